@@ -1,0 +1,69 @@
+// Package secret holds texts that must not be seen: client secrets, refresh and access tokens, authorization codes.
+//
+// A Text prints as "[redacted]" whatever verb, encoder or logger prints it, alone or inside a struct. What is behind it is given by
+// Reveal only, so that a search for that name finds every place where a secret leaves.
+package secret
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Redacted is what every printed Text looks like; an empty one prints as nothing, since there is nothing to hide.
+const Redacted = "[redacted]"
+
+// Text is a secret. The zero value is "no secret". Texts cannot be compared with == by accident of formatting: use Equal.
+type Text struct {
+	// A pointer keeps reflection-based printers, which ignore methods on unexported fields, from walking into the string.
+	value *string
+}
+
+// New makes a secret of s; an empty s gives the zero Text.
+func New(s string) Text {
+	if s == "" {
+		return Text{}
+	}
+	return Text{&s}
+}
+
+// Reveal gives the secret itself: for the body of a sign-in request, an Authorization header, or the store.
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return *t.value
+}
+
+// IsZero tells whether there is no secret.
+func (t Text) IsZero() bool { return t.value == nil }
+
+// Equal compares two secrets in constant time.
+func (t Text) Equal(u Text) bool {
+	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(u.Reveal())) == 1
+}
+
+// Fingerprint is the SHA-256 of the secret, which may be stored to know it again.
+func (t Text) Fingerprint() [32]byte { return sha256.Sum256([]byte(t.Reveal())) }
+
+// String is Redacted, or nothing when there is no secret.
+func (t Text) String() string {
+	if t.value == nil {
+		return ""
+	}
+	return Redacted
+}
+
+// GoString is String; it serves %#v.
+func (t Text) GoString() string { return t.String() }
+
+// Format prints String for every verb and flag.
+func (t Text) Format(s fmt.State, _ rune) { io.WriteString(s, t.String()) }
+
+// MarshalText is String; encoding/json and YAML encoders use it.
+func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// LogValue is String, for log/slog.
+func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"time"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// FeedKey names what is polled as one: checkpoints and repeats are kept per feed.
+type FeedKey struct {
+	// LoginHost is the host[:port] of the sign-in service, in lower case; TenantID the tenant as configured, in lower case.
+	LoginHost, TenantID string
+	// API is "graph", "endpoint", "siem" or "incidents"; StateID the key state_id, normally empty.
+	API, StateID string
+}
+
+// Checkpoint is how far a feed has come. Times are ticks of the API's update time.
+type Checkpoint struct {
+	// Floor is where the very first poll began: nothing updated earlier is ever emitted.
+	Floor tick.Tick
+	// Watermark: everything updated before it that was listed when it was read has been taken in by Fluent Bit.
+	Watermark tick.Tick
+	// SeenSince: the seen-set holds every alert version emitted with an update time at or after it.
+	SeenSince tick.Tick
+	// Swept is when the last sweep was complete.
+	Swept tick.Tick
+	// Lateness is the greatest delay observed between an alert's update and its being listed; the overlap grows to it.
+	Lateness time.Duration
+	// SavedAt is when this checkpoint was written; the store sets it.
+	SavedAt time.Time
+}
+
+// Seen is one alert version that was emitted: SHA-256, cut to 128 bits, of its identity and version, and its update time.
+type Seen struct {
+	Key  [16]byte
+	Time tick.Tick
+}
+
+// Status is what `defenderctl status` and the metrics show of one feed.
+type Status struct {
+	TenantName, ClientID    string
+	State                   string // "ok", "failing", "starting", "stopped"
+	Reason, Remedy          string // why it fails, and what to do; no secrets
+	Since                   time.Time
+	LastSuccess, LastAlert  time.Time
+	LagSeconds              float64
+	Emitted, Repeats, Polls uint64
+	Errors                  uint64
+	SetAside                int
+	EffectiveInterval       time.Duration
+	UpdatedAt               time.Time
+}
+
+// Aside is a row or window that could not be read or encoded, kept until it is.
+type Aside struct {
+	ID       int64 // set by the store
+	From, To tick.Tick
+	Skip     int    // position inside the window, -1 when it is a whole window
+	Row      []byte // the row itself, when it could be read but not encoded
+	Reason   string
+	Tries    int
+	NextTry  time.Time
+}
