@@ -1,0 +1,2 @@
+// Package record turns one alert, as an API sent it, into one Fluent Bit event.
+package record

@@ -1,0 +1,200 @@
+package record
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// DefaultCEFMaxBytes is the longest CEF line when Options do not say.
+const DefaultCEFMaxBytes = 8192
+
+// Options are what every record of a tenant has in common.
+type Options struct {
+	TenantID    string // the customer's tenant, as configured (lower case)
+	Tenant      string // its name for people; TenantID when empty
+	API         string // graph, endpoint, siem or incidents
+	Format      Format
+	CEFMaxBytes int // longest CEF line in bytes; 0 means DefaultCEFMaxBytes
+}
+
+// An Encoder writes the events of one tenant and API. It holds the key mssp ready-made, so that per event it is copied and
+// its id filled in. It keeps scratch space between calls and is not for concurrent use.
+type Encoder struct {
+	opt                Options
+	alert, raw, health []byte // event up to and with mssp; the last 32 bytes are the place of the id
+	tc                 transcoder
+	cef                cefBuilder
+}
+
+// NewEncoder makes an Encoder. Texts that are not UTF-8 are mended with U+FFFD: Fluent Bit's outputs need UTF-8.
+func NewEncoder(o Options) *Encoder {
+	if o.Tenant == "" {
+		o.Tenant = o.TenantID
+	}
+	if o.CEFMaxBytes <= 0 {
+		o.CEFMaxBytes = DefaultCEFMaxBytes
+	}
+	e := &Encoder{opt: o}
+	e.alert, e.raw, e.health = prefix("alert", o), prefix("raw", o), prefix("health", o)
+	e.cef.init(o)
+	return e
+}
+
+// The beginning of every event: [[EventTime, {}], {"mssp": …. EventTime is fixext8 of type 0 with big-endian seconds and
+// nanoseconds (Fluentd forward protocol v1.5, "EventTime Ext Format"); the record is a map16 whose size is filled in last.
+const (
+	atTime   = 4  // offset of the seconds
+	atRecord = 13 // offset of the record's map16
+	idSize   = 32
+)
+
+func prefix(kind string, o Options) []byte {
+	b := []byte{mpFixArray | 2, mpFixArray | 2, mpFixExt8, 0, 0, 0, 0, 0, 0, 0, 0, 0, mpFixMap, mpMap16, 0, 0}
+	b = appendStr(b, "mssp")
+	b = append(b, mpFixMap|5)
+	for _, kv := range [...][2]string{{"kind", kind}, {"tenant_id", o.TenantID}, {"tenant", o.Tenant}, {"api", o.API}} {
+		b = appendStr(b, kv[0])
+		b = appendStr(b, strings.ToValidUTF8(kv[1], "\uFFFD"))
+	}
+	b = appendStr(b, "record_id")
+	b = appendStrHeader(b, idSize)
+	return append(b, make([]byte, idSize)...)
+}
+
+// begin appends a prefix with its time and id.
+func begin(dst, prefix []byte, at tick.Tick, id *ID) []byte {
+	start := len(dst)
+	dst = append(dst, prefix...)
+	putTime(dst[start+atTime:], at)
+	copy(dst[len(dst)-idSize:], id[:])
+	return dst
+}
+
+// maxSeconds is the last second an event can have: the two after it mark groups of records (Fluent Bit,
+// include/fluent-bit/flb_log_event.h), and the field ends there, in the year 2106.
+const maxSeconds = 1<<32 - 3
+
+// putTime writes an EventTime. Times before 1970 become 1970, times after 2106 the last one that exists.
+func putTime(b []byte, at tick.Tick) {
+	sec, nsec := int64(at/tick.Second), int64(at%tick.Second)*100
+	switch {
+	case at < 0:
+		sec, nsec = 0, 0
+	case sec > maxSeconds:
+		sec, nsec = maxSeconds, 999_999_900
+	}
+	binary.BigEndian.PutUint32(b, uint32(sec))
+	binary.BigEndian.PutUint32(b[4:], uint32(nsec))
+}
+
+// Alert appends one event to dst: time at, then the record of the row raw, which has to be one JSON object. raw is
+// validated as it is read. On an error dst comes back as it was; the error wraps one of this package's sentinels with the
+// offset in raw, and the row is a case for Raw. With room in dst it does not allocate (FormatJSON).
+func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, error) {
+	start := len(dst)
+	dst = slices.Grow(dst, len(e.alert)+len(raw)+slack)
+	dst = begin(dst, e.alert, at, &id)
+	body := len(dst)
+	dst, n, err := e.tc.object(dst, raw)
+	if err != nil {
+		return dst[:start], err
+	}
+	if !e.opt.Format.hasCEF() {
+		return setSize(dst, start+atRecord, n+1), nil
+	}
+	line := e.cef.alert(raw, &id)
+	if e.opt.Format == FormatCEF {
+		return appendCEF(dst[:body], start+atRecord, 1, line), nil
+	}
+	// The record is there; its key cef belongs straight behind mssp.
+	end := len(dst)
+	dst = appendStr(appendStr(dst, "cef"), line)
+	e.cef.move = append(e.cef.move[:0], dst[end:]...)
+	copy(dst[body+len(e.cef.move):], dst[body:end])
+	copy(dst[body:], e.cef.move)
+	return setSize(dst, start+atRecord, n+2), nil
+}
+
+// Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text, or in base64 (RFC 4648 §4) when they
+// are not UTF-8.
+func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
+	start := len(dst)
+	dst = begin(dst, e.raw, at, &id)
+	dst = appendStr(dst, "raw")
+	if utf8.Valid(row) {
+		dst = appendStr(dst, row)
+	} else {
+		dst = appendStrHeader(dst, base64.StdEncoding.EncodedLen(len(row)))
+		dst = base64.StdEncoding.AppendEncode(dst, row)
+	}
+	if e.opt.Format.hasCEF() {
+		return appendCEF(dst, start+atRecord, 2, e.cef.raw(&id))
+	}
+	return setSize(dst, start+atRecord, 2)
+}
+
+// Health is the state of a tenant at one moment.
+type Health struct {
+	OK          bool
+	Reason      string    // what is wrong, empty when nothing is
+	Remedy      string    // what to do about it
+	LastSuccess time.Time // end of the last complete poll; zero when there was none
+	LagSeconds  float64   // age of the watermark
+	At          time.Time // the moment; the event's time
+}
+
+// Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null when there never was one; the
+// record_id is made of tenant, API and the moment.
+func (e *Encoder) Health(dst []byte, h Health) []byte {
+	at := tick.FromTime(h.At)
+	id := healthID(e.opt.TenantID, e.opt.API, at)
+	start := len(dst)
+	dst = begin(dst, e.health, at, &id)
+	dst = appendStr(appendStr(dst, "status"), map[bool]string{true: "ok", false: "failing"}[h.OK])
+	dst = appendStr(appendStr(dst, "reason"), strings.ToValidUTF8(h.Reason, "\uFFFD"))
+	dst = appendStr(appendStr(dst, "remedy"), strings.ToValidUTF8(h.Remedy, "\uFFFD"))
+	dst = appendStr(dst, "last_success")
+	if h.LastSuccess.IsZero() {
+		dst = append(dst, mpNil)
+	} else {
+		dst = appendStr(dst, h.LastSuccess.UTC().Format(time.RFC3339Nano))
+	}
+	dst = appendDouble(appendStr(dst, "lag_seconds"), finite(h.LagSeconds))
+	if e.opt.Format.hasCEF() {
+		return appendCEF(dst, start+atRecord, 6, e.cef.health(h))
+	}
+	return setSize(dst, start+atRecord, 6)
+}
+
+// finite keeps out the doubles that JSON outputs cannot write.
+func finite(f float64) float64 {
+	if f-f != 0 {
+		return 0
+	}
+	return f
+}
+
+// appendCEF adds the key cef to a record that has n keys so far, and sets its size.
+func appendCEF(dst []byte, record, n int, line []byte) []byte {
+	dst = appendStr(appendStr(dst, "cef"), line)
+	return setSize(dst, record, n+1)
+}
+
+// setSize fills in the number of keys of the record whose map16 stands at offset at, making a map32 of it when there are
+// more than fit.
+func setSize(dst []byte, at, n int) []byte {
+	if n < 1<<16 {
+		binary.BigEndian.PutUint16(dst[at+1:], uint16(n))
+		return dst
+	}
+	dst = slices.Insert(dst, at+3, 0, 0)
+	dst[at] = mpMap32
+	binary.BigEndian.PutUint32(dst[at+1:], uint32(n))
+	return dst
+}
