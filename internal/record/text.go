@@ -66,7 +66,7 @@ func text(b []byte, o int, src []byte, i int) (int, int) {
 		}
 	}
 	n += bits.TrailingZeros64(m) >> 3
-	if src[i+n] != '"' {
+	if s[n&31] != '"' {
 		return textSlow(b, o, src, i, i+n)
 	}
 	d[0] = mpFixStr | byte(n)

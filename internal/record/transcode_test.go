@@ -1,0 +1,264 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// recordOf sends raw through an Encoder and gives back what stands behind mssp in the record.
+func recordOf(t *testing.T, raw string) (string, error) {
+	t.Helper()
+	e := NewEncoder(Options{TenantID: "t", API: "graph"})
+	event, err := e.Alert([]byte("before"), 1, ID{}, []byte(raw))
+	if err != nil {
+		if string(event) != "before" {
+			t.Errorf("%q: after an error dst is %q", raw, event)
+		}
+		return "", err
+	}
+	_, text, err := Decode(event[len("before"):])
+	if err != nil {
+		t.Fatalf("%q: %v", raw, err)
+	}
+	mssp := gjson.GetBytes(text, "mssp").Raw
+	rest := strings.TrimPrefix(string(text), `{"mssp":`+mssp)
+	return "{" + strings.TrimPrefix(rest, ","), nil
+}
+
+func TestAlertKeepsEveryFieldAsSent(t *testing.T) {
+	long := strings.Repeat("x", 70_000)
+	for _, c := range []struct{ promise, raw, want string }{
+		{"an empty object", `{}`, `{}`},
+		{"white space anywhere", " \t\r\n{ \"a\" \n:\t1 , \"b\" : [ 1 , 2 ] , \"c\" : { } , \"d\" : [ ]\n          }\n  ", `{"a":1,"b":[1,2],"c":{},"d":[]}`},
+		{"key order", `{"z":1,"a":2,"m":3}`, ""},
+		{"duplicate keys, in place", `{"a":1,"b":2,"a":3}`, ""},
+		{"empty keys", `{"":{"":""}}`, ""},
+		{"null, true, false", `{"a":null,"b":true,"c":false}`, ""},
+		{"integers of all sizes", `{"a":[0,127,128,255,256,65535,65536,4294967295,4294967296,18446744073709551615]}`, ""},
+		{"negative integers of all sizes", `{"a":[-1,-32,-33,-128,-129,-32768,-32769,-2147483648,-2147483649,-9223372036854775808]}`, ""},
+		{"minus zero as integer 0", `{"a":-0}`, `{"a":0}`},
+		{"minus zero with a fraction as double", `{"a":[-0.0,-0e5,0.0]}`, `{"a":[-0.0,-0.0,0.0]}`},
+		{"integers beyond 64 bits as doubles", `{"a":[18446744073709551616,-9223372036854775809,100000000000000000000]}`, `{"a":[18446744073709552000.0,-9223372036854776000.0,100000000000000000000.0]}`},
+		{"integers of 20 digits above 64 bits", `{"a":[99999999999999999999]}`, `{"a":[100000000000000000000.0]}`},
+		{"doubles", `{"a":[1.5,-2.25,1.0,1e3,1E+2,25e-1,0.1,3.141592653589793,1.7976931348623157e308,5e-324,123456789.125]}`,
+			`{"a":[1.5,-2.25,1.0,1000.0,100.0,2.5,0.1,3.141592653589793,1.7976931348623157e+308,5e-324,123456789.125]}`},
+		{"doubles of many digits", `{"a":[0.12345678901234567890123,9007199254740993.5,0.00000000000000000000000000001]}`, `{"a":[0.12345678901234568,9007199254740994.0,1e-29]}`},
+		{"too small for a double: 0", `{"a":[1e-400,-1e-400]}`, `{"a":[0.0,-0.0]}`},
+		{"short escapes", `{"a":"\"\\\/\b\f\n\r\t"}`, `{"a":"\"\\/\b\f\n\r\t"}`},
+		{"unicode escapes", `{"a":"\u0041\u00e9\u4e2d\uFFFF"}`, "{\"a\":\"Aé中\uffff\"}"},
+		{"NUL", `{"a":"x\u0000y"}`, `{"a":"x\u0000y"}`},
+		{"surrogate pairs", `{"a":"\ud83d\ude00\uD83D\uDE00"}`, `{"a":"😀😀"}`},
+		{"lone surrogates as U+FFFD", `{"a":"\ud83d|\ude00|\ud83d\ud83d\ude00|\ud83d\u0041|\ud83dx|\ud83d\n"}`, `{"a":"�|�|�😀|�A|�x|�\n"}`},
+		{"a surrogate at the end", `{"a":"\ud83d"}`, `{"a":"�"}`},
+		{"UTF-8", `{"ключ":"中文 é 😀, plain text behind it, and again é"}`, ""},
+		{"DEL and line separators", "{\"a\":\"\x7f\u2028\u2029\"}", ""},
+		{"a title with everything", `{"t":"a|b\\c=d\r\ne 😀 <&>"}`, ""},
+		{"a Windows path", `{"p":"C:\\Windows\\SysWOW64\\WindowsPowerShell\\v1.0\\powershell.exe","q":"\\\\server\\share"}`, ""},
+		{"own mssp and cef renamed", `{"mssp":1,"cef":{"mssp":2},"mssp_":3}`, `{"mssp_":1,"cef_":{"mssp":2},"mssp_":3}`},
+		{"own mssp renamed under any spelling", `{"\u006dssp":1,"\u0063\u0065f":2,"MSSP":3}`, `{"mssp_":1,"cef_":2,"MSSP":3}`},
+		{"a long string", `{"a":"` + long + `","b":1}`, ""},
+		{"a long string with an escape", `{"a":"` + long + `\n` + long + `","b":1}`, ""},
+		{"a long key", `{"` + long + `":"` + long + `"}`, ""},
+	} {
+		want := c.want
+		if want == "" {
+			want = c.raw
+		}
+		if got, err := recordOf(t, c.raw); err != nil || got != want {
+			t.Errorf("%s: %.300s becomes %.300s, %v; want %.300s", c.promise, c.raw, got, err, want)
+		}
+	}
+}
+
+func TestStringsOfEveryLengthComeBack(t *testing.T) {
+	for n := range 600 {
+		for _, special := range []string{"", `\n`, "é", `\u00e9`} {
+			for _, at := range []int{0, n / 2, n} {
+				s := strings.Repeat("a", at) + special + strings.Repeat("b", n-at)
+				for _, tail := range []string{"}", `,"z":"` + strings.Repeat("pad", 20) + `"}`} {
+					raw := `{"k":"` + s + `"` + tail
+					want := strings.ReplaceAll(raw, `\u00e9`, "é")
+					if got, err := recordOf(t, raw); err != nil || got != want {
+						t.Fatalf("%s becomes %s, %v", raw, got, err)
+					}
+				}
+			}
+		}
+	}
+	for _, n := range []int{65_534, 65_535, 65_536, 65_537} {
+		for _, raw := range []string{`{"k":"` + strings.Repeat("a", n) + `"}`, `{"k":"\n` + strings.Repeat("a", n-1) + `"}`} {
+			if got, err := recordOf(t, raw); err != nil || got != raw {
+				t.Errorf("a string of %d bytes does not come back: %v", n, err)
+			}
+		}
+	}
+}
+
+func TestContainersOfEverySizeComeBack(t *testing.T) {
+	for _, n := range []int{1, 15, 16, 255, 65_535, 65_536, 70_000} {
+		list := strings.TrimSuffix(strings.Repeat(`1,`, n), ",")
+		keys := strings.TrimSuffix(strings.Repeat(`"k":1.5,`, n), ",")
+		for _, raw := range []string{`{"a":[` + list + `],"b":2}`, `{"a":{` + keys + `},"b":2}`, `{` + keys + `}`, `{"a":[[` + list + `],{"c":[` + list + `]}]}`} {
+			if got, err := recordOf(t, raw); err != nil || got != raw {
+				t.Errorf("%d members, %.20s: does not come back: %v", n, raw, err)
+			}
+		}
+	}
+}
+
+func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
+	deep := func(n int) string { return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }
+	if _, err := recordOf(t, deep(MaxDepth)); err != nil {
+		t.Errorf("%d levels: %v", MaxDepth, err)
+	}
+	for _, c := range []struct {
+		promise, raw string
+		want         error
+		at           int
+	}{
+		{"nothing", "", ErrNotObject, 0},
+		{"white space", "  ", ErrNotObject, 2},
+		{"an array", " [{}]", ErrNotObject, 1},
+		{"a string", `"{}"`, ErrNotObject, 0},
+		{"HTML", `<html>`, ErrNotObject, 0},
+		{"a byte order mark", "\ufeff{}", ErrNotObject, 0},
+		{"an open object", `{`, ErrSyntax, 1},
+		{"a cut object", `{"a":1`, ErrSyntax, 6},
+		{"a cut string", `{"a":"b`, ErrSyntax, 7},
+		{"a cut escape", `{"a":"\`, ErrSyntax, 7},
+		{"a cut unicode escape", `{"a":"\u00`, ErrSyntax, 6},
+		{"a cut literal", `{"a":nul`, ErrSyntax, 5},
+		{"a wrong literal", `{"a":nulL}`, ErrSyntax, 5},
+		{"a wrong false", `{"a":falsy}`, ErrSyntax, 5},
+		{"two objects", `{}{}`, ErrSyntax, 2},
+		{"something behind", `{} x`, ErrSyntax, 3},
+		{"a comma too many in an object", `{"a":1,}`, ErrSyntax, 7},
+		{"a comma too many in an array", `{"a":[1,]}`, ErrSyntax, 8},
+		{"a leading comma", `{,"a":1}`, ErrSyntax, 1},
+		{"a missing comma", `{"a":1 "b":2}`, ErrSyntax, 7},
+		{"a missing colon", `{"a" 1}`, ErrSyntax, 5},
+		{"a missing value", `{"a":}`, ErrSyntax, 5},
+		{"a key that is no string", `{1:2}`, ErrSyntax, 1},
+		{"brackets that do not match", `{"a":[1}`, ErrSyntax, 7},
+		{"braces that do not match", `{"a":{"b":1]}`, ErrSyntax, 11},
+		{"a control character", "{\"a\":\"x\ny\"}", ErrSyntax, 7},
+		{"a NUL byte", "{\"a\":\"\x00\"}", ErrSyntax, 6},
+		{"an unknown escape", `{"a":"\x41"}`, ErrSyntax, 6},
+		{"a wrong unicode escape", `{"a":"\u00g0"}`, ErrSyntax, 6},
+		{"a leading zero", `{"a":01}`, ErrSyntax, 5},
+		{"a leading plus", `{"a":+1}`, ErrSyntax, 5},
+		{"a bare minus", `{"a":-}`, ErrSyntax, 6},
+		{"a bare point", `{"a":1.}`, ErrSyntax, 7},
+		{"no digit before the point", `{"a":.5}`, ErrSyntax, 5},
+		{"a bare exponent", `{"a":1e+}`, ErrSyntax, 8},
+		{"hexadecimal", `{"a":0x1}`, ErrSyntax, 6},
+		{"NaN", `{"a":NaN}`, ErrSyntax, 5},
+		{"single quotes", `{'a':1}`, ErrSyntax, 1},
+		{"a comment", `{/**/}`, ErrSyntax, 1},
+		{"white space that JSON does not know", "{\"a\":\v1}", ErrSyntax, 5},
+		{"a number beyond the doubles", `{"a":1e400}`, ErrNumber, 5},
+		{"an integer beyond the doubles", `{"a":-1` + strings.Repeat("0", 400) + `}`, ErrNumber, 5},
+		{"Latin-1", "{\"a\":\"M\xfcller\"}", ErrUTF8, 7},
+		{"a cut sequence", "{\"a\":\"\xe4\xb8\"}", ErrUTF8, 6},
+		{"an encoded surrogate", "{\"a\":\"\xed\xa0\xbd\"}", ErrUTF8, 6},
+		{"an overlong slash", "{\"a\":\"\xc0\xaf\"}", ErrUTF8, 6},
+		{"a key that is not UTF-8", "{\"a\xff\":1}", ErrUTF8, 3},
+		{"32 levels", deep(MaxDepth + 1), ErrTooDeep, 5 + MaxDepth - 1},
+		{"a million levels", strings.Repeat(`{"a":`, 1e6), ErrTooDeep, 5 * MaxDepth},
+	} {
+		got, err := recordOf(t, c.raw)
+		if !errors.Is(err, c.want) || !strings.HasSuffix(err.Error(), fmt.Sprintf(" at byte %d", c.at)) {
+			t.Errorf("%s: %.60q gives %.60s, %v; want %v at byte %d", c.promise, c.raw, got, err, c.want, c.at)
+		}
+	}
+}
+
+func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
+	// Inputs that become longer in msgpack than in JSON, each alone in a buffer of its own.
+	for _, unit := range []string{`1.5,`, `[0],`, `[[[[[0]]]]],`, `[1e1],`, `{"":0.5},`, `[],`, `{},`, `100000,`, `-129,`, `"",`} {
+		raw := `{"a":[` + strings.TrimSuffix(strings.Repeat(unit, 20_000), ",") + `]}`
+		if _, err := recordOf(t, raw); err != nil {
+			t.Errorf("%s repeated: %v", unit, err)
+		}
+	}
+}
+
+func TestAlertDoesNotAllocate(t *testing.T) {
+	e := NewEncoder(Options{TenantID: "t", API: "graph"})
+	dst := make([]byte, 0, 1<<20)
+	for api, alerts := range corpus {
+		some := alerts()[:50]
+		if n := testing.AllocsPerRun(10, func() {
+			for _, a := range some {
+				if _, err := e.Alert(dst, 1, MakeID("t", api, a[:40], a[40:60]), a); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations for 50 alerts", api, n)
+		}
+	}
+}
+
+// FuzzAlert: the transcoder gives what encoding/json's reading gives in the plainest encoding, and refuses what
+// encoding/json refuses; beyond that only what the package comment lists.
+func FuzzAlert(f *testing.F) {
+	for api := range corpus {
+		f.Add(corpus[api]()[0])
+	}
+	for _, s := range []string{`{"a":[1,-2,3.5e-7,true,null,{"b":"\ud83d\ude00\\\n"}],"mssp":18446744073709551615}`, "{\"a\":\"\xff\"}", `{"a":1e999}`, `{"a":-0,"a":01}`} {
+		f.Add([]byte(s))
+	}
+	samples, _ := filepath.Glob("../../../shared/samples/*/*.json")
+	for _, name := range samples {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	var tc transcoder
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		got, n, err := tc.object(nil, raw)
+		v, bad := readOrdered(raw)
+		o, isObject := v.(object)
+		want, tooBig := appendReference(nil, v, true)
+		if bad != nil || !isObject || tooBig != nil || !utf8.Valid(raw) || depth(v) > MaxDepth {
+			if err == nil {
+				t.Fatalf("%q is accepted", raw)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("%q is refused: %v", raw, err)
+		}
+		if n != len(o) || !bytes.Equal(got, want) {
+			t.Fatalf("%q becomes %d members\n%x; want %d\n%x", raw, n, got, len(o), want)
+		}
+	})
+}
+
+func depth(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			deepest = max(deepest, depth(x))
+		}
+	case object:
+		for _, m := range v {
+			deepest = max(deepest, depth(m.value))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
+}
