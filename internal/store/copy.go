@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The copy of tokens.db is a second SQLite file, in rollback-journal mode so that it is one file. Each change of a chain is written to
+// it as well, in a transaction of its own: a whole copy with each rotation would cost 10,000 tenants 40 MB of writing, several times
+// a second. Both carry a generation that counts changes; when the copy is not exactly one behind, or cannot be written, a whole
+// copy is made beside it and renamed over it. It is opened for each change and closed again, so that a rename hits no open handle.
+const (
+	tokensFile = "tokens.db"
+	copyFile   = "tokens.db.bak"
+	freshFile  = "tokens.db.new" // being made; never opened as a database under this name by anyone else
+	copyParams = "&_journal_mode=DELETE&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-256)"
+)
+
+// change runs fn in a transaction on tokens.db and writes the rows and seeds that it returns there and to the copy.
+func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, error)) error {
+	if err := c.writable(); err != nil {
+		return err
+	}
+	sh := c.s.sh
+	return sh.tokens.use(ctx, func() error {
+		wait, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		lockErr := sh.locks.lock(wait, unix.F_WRLCK, rangeCopy)
+		if lockErr == nil {
+			defer sh.locks.unlock(rangeCopy)
+		}
+		var generation int64
+		var rows []chainRow
+		var seeds []seed
+		err := sh.tokens.transact(func(t tx) (err error) {
+			if rows, seeds, err = fn(t); err != nil || len(rows)+len(seeds) == 0 {
+				return err
+			}
+			if err := writeAll(t, rows, seeds); err != nil {
+				return err
+			}
+			return t.row(`INSERT INTO meta VALUES ('generation', 1) ON CONFLICT DO UPDATE SET v = v + 1 RETURNING v`).Scan(&generation)
+		})
+		if err != nil || len(rows)+len(seeds) == 0 {
+			return err
+		}
+		copyErr := lockErr
+		if copyErr == nil {
+			copyErr = sh.updateCopy(generation, rows, seeds)
+		}
+		sh.copyTrouble(copyErr)
+		return nil
+	})
+}
+
+func writeAll(t tx, rows []chainRow, seeds []seed) error {
+	for i := range rows {
+		if err := rows[i].write(t); err != nil {
+			return err
+		}
+	}
+	for _, s := range seeds {
+		if err := s.write(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyTrouble logs when the copy begins and ceases to fail, once each.
+func (sh *shared) copyTrouble(err error) {
+	path := sh.dir.join(copyFile)
+	if err != nil && !sh.copyFails {
+		sh.log("warn", fmt.Sprintf("%s, the copy that serves when %s is damaged, cannot be written: %v", path, tokensFile, explain(path, err)))
+	} else if err == nil && sh.copyFails {
+		sh.log("info", fmt.Sprintf("%s is written again", path))
+	}
+	sh.copyFails = err != nil
+}
+
+// updateCopy brings the copy from one generation to the next, or makes a whole new one. The caller holds rangeCopy and tokens.mu.
+func (sh *shared) updateCopy(generation int64, rows []chainRow, seeds []seed) error {
+	if ok, err := sh.appendCopy(generation, rows, seeds); ok || errors.Is(err, ErrFull) {
+		return err
+	}
+	return sh.wholeCopy()
+}
+
+func (sh *shared) appendCopy(generation int64, rows []chainRow, seeds []seed) (done bool, err error) {
+	info, err := os.Lstat(sh.dir.join(copyFile))
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false, err
+	}
+	db, err := sql.Open("sqlite", dsn(sh.dir.join(copyFile), "rw", copyParams))
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	f := &file{db: db, stmts: make(map[string]*sql.Stmt)}
+	err = f.transact(func(t tx) error {
+		var at int64
+		if err := t.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&at); err != nil {
+			return err
+		}
+		if at != generation-1 {
+			return nil
+		}
+		done = true
+		if err := writeAll(t, rows, seeds); err != nil {
+			return err
+		}
+		_, err := t.Exec(`UPDATE meta SET v = ? WHERE k = 'generation'`, generation)
+		return err
+	})
+	return done && err == nil, explain(sh.dir.join(copyFile), err)
+}
+
+// wholeCopy makes the copy anew from tokens.db.
+func (sh *shared) wholeCopy() error {
+	// A journal left beside the old copy would be rolled back into the new one.
+	if err := os.Remove(sh.dir.join(copyFile + "-journal")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if info, err := os.Lstat(sh.dir.join(copyFile)); err == nil && !info.Mode().IsRegular() {
+		if _, err := sh.dir.setAside(copyFile, sh.now()); err != nil {
+			return err
+		}
+	}
+	return vacuumInto(sh.tokens.db, sh.dir, copyFile)
+}
+
+// vacuumInto writes a whole copy of a database to a new file and renames it to name: what stands there is complete, always.
+func vacuumInto(db *sql.DB, d directory, name string) error {
+	fresh := d.join(freshFile)
+	for _, suffix := range suffixes {
+		if err := os.Remove(fresh + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if existed, err := d.create(freshFile); err != nil || existed {
+		return errors.Join(err, fmt.Errorf("%s: cannot be made", fresh))
+	}
+	if _, err := db.Exec(`VACUUM INTO ?`, fresh); err != nil {
+		_ = os.Remove(fresh)
+		return err
+	}
+	// VACUUM INTO does not sync what it wrote. No SQLite handle is on the file any more: it may be opened here.
+	f, err := os.OpenFile(fresh, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, d.join(name)); err != nil {
+		return err
+	}
+	return d.sync()
+}
+
+// restoreTokens puts the copy in the place of tokens.db. It gives false when there is no good copy; a damaged one is set aside.
+func (sh *shared) restoreTokens() (bool, error) {
+	info, err := os.Lstat(sh.dir.join(copyFile))
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
+		return false, nil
+	}
+	if err != nil {
+		return false, explain(sh.dir.join(copyFile), err)
+	}
+	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
+	c.name, c.params, c.restore = copyFile, copyParams, nil
+	err = c.dir.inspect(copyFile)
+	if err == nil {
+		err = c.look(true)
+	}
+	if err == nil {
+		err = c.connect()
+	}
+	if err == nil {
+		defer c.disconnect()
+		if err = vacuumInto(c.db, sh.dir, tokensFile); err == nil {
+			return true, nil
+		}
+	}
+	if !isDamage(err) {
+		return false, explain(sh.dir.join(copyFile), err)
+	}
+	aside, asideErr := sh.dir.setAside(copyFile, sh.now())
+	sh.log("error", fmt.Sprintf("%s, the copy of %s, is damaged as well (%v); it was set aside as %s", sh.dir.join(copyFile), tokensFile, err, aside))
+	return false, asideErr
+}
+
+// refreshCopy makes the copy anew at start unless it is good and of the same generation.
+func (sh *shared) refreshCopy() {
+	var mine, its int64 = 0, -1
+	if err := sh.tokens.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&mine); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return // whoever uses the table next reports it
+	} else if err != nil {
+		return // nothing was ever saved
+	}
+	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
+	c.name, c.params, c.restore = copyFile, copyParams, nil
+	if info, err := os.Lstat(c.path()); err == nil && info.Mode().IsRegular() && info.Size() > 0 && c.connect() == nil {
+		_ = c.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&its)
+		c.disconnect()
+	}
+	if mine != its {
+		sh.copyTrouble(sh.wholeCopy())
+	}
+}

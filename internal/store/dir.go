@@ -1,0 +1,176 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// directory is data_dir after its checks: where it is, which one it is, and to whom its files belong.
+type directory struct {
+	path     string
+	id       [2]uint64 // device and inode: one directory under two names is one
+	uid, gid int
+	readOnly bool
+}
+
+// prepareDir makes the directory if it is missing and looks at its rights. Warnings are sentences for the operator.
+func prepareDir(path string, readOnly bool) (d directory, warnings []string, err error) {
+	if path == "" {
+		return d, nil, errors.New("data_dir is empty")
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return d, nil, fmt.Errorf("data_dir: %w", err)
+	}
+	if !readOnly {
+		if err := makeDir(path); err != nil {
+			return d, nil, explain(path, err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return d, nil, fmt.Errorf("data_dir: %w", err)
+	}
+	if !info.IsDir() {
+		return d, nil, fmt.Errorf("data_dir %s is not a directory", path)
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	d = directory{path: path, id: [2]uint64{st.Dev, st.Ino}, uid: int(st.Uid), gid: int(st.Gid), readOnly: readOnly}
+	if wide := info.Mode().Perm() &^ dirMode; wide != 0 {
+		warnings = append(warnings, fmt.Sprintf("data_dir %s has mode %#o: other users may reach the tokens in it; chmod 700 %s",
+			path, info.Mode().Perm(), path))
+	}
+	if !readOnly {
+		if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil {
+			return d, warnings, explain(path, &fs.PathError{Op: "write in", Path: path, Err: err})
+		}
+	}
+	return d, warnings, nil
+}
+
+// makeDir creates the directory with exactly dirMode, whatever the umask. Missing parents get the usual mode.
+func makeDir(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, dirMode); err != nil {
+		if errors.Is(err, fs.ErrExist) { // another process was faster
+			return nil
+		}
+		return err
+	}
+	return os.Chmod(path, dirMode)
+}
+
+func (d directory) join(name string) string { return filepath.Join(d.path, name) }
+
+// create makes an empty file of ours that did not exist: never through a symbolic link (O_EXCL), with exactly fileMode whatever the
+// umask, and with the directory's owner, before anything is in it. It says whether the file was there already.
+func (d directory) create(name string) (existed bool, err error) {
+	f, err := os.OpenFile(d.join(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if errors.Is(err, fs.ErrExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return false, d.claim(f)
+}
+
+// claim gives an open file that we made its mode and owner.
+func (d directory) claim(f *os.File) error {
+	if err := f.Chmod(fileMode); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 && (d.uid != 0 || d.gid != 0) {
+		return f.Chown(d.uid, d.gid)
+	}
+	return nil
+}
+
+// openLockFile opens, and makes if need be, a file that only carries locks.
+func (d directory) openLockFile(name string) (*os.File, error) {
+	flags := os.O_RDWR
+	if d.readOnly {
+		flags = os.O_RDONLY
+	} else if _, err := d.create(name); err != nil {
+		return nil, explain(d.join(name), err)
+	}
+	if err := d.inspect(name); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(d.join(name), flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, explain(d.join(name), err)
+	}
+	return f, nil
+}
+
+// inspect refuses a file that somebody else may have put there: a symbolic link, or the property of a user who is neither us, nor
+// root, nor the directory's owner. It looks at the name only, since opening and closing a database's file would drop SQLite's locks.
+func (d directory) inspect(name string) error {
+	info, err := os.Lstat(d.join(name))
+	if err != nil {
+		return explain(d.join(name), err)
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Errorf("%s: %w: it is a symbolic link; remove it (data_dir itself may be a link)", d.join(name), ErrUnsafe)
+	}
+	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != d.uid && owner != os.Geteuid() && owner != 0 {
+		return fmt.Errorf("%s: %w: it belongs to user %d, the directory to user %d; chown it", d.join(name), ErrUnsafe, owner, d.uid)
+	}
+	return nil
+}
+
+// narrow takes rights of others off a file and, when root, gives it to the directory's owner. A missing file is no error.
+func (d directory) narrow(name string) (warning string, err error) {
+	path := d.join(name)
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && !info.Mode().IsRegular()) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	if os.Geteuid() == 0 && (int(st.Uid) != d.uid || int(st.Gid) != d.gid) {
+		if err := os.Lchown(path, d.uid, d.gid); err != nil {
+			return "", err
+		}
+	}
+	if mode := info.Mode().Perm(); mode&^fileMode != 0 && (os.Geteuid() == 0 || int(st.Uid) == os.Geteuid()) {
+		if err := os.Chmod(path, fileMode); err != nil {
+			return "", err
+		}
+		warning = fmt.Sprintf("%s had mode %#o, now 0600", path, mode)
+	}
+	return warning, nil
+}
+
+// sync makes creations, renames and removals in the directory survive a crash of the machine.
+func (d directory) sync() error {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// Some file systems (FUSE, SMB) cannot sync a directory; they give EINVAL, and no promise that we could keep for them.
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
+}

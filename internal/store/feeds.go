@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+const feedsFile = "defender.db"
+
+// The id of a seen blob is the feed's id and a sequence number, so that the blobs of a feed are neighbours in the one B-tree. data comes last:
+// the other columns are read without it.
+const feedsSchema = `
+	CREATE TABLE feeds (
+		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL,
+		state BLOB NOT NULL, UNIQUE (login_host, tenant_id, api, state_id));
+	CREATE TABLE seen (
+		id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at INTEGER NOT NULL, committed_at INTEGER NOT NULL,
+		n INTEGER NOT NULL, newest INTEGER NOT NULL, data BLOB NOT NULL);
+	CREATE TABLE status (feed INTEGER PRIMARY KEY, data BLOB NOT NULL);
+	CREATE TABLE asides (
+		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, skip INTEGER NOT NULL,
+		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, row BLOB);
+	CREATE INDEX asides_feed ON asides (feed);
+	CREATE TABLE rewinds (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL, since INTEGER NOT NULL,
+		requested INTEGER NOT NULL, PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
+
+const seqBits = 32
+
+// Commit is what became of one feed since its last commit.
+type Commit struct {
+	Key FeedKey
+	// Checkpoint is the new one; nil leaves it as it is. SavedAt is set by the store.
+	Checkpoint *Checkpoint
+	// Seen are the alert versions taken in since the last commit.
+	Seen []Seen
+	// PruneBefore: seen entries with an earlier time are not needed for Checkpoint. Zero leaves the bound as it is. Load leaves them
+	// out at once; they go from the file when CrashWindow has passed.
+	PruneBefore tick.Tick
+}
+
+// Feeds is the part of a store that keeps what was polled. It is implemented by Store; package storetest has its conformance tests, so
+// that a server database can follow. One process at a time commits to a feed; every process may read, and request rewinds.
+type Feeds interface {
+	// Load reads checkpoint and seen-set of a feed; ok is false when it never had a checkpoint.
+	Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []Seen, ok bool, err error)
+	// Commit writes all commits in one transaction: all of them survive or none. When it returns nil, they survive a crash of the
+	// process, and of the machine but for CrashWindow. Once begun, it is not stopped by the context.
+	Commit(ctx context.Context, commits []Commit) error
+	// Keys gives every feed that is known, ordered.
+	Keys(ctx context.Context) ([]FeedKey, error)
+	// SetStatus replaces the status of these feeds, in one transaction.
+	SetStatus(ctx context.Context, statuses map[FeedKey]Status) error
+	// Statuses gives the last status of every feed that has one.
+	Statuses(ctx context.Context) (map[FeedKey]Status, error)
+	// Asides gives what of a feed was set aside, oldest first.
+	Asides(ctx context.Context, key FeedKey) ([]Aside, error)
+	// PutAside keeps a, or replaces the one with its ID if that is not 0, and gives the ID.
+	PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error)
+	// DropAside forgets one; one that is not there is no error.
+	DropAside(ctx context.Context, key FeedKey, id int64) error
+	// Rewind requests that everything of a feed updated at or after since be emitted again. Of two requests the earlier since counts.
+	Rewind(ctx context.Context, key FeedKey, since tick.Tick) error
+	// PendingRewind gives the requests for these feeds, for all when none is named.
+	PendingRewind(ctx context.Context, keys ...FeedKey) (map[FeedKey]tick.Tick, error)
+	// ApplyRewind carries a request out and removes it, in one transaction: the checkpoint goes back, the seen-set forgets what is not
+	// older than since. It gives the checkpoint to go on from; ok is false when there was no request. A feed without a
+	// checkpoint keeps none, and the request is removed.
+	ApplyRewind(ctx context.Context, key FeedKey) (c Checkpoint, ok bool, err error)
+	// ClearRewind removes a request without carrying it out.
+	ClearRewind(ctx context.Context, key FeedKey) error
+}
+
+var _ Feeds = (*Store)(nil)
+
+// feedCache is what is known of a feed without reading the file. Only the process that runs inputs writes, so it stays true.
+type feedCache struct {
+	id      int64
+	state   feedState
+	blobs   []blobMeta // in the order of seq
+	nextSeq int64
+}
+
+type blobMeta struct {
+	seq    int64
+	when   moment // of the first entry that went in
+	n      int
+	newest tick.Tick
+}
+
+// feedCaches is guarded by feeds.mu.
+type feedCaches struct {
+	m     map[FeedKey]*feedCache
+	alone bool  // this process runs inputs: no other writes
+	boot  int64 // which start of the machine this is, 0 if unknown (without inputs)
+}
+
+// clear is called whenever a writing transaction fails: what is in the cache may not be in the file then.
+func (c *feedCaches) clear() { c.m = nil }
+
+// feed reads a feed's row and the list of its blobs; nil if there is no row.
+func (sh *shared) feed(t tx, key FeedKey) (*feedCache, error) {
+	if fc := sh.cache.m[key]; fc != nil {
+		return fc, nil
+	}
+	fc := &feedCache{}
+	var state []byte
+	err := t.row(`SELECT id, state FROM feeds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
+		key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&fc.id, &state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if fc.state, err = decodeState(state); err != nil {
+		// One row is not the file: the others are good. The next commit of this feed writes a good one.
+		sh.log("error", fmt.Sprintf("%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, alerts may be emitted again",
+			sh.feeds.path(), key.TenantID, key.API, err))
+		fc.state = feedState{}
+	}
+	rows, err := t.rows(`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`, fc.id<<seqBits, (fc.id+1)<<seqBits-1)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b blobMeta
+		if err := rows.Scan(&b.seq, &b.when.boot, &b.when.at, &b.n, &b.newest); err != nil {
+			return nil, err
+		}
+		b.seq &= 1<<seqBits - 1
+		fc.blobs = append(fc.blobs, b)
+		fc.nextSeq = b.seq + 1
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if sh.cache.alone {
+		if sh.cache.m == nil {
+			sh.cache.m = make(map[FeedKey]*feedCache)
+		}
+		sh.cache.m[key] = fc
+	}
+	return fc, nil
+}
+
+// ensure is feed, and makes the row if there is none.
+func (sh *shared) ensure(t tx, key FeedKey) (*feedCache, error) {
+	fc, err := sh.feed(t, key)
+	if fc != nil || err != nil {
+		return fc, err
+	}
+	fc = &feedCache{}
+	if err := t.row(`INSERT INTO feeds (login_host, tenant_id, api, state_id, state) VALUES (?,?,?,?,?) RETURNING id`,
+		key.LoginHost, key.TenantID, key.API, key.StateID, fc.state.encode()).Scan(&fc.id); err != nil {
+		return nil, err
+	}
+	return sh.feed(t, key)
+}
+
+func (sh *shared) moment() moment { return moment{sh.cache.boot, sh.uptime()} }
+
+// Load implements Feeds. A feed of which the row or a part of the seen-set is damaged is mended as far as it goes, and logged.
+func (s *Store) Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []Seen, ok bool, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		c, seen, ok = Checkpoint{}, nil, false
+		fc, err := s.sh.feed(t, key)
+		if fc == nil || err != nil {
+			return err
+		}
+		c, ok = fc.state.now.checkpoint, fc.state.has
+		seen, err = readSeen(t, fc, fc.blobs, fc.state.now.prune)
+		return err
+	})
+	return c, seen, ok, err
+}
+
+// readSeen gives the entries, not older than from, of blobs that are neighbours.
+func readSeen(t tx, fc *feedCache, blobs []blobMeta, from tick.Tick) ([]Seen, error) {
+	if len(blobs) == 0 {
+		return nil, nil
+	}
+	n := 0
+	for _, b := range blobs {
+		n += b.n
+	}
+	rows, err := t.rows(`SELECT data FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
+		fc.id<<seqBits|blobs[0].seq, fc.id<<seqBits|blobs[len(blobs)-1].seq)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	seen := make([]Seen, 0, n)
+	var data sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&data); err != nil {
+			return nil, err
+		}
+		if seen, err = decodeSeen(seen, data, from); err != nil {
+			t.f.log("error", fmt.Sprintf("%s: %v: some alerts may be emitted again", t.f.path(), err))
+		}
+	}
+	return seen, rows.Err()
+}
+
+// Commit implements Feeds.
+func (s *Store) Commit(ctx context.Context, commits []Commit) error {
+	if len(commits) == 0 {
+		return ctx.Err()
+	}
+	sh := s.sh
+	return s.update(ctx, sh.feeds, func(t tx) error {
+		when, now := sh.moment(), sh.now()
+		for i := range commits {
+			if err := sh.commit(t, &commits[i], when, now); err != nil {
+				return err
+			}
+		}
+		return sh.alive(t, when)
+	})
+}
+
+func (sh *shared) commit(t tx, c *Commit, when moment, now time.Time) error {
+	fc, err := sh.ensure(t, c.Key)
+	if err != nil {
+		return err
+	}
+	if c.Checkpoint != nil || c.PruneBefore != 0 {
+		next := fc.state.now
+		if c.PruneBefore != 0 {
+			next.prune = c.PruneBefore
+		}
+		if c.Checkpoint != nil {
+			next.checkpoint = *c.Checkpoint
+			next.checkpoint.SavedAt, next.when = now.UTC(), when
+			fc.state.push(next)
+		} else {
+			fc.state.now.prune = next.prune
+		}
+		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+			return err
+		}
+	}
+	if len(c.Seen) > 0 {
+		if err := fc.add(t, c.Seen, when, now); err != nil {
+			return err
+		}
+	}
+	return fc.compact(t, when)
+}
+
+// alive writes the last sign of life, from which CrashWindow counts. A clock that went backwards does not move it back.
+func (sh *shared) alive(t tx, when moment) error {
+	_, err := t.exec(`UPDATE meta SET v = max(v, ?) WHERE k = 'alive'`, int64(when.at))
+	return err
+}

@@ -1,0 +1,440 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// spec is what one kind of database file looks like.
+type spec struct {
+	name    string
+	appID   int64 // PRAGMA application_id
+	version int64 // PRAGMA user_version, and "version" in the table meta
+	schema  string
+	params  string // of the data source name, beside the common ones
+	// verify reads what quick_check cannot judge: rows with their checksums. An ErrDamaged condemns the file.
+	verify func(q querier) error
+	// restore puts a good file in place of one that is missing, empty or set aside; false if there is none.
+	restore func() (bool, error)
+	// lost is what the log says when a damaged file could not be restored.
+	lost string
+}
+
+// querier is the part of sql.DB and sql.Tx that reading needs.
+type querier interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+	QueryRow(query string, args ...any) *sql.Row
+}
+
+// file is one SQLite database with one connection. All use goes through read and update, one at a time.
+type file struct {
+	spec
+	dir   directory
+	locks ranges
+	log   func(level, text string)
+	now   func() time.Time
+	// reset tells the owner of caches that the file behind them is another one.
+	reset func()
+
+	mu       sync.Mutex
+	db       *sql.DB // nil: closed, or (ReadOnly) there is no file yet
+	stmts    map[string]*sql.Stmt
+	closed   bool
+	warnings []string
+}
+
+// suffixes of the files that belong to a database: https://www.sqlite.org/tempfiles.html
+var suffixes = []string{"", "-wal", "-shm", "-journal"}
+
+var processWide = sync.OnceFunc(func() {
+	// Both switches are best effort. Locks by open file description survive when some library in this process opens and closes our
+	// file; fdatasync spares the journal write for a changed timestamp with each commit.
+	_, _ = sqlite.OFDLocking(true)
+	_, _ = sqlite.Fdatasync(true)
+})
+
+// dsn is the data source name of a path. mode=rw: SQLite never makes the file, we do, with its rights.
+func dsn(path, mode, params string) string {
+	// cell_size_check and trusted_schema=0 are what SQLite advises for files that may be damaged or tampered with.
+	return (&url.URL{Scheme: "file", Path: path}).String() + "?mode=" + mode +
+		"&_txlock=immediate&_busy_timeout=10000&_defensive=1&_dqs=0&_error_rc=1" +
+		"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
+}
+
+// open makes, checks and if need be replaces the file. The caller holds rangeOpen.
+func (f *file) open() error {
+	processWide()
+	if f.dir.readOnly {
+		return f.openReadOnly()
+	}
+	existed, err := f.dir.create(f.name)
+	if err != nil {
+		return explain(f.path(), err)
+	}
+	if existed {
+		if err := f.dir.inspect(f.name); err != nil {
+			return err
+		}
+	}
+	for _, suffix := range suffixes {
+		warning, err := f.dir.narrow(f.name + suffix)
+		if err != nil {
+			return explain(f.path()+suffix, err)
+		}
+		if warning != "" {
+			f.warnings = append(f.warnings, warning)
+		}
+	}
+	damage := f.look(existed)
+	if damage == nil {
+		if damage = f.connect(); damage == nil {
+			return nil
+		}
+	}
+	if !isDamage(damage) {
+		return explain(f.path(), damage)
+	}
+	return f.replace(damage)
+}
+
+// openReadOnly opens what is there. A missing file is an empty store: the owner of the directory may not have started yet.
+func (f *file) openReadOnly() error {
+	info, err := os.Lstat(f.path())
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
+		return nil
+	}
+	if err := f.dir.inspect(f.name); err != nil {
+		return err
+	}
+	return explain(f.path(), f.connect())
+}
+
+func (f *file) path() string { return f.dir.join(f.name) }
+
+// look judges a file by its name only, before SQLite opens it.
+func (f *file) look(existed bool) error {
+	info, err := os.Lstat(f.path())
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: it is not a file but %s", ErrDamaged, info.Mode().Type())
+	}
+	if info.Size() > 0 {
+		return nil
+	}
+	// SQLite takes an empty file for a new database and throws a write-ahead log beside it away.
+	if wal, err := os.Lstat(f.path() + "-wal"); err == nil && wal.Size() > 0 {
+		return fmt.Errorf("%w: it is empty", ErrDamaged)
+	}
+	if f.restore != nil {
+		ok, err := f.restore()
+		if err != nil {
+			return err
+		}
+		if ok {
+			f.log("error", fmt.Sprintf("%s was missing or empty and came back from its copy", f.path()))
+			return nil
+		}
+	}
+	if existed {
+		f.log("warn", fmt.Sprintf("%s was empty: %s", f.path(), f.lost))
+	}
+	return nil
+}
+
+// connect opens the file with SQLite, makes the tables in an empty one and checks everything. Errors leave nothing open.
+func (f *file) connect() error {
+	mode := "rw"
+	params := f.params
+	if f.dir.readOnly {
+		mode, params = "ro", ""
+	}
+	db, err := sql.Open("sqlite", dsn(f.path(), mode, params))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
+	if err := f.check(db); err != nil {
+		_ = db.Close()
+		return f.judge(err)
+	}
+	f.db, f.stmts = db, make(map[string]*sql.Stmt)
+	if !f.dir.readOnly {
+		// SQLite gives -wal and -shm the mode and, for root, the owner of the database; this makes sure.
+		for _, suffix := range suffixes {
+			_, _ = f.dir.narrow(f.name + suffix)
+		}
+	}
+	return nil
+}
+
+// judge tells damage from other trouble in an error of check: tables that are missing or a format number that SQLite does not know
+// give plain SQL errors or "read only", and mean damage when the file could in fact be written.
+func (f *file) judge(err error) error {
+	switch code(err) & 0xff {
+	case lib.SQLITE_ERROR, lib.SQLITE_MISMATCH, lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG:
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case lib.SQLITE_READONLY:
+		if !f.dir.readOnly && unix.Access(f.path(), unix.R_OK|unix.W_OK) == nil && unix.Access(f.dir.path, unix.W_OK|unix.X_OK) == nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+func (f *file) check(db *sql.DB) error {
+	var appID, version, tables int64
+	if err := db.QueryRow("PRAGMA application_id").Scan(&appID); err != nil {
+		return err
+	}
+	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return err
+	}
+	if appID == 0 && version == 0 && tables == 0 && !f.dir.readOnly {
+		return f.initialise(db)
+	}
+	// Format and version stand twice, so that one flipped bit is not taken for another program or a newer version.
+	var format, inside int64
+	metaErr := db.QueryRow("SELECT (SELECT v FROM meta WHERE k = 'format'), (SELECT v FROM meta WHERE k = 'version')").Scan(&format, &inside)
+	switch {
+	case appID != f.appID && format != f.appID && tables > 0 && appID != 0:
+		return fmt.Errorf("%s: %w (application id %d); choose another data_dir", f.path(), ErrForeign, appID)
+	case version > f.version && (metaErr != nil || inside == version) && appID == f.appID:
+		return fmt.Errorf("%s: %w (format %d, this program knows %d); use that version again, or another data_dir",
+			f.path(), ErrNewer, version, f.version)
+	case metaErr != nil:
+		return metaErr
+	case appID != f.appID, format != f.appID, version != f.version, inside != f.version:
+		return fmt.Errorf("%w: its header is wrong", ErrDamaged)
+	}
+	var result string
+	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&result); err != nil {
+		return err
+	}
+	if result != "ok" {
+		return fmt.Errorf("%w: %s", ErrDamaged, result)
+	}
+	return f.verify(db)
+}
+
+func (f *file) initialise(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec(fmt.Sprintf(`%s
+		CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+		INSERT INTO meta VALUES ('format', %d), ('version', %d);
+		PRAGMA application_id = %[2]d; PRAGMA user_version = %[3]d`, f.schema, f.appID, f.version)); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return f.dir.sync()
+}
+
+// replace sets a damaged file aside and puts its copy, or a new file, in its place. The caller holds rangeOpen.
+func (f *file) replace(damage error) error {
+	// Whoever has the file open would go on writing into the one set aside.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeUsers); err != nil {
+		return fmt.Errorf("%s: %w (%v) and %w: stop Fluent Bit and every defenderctl, then start again", f.path(), ErrDamaged, damage, ErrInUse)
+	}
+	defer func() { _ = f.locks.try(unix.F_RDLCK, rangeUsers) }() // from exclusive back to shared: never waits
+	aside, err := f.dir.setAside(f.name, f.now())
+	if err != nil {
+		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be set aside: %w", damage, err))
+	}
+	restored := false
+	if f.restore != nil {
+		if restored, err = f.restore(); err != nil {
+			return err
+		}
+	}
+	if restored {
+		f.log("error", fmt.Sprintf("%s is damaged (%v); it was set aside as %s and came back from its copy", f.path(), damage, aside))
+	} else {
+		if _, err := f.dir.create(f.name); err != nil {
+			return explain(f.path(), err)
+		}
+		f.log("error", fmt.Sprintf("%s is damaged (%v) and was set aside as %s: %s", f.path(), damage, aside, f.lost))
+	}
+	return explain(f.path(), f.connect())
+}
+
+// setAside renames a file and what belongs to it to NAME.damaged-TIME.
+func (d directory) setAside(name string, now time.Time) (string, error) {
+	stamp := now.UTC().Format("20060102T150405.000Z")
+	aside := name + ".damaged-" + stamp
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(d.join(aside)); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		aside = fmt.Sprintf("%s.damaged-%s-%d", name, stamp, n)
+	}
+	// The main file goes last: a process that dies in between finds it damaged still, and no log of another file beside a good one.
+	for i := len(suffixes) - 1; i >= 0; i-- {
+		if err := os.Rename(d.join(name+suffixes[i]), d.join(aside+suffixes[i])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return d.join(aside), d.sync()
+}
+
+// tx is a transaction with the file's prepared statements.
+type tx struct {
+	*sql.Tx
+	f *file
+}
+
+// exec runs a statement, prepared once per file.
+func (t tx) exec(query string, args ...any) (sql.Result, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Exec(args...)
+}
+
+// row runs a query that gives one row. The error of preparing it comes out of Scan.
+func (t tx) row(query string, args ...any) *sql.Row {
+	s, err := t.stmt(query)
+	if err != nil {
+		return t.QueryRow(query, args...)
+	}
+	return s.QueryRow(args...)
+}
+
+func (t tx) rows(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query(args...)
+}
+
+func (t tx) stmt(query string) (*sql.Stmt, error) {
+	s := t.f.stmts[query]
+	if s == nil {
+		var err error
+		if s, err = t.Prepare(query); err != nil {
+			return nil, err
+		}
+		t.f.stmts[query] = s
+	}
+	return t.Stmt(s), nil
+}
+
+// update runs fn in one transaction. The context ends the waiting for other calls, not the transaction: its outcome must be known,
+// and a rotated token must be saved even while everything is shutting down. A file found damaged is replaced and fn run again.
+func (f *file) update(ctx context.Context, fn func(tx) error) error {
+	return f.use(ctx, func() error { return f.transact(fn) })
+}
+
+func (f *file) transact(fn func(tx) error) error { return f.begin(fn, false) }
+
+func (f *file) begin(fn func(tx) error, readOnly bool) error {
+	t, err := f.db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: readOnly})
+	if err != nil {
+		return err
+	}
+	if err = fn(tx{t, f}); err != nil {
+		_ = t.Rollback()
+	} else {
+		err = t.Commit()
+	}
+	if err != nil && !readOnly && f.reset != nil {
+		f.reset()
+	}
+	return err
+}
+
+func (f *file) use(ctx context.Context, fn func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return ErrClosed
+	}
+	if f.db == nil {
+		return errNoFile
+	}
+	err := fn()
+	if err != nil && isDamage(err) && !f.dir.readOnly {
+		if healErr := f.heal(err); healErr != nil {
+			return healErr
+		}
+		err = fn()
+	}
+	if err != nil {
+		return explain(f.path(), err)
+	}
+	return nil
+}
+
+// errNoFile: a ReadOnly store whose file does not exist. Readers answer as if it were empty.
+var errNoFile = errors.New("no file yet")
+
+// heal replaces a file that turned out to be damaged while it was in use.
+func (f *file) heal(damage error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
+		return explain(f.path(), errors.Join(damage, err))
+	}
+	defer f.locks.unlock(rangeOpen)
+	f.disconnect()
+	if f.reset != nil {
+		f.reset()
+	}
+	err := f.replace(damage)
+	if err != nil && f.db == nil {
+		// Keep a handle, so that a later call can try again.
+		if again := f.connect(); again != nil {
+			f.db, _ = sql.Open("sqlite", dsn(f.path(), "rw", f.params))
+			f.db.SetMaxOpenConns(1)
+			f.stmts = make(map[string]*sql.Stmt)
+		}
+	}
+	return err
+}
+
+func (f *file) disconnect() {
+	if f.db != nil {
+		_ = f.db.Close()
+		f.db, f.stmts = nil, nil
+	}
+}
+
+func (f *file) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	if f.db == nil {
+		return nil
+	}
+	err := f.db.Close()
+	f.db, f.stmts = nil, nil
+	return explain(f.path(), err)
+}

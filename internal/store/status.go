@@ -1,0 +1,213 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// Keys implements Feeds.
+func (s *Store) Keys(ctx context.Context) (keys []FeedKey, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		keys = nil
+		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id FROM feeds`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var k FeedKey
+			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID); err != nil {
+				return err
+			}
+			keys = append(keys, k)
+		}
+		return rows.Err()
+	})
+	slices.SortFunc(keys, func(a, b FeedKey) int {
+		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.API, b.API),
+			cmp.Compare(a.StateID, b.StateID), cmp.Compare(a.LoginHost, b.LoginHost))
+	})
+	return keys, err
+}
+
+// SetStatus implements Feeds.
+func (s *Store) SetStatus(ctx context.Context, statuses map[FeedKey]Status) error {
+	if len(statuses) == 0 {
+		return ctx.Err()
+	}
+	sh := s.sh
+	return s.update(ctx, sh.feeds, func(t tx) error {
+		for key, status := range statuses {
+			data, err := json.Marshal(status)
+			if err != nil {
+				return fmt.Errorf("status of tenant %s: %w", key.TenantID, err)
+			}
+			fc, err := sh.ensure(t, key)
+			if err != nil {
+				return err
+			}
+			if _, err := t.exec(`INSERT INTO status VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data`, fc.id, data); err != nil {
+				return err
+			}
+		}
+		return sh.alive(t, sh.moment())
+	})
+}
+
+// Statuses implements Feeds.
+func (s *Store) Statuses(ctx context.Context) (statuses map[FeedKey]Status, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		statuses = make(map[FeedKey]Status)
+		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, data FROM status JOIN feeds ON feeds.id = feed`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var k FeedKey
+			var data []byte
+			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &data); err != nil {
+				return err
+			}
+			var status Status
+			if json.Unmarshal(data, &status) != nil {
+				continue // it is written anew within seconds
+			}
+			statuses[k] = status
+		}
+		return rows.Err()
+	})
+	return statuses, err
+}
+
+// Asides implements Feeds.
+func (s *Store) Asides(ctx context.Context, key FeedKey) (asides []Aside, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		asides = nil
+		rows, err := t.rows(`SELECT a.id, since, until, skip, row, reason, tries, next_try FROM asides a JOIN feeds ON feeds.id = feed
+			WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? ORDER BY a.id`, key.LoginHost, key.TenantID, key.API, key.StateID)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var a Aside
+			var next int64
+			if err := rows.Scan(&a.ID, &a.From, &a.To, &a.Skip, &a.Row, &a.Reason, &a.Tries, &next); err != nil {
+				return err
+			}
+			a.NextTry = fromNanos(next)
+			asides = append(asides, a)
+		}
+		return rows.Err()
+	})
+	return asides, err
+}
+
+// PutAside implements Feeds.
+func (s *Store) PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error) {
+	err = s.update(ctx, s.sh.feeds, func(t tx) error {
+		fc, err := s.sh.ensure(t, key)
+		if err != nil {
+			return err
+		}
+		var given any // NULL: SQLite chooses
+		if a.ID != 0 {
+			given = a.ID
+		}
+		return t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, skip, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?,?)
+			RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Skip, a.Reason, a.Tries, nanos(a.NextTry), a.Row).Scan(&id)
+	})
+	return id, err
+}
+
+// DropAside implements Feeds.
+func (s *Store) DropAside(ctx context.Context, key FeedKey, id int64) error {
+	return s.update(ctx, s.sh.feeds, func(t tx) error {
+		fc, err := s.sh.feed(t, key)
+		if fc == nil || err != nil {
+			return err
+		}
+		_, err = t.exec(`DELETE FROM asides WHERE id = ? AND feed = ?`, id, fc.id)
+		return err
+	})
+}
+
+// Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that runs inputs, now or later, carries it out.
+func (s *Store) Rewind(ctx context.Context, key FeedKey, since tick.Tick) error {
+	return s.update(ctx, s.sh.feeds, func(t tx) error {
+		_, err := t.exec(`INSERT INTO rewinds VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since), requested = excluded.requested`,
+			key.LoginHost, key.TenantID, key.API, key.StateID, int64(since), nanos(s.sh.now()))
+		return err
+	})
+}
+
+// PendingRewind implements Feeds.
+func (s *Store) PendingRewind(ctx context.Context, keys ...FeedKey) (pending map[FeedKey]tick.Tick, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		pending = make(map[FeedKey]tick.Tick)
+		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, since FROM rewinds`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var k FeedKey
+			var since tick.Tick
+			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &since); err != nil {
+				return err
+			}
+			if len(keys) == 0 || slices.Contains(keys, k) {
+				pending[k] = since
+			}
+		}
+		return rows.Err()
+	})
+	return pending, err
+}
+
+// ApplyRewind implements Feeds.
+func (s *Store) ApplyRewind(ctx context.Context, key FeedKey) (c Checkpoint, ok bool, err error) {
+	err = s.update(ctx, s.sh.feeds, func(t tx) error {
+		c, ok = Checkpoint{}, false
+		var since tick.Tick
+		err := t.row(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? RETURNING since`,
+			key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&since)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		fc, err := s.sh.feed(t, key)
+		if fc == nil || err != nil || !fc.state.has {
+			return err
+		}
+		fc.state.rewind(since)
+		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+			return err
+		}
+		c, ok = fc.state.now.checkpoint, true
+		return fc.filter(t, since)
+	})
+	if err != nil {
+		return Checkpoint{}, false, err
+	}
+	return c, ok, nil
+}
+
+// ClearRewind implements Feeds.
+func (s *Store) ClearRewind(ctx context.Context, key FeedKey) error {
+	return s.update(ctx, s.sh.feeds, func(t tx) error {
+		_, err := t.exec(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
+			key.LoginHost, key.TenantID, key.API, key.StateID)
+		return err
+	})
+}

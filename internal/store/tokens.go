@@ -1,0 +1,346 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/tokens"
+)
+
+const tokensSchema = `
+	CREATE TABLE chains (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL,
+		version INTEGER NOT NULL, removed INTEGER NOT NULL,
+		refresh BLOB, previous BLOB, account TEXT NOT NULL, tenant_name TEXT NOT NULL,
+		obtained INTEGER NOT NULL, refreshed INTEGER NOT NULL, dead TEXT NOT NULL, rejected INTEGER NOT NULL,
+		crc INTEGER NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, client_id));
+	CREATE TABLE seeds (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL, fingerprint BLOB NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, client_id, fingerprint)) WITHOUT ROWID;`
+
+// Chains is the part of a store that keeps refresh tokens; it is a tokens.ChainStore.
+type Chains struct{ s *Store }
+
+var _ tokens.ChainStore = (*Chains)(nil)
+
+// Tokens gives the chains of refresh tokens.
+func (s *Store) Tokens() *Chains { return &Chains{s} }
+
+// ChainInfo is one chain as List gives it.
+type ChainInfo struct {
+	Key tokens.ChainKey
+	// Chain has no tokens in it when they could not be decrypted; Err says why then (ErrKey).
+	Chain tokens.Chain
+	Err   error
+}
+
+// chainRow is a row of the table chains. A removed chain keeps its row, without tokens, so that its version goes on counting.
+type chainRow struct {
+	key                           tokens.ChainKey
+	version                       int64
+	removed                       bool
+	refresh, previous             []byte
+	account, tenantName, dead     string
+	obtained, refreshed, rejected int64
+}
+
+const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous, account, tenant_name, obtained, refreshed, dead, rejected, crc`
+
+// sum is a checksum over the whole row: SQLite notices damage to its own structures, not to a value.
+func (r *chainRow) sum() int64 {
+	var b []byte
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	number := func(n int64) { b = binary.AppendVarint(b, n) }
+	for _, s := range []string{r.key.LoginHost, r.key.TenantID, r.key.ClientID, string(r.refresh), string(r.previous), r.account, r.tenantName, r.dead} {
+		text(s)
+	}
+	for _, n := range []int64{r.version, r.obtained, r.refreshed, r.rejected} {
+		number(n)
+	}
+	if r.removed {
+		b = append(b, 1)
+	}
+	return int64(crc32.Checksum(b, castagnoli))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (r *chainRow) scan(scan func(...any) error) error {
+	var crc int64
+	if err := scan(&r.key.LoginHost, &r.key.TenantID, &r.key.ClientID, &r.version, &r.removed, &r.refresh, &r.previous, &r.account,
+		&r.tenantName, &r.obtained, &r.refreshed, &r.dead, &r.rejected, &crc); err != nil {
+		return err
+	}
+	if crc != r.sum() {
+		return fmt.Errorf("%w: the row of tenant %q has a wrong checksum", ErrDamaged, r.key.TenantID)
+	}
+	return nil
+}
+
+func (r *chainRow) write(t tx) error {
+	_, err := t.exec(`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.key.LoginHost, r.key.TenantID, r.key.ClientID, r.version, r.removed, r.refresh, r.previous, r.account,
+		r.tenantName, r.obtained, r.refreshed, r.dead, r.rejected, r.sum())
+	return err
+}
+
+// find reads the row of a chain; ok is false if there never was one.
+func find(t tx, key tokens.ChainKey) (r chainRow, ok bool, err error) {
+	err = r.scan(t.row(`SELECT `+chainColumns+` FROM chains WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
+		key.LoginHost, key.TenantID, key.ClientID).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return chainRow{}, false, nil
+	}
+	return r, err == nil, err
+}
+
+func (r *chainRow) chain(s *sealer) (tokens.Chain, error) {
+	c := tokens.Chain{Account: r.account, TenantName: r.tenantName, Obtained: fromNanos(r.obtained), Refreshed: fromNanos(r.refreshed),
+		Dead: r.dead, Rejected: fromNanos(r.rejected), Version: r.version}
+	var err error
+	if c.Refresh, err = s.open(r.key, "refresh", r.refresh); err != nil {
+		return c, err
+	}
+	c.Previous, err = s.open(r.key, "previous", r.previous)
+	return c, err
+}
+
+func makeRow(s *sealer, key tokens.ChainKey, c tokens.Chain, version int64) (r chainRow, err error) {
+	r = chainRow{key: key, version: version, account: c.Account, tenantName: c.TenantName, dead: c.Dead,
+		obtained: nanos(c.Obtained), refreshed: nanos(c.Refreshed), rejected: nanos(c.Rejected)}
+	if r.refresh, err = s.seal(key, "refresh", c.Refresh); err != nil {
+		return r, err
+	}
+	r.previous, err = s.seal(key, "previous", c.Previous)
+	return r, err
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// verifyChains reads every row with its checksum.
+func verifyChains(q querier) error {
+	rows, err := q.Query(`SELECT ` + chainColumns + ` FROM chains`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r chainRow
+		if err := r.scan(rows.Scan); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	var seeds int64
+	return q.QueryRow(`SELECT count(fingerprint) FROM seeds`).Scan(&seeds)
+}
+
+// Lock implements tokens.ChainStore: first against the goroutines of this process, then against other processes, by a lock on one byte
+// of tokens.lock. A process that dies loses its locks at once.
+func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
+	if err := c.writable(); err != nil {
+		return nil, err
+	}
+	sh, at := c.s.sh, chainOffset(key)
+	if err := sh.chains.lock(ctx, at); err != nil {
+		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
+	}
+	if err := sh.locks.lock(ctx, unix.F_WRLCK, at); err != nil {
+		sh.chains.unlock(at)
+		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
+	}
+	return sync.OnceFunc(func() {
+		sh.locks.unlock(at)
+		sh.chains.unlock(at)
+	}), nil
+}
+
+func (c *Chains) writable() error {
+	if c.s.closed.Load() {
+		return ErrClosed
+	}
+	if c.s.readOnly {
+		return fmt.Errorf("%s: %w: the store was opened for reading", c.s.sh.dir.path, ErrReadOnly)
+	}
+	return nil
+}
+
+// Load implements tokens.ChainStore. It gives ErrKey when the tokens are encrypted with a key that is not configured.
+func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		r, found, err := find(t, key)
+		if err != nil || !found || r.removed {
+			chain, ok = tokens.Chain{}, false
+			return err
+		}
+		chain, err = r.chain(c.s.sh.sealer.Load())
+		ok = err == nil
+		return err
+	})
+	if err != nil {
+		return tokens.Chain{}, false, err
+	}
+	return chain, ok, nil
+}
+
+// Save implements tokens.ChainStore. A context that ends does not stop a Save that has begun. The copy of tokens.db is written
+// too; a failure there is logged, not returned, since the chain itself is safe then.
+func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
+	return c.change(context.WithoutCancel(ctx), func(t tx) ([]chainRow, []seed, error) {
+		old, _, err := find(t, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		row, err := makeRow(c.s.sh.sealer.Load(), key, chain, old.version+1)
+		if err != nil {
+			return nil, nil, err
+		}
+		marks := make([]seed, len(seeds))
+		for i, fingerprint := range seeds {
+			marks[i] = seed{key, fingerprint}
+		}
+		return []chainRow{row}, marks, nil
+	})
+}
+
+// seed is the mark that a chain once began with a token; the zero fingerprint stands for "forget the marks of this chain".
+type seed struct {
+	key         tokens.ChainKey
+	fingerprint [32]byte
+}
+
+func (s seed) write(t tx) error {
+	if s.fingerprint == ([32]byte{}) {
+		_, err := t.exec(`DELETE FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
+			s.key.LoginHost, s.key.TenantID, s.key.ClientID)
+		return err
+	}
+	_, err := t.exec(`INSERT OR IGNORE INTO seeds VALUES (?,?,?,?)`, s.key.LoginHost, s.key.TenantID, s.key.ClientID, s.fingerprint[:])
+	return err
+}
+
+// SeedSeen implements tokens.ChainStore.
+func (c *Chains) SeedSeen(ctx context.Context, key tokens.ChainKey, fingerprint [32]byte) (seen bool, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		return t.row(`SELECT EXISTS (SELECT 1 FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ? AND fingerprint = ?)`,
+			key.LoginHost, key.TenantID, key.ClientID, fingerprint[:]).Scan(&seen)
+	})
+	return seen, err
+}
+
+// List gives every chain, ordered by tenant, client and host.
+func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		list = nil
+		rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed ORDER BY tenant_id, client_id, login_host`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var r chainRow
+			if err := r.scan(rows.Scan); err != nil {
+				return err
+			}
+			info := ChainInfo{Key: r.key}
+			if info.Chain, info.Err = r.chain(c.s.sh.sealer.Load()); info.Err != nil && !errors.Is(info.Err, ErrKey) {
+				return info.Err
+			}
+			list = append(list, info)
+		}
+		return rows.Err()
+	})
+	return list, err
+}
+
+// Remove forgets a chain and its seeds: a seed token that is still configured starts a new chain. It says whether there was one.
+func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool, err error) {
+	unlock, err := c.Lock(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	err = c.change(ctx, func(t tx) ([]chainRow, []seed, error) {
+		old, ok, err := find(t, key)
+		removed = ok && !old.removed
+		if err != nil || !removed {
+			return nil, nil, err
+		}
+		return []chainRow{{key: key, version: old.version + 1, removed: true}}, []seed{{key: key}}, nil
+	})
+	return removed, err
+}
+
+// Rekey encrypts every token with newKey (32 bytes), or stores them plain if it is nil, and goes on with that key. Rows that are in the
+// new form already are left as they are. No inputs may run on the directory meanwhile (ErrInUse): they would go on with the
+// old key. It gives the number of chains that were changed.
+func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
+	if err := c.writable(); err != nil {
+		return 0, err
+	}
+	to, err := newSealer(newKey)
+	if err != nil {
+		return 0, err
+	}
+	release, err := c.s.sh.excludeInputs()
+	if err != nil {
+		return 0, fmt.Errorf("rekey: %w; stop Fluent Bit, rekey, set key_file, start it again", err)
+	}
+	defer release()
+	err = c.change(ctx, func(t tx) ([]chainRow, []seed, error) {
+		changed = 0
+		rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed`)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer rows.Close()
+		var out []chainRow
+		for rows.Next() {
+			var r chainRow
+			if err := r.scan(rows.Scan); err != nil {
+				return nil, nil, err
+			}
+			if to.sealedBy(r.refresh) && to.sealedBy(r.previous) {
+				continue
+			}
+			chain, err := r.chain(c.s.sh.sealer.Load())
+			if err != nil {
+				return nil, nil, err
+			}
+			if r, err = makeRow(to, r.key, chain, r.version+1); err != nil {
+				return nil, nil, err
+			}
+			out = append(out, r)
+		}
+		changed = len(out)
+		return out, nil, rows.Err()
+	})
+	if err != nil {
+		return 0, err
+	}
+	c.s.sh.sealer.Store(to)
+	return changed, nil
+}
