@@ -1,0 +1,191 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// maxFaults bounds what a hostile file can make us say.
+const maxFaults = 1000
+
+// builder collects what is found while one configuration is read.
+type builder struct {
+	sources  Sources
+	faults   []error
+	warnings []Warning
+	// reported keeps a fault in an inherited value from being told once per tenant.
+	reported map[Fault]bool
+	// files keeps what was read: hundreds of tenants share a secret file.
+	files map[string]fileContent
+	// sum is the SHA-256 of the tenants file.
+	sum [32]byte
+}
+
+type fileContent struct {
+	data []byte
+	mode fs.FileMode
+	err  error
+}
+
+func (b *builder) add(f *Fault) {
+	switch {
+	case len(b.faults) < maxFaults:
+		b.faults = append(b.faults, f)
+	case len(b.faults) == maxFaults:
+		b.faults = append(b.faults, &Fault{File: f.File, Problem: fmt.Sprintf("more than %d faults", maxFaults), Mend: "mend these first"})
+	}
+}
+
+func (b *builder) warn(w Warning) {
+	if len(b.warnings) < maxFaults {
+		b.warnings = append(b.warnings, w)
+	}
+}
+
+// once tells whether a message is new, tenants aside.
+func (b *builder) once(f Fault) bool {
+	f.Tenant = ""
+	if b.reported[f] {
+		return false
+	}
+	b.reported[f] = true
+	return true
+}
+
+// read gives a regular file's content, up to limit bytes.
+func (b *builder) read(name string, limit int64) ([]byte, fs.FileMode, error) {
+	if c, ok := b.files[name]; ok {
+		return c.data, c.mode, c.err
+	}
+	data, info, err := readFile(b.sources, name, limit)
+	c := fileContent{data: data, err: err}
+	if info != nil {
+		c.mode = info.Mode()
+	}
+	b.files[name] = c
+	return c.data, c.mode, c.err
+}
+
+// Reasons why a file named in the configuration cannot be used.
+var (
+	errNotRegular = errors.New("is not a regular file")
+	errTooLarge   = errors.New("is too large")
+)
+
+func readFile(s Sources, name string, limit int64) ([]byte, fs.FileInfo, error) {
+	f, err := s.open(name)
+	if err != nil {
+		return nil, nil, bare(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, bare(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, info, errNotRegular
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, info, bare(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, info, errTooLarge
+	}
+	return data, info, nil
+}
+
+// bare takes operation and path off a file error: the fault names the file itself.
+func bare(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("cannot be read: %w", p.Err)
+	}
+	return fmt.Errorf("cannot be read: %w", err)
+}
+
+// reader reads the keys of one tenant, or of the input, through its layers, the most specific first.
+type reader struct {
+	*builder
+	layers []layer
+	// tenant is the label in faults; own where the tenant itself stands.
+	tenant string
+	own    value
+}
+
+func (b *builder) reader(layers ...layer) *reader {
+	return &reader{builder: b, layers: layers, own: layers[0].value("")}
+}
+
+// raw gives the value of a key from the first layer that has it.
+func (r *reader) raw(key string) value {
+	for _, l := range r.layers {
+		if v := l.value(key); v.set {
+			return v
+		}
+	}
+	return value{file: r.own.file, line: r.own.line}
+}
+
+// group gives the values of keys that replace each other, all from the first layer that has any of them: a tenant's
+// certificate stands instead of the defaults' secret, not beside it.
+func (r *reader) group(keys ...string) []value {
+	for _, l := range r.layers {
+		values, any := make([]value, len(keys)), false
+		for i, k := range keys {
+			values[i] = l.value(k)
+			any = any || values[i].set
+		}
+		if any {
+			return values
+		}
+	}
+	return make([]value, len(keys))
+}
+
+func (r *reader) fault(key string, v value, problem, mend string) {
+	f := Fault{Key: key, Tenant: r.tenant, File: v.file, Line: v.line, Problem: problem, Mend: mend}
+	if v.inherited && !r.once(f) {
+		return
+	}
+	r.add(&f)
+}
+
+func (r *reader) warning(key string, v value, problem, mend string) {
+	w := Warning{Key: key, Tenant: r.tenant, File: v.file, Line: v.line, Problem: problem, Mend: mend}
+	if v.inherited && !r.once(Fault(w)) {
+		return
+	}
+	r.warn(w)
+}
+
+// refuse reports a value that cannot be what the key wants. The value is shown unless the key is secret.
+func (r *reader) refuse(o Option, v value, problem, mend string) {
+	if quoted(v.text) {
+		mend = "write it without the quotation marks"
+	}
+	if !o.Secret {
+		problem = shown(v.text) + " " + problem
+	}
+	r.fault(o.Name, v, problem, mend)
+}
+
+// quoted tells whether a value stands in quotation marks, which Fluent Bit's classic format does not take off.
+func quoted(s string) bool {
+	return len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
+}
+
+// option gives the description of a key of the table.
+func option(key string) Option {
+	o, ok := lookup(key)
+	if !ok {
+		panic("config: no option " + key) // a slip in this package, found by its first test
+	}
+	return o
+}
+
+// oneOf joins the values of an enum for a mend.
+func oneOf(values []string) string { return "use one of " + strings.Join(values, ", ") }

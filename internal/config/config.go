@@ -1,0 +1,197 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/secret"
+)
+
+// Getter gives one property as Fluent Bit has it: "" when unset. Names are given in lower case; an implementation finds
+// them in any case. The plugin's host implements it, a parsed section (package fluentbit) does, and Map.
+type Getter interface{ Get(key string) string }
+
+// Locator is what a Getter may be besides: one that knows where a key stands. Faults then name file and line.
+type Locator interface {
+	// Where gives the file and line of a key, or of the section itself when it has no such key.
+	Where(key string) (file string, line int)
+}
+
+// Map is a Getter over a map, for the command line and tests; its keys are in lower case.
+type Map map[string]string
+
+// Get gives the value of a key, in any case.
+func (m Map) Get(key string) string { return m[strings.ToLower(key)] }
+
+// Sources are what reading a configuration needs of the machine; the zero value uses the process's own.
+type Sources struct {
+	// Open opens a file; nil: the file system.
+	Open func(name string) (fs.File, error)
+	// Env gives an environment variable; nil: the process's own.
+	Env func(name string) (string, bool)
+}
+
+func (s Sources) open(name string) (fs.File, error) {
+	if s.Open != nil {
+		return s.Open(name)
+	}
+	// O_NONBLOCK: opening a named pipe must not hang Fluent Bit's start; what is no regular file is refused afterwards.
+	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+func (s Sources) env(name string) (string, bool) {
+	if s.Env != nil {
+		return s.Env(name)
+	}
+	return os.LookupEnv(name)
+}
+
+// Input is one input of Fluent Bit, complete and checked.
+type Input struct {
+	// Tenants are in the order of the file; at least one.
+	Tenants []Tenant
+	// DataDir and KeyFile are paths; KeyFile may be empty.
+	DataDir, KeyFile string
+	// MaxConcurrency is the number of tenants polled at the same moment, at least 1.
+	MaxConcurrency int
+	// BufferLimit is in bytes, at least 1.
+	BufferLimit int64
+	// HealthInterval is 0 when no health records are wanted.
+	HealthInterval time.Duration
+	// MetricsListen is host:port, or empty.
+	MetricsListen string
+	// AllowThreaded: run although Fluent Bit may lose what it was given.
+	AllowThreaded bool
+	// TenantsFile is the path of the tenants file, or empty. See Watch.
+	TenantsFile string
+
+	section section
+	// sum is the SHA-256 of the tenants file.
+	sum [32]byte
+}
+
+// Tenant is one thing to poll: a tenant and an API. All values are resolved and effective.
+type Tenant struct {
+	// TenantID is in lower case, else as configured; TenantName is for people, never empty.
+	TenantID, TenantName string
+	ClientID             string
+	// At most one of ClientSecret, ClientSecretFile and ClientCertificateFile is set; none for a public client.
+	ClientSecret          secret.Text
+	ClientSecretFile      string
+	ClientCertificateFile string
+	// At most one of RefreshToken and RefreshTokenFile is set.
+	RefreshToken     secret.Text
+	RefreshTokenFile string
+	// Grant is "auto", "refresh_token" or "client_credentials".
+	Grant string
+	API   cloud.API
+	Cloud cloud.Cloud
+	// Region is in lower case, or empty.
+	Region string
+	// LoginURL, APIURL and Resource are scheme, host and, unless it is the scheme's own, port: overrides are already in them.
+	LoginURL, APIURL, Resource string
+	// Endpoint says the rest about the API: path, sign-in version, page sizes, call budgets. Its addresses are the effective ones.
+	Endpoint cloud.Target
+	Filter   string
+
+	PollInterval, Lookback, Overlap, SweepInterval, SweepLookback time.Duration
+
+	// PageSize is the number of rows to ask for; 0 with siem.
+	PageSize int
+	// Updates: emit every version of an alert, not only the first.
+	Updates bool
+	// Format is "json", "cef" or "json+cef"; TimeField "updated", "created" or "now".
+	Format, TimeField string
+	// CEFMaxBytes is the longest CEF line.
+	CEFMaxBytes int
+	StateID     string
+	// Tag is the tenant's own tag, or empty for the input's.
+	Tag string
+	// Proxy is a URL, or empty for the environment's. It may hold a password, hence the type.
+	Proxy secret.Text
+	// CAFile is a path, or empty.
+	CAFile      string
+	HTTPTimeout time.Duration
+}
+
+// LoginHost is the sign-in service's host, with its port if it is not the scheme's own, in lower case: the first part of
+// the keys under which tokens and checkpoints are kept.
+func (t Tenant) LoginHost() string {
+	u, err := url.Parse(t.LoginURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// Feed gives the four values under which checkpoints are kept; two live inputs must not share them.
+func (t Tenant) Feed() (loginHost, tenantID, api, stateID string) {
+	return t.LoginHost(), t.TenantID, string(t.API), t.StateID
+}
+
+// Equal tells whether nothing about the tenant differs, secrets included; a tenant that is not Equal after a reload restarts.
+func (t Tenant) Equal(u Tenant) bool {
+	same := t.ClientSecret.Equal(u.ClientSecret) && t.RefreshToken.Equal(u.RefreshToken) && t.Proxy.Equal(u.Proxy)
+	t.ClientSecret, t.RefreshToken, t.Proxy = secret.Text{}, secret.Text{}, secret.Text{}
+	u.ClientSecret, u.RefreshToken, u.Proxy = secret.Text{}, secret.Text{}, secret.Text{}
+	return same && t == u
+}
+
+// FromPlugin reads and checks the section of one input, and its tenants file if it has one.
+//
+// The error joins all faults (Faults takes it apart); the Input is nil then. Warnings may come with either.
+func FromPlugin(g Getter, s Sources) (*Input, []Warning, error) {
+	return snapshot(g).input(s)
+}
+
+// input builds the Input from a section that has been read.
+func (sec section) input(s Sources) (*Input, []Warning, error) {
+	b := &builder{sources: s, files: map[string]fileContent{}, reported: map[Fault]bool{}}
+	in := &Input{section: sec}
+	r := b.reader(layer{value: sec.value})
+	in.DataDir = r.path("data_dir")
+	in.KeyFile = r.path("key_file")
+	if in.KeyFile != "" {
+		r.checkKeyFile(in.KeyFile)
+	}
+	in.MaxConcurrency = int(r.integer("max_concurrency"))
+	in.BufferLimit = r.size("buffer_limit")
+	in.HealthInterval = r.duration("health_interval")
+	in.MetricsListen = r.listen("metrics_listen")
+	in.AllowThreaded = r.boolean("allow_threaded")
+	in.TenantsFile = r.path("tenants_file")
+	if in.TenantsFile == "" {
+		in.Tenants = []Tenant{r.readTenant()}
+	} else {
+		for _, key := range []string{"tenant_id", "tenant_name"} {
+			if v := sec.value(key); v.set {
+				r.fault(key, v, "does not fit with tenants_file, which names the tenants", "remove "+key+" here, or tenants_file")
+			}
+		}
+		in.Tenants = b.tenantsFile(in.TenantsFile, r.raw("tenants_file"), sec)
+	}
+	b.shared(in.Tenants)
+	if len(b.faults) > 0 {
+		return nil, b.warnings, errors.Join(b.faults...)
+	}
+	in.sum = b.sum
+	return in, b.warnings, nil
+}
+
+// shared warns of labels that name more than one tenant.
+func (b *builder) shared(tenants []Tenant) {
+	ids := map[string]string{}
+	for _, t := range tenants {
+		if id, ok := ids[t.TenantName]; ok && id != t.TenantID && t.TenantID != "" {
+			b.warn(Warning{Key: "tenant_name", Tenant: t.TenantName, Problem: "names two tenants, " + id + " and " + t.TenantID,
+				Mend: "give each its own name, so that logs and commands tell them apart"})
+		}
+		ids[t.TenantName] = t.TenantID
+	}
+}

@@ -1,0 +1,20 @@
+// Package config turns what a user wrote into what the collector does: one input with its tenants, or every fault at once.
+//
+// Options describes each option of the input once, as data. Reading a section, reading a tenants file, the message for a
+// misspelt key, `defenderctl check` and the reference page (Markdown) all come from that table.
+//
+// What it promises:
+//
+//   - FromPlugin gives either a complete Input or an error that joins all *Fault found, each one line that names the key (or the
+//     file and line), the tenant and the mend. It never gives half of an input.
+//   - No fault, warning or printed Input shows the value of a secret.
+//   - Nothing is asked over the network; a tenant_id is never resolved.
+//   - A tenants file of any content is answered in bounded time and memory.
+//
+// # Caveats
+//
+// Fluent Bit does not list the keys of a section, so FromPlugin cannot see a misspelt one: see UnknownKey. It also turns a
+// variable that is not set into an empty value, which cannot be told from a key that was left out.
+//
+// Files named in the configuration are read to see whether they can be used, and read again by those who use them.
+package config

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Greatest sizes of files named in a configuration; what is larger is some other file.
+const (
+	maxSecretFile  = 64 << 10
+	maxPEMFile     = 8 << 20
+	maxTenantsFile = 8 << 20
+)
+
+// Reasons why a text cannot be a secret.
+var (
+	errEmpty   = errors.New("is empty")
+	errLines   = errors.New("has more than one line")
+	errControl = errors.New("has control characters or is not text")
+)
+
+// trimSecret takes white space and a byte order mark off a secret, and says if the rest can be none.
+func trimSecret(data []byte) (secret.Text, error) {
+	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	switch s := string(data); {
+	case s == "":
+		return secret.Text{}, errEmpty
+	case strings.ContainsAny(s, "\r\n"):
+		return secret.Text{}, errLines
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return secret.Text{}, errControl
+	default:
+		return secret.New(s), nil
+	}
+}
+
+// secretText checks a secret that stands in the configuration itself.
+func (r *reader) secretText(key string, v value) secret.Text {
+	t, err := trimSecret([]byte(v.text))
+	if err != nil {
+		r.fault(key, v, err.Error(), "write the secret itself on one line")
+	}
+	if quoted(v.text) {
+		r.warning(key, v, "stands in quotation marks, which become part of it", "remove them, unless they belong to it")
+	}
+	return t
+}
+
+// secretFile reads a secret's file as a check: who uses it reads it again (WatchFile).
+func (r *reader) secretFile(key string, v value) secret.Text {
+	path := v.text
+	data, mode, err := r.read(path, maxSecretFile)
+	if err == nil {
+		var t secret.Text
+		if t, err = trimSecret(data); err == nil {
+			r.warnOpen(key, v, path, mode.Perm()&0o004 != 0)
+			return t
+		}
+	}
+	r.fault(key, v, "file "+shown(path)+" "+err.Error(), "put the secret alone into it, readable by the user Fluent Bit runs as")
+	return secret.Text{}
+}
+
+func (r *reader) warnOpen(key string, v value, path string, open bool) {
+	if open {
+		r.warning(key, v, "file "+shown(path)+" can be read by every user of this machine", "chmod o-rwx "+printable(path, 256))
+	}
+}
+
+// adviseSecret warns of the commonest slip: the portal shows the secret's ID beside its value (AADSTS7000215).
+func (r *reader) adviseSecret(key string, v value, t secret.Text) {
+	if guid.MatchString(t.Reveal()) {
+		r.warning(key, v, "this looks like the secret's ID, not its value", "use the value, which the portal shows once when the secret is made")
+	}
+}
+
+// checkCertificate reads a PEM file with certificate and private key.
+func (r *reader) checkCertificate(v value) {
+	const mend = "put the certificate and its private key, both PEM and not encrypted, into one file"
+	path := v.text
+	data, mode, err := r.read(path, maxPEMFile)
+	if err != nil {
+		r.fault("client_certificate_file", v, "file "+shown(path)+" "+err.Error(), mend)
+		return
+	}
+	if _, err := tls.X509KeyPair(data, data); err != nil {
+		r.fault("client_certificate_file", v, "file "+shown(path)+" "+pemProblem(data), mend)
+		return
+	}
+	r.warnOpen("client_certificate_file", v, path, mode.Perm()&0o004 != 0)
+}
+
+// pemProblem says what a PEM file lacks, without its content.
+func pemProblem(data []byte) string {
+	certificate, key, encrypted := false, false, false
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		certificate = certificate || block.Type == "CERTIFICATE"
+		key = key || strings.HasSuffix(block.Type, "PRIVATE KEY")
+		encrypted = encrypted || block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != ""
+	}
+	switch {
+	case !certificate && !key:
+		return "has neither a certificate nor a private key in PEM form"
+	case !certificate:
+		return "has no certificate"
+	case !key:
+		return "has no private key"
+	case encrypted:
+		return "has an encrypted private key"
+	default:
+		return "has a certificate and a private key that cannot be read or do not belong together"
+	}
+}
+
+func (r *reader) checkCAFile(path string) {
+	v := r.raw("ca_file")
+	data, _, err := r.read(path, maxPEMFile)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
+		err = errors.New("has no certificate in PEM form")
+	}
+	if err != nil {
+		r.fault("ca_file", v, "file "+shown(path)+" "+err.Error(), "name a PEM file with the certificate authorities to trust")
+	}
+}
+
+// ErrKey is wrapped by the errors of ParseKey.
+var ErrKey = errors.New("is not 32 bytes in base64")
+
+// ParseKey reads the content of a key_file: 32 bytes in base64 (RFC 4648, sections 4 and 5, padded or not).
+func ParseKey(data []byte) ([]byte, error) {
+	s := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(string(bytes.TrimSpace(data)), "="))
+	key, err := base64.RawStdEncoding.DecodeString(s)
+	if err != nil || len(key) != 32 {
+		return nil, ErrKey
+	}
+	return key, nil
+}
+
+func (r *reader) checkKeyFile(path string) {
+	v := r.raw("key_file")
+	data, mode, err := r.read(path, maxSecretFile)
+	if err == nil {
+		_, err = ParseKey(data)
+	}
+	if err != nil {
+		r.fault("key_file", v, "file "+shown(path)+" "+err.Error(), "make one with: head -c 32 /dev/urandom | base64")
+		return
+	}
+	r.warnOpen("key_file", v, path, mode.Perm()&0o004 != 0)
+}

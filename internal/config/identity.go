@@ -1,0 +1,59 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+)
+
+var (
+	guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	// domain is a DNS name of at least two labels whose last is no number (else it is an IP address).
+	domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+)
+
+// personalAccounts is the tenant behind `consumers`: every Microsoft account lives in it, and no organisation
+// (https://learn.microsoft.com/entra/identity-platform/id-tokens, claim iss).
+const personalAccounts = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+// tenantID gives the tenant's id in lower case.
+func (r *reader) tenantID() string {
+	s, v := r.text("tenant_id", 256)
+	if s == "" {
+		if !v.set || v.text == "" {
+			r.fault("tenant_id", v, "missing", "set it to the customer's tenant: its GUID or a verified domain")
+		}
+		return ""
+	}
+	o, id := option("tenant_id"), strings.ToLower(s)
+	const mend = "use the customer's own tenant: its GUID or a verified domain"
+	switch {
+	case id == "common" || id == "organizations" || id == "consumers" || id == personalAccounts:
+		r.refuse(o, v, "names no single tenant", mend)
+	case strings.Contains(id, "://") || strings.ContainsAny(id, "/@"):
+		r.refuse(o, v, "is an address, not a tenant", mend)
+	case strings.ContainsFunc(id, func(c rune) bool { return c > 0x7f }):
+		r.refuse(o, v, "has characters beyond ASCII", "write an international domain in its xn-- form, or use the tenant's GUID")
+	case !guid.MatchString(id) && (!domain.MatchString(id) || len(id) > 253):
+		r.refuse(o, v, "is neither a GUID nor a domain", mend)
+	}
+	return id
+}
+
+func (r *reader) clientID() string {
+	s, v := r.text("client_id", 256)
+	switch {
+	case s == "" && (!v.set || v.text == ""):
+		r.fault("client_id", v, "missing", "set it to the application (client) id of the app registration")
+	case strings.ContainsAny(s, " \t/?#&="):
+		r.refuse(option("client_id"), v, "is not an application id", "copy the application (client) id of the app registration, a GUID")
+	case s != "" && !guid.MatchString(s):
+		r.warning("client_id", v, shown(s)+" is not a GUID, as the ids of applications are", "compare it with the app registration")
+	}
+	return s
+}
+
+// label checks the texts that end in logs, records and keys.
+func (r *reader) label(key string, most int) string {
+	s, _ := r.text(key, most)
+	return s
+}

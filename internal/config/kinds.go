@@ -1,0 +1,171 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// text gives a string option: the value, or the default. Control characters never pass: values reach logs, URLs and records.
+func (r *reader) text(key string, most int) (string, value) {
+	o, v := option(key), r.raw(key)
+	if !v.set || v.text == "" {
+		return "", v
+	}
+	switch {
+	case !utf8.ValidString(v.text):
+		r.refuse(o, v, "is not UTF-8", "write the value in UTF-8")
+	case strings.ContainsFunc(v.text, unicode.IsControl):
+		r.refuse(o, v, "has a line break or control character", "write it on one line")
+	case len(v.text) > most:
+		r.refuse(o, v, fmt.Sprintf("is longer than %d bytes", most), "shorten it")
+	case quoted(v.text) && key != "filter":
+		r.refuse(o, v, "stands in quotation marks, which Fluent Bit keeps", "")
+	default:
+		return v.text, v
+	}
+	return "", v
+}
+
+const maxPath = 4096
+
+// path gives a file option.
+func (r *reader) path(key string) string {
+	s, _ := r.text(key, maxPath)
+	if s == "" {
+		return option(key).Default
+	}
+	return s
+}
+
+// enum gives one of the option's values, in lower case.
+func (r *reader) enum(key string) (string, value) {
+	o, v := option(key), r.raw(key)
+	if !v.set || v.text == "" {
+		return o.Default, v
+	}
+	s := strings.ToLower(v.text)
+	if !slices.Contains(o.Values, s) {
+		mend := oneOf(o.Values)
+		if near := nearest(s, o.Values); near != "" {
+			mend = fmt.Sprintf("did you mean %s? %s", near, mend)
+		}
+		r.refuse(o, v, "is unknown", mend)
+		return o.Default, v
+	}
+	return s, v
+}
+
+func (r *reader) duration(key string) time.Duration {
+	o, v := option(key), r.raw(key)
+	least, most, def := mustDuration(o.Min), mustDuration(o.Max), mustDuration(o.Default)
+	if !v.set || v.text == "" {
+		return def
+	}
+	d, err := ParseDuration(v.text)
+	allowed := fmt.Sprintf("use %s to %s", FormatDuration(least), FormatDuration(most))
+	switch {
+	case strings.HasPrefix(v.text, "-"):
+		r.refuse(o, v, "is negative", allowed)
+	case err != nil && !strings.Contains(err.Error(), "range"):
+		r.refuse(o, v, "is not a duration", "write it like 90s, 10m, 24h or 7d")
+	case err != nil || d > most:
+		r.refuse(o, v, "is above the maximum of "+FormatDuration(most), allowed)
+	case d < least:
+		r.refuse(o, v, "is below the minimum of "+FormatDuration(least), allowed)
+	default:
+		return d
+	}
+	return def
+}
+
+// mustDuration reads a duration of the table of options.
+func mustDuration(s string) time.Duration {
+	d, err := ParseDuration(s)
+	if err != nil {
+		panic("config: " + err.Error()) // a slip in the table, found by its test
+	}
+	return d
+}
+
+func (r *reader) boolean(key string) bool {
+	o, v := option(key), r.raw(key)
+	s := v.text
+	if !v.set || s == "" {
+		s = o.Default
+	}
+	on, err := ParseBool(s)
+	if err != nil {
+		r.refuse(o, v, "is neither on nor off", "use on or off")
+	}
+	return on
+}
+
+func (r *reader) size(key string) int64 {
+	o, v := option(key), r.raw(key)
+	def, _ := ParseSize(o.Default)
+	if !v.set || v.text == "" {
+		return def
+	}
+	n, err := ParseSize(v.text)
+	switch {
+	case err != nil && strings.HasPrefix(v.text, "-"):
+		r.refuse(o, v, "is negative", "write it like 512K, 32M or 1G")
+	case err != nil && !strings.Contains(err.Error(), "range"):
+		r.refuse(o, v, "is not a size", "write it like 512K, 32M or 1G")
+	case err != nil || n > o.Most:
+		r.refuse(o, v, fmt.Sprintf("is above the maximum of %d bytes", o.Most), "use a smaller value")
+	case n < o.Least:
+		r.refuse(o, v, fmt.Sprintf("is below the minimum of %d bytes", o.Least), "use a greater value")
+	default:
+		return n
+	}
+	return def
+}
+
+// integer gives an Int option whose bounds are in the table.
+func (r *reader) integer(key string) int64 {
+	o := option(key)
+	def, _ := strconv.ParseInt(o.Default, 10, 64)
+	return r.bounded(key, o.Least, o.Most, def)
+}
+
+func (r *reader) bounded(key string, least, most, def int64) int64 {
+	o, v := option(key), r.raw(key)
+	if !v.set || v.text == "" {
+		return def
+	}
+	n, err := strconv.ParseInt(v.text, 10, 64)
+	allowed := fmt.Sprintf("use %d to %d", least, most)
+	switch {
+	case err != nil && !isNumber(strings.TrimPrefix(v.text, "-")) || strings.Contains(v.text, "."):
+		r.refuse(o, v, "is not a whole number", allowed)
+	case n < least:
+		r.refuse(o, v, fmt.Sprintf("is below the minimum of %d", least), allowed)
+	case err != nil || n > most:
+		r.refuse(o, v, fmt.Sprintf("is above the maximum of %d", most), allowed)
+	default:
+		return n
+	}
+	return def
+}
+
+// listen gives an address to listen on, host:port.
+func (r *reader) listen(key string) string {
+	s, v := r.text(key, 256)
+	if s == "" {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	const mend = "write it like 127.0.0.1:9180"
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strings.ContainsAny(host, "/@ ") {
+		r.refuse(option(key), v, "is not an address to listen on", mend)
+		return ""
+	}
+	return s
+}

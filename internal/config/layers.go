@@ -1,0 +1,76 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// value is what one layer says about a key, and where it says so.
+type value struct {
+	text string
+	// set: the layer has the key. A tenants file may set a key to nothing, which means its built-in default.
+	set  bool
+	file string
+	line int
+	// inherited: the value is not the tenant's own, so that a fault in it would otherwise be told once per tenant.
+	inherited bool
+}
+
+// layer is a place where keys stand: a tenant of the file, the file's defaults, or the section.
+type layer struct {
+	value func(key string) value
+}
+
+// section is what Fluent Bit gave, copied: its own strings end with the instance.
+type section struct {
+	values map[string]sectionValue
+	file   string
+	line   int
+}
+
+type sectionValue struct {
+	// text is hidden whatever the key, so that an Input can be printed.
+	text secret.Text
+	file string
+	line int
+}
+
+// unexpanded is a value that is nothing but a variable which was not replaced.
+var unexpanded = regexp.MustCompile(`^\$\{[^{}]*\}$`)
+
+func snapshot(g Getter) section {
+	s := section{values: map[string]sectionValue{}}
+	at, _ := g.(Locator)
+	for _, o := range options {
+		text := strings.TrimSpace(g.Get(o.Name))
+		if text == "" || unexpanded.MatchString(text) {
+			continue // a variable that is not set arrives as an empty value: the same as no key
+		}
+		v := sectionValue{text: secret.New(text)}
+		if at != nil {
+			v.file, v.line = at.Where(o.Name)
+		}
+		s.values[o.Name] = v
+	}
+	if at != nil {
+		s.file, s.line = at.Where("")
+	}
+	return s
+}
+
+func (s section) value(key string) value {
+	v, ok := s.values[key]
+	if !ok {
+		return value{file: s.file, line: s.line}
+	}
+	return value{text: v.text.Reveal(), set: true, file: v.file, line: v.line}
+}
+
+// inherited is the section seen from a tenant of a tenants file.
+func (s section) inherited(key string) value {
+	v := s.value(key)
+	v.inherited = true
+	return v
+}

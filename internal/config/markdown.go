@@ -1,0 +1,62 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Markdown gives the reference page of all options, made from the table of Options.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("# Options of the input `defender`\n\n" +
+		"<!-- Made from the table in internal/config/options.go; a test compares the two. -->\n\n" +
+		"Keys are case-insensitive. Durations: Go durations plus `d`; a bare number is seconds. Sizes: `32M` = 32,000,000 bytes.\n" +
+		"Values out of bounds, unknown values, two credentials at once, and keys that do not fit each other stop the start, each with a line that says what to change.\n\n" +
+		"| key | kind | default | bounds | where | meaning |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, o := range options {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", o.Name, kindText(o), code(o.Default), bounds(o), whereText[o.Scope], strings.ReplaceAll(o.Help, "|", `\|`))
+	}
+	b.WriteString("\nWhere: *section* is the `[INPUT]` section; *tenant* the entries of `tenants` in the tenants file; *defaults* its `defaults`. " +
+		"A key of several places is taken from the tenant, else from the defaults, else from the section; an empty value there means the default of this table. " +
+		"The keys of the application's credential (`client_secret`, `client_secret_file`, `client_certificate_file`) replace each other: " +
+		"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`.\n")
+	return b.String()
+}
+
+var whereText = map[Scope]string{
+	PerTenant: "section, defaults, tenant",
+	OneTenant: "section, tenant",
+	InputWide: "section",
+	FileOnly:  "tenant",
+}
+
+func kindText(o Option) string {
+	if o.Kind != KindEnum {
+		return string(o.Kind)
+	}
+	quoted := make([]string, len(o.Values))
+	for i, v := range o.Values {
+		quoted[i] = code(v)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+func code(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return "`" + s + "`"
+}
+
+func bounds(o Option) string {
+	switch {
+	case o.Min != "":
+		return o.Min + " to " + o.Max
+	case o.Most != 0:
+		return fmt.Sprintf("%d to %d", o.Least, o.Most)
+	case o.Least != 0:
+		return fmt.Sprintf("from %d", o.Least)
+	default:
+		return "–"
+	}
+}

@@ -1,0 +1,309 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// tenantsFile reads many tenants. What is wrong goes to b; the tenants are complete only if nothing does.
+func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
+	data, _, err := readFile(b.sources, path, maxTenantsFile)
+	if err != nil {
+		b.add(&Fault{Key: "tenants_file", File: at.file, Line: at.line, Problem: "file " + shown(path) + " " + err.Error(),
+			Mend: "name a YAML file with the tenants, of at most 8 MB, readable by the user Fluent Bit runs as"})
+		return nil
+	}
+	b.sum = sha256.Sum256(data)
+	f := &tenantsReader{builder: b, file: path}
+	root := f.parse(data)
+	if root == nil {
+		return nil
+	}
+	return f.tenants(root, sec)
+}
+
+// tenantsReader reads one tenants file.
+type tenantsReader struct {
+	*builder
+	file string
+}
+
+func (f *tenantsReader) fault(line int, key, tenant, problem, mend string) {
+	f.add(&Fault{Key: key, Tenant: tenant, File: f.file, Line: line, Problem: problem, Mend: mend})
+}
+
+const shape = "write `tenants:` and under it a list, each with its tenant_id"
+
+// yamlLine finds the line in a message of the YAML library, which has it in the text only.
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// parse gives the document's root mapping, or reports why there is none. Aliases are never followed: a file may not grow
+// while it is read.
+func (f *tenantsReader) parse(data []byte) *yaml.Node {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(data) {
+		n := len(data) - len(afterText(data))
+		f.fault(1+bytes.Count(data[:n], []byte("\n")), "", "", "is not UTF-8", "save the file as UTF-8")
+		return nil
+	}
+	if line, ok := tooDeep(data); ok {
+		f.fault(line, "", "", "is nested too deeply", shape)
+		return nil
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		f.fault(0, "", "", "is empty", shape)
+		return nil
+	case err != nil:
+		m := yamlLine.FindStringSubmatch(err.Error())
+		line := 0
+		if m != nil {
+			line, _ = strconv.Atoi(m[1])
+		}
+		f.fault(line, "", "", "is not YAML: "+yamlLine.ReplaceAllString(err.Error(), ""), "mend the syntax")
+		return nil
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		f.fault(more.Line, "", "", "has more than one document", "keep what stands before `---`")
+		return nil
+	}
+	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
+		f.fault(doc.Line, "", "", "is not a mapping", shape)
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// afterText gives what follows the longest beginning that is UTF-8.
+func afterText(data []byte) []byte {
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		data = data[size:]
+	}
+	return data
+}
+
+// tooDeep finds nesting that no tenants file has, before the YAML library recurses into it. It counts brackets as if none
+// stood in a string and indentation as if each blank were a level; a real file stays far below.
+func tooDeep(data []byte) (line int, deep bool) {
+	const most = 1000
+	depth := 0
+	for n, l := range bytes.Split(data, []byte("\n")) {
+		dashes := 0
+		for _, c := range l {
+			switch c {
+			case '[', '{':
+				depth++
+			case ']', '}':
+				depth = max(0, depth-1)
+			case '-', '?', ':':
+				dashes++
+				continue
+			case ' ', '\t':
+				continue
+			}
+			dashes = 0
+			if depth > most {
+				return n + 1, true
+			}
+		}
+		if dashes > most {
+			return n + 1, true
+		}
+	}
+	return 0, false
+}
+
+// entry is a mapping of the file: its keys in lower case, each with the nodes of key and value.
+type entry map[string][2]*yaml.Node
+
+// mapping reads a mapping; what is no plain key is reported.
+func (f *tenantsReader) mapping(n *yaml.Node, tenant string) entry {
+	e := entry{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		name := strings.ToLower(k.Value)
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			f.fault(k.Line, "", tenant, "has a key that is not a word", shape)
+		case k.Tag == "!!merge":
+			f.fault(k.Line, "", tenant, "has a merge key (<<)", "write what is common to all tenants under `defaults:`")
+		case e[name][0] != nil:
+			f.fault(k.Line, name, tenant, fmt.Sprintf("stands twice, first in line %d", e[name][0].Line), "keep one of them")
+		default:
+			e[name] = [2]*yaml.Node{k, v}
+		}
+	}
+	return e
+}
+
+// tenants reads the root mapping.
+func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
+	top := f.mapping(root, "")
+	for _, name := range sortedKeys(top) {
+		if name != "defaults" && name != "tenants" {
+			k := top[name][0]
+			mend := "a tenants file has only `defaults:` and `tenants:`"
+			if near := nearest(name, []string{"defaults", "tenants"}); near != "" {
+				mend = "did you mean " + near + "?"
+			}
+			f.fault(k.Line, k.Value, "", "unknown key", mend)
+		}
+	}
+	defaults := layer{value: func(string) value { return value{file: f.file, inherited: true} }}
+	if d, ok := top["defaults"]; ok && !isNull(d[1]) {
+		if d[1].Kind != yaml.MappingNode {
+			f.fault(d[1].Line, "defaults", "", "is not a mapping", "write `defaults:` and under it keys with values")
+		} else {
+			defaults = f.layer(d[1], "", true)
+		}
+	}
+	list, ok := top["tenants"]
+	switch {
+	case !ok:
+		f.fault(root.Line, "tenants", "", "missing", shape)
+		return nil
+	case list[1].Kind != yaml.SequenceNode && !isNull(list[1]):
+		f.fault(list[1].Line, "tenants", "", "is not a list", shape)
+		return nil
+	case len(list[1].Content) == 0:
+		f.fault(list[0].Line, "tenants", "", "has no tenant", shape)
+		return nil
+	}
+	var all []Tenant
+	first := map[[3]string]int{}
+	for i, n := range list[1].Content {
+		label := fmt.Sprintf("#%d", i+1)
+		if n.Kind != yaml.MappingNode {
+			f.fault(n.Line, "", label, "is not a mapping", shape)
+			continue
+		}
+		r := f.reader(f.layer(n, label, false), defaults, layer{value: sec.inherited})
+		r.tenant = label
+		t := r.readTenant()
+		unit := [3]string{t.TenantID, string(t.API), t.StateID}
+		if line, twice := first[unit]; twice && t.TenantID != "" {
+			f.fault(n.Line, "tenant_id", t.TenantName, fmt.Sprintf("is listed twice with api %s, first in line %d", t.API, line),
+				"remove one, or give it another api or state_id")
+		} else {
+			first[unit] = n.Line
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// layer reads the keys of the defaults or of one tenant.
+func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
+	e := f.mapping(n, label)
+	if name, ok := e["tenant_name"]; ok && name[1].Kind == yaml.ScalarNode && name[1].Value != "" {
+		label = name[1].Value
+	} else if id, ok := e["tenant_id"]; ok && id[1].Kind == yaml.ScalarNode && id[1].Value != "" {
+		label = id[1].Value
+	}
+	values := map[string]value{}
+	for _, name := range sortedKeys(e) {
+		k, v := e[name][0], e[name][1]
+		o, known := lookup(name)
+		switch {
+		case !known:
+			problem, mend := unknown(name, true)
+			f.fault(k.Line, k.Value, label, problem, mend)
+			continue
+		case o.Scope == InputWide:
+			f.fault(k.Line, o.Name, label, "is for the whole input", "move it to the input's section in Fluent Bit's configuration")
+			continue
+		case defaults && (o.Scope == OneTenant || o.Scope == FileOnly):
+			f.fault(k.Line, o.Name, label, "belongs to one tenant", "move it from defaults to the tenants")
+			continue
+		case v.Kind == yaml.AliasNode || v.Anchor != "":
+			f.fault(v.Line, o.Name, label, "uses an anchor or alias", "write what is common to all tenants under `defaults:`")
+			continue
+		case v.Kind != yaml.ScalarNode || strings.HasPrefix(v.Tag, "!") && !slices.Contains(plainTags, v.Tag):
+			f.fault(v.Line, o.Name, label, "is not a plain value", "write one value on the line of the key")
+			continue
+		}
+		text := ""
+		if !isNull(v) {
+			var problem, mend string
+			if text, problem, mend = f.expand(v.Value, o.Secret); problem != "" {
+				f.fault(v.Line, o.Name, label, problem, mend)
+				continue
+			}
+		}
+		values[o.Name] = value{text: strings.TrimSpace(text), set: true, file: f.file, line: v.Line, inherited: defaults}
+	}
+	return layer{value: func(key string) value {
+		if v, ok := values[key]; ok {
+			return v
+		}
+		return value{file: f.file, line: n.Line, inherited: defaults}
+	}}
+}
+
+// plainTags are the kinds of YAML scalars that are taken as they are written.
+var plainTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func sortedKeys(e entry) []string {
+	keys := make([]string, 0, len(e))
+	for k := range e {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		if d := e[a][0].Line - e[b][0].Line; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	return keys
+}
+
+// envName is what may stand in ${…}.
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// expand replaces ${VAR} and ${VAR:-default}, once: what a variable holds is not looked at again. As in Fluent Bit
+// (src/flb_env.c) an empty variable counts as not set, and a "${" without an end stands for itself.
+func (f *tenantsReader) expand(s string, hidden bool) (out, problem, mend string) {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(s, "${")
+		inside, after, closed := strings.Cut(rest, "}")
+		if !ok || !closed {
+			b.WriteString(s)
+			return b.String(), "", ""
+		}
+		name, def, hasDefault := strings.Cut(inside, ":-")
+		v, _ := f.sources.env(name)
+		switch {
+		case !envName.MatchString(name):
+			if hidden {
+				return "", "has a ${…} that names no environment variable", "write ${NAME}"
+			}
+			return "", shown("${"+inside+"}") + " names no environment variable", "write ${NAME} or ${NAME:-default}"
+		case v == "" && hasDefault:
+			v = def
+		case v == "":
+			return "", "the environment variable " + name + " is not set", "set it for Fluent Bit, or write ${" + name + ":-default}"
+		}
+		b.WriteString(before)
+		b.WriteString(v)
+		s = after
+	}
+}

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// File is a secret kept in a file, read again whenever the file changes. It is safe for concurrent use.
+type File struct {
+	path string
+
+	mu    sync.Mutex
+	sign  signature
+	value secret.Text
+	count uint64
+	// told is the trouble that was last reported, so that it is reported once.
+	told string
+}
+
+// WatchFile watches a file with a secret: a client secret, or a refresh token. The file is not read before the first Value.
+func WatchFile(path string) *File { return &File{path: path} }
+
+// Path gives the file's path.
+func (f *File) Path() string { return f.path }
+
+// Value gives the file's content, without white space around it.
+//
+// When the file cannot be used (gone, empty, not text) but once could, Value gives the last good content; the error that
+// comes with it is returned once per trouble, for one line in the log, then nil until the trouble changes. A file that was
+// never good gives an error every time. Errors name the path and never hold the content.
+func (f *File) Value() (secret.Text, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count > 0 && f.told == "" && f.sign.same(signatureOf(f.path)) {
+		return f.value, nil
+	}
+	// The signature is taken before reading: a change in between is then seen the next time.
+	sign := signatureOf(f.path)
+	value, err := readSecret(f.path)
+	if err == nil {
+		if f.count == 0 || !value.Equal(f.value) {
+			f.count++
+		}
+		f.value, f.sign, f.told = value, sign, ""
+		return f.value, nil
+	}
+	if f.count > 0 {
+		if f.told == err.Error() {
+			return f.value, nil
+		}
+		f.told = err.Error()
+		return f.value, fmt.Errorf("%w; the last good content stays in use", err)
+	}
+	return secret.Text{}, err
+}
+
+// Version counts the contents that Value has seen, 0 before the first good one: who remembers it sees a change.
+func (f *File) Version() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
+}
+
+func readSecret(path string) (secret.Text, error) {
+	data, _, err := readFile(Sources{}, path, maxSecretFile)
+	if err == nil {
+		var t secret.Text
+		if t, err = trimSecret(data); err == nil {
+			return t, nil
+		}
+	}
+	return secret.Text{}, fmt.Errorf("file %s %w", shown(path), err)
+}
+
+// settled is how old a file's time must be before an equal one proves that nothing was written since: file systems keep
+// times as coarse as two seconds.
+const settled = 3 * time.Second
+
+// signature tells contents of a file apart without reading it.
+type signature struct {
+	info    fs.FileInfo
+	trusted bool
+}
+
+func signatureOf(path string) signature {
+	info, err := os.Stat(path)
+	if err != nil {
+		return signature{}
+	}
+	age := time.Since(info.ModTime())
+	return signature{info, age > settled || age < -settled}
+}
+
+// same tells whether the file has certainly not changed between the two.
+func (s signature) same(now signature) bool {
+	return s.info != nil && now.info != nil && s.trusted && os.SameFile(s.info, now.info) &&
+		s.info.ModTime().Equal(now.info.ModTime()) && s.info.Size() == now.info.Size() && s.info.Mode() == now.info.Mode()
+}
