@@ -1,0 +1,374 @@
+// Package storetest has the conformance tests of store.Feeds: every implementation, SQLite or a server database, runs the same.
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// Backend is an implementation under test.
+type Backend struct {
+	// Feeds is opened on an empty state.
+	Feeds store.Feeds
+	// Reopen closes it in an orderly way and opens the same state again.
+	Reopen func() store.Feeds
+	// Advance moves the implementation's clocks forward.
+	Advance func(time.Duration)
+}
+
+// TestFeeds holds an implementation against the promises in the comments of store.Feeds. open gives a fresh one for each test.
+func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
+	for _, test := range []struct {
+		promise string
+		run     func(t *testing.T, b Backend)
+	}{
+		{"a feed that was never committed is not there", unknownFeed},
+		{"what was committed is loaded, after reopening too", committedIsLoaded},
+		{"feeds that differ in one part of the key do not mix", keysDoNotMix},
+		{"a commit without a checkpoint adds to the seen-set only", seenWithoutCheckpoint},
+		{"pruned entries are left out", prunedIsLeftOut},
+		{"an empty commit changes nothing", emptyCommit},
+		{"a context that has ended stops a call before it begins", endedContext},
+		{"statuses replace each other", statuses},
+		{"what was set aside is kept, changed and dropped", asides},
+		{"a rewind is pending until it is applied or cleared", rewindIsPending},
+		{"of two rewinds the earlier counts", rewindEarlierCounts},
+		{"a rewind takes the checkpoint back and forgets what is to be emitted again", rewindApplied},
+		{"a rewind of a feed without a checkpoint is removed", rewindWithoutCheckpoint},
+		{"random operations give what a Go map gives", againstModel},
+	} {
+		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
+	}
+}
+
+// Key makes feed keys: the same number, the same key.
+func Key(n int) store.FeedKey {
+	return store.FeedKey{LoginHost: "login.example", TenantID: fmt.Sprintf("tenant-%05d", n), API: "graph"}
+}
+
+// Entries makes n seen entries of consecutive times.
+func Entries(first tick.Tick, n int) []store.Seen {
+	seen := make([]store.Seen, n)
+	for i := range seen {
+		seen[i].Time = first + tick.Tick(i)
+		binary.BigEndian.PutUint64(seen[i].Key[:], uint64(seen[i].Time)*0x9e3779b97f4a7c15)
+		binary.BigEndian.PutUint64(seen[i].Key[8:], uint64(seen[i].Time))
+	}
+	return seen
+}
+
+func order(seen []store.Seen) []store.Seen {
+	slices.SortFunc(seen, func(a, b store.Seen) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), slices.Compare(a.Key[:], b.Key[:]))
+	})
+	return seen
+}
+
+func commit(t *testing.T, f store.Feeds, commits ...store.Commit) {
+	t.Helper()
+	if err := f.Commit(t.Context(), commits); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Expect loads a feed and compares it; SavedAt is only checked to be set.
+func Expect(t *testing.T, f store.Feeds, key store.FeedKey, want store.Checkpoint, seen []store.Seen) {
+	t.Helper()
+	c, got, ok, err := f.Load(t.Context(), key)
+	if err != nil || !ok {
+		t.Fatalf("Load(%v) = %v, %v", key, ok, err)
+	}
+	if c.SavedAt.IsZero() {
+		t.Errorf("%v: SavedAt is not set", key)
+	}
+	c.SavedAt, want.SavedAt = time.Time{}, time.Time{}
+	if c != want {
+		t.Errorf("%v: checkpoint is %+v, want %+v", key, c, want)
+	}
+	if got, seen = order(got), order(slices.Clone(seen)); !slices.Equal(got, seen) {
+		t.Errorf("%v: %d seen entries, want %d", key, len(got), len(seen))
+	}
+}
+
+func unknownFeed(t *testing.T, b Backend) {
+	c, seen, ok, err := b.Feeds.Load(t.Context(), Key(1))
+	if err != nil || ok || len(seen) != 0 || c != (store.Checkpoint{}) {
+		t.Errorf("Load = %v, %v, %v, %v", c, seen, ok, err)
+	}
+	if keys, err := b.Feeds.Keys(t.Context()); err != nil || len(keys) != 0 {
+		t.Errorf("Keys = %v, %v", keys, err)
+	}
+}
+
+var sample = store.Checkpoint{Floor: 1, Watermark: 16014749601234567, SeenSince: 3, Swept: 4, Lateness: 90 * time.Second}
+
+func committedIsLoaded(t *testing.T, b Backend) {
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(10, 3)}, store.Commit{Key: Key(2), Checkpoint: &sample})
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(100, 2)})
+	for range 2 {
+		Expect(t, b.Feeds, Key(1), sample, append(Entries(10, 3), Entries(100, 2)...))
+		Expect(t, b.Feeds, Key(2), sample, nil)
+		keys, err := b.Feeds.Keys(t.Context())
+		if err != nil || !slices.Equal(keys, []store.FeedKey{Key(1), Key(2)}) {
+			t.Errorf("Keys = %v, %v", keys, err)
+		}
+		b.Feeds = b.Reopen()
+	}
+}
+
+func keysDoNotMix(t *testing.T, b Backend) {
+	keys := []store.FeedKey{
+		{LoginHost: "h", TenantID: "t", API: "graph"}, {LoginHost: "h2", TenantID: "t", API: "graph"}, {LoginHost: "h", TenantID: "t2", API: "graph"},
+		{LoginHost: "h", TenantID: "t", API: "siem"}, {LoginHost: "h", TenantID: "t", API: "graph", StateID: "x"}, {LoginHost: "ht", TenantID: "", API: "graph"},
+	}
+	for i, key := range keys {
+		commit(t, b.Feeds, store.Commit{Key: key, Checkpoint: &store.Checkpoint{Watermark: tick.Tick(i + 1)}, Seen: Entries(tick.Tick(1000*i), i+1)})
+	}
+	for i, key := range keys {
+		Expect(t, b.Feeds, key, store.Checkpoint{Watermark: tick.Tick(i + 1)}, Entries(tick.Tick(1000*i), i+1))
+	}
+}
+
+func seenWithoutCheckpoint(t *testing.T, b Backend) {
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Seen: Entries(10, 1)})
+	if _, _, ok, err := b.Feeds.Load(t.Context(), Key(1)); ok || err != nil {
+		t.Errorf("a feed without a checkpoint: ok = %v, %v", ok, err)
+	}
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample})
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Seen: Entries(20, 1)})
+	Expect(t, b.Reopen(), Key(1), sample, append(Entries(10, 1), Entries(20, 1)...))
+}
+
+func prunedIsLeftOut(t *testing.T, b Backend) {
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(10, 10)})
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, PruneBefore: 15})
+	Expect(t, b.Feeds, Key(1), sample, Entries(15, 5))
+	for i := range 100 { // long enough for the entries to leave the file
+		b.Advance(time.Minute)
+		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(tick.Tick(1000+i), 1), PruneBefore: 18})
+	}
+	Expect(t, b.Reopen(), Key(1), sample, append(Entries(18, 2), Entries(1000, 100)...))
+}
+
+func emptyCommit(t *testing.T, b Backend) {
+	commit(t, b.Feeds)
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample})
+	commit(t, b.Feeds, store.Commit{Key: Key(1)})
+	Expect(t, b.Feeds, Key(1), sample, nil)
+}
+
+func endedContext(t *testing.T, b Backend) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Feeds.Commit(ctx, []store.Commit{{Key: Key(1), Checkpoint: &sample}}); err == nil {
+		t.Error("Commit worked")
+	}
+	if _, _, _, err := b.Feeds.Load(ctx, Key(1)); err == nil {
+		t.Error("Load worked")
+	}
+	if keys, _ := b.Feeds.Keys(t.Context()); len(keys) != 0 {
+		t.Errorf("Keys = %v", keys)
+	}
+}
+
+func statuses(t *testing.T, b Backend) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+	one := store.Status{TenantName: "Contoso \"quoted\" ü", ClientID: "c", State: "failing", Reason: "AADSTS700082", Remedy: "sign in", Since: at,
+		LastSuccess: at, LastAlert: at, LagSeconds: 1.25, Emitted: 1 << 63, Repeats: 2, Polls: 3, Errors: 4, SetAside: 5,
+		EffectiveInterval: time.Minute, UpdatedAt: at}
+	two := store.Status{State: "ok"}
+	for _, step := range []map[store.FeedKey]store.Status{{Key(1): two, Key(2): two}, {Key(1): one}, {}} {
+		if err := b.Feeds.SetStatus(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := b.Reopen().Statuses(t.Context())
+	if want := map[store.FeedKey]store.Status{Key(1): one, Key(2): two}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Statuses = %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func asides(t *testing.T, b Backend) {
+	a := store.Aside{From: 1, To: 2, Skip: -1, Reason: "HTTP 500", Tries: 1, NextTry: time.Unix(100, 5).UTC()}
+	row := store.Aside{From: 3, To: 4, Skip: 7, Row: []byte("{\x00\xff"), Reason: "not UTF-8"}
+	var err error
+	if a.ID, err = b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || a.ID == 0 {
+		t.Fatal(a.ID, err)
+	}
+	if row.ID, err = b.Feeds.PutAside(t.Context(), Key(1), row); err != nil || row.ID == a.ID {
+		t.Fatal(row.ID, err)
+	}
+	a.Tries = 2
+	if id, err := b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || id != a.ID {
+		t.Fatal(id, err)
+	}
+	expect := func(f store.Feeds, key store.FeedKey, want ...store.Aside) {
+		t.Helper()
+		if got, err := f.Asides(t.Context(), key); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("Asides = %+v, %v; want %+v", got, err, want)
+		}
+	}
+	expect(b.Feeds, Key(1), a, row)
+	expect(b.Feeds, Key(2))
+	for _, drop := range []struct {
+		key store.FeedKey
+		id  int64
+	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), a.ID}} {
+		if err := b.Feeds.DropAside(t.Context(), drop.key, drop.id); err != nil {
+			t.Error(err)
+		}
+	}
+	expect(b.Reopen(), Key(1), row)
+}
+
+func rewindIsPending(t *testing.T, b Backend) {
+	for n := 1; n <= 3; n++ {
+		if err := b.Feeds.Rewind(t.Context(), Key(n), tick.Tick(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Feeds.ClearRewind(t.Context(), Key(3)); err != nil {
+		t.Fatal(err)
+	}
+	f := b.Reopen()
+	for _, test := range []struct {
+		ask  []store.FeedKey
+		want map[store.FeedKey]tick.Tick
+	}{
+		{nil, map[store.FeedKey]tick.Tick{Key(1): 1, Key(2): 2}},
+		{[]store.FeedKey{Key(2), Key(3)}, map[store.FeedKey]tick.Tick{Key(2): 2}},
+	} {
+		if got, err := f.PendingRewind(t.Context(), test.ask...); err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("PendingRewind(%v) = %v, %v", test.ask, got, err)
+		}
+	}
+}
+
+func rewindEarlierCounts(t *testing.T, b Backend) {
+	for _, since := range []tick.Tick{50, 20, 70} {
+		if err := b.Feeds.Rewind(t.Context(), Key(1), since); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || got[Key(1)] != 20 {
+		t.Errorf("PendingRewind = %v, %v", got, err)
+	}
+}
+
+func rewindApplied(t *testing.T, b Backend) {
+	start := store.Checkpoint{Floor: 100, Watermark: 500, SeenSince: 300, Swept: 450, Lateness: time.Second}
+	for i := range 40 {
+		b.Advance(10 * time.Second)
+		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &start, Seen: Entries(tick.Tick(300+5*i), 5)})
+	}
+	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
+		t.Errorf("nothing was requested: %v, %v", ok, err)
+	}
+	for _, test := range []struct {
+		since tick.Tick
+		want  store.Checkpoint
+		seen  []store.Seen
+	}{
+		{402, store.Checkpoint{Floor: 100, Watermark: 402, SeenSince: 300, Swept: 450, Lateness: time.Second}, Entries(300, 102)},
+		{50, store.Checkpoint{Floor: 50, Watermark: 50, SeenSince: 50, Swept: 450, Lateness: time.Second}, nil},
+		{9000, store.Checkpoint{Floor: 50, Watermark: 50, SeenSince: 50, Swept: 450, Lateness: time.Second}, nil},
+	} {
+		if err := b.Feeds.Rewind(t.Context(), Key(1), test.since); err != nil {
+			t.Fatal(err)
+		}
+		c, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1))
+		c.SavedAt = time.Time{}
+		if err != nil || !ok || c != test.want {
+			t.Errorf("ApplyRewind(%d) = %+v, %v, %v; want %+v", test.since, c, ok, err, test.want)
+		}
+		b.Feeds = b.Reopen()
+		Expect(t, b.Feeds, Key(1), test.want, test.seen)
+		if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || len(got) != 0 {
+			t.Errorf("still pending: %v, %v", got, err)
+		}
+	}
+}
+
+func rewindWithoutCheckpoint(t *testing.T, b Backend) {
+	if err := b.Feeds.Rewind(t.Context(), Key(1), 5); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
+		t.Errorf("ApplyRewind = %v, %v", ok, err)
+	}
+	if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("still pending: %v, %v", got, err)
+	}
+}
+
+// model is what a store is to the caller.
+type model struct {
+	checkpoint store.Checkpoint
+	has        bool
+	seen       []store.Seen
+	prune      tick.Tick
+}
+
+func againstModel(t *testing.T, b Backend) {
+	const feeds = 4
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	models := make([]model, feeds)
+	var next tick.Tick = 1000
+	for range 400 {
+		n := rnd.IntN(feeds)
+		m, key := &models[n], Key(n)
+		switch rnd.IntN(12) {
+		case 0:
+			b.Feeds = b.Reopen()
+		case 1:
+			b.Advance(time.Duration(rnd.IntN(300)) * time.Second)
+		case 2:
+			since := next - tick.Tick(rnd.IntN(200))
+			if err := b.Feeds.Rewind(t.Context(), key, since); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok, err := b.Feeds.ApplyRewind(t.Context(), key); err != nil || ok != m.has {
+				t.Fatal(ok, err)
+			}
+			if m.has {
+				c := &m.checkpoint
+				c.Floor, c.Watermark, c.SeenSince = min(c.Floor, since), min(c.Watermark, since), min(c.SeenSince, since)
+				m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time >= since })
+				m.prune = min(m.prune, since)
+			}
+		default:
+			c := store.Commit{Key: key, Seen: Entries(next, rnd.IntN(30))}
+			next += tick.Tick(len(c.Seen))
+			if rnd.IntN(4) > 0 {
+				c.Checkpoint = &store.Checkpoint{Floor: 1, Watermark: next, SeenSince: tick.Tick(rnd.IntN(1000))}
+				m.checkpoint, m.has = *c.Checkpoint, true
+			}
+			if rnd.IntN(3) == 0 {
+				m.prune = max(m.prune, next-tick.Tick(rnd.IntN(500)))
+				c.PruneBefore = m.prune
+			}
+			m.seen = append(m.seen, c.Seen...)
+			m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time < m.prune })
+			commit(t, b.Feeds, c)
+			b.Advance(time.Duration(rnd.IntN(20)) * time.Second)
+		}
+		if m.has {
+			Expect(t, b.Feeds, key, m.checkpoint, m.seen)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
