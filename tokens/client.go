@@ -1,0 +1,146 @@
+package tokens
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Access is an access token: for one Authorization header.
+type Access struct {
+	// Token is opaque; it goes to the configured API host only.
+	Token secret.Text
+	// Obtained is our time just before it was asked for, Expiry that plus the life the service gave it. A wrong clock cancels out.
+	Obtained, Expiry time.Time
+	// Scope is what was granted to a user's token; the service does not say for an application's.
+	Scope string
+	// Rotated tells that a new refresh token came with it.
+	Rotated bool
+}
+
+// Tokens is one successful answer of the token endpoint.
+type Tokens struct {
+	// Access is the access token.
+	Access Access
+	// Refresh is the refresh token to use from now on; the one that was sent where the service gave no new one (RFC 6749 section 6).
+	// Zero for client credentials.
+	Refresh secret.Text
+	// Account is the user who signed in, from the id token, where there is one; for people only.
+	Account string
+}
+
+// Client makes single requests for an application. It keeps no state: Source does. Safe for concurrent use.
+type Client struct {
+	// App is who asks for what.
+	App App
+	// HTTP sends the requests; nil means a plain client. Its redirect policy and cookies are not used.
+	HTTP *http.Client
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// OnSkew, if set, is told the service's clock (the Date header) and ours at that moment.
+	OnSkew func(serverDate, at time.Time)
+}
+
+// defaultLife is believed of an access token whose answer does not say: Entra's documented hour.
+const defaultLife = time.Hour
+
+func (c Client) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
+	}
+	return time.Now()
+}
+
+// prepare makes the transport for one sign-in, with the proof of the application in its form.
+func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
+	if err := c.App.validate(); err != nil {
+		return nil, nil, configError("the application is not fully described", "check login_url, tenant_id, client_id and resource", err)
+	}
+	w := &wire{app: c.App, now: c.now, skew: c.OnSkew, host: LoginHost(c.App.LoginURL), add: url.Values{}}
+	for name, values := range extra {
+		w.add[name] = values
+	}
+	if c.App.Credential != nil {
+		if err := c.App.Credential.prove(w.add, c.App.tokenURL(), c.App.ClientID, c.now()); err != nil {
+			return nil, nil, configError("the application's credential cannot be used", "check client_secret, client_secret_file or client_certificate_file", err)
+		}
+	}
+	return w.bind(ctx, c.HTTP), w, nil
+}
+
+// tokens runs one exchange of the library and reads its answer. sent is the refresh token that was sent, if any.
+func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, run func(context.Context, *wire) (*oauth2.Token, error)) (Tokens, error) {
+	ctx, w, fault := c.prepare(ctx, extra)
+	if fault != nil {
+		return Tokens{}, fault
+	}
+	start := c.now()
+	t, err := run(ctx, w)
+	if err != nil {
+		return Tokens{}, w.failure(err)
+	}
+	if t.Type() != "Bearer" || !usableInHeader(t.AccessToken) {
+		e := strange(w.status, w.header, w.host)
+		e.Sentence = "the token of " + w.host + " cannot be used as a bearer token"
+		e.CorrelationID = w.requestID
+		return Tokens{}, e
+	}
+	life := w.answer.life
+	if life == 0 {
+		life = defaultLife
+	}
+	out := Tokens{
+		Access:  Access{Token: secret.New(t.AccessToken), Obtained: start, Expiry: start.Add(life), Scope: w.answer.scope},
+		Refresh: secret.New(t.RefreshToken),
+	}
+	if out.Refresh.IsZero() {
+		out.Refresh = sent
+	}
+	out.Access.Rotated = !out.Refresh.IsZero() && !out.Refresh.Equal(sent)
+	if claims, err := Inspect(w.answer.idToken); err == nil {
+		out.Account = claims.Account()
+	} else if claims, err := Inspect(out.Access.Token); err == nil {
+		out.Account = claims.Account()
+	}
+	return out, nil
+}
+
+// Redeem redeems a refresh token once (RFC 6749 section 6). The caller holds the chain's lock and stores the successor.
+func (c Client) Redeem(ctx context.Context, refresh secret.Text) (Tokens, error) {
+	extra := c.App.resource()
+	// The library sends no scope with a refresh; without one v2 would answer for whatever was asked for first.
+	if list := c.App.scopes(true); len(list) > 0 {
+		extra.Set("scope", joinScopes(list))
+	}
+	return c.tokens(ctx, extra, refresh, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
+		// A token without an access token is not valid, so that the source redeems it at once.
+		return c.App.config(true).TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
+	})
+}
+
+// ClientCredentials signs in as the application itself (RFC 6749 section 4.4).
+func (c Client) ClientCredentials(ctx context.Context) (Tokens, error) {
+	return c.tokens(ctx, c.App.resource(), secret.Text{}, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
+		conf := clientcredentials.Config{
+			ClientID: c.App.ClientID, TokenURL: c.App.tokenURL(), Scopes: c.App.scopes(false), AuthStyle: oauth2.AuthStyleInParams,
+		}
+		return conf.Token(ctx)
+	})
+}
+
+func joinScopes(list []string) string {
+	s := ""
+	for i, scope := range list {
+		if i > 0 {
+			s += " "
+		}
+		s += scope
+	}
+	return s
+}

@@ -1,0 +1,229 @@
+package tokens
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Credential proves to the sign-in service that we are the application. Secret and Certificate make one.
+type Credential interface {
+	// prove adds to form what a token request to tokenURL needs.
+	prove(form url.Values, tokenURL, clientID string, now time.Time) error
+	// fingerprint changes when the secret or certificate behind it does.
+	fingerprint() ([32]byte, error)
+}
+
+// Secret is an application (client) secret. read is called for every request, so that a file may change under a running
+// program; white space around the value is dropped (a pasted line break is refused as AADSTS7000215).
+func Secret(read func() (secret.Text, error)) Credential { return &secretCredential{read} }
+
+type secretCredential struct{ read func() (secret.Text, error) }
+
+func (c *secretCredential) value() (secret.Text, error) {
+	t, err := c.read()
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("client secret: %w", err)
+	}
+	t = secret.New(strings.TrimSpace(t.Reveal()))
+	if t.IsZero() {
+		return secret.Text{}, errors.New("client secret is empty")
+	}
+	return t, nil
+}
+
+func (c *secretCredential) prove(form url.Values, _, _ string, _ time.Time) error {
+	t, err := c.value()
+	if err == nil {
+		form.Set("client_secret", t.Reveal())
+	}
+	return err
+}
+
+func (c *secretCredential) fingerprint() ([32]byte, error) {
+	t, err := c.value()
+	return t.Fingerprint(), err
+}
+
+// String says what it is, not what it holds.
+func (c *secretCredential) String() string   { return "client secret" }
+func (c *secretCredential) GoString() string { return c.String() }
+
+// Certificate signs a client assertion with the key of a certificate. read gives PEM with both; it is called for every request,
+// so that a file may change under a running program.
+//
+// Format: https://learn.microsoft.com/entra/identity-platform/certificate-credentials
+func Certificate(read func() ([]byte, error)) Credential {
+	return &certificateCredential{read: read, cache: &parsedPEM{}}
+}
+
+type certificateCredential struct {
+	read  func() ([]byte, error)
+	cache *parsedPEM
+}
+
+// parsedPEM keeps the last parsed file: parsing an RSA key checks its primes, which is slow.
+type parsedPEM struct {
+	mu   sync.Mutex
+	sum  [32]byte
+	key  *rsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func (c *certificateCredential) load() (*rsa.PrivateKey, *x509.Certificate, [32]byte, error) {
+	text, err := c.read()
+	if err != nil {
+		return nil, nil, [32]byte{}, fmt.Errorf("client certificate: %w", err)
+	}
+	c.cache.mu.Lock()
+	defer c.cache.mu.Unlock()
+	sum := sha256.Sum256(text)
+	if c.cache.key == nil || c.cache.sum != sum {
+		key, cert, err := parsePEM(text)
+		if err != nil {
+			return nil, nil, sum, fmt.Errorf("client certificate: %w", err)
+		}
+		c.cache.key, c.cache.cert, c.cache.sum = key, cert, sum
+	}
+	return c.cache.key, c.cache.cert, sum, nil
+}
+
+// backdated is how far before now an assertion begins to be valid, and assertionLife how long it is: a clock that is a little fast
+// must not put its beginning in the service's future (AADSTS700024).
+const (
+	backdated     = time.Minute
+	assertionLife = 10 * time.Minute
+)
+
+func (c *certificateCredential) prove(form url.Values, tokenURL, clientID string, now time.Time) error {
+	key, cert, _, err := c.load()
+	if err != nil {
+		return err
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
+		"aud": tokenURL, "iss": clientID, "sub": clientID, "jti": newGUID(),
+		"nbf": now.Add(-backdated).Unix(), "iat": now.Add(-backdated).Unix(), "exp": now.Add(assertionLife - backdated).Unix(),
+	})
+	thumbprint := sha256.Sum256(cert.Raw)
+	token.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(thumbprint[:])
+	signed, err := token.SignedString(key)
+	if err != nil {
+		return fmt.Errorf("client certificate: signing the assertion: %w", err)
+	}
+	form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	form.Set("client_assertion", signed)
+	return nil
+}
+
+func (c *certificateCredential) fingerprint() ([32]byte, error) {
+	_, _, sum, err := c.load()
+	return sum, err
+}
+
+// String says what it is, not what it holds.
+func (c *certificateCredential) String() string   { return "client certificate" }
+func (c *certificateCredential) GoString() string { return c.String() }
+
+// CertificateInfo is what may be shown of a client certificate.
+type CertificateInfo struct {
+	// Subject is its distinguished name.
+	Subject string
+	// NotBefore and NotAfter bound its validity.
+	NotBefore, NotAfter time.Time
+	// Thumbprint is the SHA-1 of the certificate in upper-case hex, as the Entra portal shows it.
+	Thumbprint string
+}
+
+// InspectCertificate checks PEM with certificate and private key as Certificate will use it.
+func InspectCertificate(text []byte) (CertificateInfo, error) {
+	_, cert, err := parsePEM(text)
+	if err != nil {
+		return CertificateInfo{}, err
+	}
+	return CertificateInfo{cert.Subject.String(), cert.NotBefore, cert.NotAfter, sha1Hex(cert.Raw)}, nil
+}
+
+// parsePEM finds the private key and the certificate that belongs to it. No error quotes the input: it holds the key.
+func parsePEM(text []byte) (*rsa.PrivateKey, *x509.Certificate, error) {
+	var key *rsa.PrivateKey
+	var certs []*x509.Certificate
+	for rest := bytes.TrimSpace(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		switch {
+		case block.Type == "CERTIFICATE":
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, nil, errors.New("a CERTIFICATE block cannot be read")
+			}
+			certs = append(certs, cert)
+		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
+			return nil, nil, errors.New("the private key is encrypted; write it without a passphrase (openssl pkey -in KEY) into a file with mode 0600")
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			if key != nil {
+				return nil, nil, errors.New("more than one private key in the file")
+			}
+			k, err := parseKey(block)
+			if err != nil {
+				return nil, nil, err
+			}
+			key = k
+		}
+	}
+	switch {
+	case key == nil && len(certs) == 0:
+		return nil, nil, errors.New("no PEM in the file; convert a .pfx with: openssl pkcs12 -in FILE.pfx -nodes -out FILE.pem")
+	case key == nil:
+		return nil, nil, errors.New("no private key in the file; append its PEM")
+	case len(certs) == 0:
+		return nil, nil, errors.New("no certificate in the file; append its PEM")
+	}
+	for _, cert := range certs {
+		if key.PublicKey.Equal(cert.PublicKey) {
+			return key, cert, nil
+		}
+	}
+	return nil, nil, errors.New("the private key belongs to none of the certificates in the file")
+}
+
+func parseKey(block *pem.Block) (*rsa.PrivateKey, error) {
+	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return k, nil
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		if block.Type == "EC PRIVATE KEY" {
+			return nil, errors.New("the private key is not RSA; Entra takes assertions signed with RSA only")
+		}
+		return nil, errors.New("the private key cannot be read")
+	}
+	rsaKey, ok := k.(*rsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("the private key is not RSA; Entra takes assertions signed with RSA only")
+	}
+	return rsaKey, nil
+}
+
+// newGUID is a random (version 4) UUID: https://www.rfc-editor.org/rfc/rfc9562#section-5.4
+func newGUID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails, crypto/rand ends the program instead
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,227 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// patience are the pauses before a redemption is tried again within one sign-in: after a refusal that was seen of good tokens
+// (AADSTS70000), and after an answer that got lost on its way. In the latter case the service may have rotated the token, and a
+// strict one honours the old token for a short time only.
+var patience = [...]time.Duration{time.Second, 3 * time.Second}
+
+// graceTime is how much longer than its caller a redemption on its way may live: its answer may hold the only good refresh token.
+const graceTime = 3 * time.Second
+
+// requestTime bounds a redemption, so that a silent service cannot hold the lock of a chain for ever.
+const requestTime = 2 * time.Minute
+
+// saveTime bounds the writing of a new refresh token, which no caller can cancel.
+const saveTime = 15 * time.Second
+
+// redeemChain redeems the chain's newest refresh token for our resource, under the chain's lock.
+func (s *Source) redeemChain(ctx context.Context) (Access, error) {
+	unlock, err := s.keeper.Lock(ctx, s.key)
+	if err != nil {
+		return Access{}, storeError(ctx, err)
+	}
+	defer unlock()
+	// Read after the lock: whoever had it before may have rotated the token.
+	chain, ok, err := s.keeper.Load(ctx, s.key)
+	if err != nil {
+		return Access{}, storeError(ctx, err)
+	}
+	s.held.done, s.held.version, s.held.chain = true, chain.Version, ok
+	seed, err := s.newSeed(ctx)
+	if err != nil && !ok {
+		return Access{}, err
+	}
+	if !seed.IsZero() {
+		a, err := s.start(ctx, seed)
+		var e *Error
+		if err == nil || !errors.As(err, &e) || !e.dead {
+			return a, err
+		}
+		fingerprint := seed.Fingerprint()
+		if !ok || chain.Dead != "" {
+			s.save(ctx, Chain{Refresh: seed, TenantName: s.tenantName(chain), Dead: e.deadMark(), Rejected: s.client.now()}, fingerprint)
+			return a, err
+		}
+		s.save(ctx, chain, fingerprint)
+		s.log(slog.LevelWarn, "the newly configured refresh token is refused, the stored one stays in use: "+e.Error())
+	}
+	switch {
+	case !ok:
+		return Access{}, &Error{
+			Fate: NeedsSignIn, Exit: ExitNeedsSignIn, Sentence: fill("no refresh token is stored for tenant {tenant} and client {client}", s.cfg.App),
+			Remedy: fill("sign in: {acquire}", s.cfg.App),
+		}
+	case chain.Dead != "":
+		return Access{}, fromDeadMark(chain.Dead, s.cfg.App)
+	}
+	return s.advance(ctx, chain)
+}
+
+// newSeed is the configured refresh token if it never began this chain; zero otherwise.
+func (s *Source) newSeed(ctx context.Context) (secret.Text, error) {
+	seed, err := s.seed()
+	if err != nil || seed.IsZero() {
+		return secret.Text{}, err
+	}
+	seen, err := s.keeper.SeedSeen(ctx, s.key, seed.Fingerprint())
+	if err != nil {
+		return secret.Text{}, storeError(ctx, err)
+	}
+	if seen {
+		return secret.Text{}, nil
+	}
+	return seed, nil
+}
+
+// start begins a chain with a configured refresh token.
+func (s *Source) start(ctx context.Context, seed secret.Text) (Access, error) {
+	t, err := s.patiently(ctx, seed)
+	if err != nil {
+		return Access{}, err
+	}
+	c := Chain{
+		Refresh: t.Refresh, Account: t.Account, TenantName: s.cfg.TenantName,
+		Obtained: t.Access.Obtained, Refreshed: t.Access.Obtained,
+	}
+	if t.Access.Rotated {
+		c.Previous = seed
+	}
+	s.save(ctx, c, seed.Fingerprint())
+	s.log(slog.LevelInfo, "a chain of refresh tokens begins with the configured one")
+	return t.Access, nil
+}
+
+// advance redeems the newest token of a living chain, and the one before it where the service was seen to err.
+func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
+	sent := chain.Refresh
+	t, err := s.patiently(ctx, sent)
+	var e *Error
+	if errors.As(err, &e) && e.dead && e.doubtful && !chain.Previous.IsZero() {
+		sent = chain.Previous
+		before, again := s.patiently(ctx, sent)
+		var other *Error
+		switch {
+		case again == nil:
+			t, err = before, nil
+			s.log(slog.LevelWarn, "the newest refresh token was refused, the one before it still works: "+e.Error())
+		case !errors.As(again, &other) || !other.dead:
+			return Access{}, again // nothing is settled about the one before: nothing is declared dead
+		}
+	}
+	if err != nil {
+		if errors.As(err, &e) && e.dead {
+			chain.Dead, chain.Rejected = e.deadMark(), s.client.now()
+			s.save(ctx, chain)
+		}
+		return Access{}, err
+	}
+	next := chain
+	next.Refresh, next.Previous = t.Refresh, secret.Text{}
+	if t.Access.Rotated {
+		next.Previous, next.Refreshed = sent, t.Access.Obtained
+	}
+	if next.Account == "" {
+		next.Account = t.Account
+	}
+	next.TenantName = s.tenantName(chain)
+	if t.Access.Rotated || !next.Refresh.Equal(chain.Refresh) || !chain.Previous.IsZero() {
+		s.save(ctx, next) // before the access token is used
+	}
+	return t.Access, nil
+}
+
+// patiently redeems a refresh token, again after a short pause where that can help. A redemption on its way outlives ctx a little.
+func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, error) {
+	for try := 0; ; try++ {
+		longer, cancel := outlive(ctx, graceTime)
+		t, err := s.client.Redeem(longer, refresh)
+		cancel()
+		var e *Error
+		if err == nil || !errors.As(err, &e) || !e.lost && !(e.dead && e.doubtful) || try == len(patience) {
+			return t, err
+		}
+		if err := sleep(ctx, patience[try]); err != nil {
+			return Tokens{}, err
+		}
+	}
+}
+
+// save writes the chain. A store that fails is the Keeper's to report and to retry: the token is good, and is used.
+func (s *Source) save(ctx context.Context, c Chain, seeds ...[32]byte) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	_ = s.keeper.Save(ctx, s.key, c, seeds...)
+	if c, ok, err := s.keeper.Load(ctx, s.key); err == nil {
+		s.held.version, s.held.chain = c.Version, ok
+	}
+}
+
+func (s *Source) tenantName(c Chain) string {
+	if s.cfg.TenantName != "" {
+		return s.cfg.TenantName
+	}
+	return c.TenantName
+}
+
+// storeError is a failure of the store, unless ctx ended.
+func storeError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &Error{Fate: Transient, Exit: ExitFailed, Sentence: "the token store cannot be used", Remedy: "check data_dir, its disk and key_file", Err: err}
+}
+
+// outlive gives a context that ends a while after ctx does.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime)
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(grace, cancel)
+		context.AfterFunc(longer, func() { t.Stop() })
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Adopt makes a refresh token that a person brought (a sign-in, an import) the newest of its chain, whatever was there. Its
+// fingerprint is remembered, so that the same value in a configuration does not begin the chain again. When it returns nil, the
+// token survives a crash of the machine.
+func Adopt(ctx context.Context, store ChainStore, key ChainKey, refresh secret.Text, account, tenantName string, now time.Time) error {
+	if refresh.IsZero() {
+		return errors.New("tokens: no refresh token to store")
+	}
+	unlock, err := store.Lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if tenantName == "" {
+		old, _, err := store.Load(ctx, key)
+		if err != nil {
+			return err
+		}
+		tenantName = old.TenantName
+	}
+	return store.Save(ctx, key, Chain{Refresh: refresh, Account: account, TenantName: tenantName, Obtained: now, Refreshed: now}, refresh.Fingerprint())
+}

@@ -1,0 +1,180 @@
+package tokens
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// answer is what the sign-in service said, read leniently: numbers may be strings, anything may be missing.
+type answer struct {
+	access, refresh, idToken secret.Text
+	tokenType                string
+	scope, resource          string
+	life                     time.Duration // 0: not said
+
+	// of a device authorization (RFC 8628 section 3.2)
+	deviceCode   secret.Text
+	userCode     string
+	verification string
+	message      string
+	interval     time.Duration
+
+	// of a refusal
+	err, suberror      string
+	codes              []int
+	trace, correlation string
+}
+
+// maxLife bounds what is believed of a token's or a device code's life; the longest that Entra issues are 28 hours.
+const maxLife = 7 * 24 * time.Hour
+
+var errNotJSON = errors.New("the answer is not a JSON object")
+
+// parseAnswer reads the body of an answer of the token and device endpoints. now serves answers with an absolute expiry only.
+func parseAnswer(body []byte, now time.Time) (answer, error) {
+	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
+	var m map[string]json.RawMessage
+	if len(body) == 0 || body[0] != '{' || json.Unmarshal(body, &m) != nil {
+		return answer{}, errNotJSON
+	}
+	text := func(name string) string {
+		var s string
+		if json.Unmarshal(m[name], &s) != nil {
+			return ""
+		}
+		return s
+	}
+	a := answer{
+		access: secret.New(text("access_token")), refresh: secret.New(text("refresh_token")), idToken: secret.New(text("id_token")),
+		tokenType: text("token_type"), scope: cleaned(text("scope"), 4096), resource: cleaned(text("resource"), 256),
+		deviceCode: secret.New(text("device_code")), userCode: cleaned(text("user_code"), 64), message: cleaned(text("message"), 1024),
+	}
+	if s, ok := seconds(m["expires_in"]); ok {
+		a.life = max(s, time.Second)
+	} else if s, ok := seconds(m["expires_on"]); ok {
+		// Only when expires_in is missing: an absolute time depends on our clock being right.
+		a.life = max(time.Unix(int64(s/time.Second), 0).Sub(now), time.Second)
+	}
+	a.life = min(a.life, maxLife)
+	if s, ok := seconds(m["interval"]); ok {
+		a.interval = min(max(s, 0), 10*time.Minute)
+	}
+	// v1 writes verification_url (as ADAL read it), RFC 8628 verification_uri.
+	a.verification = cleaned(text("verification_uri"), 1024)
+	if a.verification == "" {
+		a.verification = cleaned(text("verification_url"), 1024)
+	}
+	a.refusal(text("error"), text("suberror"), text("error_description"), m["error_codes"])
+	if t := guidLike(text("trace_id")); t != "" {
+		a.trace = t
+	}
+	if c := guidLike(text("correlation_id")); c != "" {
+		a.correlation = c
+	}
+	return a, nil
+}
+
+var (
+	inDescription = regexp.MustCompile(`AADSTS([0-9]{4,9})`)
+	traceID       = regexp.MustCompile(`(?i)trace id:\s*([0-9a-f-]{8,64})`)
+	correlationID = regexp.MustCompile(`(?i)correlation id:\s*([0-9a-f-]{8,64})`)
+	oauthWord     = regexp.MustCompile(`^[0-9A-Za-z_.:-]{1,64}$`)
+)
+
+// refusal reads the fields of an error answer, of a token endpoint or of a redirect (RFC 6749 sections 4.1.2.1 and 5.2). The description
+// is searched for numbers and ids and then dropped: it is somebody else's text, and may quote what we sent.
+func (a *answer) refusal(code, suberror, description string, codes json.RawMessage) {
+	if oauthWord.MatchString(code) {
+		a.err = code
+	} else if code != "" {
+		a.err = "unknown_error"
+	}
+	if oauthWord.MatchString(suberror) {
+		a.suberror = suberror
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(codes, &list) == nil {
+		for _, c := range list[:min(len(list), 16)] {
+			if n, err := strconv.Atoi(strings.Trim(string(c), `"`)); err == nil && n > 0 {
+				a.addCode(n)
+			}
+		}
+	}
+	for _, match := range inDescription.FindAllStringSubmatch(description, 8) {
+		if n, err := strconv.Atoi(match[1]); err == nil {
+			a.addCode(n)
+		}
+	}
+	if m := traceID.FindStringSubmatch(description); m != nil {
+		a.trace = guidLike(m[1])
+	}
+	if m := correlationID.FindStringSubmatch(description); m != nil {
+		a.correlation = guidLike(m[1])
+	}
+}
+
+func (a *answer) addCode(n int) {
+	if !slices.Contains(a.codes, n) {
+		a.codes = append(a.codes, n)
+	}
+}
+
+// guidLike passes ids of hex digits and dashes, the only form that may reach a log.
+func guidLike(s string) string {
+	if len(s) < 8 || len(s) > 64 || strings.Trim(s, "0123456789abcdefABCDEF-") != "" {
+		return ""
+	}
+	return s
+}
+
+// seconds reads a number, or a number in a string, as seconds; ok is false for anything else.
+func seconds(raw json.RawMessage) (time.Duration, bool) {
+	s := strings.TrimSpace(strings.Trim(strings.TrimSpace(string(raw)), `"`))
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(f) || math.Abs(f) > 9e9 {
+		return 0, false
+	}
+	return time.Duration(f * float64(time.Second)), true
+}
+
+// usableInHeader tells whether an access token can stand in an Authorization header (RFC 6750 section 2.1, read generously).
+func usableInHeader(token string) bool {
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return false
+		}
+	}
+	return token != ""
+}
+
+// cleaned makes text of others fit for one line of a log: no control or invisible characters, at most limit bytes.
+func cleaned(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case r == utf8.RuneError || !unicode.IsGraphic(r):
+			return -1
+		}
+		return r
+	}, s)
+	if len(s) <= limit {
+		return s
+	}
+	cut := max(limit-len("…"), 0)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

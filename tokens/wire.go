@@ -1,0 +1,201 @@
+package tokens
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// maxBody bounds what is read of an answer; a token answer has a few kilobytes.
+const maxBody = 1 << 20
+
+// wire is the transport under golang.org/x/oauth2 for one sign-in. The library builds requests and polls; what it cannot say or
+// would not understand is added here: `resource` at a v1 refresh, client assertions, our request id, numbers written as strings, JSON
+// under another content type, the service's clock, and errors that can be told apart.
+type wire struct {
+	base http.RoundTripper
+	app  App
+	now  func() time.Time
+	skew func(server, at time.Time)
+	host string
+
+	add  url.Values // parameters the library has no place for
+	drop []string   // parameters the library sends and v1 does not know
+
+	// what came back last
+	answer    answer
+	status    int
+	header    http.Header
+	requestID string
+	sent      bool   // the request went out whole
+	fault     *Error // why the answer is none
+	slowDowns int
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	w.answer, w.status, w.header, w.sent, w.fault = answer{}, 0, nil, false, nil
+	req, err := w.rewrite(req)
+	if err != nil {
+		return nil, err
+	}
+	start := w.now()
+	res, err := w.base.RoundTrip(req)
+	if err != nil {
+		w.fault = networkError(err, w.host)
+		w.fault.lost = w.sent
+		w.fault.CorrelationID = w.requestID
+		return nil, w.fault
+	}
+	defer res.Body.Close()
+	w.status, w.header = res.StatusCode, res.Header
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil && w.skew != nil {
+		w.skew(date, w.now())
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	switch {
+	case err != nil:
+		w.fault = networkError(err, w.host)
+		w.fault.Status = res.StatusCode
+		w.fault.lost = true
+	case len(body) > maxBody:
+		w.fault = strange(res.StatusCode, res.Header, w.host)
+		w.fault.Err = fmt.Errorf("it is larger than %d bytes", maxBody)
+	case res.StatusCode >= 300 && res.StatusCode < 400:
+		w.fault = strange(res.StatusCode, res.Header, w.host)
+	default:
+		w.answer, err = parseAnswer(body, start)
+		if err != nil || res.StatusCode >= 300 && w.answer.err == "" && len(w.answer.codes) == 0 {
+			w.fault = strange(res.StatusCode, res.Header, w.host)
+		}
+	}
+	if w.fault != nil {
+		w.fault.RetryAfter = retryAfter(res.Header, w.now())
+		w.fault.CorrelationID = w.requestID
+		return nil, w.fault
+	}
+	if w.answer.err == "slow_down" {
+		w.slowDowns++
+	}
+	return w.canonical(res)
+}
+
+// rewrite gives the request with what the library left out. The library always posts a form.
+func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
+	old, err := io.ReadAll(req.Body)
+	req.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(old))
+	if err != nil {
+		return nil, errors.New("tokens: the request form cannot be read") // err would quote it
+	}
+	for _, name := range w.drop {
+		form.Del(name)
+	}
+	for name, values := range w.add {
+		form[name] = values
+	}
+	text := form.Encode() // each value form-encoded exactly once: AADSTS7000215 otherwise
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(info httptrace.WroteRequestInfo) { w.sent = w.sent || info.Err == nil },
+	})
+	req = req.Clone(ctx)
+	req.Body = io.NopCloser(strings.NewReader(text))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+	req.ContentLength = int64(len(text))
+	w.requestID = newGUID()
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("client-request-id", w.requestID)
+	req.Header.Set("return-client-request-id", "true")
+	return req, nil
+}
+
+// canonical is the answer as the library reads it without stumbling.
+func (w *wire) canonical(res *http.Response) (*http.Response, error) {
+	a := w.answer
+	m := map[string]any{}
+	set := func(name, value string) {
+		if value != "" {
+			m[name] = value
+		}
+	}
+	if set("error", a.err); a.err == "" && res.StatusCode >= 300 {
+		set("error", "unknown_error")
+	}
+	set("token_type", a.tokenType)
+	set("access_token", a.access.Reveal())
+	set("refresh_token", a.refresh.Reveal())
+	set("device_code", a.deviceCode.Reveal())
+	set("user_code", a.userCode)
+	set("verification_uri", a.verification)
+	if a.life > 0 {
+		m["expires_in"] = int64(a.life / time.Second)
+	}
+	if a.interval > 0 {
+		m["interval"] = max(int64(a.interval/time.Second), 1)
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	out := *res
+	out.Header = http.Header{"Content-Type": {"application/json"}}
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	out.ContentLength = int64(len(body))
+	return &out, nil
+}
+
+// failure explains why the library gave err.
+func (w *wire) failure(err error) *Error {
+	switch {
+	case w.fault != nil:
+		return w.fault
+	case w.status == 0:
+		return networkError(err, w.host)
+	case w.answer.err != "" || len(w.answer.codes) > 0:
+		e := explainAnswer(w.answer, w.status, w.app)
+		e.RetryAfter = retryAfter(w.header, w.now())
+		if e.Code == 50196 && e.RetryAfter == 0 {
+			e.RetryAfter = loopPause
+		}
+		if e.CorrelationID == "" {
+			e.CorrelationID = w.requestID
+		}
+		return e
+	}
+	e := strange(w.status, w.header, w.host) // whole JSON, yet without what was asked for
+	e.CorrelationID = w.requestID
+	return e
+}
+
+// loopPause is how long to stay away after "request loop detected" (AADSTS50196), which lasts some minutes by itself.
+const loopPause = 15 * time.Minute
+
+// bind puts w under the library, as the client of ctx. The client follows no redirect, whatever hc does: net/http would post the form
+// again to wherever a 307 points.
+func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
+	client := &http.Client{}
+	if hc != nil {
+		*client = *hc
+	}
+	w.base = client.Transport
+	if w.base == nil {
+		w.base = http.DefaultTransport
+	}
+	client.Transport = w
+	client.Jar = nil
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return context.WithValue(ctx, oauth2.HTTPClient, client)
+}
