@@ -114,6 +114,8 @@ type reader struct {
 	// tenant is the label in faults; own where the tenant itself stands.
 	tenant string
 	own    value
+	// hint ends the mend of a missing key.
+	hint string
 }
 
 func (b *builder) reader(layers ...layer) *reader {

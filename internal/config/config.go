@@ -167,6 +167,7 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in.AllowThreaded = r.boolean("allow_threaded")
 	in.TenantsFile = r.path("tenants_file")
 	if in.TenantsFile == "" {
+		r.hint = " (a ${VARIABLE} that is not set counts as missing)"
 		in.Tenants = []Tenant{r.readTenant()}
 	} else {
 		for _, key := range []string{"tenant_id", "tenant_name"} {

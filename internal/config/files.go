@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,7 +19,7 @@ import (
 const (
 	maxSecretFile  = 64 << 10
 	maxPEMFile     = 8 << 20
-	maxTenantsFile = 8 << 20
+	maxTenantsFile = 4 << 20 // tens of thousands of tenants
 )
 
 // Reasons why a text cannot be a secret.
@@ -66,13 +67,21 @@ func (r *reader) secretFile(key string, v value) secret.Text {
 			return t
 		}
 	}
-	r.fault(key, v, "file "+shown(path)+" "+err.Error(), "put the secret alone into it, readable by the user Fluent Bit runs as")
+	r.fault(key, v, named(path)+" "+err.Error(), "put the secret alone into it, readable by the user Fluent Bit runs as")
 	return secret.Text{}
+}
+
+// named names a file in a message. What is no absolute path may be a secret in the wrong key and is not repeated.
+func named(path string) string {
+	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
+		return "the file named here"
+	}
+	return "file \"" + printable(path, 256) + "\""
 }
 
 func (r *reader) warnOpen(key string, v value, path string, open bool) {
 	if open {
-		r.warning(key, v, "file "+shown(path)+" can be read by every user of this machine", "chmod o-rwx "+printable(path, 256))
+		r.warning(key, v, named(path)+" can be read by every user of this machine", "chmod o-rwx "+printable(path, 256))
 	}
 }
 
@@ -89,11 +98,11 @@ func (r *reader) checkCertificate(v value) {
 	path := v.text
 	data, mode, err := r.read(path, maxPEMFile)
 	if err != nil {
-		r.fault("client_certificate_file", v, "file "+shown(path)+" "+err.Error(), mend)
+		r.fault("client_certificate_file", v, named(path)+" "+err.Error(), mend)
 		return
 	}
 	if _, err := tls.X509KeyPair(data, data); err != nil {
-		r.fault("client_certificate_file", v, "file "+shown(path)+" "+pemProblem(data), mend)
+		r.fault("client_certificate_file", v, named(path)+" "+pemProblem(data), mend)
 		return
 	}
 	r.warnOpen("client_certificate_file", v, path, mode.Perm()&0o004 != 0)
@@ -128,7 +137,7 @@ func (r *reader) checkCAFile(path string) {
 		err = errors.New("has no certificate in PEM form")
 	}
 	if err != nil {
-		r.fault("ca_file", v, "file "+shown(path)+" "+err.Error(), "name a PEM file with the certificate authorities to trust")
+		r.fault("ca_file", v, named(path)+" "+err.Error(), "name a PEM file with the certificate authorities to trust")
 	}
 }
 
@@ -152,7 +161,7 @@ func (r *reader) checkKeyFile(path string) {
 		_, err = ParseKey(data)
 	}
 	if err != nil {
-		r.fault("key_file", v, "file "+shown(path)+" "+err.Error(), "make one with: head -c 32 /dev/urandom | base64")
+		r.fault("key_file", v, named(path)+" "+err.Error(), "make one with: head -c 32 /dev/urandom | base64")
 		return
 	}
 	r.warnOpen("key_file", v, path, mode.Perm()&0o004 != 0)

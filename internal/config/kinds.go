@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -43,7 +44,7 @@ func (r *reader) path(key string) string {
 	return s
 }
 
-// enum gives one of the option's values, in lower case.
+// enum gives one of the option's values, in lower case; the default where the value was refused (see refused).
 func (r *reader) enum(key string) (string, value) {
 	o, v := option(key), r.raw(key)
 	if !v.set || v.text == "" {
@@ -61,6 +62,9 @@ func (r *reader) enum(key string) (string, value) {
 	return s, v
 }
 
+// refused tells whether enum did not take what was written.
+func refused(result string, v value) bool { return v.text != "" && !strings.EqualFold(result, v.text) }
+
 func (r *reader) duration(key string) time.Duration {
 	o, v := option(key), r.raw(key)
 	least, most, def := mustDuration(o.Min), mustDuration(o.Max), mustDuration(o.Default)
@@ -69,20 +73,28 @@ func (r *reader) duration(key string) time.Duration {
 	}
 	d, err := ParseDuration(v.text)
 	allowed := fmt.Sprintf("use %s to %s", FormatDuration(least), FormatDuration(most))
+	if least == 0 {
+		allowed = "use 0 or " + FormatDuration(leastPositive) + " to " + FormatDuration(most)
+	}
 	switch {
+	case errors.Is(err, ErrSyntax):
+		r.refuse(o, v, "is not a duration", "write it like 90s, 10m, 24h or 7d")
 	case strings.HasPrefix(v.text, "-"):
 		r.refuse(o, v, "is negative", allowed)
-	case err != nil && !strings.Contains(err.Error(), "range"):
-		r.refuse(o, v, "is not a duration", "write it like 90s, 10m, 24h or 7d")
 	case err != nil || d > most:
 		r.refuse(o, v, "is above the maximum of "+FormatDuration(most), allowed)
 	case d < least:
 		r.refuse(o, v, "is below the minimum of "+FormatDuration(least), allowed)
+	case d > 0 && d < leastPositive:
+		r.refuse(o, v, "is below the minimum of "+FormatDuration(leastPositive), allowed)
 	default:
 		return d
 	}
 	return def
 }
+
+// leastPositive is the shortest duration of use; a shorter one is a slip of the unit.
+const leastPositive = 100 * time.Millisecond
 
 // mustDuration reads a duration of the table of options.
 func mustDuration(s string) time.Duration {
@@ -114,10 +126,10 @@ func (r *reader) size(key string) int64 {
 	}
 	n, err := ParseSize(v.text)
 	switch {
-	case err != nil && strings.HasPrefix(v.text, "-"):
-		r.refuse(o, v, "is negative", "write it like 512K, 32M or 1G")
-	case err != nil && !strings.Contains(err.Error(), "range"):
+	case errors.Is(err, ErrSyntax):
 		r.refuse(o, v, "is not a size", "write it like 512K, 32M or 1G")
+	case strings.HasPrefix(v.text, "-"):
+		r.refuse(o, v, "is negative", "write it like 512K, 32M or 1G")
 	case err != nil || n > o.Most:
 		r.refuse(o, v, fmt.Sprintf("is above the maximum of %d bytes", o.Most), "use a smaller value")
 	case n < o.Least:

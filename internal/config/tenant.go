@@ -25,18 +25,24 @@ func (r *reader) readTenant() Tenant {
 	t.Grant = grant
 	r.credentials(&t, grantAt)
 
-	api, _ := r.enum("api")
-	name, _ := r.enum("cloud")
+	api, apiAt := r.enum("api")
+	name, cloudAt := r.enum("cloud")
 	t.API, t.Cloud = cloud.API(api), cloud.Cloud(name)
-	r.addresses(&t)
-	t.Filter = r.filter(t.API)
+	// What depends on an API or cloud that was refused is not judged by the default in its place.
+	known := !refused(api, apiAt) && !refused(name, cloudAt)
+	r.addresses(&t, known)
+	if known {
+		t.Filter = r.filter(t.API)
+	}
 
 	t.PollInterval = r.duration("poll_interval")
 	t.Lookback = r.duration("lookback")
 	t.Overlap = r.duration("overlap")
 	t.SweepInterval = r.duration("sweep_interval")
 	t.SweepLookback = r.duration("sweep_lookback")
-	t.PageSize = r.pageSize(t.API, t.Endpoint)
+	if known {
+		t.PageSize = r.pageSize(t.API, t.Endpoint)
+	}
 	t.Updates = r.boolean("updates")
 	t.Format, _ = r.enum("format")
 	t.CEFMaxBytes = int(r.size("cef_max_bytes"))
@@ -52,16 +58,14 @@ func (r *reader) readTenant() Tenant {
 }
 
 // addresses resolves cloud, API, region and the overrides.
-func (r *reader) addresses(t *Tenant) {
+func (r *reader) addresses(t *Tenant, known bool) {
 	region, regionAt := r.enum("region")
 	target, err := cloud.Lookup(t.Cloud, t.API, region)
 	var wrong *cloud.KeyError
 	if errors.As(err, &wrong) {
 		// An address of one's own needs no region.
 		own := r.raw("api_url").text != "" && region == "" && wrong.Key == "region"
-		// A region that was refused already is not told twice.
-		refused := wrong.Key == "region" && region == "" && regionAt.text != ""
-		if !own && !refused {
+		if known && !own && !refused(region, regionAt) {
 			r.fault(wrong.Key, regionAt, wrong.Problem, wrong.Mend)
 		}
 	}
@@ -137,6 +141,6 @@ func (r *reader) credentials(t *Tenant, grantAt value) {
 		missing := r.raw("client_secret")
 		missing.set = false
 		r.fault("client_secret", missing, "no credential of the application is set",
-			"add client_secret_file, client_certificate_file or client_secret, or for a public client grant refresh_token")
+			"add client_secret_file, client_certificate_file or client_secret, or for a public client grant refresh_token"+r.hint)
 	}
 }

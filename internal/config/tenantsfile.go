@@ -1,26 +1,24 @@
 package config
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"fluent-bit-defender/internal/config/yamldoc"
 )
 
 // tenantsFile reads many tenants. What is wrong goes to b; the tenants are complete only if nothing does.
 func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 	data, _, err := readFile(b.sources, path, maxTenantsFile)
 	if err != nil {
-		b.add(&Fault{Key: "tenants_file", File: at.file, Line: at.line, Problem: "file " + shown(path) + " " + err.Error(),
-			Mend: "name a YAML file with the tenants, of at most 8 MB, readable by the user Fluent Bit runs as"})
+		b.add(&Fault{Key: "tenants_file", File: at.file, Line: at.line, Problem: named(path) + " " + err.Error(),
+			Mend: "name a YAML file with the tenants, of at most 4 MB, readable by the user Fluent Bit runs as"})
 		return nil
 	}
 	b.sum = sha256.Sum256(data)
@@ -44,89 +42,22 @@ func (f *tenantsReader) fault(line int, key, tenant, problem, mend string) {
 
 const shape = "write `tenants:` and under it a list, each with its tenant_id"
 
-// yamlLine finds the line in a message of the YAML library, which has it in the text only.
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
 // parse gives the document's root mapping, or reports why there is none. Aliases are never followed: a file may not grow
 // while it is read.
 func (f *tenantsReader) parse(data []byte) *yaml.Node {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if !utf8.Valid(data) {
-		n := len(data) - len(afterText(data))
-		f.fault(1+bytes.Count(data[:n], []byte("\n")), "", "", "is not UTF-8", "save the file as UTF-8")
-		return nil
+	root, err := yamldoc.Parse(data)
+	var bad *yamldoc.Error
+	switch {
+	case errors.As(err, &bad) && bad.Empty:
+		f.fault(0, "", "", bad.Problem, shape)
+	case errors.As(err, &bad):
+		f.fault(bad.Line, "", "", bad.Problem, bad.Mend)
+	case root.Kind != yaml.MappingNode:
+		f.fault(root.Line, "", "", "is not a mapping", shape)
+	default:
+		return root
 	}
-	if line, ok := tooDeep(data); ok {
-		f.fault(line, "", "", "is nested too deeply", shape)
-		return nil
-	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	var doc, more yaml.Node
-	switch err := d.Decode(&doc); {
-	case errors.Is(err, io.EOF):
-		f.fault(0, "", "", "is empty", shape)
-		return nil
-	case err != nil:
-		m := yamlLine.FindStringSubmatch(err.Error())
-		line := 0
-		if m != nil {
-			line, _ = strconv.Atoi(m[1])
-		}
-		f.fault(line, "", "", "is not YAML: "+yamlLine.ReplaceAllString(err.Error(), ""), "mend the syntax")
-		return nil
-	}
-	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		f.fault(more.Line, "", "", "has more than one document", "keep what stands before `---`")
-		return nil
-	}
-	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
-		f.fault(doc.Line, "", "", "is not a mapping", shape)
-		return nil
-	}
-	return doc.Content[0]
-}
-
-// afterText gives what follows the longest beginning that is UTF-8.
-func afterText(data []byte) []byte {
-	for len(data) > 0 {
-		r, size := utf8.DecodeRune(data)
-		if r == utf8.RuneError && size == 1 {
-			break
-		}
-		data = data[size:]
-	}
-	return data
-}
-
-// tooDeep finds nesting that no tenants file has, before the YAML library recurses into it. It counts brackets as if none
-// stood in a string and indentation as if each blank were a level; a real file stays far below.
-func tooDeep(data []byte) (line int, deep bool) {
-	const most = 1000
-	depth := 0
-	for n, l := range bytes.Split(data, []byte("\n")) {
-		dashes := 0
-		for _, c := range l {
-			switch c {
-			case '[', '{':
-				depth++
-			case ']', '}':
-				depth = max(0, depth-1)
-			case '-', '?', ':':
-				dashes++
-				continue
-			case ' ', '\t':
-				continue
-			}
-			dashes = 0
-			if depth > most {
-				return n + 1, true
-			}
-		}
-		if dashes > most {
-			return n + 1, true
-		}
-	}
-	return 0, false
+	return nil
 }
 
 // entry is a mapping of the file: its keys in lower case, each with the nodes of key and value.
@@ -166,7 +97,7 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 		}
 	}
 	defaults := layer{value: func(string) value { return value{file: f.file, inherited: true} }}
-	if d, ok := top["defaults"]; ok && !isNull(d[1]) {
+	if d, ok := top["defaults"]; ok && !yamldoc.IsNull(d[1]) {
 		if d[1].Kind != yaml.MappingNode {
 			f.fault(d[1].Line, "defaults", "", "is not a mapping", "write `defaults:` and under it keys with values")
 		} else {
@@ -178,7 +109,7 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 	case !ok:
 		f.fault(root.Line, "tenants", "", "missing", shape)
 		return nil
-	case list[1].Kind != yaml.SequenceNode && !isNull(list[1]):
+	case list[1].Kind != yaml.SequenceNode && !yamldoc.IsNull(list[1]):
 		f.fault(list[1].Line, "tenants", "", "is not a list", shape)
 		return nil
 	case len(list[1].Content) == 0:
@@ -239,7 +170,7 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 			continue
 		}
 		text := ""
-		if !isNull(v) {
+		if !yamldoc.IsNull(v) {
 			var problem, mend string
 			if text, problem, mend = f.expand(v.Value, o.Secret); problem != "" {
 				f.fault(v.Line, o.Name, label, problem, mend)
@@ -258,8 +189,6 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 
 // plainTags are the kinds of YAML scalars that are taken as they are written.
 var plainTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 func sortedKeys(e entry) []string {
 	keys := make([]string, 0, len(e))

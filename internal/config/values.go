@@ -4,27 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// ErrSyntax is wrapped by the errors of ParseDuration, ParseSize and ParseBool.
-var ErrSyntax = errors.New("not understood")
+// Errors of ParseDuration, ParseSize and ParseBool: ErrSyntax is wrapped where the text is none, ErrRange where it is one
+// that is negative or greater than anything of use.
+var (
+	ErrSyntax = errors.New("not understood")
+	ErrRange  = errors.New("out of range")
+)
 
 // MaxDuration is the longest duration that ParseDuration accepts: far beyond any use, and far from overflow.
 const MaxDuration = 36500 * day
 
 // ParseDuration reads a duration as options have it: a Go duration (https://pkg.go.dev/time#ParseDuration) in which the unit d
-// stands for 24 hours, or a bare number of seconds. Negative ones and those above MaxDuration are errors.
+// stands for 24 hours, or a bare number of seconds.
 func ParseDuration(s string) (time.Duration, error) {
 	rest := strings.TrimSpace(s)
-	if rest == "" || len(rest) > 64 || rest[0] == '-' {
-		return 0, badDuration(s)
-	}
-	if isNumber(rest) {
+	if isNumber(strings.TrimPrefix(rest, "-")) {
 		rest += "s"
 	}
+	switch {
+	case !durationForm.MatchString(rest):
+		return 0, fmt.Errorf("%w: %s is not a duration", ErrSyntax, shown(s))
+	case rest[0] == '-':
+		return 0, fmt.Errorf("%w: duration %s is negative", ErrRange, shown(s))
+	}
+	tooLong := fmt.Errorf("%w: duration %s is too long", ErrRange, shown(s))
 	// time.ParseDuration knows neither days nor, for bare numbers, more than "0": days are taken out, the rest is left to it.
 	var total float64
 	var other strings.Builder
@@ -41,7 +50,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		if strings.EqualFold(rest[unit:i], "d") {
 			days, err := strconv.ParseFloat(number, 64)
 			if err != nil {
-				return 0, badDuration(s)
+				return 0, tooLong
 			}
 			total += days * float64(day)
 			continue
@@ -52,18 +61,20 @@ func ParseDuration(s string) (time.Duration, error) {
 	if other.Len() > 0 {
 		var err error
 		if exact, err = time.ParseDuration(other.String()); err != nil {
-			return 0, badDuration(s)
+			return 0, tooLong
 		}
 	}
-	if total += float64(exact); exact < 0 || total > float64(MaxDuration) {
-		return 0, fmt.Errorf("%w: duration %s is out of range", ErrSyntax, shown(s))
+	if exact > MaxDuration || total > float64(MaxDuration) {
+		return 0, tooLong
 	}
-	return time.Duration(math.Round(total-float64(exact))) + exact, nil
+	if exact += time.Duration(math.Round(total)); exact > MaxDuration {
+		return 0, tooLong
+	}
+	return exact, nil
 }
 
-func badDuration(s string) error {
-	return fmt.Errorf("%w: %s is not a duration", ErrSyntax, shown(s))
-}
+// durationForm is what ParseDuration accepts, once a bare number has its unit.
+var durationForm = regexp.MustCompile(`^-?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|D))+$`)
 
 func isNumber(s string) bool {
 	digits := 0
@@ -116,12 +127,15 @@ func ParseSize(s string) (int64, error) {
 		}
 	}
 	number = strings.TrimSpace(number)
-	if !isNumber(number) || len(number) > 32 {
+	if strings.HasPrefix(number, "-") && isNumber(number[1:]) {
+		return 0, fmt.Errorf("%w: size %s is negative", ErrRange, shown(s))
+	}
+	if !isNumber(number) {
 		return 0, fmt.Errorf("%w: %s is not a size", ErrSyntax, shown(s))
 	}
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || v*unit >= 1<<53 {
-		return 0, fmt.Errorf("%w: size %s is out of range", ErrSyntax, shown(s))
+		return 0, fmt.Errorf("%w: size %s is too large", ErrRange, shown(s))
 	}
 	return int64(math.Round(v * unit)), nil
 }

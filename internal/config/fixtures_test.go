@@ -1,0 +1,133 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"flag"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const (
+	contoso = "99999999-8888-7777-6666-555555555555"
+	app     = "11111111-2222-3333-4444-555555555555"
+	hidden  = "hUsh-7~secret.Value"
+)
+
+// good is a section without fault, with other keys on top; an empty value removes a key.
+func good(more ...string) Map {
+	m := Map{"tenant_id": contoso, "client_id": app, "client_secret": hidden}
+	for i := 0; i < len(more); i += 2 {
+		if m[more[i]] = more[i+1]; more[i+1] == "" {
+			delete(m, more[i])
+		}
+	}
+	return m
+}
+
+// workshop is a directory with files of every kind that a configuration can name.
+func workshop(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	certificate, key := selfSigned(t)
+	other, _ := selfSigned(t)
+	for name, content := range map[string]string{
+		"secret": "  " + hidden + "\n", "empty": " \n", "lines": hidden + "\n" + hidden + "\n", "binary": "a\x00b", "latin1": "gr\xfc\xdfe",
+		"id": contoso + "\n", "big": strings.Repeat("x", maxSecretFile+1), "token": "0.AAAA-seed",
+		"both.pem": certificate + key, "cert.pem": certificate, "key.pem": key, "mixed.pem": other + key,
+		"encrypted.pem": certificate + "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+		"key32":         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", "key16": "AAECAwQFBgcICQoLDA0ODw==\n",
+	} {
+		write(t, filepath.Join(dir, name), content)
+	}
+	return dir
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func selfSigned(t *testing.T) (certificate, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p}))
+}
+
+// env gives no variables but those named, so that tests do not depend on the machine.
+func env(pairs ...string) Sources {
+	return Sources{Env: func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}}
+}
+
+func must(t *testing.T, g Getter, s Sources) *Input {
+	t.Helper()
+	in, _, err := FromPlugin(g, s)
+	if err != nil {
+		t.Fatalf("refused:\n%v", err)
+	}
+	return in
+}
+
+// golden compares with a file under testdata/config, or writes it with -update.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("..", "..", "testdata", "config", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) == got {
+		return
+	}
+	w, g := strings.Split(string(want), "\n"), strings.Split(got, "\n")
+	for i := 0; i < max(len(w), len(g)); i++ {
+		a, b := "(end)", "(end)"
+		if i < len(w) {
+			a = w[i]
+		}
+		if i < len(g) {
+			b = g[i]
+		}
+		if a != b {
+			t.Fatalf("%s, line %d:\nwant %s\ngot  %s\n(go test -update writes it anew)", path, i+1, a, b)
+		}
+	}
+}
+
+func chmod(path string, mode os.FileMode) error { return os.Chmod(path, mode) }

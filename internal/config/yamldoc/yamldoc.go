@@ -1,0 +1,85 @@
+// Package yamldoc parses one YAML document that people wrote, of which nothing is trusted.
+//
+// The result is the tree of nodes with their lines. Aliases are not followed, so the tree is never larger than the text; the
+// caller refuses them where it meets them. The YAML library itself stops at 10,000 levels of nesting. Time and memory grow with
+// the size of the text (measured: at most about 0.6 s and 150 MB of garbage per MB), which the caller bounds.
+package yamldoc
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Error says why a text is not one YAML document. It holds nothing of the text but names of anchors and tags.
+type Error struct {
+	// Line counts from 1; 0 is unknown.
+	Line int
+	// Problem is what is wrong, as the end of a sentence about the file; Mend what to do.
+	Problem, Mend string
+	// Empty: there is no document at all.
+	Empty bool
+}
+
+// Error gives problem and mend in one line.
+func (e *Error) Error() string { return e.Problem + "; " + e.Mend }
+
+// inText finds the line in a message of the YAML library, which has it in the text only.
+var inText = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// Parse gives the root node of the only document in data. A byte order mark is skipped; other encodings than UTF-8 are errors.
+// Errors are *Error.
+func Parse(data []byte) (*yaml.Node, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if rest := afterText(data); len(rest) > 0 {
+		line := 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
+		return nil, &Error{Line: line, Problem: "is not UTF-8", Mend: "save the file as UTF-8"}
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, &Error{Problem: "is empty", Mend: "fill the file", Empty: true}
+	case err != nil:
+		return nil, syntax(err)
+	}
+	switch err := d.Decode(&more); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, syntax(err)
+	default:
+		return nil, &Error{Line: more.Line, Problem: "has more than one document", Mend: "keep what stands before `---`"}
+	}
+	if len(doc.Content) != 1 {
+		return nil, &Error{Problem: "is empty", Mend: "fill the file", Empty: true}
+	}
+	return doc.Content[0], nil
+}
+
+func syntax(err error) *Error {
+	e := &Error{Problem: "is not YAML: " + inText.ReplaceAllString(err.Error(), ""), Mend: "mend the syntax"}
+	if m := inText.FindStringSubmatch(err.Error()); m != nil {
+		e.Line, _ = strconv.Atoi(m[1])
+	}
+	return e
+}
+
+// afterText gives what follows the longest beginning that is UTF-8.
+func afterText(data []byte) []byte {
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		data = data[size:]
+	}
+	return data
+}
+
+// IsNull tells whether a node says nothing: `key:`, `key: null`, `key: ~`.
+func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
