@@ -1,0 +1,42 @@
+# make         builds build/in_defender.so (the plugin) and build/defenderctl (the companion)
+# make demo    the main job on simulated tenants, in fluent-bit if it is installed, else in the conformance host
+# make test    every test          make bench     the benchmark table
+# make lint    every check         make torture   long runs of random faults
+# Needs: Go, gcc, make. `make test` names whatever else a test needs.
+
+GO ?= go
+export CGO_ENABLED = 1
+
+PLUGIN = build/in_defender.so
+CLI    = build/defenderctl
+SOURCE = $(shell find plugin tokens internal cmd -name '*.go' -o -name '*.c' -o -name '*.h') go.mod go.sum
+
+.PHONY: all demo test bench torture lint clean
+
+all: $(PLUGIN) $(CLI)
+
+$(PLUGIN): $(SOURCE)
+	@mkdir -p build
+	$(GO) build -trimpath -buildmode=c-shared -o $@ ./plugin
+
+$(CLI): $(SOURCE)
+	@mkdir -p build
+	$(GO) build -trimpath -o $@ ./cmd/defenderctl
+
+demo: all
+	@$(CLI) demo --plugin $(PLUGIN)
+
+test: all
+	$(GO) test -race -timeout 9m ./...
+
+bench: all
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/record ./internal/page
+
+lint:
+	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@sh .ci/govulncheck
+
+clean:
+	rm -rf build

@@ -1,0 +1,427 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/tick"
+)
+
+func TestEveryAlertIsHandedOverOnceAndNotAgainAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		begin := time.Now()
+		for i := range 500 {
+			at := begin.Add(-time.Duration(i%50) * 20 * time.Minute) // ties in tens
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.want(500, 1)
+		r.stop()
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.want(500, 1)
+		r.stop()
+	})
+}
+
+func TestNothingOlderThanTheFloorIsEmittedWhateverIsListedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		begin := time.Now()
+		r.cfg.Lookback = time.Hour
+		r.api.add("0", begin.Add(-59*time.Minute), begin)
+		r.api.add("too old", begin.Add(-61*time.Minute), begin)
+		r.api.add("too old, listed later", begin.Add(-90*time.Minute), begin.Add(30*time.Minute))
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestLookbackIsNotAppliedAgainAfterADowntime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		r.cfg.Lookback = time.Hour
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.stop()
+		away := time.Now()
+		for i := range 100 {
+			at := away.Add(time.Duration(i) * 30 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		time.Sleep(50 * time.Hour)
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.want(100, 1)
+		r.stop()
+	})
+}
+
+func TestAlertsListedLateArriveByOverlapOrSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4)
+		begin := time.Now()
+		n := 0
+		for _, late := range []time.Duration{time.Minute, 9 * time.Minute, 30 * time.Minute, 6 * time.Hour, 23 * time.Hour} {
+			for i := range 20 {
+				at := begin.Add(30*time.Hour + time.Duration(i)*13*time.Minute)
+				r.api.add(fmt.Sprint(n), at, at.Add(late))
+				n++
+			}
+		}
+		r.start()
+		time.Sleep(70 * time.Hour)
+		r.stop()
+		r.want(n, 1)
+	})
+}
+
+func TestACutAnswerIsReadAgainWithoutRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 5)
+		rng := rand.New(rand.NewPCG(5, 5))
+		begin := time.Now()
+		for i := range 300 {
+			r.api.add(fmt.Sprint(i), begin.Add(-time.Duration(i)*time.Minute), begin)
+		}
+		r.api.fail = func(int) error {
+			if rng.IntN(100) == 0 {
+				return &defender.Error{Problem: "the answer broke off", Smaller: true}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.stop()
+		r.want(300, 1)
+	})
+}
+
+func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		r.limit = 2000 // a few alerts: the reader has to wait
+		begin := time.Now()
+		for i := range 200 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		r.chunk.refuse = func([]string) bool { return time.Since(begin) < 10*time.Minute }
+		r.start()
+		time.Sleep(time.Hour)
+		r.want(200, 1)
+		r.stop()
+		if n := len(r.store.asides); n != 0 {
+			t.Errorf("%d events were set aside although everything was refused alike", n)
+		}
+	})
+}
+
+func TestOneAlertThatFluentBitRefusesForEverHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		begin := time.Now()
+		for i := range 50 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		mended := begin.Add(time.Hour)
+		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "7") && time.Now().Before(mended) }
+		r.start()
+		time.Sleep(10 * time.Minute)
+		if got := len(r.chunk.counts()); got != 49 {
+			t.Errorf("%d of the 49 others arrived", got)
+		}
+		if n := len(r.store.asides); n != 1 {
+			t.Errorf("%d events set aside; want 1", n)
+		}
+		time.Sleep(time.Hour)
+		r.want(50, 1)
+		if n := len(r.store.asides); n != 0 {
+			t.Errorf("%d events are still set aside after they were taken in", n)
+		}
+		r.stop()
+	})
+}
+
+func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 8)
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.store.mu.Lock()
+		r.store.full = true
+		r.store.mu.Unlock()
+		for i := range 10 {
+			at := time.Now().Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		time.Sleep(20 * time.Minute)
+		r.want(10, 1)
+		r.store.mu.Lock()
+		r.store.full = false
+		r.store.mu.Unlock()
+		time.Sleep(time.Minute)
+		r.kill()
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.want(10, 1)
+		r.stop()
+		errors := 0
+		for _, line := range r.logged() {
+			if strings.HasPrefix(line, "1 ") {
+				errors++
+			}
+		}
+		if errors != 1 {
+			t.Errorf("%d error lines; want 1:\n%s", errors, strings.Join(r.logged(), "\n"))
+		}
+	})
+}
+
+func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
+	for seed := range uint64(12) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, seed)
+			rng := rand.New(rand.NewPCG(seed, 9))
+			begin := time.Now()
+			n := 600
+			for i := range n {
+				at := begin.Add(time.Duration(rng.Int64N(int64(5 * time.Hour))))
+				late := time.Duration(0)
+				if rng.IntN(4) == 0 {
+					late = time.Duration(rng.Int64N(int64(3 * time.Hour)))
+				}
+				r.api.add(fmt.Sprint(i), at, at.Add(late))
+			}
+			r.api.fail = func(int) error {
+				if rng.IntN(1000) == 0 {
+					return &defender.Error{Problem: "broke off"}
+				}
+				return nil
+			}
+			r.chunk.refuse = func([]string) bool { return rng.IntN(3) == 0 }
+			kills := 0
+			for time.Since(begin) < 30*time.Hour {
+				r.start()
+				if time.Since(begin) > 6*time.Hour {
+					time.Sleep(25 * time.Hour) // long enough for the last sweeps
+				}
+				time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Minute))))
+				if rng.IntN(3) == 0 {
+					r.stop()
+				} else {
+					kills++
+					r.kill()
+				}
+			}
+			repeats := len(r.chunk.ids) - len(r.chunk.counts())
+			r.want(n, 1+kills)
+			if repeats > kills*20 {
+				t.Errorf("seed %d: %d repeats in %d kills", seed, repeats, kills)
+			}
+		})
+	}
+}
+
+func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10)
+		const behind = 40 * time.Minute // more than overlap
+		r.cfg.SweepInterval = 0
+		var tenant *Tenant
+		r.cfg.SignIn = func(context.Context) error {
+			tenant.Skew(time.Now().Add(-behind).Truncate(time.Second), time.Now())
+			return nil
+		}
+		begin := time.Now()
+		for i := range 100 { // updated now by the server's clock
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at.Add(-behind), at)
+		}
+		r.api.add("100", begin.Add(-behind-r.cfg.Lookback+time.Minute), begin) // inside lookback in the server's time only
+		tenant = r.start()
+		time.Sleep(3 * time.Hour)
+		r.stop()
+		r.want(101, 1)
+	})
+}
+
+func TestUpdatesOffEmitsTheFirstVersionOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 11)
+		begin := time.Now()
+		r.cfg.API, r.cfg.Updates = cloud.Graph, false
+		r.api.add("0", begin, begin)
+		r.api.add("0", begin.Add(time.Hour), begin.Add(time.Hour))
+		for i := range r.api.alerts {
+			r.api.alerts[i].created = tick.FromTime(begin)
+		}
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestAPanicIsReportedOnceAndTheTenantGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 12)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		r.api.add("1", begin.Add(10*time.Minute), begin.Add(10*time.Minute))
+		first := true
+		r.api.fail = func(int) error {
+			if first {
+				first = false
+				panic("planted")
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(2, 1)
+		if n := strings.Count(strings.Join(r.logged(), "\n"), "planted"); n != 1 {
+			t.Errorf("the panic was reported %d times", n)
+		}
+	})
+}
+
+func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 13)
+		begin := time.Now()
+		r.api.fail = func(int) error {
+			if time.Since(begin) < 31*time.Minute {
+				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		var lines []string
+		for _, line := range r.logged() {
+			if strings.HasPrefix(line, "1 ") || strings.Contains(line, "works again") {
+				lines = append(lines, line)
+			}
+		}
+		if len(lines) != 4 || !strings.Contains(lines[0], "open the portal") || !strings.Contains(lines[3], "works again") {
+			t.Errorf("want the fault, two reminders and the end; got:\n%s", strings.Join(lines, "\n"))
+		}
+	})
+}
+
+func TestAMendedCauseIsNoticedWithinAMinute(t *testing.T) {
+	for name, fault := range map[string]*defender.Error{
+		"a person had to act": {Fate: defender.WaitForHuman, Status: 403},
+		"unreachable":         {Unreachable: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 14)
+				begin := time.Now()
+				broken := true
+				r.api.add("0", begin, begin)
+				r.api.fail = func(int) error {
+					if broken {
+						return fault
+					}
+					return nil
+				}
+				tenant := r.start()
+				time.Sleep(2*time.Hour + 7*time.Second)
+				broken = false
+				time.Sleep(time.Minute)
+				if s := tenant.snapshot(); s.State != "ok" {
+					t.Errorf("state %q a minute after the cause was gone", s.State)
+				}
+				r.stop()
+			})
+		})
+	}
+}
+
+func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 15)
+		r.cfg.Gate = defender.NewGate(time.Now)
+		var calls []time.Time
+		wait := 7 * time.Minute
+		r.api.fail = func(int) error {
+			calls = append(calls, time.Now())
+			if len(calls) == 1 {
+				r.cfg.Gate.Hold(time.Now().Add(wait))
+				return &defender.Error{Status: 429, RetryAfter: wait, HasRetryAfter: true}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(20 * time.Minute)
+		r.stop()
+		if len(calls) < 2 || calls[1].Sub(calls[0]) < wait || calls[1].Sub(calls[0]) > wait+2*time.Second {
+			t.Errorf("calls at %v; want the second %v after the first", calls, wait)
+		}
+	})
+}
+
+func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 16)
+		var events []byte
+		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
+			return sink.Row([]byte(`{"FullId":"x","LastProcessedTimeUtc":"` + w.Now.Text() + `","bad":tru}`))
+		})
+		r.start()
+		r.ends()
+		time.Sleep(3 * time.Second)
+		r.in.Delivery.Tick(func(_ string, e []byte) bool { events = append(events, e...); return true })
+		_, text, err := record.Decode(events)
+		if err != nil || !strings.Contains(string(text), `"kind":"raw"`) || !strings.Contains(string(text), `"bad\":tru`) {
+			t.Errorf("got %s, %v", text, err)
+		}
+		r.kill()
+	})
+}
+
+type readerFunc func(context.Context, defender.Window, defender.Sink) error
+
+func (f readerFunc) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
+	return f(ctx, w, s)
+}
+
+func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 17)
+		begin := time.Now()
+		for i := range 1000 {
+			at := begin.Add(time.Duration(i) * 10 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		tenant := r.start()
+		time.Sleep(1000 * 10 * time.Minute)
+		if n := len(tenant.feed.seen.times); n > 200 {
+			t.Errorf("%d entries in memory for 144 alerts a day", n)
+		}
+		if n := len(r.store.seen[r.cfg.Key]); n > 200 {
+			t.Errorf("%d entries stored for 144 alerts a day", n)
+		}
+		if cp := r.store.cps[r.cfg.Key]; cp.Watermark < tick.FromTime(time.Now().Add(-2*time.Minute)) {
+			t.Errorf("the watermark stands at %v", cp.Watermark)
+		}
+		r.stop()
+		r.want(1000, 1)
+	})
+}

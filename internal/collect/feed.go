@@ -1,0 +1,148 @@
+package collect
+
+import (
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// feed is how far one tenant's polling has come: what was read, what of it was taken in, and what is written down.
+//
+// Three lines move in this order: readMark (everything before it was read and is in the outbox at least), the marks
+// (read up to here when that event was added), and checkpoint.Watermark (all of that was taken in). Only the last one is stored.
+type feed struct {
+	key  store.FeedKey
+	lane *Lane
+
+	mu         sync.Mutex
+	checkpoint store.Checkpoint // as the store has it, or will have after the commit under way
+	unsaved    bool             // checkpoint differs from what the store has
+	readMark   tick.Tick
+	swept      tick.Tick
+	lateness   time.Duration
+	marks      []mark
+	pending    []pendingSeen // emitted, not written down yet; ascending by number
+	seen       seenSet
+	keep       tick.Tick // how far behind the watermark the seen-set reaches
+}
+
+// mark says: when event seq is taken in, everything updated before watermark is.
+type mark struct {
+	seq       uint64
+	watermark tick.Tick
+	swept     tick.Tick
+}
+
+type pendingSeen struct {
+	seq  uint64
+	seen store.Seen
+}
+
+// pruneMargin keeps entries a little longer than any poll reaches back, so that windows rounded outwards meet no gap.
+const pruneMargin = 10 * tick.Minute
+
+// start begins a feed that was never polled: the floor is where it begins for ever.
+func (f *feed) start(floor tick.Tick) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoint = store.Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor}
+	f.readMark, f.unsaved = floor, true
+	f.seen.load(nil, floor)
+}
+
+// resume goes on from what the store kept.
+func (f *feed) resume(cp store.Checkpoint, seen []store.Seen) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoint, f.readMark, f.swept, f.lateness = cp, cp.Watermark, cp.Swept, cp.Lateness
+	f.seen.load(seen, cp.SeenSince)
+}
+
+// emitted notes that event seq carries key.
+func (f *feed) emitted(seq uint64, key [16]byte, at tick.Tick) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen.add(key, at)
+	f.pending = append(f.pending, pendingSeen{seq, store.Seen{Key: key, Time: at}})
+}
+
+// repeated tells whether key was emitted before. A repeat with a newer time is written down, so that it is not forgotten before its time.
+func (f *feed) repeated(key [16]byte, at tick.Tick, seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.seen.has(key) {
+		return false
+	}
+	if _, later := f.seen.add(key, at); later {
+		f.pending = append(f.pending, pendingSeen{seq, store.Seen{Key: key, Time: at}})
+	}
+	return true
+}
+
+// bounds tells the floor, and the time before which the seen-set is not complete.
+func (f *feed) bounds() (floor, since tick.Tick) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.checkpoint.Floor, f.seen.since
+}
+
+// read says that everything updated before t has been read; seq is the newest event of it.
+func (f *feed) read(t tick.Tick, seq uint64, swept tick.Tick) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readMark = max(f.readMark, t)
+	f.swept = max(f.swept, swept)
+	m := mark{seq, f.readMark, f.swept}
+	if n := len(f.marks); n > 0 && f.marks[n-1].seq == seq {
+		f.marks[n-1] = m
+		return
+	}
+	f.marks = append(f.marks, m)
+}
+
+// gather collects what can be written down now: what was taken in. ok is false if that is nothing new. After the commit, saved is to be
+// called with the numbers that gather returned.
+func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
+	taken := f.lane.Taken()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	cp, marks := f.checkpoint, 0
+	for marks < len(f.marks) && f.marks[marks].seq <= taken {
+		m := f.marks[marks]
+		cp.Watermark, cp.Swept = max(cp.Watermark, m.watermark), max(cp.Swept, m.swept)
+		marks++
+	}
+	n := 0
+	for n < len(f.pending) && f.pending[n].seq <= taken {
+		n++
+	}
+	if n == 0 && marks == 0 && !f.unsaved {
+		return c, nil, false
+	}
+	cp.Lateness = f.lateness
+	f.seen.prune(max(f.seen.since, cp.Watermark-f.keep-pruneMargin), f.keep/8)
+	cp.SeenSince = f.seen.since
+	c = store.Commit{Key: f.key, Checkpoint: &cp, PruneBefore: cp.SeenSince}
+	for _, p := range f.pending[:n] {
+		c.Seen = append(c.Seen, p.seen)
+	}
+	return c, func() { f.saved(cp, n, marks) }, true
+}
+
+func (f *feed) saved(cp store.Checkpoint, pending, marks int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoint, f.unsaved = cp, false
+	f.pending = drop(f.pending, pending)
+	f.marks = drop(f.marks, marks)
+}
+
+// drop takes n elements off the front and gives the memory back when nothing is left.
+func drop[T any](s []T, n int) []T {
+	if n == len(s) {
+		return nil
+	}
+	return s[n:]
+}

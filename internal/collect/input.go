@@ -1,0 +1,288 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/store"
+)
+
+// Level is a log level of Fluent Bit.
+type Level int
+
+// Fluent Bit's log levels (flb_log.h).
+const (
+	Error Level = 1 + iota
+	Warn
+	Info
+	Debug
+	Trace
+)
+
+// Store keeps what must survive the process. *store.Store is one.
+type Store interface {
+	// Load gives the checkpoint of a feed and what was emitted since; ok is false for a feed never seen.
+	Load(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, seen []store.Seen, ok bool, err error)
+	// Commit writes down the progress of several feeds in one transaction.
+	Commit(ctx context.Context, commits []store.Commit) error
+	// PutAside keeps events that Fluent Bit refuses, and gives them the id by which DropAside forgets them.
+	PutAside(ctx context.Context, key store.FeedKey, a store.Aside) (id int64, err error)
+	// Asides lists what is kept.
+	Asides(ctx context.Context, key store.FeedKey) ([]store.Aside, error)
+	// DropAside forgets one.
+	DropAside(ctx context.Context, key store.FeedKey, id int64) error
+	// SetStatus replaces what `defenderctl status` shows of the feeds.
+	SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error
+}
+
+// Config is what an Input works with. All are required.
+type Config struct {
+	Store          Store
+	Now            func() time.Time
+	Log            func(level Level, tenant, text string)
+	BufferLimit    int
+	MaxConcurrency int
+	Mode           Mode
+}
+
+// Input is one [INPUT] section at work: its tenants, the outbox they share, and what writes progress down. The zero value is not usable.
+type Input struct {
+	cfg      Config
+	outbox   *Outbox
+	Delivery *Delivery // for the collect callback's thread
+	tenants  []*Tenant
+	slots    chan struct{}
+	changed  chan struct{} // something may be ready to be written down
+
+	ctx    context.Context // ends with Stop
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	commit sync.Mutex // one commit at a time
+
+	storeFailing bool // guarded by commit
+}
+
+// NewInput makes an input; it does nothing before Start.
+func NewInput(cfg Config) *Input {
+	in := &Input{cfg: cfg, slots: make(chan struct{}, cfg.MaxConcurrency), changed: make(chan struct{}, 1)}
+	in.outbox = NewOutbox(cfg.BufferLimit, in.dirty)
+	in.Delivery = NewDelivery(in.outbox, cfg.Mode, cfg.Now, in.setAside)
+	return in
+}
+
+// Add makes a tenant part of the input. settings is given the tenant, whose Skew a reader may want to know. Call it before Start.
+func (in *Input) Add(settings func(*Tenant) TenantConfig) *Tenant {
+	t := &Tenant{in: in, wake: make(chan struct{}, 1)}
+	t.configure(settings(t))
+	in.tenants = append(in.tenants, t)
+	return t
+}
+
+// Start begins to poll: the k-th of n tenants at k/n of its interval.
+func (in *Input) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	in.ctx, in.cancel = ctx, cancel
+	for k, t := range in.tenants {
+		phase := t.cfg.PollInterval * time.Duration(k) / time.Duration(len(in.tenants))
+		in.run(ctx, t.cfg.Name, func(ctx context.Context) {
+			t.run(ctx, phase)
+			phase = firstPause // after a panic
+		})
+	}
+	in.run(ctx, "", in.committer)
+	in.run(ctx, "", in.reporter)
+}
+
+// Stop ends polling, writes down what was taken in until now, and returns within a few seconds. It may be called twice, and without Start.
+func (in *Input) Stop(ctx context.Context) error {
+	in.outbox.Close()
+	if in.cancel == nil {
+		return nil
+	}
+	in.cancel()
+	done := make(chan struct{})
+	go func() {
+		in.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	for _, t := range in.tenants {
+		t.update(func(s *store.Status) { s.State = "stopped" })
+	}
+	err := in.save(ctx)
+	if e := in.report(ctx); err == nil {
+		err = e
+	}
+	return err
+}
+
+// run starts a goroutine that survives its own panics: it reports them and goes on after a pause that grows.
+func (in *Input) run(ctx context.Context, tenant string, work func(context.Context)) {
+	in.wg.Go(func() {
+		for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+			if in.contained(ctx, tenant, work) {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+	})
+}
+
+// contained runs work and tells whether it ended by itself rather than by a panic.
+func (in *Input) contained(ctx context.Context, tenant string, work func(context.Context)) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			in.log(Error, tenant, fmt.Sprintf("a fault in the plugin, please report it; it starts again by itself: %v", p))
+			in.log(Debug, tenant, string(debug.Stack()))
+		}
+	}()
+	work(ctx)
+	return true
+}
+
+func (in *Input) log(l Level, tenant, text string) { in.cfg.Log(l, tenant, text) }
+
+// dirty wakes the committer; it never waits.
+func (in *Input) dirty() {
+	select {
+	case in.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Timing of what is written down. What was handed over since the last commit is repeated after a kill; interface.md allows 5 seconds.
+const (
+	commitPause = time.Second
+	retryPause  = 2 * time.Second
+	reportPause = 5 * time.Second
+)
+
+// committer writes progress down, at most once in commitPause.
+func (in *Input) committer(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-in.changed:
+		}
+		pause := commitPause
+		if err := in.save(ctx); err != nil && ctx.Err() == nil {
+			pause = retryPause
+			in.dirty()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// save writes down, in one transaction, what was taken in of every tenant.
+func (in *Input) save(ctx context.Context) error {
+	in.commit.Lock()
+	defer in.commit.Unlock()
+	var commits []store.Commit
+	var after []func()
+	for _, t := range in.tenants {
+		if c, saved, ok := t.feed.gather(); ok {
+			commits, after = append(commits, c), append(after, saved)
+		}
+	}
+	if len(commits) == 0 {
+		return nil
+	}
+	if err := in.cfg.Store.Commit(ctx, commits); err != nil {
+		if !in.storeFailing && ctx.Err() == nil {
+			in.storeFailing = true
+			in.log(Error, "", fmt.Sprintf("progress cannot be written down; polling goes on, and if the process ends meanwhile alerts are repeated: %v", err))
+		}
+		return err
+	}
+	if in.storeFailing {
+		in.storeFailing = false
+		in.log(Info, "", "progress can be written down again")
+	}
+	for _, saved := range after {
+		saved()
+	}
+	return nil
+}
+
+// reporter writes the status of all tenants, in one transaction.
+func (in *Input) reporter(ctx context.Context) {
+	for {
+		if err := in.report(ctx); err != nil && ctx.Err() == nil {
+			in.log(Debug, "", fmt.Sprintf("the status cannot be written: %v", err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(reportPause):
+		}
+	}
+}
+
+func (in *Input) report(ctx context.Context) error {
+	statuses := make(map[store.FeedKey]store.Status, len(in.tenants))
+	for _, t := range in.tenants {
+		statuses[t.cfg.Key] = t.snapshot()
+	}
+	return in.cfg.Store.SetStatus(ctx, statuses)
+}
+
+// setAside is told, on Fluent Bit's thread, of events that Fluent Bit refuses although it takes others.
+func (in *Input) setAside(l *Lane, events []byte) {
+	kept := append([]byte(nil), events...)
+	for _, t := range in.tenants {
+		if t.feed.lane == l {
+			in.wg.Go(func() { t.keepAside(kept) })
+		}
+	}
+}
+
+// slot is a tenant's place among those that poll at the same moment.
+type slot struct {
+	in   *Input
+	ctx  context.Context
+	held bool
+}
+
+func (in *Input) slot(ctx context.Context) (*slot, error) {
+	s := &slot{in: in, ctx: ctx}
+	if !s.take() {
+		return nil, context.Cause(ctx)
+	}
+	return s, nil
+}
+
+func (s *slot) take() bool {
+	select {
+	case s.in.slots <- struct{}{}:
+		s.held = true
+	case <-s.ctx.Done():
+	}
+	return s.held
+}
+
+func (s *slot) release() {
+	if s.held {
+		s.held = false
+		<-s.in.slots
+	}
+}
+
+// yield gives the place away while the tenant waits for room in the outbox.
+func (s *slot) yield() func() {
+	s.release()
+	return func() { s.take() }
+}

@@ -1,0 +1,288 @@
+package collect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// memory is a store that lives as long as the test: what a process left behind is there for the next one.
+type memory struct {
+	mu      sync.Mutex
+	cps     map[store.FeedKey]store.Checkpoint
+	seen    map[store.FeedKey][]store.Seen
+	asides  map[int64]store.Aside
+	commits int
+	full    bool // every write fails
+}
+
+func newMemory() *memory {
+	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}}
+}
+
+var errFull = errors.New("no space left on device")
+
+func (m *memory) Load(_ context.Context, k store.FeedKey) (store.Checkpoint, []store.Seen, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cp, ok := m.cps[k]
+	return cp, append([]store.Seen(nil), m.seen[k]...), ok, nil
+}
+
+func (m *memory) Commit(_ context.Context, commits []store.Commit) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return errFull
+	}
+	m.commits++
+	for _, c := range commits {
+		if c.Checkpoint != nil {
+			m.cps[c.Key] = *c.Checkpoint
+		}
+		kept := m.seen[c.Key][:0]
+		for _, s := range m.seen[c.Key] {
+			if s.Time >= c.PruneBefore {
+				kept = append(kept, s)
+			}
+		}
+		m.seen[c.Key] = append(kept, c.Seen...)
+	}
+	return nil
+}
+
+func (m *memory) SetStatus(context.Context, map[store.FeedKey]store.Status) error { return nil }
+
+func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return 0, errFull
+	}
+	id := int64(len(m.asides) + 1)
+	m.asides[id] = a
+	return id, nil
+}
+
+func (m *memory) Asides(context.Context, store.FeedKey) ([]store.Aside, error) { return nil, nil }
+
+func (m *memory) DropAside(_ context.Context, _ store.FeedKey, id int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.asides, id)
+	return nil
+}
+
+// alert is one version of an alert in the tenant.
+type alert struct {
+	id      string
+	updated tick.Tick
+	visible time.Time // from when on it is listed
+	created tick.Tick // 0 but in the tests that are about it
+	text    []byte    // as the API sends it, made at the first time
+}
+
+// tenantAPI is the API of one tenant: a Reader over a list of alerts that grows. It answers as the SIEM exporter does, unsorted and
+// in one piece, and breaks off where the test says.
+type tenantAPI struct {
+	mu     sync.Mutex
+	alerts []alert
+	fail   func(row int) error // before each row, and once at the end
+	reads  []defender.Window
+	rng    *rand.Rand
+}
+
+func (a *tenantAPI) add(id string, updated, visible time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.alerts = append(a.alerts, alert{id, tick.FromTime(updated), visible, 0, nil})
+}
+
+func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.Sink) error {
+	a.mu.Lock()
+	a.reads = append(a.reads, w)
+	var listed []*alert
+	for i := range a.alerts {
+		x := &a.alerts[i]
+		if x.updated >= w.From && (w.To == 0 || x.updated < w.To) && !x.visible.After(time.Now()) {
+			listed = append(listed, x)
+		}
+	}
+	a.rng.Shuffle(len(listed), func(i, j int) { listed[i], listed[j] = listed[j], listed[i] })
+	fail := a.fail
+	a.mu.Unlock()
+	for i, x := range listed {
+		if fail != nil {
+			if err := fail(i); err != nil {
+				return err
+			}
+		}
+		if err := sink.Row(x.json()); err != nil {
+			return err
+		}
+	}
+	if fail != nil {
+		return fail(len(listed))
+	}
+	return ctx.Err()
+}
+
+func (x *alert) json() []byte {
+	if x.text != nil {
+		return x.text
+	}
+	b, err := json.Marshal(map[string]any{"FullId": x.id, "LastProcessedTimeUtc": x.updated.Text(), "AlertTitle": "t",
+		"id": x.id, "lastUpdateDateTime": x.updated.Text(), "createdDateTime": x.created.Text()})
+	if err != nil {
+		panic(err)
+	}
+	x.text = b
+	return b
+}
+
+// chunks is where Fluent Bit keeps what was handed over.
+type chunks struct {
+	mu      sync.Mutex
+	ids     []string
+	tags    []string
+	refuse  func(ids []string) bool
+	appends int
+}
+
+func (c *chunks) append(tag string, events []byte) bool {
+	var ids []string
+	for rest := events; len(rest) > 0; {
+		event, more, err := record.Next(rest)
+		if err != nil {
+			panic(err)
+		}
+		_, text, err := record.Decode(event)
+		if err != nil {
+			panic(err)
+		}
+		if gjson.GetBytes(text, "mssp.kind").String() == "alert" {
+			ids = append(ids, gjson.GetBytes(text, "FullId").String())
+		}
+		rest = more
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.appends++
+	if c.refuse != nil && c.refuse(ids) {
+		return false
+	}
+	c.ids, c.tags = append(c.ids, ids...), append(c.tags, tag)
+	return true
+}
+
+func (c *chunks) counts() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := map[string]int{}
+	for _, id := range c.ids {
+		n[id]++
+	}
+	return n
+}
+
+// rig is one process of Fluent Bit with one input, one tenant.
+type rig struct {
+	t     *testing.T
+	store *memory
+	api   *tenantAPI
+	chunk *chunks
+	cfg   TenantConfig
+	limit int
+	in    *Input
+	logs  []string
+	logMu sync.Mutex
+	ends  context.CancelFunc
+}
+
+func newRig(t *testing.T, seed uint64) *rig {
+	r := &rig{t: t, store: newMemory(), api: &tenantAPI{rng: rand.New(rand.NewPCG(seed, 1))}, chunk: &chunks{}, limit: 1 << 20}
+	key := store.FeedKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
+	r.cfg = TenantConfig{Key: key, Name: "contoso", API: cloud.SIEM, PollInterval: time.Minute, Lookback: 24 * time.Hour,
+		Overlap: 10 * time.Minute, SweepInterval: time.Hour, SweepLookback: 24 * time.Hour, Updates: true,
+		Reader: r.api, SignIn: func(context.Context) error { return nil }}
+	return r
+}
+
+// start begins a process; its collect callback comes once a second.
+func (r *rig) start() *Tenant {
+	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2,
+		Log: func(l Level, tenant, text string) {
+			r.logMu.Lock()
+			defer r.logMu.Unlock()
+			r.logs = append(r.logs, fmt.Sprintf("%d %s", l, text))
+		}})
+	tenant := r.in.Add(func(*Tenant) TenantConfig {
+		cfg := r.cfg
+		cfg.Encoder = record.NewEncoder(record.Options{TenantID: cfg.Key.TenantID, API: cfg.Key.API})
+		return cfg
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			time.Sleep(time.Second)
+			r.in.Delivery.Tick(r.chunk.append)
+		}
+	}()
+	r.ends = func() { cancel(); <-ended }
+	r.in.Start()
+	return tenant
+}
+
+// stop ends the process in good order; kill ends it without a last word.
+func (r *rig) stop() {
+	r.ends()
+	if err := r.in.Stop(context.Background()); err != nil {
+		r.t.Errorf("stop: %v", err)
+	}
+}
+
+func (r *rig) kill() {
+	r.ends()
+	r.in.cancel()
+	r.in.outbox.Close()
+	r.in.wg.Wait()
+}
+
+func (r *rig) logged() []string {
+	r.logMu.Lock()
+	defer r.logMu.Unlock()
+	return append([]string(nil), r.logs...)
+}
+
+// want fails the test unless exactly the alerts 0…n-1 arrived, each as often as times allows.
+func (r *rig) want(n, most int) {
+	r.t.Helper()
+	counts := r.chunk.counts()
+	lost, repeated := 0, 0
+	for i := range n {
+		switch c := counts[fmt.Sprint(i)]; {
+		case c == 0:
+			lost++
+		case c > most:
+			repeated++
+		}
+	}
+	if lost > 0 || repeated > 0 || len(counts) != n {
+		r.t.Errorf("of %d alerts %d were lost, %d repeated; %d others arrived", n, lost, repeated, len(counts)-n+lost)
+	}
+}

@@ -1,0 +1,49 @@
+package collect
+
+import (
+	"time"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// pass is one walk over the window of a poll. A pass that fails on its way is gone on with, from the last time that is safe.
+type pass struct {
+	started time.Time // on the local clock, before the first request
+	from    tick.Tick
+	pos     tick.Tick // everything before it was read in this pass
+	sweep   bool
+	begun   tick.Tick // readMark when the pass began: what is older and new was listed late
+}
+
+// nextPass decides how far the next poll reaches back.
+func (t *Tenant) nextPass() *pass {
+	f := &t.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	start := t.now()
+	present := t.present(start)
+	back := max(t.cfg.Overlap, min(f.lateness, t.farthest()))
+	sweep := t.cfg.SweepInterval > 0 && t.cfg.SweepLookback > 0 && present-f.swept >= tick.FromDuration(t.cfg.SweepInterval)
+	if sweep {
+		back = max(back, t.cfg.SweepLookback)
+	}
+	from := max(f.readMark-tick.FromDuration(back), f.checkpoint.Floor, f.seen.since)
+	return &pass{started: start, from: from, pos: from, sweep: sweep, begun: f.readMark}
+}
+
+// farthest is how far back any poll may reach.
+func (t *Tenant) farthest() time.Duration {
+	if t.cfg.SweepInterval <= 0 {
+		return t.cfg.Overlap
+	}
+	return max(t.cfg.Overlap, t.cfg.SweepLookback)
+}
+
+// present is a local time as the server's clock would show it, if that is behind ours: what the server has not reached
+// yet cannot have been read.
+func (t *Tenant) present(local time.Time) tick.Tick {
+	return tick.FromTime(local) + tick.FromDuration(min(0, time.Duration(t.skew.Load())))
+}
+
+// Skew notes the server's time as an answer's Date header had it.
+func (t *Tenant) Skew(server, local time.Time) { t.skew.Store(int64(server.Sub(local))) }

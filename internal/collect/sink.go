@@ -1,0 +1,133 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// sink takes the rows of one pass: it drops repeats, encodes the rest and puts it into the outbox.
+type sink struct {
+	t            *Tenant
+	ctx          context.Context
+	pass         *pass
+	slot         *slot
+	floor, since tick.Tick
+}
+
+// Row implements defender.Sink.
+func (s *sink) Row(raw []byte) error {
+	t := s.t
+	row := defender.Describe(t.cfg.API, raw)
+	at := row.Updated
+	if !t.cfg.Updates {
+		at = row.Created
+	}
+	if at == 0 {
+		at = t.present(s.pass.started) // without a time it is as old as this poll
+	}
+	if at < s.floor {
+		return nil // interface.md: nothing older is ever emitted
+	}
+	id := record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, row.Version)
+	key := id.Key()
+	switch {
+	case !t.cfg.Updates:
+		key = record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, nil).Key()
+	case row.Whole:
+		key = contentKey(id, raw)
+	}
+	if at < s.since || t.feed.repeated(key, at, t.added) {
+		t.update(func(st *store.Status) { st.Repeats++ })
+		return nil
+	}
+	t.compareTenant(row.Tenant)
+	event, err := t.cfg.Encoder.Alert(t.event[:0], t.eventTime(row), id, raw)
+	if err != nil {
+		if event = t.cfg.Encoder.Raw(t.event[:0], t.eventTime(row), id, raw); !t.oddRows {
+			t.oddRows = true
+			t.in.log(Warn, t.cfg.Name, fmt.Sprintf("an alert could not be encoded and is emitted as a raw record; others are not reported: %v", err))
+		}
+	}
+	if t.event = event; cap(event) > MaxBatch {
+		t.event = nil // one huge alert is no reason to keep its memory
+	}
+	if t.added, err = t.in.outbox.Add(s.ctx, t.feed.lane, event, s.slot.yield); err != nil {
+		return err
+	}
+	t.feed.emitted(t.added, key, at)
+	s.noticeLate(at)
+	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })
+	return nil
+}
+
+// Safe implements defender.Sink.
+func (s *sink) Safe(upTo tick.Tick) error {
+	upTo = min(upTo, s.t.present(s.pass.started))
+	s.pass.pos = max(s.pass.pos, upTo)
+	s.t.feed.read(upTo, s.t.added, 0)
+	s.t.in.dirty()
+	return s.ctx.Err()
+}
+
+// noticeLate lets the overlap grow when an alert turns up that an earlier poll should have listed already.
+func (s *sink) noticeLate(at tick.Tick) {
+	if at >= s.pass.begun || s.pass.begun == s.floor {
+		return
+	}
+	late := min((s.t.present(s.pass.started) - at).Duration(), s.t.farthest())
+	f := &s.t.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if late > f.lateness && late > s.t.cfg.Overlap {
+		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; from now on polls reach back that far", late.Round(time.Second)))
+	}
+	f.lateness = max(f.lateness, late)
+}
+
+func (t *Tenant) eventTime(row defender.Row) tick.Tick {
+	at := tick.Tick(0)
+	switch t.cfg.TimeField {
+	case TimeUpdated:
+		at = row.Updated
+	case TimeCreated:
+		at = row.Created
+	}
+	if at == 0 {
+		at = tick.FromTime(t.now())
+	}
+	return at
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// compareTenant notices rows that belong to somebody else: interface.md, "Records".
+func (t *Tenant) compareTenant(claimed string) {
+	if claimed == "" || claimed == t.cfg.Key.TenantID || !guid.MatchString(t.cfg.Key.TenantID) || !guid.MatchString(claimed) {
+		return
+	}
+	t.mu.Lock()
+	first := t.alien == ""
+	t.alien = claimed
+	t.mu.Unlock()
+	if first {
+		t.in.log(Warn, t.cfg.Name, "the API lists alerts of another tenant, "+claimed+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in")
+	}
+}
+
+// contentKey tells apart versions of an alert that has no update time, by all its bytes.
+func contentKey(id record.ID, raw []byte) [16]byte {
+	return record.MakeID("", "", id[:], raw).Key()
+}
+
+func (f *feed) watermark() tick.Tick {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.checkpoint.Watermark
+}

@@ -1,0 +1,245 @@
+package collect
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// TenantConfig is what a tenant is polled by. Fields without a remark are required.
+type TenantConfig struct {
+	Key      store.FeedKey
+	Name     string // label for people
+	ClientID string
+	API      cloud.API
+	Tag      string // empty: the input's own
+
+	PollInterval, Lookback, Overlap time.Duration
+	SweepInterval, SweepLookback    time.Duration // 0 switches sweeps off
+	HealthInterval                  time.Duration // 0: no health records
+	Updates                         bool          // false: only the first version of an alert is emitted
+	TimeField                       TimeField
+
+	Reader  defender.Reader
+	Encoder *record.Encoder
+	Gate    *defender.Gate // nil for none
+	// SignIn gets an access token, so that a refusal is found, and the server's clock known, before anything is read.
+	SignIn func(context.Context) error
+	// Changed tells, at little cost, whether something has changed since the last failure that makes another try worthwhile
+	// before its time: a secret file, a stored token. nil for never.
+	Changed func(context.Context) bool
+}
+
+// TimeField says which time an event gets: the key `time_field`.
+type TimeField int
+
+// The values of time_field.
+const (
+	TimeUpdated TimeField = iota
+	TimeCreated
+	TimeNow
+)
+
+// Tenant polls one API of one tenant and puts what is new into the outbox.
+type Tenant struct {
+	cfg  TenantConfig
+	in   *Input
+	feed feed
+	skew atomic.Int64 // server's clock minus ours, as time.Duration
+	wake chan struct{}
+
+	// What follows belongs to the goroutine of run.
+	pass     *pass
+	added    uint64 // newest event in the outbox
+	event    []byte // scratch
+	oddRows  bool   // a row that could not be encoded was reported
+	failures int    // polls failed in a row
+	verdict  verdict
+	reminded time.Time
+	healthAt time.Time
+
+	mu     sync.Mutex
+	status store.Status
+	alien  string // another tenant's id found in a row
+}
+
+// configure is called once, before run: a reader needs the tenant (for Skew) and the tenant needs its reader.
+func (t *Tenant) configure(cfg TenantConfig) {
+	t.cfg = cfg
+	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag)
+	t.feed.keep = tick.FromDuration(t.farthest())
+	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
+}
+
+func (t *Tenant) now() time.Time { return t.in.cfg.Now() }
+
+// run polls until ctx ends. phase is when the first poll is due.
+func (t *Tenant) run(ctx context.Context, phase time.Duration) {
+	if !t.restore(ctx) || !t.sleep(ctx, phase) {
+		return
+	}
+	for ctx.Err() == nil {
+		started := t.now()
+		err := t.poll(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !t.rest(ctx, t.judge(ctx, started, err)) {
+			return
+		}
+	}
+}
+
+// restore reads the checkpoint, or begins at the floor. The store is asked again until it answers: beginning anew would repeat everything.
+func (t *Tenant) restore(ctx context.Context) bool {
+	if t.feed.readMark != 0 {
+		return true // a panic brought us here again
+	}
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		cp, seen, ok, err := t.in.cfg.Store.Load(ctx, t.cfg.Key)
+		switch {
+		case err == nil && ok:
+			t.feed.resume(cp, seen)
+			t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
+			return true
+		case err == nil:
+			t.feed.start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
+			t.in.dirty()
+			return true
+		case ctx.Err() != nil:
+			return false
+		}
+		t.in.log(Error, t.cfg.Name, "the checkpoint cannot be read, polling waits for it: "+err.Error())
+		if !t.sleep(ctx, pause) {
+			return false
+		}
+	}
+}
+
+// poll makes one pass, or goes on with one that failed.
+func (t *Tenant) poll(ctx context.Context) error {
+	slot, err := t.in.slot(ctx)
+	if err != nil {
+		return err
+	}
+	defer slot.release()
+	if err := t.cfg.SignIn(ctx); err != nil {
+		return err
+	}
+	t.lowerFloor()
+	if t.pass == nil || t.pass.pos == t.pass.from {
+		t.pass = t.nextPass()
+	}
+	p := t.pass
+	s := &sink{t: t, ctx: ctx, pass: p, slot: slot}
+	s.floor, s.since = t.feed.bounds()
+	err = t.cfg.Reader.Read(ctx, defender.Window{From: p.pos, Now: t.present(p.started)}, s)
+	if err != nil {
+		return err
+	}
+	present := t.present(p.started)
+	swept := tick.Tick(0)
+	if p.sweep || p.begun == s.floor {
+		swept = present
+	}
+	t.feed.read(present, t.added, swept)
+	t.pass = nil
+	t.in.dirty()
+	return nil
+}
+
+// lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns out to be behind ours: lookback is
+// meant in the server's time.
+func (t *Tenant) lowerFloor() {
+	skew := tick.FromDuration(min(0, time.Duration(t.skew.Load())))
+	if t.pass != nil || skew > -2*tick.Second {
+		return // less than the resolution of a Date header, and the way there, is no skew
+	}
+	f := &t.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.readMark == f.checkpoint.Floor && f.swept == 0 && len(f.pending) == 0 && f.seen.times == nil {
+		floor := min(f.checkpoint.Floor, t.present(t.now())-tick.FromDuration(t.cfg.Lookback))
+		f.checkpoint = store.Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor}
+		f.readMark, f.unsaved = floor, true
+		f.seen.load(nil, floor)
+	}
+}
+
+// sleep waits for d, or until ctx ends.
+func (t *Tenant) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// changeCheck is how often a waiting tenant looks whether its cause of failure has gone.
+const changeCheck = 5 * time.Second
+
+// rest waits until the next poll is due. While it fails, it looks every few seconds whether something has changed that makes a try worthwhile.
+func (t *Tenant) rest(ctx context.Context, until time.Time) bool {
+	for {
+		left := until.Sub(t.now())
+		if left <= 0 {
+			return ctx.Err() == nil
+		}
+		step := left
+		if t.verdict.kind >= human {
+			step = min(left, changeCheck)
+		}
+		if t.cfg.HealthInterval > 0 {
+			step = min(step, max(0, t.healthAt.Sub(t.now())))
+		}
+		timer := time.NewTimer(step)
+		select {
+		case <-timer.C:
+		case <-t.wake:
+			timer.Stop()
+			return ctx.Err() == nil
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+		t.health(ctx, false)
+		if t.verdict.kind >= human && t.cfg.Changed != nil && t.cfg.Changed(ctx) {
+			return true
+		}
+	}
+}
+
+// Wake makes the tenant poll now.
+func (t *Tenant) Wake() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// snapshot is the tenant's status for the store.
+func (t *Tenant) snapshot() store.Status {
+	watermark := t.feed.watermark()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	s.UpdatedAt = t.now()
+	s.LagSeconds = t.present(s.UpdatedAt).Time().Sub(watermark.Time()).Seconds()
+	return s
+}
+
+func (t *Tenant) update(fn func(*store.Status)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fn(&t.status)
+}

@@ -1,0 +1,272 @@
+package defender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fluent-bit-defender/tokens"
+)
+
+// UserAgent names the collector in the services' logs.
+const UserAgent = "fluent-bit-defender/1"
+
+// TokenSource gives access tokens; *tokens.Source is one.
+type TokenSource interface {
+	// Token gives an access token that should be valid for a while yet.
+	Token(ctx context.Context) (tokens.Access, error)
+	// Invalidate says that the API answered 401 to it.
+	Invalidate(tokens.Access)
+}
+
+// Settings are what every reader needs. All are required but Gate, IdleTimeout and Skew.
+type Settings struct {
+	// BaseURL is scheme, host and port of the API; Path the path of the alerts.
+	BaseURL, Path string
+	// Resource is what the token must be for; it is named in remedies.
+	Resource string
+	// Filter is the operator's own restriction, see the key `filter`.
+	Filter string
+	// ClientID and TenantID are named in remedies.
+	ClientID, TenantID string
+	// HTTP sends the requests; Client forbids it to follow redirects.
+	HTTP   *http.Client
+	Tokens TokenSource
+	// IdleTimeout is how long to wait without a byte, while reading, before a request is given up.
+	IdleTimeout time.Duration
+	// Gate is asked before every request, and told what the service says about waiting; nil for none.
+	Gate *Gate
+	// Now is the clock; Skew is told the service's time, as the Date header has it, when an answer arrives.
+	Now  func() time.Time
+	Skew func(server, local time.Time)
+}
+
+// service is what errors say about the API.
+type service struct {
+	host, resource             string
+	forbidden, forbiddenRemedy string
+}
+
+// client sends the requests of one reader.
+type client struct {
+	Settings
+	service service
+	op      string
+}
+
+// errIdle ends a request that brought no byte for Settings.IdleTimeout.
+var errIdle = errors.New("no byte arrived in time")
+
+// get asks for address and gives the body of a successful answer. A 401 is answered with a fresh token, once.
+func (c *client) get(ctx context.Context, address string, header http.Header) (io.ReadCloser, error) {
+	for try := 0; ; try++ {
+		access, err := c.Tokens.Token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.Gate.Wait(ctx); err != nil {
+			return nil, err
+		}
+		body, err := c.send(ctx, address, header, access)
+		var refused *Error
+		if try > 0 || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
+			return body, err
+		}
+		c.Tokens.Invalidate(access)
+	}
+}
+
+func (c *client) send(ctx context.Context, address string, header http.Header, access tokens.Access) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		cancel(nil)
+		return nil, &Error{Op: c.op, Fate: WaitForHuman, Problem: "the address of the API cannot be used", Remedy: "check `api_url`"}
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", UserAgent)
+	req.Header.Set("Authorization", "Bearer "+access.Token.Reveal())
+	idle := newWatchdog(c.IdleTimeout, func() { cancel(errIdle) })
+	httpClient := *c.HTTP
+	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	idle.start()
+	res, err := httpClient.Do(req)
+	idle.stop()
+	if err != nil {
+		err = c.broken(ctx, err, true)
+		cancel(nil)
+		return nil, err
+	}
+	now := c.Now()
+	if server, err := http.ParseTime(res.Header.Get("Date")); err == nil && c.Skew != nil {
+		c.Skew(server, now)
+	}
+	body := &body{c: c, ctx: ctx, cancel: cancel, idle: idle, from: res.Body}
+	if res.StatusCode == http.StatusOK {
+		return body, nil
+	}
+	defer body.Close()
+	start, _ := io.ReadAll(io.LimitReader(body, 64<<10)) // the status says it all; the body only adds codes
+	e := refusal(c.op, res, start, now, c.service)
+	if e.HasRetryAfter && e.Fate == TryAgain {
+		c.Gate.Hold(now.Add(e.RetryAfter))
+	}
+	return nil, e
+}
+
+// broken explains an error of the network.
+func (c *client) broken(ctx context.Context, err error, connecting bool) error {
+	cause := context.Cause(ctx)
+	if cause != nil && !errors.Is(cause, errIdle) {
+		return cause // we were told to stop
+	}
+	e := &Error{Op: c.op, Fate: TryAgain, Err: bare(err)}
+	var dial *net.OpError
+	switch {
+	case errors.Is(cause, errIdle):
+		e.Err, e.Smaller = nil, true
+		e.Problem = fmt.Sprintf("%s sent nothing for %v", c.service.host, c.IdleTimeout)
+	case connecting && errors.As(err, &dial) && dial.Op == "dial", isDNS(err):
+		e.Unreachable = true
+		e.Problem, e.Remedy = c.service.host+" cannot be reached", "check `api_url`, `region`, `proxy`, the name service and the firewall"
+	case isTLS(err):
+		e.Unreachable = true
+		e.Problem, e.Remedy = c.service.host+" has no certificate that is trusted here", "check `ca_file`, the proxy and the clock"
+	case connecting:
+		e.Problem = "the connection to " + c.service.host + " broke before an answer came"
+	default:
+		e.Problem, e.Smaller = "the answer of "+c.service.host+" broke off", true
+	}
+	return e
+}
+
+// bare takes the address, whose query may name devices, off an error of net/http.
+func bare(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// body reads an answer and watches that bytes keep coming while somebody reads; whoever does not read (the buffer is full) has all the time.
+type body struct {
+	c      *client
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	idle   *watchdog
+	from   io.ReadCloser
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.idle.start()
+	n, err := b.from.Read(p)
+	b.idle.stop()
+	if err != nil && err != io.EOF {
+		err = b.c.broken(b.ctx, err, false)
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.idle.stop()
+	b.cancel(nil)
+	return b.from.Close()
+}
+
+// watchdog barks when it is not stopped within its time.
+type watchdog struct {
+	after time.Duration
+	timer *time.Timer
+	armed atomic.Bool
+	bark  func()
+}
+
+func newWatchdog(after time.Duration, bark func()) *watchdog {
+	w := &watchdog{after: after, bark: bark}
+	if after > 0 {
+		w.timer = time.AfterFunc(after, w.fire)
+		w.timer.Stop()
+	}
+	return w
+}
+
+func (w *watchdog) fire() {
+	if w.armed.Load() {
+		w.bark()
+	}
+}
+
+func (w *watchdog) start() {
+	if w.timer != nil {
+		w.armed.Store(true)
+		w.timer.Reset(w.after)
+	}
+}
+
+func (w *watchdog) stop() {
+	if w.timer != nil {
+		w.armed.Store(false)
+		w.timer.Stop()
+	}
+}
+
+// Gate holds back the requests of everybody who shares a quota: one application, in one tenant, at one API.
+type Gate struct {
+	mu  sync.Mutex
+	now func() time.Time
+	not time.Time
+}
+
+// NewGate makes an open gate.
+func NewGate(now func() time.Time) *Gate { return &Gate{now: now} }
+
+// maxHold bounds what a service's Retry-After can do to us: longer waits end in one probe an hour.
+const maxHold = time.Hour
+
+// Hold closes the gate until t, for an hour at most. An earlier time than one already set changes nothing.
+func (g *Gate) Hold(t time.Time) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if limit := g.now().Add(maxHold); t.After(limit) {
+		t = limit
+	}
+	if t.After(g.not) {
+		g.not = t
+	}
+}
+
+// Until tells when the gate opens; a time that has passed means that it is open.
+func (g *Gate) Until() time.Time {
+	if g == nil {
+		return time.Time{}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.not
+}
+
+// Wait fails with an *Error when the gate is closed, rather than holding a place in the queue of tenants: the caller comes back
+// when Until says.
+func (g *Gate) Wait(ctx context.Context) error {
+	if g == nil {
+		return ctx.Err()
+	}
+	if left := g.Until().Sub(g.now()); left > 0 {
+		return &Error{Op: "waiting", Fate: TryAgain, Problem: "the service asked to wait", RetryAfter: left, HasRetryAfter: true}
+	}
+	return ctx.Err()
+}

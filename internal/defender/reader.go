@@ -1,0 +1,45 @@
+package defender
+
+import (
+	"context"
+	"fmt"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/tick"
+)
+
+// Reader reads one API of one tenant. It is used by one goroutine at a time; it may remember between calls how large a window the
+// service was able to answer.
+type Reader interface {
+	// Read hands every alert of the window to sink. An error is an *Error, a *tokens.Error, what the sink returned, or the
+	// context's; what was reported Safe before it stays safe.
+	Read(ctx context.Context, w Window, sink Sink) error
+}
+
+// Window is a span of update time.
+type Window struct {
+	// From is the first time asked for, inclusive.
+	From tick.Tick
+	// To is the first time no longer asked for; 0 means no upper bound.
+	To tick.Tick
+	// Now is the present as the server sees it, where a window without upper bound ends if it has to be cut into pieces.
+	Now tick.Tick
+}
+
+// Sink takes what a Reader reads.
+type Sink interface {
+	// Row takes one alert as the API sent it. raw is valid during the call only. Row may wait (for the buffer); an
+	// error ends the read.
+	Row(raw []byte) error
+	// Safe says that every alert updated before t (and not before the window's start) that the API listed has been handed to Row.
+	Safe(t tick.Tick) error
+}
+
+// NewReader makes the reader of an API.
+func NewReader(api cloud.API, s Settings) (Reader, error) {
+	switch api {
+	case cloud.SIEM:
+		return NewSIEM(s), nil
+	}
+	return nil, fmt.Errorf("api: %q cannot be read by this version; use siem", api)
+}

@@ -1,0 +1,137 @@
+package instance
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/store"
+)
+
+// shared is what the instances of a process have in common.
+type shared struct {
+	mu         sync.Mutex
+	live       map[store.FeedKey]bool
+	gates      map[gateKey]*defender.Gate
+	transports map[transportKey]*http.Transport
+}
+
+// gateKey names who shares a quota.
+type gateKey struct{ clientID, tenantID, apiURL, api string }
+
+type transportKey struct{ proxy, caFile string }
+
+func newShared() *shared {
+	return &shared{
+		live:       make(map[store.FeedKey]bool),
+		gates:      make(map[gateKey]*defender.Gate),
+		transports: make(map[transportKey]*http.Transport),
+	}
+}
+
+// claim makes feeds this instance's own; two live inputs must not share one, since each would take the other's progress for its own.
+func (s *shared) claim(tenants []config.Tenant) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, t := range tenants {
+		if s.live[feedKey(t)] {
+			errs = append(errs, fmt.Errorf("tenant_id: tenant %s with api %s is already polled by another [INPUT]: give this one another `state_id`, or use one input with `format json+cef`", t.TenantName, t.API))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for _, t := range tenants {
+		s.live[feedKey(t)] = true
+	}
+	return nil
+}
+
+func (s *shared) release(tenants []config.Tenant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range tenants {
+		delete(s.live, feedKey(t))
+	}
+}
+
+func feedKey(t config.Tenant) store.FeedKey {
+	login, tenant, api, state := t.Feed()
+	return store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
+}
+
+// gate is where everybody waits who shares the quota of an application in a tenant at an API.
+func (s *shared) gate(t config.Tenant) *defender.Gate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := gateKey{t.ClientID, t.TenantID, t.APIURL, string(t.API)}
+	g := s.gates[key]
+	if g == nil {
+		g = defender.NewGate(time.Now)
+		s.gates[key] = g
+	}
+	return g
+}
+
+// transport gives the connections for a proxy and CA bundle.
+func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := transportKey{t.Proxy.Reveal(), t.CAFile}
+	if tr := s.transports[key]; tr != nil {
+		return tr, nil
+	}
+	tr := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          100,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   15 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if key.proxy != "" {
+		u, err := url.Parse(key.proxy)
+		if err != nil {
+			return nil, errors.New("proxy: not a URL") // the error of url.Parse would print it, with its password
+		}
+		tr.Proxy = http.ProxyURL(u)
+	}
+	if key.caFile != "" {
+		pem, err := os.ReadFile(key.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %s holds no certificate in PEM form", key.caFile)
+		}
+		tr.TLSClientConfig.RootCAs = pool
+	}
+	s.transports[key] = tr
+	return tr, nil
+}
+
+// client is an HTTP client for a tenant. Redirects are refused by those who use it.
+func (s *shared) client(t config.Tenant) (*http.Client, error) {
+	tr, err := s.transport(t)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: tr}, nil
+}
