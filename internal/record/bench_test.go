@@ -108,4 +108,3 @@ func appendAny(dst []byte, v any) []byte {
 		return appendMap(dst, v.(map[string]any))
 	}
 }
-

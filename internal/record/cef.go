@@ -1,11 +1,242 @@
 package record
 
-// A cefBuilder writes the CEF lines of one tenant and API.
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// A cefBuilder writes the CEF lines of one tenant and API. The lines it returns are valid until its next call.
 type cefBuilder struct {
-	line, move []byte
+	col      int
+	tenant   string
+	maxBytes int
+	pairs    []cefPair
+	line     []byte
+	move     []byte // Encoder.Alert's, to put a line in its place
 }
 
-func (c *cefBuilder) init(o Options)                  {}
-func (c *cefBuilder) alert(raw []byte, id *ID) []byte { return c.line }
-func (c *cefBuilder) raw(id *ID) []byte               { return c.line }
-func (c *cefBuilder) health(h Health) []byte          { return c.line }
+// A cefPair is one key of the extension with its value, cut to the key's length and not yet escaped.
+type cefPair struct{ key, value, label string }
+
+func (c *cefBuilder) init(o Options) {
+	col, ok := cefColumns[o.API]
+	if !ok {
+		col = colGraph
+	}
+	*c = cefBuilder{col: col, tenant: o.Tenant, maxBytes: o.CEFMaxBytes}
+}
+
+// alert gives the line of a row, which has to be valid JSON.
+func (c *cefBuilder) alert(raw []byte, id ID) []byte {
+	a := &cefAlert{root: gjson.ParseBytes(raw), col: c.col, id: id, tenant: c.tenant}
+	c.pairs = c.pairs[:0]
+	for i := range cefTable {
+		row := &cefTable[i]
+		if from := row.column(c.col); from != nil {
+			c.add(row.key, row.label, row.max, from(a))
+		}
+	}
+	h := &cefHeaders[c.col]
+	class, name := headerText(h.class(a), maxClass), headerText(h.name(a), maxName)
+	if class == "" {
+		class = h.noClass
+	}
+	if name == "" {
+		name = h.untitled
+	}
+	return c.finish(class, name, cefSeverity(h.severity(a)))
+}
+
+// raw gives the line of a row that could not be decoded.
+func (c *cefBuilder) raw(id ID) []byte {
+	c.pairs = c.pairs[:0]
+	c.add("cs3", "RecordId", 4000, id.String())
+	c.add("flexString2", "Tenant", 1023, c.tenant)
+	return c.finish("raw", "Row not decodable", "6")
+}
+
+// health gives the line of a health record.
+func (c *cefBuilder) health(h Health) []byte {
+	c.pairs = c.pairs[:0]
+	c.add("reason", "", 1023, h.Reason)
+	c.add("msg", "", 1023, h.Remedy)
+	c.add("flexString2", "Tenant", 1023, c.tenant)
+	if h.OK {
+		return c.finish("health", "Defender tenant ok", "1")
+	}
+	return c.finish("health", "Defender tenant failing", "8")
+}
+
+// cefSeverity puts a service's severity on ArcSight's scale from 0 to 10.
+func cefSeverity(s string) string {
+	switch strings.ToLower(s) {
+	case "informational":
+		return "1"
+	case "low":
+		return "3"
+	case "medium":
+		return "6"
+	case "high":
+		return "8"
+	}
+	return "Unknown"
+}
+
+// add puts a value behind the others, unless nothing of it is left.
+func (c *cefBuilder) add(key, label string, limit int, value string) {
+	if value = extensionText(value, limit); value != "" {
+		c.pairs = append(c.pairs, cefPair{key, value, label})
+	}
+}
+
+// extensionText is a value without what a line cannot hold: control characters other than line breaks, spaces at its ends,
+// and what is beyond limit bytes (0: no limit).
+func extensionText(s string, limit int) string {
+	s = strings.Trim(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\r' {
+			return -1
+		}
+		return r
+	}, s), " ")
+	if limit > 0 {
+		s = cutText(s, limit)
+	}
+	return s
+}
+
+// headerText is the same for a field of the header, where a line break becomes a space.
+func headerText(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return -1
+		}
+		return r
+	}, strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"))
+	return cutText(strings.Trim(strings.ReplaceAll(s, "\n", " "), " "), limit)
+}
+
+// cutText cuts s to at most limit bytes, between characters, and leaves no space at the end.
+func cutText(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	if limit <= 0 {
+		return ""
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return strings.TrimRight(s[:limit], " ")
+}
+
+// finish writes the line, shortening it as far as it must.
+func (c *cefBuilder) finish(class, name, severity string) []byte {
+	h := &cefHeaders[c.col]
+	c.line = append(c.line[:0], "CEF:0|Microsoft|"...)
+	for _, field := range [...]string{h.product, h.version, class, name, severity} {
+		c.line = append(appendEscaped(c.line, field, '|'), '|')
+	}
+	header := len(c.line)
+	size := header - 1
+	for _, p := range c.pairs {
+		size += p.size()
+	}
+	c.shorten(size - c.maxBytes)
+	for i, p := range c.pairs {
+		if i > 0 {
+			c.line = append(c.line, ' ')
+		}
+		c.line = append(append(c.line, p.key...), '=')
+		c.line = appendEscaped(c.line, p.value, '=')
+		if p.label != "" {
+			c.line = append(append(c.line, ' '), p.key...)
+			c.line = append(append(c.line, "Label="...), p.label...)
+		}
+	}
+	return c.line
+}
+
+// size is how much of the line the pair takes, with the space before it.
+func (p *cefPair) size() int {
+	n := len(" =") + len(p.key) + escapedLen(p.value)
+	if p.label != "" {
+		n += len(" Label=") + len(p.key) + len(p.label)
+	}
+	return n
+}
+
+// shorten makes the line at least over bytes shorter, or as short as it may become.
+func (c *cefBuilder) shorten(over int) {
+	for _, key := range cutFirst {
+		for i := 0; over > 0 && i < len(c.pairs); i++ {
+			p := &c.pairs[i]
+			if p.key != key {
+				continue
+			}
+			before := p.size()
+			p.value = cutEscaped(p.value, escapedLen(p.value)-over)
+			if p.value == "" {
+				over -= before
+				c.drop(i)
+			} else {
+				over -= before - p.size()
+			}
+		}
+	}
+	for i := len(c.pairs) - 1; over > 0 && i >= 0; i-- {
+		if !cutNever[c.pairs[i].key] {
+			over -= c.pairs[i].size()
+			c.drop(i)
+		}
+	}
+}
+
+func (c *cefBuilder) drop(i int) { c.pairs = append(c.pairs[:i], c.pairs[i+1:]...) }
+
+// cutEscaped cuts s so that no more than limit bytes are left of it once it is escaped.
+func cutEscaped(s string, limit int) string {
+	n := 0
+	for i, r := range s {
+		n += utf8.RuneLen(r)
+		switch r {
+		case '\\', '=', '\n', '\r':
+			n++
+		}
+		if n > limit {
+			return strings.TrimRight(s[:i], " ")
+		}
+	}
+	return s
+}
+
+func escapedLen(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		switch s[i] {
+		case '\\', '=', '\n', '\r':
+			n++
+		}
+	}
+	return n
+}
+
+// appendEscaped escapes the backslash and the special byte: "|" in the header, "=" in the extension, where line breaks
+// become \n and \r (in the header there are none).
+func appendEscaped(dst []byte, s string, special byte) []byte {
+	for i := range len(s) {
+		switch b := s[i]; b {
+		case '\\', special:
+			dst = append(dst, '\\', b)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		default:
+			dst = append(dst, b)
+		}
+	}
+	return dst
+}

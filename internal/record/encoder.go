@@ -108,7 +108,7 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, er
 	if !e.opt.Format.hasCEF() {
 		return setSize(dst, start+atRecord, n+1), nil
 	}
-	line := e.cef.alert(raw, &id)
+	line := e.cef.alert(raw, id)
 	if e.opt.Format == FormatCEF {
 		return appendCEF(dst[:body], start+atRecord, 1, line), nil
 	}
@@ -134,7 +134,7 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
 		dst = base64.StdEncoding.AppendEncode(dst, row)
 	}
 	if e.opt.Format.hasCEF() {
-		return appendCEF(dst, start+atRecord, 2, e.cef.raw(&id))
+		return appendCEF(dst, start+atRecord, 2, e.cef.raw(id))
 	}
 	return setSize(dst, start+atRecord, 2)
 }

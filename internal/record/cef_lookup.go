@@ -1,0 +1,312 @@
+package record
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// A cefAlert is what the sources of the table look into: a row that is known to be valid JSON.
+type cefAlert struct {
+	root   gjson.Result
+	col    int
+	id     ID
+	tenant string
+	proofs []gjson.Result // evidence, or the entities of all alerts of an incident, in order; filled when first asked for
+	looked bool
+}
+
+// A source gives the text for one key, empty when the alert has none. A source that is nil never has one.
+type source func(*cefAlert) string
+
+var none source
+
+func constant(s string) source { return func(*cefAlert) string { return s } }
+
+func recordID(a *cefAlert) string { return string(a.id[:]) }
+
+func tenantName(a *cefAlert) string { return a.tenant }
+
+// plain is a value as text: strings unescaped, numbers as they are written, null as nothing.
+func plain(v gjson.Result) string {
+	switch v.Type {
+	case gjson.Null:
+		return ""
+	case gjson.String:
+		return v.Str
+	case gjson.JSON:
+		return joined(v, nil)
+	default:
+		return v.Raw
+	}
+}
+
+// joined is the members of an array as text with commas between them, without those already in seen, which may be nil.
+func joined(v gjson.Result, seen map[string]bool) string {
+	if !v.IsArray() {
+		return ""
+	}
+	var parts []string
+	v.ForEach(func(_, x gjson.Result) bool {
+		if s := plain(x); s != "" && !seen[s] {
+			if seen != nil {
+				seen[s] = true
+			}
+			parts = append(parts, s)
+		}
+		return true
+	})
+	return strings.Join(parts, ",")
+}
+
+// first is the first of the fields that has a text.
+func first(paths ...string) source {
+	return func(a *cefAlert) string {
+		for _, p := range paths {
+			if s := plain(a.root.Get(p)); s != "" {
+				return s
+			}
+		}
+		return ""
+	}
+}
+
+// list is a field that is an array of texts, or a text as the documentation of some has it, joined by commas.
+func list(path string) source { return first(path) }
+
+func listOverAlerts(path string) source {
+	return func(a *cefAlert) string {
+		seen := map[string]bool{}
+		var parts []string
+		a.eachAlert(func(alert gjson.Result) bool {
+			v := alert.Get(path)
+			s := plain(v)
+			if v.IsArray() {
+				s = joined(v, seen)
+			} else if seen[s] {
+				s = ""
+			}
+			if s != "" {
+				seen[s] = true
+				parts = append(parts, s)
+			}
+			return true
+		})
+		return strings.Join(parts, ",")
+	}
+}
+
+// millis is a time in milliseconds since 1970, as CEF wants it.
+func millis(path string) source {
+	return func(a *cefAlert) string {
+		at, ok := timeOf(a.root.Get(path))
+		return milliText(at, ok)
+	}
+}
+
+func timeOf(v gjson.Result) (tick.Tick, bool) {
+	if v.Type != gjson.String {
+		return 0, false
+	}
+	at, err := tick.Parse(v.Str)
+	return at, err == nil && at > 0
+}
+
+func milliText(at tick.Tick, ok bool) string {
+	if !ok {
+		return ""
+	}
+	return strconv.FormatInt(int64(at/tick.Millisecond), 10)
+}
+
+func earliest(path string) source {
+	return extreme(path, func(a, b tick.Tick) bool { return a < b })
+}
+
+func latest(path string) source {
+	return extreme(path, func(a, b tick.Tick) bool { return a > b })
+}
+
+// extreme is the time of an incident's alerts that is better than all others.
+func extreme(path string, better func(a, b tick.Tick) bool) source {
+	return func(a *cefAlert) string {
+		var best tick.Tick
+		found := false
+		a.eachAlert(func(alert gjson.Result) bool {
+			if at, ok := timeOf(alert.Get(path)); ok && (!found || better(at, best)) {
+				best, found = at, true
+			}
+			return true
+		})
+		return milliText(best, found)
+	}
+}
+
+func (a *cefAlert) eachAlert(f func(gjson.Result) bool) {
+	if alerts := a.root.Get("alerts"); alerts.IsArray() {
+		alerts.ForEach(func(_, alert gjson.Result) bool { return f(alert) })
+	}
+}
+
+// anyAlert is a field of the first alert of an incident that has it.
+func anyAlert(path string) source {
+	return func(a *cefAlert) (s string) {
+		a.eachAlert(func(alert gjson.Result) bool {
+			s = plain(alert.Get(path))
+			return s == ""
+		})
+		return s
+	}
+}
+
+func numberOfAlerts(a *cefAlert) string {
+	n := a.root.Get("alerts.#")
+	if !n.Exists() {
+		return ""
+	}
+	return strconv.FormatInt(n.Int(), 10)
+}
+
+// device is a field of the first device of an incident.
+func device(path string) source {
+	return func(a *cefAlert) (s string) {
+		a.eachAlert(func(alert gjson.Result) bool {
+			d := alert.Get("devices.0")
+			s = plain(d.Get(path))
+			return !d.Exists()
+		})
+		return s
+	}
+}
+
+// evidence is a field of the first piece of evidence of the given kind that has it.
+func evidence(kind, path string) source {
+	return func(a *cefAlert) string {
+		for _, e := range a.evidence() {
+			if strings.EqualFold(a.kindOf(e), kind) {
+				if s := plain(e.Get(path)); s != "" {
+					return s
+				}
+			}
+		}
+		return ""
+	}
+}
+
+func (a *cefAlert) evidence() []gjson.Result {
+	if a.looked {
+		return a.proofs
+	}
+	a.looked = true
+	if a.col != colIncidents {
+		a.proofs = a.root.Get("evidence").Array()
+		return a.proofs
+	}
+	a.eachAlert(func(alert gjson.Result) bool {
+		a.proofs = append(a.proofs, alert.Get("entities").Array()...)
+		return true
+	})
+	return a.proofs
+}
+
+// kindOf says what a piece of evidence is about: "device" for Graph's #microsoft.graph.security.deviceEvidence, the
+// entityType of the others.
+func (a *cefAlert) kindOf(e gjson.Result) string {
+	if a.col != colGraph {
+		return e.Get("entityType").Str
+	}
+	kind := e.Get(`\@odata\.type`).Str
+	return strings.TrimSuffix(kind[strings.LastIndexByte(kind, '.')+1:], "Evidence")
+}
+
+// relatedUser is a field of the user an endpoint alert names, or of its evidence when it names none.
+func relatedUser(path, evidencePath string) source {
+	other := evidence("User", evidencePath)
+	return func(a *cefAlert) string {
+		if u := a.root.Get("relatedUser"); plain(u.Get("userName")) != "" || plain(u.Get("domainName")) != "" {
+			return plain(u.Get(path))
+		}
+		return other(a)
+	}
+}
+
+// file is a field of the one file that the line is about, so that name, path and hashes belong together: the first file
+// that has a name, else the first process that has one, else the first of either that has any of the fields.
+func file(path string) source {
+	return func(a *cefAlert) string { return plain(a.file().Get(path)) }
+}
+
+func (a *cefAlert) file() gjson.Result {
+	for _, fields := range [...][]string{{"fileName"}, {"filePath", "sha1", "sha256"}} {
+		for _, kind := range [...]string{"file", "process"} {
+			for _, e := range a.evidence() {
+				if !strings.EqualFold(a.kindOf(e), kind) {
+					continue
+				}
+				details := e
+				if a.col == colGraph {
+					details = e.Get(map[string]string{"file": "fileDetails", "process": "imageFile"}[kind])
+				}
+				for _, f := range fields {
+					if plain(details.Get(f)) != "" {
+						return details
+					}
+				}
+			}
+		}
+	}
+	return gjson.Result{}
+}
+
+func longerThan(n int, s source) source {
+	return func(a *cefAlert) string {
+		if text := s(a); len(text) > n {
+			return text
+		}
+		return ""
+	}
+}
+
+// oneOrZero is a truth value as CEF's numbers have it; unknown (null) is nothing.
+func oneOrZero(path string) source {
+	return func(a *cefAlert) string {
+		switch v := a.root.Get(path); {
+		case v.Type == gjson.True, strings.EqualFold(v.Str, "true"):
+			return "1"
+		case v.Type == gjson.False, strings.EqualFold(v.Str, "false"):
+			return "0"
+		}
+		return ""
+	}
+}
+
+// ipv4 and ipv6 are the address, if it is one of that family; src must not hold an IPv6 one.
+func ipv4(s source) source {
+	return func(a *cefAlert) string {
+		if ip := address(s(a)); ip.Is4() {
+			return ip.String()
+		}
+		return ""
+	}
+}
+
+func ipv6(s source) source {
+	return func(a *cefAlert) string {
+		if ip := address(s(a)); ip.Is6() {
+			return ip.String()
+		}
+		return ""
+	}
+}
+
+func address(s string) netip.Addr {
+	ip, err := netip.ParseAddr(strings.TrimSpace(s))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ip.Unmap().WithZone("")
+}
