@@ -1,0 +1,124 @@
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// AuthCode is one sign-in of a person with the authorization code flow, PKCE and state (RFC 6749 section 4.1, RFC 7636). Use one per
+// attempt: state and verifier serve once.
+type AuthCode struct {
+	// Client redeems the code.
+	Client Client
+	// RedirectURI is where the browser is sent with the code, exactly as registered; the port of a loopback address is free.
+	RedirectURI string
+	// Prompt is what the service asks the person in any case: "select_account" (the usual), "login", "consent", or empty.
+	Prompt string
+
+	state    string
+	verifier secret.Text
+}
+
+// NewAuthCode begins an attempt with fresh state and verifier.
+func NewAuthCode(client Client, redirectURI, prompt string) *AuthCode {
+	var b [24]byte
+	rand.Read(b[:]) // never fails
+	return &AuthCode{
+		Client: client, RedirectURI: redirectURI, Prompt: prompt,
+		state:    base64.RawURLEncoding.EncodeToString(b[:]),
+		verifier: secret.New(oauth2.GenerateVerifier()),
+	}
+}
+
+// URL is the address for the person's browser.
+func (a *AuthCode) URL() string {
+	return a.Client.App.AuthCodeURL(a.RedirectURI, a.state, a.verifier.Reveal(), a.Prompt)
+}
+
+// State is the value that comes back with the answer; it tells this attempt's answer from others.
+func (a *AuthCode) State() string { return a.state }
+
+// Exchange redeems the code that came back.
+func (a *AuthCode) Exchange(ctx context.Context, code secret.Text) (Tokens, error) {
+	return a.Client.Exchange(ctx, code, a.RedirectURI, a.verifier.Reveal())
+}
+
+// ExchangePasted redeems the code of an address that a person pasted (see ParsePasted). An address with another attempt's state is refused; a
+// bare code has none, and is protected by PKCE alone.
+func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, error) {
+	code, state, err := ParsePasted(text)
+	if state != "" && !sameState(state, a.state) {
+		return Tokens{}, errors.New("this address answers another sign-in: paste the one the browser ended on after opening the address above")
+	}
+	var e *Error
+	if errors.As(err, &e) { // tell it with this application's ids
+		explained := explainAnswer(answer{err: e.OAuth, codes: e.Codes, trace: e.TraceID, correlation: e.CorrelationID}, 0, a.Client.App)
+		return Tokens{}, explained
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	return a.Exchange(ctx, code)
+}
+
+// AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may verifier, for a service without PKCE.
+//
+// v1 is asked for the resource here already, so that consent and conditional access are settled while the person is there.
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow
+func (a App) AuthCodeURL(redirectURI, state, verifier, prompt string) string {
+	conf := a.config(true)
+	if a.Version == V2 {
+		// For the account's name, which comes with an id token.
+		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
+	}
+	conf.RedirectURL = redirectURI
+	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("response_mode", "query")}
+	if a.Version == V1 {
+		options = append(options, oauth2.SetAuthURLParam("resource", a.Resource))
+	}
+	if verifier != "" {
+		options = append(options, oauth2.S256ChallengeOption(verifier))
+	}
+	if prompt != "" {
+		options = append(options, oauth2.SetAuthURLParam("prompt", prompt))
+	}
+	return conf.AuthCodeURL(state, options...)
+}
+
+func withScopes(list []string, more ...string) []string {
+	list = list[:len(list):len(list)]
+	for _, m := range more {
+		known := false
+		for _, s := range list {
+			known = known || strings.EqualFold(s, m)
+		}
+		if !known {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// Exchange redeems an authorization code. redirectURI is the string that was opened, verifier the one AuthCodeURL was given.
+func (c Client) Exchange(ctx context.Context, code secret.Text, redirectURI, verifier string) (Tokens, error) {
+	extra := c.App.resource()
+	if list := c.App.scopes(true); len(list) > 0 {
+		extra.Set("scope", joinScopes(list)) // one resource only, whatever the authorize request spanned
+	}
+	return c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
+		conf := c.App.config(true)
+		conf.RedirectURL = redirectURI
+		var options []oauth2.AuthCodeOption
+		if verifier != "" {
+			options = append(options, oauth2.VerifierOption(verifier))
+		}
+		return conf.Exchange(ctx, code.Reveal(), options...)
+	})
+}

@@ -1,0 +1,120 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Device is a sign-in on another device under way (RFC 8628 section 3.2).
+type Device struct {
+	// UserCode is what the person enters at VerificationURI, until Expiry.
+	UserCode, VerificationURI string
+	// Message is the service's own instruction, in one line; may be empty.
+	Message string
+	// Expiry is when the code ends.
+	Expiry time.Time
+	// Interval is the pause between two polls.
+	Interval time.Duration
+
+	code secret.Text
+}
+
+// defaultDeviceLife is assumed where the service does not say; Entra's codes live 15 minutes.
+const defaultDeviceLife = 15 * time.Minute
+
+// defaultInterval: "If no value is provided, clients MUST use 5 as the default." (RFC 8628 section 3.2)
+const defaultInterval = 5 * time.Second
+
+// DeviceAuth asks for a code that a person enters on another device. The registration must allow public client flows.
+//
+// v1 answers with verification_url and numbers as strings, v2 as RFC 8628 says; both are read.
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code
+func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
+	bare := c
+	bare.App.Credential = nil // the device endpoint takes none
+	ctx, w, fault := bare.prepare(ctx, c.App.resource())
+	if fault != nil {
+		return nil, fault
+	}
+	start := c.now()
+	conf := c.App.config(true)
+	if c.App.Version == V2 {
+		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
+	}
+	if _, err := conf.DeviceAuth(ctx); err != nil {
+		return nil, w.failure(err)
+	}
+	a := w.answer
+	if a.deviceCode.IsZero() || a.userCode == "" || a.verification == "" {
+		return nil, w.failure(errors.New("no device code in the answer"))
+	}
+	d := &Device{UserCode: a.userCode, VerificationURI: a.verification, Message: a.message, Interval: a.interval, code: a.deviceCode}
+	if d.Interval < time.Second {
+		d.Interval = defaultInterval
+	}
+	life := a.life
+	if life == 0 {
+		life = defaultDeviceLife
+	}
+	d.Expiry = start.Add(life)
+	return d, nil
+}
+
+// DevicePoll asks until the person has signed in, declined, or the code has ended. The service's slow_down adds 5 s to the pause for good
+// (RFC 8628 section 3.5), and so does an interruption of the network, which does not end the sign-in.
+func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Expiry.Sub(c.now()))
+	defer cancel()
+	extra := c.App.resource()
+	var drop []string
+	if c.App.Version == V1 {
+		// As ADAL polls: the grant has a short name, and the code is called code.
+		extra.Set("grant_type", "device_code")
+		extra.Set("code", d.code.Reveal())
+		drop = []string{"device_code", "scope"}
+	}
+	interval := d.Interval
+	for {
+		slowDowns := 0
+		t, err := c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, w *wire) (*oauth2.Token, error) {
+			w.drop = drop
+			conf := c.App.config(true)
+			if c.App.Version == V2 {
+				conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
+			}
+			t, err := conf.DeviceAccessToken(ctx, &oauth2.DeviceAuthResponse{DeviceCode: d.code.Reveal(), Interval: int64((interval + time.Second - 1) / time.Second)})
+			slowDowns = w.slowDowns
+			return t, err
+		})
+		interval += time.Duration(slowDowns) * 5 * time.Second
+		var e *Error
+		if err != nil && ctx.Err() != nil {
+			return Tokens{}, c.deviceEnd(ctx)
+		}
+		if err == nil || !errors.As(err, &e) || e.Fate != Transient {
+			return t, err
+		}
+		interval += 5 * time.Second
+		if pause := e.RetryAfter - interval; pause > 0 {
+			if sleep(ctx, pause) != nil {
+				return Tokens{}, c.deviceEnd(ctx)
+			}
+		}
+	}
+}
+
+// deviceEnd is the error when the wait ended: the code's own end is told from the caller's.
+func (c Client) deviceEnd(ctx context.Context) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	e := &Error{OAuth: "expired_token"}
+	e.Sentence, e.Remedy, e.Fate, e.Exit = explainOAuth(e.OAuth, c.App)
+	e.Err = ctx.Err()
+	return e
+}

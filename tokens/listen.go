@@ -1,0 +1,172 @@
+package tokens
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Callback waits on this machine for the browser to come back from a sign-in (RFC 8252 section 7.3). It listens on 127.0.0.1 and ::1, since
+// browsers take either for localhost. Only a GET with the expected state is an answer, and only the first one; nothing else ends the wait.
+type Callback struct {
+	servers []*http.Server
+	port    int
+
+	mu     sync.Mutex
+	state  string // what is waited for; empty: nothing
+	done   bool
+	result chan redirected
+}
+
+// redirected is what the browser brought.
+type redirected struct {
+	code secret.Text
+	err  error
+}
+
+// Listen opens the port on both loopback addresses; 0 picks a free one. A machine without IPv6 listens on 127.0.0.1 alone; a port that
+// somebody else holds on one of the two is an error, since the code could go to them.
+func Listen(port int) (*Callback, error) {
+	const tries = 16 // for a port that is free on both
+	var err error
+	for range tries {
+		var c *Callback
+		if c, err = listen(port); err == nil {
+			return c, nil
+		}
+		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("listening for the browser on port %d: %w; choose another with --port, or use --paste", port, err)
+}
+
+func listen(port int) (*Callback, error) {
+	v4, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, err
+	}
+	port = v4.Addr().(*net.TCPAddr).Port
+	listeners := []net.Listener{v4}
+	v6, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
+	switch {
+	case err == nil:
+		listeners = append(listeners, v6)
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EACCES):
+		v4.Close()
+		return nil, err
+	}
+	c := &Callback{port: port, result: make(chan redirected, 1)}
+	for _, l := range listeners {
+		s := &http.Server{
+			Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
+			WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		}
+		s.SetKeepAlivesEnabled(false)
+		c.servers = append(c.servers, s)
+		go s.Serve(l) // ends with Close
+	}
+	return c, nil
+}
+
+// Port is the port listened on.
+func (c *Callback) Port() int { return c.port }
+
+// RedirectURI is the address to send the browser back to, with a path that was registered ("/" or "" for none).
+func (c *Callback) RedirectURI(path string) string {
+	if path == "" || path[0] != '/' {
+		path = "/" + path
+	}
+	return "http://localhost:" + strconv.Itoa(c.port) + path
+}
+
+// Wait gives the code that comes with the state; a refusal by the service or the person is an *Error. It waits until ctx ends. Each
+// Callback serves one Wait.
+func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
+	if state == "" {
+		return secret.Text{}, errors.New("tokens: a callback needs a state to know its answer by")
+	}
+	c.mu.Lock()
+	c.state = state
+	c.mu.Unlock()
+	select {
+	case r := <-c.result:
+		return r.code, r.err
+	case <-ctx.Done():
+		return secret.Text{}, ctx.Err()
+	}
+}
+
+// Close stops listening, after a short time for the closing page to reach the browser.
+func (c *Callback) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var errs []error
+	for _, s := range c.servers {
+		if s.Shutdown(ctx) != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// serve answers any request, and takes the right one.
+func (c *Callback) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	status, title, text := c.take(r)
+	if status == http.StatusMethodNotAllowed {
+		h.Set("Allow", "GET")
+	}
+	w.WriteHeader(status)
+	fmt.Fprintf(w, closingPage, title, title, text)
+}
+
+const closingPage = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>%s</title>
+<style>body{font:16px sans-serif;max-width:36em;margin:4em auto;padding:0 1em}</style></head>
+<body><h1>%s</h1><p>%s</p></body></html>
+`
+
+// take decides whether r is the answer, and what to show. The texts shown are fixed: nothing of the request is echoed.
+func (c *Callback) take(r *http.Request) (status int, title, text string) {
+	if r.Method != http.MethodGet {
+		return http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."
+	}
+	form := r.URL.Query()
+	states, codes, faults := form["state"], form["code"], form["error"]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case len(states) != 1 || len(codes)+len(faults) == 0:
+		return http.StatusNotFound, "Nothing here", "This address only takes the answer to a sign-in."
+	case c.state == "" || !sameState(states[0], c.state):
+		return http.StatusBadRequest, "Not the sign-in that is waited for", "Use the address that the command line printed last."
+	case c.done:
+		return http.StatusConflict, "Already done", "This sign-in has been answered before. You can close this window."
+	case len(faults) > 0:
+		c.done = true
+		c.result <- redirected{err: explainAnswer(redirectAnswer(form), 0, App{})}
+		return http.StatusOK, "The sign-in was refused", "The command line says why. You can close this window."
+	case len(codes) != 1 || codes[0] == "":
+		return http.StatusBadRequest, "Nothing here", "The answer has no code."
+	}
+	c.done = true
+	c.result <- redirected{code: secret.New(codes[0])}
+	return http.StatusOK, "Signed in", "Go back to the command line. You can close this window."
+}
+
+// sameState compares in constant time: a state is a secret until it is used.
+func sameState(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,0 +1,78 @@
+package tokens
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// maxPasted bounds a pasted answer in bytes; real ones have one to three thousand.
+const maxPasted = 64 << 10
+
+// ParsePasted reads what a person copied from the browser after signing in: the whole address it ended on, only its query, or the bare
+// code. Line breaks and blanks that a terminal or a mail put in are dropped, and so are quotes and angle brackets around it. state
+// is empty for a bare code. An address that carries a refusal (`error=`) gives an *Error with its explanation, and its state.
+func ParsePasted(text string) (code secret.Text, state string, err error) {
+	if len(text) > maxPasted {
+		return secret.Text{}, "", errors.New("the pasted text is too long to be the browser's address")
+	}
+	text = strings.Trim(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' {
+			return -1
+		}
+		return r
+	}, text), `"'<>`+"`")
+	if text == "" {
+		return secret.Text{}, "", errors.New("nothing was pasted: paste the whole address the browser ended on")
+	}
+	form, isAddress := pastedForm(text)
+	if !isAddress {
+		if strings.ContainsAny(text, "/?&#<>\"%") || len(text) < 16 {
+			return secret.Text{}, "", errors.New("the pasted text has no code: paste the whole address the browser ended on, from https:// to its end")
+		}
+		return secret.New(text), "", nil
+	}
+	a := redirectAnswer(form)
+	switch codes := form["code"]; {
+	case form.Get("error") != "":
+		return secret.Text{}, form.Get("state"), explainAnswer(a, 0, App{})
+	case len(codes) != 1 || codes[0] == "":
+		return secret.Text{}, "", errors.New("the pasted address has no code: finish the sign-in in the browser, then paste the address it ended on")
+	case len(form["state"]) > 1:
+		return secret.Text{}, "", errors.New("the pasted address has more than one state: paste one address only")
+	}
+	return secret.New(form.Get("code")), form.Get("state"), nil
+}
+
+// pastedForm finds the parameters in an address or a bare query; ok is false when there are none.
+func pastedForm(text string) (url.Values, bool) {
+	parts := []string{text}
+	if strings.Contains(text, "://") || strings.ContainsAny(text, "?#") {
+		_, query, _ := strings.Cut(text, "?")
+		query, fragment, _ := strings.Cut(query, "#")
+		if query == "" {
+			_, fragment, _ = strings.Cut(text, "#")
+		}
+		parts = []string{query, fragment}
+	} else if !strings.Contains(text, "code=") && !strings.Contains(text, "error=") {
+		return nil, false
+	}
+	form := url.Values{}
+	for _, p := range parts {
+		values, _ := url.ParseQuery(p) // what can be read of it
+		if values.Has("code") || values.Has("error") {
+			return values, true
+		}
+	}
+	return form, true
+}
+
+// redirectAnswer reads the refusal in a redirect (RFC 6749 section 4.1.2.1).
+func redirectAnswer(form url.Values) answer {
+	var a answer
+	a.refusal(form.Get("error"), form.Get("error_subcode"), form.Get("error_description"), nil)
+	return a
+}
