@@ -1,0 +1,143 @@
+package record
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const goldenDir = "../../testdata/record/"
+
+func golden(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(goldenDir + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestGoldenRecords holds the bytes, the record and the CEF line of one alert per API against files: whatever changes here
+// changes what every customer's SIEM gets.
+func TestGoldenRecords(t *testing.T) {
+	at, err := tick.Parse("2026-02-03T09:13:33.2Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, api := range []string{"siem", "endpoint", "graph", "incidents"} {
+		raw := bytes.TrimSpace(golden(t, api+".json"))
+		id := MakeID("99999999-8888-7777-6666-555555555555", api, []byte("1"), []byte("2"))
+		e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: api, Format: FormatJSONCEF})
+		event, err := e.Alert(nil, at, id, raw)
+		if err != nil {
+			t.Fatalf("%s: %v", api, err)
+		}
+		back, text, err := Decode(event)
+		if err != nil || back != at {
+			t.Fatalf("%s: time %v, %v", api, back, err)
+		}
+		line := gjson.GetBytes(text, "cef").Str
+		if _, err := parseCEF(line); err != nil {
+			t.Errorf("%s: %v", api, err)
+		}
+		for suffix, got := range map[string]string{".record": string(text) + "\n", ".cef": line + "\n", ".event.hex": hex.Dump(event)} {
+			if *update {
+				if err := os.WriteFile(goldenDir+api+suffix, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := string(golden(t, api+suffix)); got != want {
+				t.Errorf("%s%s is\n%s\nwant\n%s", api, suffix, got, want)
+			}
+		}
+	}
+}
+
+// TestSamplesOfOthersComeBack sends every published sample that lies beside the repository through the encoder and compares
+// the record with the sample, key by key.
+func TestSamplesOfOthersComeBack(t *testing.T) {
+	names, err := filepath.Glob("../../../shared/samples/*/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names = append(names, goldenDir+"siem.json", goldenDir+"endpoint.json", goldenDir+"graph.json", goldenDir+"incidents.json")
+	for _, name := range names {
+		doc, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := []gjson.Result{gjson.ParseBytes(doc)}
+		if rows[0].IsArray() {
+			rows = rows[0].Array()
+		} else if v := rows[0].Get("value"); v.IsArray() {
+			rows = v.Array()
+		}
+		for _, api := range []string{"siem", "endpoint", "graph", "incidents"} {
+			for _, row := range rows {
+				compareRow(t, filepath.Base(name), api, row.Raw)
+			}
+		}
+	}
+}
+
+func compareRow(t *testing.T, name, api, row string) {
+	t.Helper()
+	e := NewEncoder(Options{TenantID: "t", API: api, Format: FormatJSONCEF})
+	event, err := e.Alert(nil, 1, ID{}, []byte(row))
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	_, text, err := Decode(event)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var got, want bytes.Buffer
+	text = []byte(`{` + strings.TrimPrefix(string(text), `{"mssp":`+gjson.GetBytes(text, "mssp").Raw+`,"cef":`+gjson.GetBytes(text, "cef").Raw+`,`))
+	if err := json.Compact(&got, text); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	ordered, err := readOrdered([]byte(row))
+	if err != nil {
+		t.Fatal(err)
+	}
+	printOrdered(&want, ordered)
+	if got.String() != want.String() {
+		t.Errorf("%s: becomes\n%s\nwant\n%s", name, got.String(), want.String())
+	}
+}
+
+func printOrdered(w *bytes.Buffer, v any) {
+	switch v := v.(type) {
+	case object:
+		for i, m := range v {
+			w.WriteByte("{,"[min(i, 1)])
+			w.Write(appendQuoted(nil, []byte(m.key)))
+			w.WriteByte(':')
+			printOrdered(w, m.value)
+		}
+		w.WriteString(map[bool]string{true: "{}", false: "}"}[len(v) == 0])
+	case []any:
+		for i, x := range v {
+			w.WriteByte("[,"[min(i, 1)])
+			printOrdered(w, x)
+		}
+		w.WriteString(map[bool]string{true: "[]", false: "]"}[len(v) == 0])
+	case string:
+		w.Write(appendQuoted(nil, []byte(v)))
+	default:
+		b, _ := json.Marshal(v)
+		w.Write(b)
+	}
+}
