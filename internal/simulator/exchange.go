@@ -1,0 +1,155 @@
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// exchange is one request and what is to be answered. Handlers fill it in; it is written, with the faults that are due, at the end.
+type exchange struct {
+	sim  *Simulator
+	api  string
+	kind string // what the statistics count it as
+	w    http.ResponseWriter
+	r    *http.Request
+	now  time.Time // the servers' time
+
+	tenant *tenant
+	client string
+
+	status  int
+	header  http.Header
+	body    [][]byte
+	rows    []*row
+	ends    []int64 // where in the body each row ends
+	variant variant
+	faults  []*fault
+}
+
+// variant is which form of its rows an answer has.
+type variant uint8
+
+const (
+	asFull variant = iota
+	asShort
+	asMasked
+)
+
+func (r *row) bytes(v variant) []byte {
+	switch {
+	case v == asShort && r.short != nil:
+		return r.short
+	case v == asMasked && r.masked != nil:
+		return r.masked
+	}
+	return r.full
+}
+
+func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request, handle func(*exchange)) {
+	x := &exchange{sim: s, api: api, kind: api, w: w, r: r, now: s.now(), status: http.StatusOK, header: http.Header{}}
+	if api == Login {
+		x.kind = loginKind(r.URL.Path)
+	}
+	leave := s.stats.enter(x.kind)
+	defer func() {
+		leave(x)
+		s.cfg.Log(fmt.Sprintf("%s %s %s %d rows=%d", x.kind, r.Method, r.URL.Path, x.status, len(x.rows)))
+	}()
+	if v := r.Header.Get("client-request-id"); v != "" && strings.EqualFold(r.Header.Get("return-client-request-id"), "true") {
+		x.header.Set("client-request-id", v)
+	}
+	x.identify()
+	x.early()
+	if x.tenant != nil {
+		defer s.stats.within(x.kind+" "+x.tenant.ID, func(n int) {
+			key := x.kind + " " + x.tenant.ID
+			s.stats.ConcurrentTenant[key] = max(s.stats.ConcurrentTenant[key], n)
+		})()
+	}
+	replace, alter := s.draw(x)
+	x.faults = alter
+	if replace != nil {
+		s.replaceAnswer(x, replace)
+	} else {
+		handle(x)
+	}
+	s.write(x)
+}
+
+// identify finds out whose request it is, without judging it: for the scope of faults and for the statistics.
+func (x *exchange) identify() {
+	s := x.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x.api == Login {
+		name, _, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, "/"), "/")
+		x.tenant = s.tenant(name)
+		return
+	}
+	if t := s.access[bearer(x.r)]; t != nil {
+		x.tenant, x.client = t.tenant, t.client
+	}
+}
+
+// bearer is the access token of a request (RFC 6750 section 2.1).
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// random is fresh for each answer, and reproducible.
+func (x *exchange) random() *rand.Rand {
+	x.sim.mu.Lock()
+	defer x.sim.mu.Unlock()
+	x.sim.errors++
+	return random(x.sim.cfg.Seed, "answer", x.sim.errors)
+}
+
+// json answers with one piece of JSON.
+func (x *exchange) json(status int, body []byte) {
+	x.status, x.body, x.rows, x.ends = status, [][]byte{body}, nil, nil
+	x.header.Set("Content-Type", "application/json; charset=utf-8")
+}
+
+func (x *exchange) html(status int, body string) {
+	x.status, x.body, x.rows, x.ends = status, [][]byte{[]byte(body)}, nil, nil
+	x.header.Set("Content-Type", "text/html; charset=utf-8")
+}
+
+// list answers with rows between head and tail.
+func (x *exchange) list(head string, rows []*row, v variant, tail string) {
+	x.header.Set("Content-Type", "application/json; charset=utf-8")
+	x.body = append(make([][]byte, 0, 2*len(rows)+2), []byte(head))
+	at := int64(len(head))
+	for i, r := range rows {
+		if i > 0 {
+			x.body = append(x.body, comma)
+			at++
+		}
+		b := r.bytes(v)
+		x.body = append(x.body, b)
+		at += int64(len(b))
+		x.ends = append(x.ends, at)
+	}
+	x.body = append(x.body, []byte(tail))
+	x.rows, x.variant = rows, v
+}
+
+var comma = []byte{','}
+
+func (x *exchange) length() (n int64) {
+	for _, b := range x.body {
+		n += int64(len(b))
+	}
+	return n
+}
+
+// errAborted ends an answer in the middle.
+var errAborted = errors.New("answer broken off on purpose")

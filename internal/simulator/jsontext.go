@@ -1,0 +1,215 @@
+package simulator
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf16"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// object writes one JSON object, keeping the order of keys. It applies an alert's overrides on the way.
+type object struct {
+	b       []byte
+	escapes EscapeMode
+	over    map[string]json.RawMessage
+	used    []string
+}
+
+func (o *object) open() { o.b = append(o.b, '{') }
+
+// close adds the overrides whose keys were not written, then ends the object.
+func (o *object) close() {
+	o.rest()
+	o.b = append(o.b, '}')
+}
+
+func (o *object) rest() {
+	if len(o.used) == len(o.over) {
+		return
+	}
+	for _, key := range sortedKeys(o.over) {
+		if v := o.over[key]; len(v) > 0 && !slices.Contains(o.used, key) {
+			o.key(key)
+			o.b = append(o.b, v...)
+		}
+	}
+	o.over, o.used = nil, nil
+}
+
+func (o *object) key(key string) {
+	if n := len(o.b); n > 0 && o.b[n-1] != '{' {
+		o.b = append(o.b, ',')
+	}
+	o.b = appendText(o.b, key, EscapeMin)
+	o.b = append(o.b, ':')
+}
+
+// begin writes the key and tells whether the caller shall write the value.
+func (o *object) begin(key string) bool {
+	if v, ok := o.over[key]; ok {
+		o.used = append(o.used, key)
+		if len(v) > 0 {
+			o.key(key)
+			o.b = append(o.b, v...)
+		}
+		return false
+	}
+	o.key(key)
+	return true
+}
+
+func (o *object) raw(key, value string) {
+	if o.begin(key) {
+		o.b = append(o.b, value...)
+	}
+}
+
+func (o *object) text(key, value string) {
+	if o.begin(key) {
+		o.b = appendText(o.b, value, o.escapes)
+	}
+}
+
+// orNull writes null for an empty text.
+func (o *object) orNull(key, value string) {
+	if value == "" {
+		o.raw(key, "null")
+		return
+	}
+	o.text(key, value)
+}
+
+func (o *object) int(key string, n int64) {
+	if o.begin(key) {
+		o.b = strconv.AppendInt(o.b, n, 10)
+	}
+}
+
+// intOrNull writes null for 0.
+func (o *object) intOrNull(key string, n int64) {
+	if n == 0 {
+		o.raw(key, "null")
+		return
+	}
+	o.int(key, n)
+}
+
+// time writes null for the zero time.
+func (o *object) time(key string, t time.Time) {
+	if !o.begin(key) {
+		return
+	}
+	if t.IsZero() {
+		o.b = append(o.b, "null"...)
+		return
+	}
+	o.b = append(o.b, '"')
+	o.b = append(o.b, timeText(t)...)
+	o.b = append(o.b, '"')
+}
+
+func (o *object) texts(key string, list []string) {
+	if !o.begin(key) {
+		return
+	}
+	o.b = append(o.b, '[')
+	for i, s := range list {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.b = appendText(o.b, s, o.escapes)
+	}
+	o.b = append(o.b, ']')
+}
+
+// list writes an array of n objects.
+func (o *object) list(key string, n int, item func(o *object, i int)) {
+	if o.begin(key) {
+		o.array(n, item)
+	}
+}
+
+func (o *object) array(n int, item func(o *object, i int)) {
+	o.b = append(o.b, '[')
+	for i := range n {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		in := object{b: o.b, escapes: o.escapes}
+		in.open()
+		item(&in, i)
+		in.close()
+		o.b = in.b
+	}
+	o.b = append(o.b, ']')
+}
+
+// timeText prints a time as the services do: zero to seven fraction digits, trailing zeros cut, "Z".
+func timeText(t time.Time) string {
+	s := tick.FromTime(t).Text()
+	s = s[:len(s)-1]
+	for s[len(s)-1] == '0' && len(s) > 20 {
+		s = s[:len(s)-1]
+	}
+	if s[len(s)-1] == '.' {
+		s = s[:len(s)-1]
+	}
+	return s + "Z"
+}
+
+// appendText writes a JSON string (RFC 8259 section 7).
+func appendText(b []byte, s string, mode EscapeMode) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < 0x20 && mode != EscapeMax && short(r) != 0:
+			b = append(b, '\\', short(r))
+		case r == '/' && mode == EscapeMax:
+			b = append(b, '\\', '/')
+		case r < 0x20, mode != EscapeMin && (r >= 0x7f || r == '<' || r == '>' || r == '&' || r == '\'' || r == '+'):
+			if r > 0xffff {
+				hi, lo := utf16.EncodeRune(r)
+				b = appendEscape(appendEscape(b, hi), lo)
+			} else {
+				b = appendEscape(b, r)
+			}
+		default:
+			b = append(b, string(r)...)
+		}
+	}
+	return append(b, '"')
+}
+
+func short(r rune) byte {
+	switch r {
+	case '\n':
+		return 'n'
+	case '\r':
+		return 'r'
+	case '\t':
+		return 't'
+	case '\b':
+		return 'b'
+	case '\f':
+		return 'f'
+	}
+	return 0
+}
+
+func appendEscape(b []byte, r rune) []byte {
+	return append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

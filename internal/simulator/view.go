@@ -1,0 +1,241 @@
+package simulator
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// view gives the tenant's alerts as an API shows them; the tenant's lock is held. Rows are made at first use and kept.
+func (t *tenant) view(api string) *view {
+	v := t.views[api]
+	if v == nil {
+		v = &view{api: api, latest: map[string]*row{}, history: map[int64][]*row{}}
+		t.views[api] = v
+		for _, a := range t.order {
+			if api == Incidents && t.incidents[a.versions[0].IncidentID][0] != a {
+				continue // its incident was shown with its first alert
+			}
+			t.show(v, a)
+		}
+	}
+	return v
+}
+
+// show brings a view up to date with an alert.
+func (t *tenant) show(v *view, state *alertState) {
+	switch v.api {
+	case SIEM:
+		t.showSIEM(v, state)
+	case Incidents:
+		t.showIncident(v, state.versions[0].IncidentID)
+	default:
+		t.showAlert(v, state)
+	}
+}
+
+func (t *tenant) showSIEM(v *view, state *alertState) {
+	a := &state.versions[len(state.versions)-1]
+	for ; state.parts < len(a.Detections); state.parts++ {
+		d := a.Detections[state.parts]
+		r := &row{updated: tick.FromTime(d.LastProcessed), created: tick.FromTime(d.AlertTime), listed: d.VisibleAt}
+		d.LastProcessed = t.printed(SIEM, d.LastProcessed)
+		r.full = replaced(a, SIEM, func() []byte { return renderSIEM(&a.Alert, &d, state.parts) })
+		v.put(r, nil)
+	}
+}
+
+func (t *tenant) showAlert(v *view, state *alertState) {
+	var before *row
+	if n := len(state.versions); n > 1 {
+		before = v.latest[state.versions[0].ID]
+	}
+	from := len(state.versions) - 1
+	if before == nil {
+		from = 0
+	}
+	for ; from < len(state.versions); from++ {
+		a := state.versions[from]
+		r := &row{updated: tick.FromTime(a.Updated), created: tick.FromTime(a.Created), listed: a.listed}
+		a.Updated = t.printed(v.api, a.Updated)
+		if v.api == Endpoint {
+			var cut int
+			r.full = replaced(&a, Endpoint, func() (b []byte) {
+				b, cut = renderEndpoint(&a.Alert, t.ID)
+				return b
+			})
+			if cut > 0 {
+				r.short = append(slices.Clone(r.full[:cut]), "[]}"...)
+			}
+		} else {
+			r.full = replaced(&a, Graph, func() []byte { return renderGraph(&a.Alert, t.ID, false) })
+			if a.Raw[Graph] == nil && masksAnything(&a.Alert) {
+				r.masked = renderGraph(&a.Alert, t.ID, true)
+			}
+		}
+		v.put(r, before)
+		v.latest[a.ID] = r
+		before = r
+	}
+}
+
+// showIncident makes the history of an incident anew from the histories of its alerts: at each moment at which one of them changes what
+// is listed, the incident has the alerts listed then. Versions that were there before keep their rows.
+func (t *tenant) showIncident(v *view, id int64) {
+	states := t.incidents[id]
+	var moments []time.Time
+	for _, s := range states {
+		for i := range s.versions {
+			moments = append(moments, s.versions[i].listed)
+		}
+	}
+	slices.SortFunc(moments, time.Time.Compare)
+	moments = slices.CompactFunc(moments, time.Time.Equal)
+	old, history := v.history[id], make([]*row, 0, len(moments))
+	for _, m := range moments {
+		r := t.incidentAt(id, states, m)
+		for _, o := range old {
+			if o.listed.Equal(m) && bytes.Equal(o.full, r.full) {
+				r = o
+			}
+		}
+		history = append(history, r)
+	}
+	v.history[id] = history
+	if len(old) > len(history) || !slices.Equal(old, history[:len(old)]) {
+		v.rows = slices.DeleteFunc(v.rows, func(r *row) bool { return slices.Contains(old, r) })
+		v.sorted, old = false, nil
+	}
+	for i, r := range history {
+		var before *row
+		if i > 0 {
+			before = history[i-1]
+		}
+		if r.next = nil; i >= len(old) {
+			v.put(r, before)
+		} else if before != nil {
+			before.next = r
+		}
+	}
+}
+
+func (t *tenant) incidentAt(id int64, states []*alertState, at time.Time) *row {
+	var alerts []*Alert
+	var updated, created time.Time
+	for _, s := range states {
+		for i := len(s.versions) - 1; i >= 0; i-- {
+			if a := &s.versions[i]; !a.listed.After(at) {
+				alerts = append(alerts, &a.Alert)
+				updated = laterOf(updated, a.Updated)
+				if created.IsZero() || a.Created.Before(created) {
+					created = a.Created
+				}
+				break
+			}
+		}
+	}
+	r := &row{updated: tick.FromTime(updated), created: tick.FromTime(created), listed: at}
+	first := &version{Alert: *alerts[0]}
+	r.full = replaced(first, Incidents, func() []byte {
+		return renderIncident(id, alerts, t.printed(Incidents, updated), created)
+	})
+	return r
+}
+
+// put adds a row behind the version that it follows.
+func (v *view) put(r, before *row) {
+	r.identity, r.version = describe(v.api, r.full)
+	if before != nil {
+		before.next = r
+	}
+	if n := len(v.rows); n > 0 && v.sorted && v.byUpdated[n-1].updated <= r.updated && v.byCreated[n-1].created <= r.created {
+		v.byUpdated, v.byCreated = append(v.byUpdated, r), append(v.byCreated, r)
+	} else {
+		v.sorted = false
+	}
+	v.rows = append(v.rows, r)
+}
+
+// sort brings the indexes up to date.
+func (v *view) sort() {
+	if v.sorted {
+		return
+	}
+	v.byUpdated, v.byCreated = slices.Clone(v.rows), slices.Clone(v.rows)
+	slices.SortStableFunc(v.byUpdated, func(a, b *row) int { return cmp.Compare(a.updated, b.updated) })
+	slices.SortStableFunc(v.byCreated, func(a, b *row) int { return cmp.Compare(a.created, b.created) })
+	v.sorted = true
+}
+
+// printed cuts a time to what the API prints.
+func (t *tenant) printed(api string, at time.Time) time.Time {
+	if step := t.sim.cfg.PrintedStep[api]; step > 0 {
+		return at.Truncate(step)
+	}
+	return at
+}
+
+// replaced gives the alert's own raw row if it has one.
+func replaced(a *version, api string, render func() []byte) []byte {
+	if raw := a.Raw[api]; raw != nil {
+		return raw
+	}
+	return render()
+}
+
+// describe gives identity and version of a row, by the rules of the project's records: what names the alert, and the decimal ticks of its
+// update time, for an incident with the number of its alerts. It reads what is sent, so that replaced fields count.
+func describe(api string, raw []byte) (identity, ver string) {
+	text := func(path string) string {
+		switch r := gjson.GetBytes(raw, path); r.Type {
+		case gjson.String:
+			return r.Str
+		case gjson.Number:
+			return r.Raw
+		}
+		return ""
+	}
+	ticks := func(s string) tick.Tick {
+		t, err := tick.Parse(s)
+		if err != nil {
+			return 0
+		}
+		return t
+	}
+	var at tick.Tick
+	switch api {
+	case SIEM:
+		if identity = text("FullId"); identity == "" {
+			id, part, processed := text("AlertId"), text("AlertPart"), text("LastProcessedTimeUtc")
+			if id != "" && part != "" && processed != "" {
+				identity = id + ":" + part + ":" + processed
+			}
+		}
+	case Endpoint:
+		identity, at = text("id"), ticks(text("lastUpdateTime"))
+	case Graph:
+		identity, at = text("id"), ticks(text("lastUpdateDateTime"))
+	case Incidents:
+		identity, at = text("incidentId"), ticks(text("lastUpdateTime"))
+		inner := gjson.GetBytes(raw, "alerts.#.lastUpdatedTime").Array()
+		for _, r := range inner {
+			at = max(at, ticks(r.String()))
+		}
+		if at != 0 {
+			ver = strconv.FormatInt(int64(at), 10) + ":" + strconv.FormatInt(gjson.GetBytes(raw, "alerts.#").Int(), 10)
+		}
+	}
+	if identity == "" {
+		return sha256Hex(raw), ""
+	}
+	if api != Incidents && at != 0 {
+		ver = strconv.FormatInt(int64(at), 10)
+	}
+	return identity, ver
+}
