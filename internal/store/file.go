@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -23,7 +24,7 @@ type spec struct {
 	version int64 // PRAGMA user_version, and "version" in the table meta
 	schema  string
 	params  string // of the data source name, beside the common ones
-	// verify reads what quick_check cannot judge: rows with their checksums. An ErrDamaged condemns the file.
+	// verify reads what integrity_check cannot judge: rows with their checksums. An ErrDamaged condemns the file.
 	verify func(q querier) error
 	// restore puts a good file in place of one that is missing, empty or set aside; false if there is none.
 	restore func() (bool, error)
@@ -122,7 +123,8 @@ func (f *file) openReadOnly() error {
 
 func (f *file) path() string { return f.dir.join(f.name) }
 
-// look judges a file by its name only, before SQLite opens it.
+// look judges a file before SQLite opens it. What has no header must not even be opened: SQLite takes a file of a few bytes for a new
+// database, and on closing a broken one it empties the write-ahead log beside it, which may be all that is left.
 func (f *file) look(existed bool) error {
 	info, err := os.Lstat(f.path())
 	if err != nil {
@@ -132,7 +134,7 @@ func (f *file) look(existed bool) error {
 		return fmt.Errorf("%w: it is not a file but %s", ErrDamaged, info.Mode().Type())
 	}
 	if info.Size() > 0 {
-		return nil
+		return f.header()
 	}
 	// SQLite takes an empty file for a new database and throws a write-ahead log beside it away.
 	if wal, err := os.Lstat(f.path() + "-wal"); err == nil && wal.Size() > 0 {
@@ -150,6 +152,26 @@ func (f *file) look(existed bool) error {
 	}
 	if existed {
 		f.log("warn", fmt.Sprintf("%s was empty: %s", f.path(), f.lost))
+	}
+	return nil
+}
+
+// header looks at the first 100 bytes (https://www.sqlite.org/fileformat2.html#the_database_header). No handle of this process is on the file
+// now, so opening and closing it drops no locks.
+func (f *file) header() error {
+	file, err := os.OpenFile(f.path(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var b [100]byte
+	if _, err := io.ReadFull(file, b[:]); errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it is cut off in its header", ErrDamaged)
+	} else if err != nil {
+		return err
+	}
+	if string(b[:16]) != "SQLite format 3\x00" || b[18] < 1 || b[18] > 2 || b[19] < 1 || b[19] > 2 {
+		return fmt.Errorf("%w: it has no SQLite header", ErrDamaged)
 	}
 	return nil
 }
@@ -223,14 +245,32 @@ func (f *file) check(db *sql.DB) error {
 	case appID != f.appID, format != f.appID, version != f.version, inside != f.version:
 		return fmt.Errorf("%w: its header is wrong", ErrDamaged)
 	}
+	// The full check, not quick_check: that one does not compare indexes with tables, and a flipped bit in an index hides a row.
 	var result string
-	if err := db.QueryRow("PRAGMA quick_check(1)").Scan(&result); err != nil {
+	if err := db.QueryRow("PRAGMA integrity_check(1)").Scan(&result); err != nil {
 		return err
 	}
 	if result != "ok" {
 		return fmt.Errorf("%w: %s", ErrDamaged, result)
 	}
+	if !f.dir.readOnly {
+		if err := tryWrite(db); err != nil {
+			return err
+		}
+	}
 	return f.verify(db)
+}
+
+// tryWrite finds out whether SQLite would write the file at all, without writing: it takes one whose header asks for a newer version of
+// SQLite as read-only.
+func tryWrite(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	_, err = tx.Exec(`UPDATE meta SET v = v WHERE k = 'format'`)
+	return err
 }
 
 func (f *file) initialise(db *sql.DB) error {
