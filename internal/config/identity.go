@@ -19,7 +19,7 @@ const personalAccounts = "9188040d-6c67-4c5b-b112-36a304b66dad"
 func (r *reader) tenantID() string {
 	s, v := r.text("tenant_id", 256)
 	if s == "" {
-		if !v.set || v.text == "" {
+		if v.text == "" && !v.bad {
 			r.fault("tenant_id", v, "missing", "set it to the customer's tenant: its GUID or a verified domain"+r.hint)
 		}
 		return ""
@@ -42,7 +42,7 @@ func (r *reader) tenantID() string {
 func (r *reader) clientID() string {
 	s, v := r.text("client_id", 256)
 	switch {
-	case s == "" && (!v.set || v.text == ""):
+	case v.text == "" && !v.bad:
 		r.fault("client_id", v, "missing", "set it to the application (client) id of the app registration"+r.hint)
 	case strings.ContainsAny(s, " \t/?#&="):
 		r.refuse(option("client_id"), v, "is not an application id", "copy the application (client) id of the app registration, a GUID")

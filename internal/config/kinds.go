@@ -63,7 +63,9 @@ func (r *reader) enum(key string) (string, value) {
 }
 
 // refused tells whether enum did not take what was written.
-func refused(result string, v value) bool { return v.text != "" && !strings.EqualFold(result, v.text) }
+func refused(result string, v value) bool {
+	return v.bad || v.text != "" && !strings.EqualFold(result, v.text)
+}
 
 func (r *reader) duration(key string) time.Duration {
 	o, v := option(key), r.raw(key)

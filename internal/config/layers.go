@@ -16,6 +16,8 @@ type value struct {
 	line int
 	// inherited: the value is not the tenant's own, so that a fault in it would otherwise be told once per tenant.
 	inherited bool
+	// bad: what is written there was refused already, and the key is not missing.
+	bad bool
 }
 
 // layer is a place where keys stand: a tenant of the file, the file's defaults, or the section.

@@ -99,7 +99,7 @@ func (r *reader) credentials(t *Tenant, grantAt value) {
 	var given []string
 	var at value
 	for i, v := range app {
-		if v.text != "" {
+		if v.text != "" || v.bad {
 			given = append(given, names[i])
 			at = v
 		}

@@ -120,7 +120,12 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 	first := map[[3]string]int{}
 	for i, n := range list[1].Content {
 		label := fmt.Sprintf("#%d", i+1)
-		if n.Kind != yaml.MappingNode {
+		switch n.Kind {
+		case yaml.MappingNode:
+		case yaml.AliasNode:
+			f.fault(n.Line, "", label, "uses an alias", "write what is common to all tenants under `defaults:`")
+			continue
+		default:
 			f.fault(n.Line, "", label, "is not a mapping", shape)
 			continue
 		}
@@ -151,6 +156,7 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 	for _, name := range sortedKeys(e) {
 		k, v := e[name][0], e[name][1]
 		o, known := lookup(name)
+		values[name] = value{set: true, bad: true, file: f.file, line: v.Line, inherited: defaults}
 		switch {
 		case !known:
 			problem, mend := unknown(name, true)

@@ -11,12 +11,13 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Error says why a text is not one YAML document. It holds nothing of the text but names of anchors and tags.
+// Error says why a text is not one YAML document. It holds nothing of the text.
 type Error struct {
 	// Line counts from 1; 0 is unknown.
 	Line int
@@ -63,6 +64,10 @@ func Parse(data []byte) (*yaml.Node, error) {
 
 func syntax(err error) *Error {
 	e := &Error{Problem: "is not YAML: " + inText.ReplaceAllString(err.Error(), ""), Mend: "mend the syntax"}
+	if strings.Contains(err.Error(), "anchor") {
+		// The library names the anchor, which may be a secret that begins with an asterisk.
+		e.Problem, e.Mend = "uses an alias that is not defined", "put a value that begins with * in quotation marks"
+	}
 	if m := inText.FindStringSubmatch(err.Error()); m != nil {
 		e.Line, _ = strconv.Atoi(m[1])
 	}

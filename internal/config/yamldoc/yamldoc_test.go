@@ -12,15 +12,16 @@ func TestHostileDocumentsAreRefusedWithTheirLine(t *testing.T) {
 		text, problem string
 		line          int
 	}{
-		"empty":         {"", "is empty", 0},
-		"comments only": {"# nothing\n", "is empty", 0},
-		"latin-1":       {"a: b\nc: \xe9\n", "is not UTF-8", 2},
-		"utf-16":        {"\xff\xfea\x00:\x00", "is not UTF-8", 1},
-		"two documents": {"a: b\n---\nc: d\n", "more than one document", 2},
-		"cut in a list": {"a: [b, c\n", "is not YAML", 1},
-		"tab indent":    {"a:\n\tb: c\n", "is not YAML", 2},
-		"deep":          {strings.Repeat("[", 20000), "depth", 0},
-		"garbage after": {"a: b\n--- [\n", "is not YAML", 0},
+		"empty":           {"", "is empty", 0},
+		"comments only":   {"# nothing\n", "is empty", 0},
+		"latin-1":         {"a: b\nc: \xe9\n", "is not UTF-8", 2},
+		"utf-16":          {"\xff\xfea\x00:\x00", "is not UTF-8", 1},
+		"two documents":   {"a: b\n---\nc: d\n", "more than one document", 2},
+		"cut in a list":   {"a: [b, c\n", "is not YAML", 1},
+		"tab indent":      {"a:\n\tb: c\n", "is not YAML", 2},
+		"deep":            {strings.Repeat("[", 20000), "depth", 0},
+		"secret as alias": {"a: *hush", "uses an alias that is not defined", 0},
+		"garbage after":   {"a: b\n--- [\n", "is not YAML", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(c.text))

@@ -1,0 +1,124 @@
+package cloud
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestLookupFindsTheDocumentedHosts(t *testing.T) {
+	for _, c := range []struct {
+		cloud                 Cloud
+		api                   API
+		region                string
+		login, host, resource string
+		page, minute, hour    int
+		v1                    bool
+	}{
+		{Commercial, Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
+		{GCC, Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
+		{GCCHigh, Graph, "", "login.microsoftonline.us", "graph.microsoft.us", "https://graph.microsoft.us", 1000, 150, 0, false},
+		{DoD, Graph, "", "login.microsoftonline.us", "dod-graph.microsoft.us", "https://dod-graph.microsoft.us", 1000, 150, 0, false},
+		{Commercial, Endpoint, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
+		{Commercial, Endpoint, "AU", "login.microsoftonline.com", "au.api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
+		{GCC, Endpoint, "", "login.microsoftonline.com", "api-gcc.securitycenter.microsoft.us", "https://api-gcc.securitycenter.microsoft.us", 10000, 100, 1500, false},
+		{DoD, Endpoint, "", "login.microsoftonline.us", "api-gov.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us", 10000, 100, 1500, false},
+		{Commercial, SIEM, "eu", "login.microsoftonline.com", "wdatp-alertexporter-eu.windows.com", "https://graph.windows.net", 0, 0, 0, true},
+		{GCC, SIEM, "", "login.microsoftonline.com", "wdatp-alertexporter-us.gcc.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
+		{GCCHigh, SIEM, "us", "login.microsoftonline.us", "wdatp-alertexporter-us.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
+		{Commercial, Incidents, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.security.microsoft.com", 100, 50, 1500, false},
+		{GCCHigh, Incidents, "", "login.microsoftonline.us", "api-gov.security.microsoft.us", "https://api-gov.security.microsoft.us", 100, 50, 1500, false},
+	} {
+		got, err := Lookup(c.cloud, c.api, c.region)
+		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource || got.MaxPage != c.page ||
+			got.DefaultPage != c.page || got.PerMinute != c.minute || got.PerHour != c.hour || got.V1 != c.v1 || !strings.HasPrefix(got.Path, "/") {
+			t.Errorf("%s %s %q: %+v, %v", c.cloud, c.api, c.region, got, err)
+		}
+	}
+}
+
+func TestErrorsNameTheKeyAndTheMend(t *testing.T) {
+	for name, c := range map[string]struct {
+		cloud     Cloud
+		api       API
+		region    string
+		key, mend string
+	}{
+		"siem needs a region":         {Commercial, SIEM, "", "region", "us, eu, uk"},
+		"siem has no such region":     {Commercial, SIEM, "swa", "region", "us, eu, uk"},
+		"endpoint has no such region": {Commercial, Endpoint, "moon", "region", "us, eu, uk, au, swa"},
+		"graph has no regions":        {Commercial, Graph, "eu", "region", "remove region"},
+		"gcc endpoint has no regions": {GCC, Endpoint, "us", "region", "remove region"},
+		"unknown api":                 {Commercial, "grape", "", "api", "graph, endpoint, siem, incidents"},
+		"unknown cloud":               {"cumulus", Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Lookup(c.cloud, c.api, c.region)
+			var e *KeyError
+			if !errors.As(err, &e) || e.Key != c.key || !strings.Contains(e.Mend, c.mend) || !strings.HasPrefix(err.Error(), c.key+": ") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAMissingRegionLeavesAllButTheHost(t *testing.T) {
+	got, err := Lookup(Commercial, SIEM, "")
+	if err == nil || got.APIURL != "" || got.LoginURL == "" || got.Path != "/api/alerts" || got.Resource != "https://graph.windows.net" || !got.V1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestTheTableIsWhatLookupAnswers(t *testing.T) {
+	type place struct {
+		Cloud
+		API
+		region string
+	}
+	seen := map[place]bool{}
+	for _, r := range Table() {
+		p := place{r.Cloud, r.API, r.Region}
+		if seen[p] {
+			t.Errorf("%v stands twice", p)
+		}
+		seen[p] = true
+		if got, err := Lookup(r.Cloud, r.API, r.Region); err != nil || got != r.Target {
+			t.Errorf("%v: %+v, %v", p, got, err)
+		}
+		for _, address := range []string{r.LoginURL, r.APIURL, r.Resource} {
+			if u, err := url.Parse(address); err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
+				t.Errorf("%v: %q is not scheme and host", p, address)
+			}
+		}
+		if r.Source == "" {
+			t.Errorf("%v: no source", p)
+		}
+	}
+	for _, c := range Clouds() {
+		for _, a := range APIs() {
+			if !seen[place{c, a, ""}] && len(Regions(c, a)) == 0 {
+				t.Errorf("%s %s cannot be reached", c, a)
+			}
+		}
+	}
+}
+
+func TestNamesAreReadInAnyCase(t *testing.T) {
+	for _, a := range APIs() {
+		if got, err := ParseAPI(strings.ToUpper(string(a))); got != a || err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	for _, c := range Clouds() {
+		if got, err := ParseCloud(strings.ToUpper(string(c))); got != c || err != nil {
+			t.Errorf("%s: %v", c, err)
+		}
+	}
+	if a, err := ParseAPI(""); a != Graph || err != nil {
+		t.Error("graph is not the default")
+	}
+	if c, err := ParseCloud(""); c != Commercial || err != nil {
+		t.Error("commercial is not the default")
+	}
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/secret"
+)
+
+func readAll(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
+	in := must(t, good(), env())
+	target, err := cloud.Lookup(cloud.Commercial, cloud.Graph, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Tenant{TenantID: contoso, TenantName: contoso, ClientID: app, Grant: "auto", API: cloud.Graph, Cloud: cloud.Commercial,
+		LoginURL: "https://login.microsoftonline.com", APIURL: "https://graph.microsoft.com", Resource: "https://graph.microsoft.com",
+		Endpoint: target, PollInterval: time.Minute, Lookback: 24 * time.Hour, Overlap: 10 * time.Minute, SweepInterval: time.Hour,
+		SweepLookback: 24 * time.Hour, PageSize: 1000, Updates: true, Format: "json", TimeField: "updated", CEFMaxBytes: 8192,
+		HTTPTimeout: time.Minute, ClientSecret: secret.New(hidden)}
+	if got := in.Tenants[0]; !got.Equal(want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.MaxConcurrency != 8 || in.BufferLimit != 32_000_000 || in.HealthInterval != 0 ||
+		in.MetricsListen != "" || in.AllowThreaded || in.TenantsFile != "" {
+		t.Errorf("got %+v", in)
+	}
+	if s := fmt.Sprintf("%v %+v %#v", in, in, *in); strings.Contains(s, hidden) {
+		t.Error("a printed input shows a secret")
+	}
+}
+
+func TestWhatAUserMayWrite(t *testing.T) {
+	dir := workshop(t)
+	for name, c := range map[string]struct {
+		section Map
+		check   func(in *Input, t Tenant) bool
+	}{
+		"tenant in any case": {good("tenant_id", strings.ToUpper("Contoso.onmicrosoft.com")), func(_ *Input, t Tenant) bool { return t.TenantID == "contoso.onmicrosoft.com" }},
+		"enums in any case": {good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"), func(_ *Input, t Tenant) bool {
+			return t.API == cloud.Incidents && t.Cloud == cloud.DoD && t.Format == "cef" && t.TimeField == "now"
+		}},
+		"white space around":      {good("page_size", " 10 "), func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
+		"variable left as it was": {good("page_size", "${PAGE}"), func(_ *Input, t Tenant) bool { return t.PageSize == 1000 }},
+		"days":                    {good("lookback", "7d"), func(_ *Input, t Tenant) bool { return t.Lookback == 168*time.Hour }},
+		"bare seconds":            {good("poll_interval", "90"), func(_ *Input, t Tenant) bool { return t.PollInterval == 90*time.Second }},
+		"sweeps off":              {good("sweep_interval", "0"), func(_ *Input, t Tenant) bool { return t.SweepInterval == 0 }},
+		"updates off":             {good("updates", "Off"), func(_ *Input, t Tenant) bool { return !t.Updates }},
+		"sizes":                   {good("buffer_limit", "1.5MB", "cef_max_bytes", "4k"), func(in *Input, t Tenant) bool { return in.BufferLimit == 1_500_000 && t.CEFMaxBytes == 4000 }},
+		"public client":           {good("client_secret", "", "grant", "refresh_token"), func(_ *Input, t Tenant) bool { return t.Grant == "refresh_token" && t.ClientSecret.IsZero() }},
+		"certificate":             {good("client_secret", "", "client_certificate_file", dir+"/both.pem"), func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/both.pem" }},
+		"secret and token files":  {good("client_secret", "", "client_secret_file", dir+"/secret", "refresh_token_file", dir+"/token"), func(_ *Input, t Tenant) bool { return t.RefreshTokenFile == dir+"/token" }},
+		"loopback": {good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource", "http://[::1]:99"), func(_ *Input, t Tenant) bool {
+			return t.LoginURL == "http://localhost:8080" && t.APIURL == "http://127.1.2.3" && t.Resource == "http://[::1]:99" && t.LoginHost() == "localhost:8080"
+		}},
+		"own port of the scheme": {good("login_url", "https://Login.Example:443"), func(_ *Input, t Tenant) bool {
+			return t.LoginHost() == "login.example" && t.Endpoint.LoginURL == t.LoginURL
+		}},
+		"siem, own address": {good("api", "siem", "api_url", "https://siem.example"), func(_ *Input, t Tenant) bool {
+			return t.APIURL == "https://siem.example" && t.Resource == "https://graph.windows.net" && t.Endpoint.V1 && t.Endpoint.Path == "/api/alerts"
+		}},
+		"siem, address and region": {good("api", "siem", "api_url", "https://siem.example", "region", "uk"), func(_ *Input, t Tenant) bool { return t.APIURL == "https://siem.example" && t.Region == "uk" }},
+		"siem filter":              {good("api", "siem", "region", "us", "filter", "machinegroups=A%20B&machinegroups=C"), func(_ *Input, t Tenant) bool { return t.Filter == "machinegroups=A%20B&machinegroups=C" }},
+		"filter with a quote":      {good("filter", "title eq 'it''s (not) closed' or (severity eq 'high')"), func(_ *Input, t Tenant) bool { return t.Filter != "" }},
+		"geo host": {good("api", "endpoint", "region", "swa"), func(_ *Input, t Tenant) bool {
+			return t.APIURL == "https://swa.api.security.microsoft.com" && t.PageSize == 10000
+		}},
+		"proxy without scheme": {good("proxy", "proxy.example:3128"), func(_ *Input, t Tenant) bool { return t.Proxy.Reveal() == "http://proxy.example:3128" }},
+		"input-wide keys": {good("data_dir", "/srv/d", "key_file", dir+"/key32", "max_concurrency", "3", "health_interval", "5m", "metrics_listen", ":9180", "allow_threaded", "yes"), func(in *Input, _ Tenant) bool {
+			return in.DataDir == "/srv/d" && in.KeyFile == dir+"/key32" && in.MaxConcurrency == 3 && in.HealthInterval == 5*time.Minute && in.MetricsListen == ":9180" && in.AllowThreaded
+		}},
+		"ca_file": {good("ca_file", dir+"/cert.pem"), func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := must(t, c.section, env())
+			if !c.check(in, in.Tenants[0]) {
+				t.Errorf("got %+v\n%+v", in, in.Tenants[0])
+			}
+		})
+	}
+}
+
+func TestNothingAskedTwiceOfTheHost(t *testing.T) {
+	// Fluent Bit's strings end with the instance: an Input must not go back to them.
+	g := &counting{Map: good("client_secret", hidden)}
+	must(t, g, env())
+	for key, n := range g.asked {
+		if n > 1 {
+			t.Errorf("%s was asked for %d times", key, n)
+		}
+	}
+	if len(g.asked) != len(Options()) {
+		t.Errorf("%d keys asked for, %d exist", len(g.asked), len(Options()))
+	}
+}
+
+type counting struct {
+	Map
+	asked map[string]int
+}
+
+func (c *counting) Get(key string) string {
+	if c.asked == nil {
+		c.asked = map[string]int{}
+	}
+	c.asked[key]++
+	return c.Map.Get(key)
+}
+
+func TestEqualSeesEveryField(t *testing.T) {
+	a := must(t, good(), env()).Tenants[0]
+	b := must(t, good(), env()).Tenants[0]
+	if !a.Equal(b) {
+		t.Fatal("two tenants of the same section differ")
+	}
+	v := reflect.ValueOf(&b).Elem()
+	for i := range v.NumField() {
+		b = a
+		switch f := v.Field(i); f.Interface().(type) {
+		case string, cloud.API, cloud.Cloud:
+			f.SetString(f.String() + "x")
+		case time.Duration, int:
+			f.SetInt(f.Int() + 1)
+		case bool:
+			f.SetBool(!f.Bool())
+		case secret.Text:
+			f.Set(reflect.ValueOf(secret.New("other")))
+		case cloud.Target:
+			f.Set(reflect.ValueOf(cloud.Target{}))
+		default:
+			t.Fatalf("%s: a new kind of field", v.Type().Field(i).Name)
+		}
+		if a.Equal(b) {
+			t.Errorf("a change of %s goes unseen", v.Type().Field(i).Name)
+		}
+	}
+	host, id, api, state := a.Feed()
+	if host != "login.microsoftonline.com" || id != contoso || api != "graph" || state != "" {
+		t.Errorf("feed %s %s %s %s", host, id, api, state)
+	}
+}
