@@ -65,6 +65,8 @@ type Instance struct {
 	RingCapacity int
 	// MemBufLimit pauses the input when so many bytes wait for the outputs; 0 means no limit.
 	MemBufLimit int
+
+	name string // another plugin, for a configuration that Fluent Bit refuses
 }
 
 // Props makes a property list from keys and values in turn. It panics on an odd number, which is a fault of the caller.
@@ -82,6 +84,7 @@ func Props(kv ...string) []Property {
 // Config describes one run of the host, or of a real Fluent Bit.
 type Config struct {
 	Plugin     string     // path of the .so
+	Name       string     // Real only: the plugin's name; empty means "defender"
 	Instances  []Instance // the [INPUT] sections, in order
 	StorageDir string     // where what was handed over is kept; the same directory again is a restart
 	LogLevel   string     // service log_level; empty means info

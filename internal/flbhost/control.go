@@ -2,8 +2,6 @@ package flbhost
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -75,55 +73,6 @@ func (h *Host) reload(ctx context.Context, instances []Instance, refuse bool) er
 		return err
 	}
 	return h.waitMark(ctx, "reloaded", before, refused)
-}
-
-// Signal sends a signal to the process.
-func (h *Host) Signal(s os.Signal) error {
-	if err := h.cmd.Process.Signal(s); err != nil {
-		return fmt.Errorf("flbhost: signal %v: %w", s, err)
-	}
-	return nil
-}
-
-// Stop ends the process by SIGTERM and waits for it: Pause twice, the time of grace, PreExit and Exit in reverse order,
-// Unregister. When ctx is done first it kills the process and returns the context's error.
-func (h *Host) Stop(ctx context.Context) (Exit, error) {
-	start := time.Now()
-	// A process that has ended already is no error: Wait says how.
-	_ = h.cmd.Process.Signal(syscall.SIGTERM)
-	e, err := h.Wait(ctx)
-	e.Took = time.Since(start)
-	if err != nil {
-		_, _ = h.Kill()
-	}
-	return e, err
-}
-
-// Kill ends the process by SIGKILL and waits for it.
-func (h *Host) Kill() (Exit, error) {
-	start := time.Now()
-	_ = h.cmd.Process.Kill() // see Stop
-	e, err := h.Wait(context.Background())
-	e.Took = time.Since(start)
-	return e, err
-}
-
-// Wait waits for the end of the process, by KillAt or a crash.
-func (h *Host) Wait(ctx context.Context) (Exit, error) {
-	select {
-	case <-h.ended:
-		return exitOf(h.cmd.ProcessState), nil
-	case <-ctx.Done():
-		return Exit{}, fmt.Errorf("flbhost: waiting for the end of the process: %w", ctx.Err())
-	}
-}
-
-func exitOf(s *os.ProcessState) Exit {
-	e := Exit{Code: s.ExitCode()}
-	if ws, ok := s.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		e.Signal = ws.Signal()
-	}
-	return e
 }
 
 // Records are the events in the chunk files of this host's StorageDir, see Records.

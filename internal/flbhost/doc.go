@@ -23,5 +23,7 @@
 // Outputs(false) was called, and its file stays for Records. Config.Tick below a second makes tests quick; everything
 // that core does at whole seconds, its flush, its drain of the ring (a quarter of a tick) and the shutdown check,
 // scales with it. The time a callback may take is measured without the time its thread waited for a processor.
-// After a failed Init the process stays for one second before it ends with code 255, as core does.
+// ReloadRefused is the refusal that Fluent Bit survives: the bad section stands before the plugin's. Where an unthreaded Go
+// input was read before the bad section, v5.1.1 calls its Pause on the main thread and dies by SIGSEGV; the host does not
+// play that. After a failed Init the process stays for one second before it ends with code 255, as core does.
 package flbhost

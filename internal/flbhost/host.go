@@ -1,7 +1,6 @@
 package flbhost
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,12 +9,8 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 )
-
-// ErrEnded is returned by what waits for a process that has ended.
-var ErrEnded = errors.New("the process has ended")
 
 // ErrReloadRefused is returned by Reload when the new configuration was not taken and the old one stays in force.
 var ErrReloadRefused = errors.New("reload refused")
@@ -37,22 +32,13 @@ func (e *InitError) Error() string {
 	return fmt.Sprintf("flbhost: Init of instance %d failed: %s", e.Instance, last)
 }
 
-// Exit says how a process ended.
-type Exit struct {
-	Code   int            // exit code, -1 when a signal ended it
-	Signal syscall.Signal // 0 when it ended by itself
-	Took   time.Duration  // from the call of Stop or Kill; 0 in Wait
-}
-
 // Host is a running conformance host. All methods may be called from several goroutines.
 type Host struct {
-	*journal
-	cmd     *exec.Cmd
+	*process
 	cfg     Config
 	lookup  func(string) string
 	writeMu sync.Mutex
 	stdin   io.WriteCloser
-	ended   chan struct{}
 }
 
 // Start compiles the host if needed, starts it and waits until all instances are initialised and running, or ctx is
@@ -72,10 +58,13 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{journal: newJournal(), cfg: cfg, lookup: lookup, ended: make(chan struct{})}
+	h := &Host{process: newProcess(), cfg: cfg, lookup: lookup}
 	h.cmd = exec.Command(program)
 	h.cmd.Env = env
-	if err := h.launch(); err != nil {
+	if h.stdin, err = h.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("flbhost: %w", err)
+	}
+	if err := h.launch(h.event, h.stderrLine); err != nil {
 		return nil, err
 	}
 	h.send(config...)
@@ -83,7 +72,7 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		h.send(l...)
 	}
 	h.send("start")
-	if err := h.waitRunning(ctx, "started"); err != nil {
+	if err := h.waitMark(ctx, "started", 0, 0); err != nil {
 		var failed *InitError
 		if !errors.As(err, &failed) {
 			_, _ = h.Kill()
@@ -91,49 +80,6 @@ func Start(ctx context.Context, cfg Config) (*Host, error) {
 		return h, err
 	}
 	return h, nil
-}
-
-func (h *Host) launch() error {
-	var err error
-	if h.stdin, err = h.cmd.StdinPipe(); err != nil {
-		return fmt.Errorf("flbhost: %w", err)
-	}
-	stdout, err := h.cmd.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("flbhost: %w", err)
-	}
-	stderr, err := h.cmd.StderrPipe()
-	if err != nil {
-		return fmt.Errorf("flbhost: %w", err)
-	}
-	if err := h.cmd.Start(); err != nil {
-		return fmt.Errorf("flbhost: %w", err)
-	}
-	var readers sync.WaitGroup
-	readers.Go(func() { readLines(stdout, h.event) })
-	readers.Go(func() { readLines(stderr, h.stderrLine) })
-	go func() {
-		readers.Wait()
-		_ = h.cmd.Wait() // the state says how it ended
-		h.update(func() { h.done = true })
-		close(h.ended)
-	}()
-	return nil
-}
-
-func readLines(r io.Reader, f func([]byte)) {
-	in := bufio.NewReaderSize(r, 1<<16)
-	for {
-		line, err := in.ReadBytes('\n')
-		if n := len(line); n > 0 && line[n-1] == '\n' {
-			f(line[:n-1])
-		} else if n > 0 {
-			f(line)
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 func (h *Host) stderrLine(line []byte) {
@@ -174,18 +120,7 @@ func (h *Host) event(line []byte) {
 	})
 }
 
-// waitRunning waits for the n-th mark that says the instances run, or for the news that they do not.
-func (h *Host) waitRunning(ctx context.Context, mark string) error {
-	h.mu.Lock()
-	before := h.marks[mark]
-	if mark == "started" {
-		before = 0
-	}
-	refused := h.marks["reload_refused"]
-	h.mu.Unlock()
-	return h.waitMark(ctx, mark, before, refused)
-}
-
+// waitMark waits for the next mark that says the instances run, or for the news that they do not.
 func (h *Host) waitMark(ctx context.Context, mark string, before, refused int) error {
 	err := h.wait(ctx, mark, func() bool {
 		return h.marks[mark] > before || h.marks["reload_refused"] > refused || h.failed >= 0
@@ -214,6 +149,3 @@ func (h *Host) send(words ...string) {
 	// A process that is gone is seen by whoever waits for it.
 	_, _ = h.stdin.Write(append(line, '\n'))
 }
-
-// PID is the process id of the host.
-func (h *Host) PID() int { return h.cmd.Process.Pid }

@@ -59,6 +59,8 @@ static int init_all(struct context *c)
 {
     for (int i = 0; i < c->n; i++) {
         prepare(c, c->ins[i], i);
+    }
+    for (int i = 0; i < c->n; i++) {
         if (c->ins[i]->threaded) {
             instance_thread_start(c->ins[i]);
             sem_wait(&c->ins[i]->init_done);
@@ -151,6 +153,25 @@ static void shut_down(struct context *c)
         if (c->lib.proxy.instance == ins) {
             /* Core would follow a freed pointer when an earlier instance handles its Pause now. */
             c->lib.proxy.instance = NULL;
+        }
+    }
+}
+
+/* What core does after a failed Init: the unthreaded instances get Pause, then PreExit and Exit in reverse order, those
+ * after the failed one included, which never saw an Init; the failed one gets nothing. Threads wait for their START and get
+ * nothing either. */
+static void abandon(struct context *c)
+{
+    c->ingestion_active = 0;
+    for (int i = 0; i < c->n; i++) {
+        if (!c->ins[i]->threaded && i != c->failed) {
+            input_pause(c->ins[i]);
+        }
+    }
+    for (int i = c->n - 1; i >= 0; i--) {
+        if (!c->ins[i]->threaded && i != c->failed) {
+            instance_exit(c->ins[i]);
+            instances_remove(c->ins[i]);
         }
     }
 }
@@ -257,6 +278,7 @@ static void *thread_main(void *arg)
     prctl(PR_SET_NAME, "flb-pipeline");
     worker_thread = 1;
     if (init_all(c) < 0) {
+        abandon(c);
         sem_post(&c->started);
         return NULL;
     }

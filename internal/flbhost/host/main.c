@@ -84,9 +84,8 @@ static void run(struct context *c)
         say("started", NULL, 0);
         return;
     }
-    /* Instances already initialised get no Pause and no Exit; core waits a second, unregisters and leaves. */
     say("init_failed", "ins", c->failed);
-    sleep(1);
+    sleep(1); /* as core does before it leaves: goroutines go on meanwhile */
     unload(&c->lib);
     say("exit", "code", 255);
     exit(255);

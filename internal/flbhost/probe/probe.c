@@ -1,9 +1,9 @@
 /* A Fluent Bit input plugin for the tests of the conformance host: it emits numbered events, writes down each callback
  * with its thread, and misbehaves on request. Built as a shared object; the interface is that of a Go input plugin.
  *
- * Properties: instance_id, count (events per tick), mode (return, append), state (file with the number of the last event
- * taken in), trace (file with one line per callback), tag (per append: see append_tag), fault (see below), limit (stop
- * after so many events). */
+ * Properties: instance_id; count (events per tick); limit (stop after so many events); mode (return, append); append_tag (tag
+ * for mode append); state (file with the number of the next event: what was taken in is not emitted again);
+ * trace (file with a line per callback) and trace_ticks (how many collect callbacks it shows); fault (see the code). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ struct probe {
     struct context *context;
     struct plugin *plugin; /* must not be used after Init: fault keep_ins */
     char id[64], mode[16], fault[32], state[512], trace[512], append_tag[64];
-    long count, limit, next, given;
+    long count, limit, next, given, trace_ticks;
     int paused, ticks;
     long tid;
 };
@@ -171,6 +171,9 @@ int FLBPluginRegister(struct def *def)
     return refuse ? -1 : 0;
 }
 
+/* Where a callback is written down that no instance on this thread is left for. */
+static char last_trace[512];
+
 int FLBPluginInit(struct plugin *plugin)
 {
     struct probe *p = calloc(1, sizeof(*p));
@@ -187,8 +190,10 @@ int FLBPluginInit(struct plugin *plugin)
     get(p, "append_tag", p->append_tag, sizeof(p->append_tag), "");
     p->count = get_long(p, "count", 3);
     p->limit = get_long(p, "limit", -1);
+    p->trace_ticks = get_long(p, "trace_ticks", 2);
     p->next = load_state(p);
     trace_to(p->trace, "Init %s", p->id);
+    memcpy(last_trace, p->trace, sizeof(last_trace));
     if (p->api->log_check(p->ins, 3)) {
         p->api->log_print(3, __FILE__, __LINE__, "[input:probe:%s] starts at %ld", p->id, p->next);
     }
@@ -217,10 +222,11 @@ static struct probe *mine(void)
     return NULL;
 }
 
+static const char *my_trace(void) { return mine() ? mine()->trace : last_trace; }
+
 int FLBPluginInputPreRun(int hot)
 {
-    struct probe *p = mine();
-    trace_to(p->trace, "PreRun %d", hot);
+    trace_to(my_trace(), "PreRun %d", hot);
     return 0;
 }
 
@@ -290,7 +296,7 @@ int FLBPluginInputCallbackCtx(void *remote, void **data, size_t *len)
     unsigned char *buf;
     size_t size = 0;
     int ret;
-    if (p->ticks++ < 3) {
+    if (p->ticks++ < p->trace_ticks) {
         trace_to(p->trace, "Callback %s", p->id);
     }
     if (misbehave(p, data, len, &ret)) {
@@ -342,9 +348,7 @@ static void set_paused(int paused)
             probes[i]->paused = paused;
         }
     }
-    if (mine()) {
-        trace_to(mine()->trace, "%s", paused ? "Pause" : "Resume");
-    }
+    trace_to(my_trace(), "%s", paused ? "Pause" : "Resume");
 }
 
 void FLBPluginInputPause(void) { set_paused(1); }
@@ -352,8 +356,7 @@ void FLBPluginInputResume(void) { set_paused(0); }
 
 void FLBPluginInputPreExit(int reload)
 {
-    struct probe *p = mine();
-    trace_to(p->trace, "PreExit %d", reload);
+    trace_to(my_trace(), "PreExit %d", reload);
 }
 
 static struct api *kept_api;
@@ -362,7 +365,10 @@ static void *kept_ins;
 int FLBPluginExit(void)
 {
     struct probe *p = mine();
-    trace_to(p->trace, "Exit %s", p->id);
+    trace_to(my_trace(), "Exit %s", p ? p->id : "of nobody");
+    if (!p) {
+        return 0;
+    }
     if (is_fault(p, "slow_exit")) {
         usleep(150000);
     }
