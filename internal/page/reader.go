@@ -25,7 +25,7 @@ type Options struct {
 
 // A Reader finds the rows of a page: the elements of the array "value" of an OData object, wherever it stands among the
 // other keys, or those of a bare array. It holds its buffer and the row it is at, however long the page is: at most
-// MaxRow + Buffer bytes, and half as much again for the moment in which the buffer grows. It is not for concurrent use.
+// MaxRow (but 1 MiB at least, for its link) + Buffer bytes, and half as much again while the buffer grows. It is not for concurrent use.
 type Reader struct {
 	src    io.Reader
 	opt    Options
@@ -35,6 +35,7 @@ type Reader struct {
 
 	state    state
 	bare     bool // the document is an array
+	noBOM    bool // there was one
 	hasValue bool
 	rows     int
 	nextLink string
@@ -108,7 +109,7 @@ func (p *Reader) Next() ([]byte, error) {
 func (p *Reader) next() ([]byte, error) {
 	for {
 		c, err := p.peek()
-		if err == io.EOF && p.state == atEnd {
+		if errors.Is(err, io.EOF) && p.state == atEnd {
 			if !p.bare && !p.hasValue {
 				return nil, fmt.Errorf(`%w: an object without "value"`, ErrNotPage)
 			}
@@ -129,10 +130,11 @@ func (p *Reader) next() ([]byte, error) {
 				continue
 			}
 			p.state = behindRow
-			p.rows++
 			n, err := p.span(p.opt.MaxRow)
+			if err == nil || errors.Is(err, ErrRowTooLarge) {
+				p.rows++
+			}
 			if err != nil {
-				p.rows -= b2i(err != ErrRowTooLarge)
 				return nil, err
 			}
 			row := p.buf[p.r : p.r+n : p.r+n]
@@ -176,12 +178,8 @@ func (p *Reader) next() ([]byte, error) {
 	}
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
+// bom is the byte order mark that some proxies put in front; a reader of JSON may pass over it (RFC 8259 §8.1).
+const bom = "\ufeff"
 
 // start looks at the first byte of the document.
 func (p *Reader) start(c byte) error {
@@ -190,6 +188,17 @@ func (p *Reader) start(c byte) error {
 		p.state = atFirstKey
 	case '[':
 		p.state, p.bare = atFirstRow, true
+	case bom[0]:
+		for p.w-p.r < len(bom) {
+			if err := p.fill(); err != nil {
+				return p.broken(err)
+			}
+		}
+		if string(p.buf[p.r:p.r+len(bom)]) != bom || p.noBOM {
+			return fmt.Errorf("%w: it begins like no JSON object or array", ErrNotPage)
+		}
+		p.r, p.noBOM = p.r+len(bom), true
+		return nil
 	default:
 		return fmt.Errorf("%w: it begins like no JSON object or array", ErrNotPage)
 	}
@@ -207,10 +216,13 @@ func (p *Reader) endArray() {
 // member reads a key of the page's object, and its value unless that is the array of rows.
 func (p *Reader) member() error {
 	n, err := p.span(maxText)
-	if err != nil && err != ErrRowTooLarge {
+	if err != nil && !errors.Is(err, ErrRowTooLarge) {
 		return err
 	}
-	key := p.take(n) // empty when it was too long: no key that matters here
+	name, err := unquote(p.take(n)) // empty when it was too long: no key that matters here
+	if err != nil {
+		return p.syntax()
+	}
 	c, err := p.peek()
 	if err != nil {
 		return p.broken(err)
@@ -219,10 +231,6 @@ func (p *Reader) member() error {
 		return p.syntax()
 	}
 	p.r++
-	name, err := unquote(key)
-	if err != nil {
-		return p.syntax()
-	}
 	if c, err = p.peek(); err != nil {
 		return p.broken(err)
 	}
@@ -241,7 +249,7 @@ func (p *Reader) member() error {
 		return p.link(c)
 	}
 	p.state = behindMember
-	if _, err := p.span(-1); err != nil && err != ErrRowTooLarge {
+	if _, err := p.span(-1); err != nil && !errors.Is(err, ErrRowTooLarge) {
 		return err
 	}
 	return nil
@@ -253,7 +261,7 @@ func (p *Reader) link(c byte) error {
 		return fmt.Errorf(`%w: its "@odata.nextLink" is no text`, ErrNotPage)
 	}
 	n, err := p.span(maxText)
-	if err == ErrRowTooLarge {
+	if errors.Is(err, ErrRowTooLarge) {
 		return fmt.Errorf(`%w: its "@odata.nextLink" is longer than %d bytes`, ErrNotPage, maxText)
 	}
 	if err != nil {
@@ -265,7 +273,7 @@ func (p *Reader) link(c byte) error {
 	return nil
 }
 
-// unquote gives the text of a JSON string, or nothing for no bytes.
+// unquote gives the text of a JSON string, a copy, or nothing for no bytes.
 func unquote(b []byte) (string, error) {
 	if len(b) == 0 {
 		return "", nil
@@ -338,13 +346,13 @@ func (p *Reader) fill() error {
 		p.r, p.w = 0, 0
 	}
 	if p.w == len(p.buf) {
-		if p.r >= len(p.buf)/2 {
-			p.w, p.r = copy(p.buf, p.buf[p.r:p.w]), 0
-		} else {
-			size := min(2*len(p.buf), max(p.opt.MaxRow, maxText)+p.opt.Buffer)
-			bigger := make([]byte, max(size, len(p.buf)-p.r+p.opt.Buffer))
-			p.w, p.r, p.buf = copy(bigger, p.buf[p.r:p.w]), 0, bigger
+		kept, most := p.w-p.r, max(p.opt.MaxRow, maxText)+p.opt.Buffer
+		to := p.buf
+		if kept > len(p.buf)/4*3 && len(p.buf) < most {
+			to = make([]byte, min(2*len(p.buf), most))
 		}
+		copy(to, p.buf[p.r:p.w])
+		p.buf, p.r, p.w = to, 0, kept
 	}
 	for range 100 {
 		n, err := p.src.Read(p.buf[p.w:])
@@ -363,7 +371,7 @@ func (p *Reader) fill() error {
 
 // broken is the error for a document that ends, for the reason err, where it must not.
 func (p *Reader) broken(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("page cut short after %d rows: %w", p.rows, err)
