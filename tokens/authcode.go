@@ -57,15 +57,28 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 	if state != "" && !sameState(state, a.state) {
 		return Tokens{}, errors.New("this address answers another sign-in: paste the one the browser ended on after opening the address above")
 	}
-	var e *Error
-	if errors.As(err, &e) { // tell it with this application's ids
-		explained := explainAnswer(answer{err: e.OAuth, codes: e.Codes, trace: e.TraceID, correlation: e.CorrelationID}, 0, a.Client.App)
-		return Tokens{}, explained
-	}
 	if err != nil {
-		return Tokens{}, err
+		return Tokens{}, a.explain(err)
 	}
 	return a.Exchange(ctx, code)
+}
+
+// ExchangeReturned waits for the browser at cb and redeems the code that it brings.
+func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, error) {
+	code, err := cb.Wait(ctx, a.state)
+	if err != nil {
+		return Tokens{}, a.explain(err)
+	}
+	return a.Exchange(ctx, code)
+}
+
+// explain tells a refusal that came by redirect with this application's ids.
+func (a *AuthCode) explain(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return explainAnswer(answer{err: e.OAuth, suberror: e.Suberror, codes: e.Codes, trace: e.TraceID, correlation: e.CorrelationID}, 0, a.Client.App)
 }
 
 // AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may verifier, for a service without PKCE.

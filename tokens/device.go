@@ -68,6 +68,7 @@ func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 // DevicePoll asks until the person has signed in, declined, or the code has ended. The service's slow_down adds 5 s to the pause for good
 // (RFC 8628 section 3.5), and so does an interruption of the network, which does not end the sign-in.
 func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, d.Expiry.Sub(c.now()))
 	defer cancel()
 	extra := c.App.resource()
@@ -94,7 +95,7 @@ func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 		interval += time.Duration(slowDowns) * 5 * time.Second
 		var e *Error
 		if err != nil && ctx.Err() != nil {
-			return Tokens{}, c.deviceEnd(ctx)
+			return Tokens{}, c.deviceEnd(caller)
 		}
 		if err == nil || !errors.As(err, &e) || e.Fate != Transient {
 			return t, err
@@ -102,19 +103,18 @@ func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 		interval += 5 * time.Second
 		if pause := e.RetryAfter - interval; pause > 0 {
 			if sleep(ctx, pause) != nil {
-				return Tokens{}, c.deviceEnd(ctx)
+				return Tokens{}, c.deviceEnd(caller)
 			}
 		}
 	}
 }
 
 // deviceEnd is the error when the wait ended: the code's own end is told from the caller's.
-func (c Client) deviceEnd(ctx context.Context) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return ctx.Err()
+func (c Client) deviceEnd(caller context.Context) error {
+	if err := caller.Err(); err != nil {
+		return err
 	}
 	e := &Error{OAuth: "expired_token"}
 	e.Sentence, e.Remedy, e.Fate, e.Exit = explainOAuth(e.OAuth, c.App)
-	e.Err = ctx.Err()
 	return e
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -37,14 +38,14 @@ type wire struct {
 	status    int
 	header    http.Header
 	requestID string
-	sent      bool   // the request went out whole
-	fault     *Error // why the answer is none
+	sent      *atomic.Bool // the request went out whole; the transport may still set it after it gave up
+	fault     *Error       // why the answer is none
 	slowDowns int
 }
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	w.answer, w.status, w.header, w.sent, w.fault = answer{}, 0, nil, false, nil
+	w.answer, w.status, w.header, w.sent, w.fault = answer{}, 0, nil, new(atomic.Bool), nil
 	req, err := w.rewrite(req)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := w.base.RoundTrip(req)
 	if err != nil {
 		w.fault = networkError(err, w.host)
-		w.fault.lost = w.sent
+		w.fault.lost = w.sent.Load()
 		w.fault.CorrelationID = w.requestID
 		return nil, w.fault
 	}
@@ -108,8 +109,13 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 		form[name] = values
 	}
 	text := form.Encode() // each value form-encoded exactly once: AADSTS7000215 otherwise
+	sent := w.sent
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		WroteRequest: func(info httptrace.WroteRequestInfo) { w.sent = w.sent || info.Err == nil },
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			if info.Err == nil {
+				sent.Store(true)
+			}
+		},
 	})
 	req = req.Clone(ctx)
 	req.Body = io.NopCloser(strings.NewReader(text))

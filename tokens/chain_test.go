@@ -1,0 +1,353 @@
+package tokens_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/tokens"
+	"fluent-bit-defender/tokens/tokenstest"
+)
+
+// stored puts a chain into a new store.
+func stored(t *testing.T, refresh, previous string) *tokenstest.Store {
+	t.Helper()
+	s := tokenstest.New()
+	err := s.Save(t.Context(), app(tokens.V2).ChainKey(), tokens.Chain{Refresh: secret.New(refresh), Previous: secret.New(previous)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func load(t *testing.T, s tokens.ChainStore) tokens.Chain {
+	t.Helper()
+	c, _, err := s.Load(context.Background(), app(tokens.V2).ChainKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// fails gives the *Error of a Token that must not succeed.
+func fails(t *testing.T, s *tokens.Source) *tokens.Error {
+	t.Helper()
+	_, err := s.Token(t.Context())
+	var e *tokens.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want an *Error", err)
+	}
+	return e
+}
+
+func TestTheNewRefreshTokenIsStoredBeforeTheAccessTokenIsHandedOut(t *testing.T) {
+	f, c := &fake{}, newClock()
+	store := tokenstest.New()
+	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Seed: seed("rt0\n"), Store: store, HTTP: f.client(), Now: c.Now, TenantName: "contoso"})
+	for i, want := range []string{"at1", "at2", "at3"} {
+		if got := token(t, s); got != want {
+			t.Fatalf("step %d: access token %s, want %s", i, got, want)
+		}
+		chain := load(t, store)
+		if chain.Refresh.Reveal() != "rt"+want[2:] || chain.TenantName != "contoso" || !chain.Refreshed.Equal(c.Now()) || !chain.Obtained.Equal(newClock().Now()) {
+			t.Fatalf("step %d: stored %+v", i, chain)
+		}
+		if before := chain.Previous.Reveal(); before != "rt"+string(want[2]-1) {
+			t.Fatalf("step %d: the one before is %s", i, before)
+		}
+		c.add(time.Hour)
+	}
+	if f.refreshes() != "rt0 rt1 rt2" {
+		t.Errorf("sent %s", f.refreshes())
+	}
+}
+
+func TestSourcesOfOneTenantShareAChainAndNeverRedeemAtOnce(t *testing.T) {
+	f, c := &fake{}, newClock()
+	store := tokenstest.New()
+	var sources []*tokens.Source
+	for i := range 8 {
+		a := app(tokens.V2)
+		a.Resource = "https://api" + string(rune('a'+i)) + ".example.test"
+		if i%2 == 1 {
+			a.Version = tokens.V1
+		}
+		// Every other source has a Keeper of its own, as another process has.
+		sources = append(sources, newSource(t, tokens.SourceConfig{App: a, Seed: seed("rt0"), Store: store, HTTP: f.client(), Now: c.Now}))
+	}
+	var wg sync.WaitGroup
+	for _, s := range sources {
+		for range 3 {
+			wg.Go(func() {
+				if _, err := s.Token(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if f.overlap || f.refreshes() != "rt0 rt1 rt2 rt3 rt4 rt5 rt6 rt7" {
+		t.Errorf("overlap %v, sent %s", f.overlap, f.refreshes())
+	}
+}
+
+func TestAConfiguredTokenBeginsAChainOnceInItsLife(t *testing.T) {
+	f, c := &fake{}, newClock()
+	store := tokenstest.New()
+	current := "rt0"
+	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now, Seed: func() (secret.Text, error) { return secret.New(current), nil }}
+	token(t, newSource(t, cfg))
+	token(t, newSource(t, cfg)) // a restart: the stored successor is used, not the configured value
+	if f.refreshes() != "rt0 rt1" {
+		t.Fatalf("sent %s", f.refreshes())
+	}
+	f.newest, current = 40, "rt40" // the operator configures a new one: it wins over a living chain
+	s := newSource(t, cfg)
+	token(t, s)
+	c.add(2 * time.Hour)
+	token(t, s)
+	if got := f.refreshes(); got != "rt0 rt1 rt40 rt41" {
+		t.Errorf("sent %s", got)
+	}
+	current = "rt0" // back to the old value: seen, so it changes nothing
+	token(t, newSource(t, cfg))
+	if got := f.refreshes(); got != "rt0 rt1 rt40 rt41 rt42" {
+		t.Errorf("sent %s", got)
+	}
+}
+
+func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
+	for _, code := range []int{700082, 70008, 70043, 50173, 50132, 50133, 700084} {
+		f, c := &fake{}, newClock()
+		store := stored(t, "rt-dead", "rt-older")
+		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
+		current := ""
+		cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now, Seed: func() (secret.Text, error) { return secret.New(current), nil }}
+		s := newSource(t, cfg)
+		e := fails(t, s)
+		if e.Fate != tokens.NeedsSignIn || e.Exit != tokens.ExitNeedsSignIn || e.Code != code || !e.Dead() {
+			t.Fatalf("%d: %v (fate %v)", code, e, e.Fate)
+		}
+		if again := fails(t, s); again.Fate != tokens.NeedsSignIn || again.Sentence != e.Sentence || again.Code != code {
+			t.Errorf("%d: the second time it says %v", code, again)
+		}
+		fails(t, newSource(t, cfg)) // nor by another source
+		if f.refreshes() != "rt-dead" {
+			t.Errorf("%d: sent %s", code, f.refreshes())
+		}
+		if s.Changed(t.Context()) {
+			t.Errorf("%d: our own mark counts as a change", code)
+		}
+		// From one side: a person signs in.
+		f.set(nil)
+		f.newest = 7
+		if err := tokens.Adopt(t.Context(), store, cfg.App.ChainKey(), secret.New("rt7"), "soc@contoso.test", "", c.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if !s.Changed(t.Context()) {
+			t.Errorf("%d: a sign-in is not noticed", code)
+		}
+		if got := token(t, s); got != "at8" || s.Changed(t.Context()) {
+			t.Errorf("%d: %s", code, got)
+		}
+		if chain := load(t, store); chain.Dead != "" || !chain.Rejected.IsZero() || chain.Account != "soc@contoso.test" {
+			t.Errorf("%d: %+v", code, chain)
+		}
+		// From the other: a new configured one, after the chain died again.
+		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
+		c.add(2 * time.Hour)
+		fails(t, s)
+		f.set(nil)
+		f.newest, current = 20, "rt20"
+		if !s.Changed(t.Context()) {
+			t.Errorf("%d: a new configured token is not noticed", code)
+		}
+		if got := token(t, s); got != "at21" {
+			t.Errorf("%d: %s", code, got)
+		}
+	}
+}
+
+func TestAConfiguredTokenThatIsRefusedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
+	f, c := &fake{}, newClock()
+	store := stored(t, "rt0", "")
+	f.set(func(a asked) (int, string) {
+		if a.form.Get("refresh_token") == "bad" {
+			return 400, refusal("invalid_grant", 700082)
+		}
+		return f.rotate(a)
+	})
+	var lines []string
+	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now, Seed: seed("bad"), Log: func(_ slog.Level, s string) { lines = append(lines, s) }}
+	if got := token(t, newSource(t, cfg)); got != "at1" {
+		t.Errorf("got %s", got)
+	}
+	token(t, newSource(t, cfg))
+	if f.refreshes() != "bad rt0 rt1" {
+		t.Errorf("sent %s", f.refreshes())
+	}
+	if !strings.Contains(strings.Join(lines, "\n"), "the stored one stays in use") {
+		t.Errorf("log: %q", lines)
+	}
+
+	empty := tokenstest.New()
+	cfg.Store = empty
+	before := len(f.sent())
+	s := newSource(t, cfg)
+	fails(t, s)
+	fails(t, s)
+	fails(t, newSource(t, cfg))
+	if n := len(f.sent()) - before; n != 1 {
+		t.Errorf("a dead configured token was sent %d times", n)
+	}
+}
+
+func TestADoubtfulRefusalIsAskedAgainThenTheTokenBeforeIsTried(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer func(try int, rt string) bool // true: granted
+		sent   string
+		alive  bool
+	}{
+		"the third try is granted":       {func(try int, _ string) bool { return try == 3 }, "new new new", true},
+		"the one before is granted":      {func(_ int, rt string) bool { return rt == "old" }, "new new new old", true},
+		"both are dead after three each": {func(int, string) bool { return false }, "new new new old old old", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{}
+				store := stored(t, "new", "old")
+				f.set(func(a asked) (int, string) {
+					if tc.answer(len(f.sent()), a.form.Get("refresh_token")) {
+						return 200, granted("at", "newest", 3600)
+					}
+					return 400, refusal("invalid_grant", 70000)
+				})
+				s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
+				_, err := s.Token(t.Context())
+				chain := load(t, store)
+				if (err == nil) != tc.alive || (chain.Dead == "") != tc.alive || f.refreshes() != tc.sent {
+					t.Fatalf("err %v, chain %+v, sent %s", err, chain, f.refreshes())
+				}
+				last := strings.Fields(tc.sent)
+				if tc.alive && (chain.Refresh.Reveal() != "newest" || chain.Previous.Reveal() != last[len(last)-1]) {
+					t.Errorf("stored %s, before %s", chain.Refresh.Reveal(), chain.Previous.Reveal())
+				}
+			})
+		})
+	}
+}
+
+func TestWhatOnlyAPersonInTheTenantCanMendDoesNotKillTheToken(t *testing.T) {
+	for name, body := range map[string]string{
+		"conditional access": refusal("invalid_grant", 53003), "MFA": refusal("interaction_required", 50076), "consent": refusal("invalid_grant", 65001),
+		"wrong secret": refusal("invalid_client", 7000215), "no licence": refusal("invalid_resource", 500011), "account disabled": refusal("invalid_grant", 50057),
+		"an unknown code that asks for interaction": `{"error":"invalid_grant","suberror":"basic_action","error_codes":[7999999]}`,
+		"a weak code beside a telling one":          refusal("invalid_client", 70002, 7000222),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{answer: func(asked) (int, string) { return 400, body }}
+			store := stored(t, "rt0", "")
+			s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
+			if e := fails(t, s); e.Fate == tokens.Transient || e.Dead() {
+				t.Errorf("%v: fate %v, dead %v", e, e.Fate, e.Dead())
+			}
+			f.set(nil)
+			if got := token(t, s); got != "at1" || f.refreshes() != "rt0 rt0" {
+				t.Errorf("%s, sent %s", got, f.refreshes())
+			}
+		})
+	}
+}
+
+func TestABareOrUnknownInvalidGrantIsDeadAfterSecondChances(t *testing.T) {
+	for name, body := range map[string]string{
+		"bare": `{"error":"invalid_grant"}`, "unknown code": refusal("invalid_grant", 7999999), "70002 alone": refusal("invalid_grant", 70002),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{answer: func(asked) (int, string) { return 400, body }}
+				store := stored(t, "rt0", "")
+				s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
+				if e := fails(t, s); e.Fate != tokens.NeedsSignIn || load(t, store).Dead == "" || f.refreshes() != "rt0 rt0 rt0" {
+					t.Errorf("%v; sent %s", e, f.refreshes())
+				}
+				if e := fails(t, s); e.Fate != tokens.NeedsSignIn || len(f.sent()) != 3 {
+					t.Errorf("%v; sent %s", e, f.refreshes())
+				}
+			})
+		})
+	}
+}
+
+// cutBody ends in the middle.
+type cutBody struct{ io.Reader }
+
+func (cutBody) Close() error { return nil }
+
+type errReader struct{}
+
+func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+func TestALostAnswerIsAskedForAgainAtOnceWithTheSameToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		store := stored(t, "rt0", "")
+		lost := 0
+		hc := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+			res, err := f.RoundTrip(r)
+			if lost++; lost <= 2 {
+				f.newest = 0 // a strict service still honours the token it was just given
+				res.Body = cutBody{io.MultiReader(strings.NewReader(`{"access_token":"at`), errReader{})}
+			}
+			return res, err
+		})}
+		start := time.Now()
+		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: hc})
+		if got := token(t, s); got != "at1" || f.refreshes() != "rt0 rt0 rt0" || time.Since(start) > 10*time.Second {
+			t.Errorf("%s after %v, sent %s", got, time.Since(start), f.refreshes())
+		}
+	})
+}
+
+func TestACancelledCallerDoesNotLoseTheAnswerUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		store := stored(t, "rt0", "")
+		ctx, cancel := context.WithCancel(t.Context())
+		hc := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+			cancel() // the program ends while the service answers
+			select {
+			case <-time.After(time.Second):
+				return f.RoundTrip(r)
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})}
+		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: hc})
+		s.Token(ctx)
+		if got := load(t, store).Refresh.Reveal(); got != "rt1" {
+			t.Errorf("stored %s", got)
+		}
+	})
+}
+
+func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
+	f := &fake{}
+	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: tokens.GrantRefreshToken, Store: tokenstest.New(), HTTP: f.client()})
+	e := fails(t, s)
+	if e.Fate != tokens.NeedsSignIn || !strings.Contains(e.Error(), "defenderctl tokens acquire --tenant-id "+tenant) || len(f.sent()) != 0 {
+		t.Errorf("%v", e)
+	}
+}
