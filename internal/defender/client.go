@@ -46,6 +46,12 @@ type Settings struct {
 	// Now is the clock; Skew is told the service's time, as the Date header has it, when an answer arrives.
 	Now  func() time.Time
 	Skew func(server, local time.Time)
+	// Notice takes a line for the log about something that is unusual but no error; nil for none.
+	Notice func(level, text string)
+	// MaxPage is the most rows the API gives at a time, PageSize how many to ask for; both are for APIs with pages.
+	MaxPage, PageSize int
+	// ByCreation makes windows go by the time of creation instead of the last update.
+	ByCreation bool
 }
 
 // service is what errors say about the API.
@@ -59,6 +65,12 @@ type client struct {
 	Settings
 	service service
 	op      string
+}
+
+func (c *client) notice(level, text string) {
+	if c.Notice != nil {
+		c.Notice(level, text)
+	}
 }
 
 // errIdle ends a request that brought no byte for Settings.IdleTimeout.

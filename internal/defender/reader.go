@@ -39,7 +39,9 @@ type Sink interface {
 func NewReader(api cloud.API, s Settings) (Reader, error) {
 	switch api {
 	case cloud.SIEM:
-		return NewSIEM(s), nil
+		return newSIEM(s), nil
+	case cloud.Endpoint, cloud.Graph, cloud.Incidents:
+		return newOData(api, s), nil
 	}
-	return nil, fmt.Errorf("api: %q cannot be read by this version; use siem", api)
+	return nil, fmt.Errorf("api: there is no API %q", api)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -13,43 +14,29 @@ import (
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
 // assemble puts an input together: the store, and for each tenant sign-in, reader and encoder. On an error nothing is left open; after
 // that, close gives everything back.
-func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log func(collect.Level, string, string)) (in *collect.Input, close func(), err error) {
-	key, err := keyOf(cfg.KeyFile)
-	if err != nil {
-		return nil, nil, err
-	}
+func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (in *collect.Input, close func(), err error) {
 	if err := s.claim(cfg.Tenants); err != nil {
 		return nil, nil, err
 	}
-	st, err := store.Open(store.Options{Dir: cfg.DataDir, Key: key, Inputs: true,
-		Log: func(level, text string) { log(levelNamed(level), "", text) }})
+	h, err := s.enter(cfg, log)
 	if err != nil {
 		s.release(cfg.Tenants)
-		return nil, nil, fmt.Errorf("data_dir: %w", err)
+		return nil, nil, err
 	}
 	close = func() {
 		s.release(cfg.Tenants)
-		if err := st.Close(); err != nil {
-			log(collect.Warn, "", fmt.Sprintf("data_dir could not be closed in good order: %v", err))
-		}
+		s.leave(h, log)
 	}
-	for _, w := range st.Warnings() {
-		log(collect.Warn, "", "data_dir: "+w)
-	}
-	if st.CrashedMachine() {
-		log(collect.Warn, "", "the machine stopped without warning last time: what was handed over in the two minutes before is emitted again")
-	}
-	in = collect.NewInput(collect.Config{Store: st, Now: time.Now, Log: log, BufferLimit: int(cfg.BufferLimit),
+	in = collect.NewInput(collect.Config{Store: h.store, Now: time.Now, Log: log.log, BufferLimit: int(cfg.BufferLimit),
 		MaxConcurrency: cfg.MaxConcurrency, Mode: mode})
 	var errs []error
 	for _, t := range cfg.Tenants {
-		errs = append(errs, s.tenant(in, t, st.Tokens(), cfg.HealthInterval, log))
+		errs = append(errs, s.tenant(in, t, h.keeper, cfg.HealthInterval, log))
 	}
 	if err := errors.Join(errs...); err != nil {
 		close()
@@ -58,23 +45,13 @@ func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log func(collect
 	return in, close, nil
 }
 
-// levelNamed reads the levels that the store and sign-in name.
-func levelNamed(level string) collect.Level {
-	for l, name := range map[collect.Level]string{collect.Error: "error", collect.Warn: "warn", collect.Info: "info", collect.Debug: "debug"} {
-		if level == name {
-			return l
-		}
-	}
-	return collect.Info
-}
-
 // tenant adds one tenant to an input.
-func (s *shared) tenant(in *collect.Input, t config.Tenant, chains tokens.ChainStore, health time.Duration, log func(collect.Level, string, string)) error {
+func (s *shared) tenant(in *collect.Input, t config.Tenant, chains tokens.ChainStore, health time.Duration, log *logger) error {
 	client, err := s.client(t)
 	if err != nil {
 		return err
 	}
-	say := func(level, text string) { log(levelNamed(level), t.TenantName, text) }
+	say := func(level, text string) { log.log(levelNamed(level), t.TenantName, text) }
 	credential := credentialOf(t, say)
 	grant, err := tokens.ParseGrant(t.Grant)
 	if err != nil {
@@ -89,7 +66,8 @@ func (s *shared) tenant(in *collect.Input, t config.Tenant, chains tokens.ChainS
 		source, e := tokens.NewSource(tokens.SourceConfig{
 			App: tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID, Version: versionOf(t.Endpoint),
 				Resource: t.Resource, Credential: credential},
-			Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Now: time.Now, Log: say,
+			Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Now: time.Now,
+			Log:        func(l slog.Level, text string) { log.log(levelOf(l), t.TenantName, text) },
 			TenantName: t.TenantName, OnSkew: tenant.Skew,
 		})
 		if e != nil {
@@ -99,6 +77,7 @@ func (s *shared) tenant(in *collect.Input, t config.Tenant, chains tokens.ChainS
 		reader, e := defender.NewReader(t.API, defender.Settings{
 			BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
 			HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: gate, Now: time.Now, Skew: tenant.Skew,
+			Notice: say, MaxPage: t.Endpoint.MaxPage, PageSize: t.PageSize, ByCreation: !t.Updates,
 		})
 		err = e
 		return collect.TenantConfig{

@@ -127,7 +127,7 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 		}
 	}
 	i = &Instance{host: h, thread: t.ID, log: log}
-	i.input, i.close, err = p.shared.assemble(cfg, mode, log.log)
+	i.input, i.close, err = p.shared.assemble(cfg, mode, log)
 	if err != nil {
 		return nil, err
 	}

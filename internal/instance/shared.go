@@ -20,6 +20,7 @@ import (
 // shared is what the instances of a process have in common.
 type shared struct {
 	mu         sync.Mutex
+	homes      map[string]*home // by absolute path of the data directory
 	live       map[store.FeedKey]bool
 	gates      map[gateKey]*defender.Gate
 	transports map[transportKey]*http.Transport
@@ -32,6 +33,7 @@ type transportKey struct{ proxy, caFile string }
 
 func newShared() *shared {
 	return &shared{
+		homes:      make(map[string]*home),
 		live:       make(map[store.FeedKey]bool),
 		gates:      make(map[gateKey]*defender.Gate),
 		transports: make(map[transportKey]*http.Transport),
