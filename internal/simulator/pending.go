@@ -12,6 +12,3 @@ func (s *Simulator) adminConsent(x *exchange, path string, v2 bool) { x.html(501
 func (in *signIn) authorizationCode() ([]byte, *refusal)            { return nil, refused(70003) }
 func (in *signIn) deviceCode() ([]byte, *refusal)                   { return nil, refused(70003) }
 func (in *signIn) assertion() *refusal                              { return refused(700027) }
-func (s *Simulator) endpoint(x *exchange)                           { x.html(501, "") }
-func (s *Simulator) graph(x *exchange)                              { x.html(501, "") }
-func (s *Simulator) incidents(x *exchange)                          { x.html(501, "") }

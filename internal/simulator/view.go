@@ -239,3 +239,14 @@ func describe(api string, raw []byte) (identity, ver string) {
 	}
 	return identity, ver
 }
+
+// each goes through the rows with an identity.
+func (v *view) each(identity string) func(yield func(*row) bool) {
+	return func(yield func(*row) bool) {
+		for _, r := range v.rows {
+			if r.identity == identity && !yield(r) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package simulator
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// endpoint answers Defender for Endpoint: /api/alerts, also under /api/v1.0, and one alert by id.
+func (s *Simulator) endpoint(x *exchange) {
+	path := strings.TrimPrefix(x.r.URL.Path, "/api")
+	if len(path) == len(x.r.URL.Path) {
+		x.refuse(http.StatusNotFound, "ResourceNotFound", "")
+		return
+	}
+	s.odata(x, strings.TrimPrefix(path, "/v1.0"), "/alerts")
+}
+
+// graph answers Microsoft Graph: /v1.0/security/alerts_v2, in any case, and one alert by id.
+func (s *Simulator) graph(x *exchange) {
+	if x.r.URL.Path != "" && len(x.r.URL.Path) > 5 && strings.EqualFold(x.r.URL.Path[:5], "/v1.0") {
+		s.odata(x, x.r.URL.Path[5:], "/security/alerts_v2")
+		return
+	}
+	x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
+}
+
+// incidents answers Defender XDR: /api/incidents and one incident by id.
+func (s *Simulator) incidents(x *exchange) {
+	s.odata(x, strings.TrimPrefix(x.r.URL.Path, "/api"), "/incidents")
+}
+
+func (s *Simulator) odata(x *exchange, path, collection string) {
+	if len(path) < len(collection) || !strings.EqualFold(path[:len(collection)], collection) {
+		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
+		return
+	}
+	id, one := strings.CutPrefix(path[len(collection):], "/")
+	if !one && len(path) > len(collection) {
+		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
+		return
+	}
+	if !x.allowGet() || !x.authorise() {
+		return
+	}
+	if one && id != "" {
+		s.odataOne(x, id)
+		return
+	}
+	s.odataList(x)
+}
+
+func (s *Simulator) odataList(x *exchange) {
+	a := odataAPIs[x.api]
+	l, problem := s.parseListing(a, x.r.URL.RawQuery)
+	if problem != "" {
+		x.badQuery(problem)
+		return
+	}
+	if a.api == Graph && !l.topGiven {
+		l.top = s.cfg.GraphPageSize
+	}
+	if x.api == Graph && !x.prefersUnknown() {
+		l.variant = asMasked
+	}
+	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven
+	broken := ""
+	if linked {
+		if f := s.strikes(x, "link"); f != nil {
+			broken = f.Kind
+		}
+	}
+	if broken == "skiptoken" && l.followed {
+		x.badQuery("The query specified in the URI is not valid. Query option 'SkipToken' is not allowed. To allow it, set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings.")
+		return
+	}
+	if l.skip > 0 && s.strikes(x, "move") != nil {
+		s.move(x.tenant, x.api, l)
+	}
+	x.tenant.mu.Lock()
+	rows, more, total := x.tenant.page(x.tenant.view(x.api), l)
+	x.tenant.mu.Unlock()
+	next := l.skip + len(rows)
+	if linked && len(rows) > 0 && s.strikes(x, "emptypage") != nil {
+		rows, more, next = nil, true, l.skip
+	}
+	if s.strikes(x, "dup") != nil && len(rows) > 0 {
+		rows = append(rows[:len(rows):len(rows)], rows[len(rows)/2])
+	}
+	if s.strikes(x, "shuffle") != nil {
+		rows = append([]*row(nil), rows...)
+		x.random().Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	}
+	head := `{"@odata.context":"` + a.context + `",`
+	if l.count {
+		head += `"@odata.count":` + strconv.Itoa(total) + `,`
+	}
+	if more && linked {
+		head += `"@odata.nextLink":` + string(appendText(nil, x.nextLink(l, next, broken), EscapeMin)) + `,`
+	}
+	x.list(head+`"value":[`, rows, l.variant, "]}")
+	if a.api == Graph {
+		x.header.Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
+	}
+}
+
+// nextLink is the address of the next page: the same options and where to go on, unless it is broken on purpose.
+func (x *exchange) nextLink(l listing, next int, broken string) string {
+	base := "http://" + x.r.Host
+	if x.r.TLS != nil {
+		base = "https://" + x.r.Host
+	}
+	query := l.rest
+	if query != "" {
+		query += "&"
+	}
+	if x.sim.cfg.GraphLinks == LinkSkip {
+		query += "$skip=" + strconv.Itoa(next)
+	} else {
+		query += "$skiptoken=" + skipToken(next, l.rest, uint32(x.random().Uint32()))
+	}
+	switch broken {
+	case "repeat":
+		return base + x.r.URL.RequestURI()
+	case "nodollar": // microsoft-365-docs issue 8316
+		query = strings.ReplaceAll(strings.ReplaceAll(l.rest, "%24", ""), "$", "") + "&$skip=" + strconv.Itoa(next)
+	case "otherhost":
+		base = "http://graph.attacker.example"
+	}
+	return base + x.r.URL.Path + "?" + query
+}
+
+// prefersUnknown tells whether the client knows of newer enumeration members.
+func (x *exchange) prefersUnknown() bool {
+	for _, h := range x.r.Header.Values("Prefer") {
+		for item := range strings.SplitSeq(h, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), "include-unknown-enum-members") {
+				x.header.Set("Preference-Applied", "include-unknown-enum-members")
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// move updates the first alert of the listing, so that rows change their places between two pages.
+func (s *Simulator) move(t *tenant, api string, l listing) {
+	skew, now := s.skew(), s.cfg.Clock()
+	l.skip, l.top, l.count = 0, 1, false
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rows, _, _ := t.page(t.view(api), l)
+	if len(rows) == 0 {
+		return
+	}
+	id := rows[0].identity
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && api == Incidents && len(t.incidents[n]) > 0 {
+		id = t.incidents[n][0].versions[0].ID
+	}
+	_ = t.update(id, now, now, skew, nil) // rows whose fields were replaced have no alert of that name
+}
+
+// odataOne answers one alert or incident.
+func (s *Simulator) odataOne(x *exchange, id string) {
+	now := s.cfg.Clock()
+	x.tenant.mu.Lock()
+	defer x.tenant.mu.Unlock()
+	for r := range x.tenant.view(x.api).each(id) {
+		if r.listedAt(now) {
+			v := asFull
+			if x.api == Graph && !x.prefersUnknown() {
+				v = asMasked
+			}
+			x.list("", []*row{r}, v, "")
+			return
+		}
+	}
+	x.refuse(http.StatusNotFound, "ResourceNotFound", "The resource "+id+" was not found.")
+}
