@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // Fault is one thing that is wrong in a configuration. It never holds the value of a secret.
@@ -49,51 +49,27 @@ func Faults(err error) []*Fault {
 func line(file string, number int, key, tenant, problem, mend string) string {
 	var b strings.Builder
 	if file != "" {
-		b.WriteString(printable(file, 256))
+		b.WriteString(plain.Text(file, 256))
 		if number > 0 {
 			fmt.Fprintf(&b, ":%d", number)
 		}
 		b.WriteString(": ")
 	}
 	if key != "" {
-		b.WriteString(printable(key, 64))
+		b.WriteString(plain.Text(key, 64))
 		if tenant != "" {
-			fmt.Fprintf(&b, " (tenant %s)", printable(tenant, 128))
+			fmt.Fprintf(&b, " (tenant %s)", plain.Text(tenant, 128))
 		}
 		b.WriteString(": ")
 	} else if tenant != "" {
-		fmt.Fprintf(&b, "tenant %s: ", printable(tenant, 128))
+		fmt.Fprintf(&b, "tenant %s: ", plain.Text(tenant, 128))
 	}
-	b.WriteString(printable(problem, 1024))
+	b.WriteString(plain.Text(problem, 1024))
 	if mend != "" {
-		b.WriteString("; " + printable(mend, 1024))
-	}
-	return b.String()
-}
-
-// printable keeps a message on one line and free of what a terminal would obey, whatever a file held.
-func printable(s string, most int) string {
-	var b strings.Builder
-	n := 0
-	for i := 0; i < len(s); n++ {
-		if n == most {
-			b.WriteString("…")
-			break
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := fmt.Sprintf("%+q", r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-		i += size
+		b.WriteString("; " + plain.Text(mend, 1024))
 	}
 	return b.String()
 }
 
 // shown quotes a value for a message; a long one is cut.
-func shown(value string) string { return `"` + printable(value, 64) + `"` }
+func shown(value string) string { return plain.Quoted(value) }

@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -76,12 +77,12 @@ func named(path string) string {
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		return "the file named here"
 	}
-	return "file \"" + printable(path, 256) + "\""
+	return "file \"" + plain.Text(path, 256) + "\""
 }
 
 func (r *reader) warnOpen(key string, v value, path string, open bool) {
 	if open {
-		r.warning(key, v, named(path)+" can be read by every user of this machine", "chmod o-rwx "+printable(path, 256))
+		r.warning(key, v, named(path)+" can be read by every user of this machine", "chmod o-rwx "+plain.Text(path, 256))
 	}
 }
 
