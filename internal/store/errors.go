@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -59,6 +61,12 @@ func isDamage(err error) bool {
 	return false
 }
 
+// noRoom tells whether the file system of path is full: for the files beside a database SQLite only says "disk I/O error" then.
+func noRoom(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(filepath.Dir(path), &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
+}
+
 // explain gives an error of SQLite or of the system its class and a sentence that names the file.
 func explain(path string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -75,7 +83,7 @@ func explain(path string, err error) error {
 	switch {
 	case isDamage(err):
 		return class(ErrDamaged, "restart to have it set aside")
-	case code(err)&0xff == lib.SQLITE_FULL, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case code(err)&0xff == lib.SQLITE_FULL, code(err)&0xff == lib.SQLITE_IOERR && noRoom(path), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		return class(ErrFull, "make room there")
 	case code(err)&0xff == lib.SQLITE_READONLY, code(err)&0xff == lib.SQLITE_PERM, code(err)&0xff == lib.SQLITE_CANTOPEN,
 		errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):

@@ -1,0 +1,172 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/tick"
+)
+
+func benchStore(b *testing.B) (*Store, *time.Duration) {
+	b.Helper()
+	up := new(time.Duration)
+	s, err := Open(Options{Dir: filepath.Join(b.TempDir(), "d"), Inputs: true, Uptime: func() time.Duration { return *up }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	return s, up
+}
+
+func randomSeen(n int, at tick.Tick) []Seen {
+	seen := make([]Seen, n)
+	for i := range seen {
+		seen[i].Time = at
+		for j := range seen[i].Key {
+			seen[i].Key[j] = byte(rand.Uint32())
+		}
+	}
+	return seen
+}
+
+// BenchmarkCommit measures transactions of so many feeds with so many new alerts each, a second apart, over a set that is pruned and
+// merged as in life.
+func BenchmarkCommit(b *testing.B) {
+	for _, size := range []struct{ feeds, alerts int }{{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1}} {
+		b.Run(fmt.Sprintf("feeds=%d/alerts=%d", size.feeds, size.alerts), func(b *testing.B) {
+			s, up := benchStore(b)
+			at := tick.Tick(1000 * tick.Minute)
+			for b.Loop() {
+				b.StopTimer()
+				*up += time.Second
+				at += tick.Second
+				commits := make([]Commit, size.feeds)
+				for i := range commits {
+					commits[i] = Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
+						Checkpoint: &Checkpoint{Watermark: at}, Seen: randomSeen(size.alerts, at), PruneBefore: at - 10*tick.Minute}
+				}
+				b.StartTimer()
+				if err := s.Commit(b.Context(), commits); err != nil {
+					b.Fatal(err)
+				}
+			}
+			perCommit := float64(b.Elapsed()) / float64(b.N)
+			b.ReportMetric(perCommit/1e6, "ms/commit")
+			if n := size.feeds * size.alerts; n > 0 {
+				b.ReportMetric(perCommit/1e3/float64(n), "µs/alert")
+			}
+		})
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for _, blobs := range []int{1, 100} {
+		b.Run(fmt.Sprintf("entries=100000/commits=%d", blobs), func(b *testing.B) {
+			s, up := benchStore(b)
+			for range blobs {
+				*up += time.Second
+				if err := s.Commit(b.Context(), []Commit{{Key: testFeed, Checkpoint: &Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				_, seen, _, err := s.Load(b.Context(), testFeed)
+				if err != nil || len(seen) != 100_000 {
+					b.Fatal(len(seen), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkSetStatus(b *testing.B) {
+	for _, feeds := range []int{100, 10000} {
+		b.Run(fmt.Sprintf("feeds=%d", feeds), func(b *testing.B) {
+			s, _ := benchStore(b)
+			statuses := make(map[FeedKey]Status)
+			for i := range feeds {
+				statuses[FeedKey{TenantID: fmt.Sprint("tenant-", i)}] = Status{TenantName: "x", State: "ok", UpdatedAt: time.Now()}
+			}
+			for b.Loop() {
+				if err := s.SetStatus(b.Context(), statuses); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSave measures the rotation of one token of many, with its copy.
+func BenchmarkSave(b *testing.B) {
+	for _, chains := range []int{1, 1000, 10000} {
+		b.Run(fmt.Sprintf("chains=%d", chains), func(b *testing.B) {
+			s, _ := benchStore(b)
+			c := chainOf("")
+			token := make([]byte, 1500)
+			for i := range token {
+				token[i] = 'a' + byte(rand.Uint32()%26)
+			}
+			c.Refresh, c.Previous = secret.New(string(token)), secret.New(string(token))
+			err := s.Tokens().change(b.Context(), func(tx) (rows []chainRow, _ []seed, err error) {
+				for n := range chains {
+					r, err := makeRow(nil, chainKey(n), c, 1)
+					if err != nil {
+						return nil, nil, err
+					}
+					rows = append(rows, r)
+				}
+				return rows, nil, nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := s.Tokens().Save(b.Context(), chainKey(chains/2), c); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if s.sh.copyFails {
+				b.Error("the copy fails")
+			}
+		})
+	}
+}
+
+// BenchmarkOpen measures a start with 10,000 tenants: every check of both files.
+func BenchmarkOpen(b *testing.B) {
+	s, _ := benchStore(b)
+	var commits []Commit
+	for i := range 10_000 {
+		commits = append(commits, Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
+			Checkpoint: &Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)})
+	}
+	err := s.Commit(b.Context(), commits)
+	if err == nil {
+		err = s.Tokens().change(b.Context(), func(tx) (rows []chainRow, _ []seed, err error) {
+			for n := range 10_000 {
+				r, err := makeRow(nil, chainKey(n), chainOf(fmt.Sprintf("%01500d", n)), 1)
+				if err != nil {
+					return nil, nil, err
+				}
+				rows = append(rows, r)
+			}
+			return rows, nil, nil
+		})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := s.sh.dir.path
+	s.Close()
+	for b.Loop() {
+		s, err := Open(Options{Dir: dir, Inputs: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// owners gives mode and owner of every file of the directory.
+func eachFile(t *testing.T, dir string, f func(name string, mode fs.FileMode, uid, gid int)) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		f(e.Name(), info.Mode().Perm(), int(st.Uid), int(st.Gid))
+	}
+}
+
+func TestFilesAreForTheirOwnerOnlyWhateverTheUmask(t *testing.T) {
+	for _, umask := range []int{0, 0o022, 0o077, 0o277} {
+		w := newWorld(t)
+		old := syscall.Umask(umask)
+		s, err := Open(w.options())
+		if err == nil {
+			save(t, s, 1, "x")
+			drive(t, w, s, 1, 2)
+		}
+		syscall.Umask(old)
+		if err != nil {
+			t.Errorf("umask %#o: %v", umask, err)
+			continue
+		}
+		if info, _ := os.Stat(w.dir); info.Mode().Perm() != dirMode {
+			t.Errorf("umask %#o: the directory has mode %#o", umask, info.Mode().Perm())
+		}
+		files := 0
+		eachFile(t, w.dir, func(name string, mode fs.FileMode, _, _ int) {
+			files++
+			if mode != fileMode {
+				t.Errorf("umask %#o: %s has mode %#o", umask, name, mode)
+			}
+		})
+		if files < 9 { // two databases with -wal and -shm, the copy, two lock files
+			t.Errorf("umask %#o: only %d files: %s", umask, files, list(t, w.dir))
+		}
+		if len(s.Warnings()) != 0 {
+			t.Errorf("umask %#o: %q", umask, s.Warnings())
+		}
+		s.Close()
+	}
+}
+
+func TestAWiderDirectoryIsAWarningAndWiderFilesAreNarrowed(t *testing.T) {
+	w := newWorld(t)
+	filled(t, w)
+	if err := errors.Join(os.Chmod(w.dir, 0o755), os.Chmod(filepath.Join(w.dir, tokensFile), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	s := w.open()
+	text := strings.Join(s.Warnings(), "\n")
+	if !strings.Contains(text, "chmod 700 "+w.dir) || !strings.Contains(text, tokensFile) {
+		t.Errorf("warnings: %q", text)
+	}
+	eachFile(t, w.dir, func(name string, mode fs.FileMode, _, _ int) {
+		if mode != fileMode {
+			t.Errorf("%s has mode %#o", name, mode)
+		}
+	})
+}
+
+func asRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+}
+
+func TestRootWritesForTheOwnerOfTheDirectory(t *testing.T) {
+	asRoot(t)
+	const uid, gid = 1234, 2345
+	w := newWorld(t)
+	if err := errors.Join(os.Mkdir(w.dir, 0o700), os.Chown(w.dir, uid, gid)); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(when string) {
+		t.Helper()
+		eachFile(t, w.dir, func(name string, _ fs.FileMode, u, g int) {
+			if u != uid || g != gid {
+				t.Errorf("%s: %s belongs to %d:%d", when, name, u, g)
+			}
+		})
+	}
+	s := w.open(noInputs)
+	save(t, s, 1, "x")
+	drive(t, w, s, 1, 2)
+	expect("while root has it open")
+	s.Close()
+	if err := os.Chown(filepath.Join(w.dir, tokensFile), 0, 0); err != nil { // made by some earlier program
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, feedsFile), []byte(strings.Repeat("garbage", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.open().Close()
+	expect("after mending")
+	w.open(readOnly).Close()
+	expect("after looking")
+}
+
+// asUser runs f as another user in every thread of the process.
+func asUser(t *testing.T, uid int, f func()) {
+	t.Helper()
+	asRoot(t)
+	if err := syscall.Setresuid(-1, uid, -1); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setresuid(-1, 0, -1); err != nil {
+			panic(err)
+		}
+	}()
+	f()
+}
+
+func TestWithoutRightsTheErrorSaysWhere(t *testing.T) {
+	asRoot(t)
+	for name, prepare := range map[string]func(w *world) error{
+		"the directory belongs to somebody else": func(w *world) error { return nil },
+		"the directory is read-only":             func(w *world) error { return errors.Join(chownAll(w.dir, 1234), os.Chmod(w.dir, 0o500)) },
+		"a file belongs to somebody else": func(w *world) error {
+			return errors.Join(chownAll(w.dir, 1234), os.Chown(filepath.Join(w.dir, feedsFile), 0, 0))
+		},
+		"a file is read-only": func(w *world) error {
+			return errors.Join(chownAll(w.dir, 1234), os.Chown(filepath.Join(w.dir, tokensFile), 0, 1234), os.Chmod(filepath.Join(w.dir, tokensFile), 0o440))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			filled(t, w)
+			for parent := filepath.Dir(w.dir); parent != "/" && parent != os.TempDir(); parent = filepath.Dir(parent) {
+				if err := os.Chmod(parent, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := prepare(w); err != nil {
+				t.Fatal(err)
+			}
+			before := list(t, w.dir)
+			for _, how := range []func(*Options){func(*Options) {}, noInputs} {
+				asUser(t, 1234, func() {
+					if _, err := w.tryOpen(how); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), w.dir) {
+						t.Errorf("Open: %v", err)
+					}
+				})
+			}
+			if after := list(t, w.dir); strings.Contains(after, "damaged") || len(registry.open) != 0 {
+				t.Errorf("before %s\nafter %s", before, after)
+			}
+			if err := errors.Join(chownAll(w.dir, 0), os.Chmod(w.dir, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func chownAll(dir string, uid int) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, uid, uid)
+	})
+}
+
+func TestReadOnlySeesWhatARunningProcessWrites(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.tryOpen(readOnly); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	empty := w.open(readOnly)
+	if statuses, err := empty.Statuses(t.Context()); err != nil || len(statuses) != 0 {
+		t.Errorf("an empty directory: %v, %v", statuses, err)
+	}
+	if chains, err := empty.Tokens().List(t.Context()); err != nil || len(chains) != 0 {
+		t.Errorf("an empty directory: %v, %v", chains, err)
+	}
+	empty.Close()
+	if names := list(t, w.dir); names != "" {
+		t.Errorf("looking left files: %s", names)
+	}
+	s := w.open()
+	r := w.open(readOnly)
+	for n := range 3 {
+		save(t, s, n, "x")
+		if err := s.SetStatus(t.Context(), map[FeedKey]Status{testFeed: {State: "ok", Polls: uint64(n)}}); err != nil {
+			t.Fatal(err)
+		}
+		statuses, err := r.Statuses(t.Context())
+		if err != nil || statuses[testFeed].Polls != uint64(n) {
+			t.Errorf("status %d: %+v, %v", n, statuses, err)
+		}
+		if chains, err := r.Tokens().List(t.Context()); err != nil || len(chains) != n+1 {
+			t.Errorf("%d chains, %v", len(chains), err)
+		}
+	}
+	if err := r.Tokens().Save(t.Context(), chainKey(1), chainOf("y")); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Save: %v", err)
+	}
+	if _, err := r.Tokens().Lock(t.Context(), chainKey(1)); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Lock: %v", err)
+	}
+	if err := r.Rewind(t.Context(), testFeed, 1); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Rewind: %v", err)
+	}
+	r.Close()
+	die(t, s)
+	if chains, err := w.open(readOnly).Tokens().List(t.Context()); err != nil || len(chains) != 3 {
+		t.Errorf("after it ended: %d chains, %v", len(chains), err)
+	}
+}
+
+func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
+	w := newWorld(t)
+	real := filepath.Join(t.TempDir(), "a ?b#c%20d&_pragma=x ü")
+	if err := errors.Join(os.Mkdir(real, 0o700), os.Symlink(real, w.dir)); err != nil {
+		t.Fatal(err)
+	}
+	s := w.open()
+	save(t, s, 1, "x")
+	o := w.options()
+	o.Dir = real
+	other, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.sh != s.sh {
+		t.Error("one directory under two names is opened twice")
+	}
+	other.Close()
+	s.Close()
+	if names := list(t, real); !strings.Contains(names, "defender.db") || !strings.Contains(names, "tokens.db.bak") {
+		t.Errorf("files: %s", names)
+	}
+}
