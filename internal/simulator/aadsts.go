@@ -45,6 +45,7 @@ var aadstsTable = map[int]aadsts{
 	50013:   {"invalid_grant", 400, "", "Assertion failed signature validation."},
 	50014:   {"access_denied", 400, "", "Guest user's redemption is in a pending state."},
 	50020:   {"invalid_grant", 400, "", "User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant."},
+	50027:   {"invalid_client", 401, "", "Invalid JWT token. The client assertion is malformed."},
 	50033:   {"temporarily_unavailable", 503, "", "A transient error has occurred. Please try again."},
 	50034:   {"invalid_grant", 400, "", "The user account {user} does not exist in the {tenant} directory."},
 	50053:   {"invalid_grant", 400, "", "The account is locked, you've tried to sign in too many times with an incorrect user ID or password."},
