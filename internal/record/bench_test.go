@@ -10,8 +10,10 @@ import (
 // Every benchmark goes once over 10,000 alerts per turn: ns/op is the time for them all, MB/s counts the JSON. The target
 // is Transcode ≤ ValidBytes (which only checks, and not even UTF-8) and ≥ 15 × Stdlib.
 
+var apis = []string{"Graph", "Endpoint", "SIEM", "Japanese", "Indented"}
+
 func overCorpus(b *testing.B, f func(alert []byte)) {
-	for _, api := range []string{"Graph", "Endpoint", "SIEM"} {
+	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
 			alerts, size := corpus[api](), 0
 			for _, a := range alerts {
@@ -38,6 +40,17 @@ func BenchmarkTranscode(b *testing.B) {
 		}
 		var err error
 		if dst, err = e.Alert(dst, 16014749601234567, id, alert); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// BenchmarkCEF is json+cef: the transcoder and the line.
+func BenchmarkCEF(b *testing.B) {
+	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph", Format: FormatJSONCEF})
+	dst := make([]byte, 0, 2<<20)
+	overCorpus(b, func(alert []byte) {
+		if _, err := e.Alert(dst, 16014749601234567, ID{}, alert); err != nil {
 			b.Fatal(err)
 		}
 	})

@@ -13,6 +13,7 @@ type cefBuilder struct {
 	col      int
 	tenant   string
 	maxBytes int
+	fields   map[string]gjson.Result
 	pairs    []cefPair
 	line     []byte
 	move     []byte // Encoder.Alert's, to put a line in its place
@@ -26,12 +27,14 @@ func (c *cefBuilder) init(o Options) {
 	if !ok {
 		col = colGraph
 	}
-	*c = cefBuilder{col: col, tenant: o.Tenant, maxBytes: o.CEFMaxBytes}
+	*c = cefBuilder{col: col, tenant: o.Tenant, maxBytes: o.CEFMaxBytes, fields: map[string]gjson.Result{}}
 }
 
 // alert gives the line of a row, which has to be valid JSON.
 func (c *cefBuilder) alert(raw []byte, id ID) []byte {
-	a := &cefAlert{root: gjson.ParseBytes(raw), col: c.col, id: id, tenant: c.tenant}
+	defer clear(c.fields) // they hold a copy of the row
+	a := &cefAlert{fields: c.fields, col: c.col, id: id, tenant: c.tenant}
+	a.look(raw)
 	c.pairs = c.pairs[:0]
 	for i := range cefTable {
 		row := &cefTable[i]

@@ -12,12 +12,43 @@ import (
 
 // A cefAlert is what the sources of the table look into: a row that is known to be valid JSON.
 type cefAlert struct {
-	root   gjson.Result
+	fields map[string]gjson.Result // by key; of a key that is there twice, the first
 	col    int
 	id     ID
 	tenant string
-	proofs []gjson.Result // evidence, or the entities of all alerts of an incident, in order; filled when first asked for
-	looked bool
+	// Filled when first asked for: the evidence, or the entities of all alerts of an incident, in order; the file the line
+	// is about.
+	proofs     []proof
+	theFile    gjson.Result
+	haveProofs bool
+	haveFile   bool
+}
+
+// A proof is a piece of evidence and what it is about: "device" for Graph's #microsoft.graph.security.deviceEvidence, the
+// entityType of the others.
+type proof struct {
+	kind string
+	gjson.Result
+}
+
+// look puts the row's fields at hand: one pass, where gjson would make one per field asked for.
+func (a *cefAlert) look(raw []byte) {
+	gjson.ParseBytes(raw).ForEach(func(key, v gjson.Result) bool {
+		if _, twice := a.fields[key.Str]; !twice {
+			a.fields[key.Str] = v
+		}
+		return true
+	})
+}
+
+// get is the value at a path in gjson's syntax, of which the first key is plain.
+func (a *cefAlert) get(path string) gjson.Result {
+	key, rest, nested := strings.Cut(path, ".")
+	v := a.fields[key]
+	if nested {
+		v = v.Get(rest)
+	}
+	return v
 }
 
 // A source gives the text for one key, empty when the alert has none. A source that is nil never has one.
@@ -67,7 +98,7 @@ func joined(v gjson.Result, seen map[string]bool) string {
 func first(paths ...string) source {
 	return func(a *cefAlert) string {
 		for _, p := range paths {
-			if s := plain(a.root.Get(p)); s != "" {
+			if s := plain(a.get(p)); s != "" {
 				return s
 			}
 		}
@@ -103,7 +134,7 @@ func listOverAlerts(path string) source {
 // millis is a time in milliseconds since 1970, as CEF wants it.
 func millis(path string) source {
 	return func(a *cefAlert) string {
-		at, ok := timeOf(a.root.Get(path))
+		at, ok := timeOf(a.get(path))
 		return milliText(at, ok)
 	}
 }
@@ -147,7 +178,7 @@ func extreme(path string, better func(a, b tick.Tick) bool) source {
 }
 
 func (a *cefAlert) eachAlert(f func(gjson.Result) bool) {
-	if alerts := a.root.Get("alerts"); alerts.IsArray() {
+	if alerts := a.get("alerts"); alerts.IsArray() {
 		alerts.ForEach(func(_, alert gjson.Result) bool { return f(alert) })
 	}
 }
@@ -164,7 +195,7 @@ func anyAlert(path string) source {
 }
 
 func numberOfAlerts(a *cefAlert) string {
-	n := a.root.Get("alerts.#")
+	n := a.get("alerts.#")
 	if !n.Exists() {
 		return ""
 	}
@@ -187,7 +218,7 @@ func device(path string) source {
 func evidence(kind, path string) source {
 	return func(a *cefAlert) string {
 		for _, e := range a.evidence() {
-			if strings.EqualFold(a.kindOf(e), kind) {
+			if strings.EqualFold(e.kind, kind) {
 				if s := plain(e.Get(path)); s != "" {
 					return s
 				}
@@ -197,28 +228,36 @@ func evidence(kind, path string) source {
 	}
 }
 
-func (a *cefAlert) evidence() []gjson.Result {
-	if a.looked {
+func (a *cefAlert) evidence() []proof {
+	if a.haveProofs {
 		return a.proofs
 	}
-	a.looked = true
-	if a.col != colIncidents {
-		a.proofs = a.root.Get("evidence").Array()
-		return a.proofs
+	a.haveProofs = true
+	collect := func(list gjson.Result, kind func(gjson.Result) string) {
+		if list.IsArray() {
+			list.ForEach(func(_, e gjson.Result) bool {
+				a.proofs = append(a.proofs, proof{kind(e), e})
+				return true
+			})
+		}
 	}
-	a.eachAlert(func(alert gjson.Result) bool {
-		a.proofs = append(a.proofs, alert.Get("entities").Array()...)
-		return true
-	})
+	switch a.col {
+	case colGraph:
+		collect(a.get("evidence"), odataKind)
+	case colIncidents:
+		a.eachAlert(func(alert gjson.Result) bool {
+			collect(alert.Get("entities"), entityKind)
+			return true
+		})
+	default:
+		collect(a.get("evidence"), entityKind)
+	}
 	return a.proofs
 }
 
-// kindOf says what a piece of evidence is about: "device" for Graph's #microsoft.graph.security.deviceEvidence, the
-// entityType of the others.
-func (a *cefAlert) kindOf(e gjson.Result) string {
-	if a.col != colGraph {
-		return e.Get("entityType").Str
-	}
+func entityKind(e gjson.Result) string { return e.Get("entityType").Str }
+
+func odataKind(e gjson.Result) string {
 	kind := e.Get(`\@odata\.type`).Str
 	return strings.TrimSuffix(kind[strings.LastIndexByte(kind, '.')+1:], "Evidence")
 }
@@ -227,7 +266,7 @@ func (a *cefAlert) kindOf(e gjson.Result) string {
 func relatedUser(path, evidencePath string) source {
 	other := evidence("User", evidencePath)
 	return func(a *cefAlert) string {
-		if u := a.root.Get("relatedUser"); plain(u.Get("userName")) != "" || plain(u.Get("domainName")) != "" {
+		if u := a.get("relatedUser"); plain(u.Get("userName")) != "" || plain(u.Get("domainName")) != "" {
 			return plain(u.Get(path))
 		}
 		return other(a)
@@ -237,17 +276,22 @@ func relatedUser(path, evidencePath string) source {
 // file is a field of the one file that the line is about, so that name, path and hashes belong together: the first file
 // that has a name, else the first process that has one, else the first of either that has any of the fields.
 func file(path string) source {
-	return func(a *cefAlert) string { return plain(a.file().Get(path)) }
+	return func(a *cefAlert) string {
+		if !a.haveFile {
+			a.theFile, a.haveFile = a.findFile(), true
+		}
+		return plain(a.theFile.Get(path))
+	}
 }
 
-func (a *cefAlert) file() gjson.Result {
+func (a *cefAlert) findFile() gjson.Result {
 	for _, fields := range [...][]string{{"fileName"}, {"filePath", "sha1", "sha256"}} {
 		for _, kind := range [...]string{"file", "process"} {
 			for _, e := range a.evidence() {
-				if !strings.EqualFold(a.kindOf(e), kind) {
+				if !strings.EqualFold(e.kind, kind) {
 					continue
 				}
-				details := e
+				details := e.Result
 				if a.col == colGraph {
 					details = e.Get(map[string]string{"file": "fileDetails", "process": "imageFile"}[kind])
 				}
@@ -274,7 +318,7 @@ func longerThan(n int, s source) source {
 // oneOrZero is a truth value as CEF's numbers have it; unknown (null) is nothing.
 func oneOrZero(path string) source {
 	return func(a *cefAlert) string {
-		switch v := a.root.Get(path); {
+		switch v := a.get(path); {
 		case v.Type == gjson.True, strings.EqualFold(v.Str, "true"):
 			return "1"
 		case v.Type == gjson.False, strings.EqualFold(v.Str, "false"):

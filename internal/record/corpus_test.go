@@ -1,6 +1,8 @@
 package record
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -16,6 +18,9 @@ var corpus = map[string]func() [][]byte{
 	"Graph":    sync.OnceValue(func() [][]byte { return makeCorpus(graphAlert) }),
 	"Endpoint": sync.OnceValue(func() [][]byte { return makeCorpus(endpointAlert) }),
 	"SIEM":     sync.OnceValue(func() [][]byte { return makeCorpus(siemAlert) }),
+	// The same as Graph in other dress: as a tenant in Japan has it, and indented as in the documentation.
+	"Japanese": sync.OnceValue(func() [][]byte { return makeCorpus(japaneseAlert) }),
+	"Indented": sync.OnceValue(func() [][]byte { return makeCorpus(indentedAlert) }),
 }
 
 func makeCorpus(alert func(*rand.Rand) string) [][]byte {
@@ -73,6 +78,17 @@ func graphAlert(r *rand.Rand) string {
 			timeText(r), timeText(r), hexText(r, 40), r.IntN(10000), r.IntN(256)) +
 		fmt.Sprintf(`{"@odata.type":"#microsoft.graph.security.processEvidence","createdDateTime":"%s","verdict":"unknown","remediationStatus":"none","remediationStatusDetails":null,"processId":%d,"parentProcessId":%d,"processCommandLine":"%s","processCreationDateTime":"%s","detectionStatus":"detected","mdeDeviceId":"%s","roles":[],"detailedRoles":[],"tags":[],"imageFile":%s,"userAccount":{"accountName":"user%d","domainName":"CORP","userSid":"S-1-5-21-%d-%d"}}]}`,
 			timeText(r), r.IntN(65536), r.IntN(65536), commandLine(r), timeText(r), hexText(r, 40), file, r.IntN(1000), r.Uint32(), r.Uint32())
+}
+
+func japaneseAlert(r *rand.Rand) string {
+	s := strings.Replace(graphAlert(r), description, strings.Repeat("信頼された発行元によって署名されたバイナリを使用して、評価の低い任意のコードを実行できます。", 3), 1)
+	return strings.Replace(s, "Collect artifacts and determine scope", "成果物を収集し、影響の範囲を特定します", 1)
+}
+
+func indentedAlert(r *rand.Rand) string {
+	var b bytes.Buffer
+	_ = json.Indent(&b, []byte(graphAlert(r)), "    ", "    ")
+	return b.String()
 }
 
 func endpointAlert(r *rand.Rand) string {

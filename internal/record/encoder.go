@@ -98,7 +98,7 @@ func putTime(b []byte, at tick.Tick) {
 // offset in raw, and the row is a case for Raw. With room in dst it does not allocate (FormatJSON).
 func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, error) {
 	start := len(dst)
-	dst = slices.Grow(dst, len(e.alert)+len(raw)+slack)
+	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
 	dst = begin(dst, e.alert, at, &id)
 	body := len(dst)
 	dst, n, err := e.tc.object(dst, raw)

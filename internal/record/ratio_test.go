@@ -14,7 +14,7 @@ import (
 func BenchmarkRatio(b *testing.B) {
 	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
 	dst := make([]byte, 0, 4<<20)
-	for _, api := range []string{"Graph", "Endpoint", "SIEM"} {
+	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
 			alerts := corpus[api]()
 			transcode := func(some [][]byte) time.Duration {

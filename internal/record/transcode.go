@@ -15,6 +15,10 @@ const MaxDepth = 31
 // stores of whole words that run past the end of a short string.
 const slack = 64
 
+// roomFor is the room to begin with. Headers with a 32-bit length cost 2 bytes more than the quotes or brackets they stand
+// for, but no more than once in 65,536 bytes.
+func roomFor(src []byte) int { return len(src) + len(src)>>14 + slack }
+
 // A frame is an open object or array: where its header is, how many members it has, and which of the two it is.
 type frame struct {
 	at, n int
@@ -33,8 +37,8 @@ type transcoder struct {
 // All offsets obey one rule: the room behind o is at least the input left behind i plus slack. Only numbers ("1.5," is 4
 // bytes, a double 9) and containers ("[0]" is 3, array16 around 0 is 4) can grow, so only they look.
 func (t *transcoder) object(dst, src []byte) ([]byte, int, error) {
-	margin := slack + len(src)>>14 // str32 and map32 headers cost 2 bytes more than their quotes or brackets
-	b := slices.Grow(dst, len(src)+margin)
+	margin := roomFor(src) - len(src)
+	b := slices.Grow(dst, roomFor(src))
 	b = b[:cap(b)]
 	var (
 		o     = len(dst)
