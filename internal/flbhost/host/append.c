@@ -86,22 +86,31 @@ int append_now(struct instance *ins, const char *tag, size_t tag_len, const void
     return ret;
 }
 
-static int append_ring(struct instance *ins, const char *tag, size_t tag_len, const void *buf, size_t size)
+static int append_ring(struct instance *ins, const char *tag, size_t tag_len, const void *buf, size_t size, int direct)
 {
     struct line l;
     struct node *n;
+    size_t valid;
+    int wake;
     if (size == 0) {
         return -1;
     }
     n = node_copy(tag, tag_len, buf, size);
     for (int i = 0; i < 10; i++) {
-        if (ring_push(&ins->ring, n) == 0) {
+        if (ring_push(&ins->ring, n, &wake) == 0) {
+            if (wake) {
+                message_send(ins->context->pipe[1], MSG_DRAIN, 0);
+            }
             return 0;
         }
         usleep((useconds_t)(settings.tick_ns / 10000)); /* 100 ms at core's tick of 1 s */
     }
     node_free(n);
     core_log(LEVEL_ERROR, "[%s] could not enqueue records into the ring buffer", ins->name);
+    if (direct) { /* the plugin knows: nothing is lost */
+        report(ins, tag ? tag : ins->tag, tag ? tag_len : strlen(ins->tag), size, count_events(buf, size, &valid), 1, -1);
+        return -1;
+    }
     line_begin(&l, "lost");
     line_int(&l, "ins", ins->index);
     line_str(&l, "where", "full ring");
@@ -113,7 +122,8 @@ static int append_ring(struct instance *ins, const char *tag, size_t tag_len, co
 int append(struct instance *ins, const char *tag, size_t tag_len, const void *buf, size_t size, int direct)
 {
     long long start = clock_ns();
-    int ret = ins->threaded ? append_ring(ins, tag, tag_len, buf, size) : append_now(ins, tag, tag_len, buf, size, direct);
+    int ret = ins->threaded ? append_ring(ins, tag, tag_len, buf, size, direct)
+                            : append_now(ins, tag, tag_len, buf, size, direct);
     append_ns += clock_ns() - start;
     return ret;
 }

@@ -103,6 +103,7 @@ static void drain(struct context *c)
             append_now(ins, n->tag, n->tag ? strlen(n->tag) : 0, n->buf, n->size, 0);
             node_free(n);
         }
+        ring_flushed(&ins->ring);
     }
 }
 
@@ -186,7 +187,8 @@ static void stop(struct context *c)
     c->ingestion_active = 0;
     core_log(LEVEL_INFO, "[engine] pausing all inputs..");
     pause_all(c);
-    listen_to(c, timer_create_aligned(settings.tick_ns), &tag_shutdown);
+    c->shutdown_fd = timer_create_aligned(settings.tick_ns);
+    listen_to(c, c->shutdown_fd, &tag_shutdown);
 }
 
 static void stall(int ms)
@@ -201,6 +203,9 @@ static void command(struct context *c)
     struct instance *ins = arg >= 0 && arg < c->n ? c->ins[arg] : NULL;
     if (m == MSG_STOP) {
         stop(c);
+    }
+    else if (m == MSG_DRAIN) {
+        drain(c);
     }
     else if (m == MSG_OUTPUTS) {
         c->outputs_up = arg;
@@ -253,6 +258,7 @@ static void loop(struct context *c, int drain_fd, int flush_fd)
                 flush(c);
             }
             else if (what == &tag_shutdown) {
+                timer_consume(c->shutdown_fd);
                 if (shutdown_check(c, &grace)) {
                     return;
                 }

@@ -56,10 +56,12 @@ struct ring {
     pthread_mutex_t lock;
     struct node **slot;
     size_t capacity, first, count;
+    int flush_pending; /* the engine was told that the window is used up */
 };
 void ring_init(struct ring *r, size_t capacity);
-int ring_push(struct ring *r, struct node *n); /* -1 when full */
+int ring_push(struct ring *r, struct node *n, int *wake); /* -1 when full; *wake: the engine should drain now */
 struct node *ring_pop(struct ring *r);
+void ring_flushed(struct ring *r);
 struct node *node_copy(const char *tag, size_t tag_len, const void *buf, size_t size);
 void node_free(struct node *n);
 
@@ -136,7 +138,7 @@ void collect(struct instance *ins);
 void plugin_pause(struct instance *ins);
 void plugin_resume(struct instance *ins);
 void collector_start(struct instance *ins);
-enum message { MSG_START = 1, MSG_PAUSE, MSG_RESUME, MSG_EXIT, MSG_STOP, MSG_LIMIT, MSG_RELEASE, MSG_OUTPUTS, MSG_STALL };
+enum message { MSG_START = 1, MSG_PAUSE, MSG_RESUME, MSG_EXIT, MSG_STOP, MSG_LIMIT, MSG_RELEASE, MSG_OUTPUTS, MSG_STALL, MSG_DRAIN };
 void message_send(int fd, enum message m, int arg);
 int message_recv(int fd, int *arg);
 long long clock_ns(void);
@@ -170,6 +172,7 @@ struct context {
     int pipe[2];
     int outputs_up;
     int shutting_down;
+    int shutdown_fd;
     atomic_int ingestion_active;
     atomic_int by_reload;
     int failed; /* index of the instance whose Init failed, else -1 */

@@ -4,6 +4,8 @@
 
 #include "host.h"
 
+#define WINDOW 5 /* FLB_INPUT_RING_BUFFER_WINDOW: percent of the ring from which on the engine is told at once */
+
 void ring_init(struct ring *r, size_t capacity)
 {
     pthread_mutex_init(&r->lock, NULL);
@@ -12,16 +14,27 @@ void ring_init(struct ring *r, size_t capacity)
     r->first = r->count = 0;
 }
 
-int ring_push(struct ring *r, struct node *n)
+int ring_push(struct ring *r, struct node *n, int *wake)
 {
     int ret = -1;
+    *wake = 0;
     pthread_mutex_lock(&r->lock);
     if (r->count < r->capacity) {
         r->slot[(r->first + r->count++) % r->capacity] = n;
         ret = 0;
+        if (!r->flush_pending && r->count * sizeof(void *) >= r->capacity * sizeof(void *) * WINDOW / 100) {
+            r->flush_pending = *wake = 1;
+        }
     }
     pthread_mutex_unlock(&r->lock);
     return ret;
+}
+
+void ring_flushed(struct ring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->flush_pending = 0;
+    pthread_mutex_unlock(&r->lock);
 }
 
 struct node *ring_pop(struct ring *r)

@@ -2,7 +2,7 @@
  * with its thread, and misbehaves on request. Built as a shared object; the interface is that of a Go input plugin.
  *
  * Properties: instance_id; count (events per tick); limit (stop after so many events); mode (return, append); append_tag (tag
- * for mode append); state (file with the number of the next event: what was taken in is not emitted again);
+ * for mode append); appends (how many a tick in that mode); state (file with the number of the next event: what was taken in is not emitted again);
  * trace (file with a line per callback) and trace_ticks (how many collect callbacks it shows); fault (see the code). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -50,7 +50,7 @@ struct probe {
     struct context *context;
     struct plugin *plugin; /* must not be used after Init: fault keep_ins */
     char id[64], mode[16], fault[32], state[512], trace[512], append_tag[64];
-    long count, limit, next, given, trace_ticks;
+    long count, limit, next, given, trace_ticks, appends;
     int paused, ticks;
     long tid;
 };
@@ -190,6 +190,7 @@ int FLBPluginInit(struct plugin *plugin)
     get(p, "append_tag", p->append_tag, sizeof(p->append_tag), "");
     p->count = get_long(p, "count", 3);
     p->limit = get_long(p, "limit", -1);
+    p->appends = get_long(p, "appends", 1);
     p->trace_ticks = get_long(p, "trace_ticks", 2);
     p->next = load_state(p);
     trace_to(p->trace, "Init %s", p->id);
@@ -289,12 +290,30 @@ static void append_all(struct probe *p, const void *buf, size_t size, long n)
     }
 }
 
+/* Encodes the next events. Returns how many; 0 when there are none to emit now. */
+static long next_batch(struct probe *p, unsigned char **buf, size_t *size)
+{
+    long n = p->count;
+    if (p->limit >= 0 && p->next + n > p->limit) {
+        n = p->limit - p->next;
+    }
+    if (n <= 0 || (p->paused && !is_fault(p, "ignore_pause"))) {
+        return 0;
+    }
+    *buf = malloc((size_t)n * 160);
+    *size = 0;
+    for (long i = 0; i < n; i++) {
+        *size += encode(p, *buf + *size, p->next + i);
+    }
+    return n;
+}
+
 int FLBPluginInputCallbackCtx(void *remote, void **data, size_t *len)
 {
     struct probe *p = remote;
-    long n = p->count;
     unsigned char *buf;
-    size_t size = 0;
+    size_t size;
+    long n;
     int ret;
     if (p->ticks++ < p->trace_ticks) {
         trace_to(p->trace, "Callback %s", p->id);
@@ -302,24 +321,19 @@ int FLBPluginInputCallbackCtx(void *remote, void **data, size_t *len)
     if (misbehave(p, data, len, &ret)) {
         return ret;
     }
-    if (p->limit >= 0 && p->next + n > p->limit) {
-        n = p->limit - p->next;
-    }
-    if (n <= 0 || (p->paused && !is_fault(p, "ignore_pause"))) {
-        return 1;
-    }
-    buf = malloc((size_t)n * 160);
-    for (long i = 0; i < n; i++) {
-        size += encode(p, buf + size, p->next + i);
-    }
     if (strcmp(p->mode, "append") == 0) {
-        append_all(p, buf, size, n);
-        free(buf);
+        for (long i = 0; i < p->appends && (n = next_batch(p, &buf, &size)) > 0; i++) {
+            append_all(p, buf, size, n);
+            free(buf);
+        }
         return 1;
     }
-    *data = buf;
-    *len = size;
-    p->given = n;
+    n = next_batch(p, &buf, &size);
+    if (n > 0) {
+        *data = buf;
+        *len = size;
+        p->given = n;
+    }
     return 1;
 }
 
