@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func seenTimes(seen []Seen) map[tick.Tick]bool {
 }
 
 func TestAfterACrashOfTheMachineTheLastTwoMinutesAreUndone(t *testing.T) {
-	const last = 600
+	const last = 300
 	for name, test := range map[string]struct {
 		end     func(w *world, s *Store)
 		crashed bool
@@ -108,6 +109,62 @@ func TestAFeedYoungerThanTheWindowBeginsAgainAtItsFloor(t *testing.T) {
 	c, seen, ok, err := s.Load(t.Context(), testFeed)
 	if err != nil || !ok || c.Floor != 1 || c.Watermark != 1 || c.SeenSince != 1 || len(seen) != 0 {
 		t.Errorf("Load = %+v, %d seen, %v, %v", c, len(seen), ok, err)
+	}
+}
+
+// Whatever the rhythm of commits: what was committed before the window is seen, what was committed in it is not, and the checkpoint is
+// not ahead of what is seen.
+func TestUndoAtRandomMoments(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	for round := range 6 {
+		w := newWorld(t)
+		s := w.open()
+		committed := make(map[tick.Tick]time.Duration) // by entry: the uptime at its commit
+		var keep tick.Tick
+		n := tick.Tick(1)
+		for range 60 + rnd.IntN(60) {
+			c := Checkpoint{Floor: 1, Watermark: n, SeenSince: 1}
+			keep = max(1, n-80)
+			if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: &c, Seen: []Seen{{Time: n}}, PruneBefore: keep}}); err != nil {
+				t.Fatal(err)
+			}
+			committed[n] = w.up
+			n++
+			w.advance(time.Duration(rnd.IntN(8000)) * time.Millisecond)
+			if rnd.IntN(40) == 0 { // another orderly start of the machine in between
+				s.Close()
+				w.reboot()
+				for n := range committed {
+					committed[n] = -time.Hour
+				}
+				s = w.open()
+			}
+		}
+		alive := committed[n-1]
+		die(t, s)
+		w.reboot()
+		c, seen, _, err := w.open().Load(t.Context(), testFeed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		times := seenTimes(seen)
+		for e := max(1, c.Watermark-80); e < n; e++ {
+			switch age := alive - committed[e]; {
+			case committed[e] < 0 || age > CrashWindow+sameBlob:
+				if !times[e] {
+					t.Errorf("round %d: %d was committed %s before the end and is not seen", round, e, age)
+				}
+			case age < CrashWindow-sameBlob:
+				if times[e] {
+					t.Errorf("round %d: %d was committed %s before the end and is seen", round, e, age)
+				}
+				if c.Watermark >= e {
+					t.Errorf("round %d: the watermark %d is ahead of %d, committed %s before the end", round, c.Watermark, e, age)
+				}
+			}
+		}
 	}
 }
 

@@ -378,3 +378,23 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+func TestAFileThatAnotherProcessHasOpenIsNotSetAside(t *testing.T) {
+	w := newWorld(t)
+	filled(t, w)
+	c := startChild(t, "hold inputs", w.dir)
+	c.next(t)
+	if err := scribble(filepath.Join(w.dir, tokensFile), 0, 4096); err != nil {
+		t.Fatal(err)
+	}
+	before := list(t, w.dir)
+	_, err := w.tryOpen(noInputs)
+	if !errors.Is(err, ErrDamaged) || !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), tokensFile) {
+		t.Errorf("Open: %v", err)
+	}
+	if after := list(t, w.dir); after != before {
+		t.Errorf("before: %s\nafter:  %s", before, after)
+	}
+	c.killAfter(t, 0, 0)
+	expectToken(t, w.open(), 1, "token-1"+padding)
+}

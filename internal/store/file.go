@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -204,9 +205,15 @@ func (f *file) connect() error {
 }
 
 // judge tells damage from other trouble in an error of check: tables that are missing or a format number that SQLite does not know
-// give plain SQL errors or "read only", and mean damage when the file could in fact be written.
+// give plain SQL errors or "read only", and mean damage when the file could in fact be written. A value of the wrong type is an error of
+// database/sql, which has no code.
 func (f *file) judge(err error) error {
 	switch code(err) & 0xff {
+	case 0:
+		_, system := errors.AsType[syscall.Errno](err)
+		if !system && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrForeign) && !isDamage(err) {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 	case lib.SQLITE_ERROR, lib.SQLITE_MISMATCH, lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG:
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case lib.SQLITE_READONLY:
@@ -291,10 +298,13 @@ func (f *file) initialise(db *sql.DB) error {
 	return f.dir.sync()
 }
 
+// patience is how long the replacing of a damaged file waits for other processes: a defenderctl that just finishes, not a Fluent Bit that stays.
+const patience = 2 * time.Second
+
 // replace sets a damaged file aside and puts its copy, or a new file, in its place. The caller holds rangeOpen.
 func (f *file) replace(damage error) error {
 	// Whoever has the file open would go on writing into the one set aside.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeUsers); err != nil {
 		return fmt.Errorf("%s: %w (%v) and %w: stop Fluent Bit and every defenderctl, then start again", f.path(), ErrDamaged, damage, ErrInUse)
@@ -438,7 +448,7 @@ var errNoFile = errors.New("no file yet")
 
 // heal replaces a file that turned out to be damaged while it was in use.
 func (f *file) heal(damage error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
 		return explain(f.path(), errors.Join(damage, err))

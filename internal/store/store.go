@@ -152,6 +152,13 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{sh: sh, inputs: o.Inputs, readOnly: o.ReadOnly, crashed: o.Inputs && sh.crashed}
 	s.warnings = append(append(s.warnings, warnings...), sh.warnings...)
+	if n, tenant, err := s.Tokens().unsealed(context.Background()); err == nil && n > 0 {
+		how := "are encrypted with a key that is not configured: set key_file to the right one"
+		if key != nil {
+			how = "are not encrypted with the key in key_file: run `defenderctl tokens rekey`, or set the right key"
+		}
+		s.warnings = append(s.warnings, fmt.Sprintf("%s: the tokens of %d tenants (such as %s) %s", sh.tokens.path(), n, tenant, how))
+	}
 	return s, nil
 }
 

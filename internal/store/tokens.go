@@ -291,6 +291,9 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 		}
 		return []chainRow{{key: key, version: old.version + 1, removed: true}}, []seed{{key: key}}, nil
 	})
+	if removed && err == nil {
+		c.wipe()
+	}
 	return removed, err
 }
 
@@ -342,5 +345,39 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 		return 0, err
 	}
 	c.s.sh.sealer.Store(to)
+	c.wipe()
 	return changed, nil
+}
+
+// wipe empties the write-ahead log, in which the former state of a row, perhaps a plain token, would stand until the log comes round again.
+// The pages themselves are overwritten by secure_delete. It is best effort: another process that reads at this moment prevents it.
+func (c *Chains) wipe() {
+	_ = c.s.sh.tokens.use(context.Background(), func() error {
+		_, err := c.s.sh.tokens.db.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
+		return err
+	})
+}
+
+// unsealed counts the chains whose tokens are not in the form in which the configured key would write them, and gives one of them.
+func (c *Chains) unsealed(ctx context.Context) (n int, example string, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		n = 0
+		rows, err := t.rows(`SELECT tenant_id, refresh, previous FROM chains WHERE NOT removed`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		var tenant string
+		var refresh, previous sql.RawBytes
+		for rows.Next() {
+			if err := rows.Scan(&tenant, &refresh, &previous); err != nil {
+				return err
+			}
+			if s := c.s.sh.sealer.Load(); !s.sealedBy(refresh) || !s.sealedBy(previous) {
+				n, example = n+1, tenant
+			}
+		}
+		return rows.Err()
+	})
+	return n, example, err
 }

@@ -183,6 +183,57 @@ func TestRekey(t *testing.T) {
 	}
 }
 
+func TestNothingPlainIsLeftOfRemovedAndRekeyedTokens(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(noInputs)
+	save(t, s, 1, "removed-token")
+	save(t, s, 2, "rekeyed-token")
+	if _, err := s.Tokens().Remove(t.Context(), chainKey(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Tokens().Rekey(t.Context(), testKey); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(w.dir) // while it is open: opening and closing the files here is harmless, nothing else uses them now
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(w.dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, token := range []string{"removed-token", "rekeyed-token"} {
+			if bytes.Contains(b, []byte(token)) {
+				t.Errorf("%s is still in %s", token, e.Name())
+			}
+		}
+	}
+}
+
+func TestTokensInAnotherFormThanConfiguredAreAWarning(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(noInputs)
+	save(t, s, 1, "x")
+	s.Close()
+	s = w.open(noInputs, withKey(testKey))
+	if text := strings.Join(s.Warnings(), "\n"); !strings.Contains(text, "tokens rekey") {
+		t.Errorf("plain tokens, a key: %q", text)
+	}
+	if _, err := s.Tokens().Rekey(t.Context(), testKey); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s = w.open(noInputs, withKey(testKey))
+	if len(s.Warnings()) != 0 {
+		t.Errorf("all is well: %q", s.Warnings())
+	}
+	s.Close()
+	if text := strings.Join(w.open(noInputs).Warnings(), "\n"); !strings.Contains(text, "key_file") {
+		t.Errorf("encrypted tokens, no key: %q", text)
+	}
+}
+
 func TestTheCopyFollowsEachSave(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()

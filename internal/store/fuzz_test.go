@@ -1,0 +1,63 @@
+package store
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+func FuzzDecodeState(f *testing.F) {
+	s := feedState{}
+	f.Add(s.encode())
+	for n := range 30 {
+		s.push(progress{when: moment{1, time.Duration(n) * 20 * time.Second}, prune: 7, checkpoint: Checkpoint{Watermark: 5, SavedAt: time.Unix(9, 9)}})
+	}
+	f.Add(s.encode())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeState(b)
+		if err != nil {
+			return
+		}
+		again, err := decodeState(s.encode())
+		if err != nil || again.now != s.now || len(again.history) != len(s.history) {
+			t.Fatalf("%+v came back as %+v, %v", s, again, err)
+		}
+	})
+}
+
+func FuzzDecodeSeen(f *testing.F) {
+	f.Add(appendSeen(nil, randomSeen(3, 9)))
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		seen, err := decodeSeen(nil, b, -1<<63)
+		if err == nil && !bytes.Equal(appendSeen(nil, seen), b) && len(b) > 4 {
+			t.Fatalf("%x came back as %x", b, appendSeen(nil, seen))
+		}
+	})
+}
+
+func FuzzOpenToken(f *testing.F) {
+	s, err := newSealer(testKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, by := range []*sealer{nil, s} {
+		b, err := by.seal(chainKey(1), "refresh", secret.New("token"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte{formSealed})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, by := range []*sealer{nil, s} {
+			if got, err := by.open(chainKey(1), "refresh", b); err == nil && len(b) > 0 && b[0] == formSealed && got.Reveal() != "token" {
+				t.Fatalf("%x opens as %q", b, got.Reveal())
+			}
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// What version 1 wrote must be read by every later version: operators update the program, not the files.
+func TestFilesOfVersion1AreRead(t *testing.T) {
+	golden := filepath.Join("..", "..", "testdata", "store", "v1")
+	files := []string{tokensFile, copyFile, feedsFile}
+	checkpoint := Checkpoint{Floor: 1, Watermark: 16014749601234567, SeenSince: 16014749600000000, Swept: 16014749600000001, Lateness: 90 * time.Second}
+	seen := []Seen{{Key: [16]byte{1, 2, 3}, Time: 16014749600000002}, {Key: [16]byte{255}, Time: 16014749601234567}}
+	if *update {
+		w := newWorld(t)
+		s := w.open(withKey(testKey))
+		save(t, s, 1, "version-1-token")
+		if err := s.Tokens().Save(t.Context(), chainKey(2), chainOf("with-seed"), [32]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: &checkpoint, Seen: seen}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.PutAside(t.Context(), testFeed, Aside{From: 1, To: 2, Skip: -1, Reason: "HTTP 500"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Rewind(t.Context(), testFeed, tick.Tick(77)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetStatus(t.Context(), map[FeedKey]Status{testFeed: {State: "failing", Reason: "no network"}}); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		if err := os.MkdirAll(golden, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			copyTo(t, filepath.Join(w.dir, name), filepath.Join(golden, name))
+		}
+	}
+	for name, lost := range map[string]string{"all files": "", "tokens from the copy": tokensFile} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if err := os.Mkdir(w.dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range files {
+				if name != lost {
+					copyTo(t, filepath.Join(golden, name), filepath.Join(w.dir, name))
+				}
+			}
+			s := w.open(withKey(testKey))
+			expectToken(t, s, 1, "version-1-token")
+			if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(2), [32]byte{1}); err != nil || !seen {
+				t.Errorf("SeedSeen = %v, %v", seen, err)
+			}
+			c, got, ok, err := s.Load(t.Context(), testFeed)
+			c.SavedAt = time.Time{}
+			if err != nil || !ok || c != checkpoint || len(got) != 2 || got[0] != seen[0] || got[1] != seen[1] {
+				t.Errorf("Load = %+v, %v, %v, %v", c, got, ok, err)
+			}
+			if asides, err := s.Asides(t.Context(), testFeed); err != nil || len(asides) != 1 || asides[0].Reason != "HTTP 500" {
+				t.Errorf("Asides = %v, %v", asides, err)
+			}
+			if statuses, err := s.Statuses(t.Context()); err != nil || statuses[testFeed].Reason != "no network" {
+				t.Errorf("Statuses = %v, %v", statuses, err)
+			}
+			if pending, err := s.PendingRewind(t.Context(), testFeed); err != nil || pending[testFeed] != 77 {
+				t.Errorf("PendingRewind = %v, %v", pending, err)
+			}
+		})
+	}
+}
+
+func copyTo(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
