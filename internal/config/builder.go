@@ -111,15 +111,22 @@ func bare(err error) error {
 type reader struct {
 	*builder
 	layers []layer
-	// tenant is the label in faults; own where the tenant itself stands.
+	// tenant is the label in faults.
 	tenant string
-	own    value
-	// hint ends the mend of a missing key.
-	hint string
+	// hint ends the mend of a missing key; nil: nothing more is known.
+	hint func(key string) string
 }
 
 func (b *builder) reader(layers ...layer) *reader {
-	return &reader{builder: b, layers: layers, own: layers[0].value("")}
+	return &reader{builder: b, layers: layers}
+}
+
+// missing reports that a required key has no value.
+func (r *reader) missing(key string, v value, problem, mend string) {
+	if r.hint != nil {
+		mend += r.hint(key)
+	}
+	r.fault(key, v, problem, mend)
 }
 
 // raw gives the value of a key from the first layer that has it.
@@ -129,7 +136,7 @@ func (r *reader) raw(key string) value {
 			return v
 		}
 	}
-	return value{file: r.own.file, line: r.own.line}
+	return r.layers[0].value(key)
 }
 
 // group gives the values of keys that replace each other, all from the first layer that has any of them: a tenant's

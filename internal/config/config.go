@@ -23,6 +23,9 @@ type Locator interface {
 	Where(key string) (file string, line int)
 }
 
+// variables is what a Getter may be besides: one that knows which variables in a value are not set.
+type variables interface{ Unset(key string) []string }
+
 // Map is a Getter over a map, for the command line and tests; its keys are in lower case.
 type Map map[string]string
 
@@ -167,7 +170,7 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in.AllowThreaded = r.boolean("allow_threaded")
 	in.TenantsFile = r.path("tenants_file")
 	if in.TenantsFile == "" {
-		r.hint = " (a ${VARIABLE} that is not set counts as missing)"
+		r.hint = sec.hint
 		in.Tenants = []Tenant{r.readTenant()}
 	} else {
 		for _, key := range []string{"tenant_id", "tenant_name"} {

@@ -20,7 +20,7 @@ func (r *reader) tenantID() string {
 	s, v := r.text("tenant_id", 256)
 	if s == "" {
 		if v.text == "" && !v.bad {
-			r.fault("tenant_id", v, "missing", "set it to the customer's tenant: its GUID or a verified domain"+r.hint)
+			r.missing("tenant_id", v, "missing", "set it to the customer's tenant: its GUID or a verified domain")
 		}
 		return ""
 	}
@@ -43,7 +43,7 @@ func (r *reader) clientID() string {
 	s, v := r.text("client_id", 256)
 	switch {
 	case v.text == "" && !v.bad:
-		r.fault("client_id", v, "missing", "set it to the application (client) id of the app registration"+r.hint)
+		r.missing("client_id", v, "missing", "set it to the application (client) id of the app registration")
 	case strings.ContainsAny(s, " \t/?#&="):
 		r.refuse(option("client_id"), v, "is not an application id", "copy the application (client) id of the app registration, a GUID")
 	case s != "" && !guid.MatchString(s):

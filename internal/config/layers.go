@@ -37,6 +37,8 @@ type sectionValue struct {
 	text secret.Text
 	file string
 	line int
+	// unset names the variables that left the key without a value, where that is known.
+	unset []string
 }
 
 // unexpanded is a value that is nothing but a variable which was not replaced.
@@ -45,14 +47,17 @@ var unexpanded = regexp.MustCompile(`^\$\{[^{}]*\}$`)
 func snapshot(g Getter) section {
 	s := section{values: map[string]sectionValue{}}
 	at, _ := g.(Locator)
+	vars, known := g.(variables)
 	for _, o := range options {
-		text := strings.TrimSpace(g.Get(o.Name))
-		if text == "" || unexpanded.MatchString(text) {
-			continue // a variable that is not set arrives as an empty value: the same as no key
-		}
-		v := sectionValue{text: secret.New(text)}
+		var v sectionValue
 		if at != nil {
 			v.file, v.line = at.Where(o.Name)
+		}
+		// A variable that is not set arrives as an empty value: the same as no key.
+		if text := strings.TrimSpace(g.Get(o.Name)); text != "" && !unexpanded.MatchString(text) {
+			v.text = secret.New(text)
+		} else if known {
+			v.unset = vars.Unset(o.Name)
 		}
 		s.values[o.Name] = v
 	}
@@ -67,7 +72,7 @@ func (s section) value(key string) value {
 	if !ok {
 		return value{file: s.file, line: s.line}
 	}
-	return value{text: v.text.Reveal(), set: true, file: v.file, line: v.line}
+	return value{text: v.text.Reveal(), set: !v.text.IsZero(), file: v.file, line: v.line}
 }
 
 // inherited is the section seen from a tenant of a tenants file.
@@ -75,4 +80,12 @@ func (s section) inherited(key string) value {
 	v := s.value(key)
 	v.inherited = true
 	return v
+}
+
+// hint says why a key may be missing although it is written.
+func (s section) hint(key string) string {
+	if names := s.values[key].unset; len(names) > 0 {
+		return "; the environment variable " + strings.Join(names, ", ") + " in it is not set"
+	}
+	return " (a ${VARIABLE} that is not set counts as missing)"
 }

@@ -138,9 +138,7 @@ func (r *reader) credentials(t *Tenant, grantAt value) {
 			"remove the refresh token, or use grant auto or refresh_token")
 	}
 	if len(given) == 0 && t.Grant != "refresh_token" {
-		missing := r.raw("client_secret")
-		missing.set = false
-		r.fault("client_secret", missing, "no credential of the application is set",
-			"add client_secret_file, client_certificate_file or client_secret, or for a public client grant refresh_token"+r.hint)
+		r.missing("client_secret", r.raw("client_secret"), "no credential of the application is set",
+			"add client_secret_file, client_certificate_file or client_secret, or for a public client grant refresh_token")
 	}
 }

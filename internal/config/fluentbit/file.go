@@ -83,6 +83,12 @@ func (s Section) Where(key string) (file string, line int) {
 	return s.File, s.Line
 }
 
+// Unset names the variables in the value of a key that are not set.
+func (s Section) Unset(key string) []string {
+	p, _ := s.Prop(key)
+	return p.Unset
+}
+
 // Of gives the sections of a kind.
 func (f *File) Of(kind string) []Section {
 	var found []Section
@@ -230,6 +236,12 @@ func (l *loader) includeAll(name, base string, at *Error) error {
 		path = filepath.Join(base, path)
 	}
 	if !strings.Contains(name, "*") {
+		// Fluent Bit looks from its working directory too, which may be ours.
+		if _, err := os.Stat(path); err != nil && !filepath.IsAbs(name) {
+			if _, err := os.Stat(name); err == nil {
+				path = name
+			}
+		}
 		return l.include(path, at)
 	}
 	stars := 0
