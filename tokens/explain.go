@@ -25,7 +25,7 @@ type explanation struct {
 //
 // Codes: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 func Explain(code int, app App) (sentence, remedy string, fate Fate, exit ExitClass) {
-	x, ok := explanations[code]
+	x, ok := lookUp(code)
 	if !ok {
 		x = explanation{
 			sentence: fmt.Sprintf("the sign-in service refused with AADSTS%d, which this program does not know", code),
@@ -103,7 +103,7 @@ func explainAnswer(a answer, status int, app App) *Error {
 	var x explanation
 	found := false
 	for _, c := range a.codes {
-		known, ok := explanations[c]
+		known, ok := lookUp(c)
 		if ok && (!found || x.weak && !known.weak) {
 			x, found, e.Code = known, true, c
 		}
@@ -152,7 +152,7 @@ func (e *Error) byOAuth() {
 func explainOAuth(name string, app App) (sentence, remedy string, fate Fate, exit ExitClass) {
 	x, ok := oauthExplanations[name]
 	if !ok {
-		x = explanation{"the sign-in service refused the request", "look up the code that follows, or send it with the ids to Microsoft's support", Config, ExitFailed, false, false, false}
+		x = explanation{"the sign-in service refused the request", "look up the codes that follow, or send them to Microsoft's support", Config, ExitFailed, false, false, false}
 	}
 	return fill(x.sentence, app), fill(x.remedy, app), x.fate, x.exit
 }

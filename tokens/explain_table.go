@@ -171,7 +171,7 @@ var userCodes = map[int]explanation{
 	53001:  refused("a policy of tenant {tenant} asks for a domain-joined device", policy),
 	50005:  refused("a policy of tenant {tenant} does not allow this kind of device", policy),
 	50097:  refused("a policy of tenant {tenant} asks for device authentication", policy),
-	50131:  refused("a conditional access policy of tenant {tenant} blocks the sign-in", policy),
+	50131:  signIn("a conditional access policy of tenant {tenant} does not accept this sign-in", "sign in again from where the policy allows it: {acquire}; or "+policy),
 	53011:  refused("the user is blocked for risk in the home tenant", "an administrator of the user's home tenant clears the risk, then sign in again: {acquire}"),
 	530034: refused("the user is blocked", "an administrator unblocks the user, then sign in again: {acquire}"),
 	50053:  refused("the account is locked, or the address is known as malicious", "an administrator unlocks the account; check what else tries to sign in with it"),
@@ -205,4 +205,25 @@ var serviceCodes = map[int]explanation{
 	90090: transient("the sign-in service has a temporary fault", wait),
 	90055: transient("tenant {tenant} signs in too often and is slowed down", wait),
 	50000: transient("the sign-in service has a fault", "nothing to do, it is asked again; if it stays, send the ids that follow to Microsoft's support"),
+}
+
+// family explains codes of a group whose members all mean much the same; ok is false for others.
+func family(code int) (explanation, bool) {
+	switch {
+	case code/10 == 5007:
+		return signIn("multi-factor authentication is asked for", mfa), true
+	case code/10 == 5013:
+		return signIn("the session is not valid any more", again), true
+	case code/1000 == 53, code/1000 == 530:
+		return refused("a conditional access policy of tenant {tenant} blocks the sign-in", policy), true
+	}
+	return explanation{}, false
+}
+
+// lookUp finds what is known of a code.
+func lookUp(code int) (explanation, bool) {
+	if x, ok := explanations[code]; ok {
+		return x, true
+	}
+	return family(code)
 }

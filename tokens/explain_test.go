@@ -1,0 +1,144 @@
+package tokens_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/tokens"
+)
+
+// met are the codes an MSSP meets, by what each waits for.
+var met = map[tokens.Fate][]int{
+	tokens.Config: {50011, 500112, 50194, 90002, 90038, 900382, 900432, 9001023, 70011, 28002, 28003, 700022, 1002012, 901002, 900144, 90014, 9002313, 90004,
+		90023, 90100, 900561, 70003, 54005, 50089, 501481, 50147, 501491, 700005, 70002, 7000215, 7000222, 7000218, 700025, 700027, 50012, 700024, 50196, 70018, 70019, 70020},
+	tokens.NeedsSignIn: {70008, 700082, 700084, 70043, 70000, 50173, 50131, 50132, 50133, 500133, 50013, 50076, 50074, 50079, 50072, 50078, 50158, 50055, 50144, 50126, 50058},
+	tokens.NotAuthorised: {700016, 700011, 7000112, 70001, 50001, 500011, 650057, 65005, 650052, 65001, 65004, 90094, 90095, 53003, 530032, 53000, 53001, 50005, 50097,
+		53011, 530034, 50053, 50034, 50020, 16000, 16003, 50014, 51004, 90072, 500212, 500213, 500021, 50057, 50105},
+	tokens.Transient: {70016, 90006, 90012, 90024, 90033, 50033, 50087, 90090, 90055, 50000},
+}
+
+func TestEveryCodeHasASentenceARemedyAFateAndAnExitCode(t *testing.T) {
+	known := tokens.KnownCodes()
+	total := 0
+	for fate, codes := range met {
+		for _, code := range codes {
+			total++
+			if !slices.Contains(known, code) {
+				t.Errorf("AADSTS%d has no explanation of its own", code)
+				continue
+			}
+			sentence, remedy, got, exit := tokens.Explain(code, app(tokens.V2))
+			if len(sentence) < 15 || len(remedy) < 10 || strings.ContainsAny(sentence+remedy, "{}\n") {
+				t.Errorf("AADSTS%d: %q; %q", code, sentence, remedy)
+			}
+			want := map[tokens.Fate]tokens.ExitClass{tokens.NeedsSignIn: tokens.ExitNeedsSignIn, tokens.NotAuthorised: tokens.ExitNotAuthorised}[fate]
+			if want == 0 {
+				want = tokens.ExitFailed
+			}
+			if got != fate || exit != want {
+				t.Errorf("AADSTS%d: fate %v, exit %d; want %v, %d", code, got, exit, fate, want)
+			}
+			if s, r, _, _ := tokens.Explain(code, tokens.App{}); strings.ContainsAny(s+r, "{}") || s == "" || r == "" {
+				t.Errorf("AADSTS%d without an application: %q; %q", code, s, r)
+			}
+		}
+	}
+	if total != len(known) {
+		t.Errorf("%d codes explained, %d listed in this test", len(known), total)
+	}
+}
+
+func TestRemediesNameTheVeryNextStep(t *testing.T) {
+	for code, want := range map[int]string{
+		7000215: "paste the secret's value, not its ID, into client_secret",
+		700016:  "https://login.example.test/" + tenant + "/adminconsent?client_id=" + client,
+		65001:   "https://login.example.test/" + tenant + "/adminconsent?client_id=" + client,
+		90002:   "check tenant_id, and cloud or login_url",
+		700082:  "defenderctl tokens acquire --tenant-id " + tenant + " --client-id " + client,
+		700024:  "NTP",
+		500011:  resource,
+		424242:  "https://login.microsoftonline.com/error?code=424242",
+	} {
+		if _, remedy, _, _ := tokens.Explain(code, app(tokens.V2)); !strings.Contains(remedy, want) {
+			t.Errorf("AADSTS%d: %q does not say %q", code, remedy, want)
+		}
+	}
+}
+
+func TestTheMoreTellingOfSeveralCodesDecides(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body string
+		code int
+		fate tokens.Fate
+	}{
+		"70002 is weak":                     {refusal("invalid_grant", 70002, 70008), 70008, tokens.NeedsSignIn},
+		"whatever the order":                {refusal("invalid_client", 7000222, 70002), 7000222, tokens.Config},
+		"unknown beside known":              {refusal("invalid_grant", 7999999, 53003), 53003, tokens.NotAuthorised},
+		"code in the description only":      {`{"error":"invalid_client","error_description":"AADSTS7000215: x"}`, 7000215, tokens.Config},
+		"codes as strings":                  {`{"error":"invalid_client","error_codes":["7000215"]}`, 7000215, tokens.Config},
+		"a code without an error name":      {`{"error_codes":[700016]}`, 700016, tokens.NotAuthorised},
+		"unknown code: by the error name":   {refusal("unauthorized_client", 7999999), 7999999, tokens.NotAuthorised},
+		"unknown code and name":             {refusal("odd_new_error", 7999999), 7999999, tokens.Config},
+		"unknown conditional access code":   {refusal("invalid_grant", 53999), 53999, tokens.NotAuthorised},
+		"unknown MFA code":                  {refusal("interaction_required", 50071), 50071, tokens.NeedsSignIn},
+		"unknown code, service unavailable": {refusal("temporarily_unavailable", 7999999), 7999999, tokens.Transient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{answer: func(asked) (int, string) { return 400, tc.body }}
+			_, err := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
+			var e *tokens.Error
+			if !errors.As(err, &e) || e.Code != tc.code || e.Fate != tc.fate || e.Sentence == "" || e.Remedy == "" {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// The golden files hold answers as the service writes them and, beside each, the line that a person reads.
+func TestErrorLinesAreAsRecorded(t *testing.T) {
+	files, err := filepath.Glob("../testdata/tokens/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no golden files: %v", err)
+	}
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fake{answer: func(asked) (int, string) { return 400, string(body) }}
+		_, got := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
+		golden := strings.TrimSuffix(file, ".json") + ".txt"
+		if os.Getenv("UPDATE_GOLDEN") != "" {
+			if err := os.WriteFile(golden, []byte(got.Error()+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Error()+"\n" != string(want) {
+			t.Errorf("%s:\n got %s\nwant %s", file, got, want)
+		}
+	}
+}
+
+func TestTheExitCodeOfAnyErrorIsKnown(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0}, {errors.New("x"), 1}, {&tokens.Error{}, 1}, {&tokens.Error{Exit: tokens.ExitNeedsSignIn}, 3},
+		{fmt.Errorf("contoso: %w", &tokens.Error{Exit: tokens.ExitNotAuthorised}), 4},
+	} {
+		if got := tokens.ExitCode(tc.err); got != tc.want {
+			t.Errorf("%v: %d, want %d", tc.err, got, tc.want)
+		}
+	}
+}
