@@ -81,14 +81,17 @@ func (p *classicReader) row(row string) error {
 		return nil
 	}
 	key, value, ok := strings.Cut(body, " ")
-	value = strings.TrimSpace(value)
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	if key == "" {
+		return p.fail("has a value without key", "write the key before the value")
+	}
 	if !ok || value == "" {
 		if strings.ContainsRune(body, '\t') {
 			return p.fail("has a key that is parted from its value by a tab", "use a blank")
 		}
 		return p.fail("has a key without value", "write the value after a blank, or remove the key")
 	}
-	p.add(Prop{Key: strings.TrimSpace(key), Value: value, Line: p.line})
+	p.add(Prop{Key: key, Value: value, Line: p.line})
 	return nil
 }
 
