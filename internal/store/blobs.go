@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"time"
 
 	"fluent-bit-defender/internal/tick"
@@ -168,6 +169,13 @@ func (fc *feedCache) filter(t tx, before tick.Tick) error {
 // they are used: one bad row costs its feed some repeats, not all feeds their state.
 func verifyFeeds(q querier) error {
 	var n int64
-	return q.QueryRow(`SELECT (SELECT count(state) FROM feeds) + (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
-		+ (SELECT count(tries) FROM asides) + (SELECT count(since) FROM rewinds)`).Scan(&n)
+	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds) + (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
+		+ (SELECT count(tries) FROM asides) + (SELECT count(since) FROM rewinds)`).Scan(&n); err != nil {
+		return err
+	}
+	// A flipped bit in the key of a mark must not look like a first start, which undoes nothing.
+	if err := q.QueryRow(`SELECT count(*) FROM meta WHERE k NOT IN ('format', 'version', 'marks')`).Scan(&n); err != nil || n == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: unknown marks", ErrDamaged)
 }

@@ -168,6 +168,55 @@ func TestUndoAtRandomMoments(t *testing.T) {
 	}
 }
 
+func TestAnAsideDroppedWithinTheWindowComesBack(t *testing.T) {
+	w := newWorld(t)
+	s := w.open()
+	ids := make([]int64, 3)
+	for i := range ids {
+		var err error
+		if ids[i], err = s.PutAside(t.Context(), testFeed, Aside{Reason: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		if err := s.DropAside(t.Context(), testFeed, ids[i]); err != nil {
+			t.Fatal(err)
+		}
+		w.advance(CrashWindow / 3 * 2)
+	}
+	drive(t, w, s, 1, 1)
+	die(t, s)
+	w.reboot()
+	asides, err := w.open().Asides(t.Context(), testFeed)
+	if err != nil || len(asides) != 2 || asides[0].ID != ids[1] || asides[1].ID != ids[2] {
+		t.Errorf("Asides = %+v, %v; want %v", asides, err, ids[1:])
+	}
+}
+
+func TestACrashAfterDefenderDBWasReplacedIsNoticed(t *testing.T) {
+	w := newWorld(t)
+	s := w.open()
+	drive(t, w, s, 1, 200)
+	hurt := true
+	err := s.sh.feeds.update(t.Context(), func(tx) error {
+		if hurt {
+			hurt = false
+			return ErrDamaged
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drive(t, w, s, 201, 500)
+	die(t, s)
+	w.reboot()
+	s = w.open()
+	if c, _, ok, err := s.Load(t.Context(), testFeed); !s.CrashedMachine() || !ok || err != nil || c.Watermark > 380 || c.Watermark < 365 {
+		t.Errorf("crashed: %v, %+v, %v, %v", s.CrashedMachine(), c, ok, err)
+	}
+}
+
 func TestARewindSurvivesACrashOfTheMachine(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()

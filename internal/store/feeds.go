@@ -24,7 +24,7 @@ const feedsSchema = `
 	CREATE TABLE status (feed INTEGER PRIMARY KEY, data BLOB NOT NULL);
 	CREATE TABLE asides (
 		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, skip INTEGER NOT NULL,
-		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, row BLOB);
+		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, gone_boot INTEGER, gone_at INTEGER, row BLOB);
 	CREATE INDEX asides_feed ON asides (feed);
 	CREATE TABLE rewinds (
 		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL, since INTEGER NOT NULL,
@@ -62,7 +62,8 @@ type Feeds interface {
 	Asides(ctx context.Context, key FeedKey) ([]Aside, error)
 	// PutAside keeps a, or replaces the one with its ID if that is not 0, and gives the ID.
 	PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error)
-	// DropAside forgets one; one that is not there is no error.
+	// DropAside forgets one, since it was read and taken in at last; a crash of the machine within CrashWindow brings it back. One that is
+	// not there is no error.
 	DropAside(ctx context.Context, key FeedKey, id int64) error
 	// Rewind requests that everything of a feed updated at or after since be emitted again. Of two requests the earlier since counts.
 	Rewind(ctx context.Context, key FeedKey, since tick.Tick) error
@@ -97,7 +98,7 @@ type blobMeta struct {
 type feedCaches struct {
 	m     map[FeedKey]*feedCache
 	alone bool  // this process runs inputs: no other writes
-	boot  int64 // which start of the machine this is, 0 if unknown (without inputs)
+	marks marks // of this run; without inputs zero
 }
 
 // clear is called whenever a writing transaction fails: what is in the cache may not be in the file then.
@@ -164,7 +165,7 @@ func (sh *shared) ensure(t tx, key FeedKey) (*feedCache, error) {
 	return sh.feed(t, key)
 }
 
-func (sh *shared) moment() moment { return moment{sh.cache.boot, sh.uptime()} }
+func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.uptime()} }
 
 // Load implements Feeds. A feed of which the row or a part of the seen-set is damaged is mended as far as it goes, and logged.
 func (s *Store) Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []Seen, ok bool, err error) {
@@ -222,7 +223,7 @@ func (s *Store) Commit(ctx context.Context, commits []Commit) error {
 				return err
 			}
 		}
-		return sh.alive(t, when)
+		return sh.alive(t, when.at)
 	})
 }
 
@@ -253,10 +254,4 @@ func (sh *shared) commit(t tx, c *Commit, when moment, now time.Time) error {
 		}
 	}
 	return fc.compact(t, when)
-}
-
-// alive writes the last sign of life, from which CrashWindow counts. A clock that went backwards does not move it back.
-func (sh *shared) alive(t tx, when moment) error {
-	_, err := t.exec(`UPDATE meta SET v = max(v, ?) WHERE k = 'alive'`, int64(when.at))
-	return err
 }

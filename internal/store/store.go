@@ -229,7 +229,7 @@ func (sh *shared) open(inputs bool) (err error) {
 
 func (sh *shared) makeFiles() {
 	sh.tokens = &file{dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now}
-	sh.feeds = &file{dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear}
+	sh.feeds = &file{dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear, renewed: sh.renewBoot}
 	sh.tokens.spec = spec{
 		name: tokensFile, appID: 0x6664746b /* "fdtk" */, version: 1, schema: tokensSchema,
 		// FULL: Save promises that the chain survives a crash of the machine. secure_delete: a removed token is overwritten.

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// tx is a transaction with the file's prepared statements.
+type tx struct {
+	*sql.Tx
+	f *file
+}
+
+// exec runs a statement, prepared once per file.
+func (t tx) exec(query string, args ...any) (sql.Result, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Exec(args...)
+}
+
+// row runs a query that gives one row. The error of preparing it comes out of Scan.
+func (t tx) row(query string, args ...any) *sql.Row {
+	s, err := t.stmt(query)
+	if err != nil {
+		return t.QueryRow(query, args...)
+	}
+	return s.QueryRow(args...)
+}
+
+func (t tx) rows(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.Query(args...)
+}
+
+func (t tx) stmt(query string) (*sql.Stmt, error) {
+	s := t.f.stmts[query]
+	if s == nil {
+		var err error
+		if s, err = t.Prepare(query); err != nil {
+			return nil, err
+		}
+		t.f.stmts[query] = s
+	}
+	return t.Stmt(s), nil
+}
+
+// update runs fn in one transaction. The context ends the waiting for other calls, not the transaction: its outcome must be known,
+// and a rotated token must be saved even while everything is shutting down. A file found damaged is replaced and fn run again.
+func (f *file) update(ctx context.Context, fn func(tx) error) error {
+	return f.use(ctx, func() error { return f.transact(fn) })
+}
+
+func (f *file) transact(fn func(tx) error) error { return f.begin(fn, false) }
+
+func (f *file) begin(fn func(tx) error, readOnly bool) error {
+	t, err := f.db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: readOnly})
+	if err != nil {
+		return err
+	}
+	if err = fn(tx{t, f}); err != nil {
+		_ = t.Rollback()
+	} else {
+		err = t.Commit()
+	}
+	if err != nil && !readOnly && f.reset != nil {
+		f.reset()
+	}
+	return err
+}
+
+func (f *file) use(ctx context.Context, fn func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return ErrClosed
+	}
+	if f.db == nil {
+		return errNoFile
+	}
+	err := fn()
+	if err != nil && isDamage(err) && !f.dir.readOnly {
+		if healErr := f.heal(err); healErr != nil {
+			return healErr
+		}
+		err = fn()
+	}
+	if err != nil {
+		return explain(f.path(), err)
+	}
+	return nil
+}
+
+// errNoFile: a ReadOnly store whose file does not exist. Readers answer as if it were empty.
+var errNoFile = errors.New("no file yet")
+
+// heal replaces a file that turned out to be damaged while it was in use.
+func (f *file) heal(damage error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
+		return explain(f.path(), errors.Join(damage, err))
+	}
+	defer f.locks.unlock(rangeOpen)
+	f.disconnect()
+	if f.reset != nil {
+		f.reset()
+	}
+	err := f.replace(damage)
+	if err == nil && f.renewed != nil {
+		return explain(f.path(), f.renewed())
+	}
+	if err != nil && f.db == nil {
+		// Keep a handle, so that a later call can try again.
+		if again := f.connect(); again != nil {
+			f.db, _ = sql.Open("sqlite", dsn(f.path(), "rw", f.params))
+			f.db.SetMaxOpenConns(1)
+			f.stmts = make(map[string]*sql.Stmt)
+		}
+	}
+	return err
+}
+
+func (f *file) disconnect() {
+	if f.db != nil {
+		_ = f.db.Close()
+		f.db, f.stmts = nil, nil
+	}
+}
+
+func (f *file) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	if f.db == nil {
+		return nil
+	}
+	err := f.db.Close()
+	f.db, f.stmts = nil, nil
+	return explain(f.path(), err)
+}
