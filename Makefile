@@ -24,7 +24,7 @@ $(CLI): $(SOURCE)
 	$(GO) build -trimpath -o $@ ./cmd/defenderctl
 
 demo: all
-	@$(CLI) demo --plugin $(PLUGIN)
+	@$(GO) run ./cmd/demo --plugin $(PLUGIN)
 
 test: all
 	$(GO) test -race -timeout 9m ./...
