@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/page"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -64,7 +68,7 @@ func TestGoldenRecords(t *testing.T) {
 	}
 }
 
-// TestSamplesOfOthersComeBack sends every published sample that lies beside the repository through the encoder and compares
+// TestSamplesOfOthersComeBack sends every published sample that lies beside the repository through page reader and encoder and compares
 // the record with the sample, key by key.
 func TestSamplesOfOthersComeBack(t *testing.T) {
 	names, err := filepath.Glob("../../../shared/samples/*/*.json")
@@ -77,15 +81,25 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := []gjson.Result{gjson.ParseBytes(doc)}
-		if rows[0].IsArray() {
-			rows = rows[0].Array()
-		} else if v := rows[0].Get("value"); v.IsArray() {
-			rows = v.Array()
+		var rows []string
+		p := page.NewReader(iotest.HalfReader(bytes.NewReader(doc)), page.Options{Buffer: 100})
+		for {
+			row, err := p.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if errors.Is(err, page.ErrNotPage) { // a single object
+				rows = []string{string(doc)}
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			rows = append(rows, string(row))
 		}
 		for _, api := range []string{"siem", "endpoint", "graph", "incidents"} {
 			for _, row := range rows {
-				compareRow(t, filepath.Base(name), api, row.Raw)
+				compareRow(t, filepath.Base(name), api, row)
 			}
 		}
 	}
