@@ -171,12 +171,13 @@ func (r *reader) warning(key string, v value, problem, mend string) {
 	r.warn(w)
 }
 
-// refuse reports a value that cannot be what the key wants. The value is shown unless the key is secret.
+// refuse reports a value that cannot be what the key wants. The value is shown unless the key is secret, or client_id, where
+// a secret ends up when the two are swapped.
 func (r *reader) refuse(o Option, v value, problem, mend string) {
 	if quoted(v.text) {
 		mend = "write it without the quotation marks"
 	}
-	if !o.Secret {
+	if !o.Secret && o.Name != "client_id" {
 		problem = shown(v.text) + " " + problem
 	}
 	r.fault(o.Name, v, problem, mend)
@@ -189,7 +190,7 @@ func quoted(s string) bool {
 
 // option gives the description of a key of the table.
 func option(key string) Option {
-	o, ok := lookup(key)
+	o, ok := Lookup(key)
 	if !ok {
 		panic("config: no option " + key) // a slip in this package, found by its first test
 	}

@@ -173,10 +173,8 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 		r.hint = sec.hint
 		in.Tenants = []Tenant{r.readTenant()}
 	} else {
-		for _, key := range []string{"tenant_id", "tenant_name"} {
-			if v := sec.value(key); v.set {
-				r.fault(key, v, "does not fit with tenants_file, which names the tenants", "remove "+key+" here, or tenants_file")
-			}
+		if v := sec.value("tenant_id"); v.set {
+			r.fault("tenant_id", v, "does not fit with tenants_file, which names the tenants", "remove tenant_id here, or tenants_file")
 		}
 		in.Tenants = b.tenantsFile(in.TenantsFile, r.raw("tenants_file"), sec)
 	}
@@ -188,14 +186,30 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	return in, b.warnings, nil
 }
 
-// shared warns of labels that name more than one tenant.
+// shared warns, once a label, of labels that name more than one tenant.
 func (b *builder) shared(tenants []Tenant) {
-	ids := map[string]string{}
+	ids, told := map[string]string{}, map[string]bool{}
 	for _, t := range tenants {
-		if id, ok := ids[t.TenantName]; ok && id != t.TenantID && t.TenantID != "" {
-			b.warn(Warning{Key: "tenant_name", Tenant: t.TenantName, Problem: "names two tenants, " + id + " and " + t.TenantID,
+		id, ok := ids[t.TenantName]
+		if ok && id != t.TenantID && t.TenantID != "" && !told[t.TenantName] {
+			told[t.TenantName] = true
+			b.warn(Warning{Key: "tenant_name", Tenant: t.TenantName, Problem: "names more than one tenant, " + id + " and " + t.TenantID + " among them",
 				Mend: "give each its own name, so that logs and commands tell them apart"})
 		}
-		ids[t.TenantName] = t.TenantID
+		if !ok {
+			ids[t.TenantName] = t.TenantID
+		}
 	}
+}
+
+// Find gives the tenants that a person means by a name or id, in any case: several where a tenant is polled through several
+// APIs, or where a name is ambiguous.
+func (in *Input) Find(name string) []Tenant {
+	var found []Tenant
+	for _, t := range in.Tenants {
+		if strings.EqualFold(t.TenantName, name) || strings.EqualFold(t.TenantID, name) {
+			found = append(found, t)
+		}
+	}
+	return found
 }

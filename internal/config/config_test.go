@@ -153,3 +153,33 @@ func TestEqualSeesEveryField(t *testing.T) {
 		t.Errorf("feed %s %s %s %s", host, id, api, state)
 	}
 }
+
+func FuzzSection(f *testing.F) {
+	dir := f.TempDir()
+	for _, s := range []string{"", "x", "-1", "https://a@b", "${X}", "a\nb", "\"q\"", "siem", "1h", "\x1b[2J", "machinegroups=%zz"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, o := range Options() {
+			if o.Kind == KindFile {
+				if text == "" || strings.ContainsAny(text, "/.") {
+					continue // no files of the machine
+				}
+				section := good(o.Name, dir+"/none/"+text)
+				if _, _, err := FromPlugin(section, env()); err == nil && o.Name != "data_dir" {
+					t.Errorf("%s: a missing file was accepted", o.Name)
+				}
+				continue
+			}
+			in, _, err := FromPlugin(good(o.Name, text), env())
+			if (in == nil) == (err == nil) {
+				t.Fatalf("%s: input %v, error %v", o.Name, in, err)
+			}
+			for _, fault := range Faults(err) {
+				if fault.Key == "" || strings.ContainsFunc(fault.Error(), func(r rune) bool { return r < ' ' }) {
+					t.Errorf("%s: fault %q", o.Name, fault.Error())
+				}
+			}
+		}
+	})
+}

@@ -27,6 +27,8 @@ func brokenSections() map[string]Map {
 		"tenant_id quoted":                      good("tenant_id", `"`+contoso+`"`),
 		"tenant_id with a line break":           good("tenant_id", "a.example\nb.example"),
 		"tenant_id endless":                     good("tenant_id", long),
+		"client_id and secret swapped":          good("client_id", hidden+" ", "client_secret", app, "state_id", "a\nb"),
+		"client_id with a secret inside":        good("client_id", hidden+"&="),
 		"client_id a path":                      good("client_id", "api://"+app),
 		"no credential":                         good("client_secret", ""),
 		"no credential, refresh token and auto": good("client_secret", "", "refresh_token", "0.A"),
@@ -180,7 +182,7 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 		"secret's ID in a file":  {good("client_secret", "", "client_secret_file", dir+"/id"), "client_secret_file (tenant"},
 		"file open to all":       {good("client_secret", "", "client_secret_file", dir+"/open"), "can be read by every user"},
 		"quoted secret":          {good("client_secret", `"x"`), "quotation marks"},
-		"application id no GUID": {good("client_id", "my-app"), "client_id (tenant " + contoso + "): \"my-app\" is not a GUID"},
+		"application id no GUID": {good("client_id", "my-app"), "client_id (tenant " + contoso + "): is not a GUID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, warnings, err := FromPlugin(c.section, env())

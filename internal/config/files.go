@@ -68,21 +68,25 @@ func (r *reader) secretFile(key string, v value) secret.Text {
 			return t
 		}
 	}
-	r.fault(key, v, named(path)+" "+err.Error(), "put the secret alone into it, readable by the user Fluent Bit runs as")
+	r.fault(key, v, namedSecret(path)+" "+err.Error(), "put the secret alone into it, readable by the user Fluent Bit runs as")
 	return secret.Text{}
 }
 
-// named names a file in a message. What is no absolute path may be a secret in the wrong key and is not repeated.
-func named(path string) string {
+// named names a file in a message.
+func named(path string) string { return "file \"" + plain.Text(path, 256) + "\"" }
+
+// namedSecret names a file that a key of a credential names. What is no path may be a secret in the wrong key and is not
+// repeated.
+func namedSecret(path string) string {
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		return "the file named here"
 	}
-	return "file \"" + plain.Text(path, 256) + "\""
+	return named(path)
 }
 
 func (r *reader) warnOpen(key string, v value, path string, open bool) {
 	if open {
-		r.warning(key, v, named(path)+" can be read by every user of this machine", "chmod o-rwx "+plain.Text(path, 256))
+		r.warning(key, v, namedSecret(path)+" can be read by every user of this machine", "chmod o-rwx "+plain.Text(path, 256))
 	}
 }
 
@@ -99,11 +103,11 @@ func (r *reader) checkCertificate(v value) {
 	path := v.text
 	data, mode, err := r.read(path, maxPEMFile)
 	if err != nil {
-		r.fault("client_certificate_file", v, named(path)+" "+err.Error(), mend)
+		r.fault("client_certificate_file", v, namedSecret(path)+" "+err.Error(), mend)
 		return
 	}
 	if _, err := tls.X509KeyPair(data, data); err != nil {
-		r.fault("client_certificate_file", v, named(path)+" "+pemProblem(data), mend)
+		r.fault("client_certificate_file", v, namedSecret(path)+" "+pemProblem(data), mend)
 		return
 	}
 	r.warnOpen("client_certificate_file", v, path, mode.Perm()&0o004 != 0)
@@ -162,7 +166,7 @@ func (r *reader) checkKeyFile(path string) {
 		_, err = ParseKey(data)
 	}
 	if err != nil {
-		r.fault("key_file", v, named(path)+" "+err.Error(), "make one with: head -c 32 /dev/urandom | base64")
+		r.fault("key_file", v, namedSecret(path)+" "+err.Error(), "make one with: head -c 32 /dev/urandom | base64")
 		return
 	}
 	r.warnOpen("key_file", v, path, mode.Perm()&0o004 != 0)

@@ -47,7 +47,7 @@ func (r *reader) clientID() string {
 	case strings.ContainsAny(s, " \t/?#&="):
 		r.refuse(option("client_id"), v, "is not an application id", "copy the application (client) id of the app registration, a GUID")
 	case s != "" && !guid.MatchString(s):
-		r.warning("client_id", v, shown(s)+" is not a GUID, as the ids of applications are", "compare it with the app registration")
+		r.warning("client_id", v, "is not a GUID, as the ids of applications are", "compare it with the app registration")
 	}
 	return s
 }

@@ -19,13 +19,13 @@ func Markdown() string {
 	b.WriteString("\nWhere: *section* is the `[INPUT]` section; *tenant* the entries of `tenants` in the tenants file; *defaults* its `defaults`. " +
 		"A key of several places is taken from the tenant, else from the defaults, else from the section; an empty value there means the default of this table. " +
 		"The keys of the application's credential (`client_secret`, `client_secret_file`, `client_certificate_file`) replace each other: " +
-		"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`.\n")
+		"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`. " +
+		"`tenant_id` cannot stand in a section with `tenants_file`. Relative paths start from Fluent Bit's working directory.\n")
 	return b.String()
 }
 
 var whereText = map[Scope]string{
 	PerTenant: "section, defaults, tenant",
-	OneTenant: "section, tenant",
 	InputWide: "section",
 	FileOnly:  "tenant",
 }

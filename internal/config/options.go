@@ -28,8 +28,6 @@ type Scope string
 const (
 	// PerTenant options stand in the section, or in a tenants file under defaults or a tenant.
 	PerTenant Scope = "tenant"
-	// OneTenant options belong to one tenant: in the section of an input with one tenant, or under a tenant of the file.
-	OneTenant Scope = "one tenant"
 	// InputWide options stand in the section only.
 	InputWide Scope = "input"
 	// FileOnly options stand under a tenant of a tenants file only.
@@ -62,9 +60,9 @@ const day = 24 * time.Hour
 // options is the table behind Options. Bounds that interface does not state are there to catch slips, such as a value in
 // the wrong unit, and to keep arithmetic on times far from its limits.
 var options = []Option{
-	{Name: "tenant_id", Kind: KindString, Scope: OneTenant,
+	{Name: "tenant_id", Kind: KindString, Scope: PerTenant,
 		Help: "The customer's tenant: GUID (advised) or verified domain; required, unless `tenants_file` is set. `common`, `organizations` and `consumers` are refused. Used in lower case, exactly as configured, in state, records and `record_id`; never resolved."},
-	{Name: "tenant_name", Kind: KindString, Scope: OneTenant, Default: "tenant_id",
+	{Name: "tenant_name", Kind: KindString, Scope: PerTenant, Default: "tenant_id",
 		Help: "Label for people: records, logs, metrics, CLI."},
 	{Name: "client_id", Kind: KindString, Scope: PerTenant, Help: "Application (client) id; required."},
 	{Name: "client_secret", Kind: KindSecret, Scope: PerTenant, Secret: true,
@@ -134,8 +132,8 @@ var options = []Option{
 // Options gives the description of every option, in the order of the reference page. The caller may change the slice.
 func Options() []Option { return slices.Clone(options) }
 
-// lookup finds an option by name, in any case.
-func lookup(name string) (Option, bool) {
+// Lookup finds an option by name, in any case.
+func Lookup(name string) (Option, bool) {
 	name = strings.ToLower(name)
 	for _, o := range options {
 		if o.Name == name {

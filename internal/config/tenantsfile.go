@@ -155,7 +155,7 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 	values := map[string]value{}
 	for _, name := range sortedKeys(e) {
 		k, v := e[name][0], e[name][1]
-		o, known := lookup(name)
+		o, known := Lookup(name)
 		values[name] = value{set: true, bad: true, file: f.file, line: v.Line, inherited: defaults}
 		switch {
 		case !known:
@@ -165,7 +165,7 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 		case o.Scope == InputWide:
 			f.fault(k.Line, o.Name, label, "is for the whole input", "move it to the input's section in Fluent Bit's configuration")
 			continue
-		case defaults && (o.Scope == OneTenant || o.Scope == FileOnly):
+		case defaults && o.Scope == FileOnly:
 			f.fault(k.Line, o.Name, label, "belongs to one tenant", "move it from defaults to the tenants")
 			continue
 		case v.Kind == yaml.AliasNode || v.Anchor != "":

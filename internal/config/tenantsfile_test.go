@@ -16,28 +16,27 @@ const minimal = "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\
 // brokenTenants are tenants files with what is wrong in them; DIR stands for the workshop.
 func brokenTenants() map[string]string {
 	return map[string]string{
-		"empty":                    "",
-		"comments only":            "# tenants:\n",
-		"a list":                   "- tenant_id: a.example\n",
-		"a word":                   "contoso\n",
-		"not UTF-8":                "tenants:\n- tenant_name: gr\xfc\xdfe\n",
-		"a Fluent Bit file":        "pipeline:\n  inputs:\n    - name: defender\n",
-		"two documents":            minimal + "---\n" + minimal,
-		"tabs":                     "tenants:\n\t- tenant_id: a.example\n",
-		"no tenants":               "defaults:\n  api: graph\n",
-		"empty list":               "tenants: []\n",
-		"tenants null":             "tenants:\n",
-		"tenants a mapping":        "tenants:\n  a.example:\n    client_id: x\n",
-		"tenants misspelt":         "tenant:\n  - tenant_id: a.example\n",
-		"defaults a list":          "defaults:\n  - api\n" + minimal,
-		"a tenant that is a word":  "tenants:\n  - a.example\n",
-		"misspelt key":             minimal + "    tenant_nmae: x\n",
-		"misspelt key in defaults": "defaults:\n  poll-interval: 5m\n" + minimal,
-		"far from any key":         minimal + "    colour: blue\n",
-		"key of Fluent Bit":        minimal + "    mem_buf_limit: 5M\n",
-		"input-wide keys":          "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal + "    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    tenants_file: x\n",
-		"one tenant's keys in defaults": "defaults:\n  tenant_id: b.example\n  tenant_name: b\n  tag: b\n" +
-			minimal,
+		"empty":                     "",
+		"comments only":             "# tenants:\n",
+		"a list":                    "- tenant_id: a.example\n",
+		"a word":                    "contoso\n",
+		"not UTF-8":                 "tenants:\n- tenant_name: gr\xfc\xdfe\n",
+		"a Fluent Bit file":         "pipeline:\n  inputs:\n    - name: defender\n",
+		"two documents":             minimal + "---\n" + minimal,
+		"tabs":                      "tenants:\n\t- tenant_id: a.example\n",
+		"no tenants":                "defaults:\n  api: graph\n",
+		"empty list":                "tenants: []\n",
+		"tenants null":              "tenants:\n",
+		"tenants a mapping":         "tenants:\n  a.example:\n    client_id: x\n",
+		"tenants misspelt":          "tenant:\n  - tenant_id: a.example\n",
+		"defaults a list":           "defaults:\n  - api\n" + minimal,
+		"a tenant that is a word":   "tenants:\n  - a.example\n",
+		"misspelt key":              minimal + "    tenant_nmae: x\n",
+		"misspelt key in defaults":  "defaults:\n  poll-interval: 5m\n" + minimal,
+		"far from any key":          minimal + "    colour: blue\n",
+		"key of Fluent Bit":         minimal + "    mem_buf_limit: 5M\n",
+		"input-wide keys":           "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal + "    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    tenants_file: x\n",
+		"tag in defaults":           "defaults:\n  tag: b\n" + minimal,
 		"key twice":                 minimal + "    api: graph\n    API: siem\n",
 		"tenants twice":             minimal + minimal,
 		"listed twice":              minimal + "  - tenant_id: A.EXAMPLE\n    client_id: " + app + "\n    client_secret: y\n",
@@ -146,6 +145,18 @@ tenants:
 	}
 	if s := fmt.Sprintf("%+v %#v %v", in, *in, in.section); strings.Contains(s, hidden) {
 		t.Error("a printed input shows a secret")
+	}
+}
+
+func TestOneTenantThroughSeveralAPIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tenants.yaml")
+	write(t, path, "defaults: {tenant_id: a.example, tenant_name: A, client_id: "+app+", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n- tenant_id: b.example\n")
+	in, warnings, err := FromPlugin(Map{"tenants_file": path}, env())
+	if err != nil || len(in.Find("a")) != 4 || len(in.Find("A.EXAMPLE")) != 3 || len(in.Find("none")) != 0 {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0].String(), "tenant_name (tenant A): names more than one tenant, a.example and b.example") {
+		t.Errorf("got %v", warnings)
 	}
 }
 

@@ -26,7 +26,7 @@ var misplaced = map[string]string{
 // fault with a suggestion. Fluent Bit itself ignores such a key in silence. The caller adds file, line and tenant.
 func UnknownKey(key string) *Fault {
 	name := strings.ToLower(key)
-	if o, ok := lookup(name); ok && o.Scope != FileOnly || slices.Contains(coreKeys, name) || strings.HasPrefix(name, "rate_gate.") {
+	if o, ok := Lookup(name); ok && o.Scope != FileOnly || slices.Contains(coreKeys, name) || strings.HasPrefix(name, "rate_gate.") {
 		return nil
 	}
 	problem, mend := unknown(name, false)

@@ -74,7 +74,7 @@ func readSecret(path string) (secret.Text, error) {
 			return t, nil
 		}
 	}
-	return secret.Text{}, fmt.Errorf("%s %w", named(path), err)
+	return secret.Text{}, fmt.Errorf("%s %w", namedSecret(path), err)
 }
 
 // settled is how old a file's time must be before an equal one proves that nothing was written since: file systems keep

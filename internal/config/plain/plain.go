@@ -1,4 +1,3 @@
-// Package plain makes texts of unknown origin fit for one line of a log or terminal.
 package plain
 
 import (
