@@ -425,3 +425,34 @@ func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 		r.want(1000, 1)
 	})
 }
+
+func TestARewindEmitsEverythingSinceThenOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 18)
+		begin := time.Now()
+		for i := range 100 {
+			at := begin.Add(time.Duration(i-100) * 10 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.want(100, 1)
+		r.store.mu.Lock()
+		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-300 * time.Minute)) // number 70
+		r.store.mu.Unlock()
+		time.Sleep(3 * time.Hour)
+		r.kill()
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		for i := range 100 {
+			want := 1
+			if i >= 70 {
+				want = 2
+			}
+			if n := r.chunk.counts()[fmt.Sprint(i)]; n != want {
+				t.Errorf("alert %d arrived %d times; want %d", i, n, want)
+			}
+		}
+	})
+}

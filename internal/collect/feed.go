@@ -60,6 +60,23 @@ func (f *feed) resume(cp store.Checkpoint, seen []store.Seen) {
 	f.seen.load(seen, cp.SeenSince)
 }
 
+// rewind goes on from cp and forgets what was emitted since, but for what is still on its way: that is not sent twice.
+func (f *feed) rewind(cp store.Checkpoint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checkpoint, f.readMark, f.marks = cp, cp.Watermark, nil
+	for key, at := range f.seen.times {
+		if at >= cp.Watermark {
+			f.seen.drop(key)
+		}
+	}
+	f.seen.since = min(f.seen.since, cp.SeenSince)
+	f.seen.pruned = min(f.seen.pruned, cp.SeenSince)
+	for _, p := range f.pending {
+		f.seen.add(p.seen.Key, p.seen.Time)
+	}
+}
+
 // emitted notes that event seq carries key.
 func (f *feed) emitted(seq uint64, key [16]byte, at tick.Tick) {
 	f.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
 )
 
 // Level is a log level of Fluent Bit.
@@ -28,6 +29,10 @@ type Store interface {
 	Load(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, seen []store.Seen, ok bool, err error)
 	// Commit writes down the progress of several feeds in one transaction.
 	Commit(ctx context.Context, commits []store.Commit) error
+	// PendingRewind tells which of these feeds an operator wants to have emitted again, and from when on; ApplyRewind does it and gives
+	// the checkpoint to go on from. ok is false if there was nothing to do.
+	PendingRewind(ctx context.Context, keys ...store.FeedKey) (map[store.FeedKey]tick.Tick, error)
+	ApplyRewind(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, ok bool, err error)
 	// PutAside keeps events that Fluent Bit refuses, and gives them the id by which DropAside forgets them.
 	PutAside(ctx context.Context, key store.FeedKey, a store.Aside) (id int64, err error)
 	// Asides lists what is kept.
@@ -218,9 +223,10 @@ func (in *Input) save(ctx context.Context) error {
 	return nil
 }
 
-// reporter writes the status of all tenants, in one transaction.
+// reporter writes the status of all tenants, in one transaction, and looks whether an operator wants something.
 func (in *Input) reporter(ctx context.Context) {
 	for {
+		in.askForRewinds(ctx)
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log(Debug, "", fmt.Sprintf("the status cannot be written: %v", err))
 		}
@@ -238,6 +244,24 @@ func (in *Input) report(ctx context.Context) error {
 		statuses[t.cfg.Key] = t.snapshot()
 	}
 	return in.cfg.Store.SetStatus(ctx, statuses)
+}
+
+// askForRewinds passes on what `defenderctl rewind` wrote into the store.
+func (in *Input) askForRewinds(ctx context.Context) {
+	keys := make([]store.FeedKey, len(in.tenants))
+	for i, t := range in.tenants {
+		keys[i] = t.cfg.Key
+	}
+	pending, err := in.cfg.Store.PendingRewind(ctx, keys...)
+	if err != nil {
+		in.log(Debug, "", fmt.Sprintf("the store cannot be asked for rewinds: %v", err))
+	}
+	for _, t := range in.tenants {
+		if _, ok := pending[t.cfg.Key]; ok {
+			t.rewind.Store(true)
+			t.Wake()
+		}
+	}
 }
 
 // setAside is told, on Fluent Bit's thread, of events that Fluent Bit refuses although it takes others.

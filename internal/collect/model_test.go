@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,10 +29,11 @@ type memory struct {
 	asides  map[int64]store.Aside
 	commits int
 	full    bool // every write fails
+	rewinds map[store.FeedKey]tick.Tick
 }
 
 func newMemory() *memory {
-	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}}
+	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}, rewinds: map[store.FeedKey]tick.Tick{}}
 }
 
 var errFull = errors.New("no space left on device")
@@ -65,6 +68,27 @@ func (m *memory) Commit(_ context.Context, commits []store.Commit) error {
 }
 
 func (m *memory) SetStatus(context.Context, map[store.FeedKey]store.Status) error { return nil }
+
+func (m *memory) PendingRewind(context.Context, ...store.FeedKey) (map[store.FeedKey]tick.Tick, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.rewinds), nil
+}
+
+func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoint, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	since, ok := m.rewinds[k]
+	if !ok {
+		return store.Checkpoint{}, false, nil
+	}
+	delete(m.rewinds, k)
+	cp := m.cps[k]
+	cp.Floor, cp.Watermark, cp.SeenSince = min(cp.Floor, since), min(cp.Watermark, since), min(cp.SeenSince, since)
+	m.cps[k] = cp
+	m.seen[k] = slices.DeleteFunc(m.seen[k], func(s store.Seen) bool { return s.Time >= since })
+	return cp, true, nil
+}
 
 func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) {
 	m.mu.Lock()

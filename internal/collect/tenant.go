@@ -54,6 +54,8 @@ type Tenant struct {
 	feed feed
 	skew atomic.Int64 // server's clock minus ours, as time.Duration
 	wake chan struct{}
+	// rewind says that the store holds an operator's wish to have alerts emitted again.
+	rewind atomic.Bool
 
 	// What follows belongs to the goroutine of run.
 	pass     *pass
@@ -86,6 +88,7 @@ func (t *Tenant) run(ctx context.Context, phase time.Duration) {
 		return
 	}
 	for ctx.Err() == nil {
+		t.applyRewind(ctx)
 		started := t.now()
 		err := t.poll(ctx)
 		if ctx.Err() != nil {
@@ -153,6 +156,24 @@ func (t *Tenant) poll(ctx context.Context) error {
 	t.pass = nil
 	t.in.dirty()
 	return nil
+}
+
+// applyRewind goes back to where an operator wants it: between two polls, and between two commits, so that neither moves on from the old place.
+func (t *Tenant) applyRewind(ctx context.Context) {
+	if !t.rewind.CompareAndSwap(true, false) {
+		return
+	}
+	t.in.commit.Lock()
+	defer t.in.commit.Unlock()
+	cp, ok, err := t.in.cfg.Store.ApplyRewind(ctx, t.cfg.Key)
+	switch {
+	case err != nil:
+		t.in.log(Error, t.cfg.Name, "the rewind that was asked for cannot be done yet: "+err.Error())
+	case ok:
+		t.feed.rewind(cp)
+		t.pass = nil
+		t.in.log(Info, t.cfg.Name, "rewound: everything updated since "+cp.Watermark.String()+" is emitted again")
+	}
 }
 
 // lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns out to be behind ours: lookback is
