@@ -264,6 +264,29 @@ func TestTheCopyFollowsEachSave(t *testing.T) {
 	}
 }
 
+func TestACopyThatMissedAChangeIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	s := w.open()
+	save(t, s, 1, "a")
+	path := filepath.Join(w.dir, copyFile)
+	stale, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, 2, "missed")
+	if err := os.WriteFile(path, stale, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	save(t, s, 1, "b")
+	die(t, s)
+	if err := os.Truncate(filepath.Join(w.dir, tokensFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	s = w.open()
+	expectToken(t, s, 1, "b")
+	expectToken(t, s, 2, "missed")
+}
+
 func TestAFailingCopyIsLoggedOnceAndDoesNotStopSave(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
