@@ -121,6 +121,9 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	req.Body = io.NopCloser(strings.NewReader(text))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 	req.ContentLength = int64(len(text))
+	// Sign-ins are an hour apart, so the connection kept open since the last one has often been closed at the other end. An empty key
+	// (never sent) tells net/http that it may repeat the request on a fresh connection when a reused one ends without a byte of an answer.
+	req.Header["Idempotency-Key"] = nil
 	w.requestID = newGUID()
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("client-request-id", w.requestID)

@@ -1,0 +1,251 @@
+package tokens_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"fluent-bit-defender/tokens"
+)
+
+func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
+	for name, tc := range map[string]struct {
+		version tokens.Version
+		path    string
+		want    url.Values
+	}{
+		"v1": {tokens.V1, "/oauth2/authorize", url.Values{"resource": {resource}}},
+		"v2": {tokens.V2, "/oauth2/v2.0/authorize", url.Values{"scope": {resource + "/.default offline_access openid profile"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			verifier := oauth2.GenerateVerifier()
+			u, err := url.Parse(app(tc.version).AuthCodeURL("https://mssp.example.test/SiemMsspConnector", "st+ate", verifier, "select_account"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.want["client_id"], tc.want["response_type"], tc.want["response_mode"] = []string{client}, []string{"code"}, []string{"query"}
+			tc.want["redirect_uri"], tc.want["state"], tc.want["prompt"] = []string{"https://mssp.example.test/SiemMsspConnector"}, []string{"st+ate"}, []string{"select_account"}
+			tc.want["code_challenge"], tc.want["code_challenge_method"] = []string{oauth2.S256ChallengeFromVerifier(verifier)}, []string{"S256"}
+			if got := u.Query().Encode(); u.Host != "login.example.test" || u.Path != "/"+tenant+tc.path || got != tc.want.Encode() {
+				t.Errorf("got  %s\nwant %s", u, tc.want.Encode())
+			}
+		})
+	}
+}
+
+func TestTheAdminConsentAddress(t *testing.T) {
+	if got, want := app(tokens.V2).AdminConsentURL("https://r.test/", "s"), loginURL+"/"+tenant+"/v2.0/adminconsent?client_id="+client+
+		"&redirect_uri=https%3A%2F%2Fr.test%2F&scope=https%3A%2F%2Fgraph.example.test%2F.default&state=s"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, want := app(tokens.V1).AdminConsentURL("", ""), loginURL+"/"+tenant+"/adminconsent?client_id="+client; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// browse does what a browser or a stranger does; host is "127.0.0.1" or "[::1]".
+func browse(t *testing.T, method, address string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(body)
+}
+
+func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
+	f := &fake{}
+	cb, err := tokens.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cb.Close()
+	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2), HTTP: f.client()}, cb.RedirectURI("/cb"), "select_account")
+	type result struct {
+		tokens.Tokens
+		err error
+	}
+	done := make(chan result, 1)
+	hosts := []string{"127.0.0.1"}
+	if c, err := net.Dial("tcp", "[::1]:"+strconv.Itoa(cb.Port())); err == nil {
+		c.Close()
+		hosts = append(hosts, "[::1]")
+	}
+	base := "http://127.0.0.1:" + strconv.Itoa(cb.Port())
+	state := url.QueryEscape(attempt.State())
+	if status, _ := browse(t, "GET", base+"/cb?code=early&state="+state); status != 400 {
+		t.Errorf("an answer before anybody waits: %d", status)
+	}
+	go func() {
+		got, err := attempt.ExchangeReturned(t.Context(), cb)
+		done <- result{got, err}
+	}()
+	for status := 0; status != 409; { // until the wait has begun; then take the answer
+		for _, host := range hosts {
+			base := "http://" + host + ":" + strconv.Itoa(cb.Port())
+			for address, want := range map[string]int{
+				"/favicon.ico": 404, "/": 404, "/cb?code=x": 404, "/cb?state=" + state: 404, "/cb?code=evil&state=wrong": 400, "/cb?code=evil&state=": 400,
+				"/cb?error=access_denied&state=wrong": 400, "/cb?code=a&state=" + state + "&state=" + state: 404,
+			} {
+				if got, body := browse(t, "GET", base+address); got != want || strings.Contains(body, "evil") {
+					t.Errorf("GET %s: %d, want %d", address, got, want)
+				}
+			}
+			for _, method := range []string{"POST", "PUT", "HEAD", "OPTIONS"} {
+				if got, _ := browse(t, method, base+"/cb?code=evil&state="+state); got != 405 {
+					t.Errorf("%s: %d", method, got)
+				}
+			}
+		}
+		select {
+		case r := <-done:
+			t.Fatalf("the wait ended early: %v", r.err)
+		default:
+		}
+		if got, _ := browse(t, "GET", base+"/cb?code=&state="+state); got != 400 {
+			t.Errorf("an empty code: %d", got)
+		}
+		status, _ = browse(t, "GET", base+"/cb?code=good-code&session_state=x&state="+state)
+		if status == 200 {
+			status, _ = browse(t, "GET", base+"/cb?code=second&state="+state)
+		}
+	}
+	r := <-done
+	if r.err != nil || r.Refresh.Reveal() != "rt1" {
+		t.Fatalf("%v", r.err)
+	}
+	form := f.sent()[0].form
+	if len(f.sent()) != 1 || form.Get("code") != "good-code" || form.Get("redirect_uri") != "http://localhost:"+strconv.Itoa(cb.Port())+"/cb" {
+		t.Errorf("sent %v", form)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(attempt.State())
+	if err != nil || len(raw) < 16 || len(form.Get("code_verifier")) < 43 {
+		t.Errorf("state of %d bytes, verifier of %d", len(raw), len(form.Get("code_verifier")))
+	}
+}
+
+func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
+	cb, err := tokens.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cb.Close()
+	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2)}, cb.RedirectURI(""), "")
+	done := make(chan error, 1)
+	go func() {
+		_, err := attempt.ExchangeReturned(t.Context(), cb)
+		done <- err
+	}()
+	address := "http://127.0.0.1:" + strconv.Itoa(cb.Port()) + "/?error=access_denied&error_description=" + url.QueryEscape("AADSTS65004: <script>User declined.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001") +
+		"&state=" + url.QueryEscape(attempt.State())
+	for status := 0; status != 200; {
+		var body string
+		if status, body = browse(t, "GET", address); strings.Contains(body, "script") {
+			t.Fatal("the page echoes the request")
+		}
+	}
+	var e *tokens.Error
+	if err := <-done; !errors.As(err, &e) || e.Code != 65004 || e.Exit != tokens.ExitNotAuthorised || !strings.Contains(e.Error(), tenant) || e.TraceID == "" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheWaitEndsWithTheContextAndATakenPortIsNamed(t *testing.T) {
+	cb, err := tokens.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cb.Close()
+	if _, err := tokens.Listen(cb.Port()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), strconv.Itoa(cb.Port())) {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := cb.Wait(ctx, "state"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if _, err := cb.Wait(t.Context(), ""); err == nil {
+		t.Error("an empty state would be matched by anybody")
+	}
+	if err := cb.Close(); err != nil {
+		t.Error(err)
+	}
+	again, err := tokens.Listen(cb.Port())
+	if err != nil {
+		t.Fatalf("the port is not free after Close: %v", err)
+	}
+	again.Close()
+}
+
+func TestPastedAnswersAreReadHoweverTheyWereCopied(t *testing.T) {
+	const code = "0.AXkA-long_enough.code"
+	for name, tc := range map[string]struct{ text, code, state, fault string }{
+		"whole address":           {"https://mssp.example.test/SiemMsspConnector?code=" + code + "&state=s%2Bt&session_state=x#", code, "s+t", ""},
+		"wrapped by a terminal":   {"  https://mssp.example.test/Siem\r\n MsspConnector?code=0.AXkA-long_\n enough.code&state=s\n", code, "s", ""},
+		"in quotes":               {`"https://x.test/?code=` + code + `&state=s"`, code, "s", ""},
+		"in angle brackets":       {"<https://x.test/?state=s&code=" + code + ">", code, "s", ""},
+		"without the scheme":      {"localhost:8400/?code=" + code + "&state=s", code, "s", ""},
+		"query alone":             {"code=" + code + "&state=s", code, "s", ""},
+		"query with mark":         {"?code=" + code + "&state=s", code, "s", ""},
+		"fragment":                {"https://x.test/#code=" + code + "&state=s", code, "s", ""},
+		"bare code":               {" " + code + "\n", code, "", ""},
+		"percent signs in a code": {"https://x.test/?code=a%2Fb%2Bc&state=s", "a/b+c", "s", ""},
+		"refusal":                 {"https://x.test/?error=access_denied&error_description=AADSTS65004%3a+declined&state=s", "", "s", "declined"},
+		"refusal without code":    {"https://x.test/?error=server_error", "", "", "fault"},
+		"the address to open":     {app(tokens.V2).AuthCodeURL("https://x.test", "s", "v", ""), "", "", "no code"},
+		"no parameters":           {"https://x.test/SiemMsspConnector", "", "", "no code"},
+		"two codes":               {"https://x.test/?code=a&code=b&state=s", "", "", "no code"},
+		"two states":              {"https://x.test/?code=a&state=b&state=s", "", "", "more than one state"},
+		"empty code":              {"https://x.test/?code=&state=s", "", "", "no code"},
+		"nothing":                 {" \n", "", "", "nothing was pasted"},
+		"a word":                  {"yes", "", "", "no code"},
+		"something else":          {"<html><body>sign in</body></html>", "", "", "no code"},
+		"far too long":            {strings.Repeat("x", 70<<10), "", "", "too long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, state, err := tokens.ParsePasted(tc.text)
+			if tc.fault != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.fault) || state != tc.state || !got.IsZero() {
+					t.Errorf("%q, %q, %v", got.Reveal(), state, err)
+				}
+				return
+			}
+			if err != nil || got.Reveal() != tc.code || state != tc.state {
+				t.Errorf("%q, %q, %v", got.Reveal(), state, err)
+			}
+		})
+	}
+}
+
+func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
+	f := &fake{}
+	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V1), HTTP: f.client()}, "https://x.test/SiemMsspConnector", "")
+	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=evil&state=other"); err == nil || len(f.sent()) != 0 {
+		t.Errorf("%v, sent %v", err, f.sent())
+	}
+	for _, text := range []string{"https://x.test/?code=good&state=" + attempt.State(), "a-bare-code-of-some-length"} {
+		if _, err := attempt.ExchangePasted(t.Context(), text); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(f.sent()) != 2 {
+		t.Errorf("sent %v", f.sent())
+	}
+}
