@@ -207,8 +207,11 @@ type generated struct {
 	next int
 }
 
-func (g *generated) Read(b []byte) (int, error) {
-	for g.part == "" {
+func (g *generated) Read(b []byte) (n int, err error) {
+	for ; n < len(b); n += g.some(b[n:]) {
+		if g.part != "" {
+			continue
+		}
 		switch {
 		case g.next == 0:
 			g.part = `{"skipped":"` + strings.Repeat("s", 1<<20) + `","value":[` + g.row
@@ -217,13 +220,17 @@ func (g *generated) Read(b []byte) (int, error) {
 		case g.next == g.n:
 			g.part = `],"@odata.nextLink":"n"}`
 		default:
-			return 0, io.EOF
+			return n, io.EOF
 		}
 		g.next++
 	}
+	return n, nil
+}
+
+func (g *generated) some(b []byte) int {
 	n := copy(b, g.part)
 	g.part = g.part[n:]
-	return n, nil
+	return n
 }
 
 func TestMemoryIsBounded(t *testing.T) {

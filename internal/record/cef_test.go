@@ -67,6 +67,8 @@ func TestCEFValues(t *testing.T) {
 		{"its label", "siem", `{"IpAddress":"2001:DB8:0::1"}`, "c6a2Label", "Source IPv6 Address"},
 		{"a name is no address", "siem", `{"IpAddress":"example.org"}`, "src", ""},
 		{"a short id is not repeated", "graph", graph(`"x":1`), "cs2", ""},
+		{"nor one that just fits", "graph", `{"id":"` + strings.Repeat("i", 40) + `"}`, "cs2", ""},
+		{"a longer one is", "endpoint", `{"id":"` + strings.Repeat("i", 41) + `"}`, "cs2", strings.Repeat("i", 41)},
 		{"true is 1", "siem", `{"WasExecutingWhileDetected":true}`, "cn1", "1"},
 		{"false is 0", "siem", `{"RemediationIsSuccess":false}`, "cn2", "0"},
 		{"unknown is nothing", "siem", `{"RemediationIsSuccess":null}`, "cn2", ""},

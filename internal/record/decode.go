@@ -24,9 +24,6 @@ func Next(batch []byte) (event, rest []byte, err error) {
 		}
 		p += head + size
 		left += count - 1
-		if left > len(batch)-p {
-			return nil, batch, fmt.Errorf("%w: cut at byte %d", ErrMalformed, p)
-		}
 	}
 	return batch[:p:p], batch[p:], nil
 }

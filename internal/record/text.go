@@ -93,7 +93,7 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 		return textSlow(b, o, src, i, j)
 	}
 	o += putStrHeader(b[o:], j-i)
-	return o + copy(b[o:], src[i:j]), j + 1
+	return o + copy(b[o:o+j-i], src[i:j]), j + 1 // with its end, so that too little room could not pass unseen
 }
 
 // putStrHeader writes the header of a str of n bytes and gives its length.
@@ -122,7 +122,7 @@ var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 
 // the commonest header it may need, and moved when it turns out to need another one.
 func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 	p := o + 3
-	p += copy(b[p:], src[i:j])
+	p += copy(b[p:p+j-i], src[i:j])
 	for {
 		for len(src)-j >= 8 { // plain text between escapes
 			x := binary.LittleEndian.Uint64(src[j:])
@@ -165,7 +165,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 			if !utf8.Valid(src[j:end]) {
 				return badUTF8, j
 			}
-			p += copy(b[p:], src[j:end])
+			p += copy(b[p:p+end-j], src[j:end])
 			j = end
 		}
 	}
@@ -195,7 +195,7 @@ func placeText(b []byte, o, p int) int {
 	case n < 1<<8:
 		copy(b[o+2:], b[o+3:p])
 	case n >= 1<<16:
-		copy(b[o+5:], b[o+3:p])
+		copy(b[o+5:p+2], b[o+3:p])
 	}
 	return o + putStrHeader(b[o:], n) + n
 }

@@ -34,6 +34,9 @@ type transcoder struct {
 // object appends the members of the JSON object src to dst, without a header around them, and gives their number. Its own
 // keys mssp and cef are renamed. On an error the bytes of dst beyond its length are undefined.
 //
+// The labels are the states of the grammar: behind a key comes a value, behind a value the next member or the end. One
+// function with jumps keeps the offsets in registers and needs no stack but that of the open containers.
+//
 // All offsets obey one rule: the room behind o is at least the input left behind i plus slack. Only numbers ("1.5," is 4
 // bytes, a double 9) and containers ("[0]" is 3, array16 around 0 is 4) can grow, so only they look.
 func (t *transcoder) object(dst, src []byte) ([]byte, int, error) {
@@ -208,7 +211,7 @@ syntax:
 // widen makes a map32 or array32 of the map16 or array16 at offset at, whose content ends at o. It happens at most once
 // for each level of nesting of a byte, so it costs a share of the whole, not its square.
 func widen(b []byte, at, o, n int) int {
-	copy(b[at+5:], b[at+3:o])
+	copy(b[at+5:o+2], b[at+3:o])
 	b[at]++ // 16 → 32, for both kinds
 	binary.BigEndian.PutUint32(b[at+1:], uint32(n))
 	return o + 2

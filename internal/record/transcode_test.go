@@ -2,10 +2,14 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -102,6 +106,50 @@ func TestStringsOfEveryLengthComeBack(t *testing.T) {
 	}
 }
 
+func TestEveryByteOfAStringIsLookedAt(t *testing.T) {
+	for c := range 256 {
+		for at := range 80 {
+			b := []byte(`{"k":"` + strings.Repeat("a", 80) + `","z":"` + strings.Repeat("pad", 20) + `"}`)
+			b[6+at] = byte(c)
+			_, err := recordOf(t, string(b))
+			var want error
+			switch {
+			case c < ' ', c == '"', c == '\\':
+				want = ErrSyntax
+			case c >= utf8.RuneSelf:
+				want = ErrUTF8
+			}
+			if !errors.Is(err, want) {
+				t.Fatalf("byte %#x at %d: %v; want %v", c, at, err, want)
+			}
+		}
+	}
+}
+
+func TestDoublesAreTheNearest(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 50_000 {
+		digits := fmt.Sprint(r.Uint64() >> r.IntN(60))
+		point := r.IntN(len(digits) + 1)
+		text := "0." + strings.Repeat("0", r.IntN(25)) + digits
+		if point > 0 {
+			text = strings.TrimLeft(digits[:point-1], "0") + "1." + digits[point:] + "0"
+		}
+		if r.IntN(4) == 0 {
+			text += fmt.Sprintf("e%+d", r.IntN(600)-300)
+		}
+		want, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			continue
+		}
+		var b [100]byte
+		o, i := number(b[:], 0, []byte(text+","), 0)
+		if got := math.Float64frombits(binary.BigEndian.Uint64(b[1:])); o != 9 || i != len(text) || got != want {
+			t.Fatalf("%s is read as %v; want %v", text, got, want)
+		}
+	}
+}
+
 func TestContainersOfEverySizeComeBack(t *testing.T) {
 	for _, n := range []int{1, 15, 16, 255, 65_535, 65_536, 70_000} {
 		list := strings.TrimSuffix(strings.Repeat(`1,`, n), ",")
@@ -116,8 +164,10 @@ func TestContainersOfEverySizeComeBack(t *testing.T) {
 
 func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 	deep := func(n int) string { return `{"a":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }
-	if _, err := recordOf(t, deep(MaxDepth)); err != nil {
-		t.Errorf("%d levels: %v", MaxDepth, err)
+	for _, raw := range []string{deep(MaxDepth), strings.Replace(deep(MaxDepth), "[]", `[1,"x"]`, 1)} {
+		if got, err := recordOf(t, raw); err != nil || got != raw {
+			t.Errorf("%d levels: %s, %v", MaxDepth, got, err)
+		}
 	}
 	for _, c := range []struct {
 		promise, raw string
@@ -182,12 +232,12 @@ func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 }
 
 func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
-	// Inputs that become longer in msgpack than in JSON, each alone in a buffer of its own.
-	for _, unit := range []string{`1.5,`, `[0],`, `[[[[[0]]]]],`, `[1e1],`, `{"":0.5},`, `[],`, `{},`, `100000,`, `-129,`, `"",`} {
-		raw := `{"a":[` + strings.TrimSuffix(strings.Repeat(unit, 20_000), ",") + `]}`
+	// Inputs that become longer in msgpack than in JSON, in a buffer without room to spare.
+	for _, unit := range []string{`"` + strings.Repeat("x", 65_536) + `",`, `1.5,`, `[0],`, `[[[[[0]]]]],`, `[1e1],`, `{"":0.5},`, `[],`, `{},`, `100000,`, `-129,`, `"",`} {
+		raw := `{"a":[` + strings.TrimSuffix(strings.Repeat(unit, 20_000_000/(len(unit)+1_000)), ",") + `]}`
 		var tc transcoder
 		if _, _, err := tc.object(make([]byte, 0, roomFor([]byte(raw))), []byte(raw)); err != nil {
-			t.Errorf("%s repeated: %v", unit, err)
+			t.Errorf("%.20s repeated: %v", unit, err)
 		}
 	}
 }
