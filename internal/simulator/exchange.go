@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -39,14 +40,26 @@ const (
 	asMasked
 )
 
-func (r *row) bytes(v variant) []byte {
+// appendTo adds the row's bytes to a list of pieces. Masked rows have been made by then.
+func (r *row) appendTo(list [][]byte, v variant) [][]byte {
 	switch {
-	case v == asShort && r.short != nil:
-		return r.short
+	case v == asShort && r.cut > 0:
+		return append(list, r.full[:r.cut], withoutEvidence)
 	case v == asMasked && r.masked != nil:
-		return r.masked
+		return append(list, r.masked)
 	}
-	return r.full
+	return append(list, r.full)
+}
+
+func (r *row) bytes(v variant) []byte { return bytes.Join(r.appendTo(nil, v), nil) }
+
+// makeMasked makes what mask has to make; the tenant's lock is held.
+func makeMasked(rows []*row) {
+	for _, r := range rows {
+		if r.mask != nil && r.masked == nil {
+			r.masked = r.mask()
+		}
+	}
 }
 
 func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request, handle func(*exchange)) {
@@ -126,23 +139,24 @@ func (x *exchange) html(status int, body string) {
 // list answers with rows between head and tail.
 func (x *exchange) list(head string, rows []*row, v variant, tail string) {
 	x.header.Set("Content-Type", "application/json; charset=utf-8")
-	x.body = append(make([][]byte, 0, 2*len(rows)+2), []byte(head))
+	x.body = append(make([][]byte, 0, 3*len(rows)+2), []byte(head))
 	at := int64(len(head))
 	for i, r := range rows {
+		n := len(x.body)
 		if i > 0 {
 			x.body = append(x.body, comma)
-			at++
 		}
-		b := r.bytes(v)
-		x.body = append(x.body, b)
-		at += int64(len(b))
+		x.body = r.appendTo(x.body, v)
+		for _, b := range x.body[n:] {
+			at += int64(len(b))
+		}
 		x.ends = append(x.ends, at)
 	}
 	x.body = append(x.body, []byte(tail))
 	x.rows, x.variant = rows, v
 }
 
-var comma = []byte{','}
+var comma, withoutEvidence = []byte{','}, []byte("[]}")
 
 func (x *exchange) length() (n int64) {
 	for _, b := range x.body {

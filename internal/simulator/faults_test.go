@@ -261,12 +261,17 @@ func TestSlowFaults(t *testing.T) {
 		}
 		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token)
 	}
-	if a := get("latency:by=3s"); a.status != 200 || slept != 3*time.Second {
-		t.Errorf("latency: %d, waited %v", a.status, slept)
+	waited := func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return slept
 	}
-	slept = 0
-	if a := get("drip:rate=50000"); a.err != nil || slept < time.Duration(len(a.body)/50000)*time.Second {
-		t.Errorf("drip: %v, waited %v for %d bytes", a.err, slept, len(a.body))
+	if a := get("latency:by=3s"); a.status != 200 || waited() != 3*time.Second {
+		t.Errorf("latency: %d, waited %v", a.status, waited())
+	}
+	before := waited()
+	if a := get("drip:rate=50000"); a.err != nil || waited()-before < time.Duration(len(a.body)/50000)*time.Second {
+		t.Errorf("drip: %v, waited %v for %d bytes", a.err, waited()-before, len(a.body))
 	}
 	if err := f.SetFaults("stall:at=0.5"); err != nil {
 		t.Fatal(err)

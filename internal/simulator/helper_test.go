@@ -177,3 +177,12 @@ func texts(list []any, key string) []string {
 	}
 	return out
 }
+
+// token is the access token of an answer, or nothing.
+func (a answer) token() string {
+	var m struct {
+		Token string `json:"access_token"`
+	}
+	_ = json.Unmarshal([]byte(a.body), &m)
+	return m.Token
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf16"
 
@@ -163,6 +164,11 @@ func timeText(t time.Time) string {
 // appendText writes a JSON string (RFC 8259 section 7).
 func appendText(b []byte, s string, mode EscapeMode) []byte {
 	b = append(b, '"')
+	plain := 0 // most of the text needs no escape
+	for plain < len(s) && asIs[s[plain]] {
+		plain++
+	}
+	b, s = append(b, s[:plain]...), s[plain:]
 	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':
@@ -184,6 +190,14 @@ func appendText(b []byte, s string, mode EscapeMode) []byte {
 	}
 	return append(b, '"')
 }
+
+// asIs are the bytes that every mode writes as they are.
+var asIs = func() (t [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		t[c] = !strings.ContainsRune(`"\/<>&'+`, c)
+	}
+	return t
+}()
 
 func short(r rune) byte {
 	switch r {

@@ -79,6 +79,9 @@ func (s *Simulator) odataList(x *exchange) {
 	}
 	x.tenant.mu.Lock()
 	rows, more, total := x.tenant.page(x.tenant.view(x.api), l)
+	if l.variant == asMasked {
+		makeMasked(rows)
+	}
 	x.tenant.mu.Unlock()
 	next := l.skip + len(rows)
 	if linked && len(rows) > 0 && s.strikes(x, "emptypage") != nil {
@@ -170,6 +173,7 @@ func (s *Simulator) odataOne(x *exchange, id string) {
 			v := asFull
 			if x.api == Graph && !x.prefersUnknown() {
 				v = asMasked
+				makeMasked([]*row{r})
 			}
 			x.list("", []*row{r}, v, "")
 			return

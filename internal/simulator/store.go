@@ -48,10 +48,11 @@ type row struct {
 	next *row
 	// full is the row itself.
 	full []byte
-	// masked is the row for clients that do not know newer enumeration members; nil if it is the same.
+	// cut is where the array of evidence begins, which comes last and is left out without $expand; 0 if it is always in.
+	cut int
+	// masked is the row for clients that do not know newer enumeration members, and mask makes it; both nil if it is the same.
 	masked []byte
-	// short is the row without its evidence.
-	short  []byte
+	mask   func() []byte
 	ledger served
 }
 

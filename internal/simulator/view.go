@@ -65,18 +65,14 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 		r := &row{updated: tick.FromTime(a.Updated), created: tick.FromTime(a.Created), listed: a.listed}
 		a.Updated = t.printed(v.api, a.Updated)
 		if v.api == Endpoint {
-			var cut int
 			r.full = replaced(&a, Endpoint, func() (b []byte) {
-				b, cut = renderEndpoint(&a.Alert, t.ID)
+				b, r.cut = renderEndpoint(&a.Alert, t.ID)
 				return b
 			})
-			if cut > 0 {
-				r.short = append(slices.Clone(r.full[:cut]), "[]}"...)
-			}
 		} else {
 			r.full = replaced(&a, Graph, func() []byte { return renderGraph(&a.Alert, t.ID, false) })
 			if a.Raw[Graph] == nil && masksAnything(&a.Alert) {
-				r.masked = renderGraph(&a.Alert, t.ID, true)
+				r.mask = func() []byte { return renderGraph(&a.Alert, t.ID, true) }
 			}
 		}
 		v.put(r, before)
@@ -150,6 +146,7 @@ func (t *tenant) incidentAt(id int64, states []*alertState, at time.Time) *row {
 
 // put adds a row behind the version that it follows.
 func (v *view) put(r, before *row) {
+	r.full = bytes.Clone(r.full) // without what was allocated too much
 	r.identity, r.version = describe(v.api, r.full)
 	if before != nil {
 		before.next = r
