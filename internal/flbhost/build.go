@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 //go:embed host/*.c host/*.h
@@ -45,11 +46,9 @@ func compile(ctx context.Context, dir, name, cc string, src embed.FS, folder str
 		return "", err
 	}
 	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			cache = os.TempDir()
+		if dir, err = cacheDir(); err != nil {
+			return "", err
 		}
-		dir = filepath.Join(cache, "fluent-bit-defender")
 	}
 	entries, err := src.ReadDir(folder)
 	if err != nil {
@@ -71,6 +70,25 @@ func compile(ctx context.Context, dir, name, cc string, src embed.FS, folder str
 		return out, nil
 	}
 	return out, compileFiles(ctx, cc, out, files, flags, link)
+}
+
+// cacheDir is the user's cache, or without a home a folder for this user alone: what lies in it is executed.
+func cacheDir() (string, error) {
+	if cache, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(cache, "fluent-bit-defender"), nil
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("fluent-bit-defender-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("flbhost: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", fmt.Errorf("flbhost: %w", err)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Getuid() || info.Mode() != os.ModeDir|0o700 {
+		return "", fmt.Errorf("flbhost: %s is not a folder of this user alone: %w", dir, os.ErrPermission)
+	}
+	return dir, nil
 }
 
 func compileFiles(ctx context.Context, cc, out string, files map[string][]byte, flags, link []string) error {

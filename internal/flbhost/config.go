@@ -98,6 +98,7 @@ type Config struct {
 
 	NoDirectAppend bool          // do not export flb_input_log_append
 	NoCtx          bool          // use the callbacks without context, as Fluent Bit before v4.1.0
+	Daemon         bool          // fork after the plugin is loaded, as "Daemon On": no goroutine lives on
 	FixPause       bool          // stop the collector of the paused instance, which v5.1.1 does not
 	Tick           time.Duration // the interval of the collectors; 0 means Fluent Bit's 1 s
 	CallbackLimit  time.Duration // a callback that takes longer is a violation; 0 means 50 ms, negative any time
@@ -224,6 +225,7 @@ func (cfg *Config) configLine() ([]string, error) {
 		"log_level", strconv.Itoa(int(level)),
 		"hot_reload", bit(cfg.HotReload),
 		"grace", strconv.Itoa(grace),
+		"daemon", bit(cfg.Daemon),
 		"fix_pause", bit(cfg.FixPause),
 		"no_ctx", bit(cfg.NoCtx),
 		"tick_ns", nanos(cfg.Tick, time.Second),

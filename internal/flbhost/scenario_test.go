@@ -143,7 +143,7 @@ func TestAFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 func TestAThreadedInstanceLosesItsRingToSIGKILL(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	cfg := Config{Plugin: probe(t), StorageDir: dir, Tick: 200 * time.Millisecond, Instances: []Instance{
+	cfg := Config{Plugin: probe(t), StorageDir: dir, Tick: 200 * time.Millisecond, CallbackLimit: -1, Instances: []Instance{
 		{Threaded: true, Props: Props("state", filepath.Join(t.TempDir(), "state"), "limit", "9")}}}
 	h := Run(t, cfg)
 	h.KillAt("after_cleanup", 2)
@@ -310,5 +310,17 @@ func TestATickIsASecondAndAligned(t *testing.T) {
 	must(t, h.WaitCalls(ctx, "Callback", 1, 2))
 	if took := time.Since(start); took < 700*time.Millisecond || took > 3*time.Second {
 		t.Errorf("a tick took %v", took)
+	}
+}
+
+func TestADaemonForksAfterLoading(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	h := Run(t, Config{Plugin: probe(t), Tick: quick, Daemon: true, Instances: []Instance{{}}})
+	must(t, h.WaitEvents(ctx, 3))
+	for _, c := range h.Calls() {
+		if c.Fn == "Init" && c.TID == h.PID() {
+			t.Error("Init ran in the process that loaded the plugin")
+		}
 	}
 }

@@ -19,6 +19,7 @@ struct settings {
     int hot_reload;
     int grace;         /* seconds (ticks) to wait for undelivered chunks; -1 = for ever */
     int fix_pause;     /* 1: pause the right instance, which v5.1.1 does not */
+    int daemon;        /* 1: fork after the plugin is loaded */
     int no_ctx;        /* 1: behave as a core before v4.1.0, without the Ctx callbacks */
     long tick_ns;      /* 1 s in core */
     long callback_ns;  /* a callback that takes longer is a violation */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -38,6 +40,7 @@ static void configure(char **w, int n)
         else if (!strcmp(key, "hot_reload")) settings.hot_reload = (int)number;
         else if (!strcmp(key, "grace")) settings.grace = (int)number;
         else if (!strcmp(key, "fix_pause")) settings.fix_pause = (int)number;
+        else if (!strcmp(key, "daemon")) settings.daemon = (int)number;
         else if (!strcmp(key, "no_ctx")) settings.no_ctx = (int)number;
         else if (!strcmp(key, "tick_ns")) settings.tick_ns = (long)number;
         else if (!strcmp(key, "callback_ns")) settings.callback_ns = (long)number;
@@ -91,12 +94,31 @@ static void run(struct context *c)
     exit(255);
 }
 
+/* As "Daemon On": core forks after the plugins are loaded, so none of their threads lives in the process that goes on. Here
+ * the parent stays: it hands its signals on through the pipe that both have, and the child dies with it. */
+static void become_daemon(void)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        return;
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0) {
+        _exit(2);
+    }
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
 static void start(void)
 {
     struct context *c = take_staged();
     if (chunks_open(settings.storage) < 0 || load(&c->lib, settings.plugin, 0) < 0) {
         say("load_failed", NULL, 0);
         exit(255);
+    }
+    if (settings.daemon) {
+        become_daemon();
     }
     run(c);
 }
