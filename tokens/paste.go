@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"fluent-bit-defender/internal/secret"
 )
@@ -18,6 +19,9 @@ const maxPasted = 64 << 10
 func ParsePasted(text string) (code secret.Text, state string, err error) {
 	if len(text) > maxPasted {
 		return secret.Text{}, "", errors.New("the pasted text is too long to be the browser's address")
+	}
+	if !utf8.ValidString(text) {
+		return secret.Text{}, "", errors.New("the pasted text is damaged: paste the whole address the browser ended on")
 	}
 	text = strings.Trim(strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' {

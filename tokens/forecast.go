@@ -1,0 +1,93 @@
+package tokens
+
+import (
+	"fmt"
+	"time"
+)
+
+// RefreshLife is how long a refresh token lives without being used; each use gives one with a new life.
+//
+// https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
+const RefreshLife = 90 * 24 * time.Hour
+
+// WarnBefore is how long before its end a credential is worth a warning.
+const WarnBefore = 14 * 24 * time.Hour
+
+// Forecast is what is known about the end of a credential before it comes.
+type Forecast struct {
+	// Ends is when it ends, zero when that is not known.
+	Ends time.Time
+	// Ended: it is of no use any more. Soon: it ends within WarnBefore, or has ended.
+	Ended, Soon bool
+	// Text says so in a sentence, Remedy what to do; both are empty as long as nothing is to be done.
+	Text, Remedy string
+}
+
+// State is the forecast in a few words, for a table: "ok", "ends in 5 days", "ended".
+func (f Forecast) State(now time.Time) string {
+	switch {
+	case f.Ended:
+		return "ended"
+	case f.Soon:
+		return "ends in " + days(f.Ends.Sub(now))
+	}
+	return "ok"
+}
+
+// Forecast tells how long the chain lives if nobody uses it: RefreshLife from its last refresh on; a token that the service
+// declared dead has ended.
+func (c Chain) Forecast(now time.Time) Forecast {
+	const remedy = "sign in again with: defenderctl tokens acquire"
+	if c.Dead != "" {
+		f := Forecast{Ends: c.Rejected, Ended: true, Soon: true, Remedy: remedy,
+			Text: "the refresh token was refused for good (" + c.Dead + ")"}
+		if !c.Rejected.IsZero() {
+			f.Text += " on " + c.Rejected.UTC().Format(time.DateOnly)
+		}
+		return f
+	}
+	issued := c.Refreshed
+	if issued.IsZero() {
+		issued = c.Obtained
+	}
+	if issued.IsZero() {
+		return Forecast{}
+	}
+	f := Forecast{Ends: issued.Add(RefreshLife)}
+	switch left := f.Ends.Sub(now); {
+	case left <= 0:
+		f.Ended, f.Soon, f.Remedy = true, true, remedy
+		f.Text = "the refresh token was not used for 90 days and has ended"
+	case left <= WarnBefore:
+		f.Soon, f.Remedy = true, "start the input, or run: defenderctl tokens refresh"
+		f.Text = "the refresh token has not been refreshed since " + issued.UTC().Format(time.DateOnly) + " and ends in " + days(left)
+	}
+	return f
+}
+
+// Forecast tells when the certificate ends.
+func (i CertificateInfo) Forecast(now time.Time) Forecast {
+	f := Forecast{Ends: i.NotAfter}
+	const remedy = "make a new certificate, add it to the application's registration, and put it into client_certificate_file"
+	switch left := f.Ends.Sub(now); {
+	case left <= 0:
+		f.Ended, f.Soon, f.Remedy = true, true, remedy
+		f.Text = "the client certificate ended on " + i.NotAfter.UTC().Format(time.DateOnly)
+	case left <= WarnBefore:
+		f.Soon, f.Remedy = true, remedy
+		f.Text = "the client certificate ends in " + days(left)
+	}
+	return f
+}
+
+// days is a span as people say it.
+func days(d time.Duration) string {
+	switch n := int(d.Round(time.Hour) / (24 * time.Hour)); {
+	case n < 1:
+		return "less than a day"
+	case n == 1:
+		return "1 day"
+	default:
+		return fmt.Sprintf("%d days", n)
+	}
+}
