@@ -1,11 +1,16 @@
 package record
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"testing"
 
 	"github.com/tidwall/gjson"
 	"github.com/ugorji/go/codec"
+
+	"fluent-bit-defender/internal/page"
 )
 
 // Every benchmark goes once over 10,000 alerts per turn: ns/op is the time for them all, MB/s counts the JSON. The target
@@ -44,6 +49,39 @@ func BenchmarkTranscode(b *testing.B) {
 			b.Fatal(err)
 		}
 	})
+}
+
+// BenchmarkPage is the way from a page's bytes to batches of 1 MB: reader and transcoder.
+func BenchmarkPage(b *testing.B) {
+	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
+	dst := make([]byte, 0, 2<<20)
+	for _, api := range apis {
+		b.Run(api, func(b *testing.B) {
+			doc := append([]byte(`{"value":[`), bytes.Join(corpus(api, corpusAlerts), []byte(","))...)
+			doc = append(doc, "]}"...)
+			b.SetBytes(int64(len(doc)))
+			b.ReportAllocs()
+			p := page.NewReader(nil, page.Options{})
+			for b.Loop() {
+				p.Reset(bytes.NewReader(doc))
+				for {
+					row, err := p.Next()
+					if errors.Is(err, io.EOF) {
+						break
+					}
+					if err == nil {
+						dst, err = e.Alert(dst, 16014749601234567, ID{}, row)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+					if len(dst) > 1<<20 {
+						dst = dst[:0]
+					}
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkCEF is json+cef: the transcoder and the line.
