@@ -12,7 +12,8 @@
 //   - Numbers with a fraction or an exponent are doubles, and so are integers beyond those; "-0.0" is the double −0.
 //   - A number beyond the doubles, such as 1e400, is refused (ErrNumber): an infinity cannot be written by any JSON output,
 //     and every other value would be wrong. The raw record keeps its digits. One too small for a double is 0.
-//   - Duplicate keys are all kept, in order. Fluent Bit's JSON outputs write the last of them, as encoding/json takes it.
+//   - Duplicate keys are all kept, in order: which of them counts is for the receiver to say (Fluent Bit's own JSON
+//     writer leaves out a key that comes again later, so that the last one stands, as in encoding/json).
 //   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however they are spelled ("\u006dssp").
 //     Where mssp_ is there already, there are two of it.
 //   - "\u0000" is kept as a byte 0; msgpack strings have a length. DEL, U+2028 and other rare characters are kept.
@@ -45,5 +46,7 @@
 //
 //   - An Encoder is not for concurrent use; one per worker.
 //   - CEF is looked up with gjson, which allocates, and costs some ten times as much as the transcoding.
+//   - MaxDepth is what Fluent Bit itself can decode. Who wraps records in more containers behind it (a nest filter, the
+//     forward protocol) has as many levels less.
 //   - Errors give an offset, never content: alerts are confidential.
 package record
