@@ -5,7 +5,7 @@ import (
 	"embed"
 )
 
-//go:embed probe/*.c
+//go:embed probe/*.c probe/*.h
 var probeSource embed.FS
 
 // BuildProbe compiles the probe, a small input plugin named "probe" that emits numbered events and misbehaves on request,

@@ -2,8 +2,8 @@
  * with its thread, and misbehaves on request. Built as a shared object; the interface is that of a Go input plugin.
  *
  * Properties: instance_id; count (events per tick); limit (stop after so many events); mode (return, append); append_tag (tag
- * for mode append); appends (how many a tick in that mode); state (file with the number of the next event: what was taken in is not emitted again);
- * trace (file with a line per callback) and trace_ticks (how many collect callbacks it shows); fault (see the code). */
+ * for mode append); appends (how many a tick in that mode); state (file with the number of the next event: what was taken in
+ * is not emitted again); trace (file with a line per callback) and trace_ticks (how many collect callbacks it shows); fault (see the code). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -17,32 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct def {
-    int type, proxy, flags;
-    char *name, *description;
-};
-
-struct api {
-    void *output_get_property;
-    const char *(*get_property)(const char *key, void *ins);
-    void *output_get_cmt_instance;
-    void *(*get_cmt)(void *ins);
-    void (*log_print)(int level, const char *file, int line, const char *fmt, ...);
-    int (*log_check)(void *ins, int level);
-};
-
-struct context {
-    int coll_fd;
-    void *remote;
-    void *proxy;
-};
-
-struct plugin {
-    char *name;
-    struct api *api;
-    void *ins;
-    struct context *context;
-};
+#include "abi.h"
 
 struct probe {
     struct api *api;
