@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +51,10 @@ func code(err error) int {
 // isDamage tells whether err says that the bytes of a database are not what SQLite wrote.
 func isDamage(err error) bool {
 	if errors.Is(err, ErrDamaged) {
+		return true
+	}
+	// A value of another type than was written: database/sql has no type for this error.
+	if strings.Contains(err.Error(), "sql: Scan error") {
 		return true
 	}
 	switch c := code(err); c & 0xff {

@@ -254,6 +254,9 @@ func (f *file) check(db *sql.DB) error {
 	case appID != f.appID, format != f.appID, version != f.version, inside != f.version:
 		return fmt.Errorf("%w: its header is wrong", ErrDamaged)
 	}
+	if err := f.sameTables(db); err != nil {
+		return err
+	}
 	// The full check, not quick_check: that one does not compare indexes with tables, and a flipped bit in an index hides a row.
 	var result string
 	if err := db.QueryRow("PRAGMA integrity_check(1)").Scan(&result); err != nil {
@@ -269,6 +272,35 @@ func (f *file) check(db *sql.DB) error {
 	}
 	return f.verify(db)
 }
+
+// sameTables compares the stored text of the tables with what initialise makes: a flipped bit there may rename a column.
+func (f *file) sameTables(db *sql.DB) error {
+	fresh, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return err
+	}
+	defer fresh.Close()
+	fresh.SetMaxOpenConns(1)
+	if _, err := fresh.Exec(f.schema + metaSchema); err != nil {
+		return err
+	}
+	const tables = `SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY name) FROM sqlite_schema`
+	var want, got string
+	if err := fresh.QueryRow(tables).Scan(&want); err != nil {
+		return err
+	}
+	if err := db.QueryRow(tables).Scan(&got); err != nil {
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("%w: its tables are not ours", ErrDamaged)
+	}
+	return nil
+}
+
+// metaSchema is the table that both files have.
+const metaSchema = `
+	CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;`
 
 // tryWrite finds out whether SQLite would write the file at all, without writing: it takes one whose header asks for a newer version of
 // SQLite as read-only.
@@ -289,9 +321,8 @@ func (f *file) initialise(db *sql.DB) error {
 	}
 	defer tx.Rollback()
 	if _, err := tx.Exec(fmt.Sprintf(`%s
-		CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 		INSERT INTO meta VALUES ('format', %d), ('version', %d);
-		PRAGMA application_id = %[2]d; PRAGMA user_version = %[3]d`, f.schema, f.appID, f.version)); err != nil {
+		PRAGMA application_id = %[2]d; PRAGMA user_version = %[3]d`, f.schema+metaSchema, f.appID, f.version)); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
