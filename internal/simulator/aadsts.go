@@ -204,9 +204,6 @@ func (x *exchange) refuseSignIn(r *refusal, fill ...string) {
 	o.close()
 	x.header.Set("x-ms-request-id", trace)
 	x.header.Set("Cache-Control", "no-store, no-cache")
-	if r.status == 401 {
-		x.header.Set("WWW-Authenticate", "Basic realm=\"login\"")
-	}
 	x.json(r.status, o.b)
 	x.sim.stats.count(func(c *Stats) { c.Refused[r.code()]++ })
 }

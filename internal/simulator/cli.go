@@ -15,7 +15,7 @@ type CLIOptions struct {
 	Listen string
 	// Tenants is how many there are, 3 if 0; Alerts how many each has at the start.
 	Tenants, Alerts int
-	// Faults is in the grammar of ParseFaults; Seed makes everything reproducible.
+	// Faults is in the grammar of FaultsHelp; Seed makes everything reproducible.
 	Faults string
 	Seed   uint64
 	// Trickle is how often, on average, each tenant gets a new or an updated alert; 0 is never.

@@ -48,7 +48,7 @@ type Config struct {
 	Sleep func(ctx context.Context, d time.Duration)
 	// Seed makes everything random reproducible.
 	Seed uint64
-	// Faults is the first argument of SetFaults; see ParseFaults.
+	// Faults is the first argument of SetFaults; see FaultsHelp.
 	Faults string
 	// TokenLife is how long access tokens live; 0 means 1 h.
 	TokenLife time.Duration

@@ -40,7 +40,7 @@ func (s *Simulator) deviceStart(x *exchange, path string, v2 bool) {
 		x.refuseSignIn(bad, "{client}", in.client, "{tenant}", path, "{resource}", in.form.Get("resource"))
 		return
 	}
-	page := "http://" + x.r.Host + devicePage
+	page := x.base() + devicePage
 	o := object{}
 	o.open()
 	o.text("user_code", d.user)

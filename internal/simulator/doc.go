@@ -17,7 +17,7 @@
 // and served, under the identity and version that the project's records use, so that a test can compare ids in with ids out.
 // [Simulator.Requests] counts what was asked, how often, how much at once, and whether a Retry-After was respected.
 //
-// Every fault has a knob: [Config].Faults and [Simulator.SetFaults] take the grammar that [ParseFaults] describes; tenants and
+// Every fault has a knob: [Config].Faults and [Simulator.SetFaults] take the grammar that [FaultsHelp] explains; tenants and
 // applications are changed while it runs by the Set… methods. Nothing random is out of reach of [Config].Seed; with requests made one
 // after the other two runs give the same answers.
 //

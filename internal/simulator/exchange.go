@@ -29,6 +29,8 @@ type exchange struct {
 	ends    []int64 // where in the body each row ends
 	variant variant
 	faults  []*fault
+	// leaveChain ends the redemption of a chain of refresh tokens, once it is answered.
+	leaveChain func()
 }
 
 // variant is which form of its rows an answer has.
@@ -63,12 +65,13 @@ func makeMasked(rows []*row) {
 }
 
 func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request, handle func(*exchange)) {
-	x := &exchange{sim: s, api: api, kind: api, w: w, r: r, now: s.now(), status: http.StatusOK, header: http.Header{}}
+	x := &exchange{sim: s, api: api, kind: api, w: w, r: r, now: s.now(), status: http.StatusOK, header: http.Header{}, leaveChain: func() {}}
 	if api == Login {
 		x.kind = loginKind(r.URL.Path)
 	}
 	leave := s.stats.enter(x.kind)
 	defer func() {
+		x.leaveChain()
 		leave(x)
 		s.cfg.Log(fmt.Sprintf("%s %s %s %d rows=%d", x.kind, r.Method, r.URL.Path, x.status, len(x.rows)))
 	}()
@@ -123,6 +126,14 @@ func (x *exchange) random() *rand.Rand {
 	defer x.sim.mu.Unlock()
 	x.sim.errors++
 	return random(x.sim.cfg.Seed, "answer", x.sim.errors)
+}
+
+// base is the address that the client used for this host.
+func (x *exchange) base() string {
+	if x.r.TLS != nil {
+		return "https://" + x.r.Host
+	}
+	return "http://" + x.r.Host
 }
 
 // json answers with one piece of JSON.

@@ -41,7 +41,7 @@ func (s *Simulator) Ledger(tenantID, api string) Ledger {
 	l := Ledger{Served: map[string]int{}, First: map[string]time.Time{}, Partial: map[string]int{},
 		Exists: make(map[string]json.RawMessage, n), Latest: make(map[string]string, n), Updated: make(map[string]int64, n)}
 	for _, r := range v.rows {
-		if r.listed.After(now) || r.next != nil && !r.next.listed.After(r.listed) {
+		if unseen := r.gone || r.listed.After(now) || r.next != nil && !r.next.listed.After(r.listed); unseen && r.ledger.count+r.ledger.partial == 0 {
 			continue
 		}
 		key := r.key()

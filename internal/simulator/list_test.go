@@ -236,6 +236,16 @@ func TestEndpointHasNoLinks(t *testing.T) {
 	}
 }
 
+func TestEndpointLinksWhenAskedFor(t *testing.T) {
+	f := many(t, 5, func(c *simulator.Config) { c.EndpointLinks = true })
+	if a := f.get(simulator.Endpoint, contoso, "/api/alerts?$top=2"); strings.Contains(a.body, "nextLink") {
+		t.Errorf("there is a link beside $top: %s", a.body)
+	}
+	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); strings.Contains(a.body, "nextLink") {
+		t.Errorf("there is a link behind the last page: %s", a.body)
+	}
+}
+
 func TestEvidenceNeedsExpand(t *testing.T) {
 	f := many(t, 1)
 	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); !strings.Contains(a.body, `"evidence":[]}]`) {

@@ -60,7 +60,7 @@ func (s *Simulator) metadata(x *exchange, path string, v2 bool) {
 		x.refuseSignIn(refused(90002), "{tenant}", path)
 		return
 	}
-	base, issuer := "http://"+x.r.Host+"/"+t.ID+"/oauth2/", "https://sts.windows.net/"+t.ID+"/"
+	base, issuer := x.base()+"/"+t.ID+"/oauth2/", "https://sts.windows.net/"+t.ID+"/"
 	if v2 {
 		base, issuer = base+"v2.0/", "https://login.microsoftonline.com/"+t.ID+"/v2.0"
 	}

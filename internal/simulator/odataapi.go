@@ -109,11 +109,7 @@ func (s *Simulator) odataList(x *exchange) {
 
 // nextLink is the address of the next page: the same options and where to go on, unless it is broken on purpose.
 func (x *exchange) nextLink(l listing, next int, broken string) string {
-	base := "http://" + x.r.Host
-	if x.r.TLS != nil {
-		base = "https://" + x.r.Host
-	}
-	query := l.rest
+	base, query := x.base(), l.rest
 	if query != "" {
 		query += "&"
 	}

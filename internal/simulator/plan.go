@@ -19,7 +19,7 @@ type fault struct {
 	seen, used int
 }
 
-// SetFaults replaces the faults; see ParseFaults for the grammar. Schedules stay relative to New. An empty text ends them.
+// SetFaults replaces the faults; see FaultsHelp for the grammar. Schedules stay relative to New. An empty text ends them.
 func (s *Simulator) SetFaults(grammar string) error {
 	list, err := ParseFaults(grammar)
 	if err != nil {

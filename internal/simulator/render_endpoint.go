@@ -64,10 +64,22 @@ func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	if !replaced {
 		o.key("evidence")
 		evidenceAt = len(o.b)
-		o.array(len(a.Evidence), func(o *object, i int) { flatEvidence(o, &a.Evidence[i]) })
+		list := entities(a)
+		o.array(len(list), func(o *object, i int) { flatEvidence(o, &list[i]) })
 	}
 	o.close()
 	return o.b, evidenceAt
+}
+
+// entities is the evidence but for devices, which both APIs show in fields of their own.
+func entities(a *Alert) []Evidence {
+	list := make([]Evidence, 0, len(a.Evidence))
+	for _, e := range a.Evidence {
+		if e.Type != "Device" {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // flatEvidence is the flat entity: every key is there, those that do not apply are null.

@@ -72,7 +72,8 @@ func incidentAlert(o *object, a *Alert) {
 		o.int("osBuild", 22631)
 		o.orNull("rbacGroupName", a.MachineGroup)
 	})
-	o.list("entities", len(a.Evidence), func(o *object, i int) { flatEvidence(o, &a.Evidence[i]) })
+	list := entities(a)
+	o.list("entities", len(list), func(o *object, i int) { flatEvidence(o, &list[i]) })
 }
 
 // The activity that an alert is about happened shortly before the alert was made.

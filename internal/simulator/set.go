@@ -47,7 +47,7 @@ func (s *Simulator) SetApp(tenantID, clientID string, change func(*App)) {
 	}
 }
 
-// AddApp gives consent to an application in a tenant; RemoveApp withdraws it and ends its tokens.
+// AddApp gives consent to an application in a tenant, in place of the one with the same client id if there is one.
 func (s *Simulator) AddApp(tenantID string, a App) {
 	t := s.mustTenant(tenantID)
 	s.mu.Lock()
@@ -110,7 +110,7 @@ func (s *Simulator) IssueRefreshToken(tenantID, clientID string) (string, error)
 	return text, nil
 }
 
-// SetRotation changes what becomes of redeemed refresh tokens; SetOmitRefresh whether answers to a refresh lack one.
+// SetRotation changes what becomes of redeemed refresh tokens.
 func (s *Simulator) SetRotation(mode RotationMode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

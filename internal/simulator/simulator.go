@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -125,7 +127,7 @@ func (s *Simulator) Start(addr string) error {
 }
 
 func (s *Simulator) serve(name string, l net.Listener) {
-	server := &http.Server{Handler: s.Handler(name), ReadHeaderTimeout: time.Minute,
+	server := &http.Server{Handler: s.Handler(name), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
 		BaseContext: func(net.Listener) context.Context { return s.done }}
 	s.mu.Lock()
 	s.hosts[name], s.addrs[name] = server, l.Addr().String()

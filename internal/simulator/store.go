@@ -39,13 +39,15 @@ type version struct {
 	listed time.Time
 }
 
-// row is one version of an alert as one API sends it. It does not change, apart from next and the fields of the ledger.
+// row is one version of an alert as one API sends it. It does not change, apart from next, gone, masked and the ledger.
 type row struct {
 	identity, version string
 	updated, created  tick.Tick
 	listed            time.Time
 	// next is the version that takes this one's place once it is listed.
 	next *row
+	// gone says that another row took its place before anybody saw it, or at the very moment at which it was seen.
+	gone bool
 	// full is the row itself.
 	full []byte
 	// cut is where the array of evidence begins, which comes last and is left out without $expand; 0 if it is always in.
@@ -59,7 +61,7 @@ type row struct {
 func (r *row) key() string { return r.identity + "\n" + r.version }
 
 func (r *row) listedAt(now time.Time) bool {
-	return !r.listed.After(now) && (r.next == nil || r.next.listed.After(now))
+	return !r.gone && !r.listed.After(now) && (r.next == nil || r.next.listed.After(now))
 }
 
 // view is a tenant's alerts as one API shows them.

@@ -64,8 +64,7 @@ func (in *signIn) handle() ([]byte, *refusal) {
 	if f := s.strikes(in.x, "aadsts"); f != nil {
 		return nil, refused(f.Code)
 	}
-	leave := in.chain()
-	defer leave()
+	in.x.leaveChain = in.chain()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if bad := in.identify(); bad != nil {

@@ -105,15 +105,16 @@ func (t *tenant) showIncident(v *view, id int64) {
 	}
 	v.history[id] = history
 	if len(old) > len(history) || !slices.Equal(old, history[:len(old)]) {
-		v.rows = slices.DeleteFunc(v.rows, func(r *row) bool { return slices.Contains(old, r) })
-		v.sorted, old = false, nil
+		for _, r := range old {
+			r.gone = !slices.Contains(history, r)
+		}
 	}
 	for i, r := range history {
 		var before *row
 		if i > 0 {
 			before = history[i-1]
 		}
-		if r.next = nil; i >= len(old) {
+		if r.next = nil; !slices.Contains(old, r) {
 			v.put(r, before)
 		} else if before != nil {
 			before.next = r

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// replaceAnswer answers with a fault instead of looking at the request; it tells whether the answer is complete.
+// replaceAnswer answers with a fault instead of looking at the request.
 func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 	s.stats.count(func(c *Stats) { c.Faults[f.Name]++ })
 	switch {
@@ -29,6 +29,10 @@ func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 		if f.Code >= 500 {
 			x.html(f.Code, fmt.Sprintf("<!DOCTYPE html>\r\n<html><head><title>%d %s</title></head>\r\n<body><h1>Our services aren't available right now</h1>"+
 				"</body></html>\r\n", f.Code, http.StatusText(f.Code)))
+			return
+		}
+		if x.api == Login && f.Code == http.StatusTooManyRequests {
+			x.refuseSignIn(refused(90055))
 			return
 		}
 		x.refuse(f.Code, "", "")
@@ -182,6 +186,10 @@ func (o *output) send(total int64) bool {
 	}
 	if !chunked {
 		header.Set("Content-Length", strconv.FormatInt(total, 10))
+	}
+	if o.stopName == "stall" && o.stopKind == "head" {
+		<-x.r.Context().Done()
+		panic(http.ErrAbortHandler)
 	}
 	x.w.WriteHeader(x.status)
 	var w io.Writer = x.w
