@@ -136,6 +136,9 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		if e.Fate != tokens.NeedsSignIn || e.Exit != tokens.ExitNeedsSignIn || e.Code != code || !e.Dead() {
 			t.Fatalf("%d: %v (fate %v)", code, e, e.Fate)
 		}
+		if s.Changed(t.Context()) {
+			t.Errorf("%d: our own mark counts as a change", code)
+		}
 		if again := fails(t, s); again.Fate != tokens.NeedsSignIn || again.Sentence != e.Sentence || again.Code != code {
 			t.Errorf("%d: the second time it says %v", code, again)
 		}

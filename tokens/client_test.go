@@ -77,6 +77,23 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 	}
 }
 
+func TestAPastedLineBreakIsNoPartOfASecret(t *testing.T) {
+	f := &fake{}
+	a := app(tokens.V2)
+	a.Credential = fixed(" s3cr3t\r\n")
+	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.sent()[0].form.Get("client_secret"); got != "s3cr3t" {
+		t.Errorf("sent %q", got)
+	}
+	a.Credential = fixed(" \n")
+	var e *tokens.Error
+	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); !errors.As(err, &e) || e.Fate != tokens.Config || len(f.sent()) != 1 {
+		t.Errorf("an empty secret: %v", err)
+	}
+}
+
 func TestAPublicClientSendsNoSecret(t *testing.T) {
 	f := &fake{}
 	a := app(tokens.V2)
@@ -140,7 +157,7 @@ func TestUnusableAnswersAreErrorsNotTokens(t *testing.T) {
 		"an array":                        {200, `[]`, tokens.Transient},
 		"cut JSON":                        {200, `{"access_token":"a`, tokens.Transient},
 		"nothing":                         {200, ``, tokens.Transient},
-		"larger than 1 MiB":               {200, `{"access_token":"a","x":"` + strings.Repeat("x", 1<<20) + `"}`, tokens.Transient},
+		"larger than 1 MiB":               {200, `{"access_token":"a"}` + strings.Repeat(" ", 1<<20), tokens.Transient},
 		"a page with 503":                 {503, `<html>busy</html>`, tokens.Transient},
 		"a page with 429":                 {429, `slow`, tokens.Transient},
 		"a page with 404":                 {404, `<html>not here</html>`, tokens.Config},

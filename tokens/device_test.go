@@ -56,9 +56,7 @@ func TestDeviceCodeInBothEndpointFamilies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, _ := play(tc.version, "authorization_pending", "ok")
-				a := app(tc.version)
-				a.Credential = nil
-				c := tokens.Client{App: a, HTTP: f.client()}
+				c := tokens.Client{App: app(tc.version), HTTP: f.client()}
 				d, err := c.DeviceAuth(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -102,13 +100,14 @@ func TestDevicePollsSlowDownAndSurviveInterruptions(t *testing.T) {
 		fails  bool
 		exit   tokens.ExitClass
 	}{
-		"pending":              {[]string{"authorization_pending", "authorization_pending", "ok"}, s(5, 10, 15), false, 0},
-		"slow_down is lasting": {[]string{"slow_down", "authorization_pending", "slow_down", "ok"}, s(5, 15, 25, 40), false, 0},
-		"a 503 in between":     {[]string{"authorization_pending", "503", "ok"}, s(5, 10, 20), false, 0},
-		"declined":             {[]string{"authorization_declined"}, s(5), true, tokens.ExitNotAuthorised},
-		"bad code":             {[]string{"bad_verification_code"}, s(5), true, tokens.ExitFailed},
-		"expired":              {[]string{"expired_token"}, s(5), true, tokens.ExitFailed},
-		"expired at v1":        {[]string{"code_expired"}, s(5), true, tokens.ExitFailed},
+		"pending":                  {[]string{"authorization_pending", "authorization_pending", "ok"}, s(5, 10, 15), false, 0},
+		"slow_down is lasting":     {[]string{"slow_down", "authorization_pending", "slow_down", "ok"}, s(5, 15, 25, 40), false, 0},
+		"a 503 in between":         {[]string{"authorization_pending", "503", "ok"}, s(5, 10, 20), false, 0},
+		"slow_down survives a 503": {[]string{"slow_down", "503", "ok"}, s(5, 15, 30), false, 0},
+		"declined":                 {[]string{"authorization_declined"}, s(5), true, tokens.ExitNotAuthorised},
+		"bad code":                 {[]string{"bad_verification_code"}, s(5), true, tokens.ExitFailed},
+		"expired":                  {[]string{"expired_token"}, s(5), true, tokens.ExitFailed},
+		"expired at v1":            {[]string{"code_expired"}, s(5), true, tokens.ExitFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

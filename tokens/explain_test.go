@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
@@ -97,6 +98,15 @@ func TestTheMoreTellingOfSeveralCodesDecides(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+func TestALoopThatTheServiceSawIsLeftAloneForAWhile(t *testing.T) {
+	f := &fake{answer: func(asked) (int, string) { return 400, refusal("invalid_grant", 50196) }}
+	_, err := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
+	var e *tokens.Error
+	if !errors.As(err, &e) || e.RetryAfter < 5*time.Minute || e.Dead() {
+		t.Errorf("%v, wait %v", err, e.RetryAfter)
 	}
 }
 

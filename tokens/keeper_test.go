@@ -163,7 +163,18 @@ func TestFlushLeavesAChainInUseAloneAndTellsWhatIsStillUnsaved(t *testing.T) {
 		t.Errorf("Flush of a chain in use: %v", err)
 	}
 	unlock()
+	if got, _, _ := keeper.Load(t.Context(), key); got.Refresh.Reveal() != "rt1" {
+		t.Errorf("loaded %s", got.Refresh.Reveal())
+	}
 	if err := keeper.Flush(context.Background()); !errors.As(err, &unsaved) {
 		t.Errorf("Flush gave %v", err)
+	}
+	store.Fail("Save", nil)
+	if unlock, err = keeper.Lock(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if got := load(t, store).Refresh.Reveal(); got != "rt1" {
+		t.Errorf("the next to lock the chain did not save it: %s is stored", got)
 	}
 }

@@ -192,8 +192,8 @@ func (w *wire) failure(err error) *Error {
 // loopPause is how long to stay away after "request loop detected" (AADSTS50196), which lasts some minutes by itself.
 const loopPause = 15 * time.Minute
 
-// bind puts w under the library, as the client of ctx. The client follows no redirect, whatever hc does: net/http would post the form
-// again to wherever a 307 points.
+// bind puts w under the library, as the client of ctx. RoundTrip makes an error of every redirect, so that the client follows none,
+// whatever hc does: net/http would post the form again to wherever a 307 points.
 func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
 	client := &http.Client{}
 	if hc != nil {
@@ -205,6 +205,5 @@ func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
 	}
 	client.Transport = w
 	client.Jar = nil
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return context.WithValue(ctx, oauth2.HTTPClient, client)
 }
