@@ -233,3 +233,53 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 		t.Errorf("at another tenant: %s", a.body)
 	}
 }
+
+func TestAdminConsentRefusals(t *testing.T) {
+	f := start(t)
+	ok := form("client_id", client, "redirect_uri", "http://localhost/cb", "scope", "https://graph.microsoft.com/.default")
+	for name, test := range map[string]struct {
+		path string
+		form url.Values
+		want string
+	}{
+		"v2 over common":            {"common/v2.0/adminconsent", ok, "AADSTS90023"},
+		"v2 without a scope":        {contoso + "/v2.0/adminconsent", with(ok, "scope", ""), "AADSTS900144"},
+		"an unknown scope":          {contoso + "/v2.0/adminconsent", with(ok, "scope", "https://x.example/.default"), "AADSTS70011"},
+		"an unknown application":    {contoso + "/adminconsent", with(ok, "client_id", fabrikam), "AADSTS700016"},
+		"an unregistered redirect":  {contoso + "/adminconsent", with(ok, "redirect_uri", "http://localhost/x"), "AADSTS50011"},
+		"an unknown tenant":         {"nowhere.example/adminconsent", ok, "AADSTS90002"},
+		"an application without id": {contoso + "/adminconsent", with(ok, "client_id", ""), "AADSTS900144"},
+	} {
+		t.Run(name+" is refused", func(t *testing.T) {
+			f := f
+			f.t = t
+			if a, _ := f.ask(test.path, test.form); a.status != 400 || !strings.Contains(a.body, test.want) {
+				t.Errorf("got %d %s", a.status, a.body)
+			}
+		})
+	}
+	if a := do(t, "PUT", f.LoginURL()+"/"+contoso+"/adminconsent?"+ok.Encode(), ""); a.status != 405 {
+		t.Errorf("PUT gave %d", a.status)
+	}
+	if _, back := f.ask(contoso+"/adminconsent", ok); back != nil {
+		t.Errorf("it decided by itself: %v", back)
+	}
+	f.SetAutoConsent(true)
+	if _, back := f.ask(contoso+"/adminconsent", ok); back.Get("admin_consent") != "True" || back.Has("scope") {
+		t.Errorf("v1 redirected with %v", back)
+	}
+}
+
+func TestApplicationsAreAdded(t *testing.T) {
+	f := start(t)
+	const app = "33333333-0000-4000-8000-000000000002"
+	f.AddApp(contoso, simulator.App{ClientID: app, Secret: "x", RefreshTokens: []string{"0.new"}})
+	v := with(refreshV1, "client_id", app, "client_secret", "x", "refresh_token", "0.new")
+	if a := f.token(contoso+"/oauth2/token", v); a.status != 200 {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	f.SetOmitRefresh(true)
+	if a := f.token(contoso+"/oauth2/token", v); a.status != 200 || strings.Contains(a.body, "refresh_token") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+}

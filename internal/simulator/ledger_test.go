@@ -186,3 +186,11 @@ func TestGenerateIsReproducibleAndHostile(t *testing.T) {
 		t.Errorf("%d ties among %d alerts", ties, len(l.Exists))
 	}
 }
+
+func TestSampleAlertIsReproducible(t *testing.T) {
+	at := newClock().Now()
+	a, b, c := simulator.SampleAlert(1, 2, at), simulator.SampleAlert(1, 2, at), simulator.SampleAlert(1, 3, at)
+	if fmt.Sprint(a) != fmt.Sprint(b) || fmt.Sprint(a) == fmt.Sprint(c) || !a.Updated.Equal(at) {
+		t.Errorf("got %v, %v and %v", a, b, c)
+	}
+}

@@ -34,6 +34,8 @@ type refreshToken struct {
 	inherited bool
 	// dead is the code it is refused with, if it was revoked.
 	dead int
+	// refused says that the client was told so.
+	refused bool
 }
 
 // strictGrace is how long after its redemption a token is still accepted with Strict.
@@ -76,6 +78,10 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 		return nil, refused(9002313) // seen for texts that never were a token
 	}
 	if bad := in.usable(rt); bad != nil {
+		if rt.refused {
+			s.stats.count(func(c *Stats) { c.DeadAgain++ })
+		}
+		rt.refused = rt.client == in.client && rt.tenant == in.tenant
 		return nil, bad
 	}
 	g := rt.grant

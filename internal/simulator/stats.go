@@ -23,6 +23,8 @@ type Stats struct {
 	// among them that brought a refresh token.
 	Redeemed, RefusedRedemptions int
 	Refused                      map[int]int
+	// DeadAgain counts redemptions of a refresh token that had been refused for good before: clients must not try a dead token again.
+	DeadAgain int
 	// Faults counts what was injected, by the name in the grammar.
 	Faults map[string]int
 	// OverQuota counts the requests beyond an API's quota.

@@ -235,11 +235,11 @@ func (o *output) sendRaw(total int64) bool {
 	_ = header.Write(b)
 	_, _ = b.WriteString("\r\n")
 	written, err := o.copy(b)
+	x.record(written, err == nil) // before the client can have seen the end
 	_ = b.Flush()
 	if tcp, ok := c.(*net.TCPConn); ok && o.stopName == "reset" {
 		_ = tcp.SetLinger(0)
 	}
-	x.record(written, err == nil)
 	return err == nil
 }
 
