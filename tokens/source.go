@@ -20,8 +20,8 @@ type SourceConfig struct {
 	Grant Grant
 	// Seed reads the configured refresh token or its file, anew at each use; nil, or a zero Text, for none.
 	Seed func() (secret.Text, error)
-	// Store keeps the chain. Give all sources of a process the same *Keeper; another store is wrapped in one of its own. It may be
-	// nil with GrantClientCredentials.
+	// Store keeps the chain. Give all sources of a process the same *Keeper; another store is wrapped in one of its own. Without one there
+	// are client credentials only: a rotated refresh token that is not kept locks the tenant out.
 	Store ChainStore
 	// HTTP sends the requests; nil means a plain client.
 	HTTP *http.Client
@@ -67,7 +67,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	if cfg.Grant < GrantAuto || cfg.Grant > GrantClientCredentials {
 		return nil, errors.New("tokens: unknown grant")
 	}
-	if cfg.Store == nil && cfg.Grant != GrantClientCredentials {
+	if cfg.Store == nil && cfg.Grant == GrantRefreshToken {
 		return nil, errors.New("tokens: a store is needed for refresh tokens")
 	}
 	if cfg.Grant == GrantClientCredentials && cfg.App.Credential == nil {
@@ -238,6 +238,15 @@ func (s *Source) choose(ctx context.Context) (Grant, string, error) {
 		return s.cfg.Grant, "configured", nil
 	}
 	seed, seedErr := s.seed()
+	if s.keeper == nil {
+		switch {
+		case !seed.IsZero() || seedErr != nil:
+			return 0, "", configError("a refresh token is configured and there is no token store to keep its successors", "check data_dir", seedErr)
+		case s.cfg.App.Credential == nil:
+			return 0, "", configError("there is neither a token store nor a secret or certificate", "check data_dir and client_secret", nil)
+		}
+		return GrantClientCredentials, "there is no token store", nil
+	}
 	if !seed.IsZero() {
 		return GrantRefreshToken, "a refresh token is configured", nil
 	}

@@ -125,16 +125,19 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 		want  tokens.Grant
 		fails bool
 	}{
-		"configured":                     {app(tokens.V2), seed("rt0"), tokenstest.New(), tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"configured, store broken":       {app(tokens.V2), seed("rt0"), broken, tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"stored":                         {app(tokens.V2), nil, stored(t, "rt0", ""), tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"stored and dead: no fallback":   {app(tokens.V2), nil, dead, tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"neither":                        {app(tokens.V2), seed(" \n"), tokenstest.New(), tokens.GrantAuto, tokens.GrantClientCredentials, false},
-		"neither, public client":         {public, nil, tokenstest.New(), tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"store unreadable: no guess":     {app(tokens.V2), nil, broken, tokens.GrantAuto, 0, true},
-		"file unreadable: no guess":      {app(tokens.V2), unreadable, tokenstest.New(), tokens.GrantAuto, 0, true},
-		"said: client credentials":       {app(tokens.V2), nil, stored(t, "rt0", ""), tokens.GrantClientCredentials, tokens.GrantClientCredentials, false},
-		"said: refresh token, though no": {app(tokens.V2), nil, tokenstest.New(), tokens.GrantRefreshToken, tokens.GrantRefreshToken, false},
+		"configured":                      {app(tokens.V2), seed("rt0"), tokenstest.New(), tokens.GrantAuto, tokens.GrantRefreshToken, false},
+		"configured, store broken":        {app(tokens.V2), seed("rt0"), broken, tokens.GrantAuto, tokens.GrantRefreshToken, false},
+		"stored":                          {app(tokens.V2), nil, stored(t, "rt0", ""), tokens.GrantAuto, tokens.GrantRefreshToken, false},
+		"stored and dead: no fallback":    {app(tokens.V2), nil, dead, tokens.GrantAuto, tokens.GrantRefreshToken, false},
+		"neither":                         {app(tokens.V2), seed(" \n"), tokenstest.New(), tokens.GrantAuto, tokens.GrantClientCredentials, false},
+		"neither, public client":          {public, nil, tokenstest.New(), tokens.GrantAuto, tokens.GrantRefreshToken, false},
+		"store unreadable: no guess":      {app(tokens.V2), nil, broken, tokens.GrantAuto, 0, true},
+		"file unreadable: no guess":       {app(tokens.V2), unreadable, tokenstest.New(), tokens.GrantAuto, 0, true},
+		"no store":                        {app(tokens.V2), nil, nil, tokens.GrantAuto, tokens.GrantClientCredentials, false},
+		"no store for what is configured": {app(tokens.V2), seed("rt0"), nil, tokens.GrantAuto, 0, true},
+		"no store, public client":         {public, nil, nil, tokens.GrantAuto, 0, true},
+		"said: client credentials":        {app(tokens.V2), nil, stored(t, "rt0", ""), tokens.GrantClientCredentials, tokens.GrantClientCredentials, false},
+		"said: refresh token, though no":  {app(tokens.V2), nil, tokenstest.New(), tokens.GrantRefreshToken, tokens.GrantRefreshToken, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := 0
@@ -224,7 +227,7 @@ func TestASourceThatCannotWorkIsRefused(t *testing.T) {
 		"no tenant":                 func(c *tokens.SourceConfig) { c.App.TenantID = "" },
 		"no client":                 func(c *tokens.SourceConfig) { c.App.ClientID = "" },
 		"no resource":               func(c *tokens.SourceConfig) { c.App.Resource = "" },
-		"no store":                  func(c *tokens.SourceConfig) { c.Store = nil },
+		"no store":                  func(c *tokens.SourceConfig) { c.Grant, c.Store = tokens.GrantRefreshToken, nil },
 		"no secret for app sign-in": func(c *tokens.SourceConfig) { c.Grant, c.App.Credential = tokens.GrantClientCredentials, nil },
 		"unknown grant":             func(c *tokens.SourceConfig) { c.Grant = 9 },
 	} {
