@@ -53,7 +53,14 @@ func (r *row) appendTo(list [][]byte, v variant) [][]byte {
 	return append(list, r.full)
 }
 
-func (r *row) bytes(v variant) []byte { return bytes.Join(r.appendTo(nil, v), nil) }
+// bytes is the row in one piece, which must not be changed.
+func (r *row) bytes(v variant) []byte {
+	pieces := r.appendTo(nil, v)
+	if len(pieces) == 1 {
+		return pieces[0]
+	}
+	return bytes.Join(pieces, nil)
+}
 
 // makeMasked makes what mask has to make; the tenant's lock is held.
 func makeMasked(rows []*row) {

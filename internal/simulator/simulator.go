@@ -216,7 +216,7 @@ func (s *Simulator) Add(tenantID string, a Alert) string {
 }
 
 // Update makes a new version of an alert, updated at the given time, which mutate may change in anything but ID, IncidentID and
-// the detections that are there. It panics if there is no such tenant or alert.
+// the detections that are there. mutate must not call the simulator. Update panics if there is no such tenant or alert.
 func (s *Simulator) Update(tenantID, alertID string, at time.Time, mutate func(*Alert)) {
 	t, skew := s.mustTenant(tenantID), s.skew()
 	t.mu.Lock()
