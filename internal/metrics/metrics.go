@@ -1,0 +1,154 @@
+// Package metrics serves the state of all feeds of the process as Prometheus metrics, at /metrics.
+//
+// It reads what collect counts anyway at the moment of a scrape; nothing is kept twice, and no label holds a secret.
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fluent-bit-defender/internal/store"
+)
+
+// Source gives the state of an input's feeds, and how many bytes wait for Fluent Bit.
+type Source interface {
+	Statuses() map[store.FeedKey]store.Status
+	Waiting() int
+}
+
+// Servers are the listeners of a process; inputs that name the same address share one. The zero value is ready.
+type Servers struct {
+	mu   sync.Mutex
+	open map[string]*server
+}
+
+type server struct {
+	http    *http.Server
+	mu      sync.Mutex
+	sources map[Source]struct{}
+}
+
+// Serve makes a source visible at address (host:port) until leave is called; the last one to leave closes the listener.
+func (s *Servers) Serve(address string, src Source) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.open[address]
+	if v == nil {
+		if v, err = listen(address); err != nil {
+			return nil, err
+		}
+		if s.open == nil {
+			s.open = make(map[string]*server)
+		}
+		s.open[address] = v
+	}
+	v.mu.Lock()
+	v.sources[src] = struct{}{}
+	v.mu.Unlock()
+	return sync.OnceFunc(func() { s.leave(address, v, src) }), nil
+}
+
+func (s *Servers) leave(address string, v *server, src Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.mu.Lock()
+	delete(v.sources, src)
+	last := len(v.sources) == 0
+	v.mu.Unlock()
+	if last {
+		delete(s.open, address)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if v.http.Shutdown(ctx) != nil {
+			v.http.Close()
+		}
+	}
+}
+
+func listen(address string) (*server, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics_listen: %w; choose an address that is free, such as 127.0.0.1:9180", err)
+	}
+	v := &server{sources: make(map[Source]struct{})}
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(v); err != nil {
+		return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	v.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	go v.http.Serve(l) // ends with leave
+	return v, nil
+}
+
+// metric is one family: what it is and how it is read off a status.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(store.Status) float64
+}
+
+var labels = []string{"tenant", "tenant_id", "api", "state_id"}
+
+func family(name, help string, kind prometheus.ValueType, read func(store.Status) float64) metric {
+	return metric{prometheus.NewDesc("defender_"+name, help, labels, nil), kind, read}
+}
+
+var families = []metric{
+	family("up", "1 when the last poll was read to its end, else 0.", prometheus.GaugeValue, func(s store.Status) float64 {
+		if s.State == "ok" {
+			return 1
+		}
+		return 0
+	}),
+	family("lag_seconds", "How far what was taken in by Fluent Bit is behind the present.", prometheus.GaugeValue, func(s store.Status) float64 { return s.LagSeconds }),
+	family("last_success_timestamp_seconds", "When a poll was last read to its end; 0 for never.", prometheus.GaugeValue, func(s store.Status) float64 { return unix(s.LastSuccess) }),
+	family("last_alert_timestamp_seconds", "When an alert was last emitted; 0 for never.", prometheus.GaugeValue, func(s store.Status) float64 { return unix(s.LastAlert) }),
+	family("alerts_emitted_total", "Alert versions emitted since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Emitted) }),
+	family("alerts_repeated_total", "Rows read again and suppressed since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Repeats) }),
+	family("polls_total", "Polls since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Polls) }),
+	family("poll_errors_total", "Polls that failed since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Errors) }),
+	family("set_aside", "Rows and windows set aside that are not read yet.", prometheus.GaugeValue, func(s store.Status) float64 { return float64(s.SetAside) }),
+}
+
+var buffered = prometheus.NewDesc("defender_buffer_bytes", "Encoded alerts that wait for Fluent Bit.", nil, nil)
+
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}
+
+// Describe implements prometheus.Collector.
+func (v *server) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range families {
+		ch <- f.desc
+	}
+	ch <- buffered
+}
+
+// Collect implements prometheus.Collector.
+func (v *server) Collect(ch chan<- prometheus.Metric) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	waiting := 0
+	for src := range v.sources {
+		waiting += src.Waiting()
+		for key, s := range src.Statuses() {
+			for _, f := range families {
+				ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(s), s.TenantName, key.TenantID, key.API, key.StateID)
+			}
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(buffered, prometheus.GaugeValue, float64(waiting))
+}

@@ -1,0 +1,82 @@
+package metrics
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/store"
+)
+
+type source map[store.FeedKey]store.Status
+
+type pointer struct{ source }
+
+func (s pointer) Statuses() map[store.FeedKey]store.Status { return s.source }
+func (s pointer) Waiting() int                             { return 42 }
+
+func scrape(t *testing.T, address string) string {
+	t.Helper()
+	res, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 {
+		t.Fatalf("%d %v\n%s", res.StatusCode, err, text)
+	}
+	return string(text)
+}
+
+func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
+	var s Servers
+	const address = "127.0.0.1:19180"
+	at := time.Unix(1700000000, 0)
+	one := &pointer{source{{TenantID: "a", API: "graph"}: {TenantName: "contoso", State: "ok", Emitted: 3, LagSeconds: 1.5, LastSuccess: at}}}
+	two := &pointer{source{{TenantID: "b", API: "siem"}: {TenantName: "fabrikam", State: "failing", Errors: 7}}}
+	leaveOne, err := s.Serve(address, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaveTwo, err := s.Serve(address, two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := scrape(t, address)
+	for _, want := range []string{
+		`defender_up{api="graph",state_id="",tenant="contoso",tenant_id="a"} 1`,
+		`defender_up{api="siem",state_id="",tenant="fabrikam",tenant_id="b"} 0`,
+		`defender_alerts_emitted_total{api="graph",state_id="",tenant="contoso",tenant_id="a"} 3`,
+		`defender_poll_errors_total{api="siem",state_id="",tenant="fabrikam",tenant_id="b"} 7`,
+		`defender_last_success_timestamp_seconds{api="graph",state_id="",tenant="contoso",tenant_id="a"} 1.7e+09`,
+		`defender_buffer_bytes 84`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing: %s\n%s", want, text)
+		}
+	}
+	leaveOne()
+	leaveOne()
+	if text := scrape(t, address); strings.Contains(text, "contoso") || !strings.Contains(text, "fabrikam") {
+		t.Errorf("after one has left:\n%s", text)
+	}
+	leaveTwo()
+	if _, err := http.Get("http://" + address + "/metrics"); err == nil {
+		t.Error("the listener is still open")
+	}
+}
+
+func TestAnAddressInUseIsAClearError(t *testing.T) {
+	var a, b Servers
+	leave, err := a.Serve("127.0.0.1:19181", &pointer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	if _, err := b.Serve("127.0.0.1:19181", &pointer{}); err == nil || !strings.Contains(err.Error(), "metrics_listen") {
+		t.Errorf("got %v", err)
+	}
+}
