@@ -1,19 +1,173 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/store"
 )
 
-// Main runs the command line and gives the exit code.
+// defaultDataDir is the default of the input's key data_dir.
+const defaultDataDir = "/var/lib/defender"
+
+// Main runs the command line of the process and gives the exit code.
 func Main(args []string) int {
-	root := &cobra.Command{Use: "defenderctl", Short: "Companion of the Fluent Bit input for Microsoft Defender alerts"}
-	root.SetArgs(args)
-	if err := root.Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	return 0
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, SystemEnv(), args)
 }
+
+// Run runs one command line and gives the exit code: 0 done, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.
+func Run(ctx context.Context, env Env, args []string) int {
+	c := &cli{Env: env}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !c.started {
+		err = &usageError{err} // flags and arguments are looked at before a command starts
+	}
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), err)
+	}
+	code := exitCode(err)
+	var silent *told
+	switch {
+	case err == nil || errors.As(err, &silent):
+	case code == exitInterrupted:
+		c.say("interrupted")
+	default:
+		c.say("%v", err)
+		if code == exitUsage && !c.started {
+			c.say("see defenderctl --help")
+		}
+	}
+	return code
+}
+
+// cli is one run of the command.
+type cli struct {
+	Env
+	dataDir, keyFile string
+	// started: the command line was understood, and the command runs.
+	started bool
+	lines   *lineReader
+}
+
+// say writes a line for the person to stderr.
+func (c *cli) say(format string, args ...any) {
+	fmt.Fprintln(c.Err, wrap("defenderctl: "+fmt.Sprintf(format, args...), "  "))
+}
+
+// tell writes a line to stderr without the program's name: addresses, codes, progress.
+func (c *cli) tell(format string, args ...any) { fmt.Fprintf(c.Err, format+"\n", args...) }
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "defenderctl",
+		Short: "Companion of the Fluent Bit input for Microsoft Defender alerts",
+		Long: "defenderctl signs in to customers' tenants, checks configurations, and shows how the inputs do.\n\n" +
+			"Exit codes: 0 ok, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.",
+		Example:       "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check /etc/fluent-bit/fluent-bit.conf",
+		Version:       version(),
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default $DEFENDER_DATA_DIR, else "+defaultDataDir+")")
+	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts the stored tokens")
+	group(root)
+	tokens := &cobra.Command{Use: "tokens", Short: "Refresh tokens: acquire, list, refresh, remove, rekey, import",
+		Example: "  defenderctl tokens list"}
+	group(tokens)
+	tokens.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
+	root.AddCommand(tokens, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand())
+	return root
+}
+
+// group makes a command that only has others: alone it shows its help, and a name it does not know is an error with a suggestion.
+func group(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if cmd.SuggestionsMinimumDistance <= 0 {
+			cmd.SuggestionsMinimumDistance = 2
+		}
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			text += "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return errors.New(text)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// dir is data_dir: the flag, the environment, what a configuration says, the default.
+func (c *cli) dir(configured string) (string, error) {
+	dir := c.dataDir
+	if dir == "" {
+		dir, _ = c.LookupEnv("DEFENDER_DATA_DIR")
+	}
+	if dir == "" {
+		dir = configured
+	}
+	if dir == "" {
+		dir = defaultDataDir
+	}
+	return filepath.Abs(dir)
+}
+
+// key is the key of the store: the flag's, or what a configuration says.
+func (c *cli) key(configured string) ([]byte, error) {
+	path := c.keyFile
+	if path == "" {
+		path = configured
+	}
+	return instance.ReadKey(path)
+}
+
+// open opens the store. configured is the configuration's word on where it is and what encrypts it, each possibly empty.
+func (c *cli) open(readOnly bool, configured place) (*store.Store, error) {
+	dir, err := c.dir(configured.dataDir)
+	if err != nil {
+		return nil, err
+	}
+	key, err := c.key(configured.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	_, missing := os.Stat(dir)
+	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: readOnly, Now: c.Now,
+		Log: func(level, text string) {
+			if level != "info" && level != "debug" {
+				c.say("%s", text)
+			}
+		}})
+	if err != nil {
+		return nil, err
+	}
+	if !readOnly {
+		for _, w := range s.Warnings() {
+			c.say("warning: %s", w)
+		}
+		if missing != nil && os.Geteuid() == 0 {
+			c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, dir)
+		}
+	}
+	return s, nil
+}
+
+// place is where a configuration keeps tokens.
+type place struct{ dataDir, keyFile string }

@@ -1,0 +1,287 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// acquisition is one run of `tokens acquire`.
+type acquisition struct {
+	c   *cli
+	set *settings
+
+	paste, deviceCode, noBrowser bool
+	port                         int
+	redirectURI, prompt, account string
+	out                          string
+	print, json                  bool
+	timeout                      time.Duration
+}
+
+func (c *cli) acquireCommand() *cobra.Command {
+	a := &acquisition{c: c}
+	cmd := &cobra.Command{
+		Use:   "acquire --tenant-id TENANT --client-id CLIENT",
+		Short: "Sign in to a customer's tenant and store the refresh token",
+		Long: "Signs in to a customer's tenant with a user who may see its alerts, stores the refresh token, and tries the API once.\n\n" +
+			"Three ways: the browser on this machine (the default; register http://localhost as redirect address); --paste, for a redirect\n" +
+			"address that is registered but answers elsewhere, such as https://<domain>/SiemMsspConnector; --device-code, with a code that is\n" +
+			"entered on any device.\n\n" +
+			"When the API refuses afterwards, which is normal before the customer has authorised the application, the token is stored, the\n" +
+			"missing step is printed, and the exit code is 4.",
+		Example: "  defenderctl tokens acquire --tenant-id 99999999-8888-7777-6666-555555555555 --tenant-name contoso \\\n" +
+			"      --client-id 11111111-2222-3333-4444-555555555555 --client-secret-file /run/secrets/mssp-app --api siem --region eu",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
+	}
+	a.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, map[string]string{
+		"tenant_id": "the customer's tenant: GUID (advised) or verified domain", "tenant_name": "label for people (default the tenant id)"})
+	f := cmd.Flags()
+	f.BoolVar(&a.noBrowser, "no-browser", false, "only print the address to open")
+	f.IntVar(&a.port, "port", 0, "port to wait on for the browser (default any free one)")
+	f.StringVar(&a.redirectURI, "redirect-uri", "", "redirect address as registered (default http://localhost:PORT/)")
+	f.BoolVar(&a.paste, "paste", false, "ask for the address that the browser ended on")
+	f.BoolVar(&a.deviceCode, "device-code", false, "sign in on another device with a code")
+	f.StringVar(&a.prompt, "prompt", "select_account", "what the service asks the person in any case: select_account, login, consent or none of them (\"\")")
+	f.StringVar(&a.account, "account", "", "refuse the token unless this user signed in")
+	f.BoolVar(&a.print, "print", false, "print the tokens to the standard output")
+	f.StringVar(&a.out, "out", "", "write the refresh token to this file (0600), for a refresh_token_file")
+	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "how long to wait for the person")
+	f.BoolVar(&a.json, "json", false, "print the result as JSON")
+	cmd.MarkFlagsMutuallyExclusive("paste", "device-code")
+	cmd.MarkFlagsMutuallyExclusive("device-code", "redirect-uri")
+	cmd.MarkFlagsMutuallyExclusive("device-code", "port")
+	cmd.MarkFlagsMutuallyExclusive("paste", "port")
+	return cmd
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+// run signs in. The order matters: all that can fail without the person fails before the person is asked.
+func (a *acquisition) run(ctx context.Context) error {
+	c := a.c
+	if a.timeout <= 0 {
+		return usagef("--timeout must be positive")
+	}
+	port, path, err := a.loopback()
+	if err != nil {
+		return err
+	}
+	t, err := a.tenant()
+	if err != nil {
+		return err
+	}
+	client, err := instance.HTTPClient(t)
+	if err != nil {
+		return err
+	}
+	app := instance.Application(t, func(level, text string) { c.say("%s: %s", level, text) })
+	s, err := c.open(false, place{})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	before, err := ready(ctx, s, app.ChainKey())
+	if err != nil {
+		return err
+	}
+	out, err := createSecretFile(a.out)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+
+	request := tokens.Client{App: app, HTTP: client, Now: c.Now}
+	waiting, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	var got tokens.Tokens
+	switch {
+	case a.deviceCode:
+		got, err = a.byDevice(waiting, request)
+	case a.paste:
+		got, err = a.byPaste(waiting, request)
+	default:
+		got, err = a.byBrowser(waiting, request, port, path)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("nobody signed in within %v; nothing was stored", a.timeout)
+	}
+	if err != nil {
+		return err
+	}
+	r, err := a.examine(t, got, before)
+	if err != nil {
+		return err
+	}
+	if err := a.keep(ctx, s, app.ChainKey(), got, r, t, out); err != nil {
+		return err
+	}
+	a.tryAPI(ctx, t, client, got.Access, r)
+	return a.report(got, r)
+}
+
+// tenant reads the flags as an input would read its section.
+func (a *acquisition) tenant() (config.Tenant, error) {
+	keys := config.Map(a.set.given())
+	if keys["tenant_id"] == "" || keys["client_id"] == "" {
+		return config.Tenant{}, usagef("--tenant-id and --client-id are required: the customer's tenant, and the application that the MSSP registered")
+	}
+	if err := a.set.credential(keys); err != nil {
+		return config.Tenant{}, err
+	}
+	keys["grant"] = "refresh_token"
+	return a.c.tenant(keys)
+}
+
+// ready makes sure that a token can be stored, and gives the chain that there is. Who holds a sign-in without a place for its token has
+// lost a person's time.
+func ready(ctx context.Context, s *store.Store, key tokens.ChainKey) (tokens.Chain, error) {
+	chains := s.Tokens()
+	unlock, err := chains.Lock(ctx, key)
+	if err != nil {
+		return tokens.Chain{}, err
+	}
+	defer unlock()
+	list, err := chains.List(ctx)
+	if err != nil {
+		return tokens.Chain{}, err
+	}
+	var before tokens.Chain
+	for _, i := range list {
+		if i.Err != nil {
+			return tokens.Chain{}, fmt.Errorf("%w; give the key with --key-file", i.Err)
+		}
+		if i.Key == key {
+			before = i.Chain
+		}
+	}
+	return before, nil
+}
+
+// loopback tells port and path to wait on; it refuses addresses that never come back here.
+func (a *acquisition) loopback() (port int, path string, err error) {
+	if a.port < 0 || a.port > 65535 {
+		return 0, "", usagef("--port: %d is no port", a.port)
+	}
+	if a.redirectURI == "" {
+		return a.port, "/", nil
+	}
+	u, err := url.Parse(a.redirectURI)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
+		return 0, "", usagef("--redirect-uri: write the address as it is registered, such as https://example.com/SiemMsspConnector")
+	}
+	if a.paste {
+		return 0, "", nil
+	}
+	if u.Scheme != "http" || u.Hostname() != "localhost" && u.Hostname() != "127.0.0.1" {
+		return 0, "", usagef("--redirect-uri: the browser cannot come back to this program at %s; add --paste, or register http://localhost", u.Host)
+	}
+	port = a.port
+	if p := u.Port(); p != "" {
+		n, err := net.LookupPort("tcp", p)
+		if err != nil || a.port != 0 && a.port != n {
+			return 0, "", usagef("--redirect-uri and --port name different ports")
+		}
+		port = n
+	}
+	return port, u.EscapedPath(), nil
+}
+
+// byBrowser waits for the browser on this machine.
+func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port int, path string) (tokens.Tokens, error) {
+	callback, err := tokens.Listen(port)
+	if err != nil {
+		return tokens.Tokens{}, err
+	}
+	defer callback.Close()
+	redirect := callback.RedirectURI(path)
+	if strings.HasPrefix(a.redirectURI, "http://127.0.0.1") {
+		redirect = strings.Replace(redirect, "localhost", "127.0.0.1", 1)
+	}
+	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
+	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
+	if !a.noBrowser {
+		if err := a.c.OpenBrowser(attempt.URL()); err != nil {
+			a.c.tell("(No browser was opened: %v. From another machine: ssh -L %d:localhost:%d, or use --paste or --device-code.)", err, callback.Port(), callback.Port())
+		}
+	}
+	done := a.c.progress(func() string { return "waiting for the browser at " + redirect })
+	defer done()
+	return attempt.ExchangeReturned(ctx, callback)
+}
+
+// byPaste asks for the address that the browser ended on; what is no answer is asked for again.
+func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (tokens.Tokens, error) {
+	redirect := a.redirectURI
+	if redirect == "" {
+		redirect = "http://localhost/" // nobody answers there, and the address bar keeps the answer
+	}
+	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
+	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
+	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
+	for {
+		fmt.Fprint(a.c.Err, "Paste the whole address from its address bar: ")
+		line, err := a.c.line(ctx)
+		if !a.c.InTerminal {
+			fmt.Fprintln(a.c.Err)
+		}
+		if err != nil && ctx.Err() == nil {
+			return tokens.Tokens{}, errors.New("the input ended before an address was pasted; nothing was stored")
+		}
+		if err != nil {
+			return tokens.Tokens{}, err
+		}
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		got, err := attempt.ExchangePasted(ctx, line)
+		var refused *tokens.Error
+		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+			return got, err
+		}
+		a.c.say("%v", err)
+	}
+}
+
+// byDevice shows a code for another device.
+func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (tokens.Tokens, error) {
+	d, err := request.DeviceAuth(ctx)
+	if err != nil {
+		return tokens.Tokens{}, err
+	}
+	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  %s  within %s.",
+		request.App.TenantID, d.VerificationURI, d.UserCode, span(d.Expiry.Sub(a.c.Now())))
+	done := a.c.progress(func() string { return "waiting for the code to be entered" })
+	defer done()
+	return request.DevicePoll(ctx, d)
+}
+
+// needs names the permission that reading takes, for a user and for the application itself.
+//
+// https://learn.microsoft.com/graph/api/security-list-alerts_v2, https://learn.microsoft.com/defender-endpoint/api/get-alerts,
+// https://learn.microsoft.com/defender-xdr/api-list-incidents
+func needs(api cloud.API) string {
+	switch api {
+	case cloud.Graph:
+		return "SecurityAlert.Read.All"
+	case cloud.Endpoint:
+		return "Alert.Read (application: Alert.Read.All)"
+	case cloud.Incidents:
+		return "Incident.Read (application: Incident.Read.All)"
+	}
+	return ""
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/tokens"
+)
+
+// The exit codes.
+const (
+	exitOK            = 0
+	exitFailed        = int(tokens.ExitFailed)
+	exitUsage         = 2
+	exitNeedsSignIn   = int(tokens.ExitNeedsSignIn)
+	exitNotAuthorised = int(tokens.ExitNotAuthorised)
+	exitInterrupted   = 130
+)
+
+// usageError is a command line that cannot be carried out as it is.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// told is an end whose reason has been printed already.
+type told struct{ code int }
+
+func (e *told) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// exitCode is the exit code for an error.
+func exitCode(err error) int {
+	var (
+		t       *told
+		usage   *usageError
+		refused *defender.Error
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &t):
+		return t.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
+		return exitNotAuthorised
+	}
+	return tokens.ExitCode(err)
+}
+
+// worst gives the exit code of several outcomes.
+func worst(codes ...int) int {
+	order := []int{exitInterrupted, exitUsage, exitNotAuthorised, exitNeedsSignIn, exitFailed}
+	for _, c := range order {
+		if slices.Contains(codes, c) {
+			return c
+		}
+	}
+	return exitOK
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/secret"
+)
+
+// settings are the keys of a tenant that a command takes as flags: --client-id is client_id.
+type settings struct {
+	c      *cli
+	values map[string]*string
+	// clientSecret is apart from the others: nothing prints it by accident.
+	clientSecret string
+}
+
+// networkKeys are taken by every command that uses the network, targetKeys name the API, credentialKeys the application.
+var (
+	networkKeys = map[string]string{
+		"login_url": "sign-in service, scheme://host:port (default from --cloud)", "api_url": "host of the API, scheme://host:port (default from --cloud, --api, --region)",
+		"ca_file": "PEM bundle of certificate authorities to trust besides the system's", "proxy": "HTTP proxy, http://host:port (default from the environment)",
+	}
+	targetKeys = map[string]string{
+		"api": "graph, endpoint, siem or incidents (default graph)", "cloud": "commercial, gcc, gcchigh or dod (default commercial)",
+		"region": "us, eu or uk for siem; us, eu, uk, au or swa for endpoint", "resource": "what tokens are asked for (default from --cloud and --api)",
+	}
+	credentialKeys = map[string]string{
+		"client_id": "application (client) id", "client_secret_file": "file with the application secret",
+		"client_certificate_file": "PEM file with certificate and private key",
+	}
+)
+
+// newSettings adds the flags of some groups of keys to a command.
+func newSettings(c *cli, cmd *cobra.Command, groups ...map[string]string) *settings {
+	s := &settings{c: c, values: map[string]*string{}}
+	for _, g := range groups {
+		for key, help := range g {
+			v := new(string)
+			s.values[key] = v
+			cmd.Flags().StringVar(v, flagOf(key), "", help)
+		}
+		if _, ok := g["client_secret_file"]; ok {
+			cmd.Flags().StringVar(&s.clientSecret, "client-secret", "", "the application secret itself; everybody on this machine can see it in the process list: prefer --client-secret-file or $DEFENDER_CLIENT_SECRET")
+		}
+	}
+	return s
+}
+
+func flagOf(key string) string { return strings.ReplaceAll(key, "_", "-") }
+
+func (s *settings) get(key string) string {
+	if v := s.values[key]; v != nil {
+		return strings.TrimSpace(*v)
+	}
+	return ""
+}
+
+// given lists the flags that were set, as keys.
+func (s *settings) given() map[string]string {
+	m := map[string]string{}
+	for key := range s.values {
+		if v := s.get(key); v != "" {
+			m[key] = v
+		}
+	}
+	return m
+}
+
+// credential adds the application's credential to the keys: from a flag, the environment, or a prompt, in this order.
+func (s *settings) credential(keys config.Map) error {
+	given := 0
+	for _, set := range []bool{s.clientSecret != "", s.get("client_secret_file") != "", s.get("client_certificate_file") != ""} {
+		if set {
+			given++
+		}
+	}
+	if given > 1 {
+		return usagef("give one of --client-secret-file, --client-certificate-file and --client-secret")
+	}
+	if s.clientSecret != "" {
+		s.c.say("warning: everybody on this machine can see --client-secret in the process list, and the shell keeps it in its history; use --client-secret-file or $DEFENDER_CLIENT_SECRET")
+		keys["client_secret"] = s.clientSecret
+	}
+	if given > 0 {
+		return nil
+	}
+	if v, ok := s.c.LookupEnv("DEFENDER_CLIENT_SECRET"); ok && strings.TrimSpace(v) != "" {
+		keys["client_secret"] = v
+		return nil
+	}
+	if !s.c.InTerminal {
+		return nil
+	}
+	v, err := s.c.askSecret("Application secret (Enter if the application is a public client): ")
+	if err != nil {
+		return err
+	}
+	if !v.IsZero() {
+		keys["client_secret"] = v.Reveal()
+	}
+	return nil
+}
+
+// tenant reads keys as a section of the input would be read, and gives its one tenant. Faults name flags.
+func (c *cli) tenant(keys config.Map) (config.Tenant, error) {
+	in, warnings, err := config.FromPlugin(keys, config.Sources{Env: c.LookupEnv})
+	for _, w := range warnings {
+		w.Key = flagName(w.Key)
+		c.say("warning: %s", w.String())
+	}
+	if err != nil {
+		return config.Tenant{}, flagFaults(err)
+	}
+	return in.Tenants[0], nil
+}
+
+func flagName(key string) string {
+	if key == "" {
+		return ""
+	}
+	return "--" + flagOf(key)
+}
+
+// flagFaults words the faults of a configuration as those of a command line.
+func flagFaults(err error) error {
+	var all []error
+	for _, f := range config.Faults(err) {
+		g := *f
+		g.Key, g.Tenant = flagName(f.Key), ""
+		all = append(all, &g)
+	}
+	if len(all) == 0 {
+		all = append(all, err)
+	}
+	return &usageError{errors.Join(all...)}
+}
+
+// readSecretFile reads a secret that is alone in a file.
+func readSecretFile(flag, path string) (secret.Text, error) {
+	if _, err := os.Stat(path); err != nil {
+		return secret.Text{}, usagef("%s: the file cannot be read: %w", flag, errors.Unwrap(err))
+	}
+	v, err := config.WatchFile(path).Value()
+	if err != nil {
+		return secret.Text{}, usagef("%s: %w", flag, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/tick"
+)
+
+// probeReach is how far back an alert is looked for when an API is only tried.
+const probeReach = 24 * time.Hour
+
+// errEnough ends a read: what was wanted is there.
+var errEnough = errors.New("enough")
+
+
+type firstSink struct {
+	t     config.Tenant
+	found *defender.Row
+}
+
+func (s *firstSink) Row(raw []byte) error {
+	row := defender.Describe(s.t.API, raw)
+	s.found = &defender.Row{Updated: row.Updated, Created: row.Created}
+	return errEnough
+}
+
+func (s *firstSink) Safe(tick.Tick) error { return nil }
+
+// probe asks the API for one alert, and says what it found.
+func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, client *http.Client, now func() time.Time) (string, error) {
+	if t.PageSize > 0 {
+		t.PageSize = 1
+	}
+	reader, err := instance.NewReader(t, source, client, now, func(string, string) {})
+	if err != nil {
+		return "", err
+	}
+	sink := &firstSink{t: t}
+	at := tick.FromTime(now())
+	err = reader.Read(ctx, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink)
+	switch {
+	case errors.Is(err, errEnough) && sink.found != nil && sink.found.Updated != 0:
+		return "an alert updated " + sink.found.Updated.Time().Format(time.RFC3339), nil
+	case errors.Is(err, errEnough):
+		return "an alert", nil
+	case err != nil:
+		return "", err
+	}
+	return "no alerts in the last 24 h", nil
+}

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/tokens"
+)
+
+// pulling is one run of `pull`.
+type pulling struct {
+	c                   *cli
+	set                 *settings
+	file, since, until  string
+	format, filter      string
+	limit               int
+}
+
+func (c *cli) pullCommand() *cobra.Command {
+	p := &pulling{c: c}
+	cmd := &cobra.Command{
+		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: cobra.ExactArgs(1),
+		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no checkpoint. NAME is a tenant of --config, one with a\n" +
+			"stored token, or with --client-id and a credential any tenant id. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
+		Example: "  defenderctl pull contoso --config /etc/fluent-bit/fluent-bit.conf --since 24h --limit 10",
+		RunE:    func(cmd *cobra.Command, args []string) error { return p.run(cmd.Context(), args[0]) },
+	}
+	p.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys)
+	cmd.ValidArgsFunction = c.names
+	f := cmd.Flags()
+	f.StringVar(&p.file, "config", "", "configuration with the tenant: conf, YAML or tenants file")
+	f.StringVar(&p.since, "since", "24h", "first time, inclusive: ISO 8601, or a span before now such as 7d")
+	f.StringVar(&p.until, "until", "", "first time no longer wanted: likewise (default now)")
+	f.StringVar(&p.format, "format", "", "json, cef or json+cef (default as configured, else json)")
+	f.StringVar(&p.filter, "filter", "", "the API's own filter, as the input's key (default as configured)")
+	f.IntVar(&p.limit, "limit", 0, "stop after so many records; 0 for all")
+	return cmd
+}
+
+func (p *pulling) run(ctx context.Context, name string) error {
+	c := p.c
+	if p.limit < 0 {
+		return usagef("--limit must not be negative")
+	}
+	now := c.Now()
+	from, err := when("--since", p.since, now)
+	if err != nil {
+		return err
+	}
+	to := tick.Tick(0)
+	if p.until != "" {
+		if to, err = when("--until", p.until, now); err != nil {
+			return err
+		}
+		if to <= from {
+			return usagef("--until must be later than --since")
+		}
+	}
+	t, s, err := p.tenant(ctx, name)
+	if err != nil {
+		return err
+	}
+	var chains tokens.ChainStore
+	if s != nil {
+		defer s.Close()
+		chains = s.Tokens()
+	}
+	client, err := instance.HTTPClient(t)
+	if err != nil {
+		return err
+	}
+	source, err := instance.NewSource(t, chains, client, c.Now, c.log)
+	if err != nil {
+		return err
+	}
+	reader, err := instance.NewReader(t, source, client, c.Now, c.log)
+	if err != nil {
+		return err
+	}
+	encoder, err := instance.NewEncoder(t)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(c.Out, 64<<10)
+	sink := newPullSink(t, encoder, out, from, to, p.limit, now)
+	done := c.progress(func() string { return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load()) })
+	err = reader.Read(ctx, defender.Window{From: from, To: to, Now: tick.FromTime(now)}, sink)
+	if err == nil {
+		err = sink.flush(maxTick)
+	}
+	done()
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// tenant finds the tenant and opens the store, if refresh tokens may be needed.
+func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, *store.Store, error) {
+	c := p.c
+	var t config.Tenant
+	var at place
+	switch found, err := p.find(ctx, name); {
+	case err != nil:
+		return t, nil, err
+	default:
+		t, at = found.Tenant, found.place
+	}
+	if p.format != "" {
+		t.Format = p.format
+		if _, err := instance.NewEncoder(t); err != nil {
+			return t, nil, usagef("--format: %w", err)
+		}
+	}
+	if p.filter != "" {
+		t.Filter = p.filter
+	}
+	need, err := c.needsStore(&t, at)
+	if err != nil || !need {
+		return t, nil, err
+	}
+	s, err := c.open(false, at)
+	return t, s, err
+}
+
+// needsStore tells whether a tenant's sign-in may take refresh tokens from the store. Where there is no store, and nothing to put into
+// one, the application signs in by itself, and no directory is made.
+func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
+	if t.Grant == tokens.GrantClientCredentials.String() {
+		return false, nil
+	}
+	dir, err := c.dir(at.dataDir)
+	if err != nil {
+		return false, err
+	}
+	if exists(dir) || !t.RefreshToken.IsZero() || t.RefreshTokenFile != "" || t.Grant == tokens.GrantRefreshToken.String() {
+		return true, nil
+	}
+	t.Grant = tokens.GrantClientCredentials.String()
+	return false, nil
+}
+
+func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
+	c := p.c
+	if p.file != "" {
+		found, err := c.fromConfig(p.file, name, p.set.get("api"), p.set.get("client_id"))
+		if err != nil {
+			return chosen{}, err
+		}
+		return found, nil
+	}
+	s, err := c.open(true, place{})
+	if err != nil {
+		return chosen{}, err
+	}
+	i, err := findChain(ctx, s, name, p.set.get("client_id"), p.set.get("login_url"))
+	s.Close()
+	if err == nil {
+		return c.fromStore(i, p.set)
+	}
+	if p.set.get("client_id") == "" {
+		return chosen{}, err
+	}
+	keys := config.Map(p.set.given())
+	keys["tenant_id"] = name
+	if err := p.set.credential(keys); err != nil {
+		return chosen{}, err
+	}
+	t, err := c.tenant(keys)
+	return chosen{Tenant: t}, err
+}

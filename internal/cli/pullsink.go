@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"cmp"
+	"io"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/tick"
+)
+
+const maxTick = tick.Tick(math.MaxInt64)
+
+// pullSink prints the records of a window: what the input would emit, each once, oldest first. Rows wait until the reader says that nothing
+// older can come any more, so that memory is bounded by the pages of an API that sorts.
+type pullSink struct {
+	t        config.Tenant
+	encoder  *record.Encoder
+	out      io.Writer
+	from, to tick.Tick
+	limit    int
+	now      time.Time
+
+	seen    map[[16]byte]bool
+	waiting []waitingRow
+	event   []byte
+	// read and printed are counted for the progress line too, which looks from another goroutine.
+	read, printed atomic.Int64
+}
+
+// waitingRow is a record that is not printed yet. order tells rows of the same time apart, in the order of the API.
+type waitingRow struct {
+	at    tick.Tick
+	order int64
+	line  []byte
+}
+
+func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tick.Tick, limit int, now time.Time) *pullSink {
+	return &pullSink{t: t, encoder: e, out: out, from: from, to: to, limit: limit, now: now, seen: map[[16]byte]bool{}}
+}
+
+// Row implements defender.Sink. Which row is which, and when, is decided as the input does (package collect).
+func (s *pullSink) Row(raw []byte) error {
+	row := defender.Describe(s.t.API, raw)
+	order := s.read.Add(1)
+	at := row.Updated
+	if !s.t.Updates {
+		at = row.Created
+	}
+	if at == 0 {
+		at = tick.FromTime(s.now) // without a time it is as old as this command
+	} else if at < s.from || s.to != 0 && at >= s.to {
+		return nil // readers reach a little further than they are asked to
+	}
+	id := record.MakeID(s.t.TenantID, string(s.t.API), row.Identity, row.Version)
+	key := id.Key()
+	switch {
+	case !s.t.Updates:
+		key = record.MakeID(s.t.TenantID, string(s.t.API), row.Identity, nil).Key()
+	case row.Whole:
+		key = record.MakeID("", "", id[:], raw).Key()
+	}
+	if s.seen[key] {
+		return nil
+	}
+	s.seen[key] = true
+	var err error
+	if s.event, err = s.encoder.Alert(s.event[:0], s.eventTime(row), id, raw); err != nil {
+		s.event = s.encoder.Raw(s.event[:0], s.eventTime(row), id, raw)
+	}
+	_, line, err := record.Decode(s.event)
+	if err != nil {
+		return err
+	}
+	s.waiting = append(s.waiting, waitingRow{at, order, line})
+	return nil
+}
+
+func (s *pullSink) eventTime(row defender.Row) tick.Tick {
+	at := tick.Tick(0)
+	switch s.t.TimeField {
+	case "updated":
+		at = row.Updated
+	case "created":
+		at = row.Created
+	}
+	if at == 0 {
+		at = tick.FromTime(s.now)
+	}
+	return at
+}
+
+// Safe implements defender.Sink: everything before t is there.
+func (s *pullSink) Safe(t tick.Tick) error { return s.flush(t) }
+
+// flush prints what waits and is older than t.
+func (s *pullSink) flush(t tick.Tick) error {
+	slices.SortFunc(s.waiting, func(a, b waitingRow) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order)) })
+	n := 0
+	for ; n < len(s.waiting) && s.waiting[n].at < t; n++ {
+		if _, err := s.out.Write(append(s.waiting[n].line, '\n')); err != nil {
+			return err
+		}
+		if int(s.printed.Add(1)) == s.limit {
+			return errEnough
+		}
+	}
+	s.waiting = slices.Delete(s.waiting, 0, n)
+	return nil
+}

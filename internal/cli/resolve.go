@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// called tells whether a person who says name means this tenant.
+func called(name, tenantName, tenantID string) bool {
+	return strings.EqualFold(name, tenantID) || tenantName != "" && strings.EqualFold(name, tenantName)
+}
+
+// configured is an input's section that was read without a fault.
+type configured struct {
+	in  *config.Input
+	tag string
+}
+
+// loadConfig reads the inputs of a configuration: conf, YAML, or a tenants file alone. The faults of all are one error.
+func (c *cli) loadConfig(path string) ([]configured, error) {
+	sources := config.Sources{Env: c.LookupEnv}
+	file, err := fluentbit.Load(path, c.LookupEnv)
+	if errors.Is(err, fluentbit.ErrTenantsFile) {
+		in, _, err := config.FromPlugin(config.Map{"tenants_file": path}, sources)
+		if err != nil {
+			return nil, err
+		}
+		return []configured{{in: in}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []configured
+	var faults []error
+	for _, s := range file.Of("input") {
+		if !strings.EqualFold(s.Get("name"), "defender") {
+			continue
+		}
+		in, _, err := config.FromPlugin(s, sources)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		all = append(all, configured{in, s.Get("tag")})
+	}
+	if len(all) == 0 && len(faults) == 0 {
+		return nil, fmt.Errorf("%s has no input with `Name defender`", path)
+	}
+	return all, errors.Join(faults...)
+}
+
+// chosen is a tenant with where its tokens are kept.
+type chosen struct {
+	config.Tenant
+	place
+}
+
+// fromConfig finds the one tenant that name means in a configuration; api and clientID narrow it, if given.
+func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
+	inputs, err := c.loadConfig(path)
+	if err != nil && len(inputs) == 0 {
+		return chosen{}, err
+	}
+	var found []chosen
+	var known []string
+	for _, i := range inputs {
+		for _, t := range i.in.Tenants {
+			known = append(known, label(t.TenantName, t.TenantID)+" api "+string(t.API))
+			if called(name, t.TenantName, t.TenantID) && (api == "" || string(t.API) == api) && (clientID == "" || strings.EqualFold(clientID, t.ClientID)) {
+				found = append(found, chosen{t, place{i.in.DataDir, i.in.KeyFile}})
+			}
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		if err != nil {
+			return chosen{}, err
+		}
+		return chosen{}, unknownName(name, known)
+	}
+	var list []string
+	for _, f := range found {
+		list = append(list, fmt.Sprintf("%s api %s client %s state_id %q", label(f.TenantName, f.TenantID), f.API, f.ClientID, f.StateID))
+	}
+	return chosen{}, ambiguous(name, list, "its tenant id, --api or --client-id")
+}
+
+func label(name, id string) string {
+	if name == "" || name == id {
+		return plain.Text(id, 128)
+	}
+	return plain.Text(name, 128) + " (" + plain.Text(id, 128) + ")"
+}
+
+func unknownName(name string, known []string) error {
+	slices.Sort(known)
+	known = slices.Compact(known)
+	if len(known) == 0 {
+		return usagef("there is no tenant %q: nothing is stored here", name)
+	}
+	return usagef("there is no tenant %q; known are:\n  %s", name, strings.Join(known, "\n  "))
+}
+
+func ambiguous(name string, list []string, narrow string) error {
+	slices.Sort(list)
+	return usagef("%q is ambiguous; give %s. It may mean:\n  %s", name, narrow, strings.Join(slices.Compact(list), "\n  "))
+}
+
+// findChain finds the one stored chain that name means; clientID and loginURL narrow it, if given.
+func findChain(ctx context.Context, s *store.Store, name, clientID, loginURL string) (store.ChainInfo, error) {
+	list, err := s.Tokens().List(ctx)
+	if err != nil {
+		return store.ChainInfo{}, err
+	}
+	var found []store.ChainInfo
+	var known, several []string
+	for _, i := range list {
+		known = append(known, label(i.Chain.TenantName, i.Key.TenantID))
+		if called(name, i.Chain.TenantName, i.Key.TenantID) && (clientID == "" || strings.EqualFold(clientID, i.Key.ClientID)) &&
+			(loginURL == "" || tokens.LoginHost(loginURL) == i.Key.LoginHost) {
+			found = append(found, i)
+			several = append(several, fmt.Sprintf("%s client %s at %s", label(i.Chain.TenantName, i.Key.TenantID), i.Key.ClientID, i.Key.LoginHost))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return store.ChainInfo{}, unknownName(name, known)
+	case 1:
+		return found[0], nil
+	}
+	return store.ChainInfo{}, ambiguous(name, several, "its tenant id, --client-id or --login-url")
+}
+
+// loginURL is the address of a sign-in service of which the store keeps the host only. Plain HTTP is for this machine alone.
+func loginURL(host string) string {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	if ip := net.ParseIP(name); name == "localhost" || ip != nil && ip.IsLoopback() {
+		return "http://" + host
+	}
+	return "https://" + host
+}
+
+// cloudOf is the cloud that signs in at a host.
+func cloudOf(host string) cloud.Cloud {
+	for _, c := range cloud.Clouds() {
+		if t, err := cloud.Lookup(c, cloud.Graph, ""); err == nil && tokens.LoginHost(t.LoginURL) == host {
+			return c
+		}
+	}
+	return cloud.Commercial
+}
+
+// fromStore makes a tenant of a stored chain and the flags.
+func (c *cli) fromStore(i store.ChainInfo, set *settings) (chosen, error) {
+	keys := config.Map(set.given())
+	keys["tenant_id"], keys["client_id"], keys["grant"] = i.Key.TenantID, i.Key.ClientID, "refresh_token"
+	keys["tenant_name"] = cmp.Or(i.Chain.TenantName, i.Key.TenantID)
+	if keys["login_url"] == "" {
+		keys["login_url"] = loginURL(i.Key.LoginHost)
+	}
+	if keys["cloud"] == "" {
+		keys["cloud"] = string(cloudOf(i.Key.LoginHost))
+	}
+	if err := set.credential(keys); err != nil {
+		return chosen{}, err
+	}
+	t, err := c.tenant(keys)
+	return chosen{Tenant: t}, err
+}
+
+// exists tells whether there is a data directory.
+func exists(dir string) bool {
+	_, err := os.Stat(dir)
+	return err == nil
+}

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// watchEvery is how often --watch looks; inputs write every five seconds.
+const watchEvery = 2 * time.Second
+
+// staleAfter is the age from which a status is no longer what the input does: nobody has written for several rounds.
+const staleAfter = 30 * time.Second
+
+// reported is the status of one feed, as --json prints it.
+type reported struct {
+	TenantID     string  `json:"tenant_id"`
+	Tenant       string  `json:"tenant"`
+	API          string  `json:"api"`
+	StateID      string  `json:"state_id"`
+	LoginHost    string  `json:"login_host"`
+	ClientID     string  `json:"client_id"`
+	State        string  `json:"state"`
+	Reason       string  `json:"reason,omitempty"`
+	Remedy       string  `json:"remedy,omitempty"`
+	Since        *string `json:"since"`
+	LastSuccess  *string `json:"last_success"`
+	LastAlert    *string `json:"last_alert"`
+	LagSeconds   float64 `json:"lag_seconds"`
+	Emitted      uint64  `json:"emitted"`
+	Repeats      uint64  `json:"repeats"`
+	SetAside     int     `json:"set_aside"`
+	Errors       uint64  `json:"errors"`
+	Polls        uint64  `json:"polls"`
+	TokenExpires *string `json:"token_expires"`
+	TokenState   string  `json:"token_state,omitempty"`
+	Interval     float64 `json:"effective_interval_seconds"`
+	UpdatedAt    *string `json:"updated_at"`
+
+	status store.Status
+	chain  *store.ChainInfo
+}
+
+func (c *cli) statusCommand() *cobra.Command {
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show how the inputs do, per tenant and API", Args: cobra.NoArgs,
+		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent Bit runs.\n" +
+			"STATE is ok, failing, starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
+		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.open(true, place{})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			for {
+				all, err := c.statuses(cmd.Context(), s)
+				if err != nil {
+					return err
+				}
+				if watch && c.ErrTerminal && !asJSON {
+					fmt.Fprint(c.Out, "\x1b[H\x1b[2J")
+				}
+				if err := c.printStatus(all, asJSON); err != nil || !watch {
+					return err
+				}
+				select {
+				case <-cmd.Context().Done():
+					return cmd.Context().Err()
+				case <-time.After(watchEvery):
+				}
+			}
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every 2 s until interrupted")
+	return cmd
+}
+
+// statuses reads what the inputs wrote, ordered by tenant.
+func (c *cli) statuses(ctx context.Context, s *store.Store) ([]reported, error) {
+	statuses, err := s.Statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chains, err := s.Tokens().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []reported{}
+	for key, st := range statuses {
+		r := reported{TenantID: key.TenantID, Tenant: cmp.Or(st.TenantName, key.TenantID), API: key.API, StateID: key.StateID, LoginHost: key.LoginHost,
+			ClientID: st.ClientID, State: st.State, Reason: st.Reason, Remedy: st.Remedy, Since: moment(st.Since), LastSuccess: moment(st.LastSuccess),
+			LastAlert: moment(st.LastAlert), LagSeconds: st.LagSeconds, Emitted: st.Emitted, Repeats: st.Repeats, SetAside: st.SetAside,
+			Errors: st.Errors, Polls: st.Polls, Interval: st.EffectiveInterval.Seconds(), UpdatedAt: moment(st.UpdatedAt), status: st}
+		if st.State != "stopped" && c.Now().Sub(st.UpdatedAt) > staleAfter {
+			r.State = "stale"
+		}
+		for _, i := range chains {
+			if i.Key == (tokens.ChainKey{LoginHost: key.LoginHost, TenantID: key.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
+				r.chain = &i
+				r.TokenExpires = moment(i.Chain.Forecast(c.Now()).Ends)
+				r.TokenState, _ = c.stateOf(i)
+			}
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b reported) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.API, b.API), cmp.Compare(a.StateID, b.StateID))
+	})
+	return all, nil
+}
+
+func (c *cli) printStatus(all []reported, asJSON bool) error {
+	if asJSON {
+		return printJSON(c.Out, all)
+	}
+	if len(all) == 0 {
+		dir, _ := c.dir("")
+		c.tell("no input has written its status to %s yet", dir)
+		return nil
+	}
+	now := c.Now()
+	var rows [][]string
+	for _, r := range all {
+		token := "-"
+		if r.chain != nil {
+			switch f := r.chain.Chain.Forecast(now); {
+			case f.Ended:
+				token = "ended"
+			case !f.Ends.IsZero():
+				token = "in " + span(f.Ends.Sub(now))
+			}
+		}
+		api := r.API
+		if r.StateID != "" {
+			api += "/" + r.StateID
+		}
+		rows = append(rows, []string{r.Tenant, api, r.State, age(r.status.LastSuccess, now), age(r.status.LastAlert, now), span(time.Duration(r.LagSeconds * float64(time.Second))),
+			fmt.Sprint(r.Emitted), fmt.Sprint(r.Repeats), fmt.Sprint(r.SetAside), fmt.Sprint(r.Errors), token})
+	}
+	table(c.Out, []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "ASIDE", "ERRORS", "TOKEN_ENDS"}, rows, 0, 1)
+	for _, r := range all {
+		line := func(text string) {
+			fmt.Fprintln(c.Out, wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
+		}
+		if r.Reason != "" && r.State != "ok" {
+			text := r.Reason
+			if r.Remedy != "" {
+				text += "; " + r.Remedy
+			}
+			line(text)
+		}
+		if r.chain == nil {
+			continue
+		}
+		if f := r.chain.Chain.Forecast(now); f.Soon {
+			line(f.Text + "; " + f.Remedy)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"fluent-bit-defender/internal/config/plain"
+)
+
+// columns is how wide tables and messages are at most; addresses are not broken.
+const columns = 100
+
+// wrap breaks text into lines of at most columns characters; all but the first begin with indent.
+func wrap(text, indent string) string {
+	var b strings.Builder
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		at := 0
+		for j, word := range strings.Split(line, " ") {
+			n := width(word)
+			switch {
+			case j > 0 && at+1+n > columns && at > len(indent):
+				b.WriteString("\n" + indent)
+				at = len(indent)
+			case j > 0:
+				b.WriteString(" ")
+				at++
+			}
+			b.WriteString(word)
+			at += n
+		}
+	}
+	return b.String()
+}
+
+// width is how many columns a text takes in a terminal: two for the wide characters of East Asia, and for emoji.
+func width(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 || r >= 0xf900 && r <= 0xfaff ||
+			r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0xffe0 && r <= 0xffe6 || r >= 0x1f300 && r <= 0x1faff || r >= 0x20000) {
+			n++
+		}
+	}
+	return n
+}
+
+// cut shortens a text to n columns.
+func cut(s string, n int) string {
+	if width(s) <= n {
+		return s
+	}
+	for s != "" && width(s) > n-1 {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s + "…"
+}
+
+// table prints rows under a header, two blanks between columns. What is too wide is shortened in the columns named by shrink, the first of
+// them first, down to ten characters each.
+func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
+	const gap, least = 2, 10
+	widths := make([]int, len(header))
+	for i, h := range header {
+		widths[i] = width(h)
+	}
+	for _, row := range rows {
+		for i := range row {
+			row[i] = plain.Text(row[i], 400)
+			if row[i] == "" {
+				row[i] = "-"
+			}
+			widths[i] = max(widths[i], width(row[i]))
+		}
+	}
+	over := gap*(len(widths)-1) - columns
+	for _, n := range widths {
+		over += n
+	}
+	for _, i := range shrink {
+		if over <= 0 {
+			break
+		}
+		room := max(min(over, widths[i]-max(least, width(header[i]))), 0)
+		widths[i] -= room
+		over -= room
+	}
+	line := func(row []string) {
+		var b strings.Builder
+		for i, cell := range row {
+			cell = cut(cell, widths[i])
+			b.WriteString(cell)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-width(cell)+gap))
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
+	line(header)
+	for _, row := range rows {
+		line(row)
+	}
+}
+
+// printJSON prints v for programs.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// moment is a time in JSON: RFC 3339 in UTC, null when it never was.
+func moment(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	s := t.UTC().Format(time.RFC3339)
+	return &s
+}
+
+// age says how long ago a time is, in one unit.
+func age(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return span(now.Sub(t))
+}
+
+// span is a duration in one unit.
+func span(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d/time.Second))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d/time.Minute))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d/time.Hour))
+	}
+	return fmt.Sprintf("%dd", int(d/(24*time.Hour)))
+}
+
+func date(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.DateOnly)
+}

@@ -1,0 +1,339 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// listed is a stored chain, as --json prints it.
+type listed struct {
+	TenantID  string  `json:"tenant_id"`
+	Tenant    string  `json:"tenant"`
+	ClientID  string  `json:"client_id"`
+	LoginHost string  `json:"login_host"`
+	Account   string  `json:"account"`
+	Obtained  *string `json:"obtained"`
+	Refreshed *string `json:"refreshed"`
+	Expires   *string `json:"expires"`
+	State     string  `json:"state"`
+	Remedy    string  `json:"remedy,omitempty"`
+}
+
+// stateOf is the state of a chain in a few words, and what to do about it.
+func (c *cli) stateOf(i store.ChainInfo) (state, remedy string) {
+	f := i.Chain.Forecast(c.Now())
+	switch {
+	case i.Chain.Dead != "":
+		return "dead " + i.Chain.Dead, f.Remedy
+	case i.Err != nil:
+		return "encrypted with another key", "give the key with --key-file"
+	}
+	return f.State(c.Now()), f.Remedy
+}
+
+func (c *cli) listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the stored refresh tokens", Args: cobra.NoArgs,
+		Example: "  defenderctl tokens list --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.open(true, place{})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			list, err := s.Tokens().List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				all := []listed{}
+				for _, i := range list {
+					l := listed{TenantID: i.Key.TenantID, Tenant: cmp.Or(i.Chain.TenantName, i.Key.TenantID), ClientID: i.Key.ClientID, LoginHost: i.Key.LoginHost,
+						Account: i.Chain.Account, Obtained: moment(i.Chain.Obtained), Refreshed: moment(i.Chain.Refreshed), Expires: moment(i.Chain.Forecast(c.Now()).Ends)}
+					l.State, l.Remedy = c.stateOf(i)
+					all = append(all, l)
+				}
+				return printJSON(c.Out, all)
+			}
+			if len(list) == 0 {
+				dir, _ := c.dir("")
+				c.tell("no refresh tokens are stored in %s; see: defenderctl tokens acquire --help", dir)
+				return nil
+			}
+			var rows [][]string
+			for _, i := range list {
+				state, _ := c.stateOf(i)
+				rows = append(rows, []string{i.Key.TenantID, cmp.Or(i.Chain.TenantName, "-"), i.Key.ClientID, i.Chain.Account,
+					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now()).Ends), state})
+			}
+			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1, 0, 7)
+			for _, i := range list {
+				if f := i.Chain.Forecast(c.Now()); f.Soon {
+					c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// names completes NAME from the store.
+func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	s, err := c.open(true, place{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer s.Close()
+	var names []string
+	add := func(name string) {
+		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(prefix)) {
+			names = append(names, name)
+		}
+	}
+	list, _ := s.Tokens().List(context.Background())
+	for _, i := range list {
+		add(cmp.Or(i.Chain.TenantName, i.Key.TenantID))
+	}
+	statuses, _ := s.Statuses(context.Background())
+	for key, st := range statuses {
+		add(cmp.Or(st.TenantName, key.TenantID))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// refreshed is the answer to `tokens refresh`, as --json prints it.
+type refreshed struct {
+	TenantID string   `json:"tenant_id"`
+	Tenant   string   `json:"tenant"`
+	ClientID string   `json:"client_id"`
+	Resource string   `json:"resource"`
+	Grant    string   `json:"grant"`
+	Rotated  bool     `json:"rotated"`
+	Tid      string   `json:"tid"`
+	Aud      string   `json:"aud"`
+	Roles    []string `json:"roles"`
+	Scp      []string `json:"scp"`
+	Exp      *string  `json:"exp"`
+	Expires  *string  `json:"expires"`
+}
+
+func (c *cli) refreshCommand() *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service answers", Args: cobra.ExactArgs(1),
+		Long:    "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's credential comes from a configuration (--config)\nor from the flags. The inputs may run meanwhile.",
+		Example: "  defenderctl tokens refresh contoso --config /etc/fluent-bit/fluent-bit.conf\n  defenderctl tokens refresh contoso --api siem --region eu --client-secret-file /run/secrets/mssp-app",
+	}
+	set := newSettings(c, cmd, networkKeys, targetKeys, credentialKeys)
+	cmd.ValidArgsFunction = c.names
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		t, s, err := c.choose(ctx, args[0], file, set)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		client, err := instance.HTTPClient(t.Tenant)
+		if err != nil {
+			return err
+		}
+		source, err := instance.NewSource(t.Tenant, s.Tokens(), client, c.Now, c.log)
+		if err != nil {
+			return err
+		}
+		done := c.progress(func() string { return "asking " + t.LoginURL })
+		access, err := source.Refresh(ctx)
+		done()
+		if err != nil {
+			return err
+		}
+		r := refreshed{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, Resource: t.Resource, Grant: source.Grant().String(),
+			Rotated: access.Rotated, Roles: []string{}, Scp: []string{}, Exp: moment(access.Expiry)}
+		if claims, err := tokens.Inspect(access.Token); err == nil {
+			r.Tid, r.Aud = claims.Tid, claims.Aud
+			r.Roles, r.Scp = append(r.Roles, claims.Roles...), append(r.Scp, claims.Scp...)
+		}
+		chain, ok, err := s.Tokens().Load(ctx, instance.Application(t.Tenant, c.log).ChainKey())
+		if err != nil {
+			return err
+		}
+		if ok {
+			r.Expires = moment(chain.Forecast(c.Now()).Ends)
+		}
+		if asJSON {
+			return printJSON(c.Out, r)
+		}
+		fmt.Fprintf(c.Out, "%s: the service gave an access token for %s in tenant %s, until %s\n", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp)
+		fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
+		switch {
+		case r.Grant == tokens.GrantClientCredentials.String():
+			fmt.Fprintln(c.Out, "  the application signed in by itself: there is no refresh token")
+		case r.Rotated:
+			fmt.Fprintf(c.Out, "  a new refresh token is stored; unused, it lives until %s\n", *r.Expires)
+		default:
+			fmt.Fprintln(c.Out, "  the service gave no new refresh token: the stored one stays")
+		}
+		return nil
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration with the tenant's credential: conf, YAML or tenants file")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// log prints what sign-in and readers have to say, if it is more than information.
+func (c *cli) log(level, text string) {
+	if l := strings.ToLower(level); l != "info" && l != "debug" {
+		c.say("%s: %s", l, plain.Text(text, 2000))
+	}
+}
+
+// choose finds the tenant that a command is about, in a configuration or in the store, and opens the store for writing.
+func (c *cli) choose(ctx context.Context, name, file string, set *settings) (chosen, *store.Store, error) {
+	if file != "" {
+		t, err := c.fromConfig(file, name, set.get("api"), set.get("client_id"))
+		if err != nil {
+			return chosen{}, nil, err
+		}
+		s, err := c.open(false, t.place)
+		return t, s, err
+	}
+	// Looked up for reading first: a name that is not known makes no directory.
+	ro, err := c.open(true, place{})
+	if err != nil {
+		return chosen{}, nil, err
+	}
+	i, err := findChain(ctx, ro, name, set.get("client_id"), set.get("login_url"))
+	ro.Close()
+	if err != nil {
+		return chosen{}, nil, err
+	}
+	t, err := c.fromStore(i, set)
+	if err != nil {
+		return chosen{}, nil, err
+	}
+	s, err := c.open(false, place{})
+	return t, s, err
+}
+
+func (c *cli) removeCommand() *cobra.Command {
+	var clientID, login string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a stored refresh token", Args: cobra.ExactArgs(1),
+		Long:    "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a new chain.\nIt stays valid at Microsoft: revoke the user's sessions there if it must not be used any more.",
+		Example: "  defenderctl tokens remove contoso",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			ro, err := c.open(true, place{})
+			if err != nil {
+				return err
+			}
+			i, err := findChain(ctx, ro, args[0], clientID, login)
+			ro.Close()
+			if err != nil {
+				return err
+			}
+			name := label(i.Chain.TenantName, i.Key.TenantID)
+			if c.InTerminal && !yes {
+				answer, err := c.ask(ctx, "Forget the refresh token of "+name+"? A new one takes a person's sign-in. [y/N] ", false)
+				if err != nil {
+					return err
+				}
+				if a := strings.ToLower(answer.Reveal()); a != "y" && a != "yes" {
+					return fmt.Errorf("nothing was removed")
+				}
+			}
+			s, err := c.open(false, place{})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			// Under the lock: an input that redeems at this moment would store the successor afterwards.
+			unlock, err := s.Tokens().Lock(ctx, i.Key)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			removed, err := s.Tokens().Remove(ctx, i.Key)
+			if err != nil {
+				return err
+			}
+			if !removed {
+				return unknownName(args[0], nil)
+			}
+			fmt.Fprintf(c.Out, "%s: the refresh token for client %s is forgotten\n", name, i.Key.ClientID)
+			return nil
+		},
+	}
+	cmd.ValidArgsFunction = c.names
+	cmd.Flags().StringVar(&clientID, "client-id", "", "application, where a tenant has tokens of several")
+	cmd.Flags().StringVar(&login, "login-url", "", "sign-in service, likewise")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func (c *cli) rekeyCommand() *cobra.Command {
+	var newKey string
+	var decrypt bool
+	cmd := &cobra.Command{
+		Use: "rekey", Short: "Encrypt all stored tokens with another key", Args: cobra.NoArgs,
+		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they get. Tokens that are not encrypted yet\nneed --key-file alone. " +
+			"The inputs must be stopped; afterwards their key_file must name the new key.\n\nA key: head -c 32 /dev/urandom | base64 > /etc/fluent-bit/defender.key",
+		Example: "  defenderctl tokens rekey --key-file old.key --new-key-file new.key",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if newKey == "" && c.keyFile == "" && !decrypt {
+				return usagef("give --new-key-file, or --key-file alone for tokens that are not encrypted yet, or --decrypt")
+			}
+			path := cmp.Or(newKey, c.keyFile)
+			if decrypt {
+				path = ""
+			}
+			key, err := instance.ReadKey(path)
+			if err != nil {
+				return err
+			}
+			dir, err := c.dir("")
+			if err != nil {
+				return err
+			}
+			if !exists(dir) {
+				return fmt.Errorf("there is no %s: nothing is stored there", dir)
+			}
+			s, err := c.open(false, place{})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			n, err := s.Tokens().Rekey(cmd.Context(), key)
+			if err != nil {
+				return err
+			}
+			if decrypt {
+				fmt.Fprintf(c.Out, "%d decrypted; remove key_file from the inputs\n", n)
+				return nil
+			}
+			fmt.Fprintf(c.Out, "%d encrypted with %s; every input needs: key_file %s\n", n, path, path)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&newKey, "new-key-file", "", "file with the new key")
+	cmd.Flags().BoolVar(&decrypt, "decrypt", false, "store the tokens without encryption from now on")
+	cmd.MarkFlagsMutuallyExclusive("new-key-file", "decrypt")
+	return cmd
+}

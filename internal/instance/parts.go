@@ -1,0 +1,60 @@
+package instance
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// What follows is for the command line, which signs in, reads and encodes exactly as an input does.
+
+// HTTPClient gives the connections that a tenant's settings ask for: proxy and CA bundle. Who uses it refuses redirects.
+func HTTPClient(t config.Tenant) (*http.Client, error) { return newShared().client(t) }
+
+// Application is the application that signs in to the tenant. say gets a line when a secret file cannot be read any more.
+func Application(t config.Tenant, say func(level, text string)) tokens.App {
+	return tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID, Version: versionOf(t.Endpoint), Resource: t.Resource,
+		Credential: credentialOf(t, say)}
+}
+
+// NewSource gives the access tokens of a tenant; chains may be nil where no refresh token is used.
+func NewSource(t config.Tenant, chains tokens.ChainStore, client *http.Client, now func() time.Time, say func(level, text string)) (*tokens.Source, error) {
+	grant, err := tokens.ParseGrant(t.Grant)
+	if err != nil {
+		return nil, err
+	}
+	return tokens.NewSource(tokens.SourceConfig{
+		App: Application(t, say), Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Now: now, TenantName: t.TenantName,
+		Log: func(l slog.Level, text string) { say(l.String(), text) },
+	})
+}
+
+// NewReader gives the reader of a tenant's API.
+func NewReader(t config.Tenant, source defender.TokenSource, client *http.Client, now func() time.Time, say func(level, text string)) (defender.Reader, error) {
+	return defender.NewReader(t.API, defender.Settings{
+		BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
+		HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: defender.NewGate(now), Now: now, Skew: func(_, _ time.Time) {},
+		Notice: say, MaxPage: t.Endpoint.MaxPage, PageSize: t.PageSize, ByCreation: !t.Updates,
+	})
+}
+
+// NewEncoder gives the encoder of a tenant's records.
+func NewEncoder(t config.Tenant) (*record.Encoder, error) {
+	format, err := record.ParseFormat(t.Format)
+	if err != nil {
+		return nil, err
+	}
+	return record.NewEncoder(record.Options{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API), Format: format, CEFMaxBytes: t.CEFMaxBytes}), nil
+}
+
+// Feed is the name under which a tenant's progress is kept.
+func Feed(t config.Tenant) store.FeedKey { return feedKey(t) }
+
+// ReadKey reads a key_file; none for an empty path.
+func ReadKey(path string) ([]byte, error) { return keyOf(path) }
