@@ -3,10 +3,14 @@ package simulator_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/simulator"
 )
 
@@ -51,6 +55,36 @@ func TestServeForCLI(t *testing.T) {
 	}
 	if _, err := s.FluentBitConfig(simulator.ConfigOptions{API: "mail"}); err == nil {
 		t.Error("an API that is none was accepted")
+	}
+}
+
+// TestConfigIsOneThatTheInputTakes reads the configuration as Fluent Bit and the plugin do.
+func TestConfigIsOneThatTheInputTakes(t *testing.T) {
+	s, text, err := simulator.ServeForCLI(t.Context(), simulator.CLIOptions{Tenants: 4, Config: simulator.ConfigOptions{DataDir: t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	file := filepath.Join(t.TempDir(), "fluent-bit.conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := fluentbit.Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parsed.Notes) > 0 {
+		t.Errorf("Fluent Bit would say %v", parsed.Notes)
+	}
+	for _, section := range parsed.Of("input") {
+		for _, p := range section.Props {
+			if fault := config.UnknownKey(p.Key); fault != nil {
+				t.Error(fault)
+			}
+		}
+		if _, warnings, err := config.FromPlugin(section, config.Sources{}); err != nil || len(warnings) > 0 {
+			t.Errorf("%s: %v %v", section.Get("tenant_name"), warnings, err)
+		}
 	}
 }
 
