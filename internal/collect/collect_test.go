@@ -240,9 +240,9 @@ func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 		r := newRig(t, 10)
 		const behind = 40 * time.Minute // more than overlap
 		r.cfg.SweepInterval = 0
-		var tenant *Tenant
+		r.cfg.Skew = new(Skew)
 		r.cfg.SignIn = func(context.Context) error {
-			tenant.Skew(time.Now().Add(-behind).Truncate(time.Second), time.Now())
+			r.cfg.Skew.Note(time.Now().Add(-behind).Truncate(time.Second), time.Now())
 			return nil
 		}
 		begin := time.Now()
@@ -251,7 +251,7 @@ func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 			r.api.add(fmt.Sprint(i), at.Add(-behind), at)
 		}
 		r.api.add("100", begin.Add(-behind-r.cfg.Lookback+time.Minute), begin) // inside lookback in the server's time only
-		tenant = r.start()
+		r.start()
 		time.Sleep(3 * time.Hour)
 		r.stop()
 		r.want(101, 1)
@@ -454,5 +454,30 @@ func TestARewindEmitsEverythingSinceThenOnceMore(t *testing.T) {
 				t.Errorf("alert %d arrived %d times; want %d", i, n, want)
 			}
 		}
+	})
+}
+
+func TestATenantThatIsReplacedWhileRunningLosesAndRepeatsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 19)
+		r.limit = 3000
+		begin := time.Now()
+		for i := range 300 {
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refuse = func([]string) bool { return time.Since(begin)%(20*time.Minute) < 5*time.Minute }
+		r.start()
+		for range 30 {
+			time.Sleep(10*time.Minute + 7*time.Second)
+			r.in.Retire(r.cfg.Key)
+			r.in.Add(r.tenant())
+		}
+		time.Sleep(time.Hour)
+		if n := len(r.in.all()); n != 1 {
+			t.Errorf("%d tenants are still held; want 1", n)
+		}
+		r.stop()
+		r.want(300, 1)
 	})
 }

@@ -51,6 +51,8 @@ type Config struct {
 	BufferLimit    int
 	MaxConcurrency int
 	Mode           Mode
+	// Upkeep, if not nil, is called every few seconds, and once more when the input ends: for what else wants to be done now and then.
+	Upkeep func(ctx context.Context, ending bool)
 }
 
 // Input is one [INPUT] section at work: its tenants, the outbox they share, and what writes progress down. The zero value is not usable.
@@ -58,9 +60,11 @@ type Input struct {
 	cfg      Config
 	outbox   *Outbox
 	Delivery *Delivery // for the collect callback's thread
-	tenants  []*Tenant
 	slots    chan struct{}
 	changed  chan struct{} // something may be ready to be written down
+
+	mu      sync.Mutex
+	tenants []*Tenant // those that retire included, until the last of their alerts is written down
 
 	ctx    context.Context // ends with Stop
 	cancel context.CancelFunc
@@ -78,27 +82,15 @@ func NewInput(cfg Config) *Input {
 	return in
 }
 
-// Add makes a tenant part of the input. settings is given the tenant, whose Skew a reader may want to know. Call it before Start.
-func (in *Input) Add(settings func(*Tenant) TenantConfig) *Tenant {
-	t := &Tenant{in: in, wake: make(chan struct{}, 1)}
-	t.configure(settings(t))
-	in.tenants = append(in.tenants, t)
-	return t
-}
-
 // Start begins to poll: the k-th of n tenants at k/n of its interval.
 func (in *Input) Start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	in.ctx, in.cancel = ctx, cancel
-	for k, t := range in.tenants {
-		phase := t.cfg.PollInterval * time.Duration(k) / time.Duration(len(in.tenants))
-		in.run(ctx, t.cfg.Name, func(ctx context.Context) {
-			t.run(ctx, phase)
-			phase = firstPause // after a panic
-		})
+	in.ctx, in.cancel = context.WithCancel(context.Background())
+	tenants := in.all()
+	for k, t := range tenants {
+		t.start(t.cfg.PollInterval * time.Duration(k) / time.Duration(len(tenants)))
 	}
-	in.run(ctx, "", in.committer)
-	in.run(ctx, "", in.reporter)
+	in.run(in.ctx, "", in.committer)
+	in.run(in.ctx, "", in.reporter)
 }
 
 // Stop ends polling, writes down what was taken in until now, and returns within a few seconds. It may be called twice, and without Start.
@@ -117,29 +109,38 @@ func (in *Input) Stop(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
-	for _, t := range in.tenants {
+	for _, t := range in.all() {
 		t.update(func(s *store.Status) { s.State = "stopped" })
 	}
 	err := in.save(ctx)
 	if e := in.report(ctx); err == nil {
 		err = e
 	}
+	in.upkeep(ctx, true)
 	return err
+}
+
+func (in *Input) upkeep(ctx context.Context, ending bool) {
+	if in.cfg.Upkeep != nil {
+		in.cfg.Upkeep(ctx, ending)
+	}
 }
 
 // run starts a goroutine that survives its own panics: it reports them and goes on after a pause that grows.
 func (in *Input) run(ctx context.Context, tenant string, work func(context.Context)) {
-	in.wg.Go(func() {
-		for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, longestPause) {
-			if in.contained(ctx, tenant, work) {
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+	in.wg.Go(func() { in.keepRunning(ctx, tenant, work) })
+}
+
+func (in *Input) keepRunning(ctx context.Context, tenant string, work func(context.Context)) {
+	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+		if in.contained(ctx, tenant, work) {
+			return
 		}
-	})
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
 }
 
 // contained runs work and tells whether it ended by itself rather than by a panic.
@@ -198,12 +199,13 @@ func (in *Input) save(ctx context.Context) error {
 	defer in.commit.Unlock()
 	var commits []store.Commit
 	var after []func()
-	for _, t := range in.tenants {
+	for _, t := range in.all() {
 		if c, saved, ok := t.feed.gather(); ok {
 			commits, after = append(commits, c), append(after, saved)
 		}
 	}
 	if len(commits) == 0 {
+		in.buryRetired()
 		return nil
 	}
 	if err := in.cfg.Store.Commit(ctx, commits); err != nil {
@@ -220,6 +222,7 @@ func (in *Input) save(ctx context.Context) error {
 	for _, saved := range after {
 		saved()
 	}
+	in.buryRetired()
 	return nil
 }
 
@@ -227,6 +230,7 @@ func (in *Input) save(ctx context.Context) error {
 func (in *Input) reporter(ctx context.Context) {
 	for {
 		in.askForRewinds(ctx)
+		in.upkeep(ctx, false)
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log(Debug, "", fmt.Sprintf("the status cannot be written: %v", err))
 		}
@@ -239,24 +243,21 @@ func (in *Input) reporter(ctx context.Context) {
 }
 
 func (in *Input) report(ctx context.Context) error {
-	statuses := make(map[store.FeedKey]store.Status, len(in.tenants))
-	for _, t := range in.tenants {
-		statuses[t.cfg.Key] = t.snapshot()
-	}
-	return in.cfg.Store.SetStatus(ctx, statuses)
+	return in.cfg.Store.SetStatus(ctx, in.Statuses())
 }
 
 // askForRewinds passes on what `defenderctl rewind` wrote into the store.
 func (in *Input) askForRewinds(ctx context.Context) {
-	keys := make([]store.FeedKey, len(in.tenants))
-	for i, t := range in.tenants {
+	tenants := in.all()
+	keys := make([]store.FeedKey, len(tenants))
+	for i, t := range tenants {
 		keys[i] = t.cfg.Key
 	}
 	pending, err := in.cfg.Store.PendingRewind(ctx, keys...)
 	if err != nil {
 		in.log(Debug, "", fmt.Sprintf("the store cannot be asked for rewinds: %v", err))
 	}
-	for _, t := range in.tenants {
+	for _, t := range tenants {
 		if _, ok := pending[t.cfg.Key]; ok {
 			t.rewind.Store(true)
 			t.Wake()
@@ -267,7 +268,7 @@ func (in *Input) askForRewinds(ctx context.Context) {
 // setAside is told, on Fluent Bit's thread, of events that Fluent Bit refuses although it takes others.
 func (in *Input) setAside(l *Lane, events []byte) {
 	kept := append([]byte(nil), events...)
-	for _, t := range in.tenants {
+	for _, t := range in.all() {
 		if t.feed.lane == l {
 			in.wg.Go(func() { t.keepAside(kept) })
 		}

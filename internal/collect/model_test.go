@@ -253,11 +253,7 @@ func (r *rig) start() *Tenant {
 			defer r.logMu.Unlock()
 			r.logs = append(r.logs, fmt.Sprintf("%d %s", l, text))
 		}})
-	tenant := r.in.Add(func(*Tenant) TenantConfig {
-		cfg := r.cfg
-		cfg.Encoder = record.NewEncoder(record.Options{TenantID: cfg.Key.TenantID, API: cfg.Key.API})
-		return cfg
-	})
+	tenant := r.in.Add(r.tenant())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -270,6 +266,13 @@ func (r *rig) start() *Tenant {
 	r.ends = func() { cancel(); <-ended }
 	r.in.Start()
 	return tenant
+}
+
+// tenant is the tenant's configuration with an encoder of its own.
+func (r *rig) tenant() TenantConfig {
+	cfg := r.cfg
+	cfg.Encoder = record.NewEncoder(record.Options{TenantID: cfg.Key.TenantID, API: cfg.Key.API})
+	return cfg
 }
 
 // stop ends the process in good order; kill ends it without a last word.

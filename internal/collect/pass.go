@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"sync/atomic"
 	"time"
 
 	"fluent-bit-defender/internal/tick"
@@ -42,8 +43,19 @@ func (t *Tenant) farthest() time.Duration {
 // present is a local time as the server's clock would show it, if that is behind ours: what the server has not reached
 // yet cannot have been read.
 func (t *Tenant) present(local time.Time) tick.Tick {
-	return tick.FromTime(local) + tick.FromDuration(min(0, time.Duration(t.skew.Load())))
+	return tick.FromTime(local) + tick.FromDuration(min(0, t.cfg.Skew.ahead()))
 }
 
-// Skew notes the server's time as an answer's Date header had it.
-func (t *Tenant) Skew(server, local time.Time) { t.skew.Store(int64(server.Sub(local))) }
+// Skew is the difference between the servers' clock and ours. The zero value knows of none; a nil one never does.
+type Skew struct{ by atomic.Int64 }
+
+// Note takes the server's time as the Date header of an answer had it, and ours of the same moment.
+func (s *Skew) Note(server, local time.Time) { s.by.Store(int64(server.Sub(local))) }
+
+// ahead is how far the server's clock is ahead of ours.
+func (s *Skew) ahead() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return time.Duration(s.by.Load())
+}

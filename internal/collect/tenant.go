@@ -30,6 +30,7 @@ type TenantConfig struct {
 	Reader  defender.Reader
 	Encoder *record.Encoder
 	Gate    *defender.Gate // nil for none
+	Skew    *Skew          // the servers' clock, as Reader and SignIn see it; nil to trust ours
 	// SignIn gets an access token, so that a refusal is found, and the server's clock known, before anything is read.
 	SignIn func(context.Context) error
 	// Changed tells, at little cost, whether something has changed since the last failure that makes another try worthwhile
@@ -52,8 +53,14 @@ type Tenant struct {
 	cfg  TenantConfig
 	in   *Input
 	feed feed
-	skew atomic.Int64 // server's clock minus ours, as time.Duration
 	wake chan struct{}
+	// ctx ends when the tenant retires or the input stops; done is closed when its goroutine has ended; after is closed when the
+	// tenant that had this feed before is out of the way, nil if there was none.
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	gone   chan struct{} // closed when everything of a retired tenant is written down
+	after  <-chan struct{}
 	// rewind says that the store holds an operator's wish to have alerts emitted again.
 	rewind atomic.Bool
 
@@ -72,7 +79,7 @@ type Tenant struct {
 	alien  string // another tenant's id found in a row
 }
 
-// configure is called once, before run: a reader needs the tenant (for Skew) and the tenant needs its reader.
+// configure is called once, before run.
 func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
 	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag)
@@ -179,7 +186,7 @@ func (t *Tenant) applyRewind(ctx context.Context) {
 // lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns out to be behind ours: lookback is
 // meant in the server's time.
 func (t *Tenant) lowerFloor() {
-	skew := tick.FromDuration(min(0, time.Duration(t.skew.Load())))
+	skew := tick.FromDuration(min(0, t.cfg.Skew.ahead()))
 	if t.pass != nil || skew > -2*tick.Second {
 		return // less than the resolution of a Date header, and the way there, is no skew
 	}

@@ -20,39 +20,46 @@ import (
 // assemble puts an input together: the store, and for each tenant sign-in, reader and encoder. On an error nothing is left open; after
 // that, close gives everything back.
 func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (in *collect.Input, close func(), err error) {
+	c := &crew{shared: s, log: log}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
 	if err := s.claim(cfg.Tenants); err != nil {
 		return nil, nil, err
 	}
-	h, err := s.enter(cfg, log)
-	if err != nil {
-		s.release(cfg.Tenants)
+	c.tenants = cfg.Tenants
+	if c.home, err = s.enter(cfg, log); err != nil {
 		return nil, nil, err
 	}
-	close = func() {
-		s.release(cfg.Tenants)
-		s.leave(h, log)
+	c.input = collect.NewInput(collect.Config{Store: c.home.store, Now: time.Now, Log: log.log, BufferLimit: int(cfg.BufferLimit),
+		MaxConcurrency: cfg.MaxConcurrency, Mode: mode, Upkeep: c.upkeep})
+	c.health = cfg.HealthInterval
+	if cfg.TenantsFile != "" {
+		c.watch = cfg.Watch(config.Sources{})
 	}
-	in = collect.NewInput(collect.Config{Store: h.store, Now: time.Now, Log: log.log, BufferLimit: int(cfg.BufferLimit),
-		MaxConcurrency: cfg.MaxConcurrency, Mode: mode})
 	var errs []error
 	for _, t := range cfg.Tenants {
-		errs = append(errs, s.tenant(in, t, h.keeper, cfg.HealthInterval, log))
+		errs = append(errs, c.add(t))
 	}
 	if err := errors.Join(errs...); err != nil {
-		close()
 		return nil, nil, err
 	}
-	return in, close, nil
+	if cfg.MetricsListen != "" {
+		if c.leaveMetrics, err = s.metrics.Serve(cfg.MetricsListen, c.input); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c.input, c.close, nil
 }
 
-// tenant adds one tenant to an input.
-func (s *shared) tenant(in *collect.Input, t config.Tenant, chains tokens.ChainStore, health time.Duration, log *logger) error {
-	client, err := s.client(t)
+// add makes one tenant part of the input.
+func (c *crew) add(t config.Tenant) error {
+	client, err := c.shared.client(t)
 	if err != nil {
 		return err
 	}
-	say := func(level, text string) { log.log(levelNamed(level), t.TenantName, text) }
-	credential := credentialOf(t, say)
 	grant, err := tokens.ParseGrant(t.Grant)
 	if err != nil {
 		return err
@@ -61,39 +68,40 @@ func (s *shared) tenant(in *collect.Input, t config.Tenant, chains tokens.ChainS
 	if err != nil {
 		return err
 	}
-	gate := s.gate(t)
-	in.Add(func(tenant *collect.Tenant) collect.TenantConfig {
-		source, e := tokens.NewSource(tokens.SourceConfig{
-			App: tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID, Version: versionOf(t.Endpoint),
-				Resource: t.Resource, Credential: credential},
-			Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Now: time.Now,
-			Log:        func(l slog.Level, text string) { log.log(levelOf(l), t.TenantName, text) },
-			TenantName: t.TenantName, OnSkew: tenant.Skew,
-		})
-		if e != nil {
-			err = e
-			return collect.TenantConfig{}
-		}
-		reader, e := defender.NewReader(t.API, defender.Settings{
-			BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
-			HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: gate, Now: time.Now, Skew: tenant.Skew,
-			Notice: say, MaxPage: t.Endpoint.MaxPage, PageSize: t.PageSize, ByCreation: !t.Updates,
-		})
-		err = e
-		return collect.TenantConfig{
-			Key: feedKey(t), Name: t.TenantName, ClientID: t.ClientID, API: t.API, Tag: t.Tag,
-			PollInterval: t.PollInterval, Lookback: t.Lookback, Overlap: t.Overlap,
-			SweepInterval: t.SweepInterval, SweepLookback: t.SweepLookback, HealthInterval: health,
-			Updates: t.Updates, TimeField: timeFieldOf(t.TimeField), Reader: reader, Gate: gate,
-			Encoder: record.NewEncoder(record.Options{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API), Format: format, CEFMaxBytes: t.CEFMaxBytes}),
-			SignIn: func(ctx context.Context) error {
-				_, err := source.Token(ctx)
-				return err
-			},
-			Changed: source.Changed,
-		}
+	say := func(level, text string) { c.log.log(levelNamed(level), t.TenantName, text) }
+	skew := new(collect.Skew)
+	source, err := tokens.NewSource(tokens.SourceConfig{
+		App: tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID, Version: versionOf(t.Endpoint),
+			Resource: t.Resource, Credential: credentialOf(t, say)},
+		Grant: grant, Seed: seedOf(t, say), Store: c.home.keeper, HTTP: client, Now: time.Now,
+		Log:        func(l slog.Level, text string) { c.log.log(levelOf(l), t.TenantName, text) },
+		TenantName: t.TenantName, OnSkew: skew.Note,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	gate := c.shared.gate(t)
+	reader, err := defender.NewReader(t.API, defender.Settings{
+		BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
+		HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: gate, Now: time.Now, Skew: skew.Note,
+		Notice: say, MaxPage: t.Endpoint.MaxPage, PageSize: t.PageSize, ByCreation: !t.Updates,
+	})
+	if err != nil {
+		return err
+	}
+	c.input.Add(collect.TenantConfig{
+		Key: feedKey(t), Name: t.TenantName, ClientID: t.ClientID, API: t.API, Tag: t.Tag,
+		PollInterval: t.PollInterval, Lookback: t.Lookback, Overlap: t.Overlap,
+		SweepInterval: t.SweepInterval, SweepLookback: t.SweepLookback, HealthInterval: c.health,
+		Updates: t.Updates, TimeField: timeFieldOf(t.TimeField), Reader: reader, Gate: gate, Skew: skew,
+		Encoder: record.NewEncoder(record.Options{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API), Format: format, CEFMaxBytes: t.CEFMaxBytes}),
+		SignIn: func(ctx context.Context) error {
+			_, err := source.Token(ctx)
+			return err
+		},
+		Changed: source.Changed,
+	})
+	return nil
 }
 
 func versionOf(e cloud.Target) tokens.Version {

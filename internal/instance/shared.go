@@ -14,6 +14,7 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/metrics"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -24,6 +25,7 @@ type shared struct {
 	live       map[store.FeedKey]bool
 	gates      map[gateKey]*defender.Gate
 	transports map[transportKey]*http.Transport
+	metrics    metrics.Servers
 }
 
 // gateKey names who shares a quota.

@@ -1,0 +1,110 @@
+package collect
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"fluent-bit-defender/internal/store"
+)
+
+// Add makes a tenant part of the input. After Start it polls at once, or as soon as a retired tenant with the same feed is out of the way.
+func (in *Input) Add(cfg TenantConfig) *Tenant {
+	t := &Tenant{in: in, wake: make(chan struct{}, 1), done: make(chan struct{}), gone: make(chan struct{})}
+	t.configure(cfg)
+	in.mu.Lock()
+	for _, old := range in.tenants {
+		if old.cfg.Key == t.cfg.Key {
+			t.after = old.gone
+		}
+	}
+	in.tenants = append(in.tenants, t)
+	in.mu.Unlock()
+	if in.ctx != nil {
+		t.start(0)
+	}
+	return t
+}
+
+// Retire ends the polling of a feed. What it has in the outbox is still handed over and written down.
+func (in *Input) Retire(key store.FeedKey) {
+	for _, t := range in.all() {
+		if t.cfg.Key == key && t.cancel != nil {
+			t.cancel()
+			t.update(func(s *store.Status) { s.State = "stopped" })
+		}
+	}
+	in.dirty()
+}
+
+// start begins to poll after phase.
+func (t *Tenant) start(phase time.Duration) {
+	t.ctx, t.cancel = context.WithCancel(t.in.ctx)
+	t.in.wg.Go(func() {
+		defer t.in.dirty()
+		defer close(t.done)
+		if t.after != nil {
+			select {
+			case <-t.after:
+			case <-t.ctx.Done():
+				return
+			}
+		}
+		t.in.keepRunning(t.ctx, t.cfg.Name, func(ctx context.Context) {
+			t.run(ctx, phase)
+			phase = firstPause // after a panic
+		})
+	})
+}
+
+// all lists the tenants of this moment.
+func (in *Input) all() []*Tenant {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return slices.Clone(in.tenants)
+}
+
+// buryRetired lets go of tenants that have retired and have nothing left that is not written down.
+func (in *Input) buryRetired() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.ctx.Err() != nil {
+		return
+	}
+	in.tenants = slices.DeleteFunc(in.tenants, func(t *Tenant) bool {
+		if t.ctx == nil || t.ctx.Err() == nil || !t.ended() || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
+			return false
+		}
+		close(t.gone)
+		return true
+	})
+}
+
+func (t *Tenant) ended() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// settled tells whether everything up to event last is taken in and written down.
+func (f *feed) settled(last uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && !f.unsaved
+}
+
+// Statuses is the state of every feed of the input at this moment.
+func (in *Input) Statuses() map[store.FeedKey]store.Status {
+	tenants := in.all()
+	list := make(map[store.FeedKey]store.Status, len(tenants))
+	for _, t := range tenants {
+		list[t.cfg.Key] = t.snapshot()
+	}
+	return list
+}
+
+// Waiting is how many bytes of encoded alerts wait for Fluent Bit.
+func (in *Input) Waiting() int { return in.outbox.Bytes() }
