@@ -193,4 +193,3 @@ type fixed struct{ access tokens.Access }
 
 func (f fixed) Token(context.Context) (tokens.Access, error) { return f.access, nil }
 func (f fixed) Invalidate(tokens.Access)                     {}
-

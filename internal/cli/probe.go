@@ -18,7 +18,6 @@ const probeReach = 24 * time.Hour
 // errEnough ends a read: what was wanted is there.
 var errEnough = errors.New("enough")
 
-
 type firstSink struct {
 	t     config.Tenant
 	found *defender.Row

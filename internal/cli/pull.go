@@ -18,11 +18,11 @@ import (
 
 // pulling is one run of `pull`.
 type pulling struct {
-	c                   *cli
-	set                 *settings
-	file, since, until  string
-	format, filter      string
-	limit               int
+	c                  *cli
+	set                *settings
+	file, since, until string
+	format, filter     string
+	limit              int
 }
 
 func (c *cli) pullCommand() *cobra.Command {
@@ -92,7 +92,9 @@ func (p *pulling) run(ctx context.Context, name string) error {
 	}
 	out := bufio.NewWriterSize(c.Out, 64<<10)
 	sink := newPullSink(t, encoder, out, from, to, p.limit, now)
-	done := c.progress(func() string { return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load()) })
+	done := c.progress(func() string {
+		return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load())
+	})
 	err = reader.Read(ctx, defender.Window{From: from, To: to, Now: tick.FromTime(now)}, sink)
 	if err == nil {
 		err = sink.flush(maxTick)

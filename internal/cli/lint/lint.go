@@ -1,0 +1,196 @@
+// Package lint finds what is wrong in a Fluent Bit configuration with inputs of this project, before it is run.
+//
+// It promises to name file and line, what is wrong, and the line to write instead, and to find what Fluent Bit itself passes over in
+// silence: misspelt keys, and settings under which alerts are lost (interface.md, "The promise").
+//
+// # Caveats
+//
+// Values are those of this process's environment; where Fluent Bit runs with another one, variables may differ. Match_Regex is read with
+// Go's regular expressions; what those do not know is taken to match.
+package lint
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/config/plain"
+)
+
+// Level says how bad a finding is.
+type Level string
+
+const (
+	// Error: the input does not start, or alerts are lost.
+	Error Level = "error"
+	// Warning: it works, but is probably not meant, or not safe.
+	Warning Level = "warning"
+	// Note: good to know; nothing is wrong.
+	Note Level = "note"
+)
+
+// Finding is one thing that was found. It holds no value of a secret.
+type Finding struct {
+	Level   Level  `json:"level"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Tenant  string `json:"tenant,omitempty"`
+	Problem string `json:"problem"`
+	Mend    string `json:"mend,omitempty"`
+}
+
+// String is one line: level, where, what, mend.
+func (f Finding) String() string {
+	w := config.Warning{Key: f.Key, Tenant: f.Tenant, File: f.File, Line: f.Line, Problem: f.Problem, Mend: f.Mend}
+	return string(f.Level) + ": " + w.String()
+}
+
+// Input is a section that was read without a fault.
+type Input struct {
+	*config.Input
+	// Tag is what the section says; empty if it does not.
+	Tag string
+}
+
+// Result is what a configuration holds, and what was found.
+type Result struct {
+	Inputs   []Input
+	Findings []Finding
+}
+
+// linter collects findings.
+type linter struct {
+	Result
+	sources config.Sources
+	file    *fluentbit.File
+	// sections are those of this project's inputs, parsed those that were read, with nil for a faulty one.
+	sections []fluentbit.Section
+	parsed   []*config.Input
+}
+
+// Config looks at a configuration of Fluent Bit that was read.
+func Config(file *fluentbit.File, s config.Sources) Result {
+	l := &linter{sources: s, file: file}
+	for _, n := range file.Notes {
+		l.add(Finding{Level: Warning, File: n.File, Line: n.Line, Problem: n.Problem, Mend: n.Mend})
+	}
+	for _, sec := range file.Of("input") {
+		if strings.EqualFold(sec.Get("name"), "defender") {
+			l.sections = append(l.sections, sec)
+		} else {
+			l.stranger(sec)
+		}
+	}
+	if len(l.sections) == 0 {
+		l.add(Finding{Level: Error, File: file.Path, Problem: "there is no input with `Name defender`", Mend: "add one, or name the right file"})
+		return l.Result
+	}
+	for _, sec := range l.sections {
+		l.input(sec)
+	}
+	l.service()
+	l.together()
+	l.routing()
+	l.modes()
+	return l.sorted()
+}
+
+// TenantsFile looks at a tenants file alone; keys of the input's section are not known.
+func TenantsFile(path string, s config.Sources) Result {
+	l := &linter{sources: s}
+	in, warnings, err := config.FromPlugin(config.Map{"tenants_file": path}, s)
+	l.read(in, warnings, err, "")
+	l.inline(path)
+	return l.sorted()
+}
+
+func (l *linter) add(f Finding) { l.Findings = append(l.Findings, f) }
+
+// at adds a finding about a key of a section.
+func (l *linter) at(level Level, sec fluentbit.Section, key, problem, mend string) {
+	file, line := sec.Where(key)
+	l.add(Finding{Level: level, File: file, Line: line, Key: key, Tenant: sec.Get("tenant_name"), Problem: problem, Mend: mend})
+}
+
+// sorted puts findings in the order of the file, the worst of a line first, and drops repeats.
+func (l *linter) sorted() Result {
+	rank := func(v Level) int { return slices.Index([]Level{Error, Warning, Note}, v) }
+	slices.SortStableFunc(l.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(rank(a.Level), rank(b.Level)))
+	})
+	l.Findings = slices.Compact(l.Findings)
+	return l.Result
+}
+
+// stranger looks at inputs of other plugins for ours under another name.
+func (l *linter) stranger(sec fluentbit.Section) {
+	name := strings.ToLower(sec.Get("name"))
+	_, hasTenant := sec.Prop("tenant_id")
+	_, hasFile := sec.Prop("tenants_file")
+	if hasTenant || hasFile || name == "in_defender" || name == "microsoft_defender" {
+		l.at(Error, sec, "Name", "the input is named "+plain.Quoted(name)+", but has the keys of this one", "write: Name defender")
+	}
+}
+
+// input looks at one section of ours.
+func (l *linter) input(sec fluentbit.Section) {
+	in, warnings, err := config.FromPlugin(sec, l.sources)
+	l.read(in, warnings, err, sec.Get("tag"))
+	seen := map[string]int{}
+	for _, p := range sec.Props {
+		key := strings.ToLower(p.Key)
+		if f := config.UnknownKey(p.Key); f != nil {
+			l.add(Finding{Level: Error, File: sec.File, Line: p.Line, Key: p.Key, Tenant: sec.Get("tenant_name"), Problem: f.Problem, Mend: f.Mend})
+		}
+		if line, twice := seen[key]; twice && key != "processors" && key != "routes" {
+			l.add(Finding{Level: Error, File: sec.File, Line: p.Line, Key: p.Key, Problem: fmt.Sprintf("stands twice; the first, in line %d, counts", line), Mend: "remove one"})
+		}
+		seen[key] = p.Line
+		if len(p.Unset) > 0 {
+			l.add(Finding{Level: Warning, File: sec.File, Line: p.Line, Key: p.Key, Problem: "the environment variable " + strings.Join(p.Unset, ", ") + " is not set here",
+				Mend: "set it, or run this check with Fluent Bit's environment"})
+		}
+	}
+	l.threads(sec)
+	l.storage(sec)
+	l.pauses(sec)
+	if sec.Get("tag") == "" {
+		l.at(Note, sec, "Tag", "is not set: Fluent Bit names the records defender.0, defender.1 …", "write: Tag defender."+cmp.Or(sec.Get("tenant_name"), "NAME"))
+	}
+}
+
+// read takes what package config says about a section.
+func (l *linter) read(in *config.Input, warnings []config.Warning, err error, tag string) {
+	for _, w := range warnings {
+		l.add(Finding{Warning, w.File, w.Line, w.Key, w.Tenant, w.Problem, w.Mend})
+	}
+	faults := config.Faults(err)
+	for _, f := range faults {
+		l.add(Finding{Error, f.File, f.Line, f.Key, f.Tenant, f.Problem, f.Mend})
+	}
+	if err != nil && len(faults) == 0 {
+		l.add(Finding{Level: Error, Problem: err.Error()})
+	}
+	l.parsed = append(l.parsed, in)
+	if in != nil {
+		l.Inputs = append(l.Inputs, Input{in, tag})
+	}
+}
+
+// off and on read a boolean of Fluent Bit (flb_utils_bool).
+func off(v string) bool { b, err := config.ParseBool(v); return err == nil && !b }
+func on(v string) bool  { b, err := config.ParseBool(v); return err == nil && b }
+
+// mode gives the permissions of a file that is there.
+func mode(path string) (os.FileMode, bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	return info.Mode().Perm(), true
+}

@@ -1,0 +1,154 @@
+package lint
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/store"
+)
+
+// What follows are the settings that break the promise. Each was seen to lose records on Fluent Bit 5.1.
+
+// threads: an input in a thread of its own hands records to a ring in memory, and nobody tells when it is lost.
+func (l *linter) threads(sec fluentbit.Section) {
+	v := sec.Get("threaded")
+	switch {
+	case v != "" && off(v):
+	case v != "" && !on(v):
+		l.at(Error, sec, "Threaded", plain.Quoted(v)+" is neither on nor off", "write: Threaded Off")
+	case on(sec.Get("allow_threaded")):
+		l.at(Warning, sec, "Threaded", "is not off: delivery is best effort, an end of the process may lose what Fluent Bit held in memory", "write: Threaded Off, and remove allow_threaded")
+	default:
+		l.at(Error, sec, "Threaded", "is not off, so the input refuses to start: alerts would be lost when Fluent Bit ends", "write: Threaded Off")
+	}
+}
+
+func (l *linter) storage(sec fluentbit.Section) {
+	switch v := strings.ToLower(sec.Get("storage.type")); v {
+	case "filesystem":
+	case "", "memory":
+		l.at(Error, sec, "storage.type", "is memory: what waits for the SIEM is lost when Fluent Bit ends", "write: storage.type filesystem")
+	case "memrb":
+		l.at(Error, sec, "storage.type", "memrb drops the oldest records when its memory is full", "write: storage.type filesystem")
+	default:
+		l.at(Error, sec, "storage.type", plain.Quoted(v)+" is no storage type", "write: storage.type filesystem")
+	}
+}
+
+// pauses: a pause in the middle of an append loses the parts of conditional routes that were not written yet, and one that arrives for another
+// input stops this one's ticks.
+func (l *linter) pauses(sec fluentbit.Section) {
+	_, routed := sec.Prop("routes")
+	for _, key := range []string{"mem_buf_limit", "storage.pause_on_chunks_overlimit", "rate_gate"} {
+		p, ok := sec.Prop(key)
+		if !ok || off(p.Value) {
+			continue
+		}
+		switch {
+		case routed:
+			l.at(Error, sec, key, "pauses the input, and with conditional routes a pause loses or repeats the records of the routes behind the first", "remove "+key+"; buffer_limit bounds the memory")
+		case len(l.sections) > 1:
+			l.at(Warning, sec, key, "pauses the input, and Fluent Bit may stop another input of this plugin in its place", "remove "+key+"; buffer_limit bounds the memory")
+		}
+	}
+}
+
+// service looks at what the sections of all share.
+func (l *linter) service() {
+	var path string
+	var chunks int
+	for _, sec := range l.file.Of("service") {
+		if v := sec.Get("storage.path"); v != "" {
+			path = v
+		}
+		if v := sec.Get("storage.checksum"); v != "" {
+			if on(v) {
+				l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped", "write: storage.checksum off")
+			} else if !off(v) {
+				l.at(Error, sec, "storage.checksum", plain.Quoted(v)+" is neither on nor off", "write: storage.checksum off")
+			}
+		}
+		if v := sec.Get("storage.max_chunks_up"); v != "" {
+			chunks, _ = strconv.Atoi(v)
+		}
+		if on(sec.Get("daemon")) {
+			l.at(Error, sec, "Daemon", "is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that", "write: Daemon Off, and let systemd run it")
+		}
+	}
+	if path == "" {
+		for _, sec := range l.sections {
+			if strings.EqualFold(sec.Get("storage.type"), "filesystem") {
+				l.add(Finding{Level: Error, File: l.file.Path, Key: "storage.path", Problem: "is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
+					Mend: "write in [SERVICE]: storage.path /var/lib/fluent-bit"})
+				break
+			}
+		}
+	}
+	tags := map[string]bool{}
+	for _, c := range l.customers() {
+		tags[c.tag] = true
+	}
+	const byDefault = 128
+	if chunks == 0 {
+		chunks = byDefault
+	}
+	if len(tags) > chunks {
+		l.add(Finding{Level: Warning, File: l.file.Path, Key: "storage.max_chunks_up", Problem: fmt.Sprintf("is %d, but there are %d tags, each with a chunk of its own: delivery falls behind", chunks, len(tags)),
+			Mend: "write in [SERVICE]: storage.max_chunks_up 4096"})
+	}
+}
+
+// together looks at what inputs must not share, or must.
+func (l *linter) together() {
+	type owner struct {
+		sec fluentbit.Section
+		in  *config.Input
+	}
+	feeds := map[store.FeedKey]owner{}
+	keys := map[string]owner{}
+	for i, in := range l.parsed {
+		if in == nil {
+			continue
+		}
+		sec := l.sections[i]
+		for _, t := range in.Tenants {
+			login, tenant, api, state := t.Feed()
+			key := store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
+			if first, twice := feeds[key]; twice && first.sec.Line != sec.Line {
+				l.at(Error, sec, "tenant_id", fmt.Sprintf("tenant %s with api %s is polled by the input in %s:%d already, and the second one refuses to start", t.TenantName, t.API, first.sec.File, first.sec.Line),
+					"give this one another state_id, or use one input with format json+cef")
+			} else {
+				feeds[key] = owner{sec, in}
+			}
+		}
+		if first, ok := keys[in.DataDir]; ok && first.in.KeyFile != in.KeyFile {
+			l.at(Error, sec, "key_file", fmt.Sprintf("differs from that of the input in %s:%d, which uses the same data_dir", first.sec.File, first.sec.Line), "give both the same key_file, or another data_dir")
+		} else if !ok {
+			keys[in.DataDir] = owner{sec, in}
+		}
+	}
+}
+
+// modes looks at who else may read what should be secret.
+func (l *linter) modes() {
+	for _, path := range l.file.Files {
+		l.inline(path)
+	}
+	seen := map[string]bool{}
+	for i, in := range l.parsed {
+		if in == nil {
+			continue
+		}
+		if in.TenantsFile != "" {
+			l.inline(in.TenantsFile)
+		}
+		if m, ok := mode(in.DataDir); ok && m&0o077 != 0 && !seen[in.DataDir] {
+			seen[in.DataDir] = true
+			l.at(Warning, l.sections[i], "data_dir", fmt.Sprintf("%s has mode %#o: other users may reach the refresh tokens in it", plain.Text(in.DataDir, 256), m), "chmod 700 "+plain.Text(in.DataDir, 256))
+		}
+	}
+}

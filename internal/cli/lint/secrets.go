@@ -1,0 +1,52 @@
+package lint
+
+import (
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"fluent-bit-defender/internal/config/plain"
+)
+
+// maxLook bounds how much of a file is looked at for secrets.
+const maxLook = 8 << 20
+
+// secretKey finds a secret that stands in a file itself, in classic or YAML form; a variable or nothing is none.
+var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?(client_secret|clientSecret|refresh_token|refreshToken)["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
+
+// inline warns of a file that holds a secret and may be read by every user of the machine.
+func (l *linter) inline(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return // said already by who reads it
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o004 == 0 {
+		return
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxLook))
+	if err != nil {
+		return
+	}
+	for _, m := range secretKey.FindAllSubmatchIndex(data, -1) {
+		if value := string(data[m[4]:m[5]]); strings.HasPrefix(value, "${") {
+			continue
+		}
+		key := string(data[m[2]:m[3]])
+		l.add(Finding{Level: Warning, File: path, Line: 1 + strings.Count(string(data[:m[2]]), "\n"), Key: key,
+			Problem: "stands in a file that every user of this machine can read", Mend: "chmod o-rwx " + plain.Text(path, 256) + ", or use " + strings.TrimSuffix(snake(key), "_file") + "_file"})
+	}
+}
+
+// snake writes a key of YAML's camel case as the reference does.
+func snake(key string) string {
+	switch key {
+	case "clientSecret":
+		return "client_secret"
+	case "refreshToken":
+		return "refresh_token"
+	}
+	return strings.ToLower(key)
+}

@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// atOnce is how many tenants are visited at the same time.
+const atOnce = 8
+
+// visit is the live check of one tenant, as --json prints it.
+type visit struct {
+	TenantID string `json:"tenant_id"`
+	Tenant   string `json:"tenant"`
+	API      string `json:"api"`
+	Grant    string `json:"grant"`
+	// SignIn and Answer are "ok", "failed", "refused", or empty where it did not come to that.
+	SignIn  string  `json:"sign_in"`
+	Answer  string  `json:"api_answer"`
+	Found   string  `json:"found,omitempty"`
+	Token   string  `json:"token,omitempty"`
+	Ends    *string `json:"credential_ends"`
+	Problem string  `json:"problem,omitempty"`
+	Warning string  `json:"warning,omitempty"`
+	Code    int     `json:"exit_code"`
+
+	ends time.Time
+}
+
+// stores opens each data directory once.
+type stores struct {
+	c    *cli
+	mu   sync.Mutex
+	open map[string]*store.Store
+	errs map[string]error
+	keep map[string]*tokens.Keeper
+}
+
+func (s *stores) get(at place) (*store.Store, *tokens.Keeper, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, err := s.c.dir(at.dataDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.open[dir] == nil && s.errs[dir] == nil {
+		if s.open[dir], s.errs[dir] = s.c.open(false, at); s.errs[dir] == nil {
+			s.keep[dir] = tokens.NewKeeper(s.open[dir].Tokens(), nil)
+		}
+	}
+	return s.open[dir], s.keep[dir], s.errs[dir]
+}
+
+func (s *stores) close() {
+	for _, st := range s.open {
+		if st != nil {
+			st.Close()
+		}
+	}
+}
+
+// visitAll signs in for every tenant and asks its API for an alert, several at a time.
+func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
+	open := &stores{c: c, open: map[string]*store.Store{}, errs: map[string]error{}, keep: map[string]*tokens.Keeper{}}
+	defer open.close()
+	var all []*visit
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	var ready atomic.Int64
+	total := 0
+	for _, in := range inputs {
+		total += len(in.Tenants)
+	}
+	done := c.progress(func() string { return fmt.Sprintf("%d of %d tenants checked", ready.Load(), total) })
+	defer done()
+	for _, in := range inputs {
+		for _, t := range in.Tenants {
+			v := &visit{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API)}
+			all = append(all, v)
+			g.Go(func() error {
+				c.visit(ctx, v, t, place{in.DataDir, in.KeyFile}, open)
+				ready.Add(1)
+				return nil
+			})
+		}
+	}
+	g.Wait() // its functions give no errors
+	return all
+}
+
+// visit fills v.
+func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, open *stores) {
+	fail := func(err error) {
+		v.Problem, v.Code = err.Error(), exitCode(err)
+	}
+	defer func() {
+		if v.Warning != "" {
+			v.Code = worst(v.Code, exitFailed)
+		}
+	}()
+	c.certificate(v, t)
+	need, err := c.needsStore(&t, at)
+	if err != nil {
+		fail(err)
+		return
+	}
+	var chains tokens.ChainStore
+	var keeper *tokens.Keeper
+	if need {
+		if _, keeper, err = open.get(at); err != nil {
+			fail(err)
+			return
+		}
+		chains = keeper
+	}
+	client, err := instance.HTTPClient(t)
+	if err != nil {
+		fail(err)
+		return
+	}
+	quiet := func(string, string) {}
+	source, err := instance.NewSource(t, chains, client, c.Now, quiet)
+	if err != nil {
+		fail(err)
+		return
+	}
+	access, err := source.Token(ctx)
+	v.Grant = source.Grant().String()
+	if keeper != nil {
+		c.chain(ctx, v, t, keeper)
+	}
+	if err != nil {
+		v.SignIn = "refused"
+		if exitCode(err) == exitFailed {
+			v.SignIn = "failed"
+		}
+		fail(err)
+		return
+	}
+	v.SignIn = "ok"
+	if claims, err := tokens.Inspect(access.Token); err == nil {
+		v.Token = claims.String()
+		if guid.MatchString(t.TenantID) && claims.Tid != "" && claims.Tid != t.TenantID {
+			v.Warning = "the access token is for tenant " + plain.Text(claims.Tid, 64) + "; check tenant_id"
+		}
+	}
+	found, err := probe(ctx, t, source, client, c.Now)
+	if err != nil {
+		v.Answer = "failed"
+		if exitCode(err) == exitNotAuthorised {
+			v.Answer = "refused"
+		}
+		fail(err)
+		if v.Token != "" && v.Answer == "refused" {
+			v.Problem += "; the token says: " + v.Token
+		}
+		return
+	}
+	v.Answer, v.Found = "ok", found
+}
+
+// ending notes when a credential ends; of several the first counts.
+func (v *visit) ending(f tokens.Forecast) {
+	if !f.Ends.IsZero() && (v.ends.IsZero() || f.Ends.Before(v.ends)) {
+		v.ends, v.Ends = f.Ends, moment(f.Ends)
+	}
+	if f.Soon && v.Warning == "" {
+		v.Warning = f.Text + "; " + f.Remedy
+	}
+}
+
+// certificate looks at the end of a client certificate.
+func (c *cli) certificate(v *visit, t config.Tenant) {
+	if t.ClientCertificateFile == "" {
+		return
+	}
+	pem, err := os.ReadFile(t.ClientCertificateFile)
+	if err != nil {
+		return // signing in says so
+	}
+	if info, err := tokens.InspectCertificate(pem); err == nil {
+		v.ending(info.Forecast(c.Now()))
+	}
+}
+
+// chain looks at the end of the stored refresh token, as it is after the sign-in.
+func (c *cli) chain(ctx context.Context, v *visit, t config.Tenant, keeper *tokens.Keeper) {
+	if v.Grant != tokens.GrantRefreshToken.String() {
+		return
+	}
+	chain, ok, err := keeper.Load(ctx, instance.Application(t, func(string, string) {}).ChainKey())
+	if err != nil || !ok {
+		return
+	}
+	v.ending(chain.Forecast(c.Now()))
+}
+
+func (c *cli) printVisits(all []*visit) {
+	if len(all) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, v := range all {
+		rows = append(rows, []string{v.Tenant, v.API, v.Grant, v.SignIn, v.Answer, date(v.ends), v.Found})
+	}
+	fmt.Fprintln(c.Out)
+	table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 0, 6)
+	for _, v := range all {
+		for _, text := range []string{v.Problem, v.Warning} {
+			if text != "" {
+				fmt.Fprintln(c.Out, wrap(plain.Text(v.Tenant, 128)+" "+v.API+": "+plain.Text(text, 4000), "    "))
+			}
+		}
+	}
+}
