@@ -7,9 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"fluent-bit-defender/tokens"
@@ -63,8 +60,16 @@ type service struct {
 // client sends the requests of one reader.
 type client struct {
 	Settings
-	service service
-	op      string
+	service  service
+	op       string
+	patience time.Duration // how long a request waits for its place in the budget
+}
+
+// patiently makes requests wait long for their place, until the function that it returns is called.
+func (c *client) patiently() func() {
+	before := c.patience
+	c.patience = longWait
+	return func() { c.patience = before }
 }
 
 func (c *client) notice(level, text string) {
@@ -83,7 +88,7 @@ func (c *client) get(ctx context.Context, address string, header http.Header) (i
 		if err != nil {
 			return nil, err
 		}
-		if err := c.Gate.Wait(ctx); err != nil {
+		if err := c.Gate.wait(ctx, max(c.patience, shortWait)); err != nil {
 			return nil, err
 		}
 		body, err := c.send(ctx, address, header, access)
@@ -123,15 +128,17 @@ func (c *client) send(ctx context.Context, address string, header http.Header, a
 	if server, err := http.ParseTime(res.Header.Get("Date")); err == nil && c.Skew != nil {
 		c.Skew(server, now)
 	}
-	body := &body{c: c, ctx: ctx, cancel: cancel, idle: idle, from: res.Body}
+	body := &body{c: c, ctx: ctx, cancel: cancel, idle: idle, from: res.Body, left: mostBytes}
 	if res.StatusCode == http.StatusOK {
+		c.Gate.answered()
 		return body, nil
 	}
 	defer body.Close()
 	start, _ := io.ReadAll(io.LimitReader(body, 64<<10)) // the status says it all; the body only adds codes
 	e := refusal(c.op, res, start, now, c.service)
-	if e.HasRetryAfter && e.Fate == TryAgain {
-		c.Gate.Hold(now.Add(e.RetryAfter))
+	e.scrub(access.Token.Reveal())
+	if e.Fate == TryAgain {
+		c.Gate.refused(e)
 	}
 	return nil, e
 }
@@ -142,34 +149,32 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 	if cause != nil && !errors.Is(cause, errIdle) {
 		return cause // we were told to stop
 	}
-	e := &Error{Op: c.op, Fate: TryAgain, Err: bare(err)}
+	e := &Error{Op: c.op, Fate: TryAgain, Err: harmless(err)}
 	var dial *net.OpError
+	isDial := errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect")
 	switch {
 	case errors.Is(cause, errIdle):
 		e.Err, e.Smaller = nil, true
 		e.Problem = fmt.Sprintf("%s sent nothing for %v", c.service.host, c.IdleTimeout)
-	case connecting && errors.As(err, &dial) && dial.Op == "dial", isDNS(err):
+	case connecting && isDial && dial.Op == "proxyconnect":
+		e.Unreachable = true
+		e.Problem, e.Remedy = "the proxy on the way to "+c.service.host+" cannot be reached", "check `proxy` and the environment's HTTPS_PROXY"
+	case connecting && isDial, isDNS(err):
 		e.Unreachable = true
 		e.Problem, e.Remedy = c.service.host+" cannot be reached", "check `api_url`, `region`, `proxy`, the name service and the firewall"
 	case isTLS(err):
 		e.Unreachable = true
 		e.Problem, e.Remedy = c.service.host+" has no certificate that is trusted here", "check `ca_file`, the proxy and the clock"
 	case connecting:
-		e.Problem = "the connection to " + c.service.host + " broke before an answer came"
+		e.Problem, e.Smaller = "the connection to "+c.service.host+" broke before an answer came", true
 	default:
 		e.Problem, e.Smaller = "the answer of "+c.service.host+" broke off", true
 	}
 	return e
 }
 
-// bare takes the address, whose query may name devices, off an error of net/http.
-func bare(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
+// mostBytes bounds an answer: a page of the largest size, of alerts with half a megabyte of evidence each.
+const mostBytes = 5_000_000_000
 
 // body reads an answer and watches that bytes keep coming while somebody reads; whoever does not read (the buffer is full) has all the time.
 type body struct {
@@ -178,12 +183,16 @@ type body struct {
 	cancel context.CancelCauseFunc
 	idle   *watchdog
 	from   io.ReadCloser
+	left   int64 // bytes that it may still have
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	b.idle.start()
 	n, err := b.from.Read(p)
 	b.idle.stop()
+	if b.left -= int64(n); b.left < 0 && err == nil {
+		return n, &Error{Op: b.c.op, Problem: b.c.service.host + " sends an answer without end", Smaller: true}
+	}
 	if err != nil && err != io.EOF {
 		err = b.c.broken(b.ctx, err, false)
 	}
@@ -194,91 +203,4 @@ func (b *body) Close() error {
 	b.idle.stop()
 	b.cancel(nil)
 	return b.from.Close()
-}
-
-// watchdog barks when it is not stopped within its time.
-type watchdog struct {
-	after time.Duration
-	timer *time.Timer
-	armed atomic.Bool
-	bark  func()
-}
-
-func newWatchdog(after time.Duration, bark func()) *watchdog {
-	w := &watchdog{after: after, bark: bark}
-	if after > 0 {
-		w.timer = time.AfterFunc(after, w.fire)
-		w.timer.Stop()
-	}
-	return w
-}
-
-func (w *watchdog) fire() {
-	if w.armed.Load() {
-		w.bark()
-	}
-}
-
-func (w *watchdog) start() {
-	if w.timer != nil {
-		w.armed.Store(true)
-		w.timer.Reset(w.after)
-	}
-}
-
-func (w *watchdog) stop() {
-	if w.timer != nil {
-		w.armed.Store(false)
-		w.timer.Stop()
-	}
-}
-
-// Gate holds back the requests of everybody who shares a quota: one application, in one tenant, at one API.
-type Gate struct {
-	mu  sync.Mutex
-	now func() time.Time
-	not time.Time
-}
-
-// NewGate makes an open gate.
-func NewGate(now func() time.Time) *Gate { return &Gate{now: now} }
-
-// maxHold bounds what a service's Retry-After can do to us: longer waits end in one probe an hour.
-const maxHold = time.Hour
-
-// Hold closes the gate until t, for an hour at most. An earlier time than one already set changes nothing.
-func (g *Gate) Hold(t time.Time) {
-	if g == nil {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if limit := g.now().Add(maxHold); t.After(limit) {
-		t = limit
-	}
-	if t.After(g.not) {
-		g.not = t
-	}
-}
-
-// Until tells when the gate opens; a time that has passed means that it is open.
-func (g *Gate) Until() time.Time {
-	if g == nil {
-		return time.Time{}
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.not
-}
-
-// Wait fails with an *Error when the gate is closed, rather than holding a place in the queue of tenants: the caller comes back
-// when Until says.
-func (g *Gate) Wait(ctx context.Context) error {
-	if g == nil {
-		return ctx.Err()
-	}
-	if left := g.Until().Sub(g.now()); left > 0 {
-		return &Error{Op: "waiting", Fate: TryAgain, Problem: "the service asked to wait", RetryAfter: left, HasRetryAfter: true}
-	}
-	return ctx.Err()
 }

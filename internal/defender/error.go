@@ -34,9 +34,12 @@ type Error struct {
 	Code string
 	// Problem and Remedy are sentences for a person.
 	Problem, Remedy string
-	// RetryAfter is how long the service asked to wait; HasRetryAfter tells 0 from silence.
+	// RetryAfter is how long the service asked to wait, or until the call budget has room; HasRetryAfter says that it did. A request to
+	// wait for no time at all counts as none.
 	RetryAfter    time.Duration
 	HasRetryAfter bool
+	// Budget says that nothing failed: the request was not sent, since the call budget is used up until RetryAfter has passed.
+	Budget bool
 	// TraceID is what Microsoft's support asks for, where the answer had one.
 	TraceID string
 	// Smaller says that a smaller window or page may be answered where this one was not.
@@ -45,6 +48,8 @@ type Error struct {
 	Unreachable bool
 	// Err is the cause, if there is one.
 	Err error
+
+	redirect string // the host that a redirect names, as it stands in Problem
 }
 
 // Error gives the problem, the remedy, then the raw codes.
@@ -82,17 +87,22 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 	e := &Error{Op: op, Status: res.StatusCode}
 	if gjson.ValidBytes(body) {
 		e.Code = word(gjson.GetBytes(body, "error.code").String())
-		e.TraceID = word(firstOf(gjson.GetBytes(body, "error.target").String(), gjson.GetBytes(body, `error.innerError.request-id`).String(),
-			res.Header.Get("request-id")))
+		e.TraceID = firstOf(word(gjson.GetBytes(body, "error.target").String()), word(gjson.GetBytes(body, `error.innerError.request-id`).String()))
 	}
+	e.TraceID = firstOf(e.TraceID, word(res.Header.Get("request-id")))
 	e.RetryAfter, e.HasRetryAfter = retryAfter(res.Header, now)
 	switch code := res.StatusCode; {
 	case code >= 300 && code < 400:
-		e.Fate, e.Problem = WaitForHuman, fmt.Sprintf("%s answered with a redirect to %s, which is not followed: a token goes to the configured host only", s.host, redirectHost(res))
+		to := redirectHost(res)
+		e.Fate, e.Problem = WaitForHuman, fmt.Sprintf("%s answered with a redirect to %s, which is not followed: a token goes to the configured host only", s.host, to)
+		_, e.redirect, _ = strings.Cut(to, "://")
 		e.Remedy = "set api_url to the right host, or mend the proxy"
 	case code == http.StatusUnauthorized:
 		e.Fate, e.Problem = NewToken, s.host+" does not accept the access token, not even a fresh one"
 		e.Remedy = "check that `resource` is the one this API wants (default " + s.resource + ") and that the clock is right"
+	case code == http.StatusForbidden && strings.Contains(res.Header.Get("WWW-Authenticate"), "insufficient_claims"):
+		e.Fate, e.Problem = WaitForHuman, "a conditional access policy of the customer's tenant keeps the token out of "+s.host
+		e.Remedy = "have an administrator there exempt application and account, then sign in again"
 	case code == http.StatusForbidden:
 		e.Fate, e.Problem, e.Remedy = WaitForHuman, s.forbidden, s.forbiddenRemedy
 	case code == http.StatusTooManyRequests:
@@ -102,7 +112,7 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 	case code == http.StatusRequestTimeout:
 		e.Problem, e.Smaller = s.host+" took too long", true
 	case code >= 500:
-		e.Problem, e.Smaller = s.host+" has a fault of its own", code != http.StatusServiceUnavailable
+		e.Problem, e.Smaller = s.host+" has a fault of its own", true
 	case code == http.StatusNotFound:
 		e.Fate, e.Problem = WaitForHuman, s.host+" does not know the address of this API"
 		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
@@ -111,6 +121,18 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 		e.Remedy = "check `filter`, and that this version of the plugin is current"
 	}
 	return e
+}
+
+// scrub takes out what a server may have copied from our own token into its codes and addresses.
+func (e *Error) scrub(token string) {
+	for _, s := range []*string{&e.Code, &e.TraceID} {
+		if len(*s) >= 8 && strings.Contains(token, *s) {
+			*s = ""
+		}
+	}
+	if e.redirect != "" && strings.Contains(token, e.redirect) {
+		e.Problem = strings.ReplaceAll(e.Problem, e.redirect, "elsewhere")
+	}
 }
 
 // retryAfter reads the header in both forms of RFC 9110 section 10.2.3: seconds, or a date.
@@ -130,7 +152,7 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 		}
 	}
 	if digits {
-		return time.Duration(seconds) * time.Second, true
+		return time.Duration(seconds) * time.Second, seconds > 0
 	}
 	at, err := http.ParseTime(v)
 	if err != nil {
@@ -139,15 +161,17 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if server, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = server // the date is on the server's clock
 	}
-	return max(0, at.Sub(now)), true
+	wait := max(0, at.Sub(now))
+	return wait, wait > 0
 }
 
+// redirectHost prints where a redirect leads.
 func redirectHost(res *http.Response) string {
 	u, err := res.Location()
 	if err != nil {
 		return "nowhere"
 	}
-	return oneLine(u.Scheme+"://"+u.Host, 100)
+	return hostName(u)
 }
 
 // word keeps a code or an id out of foreign text: letters, digits and -_. up to 64 characters; anything else is dropped whole.

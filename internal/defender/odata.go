@@ -3,12 +3,11 @@ package defender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
+	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
+	"time"
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/page"
@@ -35,29 +34,31 @@ var dialects = map[cloud.API]dialect{
 type odata struct {
 	dialect
 	client client
-	field  string // the time that windows go by
+	pieces pieces
+	field  string      // the time that windows go by
+	names  *fieldNames // identity, and in inUpdated that time
 	seed   maphash.Seed
 
-	maxTop, top int // rows asked for at a time, at most and now
-	capacity    int // the largest page seen with this top: a smaller one was not cut
-	unordered   bool
-	plain       bool // $expand is left out
-	span        tick.Tick
-	failures    int
-	foreignLink bool // a link to another host was reported
+	top, maxTop int       // rows asked for at a time; the most that may be
+	capacity    int       // the largest page since the window began: a smaller one was not cut
+	fit         tick.Tick // slices.go: a span that one page holds
+	proven      bool      // a page showed that the service keeps the order
+	unordered   time.Time // when the service was found not to keep the order; zero if it does
+	warned      map[string]bool
 }
 
 // newOData makes a reader of the API a.
 func newOData(a cloud.API, s Settings) *odata {
-	d := dialects[a]
-	field := fieldsOf[a].updated
+	d, names := dialects[a], *namesOf[a]
 	if s.ByCreation {
-		field = fieldsOf[a].created
+		names[inUpdated] = names[inCreated]
 	}
+	names[inCreated], names[inTenant], names[inAlerts] = nil, nil, nil
 	host := hostOf(s.BaseURL)
-	return &odata{dialect: d, field: field, seed: maphash.MakeSeed(), maxTop: s.MaxPage, top: s.PageSize, client: client{Settings: s, op: d.op,
-		service: service{host: host, resource: s.Resource, forbidden: "the token has no permission for this API in the customer's tenant",
-			forbiddenRemedy: permissionRemedy(a, s)}}}
+	top := max(1, s.PageSize)
+	return &odata{dialect: d, field: string(names[inUpdated]), names: &names, seed: maphash.MakeSeed(), top: top, maxTop: max(top, s.MaxPage),
+		warned: map[string]bool{}, client: client{Settings: s, op: d.op, service: service{host: host, resource: s.Resource,
+			forbidden: "the token has no permission for this API in the customer's tenant", forbiddenRemedy: permissionRemedy(a, s)}}}
 }
 
 // permissionRemedy names what has to be granted, and where.
@@ -73,41 +74,138 @@ func permissionRemedy(a cloud.API, s Settings) string {
 
 // Read implements Reader.
 func (r *odata) Read(ctx context.Context, w Window, sink Sink) error {
-	if !r.unordered {
-		err := r.walk(ctx, w, sink)
-		if !errors.Is(err, errOrder) {
-			return err
-		}
-		r.unordered = true
-		r.client.notice("warn", r.client.service.host+" does not keep the order asked for; it is read in small closed windows instead")
-	}
-	return r.slices(ctx, w, sink)
+	return r.pieces.read(ctx, r, w, sink)
 }
+
+// ReadAside implements AsideReader.
+func (r *odata) ReadAside(ctx context.Context, w Window, sink Sink) error {
+	return r.pieces.readAside(ctx, r, w, sink)
+}
+
+// Avoid implements AsideReader.
+func (r *odata) Avoid(w Window) { r.pieces.avoid(w) }
 
 // errOrder says that the service refuses or does not keep $orderby.
 var errOrder = errors.New("the service does not order its answer")
+
+// orderAgain is after how long a service that did not keep the order is asked for it again.
+const orderAgain = 6 * time.Hour
+
+// piece implements piecewise.
+func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) error {
+	r.capacity = 0
+	now := r.client.Now()
+	if r.unordered.IsZero() || now.Sub(r.unordered) >= orderAgain {
+		way := &progress{Sink: sink}
+		err := r.walk(ctx, from, to, way)
+		if !errors.Is(err, errOrder) {
+			if err == nil {
+				r.unordered = time.Time{}
+			}
+			return err
+		}
+		r.unordered, r.proven, from = now, false, max(from, way.safe)
+		r.warn("order", "warn", r.client.service.host+" does not keep the order asked for; it is read in small closed windows instead")
+	}
+	if to == 0 {
+		to = max(end, from+1)
+	}
+	return r.slices(ctx, from, to, sink)
+}
+
+// canary implements piecewise: the smallest question there is, somewhere before at.
+func (r *odata) canary(ctx context.Context, at tick.Tick) error {
+	from := at - 10*tick.Second - rand.N(60*tick.Minute)
+	_, err := r.fetch(ctx, query{from: from, to: from + tick.Millisecond, top: 1, ordered: r.unordered.IsZero(), plain: true}, nil, discard{})
+	if errors.Is(err, errOrder) {
+		return nil
+	}
+	return err
+}
+
+// finest implements piecewise.
+func (r *odata) finest() tick.Tick { return tick.Millisecond }
+
+// mostSingly is how many alerts of the smallest piece are read one by one, and fewestSingly how many of them may fail in a row.
+const (
+	mostSingly   = 64
+	failedSingly = 4
+)
+
+// singly implements piecewise: one row at a time, by its place, and without $expand if it does not come with it.
+func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
+	var failed error
+	known, inRow, stale := keys{}, 0, 0
+	for i := range mostSingly {
+		q := query{from: from, to: to, top: 1, skip: i, ordered: r.unordered.IsZero()}
+		a, err := r.fetch(ctx, q, known, sink)
+		if soft(err) && r.expand != "" {
+			q.plain = true
+			if a, err = r.fetch(ctx, q, known, sink); err == nil && a.rows > 0 {
+				r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without")
+			}
+		}
+		switch {
+		case i > 0 && isStatus(err, http.StatusBadRequest):
+			return r.tooMany(q)
+		case soft(err):
+			if failed, inRow = err, inRow+1; inRow == failedSingly {
+				return failed
+			}
+			continue
+		case err != nil:
+			return err
+		case a.rows == 0:
+			return failed
+		case a.fresh == 0:
+			if stale++; stale == failedSingly { // it does not count places as asked
+				return firstError(failed, &Error{Op: r.op, Problem: r.client.service.host + " does not give alerts one by one", Smaller: true})
+			}
+		}
+		inRow = 0
+		known.union(a.keys)
+	}
+	return firstError(failed, &Error{Op: r.op, Problem: r.client.service.host + " has too many alerts of one instant to be read one by one", Smaller: true})
+}
 
 // query is one request: rows whose time is in [from, to), to 0 meaning no bound, skipping some; or a link to go on with.
 type query struct {
 	from, to  tick.Tick
 	top, skip int
 	ordered   bool
+	plain     bool // without $expand
 	link      string
+	each      func(key uint64, at tick.Tick) // told of every row, if set
 }
 
 // answer is what one page brought.
 type answer struct {
+	top        int // rows asked for
 	rows       int
 	fresh      int // rows that the caller did not know
-	last       tick.Tick
+	keys       keys
+	least      tick.Tick // least time
+	last       tick.Tick // greatest time
 	next       tick.Tick // least time after the query's from
-	lastKeys   keys      // rows whose time is last
+	timed      int       // rows that have a time
+	outside    int       // of those, rows that are far outside of the window
 	disordered bool
-	link       string // checked: where the service says that it goes on
+	more       bool   // the service says that there is more
+	link       string // where, if that address may be followed
 }
 
-// keys tells rows apart by a hash of their bytes.
+// maxRows bounds an answer: twenty times what any of the APIs gives at a time.
+const maxRows = 200_000
+
+// keys tells rows apart by a hash of identity and time; of the bytes where a row has no identity.
 type keys map[uint64]struct{}
+
+// union adds b to a.
+func (a keys) union(b keys) {
+	for k := range b {
+		a[k] = struct{}{}
+	}
+}
 
 // fetch asks for one page and hands its rows to sink. Rows in known are not fresh; known may be nil.
 func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
@@ -117,49 +215,78 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 	}
 	defer body.Close()
 	p := pages.Get().(*page.Reader)
-	defer pages.Put(p)
-	err = eachRow(p, body, r.client.service.host, rowFunc(func(raw []byte) error {
+	defer func() {
+		p.Reset(nil) // gives back what a huge row took
+		pages.Put(p)
+	}()
+	a.top, a.keys = q.top, keys{}
+	err = eachRow(p, body, r.client.service.host, func(raw []byte) error {
+		if a.rows == maxRows {
+			return &Error{Op: r.op, Problem: fmt.Sprintf("%s sends more than %d alerts in one answer", r.client.service.host, maxRows), Smaller: true}
+		}
 		r.note(&a, q, known, raw)
 		return sink.Row(raw)
-	}))
+	})
 	if err != nil {
 		return a, err
 	}
+	if a.outside >= 3 && a.outside*2 > a.timed {
+		return a, &Error{Op: r.op, Fate: WaitForHuman, Status: http.StatusOK,
+			Problem: r.client.service.host + " ignores the time filter: it lists alerts from outside of the window asked for",
+			Remedy:  "check `filter` and `api_url`, and whether a proxy changes addresses (a lost $ makes the service list everything)"}
+	}
 	r.capacity = max(r.capacity, a.rows)
-	a.link, err = r.checkLink(p.NextLink(), q)
-	return a, err
+	a.more, a.link = r.follow(p.NextLink(), q)
+	return a, nil
 }
+
+// slack is how far outside of a window a row's time may lie: services print times coarser than those that they compare.
+const slack = 2 * tick.Second
 
 // note takes a row into the account of its page.
 func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	a.rows++
-	key := r.hash(raw)
-	if _, ok := known[key]; !ok {
+	var v [fieldCount][]byte
+	find(raw, r.names, &v)
+	at := max(0, timeOf(v[inUpdated])) // the year 1 is how .NET prints no time at all
+	key := r.key(raw, v[inIdentity], at)
+	if q.each != nil {
+		q.each(key, at)
+	}
+	_, ok := known[key]
+	if !ok {
 		a.fresh++
 	}
-	at := timeOf(raw, r.field)
-	switch {
-	case at == 0:
+	a.keys[key] = struct{}{}
+	if at == 0 {
 		return // a row without a time has no place in the order
-	case at > a.last:
-		a.last, a.lastKeys = at, keys{key: {}}
-	case at == a.last:
-		a.lastKeys[key] = struct{}{}
-	default:
-		a.disordered = true
+	}
+	a.timed++
+	if at < q.from-slack || q.to != 0 && at > q.to+slack {
+		a.outside++
+	}
+	a.disordered = a.disordered || at < a.last
+	if a.last = max(a.last, at); a.least == 0 || at < a.least {
+		a.least = at
 	}
 	if at > q.from && (a.next == 0 || at < a.next) {
 		a.next = at
 	}
 }
 
-func (r *odata) hash(raw []byte) uint64 { return maphash.Bytes(r.seed, raw) }
-
-// rowFunc is a Sink for one page.
-type rowFunc func(raw []byte) error
-
-func (f rowFunc) Row(raw []byte) error { return f(raw) }
-func (f rowFunc) Safe(tick.Tick) error { return nil }
+// key tells a row apart from others of the same window. An alert inside an incident may change without a new time: that is no new
+// row, else a reader that waits until nothing is new could wait for ever.
+func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	if textOf(identity) == nil || at == 0 {
+		_, _ = h.Write(raw)
+		return h.Sum64()
+	}
+	_, _ = h.Write(identity)
+	maphash.WriteComparable(&h, at)
+	return h.Sum64()
+}
 
 func (r *odata) header() http.Header {
 	if r.prefer == "" {
@@ -168,111 +295,16 @@ func (r *odata) header() http.Header {
 	return http.Header{"Prefer": {r.prefer}}
 }
 
-// address prints a query. Date literals are unquoted with a zone (trap T14), every option has its $ (T15).
-func (r *odata) address(q query) string {
-	if q.link != "" {
-		return q.link
-	}
-	filter := r.field + " ge " + q.from.Text()
-	if q.to != 0 {
-		filter += " and " + r.field + " lt " + q.to.Text()
-	}
-	if r.client.Filter != "" {
-		filter = "(" + filter + ") and (" + r.client.Filter + ")"
-	}
-	var b strings.Builder
-	b.WriteString(r.client.BaseURL + r.client.Path + "?$filter=" + escape(filter))
-	if q.ordered {
-		b.WriteString("&$orderby=" + escape(r.field+" asc"))
-	}
-	b.WriteString("&$top=" + strconv.Itoa(q.top))
-	if q.skip > 0 {
-		b.WriteString("&$skip=" + strconv.Itoa(q.skip))
-	}
-	if r.expand != "" && !r.plain {
-		b.WriteString("&$expand=" + r.expand)
-	}
-	return b.String()
-}
-
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
-
-// checkLink makes sure that a link may be followed: to the configured host only, and not one whose options have lost their $, which
-// would be ignored and make the service answer with everything, for ever (trap T10). A link that may not is no link.
-func (r *odata) checkLink(link string, q query) (string, error) {
-	if link == "" || !r.links {
-		return "", nil
-	}
-	u, err := url.Parse(link)
-	base, _ := url.Parse(r.client.BaseURL)
-	if err != nil || base == nil || u.Scheme != base.Scheme || !strings.EqualFold(u.Host, base.Host) || u.User != nil {
-		if !r.foreignLink {
-			r.foreignLink = true
-			host := "an address that is none"
-			if err == nil {
-				host = oneLine(u.Scheme+"://"+u.Host, 100)
-			}
-			r.client.notice("error", r.client.service.host+" links to "+host+", which is not followed: a token goes to the configured host only")
-		}
-		return "", nil
-	}
-	options := u.Query()
-	lost := true
-	for name := range options {
-		if strings.HasPrefix(name, "$") {
-			lost = false
-		}
-	}
-	if lost || (options.Has("$skip") && !options.Has("$filter")) || link == q.link {
-		return "", nil
-	}
-	return link, nil
-}
-
-// full tells whether a page may have been cut: one as large as any that was seen may have been.
-func (r *odata) full(a answer) bool { return a.rows > 0 && a.rows >= min(r.capacity, r.top) }
-
-// shrink reacts to a page that failed: fewer rows at the second failure, at last without what makes them large. The caller tries again later.
-func (r *odata) shrink(err error) {
-	var e *Error
-	if !errors.As(err, &e) || !e.Smaller {
-		return
-	}
-	if r.failures++; e.Status >= 500 && r.failures < 2 {
-		return
-	}
-	switch {
-	case r.top > 10:
-		r.setTop(max(r.top/2, 10))
-	case r.expand != "" && !r.plain:
-		r.plain = true
-		r.client.notice("warn", "pages with $expand="+r.expand+" fail; alerts are read without it until they can be read again")
-	default:
-		r.setTop(max(r.top/2, 1))
+// warn writes a line to the log, once.
+func (r *odata) warn(about, level, text string) {
+	if !r.warned[about] {
+		r.warned[about] = true
+		r.client.notice(level, text)
 	}
 }
 
-// grow goes back towards full pages after one that worked.
-func (r *odata) grow() {
-	r.failures = 0
-	if want := min(r.client.PageSize, r.maxTop); r.top < want {
-		r.setTop(min(2*r.top, want))
-	} else {
-		r.plain = false
-	}
-}
+// discard is a Sink that wants nothing.
+type discard struct{}
 
-func (r *odata) setTop(n int) { r.top, r.capacity = n, min(r.capacity, n) }
-
-// union adds b to a.
-func (a keys) union(b keys) {
-	for k := range b {
-		a[k] = struct{}{}
-	}
-}
-
-// isStatus tells whether err is the API's refusal with one of these codes.
-func isStatus(err error, codes ...int) bool {
-	var e *Error
-	return errors.As(err, &e) && slices.Contains(codes, e.Status)
-}
+func (discard) Row([]byte) error     { return nil }
+func (discard) Safe(tick.Tick) error { return nil }

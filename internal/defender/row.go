@@ -19,112 +19,165 @@ type Row struct {
 	Identity, Version []byte
 	// Updated is the time that windows go by, Created when the alert came to be; 0 where the alert has none.
 	Updated, Created tick.Tick
-	// Tenant is the tenant that the row itself claims to belong to, if it does.
+	// Tenant is the tenant that the row itself claims to belong to, in lower case, if it does.
 	Tenant string
 	// Whole says that Identity and Version do not tell two versions of the alert apart, since the alert lacks what they are made
 	// of: then only the same bytes are the same version.
 	Whole bool
 }
 
-// fields names where each API keeps what Row needs.
-type fields struct {
-	identity, updated, created, tenant string
+// The places of the fields that Row needs, in fieldNames.
+const (
+	inIdentity = iota
+	inUpdated
+	inCreated
+	inTenant
+	inAlerts
+	fieldCount
+)
+
+// fieldNames says where each API keeps what Row needs; nil where it has no such field.
+type fieldNames [fieldCount][]byte
+
+var namesOf = map[cloud.API]*fieldNames{
+	cloud.SIEM:     {inIdentity: []byte("FullId"), inUpdated: []byte("LastProcessedTimeUtc"), inCreated: []byte("AlertTime")},
+	cloud.Endpoint: {inIdentity: []byte("id"), inUpdated: []byte("lastUpdateTime"), inCreated: []byte("alertCreationTime"), inTenant: []byte("aadTenantId")},
+	cloud.Graph:    {inIdentity: []byte("id"), inUpdated: []byte("lastUpdateDateTime"), inCreated: []byte("createdDateTime"), inTenant: []byte("tenantId")},
+	cloud.Incidents: {inIdentity: []byte("incidentId"), inUpdated: []byte("lastUpdateTime"), inCreated: []byte("createdTime"),
+		inTenant: []byte("tenantId"), inAlerts: []byte("alerts")},
 }
 
-var fieldsOf = map[cloud.API]fields{
-	cloud.SIEM:      {identity: "FullId", updated: "LastProcessedTimeUtc", created: "AlertTime"},
-	cloud.Endpoint:  {identity: "id", updated: "lastUpdateTime", created: "alertCreationTime", tenant: "aadTenantId"},
-	cloud.Graph:     {identity: "id", updated: "lastUpdateDateTime", created: "createdDateTime", tenant: "tenantId"},
-	cloud.Incidents: {identity: "incidentId", updated: "lastUpdateTime", created: "createdTime", tenant: "tenantId"},
+// Describer looks up what Row holds in the alerts of one API. It keeps scratch memory, so that an alert costs no allocation; it is for
+// one goroutine at a time.
+type Describer struct {
+	api     cloud.API
+	names   *fieldNames
+	version []byte
+	claimed []byte // the tenant of the last row, as it stood there
+	tenant  string // and in lower case: the next row's is nearly always the same
 }
 
-// Describe looks up what Row holds in an alert as the API sent it.
-func Describe(api cloud.API, raw []byte) Row {
-	f := fieldsOf[api]
-	r := Row{Updated: timeOf(raw, f.updated), Created: timeOf(raw, f.created)}
-	if f.tenant != "" {
-		r.Tenant = strings.ToLower(field(raw, f.tenant).String())
+// NewDescriber makes a Describer for an API.
+func NewDescriber(api cloud.API) *Describer {
+	names := namesOf[api]
+	if names == nil {
+		names = &fieldNames{}
 	}
-	r.Identity = textOf(raw, f.identity)
-	switch api {
+	return &Describer{api: api, names: names}
+}
+
+// Describe is NewDescriber(api).Describe(raw), for single alerts.
+func Describe(api cloud.API, raw []byte) Row { return NewDescriber(api).Describe(raw) }
+
+// Describe looks up what Row holds in an alert as the API sent it. Identity and Version are valid until the next call, and
+// as long as raw is. Fields are found by their name, or by their name in another case: the documents disagree about some (trap T17).
+func (d *Describer) Describe(raw []byte) Row {
+	var v [fieldCount][]byte
+	find(raw, d.names, &v)
+	r := Row{Identity: textOf(v[inIdentity]), Updated: timeOf(v[inUpdated]), Created: timeOf(v[inCreated]), Tenant: d.tenantOf(v[inTenant])}
+	d.version = d.version[:0]
+	switch d.api {
 	case cloud.SIEM:
 		if r.Identity == nil {
 			r.Identity = siemIdentity(raw)
 		}
 	case cloud.Incidents:
-		r.Version = incidentVersion(raw, &r)
+		// The greatest update time of the incident and its alerts and the number of alerts: an alert inside may be newer than its
+		// incident. The window time stays the incident's own, which is what the service filters by.
+		greatest, alerts := newest(v[inAlerts], r.Updated)
+		if greatest != 0 {
+			d.version = strconv.AppendInt(append(strconv.AppendInt(d.version, int64(greatest), 10), ':'), int64(alerts), 10)
+		}
 	default:
 		if r.Updated != 0 {
-			r.Version = strconv.AppendInt(nil, int64(r.Updated), 10)
+			d.version = strconv.AppendInt(d.version, int64(r.Updated), 10)
 		}
 	}
 	if r.Identity == nil {
 		sum := sha256.Sum256(raw)
-		r.Identity, r.Version = []byte(hex.EncodeToString(sum[:])), nil
+		r.Identity, d.version = hex.AppendEncode(nil, sum[:]), d.version[:0]
 	}
-	r.Whole = r.Version == nil && api != cloud.SIEM
+	if len(d.version) > 0 {
+		r.Version = d.version
+	}
+	r.Whole = r.Version == nil && d.api != cloud.SIEM
 	return r
+}
+
+// tenantOf gives the tenant in lower case. What is neither text nor number is taken as it stands: it is nobody's tenant.
+func (d *Describer) tenantOf(v []byte) string {
+	if v == nil || string(v) == "null" {
+		return ""
+	}
+	if d.claimed == nil || !bytes.Equal(v, d.claimed) {
+		d.claimed = append(d.claimed[:0], v...)
+		d.tenant = strings.ToLower(gjson.ParseBytes(v).String())
+	}
+	return d.tenant
 }
 
 // siemIdentity stands in where an old detection has no FullId: the three fields together, or nothing if one is missing.
 func siemIdentity(raw []byte) []byte {
-	id, part, at := textOf(raw, "AlertId"), textOf(raw, "AlertPart"), textOf(raw, "LastProcessedTimeUtc")
+	var v [fieldCount][]byte
+	find(raw, &fieldNames{[]byte("AlertId"), []byte("AlertPart"), []byte("LastProcessedTimeUtc")}, &v)
+	id, part, at := textOf(v[0]), textOf(v[1]), textOf(v[2])
 	if id == nil || part == nil || at == nil {
 		return nil
 	}
 	return bytes.Join([][]byte{id, part, at}, []byte(":"))
 }
 
-// incidentVersion is the greatest update time of the incident and its alerts and the number of alerts: an alert inside may be newer than
-// its incident. The window time stays the incident's own, which is what the service filters by.
-func incidentVersion(raw []byte, r *Row) []byte {
-	greatest, alerts := r.Updated, 0
-	field(raw, "alerts").ForEach(func(_, alert gjson.Result) bool {
-		alerts++
-		if t, err := tick.Parse(alert.Get("lastUpdatedTime").String()); err == nil && t > greatest {
-			greatest = t
+// newest gives the greatest update time of an incident's alerts, at least the given one, and how many alerts there are.
+func newest(alerts []byte, greatest tick.Tick) (tick.Tick, int) {
+	n := 0
+	if len(alerts) == 0 || alerts[0] != '[' {
+		return greatest, 0
+	}
+	for i := 1; ; {
+		i = blank(alerts, i)
+		if i < len(alerts) && alerts[i] == ',' {
+			i = blank(alerts, i+1)
 		}
-		return true
-	})
-	if greatest == 0 {
+		if i >= len(alerts) || alerts[i] == ']' {
+			return greatest, n
+		}
+		end := valueEnd(alerts, i)
+		if end < 0 {
+			return greatest, n
+		}
+		var v [fieldCount][]byte
+		find(alerts[i:end], updatedInside, &v)
+		greatest, n, i = max(greatest, timeOf(v[0])), n+1, end
+	}
+}
+
+// updatedInside is how an alert inside an incident spells its update time, with a d.
+var updatedInside = &fieldNames{[]byte("lastUpdatedTime")}
+
+// textOf gives a string or a number as text, nil where it is missing, null or empty. v is a JSON value.
+func textOf(v []byte) []byte {
+	switch {
+	case len(v) == 0:
 		return nil
+	case v[0] == '-' || v[0] >= '0' && v[0] <= '9':
+		return v
+	case v[0] != '"' || len(v) < 3:
+		return nil
+	case bytes.IndexByte(v, '\\') < 0:
+		return v[1 : len(v)-1]
 	}
-	return strconv.AppendInt(append(strconv.AppendInt(nil, int64(greatest), 10), ':'), int64(alerts), 10)
-}
-
-// field finds a top-level field by its name, or by its name in another case: the documents disagree about some (trap T17).
-func field(raw []byte, name string) gjson.Result {
-	if r := gjson.GetBytes(raw, name); r.Exists() {
-		return r
-	}
-	var found gjson.Result
-	gjson.ParseBytes(raw).ForEach(func(k, v gjson.Result) bool {
-		if !strings.EqualFold(k.Str, name) {
-			return true
-		}
-		found = v
-		return false
-	})
-	return found
-}
-
-// textOf gives a string or a number as text, nil where it is missing, null or empty.
-func textOf(raw []byte, name string) []byte {
-	switch r := field(raw, name); {
-	case r.Type == gjson.String && r.Str != "":
-		return []byte(r.Str)
-	case r.Type == gjson.Number:
-		return []byte(r.Raw)
+	if s := gjson.ParseBytes(v).Str; s != "" {
+		return []byte(s)
 	}
 	return nil
 }
 
-func timeOf(raw []byte, name string) tick.Tick {
-	r := field(raw, name)
-	if r.Type != gjson.String {
+// timeOf gives a time, 0 where v is none. v is a JSON value.
+func timeOf(v []byte) tick.Tick {
+	if len(v) < 2 || v[0] != '"' {
 		return 0
 	}
-	t, err := tick.Parse(r.Str)
+	t, err := tick.Parse(textOf(v))
 	if err != nil {
 		return 0
 	}

@@ -12,16 +12,22 @@ import (
 // pages lends page readers: their buffers are large, and most tenants are idle most of the time.
 var pages = sync.Pool{New: func() any { return page.NewReader(nil, page.Options{}) }}
 
-// eachRow hands the rows of one answer to sink. An answer that is cut short has handed over its whole rows first.
-func eachRow(p *page.Reader, body io.Reader, host string, sink Sink) error {
+// eachRow hands the rows of one answer to row. An answer that is cut short has handed over its whole rows first; so has one with a row
+// that is too large.
+func eachRow(p *page.Reader, body io.Reader, host string, row func(raw []byte) error) error {
 	p.Reset(body)
+	var tooLarge error
 	for {
-		row, err := p.Next()
+		raw, err := p.Next()
 		switch {
 		case err == nil:
-			if err := sink.Row(row); err != nil {
+			if err := row(raw); err != nil {
 				return err
 			}
+		case errors.Is(err, page.ErrRowTooLarge):
+			tooLarge = err
+		case err == io.EOF && tooLarge != nil:
+			return unreadable(tooLarge, host)
 		case err == io.EOF:
 			return nil
 		default:
@@ -34,13 +40,40 @@ func eachRow(p *page.Reader, body io.Reader, host string, sink Sink) error {
 func unreadable(err error, host string) error {
 	var e *Error
 	switch {
-	case errors.As(err, &e), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case errors.Is(err, page.ErrNotPage):
+		return &Error{Op: "reading an answer", Problem: host + " answered with something that is not a list of alerts", Smaller: true,
+			Remedy: "if it lasts, check `api_url` and whether a proxy answers in its place", Err: err}
+	case errors.Is(err, page.ErrRowTooLarge):
+		return &Error{Op: "reading an answer", Problem: host + " lists an alert that is too large to be taken in", Smaller: true, Err: err}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Op: "reading an answer", Problem: "the answer of " + host + " broke off", Smaller: true, Err: err}
-	case errors.Is(err, page.ErrNotPage):
-		return &Error{Op: "reading an answer", Problem: host + " answered with something that is not a list of alerts",
-			Remedy: "if it lasts, check `api_url` and whether a proxy answers in its place", Err: err}
 	}
 	return &Error{Op: "reading an answer", Problem: "the answer of " + host + " cannot be read", Smaller: true, Err: err}
+}
+
+func firstError(list ...error) error {
+	for _, err := range list {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isStatus tells whether err is the API's refusal with one of these codes.
+func isStatus(err error, codes ...int) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, code := range codes {
+		if e.Status == code {
+			return true
+		}
+	}
+	return false
 }

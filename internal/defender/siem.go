@@ -2,7 +2,7 @@ package defender
 
 import (
 	"context"
-	"errors"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"time"
@@ -18,14 +18,10 @@ import (
 type siem struct {
 	client client
 	filter string
-	// span is how large a window the service can be asked for; 0 for any. It is halved when an answer does not arrive whole
-	// and doubled when one does.
-	span tick.Tick
-	// failures counts faults of the service in a row: one alone says nothing about the window.
-	failures int
+	pieces pieces
 }
 
-// smallestSpan is the window that is read whole, whatever happens.
+// smallestSpan is the window that is read whole or set aside.
 const smallestSpan = tick.Second
 
 // siemOverlap is how far a window reaches into the next one: it is not documented which of the bounds are inclusive, and they are
@@ -53,72 +49,66 @@ func hostOf(base string) string {
 	return base
 }
 
-// Read walks the window in pieces of at most span, oldest first, so that each complete piece is progress.
+// Read implements Reader.
 func (r *siem) Read(ctx context.Context, w Window, sink Sink) error {
-	end := w.To
-	if end == 0 {
-		end = w.Now
-	}
-	for from := w.From; ; {
-		to := w.To
-		if r.span > 0 && from+r.span < end {
-			to = from + r.span
-		}
-		err := r.window(ctx, from, to, sink)
-		if err != nil {
-			r.shrink(err, from, to, end)
-			return err
-		}
-		r.failures = 0
-		if to == w.To {
-			if r.span *= 2; r.span > 24*60*tick.Minute || from == w.From {
-				r.span = 0
-			}
-			if to != 0 {
-				return sink.Safe(to)
-			}
-			return nil
-		}
-		if err := sink.Safe(to); err != nil {
-			return err
-		}
-		r.span *= 2
-		from = to
-	}
+	return r.pieces.read(ctx, r, w, sink)
 }
 
-// shrink halves the span when the answer was not whole; after two faults of the service in a row also then.
-func (r *siem) shrink(err error, from, to, end tick.Tick) {
-	var e *Error
-	if !errors.As(err, &e) || !e.Smaller {
-		return
-	}
-	if r.failures++; e.Status >= 500 && r.failures < 2 {
-		return
-	}
-	if to == 0 {
-		to = end
-	}
-	r.span = max((to-from)/2, smallestSpan)
+// ReadAside implements AsideReader.
+func (r *siem) ReadAside(ctx context.Context, w Window, sink Sink) error {
+	return r.pieces.readAside(ctx, r, w, sink)
 }
 
-func (r *siem) window(ctx context.Context, from, to tick.Tick, sink Sink) error {
-	body, err := r.client.get(ctx, r.address(from, to), nil)
+// Avoid implements AsideReader.
+func (r *siem) Avoid(w Window) { r.pieces.avoid(w) }
+
+// piece implements piecewise: one request. It does not reach into what is set aside, which would make it fail too.
+func (r *siem) piece(ctx context.Context, from, to, _ tick.Tick, sink Sink) error {
+	overlap := siemOverlap
+	if r.pieces.adjoins(to) {
+		overlap = 0
+	}
+	return r.window(ctx, from, to, overlap, sink)
+}
+
+// canary implements piecewise: the smallest question there is, somewhere before at.
+func (r *siem) canary(ctx context.Context, at tick.Tick) error {
+	from := at - 10*tick.Second - rand.N(60*tick.Minute)
+	return r.window(ctx, from, from+tick.Millisecond, 0, discard{})
+}
+
+// finest implements piecewise.
+func (r *siem) finest() tick.Tick { return smallestSpan }
+
+// singly implements piecewise: the window itself, without what reaches into the next one; twice, since there is nothing smaller to ask for.
+func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
+	err := r.window(ctx, from, to, 0, sink)
+	if soft(err) {
+		err = r.window(ctx, from, to, 0, sink)
+	}
+	return err
+}
+
+func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sink) error {
+	body, err := r.client.get(ctx, r.address(from, to, overlap), nil)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	p := pages.Get().(*page.Reader)
-	defer pages.Put(p)
-	return eachRow(p, body, r.client.service.host, sink)
+	defer func() {
+		p.Reset(nil) // gives back what a huge row took
+		pages.Put(p)
+	}()
+	return eachRow(p, body, r.client.service.host, sink.Row)
 }
 
 // address prints the request as the documentation's samples do: milliseconds, no zone. The lower bound is rounded down, the upper one up.
-func (r *siem) address(from, to tick.Tick) string {
+func (r *siem) address(from, to, overlap tick.Tick) string {
 	var b strings.Builder
 	b.WriteString(r.client.BaseURL + r.client.Path + "?sinceTimeUtc=" + siemTime(from-tick.Millisecond))
 	if to != 0 {
-		b.WriteString("&untilTimeUtc=" + siemTime(to+siemOverlap+tick.Millisecond-1))
+		b.WriteString("&untilTimeUtc=" + siemTime(to+overlap+tick.Millisecond-1))
 	}
 	if r.filter != "" {
 		b.WriteString("&" + r.filter)

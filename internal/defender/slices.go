@@ -2,61 +2,53 @@ package defender
 
 import (
 	"context"
-	"net/http"
+	"errors"
+
+	"fluent-bit-defender/internal/tick"
 )
 
-// slices reads a window from a service that does not keep an order: in closed pieces so small that one page holds them, halved when they are not.
-// Where even the smallest needs several pages it is read again until a pass finds nothing new.
-func (r *odata) slices(ctx context.Context, w Window, sink Sink) error {
-	end := w.To
-	if end == 0 {
-		end = max(w.Now, w.From+1)
+// longestFit bounds how far spans grow; no window is longer.
+const longestFit = 366 * 24 * 60 * tick.Minute
+
+// slices reads [from, to) from a service that does not keep an order: in closed pieces so small that one page holds them, halved when they are
+// not. Where a second of it still needs several pages these are read again until a pass finds nothing new, and where that is too
+// much for the service, it is halved on, down to a single step of the clock.
+func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error {
+	if r.fit == 0 {
+		r.fit = to - from
 	}
-	if r.span == 0 {
-		r.span = end - w.From
-	}
-	for from := w.From; from < end; {
-		to := min(from+r.span, end)
-		q := query{from: from, to: to, top: r.top}
-		a, err := r.fetch(ctx, q, nil, sink)
+	for from < to {
+		r.fit = min(max(r.fit, 1), longestFit)
+		end := min(from+r.fit, to)
+		q := query{from: from, to: end, top: r.maxTop}
+		a, err := r.page(ctx, q, keys{}, sink)
 		if err != nil {
-			r.shrink(err)
 			return err
 		}
-		r.grow()
-		switch more, err := r.more(ctx, q, a, sink); {
+		a.fresh = 0 // a page smaller than others of this window counts as whole
+		more, err := r.further(ctx, q, a, sink)
+		switch {
 		case err != nil:
 			return err
-		case more && to-from > smallestSpan:
-			r.span = max((to-from)/2, smallestSpan)
+		case more && end-from > tick.Second:
+			r.fit = (end - from) / 2
 			continue
 		case more:
-			if err := r.settle(ctx, query{from: from, to: to, top: r.maxTop}, sink); err != nil {
+			err := r.settle(ctx, from, end, sink)
+			if errors.Is(err, errTooMany) && end-from > 1 {
+				r.fit = (end - from) / 2
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		default:
-			r.span *= 2
+			r.fit *= 2
 		}
-		if err := sink.Safe(to); err != nil {
+		from = end
+		if err := sink.Safe(from); err != nil {
 			return err
 		}
-		from = to
 	}
 	return nil
-}
-
-// more tells whether the page was not all.
-func (r *odata) more(ctx context.Context, q query, a answer, sink Sink) (bool, error) {
-	switch {
-	case a.link != "":
-		return true, nil
-	case !r.full(a):
-		return false, nil
-	}
-	q.skip = a.rows
-	b, err := r.fetch(ctx, q, nil, sink)
-	if isStatus(err, http.StatusBadRequest) {
-		return true, nil // beyond the farthest $skip: there may be more
-	}
-	return b.rows > 0, err
 }

@@ -8,88 +8,111 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// longestChain bounds how many pages are followed for one instant.
-const longestChain = 10_000
+const (
+	// longestChain bounds how many pages are followed for one answer, and mostPasses how often an answer of several pages is read.
+	longestChain = 10_000
+	mostPasses   = 50
+)
 
-// ties reads an instant with more alerts than the largest page holds: on from page to page by link or $skip, and again until
-// a whole pass finds nothing new, since rows that are updated meanwhile make others move between pages. It gives the next time at which there is
-// something, 0 if there is nothing more.
-func (r *odata) ties(ctx context.Context, q query, sink Sink) (next tick.Tick, err error) {
+// errTooMany says that an answer has more pages than the service lets be read.
+var errTooMany = errors.New("there are more alerts than the service lets be read")
+
+// instant reads a time with more alerts than the largest page holds: on from page to page by link or $skip, and again until
+// a whole pass finds nothing new, since rows that are updated meanwhile make others move between pages. It gives the next time at which
+// there is something, 0 if there is nothing more.
+func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
 	known := keys{}
-	for before := tick.Tick(-1); ; before = next {
-		found := len(known)
-		if next, err = r.chain(ctx, q, tally{sink, r, known, q.from}); err != nil {
-			return 0, err
+	q := query{from: at, to: to, top: r.maxTop, ordered: true, each: func(key uint64, t tick.Tick) {
+		if t <= at {
+			known[key] = struct{}{}
 		}
-		if len(known) == found && next == before {
-			return next, nil
+	}}
+	for range mostPasses {
+		found := len(known)
+		next, err = r.chain(ctx, q, true, sink)
+		if errors.Is(err, errTooMany) {
+			return r.finer(ctx, at, to, sink)
+		}
+		if err != nil || len(known) == found {
+			return next, err
 		}
 	}
+	return 0, r.restless()
 }
 
-// settle reads the pages of one small window until nothing new turns up.
-func (r *odata) settle(ctx context.Context, q query, sink Sink) error {
+// finer reads what is too much for one answer with the resolution that the service compares with, which is finer than the one it prints:
+// alerts of one printed time may still be told apart.
+func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
+	end := at + tick.Second
+	if to != 0 && end >= to {
+		return 0, r.slices(ctx, at, to, sink)
+	}
+	return end, r.slices(ctx, at, end, sink)
+}
+
+// settle reads the pages of one small closed window until a pass finds nothing new.
+func (r *odata) settle(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	known := keys{}
-	for before := -1; len(known) != before; {
-		before = len(known)
-		if _, err := r.chain(ctx, q, tally{sink, r, known, 0}); err != nil {
+	q := query{from: from, to: to, top: r.maxTop, each: func(key uint64, _ tick.Tick) { known[key] = struct{}{} }}
+	for range mostPasses {
+		found := len(known)
+		if _, err := r.chain(ctx, q, false, sink); err != nil || len(known) == found {
 			return err
 		}
 	}
-	return nil
+	return r.restless()
 }
 
-// tally notes the rows of one instant, or all rows where that is 0, on their way.
-type tally struct {
-	Sink
-	r     *odata
-	known keys
-	only  tick.Tick
+func (r *odata) restless() error {
+	return &Error{Op: r.op, Problem: r.client.service.host + " lists other alerts each time it is asked for the same", Smaller: true}
 }
 
-// Row implements Sink.
-func (t tally) Row(raw []byte) error {
-	if t.only == 0 || timeOf(raw, t.r.field) == t.only {
-		t.known[t.r.hash(raw)] = struct{}{}
-	}
-	return t.Sink.Row(raw)
-}
-
-// chain follows one answer from page to page until it ends or, where only one instant is wanted, has left that; then it gives the time of what follows.
-func (r *odata) chain(ctx context.Context, q query, sink tally) (next tick.Tick, err error) {
-	bySkip := !r.links
+// chain follows one answer from page to page until it ends or, where only the first instant is wanted, has left that; then it gives the
+// time of what follows. It goes on by $skip where there are no links, or they lead nowhere.
+func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next tick.Tick, err error) {
+	defer r.client.patiently()()
+	pass, links := keys{}, map[string]bool{}
+	bySkip, skip, still := !r.links, 0, 0
 	for range longestChain {
-		a, err := r.fetch(ctx, q, nil, sink)
+		a, err := r.fetch(ctx, q, pass, sink)
 		switch {
-		case err != nil && q.link != "" && isStatus(err, http.StatusBadRequest, http.StatusNotFound, http.StatusGone):
-			q.link, bySkip = "", true // links were seen refused for days (trap T11): on by position
+		case q.link != "" && linkRefused(err):
+			bySkip, q.link, q.skip = true, "", skip
 			continue
-		case err != nil && q.skip > 0 && isStatus(err, http.StatusBadRequest):
-			return 0, r.tooMany(q, err)
+		case q.skip > 0 && isStatus(err, http.StatusBadRequest):
+			return 0, r.tooMany(q)
 		case err != nil:
 			return 0, err
 		case a.disordered && q.ordered:
 			return 0, errOrder
-		case sink.only != 0 && a.next != 0:
+		case first && a.next != 0:
 			return a.next, nil
+		case a.rows > 0 && a.fresh == 0 && bySkip:
+			return 0, r.tooMany(q) // $skip is ignored
+		case a.rows > 0 && a.fresh == 0:
+			a.link = "" // round in a circle
 		}
-		q.skip += a.rows
+		pass.union(a.keys)
+		skip += a.rows
 		switch {
-		case !bySkip && a.link != "":
-			q.link = a.link
-		case !bySkip, a.rows == 0:
+		case !bySkip && a.link != "" && !links[a.link]:
+			links[a.link], q.link = true, a.link
+		case !bySkip && !a.more, bySkip && !r.cut(a):
 			return 0, nil
+		case a.rows == 0 && still == mostStill:
+			return 0, &Error{Op: r.op, Problem: r.client.service.host + " gives an empty page and no way on", Smaller: true}
+		default:
+			bySkip, q.link, q.skip = true, "", skip
+			if a.rows == 0 {
+				still++
+			}
 		}
 	}
-	return 0, &Error{Op: r.op, Problem: r.client.service.host + " gives pages without end for one answer"}
+	return 0, &Error{Op: r.op, Problem: r.client.service.host + " gives pages without end for one answer", Smaller: true}
 }
 
-// tooMany is the error for an instant that cannot be read to its end by any means the API has.
-func (r *odata) tooMany(q query, err error) error {
-	var e *Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	return &Error{Op: r.op, Status: e.Status, Code: e.Code, Problem: r.client.service.host + " has more alerts of one instant, " +
-		q.from.Text() + ", than it lets be read", Remedy: "narrow `filter`, or read them in the portal"}
+// tooMany is the error for an answer that cannot be read to its end by any means the API has.
+func (r *odata) tooMany(q query) error {
+	return &Error{Op: r.op, Problem: r.client.service.host + " at " + q.from.Text(), Remedy: "narrow `filter`, or read them in the portal",
+		Smaller: true, Err: errTooMany}
 }

@@ -1,0 +1,96 @@
+package defender
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// address prints a query. Date literals are unquoted with a zone (trap T14), every option has its $ (T15).
+func (r *odata) address(q query) string {
+	if q.link != "" {
+		return q.link
+	}
+	filter := r.field + " ge " + q.from.Text()
+	if q.to != 0 {
+		filter += " and " + r.field + " lt " + q.to.Text()
+	}
+	if r.client.Filter != "" {
+		filter = "(" + filter + ") and (" + r.client.Filter + ")"
+	}
+	var b strings.Builder
+	b.WriteString(r.client.BaseURL + r.client.Path + "?$filter=" + escape(filter))
+	if q.ordered {
+		b.WriteString("&$orderby=" + escape(r.field+" asc"))
+	}
+	b.WriteString("&$top=" + strconv.Itoa(q.top))
+	if q.skip > 0 {
+		b.WriteString("&$skip=" + strconv.Itoa(q.skip))
+	}
+	if r.expand != "" && !q.plain {
+		b.WriteString("&$expand=" + r.expand)
+	}
+	return b.String()
+}
+
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
+
+// longestLink bounds a link: those of the services have a few hundred bytes.
+const longestLink = 16 << 10
+
+// follow looks at a page's link: more says that the service has more, link where, if that may be followed. It may go to the
+// configured host only; its options must have kept their $, else they would be ignored and the service answer with everything,
+// for ever (trap T10); and it must not lead where we are.
+func (r *odata) follow(address string, q query) (more bool, link string) {
+	if address == "" || !r.links {
+		return false, ""
+	}
+	host := r.client.service.host
+	u, err := url.Parse(address)
+	base, baseErr := url.Parse(r.client.BaseURL)
+	switch {
+	case len(address) > longestLink, err != nil, baseErr != nil:
+		r.warn("odd link", "warn", host+" gives a link that is no address; alerts are read without links")
+		return true, ""
+	case u.Scheme != base.Scheme, !strings.EqualFold(u.Host, base.Host), u.User != nil:
+		r.warn("foreign link", "error", host+" links to "+hostName(u)+", which is not followed: a token goes to the configured host only")
+		return true, ""
+	case lostDollar(u.Query()):
+		r.warn("lost $", "warn", host+" gives links whose options have lost their $; alerts are read without links")
+		return true, ""
+	case address == q.link, sameOptions(address, r.address(q)):
+		r.warn("repeated link", "warn", host+" gives a link to the page that it stands on; alerts are read without links")
+		return true, ""
+	}
+	return true, address
+}
+
+// lostDollar tells whether options of ours came back without their $, or without the filter.
+func lostDollar(options url.Values) bool {
+	for _, name := range []string{"filter", "top", "orderby", "expand", "skip", "skiptoken"} {
+		if options.Has(name) {
+			return true
+		}
+	}
+	return !options.Has("$skiptoken") && !options.Has("$filter")
+}
+
+// sameOptions tells whether two addresses ask for the same, however they are escaped.
+func sameOptions(a, b string) bool {
+	x, err1 := url.Parse(a)
+	y, err2 := url.Parse(b)
+	return err1 == nil && err2 == nil && x.Path == y.Path && x.Query().Encode() == y.Query().Encode()
+}
+
+// hostName prints where an address leads, as far as that is a plausible name: it comes from a stranger and goes into a log.
+func hostName(u *url.URL) string {
+	if u == nil || u.Host == "" || len(u.Host) > 100 {
+		return "an address that is none"
+	}
+	for _, c := range u.Scheme + u.Host {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.:[]", c) {
+			return "an address that is none"
+		}
+	}
+	return u.Scheme + "://" + u.Host
+}

@@ -1,0 +1,209 @@
+package defender
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// piecewise is an API as pieces reads it.
+type piecewise interface {
+	// piece reads the window [from, to), to 0 meaning without a bound; what has to be cut then ends at end.
+	piece(ctx context.Context, from, to, end tick.Tick, sink Sink) error
+	// canary asks for next to nothing, somewhere before at: whether the service answers at all.
+	canary(ctx context.Context, at tick.Tick) error
+	// singly reads what it can of a window that is as small as finest says and fails as a whole; nil if that was all.
+	singly(ctx context.Context, from, to tick.Tick, sink Sink) error
+	finest() tick.Tick
+}
+
+const (
+	// fewer is by how much a window shrinks when it fails, and grows when it was read.
+	fewer = 4
+	// mostSteps bounds how many failures one Read takes before it leaves the rest to the next one.
+	mostSteps = 60
+	// mostAside bounds how many windows may be set aside at a time: where more fail it is not the windows' fault.
+	mostAside = 64
+	// longestSpan is from where on a window need not be cut any more.
+	longestSpan = 24 * 60 * tick.Minute
+)
+
+// pieces cuts a window that cannot be read at once, remembers between reads how far down it had to go, and steps over what cannot be
+// read at all. It acts at the second failure in a row, and only while the service answers something else: a service that is
+// down says nothing about the window.
+type pieces struct {
+	span     tick.Tick // how long a window may be; 0 is any
+	hard     tick.Tick // the end of the window that failed last, which growing must not pass
+	failures int       // in a row
+	alive    bool      // something was answered since the last failure
+	aside    []Window  // what is stepped over, ascending
+}
+
+// soft tells whether an error may be the fault of what was asked for, so that asking for less may help.
+func soft(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Smaller
+}
+
+// read reads a window, oldest first, so that each complete piece is progress.
+func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) error {
+	p.alive = false
+	end := w.To
+	if end == 0 {
+		end = max(w.Now, w.From+1)
+	}
+	cut := p.span > 0 || w.To != 0
+	for from, steps := w.From, 0; ; {
+		from = p.behind(from)
+		if cut && from >= end {
+			return p.complete(w, end, sink)
+		}
+		to := p.next(from, w.To, end)
+		way := &progress{Sink: sink}
+		err := r.piece(ctx, from, to, end, way)
+		if err == nil {
+			if p.failures, p.alive = 0, true; to == 0 || to == w.To {
+				return p.complete(w, end, sink)
+			}
+			if err := sink.Safe(to); err != nil {
+				return err
+			}
+			from, p.span = to, p.span*fewer
+			continue
+		}
+		if steps++; steps > mostSteps {
+			return err
+		}
+		if way.safe > from {
+			from, p.failures, p.alive = way.safe, 0, true
+		}
+		if from, err = p.failed(ctx, r, from, to, end, err, sink); err != nil {
+			return err
+		}
+		cut = true
+	}
+}
+
+// complete ends a window that was read: w.To, or the present where it had to be cut; what is younger comes with the next one.
+func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
+	if p.span > longestSpan || p.span >= end-w.From {
+		p.span = 0
+	}
+	p.hard = 0
+	if w.To != 0 {
+		return sink.Safe(w.To)
+	}
+	return nil
+}
+
+// behind steps over what is set aside.
+func (p *pieces) behind(from tick.Tick) tick.Tick {
+	for _, w := range p.aside {
+		if w.From <= from && from < w.To {
+			from = w.To
+		}
+	}
+	return from
+}
+
+// next is where the piece that begins at from ends; 0 is without bound.
+func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
+	if p.span > 0 {
+		to = min(from+p.span, end)
+		if from < p.hard {
+			to = min(to, p.hard)
+		}
+	}
+	for _, w := range p.aside {
+		if w.From > from && (to == 0 || w.From < to) {
+			return w.From
+		}
+	}
+	return to
+}
+
+// failed decides what to do about a piece that was not read, and gives the time to go on from; or the error, if it is to be tried again later.
+func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tick, err error, sink Sink) (tick.Tick, error) {
+	if !soft(err) {
+		return 0, err
+	}
+	if p.failures++; p.failures < 2 && !isStatus(err, http.StatusRequestEntityTooLarge) {
+		return 0, err
+	}
+	if to == 0 {
+		to = end
+	}
+	if !p.alive && r.canary(ctx, from) != nil {
+		return 0, err
+	}
+	p.alive = false
+	switch size := to - from; {
+	case size <= 0: // beyond the present: that is for the next read
+		p.span, p.hard = longestSpan, 0
+		return from, nil
+	case size > r.finest():
+		p.span, p.hard = max(size/fewer, r.finest()), to
+		return from, nil
+	}
+	if err = r.singly(ctx, from, to, sink); err == nil {
+		return to, sink.Safe(to)
+	}
+	keeper, ok := sink.(AsideSink)
+	if !ok || !soft(err) || len(p.aside) >= mostAside || r.canary(ctx, from) != nil {
+		return 0, err
+	}
+	w := Window{From: from, To: to}
+	if err := keeper.Aside(w, err.Error()); err != nil {
+		return 0, err
+	}
+	p.avoid(w)
+	p.failures = 0
+	return to, sink.Safe(to)
+}
+
+// avoid adds a window to those that are stepped over.
+func (p *pieces) avoid(w Window) {
+	if w.From >= w.To || slices.ContainsFunc(p.aside, func(a Window) bool { return a.From == w.From && a.To == w.To }) {
+		return
+	}
+	p.aside = append(p.aside, Window{From: w.From, To: w.To})
+	slices.SortFunc(p.aside, func(a, b Window) int { return int(min(max(a.From-b.From, -1), 1)) })
+}
+
+// readAside tries a window that was set aside again.
+func (p *pieces) readAside(ctx context.Context, r piecewise, w Window, sink Sink) error {
+	err := r.piece(ctx, w.From, w.To, w.To, rowsOnly{sink})
+	if soft(err) && w.To-w.From <= r.finest() {
+		err = r.singly(ctx, w.From, w.To, rowsOnly{sink})
+	}
+	if err == nil {
+		p.aside = slices.DeleteFunc(p.aside, func(a Window) bool { return a.From == w.From && a.To == w.To })
+	}
+	return err
+}
+
+// adjoins tells whether what begins at t is set aside, or ends there.
+func (p *pieces) adjoins(t tick.Tick) bool {
+	return slices.ContainsFunc(p.aside, func(a Window) bool { return a.From == t || a.To == t })
+}
+
+// rowsOnly keeps a Sink from hearing of progress.
+type rowsOnly struct{ Sink }
+
+// Safe implements Sink.
+func (rowsOnly) Safe(tick.Tick) error { return nil }
+
+// progress notes how far a piece has come.
+type progress struct {
+	Sink
+	safe tick.Tick
+}
+
+// Safe implements Sink.
+func (p *progress) Safe(t tick.Tick) error {
+	p.safe = max(p.safe, t)
+	return p.Sink.Safe(t)
+}
