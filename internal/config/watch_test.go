@@ -142,7 +142,7 @@ func TestAnInputWithoutTenantsFileNeverChanges(t *testing.T) {
 
 func TestTheReferencePageIsMadeFromTheTable(t *testing.T) {
 	page := Markdown()
-	golden(t, "options.md", page)
+	golden(t, "../../docs/options.md", page)
 	for _, o := range Options() {
 		if strings.Count(page, "\n| `"+o.Name+"` |") != 1 {
 			t.Errorf("%s is not on the page once", o.Name)

@@ -58,7 +58,7 @@ func torture(t *testing.T, r *rig, seed uint64) {
 	api := apis[rng.IntN(len(apis))]
 	var sections []flbhost.Instance
 	for _, c := range cfg.Tenants {
-		keys := []string{"sweep_interval", "2s", "http_timeout", "2s", "buffer_limit", []string{"32M", "20K"}[rng.IntN(2)]}
+		keys := []string{"sweep_interval", "2s", "http_timeout", "2s", "buffer_limit", []string{"32M", "100K"}[rng.IntN(2)]}
 		if api != "siem" {
 			keys = append(keys, "page_size", []string{"", "37", "7"}[rng.IntN(3)])
 		}
