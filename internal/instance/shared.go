@@ -81,7 +81,7 @@ func (s *shared) gate(t config.Tenant) *defender.Gate {
 	key := gateKey{t.ClientID, t.TenantID, t.APIURL, string(t.API)}
 	g := s.gates[key]
 	if g == nil {
-		g = defender.NewGate(time.Now)
+		g = defender.NewGate(time.Now, defender.Budget{Calls: t.Endpoint.PerMinute, Per: time.Minute}, defender.Budget{Calls: t.Endpoint.PerHour, Per: time.Hour})
 		s.gates[key] = g
 	}
 	return g
