@@ -51,9 +51,11 @@ func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error
 		},
 	}
 	if program, err := flbhost.Find(); err == nil {
-		list["fluent-bit"] = func(cfg flbhost.Config) (flbhost.Process, error) {
-			cfg.Plugin = so
-			return flbhost.StartReal(t.Context(), program, cfg)
+		for name, classic := range map[string]bool{"fluent-bit-yaml": false, "fluent-bit-classic": true} {
+			list[name] = func(cfg flbhost.Config) (flbhost.Process, error) {
+				cfg.Plugin, cfg.Classic = so, classic
+				return flbhost.StartReal(t.Context(), program, cfg)
+			}
 		}
 	}
 	return list

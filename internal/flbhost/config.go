@@ -85,6 +85,7 @@ func Props(kv ...string) []Property {
 type Config struct {
 	Plugin     string     // path of the .so
 	Name       string     // Real only: the plugin's name; empty means "defender"
+	Classic    bool       // Real only: classic configuration instead of YAML
 	Instances  []Instance // the [INPUT] sections, in order
 	StorageDir string     // where what was handed over is kept; the same directory again is a restart
 	LogLevel   string     // service log_level; empty means info

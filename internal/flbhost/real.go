@@ -94,8 +94,14 @@ func StartReal(ctx context.Context, program string, cfg Config) (*Real, error) {
 	return r, nil
 }
 
-func (r *Real) received() string   { return filepath.Join(r.cfg.StorageDir, "received") }
-func (r *Real) configFile() string { return filepath.Join(r.cfg.StorageDir, "fluent-bit.yaml") }
+func (r *Real) received() string { return filepath.Join(r.cfg.StorageDir, "received") }
+func (r *Real) configFile() string {
+	name := "fluent-bit.yaml"
+	if r.cfg.Classic {
+		name = "fluent-bit.conf"
+	}
+	return filepath.Join(r.cfg.StorageDir, name)
+}
 
 // Log lines of core by which its state is known.
 const (

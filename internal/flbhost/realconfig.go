@@ -9,75 +9,83 @@ import (
 	"strings"
 )
 
-// configure writes the YAML configuration of a real Fluent Bit with these sections.
+// configure writes the configuration of a real Fluent Bit with these sections, in YAML or in the classic form.
 func (r *Real) configure(instances []Instance) error {
-	text, err := r.yaml(instances)
+	sections, err := r.sections(instances)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(r.configFile(), []byte(text), 0o600); err != nil {
+	write := yaml
+	if r.cfg.Classic {
+		plugins := filepath.Join(r.cfg.StorageDir, "plugins.conf")
+		if err := os.WriteFile(plugins, []byte("[PLUGINS]\n    Path "+sections[0].plugin+"\n"), 0o600); err != nil {
+			return fmt.Errorf("flbhost: %w", err)
+		}
+		sections[0].set("plugins_file", plugins)
+		write = classic
+	}
+	if err := os.WriteFile(r.configFile(), []byte(write(sections)), 0o600); err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
 	return nil
 }
 
-func (r *Real) yaml(instances []Instance) (string, error) {
+// confSection is a part of a configuration, whatever it is written in.
+type confSection struct {
+	kind   string // service, input or output
+	plugin string // service: path of the plugin
+	keys   []Property
+}
+
+func (s *confSection) set(key, value string) { s.keys = append(s.keys, Property{key, value}) }
+
+// sections are the service, the inputs and the output.
+func (r *Real) sections(instances []Instance) ([]confSection, error) {
 	level := LevelInfo
 	if r.cfg.LogLevel != "" {
 		l, ok := levelNames[strings.ToLower(r.cfg.LogLevel)]
 		if !ok {
-			return "", fmt.Errorf("flbhost: log_level %q: %w", r.cfg.LogLevel, ErrUnknownProperty)
+			return nil, fmt.Errorf("flbhost: log_level %q: %w", r.cfg.LogLevel, ErrUnknownProperty)
 		}
 		level = l
 	}
 	plugin, err := filepath.Abs(r.cfg.Plugin)
 	if err != nil {
-		return "", fmt.Errorf("flbhost: %w", err)
+		return nil, fmt.Errorf("flbhost: %w", err)
 	}
 	storage, err := filepath.Abs(filepath.Join(r.cfg.StorageDir, "storage"))
 	if err != nil {
-		return "", fmt.Errorf("flbhost: %w", err)
+		return nil, fmt.Errorf("flbhost: %w", err)
 	}
 	grace := r.cfg.GraceSeconds
 	if grace == 0 {
 		grace = 5
 	}
-	var b strings.Builder
-	y := func(indent int, key, value string) {
-		dash := ""
-		if rest, ok := strings.CutPrefix(key, "- "); ok {
-			dash, key = "- ", rest
-		}
-		fmt.Fprintf(&b, "%s%s%s: %s\n", strings.Repeat("  ", indent), dash, quote(key), quote(value))
-	}
-	b.WriteString("service:\n")
-	y(1, "flush", "1")
-	y(1, "grace", strconv.Itoa(grace))
+	service := confSection{kind: "service", plugin: plugin}
+	service.set("flush", "1")
+	service.set("grace", strconv.Itoa(grace))
 	// Start and reload are seen by lines of level info; the level asked for is set on the inputs.
-	y(1, "log_level", max(level, LevelInfo).String())
-	y(1, "storage.path", storage)
-	y(1, "scheduler.base", "1")
-	y(1, "scheduler.cap", "2")
+	service.set("log_level", max(level, LevelInfo).String())
+	service.set("storage.path", storage)
+	service.set("scheduler.base", "1")
+	service.set("scheduler.cap", "2")
 	if r.cfg.HotReload {
-		y(1, "hot_reload", "on")
-		y(1, "hot_reload.ensure_thread_safety", "off")
+		service.set("hot_reload", "on")
+		service.set("hot_reload.ensure_thread_safety", "off")
 	}
-	fmt.Fprintf(&b, "plugins:\n  - %s\npipeline:\n  inputs:\n", quote(plugin))
+	list := []confSection{service}
 	for _, ins := range instances {
-		r.input(y, ins, level)
+		list = append(list, r.input(ins, level))
 	}
-	b.WriteString("  outputs:\n")
-	y(2, "- name", "http")
-	y(3, "match", "*")
-	y(3, "host", "127.0.0.1")
-	y(3, "port", strconv.Itoa(r.receiver.port))
-	y(3, "format", "msgpack")
-	y(3, "header_tag", tagHeader)
-	y(3, "retry_limit", "no_limits")
-	return b.String(), nil
+	output := confSection{kind: "output"}
+	for _, p := range Props("name", "http", "match", "*", "host", "127.0.0.1", "port", strconv.Itoa(r.receiver.port),
+		"format", "msgpack", "header_tag", tagHeader, "retry_limit", "no_limits") {
+		output.set(p.Key, p.Value)
+	}
+	return append(list, output), nil
 }
 
-func (r *Real) input(y func(int, string, string), ins Instance, level Level) {
+func (r *Real) input(ins Instance, level Level) confSection {
 	name := "defender"
 	switch {
 	case ins.name != "":
@@ -85,23 +93,65 @@ func (r *Real) input(y func(int, string, string), ins Instance, level Level) {
 	case r.cfg.Name != "":
 		name = r.cfg.Name
 	}
-	y(2, "- name", name)
+	s := confSection{kind: "input"}
+	s.set("name", name)
 	if ins.Tag != "" {
-		y(3, "tag", ins.Tag)
+		s.set("tag", ins.Tag)
 	}
-	y(3, "log_level", level.String())
-	y(3, "threaded", map[bool]string{true: "on", false: "off"}[ins.Threaded])
+	s.set("log_level", level.String())
+	s.set("threaded", map[bool]string{true: "on", false: "off"}[ins.Threaded])
 	if ins.RingCapacity > 0 {
-		y(3, "thread.ring_buffer.capacity", strconv.Itoa(ins.RingCapacity))
+		s.set("thread.ring_buffer.capacity", strconv.Itoa(ins.RingCapacity))
 	}
 	if ins.MemBufLimit > 0 {
-		y(3, "mem_buf_limit", strconv.Itoa(ins.MemBufLimit)) // counts with memory storage only
+		s.set("mem_buf_limit", strconv.Itoa(ins.MemBufLimit)) // counts with memory storage only
 	} else {
-		y(3, "storage.type", "filesystem")
+		s.set("storage.type", "filesystem")
 	}
-	for _, p := range ins.Props {
-		y(3, p.Key, p.Value)
+	s.keys = append(s.keys, ins.Props...)
+	return s
+}
+
+// yaml writes sections as a YAML configuration.
+func yaml(sections []confSection) string {
+	var b strings.Builder
+	before := ""
+	for _, s := range sections {
+		indent := "  "
+		switch {
+		case s.kind == "service":
+			b.WriteString("service:\n")
+		case s.kind == "input" && before == "service":
+			b.WriteString("pipeline:\n  inputs:\n")
+		case s.kind != before:
+			b.WriteString("  " + s.kind + "s:\n")
+		}
+		for i, p := range s.keys {
+			if s.kind != "service" {
+				if indent = "      "; i == 0 {
+					indent = "    - "
+				}
+			}
+			b.WriteString(indent + quote(p.Key) + ": " + quote(p.Value) + "\n")
+		}
+		if s.kind == "service" {
+			b.WriteString("plugins:\n  - " + quote(s.plugin) + "\n")
+		}
+		before = s.kind
 	}
+	return b.String()
+}
+
+// classic writes sections as a classic configuration, which has no quotes: a value ends with its line.
+func classic(sections []confSection) string {
+	var b strings.Builder
+	for _, s := range sections {
+		b.WriteString("[" + strings.ToUpper(s.kind) + "]\n")
+		for _, p := range s.keys {
+			b.WriteString("    " + p.Key + " " + p.Value + "\n")
+		}
+	}
+	return b.String()
 }
 
 // quote writes a YAML scalar: a JSON string is one in double quotes.
