@@ -130,7 +130,9 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 	if !soft(err) {
 		return 0, err
 	}
-	if p.failures++; p.failures < 2 && !isStatus(err, http.StatusRequestEntityTooLarge) {
+	p.failures++
+	searching := p.span > 0 && from < p.hard // what fails lies before hard
+	if p.failures < 2 && !searching && !isStatus(err, http.StatusRequestEntityTooLarge) {
 		return 0, err
 	}
 	if to == 0 {

@@ -1,0 +1,317 @@
+package defender
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/tick"
+)
+
+// poisoned is a service with alerts of which some cannot be read: every answer that holds one of them fails.
+type poisoned struct {
+	api    cloud.API
+	alerts []time.Time
+	poison map[int]bool
+	// evidence says that only with $expand they fail; status how: 0 is an answer that breaks off.
+	evidence bool
+	status   int
+	down     bool
+	asked    int
+}
+
+var bound = regexp.MustCompile(` (ge|lt) (\S+)`)
+
+func (p *poisoned) window(q url.Values) (from, to tick.Tick) {
+	to = 1 << 62
+	if p.api == cloud.SIEM {
+		from, _ = tick.Parse(q.Get("sinceTimeUtc"))
+		if q.Has("untilTimeUtc") {
+			to, _ = tick.Parse(q.Get("untilTimeUtc"))
+		}
+		return from, to
+	}
+	for _, m := range bound.FindAllStringSubmatch(q.Get("$filter"), -1) {
+		if at, _ := tick.Parse(m[2]); m[1] == "ge" {
+			from = at
+		} else {
+			to = at
+		}
+	}
+	return from, to
+}
+
+func (p *poisoned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.asked++
+	q, _ := url.ParseQuery(r.URL.RawQuery)
+	from, to := p.window(q)
+	top, skip := len(p.alerts), 0
+	if q.Has("$top") {
+		top, _ = strconv.Atoi(q.Get("$top"))
+		skip, _ = strconv.Atoi(q.Get("$skip"))
+	}
+	var rows []string
+	bad := p.down
+	for i, at := range p.alerts {
+		t := tick.FromTime(at)
+		if t < from || t >= to {
+			continue
+		}
+		if skip--; skip >= 0 || len(rows) == top {
+			continue
+		}
+		bad = bad || p.poison[i] && (!p.evidence || q.Has("$expand"))
+		rows = append(rows, row(p.api, fmt.Sprint(i), at))
+	}
+	text := "[" + strings.Join(rows, ",") + "]"
+	if p.api != cloud.SIEM {
+		text = `{"value":` + text + `}`
+	}
+	switch {
+	case bad && p.status != 0:
+		http.Error(w, "<html>", p.status)
+		return
+	case bad:
+		text = text[:len(text)/2]
+	}
+	_, _ = w.Write([]byte(text))
+}
+
+func hundredAlerts() (list []time.Time) {
+	for i := range 100 {
+		list = append(list, start.Add(-time.Hour).Add(time.Duration(i)*29*time.Second))
+	}
+	return list
+}
+
+// TestOneBadAnswerNeverStopsATenant: alerts that make every answer fail are stepped over, all others arrive, and those follow when they can be read.
+func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
+	for name, test := range map[string]poisoned{
+		"500":              {poison: map[int]bool{40: true}, status: 500},
+		"503":              {poison: map[int]bool{40: true}, status: 503},
+		"breaks off":       {poison: map[int]bool{40: true}},
+		"the first":        {poison: map[int]bool{0: true}, status: 500},
+		"the last":         {poison: map[int]bool{99: true}, status: 500},
+		"several":          {poison: map[int]bool{3: true, 40: true, 41: true, 90: true}, status: 502},
+		"with evidence":    {poison: map[int]bool{40: true}, status: 500, evidence: true},
+		"one among others": {poison: map[int]bool{50: true}, status: 500},
+	} {
+		for _, api := range cloud.APIs() {
+			if test.evidence && api != cloud.Endpoint {
+				continue
+			}
+			p := test
+			p.api, p.alerts = api, hundredAlerts()
+			if name == "one among others" { // of the same instant
+				for i := 45; i < 56; i++ {
+					p.alerts[i] = p.alerts[50]
+				}
+			}
+			t.Run(name+"/"+string(api), func(t *testing.T) {
+				reader, notices := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 30 })
+				k := keeper{basket: newBasket(t, api)}
+				k.basket.rows = map[string]int{}
+				w, failures := Window{From: tick.FromTime(start.Add(-2 * time.Hour)), Now: tick.FromTime(start)}, 0
+				for ; ; failures++ {
+					err := reader.Read(t.Context(), w, &k)
+					if err == nil {
+						break
+					}
+					if failures == 8 {
+						t.Fatalf("after %d requests: %v", p.asked, err)
+					}
+					w.From, k.safe = max(w.From, k.safe), 0
+				}
+				missing := 0
+				for i := range p.alerts {
+					if k.times(i) == 0 {
+						missing++
+						if !p.poison[i] && !(api == cloud.SIEM && near(p, i)) {
+							t.Errorf("alert %d is missing", i)
+						}
+					}
+				}
+				if p.evidence {
+					if missing > 0 || len(k.aside) > 0 || len(*notices) != 1 {
+						t.Errorf("without $expand they can be read: %d missing, %v aside, said %q", missing, k.aside, *notices)
+					}
+					return
+				}
+				if len(k.aside) == 0 || p.asked > 400 {
+					t.Errorf("%d windows aside after %d requests", len(k.aside), p.asked)
+				}
+				t.Logf("%d requests, %d windows aside, %d Reads failed", p.asked, len(k.aside), failures)
+
+				// The next polls reach back over it, and cost no more than others.
+				before, aside := p.asked, len(k.aside)
+				k.safe = 0
+				if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.aside) != aside {
+					t.Errorf("the next poll: %v, %d windows aside", err, len(k.aside)-aside)
+				}
+				if calls := p.asked - before; calls > 12*(1+aside) {
+					t.Errorf("the next poll took %d requests", calls)
+				}
+				// A new reader, after a restart, is told.
+				k.safe = 0
+				again, _ := fake(t, api, p.ServeHTTP)
+				for _, a := range k.aside {
+					again.Avoid(a)
+				}
+				if err := again.Read(t.Context(), w0(), &k); err != nil || len(k.aside) != aside {
+					t.Errorf("after a restart: %v, %d windows aside", err, len(k.aside)-aside)
+				}
+				// Tried again, they still fail; at last they can be read.
+				failed := false
+				for _, a := range k.aside {
+					var e *Error
+					err := reader.ReadAside(t.Context(), a, &k)
+					if failed = failed || err != nil; err != nil && !errors.As(err, &e) {
+						t.Error(err)
+					}
+				}
+				if !failed {
+					t.Error("what is set aside was read although it cannot be")
+				}
+				p.poison = nil
+				safe := k.safe
+				for _, a := range slices.Clone(k.aside) {
+					if err := reader.ReadAside(t.Context(), a, &k); err != nil {
+						t.Error(err)
+					}
+				}
+				for i := range p.alerts {
+					if k.times(i) == 0 {
+						t.Errorf("alert %d never came", i)
+					}
+				}
+				if k.safe != safe {
+					t.Error("what was read later moved the walk's progress")
+				}
+			})
+		}
+	}
+}
+
+// near tells whether the second of an alert has another one that is poisoned.
+func near(p poisoned, i int) bool {
+	for j := range p.poison {
+		if d := p.alerts[i].Sub(p.alerts[j]); d > -2*time.Second && d < 2*time.Second {
+			return true
+		}
+	}
+	return false
+}
+
+func w0() Window {
+	return Window{From: tick.FromTime(start.Add(-2 * time.Hour)), Now: tick.FromTime(start)}
+}
+
+// times tells how often an alert of poisoned came.
+func (b *basket) times(i int) int {
+	n := 0
+	for key, count := range b.rows {
+		if identity, _, _ := strings.Cut(key, "\n"); identity == fmt.Sprint(i) {
+			n += count
+		}
+	}
+	return n
+}
+
+// TestNothingIsSetAsideWhileTheServiceIsDown: a general outage says nothing about a window, however long it lasts.
+func TestNothingIsSetAsideWhileTheServiceIsDown(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		for _, status := range []int{0, 500, 503} {
+			p := poisoned{api: api, alerts: hundredAlerts(), down: true, status: status}
+			reader, _ := fake(t, api, p.ServeHTTP)
+			k := keeper{basket: newBasket(t, api)}
+			for range 50 {
+				if err := reader.Read(t.Context(), w0(), &k); err == nil {
+					t.Fatalf("%s %d: a service that is down was read", api, status)
+				}
+			}
+			if len(k.aside) > 0 {
+				t.Errorf("%s %d: %v set aside", api, status, k.aside)
+			}
+			if p.asked > 101 {
+				t.Errorf("%s %d: %d requests in 50 polls", api, status, p.asked)
+			}
+			p.down = false
+			if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.rows) != 100 {
+				t.Errorf("%s %d: afterwards %d alerts, %v", api, status, len(k.rows), err)
+			}
+		}
+	}
+}
+
+// TestTooMuchIsNoPoison: where all alerts together fail and few at a time do not, nothing is set aside.
+func TestTooMuchIsNoPoison(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		p := poisoned{api: api, alerts: hundredAlerts()}
+		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
+			q, _ := url.ParseQuery(r.URL.RawQuery)
+			from, to := p.window(q)
+			n := 0
+			for _, at := range p.alerts {
+				if at := tick.FromTime(at); at >= from && at < to {
+					n++
+				}
+			}
+			if n > 9 {
+				p.asked++
+				http.Error(w, "", http.StatusRequestEntityTooLarge)
+				return
+			}
+			p.ServeHTTP(w, r)
+		})
+		k := keeper{basket: newBasket(t, api)}
+		if err := reader.Read(t.Context(), w0(), &k); err != nil {
+			t.Errorf("%s: %v", api, err)
+		}
+		if len(k.rows) != 100 || len(k.aside) > 0 || p.asked > 150 {
+			t.Errorf("%s: %d alerts, %d windows aside, %d requests", api, len(k.rows), len(k.aside), p.asked)
+		}
+	}
+}
+
+// TestAWindowThatNobodyKeepsIsNotSteppedOver: a sink that cannot set aside gets the error, and nothing is lost behind its back.
+func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		p := poisoned{api: api, alerts: hundredAlerts(), poison: map[int]bool{40: true}, status: 500}
+		reader, _ := fake(t, api, p.ServeHTTP)
+		b := newBasket(t, api)
+		var err error
+		for range 10 {
+			w := w0()
+			w.From = max(w.From, b.safe)
+			err = reader.Read(t.Context(), w, b)
+		}
+		if err == nil || b.safe > tick.FromTime(p.alerts[40]) {
+			t.Errorf("%s: %v, safe until %v", api, err, b.safe)
+		}
+		refuses := errors.New("disk full")
+		bad := refusing{b, refuses}
+		for range 3 {
+			if err = reader.Read(t.Context(), Window{From: b.safe, Now: tick.FromTime(start)}, bad); errors.Is(err, refuses) {
+				break
+			}
+		}
+		if !errors.Is(err, refuses) || b.safe > tick.FromTime(p.alerts[40]) {
+			t.Errorf("%s: a sink that cannot write it down: %v, safe until %v", api, err, b.safe)
+		}
+	}
+}
+
+type refusing struct {
+	*basket
+	err error
+}
+
+func (r refusing) Aside(Window, string) error { return r.err }
