@@ -53,7 +53,11 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 		r.warn("odd link", "warn", host+" gives a link that is no address; alerts are read without links")
 		return true, ""
 	case u.Scheme != base.Scheme, !strings.EqualFold(u.Host, base.Host), u.User != nil:
-		r.warn("foreign link", "error", host+" links to "+hostName(u)+", which is not followed: a token goes to the configured host only")
+		to := hostName(u)
+		if shares(to, r.client.access.Token.Reveal()) {
+			to = "another host"
+		}
+		r.warn("foreign link", "error", host+" links to "+to+", which is not followed: a token goes to the configured host only")
 		return true, ""
 	case lostDollar(u.Query()):
 		r.warn("lost $", "warn", host+" gives links whose options have lost their $; alerts are read without links")

@@ -63,6 +63,7 @@ type client struct {
 	service  service
 	op       string
 	patience time.Duration // how long a request waits for its place in the budget
+	access   tokens.Access // the last one used, so that it is not printed when it comes back
 }
 
 // patiently makes requests wait long for their place, until the function that it returns is called.
@@ -101,6 +102,7 @@ func (c *client) get(ctx context.Context, address string, header http.Header) (i
 }
 
 func (c *client) send(ctx context.Context, address string, header http.Header, access tokens.Access) (io.ReadCloser, error) {
+	c.access = access
 	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

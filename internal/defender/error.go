@@ -126,13 +126,26 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 // scrub takes out what a server may have copied from our own token into its codes and addresses.
 func (e *Error) scrub(token string) {
 	for _, s := range []*string{&e.Code, &e.TraceID} {
-		if len(*s) >= 8 && strings.Contains(token, *s) {
+		if shares(*s, token) {
 			*s = ""
 		}
 	}
-	if e.redirect != "" && strings.Contains(token, e.redirect) {
+	if e.redirect != "" && shares(e.redirect, token) {
 		e.Problem = strings.ReplaceAll(e.Problem, e.redirect, "elsewhere")
 	}
+}
+
+// shares tells whether a text holds a piece of a token, 12 characters or more, in any case.
+func shares(s, token string) bool {
+	const piece = 12
+	token = strings.ToLower(token)
+	s = strings.ToLower(s)
+	for i := 0; i+piece <= len(s); i++ {
+		if strings.Contains(token, s[i:i+piece]) {
+			return true
+		}
+	}
+	return false
 }
 
 // retryAfter reads the header in both forms of RFC 9110 section 10.2.3: seconds, or a date.

@@ -91,7 +91,7 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 					return
 				}
 				calls := r.Requests().Count[string(api)]
-				if calls > 900 {
+				if calls > 1200 {
 					t.Errorf("%d requests for %d rows", calls, b.total)
 				}
 			})

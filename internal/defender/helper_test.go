@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -149,9 +148,8 @@ type basket struct {
 	rows  map[string]int // by identity \n version, as the simulator's ledger has them
 	total int
 	safe  tick.Tick
-	// before, if set, is called for each row; aside makes it an AsideSink's.
+	// before, if set, is called for each row.
 	before func(raw []byte) error
-	put    func(Window, string) error
 }
 
 func newBasket(t *testing.T, api cloud.API) *basket {
@@ -207,7 +205,7 @@ func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 			return
 		}
 		var e *Error
-		if !errors.As(err, &e) || e.Fate != TryAgain {
+		if !errors.As(err, &e) || e.Fate == WaitForHuman {
 			r.t.Fatalf("reading: %v", err)
 		}
 		w.From = max(w.From, *safe)
@@ -289,5 +287,3 @@ func pageOf(rows ...string) string { return `{"value":[` + strings.Join(rows, ",
 func lastHour() Window {
 	return Window{From: tick.FromTime(start.Add(-time.Hour)), Now: tick.FromTime(start)}
 }
-
-func drain(r io.Reader) { _, _ = io.Copy(io.Discard, r) }

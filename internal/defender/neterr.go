@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"syscall"
 )
 
@@ -20,7 +21,8 @@ func isTLS(err error) bool {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var record tls.RecordHeaderError
-	return errors.As(err, &verify) || errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &record)
+	return errors.As(err, &verify) || errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &record) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // errProtocol stands for an error of net/http that may quote what the server sent.
@@ -35,7 +37,7 @@ func harmless(err error) error {
 	var verify *tls.CertificateVerificationError
 	var number syscall.Errno
 	switch {
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return errors.New("it does not answer in TLS")
 	case errors.As(err, &verify):
 		return verify

@@ -25,6 +25,8 @@ const (
 	fewer = 4
 	// mostSteps bounds how many failures one Read takes before it leaves the rest to the next one.
 	mostSteps = 60
+	// proof is how many answers in a row show that a service works.
+	proof = 3
 	// mostAside bounds how many windows may be set aside at a time: where more fail it is not the windows' fault.
 	mostAside = 64
 	// longestSpan is from where on a window need not be cut any more.
@@ -38,7 +40,7 @@ type pieces struct {
 	span     tick.Tick // how long a window may be; 0 is any
 	hard     tick.Tick // the end of the window that failed last, which growing must not pass
 	failures int       // in a row
-	alive    bool      // something was answered since the last failure
+	answers  int       // in a row, since the last failure
 	aside    []Window  // what is stepped over, ascending
 }
 
@@ -50,7 +52,7 @@ func soft(err error) bool {
 
 // read reads a window, oldest first, so that each complete piece is progress.
 func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) error {
-	p.alive = false
+	p.answers = 0
 	end := w.To
 	if end == 0 {
 		end = max(w.Now, w.From+1)
@@ -65,7 +67,7 @@ func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) err
 		way := &progress{Sink: sink}
 		err := r.piece(ctx, from, to, end, way)
 		if err == nil {
-			if p.failures, p.alive = 0, true; to == 0 || to == w.To {
+			if p.failures, p.answers = 0, p.answers+1; to == 0 || to == w.To {
 				return p.complete(w, end, sink)
 			}
 			if err := sink.Safe(to); err != nil {
@@ -78,7 +80,7 @@ func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) err
 			return err
 		}
 		if way.safe > from {
-			from, p.failures, p.alive = way.safe, 0, true
+			from, p.failures, p.answers = way.safe, 0, 1
 		}
 		if from, err = p.failed(ctx, r, from, to, end, err, sink); err != nil {
 			return err
@@ -138,10 +140,9 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 	if to == 0 {
 		to = end
 	}
-	if !p.alive && r.canary(ctx, from) != nil {
+	if !p.answering(ctx, r, from) {
 		return 0, err
 	}
-	p.alive = false
 	switch size := to - from; {
 	case size <= 0: // beyond the present: that is for the next read
 		p.span, p.hard = longestSpan, 0
@@ -154,7 +155,7 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 		return to, sink.Safe(to)
 	}
 	keeper, ok := sink.(AsideSink)
-	if !ok || !soft(err) || len(p.aside) >= mostAside || r.canary(ctx, from) != nil {
+	if !ok || !soft(err) || len(p.aside) >= mostAside || !p.answering(ctx, r, from) {
 		return 0, err
 	}
 	w := Window{From: from, To: to}
@@ -164,6 +165,20 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 	p.avoid(w)
 	p.failures = 0
 	return to, sink.Safe(to)
+}
+
+// answering tells whether the service answers other requests of the same moment, several in a row: one that fails every now and then
+// proves nothing by an answer.
+func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool {
+	for p.answers < proof {
+		if r.canary(ctx, at) != nil {
+			p.answers = 0
+			return false
+		}
+		p.answers++
+	}
+	p.answers = 0
+	return true
 }
 
 // avoid adds a window to those that are stepped over.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
@@ -53,6 +54,7 @@ type Describer struct {
 	api     cloud.API
 	names   *fieldNames
 	version []byte
+	text    []byte // an identity that stood there with escapes
 	claimed []byte // the tenant of the last row, as it stood there
 	tenant  string // and in lower case: the next row's is nearly always the same
 }
@@ -74,7 +76,7 @@ func Describe(api cloud.API, raw []byte) Row { return NewDescriber(api).Describe
 func (d *Describer) Describe(raw []byte) Row {
 	var v [fieldCount][]byte
 	find(raw, d.names, &v)
-	r := Row{Identity: textOf(v[inIdentity]), Updated: timeOf(v[inUpdated]), Created: timeOf(v[inCreated]), Tenant: d.tenantOf(v[inTenant])}
+	r := Row{Identity: d.identity(v[inIdentity]), Updated: timeOf(v[inUpdated]), Created: timeOf(v[inCreated]), Tenant: d.tenantOf(v[inTenant])}
 	d.version = d.version[:0]
 	switch d.api {
 	case cloud.SIEM:
@@ -102,6 +104,45 @@ func (d *Describer) Describe(raw []byte) Row {
 	}
 	r.Whole = r.Version == nil && d.api != cloud.SIEM
 	return r
+}
+
+// identity is textOf without allocating for the escapes that the services write: .NET's System.Text.Json has "+" as \u002B, and
+// base64, which identities of siem are made of, has many.
+func (d *Describer) identity(v []byte) []byte {
+	if len(v) < 3 || v[0] != '"' || bytes.IndexByte(v, '\\') < 0 {
+		return textOf(v)
+	}
+	d.text = d.text[:0]
+	for s := v[1 : len(v)-1]; len(s) > 0; {
+		if s[0] != '\\' {
+			d.text, s = append(d.text, s[0]), s[1:]
+			continue
+		}
+		switch {
+		case len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\'):
+			d.text, s = append(d.text, s[1]), s[2:]
+		case len(s) >= 6 && s[1] == 'u' && s[2] == '0' && s[3] == '0':
+			c, ok1 := hexDigit(s[4])
+			e, ok2 := hexDigit(s[5])
+			if !ok1 || !ok2 {
+				return textOf(v)
+			}
+			d.text, s = utf8.AppendRune(d.text, rune(c<<4|e)), s[6:]
+		default:
+			return textOf(v)
+		}
+	}
+	return d.text
+}
+
+func hexDigit(c byte) (int, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0'), true
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10, true
+	}
+	return 0, false
 }
 
 // tenantOf gives the tenant in lower case. What is neither text nor number is taken as it stands: it is nobody's tenant.

@@ -1,0 +1,516 @@
+package defender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/tokens"
+)
+
+// readError reads the last hour from a handler and gives the error as *Error.
+func readError(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Settings)) *Error {
+	t.Helper()
+	reader, _ := fake(t, api, h, change...)
+	err := reader.Read(t.Context(), lastHour(), discard{})
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%s: %v is no *Error", api, err)
+	}
+	return e
+}
+
+// TestRequestsAreWhatTheServicesDocument: options with their $, unquoted dates with a zone, milliseconds for siem, and headers.
+func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
+	for _, test := range []struct {
+		api    cloud.API
+		change func(*Settings)
+		window Window
+		want   string // the first request's query, unescaped
+		prefer string
+	}{
+		{cloud.Endpoint, nil, lastHour(), "$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100&$expand=evidence", ""},
+		{cloud.Graph, nil, lastHour(), "$filter=lastUpdateDateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateDateTime asc&$top=100", "include-unknown-enum-members"},
+		{cloud.Incidents, nil, lastHour(), "$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100", ""},
+		{cloud.Graph, func(s *Settings) { s.Filter = "severity eq 'high' or status eq 'a+b&c'"; s.ByCreation = true },
+			Window{From: tick.FromTime(start) + 1, To: tick.FromTime(start) + 20_000_000},
+			"$filter=(createdDateTime ge 2026-03-01T12:00:00.0000001Z and createdDateTime lt 2026-03-01T12:00:02.0000000Z) and (severity eq 'high' or status eq 'a+b&c')" +
+				"&$orderby=createdDateTime asc&$top=100", "include-unknown-enum-members"},
+		{cloud.SIEM, nil, lastHour(), "sinceTimeUtc=2026-03-01T10:59:59.999", ""},
+		{cloud.SIEM, func(s *Settings) { s.Filter = "machinegroups=A&machinegroups=B" },
+			Window{From: tick.FromTime(start) + 12_345, To: tick.FromTime(start) + 20_000_001},
+			"sinceTimeUtc=2026-03-01T12:00:00.000&untilTimeUtc=2026-03-01T12:00:03.001&machinegroups=A&machinegroups=B", ""},
+	} {
+		var first *http.Request
+		reader, _ := fake(t, test.api, func(w http.ResponseWriter, r *http.Request) {
+			if first == nil {
+				first = r
+			}
+			if test.api == cloud.SIEM {
+				_, _ = io.WriteString(w, "[]")
+				return
+			}
+			_, _ = io.WriteString(w, pageOf())
+		}, func(s *Settings) {
+			if test.change != nil {
+				test.change(s)
+			}
+		})
+		if err := reader.Read(t.Context(), test.window, newBasket(t, test.api)); err != nil {
+			t.Errorf("%s: %v", test.api, err)
+			continue
+		}
+		got, err := url.PathUnescape(first.URL.RawQuery)
+		if err != nil || got != test.want {
+			t.Errorf("%s asks for\n%s, not\n%s", test.api, got, test.want)
+		}
+		if strings.Contains(first.URL.RawQuery, "+") || strings.Contains(first.URL.RawQuery, " ") {
+			t.Errorf("%s: %q can be read in two ways", test.api, first.URL.RawQuery)
+		}
+		if h := first.Header; h.Get("Prefer") != test.prefer || h.Get("Authorization") != "Bearer tok" || h.Get("Accept") != "application/json" || h.Get("User-Agent") != UserAgent {
+			t.Errorf("%s sends %v", test.api, h)
+		}
+	}
+}
+
+// TestRefusalsNameTheirRemedy is the table of design.md 17: what is to be done about each answer, and by whom.
+func TestRefusalsNameTheirRemedy(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		header http.Header
+		body   string
+		fate   Fate
+		want   []string
+	}{
+		{400, nil, `{"error":{"code":"BadRequest","message":"leak"}}`, WaitForHuman, []string{"`filter`", "HTTP 400", "BadRequest"}},
+		{401, nil, ``, NewToken, []string{"`resource`", "https://resource.example", "clock", "HTTP 401"}},
+		{403, nil, `<html>leak`, WaitForHuman, []string{clientID, contoso, "HTTP 403"}},
+		{403, http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}, ``, WaitForHuman, []string{"conditional access", "exempt"}},
+		{404, nil, ``, WaitForHuman, []string{"`region`", "`cloud`", "HTTP 404"}},
+		{408, nil, ``, TryAgain, []string{"too long"}},
+		{413, nil, ``, TryAgain, []string{"too large"}},
+		{429, nil, `{"error":{"code":"TooManyRequests","message":"leak","target":"0a0a0a0a-0000-0000-0000-000000000000"}}`, TryAgain,
+			[]string{"too many requests", "TooManyRequests", "trace id 0a0a0a0a-0000-0000-0000-000000000000"}},
+		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, TryAgain, []string{"fault of its own", "trace id r-1"}},
+		{503, nil, ``, TryAgain, []string{"fault of its own"}},
+		{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, WaitForHuman, []string{"https://elsewhere.example", "api_url"}},
+		{204, nil, ``, WaitForHuman, []string{"HTTP 204"}},
+	} {
+		for _, api := range cloud.APIs() {
+			e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {
+				for k, v := range test.header {
+					w.Header()[k] = v
+				}
+				w.WriteHeader(test.status)
+				if test.status != 204 {
+					_, _ = io.WriteString(w, test.body)
+				}
+			})
+			text := e.Error()
+			for _, want := range test.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s %d: %q lacks %q", api, test.status, text, want)
+				}
+			}
+			if e.Fate != test.fate || strings.Contains(text, "leak") || strings.ContainsAny(text, "\n\r") {
+				t.Errorf("%s %d: fate %d, %q", api, test.status, e.Fate, text)
+			}
+			if e.Fate == WaitForHuman && e.Remedy == "" {
+				t.Errorf("%s %d: no remedy", api, test.status)
+			}
+		}
+	}
+}
+
+// TestRetryAfter reads the header in all its forms; what asks for no wait counts as none (trap 9 of other collectors).
+func TestRetryAfter(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "1.5": 0, "soon": 0, "86400": 24 * time.Hour,
+		"99999999999999999999999":       1000000 * time.Second,
+		"Sun, 01 Mar 2026 12:01:30 GMT": 40 * time.Second, // the server's clock says 12:00:50
+		"Sun, 01 Mar 2026 12:00:00 GMT": 0,
+		"Mon, 02 Mar 2026 12:00:50 GMT": 24 * time.Hour,
+	} {
+		gate := NewGate(func() time.Time { return start })
+		e := readError(t, cloud.Graph, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", "Sun, 01 Mar 2026 12:00:50 GMT")
+			if value != "" {
+				w.Header().Set("Retry-After", value)
+			}
+			w.WriteHeader(429)
+		}, func(s *Settings) { s.Gate = gate })
+		low := min(want, 10*24*time.Hour)
+		if e.RetryAfter < low || want < 100*time.Hour && e.RetryAfter != want || e.HasRetryAfter != (want > 0) {
+			t.Errorf("%q: %v, %v", value, e.RetryAfter, e.HasRetryAfter)
+		}
+		held := gate.Until().Sub(start)
+		if want > 0 && held != min(want, time.Hour) || want == 0 && (held < time.Second || held > firstHold) {
+			t.Errorf("%q: everybody is held for %v", value, held)
+		}
+	}
+}
+
+// TestNoRequestBeforeRetryAfterHasPassed: not by this reader, not by another one that shares the gate.
+func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
+	c := &clock{now: start}
+	gate, asked := NewGate(c.Now), 0
+	h := func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Header().Set("Retry-After", "30")
+		w.WriteHeader(503)
+	}
+	change := func(s *Settings) { s.Gate, s.Now = gate, c.Now }
+	one, _ := fake(t, cloud.Endpoint, h, change)
+	two, _ := fake(t, cloud.Endpoint, h, change)
+	for i := range 61 {
+		for _, reader := range []Reader{one, two} {
+			var e *Error
+			if err := reader.Read(t.Context(), lastHour(), discard{}); !errors.As(err, &e) || e.Fate != TryAgain || !e.HasRetryAfter {
+				t.Fatal(err)
+			}
+		}
+		if want := 1 + i/30; asked != want {
+			t.Fatalf("after %d s: %d requests, not %d", i, asked, want)
+		}
+		c.Advance(time.Second)
+	}
+}
+
+// spy is a TokenSource that gives a new token after each 401.
+type spy struct{ given, dropped int }
+
+func (s *spy) Token(context.Context) (tokens.Access, error) {
+	s.given++
+	return tokens.Access{Token: secret.New(fmt.Sprintf("token-%d-of-the-service", s.dropped))}, nil
+}
+func (s *spy) Invalidate(tokens.Access) { s.dropped++ }
+
+// TestARefusedTokenIsReplacedOnce: a fresh one is tried at once; if that is refused too, a person has to look.
+func TestARefusedTokenIsReplacedOnce(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		var got []string
+		s := &spy{}
+		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
+			got = append(got, r.Header.Get("Authorization"))
+			if len(got) == 1 {
+				w.WriteHeader(401)
+				return
+			}
+			_, _ = io.WriteString(w, map[bool]string{true: "[]", false: pageOf()}[api == cloud.SIEM])
+		}, func(c *Settings) { c.Tokens = s })
+		if err := reader.Read(t.Context(), lastHour(), discard{}); err != nil || len(got) != 2 || got[0] == got[1] || s.dropped != 1 {
+			t.Errorf("%s: %v after %q", api, err, got)
+		}
+		s, asked := &spy{}, 0
+		e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.WriteHeader(401)
+		}, func(c *Settings) { c.Tokens = s })
+		if e.Fate != NewToken || asked != 2 {
+			t.Errorf("%s: fate %d after %d requests", api, e.Fate, asked)
+		}
+	}
+}
+
+// TestATokenGoesToTheConfiguredHostOnly: redirects and links to another host end in one line, and nothing arrives there (traps T36, 14).
+func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
+	arrived := 0
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		arrived++
+		t.Errorf("%s arrived with %q", r.URL, r.Header.Get("Authorization"))
+	}))
+	defer other.Close()
+	for _, api := range cloud.APIs() {
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			e := readError(t, api, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+"/x", status) })
+			if !strings.Contains(e.Error(), other.URL) || e.Fate != WaitForHuman {
+				t.Errorf("%s %d: %v", api, status, e)
+			}
+		}
+	}
+	u, _ := url.Parse(other.URL)
+	for name, link := range map[string]string{
+		"another host":    other.URL + "/alerts?$filter=x&$skiptoken=1",
+		"another port":    "http://127.0.0.1:1/alerts?$filter=x&$skiptoken=1",
+		"user in it":      "http://user@" + u.Host + "/alerts?$filter=x&$skiptoken=1",
+		"another scheme":  "https://HOST/alerts?$filter=x&$skiptoken=1",
+		"no scheme":       "//" + u.Host + "/alerts?$filter=x&$skiptoken=1",
+		"relative":        "alerts?$filter=x&$skiptoken=1",
+		"no address":      "http://[::1/%zz",
+		"a control sign":  "http://a\\u0000b/",
+		"the host behind": "http://HOST@" + u.Host + "/?$filter=x&$skiptoken=1",
+		"too long":        "http://HOST/alerts?$filter=x&$skiptoken=" + strings.Repeat("a", longestLink),
+	} {
+		asked := 0
+		reader, notices := fake(t, cloud.Graph, func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			q, _ := url.ParseQuery(r.URL.RawQuery)
+			if q.Has("$skiptoken") {
+				t.Errorf("%s: followed", name)
+			}
+			rows := []string{row(cloud.Graph, "a", start.Add(-time.Minute)), row(cloud.Graph, "b", start)}
+			if q.Has("$skip") || strings.Contains(q.Get("$filter"), " lt ") {
+				_, _ = io.WriteString(w, pageOf())
+				return
+			}
+			if from, _ := (&poisoned{}).window(q); from > tick.FromTime(start.Add(-time.Minute)) {
+				rows = rows[1:]
+			}
+			_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`],"@odata.nextLink":"`+strings.ReplaceAll(link, "HOST", r.Host)+`"}`)
+		})
+		b := newBasket(t, cloud.Graph)
+		for range 3 {
+			b.safe = 0
+			if err := reader.Read(t.Context(), lastHour(), b); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if len(b.rows) != 2 || len(*notices) != 1 {
+			t.Errorf("%s: %d rows, said %q", name, len(b.rows), *notices)
+		}
+	}
+	if arrived > 0 {
+		t.Errorf("%d requests went elsewhere", arrived)
+	}
+}
+
+// TestALinkToAnotherHostIsNotFollowed is the same with the simulator, whose attacker has a name.
+func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
+	r := newRig(t, cloud.Graph, func(_ *simulator.Config, s *Settings) {
+		s.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if !strings.HasPrefix(address, "127.0.0.1:") {
+				t.Errorf("connects to %s", address)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}}}
+		s.PageSize, s.MaxPage = 10, 10
+	})
+	manyTied(r.Simulator, 2, 40, start.Add(-time.Hour), time.Minute)
+	if err := r.SetFaults("link:kind=otherhost"); err != nil {
+		t.Fatal(err)
+	}
+	b := newBasket(t, cloud.Graph)
+	r.readOn(r.window(2*time.Hour), b, &b.safe)
+	r.complete(b)
+	if len(r.notices) != 1 || !strings.Contains(r.notices[0], "graph.attacker.example") {
+		t.Errorf("said %q", r.notices)
+	}
+	if err := r.SetFaults("redirect:kind=307"); err != nil {
+		t.Fatal(err)
+	}
+	var e *Error
+	if err := r.reader.Read(t.Context(), r.window(time.Hour), discard{}); !errors.As(err, &e) || !strings.Contains(e.Error(), "login.attacker.example") {
+		t.Errorf("a redirect: %v", err)
+	}
+}
+
+// TestPreferIsSentOnLinksToo: trap T30.
+func TestPreferIsSentOnLinksToo(t *testing.T) {
+	links := 0
+	r := newRig(t, cloud.Graph, func(_ *simulator.Config, s *Settings) {
+		s.PageSize, s.MaxPage = 10, 10
+		s.HTTP = &http.Client{Transport: seeing(func(r *http.Request) {
+			if strings.Contains(r.URL.RawQuery, "skiptoken") {
+				links++
+			}
+			if r.Header.Get("Prefer") != "include-unknown-enum-members" {
+				t.Errorf("%s without Prefer", r.URL.RawQuery)
+			}
+		})}
+	})
+	manyTied(r.Simulator, 1, 40, start.Add(-time.Hour), 0)
+	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), newBasket(t, cloud.Graph)); err != nil || links == 0 {
+		t.Errorf("%v, %d links", err, links)
+	}
+}
+
+// seeing is a transport that shows each request.
+type seeing func(*http.Request)
+
+func (s seeing) RoundTrip(r *http.Request) (*http.Response, error) {
+	s(r)
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// TestSkewIsToldTheServersTime whatever the status.
+func TestSkewIsToldTheServersTime(t *testing.T) {
+	for _, status := range []int{200, 503} {
+		var server, local time.Time
+		reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", "Sun, 01 Mar 2026 11:50:00 GMT")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "[]")
+		}, func(s *Settings) { s.Skew = func(a, b time.Time) { server, local = a, b } })
+		_ = reader.Read(t.Context(), lastHour(), discard{})
+		if got := server.Sub(local); got != -10*time.Minute {
+			t.Errorf("%d: %v", status, got)
+		}
+	}
+}
+
+// TestIdleTimeCountsWhileReadingOnly: a service that goes silent is given up; a sink that waits for the buffer has all the time.
+func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			headers, body, sink time.Duration // how long each is silent
+			fails               bool
+		}{
+			"all quick":            {},
+			"a slow sink":          {sink: time.Hour},
+			"slow, but not silent": {headers: 50 * time.Second, body: 50 * time.Second},
+			"no answer":            {headers: 70 * time.Second, fails: true},
+			"a stalled body":       {body: 70 * time.Second, fails: true},
+		} {
+			body := &slowly{parts: []string{`{"value":[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]}`}, pause: test.body}
+			client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
+				select {
+				case <-time.After(test.headers):
+				case <-r.Context().Done():
+					return nil, context.Cause(r.Context())
+				}
+				body.ctx = r.Context()
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
+			})}
+			reader, err := NewReader(cloud.SIEM, Settings{BaseURL: "http://x.example", Path: "/alerts", HTTP: client, Tokens: fixedToken("t"), Now: time.Now, IdleTimeout: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, began := newBasket(t, cloud.Graph), time.Now()
+			b.before = func([]byte) error { time.Sleep(test.sink); return nil }
+			err = reader.Read(t.Context(), lastHour(), b)
+			if (err != nil) != test.fails {
+				t.Errorf("%s: %v after %v", name, err, time.Since(began))
+			}
+			var e *Error
+			if test.fails && (!errors.As(err, &e) || e.Fate != TryAgain || !e.Smaller || !strings.Contains(e.Problem, "sent nothing for 1m0s")) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+type answering func(*http.Request) (*http.Response, error)
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
+
+// slowly is a body in parts, with a pause before each but the first.
+type slowly struct {
+	ctx   context.Context
+	parts []string
+	pause time.Duration
+	n     int
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	if s.n == len(s.parts) {
+		return 0, io.EOF
+	}
+	if s.n > 0 {
+		select {
+		case <-time.After(s.pause):
+		case <-s.ctx.Done():
+			return 0, context.Cause(s.ctx)
+		}
+	}
+	s.n++
+	return copy(p, s.parts[s.n-1]), nil
+}
+
+func (*slowly) Close() error { return nil }
+
+// TestUnreachableIsSaidAsSuch: a short pause does no harm where nothing was reached; and the caller's own end is no error of the network.
+func TestUnreachableIsSaidAsSuch(t *testing.T) {
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for name, change := range map[string]func(*Settings){
+		"nobody listens": func(s *Settings) { s.BaseURL = gone.URL },
+		"no such name": func(s *Settings) {
+			s.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x.example", IsNotFound: true}}
+			}}}
+		},
+		"the proxy is gone": func(s *Settings) {
+			proxy, _ := url.Parse(strings.Replace(gone.URL, "http://", "http://user:pass-word@", 1))
+			s.BaseURL, s.HTTP = "https://x.example", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}
+		},
+		"no TLS there": func(s *Settings) { s.BaseURL = strings.Replace(s.BaseURL, "http:", "https:", 1) },
+	} {
+		e := readError(t, cloud.Graph, func(http.ResponseWriter, *http.Request) {}, change)
+		if !e.Unreachable || e.Fate != TryAgain || e.Remedy == "" || strings.Contains(e.Error(), "pass-word") || strings.Contains(e.Error(), "filter=") {
+			t.Errorf("%s: %v", name, e)
+		}
+	}
+	tls := httptest.NewUnstartedServer(nil)
+	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tls.StartTLS()
+	defer tls.Close()
+	if e := readError(t, cloud.Graph, nil, func(s *Settings) { s.BaseURL, s.HTTP = tls.URL, &http.Client{} }); !e.Unreachable || !strings.Contains(e.Remedy, "ca_file") {
+		t.Errorf("an unknown certificate: %v", e)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stopping")
+	reader, _ := fake(t, cloud.Graph, func(_ http.ResponseWriter, r *http.Request) {
+		cancel(stop)
+		<-r.Context().Done()
+	})
+	if err := reader.Read(ctx, lastHour(), discard{}); !errors.Is(err, stop) {
+		t.Errorf("told to stop: %v", err)
+	}
+}
+
+// FuzzErrorsHoldNothingOfTheAnswer: whatever a service puts into status line, headers and body, its words do not reach a log, nor does
+// our token when it is sent back.
+func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
+	const token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.c2VjcmV0LWluLXRoZS1taWRkbGU.c2lnbmF0dXJl"
+	for _, body := range []string{`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`, `{"error":{"innerError":{"request-id":"%s"}}}`,
+		`{"value":[{"id":"%s"}`, `{"value":"%s"}`, `{"value":[%s]}`} {
+		for _, status := range []int{200, 302, 400, 401, 403, 429, 500} {
+			f.Add(status, strings.ReplaceAll(body, "%s", token), token)
+			f.Add(status, strings.ReplaceAll(body, "%s", "c2VjcmV0LWluLXRoZS1taWRkbGU"), "https://"+token[:36]+".example/")
+		}
+	}
+	f.Fuzz(func(t *testing.T, status int, body, header string) {
+		if status < 200 || status > 599 {
+			return
+		}
+		marked := strings.ReplaceAll(body, "message", `x":"word-of-the-service","message`)
+		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{"Location": {header}, "Request-Id": {header}, "Retry-After": {header}, "Date": {header},
+				"Www-Authenticate": {header}}, Body: io.NopCloser(strings.NewReader(marked)), Request: r}, nil
+		})}
+		for _, api := range []cloud.API{cloud.SIEM, cloud.Graph} {
+			reader, _ := NewReader(api, Settings{BaseURL: "http://x.example", Path: "/a", HTTP: client, Tokens: fixedToken(token),
+				Now: func() time.Time { return start }, MaxPage: 10, PageSize: 10})
+			var said string
+			for range 3 {
+				err := reader.Read(t.Context(), lastHour(), discard{})
+				if err == nil {
+					return
+				}
+				said += err.Error() + fmt.Sprintf("%+v", err)
+			}
+			if strings.Contains(said, "word-of-the-service") || strings.ContainsAny(said, "\n\r\x00") {
+				t.Errorf("%q", said)
+			}
+			for i := 0; i+16 <= len(token); i++ {
+				if strings.Contains(said, token[i:i+16]) {
+					t.Fatalf("a piece of the token: %q", said)
+				}
+			}
+		}
+	})
+}

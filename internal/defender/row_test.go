@@ -1,0 +1,265 @@
+package defender
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/page"
+	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/tick"
+)
+
+// plainly describes a row in the obvious way, field by field: what Describe must agree with.
+func plainly(api cloud.API, raw []byte) Row {
+	field := func(name string) gjson.Result {
+		if r := gjson.GetBytes(raw, name); r.Exists() || name == "" {
+			return r
+		}
+		var found gjson.Result
+		gjson.ParseBytes(raw).ForEach(func(k, v gjson.Result) bool {
+			if strings.EqualFold(k.Str, name) {
+				found = v
+			}
+			return !found.Exists()
+		})
+		return found
+	}
+	text := func(name string) []byte {
+		switch r := field(name); {
+		case r.Type == gjson.String && r.Str != "":
+			return []byte(r.Str)
+		case r.Type == gjson.Number:
+			return []byte(r.Raw)
+		}
+		return nil
+	}
+	at := func(r gjson.Result) tick.Tick {
+		if r.Type != gjson.String {
+			return 0
+		}
+		t, err := tick.Parse(r.Str)
+		if err != nil {
+			return 0
+		}
+		return t
+	}
+	n := namesOf[api]
+	r := Row{Identity: text(string(n[inIdentity])), Updated: at(field(string(n[inUpdated]))), Created: at(field(string(n[inCreated])))}
+	if n[inTenant] != nil {
+		r.Tenant = strings.ToLower(field(string(n[inTenant])).String())
+	}
+	switch api {
+	case cloud.SIEM:
+		id, part, processed := text("AlertId"), text("AlertPart"), text("LastProcessedTimeUtc")
+		if r.Identity == nil && id != nil && part != nil && processed != nil {
+			r.Identity = bytes.Join([][]byte{id, part, processed}, []byte(":"))
+		}
+	case cloud.Incidents:
+		greatest, count := r.Updated, 0
+		if alerts := field("alerts"); alerts.IsArray() {
+			for _, a := range alerts.Array() {
+				count++
+				if a.IsObject() {
+					inner := raw
+					raw = []byte(a.Raw)
+					greatest = max(greatest, at(field("lastUpdatedTime")))
+					raw = inner
+				}
+			}
+		}
+		if greatest != 0 {
+			r.Version = fmt.Appendf(nil, "%d:%d", greatest, count)
+		}
+	default:
+		if r.Updated != 0 {
+			r.Version = strconv.AppendInt(nil, int64(r.Updated), 10)
+		}
+	}
+	if r.Identity == nil {
+		sum := sha256.Sum256(raw)
+		r.Identity, r.Version = []byte(hex.EncodeToString(sum[:])), nil
+	}
+	r.Whole = r.Version == nil && api != cloud.SIEM
+	return r
+}
+
+func same(a, b Row) bool {
+	return bytes.Equal(a.Identity, b.Identity) && bytes.Equal(a.Version, b.Version) && (a.Version == nil) == (b.Version == nil) &&
+		a.Updated == b.Updated && a.Created == b.Created && a.Tenant == b.Tenant && a.Whole == b.Whole
+}
+
+// TestDescribe: identity and version as interface.md has them, with the oddities that were seen in answers (trap 16, T12, T16 to T18).
+func TestDescribe(t *testing.T) {
+	hash := func(s string) string { sum := sha256.Sum256([]byte(s)); return hex.EncodeToString(sum[:]) }
+	for _, test := range []struct {
+		api                       cloud.API
+		raw                       string
+		identity, version, tenant string
+		whole                     bool
+	}{
+		{cloud.Graph, `{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00.5Z","tenantId":"ABC"}`, "a", "17672256005000000", "abc", false},
+		{cloud.Graph, `{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00.5000000+00:00"}`, "a", "17672256005000000", "", false},
+		{cloud.Graph, `{"id":"a"}`, "a", "", "", true},
+		{cloud.Graph, `{"id":"a","lastUpdateDateTime":null}`, "a", "", "", true},
+		{cloud.Graph, `{"ID":"b","LastUpdateDateTime":"2026-01-01T00:00:00Z"}`, "b", "17672256000000000", "", false},
+		{cloud.Graph, `{"Id":"b","id":"a","iD":"c"}`, "a", "", "", true},
+		{cloud.Graph, `{"\u0069d":"a\/\u00e9"}`, "a/é", "", "", true},
+		{cloud.Graph, ` { "x" : [{"id":"inner"},"]"] , "id" : 17 , "lastUpdateDateTime":"2026-01-01T00:00:00Z"} `, "17", "17672256000000000", "", false},
+		{cloud.Graph, `{"id":"","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`, hash(`{"id":"","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`), "", "", true},
+		{cloud.Graph, `{"id":{"a":1}}`, hash(`{"id":{"a":1}}`), "", "", true},
+		{cloud.Graph, `[1]`, hash(`[1]`), "", "", true},
+		{cloud.Graph, ``, hash(``), "", "", true},
+		{cloud.Endpoint, `{"id":"da1_-2","lastUpdateTime":"2026-01-01 00:00:00","aadTenantId":null}`, "da1_-2", "17672256000000000", "", false},
+		{cloud.Endpoint, `{"id":"null","lastUpdateTime":"yesterday"}`, "null", "", "", true},
+		{cloud.SIEM, `{"FullId":"a:b","LastProcessedTimeUtc":"2026-01-01T00:00:00Z"}`, "a:b", "", "", false},
+		{cloud.SIEM, `{"FullId":"","AlertId":"x","AlertPart":0,"LastProcessedTimeUtc":"2026-01-01T00:00:00.1Z"}`, "x:0:2026-01-01T00:00:00.1Z", "", "", false},
+		{cloud.SIEM, `{"AlertId":"x","AlertPart":0}`, hash(`{"AlertId":"x","AlertPart":0}`), "", "", false},
+		{cloud.Incidents, `{"incidentId":18446744073709551615,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"},{}]}`,
+			"18446744073709551615", "17672256010000000:2", "", false},
+		{cloud.Incidents, `{"incidentId":1,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":null}`, "1", "17672256000000000:0", "", false},
+		{cloud.Incidents, `{"incidentId":1,"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"}, 3 ,"]",[],{"alerts":[{}]}]}`, "1", "17672256010000000:5", "", false},
+		{cloud.Incidents, `{"incidentId":1}`, "1", "", "", true},
+	} {
+		r := Describe(test.api, []byte(test.raw))
+		if string(r.Identity) != test.identity || string(r.Version) != test.version || r.Tenant != test.tenant || r.Whole != test.whole {
+			t.Errorf("%s %s: %q %q %q %v", test.api, test.raw, r.Identity, r.Version, r.Tenant, r.Whole)
+		}
+		if gjson.Valid(test.raw) {
+			if p := plainly(test.api, []byte(test.raw)); !same(p, r) {
+				t.Errorf("%s %s: plainly %+v", test.api, test.raw, p)
+			}
+		}
+	}
+}
+
+// FuzzDescribe compares the single pass with the obvious way, and keeps the Describer from carrying anything over.
+func FuzzDescribe(f *testing.F) {
+	for _, raw := range sampleRows(f) {
+		f.Add(raw, []byte(`{"id":"x","tenantId":"T"}`))
+	}
+	for _, raw := range []string{`{"id":1e5,"ID":2}`, `{"FULLID":"x\"y","alerttime":"2026-01-01T00:00:00Z"}`, `{"alerts":{"a":1},"incidentId":-0}`,
+		`{"incidentid":"7","alerts":[[{"lastUpdatedTime":"2026-01-01T00:00:00Z"}],{"lastupdatedtime":"2026-01-01T00:00:00Z"}]}`, `{"la\u017ftUpdateTime":"2026-01-01T00:00:00Z","id":"a"}`,
+		`{"laſtUpdateTime":"2026-01-01T00:00:00Z","id":"a","tenantId":["A"]}`, `{"id":"a","tenantId":true}`, `{"":1}`, `{"id":"\\"}`} {
+		f.Add([]byte(raw), []byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, raw, other []byte) {
+		for _, api := range cloud.APIs() {
+			d := NewDescriber(api)
+			d.Describe(other)
+			got := d.Describe(raw)
+			if fresh := Describe(api, raw); !same(got, fresh) {
+				t.Errorf("%s: after another row %+v, alone %+v", api, got, fresh)
+			}
+			// What is not UTF-8 or says a key twice is read in many ways; the obvious one follows the last of several lookups.
+			if !gjson.ValidBytes(raw) || bytes.Contains(raw, []byte("\\u0000")) {
+				continue
+			}
+			if want := plainly(api, raw); !same(got, want) {
+				t.Errorf("%s: %s\n%+v, plainly %+v", api, raw, got, want)
+			}
+		}
+	})
+}
+
+// sampleRows are the alerts of the payloads that others published, if they are at hand.
+func sampleRows(t testing.TB) (rows [][]byte) {
+	names, _ := filepath.Glob("../../../shared/samples/*/*.json")
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := page.NewReader(bytes.NewReader(b), page.Options{})
+		n := 0
+		for ; ; n++ {
+			row, err := p.Next()
+			if err != nil {
+				break
+			}
+			rows = append(rows, bytes.Clone(row))
+		}
+		if n == 0 {
+			rows = append(rows, b)
+		}
+	}
+	return rows
+}
+
+// TestSamplesGoThrough: identity and version of every payload that others published are as the obvious way finds them, and none changes.
+func TestSamplesGoThrough(t *testing.T) {
+	rows := sampleRows(t)
+	if len(rows) == 0 {
+		t.Log("no samples at hand")
+	}
+	for _, raw := range rows {
+		before := bytes.Clone(raw)
+		for _, api := range cloud.APIs() {
+			if got, want := Describe(api, raw), plainly(api, raw); !same(got, want) {
+				t.Errorf("%s: %.100s: %+v, plainly %+v", api, raw, got, want)
+			}
+		}
+		if !bytes.Equal(raw, before) {
+			t.Errorf("changed: %.100s", raw)
+		}
+		if gjson.GetBytes(raw, "lastUpdateDateTime").Exists() {
+			if r := Describe(cloud.Graph, raw); r.Whole || r.Updated == 0 || r.Created == 0 {
+				t.Errorf("not understood: %.100s", raw)
+			}
+		}
+	}
+}
+
+// benchRow makes a typical alert of an API.
+func benchRow(tb testing.TB, api cloud.API) []byte {
+	tb.Helper()
+	s, err := simulator.New(simulator.Config{Tenants: []simulator.Tenant{{ID: contoso, Domain: "contoso.example"}}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.Add(contoso, simulator.SampleAlert(1, 4, start))
+	for _, raw := range s.Ledger(contoso, string(api)).Exists {
+		return raw
+	}
+	tb.Fatal("no alert")
+	return nil
+}
+
+// TestDescribeDoesNotAllocate: it is called for every row, and nearly all are repeats in a quiet tenant.
+func TestDescribeDoesNotAllocate(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		raw, d := benchRow(t, api), NewDescriber(api)
+		if n := testing.AllocsPerRun(100, func() { d.Describe(raw) }); n > 0 {
+			t.Errorf("%s: %.0f allocations", api, n)
+		}
+	}
+}
+
+func BenchmarkDescribe(b *testing.B) {
+	for _, api := range cloud.APIs() {
+		raw, d := benchRow(b, api), NewDescriber(api)
+		b.Run(string(api), func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Describe(raw)
+			}
+		})
+		b.Run(string(api)+"/plainly", func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				plainly(api, raw)
+			}
+		})
+	}
+}
