@@ -272,10 +272,11 @@ func TestTooMuchIsNoPoison(t *testing.T) {
 			p.ServeHTTP(w, r)
 		})
 		k := keeper{basket: newBasket(t, api)}
-		if err := reader.Read(t.Context(), w0(), &k); err != nil {
-			t.Errorf("%s: %v", api, err)
+		failed := 0
+		for ; failed < 20 && reader.Read(t.Context(), Window{From: max(w0().From, k.safe), Now: w0().Now}, &k) != nil; failed++ {
+			continue
 		}
-		if len(k.rows) != 100 || len(k.aside) > 0 || p.asked > 150 {
+		if failed == 20 || len(k.rows) != 100 || len(k.aside) > 0 || p.asked > 150 {
 			t.Errorf("%s: %d alerts, %d windows aside, %d requests", api, len(k.rows), len(k.aside), p.asked)
 		}
 	}

@@ -44,6 +44,7 @@ type odata struct {
 	fit         tick.Tick // slices.go: a span that one page holds
 	proven      bool      // a page showed that the service keeps the order
 	unordered   time.Time // when the service was found not to keep the order; zero if it does
+	strayed     int       // pages in a row with mostly rows from outside of the window
 	warned      map[string]bool
 }
 
@@ -74,7 +75,7 @@ func permissionRemedy(a cloud.API, s Settings) string {
 
 // Read implements Reader.
 func (r *odata) Read(ctx context.Context, w Window, sink Sink) error {
-	return r.pieces.read(ctx, r, w, sink)
+	return r.pieces.window(ctx, r, w, sink)
 }
 
 // ReadAside implements AsideReader.
@@ -194,6 +195,9 @@ type answer struct {
 	link       string // where, if that address may be followed
 }
 
+// mostStrayed is how many pages in a row may hold mostly rows from outside of the window, if there are only one or two of them.
+const mostStrayed = 10
+
 // maxRows bounds an answer: twenty times what any of the APIs gives at a time.
 const maxRows = 200_000
 
@@ -230,7 +234,14 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 	if err != nil {
 		return a, err
 	}
-	if a.outside >= 3 && a.outside*2 > a.timed {
+	switch {
+	case a.outside*2 > a.timed:
+		r.strayed++
+	case a.timed > 0:
+		r.strayed = 0
+	}
+	if r.strayed > 0 && (a.outside >= 3 || r.strayed >= mostStrayed) {
+		r.strayed = 0
 		return a, &Error{Op: r.op, Fate: WaitForHuman, Status: http.StatusOK,
 			Problem: r.client.service.host + " ignores the time filter: it lists alerts from outside of the window asked for",
 			Remedy:  "check `filter` and `api_url`, and whether a proxy changes addresses (a lost $ makes the service list everything)"}

@@ -3,7 +3,6 @@ package defender
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
 	"fluent-bit-defender/internal/tick"
@@ -23,6 +22,8 @@ type piecewise interface {
 const (
 	// fewer is by how much a window shrinks when it fails, and grows when it was read.
 	fewer = 4
+	// patience is how many windows are read before a length is tried again that was too long.
+	patience = 8
 	// mostSteps bounds how many failures one Read takes before it leaves the rest to the next one.
 	mostSteps = 60
 	// proof is how many answers in a row show that a service works.
@@ -39,6 +40,8 @@ const (
 type pieces struct {
 	span     tick.Tick // how long a window may be; 0 is any
 	hard     tick.Tick // the end of the window that failed last, which growing must not pass
+	long     tick.Tick // what was too long lately; 0 if nothing was
+	read     int       // pieces read since then
 	failures int       // in a row
 	answers  int       // in a row, since the last failure
 	aside    []Window  // what is stepped over, ascending
@@ -50,8 +53,8 @@ func soft(err error) bool {
 	return errors.As(err, &e) && e.Smaller
 }
 
-// read reads a window, oldest first, so that each complete piece is progress.
-func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) error {
+// window reads a window, oldest first, so that each complete piece is progress.
+func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	p.answers = 0
 	end := w.To
 	if end == 0 {
@@ -73,7 +76,8 @@ func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) err
 			if err := sink.Safe(to); err != nil {
 				return err
 			}
-			from, p.span = to, p.span*fewer
+			from = to
+			p.grow()
 			continue
 		}
 		if steps++; steps > mostSteps {
@@ -92,13 +96,25 @@ func (p *pieces) read(ctx context.Context, r piecewise, w Window, sink Sink) err
 // complete ends a window that was read: w.To, or the present where it had to be cut; what is younger comes with the next one.
 func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	if p.span > longestSpan || p.span >= end-w.From {
-		p.span = 0
+		p.span, p.long = 0, 0
 	}
 	p.hard = 0
 	if w.To != 0 {
 		return sink.Safe(w.To)
 	}
 	return nil
+}
+
+// grow lets windows become longer after one that was read, up to what was too long lately; and beyond, after some more.
+func (p *pieces) grow() {
+	p.read++
+	if p.long > 0 && p.read%patience == 0 {
+		p.long *= 2
+	}
+	p.span *= fewer
+	if p.long > 0 {
+		p.span = min(p.span, p.long/2)
+	}
 }
 
 // behind steps over what is set aside.
@@ -134,7 +150,7 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 	}
 	p.failures++
 	searching := p.span > 0 && from < p.hard // what fails lies before hard
-	if p.failures < 2 && !searching && !isStatus(err, http.StatusRequestEntityTooLarge) {
+	if p.failures < 2 && !searching {
 		return 0, err
 	}
 	if to == 0 {
@@ -148,9 +164,10 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 		p.span, p.hard = longestSpan, 0
 		return from, nil
 	case size > r.finest():
-		p.span, p.hard = max(size/fewer, r.finest()), to
+		p.span, p.hard, p.long, p.read = max(size/fewer, r.finest()), to, size, 0
 		return from, nil
 	}
+	p.long = 0 // it was not its length
 	if err = r.singly(ctx, from, to, sink); err == nil {
 		return to, sink.Safe(to)
 	}

@@ -51,7 +51,7 @@ func hostOf(base string) string {
 
 // Read implements Reader.
 func (r *siem) Read(ctx context.Context, w Window, sink Sink) error {
-	return r.pieces.read(ctx, r, w, sink)
+	return r.pieces.window(ctx, r, w, sink)
 }
 
 // ReadAside implements AsideReader.

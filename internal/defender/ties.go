@@ -10,7 +10,7 @@ import (
 
 const (
 	// longestChain bounds how many pages are followed for one answer, and mostPasses how often an answer of several pages is read.
-	longestChain = 10_000
+	longestChain = 1000
 	mostPasses   = 50
 )
 
@@ -72,13 +72,15 @@ func (r *odata) restless() error {
 func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next tick.Tick, err error) {
 	defer r.client.patiently()()
 	pass, links := keys{}, map[string]bool{}
-	bySkip, skip, still := !r.links, 0, 0
+	bySkip, skip, still, more := !r.links, 0, 0, !r.links
 	for range longestChain {
 		a, err := r.fetch(ctx, q, pass, sink)
 		switch {
 		case q.link != "" && linkRefused(err):
 			bySkip, q.link, q.skip = true, "", skip
 			continue
+		case q.skip > 0 && isStatus(err, http.StatusBadRequest) && !more:
+			return 0, nil // we only made sure
 		case q.skip > 0 && isStatus(err, http.StatusBadRequest):
 			return 0, r.tooMany(q)
 		case err != nil:
@@ -89,15 +91,16 @@ func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next
 			return a.next, nil
 		case a.rows > 0 && a.fresh == 0 && bySkip:
 			return 0, r.tooMany(q) // $skip is ignored
-		case a.rows > 0 && a.fresh == 0:
-			a.link = "" // round in a circle
+		case a.rows > 0 && a.fresh == 0: // round in a circle
+			a.link, a.rows = "", 0
 		}
 		pass.union(a.keys)
 		skip += a.rows
+		more = a.more || !r.links
 		switch {
 		case !bySkip && a.link != "" && !links[a.link]:
 			links[a.link], q.link = true, a.link
-		case !bySkip && !a.more, bySkip && !r.cut(a):
+		case !r.cut(a):
 			return 0, nil
 		case a.rows == 0 && still == mostStill:
 			return 0, &Error{Op: r.op, Problem: r.client.service.host + " gives an empty page and no way on", Smaller: true}

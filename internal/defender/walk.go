@@ -110,11 +110,11 @@ func (r *odata) further(ctx context.Context, q query, a answer, sink Sink) (bool
 	b, err := r.fetch(ctx, q, a.keys, sink)
 	switch {
 	case isStatus(err, http.StatusBadRequest):
-		return true, nil // beyond the farthest $skip: there may be more
+		return !r.links, nil // beyond the farthest $skip: there may be more, unless there would be a link
 	case q.skip == a.rows:
-		return b.rows > 0, err
+		return b.fresh > 0, err
 	}
-	return b.rows == 0 || b.fresh > 0, err
+	return b.rows != 1 || b.fresh > 0, err // the last row alone: nothing has moved, and nothing follows
 }
 
 // refusedOrder finds out whether a request was refused for its $orderby: then the same without it is answered.

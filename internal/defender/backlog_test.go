@@ -1,0 +1,75 @@
+package defender
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/tick"
+)
+
+// TestABacklogStaysWithinTheBudget reads a hundred thousand alerts, and says what it takes in the service's own time.
+func TestABacklogStaysWithinTheBudget(t *testing.T) {
+	for _, test := range []struct {
+		api    cloud.API
+		alerts int
+		page   int
+		calls  int           // at most
+		time   time.Duration // at most
+	}{
+		{cloud.Endpoint, 100_000, 10_000, 20, time.Minute},
+		{cloud.Graph, 20_000, 1000, 40, time.Minute},
+		{cloud.Incidents, 20_000, 100, 260, 10 * time.Minute},
+		{cloud.Endpoint, 20_000, 10, 2600, 3 * time.Hour},
+	} {
+		if testing.Short() && test.alerts > 20_000 {
+			continue
+		}
+		target, err := cloud.Lookup(cloud.Commercial, test.api, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, test.api, func(c *simulator.Config, s *Settings) {
+			c.Quotas = nil // the documented ones
+			s.PageSize = test.page
+		})
+		gate := NewGate(r.clock.Now, Budget{target.PerMinute, time.Minute}, Budget{target.PerHour, time.Hour})
+		gate.sleep = r.clock.Sleep
+		r.reader.(*odata).client.Gate = gate
+		back := 20 * time.Hour
+		for i := range test.alerts {
+			at := start.Add(-back + back*time.Duration(i)/time.Duration(test.alerts)).Truncate(time.Microsecond * 10)
+			r.Add(contoso, simulator.Alert{Created: at, Updated: at})
+		}
+		// A second of the service's time for each request.
+		slow := *r.cfg.HTTP
+		slow.Transport = seeing(func(r2 *http.Request) { r.clock.Advance(time.Second / 2) })
+		r.reader.(*odata).client.HTTP = &slow
+		b, reads, wall := newBasket(t, test.api), 0, time.Now()
+		w := Window{From: tick.FromTime(start.Add(-24 * time.Hour)), Now: tick.FromTime(start)}
+		for {
+			reads++
+			err := r.reader.Read(t.Context(), w, b)
+			if err == nil {
+				break
+			}
+			var e *Error
+			if !errors.As(err, &e) || !e.Budget {
+				t.Fatal(err)
+			}
+			w.From = max(w.From, b.safe)
+			r.clock.Advance(e.RetryAfter)
+		}
+		r.complete(b)
+		s, api := r.Requests(), string(test.api)
+		took := r.clock.Now().Sub(start)
+		t.Logf("%s: %d alerts in pages of %d: %d calls in %v of the service's time, %d reads, %d rows, none over quota (%v here)",
+			api, test.alerts, test.page, s.Count[api], took.Round(time.Second), reads, b.total, time.Since(wall).Round(time.Millisecond))
+		if s.Count[api] > test.calls || took > test.time || s.OverQuota[api] > 0 || s.Early[api] > 0 {
+			t.Errorf("%s: %d calls in %v, %d over quota", api, s.Count[api], took, s.OverQuota[api])
+		}
+	}
+}

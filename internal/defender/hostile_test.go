@@ -1,0 +1,433 @@
+package defender
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/tick"
+)
+
+// listing is an OData service whose habits a test may change.
+type listing struct {
+	api    cloud.API
+	alerts []time.Time
+	// desc answers newest first, whatever is asked; noFilter and noSkip ignore these options; clamp is the largest page.
+	desc, noFilter, noSkip bool
+	clamp                  int
+	// link, if set, gives the nextLink of a page that has more behind it.
+	link  func(r *http.Request, next int) string
+	asked int
+}
+
+func (l *listing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.asked++
+	q, _ := url.ParseQuery(r.URL.RawQuery)
+	from, to := (&poisoned{api: l.api}).window(q)
+	top, skip := 10_000, 0
+	if q.Has("$top") {
+		top, _ = strconv.Atoi(q.Get("$top"))
+	}
+	if !l.noSkip {
+		skip, _ = strconv.Atoi(q.Get("$skip"))
+	}
+	if l.clamp > 0 {
+		top = min(top, l.clamp)
+	}
+	type alert struct {
+		at tick.Tick
+		id int
+	}
+	var list []alert
+	for i, at := range l.alerts {
+		if at := tick.FromTime(at); l.noFilter || at >= from && at < to {
+			list = append(list, alert{at, i})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b alert) int {
+		if l.desc {
+			a, b = b, a
+		}
+		return int(a.at - b.at)
+	})
+	list = list[min(skip, len(list)):]
+	more := len(list) > top
+	list = list[:min(top, len(list))]
+	var rows []string
+	for _, a := range list {
+		rows = append(rows, row(l.api, fmt.Sprint(a.id), a.at.Time()))
+	}
+	link := ""
+	if more && l.link != nil {
+		link = fmt.Sprintf(`,"@odata.nextLink":%q`, l.link(r, skip+top))
+	}
+	_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]`+link+`}`)
+}
+
+// TestTrapT8AShortPageIsNotTheEnd: a service that gives fewer rows than it is asked for, without a word and without a link, is read to its end.
+func TestTrapT8AShortPageIsNotTheEnd(t *testing.T) {
+	for _, api := range oDataAPIs {
+		for _, clamp := range []int{1, 2, 7, 25} {
+			for _, tied := range []int{1, 3, 30} {
+				for _, desc := range []bool{false, true} {
+					l := listing{api: api, clamp: clamp, desc: desc}
+					for i := range 60 {
+						l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/tied)*time.Minute))
+					}
+					if clamp == 1 && (tied > 1 || desc) {
+						continue // one alert at a time, and no way to tell them apart
+					}
+					reader, _ := fake(t, api, l.ServeHTTP)
+					b := newBasket(t, api)
+					w := lastHour()
+					w.From -= tick.Second
+					if err := reader.Read(t.Context(), w, b); err != nil || len(b.rows) != 60 {
+						t.Errorf("%s, pages of %d, %d of an instant, newest first %v: %d of 60, %v", api, clamp, tied, desc, len(b.rows), err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestTrapT6NewestFirstIsNoticed even if the newest page is of a single instant, which looks like any order.
+func TestTrapT6NewestFirstIsNoticed(t *testing.T) {
+	for _, api := range oDataAPIs {
+		l := listing{api: api, clamp: 10, desc: true}
+		for i := range 40 {
+			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(min(i, 25))*time.Minute))
+		}
+		reader, notices := fake(t, api, l.ServeHTTP)
+		b := newBasket(t, api)
+		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 40 {
+			t.Errorf("%s: %d of 40, %v", api, len(b.rows), err)
+		}
+		if len(*notices) != 1 || !strings.Contains((*notices)[0], "order") {
+			t.Errorf("%s: said %q", api, *notices)
+		}
+	}
+}
+
+// TestTrapT15AnIgnoredFilterIsNoticed: a service that lists everything, since an option lost its $ on the way, is an error that says so, at once.
+func TestTrapT15AnIgnoredFilterIsNoticed(t *testing.T) {
+	for _, api := range oDataAPIs {
+		for _, desc := range []bool{false, true} {
+			l := listing{api: api, noFilter: true, desc: desc}
+			for i := range 5000 {
+				l.alerts = append(l.alerts, start.Add(-time.Duration(i)*time.Hour))
+			}
+			reader, _ := fake(t, api, l.ServeHTTP)
+			var e *Error
+			err := reader.Read(t.Context(), lastHour(), newBasket(t, api))
+			if !errors.As(err, &e) || e.Fate != WaitForHuman || !strings.Contains(e.Error(), "time filter") || e.Remedy == "" || l.asked > 2 {
+				t.Errorf("%s: %v after %d requests", api, err, l.asked)
+			}
+		}
+	}
+}
+
+// TestOneOddTimeStopsNobody: alerts without a time, of the year 1, of the far future or from outside of the window among others.
+func TestOneOddTimeStopsNobody(t *testing.T) {
+	for _, api := range oDataAPIs {
+		names := namesOf[api]
+		for name, odd := range map[string]string{
+			"none":       `{%[1]q:"odd"}`,
+			"null":       `{%[1]q:"odd",%[2]q:null}`,
+			"the year 1": `{%[1]q:"odd",%[2]q:"0001-01-01T00:00:00Z"}`,
+			"9999":       `{%[1]q:"odd",%[2]q:"9999-12-31T23:59:59.9999999Z"}`,
+			"too old":    `{%[1]q:"odd",%[2]q:"2020-01-01T00:00:00Z"}`,
+			"no id":      `{"x":1,%[2]q:"2026-03-01T11:30:00Z"}`,
+			"a text":     `"odd"`,
+			"a number":   `17`,
+			"an object":  `{}`,
+		} {
+			odd := strings.ReplaceAll(fmt.Sprintf(odd+"%[1]s%[2]s", names[inIdentity], names[inUpdated]), string(names[inIdentity])+string(names[inUpdated]), "")
+			for _, last := range []bool{false, true} {
+				asked := 0
+				reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
+					asked++
+					q, _ := url.ParseQuery(r.URL.RawQuery)
+					from, to := (&poisoned{}).window(q)
+					skip, _ := strconv.Atoi(q.Get("$skip"))
+					var rows []string
+					for i := range 10 {
+						if at := start.Add(time.Duration(i-10) * time.Minute); tick.FromTime(at) >= from && tick.FromTime(at) < to {
+							rows = append(rows, row(api, fmt.Sprint(i), at))
+						}
+					}
+					if last {
+						rows = append(rows, odd)
+					} else {
+						rows = append([]string{odd}, rows...)
+					}
+					_, _ = io.WriteString(w, pageOf(rows[min(skip, len(rows)):]...))
+				})
+				b := newBasket(t, api)
+				if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 11 || asked > 60 {
+					t.Errorf("%s, %s, last %v: %d of 11 after %d requests, %v", api, name, last, len(b.rows), asked, err)
+				}
+			}
+		}
+	}
+}
+
+// TestEndlessAnswersEnd: services that would keep us busy for ever get an error after a bounded number of requests.
+func TestEndlessAnswersEnd(t *testing.T) {
+	n := 0
+	fresh := func() string { n++; return row(cloud.Graph, fmt.Sprint("new-", n), start.Add(-time.Minute)) }
+	link := func(r *http.Request) string {
+		n++
+		return fmt.Sprintf(`,"@odata.nextLink":"http://%s/alerts?$filter=x&$skiptoken=%d"`, r.Host, n)
+	}
+	for name, test := range map[string]struct {
+		answer func(r *http.Request) string
+		most   int
+		fine   bool // it may also end well
+	}{
+		"empty pages with ever new links": {func(r *http.Request) string { return `{"value":[]` + link(r) + `}` }, 500, false},
+		"an empty page with a link to itself": {func(r *http.Request) string {
+			return fmt.Sprintf(`{"value":[],"@odata.nextLink":"http://%s%s"}`, r.Host, strings.ReplaceAll(r.URL.RequestURI(), `"`, `%22`))
+		}, 500, false},
+		"the same page with ever new links": {func(r *http.Request) string {
+			return `{"value":[` + row(cloud.Graph, "a", start.Add(-time.Minute)) + `]` + link(r) + `}`
+		}, 2000, false},
+		"other alerts of one instant each time": {func(*http.Request) string { return pageOf(fresh(), fresh()) }, 2000, false},
+		"alerts whose bytes change each time": {func(*http.Request) string {
+			n++
+			return pageOf(fmt.Sprintf(`{"id":"a","lastUpdateDateTime":"2026-03-01T11:59:00Z","served":%d}`, n))
+		}, 20, true},
+		"alerts without id whose bytes change": {func(*http.Request) string { n++; return pageOf(fmt.Sprintf(`{"served":%d}`, n)) }, 2000, false},
+	} {
+		asked := 0
+		reader, _ := fake(t, cloud.Graph, func(w http.ResponseWriter, r *http.Request) {
+			if asked++; asked > 100_000 {
+				panic("endless")
+			}
+			_, _ = io.WriteString(w, test.answer(r))
+		}, func(s *Settings) { s.MaxPage, s.PageSize = 2, 2 })
+		k := keeper{basket: newBasket(t, cloud.Graph)}
+		err := reader.Read(t.Context(), lastHour(), &k)
+		var e *Error
+		if (err == nil) != test.fine || err != nil && !errors.As(err, &e) || asked > test.most {
+			t.Errorf("%s: %v after %d requests", name, err, asked)
+		}
+		t.Logf("%s: %d requests, %v", name, asked, err)
+	}
+}
+
+// TestAnEndlessBodyEnds: rows without end in one answer are an error after a bounded number.
+func TestAnEndlessBodyEnds(t *testing.T) {
+	endless := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
+		one := row(cloud.Graph, "a", start) + ","
+		body := io.MultiReader(strings.NewReader(`{"value":[`), &repeating{text: strings.Repeat(one, 500)})
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
+	})}
+	reader, _ := fake(t, cloud.Graph, nil, func(s *Settings) { s.HTTP = endless })
+	b := newBasket(t, cloud.Graph)
+	var e *Error
+	if err := reader.Read(t.Context(), lastHour(), b); !errors.As(err, &e) || !e.Smaller || b.total != maxRows {
+		t.Errorf("%v after %d rows", err, b.total)
+	}
+	long := &body{c: &client{}, left: 10, idle: newWatchdog(0, nil), from: io.NopCloser(strings.NewReader("more than ten bytes"))}
+	if _, err := io.ReadAll(long); !errors.As(err, &e) || !strings.Contains(e.Problem, "without end") {
+		t.Errorf("too many bytes: %v", err)
+	}
+}
+
+type repeating struct {
+	text string
+	at   int
+}
+
+func (r *repeating) Read(p []byte) (int, error) {
+	n := copy(p, r.text[r.at:])
+	r.at = (r.at + n) % len(r.text)
+	return n, nil
+}
+
+// TestTrap1FractionsAreTimesNotText: T12; ".5Z" is before ".50001Z" and after "Z".
+func TestTrap1FractionsAreTimesNotText(t *testing.T) {
+	asked := 0
+	reader, notices := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		times := []string{"2026-03-01T11:30:50Z", "2026-03-01T11:30:50.1Z", "2026-03-01T11:30:50.19Z", "2026-03-01T11:30:50.1900001Z", "2026-03-01T11:30:50.2Z"}
+		q, _ := url.ParseQuery(r.URL.RawQuery)
+		from, _ := (&poisoned{}).window(q)
+		var rows []string
+		for i, text := range times {
+			if at, _ := tick.Parse(text); at >= from {
+				rows = append(rows, fmt.Sprintf(`{"id":"%d","lastUpdateTime":%q}`, i, text))
+			}
+		}
+		skip, _ := strconv.Atoi(q.Get("$skip"))
+		rows = rows[min(skip, len(rows)):]
+		_, _ = io.WriteString(w, pageOf(rows[:min(2, len(rows))]...))
+	})
+	b := newBasket(t, cloud.Endpoint)
+	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 5 || len(*notices) > 0 {
+		t.Errorf("%d of 5 after %d requests, %v, %q", len(b.rows), asked, err, *notices)
+	}
+}
+
+// TestTrap2EqualsAtAPageEdge: neither lost nor, within a poll, endlessly repeated.
+func TestTrap2EqualsAtAPageEdge(t *testing.T) {
+	for size := 2; size < 12; size++ {
+		l := listing{api: cloud.Incidents}
+		for i := range 40 {
+			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/3)*time.Second))
+		}
+		reader, _ := fake(t, cloud.Incidents, l.ServeHTTP, func(s *Settings) { s.PageSize = size })
+		b := newBasket(t, cloud.Incidents)
+		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 40 || l.asked > 45 {
+			t.Errorf("pages of %d: %d of 40 after %d requests, %v", size, len(b.rows), l.asked, err)
+		}
+	}
+}
+
+// TestTrap3BoundsAreFinerThanStamps: alerts 100 ns apart on both sides of every bound, in small closed windows.
+func TestTrap3BoundsAreFinerThanStamps(t *testing.T) {
+	l := listing{api: cloud.Graph, desc: true, clamp: 5}
+	for i := range 50 {
+		l.alerts = append(l.alerts, start.Add(-time.Minute+time.Duration(i*100)))
+	}
+	reader, _ := fake(t, cloud.Graph, l.ServeHTTP)
+	b := newBasket(t, cloud.Graph)
+	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 50 {
+		t.Errorf("%d of 50, %v", len(b.rows), err)
+	}
+}
+
+// TestTrap5ProgressOnlyByTimesThatAreThere: rows without the time that windows go by move nothing on.
+func TestTrap5ProgressOnlyByTimesThatAreThere(t *testing.T) {
+	reader, _ := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
+		q, _ := url.ParseQuery(r.URL.RawQuery)
+		if skip, _ := strconv.Atoi(q.Get("$skip")); skip > 0 {
+			_, _ = io.WriteString(w, pageOf())
+			return
+		}
+		_, _ = io.WriteString(w, pageOf(`{"id":"1","updated":"2026-03-01T11:59:00Z"}`, `{"id":"2"}`))
+	})
+	b := newBasket(t, cloud.Endpoint)
+	if err := reader.Read(t.Context(), lastHour(), b); err != nil || b.safe != 0 || len(b.rows) != 2 {
+		t.Errorf("%v, safe until %v, %d rows", err, b.safe, len(b.rows))
+	}
+}
+
+// TestTrap6NothingIsSafeBeforeItWasHandedOver: when the sink fails, no progress is reported for the page that it refused a row of.
+func TestTrap6NothingIsSafeBeforeItWasHandedOver(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		p := poisoned{api: api, alerts: hundredAlerts()}
+		reader, _ := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 10 })
+		b, stop := newBasket(t, api), errors.New("buffer closed")
+		b.before = func([]byte) error {
+			if b.total == 55 {
+				return stop
+			}
+			return nil
+		}
+		err := reader.Read(t.Context(), w0(), b)
+		if !errors.Is(err, stop) || b.safe > tick.FromTime(p.alerts[55]) {
+			t.Errorf("%s: %v, safe until %v", api, err, b.safe)
+		}
+	}
+}
+
+// TestTrap10ALargePageIsReadWhole: T32; a body of 20 MB, with one alert of several megabytes in it.
+func TestTrap10ALargePageIsReadWhole(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		r := newRig(t, api, nil)
+		r.Generate(contoso, 30, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 200_000})
+		r.Generate(contoso, 1, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 4_000_000, Name: "large"})
+		if err := r.SetFaults("huge:size=10M"); err != nil {
+			t.Fatal(err)
+		}
+		b := newBasket(t, api)
+		if err := r.reader.Read(t.Context(), r.window(2*time.Hour), b); err != nil {
+			t.Errorf("%s: %v", api, err)
+		}
+		r.complete(b)
+	}
+}
+
+// TestTrap13OneRowIsOneAlert: evidence does not make several of one.
+func TestTrap13OneRowIsOneAlert(t *testing.T) {
+	r := newRig(t, cloud.Endpoint, nil)
+	r.Add(contoso, simulator.Alert{Created: start.Add(-time.Minute), Evidence: make([]simulator.Evidence, 5)})
+	b := newBasket(t, cloud.Endpoint)
+	evidence := 0
+	b.before = func(raw []byte) error {
+		evidence = strings.Count(string(raw), `"entityType"`)
+		return nil
+	}
+	if err := r.reader.Read(t.Context(), r.window(time.Hour), b); err != nil || len(b.rows) != 1 || evidence != 5 {
+		t.Errorf("%v, %d rows, %d evidence", err, len(b.rows), evidence)
+	}
+}
+
+// TestTrap14AnEmptyPageWithALinkIsNotTheEnd.
+func TestTrap14AnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
+	r := newRig(t, cloud.Graph, nil)
+	manyTied(r.Simulator, 3, 2, start.Add(-time.Hour), time.Minute)
+	if err := r.SetFaults("emptypage:count=3"); err != nil {
+		t.Fatal(err)
+	}
+	b := newBasket(t, cloud.Graph)
+	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), b); err != nil {
+		t.Error(err)
+	}
+	r.complete(b)
+}
+
+// TestTrapT10LinksAreNotNeeded: a service that links to its own page, or loses the $ of its options, is read without its links.
+func TestTrapT10LinksAreNotNeeded(t *testing.T) {
+	for name, link := range map[string]func(r *http.Request, next int) string{
+		"to itself": func(r *http.Request, _ int) string { return "http://" + r.Host + r.URL.RequestURI() },
+		"lost $": func(r *http.Request, next int) string {
+			return fmt.Sprintf("http://%s/alerts?=x&=%d&$skip=%d", r.Host, next, next)
+		},
+		"to and fro": func(r *http.Request, next int) string {
+			token := "a"
+			if strings.Contains(r.URL.RawQuery, "skiptoken=a") {
+				token = "b"
+			}
+			q, _ := url.ParseQuery(r.URL.RawQuery)
+			return "http://" + r.Host + "/alerts?$filter=" + url.QueryEscape(q.Get("$filter")) + "&$top=" + q.Get("$top") + "&$skiptoken=" + token
+		},
+	} {
+		l := listing{api: cloud.Graph, clamp: 10, link: link}
+		for i := range 90 {
+			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/30)*time.Minute))
+		}
+		reader, notices := fake(t, cloud.Graph, l.ServeHTTP)
+		b := newBasket(t, cloud.Graph)
+		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 90 || l.asked > 150 {
+			t.Errorf("%s: %d of 90 after %d requests, %v", name, len(b.rows), l.asked, err)
+		}
+		if len(*notices) > 1 {
+			t.Errorf("%s: said %q", name, *notices)
+		}
+	}
+}
+
+// TestSkipIsNotTrusted: a service that ignores $skip gives an error, or all of it, but never an end that is none.
+func TestSkipIsNotTrusted(t *testing.T) {
+	l := listing{api: cloud.Endpoint, clamp: 10, noSkip: true}
+	for range 30 {
+		l.alerts = append(l.alerts, start.Add(-time.Minute))
+	}
+	reader, _ := fake(t, cloud.Endpoint, l.ServeHTTP)
+	b := newBasket(t, cloud.Endpoint)
+	err := reader.Read(t.Context(), lastHour(), b)
+	if err == nil && len(b.rows) != 30 {
+		t.Errorf("%d of 30 and no error", len(b.rows))
+	}
+}
