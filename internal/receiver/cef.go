@@ -79,7 +79,7 @@ func (c *CEF) checkHeader(fields [7]string) error {
 	names := [...]string{"version", "vendor", "product", "device version", "class id", "name", "severity"}
 	for i, most := range [...]int{1, 63, 63, 31, 1023, 512, 9} {
 		switch f := fields[i]; {
-		case f == "" || strings.TrimSpace(f) != f:
+		case f == "" || strings.Trim(f, " ") != f:
 			return refuse("%s is empty or has spaces around it", names[i])
 		case len(f) > most:
 			return refuse("%s has %d bytes, %d are allowed", names[i], len(f), most)

@@ -1,0 +1,161 @@
+package examples
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/receiver"
+	"fluent-bit-defender/internal/simulator"
+)
+
+// alerts in each tenant of an example's run.
+const few = 40
+
+// TestEveryExampleRuns runs each file in a real Fluent Bit. Every alert has to arrive once, whole, at the receiver that the file names.
+func TestEveryExampleRuns(t *testing.T) {
+	contoso := feed{oneCustomer, "contoso", "graph"}
+	many := []feed{{manyCustomers + "1", "contoso", "graph"}, {manyCustomers + "2", "northwind", "endpoint"}, {manyCustomers + "3", "fabrikam", "siem"},
+		{manyCustomers + "4", "woodgrove", "incidents"}, {manyCustomers + "5", "tailspin", "graph"}}
+	routed := []feed{many[0], {manyCustomers + "3", "fabrikam", "graph"}, many[4]}
+	atSplunk := func(token, index, sourcetype string) place {
+		return place{token: token, index: index, sourcetype: sourcetype}
+	}
+	graph, endpoint := "ms365:defender:incident:alerts", "ms:defender:atp:alerts"
+	arcsight := place{arcsight: true}
+	for name, want := range map[string][]delivery{
+		"splunk":          {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
+		"arcsight":        {{feed{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
+		"splunk-arcsight": {{feed{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}}},
+		"tenants": {{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {many[1], []place{atSplunk(hecNorthwind, "sec_northwind", endpoint)}},
+			{many[2], []place{arcsight}}, {many[3], []place{arcsight}}, {many[4], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
+		"routes": {{routed[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {routed[1], []place{arcsight}},
+			{routed[2], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
+	} {
+		for _, suffix := range []string{".conf", ".yaml"} {
+			if name+suffix == "routes.conf" { // routes are of YAML only
+				continue
+			}
+			t.Run(name+suffix, func(t *testing.T) {
+				t.Parallel()
+				runExample(t, name+suffix, want)
+			})
+		}
+	}
+}
+
+// A place is where alerts have to arrive.
+type place struct {
+	arcsight                 bool
+	token, index, sourcetype string
+}
+
+type delivery struct {
+	feed feed
+	to   []place
+}
+
+func runExample(t *testing.T, name string, want []delivery) {
+	var tenants []simulator.Tenant
+	for _, d := range want {
+		tenants = append(tenants, customer(d.feed.tenantID, d.feed.tenant, few))
+	}
+	// The tokens are as narrow as an administrator would make them, both with acknowledgement on.
+	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{
+		hecToken:     {Indexes: []string{"defender", "sec_contoso", "sec_unassigned"}, Index: "defender", Ack: true},
+		hecNorthwind: {Indexes: []string{"sec_northwind"}, Index: "sec_northwind", Ack: true},
+	}, BusyEvery: 4})
+	r.install(name, name)
+	if strings.HasPrefix(name, "routes") {
+		r.install("routes-customers.yaml", "customers.yaml")
+	} else {
+		r.install("customers.yaml", "the-customers.yaml")
+		r.env["DEFENDER_TENANTS_FILE"] = r.path("the-customers.yaml")
+	}
+	for _, d := range want {
+		if d.feed.api == "siem" {
+			r.signIn(d.feed.tenantID)
+		}
+	}
+	r.start(name)
+	r.until("all alerts", 60*time.Second, func() bool {
+		for _, d := range want {
+			for _, p := range d.to {
+				if n := len(r.arrived(d.feed, p)); n < len(expected(r.sim, d.feed)) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	r.stop()
+	for _, d := range want {
+		for _, p := range d.to {
+			var o outcome
+			if p.arcsight {
+				o = accountCEF(t, r.sim, r.syslog.Messages(), d.feed)
+			} else {
+				o = accountSplunk(t, r.sim, r.hec.Events(), d.feed)
+			}
+			if !o.perfect() {
+				t.Errorf("%s (%s): %v", d.feed.tenant, d.feed.api, o)
+			}
+		}
+	}
+	r.places(want)
+	validCEF(t, r.syslog)
+	if s := r.hec.Status(); s[400]+s[401]+s[403]+s[413] > 0 {
+		t.Errorf("refused by the collector: %v", s)
+	}
+	for _, s := range []string{clientSecret, hecToken} {
+		if strings.Contains(r.logText(), s) {
+			t.Error("a secret in the log")
+		}
+	}
+}
+
+// arrived are the record_ids of a feed at a place.
+func (r *rig) arrived(f feed, p place) map[string]bool {
+	ids := map[string]bool{}
+	if p.arcsight {
+		for id := range cefAlerts(r.syslog.Messages(), f) {
+			ids[id] = true
+		}
+		return ids
+	}
+	for id := range splunkAlerts(r.hec.Events(), f) {
+		ids[id] = true
+	}
+	return ids
+}
+
+// places: no alert of a feed is anywhere but where it belongs.
+func (r *rig) places(want []delivery) {
+	r.t.Helper()
+	allowed := map[string][]place{}
+	for _, d := range want {
+		allowed[d.feed.tenant] = d.to
+	}
+	for _, e := range r.hec.Events() {
+		ok := false
+		for _, p := range allowed[e.Host] {
+			ok = ok || !p.arcsight && e.Token == p.token && e.Index == p.index && e.Sourcetype == p.sourcetype
+		}
+		if !ok || e.Source != "fluent-bit" || e.Time == "" {
+			r.t.Errorf("an event of %s with token %s in index %s: %.200s", e.Host, e.Token, e.Index, e.Event)
+		}
+	}
+	for _, m := range r.syslog.Messages() {
+		c, err := receiver.ParseCEF(m.Text)
+		if err != nil {
+			continue // validCEF tells
+		}
+		ok := false
+		for _, p := range allowed[c.Values["flexString2"]] {
+			ok = ok || p.arcsight
+		}
+		if !ok || m.Facility != 16 || m.Severity != 5 || m.Host != "defender-poller" {
+			r.t.Errorf("a line of %s from %s: %.200s", c.Values["flexString2"], m.Host, m.Text)
+		}
+	}
+}
