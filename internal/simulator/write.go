@@ -130,6 +130,7 @@ type output struct {
 	fraction float64
 	stop     int64 // byte at which it stops; -1 for never
 	rate     int64
+	paced    int // bytes of the present tenth of a second
 	gzip     bool
 }
 
@@ -271,12 +272,16 @@ func (o *output) pace(w io.Writer, b []byte) (int, error) {
 	}
 	ctx, piece, done := o.x.r.Context(), int(max(o.rate/10, 1)), 0
 	for len(b) > 0 {
-		n, err := w.Write(b[:min(piece, len(b))])
+		n, err := w.Write(b[:min(piece-o.paced, len(b))])
 		done += n
 		if err != nil {
 			return done, err
 		}
 		b = b[n:]
+		if o.paced += n; o.paced < piece { // rows are many small writes: the rate is that of them all
+			continue
+		}
+		o.paced = 0
 		_ = http.NewResponseController(o.x.w).Flush()
 		o.x.sim.cfg.Sleep(ctx, 100*time.Millisecond)
 		if ctx.Err() != nil {
