@@ -90,7 +90,7 @@ func (a *acquisition) run(ctx context.Context) error {
 		return err
 	}
 	app := instance.Application(t, func(level, text string) { c.say("%s: %s", level, text) })
-	s, err := c.open(false, place{})
+	s, err := c.open(place{})
 	if err != nil {
 		return err
 	}

@@ -165,7 +165,7 @@ func (c *cli) explain(asJSON bool) error {
 	for _, e := range all {
 		if key := e.API + e.Cloud; !seen[key] {
 			seen[key] = true
-			signIn = append(signIn, []string{e.API, e.Cloud, e.LoginURL, e.SignIn, e.Resource})
+			signIn = append(signIn, []string{e.API, e.Cloud, strings.TrimPrefix(e.LoginURL, "https://") + " " + e.SignIn, e.Resource})
 		}
 		mark := ""
 		if e.Unverified != "" {
@@ -173,7 +173,7 @@ func (c *cli) explain(asJSON bool) error {
 		}
 		hosts = append(hosts, []string{e.API, e.Cloud, e.Region, strings.TrimPrefix(e.APIURL, "https://") + e.Path + mark})
 	}
-	table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "ENDPOINT", "RESOURCE"}, signIn, 4, 2)
+	table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "RESOURCE"}, signIn, 3)
 	fmt.Fprintln(c.Out)
 	table(c.Out, []string{"API", "CLOUD", "REGION", "ADDRESS"}, hosts, 3)
 	fmt.Fprintln(c.Out, "* not confirmed by a public page: see --json; login_url, api_url and resource override everything")

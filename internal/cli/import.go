@@ -203,7 +203,7 @@ func (im *importing) keep(ctx context.Context, t config.Tenant, keys config.Map,
 	if out != nil && clientSecret.IsZero() {
 		return usagef("--secret-out: there is no application secret to write")
 	}
-	s, err := c.open(false, place{})
+	s, err := c.open(place{})
 	if err != nil {
 		return err
 	}

@@ -45,9 +45,9 @@ func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, cl
 	err = reader.Read(ctx, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink)
 	switch {
 	case errors.Is(err, errEnough) && sink.found != nil && sink.found.Updated != 0:
-		return "an alert updated " + sink.found.Updated.Time().Format(time.RFC3339), nil
+		return "alert of " + sink.found.Updated.Time().Format("2006-01-02 15:04Z"), nil
 	case errors.Is(err, errEnough):
-		return "an alert", nil
+		return "alert without a time", nil
 	case err != nil:
 		return "", err
 	}

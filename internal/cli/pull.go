@@ -130,7 +130,7 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, *stor
 	if err != nil || !need {
 		return t, nil, err
 	}
-	s, err := c.open(false, at)
+	s, err := c.open(at)
 	return t, s, err
 }
 
@@ -160,7 +160,7 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 		}
 		return found, nil
 	}
-	s, err := c.open(true, place{})
+	s, err := c.look()
 	if err != nil {
 		return chosen{}, err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"io"
 	"math"
@@ -33,11 +34,11 @@ type pullSink struct {
 	read, printed atomic.Int64
 }
 
-// waitingRow is a record that is not printed yet. order tells rows of the same time apart, in the order of the API.
+// waitingRow is a record that is not printed yet. Rows of the same time come in the order of their ids: the SIEM API has none.
 type waitingRow struct {
-	at    tick.Tick
-	order int64
-	line  []byte
+	at   tick.Tick
+	id   record.ID
+	line []byte
 }
 
 func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tick.Tick, limit int, now time.Time) *pullSink {
@@ -47,7 +48,7 @@ func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tic
 // Row implements defender.Sink. Which row is which, and when, is decided as the input does (package collect).
 func (s *pullSink) Row(raw []byte) error {
 	row := defender.Describe(s.t.API, raw)
-	order := s.read.Add(1)
+	s.read.Add(1)
 	at := row.Updated
 	if !s.t.Updates {
 		at = row.Created
@@ -77,7 +78,7 @@ func (s *pullSink) Row(raw []byte) error {
 	if err != nil {
 		return err
 	}
-	s.waiting = append(s.waiting, waitingRow{at, order, line})
+	s.waiting = append(s.waiting, waitingRow{at, id, line})
 	return nil
 }
 
@@ -100,7 +101,7 @@ func (s *pullSink) Safe(t tick.Tick) error { return s.flush(t) }
 
 // flush prints what waits and is older than t.
 func (s *pullSink) flush(t tick.Tick) error {
-	slices.SortFunc(s.waiting, func(a, b waitingRow) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order)) })
+	slices.SortFunc(s.waiting, func(a, b waitingRow) int { return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.id[:], b.id[:])) })
 	n := 0
 	for ; n < len(s.waiting) && s.waiting[n].at < t; n++ {
 		if _, err := s.out.Write(append(s.waiting[n].line, '\n')); err != nil {

@@ -122,8 +122,8 @@ func ambiguous(name string, list []string, narrow string) error {
 }
 
 // findChain finds the one stored chain that name means; clientID and loginURL narrow it, if given.
-func findChain(ctx context.Context, s *store.Store, name, clientID, loginURL string) (store.ChainInfo, error) {
-	list, err := s.Tokens().List(ctx)
+func findChain(ctx context.Context, s *view, name, clientID, loginURL string) (store.ChainInfo, error) {
+	list, err := s.chains(ctx)
 	if err != nil {
 		return store.ChainInfo{}, err
 	}

@@ -48,7 +48,7 @@ func (c *cli) rewindCommand() *cobra.Command {
 			if from > tick.FromTime(c.Now()) {
 				return usagef("--since %s is in the future", from)
 			}
-			ro, err := c.open(true, place{})
+			ro, err := c.look()
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func (c *cli) rewindCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := c.open(false, place{})
+			s, err := c.open(place{})
 			if err != nil {
 				return err
 			}
@@ -83,16 +83,16 @@ func (c *cli) rewindCommand() *cobra.Command {
 }
 
 // findFeeds finds what is polled of the one tenant that name means.
-func findFeeds(ctx context.Context, s *store.Store, name, api, stateID string, withState bool) ([]store.FeedKey, error) {
-	keys, err := s.Keys(ctx)
+func findFeeds(ctx context.Context, s *view, name, api, stateID string, withState bool) ([]store.FeedKey, error) {
+	keys, err := s.keys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	statuses, err := s.Statuses(ctx)
+	statuses, err := s.statuses(ctx)
 	if err != nil {
 		return nil, err
 	}
-	chains, err := s.Tokens().List(ctx)
+	chains, err := s.chains(ctx)
 	if err != nil {
 		return nil, err
 	}

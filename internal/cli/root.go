@@ -82,7 +82,6 @@ func (c *cli) root() *cobra.Command {
 		Example:       "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check /etc/fluent-bit/fluent-bit.conf",
 		Version:       version(),
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default $DEFENDER_DATA_DIR, else "+defaultDataDir+")")
@@ -93,7 +92,21 @@ func (c *cli) root() *cobra.Command {
 	group(tokens)
 	tokens.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
 	root.AddCommand(tokens, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand())
+	c.mark(root)
 	return root
+}
+
+// mark notes when a command begins: what is wrong before is the command line's fault. (Cobra looks at groups of flags after its hooks.)
+func (c *cli) mark(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil && !cmd.HasSubCommands() {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			c.started = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		c.mark(sub)
+	}
 }
 
 // group makes a command that only has others: alone it shows its help, and a name it does not know is an error with a suggestion.
@@ -138,8 +151,8 @@ func (c *cli) key(configured string) ([]byte, error) {
 	return instance.ReadKey(path)
 }
 
-// open opens the store. configured is the configuration's word on where it is and what encrypts it, each possibly empty.
-func (c *cli) open(readOnly bool, configured place) (*store.Store, error) {
+// open opens the store for writing. configured is the configuration's word on where it is and what encrypts it, each possibly empty.
+func (c *cli) open(configured place) (*store.Store, error) {
 	dir, err := c.dir(configured.dataDir)
 	if err != nil {
 		return nil, err
@@ -148,25 +161,62 @@ func (c *cli) open(readOnly bool, configured place) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, missing := os.Stat(dir)
-	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: readOnly, Now: c.Now,
-		Log: func(level, text string) {
-			if level != "info" && level != "debug" {
-				c.say("%s", text)
-			}
-		}})
+	missing := !exists(dir)
+	s, err := store.Open(store.Options{Dir: dir, Key: key, Now: c.Now, Log: c.log})
 	if err != nil {
 		return nil, err
 	}
-	if !readOnly {
-		for _, w := range s.Warnings() {
-			c.say("warning: %s", w)
-		}
-		if missing != nil && os.Geteuid() == 0 {
-			c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, dir)
-		}
+	for _, w := range s.Warnings() {
+		c.say("warning: %s", w)
+	}
+	if missing && os.Geteuid() == 0 {
+		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, dir)
 	}
 	return s, nil
+}
+
+// view is the store for looking only. A directory that is not there is empty, and is not made.
+type view struct{ s *store.Store }
+
+// look opens the store for reading.
+func (c *cli) look() (*view, error) {
+	dir, err := c.dir("")
+	if err != nil || !exists(dir) {
+		return &view{}, err
+	}
+	key, err := c.key("")
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: true, Now: c.Now, Log: c.log})
+	return &view{s}, err
+}
+
+func (v *view) Close() {
+	if v.s != nil {
+		v.s.Close() // nothing was written
+	}
+}
+
+func (v *view) chains(ctx context.Context) ([]store.ChainInfo, error) {
+	if v.s == nil {
+		return nil, nil
+	}
+	return v.s.Tokens().List(ctx)
+}
+
+func (v *view) statuses(ctx context.Context) (map[store.FeedKey]store.Status, error) {
+	if v.s == nil {
+		return nil, nil
+	}
+	return v.s.Statuses(ctx)
+}
+
+func (v *view) keys(ctx context.Context) ([]store.FeedKey, error) {
+	if v.s == nil {
+		return nil, nil
+	}
+	return v.s.Keys(ctx)
 }
 
 // place is where a configuration keeps tokens.

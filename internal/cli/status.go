@@ -58,7 +58,7 @@ func (c *cli) statusCommand() *cobra.Command {
 			"STATE is ok, failing, starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
 		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.open(true, place{})
+			s, err := c.look()
 			if err != nil {
 				return err
 			}
@@ -88,12 +88,12 @@ func (c *cli) statusCommand() *cobra.Command {
 }
 
 // statuses reads what the inputs wrote, ordered by tenant.
-func (c *cli) statuses(ctx context.Context, s *store.Store) ([]reported, error) {
-	statuses, err := s.Statuses(ctx)
+func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
+	statuses, err := s.statuses(ctx)
 	if err != nil {
 		return nil, err
 	}
-	chains, err := s.Tokens().List(ctx)
+	chains, err := s.chains(ctx)
 	if err != nil {
 		return nil, err
 	}

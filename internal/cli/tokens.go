@@ -46,12 +46,12 @@ func (c *cli) listCommand() *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List the stored refresh tokens", Args: cobra.NoArgs,
 		Example: "  defenderctl tokens list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.open(true, place{})
+			s, err := c.look()
 			if err != nil {
 				return err
 			}
 			defer s.Close()
-			list, err := s.Tokens().List(cmd.Context())
+			list, err := s.chains(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string,
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	s, err := c.open(true, place{})
+	s, err := c.look()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -105,11 +105,11 @@ func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string,
 			names = append(names, name)
 		}
 	}
-	list, _ := s.Tokens().List(context.Background())
+	list, _ := s.chains(context.Background())
 	for _, i := range list {
 		add(cmp.Or(i.Chain.TenantName, i.Key.TenantID))
 	}
-	statuses, _ := s.Statuses(context.Background())
+	statuses, _ := s.statuses(context.Background())
 	for key, st := range statuses {
 		add(cmp.Or(st.TenantName, key.TenantID))
 	}
@@ -210,11 +210,11 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 		if err != nil {
 			return chosen{}, nil, err
 		}
-		s, err := c.open(false, t.place)
+		s, err := c.open(t.place)
 		return t, s, err
 	}
 	// Looked up for reading first: a name that is not known makes no directory.
-	ro, err := c.open(true, place{})
+	ro, err := c.look()
 	if err != nil {
 		return chosen{}, nil, err
 	}
@@ -227,7 +227,7 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 	if err != nil {
 		return chosen{}, nil, err
 	}
-	s, err := c.open(false, place{})
+	s, err := c.open(place{})
 	return t, s, err
 }
 
@@ -240,7 +240,7 @@ func (c *cli) removeCommand() *cobra.Command {
 		Example: "  defenderctl tokens remove contoso",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			ro, err := c.open(true, place{})
+			ro, err := c.look()
 			if err != nil {
 				return err
 			}
@@ -259,17 +259,11 @@ func (c *cli) removeCommand() *cobra.Command {
 					return fmt.Errorf("nothing was removed")
 				}
 			}
-			s, err := c.open(false, place{})
+			s, err := c.open(place{})
 			if err != nil {
 				return err
 			}
 			defer s.Close()
-			// Under the lock: an input that redeems at this moment would store the successor afterwards.
-			unlock, err := s.Tokens().Lock(ctx, i.Key)
-			if err != nil {
-				return err
-			}
-			defer unlock()
 			removed, err := s.Tokens().Remove(ctx, i.Key)
 			if err != nil {
 				return err
@@ -315,7 +309,7 @@ func (c *cli) rekeyCommand() *cobra.Command {
 			if !exists(dir) {
 				return fmt.Errorf("there is no %s: nothing is stored there", dir)
 			}
-			s, err := c.open(false, place{})
+			s, err := c.open(place{})
 			if err != nil {
 				return err
 			}

@@ -57,7 +57,7 @@ func (s *stores) get(at place) (*store.Store, *tokens.Keeper, error) {
 		return nil, nil, err
 	}
 	if s.open[dir] == nil && s.errs[dir] == nil {
-		if s.open[dir], s.errs[dir] = s.c.open(false, at); s.errs[dir] == nil {
+		if s.open[dir], s.errs[dir] = s.c.open(at); s.errs[dir] == nil {
 			s.keep[dir] = tokens.NewKeeper(s.open[dir].Tokens(), nil)
 		}
 	}

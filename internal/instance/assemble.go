@@ -129,11 +129,7 @@ func credentialOf(t config.Tenant, say func(level, text string)) tokens.Credenti
 	case t.ClientSecretFile != "":
 		return tokens.Secret(watched("client_secret_file", t.ClientSecretFile, say))
 	case t.ClientCertificateFile != "":
-		read := watched("client_certificate_file", t.ClientCertificateFile, say)
-		return tokens.Certificate(func() ([]byte, error) {
-			pem, err := read()
-			return []byte(pem.Reveal()), err
-		})
+		return tokens.Certificate(certificateFile(t.ClientCertificateFile, say))
 	}
 	return nil
 }

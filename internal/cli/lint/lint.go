@@ -151,7 +151,7 @@ func (l *linter) input(sec fluentbit.Section) {
 			l.add(Finding{Level: Error, File: sec.File, Line: p.Line, Key: p.Key, Problem: fmt.Sprintf("stands twice; the first, in line %d, counts", line), Mend: "remove one"})
 		}
 		seen[key] = p.Line
-		if len(p.Unset) > 0 {
+		if len(p.Unset) > 0 && !l.faulty(sec.File, p.Line) {
 			l.add(Finding{Level: Warning, File: sec.File, Line: p.Line, Key: p.Key, Problem: "the environment variable " + strings.Join(p.Unset, ", ") + " is not set here",
 				Mend: "set it, or run this check with Fluent Bit's environment"})
 		}
@@ -162,6 +162,11 @@ func (l *linter) input(sec fluentbit.Section) {
 	if sec.Get("tag") == "" {
 		l.at(Note, sec, "Tag", "is not set: Fluent Bit names the records defender.0, defender.1 …", "write: Tag defender."+cmp.Or(sec.Get("tenant_name"), "NAME"))
 	}
+}
+
+// faulty tells whether an error was found in a line already.
+func (l *linter) faulty(file string, line int) bool {
+	return slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Level == Error && f.File == file && f.Line == line })
 }
 
 // read takes what package config says about a section.

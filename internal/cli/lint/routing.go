@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -24,11 +25,18 @@ type customer struct {
 func (l *linter) customers() []customer {
 	var all []customer
 	for i, in := range l.parsed {
-		if in == nil || i >= len(l.sections) {
+		if i >= len(l.sections) {
 			continue
 		}
 		sec := l.sections[i]
 		_, routed := sec.Prop("routes")
+		if in == nil { // faulty, but its tag may be known
+			if sec.Get("tag") != "" {
+				id := strings.ToLower(sec.Get("tenant_id"))
+				all = append(all, customer{id: id, name: cmp.Or(sec.Get("tenant_name"), id), tag: sec.Get("tag"), sec: sec, own: true, routed: routed})
+			}
+			continue
+		}
 		for _, t := range in.Tenants {
 			c := customer{id: t.TenantID, name: t.TenantName, tag: t.Tag, sec: sec, own: t.Tag != "", routed: routed}
 			if c.tag == "" {

@@ -1,0 +1,441 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/tokens"
+)
+
+func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
+	for _, api := range simulator.APIs() {
+		t.Run(api, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.expect(w.run(w.acquire(api)...), 0)
+			contains(t, r.out, "contoso: signed in as soc@contoso.example", "stored in "+w.dir, "tenant "+contoso, "API "+api+" answers")
+			noSecret(t, r)
+			if w.closing.status != 200 || !strings.Contains(w.closing.text, "You can close this window") {
+				t.Errorf("the browser ended on status %d: %s", w.closing.status, w.closing.text)
+			}
+			list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
+			if len(list) != 1 || list[0]["tenant"] != "contoso" || list[0]["account"] != "soc@contoso.example" || list[0]["state"] != "ok" {
+				t.Errorf("listed: %v", list)
+			}
+		})
+	}
+}
+
+func TestPasteTakesTheAddressTheRefusalOrTheBareCodeAndNothingElse(t *testing.T) {
+	type step struct {
+		change func(answer *url.URL) string
+		code   int
+		says   string
+	}
+	for name, c := range map[string]step{
+		"whole address": {func(u *url.URL) string { return u.String() }, 0, ""},
+		"in quotes":     {func(u *url.URL) string { return `"` + u.String() + `"` }, 0, ""},
+		"query only":    {func(u *url.URL) string { return u.RawQuery }, 0, ""},
+		"bare code":     {func(u *url.URL) string { return u.Query().Get("code") }, 0, ""},
+		"wrong state, then right": {func(u *url.URL) string {
+			v := u.Query()
+			v.Set("state", "another")
+			return redirect + "?" + v.Encode() + "\n\n" + u.String()
+		}, 0, "answers another sign-in"},
+		"nonsense, then end": {func(*url.URL) string { return "hello" }, 1, "input ended"},
+		"declined": {func(u *url.URL) string {
+			return redirect + "?error=access_denied&error_description=AADSTS65004%3A+declined&state=" + u.Query().Get("state")
+		}, 4, "AADSTS65004"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.paste(c.change, "--redirect-uri", redirect)
+			w.expect(r, c.code)
+			contains(t, r.err, c.says, redirect)
+			noSecret(t, result{out: r.out})
+			if stored := strings.Contains(w.run("tokens", "list").out, contoso[:8]); stored != (c.code == 0) {
+				t.Errorf("stored: %v", stored)
+			}
+		})
+	}
+}
+
+// paste signs in by --paste: it reads the address from stderr, lets a browser end on the registered redirect, and types what change makes of
+// the address it ended on.
+func (w *world) paste(change func(*url.URL) string, more ...string) result {
+	w.t.Helper()
+	in, typed := io.Pipe()
+	watch, errs := io.Pipe()
+	var out, all lockedBuffer
+	go func() {
+		s := bufio.NewScanner(io.TeeReader(watch, &all))
+		done := false
+		for s.Scan() {
+			address := strings.TrimSpace(s.Text())
+			if done || !strings.HasPrefix(address, w.LoginURL()) {
+				continue
+			}
+			done = true
+			c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			res, err := c.Get(address)
+			if err != nil {
+				w.t.Error(err)
+				continue
+			}
+			res.Body.Close()
+			answer, err := res.Location()
+			if err != nil {
+				w.t.Errorf("no redirect: %v", err)
+				answer = &url.URL{}
+			}
+			go func() {
+				fmt.Fprintln(typed, change(answer))
+				typed.Close()
+			}()
+		}
+	}()
+	code := w.start(w.t.Context(), in, &out, errs, w.acquire("siem", append([]string{"--paste"}, more...)...)...)
+	errs.Close()
+	return result{code, out.String(), all.String()}
+}
+
+func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
+	for _, accept := range []bool{true, false} {
+		t.Run(fmt.Sprint("accept ", accept), func(t *testing.T) {
+			var ahead atomic.Int64 // the simulator's clock: its service asks for five seconds between polls
+			w := newWorld(t, func(c *simulator.Config) {
+				c.AutoConsent = false
+				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			})
+			w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
+			watch, errs := io.Pipe()
+			var out, all lockedBuffer
+			go func() {
+				s := bufio.NewScanner(io.TeeReader(watch, &all))
+				for s.Scan() {
+					if m := regexp.MustCompile(`enter the code  (\S+)`).FindStringSubmatch(s.Text()); m != nil {
+						if err := w.DecideDevice(m[1], accept); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			}()
+			args := []string{"tokens", "acquire", "--device-code", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", public, "--api", "graph",
+				"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+			code := w.start(t.Context(), strings.NewReader(""), &out, errs, args...)
+			errs.Close()
+			r := result{code, out.String(), all.String()}
+			if accept {
+				w.expect(r, 0)
+				contains(t, r.out, "signed in as soc@contoso.example", "API graph answers")
+			} else {
+				w.expect(r, int(tokens.ExitNotAuthorised))
+			}
+			contains(t, r.err, "/devicelogin", "enter the code")
+			noSecret(t, r)
+		})
+	}
+}
+
+func TestStrangersAtTheCallbackNeitherEndTheWaitNorAreTakenForTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	opened := make(chan string, 1)
+	w.browser = func(address string) error { opened <- address; return nil }
+	done := make(chan result, 1)
+	go func() { done <- w.run(w.acquire("siem")...) }()
+	address := <-opened
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, state := u.Query().Get("redirect_uri"), u.Query().Get("state")
+	get := func(method, address string) int {
+		req, err := http.NewRequest(method, address, strings.NewReader("code=stolen&state="+state))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatalf("the wait has ended: %v", err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for name, c := range map[string]struct {
+		method, address string
+		status          int
+	}{
+		"wrong state":   {"GET", back + "?code=stolen-code-0123456789&state=wrong", 400},
+		"no state":      {"GET", back + "?code=stolen-code-0123456789", 404},
+		"favicon":       {"GET", back + "favicon.ico", 404},
+		"post":          {"POST", back, 405},
+		"two states":    {"GET", back + "?code=x&state=wrong&state=" + state, 404},
+		"refusal alone": {"GET", back + "?error=access_denied&state=wrong", 400},
+	} {
+		if got := get(c.method, c.address); got != c.status {
+			t.Errorf("%s was answered with %d; want %d", name, got, c.status)
+		}
+	}
+	for i := range 10_000 {
+		if got := get("GET", fmt.Sprintf("%s?code=junk%d&state=junk%d", back, i, i)); got != 400 {
+			t.Fatalf("junk was answered with %d", got)
+		}
+	}
+	select {
+	case r := <-done:
+		t.Fatalf("the wait has ended: %+v", r)
+	default:
+	}
+	go w.visit(address)
+	r := w.expect(<-done, 0)
+	contains(t, r.out, "signed in as soc@contoso.example")
+	noSecret(t, r)
+}
+
+func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
+	w := newWorld(t)
+	second := make(chan int, 1)
+	w.browser = func(address string) error {
+		go func() {
+			c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			res, err := c.Get(address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			res.Body.Close()
+			answer, _ := res.Location()
+			first, err := http.Get(answer.String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			first.Body.Close()
+			v := answer.Query()
+			v.Set("code", "another-code-of-a-stranger")
+			answer.RawQuery = v.Encode()
+			status := 0 // not listening any more
+			if res, err := http.Get(answer.String()); err == nil {
+				res.Body.Close()
+				status = res.StatusCode
+			}
+			second <- status
+		}()
+		return nil
+	}
+	w.expect(w.run(w.acquire("siem")...), 0)
+	if status := <-second; status != 0 && status != 409 {
+		t.Errorf("the second callback was answered with %d", status)
+	}
+}
+
+func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
+	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].MSSPAuthorised = false })
+	r := w.expect(w.run(w.acquire("siem")...), 4)
+	contains(t, r.out, "stored in", "next step", "https://security.microsoft.com?tid="+contoso, "application id "+client, "Authorize application")
+	noSecret(t, r)
+	got := parse[map[string]any](t, w.expect(w.run(w.acquire("siem", "--json")...), 4).out)
+	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso || !strings.Contains(fmt.Sprint(got["next_step"]), contoso) || got["refresh_token"] != nil {
+		t.Errorf("JSON: %v", got)
+	}
+	// Without the permission at the other APIs, the consent page is named.
+	if err := w.SetFaults("403:api=graph"); err != nil {
+		t.Fatal(err)
+	}
+	r = w.expect(w.run(w.acquire("graph")...), 4)
+	contains(t, r.out+r.err, "adminconsent", "SecurityAlert.Read.All")
+	// The customer does their part: the stored token works.
+	w.SetMSSPAuthorised(contoso, true)
+	w.expect(w.run("pull", "contoso", "--api", "siem", "--api-url", w.APIURL("siem"), "--client-secret-file", w.secretFile()), 0)
+}
+
+func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*world) []string
+		code  int
+		says  []string
+	}{
+		"declined": {func(w *world) []string {
+			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 65004 })
+			return nil
+		}, 4, []string{"AADSTS65004"}},
+		"consent missing": {func(w *world) []string {
+			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 65001 })
+			return nil
+		}, 4, []string{"AADSTS65001", "adminconsent"}},
+		"account not here": {func(w *world) []string {
+			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 50020 })
+			return nil
+		}, 4, []string{"AADSTS50020"}},
+		"wrong secret": {func(w *world) []string { return []string{"--client-secret-file", w.file("wrong", "nonsense")} }, 1, []string{"AADSTS7000215"}},
+		"service down": {func(w *world) []string { return []string{"--login-url", "http://127.0.0.1:1", "--timeout", "300ms"} }, 1, []string{"nobody signed in"}},
+		"nobody comes": {func(w *world) []string {
+			w.browser = func(string) error { return nil }
+			return []string{"--timeout", "50ms"}
+		}, 1, []string{"nobody signed in within 50ms"}},
+		"wrong account":       {func(w *world) []string { return []string{"--account", "boss@contoso.example"} }, 1, []string{"soc@contoso.example signed in, not boss@contoso.example", "nothing was stored"}},
+		"unknown tenant":      {func(w *world) []string { w.SetTenantGone(contoso, true); return []string{"--timeout", "300ms"} }, 1, []string{"nobody signed in"}},
+		"no tenant":           {func(w *world) []string { return []string{"--tenant-id", ""} }, 2, []string{"--tenant-id"}},
+		"common":              {func(w *world) []string { return []string{"--tenant-id", "common"} }, 2, []string{"--tenant-id", "common"}},
+		"bad api":             {func(w *world) []string { return []string{"--api", "grahp"} }, 2, []string{"--api"}},
+		"both ways":           {func(w *world) []string { return []string{"--paste", "--device-code"} }, 2, []string{"paste"}},
+		"foreign redirect":    {func(w *world) []string { return []string{"--redirect-uri", redirect} }, 2, []string{"--paste"}},
+		"two ports":           {func(w *world) []string { return []string{"--redirect-uri", "http://localhost:1234/", "--port", "99"} }, 2, []string{"different ports"}},
+		"two secrets":         {func(w *world) []string { return []string{"--client-secret", "x"} }, 2, []string{"give one of"}},
+		"file for the secret": {func(w *world) []string { return []string{"--client-secret-file", "/nonexistent"} }, 2, []string{"--client-secret-file"}},
+		"store not writable":  {func(w *world) []string { return []string{"--data-dir", w.file("plain", "x") + "/below"} }, 1, []string{"not a directory"}},
+		"out not writable":    {func(w *world) []string { return []string{"--out", "/nonexistent/dir/rt"} }, 1, []string{"/nonexistent/dir/rt"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			args := w.acquire("siem")
+			args = append(args, c.spoil(w)...)
+			r := w.expect(w.run(args...), c.code)
+			contains(t, r.err, c.says...)
+			noSecret(t, r)
+			if _, err := os.Stat(filepath.Join(w.dir, "tokens.db")); err == nil {
+				if list := w.run("tokens", "list", "--json"); strings.TrimSpace(list.out) != "[]" {
+					t.Errorf("stored: %s", list.out)
+				}
+			}
+		})
+	}
+}
+
+func TestAllThatCanFailWithoutThePersonFailsBeforeTheBrowserIsOpened(t *testing.T) {
+	for name, args := range map[string]func(w *world) []string{
+		"no directory":    func(w *world) []string { return []string{"--data-dir", w.file("plain", "x")} },
+		"no place for rt": func(w *world) []string { return []string{"--out", "/nonexistent/rt"} },
+		"no CA bundle":    func(w *world) []string { return []string{"--ca-file", "/nonexistent"} },
+		"wrong key": func(w *world) []string {
+			w.expect(w.run(w.acquire("siem", "--key-file", w.key("a"))...), 0)
+			return []string{"--key-file", w.key("b")}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			more := args(w)
+			w.browser = func(string) error { t.Error("the browser was opened"); return nil }
+			if r := w.run(w.acquire("siem", append(more, "--timeout", "100ms")...)...); r.code == 0 {
+				t.Error("it went well")
+			}
+		})
+	}
+}
+
+func TestAnInterruptedSignInEndsWith130(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.browser = func(string) error { cancel(); return nil }
+	r := w.expect(w.with(ctx, "", w.acquire("siem")...), 130)
+	contains(t, r.err, "interrupted")
+}
+
+func TestAWrongTenantsTokenIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	// A service that signs in to fabrikam whatever tenant the path names.
+	proxy := w.tenantSwapper(t)
+	args := w.acquire("siem")
+	for i := range args {
+		if args[i] == w.LoginURL() {
+			args[i] = proxy
+		}
+	}
+	r := w.expect(w.run(args...), 1)
+	contains(t, r.err, "is for tenant "+fabrikam, "not for "+contoso, "nothing was stored")
+	if list := w.run("tokens", "list", "--json"); strings.TrimSpace(list.out) != "[]" {
+		t.Errorf("stored: %s", list.out)
+	}
+}
+
+func TestTokensArePrintedAndWrittenOnlyWhenAskedFor(t *testing.T) {
+	w := newWorld(t)
+	out := filepath.Join(filepath.Dir(w.dir), "rt")
+	r := w.expect(w.run(w.acquire("siem", "--print", "--out", out)...), 0)
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh := strings.TrimSpace(string(text))
+	contains(t, r.out, "access_token: eyJ", "refresh_token: "+refresh)
+	noSecret(t, result{err: r.err})
+	info, err := os.Stat(out)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	// The file is a seed for an input elsewhere.
+	conf := w.conf("siem", "refresh_token_file "+out)
+	w.expect(w.run("--data-dir", filepath.Join(t.TempDir(), "elsewhere"), "pull", "contoso", "--config", conf), 0)
+}
+
+func TestASecretOnTheCommandLineWorksAndIsWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	args := []string{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret", appSecret, "--api", "graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+	r := w.expect(w.run(args...), 0)
+	contains(t, r.err, "process list")
+	noSecret(t, r)
+	w.env["DEFENDER_CLIENT_SECRET"] = appSecret
+	args = append(args[:6:6], args[8:]...)
+	r = w.expect(w.run(args...), 0)
+	if strings.Contains(r.err, "warning") {
+		t.Errorf("warned: %s", r.err)
+	}
+	noSecret(t, r)
+}
+
+func TestRootLeavesFilesToTheOwnerOfTheDirectory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can write for others")
+	}
+	w := newWorld(t)
+	const user = 4242
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(w.dir, user, user); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(w.dir, "rt")
+	w.expect(w.run(w.acquire("siem", "--out", out)...), 0)
+	entries, err := os.ReadDir(w.dir)
+	if err != nil || len(entries) < 3 {
+		t.Fatalf("%d files, %v", len(entries), err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != user || st.Gid != user || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s belongs to %d:%d with mode %v", e.Name(), st.Uid, st.Gid, info.Mode())
+		}
+	}
+}
+
+func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
+	w := newWorld(t)
+	for _, code := range tokens.KnownCodes() {
+		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = code })
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		r := w.with(ctx, "", w.acquire("siem")...)
+		cancel()
+		sentence, remedy, _, exit := tokens.Explain(code, tokens.App{LoginURL: w.LoginURL(), TenantID: contoso, ClientID: client, Resource: "https://graph.windows.net", Version: tokens.V1})
+		if r.code != int(exit) {
+			t.Errorf("AADSTS%d: exit code %d, want %d: %s", code, r.code, exit, r.err)
+		}
+		contains(t, r.err, sentence, remedy, fmt.Sprint(code))
+		noSecret(t, r)
+	}
+}

@@ -1,0 +1,139 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/simulator"
+)
+
+// pulled are the records of a pull, as maps.
+func pulled(t *testing.T, out string) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for line := range strings.Lines(out) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func TestPullPrintsEveryAlertOnceOldestFirst(t *testing.T) {
+	times := map[string]string{"siem": "LastProcessedTimeUtc", "endpoint": "lastUpdateTime", "graph": "lastUpdateDateTime"}
+	for _, api := range simulator.APIs() {
+		t.Run(api, func(t *testing.T) {
+			w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 400 })
+			r := w.expect(w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"), 0)
+			all := pulled(t, r.out)
+			if want := len(w.Ledger(contoso, api).Exists); len(all) != want {
+				t.Errorf("%d records; the API listed %d", len(all), want)
+			}
+			ids := map[string]bool{}
+			last := ""
+			for _, m := range all {
+				mssp := m["mssp"].(map[string]any)
+				id := mssp["record_id"].(string)
+				if ids[id] || mssp["api"] != api || mssp["tenant"] != "contoso" {
+					t.Fatalf("record %v comes twice, or is another's", mssp)
+				}
+				ids[id] = true
+				if key := times[api]; key != "" && mssp["kind"] == "alert" {
+					at, err := time.Parse(time.RFC3339Nano, strings.TrimSuffix(m[key].(string), "Z")+"Z")
+					if err != nil {
+						t.Fatal(err)
+					}
+					text := at.Format("2006-01-02T15:04:05.000000000")
+					if text < last {
+						t.Fatalf("%s comes after %s", text, last)
+					}
+					last = text
+				}
+			}
+			noSecret(t, result{err: r.err})
+			again := w.expect(w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"), 0)
+			if again.out != r.out {
+				t.Error("a second pull prints something else")
+			}
+		})
+	}
+}
+
+func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
+	for _, api := range []string{"siem", "endpoint", "graph"} {
+		t.Run(api, func(t *testing.T) {
+			w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
+			base := time.Now().UTC().Add(-3 * time.Hour).Truncate(time.Second)
+			var want []string
+			for i := range 6 {
+				at := base.Add(time.Duration(i) * time.Minute)
+				w.Add(contoso, simulator.Alert{ID: fmt.Sprintf("da%d", i), Title: fmt.Sprintf("alert %d", i), Created: at, Updated: at})
+				if i >= 1 && i < 4 {
+					want = append(want, fmt.Sprintf("alert %d", i))
+				}
+			}
+			args := []string{"pull", "contoso", "--config", w.conf(api, "grant client_credentials"),
+				"--since", base.Add(time.Minute).Format(time.RFC3339), "--until", base.Add(4 * time.Minute).Format(time.RFC3339)}
+			titles := func(out string) (list []string) {
+				for _, m := range pulled(t, out) {
+					for _, key := range []string{"AlertTitle", "title"} {
+						if v, ok := m[key].(string); ok {
+							list = append(list, v)
+						}
+					}
+				}
+				return list
+			}
+			if got := titles(w.expect(w.run(args...), 0).out); !slices.Equal(got, want) {
+				t.Errorf("printed %v; want %v", got, want)
+			}
+			if got := titles(w.expect(w.run(append(args, "--limit", "2")...), 0).out); !slices.Equal(got, want[:2]) {
+				t.Errorf("--limit 2 printed %v; want %v", got, want[:2])
+			}
+		})
+	}
+}
+
+func TestPullWritesCEF(t *testing.T) {
+	w := newWorld(t)
+	for _, m := range pulled(t, w.expect(w.run("pull", "contoso", "--config", w.conf("siem", "grant client_credentials"), "--format", "cef"), 0).out) {
+		if line, _ := m["cef"].(string); !strings.HasPrefix(line, "CEF:0|Microsoft|") || len(m) != 2 {
+			t.Errorf("record %v", m)
+		}
+	}
+}
+
+func TestPullTakesACredentialInsteadOfAConfigurationAndTouchesNothing(t *testing.T) {
+	w := newWorld(t)
+	r := w.expect(w.run("pull", contoso, "--client-id", client, "--client-secret-file", w.secretFile(), "--api", "graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph"), "--limit", "1"), 0)
+	if len(pulled(t, r.out)) != 1 {
+		t.Errorf("printed:\n%s", r.out)
+	}
+	if out := w.run("status", "--json").out; strings.TrimSpace(out) != "[]" {
+		t.Errorf("status: %s", out)
+	}
+	contains(t, w.run("tokens", "list").err, "no refresh tokens")
+}
+
+func TestPullRefusesWhatIsNoTimeNumberOrFormat(t *testing.T) {
+	w := newWorld(t)
+	conf := w.conf("graph", "grant client_credentials")
+	for _, more := range [][]string{{"--since", "yesterday"}, {"--until", "x"}, {"--limit", "-1"}, {"--format", "xml"}, {"--since", "1h", "--until", "2h"}, {"--limit", "many"}, {"--sinse", "1h"}} {
+		w.expect(w.run(append([]string{"pull", "contoso", "--config", conf}, more...)...), 2)
+	}
+	w.expect(w.run("pull", "contoso", "--config", w.file("none.conf", "[INPUT]\n    Name cpu\n")), 1)
+	if err := w.SetFaults("403:api=graph"); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(w.run("pull", "contoso", "--config", conf), 4)
+	if err := w.SetFaults("503:api=graph"); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(w.run("pull", "contoso", "--config", conf), 1)
+}

@@ -1,0 +1,37 @@
+package instance
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"fluent-bit-defender/tokens"
+)
+
+// certificateFile reads a PEM file with certificate and private key for every request: it may be replaced while we run. When it cannot be used
+// any more, the last good content stays in use and one line says so.
+func certificateFile(path string, say func(level, text string)) func() ([]byte, error) {
+	var mu sync.Mutex
+	var last []byte
+	told := ""
+	return func() ([]byte, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		pem, err := os.ReadFile(path)
+		if err == nil {
+			_, err = tokens.InspectCertificate(pem)
+		}
+		if err == nil {
+			last, told = pem, ""
+			return pem, nil
+		}
+		if last == nil {
+			return nil, fmt.Errorf("client_certificate_file: %w", err)
+		}
+		if told != err.Error() {
+			told = err.Error()
+			say("error", "client_certificate_file: "+told+"; the last good content stays in use")
+		}
+		return last, nil
+	}
+}
