@@ -199,7 +199,7 @@ func (r *rig) window(back time.Duration) Window {
 // readOn reads a window as package collect does: again from where it was safe, until there is no error that may pass.
 func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 	r.t.Helper()
-	for range 300 {
+	for range 800 {
 		err := r.reader.Read(r.t.Context(), w, sink)
 		if err == nil {
 			return

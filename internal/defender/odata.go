@@ -182,7 +182,7 @@ type query struct {
 // answer is what one page brought.
 type answer struct {
 	top        int // rows asked for
-	rows       int
+	rows       int // different ones
 	fresh      int // rows that the caller did not know
 	keys       keys
 	least      tick.Tick // least time
@@ -246,6 +246,7 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 			Problem: r.client.service.host + " ignores the time filter: it lists alerts from outside of the window asked for",
 			Remedy:  "check `filter` and `api_url`, and whether a proxy changes addresses (a lost $ makes the service list everything)"}
 	}
+	a.rows = len(a.keys) // a row that comes twice takes one place
 	r.capacity = max(r.capacity, a.rows)
 	a.more, a.link = r.follow(p.NextLink(), q)
 	return a, nil

@@ -23,7 +23,7 @@ const (
 	// fewer is by how much a window shrinks when it fails, and grows when it was read.
 	fewer = 4
 	// patience is how many windows are read before a length is tried again that was too long.
-	patience = 8
+	patience = 5
 	// mostSteps bounds how many failures one Read takes before it leaves the rest to the next one.
 	mostSteps = 60
 	// proof is how many answers in a row show that a service works.
