@@ -110,6 +110,7 @@ func (l *linter) together() {
 	}
 	feeds := map[store.FeedKey]owner{}
 	keys := map[string]owner{}
+	names := map[string]string{}
 	for i, in := range l.parsed {
 		if in == nil {
 			continue
@@ -124,6 +125,11 @@ func (l *linter) together() {
 			} else {
 				feeds[key] = owner{sec, in}
 			}
+			if id, ok := names[t.TenantName]; ok && id != t.TenantID {
+				l.at(Warning, sec, "tenant_name", plain.Quoted(t.TenantName)+" names more than one tenant, "+plain.Text(id, 64)+" and "+plain.Text(t.TenantID, 64)+" among them",
+					"give each its own name, so that logs and commands tell them apart")
+			}
+			names[t.TenantName] = t.TenantID
 		}
 		if first, ok := keys[in.DataDir]; ok && first.in.KeyFile != in.KeyFile {
 			l.at(Error, sec, "key_file", fmt.Sprintf("differs from that of the input in %s:%d, which uses the same data_dir", first.sec.File, first.sec.Line), "give both the same key_file, or another data_dir")

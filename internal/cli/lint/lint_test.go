@@ -1,0 +1,284 @@
+package lint_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
+)
+
+// good is a configuration with nothing to object to; each case below spoils one thing.
+const good = `[SERVICE]
+    Flush 1
+    storage.path /var/lib/fluent-bit
+    storage.checksum off
+
+[INPUT]
+    Name defender
+    Tag defender.contoso
+    Threaded Off
+    storage.type filesystem
+    tenant_id 99999999-8888-4777-8666-555555555551
+    tenant_name contoso
+    client_id 11111111-2222-4333-8444-555555555555
+    client_secret_file SECRET
+    api siem
+    region eu
+    data_dir DATA
+
+[INPUT]
+    Name defender
+    Tag defender.fabrikam
+    Threaded Off
+    storage.type filesystem
+    tenant_id 99999999-8888-4777-8666-555555555552
+    tenant_name fabrikam
+    client_id 11111111-2222-4333-8444-555555555555
+    client_secret ${APP_CREDENTIAL}
+    api graph
+    data_dir DATA
+
+[OUTPUT]
+    Name splunk
+    Match defender.contoso
+    Retry_Limit no_limits
+
+[OUTPUT]
+    Name splunk
+    Match defender.fabrikam
+    Retry_Limit no_limits
+`
+
+// place makes the files that the configuration names.
+func place(t *testing.T) (dir string, fill func(string) string) {
+	t.Helper()
+	dir = t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("s3cret-of-the-application\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(dir, "open")
+	if err := os.WriteFile(open, []byte("s3cret-of-the-application\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "wide"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir, strings.NewReplacer("SECRET", secret, "OPEN", open, "DATA", filepath.Join(dir, "data"), "WIDE", filepath.Join(dir, "wide"), "DIR", dir).Replace
+}
+
+func env(name string) (string, bool) {
+	if name == "APP_CREDENTIAL" {
+		return "s3cret-of-the-application", true
+	}
+	return "", false
+}
+
+func look(t *testing.T, path string) lint.Result {
+	t.Helper()
+	file, err := fluentbit.Load(path, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lint.Config(file, config.Sources{Env: env})
+}
+
+func write(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestNothingIsObjectedToInAGoodConfiguration(t *testing.T) {
+	dir, fill := place(t)
+	for _, f := range look(t, write(t, filepath.Join(dir, "good.conf"), fill(good), 0o640)).Findings {
+		t.Error(f)
+	}
+}
+
+func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
+	const in, out = "    data_dir DATA\n", "    Match defender.contoso\n    Retry_Limit no_limits\n"
+	type mistake struct {
+		name, from, to string // the first occurrence of from is replaced
+		level          lint.Level
+		line           string // the line of the broken file that is named begins so; empty: any
+		says           []string
+	}
+	for _, c := range []mistake{
+		{"misspelt key", in, "    poll_intervall 30s\n" + in, lint.Error, "poll_intervall", []string{"did you mean poll_interval"}},
+		{"misspelt key, other case", in, "    Tenant_Nme x\n" + in, lint.Error, "Tenant_Nme", []string{"did you mean tenant_name"}},
+		{"key of another input", in, "    interval_sec 5\n" + in, lint.Error, "interval_sec", []string{"poll_interval"}},
+		{"match in an input", in, "    Match *\n" + in, lint.Error, "Match", []string{"unknown key"}},
+		{"net key", in, "    net.keepalive on\n" + in, lint.Error, "net.keepalive", []string{"remove it"}},
+		{"value out of range", in, "    poll_interval 10ms\n" + in, lint.Error, "poll_interval", []string{"poll_interval"}},
+		{"not a duration", in, "    lookback soon\n" + in, lint.Error, "lookback", []string{"lookback"}},
+		{"unknown api", "    api siem\n", "    api sime\n", lint.Error, "api", []string{"sime"}},
+		{"region missing", "    region eu\n", "", lint.Error, "", []string{"region", "us, eu, uk"}},
+		{"region where it does not fit", "    api graph\n", "    api graph\n    region eu\n", lint.Error, "region", []string{"region"}},
+		{"page_size with siem", "    api siem\n", "    api siem\n    page_size 10\n", lint.Error, "page_size", []string{"page_size"}},
+		{"tenant missing", "    tenant_id 99999999-8888-4777-8666-555555555551\n", "", lint.Error, "", []string{"tenant_id"}},
+		{"tenant common", "99999999-8888-4777-8666-555555555551", "common", lint.Error, "tenant_id", []string{"common"}},
+		{"client missing", "    client_id 11111111-2222-4333-8444-555555555555\n", "", lint.Error, "", []string{"client_id"}},
+		{"secret file missing", "client_secret_file SECRET", "client_secret_file DIR/none", lint.Error, "client_secret_file", []string{"client_secret_file"}},
+		{"secret file for all", "client_secret_file SECRET", "client_secret_file OPEN", lint.Warning, "client_secret_file", []string{"every user", "chmod o-rwx"}},
+		{"two credentials", in, "    client_secret ${APP_CREDENTIAL}\n" + in, lint.Error, "", []string{"client_secret"}},
+		{"two seeds", in, "    refresh_token x\n    refresh_token_file SECRET\n" + in, lint.Error, "", []string{"refresh_token"}},
+		{"no credential", "    client_secret_file SECRET\n", "", lint.Error, "", []string{"credential"}},
+		{"variable not set", "${APP_CREDENTIAL}", "${APP_CREDNTIAL}", lint.Error, "", []string{"APP_CREDNTIAL", "not set"}},
+		{"optional variable not set", in, "    filter ${NOWHERE}\n" + in, lint.Warning, "filter", []string{"NOWHERE"}},
+		{"same tenant twice", "99999999-8888-4777-8666-555555555552\n    tenant_name fabrikam\n    client_id 11111111-2222-4333-8444-555555555555\n    client_secret ${APP_CREDENTIAL}\n    api graph\n",
+			"99999999-8888-4777-8666-555555555551\n    tenant_name fabrikam\n    client_id 11111111-2222-4333-8444-555555555555\n    client_secret ${APP_CREDENTIAL}\n    api siem\n    region eu\n", lint.Error, "tenant_id", []string{"polled by the input", "state_id"}},
+		{"same name for two", "tenant_name fabrikam", "tenant_name contoso", lint.Warning, "tenant_name", []string{"more than one tenant"}},
+		{"threaded missing", "    Threaded Off\n", "", lint.Error, "", []string{"Threaded Off", "refuses to start"}},
+		{"threaded on", "    Threaded Off\n", "    Threaded On\n", lint.Error, "Threaded", []string{"Threaded Off"}},
+		{"threaded and allowed", "    Threaded Off\n", "    Threaded On\n    allow_threaded on\n", lint.Warning, "Threaded", []string{"best effort"}},
+		{"threaded misspelt", "    Threaded Off\n", "    Threaded Of\n", lint.Error, "Threaded", []string{"neither on nor off"}},
+		{"memory", "    storage.type filesystem\n", "", lint.Error, "", []string{"storage.type filesystem"}},
+		{"memrb", "    storage.type filesystem\n", "    storage.type memrb\n", lint.Error, "storage.type", []string{"drops the oldest"}},
+		{"storage misspelt", "    storage.type filesystem\n", "    storage.type filesytem\n", lint.Error, "storage.type", []string{"no storage type"}},
+		{"no storage path", "    storage.path /var/lib/fluent-bit\n", "", lint.Error, "", []string{"storage.path"}},
+		{"checksum", "storage.checksum off", "storage.checksum on", lint.Error, "storage.checksum", []string{"storage.checksum off"}},
+		{"daemon", "    Flush 1\n", "    Flush 1\n    Daemon On\n", lint.Error, "Daemon", []string{"forks"}},
+		{"mem_buf_limit among several", in, "    mem_buf_limit 5M\n" + in, lint.Warning, "mem_buf_limit", []string{"buffer_limit"}},
+		{"pause on overlimit", in, "    storage.pause_on_chunks_overlimit on\n" + in, lint.Warning, "storage.pause_on_chunks_overlimit", []string{"remove"}},
+		{"no retry limit", out, "    Match defender.contoso\n", lint.Error, "", []string{"Retry_Limit no_limits"}},
+		{"retry limit a number", out, "    Match defender.contoso\n    Retry_Limit 5\n", lint.Error, "Retry_Limit", []string{"no_limits"}},
+		{"no retries", out, "    Match defender.contoso\n    Retry_Limit no_retries\n", lint.Error, "Retry_Limit", []string{"no_limits"}},
+		{"retry limit misspelt", out, "    Match defender.contoso\n    Retry_Limit unlimited\n", lint.Error, "Retry_Limit", []string{"not understood"}},
+		{"total limit", out, out + "    storage.total_limit_size 1G\n", lint.Warning, "storage.total_limit_size", []string{"deletes the oldest"}},
+		{"tag without output", "Tag defender.contoso", "Tag contoso", lint.Error, "Tag", []string{"reaches no output", "Match contoso"}},
+		{"match without tag", "Match defender.contoso", "Match defender.contso", lint.Warning, "Match", []string{"matches no input"}},
+		{"match missing", "    Match defender.contoso\n", "", lint.Error, "", []string{"Match", "missing"}},
+		{"match takes another customer too", "Match defender.contoso", "Match defender.*", lint.Warning, "Match", []string{"mixes 2 customers into one splunk output"}},
+		{"prefix of another customer's", "Tag defender.fabrikam\n", "Tag defender.contoso-uk\n", lint.Error, "", nil},
+		{"one tag for two customers", "Tag defender.fabrikam", "Tag defender.contoso", lint.Warning, "Tag", []string{"is the tag of contoso too"}},
+		{"rewrite_tag", "[OUTPUT]\n", "[FILTER]\n    Name rewrite_tag\n    Match defender.contoso\n    Rule $x ^ y false\n[OUTPUT]\n", lint.Warning, "", []string{"rewrite_tag", "kill"}},
+		{"other data_dir mode", "data_dir DATA", "data_dir WIDE", lint.Warning, "data_dir", []string{"0755", "chmod 700"}},
+		{"two key files", in, "    key_file KEY\n" + in, lint.Error, "", []string{"key_file"}},
+		{"key twice", in, "    api siem\n" + in, lint.Error, "api", []string{"stands twice"}},
+		{"another input's name", "Name defender\n", "Name defendr\n", lint.Error, "Name", []string{"Name defender"}},
+		{"allow_threaded value", in, "    allow_threaded maybe\n" + in, lint.Error, "allow_threaded", []string{"allow_threaded"}},
+		{"plain http", in, "    api_url http://api.example\n" + in, lint.Error, "api_url", []string{"loopback"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, fill := place(t)
+			fill = func(f func(string) string) func(string) string {
+				return func(s string) string {
+					return strings.ReplaceAll(f(s), "KEY", write(t, filepath.Join(dir, "key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 0o600))
+				}
+			}(fill)
+			if !strings.Contains(good, c.from) {
+				t.Fatalf("%q is not in the good configuration", c.from)
+			}
+			text := fill(strings.Replace(good, c.from, c.to, 1))
+			path := write(t, filepath.Join(dir, "fluent-bit.conf"), text, 0o600)
+			findings := look(t, path).Findings
+			lines := strings.Split(text, "\n")
+			for _, f := range findings {
+				if strings.Contains(f.String(), "s3cret") {
+					t.Errorf("a secret is in %v", f)
+				}
+			}
+			for _, f := range findings {
+				if f.Level != c.level || f.File != path || c.line != "" && (f.Line < 1 || !strings.HasPrefix(strings.TrimSpace(lines[f.Line-1]), c.line)) {
+					continue
+				}
+				all := true
+				for _, s := range c.says {
+					all = all && strings.Contains(f.String(), s)
+				}
+				if all && f.Mend != "" {
+					return
+				}
+			}
+			t.Errorf("not found; findings: %v", findings)
+		})
+	}
+}
+
+func TestASecretInAFileForAllIsWarnedOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, text string
+		found      bool
+	}{
+		"inline":    {"a.conf", "[INPUT]\n    Name defender\n    client_secret s3cret\n", true},
+		"variable":  {"a.conf", "[INPUT]\n    Name defender\n    client_secret ${APP_CREDENTIAL}\n", false},
+		"file":      {"a.conf", "[INPUT]\n    Name defender\n    client_secret_file /run/secrets/x\n", false},
+		"yaml":      {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      client_secret: s3cret\n", true},
+		"camelCase": {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      refreshToken: \"s3cret\"\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, filepath.Join(t.TempDir(), c.file), c.text, 0o644)
+			found := false
+			for _, f := range look(t, path).Findings {
+				if strings.Contains(f.String(), "s3cret") {
+					t.Errorf("the secret is shown: %v", f)
+				}
+				found = found || strings.Contains(f.Problem, "every user")
+			}
+			if found != c.found {
+				t.Errorf("found: %v", found)
+			}
+		})
+	}
+}
+
+func TestYAMLWithIncludesAndATenantsFileAreLookedAtToo(t *testing.T) {
+	dir, fill := place(t)
+	write(t, filepath.Join(dir, "tenants.yaml"), fill(`defaults:
+  client_id: 11111111-2222-4333-8444-555555555555
+  client_secret_file: SECRET
+tenants:
+  - tenant_id: contoso.example
+    api: graph
+    tag: defender.contoso
+  - tenant_id: contoso.example
+    api: graph
+  - tenant_id: fabrikam.example
+    pol_interval: 1s
+`), 0o600)
+	write(t, filepath.Join(dir, "inputs.yaml"), fill("pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n      storage.type: filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n      mem_buf_limit: 5M\n      routes:\n        logs:\n          - name: x\n"), 0o600)
+	path := write(t, filepath.Join(dir, "fluent-bit.yaml"), "includes:\n  - inputs.yaml\nservice:\n  storage.path: /var/lib/x\npipeline:\n  outputs:\n    - name: stdout\n      match: 'defender.*'\n", 0o600)
+	all := fmt.Sprint(look(t, path).Findings)
+	for _, want := range []string{"listed twice", "did you mean poll_interval", "conditional routes", "Retry_Limit no_limits", "tenants.yaml:"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not in %s", want, all)
+		}
+	}
+	alone := fmt.Sprint(lint.TenantsFile(filepath.Join(dir, "tenants.yaml"), config.Sources{Env: env}).Findings)
+	for _, want := range []string{"listed twice", "did you mean poll_interval"} {
+		if !strings.Contains(alone, want) {
+			t.Errorf("%q is not in %s", want, alone)
+		}
+	}
+}
+
+func TestAPatternMatchesATagAsFluentBitDoes(t *testing.T) {
+	for _, c := range []struct {
+		pattern, tag string
+		want         bool
+	}{
+		{"*", "a.b", true}, {"a.*", "a.b", true}, {"a.*", "a", false}, {"a*", "a", true}, {"*b", "a.b", true}, {"*.b", "a.c", false}, {"a.*.c", "a.b.c", true},
+		{"a.*.c", "a.c", false}, {"a.b", "a.b", true}, {"a.b", "a.b.c", false}, {"A.*", "a.b", false}, {"a*a", "a", false}, {"**", "x", true},
+	} {
+		if got := lint.Match(c.pattern, c.tag); got != c.want {
+			t.Errorf("Match(%q, %q) = %v", c.pattern, c.tag, got)
+		}
+	}
+}
