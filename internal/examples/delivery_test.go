@@ -1,0 +1,255 @@
+package examples
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/receiver"
+	"fluent-bit-defender/internal/simulator"
+)
+
+// long leaves a measurement out of -short; without Fluent Bit newRig skips it.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short")
+	}
+}
+
+// TestSplunkThatIsBusyEveryFourthTimeLosesNothing: 2,000 alerts that turn up in 50 waves, so that there are many requests.
+func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const waves, each = 50, 40
+	f := feed{oneCustomer, "contoso", "graph"}
+	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 0)}, receiver.HECConfig{BusyEvery: 4,
+		Tokens: map[string]receiver.HECToken{hecToken: {Indexes: []string{"defender"}, Ack: true}}})
+	r.install("splunk.conf", "splunk.conf")
+	r.start("splunk.conf")
+	for wave := range waves {
+		r.sim.Generate(f.tenantID, each, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
+		if wave == 0 {
+			r.until("the first wave", 20*time.Second, func() bool { return len(r.hec.Events()) > 0 })
+		}
+		time.Sleep(400 * time.Millisecond)
+	}
+	r.until("all alerts", 90*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= waves*each })
+	r.stop()
+	o := accountSplunk(t, r.sim, r.hec.Events(), f)
+	status := r.hec.Status()
+	t.Logf("%v; requests answered: %v", o, status)
+	if !o.perfect() || o.expected != waves*each {
+		t.Errorf("%v", o)
+	}
+	if status[503] < 5 || status[503] < (status[200]+status[503])/4-1 {
+		t.Errorf("answers %v: the collector was not busy often enough for this test to mean something", status)
+	}
+}
+
+// TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert: what HEC took in and could not confirm comes again, with the same record_id.
+func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
+	long(t)
+	t.Parallel()
+	f := feed{oneCustomer, "contoso", "graph"}
+	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 200)}, receiver.HECConfig{LoseAnswerEvery: 2,
+		Tokens: map[string]receiver.HECToken{hecToken: {}}})
+	r.install("splunk.yaml", "splunk.yaml")
+	r.start("splunk.yaml")
+	for wave := range 4 {
+		r.until("a wave", 60*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= 200+20*wave })
+		r.sim.Generate(f.tenantID, 20, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
+	}
+	r.until("all alerts", 60*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= 280 })
+	r.until("a lost answer", 60*time.Second, func() bool { return r.hec.Status()[0] > 0 })
+	r.stop()
+	o := accountSplunk(t, r.sim, r.hec.Events(), f)
+	t.Logf("%v; answers lost: %d", o, r.hec.Status()[0])
+	if o.lost+o.bent+o.foreign > 0 || o.repeated == 0 {
+		t.Errorf("%v", o)
+	}
+}
+
+// hostile are the texts that a CEF line cannot hold as they are.
+var hostile = []string{
+	`Pipe | and \| pipe||`, `back\slash \ at the end\`, `a=b == c=d \=`, "CR LF\r\nLF\nCR\rend", "tab\tand\tmore\t", "emoji 😀👩‍👩‍👧 日本語 é", "",
+	strings.Repeat("0123456789", 500), strings.Repeat("é", 5000), strings.Repeat("😀", 1250), strings.Repeat(`\`, 5000), strings.Repeat("=|", 2500),
+	strings.Repeat("a", 511) + "é", strings.Repeat("a", 509) + "  b", "   spaces around   ", "\x00\x01\x7f\u0085control", "CEF:0|in|a|title|1|x|9|msg=y", "<13>Jan  1 00:00:00 host x",
+	"cs1=x cs1Label=y shost=evil", "\ufeffa mark", "\u2028separators\u2029", `C:\Users\=x|y\new\r`, " ", "\n", `\n is not a break`,
+}
+
+// hostileAlert is the n-th alert: its texts are taken from the list so that each meets each place.
+func hostileAlert(n int, at time.Time) simulator.Alert {
+	pick := func(place int) string { return hostile[(n+place*(1+n/len(hostile)))%len(hostile)] }
+	a := simulator.SampleAlert(5, n, at)
+	a.Title, a.Description = hostile[n%len(hostile)], pick(1)
+	a.Category, a.MachineGroup = strings.ReplaceAll(pick(2), "\x00", ""), ""
+	a.IncidentID = int64(1000 + n)
+	a.Techniques = []string{"T1059", pick(3)}
+	for i := range a.Evidence {
+		e := &a.Evidence[i]
+		e.FilePath, e.CommandLine, e.AccountName = pick(4), pick(5), pick(6)
+		if e.Type == "Ip" && n%2 == 0 {
+			e.IPAddress = "2001:DB8::1"
+		}
+		if e.Type == "Url" {
+			e.URL = "https://evil.example/" + pick(7)
+		}
+	}
+	for i := range a.Detections {
+		d := &a.Detections[i]
+		d.CommandLine, d.FilePath, d.UserName = pick(5), pick(4), pick(6)
+		d.URL, d.IPAddress = pick(7), []string{"", "192.0.2.7", "fe80::1%eth0", "no address"}[n%4]
+	}
+	a.Detections = a.Detections[:1] // one record each at the SIEM API
+	if n%5 == 0 {
+		a.Evidence = append(a.Evidence, simulator.Evidence{Type: "Device", Created: at})
+	}
+	return a
+}
+
+// TestCEFOfAllAPIsArrivesAsMapped sends 2,000 alerts with hostile texts, 500 of each API, through out_syslog in both formats over TCP and
+// TLS at once, and compares what arrives, key by key, with the mapping.
+func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const each = 500
+	var tenants []simulator.Tenant
+	var feeds []feed
+	for i, api := range simulator.APIs() {
+		f := feed{fmt.Sprintf("20000000-0000-0000-0000-00000000000%d", i), "Customer | = \\ " + api, api}
+		tenants, feeds = append(tenants, customer(f.tenantID, api, 0)), append(feeds, f)
+	}
+	r := newRig(t, tenants, receiver.HECConfig{})
+	server, err := receiver.Certificate(r.path("syslog-ca.pem"))
+	r.must(err)
+	now := time.Now()
+	var config strings.Builder
+	config.WriteString("[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " + r.path("buffer") + "\n    scheduler.base 1\n    scheduler.cap 3\n")
+	for _, f := range feeds {
+		for n := range each {
+			r.sim.Add(f.tenantID, hostileAlert(n, now.Add(-time.Duration(n+1)*time.Minute).Truncate(100)))
+		}
+		fmt.Fprintf(&config, "[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n"+
+			"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n    format cef\n    cef_max_bytes 60000\n    data_dir %s\n    login_url %s\n    api_url %s\n    poll_interval 2s\n",
+			f.api, f.tenantID, f.tenant, clientID, clientSecret, f.api, r.path("state"), r.sim.LoginURL(), r.sim.APIURL(f.api))
+	}
+	type transport struct {
+		format receiver.SyslogFormat
+		mode   string
+	}
+	listeners := map[transport]*receiver.Syslog{}
+	for _, format := range []receiver.SyslogFormat{receiver.RFC3164, receiver.RFC5424} {
+		for _, mode := range []string{"tcp", "tls"} {
+			cfg := receiver.SyslogConfig{Format: format, MaxBytes: 65_536}
+			if mode == "tls" {
+				cfg.TLS = server
+			}
+			s, err := receiver.StartSyslog(cfg)
+			r.must(err)
+			t.Cleanup(func() { s.Close() })
+			listeners[transport{format, mode}] = s
+			fmt.Fprintf(&config, "[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
+				"    Syslog_Message_Key cef\n    Syslog_Hostname_Preset poller\n    Retry_Limit no_limits\n", s.Port(), mode, format)
+			if mode == "tls" {
+				fmt.Fprintf(&config, "    tls On\n    tls.verify On\n    tls.verify_hostname On\n    tls.ca_file %s\n", r.path("syslog-ca.pem"))
+			}
+		}
+	}
+	r.write("cef.conf", config.String())
+	r.start("cef.conf")
+	r.until("all alerts", 90*time.Second, func() bool {
+		for _, s := range listeners {
+			if len(s.Messages())+len(s.Faults()) < each*len(feeds) {
+				return false
+			}
+		}
+		return true
+	})
+	time.Sleep(3 * time.Second) // a poll more, which brings repeats
+	r.stop()
+	for how, s := range listeners {
+		validCEF(t, s)
+		all := outcome{}
+		for _, f := range feeds {
+			o := accountCEF(t, r.sim, s.Messages(), f)
+			if !o.perfect() || o.expected != each {
+				t.Errorf("%s over %s, %s: %v", how.format, how.mode, f.api, o)
+			}
+			all = outcome{all.expected + o.expected, all.lost + o.lost, all.repeated + o.repeated, all.bent + o.bent, all.foreign + o.foreign}
+		}
+		t.Logf("%s over %s: %d lines, %v", how.format, how.mode, len(s.Messages()), all)
+	}
+}
+
+// TestThreeHundredTenantsEachUnderItsOwnTag runs 300 tenants of one input with a tag each; the output writes the tag into the event's source.
+func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const n, each = 300, 20
+	var tenants []simulator.Tenant
+	var feeds []feed
+	var file strings.Builder
+	file.WriteString("defaults:\n  api: graph\n  client_id: " + clientID + "\n  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n")
+	for i := range n {
+		f := feed{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
+		tenants, feeds = append(tenants, customer(f.tenantID, f.tenant, each)), append(feeds, f)
+		fmt.Fprintf(&file, "  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n", f.tenantID, f.tenant, f.tenant)
+	}
+	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{hecToken: {}}})
+	r.write("customers.yaml", file.String())
+	// The head of the example with many customers, and one output that shows the tag.
+	r.install("tenants.conf", "tenants.conf")
+	head, _, _ := strings.Cut(content(t, "tenants.conf"), "# One output per HEC token")
+	r.write("tenants.conf", head+`[OUTPUT]
+    Name                splunk
+    Match               defender.*
+    Host                ${SPLUNK_HEC_HOST}
+    Port                ${SPLUNK_HEC_PORT}
+    tls                 On
+    tls.ca_file         ${SPLUNK_CA_FILE}
+    Splunk_Token        ${SPLUNK_HEC_TOKEN}
+    Event_Source        $TAG
+    Event_Host          $mssp['tenant']
+    Event_Field         record_id $mssp['record_id']
+    Retry_Limit         no_limits
+`)
+	began := time.Now()
+	r.start("tenants.conf")
+	r.until("all alerts", 120*time.Second, func() bool {
+		alerts := 0
+		for _, e := range r.hec.Events() {
+			if strings.Contains(string(e.Event[:min(len(e.Event), 40)]), `"kind":"alert"`) {
+				alerts++
+			}
+		}
+		return alerts >= n*each
+	})
+	took := time.Since(began)
+	r.stop()
+	events := r.hec.Events()
+	wrong, all := 0, outcome{}
+	for _, e := range events {
+		if e.Source != "defender."+e.Host {
+			if wrong++; wrong < 3 {
+				t.Errorf("an event of %s has the tag %s", e.Host, e.Source)
+			}
+		}
+	}
+	byHost := map[string][]receiver.HECEvent{}
+	for _, e := range events {
+		byHost[e.Host] = append(byHost[e.Host], e)
+	}
+	for _, f := range feeds {
+		o := accountSplunk(t, r.sim, byHost[f.tenant], f)
+		if !o.perfect() || o.expected != each {
+			t.Errorf("%s: %v", f.tenant, o)
+		}
+		all = outcome{all.expected + o.expected, all.lost + o.lost, all.repeated + o.repeated, all.bent + o.bent, all.foreign + o.foreign}
+	}
+	t.Logf("%d tenants: %v, under a wrong tag %d, within %v", n, all, wrong, took.Round(time.Second))
+	if strings.Contains(r.logText(), "cannot mmap") {
+		t.Error("more chunks than storage.max_chunks_up")
+	}
+}
