@@ -38,19 +38,19 @@ func (c *cefBuilder) alert(raw []byte, id ID) []byte {
 	c.pairs = c.pairs[:0]
 	for i := range cefTable {
 		row := &cefTable[i]
-		if from := row.column(c.col); from != nil {
-			c.add(row.key, row.label, row.max, from(a))
+		if from := row.column(c.col); from.get != nil {
+			c.add(row.key, row.label, row.max, from.get(a))
 		}
 	}
 	h := &cefHeaders[c.col]
-	class, name := headerText(h.class(a), maxClass), headerText(h.name(a), maxName)
+	class, name := headerText(h.class.get(a), maxClass), headerText(h.name.get(a), maxName)
 	if class == "" {
 		class = h.noClass
 	}
 	if name == "" {
 		name = h.untitled
 	}
-	return c.finish(class, name, cefSeverity(h.severity(a)))
+	return c.finish(class, name, cefSeverity(h.severity.get(a)))
 }
 
 // raw gives the line of a row that could not be decoded.

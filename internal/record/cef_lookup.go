@@ -51,16 +51,20 @@ func (a *cefAlert) get(path string) gjson.Result {
 	return v
 }
 
-// A source gives the text for one key, empty when the alert has none. A source that is nil never has one.
-type source func(*cefAlert) string
+// A source gives the text for one key, empty when the alert has none. A source without get never has one.
+type source struct {
+	get func(*cefAlert) string
+	// what says in Markdown where the text comes from, for the page that is made of the table.
+	what string
+}
 
-var none source
+var (
+	none       source
+	recordID   = source{func(a *cefAlert) string { return string(a.id[:]) }, "`record_id`"}
+	tenantName = source{func(a *cefAlert) string { return a.tenant }, "`tenant_name`"}
+)
 
-func constant(s string) source { return func(*cefAlert) string { return s } }
-
-func recordID(a *cefAlert) string { return string(a.id[:]) }
-
-func tenantName(a *cefAlert) string { return a.tenant }
+func constant(s string) source { return source{func(*cefAlert) string { return s }, "`" + s + "`"} }
 
 // plain is a value as text: strings unescaped, numbers as they are written, null as nothing.
 func plain(v gjson.Result) string {
@@ -96,21 +100,25 @@ func joined(v gjson.Result, seen map[string]bool) string {
 
 // first is the first of the fields that has a text.
 func first(paths ...string) source {
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		for _, p := range paths {
 			if s := plain(a.get(p)); s != "" {
 				return s
 			}
 		}
 		return ""
-	}
+	}, "`" + strings.ReplaceAll(strings.Join(paths, "`, else `"), ".0.", "[0].") + "`"}
 }
 
 // list is a field that is an array of texts, or a text as the documentation of some has it, joined by commas.
-func list(path string) source { return first(path) }
+func list(path string) source {
+	s := first(path)
+	s.what += ", joined by commas"
+	return s
+}
 
 func listOverAlerts(path string) source {
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		seen := map[string]bool{}
 		var parts []string
 		a.eachAlert(func(alert gjson.Result) bool {
@@ -128,15 +136,15 @@ func listOverAlerts(path string) source {
 			return true
 		})
 		return strings.Join(parts, ",")
-	}
+	}, "`" + path + "` of all alerts, each once, joined by commas"}
 }
 
 // millis is a time in milliseconds since 1970, as CEF wants it.
 func millis(path string) source {
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		at, ok := timeOf(a.get(path))
 		return milliText(at, ok)
-	}
+	}, "`" + path + "`"}
 }
 
 func timeOf(v gjson.Result) (tick.Tick, bool) {
@@ -155,16 +163,16 @@ func milliText(at tick.Tick, ok bool) string {
 }
 
 func earliest(path string) source {
-	return extreme(path, func(a, b tick.Tick) bool { return a < b })
+	return extreme(path, "least", func(a, b tick.Tick) bool { return a < b })
 }
 
 func latest(path string) source {
-	return extreme(path, func(a, b tick.Tick) bool { return a > b })
+	return extreme(path, "greatest", func(a, b tick.Tick) bool { return a > b })
 }
 
 // extreme is the time of an incident's alerts that is better than all others.
-func extreme(path string, better func(a, b tick.Tick) bool) source {
-	return func(a *cefAlert) string {
+func extreme(path, which string, better func(a, b tick.Tick) bool) source {
+	return source{func(a *cefAlert) string {
 		var best tick.Tick
 		found := false
 		a.eachAlert(func(alert gjson.Result) bool {
@@ -174,7 +182,7 @@ func extreme(path string, better func(a, b tick.Tick) bool) source {
 			return true
 		})
 		return milliText(best, found)
-	}
+	}, which + " `" + path + "` of its alerts"}
 }
 
 func (a *cefAlert) eachAlert(f func(gjson.Result) bool) {
@@ -185,38 +193,38 @@ func (a *cefAlert) eachAlert(f func(gjson.Result) bool) {
 
 // anyAlert is a field of the first alert of an incident that has it.
 func anyAlert(path string) source {
-	return func(a *cefAlert) (s string) {
+	return source{func(a *cefAlert) (s string) {
 		a.eachAlert(func(alert gjson.Result) bool {
 			s = plain(alert.Get(path))
 			return s == ""
 		})
 		return s
-	}
+	}, "`" + path + "` of the first alert that has one"}
 }
 
-func numberOfAlerts(a *cefAlert) string {
+var numberOfAlerts = source{func(a *cefAlert) string {
 	n := a.get("alerts.#")
 	if !n.Exists() {
 		return ""
 	}
 	return strconv.FormatInt(n.Int(), 10)
-}
+}, "number of `alerts`"}
 
 // device is a field of the first device of an incident.
 func device(path string) source {
-	return func(a *cefAlert) (s string) {
+	return source{func(a *cefAlert) (s string) {
 		a.eachAlert(func(alert gjson.Result) bool {
 			d := alert.Get("devices.0")
 			s = plain(d.Get(path))
 			return !d.Exists()
 		})
 		return s
-	}
+	}, "first device: `" + path + "`"}
 }
 
 // evidence is a field of the first piece of evidence of the given kind that has it.
 func evidence(kind, path string) source {
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		for _, e := range a.evidence() {
 			if strings.EqualFold(e.kind, kind) {
 				if s := plain(e.Get(path)); s != "" {
@@ -225,7 +233,7 @@ func evidence(kind, path string) source {
 			}
 		}
 		return ""
-	}
+	}, "ev(" + kind + "): `" + path + "`"}
 }
 
 func (a *cefAlert) evidence() []proof {
@@ -265,23 +273,23 @@ func odataKind(e gjson.Result) string {
 // relatedUser is a field of the user an endpoint alert names, or of its evidence when it names none.
 func relatedUser(path, evidencePath string) source {
 	other := evidence("User", evidencePath)
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		if u := a.get("relatedUser"); plain(u.Get("userName")) != "" || plain(u.Get("domainName")) != "" {
 			return plain(u.Get(path))
 		}
-		return other(a)
-	}
+		return other.get(a)
+	}, "`relatedUser." + path + "`, else " + other.what}
 }
 
 // file is a field of the one file that the line is about, so that name, path and hashes belong together: the first file
 // that has a name, else the first process that has one, else the first of either that has any of the fields.
 func file(path string) source {
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		if !a.haveFile {
 			a.theFile, a.haveFile = a.findFile(), true
 		}
 		return plain(a.theFile.Get(path))
-	}
+	}, "the file: `" + path + "`"}
 }
 
 func (a *cefAlert) findFile() gjson.Result {
@@ -307,17 +315,17 @@ func (a *cefAlert) findFile() gjson.Result {
 }
 
 func longerThan(n int, s source) source {
-	return func(a *cefAlert) string {
-		if text := s(a); len(text) > n {
+	return source{func(a *cefAlert) string {
+		if text := s.get(a); len(text) > n {
 			return text
 		}
 		return ""
-	}
+	}, s.what + " when longer than " + strconv.Itoa(n)}
 }
 
 // oneOrZero is a truth value as CEF's numbers have it; unknown (null) is nothing.
 func oneOrZero(path string) source {
-	return func(a *cefAlert) string {
+	return source{func(a *cefAlert) string {
 		switch v := a.get(path); {
 		case v.Type == gjson.True, strings.EqualFold(v.Str, "true"):
 			return "1"
@@ -325,26 +333,26 @@ func oneOrZero(path string) source {
 			return "0"
 		}
 		return ""
-	}
+	}, "`" + path + "`: 1 or 0"}
 }
 
 // ipv4 and ipv6 are the address, if it is one of that family; src must not hold an IPv6 one.
 func ipv4(s source) source {
-	return func(a *cefAlert) string {
-		if ip := address(s(a)); ip.Is4() {
+	return source{func(a *cefAlert) string {
+		if ip := address(s.get(a)); ip.Is4() {
 			return ip.String()
 		}
 		return ""
-	}
+	}, s.what}
 }
 
 func ipv6(s source) source {
-	return func(a *cefAlert) string {
-		if ip := address(s(a)); ip.Is6() {
+	return source{func(a *cefAlert) string {
+		if ip := address(s.get(a)); ip.Is6() {
 			return ip.String()
 		}
 		return ""
-	}
+	}, s.what}
 }
 
 func address(s string) netip.Addr {
