@@ -244,7 +244,7 @@ func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].MSSPAuthorised = false })
 	r := w.expect(w.run(w.acquire("siem")...), 4)
-	contains(t, r.out, "stored in", "next step", "https://security.microsoft.com?tid="+contoso, "application id "+client, "Authorize application")
+	contains(t, r.out+r.err, "stored in", "Next step", "https://security.microsoft.com?tid="+contoso, "application id "+client, "Authorize application")
 	noSecret(t, r)
 	got := parse[map[string]any](t, w.expect(w.run(w.acquire("siem", "--json")...), 4).out)
 	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso || !strings.Contains(fmt.Sprint(got["next_step"]), contoso) || got["refresh_token"] != nil {

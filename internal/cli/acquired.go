@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
@@ -116,6 +117,10 @@ func (a *acquisition) tryAPI(ctx context.Context, t config.Tenant, client *http.
 		return
 	}
 	r.Answer = "refused"
+	var refused *defender.Error
+	if errors.As(err, &refused) {
+		r.Problem = fmt.Sprintf("%s (HTTP %d)", refused.Problem, refused.Status)
+	}
 	if t.API == cloud.SIEM {
 		r.NextStep = fmt.Sprintf("somebody with \"Manage portal system settings\" opens https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, or simply start the input", t.TenantID, t.ClientID)
 		return
@@ -163,14 +168,15 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		default:
 			row("API "+r.API, "%s", r.Problem)
 		}
-		if r.NextStep != "" {
-			row("next step", "%s", r.NextStep)
-		}
 	}
 	if r.err == nil {
 		return nil
 	}
-	a.c.say("the token is stored, but the API %s: %v", map[bool]string{true: "refuses it", false: "could not be tried"}[r.Answer == "refused"], r.err)
+	if r.NextStep != "" {
+		a.c.say("the token is stored, but the API refuses it: %s. Next step: %s", r.Problem, r.NextStep)
+	} else {
+		a.c.say("the token is stored, but the API could not be tried: %v", r.err)
+	}
 	return &told{exitCode(r.err)}
 }
 

@@ -179,7 +179,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 		if asJSON {
 			return printJSON(c.Out, r)
 		}
-		fmt.Fprintf(c.Out, "%s: the service gave an access token for %s in tenant %s, until %s\n", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp)
+		fmt.Fprintln(c.Out, wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until %s", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
 		fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
 		switch {
 		case r.Grant == tokens.GrantClientCredentials.String():

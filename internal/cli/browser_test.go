@@ -1,0 +1,136 @@
+package cli_test
+
+import (
+	"context"
+	"image/png"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"fluent-bit-defender/internal/simulator"
+)
+
+// chromium starts a real browser without a screen. Continuous integration must have one; elsewhere the test is skipped without.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			program = path
+			break
+		}
+	}
+	if program == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("there is no chromium: apt-get install chromium")
+		}
+		t.Skip("there is no chromium: apt-get install chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // the browser lives as long as this call's context
+		t.Fatalf("starting %s: %v", program, err)
+	}
+	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestARealBrowserSignsInOrDeclines(t *testing.T) {
+	browser := chromium(t)
+	for name, c := range map[string]struct {
+		button, title, text string
+		code                int
+	}{
+		"accept":  {"#accept", "Signed in", "Go back to the command line. You can close this window.", 0},
+		"decline": {"#decline", "The sign-in was refused", "The command line says why. You can close this window.", 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(c *simulator.Config) { c.AutoConsent = false })
+			opened := make(chan string, 1)
+			w.browser = func(address string) error { opened <- address; return nil }
+			done := make(chan result, 1)
+			go func() { done <- w.run(w.acquire("graph")...) }()
+
+			do := func(steps ...chromedp.Action[chromedp.Void]) {
+				t.Helper()
+				if err := chromedp.Do(browser, steps...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			do(chromedp.Navigate(<-opened))
+			question := see(t, browser, chromedp.Text("#account"))
+			do(chromedp.Click(c.button), chromedp.WaitNotPresent("#account"), chromedp.WaitVisible("h1"))
+			title, heading, text := see(t, browser, chromedp.Title()), see(t, browser, chromedp.Text("h1")), see(t, browser, chromedp.Text("p"))
+			at, screenshot := see(t, browser, chromedp.Location()), see(t, browser, chromedp.FullScreenshot(100))
+			if !strings.Contains(question, "soc@contoso.example signs in to contoso") {
+				t.Errorf("the page asks %q", question)
+			}
+			if title != c.title || heading != c.title || text != c.text {
+				t.Errorf("the closing page says %q, %q: %q", title, heading, text)
+			}
+			if u, err := url.Parse(at); err != nil || u.Hostname() != "localhost" {
+				t.Errorf("the browser ended on %s", at)
+			}
+			look(t, screenshot, name)
+			r := w.expect(<-done, c.code)
+			if c.code == 0 {
+				contains(t, r.out, "signed in as soc@contoso.example", "API graph answers")
+			} else {
+				contains(t, r.err, "AADSTS65004")
+			}
+			noSecret(t, r)
+		})
+	}
+}
+
+// see takes something from the page.
+func see[T any](t *testing.T, browser context.Context, what chromedp.Action[T]) T {
+	t.Helper()
+	v, err := chromedp.Run(browser, what)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// look makes sure that something legible is on the screen: dark text on a light page. With -update the picture is kept to be looked at.
+func look(t *testing.T, screenshot []byte, name string) {
+	t.Helper()
+	picture, err := png.Decode(strings.NewReader(string(screenshot)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dark, light := 0, 0
+	for y := picture.Bounds().Min.Y; y < picture.Bounds().Max.Y; y++ {
+		for x := picture.Bounds().Min.X; x < picture.Bounds().Max.X; x++ {
+			switch r, g, b, _ := picture.At(x, y).RGBA(); {
+			case r+g+b < 3*0x5000:
+				dark++
+			case r+g+b > 3*0xf000:
+				light++
+			}
+		}
+	}
+	if dark < 500 || light < 20*dark {
+		t.Errorf("%d dark and %d light pixels: this is no page with text", dark, light)
+	}
+	if *update {
+		if err := os.WriteFile(filepath.Join("../../testdata/cli", "closing-page-"+name+".png"), screenshot, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

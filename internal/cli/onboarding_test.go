@@ -1,0 +1,222 @@
+package cli_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"text/template"
+	"time"
+
+	"fluent-bit-defender/internal/flbhost"
+	"fluent-bit-defender/internal/simulator"
+)
+
+// TestOnboardingIsAsTheDocumentationSays onboards a customer in the three ways, runs the plugin on the stored token alone, and holds the
+// transcript against docs/onboarding.md.
+func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
+	so := filepath.Join(t.TempDir(), "in_defender.so")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", so, "./plugin")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the plugin: %v\n%s", err, out)
+	}
+	var ahead atomic.Int64
+	w := newWorld(t, func(c *simulator.Config) {
+		c.Tenants[0].MSSPAuthorised = false
+		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	parts := map[string]string{}
+	show := w.shower()
+
+	args := w.acquire("siem")
+	r := w.expect(w.run(args...), 4)
+	parts["Browser"], parts["BrowserCode"] = show(args, r), fmt.Sprint(r.code)
+	w.SetMSSPAuthorised(contoso, true)
+	refresh := append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)
+	parts["Ready"] = show(refresh, w.expect(w.run(refresh...), 0))
+
+	paste := w.acquire("siem", "--paste", "--redirect-uri", redirect)
+	r = w.expect(w.answered(paste), 0)
+	parts["Paste"] = show(paste, r)
+
+	// A public client needs no secret. The service's pauses between polls are made short.
+	w.SetAutoConsent(false)
+	w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
+	device := []string{"tokens", "acquire", "--device-code", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", public, "--api", "siem",
+		"--login-url", w.LoginURL(), "--api-url", w.APIURL("siem"), "--data-dir", w.dir + "-device"}
+	r = w.expect(w.entered(device), 0)
+	parts["Device"] = show(device, r)
+	w.login = ""
+
+	conf := w.conf("siem", "poll_interval 1s")
+	if text := string(must(os.ReadFile(conf))); strings.Contains(text, "refresh_token") {
+		t.Fatal("the configuration names a refresh token")
+	} else {
+		parts["Config"] = w.block(text)
+	}
+	check := []string{"check", conf}
+	parts["Check"] = show(check, w.expect(w.run(check...), 0))
+
+	storage := t.TempDir()
+	host, err := flbhost.Start(t.Context(), flbhost.Config{Plugin: so, StorageDir: storage, Tick: 100 * time.Millisecond, Instances: []flbhost.Instance{{Tag: "defender.contoso", Props: flbhost.Props(
+		"tenant_id", contoso, "tenant_name", "contoso", "client_id", client, "client_secret_file", w.secretFile(), "api", "siem", "login_url", w.LoginURL(),
+		"api_url", w.APIURL("siem"), "data_dir", w.dir, "poll_interval", "1s")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Kill()
+	want := len(w.Ledger(contoso, "siem").Exists)
+	var records []flbhost.Record
+	until(t, "all records", func() bool {
+		records = must(host.Records())
+		return len(records) >= want
+	})
+	if len(records) != want {
+		t.Errorf("%d records; want %d", len(records), want)
+	}
+	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
+	parts["Run"] = w.block(fmt.Sprintf("$ fluent-bit -e in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)", first, len(records)))
+	until(t, "a status", func() bool {
+		list := parse[[]map[string]any](t, w.run("status", "--json").out)
+		return len(list) == 1 && list[0]["state"] == "ok" && list[0]["emitted"] == float64(want)
+	})
+	parts["Status"] = show([]string{"status"}, w.expect(w.run("status"), 0))
+	parts["List"] = show([]string{"tokens", "list"}, w.expect(w.run("tokens", "list"), 0))
+	if _, err := host.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+
+	var page strings.Builder
+	if err := must(template.ParseFiles("../../testdata/cli/onboarding.tmpl")).Execute(&page, parts); err != nil {
+		t.Fatal(err)
+	}
+	noSecret(t, result{out: page.String()})
+	golden(t, "../../docs/onboarding.md", page.String())
+}
+
+// until waits for something that another process does.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !done(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s did not come", what)
+		}
+		wait := time.NewTimer(50 * time.Millisecond)
+		<-wait.C
+	}
+}
+
+// answered runs a command that asks for the address the browser ended on.
+func (w *world) answered(args []string) result {
+	w.t.Helper()
+	in, typed := io.Pipe()
+	return w.watched(args, in, func(line string) {
+		if !strings.HasPrefix(strings.TrimSpace(line), w.LoginURL()) {
+			return
+		}
+		c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		res, err := c.Get(strings.TrimSpace(line))
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		res.Body.Close()
+		go fmt.Fprintln(typed, res.Header.Get("Location"))
+	})
+}
+
+// entered runs a command that shows a code for another device, and accepts it there.
+func (w *world) entered(args []string) result {
+	w.t.Helper()
+	code := regexp.MustCompile(`enter the code  (\S+)`)
+	return w.watched(args, strings.NewReader(""), func(line string) {
+		if m := code.FindStringSubmatch(line); m != nil {
+			if err := w.DecideDevice(m[1], true); err != nil {
+				w.t.Error(err)
+			}
+		}
+	})
+}
+
+// watched runs a command and calls see for each line of stderr.
+func (w *world) watched(args []string, in io.Reader, see func(string)) result {
+	watch, errs := io.Pipe()
+	var out, all lockedBuffer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s := bufio.NewScanner(io.TeeReader(watch, &all))
+		for s.Scan() {
+			see(s.Text())
+		}
+	}()
+	code := w.start(w.t.Context(), in, &out, errs, args...)
+	errs.Close()
+	<-done
+	return result{code, out.String(), all.String()}
+}
+
+// block makes a code block in which all that changes from run to run is replaced.
+func (w *world) block(text string) string {
+	temp := filepath.Dir(w.dir)
+	r := strings.NewReplacer(
+		w.LoginURL(), "http://127.0.0.1:7000", w.Simulator.LoginURL(), "http://127.0.0.1:7000", w.APIURL("siem"), "http://127.0.0.1:7001",
+		strings.TrimPrefix(w.APIURL("siem"), "http://"), "127.0.0.1:7001",
+		filepath.Join(temp, "app.secret"), "/run/secrets/mssp-app", w.dir+"-device", "/var/lib/defender", w.dir, "/var/lib/defender", temp+"/", "")
+	text = r.Replace(text)
+	for _, s := range []struct{ expr, to string }{
+		{`(?m)^defenderctl: made .*\n(  .*\n)*`, ""}, // said to root only
+		{`(?m)^\(No browser was opened.*\n`, ""},
+		{`localhost(:|%3A)\d+`, "localhost${1}53682"},
+		{`code_challenge=[\w-]+`, "code_challenge=CHALLENGE"},
+		{`state=[\w-]+`, "state=STATE"},
+		{`enter the code  \S+`, "enter the code  F7KQ2MZXR"},
+		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-03-01T12:00:00Z"},
+		{`([^T\d-])20\d\d-\d\d-\d\d([^T\d-])`, "${1}2026-05-30${2}"},
+		{`\d{4}-\d\d-\d\d \d\d:\d\dZ`, "2026-03-01 11:30Z"},
+		{`"record_id":"[0-9a-f]{32}"`, `"record_id":"5f0e6c1a9b7d48c2a3e4f5061728394a"`},
+		{`(?m) {2}\d+[smh] {2,}(\d+[smh]|never) {2,}\d+s  `, "  2s       4s     2s   "},
+		{`(?m)( {2})\d+s( +)\d+s( +2026)`, "${1}2m${2}5s${3}"},
+		{`within \d+m`, "within 15m"},
+	} {
+		text = regexp.MustCompile(s.expr).ReplaceAllString(text, s.to)
+	}
+	return "```\n" + strings.Trim(text, "\n") + "\n```"
+}
+
+// shower prints a command and what it left behind, as a terminal would.
+func (w *world) shower() func(args []string, r result) string {
+	return func(args []string, r result) string {
+		var b strings.Builder
+		b.WriteString("$ defenderctl")
+		n := len("$ defenderctl")
+		for i := 0; i < len(args); i++ {
+			word := args[i]
+			if word == "--data-dir" {
+				i++
+				continue
+			}
+			if strings.HasPrefix(word, "--") && i+1 < len(args) && !strings.HasPrefix(args[i+1], "--") {
+				word += " " + args[i+1]
+				i++
+			}
+			if shown := len(strings.Trim(w.block(word), "`\n")); n+shown > 95 {
+				b.WriteString(" \\\n   ")
+				n = 4
+			} else {
+				n += shown + 1
+			}
+			b.WriteString(" " + word)
+		}
+		b.WriteString("\n" + r.err + r.out)
+		return w.block(b.String())
+	}
+}
