@@ -26,6 +26,7 @@ type feed struct {
 	pending    []pendingSeen // emitted, not written down yet; ascending by number
 	seen       seenSet
 	keep       tick.Tick // how far behind the watermark the seen-set reaches
+	oldest     tick.Tick // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
 }
 
 // mark says: when event seq is taken in, everything updated before watermark is.
@@ -139,7 +140,11 @@ func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
 		return c, nil, false
 	}
 	cp.Lateness = f.lateness
-	f.seen.prune(max(f.seen.since, cp.Watermark-f.keep-pruneMargin), f.keep/8)
+	bound := cp.Watermark - f.keep - pruneMargin
+	if f.oldest != 0 {
+		bound = min(bound, f.oldest)
+	}
+	f.seen.prune(max(f.seen.since, bound), max(f.keep/8, tick.Minute))
 	cp.SeenSince = f.seen.since
 	c = store.Commit{Key: f.key, Checkpoint: &cp, PruneBefore: cp.SeenSince}
 	for _, p := range f.pending[:n] {

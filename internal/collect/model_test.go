@@ -101,7 +101,15 @@ func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (in
 	return id, nil
 }
 
-func (m *memory) Asides(context.Context, store.FeedKey) ([]store.Aside, error) { return nil, nil }
+func (m *memory) Asides(context.Context, store.FeedKey) (list []store.Aside, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, a := range m.asides {
+		a.ID = id
+		list = append(list, a)
+	}
+	return list, nil
+}
 
 func (m *memory) DropAside(_ context.Context, _ store.FeedKey, id int64) error {
 	m.mu.Lock()

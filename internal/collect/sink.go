@@ -24,7 +24,7 @@ type sink struct {
 // Row implements defender.Sink.
 func (s *sink) Row(raw []byte) error {
 	t := s.t
-	row := defender.Describe(t.cfg.API, raw)
+	row := t.describe.Describe(raw)
 	at := row.Updated
 	if !t.cfg.Updates {
 		at = row.Created

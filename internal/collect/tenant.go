@@ -33,6 +33,8 @@ type TenantConfig struct {
 	Skew    *Skew          // the servers' clock, as Reader and SignIn see it; nil to trust ours
 	// SignIn gets an access token, so that a refusal is found, and the server's clock known, before anything is read.
 	SignIn func(context.Context) error
+	// Feeds tells how many feeds share the gate at this moment; nil for this one alone.
+	Feeds func() int
 	// Changed tells, at little cost, whether something has changed since the last failure that makes another try worthwhile
 	// before its time: a secret file, a stored token. nil for never.
 	Changed func(context.Context) bool
@@ -71,6 +73,8 @@ type Tenant struct {
 	oddRows  bool   // a row that could not be encoded was reported
 	failures int    // polls failed in a row
 	verdict  verdict
+	asides   []asideWindow
+	describe *defender.Describer
 	reminded time.Time
 	healthAt time.Time
 
@@ -82,6 +86,7 @@ type Tenant struct {
 // configure is called once, before run.
 func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
+	t.describe = defender.NewDescriber(cfg.API)
 	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag)
 	t.feed.keep = tick.FromDuration(t.farthest())
 	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
@@ -101,7 +106,11 @@ func (t *Tenant) run(ctx context.Context, phase time.Duration) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !t.rest(ctx, t.judge(ctx, started, err)) {
+		due := t.judge(ctx, started, err)
+		if err == nil {
+			t.retryAsides(ctx)
+		}
+		if !t.rest(ctx, due) {
 			return
 		}
 	}
@@ -117,6 +126,7 @@ func (t *Tenant) restore(ctx context.Context) bool {
 		switch {
 		case err == nil && ok:
 			t.feed.resume(cp, seen)
+			t.restoreAsides(ctx)
 			t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
 			return true
 		case err == nil:

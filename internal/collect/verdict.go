@@ -30,7 +30,8 @@ type verdict struct {
 type kind int
 
 const (
-	fine kind = iota
+	fine      kind = iota
+	postponed      // nothing failed: the call budget is used up
 	transient
 	human // from here on somebody has to do something
 	signIn
@@ -58,6 +59,9 @@ func verdictOf(err error) verdict {
 		return signInVerdict(auth)
 	case errors.As(err, &api):
 		v := verdict{kind: transient, reason: api.Error(), remedy: api.Remedy, retryAfter: api.RetryAfter, asked: api.HasRetryAfter, quick: api.Unreachable}
+		if api.Budget {
+			v.kind = postponed
+		}
 		if api.Fate != defender.TryAgain {
 			v.kind, v.cause = human, fmt.Sprintf("api %d %s", api.Status, api.Code)
 		}
@@ -69,6 +73,10 @@ func verdictOf(err error) verdict {
 // judge notes how a poll ended, logs a change of state, and says when the next one is due.
 func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.Time {
 	v := verdictOf(err)
+	if v.kind == postponed {
+		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("the call budget is used up; goes on in %v", v.retryAfter.Round(time.Second)))
+		return t.now().Add(v.retryAfter)
+	}
 	if v.kind == fine {
 		if alien := t.foreign(); alien != "" {
 			v = verdict{kind: fine, cause: "alien", reason: "the API lists alerts of another tenant, " + alien, remedy: "check tenant_id and whose account signed in"}
@@ -76,7 +84,7 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		t.recovered(v)
 		t.failures, t.verdict = 0, v
 		t.health(ctx, false)
-		return started.Add(t.cfg.PollInterval)
+		return started.Add(t.interval())
 	}
 	t.failures++
 	changed := t.verdict.kind != v.kind || t.verdict.cause != v.cause
@@ -102,6 +110,23 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		due = until
 	}
 	return due
+}
+
+// interval is the time from one poll to the next: what is configured, or longer where the call budget allows less.
+func (t *Tenant) interval() time.Duration {
+	feeds := 1
+	if t.cfg.Feeds != nil {
+		feeds = t.cfg.Feeds()
+	}
+	effective := max(t.cfg.PollInterval, t.cfg.Gate.Interval(feeds))
+	t.mu.Lock()
+	changed := t.status.EffectiveInterval != effective
+	t.status.EffectiveInterval = effective
+	t.mu.Unlock()
+	if changed {
+		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v: the call budget of the API, shared by %d inputs of this application and tenant, allows no more", effective, feeds))
+	}
+	return effective
 }
 
 func (t *Tenant) foreign() string {

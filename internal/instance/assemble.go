@@ -80,7 +80,7 @@ func (c *crew) add(t config.Tenant) error {
 	if err != nil {
 		return err
 	}
-	gate := c.shared.gate(t)
+	gate, feeds := c.shared.gate(t)
 	reader, err := defender.NewReader(t.API, defender.Settings{
 		BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
 		HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: gate, Now: time.Now, Skew: skew.Note,
@@ -93,7 +93,7 @@ func (c *crew) add(t config.Tenant) error {
 		Key: feedKey(t), Name: t.TenantName, ClientID: t.ClientID, API: t.API, Tag: t.Tag,
 		PollInterval: t.PollInterval, Lookback: t.Lookback, Overlap: t.Overlap,
 		SweepInterval: t.SweepInterval, SweepLookback: t.SweepLookback, HealthInterval: c.health,
-		Updates: t.Updates, TimeField: timeFieldOf(t.TimeField), Reader: reader, Gate: gate, Skew: skew,
+		Updates: t.Updates, TimeField: timeFieldOf(t.TimeField), Reader: reader, Gate: gate, Feeds: feeds, Skew: skew,
 		Encoder: record.NewEncoder(record.Options{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API), Format: format, CEFMaxBytes: t.CEFMaxBytes}),
 		SignIn: func(ctx context.Context) error {
 			_, err := source.Token(ctx)

@@ -23,7 +23,7 @@ type shared struct {
 	mu         sync.Mutex
 	homes      map[string]*home // by absolute path of the data directory
 	live       map[store.FeedKey]bool
-	gates      map[gateKey]*defender.Gate
+	gates      map[gateKey]*sharedGate
 	transports map[transportKey]*http.Transport
 	metrics    metrics.Servers
 }
@@ -37,7 +37,7 @@ func newShared() *shared {
 	return &shared{
 		homes:      make(map[string]*home),
 		live:       make(map[store.FeedKey]bool),
-		gates:      make(map[gateKey]*defender.Gate),
+		gates:      make(map[gateKey]*sharedGate),
 		transports: make(map[transportKey]*http.Transport),
 	}
 }
@@ -57,6 +57,7 @@ func (s *shared) claim(tenants []config.Tenant) error {
 	}
 	for _, t := range tenants {
 		s.live[feedKey(t)] = true
+		s.gateOf(t).feeds++
 	}
 	return nil
 }
@@ -66,6 +67,7 @@ func (s *shared) release(tenants []config.Tenant) {
 	defer s.mu.Unlock()
 	for _, t := range tenants {
 		delete(s.live, feedKey(t))
+		s.gateOf(t).feeds--
 	}
 }
 
@@ -74,17 +76,35 @@ func feedKey(t config.Tenant) store.FeedKey {
 	return store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
 }
 
-// gate is where everybody waits who shares the quota of an application in a tenant at an API.
-func (s *shared) gate(t config.Tenant) *defender.Gate {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// sharedGate is a gate and how many live feeds use it.
+type sharedGate struct {
+	gate  *defender.Gate
+	feeds int
+}
+
+// gateOf is where everybody waits who shares the quota of an application in a tenant at an API; s.mu must be held. It is kept when the last feed has
+// gone: the service goes on counting.
+func (s *shared) gateOf(t config.Tenant) *sharedGate {
 	key := gateKey{t.ClientID, t.TenantID, t.APIURL, string(t.API)}
 	g := s.gates[key]
 	if g == nil {
-		g = defender.NewGate(time.Now, defender.Budget{Calls: t.Endpoint.PerMinute, Per: time.Minute}, defender.Budget{Calls: t.Endpoint.PerHour, Per: time.Hour})
+		g = &sharedGate{gate: defender.NewGate(time.Now,
+			defender.Budget{Calls: t.Endpoint.PerMinute, Per: time.Minute}, defender.Budget{Calls: t.Endpoint.PerHour, Per: time.Hour})}
 		s.gates[key] = g
 	}
 	return g
+}
+
+// gate gives the tenant's gate, and what counts its feeds.
+func (s *shared) gate(t config.Tenant) (gate *defender.Gate, feeds func() int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.gateOf(t)
+	return g.gate, func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return g.feeds
+	}
 }
 
 // transport gives the connections for a proxy and CA bundle.

@@ -1,0 +1,125 @@
+package collect
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/tick"
+)
+
+// poisoned is a Reader whose API cannot answer one window until mended.
+type poisoned struct {
+	*tenantAPI
+	window  defender.Window
+	mended  time.Time
+	avoided []defender.Window
+	aside   bool
+}
+
+func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
+	if !p.aside && w.From <= p.window.From {
+		p.aside = true
+		if err := s.(defender.AsideSink).Aside(p.window, "HTTP 500 for this millisecond"); err != nil {
+			return err
+		}
+	}
+	return p.tenantAPI.Read(ctx, w, outside{s, p.window})
+}
+
+func (p *poisoned) ReadAside(ctx context.Context, w defender.Window, s defender.Sink) error {
+	if time.Now().Before(p.mended) {
+		return &defender.Error{Status: 500, Problem: "still broken"}
+	}
+	return p.tenantAPI.Read(ctx, w, s)
+}
+
+func (p *poisoned) Avoid(w defender.Window) { p.avoided, p.aside = append(p.avoided, w), true }
+
+// outside drops the rows of a window.
+type outside struct {
+	defender.Sink
+	w defender.Window
+}
+
+func (o outside) Row(raw []byte) error {
+	if at := defender.Describe("siem", raw).Updated; at >= o.w.From && at < o.w.To {
+		return nil
+	}
+	return o.Sink.Row(raw)
+}
+
+func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 20)
+		begin := time.Now()
+		r.api.add("0", begin.Add(-time.Hour), begin)
+		r.api.add("1", begin.Add(-30*time.Minute), begin)
+		r.api.add("2", begin, begin)
+		at := tick.FromTime(begin.Add(-30 * time.Minute))
+		p := &poisoned{tenantAPI: r.api, window: defender.Window{From: at, To: at + tick.Millisecond}, mended: begin.Add(50 * time.Hour)}
+		r.cfg.Reader = p
+		tenant := r.start()
+		time.Sleep(10 * time.Hour)
+		r.arrivedOnce(t, "0", "2")
+		if s := tenant.snapshot(); s.SetAside != 1 || s.State != "ok" {
+			t.Errorf("set aside %d, state %s; want 1, ok", s.SetAside, s.State)
+		}
+		r.kill()
+		r.start()
+		time.Sleep(30 * time.Hour)
+		if !slices.Equal(p.avoided, []defender.Window{p.window}) {
+			t.Errorf("after the restart %v was avoided", p.avoided)
+		}
+		r.arrivedOnce(t, "0", "2")
+		time.Sleep(12 * time.Hour)
+		r.arrivedOnce(t, "0", "1", "2")
+		if len(r.store.asides) != 0 {
+			t.Errorf("still listed: %v", r.store.asides)
+		}
+		r.stop()
+	})
+}
+
+// arrivedOnce fails the test unless exactly these alerts arrived, each once.
+func (r *rig) arrivedOnce(t *testing.T, ids ...string) {
+	t.Helper()
+	counts := r.chunk.counts()
+	for _, id := range ids {
+		if counts[id] != 1 {
+			t.Errorf("alert %s arrived %d times", id, counts[id])
+		}
+	}
+	if len(counts) != len(ids) {
+		t.Errorf("%d alerts arrived; want %d", len(counts), len(ids))
+	}
+}
+
+func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 21)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		var calls []time.Time
+		r.api.fail = func(int) error {
+			if calls = append(calls, time.Now()); len(calls) == 1 {
+				return &defender.Error{Budget: true, RetryAfter: 10 * time.Minute, HasRetryAfter: true}
+			}
+			return nil
+		}
+		tenant := r.start()
+		time.Sleep(5 * time.Minute)
+		if s := tenant.snapshot(); s.Errors != 0 || s.State == "failing" {
+			t.Errorf("a budget counts as a failure: %+v", s)
+		}
+		time.Sleep(10 * time.Minute)
+		r.stop()
+		if len(calls) < 2 || calls[1].Sub(calls[0]) != 10*time.Minute {
+			t.Errorf("calls at %v", calls)
+		}
+		r.want(1, 1)
+	})
+}
