@@ -38,6 +38,7 @@ func (c *cli) loadConfig(path string) ([]configured, error) {
 		if err != nil {
 			return nil, err
 		}
+		in.DataDir = "" // the file does not say
 		return []configured{{in: in}}, nil
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,19 +128,11 @@ func group(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// dir is data_dir: the flag, the environment, what a configuration says, the default.
+// dir is data_dir: the flag, what a configuration says, the environment, the default. (The configuration goes before the environment, since it
+// is where the input looks.)
 func (c *cli) dir(configured string) (string, error) {
-	dir := c.dataDir
-	if dir == "" {
-		dir, _ = c.LookupEnv("DEFENDER_DATA_DIR")
-	}
-	if dir == "" {
-		dir = configured
-	}
-	if dir == "" {
-		dir = defaultDataDir
-	}
-	return filepath.Abs(dir)
+	dir, _ := c.LookupEnv("DEFENDER_DATA_DIR")
+	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, defaultDataDir))
 }
 
 // key is the key of the store: the flag's, or what a configuration says.

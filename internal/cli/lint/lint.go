@@ -53,7 +53,7 @@ func (f Finding) String() string {
 // Input is a section that was read without a fault.
 type Input struct {
 	*config.Input
-	// Tag is what the section says; empty if it does not.
+	// Tag is what the section says; empty if it does not. So is DataDir with a tenants file alone.
 	Tag string
 }
 
@@ -104,6 +104,9 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 func TenantsFile(path string, s config.Sources) Result {
 	l := &linter{sources: s}
 	in, warnings, err := config.FromPlugin(config.Map{"tenants_file": path}, s)
+	if in != nil {
+		in.DataDir = "" // the file does not say
+	}
 	l.read(in, warnings, err, "")
 	l.inline(path)
 	return l.sorted()

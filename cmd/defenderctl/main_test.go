@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"fluent-bit-defender/internal/simulator"
+)
+
+// program is the built command.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "defenderctl-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "defenderctl")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", errors.New(string(out))
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := program(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// command prepares a run of the built command with a data directory of its own and no environment but the given.
+func command(t *testing.T, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Env = append([]string{"DEFENDER_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "HOME=" + t.TempDir()}, env...)
+	return cmd
+}
+
+func code(err error) int {
+	var e *exec.ExitError
+	if errors.As(err, &e) {
+		return e.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
+
+func TestVersionNamesCommitAndGo(t *testing.T) {
+	out, err := command(t, nil, "--version").Output()
+	if err != nil || !regexp.MustCompile(`^defenderctl .*, commit \S+.*, go1\.\d+`).Match(out) {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestCompletionIsWrittenForEachShell(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		out, err := command(t, nil, "completion", shell).Output()
+		if err != nil || !bytes.Contains(out, []byte("defenderctl")) {
+			t.Errorf("%s: %v", shell, err)
+		}
+	}
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	for _, args := range [][]string{{}, {"tokens"}, {"tokens", "acquire"}, {"tokens", "list"}, {"tokens", "refresh"}, {"tokens", "remove"}, {"tokens", "rekey"}, {"tokens", "import"},
+		{"check"}, {"pull"}, {"rewind"}, {"status"}, {"simulate"}} {
+		out, err := command(t, nil, append(args, "--help")...).Output()
+		if err != nil || !bytes.Contains(out, []byte("Examples:")) || !bytes.Contains(out, []byte("--data-dir")) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
+	dir := t.TempDir()
+	sim := command(t, nil, "simulate", "--tenants", "4", "--alerts", "3", "--data-dir", filepath.Join(dir, "data"), "--trickle", "0")
+	stdout, err := sim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := sim.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan struct{})
+	go func() {
+		s := bufio.NewScanner(stderr)
+		for s.Scan() {
+			if strings.Contains(s.Text(), "Ctrl-C") {
+				close(ready)
+				break
+			}
+		}
+		io.Copy(io.Discard, stderr) // its requests, until it ends
+	}()
+	text := make(chan []byte, 1)
+	go func() {
+		b, _ := io.ReadAll(stdout)
+		text <- b
+	}()
+	<-ready
+	if err := sim.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	conf := <-text
+	if err := sim.Wait(); code(err) != 130 {
+		t.Errorf("exit code %d", code(err))
+	}
+	path := filepath.Join(dir, "simulated.conf")
+	if err := os.WriteFile(path, conf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(t, nil, "check", "--offline", path).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, conf)
+	}
+}
+
+func TestSimulateRefusesFaultsItDoesNotKnow(t *testing.T) {
+	if out, err := command(t, nil, "simulate", "--faults", "nonsense").CombinedOutput(); code(err) != 2 || !bytes.Contains(out, []byte("--faults")) {
+		t.Errorf("exit code %d: %s", code(err), out)
+	}
+}
+
+func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
+	customers := simulator.Generate(1, 1, 1)
+	sim, err := simulator.New(simulator.Config{Tenants: customers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	app := customers[0].Apps[0]
+	cmd := command(t, []string{"DEFENDER_CLIENT_SECRET=" + app.Secret}, "tokens", "acquire", "--tenant-id", customers[0].ID, "--client-id", app.ClientID, "--api", "graph",
+		"--login-url", sim.LoginURL(), "--api-url", sim.APIURL("graph"), "--no-browser")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	s := bufio.NewScanner(stderr)
+	for s.Scan() && !strings.Contains(s.Text(), "/authorize?") {
+		said.WriteString(s.Text() + "\n")
+	}
+	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range list {
+		if line, err := os.ReadFile(file); err == nil && (bytes.Contains(line, []byte(app.Secret)) || bytes.Contains(line, []byte(app.RefreshTokens[0]))) {
+			t.Errorf("a secret is in the process list: %s", line)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for s.Scan() {
+		said.WriteString(s.Text() + "\n")
+	}
+	if err := cmd.Wait(); code(err) != 130 || !strings.Contains(said.String(), "interrupted") {
+		t.Errorf("exit code %d: %s", code(err), said.String())
+	}
+	if strings.Contains(said.String(), app.Secret) {
+		t.Error("the secret was printed")
+	}
+}

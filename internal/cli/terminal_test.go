@@ -1,0 +1,68 @@
+package cli_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/cli"
+)
+
+// startAs runs a command without a --data-dir of its own.
+func (w *world) startAs(ctx context.Context, out, errs io.Writer, args ...string) int {
+	return cli.Run(ctx, cli.Env{In: strings.NewReader(""), Out: out, Err: errs, Now: w.now, OpenBrowser: w.browser,
+		LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, args)
+}
+
+// atTerminal runs a command with a person in front of it: lines are what they type, passwords what they type unseen.
+func (w *world) atTerminal(lines, password string, args ...string) result {
+	var out, errs lockedBuffer
+	code := cli.Run(w.t.Context(), cli.Env{In: strings.NewReader(lines), Out: &out, Err: &errs, Now: w.now, OpenBrowser: w.browser, InTerminal: true, ErrTerminal: true,
+		ReadPassword: func() (string, error) { return password, nil },
+		LookupEnv:    func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, append([]string{"--data-dir", w.dir}, args...))
+	return result{code, out.String(), errs.String()}
+}
+
+func TestTheSecretIsAskedForWithoutEchoWhenAPersonIsThere(t *testing.T) {
+	w := newWorld(t)
+	args := []string{"tokens", "acquire", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", client, "--api", "graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+	r := w.expect(w.atTerminal("", appSecret, args...), 0)
+	contains(t, r.err, "Application secret")
+	noSecret(t, r)
+	args[7] = public
+	w.expect(w.atTerminal("", "", args...), 0)
+}
+
+func TestRemovingAsksFirstWhenAPersonIsThere(t *testing.T) {
+	w := newWorld(t)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	contains(t, w.expect(w.atTerminal("n\n", "", "tokens", "remove", "contoso"), 1).err, "nothing was removed")
+	w.expect(w.atTerminal("", "", "tokens", "remove", "contoso"), 1)
+	w.expect(w.atTerminal("y\n", "", "tokens", "remove", "contoso"), 0)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	w.expect(w.atTerminal("", "", "tokens", "remove", "contoso", "--yes"), 0)
+}
+
+func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
+	w := newWorld(t)
+	slow := func(address string) error {
+		go func() {
+			timer := time.NewTimer(1500 * time.Millisecond)
+			<-timer.C
+			w.visit(address)
+		}()
+		return nil
+	}
+	if r := w.expect(w.atTerminal("", "", w.acquire("graph")...), 0); strings.Contains(r.err, "\r") {
+		t.Errorf("progress of what was quick: %q", r.err)
+	}
+	w.browser = slow
+	if r := w.expect(w.atTerminal("", "", w.acquire("graph")...), 0); !strings.Contains(r.err, "waiting for the browser at http://localhost:") || !strings.HasSuffix(r.err, "\x1b[K") || strings.Contains(r.out, "\x1b") {
+		t.Errorf("no progress, or it stayed: %q", r.err)
+	}
+	if r := w.expect(w.run(w.acquire("graph")...), 0); strings.Contains(r.err, "\r") {
+		t.Errorf("progress without a terminal: %q", r.err)
+	}
+}
