@@ -2,12 +2,16 @@ package examples
 
 import (
 	"fmt"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"fluent-bit-defender/internal/receiver"
 	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
 )
 
 // long leaves a measurement out of -short; without Fluent Bit newRig skips it.
@@ -68,6 +72,57 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	t.Logf("%v; answers lost: %d", o, r.hec.Status()[0])
 	if o.lost+o.bent+o.foreign > 0 || o.repeated == 0 {
 		t.Errorf("%v", o)
+	}
+}
+
+// TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind: Fluent Bit gives a chunk up when HEC answers 403 or 413. A copy is in
+// storage.path/rejected, and a rewind brings the alerts again, with the same record_ids.
+func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
+	long(t)
+	for name, refuse := range map[string]struct {
+		status int
+		token  string
+		limit  int64
+	}{"a token that was withdrawn": {403, "7c1a2b3c-0000-4000-8000-0000000000ff", 0}, "max_content_length of old releases": {413, hecToken, 1_000_000}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := feed{oneCustomer, "contoso", "graph"}
+			tokens := map[string]receiver.HECToken{hecToken: {}}
+			r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 2000)}, receiver.HECConfig{Tokens: tokens, MaxContentLength: refuse.limit})
+			r.install("splunk.conf", "splunk.conf")
+			r.env["SPLUNK_HEC_TOKEN"] = refuse.token
+			r.start("splunk.conf")
+			r.until("the refusal", 30*time.Second, func() bool { return r.hec.Status()[refuse.status] > 0 })
+			r.until("a copy of what was refused", 10*time.Second, func() bool {
+				kept, err := filepath.Glob(r.path("buffer/rejected/*.flb"))
+				return err == nil && len(kept) > 0
+			})
+			time.Sleep(4 * time.Second) // the rest of the first poll, and its checkpoint
+			r.stop()
+			if n := len(r.hec.Events()); n > 0 {
+				t.Fatalf("%d events were taken in", n)
+			}
+
+			// Mended: another collector, or the right token. Then what `defenderctl rewind` does.
+			healthy, err := receiver.StartHEC(receiver.HECConfig{Tokens: tokens, TLS: r.server})
+			r.must(err)
+			t.Cleanup(func() { healthy.Close() })
+			r.hec = healthy
+			r.env["SPLUNK_HEC_TOKEN"], r.env["SPLUNK_HEC_PORT"] = hecToken, strconv.Itoa(healthy.Port())
+			s, err := store.Open(store.Options{Dir: r.path("state")})
+			r.must(err)
+			key := store.FeedKey{LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"), TenantID: f.tenantID, API: f.api}
+			r.must(s.Rewind(t.Context(), key, tick.FromTime(time.Now().Add(-24*time.Hour))))
+			r.must(s.Close())
+			r.start("splunk.conf")
+			r.until("all alerts", 60*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= 2000 })
+			r.stop()
+			o := accountSplunk(t, r.sim, r.hec.Events(), f)
+			t.Logf("after the rewind, %v; the longest body had %d bytes", o, r.hec.Largest())
+			if o.lost+o.bent+o.foreign > 0 {
+				t.Errorf("%v", o)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package examples
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"os"
@@ -56,6 +57,7 @@ type rig struct {
 	dir     string
 	sim     *simulator.Simulator
 	env     map[string]string
+	server  *tls.Config // of the receivers
 	hec     *receiver.HEC
 	syslog  *receiver.Syslog
 
@@ -82,13 +84,13 @@ func newRig(t *testing.T, tenants []simulator.Tenant, hec receiver.HECConfig) *r
 	r.must(r.sim.Start("127.0.0.1:0"))
 	t.Cleanup(func() { r.sim.Close() })
 
-	server, err := receiver.Certificate(r.path("ca.pem"))
+	r.server, err = receiver.Certificate(r.path("ca.pem"))
 	r.must(err)
-	hec.TLS = server
+	hec.TLS = r.server
 	r.hec, err = receiver.StartHEC(hec)
 	r.must(err)
 	t.Cleanup(func() { r.hec.Close() })
-	r.syslog, err = receiver.StartSyslog(receiver.SyslogConfig{Format: receiver.RFC3164, TLS: server})
+	r.syslog, err = receiver.StartSyslog(receiver.SyslogConfig{Format: receiver.RFC3164, TLS: r.server})
 	r.must(err)
 	t.Cleanup(func() { r.syslog.Close() })
 

@@ -72,6 +72,7 @@ type HEC struct {
 
 	mu       sync.Mutex
 	requests int
+	largest  int
 	down     bool
 	events   []HECEvent
 	status   map[int]int
@@ -113,6 +114,13 @@ func (h *HEC) Events() []HECEvent {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.events)
+}
+
+// Largest is the length of the longest body so far, unpacked.
+func (h *HEC) Largest() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.largest
 }
 
 // Status counts the answers by HTTP status; 0 are those that were not given.
@@ -173,6 +181,9 @@ func (h *HEC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, refusal, -1)
 		return
 	}
+	h.mu.Lock()
+	h.largest = max(h.largest, len(body))
+	h.mu.Unlock()
 	token, settings, refusal := h.authorise(r)
 	if refusal != hecSuccess {
 		h.answer(w, refusal, -1)
