@@ -79,6 +79,8 @@ type rig struct {
 	host          flbhost.Process
 	storage, data string
 	logs          []flbhost.LogLine // of processes that have ended
+	// callbackLimit is how long a collect callback may take, 0 for what Fluent Bit bears; negative where tests crowd the machine.
+	callbackLimit time.Duration
 }
 
 func (r *rig) simulate(cfg simulator.Config) {
@@ -122,7 +124,7 @@ func (r *rig) section(t simulator.Tenant, api string, more ...string) flbhost.In
 
 // start runs the plugin; the rig's storage and data directory live on between runs.
 func (r *rig) start(instances ...flbhost.Instance) error {
-	h, err := r.launch(flbhost.Config{Instances: instances, StorageDir: r.storage, LogLevel: "trace", HotReload: true})
+	h, err := r.launch(flbhost.Config{Instances: instances, StorageDir: r.storage, LogLevel: "trace", HotReload: true, CallbackLimit: r.callbackLimit})
 	if h != nil {
 		r.host = h
 		r.t.Cleanup(func() { h.Kill() })

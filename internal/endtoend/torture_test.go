@@ -320,7 +320,7 @@ func TestTortureLosesNothing(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s/%d", name, seed+uint64(i)), func(t *testing.T) {
 				t.Parallel()
-				torture(t, &rig{t: t, launch: start, storage: t.TempDir(), data: filepath.Join(t.TempDir(), "state")}, seed+uint64(i))
+				torture(t, &rig{t: t, launch: start, storage: t.TempDir(), data: filepath.Join(t.TempDir(), "state"), callbackLimit: -1}, seed+uint64(i))
 			})
 		}
 	}
