@@ -44,6 +44,8 @@ type odata struct {
 	fit         tick.Tick // slices.go: a span that one page holds
 	proven      bool      // a page showed that the service keeps the order
 	unordered   time.Time // when the service was found not to keep the order; zero if it does
+	plainly     int       // alerts in a row that came without $expand only
+	plainUntil  time.Time // until when all are read without
 	strayed     int       // pages in a row with mostly rows from outside of the window
 	warned      map[string]bool
 }
@@ -89,6 +91,14 @@ func (r *odata) Avoid(w Window) { r.pieces.avoid(w) }
 // errOrder says that the service refuses or does not keep $orderby.
 var errOrder = errors.New("the service does not order its answer")
 
+// orderSuspect is after how many failures in a row the order is suspected; expandSuspect how many alerts must come without $expand only, one
+// by one, before it is left out for expandAgain.
+const (
+	orderSuspect  = 5
+	expandSuspect = 3
+	expandAgain   = time.Hour
+)
+
 // orderAgain is after how long a service that did not keep the order is asked for it again.
 const orderAgain = 6 * time.Hour
 
@@ -105,8 +115,8 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 			}
 			return err
 		}
-		r.unordered, r.proven, from = now, false, max(from, way.safe)
-		r.warn("order", "warn", r.client.service.host+" does not keep the order asked for; it is read in small closed windows instead")
+		from = max(from, way.safe)
+		r.disorder("does not keep the order asked for")
 	}
 	if to == 0 {
 		to = max(end, from+1)
@@ -117,11 +127,31 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 // canary implements piecewise: the smallest question there is, somewhere before at.
 func (r *odata) canary(ctx context.Context, at tick.Tick) error {
 	from := at - 10*tick.Second - rand.N(60*tick.Minute)
-	_, err := r.fetch(ctx, query{from: from, to: from + tick.Millisecond, top: 1, ordered: r.unordered.IsZero(), plain: true}, nil, discard{})
-	if errors.Is(err, errOrder) {
-		return nil
+	q := query{from: from, to: from + tick.Millisecond, top: 1, ordered: r.unordered.IsZero(), plain: true}
+	_, err := r.fetch(ctx, q, nil, discard{})
+	if n := r.pieces.failures; soft(err) && q.ordered && n > 0 && n%orderSuspect == 0 { // it may be the order that it stumbles over
+		if q.ordered = false; r.answers(ctx, q) {
+			r.disorder("fails when it is asked for an order")
+			return nil
+		}
 	}
 	return err
+}
+
+// answers tells whether a request is answered several times in a row.
+func (r *odata) answers(ctx context.Context, q query) bool {
+	for range proof {
+		if _, err := r.fetch(ctx, q, nil, discard{}); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// disorder goes over to reading without an order.
+func (r *odata) disorder(problem string) {
+	r.unordered, r.proven = r.client.Now(), false
+	r.warn("order", "warn", r.client.service.host+" "+problem+"; it is read in small closed windows instead")
 }
 
 // finest implements piecewise.
@@ -143,7 +173,7 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 		if soft(err) && r.expand != "" {
 			q.plain = true
 			if a, err = r.fetch(ctx, q, known, sink); err == nil && a.rows > 0 {
-				r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without")
+				r.stumbled()
 			}
 		}
 		switch {
@@ -167,6 +197,15 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 		known.union(a.keys)
 	}
 	return firstError(failed, &Error{Op: r.op, Problem: r.client.service.host + " has too many alerts of one instant to be read one by one", Smaller: true})
+}
+
+// stumbled notes an alert that came without $expand only. When it is one after the other, all are read without for a while.
+func (r *odata) stumbled() {
+	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without")
+	if r.plainly++; r.plainly >= expandSuspect {
+		r.plainUntil = r.client.Now().Add(expandAgain)
+		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.expand+"; alerts are emitted without, and it is tried again every hour")
+	}
 }
 
 // query is one request: rows whose time is in [from, to), to 0 meaning no bound, skipping some; or a link to go on with.
@@ -213,6 +252,7 @@ func (a keys) union(b keys) {
 
 // fetch asks for one page and hands its rows to sink. Rows in known are not fresh; known may be nil.
 func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
+	q.plain = q.plain || r.client.Now().Before(r.plainUntil)
 	body, err := r.client.get(ctx, r.address(q), r.header())
 	if err != nil {
 		return a, err
@@ -248,6 +288,9 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 	}
 	a.rows = len(a.keys) // a row that comes twice takes one place
 	r.capacity = max(r.capacity, a.rows)
+	if a.rows > 0 && !q.plain {
+		r.plainly = 0
+	}
 	a.more, a.link = r.follow(p.NextLink(), q)
 	return a, nil
 }

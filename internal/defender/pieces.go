@@ -44,6 +44,7 @@ type pieces struct {
 	read     int       // pieces read since then
 	failures int       // in a row
 	answers  int       // in a row, since the last failure
+	begin    tick.Tick // where the window begins
 	aside    []Window  // what is stepped over, ascending
 }
 
@@ -55,7 +56,7 @@ func soft(err error) bool {
 
 // window reads a window, oldest first, so that each complete piece is progress.
 func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
-	p.answers = 0
+	p.answers, p.begin = 0, w.From
 	end := w.To
 	if end == 0 {
 		end = max(w.Now, w.From+1)
@@ -172,7 +173,7 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 		return to, sink.Safe(to)
 	}
 	keeper, ok := sink.(AsideSink)
-	if !ok || !soft(err) || len(p.aside) >= mostAside || !p.answering(ctx, r, from) {
+	if !ok || !soft(err) || p.crowded() || !p.answering(ctx, r, from) {
 		return 0, err
 	}
 	w := Window{From: from, To: to}
@@ -196,6 +197,17 @@ func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool 
 	}
 	p.answers = 0
 	return true
+}
+
+// crowded tells whether so much of what is being read was set aside that it cannot be the windows' fault.
+func (p *pieces) crowded() bool {
+	n := 0
+	for _, w := range p.aside {
+		if w.To > p.begin {
+			n++
+		}
+	}
+	return n >= mostAside
 }
 
 // avoid adds a window to those that are stepped over.
