@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // MaxBatch is the size in bytes above which no further event is added to a batch: Fluent Bit's chunks close at 2 MB, and an output such as
@@ -43,7 +42,6 @@ type batch struct {
 	lane   *Lane
 	events []byte
 	last   uint64 // number of its last event
-	since  time.Time
 }
 
 // Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, many writers, one reader that never waits. All its

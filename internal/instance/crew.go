@@ -21,6 +21,8 @@ type crew struct {
 
 	// tenants are those that are claimed; after Open they belong to upkeep, and after the input has stopped to close.
 	tenants []config.Tenant
+
+	nextForecast time.Time
 }
 
 // close gives back what is shared.
@@ -38,7 +40,11 @@ func (c *crew) close() {
 func (c *crew) upkeep(ctx context.Context, ending bool) {
 	// A fault has been reported by the keeper, once; here it would be repeated every few seconds.
 	_ = c.home.keeper.Flush(ctx)
-	if c.watch == nil || ending {
+	if ending {
+		return
+	}
+	c.forecast(ctx, time.Now())
+	if c.watch == nil {
 		return
 	}
 	cfg, warnings, err := c.watch.Poll()
