@@ -30,7 +30,7 @@ test: all
 	$(GO) test -race -timeout 9m ./...
 
 bench: all
-	$(GO) test -run '^$$' -bench . -benchmem ./internal/record ./internal/page
+	$(GO) run ./cmd/bench --plugin $(PLUGIN)
 
 # TORTURE_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
 torture: all
