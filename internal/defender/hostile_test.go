@@ -23,6 +23,8 @@ type listing struct {
 	// desc answers newest first, whatever is asked; noFilter and noSkip ignore these options; clamp is the largest page.
 	desc, noFilter, noSkip bool
 	clamp                  int
+	// dup says which pages, counted from 1, have a row twice.
+	dup func(page int) bool
 	// link, if set, gives the nextLink of a page that has more behind it.
 	link  func(r *http.Request, next int) string
 	asked int
@@ -65,6 +67,9 @@ func (l *listing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, a := range list {
 		rows = append(rows, row(l.api, fmt.Sprint(a.id), a.at.Time()))
 	}
+	if l.dup != nil && len(rows) > 0 && l.dup(l.asked) {
+		rows = append(rows[:1:1], rows...)
+	}
 	link := ""
 	if more && l.link != nil {
 		link = fmt.Sprintf(`,"@odata.nextLink":%q`, l.link(r, skip+top))
@@ -91,6 +96,27 @@ func TestTrapT8AShortPageIsNotTheEnd(t *testing.T) {
 					w.From -= tick.Second
 					if err := reader.Read(t.Context(), w, b); err != nil || len(b.rows) != 60 {
 						t.Errorf("%s, pages of %d, %d of an instant, newest first %v: %d of 60, %v", api, clamp, tied, desc, len(b.rows), err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestARowThatComesTwiceMakesNoPageShort: a page that is longer by a repeat is no measure for the pages after it.
+func TestARowThatComesTwiceMakesNoPageShort(t *testing.T) {
+	for _, api := range oDataAPIs {
+		for _, desc := range []bool{false, true} {
+			for every := 1; every < 6; every++ {
+				for tied := range 3 {
+					l := listing{api: api, clamp: 10, desc: desc, dup: func(page int) bool { return page%every == 1%every }}
+					for i := range 60 {
+						l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/(1+tied*14))*time.Minute))
+					}
+					reader, _ := fake(t, api, l.ServeHTTP)
+					b := newBasket(t, api)
+					if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 60 {
+						t.Errorf("%s, newest first %v, every %d, ties %d: %d of 60, %v", api, desc, every, tied, len(b.rows), err)
 					}
 				}
 			}

@@ -34,6 +34,7 @@ func TestSIEMWhateverTheBoundsMean(t *testing.T) {
 			}
 			r.Add(contoso, simulator.Alert{Created: at, Updated: at})
 		}
+		r.Add(contoso, simulator.Alert{Created: from, Updated: from})
 		b := newBasket(t, cloud.SIEM)
 		for at := tick.FromTime(from); at < tick.FromTime(start); {
 			to := at + []tick.Tick{1, 9_999, 10_000, 10_001, 7 * tick.Second, 70 * tick.Second}[random.IntN(6)]
