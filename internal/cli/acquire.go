@@ -264,7 +264,7 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 		return tokens.Tokens{}, err
 	}
 	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  %s  within %s.",
-		request.App.TenantID, d.VerificationURI, d.UserCode, span(d.Expiry.Sub(a.c.Now())))
+		request.App.TenantID, d.VerificationURI, d.UserCode, span(d.Expiry.Sub(a.c.Now()).Round(time.Minute)))
 	done := a.c.progress(func() string { return "waiting for the code to be entered" })
 	defer done()
 	return request.DevicePoll(ctx, d)

@@ -27,6 +27,7 @@ type checked struct {
 
 func (c *cli) checkCommand() *cobra.Command {
 	var offline, explain, asJSON bool
+	var set *settings
 	cmd := &cobra.Command{
 		Use: "check [CONFIG]", Short: "Check a configuration, then sign in and ask each tenant's API for an alert", Args: cobra.MaximumNArgs(1),
 		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and names misspelt keys, wrong values, files that others\n" +
@@ -56,6 +57,13 @@ func (c *cli) checkCommand() *cobra.Command {
 				}
 			}
 			if !offline {
+				for _, in := range found.Inputs {
+					for i := range in.Tenants {
+						if err := set.override(&in.Tenants[i]); err != nil {
+							return err
+						}
+					}
+				}
 				r.Tenants = c.visitAll(cmd.Context(), found.Inputs)
 				for _, v := range r.Tenants {
 					codes = append(codes, v.Code)
@@ -79,6 +87,7 @@ func (c *cli) checkCommand() *cobra.Command {
 			return nil
 		},
 	}
+	set = newSettings(c, cmd, networkKeys)
 	cmd.Flags().BoolVar(&offline, "offline", false, "look at files only")
 	cmd.Flags().BoolVar(&explain, "explain", false, "print the table of hosts, resources and limits, and nothing else")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -155,10 +155,10 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 	c := p.c
 	if p.file != "" {
 		found, err := c.fromConfig(p.file, name, p.set.get("api"), p.set.get("client_id"))
-		if err != nil {
-			return chosen{}, err
+		if err == nil {
+			err = p.set.override(&found.Tenant)
 		}
-		return found, nil
+		return found, err
 	}
 	s, err := c.look()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -184,6 +185,17 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 	w.expect(w.run("check", "/nonexistent.conf"), 1)
 	w.expect(w.run("check", "a", "b"), 2)
 	w.RevokeRefreshTokens(contoso, 50173)
+}
+
+func TestFlagsGoBeforeTheConfiguration(t *testing.T) {
+	w := newWorld(t)
+	conf := strings.NewReplacer(w.LoginURL(), "http://127.0.0.1:1", w.APIURL("graph"), "http://127.0.0.1:2", "client_secret_file "+w.secretFile(), "client_secret nonsense").Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
+	path := w.file("elsewhere.conf", conf)
+	flags := []string{"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+	w.expect(w.run("check", path), 1)
+	contains(t, w.expect(w.run(append([]string{"check", path}, flags...)...), 1).out, "AADSTS7000215")
+	w.expect(w.run(append([]string{"pull", "contoso", "--config", path, "--client-secret-file", w.secretFile()}, flags...)...), 0)
+	w.expect(w.run("pull", "contoso", "--config", path, "--login-url", "http://example.com"), 2)
 }
 
 func TestExplainListsEveryHost(t *testing.T) {

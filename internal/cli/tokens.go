@@ -207,6 +207,9 @@ func (c *cli) log(level, text string) {
 func (c *cli) choose(ctx context.Context, name, file string, set *settings) (chosen, *store.Store, error) {
 	if file != "" {
 		t, err := c.fromConfig(file, name, set.get("api"), set.get("client_id"))
+		if err == nil {
+			err = set.override(&t.Tenant)
+		}
 		if err != nil {
 			return chosen{}, nil, err
 		}
