@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -81,6 +83,26 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 	})
 	if len(records) != want {
 		t.Errorf("%d records; want %d", len(records), want)
+	}
+	// What pull prints is what the plugin emits. (Doubles are compared by value: the two sides write 1.0 and 1.)
+	var emitted, pulled []string
+	same := func(record []byte) string {
+		var v any
+		if err := json.Unmarshal(record, &v); err != nil {
+			t.Fatal(err)
+		}
+		return string(must(json.Marshal(v)))
+	}
+	for _, r := range records {
+		emitted = append(emitted, same(r.JSON()))
+	}
+	for line := range strings.Lines(w.expect(w.run("pull", "contoso", "--config", conf), 0).out) {
+		pulled = append(pulled, same([]byte(line)))
+	}
+	slices.Sort(emitted)
+	slices.Sort(pulled)
+	if !slices.Equal(emitted, pulled) {
+		t.Errorf("emitted:\n%s\npulled:\n%s", strings.Join(emitted, "\n"), strings.Join(pulled, "\n"))
 	}
 	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
 	parts["Run"] = w.block(fmt.Sprintf("$ fluent-bit -e in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)", first, len(records)))

@@ -154,16 +154,23 @@ func (l *linter) input(sec fluentbit.Section) {
 			l.add(Finding{Level: Error, File: sec.File, Line: p.Line, Key: p.Key, Problem: fmt.Sprintf("stands twice; the first, in line %d, counts", line), Mend: "remove one"})
 		}
 		seen[key] = p.Line
-		if len(p.Unset) > 0 && !l.faulty(sec.File, p.Line) {
-			l.add(Finding{Level: Warning, File: sec.File, Line: p.Line, Key: p.Key, Problem: "the environment variable " + strings.Join(p.Unset, ", ") + " is not set here",
-				Mend: "set it, or run this check with Fluent Bit's environment"})
-		}
 	}
+	l.unset(sec)
 	l.threads(sec)
 	l.storage(sec)
 	l.pauses(sec)
 	if sec.Get("tag") == "" {
 		l.at(Note, sec, "Tag", "is not set: Fluent Bit names the records defender.0, defender.1 …", "write: Tag defender."+cmp.Or(sec.Get("tenant_name"), "NAME"))
+	}
+}
+
+// unset warns of variables that are not set.
+func (l *linter) unset(sec fluentbit.Section) {
+	for _, p := range sec.Props {
+		if len(p.Unset) > 0 && !l.faulty(sec.File, p.Line) {
+			l.add(Finding{Level: Warning, File: sec.File, Line: p.Line, Key: p.Key, Problem: "the environment variable " + strings.Join(p.Unset, ", ") + " is not set here",
+				Mend: "set it, or run this check with Fluent Bit's environment"})
+		}
 	}
 }
 

@@ -282,3 +282,31 @@ func TestAPatternMatchesATagAsFluentBitDoes(t *testing.T) {
 		}
 	}
 }
+
+func TestNothingIsObjectedToInTheExamples(t *testing.T) {
+	dir, fill := place(t)
+	values := map[string]string{"DEFENDER_CLIENT_SECRET": "x-y-z-secret", "DEFENDER_REFRESH_TOKEN": "0.a-refresh-token"}
+	list, err := os.ReadFile("../../../examples/defender.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(list)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
+			values[name] = value
+		}
+	}
+	values["DEFENDER_CLIENT_SECRET_FILE"], values["DEFENDER_DATA_DIR"] = fill("SECRET"), filepath.Join(dir, "data")
+	env := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+	for path, customers := range map[string]string{"fluent-bit.conf": "", "examples/arcsight.conf": "", "examples/arcsight.yaml": "", "examples/splunk.conf": "", "examples/splunk.yaml": "",
+		"examples/splunk-arcsight.conf": "", "examples/splunk-arcsight.yaml": "", "examples/tenants.conf": "customers.yaml", "examples/tenants.yaml": "customers.yaml", "examples/routes.yaml": "routes-customers.yaml"} {
+		values["DEFENDER_TENANTS_FILE"] = "../../../examples/" + customers
+		file, err := fluentbit.Load("../../../"+path, env)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, f := range lint.Config(file, config.Sources{Env: env}).Findings {
+			t.Errorf("%s: %v", path, f)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -62,8 +63,9 @@ func (l *linter) service() {
 	var path string
 	var chunks int
 	for _, sec := range l.file.Of("service") {
-		if v := sec.Get("storage.path"); v != "" {
-			path = v
+		l.unset(sec)
+		if p, ok := sec.Prop("storage.path"); ok && (p.Value != "" || len(p.Unset) > 0) {
+			path = cmp.Or(p.Value, "a variable that is not set, which was said already")
 		}
 		if v := sec.Get("storage.checksum"); v != "" {
 			if on(v) {

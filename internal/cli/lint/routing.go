@@ -160,11 +160,12 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		return
 	}
 	if len(mine) == 0 {
-		if strings.HasPrefix(o.pattern, "defender") && !rewritten {
+		if strings.HasPrefix(o.pattern, "defender") && !rewritten && !slices.Contains(l.parsed, nil) {
 			l.at(Warning, o.sec, "Match", plain.Quoted(o.pattern)+" matches no input", "check it against the inputs' Tag")
 		}
 		return
 	}
+	l.unset(o.sec)
 	if name != "null" {
 		l.retries(o.sec)
 	}
@@ -244,7 +245,7 @@ func (l *linter) shared(customers []customer, outputs []matcher) {
 			first[c.tag] = c
 			continue
 		}
-		if other.id == c.id {
+		if other.id == c.id || c.routed { // routes tell customers apart by what is in the records
 			continue
 		}
 		level := Note
