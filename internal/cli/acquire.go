@@ -81,7 +81,7 @@ func (a *acquisition) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := a.tenant()
+	t, err := a.tenant(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,12 +135,12 @@ func (a *acquisition) run(ctx context.Context) error {
 }
 
 // tenant reads the flags as an input would read its section.
-func (a *acquisition) tenant() (config.Tenant, error) {
+func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 	keys := config.Map(a.set.given())
 	if keys["tenant_id"] == "" || keys["client_id"] == "" {
 		return config.Tenant{}, usagef("--tenant-id and --client-id are required: the customer's tenant, and the application that the MSSP registered")
 	}
-	if err := a.set.credential(keys); err != nil {
+	if err := a.set.credential(ctx, keys); err != nil {
 		return config.Tenant{}, err
 	}
 	keys["grant"] = "refresh_token"

@@ -255,6 +255,13 @@ func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
 	}
 	r = w.expect(w.run(w.acquire("graph")...), 4)
 	contains(t, r.out+r.err, "adminconsent", "SecurityAlert.Read.All")
+	// A fault of the API's own is no refusal, and costs no token either.
+	if err := w.SetFaults("503:api=graph"); err != nil {
+		t.Fatal(err)
+	}
+	if got := parse[map[string]any](t, w.expect(w.run(w.acquire("graph", "--json")...), 1).out); got["stored"] != true || got["api_answer"] != "failed" {
+		t.Errorf("JSON: %v", got)
+	}
 	// The customer does their part: the stored token works.
 	w.SetMSSPAuthorised(contoso, true)
 	w.expect(w.run("pull", "contoso", "--api", "siem", "--api-url", w.APIURL("siem"), "--client-secret-file", w.secretFile()), 0)

@@ -59,7 +59,7 @@ func (c *cli) checkCommand() *cobra.Command {
 			if !offline {
 				for _, in := range found.Inputs {
 					for i := range in.Tenants {
-						if err := set.override(&in.Tenants[i]); err != nil {
+						if err := set.override(cmd.Context(), &in.Tenants[i]); err != nil {
 							return err
 						}
 					}

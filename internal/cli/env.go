@@ -23,14 +23,23 @@ type Env struct {
 	InTerminal, ErrTerminal bool
 	// ReadPassword reads a line without echo; used when InTerminal.
 	ReadPassword func() (string, error)
+	// RestoreTerminal switches the echo on again after an interrupted ReadPassword; nil where there is nothing to restore.
+	RestoreTerminal func()
 	// OpenBrowser opens an address in the person's browser.
 	OpenBrowser func(address string) error
 }
 
 // SystemEnv is the process's own.
 func SystemEnv() Env {
+	state, err := term.GetState(int(os.Stdin.Fd()))
+	restore := func() {
+		if err == nil {
+			term.Restore(int(os.Stdin.Fd()), state) // at the end of the program; nothing is left to do if it fails
+		}
+	}
 	return Env{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now,
+		RestoreTerminal: restore,
+		In:              os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now,
 		InTerminal: term.IsTerminal(int(os.Stdin.Fd())), ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		ReadPassword: func() (string, error) {
 			b, err := term.ReadPassword(int(os.Stdin.Fd()))

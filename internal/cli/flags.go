@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -72,7 +73,7 @@ func (s *settings) given() map[string]string {
 }
 
 // credential adds the application's credential to the keys: from a flag, the environment, or a prompt, in this order.
-func (s *settings) credential(keys config.Map) error {
+func (s *settings) credential(ctx context.Context, keys config.Map) error {
 	given := 0
 	for _, set := range []bool{s.clientSecret != "", s.get("client_secret_file") != "", s.get("client_certificate_file") != ""} {
 		if set {
@@ -96,7 +97,7 @@ func (s *settings) credential(keys config.Map) error {
 	if !s.c.InTerminal {
 		return nil
 	}
-	v, err := s.c.askSecret("Application secret (Enter if the application is a public client): ")
+	v, err := s.c.askSecret(ctx, "Application secret (Enter if the application is a public client): ")
 	if err != nil {
 		return err
 	}

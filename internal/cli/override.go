@@ -1,10 +1,14 @@
 package cli
 
-import "fluent-bit-defender/internal/config"
+import (
+	"context"
+
+	"fluent-bit-defender/internal/config"
+)
 
 // override puts what the flags say in place of what a configuration says about a tenant: addresses, proxy, CA bundle, and the application's
 // credential where the command takes one. The environment's secret does not count here: the configuration has its own.
-func (s *settings) override(t *config.Tenant) error {
+func (s *settings) override(ctx context.Context, t *config.Tenant) error {
 	keys := config.Map{}
 	for _, key := range []string{"login_url", "api_url", "resource", "ca_file", "proxy", "client_secret_file", "client_certificate_file"} {
 		if v := s.get(key); v != "" {
@@ -12,7 +16,7 @@ func (s *settings) override(t *config.Tenant) error {
 		}
 	}
 	if s.clientSecret != "" {
-		if err := s.credential(keys); err != nil {
+		if err := s.credential(ctx, keys); err != nil {
 			return err
 		}
 	}

@@ -56,20 +56,37 @@ func (c *cli) line(ctx context.Context) (string, error) {
 }
 
 // askSecret asks for a secret without echo. An empty answer is the zero Text.
-func (c *cli) askSecret(prompt string) (secret.Text, error) {
+func (c *cli) askSecret(ctx context.Context, prompt string) (secret.Text, error) {
 	fmt.Fprint(c.Err, prompt)
-	s, err := c.ReadPassword()
-	fmt.Fprintln(c.Err)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return secret.Text{}, fmt.Errorf("reading the answer: %w", err)
+	type answer struct {
+		text string
+		err  error
 	}
-	return secret.New(strings.TrimSpace(s)), nil
+	got := make(chan answer, 1)
+	go func() { // a read from a terminal cannot be called off: an interrupt leaves it behind
+		text, err := c.ReadPassword()
+		got <- answer{text, err}
+	}()
+	select {
+	case a := <-got:
+		fmt.Fprintln(c.Err)
+		if a.err != nil && !errors.Is(a.err, io.EOF) {
+			return secret.Text{}, fmt.Errorf("reading the answer: %w", a.err)
+		}
+		return secret.New(strings.TrimSpace(a.text)), nil
+	case <-ctx.Done():
+		fmt.Fprintln(c.Err)
+		if c.RestoreTerminal != nil {
+			c.RestoreTerminal()
+		}
+		return secret.Text{}, ctx.Err()
+	}
 }
 
 // ask asks for a value: at a terminal with a prompt, else it takes the next line of the standard input. No line is an empty answer.
 func (c *cli) ask(ctx context.Context, prompt string, hidden bool) (secret.Text, error) {
 	if hidden && c.InTerminal {
-		return c.askSecret(prompt)
+		return c.askSecret(ctx, prompt)
 	}
 	fmt.Fprint(c.Err, prompt)
 	if !c.InTerminal {

@@ -156,7 +156,7 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 	if p.file != "" {
 		found, err := c.fromConfig(p.file, name, p.set.get("api"), p.set.get("client_id"))
 		if err == nil {
-			err = p.set.override(&found.Tenant)
+			err = p.set.override(ctx, &found.Tenant)
 		}
 		return found, err
 	}
@@ -167,14 +167,14 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 	i, err := findChain(ctx, s, name, p.set.get("client_id"), p.set.get("login_url"))
 	s.Close()
 	if err == nil {
-		return c.fromStore(i, p.set)
+		return c.fromStore(ctx, i, p.set)
 	}
 	if p.set.get("client_id") == "" {
 		return chosen{}, err
 	}
 	keys := config.Map(p.set.given())
 	keys["tenant_id"] = name
-	if err := p.set.credential(keys); err != nil {
+	if err := p.set.credential(ctx, keys); err != nil {
 		return chosen{}, err
 	}
 	t, err := c.tenant(keys)

@@ -170,7 +170,7 @@ func cloudOf(host string) cloud.Cloud {
 }
 
 // fromStore makes a tenant of a stored chain and the flags.
-func (c *cli) fromStore(i store.ChainInfo, set *settings) (chosen, error) {
+func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, set *settings) (chosen, error) {
 	keys := config.Map(set.given())
 	keys["tenant_id"], keys["client_id"], keys["grant"] = i.Key.TenantID, i.Key.ClientID, "refresh_token"
 	keys["tenant_name"] = cmp.Or(i.Chain.TenantName, i.Key.TenantID)
@@ -180,7 +180,7 @@ func (c *cli) fromStore(i store.ChainInfo, set *settings) (chosen, error) {
 	if keys["cloud"] == "" {
 		keys["cloud"] = string(cloudOf(i.Key.LoginHost))
 	}
-	if err := set.credential(keys); err != nil {
+	if err := set.credential(ctx, keys); err != nil {
 		return chosen{}, err
 	}
 	t, err := c.tenant(keys)

@@ -66,3 +66,24 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 		t.Errorf("progress without a terminal: %q", r.err)
 	}
 }
+
+func TestAnInterruptAtThePromptForASecretEndsItAndBringsTheEchoBack(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	restored := false
+	var errs lockedBuffer
+	never := make(chan struct{})
+	defer close(never)
+	code := cli.Run(ctx, cli.Env{In: strings.NewReader(""), Out: io.Discard, Err: &errs, Now: w.now, InTerminal: true,
+		ReadPassword: func() (string, error) {
+			cancel()
+			<-never // the person pressed Ctrl-C instead of Enter
+			return "", io.EOF
+		},
+		RestoreTerminal: func() { restored = true },
+		LookupEnv:       func(string) (string, bool) { return "", false },
+	}, []string{"--data-dir", w.dir, "tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--api", "graph"})
+	if code != 130 || !restored {
+		t.Errorf("exit code %d, restored %v: %s", code, restored, errs.String())
+	}
+}

@@ -208,7 +208,7 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 	if file != "" {
 		t, err := c.fromConfig(file, name, set.get("api"), set.get("client_id"))
 		if err == nil {
-			err = set.override(&t.Tenant)
+			err = set.override(ctx, &t.Tenant)
 		}
 		if err != nil {
 			return chosen{}, nil, err
@@ -226,7 +226,7 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 	if err != nil {
 		return chosen{}, nil, err
 	}
-	t, err := c.fromStore(i, set)
+	t, err := c.fromStore(ctx, i, set)
 	if err != nil {
 		return chosen{}, nil, err
 	}
