@@ -169,14 +169,10 @@ func near(a, b json.Number) bool {
 	return isInt != nil && isUint != nil && errX == nil && errY == nil && math.Abs(x-y) <= 1e-9*math.Abs(x)
 }
 
-// cefAlerts are the alerts of a tenant and product among syslog messages, by record_id. What is no CEF is passed over: see validCEF.
-func cefAlerts(messages []receiver.SyslogMessage, f feed) map[string][]receiver.CEF {
+// cefAlerts are the alerts of a tenant and product among lines, by record_id.
+func cefAlerts(lines []receiver.CEF, f feed) map[string][]receiver.CEF {
 	found := map[string][]receiver.CEF{}
-	for _, m := range messages {
-		c, err := receiver.ParseCEF(m.Text)
-		if err != nil {
-			continue
-		}
+	for _, c := range lines {
 		if c.ClassID != "health" && c.Product == products[f.api].name && c.Values["flexString2"] == f.tenant {
 			found[c.Values["cs3"]] = append(found[c.Values["cs3"]], c)
 		}
@@ -185,9 +181,9 @@ func cefAlerts(messages []receiver.SyslogMessage, f feed) map[string][]receiver.
 }
 
 // accountCEF holds the lines against the rows of the simulator and the mapping of outputs.md.
-func accountCEF(t *testing.T, sim *simulator.Simulator, messages []receiver.SyslogMessage, f feed) outcome {
+func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f feed) outcome {
 	t.Helper()
-	rows, found := expected(sim, f), cefAlerts(messages, f)
+	rows, found := expected(sim, f), cefAlerts(lines, f)
 	o := outcome{expected: len(rows)}
 	for id, row := range rows {
 		got := found[id]
@@ -214,15 +210,20 @@ func accountCEF(t *testing.T, sim *simulator.Simulator, messages []receiver.Sysl
 	return o
 }
 
-// validCEF reports every message that is no CEF, and every line that the listener refused.
-func validCEF(t *testing.T, s *receiver.Syslog) {
+// parseCEF reads every message, and reports those that are no CEF and the lines that the listener refused.
+func parseCEF(t *testing.T, s *receiver.Syslog) []receiver.CEF {
 	t.Helper()
+	var lines []receiver.CEF
 	for _, m := range s.Messages() {
-		if _, err := receiver.ParseCEF(m.Text); err != nil {
+		c, err := receiver.ParseCEF(m.Text)
+		if err != nil {
 			t.Errorf("%v: %s", err, m.Text)
+			continue
 		}
+		lines = append(lines, c)
 	}
 	for _, f := range s.Faults() {
 		t.Error(f)
 	}
+	return lines
 }

@@ -39,7 +39,7 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 		}
 		time.Sleep(400 * time.Millisecond)
 	}
-	r.until("all alerts", 90*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= waves*each })
+	r.until("all alerts", 90*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > waves*each })
 	r.stop()
 	o := accountSplunk(t, r.sim, r.hec.Events(), f)
 	status := r.hec.Status()
@@ -47,7 +47,7 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	if !o.perfect() || o.expected != waves*each {
 		t.Errorf("%v", o)
 	}
-	if status[503] < 5 || status[503] < (status[200]+status[503])/4-1 {
+	if status[503] < 2 || status[503] != (status[200]+status[503])/4 {
 		t.Errorf("answers %v: the collector was not busy often enough for this test to mean something", status)
 	}
 }
@@ -62,10 +62,10 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	r.install("splunk.yaml", "splunk.yaml")
 	r.start("splunk.yaml")
 	for wave := range 4 {
-		r.until("a wave", 60*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= 200+20*wave })
+		r.until("a wave", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 200+20*wave })
 		r.sim.Generate(f.tenantID, 20, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
 	}
-	r.until("all alerts", 60*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= 280 })
+	r.until("all alerts", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 280 })
 	r.until("a lost answer", 60*time.Second, func() bool { return r.hec.Status()[0] > 0 })
 	r.stop()
 	o := accountSplunk(t, r.sim, r.hec.Events(), f)
@@ -115,7 +115,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			r.must(s.Rewind(t.Context(), key, tick.FromTime(time.Now().Add(-24*time.Hour))))
 			r.must(s.Close())
 			r.start("splunk.conf")
-			r.until("all alerts", 60*time.Second, func() bool { return len(splunkAlerts(r.hec.Events(), f)) >= 2000 })
+			r.until("all alerts", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 2000 })
 			r.stop()
 			o := accountSplunk(t, r.sim, r.hec.Events(), f)
 			t.Logf("after the rewind, %v; the longest body had %d bytes", o, r.hec.Largest())
@@ -179,10 +179,10 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	time.Sleep(3 * time.Second) // a poll more, which brings repeats
 	r.stop()
 	for how, s := range listeners {
-		validCEF(t, s)
+		lines := parseCEF(t, s)
 		all := outcome{}
 		for _, f := range feeds {
-			o := accountCEF(t, r.sim, s.Messages(), f)
+			o := accountCEF(t, r.sim, lines, f)
 			if !o.perfect() || o.expected != each {
 				t.Errorf("%s over %s, %s: %v", how.format, how.mode, f.api, o)
 			}
@@ -227,13 +227,7 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	began := time.Now()
 	r.start("tenants.conf")
 	r.until("all alerts", 120*time.Second, func() bool {
-		alerts := 0
-		for _, e := range r.hec.Events() {
-			if strings.Contains(string(e.Event[:min(len(e.Event), 40)]), `"kind":"alert"`) {
-				alerts++
-			}
-		}
-		return alerts >= n*each
+		return len(recordIDs(r.hec.Events())) >= n*(each+1) // each tenant has a record of its health, too
 	})
 	took := time.Since(began)
 	r.stop()

@@ -289,9 +289,7 @@ func TestVariablesAreDescribed(t *testing.T) {
 			t.Errorf("%s does not say what it needs", name)
 		}
 		var named, needed []string
-		for _, v := range regexp.MustCompile(`[A-Z][A-Z_]+`).FindAllString(list, -1) {
-			named = append(named, v)
-		}
+		named = append(named, regexp.MustCompile(`[A-Z][A-Z_]+`).FindAllString(list, -1)...)
 		for _, m := range variable.FindAllStringSubmatch(body, -1) {
 			needed, used[m[1]] = append(needed, m[1]), true
 			if env[m[1]] == "" {

@@ -68,16 +68,18 @@ func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 			"client_secret", clientSecret, "grant", "client_credentials", "api", f.api, "format", "cef", "cef_max_bytes", "60000", "data_dir", data,
 			"login_url", sim.LoginURL(), "api_url", sim.APIURL(f.api))})
 	}
-	var messages []receiver.SyslogMessage
+	var lines []receiver.CEF
 	for _, rec := range inHost(t, each*len(feeds), inputs...) {
 		line := gjson.GetBytes(rec.JSON(), "cef").Str
-		if _, err := receiver.ParseCEF(line); err != nil {
+		c, err := receiver.ParseCEF(line)
+		if err != nil {
 			t.Errorf("%v: %s", err, line)
+			continue
 		}
-		messages = append(messages, receiver.SyslogMessage{Text: line})
+		lines = append(lines, c)
 	}
 	for _, f := range feeds {
-		if o := accountCEF(t, sim, messages, f); !o.perfect() || o.expected != each {
+		if o := accountCEF(t, sim, lines, f); !o.perfect() || o.expected != each {
 			t.Errorf("%s: %v", f.api, o)
 		}
 	}

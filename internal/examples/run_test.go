@@ -79,21 +79,25 @@ func runExample(t *testing.T, name string, want []delivery) {
 	}
 	r.start(name)
 	r.until("all alerts", 60*time.Second, func() bool {
+		arrived := r.arrived()
 		for _, d := range want {
-			for _, p := range d.to {
-				if n := len(r.arrived(d.feed, p)); n < len(expected(r.sim, d.feed)) {
-					return false
+			for id := range expected(r.sim, d.feed) {
+				for _, p := range d.to {
+					if !arrived[p.arcsight][id] {
+						return false
+					}
 				}
 			}
 		}
 		return true
 	})
 	r.stop()
+	lines := parseCEF(t, r.syslog)
 	for _, d := range want {
 		for _, p := range d.to {
 			var o outcome
 			if p.arcsight {
-				o = accountCEF(t, r.sim, r.syslog.Messages(), d.feed)
+				o = accountCEF(t, r.sim, lines, d.feed)
 			} else {
 				o = accountSplunk(t, r.sim, r.hec.Events(), d.feed)
 			}
@@ -103,7 +107,6 @@ func runExample(t *testing.T, name string, want []delivery) {
 		}
 	}
 	r.places(want)
-	validCEF(t, r.syslog)
 	if s := r.hec.Status(); s[400]+s[401]+s[403]+s[413] > 0 {
 		t.Errorf("refused by the collector: %v", s)
 	}
@@ -114,17 +117,23 @@ func runExample(t *testing.T, name string, want []delivery) {
 	}
 }
 
-// arrived are the record_ids of a feed at a place.
-func (r *rig) arrived(f feed, p place) map[string]bool {
-	ids := map[string]bool{}
-	if p.arcsight {
-		for id := range cefAlerts(r.syslog.Messages(), f) {
-			ids[id] = true
+// arrived are the record_ids at the syslog receiver (true) and at the collector (false).
+func (r *rig) arrived() map[bool]map[string]bool {
+	arrived := map[bool]map[string]bool{true: {}, false: recordIDs(r.hec.Events())}
+	for _, m := range r.syslog.Messages() {
+		if _, rest, ok := strings.Cut(m.Text, " cs3="); ok {
+			id, _, _ := strings.Cut(rest, " ")
+			arrived[true][id] = true
 		}
-		return ids
 	}
-	for id := range splunkAlerts(r.hec.Events(), f) {
-		ids[id] = true
+	return arrived
+}
+
+// recordIDs are the indexed fields of that name.
+func recordIDs(events []receiver.HECEvent) map[string]bool {
+	ids := map[string]bool{}
+	for _, e := range events {
+		ids[e.Fields["record_id"]] = true
 	}
 	return ids
 }
@@ -148,7 +157,7 @@ func (r *rig) places(want []delivery) {
 	for _, m := range r.syslog.Messages() {
 		c, err := receiver.ParseCEF(m.Text)
 		if err != nil {
-			continue // validCEF tells
+			continue // parseCEF tells
 		}
 		ok := false
 		for _, p := range allowed[c.Values["flexString2"]] {
