@@ -112,6 +112,21 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 	})
 	parts["Status"] = show([]string{"status"}, w.expect(w.run("status"), 0))
 	parts["List"] = show([]string{"tokens", "list"}, w.expect(w.run("tokens", "list"), 0))
+	// The SIEM lost its index: the running input emits everything again, under the same ids.
+	w.expect(w.run("rewind", "contoso", "--since", "25h"), 0)
+	until(t, "everything again", func() bool {
+		records = must(host.Records())
+		return len(records) >= 2*want
+	})
+	ids := map[string]int{}
+	for _, r := range records {
+		ids[regexp.MustCompile(`"record_id":"[0-9a-f]{32}"`).FindString(string(r.JSON()))]++
+	}
+	for id, n := range ids {
+		if n != 2 || id == "" {
+			t.Errorf("%s came %d times; want 2", id, n)
+		}
+	}
 	if _, err := host.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
