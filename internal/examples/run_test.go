@@ -14,24 +14,7 @@ const few = 40
 
 // TestEveryExampleRuns runs each file in a real Fluent Bit. Every alert has to arrive once, whole, at the receiver that the file names.
 func TestEveryExampleRuns(t *testing.T) {
-	contoso := feed{oneCustomer, "contoso", "graph"}
-	many := []feed{{manyCustomers + "1", "contoso", "graph"}, {manyCustomers + "2", "northwind", "endpoint"}, {manyCustomers + "3", "fabrikam", "siem"},
-		{manyCustomers + "4", "woodgrove", "incidents"}, {manyCustomers + "5", "tailspin", "graph"}}
-	routed := []feed{many[0], {manyCustomers + "3", "fabrikam", "graph"}, many[4]}
-	atSplunk := func(token, index, sourcetype string) place {
-		return place{token: token, index: index, sourcetype: sourcetype}
-	}
-	graph, endpoint := "ms365:defender:incident:alerts", "ms:defender:atp:alerts"
-	arcsight := place{arcsight: true}
-	for name, want := range map[string][]delivery{
-		"splunk":          {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
-		"arcsight":        {{feed{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
-		"splunk-arcsight": {{feed{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}}},
-		"tenants": {{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {many[1], []place{atSplunk(hecNorthwind, "sec_northwind", endpoint)}},
-			{many[2], []place{arcsight}}, {many[3], []place{arcsight}}, {many[4], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
-		"routes": {{routed[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {routed[1], []place{arcsight}},
-			{routed[2], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
-	} {
+	for name, want := range destinations() {
 		for _, suffix := range []string{".conf", ".yaml"} {
 			if name+suffix == "routes.conf" { // routes are of YAML only
 				continue
@@ -41,6 +24,63 @@ func TestEveryExampleRuns(t *testing.T) {
 				runExample(t, name+suffix, want)
 			})
 		}
+	}
+}
+
+// TestTheBufferOutlivesAKill: with a collector that refuses everything the alerts wait on disk; Fluent Bit is killed, and started again when
+// the collector is well. Each alert arrives at its place.
+func TestTheBufferOutlivesAKill(t *testing.T) {
+	long(t)
+	for _, name := range []string{"tenants.conf", "routes.yaml", "splunk-arcsight.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base, _, _ := strings.Cut(name, ".")
+			want := destinations()[base]
+			r := prepare(t, name, want, 0)
+			r.hec.SetDown(true)
+			r.start(name)
+			r.until("a refusal of each output", 60*time.Second, func() bool {
+				return strings.Count(r.logText(), "http_status=503") >= strings.Count(content(t, name), "SPLUNK_HEC_HOST}")
+			})
+			time.Sleep(6 * time.Second) // what is handed over in the last five seconds may come twice, and is no matter of the buffer
+			r.must(r.cmd.Process.Kill())
+			<-r.ended
+			r.hec.SetDown(false)
+			r.start(name)
+			r.complete(want)
+			r.stop()
+			lines := parseCEF(t, r.syslog)
+			for _, d := range want {
+				for _, p := range d.to {
+					if o := r.account(lines, d.feed, p); o.lost+o.bent+o.foreign > 0 {
+						t.Errorf("%s (%s): %v", d.feed.tenant, d.feed.api, o)
+					}
+				}
+			}
+			r.places(want)
+		})
+	}
+}
+
+// destinations say for each example, by its name without format, where the alerts of each tenant have to arrive.
+func destinations() map[string][]delivery {
+	contoso := feed{oneCustomer, "contoso", "graph"}
+	many := []feed{{manyCustomers + "1", "contoso", "graph"}, {manyCustomers + "2", "northwind", "endpoint"}, {manyCustomers + "3", "fabrikam", "siem"},
+		{manyCustomers + "4", "woodgrove", "incidents"}, {manyCustomers + "5", "tailspin", "graph"}}
+	routed := []feed{many[0], {manyCustomers + "3", "fabrikam", "graph"}, many[4]}
+	atSplunk := func(token, index, sourcetype string) place {
+		return place{token: token, index: index, sourcetype: sourcetype}
+	}
+	graph, endpoint := "ms365:defender:incident:alerts", "ms:defender:atp:alerts"
+	arcsight := place{arcsight: true}
+	return map[string][]delivery{
+		"splunk":          {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
+		"arcsight":        {{feed{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
+		"splunk-arcsight": {{feed{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}}},
+		"tenants": {{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {many[1], []place{atSplunk(hecNorthwind, "sec_northwind", endpoint)}},
+			{many[2], []place{arcsight}}, {many[3], []place{arcsight}}, {many[4], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
+		"routes": {{routed[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {routed[1], []place{arcsight}},
+			{routed[2], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
 	}
 }
 
@@ -55,7 +95,9 @@ type delivery struct {
 	to   []place
 }
 
-func runExample(t *testing.T, name string, want []delivery) {
+// prepare makes the rig of an example, with its files in place.
+func prepare(t *testing.T, name string, want []delivery, busyEvery int) *rig {
+	t.Helper()
 	var tenants []simulator.Tenant
 	for _, d := range want {
 		tenants = append(tenants, customer(d.feed.tenantID, d.feed.tenant, few))
@@ -64,20 +106,25 @@ func runExample(t *testing.T, name string, want []delivery) {
 	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{
 		hecToken:     {Indexes: []string{"defender", "sec_contoso", "sec_unassigned"}, Index: "defender", Ack: true},
 		hecNorthwind: {Indexes: []string{"sec_northwind"}, Index: "sec_northwind", Ack: true},
-	}, BusyEvery: 4})
+	}, BusyEvery: busyEvery})
 	r.install(name, name)
+	customers := "customers.yaml"
 	if strings.HasPrefix(name, "routes") {
-		r.install("routes-customers.yaml", "customers.yaml")
-	} else {
-		r.install("customers.yaml", "the-customers.yaml")
-		r.env["DEFENDER_TENANTS_FILE"] = r.path("the-customers.yaml")
+		customers = "routes-customers.yaml"
 	}
+	r.install(customers, "the-customers.yaml")
+	r.env["DEFENDER_TENANTS_FILE"] = r.path("the-customers.yaml")
 	for _, d := range want {
 		if d.feed.api == "siem" {
 			r.signIn(d.feed.tenantID)
 		}
 	}
-	r.start(name)
+	return r
+}
+
+// complete waits until every alert is everywhere it has to be.
+func (r *rig) complete(want []delivery) {
+	r.t.Helper()
 	r.until("all alerts", 60*time.Second, func() bool {
 		arrived := r.arrived()
 		for _, d := range want {
@@ -91,17 +138,25 @@ func runExample(t *testing.T, name string, want []delivery) {
 		}
 		return true
 	})
+}
+
+func (r *rig) account(lines []receiver.CEF, f feed, p place) outcome {
+	r.t.Helper()
+	if p.arcsight {
+		return accountCEF(r.t, r.sim, lines, f)
+	}
+	return accountSplunk(r.t, r.sim, r.hec.Events(), f)
+}
+
+func runExample(t *testing.T, name string, want []delivery) {
+	r := prepare(t, name, want, 4)
+	r.start(name)
+	r.complete(want)
 	r.stop()
 	lines := parseCEF(t, r.syslog)
 	for _, d := range want {
 		for _, p := range d.to {
-			var o outcome
-			if p.arcsight {
-				o = accountCEF(t, r.sim, lines, d.feed)
-			} else {
-				o = accountSplunk(t, r.sim, r.hec.Events(), d.feed)
-			}
-			if !o.perfect() {
+			if o := r.account(lines, d.feed, p); !o.perfect() {
 				t.Errorf("%s (%s): %v", d.feed.tenant, d.feed.api, o)
 			}
 		}
