@@ -481,3 +481,37 @@ func TestATenantThatIsReplacedWhileRunningLosesAndRepeatsNothing(t *testing.T) {
 		r.want(300, 1)
 	})
 }
+
+func TestTheOverlapGrowsToTheLatenessObservedAndShrinksWhenItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 22)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		late := begin.Add(10 * time.Hour)
+		r.api.add("1", late.Add(-3*time.Hour), late)
+		r.start()
+		back := func() time.Duration { // how far the last poll that was no sweep reached back
+			r.api.mu.Lock()
+			defer r.api.mu.Unlock()
+			shortest := 100 * time.Hour
+			for _, w := range r.api.reads[max(0, len(r.api.reads)-10):] {
+				shortest = min(shortest, (w.Now - w.From).Duration())
+			}
+			return shortest
+		}
+		time.Sleep(9 * time.Hour)
+		if b := back(); b > 15*time.Minute {
+			t.Errorf("before: polls reach back %v", b)
+		}
+		time.Sleep(3 * time.Hour)
+		if b := back(); b < 3*time.Hour || b > 5*time.Hour {
+			t.Errorf("after a late alert polls reach back %v", b)
+		}
+		time.Sleep(60 * time.Hour)
+		if b := back(); b > 15*time.Minute {
+			t.Errorf("days later polls reach back %v", b)
+		}
+		r.stop()
+		r.want(2, 1)
+	})
+}

@@ -21,7 +21,9 @@ type feed struct {
 	unsaved    bool             // checkpoint differs from what the store has
 	readMark   tick.Tick
 	swept      tick.Tick
-	lateness   time.Duration
+	lateness   time.Duration // the greatest that was observed, see wasLate
+	recent     time.Duration // the greatest since recentFrom
+	recentFrom time.Time
 	marks      []mark
 	pending    []pendingSeen // emitted, not written down yet; ascending by number
 	seen       seenSet
@@ -75,6 +77,32 @@ func (f *feed) rewind(cp store.Checkpoint) {
 	f.seen.pruned = min(f.seen.pruned, cp.SeenSince)
 	for _, p := range f.pending {
 		f.seen.add(p.seen.Key, p.seen.Time)
+	}
+}
+
+// latenessMemory is how long an alert that was listed late makes polls reach back further: a tenant that was slow once is not read
+// twice as far for ever.
+const latenessMemory = 24 * time.Hour
+
+// wasLate notes a delay between an alert's update and its being listed, and tells whether it is greater than any of late.
+func (f *feed) wasLate(d time.Duration) (greatest bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recent = max(f.recent, d)
+	if d <= f.lateness {
+		return false
+	}
+	f.lateness = d
+	return true
+}
+
+// forgetLateness lets go of delays that were not seen again for latenessMemory; f.mu must be held.
+func (f *feed) forgetLateness(now time.Time) {
+	switch {
+	case f.recentFrom.IsZero():
+		f.recentFrom = now
+	case now.Sub(f.recentFrom) >= latenessMemory:
+		f.lateness, f.recent, f.recentFrom = f.recent, 0, now
 	}
 }
 

@@ -23,6 +23,7 @@ func (t *Tenant) nextPass() *pass {
 	defer f.mu.Unlock()
 	start := t.now()
 	present := t.present(start)
+	f.forgetLateness(start)
 	back := max(t.cfg.Overlap, min(f.lateness, t.farthest()))
 	sweep := t.cfg.SweepInterval > 0 && t.cfg.SweepLookback > 0 && present-f.swept >= tick.FromDuration(t.cfg.SweepInterval)
 	if sweep {

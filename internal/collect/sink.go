@@ -82,13 +82,9 @@ func (s *sink) noticeLate(at tick.Tick) {
 		return
 	}
 	late := min((s.t.present(s.pass.started) - at).Duration(), s.t.farthest())
-	f := &s.t.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if late > f.lateness && late > s.t.cfg.Overlap {
+	if s.t.feed.wasLate(late) && late > s.t.cfg.Overlap {
 		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; from now on polls reach back that far", late.Round(time.Second)))
 	}
-	f.lateness = max(f.lateness, late)
 }
 
 func (t *Tenant) eventTime(row defender.Row) tick.Tick {

@@ -160,11 +160,11 @@ func (t *Tenant) poll(ctx context.Context) error {
 	p := t.pass
 	s := &sink{t: t, ctx: ctx, pass: p, slot: slot}
 	s.floor, s.since = t.feed.bounds()
-	err = t.cfg.Reader.Read(ctx, defender.Window{From: p.pos, Now: t.present(p.started)}, s)
-	if err != nil {
+	present := t.present(p.started)
+	if err := t.cfg.Reader.Read(ctx, defender.Window{From: p.pos, Now: present}, s); err != nil {
 		return err
 	}
-	present := t.present(p.started)
+	present = min(present, t.present(p.started)) // the answers may have shown that the server's clock is behind
 	swept := tick.Tick(0)
 	if p.sweep || p.begun == s.floor {
 		swept = present

@@ -29,17 +29,25 @@ func size(day, proof int) int {
 // complete waits until everything that the APIs list has arrived.
 func (r *rig) complete(limit time.Duration, customers []simulator.Tenant, api string) {
 	r.t.Helper()
-	r.until("everything listed has arrived", limit, func() bool {
+	r.until("everything that "+api+" lists has arrived", limit, func() bool {
 		for _, c := range customers {
-			got := r.arrived(c.ID, api)
-			for _, key := range r.sim.Ledger(c.ID, api).Latest {
-				if got.count[recordID(c.ID, api, key)] == 0 {
-					return false
-				}
+			if len(r.missing(c.ID, api)) > 0 {
+				return false
 			}
 		}
 		return true
 	})
+}
+
+// missing lists the latest versions that have not arrived.
+func (r *rig) missing(tenantID, api string) (keys []string) {
+	got := r.arrived(tenantID, api)
+	for _, key := range r.sim.Ledger(tenantID, api).Latest {
+		if got.count[recordID(tenantID, api, key)] == 0 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // accounts sums up over all customers, and fails the test for anything lost or bent.
