@@ -46,7 +46,7 @@ func (c *cli) pullCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *pulling) run(ctx context.Context, name string) error {
+func (p *pulling) run(ctx context.Context, name string) (err error) {
 	c := p.c
 	if p.limit < 0 {
 		return usagef("--limit must not be negative")
@@ -71,8 +71,11 @@ func (p *pulling) run(ctx context.Context, name string) error {
 	}
 	var chains tokens.ChainStore
 	if s != nil {
-		defer s.Close()
-		chains = s.Tokens()
+		keeper := c.keeper(s)
+		chains = keeper
+		defer func() {
+			err = errors.Join(err, unsaved(ctx, keeper), s.Close())
+		}()
 	}
 	client, err := instance.HTTPClient(t)
 	if err != nil {

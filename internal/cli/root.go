@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
 )
 
 // defaultDataDir is the default of the input's key data_dir.
@@ -88,11 +90,11 @@ func (c *cli) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default $DEFENDER_DATA_DIR, else "+defaultDataDir+")")
 	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts the stored tokens")
 	group(root)
-	tokens := &cobra.Command{Use: "tokens", Short: "Refresh tokens: acquire, list, refresh, remove, rekey, import",
+	chains := &cobra.Command{Use: "tokens", Short: "Refresh tokens: acquire, list, refresh, remove, rekey, import",
 		Example: "  defenderctl tokens list"}
-	group(tokens)
-	tokens.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
-	root.AddCommand(tokens, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand())
+	group(chains)
+	chains.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
+	root.AddCommand(chains, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand())
 	c.mark(root)
 	return root
 }
@@ -166,6 +168,19 @@ func (c *cli) open(configured place) (*store.Store, error) {
 		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, dir)
 	}
 	return s, nil
+}
+
+// keeper uses the chains of a store; unsaved tells afterwards what could not be written to it.
+func (c *cli) keeper(s *store.Store) *tokens.Keeper {
+	return tokens.NewKeeper(s.Tokens(), func(l slog.Level, text string) { c.log(l.String(), text) })
+}
+
+// unsaved tries once more to write what a full or broken disk has kept in memory: this process ends, and the tokens with it.
+func unsaved(ctx context.Context, k *tokens.Keeper) error {
+	if err := k.Flush(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("a new refresh token could not be stored and is lost; the one before it stays valid at Microsoft as a rule: %w", err)
+	}
+	return nil
 }
 
 // view is the store for looking only. A directory that is not there is empty, and is not made.

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -153,14 +154,15 @@ func (c *cli) refreshCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		source, err := instance.NewSource(t.Tenant, s.Tokens(), client, c.Now, c.log)
+		keeper := c.keeper(s)
+		source, err := instance.NewSource(t.Tenant, keeper, client, c.Now, c.log)
 		if err != nil {
 			return err
 		}
 		done := c.progress(func() string { return "asking " + t.LoginURL })
 		access, err := source.Refresh(ctx)
 		done()
-		if err != nil {
+		if err = errors.Join(err, unsaved(ctx, keeper)); err != nil {
 			return err
 		}
 		r := refreshed{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, Resource: t.Resource, Grant: source.Grant().String(),

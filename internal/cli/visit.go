@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -58,16 +59,20 @@ func (s *stores) get(at place) (*store.Store, *tokens.Keeper, error) {
 	}
 	if s.open[dir] == nil && s.errs[dir] == nil {
 		if s.open[dir], s.errs[dir] = s.c.open(at); s.errs[dir] == nil {
-			s.keep[dir] = tokens.NewKeeper(s.open[dir].Tokens(), nil)
+			s.keep[dir] = s.c.keeper(s.open[dir])
 		}
 	}
 	return s.open[dir], s.keep[dir], s.errs[dir]
 }
 
-func (s *stores) close() {
-	for _, st := range s.open {
-		if st != nil {
-			st.Close()
+// close writes what is left to write and closes everything; its errors are told.
+func (s *stores) close(ctx context.Context) {
+	for dir, st := range s.open {
+		if st == nil {
+			continue
+		}
+		if err := errors.Join(unsaved(ctx, s.keep[dir]), st.Close()); err != nil {
+			s.c.say("%v", err)
 		}
 	}
 }
@@ -75,7 +80,7 @@ func (s *stores) close() {
 // visitAll signs in for every tenant and asks its API for an alert, several at a time.
 func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	open := &stores{c: c, open: map[string]*store.Store{}, errs: map[string]error{}, keep: map[string]*tokens.Keeper{}}
-	defer open.close()
+	defer open.close(ctx)
 	var all []*visit
 	var g errgroup.Group
 	g.SetLimit(atOnce)
