@@ -34,7 +34,7 @@ bench: all
 
 # TORTURE_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
 torture: all
-	TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk' ./internal/endtoend
+	TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/endtoend
 
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fluent-bit-defender/internal/store"
@@ -80,8 +81,10 @@ func listen(address string) (*server, error) {
 	}
 	v := &server{sources: make(map[Source]struct{})}
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(v); err != nil {
-		return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
+	for _, c := range []prometheus.Collector{v, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := registry.Register(c); err != nil {
+			return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
+		}
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
