@@ -192,10 +192,11 @@ type chunks struct {
 	tags    []string
 	refuse  func(ids []string) bool
 	appends int
+	health  []string
 }
 
 func (c *chunks) append(tag string, events []byte) bool {
-	var ids []string
+	var ids, health []string
 	for rest := events; len(rest) > 0; {
 		event, more, err := record.Next(rest)
 		if err != nil {
@@ -205,8 +206,11 @@ func (c *chunks) append(tag string, events []byte) bool {
 		if err != nil {
 			panic(err)
 		}
-		if gjson.GetBytes(text, "mssp.kind").String() == "alert" {
+		switch gjson.GetBytes(text, "mssp.kind").String() {
+		case "alert":
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
+		case "health":
+			health = append(health, time.Now().Format("15:04:05 ")+gjson.GetBytes(text, "status").String()+" "+gjson.GetBytes(text, "reason").String())
 		}
 		rest = more
 	}
@@ -216,6 +220,7 @@ func (c *chunks) append(tag string, events []byte) bool {
 	if c.refuse != nil && c.refuse(ids) {
 		return false
 	}
+	c.health = append(c.health, health...)
 	c.ids, c.tags = append(c.ids, ids...), append(c.tags, tag)
 	return true
 }

@@ -81,9 +81,10 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		if alien := t.foreign(); alien != "" {
 			v = verdict{kind: fine, cause: "alien", reason: "the API lists alerts of another tenant, " + alien, remedy: "check tenant_id and whose account signed in"}
 		}
+		changed := t.verdict.kind != fine || t.verdict.cause != v.cause
 		t.recovered(v)
 		t.failures, t.verdict = 0, v
-		t.health(ctx, false)
+		t.health(ctx, changed)
 		return started.Add(t.interval())
 	}
 	t.failures++
