@@ -220,6 +220,7 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
     tls.ca_file         ${SPLUNK_CA_FILE}
     Splunk_Token        ${SPLUNK_HEC_TOKEN}
     Event_Source        $TAG
+    Event_Index_Key     $mssp['tenant']
     Event_Host          $mssp['tenant']
     Event_Field         record_id $mssp['record_id']
     Retry_Limit         no_limits
@@ -234,9 +235,9 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	events := r.hec.Events()
 	wrong, all := 0, outcome{}
 	for _, e := range events {
-		if e.Source != "defender."+e.Host {
+		if e.Source != "defender."+e.Host || e.Index != e.Host {
 			if wrong++; wrong < 3 {
-				t.Errorf("an event of %s has the tag %s", e.Host, e.Source)
+				t.Errorf("an event of %s has the tag %s and the index %s", e.Host, e.Source, e.Index)
 			}
 		}
 	}
