@@ -82,6 +82,9 @@ func (d *Delivery) Tick(appendTo Append) {
 		}
 		b := d.outbox.first()
 		if b == nil {
+			if n == 0 {
+				d.outbox.quiet()
+			}
 			return
 		}
 		if !appendTo(b.lane.tag, b.events) {
@@ -189,6 +192,7 @@ func (d *Delivery) Take() []byte {
 		return nil
 	}
 	if d.returned = d.outbox.first(); d.returned == nil {
+		d.outbox.quiet()
 		return nil
 	}
 	return d.returned.events

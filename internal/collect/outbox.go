@@ -21,6 +21,7 @@ type Lane struct {
 	taken atomic.Uint64 // the number of the newest event taken in
 	hole  atomic.Uint64 // the oldest event that was set aside and is not written down yet, 0 for none
 	open  *batch        // the batch at the end of the queue that more events of this lane may join; guarded by Outbox.mu
+	busy  bool          // it fills its batches; guarded by Outbox.mu
 }
 
 // NewLane makes a lane whose events carry tag; an empty tag stands for the input's own.
@@ -44,6 +45,14 @@ type batch struct {
 	last   uint64 // number of its last event
 }
 
+// close lets no further event join the batch.
+func (b *batch) close() {
+	if b.lane.open == b {
+		b.lane.open = nil
+		b.lane.busy = len(b.events) > MaxBatch/2
+	}
+}
+
 // Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, many writers, one reader that never waits. All its
 // methods may be called at the same time; its lock is held for a few instructions and a copy of one event only, never across an
 // append, since Fluent Bit may call Pause from inside one.
@@ -56,7 +65,7 @@ type Outbox struct {
 	bytes  int
 	closed bool
 	room   chan struct{} // closed and replaced when bytes shrinks
-	spare  [][]byte
+	spare  [][]byte      // buffers of MaxBatch
 }
 
 // NewOutbox makes an outbox for limit bytes. taken is called, on Fluent Bit's thread, whenever something was taken in.
@@ -103,7 +112,8 @@ func (o *Outbox) tryAdd(l *Lane, event []byte) (uint64, <-chan struct{}, error) 
 	}
 	b := l.open
 	if b == nil || len(b.events)+len(event) > MaxBatch {
-		b = &batch{lane: l, events: o.buffer(len(event))}
+		l.busy = l.busy || b != nil
+		b = &batch{lane: l, events: o.buffer(l, len(event))}
 		o.queue = append(o.queue, b)
 		l.open = b
 	}
@@ -114,14 +124,37 @@ func (o *Outbox) tryAdd(l *Lane, event []byte) (uint64, <-chan struct{}, error) 
 	return l.added, nil, nil
 }
 
-// buffer gives a used buffer back to work, so that a busy outbox does not feed the garbage collector.
-func (o *Outbox) buffer(size int) []byte {
-	if n := len(o.spare); n > 0 && cap(o.spare[n-1]) >= size {
+// buffer is where a batch begins. A lane that fills its batches gets one that is as large as a batch may be, if possible a used one: a
+// backlog neither copies what it has, to make it grow, nor feeds the garbage collector. All others grow as they need: there may be thousands.
+func (o *Outbox) buffer(l *Lane, size int) []byte {
+	if !l.busy || size > MaxBatch {
+		return nil
+	}
+	if n := len(o.spare); n > 0 {
 		b := o.spare[n-1]
 		o.spare = o.spare[:n-1]
 		return b[:0]
 	}
-	return nil
+	return make([]byte, 0, MaxBatch)
+}
+
+// fewSpare is how many buffers are kept when nothing is waiting.
+const fewSpare = 2
+
+// recycle keeps the buffer of a batch for the next one. What waits and what is spare stay within the limit together.
+func (o *Outbox) recycle(buf []byte) {
+	if cap(buf) == MaxBatch && o.bytes+(len(o.spare)+1)*MaxBatch <= o.limit {
+		o.spare = append(o.spare, buf)
+	}
+}
+
+// quiet is told by each tick that finds nothing: what a backlog needed is given back.
+func (o *Outbox) quiet() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.spare) > fewSpare {
+		o.spare = append([][]byte(nil), o.spare[:fewSpare]...)
+	}
 }
 
 // Added is the number of the lane's newest event.
@@ -156,9 +189,7 @@ func (o *Outbox) first() *batch {
 		return nil
 	}
 	b := o.queue[0]
-	if b.lane.open == b {
-		b.lane.open = nil
-	}
+	b.close()
 	return b
 }
 
@@ -170,9 +201,7 @@ func (o *Outbox) second() *batch {
 		return nil
 	}
 	b := o.queue[1]
-	if b.lane.open == b {
-		b.lane.open = nil
-	}
+	b.close()
 	return b
 }
 
@@ -202,9 +231,7 @@ func (o *Outbox) settle(b *batch) {
 	}
 	o.mu.Lock()
 	o.bytes -= len(b.events)
-	if len(o.spare) < 4 && cap(b.events) <= 2*MaxBatch {
-		o.spare = append(o.spare, b.events)
-	}
+	o.recycle(b.events)
 	if !o.closed {
 		close(o.room)
 		o.room = make(chan struct{})
