@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
@@ -60,32 +57,18 @@ func (c *crew) add(t config.Tenant) error {
 	if err != nil {
 		return err
 	}
-	grant, err := tokens.ParseGrant(t.Grant)
-	if err != nil {
-		return err
-	}
-	format, err := record.ParseFormat(t.Format)
-	if err != nil {
-		return err
-	}
 	say := func(level, text string) { c.log.log(levelNamed(level), t.TenantName, text) }
 	skew := new(collect.Skew)
-	source, err := tokens.NewSource(tokens.SourceConfig{
-		App: tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID, Version: versionOf(t.Endpoint),
-			Resource: t.Resource, Credential: credentialOf(t, say)},
-		Grant: grant, Seed: seedOf(t, say), Store: c.home.keeper, HTTP: client, Now: time.Now,
-		Log:        func(l slog.Level, text string) { c.log.log(levelOf(l), t.TenantName, text) },
-		TenantName: t.TenantName, OnSkew: skew.Note,
-	})
+	source, err := newSource(t, c.home.keeper, client, time.Now, say, skew.Note)
 	if err != nil {
 		return err
 	}
 	gate, feeds := c.shared.gate(t)
-	reader, err := defender.NewReader(t.API, defender.Settings{
-		BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
-		HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: gate, Now: time.Now, Skew: skew.Note,
-		Notice: say, MaxPage: t.Endpoint.MaxPage, PageSize: t.PageSize, ByCreation: !t.Updates,
-	})
+	reader, err := newReader(t, source, client, gate, time.Now, say, skew.Note)
+	if err != nil {
+		return err
+	}
+	encoder, err := NewEncoder(t)
 	if err != nil {
 		return err
 	}
@@ -94,7 +77,7 @@ func (c *crew) add(t config.Tenant) error {
 		PollInterval: t.PollInterval, Lookback: t.Lookback, Overlap: t.Overlap,
 		SweepInterval: t.SweepInterval, SweepLookback: t.SweepLookback, HealthInterval: c.health,
 		Updates: t.Updates, TimeField: timeFieldOf(t.TimeField), Reader: reader, Gate: gate, Feeds: feeds, Skew: skew,
-		Encoder: record.NewEncoder(record.Options{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API), Format: format, CEFMaxBytes: t.CEFMaxBytes}),
+		Encoder: encoder,
 		SignIn: func(ctx context.Context) error {
 			_, err := source.Token(ctx)
 			return err

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"fluent-bit-defender/internal/collect"
@@ -60,7 +61,7 @@ func (s *shared) enter(cfg *config.Input, log *logger) (*home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
-	h.keeper = tokens.NewKeeper(h.store.Tokens(), func(l slog.Level, text string) { h.log(levelOf(l), text) })
+	h.keeper = tokens.NewKeeper(h.store.Tokens(), func(l slog.Level, text string) { h.log(levelNamed(strings.ToLower(l.String())), text) })
 	for _, w := range h.store.Warnings() {
 		h.log(collect.Warn, "data_dir: "+w)
 	}
@@ -101,15 +102,3 @@ func levelNamed(level string) collect.Level {
 	return collect.Info
 }
 
-// levelOf translates the levels that sign-in uses.
-func levelOf(l slog.Level) collect.Level {
-	switch {
-	case l >= slog.LevelError:
-		return collect.Error
-	case l >= slog.LevelWarn:
-		return collect.Warn
-	case l >= slog.LevelInfo:
-		return collect.Info
-	}
-	return collect.Debug
-}

@@ -3,6 +3,7 @@ package instance
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"fluent-bit-defender/internal/config"
@@ -12,7 +13,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// What follows is for the command line, which signs in, reads and encodes exactly as an input does.
+// The parts of a tenant. The command line uses them too: it signs in, reads and encodes exactly as an input does.
 
 // HTTPClient gives the connections that a tenant's settings ask for: proxy and CA bundle. Who uses it refuses redirects.
 func HTTPClient(t config.Tenant) (*http.Client, error) { return newShared().client(t) }
@@ -25,21 +26,31 @@ func Application(t config.Tenant, say func(level, text string)) tokens.App {
 
 // NewSource gives the access tokens of a tenant; chains may be nil where no refresh token is used.
 func NewSource(t config.Tenant, chains tokens.ChainStore, client *http.Client, now func() time.Time, say func(level, text string)) (*tokens.Source, error) {
+	return newSource(t, chains, client, now, say, nil)
+}
+
+func newSource(t config.Tenant, chains tokens.ChainStore, client *http.Client, now func() time.Time, say func(level, text string),
+	onSkew func(server, local time.Time)) (*tokens.Source, error) {
 	grant, err := tokens.ParseGrant(t.Grant)
 	if err != nil {
 		return nil, err
 	}
 	return tokens.NewSource(tokens.SourceConfig{
 		App: Application(t, say), Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Now: now, TenantName: t.TenantName,
-		Log: func(l slog.Level, text string) { say(l.String(), text) },
+		Log: func(l slog.Level, text string) { say(strings.ToLower(l.String()), text) }, OnSkew: onSkew,
 	})
 }
 
 // NewReader gives the reader of a tenant's API.
 func NewReader(t config.Tenant, source defender.TokenSource, client *http.Client, now func() time.Time, say func(level, text string)) (defender.Reader, error) {
+	return newReader(t, source, client, defender.NewGate(now), now, say, nil)
+}
+
+func newReader(t config.Tenant, source defender.TokenSource, client *http.Client, gate *defender.Gate, now func() time.Time,
+	say func(level, text string), onSkew func(server, local time.Time)) (defender.Reader, error) {
 	return defender.NewReader(t.API, defender.Settings{
 		BaseURL: t.APIURL, Path: t.Endpoint.Path, Resource: t.Resource, Filter: t.Filter, ClientID: t.ClientID, TenantID: t.TenantID,
-		HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: defender.NewGate(now), Now: now, Skew: func(_, _ time.Time) {},
+		HTTP: client, Tokens: source, IdleTimeout: t.HTTPTimeout, Gate: gate, Now: now, Skew: onSkew,
 		Notice: say, MaxPage: t.Endpoint.MaxPage, PageSize: t.PageSize, ByCreation: !t.Updates,
 	})
 }
