@@ -9,6 +9,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -62,9 +63,7 @@ func (b *bench) run(plugin, parts, counts string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	if b.fluentBit, err = flbhost.Find(); err != nil {
-		b.fluentBit = ""
-	}
+	b.fluentBit, _ = flbhost.Find() // without one it is empty
 	for _, p := range []struct {
 		letters string
 		measure func() error
@@ -72,12 +71,15 @@ func (b *bench) run(plugin, parts, counts string) (err error) {
 		if !strings.ContainsAny(parts, p.letters) {
 			continue
 		}
-		if err := p.measure(); err != nil {
-			return fmt.Errorf("(%s) %w", p.letters, err)
+		if e := p.measure(); e != nil {
+			err = errors.Join(err, fmt.Errorf("(%s) %w", p.letters, e)) // the other parts are worth having
+		}
+		if ctxErr := b.ctx.Err(); ctxErr != nil {
+			return ctxErr
 		}
 	}
 	fmt.Println(b.machine())
-	return b.t.print(os.Stdout)
+	return errors.Join(err, b.t.print(os.Stdout))
 }
 
 // program says what the plugin is measured in.
