@@ -543,3 +543,89 @@ func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T
 		}
 	})
 }
+
+func TestTheOverlapAloneFindsAlertsListedLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 24)
+		r.cfg.SweepInterval = 0
+		begin := time.Now()
+		for i := range 20 {
+			at := begin.Add(time.Duration(30+7*i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at.Add(9*time.Minute))
+		}
+		r.start()
+		time.Sleep(6 * time.Hour)
+		r.stop()
+		r.want(20, 1)
+	})
+}
+
+func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 25)
+		begin := time.Now()
+		for i := range 30 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		refusing := true
+		r.chunk.refuse = func(ids []string) bool { return refusing && slices.Contains(ids, "7") }
+		r.start()
+		time.Sleep(20 * time.Second) // the batch is refused, but not for long enough to be taken apart
+		r.store.mu.Lock()
+		r.store.full = true
+		r.store.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		r.store.mu.Lock()
+		r.store.full, r.store.noAsides = false, true
+		r.store.mu.Unlock()
+		time.Sleep(time.Minute) // progress can be written down, what was set aside cannot
+		r.kill()
+		refusing, r.store.noAsides = false, false
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		if n := r.chunk.counts()["7"]; n != 1 {
+			t.Errorf("the event that was refused arrived %d times", n)
+		}
+	})
+}
+
+func TestARewindIsNotTakenBackByWhatWasOnItsWayBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 26)
+		begin := time.Now()
+		for i := range 50 {
+			at := begin.Add(time.Duration(i-50) * 10 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.start()
+		time.Sleep(3 * time.Hour)
+		refusing, failing := true, false
+		r.chunk.refuse = func([]string) bool { return refusing }
+		r.api.fail = func(int) error {
+			if failing {
+				return &defender.Error{Problem: "down"}
+			}
+			return nil
+		}
+		r.api.add("50", time.Now(), time.Now())
+		time.Sleep(3 * time.Minute) // the new alert waits, and with it a mark far ahead
+		failing = true
+		r.store.mu.Lock()
+		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-24 * time.Hour))
+		r.store.mu.Unlock()
+		time.Sleep(20 * time.Second)
+		refusing = false
+		time.Sleep(5 * time.Second)
+		r.kill()
+		failing = false
+		r.start()
+		time.Sleep(10 * time.Minute)
+		r.stop()
+		for i := range 50 {
+			if n := r.chunk.counts()[fmt.Sprint(i)]; n != 2 {
+				t.Errorf("alert %d arrived %d times; want 2", i, n)
+			}
+		}
+	})
+}

@@ -145,7 +145,7 @@ func (d *Delivery) refused(b *batch, appendTo Append) {
 	if other == nil || !appendTo(other.lane.tag, other.events) {
 		return // everything is refused: nothing says that this event is at fault
 	}
-	b.lane.hole.Store(b.last)
+	b.lane.hole.Store(b.first)
 	d.outbox.detach(other)
 	d.outbox.settle(other)
 	d.outbox.detach(b)
@@ -177,7 +177,7 @@ func (d *Delivery) takeApart(b *batch, event, rest []byte, appendTo Append) {
 		d.outbox.detach(b)
 		d.outbox.settle(b)
 	case accepted && !d.paused:
-		b.lane.hole.Store(b.last)
+		b.lane.hole.Store(b.first) // which of its events are left is not known by number
 		d.setAside(b.lane, left)
 		d.outbox.detach(b)
 		d.outbox.settle(b)

@@ -29,7 +29,9 @@ type memory struct {
 	asides  map[int64]store.Aside
 	commits int
 	full    bool // every write fails
-	rewinds map[store.FeedKey]tick.Tick
+	// noAsides makes only PutAside fail.
+	noAsides bool
+	rewinds  map[store.FeedKey]tick.Tick
 }
 
 func newMemory() *memory {
@@ -93,7 +95,7 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.full {
+	if m.full || m.noAsides {
 		return 0, errFull
 	}
 	id := int64(len(m.asides) + 1)

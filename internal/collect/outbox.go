@@ -42,7 +42,8 @@ func (l *Lane) Fill() { l.hole.Store(0) }
 type batch struct {
 	lane   *Lane
 	events []byte
-	last   uint64 // number of its last event
+	first  uint64 // numbers of its first and last event
+	last   uint64
 }
 
 // close lets no further event join the batch.
@@ -113,7 +114,7 @@ func (o *Outbox) tryAdd(l *Lane, event []byte) (uint64, <-chan struct{}, error) 
 	b := l.open
 	if b == nil || len(b.events)+len(event) > MaxBatch {
 		l.busy = l.busy || b != nil
-		b = &batch{lane: l, events: o.buffer(l, len(event))}
+		b = &batch{lane: l, first: l.added + 1, events: o.buffer(l, len(event))}
 		o.queue = append(o.queue, b)
 		l.open = b
 	}
