@@ -29,7 +29,11 @@ func (t *Tenant) restoreAsides(ctx context.Context) {
 	}
 	for _, a := range list {
 		if a.Row != nil {
-			t.in.wg.Go(func() { t.offerAgain(a) })
+			t.offering.Add(1)
+			t.in.wg.Go(func() {
+				defer t.offered()
+				t.in.contained(ctx, t.cfg.Name, func(context.Context) { t.offerAgain(a) })
+			})
 			continue
 		}
 		t.hold(a)
@@ -104,7 +108,8 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.AsideReader, a 
 	}
 	defer slot.release()
 	s := &sink{t: t, ctx: ctx, slot: slot, pass: &pass{started: t.now(), from: a.From, pos: a.From}}
-	s.floor, _ = t.feed.bounds() // what was emitted of the window is still known, see feed.remember
+	s.floor, _ = t.feed.bounds()
+	s.since = a.From // a reader rounds outwards; what is older may be forgotten already. What was emitted of the window is still known, see feed.remember
 	err = reader.ReadAside(ctx, windowOf(a.Aside), s)
 	if err == nil {
 		a.read, a.last = true, t.added
@@ -147,31 +152,44 @@ func (t *Tenant) keepAside(events []byte) {
 	t.offerAgain(a)
 }
 
+func (t *Tenant) offered() {
+	t.offering.Add(-1)
+	t.in.dirty()
+}
+
 // offerAgain puts events that were set aside back into the outbox now and then, until Fluent Bit has taken them. Their own lane keeps the
-// tenant's progress out of it.
+// tenant's progress out of it. It ends with the tenant, but not before what it has in the outbox is taken: the tenant's
+// successor would offer the same again.
 func (t *Tenant) offerAgain(a store.Aside) {
-	ctx := t.in.ctx
 	lane := NewLane(t.cfg.Tag)
-	for rest := a.Row; len(rest) > 0; {
-		event, more, err := record.Next(rest)
+	for len(a.Row) > 0 {
+		event, more, err := record.Next(a.Row)
 		if err != nil {
-			event, more = rest, nil
+			event, more = a.Row, nil
 		}
-		if !t.sleep(ctx, max(0, a.NextTry.Sub(t.now()))) {
+		if !t.sleep(t.ctx, max(0, a.NextTry.Sub(t.now()))) {
 			return
 		}
-		n, err := t.in.outbox.Add(ctx, lane, event, nil)
+		n, err := t.in.outbox.Add(t.ctx, lane, event, nil)
 		if err != nil {
 			return
 		}
 		for lane.Taken() < n {
-			if !t.sleep(ctx, time.Second) {
+			if !t.sleep(t.in.ctx, time.Second) {
 				return
 			}
 		}
-		rest = more
+		if lane.again.Swap(false) {
+			a.NextTry = t.now().Add(asideRetry)
+			continue
+		}
+		if a.Row = more; len(more) > 0 {
+			if _, err := t.in.cfg.Store.PutAside(t.in.ctx, t.cfg.Key, a); err != nil {
+				t.in.log(Debug, t.cfg.Name, fmt.Sprintf("an event that was set aside stays listed although it is through: %v", err))
+			}
+		}
 	}
-	t.forgetAside(ctx, a)
+	t.forgetAside(t.in.ctx, a)
 	t.in.log(Info, t.cfg.Name, "Fluent Bit has taken an alert that was set aside")
 }
 

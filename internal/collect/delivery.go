@@ -127,7 +127,7 @@ func (d *Delivery) confirm(now time.Time) {
 // refused counts a batch that was not kept. A pause explains it, so does a full disk. After many ticks it is found out whether it is the
 // batch: the events that are refused although others of the same moment are accepted are at fault, and are set aside.
 func (d *Delivery) refused(b *batch, appendTo Append) {
-	if d.paused {
+	if d.paused || d.mode == BestEffort { // there it says that the ring is full, and each further try would block
 		return
 	}
 	if d.refusals++; d.refusals < splitAfter {
@@ -141,27 +141,35 @@ func (d *Delivery) refused(b *batch, appendTo Append) {
 		d.takeApart(b, event, rest, appendTo)
 		return
 	}
+	d.blame(b, b.events, appendTo)
+}
+
+// blame sets events aside, all that is left of the first batch, if Fluent Bit accepts the next batch at this moment. Else everything is
+// refused: nothing says that they are at fault.
+func (d *Delivery) blame(b *batch, events []byte, appendTo Append) {
 	other := d.outbox.second()
 	if other == nil || !appendTo(other.lane.tag, other.events) {
-		return // everything is refused: nothing says that this event is at fault
+		return
 	}
 	b.lane.hole.Store(b.first)
 	d.outbox.detach(other)
 	d.outbox.settle(other)
+	d.setAside(b.lane, events)
 	d.outbox.detach(b)
-	d.setAside(b.lane, b.events)
 	d.outbox.settle(b)
 }
 
-// takeApart hands over a batch event by event; the first that is refused stays at the head of the queue, alone.
+// takeApart hands over a batch event by event. What is refused although a later one is accepted is at fault; what is refused
+// after the last one that was accepted may find the disk full: it stays.
 func (d *Delivery) takeApart(b *batch, event, rest []byte, appendTo Append) {
-	var left []byte
+	var faulty, left []byte
 	accepted := false
 	for {
-		if d.paused || !appendTo(b.lane.tag, event) {
-			left = append(left, event...)
-		} else {
+		if !d.paused && appendTo(b.lane.tag, event) {
 			accepted = true
+			faulty, left = append(faulty, left...), nil
+		} else {
+			left = append(left, event...)
 		}
 		if len(rest) == 0 {
 			break
@@ -172,18 +180,22 @@ func (d *Delivery) takeApart(b *batch, event, rest []byte, appendTo Append) {
 			break
 		}
 	}
-	switch {
-	case len(left) == 0:
-		d.outbox.detach(b)
-		d.outbox.settle(b)
-	case accepted && !d.paused:
-		b.lane.hole.Store(b.first) // which of its events are left is not known by number
-		d.setAside(b.lane, left)
-		d.outbox.detach(b)
-		d.outbox.settle(b)
-	case accepted:
-		d.outbox.replace(b, left)
+	if !accepted {
+		if !d.paused {
+			d.blame(b, left, appendTo)
+		}
+		return
 	}
+	if len(faulty) > 0 {
+		b.lane.hole.Store(b.first)
+		d.setAside(b.lane, faulty)
+	}
+	if len(left) > 0 {
+		d.outbox.replace(b, left)
+		return
+	}
+	d.outbox.detach(b)
+	d.outbox.settle(b)
 }
 
 // Take gives one batch to hand over by return value, nil if there is none. It is taken in when Taken is called.

@@ -27,6 +27,7 @@ type feed struct {
 	marks      []mark
 	pending    []pendingSeen // emitted, not written down yet; ascending by number
 	seen       seenSet
+	sweeps     bool
 	keep       tick.Tick // how far behind the watermark the seen-set reaches
 	oldest     tick.Tick // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
 }
@@ -168,7 +169,11 @@ func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
 		return c, nil, false
 	}
 	cp.Lateness = f.lateness
-	bound := cp.Watermark - f.keep - pruneMargin
+	bound := cp.Watermark
+	if f.sweeps && cp.Swept != 0 {
+		bound = min(bound, cp.Swept) // the next sweep reaches back from the last one
+	}
+	bound -= f.keep + pruneMargin
 	if f.oldest != 0 {
 		bound = min(bound, f.oldest)
 	}

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -100,6 +101,11 @@ func (in *Input) Stop(ctx context.Context) error {
 		return nil
 	}
 	in.cancel()
+	for _, t := range in.all() {
+		t.update(func(s *store.Status) { s.State = "stopped" })
+	}
+	// What was taken in is written down first: a goroutine that does not end in time must not use up the time for it.
+	err := errors.Join(in.save(ctx), in.report(ctx))
 	done := make(chan struct{})
 	go func() {
 		in.wg.Wait()
@@ -107,14 +113,8 @@ func (in *Input) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		err = errors.Join(in.save(ctx), in.report(ctx)) // the last steps of the others
 	case <-ctx.Done():
-	}
-	for _, t := range in.all() {
-		t.update(func(s *store.Status) { s.State = "stopped" })
-	}
-	err := in.save(ctx)
-	if e := in.report(ctx); err == nil {
-		err = e
 	}
 	in.upkeep(ctx, true)
 	return err
@@ -259,8 +259,9 @@ func (in *Input) askForRewinds(ctx context.Context) {
 	}
 	for _, t := range tenants {
 		if _, ok := pending[t.cfg.Key]; ok {
-			t.rewind.Store(true)
-			t.Wake()
+			if t.rewind.CompareAndSwap(false, true) {
+				t.Wake()
+			}
 		}
 	}
 }
@@ -270,9 +271,16 @@ func (in *Input) setAside(l *Lane, events []byte) {
 	kept := append([]byte(nil), events...)
 	for _, t := range in.all() {
 		if t.feed.lane == l {
-			in.wg.Go(func() { t.keepAside(kept) })
+			t.offering.Add(1)
+			in.wg.Go(func() {
+				defer t.offered()
+				in.contained(in.ctx, t.cfg.Name, func(context.Context) { t.keepAside(kept) })
+			})
+			return
 		}
 	}
+	l.again.Store(true) // it was offered again, and is in the store still
+	l.Fill()
 }
 
 // slot is a tenant's place among those that poll at the same moment.

@@ -20,6 +20,7 @@ type Lane struct {
 	added uint64        // guarded by Outbox.mu
 	taken atomic.Uint64 // the number of the newest event taken in
 	hole  atomic.Uint64 // the oldest event that was set aside and is not written down yet, 0 for none
+	again atomic.Bool   // what was offered again was refused again
 	open  *batch        // the batch at the end of the queue that more events of this lane may join; guarded by Outbox.mu
 	busy  bool          // it fills its batches; guarded by Outbox.mu
 }
@@ -42,7 +43,7 @@ func (l *Lane) Fill() { l.hole.Store(0) }
 type batch struct {
 	lane   *Lane
 	events []byte
-	first  uint64 // numbers of its first and last event
+	first  uint64 // numbers of its first event and its last
 	last   uint64
 }
 

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -26,10 +27,12 @@ func (t *Tenant) nextPass() *pass {
 	f.forgetLateness(start)
 	back := max(t.cfg.Overlap, min(f.lateness, t.farthest()))
 	sweep := t.cfg.SweepInterval > 0 && t.cfg.SweepLookback > 0 && present-f.swept >= tick.FromDuration(t.cfg.SweepInterval)
+	from := f.readMark - tick.FromDuration(back)
 	if sweep {
-		back = max(back, t.cfg.SweepLookback)
+		// Counted from the last sweep, not from the present: what was listed since then may be that much older.
+		from = min(from, min(f.readMark, cmp.Or(f.swept, f.readMark))-tick.FromDuration(t.cfg.SweepLookback))
 	}
-	from := max(f.readMark-tick.FromDuration(back), f.checkpoint.Floor, f.seen.since)
+	from = max(from, f.checkpoint.Floor, f.seen.since)
 	return &pass{started: start, from: from, pos: from, sweep: sweep, begun: f.readMark}
 }
 

@@ -18,6 +18,9 @@ func (in *Input) Add(cfg TenantConfig) *Tenant {
 			t.after = old.gone
 		}
 	}
+	if in.ctx != nil { // before the committer sees it
+		t.ctx, t.cancel = context.WithCancel(in.ctx)
+	}
 	in.tenants = append(in.tenants, t)
 	in.mu.Unlock()
 	if in.ctx != nil {
@@ -39,7 +42,9 @@ func (in *Input) Retire(key store.FeedKey) {
 
 // start begins to poll after phase.
 func (t *Tenant) start(phase time.Duration) {
-	t.ctx, t.cancel = context.WithCancel(t.in.ctx)
+	if t.ctx == nil {
+		t.ctx, t.cancel = context.WithCancel(t.in.ctx)
+	}
 	t.in.wg.Go(func() {
 		defer t.in.dirty()
 		defer close(t.done)
@@ -72,7 +77,7 @@ func (in *Input) buryRetired() {
 		return
 	}
 	in.tenants = slices.DeleteFunc(in.tenants, func(t *Tenant) bool {
-		if t.ctx == nil || t.ctx.Err() == nil || !t.ended() || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
+		if t.ctx == nil || t.ctx.Err() == nil || !t.ended() || t.offering.Load() > 0 || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
 			return false
 		}
 		close(t.gone)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
@@ -26,7 +27,7 @@ func (s *sink) Row(raw []byte) error {
 	t := s.t
 	row := t.describe.Describe(raw)
 	at := row.Updated
-	if !t.cfg.Updates {
+	if !t.cfg.Updates && t.cfg.API != cloud.SIEM { // whose windows go by the time of processing always
 		at = row.Created
 	}
 	if at == 0 {
@@ -58,9 +59,11 @@ func (s *sink) Row(raw []byte) error {
 	if t.event = event; cap(event) > MaxBatch {
 		t.event = nil // one huge alert is no reason to keep its memory
 	}
-	if t.added, err = t.in.outbox.Add(s.ctx, t.feed.lane, event, s.slot.yield); err != nil {
+	n, err := t.in.outbox.Add(s.ctx, t.feed.lane, event, s.slot.yield)
+	if err != nil {
 		return err
 	}
+	t.added = n
 	t.feed.emitted(t.added, key, at)
 	s.noticeLate(at)
 	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })

@@ -58,25 +58,27 @@ type Tenant struct {
 	wake chan struct{}
 	// ctx ends when the tenant retires or the input stops; done is closed when its goroutine has ended; after is closed when the
 	// tenant that had this feed before is out of the way, nil if there was none.
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   chan struct{}
-	gone   chan struct{} // closed when everything of a retired tenant is written down
-	after  <-chan struct{}
+	ctx      context.Context
+	cancel   context.CancelFunc
+	done     chan struct{}
+	gone     chan struct{} // closed when everything of a retired tenant is written down
+	after    <-chan struct{}
+	offering atomic.Int32 // events set aside that are being offered again
 	// rewind says that the store holds an operator's wish to have alerts emitted again.
 	rewind atomic.Bool
 
 	// What follows belongs to the goroutine of run.
-	pass     *pass
-	added    uint64 // newest event in the outbox
-	event    []byte // scratch
-	oddRows  bool   // a row that could not be encoded was reported
-	failures int    // polls failed in a row
-	verdict  verdict
-	asides   []asideWindow
-	describe *defender.Describer
-	reminded time.Time
-	healthAt time.Time
+	pass        *pass
+	rewindFails bool
+	added       uint64 // newest event in the outbox
+	event       []byte // scratch
+	oddRows     bool   // a row that could not be encoded was reported
+	failures    int    // polls failed in a row
+	verdict     verdict
+	asides      []asideWindow
+	describe    *defender.Describer
+	reminded    time.Time
+	healthAt    time.Time
 
 	mu     sync.Mutex
 	status store.Status
@@ -88,6 +90,7 @@ func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
 	t.describe = defender.NewDescriber(cfg.API)
 	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag)
+	t.feed.sweeps = cfg.SweepInterval > 0 && cfg.SweepLookback > 0
 	t.feed.keep = tick.FromDuration(t.farthest())
 	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
 }
@@ -177,19 +180,27 @@ func (t *Tenant) poll(ctx context.Context) error {
 
 // applyRewind goes back to where an operator wants it: between two polls, and between two commits, so that neither moves on from the old place.
 func (t *Tenant) applyRewind(ctx context.Context) {
-	if !t.rewind.CompareAndSwap(true, false) {
+	if !t.rewind.Load() {
 		return
 	}
 	t.in.commit.Lock()
 	defer t.in.commit.Unlock()
 	cp, ok, err := t.in.cfg.Store.ApplyRewind(ctx, t.cfg.Key)
 	switch {
-	case err != nil:
+	case err != nil: // tried again before the next poll
+		if t.rewindFails {
+			return
+		}
+		t.rewindFails = true
 		t.in.log(Error, t.cfg.Name, "the rewind that was asked for cannot be done yet: "+err.Error())
 	case ok:
+		t.rewindFails = false
+		t.rewind.Store(false)
 		t.feed.rewind(cp)
 		t.pass = nil
 		t.in.log(Info, t.cfg.Name, "rewound: everything updated since "+cp.Watermark.String()+" is emitted again")
+	default:
+		t.rewind.Store(false)
 	}
 }
 

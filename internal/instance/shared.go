@@ -125,6 +125,7 @@ func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
 		TLSHandshakeTimeout:   15 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	if key.proxy != "" {
 		u, err := url.Parse(key.proxy)
