@@ -10,6 +10,9 @@ import (
 	"fluent-bit-defender/internal/simulator"
 )
 
+// idleInterval is how often an idle tenant is polled.
+const idleInterval = 30 * time.Second
+
 // idle measures what tenants cost in which nothing happens.
 func (b *bench) idle() error {
 	b.t.head("(e) idle tenants, polled every "+idleInterval.String()+", "+b.program(), "polls/s", "one core", "per poll", "memory", "peak")

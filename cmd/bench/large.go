@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"fluent-bit-defender/internal/simulator"
 )
@@ -32,6 +31,3 @@ func (b *bench) large() error {
 	}
 	return nil
 }
-
-// idleInterval is how often an idle tenant is polled.
-const idleInterval = 30 * time.Second

@@ -18,16 +18,15 @@ const wayAlerts = 100_000
 
 // contender is one of those that are compared: what it is called, how it is configured, and what it used in each round.
 type contender struct {
-	name    string
-	plugin  string
-	input   func() section
-	rows    int
-	bytes   int64
-	once    bool // a run that takes minutes: one is enough for its memory
-	cpu     []time.Duration
-	peak    []int64
-	took    []time.Duration
-	cpuGoal bool
+	name   string
+	plugin string
+	input  func() section
+	rows   int
+	bytes  int64
+	once   bool // a run that takes minutes: one is enough for its memory
+	cpu    []time.Duration
+	peak   []int64
+	took   []time.Duration
 }
 
 // way measures the whole plugin against Fluent Bit's own tail and json parser, on the same alerts.
