@@ -629,3 +629,110 @@ func TestARewindIsNotTakenBackByWhatWasOnItsWayBefore(t *testing.T) {
 		}
 	})
 }
+
+func TestNothingFallsBetweenTwoSweeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 27)
+		begin := time.Now()
+		for i := range 24 {
+			at := begin.Add(30*time.Hour + time.Duration(i)*7*time.Minute)
+			r.api.add(fmt.Sprint(i), at, at.Add(23*time.Hour+58*time.Minute))
+		}
+		r.start()
+		time.Sleep(70 * time.Hour)
+		r.stop()
+		r.want(24, 1)
+	})
+}
+
+func TestWithUpdatesOffADetectionProcessedLongAfterItHappenedIsEmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 28)
+		r.cfg.Updates = false
+		begin := time.Now()
+		at := begin.Add(time.Hour)
+		r.api.add("0", at, at)
+		r.api.alerts[0].text = []byte(fmt.Sprintf(`{"FullId":"0","LastProcessedTimeUtc":%q,"AlertTime":%q}`,
+			tick.FromTime(at).Text(), tick.FromTime(begin.Add(-30*time.Hour)).Text()))
+		r.start()
+		time.Sleep(5 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestARewindThatCannotBeDoneIsSaidOnceAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 29)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		r.start()
+		time.Sleep(10 * time.Minute)
+		r.store.mu.Lock()
+		r.store.noRewinds = true
+		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-time.Hour))
+		r.store.mu.Unlock()
+		before := len(r.api.reads)
+		time.Sleep(time.Hour)
+		if n := len(r.api.reads) - before; n > 65 {
+			t.Errorf("%d reads in an hour", n)
+		}
+		if n := strings.Count(strings.Join(r.logged(), "\n"), "cannot be done yet"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		r.store.mu.Lock()
+		r.store.noRewinds = false
+		r.store.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		r.stop()
+		if n := r.chunk.counts()["0"]; n != 2 {
+			t.Errorf("after the rewind the alert had arrived %d times; want 2", n)
+		}
+	})
+}
+
+func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 30)
+		begin := time.Now()
+		r.cfg.SignIn = func(context.Context) error {
+			if d := time.Since(begin); d > 10*time.Minute && d < time.Hour {
+				panic("planted")
+			}
+			return nil
+		}
+		tenant := r.start()
+		time.Sleep(30 * time.Minute)
+		if s := tenant.snapshot(); s.State != "failing" || s.Reason == "" {
+			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		}
+		time.Sleep(time.Hour)
+		if s := tenant.snapshot(); s.State != "ok" {
+			t.Errorf("afterwards: state %q", s.State)
+		}
+		r.stop()
+	})
+}
+
+func TestAtTheEndProgressIsWrittenDownBeforeWaitingForStragglers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 31)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		r.cfg.SignIn = func(ctx context.Context) error { // a redemption that is not given up at once
+			if time.Since(begin) > 61*time.Second {
+				time.Sleep(3 * time.Second)
+			}
+			return ctx.Err()
+		}
+		r.start()
+		time.Sleep(121 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+		defer cancel()
+		if err := r.in.Stop(ctx); err != nil {
+			t.Errorf("nothing was written down: %v", err)
+		}
+		r.ends()
+		time.Sleep(time.Minute)
+	})
+}

@@ -96,11 +96,12 @@ func (in *Input) Start() {
 
 // Stop ends polling, writes down what was taken in until now, and returns within a few seconds. It may be called twice, and without Start.
 func (in *Input) Stop(ctx context.Context) error {
-	in.outbox.Close()
 	if in.cancel == nil {
+		in.outbox.Close()
 		return nil
 	}
-	in.cancel()
+	in.cancel() // first: whoever waits at the outbox is to see that it is the end, not a fault
+	in.outbox.Close()
 	for _, t := range in.all() {
 		t.update(func(s *store.Status) { s.State = "stopped" })
 	}
@@ -133,8 +134,12 @@ func (in *Input) run(ctx context.Context, tenant string, work func(context.Conte
 
 func (in *Input) keepRunning(ctx context.Context, tenant string, work func(context.Context)) {
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+		began := in.cfg.Now()
 		if in.contained(ctx, tenant, work) {
 			return
+		}
+		if in.cfg.Now().Sub(began) > 2*longestPause {
+			pause = time.Second // it worked for a long time
 		}
 		select {
 		case <-ctx.Done():

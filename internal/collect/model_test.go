@@ -29,9 +29,9 @@ type memory struct {
 	asides  map[int64]store.Aside
 	commits int
 	full    bool // every write fails
-	// noAsides makes only PutAside fail.
-	noAsides bool
-	rewinds  map[store.FeedKey]tick.Tick
+	// noAsides makes only PutAside fail, noRewinds only ApplyRewind.
+	noAsides, noRewinds bool
+	rewinds             map[store.FeedKey]tick.Tick
 }
 
 func newMemory() *memory {
@@ -47,9 +47,12 @@ func (m *memory) Load(_ context.Context, k store.FeedKey) (store.Checkpoint, []s
 	return cp, append([]store.Seen(nil), m.seen[k]...), ok, nil
 }
 
-func (m *memory) Commit(_ context.Context, commits []store.Commit) error {
+func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if m.full {
 		return errFull
 	}
@@ -81,6 +84,9 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	since, ok := m.rewinds[k]
+	if m.noRewinds {
+		return store.Checkpoint{}, false, errFull
+	}
 	if !ok {
 		return store.Checkpoint{}, false, nil
 	}
@@ -92,13 +98,16 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 	return cp, true, nil
 }
 
-func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) {
+func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) { // as the store: an ID that is set is kept
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full || m.noAsides {
 		return 0, errFull
 	}
-	id := int64(len(m.asides) + 1)
+	id := a.ID
+	if id == 0 {
+		id = int64(len(m.asides) + 1)
+	}
 	m.asides[id] = a
 	return id, nil
 }

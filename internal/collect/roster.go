@@ -56,8 +56,14 @@ func (t *Tenant) start(phase time.Duration) {
 			}
 		}
 		t.in.keepRunning(t.ctx, t.cfg.Name, func(ctx context.Context) {
+			sound := false
+			defer func() {
+				if !sound { // a panic is on its way to keepRunning
+					t.broken()
+				}
+			}()
 			t.run(ctx, phase)
-			phase = firstPause // after a panic
+			sound = true
 		})
 	})
 }
@@ -77,17 +83,20 @@ func (in *Input) buryRetired() {
 		return
 	}
 	in.tenants = slices.DeleteFunc(in.tenants, func(t *Tenant) bool {
-		if t.ctx == nil || t.ctx.Err() == nil || !t.ended() || t.offering.Load() > 0 || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
+		if t.ctx == nil || t.ctx.Err() == nil || !closed(t.done) || t.offering.Load() > 0 || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
 			return false
+		}
+		if t.after != nil && !closed(t.after) {
+			return false // who comes next waits for this one only
 		}
 		close(t.gone)
 		return true
 	})
 }
 
-func (t *Tenant) ended() bool {
+func closed(ch <-chan struct{}) bool {
 	select {
-	case <-t.done:
+	case <-ch:
 		return true
 	default:
 		return false

@@ -112,10 +112,10 @@ func (t *Tenant) compareTenant(claimed string) {
 		return
 	}
 	t.mu.Lock()
-	first := t.alien == ""
 	t.alien = claimed
 	t.mu.Unlock()
-	if first {
+	if !t.alienSaid {
+		t.alienSaid = true
 		t.in.log(Warn, t.cfg.Name, "the API lists alerts of another tenant, "+claimed+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in")
 	}
 }

@@ -73,6 +73,7 @@ type Tenant struct {
 	added       uint64 // newest event in the outbox
 	event       []byte // scratch
 	oddRows     bool   // a row that could not be encoded was reported
+	alienSaid   bool   // likewise a row of another tenant
 	failures    int    // polls failed in a row
 	verdict     verdict
 	asides      []asideWindow
@@ -82,7 +83,7 @@ type Tenant struct {
 
 	mu     sync.Mutex
 	status store.Status
-	alien  string // another tenant's id found in a row
+	alien  string // another tenant's id found in a row of this pass
 }
 
 // configure is called once, before run.
@@ -159,6 +160,9 @@ func (t *Tenant) poll(ctx context.Context) error {
 	t.lowerFloor()
 	if t.pass == nil || t.pass.pos == t.pass.from {
 		t.pass = t.nextPass()
+		t.mu.Lock()
+		t.alien = ""
+		t.mu.Unlock()
 	}
 	p := t.pass
 	s := &sink{t: t, ctx: ctx, pass: p, slot: slot}
@@ -283,7 +287,7 @@ func (t *Tenant) snapshot() store.Status {
 	defer t.mu.Unlock()
 	s := t.status
 	s.UpdatedAt = t.now()
-	s.LagSeconds = t.present(s.UpdatedAt).Time().Sub(watermark.Time()).Seconds()
+	s.LagSeconds = max(0, t.present(s.UpdatedAt).Time().Sub(watermark.Time()).Seconds())
 	return s
 }
 

@@ -124,10 +124,26 @@ func (t *Tenant) interval() time.Duration {
 	changed := t.status.EffectiveInterval != effective
 	t.status.EffectiveInterval = effective
 	t.mu.Unlock()
-	if changed {
+	switch {
+	case changed && effective > t.cfg.PollInterval:
 		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v: the call budget of the API, shared by %d inputs of this application and tenant, allows no more", effective, feeds))
+	case changed:
+		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v again", effective))
 	}
 	return effective
+}
+
+// broken shows a tenant whose goroutine had a panic as failing.
+func (t *Tenant) broken() {
+	now := t.now()
+	t.verdict = verdict{kind: transient, reason: "a fault in the plugin", remedy: "see the log, and report it"}
+	t.update(func(s *store.Status) {
+		if s.State != "failing" {
+			s.Since = now
+		}
+		s.Errors++
+		s.State, s.Reason, s.Remedy = "failing", t.verdict.reason, t.verdict.remedy
+	})
 }
 
 func (t *Tenant) foreign() string {
