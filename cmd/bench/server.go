@@ -22,6 +22,7 @@ type world struct {
 	Size            int    // bytes of an alert's text, 0 for its usual length
 	API             string // which API the rows are counted and dumped by
 	Dump            string // file for the rows, one a line; none if empty
+	Gzip            bool   // compress the answers
 }
 
 // served is what it serves.
@@ -87,6 +88,11 @@ func serve(spec string) error {
 	sim, err := simulator.New(simulator.Config{Tenants: tenants, Quotas: map[string]simulator.Quota{w.API: {}}})
 	if err != nil {
 		return err
+	}
+	if w.Gzip {
+		if err := sim.SetFaults("gzip"); err != nil {
+			return err
+		}
 	}
 	if err := sim.Start("127.0.0.1:0"); err != nil {
 		return err

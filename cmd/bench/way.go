@@ -41,9 +41,15 @@ func (b *bench) way() error {
 		return err
 	}
 	defer siem.close()
+	zipped, err := startServer(world{Tenants: 1, Alerts: wayAlerts, API: simulator.Endpoint, Gzip: true})
+	if err != nil {
+		return err
+	}
+	defer zipped.close()
 	list := []*contender{
 		{name: "plugin, endpoint, pages of 10,000", plugin: b.plugin, input: b.tenant(endpoint, simulator.Endpoint), rows: endpoint.Rows, bytes: endpoint.Bytes},
 		{name: "plugin, endpoint, pages of 1,000", plugin: b.plugin, input: b.tenant(endpoint, simulator.Endpoint, "page_size", "1000"), rows: endpoint.Rows, bytes: endpoint.Bytes, once: true},
+		{name: "plugin, endpoint, pages of 10,000, gzip", plugin: b.plugin, input: b.tenant(zipped, simulator.Endpoint), rows: zipped.Rows, bytes: zipped.Bytes},
 		{name: "plugin, siem, one body", plugin: b.plugin, input: b.tenant(siem, simulator.SIEM), rows: siem.Rows, bytes: siem.Bytes},
 	}
 	var tail, bare *contender
