@@ -77,8 +77,8 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		r.arrivedOnce(t, "0", "2")
 		time.Sleep(12 * time.Hour)
 		r.arrivedOnce(t, "0", "1", "2")
-		if len(r.store.asides) != 0 {
-			t.Errorf("still listed: %v", r.store.asides)
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d entries are still listed", n)
 		}
 		r.stop()
 	})

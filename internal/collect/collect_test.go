@@ -13,6 +13,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -123,7 +124,7 @@ func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.want(200, 1)
 		r.stop()
-		if n := len(r.store.asides); n != 0 {
+		if n := r.asides(); n != 0 {
 			t.Errorf("%d events were set aside although everything was refused alike", n)
 		}
 	})
@@ -143,12 +144,12 @@ func TestOneAlertThatFluentBitRefusesForEverHoldsUpNoOther(t *testing.T) {
 		if got := len(r.chunk.counts()); got != 49 {
 			t.Errorf("%d of the 49 others arrived", got)
 		}
-		if n := len(r.store.asides); n != 1 {
+		if n := r.asides(); n != 1 {
 			t.Errorf("%d events set aside; want 1", n)
 		}
 		time.Sleep(time.Hour)
 		r.want(50, 1)
-		if n := len(r.store.asides); n != 0 {
+		if n := r.asides(); n != 0 {
 			t.Errorf("%d events are still set aside after they were taken in", n)
 		}
 		r.stop()
@@ -205,13 +206,15 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 				}
 				r.api.add(fmt.Sprint(i), at, at.Add(late))
 			}
+			host := rand.New(rand.NewPCG(seed, 10))
+			r.chunk.refuse = func([]string) bool { return host.IntN(3) == 0 }
+			servers := rand.New(rand.NewPCG(seed, 11))
 			r.api.fail = func(int) error {
-				if rng.IntN(1000) == 0 {
+				if servers.IntN(1000) == 0 {
 					return &defender.Error{Problem: "broke off"}
 				}
 				return nil
 			}
-			r.chunk.refuse = func([]string) bool { return rng.IntN(3) == 0 }
 			kills := 0
 			for time.Since(begin) < 30*time.Hour {
 				r.start()
@@ -226,7 +229,8 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 					r.kill()
 				}
 			}
-			repeats := len(r.chunk.ids) - len(r.chunk.counts())
+			repeats := -len(r.chunk.counts())
+			r.change(func() { repeats += len(r.chunk.ids) })
 			r.want(n, 1+kills)
 			if repeats > kills*20 {
 				t.Errorf("seed %d: %d repeats in %d kills", seed, repeats, kills)
@@ -343,7 +347,7 @@ func TestAMendedCauseIsNoticedWithinAMinute(t *testing.T) {
 				}
 				tenant := r.start()
 				time.Sleep(2*time.Hour + 7*time.Second)
-				broken = false
+				r.change(func() { broken = false })
 				time.Sleep(time.Minute)
 				if s := tenant.snapshot(); s.State != "ok" {
 					t.Errorf("state %q a minute after the cause was gone", s.State)
@@ -412,13 +416,20 @@ func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 		}
 		tenant := r.start()
 		time.Sleep(1000 * 10 * time.Minute)
-		if n := len(tenant.feed.seen.times); n > 200 {
-			t.Errorf("%d entries in memory for 144 alerts a day", n)
+		tenant.feed.mu.Lock()
+		inMemory := len(tenant.feed.seen.times)
+		tenant.feed.mu.Unlock()
+		if inMemory > 200 {
+			t.Errorf("%d entries in memory for 144 alerts a day", inMemory)
 		}
-		if n := len(r.store.seen[r.cfg.Key]); n > 200 {
-			t.Errorf("%d entries stored for 144 alerts a day", n)
-		}
-		if cp := r.store.cps[r.cfg.Key]; cp.Watermark < tick.FromTime(time.Now().Add(-2*time.Minute)) {
+		var cp store.Checkpoint
+		r.change(func() {
+			cp = r.store.cps[r.cfg.Key]
+			if n := len(r.store.seen[r.cfg.Key]); n > 200 {
+				t.Errorf("%d entries stored for 144 alerts a day", n)
+			}
+		})
+		if cp.Watermark < tick.FromTime(time.Now().Add(-2*time.Minute)) {
 			t.Errorf("the watermark stands at %v", cp.Watermark)
 		}
 		r.stop()
@@ -601,21 +612,23 @@ func TestARewindIsNotTakenBackByWhatWasOnItsWayBefore(t *testing.T) {
 		r.start()
 		time.Sleep(3 * time.Hour)
 		refusing, failing := true, false
-		r.chunk.refuse = func([]string) bool { return refusing }
-		r.api.fail = func(int) error {
-			if failing {
-				return &defender.Error{Problem: "down"}
+		r.change(func() {
+			r.chunk.refuse = func([]string) bool { return refusing }
+			r.api.fail = func(int) error {
+				if failing {
+					return &defender.Error{Problem: "down"}
+				}
+				return nil
 			}
-			return nil
-		}
+		})
 		r.api.add("50", time.Now(), time.Now())
 		time.Sleep(3 * time.Minute) // the new alert waits, and with it a mark far ahead
-		failing = true
-		r.store.mu.Lock()
-		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-24 * time.Hour))
-		r.store.mu.Unlock()
+		r.change(func() {
+			failing = true
+			r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-24 * time.Hour))
+		})
 		time.Sleep(20 * time.Second)
-		refusing = false
+		r.change(func() { refusing = false })
 		time.Sleep(5 * time.Second)
 		r.kill()
 		failing = false
@@ -672,9 +685,9 @@ func TestARewindThatCannotBeDoneIsSaidOnceAndTriedAgain(t *testing.T) {
 		r.store.noRewinds = true
 		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-time.Hour))
 		r.store.mu.Unlock()
-		before := len(r.api.reads)
+		before := r.reads()
 		time.Sleep(time.Hour)
-		if n := len(r.api.reads) - before; n > 65 {
+		if n := r.reads() - before; n > 65 {
 			t.Errorf("%d reads in an hour", n)
 		}
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "cannot be done yet"); n != 1 {

@@ -133,7 +133,7 @@ func TestSeveralRefusedAlertsInABatchHoldUpNoOther(t *testing.T) {
 		if n := len(r.chunk.counts()); n != 8 {
 			t.Errorf("%d of the 8 others arrived", n)
 		}
-		on = false
+		r.change(func() { on = false })
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(10, 1)
@@ -157,11 +157,11 @@ func TestWhatIsOfferedAgainAndRefusedAgainComesInTheEndOnceAlsoWhenTheTenantIsRe
 			time.Sleep(10 * time.Second)
 		}
 		time.Sleep(2 * time.Hour)
-		on = false
+		r.change(func() { on = false })
 		time.Sleep(5 * time.Hour)
 		r.stop()
 		r.want(100, 1)
-		if n := len(r.store.asides); n != 0 {
+		if n := r.asides(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
 	})

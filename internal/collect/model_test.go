@@ -165,22 +165,28 @@ func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.S
 		}
 	}
 	a.rng.Shuffle(len(listed), func(i, j int) { listed[i], listed[j] = listed[j], listed[i] })
-	fail := a.fail
 	a.mu.Unlock()
 	for i, x := range listed {
-		if fail != nil {
-			if err := fail(i); err != nil {
-				return err
-			}
+		if err := a.failure(i); err != nil {
+			return err
 		}
 		if err := sink.Row(x.json()); err != nil {
 			return err
 		}
 	}
-	if fail != nil {
-		return fail(len(listed))
+	if err := a.failure(len(listed)); err != nil {
+		return err
 	}
 	return ctx.Err()
+}
+
+func (a *tenantAPI) failure(row int) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fail == nil {
+		return nil
+	}
+	return a.fail(row)
 }
 
 func (x *alert) json() []byte {
@@ -297,6 +303,29 @@ func (r *rig) tenant() TenantConfig {
 	cfg := r.cfg
 	cfg.Encoder = record.NewEncoder(record.Options{TenantID: cfg.Key.TenantID, API: cfg.Key.API})
 	return cfg
+}
+
+// change does something to what the model's servers and host go by, or looks at it, while they stand still.
+func (r *rig) change(what func()) {
+	r.api.mu.Lock()
+	defer r.api.mu.Unlock()
+	r.chunk.mu.Lock()
+	defer r.chunk.mu.Unlock()
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	what()
+}
+
+// asides is how many entries the store holds of what was set aside.
+func (r *rig) asides() (n int) {
+	r.change(func() { n = len(r.store.asides) })
+	return n
+}
+
+// reads is how many windows were asked for.
+func (r *rig) reads() (n int) {
+	r.change(func() { n = len(r.api.reads) })
+	return n
 }
 
 // stop ends the process in good order; kill ends it without a last word.
