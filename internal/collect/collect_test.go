@@ -481,7 +481,7 @@ func TestATenantThatIsReplacedWhileRunningLosesAndRepeatsNothing(t *testing.T) {
 		r.start()
 		for range 30 {
 			time.Sleep(10*time.Minute + 7*time.Second)
-			r.in.Retire(r.cfg.Key)
+			r.in.Retire(r.cfg.Key, nil)
 			r.in.Add(r.tenant())
 		}
 		time.Sleep(time.Hour)

@@ -152,7 +152,7 @@ func TestWhatIsOfferedAgainAndRefusedAgainComesInTheEndOnceAlsoWhenTheTenantIsRe
 		r.start()
 		time.Sleep(2 * time.Hour)
 		for range 3 {
-			r.in.Retire(r.cfg.Key)
+			r.in.Retire(r.cfg.Key, nil)
 			r.in.Add(r.tenant())
 			time.Sleep(10 * time.Second)
 		}

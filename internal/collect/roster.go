@@ -29,14 +29,17 @@ func (in *Input) Add(cfg TenantConfig) *Tenant {
 	return t
 }
 
-// Retire ends the polling of a feed. What it has in the outbox is still handed over and written down.
-func (in *Input) Retire(key store.FeedKey) {
-	for _, t := range in.all() {
-		if t.cfg.Key == key && t.cancel != nil {
+// Retire ends the polling of a feed. What it has in the outbox is still handed over and written down; then gone, if not nil, is called.
+func (in *Input) Retire(key store.FeedKey, gone func()) {
+	in.mu.Lock()
+	for _, t := range in.tenants {
+		if t.cfg.Key == key && t.cancel != nil && t.ctx.Err() == nil {
+			t.onGone = gone
 			t.cancel()
 			t.update(func(s *store.Status) { s.State = "stopped" })
 		}
 	}
+	in.mu.Unlock()
 	in.dirty()
 }
 
@@ -90,6 +93,9 @@ func (in *Input) buryRetired() {
 			return false // who comes next waits for this one only
 		}
 		close(t.gone)
+		if t.onGone != nil {
+			t.onGone()
+		}
 		return true
 	})
 }

@@ -62,6 +62,7 @@ type Tenant struct {
 	cancel   context.CancelFunc
 	done     chan struct{}
 	gone     chan struct{} // closed when everything of a retired tenant is written down
+	onGone   func()        // called then; guarded by Input.mu
 	after    <-chan struct{}
 	offering atomic.Int32 // events set aside that are being offered again
 	// rewind says that the store holds an operator's wish to have alerts emitted again.

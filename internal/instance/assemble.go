@@ -23,10 +23,9 @@ func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (in
 			c.close()
 		}
 	}()
-	if err := s.claim(cfg.Tenants); err != nil {
+	if err := c.claim(cfg.Tenants...); err != nil {
 		return nil, nil, err
 	}
-	c.tenants = cfg.Tenants
 	if c.home, err = s.enter(cfg, log); err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,8 @@ package instance
 import (
 	"context"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"fluent-bit-defender/internal/collect"
@@ -18,11 +20,29 @@ type crew struct {
 	health       time.Duration
 	leaveMetrics func()
 	watch        *config.Watch // nil without a tenants file
-
-	// tenants are those that are claimed; after Open they belong to upkeep, and after the input has stopped to close.
-	tenants []config.Tenant
-
 	nextForecast time.Time
+
+	mu sync.Mutex
+	// claimed are the tenants whose feeds belong to this input, those that are on their way out included; wanted are those of the tenants
+	// file that could not start yet, since another input still has their feed. Both are guarded by mu, and by units.
+	claimed map[string]config.Tenant
+	wanted  map[string]config.Tenant
+	leaving map[string]bool // claimed, but on the way out
+	closed  bool
+}
+
+// claim makes tenants this input's own.
+func (c *crew) claim(tenants ...config.Tenant) error {
+	if err := c.shared.claim(tenants); err != nil {
+		return err
+	}
+	if c.claimed == nil {
+		c.claimed, c.wanted, c.leaving = make(map[string]config.Tenant), make(map[string]config.Tenant), make(map[string]bool)
+	}
+	for _, t := range tenants {
+		c.claimed[unit(t)] = t
+	}
+	return nil
 }
 
 // close gives back what is shared.
@@ -30,7 +50,12 @@ func (c *crew) close() {
 	if c.leaveMetrics != nil {
 		c.leaveMetrics()
 	}
-	c.shared.release(c.tenants)
+	c.mu.Lock()
+	c.closed = true
+	for _, t := range c.claimed {
+		c.shared.release([]config.Tenant{t})
+	}
+	c.mu.Unlock()
 	if c.home != nil {
 		c.shared.leave(c.home, c.log)
 	}
@@ -47,6 +72,11 @@ func (c *crew) upkeep(ctx context.Context, ending bool) {
 	if c.watch == nil {
 		return
 	}
+	c.mu.Lock()
+	if !c.closed {
+		c.startWanted(false)
+	}
+	c.mu.Unlock()
 	cfg, warnings, err := c.watch.Poll()
 	for _, w := range warnings {
 		c.log.log(collect.Warn, w.Tenant, w.String())
@@ -65,61 +95,74 @@ func (c *crew) upkeep(ctx context.Context, ending bool) {
 
 // follow starts tenants that were added, ends those that were removed, and restarts those that have changed.
 func (c *crew) follow(next []config.Tenant) {
-	before := make(map[string]config.Tenant, len(c.tenants))
-	for _, t := range c.tenants {
-		before[unit(t)] = t
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
 	}
-	var start []config.Tenant
-	kept := 0
+	before := maps.Clone(c.claimed)
+	maps.DeleteFunc(before, func(u string, _ config.Tenant) bool { return c.leaving[u] })
+	clear(c.wanted)
+	kept, changed := 0, 0
 	for _, t := range next {
 		old, ok := before[unit(t)]
 		delete(before, unit(t))
-		if ok && old.Equal(t) {
+		switch {
+		case !ok:
+			c.wanted[unit(t)] = t
+		case old.Equal(t):
 			kept++
-			continue
+		default:
+			changed++
+			c.input.Retire(feedKey(old), nil)
+			c.begin(t)
 		}
-		if ok {
-			c.input.Retire(feedKey(old))
-			c.shared.release([]config.Tenant{old})
-		}
-		start = append(start, t)
 	}
-	for _, t := range before {
-		c.input.Retire(feedKey(t))
-		c.shared.release([]config.Tenant{t})
+	for u, t := range before {
+		c.leaving[u] = true
+		c.input.Retire(feedKey(t), func() { go c.gone(t) })
 	}
-	running := c.running(next, start)
-	for _, t := range start {
-		err := c.shared.claim([]config.Tenant{t})
-		if err == nil {
-			if err = c.add(t); err != nil {
-				c.shared.release([]config.Tenant{t})
-			}
-		}
-		if err != nil {
-			for _, line := range faults(err) {
-				c.log.log(collect.Error, t.TenantName, line)
-			}
-			continue
-		}
-		running = append(running, t)
-	}
-	c.log.log(collect.Info, "", fmt.Sprintf("tenants_file has changed: %d tenants go on, %d start or restart, %d end", kept, len(start), len(before)))
-	c.tenants = running
+	c.log.log(collect.Info, "", fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end", kept, changed, len(c.wanted), len(before)))
+	c.startWanted(true)
 }
 
-// running are the tenants of next that are not in start.
-func (c *crew) running(next, start []config.Tenant) (list []config.Tenant) {
-	fresh := make(map[string]bool, len(start))
-	for _, t := range start {
-		fresh[unit(t)] = true
+// gone gives back the feed of a tenant that has left and has everything written down.
+func (c *crew) gone(t config.Tenant) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.claimed[unit(t)]; ok && !c.closed {
+		delete(c.claimed, unit(t))
+		delete(c.leaving, unit(t))
+		c.shared.release([]config.Tenant{t})
 	}
-	for _, t := range next {
-		if !fresh[unit(t)] {
-			list = append(list, t)
+}
+
+// startWanted starts what can start; what cannot, since its feed is another input's or still on its way out here, is tried again at the next
+// upkeep. say reports those. c.mu must be held.
+func (c *crew) startWanted(say bool) {
+	for u, t := range c.wanted {
+		err := c.claim(t)
+		if err == nil {
+			delete(c.wanted, u)
+			c.begin(t)
+			continue
+		}
+		if say {
+			for _, line := range faults(err) {
+				c.log.log(collect.Warn, t.TenantName, line+"; it starts when that has ended")
+			}
 		}
 	}
-	return list
+}
+
+// begin starts a tenant that is claimed; c.mu must be held.
+func (c *crew) begin(t config.Tenant) {
+	c.claimed[unit(t)] = t
+	if err := c.add(t); err != nil {
+		for _, line := range faults(err) {
+			c.log.log(collect.Error, t.TenantName, line)
+		}
+	}
 }
 
 // unit is what makes a tenant of the file the same one in the next version.

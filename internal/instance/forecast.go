@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"maps"
 	"os"
 	"time"
 
@@ -19,7 +20,10 @@ func (c *crew) forecast(ctx context.Context, now time.Time) {
 		return
 	}
 	c.nextForecast = now.Add(forecastEvery)
-	for _, t := range c.tenants {
+	c.mu.Lock()
+	tenants := maps.Clone(c.claimed)
+	c.mu.Unlock()
+	for _, t := range tenants {
 		for _, f := range c.forecasts(ctx, t, now) {
 			if f.Soon && !f.Ended {
 				c.log.log(collect.Warn, t.TenantName, f.Text+"; "+f.Remedy)

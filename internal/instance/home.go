@@ -101,4 +101,3 @@ func levelNamed(level string) collect.Level {
 	}
 	return collect.Info
 }
-

@@ -230,6 +230,18 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 	until(t, p, func() bool { return polled(customers[0]) && polled(customers[1]) }, handle)
 	write(customers[0], customers[2])
 	until(t, p, func() bool { return polled(customers[2]) }, handle)
+	polls := func(c simulator.Tenant) uint64 {
+		for key, s := range p.get(handle).input.Statuses() {
+			if key.TenantID == c.ID && s.State == "ok" {
+				return s.Polls
+			}
+		}
+		return 0
+	}
+	write(customers[0], customers[1], customers[2]) // the second one comes back
+	until(t, p, func() bool { return polls(customers[1]) > 1 && polls(customers[2]) > 1 }, handle)
+	write(customers[0], customers[2])
+	until(t, p, func() bool { return polls(customers[1]) == 0 }, handle)
 	if err := os.WriteFile(file, []byte("tenants: [{tenant_idd: x}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +288,10 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.leave(home, log)
-	c := &crew{shared: s, log: log, home: home, tenants: cfg.Tenants}
+	c := &crew{shared: s, log: log, home: home}
+	if err := c.claim(cfg.Tenants...); err != nil {
+		t.Fatal(err)
+	}
 	now := time.Now()
 	app := tokens.App{LoginURL: cfg.Tenants[0].LoginURL, TenantID: cfg.Tenants[0].TenantID, ClientID: cfg.Tenants[0].ClientID}
 	chain := tokens.Chain{Refresh: secret.New("rt"), Obtained: now, Refreshed: now.Add(-80 * 24 * time.Hour)}

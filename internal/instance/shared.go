@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,7 +32,11 @@ type shared struct {
 // gateKey names who shares a quota.
 type gateKey struct{ clientID, tenantID, apiURL, api string }
 
-type transportKey struct{ proxy, caFile string }
+// transportKey tells connections apart: by proxy and by what the CA bundle holds, which may be renewed under its name.
+type transportKey struct {
+	proxy string
+	ca    [sha256.Size]byte
+}
 
 func newShared() *shared {
 	return &shared{
@@ -111,7 +116,15 @@ func (s *shared) gate(t config.Tenant) (gate *defender.Gate, feeds func() int) {
 func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := transportKey{t.Proxy.Reveal(), t.CAFile}
+	key := transportKey{proxy: t.Proxy.Reveal()}
+	var bundle []byte
+	if t.CAFile != "" {
+		var err error
+		if bundle, err = os.ReadFile(t.CAFile); err != nil {
+			return nil, fmt.Errorf("ca_file (tenant %s): %w", t.TenantName, err)
+		}
+		key.ca = sha256.Sum256(bundle)
+	}
 	if tr := s.transports[key]; tr != nil {
 		return tr, nil
 	}
@@ -134,17 +147,13 @@ func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
 		}
 		tr.Proxy = http.ProxyURL(u)
 	}
-	if key.caFile != "" {
-		pem, err := os.ReadFile(key.caFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
+	if bundle != nil {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s holds no certificate in PEM form", key.caFile)
+		if !pool.AppendCertsFromPEM(bundle) {
+			return nil, fmt.Errorf("ca_file (tenant %s): %s holds no certificate in PEM form", t.TenantName, t.CAFile)
 		}
 		tr.TLSClientConfig.RootCAs = pool
 	}
