@@ -63,7 +63,8 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 	return a.Exchange(ctx, code)
 }
 
-// ExchangeReturned waits for the browser at cb and redeems the code that it brings.
+// ExchangeReturned waits for the browser at cb and redeems the code that it brings. If the person sees the URL before this is called, call
+// cb.Expect(a.State()) before that.
 func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, error) {
 	code, err := cb.Wait(ctx, a.state)
 	if err != nil {

@@ -141,6 +141,43 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsFasterThanTheWaitIsKeptAndTheFirstOneCounts(t *testing.T) {
+	f := &fake{}
+	cb, err := tokens.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cb.Close()
+	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2), HTTP: f.client()}, cb.RedirectURI(""), "")
+	if err := cb.Expect(attempt.State()); err != nil {
+		t.Fatal(err)
+	}
+	base := "http://127.0.0.1:" + strconv.Itoa(cb.Port())
+	for _, c := range []struct {
+		query  string
+		status int
+	}{
+		{"code=evil&state=wrong", 400}, {"code=good-code&state=" + attempt.State(), 200}, {"code=second&state=" + attempt.State(), 409},
+		{"error=access_denied&state=" + attempt.State(), 409},
+	} {
+		if got, _ := browse(t, "GET", base+"/?"+c.query); got != c.status {
+			t.Errorf("%s: %d, want %d", c.query, got, c.status)
+		}
+	}
+	if err := cb.Expect("another"); err == nil {
+		t.Error("a second state was taken")
+	}
+	if _, err := cb.Wait(t.Context(), "another"); err == nil {
+		t.Error("one sign-in's code was given to another")
+	}
+	if _, err := attempt.ExchangeReturned(t.Context(), cb); err != nil {
+		t.Fatal(err)
+	}
+	if sent := f.sent(); len(sent) != 1 || sent[0].form.Get("code") != "good-code" {
+		t.Errorf("sent %v", sent)
+	}
+}
+
 func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 	cb, err := tokens.Listen(0)
 	if err != nil {

@@ -22,7 +22,7 @@ type Callback struct {
 	port    int
 
 	mu     sync.Mutex
-	state  string // what is waited for; empty: nothing
+	state  string // what is expected; empty: nothing
 	done   bool
 	result chan redirected
 }
@@ -89,15 +89,28 @@ func (c *Callback) RedirectURI(path string) string {
 	return "http://localhost:" + strconv.Itoa(c.port) + path
 }
 
-// Wait gives the code that comes with the state; a refusal by the service or the person is an *Error. It waits until ctx ends. Each
-// Callback serves one Wait.
-func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
+// Expect tells the state to know the answer by. Call it before anybody is shown the address to open: a browser that is signed in already
+// comes back at once, and what comes before Expect is nobody's answer. The first answer after it is kept for Wait. Each Callback serves one
+// state; another one is refused.
+func (c *Callback) Expect(state string) error {
 	if state == "" {
-		return secret.Text{}, errors.New("tokens: a callback needs a state to know its answer by")
+		return errors.New("tokens: a callback needs a state to know its answer by")
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != "" && !sameState(state, c.state) {
+		return errors.New("tokens: this callback is for another sign-in")
+	}
 	c.state = state
-	c.mu.Unlock()
+	return nil
+}
+
+// Wait gives the code that comes with the state (see Expect, which it calls too); a refusal by the service or the person is an *Error. It
+// waits until ctx ends. Each Callback serves one Wait.
+func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
+	if err := c.Expect(state); err != nil {
+		return secret.Text{}, err
+	}
 	select {
 	case r := <-c.result:
 		return r.code, r.err

@@ -213,6 +213,9 @@ func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port
 		redirect = strings.Replace(redirect, "localhost", "127.0.0.1", 1)
 	}
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
+	if err := callback.Expect(attempt.State()); err != nil {
+		return tokens.Tokens{}, err
+	}
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
 	if !a.noBrowser {
 		if err := a.c.OpenBrowser(attempt.URL()); err != nil {
