@@ -169,7 +169,10 @@ func (t *Tenant) poll(ctx context.Context) error {
 	s := &sink{t: t, ctx: ctx, pass: p, slot: slot}
 	s.floor, s.since = t.feed.bounds()
 	present := t.present(p.started)
-	if err := t.cfg.Reader.Read(ctx, defender.Window{From: p.pos, Now: present}, s); err != nil {
+	// A reader that has to cut the window ends it at Now: there the server's clock counts when it is ahead, or what is
+	// updated by it now would be read later.
+	end := tick.FromTime(p.started) + tick.FromDuration(t.cfg.Skew.ahead())
+	if err := t.cfg.Reader.Read(ctx, defender.Window{From: p.pos, Now: end}, s); err != nil {
 		return err
 	}
 	present = min(present, t.present(p.started)) // the answers may have shown that the server's clock is behind

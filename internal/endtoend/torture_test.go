@@ -65,6 +65,11 @@ func torture(t *testing.T, r *rig, seed uint64) {
 		sections = append(sections, r.section(c, api, keys...))
 	}
 	tr := &trial{r: r, rng: rng, sections: sections, customers: cfg.Tenants, api: api}
+	for _, f := range faults {
+		if strings.HasPrefix(f, "skew") {
+			tr.skew = f
+		}
+	}
 	t.Logf("seed %d: %s, faults %s, rotation %v, order %v", seed, api, strings.Join(faults, ","), cfg.Rotation, cfg.OrderBy)
 	tr.start()
 	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
@@ -82,6 +87,7 @@ type trial struct {
 	sections  []flbhost.Instance
 	customers []simulator.Tenant
 	api       string
+	skew      string // the fault of the servers' clock, if there is one
 	added     int
 	snaps     []snap
 	ends      []snap      // what was in the chunks when a process ended
@@ -223,7 +229,7 @@ func (tr *trial) note(event string) { tr.events = append(tr.events, event) }
 
 // settle ends the faults and waits until everything that is listed has arrived.
 func (tr *trial) settle() {
-	if err := tr.r.sim.SetFaults(""); err != nil {
+	if err := tr.r.sim.SetFaults(tr.skew); err != nil { // a clock that jumps back would hide what was stored in its future
 		tr.r.t.Fatal(err)
 	}
 	tr.r.until("everything listed has arrived", 2*time.Minute, func() bool {
