@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"fluent-bit-defender/internal/flbhost"
@@ -33,7 +34,7 @@ func main() {
 	verbose := flag.Bool("v", false, "show the log of each Fluent Bit")
 	spec := flag.String("serve", "", "for itself: serve a simulated world")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	b := &bench{ctx: ctx, rounds: max(1, *rounds), idleFor: *idleFor, verbose: *verbose, t: &table{}}
 	err := error(nil)
