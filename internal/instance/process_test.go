@@ -309,3 +309,51 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 		t.Errorf("%d warnings of the refresh token in 30 hours; want 2:\n%s", n, h.log())
 	}
 }
+
+func TestACertificateStandsInForTheSecret(t *testing.T) {
+	dir := t.TempDir()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(365 * 24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "app.pem")
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, api := range simulator.APIs() {
+		t.Run(api, func(t *testing.T) {
+			customers := simulator.Generate(1, 20, 1)
+			customers[0].Apps[0].Secret, customers[0].Apps[0].Certificates = "", []*x509.Certificate{certificate}
+			sim, err := simulator.New(simulator.Config{Tenants: customers})
+			if err == nil {
+				err = sim.Start("127.0.0.1:0")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sim.Close()
+			keys := section(sim, customers[0], filepath.Join(t.TempDir(), "state"))
+			delete(keys, "client_secret")
+			delete(keys, "refresh_token")
+			keys["api"], keys["api_url"], keys["client_certificate_file"] = api, sim.APIURL(api), file
+			p, h := NewProcess(), &fakeHost{keys: keys}
+			handle, ok := p.Open(h, pipeline, false)
+			if !ok {
+				t.Fatal(h.log())
+			}
+			until(t, p, func() bool { n := len(sim.Ledger(customers[0].ID, api).Exists); return n > 0 && h.count() >= n }, handle)
+			p.Exit(pipeline.ID)
+		})
+	}
+}
