@@ -17,11 +17,11 @@ all: $(PLUGIN) $(CLI)
 
 $(PLUGIN): $(SOURCE)
 	@mkdir -p build
-	$(GO) build -trimpath -buildmode=c-shared -o $@ ./plugin
+	$(GO) build -trimpath -buildvcs=auto -buildmode=c-shared -o $@ ./plugin
 
 $(CLI): $(SOURCE)
 	@mkdir -p build
-	$(GO) build -trimpath -o $@ ./cmd/defenderctl
+	$(GO) build -trimpath -buildvcs=auto -o $@ ./cmd/defenderctl
 
 demo: all
 	@$(GO) run ./cmd/demo --plugin $(PLUGIN)
