@@ -67,7 +67,8 @@ func eachHost(t *testing.T, run func(t *testing.T, r *rig)) {
 	for name, start := range hosts(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, &rig{t: t, launch: start, storage: t.TempDir(), data: filepath.Join(t.TempDir(), "state")})
+			run(t, &rig{t: t, launch: start, storage: t.TempDir(), data: filepath.Join(t.TempDir(), "state"),
+				callbackLimit: 500 * time.Millisecond}) // these tests run beside others; TestTheCollectCallbackNeverWaits looks closer
 		})
 	}
 }
@@ -80,7 +81,7 @@ type rig struct {
 	host          flbhost.Process
 	storage, data string
 	logs          []flbhost.LogLine // of processes that have ended
-	// callbackLimit is how long a collect callback may take, 0 for what Fluent Bit bears; negative where tests crowd the machine.
+	// callbackLimit is how long a collect callback may take, negative for any time, where tests crowd the machine.
 	callbackLimit time.Duration
 }
 
