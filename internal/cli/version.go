@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 )
 
+// commit is what the build was made from; the Makefile sets it, for builds without Go's own stamp.
+var commit string
+
 // version is the line of --version: version, commit, Go version.
 func version() string {
-	number, commit := "development version", "unknown"
+	number, commit := "development version", cmp.Or(commit, "unknown")
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if v := info.Main.Version; v != "" && v != "(devel)" {
 			number = v
