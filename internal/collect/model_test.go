@@ -157,20 +157,20 @@ func (a *tenantAPI) add(id string, updated, visible time.Time) {
 func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.Sink) error {
 	a.mu.Lock()
 	a.reads = append(a.reads, w)
-	var listed []*alert
+	var listed [][]byte // what is sent, not the alerts: the list may grow and move while this answer is read
 	for i := range a.alerts {
 		x := &a.alerts[i]
 		if x.updated >= w.From && (w.To == 0 || x.updated < w.To) && !x.visible.After(time.Now()) {
-			listed = append(listed, x)
+			listed = append(listed, x.json())
 		}
 	}
 	a.rng.Shuffle(len(listed), func(i, j int) { listed[i], listed[j] = listed[j], listed[i] })
 	a.mu.Unlock()
-	for i, x := range listed {
+	for i, row := range listed {
 		if err := a.failure(i); err != nil {
 			return err
 		}
-		if err := sink.Row(x.json()); err != nil {
+		if err := sink.Row(row); err != nil {
 			return err
 		}
 	}
