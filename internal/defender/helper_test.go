@@ -74,7 +74,7 @@ func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Setting
 		t.Fatal(err)
 	}
 	r.cfg = Settings{Path: target.Path, Resource: target.Resource, ClientID: clientID, TenantID: contoso, HTTP: &http.Client{}, Now: r.clock.Now,
-		IdleTimeout: 10 * time.Second, MaxPage: target.MaxPage, PageSize: target.DefaultPage,
+		IdleTimeout: time.Minute, MaxPage: target.MaxPage, PageSize: target.DefaultPage,
 		Notice: func(level, text string) { r.notices = append(r.notices, level+": "+text) }}
 	if change != nil {
 		change(&sim, &r.cfg)

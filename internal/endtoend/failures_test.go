@@ -88,7 +88,7 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 					return len(r.arrived(bad.ID, "siem").count) == len(r.sim.Ledger(bad.ID, "siem").Exists)
 				})
 				r.stop()
-				noSecrets(t, r, customers)
+				noSecrets(t, r)
 			})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -99,8 +100,9 @@ type trial struct {
 
 // snap is what had arrived at a moment: record_id to how often.
 type snap struct {
-	at  time.Time
-	ids map[string]int
+	at    time.Time
+	ids   map[string]int
+	early int // requests so far that came before the time a Retry-After had named
 }
 
 func (tr *trial) start() {
@@ -161,7 +163,7 @@ func (tr *trial) snapshot() {
 	if n := len(tr.snaps); n > 0 && time.Since(tr.snaps[n-1].at) < time.Second {
 		return
 	}
-	tr.snaps = append(tr.snaps, snap{time.Now(), tr.ids()})
+	tr.snaps = append(tr.snaps, snap{time.Now(), tr.ids(), tr.early()})
 }
 
 // event is what happens to the process.
@@ -178,12 +180,12 @@ func (tr *trial) event() {
 		tr.note("kill")
 		tr.r.host.Kill()
 		tr.kills++
-		tr.ends = append(tr.ends, snap{time.Now(), tr.ids()})
+		tr.ends = append(tr.ends, snap{at: time.Now(), ids: tr.ids()})
 		tr.start()
 	case pick == 1:
 		tr.note("term")
 		tr.r.stop()
-		tr.ends = append(tr.ends, snap{time.Now(), tr.ids()})
+		tr.ends = append(tr.ends, snap{at: time.Now(), ids: tr.ids()})
 		tr.start()
 	case pick == 2:
 		tr.note("hup")
@@ -250,6 +252,8 @@ func (tr *trial) settle() {
 // verdict compares. Repeats are allowed only of what was handed over in the five seconds before a process ended.
 func (tr *trial) verdict(seed uint64) {
 	t := tr.r.t
+	noSecrets(t, tr.r)
+	tr.waited(seed)
 	for _, c := range tr.customers {
 		lost, repeated, bent, arrived := tr.r.account(c.ID, tr.api)
 		lost -= tr.overtaken(c.ID)
@@ -271,6 +275,27 @@ func (tr *trial) verdict(seed uint64) {
 		sort.Strings(wrong)
 		if len(wrong) > 0 {
 			t.Errorf("seed %d: repeated without a reason: %s", seed, strings.Join(wrong[:min(len(wrong), 5)], ", "))
+		}
+	}
+}
+
+func (tr *trial) early() (n int) {
+	for _, count := range tr.r.sim.Requests().Early {
+		n += count
+	}
+	return n
+}
+
+// waited checks that no process asked again before the time that a Retry-After had named to it. The waits, two seconds at most, die with
+// the process.
+func (tr *trial) waited(seed uint64) {
+	for i := 1; i < len(tr.snaps); i++ {
+		since, until := tr.snaps[i-1], tr.snaps[i]
+		if until.early > since.early && !slices.ContainsFunc(tr.stops, func(end time.Time) bool {
+			return end.After(since.at.Add(-3*time.Second)) && end.Before(until.at)
+		}) {
+			tr.r.t.Errorf("seed %d: %d requests before a Retry-After had passed, between %s and %s; ends at %v", seed, until.early-since.early,
+				since.at.Format("05.000"), until.at.Format("05.000"), times(tr.stops))
 		}
 	}
 }
