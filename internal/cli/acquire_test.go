@@ -27,8 +27,8 @@ func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
 			r := w.expect(w.run(w.acquire(api)...), 0)
 			contains(t, r.out, "contoso: signed in as soc@contoso.example", "stored in "+w.dir, "tenant "+contoso, "API "+api+" answers")
 			noSecret(t, r)
-			if w.closing.status != 200 || !strings.Contains(w.closing.text, "You can close this window") {
-				t.Errorf("the browser ended on status %d: %s", w.closing.status, w.closing.text)
+			if status, text := w.shown(); status != 200 || !strings.Contains(text, "You can close this window") {
+				t.Errorf("the browser ended on status %d: %s", status, text)
 			}
 			list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
 			if len(list) != 1 || list[0]["tenant"] != "contoso" || list[0]["account"] != "soc@contoso.example" || list[0]["state"] != "ok" {

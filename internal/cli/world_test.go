@@ -40,8 +40,9 @@ type world struct {
 	now func() time.Time
 	env map[string]string
 	// browser is what the command's browser does; by default it signs in and follows every redirect.
-	browser func(address string) error
-	closing *page
+	browser  func(address string) error
+	browsers sync.WaitGroup // that are still open
+	closing  page
 	// login is a proxy before the sign-in service.
 	login string
 }
@@ -75,9 +76,9 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	w := &world{Simulator: s, t: t, dir: filepath.Join(t.TempDir(), "data"), now: time.Now, env: map[string]string{}, closing: &page{}}
+	w := &world{Simulator: s, t: t, dir: filepath.Join(t.TempDir(), "data"), now: time.Now, env: map[string]string{}}
 	w.browser = func(address string) error {
-		go w.visit(address)
+		w.browsers.Go(func() { w.visit(address) })
 		return nil
 	}
 	return w
@@ -94,6 +95,14 @@ func (w *world) visit(address string) {
 	w.closing.Lock()
 	defer w.closing.Unlock()
 	w.closing.status, w.closing.text = res.StatusCode, string(text)
+}
+
+// shown waits until every browser has its last page and gives what that was: the command may end before the browser has read it.
+func (w *world) shown() (status int, text string) {
+	w.browsers.Wait()
+	w.closing.Lock()
+	defer w.closing.Unlock()
+	return w.closing.status, w.closing.text
 }
 
 // result is what a command left behind.
