@@ -82,7 +82,7 @@ func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 	w := newWorld(t)
 	for _, code := range tokens.KnownCodes() {
 		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = code })
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		r := w.with(ctx, "", w.acquire("siem")...)
 		cancel()
 		sentence, remedy, _, exit := tokens.Explain(code, tokens.App{LoginURL: w.LoginURL(), TenantID: contoso, ClientID: client, Resource: "https://graph.windows.net", Version: tokens.V1})

@@ -154,7 +154,7 @@ func TestAChainOfStrictlyRotatedTokensIsNeverLostToSIGKILL(t *testing.T) {
 		for range size(5, 20) {
 			r.mustStart(sections...)
 			before := r.sim.Requests().Redeemed
-			r.until("a redemption", 20*time.Second, func() bool { return r.sim.Requests().Redeemed > before })
+			r.until("a redemption", time.Minute, func() bool { return r.sim.Requests().Redeemed > before })
 			time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Second))))
 			if _, err := r.host.Kill(); err != nil {
 				t.Fatal(err)
@@ -162,7 +162,7 @@ func TestAChainOfStrictlyRotatedTokensIsNeverLostToSIGKILL(t *testing.T) {
 		}
 		r.mustStart(sections...)
 		before := r.sim.Requests().Status["siem 200"]
-		r.until("a poll after the kills", 20*time.Second, func() bool { return r.sim.Requests().Status["siem 200"] > before })
+		r.until("a poll after the kills", time.Minute, func() bool { return r.sim.Requests().Status["siem 200"] > before })
 		r.stop()
 		s := r.sim.Requests()
 		t.Logf("%d redemptions, %d refused", s.Redeemed, s.RefusedRedemptions)
@@ -237,7 +237,7 @@ func TestAFullDiskUnderDataDirStopsNothing(t *testing.T) {
 		r.stop()
 		r.mustStart(r.section(customers[0], "siem"))
 		before := r.sim.Requests().Count["siem"]
-		r.until("polls after the restart", 20*time.Second, func() bool { return r.sim.Requests().Count["siem"] > before+2 })
+		r.until("polls after the restart", time.Minute, func() bool { return r.sim.Requests().Count["siem"] > before+2 })
 		r.stop()
 		if _, repeated := r.accounts(customers, "siem"); repeated > 0 {
 			t.Errorf("%d repeated", repeated)

@@ -66,8 +66,8 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 				bad, good := customers[0], customers[1]
 				mend, keys := c.spoil(t, r, bad)
 				r.mustStart(r.section(bad, "siem", keys...), r.section(good, "siem"))
-				r.until("a line that says why", 20*time.Second, func() bool { return len(r.troubles(bad.Name)) > 0 })
-				r.until("the other tenant's alerts", 20*time.Second, func() bool {
+				r.until("a line that says why", time.Minute, func() bool { return len(r.troubles(bad.Name)) > 0 })
+				r.until("the other tenant's alerts", time.Minute, func() bool {
 					return len(r.arrived(good.ID, "siem").count) == len(r.sim.Ledger(good.ID, "siem").Exists)
 				})
 				time.Sleep(5 * time.Second)
@@ -128,7 +128,7 @@ func TestThreadedModeIsRefusedWithTheLineToAdd(t *testing.T) {
 		allowed := r.section(customers[0], "siem", "allow_threaded", "on")
 		allowed.Threaded = true
 		r.mustStart(allowed)
-		r.until("alerts, best effort", 20*time.Second, func() bool {
+		r.until("alerts, best effort", time.Minute, func() bool {
 			return len(r.arrived(customers[0].ID, "siem").count) == len(r.sim.Ledger(customers[0].ID, "siem").Exists)
 		})
 		if !strings.Contains(r.logText(), "best effort") {

@@ -51,13 +51,13 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 					return true
 				}
 				r.mustStart(sections...)
-				r.until("all alerts", 30*time.Second, complete)
+				r.until("all alerts", time.Minute, complete)
 				time.Sleep(3 * time.Second) // a few polls more, which bring repeats
 				r.stop()
 				check("first run")
 				before := r.sim.Requests().Count["siem"]
 				r.mustStart(sections...)
-				r.until("a few polls", 20*time.Second, func() bool { return r.sim.Requests().Count["siem"] > before+3*n })
+				r.until("a few polls", time.Minute, func() bool { return r.sim.Requests().Count["siem"] > before+3*n })
 				r.stop()
 				check("after a restart")
 				noSecrets(t, r)

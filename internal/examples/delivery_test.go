@@ -35,7 +35,7 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	for wave := range waves {
 		r.sim.Generate(f.tenantID, each, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
 		if wave == 0 {
-			r.until("the first wave", 20*time.Second, func() bool { return len(r.hec.Events()) > 0 })
+			r.until("the first wave", time.Minute, func() bool { return len(r.hec.Events()) > 0 })
 		}
 		time.Sleep(400 * time.Millisecond)
 	}
@@ -92,8 +92,8 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			r.install("splunk.conf", "splunk.conf")
 			r.env["SPLUNK_HEC_TOKEN"] = refuse.token
 			r.start("splunk.conf")
-			r.until("the refusal", 30*time.Second, func() bool { return r.hec.Status()[refuse.status] > 0 })
-			r.until("a copy of what was refused", 10*time.Second, func() bool {
+			r.until("the refusal", time.Minute, func() bool { return r.hec.Status()[refuse.status] > 0 })
+			r.until("a copy of what was refused", time.Minute, func() bool {
 				kept, err := filepath.Glob(r.path("buffer/rejected/*.flb"))
 				return err == nil && len(kept) > 0
 			})
