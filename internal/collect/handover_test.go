@@ -1,0 +1,220 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/defender"
+)
+
+func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		r.limit = 2000 // a few alerts: the reader has to wait
+		begin := time.Now()
+		for i := range 200 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		r.chunk.refuse = func([]string) bool { return time.Since(begin) < 10*time.Minute }
+		r.start()
+		time.Sleep(time.Hour)
+		r.want(200, 1)
+		r.stop()
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d events were set aside although everything was refused alike", n)
+		}
+	})
+}
+
+func TestOneAlertThatFluentBitRefusesForEverHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		begin := time.Now()
+		for i := range 50 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		mended := begin.Add(time.Hour)
+		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "7") && time.Now().Before(mended) }
+		r.start()
+		time.Sleep(10 * time.Minute)
+		if got := len(r.chunk.counts()); got != 49 {
+			t.Errorf("%d of the 49 others arrived", got)
+		}
+		if n := r.asides(); n != 1 {
+			t.Errorf("%d events set aside; want 1", n)
+		}
+		time.Sleep(time.Hour)
+		r.want(50, 1)
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d events are still set aside after they were taken in", n)
+		}
+		r.stop()
+	})
+}
+
+func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 8)
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.store.mu.Lock()
+		r.store.full = true
+		r.store.mu.Unlock()
+		for i := range 10 {
+			at := time.Now().Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		time.Sleep(20 * time.Minute)
+		r.want(10, 1)
+		r.store.mu.Lock()
+		r.store.full = false
+		r.store.mu.Unlock()
+		time.Sleep(time.Minute)
+		r.kill()
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.want(10, 1)
+		r.stop()
+		errors := 0
+		for _, line := range r.logged() {
+			if strings.HasPrefix(line, "1 ") {
+				errors++
+			}
+		}
+		if errors != 1 {
+			t.Errorf("%d error lines; want 1:\n%s", errors, strings.Join(r.logged(), "\n"))
+		}
+	})
+}
+
+func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
+	for seed := range uint64(12) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, seed)
+			rng := rand.New(rand.NewPCG(seed, 9))
+			begin := time.Now()
+			n := 600
+			for i := range n {
+				at := begin.Add(time.Duration(rng.Int64N(int64(5 * time.Hour))))
+				late := time.Duration(0)
+				if rng.IntN(4) == 0 {
+					late = time.Duration(rng.Int64N(int64(3 * time.Hour)))
+				}
+				r.api.add(fmt.Sprint(i), at, at.Add(late))
+			}
+			host := rand.New(rand.NewPCG(seed, 10))
+			r.chunk.refuse = func([]string) bool { return host.IntN(3) == 0 }
+			servers := rand.New(rand.NewPCG(seed, 11))
+			r.api.fail = func(int) error {
+				if servers.IntN(1000) == 0 {
+					return &defender.Error{Problem: "broke off"}
+				}
+				return nil
+			}
+			kills := 0
+			for time.Since(begin) < 30*time.Hour {
+				r.start()
+				if time.Since(begin) > 6*time.Hour {
+					time.Sleep(25 * time.Hour) // long enough for the last sweeps
+				}
+				time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Minute))))
+				if rng.IntN(3) == 0 {
+					r.stop()
+				} else {
+					kills++
+					r.kill()
+				}
+			}
+			repeats := -len(r.chunk.counts())
+			r.change(func() { repeats += len(r.chunk.ids) })
+			r.want(n, 1+kills)
+			if repeats > kills*20 {
+				t.Errorf("seed %d: %d repeats in %d kills", seed, repeats, kills)
+			}
+		})
+	}
+}
+
+func TestATenantThatIsReplacedWhileRunningLosesAndRepeatsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 19)
+		r.limit = 3000
+		begin := time.Now()
+		for i := range 300 {
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refuse = func([]string) bool { return time.Since(begin)%(20*time.Minute) < 5*time.Minute }
+		r.start()
+		for range 30 {
+			time.Sleep(10*time.Minute + 7*time.Second)
+			r.in.Retire(r.cfg.Key, nil)
+			r.in.Add(r.tenant())
+		}
+		time.Sleep(time.Hour)
+		if n := len(r.in.all()); n != 1 {
+			t.Errorf("%d tenants are still held; want 1", n)
+		}
+		r.stop()
+		r.want(300, 1)
+	})
+}
+
+func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 25)
+		begin := time.Now()
+		for i := range 30 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		refusing := true
+		r.chunk.refuse = func(ids []string) bool { return refusing && slices.Contains(ids, "7") }
+		r.start()
+		time.Sleep(20 * time.Second) // the batch is refused, but not for long enough to be taken apart
+		r.store.mu.Lock()
+		r.store.full = true
+		r.store.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		r.store.mu.Lock()
+		r.store.full, r.store.noAsides = false, true
+		r.store.mu.Unlock()
+		time.Sleep(time.Minute) // progress can be written down, what was set aside cannot
+		r.kill()
+		refusing, r.store.noAsides = false, false
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		if n := r.chunk.counts()["7"]; n != 1 {
+			t.Errorf("the event that was refused arrived %d times", n)
+		}
+	})
+}
+
+func TestAtTheEndProgressIsWrittenDownBeforeWaitingForStragglers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 31)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		r.cfg.SignIn = func(ctx context.Context) error { // a redemption that is not given up at once
+			if time.Since(begin) > 61*time.Second {
+				time.Sleep(3 * time.Second)
+			}
+			return ctx.Err()
+		}
+		r.start()
+		time.Sleep(121 * time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+		defer cancel()
+		if err := r.in.Stop(ctx); err != nil {
+			t.Errorf("nothing was written down: %v", err)
+		}
+		r.ends()
+		time.Sleep(time.Minute)
+	})
+}

@@ -1,0 +1,261 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+func TestEveryAlertIsHandedOverOnceAndNotAgainAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		begin := time.Now()
+		for i := range 500 {
+			at := begin.Add(-time.Duration(i%50) * 20 * time.Minute) // ties in tens
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.want(500, 1)
+		r.stop()
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.want(500, 1)
+		r.stop()
+	})
+}
+
+func TestNothingOlderThanTheFloorIsEmittedWhateverIsListedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		begin := time.Now()
+		r.cfg.Lookback = time.Hour
+		r.api.add("0", begin.Add(-59*time.Minute), begin)
+		r.api.add("too old", begin.Add(-61*time.Minute), begin)
+		r.api.add("too old, listed later", begin.Add(-90*time.Minute), begin.Add(30*time.Minute))
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestLookbackIsNotAppliedAgainAfterADowntime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		r.cfg.Lookback = time.Hour
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.stop()
+		away := time.Now()
+		for i := range 100 {
+			at := away.Add(time.Duration(i) * 30 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		time.Sleep(50 * time.Hour)
+		r.start()
+		time.Sleep(5 * time.Minute)
+		r.want(100, 1)
+		r.stop()
+	})
+}
+
+func TestAlertsListedLateArriveByOverlapOrSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4)
+		begin := time.Now()
+		n := 0
+		for _, late := range []time.Duration{time.Minute, 9 * time.Minute, 30 * time.Minute, 6 * time.Hour, 23 * time.Hour} {
+			for i := range 20 {
+				at := begin.Add(30*time.Hour + time.Duration(i)*13*time.Minute)
+				r.api.add(fmt.Sprint(n), at, at.Add(late))
+				n++
+			}
+		}
+		r.start()
+		time.Sleep(70 * time.Hour)
+		r.stop()
+		r.want(n, 1)
+	})
+}
+
+func TestACutAnswerIsReadAgainWithoutRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 5)
+		rng := rand.New(rand.NewPCG(5, 5))
+		begin := time.Now()
+		for i := range 300 {
+			r.api.add(fmt.Sprint(i), begin.Add(-time.Duration(i)*time.Minute), begin)
+		}
+		r.api.fail = func(int) error {
+			if rng.IntN(100) == 0 {
+				return &defender.Error{Problem: "the answer broke off", Smaller: true}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.stop()
+		r.want(300, 1)
+	})
+}
+
+func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10)
+		const behind = 40 * time.Minute // more than overlap
+		r.cfg.SweepInterval = 0
+		r.cfg.Skew = new(Skew)
+		r.cfg.SignIn = func(context.Context) error {
+			r.cfg.Skew.Note(time.Now().Add(-behind).Truncate(time.Second), time.Now())
+			return nil
+		}
+		begin := time.Now()
+		for i := range 100 { // updated now by the server's clock
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at.Add(-behind), at)
+		}
+		r.api.add("100", begin.Add(-behind-r.cfg.Lookback+time.Minute), begin) // inside lookback in the server's time only
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.stop()
+		r.want(101, 1)
+	})
+}
+
+func TestUpdatesOffEmitsTheFirstVersionOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 11)
+		begin := time.Now()
+		r.cfg.API, r.cfg.Updates = cloud.Graph, false
+		r.api.add("0", begin, begin)
+		r.api.add("0", begin.Add(time.Hour), begin.Add(time.Hour))
+		for i := range r.api.alerts {
+			r.api.alerts[i].created = tick.FromTime(begin)
+		}
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 17)
+		begin := time.Now()
+		for i := range 1000 {
+			at := begin.Add(time.Duration(i) * 10 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		tenant := r.start()
+		time.Sleep(1000 * 10 * time.Minute)
+		tenant.feed.mu.Lock()
+		inMemory := len(tenant.feed.seen.times)
+		tenant.feed.mu.Unlock()
+		if inMemory > 200 {
+			t.Errorf("%d entries in memory for 144 alerts a day", inMemory)
+		}
+		var cp store.Checkpoint
+		r.change(func() {
+			cp = r.store.cps[r.cfg.Key]
+			if n := len(r.store.seen[r.cfg.Key]); n > 200 {
+				t.Errorf("%d entries stored for 144 alerts a day", n)
+			}
+		})
+		if cp.Watermark < tick.FromTime(time.Now().Add(-2*time.Minute)) {
+			t.Errorf("the watermark stands at %v", cp.Watermark)
+		}
+		r.stop()
+		r.want(1000, 1)
+	})
+}
+
+func TestTheOverlapGrowsToTheLatenessObservedAndShrinksWhenItIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 22)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		late := begin.Add(10 * time.Hour)
+		r.api.add("1", late.Add(-3*time.Hour), late)
+		r.start()
+		back := func() time.Duration { // how far the last poll that was no sweep reached back
+			r.api.mu.Lock()
+			defer r.api.mu.Unlock()
+			shortest := 100 * time.Hour
+			for _, w := range r.api.reads[max(0, len(r.api.reads)-10):] {
+				shortest = min(shortest, (w.Now - w.From).Duration())
+			}
+			return shortest
+		}
+		time.Sleep(9 * time.Hour)
+		if b := back(); b > 15*time.Minute {
+			t.Errorf("before: polls reach back %v", b)
+		}
+		time.Sleep(3 * time.Hour)
+		if b := back(); b < 3*time.Hour || b > 5*time.Hour {
+			t.Errorf("after a late alert polls reach back %v", b)
+		}
+		time.Sleep(60 * time.Hour)
+		if b := back(); b > 15*time.Minute {
+			t.Errorf("days later polls reach back %v", b)
+		}
+		r.stop()
+		r.want(2, 1)
+	})
+}
+
+func TestTheOverlapAloneFindsAlertsListedLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 24)
+		r.cfg.SweepInterval = 0
+		begin := time.Now()
+		for i := range 20 {
+			at := begin.Add(time.Duration(30+7*i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at.Add(9*time.Minute))
+		}
+		r.start()
+		time.Sleep(6 * time.Hour)
+		r.stop()
+		r.want(20, 1)
+	})
+}
+
+func TestNothingFallsBetweenTwoSweeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 27)
+		begin := time.Now()
+		for i := range 24 {
+			at := begin.Add(30*time.Hour + time.Duration(i)*7*time.Minute)
+			r.api.add(fmt.Sprint(i), at, at.Add(23*time.Hour+58*time.Minute))
+		}
+		r.start()
+		time.Sleep(70 * time.Hour)
+		r.stop()
+		r.want(24, 1)
+	})
+}
+
+func TestWithUpdatesOffADetectionProcessedLongAfterItHappenedIsEmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 28)
+		r.cfg.Updates = false
+		begin := time.Now()
+		at := begin.Add(time.Hour)
+		r.api.add("0", at, at)
+		r.api.alerts[0].text = []byte(fmt.Sprintf(`{"FullId":"0","LastProcessedTimeUtc":%q,"AlertTime":%q}`,
+			tick.FromTime(at).Text(), tick.FromTime(begin.Add(-30*time.Hour)).Text()))
+		r.start()
+		time.Sleep(5 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}

@@ -1,0 +1,190 @@
+package collect
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+)
+
+func TestAPanicIsReportedOnceAndTheTenantGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 12)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		r.api.add("1", begin.Add(10*time.Minute), begin.Add(10*time.Minute))
+		first := true
+		r.api.fail = func(int) error {
+			if first {
+				first = false
+				panic("planted")
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(2, 1)
+		if n := strings.Count(strings.Join(r.logged(), "\n"), "planted"); n != 1 {
+			t.Errorf("the panic was reported %d times", n)
+		}
+	})
+}
+
+func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 13)
+		begin := time.Now()
+		r.api.fail = func(int) error {
+			if time.Since(begin) < 31*time.Minute {
+				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		var lines []string
+		for _, line := range r.logged() {
+			if strings.HasPrefix(line, "1 ") || strings.Contains(line, "works again") {
+				lines = append(lines, line)
+			}
+		}
+		if len(lines) != 4 || !strings.Contains(lines[0], "open the portal") || !strings.Contains(lines[3], "works again") {
+			t.Errorf("want the fault, two reminders and the end; got:\n%s", strings.Join(lines, "\n"))
+		}
+	})
+}
+
+func TestAMendedCauseIsNoticedWithinAMinute(t *testing.T) {
+	for name, fault := range map[string]*defender.Error{
+		"a person had to act": {Fate: defender.WaitForHuman, Status: 403},
+		"unreachable":         {Unreachable: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 14)
+				begin := time.Now()
+				broken := true
+				r.api.add("0", begin, begin)
+				r.api.fail = func(int) error {
+					if broken {
+						return fault
+					}
+					return nil
+				}
+				tenant := r.start()
+				time.Sleep(2*time.Hour + 7*time.Second)
+				r.change(func() { broken = false })
+				time.Sleep(time.Minute)
+				if s := tenant.snapshot(); s.State != "ok" {
+					t.Errorf("state %q a minute after the cause was gone", s.State)
+				}
+				r.stop()
+			})
+		})
+	}
+}
+
+func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 15)
+		r.cfg.Gate = defender.NewGate(time.Now)
+		var calls []time.Time
+		wait := 7 * time.Minute
+		r.api.fail = func(int) error {
+			calls = append(calls, time.Now())
+			if len(calls) == 1 {
+				r.cfg.Gate.Hold(time.Now().Add(wait))
+				return &defender.Error{Status: 429, RetryAfter: wait, HasRetryAfter: true}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(20 * time.Minute)
+		r.stop()
+		if len(calls) < 2 || calls[1].Sub(calls[0]) < wait || calls[1].Sub(calls[0]) > wait+2*time.Second {
+			t.Errorf("calls at %v; want the second %v after the first", calls, wait)
+		}
+	})
+}
+
+func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 16)
+		var events []byte
+		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
+			return sink.Row([]byte(`{"FullId":"x","LastProcessedTimeUtc":"` + w.Now.Text() + `","bad":tru}`))
+		})
+		r.start()
+		r.ends()
+		time.Sleep(3 * time.Second)
+		r.in.Delivery.Tick(func(_ string, e []byte) bool { events = append(events, e...); return true })
+		_, text, err := record.Decode(events)
+		if err != nil || !strings.Contains(string(text), `"kind":"raw"`) || !strings.Contains(string(text), `"bad\":tru`) {
+			t.Errorf("got %s, %v", text, err)
+		}
+		r.kill()
+	})
+}
+
+type readerFunc func(context.Context, defender.Window, defender.Sink) error
+
+func (f readerFunc) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
+	return f(ctx, w, s)
+}
+
+func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 23)
+		r.cfg.HealthInterval = 10 * time.Minute
+		begin := time.Now()
+		r.api.fail = func(int) error {
+			if d := time.Since(begin); d > 15*time.Minute && d < 18*time.Minute {
+				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(32 * time.Minute)
+		r.stop()
+		var states []string
+		for _, line := range r.chunk.health {
+			states = append(states, strings.Fields(line)[1])
+		}
+		// At 0 and 10 minutes, at the change to failing, at the change back, and 10 minutes after that.
+		if got, want := strings.Join(states, " "), "ok ok failing ok ok"; got != want {
+			t.Errorf("got %s; want %s\n%s", got, want, strings.Join(r.chunk.health, "\n"))
+		}
+		if !strings.Contains(strings.Join(r.chunk.health, "\n"), "not authorised") {
+			t.Errorf("no reason: %v", r.chunk.health)
+		}
+	})
+}
+
+func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 30)
+		begin := time.Now()
+		r.cfg.SignIn = func(context.Context) error {
+			if d := time.Since(begin); d > 10*time.Minute && d < time.Hour {
+				panic("planted")
+			}
+			return nil
+		}
+		tenant := r.start()
+		time.Sleep(30 * time.Minute)
+		if s := tenant.snapshot(); s.State != "failing" || s.Reason == "" {
+			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		}
+		time.Sleep(time.Hour)
+		if s := tenant.snapshot(); s.State != "ok" {
+			t.Errorf("afterwards: state %q", s.State)
+		}
+		r.stop()
+	})
+}
