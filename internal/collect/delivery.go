@@ -40,8 +40,6 @@ const (
 )
 
 const (
-	// tickBudget is how long one tick may append: the callback runs on the thread that moves everything else in Fluent Bit.
-	tickBudget = 30 * time.Millisecond
 	// ringBudget is how many appends one tick may make in threaded mode, where a full ring blocks.
 	ringBudget = 64
 	// splitAfter is how many ticks a batch is refused, while nothing is paused, before it is taken apart: a full disk refuses everything for a
@@ -72,31 +70,33 @@ func (d *Delivery) Paused() bool { return d.paused }
 // Append is Fluent Bit's own append: it tells whether the events were kept.
 type Append func(tag string, events []byte) bool
 
-// Tick hands over what is waiting, until there is no more, a pause or a refusal stops it, or the tick has taken its time.
-func (d *Delivery) Tick(appendTo Append) {
+// Tick hands over what is waiting, until there is no more, a pause or a refusal stops it, or it has taken as long as limit, at least one
+// batch. more says that the limit was what stopped it.
+func (d *Delivery) Tick(appendTo Append, limit time.Duration) (more bool) {
 	start := d.now()
 	d.confirm(start)
 	for n := 0; !d.paused; n++ {
 		if d.mode == BestEffort && n >= ringBudget {
-			return
+			return false
 		}
 		b := d.outbox.first()
 		if b == nil {
 			if n == 0 {
 				d.outbox.quiet()
 			}
-			return
+			return false
 		}
 		if !appendTo(b.lane.tag, b.events) {
 			d.refused(b, appendTo)
-			return
+			return false
 		}
 		d.refusals = 0
 		d.accepted(b)
-		if d.now().Sub(start) > tickBudget {
-			return
+		if d.now().Sub(start) > limit {
+			return true
 		}
 	}
+	return false
 }
 
 func (d *Delivery) accepted(b *batch) {

@@ -30,6 +30,19 @@ func filled(t *testing.T, n int) (*Outbox, *Lane) {
 	return o, l
 }
 
+// more adds n batches of one event.
+func more(t *testing.T, o *Outbox, l *Lane, n int) {
+	t.Helper()
+	for range n {
+		o.mu.Lock()
+		l.open = nil
+		o.mu.Unlock()
+		if _, err := o.Add(context.Background(), l, []byte{0x92, 0x00, 0x80}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestADiskThatFillsIsNotTakenForFaultyAlerts(t *testing.T) {
 	o, l := filled(t, 10)
 	asides, room := 0, 600
@@ -42,13 +55,13 @@ func TestADiskThatFillsIsNotTakenForFaultyAlerts(t *testing.T) {
 		return true
 	}
 	for range 40 {
-		d.Tick(appendTo)
+		d.Tick(appendTo, time.Second)
 	}
 	if asides > 0 {
 		t.Errorf("%d events were set aside", asides)
 	}
 	room = 1 << 20
-	d.Tick(appendTo)
+	d.Tick(appendTo, time.Second)
 	if l.Taken() != 10 {
 		t.Errorf("with room again %d of 10 were taken in", l.Taken())
 	}
@@ -58,19 +71,12 @@ func TestInThreadedModeATickAppendsSixtyFourTimesAtMost(t *testing.T) {
 	for name, full := range map[string]bool{"ring with room": false, "full ring": true} {
 		t.Run(name, func(t *testing.T) {
 			o, l := filled(t, 500)
-			for range 200 { // more batches
-				o.mu.Lock()
-				l.open = nil
-				o.mu.Unlock()
-				if _, err := o.Add(context.Background(), l, []byte{0x92, 0x00, 0x80}, nil); err != nil {
-					t.Fatal(err)
-				}
-			}
+			more(t, o, l, 200)
 			d := NewDelivery(o, BestEffort, time.Now, func(*Lane, []byte) {})
 			most := 0
 			for range splitAfter + 1 {
 				n := 0
-				d.Tick(func(string, []byte) bool { n++; return !full })
+				d.Tick(func(string, []byte) bool { n++; return !full }, time.Second)
 				most = max(most, n)
 			}
 			if most > ringBudget || most == 0 {
@@ -88,22 +94,22 @@ func TestInThreadedModeABatchCountsASecondLaterAndNotAcrossAPause(t *testing.T) 
 		o, l := filled(t, 3)
 		d := NewDelivery(o, BestEffort, time.Now, func(*Lane, []byte) {})
 		yes := func(string, []byte) bool { return true }
-		d.Tick(yes)
+		d.Tick(yes, time.Second)
 		time.Sleep(900 * time.Millisecond)
-		d.Tick(yes)
+		d.Tick(yes, time.Second)
 		if l.Taken() != 0 {
 			t.Error("taken in after 0.9 s")
 		}
 		d.Pause()
 		time.Sleep(time.Minute)
-		d.Tick(yes)
+		d.Tick(yes, time.Second)
 		d.Resume()
-		d.Tick(yes)
+		d.Tick(yes, time.Second)
 		if l.Taken() != 0 {
 			t.Error("taken in across a pause")
 		}
 		time.Sleep(time.Second)
-		d.Tick(yes)
+		d.Tick(yes, time.Second)
 		if l.Taken() != 3 {
 			t.Errorf("a second after the pause %d of 3 were taken in", l.Taken())
 		}
@@ -163,6 +169,26 @@ func TestWhatIsOfferedAgainAndRefusedAgainComesInTheEndOnceAlsoWhenTheTenantIsRe
 		r.want(100, 1)
 		if n := r.asides(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
+		}
+	})
+}
+
+func TestATickStopsAtItsLimitAndSaysThatMoreIsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, l := filled(t, 10)
+		more(t, o, l, 9)
+		d := NewDelivery(o, Sure, time.Now, func(*Lane, []byte) {})
+		n := 0
+		slow := func(string, []byte) bool { n++; time.Sleep(6 * time.Millisecond); return true }
+		for _, want := range []struct {
+			limit   time.Duration
+			appends int
+			more    bool
+		}{{0, 1, true}, {20 * time.Millisecond, 4, true}, {time.Second, 5, false}, {time.Second, 0, false}} {
+			n = 0
+			if more := d.Tick(slow, want.limit); n != want.appends || more != want.more {
+				t.Errorf("within %v: %d appends, more %t; want %d, %t", want.limit, n, more, want.appends, want.more)
+			}
 		}
 	})
 }

@@ -290,7 +290,7 @@ func (r *rig) start() *Tenant {
 		defer close(ended)
 		for ctx.Err() == nil {
 			time.Sleep(time.Second)
-			r.in.Delivery.Tick(r.chunk.append)
+			r.in.Delivery.Tick(r.chunk.append, time.Second)
 		}
 	}()
 	r.ends = func() { cancel(); <-ended }

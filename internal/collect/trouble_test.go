@@ -123,7 +123,7 @@ func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
 		r.start()
 		r.ends()
 		time.Sleep(3 * time.Second)
-		r.in.Delivery.Tick(func(_ string, e []byte) bool { events = append(events, e...); return true })
+		r.in.Delivery.Tick(func(_ string, e []byte) bool { events = append(events, e...); return true }, time.Second)
 		_, text, err := record.Decode(events)
 		if err != nil || !strings.Contains(string(text), `"kind":"raw"`) || !strings.Contains(string(text), `"bad\":tru`) {
 			t.Errorf("got %s, %v", text, err)

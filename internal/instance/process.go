@@ -40,6 +40,7 @@ type Handle uintptr
 // Process is the registry of all instances in the process and what they share. Its methods are safe for concurrent use.
 type Process struct {
 	shared *shared
+	time   timeShare
 
 	mu        sync.RWMutex
 	instances map[Handle]*Instance
@@ -60,6 +61,7 @@ type Instance struct {
 	close  func() // gives back what is shared
 
 	started   bool
+	behind    bool // the last tick left something waiting; of the collect callback's thread
 	appending atomic.Bool
 	broken    atomic.Bool // a panic was reported
 }
@@ -188,11 +190,12 @@ func (p *Process) Collect(h Handle) (events []byte) {
 	if !i.host.CanAppend() {
 		return i.input.Delivery.Take()
 	}
-	i.input.Delivery.Tick(func(tag string, events []byte) bool {
+	behind := i.input.Delivery.Tick(func(tag string, events []byte) bool {
 		i.appending.Store(true)
 		defer i.appending.Store(false)
 		return i.host.Append(tag, events)
-	})
+	}, p.time.each())
+	p.time.note(&i.behind, behind)
 	return nil
 }
 
@@ -243,6 +246,7 @@ func (p *Process) Exit(thread uint64) {
 			}
 			i.close()
 		})
+		p.time.note(&i.behind, false)
 	}
 	wg.Wait()
 	for _, i := range ending {

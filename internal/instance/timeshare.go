@@ -1,0 +1,37 @@
+package instance
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// callbackTime is how long the collect callbacks of all instances together may append in one round, usually a second: they run on the
+	// thread that moves everything else in Fluent Bit.
+	callbackTime = 100 * time.Millisecond
+	// leastTime is what an instance gets of it, however many there are: a batch of 1 MB takes Fluent Bit some 6 ms.
+	leastTime = 10 * time.Millisecond
+)
+
+// timeShare divides callbackTime among the instances that have more waiting than they could hand over.
+type timeShare struct {
+	behind atomic.Int32
+}
+
+// each is how long one instance may take now.
+func (t *timeShare) each() time.Duration {
+	return max(leastTime, callbackTime/time.Duration(max(1, t.behind.Load())))
+}
+
+// note counts an instance that begins or ends to be behind; was is what was noted of it before.
+func (t *timeShare) note(was *bool, is bool) {
+	if is == *was {
+		return
+	}
+	*was = is
+	if is {
+		t.behind.Add(1)
+	} else {
+		t.behind.Add(-1)
+	}
+}
