@@ -50,6 +50,8 @@ func code(s string) string {
 
 func bounds(o Option) string {
 	switch {
+	case o.Min == "0" || o.Min == "0s":
+		return "0, or " + FormatDuration(leastPositive) + " to " + o.Max
 	case o.Min != "":
 		return o.Min + " to " + o.Max
 	case o.Most != 0:

@@ -82,7 +82,7 @@ var options = []Option{
 	{Name: "cloud", Kind: KindEnum, Scope: PerTenant, Default: "commercial", Values: []string{"commercial", "gcc", "gcchigh", "dod"},
 		Help: "Picks login and API hosts and the resource."},
 	{Name: "region", Kind: KindEnum, Scope: PerTenant, Values: []string{"us", "eu", "uk", "au", "swa"}, APIs: []string{"siem", "endpoint"},
-		Help: "`us`, `eu`, `uk` for `siem`: required there in the commercial cloud unless `api_url` is set. `us`, `eu`, `uk`, `au`, `swa` for `endpoint`: optional host near the data. An error elsewhere."},
+		Help: "`us`, `eu`, `uk` for `siem`, required there in the commercial cloud unless `api_url` is set; `us`, `eu`, `uk`, `au`, `swa` for `endpoint`, an optional host near the data. An error elsewhere."},
 	{Name: "login_url", Kind: KindURL, Scope: PerTenant, Help: "Sign-in service; from `cloud` if not set. Scheme, host, port; `http://` only for loopback (`localhost`, 127/8, `::1`)."},
 	{Name: "api_url", Kind: KindURL, Scope: PerTenant, Help: "Host of the API; from `cloud`, `api`, `region` if not set. As `login_url`."},
 	{Name: "resource", Kind: KindURL, Scope: PerTenant, Help: "What tokens are asked for; from `cloud` and `api` if not set. As `login_url`."},

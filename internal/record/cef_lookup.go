@@ -270,7 +270,8 @@ func odataKind(e gjson.Result) string {
 	return strings.TrimSuffix(kind[strings.LastIndexByte(kind, '.')+1:], "Evidence")
 }
 
-// relatedUser is a field of the user an endpoint alert names, or of its evidence when it names none.
+// relatedUser is a field of the user an endpoint alert names, or of its evidence when it names none: never the name of one and the
+// domain of another.
 func relatedUser(path, evidencePath string) source {
 	other := evidence("User", evidencePath)
 	return source{func(a *cefAlert) string {
@@ -278,7 +279,7 @@ func relatedUser(path, evidencePath string) source {
 			return plain(u.Get(path))
 		}
 		return other.get(a)
-	}, "`relatedUser." + path + "`, else " + other.what}
+	}, "`relatedUser." + path + "`; if `relatedUser` has neither name nor domain, " + other.what}
 }
 
 // file is a field of the one file that the line is about, so that name, path and hashes belong together: the first file
