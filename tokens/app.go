@@ -40,6 +40,9 @@ type App struct {
 	Scope string
 	// Credential proves that we are the application; nil for a public client, which must send none (AADSTS700025).
 	Credential Credential
+	// Acquire is the command by which a person signs in for this application, as AcquireCommand writes it; remedies name it. Empty: the one with
+	// tenant and client alone, which is right where all else has its default.
+	Acquire string
 }
 
 // ChainKey names the chain of refresh tokens this application's sign-ins belong to.

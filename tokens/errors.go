@@ -78,8 +78,8 @@ type Error struct {
 	lost bool
 }
 
-// maxErrorText bounds Error's line in bytes.
-const maxErrorText = 1200
+// maxErrorText bounds Error's line in bytes; the command of a remedy has to fit in whole.
+const maxErrorText = 2400
 
 // Error is one line: sentence, remedy, raw codes.
 func (e *Error) Error() string {

@@ -55,7 +55,7 @@ func fill(text string, app App) string {
 		"{tenant}", orElse(app.TenantID, "TENANT"), "{client}", orElse(app.ClientID, "CLIENT"),
 		"{resource}", orElse(app.Resource, "the API"), "{login}", orElse(LoginHost(app.LoginURL), "the sign-in service"),
 		"{consent}", app.consentAddress(),
-		"{acquire}", "defenderctl tokens acquire --tenant-id "+orElse(app.TenantID, "TENANT")+" --client-id "+orElse(app.ClientID, "CLIENT"),
+		"{acquire}", app.acquire(),
 	).Replace(text)
 }
 

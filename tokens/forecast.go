@@ -35,9 +35,9 @@ func (f Forecast) State(now time.Time) string {
 }
 
 // Forecast tells how long the chain lives if nobody uses it: RefreshLife from its last refresh on; a token that the service
-// declared dead has ended.
-func (c Chain) Forecast(now time.Time) Forecast {
-	const remedy = "sign in again with: defenderctl tokens acquire"
+// declared dead has ended. app is whose chain it is: remedies name its command.
+func (c Chain) Forecast(now time.Time, app App) Forecast {
+	remedy := fill(again, app)
 	if c.Dead != "" {
 		f := Forecast{Ends: c.Rejected, Ended: true, Soon: true, Remedy: remedy,
 			Text: "the refresh token was refused for good (" + c.Dead + ")"}
@@ -59,7 +59,7 @@ func (c Chain) Forecast(now time.Time) Forecast {
 		f.Ended, f.Soon, f.Remedy = true, true, remedy
 		f.Text = "the refresh token was not used for 90 days and has ended"
 	case left <= WarnBefore:
-		f.Soon, f.Remedy = true, "start the input, or run: defenderctl tokens refresh"
+		f.Soon, f.Remedy = true, fill("start the input, or run: defenderctl tokens refresh {tenant} --config FILE", app)
 		f.Text = "the refresh token has not been refreshed since " + issued.UTC().Format(time.DateOnly) + " and ends in " + days(left)
 	}
 	return f

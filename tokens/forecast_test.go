@@ -25,7 +25,7 @@ func TestACredentialsEndIsForeseenFromFourteenDaysOn(t *testing.T) {
 		"dead, nobody saw when": {Chain{Dead: "AADSTS50173"}, "ended", "AADSTS50173"},
 		"nothing known":         {Chain{}, "ok", ""},
 	} {
-		f := c.chain.Forecast(now)
+		f := c.chain.Forecast(now, App{})
 		if f.State(now) != c.state || !strings.Contains(f.Text, c.says) || f.Soon != (c.says != "") || (f.Remedy != "") != f.Soon {
 			t.Errorf("%s: %q: %+v", name, f.State(now), f)
 		}

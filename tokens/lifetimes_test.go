@@ -26,7 +26,7 @@ func TestAChainsEndIsForeseenNinetyDaysAfterItsLastRefresh(t *testing.T) {
 		"nothing known of its ages": {tokens.Chain{Refresh: secret.New("x")}, time.Time{}, false, false, "ok"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := tc.chain.Forecast(now)
+			f := tc.chain.Forecast(now, tokens.App{})
 			if !f.Ends.Equal(tc.ends) || f.Soon != tc.soon || f.Ended != tc.ended || f.State(now) != tc.state || (f.Remedy != "") != tc.soon || (f.Text != "") != tc.soon {
 				t.Errorf("%+v, %q", f, f.State(now))
 			}

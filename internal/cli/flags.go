@@ -117,6 +117,7 @@ func (c *cli) tenant(keys config.Map) (config.Tenant, error) {
 	if err != nil {
 		return config.Tenant{}, flagFaults(err)
 	}
+	c.settle(&in.Tenants[0], place{})
 	return in.Tenants[0], nil
 }
 

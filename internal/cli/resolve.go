@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
@@ -81,7 +82,9 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 		for _, t := range i.in.Tenants {
 			known = append(known, label(t.TenantName, t.TenantID)+" api "+string(t.API))
 			if called(name, t.TenantName, t.TenantID) && (api == "" || string(t.API) == api) && (clientID == "" || strings.EqualFold(clientID, t.ClientID)) {
-				found = append(found, chosen{t, place{i.in.DataDir, i.in.KeyFile}})
+				at := place{i.in.DataDir, i.in.KeyFile}
+				c.settle(&t, at)
+				found = append(found, chosen{t, at})
 			}
 		}
 	}
@@ -167,6 +170,25 @@ func cloudOf(host string) cloud.Cloud {
 		}
 	}
 	return cloud.Commercial
+}
+
+// application is that of a stored chain, as far as the store knows it: enough for a remedy to name the command that renews the chain.
+func (c *cli) application(i store.ChainInfo) tokens.App {
+	app := tokens.App{LoginURL: loginURL(i.Key.LoginHost), TenantID: i.Key.TenantID, ClientID: i.Key.ClientID}
+	at, login, dir := cloudOf(i.Key.LoginHost), "", ""
+	if usual, err := cloud.Lookup(at, cloud.Graph, ""); err == nil && tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
+		login = app.LoginURL
+	}
+	cloudName := string(at)
+	if at == cloud.Commercial {
+		cloudName = ""
+	}
+	if dir, _ = c.dir(""); dir == instance.DefaultDataDir {
+		dir = ""
+	}
+	app.Acquire = tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, "--tenant-name", i.Chain.TenantName, "--cloud", cloudName, "--login-url", login,
+		"--data-dir", dir, "--key-file", c.keyPath(""))
+	return app
 }
 
 // fromStore makes a tenant of a stored chain and the flags.

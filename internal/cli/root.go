@@ -14,13 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
-
-// defaultDataDir is the default of the input's key data_dir.
-const defaultDataDir = "/var/lib/defender"
 
 // Main runs the command line of the process and gives the exit code.
 func Main(args []string) int {
@@ -87,7 +85,7 @@ func (c *cli) root() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default $DEFENDER_DATA_DIR, else "+defaultDataDir+")")
+	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default $DEFENDER_DATA_DIR, else "+instance.DefaultDataDir+")")
 	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts the stored tokens")
 	group(root)
 	chains := &cobra.Command{Use: "tokens", Short: "Refresh tokens: acquire, list, refresh, remove, rekey, import",
@@ -134,16 +132,26 @@ func group(cmd *cobra.Command) {
 // is where the input looks.)
 func (c *cli) dir(configured string) (string, error) {
 	dir, _ := c.LookupEnv("DEFENDER_DATA_DIR")
-	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, defaultDataDir))
+	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, instance.DefaultDataDir))
 }
 
 // key is the key of the store: the flag's, or what a configuration says.
 func (c *cli) key(configured string) ([]byte, error) {
-	path := c.keyFile
+	return instance.ReadKey(c.keyPath(configured))
+}
+
+// keyPath is the file of the store's key, as it reads from any directory; empty if there is none.
+func (c *cli) keyPath(configured string) string { return absolute(cmp.Or(c.keyFile, configured)) }
+
+// absolute makes a path that is given absolute: what is printed is used elsewhere.
+func absolute(path string) string {
 	if path == "" {
-		path = configured
+		return ""
 	}
-	return instance.ReadKey(path)
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // open opens the store for writing. configured is the configuration's word on where it is and what encrypts it, each possibly empty.
@@ -229,3 +237,9 @@ func (v *view) keys(ctx context.Context) ([]store.FeedKey, error) {
 
 // place is where a configuration keeps tokens.
 type place struct{ dataDir, keyFile string }
+
+// settle tells a tenant where its tokens are in this run, for the commands that messages name.
+func (c *cli) settle(t *config.Tenant, configured place) {
+	t.DataDir, _ = c.dir(configured.dataDir) // without a working directory the configured one is as good
+	t.KeyFile = c.keyPath(configured.keyFile)
+}

@@ -109,7 +109,7 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 		for _, i := range chains {
 			if i.Key == (tokens.ChainKey{LoginHost: key.LoginHost, TenantID: key.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
 				r.chain = &i
-				r.TokenExpires = moment(i.Chain.Forecast(c.Now()).Ends)
+				r.TokenExpires = moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
 				r.TokenState, _ = c.stateOf(i)
 			}
 		}
@@ -135,7 +135,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 	for _, r := range all {
 		token := "-"
 		if r.chain != nil {
-			switch f := r.chain.Chain.Forecast(now); {
+			switch f := r.chain.Chain.Forecast(now, c.application(*r.chain)); {
 			case f.Ended:
 				token = "ended"
 			case !f.Ends.IsZero():
@@ -164,7 +164,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		if r.chain == nil {
 			continue
 		}
-		if f := r.chain.Chain.Forecast(now); f.Soon {
+		if f := r.chain.Chain.Forecast(now, c.application(*r.chain)); f.Soon {
 			line(f.Text + "; " + f.Remedy)
 		}
 	}

@@ -31,7 +31,7 @@ type listed struct {
 
 // stateOf is the state of a chain in a few words, and what to do about it.
 func (c *cli) stateOf(i store.ChainInfo) (state, remedy string) {
-	f := i.Chain.Forecast(c.Now())
+	f := i.Chain.Forecast(c.Now(), c.application(i))
 	switch {
 	case i.Chain.Dead != "":
 		return "dead " + i.Chain.Dead, f.Remedy
@@ -60,7 +60,7 @@ func (c *cli) listCommand() *cobra.Command {
 				all := []listed{}
 				for _, i := range list {
 					l := listed{TenantID: i.Key.TenantID, Tenant: cmp.Or(i.Chain.TenantName, i.Key.TenantID), ClientID: i.Key.ClientID, LoginHost: i.Key.LoginHost,
-						Account: i.Chain.Account, Obtained: moment(i.Chain.Obtained), Refreshed: moment(i.Chain.Refreshed), Expires: moment(i.Chain.Forecast(c.Now()).Ends)}
+						Account: i.Chain.Account, Obtained: moment(i.Chain.Obtained), Refreshed: moment(i.Chain.Refreshed), Expires: moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)}
 					l.State, l.Remedy = c.stateOf(i)
 					all = append(all, l)
 				}
@@ -75,11 +75,11 @@ func (c *cli) listCommand() *cobra.Command {
 			for _, i := range list {
 				state, _ := c.stateOf(i)
 				rows = append(rows, []string{i.Key.TenantID, cmp.Or(i.Chain.TenantName, "-"), i.Key.ClientID, i.Chain.Account,
-					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now()).Ends), state})
+					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now(), tokens.App{}).Ends), state})
 			}
 			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1, 0, 7)
 			for _, i := range list {
-				if f := i.Chain.Forecast(c.Now()); f.Soon {
+				if f := i.Chain.Forecast(c.Now(), c.application(i)); f.Soon {
 					c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
 				}
 			}
@@ -176,7 +176,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 			return err
 		}
 		if ok {
-			r.Expires = moment(chain.Forecast(c.Now()).Ends)
+			r.Expires = moment(chain.Forecast(c.Now(), tokens.App{}).Ends)
 		}
 		if asJSON {
 			return printJSON(c.Out, r)

@@ -93,6 +93,7 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	defer done()
 	for _, in := range inputs {
 		for _, t := range in.Tenants {
+			c.settle(&t, place{in.DataDir, in.KeyFile})
 			v := &visit{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API)}
 			all = append(all, v)
 			g.Go(func() error {
@@ -206,11 +207,12 @@ func (c *cli) chain(ctx context.Context, v *visit, t config.Tenant, keeper *toke
 	if v.Grant != tokens.GrantRefreshToken.String() {
 		return
 	}
-	chain, ok, err := keeper.Load(ctx, instance.Application(t, func(string, string) {}).ChainKey())
+	app := instance.Application(t, func(string, string) {})
+	chain, ok, err := keeper.Load(ctx, app.ChainKey())
 	if err != nil || !ok {
 		return
 	}
-	v.ending(chain.Forecast(c.Now()))
+	v.ending(chain.Forecast(c.Now(), app))
 }
 
 func (c *cli) printVisits(all []*visit) {

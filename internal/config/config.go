@@ -121,6 +121,9 @@ type Tenant struct {
 	// CAFile is a path, or empty.
 	CAFile      string
 	HTTPTimeout time.Duration
+
+	// DataDir and KeyFile are those of the input, for the commands that messages name.
+	DataDir, KeyFile string
 }
 
 // LoginHost is the sign-in service's host, with its port if it is not the scheme's own, in lower case: the first part of
@@ -177,6 +180,9 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 			r.fault("tenant_id", v, "does not fit with tenants_file, which names the tenants", "remove tenant_id here, or tenants_file")
 		}
 		in.Tenants = b.tenantsFile(in.TenantsFile, r.raw("tenants_file"), sec)
+	}
+	for i := range in.Tenants {
+		in.Tenants[i].DataDir, in.Tenants[i].KeyFile = in.DataDir, in.KeyFile
 	}
 	b.shared(in.Tenants)
 	if len(b.faults) > 0 {

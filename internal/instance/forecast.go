@@ -33,9 +33,9 @@ func (c *crew) forecast(ctx context.Context, now time.Time) {
 }
 
 func (c *crew) forecasts(ctx context.Context, t config.Tenant, now time.Time) (list []tokens.Forecast) {
-	app := tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID}
+	app := Application(t, func(string, string) {})
 	if chain, ok, err := c.home.keeper.Load(ctx, app.ChainKey()); err == nil && ok {
-		list = append(list, chain.Forecast(now))
+		list = append(list, chain.Forecast(now, app))
 	}
 	if t.ClientCertificateFile != "" {
 		if pem, err := os.ReadFile(t.ClientCertificateFile); err == nil {

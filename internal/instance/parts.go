@@ -21,7 +21,7 @@ func HTTPClient(t config.Tenant) (*http.Client, error) { return newShared().clie
 // Application is the application that signs in to the tenant. say gets a line when a secret file cannot be read any more.
 func Application(t config.Tenant, say func(level, text string)) tokens.App {
 	return tokens.App{LoginURL: t.LoginURL, TenantID: t.TenantID, ClientID: t.ClientID, Version: versionOf(t.Endpoint), Resource: t.Resource,
-		Credential: credentialOf(t, say)}
+		Credential: credentialOf(t, say), Acquire: acquireCommand(t)}
 }
 
 // NewSource gives the access tokens of a tenant; chains may be nil where no refresh token is used.

@@ -1,0 +1,37 @@
+package tokens
+
+import "strings"
+
+// AcquireCommand is what a person types to sign in anew: `defenderctl tokens acquire` for a tenant and an application. more are further
+// flags, each followed by its value; one with an empty value is left out. Words are quoted for a POSIX shell where they have to be.
+func AcquireCommand(tenantID, clientID string, more ...string) string {
+	words := []string{"defenderctl", "tokens", "acquire", "--tenant-id", orElse(tenantID, "TENANT"), "--client-id", orElse(clientID, "CLIENT")}
+	for i := 0; i+1 < len(more); i += 2 {
+		if more[i+1] != "" {
+			words = append(words, more[i], more[i+1])
+		}
+	}
+	for i := range words {
+		words[i] = shellWord(words[i])
+	}
+	return strings.Join(words, " ")
+}
+
+// acquire is the command for a, as far as it is known.
+func (a App) acquire() string {
+	if a.Acquire != "" {
+		return a.Acquire
+	}
+	return AcquireCommand(a.TenantID, a.ClientID)
+}
+
+// shellWord quotes a word unless every shell reads it as it is.
+func shellWord(s string) string {
+	plain := strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:@%+=,", r)
+	}) < 0
+	if plain && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
