@@ -94,7 +94,7 @@ func (sh *shared) alive(t tx, at time.Duration) error {
 
 // renewBoot puts the marks of markBoot into a new defender.db that took the place of a damaged one while inputs run.
 func (sh *shared) renewBoot() error {
-	return sh.feeds.transact(func(t tx) error { return sh.alive(t, sh.uptime()) })
+	return sh.feeds.transact(context.Background(), func(t tx) error { return sh.alive(t, sh.uptime()) })
 }
 
 // undo takes every feed back to what is surely on disk after a crash of the machine at the given moment.
@@ -134,9 +134,13 @@ func undo(t tx, crash moment) (feeds int, err error) {
 	return len(changed), nil
 }
 
+// markPatience bounds the wait for another process at the end: Fluent Bit waits for us then. Without the mark the next start of the machine
+// repeats two minutes.
+const markPatience = time.Second
+
 // markClean leaves the mark of a clean exit.
 func (sh *shared) markClean() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), markPatience)
 	defer cancel()
 	return sh.feeds.update(ctx, func(t tx) error {
 		m := sh.cache.marks

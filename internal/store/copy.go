@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +29,7 @@ func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, er
 	}
 	sh := c.s.sh
 	return sh.tokens.use(ctx, func() error {
-		wait, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		wait, cancel := context.WithTimeout(ctx, busyPatience)
 		defer cancel()
 		lockErr := sh.locks.lock(wait, unix.F_WRLCK, rangeCopy)
 		if lockErr == nil {
@@ -39,7 +38,7 @@ func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, er
 		var generation int64
 		var rows []chainRow
 		var seeds []seed
-		err := sh.tokens.transact(func(t tx) (err error) {
+		err := sh.tokens.transact(ctx, func(t tx) (err error) {
 			if rows, seeds, err = fn(t); err != nil || len(rows)+len(seeds) == 0 {
 				return err
 			}
@@ -105,7 +104,7 @@ func (sh *shared) appendCopy(generation int64, rows []chainRow, seeds []seed) (d
 	defer db.Close()
 	db.SetMaxOpenConns(1)
 	f := &file{db: db, stmts: make(map[string]*sql.Stmt)}
-	err = f.transact(func(t tx) error {
+	err = f.transact(context.Background(), func(t tx) error {
 		var at int64
 		if err := t.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&at); err != nil {
 			return err

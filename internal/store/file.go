@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -51,7 +52,7 @@ type file struct {
 	// renewed writes into a file that replaced a damaged one, in the middle of the work, what Open would have written.
 	renewed func() error
 
-	mu       sync.Mutex
+	mu       gate
 	db       *sql.DB // nil: closed, or (ReadOnly) there is no file yet
 	stmts    map[string]*sql.Stmt
 	closed   bool
@@ -68,11 +69,17 @@ var processWide = sync.OnceFunc(func() {
 	_, _ = sqlite.Fdatasync(true)
 })
 
+// How long another process that writes is waited for: busyPatience in all, and no longer than the context, at which begin looks every busyPiece.
+const (
+	busyPatience = 10 * time.Second
+	busyPiece    = 50 * time.Millisecond
+)
+
 // dsn is the data source name of a path. mode=rw: SQLite never makes the file, we do, with its rights.
 func dsn(path, mode, params string) string {
 	// cell_size_check and trusted_schema=0 are what SQLite advises for files that may be damaged or tampered with.
 	return (&url.URL{Scheme: "file", Path: path}).String() + "?mode=" + mode +
-		"&_txlock=immediate&_busy_timeout=10000&_defensive=1&_dqs=0&_error_rc=1" +
+		"&_txlock=immediate&_busy_timeout=" + strconv.FormatInt(busyPatience.Milliseconds(), 10) + "&_defensive=1&_dqs=0&_error_rc=1" +
 		"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
 }
 
@@ -195,6 +202,11 @@ func (f *file) connect() error {
 	if err := f.check(db); err != nil {
 		_ = db.Close()
 		return f.judge(err)
+	}
+	// From here on begin waits, in short pieces, so that a context can end it.
+	if _, err := db.Exec("PRAGMA busy_timeout = " + strconv.FormatInt(busyPiece.Milliseconds(), 10)); err != nil {
+		_ = db.Close()
+		return err
 	}
 	f.db, f.stmts = db, make(map[string]*sql.Stmt)
 	if !f.dir.readOnly {

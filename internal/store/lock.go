@@ -69,6 +69,22 @@ func chainOffset(key tokens.ChainKey) int64 {
 	return rangeChains + int64(binary.BigEndian.Uint64(h[:8])>>2)
 }
 
+// gate is a mutex for which the waiting ends with a context.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) lock(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+	}
+}
+
+func (g gate) unlock() { <-g }
+
 // keyedMutex excludes goroutines from each other, one key at a time. Waiting ends with the context.
 type keyedMutex[K comparable] struct {
 	mu   sync.Mutex

@@ -228,8 +228,8 @@ func (sh *shared) open(inputs bool) (err error) {
 }
 
 func (sh *shared) makeFiles() {
-	sh.tokens = &file{dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now}
-	sh.feeds = &file{dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear, renewed: sh.renewBoot}
+	sh.tokens = &file{mu: newGate(), dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now}
+	sh.feeds = &file{mu: newGate(), dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear, renewed: sh.renewBoot}
 	sh.tokens.spec = spec{
 		name: tokensFile, appID: 0x6664746b /* "fdtk" */, version: 1, schema: tokensSchema,
 		// FULL: Save promises that the chain survives a crash of the machine. secure_delete: a removed token is overwritten.
@@ -266,9 +266,9 @@ func (sh *shared) beginInputs() error {
 
 // endInputs lets another process run inputs. The caller holds registry.mu.
 func (sh *shared) endInputs() error {
-	sh.feeds.mu.Lock()
+	_ = sh.feeds.mu.lock(context.Background())
 	sh.cache = feedCaches{}
-	sh.feeds.mu.Unlock()
+	sh.feeds.mu.unlock()
 	lock := sh.inputsLock
 	sh.inputsLock = nil
 	return lock.Close()
@@ -343,7 +343,7 @@ func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	err := f.use(ctx, func() error { return f.begin(fn, true) })
+	err := f.use(ctx, func() error { return f.begin(ctx, fn, true) })
 	if errors.Is(err, errNoFile) {
 		return nil
 	}

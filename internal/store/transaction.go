@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
+	lib "modernc.org/sqlite/lib"
 )
 
 // tx is a transaction with the file's prepared statements.
@@ -52,18 +55,37 @@ func (t tx) stmt(query string) (*sql.Stmt, error) {
 	return t.Stmt(s), nil
 }
 
-// update runs fn in one transaction. The context ends the waiting for other calls, not the transaction: its outcome must be known,
-// and a rotated token must be saved even while everything is shutting down. A file found damaged is replaced and fn run again.
+// update runs fn in one transaction. The context ends the waiting for other calls and other processes, not the transaction: its outcome
+// must be known, and a rotated token must be saved even while everything is shutting down. A file found damaged is replaced and
+// fn run again.
 func (f *file) update(ctx context.Context, fn func(tx) error) error {
-	return f.use(ctx, func() error { return f.transact(fn) })
+	return f.use(ctx, func() error { return f.transact(ctx, fn) })
 }
 
-func (f *file) transact(fn func(tx) error) error { return f.begin(fn, false) }
+func (f *file) transact(ctx context.Context, fn func(tx) error) error { return f.begin(ctx, fn, false) }
 
-func (f *file) begin(fn func(tx) error, readOnly bool) error {
+// begin runs fn in a transaction as soon as other processes let it. Nothing of SQLite gets the context: a call that was interrupted
+// has the connection closed by database/sql.
+func (f *file) begin(ctx context.Context, fn func(tx) error, readOnly bool) error {
+	for end := time.Now().Add(busyPatience); ; {
+		begun, err := f.once(fn, readOnly)
+		if code(err)&0xff != lib.SQLITE_BUSY || begun && !readOnly {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w: %w", f.path(), ErrBusy, ctx.Err())
+		}
+		if !time.Now().Before(end) {
+			return err
+		}
+	}
+}
+
+// once runs fn in a transaction, if one can be begun within busyPiece.
+func (f *file) once(fn func(tx) error, readOnly bool) (begun bool, err error) {
 	t, err := f.db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: readOnly})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err = fn(tx{t, f}); err != nil {
 		_ = t.Rollback()
@@ -73,15 +95,17 @@ func (f *file) begin(fn func(tx) error, readOnly bool) error {
 	if err != nil && !readOnly && f.reset != nil {
 		f.reset()
 	}
-	return err
+	return true, err
 }
 
 func (f *file) use(ctx context.Context, fn func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	if err := f.mu.lock(ctx); err != nil {
+		return fmt.Errorf("%s: %w", f.path(), err)
+	}
+	defer f.mu.unlock()
 	if f.closed {
 		return ErrClosed
 	}
@@ -139,8 +163,8 @@ func (f *file) disconnect() {
 }
 
 func (f *file) close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	_ = f.mu.lock(context.Background())
+	defer f.mu.unlock()
 	f.closed = true
 	if f.db == nil {
 		return nil
