@@ -107,7 +107,7 @@ func (a *acquisition) keep(ctx context.Context, s *store.Store, key tokens.Chain
 func (a *acquisition) tryAPI(ctx context.Context, t config.Tenant, client *http.Client, access tokens.Access, r *acquired) {
 	done := a.c.progress(func() string { return "asking " + t.APIURL + " for an alert" })
 	defer done()
-	found, err := probe(ctx, t, fixed{access}, client, a.c.Now)
+	found, err := probe(ctx, t, onlyToken{access}, client, a.c.Now)
 	if err == nil {
 		r.Answer, r.Alert = "ok", found
 		return
@@ -194,8 +194,8 @@ func orUnknown(s string) string {
 	return s
 }
 
-// fixed is a token that cannot be renewed.
-type fixed struct{ access tokens.Access }
+// onlyToken is a token that cannot be renewed.
+type onlyToken struct{ access tokens.Access }
 
-func (f fixed) Token(context.Context) (tokens.Access, error) { return f.access, nil }
-func (f fixed) Invalidate(tokens.Access)                     {}
+func (o onlyToken) Token(context.Context) (tokens.Access, error) { return o.access, nil }
+func (o onlyToken) Invalidate(tokens.Access)                     {}

@@ -80,16 +80,21 @@ func TestRootLeavesFilesToTheOwnerOfTheDirectory(t *testing.T) {
 
 func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 	w := newWorld(t)
+	again := tokens.AcquireCommand(contoso, client, "--tenant-name", "contoso", "--client-secret-file", w.secretFile(), "--api", "siem",
+		"--login-url", w.LoginURL(), "--api-url", w.APIURL("siem"), "--data-dir", w.dir)
 	for _, code := range tokens.KnownCodes() {
 		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = code })
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		r := w.with(ctx, "", w.acquire("siem")...)
 		cancel()
-		sentence, remedy, _, exit := tokens.Explain(code, tokens.App{LoginURL: w.LoginURL(), TenantID: contoso, ClientID: client, Resource: "https://graph.windows.net", Version: tokens.V1})
+		sentence, remedy, _, exit := tokens.Explain(code, tokens.App{LoginURL: w.LoginURL(), TenantID: contoso, ClientID: client, Resource: "https://graph.windows.net", Version: tokens.V1, Acquire: again})
 		if r.code != int(exit) {
 			t.Errorf("AADSTS%d: exit code %d, want %d: %s", code, r.code, exit, r.err)
 		}
 		contains(t, r.err, sentence, remedy, fmt.Sprint(code))
+		if strings.Contains(remedy, again) && !strings.Contains(r.err, again) {
+			t.Errorf("AADSTS%d: the command is broken into lines: %s", code, r.err)
+		}
 		noSecret(t, r)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,11 +12,22 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// columns is how wide tables and messages are at most; addresses are not broken.
+// columns is how wide tables and messages are at most; addresses and commands are not broken.
 const columns = 100
+
+// command is a command with flags in a message: broken into lines it could not be copied.
+var command = regexp.MustCompile(`defenderctl tokens acquire(?: --[a-z-]+(?: (?:'[^']*'|\\'|[^\s;()'-][^\s;()']*)+)?)+`)
+
+// fixed stands for a blank at which a line must not be broken.
+const fixed = "\x00"
 
 // wrap breaks text into lines of at most columns characters; all but the first begin with indent.
 func wrap(text, indent string) string {
+	text = command.ReplaceAllStringFunc(text, func(s string) string { return strings.ReplaceAll(s, " ", fixed) })
+	return strings.ReplaceAll(fold(text, indent), fixed, " ")
+}
+
+func fold(text, indent string) string {
 	var b strings.Builder
 	for i, line := range strings.Split(text, "\n") {
 		if i > 0 {
