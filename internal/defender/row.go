@@ -59,6 +59,10 @@ type Describer struct {
 	tenant  string // and in lower case: the next row's is nearly always the same
 }
 
+// longestKept is the longest field for which a Describer keeps scratch memory. What is longer is no identity or tenant of the services, and
+// would be held, one for each tenant, until the next alert.
+const longestKept = 4 << 10
+
 // NewDescriber makes a Describer for an API.
 func NewDescriber(api cloud.API) *Describer {
 	names := namesOf[api]
@@ -109,7 +113,7 @@ func (d *Describer) Describe(raw []byte) Row {
 // identity is textOf without allocating for the escapes that the services write: .NET's System.Text.Json has "+" as \u002B, and
 // base64, which identities of siem are made of, has many.
 func (d *Describer) identity(v []byte) []byte {
-	if len(v) < 3 || v[0] != '"' || bytes.IndexByte(v, '\\') < 0 {
+	if len(v) < 3 || len(v) > longestKept || v[0] != '"' || bytes.IndexByte(v, '\\') < 0 {
 		return textOf(v)
 	}
 	d.text = d.text[:0]
@@ -149,6 +153,9 @@ func hexDigit(c byte) (int, bool) {
 func (d *Describer) tenantOf(v []byte) string {
 	if v == nil || string(v) == "null" {
 		return ""
+	}
+	if len(v) > longestKept {
+		return strings.ToLower(gjson.ParseBytes(v).String())
 	}
 	if d.claimed == nil || !bytes.Equal(v, d.claimed) {
 		d.claimed = append(d.claimed[:0], v...)

@@ -263,3 +263,18 @@ func BenchmarkDescribe(b *testing.B) {
 		})
 	}
 }
+
+func TestADescriberKeepsNothingOfALargeRow(t *testing.T) {
+	for name, row := range map[string]string{
+		"identity": `{"id":"a\/` + strings.Repeat("x", 8<<20) + `"}`,
+		"tenant":   `{"id":"a","tenantId":"` + strings.Repeat("y", 8<<20) + `"}`,
+	} {
+		d := NewDescriber(cloud.Graph)
+		if r := d.Describe([]byte(row)); len(r.Identity)+len(r.Tenant) < 8<<20 {
+			t.Errorf("%s: the row is not described", name)
+		}
+		if kept := cap(d.text) + cap(d.claimed) + len(d.tenant) + cap(d.version); kept > 3*longestKept {
+			t.Errorf("%s: %d bytes are kept", name, kept)
+		}
+	}
+}

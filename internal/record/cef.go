@@ -137,6 +137,7 @@ func cutText(s string, limit int) string {
 
 // finish writes the line, shortening it as far as it must.
 func (c *cefBuilder) finish(class, name, severity string) []byte {
+	defer func() { clear(c.pairs[:cap(c.pairs)]) }() // they are parts of a copy of the row, which may be large
 	h := &cefHeaders[c.col]
 	c.line = append(c.line[:0], "CEF:0|Microsoft|"...)
 	for _, field := range [...]string{h.product, h.version, class, name, severity} {

@@ -242,3 +242,19 @@ func FuzzCEF(f *testing.F) {
 		}
 	})
 }
+
+func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
+	e := NewEncoder(Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
+	raw := []byte(`{"id":"x","title":"t","severity":"low","description":"d","big":"` + strings.Repeat("x", 8<<20) + `"}`)
+	if _, err := e.Alert(nil, 1, ID{}, raw); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range e.cef.pairs[:cap(e.cef.pairs)] { // a value is a part of the copy of the row, and keeps all of it
+		if p != (cefPair{}) {
+			t.Errorf("%s is kept", p.key)
+		}
+	}
+	if len(e.cef.fields) != 0 || cap(e.cef.line)+cap(e.cef.move) > 8*DefaultCEFMaxBytes {
+		t.Errorf("%d fields and %d bytes are kept", len(e.cef.fields), cap(e.cef.line)+cap(e.cef.move))
+	}
+}
