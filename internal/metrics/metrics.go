@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,7 +101,8 @@ type metric struct {
 	read func(store.Status) float64
 }
 
-var labels = []string{"tenant", "tenant_id", "api", "state_id"}
+// labels name a tenant for people and its feed: two feeds may differ in any one part of store.FeedKey, and equal labels make a scrape fail.
+var labels = []string{"tenant", "login_host", "tenant_id", "api", "state_id"}
 
 func family(name, help string, kind prometheus.ValueType, read func(store.Status) float64) metric {
 	return metric{prometheus.NewDesc("defender_"+name, help, labels, nil), kind, read}
@@ -148,8 +150,12 @@ func (v *server) Collect(ch chan<- prometheus.Metric) {
 	for src := range v.sources {
 		waiting += src.Waiting()
 		for key, s := range src.Statuses() {
+			values := []string{s.TenantName, key.LoginHost, key.TenantID, key.API, key.StateID}
+			for i := range values {
+				values[i] = strings.ToValidUTF8(values[i], "\uFFFD") // a classic configuration may be in any encoding; Prometheus panics
+			}
 			for _, f := range families {
-				ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(s), s.TenantName, key.TenantID, key.API, key.StateID)
+				ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(s), values...)
 			}
 		}
 	}

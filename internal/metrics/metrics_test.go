@@ -35,8 +35,8 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 	var s Servers
 	const address = "127.0.0.1:19180"
 	at := time.Unix(1700000000, 0)
-	one := &pointer{source{{TenantID: "a", API: "graph"}: {TenantName: "contoso", State: "ok", Emitted: 3, LagSeconds: 1.5, LastSuccess: at}}}
-	two := &pointer{source{{TenantID: "b", API: "siem"}: {TenantName: "fabrikam", State: "failing", Errors: 7}}}
+	one := &pointer{source{{LoginHost: "login.example", TenantID: "a", API: "graph"}: {TenantName: "contoso", State: "ok", Emitted: 3, LagSeconds: 1.5, LastSuccess: at}}}
+	two := &pointer{source{{LoginHost: "login.example", TenantID: "b", API: "siem"}: {TenantName: "fabrikam", State: "failing", Errors: 7}}}
 	leaveOne, err := s.Serve(address, one)
 	if err != nil {
 		t.Fatal(err)
@@ -47,11 +47,11 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 	}
 	text := scrape(t, address)
 	for _, want := range []string{
-		`defender_up{api="graph",state_id="",tenant="contoso",tenant_id="a"} 1`,
-		`defender_up{api="siem",state_id="",tenant="fabrikam",tenant_id="b"} 0`,
-		`defender_alerts_emitted_total{api="graph",state_id="",tenant="contoso",tenant_id="a"} 3`,
-		`defender_poll_errors_total{api="siem",state_id="",tenant="fabrikam",tenant_id="b"} 7`,
-		`defender_last_success_timestamp_seconds{api="graph",state_id="",tenant="contoso",tenant_id="a"} 1.7e+09`,
+		`defender_up{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 1`,
+		`defender_up{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 0`,
+		`defender_alerts_emitted_total{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 3`,
+		`defender_poll_errors_total{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 7`,
+		`defender_last_success_timestamp_seconds{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 1.7e+09`,
 		`defender_buffer_bytes 84`,
 	} {
 		if !strings.Contains(text, want) {
@@ -78,5 +78,22 @@ func TestAnAddressInUseIsAClearError(t *testing.T) {
 	defer leave()
 	if _, err := b.Serve("127.0.0.1:19181", &pointer{}); err == nil || !strings.Contains(err.Error(), "metrics_listen") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestFeedsThatDifferInOnePartOfTheirKeyAndOddNamesAreToldApart(t *testing.T) {
+	var s Servers
+	const address = "127.0.0.1:19182"
+	feed := store.FeedKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
+	gov, siem, other := feed, feed, feed
+	gov.LoginHost, siem.API, other.StateID = "login.microsoftonline.us", "siem", "x"
+	status := store.Status{TenantName: "M\xfcller", State: "ok"} // Latin-1
+	leave, err := s.Serve(address, &pointer{source{feed: status, gov: status, siem: status, other: status}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	if text := scrape(t, address); strings.Count(text, "\ndefender_up{") != 4 || !strings.Contains(text, `login_host="login.microsoftonline.us"`) {
+		t.Error(text)
 	}
 }
