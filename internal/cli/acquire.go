@@ -237,11 +237,7 @@ func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (token
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
 	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
 	for {
-		fmt.Fprint(a.c.Err, "Paste the whole address from its address bar: ")
-		line, err := a.c.line(ctx)
-		if !a.c.InTerminal {
-			fmt.Fprintln(a.c.Err)
-		}
+		line, err := a.c.answer(ctx, "Paste the whole address from its address bar: ", false)
 		if err != nil && ctx.Err() == nil {
 			return tokens.Tokens{}, errors.New("the input ended before an address was pasted; nothing was stored")
 		}

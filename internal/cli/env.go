@@ -21,9 +21,10 @@ type Env struct {
 	Now func() time.Time
 	// InTerminal and ErrTerminal tell whether a person is there to answer, and to watch.
 	InTerminal, ErrTerminal bool
-	// ReadPassword reads a line without echo; used when InTerminal.
-	ReadPassword func() (string, error)
-	// RestoreTerminal switches the echo on again after an interrupted ReadPassword; nil where there is nothing to restore.
+	// ReadLine reads a line from the terminal, hidden or seen, and is used when InTerminal. It calls prompt when nothing that is typed from
+	// then on is seen of a hidden line. io.EOF: the person ended the input.
+	ReadLine func(hidden bool, prompt func()) (string, error)
+	// RestoreTerminal undoes what an interrupted ReadLine changed; nil where there is nothing to restore.
 	RestoreTerminal func()
 	// OpenBrowser opens an address in the person's browser.
 	OpenBrowser func(address string) error
@@ -31,21 +32,11 @@ type Env struct {
 
 // SystemEnv is the process's own.
 func SystemEnv() Env {
-	state, err := term.GetState(int(os.Stdin.Fd()))
-	restore := func() {
-		if err == nil {
-			term.Restore(int(os.Stdin.Fd()), state) // at the end of the program; nothing is left to do if it fails
-		}
-	}
+	t := &terminal{in: os.Stdin}
 	return Env{
-		RestoreTerminal: restore,
-		In:              os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now,
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now,
 		InTerminal: term.IsTerminal(int(os.Stdin.Fd())), ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		ReadPassword: func() (string, error) {
-			b, err := term.ReadPassword(int(os.Stdin.Fd()))
-			return string(b), err
-		},
-		OpenBrowser: openBrowser,
+		ReadLine: t.line, RestoreTerminal: t.leave, OpenBrowser: openBrowser,
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// maxLine bounds an answer in bytes.
+// maxLine bounds an answer in bytes; longer ones are cut after one byte more, by which they are known.
 const maxLine = 64 << 10
 
 // lineReader reads lines without holding up an interrupt.
@@ -25,15 +26,34 @@ type lineReader struct {
 func newLineReader(r io.Reader) *lineReader {
 	l := &lineReader{lines: make(chan string)}
 	go func() {
-		s := bufio.NewScanner(r)
-		s.Buffer(nil, maxLine)
-		for s.Scan() {
-			l.lines <- s.Text()
+		defer close(l.lines)
+		for b := bufio.NewReader(r); ; {
+			s, err := cutLine(b)
+			if err == nil || s != "" {
+				l.lines <- s
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					l.err = err
+				}
+				return
+			}
 		}
-		l.err = s.Err()
-		close(l.lines)
 	}()
 	return l
+}
+
+// cutLine reads a line without its end, and no more than one byte beyond maxLine of it. An error may come with the last line.
+func cutLine(r *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		piece, err := r.ReadSlice('\n')
+		line = append(line, piece[:min(len(piece), maxLine+2-len(line))]...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			line = bytes.TrimRight(line, "\r\n")
+			return string(line[:min(len(line), maxLine+1)]), err
+		}
+	}
 }
 
 // line reads the next line of stdin; io.EOF when there is none.
@@ -57,42 +77,51 @@ func (c *cli) line(ctx context.Context) (string, error) {
 
 // askSecret asks for a secret without echo. An empty answer is the zero Text.
 func (c *cli) askSecret(ctx context.Context, prompt string) (secret.Text, error) {
-	fmt.Fprint(c.Err, prompt)
+	s, err := c.fromTerminal(ctx, prompt, true)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return secret.Text{}, err
+	}
+	return secret.New(strings.TrimSpace(s)), nil
+}
+
+// fromTerminal asks the person at the terminal for a line; io.EOF when they ended the input.
+func (c *cli) fromTerminal(ctx context.Context, prompt string, hidden bool) (string, error) {
 	type answer struct {
 		text string
 		err  error
 	}
 	got := make(chan answer, 1)
 	go func() { // a read from a terminal cannot be called off: an interrupt leaves it behind
-		text, err := c.ReadPassword()
+		text, err := c.ReadLine(hidden, func() { fmt.Fprint(c.Err, prompt) })
 		got <- answer{text, err}
 	}()
 	select {
 	case a := <-got:
-		fmt.Fprintln(c.Err)
-		if a.err != nil && !errors.Is(a.err, io.EOF) {
-			return secret.Text{}, fmt.Errorf("reading the answer: %w", a.err)
+		if hidden || a.err != nil {
+			fmt.Fprintln(c.Err)
 		}
-		return secret.New(strings.TrimSpace(a.text)), nil
+		return a.text, a.err
 	case <-ctx.Done():
 		fmt.Fprintln(c.Err)
 		if c.RestoreTerminal != nil {
 			c.RestoreTerminal()
 		}
-		return secret.Text{}, ctx.Err()
+		return "", ctx.Err()
 	}
 }
 
-// ask asks for a value: at a terminal with a prompt, else it takes the next line of the standard input. No line is an empty answer.
+// answer asks for a line: at a terminal the person, else it takes the next line of the standard input; io.EOF when there is none.
+func (c *cli) answer(ctx context.Context, prompt string, hidden bool) (string, error) {
+	if c.InTerminal {
+		return c.fromTerminal(ctx, prompt, hidden)
+	}
+	fmt.Fprintln(c.Err, prompt)
+	return c.line(ctx)
+}
+
+// ask asks for a value. No line is an empty answer.
 func (c *cli) ask(ctx context.Context, prompt string, hidden bool) (secret.Text, error) {
-	if hidden && c.InTerminal {
-		return c.askSecret(ctx, prompt)
-	}
-	fmt.Fprint(c.Err, prompt)
-	if !c.InTerminal {
-		fmt.Fprintln(c.Err)
-	}
-	s, err := c.line(ctx)
+	s, err := c.answer(ctx, prompt, hidden)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return secret.Text{}, err
 	}

@@ -19,9 +19,20 @@ func (w *world) startAs(ctx context.Context, out, errs io.Writer, args ...string
 // atTerminal runs a command with a person in front of it: lines are what they type, passwords what they type unseen.
 func (w *world) atTerminal(lines, password string, args ...string) result {
 	var out, errs lockedBuffer
-	code := cli.Run(w.t.Context(), cli.Env{In: strings.NewReader(lines), Out: &out, Err: &errs, Now: w.now, OpenBrowser: w.browser, InTerminal: true, ErrTerminal: true,
-		ReadPassword: func() (string, error) { return password, nil },
-		LookupEnv:    func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, append([]string{"--data-dir", w.dir}, args...))
+	code := cli.Run(w.t.Context(), cli.Env{Out: &out, Err: &errs, Now: w.now, OpenBrowser: w.browser, InTerminal: true, ErrTerminal: true,
+		ReadLine: func(hidden bool, prompt func()) (string, error) {
+			prompt()
+			if hidden {
+				return password, nil
+			}
+			line, rest, more := strings.Cut(lines, "\n")
+			lines = rest
+			if !more && line == "" {
+				return "", io.EOF
+			}
+			return line, nil
+		},
+		LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, append([]string{"--data-dir", w.dir}, args...))
 	return result{code, out.String(), errs.String()}
 }
 
@@ -76,7 +87,8 @@ func TestAnInterruptAtThePromptForASecretEndsItAndBringsTheEchoBack(t *testing.T
 	never := make(chan struct{})
 	defer close(never)
 	code := cli.Run(ctx, cli.Env{In: strings.NewReader(""), Out: io.Discard, Err: &errs, Now: w.now, InTerminal: true,
-		ReadPassword: func() (string, error) {
+		ReadLine: func(_ bool, prompt func()) (string, error) {
+			prompt()
 			cancel()
 			<-never // the person pressed Ctrl-C instead of Enter
 			return "", io.EOF
