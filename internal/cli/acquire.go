@@ -57,7 +57,7 @@ func (c *cli) acquireCommand() *cobra.Command {
 	f.BoolVar(&a.paste, "paste", false, "ask for the address that the browser ended on")
 	f.BoolVar(&a.deviceCode, "device-code", false, "sign in on another device with a code")
 	f.StringVar(&a.prompt, "prompt", "select_account", "what the service asks the person in any case: select_account, login, consent or none of them (\"\")")
-	f.StringVar(&a.account, "account", "", "refuse the token unless this user signed in")
+	f.StringVar(&a.account, "account", "", "the user who is to sign in; another one's token is refused")
 	f.BoolVar(&a.print, "print", false, "print the tokens to the standard output")
 	f.StringVar(&a.out, "out", "", "write the refresh token to this file (0600), for a refresh_token_file")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "how long to wait for the person")
@@ -213,6 +213,7 @@ func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port
 		redirect = strings.Replace(redirect, "localhost", "127.0.0.1", 1)
 	}
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
+	attempt.LoginHint = a.account
 	if err := callback.Expect(attempt.State()); err != nil {
 		return tokens.Tokens{}, err
 	}
@@ -234,6 +235,7 @@ func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (token
 		redirect = "http://localhost/" // nobody answers there, and the address bar keeps the answer
 	}
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
+	attempt.LoginHint = a.account
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
 	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
 	for {

@@ -54,6 +54,12 @@ func TestPasteTakesTheAddressTheRefusalOrTheBareCodeAndNothingElse(t *testing.T)
 			v.Set("state", "another")
 			return redirect + "?" + v.Encode() + "\n\n" + u.String()
 		}, 0, "answers another sign-in"},
+		"cut off, then whole": {func(u *url.URL) string {
+			return redirect + "?code=" + u.Query().Get("code") + "\n" + u.String()
+		}, 0, "cut off"},
+		"too long, then whole": {func(u *url.URL) string {
+			return redirect + "?code=" + strings.Repeat("x", 100_000) + "\n" + u.String()
+		}, 0, "too long"},
 		"nonsense, then end": {func(*url.URL) string { return "hello" }, 1, "input ended"},
 		"declined": {func(u *url.URL) string {
 			return redirect + "?error=access_denied&error_description=AADSTS65004%3A+declined&state=" + u.Query().Get("state")
