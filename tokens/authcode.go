@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"net/url"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -19,8 +20,9 @@ type AuthCode struct {
 	Client Client
 	// RedirectURI is where the browser is sent with the code, exactly as registered; the port of a loopback address is free.
 	RedirectURI string
-	// Prompt is what the service asks the person in any case: "select_account" (the usual), "login", "consent", or empty.
-	Prompt string
+	// Prompt is what the service asks the person in any case: "select_account" (the usual), "login", "consent", or empty. LoginHint is the
+	// user whose name the page shows first, if any.
+	Prompt, LoginHint string
 
 	state    string
 	verifier secret.Text
@@ -39,7 +41,11 @@ func NewAuthCode(client Client, redirectURI, prompt string) *AuthCode {
 
 // URL is the address for the person's browser.
 func (a *AuthCode) URL() string {
-	return a.Client.App.AuthCodeURL(a.RedirectURI, a.state, a.verifier.Reveal(), a.Prompt)
+	address := a.Client.App.AuthCodeURL(a.RedirectURI, a.state, a.verifier.Reveal(), a.Prompt)
+	if a.LoginHint != "" {
+		address += "&" + url.Values{"login_hint": {a.LoginHint}}.Encode()
+	}
+	return address
 }
 
 // State is the value that comes back with the answer; it tells this attempt's answer from others.
@@ -55,7 +61,7 @@ func (a *AuthCode) Exchange(ctx context.Context, code secret.Text) (Tokens, erro
 func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, error) {
 	code, state, err := ParsePasted(text)
 	if state != "" && !sameState(state, a.state) {
-		return Tokens{}, errors.New("this address answers another sign-in: paste the one the browser ended on after opening the address above")
+		return Tokens{}, errors.New("this address answers another sign-in, or was cut off: paste the one the browser ended on after opening the address above")
 	}
 	if err != nil {
 		return Tokens{}, a.explain(err)

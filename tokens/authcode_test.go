@@ -234,27 +234,30 @@ func TestTheWaitEndsWithTheContextAndATakenPortIsNamed(t *testing.T) {
 func TestPastedAnswersAreReadHoweverTheyWereCopied(t *testing.T) {
 	const code = "0.AXkA-long_enough.code"
 	for name, tc := range map[string]struct{ text, code, state, fault string }{
-		"whole address":           {"https://mssp.example.test/SiemMsspConnector?code=" + code + "&state=s%2Bt&session_state=x#", code, "s+t", ""},
-		"wrapped by a terminal":   {"  https://mssp.example.test/Siem\r\n MsspConnector?code=0.AXkA-long_\n enough.code&state=s\n", code, "s", ""},
-		"in quotes":               {`"https://x.test/?code=` + code + `&state=s"`, code, "s", ""},
-		"in angle brackets":       {"<https://x.test/?state=s&code=" + code + ">", code, "s", ""},
-		"without the scheme":      {"localhost:8400/?code=" + code + "&state=s", code, "s", ""},
-		"query alone":             {"code=" + code + "&state=s", code, "s", ""},
-		"query with mark":         {"?code=" + code + "&state=s", code, "s", ""},
-		"fragment":                {"https://x.test/#code=" + code + "&state=s", code, "s", ""},
-		"bare code":               {" " + code + "\n", code, "", ""},
-		"percent signs in a code": {"https://x.test/?code=a%2Fb%2Bc&state=s", "a/b+c", "s", ""},
-		"refusal":                 {"https://x.test/?error=access_denied&error_description=AADSTS65004%3a+declined&state=s", "", "s", "declined"},
-		"refusal without code":    {"https://x.test/?error=server_error", "", "", "fault"},
-		"the address to open":     {app(tokens.V2).AuthCodeURL("https://x.test", "s", "v", ""), "", "", "no code"},
-		"no parameters":           {"https://x.test/SiemMsspConnector", "", "", "no code"},
-		"two codes":               {"https://x.test/?code=a&code=b&state=s", "", "", "no code"},
-		"two states":              {"https://x.test/?code=a&state=b&state=s", "", "", "more than one state"},
-		"empty code":              {"https://x.test/?code=&state=s", "", "", "no code"},
-		"nothing":                 {" \n", "", "", "nothing was pasted"},
-		"a word":                  {"yes", "", "", "no code"},
-		"something else":          {"<html><body>sign in</body></html>", "", "", "no code"},
-		"far too long":            {strings.Repeat("x", 70<<10), "", "", "too long"},
+		"whole address":            {"https://mssp.example.test/SiemMsspConnector?code=" + code + "&state=s%2Bt&session_state=x#", code, "s+t", ""},
+		"wrapped by a terminal":    {"  https://mssp.example.test/Siem\r\n MsspConnector?code=0.AXkA-long_\n enough.code&state=s\n", code, "s", ""},
+		"in quotes":                {`"https://x.test/?code=` + code + `&state=s"`, code, "s", ""},
+		"in angle brackets":        {"<https://x.test/?state=s&code=" + code + ">", code, "s", ""},
+		"without the scheme":       {"localhost:8400/?code=" + code + "&state=s", code, "s", ""},
+		"query alone":              {"code=" + code + "&state=s", code, "s", ""},
+		"query with mark":          {"?code=" + code + "&state=s", code, "s", ""},
+		"fragment":                 {"https://x.test/#code=" + code + "&state=s", code, "s", ""},
+		"bare code":                {" " + code + "\n", code, "", ""},
+		"percent signs in a code":  {"https://x.test/?code=a%2Fb%2Bc&state=s", "a/b+c", "s", ""},
+		"refusal":                  {"https://x.test/?error=access_denied&error_description=AADSTS65004%3a+declined&state=s", "", "s", "declined"},
+		"refusal without code":     {"https://x.test/?error=server_error", "", "", "fault"},
+		"the address to open":      {app(tokens.V2).AuthCodeURL("https://x.test", "s", "v", ""), "", "", "no code"},
+		"no parameters":            {"https://x.test/SiemMsspConnector", "", "", "no code"},
+		"two codes":                {"https://x.test/?code=a&code=b&state=s", "", "", "no code"},
+		"two states":               {"https://x.test/?code=a&state=b&state=s", "", "", "more than one state"},
+		"cut off before the state": {"https://x.test/?code=" + code, "", "", "cut off"},
+		"cut off in the state":     {"https://x.test/?code=" + code + "&state=", "", "", "cut off"},
+		"a query without a state":  {"code=" + code, "", "", "cut off"},
+		"empty code":               {"https://x.test/?code=&state=s", "", "", "no code"},
+		"nothing":                  {" \n", "", "", "nothing was pasted"},
+		"a word":                   {"yes", "", "", "no code"},
+		"something else":           {"<html><body>sign in</body></html>", "", "", "no code"},
+		"far too long":             {strings.Repeat("x", 70<<10), "", "", "too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, state, err := tokens.ParsePasted(tc.text)
@@ -277,6 +280,9 @@ func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=evil&state=other"); err == nil || len(f.sent()) != 0 {
 		t.Errorf("%v, sent %v", err, f.sent())
 	}
+	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=cut-off-somewhere"); err == nil || len(f.sent()) != 0 {
+		t.Errorf("an address without a state: %v, sent %v", err, f.sent())
+	}
 	for _, text := range []string{"https://x.test/?code=good&state=" + attempt.State(), "a-bare-code-of-some-length"} {
 		if _, err := attempt.ExchangePasted(t.Context(), text); err != nil {
 			t.Error(err)
@@ -284,5 +290,16 @@ func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 	}
 	if len(f.sent()) != 2 {
 		t.Errorf("sent %v", f.sent())
+	}
+}
+
+func TestTheAddressNamesTheUserWhoIsToSignIn(t *testing.T) {
+	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2)}, "http://localhost:1/", "select_account")
+	for _, who := range []string{"", "soc+1@contoso.example"} {
+		attempt.LoginHint = who
+		u, err := url.Parse(attempt.URL())
+		if err != nil || u.Query().Get("login_hint") != who || u.Query().Has("login_hint") != (who != "") || u.Query().Get("state") != attempt.State() {
+			t.Errorf("%s, %v", u, err)
+		}
 	}
 }

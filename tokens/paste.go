@@ -15,7 +15,7 @@ const maxPasted = 64 << 10
 
 // ParsePasted reads what a person copied from the browser after signing in: the whole address it ended on, only its query, or the bare
 // code. Line breaks and blanks that a terminal or a mail put in are dropped, and so are quotes and angle brackets around it. state
-// is empty for a bare code. An address that carries a refusal (`error=`) gives an *Error with its explanation, and its state.
+// is empty for a bare code only: an address without one was cut off, and its code may be too. An address that carries a refusal (`error=`) gives an *Error with its explanation, and its state.
 func ParsePasted(text string) (code secret.Text, state string, err error) {
 	if len(text) > maxPasted {
 		return secret.Text{}, "", errors.New("the pasted text is too long to be the browser's address")
@@ -45,6 +45,8 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 		return secret.Text{}, form.Get("state"), explainAnswer(a, 0, App{})
 	case len(codes) != 1 || codes[0] == "":
 		return secret.Text{}, "", errors.New("the pasted address has no code: finish the sign-in in the browser, then paste the address it ended on")
+	case form.Get("state") == "":
+		return secret.Text{}, "", errors.New("the pasted address has no state, so it was cut off: paste it again, whole")
 	case len(form["state"]) > 1:
 		return secret.Text{}, "", errors.New("the pasted address has more than one state: paste one address only")
 	}
