@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"fluent-bit-defender/internal/netfault"
 )
 
 // address prints a query. Date literals are unquoted with a zone (trap T14), every option has its $ (T15).
@@ -52,9 +54,9 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 	case len(address) > longestLink, err != nil, baseErr != nil:
 		r.warn("odd link", "warn", host+" gives a link that is no address; alerts are read without links")
 		return true, ""
-	case u.Scheme != base.Scheme, !strings.EqualFold(u.Host, base.Host), u.User != nil:
-		to := hostName(u)
-		if shares(to, r.client.access.Token.Reveal()) {
+	case u.Scheme != base.Scheme, !sameHost(u, base), u.User != nil:
+		to := netfault.Host(u)
+		if netfault.Shares(to, r.client.access.Token.Reveal()) {
 			to = "another host"
 		}
 		r.warn("foreign link", "error", host+" links to "+to+", which is not followed: a token goes to the configured host only")
@@ -67,6 +69,20 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 		return true, ""
 	}
 	return true, address
+}
+
+// sameHost tells whether two addresses of one scheme lead to the same port of the same host; the scheme's own port may be left out.
+func sameHost(u, base *url.URL) bool {
+	port := func(u *url.URL) string {
+		switch {
+		case u.Port() != "":
+			return u.Port()
+		case u.Scheme == "https":
+			return "443"
+		}
+		return "80"
+	}
+	return strings.EqualFold(u.Hostname(), base.Hostname()) && port(u) == port(base)
 }
 
 // lostDollar tells whether options of ours came back without their $, or without the filter.
@@ -84,17 +100,4 @@ func sameOptions(a, b string) bool {
 	x, err1 := url.Parse(a)
 	y, err2 := url.Parse(b)
 	return err1 == nil && err2 == nil && x.Path == y.Path && x.Query().Encode() == y.Query().Encode()
-}
-
-// hostName prints where an address leads, as far as that is a plausible name: it comes from a stranger and goes into a log.
-func hostName(u *url.URL) string {
-	if u == nil || u.Host == "" || len(u.Host) > 100 {
-		return "an address that is none"
-	}
-	for _, c := range u.Scheme + u.Host {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.:[]", c) {
-			return "an address that is none"
-		}
-	}
-	return u.Scheme + "://" + u.Host
 }

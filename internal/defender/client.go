@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
+	"fluent-bit-defender/internal/netfault"
 	"fluent-bit-defender/tokens"
 )
 
@@ -151,20 +151,19 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 	if cause != nil && !errors.Is(cause, errIdle) {
 		return cause // we were told to stop
 	}
-	e := &Error{Op: c.op, Fate: TryAgain, Err: harmless(err)}
-	var dial *net.OpError
-	isDial := errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect")
+	fault := netfault.Of(err)
+	e := &Error{Op: c.op, Fate: TryAgain, Err: fault.Err}
 	switch {
 	case errors.Is(cause, errIdle):
 		e.Err, e.Smaller = nil, true
 		e.Problem = fmt.Sprintf("%s sent nothing for %v", c.service.host, c.IdleTimeout)
-	case connecting && isDial && dial.Op == "proxyconnect":
+	case connecting && fault.Kind == netfault.Proxy:
 		e.Unreachable = true
-		e.Problem, e.Remedy = "the proxy on the way to "+c.service.host+" cannot be reached", "check `proxy` and the environment's HTTPS_PROXY"
-	case connecting && isDial, isDNS(err):
+		e.Problem, e.Remedy = "there is no way through the proxy to "+c.service.host, "check `proxy` and the environment's HTTPS_PROXY"
+	case connecting && fault.Dialing, fault.Kind == netfault.Name:
 		e.Unreachable = true
 		e.Problem, e.Remedy = c.service.host+" cannot be reached", "check `api_url`, `region`, `proxy`, the name service and the firewall"
-	case isTLS(err):
+	case fault.Kind.TLS():
 		e.Unreachable = true
 		e.Problem, e.Remedy = c.service.host+" has no certificate that is trusted here", "check `ca_file`, the proxy and the clock"
 	case connecting:

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/netfault"
 )
 
 // Fate says what is to be done about an error; it is the only question that the caller has to ask.
@@ -57,7 +60,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Problem)
 	if e.Err != nil {
-		fmt.Fprintf(&b, ": %s", oneLine(e.Err.Error(), 300))
+		fmt.Fprintf(&b, ": %s", plain.Line(e.Err.Error(), 300))
 	}
 	if e.Remedy != "" {
 		b.WriteString("; " + e.Remedy)
@@ -90,7 +93,7 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 		e.TraceID = firstOf(word(gjson.GetBytes(body, "error.target").String()), word(gjson.GetBytes(body, `error.innerError.request-id`).String()))
 	}
 	e.TraceID = firstOf(e.TraceID, word(res.Header.Get("request-id")))
-	e.RetryAfter, e.HasRetryAfter = retryAfter(res.Header, now)
+	e.RetryAfter, e.HasRetryAfter = netfault.RetryAfter(res.Header, now)
 	switch code := res.StatusCode; {
 	case code >= 300 && code < 400:
 		to := redirectHost(res)
@@ -126,56 +129,13 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 // scrub takes out what a server may have copied from our own token into its codes and addresses.
 func (e *Error) scrub(token string) {
 	for _, s := range []*string{&e.Code, &e.TraceID} {
-		if shares(*s, token) {
+		if netfault.Shares(*s, token) {
 			*s = ""
 		}
 	}
-	if e.redirect != "" && shares(e.redirect, token) {
+	if e.redirect != "" && netfault.Shares(e.redirect, token) {
 		e.Problem = strings.ReplaceAll(e.Problem, e.redirect, "elsewhere")
 	}
-}
-
-// shares tells whether a text holds a piece of a token, 12 characters or more, in any case.
-func shares(s, token string) bool {
-	const piece = 12
-	token = strings.ToLower(token)
-	s = strings.ToLower(s)
-	for i := 0; i+piece <= len(s); i++ {
-		if strings.Contains(token, s[i:i+piece]) {
-			return true
-		}
-	}
-	return false
-}
-
-// retryAfter reads the header in both forms of RFC 9110 section 10.2.3: seconds, or a date.
-func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if v == "" {
-		return 0, false
-	}
-	seconds, digits := 0, true
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			digits = false
-			break
-		}
-		if seconds < 1_000_000 {
-			seconds = seconds*10 + int(c-'0')
-		}
-	}
-	if digits {
-		return time.Duration(seconds) * time.Second, seconds > 0
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return 0, false
-	}
-	if server, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = server // the date is on the server's clock
-	}
-	wait := max(0, at.Sub(now))
-	return wait, wait > 0
 }
 
 // redirectHost prints where a redirect leads.
@@ -184,7 +144,7 @@ func redirectHost(res *http.Response) string {
 	if err != nil {
 		return "nowhere"
 	}
-	return hostName(u)
+	return netfault.Host(u)
 }
 
 // word keeps a code or an id out of foreign text: letters, digits and -_. up to 64 characters; anything else is dropped whole.
@@ -196,21 +156,6 @@ func word(s string) string {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.", c) {
 			return ""
 		}
-	}
-	return s
-}
-
-// oneLine makes text fit for a log: control characters become spaces, and it ends at n bytes.
-func oneLine(s string, n int) string {
-	s = strings.ToValidUTF8(s, "?")
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
 	}
 	return s
 }

@@ -34,3 +34,27 @@ func Text(s string, most int) string {
 
 // Quoted is Text of a value, cut to 64 characters, in quotation marks.
 func Quoted(s string) string { return `"` + Text(s, 64) + `"` }
+
+// Line makes a sentence that holds foreign text fit for one line of a log: line breaks become blanks; what a terminal
+// would obey, what is invisible (it could turn the order around) and what is no text go; it ends at most bytes. Unlike Text it writes no escapes.
+func Line(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == utf8.RuneError:
+			return -1
+		case unicode.IsGraphic(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		}
+		return -1
+	}, s)
+	if len(s) <= most {
+		return s
+	}
+	cut := max(most-len("…"), 0)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
