@@ -41,6 +41,8 @@ type Client struct {
 	App App
 	// HTTP sends the requests; nil means a plain client. Its redirect policy and cookies are not used.
 	HTTP *http.Client
+	// Timeout is how long to wait without a byte before a request is given up; 0 means a minute. A request may take twice that in all.
+	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// OnSkew, if set, is told the service's clock (the Date header) and ours at that moment.
@@ -49,6 +51,16 @@ type Client struct {
 
 // defaultLife is believed of an access token whose answer does not say: Entra's documented hour.
 const defaultLife = time.Hour
+
+// defaultTimeout is Client.Timeout where none is given.
+const defaultTimeout = time.Minute
+
+func (c Client) timeout() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return defaultTimeout
+}
 
 func (c Client) now() time.Time {
 	if c.Now != nil {
@@ -62,7 +74,7 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 	if err := c.App.validate(); err != nil {
 		return nil, nil, configError("the application is not fully described", "check login_url, tenant_id, client_id and resource", err)
 	}
-	w := &wire{app: c.App, now: c.now, skew: c.OnSkew, host: LoginHost(c.App.LoginURL), add: url.Values{}}
+	w := &wire{app: c.App, now: c.now, skew: c.OnSkew, host: LoginHost(c.App.LoginURL), quiet: c.timeout(), add: url.Values{}}
 	for name, values := range extra {
 		w.add[name] = values
 	}
@@ -86,7 +98,7 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 		return Tokens{}, w.failure(err)
 	}
 	if t.Type() != "Bearer" || !usableInHeader(t.AccessToken) {
-		e := strange(w.status, w.header, w.host)
+		e := w.strange(w.status, w.header)
 		e.Sentence = "the token of " + w.host + " cannot be used as a bearer token"
 		e.CorrelationID = w.requestID
 		return Tokens{}, e

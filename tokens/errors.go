@@ -174,7 +174,7 @@ func fromDeadMark(mark string, app App) *Error {
 		e.Code, e.Codes = n, []int{n}
 		e.Sentence, e.Remedy, _, e.Exit = Explain(n, app)
 	} else {
-		if oauthWord.MatchString(mark) {
+		if knownOAuth(mark) {
 			e.OAuth = mark
 		}
 		e.Sentence, e.Remedy, _, e.Exit = explainOAuth(e.OAuth, app)

@@ -69,6 +69,9 @@ func (k *Keeper) ailment(key ChainKey, what string, err error) {
 	}
 }
 
+// errElsewhere says that it is another process that holds a chain.
+var errElsewhere = errors.New("another process holds it")
+
 // Lock implements ChainStore. When the store cannot lock for another reason than ctx, the chain is exclusive within this process only.
 func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	k.mu.Lock()
@@ -82,7 +85,7 @@ func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	unlock, err := k.store.Lock(ctx, key)
 	if err != nil && ctx.Err() != nil {
 		<-c.gate
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%w: %w", errElsewhere, ctx.Err())
 	}
 	if err != nil {
 		k.ailment(key, "cannot be locked", err)

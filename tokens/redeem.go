@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -17,19 +18,21 @@ var patience = [...]time.Duration{time.Second, 3 * time.Second}
 // graceTime is how much longer than its caller a redemption on its way may live: its answer may hold the only good refresh token.
 const graceTime = 3 * time.Second
 
-// requestTime bounds a redemption, so that a silent service cannot hold the lock of a chain for ever.
-const requestTime = 2 * time.Minute
+// lockTime bounds the wait for a chain that somebody else redeems: a process that holds it and was stopped would hold us for ever.
+const lockTime = 30 * time.Second
 
 // saveTime bounds the writing of a new refresh token, which no caller can cancel.
 const saveTime = 15 * time.Second
 
 // redeemChain redeems the chain's newest refresh token for our resource, under the chain's lock.
 func (s *Source) redeemChain(ctx context.Context) (Access, error) {
-	unlock, err := s.keeper.Lock(ctx, s.key)
+	unlock, err := s.lock(ctx)
 	if err != nil {
-		return Access{}, storeError(ctx, err)
+		return Access{}, err
 	}
 	defer unlock()
+	// Whatever the service does, the chain is not held for much longer than one request: what is to be tried again later is.
+	s.until = time.Now().Add(s.client.timeout())
 	// Read after the lock: whoever had it before may have rotated the token.
 	chain, ok, err := s.keeper.Load(ctx, s.key)
 	if err != nil {
@@ -64,6 +67,28 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 		return Access{}, fromDeadMark(chain.Dead, s.cfg.App)
 	}
 	return s.advance(ctx, chain)
+}
+
+// lock takes the chain for this sign-in.
+func (s *Source) lock(ctx context.Context) (func(), error) {
+	waiting, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	unlock, err := s.keeper.Lock(waiting, s.key)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil || waiting.Err() == nil:
+		return nil, storeError(ctx, err)
+	}
+	e := &Error{Fate: Transient, Exit: ExitFailed}
+	if errors.Is(err, errElsewhere) {
+		e.Sentence = fill(fmt.Sprintf("another process has held the refresh token of tenant {tenant} for %v", lockTime), s.cfg.App)
+		e.Remedy = "look for a defenderctl that hangs or was stopped (Ctrl-Z): let it go on (fg), or end it"
+	} else {
+		e.Sentence = fill(fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTime), s.cfg.App)
+		e.Remedy = "nothing to do, it is asked again"
+	}
+	return nil, e
 }
 
 // newSeed is the configured refresh token if it never began this chain; zero otherwise.
@@ -139,14 +164,15 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 	return t.Access, nil
 }
 
-// patiently redeems a refresh token, again after a short pause where that can help. A redemption on its way outlives ctx a little.
+// patiently redeems a refresh token, again after a short pause where that can help and there is time left. A redemption on its way outlives
+// ctx a little.
 func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	for try := 0; ; try++ {
 		longer, cancel := outlive(ctx, graceTime)
 		t, err := s.client.Redeem(longer, refresh)
 		cancel()
 		var e *Error
-		if err == nil || !errors.As(err, &e) || !e.lost && !(e.dead && e.doubtful) || try == len(patience) {
+		if err == nil || !errors.As(err, &e) || !e.lost && !(e.dead && e.doubtful) || try == len(patience) || time.Until(s.until) < patience[try] {
 			return t, err
 		}
 		if err := sleep(ctx, patience[try]); err != nil {
@@ -182,7 +208,7 @@ func storeError(ctx context.Context, err error) error {
 
 // outlive gives a context that ends a while after ctx does.
 func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime)
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		t := time.AfterFunc(grace, cancel)
 		context.AfterFunc(longer, func() { t.Stop() })

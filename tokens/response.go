@@ -10,9 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -20,7 +19,7 @@ import (
 type answer struct {
 	access, refresh, idToken secret.Text
 	tokenType                string
-	scope, resource          string
+	scope                    string
 	life                     time.Duration // 0: not said
 
 	// of a device authorization (RFC 8628 section 3.2)
@@ -57,7 +56,7 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 	}
 	a := answer{
 		access: secret.New(text("access_token")), refresh: secret.New(text("refresh_token")), idToken: secret.New(text("id_token")),
-		tokenType: text("token_type"), scope: cleaned(text("scope"), 4096), resource: cleaned(text("resource"), 256),
+		tokenType: text("token_type"), scope: cleaned(text("scope"), 4096),
 		deviceCode: secret.New(text("device_code")), userCode: cleaned(text("user_code"), 64), message: cleaned(text("message"), 1024),
 	}
 	if s, ok := seconds(m["expires_in"]); ok {
@@ -89,24 +88,49 @@ var (
 	inDescription = regexp.MustCompile(`AADSTS([0-9]{4,9})`)
 	traceID       = regexp.MustCompile(`(?i)trace id:\s*([0-9a-f-]{8,64})`)
 	correlationID = regexp.MustCompile(`(?i)correlation id:\s*([0-9a-f-]{8,64})`)
-	oauthWord     = regexp.MustCompile(`^[0-9A-Za-z_.:-]{1,64}$`)
 )
+
+// unknownError stands for an error name that nobody documents.
+const unknownError = "unknown_error"
+
+// knownOAuth tells whether a name is one of RFC 6749, RFC 8628, OpenID Connect or Microsoft's documents
+// (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow, reference-error-codes).
+func knownOAuth(name string) bool {
+	_, ok := oauthExplanations[name]
+	return ok || slices.Contains([]string{"unsupported_response_type", "invalid_token", "insufficient_scope", "account_selection_required",
+		"invalid_request_object", "request_not_supported", "invalid_request_uri", unknownError}, name)
+}
+
+// suberrors are Microsoft's refinements of an error, as the Microsoft Authentication Library knows them.
+var suberrors = []string{"bad_token", "token_expired", "basic_action", "additional_action", "message_only", "consent_required", "client_mismatch",
+	"user_password_expired", "device_authentication_failed", "protection_policy_required", "protection_policies_required", "cancel"}
+
+// scrub takes out of what may be printed all that is a piece of what we sent.
+func (a *answer) scrub(sentOut func(string) bool) {
+	for _, s := range []*string{&a.scope, &a.userCode, &a.verification, &a.message, &a.trace, &a.correlation} {
+		if sentOut(*s) {
+			*s = ""
+		}
+	}
+}
 
 // refusal reads the fields of an error answer, of a token endpoint or of a redirect (RFC 6749 sections 4.1.2.1 and 5.2). The description
 // is searched for numbers and ids and then dropped: it is somebody else's text, and may quote what we sent.
 func (a *answer) refusal(code, suberror, description string, codes json.RawMessage) {
-	if oauthWord.MatchString(code) {
+	// Known names only: anything else may be what we sent.
+	switch {
+	case knownOAuth(code):
 		a.err = code
-	} else if code != "" {
-		a.err = "unknown_error"
+	case code != "":
+		a.err = unknownError
 	}
-	if oauthWord.MatchString(suberror) {
+	if slices.Contains(suberrors, suberror) {
 		a.suberror = suberror
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(codes, &list) == nil {
 		for _, c := range list[:min(len(list), 16)] {
-			if n, err := strconv.Atoi(strings.Trim(string(c), `"`)); err == nil && n > 0 {
+			if n, err := strconv.Atoi(strings.Trim(string(c), `"`)); err == nil && n > 0 && n < 1e9 {
 				a.addCode(n)
 			}
 		}
@@ -158,23 +182,5 @@ func usableInHeader(token string) bool {
 	return token != ""
 }
 
-// cleaned makes text of others fit for one line of a log: no control or invisible characters, at most limit bytes.
-func cleaned(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case r == utf8.RuneError || !unicode.IsGraphic(r):
-			return -1
-		}
-		return r
-	}, s)
-	if len(s) <= limit {
-		return s
-	}
-	cut := max(limit-len("…"), 0)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
-}
+// cleaned makes text of others fit for one line of a log.
+func cleaned(s string, limit int) string { return plain.Line(s, limit) }

@@ -1,13 +1,16 @@
 package tokens_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -93,5 +96,77 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 	}
 	if !strings.Contains(text, secret.Redacted) {
 		t.Error("nothing was printed: the test does not look")
+	}
+}
+
+// echo answers every request with its own body in place of HTTP.
+func echo(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					io.Copy(c, r.Body)
+					io.WriteString(c, "\r\n\r\n")
+				}
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
+	const secretValue, refresh = "SuperSecretValue", "0.TheRefreshToken"
+	a := app(tokens.V2)
+	a.Credential = fixed(secretValue)
+	check := func(name string, c tokens.Client) {
+		t.Helper()
+		for i, ask := range []func() error{
+			func() error { _, err := c.ClientCredentials(t.Context()); return err },
+			func() error { _, err := c.Redeem(t.Context(), secret.New(refresh)); return err },
+			func() error {
+				_, err := c.Exchange(t.Context(), secret.New(refresh), "https://r.test", refresh)
+				return err
+			},
+		} {
+			if i == 0 && strings.Contains(name, "refresh") {
+				continue // it sends none
+			}
+			err := ask()
+			if err == nil {
+				t.Fatalf("%s: no error", name)
+			}
+			text := strings.ToLower(fmt.Sprintf("%v %+v", err, err))
+			if strings.Contains(text, strings.ToLower(secretValue)) || strings.Contains(text, strings.ToLower(refresh)) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	echoing := a
+	echoing.LoginURL = echo(t)
+	check("an answer that is not HTTP", tokens.Client{App: echoing})
+	for name, value := range map[string]string{"the secret": secretValue, "the refresh token": refresh} {
+		f := &fake{header: http.Header{"Location": {"https://" + value + ".example/"}}, answer: func(asked) (int, string) { return 302, "" }}
+		check(name+" in a redirect's host", tokens.Client{App: a, HTTP: f.client()})
+		f = &fake{answer: func(asked) (int, string) {
+			return 400, fmt.Sprintf(`{"error":%q,"suberror":%q,"trace_id":%q,"correlation_id":%q}`, value, value, value, value)
+		}}
+		check(name+" in the error's name", tokens.Client{App: a, HTTP: f.client()})
+	}
+	// A secret of hexadecimal digits reads like an id.
+	const hexSecret = "0123456789abcdef0123456789abcdef"
+	a.Credential = fixed(hexSecret)
+	f := &fake{answer: func(asked) (int, string) { return 400, `{"error":"invalid_client","trace_id":"` + hexSecret + `"}` }}
+	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); err == nil || strings.Contains(err.Error(), hexSecret) {
+		t.Errorf("as a trace id: %v", err)
 	}
 }

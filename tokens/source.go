@@ -25,6 +25,8 @@ type SourceConfig struct {
 	Store ChainStore
 	// HTTP sends the requests; nil means a plain client.
 	HTTP *http.Client
+	// Timeout is how long to wait without a byte before a request is given up; 0 means a minute.
+	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log gets the few lines a source writes by itself; nil for none. Failures are returned, not logged.
@@ -52,6 +54,8 @@ type Source struct {
 	reason  string
 	failed  *surroundings
 
+	// until is when a redemption is not tried again within this sign-in any more. Guarded by turn.
+	until time.Time
 	// held is the state of the chain this source last read or wrote under its lock, and whether it did in this sign-in. Guarded by turn.
 	held struct {
 		done, chain bool
@@ -75,7 +79,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	}
 	s := &Source{
 		cfg:    cfg,
-		client: Client{App: cfg.App, HTTP: cfg.HTTP, Now: cfg.Now, OnSkew: cfg.OnSkew},
+		client: Client{App: cfg.App, HTTP: cfg.HTTP, Timeout: cfg.Timeout, Now: cfg.Now, OnSkew: cfg.OnSkew},
 		key:    cfg.App.ChainKey(),
 		turn:   make(chan struct{}, 1),
 	}

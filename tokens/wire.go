@@ -10,11 +10,14 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"fluent-bit-defender/internal/netfault"
 )
 
 // maxBody bounds what is read of an answer; a token answer has a few kilobytes.
@@ -29,9 +32,13 @@ type wire struct {
 	now  func() time.Time
 	skew func(server, at time.Time)
 	host string
+	// quiet is how long to wait without a byte before a request is given up.
+	quiet time.Duration
 
 	add  url.Values // parameters the library has no place for
 	drop []string   // parameters the library sends and v1 does not know
+
+	secrets []string // of the form that was sent last: none of them may be printed when it comes back
 
 	// what came back last
 	answer    answer
@@ -46,14 +53,16 @@ type wire struct {
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.answer, w.status, w.header, w.sent, w.fault = answer{}, 0, nil, new(atomic.Bool), nil
-	req, err := w.rewrite(req)
+	ctx, heard, done := limited(req.Context(), w.quiet)
+	defer done()
+	req, err := w.rewrite(req.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
 	start := w.now()
 	res, err := w.base.RoundTrip(req)
 	if err != nil {
-		w.fault = networkError(err, w.host)
+		w.fault = w.broken(ctx, err)
 		w.fault.lost = w.sent.Load()
 		w.fault.CorrelationID = w.requestID
 		return nil, w.fault
@@ -63,25 +72,27 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil && w.skew != nil {
 		w.skew(date, w.now())
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	heard()
+	body, err := io.ReadAll(io.LimitReader(listening{res.Body, heard}, maxBody+1))
 	switch {
 	case err != nil:
-		w.fault = networkError(err, w.host)
+		w.fault = w.broken(ctx, err)
 		w.fault.Status = res.StatusCode
 		w.fault.lost = true
 	case len(body) > maxBody:
-		w.fault = strange(res.StatusCode, res.Header, w.host)
+		w.fault = w.strange(res.StatusCode, res.Header)
 		w.fault.Err = fmt.Errorf("it is larger than %d bytes", maxBody)
 	case res.StatusCode >= 300 && res.StatusCode < 400:
-		w.fault = strange(res.StatusCode, res.Header, w.host)
+		w.fault = w.strange(res.StatusCode, res.Header)
 	default:
 		w.answer, err = parseAnswer(body, start)
 		if err != nil || res.StatusCode >= 300 && w.answer.err == "" && len(w.answer.codes) == 0 {
-			w.fault = strange(res.StatusCode, res.Header, w.host)
+			w.fault = w.strange(res.StatusCode, res.Header)
 		}
+		w.answer.scrub(w.sentOut)
 	}
 	if w.fault != nil {
-		w.fault.RetryAfter = retryAfter(res.Header, w.now())
+		w.fault.RetryAfter = w.retryAfter(res.Header)
 		w.fault.CorrelationID = w.requestID
 		return nil, w.fault
 	}
@@ -107,6 +118,10 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	}
 	for name, values := range w.add {
 		form[name] = values
+	}
+	w.secrets = w.secrets[:0]
+	for _, name := range secretFields {
+		w.secrets = append(w.secrets, form[name]...)
 	}
 	text := form.Encode() // each value form-encoded exactly once: AADSTS7000215 otherwise
 	sent := w.sent
@@ -175,7 +190,7 @@ func (w *wire) failure(err error) *Error {
 		return networkError(err, w.host)
 	case w.answer.err != "" || len(w.answer.codes) > 0:
 		e := explainAnswer(w.answer, w.status, w.app)
-		e.RetryAfter = retryAfter(w.header, w.now())
+		e.RetryAfter = w.retryAfter(w.header)
 		if e.Code == 50196 && e.RetryAfter == 0 {
 			e.RetryAfter = loopPause
 		}
@@ -184,7 +199,7 @@ func (w *wire) failure(err error) *Error {
 		}
 		return e
 	}
-	e := strange(w.status, w.header, w.host) // whole JSON, yet without what was asked for
+	e := w.strange(w.status, w.header) // whole JSON, yet without what was asked for
 	e.CorrelationID = w.requestID
 	return e
 }
@@ -206,4 +221,68 @@ func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
 	client.Transport = w
 	client.Jar = nil
 	return context.WithValue(ctx, oauth2.HTTPClient, client)
+}
+
+// secretFields are the parameters of a form that nobody else may see.
+var secretFields = []string{"client_secret", "client_assertion", "refresh_token", "code", "code_verifier", "device_code"}
+
+// sentOut tells whether a foreign text holds a piece of a secret that we sent.
+func (w *wire) sentOut(text string) bool {
+	return slices.ContainsFunc(w.secrets, func(s string) bool { return netfault.Shares(text, s) })
+}
+
+func (w *wire) retryAfter(h http.Header) time.Duration {
+	wait, _ := netfault.RetryAfter(h, w.now())
+	return wait
+}
+
+// broken explains why no whole answer came.
+func (w *wire) broken(ctx context.Context, err error) *Error {
+	cause := context.Cause(ctx)
+	e := networkError(err, w.host)
+	switch {
+	case errors.Is(cause, errSilent):
+		e.Sentence, e.Err = fmt.Sprintf("%s sent nothing for %v", w.host, w.quiet), nil
+	case errors.Is(cause, errSlow):
+		e.Sentence, e.Err = fmt.Sprintf("%s did not answer whole within %v", w.host, wholeTime(w.quiet)), nil
+	default:
+		return e
+	}
+	e.Remedy = "check the network, the firewall and proxy"
+	return e
+}
+
+// Reasons why we gave a request up ourselves.
+var (
+	errSilent = errors.New("no byte arrived in time")
+	errSlow   = errors.New("the answer takes too long")
+)
+
+// wholeTime is how long a whole request may take whose answer keeps coming: it has a few kilobytes.
+func wholeTime(quiet time.Duration) time.Duration { return 2 * quiet }
+
+// limited gives a context that ends when nothing was heard for as long as quiet, or the whole takes too long; heard says that something was.
+func limited(ctx context.Context, quiet time.Duration) (limit context.Context, heard, done func()) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	ctx, end := context.WithTimeoutCause(ctx, wholeTime(quiet), errSlow)
+	silence := time.AfterFunc(quiet, func() { giveUp(errSilent) })
+	return ctx, func() { silence.Reset(quiet) }, func() {
+		silence.Stop()
+		end()
+		giveUp(nil)
+	}
+}
+
+// listening is a body that says when bytes arrive.
+type listening struct {
+	io.Reader
+	heard func()
+}
+
+func (l listening) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if n > 0 {
+		l.heard()
+	}
+	return n, err
 }

@@ -36,7 +36,7 @@ func newSource(t config.Tenant, chains tokens.ChainStore, client *http.Client, n
 		return nil, err
 	}
 	return tokens.NewSource(tokens.SourceConfig{
-		App: Application(t, say), Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Now: now, TenantName: t.TenantName,
+		App: Application(t, say), Grant: grant, Seed: seedOf(t, say), Store: chains, HTTP: client, Timeout: t.HTTPTimeout, Now: now, TenantName: t.TenantName,
 		Log: func(l slog.Level, text string) { say(strings.ToLower(l.String()), text) }, OnSkew: onSkew,
 	})
 }
