@@ -55,6 +55,7 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 		"empty pages, links refused":         {faults: "emptypage:every=3,link:kind=skiptoken", change: page(10)},
 		"junk with status 200":               {faults: "junk:every=3", change: page(50)},
 		"junk that is JSON":                  {faults: "junk:every=3;kind=json", change: page(50)},
+		"an empty list of another API":       {faults: "junk:every=3;kind=list", change: page(50)},
 		"nothing with status 200":            {faults: "junk:every=3;kind=empty", change: page(50)},
 		"cut by length":                      {faults: "cut:every=3", change: page(50)},
 		"cut, chunked":                       {faults: "cut:every=3;kind=chunked", change: page(50)},

@@ -30,7 +30,7 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 			"no answer":            {headers: 70 * time.Second, fails: true},
 			"a stalled body":       {body: 70 * time.Second, fails: true},
 		} {
-			body := &slowly{parts: []string{`{"value":[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]}`}, pause: test.body}
+			body := &slowly{parts: []string{`[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]`}, pause: test.body}
 			client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 				select {
 				case <-time.After(test.headers):

@@ -264,7 +264,7 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 		pages.Put(p)
 	}()
 	a.top, a.keys = q.top, keys{}
-	err = eachRow(p, body, r.client.service.host, func(raw []byte) error {
+	err = eachRow(p, body, odataList, r.client.service.host, func(raw []byte) error {
 		if a.rows == maxRows {
 			return &Error{Op: r.op, Problem: fmt.Sprintf("%s sends more than %d alerts in one answer", r.client.service.host, maxRows), Smaller: true}
 		}

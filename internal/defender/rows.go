@@ -3,6 +3,7 @@ package defender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -12,14 +13,25 @@ import (
 // pages lends page readers: their buffers are large, and most tenants are idle most of the time.
 var pages = sync.Pool{New: func() any { return page.NewReader(nil, page.Options{}) }}
 
+// form is what an API's list is: an OData object with an array "value", or the array alone. An answer in the other form is another
+// service's, or a proxy's: an empty one would pass for "no alerts".
+type form bool
+
+const (
+	odataList form = false
+	bareList  form = true
+)
+
 // eachRow hands the rows of one answer to row. An answer that is cut short has handed over its whole rows first; so has one with a row
 // that is too large.
-func eachRow(p *page.Reader, body io.Reader, host string, row func(raw []byte) error) error {
+func eachRow(p *page.Reader, body io.Reader, want form, host string, row func(raw []byte) error) error {
 	p.Reset(body)
 	var tooLarge error
 	for {
 		raw, err := p.Next()
 		switch {
+		case (err == nil || err == io.EOF) && form(p.Bare()) != want:
+			return unreadable(fmt.Errorf("%w: not the documented kind of list", page.ErrNotPage), host)
 		case err == nil:
 			if err := row(raw); err != nil {
 				return err

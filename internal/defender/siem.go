@@ -100,7 +100,7 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 		p.Reset(nil) // gives back what a huge row took
 		pages.Put(p)
 	}()
-	return eachRow(p, body, r.client.service.host, sink.Row)
+	return eachRow(p, body, bareList, r.client.service.host, sink.Row)
 }
 
 // address prints the request as the documentation's samples do: milliseconds, no zone. The lower bound is rounded down, the upper one up.

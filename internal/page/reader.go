@@ -81,6 +81,9 @@ func (p *Reader) Reset(r io.Reader) {
 // Rows is how many rows were met so far, those that were too large among them.
 func (p *Reader) Rows() int { return p.rows }
 
+// Bare tells whether the document is an array rather than an object. It is known as soon as Next gave a row or io.EOF.
+func (p *Reader) Bare() bool { return p.bare }
+
 // NextLink is the "@odata.nextLink" of the page, empty when it has none. It may stand behind the rows, so it is known for
 // certain only once Next has given io.EOF.
 func (p *Reader) NextLink() string { return p.nextLink }

@@ -56,7 +56,7 @@ var faultKinds = map[string]faultKind{
 	"drip":      {options: "rate"},
 	"stall":     {options: "at kind", kinds: "body head"},
 	"latency":   {options: "by", by: time.Second},
-	"junk":      {options: "kind", kinds: "html json empty text"},
+	"junk":      {options: "kind", kinds: "html json empty text list"},
 	"gzip":      {},
 	"huge":      {options: "size"},
 	"dup":       {},

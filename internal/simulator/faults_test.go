@@ -135,6 +135,9 @@ func TestFaultsOfTheBody(t *testing.T) {
 	if a := get("junk"); a.status != 200 || !strings.HasPrefix(a.body, "<!DOCTYPE html>") {
 		t.Errorf("junk: %d %.50s", a.status, a.body)
 	}
+	if a := get("junk:kind=list"); a.status != 200 || a.body != `{"value":[]}` {
+		t.Errorf("a list of the wrong form: %d %.50s", a.status, a.body)
+	}
 	if a := get("junk:kind=empty"); a.status != 200 || a.body != "" {
 		t.Errorf("empty junk: %d %.50s", a.status, a.body)
 	}

@@ -18,7 +18,8 @@ cut        the answer ends at=0.5 of its body: kind=length (shorter than Content
 drip       the body comes rate=1000 bytes a second, in ten pieces a second
 stall      nothing comes any more from at=0 of the body on, or kind=head not even the head, and the connection stays open
 latency    the answer comes by=1s later
-junk       status 200 with kind=html, json (an object that is no list), text or empty
+junk       status 200 with kind=html, json (an object that is no list), list (empty, in the
+           form of the other APIs), text or empty
 gzip       Content-Encoding: gzip, if the request accepts it
 huge       size=20M of white space inside the body, which JSON allows
 dup        rows come twice in one answer;   shuffle: in any order

@@ -155,6 +155,12 @@ func (o *output) alter(f *fault) {
 			x.json(200, []byte(`{"status":"ok","maintenance":true}`))
 		case "text":
 			x.json(200, []byte("upstream request timeout"))
+		case "list":
+			list := `[]`
+			if x.api == SIEM {
+				list = `{"value":[]}`
+			}
+			x.json(200, []byte(list))
 		default:
 			x.json(200, nil)
 		}
