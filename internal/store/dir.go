@@ -117,44 +117,84 @@ func (d directory) openLockFile(name string) (*os.File, error) {
 	if err != nil {
 		return nil, explain(d.join(name), err)
 	}
+	info, err := f.Stat() // of the file that is open now, whatever the name stood for a moment ago
+	if err == nil {
+		err = d.ours(name, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	return f, nil
 }
 
-// inspect refuses a file that somebody else may have put there: a symbolic link, or the property of a user who is neither us, nor
-// root, nor the directory's owner. It looks at the name only, since opening and closing a database's file would drop SQLite's locks.
+// inspect refuses a file that somebody else may have put there. It looks at the name only, since opening and closing a database's file
+// would drop SQLite's locks.
 func (d directory) inspect(name string) error {
 	info, err := os.Lstat(d.join(name))
 	if err != nil {
 		return explain(d.join(name), err)
 	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		return fmt.Errorf("%s: %w: it is a symbolic link; remove it (data_dir itself may be a link)", d.join(name), ErrUnsafe)
-	}
-	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != d.uid && owner != os.Geteuid() && owner != 0 {
-		return fmt.Errorf("%s: %w: it belongs to user %d, the directory to user %d; chown it", d.join(name), ErrUnsafe, owner, d.uid)
+	return d.ours(name, info)
+}
+
+// inspectAll is inspect for a database and the files beside it, as far as they are there: SQLite writes into a log or journal that it finds.
+func (d directory) inspectAll(name string) error {
+	for _, suffix := range suffixes {
+		if err := d.inspect(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
 
-// narrow takes rights of others off a file and, when root, gives it to the directory's owner. A missing file is no error.
+// ours refuses a symbolic link, the property of a user who is neither us, nor root, nor the directory's owner, and a second name of
+// somebody else's file: the directory's owner may have made one, of a file of root's for instance (protected_hardlinks, proc(5)).
+func (d directory) ours(name string, info fs.FileInfo) error {
+	st := info.Sys().(*syscall.Stat_t)
+	owner := int(st.Uid)
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s: %w: it is a symbolic link; remove it (data_dir itself may be a link)", d.join(name), ErrUnsafe)
+	case owner != d.uid && owner != os.Geteuid() && owner != 0:
+		return fmt.Errorf("%s: %w: it belongs to user %d, the directory to user %d; chown it", d.join(name), ErrUnsafe, owner, d.uid)
+	case owner != d.uid && info.Mode().IsRegular() && st.Nlink > 1:
+		return fmt.Errorf("%s: %w: it belongs to user %d, the directory to user %d, and it has another name elsewhere (a hard link); remove it",
+			d.join(name), ErrUnsafe, owner, d.uid)
+	}
+	return nil
+}
+
+// narrow takes rights of others off a file and, when root, gives it to the directory's owner. A missing file is no error. What is changed
+// is the very file that was looked at, whatever becomes of its name meanwhile, and by a descriptor of which the closing drops
+// no locks (O_PATH).
 func (d directory) narrow(name string) (warning string, err error) {
 	path := d.join(name)
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) || (err == nil && !info.Mode().IsRegular()) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return "", err
+	}
+	if err := d.ours(name, info); err != nil {
 		return "", err
 	}
 	st := info.Sys().(*syscall.Stat_t)
 	if os.Geteuid() == 0 && (int(st.Uid) != d.uid || int(st.Gid) != d.gid) {
-		if err := os.Lchown(path, d.uid, d.gid); err != nil {
-			return "", err
+		if err := unix.Fchownat(fd, "", d.uid, d.gid, unix.AT_EMPTY_PATH); err != nil {
+			return "", &fs.PathError{Op: "chown", Path: path, Err: err}
 		}
 	}
 	if mode := info.Mode().Perm(); mode&^fileMode != 0 && (os.Geteuid() == 0 || int(st.Uid) == os.Geteuid()) {
-		if err := os.Chmod(path, fileMode); err != nil {
-			return "", err
+		// fchmod refuses such a descriptor, and fchmodat2 is younger than the kernels we run on.
+		if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), fileMode); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
 		}
 		warning = fmt.Sprintf("%s had mode %#o, now 0600", path, mode)
 	}

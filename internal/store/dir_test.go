@@ -256,3 +256,52 @@ func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
 		t.Errorf("files: %s", names)
 	}
 }
+
+func TestASecondNameOfAStrangersFileIsNotGivenAway(t *testing.T) {
+	asRoot(t)
+	for _, name := range []string{tokensFile, tokensFile + "-journal", tokensFile + "-wal", feedsFile + "-shm", copyFile, copyFile + "-journal", lockFile, inputsFile} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			stranger := filepath.Join(filepath.Dir(w.dir), "shadow")
+			if err := errors.Join(os.Mkdir(w.dir, 0o700), os.Chown(w.dir, 1234, 1234), os.WriteFile(stranger, []byte("root's own"), 0o644),
+				os.Link(stranger, filepath.Join(w.dir, name))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.tryOpen(); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), name) {
+				t.Errorf("Open: %v", err)
+			}
+			info, err := os.Stat(stranger)
+			if b, _ := os.ReadFile(stranger); err != nil || string(b) != "root's own" || info.Mode().Perm() != 0o644 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+				t.Errorf("the stranger's file: %q, %v, %v", b, info, err)
+			}
+			_ = os.Remove(filepath.Join(w.dir, name)) // it is no database, for the check at the end
+		})
+	}
+}
+
+func TestTheOwnerMayHaveSecondNamesOfHisFiles(t *testing.T) { // of a backup made with cp -al
+	w := newWorld(t)
+	filled(t, w)
+	if err := os.Link(filepath.Join(w.dir, tokensFile), filepath.Join(filepath.Dir(w.dir), "backup")); err != nil {
+		t.Fatal(err)
+	}
+	expectToken(t, w.open(), 1, "token-1"+padding)
+}
+
+func TestASymbolicLinkBesideADatabaseIsRefused(t *testing.T) {
+	for _, name := range []string{tokensFile + "-wal", tokensFile + "-journal", feedsFile + "-shm", copyFile + "-journal"} {
+		w := newWorld(t)
+		filled(t, w)
+		target := filepath.Join(filepath.Dir(w.dir), "target")
+		if err := os.Symlink(target, filepath.Join(w.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.tryOpen(); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Lstat(target); err == nil {
+			t.Errorf("%s: something was written through it", name)
+		}
+		_ = os.Remove(filepath.Join(w.dir, name))
+	}
+}

@@ -34,7 +34,7 @@ var (
 	ErrBusy = errors.New("locked by another process")
 	// ErrKey is returned when tokens are encrypted with another key than the configured one, or no key is configured.
 	ErrKey = errors.New("tokens are encrypted with another key")
-	// ErrUnsafe is returned by Open when a file is a symbolic link or belongs to a stranger.
+	// ErrUnsafe is returned by Open when a file is a symbolic link, belongs to a stranger or has a second name elsewhere.
 	ErrUnsafe = errors.New("not a file of ours")
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store is closed")

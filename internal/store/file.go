@@ -93,10 +93,8 @@ func (f *file) open() error {
 	if err != nil {
 		return explain(f.path(), err)
 	}
-	if existed {
-		if err := f.dir.inspect(f.name); err != nil {
-			return err
-		}
+	if err := f.dir.inspectAll(f.name); err != nil {
+		return err
 	}
 	for _, suffix := range suffixes {
 		warning, err := f.dir.narrow(f.name + suffix)
@@ -125,7 +123,7 @@ func (f *file) openReadOnly() error {
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
 		return nil
 	}
-	if err := f.dir.inspect(f.name); err != nil {
+	if err := f.dir.inspectAll(f.name); err != nil {
 		return err
 	}
 	return explain(f.path(), f.connect())

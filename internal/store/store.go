@@ -205,6 +205,9 @@ func (sh *shared) open(inputs bool) (err error) {
 			return err
 		}
 	}
+	if err := sh.dir.inspectAll(copyFile); err != nil {
+		return err
+	}
 	for _, db := range []*file{sh.tokens, sh.feeds} {
 		if err := db.open(); err != nil {
 			return err
