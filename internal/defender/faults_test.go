@@ -46,28 +46,31 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 			c.PrintedStep = map[string]time.Duration{"graph": time.Second, "endpoint": time.Second, "incidents": time.Second}
 			s.PageSize = 37
 		}},
-		"links repeat":                       {faults: "link:kind=repeat", change: page(10)},
-		"links lose their $":                 {faults: "link:kind=nodollar", change: page(10)},
-		"links to another host":              {faults: "link:kind=otherhost", change: page(10)},
-		"links are refused":                  {faults: "link:kind=skiptoken", change: page(10)},
-		"links by skip":                      {change: func(c *simulator.Config, s *Settings) { c.GraphLinks, s.PageSize = simulator.LinkSkip, 10 }},
-		"empty pages":                        {faults: "emptypage:every=2", change: page(10)},
-		"empty pages, links refused":         {faults: "emptypage:every=3,link:kind=skiptoken", change: page(10)},
-		"junk with status 200":               {faults: "junk:every=3", change: page(50)},
-		"junk that is JSON":                  {faults: "junk:every=3;kind=json", change: page(50)},
-		"an empty list of another API":       {faults: "junk:every=3;kind=list", change: page(50)},
-		"nothing with status 200":            {faults: "junk:every=3;kind=empty", change: page(50)},
-		"cut by length":                      {faults: "cut:every=3", change: page(50)},
-		"cut, chunked":                       {faults: "cut:every=3;kind=chunked", change: page(50)},
-		"cut cleanly":                        {faults: "cut:every=3;kind=clean;at=0.9", change: page(50)},
-		"reset":                              {faults: "reset:every=4", change: page(50)},
-		"refused":                            {faults: "refuse:every=4", change: page(50)},
-		"413":                                {faults: "413:every=3", change: page(50)},
-		"5xx in turn":                        {faults: "500:every=3,502:every=5,503:every=7;after=seconds;wait=3s,504:every=11", change: page(50)},
-		"two failures of three":              {faults: "500:p=0.66", change: page(50)},
-		"429":                                {faults: "429:every=3;wait=20s,429:every=8;after=date;wait=9s", change: page(50)},
-		"429 without a time":                 {faults: "429:every=3;after=none", change: page(50)},
-		"gzip, white space, tokens that die": {faults: "gzip:every=2,huge:every=3;size=300k,401:every=5", change: page(50)},
+		"links repeat":                            {faults: "link:kind=repeat", change: page(10)},
+		"links lose their $":                      {faults: "link:kind=nodollar", change: page(10)},
+		"links to another host":                   {faults: "link:kind=otherhost", change: page(10)},
+		"links are refused":                       {faults: "link:kind=skiptoken", change: page(10)},
+		"links by skip":                           {change: func(c *simulator.Config, s *Settings) { c.GraphLinks, s.PageSize = simulator.LinkSkip, 10 }},
+		"empty pages":                             {faults: "emptypage:every=2", change: page(10)},
+		"the last page is linked to an empty one": {faults: "lastlink", change: page(10)},
+		"order ignored, last page linked":         {faults: "lastlink", change: order(simulator.OrderIgnored, 40)},
+		"equals in another order each time":       {faults: "ties", change: page(50)},
+		"empty pages, links refused":              {faults: "emptypage:every=3,link:kind=skiptoken", change: page(10)},
+		"junk with status 200":                    {faults: "junk:every=3", change: page(50)},
+		"junk that is JSON":                       {faults: "junk:every=3;kind=json", change: page(50)},
+		"an empty list of another API":            {faults: "junk:every=3;kind=list", change: page(50)},
+		"nothing with status 200":                 {faults: "junk:every=3;kind=empty", change: page(50)},
+		"cut by length":                           {faults: "cut:every=3", change: page(50)},
+		"cut, chunked":                            {faults: "cut:every=3;kind=chunked", change: page(50)},
+		"cut cleanly":                             {faults: "cut:every=3;kind=clean;at=0.9", change: page(50)},
+		"reset":                                   {faults: "reset:every=4", change: page(50)},
+		"refused":                                 {faults: "refuse:every=4", change: page(50)},
+		"413":                                     {faults: "413:every=3", change: page(50)},
+		"5xx in turn":                             {faults: "500:every=3,502:every=5,503:every=7;after=seconds;wait=3s,504:every=11", change: page(50)},
+		"two failures of three":                   {faults: "500:p=0.66", change: page(50)},
+		"429":                                     {faults: "429:every=3;wait=20s,429:every=8;after=date;wait=9s", change: page(50)},
+		"429 without a time":                      {faults: "429:every=3;after=none", change: page(50)},
+		"gzip, white space, tokens that die":      {faults: "gzip:every=2,huge:every=3;size=300k,401:every=5", change: page(50)},
 		"everything at once": {faults: "move,dup:p=0.1,shuffle:p=0.02,cut:p=0.1,500:p=0.1,429:p=0.05,junk:p=0.05,emptypage:p=0.1,401:p=0.05",
 			change: page(37)},
 	} {
@@ -108,6 +111,7 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 	}{
 		"links or skip":            {},
 		"rows move":                {faults: "move"},
+		"no order among equals":    {faults: "ties"},
 		"links refused":            {faults: "link:kind=skiptoken"},
 		"links refused later":      {faults: "link:kind=skiptoken;every=3"},
 		"links repeat":             {faults: "link:kind=repeat;every=2"},
@@ -170,6 +174,24 @@ func TestSmallAnswersCostFewCalls(t *testing.T) {
 			if len(b.rows) != alerts {
 				t.Errorf("%s: %d of %d alerts", api, len(b.rows), alerts)
 			}
+		}
+	}
+}
+
+// TestEqualsWithoutAnOrderAreAllRead: a service that draws the order of alerts of one instant anew for each request shows some of them on
+// two pages of a pass and others on none.
+func TestEqualsWithoutAnOrderAreAllRead(t *testing.T) {
+	for seed := range uint64(40) {
+		for _, api := range oDataAPIs {
+			r := newRig(t, api, func(c *simulator.Config, s *Settings) {
+				c.Seed, c.Faults = seed, "ties"
+				s.PageSize, s.MaxPage = 10, 10
+			})
+			manyTied(r.Simulator, 1, 33, start.Add(-2*time.Hour), 0)
+			b := newBasket(t, api)
+			r.readOn(r.window(24*time.Hour), b, &b.safe)
+			r.complete(b)
+			r.Close()
 		}
 	}
 }

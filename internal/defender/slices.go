@@ -27,6 +27,9 @@ func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error
 		}
 		a.fresh = 0 // a page smaller than others of this window counts as whole
 		more, err := r.further(ctx, q, a, sink)
+		if more && err == nil && a.link != "" {
+			more, err = r.leads(ctx, q, a, sink)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -51,4 +54,14 @@ func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error
 		}
 	}
 	return nil
+}
+
+// leads tells whether the link of a page leads to anything: there are services whose last page is linked to an empty one.
+func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (bool, error) {
+	q.link = a.link
+	b, err := r.fetch(ctx, q, a.keys, sink)
+	if linkRefused(err) {
+		return true, nil
+	}
+	return b.rows > 0 || b.more, err
 }

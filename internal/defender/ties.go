@@ -3,6 +3,7 @@ package defender
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 
 	"fluent-bit-defender/internal/tick"
@@ -12,6 +13,11 @@ const (
 	// longestChain bounds how many pages are followed for one answer, and mostPasses how often an answer of several pages is read.
 	longestChain = 1000
 	mostPasses   = 50
+	// barrenPasses is how many passes in a row must bring nothing new where pages of one pass show the same row twice: the service
+	// has no order among equals, and each page is a draw. A pass whose pages are disjoint has seen everything.
+	barrenPasses = 8
+	// mostIdle is how many pages of a pass may bring nothing new when they are asked for by $skip.
+	mostIdle = 10
 )
 
 // errTooMany says that an answer has more pages than the service lets be read.
@@ -27,14 +33,27 @@ func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next 
 			known[key] = struct{}{}
 		}
 	}}
+	next, err = r.passes(ctx, q, true, known, sink)
+	if errors.Is(err, errTooMany) {
+		return r.finer(ctx, at, to, sink)
+	}
+	return next, err
+}
+
+// passes reads an answer of several pages until nothing in it is new; known is what was met so far, which q.each keeps.
+func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sink Sink) (next tick.Tick, err error) {
+	barren := 0
 	for range mostPasses {
 		found := len(known)
-		next, err = r.chain(ctx, q, true, sink)
-		if errors.Is(err, errTooMany) {
-			return r.finer(ctx, at, to, sink)
+		var disjoint bool
+		if next, disjoint, err = r.chain(ctx, q, first, sink); err != nil {
+			return 0, err
 		}
-		if err != nil || len(known) == found {
-			return next, err
+		if barren++; len(known) > found {
+			barren = 0
+		}
+		if barren > 0 && disjoint || barren == barrenPasses {
+			return next, nil
 		}
 	}
 	return 0, r.restless()
@@ -54,13 +73,8 @@ func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next ti
 func (r *odata) settle(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	known := keys{}
 	q := query{from: from, to: to, top: r.maxTop, each: func(key uint64, _ tick.Tick) { known[key] = struct{}{} }}
-	for range mostPasses {
-		found := len(known)
-		if _, err := r.chain(ctx, q, false, sink); err != nil || len(known) == found {
-			return err
-		}
-	}
-	return r.restless()
+	_, err := r.passes(ctx, q, false, known, sink)
+	return err
 }
 
 func (r *odata) restless() error {
@@ -68,11 +82,14 @@ func (r *odata) restless() error {
 }
 
 // chain follows one answer from page to page until it ends or, where only the first instant is wanted, has left that; then it gives the
-// time of what follows. It goes on by $skip where there are no links, or they lead nowhere.
-func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next tick.Tick, err error) {
+// time of what follows. It goes on by $skip where there are no links, or they lead nowhere. disjoint says that no row came twice.
+func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next tick.Tick, disjoint bool, err error) {
 	defer r.client.patiently()()
 	pass, links := keys{}, map[string]bool{}
 	bySkip, skip, still, more := !r.links, 0, 0, !r.links
+	disjoint = true
+	var before keys // of the last page
+	idle := 0       // pages by $skip that brought nothing new
 	for range longestChain {
 		a, err := r.fetch(ctx, q, pass, sink)
 		switch {
@@ -80,20 +97,24 @@ func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next
 			bySkip, q.link, q.skip = true, "", skip
 			continue
 		case q.skip > 0 && isStatus(err, http.StatusBadRequest) && !more:
-			return 0, nil // we only made sure
+			return 0, disjoint, nil // we only made sure
 		case q.skip > 0 && isStatus(err, http.StatusBadRequest):
-			return 0, r.tooMany(q)
+			return 0, false, r.tooMany(q)
 		case err != nil:
-			return 0, err
+			return 0, false, err
 		case a.disordered && q.ordered:
-			return 0, errOrder
+			return 0, false, errOrder
 		case first && a.next != 0:
-			return a.next, nil
-		case a.rows > 0 && a.fresh == 0 && bySkip:
-			return 0, r.tooMany(q) // $skip is ignored
+			return a.next, disjoint, nil
+		case a.rows > 0 && a.fresh == 0 && bySkip && (idle == mostIdle || maps.Equal(a.keys, before)):
+			return 0, false, r.tooMany(q) // $skip is ignored
+		case a.rows > 0 && a.fresh == 0 && bySkip: // equals in an order of this request's own, or $skip is ignored
+			idle++
 		case a.rows > 0 && a.fresh == 0: // round in a circle
 			a.link, a.rows = "", 0
 		}
+		disjoint = disjoint && a.fresh >= a.rows
+		before = a.keys
 		pass.union(a.keys)
 		skip += a.rows
 		more = a.more || !r.links
@@ -101,9 +122,9 @@ func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next
 		case !bySkip && a.link != "" && !links[a.link]:
 			links[a.link], q.link = true, a.link
 		case !r.cut(a):
-			return 0, nil
+			return 0, disjoint, nil
 		case a.rows == 0 && still == mostStill:
-			return 0, &Error{Op: r.op, Problem: r.client.service.host + " gives an empty page and no way on", Smaller: true}
+			return 0, false, &Error{Op: r.op, Problem: r.client.service.host + " gives an empty page and no way on", Smaller: true}
 		default:
 			bySkip, q.link, q.skip = true, "", skip
 			if a.rows == 0 {
@@ -111,7 +132,7 @@ func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next
 			}
 		}
 	}
-	return 0, &Error{Op: r.op, Problem: r.client.service.host + " gives pages without end for one answer", Smaller: true}
+	return 0, false, &Error{Op: r.op, Problem: r.client.service.host + " gives pages without end for one answer", Smaller: true}
 }
 
 // tooMany is the error for an answer that cannot be read to its end by any means the API has.

@@ -27,7 +27,7 @@ var faultMenu = []string{
 	"429:p=%;wait=1s", "429:p=%;wait=1s;after=date", "429:p=%;after=none", "500:p=%", "502:p=%", "503:p=%", "401:p=%", "refuse:p=%", "reset:p=%",
 	"cut:p=%", "cut:p=%;kind=chunked", "cut:p=%;kind=clean", "junk:p=%;kind=html", "junk:p=%;kind=json", "junk:p=%;kind=list", "junk:p=%;kind=empty", "gzip:p=0.5", "shuffle", "dup:p=0.2",
 	"drip:p=%;rate=200000", "stall:p=0.03;at=0.5", "login503:p=%", "die=2s:p=0.3", "latency:p=%;by=700ms", "skew=-10m", "skew=10m", "503:from=3s;to=6s",
-	"aadsts=70000:p=0.05", "refuse:p=%;api=login", "move:p=0.2", "emptypage:p=0.2", "link:p=0.2;kind=skiptoken", "link:p=0.2;kind=otherhost",
+	"aadsts=70000:p=0.05", "refuse:p=%;api=login", "move:p=0.2", "emptypage:p=0.2", "link:p=0.2;kind=skiptoken", "link:p=0.2;kind=otherhost", "lastlink:p=0.5", "ties",
 }
 
 func torture(t *testing.T, r *rig, seed uint64) {

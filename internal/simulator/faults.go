@@ -68,6 +68,8 @@ var faultKinds = map[string]faultKind{
 	"skew":      {options: "by", by: 10 * time.Minute, mode: true},
 	"link":      {options: "kind", kinds: "repeat nodollar otherhost skiptoken"},
 	"emptypage": {},
+	"lastlink":  {},
+	"ties":      {},
 	"move":      {},
 	"redirect":  {options: "kind", kinds: "307 308 302"},
 }

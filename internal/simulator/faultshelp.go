@@ -30,7 +30,8 @@ aadsts=N   the sign-in service refuses token requests with that code
 late       alerts added are listed by=10m after their update (p: for a part of them)
 skew       the servers' clock is off by=10m, which may be negative: Date headers, expiries, and times stored
 link       nextLinks are broken: kind=repeat (the same again), nodollar (options without $), otherhost, skiptoken (refused with 400)
-emptypage  a page without rows, but with a nextLink to them
+emptypage  a page without rows, but with a nextLink to them;   lastlink: the last page has one to an empty page
+ties       rows of equal time come in another order with each request, so that pages of one list overlap and leave out
 move       before a page after the first is read, an alert of an earlier page is updated, so that rows move between pages
 
 Rate: every=N or p=0.1; both missing: each time. Schedule: from=10s, to=40s since the simulator was made, count=N. Scope: api=siem,

@@ -77,6 +77,9 @@ func (s *Simulator) odataList(x *exchange) {
 	if l.skip > 0 && s.strikes(x, "move") != nil {
 		s.move(x.tenant, x.api, l)
 	}
+	if s.strikes(x, "ties") != nil {
+		l.ties = x.random()
+	}
 	x.tenant.mu.Lock()
 	rows, more, total := x.tenant.page(x.tenant.view(x.api), l)
 	if l.variant == asMasked {
@@ -86,6 +89,9 @@ func (s *Simulator) odataList(x *exchange) {
 	next := l.skip + len(rows)
 	if linked && len(rows) > 0 && s.strikes(x, "emptypage") != nil {
 		rows, more, next = nil, true, l.skip
+	}
+	if linked && !more && len(rows) > 0 && s.strikes(x, "lastlink") != nil {
+		more = true
 	}
 	if s.strikes(x, "dup") != nil && len(rows) > 0 {
 		rows = append(rows[:len(rows):len(rows)], rows[len(rows)/2])

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -54,8 +55,9 @@ type listing struct {
 	topGiven  bool
 	count     bool
 	variant   variant
-	rest      string // the query without $skip and $skiptoken, for the link
-	followed  bool   // it came from a link
+	rest      string     // the query without $skip and $skiptoken, for the link
+	followed  bool       // it came from a link
+	ties      *rand.Rand // if set, draws the order of rows that are equal in order
 }
 
 type orderKey struct {
@@ -205,7 +207,7 @@ func (t *tenant) page(v *view, l listing) (rows []*row, more bool, total int) {
 	other := byte('c' + 'u' - role)
 	lo2, hi2 := v.span(l.where, other)
 	ordered := len(order) == 1 && order[0].prop.role != 0
-	if !ordered || (hi-lo) > 4*(hi2-lo2)+100 {
+	if !ordered || l.ties != nil || (hi-lo) > 4*(hi2-lo2)+100 {
 		if hi2-lo2 < hi-lo {
 			if index, lo, hi = v.byUpdated, lo2, hi2; other == 'c' {
 				index = v.byCreated
@@ -216,6 +218,9 @@ func (t *tenant) page(v *view, l listing) (rows []*row, more bool, total int) {
 			if r.listedAt(now) && (l.where == nil || l.where.holds(r)) {
 				list = append(list, r)
 			}
+		}
+		if l.ties != nil {
+			l.ties.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		}
 		slices.SortStableFunc(list, func(a, b *row) int { return compareRows(a, b, order) })
 		total = len(list)
