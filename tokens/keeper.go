@@ -193,6 +193,18 @@ func (k *Keeper) Pending(key ChainKey) bool {
 	return ok && c.pending
 }
 
+// Busy tells whether a chain is in use in this process: a redemption may be on its way, whose answer holds the only good refresh token.
+func (k *Keeper) Busy() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.chain {
+		if len(c.gate) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // flushTime bounds an attempt to write what is pending when nobody waits for it.
 const flushTime = 5 * time.Second
 

@@ -15,8 +15,8 @@ import (
 // strict one honours the old token for a short time only.
 var patience = [...]time.Duration{time.Second, 3 * time.Second}
 
-// graceTime is how much longer than its caller a redemption on its way may live: its answer may hold the only good refresh token.
-const graceTime = 3 * time.Second
+// GraceTime is how much longer than its caller a redemption on its way may live: its answer may hold the only good refresh token.
+const GraceTime = 3 * time.Second
 
 // lockTime bounds the wait for a chain that somebody else redeems: a process that holds it and was stopped would hold us for ever.
 const lockTime = 30 * time.Second
@@ -168,7 +168,7 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 // ctx a little.
 func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	for try := 0; ; try++ {
-		longer, cancel := outlive(ctx, graceTime)
+		longer, cancel := outlive(ctx, GraceTime)
 		t, err := s.client.Redeem(longer, refresh)
 		cancel()
 		var e *Error

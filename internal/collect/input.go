@@ -121,6 +121,16 @@ func (in *Input) Stop(ctx context.Context) error {
 	return err
 }
 
+// Ended is closed when, after Stop, the last of the input's goroutines has ended; they use the store until then.
+func (in *Input) Ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		in.wg.Wait()
+		close(ended)
+	}()
+	return ended
+}
+
 func (in *Input) upkeep(ctx context.Context, ending bool) {
 	if in.cfg.Upkeep != nil {
 		in.cfg.Upkeep(ctx, ending)

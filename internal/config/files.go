@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -144,6 +145,29 @@ func (r *reader) checkCAFile(path string) {
 	if err != nil {
 		r.fault("ca_file", v, named(path)+" "+err.Error(), "name a PEM file with the certificate authorities to trust")
 	}
+}
+
+// ReadPEM reads a file with certificates or a private key. Like every file named in a configuration it has to be a regular one, which never
+// makes the reader wait, and of a sane size.
+func ReadPEM(path string) ([]byte, error) {
+	data, _, err := readFile(Sources{}, path, maxPEMFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", named(path), err)
+	}
+	return data, nil
+}
+
+// ReadKey reads a key_file.
+func ReadKey(path string) ([]byte, error) {
+	data, _, err := readFile(Sources{}, path, maxSecretFile)
+	var key []byte
+	if err == nil {
+		key, err = ParseKey(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", namedSecret(path), err)
+	}
+	return key, nil
 }
 
 // ErrKey is wrapped by the errors of ParseKey.

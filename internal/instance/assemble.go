@@ -3,8 +3,6 @@ package instance
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
@@ -15,19 +13,20 @@ import (
 )
 
 // assemble puts an input together: the store, and for each tenant sign-in, reader and encoder. On an error nothing is left open; after
-// that, close gives everything back.
-func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (in *collect.Input, close func(), err error) {
-	c := &crew{shared: s, log: log}
+// that, the crew's end gives everything back.
+func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (_ *crew, err error) {
+	c := newCrew(s, log)
 	defer func() {
 		if err != nil {
-			c.close()
+			c.release()
+			c.leave()
 		}
 	}()
 	if err := c.claim(cfg.Tenants...); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if c.home, err = s.enter(cfg, log); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c.input = collect.NewInput(collect.Config{Store: c.home.store, Now: time.Now, Log: log.log, BufferLimit: int(cfg.BufferLimit),
 		MaxConcurrency: cfg.MaxConcurrency, Mode: mode, Upkeep: c.upkeep})
@@ -37,42 +36,48 @@ func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (in
 	}
 	var errs []error
 	for _, t := range cfg.Tenants {
-		errs = append(errs, c.add(t))
+		parts, err := c.parts(t)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.input.Add(parts)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if cfg.MetricsListen != "" {
 		if c.leaveMetrics, err = s.metrics.Serve(cfg.MetricsListen, c.input); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return c.input, c.close, nil
+	return c, nil
 }
 
-// add makes one tenant part of the input.
-func (c *crew) add(t config.Tenant) error {
+// parts puts together what one tenant is polled by.
+func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
+	var none collect.TenantConfig
 	client, err := c.shared.client(t)
 	if err != nil {
-		return err
+		return none, err
 	}
 	say := func(level, text string) { c.log.log(levelNamed(level), t.TenantName, text) }
 	skew := new(collect.Skew)
 	source, err := newSource(t, c.home.keeper, client, time.Now, say, skew.Note)
 	if err != nil {
-		return err
+		return none, err
 	}
 	gate, feeds := c.shared.gate(t)
 	reader, err := newReader(t, source, client, gate, time.Now, say, skew.Note)
 	if err != nil {
-		return err
+		return none, err
 	}
 	encoder, err := NewEncoder(t)
 	if err != nil {
-		return err
+		return none, err
 	}
-	c.input.Add(collect.TenantConfig{
-		Key: feedKey(t), Name: t.TenantName, ClientID: t.ClientID, API: t.API, Tag: t.Tag,
+	return collect.TenantConfig{
+		Key: Feed(t), Name: t.TenantName, ClientID: t.ClientID, API: t.API, Tag: t.Tag,
 		PollInterval: t.PollInterval, Lookback: t.Lookback, Overlap: t.Overlap,
 		SweepInterval: t.SweepInterval, SweepLookback: t.SweepLookback, HealthInterval: c.health,
 		Updates: t.Updates, TimeField: timeFieldOf(t.TimeField), Reader: reader, Gate: gate, Feeds: feeds, Skew: skew,
@@ -82,8 +87,7 @@ func (c *crew) add(t config.Tenant) error {
 			return err
 		},
 		Changed: source.Changed,
-	})
-	return nil
+	}, nil
 }
 
 func versionOf(e cloud.Target) tokens.Version {
@@ -138,20 +142,4 @@ func watched(key, path string, say func(level, text string)) func() (secret.Text
 		}
 		return value, err
 	}
-}
-
-// keyOf reads the key that encrypts stored tokens; none if there is no key_file.
-func keyOf(path string) ([]byte, error) {
-	if path == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("key_file: %w", err)
-	}
-	key, err := config.ParseKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("key_file %s: %w", path, err)
-	}
-	return key, nil
 }

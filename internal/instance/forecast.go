@@ -2,8 +2,6 @@ package instance
 
 import (
 	"context"
-	"maps"
-	"os"
 	"time"
 
 	"fluent-bit-defender/internal/collect"
@@ -21,7 +19,10 @@ func (c *crew) forecast(ctx context.Context, now time.Time) {
 	}
 	c.nextForecast = now.Add(forecastEvery)
 	c.mu.Lock()
-	tenants := maps.Clone(c.claimed)
+	var tenants []config.Tenant
+	for _, m := range c.members {
+		tenants = append(tenants, m.tenant)
+	}
 	c.mu.Unlock()
 	for _, t := range tenants {
 		for _, f := range c.forecasts(ctx, t, now) {
@@ -38,7 +39,7 @@ func (c *crew) forecasts(ctx context.Context, t config.Tenant, now time.Time) (l
 		list = append(list, chain.Forecast(now, app))
 	}
 	if t.ClientCertificateFile != "" {
-		if pem, err := os.ReadFile(t.ClientCertificateFile); err == nil {
+		if pem, err := config.ReadPEM(t.ClientCertificateFile); err == nil {
 			if info, err := tokens.InspectCertificate(pem); err == nil {
 				list = append(list, info.Forecast(now))
 			}

@@ -3,6 +3,7 @@ package instance
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,17 +22,32 @@ type home struct {
 	store        *store.Store
 	keeper       *tokens.Keeper
 
-	mu    sync.Mutex
-	users []*logger
+	inputs int // that have not left yet; guarded by shared.mu
+
+	mu      sync.Mutex
+	loggers []*logger
 }
 
 // log prints through any of the inputs that use the directory.
 func (h *home) log(level collect.Level, text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.users) > 0 {
-		h.users[0].log(level, "", text)
+	if len(h.loggers) > 0 {
+		h.loggers[0].log(level, "", text)
 	}
+}
+
+// speak lets the home print through an input, hush no longer.
+func (h *home) speak(log *logger) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.loggers = append(h.loggers, log)
+}
+
+func (h *home) hush(log *logger) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.loggers = slices.DeleteFunc(h.loggers, func(l *logger) bool { return l == log })
 }
 
 // enter opens the data directory of an input, or joins those that have.
@@ -42,20 +58,19 @@ func (s *shared) enter(cfg *config.Input, log *logger) (*home, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.homes[dir]; h != nil {
+	if h := s.homeAt(dir); h != nil {
 		if h.keyFile != cfg.KeyFile {
 			return nil, fmt.Errorf("key_file: another [INPUT] uses the same data_dir %s with another key_file; give both the same", dir)
 		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.users = append(h.users, log)
+		h.inputs++
+		h.speak(log)
 		return h, nil
 	}
-	key, err := keyOf(cfg.KeyFile)
+	key, err := ReadKey(cfg.KeyFile)
 	if err != nil {
 		return nil, err
 	}
-	h := &home{dir: dir, keyFile: cfg.KeyFile, users: []*logger{log}}
+	h := &home{dir: dir, keyFile: cfg.KeyFile, inputs: 1, loggers: []*logger{log}}
 	h.store, err = store.Open(store.Options{Dir: dir, Key: key, Inputs: true,
 		Log: func(level, text string) { h.log(levelNamed(level), text) }})
 	if err != nil {
@@ -68,22 +83,34 @@ func (s *shared) enter(cfg *config.Input, log *logger) (*home, error) {
 	if h.store.CrashedMachine() {
 		h.log(collect.Warn, "the machine stopped without warning last time: what was handed over in the two minutes before is emitted again")
 	}
-	s.homes[dir] = h
+	s.homes = append(s.homes, h)
 	return h, nil
 }
 
-// leave gives the directory back; the last one closes it.
+// homeAt finds the home of a directory, by whatever name: a Keeper over the same store would not know of tokens that the other
+// could not write yet.
+func (s *shared) homeAt(dir string) *home {
+	here, err := os.Stat(dir)
+	for _, h := range s.homes {
+		if h.dir == dir {
+			return h
+		}
+		if there, otherErr := os.Stat(h.dir); err == nil && otherErr == nil && os.SameFile(here, there) {
+			return h
+		}
+	}
+	return nil
+}
+
+// leave gives the directory back, when the input uses it no more; the last one closes it.
 func (s *shared) leave(h *home, log *logger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.mu.Lock()
-	h.users = slices.DeleteFunc(h.users, func(l *logger) bool { return l == log })
-	last := len(h.users) == 0
-	h.mu.Unlock()
-	if !last {
+	h.hush(log)
+	if h.inputs--; h.inputs > 0 {
 		return
 	}
-	delete(s.homes, h.dir)
+	s.homes = slices.DeleteFunc(s.homes, func(other *home) bool { return other == h })
 	if err := h.store.Close(); err != nil {
 		log.log(collect.Warn, "", fmt.Sprintf("data_dir could not be closed in good order: %v", err))
 	}

@@ -2,10 +2,10 @@ package instance
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 
 	"fluent-bit-defender/internal/collect"
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // logger keeps the lines of goroutines until Fluent Bit's thread comes by: only from there do they reach log_file.
@@ -50,16 +50,7 @@ func (l *logger) log(level collect.Level, tenant, text string) {
 	if tenant != "" {
 		name += ":" + tenant
 	}
-	text = "[" + name + "] " + text
-	text = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
-	if len(text) > maxLine {
-		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
-	}
+	text = plain.Line("["+name+"] "+text, maxLine)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -65,7 +66,19 @@ func NewEncoder(t config.Tenant) (*record.Encoder, error) {
 }
 
 // Feed is the name under which a tenant's progress is kept.
-func Feed(t config.Tenant) store.FeedKey { return feedKey(t) }
+func Feed(t config.Tenant) store.FeedKey {
+	login, tenant, api, state := t.Feed()
+	return store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
+}
 
-// ReadKey reads a key_file; none for an empty path.
-func ReadKey(path string) ([]byte, error) { return keyOf(path) }
+// ReadKey reads the key that encrypts stored tokens; none if there is no key_file.
+func ReadKey(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	key, err := config.ReadKey(path)
+	if err != nil {
+		return nil, fmt.Errorf("key_file: %w", err)
+	}
+	return key, nil
+}

@@ -10,6 +10,7 @@ import (
 
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/tokens"
 )
 
 // Host is one instance's side of Fluent Bit. Get works while Open runs, the rest until Exit; all on Fluent Bit's threads only.
@@ -42,6 +43,8 @@ type Process struct {
 	shared *shared
 	time   timeShare
 
+	exitTime, redeemTime time.Duration
+
 	mu        sync.RWMutex
 	instances map[Handle]*Instance
 	next      Handle
@@ -49,7 +52,7 @@ type Process struct {
 
 // NewProcess makes an empty registry.
 func NewProcess() *Process {
-	return &Process{shared: newShared(), instances: make(map[Handle]*Instance)}
+	return &Process{shared: newShared(), instances: make(map[Handle]*Instance), exitTime: exitTime, redeemTime: redeemTime}
 }
 
 // Instance is one [INPUT] section.
@@ -58,12 +61,12 @@ type Instance struct {
 	thread uint64
 	log    *logger
 	input  *collect.Input
-	close  func() // gives back what is shared
+	crew   *crew
 
 	started   bool
 	behind    bool // the last tick left something waiting; of the collect callback's thread
 	appending atomic.Bool
-	broken    atomic.Bool // a panic was reported
+	faultAt   atomic.Int64 // when a panic was last reported, nanoseconds since 1970
 }
 
 // Open puts an [INPUT] section together. On a fault it prints a line for each, and ok is false; nothing is left behind then. forked says
@@ -129,10 +132,11 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 		}
 	}
 	i = &Instance{host: h, thread: t.ID, log: log}
-	i.input, i.close, err = p.shared.assemble(cfg, mode, log)
+	i.crew, err = p.shared.assemble(cfg, mode, log)
 	if err != nil {
 		return nil, err
 	}
+	i.input = i.crew.input
 	return i, nil
 }
 
@@ -221,8 +225,12 @@ func (p *Process) Resume(thread uint64) {
 	}
 }
 
-// exitTime is how long Exit may take: Fluent Bit waits for it.
-const exitTime = 1500 * time.Millisecond
+// exitTime is how long the end of an input may take: Fluent Bit waits for it. redeemTime is the most it may take while a redemption is on its
+// way, whose answer holds the only good refresh token: that lives tokens.GraceTime longer, and is then written down.
+const (
+	exitTime   = 1500 * time.Millisecond
+	redeemTime = tokens.GraceTime + time.Second
+)
 
 // Exit ends the instances of a thread and writes down what was taken in.
 func (p *Process) Exit(thread uint64) {
@@ -235,7 +243,9 @@ func (p *Process) Exit(thread uint64) {
 		}
 	}
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), exitTime)
+	ctx, cancel := context.WithTimeout(context.Background(), p.exitTime)
+	defer cancel()
+	longer, cancel := context.WithTimeout(context.Background(), p.redeemTime)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, i := range ending {
@@ -244,7 +254,7 @@ func (p *Process) Exit(thread uint64) {
 			if err := i.input.Stop(ctx); err != nil {
 				i.log.log(collect.Warn, "", fmt.Sprintf("the last seconds' progress could not be written down; some alerts will be repeated: %v", err))
 			}
-			i.close()
+			i.crew.end(longer)
 		})
 		p.time.note(&i.behind, false)
 	}
@@ -254,9 +264,17 @@ func (p *Process) Exit(thread uint64) {
 	}
 }
 
-// contain keeps a panic of ours from ending Fluent Bit; it is reported once.
+// faultEvery is how often a panic that comes again and again is reported.
+const faultEvery = 15 * time.Minute
+
+// contain keeps a panic of ours from ending Fluent Bit; one that lasts is reported now and then.
 func (i *Instance) contain() {
-	if r := recover(); r != nil && i.broken.CompareAndSwap(false, true) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	now := time.Now().UnixNano()
+	if last := i.faultAt.Load(); (last == 0 || now-last >= int64(faultEvery)) && i.faultAt.CompareAndSwap(last, now) {
 		i.log.log(collect.Error, "", fmt.Sprintf("a fault in the plugin, please report it: %v", r))
 	}
 }

@@ -2,13 +2,8 @@ package instance
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -258,17 +253,7 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	sim, customers := simulated(t, 1, 1)
 	dir := t.TempDir()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(5 * 24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})...)
+	text, _ := makeCertificate(t, 5*24*time.Hour)
 	cert := filepath.Join(dir, "app.pem")
 	if err := os.WriteFile(cert, text, 0o600); err != nil {
 		t.Fatal(err)
@@ -288,7 +273,8 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.leave(home, log)
-	c := &crew{shared: s, log: log, home: home}
+	c := newCrew(s, log)
+	c.home = home
 	if err := c.claim(cfg.Tenants...); err != nil {
 		t.Fatal(err)
 	}
@@ -312,22 +298,8 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 
 func TestACertificateStandsInForTheSecret(t *testing.T) {
 	dir := t.TempDir()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(365 * 24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text, certificate := makeCertificate(t, 365*24*time.Hour)
 	file := filepath.Join(dir, "app.pem")
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})...)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 // shared is what the instances of a process have in common.
 type shared struct {
 	mu         sync.Mutex
-	homes      map[string]*home // by absolute path of the data directory
+	homes      []*home
 	live       map[store.FeedKey]bool
 	gates      map[gateKey]*sharedGate
 	transports map[transportKey]*http.Transport
@@ -40,45 +39,51 @@ type transportKey struct {
 
 func newShared() *shared {
 	return &shared{
-		homes:      make(map[string]*home),
 		live:       make(map[store.FeedKey]bool),
 		gates:      make(map[gateKey]*sharedGate),
 		transports: make(map[transportKey]*http.Transport),
 	}
 }
 
-// claim makes feeds this instance's own; two live inputs must not share one, since each would take the other's progress for its own.
-func (s *shared) claim(tenants []config.Tenant) error {
+// claim makes feeds this instance's own; two live inputs must not share one, since each would take the other's progress for its own. It
+// gives the gates at which they now count, in order.
+func (s *shared) claim(tenants []config.Tenant) ([]*sharedGate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
 	for _, t := range tenants {
-		if s.live[feedKey(t)] {
+		if s.live[Feed(t)] {
 			errs = append(errs, fmt.Errorf("tenant_id: tenant %s with api %s is already polled by another [INPUT]: give this one another `state_id`, or use one input with `format json+cef`", t.TenantName, t.API))
 		}
 	}
 	if len(errs) > 0 {
-		return errors.Join(errs...)
+		return nil, errors.Join(errs...)
 	}
-	for _, t := range tenants {
-		s.live[feedKey(t)] = true
-		s.gateOf(t).feeds++
+	gates := make([]*sharedGate, len(tenants))
+	for i, t := range tenants {
+		s.live[Feed(t)] = true
+		gates[i] = s.gateOf(t)
+		gates[i].feeds++
 	}
-	return nil
+	return gates, nil
 }
 
-func (s *shared) release(tenants []config.Tenant) {
+// release gives a feed back, and its place at a gate.
+func (s *shared) release(key store.FeedKey, gate *sharedGate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range tenants {
-		delete(s.live, feedKey(t))
-		s.gateOf(t).feeds--
-	}
+	delete(s.live, key)
+	gate.feeds--
 }
 
-func feedKey(t config.Tenant) store.FeedKey {
-	login, tenant, api, state := t.Feed()
-	return store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
+// move counts a feed, whose settings have changed, at the gate that it shares from now on.
+func (s *shared) move(from *sharedGate, t config.Tenant) *sharedGate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := s.gateOf(t)
+	from.feeds--
+	to.feeds++
+	return to
 }
 
 // sharedGate is a gate and how many live feeds use it.
@@ -105,26 +110,28 @@ func (s *shared) gate(t config.Tenant) (gate *defender.Gate, feeds func() int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.gateOf(t)
-	return g.gate, func() int {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return g.feeds
-	}
+	return g.gate, func() int { return s.feeds(g) }
+}
+
+func (s *shared) feeds(g *sharedGate) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return g.feeds
 }
 
 // transport gives the connections for a proxy and CA bundle.
 func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	key := transportKey{proxy: t.Proxy.Reveal()}
 	var bundle []byte
 	if t.CAFile != "" {
 		var err error
-		if bundle, err = os.ReadFile(t.CAFile); err != nil {
+		if bundle, err = config.ReadPEM(t.CAFile); err != nil {
 			return nil, fmt.Errorf("ca_file (tenant %s): %w", t.TenantName, err)
 		}
 		key.ca = sha256.Sum256(bundle)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if tr := s.transports[key]; tr != nil {
 		return tr, nil
 	}
