@@ -1,26 +1,26 @@
 package collect
 
-import (
-	"time"
-
-	"fluent-bit-defender/internal/record"
-)
+import "time"
 
 // Delivery hands the batches of an Outbox to Fluent Bit. All its methods are called on the thread of one collect callback; Pause and
 // Resume may arrive from inside an append, on the same thread.
+//
+// A refusal has two causes. A full disk refuses everything and ends by itself; a processor that fails refuses the same event for ever. Only what is
+// accepted meanwhile tells them apart. So a batch that was refused for long is taken apart, its events are put in doubt, where they
+// are in nobody's way, and an event that is refused in the same tick in which something else is accepted afterwards is set aside.
 type Delivery struct {
 	outbox *Outbox
 	mode   Mode
 	now    func() time.Time
-	// setAside is told of events that Fluent Bit refuses although it takes others; Lane.Fill is to be called when they are safe. It must
-	// not wait, and copies what it keeps.
-	setAside func(l *Lane, events []byte)
 
 	paused   bool
-	refusals int       // appends refused in a row while not paused
+	resumed  time.Time // when the last pause ended
+	refusals int       // refusals of the head of the queue since a batch of the queue was accepted
+	wary     time.Time // until then a batch that is refused is taken apart at once: an event was at fault not long ago
+	doubtful []*batch  // events of batches that were taken apart; first in line is what was tried least
+	proven   bool      // in the last tick something was accepted: the disk is not full
 	returned *batch    // the batch given to the host by Take, until Taken
 	unsure   []unsure  // best effort: appended, not yet counted as taken in
-	resumed  time.Time // when the last pause ended
 }
 
 type unsure struct {
@@ -42,14 +42,21 @@ const (
 const (
 	// ringBudget is how many appends one tick may make in threaded mode, where a full ring blocks.
 	ringBudget = 64
-	// splitAfter is how many ticks a batch is refused, while nothing is paused, before it is taken apart: a full disk refuses everything for a
-	// while and ends by itself, a processor that fails refuses the same batch for ever.
+	// splitAfter is for how many ticks a batch is refused, while nothing is paused, before it is taken apart, unless an event was found at
+	// fault within waryFor.
 	splitAfter = 30
+	waryFor    = time.Hour
+	// refusedBudget is how many appends a tick may make that are refused one after the other, since Fluent Bit logs each; half of them for
+	// what is in doubt.
+	refusedBudget = 64
+	// manyDoubtful is how many events may be in doubt before the last one stays in the queue, where it keeps out what is beyond the limit of the
+	// outbox: while a disk is full no more is read than fits.
+	manyDoubtful = 16
 )
 
 // NewDelivery makes the delivery of an outbox.
-func NewDelivery(o *Outbox, m Mode, now func() time.Time, setAside func(l *Lane, events []byte)) *Delivery {
-	return &Delivery{outbox: o, mode: m, now: now, setAside: setAside}
+func NewDelivery(o *Outbox, m Mode, now func() time.Time) *Delivery {
+	return &Delivery{outbox: o, mode: m, now: now}
 }
 
 // Pause stops handing over until Resume.
@@ -73,39 +80,136 @@ type Append func(tag string, events []byte) bool
 // Tick hands over what is waiting, until there is no more, a pause or a refusal stops it, or it has taken as long as limit, at least one
 // batch. more says that the limit was what stopped it.
 func (d *Delivery) Tick(appendTo Append, limit time.Duration) (more bool) {
-	start := d.now()
-	d.confirm(start)
-	for n := 0; !d.paused; n++ {
-		if d.mode == BestEffort && n >= ringBudget {
+	t := &turn{Delivery: d, appendTo: appendTo, start: d.now(), limit: limit}
+	d.confirm(t.start)
+	defer t.end()
+	most := 1 // while everything is refused, one attempt shows when that is over
+	if d.proven {
+		most = refusedBudget / 2
+	}
+	t.retry(len(d.doubtful), most)
+	return t.queued()
+}
+
+// turn is one tick.
+type turn struct {
+	*Delivery
+	appendTo Append
+	start    time.Time
+	limit    time.Duration
+	refused  []*batch // events in doubt that were refused since something was accepted
+	row      int      // appends refused one after the other
+	accepted bool
+}
+
+func (t *turn) late() bool { return t.now().Sub(t.start) > t.limit }
+
+// append hands a batch over. What is accepted shows that the events refused before it are at fault.
+func (t *turn) append(b *batch) bool {
+	if !t.appendTo(b.lane.tag, b.events) {
+		t.row++
+		return false
+	}
+	t.row, t.accepted = 0, true
+	if len(t.refused) > 0 {
+		t.wary = t.now().Add(waryFor)
+		for _, r := range t.refused {
+			r.lane.keep(r)
+		}
+		t.refused = nil
+	}
+	return true
+}
+
+// queued hands over the queue.
+func (t *turn) queued() (more bool) {
+	for n := 0; !t.paused; n++ {
+		if t.mode == BestEffort && n >= ringBudget || t.row >= refusedBudget {
 			return false
 		}
-		b := d.outbox.first()
-		if b == nil {
+		b := t.outbox.first()
+		switch {
+		case b == nil:
 			if n == 0 {
-				d.outbox.quiet()
+				t.outbox.quiet()
 			}
 			return false
-		}
-		if !appendTo(b.lane.tag, b.events) {
-			d.refused(b, appendTo)
+		case t.append(b):
+			t.refusals = 0
+			t.outbox.detach()
+			t.handedOver(b)
+		case t.paused || t.mode == BestEffort: // there it says that the ring is full, and each further try would block
 			return false
+		case b.answer != nil: // it is written down, and comes again
+			t.outbox.detach()
+			t.done(b, false)
+		default:
+			t.refusals++
+			if t.refusals < splitAfter && !t.start.Before(t.wary) {
+				return false
+			}
+			if t.outbox.alone(b) && len(t.doubtful)+len(t.refused) >= manyDoubtful {
+				return false
+			}
+			t.doubt(t.outbox.split())
 		}
-		d.refusals = 0
-		d.accepted(b)
-		if d.now().Sub(start) > limit {
+		if t.late() {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *Delivery) accepted(b *batch) {
-	d.outbox.detach(b)
+// doubt puts the events of a batch in doubt that was refused just now, and finds out which of them are at fault.
+func (t *turn) doubt(events []*batch) {
+	if len(events) == 1 {
+		t.refused = append(t.refused, events[0])
+		return
+	}
+	t.doubtful = append(events, t.doubtful...)
+	t.retry(len(events), t.row+refusedBudget/2)
+}
+
+// retry hands over the first n events that are in doubt, until most appends were refused one after the other.
+func (t *turn) retry(n, most int) {
+	for ; n > 0 && !t.paused && t.row < most; n-- {
+		b := t.doubtful[0]
+		switch {
+		case t.append(b):
+			t.doubtful = t.doubtful[1:]
+			t.handedOver(b)
+		case t.paused:
+			return
+		default:
+			t.doubtful = t.doubtful[1:]
+			t.refused = append(t.refused, b)
+		}
+		if t.late() {
+			return
+		}
+	}
+}
+
+// end leaves in doubt, behind all others, what nothing was accepted after.
+func (t *turn) end() {
+	t.doubtful = append(t.doubtful, t.refused...)
+	t.proven = t.accepted
+}
+
+// handedOver notes a batch that was accepted.
+func (d *Delivery) handedOver(b *batch) {
 	if d.mode == Sure {
-		d.outbox.settle(b)
+		d.done(b, true)
 		return
 	}
 	d.unsure = append(d.unsure, unsure{b, d.now()})
+}
+
+func (d *Delivery) done(b *batch, taken bool) {
+	d.outbox.settle(b)
+	if b.answer != nil {
+		b.answer <- taken
+	}
 }
 
 // confirm counts as taken in what was appended at least a second ago with no pause since.
@@ -119,87 +223,14 @@ func (d *Delivery) confirm(now time.Time) {
 		if now.Sub(since) < time.Second {
 			return
 		}
-		d.outbox.settle(u.batch)
+		d.done(u.batch, true)
 		d.unsure = d.unsure[1:]
 	}
 }
 
-// refused counts a batch that was not kept. A pause explains it, so does a full disk. After many ticks it is found out whether it is the
-// batch: the events that are refused although others of the same moment are accepted are at fault, and are set aside.
-func (d *Delivery) refused(b *batch, appendTo Append) {
-	if d.paused || d.mode == BestEffort { // there it says that the ring is full, and each further try would block
-		return
-	}
-	if d.refusals++; d.refusals < splitAfter {
-		return
-	}
-	d.refusals = 0
-	if b.lane.hole.Load() != 0 {
-		return // one at a time
-	}
-	if event, rest, err := record.Next(b.events); err == nil && len(rest) > 0 {
-		d.takeApart(b, event, rest, appendTo)
-		return
-	}
-	d.blame(b, b.events, appendTo)
-}
-
-// blame sets events aside, all that is left of the first batch, if Fluent Bit accepts the next batch at this moment. Else everything is
-// refused: nothing says that they are at fault.
-func (d *Delivery) blame(b *batch, events []byte, appendTo Append) {
-	other := d.outbox.second()
-	if other == nil || !appendTo(other.lane.tag, other.events) {
-		return
-	}
-	b.lane.hole.Store(b.first)
-	d.outbox.detach(other)
-	d.outbox.settle(other)
-	d.setAside(b.lane, events)
-	d.outbox.detach(b)
-	d.outbox.settle(b)
-}
-
-// takeApart hands over a batch event by event. What is refused although a later one is accepted is at fault; what is refused
-// after the last one that was accepted may find the disk full: it stays.
-func (d *Delivery) takeApart(b *batch, event, rest []byte, appendTo Append) {
-	var faulty, left []byte
-	accepted := false
-	for {
-		if !d.paused && appendTo(b.lane.tag, event) {
-			accepted = true
-			faulty, left = append(faulty, left...), nil
-		} else {
-			left = append(left, event...)
-		}
-		if len(rest) == 0 {
-			break
-		}
-		var err error
-		if event, rest, err = record.Next(rest); err != nil {
-			left = append(left, event...)
-			break
-		}
-	}
-	if !accepted {
-		if !d.paused {
-			d.blame(b, left, appendTo)
-		}
-		return
-	}
-	if len(faulty) > 0 {
-		b.lane.hole.Store(b.first)
-		d.setAside(b.lane, faulty)
-	}
-	if len(left) > 0 {
-		d.outbox.replace(b, left)
-		return
-	}
-	d.outbox.detach(b)
-	d.outbox.settle(b)
-}
-
-// Take gives one batch to hand over by return value, nil if there is none. It is taken in when Taken is called.
+// Take gives one batch to hand over by return value, nil if there is none. It is taken in when Taken is called, in threaded mode later.
 func (d *Delivery) Take() []byte {
+	d.confirm(d.now())
 	if d.paused || d.returned != nil {
 		return nil
 	}
@@ -215,6 +246,7 @@ func (d *Delivery) Taken() {
 	b := d.returned
 	d.returned = nil
 	if b != nil {
-		d.accepted(b)
+		d.outbox.detach()
+		d.handedOver(b)
 	}
 }

@@ -194,6 +194,39 @@ func (f *feed) saved(cp store.Checkpoint, pending, marks int) {
 	f.marks = drop(f.marks, marks)
 }
 
+// remember keeps what was emitted of windows that were set aside from being forgotten before they are read.
+func (f *feed) remember(windows []asideWindow) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.oldest = 0
+	for _, w := range windows {
+		if f.oldest == 0 || w.From < f.oldest {
+			f.oldest = w.From
+		}
+	}
+}
+
+// writtenDown tells whether everything up to event seq is in the store.
+func (f *feed) writtenDown(seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lane.Taken() >= seq && (len(f.pending) == 0 || f.pending[0].seq > seq)
+}
+
+// settled tells whether everything up to event last is taken in and written down.
+func (f *feed) settled(last uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && !f.unsaved
+}
+
+// watermark is before what everything was taken in.
+func (f *feed) watermark() tick.Tick {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.checkpoint.Watermark
+}
+
 // drop takes n elements off the front and gives the memory back when nothing is left.
 func drop[T any](s []T, n int) []T {
 	if n == len(s) {

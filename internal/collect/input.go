@@ -34,11 +34,11 @@ type Store interface {
 	// the checkpoint to go on from. ok is false if there was nothing to do.
 	PendingRewind(ctx context.Context, keys ...store.FeedKey) (map[store.FeedKey]tick.Tick, error)
 	ApplyRewind(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, ok bool, err error)
-	// PutAside keeps events that Fluent Bit refuses, and gives them the id by which DropAside forgets them.
+	// PutAside keeps what is set aside, and gives it the id by which AsideRow gives its events and DropAside forgets it.
 	PutAside(ctx context.Context, key store.FeedKey, a store.Aside) (id int64, err error)
-	// Asides lists what is kept.
-	Asides(ctx context.Context, key store.FeedKey) ([]store.Aside, error)
-	// DropAside forgets one.
+	// ListAsides lists what is kept, without the events.
+	ListAsides(ctx context.Context, key store.FeedKey) ([]store.ListedAside, error)
+	AsideRow(ctx context.Context, key store.FeedKey, id int64) (row []byte, ok bool, err error)
 	DropAside(ctx context.Context, key store.FeedKey, id int64) error
 	// SetStatus replaces what `defenderctl status` shows of the feeds.
 	SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error
@@ -79,7 +79,7 @@ type Input struct {
 func NewInput(cfg Config) *Input {
 	in := &Input{cfg: cfg, slots: make(chan struct{}, cfg.MaxConcurrency), changed: make(chan struct{}, 1)}
 	in.outbox = NewOutbox(cfg.BufferLimit, in.dirty)
-	in.Delivery = NewDelivery(in.outbox, cfg.Mode, cfg.Now, in.setAside)
+	in.Delivery = NewDelivery(in.outbox, cfg.Mode, cfg.Now)
 	return in
 }
 
@@ -279,23 +279,6 @@ func (in *Input) askForRewinds(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// setAside is told, on Fluent Bit's thread, of events that Fluent Bit refuses although it takes others.
-func (in *Input) setAside(l *Lane, events []byte) {
-	kept := append([]byte(nil), events...)
-	for _, t := range in.all() {
-		if t.feed.lane == l {
-			t.offering.Add(1)
-			in.wg.Go(func() {
-				defer t.offered()
-				in.contained(in.ctx, t.cfg.Name, func(context.Context) { t.keepAside(kept) })
-			})
-			return
-		}
-	}
-	l.again.Store(true) // it was offered again, and is in the store still
-	l.Fill()
 }
 
 // slot is a tenant's place among those that poll at the same moment.

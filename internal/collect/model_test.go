@@ -23,15 +23,18 @@ import (
 
 // memory is a store that lives as long as the test: what a process left behind is there for the next one.
 type memory struct {
-	mu      sync.Mutex
-	cps     map[store.FeedKey]store.Checkpoint
-	seen    map[store.FeedKey][]store.Seen
-	asides  map[int64]store.Aside
-	commits int
-	full    bool // every write fails
+	mu        sync.Mutex
+	cps       map[store.FeedKey]store.Checkpoint
+	seen      map[store.FeedKey][]store.Seen
+	asides    map[int64]store.Aside
+	commits   int
+	lastAside int64
+	full      bool // every write fails
 	// noAsides makes only PutAside fail, noRewinds only ApplyRewind.
 	noAsides, noRewinds bool
-	rewinds             map[store.FeedKey]tick.Tick
+	// unlisted is how often ListAsides fails.
+	unlisted int
+	rewinds  map[store.FeedKey]tick.Tick
 }
 
 func newMemory() *memory {
@@ -91,7 +94,10 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 		return store.Checkpoint{}, false, nil
 	}
 	delete(m.rewinds, k)
-	cp := m.cps[k]
+	cp, ok := m.cps[k]
+	if !ok {
+		return store.Checkpoint{}, false, nil
+	}
 	cp.Floor, cp.Watermark, cp.SeenSince = min(cp.Floor, since), min(cp.Watermark, since), min(cp.SeenSince, since)
 	m.cps[k] = cp
 	m.seen[k] = slices.DeleteFunc(m.seen[k], func(s store.Seen) bool { return s.Time >= since })
@@ -106,25 +112,42 @@ func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (in
 	}
 	id := a.ID
 	if id == 0 {
-		id = int64(len(m.asides) + 1)
+		m.lastAside++
+		id = m.lastAside
 	}
 	m.asides[id] = a
 	return id, nil
 }
 
-func (m *memory) Asides(context.Context, store.FeedKey) (list []store.Aside, err error) {
+func (m *memory) ListAsides(context.Context, store.FeedKey) (list []store.ListedAside, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id, a := range m.asides {
-		a.ID = id
-		list = append(list, a)
+	if m.unlisted > 0 {
+		m.unlisted--
+		return nil, store.ErrBusy
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.asides)) {
+		a := m.asides[id]
+		listed := store.ListedAside{Aside: a, HasRow: a.Row != nil}
+		listed.ID, listed.Row = id, nil
+		list = append(list, listed)
 	}
 	return list, nil
+}
+
+func (m *memory) AsideRow(_ context.Context, _ store.FeedKey, id int64) (row []byte, ok bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.asides[id]
+	return a.Row, ok && a.Row != nil, nil
 }
 
 func (m *memory) DropAside(_ context.Context, _ store.FeedKey, id int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.full {
+		return errFull
+	}
 	delete(m.asides, id)
 	return nil
 }

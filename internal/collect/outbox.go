@@ -1,10 +1,13 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
-	"sync/atomic"
+
+	"fluent-bit-defender/internal/record"
 )
 
 // MaxBatch is the size in bytes above which no further event is added to a batch: Fluent Bit's chunks close at 2 MB, and an output such as
@@ -14,116 +17,118 @@ const MaxBatch = 1 << 20
 // ErrRefused is returned by Outbox.Add for an event that can never be accepted because the outbox is closed.
 var ErrRefused = errors.New("the input is stopping")
 
-// Lane is one tenant's way through the outbox. Its events are numbered 1, 2, 3… as they are added.
-type Lane struct {
-	tag   string
-	added uint64        // guarded by Outbox.mu
-	taken atomic.Uint64 // the number of the newest event taken in
-	hole  atomic.Uint64 // the oldest event that was set aside and is not written down yet, 0 for none
-	again atomic.Bool   // what was offered again was refused again
-	open  *batch        // the batch at the end of the queue that more events of this lane may join; guarded by Outbox.mu
-	busy  bool          // it fills its batches; guarded by Outbox.mu
-}
-
-// NewLane makes a lane whose events carry tag; an empty tag stands for the input's own.
-func NewLane(tag string) *Lane { return &Lane{tag: tag} }
-
-// Taken tells that every event up to this number was taken in by Fluent Bit or is safely set aside.
-func (l *Lane) Taken() uint64 {
-	taken := l.taken.Load() // before the hole: an event is never counted as taken in before its hole is known
-	if hole := l.hole.Load(); hole != 0 && hole <= taken {
-		return hole - 1
-	}
-	return taken
-}
-
-// Fill says that the event that was set aside is written down now.
-func (l *Lane) Fill() { l.hole.Store(0) }
-
-type batch struct {
-	lane   *Lane
-	events []byte
-	first  uint64 // numbers of its first event and its last
-	last   uint64
-}
-
-// close lets no further event join the batch.
-func (b *batch) close() {
-	if b.lane.open == b {
-		b.lane.open = nil
-		b.lane.busy = len(b.events) > MaxBatch/2
-	}
-}
-
 // Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, many writers, one reader that never waits. All its
-// methods may be called at the same time; its lock is held for a few instructions and a copy of one event only, never across an
+// methods may be called at the same time; its lock is held for a few instructions and a copy of one event or batch only, never across an
 // append, since Fluent Bit may call Pause from inside one.
 type Outbox struct {
 	limit int
-	taken func() // called after each batch taken in; must not wait
+	taken func() // called after each batch that is done with; must not wait
 
 	mu     sync.Mutex
 	queue  []*batch
 	bytes  int
+	line   []*waiter // who waits for room, first come first served: a large event is not overtaken by small ones for ever
 	closed bool
-	room   chan struct{} // closed and replaced when bytes shrinks
-	spare  [][]byte      // buffers of MaxBatch
+	spare  [][]byte // buffers of MaxBatch
+}
+
+// waiter is an Add that waits for room.
+type waiter struct {
+	size int
+	turn chan struct{} // holds one when it is to look again
 }
 
 // NewOutbox makes an outbox for limit bytes. taken is called, on Fluent Bit's thread, whenever something was taken in.
 func NewOutbox(limit int, taken func()) *Outbox {
-	return &Outbox{limit: limit, taken: taken, room: make(chan struct{})}
+	return &Outbox{limit: limit, taken: taken}
 }
 
 // Add puts one encoded event at the end of its lane and returns its number. At the limit it waits until there is room or ctx ends; wait,
 // if not nil, is called before it starts to wait and the function it returns when it has ended. An event larger than the whole limit passes when
-// the outbox is empty.
-func (o *Outbox) Add(ctx context.Context, l *Lane, event []byte, wait func() func()) (uint64, error) {
-	var waited func()
+// nothing else is queued.
+func (o *Outbox) Add(ctx context.Context, l *Lane, event []byte, wait func() func()) (n uint64, err error) {
+	err = o.enter(ctx, len(event), wait, func() { n = o.put(l, event) })
+	return n, err
+}
+
+// Offer puts an event that Fluent Bit refused before into the queue, as a batch of its own. The answer tells once whether it was taken in
+// now; if not, it is no longer here.
+func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (answer <-chan bool, err error) {
+	b := &batch{lane: NewLane(tag, nil), events: event, first: 1, last: 1, answer: make(chan bool, 1)}
+	err = o.enter(ctx, len(event), nil, func() {
+		b.lane.added, b.lane.waiting = 1, []*batch{b}
+		o.queue = append(o.queue, b)
+		o.bytes += len(event)
+	})
+	return b.answer, err
+}
+
+// enter runs put, under the lock, when there is room for size bytes.
+func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put func()) error {
+	o.mu.Lock()
+	if !o.closed && len(o.line) == 0 && o.fits(size) {
+		put()
+		o.mu.Unlock()
+		return nil
+	}
+	w := &waiter{size, make(chan struct{}, 1)}
+	o.line = append(o.line, w)
+	o.mu.Unlock()
+	if wait != nil && ctx.Err() == nil {
+		defer wait()()
+	}
 	for {
-		n, room, err := o.tryAdd(l, event)
-		if room == nil {
-			if waited != nil {
-				waited()
-			}
-			return n, err
+		o.mu.Lock()
+		err := context.Cause(ctx)
+		if o.closed {
+			err = ErrRefused
 		}
-		if waited == nil {
-			waited = func() {}
-			if wait != nil {
-				waited = wait()
+		if err != nil || o.line[0] == w && o.fits(size) {
+			if err == nil {
+				put()
 			}
+			o.line = slices.DeleteFunc(o.line, func(x *waiter) bool { return x == w })
+			o.callNext()
+			o.mu.Unlock()
+			return err
 		}
+		o.mu.Unlock()
 		select {
-		case <-room:
+		case <-w.turn:
 		case <-ctx.Done():
-			waited()
-			return 0, context.Cause(ctx)
 		}
 	}
 }
 
-func (o *Outbox) tryAdd(l *Lane, event []byte) (uint64, <-chan struct{}, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.closed {
-		return 0, nil, ErrRefused
+// fits tells whether there is room; o.mu must be held. What is in doubt, outside the queue, keeps out no more than makes up the limit: one
+// event always finds its way to Fluent Bit, or nothing would ever show whether others are accepted.
+func (o *Outbox) fits(size int) bool { return len(o.queue) == 0 || o.bytes+size <= o.limit }
+
+// callNext wakes who is first in the line if there is room for it; o.mu must be held.
+func (o *Outbox) callNext() {
+	if len(o.line) > 0 && (o.closed || o.fits(o.line[0].size)) {
+		select {
+		case o.line[0].turn <- struct{}{}:
+		default:
+		}
 	}
-	if o.bytes > 0 && o.bytes+len(event) > o.limit {
-		return 0, o.room, nil
-	}
+}
+
+// put adds an event to the open batch of its lane, or to a new one; o.mu must be held.
+func (o *Outbox) put(l *Lane, event []byte) uint64 {
 	b := l.open
 	if b == nil || len(b.events)+len(event) > MaxBatch {
 		l.busy = l.busy || b != nil
 		b = &batch{lane: l, first: l.added + 1, events: o.buffer(l, len(event))}
 		o.queue = append(o.queue, b)
+		l.waiting = append(l.waiting, b)
 		l.open = b
 	}
 	b.events = append(b.events, event...)
 	l.added++
 	b.last = l.added
 	o.bytes += len(event)
-	return l.added, nil, nil
+	return l.added
 }
 
 // buffer is where a batch begins. A lane that fills its batches gets one that is as large as a batch may be, if possible a used one: a
@@ -177,13 +182,11 @@ func (o *Outbox) Bytes() int {
 func (o *Outbox) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.closed {
-		o.closed = true
-		close(o.room)
-	}
+	o.closed = true
+	o.callNext() // who leaves the line calls the next one
 }
 
-// first takes the batch at the head of the queue out of the hands of its writers; it stays in the queue until done.
+// first takes the batch at the head of the queue out of the hands of its writers; it stays in the queue until detach.
 func (o *Outbox) first() *batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,49 +198,54 @@ func (o *Outbox) first() *batch {
 	return b
 }
 
-// second is the batch behind the head of the queue, nil if there is none.
-func (o *Outbox) second() *batch {
+// detach takes the first batch out of the queue. It still counts as waiting, until settle.
+func (o *Outbox) detach() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.queue) < 2 {
-		return nil
-	}
-	b := o.queue[1]
-	b.close()
-	return b
-}
-
-// detach takes a batch, which is the first or the second, out of the queue. It still counts as waiting, until settle.
-func (o *Outbox) detach(b *batch) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.queue[0] != b {
-		o.queue[1] = o.queue[0]
-	}
 	o.queue[0] = nil
 	o.queue = o.queue[1:]
+	o.callNext()
 }
 
-// replace leaves only some of a batch's events in it.
-func (o *Outbox) replace(b *batch, events []byte) {
+// split takes the first batch out of the queue and gives its events, a batch each, which still count as waiting. They have memory of
+// their own: one of them may stay for long.
+func (o *Outbox) split() []*batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.bytes += len(events) - len(b.events)
-	b.events = events
+	b := o.queue[0]
+	o.queue[0] = nil
+	o.queue = o.queue[1:]
+	var pieces []*batch
+	for n, rest := b.first, b.events; len(rest) > 0; n++ {
+		event, more, err := record.Next(rest)
+		if err != nil {
+			event, more = rest, nil
+		}
+		pieces = append(pieces, &batch{lane: b.lane, events: bytes.Clone(event), first: n, last: n})
+		rest = more
+	}
+	pieces[len(pieces)-1].last = b.last
+	i := b.lane.find(b)
+	b.lane.waiting = slices.Replace(b.lane.waiting, i, i+1, pieces...)
+	o.recycle(b.events)
+	o.callNext()
+	return pieces
 }
 
-// settle says that Fluent Bit has a detached batch, or that it was set aside.
-func (o *Outbox) settle(b *batch) {
-	if b.last > b.lane.taken.Load() {
-		b.lane.taken.Store(b.last)
-	}
+// alone tells whether nothing is queued but this one event.
+func (o *Outbox) alone(b *batch) bool {
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue) == 1 && b.first == b.last
+}
+
+// settle says that nothing more is to be done for a detached batch: Fluent Bit has it, or it is written down.
+func (o *Outbox) settle(b *batch) {
+	o.mu.Lock()
+	b.lane.settle(b)
 	o.bytes -= len(b.events)
 	o.recycle(b.events)
-	if !o.closed {
-		close(o.room)
-		o.room = make(chan struct{})
-	}
+	o.callNext()
 	o.mu.Unlock()
 	o.taken()
 }

@@ -20,7 +20,7 @@ func fill(tb testing.TB, o *Outbox, l *Lane, n, size int) {
 func tickOnce(o *Outbox) (events int) {
 	for b := o.first(); b != nil; b = o.first() {
 		events += len(b.events)
-		o.detach(b)
+		o.detach()
 		o.settle(b)
 	}
 	return events
@@ -28,7 +28,7 @@ func tickOnce(o *Outbox) (events int) {
 
 func TestABacklogUsesItsBuffersAgain(t *testing.T) {
 	const events, size = 4000, 2500
-	o, l := NewOutbox(32<<20, func() {}), NewLane("")
+	o, l := NewOutbox(32<<20, func() {}), NewLane("", nil)
 	round := func() {
 		fill(t, o, l, events, size)
 		if got := tickOnce(o); got != events*size {
@@ -43,7 +43,7 @@ func TestABacklogUsesItsBuffersAgain(t *testing.T) {
 
 func TestWhatABacklogNeededIsGivenBackByTheFirstTickThatFindsNothing(t *testing.T) {
 	const limit = 8 << 20
-	o, l := NewOutbox(limit, func() {}), NewLane("")
+	o, l := NewOutbox(limit, func() {}), NewLane("", nil)
 	for range 3 {
 		fill(t, o, l, limit/2500-1, 2500)
 		tickOnce(o)
@@ -63,7 +63,7 @@ func TestWhatABacklogNeededIsGivenBackByTheFirstTickThatFindsNothing(t *testing.
 func TestManyLanesWithAFewEventsTakeLittleMemory(t *testing.T) {
 	o, total := NewOutbox(32<<20, func() {}), 0
 	for range 1000 {
-		fill(t, o, NewLane("t"), 3, 500)
+		fill(t, o, NewLane("t", nil), 3, 500)
 	}
 	for _, b := range o.queue {
 		total += cap(b.events)
@@ -75,7 +75,7 @@ func TestManyLanesWithAFewEventsTakeLittleMemory(t *testing.T) {
 
 // BenchmarkOutbox is 100,000 events of 2.5 KB through an outbox of 32 MB, in one turn.
 func BenchmarkOutbox(b *testing.B) {
-	o, l := NewOutbox(32<<20, func() {}), NewLane("")
+	o, l := NewOutbox(32<<20, func() {}), NewLane("", nil)
 	b.SetBytes(100_000 * 2500)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -86,7 +86,7 @@ func (in *Input) buryRetired() {
 		return
 	}
 	in.tenants = slices.DeleteFunc(in.tenants, func(t *Tenant) bool {
-		if t.ctx == nil || t.ctx.Err() == nil || !closed(t.done) || t.offering.Load() > 0 || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
+		if t.ctx == nil || t.ctx.Err() == nil || !closed(t.done) || !t.refused.idle() || !t.feed.settled(in.outbox.Added(t.feed.lane)) {
 			return false
 		}
 		if t.after != nil && !closed(t.after) {
@@ -107,13 +107,6 @@ func closed(ch <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// settled tells whether everything up to event last is taken in and written down.
-func (f *feed) settled(last uint64) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && !f.unsaved
 }
 
 // Statuses is the state of every feed of the input at this moment.

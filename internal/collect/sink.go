@@ -124,9 +124,3 @@ func (t *Tenant) compareTenant(claimed string) {
 func contentKey(id record.ID, raw []byte) [16]byte {
 	return record.MakeID("", "", id[:], raw).Key()
 }
-
-func (f *feed) watermark() tick.Tick {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.checkpoint.Watermark
-}

@@ -58,13 +58,13 @@ type Tenant struct {
 	wake chan struct{}
 	// ctx ends when the tenant retires or the input stops; done is closed when its goroutine has ended; after is closed when the
 	// tenant that had this feed before is out of the way, nil if there was none.
-	ctx      context.Context
-	cancel   context.CancelFunc
-	done     chan struct{}
-	gone     chan struct{} // closed when everything of a retired tenant is written down
-	onGone   func()        // called then; guarded by Input.mu
-	after    <-chan struct{}
-	offering atomic.Int32 // events set aside that are being offered again
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    chan struct{}
+	gone    chan struct{} // closed when everything of a retired tenant is written down
+	onGone  func()        // called then; guarded by Input.mu
+	after   <-chan struct{}
+	refused refusals
 	// rewind says that the store holds an operator's wish to have alerts emitted again.
 	rewind atomic.Bool
 
@@ -91,7 +91,8 @@ type Tenant struct {
 func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
 	t.describe = defender.NewDescriber(cfg.API)
-	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag)
+	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag, t.refused.keep)
+	t.refused.t = t
 	t.feed.sweeps = cfg.SweepInterval > 0 && cfg.SweepLookback > 0
 	t.feed.keep = tick.FromDuration(t.farthest())
 	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
@@ -121,22 +122,30 @@ func (t *Tenant) run(ctx context.Context, phase time.Duration) {
 	}
 }
 
-// restore reads the checkpoint, or begins at the floor. The store is asked again until it answers: beginning anew would repeat everything.
+// restore reads the checkpoint, or begins at the floor, and takes up what was set aside. The store is asked again until it answers: beginning
+// anew would repeat everything.
 func (t *Tenant) restore(ctx context.Context) bool {
 	if t.feed.readMark != 0 {
 		return true // a panic brought us here again
 	}
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		cp, seen, ok, err := t.in.cfg.Store.Load(ctx, t.cfg.Key)
+		var asides []store.ListedAside
+		if err == nil {
+			asides, err = t.in.cfg.Store.ListAsides(ctx, t.cfg.Key)
+		}
 		switch {
-		case err == nil && ok:
-			t.feed.resume(cp, seen)
-			t.restoreAsides(ctx)
-			t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
-			return true
 		case err == nil:
-			t.feed.start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
-			t.in.dirty()
+			if ok {
+				t.feed.resume(cp, seen)
+				t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
+			} else {
+				t.feed.start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
+				t.in.dirty()
+			}
+			t.update(func(s *store.Status) { s.SetAside = len(asides) })
+			t.takeUpWindows(asides)
+			t.refused.takeUp(asides)
 			return true
 		case ctx.Err() != nil:
 			return false

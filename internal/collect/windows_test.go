@@ -123,3 +123,27 @@ func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 		r.want(1, 1)
 	})
 }
+
+func TestAClockThatWasAheadPostponesNoWindowThatWasSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 20)
+		begin := time.Now()
+		r.api.add("1", begin.Add(-30*time.Minute), begin)
+		at := tick.FromTime(begin.Add(-30 * time.Minute))
+		p := &poisoned{tenantAPI: r.api, window: defender.Window{From: at, To: at + tick.Millisecond}, mended: begin.Add(90 * time.Minute)}
+		r.cfg.Reader = p
+		r.start()
+		time.Sleep(time.Hour)
+		r.kill()
+		r.change(func() {
+			for id, a := range r.store.asides {
+				a.NextTry = begin.AddDate(10, 0, 0)
+				r.store.asides[id] = a
+			}
+		})
+		r.start()
+		time.Sleep(longestAside + 2*time.Minute)
+		r.arrivedOnce(t, "1")
+		r.stop()
+	})
+}

@@ -1,0 +1,289 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+)
+
+// refusedRetry is when an event that Fluent Bit refused is offered again; offeredAtOnce how many entries are in the outbox for that at a time.
+const (
+	refusedRetry  = 5 * time.Minute
+	offeredAtOnce = 16
+)
+
+// refusals are the events of a tenant that Fluent Bit refuses although it takes others. They are written down, which lets the tenant's
+// progress go on past them, and offered again until they are taken. Memory holds only when that is due. A goroutine does it, while there are any.
+type refusals struct {
+	t *Tenant
+
+	mu      sync.Mutex
+	fresh   []*batch    // not written down yet
+	kept    []keptEntry // written down, in the order in which they are due
+	running bool
+	said    time.Time
+	wake    chan struct{}
+}
+
+// keptEntry is an entry of the store: one event, or several in stores of earlier versions.
+type keptEntry struct {
+	id  int64
+	due time.Time
+}
+
+// keep is told, on Fluent Bit's thread, of an event that is at fault: Lane.keep.
+func (r *refusals) keep(b *batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fresh = append(r.fresh, b)
+	r.start()
+}
+
+// takeUp goes on with what an earlier run wrote down. A time written while the clock was ahead is not waited for.
+func (r *refusals) takeUp(list []store.ListedAside) {
+	latest := r.t.now().Add(refusedRetry)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var later []keptEntry
+	for _, a := range list {
+		switch {
+		case !a.HasRow:
+		case a.NextTry.Before(r.t.now()):
+			r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
+		default:
+			later = append(later, keptEntry{a.ID, latest})
+		}
+	}
+	if r.kept = append(r.kept, later...); len(r.kept) > 0 {
+		r.start()
+	}
+}
+
+// start sees to it that the goroutine runs and looks; r.mu must be held.
+func (r *refusals) start() {
+	if !r.running {
+		r.running, r.wake = true, make(chan struct{}, 1)
+		r.t.in.run(r.t.in.ctx, r.t.cfg.Name, r.run)
+		return
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// idle tells whether nothing is under way.
+func (r *refusals) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.running
+}
+
+// run ends when nothing is left, and with the tenant, but not before what it has in the outbox is answered for: the tenant's
+// successor would offer the same again.
+func (r *refusals) run(ctx context.Context) {
+	defer r.t.in.dirty()
+	for ctx.Err() == nil {
+		r.writeDown(ctx)
+		if r.t.ctx.Err() == nil {
+			r.offerDue(ctx)
+		}
+		pause, more := r.next()
+		if !more {
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-r.wake:
+		case <-r.t.ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// next tells how long there is nothing to do. more is false when that is for good.
+func (r *refusals) next() (pause time.Duration, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case len(r.fresh) > 0:
+		return 0, true
+	case len(r.kept) == 0 || r.t.ctx.Err() != nil:
+		r.running = false
+		return 0, false
+	}
+	return max(0, r.kept[0].due.Sub(r.t.now())), true
+}
+
+// writeDown puts into the store what was refused. Until that has worked it counts as waiting.
+func (r *refusals) writeDown(ctx context.Context) {
+	t := r.t
+	for {
+		r.mu.Lock()
+		if len(r.fresh) == 0 {
+			r.fresh = nil
+			r.mu.Unlock()
+			return
+		}
+		b := r.fresh[0]
+		r.mu.Unlock()
+		a := store.Aside{Skip: -1, Row: b.events, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		if !r.insist(ctx, func() (err error) { a.ID, err = t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err }) {
+			return
+		}
+		r.mu.Lock()
+		r.fresh = r.fresh[1:]
+		r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
+		r.mu.Unlock()
+		t.in.outbox.settle(b)
+		t.update(func(s *store.Status) { s.SetAside++ })
+		r.say()
+	}
+}
+
+const refusedReason = "refused by Fluent Bit"
+
+// say reports refused events, one line in a while: a processor that fails may refuse every second one.
+func (r *refusals) say() {
+	t, level := r.t, Debug
+	if now := t.now(); r.said.IsZero() || now.Sub(r.said) >= reminder {
+		r.said, level = now, Error
+	}
+	t.in.log(level, t.cfg.Name, fmt.Sprintf("Fluent Bit refuses an alert although it takes others (a processor that fails?); it is set aside and offered again every %v. Set aside at present: %d",
+		refusedRetry, t.snapshot().SetAside))
+}
+
+// insist repeats a change of the store until it has worked; false if ctx ended before.
+func (r *refusals) insist(ctx context.Context, change func() error) bool {
+	for {
+		err := change()
+		if err == nil {
+			return true
+		}
+		r.t.in.log(Debug, r.t.cfg.Name, fmt.Sprintf("what Fluent Bit refused cannot be written down yet: %v", err))
+		if !r.t.sleep(ctx, retryPause) {
+			return false
+		}
+	}
+}
+
+// offerDue offers the entries that are due, and waits until it is known what became of them.
+func (r *refusals) offerDue(ctx context.Context) {
+	var offers []*offer
+	for range offeredAtOnce {
+		id, ok := r.takeDue()
+		if !ok {
+			break
+		}
+		if o := r.offer(ctx, id); o != nil {
+			offers = append(offers, o)
+		}
+	}
+	for _, o := range offers {
+		left, ok := o.outcome(ctx)
+		if !ok {
+			return
+		}
+		r.settle(ctx, o, left)
+	}
+}
+
+// takeDue gives the entry that is due, if there is one. It stays listed, for the next time.
+func (r *refusals) takeDue() (id int64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.t.now()
+	if len(r.kept) == 0 || r.kept[0].due.After(now) {
+		return 0, false
+	}
+	e := r.kept[0]
+	r.kept = append(r.kept[1:], keptEntry{e.id, now.Add(refusedRetry)})
+	return e.id, true
+}
+
+// offer is an entry on its way through the outbox.
+type offer struct {
+	id      int64
+	events  [][]byte
+	answers []<-chan bool
+}
+
+// offer puts the events of an entry into the outbox.
+func (r *refusals) offer(ctx context.Context, id int64) *offer {
+	t := r.t
+	row, ok, err := t.in.cfg.Store.AsideRow(ctx, t.cfg.Key, id)
+	if err != nil {
+		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("what Fluent Bit refused cannot be read from the store yet: %v", err))
+		return nil
+	}
+	o := &offer{id: id}
+	if !ok {
+		return o // somebody has dropped it
+	}
+	for len(row) > 0 {
+		event, rest, err := record.Next(row)
+		if err != nil {
+			event, rest = row, nil
+		}
+		o.events, row = append(o.events, event), rest
+	}
+	for _, event := range o.events {
+		answer, err := t.in.outbox.Offer(t.ctx, t.cfg.Tag, event)
+		if err != nil {
+			break
+		}
+		o.answers = append(o.answers, answer)
+	}
+	return o
+}
+
+// outcome waits for all answers and gives the events that were not taken; ok is false if ctx ended before.
+func (o *offer) outcome(ctx context.Context) (left []byte, ok bool) {
+	for i, event := range o.events {
+		taken := false
+		if i < len(o.answers) {
+			select {
+			case taken = <-o.answers[i]:
+			case <-ctx.Done():
+				return nil, false
+			}
+		}
+		if !taken {
+			left = append(left, event...)
+		}
+	}
+	return left, true
+}
+
+// settle writes down what became of an entry of which left was not taken.
+func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
+	t := r.t
+	size := 0
+	for _, event := range o.events {
+		size += len(event)
+	}
+	switch {
+	case len(left) == 0:
+		if !r.insist(ctx, func() error { return t.in.cfg.Store.DropAside(ctx, t.cfg.Key, o.id) }) {
+			return
+		}
+		r.mu.Lock()
+		for i := range r.kept {
+			if r.kept[i].id == o.id {
+				r.kept = append(r.kept[:i], r.kept[i+1:]...)
+				break
+			}
+		}
+		r.mu.Unlock()
+		t.update(func(s *store.Status) { s.SetAside-- })
+		t.in.log(Info, t.cfg.Name, "Fluent Bit has taken an alert that was set aside")
+	case len(left) < size:
+		a := store.Aside{ID: o.id, Skip: -1, Row: left, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err })
+	}
+}

@@ -1,0 +1,322 @@
+package collect
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+)
+
+// refusing makes Fluent Bit refuse these alerts for as long as *on.
+func (c *chunks) refusing(on *bool, bad ...string) {
+	c.refuse = func(ids []string) bool {
+		return *on && slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(bad, id) })
+	}
+}
+
+// names are the ids from n to m, step by step.
+func names(from, to, step int) (ids []string) {
+	for i := from; i < to; i += step {
+		ids = append(ids, fmt.Sprint(i))
+	}
+	return ids
+}
+
+// TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd: 300 alerts, one every 20 s, of which some are refused for two hours.
+func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing.T) {
+	const n, apart = 300, 20 * time.Second
+	for name, bad := range map[string][]string{
+		"none":                           nil,
+		"the first":                      names(0, 1, 1),
+		"the first two":                  names(0, 2, 1),
+		"five in a row":                  names(100, 105, 1),
+		"every second":                   names(0, n, 2),
+		"every tenth":                    names(3, n, 10),
+		"all but every tenth":            slices.DeleteFunc(names(0, n, 1), func(id string) bool { return id[len(id)-1] == '0' }),
+		"a hundred in a row, in the end": names(n-100, n, 1),
+	} {
+		for _, kills := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, kills %t", name, kills), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, 7)
+					r.cfg.PollInterval = 5 * time.Second
+					begin, on := time.Now(), true
+					for i := range n {
+						at := begin.Add(time.Duration(i) * apart)
+						r.api.add(fmt.Sprint(i), at, at)
+					}
+					r.chunk.refusing(&on, bad...)
+					r.start()
+					rng, restarts := rand.New(rand.NewPCG(1, 2)), 0
+					worst := 0 * time.Second
+					for time.Since(begin) < 2*time.Hour {
+						time.Sleep(time.Duration(10+rng.IntN(10)) * time.Second)
+						if kills && rng.IntN(50) == 0 {
+							restarts++
+							r.kill()
+							r.start()
+							continue
+						}
+						counts := r.chunk.counts()
+						for i := range n {
+							if at := begin.Add(time.Duration(i) * apart); counts[fmt.Sprint(i)] == 0 && !slices.Contains(bad, fmt.Sprint(i)) {
+								worst = max(worst, time.Since(at))
+								break
+							}
+						}
+					}
+					if most := 2 * time.Minute; worst > most && !kills { // once splitAfter ticks, and what goes with it
+						t.Errorf("an alert that Fluent Bit takes came %v after it was listed", worst)
+					}
+					if len(r.chunk.counts()) != n-len(bad) {
+						t.Errorf("%d of the %d others arrived", len(r.chunk.counts()), n-len(bad))
+					}
+					r.change(func() { on = false })
+					time.Sleep(time.Hour)
+					r.stop()
+					r.want(n, 1+restarts)
+					if n := r.asides(); n != 0 {
+						t.Errorf("%d entries are still listed", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestRefusedAlertsOfManyTenantsHoldUpNone: a hundred batches wait, each of another tenant and with one refused alert.
+func TestRefusedAlertsOfManyTenantsHoldUpNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lanes, each = 100, 5
+		o, kept, taken := NewOutbox(1<<20, func() {}), 0, 0
+		r := newRig(t, 7)
+		good, bad := rows(r, "good"), rows(r, "bad")
+		for range lanes {
+			l := NewLane("", func(b *batch) { kept++; o.settle(b) })
+			for i := range each {
+				event := good
+				if i == each-1 {
+					event = bad
+				}
+				if _, err := o.Add(t.Context(), l, event, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		d := NewDelivery(o, Sure, time.Now)
+		for range splitAfter + 3 {
+			d.Tick(func(_ string, events []byte) bool {
+				if bytes.Contains(events, []byte("bad")) {
+					return false
+				}
+				taken += len(events) / len(good)
+				return true
+			}, time.Second)
+		}
+		if taken != lanes*(each-1) || kept < lanes-1 { // nothing was accepted after the last one
+			t.Errorf("%d of %d were taken, %d of %d set aside", taken, lanes*(each-1), kept, lanes)
+		}
+	})
+}
+
+func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		r.limit = 20_000
+		begin, on := time.Now(), true
+		for i := range 2000 {
+			at := begin.Add(time.Duration(i) * 10 * time.Second)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refuse = func([]string) bool { return on }
+		r.start()
+		most := 0
+		for range 6 * 360 {
+			time.Sleep(10 * time.Second)
+			most = max(most, r.in.Waiting())
+		}
+		if most > r.limit+1000 {
+			t.Errorf("%d bytes waited; the limit is %d", most, r.limit)
+		}
+		appends := 0
+		r.change(func() { appends = r.chunk.appends })
+		time.Sleep(time.Hour)
+		r.change(func() { appends = r.chunk.appends - appends; on = false })
+		if appends > 3*3600 {
+			t.Errorf("%d appends were tried in an hour", appends)
+		}
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(2000, 1)
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d events were set aside", n)
+		}
+	})
+}
+
+func TestALargeAlertThatIsRefusedAndFillsTheBufferHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		r.limit = 100 // less than one alert
+		begin, on := time.Now(), true
+		for i := range 20 {
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refusing(&on, "0")
+		r.start()
+		time.Sleep(time.Hour)
+		if n := len(r.chunk.counts()); n != 19 {
+			t.Errorf("%d of the 19 others arrived", n)
+		}
+		r.change(func() { on = false })
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(20, 1)
+	})
+}
+
+func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		r.cfg.PollInterval = 5 * time.Second
+		begin, on := time.Now(), true
+		for i := range 600 {
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refusing(&on, names(0, 240, 6)...)
+		r.start()
+		time.Sleep(4*time.Hour + time.Minute)
+		r.stop()
+		if n := r.asides(); n != 40 {
+			t.Fatalf("%d are set aside; want 40", n)
+		}
+		r.start()
+		for range 60 {
+			time.Sleep(time.Minute)
+			listed := int(time.Since(begin)/time.Minute) + 1
+			if behind := listed - 40 - len(r.chunk.counts()); behind > 1 {
+				t.Errorf("%d alerts behind after %v", behind, time.Since(begin))
+			}
+		}
+		r.stop()
+	})
+}
+
+// offering is one process that begins with this row set aside.
+func offering(r *rig, events []byte, next time.Time) {
+	r.store.asides[1] = store.Aside{Skip: -1, Row: events, Reason: refusedReason, NextTry: next}
+	r.store.lastAside = 1
+}
+
+// rows are alerts as events, one behind the other.
+func rows(r *rig, ids ...string) (events []byte) {
+	for _, id := range ids {
+		event, err := r.tenant().Encoder.Alert(nil, 1, record.MakeID("x", "siem", []byte(id), nil), []byte(`{"FullId":"`+id+`"}`))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		events = append(events, event...)
+	}
+	return events
+}
+
+func TestOneEventRefusedForEverDoesNotHoldUpTheOthersOfItsEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		on := true
+		offering(r, rows(r, "0", "1", "2"), time.Now())
+		r.chunk.refusing(&on, "0")
+		r.start()
+		time.Sleep(time.Hour)
+		r.arrivedOnce(t, "1", "2")
+		r.kill()
+		r.start()
+		time.Sleep(time.Hour)
+		r.arrivedOnce(t, "1", "2")
+		r.change(func() { on = false })
+		time.Sleep(6 * time.Minute)
+		r.stop()
+		r.arrivedOnce(t, "0", "1", "2")
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d entries are still listed", n)
+		}
+	})
+}
+
+func TestAClockThatWasAheadPostponesNothingThatWasSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		offering(r, rows(r, "0"), time.Now().AddDate(10, 0, 0))
+		r.start()
+		time.Sleep(refusedRetry + 10*time.Second)
+		r.stop()
+		r.arrivedOnce(t, "0")
+	})
+}
+
+func TestWhatWasSetAsideIsTakenUpThoughTheStoreFailsAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		offering(r, rows(r, "0"), time.Now())
+		r.store.unlisted = 3
+		tenant := r.start()
+		time.Sleep(10 * time.Minute)
+		r.stop()
+		r.arrivedOnce(t, "0")
+		if n := tenant.snapshot().SetAside; n != 0 {
+			t.Errorf("%d are shown as set aside", n)
+		}
+	})
+}
+
+func TestAnEventTakenAtLastIsNotSentAgainThoughTheStoreFailsAtThatMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		offering(r, rows(r, "0"), time.Now())
+		r.store.full = true
+		r.start()
+		time.Sleep(time.Hour)
+		r.change(func() { r.store.full = false })
+		time.Sleep(time.Minute)
+		r.kill()
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		r.arrivedOnce(t, "0")
+	})
+}
+
+func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		on := true
+		for i := range 2000 {
+			r.store.asides[int64(i+1)] = store.Aside{Skip: -1, Row: rows(r, fmt.Sprint(i)), Reason: refusedReason, NextTry: time.Now()}
+		}
+		r.chunk.refusing(&on, names(0, 2000, 1)...)
+		tenant := r.start()
+		most := 0
+		for range 600 {
+			time.Sleep(time.Second)
+			most = max(most, r.in.outbox.Bytes())
+		}
+		if limit := offeredAtOnce * 400; most > limit {
+			t.Errorf("%d bytes were in the outbox for what is offered again; want less than %d", most, limit)
+		}
+		if n := tenant.snapshot().SetAside; n != 2000 {
+			t.Errorf("%d are shown as set aside; want 2000", n)
+		}
+		r.change(func() { on = false })
+		time.Sleep(10 * time.Minute)
+		r.stop()
+		r.want(2000, 1)
+	})
+}

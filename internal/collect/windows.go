@@ -1,0 +1,119 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/store"
+)
+
+// Two things are set aside, so that they hold up nothing else: windows that the API fails to answer while it answers others, here, and
+// events that Fluent Bit refuses while it takes others, in refused.go. Both are kept in the store and tried again until they are through.
+
+// A window is tried again after asideRetry, then after twice as long each time, up to longestAside.
+const (
+	asideRetry   = 5 * time.Minute
+	longestAside = time.Hour
+)
+
+// takeUpWindows goes on with the windows that an earlier run set aside. A time written while the clock was ahead is not waited for.
+func (t *Tenant) takeUpWindows(list []store.ListedAside) {
+	latest := t.now().Add(longestAside)
+	for _, a := range list {
+		if a.HasRow {
+			continue
+		}
+		if a.NextTry.After(latest) {
+			a.NextTry = latest
+		}
+		t.hold(a.Aside)
+		if reader, ok := t.cfg.Reader.(defender.AsideReader); ok {
+			reader.Avoid(windowOf(a.Aside))
+		}
+	}
+}
+
+// asideWindow is a window that was set aside.
+type asideWindow struct {
+	store.Aside
+	// read says that it has been read; it is through when event last is written down.
+	read bool
+	last uint64
+}
+
+// hold notes a window that was set aside. What was emitted of it is not forgotten meanwhile.
+func (t *Tenant) hold(a store.Aside) {
+	t.asides = append(t.asides, asideWindow{Aside: a})
+	t.feed.remember(t.asides)
+}
+
+func windowOf(a store.Aside) defender.Window { return defender.Window{From: a.From, To: a.To} }
+
+// Aside implements defender.AsideSink.
+func (s *sink) Aside(w defender.Window, reason string) error {
+	t := s.t
+	a := store.Aside{From: w.From, To: w.To, Skip: -1, Reason: reason, NextTry: t.now().Add(asideRetry)}
+	id, err := t.in.cfg.Store.PutAside(s.ctx, t.cfg.Key, a)
+	if err != nil {
+		return fmt.Errorf("setting aside what cannot be read: %w", err) // then the walk does not go on behind it
+	}
+	a.ID = id
+	t.hold(a)
+	t.update(func(st *store.Status) { st.SetAside++ })
+	t.in.log(Error, t.cfg.Name, fmt.Sprintf("what was updated between %v and %v cannot be read (%s), while everything else can; it is set aside and tried again by itself",
+		w.From, w.To, reason))
+	return nil
+}
+
+// retryAsides tries the windows that are due again; after a poll that worked, so that a general outage does not count against them.
+func (t *Tenant) retryAsides(ctx context.Context) {
+	reader, ok := t.cfg.Reader.(defender.AsideReader)
+	if !ok || len(t.asides) == 0 {
+		return
+	}
+	var left []asideWindow
+	for _, a := range t.asides {
+		if !a.read && !t.now().Before(a.NextTry) {
+			t.retryAside(ctx, reader, &a)
+		}
+		if !a.read || !t.feed.writtenDown(a.last) {
+			left = append(left, a)
+			continue
+		}
+		if err := t.in.cfg.Store.DropAside(ctx, t.cfg.Key, a.ID); err != nil {
+			t.in.log(Debug, t.cfg.Name, fmt.Sprintf("a window that was set aside stays listed although it has been read: %v", err))
+			left = append(left, a)
+			continue
+		}
+		t.update(func(s *store.Status) { s.SetAside-- })
+		t.in.log(Info, t.cfg.Name, fmt.Sprintf("what was set aside, updated between %v and %v, has been read", a.From, a.To))
+	}
+	t.asides = left
+	t.feed.remember(left)
+}
+
+// retryAside tries one window.
+func (t *Tenant) retryAside(ctx context.Context, reader defender.AsideReader, a *asideWindow) {
+	slot, err := t.in.slot(ctx)
+	if err != nil {
+		return
+	}
+	defer slot.release()
+	s := &sink{t: t, ctx: ctx, slot: slot, pass: &pass{started: t.now(), from: a.From, pos: a.From}}
+	s.floor, _ = t.feed.bounds()
+	s.since = a.From // a reader rounds outwards; what is older may be forgotten already. What was emitted of the window is still known, see feed.remember
+	err = reader.ReadAside(ctx, windowOf(a.Aside), s)
+	if err == nil {
+		a.read, a.last = true, t.added
+		return
+	}
+	var refused *defender.Error
+	if !errors.As(err, &refused) || !refused.Budget {
+		a.Tries++
+	}
+	a.NextTry = t.now().Add(min(asideRetry<<min(a.Tries, 10), longestAside))
+	t.in.log(Debug, t.cfg.Name, fmt.Sprintf("what was set aside cannot be read yet: %v", err))
+}
