@@ -259,3 +259,26 @@ func TestWithUpdatesOffADetectionProcessedLongAfterItHappenedIsEmitted(t *testin
 		r.want(1, 1)
 	})
 }
+
+func TestAnAlertWithTheYear1IsEmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 16)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		r.api.alerts[0].text = []byte(`{"FullId":"0","LastProcessedTimeUtc":"0001-01-01T00:00:00Z"}`)
+		r.start()
+		time.Sleep(3 * time.Hour)
+		r.stop()
+		r.want(1, 1)
+		for name, field := range map[string]TimeField{"updated": TimeUpdated, "created": TimeCreated} {
+			tenant := Tenant{in: r.in, cfg: TenantConfig{TimeField: field}}
+			year1, err := tick.Parse("0001-01-01T00:00:00Z")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, now := tenant.eventTime(defender.Row{Updated: year1, Created: year1}), tick.FromTime(time.Now()); got != now {
+				t.Errorf("time_field %s: the event's time is %v; want %v", name, got, now)
+			}
+		}
+	})
+}

@@ -30,12 +30,13 @@ func (s *sink) Row(raw []byte) error {
 	if !t.cfg.Updates && t.cfg.API != cloud.SIEM { // whose windows go by the time of processing always
 		at = row.Created
 	}
-	if at == 0 {
+	if at <= 0 { // .NET's "no time" is the year 1
 		at = t.present(s.pass.started) // without a time it is as old as this poll
 	}
 	if at < s.floor {
 		return nil // interface.md: nothing older is ever emitted
 	}
+	t.compareTenant(row.Tenant) // a repeat tells as much
 	id := record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, row.Version)
 	key := id.Key()
 	switch {
@@ -48,7 +49,6 @@ func (s *sink) Row(raw []byte) error {
 		t.update(func(st *store.Status) { st.Repeats++ })
 		return nil
 	}
-	t.compareTenant(row.Tenant)
 	event, err := t.cfg.Encoder.Alert(t.event[:0], t.eventTime(row), id, raw)
 	if err != nil {
 		if event = t.cfg.Encoder.Raw(t.event[:0], t.eventTime(row), id, raw); !t.oddRows {
@@ -98,7 +98,7 @@ func (t *Tenant) eventTime(row defender.Row) tick.Tick {
 	case TimeCreated:
 		at = row.Created
 	}
-	if at == 0 {
+	if at <= 0 {
 		at = tick.FromTime(t.now())
 	}
 	return at

@@ -7,8 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/tick"
 )
 
 func TestAPanicIsReportedOnceAndTheTenantGoesOn(t *testing.T) {
@@ -186,5 +188,35 @@ func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 			t.Errorf("afterwards: state %q", s.State)
 		}
 		r.stop()
+	})
+}
+
+func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 16)
+		r.cfg.Key.TenantID = "99999999-8888-7777-6666-555555555555"
+		r.cfg.Key.API, r.cfg.API = "graph", cloud.Graph
+		begin := time.Now()
+		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
+			if time.Since(begin) > 10*time.Minute {
+				return nil
+			}
+			return sink.Row([]byte(`{"id":"x","lastUpdateDateTime":"` + tick.FromTime(begin).Text() + `","tenantId":"11111111-8888-7777-6666-555555555555"}`))
+		})
+		tenant := r.start()
+		for range 9 {
+			time.Sleep(time.Minute)
+			if s := tenant.snapshot(); s.State != "failing" || !strings.Contains(s.Reason, "11111111-8888") {
+				t.Errorf("state %q, reason %q, while every poll lists an alert of another tenant", s.State, s.Reason)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		if s := tenant.snapshot(); s.State != "ok" {
+			t.Errorf("state %q when no such alert is listed any more", s.State)
+		}
+		r.stop()
+		if n := strings.Count(strings.Join(r.logged(), "\n"), "alerts of another tenant"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
 	})
 }
