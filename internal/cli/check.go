@@ -72,14 +72,14 @@ func (c *cli) checkCommand() *cobra.Command {
 					c.printVisits(r.Tenants)
 				}
 			}
-			if err := cmd.Context().Err(); err != nil {
-				return err
-			}
 			r.ExitCode = worst(codes...)
 			if asJSON {
 				if err := printJSON(c.Out, r); err != nil {
 					return err
 				}
+			}
+			if err := cmd.Context().Err(); err != nil {
+				return err // what is known has been printed
 			}
 			if r.ExitCode != exitOK {
 				return &told{r.ExitCode}

@@ -154,9 +154,10 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		line := func(text string) {
 			fmt.Fprintln(c.Out, wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
 		}
-		if r.Reason != "" && r.State != "ok" {
+		told := r.Reason != "" && r.State != "ok"
+		if told {
 			text := r.Reason
-			if r.Remedy != "" {
+			if !strings.Contains(text, r.Remedy) {
 				text += "; " + r.Remedy
 			}
 			line(text)
@@ -164,7 +165,8 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		if r.chain == nil {
 			continue
 		}
-		if f := r.chain.Chain.Forecast(now, c.application(*r.chain)); f.Soon {
+		// A token that has ended is what the input says itself.
+		if f := r.chain.Chain.Forecast(now, c.application(*r.chain)); f.Soon && !(f.Ended && told) {
 			line(f.Text + "; " + f.Remedy)
 		}
 	}

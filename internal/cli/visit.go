@@ -109,15 +109,24 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 
 // visit fills v.
 func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, open *stores) {
+	if ctx.Err() != nil { // interrupted before its turn
+		v.Code = exitInterrupted
+		return
+	}
 	fail := func(err error) {
-		v.Problem, v.Code = err.Error(), exitCode(err)
+		v.Code = exitCode(err)
+		if known := v.Code == exitNeedsSignIn || v.Code == exitNotAuthorised; ctx.Err() != nil && !known {
+			v.Code = exitInterrupted // that an answer was not awaited says nothing about the tenant
+			return
+		}
+		v.Problem = err.Error()
 	}
 	defer func() {
 		if v.Warning != "" {
 			v.Code = worst(v.Code, exitFailed)
 		}
 	}()
-	c.certificate(v, t)
+	v.ending(certificate(t, c.Now()))
 	need, err := c.needsStore(&t, at)
 	if err != nil {
 		fail(err)
@@ -145,15 +154,17 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 	}
 	access, err := source.Token(ctx)
 	v.Grant = source.Grant().String()
-	if keeper != nil {
-		c.chain(ctx, v, t, keeper)
+	if keeper != nil && source.Grant() == tokens.GrantRefreshToken {
+		f := c.chain(ctx, t, keeper)
+		v.ending(f)
+		if f.Soon && (err == nil || !f.Ended) { // else the failure says it
+			v.Warning = f.Text + "; " + f.Remedy
+		}
 	}
 	if err != nil {
-		v.SignIn = "refused"
-		if exitCode(err) == exitFailed {
-			v.SignIn = "failed"
+		if fail(err); v.Problem != "" {
+			v.SignIn = outcome(err)
 		}
-		fail(err)
 		return
 	}
 	v.SignIn = "ok"
@@ -165,11 +176,9 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 	}
 	found, err := probe(ctx, t, source, client, c.Now)
 	if err != nil {
-		v.Answer = "failed"
-		if exitCode(err) == exitNotAuthorised {
-			v.Answer = "refused"
+		if fail(err); v.Problem != "" {
+			v.Answer = outcome(err)
 		}
-		fail(err)
 		if v.Token != "" && v.Answer == "refused" {
 			v.Problem += "; the token says: " + v.Token
 		}
@@ -178,41 +187,45 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 	v.Answer, v.Found = "ok", found
 }
 
+// outcome is what became of a request that failed: it was refused, or nobody could be asked.
+func outcome(err error) string {
+	if exitCode(err) == exitFailed {
+		return "failed"
+	}
+	return "refused"
+}
+
 // ending notes when a credential ends; of several the first counts.
 func (v *visit) ending(f tokens.Forecast) {
 	if !f.Ends.IsZero() && (v.ends.IsZero() || f.Ends.Before(v.ends)) {
 		v.ends, v.Ends = f.Ends, moment(f.Ends)
 	}
-	if f.Soon && v.Warning == "" {
-		v.Warning = f.Text + "; " + f.Remedy
-	}
 }
 
-// certificate looks at the end of a client certificate.
-func (c *cli) certificate(v *visit, t config.Tenant) {
+// certificate looks at the end of a client certificate; what it says of it stands in the findings about the files.
+func certificate(t config.Tenant, now time.Time) tokens.Forecast {
 	if t.ClientCertificateFile == "" {
-		return
+		return tokens.Forecast{}
 	}
 	pem, err := os.ReadFile(t.ClientCertificateFile)
 	if err != nil {
-		return // signing in says so
+		return tokens.Forecast{} // signing in says so
 	}
-	if info, err := tokens.InspectCertificate(pem); err == nil {
-		v.ending(info.Forecast(c.Now()))
+	info, err := tokens.InspectCertificate(pem)
+	if err != nil {
+		return tokens.Forecast{}
 	}
+	return info.Forecast(now)
 }
 
 // chain looks at the end of the stored refresh token, as it is after the sign-in.
-func (c *cli) chain(ctx context.Context, v *visit, t config.Tenant, keeper *tokens.Keeper) {
-	if v.Grant != tokens.GrantRefreshToken.String() {
-		return
-	}
+func (c *cli) chain(ctx context.Context, t config.Tenant, keeper *tokens.Keeper) tokens.Forecast {
 	app := instance.Application(t, func(string, string) {})
 	chain, ok, err := keeper.Load(ctx, app.ChainKey())
 	if err != nil || !ok {
-		return
+		return tokens.Forecast{}
 	}
-	v.ending(chain.Forecast(c.Now(), app))
+	return chain.Forecast(c.Now(), app)
 }
 
 func (c *cli) printVisits(all []*visit) {

@@ -97,6 +97,7 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	l.together()
 	l.routing()
 	l.modes()
+	l.certificates()
 	return l.sorted()
 }
 
@@ -109,6 +110,7 @@ func TenantsFile(path string, s config.Sources) Result {
 	}
 	l.read(in, warnings, err, "")
 	l.inline(path)
+	l.certificates()
 	return l.sorted()
 }
 

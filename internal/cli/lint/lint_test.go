@@ -167,7 +167,7 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 		{"match missing", "    Match defender.contoso\n", "", lint.Error, "", []string{"Match", "missing"}},
 		{"match takes another customer too", "Match defender.contoso", "Match defender.*", lint.Warning, "Match", []string{"mixes 2 customers into one splunk output"}},
 		{"prefix of another customer's", "Tag defender.fabrikam\n", "Tag defender.contoso-uk\n", lint.Error, "", nil},
-		{"one tag for two customers", "Tag defender.fabrikam", "Tag defender.contoso", lint.Warning, "Tag", []string{"is the tag of contoso too"}},
+		{"one tag for two customers", "Tag defender.fabrikam", "Tag defender.contoso", lint.Warning, "Tag", []string{"is the tag of contoso and fabrikam"}},
 		{"rewrite_tag", "[OUTPUT]\n", "[FILTER]\n    Name rewrite_tag\n    Match defender.contoso\n    Rule $x ^ y false\n[OUTPUT]\n", lint.Warning, "", []string{"rewrite_tag", "kill"}},
 		{"other data_dir mode", "data_dir DATA", "data_dir WIDE", lint.Warning, "data_dir", []string{"0755", "chmod 700"}},
 		{"two key files", in, "    key_file KEY\n" + in, lint.Error, "", []string{"key_file"}},
@@ -308,5 +308,22 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 		for _, f := range lint.Config(file, config.Sources{Env: env}).Findings {
 			t.Errorf("%s: %v", path, f)
 		}
+	}
+}
+
+func TestATagOfManyCustomersIsOneFindingThatNamesSomeOfThem(t *testing.T) {
+	dir, fill := place(t)
+	tenants := "defaults:\n  client_id: 11111111-2222-4333-8444-555555555555\n  client_secret_file: SECRET\ntenants:\n"
+	for i := range 50 {
+		tenants += fmt.Sprintf("  - tenant_id: customer%d.example\n    tenant_name: customer%d\n", i, i)
+	}
+	write(t, filepath.Join(dir, "tenants.yaml"), fill(tenants), 0o600)
+	conf := fill("[SERVICE]\n    storage.path /x\n[INPUT]\n    Name defender\n    Tag defender\n    Threaded Off\n    storage.type filesystem\n    tenants_file DIR/tenants.yaml\n    data_dir DATA\n[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n")
+	found := look(t, write(t, filepath.Join(dir, "fluent-bit.conf"), conf, 0o600)).Findings
+	if len(found) != 1 || found[0].Level != lint.Note || found[0].Tenant != "" {
+		t.Fatalf("%d findings: %v", len(found), found)
+	}
+	if s := found[0].String(); !strings.Contains(s, "customer0, customer1,") || !strings.Contains(s, "and 45 others") || len(s) > 400 {
+		t.Error(s)
 	}
 }

@@ -236,23 +236,43 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 	}
 }
 
-// shared: customers under one tag cannot be told apart by Match.
+// shared: customers under one tag cannot be told apart by Match. One finding a tag, however many they are.
 func (l *linter) shared(customers []customer, outputs []matcher) {
-	first := map[string]customer{}
+	groups := map[string][]customer{}
 	for _, c := range customers {
-		other, ok := first[c.tag]
-		if !ok {
-			first[c.tag] = c
+		same := func(other customer) bool { return other.id == c.id }
+		if !c.routed && !slices.ContainsFunc(groups[c.tag], same) { // routes tell customers apart by what is in the records
+			groups[c.tag] = append(groups[c.tag], c)
+		}
+	}
+	for _, c := range customers {
+		group := groups[c.tag]
+		delete(groups, c.tag)
+		if len(group) < 2 {
 			continue
 		}
-		if other.id == c.id || c.routed { // routes tell customers apart by what is in the records
-			continue
+		level, own := Note, 0
+		var names []string
+		for _, g := range group {
+			names = append(names, plain.Text(g.name, 64))
+			if g.own {
+				own++
+			}
 		}
-		level := Note
-		if c.own && other.own && len(outputs) > 1 {
+		if own > 1 && len(outputs) > 1 {
 			level = Warning
 		}
-		l.add(l.about(level, c, fmt.Sprintf("is the tag of %s too: no output can take the alerts of one of them alone", plain.Text(other.name, 64)), "give each customer a tag of its own: Tag here, tag in a tenants file"))
-		first[c.tag] = c
+		f := l.about(level, group[1], "is the tag of "+some(names)+": no output can take the alerts of one of them alone", "give each customer a tag of its own: Tag here, tag in a tenants file")
+		f.Tenant = ""
+		l.add(f)
 	}
+}
+
+// some lists the first few of many names.
+func some(names []string) string {
+	const shown = 5
+	if len(names) > shown+1 {
+		return fmt.Sprintf("%s and %d others", strings.Join(names[:shown], ", "), len(names)-shown)
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }

@@ -1,0 +1,58 @@
+package lint
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/tokens"
+)
+
+// certificates looks at the ends of client certificates, of each file once.
+func (l *linter) certificates() {
+	seen := map[string]bool{}
+	for i, in := range l.parsed {
+		if in == nil {
+			continue
+		}
+		for _, t := range in.Tenants {
+			path := t.ClientCertificateFile
+			if path == "" || seen[path] {
+				continue
+			}
+			seen[path] = true
+			f := Finding{Level: Warning, File: in.TenantsFile, Key: "client_certificate_file", Tenant: t.TenantName}
+			if in.TenantsFile == "" && i < len(l.sections) {
+				f.File, f.Line = l.sections[i].Where(f.Key)
+			}
+			end := certificateEnd(path)
+			if !end.Soon {
+				continue
+			}
+			if end.Ended {
+				f.Level = Error
+			}
+			f.Problem, f.Mend = end.Text+": "+plain.Text(path, 256), end.Remedy
+			l.add(f)
+		}
+	}
+}
+
+// certificateEnd forecasts the end of the certificate in a file; who reads the file for signing in says what is wrong with it otherwise.
+func certificateEnd(path string) tokens.Forecast {
+	f, err := os.Open(path)
+	if err != nil {
+		return tokens.Forecast{}
+	}
+	defer f.Close()
+	pem, err := io.ReadAll(io.LimitReader(f, maxLook))
+	if err != nil {
+		return tokens.Forecast{}
+	}
+	info, err := tokens.InspectCertificate(pem)
+	if err != nil {
+		return tokens.Forecast{}
+	}
+	return info.Forecast(time.Now())
+}
