@@ -22,8 +22,10 @@ type piecewise interface {
 const (
 	// fewer is by how much a window shrinks when it fails, and grows when it was read.
 	fewer = 4
-	// patience is how many windows are read before a length is tried again that was too long.
-	patience = 5
+	// patience is how many windows are read before a length is tried again that was too long; twice as many each time it is still
+	// too long, up to mostAgain times.
+	patience  = 5
+	mostAgain = 4
 	// mostSteps bounds how many failures one Read takes before it leaves the rest to the next one.
 	mostSteps = 60
 	// proof is how many answers in a row show that a service works.
@@ -35,13 +37,14 @@ const (
 )
 
 // pieces cuts a window that cannot be read at once, remembers between reads how far down it had to go, and steps over what cannot be
-// read at all. It acts at the second failure in a row, and only while the service answers something else: a service that is
-// down says nothing about the window.
+// read at all. It acts at the second failure in a row, or at the first of a length that was too long lately, and only while the service
+// answers something else: a service that is down says nothing about the window.
 type pieces struct {
 	span     tick.Tick // how long a window may be; 0 is any
 	hard     tick.Tick // the end of the window that failed last, which growing must not pass
 	long     tick.Tick // what was too long lately; 0 if nothing was
 	read     int       // pieces read since then
+	again    int       // how often it was tried again since, in vain
 	failures int       // in a row
 	answers  int       // in a row, since the last failure
 	begin    tick.Tick // where the window begins
@@ -96,8 +99,9 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 
 // complete ends a window that was read: w.To, or the present where it had to be cut; what is younger comes with the next one.
 func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
-	if p.span > longestSpan || p.span >= end-w.From {
-		p.span, p.long = 0, 0
+	switch whole := p.span >= end-w.From; {
+	case p.span > longestSpan, whole && end-w.From >= p.long: // a short window says nothing about long ones
+		p.span, p.long, p.again = 0, 0, 0
 	}
 	p.hard = 0
 	if w.To != 0 {
@@ -109,7 +113,7 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 // grow lets windows become longer after one that was read, up to what was too long lately; and beyond, after some more.
 func (p *pieces) grow() {
 	p.read++
-	if p.long > 0 && p.read%patience == 0 {
+	if p.long > 0 && p.read%(patience<<p.again) == 0 {
 		p.long *= 2
 	}
 	p.span *= fewer
@@ -130,7 +134,7 @@ func (p *pieces) behind(from tick.Tick) tick.Tick {
 
 // next is where the piece that begins at from ends; 0 is without bound.
 func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
-	if p.span > 0 {
+	if p.span > 0 && (from+p.span < end || from < p.hard) {
 		to = min(from+p.span, end)
 		if from < p.hard {
 			to = min(to, p.hard)
@@ -150,12 +154,13 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 		return 0, err
 	}
 	p.failures++
-	searching := p.span > 0 && from < p.hard // what fails lies before hard
-	if p.failures < 2 && !searching {
-		return 0, err
-	}
 	if to == 0 {
 		to = end
+	}
+	searching := p.span > 0 && from < p.hard // what fails lies before hard
+	known := p.long > 0 && to-from >= p.long/2
+	if p.failures < 2 && !searching && !known {
+		return 0, err
 	}
 	if !p.answering(ctx, r, from) {
 		return 0, err
@@ -165,10 +170,13 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 		p.span, p.hard = longestSpan, 0
 		return from, nil
 	case size > r.finest():
+		if known {
+			p.again = min(p.again+1, mostAgain)
+		}
 		p.span, p.hard, p.long, p.read = max(size/fewer, r.finest()), to, size, 0
 		return from, nil
 	}
-	p.long = 0 // it was not its length
+	p.long, p.again = 0, 0 // it was not its length
 	if err = r.singly(ctx, from, to, sink); err == nil {
 		return to, sink.Safe(to)
 	}

@@ -77,7 +77,7 @@ func TestRandomServices(t *testing.T) {
 			} else {
 				r.complete(k.basket)
 			}
-			if calls := r.Requests().Count[string(api)]; calls > 3000 {
+			if calls := r.Requests().Count[string(api)]; calls > 5000 {
 				t.Errorf("%d requests", calls)
 			}
 		})

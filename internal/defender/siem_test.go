@@ -100,6 +100,42 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 	}
 }
 
+// TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep: what was too long an hour ago is cut at once.
+func TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep(t *testing.T) {
+	now, requests := start, 0
+	reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		q, _ := url.ParseQuery(r.URL.RawQuery)
+		if from, to := (&poisoned{api: cloud.SIEM}).window(q); min(to, tick.FromTime(now))-from > 60*tick.Minute {
+			w.WriteHeader(http.StatusGatewayTimeout)
+			return
+		}
+		_, _ = io.WriteString(w, "[]")
+	})
+	failed := 0
+	for poll := range 24 * 60 { // a day of polls, one a minute, every sixtieth a sweep
+		now = start.Add(time.Duration(poll) * time.Minute)
+		back := 10 * time.Minute
+		if poll%60 == 0 {
+			back = 24 * time.Hour
+		}
+		w := Window{From: tick.FromTime(now.Add(-back)), Now: tick.FromTime(now)}
+		for try := range 5 {
+			err := reader.Read(t.Context(), w, newBasket(t, cloud.SIEM))
+			if err == nil {
+				break
+			}
+			if failed++; try == 4 {
+				t.Fatalf("poll %d: %v", poll, err)
+			}
+		}
+	}
+	// A sweep is some thirty windows; the polls are one request each.
+	if failed > 2 || requests > 24*60+24*100 {
+		t.Errorf("%d errors and %d requests in a day", failed, requests)
+	}
+}
+
 // TestSIEMOpenWindowHasNoUpperBound: what was processed while we asked comes too.
 func TestSIEMOpenWindowHasNoUpperBound(t *testing.T) {
 	reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, r *http.Request) {
