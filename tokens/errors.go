@@ -156,6 +156,14 @@ func ExitCode(err error) int {
 	return int(ExitFailed)
 }
 
+// aboutGrant tells whether the service refused what was redeemed, and neither the request for the moment nor the application: another refresh
+// token may be accepted.
+func (e *Error) aboutGrant() bool {
+	_, credential := credentialCodes[e.Code]
+	_, application := applicationCodes[e.Code]
+	return e.Fate != Transient && e.Status != 0 && e.OAuth != "" && !credential && !application && e.OAuth != "invalid_client" && e.OAuth != "unauthorized_client"
+}
+
 // deadMark is what the store keeps of e: the code, or the OAuth error where there is none.
 func (e *Error) deadMark() string {
 	switch {

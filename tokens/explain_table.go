@@ -17,10 +17,10 @@ var oauthExplanations = map[string]explanation{
 	"permission_denied":       {sentence: "the administrator did not grant the permissions", remedy: "an administrator of the tenant opens {consent}", fate: NotAuthorised, exit: ExitNotAuthorised},
 	"interaction_required":    {sentence: "the sign-in service asks for a person", remedy: again, fate: NeedsSignIn, exit: ExitNeedsSignIn},
 	"login_required":          {sentence: "the sign-in service asks for a person", remedy: again, fate: NeedsSignIn, exit: ExitNeedsSignIn},
-	"temporarily_unavailable": {sentence: "the sign-in service is busy", remedy: "nothing to do, it is asked again", fate: Transient, exit: ExitFailed},
-	"server_error":            {sentence: "the sign-in service has a fault", remedy: "nothing to do, it is asked again", fate: Transient, exit: ExitFailed},
+	"temporarily_unavailable": {sentence: "the sign-in service is busy", remedy: wait, fate: Transient, exit: ExitFailed},
+	"server_error":            {sentence: "the sign-in service has a fault", remedy: wait, fate: Transient, exit: ExitFailed},
 	"authorization_pending":   {sentence: "nobody has entered the device code yet", remedy: "enter it on the page shown", fate: Transient, exit: ExitFailed},
-	"slow_down":               {sentence: "the sign-in service is asked too often", remedy: "nothing to do, it is asked more slowly", fate: Transient, exit: ExitFailed},
+	"slow_down":               {sentence: "the sign-in service is asked too often", remedy: "it is asked more slowly by itself", fate: Transient, exit: ExitFailed},
 	"authorization_declined":  {sentence: "the sign-in with the device code was declined", remedy: "start over and accept: {acquire} --device-code", fate: NotAuthorised, exit: ExitNotAuthorised},
 	"bad_verification_code":   {sentence: "the device code was not recognised", remedy: "start over: {acquire} --device-code", fate: Config, exit: ExitFailed},
 	"expired_token":           {sentence: "the device code has expired", remedy: "start over: {acquire} --device-code", fate: Config, exit: ExitFailed},
@@ -146,7 +146,7 @@ var credentialCodes = map[int]explanation{
 	7000215: config("the client secret is wrong", "paste the secret's value, not its ID, into client_secret, and check that it belongs to client_id {client}"),
 	7000222: config("the client secret has expired", "create a new secret for {client} (Entra admin center, App registrations, Certificates & secrets) and put its value into client_secret"),
 	7000218: config("the application {client} must send a secret or certificate", "set client_secret or client_certificate_file; for a public client turn on \"Allow public client flows\" in its registration"),
-	700025:  config("the application {client} is a public client and must not send a secret", "remove client_secret, or register the redirect address as Web"),
+	700025:  config("the application {client} is a public client and must not send a secret", "remove client_secret (for defenderctl: unset DEFENDER_CLIENT_SECRET, give no --client-secret-file), or register the redirect address as Web"),
 	700027:  config("the certificate or the assertion signed with it was not accepted", "upload the certificate of client_certificate_file to the registration of {client}"),
 	50012:   config("the certificate or the assertion signed with it was not accepted", "upload the certificate of client_certificate_file to the registration of {client}"),
 	700024:  config("the signed assertion is not valid at this time", "set this machine's clock (NTP)"),
@@ -192,7 +192,7 @@ var userCodes = map[int]explanation{
 	50058:  signIn("no user is signed in", again),
 }
 
-const wait = "nothing to do, it is asked again"
+const wait = "try again later; a running input does so by itself"
 
 var serviceCodes = map[int]explanation{
 	50196: config("the sign-in service saw the same request too often (a loop)", "look for another program that signs in with {client} over and over; this one waits"),
@@ -204,7 +204,7 @@ var serviceCodes = map[int]explanation{
 	50087: transient("the sign-in service is temporarily unavailable", wait),
 	90090: transient("the sign-in service has a temporary fault", wait),
 	90055: transient("tenant {tenant} signs in too often and is slowed down", wait),
-	50000: transient("the sign-in service has a fault", "nothing to do, it is asked again; if it stays, send the ids that follow to Microsoft's support"),
+	50000: transient("the sign-in service has a fault", wait + "; if it stays, send the ids that follow to Microsoft's support"),
 }
 
 // family explains codes of a group whose members all mean much the same; ok is false for others.

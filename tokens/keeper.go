@@ -23,8 +23,9 @@ type Keeper struct {
 // kept is what a Keeper knows of one chain. Its fields are guarded by Keeper.mu; gate is the lock within this process.
 type kept struct {
 	gate    chan struct{}
+	saves   int        // begun by this Keeper
 	pending bool       // last is newer than what is on disk
-	seeds   [][32]byte // to be written with it
+	seeds   [][32]byte // not on disk yet
 	last    Chain
 	have    bool
 	ailing  bool // the fault has been reported
@@ -101,13 +102,20 @@ func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 // Load implements ChainStore. A chain in memory only is newer than the one on disk, unless another process wrote meanwhile: that
 // one wins, since it may come from a person who signed in.
 func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
+	k.mu.Lock()
+	c := k.of(key)
+	before := c.saves
+	k.mu.Unlock()
 	disk, ok, err := k.store.Load(ctx, key)
 	if err != nil && ctx.Err() != nil {
 		return Chain{}, false, err
 	}
 	k.mu.Lock()
-	c := k.of(key)
 	switch {
+	case c.saves != before: // without the chain's lock, this was slower than a Save: what it read may be older
+		last := c.last
+		k.mu.Unlock()
+		return last, true, nil
 	case err != nil && c.have:
 		last := c.last
 		k.mu.Unlock()
@@ -116,14 +124,14 @@ func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	case err != nil:
 		k.mu.Unlock()
 		return Chain{}, false, err
-	case c.pending && disk.Version == c.last.Version:
+	case c.pending && ok && disk.Version <= c.last.Version, c.pending && !ok && c.last.Version == 0:
 		last := c.last
 		k.mu.Unlock()
 		return last, true, nil
 	}
 	defer k.mu.Unlock()
 	c.pending = false
-	if !ok || disk.Version >= c.last.Version { // else another Load was slower than a Save
+	if !ok || disk.Version >= c.last.Version { // else another Load, which began later, was quicker
 		c.last, c.have = disk, ok
 	}
 	return disk, ok, nil
@@ -135,6 +143,7 @@ func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 	c := k.of(key)
 	chain.Version = c.last.Version // of the state on disk that this one follows
 	c.last, c.have, c.pending = chain, true, true
+	c.saves++
 	c.seeds = append(c.seeds, seeds...)
 	k.mu.Unlock()
 	return k.write(ctx, key)
@@ -185,13 +194,15 @@ func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, f [32]byte) (bool, 
 	return seen, err
 }
 
-// Pending tells whether a chain is in memory only.
+// Pending tells whether something of a chain is in memory only.
 func (k *Keeper) Pending(key ChainKey) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c, ok := k.chain[key]
-	return ok && c.pending
+	return ok && c.unsaved()
 }
+
+func (c *kept) unsaved() bool { return c.pending || len(c.seeds) > 0 }
 
 // Busy tells whether a chain is in use in this process: a redemption may be on its way, whose answer holds the only good refresh token.
 func (k *Keeper) Busy() bool {
@@ -214,7 +225,7 @@ func (k *Keeper) Flush(ctx context.Context) error {
 	k.mu.Lock()
 	var keys []ChainKey
 	for key, c := range k.chain {
-		if c.pending {
+		if c.unsaved() {
 			keys = append(keys, key)
 		}
 	}
@@ -247,15 +258,18 @@ func (k *Keeper) flushKey(ctx context.Context, key ChainKey) error {
 	return k.flush(ctx, key)
 }
 
-// flush writes what is pending, with the chain locked. What another process wrote meanwhile is left alone; its seeds are added to it.
+// flush writes what is pending, with the chain locked. What another process wrote meanwhile is left as it is, but for the seeds that are not on
+// disk yet: without them the chain would begin anew with an old one after a restart.
 func (k *Keeper) flush(ctx context.Context, key ChainKey) error {
 	if !k.Pending(key) {
 		return nil
 	}
-	if _, _, err := k.Load(ctx, key); err != nil {
+	if _, ok, err := k.Load(ctx, key); err != nil {
 		return &UnsavedError{err}
-	}
-	if !k.Pending(key) {
+	} else if !ok { // somebody removed it, and with it what it began with
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.of(key).seeds = nil
 		return nil
 	}
 	return k.write(ctx, key)

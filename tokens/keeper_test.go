@@ -178,3 +178,80 @@ func TestFlushLeavesAChainInUseAloneAndTellsWhatIsStillUnsaved(t *testing.T) {
 		t.Errorf("the next to lock the chain did not save it: %s is stored", got)
 	}
 }
+
+// slowLoad holds one Load back, with what it read, until it is let go.
+type slowLoad struct {
+	tokens.ChainStore
+	on         bool
+	read, gone chan struct{}
+}
+
+func (s *slowLoad) Load(ctx context.Context, k tokens.ChainKey) (tokens.Chain, bool, error) {
+	c, ok, err := s.ChainStore.Load(ctx, k)
+	if s.on {
+		s.on = false
+		close(s.read)
+		<-s.gone
+	}
+	return c, ok, err
+}
+
+func TestALookThatIsSlowerThanASaveDoesNotDropWhatIsInMemoryOnly(t *testing.T) {
+	for name, before := range map[string]string{"a chain": "rt1", "no chain yet": ""} {
+		inner := tokenstest.New()
+		store := &slowLoad{ChainStore: inner, read: make(chan struct{}), gone: make(chan struct{})}
+		k := tokens.NewKeeper(store, nil)
+		key, ctx := app(tokens.V2).ChainKey(), t.Context()
+		if before != "" {
+			if err := k.Save(ctx, key, tokens.Chain{Refresh: secret.New(before)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := make(chan struct{})
+		store.on = true
+		go func() {
+			defer close(done)
+			k.Load(ctx, key) // as Source.Changed and the daily forecast do, without the chain's lock
+		}()
+		<-store.read
+		if err := k.Save(ctx, key, tokens.Chain{Refresh: secret.New("rt2")}); err != nil {
+			t.Fatal(err)
+		}
+		inner.Fail("Save", errDisk)
+		if err := k.Save(ctx, key, tokens.Chain{Refresh: secret.New("rt3")}); err == nil {
+			t.Fatal("saved on a full disk")
+		}
+		close(store.gone)
+		<-done
+		inner.Fail("Save", nil)
+		if c, _, _ := k.Load(ctx, key); c.Refresh.Reveal() != "rt3" {
+			t.Errorf("%s: the keeper gives %q; rt3 was the newest", name, c.Refresh.Reveal())
+		}
+	}
+}
+
+func TestASeedThatCouldNotBeWrittenIsAddedToWhatAnotherProcessWrote(t *testing.T) {
+	store := tokenstest.New()
+	k := tokens.NewKeeper(store, nil)
+	key, ctx, f := app(tokens.V2).ChainKey(), t.Context(), secret.New("seed").Fingerprint()
+	store.Fail("Save", errDisk)
+	if err := k.Save(ctx, key, tokens.Chain{Refresh: secret.New("rt1")}, f); err == nil {
+		t.Fatal("saved on a full disk")
+	}
+	store.Fail("Save", nil)
+	if err := store.Save(ctx, key, tokens.Chain{Refresh: secret.New("another process's")}); err != nil {
+		t.Fatal(err)
+	}
+	if c, _, err := k.Load(ctx, key); err != nil || c.Refresh.Reveal() != "another process's" {
+		t.Fatalf("%v", err)
+	}
+	if err := k.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if seen, _ := store.SeedSeen(ctx, key, f); !seen {
+		t.Error("the store does not know the seed: a restart begins the chain anew with it")
+	}
+	if c := load(t, store); c.Refresh.Reveal() != "another process's" || k.Pending(key) {
+		t.Errorf("stored %q, pending %v", c.Refresh.Reveal(), k.Pending(key))
+	}
+}

@@ -46,16 +46,23 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 	if !seed.IsZero() {
 		a, err := s.start(ctx, seed)
 		var e *Error
-		if err == nil || !errors.As(err, &e) || !e.dead {
+		if err == nil || !errors.As(err, &e) {
 			return a, err
 		}
-		fingerprint := seed.Fingerprint()
-		if !ok || chain.Dead != "" {
-			s.save(ctx, Chain{Refresh: seed, TenantName: s.tenantName(chain), Dead: e.deadMark(), Rejected: s.client.now()}, fingerprint)
+		alive := ok && chain.Dead == ""
+		switch {
+		case e.dead && alive:
+			s.save(ctx, chain, seed.Fingerprint())
+			s.stays(e)
+		case e.dead:
+			s.save(ctx, Chain{Refresh: seed, TenantName: s.tenantName(chain), Dead: e.deadMark(), Rejected: s.client.now()}, seed.Fingerprint())
+			return a, err
+		case alive && e.aboutGrant():
+			// It may be half written, or of somebody who is not let in: no reason to stop a chain that lives, nor to forget the seed.
+			return s.advanceInstead(ctx, chain, seed, e)
+		default:
 			return a, err
 		}
-		s.save(ctx, chain, fingerprint)
-		s.log(slog.LevelWarn, "the newly configured refresh token is refused, the stored one stays in use: "+e.Error())
 	}
 	switch {
 	case !ok:
@@ -89,6 +96,24 @@ func (s *Source) lock(ctx context.Context) (func(), error) {
 		e.Remedy = "nothing to do, it is asked again"
 	}
 	return nil, e
+}
+
+// advanceInstead goes on with a living chain although there is a new seed, which was refused with e. That is said once for each seed.
+func (s *Source) advanceInstead(ctx context.Context, chain Chain, seed secret.Text, e *Error) (Access, error) {
+	a, err := s.advance(ctx, chain)
+	var other *Error
+	switch f := seed.Fingerprint(); {
+	case err == nil && s.refusedSeed != f:
+		s.refusedSeed = f
+		s.stays(e)
+	case errors.As(err, &other) && other.dead:
+		return a, e // the seed is what a person has to mend
+	}
+	return a, err
+}
+
+func (s *Source) stays(e *Error) {
+	s.log(slog.LevelWarn, "the newly configured refresh token is refused, the stored one stays in use: "+e.Error())
 }
 
 // newSeed is the configured refresh token if it never began this chain; zero otherwise.

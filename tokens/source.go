@@ -31,8 +31,8 @@ type SourceConfig struct {
 	Now func() time.Time
 	// Log gets the few lines a source writes by itself; nil for none. Failures are returned, not logged.
 	Log func(slog.Level, string)
-	// Label begins each line of Log; TenantName is the label stored with a chain.
-	Label, TenantName string
+	// TenantName is the label stored with a chain.
+	TenantName string
 	// OnSkew, if set, is told the service's clock and ours at that moment.
 	OnSkew func(serverDate, at time.Time)
 }
@@ -54,6 +54,8 @@ type Source struct {
 	reason  string
 	failed  *surroundings
 
+	// refusedSeed is the last configured refresh token that was refused while a chain lives. Guarded by turn.
+	refusedSeed [32]byte
 	// until is when a redemption is not tried again within this sign-in any more. Guarded by turn.
 	until time.Time
 	// held is the state of the chain this source last read or wrote under its lock, and whether it did in this sign-in. Guarded by turn.
@@ -92,13 +94,9 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 }
 
 func (s *Source) log(level slog.Level, text string) {
-	if s.cfg.Log == nil {
-		return
+	if s.cfg.Log != nil {
+		s.cfg.Log(level, text)
 	}
-	if s.cfg.Label != "" {
-		text = s.cfg.Label + ": " + text
-	}
-	s.cfg.Log(level, text)
 }
 
 // earliest is when a token is renewed at the earliest, before its end.
