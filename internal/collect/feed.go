@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 // Three lines move in this order: readMark (everything before it was read and is in the outbox at least), the marks
 // (read up to here when that event was added), and checkpoint.Watermark (all of that was taken in). Only the last one is stored.
 type feed struct {
-	key  store.FeedKey
-	lane *Lane
+	key   store.FeedKey
+	lane  *Lane
+	reach reach
 
 	mu         sync.Mutex
 	checkpoint store.Checkpoint // as the store has it, or will have after the commit under way
@@ -27,9 +29,23 @@ type feed struct {
 	marks      []mark
 	pending    []pendingSeen // emitted, not written down yet; ascending by number
 	seen       seenSet
-	sweeps     bool
-	keep       tick.Tick // how far behind the watermark the seen-set reaches
 	oldest     tick.Tick // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
+}
+
+// reach is how far polls reach back behind what was read.
+type reach struct {
+	overlap                      time.Duration
+	sweepInterval, sweepLookback time.Duration // both positive, or there are no sweeps
+}
+
+func (r reach) sweeps() bool { return r.sweepInterval > 0 && r.sweepLookback > 0 }
+
+// farthest is how far back any poll may reach.
+func (r reach) farthest() time.Duration {
+	if r.sweepInterval <= 0 {
+		return r.overlap
+	}
+	return max(r.overlap, r.sweepLookback)
 }
 
 // mark says: when event seq is taken in, everything updated before watermark is.
@@ -51,9 +67,29 @@ const pruneMargin = 10 * tick.Minute
 func (f *feed) start(floor tick.Tick) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.startAt(floor)
+}
+
+func (f *feed) startAt(floor tick.Tick) {
 	f.checkpoint = store.Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor}
 	f.readMark, f.unsaved = floor, true
 	f.seen.load(nil, floor)
+}
+
+// lower begins the feed earlier, as long as nothing was read.
+func (f *feed) lower(floor tick.Tick) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if floor < f.checkpoint.Floor && f.readMark == f.checkpoint.Floor && f.swept == 0 && len(f.pending) == 0 && f.seen.times == nil {
+		f.startAt(floor)
+	}
+}
+
+// begun tells whether start or resume has been called.
+func (f *feed) begun() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.readMark != 0
 }
 
 // resume goes on from what the store kept.
@@ -95,6 +131,22 @@ func (f *feed) wasLate(d time.Duration) (greatest bool) {
 	}
 	f.lateness = d
 	return true
+}
+
+// nextPass decides how far the next poll reaches back. present is the local time start as the server's clock shows it.
+func (f *feed) nextPass(start time.Time, present tick.Tick) *pass {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgetLateness(start)
+	back := max(f.reach.overlap, min(f.lateness, f.reach.farthest()))
+	sweep := f.reach.sweeps() && present-f.swept >= tick.FromDuration(f.reach.sweepInterval)
+	from := f.readMark - tick.FromDuration(back)
+	if sweep {
+		// Counted from the last sweep, not from the present: what was listed since then may be that much older.
+		from = min(from, min(f.readMark, cmp.Or(f.swept, f.readMark))-tick.FromDuration(f.reach.sweepLookback))
+	}
+	from = max(from, f.checkpoint.Floor, f.seen.since)
+	return &pass{started: start, from: from, pos: from, sweep: sweep, begun: f.readMark}
 }
 
 // forgetLateness lets go of delays that were not seen again for latenessMemory; f.mu must be held.
@@ -170,14 +222,15 @@ func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
 	}
 	cp.Lateness = f.lateness
 	bound := cp.Watermark
-	if f.sweeps && cp.Swept != 0 {
+	if f.reach.sweeps() && cp.Swept != 0 {
 		bound = min(bound, cp.Swept) // the next sweep reaches back from the last one
 	}
-	bound -= f.keep + pruneMargin
+	keep := tick.FromDuration(f.reach.farthest())
+	bound -= keep + pruneMargin
 	if f.oldest != 0 {
 		bound = min(bound, f.oldest)
 	}
-	f.seen.prune(max(f.seen.since, bound), max(f.keep/8, tick.Minute))
+	f.seen.prune(max(f.seen.since, bound), max(keep/8, tick.Minute))
 	cp.SeenSince = f.seen.since
 	c = store.Commit{Key: f.key, Checkpoint: &cp, PruneBefore: cp.SeenSince}
 	for _, p := range f.pending[:n] {

@@ -2,7 +2,12 @@ package collect
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // fill puts n events of size bytes into a lane.
@@ -84,4 +89,74 @@ func BenchmarkOutbox(b *testing.B) {
 			tickOnce(o)
 		}
 	}
+}
+
+func TestALargeEventIsNotOvertakenForEverBySmallOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		o := NewOutbox(1000, func() {})
+		for range 4 { // always somebody has a small one
+			l := NewLane("", nil)
+			go func() {
+				for ctx.Err() == nil {
+					_, _ = o.Add(ctx, l, make([]byte, 100), nil)
+				}
+			}()
+		}
+		synctest.Wait()
+		large := NewLane("", nil)
+		go func() { _, _ = o.Add(ctx, large, make([]byte, 900), nil) }()
+		synctest.Wait()
+		for range 40 {
+			b := o.first()
+			o.detach()
+			o.settle(b)
+			synctest.Wait()
+		}
+		if large.Taken() != 1 {
+			t.Error("the large event still waits after forty batches")
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestWhoStopsWaitingForRoomHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, l := NewOutbox(1000, func() {}), NewLane("", nil)
+		fill(t, o, l, 1, 900)
+		for range 3 {
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() { _, _ = o.Add(ctx, l, make([]byte, 500), nil) }()
+			synctest.Wait()
+			defer cancel()
+			go func() { time.Sleep(time.Second); cancel() }()
+		}
+		var waited, ended atomic.Bool
+		go func() {
+			n, err := o.Add(t.Context(), l, make([]byte, 100), func() func() { waited.Store(true); return func() { ended.Store(true) } })
+			if n != 2 || err != nil {
+				t.Errorf("Add = %d, %v; want 2", n, err)
+			}
+		}()
+		synctest.Wait()
+		if !waited.Load() || ended.Load() {
+			t.Error("it does not wait for its turn")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !ended.Load() {
+			t.Error("it waits behind those that have given up")
+		}
+		for range 2 {
+			go func() {
+				if _, err := o.Add(t.Context(), l, make([]byte, 500), nil); !errors.Is(err, ErrRefused) {
+					t.Errorf("at the end: %v", err)
+				}
+			}()
+		}
+		synctest.Wait()
+		o.Close()
+		synctest.Wait()
+	})
 }

@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -15,33 +14,6 @@ type pass struct {
 	pos     tick.Tick // everything before it was read in this pass
 	sweep   bool
 	begun   tick.Tick // readMark when the pass began: what is older and new was listed late
-}
-
-// nextPass decides how far the next poll reaches back.
-func (t *Tenant) nextPass() *pass {
-	f := &t.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	start := t.now()
-	present := t.present(start)
-	f.forgetLateness(start)
-	back := max(t.cfg.Overlap, min(f.lateness, t.farthest()))
-	sweep := t.cfg.SweepInterval > 0 && t.cfg.SweepLookback > 0 && present-f.swept >= tick.FromDuration(t.cfg.SweepInterval)
-	from := f.readMark - tick.FromDuration(back)
-	if sweep {
-		// Counted from the last sweep, not from the present: what was listed since then may be that much older.
-		from = min(from, min(f.readMark, cmp.Or(f.swept, f.readMark))-tick.FromDuration(t.cfg.SweepLookback))
-	}
-	from = max(from, f.checkpoint.Floor, f.seen.since)
-	return &pass{started: start, from: from, pos: from, sweep: sweep, begun: f.readMark}
-}
-
-// farthest is how far back any poll may reach.
-func (t *Tenant) farthest() time.Duration {
-	if t.cfg.SweepInterval <= 0 {
-		return t.cfg.Overlap
-	}
-	return max(t.cfg.Overlap, t.cfg.SweepLookback)
 }
 
 // present is a local time as the server's clock would show it, if that is behind ours: what the server has not reached

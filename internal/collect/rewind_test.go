@@ -113,3 +113,20 @@ func TestARewindThatCannotBeDoneIsSaidOnceAndTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestARewindAskedForBeforeTheFirstPollIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 32)
+		begin := time.Now()
+		r.cfg.Lookback = time.Hour
+		for i := range 10 {
+			at := begin.Add(-time.Duration(i) * time.Hour)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.store.rewinds[r.cfg.Key] = tick.FromTime(begin.Add(-10 * time.Hour))
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(10, 1)
+	})
+}

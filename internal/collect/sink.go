@@ -84,7 +84,7 @@ func (s *sink) noticeLate(at tick.Tick) {
 	if at >= s.pass.begun || s.pass.begun == s.floor {
 		return
 	}
-	late := min((s.t.present(s.pass.started) - at).Duration(), s.t.farthest())
+	late := min((s.t.present(s.pass.started) - at).Duration(), s.t.feed.reach.farthest())
 	if s.t.feed.wasLate(late) && late > s.t.cfg.Overlap {
 		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; from now on polls reach back that far", late.Round(time.Second)))
 	}

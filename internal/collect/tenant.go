@@ -93,8 +93,7 @@ func (t *Tenant) configure(cfg TenantConfig) {
 	t.describe = defender.NewDescriber(cfg.API)
 	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag, t.refused.keep)
 	t.refused.t = t
-	t.feed.sweeps = cfg.SweepInterval > 0 && cfg.SweepLookback > 0
-	t.feed.keep = tick.FromDuration(t.farthest())
+	t.feed.reach = reach{cfg.Overlap, cfg.SweepInterval, cfg.SweepLookback}
 	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
 }
 
@@ -125,7 +124,7 @@ func (t *Tenant) run(ctx context.Context, phase time.Duration) {
 // restore reads the checkpoint, or begins at the floor, and takes up what was set aside. The store is asked again until it answers: beginning
 // anew would repeat everything.
 func (t *Tenant) restore(ctx context.Context) bool {
-	if t.feed.readMark != 0 {
+	if t.feed.begun() {
 		return true // a panic brought us here again
 	}
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
@@ -169,7 +168,8 @@ func (t *Tenant) poll(ctx context.Context) error {
 	}
 	t.lowerFloor()
 	if t.pass == nil || t.pass.pos == t.pass.from {
-		t.pass = t.nextPass()
+		start := t.now()
+		t.pass = t.feed.nextPass(start, t.present(start))
 		t.mu.Lock()
 		t.alien = ""
 		t.mu.Unlock()
@@ -195,14 +195,12 @@ func (t *Tenant) poll(ctx context.Context) error {
 	return nil
 }
 
-// applyRewind goes back to where an operator wants it: between two polls, and between two commits, so that neither moves on from the old place.
+// applyRewind goes back to where an operator wants it: between two polls, so that none moves on from the old place.
 func (t *Tenant) applyRewind(ctx context.Context) {
 	if !t.rewind.Load() {
 		return
 	}
-	t.in.commit.Lock()
-	defer t.in.commit.Unlock()
-	cp, ok, err := t.in.cfg.Store.ApplyRewind(ctx, t.cfg.Key)
+	cp, ok, err := t.goBack(ctx)
 	switch {
 	case err != nil: // tried again before the next poll
 		if t.rewindFails {
@@ -213,12 +211,24 @@ func (t *Tenant) applyRewind(ctx context.Context) {
 	case ok:
 		t.rewindFails = false
 		t.rewind.Store(false)
-		t.feed.rewind(cp)
 		t.pass = nil
 		t.in.log(Info, t.cfg.Name, "rewound: everything updated since "+cp.Watermark.String()+" is emitted again")
 	default:
 		t.rewind.Store(false)
 	}
+}
+
+// goBack takes the feed back in the store and here, between two commits, so that none moves on from the old place.
+func (t *Tenant) goBack(ctx context.Context) (cp store.Checkpoint, ok bool, err error) {
+	if err := t.in.save(ctx); err != nil { // a feed without a checkpoint in the store could not go back, and the wish would be gone
+		return cp, false, err
+	}
+	t.in.commit.Lock()
+	defer t.in.commit.Unlock()
+	if cp, ok, err = t.in.cfg.Store.ApplyRewind(ctx, t.cfg.Key); ok {
+		t.feed.rewind(cp)
+	}
+	return cp, ok, err
 }
 
 // lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns out to be behind ours: lookback is
@@ -228,15 +238,7 @@ func (t *Tenant) lowerFloor() {
 	if t.pass != nil || skew > -2*tick.Second {
 		return // less than the resolution of a Date header, and the way there, is no skew
 	}
-	f := &t.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.readMark == f.checkpoint.Floor && f.swept == 0 && len(f.pending) == 0 && f.seen.times == nil {
-		floor := min(f.checkpoint.Floor, t.present(t.now())-tick.FromDuration(t.cfg.Lookback))
-		f.checkpoint = store.Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor}
-		f.readMark, f.unsaved = floor, true
-		f.seen.load(nil, floor)
-	}
+	t.feed.lower(t.present(t.now()) - tick.FromDuration(t.cfg.Lookback))
 }
 
 // sleep waits for d, or until ctx ends.
