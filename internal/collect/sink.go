@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
@@ -26,11 +25,8 @@ type sink struct {
 func (s *sink) Row(raw []byte) error {
 	t := s.t
 	row := t.describe.Describe(raw)
-	at := row.Updated
-	if !t.cfg.Updates && t.cfg.API != cloud.SIEM { // whose windows go by the time of processing always
-		at = row.Created
-	}
-	if at <= 0 { // .NET's "no time" is the year 1
+	at := row.At(t.cfg.API, !t.cfg.Updates)
+	if at == 0 {
 		at = t.present(s.pass.started) // without a time it is as old as this poll
 	}
 	if at < s.floor {
@@ -98,7 +94,7 @@ func (t *Tenant) eventTime(row defender.Row) tick.Tick {
 	case TimeCreated:
 		at = row.Created
 	}
-	if at <= 0 {
+	if at <= 0 { // .NET writes the year 1 for none
 		at = tick.FromTime(t.now())
 	}
 	return at

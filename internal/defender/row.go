@@ -27,6 +27,16 @@ type Row struct {
 	Whole bool
 }
 
+// At is the time that the windows of an API go by, 0 if the row has none: Created where the reader was made ByCreation, but with siem, which
+// cannot be asked by it. A time before 1970 is none: .NET writes the year 1 for it.
+func (r Row) At(api cloud.API, byCreation bool) tick.Tick {
+	at := r.Updated
+	if byCreation && api != cloud.SIEM {
+		at = r.Created
+	}
+	return max(0, at)
+}
+
 // The places of the fields that Row needs, in fieldNames.
 const (
 	inIdentity = iota

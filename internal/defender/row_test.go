@@ -142,6 +142,27 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+func TestTheTimeOfARowIsTheOneThatWindowsGoBy(t *testing.T) {
+	r := Row{Updated: 20, Created: 10}
+	for _, test := range []struct {
+		api        cloud.API
+		row        Row
+		byCreation bool
+		want       tick.Tick
+	}{
+		{cloud.Graph, r, false, 20},
+		{cloud.Graph, r, true, 10},
+		{cloud.SIEM, r, false, 20},
+		{cloud.SIEM, r, true, 20},
+		{cloud.Graph, Row{Updated: 20}, true, 0},
+		{cloud.Graph, Row{Updated: -621355968000000000}, false, 0},
+	} {
+		if got := test.row.At(test.api, test.byCreation); got != test.want {
+			t.Errorf("%s %+v, by creation %t: %d; want %d", test.api, test.row, test.byCreation, got, test.want)
+		}
+	}
+}
+
 // FuzzDescribe compares the single pass with the obvious way, and keeps the Describer from carrying anything over.
 func FuzzDescribe(f *testing.F) {
 	for _, raw := range sampleRows(f) {
