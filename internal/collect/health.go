@@ -1,0 +1,128 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+)
+
+// reminder is how often a fault that lasts is said again.
+const reminder = 15 * time.Minute
+
+// judge notes how a poll ended, logs a change of state, and says when the next one is due.
+func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.Time {
+	v := verdictOf(err)
+	if v.kind == postponed {
+		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("the call budget is used up; goes on in %v", v.retryAfter.Round(time.Second)))
+		return t.now().Add(v.retryAfter)
+	}
+	if v.kind == fine {
+		if alien := t.foreign(); alien != "" {
+			v = verdict{kind: fine, cause: "alien", reason: "the API lists alerts of another tenant, " + alien, remedy: "check tenant_id and whose account signed in"}
+		}
+		changed := t.verdict.kind != fine || t.verdict.cause != v.cause
+		t.recovered(v)
+		t.failures, t.verdict = 0, v
+		t.health(ctx, changed)
+		return started.Add(t.interval())
+	}
+	t.failures++
+	changed := t.verdict.kind != v.kind || t.verdict.cause != v.cause
+	t.verdict = v
+	now := t.now()
+	if changed || now.Sub(t.reminded) >= reminder {
+		t.reminded = now
+		t.in.log(levelOf(v), t.cfg.Name, describe(v))
+	} else {
+		t.in.log(Debug, t.cfg.Name, "still failing: "+v.reason)
+	}
+	t.update(func(s *store.Status) {
+		if s.State != "failing" {
+			s.Since = now
+		}
+		s.Polls++
+		s.Errors++
+		s.State, s.Reason, s.Remedy = "failing", v.reason, v.remedy
+	})
+	t.health(ctx, changed)
+	due := now.Add(t.pause(v))
+	if until := t.cfg.Gate.Until(); until.After(due) {
+		due = until
+	}
+	return due
+}
+
+// recovered notes a poll that was read to its end.
+func (t *Tenant) recovered(v verdict) {
+	now := t.now()
+	if t.verdict.kind != fine {
+		t.in.log(Info, t.cfg.Name, "works again")
+	}
+	t.update(func(s *store.Status) {
+		state := "ok"
+		if v.cause != "" {
+			state = "failing"
+		}
+		if s.State != state {
+			s.Since = now
+		}
+		s.Polls++
+		s.State, s.Reason, s.Remedy, s.LastSuccess = state, v.reason, v.remedy, now
+	})
+}
+
+// broken shows a tenant whose goroutine had a panic as failing.
+func (t *Tenant) broken() {
+	now := t.now()
+	t.verdict = verdict{kind: transient, reason: "a fault in the plugin", remedy: "see the log, and report it"}
+	t.update(func(s *store.Status) {
+		if s.State != "failing" {
+			s.Since = now
+		}
+		s.Errors++
+		s.State, s.Reason, s.Remedy = "failing", t.verdict.reason, t.verdict.remedy
+	})
+}
+
+// foreign is another tenant whose alerts were listed in this pass, empty if there were none.
+func (t *Tenant) foreign() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.alien
+}
+
+// health emits a health record when one is due, or the state has just changed.
+func (t *Tenant) health(ctx context.Context, changed bool) {
+	now := t.now()
+	if t.cfg.HealthInterval <= 0 || (!changed && now.Before(t.healthAt)) {
+		return
+	}
+	t.healthAt = now.Add(t.cfg.HealthInterval)
+	s := t.snapshot()
+	event := t.cfg.Encoder.Health(nil, record.Health{OK: s.State == "ok", Reason: s.Reason, Remedy: s.Remedy,
+		LastSuccess: s.LastSuccess, LagSeconds: s.LagSeconds, At: now})
+	if n, err := t.in.outbox.Add(ctx, t.feed.lane, event, nil); err == nil {
+		t.added = n
+	}
+}
+
+// snapshot is the tenant's status for the store.
+func (t *Tenant) snapshot() store.Status {
+	watermark := t.feed.watermark()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	s.UpdatedAt = t.now()
+	s.LagSeconds = max(0, t.present(s.UpdatedAt).Time().Sub(watermark.Time()).Seconds())
+	return s
+}
+
+// update changes the status.
+func (t *Tenant) update(fn func(*store.Status)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fn(&t.status)
+}
