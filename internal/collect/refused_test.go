@@ -90,39 +90,121 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 	}
 }
 
-// TestRefusedAlertsOfManyTenantsHoldUpNone: a hundred batches wait, each of another tenant and with one refused alert.
-func TestRefusedAlertsOfManyTenantsHoldUpNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const lanes, each = 100, 5
-		o, kept, taken := NewOutbox(1<<20, func() {}), 0, 0
-		r := newRig(t, 7)
-		good, bad := rows(r, "good"), rows(r, "bad")
-		for range lanes {
-			l := NewLane("", func(b *batch) { kept++; o.settle(b) })
-			for i := range each {
-				event := good
-				if i == each-1 {
-					event = bad
-				}
-				if _, err := o.Add(t.Context(), l, event, nil); err != nil {
-					t.Fatal(err)
-				}
+// delivered is a Delivery of which the test sees the appends. Events that contain "bad" are refused, and all while full.
+type delivered struct {
+	t     *testing.T
+	r     *rig
+	o     *Outbox
+	d     *Delivery
+	full  bool
+	taken int // events
+	kept  int // events set aside
+	tried int // appends in the last tick
+}
+
+func newDelivered(t *testing.T) *delivered {
+	x := &delivered{t: t, r: newRig(t, 7), o: NewOutbox(1<<20, func() {})}
+	x.d = NewDelivery(x.o, Sure, time.Now)
+	return x
+}
+
+func (x *delivered) lane() *Lane {
+	return NewLane("", func(b *batch) { x.kept++; x.o.settle(b) })
+}
+
+func (x *delivered) add(l *Lane, ids ...string) {
+	for _, id := range ids {
+		if _, err := x.o.Add(x.t.Context(), l, rows(x.r, id), nil); err != nil {
+			x.t.Fatal(err)
+		}
+	}
+}
+
+func (x *delivered) ticks(n int) {
+	for range n {
+		x.tried = 0
+		x.d.Tick(func(_ string, events []byte) bool {
+			x.tried++
+			if x.full || bytes.Contains(events, []byte("bad")) {
+				return false
 			}
-		}
-		d := NewDelivery(o, Sure, time.Now)
-		for range splitAfter + 3 {
-			d.Tick(func(_ string, events []byte) bool {
-				if bytes.Contains(events, []byte("bad")) {
-					return false
+			for rest := events; len(rest) > 0; x.taken++ {
+				_, more, err := record.Next(rest)
+				if err != nil {
+					x.t.Fatal(err)
 				}
-				taken += len(events) / len(good)
-				return true
-			}, time.Second)
+				rest = more
+			}
+			return true
+		}, time.Second)
+	}
+}
+
+func TestRefusedAlertsOfManyTenantsHoldUpNone(t *testing.T) {
+	x := newDelivered(t)
+	for range 100 {
+		x.add(x.lane(), "good", "good", "good", "bad")
+	}
+	x.ticks(splitAfter + 2)
+	if x.taken != 300 || x.kept < 99 { // nothing was accepted after the last one
+		t.Errorf("%d of 300 were taken, %d of 100 set aside", x.taken, x.kept)
+	}
+}
+
+func TestOnceAnAlertWasAtFaultTheNextOneHoldsUpNothingForLong(t *testing.T) {
+	x := newDelivered(t)
+	x.add(x.lane(), "bad")
+	x.add(x.lane(), "good")
+	x.ticks(splitAfter)
+	for n := 2; n < 5; n++ {
+		x.add(x.lane(), "good", "bad")
+		x.add(x.lane(), "good")
+		x.ticks(1)
+		if want := 2*n - 1; x.taken != want || x.kept != n {
+			t.Errorf("%d were taken, %d set aside; want %d, %d", x.taken, x.kept, want, n)
 		}
-		if taken != lanes*(each-1) || kept < lanes-1 { // nothing was accepted after the last one
-			t.Errorf("%d of %d were taken, %d of %d set aside", taken, lanes*(each-1), kept, lanes)
+	}
+}
+
+func TestWhenTheDiskHasRoomAgainARefusedAlertAloneHoldsUpNoneOfItsBatch(t *testing.T) {
+	x := newDelivered(t)
+	x.full = true
+	x.add(x.lane(), "bad", "bad", "good", "good", "good")
+	x.ticks(10 * splitAfter)
+	if x.kept > 0 {
+		t.Errorf("%d were set aside although everything was refused", x.kept)
+	}
+	x.full = false
+	x.ticks(6)
+	if x.taken != 3 {
+		t.Errorf("%d of 3 were taken", x.taken)
+	}
+}
+
+func TestAFullDiskIsNotTriedWithEverythingThatWaits(t *testing.T) {
+	x := newDelivered(t)
+	x.full = true
+	for range 500 {
+		x.add(x.lane(), "good", "good")
+	}
+	few := 0
+	for range 200 {
+		x.ticks(1)
+		if x.tried > 3*refusedBudget/2 {
+			t.Fatalf("%d appends in a tick", x.tried)
 		}
-	})
+		if x.tried <= 2 {
+			few++
+		}
+	}
+	if few < 150 {
+		t.Errorf("%d of 200 ticks made two appends at most", few)
+	}
+	x.full = false
+	x.ticks(1)
+	if x.taken != 1000 || x.kept > 0 {
+		t.Errorf("with room again %d of 1000 were taken, %d set aside", x.taken, x.kept)
+	}
 }
 
 func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
