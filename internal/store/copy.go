@@ -28,6 +28,9 @@ func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, er
 		return err
 	}
 	sh := c.s.sh
+	if err := sh.look(true); err != nil {
+		return err
+	}
 	return sh.tokens.use(ctx, func() error {
 		wait, cancel := context.WithTimeout(ctx, busyPatience)
 		defer cancel()
@@ -129,7 +132,7 @@ func (sh *shared) wholeCopy() error {
 		return err
 	}
 	if info, err := os.Lstat(sh.dir.join(copyFile)); err == nil && !info.Mode().IsRegular() {
-		if _, err := sh.dir.setAside(copyFile, sh.now()); err != nil {
+		if _, err := sh.dir.setAside(copyFile, "damaged", sh.now()); err != nil {
 			return err
 		}
 	}
@@ -138,6 +141,14 @@ func (sh *shared) wholeCopy() error {
 
 // vacuumInto writes a whole copy of a database to a new file and renames it to name: what stands there is complete, always.
 func vacuumInto(db *sql.DB, d directory, name string) error {
+	if err := vacuumFresh(db, d); err != nil {
+		return err
+	}
+	return d.rename(freshFile, name)
+}
+
+// vacuumFresh writes a whole copy of a database to freshFile. Where other processes do that too, the caller holds rangeCopy.
+func vacuumFresh(db *sql.DB, d directory) error {
 	fresh := d.join(freshFile)
 	for _, suffix := range suffixes {
 		if err := os.Remove(fresh + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -156,13 +167,7 @@ func vacuumInto(db *sql.DB, d directory, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, d.join(name)); err != nil {
-		return err
-	}
-	return d.sync()
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // restoreTokens puts the copy in the place of tokens.db. It gives false when there is no good copy; a damaged one is set aside.
@@ -192,7 +197,7 @@ func (sh *shared) restoreTokens() (bool, error) {
 	if !isDamage(err) {
 		return false, explain(sh.dir.join(copyFile), err)
 	}
-	aside, asideErr := sh.dir.setAside(copyFile, sh.now())
+	aside, asideErr := sh.dir.setAside(copyFile, "damaged", sh.now())
 	sh.log("error", fmt.Sprintf("%s, the copy of %s, is damaged as well (%v); it was set aside as %s", sh.dir.join(copyFile), tokensFile, err, aside))
 	return false, asideErr
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -199,6 +200,33 @@ func (d directory) narrow(name string) (warning string, err error) {
 		warning = fmt.Sprintf("%s had mode %#o, now 0600", path, mode)
 	}
 	return warning, nil
+}
+
+// setAside renames a file and what belongs to it to NAME.damaged-TIME, or whatever it is besides damaged.
+func (d directory) setAside(name, what string, now time.Time) (string, error) {
+	stamped := name + "." + what + "-" + now.UTC().Format("20060102T150405.000Z")
+	aside := stamped
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(d.join(aside)); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		aside = fmt.Sprintf("%s-%d", stamped, n)
+	}
+	// The main file goes last: a process that dies in between finds it damaged still, and no log of another file beside a good one.
+	for i := len(suffixes) - 1; i >= 0; i-- {
+		if err := os.Rename(d.join(name+suffixes[i]), d.join(aside+suffixes[i])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return d.join(aside), d.sync()
+}
+
+// rename puts a file in the place of another, for good.
+func (d directory) rename(from, to string) error {
+	if err := os.Rename(d.join(from), d.join(to)); err != nil {
+		return err
+	}
+	return d.sync()
 }
 
 // sync makes creations, renames and removals in the directory survive a crash of the machine.

@@ -15,6 +15,9 @@
 // the copy of the tokens, or with polling from lookback on. This happens at Open, and in the middle of the work as well. A file
 // of a newer version, or of another program, is refused and left alone.
 //
+// A file, or the directory, that is removed, moved or replaced while it is in use is written anew out of what is still open, by the process that
+// runs inputs; others follow. What stood in its place is renamed to NAME.found-TIME (vanished.go).
+//
 // # Files
 //
 //	tokens.db, defender.db    SQLite, WAL; with -wal and -shm beside them while they are open

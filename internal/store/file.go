@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,7 +46,7 @@ type querier interface {
 type file struct {
 	spec
 	dir   directory
-	locks ranges
+	locks *ranges
 	log   func(level, text string)
 	now   func() time.Time
 	// reset tells the owner of caches that the file behind them is another one.
@@ -57,6 +59,8 @@ type file struct {
 	stmts    map[string]*sql.Stmt
 	closed   bool
 	warnings []string
+
+	stands atomic.Pointer[standing] // since connect; nil: not known
 }
 
 // suffixes of the files that belong to a database: https://www.sqlite.org/tempfiles.html
@@ -121,6 +125,7 @@ func (f *file) open() error {
 func (f *file) openReadOnly() error {
 	info, err := os.Lstat(f.path())
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
+		f.stands.Store(f.names())
 		return nil
 	}
 	if err := f.dir.inspectAll(f.name); err != nil {
@@ -129,7 +134,8 @@ func (f *file) openReadOnly() error {
 	return explain(f.path(), f.connect())
 }
 
-func (f *file) path() string { return f.dir.join(f.name) }
+// path is called without any lock: of dir only what never changes may be used.
+func (f *file) path() string { return filepath.Join(f.dir.path, f.name) }
 
 // look judges a file before SQLite opens it. What has no header must not even be opened: SQLite takes a file of a few bytes for a new
 // database, and on closing a broken one it empties the write-ahead log beside it, which may be all that is left.
@@ -213,6 +219,7 @@ func (f *file) connect() error {
 			_, _ = f.dir.narrow(f.name + suffix)
 		}
 	}
+	f.stands.Store(f.names())
 	return nil
 }
 
@@ -353,7 +360,7 @@ func (f *file) replace(damage error) error {
 		return fmt.Errorf("%s: %w (%v) and %w: stop Fluent Bit and every defenderctl, then start again", f.path(), ErrDamaged, damage, ErrInUse)
 	}
 	defer func() { _ = f.locks.try(unix.F_RDLCK, rangeUsers) }() // from exclusive back to shared: never waits
-	aside, err := f.dir.setAside(f.name, f.now())
+	aside, err := f.dir.setAside(f.name, "damaged", f.now())
 	if err != nil {
 		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be set aside: %w", damage, err))
 	}
@@ -372,23 +379,4 @@ func (f *file) replace(damage error) error {
 		f.log("error", fmt.Sprintf("%s is damaged (%v) and was set aside as %s: %s", f.path(), damage, aside, f.lost))
 	}
 	return explain(f.path(), f.connect())
-}
-
-// setAside renames a file and what belongs to it to NAME.damaged-TIME.
-func (d directory) setAside(name string, now time.Time) (string, error) {
-	stamp := now.UTC().Format("20060102T150405.000Z")
-	aside := name + ".damaged-" + stamp
-	for n := 2; ; n++ {
-		if _, err := os.Lstat(d.join(aside)); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		aside = fmt.Sprintf("%s.damaged-%s-%d", name, stamp, n)
-	}
-	// The main file goes last: a process that dies in between finds it damaged still, and no log of another file beside a good one.
-	for i := len(suffixes) - 1; i >= 0; i-- {
-		if err := os.Rename(d.join(name+suffixes[i]), d.join(aside+suffixes[i])); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-	}
-	return d.join(aside), d.sync()
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -106,6 +107,21 @@ var jobs = map[string]func(dir string) error{
 		fmt.Println("locked")
 		_, err = io.ReadAll(os.Stdin)
 		return err
+	},
+	"save when told": func(dir string) error {
+		s, err := Open(Options{Dir: dir})
+		if err != nil {
+			return err
+		}
+		fmt.Println("open")
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			if err := s.Tokens().Save(context.Background(), chainKey(9), chainOf(lines.Text())); err != nil {
+				fmt.Println(err)
+				continue
+			}
+			fmt.Println("saved")
+		}
+		return s.Close()
 	},
 	"count": func(dir string) error {
 		s, err := Open(Options{Dir: dir})

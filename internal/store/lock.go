@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,29 +35,51 @@ const (
 // ranges are locks on bytes of one file, by open file description (fcntl F_OFD_SETLK, Linux 3.15): unlike POSIX locks they are not
 // dropped when some other descriptor of the file is closed, and unlike flock one descriptor carries many. They exclude processes,
 // not goroutines.
-type ranges struct{ f *os.File }
-
-func (r ranges) try(kind int16, at int64) error {
-	return unix.FcntlFlock(r.f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1})
+type ranges struct {
+	f   atomic.Pointer[os.File] // nil: ReadOnly, and there is none
+	old []*os.File              // those that f replaced: a lock of theirs may still be in use. Guarded by registry.mu
 }
 
-func (r ranges) unlock(at int64) { _ = r.try(unix.F_UNLCK, at) }
+// replace makes f the file that carries the locks from now on.
+func (r *ranges) replace(f *os.File) {
+	if old := r.f.Swap(f); old != nil {
+		r.old = append(r.old, old)
+	}
+}
+
+func (r *ranges) close() error {
+	var errs []error
+	for _, f := range append(r.old, r.f.Load()) {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *ranges) try(kind int16, at int64) error { return tryRange(r.f.Load(), kind, at) }
+
+func tryRange(f *os.File, kind int16, at int64) error {
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1})
+}
+
+func (r *ranges) unlock(at int64) { _ = r.try(unix.F_UNLCK, at) }
 
 // lock waits for a byte until ctx ends. There is no blocking call that a context could end (F_OFD_SETLKW ignores it), so it polls.
-func (r ranges) lock(ctx context.Context, kind int16, at int64) error {
+func (r *ranges) lock(ctx context.Context, kind int16, at int64) error {
 	for pause := time.Millisecond; ; pause = min(pause*2, 50*time.Millisecond) {
 		err := r.try(kind, at)
 		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("%s: %w", r.f.Name(), err)
+			return fmt.Errorf("%s: %w", r.f.Load().Name(), err)
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%s: %w: %w", r.f.Name(), ErrBusy, ctx.Err())
+			return fmt.Errorf("%s: %w: %w", r.f.Load().Name(), ErrBusy, ctx.Err())
 		case <-timer.C:
 		}
 	}

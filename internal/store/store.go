@@ -87,6 +87,7 @@ type shared struct {
 	dir    directory
 	sealer atomic.Pointer[sealer]
 	locks  ranges
+	looked atomic.Int64 // when look last did, by clock
 	chains keyedMutex[int64]
 	tokens *file
 	feeds  *file
@@ -103,6 +104,7 @@ type shared struct {
 	inputsLock      *os.File
 	crashed         bool
 	warnings        []string
+	rescueFailed    time.Time
 }
 
 type sharedID struct {
@@ -128,12 +130,15 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	for _, sh := range registry.open { // one that lost its directory must not be taken for another one
+		_ = sh.mend()
+	}
 	dir, warnings, err := prepareDir(o.Dir, o.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	registry.mu.Lock()
-	defer registry.mu.Unlock()
 	id := sharedID{dir.id, o.ReadOnly}
 	sh := registry.open[id]
 	if sh == nil {
@@ -190,7 +195,7 @@ func (sh *shared) open(inputs bool) (err error) {
 	if err != nil && !(sh.dir.readOnly && errors.Is(err, os.ErrNotExist)) {
 		return err
 	}
-	sh.locks = ranges{f}
+	sh.locks.replace(f)
 	sh.makeFiles()
 	if f != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -231,8 +236,8 @@ func (sh *shared) open(inputs bool) (err error) {
 }
 
 func (sh *shared) makeFiles() {
-	sh.tokens = &file{mu: newGate(), dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now}
-	sh.feeds = &file{mu: newGate(), dir: sh.dir, locks: sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear, renewed: sh.renewBoot}
+	sh.tokens = &file{mu: newGate(), dir: sh.dir, locks: &sh.locks, log: sh.log, now: sh.now}
+	sh.feeds = &file{mu: newGate(), dir: sh.dir, locks: &sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear, renewed: sh.renewBoot}
 	sh.tokens.spec = spec{
 		name: tokensFile, appID: 0x6664746b /* "fdtk" */, version: 1, schema: tokensSchema,
 		// FULL: Save promises that the chain survives a crash of the machine. secure_delete: a removed token is overwritten.
@@ -299,9 +304,7 @@ func (sh *shared) shut() error {
 			errs = append(errs, f.close())
 		}
 	}
-	if sh.locks.f != nil {
-		errs = append(errs, sh.locks.f.Close())
-	}
+	errs = append(errs, sh.locks.close())
 	if sh.inputsLock != nil {
 		errs = append(errs, sh.inputsLock.Close())
 	}
@@ -320,6 +323,8 @@ func (s *Store) Close() error {
 	var errs []error
 	if s.inputs {
 		if sh.inputRefs--; sh.inputRefs == 0 {
+			sh.rescueFailed = time.Time{} // the last chance
+			_ = sh.mend()
 			errs = append(errs, sh.markClean())
 			if sh.refs > 1 {
 				errs = append(errs, sh.endInputs())
@@ -346,6 +351,9 @@ func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
+	if err := s.sh.look(false); err != nil {
+		return err
+	}
 	err := f.use(ctx, func() error { return f.begin(ctx, fn, true) })
 	if errors.Is(err, errNoFile) {
 		return nil
@@ -356,6 +364,9 @@ func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 // update runs fn on a file in a transaction that writes.
 func (s *Store) update(ctx context.Context, f *file, fn func(tx) error) error {
 	if err := (&Chains{s}).writable(); err != nil {
+		return err
+	}
+	if err := s.sh.look(false); err != nil {
 		return err
 	}
 	return f.update(ctx, fn)

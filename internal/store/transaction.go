@@ -136,7 +136,7 @@ func (f *file) heal(damage error) error {
 		return explain(f.path(), errors.Join(damage, err))
 	}
 	defer f.locks.unlock(rangeOpen)
-	f.disconnect()
+	_ = f.disconnect()
 	if f.reset != nil {
 		f.reset()
 	}
@@ -145,31 +145,35 @@ func (f *file) heal(damage error) error {
 		return explain(f.path(), f.renewed())
 	}
 	if err != nil && f.db == nil {
-		// Keep a handle, so that a later call can try again.
-		if again := f.connect(); again != nil {
-			f.db, _ = sql.Open("sqlite", dsn(f.path(), "rw", f.params))
-			f.db.SetMaxOpenConns(1)
-			f.stmts = make(map[string]*sql.Stmt)
-		}
+		_ = f.reconnect()
 	}
 	return err
 }
 
-func (f *file) disconnect() {
-	if f.db != nil {
-		_ = f.db.Close()
-		f.db, f.stmts = nil, nil
+// reconnect opens the file again. When that fails it keeps a handle all the same, so that a later call can try again.
+func (f *file) reconnect() error {
+	err := f.connect()
+	if err != nil {
+		f.db, _ = sql.Open("sqlite", dsn(f.path(), "rw", f.params))
+		f.db.SetMaxOpenConns(1)
+		f.stmts = make(map[string]*sql.Stmt)
 	}
+	return err
+}
+
+func (f *file) disconnect() (err error) {
+	if f.db != nil {
+		f.spareNames()
+		err = f.db.Close()
+		f.db, f.stmts = nil, nil
+		f.stands.Store(nil)
+	}
+	return err
 }
 
 func (f *file) close() error {
 	_ = f.mu.lock(context.Background())
 	defer f.mu.unlock()
 	f.closed = true
-	if f.db == nil {
-		return nil
-	}
-	err := f.db.Close()
-	f.db, f.stmts = nil, nil
-	return explain(f.path(), err)
+	return explain(f.path(), f.disconnect())
 }
