@@ -1,13 +1,11 @@
 package tokens
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -93,7 +92,7 @@ func (c *certificateCredential) load() (*rsa.PrivateKey, *x509.Certificate, [32]
 	defer c.cache.mu.Unlock()
 	sum := sha256.Sum256(text)
 	if c.cache.key == nil || c.cache.sum != sum {
-		key, cert, err := parsePEM(text)
+		key, cert, err := clientcert.Parse(text)
 		if err != nil {
 			return nil, nil, sum, fmt.Errorf("client certificate: %w", err)
 		}
@@ -150,74 +149,11 @@ type CertificateInfo struct {
 
 // InspectCertificate checks PEM with certificate and private key as Certificate will use it.
 func InspectCertificate(text []byte) (CertificateInfo, error) {
-	_, cert, err := parsePEM(text)
+	_, cert, err := clientcert.Parse(text)
 	if err != nil {
 		return CertificateInfo{}, err
 	}
 	return CertificateInfo{cert.Subject.String(), cert.NotBefore, cert.NotAfter, sha1Hex(cert.Raw)}, nil
-}
-
-// parsePEM finds the private key and the certificate that belongs to it. No error quotes the input: it holds the key.
-func parsePEM(text []byte) (*rsa.PrivateKey, *x509.Certificate, error) {
-	var key *rsa.PrivateKey
-	var certs []*x509.Certificate
-	for rest := bytes.TrimSpace(text); ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		switch {
-		case block.Type == "CERTIFICATE":
-			cert, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, nil, errors.New("a CERTIFICATE block cannot be read")
-			}
-			certs = append(certs, cert)
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return nil, nil, errors.New("the private key is encrypted; write it without a passphrase (openssl pkey -in KEY) into a file with mode 0600")
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			if key != nil {
-				return nil, nil, errors.New("more than one private key in the file")
-			}
-			k, err := parseKey(block)
-			if err != nil {
-				return nil, nil, err
-			}
-			key = k
-		}
-	}
-	switch {
-	case key == nil && len(certs) == 0:
-		return nil, nil, errors.New("no PEM in the file; convert a .pfx with: openssl pkcs12 -in FILE.pfx -nodes -out FILE.pem")
-	case key == nil:
-		return nil, nil, errors.New("no private key in the file; append its PEM")
-	case len(certs) == 0:
-		return nil, nil, errors.New("no certificate in the file; append its PEM")
-	}
-	for _, cert := range certs {
-		if key.PublicKey.Equal(cert.PublicKey) {
-			return key, cert, nil
-		}
-	}
-	return nil, nil, errors.New("the private key belongs to none of the certificates in the file")
-}
-
-func parseKey(block *pem.Block) (*rsa.PrivateKey, error) {
-	if k, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return k, nil
-	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		if block.Type == "EC PRIVATE KEY" {
-			return nil, errors.New("the private key is not RSA; Entra takes assertions signed with RSA only")
-		}
-		return nil, errors.New("the private key cannot be read")
-	}
-	rsaKey, ok := k.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("the private key is not RSA; Entra takes assertions signed with RSA only")
-	}
-	return rsaKey, nil
 }
 
 // newGUID is a random (version 4) UUID: https://www.rfc-editor.org/rfc/rfc9562#section-5.4

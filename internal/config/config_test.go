@@ -31,7 +31,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		LoginURL: "https://login.microsoftonline.com", APIURL: "https://graph.microsoft.com", Resource: "https://graph.microsoft.com",
 		Endpoint: target, PollInterval: time.Minute, Lookback: 24 * time.Hour, Overlap: 10 * time.Minute, SweepInterval: time.Hour,
 		SweepLookback: 24 * time.Hour, PageSize: 1000, Updates: true, Format: "json", TimeField: "updated", CEFMaxBytes: 8192,
-		HTTPTimeout: time.Minute, ClientSecret: secret.New(hidden)}
+		HTTPTimeout: time.Minute, ClientSecret: secret.New(hidden), DataDir: "/var/lib/defender"}
 	if got := in.Tenants[0]; !got.Equal(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -62,6 +62,7 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		"updates off":             {good("updates", "Off"), func(_ *Input, t Tenant) bool { return !t.Updates }},
 		"sizes":                   {good("buffer_limit", "1.5MB", "cef_max_bytes", "4k"), func(in *Input, t Tenant) bool { return in.BufferLimit == 1_500_000 && t.CEFMaxBytes == 4000 }},
 		"public client":           {good("client_secret", "", "grant", "refresh_token"), func(_ *Input, t Tenant) bool { return t.Grant == "refresh_token" && t.ClientSecret.IsZero() }},
+		"certificate of a chain":  {good("client_secret", "", "client_certificate_file", dir+"/chain.pem"), func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/chain.pem" }},
 		"certificate":             {good("client_secret", "", "client_certificate_file", dir+"/both.pem"), func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/both.pem" }},
 		"secret and token files":  {good("client_secret", "", "client_secret_file", dir+"/secret", "refresh_token_file", dir+"/token"), func(_ *Input, t Tenant) bool { return t.RefreshTokenFile == dir+"/token" }},
 		"loopback": {good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource", "http://[::1]:99"), func(_ *Input, t Tenant) bool {

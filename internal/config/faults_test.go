@@ -52,6 +52,7 @@ func brokenSections() map[string]Map {
 		"key without certificate":               good("client_secret", "", "client_certificate_file", "DIR/key.pem"),
 		"certificate of another key":            good("client_secret", "", "client_certificate_file", "DIR/mixed.pem"),
 		"certificate with encrypted key":        good("client_secret", "", "client_certificate_file", "DIR/encrypted.pem"),
+		"certificate that is not RSA":           good("client_secret", "", "client_certificate_file", "DIR/curve.pem"),
 		"certificate file no PEM":               good("client_secret", "", "client_certificate_file", "DIR/secret"),
 		"unknown api":                           good("api", "grpah"),
 		"unknown cloud":                         good("cloud", "gcc-high"),

@@ -2,10 +2,8 @@ package config
 
 import (
 	"bytes"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -13,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
 )
@@ -100,40 +99,18 @@ func (r *reader) adviseSecret(key string, v value, t secret.Text) {
 
 // checkCertificate reads a PEM file with certificate and private key.
 func (r *reader) checkCertificate(v value) {
-	const mend = "put the certificate and its private key, both PEM and not encrypted, into one file"
 	path := v.text
 	data, mode, err := r.read(path, maxPEMFile)
 	if err != nil {
-		r.fault("client_certificate_file", v, namedSecret(path)+" "+err.Error(), mend)
+		r.fault("client_certificate_file", v, namedSecret(path)+" "+err.Error(), "put the certificate and its private key, both PEM and not encrypted, into one file")
 		return
 	}
-	if _, err := tls.X509KeyPair(data, data); err != nil {
-		r.fault("client_certificate_file", v, namedSecret(path)+" "+pemProblem(data), mend)
+	var wrong *clientcert.Error
+	if _, _, err := clientcert.Parse(data); errors.As(err, &wrong) {
+		r.fault("client_certificate_file", v, namedSecret(path)+" "+wrong.Problem, wrong.Mend)
 		return
 	}
 	r.warnOpen("client_certificate_file", v, path, mode.Perm()&0o004 != 0)
-}
-
-// pemProblem says what a PEM file lacks, without its content.
-func pemProblem(data []byte) string {
-	certificate, key, encrypted := false, false, false
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		certificate = certificate || block.Type == "CERTIFICATE"
-		key = key || strings.HasSuffix(block.Type, "PRIVATE KEY")
-		encrypted = encrypted || block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != ""
-	}
-	switch {
-	case !certificate && !key:
-		return "has neither a certificate nor a private key in PEM form"
-	case !certificate:
-		return "has no certificate"
-	case !key:
-		return "has no private key"
-	case encrypted:
-		return "has an encrypted private key"
-	default:
-		return "has a certificate and a private key that cannot be read or do not belong together"
-	}
 }
 
 func (r *reader) checkCAFile(path string) {

@@ -1,17 +1,21 @@
 package config
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -39,12 +43,14 @@ func good(more ...string) Map {
 func workshop(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	certificate, key := selfSigned(t)
-	other, _ := selfSigned(t)
+	certificate, key := selfSigned(t, madeKeys()[0])
+	other, _ := selfSigned(t, madeKeys()[1])
+	curve, curveKey := selfSigned(t, madeKeys()[2])
 	for name, content := range map[string]string{
 		"secret": "  " + hidden + "\n", "empty": " \n", "lines": hidden + "\n" + hidden + "\n", "binary": "a\x00b", "latin1": "gr\xfc\xdfe",
 		"id": contoso + "\n", "big": strings.Repeat("x", maxSecretFile+1), "token": "0.AAAA-seed",
 		"both.pem": certificate + key, "cert.pem": certificate, "key.pem": key, "mixed.pem": other + key,
+		"chain.pem": other + certificate + key, "curve.pem": curve + curveKey,
 		"encrypted.pem": certificate + "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
 		"key32":         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", "key16": "AAECAwQFBgcICQoLDA0ODw==\n",
 	} {
@@ -60,14 +66,22 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func selfSigned(t *testing.T) (certificate, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+// madeKeys are two RSA keys, and one that is none.
+var madeKeys = sync.OnceValue(func() (keys [3]crypto.Signer) {
+	var errs [3]error
+	keys[0], errs[0] = rsa.GenerateKey(rand.Reader, 2048)
+	keys[1], errs[1] = rsa.GenerateKey(rand.Reader, 2048)
+	keys[2], errs[2] = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err := errors.Join(errs[:]...); err != nil {
+		panic(err)
 	}
+	return keys
+})
+
+func selfSigned(t *testing.T, k crypto.Signer) (certificate, key string) {
+	t.Helper()
 	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &k.PublicKey, k)
+	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,12 @@
 package instance
 
 import (
+	"bytes"
 	"fmt"
-	"os"
 	"sync"
 
-	"fluent-bit-defender/tokens"
+	"fluent-bit-defender/internal/clientcert"
+	"fluent-bit-defender/internal/config"
 )
 
 // certificateFile reads a PEM file with certificate and private key for every request: it may be replaced while we run. When it cannot be used
@@ -17,13 +18,13 @@ func certificateFile(path string, say func(level, text string)) func() ([]byte, 
 	return func() ([]byte, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		pem, err := os.ReadFile(path)
-		if err == nil {
-			_, err = tokens.InspectCertificate(pem)
+		text, err := config.ReadPEM(path)
+		if err == nil && !bytes.Equal(text, last) { // parsing checks the key's primes, which is slow
+			_, _, err = clientcert.Parse(text)
 		}
 		if err == nil {
-			last, told = pem, ""
-			return pem, nil
+			last, told = text, ""
+			return text, nil
 		}
 		if last == nil {
 			return nil, fmt.Errorf("client_certificate_file: %w", err)
