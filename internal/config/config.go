@@ -207,15 +207,3 @@ func (b *builder) shared(tenants []Tenant) {
 		}
 	}
 }
-
-// Find gives the tenants that a person means by a name or id, in any case: several where a tenant is polled through several
-// APIs, or where a name is ambiguous.
-func (in *Input) Find(name string) []Tenant {
-	var found []Tenant
-	for _, t := range in.Tenants {
-		if strings.EqualFold(t.TenantName, name) || strings.EqualFold(t.TenantID, name) {
-			found = append(found, t)
-		}
-	}
-	return found
-}

@@ -1,6 +1,10 @@
 package config
 
+import "time"
+
 // Watch looks whether a tenants file has changed, and reads it again. It is for one goroutine.
+//
+// A new version is taken when it has stood still for some seconds: half of one may be good YAML that ends tenants, or name one whose id is cut short.
 type Watch struct {
 	sources Sources
 	section section
@@ -10,11 +14,15 @@ type Watch struct {
 	// last is the error of the newest version, "" if it is good. A version may be broken by a file that it names: it is
 	// read again although it did not change itself.
 	last string
+	// seen is the newest signature, seenAt when it was first seen; now is the clock.
+	seen   signature
+	seenAt time.Time
+	now    func() time.Time
 }
 
 // Watch watches the tenants file of an input; an input without one never changes.
 func (in *Input) Watch(s Sources) *Watch {
-	w := &Watch{sources: s, section: in.section, path: in.TenantsFile, sum: in.sum}
+	w := &Watch{sources: s, section: in.section, path: in.TenantsFile, sum: in.sum, now: time.Now}
 	if w.path != "" {
 		w.sign = signatureOf(w.path)
 		w.sign.trusted = false // it may have changed since the input was read
@@ -33,7 +41,13 @@ func (w *Watch) Poll() (*Input, []Warning, error) {
 	if w.last == "" && w.sign.same(sign) {
 		return nil, nil, nil
 	}
+	if !w.still(sign) {
+		return nil, nil, nil
+	}
 	in, warnings, err := w.section.input(w.sources)
+	if !sign.equal(signatureOf(w.path)) {
+		return nil, nil, nil // it is being written after all
+	}
 	if err != nil {
 		if err.Error() == w.last {
 			return nil, nil, nil
@@ -47,4 +61,15 @@ func (w *Watch) Poll() (*Input, []Warning, error) {
 		return nil, nil, nil
 	}
 	return in, warnings, nil
+}
+
+// still tells whether nothing has been written to the file for a while: by its own time, or as seen from here where that is no help.
+func (w *Watch) still(sign signature) bool {
+	if sign.info != nil && time.Since(sign.info.ModTime()) > settled {
+		return true
+	}
+	if !w.seen.equal(sign) || w.seenAt.IsZero() {
+		w.seen, w.seenAt = sign, w.now()
+	}
+	return w.now().Sub(w.seenAt) > settled
 }

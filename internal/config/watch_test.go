@@ -22,46 +22,46 @@ func TestAWatchedSecretFollowsItsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	f := WatchFile(path)
 	for range 2 {
-		if v, err := f.Value(); err == nil || !v.IsZero() || !strings.Contains(err.Error(), path) || f.Version() != 0 {
+		if v, err := f.Value(); err == nil || !v.IsZero() || !strings.Contains(err.Error(), path) {
 			t.Fatalf("missing at start: %v, %v", v, err)
 		}
 	}
-	expect := func(want string, version uint64, trouble string) {
+	expect := func(want, trouble string) {
 		t.Helper()
 		v, err := f.Value()
-		if v.Reveal() != want || f.Version() != version || (err == nil) != (trouble == "") || err != nil && !strings.Contains(err.Error(), trouble) {
-			t.Fatalf("got version %d and error %v (right content: %v), want version %d and %q", f.Version(), err, v.Reveal() == want, version, trouble)
+		if v.Reveal() != want || (err == nil) != (trouble == "") || err != nil && !strings.Contains(err.Error(), trouble) {
+			t.Fatalf("got error %v (right content: %v), want %q", err, v.Reveal() == want, trouble)
 		}
 	}
 	write(t, path, "\xef\xbb\xbf one \r\n")
-	expect("one", 1, "")
+	expect("one", "")
 	write(t, path, "two") // within the same tick of the clock and of the same size
-	expect("two", 2, "")
+	expect("two", "")
 	age(t, path, time.Hour)
-	expect("two", 2, "")
+	expect("two", "")
 	write(t, path, "six")
 	age(t, path, 2*time.Hour)
-	expect("six", 3, "")
+	expect("six", "")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	expect("six", 3, "no such file")
-	expect("six", 3, "") // told once
+	expect("six", "no such file")
+	expect("six", "") // told once
 	write(t, path, "")
-	expect("six", 3, "is empty") // another trouble
-	expect("six", 3, "")
+	expect("six", "is empty") // another trouble
+	expect("six", "")
 	write(t, path, "six") // as it was
-	expect("six", 3, "")
+	expect("six", "")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	expect("six", 3, "no such file") // and again
+	expect("six", "no such file") // and again
 	other := path + ".new"
 	write(t, other, "ten")
 	if err := os.Rename(other, path); err != nil {
 		t.Fatal(err)
 	}
-	expect("ten", 4, "")
+	expect("ten", "")
 }
 
 func TestAReplacedFileOfTheSameTimeAndSizeIsSeen(t *testing.T) {
@@ -92,6 +92,13 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 	write(t, path, minimal)
 	in := must(t, Map{"tenants_file": path, "poll_interval": "5m"}, env())
 	w := in.Watch(env())
+	back := 2 * time.Hour
+	put := func(content string) { // each version has stood for a while, and has a time of its own
+		t.Helper()
+		write(t, path, content)
+		back -= time.Minute
+		age(t, path, back)
+	}
 	quiet := func() {
 		t.Helper()
 		if next, _, err := w.Poll(); next != nil || err != nil {
@@ -101,24 +108,23 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 	quiet()
 	quiet()
 
-	write(t, path, minimal+"  - tenant_id: b.example\n    client_id: "+app+"\n    client_secret: y\n")
+	put(minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n")
 	next, _, err := w.Poll()
 	if err != nil || next == nil || len(next.Tenants) != 2 || next.Tenants[1].PollInterval != 5*time.Minute || !next.Tenants[0].Equal(in.Tenants[0]) {
 		t.Fatalf("got %+v, %v", next, err)
 	}
 	quiet()
 
-	write(t, path, minimal+"    client_secret_file: "+dir+"/later\n    api: grapf\n")
+	put(minimal + "    client_secret_file: " + dir + "/later\n    api: grapf\n")
 	if next, _, err := w.Poll(); next != nil || err == nil || len(Faults(err)) != 3 {
 		t.Fatalf("got %+v, %v", next, err)
 	}
 	quiet() // told once
 
-	write(t, path, strings.Replace(minimal, "client_secret: x", "client_secret_file: "+dir+"/later", 1))
+	put(strings.Replace(minimal, "client_secret: x", "client_secret_file: "+dir+"/later", 1))
 	if next, _, err := w.Poll(); next != nil || err == nil {
 		t.Fatalf("got %+v, %v", next, err)
 	}
-	age(t, path, time.Hour)
 	quiet()
 	write(t, dir+"/later", "x") // mends it without a change of the file itself
 	if next, _, err := w.Poll(); err != nil || next == nil || len(next.Tenants) != 1 {
@@ -128,10 +134,59 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+	quiet() // it may be on its way to be replaced
+	w.now = func() time.Time { return time.Now().Add(time.Minute) }
 	if _, _, err := w.Poll(); err == nil {
 		t.Fatal("a missing file goes unseen")
 	}
 	quiet()
+}
+
+func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
+	path := filepath.Join(workshop(t), "tenants.yaml")
+	whole := minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n"
+	write(t, path, whole)
+	w := must(t, Map{"tenants_file": path}, env()).Watch(env())
+	now := time.Now()
+	w.now = func() time.Time { return now }
+	poll := func(after time.Duration) int {
+		t.Helper()
+		now = now.Add(after)
+		next, _, err := w.Poll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next == nil {
+			return 0
+		}
+		return len(next.Tenants)
+	}
+	poll(0)
+	poll(time.Minute)
+	later := time.Now().Add(time.Hour) // of a server whose clock is ahead, so that the file's own time says nothing
+	grow := func(content string) {
+		write(t, path, content)
+		later = later.Add(time.Second)
+		if err := os.Chtimes(path, later, later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for cut := len(minimal); cut < len(whole); cut += 20 {
+		grow(whole[:cut])
+		if n := poll(settled - time.Second); n != 0 {
+			t.Fatalf("a version cut at %d was taken: %d tenants", cut, n)
+		}
+	}
+	grow(whole + "  - tenant_id: c.example\n    client_id: " + app + "\n    client_secret: y\n")
+	if first, then, again := poll(settled), poll(settled+time.Second), poll(time.Minute); first != 0 || then != 3 || again != 0 {
+		t.Errorf("whole again, the polls gave %d, %d, %d tenants", first, then, again)
+	}
+	age(t, path, settled+time.Minute) // a file's own time shows it at once
+	write(t, path, whole)
+	age(t, path, settled+time.Minute)
+	if n := poll(0); n != 2 {
+		t.Errorf("a version that was put there long ago: %d tenants", n)
+	}
 }
 
 func TestAnInputWithoutTenantsFileNeverChanges(t *testing.T) {

@@ -17,16 +17,13 @@ type File struct {
 	mu    sync.Mutex
 	sign  signature
 	value secret.Text
-	count uint64
+	good  bool // it could be used before
 	// told is the trouble that was last reported, so that it is reported once.
 	told string
 }
 
 // WatchFile watches a file with a secret: a client secret, or a refresh token. The file is not read before the first Value.
 func WatchFile(path string) *File { return &File{path: path} }
-
-// Path gives the file's path.
-func (f *File) Path() string { return f.path }
 
 // Value gives the file's content, without white space around it.
 //
@@ -36,20 +33,17 @@ func (f *File) Path() string { return f.path }
 func (f *File) Value() (secret.Text, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.count > 0 && f.told == "" && f.sign.same(signatureOf(f.path)) {
+	if f.good && f.told == "" && f.sign.same(signatureOf(f.path)) {
 		return f.value, nil
 	}
 	// The signature is taken before reading: a change in between is then seen the next time.
 	sign := signatureOf(f.path)
 	value, err := readSecret(f.path)
 	if err == nil {
-		if f.count == 0 || !value.Equal(f.value) {
-			f.count++
-		}
-		f.value, f.sign, f.told = value, sign, ""
+		f.value, f.sign, f.good, f.told = value, sign, true, ""
 		return f.value, nil
 	}
-	if f.count > 0 {
+	if f.good {
 		if f.told == err.Error() {
 			return f.value, nil
 		}
@@ -57,13 +51,6 @@ func (f *File) Value() (secret.Text, error) {
 		return f.value, fmt.Errorf("%w; the last good content stays in use", err)
 	}
 	return secret.Text{}, err
-}
-
-// Version counts the contents that Value has seen, 0 before the first good one: who remembers it sees a change.
-func (f *File) Version() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.count
 }
 
 func readSecret(path string) (secret.Text, error) {
@@ -98,6 +85,14 @@ func signatureOf(path string) signature {
 
 // same tells whether the file has certainly not changed between the two.
 func (s signature) same(now signature) bool {
-	return s.info != nil && now.info != nil && s.trusted && os.SameFile(s.info, now.info) &&
+	return s.info != nil && s.trusted && s.equal(now)
+}
+
+// equal tells whether the two look the same; an absent file looks like another absent one.
+func (s signature) equal(now signature) bool {
+	if s.info == nil || now.info == nil {
+		return s.info == nil && now.info == nil
+	}
+	return os.SameFile(s.info, now.info) &&
 		s.info.ModTime().Equal(now.info.ModTime()) && s.info.Size() == now.info.Size() && s.info.Mode() == now.info.Mode()
 }

@@ -196,6 +196,18 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// put writes a file as if that had been a while ago: a fresh one might still be being written.
+func put(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(file, before, before); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 	sim, customers := simulated(t, 3, 10)
 	dir := t.TempDir()
@@ -207,9 +219,7 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 			fmt.Fprintf(&b, "  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, refresh_token: %q, tag: %q}\n",
 				c.ID, c.Name, c.Apps[0].ClientID, c.Apps[0].Secret, c.Apps[0].RefreshTokens[0], "defender."+c.Name)
 		}
-		if err := os.WriteFile(file+".new", []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		put(t, file+".new", b.String())
 		if err := os.Rename(file+".new", file); err != nil {
 			t.Fatal(err)
 		}
@@ -237,9 +247,7 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 	until(t, p, func() bool { return polls(customers[1]) > 1 && polls(customers[2]) > 1 }, handle)
 	write(customers[0], customers[2])
 	until(t, p, func() bool { return polls(customers[1]) == 0 }, handle)
-	if err := os.WriteFile(file, []byte("tenants: [{tenant_idd: x}]"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	put(t, file, "tenants: [{tenant_idd: x}]")
 	until(t, p, func() bool { return strings.Contains(h.log(), "refused as a whole") }, handle)
 	if !strings.Contains(h.log(), "tenant_idd") {
 		t.Errorf("the broken version's fault is not named:\n%s", h.log())
