@@ -47,7 +47,9 @@ func (f *file) names() *standing {
 }
 
 // noSuchFile: also when something else than a directory is where the directory was.
-func noSuchFile(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+func noSuchFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
 
 // moved tells whether another file, or none, stands at the name of the database, or (beside) at that of its log or index.
 func (f *file) moved(beside bool) bool {
