@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/oauth2"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // Version is a family of Entra's sign-in endpoints.
@@ -80,9 +82,9 @@ func (a App) validate() error {
 	u, err := url.Parse(a.LoginURL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("tokens: login URL %q is not of the form https://host", cleaned(a.LoginURL, 200))
+		return fmt.Errorf("tokens: login URL %q is not of the form https://host", plain.Line(a.LoginURL, 200))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
-		return fmt.Errorf("tokens: login URL of host %q may have scheme, host and port only", cleaned(u.Host, 200))
+		return fmt.Errorf("tokens: login URL of host %q may have scheme, host and port only", plain.Line(u.Host, 200))
 	case a.TenantID == "":
 		return fmt.Errorf("tokens: tenant id is empty")
 	case a.ClientID == "":

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -51,7 +52,7 @@ func Inspect(token secret.Text) (Claims, error) {
 		}
 		many = many[:min(len(many), 64)]
 		for i := range many {
-			many[i] = cleaned(many[i], 200)
+			many[i] = plain.Line(many[i], 200)
 		}
 		return many
 	}
@@ -59,7 +60,7 @@ func Inspect(token secret.Text) (Claims, error) {
 		for _, name := range names {
 			var s string
 			if json.Unmarshal(m[name], &s) == nil && s != "" {
-				return cleaned(s, 200)
+				return plain.Line(s, 200)
 			}
 		}
 		return ""
@@ -88,6 +89,6 @@ func (c Claims) Account() string {
 
 // String is one line for a log when an API refuses the token (T20: wrong audience, missing role).
 func (c Claims) String() string {
-	return cleaned(fmt.Sprintf("aud=%s tid=%s appid=%s roles=%s scp=%s exp=%s", c.Aud, c.Tid, c.AppID,
+	return plain.Line(fmt.Sprintf("aud=%s tid=%s appid=%s roles=%s scp=%s exp=%s", c.Aud, c.Tid, c.AppID,
 		strings.Join(c.Roles, ","), strings.Join(c.Scp, ","), c.Exp.Format(time.RFC3339)), 600)
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // Fate says what a failed sign-in waits for.
@@ -86,7 +88,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Sentence)
 	if e.Err != nil {
-		if text := cleaned(e.Err.Error(), 300); text != "" && !strings.Contains(e.Sentence, text) {
+		if text := plain.Line(e.Err.Error(), 300); text != "" && !strings.Contains(e.Sentence, text) {
 			b.WriteString(": " + text)
 		}
 	}
@@ -95,9 +97,9 @@ func (e *Error) Error() string {
 	}
 	if raw := e.raw(); raw != "" {
 		raw = " (" + raw + ")"
-		return cleaned(b.String(), maxErrorText-len(raw)) + raw
+		return plain.Line(b.String(), maxErrorText-len(raw)) + raw
 	}
-	return cleaned(b.String(), maxErrorText)
+	return plain.Line(b.String(), maxErrorText)
 }
 
 // raw lists what support asks for.

@@ -204,7 +204,7 @@ var serviceCodes = map[int]explanation{
 	50087: transient("the sign-in service is temporarily unavailable", wait),
 	90090: transient("the sign-in service has a temporary fault", wait),
 	90055: transient("tenant {tenant} signs in too often and is slowed down", wait),
-	50000: transient("the sign-in service has a fault", wait + "; if it stays, send the ids that follow to Microsoft's support"),
+	50000: transient("the sign-in service has a fault", wait+"; if it stays, send the ids that follow to Microsoft's support"),
 }
 
 // family explains codes of a group whose members all mean much the same; ok is false for others.

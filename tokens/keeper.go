@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // Keeper is a ChainStore over another that survives a broken disk: a chain that cannot be written is kept in memory, used from there,
@@ -66,7 +68,7 @@ func (k *Keeper) ailment(key ChainKey, what string, err error) {
 	c.ailing = true
 	k.mu.Unlock()
 	if first {
-		k.log(slog.LevelError, cleaned(fmt.Sprintf("the token store %s (%v); tenant %s goes on with what is in memory, which is lost if the process ends; check data_dir and its disk", what, err, key.TenantID), 600))
+		k.log(slog.LevelError, plain.Line(fmt.Sprintf("the token store %s (%v); tenant %s goes on with what is in memory, which is lost if the process ends; check data_dir and its disk", what, err, key.TenantID), 600))
 	}
 }
 
@@ -169,7 +171,7 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	c.ailing = false
 	k.mu.Unlock()
 	if ailing {
-		k.log(slog.LevelInfo, cleaned("the token store works again; the refresh token of tenant "+key.TenantID+" is saved", 300))
+		k.log(slog.LevelInfo, plain.Line("the token store works again; the refresh token of tenant "+key.TenantID+" is saved", 300))
 	}
 	return nil
 }

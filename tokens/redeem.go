@@ -93,7 +93,7 @@ func (s *Source) lock(ctx context.Context) (func(), error) {
 		e.Remedy = "look for a defenderctl that hangs or was stopped (Ctrl-Z): let it go on (fg), or end it"
 	} else {
 		e.Sentence = fill(fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTime), s.cfg.App)
-		e.Remedy = "nothing to do, it is asked again"
+		e.Remedy = wait
 	}
 	return nil, e
 }

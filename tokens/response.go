@@ -56,8 +56,8 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 	}
 	a := answer{
 		access: secret.New(text("access_token")), refresh: secret.New(text("refresh_token")), idToken: secret.New(text("id_token")),
-		tokenType: text("token_type"), scope: cleaned(text("scope"), 4096),
-		deviceCode: secret.New(text("device_code")), userCode: cleaned(text("user_code"), 64), message: cleaned(text("message"), 1024),
+		tokenType: text("token_type"), scope: plain.Line(text("scope"), 4096),
+		deviceCode: secret.New(text("device_code")), userCode: plain.Line(text("user_code"), 64), message: plain.Line(text("message"), 1024),
 	}
 	if s, ok := seconds(m["expires_in"]); ok {
 		a.life = max(s, time.Second)
@@ -70,9 +70,9 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 		a.interval = min(max(s, 0), 10*time.Minute)
 	}
 	// v1 writes verification_url (as ADAL read it), RFC 8628 verification_uri.
-	a.verification = cleaned(text("verification_uri"), 1024)
+	a.verification = plain.Line(text("verification_uri"), 1024)
 	if a.verification == "" {
-		a.verification = cleaned(text("verification_url"), 1024)
+		a.verification = plain.Line(text("verification_url"), 1024)
 	}
 	a.refusal(text("error"), text("suberror"), text("error_description"), m["error_codes"])
 	if t := guidLike(text("trace_id")); t != "" {
@@ -181,6 +181,3 @@ func usableInHeader(token string) bool {
 	}
 	return token != ""
 }
-
-// cleaned makes text of others fit for one line of a log.
-func cleaned(s string, limit int) string { return plain.Line(s, limit) }

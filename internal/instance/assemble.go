@@ -63,12 +63,15 @@ func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
 	}
 	say := func(level, text string) { c.log.log(levelNamed(level), t.TenantName, text) }
 	skew := new(collect.Skew)
-	source, err := newSource(t, c.home.keeper, client, time.Now, say, skew.Note)
+	clock := func(address string) func(server, local time.Time) {
+		return c.shared.clocks.watch(address, func(level collect.Level, text string) { c.log.log(level, "", text) }, skew.Note)
+	}
+	source, err := newSource(t, c.home.keeper, client, time.Now, say, clock(t.LoginURL))
 	if err != nil {
 		return none, err
 	}
 	gate, feeds := c.shared.gate(t)
-	reader, err := newReader(t, source, client, gate, time.Now, say, skew.Note)
+	reader, err := newReader(t, source, client, gate, time.Now, say, clock(t.APIURL))
 	if err != nil {
 		return none, err
 	}

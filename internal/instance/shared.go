@@ -26,6 +26,7 @@ type shared struct {
 	gates      map[gateKey]*sharedGate
 	transports map[transportKey]*http.Transport
 	metrics    metrics.Servers
+	clocks     clocks
 }
 
 // gateKey names who shares a quota.
