@@ -43,13 +43,14 @@ func (c *cli) importCommand() *cobra.Command {
 	im := &importing{c: c}
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Take over the settings and token of an ArcSight or Splunk connector", Args: cobra.ExactArgs(1),
-		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties (ArcSight) or a Splunk authentication properties\n" +
-			"file, asks for what it leaves blank, stores the refresh token, and prints an [INPUT] for it. Nothing is asked over the network: see tokens refresh.\n" +
-			"The application secret is not stored; --secret-out writes it to a file for client_secret_file.",
-		Example: "  defenderctl tokens import WDATP-connector.properties --tenant-name contoso --region eu --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app",
-		RunE:    func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args[0]) },
+		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties (ArcSight) or a Splunk authentication " +
+			"properties file, asks for what it leaves blank, stores the refresh token, and prints an [INPUT] for it. Nothing is asked over the network: see " +
+			"tokens refresh. The application secret is not stored; --secret-out writes it to a file for client_secret_file.",
+		Example: "  defenderctl tokens import WDATP-connector.properties --tenant-name contoso --region eu \\\n" +
+			"      --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app",
+		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args[0]) },
 	}
-	im.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys)
+	im.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, map[string]string{"tenant_id": "the customer's tenant, where the file has no token_url"})
 	f := cmd.Flags()
 	f.StringVar(&im.tenName, "tenant-name", "", "label for people (default the tenant id)")
 	f.StringVar(&im.refreshFile, "refresh-token-file", "", "file with the refresh token, where the connector's has none")
@@ -65,6 +66,9 @@ func (im *importing) run(ctx context.Context, path string) error {
 		return err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, connector.MaxBytes+1))
+	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
+		c.say("warning: %s has mode %#o: other users may read what is secret in it; chmod 600 it, and remove it when the input works", path, info.Mode().Perm())
+	}
 	f.Close()
 	if err != nil {
 		return err
@@ -73,7 +77,7 @@ func (im *importing) run(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	keys, err := im.keys(found)
+	keys, err := im.keys(path, found)
 	if err != nil {
 		return err
 	}
@@ -106,7 +110,7 @@ func (im *importing) run(ctx context.Context, path string) error {
 }
 
 // keys are those of the [INPUT]; flags go before the file.
-func (im *importing) keys(found connector.Settings) (config.Map, error) {
+func (im *importing) keys(path string, found connector.Settings) (config.Map, error) {
 	keys := config.Map(im.set.given())
 	fill := func(key, value string) {
 		if keys[key] == "" && value != "" {
@@ -116,20 +120,28 @@ func (im *importing) keys(found connector.Settings) (config.Map, error) {
 	if im.tenName != "" {
 		keys["tenant_name"] = im.tenName
 	}
-	keys["tenant_id"] = found.TenantID
+	for _, key := range []string{"ca_file", "client_secret_file", "client_certificate_file"} {
+		if keys[key] != "" {
+			keys[key] = absolute(keys[key]) // Fluent Bit starts elsewhere
+		}
+	}
+	fill("tenant_id", found.TenantID)
 	fill("client_id", found.ClientID)
 	fill("resource", found.Resource)
-	if found.TenantID == "" || keys["client_id"] == "" {
-		return nil, fmt.Errorf("the file has no token_url with a tenant, or no client id")
+	if keys["tenant_id"] == "" {
+		return nil, usagef("%s has no token_url, which names the tenant: give --tenant-id", path)
+	}
+	if keys["client_id"] == "" {
+		return nil, usagef("%s has no client_id: give --client-id", path)
 	}
 	fill("api", apiOf(keys["resource"]))
 	if strings.Contains(strings.ToLower(keys["resource"]), "wdatpalertexport.seville") {
 		im.c.say("note: the resource %s is the one of before April 2018; if sign-in refuses it, remove the key resource", keys["resource"])
 	}
-	if keys["api"] == string(cloud.SIEM) && keys["api_url"] == "" {
-		fill("region", found.Region)
+	host := tokens.LoginHost(cmp.Or(keys["login_url"], found.LoginURL))
+	if keys["api_url"] == "" && found.EventsURL != "" {
+		fromEvents(keys, found, host)
 	}
-	host := tokens.LoginHost(found.LoginURL)
 	fill("cloud", string(cloudOf(host)))
 	if target, err := cloud.Lookup(cloud.Cloud(keys["cloud"]), cloud.Graph, ""); err != nil || tokens.LoginHost(target.LoginURL) != host {
 		fill("login_url", found.LoginURL)
@@ -138,6 +150,26 @@ func (im *importing) keys(found connector.Settings) (config.Map, error) {
 		delete(keys, "cloud")
 	}
 	return keys, nil
+}
+
+// fromEvents takes cloud and region from the host of the API in the file, if it is one that is known and belongs to the sign-in service login;
+// another one becomes api_url. A cloud or region that was given as a flag goes before the file.
+func fromEvents(keys config.Map, found connector.Settings, login string) {
+	given := keys["cloud"] != "" || keys["region"] != ""
+	events := tokens.LoginHost(found.EventsURL)
+	for _, row := range cloud.Table() {
+		switch {
+		case string(row.API) != keys["api"] || tokens.LoginHost(row.APIURL) != events || login != "" && tokens.LoginHost(row.LoginURL) != login:
+		case row.Region == "" && found.Region != "": // the same host stands there with its region
+		case keys["cloud"] != "" && keys["cloud"] != string(row.Cloud) || keys["region"] != "" && !strings.EqualFold(keys["region"], row.Region):
+		default:
+			keys["cloud"], keys["region"] = string(row.Cloud), row.Region
+			return
+		}
+	}
+	if !given {
+		keys["api_url"] = found.EventsURL
+	}
 }
 
 // apiOf tells an API by its resource; what is not known is the alert exporter, which these files were made for.
@@ -158,11 +190,6 @@ func apiOf(resource string) string {
 func (im *importing) secret(ctx context.Context, found connector.Settings, keys config.Map) (secret.Text, error) {
 	c := im.c
 	if keys["client_secret_file"] != "" || keys["client_certificate_file"] != "" {
-		for _, k := range []string{"client_secret_file", "client_certificate_file"} {
-			if abs, err := filepath.Abs(keys[k]); err == nil && keys[k] != "" {
-				keys[k] = abs
-			}
-		}
 		return secret.Text{}, nil
 	}
 	if im.set.clientSecret != "" {
@@ -232,7 +259,7 @@ func (im *importing) keep(ctx context.Context, t config.Tenant, keys config.Map,
 		keys["client_secret"] = "${DEFENDER_CLIENT_SECRET}"
 		c.say("the application secret is not stored: set DEFENDER_CLIENT_SECRET in Fluent Bit's environment, or use --secret-out")
 	}
-	keys["data_dir"], keys["key_file"] = dir, c.keyFile
+	keys["data_dir"], keys["key_file"] = dir, c.keyPath("")
 	text := inputSection(t, keys)
 	if im.json {
 		return printJSON(c.Out, imported{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, API: string(t.API), Resource: t.Resource, Stored: true, DataDir: dir, Input: text})

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const arcsight = "#OAuth 2 client properties\nclient_ID=" + client + "\nclient_secret=\nauth_url=https\\://login.microsoftonline.com/" + contoso +
@@ -62,4 +63,77 @@ func TestImportRefusesWhatIsNoConnectorsFile(t *testing.T) {
 	if _, err := os.Stat(w.dir); err == nil {
 		t.Error("the data directory was made")
 	}
+}
+
+// splunk is a Splunk authentication properties file for a tenant, with the host of its events.
+func splunk(login, events string) string {
+	return "[rest://defender]\nendpoint = " + events + "/api/alerts\noauth2_client_id = " + client + "\noauth2_client_secret = " + appSecret +
+		"\noauth2_refresh_token = " + seedToken + "\noauth2_refresh_url = " + login + "/" + contoso + "/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n"
+}
+
+func TestImportTakesTheCloudFromTheHostOfTheEvents(t *testing.T) {
+	const com, gov = "https://login.microsoftonline.com", "https://login.microsoftonline.us"
+	for name, c := range map[string]struct {
+		login, events string
+		flags         []string
+		has, not      []string
+	}{
+		"commercial":        {com, "https://wdatp-alertexporter-eu.windows.com", nil, []string{"region eu"}, []string{"cloud ", "api_url"}},
+		"gcc":               {com, "https://wdatp-alertexporter-us.gcc.securitycenter.windows.us", nil, []string{"cloud gcc ", "region us"}, []string{"api_url"}},
+		"gcc high":          {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil, []string{"cloud gcchigh"}, []string{"api_url", "login_url"}},
+		"a host elsewhere":  {com, "https://exporter.example.com:8443", nil, []string{"api_url https://exporter.example.com:8443"}, []string{"region"}},
+		"of another cloud":  {com, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil, []string{"api_url https://wdatp-alertexporter-us.securitycenter.windows.us"}, []string{"cloud "}},
+		"a flag goes first": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--region", "uk"}, []string{"region uk"}, []string{"api_url"}},
+		"the api as a flag": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--api", "siem"}, []string{"region eu"}, []string{"api_url"}},
+		"dod as a flag":     {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", []string{"--cloud", "dod"}, []string{"cloud dod"}, []string{"api_url"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			args := append([]string{"tokens", "import", w.file("splunk.properties", splunk(c.login, c.events))}, c.flags...)
+			r := w.expect(w.run(args...), 0)
+			contains(t, r.out+" ", c.has...)
+			flat := strings.Join(strings.Fields(r.out), " ") + " "
+			for _, not := range c.not {
+				if strings.Contains(flat, " "+not) {
+					t.Errorf("%q is in:\n%s", not, r.out)
+				}
+			}
+		})
+	}
+}
+
+func TestImportPrintsPathsThatHoldInEveryDirectory(t *testing.T) {
+	w := newWorld(t)
+	w.key("k")
+	t.Chdir(filepath.Dir(w.dir))
+	file := w.file("splunk.properties", splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"))
+	_, pem := certificate(t, time.Hour*24*30)
+	w.file("ca.pem", pem)
+	r := w.expect(w.run("tokens", "import", file, "--key-file", "k.key", "--ca-file", "ca.pem"), 0)
+	contains(t, r.out, "key_file "+w.key("k"), "ca_file "+filepath.Join(filepath.Dir(w.dir), "ca.pem"))
+}
+
+func TestImportNamesTheFileAndWhatItLacks(t *testing.T) {
+	w := newWorld(t)
+	file := w.file("half.properties", "client_id="+client+"\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n")
+	contains(t, w.expect(w.run("tokens", "import", file, "--region", "eu"), 2).err, file, "token_url", "--tenant-id")
+	r := w.expect(w.run("tokens", "import", file, "--region", "eu", "--tenant-id", contoso), 0)
+	contains(t, r.out, "tenant_id "+contoso, "region eu")
+	if strings.Contains(r.out, "login_url") {
+		t.Error(r.out)
+	}
+	file = w.file("other.properties", "token_url=https://login.microsoftonline.com/"+contoso+"/oauth2/token\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n")
+	contains(t, w.expect(w.run("tokens", "import", file, "--region", "eu"), 2).err, file, "client_id", "--client-id")
+}
+
+func TestImportWarnsOfAFileThatOthersCanRead(t *testing.T) {
+	w := newWorld(t)
+	file := w.file("splunk.properties", splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"))
+	if r := w.expect(w.run("tokens", "import", file), 0); strings.Contains(r.err, "other users") {
+		t.Error(r.err)
+	}
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, w.expect(w.run("tokens", "import", file), 0).err, "other users may read", "0640")
 }
