@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,14 +39,14 @@ func (c *cli) acquireCommand() *cobra.Command {
 		Use:   "acquire --tenant-id TENANT --client-id CLIENT",
 		Short: "Sign in to a customer's tenant and store the refresh token",
 		Long: "Signs in to a customer's tenant with a user who may see its alerts, stores the refresh token, and tries the API once.\n\n" +
-			"Three ways: the browser on this machine (the default; register http://localhost as redirect address); --paste, for a redirect\n" +
-			"address that is registered but answers elsewhere, such as https://<domain>/SiemMsspConnector; --device-code, with a code that is\n" +
-			"entered on any device.\n\n" +
-			"When the API refuses afterwards, which is normal before the customer has authorised the application, the token is stored, the\n" +
-			"missing step is printed, and the exit code is 4.",
-		Example: "  defenderctl tokens acquire --tenant-id 99999999-8888-7777-6666-555555555555 --tenant-name contoso \\\n" +
-			"      --client-id 11111111-2222-3333-4444-555555555555 --client-secret-file /run/secrets/mssp-app --api siem --region eu",
-		Args: cobra.NoArgs,
+			"Three ways: the browser on this machine (the default; register http://localhost as redirect address); --paste, for a redirect address that is " +
+			"registered but answers elsewhere, such as https://<domain>/SiemMsspConnector; --device-code, with a code that is entered on any device.\n\n" +
+			"When the API refuses afterwards, which is normal before the customer has authorised the application, the token is stored, the missing step is " +
+			"printed, and the exit code is 4.",
+		Example: "  defenderctl tokens acquire --tenant-id 99999999-8888-7777-6666-555555555555 \\\n" +
+			"      --tenant-name contoso --client-id 11111111-2222-3333-4444-555555555555 \\\n" +
+			"      --client-secret-file /run/secrets/mssp-app --api siem --region eu",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
 	a.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, map[string]string{
@@ -60,7 +61,7 @@ func (c *cli) acquireCommand() *cobra.Command {
 	f.StringVar(&a.account, "account", "", "the user who is to sign in; another one's token is refused")
 	f.BoolVar(&a.print, "print", false, "print the tokens to the standard output")
 	f.StringVar(&a.out, "out", "", "write the refresh token to this file (0600), for a refresh_token_file")
-	f.DurationVar(&a.timeout, "timeout", 10*time.Minute, "how long to wait for the person")
+	f.Var(newDuration(&a.timeout, 10*time.Minute), "timeout", "how long to wait for the person")
 	f.BoolVar(&a.json, "json", false, "print the result as JSON")
 	cmd.MarkFlagsMutuallyExclusive("paste", "device-code")
 	cmd.MarkFlagsMutuallyExclusive("device-code", "redirect-uri")
@@ -76,6 +77,9 @@ func (a *acquisition) run(ctx context.Context) error {
 	c := a.c
 	if a.timeout <= 0 {
 		return usagef("--timeout must be positive")
+	}
+	if prompts := []string{"select_account", "login", "consent", ""}; !slices.Contains(prompts, a.prompt) {
+		return usagef("--prompt: %q is none of select_account, login, consent and \"\"", a.prompt)
 	}
 	port, path, err := a.loopback()
 	if err != nil {
@@ -118,7 +122,7 @@ func (a *acquisition) run(ctx context.Context) error {
 		got, err = a.byBrowser(waiting, request, port, path)
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("nobody signed in within %v; nothing was stored", a.timeout)
+		return fmt.Errorf("nobody signed in within %s; nothing was stored", config.FormatDuration(a.timeout))
 	}
 	if err != nil {
 		return err
@@ -192,8 +196,11 @@ func (a *acquisition) loopback() (port int, path string, err error) {
 	}
 	port = a.port
 	if p := u.Port(); p != "" {
-		n, err := net.LookupPort("tcp", p)
-		if err != nil || a.port != 0 && a.port != n {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 1 || n > 65535 {
+			return 0, "", usagef("--redirect-uri: %s is no port", p)
+		}
+		if a.port != 0 && a.port != n {
 			return 0, "", usagef("--redirect-uri and --port name different ports")
 		}
 		port = n
@@ -264,8 +271,12 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 	if err != nil {
 		return tokens.Tokens{}, err
 	}
+	left := min(d.Expiry.Sub(a.c.Now()), a.timeout) // whichever ends first ends the sign-in
+	if left = left.Round(time.Second); left >= 2*time.Minute {
+		left = left.Round(time.Minute)
+	}
 	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  %s  within %s.",
-		request.App.TenantID, d.VerificationURI, d.UserCode, span(d.Expiry.Sub(a.c.Now()).Round(time.Minute)))
+		request.App.TenantID, d.VerificationURI, d.UserCode, span(left))
 	done := a.c.progress(func() string { return "waiting for the code to be entered" })
 	defer done()
 	return request.DevicePoll(ctx, d)

@@ -264,12 +264,20 @@ func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
 	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso || !strings.Contains(fmt.Sprint(got["next_step"]), contoso) || got["refresh_token"] != nil {
 		t.Errorf("JSON: %v", got)
 	}
-	// Without the permission at the other APIs, the consent page is named.
+	// With the permission in the token it is the user's role that is missing; without it the consent page is named.
 	if err := w.SetFaults("403:api=graph"); err != nil {
 		t.Fatal(err)
 	}
 	r = w.expect(w.run(w.acquire("graph")...), 4)
-	contains(t, r.out+r.err, "adminconsent", "SecurityAlert.Read.All")
+	contains(t, r.out, "HTTP 403, Forbidden, trace id ")
+	contains(t, r.err, "HTTP 403, Forbidden, trace id ", "although the token has the permission SecurityAlert.Read.All", "soc@contoso.example a role that may see alerts")
+	if strings.Contains(r.err, "adminconsent") {
+		t.Errorf("what is there is asked for: %s", r.err)
+	}
+	w.SetApp(contoso, client, func(a *simulator.App) { a.Scopes = []string{"SecurityIncident.Read.All"} })
+	r = w.expect(w.run(w.acquire("graph")...), 4)
+	contains(t, r.out+r.err, "adminconsent", "needs the permission SecurityAlert.Read.All")
+	w.SetApp(contoso, client, func(a *simulator.App) { a.Scopes = nil })
 	// A fault of the API's own is no refusal, and costs no token either.
 	if err := w.SetFaults("503:api=graph"); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,17 +118,40 @@ func (a *acquisition) tryAPI(ctx context.Context, t config.Tenant, client *http.
 		return
 	}
 	r.Answer = "refused"
+	has := permitted(t.API, append(append([]string{}, r.Scp...), r.Roles...))
 	var refused *defender.Error
 	if errors.As(err, &refused) {
-		r.Problem = fmt.Sprintf("%s (HTTP %d)", refused.Problem, refused.Status)
+		bare := *refused
+		bare.Remedy = "" // the next step says it for this tenant
+		if has != "" {
+			bare.Problem = "the API refuses the user although the token has the permission " + has
+		}
+		r.Problem = bare.Error()
 	}
 	if t.API == cloud.SIEM {
 		r.NextStep = fmt.Sprintf("somebody with \"Manage portal system settings\" opens https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, or simply start the input", t.TenantID, t.ClientID)
 		return
 	}
 	app := instance.Application(t, func(string, string) {})
+	if has != "" {
+		r.NextStep = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, such as Security Reader, or \"View data\" in Defender's own roles; then run: defenderctl check, or simply start the input",
+			cmp.Or(r.Account, "the user who signed in"))
+		return
+	}
 	r.NextStep = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
 		needs(t.API), orNone(append(append([]string{}, r.Scp...), r.Roles...)), app.AdminConsentURL("", ""))
+}
+
+// permitted gives the permission among those of a token that allows reading an API's alerts; empty if there is none.
+func permitted(api cloud.API, list []string) string {
+	what := map[cloud.API]string{cloud.Graph: "SecurityAlert", cloud.Endpoint: "Alert", cloud.Incidents: "Incident"}[api]
+	for _, p := range list {
+		subject, rest, _ := strings.Cut(p, ".")
+		if what != "" && strings.EqualFold(subject, what) && strings.HasPrefix(strings.ToLower(rest), "read") {
+			return p
+		}
+	}
+	return ""
 }
 
 func orNone(list []string) string {

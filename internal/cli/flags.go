@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/secret"
 )
@@ -109,6 +110,9 @@ func (s *settings) credential(ctx context.Context, keys config.Map) error {
 
 // tenant reads keys as a section of the input would be read, and gives its one tenant. Faults name flags.
 func (c *cli) tenant(keys config.Map) (config.Tenant, error) {
+	if err := wrongRegion(keys); err != nil {
+		return config.Tenant{}, err
+	}
 	in, warnings, err := config.FromPlugin(keys, config.Sources{Env: c.LookupEnv})
 	for _, w := range warnings {
 		w.Key = flagName(w.Key)
@@ -119,6 +123,21 @@ func (c *cli) tenant(keys config.Map) (config.Tenant, error) {
 	}
 	c.settle(&in.Tenants[0], place{})
 	return in.Tenants[0], nil
+}
+
+// wrongRegion names the regions that the API has in the cloud, where another one is given: those of all APIs are no help.
+func wrongRegion(keys config.Map) error {
+	api, apiErr := cloud.ParseAPI(keys["api"])
+	name, cloudErr := cloud.ParseCloud(keys["cloud"])
+	if keys["region"] == "" || apiErr != nil || cloudErr != nil {
+		return nil
+	}
+	_, err := cloud.Lookup(name, api, keys["region"])
+	var wrong *cloud.KeyError
+	if errors.As(err, &wrong) && wrong.Key == "region" {
+		return usagef("--region: %s; %s", wrong.Problem, wrong.Mend)
+	}
+	return nil
 }
 
 func flagName(key string) string {

@@ -222,7 +222,6 @@ func (w *world) block(text string) string {
 		{`"record_id":"[0-9a-f]{32}"`, `"record_id":"5f0e6c1a9b7d48c2a3e4f5061728394a"`},
 		{`(?m) {2}\d+[smh] {2,}(\d+[smh]|never) {2,}\d+s  `, "  2s       4s     2s   "},
 		{`(?m)( {2})\d+s( +)\d+s( +2026)`, "${1}2m${2}5s${3}"},
-		{`within \d+m`, "within 15m"},
 	} {
 		text = regexp.MustCompile(s.expr).ReplaceAllString(text, s.to)
 	}

@@ -31,6 +31,20 @@ func (s *firstSink) Row(raw []byte) error {
 
 func (s *firstSink) Safe(tick.Tick) error { return nil }
 
+// advised adds the remedy of an API's passing trouble: an input needs none, since it asks again, but a command ends.
+func advised(err error) error {
+	var e *defender.Error
+	if !errors.As(err, &e) || e.Fate != defender.TryAgain || e.Status == 0 || e.Remedy != "" {
+		return err
+	}
+	with := *e
+	with.Remedy = "try again later"
+	if e.HasRetryAfter {
+		with.Remedy = "try again in " + span(e.RetryAfter)
+	}
+	return &with
+}
+
 // probe asks the API for one alert, and says what it found.
 func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, client *http.Client, now func() time.Time) (string, error) {
 	if t.PageSize > 0 {
@@ -49,7 +63,7 @@ func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, cl
 	case errors.Is(err, errEnough):
 		return "alert without a time", nil
 	case err != nil:
-		return "", err
+		return "", advised(err)
 	}
 	return "no alerts in the last 24 h", nil
 }

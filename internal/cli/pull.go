@@ -29,8 +29,8 @@ func (c *cli) pullCommand() *cobra.Command {
 	p := &pulling{c: c}
 	cmd := &cobra.Command{
 		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: cobra.ExactArgs(1),
-		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no checkpoint. NAME is a tenant of --config, one with a\n" +
-			"stored token, or with --client-id and a credential any tenant id. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
+		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no checkpoint. NAME is a tenant of --config, " +
+			"one with a stored token, or with --client-id and a credential any tenant id. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
 		Example: "  defenderctl pull contoso --config /etc/fluent-bit/fluent-bit.conf --since 24h --limit 10",
 		RunE:    func(cmd *cobra.Command, args []string) error { return p.run(cmd.Context(), args[0]) },
 	}
@@ -106,7 +106,7 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return errors.Join(err, out.Flush())
+	return errors.Join(advised(err), out.Flush())
 }
 
 // tenant finds the tenant and opens the store, if refresh tokens may be needed.

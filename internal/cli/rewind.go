@@ -33,8 +33,8 @@ func (c *cli) rewindCommand() *cobra.Command {
 	var since, api, stateID string
 	cmd := &cobra.Command{
 		Use: "rewind NAME --since TIME", Short: "Have the input emit a tenant's alerts again", Args: cobra.ExactArgs(1),
-		Long: "Asks the input to emit everything of a tenant again that was updated at or after a time, with the same record_ids: for a SIEM that lost its index.\n" +
-			"A running input takes it up within seconds, one that is stopped when it starts.",
+		Long: "Asks the input to emit everything of a tenant again that was updated at or after a time, with the same record_ids: for a SIEM that lost its " +
+			"index. A running input takes it up within seconds, one that is stopped when it starts.",
 		Example: "  defenderctl rewind contoso --since 2026-03-01T00:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -118,7 +118,10 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 		tenants[key.LoginHost+" "+key.TenantID] = true
 		several = append(several, label(title, key.TenantID)+" at "+key.LoginHost)
 	}
+	isStored := func(i store.ChainInfo) bool { return called(name, i.Chain.TenantName, i.Key.TenantID) }
 	switch {
+	case len(found) == 0 && len(known) == 0 && slices.ContainsFunc(chains, isStored):
+		return nil, usagef("a token of %q is stored, but no input with this data directory has polled it yet: there is nothing to emit again", name)
 	case len(found) == 0:
 		return nil, unknownName(name, known)
 	case len(tenants) > 1:

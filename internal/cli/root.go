@@ -9,8 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,21 +32,30 @@ func Main(args []string) int {
 
 // Run runs one command line and gives the exit code: 0 done, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.
 func Run(ctx context.Context, env Env, args []string) int {
-	c := &cli{Env: env}
+	out := &output{w: env.Out}
+	env.Out = out
+	c := &cli{Env: env, out: out}
 	root := c.root()
 	root.SetArgs(args)
-	root.SetIn(env.In)
-	root.SetOut(env.Out)
-	root.SetErr(env.Err)
-	err := root.ExecuteContext(ctx)
+	err := func() error {
+		defer c.patience(ctx)()
+		return root.ExecuteContext(ctx)
+	}()
 	if err != nil && !c.started {
 		err = &usageError{err} // flags and arguments are looked at before a command starts
 	}
 	if err != nil && ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
 	}
-	code := exitCode(err)
 	var silent *told
+	switch {
+	case out.err == nil:
+	case errors.As(err, &silent):
+		c.say("%v", out.err) // beside what has been told
+	case err == nil || !c.started:
+		err = out.err
+	}
+	code := exitCode(err)
 	switch {
 	case err == nil || errors.As(err, &silent):
 	case code == exitInterrupted:
@@ -60,11 +72,38 @@ func Run(ctx context.Context, env Env, args []string) int {
 // cli is one run of the command.
 type cli struct {
 	Env
+	out              *output // Env.Out
 	dataDir, keyFile string
 	// started: the command line was understood, and the command runs.
 	started bool
 	lines   *lineReader
 }
+
+// patience tells a person who has interrupted a command why it does not end at once: a redemption on its way is awaited for a few
+// seconds, since its answer may hold the only good refresh token. The function it returns ends the watch.
+func (c *cli) patience(ctx context.Context) (done func()) {
+	ended := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-ended:
+			return
+		}
+		select {
+		case <-time.After(patienceAfter):
+			c.say("ending; an answer that is on its way is awaited for a few seconds, so that no token is lost")
+		case <-ended:
+		}
+	})
+	return func() {
+		close(ended)
+		wg.Wait()
+	}
+}
+
+// patienceAfter is how long an interrupted command may take without a word.
+const patienceAfter = 500 * time.Millisecond
 
 // say writes a line for the person to stderr.
 func (c *cli) say(format string, args ...any) {
@@ -80,7 +119,8 @@ func (c *cli) root() *cobra.Command {
 		Short: "Companion of the Fluent Bit input for Microsoft Defender alerts",
 		Long: "defenderctl signs in to customers' tenants, checks configurations, and shows how the inputs do.\n\n" +
 			"Exit codes: 0 ok, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.",
-		Example:       "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check /etc/fluent-bit/fluent-bit.conf",
+		Example: "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com \\\n" +
+			"      --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check /etc/fluent-bit/fluent-bit.conf",
 		Version:       version(),
 		SilenceErrors: true, SilenceUsage: true,
 	}
@@ -93,6 +133,11 @@ func (c *cli) root() *cobra.Command {
 	group(chains)
 	chains.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
 	root.AddCommand(chains, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand())
+	root.SetIn(c.In)
+	root.SetOut(c.Out)
+	root.SetErr(c.Err)
+	completion(root) // takes the output as it is now
+	tidy(root)
 	c.mark(root)
 	return root
 }
@@ -154,8 +199,9 @@ func absolute(path string) string {
 	return path
 }
 
-// open opens the store for writing. configured is the configuration's word on where it is and what encrypts it, each possibly empty.
-func (c *cli) open(configured place) (*store.Store, error) {
+// open opens the store for writing. configured is the configuration's word on where it is and what encrypts it, each possibly empty. A
+// warning that names one of mended, what the command is about to mend, is left out.
+func (c *cli) open(configured place, mended ...string) (*store.Store, error) {
 	dir, err := c.dir(configured.dataDir)
 	if err != nil {
 		return nil, err
@@ -170,7 +216,9 @@ func (c *cli) open(configured place) (*store.Store, error) {
 		return nil, err
 	}
 	for _, w := range s.Warnings() {
-		c.say("warning: %s", w)
+		if !slices.ContainsFunc(mended, func(m string) bool { return strings.Contains(w, m) }) {
+			c.say("warning: %s", w)
+		}
 	}
 	if missing && os.Geteuid() == 0 {
 		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, dir)
@@ -205,6 +253,9 @@ func (c *cli) look() (*view, error) {
 		return nil, err
 	}
 	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: true, Now: c.Now, Log: c.log})
+	if errors.Is(err, store.ErrDamaged) {
+		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores something, sets the file aside", err)
+	}
 	return &view{s}, err
 }
 

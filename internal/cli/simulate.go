@@ -15,10 +15,10 @@ func (c *cli) simulateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run a simulated sign-in service and simulated APIs",
-		Long: "Runs Microsoft's sign-in service and the four alert APIs in miniature, with invented tenants and alerts, until it is interrupted.\n" +
-			"A ready configuration for Fluent Bit is printed once it listens, alone on the standard output; a line per request goes to stderr.",
+		Long: "Runs Microsoft's sign-in service and the four alert APIs in miniature, with invented tenants and alerts, until it is interrupted. A ready " +
+			"configuration for Fluent Bit is printed once it listens, alone on the standard output; a line per request goes to stderr.",
 		Example: "  defenderctl simulate --tenants 3 --alerts 50 > simulated.conf &\n  fluent-bit -e in_defender.so -c simulated.conf",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := simulator.ParseFaults(o.Faults); err != nil {
 				return usagef("--faults: %w", err)
@@ -58,7 +58,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 	f.StringVar(&o.Faults, "faults", "", `faults, such as "429:every=7;wait=5s,cut:p=0.1"`)
 	f.Uint64Var(&o.Seed, "seed", 1, "makes everything reproducible")
 	f.StringVar(&o.Config.API, "api", "", "read all tenants from this API (default the four in turn)")
-	f.DurationVar(&o.Trickle, "trickle", 10*time.Second, "how often, on average, each tenant gets a new or updated alert; 0 for never")
+	f.Var(newDuration(&o.Trickle, 10*time.Second), "trickle", "how often, on average, each tenant gets a new or updated alert; 0 for never")
 	f.BoolVar(&auto, "auto-consent", false, "the sign-in pages decide at once, as if a person had pressed Accept")
 	return cmd
 }

@@ -53,9 +53,9 @@ type reported struct {
 func (c *cli) statusCommand() *cobra.Command {
 	var asJSON, watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show how the inputs do, per tenant and API", Args: cobra.NoArgs,
-		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent Bit runs.\n" +
-			"STATE is ok, failing, starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
+		Use: "status", Short: "Show how the inputs do, per tenant and API", Args: noArguments,
+		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent Bit runs. STATE is ok, failing, " +
+			"starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
 		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.look()
@@ -71,7 +71,7 @@ func (c *cli) statusCommand() *cobra.Command {
 				if watch && c.ErrTerminal && !asJSON {
 					fmt.Fprint(c.Out, "\x1b[H\x1b[2J")
 				}
-				if err := c.printStatus(all, asJSON); err != nil || !watch {
+				if err := c.printStatus(all, asJSON); err != nil || c.out.err != nil || !watch {
 					return err
 				}
 				select {

@@ -44,7 +44,7 @@ func (c *cli) stateOf(i store.ChainInfo) (state, remedy string) {
 func (c *cli) listCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the stored refresh tokens", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List the stored refresh tokens", Args: noArguments,
 		Example: "  defenderctl tokens list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.look()
@@ -77,7 +77,7 @@ func (c *cli) listCommand() *cobra.Command {
 				rows = append(rows, []string{i.Key.TenantID, cmp.Or(i.Chain.TenantName, "-"), i.Key.ClientID, i.Chain.Account,
 					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now(), tokens.App{}).Ends), state})
 			}
-			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1, 0, 7)
+			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1) // the tenant id is there to be copied, the state to be seen
 			for _, i := range list {
 				if f := i.Chain.Forecast(c.Now(), c.application(i)); f.Soon {
 					c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
@@ -138,8 +138,9 @@ func (c *cli) refreshCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service answers", Args: cobra.ExactArgs(1),
-		Long:    "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's credential comes from a configuration (--config)\nor from the flags. The inputs may run meanwhile.",
-		Example: "  defenderctl tokens refresh contoso --config /etc/fluent-bit/fluent-bit.conf\n  defenderctl tokens refresh contoso --api siem --region eu --client-secret-file /run/secrets/mssp-app",
+		Long: "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's credential comes from a configuration " +
+			"(--config) or from the flags. The inputs may run meanwhile.",
+		Example: "  defenderctl tokens refresh contoso --config /etc/fluent-bit/fluent-bit.conf\n  defenderctl tokens refresh contoso --api siem --region eu \\\n      --client-secret-file /run/secrets/mssp-app",
 	}
 	set := newSettings(c, cmd, networkKeys, targetKeys, credentialKeys)
 	cmd.ValidArgsFunction = c.names
@@ -241,7 +242,9 @@ func (c *cli) removeCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a stored refresh token", Args: cobra.ExactArgs(1),
-		Long:    "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a new chain.\nIt stays valid at Microsoft: revoke the user's sessions there if it must not be used any more.",
+		Long: "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a new chain. It stays valid at Microsoft: " +
+			"revoke the user's sessions there if it must not be used any more. An input with grant auto and a credential of the application signs in as the " +
+			"application itself when it starts next; grant refresh_token keeps it from that.",
 		Example: "  defenderctl tokens remove contoso",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -277,6 +280,7 @@ func (c *cli) removeCommand() *cobra.Command {
 				return unknownName(args[0], nil)
 			}
 			fmt.Fprintf(c.Out, "%s: the refresh token for client %s is forgotten\n", name, i.Key.ClientID)
+			c.say("note: from its next start on, an input with grant auto and a credential of the application signs in as the application itself; where that must not be, set grant refresh_token")
 			return nil
 		},
 	}
@@ -291,15 +295,16 @@ func (c *cli) rekeyCommand() *cobra.Command {
 	var newKey string
 	var decrypt bool
 	cmd := &cobra.Command{
-		Use: "rekey", Short: "Encrypt all stored tokens with another key", Args: cobra.NoArgs,
-		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they get. Tokens that are not encrypted yet\nneed --key-file alone. " +
+		Use: "rekey", Short: "Encrypt all stored tokens with another key", Args: noArguments,
+		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they get. Tokens that are not encrypted yet " +
+			"need --key-file alone. " +
 			"The inputs must be stopped; afterwards their key_file must name the new key.\n\nA key: head -c 32 /dev/urandom | base64 > /etc/fluent-bit/defender.key",
 		Example: "  defenderctl tokens rekey --key-file old.key --new-key-file new.key",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if newKey == "" && c.keyFile == "" && !decrypt {
 				return usagef("give --new-key-file, or --key-file alone for tokens that are not encrypted yet, or --decrypt")
 			}
-			path := cmp.Or(newKey, c.keyFile)
+			path := absolute(cmp.Or(newKey, c.keyFile))
 			if decrypt {
 				path = ""
 			}
@@ -314,7 +319,7 @@ func (c *cli) rekeyCommand() *cobra.Command {
 			if !exists(dir) {
 				return fmt.Errorf("there is no %s: nothing is stored there", dir)
 			}
-			s, err := c.open(place{})
+			s, err := c.open(place{}, "defenderctl tokens rekey")
 			if err != nil {
 				return err
 			}

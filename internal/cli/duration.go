@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"time"
+
+	"fluent-bit-defender/internal/config"
+)
+
+// duration is a flag that is written as the input's keys are: 90s, 10m, 7d, or a bare number of seconds.
+type duration struct{ value *time.Duration }
+
+func newDuration(value *time.Duration, usual time.Duration) *duration {
+	*value = usual
+	return &duration{value}
+}
+
+func (d *duration) String() string {
+	if d.value == nil { // pflag asks the zero value
+		return ""
+	}
+	return config.FormatDuration(*d.value)
+}
+
+func (d *duration) Set(s string) (err error) {
+	*d.value, err = config.ParseDuration(s)
+	return err
+}
+
+func (d *duration) Type() string { return "duration" }
