@@ -29,7 +29,7 @@ func (w *world) polled(apis ...string) (*store.Store, []store.FeedKey) {
 	for _, api := range apis {
 		key := store.FeedKey{LoginHost: host, TenantID: contoso, API: api}
 		now := tick.FromTime(time.Now())
-		if err := s.Commit(w.t.Context(), []store.Commit{{Key: key, Checkpoint: &store.Checkpoint{Floor: now - 24*60*tick.Minute, Watermark: now, SeenSince: now - 24*60*tick.Minute}}}); err != nil {
+		if err := s.Commit(w.t.Context(), []store.Commit{{Key: key, Checkpoint: store.Checkpoint{Floor: now - 24*60*tick.Minute, Watermark: now, SeenSince: now - 24*60*tick.Minute}}}); err != nil {
 			w.t.Fatal(err)
 		}
 		keys = append(keys, key)

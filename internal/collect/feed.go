@@ -232,7 +232,7 @@ func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
 	}
 	f.seen.prune(max(f.seen.since, bound), max(keep/8, tick.Minute))
 	cp.SeenSince = f.seen.since
-	c = store.Commit{Key: f.key, Checkpoint: &cp, PruneBefore: cp.SeenSince}
+	c = store.Commit{Key: f.key, Checkpoint: cp}
 	for _, p := range f.pending[:n] {
 		c.Seen = append(c.Seen, p.seen)
 	}

@@ -61,12 +61,10 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 	}
 	m.commits++
 	for _, c := range commits {
-		if c.Checkpoint != nil {
-			m.cps[c.Key] = *c.Checkpoint
-		}
+		m.cps[c.Key] = c.Checkpoint
 		kept := m.seen[c.Key][:0]
 		for _, s := range m.seen[c.Key] {
-			if s.Time >= c.PruneBefore {
+			if s.Time >= c.Checkpoint.SeenSince {
 				kept = append(kept, s)
 			}
 		}

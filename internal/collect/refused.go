@@ -132,7 +132,7 @@ func (r *refusals) writeDown(ctx context.Context) {
 		}
 		b := r.fresh[0]
 		r.mu.Unlock()
-		a := store.Aside{Skip: -1, Row: b.events, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		a := store.Aside{Row: b.events, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
 		if !r.insist(ctx, func() (err error) { a.ID, err = t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err }) {
 			return
 		}
@@ -283,7 +283,7 @@ func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
 		t.update(func(s *store.Status) { s.SetAside-- })
 		t.in.log(Info, t.cfg.Name, "Fluent Bit has taken an alert that was set aside")
 	case len(left) < size:
-		a := store.Aside{ID: o.id, Skip: -1, Row: left, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		a := store.Aside{ID: o.id, Row: left, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
 		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err })
 	}
 }

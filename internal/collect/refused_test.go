@@ -294,7 +294,7 @@ func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
 
 // offering is one process that begins with this row set aside.
 func offering(r *rig, events []byte, next time.Time) {
-	r.store.asides[1] = store.Aside{Skip: -1, Row: events, Reason: refusedReason, NextTry: next}
+	r.store.asides[1] = store.Aside{Row: events, Reason: refusedReason, NextTry: next}
 	r.store.lastAside = 1
 }
 
@@ -381,7 +381,7 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 		r := newRig(t, 7)
 		on := true
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Aside{Skip: -1, Row: rows(r, fmt.Sprint(i)), Reason: refusedReason, NextTry: time.Now()}
+			r.store.asides[int64(i+1)] = store.Aside{Row: rows(r, fmt.Sprint(i)), Reason: refusedReason, NextTry: time.Now()}
 		}
 		r.chunk.refusing(&on, names(0, 2000, 1)...)
 		tenant := r.start()

@@ -55,7 +55,7 @@ func windowOf(a store.Aside) defender.Window { return defender.Window{From: a.Fr
 // Aside implements defender.AsideSink.
 func (s *sink) Aside(w defender.Window, reason string) error {
 	t := s.t
-	a := store.Aside{From: w.From, To: w.To, Skip: -1, Reason: reason, NextTry: t.now().Add(asideRetry)}
+	a := store.Aside{From: w.From, To: w.To, Reason: reason, NextTry: t.now().Add(asideRetry)}
 	id, err := t.in.cfg.Store.PutAside(s.ctx, t.cfg.Key, a)
 	if err != nil {
 		return fmt.Errorf("setting aside what cannot be read: %w", err) // then the walk does not go on behind it

@@ -16,7 +16,7 @@ type ListedAside struct {
 func (s *Store) ListAsides(ctx context.Context, key FeedKey) (list []ListedAside, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		list = nil
-		rows, err := t.rows(`SELECT a.id, since, until, skip, reason, tries, next_try, row IS NOT NULL FROM asides a JOIN feeds ON feeds.id = feed
+		rows, err := t.rows(`SELECT a.id, since, until, reason, tries, next_try, row IS NOT NULL FROM asides a JOIN feeds ON feeds.id = feed
 			WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL
 			ORDER BY a.id`, key.LoginHost, key.TenantID, key.API, key.StateID)
 		if err != nil {
@@ -26,7 +26,7 @@ func (s *Store) ListAsides(ctx context.Context, key FeedKey) (list []ListedAside
 		for rows.Next() {
 			var a ListedAside
 			var next int64
-			if err := rows.Scan(&a.ID, &a.From, &a.To, &a.Skip, &a.Reason, &a.Tries, &next, &a.HasRow); err != nil {
+			if err := rows.Scan(&a.ID, &a.From, &a.To, &a.Reason, &a.Tries, &next, &a.HasRow); err != nil {
 				return err
 			}
 			a.NextTry = fromNanos(next)

@@ -11,9 +11,9 @@ func TestWhatIsSetAsideCanBeListedWithoutItsRowsAndReadOneByOne(t *testing.T) {
 	s := newWorld(t).open()
 	other := testFeed
 	other.API = "incidents"
-	window := Aside{From: 1, To: 2, Skip: -1, Reason: "HTTP 500", Tries: 3, NextTry: time.Unix(100, 5).UTC()}
-	row := Aside{Skip: -1, Row: []byte("{\x00\xff"), Reason: "refused", NextTry: time.Unix(200, 0).UTC()}
-	gone := Aside{Skip: -1, Row: []byte("gone"), Reason: "refused", NextTry: time.Unix(300, 0).UTC()}
+	window := Aside{From: 1, To: 2, Reason: "HTTP 500", Tries: 3, NextTry: time.Unix(100, 5).UTC()}
+	row := Aside{Row: []byte("{\x00\xff"), Reason: "refused", NextTry: time.Unix(200, 0).UTC()}
+	gone := Aside{Row: []byte("gone"), Reason: "refused", NextTry: time.Unix(300, 0).UTC()}
 	for _, a := range []*Aside{&window, &row, &gone} {
 		var err error
 		if a.ID, err = s.PutAside(t.Context(), testFeed, *a); err != nil {

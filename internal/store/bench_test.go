@@ -47,7 +47,7 @@ func BenchmarkCommit(b *testing.B) {
 				commits := make([]Commit, size.feeds)
 				for i := range commits {
 					commits[i] = Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
-						Checkpoint: &Checkpoint{Watermark: at}, Seen: randomSeen(size.alerts, at), PruneBefore: at - 10*tick.Minute}
+						Checkpoint: Checkpoint{Watermark: at, SeenSince: at - 10*tick.Minute}, Seen: randomSeen(size.alerts, at)}
 				}
 				b.StartTimer()
 				if err := s.Commit(b.Context(), commits); err != nil {
@@ -69,7 +69,7 @@ func BenchmarkLoad(b *testing.B) {
 			s, up := benchStore(b)
 			for range blobs {
 				*up += time.Second
-				if err := s.Commit(b.Context(), []Commit{{Key: testFeed, Checkpoint: &Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}}); err != nil {
+				if err := s.Commit(b.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -142,7 +142,7 @@ func BenchmarkOpen(b *testing.B) {
 	var commits []Commit
 	for i := range 10_000 {
 		commits = append(commits, Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
-			Checkpoint: &Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)})
+			Checkpoint: Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)})
 	}
 	err := s.Commit(b.Context(), commits)
 	if err == nil {

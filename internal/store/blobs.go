@@ -19,7 +19,7 @@ const (
 )
 
 // add writes new entries.
-func (fc *feedCache) add(t tx, seen []Seen, when moment, now time.Time) error {
+func (fc *feedCache) add(t tx, seen []Seen, when moment) error {
 	newest := seen[0].Time
 	for i := range seen {
 		newest = max(newest, seen[i].Time)
@@ -40,7 +40,7 @@ func (fc *feedCache) add(t tx, seen []Seen, when moment, now time.Time) error {
 		}
 	}
 	b := blobMeta{seq: fc.nextSeq, when: when, n: len(seen), newest: newest}
-	if err := fc.insert(t, b, now, appendSeen(nil, seen)); err != nil {
+	if err := fc.insert(t, b, appendSeen(nil, seen)); err != nil {
 		return err
 	}
 	fc.blobs = append(fc.blobs, b)
@@ -48,9 +48,9 @@ func (fc *feedCache) add(t tx, seen []Seen, when moment, now time.Time) error {
 	return nil
 }
 
-func (fc *feedCache) insert(t tx, b blobMeta, now time.Time, data []byte) error {
-	_, err := t.exec(`INSERT OR REPLACE INTO seen (id, boot, at, committed_at, n, newest, data) VALUES (?,?,?,?,?,?,?)`,
-		fc.id<<seqBits|b.seq, b.when.boot, int64(b.when.at), nanos(now), b.n, int64(b.newest), data)
+func (fc *feedCache) insert(t tx, b blobMeta, data []byte) error {
+	_, err := t.exec(`INSERT OR REPLACE INTO seen (id, boot, at, n, newest, data) VALUES (?,?,?,?,?,?)`,
+		fc.id<<seqBits|b.seq, b.when.boot, int64(b.when.at), b.n, int64(b.newest), data)
 	return err
 }
 

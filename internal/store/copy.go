@@ -24,7 +24,7 @@ const (
 
 // change runs fn in a transaction on tokens.db and writes the rows and seeds that it returns there and to the copy.
 func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, error)) error {
-	if err := c.writable(); err != nil {
+	if err := c.s.writable(); err != nil {
 		return err
 	}
 	sh := c.s.sh

@@ -12,10 +12,10 @@ import (
 func drive(t *testing.T, w *world, s *Store, from, to int) {
 	t.Helper()
 	for n := from; n <= to; n++ {
-		c := Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1}
+		c := Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: tick.Tick(max(1, n-50))}
 		e := Seen{Time: tick.Tick(n)}
 		e.Key[0], e.Key[1] = byte(n), byte(n>>8)
-		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: &c, Seen: []Seen{e}, PruneBefore: tick.Tick(max(1, n-50))}}); err != nil {
+		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{e}}}); err != nil {
 			t.Fatal(err)
 		}
 		w.advance(time.Second)
@@ -122,12 +122,10 @@ func TestUndoAtRandomMoments(t *testing.T) {
 		w := newWorld(t)
 		s := w.open()
 		committed := make(map[tick.Tick]time.Duration) // by entry: the uptime at its commit
-		var keep tick.Tick
 		n := tick.Tick(1)
 		for range 60 + rnd.IntN(60) {
-			c := Checkpoint{Floor: 1, Watermark: n, SeenSince: 1}
-			keep = max(1, n-80)
-			if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: &c, Seen: []Seen{{Time: n}}, PruneBefore: keep}}); err != nil {
+			c := Checkpoint{Floor: 1, Watermark: n, SeenSince: max(1, n-80)}
+			if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: n}}}}); err != nil {
 				t.Fatal(err)
 			}
 			committed[n] = w.up
@@ -259,7 +257,7 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 		t.Errorf("%d rows, %d entries, %v", rows, entries, err)
 	}
 	for range 1000 { // many commits in one second
-		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Seen: []Seen{{Time: 3000}}}}); err != nil {
+		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: 3000, SeenSince: 1950}, Seen: []Seen{{Time: 3000}}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -19,29 +19,26 @@ const feedsSchema = `
 		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL,
 		state BLOB NOT NULL, UNIQUE (login_host, tenant_id, api, state_id));
 	CREATE TABLE seen (
-		id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at INTEGER NOT NULL, committed_at INTEGER NOT NULL,
+		id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at INTEGER NOT NULL,
 		n INTEGER NOT NULL, newest INTEGER NOT NULL, data BLOB NOT NULL);
 	CREATE TABLE status (feed INTEGER PRIMARY KEY, data BLOB NOT NULL);
 	CREATE TABLE asides (
-		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL, skip INTEGER NOT NULL,
+		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
 		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, gone_boot INTEGER, gone_at INTEGER, row BLOB);
 	CREATE INDEX asides_feed ON asides (feed);
 	CREATE TABLE rewinds (
 		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL, since INTEGER NOT NULL,
-		requested INTEGER NOT NULL, PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
+		PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
 
 const seqBits = 32
 
 // Commit is what became of one feed since its last commit.
 type Commit struct {
 	Key FeedKey
-	// Checkpoint is the new one; nil leaves it as it is. SavedAt is set by the store.
-	Checkpoint *Checkpoint
+	// Checkpoint is the new one. SavedAt is set by the store.
+	Checkpoint Checkpoint
 	// Seen are the alert versions taken in since the last commit.
 	Seen []Seen
-	// PruneBefore: seen entries with an earlier time are not needed for Checkpoint. Zero leaves the bound as it is. Load leaves them
-	// out at once; they go from the file when CrashWindow has passed.
-	PruneBefore tick.Tick
 }
 
 // Feeds is the part of a store that keeps what was polled. It is implemented by Store; package storetest has its conformance tests, so
@@ -176,7 +173,7 @@ func (s *Store) Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []See
 			return err
 		}
 		c, ok = fc.state.now.checkpoint, fc.state.has
-		seen, err = readSeen(t, fc, fc.blobs, fc.state.now.prune)
+		seen, err = readSeen(t, fc, fc.blobs, fc.state.now.checkpoint.SeenSince)
 		return err
 	})
 	return c, seen, ok, err
@@ -232,24 +229,14 @@ func (sh *shared) commit(t tx, c *Commit, when moment, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if c.Checkpoint != nil || c.PruneBefore != 0 {
-		next := fc.state.now
-		if c.PruneBefore != 0 {
-			next.prune = c.PruneBefore
-		}
-		if c.Checkpoint != nil {
-			next.checkpoint = *c.Checkpoint
-			next.checkpoint.SavedAt, next.when = now.UTC(), when
-			fc.state.push(next)
-		} else {
-			fc.state.now.prune = next.prune
-		}
-		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
-			return err
-		}
+	next := progress{when, c.Checkpoint}
+	next.checkpoint.SavedAt = now.UTC()
+	fc.state.push(next)
+	if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+		return err
 	}
 	if len(c.Seen) > 0 {
-		if err := fc.add(t, c.Seen, when, now); err != nil {
+		if err := fc.add(t, c.Seen, when); err != nil {
 			return err
 		}
 	}

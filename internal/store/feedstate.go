@@ -28,11 +28,10 @@ type moment struct {
 // settled tells whether what happened at m can be relied on to be on disk at now.
 func (m moment) settled(now moment) bool { return m.boot < now.boot || m.at <= now.at-CrashWindow }
 
-// progress is a checkpoint together with the bound below which the seen-set need not be kept for it.
+// progress is a checkpoint and when it was committed.
 type progress struct {
 	when       moment
 	checkpoint Checkpoint
-	prune      tick.Tick
 }
 
 // feedState is the row of a feed: its progress now and, to go back to after a crash of the machine, as it was at earlier moments, oldest
@@ -61,7 +60,7 @@ func (s *feedState) settledPrune(now moment) tick.Tick {
 	if len(s.history) == 0 || !s.history[0].when.settled(now) {
 		return 0
 	}
-	return min(s.history[0].prune, s.now.prune)
+	return min(s.history[0].checkpoint.SeenSince, s.now.checkpoint.SeenSince)
 }
 
 // undo goes back to the newest progress that was settled at the moment of the crash. A feed that began later than that starts again at its floor.
@@ -89,7 +88,6 @@ func (s *feedState) rewind(since tick.Tick) {
 	back := func(p *progress) {
 		c := &p.checkpoint
 		c.Floor, c.Watermark, c.SeenSince = min(c.Floor, since), min(c.Watermark, since), min(c.SeenSince, since)
-		p.prune = min(p.prune, since)
 	}
 	back(&s.now)
 	for i := range s.history {
@@ -97,11 +95,11 @@ func (s *feedState) rewind(since tick.Tick) {
 	}
 }
 
-// The row of a feed: version 1, flags, count of history, then the progresses, each ten big-endian 64-bit numbers, then a CRC-32C of it all:
+// The row of a feed: version 1, flags, count of history, then the progresses, each eight big-endian 64-bit numbers, then a CRC-32C of it all:
 // a flipped bit in a watermark would otherwise skip alerts.
 const (
 	stateVersion = 1
-	progressLen  = 10 * 8
+	progressLen  = 8 * 8
 )
 
 func (s *feedState) encode() []byte {
@@ -120,8 +118,8 @@ func (s *feedState) encode() []byte {
 
 func (p *progress) append(b []byte) []byte {
 	c := &p.checkpoint
-	for _, n := range [...]int64{p.when.boot, int64(p.when.at), int64(p.prune), int64(c.Floor), int64(c.Watermark), int64(c.SeenSince),
-		int64(c.Swept), int64(c.Lateness), nanos(c.SavedAt), 0} {
+	for _, n := range [...]int64{p.when.boot, int64(p.when.at), int64(c.Floor), int64(c.Watermark), int64(c.SeenSince),
+		int64(c.Swept), int64(c.Lateness), nanos(c.SavedAt)} {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	return b
@@ -151,9 +149,8 @@ func decodeState(b []byte) (s feedState, err error) {
 func decodeProgress(b []byte) (p progress) {
 	number := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
 	p.when = moment{number(0), time.Duration(number(1))}
-	p.prune = tick.Tick(number(2))
-	p.checkpoint = Checkpoint{Floor: tick.Tick(number(3)), Watermark: tick.Tick(number(4)), SeenSince: tick.Tick(number(5)),
-		Swept: tick.Tick(number(6)), Lateness: time.Duration(number(7)), SavedAt: fromNanos(number(8))}
+	p.checkpoint = Checkpoint{Floor: tick.Tick(number(2)), Watermark: tick.Tick(number(3)), SeenSince: tick.Tick(number(4)),
+		Swept: tick.Tick(number(5)), Lateness: time.Duration(number(6)), SavedAt: fromNanos(number(7))}
 	return p
 }
 

@@ -70,7 +70,7 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 	}
 	n := 6
 	for ; n < 2000 && feedErr == nil; n++ {
-		feedErr = s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: &Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
+		feedErr = s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
 			Seen: append(make([]Seen, 200), Seen{Time: tick.Tick(n)})}})
 	}
 	for what, err := range map[string]error{"tokens": tokenErr, "feeds": feedErr} {

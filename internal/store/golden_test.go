@@ -25,10 +25,10 @@ func TestFilesOfVersion1AreRead(t *testing.T) {
 		if err := s.Tokens().Save(t.Context(), chainKey(2), chainOf("with-seed"), [32]byte{1}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: &checkpoint, Seen: seen}}); err != nil {
+		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: checkpoint, Seen: seen}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.PutAside(t.Context(), testFeed, Aside{From: 1, To: 2, Skip: -1, Reason: "HTTP 500"}); err != nil {
+		if _, err := s.PutAside(t.Context(), testFeed, Aside{From: 1, To: 2, Reason: "HTTP 500"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Rewind(t.Context(), testFeed, tick.Tick(77)); err != nil {

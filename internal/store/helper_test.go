@@ -147,3 +147,16 @@ func list(t *testing.T, dir string) string {
 	}
 	return strings.Join(names, " ")
 }
+
+func removeDamaged(t *testing.T, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.damaged-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := os.RemoveAll(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

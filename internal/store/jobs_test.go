@@ -48,8 +48,8 @@ var jobs = map[string]func(dir string) error{
 			other := testFeed
 			other.TenantID = "other"
 			if err := s.Commit(context.Background(), []Commit{
-				{Key: testFeed, Checkpoint: &c, Seen: []Seen{{Time: c.Watermark}}, PruneBefore: c.SeenSince},
-				{Key: other, Checkpoint: &c, Seen: []Seen{{Time: c.Watermark}}, PruneBefore: c.SeenSince}}); err != nil {
+				{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: c.Watermark}}},
+				{Key: other, Checkpoint: c, Seen: []Seen{{Time: c.Watermark}}}}); err != nil {
 				return err
 			}
 			fmt.Println(n)
@@ -62,7 +62,7 @@ var jobs = map[string]func(dir string) error{
 		}
 		for n := 1; ; n++ {
 			c := Checkpoint{Floor: 1, Watermark: 100, SeenSince: 1}
-			if err := s.Commit(context.Background(), []Commit{{Key: testFeed, Checkpoint: &c, Seen: []Seen{{Time: 40}, {Time: 60}}}}); err != nil {
+			if err := s.Commit(context.Background(), []Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: 40}, {Time: 60}}}}); err != nil {
 				return err
 			}
 			if err := s.Rewind(context.Background(), testFeed, 50); err != nil {

@@ -91,7 +91,7 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[FeedKey]Status, err 
 func (s *Store) Asides(ctx context.Context, key FeedKey) (asides []Aside, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		asides = nil
-		rows, err := t.rows(`SELECT a.id, since, until, skip, row, reason, tries, next_try FROM asides a JOIN feeds ON feeds.id = feed
+		rows, err := t.rows(`SELECT a.id, since, until, row, reason, tries, next_try FROM asides a JOIN feeds ON feeds.id = feed
 			WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL
 			ORDER BY a.id`, key.LoginHost, key.TenantID, key.API, key.StateID)
 		if err != nil {
@@ -101,7 +101,7 @@ func (s *Store) Asides(ctx context.Context, key FeedKey) (asides []Aside, err er
 		for rows.Next() {
 			var a Aside
 			var next int64
-			if err := rows.Scan(&a.ID, &a.From, &a.To, &a.Skip, &a.Row, &a.Reason, &a.Tries, &next); err != nil {
+			if err := rows.Scan(&a.ID, &a.From, &a.To, &a.Row, &a.Reason, &a.Tries, &next); err != nil {
 				return err
 			}
 			a.NextTry = fromNanos(next)
@@ -123,8 +123,8 @@ func (s *Store) PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, e
 		if a.ID != 0 {
 			given = a.ID
 		}
-		return t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, skip, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?,?)
-			RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Skip, a.Reason, a.Tries, nanos(a.NextTry), a.Row).Scan(&id)
+		return t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?)
+			RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Reason, a.Tries, nanos(a.NextTry), a.Row).Scan(&id)
 	})
 	return id, err
 }
@@ -149,8 +149,8 @@ func (s *Store) DropAside(ctx context.Context, key FeedKey, id int64) error {
 // Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that runs inputs, now or later, carries it out.
 func (s *Store) Rewind(ctx context.Context, key FeedKey, since tick.Tick) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		_, err := t.exec(`INSERT INTO rewinds VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since), requested = excluded.requested`,
-			key.LoginHost, key.TenantID, key.API, key.StateID, int64(since), nanos(s.sh.now()))
+		_, err := t.exec(`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
+			key.LoginHost, key.TenantID, key.API, key.StateID, int64(since))
 		return err
 	})
 }

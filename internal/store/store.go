@@ -346,6 +346,16 @@ func (s *Store) Warnings() []string { return s.warnings }
 // but not a power cut), so Open has already undone the last CrashWindow of commits, and Load gives feeds as they were before.
 func (s *Store) CrashedMachine() bool { return s.crashed }
 
+func (s *Store) writable() error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if s.readOnly {
+		return fmt.Errorf("%s: %w: the store was opened for reading", s.sh.dir.path, ErrReadOnly)
+	}
+	return nil
+}
+
 // view runs fn on a file in a transaction that reads. A ReadOnly store without the file runs nothing and gives no error.
 func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 	if s.closed.Load() {
@@ -363,7 +373,7 @@ func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 
 // update runs fn on a file in a transaction that writes.
 func (s *Store) update(ctx context.Context, f *file, fn func(tx) error) error {
-	if err := (&Chains{s}).writable(); err != nil {
+	if err := s.writable(); err != nil {
 		return err
 	}
 	if err := s.sh.look(false); err != nil {

@@ -161,7 +161,7 @@ func verifyChains(q querier) error {
 // Lock implements tokens.ChainStore: first against the goroutines of this process, then against other processes, by a lock on one byte
 // of tokens.lock. A process that dies loses its locks at once.
 func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
-	if err := c.writable(); err != nil {
+	if err := c.s.writable(); err != nil {
 		return nil, err
 	}
 	sh, at := c.s.sh, chainOffset(key)
@@ -176,16 +176,6 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 		sh.locks.unlock(at)
 		sh.chains.unlock(at)
 	}), nil
-}
-
-func (c *Chains) writable() error {
-	if c.s.closed.Load() {
-		return ErrClosed
-	}
-	if c.s.readOnly {
-		return fmt.Errorf("%s: %w: the store was opened for reading", c.s.sh.dir.path, ErrReadOnly)
-	}
-	return nil
 }
 
 // Load implements tokens.ChainStore. It gives ErrKey when the tokens are encrypted with a key that is not configured.
@@ -301,7 +291,7 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 // new form already are left as they are. No inputs may run on the directory meanwhile (ErrInUse): they would go on with the
 // old key. It gives the number of chains that were changed.
 func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
-	if err := c.writable(); err != nil {
+	if err := c.s.writable(); err != nil {
 		return 0, err
 	}
 	to, err := newSealer(newKey)

@@ -20,7 +20,8 @@ type Checkpoint struct {
 	Floor tick.Tick
 	// Watermark: everything updated before it that was listed when it was read has been taken in by Fluent Bit.
 	Watermark tick.Tick
-	// SeenSince: the seen-set holds every alert version emitted with an update time at or after it.
+	// SeenSince: the seen-set holds every alert version emitted with an update time at or after it. Entries with an earlier one are not
+	// needed: Load leaves them out at once, and they go from the file when CrashWindow has passed.
 	SeenSince tick.Tick
 	// Swept is when the last sweep was complete.
 	Swept tick.Tick
@@ -51,12 +52,12 @@ type Status struct {
 	UpdatedAt               time.Time
 }
 
-// Aside is a row or window that could not be read or encoded, kept until it is.
+// Aside is what stands in nobody's way until it is through: a window of update time that the API fails to answer while it answers others,
+// or events that Fluent Bit refuses while it takes others.
 type Aside struct {
-	ID       int64 // set by the store
-	From, To tick.Tick
-	Skip     int    // position inside the window, -1 when it is a whole window
-	Row      []byte // the row itself, when it could be read but not encoded
+	ID       int64     // set by the store
+	From, To tick.Tick // of a window
+	Row      []byte    // the events that were refused, encoded; nil: it is a window
 	Reason   string
 	Tries    int
 	NextTry  time.Time

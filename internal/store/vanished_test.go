@@ -292,7 +292,7 @@ func TestTheDirectoryVanishesAgainAndAgainWhileEverybodyWorks(t *testing.T) {
 				}
 				unlock, err := s.Tokens().Lock(t.Context(), chainKey(n))
 				if err == nil {
-					err = errors.Join(s.Tokens().Save(t.Context(), chainKey(n), chainOf(fmt.Sprint(i))), s.Commit(t.Context(), []Commit{{Key: testFeed}}))
+					err = errors.Join(s.Tokens().Save(t.Context(), chainKey(n), chainOf(fmt.Sprint(i))), s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: 5}}}))
 					unlock()
 				}
 				if err != nil {

@@ -35,8 +35,7 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 		{"a feed that was never committed is not there", unknownFeed},
 		{"what was committed is loaded, after reopening too", committedIsLoaded},
 		{"feeds that differ in one part of the key do not mix", keysDoNotMix},
-		{"a commit without a checkpoint adds to the seen-set only", seenWithoutCheckpoint},
-		{"pruned entries are left out", prunedIsLeftOut},
+		{"entries older than SeenSince are left out", prunedIsLeftOut},
 		{"an empty commit changes nothing", emptyCommit},
 		{"a context that has ended stops a call before it begins", endedContext},
 		{"statuses replace each other", statuses},
@@ -113,8 +112,8 @@ func unknownFeed(t *testing.T, b Backend) {
 var sample = store.Checkpoint{Floor: 1, Watermark: 16014749601234567, SeenSince: 3, Swept: 4, Lateness: 90 * time.Second}
 
 func committedIsLoaded(t *testing.T, b Backend) {
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(10, 3)}, store.Commit{Key: Key(2), Checkpoint: &sample})
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(100, 2)})
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(10, 3)}, store.Commit{Key: Key(2), Checkpoint: sample})
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(100, 2)})
 	for range 2 {
 		Expect(t, b.Feeds, Key(1), sample, append(Entries(10, 3), Entries(100, 2)...))
 		Expect(t, b.Feeds, Key(2), sample, nil)
@@ -132,45 +131,38 @@ func keysDoNotMix(t *testing.T, b Backend) {
 		{LoginHost: "h", TenantID: "t", API: "siem"}, {LoginHost: "h", TenantID: "t", API: "graph", StateID: "x"}, {LoginHost: "ht", TenantID: "", API: "graph"},
 	}
 	for i, key := range keys {
-		commit(t, b.Feeds, store.Commit{Key: key, Checkpoint: &store.Checkpoint{Watermark: tick.Tick(i + 1)}, Seen: Entries(tick.Tick(1000*i), i+1)})
+		commit(t, b.Feeds, store.Commit{Key: key, Checkpoint: store.Checkpoint{Watermark: tick.Tick(i + 1)}, Seen: Entries(tick.Tick(1000*i), i+1)})
 	}
 	for i, key := range keys {
 		Expect(t, b.Feeds, key, store.Checkpoint{Watermark: tick.Tick(i + 1)}, Entries(tick.Tick(1000*i), i+1))
 	}
 }
 
-func seenWithoutCheckpoint(t *testing.T, b Backend) {
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Seen: Entries(10, 1)})
-	if _, _, ok, err := b.Feeds.Load(t.Context(), Key(1)); ok || err != nil {
-		t.Errorf("a feed without a checkpoint: ok = %v, %v", ok, err)
-	}
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample})
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Seen: Entries(20, 1)})
-	Expect(t, b.Reopen(), Key(1), sample, append(Entries(10, 1), Entries(20, 1)...))
-}
-
 func prunedIsLeftOut(t *testing.T, b Backend) {
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(10, 10)})
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, PruneBefore: 15})
-	Expect(t, b.Feeds, Key(1), sample, Entries(15, 5))
+	c := sample
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(10, 10)})
+	c.SeenSince = 15
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c})
+	Expect(t, b.Feeds, Key(1), c, Entries(15, 5))
+	c.SeenSince = 18
 	for i := range 100 { // long enough for the entries to leave the file
 		b.Advance(time.Minute)
-		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample, Seen: Entries(tick.Tick(1000+i), 1), PruneBefore: 18})
+		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(tick.Tick(1000+i), 1)})
 	}
-	Expect(t, b.Reopen(), Key(1), sample, append(Entries(18, 2), Entries(1000, 100)...))
+	Expect(t, b.Reopen(), Key(1), c, append(Entries(18, 2), Entries(1000, 100)...))
 }
 
 func emptyCommit(t *testing.T, b Backend) {
 	commit(t, b.Feeds)
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &sample})
-	commit(t, b.Feeds, store.Commit{Key: Key(1)})
+	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample})
+	commit(t, b.Feeds)
 	Expect(t, b.Feeds, Key(1), sample, nil)
 }
 
 func endedContext(t *testing.T, b Backend) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.Feeds.Commit(ctx, []store.Commit{{Key: Key(1), Checkpoint: &sample}}); err == nil {
+	if err := b.Feeds.Commit(ctx, []store.Commit{{Key: Key(1), Checkpoint: sample}}); err == nil {
 		t.Error("Commit worked")
 	}
 	if _, _, _, err := b.Feeds.Load(ctx, Key(1)); err == nil {
@@ -199,8 +191,8 @@ func statuses(t *testing.T, b Backend) {
 }
 
 func asides(t *testing.T, b Backend) {
-	a := store.Aside{From: 1, To: 2, Skip: -1, Reason: "HTTP 500", Tries: 1, NextTry: time.Unix(100, 5).UTC()}
-	row := store.Aside{From: 3, To: 4, Skip: 7, Row: []byte("{\x00\xff"), Reason: "not UTF-8"}
+	a := store.Aside{From: 1, To: 2, Reason: "HTTP 500", Tries: 1, NextTry: time.Unix(100, 5).UTC()}
+	row := store.Aside{Row: []byte("{\x00\xff"), Reason: "refused"}
 	var err error
 	if a.ID, err = b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || a.ID == 0 {
 		t.Fatal(a.ID, err)
@@ -269,7 +261,7 @@ func rewindApplied(t *testing.T, b Backend) {
 	start := store.Checkpoint{Floor: 100, Watermark: 500, SeenSince: 300, Swept: 450, Lateness: time.Second}
 	for i := range 40 {
 		b.Advance(10 * time.Second)
-		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: &start, Seen: Entries(tick.Tick(300+5*i), 5)})
+		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: start, Seen: Entries(tick.Tick(300+5*i), 5)})
 	}
 	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
 		t.Errorf("nothing was requested: %v, %v", ok, err)
@@ -316,7 +308,6 @@ type model struct {
 	checkpoint store.Checkpoint
 	has        bool
 	seen       []store.Seen
-	prune      tick.Tick
 }
 
 func againstModel(t *testing.T, b Backend) {
@@ -346,21 +337,17 @@ func againstModel(t *testing.T, b Backend) {
 				c := &m.checkpoint
 				c.Floor, c.Watermark, c.SeenSince = min(c.Floor, since), min(c.Watermark, since), min(c.SeenSince, since)
 				m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time >= since })
-				m.prune = min(m.prune, since)
 			}
 		default:
 			c := store.Commit{Key: key, Seen: Entries(next, rnd.IntN(30))}
 			next += tick.Tick(len(c.Seen))
-			if rnd.IntN(4) > 0 {
-				c.Checkpoint = &store.Checkpoint{Floor: 1, Watermark: next, SeenSince: tick.Tick(rnd.IntN(1000))}
-				m.checkpoint, m.has = *c.Checkpoint, true
-			}
+			c.Checkpoint = store.Checkpoint{Floor: 1, Watermark: next, SeenSince: m.checkpoint.SeenSince}
 			if rnd.IntN(3) == 0 {
-				m.prune = max(m.prune, next-tick.Tick(rnd.IntN(500)))
-				c.PruneBefore = m.prune
+				c.Checkpoint.SeenSince = max(c.Checkpoint.SeenSince, next-tick.Tick(rnd.IntN(500)))
 			}
+			m.checkpoint, m.has = c.Checkpoint, true
 			m.seen = append(m.seen, c.Seen...)
-			m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time < m.prune })
+			m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time < m.checkpoint.SeenSince })
 			commit(t, b.Feeds, c)
 			b.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		}
