@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,4 +97,21 @@ func TestAProblemAndItsRemedyAreToldOnce(t *testing.T) {
 	s, keys := w.polled("siem")
 	w.report(s, keys[0], store.Status{State: "failing", Reason: problem, Remedy: remedy})
 	once("status", w.expect(w.run("status"), 0).out)
+}
+
+func TestAnInterruptedRedemptionSaysWhatItWaitsFor(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var silent atomic.Bool
+	w.login = w.proxy(t, func(r *http.Request) {
+		if silent.Load() {
+			io.Copy(io.Discard, r.Body) // else nobody looks whether the connection has ended
+			cancel()
+			<-r.Context().Done()
+		}
+	}, nil)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	silent.Store(true)
+	r := w.expect(w.with(ctx, "", append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 130)
+	contains(t, r.err, "an answer that is on its way is awaited", "interrupted")
 }
