@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,17 +49,17 @@ func (r *refusals) takeUp(list []store.ListedAside) {
 	latest := r.t.now().Add(refusedRetry)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var later []keptEntry
 	for _, a := range list {
-		switch {
-		case !a.HasRow:
-		case a.NextTry.Before(r.t.now()):
-			r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
-		default:
-			later = append(later, keptEntry{a.ID, latest})
+		if !a.HasRow {
+			continue
 		}
+		if a.NextTry.After(latest) {
+			a.NextTry = latest
+		}
+		r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
 	}
-	if r.kept = append(r.kept, later...); len(r.kept) > 0 {
+	slices.SortStableFunc(r.kept, func(a, b keptEntry) int { return a.due.Compare(b.due) })
+	if len(r.kept) > 0 {
 		r.start()
 	}
 }
@@ -272,18 +273,23 @@ func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
 		if !r.insist(ctx, func() error { return t.in.cfg.Store.DropAside(ctx, t.cfg.Key, o.id) }) {
 			return
 		}
-		r.mu.Lock()
-		for i := range r.kept {
-			if r.kept[i].id == o.id {
-				r.kept = append(r.kept[:i], r.kept[i+1:]...)
-				break
-			}
-		}
-		r.mu.Unlock()
+		r.forget(o.id)
 		t.update(func(s *store.Status) { s.SetAside-- })
 		t.in.log(Info, t.cfg.Name, "Fluent Bit has taken an alert that was set aside")
 	case len(left) < size:
 		a := store.Aside{ID: o.id, Row: left, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
 		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err })
+	}
+}
+
+// forget takes an entry off the list. It was put at the end when it was offered.
+func (r *refusals) forget(id int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := len(r.kept) - 1; i >= 0; i-- {
+		if r.kept[i].id == id {
+			r.kept = slices.Delete(r.kept, i, i+1)
+			return
+		}
 	}
 }

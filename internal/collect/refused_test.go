@@ -402,3 +402,25 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 		r.want(2000, 1)
 	})
 }
+
+func TestAnEventOfferedWhileItsTenantIsReplacedIsSentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		offering(r, rows(r, "0"), time.Now())
+		r.start()
+		r.ends() // Fluent Bit stands still: what is offered stays in the outbox
+		time.Sleep(10 * time.Second)
+		r.in.Retire(r.cfg.Key, nil)
+		r.in.Add(r.tenant())
+		time.Sleep(10 * time.Second)
+		for range 600 {
+			r.in.Delivery.Tick(r.chunk.append, time.Second)
+			time.Sleep(time.Second)
+		}
+		r.stop()
+		r.arrivedOnce(t, "0")
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d entries are still listed", n)
+		}
+	})
+}
