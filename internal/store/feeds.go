@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"fluent-bit-defender/internal/tick"
 )
@@ -35,7 +34,7 @@ const seqBits = 32
 // Commit is what became of one feed since its last commit.
 type Commit struct {
 	Key FeedKey
-	// Checkpoint is the new one. SavedAt is set by the store.
+	// Checkpoint is the new one.
 	Checkpoint Checkpoint
 	// Seen are the alert versions taken in since the last commit.
 	Seen []Seen
@@ -214,9 +213,9 @@ func (s *Store) Commit(ctx context.Context, commits []Commit) error {
 	}
 	sh := s.sh
 	return s.update(ctx, sh.feeds, func(t tx) error {
-		when, now := sh.moment(), sh.now()
+		when := sh.moment()
 		for i := range commits {
-			if err := sh.commit(t, &commits[i], when, now); err != nil {
+			if err := sh.commit(t, &commits[i], when); err != nil {
 				return err
 			}
 		}
@@ -224,14 +223,12 @@ func (s *Store) Commit(ctx context.Context, commits []Commit) error {
 	})
 }
 
-func (sh *shared) commit(t tx, c *Commit, when moment, now time.Time) error {
+func (sh *shared) commit(t tx, c *Commit, when moment) error {
 	fc, err := sh.ensure(t, c.Key)
 	if err != nil {
 		return err
 	}
-	next := progress{when, c.Checkpoint}
-	next.checkpoint.SavedAt = now.UTC()
-	fc.state.push(next)
+	fc.state.push(progress{when, c.Checkpoint})
 	if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
 		return err
 	}

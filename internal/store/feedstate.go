@@ -78,7 +78,7 @@ func (s *feedState) undo(crash moment) bool {
 		}
 	}
 	floor := s.now.checkpoint.Floor
-	s.now = progress{checkpoint: Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor, Lateness: lateness, SavedAt: s.now.checkpoint.SavedAt}}
+	s.now = progress{checkpoint: Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor, Lateness: lateness}}
 	s.history = []progress{s.now}
 	return true
 }
@@ -95,11 +95,11 @@ func (s *feedState) rewind(since tick.Tick) {
 	}
 }
 
-// The row of a feed: version 1, flags, count of history, then the progresses, each eight big-endian 64-bit numbers, then a CRC-32C of it all:
+// The row of a feed: version 1, flags, count of history, then the progresses, each seven big-endian 64-bit numbers, then a CRC-32C of it all:
 // a flipped bit in a watermark would otherwise skip alerts.
 const (
 	stateVersion = 1
-	progressLen  = 8 * 8
+	progressLen  = 7 * 8
 )
 
 func (s *feedState) encode() []byte {
@@ -119,7 +119,7 @@ func (s *feedState) encode() []byte {
 func (p *progress) append(b []byte) []byte {
 	c := &p.checkpoint
 	for _, n := range [...]int64{p.when.boot, int64(p.when.at), int64(c.Floor), int64(c.Watermark), int64(c.SeenSince),
-		int64(c.Swept), int64(c.Lateness), nanos(c.SavedAt)} {
+		int64(c.Swept), int64(c.Lateness)} {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	return b
@@ -150,7 +150,7 @@ func decodeProgress(b []byte) (p progress) {
 	number := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
 	p.when = moment{number(0), time.Duration(number(1))}
 	p.checkpoint = Checkpoint{Floor: tick.Tick(number(2)), Watermark: tick.Tick(number(3)), SeenSince: tick.Tick(number(4)),
-		Swept: tick.Tick(number(5)), Lateness: time.Duration(number(6)), SavedAt: fromNanos(number(7))}
+		Swept: tick.Tick(number(5)), Lateness: time.Duration(number(6))}
 	return p
 }
 

@@ -27,8 +27,6 @@ type Checkpoint struct {
 	Swept tick.Tick
 	// Lateness is the greatest delay observed between an alert's update and its being listed; the overlap grows to it.
 	Lateness time.Duration
-	// SavedAt is when this checkpoint was written; the store sets it.
-	SavedAt time.Time
 }
 
 // Seen is one alert version that was emitted: SHA-256, cut to 128 bits, of its identity and version, and its update time.
