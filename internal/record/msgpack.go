@@ -33,17 +33,28 @@ const (
 	mpMap32    = 0xdf
 )
 
-func appendStrHeader(dst []byte, n int) []byte {
+// putStrHeader writes the header of a str of n bytes and gives its length.
+func putStrHeader(b []byte, n int) int {
 	switch {
 	case n < 32:
-		return append(dst, mpFixStr|byte(n))
+		b[0] = mpFixStr | byte(n)
+		return 1
 	case n < 1<<8:
-		return append(dst, mpStr8, byte(n))
+		b[0], b[1] = mpStr8, byte(n)
+		return 2
 	case n < 1<<16:
-		return append(dst, mpStr16, byte(n>>8), byte(n))
+		b[0], b[1], b[2] = mpStr16, byte(n>>8), byte(n)
+		return 3
 	default:
-		return binary.BigEndian.AppendUint32(append(dst, mpStr32), uint32(n))
+		b[0] = mpStr32
+		binary.BigEndian.PutUint32(b[1:], uint32(n))
+		return 5
 	}
+}
+
+func appendStrHeader(dst []byte, n int) []byte {
+	var b [5]byte
+	return append(dst, b[:putStrHeader(b[:], n)]...)
 }
 
 func appendStr[T string | []byte](dst []byte, s T) []byte {

@@ -96,25 +96,6 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 	return o + copy(b[o:o+j-i], src[i:j]), j + 1 // with its end, so that too little room could not pass unseen
 }
 
-// putStrHeader writes the header of a str of n bytes and gives its length.
-func putStrHeader(b []byte, n int) int {
-	switch {
-	case n < 32:
-		b[0] = mpFixStr | byte(n)
-		return 1
-	case n < 1<<8:
-		b[0], b[1] = mpStr8, byte(n)
-		return 2
-	case n < 1<<16:
-		b[0], b[1], b[2] = mpStr16, byte(n>>8), byte(n)
-		return 3
-	default:
-		b[0] = mpStr32
-		binary.BigEndian.PutUint32(b[1:], uint32(n))
-		return 5
-	}
-}
-
 // unescaped is the byte that a backslash and this byte stand for (RFC 8259 §7), 0 when it is none of the short escapes.
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 

@@ -138,20 +138,28 @@ func fromNanos(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// verifyChains reads every row with its checksum.
-func verifyChains(q querier) error {
-	rows, err := q.Query(`SELECT ` + chainColumns + ` FROM chains`)
-	if err != nil {
-		return err
-	}
+// eachChain goes through the rows of a query for chainColumns.
+func eachChain(rows *sql.Rows, do func(r *chainRow) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		var r chainRow
 		if err := r.scan(rows.Scan); err != nil {
 			return err
 		}
+		if err := do(&r); err != nil {
+			return err
+		}
 	}
-	if err := rows.Err(); err != nil {
+	return rows.Err()
+}
+
+// verifyChains reads every row with its checksum.
+func verifyChains(q querier) error {
+	rows, err := q.Query(`SELECT ` + chainColumns + ` FROM chains`)
+	if err != nil {
+		return err
+	}
+	if err := eachChain(rows, func(*chainRow) error { return nil }); err != nil {
 		return err
 	}
 	var seeds int64
@@ -249,19 +257,14 @@ func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var r chainRow
-			if err := r.scan(rows.Scan); err != nil {
-				return err
-			}
+		return eachChain(rows, func(r *chainRow) error {
 			info := ChainInfo{Key: r.key}
 			if info.Chain, info.Err = r.chain(c.s.sh.sealer.Load()); info.Err != nil && !errors.Is(info.Err, ErrKey) {
 				return info.Err
 			}
 			list = append(list, info)
-		}
-		return rows.Err()
+			return nil
+		})
 	})
 	return list, err
 }
@@ -309,27 +312,21 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 		if err != nil {
 			return nil, nil, err
 		}
-		defer rows.Close()
 		var out []chainRow
-		for rows.Next() {
-			var r chainRow
-			if err := r.scan(rows.Scan); err != nil {
-				return nil, nil, err
-			}
+		err = eachChain(rows, func(r *chainRow) error {
 			if to.sealedBy(r.refresh) && to.sealedBy(r.previous) {
-				continue
+				return nil
 			}
 			chain, err := r.chain(c.s.sh.sealer.Load())
 			if err != nil {
-				return nil, nil, err
+				return err
 			}
-			if r, err = makeRow(to, r.key, chain, r.version+1); err != nil {
-				return nil, nil, err
-			}
-			out = append(out, r)
-		}
+			sealed, err := makeRow(to, r.key, chain, r.version+1)
+			out = append(out, sealed)
+			return err
+		})
 		changed = len(out)
-		return out, nil, rows.Err()
+		return out, nil, err
 	})
 	if err != nil {
 		return 0, err
