@@ -233,6 +233,22 @@ func TestReadOnlySeesWhatARunningProcessWrites(t *testing.T) {
 	}
 }
 
+func TestAReaderIsToldOfDamageInWhatItReads(t *testing.T) {
+	w := newWorld(t)
+	filled(t, w)
+	tamper(t, filepath.Join(w.dir, tokensFile), "UPDATE chains SET account = 'mallory' WHERE tenant_id = 'tenant-7'")
+	r := w.open(readOnly)
+	if _, _, err := r.Tokens().Load(t.Context(), chainKey(7)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("the changed row: %v", err)
+	}
+	if _, err := r.Tokens().List(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("all rows: %v", err)
+	}
+	expectToken(t, r, 8, "token-8"+padding)
+	r.Close()
+	expectToken(t, w.open(), 7, "token-7"+padding) // who writes mends it
+}
+
 func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
 	w := newWorld(t)
 	real := filepath.Join(t.TempDir(), "a ?b#c%20d&_pragma=x ü")

@@ -22,7 +22,7 @@ type Options struct {
 	// Inputs is set by a process that polls: it takes inputs.lock, so that no second process does, and keeps the marks by which
 	// CrashedMachine knows. One process may open the same directory many times.
 	Inputs bool
-	// ReadOnly opens for looking only: nothing is made, mended or migrated; missing files read as empty.
+	// ReadOnly opens for looking only: nothing is made, checked as a whole, mended or migrated; missing files read as empty.
 	ReadOnly bool
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
