@@ -13,7 +13,8 @@
 // A new refresh token is in the store before the access token that came with it is handed out, and the one before it is
 // kept until the new one has been redeemed once. Redemptions of one chain never overlap, not even between processes.
 // A refresh token that is declared dead is not sent again; one that the service refused in error gets second chances first. A configured refresh
-// token begins a chain once in its life. No request follows a redirect. No secret is in any error, log line or printed value.
+// token begins a chain once in its life, and a living chain goes on when it is refused. No request follows a redirect. No secret is in any error,
+// log line or printed value, whatever the other end sends back. No sign-in waits for ever: not for an answer, nor for a chain that somebody else holds.
 //
 // # Caveats
 //
