@@ -309,9 +309,15 @@ func (r *rig) start() *Tenant {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for ctx.Err() == nil {
-			time.Sleep(time.Second)
-			r.in.Delivery.Tick(r.chunk.append, time.Second)
+		second := time.NewTicker(time.Second)
+		defer second.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-second.C:
+				r.in.Delivery.Tick(r.chunk.append, time.Second)
+			}
 		}
 	}()
 	r.ends = func() { cancel(); <-ended }
