@@ -157,6 +157,7 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 	case errors.Is(cause, errIdle):
 		e.Err, e.Smaller = nil, true
 		e.Problem = fmt.Sprintf("%s sent nothing for %v", c.service.host, c.IdleTimeout)
+		e.Remedy = "if it lasts, check the network and `proxy`, or raise `http_timeout`"
 	case connecting && fault.Kind == netfault.Proxy:
 		e.Unreachable = true
 		e.Problem, e.Remedy = "there is no way through the proxy to "+c.service.host, "check `proxy` and the environment's HTTPS_PROXY"

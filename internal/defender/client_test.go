@@ -106,7 +106,8 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, TryAgain, []string{"fault of its own", "trace id r-1"}},
 		{503, nil, ``, TryAgain, []string{"fault of its own"}},
 		{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, WaitForHuman, []string{"https://elsewhere.example", "api_url"}},
-		{204, nil, ``, WaitForHuman, []string{"HTTP 204"}},
+		{204, nil, ``, TryAgain, []string{"HTTP 204", "without a list"}},
+		{206, nil, `{"value":[]}`, TryAgain, []string{"HTTP 206", "without a list"}},
 	} {
 		for _, api := range cloud.APIs() {
 			e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {

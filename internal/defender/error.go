@@ -95,7 +95,10 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 	e.TraceID = firstOf(e.TraceID, word(res.Header.Get("request-id")))
 	e.RetryAfter, e.HasRetryAfter = netfault.RetryAfter(res.Header, now)
 	switch code := res.StatusCode; {
-	case code >= 300 && code < 400:
+	case code < 300: // 204, 206: whatever it is, it is not the list, and the next answer may be
+		e.Problem, e.Smaller = s.host+" answered without a list of alerts", true
+		e.Remedy = "if it lasts, check `api_url` and whether a proxy answers in its place"
+	case code < 400:
 		to := redirectHost(res)
 		e.Fate, e.Problem = WaitForHuman, fmt.Sprintf("%s answered with a redirect to %s, which is not followed: a token goes to the configured host only", s.host, to)
 		_, e.redirect, _ = strings.Cut(to, "://")
@@ -121,7 +124,7 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
 	default:
 		e.Fate, e.Problem = WaitForHuman, s.host+" refuses the request"
-		e.Remedy = "check `filter`, and that this version of the plugin is current"
+		e.Remedy = "check `filter` if there is one, and that this version of the plugin is current"
 	}
 	return e
 }
