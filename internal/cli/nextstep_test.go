@@ -20,7 +20,7 @@ func (w *world) typed(message string) result {
 	if err != nil {
 		w.t.Fatalf("%v: %s", err, command)
 	}
-	return w.run(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")...)
+	return w.run(append(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), "--timeout", "30s")...)
 }
 
 func TestTheNextStepTypedAsPrintedBringsTheTenantBack(t *testing.T) {
