@@ -354,3 +354,28 @@ func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 }
+
+// What the service rotated to is kept whatever else is wrong with its answer: a strict one does not take the old token for long.
+func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
+	for name, answer := range map[string]string{
+		"no access token":      `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`,
+		"empty":                `{"token_type":"Bearer","access_token":"","expires_in":3600,"refresh_token":"rt-new"}`,
+		"another type":         `{"token_type":"pop","access_token":"a","expires_in":3600,"refresh_token":"rt-new"}`,
+		"not fit for a header": `{"token_type":"Bearer","access_token":"a\nb","expires_in":3600,"refresh_token":"rt-new"}`,
+	} {
+		for _, seeded := range []bool{false, true} {
+			f, c := &fake{answer: func(asked) (int, string) { return 200, answer }}, newClock()
+			cfg := tokens.SourceConfig{App: app(tokens.V2), Store: stored(t, "rt0", ""), HTTP: f.client(), Now: c.Now, Seed: seed("")}
+			if seeded {
+				cfg.Store, cfg.Seed = tokenstest.New(), seed("rt0")
+			}
+			s := newSource(t, cfg)
+			if e := fails(t, s); e.Fate != tokens.Transient || strings.Contains(e.Error(), "rt-new") {
+				t.Errorf("%s: %v", name, e)
+			}
+			if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" || chain.Dead != "" {
+				t.Errorf("%s, seeded %t: stored %q and before it %q", name, seeded, chain.Refresh.Reveal(), chain.Previous.Reveal())
+			}
+		}
+	}
+}

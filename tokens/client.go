@@ -95,12 +95,15 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 	start := c.now()
 	t, err := run(ctx, w)
 	if err != nil {
-		return Tokens{}, w.failure(err)
+		e := w.failure(err)
+		w.keepRotated(e, sent)
+		return Tokens{}, e
 	}
 	if t.Type() != "Bearer" || !usableInHeader(t.AccessToken) {
 		e := w.strange(w.status, w.header)
 		e.Sentence = "the token of " + w.host + " cannot be used as a bearer token"
 		e.CorrelationID = w.requestID
+		w.keepRotated(e, sent)
 		return Tokens{}, e
 	}
 	life := w.answer.life

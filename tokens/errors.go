@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/secret"
 )
 
 // Fate says what a failed sign-in waits for.
@@ -78,6 +79,8 @@ type Error struct {
 	dead, doubtful bool
 	// lost: the request went out and no whole answer came back, so a refresh token may have been rotated unseen.
 	lost bool
+	// rotated is the new refresh token of an answer that cannot be used otherwise: the service may hold the old one for used up.
+	rotated secret.Text
 }
 
 // maxErrorText bounds Error's line in bytes; the command of a remedy has to fit in whole.

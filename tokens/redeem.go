@@ -135,6 +135,10 @@ func (s *Source) newSeed(ctx context.Context) (secret.Text, error) {
 // start begins a chain with a configured refresh token.
 func (s *Source) start(ctx context.Context, seed secret.Text) (Access, error) {
 	t, err := s.patiently(ctx, seed)
+	if e := (*Error)(nil); errors.As(err, &e) && !e.rotated.IsZero() {
+		now := s.client.now()
+		s.save(ctx, Chain{Refresh: e.rotated, Previous: seed, TenantName: s.cfg.TenantName, Obtained: now, Refreshed: now}, seed.Fingerprint())
+	}
 	if err != nil {
 		return Access{}, err
 	}
@@ -168,7 +172,11 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 		}
 	}
 	if err != nil {
-		if errors.As(err, &e) && e.dead {
+		switch {
+		case errors.As(err, &e) && !e.rotated.IsZero():
+			chain.Refresh, chain.Previous = e.rotated, sent
+			s.save(ctx, chain)
+		case errors.As(err, &e) && e.dead:
 			chain.Dead, chain.Rejected = e.deadMark(), s.client.now()
 			s.save(ctx, chain)
 		}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"fluent-bit-defender/internal/netfault"
+	"fluent-bit-defender/internal/secret"
 )
 
 // maxBody bounds what is read of an answer; a token answer has a few kilobytes.
@@ -202,6 +203,13 @@ func (w *wire) failure(err error) *Error {
 	e := w.strange(w.status, w.header) // whole JSON, yet without what was asked for
 	e.CorrelationID = w.requestID
 	return e
+}
+
+// keepRotated puts the refresh token of a success into the error that it ended with, if it is not the one we sent.
+func (w *wire) keepRotated(e *Error, sent secret.Text) {
+	if w.status == http.StatusOK && w.answer.err == "" && !sent.IsZero() && !w.answer.refresh.IsZero() && !w.answer.refresh.Equal(sent) {
+		e.rotated = w.answer.refresh
+	}
 }
 
 // loopPause is how long to stay away after "request loop detected" (AADSTS50196), which lasts some minutes by itself.
