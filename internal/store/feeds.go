@@ -38,6 +38,9 @@ type Commit struct {
 	Checkpoint Checkpoint
 	// Seen are the alert versions taken in since the last commit.
 	Seen []Seen
+	// Asides are put aside in the same transaction: what the checkpoint goes past without its having been taken in. Their IDs are
+	// chosen by the store.
+	Asides []Aside
 }
 
 // Feeds is the part of a store that keeps what was polled. It is implemented by Store; package storetest has its conformance tests, so
@@ -234,6 +237,12 @@ func (sh *shared) commit(t tx, c *Commit, when moment) error {
 	}
 	if len(c.Seen) > 0 {
 		if err := fc.add(t, c.Seen, when); err != nil {
+			return err
+		}
+	}
+	for _, a := range c.Asides {
+		a.ID = 0
+		if _, err := fc.putAside(t, a); err != nil {
 			return err
 		}
 	}

@@ -116,16 +116,21 @@ func (s *Store) Asides(ctx context.Context, key FeedKey) (asides []Aside, err er
 func (s *Store) PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error) {
 	err = s.update(ctx, s.sh.feeds, func(t tx) error {
 		fc, err := s.sh.ensure(t, key)
-		if err != nil {
-			return err
+		if err == nil {
+			id, err = fc.putAside(t, a)
 		}
-		var given any // NULL: SQLite chooses
-		if a.ID != 0 {
-			given = a.ID
-		}
-		return t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?)
-			RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Reason, a.Tries, nanos(a.NextTry), a.Row).Scan(&id)
+		return err
 	})
+	return id, err
+}
+
+func (fc *feedCache) putAside(t tx, a Aside) (id int64, err error) {
+	var given any // NULL: SQLite chooses
+	if a.ID != 0 {
+		given = a.ID
+	}
+	err = t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?)
+		RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Reason, a.Tries, nanos(a.NextTry), a.Row).Scan(&id)
 	return id, err
 }
 

@@ -40,6 +40,7 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 		{"a context that has ended stops a call before it begins", endedContext},
 		{"statuses replace each other", statuses},
 		{"what was set aside is kept, changed and dropped", asides},
+		{"a commit puts aside, with all the rest or not at all", asidesOfACommit},
 		{"a rewind is pending until it is applied or cleared", rewindIsPending},
 		{"of two rewinds the earlier counts", rewindEarlierCounts},
 		{"a rewind takes the checkpoint back and forgets what is to be emitted again", rewindApplied},
@@ -217,6 +218,32 @@ func asides(t *testing.T, b Backend) {
 		}
 	}
 	expect(b.Reopen(), Key(1), row)
+}
+
+func asidesOfACommit(t *testing.T, b Backend) {
+	one, two := store.Aside{Row: []byte("one"), Reason: "waiting"}, store.Aside{Row: []byte("two"), Reason: "waiting"}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := []store.Commit{{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 5}, Asides: []store.Aside{one, two}}}
+	if err := b.Feeds.Commit(ended, c); err == nil {
+		t.Error("a commit whose context had ended was made")
+	}
+	if got, err := b.Feeds.Asides(t.Context(), Key(1)); err != nil || len(got) != 0 {
+		t.Errorf("after a commit that was not made: %+v, %v", got, err)
+	}
+	commit(t, b.Feeds, c...)
+	f := b.Reopen()
+	got, err := f.Asides(t.Context(), Key(1))
+	if err != nil || len(got) != 2 || got[0].ID == 0 || got[0].ID == got[1].ID {
+		t.Fatalf("Asides = %+v, %v", got, err)
+	}
+	one.ID, two.ID = got[0].ID, got[1].ID
+	if !reflect.DeepEqual(got, []store.Aside{one, two}) {
+		t.Errorf("Asides = %+v", got)
+	}
+	if cp, _, ok, err := f.Load(t.Context(), Key(1)); !ok || err != nil || cp.Watermark != 5 {
+		t.Errorf("Load = %+v, %t, %v", cp, ok, err)
+	}
 }
 
 func rewindIsPending(t *testing.T, b Backend) {
