@@ -29,7 +29,9 @@ type feed struct {
 	marks      []mark
 	pending    []pendingSeen // emitted, not written down yet; ascending by number
 	seen       seenSet
-	oldest     tick.Tick // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
+	parked     []store.Aside // to be put aside with the next commit: parked.go
+	back       []parkedEntry // what was parked before and is in the outbox again, by number
+	oldest     tick.Tick     // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
 }
 
 // reach is how far polls reach back behind what was read.
@@ -58,6 +60,12 @@ type mark struct {
 type pendingSeen struct {
 	seq  uint64
 	seen store.Seen
+}
+
+// parkedEntry is an entry of the store that is through when event seq is taken in.
+type parkedEntry struct {
+	seq uint64
+	id  int64
 }
 
 // pruneMargin keeps entries a little longer than any poll reaches back, so that windows rounded outwards meet no gap.
@@ -217,7 +225,12 @@ func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
 	for n < len(f.pending) && f.pending[n].seq <= taken {
 		n++
 	}
-	if n == 0 && marks == 0 && !f.unsaved {
+	back := 0
+	for back < len(f.back) && f.back[back].seq <= taken {
+		c.Dropped = append(c.Dropped, f.back[back].id)
+		back++
+	}
+	if n == 0 && marks == 0 && back == 0 && len(f.parked) == 0 && !f.unsaved {
 		return c, nil, false
 	}
 	cp.Lateness = f.lateness
@@ -232,16 +245,31 @@ func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
 	}
 	f.seen.prune(max(f.seen.since, bound), max(keep/8, tick.Minute))
 	cp.SeenSince = f.seen.since
-	c = store.Commit{Key: f.key, Checkpoint: cp}
+	c.Key, c.Checkpoint, c.Asides = f.key, cp, f.parked
 	for _, p := range f.pending[:n] {
 		c.Seen = append(c.Seen, p.seen)
 	}
-	return c, func() { f.saved(cp, n, marks) }, true
+	return c, func() { f.saved(cp, n, marks, back) }, true
 }
 
-func (f *feed) saved(cp store.Checkpoint, pending, marks int) {
+// park lets the next commit put events aside that waited.
+func (f *feed) park(a store.Aside) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.parked = append(f.parked, a)
+}
+
+// tookBack notes that entry id of the store, parked once, is through when event seq is.
+func (f *feed) tookBack(seq uint64, id int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.back = append(f.back, parkedEntry{seq, id})
+}
+
+func (f *feed) saved(cp store.Checkpoint, pending, marks, back int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.parked, f.back = nil, drop(f.back, back)
 	f.checkpoint, f.unsaved = cp, false
 	f.pending = drop(f.pending, pending)
 	f.marks = drop(f.marks, marks)
@@ -270,7 +298,7 @@ func (f *feed) writtenDown(seq uint64) bool {
 func (f *feed) settled(last uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && !f.unsaved
+	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && len(f.back) == 0 && !f.unsaved
 }
 
 // watermark is before what everything was taken in.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/tick"
 )
 
 func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
@@ -216,5 +217,81 @@ func TestAtTheEndProgressIsWrittenDownBeforeWaitingForStragglers(t *testing.T) {
 		}
 		r.ends()
 		time.Sleep(time.Minute)
+	})
+}
+
+// What was read and not handed over when the input ended comes at the next start, though the API lists something newer by then.
+func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		alerts, size int
+		restarts     int // without a tick in between
+	}{
+		"a few":                       {alerts: 5, size: 10},
+		"several batches":             {alerts: 300, size: 20_000},
+		"larger than a batch":         {alerts: 2, size: 3 << 20},
+		"ended again before any tick": {alerts: 300, size: 20_000, restarts: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 32)
+				r.limit = 32 << 20
+				begin := time.Now()
+				for i := range c.alerts {
+					r.api.add(fmt.Sprint(i), begin, begin)
+					r.api.alerts[i].text = []byte(fmt.Sprintf(`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`, i, tick.FromTime(begin).Text(), strings.Repeat("x", c.size)))
+				}
+				r.start()
+				time.Sleep(500 * time.Millisecond) // read, but the first tick comes after a second
+				r.stop()
+				if n := len(r.chunk.counts()); n != 0 {
+					t.Fatalf("%d alerts were handed over already", n)
+				}
+				r.api.alerts = nil
+				for range c.restarts {
+					r.start()
+					time.Sleep(500 * time.Millisecond)
+					r.stop()
+				}
+				tenant := r.start()
+				time.Sleep(10 * time.Minute)
+				if n := tenant.snapshot().SetAside; n != 0 {
+					t.Errorf("%d shown as set aside", n)
+				}
+				r.stop()
+				r.want(c.alerts, 1)
+				r.start()
+				time.Sleep(10 * time.Minute)
+				r.stop()
+				r.want(c.alerts, 1)
+				if n := r.asides(); n != 0 {
+					t.Errorf("%d entries are left in the store", n)
+				}
+			})
+		})
+	}
+}
+
+// A store that fails at the end is no reason to lose or repeat anything: what waited is read again.
+func TestWhatCannotBeParkedIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 33)
+		r.start()
+		time.Sleep(90 * time.Second)
+		for i := range 20 {
+			r.api.add(fmt.Sprint(i), time.Now(), time.Now())
+		}
+		time.Sleep(30*time.Second + 500*time.Millisecond)
+		r.store.mu.Lock()
+		r.store.full = true
+		r.store.mu.Unlock()
+		r.ends()
+		if err := r.in.Stop(context.Background()); err == nil {
+			t.Error("nothing failed")
+		}
+		r.store.full = false
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(20, 1)
 	})
 }

@@ -94,7 +94,7 @@ func (in *Input) Start() {
 	in.run(in.ctx, "", in.reporter)
 }
 
-// Stop ends polling, writes down what was taken in until now, and returns within a few seconds. It may be called twice, and without Start.
+// Stop ends polling, writes down what was taken in until now and what waits, and returns within a few seconds. It may be called twice, and without Start.
 func (in *Input) Stop(ctx context.Context) error {
 	if in.cancel == nil {
 		in.outbox.Close()
@@ -114,6 +114,7 @@ func (in *Input) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		in.park()
 		err = errors.Join(in.save(ctx), in.report(ctx)) // the last steps of the others
 	case <-ctx.Done():
 	}

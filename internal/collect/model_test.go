@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,6 +70,14 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 			}
 		}
 		m.seen[c.Key] = append(kept, c.Seen...)
+		for _, a := range c.Asides {
+			m.lastAside++
+			a.Row = bytes.Clone(a.Row)
+			m.asides[m.lastAside] = a
+		}
+		for _, id := range c.Dropped {
+			delete(m.asides, id)
+		}
 	}
 	return nil
 }

@@ -51,6 +51,20 @@ func (o *Outbox) Add(ctx context.Context, l *Lane, event []byte, wait func() fun
 	return n, err
 }
 
+// AddBack adds the events of a batch that waited when the input ended, all of them or none, and gives the number of the last.
+func (o *Outbox) AddBack(ctx context.Context, l *Lane, events []byte) (n uint64, err error) {
+	err = o.enter(ctx, len(events), nil, func() {
+		for rest := events; len(rest) > 0; {
+			event, more, err := record.Next(rest)
+			if err != nil {
+				event, more = rest, nil
+			}
+			n, rest = o.put(l, event), more
+		}
+	})
+	return n, err
+}
+
 // Offer puts an event that Fluent Bit refused before into the queue, as a batch of its own. The answer tells once whether it was taken in
 // now; if not, it is no longer here.
 func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (answer <-chan bool, err error) {
@@ -230,6 +244,13 @@ func (o *Outbox) split() []*batch {
 	o.recycle(b.events)
 	o.callNext()
 	return pieces
+}
+
+// remains lists what of a lane is not settled, by number. It is for the very end.
+func (o *Outbox) remains(l *Lane) []*batch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(l.waiting)
 }
 
 // alone tells whether nothing is queued but this one event.

@@ -50,9 +50,10 @@ func (r *refusals) takeUp(list []store.ListedAside) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range list {
-		if !a.HasRow {
+		if !a.HasRow || a.Reason == parkedReason {
 			continue
 		}
+		r.t.update(func(s *store.Status) { s.SetAside++ })
 		if a.NextTry.After(latest) {
 			a.NextTry = latest
 		}

@@ -78,6 +78,7 @@ type Tenant struct {
 	failures    int    // polls failed in a row
 	verdict     verdict
 	asides      []asideWindow
+	toTakeBack  []int64 // entries of the store, see takeBack
 	describe    *defender.Describer
 	reminded    time.Time
 	healthAt    time.Time
@@ -101,7 +102,7 @@ func (t *Tenant) now() time.Time { return t.in.cfg.Now() }
 
 // run polls until ctx ends. phase is when the first poll is due.
 func (t *Tenant) run(ctx context.Context, phase time.Duration) {
-	if !t.restore(ctx) || !t.sleep(ctx, phase) {
+	if !t.restore(ctx) || !t.takeBack(ctx) || !t.sleep(ctx, phase) {
 		return
 	}
 	for ctx.Err() == nil {
@@ -142,9 +143,9 @@ func (t *Tenant) restore(ctx context.Context) bool {
 				t.feed.start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
 				t.in.dirty()
 			}
-			t.update(func(s *store.Status) { s.SetAside = len(asides) })
 			t.takeUpWindows(asides)
 			t.refused.takeUp(asides)
+			t.toTakeBack = parkedIDs(asides)
 			return true
 		case ctx.Err() != nil:
 			return false

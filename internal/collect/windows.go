@@ -30,6 +30,7 @@ func (t *Tenant) takeUpWindows(list []store.ListedAside) {
 			a.NextTry = latest
 		}
 		t.hold(a.Aside)
+		t.update(func(s *store.Status) { s.SetAside++ })
 		if reader, ok := t.cfg.Reader.(defender.AsideReader); ok {
 			reader.Avoid(windowOf(a.Aside))
 		}

@@ -41,6 +41,8 @@ type Commit struct {
 	// Asides are put aside in the same transaction: what the checkpoint goes past without its having been taken in. Their IDs are
 	// chosen by the store.
 	Asides []Aside
+	// Dropped are ids of what was put aside and is through now, as DropAside.
+	Dropped []int64
 }
 
 // Feeds is the part of a store that keeps what was polled. It is implemented by Store; package storetest has its conformance tests, so
@@ -243,6 +245,11 @@ func (sh *shared) commit(t tx, c *Commit, when moment) error {
 	for _, a := range c.Asides {
 		a.ID = 0
 		if _, err := fc.putAside(t, a); err != nil {
+			return err
+		}
+	}
+	for _, id := range c.Dropped {
+		if err := fc.dropAside(t, id, when); err != nil {
 			return err
 		}
 	}

@@ -141,14 +141,18 @@ func (s *Store) DropAside(ctx context.Context, key FeedKey, id int64) error {
 		if fc == nil || err != nil {
 			return err
 		}
-		// What it stood for may be in no chunk file after a power cut, and its window is not read again: so it goes in two steps.
-		now := s.sh.moment()
-		if _, err := t.exec(`UPDATE asides SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`, now.boot, int64(now.at), id, fc.id); err != nil {
-			return err
-		}
-		_, err = t.exec(`DELETE FROM asides WHERE gone_boot < ? OR gone_at <= ?`, now.boot, int64(now.at-CrashWindow))
-		return err
+		return fc.dropAside(t, id, s.sh.moment())
 	})
+}
+
+// dropAside takes an entry out. What it stood for may be in no chunk file after a power cut, and its window is not read again: so it
+// goes in two steps.
+func (fc *feedCache) dropAside(t tx, id int64, now moment) error {
+	if _, err := t.exec(`UPDATE asides SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`, now.boot, int64(now.at), id, fc.id); err != nil {
+		return err
+	}
+	_, err := t.exec(`DELETE FROM asides WHERE gone_boot < ? OR gone_at <= ?`, now.boot, int64(now.at-CrashWindow))
+	return err
 }
 
 // Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that runs inputs, now or later, carries it out.

@@ -244,6 +244,10 @@ func asidesOfACommit(t *testing.T, b Backend) {
 	if cp, _, ok, err := f.Load(t.Context(), Key(1)); !ok || err != nil || cp.Watermark != 5 {
 		t.Errorf("Load = %+v, %t, %v", cp, ok, err)
 	}
+	commit(t, f, store.Commit{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 6}, Dropped: []int64{one.ID}})
+	if got, err := f.Asides(t.Context(), Key(1)); err != nil || !reflect.DeepEqual(got, []store.Aside{two}) {
+		t.Errorf("after one was dropped: %+v, %v", got, err)
+	}
 }
 
 func rewindIsPending(t *testing.T, b Backend) {
