@@ -87,7 +87,12 @@ type Error struct {
 const maxErrorText = 2400
 
 // Error is one line: sentence, remedy, raw codes.
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.line(e.Remedy) }
+
+// Reason is Error without the remedy, for where that stands beside it.
+func (e *Error) Reason() string { return e.line("") }
+
+func (e *Error) line(remedy string) string {
 	var b strings.Builder
 	b.WriteString(e.Sentence)
 	if e.Err != nil {
@@ -95,8 +100,8 @@ func (e *Error) Error() string {
 			b.WriteString(": " + text)
 		}
 	}
-	if e.Remedy != "" {
-		b.WriteString("; " + e.Remedy)
+	if remedy != "" {
+		b.WriteString("; " + remedy)
 	}
 	if raw := e.raw(); raw != "" {
 		raw = " (" + raw + ")"

@@ -301,11 +301,11 @@ func (f *feed) settled(last uint64) bool {
 	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && len(f.back) == 0 && !f.unsaved
 }
 
-// watermark is before what everything was taken in.
-func (f *feed) watermark() tick.Tick {
+// watermark is before what everything was taken in and written down. begun is false as long as that is nothing.
+func (f *feed) watermark() (w tick.Tick, begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.checkpoint.Watermark
+	return f.checkpoint.Watermark, f.checkpoint.Watermark != f.checkpoint.Floor
 }
 
 // drop takes n elements off the front and gives the memory back when nothing is left.

@@ -263,7 +263,7 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				r.stop()
 				r.want(c.alerts, 1)
-				if n := r.asides(); n != 0 {
+				if n := r.asides() + r.parked(); n != 0 {
 					t.Errorf("%d entries are left in the store", n)
 				}
 			})
@@ -275,12 +275,13 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 func TestWhatCannotBeParkedIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 33)
+		r.cfg.PollInterval += 250 * time.Millisecond // between two ticks
 		r.start()
 		time.Sleep(90 * time.Second)
 		for i := range 20 {
 			r.api.add(fmt.Sprint(i), time.Now(), time.Now())
 		}
-		time.Sleep(30*time.Second + 500*time.Millisecond)
+		time.Sleep(30*time.Second + 750*time.Millisecond)
 		r.store.mu.Lock()
 		r.store.full = true
 		r.store.mu.Unlock()

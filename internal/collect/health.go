@@ -7,6 +7,7 @@ import (
 
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
 )
 
 // reminder is how often a fault that lasts is said again.
@@ -16,7 +17,12 @@ const reminder = 15 * time.Minute
 func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.Time {
 	v := verdictOf(err)
 	if v.kind == postponed {
-		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("the call budget is used up; goes on in %v", v.retryAfter.Round(time.Second)))
+		level := Debug
+		if !t.postponed {
+			t.postponed, level = true, Info
+		}
+		t.in.log(level, t.cfg.Name, fmt.Sprintf("there is more to read than the call budget of the API allows at a time; goes on in %v", v.retryAfter.Round(time.Second)))
+		t.health(ctx, false)
 		return t.now().Add(v.retryAfter)
 	}
 	if v.kind == fine {
@@ -25,8 +31,8 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		}
 		changed := t.verdict.kind != fine || t.verdict.cause != v.cause
 		t.recovered(v)
-		t.failures, t.verdict = 0, v
-		t.health(ctx, changed)
+		t.failures, t.verdict, t.postponed = 0, v, false
+		t.health(ctx, changed || !t.healthSaid)
 		return started.Add(t.interval())
 	}
 	t.failures++
@@ -47,7 +53,7 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		s.Errors++
 		s.State, s.Reason, s.Remedy = "failing", v.reason, v.remedy
 	})
-	t.health(ctx, changed)
+	t.health(ctx, changed || !t.healthSaid)
 	due := now.Add(t.pause(v))
 	if until := t.cfg.Gate.Until(); until.After(due) {
 		due = until
@@ -96,13 +102,19 @@ func (t *Tenant) foreign() string {
 
 // health emits a health record when one is due, or the state has just changed.
 func (t *Tenant) health(ctx context.Context, changed bool) {
-	now := t.now()
-	if t.cfg.HealthInterval <= 0 || (!changed && now.Before(t.healthAt)) {
+	if t.cfg.HealthInterval <= 0 {
 		return
 	}
-	t.healthAt = now.Add(t.cfg.HealthInterval)
+	now := t.now()
+	if t.healthAt.IsZero() { // the first is due after a poll, or when that takes long
+		t.healthAt = now.Add(t.cfg.HealthInterval)
+	}
+	if !changed && now.Before(t.healthAt) {
+		return
+	}
+	t.healthAt, t.healthSaid = now.Add(t.cfg.HealthInterval), true
 	s := t.snapshot()
-	event := t.cfg.Encoder.Health(nil, record.Health{OK: s.State == "ok", Reason: s.Reason, Remedy: s.Remedy,
+	event := t.cfg.Encoder.Health(nil, record.Health{OK: s.State != "failing", Reason: s.Reason, Remedy: s.Remedy,
 		LastSuccess: s.LastSuccess, LagSeconds: s.LagSeconds, At: now})
 	if n, err := t.in.outbox.Add(ctx, t.feed.lane, event, nil); err == nil {
 		t.added = n
@@ -111,7 +123,10 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 
 // snapshot is the tenant's status for the store.
 func (t *Tenant) snapshot() store.Status {
-	watermark := t.feed.watermark()
+	watermark, begun := t.feed.watermark()
+	if !begun { // a feed that is new is as far behind as it is old: lookback is no delay
+		watermark += tick.FromDuration(t.cfg.Lookback)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.status

@@ -40,6 +40,8 @@ type Store interface {
 	ListAsides(ctx context.Context, key store.FeedKey) ([]store.ListedAside, error)
 	AsideRow(ctx context.Context, key store.FeedKey, id int64) (row []byte, ok bool, err error)
 	DropAside(ctx context.Context, key store.FeedKey, id int64) error
+	// Status gives what was last shown of a feed; ok is false if nothing was.
+	Status(ctx context.Context, key store.FeedKey) (status store.Status, ok bool, err error)
 	// SetStatus replaces what `defenderctl status` shows of the feeds.
 	SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error
 }
@@ -258,8 +260,15 @@ func (in *Input) reporter(ctx context.Context) {
 	}
 }
 
+// report writes the status of the tenants that have read what the store shows of them.
 func (in *Input) report(ctx context.Context) error {
-	return in.cfg.Store.SetStatus(ctx, in.Statuses())
+	list := make(map[store.FeedKey]store.Status)
+	for _, t := range in.all() {
+		if t.feed.begun() {
+			list[t.cfg.Key] = t.snapshot()
+		}
+	}
+	return in.cfg.Store.SetStatus(ctx, list)
 }
 
 // askForRewinds passes on what `defenderctl rewind` wrote into the store.

@@ -36,10 +36,12 @@ type memory struct {
 	// unlisted is how often ListAsides fails.
 	unlisted int
 	rewinds  map[store.FeedKey]tick.Tick
+	statuses map[store.FeedKey]store.Status
 }
 
 func newMemory() *memory {
-	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}, rewinds: map[store.FeedKey]tick.Tick{}}
+	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}, rewinds: map[store.FeedKey]tick.Tick{},
+		statuses: map[store.FeedKey]store.Status{}}
 }
 
 var errFull = errors.New("no space left on device")
@@ -82,7 +84,19 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 	return nil
 }
 
-func (m *memory) SetStatus(context.Context, map[store.FeedKey]store.Status) error { return nil }
+func (m *memory) Status(_ context.Context, k store.FeedKey) (store.Status, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.statuses[k]
+	return s, ok, nil
+}
+
+func (m *memory) SetStatus(_ context.Context, statuses map[store.FeedKey]store.Status) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.Copy(m.statuses, statuses)
+	return nil
+}
 
 func (m *memory) PendingRewind(context.Context, ...store.FeedKey) (map[store.FeedKey]tick.Tick, error) {
 	m.mu.Lock()
@@ -240,6 +254,7 @@ type chunks struct {
 	refuse  func(ids []string) bool
 	appends int
 	health  []string
+	lags    []float64 // of the health records, those too that were refused
 }
 
 func (c *chunks) append(tag string, events []byte) bool {
@@ -258,6 +273,7 @@ func (c *chunks) append(tag string, events []byte) bool {
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
 		case "health":
 			health = append(health, time.Now().Format("15:04:05 ")+gjson.GetBytes(text, "status").String()+" "+gjson.GetBytes(text, "reason").String())
+			c.lags = append(c.lags, gjson.GetBytes(text, "lag_seconds").Float())
 		}
 		rest = more
 	}
@@ -352,9 +368,18 @@ func (r *rig) change(what func()) {
 	what()
 }
 
-// asides is how many entries the store holds of what was set aside.
-func (r *rig) asides() (n int) {
-	r.change(func() { n = len(r.store.asides) })
+// asides is how many entries the store holds of what was set aside, parked how many of what waited at an end.
+func (r *rig) asides() (n int) { return r.entries(false) }
+func (r *rig) parked() (n int) { return r.entries(true) }
+
+func (r *rig) entries(parked bool) (n int) {
+	r.change(func() {
+		for _, a := range r.store.asides {
+			if (a.Reason == parkedReason) == parked {
+				n++
+			}
+		}
+	})
 	return n
 }
 

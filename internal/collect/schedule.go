@@ -30,7 +30,11 @@ func (t *Tenant) interval() time.Duration {
 	t.mu.Unlock()
 	switch {
 	case changed && effective > t.cfg.PollInterval:
-		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v: the call budget of the API, shared by %d inputs of this application and tenant, allows no more", effective, feeds))
+		shared := ""
+		if feeds > 1 {
+			shared = fmt.Sprintf(", shared by %d inputs of this application and tenant,", feeds)
+		}
+		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v: the call budget of the API%s allows no more", effective, shared))
 	case changed:
 		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v again", effective))
 	}

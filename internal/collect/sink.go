@@ -24,6 +24,7 @@ type sink struct {
 // Row implements defender.Sink.
 func (s *sink) Row(raw []byte) error {
 	t := s.t
+	t.health(s.ctx, false) // a backlog may take longer than health_interval
 	row := t.describe.Describe(raw)
 	at := row.At(t.cfg.API, !t.cfg.Updates)
 	if at == 0 {

@@ -75,13 +75,15 @@ type Tenant struct {
 	event       []byte // scratch
 	oddRows     bool   // a row that could not be encoded was reported
 	alienSaid   bool   // likewise a row of another tenant
+	postponed   bool   // likewise that the call budget is used up, since the last poll that was read to its end
 	failures    int    // polls failed in a row
 	verdict     verdict
 	asides      []asideWindow
 	toTakeBack  []int64 // entries of the store, see takeBack
 	describe    *defender.Describer
 	reminded    time.Time
-	healthAt    time.Time
+	healthAt    time.Time // when the next health record is due; zero at the beginning
+	healthSaid  bool      // there was one
 
 	mu     sync.Mutex
 	status store.Status
@@ -136,6 +138,7 @@ func (t *Tenant) restore(ctx context.Context) bool {
 		}
 		switch {
 		case err == nil:
+			t.recall(ctx) // before the feed has begun: report would write over it
 			if ok {
 				t.feed.resume(cp, seen)
 				t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
@@ -155,6 +158,15 @@ func (t *Tenant) restore(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// recall goes on showing when alerts last came. What is counted is counted from the start.
+func (t *Tenant) recall(ctx context.Context) {
+	before, _, err := t.in.cfg.Store.Status(ctx, t.cfg.Key)
+	if err != nil {
+		t.in.log(Debug, t.cfg.Name, "the status of the last run cannot be read: "+err.Error())
+	}
+	t.update(func(s *store.Status) { s.LastSuccess, s.LastAlert = before.LastSuccess, before.LastAlert })
 }
 
 // poll makes one pass, or goes on with one that failed.

@@ -140,34 +140,6 @@ func (f readerFunc) Read(ctx context.Context, w defender.Window, s defender.Sink
 	return f(ctx, w, s)
 }
 
-func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 23)
-		r.cfg.HealthInterval = 10 * time.Minute
-		begin := time.Now()
-		r.api.fail = func(int) error {
-			if d := time.Since(begin); d > 15*time.Minute && d < 18*time.Minute {
-				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
-			}
-			return nil
-		}
-		r.start()
-		time.Sleep(32 * time.Minute)
-		r.stop()
-		var states []string
-		for _, line := range r.chunk.health {
-			states = append(states, strings.Fields(line)[1])
-		}
-		// At 0 and 10 minutes, at the change to failing, at the change back, and 10 minutes after that.
-		if got, want := strings.Join(states, " "), "ok ok failing ok ok"; got != want {
-			t.Errorf("got %s; want %s\n%s", got, want, strings.Join(r.chunk.health, "\n"))
-		}
-		if !strings.Contains(strings.Join(r.chunk.health, "\n"), "not authorised") {
-			t.Errorf("no reason: %v", r.chunk.health)
-		}
-	})
-}
-
 func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 30)

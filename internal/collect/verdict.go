@@ -12,8 +12,8 @@ import (
 // verdict is what a poll's error means for the tenant.
 type verdict struct {
 	kind kind
-	// reason and remedy are one line each, for the log, the status and health records.
-	reason, remedy string
+	// line is for the log; reason and remedy, one line each, for the status and health records.
+	line, reason, remedy string
 	// cause tells one fault from another: a new one is a change of state. Transient faults are all one.
 	cause string
 	// retryAfter is what the service asked for, if it did.
@@ -43,7 +43,7 @@ func verdictOf(err error) verdict {
 	case errors.As(err, &auth):
 		return signInVerdict(auth)
 	case errors.As(err, &api):
-		v := verdict{kind: transient, reason: api.Error(), remedy: api.Remedy, retryAfter: api.RetryAfter, asked: api.HasRetryAfter, quick: api.Unreachable}
+		v := verdict{kind: transient, line: api.Error(), reason: api.Reason(), remedy: api.Remedy, retryAfter: api.RetryAfter, asked: api.HasRetryAfter, quick: api.Unreachable}
 		if api.Budget {
 			v.kind = postponed
 		}
@@ -52,7 +52,7 @@ func verdictOf(err error) verdict {
 		}
 		return v
 	}
-	return verdict{kind: transient, reason: err.Error()}
+	return verdict{kind: transient, line: err.Error(), reason: err.Error()}
 }
 
 // levelOf: a person is needed for errors only.
@@ -65,14 +65,14 @@ func levelOf(v verdict) Level {
 
 func describe(v verdict) string {
 	if v.kind == transient {
-		return v.reason + "; will try again by itself"
+		return v.line + "; will try again by itself"
 	}
-	return v.reason
+	return v.line
 }
 
 // signInVerdict is the verdict on a sign-in that failed. A new code is a new cause: the remedy is another one.
 func signInVerdict(e *tokens.Error) verdict {
-	v := verdict{kind: human, reason: e.Error(), remedy: e.Remedy, retryAfter: e.RetryAfter, asked: e.RetryAfter > 0}
+	v := verdict{kind: human, line: e.Error(), reason: e.Reason(), remedy: e.Remedy, retryAfter: e.RetryAfter, asked: e.RetryAfter > 0}
 	switch e.Fate {
 	case tokens.Transient:
 		v.kind, v.quick = transient, e.Status == 0
@@ -80,6 +80,9 @@ func signInVerdict(e *tokens.Error) verdict {
 	case tokens.NeedsSignIn:
 		v.kind = signIn
 	}
-	v.cause = fmt.Sprintf("sign-in %d %s", e.Code, e.OAuth)
+	v.cause = fmt.Sprintf("sign-in %d", e.Code)
+	if e.Code == 0 { // with a code the name says nothing more, and a death that is remembered has lost it
+		v.cause = "sign-in " + e.OAuth
+	}
 	return v
 }

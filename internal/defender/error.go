@@ -56,14 +56,19 @@ type Error struct {
 }
 
 // Error gives the problem, the remedy, then the raw codes.
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.line(e.Remedy) }
+
+// Reason is Error without the remedy, for where that stands beside it.
+func (e *Error) Reason() string { return e.line("") }
+
+func (e *Error) line(remedy string) string {
 	var b strings.Builder
 	b.WriteString(e.Problem)
 	if e.Err != nil {
 		fmt.Fprintf(&b, ": %s", plain.Line(e.Err.Error(), 300))
 	}
-	if e.Remedy != "" {
-		b.WriteString("; " + e.Remedy)
+	if remedy != "" {
+		b.WriteString("; " + remedy)
 	}
 	var codes []string
 	if e.Status != 0 {

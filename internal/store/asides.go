@@ -12,7 +12,7 @@ type ListedAside struct {
 	HasRow bool // it is a row, not a window
 }
 
-// ListAsides is Asides without the rows: what was set aside may be more than fits into memory.
+// ListAsides implements Feeds.
 func (s *Store) ListAsides(ctx context.Context, key FeedKey) (list []ListedAside, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		list = nil
@@ -37,7 +37,7 @@ func (s *Store) ListAsides(ctx context.Context, key FeedKey) (list []ListedAside
 	return list, err
 }
 
-// AsideRow gives the row of one Aside; ok is false if there is no such row, or no longer.
+// AsideRow implements Feeds.
 func (s *Store) AsideRow(ctx context.Context, key FeedKey, id int64) (row []byte, ok bool, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		row = nil

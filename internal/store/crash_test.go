@@ -185,7 +185,7 @@ func TestAnAsideDroppedWithinTheWindowComesBack(t *testing.T) {
 	drive(t, w, s, 1, 1)
 	die(t, s)
 	w.reboot()
-	asides, err := w.open().Asides(t.Context(), testFeed)
+	asides, err := w.open().ListAsides(t.Context(), testFeed)
 	if err != nil || len(asides) != 2 || asides[0].ID != ids[1] || asides[1].ID != ids[2] {
 		t.Errorf("Asides = %+v, %v; want %v", asides, err, ids[1:])
 	}

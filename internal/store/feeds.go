@@ -59,8 +59,12 @@ type Feeds interface {
 	SetStatus(ctx context.Context, statuses map[FeedKey]Status) error
 	// Statuses gives the last status of every feed that has one.
 	Statuses(ctx context.Context) (map[FeedKey]Status, error)
-	// Asides gives what of a feed was set aside, oldest first.
-	Asides(ctx context.Context, key FeedKey) ([]Aside, error)
+	// Status gives the last status of a feed; ok is false when it has none.
+	Status(ctx context.Context, key FeedKey) (status Status, ok bool, err error)
+	// ListAsides gives what of a feed was set aside, oldest first, without the rows: they may be more than fits into memory.
+	ListAsides(ctx context.Context, key FeedKey) ([]ListedAside, error)
+	// AsideRow gives the row of one; ok is false if it has none, or is there no longer.
+	AsideRow(ctx context.Context, key FeedKey, id int64) (row []byte, ok bool, err error)
 	// PutAside keeps a, or replaces the one with its ID if that is not 0, and gives the ID.
 	PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error)
 	// DropAside forgets one, since it was read and taken in at last; a crash of the machine within CrashWindow brings it back. One that is

@@ -65,7 +65,7 @@ func TestFilesOfVersion1AreRead(t *testing.T) {
 			if err != nil || !ok || c != checkpoint || len(got) != 2 || got[0] != seen[0] || got[1] != seen[1] {
 				t.Errorf("Load = %+v, %v, %v, %v", c, got, ok, err)
 			}
-			if asides, err := s.Asides(t.Context(), testFeed); err != nil || len(asides) != 1 || asides[0].Reason != "HTTP 500" {
+			if asides, err := s.ListAsides(t.Context(), testFeed); err != nil || len(asides) != 1 || asides[0].Reason != "HTTP 500" {
 				t.Errorf("Asides = %v, %v", asides, err)
 			}
 			if statuses, err := s.Statuses(t.Context()); err != nil || statuses[testFeed].Reason != "no network" {

@@ -87,29 +87,20 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[FeedKey]Status, err 
 	return statuses, err
 }
 
-// Asides implements Feeds.
-func (s *Store) Asides(ctx context.Context, key FeedKey) (asides []Aside, err error) {
+// Status implements Feeds.
+func (s *Store) Status(ctx context.Context, key FeedKey) (status Status, ok bool, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
-		asides = nil
-		rows, err := t.rows(`SELECT a.id, since, until, row, reason, tries, next_try FROM asides a JOIN feeds ON feeds.id = feed
-			WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL
-			ORDER BY a.id`, key.LoginHost, key.TenantID, key.API, key.StateID)
-		if err != nil {
-			return err
+		status, ok = Status{}, false
+		var data []byte
+		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
+			key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&data)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var a Aside
-			var next int64
-			if err := rows.Scan(&a.ID, &a.From, &a.To, &a.Row, &a.Reason, &a.Tries, &next); err != nil {
-				return err
-			}
-			a.NextTry = fromNanos(next)
-			asides = append(asides, a)
-		}
-		return rows.Err()
+		ok = err == nil && json.Unmarshal(data, &status) == nil // else it is written anew within seconds
+		return err
 	})
-	return asides, err
+	return status, ok, err
 }
 
 // PutAside implements Feeds.

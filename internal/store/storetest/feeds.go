@@ -181,10 +181,35 @@ func statuses(t *testing.T, b Backend) {
 			t.Fatal(err)
 		}
 	}
-	got, err := b.Reopen().Statuses(t.Context())
+	f := b.Reopen()
+	got, err := f.Statuses(t.Context())
 	if want := map[store.FeedKey]store.Status{Key(1): one, Key(2): two}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Statuses = %+v, %v; want %+v", got, err, want)
 	}
+	if got, ok, err := f.Status(t.Context(), Key(1)); err != nil || !ok || !reflect.DeepEqual(got, one) {
+		t.Errorf("Status = %+v, %t, %v", got, ok, err)
+	}
+	if got, ok, err := f.Status(t.Context(), Key(3)); err != nil || ok || got != (store.Status{}) {
+		t.Errorf("of a feed without one: %+v, %t, %v", got, ok, err)
+	}
+}
+
+// putAside reads what of a feed was set aside, the rows one by one.
+func putAside(t *testing.T, f store.Feeds, key store.FeedKey) (all []store.Aside) {
+	t.Helper()
+	list, err := f.ListAsides(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range list {
+		row, ok, err := f.AsideRow(t.Context(), key, l.ID)
+		if err != nil || ok != l.HasRow || l.Row != nil {
+			t.Errorf("AsideRow(%d) = %q, %t, %v; it is listed as %+v", l.ID, row, ok, err, l)
+		}
+		l.Row = row
+		all = append(all, l.Aside)
+	}
+	return all
 }
 
 func asides(t *testing.T, b Backend) {
@@ -203,8 +228,8 @@ func asides(t *testing.T, b Backend) {
 	}
 	expect := func(f store.Feeds, key store.FeedKey, want ...store.Aside) {
 		t.Helper()
-		if got, err := f.Asides(t.Context(), key); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("Asides = %+v, %v; want %+v", got, err, want)
+		if got := putAside(t, f, key); !reflect.DeepEqual(got, want) {
+			t.Errorf("put aside: %+v; want %+v", got, want)
 		}
 	}
 	expect(b.Feeds, Key(1), a, row)
@@ -217,7 +242,16 @@ func asides(t *testing.T, b Backend) {
 			t.Error(err)
 		}
 	}
-	expect(b.Reopen(), Key(1), row)
+	f := b.Reopen()
+	expect(f, Key(1), row)
+	for _, gone := range []struct {
+		key store.FeedKey
+		id  int64
+	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), 99}} {
+		if got, ok, err := f.AsideRow(t.Context(), gone.key, gone.id); err != nil || ok || got != nil {
+			t.Errorf("AsideRow(%s, %d) = %q, %t, %v", gone.key.TenantID, gone.id, got, ok, err)
+		}
+	}
 }
 
 func asidesOfACommit(t *testing.T, b Backend) {
@@ -228,25 +262,25 @@ func asidesOfACommit(t *testing.T, b Backend) {
 	if err := b.Feeds.Commit(ended, c); err == nil {
 		t.Error("a commit whose context had ended was made")
 	}
-	if got, err := b.Feeds.Asides(t.Context(), Key(1)); err != nil || len(got) != 0 {
-		t.Errorf("after a commit that was not made: %+v, %v", got, err)
+	if got := putAside(t, b.Feeds, Key(1)); len(got) != 0 {
+		t.Errorf("after a commit that was not made: %+v", got)
 	}
 	commit(t, b.Feeds, c...)
 	f := b.Reopen()
-	got, err := f.Asides(t.Context(), Key(1))
-	if err != nil || len(got) != 2 || got[0].ID == 0 || got[0].ID == got[1].ID {
-		t.Fatalf("Asides = %+v, %v", got, err)
+	got := putAside(t, f, Key(1))
+	if len(got) != 2 || got[0].ID == 0 || got[0].ID == got[1].ID {
+		t.Fatalf("put aside: %+v", got)
 	}
 	one.ID, two.ID = got[0].ID, got[1].ID
 	if !reflect.DeepEqual(got, []store.Aside{one, two}) {
-		t.Errorf("Asides = %+v", got)
+		t.Errorf("put aside: %+v", got)
 	}
 	if cp, _, ok, err := f.Load(t.Context(), Key(1)); !ok || err != nil || cp.Watermark != 5 {
 		t.Errorf("Load = %+v, %t, %v", cp, ok, err)
 	}
 	commit(t, f, store.Commit{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 6}, Dropped: []int64{one.ID}})
-	if got, err := f.Asides(t.Context(), Key(1)); err != nil || !reflect.DeepEqual(got, []store.Aside{two}) {
-		t.Errorf("after one was dropped: %+v, %v", got, err)
+	if got := putAside(t, f, Key(1)); !reflect.DeepEqual(got, []store.Aside{two}) {
+		t.Errorf("after one was dropped: %+v", got)
 	}
 }
 

@@ -1,0 +1,135 @@
+package collect
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/tokens"
+)
+
+func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 23)
+		r.cfg.HealthInterval = 10 * time.Minute
+		begin := time.Now()
+		r.api.fail = func(int) error {
+			if d := time.Since(begin); d > 15*time.Minute && d < 18*time.Minute {
+				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(32 * time.Minute)
+		r.stop()
+		var states []string
+		for _, line := range r.chunk.health {
+			states = append(states, strings.Fields(line)[1])
+		}
+		// At 0 and 10 minutes, at the change to failing, at the change back, and 10 minutes after that.
+		if got, want := strings.Join(states, " "), "ok ok failing ok ok"; got != want {
+			t.Errorf("got %s; want %s\n%s", got, want, strings.Join(r.chunk.health, "\n"))
+		}
+		if text := strings.Join(r.chunk.health, "\n"); !strings.Contains(text, "not authorised") || strings.Contains(text, "open the portal") {
+			t.Errorf("the reason is missing, or holds the remedy, which has a place of its own:\n%s", text)
+		}
+	})
+}
+
+func TestANewTenantIsNotBehindByItsLookback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 40)
+		r.cfg.HealthInterval = time.Minute
+		begin := time.Now()
+		r.api.add("0", begin.Add(-20*time.Hour), begin)
+		r.start()
+		time.Sleep(10 * time.Minute)
+		r.stop()
+		for i, lag := range r.chunk.lags {
+			if lag > 70 {
+				t.Errorf("health record %d says that the tenant is %v s behind", i, lag)
+			}
+		}
+		if len(r.chunk.lags) < 9 {
+			t.Errorf("%d health records", len(r.chunk.lags))
+		}
+	})
+}
+
+func TestHealthRecordsComeWhileABacklogIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 41)
+		r.cfg.HealthInterval = time.Minute
+		begin := time.Now()
+		for i := range 600 {
+			r.api.add(fmt.Sprint(i), begin.Add(-time.Hour), begin)
+		}
+		r.api.fail = func(int) error { time.Sleep(time.Second); return nil } // ten minutes for the first poll
+		r.start()
+		time.Sleep(9 * time.Minute)
+		r.ends()
+		if n := len(r.chunk.health); n < 8 || strings.Contains(strings.Join(r.chunk.health, "\n"), "failing") {
+			t.Errorf("%d health records in nine minutes:\n%s", n, strings.Join(r.chunk.health, "\n"))
+		}
+		r.kill()
+	})
+}
+
+func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 42)
+		begin := time.Now()
+		r.api.add("0", begin, begin)
+		tenant := r.start()
+		time.Sleep(59*time.Minute + 30*time.Second)
+		before := tenant.snapshot()
+		r.stop()
+		r.api.fail = func(int) error { return &defender.Error{Fate: defender.WaitForHuman, Status: 403} }
+		time.Sleep(time.Hour)
+		tenant = r.start()
+		time.Sleep(time.Minute)
+		if s := tenant.snapshot(); s.State != "failing" || s.LastSuccess.IsZero() || !s.LastSuccess.Equal(before.LastSuccess) || !s.LastAlert.Equal(before.LastAlert) || s.Emitted != 0 {
+			t.Errorf("before the restart %+v, after it %+v", before, s)
+		}
+		r.stop()
+	})
+}
+
+// The service's refusal names an OAuth error; what is remembered of a dead token is its code alone.
+func TestADeadTokenIsOneCauseWhetherRefusedOrRemembered(t *testing.T) {
+	refused := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 700082, OAuth: "invalid_grant"})
+	remembered := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 700082})
+	another := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 50173})
+	nameless := signInVerdict(&tokens.Error{Fate: tokens.Config, OAuth: "invalid_client"})
+	if refused.cause != remembered.cause || refused.cause == another.cause || nameless.cause == signInVerdict(&tokens.Error{Fate: tokens.Config}).cause {
+		t.Errorf("causes %q, %q, %q, %q", refused.cause, remembered.cause, another.cause, nameless.cause)
+	}
+}
+
+func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 43)
+		calls := 0
+		r.api.fail = func(int) error {
+			if calls++; calls%20 != 0 {
+				return &defender.Error{Budget: true, RetryAfter: time.Minute, HasRetryAfter: true}
+			}
+			return nil
+		}
+		r.start()
+		time.Sleep(35 * time.Minute)
+		r.stop()
+		said := 0
+		for _, line := range r.logged() {
+			if strings.HasPrefix(line, fmt.Sprint(int(Info), " ")) && strings.Contains(line, "call budget") {
+				said++
+			}
+		}
+		if said != 2 {
+			t.Errorf("said %d times; want once before the poll that was read to its end, and once after:\n%s", said, strings.Join(r.logged(), "\n"))
+		}
+	})
+}
