@@ -1,14 +1,10 @@
 package collect
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,157 +17,6 @@ import (
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
-
-// memory is a store that lives as long as the test: what a process left behind is there for the next one.
-type memory struct {
-	mu        sync.Mutex
-	cps       map[store.FeedKey]store.Checkpoint
-	seen      map[store.FeedKey][]store.Seen
-	asides    map[int64]store.Aside
-	commits   int
-	lastAside int64
-	full      bool // every write fails
-	// noAsides makes only PutAside fail, noRewinds only ApplyRewind.
-	noAsides, noRewinds bool
-	// unlisted is how often ListAsides fails.
-	unlisted int
-	rewinds  map[store.FeedKey]tick.Tick
-	statuses map[store.FeedKey]store.Status
-}
-
-func newMemory() *memory {
-	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}, rewinds: map[store.FeedKey]tick.Tick{},
-		statuses: map[store.FeedKey]store.Status{}}
-}
-
-var errFull = errors.New("no space left on device")
-
-func (m *memory) Load(_ context.Context, k store.FeedKey) (store.Checkpoint, []store.Seen, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	cp, ok := m.cps[k]
-	return cp, append([]store.Seen(nil), m.seen[k]...), ok, nil
-}
-
-func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if m.full {
-		return errFull
-	}
-	m.commits++
-	for _, c := range commits {
-		m.cps[c.Key] = c.Checkpoint
-		kept := m.seen[c.Key][:0]
-		for _, s := range m.seen[c.Key] {
-			if s.Time >= c.Checkpoint.SeenSince {
-				kept = append(kept, s)
-			}
-		}
-		m.seen[c.Key] = append(kept, c.Seen...)
-		for _, a := range c.Asides {
-			m.lastAside++
-			a.Row = bytes.Clone(a.Row)
-			m.asides[m.lastAside] = a
-		}
-		for _, id := range c.Dropped {
-			delete(m.asides, id)
-		}
-	}
-	return nil
-}
-
-func (m *memory) Status(_ context.Context, k store.FeedKey) (store.Status, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.statuses[k]
-	return s, ok, nil
-}
-
-func (m *memory) SetStatus(_ context.Context, statuses map[store.FeedKey]store.Status) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	maps.Copy(m.statuses, statuses)
-	return nil
-}
-
-func (m *memory) PendingRewind(context.Context, ...store.FeedKey) (map[store.FeedKey]tick.Tick, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.rewinds), nil
-}
-
-func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoint, bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	since, ok := m.rewinds[k]
-	if m.noRewinds {
-		return store.Checkpoint{}, false, errFull
-	}
-	if !ok {
-		return store.Checkpoint{}, false, nil
-	}
-	delete(m.rewinds, k)
-	cp, ok := m.cps[k]
-	if !ok {
-		return store.Checkpoint{}, false, nil
-	}
-	cp.Floor, cp.Watermark, cp.SeenSince = min(cp.Floor, since), min(cp.Watermark, since), min(cp.SeenSince, since)
-	m.cps[k] = cp
-	m.seen[k] = slices.DeleteFunc(m.seen[k], func(s store.Seen) bool { return s.Time >= since })
-	return cp, true, nil
-}
-
-func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) { // as the store: an ID that is set is kept
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.full || m.noAsides {
-		return 0, errFull
-	}
-	id := a.ID
-	if id == 0 {
-		m.lastAside++
-		id = m.lastAside
-	}
-	m.asides[id] = a
-	return id, nil
-}
-
-func (m *memory) ListAsides(context.Context, store.FeedKey) (list []store.ListedAside, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.unlisted > 0 {
-		m.unlisted--
-		return nil, store.ErrBusy
-	}
-	for _, id := range slices.Sorted(maps.Keys(m.asides)) {
-		a := m.asides[id]
-		listed := store.ListedAside{Aside: a, HasRow: a.Row != nil}
-		listed.ID, listed.Row = id, nil
-		list = append(list, listed)
-	}
-	return list, nil
-}
-
-func (m *memory) AsideRow(_ context.Context, _ store.FeedKey, id int64) (row []byte, ok bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	a, ok := m.asides[id]
-	return a.Row, ok && a.Row != nil, nil
-}
-
-func (m *memory) DropAside(_ context.Context, _ store.FeedKey, id int64) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.full {
-		return errFull
-	}
-	delete(m.asides, id)
-	return nil
-}
 
 // alert is one version of an alert in the tenant.
 type alert struct {
