@@ -162,4 +162,3 @@ func (m *memory) DropAside(_ context.Context, _ store.FeedKey, id int64) error {
 	delete(m.asides, id)
 	return nil
 }
-
