@@ -143,8 +143,8 @@ var grantCodes = map[int]explanation{
 
 var credentialCodes = map[int]explanation{
 	70002:   {sentence: "the credentials did not validate", remedy: "check client_id {client} and its secret or certificate", fate: Config, exit: ExitFailed, weak: true},
-	7000215: config("the client secret is wrong", "paste the secret's value, not its ID, into client_secret, and check that it belongs to client_id {client}"),
-	7000222: config("the client secret has expired", "create a new secret for {client} (Entra admin center, App registrations, Certificates & secrets) and put its value into client_secret"),
+	7000215: config("the client secret is wrong", "paste the secret's value, not its ID, into client_secret or its file, and check that it belongs to client_id {client}"),
+	7000222: config("the client secret has expired", "create a new secret for {client} (Entra admin center, App registrations, Certificates & secrets) and put its value into client_secret or its file"),
 	7000218: config("the application {client} must send a secret or certificate", "set client_secret or client_certificate_file; for a public client turn on \"Allow public client flows\" in its registration"),
 	700025:  config("the application {client} is a public client and must not send a secret", "remove client_secret (for defenderctl: unset DEFENDER_CLIENT_SECRET, give no --client-secret-file), or register the redirect address as Web"),
 	700027:  config("the certificate or the assertion signed with it was not accepted", "upload the certificate of client_certificate_file to the registration of {client}"),

@@ -49,10 +49,7 @@ func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tic
 func (s *pullSink) Row(raw []byte) error {
 	row := defender.Describe(s.t.API, raw)
 	s.read.Add(1)
-	at := row.Updated
-	if !s.t.Updates {
-		at = row.Created
-	}
+	at := row.At(s.t.API, !s.t.Updates)
 	if at == 0 {
 		at = tick.FromTime(s.now) // without a time it is as old as this command
 	} else if at < s.from || s.to != 0 && at >= s.to {
@@ -90,7 +87,7 @@ func (s *pullSink) eventTime(row defender.Row) tick.Tick {
 	case "created":
 		at = row.Created
 	}
-	if at == 0 {
+	if at <= 0 { // .NET writes the year 1 for none
 		at = tick.FromTime(s.now)
 	}
 	return at

@@ -119,7 +119,7 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 	mode := collect.Sure
 	if t.Threaded() {
 		if !cfg.AllowThreaded {
-			return nil, fmt.Errorf("`threaded` is on, where Fluent Bit can lose alerts without telling anybody: add the line `Threaded Off` to this [INPUT] section (or `allow_threaded on`, to run without the promise)")
+			return nil, fmt.Errorf("`threaded` is on, where Fluent Bit can lose alerts without telling anybody: add the line `Threaded Off` to the [INPUT] section of %s (or `allow_threaded on`, to run without the promise)", subject(cfg))
 		}
 		mode = collect.BestEffort
 		log.log(collect.Warn, "", "runs threaded, best effort: an end of Fluent Bit can lose alerts; `Threaded Off` avoids that")
@@ -138,6 +138,14 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 	}
 	i.input = i.crew.input
 	return i, nil
+}
+
+// subject names a section by what it polls.
+func subject(cfg *config.Input) string {
+	if cfg.TenantsFile != "" {
+		return "tenants_file " + cfg.TenantsFile
+	}
+	return "tenant " + cfg.Tenants[0].TenantName
 }
 
 func (p *Process) get(h Handle) *Instance {

@@ -35,7 +35,7 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 	}
 	if !readOnly {
 		if err := makeDir(path); err != nil {
-			return d, nil, explain(path, err)
+			return d, nil, fmt.Errorf("the directory cannot be made: %w; make it (mode 0700), or name another", explain(path, err))
 		}
 	}
 	info, err := os.Stat(path)
@@ -43,7 +43,7 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 		return d, nil, fmt.Errorf("data_dir: %w", err)
 	}
 	if !info.IsDir() {
-		return d, nil, fmt.Errorf("data_dir %s is not a directory", path)
+		return d, nil, fmt.Errorf("%s is not a directory; name one, or a path where one can be made", path)
 	}
 	st := info.Sys().(*syscall.Stat_t)
 	d = directory{path: path, id: [2]uint64{st.Dev, st.Ino}, uid: int(st.Uid), gid: int(st.Gid), readOnly: readOnly}

@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/tick"
+)
+
+func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		api     cloud.API
+		updates bool
+		row     string
+		printed bool
+	}{
+		"the year 1 is no time":                {cloud.Graph, true, `{"id":"a","lastUpdateDateTime":"0001-01-01T00:00:00Z"}`, true},
+		"by creation":                          {cloud.Graph, false, `{"id":"a","lastUpdateDateTime":"2026-03-01T11:30:00Z","createdDateTime":"2026-02-01T00:00:00Z"}`, false},
+		"siem goes by the time it processed":   {cloud.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-03-01T11:30:00Z","AlertTime":"2026-02-01T00:00:00Z"}`, true},
+		"siem, processed before what is asked": {cloud.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-02-01T00:00:00Z","AlertTime":"2026-03-01T11:30:00Z"}`, false},
+	} {
+		var out bytes.Buffer
+		tenant := config.Tenant{TenantID: "contoso.example", TenantName: "contoso", API: c.api, Updates: c.updates, TimeField: "updated"}
+		s := newPullSink(tenant, record.NewEncoder(record.Options{TenantID: tenant.TenantID, API: string(c.api)}), &out, tick.FromTime(now.Add(-time.Hour)), 0, 0, now)
+		if err := s.Row([]byte(c.row)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.flush(maxTick); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Len() > 0; got != c.printed {
+			t.Errorf("%s: printed %q", name, out.String())
+		}
+	}
+}
