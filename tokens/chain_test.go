@@ -379,3 +379,17 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 		}
 	}
 }
+
+func TestTheRefreshTokenThatTheOneBeforeWasRotatedToIsKeptToo(t *testing.T) {
+	f, c := &fake{answer: func(a asked) (int, string) {
+		if a.form.Get("refresh_token") == "rt1" {
+			return 400, refusal("invalid_grant", 70000)
+		}
+		return 200, `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`
+	}}, newClock()
+	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: stored(t, "rt1", "rt0"), HTTP: f.client(), Now: c.Now, Seed: seed("")}
+	fails(t, newSource(t, cfg))
+	if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || chain.Dead != "" {
+		t.Errorf("stored %q, before it %q", chain.Refresh.Reveal(), chain.Previous.Reveal())
+	}
+}

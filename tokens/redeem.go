@@ -167,6 +167,8 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 		case again == nil:
 			t, err = before, nil
 			s.log(slog.LevelWarn, "the newest refresh token was refused, the one before it still works: "+e.Error())
+		case errors.As(again, &other) && !other.rotated.IsZero():
+			err = again // kept below
 		case !errors.As(again, &other) || !other.dead:
 			return Access{}, again // nothing is settled about the one before: nothing is declared dead
 		}

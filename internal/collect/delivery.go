@@ -114,7 +114,7 @@ func (t *turn) append(b *batch) bool {
 	if len(t.refused) > 0 {
 		t.wary = t.now().Add(waryFor)
 		for _, r := range t.refused {
-			r.lane.keep(r)
+			t.outbox.keep(r)
 		}
 		t.refused = nil
 	}

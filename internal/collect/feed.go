@@ -270,7 +270,9 @@ func (f *feed) saved(cp store.Checkpoint, pending, marks, back int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.parked, f.back = nil, drop(f.back, back)
-	f.checkpoint, f.unsaved = cp, false
+	if f.checkpoint.Floor == cp.Floor { // else lower began it anew meanwhile
+		f.checkpoint, f.unsaved = cp, false
+	}
 	f.pending = drop(f.pending, pending)
 	f.marks = drop(f.marks, marks)
 }

@@ -33,6 +33,7 @@ type batch struct {
 	events []byte
 	first  uint64 // numbers of its first event and its last
 	last   uint64
+	kept   bool      // found at fault, see Outbox.keep
 	answer chan bool // for an event that is offered again, see Outbox.Offer
 }
 

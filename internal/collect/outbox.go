@@ -27,6 +27,7 @@ type Outbox struct {
 	mu     sync.Mutex
 	queue  []*batch
 	bytes  int
+	kept   int       // of bytes, what was found at fault and waits for the store only
 	line   []*waiter // who waits for room, first come first served: a large event is not overtaken by small ones for ever
 	closed bool
 	spare  [][]byte // buffers of MaxBatch
@@ -115,8 +116,11 @@ func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put fu
 }
 
 // fits tells whether there is room; o.mu must be held. What is in doubt, outside the queue, keeps out no more than makes up the limit: one
-// event always finds its way to Fluent Bit, or nothing would ever show whether others are accepted.
-func (o *Outbox) fits(size int) bool { return len(o.queue) == 0 || o.bytes+size <= o.limit }
+// event always finds its way to Fluent Bit, or nothing would ever show whether others are accepted. What was found at fault waits for the
+// store alone, and does keep others out.
+func (o *Outbox) fits(size int) bool {
+	return len(o.queue) == 0 && o.kept < o.limit || o.bytes+size <= o.limit
+}
 
 // callNext wakes who is first in the line if there is room for it; o.mu must be held.
 func (o *Outbox) callNext() {
@@ -265,8 +269,20 @@ func (o *Outbox) settle(b *batch) {
 	o.mu.Lock()
 	b.lane.settle(b)
 	o.bytes -= len(b.events)
+	if b.kept {
+		o.kept -= len(b.events)
+	}
 	o.recycle(b.events)
 	o.callNext()
 	o.mu.Unlock()
 	o.taken()
+}
+
+// keep hands over, to its lane, a detached batch that was found at fault.
+func (o *Outbox) keep(b *batch) {
+	o.mu.Lock()
+	b.kept = true
+	o.kept += len(b.events)
+	o.mu.Unlock()
+	b.lane.keep(b)
 }

@@ -282,3 +282,18 @@ func TestAnAlertWithTheYear1IsEmitted(t *testing.T) {
 		}
 	})
 }
+
+// A commit is under way when the first sign-in shows that the server's clock is behind.
+func TestAFloorThatIsLoweredDuringACommitStaysLow(t *testing.T) {
+	f := &feed{key: store.FeedKey{TenantID: "t"}, lane: NewLane("", nil)}
+	f.start(1000)
+	_, saved, ok := f.gather()
+	if !ok {
+		t.Fatal("nothing to write down")
+	}
+	f.lower(500)
+	saved()
+	if floor, _ := f.bounds(); floor != 500 || !f.unsaved {
+		t.Errorf("floor %d, to be written down %t", floor, f.unsaved)
+	}
+}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
 )
 
 // refusing makes Fluent Bit refuse these alerts for as long as *on.
@@ -261,6 +263,33 @@ func TestALargeAlertThatIsRefusedAndFillsTheBufferHoldsUpNoOther(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(20, 1)
+	})
+}
+
+func TestWhatCannotBeSetAsideForWantOfAStoreStaysWithinTheBuffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 44)
+		begin := time.Now()
+		const n = 300
+		for i := range n {
+			r.api.add(fmt.Sprint(i), begin, begin)
+			r.api.alerts[i].text = []byte(fmt.Sprintf(`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`, i, tick.FromTime(begin).Text(), strings.Repeat("x", 20_000)))
+		}
+		on := true
+		r.chunk.refusing(&on, names(0, n, 2)...)
+		r.start()
+		time.Sleep(1500 * time.Millisecond)
+		r.change(func() { r.store.full = true })
+		for range 6 {
+			time.Sleep(2 * time.Minute)
+			if w := r.in.Waiting(); w > 2*r.limit {
+				t.Errorf("%d bytes wait, the limit is %d", w, r.limit)
+			}
+		}
+		r.change(func() { r.store.full, on = false, false })
+		time.Sleep(30 * time.Minute)
+		r.stop()
+		r.want(n, 1)
 	})
 }
 

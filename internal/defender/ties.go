@@ -105,7 +105,7 @@ func (r *odata) chain(ctx context.Context, q query, first bool, sink Sink) (next
 		case a.disordered && q.ordered:
 			return 0, false, errOrder
 		case first && a.next != 0:
-			return a.next, disjoint, nil
+			return a.next, disjoint && a.fresh >= a.rows, nil
 		case a.rows > 0 && a.fresh == 0 && bySkip && (idle == mostIdle || maps.Equal(a.keys, before)):
 			return 0, false, r.tooMany(q) // $skip is ignored
 		case a.rows > 0 && a.fresh == 0 && bySkip: // equals in an order of this request's own, or $skip is ignored
