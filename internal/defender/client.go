@@ -85,13 +85,11 @@ var errIdle = errors.New("no byte arrived in time")
 // get asks for address and gives the body of a successful answer. A 401 is answered with a fresh token, once.
 func (c *client) get(ctx context.Context, address string, header http.Header) (io.ReadCloser, error) {
 	for try := 0; ; try++ {
-		access, err := c.Tokens.Token(ctx)
+		access, err := c.admit(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := c.Gate.wait(ctx, max(c.patience, shortWait)); err != nil {
-			return nil, err
-		}
+
 		body, err := c.send(ctx, address, header, access)
 		var refused *Error
 		if try > 0 || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
@@ -99,6 +97,19 @@ func (c *client) get(ctx context.Context, address string, header http.Header) (i
 		}
 		c.Tokens.Invalidate(access)
 	}
+}
+
+// admit waits until a request may be sent: for an access token, which it returns, and for the
+// limiter.
+func (c *client) admit(ctx context.Context) (tokens.Access, error) {
+	done := startWaiting(ctx)
+	defer done()
+
+	access, err := c.Tokens.Token(ctx)
+	if err != nil {
+		return tokens.Access{}, err
+	}
+	return access, c.Gate.wait(ctx, max(c.patience, shortWait))
 }
 
 func (c *client) send(ctx context.Context, address string, header http.Header, access tokens.Access) (io.ReadCloser, error) {
@@ -118,9 +129,11 @@ func (c *client) send(ctx context.Context, address string, header http.Header, a
 	idle := newWatchdog(c.IdleTimeout, func() { cancel(errIdle) })
 	httpClient := *c.HTTP
 	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	done := startWaiting(ctx)
 	idle.start()
 	res, err := httpClient.Do(req)
 	idle.stop()
+	done()
 	if err != nil {
 		err = c.broken(ctx, err, true)
 		cancel(nil)
@@ -189,9 +202,11 @@ type body struct {
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	done := startWaiting(b.ctx)
 	b.idle.start()
 	n, err := b.from.Read(p)
 	b.idle.stop()
+	done()
 	if b.left -= int64(n); b.left < 0 && err == nil {
 		return n, &Error{Op: b.c.op, Problem: b.c.service.host + " sends an answer without end", Smaller: true}
 	}
