@@ -40,6 +40,8 @@ torture: all
 
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) mod verify
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	@sh .ci/govulncheck
