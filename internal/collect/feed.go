@@ -84,13 +84,18 @@ func (f *feed) startAt(floor tick.Tick) {
 	f.seen.load(nil, floor)
 }
 
-// lower begins the feed earlier, as long as nothing was read.
-func (f *feed) lower(floor tick.Tick) {
+// lower moves the floor of a feed down as long as nothing was read, and reports whether it did.
+func (f *feed) lower(floor tick.Tick) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if floor < f.checkpoint.Floor && f.readMark == f.checkpoint.Floor && f.swept == 0 && len(f.pending) == 0 && f.seen.times == nil {
-		f.startAt(floor)
+
+	unread := f.readMark == f.checkpoint.Floor && f.swept == 0 && len(f.pending) == 0 && f.seen.times == nil
+	if !unread || floor >= f.checkpoint.Floor {
+		return false
 	}
+
+	f.startAt(floor)
+	return true
 }
 
 // begun tells whether start or resume has been called.

@@ -16,19 +16,30 @@ type pass struct {
 	begun   tick.Tick // readMark when the pass began: what is older and new was listed late
 }
 
-// present is a local time as the server's clock would show it, if that is behind ours: what the server has not reached
-// yet cannot have been read.
+// present is a local time as the API host's clock would show it, if that is behind ours: what
+// the service has not reached yet cannot have been read.
 func (t *Tenant) present(local time.Time) tick.Tick {
 	return tick.FromTime(local) + tick.FromDuration(min(0, t.cfg.Skew.ahead()))
 }
 
-// Skew is the difference between the servers' clock and ours. The zero value knows of none; a nil one never does.
+// MaxSkew is the greatest difference between the API host's clock and ours that is believed. A
+// Date header that is further away says nothing about the time of alerts; our clock counts then.
+const MaxSkew = 15 * time.Minute
+
+// Skew is the difference between the clock of an API's host and ours. The zero value knows of
+// none, and a nil one never does. It may be used from several goroutines.
 type Skew struct{ by atomic.Int64 }
 
-// Note takes the server's time as the Date header of an answer had it, and ours of the same moment.
-func (s *Skew) Note(server, local time.Time) { s.by.Store(int64(server.Sub(local))) }
+// Note takes the server's time, from the Date header of an answer, and ours of the same moment.
+func (s *Skew) Note(server, local time.Time) {
+	by := server.Sub(local)
+	if by.Abs() > MaxSkew {
+		by = 0
+	}
+	s.by.Store(int64(by))
+}
 
-// ahead is how far the server's clock is ahead of ours.
+// ahead returns how far the server's clock is ahead of ours, between -MaxSkew and MaxSkew.
 func (s *Skew) ahead() time.Duration {
 	if s == nil {
 		return 0

@@ -108,27 +108,87 @@ func TestACutAnswerIsReadAgainWithoutRepeats(t *testing.T) {
 	})
 }
 
+// dated is a reader whose answers carry a Date that is ahead of our clock by this much.
+func (r *rig) dated(ahead time.Duration) {
+	skew := new(Skew)
+	r.cfg.Skew = skew
+	r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
+		skew.Note(time.Now().Add(ahead).Truncate(time.Second), time.Now())
+		return r.api.Read(ctx, w, sink)
+	})
+}
+
 func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 10)
-		const behind = 40 * time.Minute // more than overlap
+		const behind = 14 * time.Minute // more than overlap
 		r.cfg.SweepInterval = 0
-		r.cfg.Skew = new(Skew)
-		r.cfg.SignIn = func(context.Context) error {
-			r.cfg.Skew.Note(time.Now().Add(-behind).Truncate(time.Second), time.Now())
-			return nil
-		}
+		r.dated(-behind)
 		begin := time.Now()
 		for i := range 100 { // updated now by the server's clock
 			at := begin.Add(time.Duration(i) * time.Minute)
 			r.api.add(fmt.Sprint(i), at.Add(-behind), at)
 		}
-		r.api.add("100", begin.Add(-behind-r.cfg.Lookback+time.Minute), begin) // inside lookback in the server's time only
-		r.start()
+
+		// Inside lookback in the server's time only.
+		r.api.add("100", begin.Add(-behind-r.cfg.Lookback+time.Minute), begin)
+
+		tenant := r.start()
 		time.Sleep(3 * time.Hour)
+		if lag := tenant.snapshot().LagSeconds; lag < behind.Seconds() {
+			t.Errorf("lag %v s, though what is older than %v alone was read", lag, behind)
+		}
 		r.stop()
 		r.want(101, 1)
 	})
+}
+
+func TestAnEmptyFirstAnswerLowersTheFloorToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10)
+		r.cfg.Lookback = time.Second
+		r.dated(-14 * time.Minute)
+		begin := time.Now()
+		at := begin.Add(2 * time.Minute)
+		r.api.add("0", at.Add(-14*time.Minute), at)
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestADateOfAnotherAgeMovesNeitherFloorNorLag(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{
+		"56 years behind":   -56 * 365 * 24 * time.Hour,
+		"16 minutes behind": -16 * time.Minute,
+		"16 minutes ahead":  16 * time.Minute,
+		"a year ahead":      365 * 24 * time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 10)
+				r.dated(ahead)
+				begin := time.Now()
+				r.api.add("0", begin.Add(-r.cfg.Lookback+time.Minute), begin)
+				r.api.add("too old", begin.Add(-r.cfg.Lookback-time.Minute), begin)
+				r.api.add("of 1999", begin.AddDate(-1, 0, 0), begin)
+				tenant := r.start()
+				time.Sleep(30 * time.Minute)
+				if lag := tenant.snapshot().LagSeconds; lag > 70 {
+					t.Errorf("lag %v s", lag)
+				}
+
+				r.change(func() { r.api.fail = func(int) error { return &defender.Error{Status: 503} } })
+				time.Sleep(30 * time.Minute)
+				if lag := tenant.snapshot().LagSeconds; lag < 1700 {
+					t.Errorf("lag %v s after half an hour without a poll", lag)
+				}
+				r.stop()
+				r.want(1, 1)
+			})
+		})
+	}
 }
 
 func TestUpdatesOffEmitsTheFirstVersionOnly(t *testing.T) {

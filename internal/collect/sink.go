@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -19,10 +20,33 @@ type sink struct {
 	pass         *pass
 	slot         *slot
 	floor, since tick.Tick
+	first        bool // nothing has come yet: the clock of the API's host may have to lower the floor
+}
+
+// errFloorLowered ends a pass whose first answer showed that the clock of the API's host is behind
+// ours: it begins anew, at the floor as that clock has it.
+var errFloorLowered = errors.New("the pass begins anew at an earlier floor")
+
+// checkFloor returns errFloorLowered when the first answer lowered the floor. Nothing was read then.
+func (s *sink) checkFloor() error {
+	if !s.first {
+		return nil
+	}
+	s.first = false
+
+	if !s.t.lowerFloor() {
+		return nil
+	}
+	s.t.pass = nil
+	return errFloorLowered
 }
 
 // Row implements defender.Sink.
 func (s *sink) Row(raw []byte) error {
+	if err := s.checkFloor(); err != nil {
+		return err
+	}
+
 	t := s.t
 	t.health(s.ctx, false) // a backlog may take longer than health_interval
 	row := t.describe.Describe(raw)
@@ -69,6 +93,10 @@ func (s *sink) Row(raw []byte) error {
 
 // Safe implements defender.Sink.
 func (s *sink) Safe(upTo tick.Tick) error {
+	if err := s.checkFloor(); err != nil {
+		return err
+	}
+
 	upTo = min(upTo, s.t.present(s.pass.started))
 	s.pass.pos = max(s.pass.pos, upTo)
 	s.t.feed.read(upTo, s.t.added, 0)

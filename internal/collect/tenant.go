@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,8 @@ type TenantConfig struct {
 	Reader  defender.Reader
 	Encoder *record.Encoder
 	Gate    *defender.Gate // nil for none
-	Skew    *Skew          // the servers' clock, as Reader and SignIn see it; nil to trust ours
-	// SignIn gets an access token, so that a refusal is found, and the server's clock known, before anything is read.
+	Skew    *Skew          // the clock of the API's host, as Reader sees it; nil to trust ours
+	// SignIn gets an access token, so that a refusal is found before anything is read.
 	SignIn func(context.Context) error
 	// Feeds tells how many feeds share the gate at this moment; nil for this one alone.
 	Feeds func() int
@@ -176,10 +177,21 @@ func (t *Tenant) poll(ctx context.Context) error {
 		return err
 	}
 	defer slot.release()
+
 	if err := t.cfg.SignIn(ctx); err != nil {
 		return err
 	}
-	t.lowerFloor()
+
+	s := &sink{t: t, ctx: ctx, slot: slot, first: true}
+	err = t.read(s)
+	if errors.Is(err, errFloorLowered) {
+		err = t.read(s)
+	}
+	return err
+}
+
+// read makes the pass with which a poll begins or goes on.
+func (t *Tenant) read(s *sink) error {
 	if t.pass == nil || t.pass.pos == t.pass.from {
 		start := t.now()
 		t.pass = t.feed.nextPass(start, t.present(start))
@@ -187,16 +199,22 @@ func (t *Tenant) poll(ctx context.Context) error {
 		t.alien = ""
 		t.mu.Unlock()
 	}
+
 	p := t.pass
-	s := &sink{t: t, ctx: ctx, pass: p, slot: slot}
+	s.pass = p
 	s.floor, s.since = t.feed.bounds()
 	present := t.present(p.started)
-	// A reader that has to cut the window ends it at Now: there the server's clock counts when it is ahead, or what is
-	// updated by it now would be read later.
+
+	// A reader that has to cut the window ends it at Now: there the server's clock counts when it
+	// is ahead, or what is updated by it now would be read later.
 	end := tick.FromTime(p.started) + tick.FromDuration(t.cfg.Skew.ahead())
-	if err := t.cfg.Reader.Read(ctx, defender.Window{From: p.pos, Now: end}, s); err != nil {
+	if err := t.cfg.Reader.Read(s.ctx, defender.Window{From: p.pos, Now: end}, s); err != nil {
 		return err
 	}
+	if err := s.checkFloor(); err != nil { // an answer without a row has shown the clock too
+		return err
+	}
+
 	present = min(present, t.present(p.started)) // the answers may have shown that the server's clock is behind
 	swept := tick.Tick(0)
 	if p.sweep || p.begun == s.floor {
@@ -244,12 +262,12 @@ func (t *Tenant) goBack(ctx context.Context) (cp store.Checkpoint, ok bool, err 
 	return cp, ok, err
 }
 
-// lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns out to be behind ours: lookback is
-// meant in the server's time.
-func (t *Tenant) lowerFloor() {
+// lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns
+// out to be behind ours: lookback is meant in the server's time. It reports whether it did.
+func (t *Tenant) lowerFloor() bool {
 	skew := tick.FromDuration(min(0, t.cfg.Skew.ahead()))
-	if t.pass != nil || skew > -2*tick.Second {
-		return // less than the resolution of a Date header, and the way there, is no skew
+	if skew > -2*tick.Second {
+		return false // less than the resolution of a Date header, and the way there, is no skew
 	}
-	t.feed.lower(t.present(t.now()) - tick.FromDuration(t.cfg.Lookback))
+	return t.feed.lower(t.present(t.now()) - tick.FromDuration(t.cfg.Lookback))
 }

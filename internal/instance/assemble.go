@@ -63,15 +63,17 @@ func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
 	}
 	say := func(level, text string) { c.log.log(levelNamed(level), t.TenantName, text) }
 	skew := new(collect.Skew)
-	clock := func(address string) func(server, local time.Time) {
-		return c.shared.clocks.watch(address, func(level collect.Level, text string) { c.log.log(level, "", text) }, skew.Note)
+	clock := func(address string, next func(server, local time.Time)) func(server, local time.Time) {
+		return c.shared.clocks.watch(address, func(level collect.Level, text string) { c.log.log(level, "", text) }, next)
 	}
-	source, err := newSource(t, c.home.keeper, client, time.Now, say, clock(t.LoginURL))
+
+	// The sign-in service's clock says nothing about the time of alerts: it is only watched.
+	source, err := newSource(t, c.home.keeper, client, time.Now, say, clock(t.LoginURL, nil))
 	if err != nil {
 		return none, err
 	}
 	gate, feeds := c.shared.gate(t)
-	reader, err := newReader(t, source, client, gate, time.Now, say, clock(t.APIURL))
+	reader, err := newReader(t, source, client, gate, time.Now, say, clock(t.APIURL, skew.Note))
 	if err != nil {
 		return none, err
 	}

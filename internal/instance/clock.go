@@ -9,47 +9,106 @@ import (
 	"fluent-bit-defender/internal/collect"
 )
 
-// A server's clock, as its Date header has it, and ours differ noticeably from skewed on, and agree again below agreed. Windows end at the earlier of
-// the two: a wrong clock loses nothing, but alerts come late.
 const (
+	// A server's clock, as its Date header shows it, and ours differ noticeably from skewed on.
 	skewed = 5 * time.Minute
-	agreed = 4 * time.Minute
+	// They agree again when they differed by less than agreed for agreedFor: a host with several
+	// clocks behind one name is one fault, not one fault per answer.
+	agreed    = 4 * time.Minute
+	agreedFor = 15 * time.Minute
 )
 
-// clocks knows which servers' clocks differ from ours, so that it is said once, when that changes.
+// clocks knows which servers' clocks differ from ours, so that it is said once.
 type clocks struct {
-	mu  sync.Mutex
-	off map[string]bool
+	mu    sync.Mutex
+	hosts map[string]*hostClock
 }
 
-// watch gives next what it is given, and says when the clock of the server at address is wrong, or ours.
-func (c *clocks) watch(address string, say func(level collect.Level, text string), next func(server, local time.Time)) func(server, local time.Time) {
+// hostClock is what was seen of the clock of one host that differs from ours.
+type hostClock struct {
+	differed time.Time // when it last did
+	said     clockFault
+}
+
+// clockFault is how wrong a clock is.
+type clockFault int
+
+const (
+	clockRight      clockFault = iota
+	clockOff                   // windows end at the earlier of the two clocks
+	clockUnbelieved            // further off than collect.MaxSkew: our clock is used
+)
+
+// watch returns a function that passes what it is given on to next, which may be nil, and says when
+// the clock of the server at address is wrong, or ours.
+func (c *clocks) watch(address string, say func(level collect.Level, text string),
+	next func(server, local time.Time)) func(server, local time.Time) {
 	host := address
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
 		host = u.Host
 	}
+
 	return func(server, local time.Time) {
-		next(server, local)
-		ahead := server.Sub(local).Round(time.Second)
-		c.mu.Lock()
-		before := c.off[host]
-		now := ahead.Abs() >= skewed || before && ahead.Abs() >= agreed
-		if now != before {
-			if c.off == nil {
-				c.off = make(map[string]bool)
-			}
-			c.off[host] = now
+		if next != nil {
+			next(server, local)
 		}
-		c.mu.Unlock()
-		switch direction := "ahead of"; {
-		case now == before:
-		case !now:
+
+		ahead := server.Sub(local).Round(time.Second)
+		fault, changed := c.note(host, ahead, local)
+		switch {
+		case !changed:
+		case fault == clockRight:
 			say(collect.Info, "the clock of "+host+" and this machine's agree again")
 		default:
-			if ahead < 0 {
-				direction = "behind"
-			}
-			say(collect.Warn, fmt.Sprintf("the clock of %s is %v %s this machine's: set this machine's clock (NTP), and if it is right check what answers for %s; until then alerts may come late", host, ahead.Abs(), direction, host))
+			say(collect.Warn, clockLine(host, ahead, fault))
 		}
 	}
+}
+
+// note takes down by how much a host's clock is ahead of ours, and reports whether that is news: a
+// fault that is worse than what was said, or its end.
+func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault clockFault, changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	h := c.hosts[host]
+	switch {
+	case ahead.Abs() > collect.MaxSkew:
+		fault = clockUnbelieved
+	case ahead.Abs() >= skewed, h != nil && ahead.Abs() >= agreed:
+		fault = clockOff
+	case h == nil || now.Sub(h.differed) < agreedFor:
+		return clockRight, false
+	default:
+		delete(c.hosts, host)
+		return clockRight, true
+	}
+
+	if h == nil {
+		if c.hosts == nil {
+			c.hosts = make(map[string]*hostClock)
+		}
+		h = &hostClock{}
+		c.hosts[host] = h
+	}
+	h.differed = now
+	if fault <= h.said {
+		return fault, false
+	}
+	h.said = fault
+	return fault, true
+}
+
+// clockLine is the line about a clock that differs from ours.
+func clockLine(host string, ahead time.Duration, fault clockFault) string {
+	direction := "ahead of"
+	if ahead < 0 {
+		direction = "behind"
+	}
+	effect := "until then alerts may come late"
+	if fault == clockUnbelieved {
+		effect = fmt.Sprintf("more than %v is not believed, and this machine's clock is used", collect.MaxSkew)
+	}
+	return fmt.Sprintf("the clock of %s is %v %s this machine's: set this machine's clock (NTP), and if it is right "+
+		"check what answers for %s; %s", host, ahead.Abs(), direction, host, effect)
 }

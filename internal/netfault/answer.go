@@ -30,10 +30,11 @@ func RetryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	if server, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = server
+	wait = at.Sub(now)
+	if server, err := http.ParseTime(h.Get("Date")); err == nil && at.Sub(server).Abs() <= longestWait {
+		wait = at.Sub(server) // else the Date is wrong: nobody asks to wait for years
 	}
-	wait = min(max(0, at.Sub(now)), longestWait)
+	wait = min(max(0, wait), longestWait)
 	return wait, wait > 0
 }
 

@@ -119,6 +119,16 @@ func TestRetryAfterIsBoundedAndCountsFromTheServersClock(t *testing.T) {
 	}
 }
 
+func TestRetryAfterDoesNotBelieveADateOfAnotherAge(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, date := range []string{"Thu, 01 Jan 1970 00:00:00 GMT", "Sun, 01 Mar 2099 12:00:00 GMT"} {
+		h := http.Header{"Retry-After": {"Sun, 01 Mar 2026 12:00:30 GMT"}, "Date": {date}}
+		if got, ok := netfault.RetryAfter(h, now); got != 30*time.Second || !ok {
+			t.Errorf("Date %s: %v, %v; want 30s", date, got, ok)
+		}
+	}
+}
+
 func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 	for address, want := range map[string]string{
 		"https://user:pw@login.example.test:8443/x?y": "https://login.example.test:8443", "https://a b/": "", "/path": "", "https://" + strings.Repeat("x", 200): "",
