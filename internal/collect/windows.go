@@ -31,7 +31,7 @@ func (t *Tenant) takeUpWindows(list []store.ListedAside) {
 		}
 		t.hold(a.Aside)
 		t.update(func(s *store.Status) { s.SetAside++ })
-		if reader, ok := t.cfg.Reader.(defender.AsideReader); ok {
+		if reader, ok := t.cfg.Reader.(defender.DeferringReader); ok {
 			reader.Avoid(windowOf(a.Aside))
 		}
 	}
@@ -53,8 +53,8 @@ func (t *Tenant) hold(a store.Aside) {
 
 func windowOf(a store.Aside) defender.Window { return defender.Window{From: a.From, To: a.To} }
 
-// Aside implements defender.AsideSink.
-func (s *sink) Aside(w defender.Window, reason string) error {
+// Defer implements defender.DeferringSink.
+func (s *sink) Defer(w defender.Window, reason string) error {
 	t := s.t
 	a := store.Aside{From: w.From, To: w.To, Reason: reason, NextTry: t.now().Add(asideRetry)}
 	id, err := t.in.cfg.Store.PutAside(s.ctx, t.cfg.Key, a)
@@ -71,7 +71,7 @@ func (s *sink) Aside(w defender.Window, reason string) error {
 
 // retryAsides tries the windows that are due again; after a poll that worked, so that a general outage does not count against them.
 func (t *Tenant) retryAsides(ctx context.Context) {
-	reader, ok := t.cfg.Reader.(defender.AsideReader)
+	reader, ok := t.cfg.Reader.(defender.DeferringReader)
 	if !ok || len(t.asides) == 0 {
 		return
 	}
@@ -97,7 +97,7 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 }
 
 // retryAside tries one window.
-func (t *Tenant) retryAside(ctx context.Context, reader defender.AsideReader, a *asideWindow) {
+func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader, a *asideWindow) {
 	slot, err := t.in.slot(ctx)
 	if err != nil {
 		return
@@ -106,7 +106,7 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.AsideReader, a 
 	s := &sink{t: t, ctx: ctx, slot: slot, pass: &pass{started: t.now(), from: a.From, pos: a.From}}
 	s.floor, _ = t.feed.bounds()
 	s.since = a.From // a reader rounds outwards; what is older may be forgotten already. What was emitted of the window is still known, see feed.remember
-	err = reader.ReadAside(ctx, windowOf(a.Aside), s)
+	err = reader.ReadDeferred(ctx, windowOf(a.Aside), s)
 	if err == nil {
 		a.read, a.last = true, t.added
 		return

@@ -23,14 +23,14 @@ type poisoned struct {
 func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
 	if !p.aside && w.From <= p.window.From {
 		p.aside = true
-		if err := s.(defender.AsideSink).Aside(p.window, "HTTP 500 for this millisecond"); err != nil {
+		if err := s.(defender.DeferringSink).Defer(p.window, "HTTP 500 for this millisecond"); err != nil {
 			return err
 		}
 	}
 	return p.tenantAPI.Read(ctx, w, outside{s, p.window})
 }
 
-func (p *poisoned) ReadAside(ctx context.Context, w defender.Window, s defender.Sink) error {
+func (p *poisoned) ReadDeferred(ctx context.Context, w defender.Window, s defender.Sink) error {
 	if time.Now().Before(p.mended) {
 		return &defender.Error{Status: 500, Problem: "still broken"}
 	}

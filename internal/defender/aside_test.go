@@ -172,7 +172,7 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 				failed := false
 				for _, a := range k.aside {
 					var e *Error
-					err := reader.ReadAside(t.Context(), a, &k)
+					err := reader.ReadDeferred(t.Context(), a, &k)
 					if failed = failed || err != nil; err != nil && !errors.As(err, &e) {
 						t.Error(err)
 					}
@@ -183,7 +183,7 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 				p.poison = nil
 				safe := k.safe
 				for _, a := range slices.Clone(k.aside) {
-					if err := reader.ReadAside(t.Context(), a, &k); err != nil {
+					if err := reader.ReadDeferred(t.Context(), a, &k); err != nil {
 						t.Error(err)
 					}
 				}
@@ -315,7 +315,7 @@ type refusing struct {
 	err error
 }
 
-func (r refusing) Aside(Window, string) error { return r.err }
+func (r refusing) Defer(Window, string) error { return r.err }
 
 // TestExpandIsLeftOutWhereItNeverWorks: trap T29; a service that fails with $expand for every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {

@@ -139,7 +139,7 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 				r.readOn(r.window(24*time.Hour), &b, &b.safe)
 				r.pollAgain(b.basket)
 				for _, w := range b.aside { // what could not be read by any means can be when links work again
-					if err := r.reader.ReadAside(t.Context(), w, b); err != nil {
+					if err := r.reader.ReadDeferred(t.Context(), w, b); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -55,7 +55,7 @@ type rig struct {
 	t       *testing.T
 	api     cloud.API
 	clock   *clock
-	reader  AsideReader
+	reader  DeferringReader
 	gate    *Gate
 	notices []string
 	cfg     Settings
@@ -100,7 +100,7 @@ func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Setting
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.reader = reader.(AsideReader)
+	r.reader = reader.(DeferringReader)
 	return r
 }
 
@@ -182,7 +182,7 @@ type keeper struct {
 	aside []Window
 }
 
-func (k *keeper) Aside(w Window, reason string) error {
+func (k *keeper) Defer(w Window, reason string) error {
 	if reason == "" || strings.Contains(reason, "\n") || w.From >= w.To {
 		k.t.Errorf("set aside %v for %q", w, reason)
 	}
@@ -250,7 +250,7 @@ func (r *rig) complete(b *basket) {
 var oDataAPIs = []cloud.API{cloud.Endpoint, cloud.Graph, cloud.Incidents}
 
 // fake makes a reader in front of a handler.
-func fake(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Settings)) (AsideReader, *[]string) {
+func fake(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Settings)) (DeferringReader, *[]string) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
@@ -265,7 +265,7 @@ func fake(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Setti
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reader.(AsideReader), &notices
+	return reader.(DeferringReader), &notices
 }
 
 type fixedToken string

@@ -80,12 +80,12 @@ func (r *odata) Read(ctx context.Context, w Window, sink Sink) error {
 	return r.pieces.window(ctx, r, w, sink)
 }
 
-// ReadAside implements AsideReader.
-func (r *odata) ReadAside(ctx context.Context, w Window, sink Sink) error {
-	return r.pieces.readAside(ctx, r, w, sink)
+// ReadDeferred implements DeferringReader.
+func (r *odata) ReadDeferred(ctx context.Context, w Window, sink Sink) error {
+	return r.pieces.readDeferred(ctx, r, w, sink)
 }
 
-// Avoid implements AsideReader.
+// Avoid implements DeferringReader.
 func (r *odata) Avoid(w Window) { r.pieces.avoid(w) }
 
 // errOrder says that the service refuses or does not keep $orderby.

@@ -30,8 +30,8 @@ const (
 	mostSteps = 60
 	// proof is how many answers in a row show that a service works.
 	proof = 3
-	// mostAside bounds how many windows may be set aside at a time: where more fail it is not the windows' fault.
-	mostAside = 64
+	// mostDeferred bounds how many windows may be set aside at a time: where more fail it is not the windows' fault.
+	mostDeferred = 64
 	// longestSpan is from where on a window need not be cut any more.
 	longestSpan = 24 * 60 * tick.Minute
 )
@@ -48,7 +48,7 @@ type pieces struct {
 	failures int       // in a row
 	answers  int       // in a row, since the last failure
 	begin    tick.Tick // where the window begins
-	aside    []Window  // what is stepped over, ascending
+	deferred []Window  // what is stepped over, ascending
 }
 
 // soft tells whether an error may be the fault of what was asked for, so that asking for less may help.
@@ -124,7 +124,7 @@ func (p *pieces) grow() {
 
 // behind steps over what is set aside.
 func (p *pieces) behind(from tick.Tick) tick.Tick {
-	for _, w := range p.aside {
+	for _, w := range p.deferred {
 		if w.From <= from && from < w.To {
 			from = w.To
 		}
@@ -140,7 +140,7 @@ func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
 			to = min(to, p.hard)
 		}
 	}
-	for _, w := range p.aside {
+	for _, w := range p.deferred {
 		if w.From > from && (to == 0 || w.From < to) {
 			return w.From
 		}
@@ -180,12 +180,12 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 	if err = r.singly(ctx, from, to, sink); err == nil {
 		return to, sink.Safe(to)
 	}
-	keeper, ok := sink.(AsideSink)
+	keeper, ok := sink.(DeferringSink)
 	if !ok || !soft(err) || p.crowded() || !p.answering(ctx, r, from) {
 		return 0, err
 	}
 	w := Window{From: from, To: to}
-	if err := keeper.Aside(w, err.Error()); err != nil {
+	if err := keeper.Defer(w, err.Error()); err != nil {
 		return 0, err
 	}
 	p.avoid(w)
@@ -210,38 +210,38 @@ func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool 
 // crowded tells whether so much of what is being read was set aside that it cannot be the windows' fault.
 func (p *pieces) crowded() bool {
 	n := 0
-	for _, w := range p.aside {
+	for _, w := range p.deferred {
 		if w.To > p.begin {
 			n++
 		}
 	}
-	return n >= mostAside
+	return n >= mostDeferred
 }
 
 // avoid adds a window to those that are stepped over.
 func (p *pieces) avoid(w Window) {
-	if w.From >= w.To || slices.ContainsFunc(p.aside, func(a Window) bool { return a.From == w.From && a.To == w.To }) {
+	if w.From >= w.To || slices.ContainsFunc(p.deferred, func(a Window) bool { return a.From == w.From && a.To == w.To }) {
 		return
 	}
-	p.aside = append(p.aside, Window{From: w.From, To: w.To})
-	slices.SortFunc(p.aside, func(a, b Window) int { return int(min(max(a.From-b.From, -1), 1)) })
+	p.deferred = append(p.deferred, Window{From: w.From, To: w.To})
+	slices.SortFunc(p.deferred, func(a, b Window) int { return int(min(max(a.From-b.From, -1), 1)) })
 }
 
-// readAside tries a window that was set aside again.
-func (p *pieces) readAside(ctx context.Context, r piecewise, w Window, sink Sink) error {
+// readDeferred tries a window that was set aside again.
+func (p *pieces) readDeferred(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	err := r.piece(ctx, w.From, w.To, w.To, rowsOnly{sink})
 	if soft(err) && w.To-w.From <= r.finest() {
 		err = r.singly(ctx, w.From, w.To, rowsOnly{sink})
 	}
 	if err == nil {
-		p.aside = slices.DeleteFunc(p.aside, func(a Window) bool { return a.From == w.From && a.To == w.To })
+		p.deferred = slices.DeleteFunc(p.deferred, func(a Window) bool { return a.From == w.From && a.To == w.To })
 	}
 	return err
 }
 
 // adjoins tells whether what begins at t is set aside, or ends there.
 func (p *pieces) adjoins(t tick.Tick) bool {
-	return slices.ContainsFunc(p.aside, func(a Window) bool { return a.From == t || a.To == t })
+	return slices.ContainsFunc(p.deferred, func(a Window) bool { return a.From == t || a.To == t })
 }
 
 // rowsOnly keeps a Sink from hearing of progress.

@@ -64,7 +64,7 @@ func TestRandomServices(t *testing.T) {
 			r.readOn(r.window(24*time.Hour), &k, &k.safe)
 			r.pollAgain(k.basket)
 			for _, w := range k.aside {
-				if err := r.reader.ReadAside(t.Context(), w, k); err != nil {
+				if err := r.reader.ReadDeferred(t.Context(), w, k); err != nil {
 					t.Error(err)
 				}
 			}

@@ -9,7 +9,7 @@ import (
 )
 
 // Reader reads one API of one tenant. It is used by one goroutine at a time; it may remember between calls how large a window the
-// service was able to answer. Readers made by NewReader are AsideReaders.
+// service was able to answer. Readers made by NewReader are DeferringReaders.
 type Reader interface {
 	// Read hands every alert of the window to sink. An error is an *Error, a *tokens.Error, what the sink returned, or the
 	// context's; what was reported Safe before it stays safe.
@@ -36,22 +36,22 @@ type Sink interface {
 	Safe(t tick.Tick) error
 }
 
-// AsideSink is a Sink that keeps what cannot be read. Without it a window that fails for ever holds up the walk for ever.
-type AsideSink interface {
+// DeferringSink is a Sink that keeps what cannot be read. Without it a window that fails for ever holds up the walk for ever.
+type DeferringSink interface {
 	Sink
-	// Aside takes a window, a millisecond long (siem: a second), that keeps failing for the given reason, one line, while the service answers
+	// Defer takes a window, a millisecond long (siem: a second), that keeps failing for the given reason, one line, while the service answers
 	// other requests. Rows of it that could be read on their own were handed to Row. After nil the walk goes on behind the
-	// window; whoever took it tries it again, with ReadAside, until it is read.
-	Aside(w Window, reason string) error
+	// window; whoever took it tries it again, with ReadDeferred, until it is read.
+	Defer(w Window, reason string) error
 }
 
-// AsideReader is a Reader that can step over windows.
-type AsideReader interface {
+// DeferringReader is a Reader that can step over windows.
+type DeferringReader interface {
 	Reader
-	// ReadAside reads a window that was set aside. Its error is like that of Read; nil says that all of it was handed to sink, and
+	// ReadDeferred reads a window that was deferred. Its error is like that of Read; nil says that all of it was handed to sink, and
 	// Read no longer steps over it. Safe is not called.
-	ReadAside(ctx context.Context, w Window, sink Sink) error
-	// Avoid makes Read step over a window that was set aside by another Reader: in an earlier run.
+	ReadDeferred(ctx context.Context, w Window, sink Sink) error
+	// Avoid makes Read step over a window that another Reader deferred: in an earlier run.
 	Avoid(w Window)
 }
 

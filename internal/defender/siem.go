@@ -54,12 +54,12 @@ func (r *siem) Read(ctx context.Context, w Window, sink Sink) error {
 	return r.pieces.window(ctx, r, w, sink)
 }
 
-// ReadAside implements AsideReader.
-func (r *siem) ReadAside(ctx context.Context, w Window, sink Sink) error {
-	return r.pieces.readAside(ctx, r, w, sink)
+// ReadDeferred implements DeferringReader.
+func (r *siem) ReadDeferred(ctx context.Context, w Window, sink Sink) error {
+	return r.pieces.readDeferred(ctx, r, w, sink)
 }
 
-// Avoid implements AsideReader.
+// Avoid implements DeferringReader.
 func (r *siem) Avoid(w Window) { r.pieces.avoid(w) }
 
 // piece implements piecewise: one request. It does not reach into what is set aside, which would make it fail too.

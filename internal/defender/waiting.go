@@ -5,7 +5,7 @@ import "context"
 // waitingKey is the key under which a context holds the function of WithWaiting.
 type waitingKey struct{}
 
-// WithWaiting returns a context for Reader.Read and AsideReader.ReadAside that makes the
+// WithWaiting returns a context for Reader.Read and DeferringReader.ReadDeferred that makes the
 // reader say when it waits for others: for the network, the sign-in or the limiter.
 //
 // The reader calls waiting right before it starts to wait, and done as soon as it has ended,
