@@ -1,0 +1,81 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// source is one Go file: its text, line by line, and its syntax.
+type source struct {
+	path  string // relative to the root of the module
+	lines []string
+	file  *ast.File
+	test  bool
+}
+
+// tree is the Go code of a module, product and tests.
+type tree struct {
+	fset    *token.FileSet
+	sources []*source
+}
+
+// load parses every Go file below root, except in testdata and in folders whose name
+// begins with a dot.
+func load(root string) (*tree, error) {
+	t := &tree{fset: token.NewFileSet()}
+
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && skipped(d.Name()):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go"):
+			return nil
+		}
+
+		s, err := t.parse(root, path)
+		if err != nil {
+			return err
+		}
+
+		t.sources = append(t.sources, s)
+
+		return nil
+	})
+
+	return t, err
+}
+
+func skipped(dir string) bool {
+	return dir == "testdata" || dir == "tools" || dir == "build" || strings.HasPrefix(dir, ".")
+}
+
+func (t *tree) parse(root, path string) (*source, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+
+	file, err := parser.ParseFile(t.fset, path, text, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		return nil, err
+	}
+
+	return &source{
+		path:  filepath.ToSlash(rel),
+		lines: strings.Split(string(text), "\n"),
+		file:  file,
+		test:  strings.HasSuffix(path, "_test.go"),
+	}, nil
+}
