@@ -21,8 +21,38 @@ func Markdown() string {
 		"The keys of the application's credential (`client_secret`, `client_secret_file`, `client_certificate_file`) replace each other: " +
 		"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`. " +
 		"`tenant_id` cannot stand in a section with `tenants_file`. Relative paths start from Fluent Bit's working directory.\n")
+
+	b.WriteString(tenantsFileText)
+
 	return b.String()
 }
+
+// tenantsFileText is the section of the reference page on the tenants file.
+const tenantsFileText = `
+## tenants_file
+
+One input for many tenants. The section has ` + "`tenants_file /etc/defender/tenants.yaml`" + ` and no ` + "`tenant_id`" + `:
+
+` + "```yaml" + `
+defaults:            # any key of the table that may stand in defaults
+  api: graph
+  client_id: 11111111-2222-3333-4444-555555555555
+  client_secret_file: /run/secrets/mssp-app
+tenants:
+  - tenant_id: contoso.onmicrosoft.com
+    tenant_name: contoso
+    tag: defender.contoso        # optional; else the input's Tag
+  - tenant_id: 99999999-8888-7777-6666-555555555555
+    tenant_name: fabrikam
+    api: siem
+    region: eu
+` + "```" + `
+
+The same (` + "`tenant_id`, `api`, `state_id`" + `) twice is an error. ` + "`${VAR}`" + ` is expanded; a variable that is not
+set is an error. The file is read again when it changes: added tenants start, removed ones stop,
+changed ones restart, the others go on. A new version with a mistake in it is refused as a whole,
+with a line that says where, and the old one stays in force.
+`
 
 var whereText = map[Scope]string{
 	PerTenant: "section, defaults, tenant",

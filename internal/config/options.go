@@ -107,7 +107,7 @@ var options = []Option{
 	{Name: "time_field", Kind: KindEnum, Scope: PerTenant, Default: "updated", Values: []string{"updated", "created", "now"},
 		Help: "Event time: `updated`, `created` (siem: `AlertTime`) or `now`; where the alert has none: now."},
 	{Name: "tenants_file", Kind: KindFile, Scope: InputWide,
-		Help: "Many tenants in one input, see below. With it the tenant keys of the section are defaults, and `tenant_id` there is an error."},
+		Help: "Many tenants in one input, see [tenants_file](#tenants_file). With it the tenant keys of the section are defaults, and `tenant_id` there is an error."},
 	{Name: "state_id", Kind: KindString, Scope: PerTenant,
 		Help: "Checkpoints and repeats are kept per (login host, `tenant_id`, `api`, `state_id`). Two live inputs with the same four are refused."},
 	{Name: "tag", Kind: KindString, Scope: FileOnly, Help: "Tag of the tenant's records; the input's `Tag` if not set."},
