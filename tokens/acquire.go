@@ -1,6 +1,10 @@
 package tokens
 
-import "strings"
+import (
+	"strings"
+
+	"fluent-bit-defender/internal/config/plain"
+)
 
 // AcquireCommand is what a person types to sign in anew: `defenderctl tokens acquire` for a tenant and an application. more are further
 // flags, each followed by its value; one with an empty value is left out. Words are quoted for a POSIX shell where they have to be.
@@ -12,7 +16,7 @@ func AcquireCommand(tenantID, clientID string, more ...string) string {
 		}
 	}
 	for i := range words {
-		words[i] = shellWord(words[i])
+		words[i] = plain.Shell(words[i])
 	}
 	return strings.Join(words, " ")
 }
@@ -23,15 +27,4 @@ func (a App) acquire() string {
 		return a.Acquire
 	}
 	return AcquireCommand(a.TenantID, a.ClientID)
-}
-
-// shellWord quotes a word unless every shell reads it as it is.
-func shellWord(s string) string {
-	plain := strings.IndexFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:@%+=,", r)
-	}) < 0
-	if plain && s != "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/secret"
 )
 
 // settings are the keys of a tenant that a command takes as flags: --client-id is client_id.
@@ -32,7 +30,7 @@ var (
 		"region": "us, eu or uk for siem; us, eu, uk, au or swa for endpoint", "resource": "what tokens are asked for (default from --cloud and --api)",
 	}
 	credentialKeys = map[string]string{
-		"client_id": "application (client) id", "client_secret_file": "file with the application secret",
+		"client_id": "application (client) id", "client_secret_file": "file with the application secret; - reads the standard input",
 		"client_certificate_file": "PEM file with certificate and private key",
 	}
 )
@@ -87,6 +85,14 @@ func (s *settings) credential(ctx context.Context, keys config.Map) error {
 	if s.clientSecret != "" {
 		s.c.say("warning: everybody on this machine can see --client-secret in the process list, and the shell keeps it in its history; use --client-secret-file or $DEFENDER_CLIENT_SECRET")
 		keys["client_secret"] = s.clientSecret
+	}
+	if path := s.get("client_secret_file"); isStream(path) {
+		v, err := s.c.readSecretFile(ctx, "--client-secret-file", path)
+		if err != nil {
+			return err
+		}
+		delete(keys, "client_secret_file")
+		keys["client_secret"] = v.Reveal()
 	}
 	if given > 0 {
 		return nil
@@ -159,16 +165,4 @@ func flagFaults(err error) error {
 		all = append(all, err)
 	}
 	return &usageError{errors.Join(all...)}
-}
-
-// readSecretFile reads a secret that is alone in a file.
-func readSecretFile(flag, path string) (secret.Text, error) {
-	if _, err := os.Stat(path); err != nil {
-		return secret.Text{}, usagef("%s: the file cannot be read: %w", flag, errors.Unwrap(err))
-	}
-	v, err := config.WatchFile(path).Value()
-	if err != nil {
-		return secret.Text{}, usagef("%s: %w", flag, err)
-	}
-	return v, nil
 }

@@ -1,10 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,21 +13,25 @@ import (
 	"fluent-bit-defender/internal/cli/connector"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/instance"
-	"fluent-bit-defender/internal/secret"
-	"fluent-bit-defender/tokens"
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // importing is one run of `tokens import`.
 type importing struct {
-	c                               *cli
-	set                             *settings
+	c   *cli
+	set *settings
+
+	file                            string
 	refreshFile, secretOut, tenName string
-	json                            bool
+	stanza                          string
+	all, json                       bool
+	// several reports whether more than one stanza is imported.
+	several bool
 }
 
-// imported is the result, as --json prints it.
+// imported is the result for one stanza, as --json prints it.
 type imported struct {
+	Stanza   string `json:"stanza,omitempty"`
 	TenantID string `json:"tenant_id"`
 	Tenant   string `json:"tenant"`
 	ClientID string `json:"client_id"`
@@ -36,254 +39,286 @@ type imported struct {
 	Resource string `json:"resource"`
 	Stored   bool   `json:"stored"`
 	DataDir  string `json:"data_dir"`
+	File     string `json:"secret_file,omitempty"`
 	Input    string `json:"input"`
+	Problem  string `json:"problem,omitempty"`
 }
 
 func (c *cli) importCommand() *cobra.Command {
 	im := &importing{c: c}
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Take over the settings and token of an ArcSight or Splunk connector", Args: cobra.ExactArgs(1),
-		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties (ArcSight) or a Splunk authentication " +
-			"properties file, asks for what it leaves blank, stores the refresh token, and prints an [INPUT] for it. Nothing is asked over the network: see " +
-			"tokens refresh. The application secret is not stored; --secret-out writes it to a file for client_secret_file.",
+		Use:   "import FILE",
+		Short: "Take over the settings and token of an ArcSight or Splunk connector",
+		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties (ArcSight), or " +
+			"from the inputs.conf or authentication properties of Splunk, asks for what the file leaves blank, stores the " +
+			"refresh token, and prints an [INPUT] for it. Nothing is asked over the network: see tokens refresh. The " +
+			"application secret is not stored; --secret-out writes it to a file for client_secret_file.\n\n" +
+			"A file with several stanzas has several customers: choose one with --stanza, or take --all, which prints one " +
+			"[INPUT] for each, skips disabled stanzas, and writes each secret to a file of its own, PATH.NAME of --secret-out. " +
+			"What belongs to one stanza is never used for another one.",
 		Example: "  defenderctl tokens import WDATP-connector.properties --tenant-name contoso --region eu \\\n" +
-			"      --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app",
-		RunE: func(cmd *cobra.Command, args []string) error { return im.run(cmd.Context(), args[0]) },
+			"      --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app\n" +
+			"  defenderctl tokens import inputs.conf --all --secret-out /etc/fluent-bit/mssp-app",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			im.file = args[0]
+			return im.run(cmd.Context())
+		},
 	}
-	im.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, map[string]string{"tenant_id": "the customer's tenant, where the file has no token_url"})
+
+	im.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys,
+		map[string]string{"tenant_id": "the customer's tenant, where the file has no token_url"})
 	f := cmd.Flags()
-	f.StringVar(&im.tenName, "tenant-name", "", "label for people (default the tenant id)")
-	f.StringVar(&im.refreshFile, "refresh-token-file", "", "file with the refresh token, where the connector's has none")
+	f.StringVar(&im.tenName, "tenant-name", "", "label for people (default the tenant id, or the stanza's name)")
+	f.StringVar(&im.refreshFile, "refresh-token-file", "", "file with the refresh token, where the connector's has none; - reads the standard input")
 	f.StringVar(&im.secretOut, "secret-out", "", "write the application secret to this file (0600)")
-	f.BoolVar(&im.json, "json", false, "print JSON")
+	f.StringVar(&im.stanza, "stanza", "", "import this stanza of a file with several")
+	f.BoolVar(&im.all, "all", false, "import every stanza that is not disabled")
+	f.BoolVar(&im.json, "json", false, "print JSON: one object, with --all a list")
+	cmd.MarkFlagsMutuallyExclusive("stanza", "all")
 	return cmd
 }
 
-func (im *importing) run(ctx context.Context, path string) error {
-	c := im.c
-	f, err := os.Open(path)
+func (im *importing) run(ctx context.Context) error {
+	data, err := im.read(ctx)
 	if err != nil {
 		return err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, connector.MaxBytes+1))
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
-		c.say("warning: %s has mode %#o: other users may read what is secret in it; chmod 600 it, and remove it when the input works", path, info.Mode().Perm())
+	found, err := connector.Read(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", im.file, err)
 	}
-	f.Close()
+	stanzas, err := im.choose(found)
 	if err != nil {
 		return err
 	}
-	found, err := connector.Parse(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	keys, err := im.keys(path, found)
-	if err != nil {
-		return err
-	}
-	clientSecret, err := im.secret(ctx, found, keys)
-	if err != nil {
-		return err
-	}
-	refresh, err := im.refreshToken(ctx, found)
-	if err != nil {
-		return err
-	}
-	if keys["api"] == string(cloud.SIEM) && keys["region"] == "" && keys["api_url"] == "" && (keys["cloud"] == "" || keys["cloud"] == string(cloud.Commercial)) {
-		v, err := c.ask(ctx, "Region of the customer's data (us, eu or uk): ", false)
-		if err != nil {
-			return err
-		}
-		if keys["region"] = strings.ToLower(v.Reveal()); v.IsZero() {
-			return usagef("the file does not tell the region: give --region us, eu or uk")
-		}
-	}
-	checked := config.Map{"grant": "refresh_token"}
-	for k, v := range keys {
-		checked[k] = v
-	}
-	t, err := c.tenant(checked)
-	if err != nil {
-		return err
-	}
-	return im.keep(ctx, t, keys, clientSecret, refresh)
-}
 
-// keys are those of the [INPUT]; flags go before the file.
-func (im *importing) keys(path string, found connector.Settings) (config.Map, error) {
-	keys := config.Map(im.set.given())
-	fill := func(key, value string) {
-		if keys[key] == "" && value != "" {
-			keys[key] = value
-		}
+	im.several = len(stanzas) > 1
+	if err := im.fit(stanzas); err != nil {
+		return err
 	}
-	if im.tenName != "" {
-		keys["tenant_name"] = im.tenName
-	}
-	for _, key := range []string{"ca_file", "client_secret_file", "client_certificate_file"} {
-		if keys[key] != "" {
-			keys[key] = absolute(keys[key]) // Fluent Bit starts elsewhere
-		}
-	}
-	fill("tenant_id", found.TenantID)
-	fill("client_id", found.ClientID)
-	fill("resource", found.Resource)
-	if keys["tenant_id"] == "" {
-		return nil, usagef("%s has no token_url, which names the tenant: give --tenant-id", path)
-	}
-	if keys["client_id"] == "" {
-		return nil, usagef("%s has no client_id: give --client-id", path)
-	}
-	fill("api", apiOf(keys["resource"]))
-	if strings.Contains(strings.ToLower(keys["resource"]), "wdatpalertexport.seville") {
-		im.c.say("note: the resource %s is the one of before April 2018; if sign-in refuses it, remove the key resource", keys["resource"])
-	}
-	host := tokens.LoginHost(cmp.Or(keys["login_url"], found.LoginURL))
-	if keys["api_url"] == "" && found.EventsURL != "" {
-		fromEvents(keys, found, host)
-	}
-	fill("cloud", string(cloudOf(host)))
-	if target, err := cloud.Lookup(cloud.Cloud(keys["cloud"]), cloud.Graph, ""); err != nil || tokens.LoginHost(target.LoginURL) != host {
-		fill("login_url", found.LoginURL)
-	}
-	if keys["cloud"] == string(cloud.Commercial) {
-		delete(keys, "cloud")
-	}
-	return keys, nil
-}
 
-// fromEvents takes cloud and region from the host of the API in the file, if it is one that is known and belongs to the sign-in service login;
-// another one becomes api_url. A cloud or region that was given as a flag goes before the file.
-func fromEvents(keys config.Map, found connector.Settings, login string) {
-	given := keys["cloud"] != "" || keys["region"] != ""
-	events := tokens.LoginHost(found.EventsURL)
-	for _, row := range cloud.Table() {
+	var jobs []*importJob
+	var failed []error
+	results := []imported{}
+	for _, s := range stanzas {
+		job, err := im.prepare(ctx, s)
 		switch {
-		case string(row.API) != keys["api"] || tokens.LoginHost(row.APIURL) != events || login != "" && tokens.LoginHost(row.LoginURL) != login:
-		case row.Region == "" && found.Region != "": // the same host stands there with its region
-		case keys["cloud"] != "" && keys["cloud"] != string(row.Cloud) || keys["region"] != "" && !strings.EqualFold(keys["region"], row.Region):
-		default:
-			keys["cloud"], keys["region"] = string(row.Cloud), row.Region
-			return
-		}
-	}
-	if !given {
-		keys["api_url"] = found.EventsURL
-	}
-}
-
-// apiOf tells an API by its resource; what is not known is the alert exporter, which these files were made for.
-func apiOf(resource string) string {
-	if resource == "" {
-		return string(cloud.SIEM)
-	}
-	for _, row := range cloud.Table() {
-		if strings.EqualFold(strings.TrimRight(row.Resource, "/"), strings.TrimRight(resource, "/")) {
-			return string(row.API)
-		}
-	}
-	return string(cloud.SIEM)
-}
-
-// secret finds the application secret: by flag or environment, in the file, or by asking. Without an answer the [INPUT] takes it from the
-// environment.
-func (im *importing) secret(ctx context.Context, found connector.Settings, keys config.Map) (secret.Text, error) {
-	c := im.c
-	if keys["client_secret_file"] != "" || keys["client_certificate_file"] != "" {
-		return secret.Text{}, nil
-	}
-	if im.set.clientSecret != "" {
-		c.say("warning: everybody on this machine can see --client-secret in the process list; use --client-secret-file or $DEFENDER_CLIENT_SECRET")
-		return secret.New(im.set.clientSecret), nil
-	}
-	if v, ok := c.LookupEnv("DEFENDER_CLIENT_SECRET"); ok && v != "" {
-		return secret.New(v), nil
-	}
-	if !found.ClientSecret.IsZero() {
-		return found.ClientSecret, nil
-	}
-	return c.ask(ctx, "The file leaves the application secret blank. Secret (Enter to leave it to $DEFENDER_CLIENT_SECRET): ", true)
-}
-
-func (im *importing) refreshToken(ctx context.Context, found connector.Settings) (secret.Text, error) {
-	if im.refreshFile != "" {
-		return readSecretFile("--refresh-token-file", im.refreshFile)
-	}
-	if !found.RefreshToken.IsZero() {
-		return found.RefreshToken, nil
-	}
-	v, err := im.c.ask(ctx, "The file has no refresh token. Refresh token: ", true)
-	if err == nil && v.IsZero() {
-		err = usagef("the file has no refresh token: give --refresh-token-file, or sign in with tokens acquire")
-	}
-	return v, err
-}
-
-// keep stores the token and prints the [INPUT].
-func (im *importing) keep(ctx context.Context, t config.Tenant, keys config.Map, clientSecret, refresh secret.Text) error {
-	c := im.c
-	out, err := createSecretFile(im.secretOut)
-	if err != nil {
-		return err
-	}
-	defer out.abandon()
-	if out != nil && clientSecret.IsZero() {
-		return usagef("--secret-out: there is no application secret to write")
-	}
-	s, err := c.open(place{})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	key := instance.Application(t, c.log).ChainKey()
-	if _, err := ready(ctx, s, key); err != nil {
-		return err
-	}
-	if err := out.write(clientSecret); err != nil {
-		return err
-	}
-	if err := tokens.Adopt(ctx, s.Tokens(), key, refresh, "", im.tenName, c.Now()); err != nil {
-		return err
-	}
-	dir, err := c.dir("")
-	if err != nil {
-		return err
-	}
-	switch {
-	case keys["client_secret_file"] != "" || keys["client_certificate_file"] != "":
-	case out != nil:
-		if keys["client_secret_file"], err = filepath.Abs(im.secretOut); err != nil {
+		case err == nil:
+			jobs = append(jobs, job)
+		case !im.all || ctx.Err() != nil:
 			return err
+		default:
+			failed = append(failed, err)
+			results = append(results, imported{Stanza: s.Name, TenantID: s.TenantID, ClientID: s.ClientID, Problem: err.Error()})
+			im.c.say("%s: not imported: %v", plain.Text(s.Name, 128), err)
 		}
-	default:
-		keys["client_secret"] = "${DEFENDER_CLIENT_SECRET}"
-		c.say("the application secret is not stored: set DEFENDER_CLIENT_SECRET in Fluent Bit's environment, or use --secret-out")
 	}
-	keys["data_dir"], keys["key_file"] = dir, c.keyPath("")
-	text := inputSection(t, keys)
-	if im.json {
-		return printJSON(c.Out, imported{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, API: string(t.API), Resource: t.Resource, Stored: true, DataDir: dir, Input: text})
+
+	separate(jobs)
+	done, err := im.keep(ctx, jobs)
+	results = append(results, done...)
+	if err := im.print(results); err != nil {
+		return err
 	}
-	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, t.TenantID), dir)
-	_, err = io.WriteString(c.Out, text)
-	return err
+	return im.outcome(append(failed, err))
 }
 
-// inputSection writes an [INPUT] for Fluent Bit, keys in the order of the reference page.
-func inputSection(t config.Tenant, keys config.Map) string {
-	var b strings.Builder
-	row := func(key, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "    %-15s %s\n", key, value)
+// outcome is the end of the command: the worst of what happened to the stanzas. What was said already is not said again.
+func (im *importing) outcome(errs []error) error {
+	if !im.all {
+		return errors.Join(errs...)
+	}
+
+	var codes []int
+	for _, err := range errs {
+		codes = append(codes, exitCode(err))
+	}
+	if code := worst(codes...); code != exitOK {
+		return &told{code}
+	}
+	return nil
+}
+
+// read reads the file; - is the standard input.
+func (im *importing) read(ctx context.Context) ([]byte, error) {
+	c := im.c
+	if isStream(im.file) {
+		return c.stream(ctx, im.file, connector.MaxBytes+1)
+	}
+
+	info, err := os.Stat(im.file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", im.file)
+	}
+	if info.Size() > connector.MaxBytes {
+		return nil, fmt.Errorf("%s is too large to be a connector's configuration", im.file)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		c.say("warning: %s has mode %#o: other users may read the secrets in it; chmod 600 %s, and remove it when the input works",
+			im.file, info.Mode().Perm(), plain.Shell(im.file))
+	}
+	return os.ReadFile(im.file)
+}
+
+// choose returns the stanzas to import.
+func (im *importing) choose(found []connector.Stanza) ([]connector.Stanza, error) {
+	if im.stanza != "" {
+		s, err := im.named(found)
+		return []connector.Stanza{s}, err
+	}
+	if !im.all && len(found) > 1 {
+		return nil, usagef("%s has %d stanzas, which may belong to different customers: choose one with --stanza NAME, or take --all\n%s",
+			im.file, len(found), list(found))
+	}
+	if !im.all {
+		return found, nil
+	}
+
+	var chosen []connector.Stanza
+	for _, s := range found {
+		if s.Disabled {
+			im.c.say("note: %s is disabled in the file, and not imported; --stanza imports it", plain.Text(s.Name, 128))
+			continue
+		}
+		chosen = append(chosen, s)
+	}
+	if len(chosen) == 0 {
+		return nil, usagef("%s: every stanza is disabled; choose one with --stanza\n%s", im.file, list(found))
+	}
+	return chosen, nil
+}
+
+// named returns the stanza that --stanza means: by its name, or by what follows the :// in it.
+func (im *importing) named(found []connector.Stanza) (connector.Stanza, error) {
+	for _, fits := range []func(s connector.Stanza) bool{
+		func(s connector.Stanza) bool { return s.Name == im.stanza },
+		func(s connector.Stanza) bool { return strings.EqualFold(s.Name, im.stanza) },
+		func(s connector.Stanza) bool { return strings.EqualFold(shortName(s), im.stanza) },
+	} {
+		var fitting []connector.Stanza
+		for _, s := range found {
+			if fits(s) {
+				fitting = append(fitting, s)
+			}
+		}
+		switch len(fitting) {
+		case 0:
+		case 1:
+			return fitting[0], nil
+		default:
+			return connector.Stanza{}, usagef("--stanza %s is ambiguous; it may mean:\n%s", plain.Quoted(im.stanza), list(fitting))
 		}
 	}
-	b.WriteString("[INPUT]\n")
-	row("Name", "defender")
-	row("Tag", "defender."+cmp.Or(keys["tenant_name"], t.TenantID))
-	row("Threaded", "Off")
-	row("storage.type", "filesystem")
-	for _, o := range config.Options() {
-		row(o.Name, keys[o.Name])
+	return connector.Stanza{}, usagef("%s has no stanza %s; it has:\n%s", im.file, plain.Quoted(im.stanza), list(found))
+}
+
+// shortName is what follows the :// in a stanza's name.
+func shortName(s connector.Stanza) string {
+	if _, after, ok := strings.Cut(s.Name, "://"); ok && after != "" {
+		return after
 	}
-	return b.String()
+	return s.Name
+}
+
+// list writes stanzas for a message, one a line.
+func list(stanzas []connector.Stanza) string {
+	var lines []string
+	for _, s := range stanzas {
+		line := "  " + plain.Text(s.Name, 128)
+		switch {
+		case s.Name == "":
+			line = "  (without a name)"
+		case s.TenantID != "":
+			line += "  tenant " + plain.Text(s.TenantID, 128)
+		}
+		if s.Err != nil {
+			line += "  faulty: " + plain.Text(s.Err.Error(), 300)
+		}
+		if s.Disabled {
+			line += "  (disabled)"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// fit refuses flags that say something about one tenant where several are imported.
+func (im *importing) fit(stanzas []connector.Stanza) error {
+	if !im.several {
+		return nil
+	}
+
+	for flag, value := range map[string]string{
+		"--tenant-id": im.set.get("tenant_id"), "--tenant-name": im.tenName, "--refresh-token-file": im.refreshFile,
+	} {
+		if value != "" {
+			return usagef("%s is for one tenant: use it with --stanza NAME instead of --all", flag)
+		}
+	}
+
+	given := im.set.clientSecret != "" || im.set.get("client_secret_file") != "" || im.set.get("client_certificate_file") != ""
+	if !given || im.set.get("client_id") != "" {
+		return nil
+	}
+	for _, s := range stanzas {
+		if !strings.EqualFold(s.ClientID, stanzas[0].ClientID) {
+			return usagef("the stanzas are of several applications, and a credential is for one: use it with --stanza NAME instead of --all")
+		}
+	}
+	return nil
+}
+
+// print prints the [INPUT] of every stanza that was imported.
+func (im *importing) print(results []imported) error {
+	if im.json && im.all {
+		return printJSON(im.c.Out, results)
+	}
+
+	first := true
+	for _, r := range results {
+		if !r.Stored {
+			continue
+		}
+		if im.json {
+			return printJSON(im.c.Out, r)
+		}
+		if !first {
+			fmt.Fprintln(im.c.Out)
+		}
+		first = false
+		if im.several {
+			fmt.Fprintf(im.c.Out, "# stanza %s\n", plain.Text(r.Stanza, 128))
+		}
+		fmt.Fprint(im.c.Out, r.Input)
+	}
+	return nil
+}
+
+// unknownLogin warns of a sign-in service that is none of Microsoft's: it gets the secret and the token.
+func (im *importing) unknownLogin(address string) {
+	if !cloud.KnownLogin(address) {
+		im.c.say("warning: %s names the sign-in service %s, which is none of Microsoft's, and which will be sent the refresh token "+
+			"and the application secret; use it only if you know whose it is", im.file, plain.Text(address, 256))
+	}
+}
+
+// absolutePaths makes the paths of an [INPUT] absolute: Fluent Bit starts elsewhere.
+func absolutePaths(keys config.Map) {
+	for _, key := range []string{"ca_file", "client_secret_file", "client_certificate_file"} {
+		if keys[key] != "" && !isStream(keys[key]) {
+			keys[key] = absolute(keys[key])
+		}
+	}
+}
+
+// secretPath is where the secret of a stanza is written: --secret-out itself, or beside it where there are several.
+func (im *importing) secretPath(name string) string {
+	if im.secretOut == "" || !im.several {
+		return im.secretOut
+	}
+	return filepath.Clean(im.secretOut) + "." + name
 }

@@ -15,7 +15,7 @@ func (s *settings) override(ctx context.Context, t *config.Tenant) error {
 			keys[key] = v
 		}
 	}
-	if s.clientSecret != "" {
+	if s.clientSecret != "" || isStream(keys["client_secret_file"]) {
 		if err := s.credential(ctx, keys); err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ func TestConnectorFilesAreRead(t *testing.T) {
 		"expansion is off": {"client_id=" + client + "\nclient_secret=${HOME}\ntoken_url=https://login.microsoftonline.com/" + tenant + "/oauth2/token\n", tenant, client, login, "${HOME}", "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := Parse([]byte(c.text))
+			s, err := only(c.text)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,25 +71,40 @@ func TestWhatIsNoConnectorsFileIsRefused(t *testing.T) {
 		"no address": "client_id=x\ntoken_url=nonsense\n", "broken escape": "client_secret=\\u00zz\n", "too large": strings.Repeat("#", MaxBytes+1),
 		"password in the address": "client_id=x\ntoken_url=https://a:hidden@login.microsoftonline.com/t/oauth2/token\n",
 	} {
-		if _, err := Parse([]byte(text)); err == nil {
+		if _, err := only(text); err == nil {
 			t.Errorf("%s was taken", name)
 		} else if strings.Contains(err.Error(), "hidden") || strings.Contains(err.Error(), "zz") {
 			t.Errorf("%s: the error shows a value: %v", name, err)
 		}
 	}
-	if _, err := Parse([]byte("a=b")); !errors.Is(err, ErrNothing) {
+	if _, err := Read([]byte("a=b")); !errors.Is(err, ErrNothing) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func FuzzParse(f *testing.F) {
+// only reads a file with one connector.
+func only(text string) (Settings, error) {
+	all, err := Read([]byte(text))
+	if err != nil {
+		return Settings{}, err
+	}
+	return all[0].Settings, all[0].Err
+}
+
+func FuzzRead(f *testing.F) {
 	f.Add(arcsight)
 	f.Add(splunk)
 	f.Add("OAuth 2 Client ID: x\n")
+	f.Add("[default]\nclient_id=x\n[a]\nrefresh_token=y\n[b]\ntoken_url=https://l/t\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Parse([]byte(text))
-		if err == nil && s.TenantID != "" && (!strings.HasPrefix(s.LoginURL, "http") || strings.ContainsAny(s.TenantID, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
-			t.Errorf("tenant %q at %q", s.TenantID, s.LoginURL)
+		all, err := Read([]byte(text))
+		if err == nil && len(all) == 0 {
+			t.Error("neither a connector nor an error")
+		}
+		for _, s := range all {
+			if s.TenantID != "" && (!strings.HasPrefix(s.LoginURL, "http") || strings.ContainsAny(s.TenantID, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+				t.Errorf("tenant %q at %q", s.TenantID, s.LoginURL)
+			}
 		}
 	})
 }

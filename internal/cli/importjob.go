@@ -1,0 +1,385 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"fluent-bit-defender/internal/cli/connector"
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// importJob is one stanza with all that is needed to import it.
+type importJob struct {
+	stanza connector.Stanza
+	// name is made of the stanza's name, and no other job has it; empty for a file without stanzas.
+	name string
+	// keys are those of the [INPUT], tenant is what they mean.
+	keys            config.Map
+	tenant          config.Tenant
+	secret, refresh secret.Text
+	// variable is the environment variable of the secret, where it is in no file.
+	variable string
+}
+
+// prepare collects what a stanza needs: from flags, the stanza, and by asking. It stores nothing.
+func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJob, error) {
+	if s.Err != nil {
+		return nil, fmt.Errorf("%s: %w", im.file, s.Err)
+	}
+	for _, key := range s.Sealed {
+		im.c.say("note: %s%s is encrypted by Splunk and cannot be used here", im.where(s), plain.Text(key, 64))
+	}
+
+	keys, err := im.keys(s)
+	if err != nil {
+		return nil, err
+	}
+	job := &importJob{stanza: s, keys: keys}
+	if s.Name != "" {
+		job.name = slug(shortName(s))
+	}
+
+	if job.secret, err = im.secret(ctx, s, keys); err != nil {
+		return nil, err
+	}
+	if im.secretOut != "" && job.secret.IsZero() {
+		return nil, usagef("--secret-out: there is no application secret to write")
+	}
+	if job.refresh, err = im.refreshToken(ctx, s); err != nil {
+		return nil, err
+	}
+	if err = im.region(ctx, s, keys); err != nil {
+		return nil, err
+	}
+
+	checked := config.Map{"grant": "refresh_token"}
+	for k, v := range keys {
+		checked[k] = v
+	}
+	job.tenant, err = im.c.tenant(checked)
+	return job, err
+}
+
+// where begins a message about one of several stanzas.
+func (im *importing) where(s connector.Stanza) string {
+	if !im.several {
+		return ""
+	}
+	return plain.Text(s.Name, 128) + ": "
+}
+
+// answers reports whether somebody can be asked about a stanza. With several of them the lines of a file or pipe are not
+// taken: nobody could say which line is whose.
+func (im *importing) answers() bool { return im.c.InTerminal || !im.several }
+
+// region asks for the region, where the API has a host for each.
+func (im *importing) region(ctx context.Context, s connector.Stanza, keys config.Map) error {
+	commercial := keys["cloud"] == "" || keys["cloud"] == string(cloud.Commercial)
+	if keys["api"] != string(cloud.SIEM) || keys["region"] != "" || keys["api_url"] != "" || !commercial {
+		return nil
+	}
+
+	answer := secret.Text{}
+	if im.answers() {
+		var err error
+		if answer, err = im.c.ask(ctx, im.where(s)+"Region of the customer's data (us, eu or uk): ", false); err != nil {
+			return err
+		}
+	}
+	if answer.IsZero() {
+		return usagef("the file does not tell the region: give --region us, eu or uk")
+	}
+	keys["region"] = strings.ToLower(answer.Reveal())
+	return nil
+}
+
+// keys are those of the [INPUT]; flags go before the file.
+func (im *importing) keys(s connector.Stanza) (config.Map, error) {
+	keys := config.Map(im.set.given())
+	fill := func(key, value string) {
+		if keys[key] == "" && value != "" {
+			keys[key] = value
+		}
+	}
+
+	absolutePaths(keys)
+	fill("tenant_name", im.tenName)
+	if s.Name != "" && (im.all || im.stanza != "") {
+		fill("tenant_name", slug(shortName(s)))
+	}
+	fill("tenant_id", s.TenantID)
+	fill("client_id", s.ClientID)
+	fill("resource", s.Resource)
+	if keys["tenant_id"] == "" {
+		return nil, usagef("%s has no token_url, which names the tenant: give --tenant-id", im.file)
+	}
+	if keys["client_id"] == "" {
+		return nil, usagef("%s has no client_id: give --client-id", im.file)
+	}
+
+	fill("api", apiOf(keys["resource"]))
+	if strings.Contains(strings.ToLower(keys["resource"]), "wdatpalertexport.seville") {
+		im.c.say("note: the resource %s is the one of before April 2018; if sign-in refuses it, remove the key resource", keys["resource"])
+	}
+	im.addresses(s, keys, fill)
+	return keys, nil
+}
+
+// addresses takes cloud, region and addresses from the hosts that a stanza names.
+func (im *importing) addresses(s connector.Stanza, keys config.Map, fill func(key, value string)) {
+	host := tokens.LoginHost(cmp.Or(keys["login_url"], s.LoginURL))
+	if keys["api_url"] == "" && s.EventsURL != "" {
+		fromEvents(keys, s.Settings, host)
+	}
+	fill("cloud", string(cloudOf(host)))
+
+	target, err := cloud.Lookup(cloud.Cloud(keys["cloud"]), cloud.Graph, "")
+	if err != nil || tokens.LoginHost(target.LoginURL) != host {
+		fill("login_url", s.LoginURL)
+		if keys["login_url"] == s.LoginURL && s.LoginURL != "" {
+			im.unknownLogin(s.LoginURL)
+		}
+	}
+	if keys["cloud"] == string(cloud.Commercial) {
+		delete(keys, "cloud")
+	}
+}
+
+// fromEvents takes cloud and region from the host of the API in the file, if it is one that is known and belongs to the
+// sign-in service login; another one becomes api_url. A cloud or region that was given as a flag goes before the file.
+func fromEvents(keys config.Map, found connector.Settings, login string) {
+	given := keys["cloud"] != "" || keys["region"] != ""
+	events := tokens.LoginHost(found.EventsURL)
+	for _, row := range cloud.Table() {
+		switch {
+		case string(row.API) != keys["api"] || tokens.LoginHost(row.APIURL) != events:
+		case login != "" && tokens.LoginHost(row.LoginURL) != login:
+		case row.Region == "" && found.Region != "": // the same host stands there with its region
+		case keys["cloud"] != "" && keys["cloud"] != string(row.Cloud):
+		case keys["region"] != "" && !strings.EqualFold(keys["region"], row.Region):
+		default:
+			keys["cloud"], keys["region"] = string(row.Cloud), row.Region
+			return
+		}
+	}
+	if !given {
+		keys["api_url"] = found.EventsURL
+	}
+}
+
+// apiOf tells an API by its resource; what is not known is the alert exporter, which these files were made for.
+func apiOf(resource string) string {
+	if resource == "" {
+		return string(cloud.SIEM)
+	}
+	for _, row := range cloud.Table() {
+		if strings.EqualFold(strings.TrimRight(row.Resource, "/"), strings.TrimRight(resource, "/")) {
+			return string(row.API)
+		}
+	}
+	return string(cloud.SIEM)
+}
+
+// secret finds the application secret: by flag, from the environment, in the stanza, or by asking. Of several stanzas each
+// uses its own before the environment's, which is of one application. Without an answer the [INPUT] takes the secret from
+// the environment.
+func (im *importing) secret(ctx context.Context, s connector.Stanza, keys config.Map) (secret.Text, error) {
+	if keys["client_secret_file"] != "" || keys["client_certificate_file"] != "" || im.set.clientSecret != "" {
+		given := config.Map{"client_secret_file": keys["client_secret_file"]}
+		if err := im.set.credential(ctx, given); err != nil {
+			return secret.Text{}, err
+		}
+		if given["client_secret_file"] == "" {
+			delete(keys, "client_secret_file")
+		}
+		return secret.New(given["client_secret"]), nil
+	}
+
+	set, ok := im.c.LookupEnv("DEFENDER_CLIENT_SECRET")
+	environment := ok && strings.TrimSpace(set) != ""
+	switch {
+	case environment && (!im.several || s.ClientSecret.IsZero()):
+		return secret.New(strings.TrimSpace(set)), nil
+	case !s.ClientSecret.IsZero():
+		return s.ClientSecret, nil
+	case !im.answers():
+		return secret.Text{}, nil
+	}
+	return im.c.ask(ctx, im.where(s)+"The file leaves the application secret blank. Secret (Enter to leave it to $DEFENDER_CLIENT_SECRET): ", true)
+}
+
+func (im *importing) refreshToken(ctx context.Context, s connector.Stanza) (secret.Text, error) {
+	if im.refreshFile != "" {
+		return im.c.readSecretFile(ctx, "--refresh-token-file", im.refreshFile)
+	}
+	if !s.RefreshToken.IsZero() {
+		return s.RefreshToken, nil
+	}
+
+	answer := secret.Text{}
+	if im.answers() {
+		var err error
+		if answer, err = im.c.ask(ctx, im.where(s)+"The file has no refresh token. Refresh token: ", true); err != nil {
+			return secret.Text{}, err
+		}
+	}
+	if answer.IsZero() {
+		return secret.Text{}, usagef("the file has no refresh token: give --refresh-token-file, or sign in with tokens acquire")
+	}
+	return answer, nil
+}
+
+// separate makes the names, units and variables of jobs differ, so that the sections can stand in one configuration.
+func separate(jobs []*importJob) {
+	names, units := map[string]bool{}, map[string]bool{}
+	secrets := map[string]bool{}
+	for _, j := range jobs {
+		base := j.name
+		for n := 2; names[j.name] && base != ""; n++ {
+			j.name = fmt.Sprintf("%s-%d", base, n)
+		}
+		names[j.name] = true
+
+		unit := instance.Feed(j.tenant)
+		if key := fmt.Sprint(unit); units[key] {
+			j.keys["state_id"] = j.name
+		} else {
+			units[key] = true
+		}
+		secrets[strings.ToLower(j.tenant.ClientID)+" "+j.secret.Reveal()] = true
+	}
+
+	for _, j := range jobs {
+		j.variable = "DEFENDER_CLIENT_SECRET"
+		if len(secrets) > 1 {
+			j.variable += "_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(j.name))
+		}
+	}
+}
+
+// slug makes a name that can be part of a tag, a file and a variable.
+func slug(name string) string {
+	s := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
+			return r
+		}
+		return '-'
+	}, name)
+	return strings.Trim(s, "-.")
+}
+
+// keep stores the tokens of all jobs, and writes their secrets. It goes on with the others where one fails.
+func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, error) {
+	c := im.c
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	files := make([]*secretFile, len(jobs))
+	for i, j := range jobs {
+		var err error
+		if files[i], err = createSecretFile(im.secretPath(j.name)); err != nil {
+			return nil, im.told(err)
+		}
+		defer files[i].abandon()
+	}
+
+	s, err := c.open(place{})
+	if err != nil {
+		return nil, im.told(err)
+	}
+	defer s.Close()
+
+	var all []imported
+	var failed error
+	for i, j := range jobs {
+		r, err := im.keepOne(ctx, s, j, files[i])
+		if err != nil {
+			if failed = err; !im.all {
+				return nil, err
+			}
+			c.say("%s: not imported: %v", plain.Text(j.stanza.Name, 128), err)
+			r.Problem = err.Error()
+		}
+		all = append(all, r)
+	}
+	return all, failed
+}
+
+// told says an error that ends the import of every stanza, where the exit code alone would be left of it.
+func (im *importing) told(err error) error {
+	if im.all {
+		im.c.say("%v", err)
+	}
+	return err
+}
+
+// keepOne stores the token of a job and writes its [INPUT].
+func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, out *secretFile) (imported, error) {
+	c, t := im.c, j.tenant
+	r := imported{
+		Stanza:   j.stanza.Name,
+		TenantID: t.TenantID,
+		Tenant:   t.TenantName,
+		ClientID: t.ClientID,
+		API:      string(t.API),
+		Resource: t.Resource,
+	}
+
+	key := instance.Application(t, c.log).ChainKey()
+	if _, err := ready(ctx, s, key); err != nil {
+		return r, err
+	}
+	if err := out.write(j.secret); err != nil {
+		return r, err
+	}
+	if err := tokens.Adopt(ctx, s.Tokens(), key, j.refresh, "", j.keys["tenant_name"], c.Now()); err != nil {
+		return r, err
+	}
+
+	dir, err := c.dir("")
+	if err != nil {
+		return r, err
+	}
+	switch {
+	case j.keys["client_secret_file"] != "" || j.keys["client_certificate_file"] != "":
+	case out != nil:
+		r.File = absolute(out.path)
+		j.keys["client_secret_file"] = r.File
+	default:
+		j.keys["client_secret"] = "${" + j.variable + "}"
+		c.say("%sthe application secret is not stored: set %s in Fluent Bit's environment, or use --secret-out", im.where(j.stanza), j.variable)
+	}
+
+	j.keys["data_dir"], j.keys["key_file"] = dir, c.keyPath("")
+	r.Stored, r.DataDir, r.Input = true, dir, inputSection(t, j.keys)
+	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, t.TenantID), plain.Text(dir, 1024))
+	return r, nil
+}
+
+// inputSection writes an [INPUT] for Fluent Bit, keys in the order of the reference page.
+func inputSection(t config.Tenant, keys config.Map) string {
+	var b strings.Builder
+	row := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "    %-15s %s\n", key, value)
+		}
+	}
+
+	b.WriteString("[INPUT]\n")
+	row("Name", "defender")
+	row("Tag", "defender."+cmp.Or(slug(keys["tenant_name"]), slug(t.TenantID)))
+	row("Threaded", "Off")
+	row("storage.type", "filesystem")
+	for _, o := range config.Options() {
+		row(o.Name, keys[o.Name])
+	}
+	return b.String()
+}
