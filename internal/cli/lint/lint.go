@@ -77,7 +77,7 @@ type linter struct {
 func Config(file *fluentbit.File, s config.Sources) Result {
 	l := &linter{sources: s, file: file}
 	for _, n := range file.Notes {
-		l.add(Finding{Level: Warning, File: n.File, Line: n.Line, Problem: n.Problem, Mend: n.Mend})
+		l.add(Finding{Level: Warning, File: n.File, Line: n.Line, Problem: n.Problem, Mend: n.Remedy})
 	}
 	for _, sec := range file.Of("input") {
 		if strings.EqualFold(sec.Get("name"), "defender") {

@@ -1,33 +1,120 @@
 package fluentbit
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
-// expandAll replaces the variables in all values. Fluent Bit does that when everything is read: a variable may be set below
-// the section that uses it.
+// variable is one that the configuration sets itself: an entry of env, or an @SET.
+type variable struct {
+	name, value string
+	// uri is the file that holds the value; the value is used where it is empty.
+	uri string
+	at  Error
+	// strict: Fluent Bit refuses to start when the file cannot be read.
+	strict bool
+}
+
+// setVariables takes over what the configuration sets. Fluent Bit does that when everything is
+// read and before it looks at the first section.
+func (l *loader) setVariables() error {
+	for _, v := range l.sets {
+		value := v.value
+		if v.uri != "" {
+			value = v.uri
+		}
+		path, isFile := strings.CutPrefix(value, "file://")
+		if !isFile || path == "" {
+			l.vars[v.name] = value
+			continue
+		}
+
+		content, err := variableFile(path)
+		if err == nil {
+			l.vars[v.name] = content
+			continue
+		}
+		at := v.at
+		at.Problem = "the file with the variable " + plain.Text(v.name, 64) + " cannot be used: " + err.Error()
+		at.Remedy, at.Err = "check its name, mode and content", err
+		if v.strict {
+			return &at
+		}
+		l.file.Notes = append(l.file.Notes, &at)
+	}
+	return nil
+}
+
+// variableFile reads the value of a variable; one line break at its end does not count.
+func variableFile(path string) (string, error) {
+	const most = 64 << 10
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", cause(err)
+	}
+	defer f.Close()
+
+	info, err := f.Stat()
+	if err != nil {
+		return "", cause(err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return "", errors.New("it is not a small regular file")
+	}
+	var data bytes.Buffer
+	if _, err := data.ReadFrom(io.LimitReader(f, most)); err != nil {
+		return "", cause(err)
+	}
+
+	text := data.String()
+	if n := len(text); n > 0 && (text[n-1] == '\n' || text[n-1] == '\r') {
+		text = text[:n-1]
+	}
+	if text == "" {
+		return "", errors.New("it is empty")
+	}
+	return text, nil
+}
+
+// expandAll replaces the variables in all values.
 func (l *loader) expandAll() {
 	for i := range l.file.Sections {
-		for j := range l.file.Sections[i].Props {
-			p := &l.file.Sections[i].Props[j]
-			if !p.Nested {
-				p.Value, p.Unset = l.expand(p.Value)
-			}
-		}
+		l.expandSection(&l.file.Sections[i])
 	}
 }
 
-// variable finds a variable as flb_env_get does: the configuration's own first; an empty one of the environment is not set.
+func (l *loader) expandSection(s *Section) {
+	if s.Kind == "plugins" && l.file.Format == YAML {
+		return // a list of paths, taken as they are
+	}
+	for i := range s.Props {
+		if p := &s.Props[i]; !p.Nested {
+			p.Value, p.Unset = l.expand(p.Value)
+		}
+	}
+	for i := range s.Processors {
+		l.expandSection(&s.Processors[i])
+	}
+}
+
+// variable finds a variable as flb_env_get does: the configuration's own first; an empty one
+// of the environment is not set.
 func (l *loader) variable(name string) (string, bool) {
 	if v, ok := l.vars[name]; ok {
 		return v, true
 	}
-	if v, ok := l.env(name); ok && v != "" {
+	v, ok := l.env(name)
+	if ok && v != "" {
 		return v, true
 	}
-	if name == "HOSTNAME" {
+	if name == "HOSTNAME" && !ok {
 		if v, err := os.Hostname(); err == nil {
 			return v, true
 		}
@@ -35,28 +122,62 @@ func (l *loader) variable(name string) (string, bool) {
 	return "", false
 }
 
-// expand replaces ${VAR} and ${VAR:-default} once, as flb_env_var_translate does: what is not set becomes nothing, "${"
-// without an end and "${}" stand for themselves.
+// expand replaces ${VAR} and ${VAR:-default} once, with the peculiarities of
+// flb_env_var_translate: it looks for the next brace that closes, also before the "${". Where
+// that goes wrong it stops, and what it had not looked at yet is lost up to that brace.
 func (l *loader) expand(s string) (value string, unset []string) {
 	var b strings.Builder
-	for {
-		before, rest, ok := strings.Cut(s, "${")
-		inside, after, closed := strings.Cut(rest, "}")
-		if !ok || !closed || inside == "" {
-			b.WriteString(s)
-			return strings.TrimSpace(b.String()), unset
+	replaced, closing, i := false, -1, 0
+
+	for i < len(s) {
+		open := strings.Index(s[i:], "${")
+		if open < 0 {
+			break
 		}
-		b.WriteString(before)
-		name, def, hasDefault := strings.Cut(inside, ":-")
-		v, set := l.variable(name)
-		switch {
-		case set:
-			b.WriteString(v)
-		case hasDefault:
-			b.WriteString(def)
-		case !slices.Contains(unset, name):
-			unset = append(unset, name)
+		open += i
+
+		closing = strings.IndexByte(s[i:], '}')
+		if closing < 0 {
+			break
 		}
-		s = after
+		closing += i
+		if closing <= open+len("${") {
+			break
+		}
+
+		replaced = true
+		b.WriteString(s[i:open])
+		text, missing := l.value(s[open+len("${") : closing])
+		b.WriteString(text)
+		if missing != "" && !slices.Contains(unset, missing) {
+			unset = append(unset, missing)
+		}
+		i = closing + 1
+	}
+
+	if replaced && closing >= 0 {
+		b.WriteString(s[closing+1:])
+	}
+	if b.Len() == 0 && !replaced {
+		return s, nil
+	}
+	return b.String(), unset
+}
+
+// value returns what stands for the text between the braces, and its name if it is not set.
+func (l *loader) value(inside string) (text, unset string) {
+	name, def, hasDefault := inside, "", false
+	if before, after, ok := strings.Cut(inside, ":"); ok && strings.HasPrefix(after, "-") {
+		name, def, hasDefault = before, after[1:], true
+	}
+
+	v, set := l.variable(name)
+	switch {
+	case set && (v != "" || !hasDefault):
+		return v, ""
+	case hasDefault:
+		return def, ""
+	default:
+		return "", name
 	}
 }

@@ -3,49 +3,77 @@ package fluentbit
 import (
 	"bytes"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// yaml reads a file in the YAML format.
+// yaml reads a file in the YAML format. It accepts what consume_event of flb_cf_yaml.c does:
+// there, most places take one kind of node only, and an empty value is the empty text, not an
+// empty list.
 func (l *loader) yaml(path string, data []byte) error {
-	root, err := yamldoc.Parse(data)
+	docs, err := yamldoc.All(data)
 	var bad *yamldoc.Error
 	if errors.As(err, &bad) {
-		return &Error{File: path, Line: bad.Line, Problem: bad.Problem, Mend: bad.Mend, Err: err}
+		return &Error{File: path, Line: bad.Line, Problem: bad.Problem, Remedy: bad.Mend, Err: err}
 	}
+
 	y := &yamlReader{loader: l, path: path}
-	if root.Kind != yaml.MappingNode {
-		return y.fail(root, "is not a mapping", "begin with service: or pipeline:")
-	}
-	if y.isTenantsFile(root) {
-		return &Error{File: path, Line: root.Line, Problem: ErrTenantsFile.Error(), Mend: "name it with tenants_file in the section of the input", Err: ErrTenantsFile}
-	}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if err := y.top(strings.ToLower(root.Content[i].Value), root.Content[i], root.Content[i+1]); err != nil {
+	for _, root := range docs {
+		if err := y.document(root); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// yamlReader reads one file.
 type yamlReader struct {
 	*loader
 	path string
 }
 
-func (y *yamlReader) fail(n *yaml.Node, problem, mend string) error {
+func (y *yamlReader) fail(n *yaml.Node, problem, remedy string) error {
 	if n.Kind == yaml.AliasNode {
-		problem, mend = "uses an alias, which Fluent Bit does not know", "write the value itself"
+		problem, remedy = "uses an alias, which Fluent Bit does not know", "write the value itself"
 	}
-	return &Error{File: y.path, Line: n.Line, Problem: problem, Mend: mend}
+	return &Error{File: y.path, Line: n.Line, Problem: problem, Remedy: remedy}
+}
+
+// pairs calls f with every key, as text, and its value.
+func (y *yamlReader) pairs(n *yaml.Node, f func(key, value *yaml.Node) error) error {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Kind != yaml.ScalarNode {
+			return y.fail(k, "has a key that is not a word", "write keys with values")
+		}
+		if v.Kind == yaml.AliasNode {
+			return y.fail(v, "", "")
+		}
+		if err := f(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (y *yamlReader) document(root *yaml.Node) error {
+	if root.Kind != yaml.MappingNode {
+		return y.fail(root, "is not a mapping", "begin with service: or pipeline:")
+	}
+	if y.isTenantsFile(root) {
+		return &Error{
+			File:    y.path,
+			Line:    root.Line,
+			Problem: ErrTenantsFile.Error(),
+			Remedy:  "name it with tenants_file in the section of the input",
+			Err:     ErrTenantsFile,
+		}
+	}
+	return y.pairs(root, y.top)
 }
 
 func (y *yamlReader) isTenantsFile(root *yaml.Node) bool {
@@ -61,175 +89,358 @@ func (y *yamlReader) isTenantsFile(root *yaml.Node) bool {
 	return tenants
 }
 
-// kinds are the names of sections whose singular is not the plural without s.
-var kinds = map[string]string{"plugins": "plugins", "customs": "custom", "parsers": "parser", "multiline_parsers": "multiline_parser",
-	"inputs": "input", "filters": "filter", "outputs": "output"}
+// lists are the parts of the root that are lists of sections, with the kind of these.
+var lists = map[string]string{
+	"parsers":           "parser",
+	"multiline_parsers": "multiline_parser",
+	"stream_processor":  "stream_processor",
+	"upstream_servers":  "upstream_servers",
+	"customs":           "custom",
+}
+
+// parts are the parts of the pipeline.
+var parts = map[string]string{
+	"inputs":  "input",
+	"filters": "filter",
+	"outputs": "output",
+}
 
 // top reads one key of the root.
-func (y *yamlReader) top(name string, k, v *yaml.Node) error {
+func (y *yamlReader) top(k, v *yaml.Node) error {
+	name := strings.ToLower(k.Value)
 	switch name {
 	case "env":
-		return y.environment(v)
+		return y.environment(k, v)
 	case "includes":
-		return y.includes(v)
+		return y.includes(k, v)
 	case "pipeline":
 		if v.Kind != yaml.MappingNode {
-			return y.fail(v, "pipeline is not a mapping", "write inputs:, filters: or outputs: under it")
+			return y.fail(k, "pipeline is not a mapping", "write inputs:, filters: or outputs: under it")
 		}
-		for i := 0; i+1 < len(v.Content); i += 2 {
-			part := strings.ToLower(v.Content[i].Value)
-			if part != "inputs" && part != "filters" && part != "outputs" {
-				return y.fail(v.Content[i], "pipeline has an unknown part", "use inputs, filters or outputs")
-			}
-			if err := y.sections(kinds[part], v.Content[i], v.Content[i+1]); err != nil {
-				return err
-			}
+		return y.pairs(v, y.part)
+	case "plugins":
+		return y.plugins(k, v)
+	case "service":
+		if y.serviceSeen {
+			return y.fail(k, "service stands twice", "keep one, in all files together")
 		}
-		return nil
-	default:
-		kind := kinds[name]
-		if kind == "" {
-			kind = name
-		}
+		y.serviceSeen = true
+		return y.flat("service", k, v)
+	}
+
+	if kind := lists[name]; kind != "" {
 		return y.sections(kind, k, v)
 	}
+	return y.flat(Other, k, v)
 }
 
-// sections reads a section, or a list of them.
+// part reads one part of the pipeline.
+func (y *yamlReader) part(k, v *yaml.Node) error {
+	kind := parts[strings.ToLower(k.Value)]
+	if kind == "" {
+		return y.fail(k, "pipeline has an unknown part", "use inputs, filters or outputs")
+	}
+	return y.sections(kind, k, v)
+}
+
+// sections reads a list of sections.
 func (y *yamlReader) sections(kind string, k, v *yaml.Node) error {
-	switch {
-	case v.Kind == yaml.MappingNode:
-		return y.section(kind, v)
-	case v.Kind == yaml.SequenceNode:
-		for _, item := range v.Content {
-			switch item.Kind {
-			case yaml.MappingNode:
-				if err := y.section(kind, item); err != nil {
-					return err
-				}
-			case yaml.ScalarNode: // plugins: [ /path.so ]
-				y.file.Sections = append(y.file.Sections, Section{Kind: kind, File: y.path, Line: item.Line,
-					Props: []Prop{{Key: "path", Value: item.Value, Line: item.Line}}})
-			default:
-				return y.fail(item, kind+" is not a mapping", "write keys with values")
-			}
-		}
-		return nil
-	case yamldoc.IsNull(v):
-		return nil
-	default:
-		return y.fail(v, "section "+k.Value+" is neither a mapping nor a list", "write keys with values under it")
-	}
-}
-
-func (y *yamlReader) section(kind string, n *yaml.Node) error {
-	s := Section{Kind: kind, File: y.path, Line: n.Line}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		if k.Kind != yaml.ScalarNode {
-			return y.fail(k, "has a key that is not a word", "write keys with values")
-		}
-		p := Prop{Key: snake(k.Value), Line: k.Line}
-		switch v.Kind {
-		case yaml.ScalarNode:
-			p.Value = v.Value
-			s.Props = append(s.Props, p)
-		case yaml.SequenceNode:
-			// A list of scalars is the same key several times.
-			for _, item := range v.Content {
-				p.Value, p.Nested, p.Line = item.Value, item.Kind != yaml.ScalarNode, item.Line
-				s.Props = append(s.Props, p)
-			}
-		case yaml.MappingNode:
-			p.Nested = true
-			s.Props = append(s.Props, p)
-		default:
-			return y.fail(v, "has no value", "write one")
-		}
-	}
-	y.file.Sections = append(y.file.Sections, s)
-	return nil
-}
-
-// snake does what flb_cf_key_translate does: camelCase, beginning in lower case and without underscores, becomes snake_case.
-func snake(key string) string {
-	if key == "" || !unicode.IsLower(rune(key[0])) || strings.ContainsRune(key, '_') {
-		return key
-	}
-	var b strings.Builder
-	for _, c := range key {
-		if c < unicode.MaxASCII && unicode.IsUpper(c) {
-			b.WriteByte('_')
-			c = unicode.ToLower(c)
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}
-
-// includes reads the list of included files; relative names start from the directory of the including file.
-func (y *yamlReader) includes(v *yaml.Node) error {
 	if v.Kind != yaml.SequenceNode {
-		return y.fail(v, "includes is not a list", "write one file a line, each after a dash")
-	}
-	for _, item := range v.Content {
-		if item.Kind != yaml.ScalarNode {
-			return y.fail(item, "includes something that is not a file name", "write one file a line, each after a dash")
+		problem, remedy := k.Value+" is not a list", "begin each entry under it with a dash"
+		if yamldoc.IsNull(v) {
+			problem, remedy = k.Value+" has nothing under it, and Fluent Bit refuses that", "remove the line, or write: "+k.Value+": []"
 		}
-		if err := y.includeAll(item.Value, filepath.Dir(y.path), &Error{File: y.path, Line: item.Line}); err != nil {
+		return y.fail(k, problem, remedy)
+	}
+
+	for _, item := range v.Content {
+		if item.Kind != yaml.MappingNode {
+			return y.fail(item, "an entry of "+k.Value+" is not a mapping", "write keys with values")
+		}
+		if err := y.section(kind, item); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// environment reads `env`: names with values, or with the address of a file that holds the value (`uri: file:///path`).
-func (y *yamlReader) environment(v *yaml.Node) error {
+// flat reads a section whose values are plain: service, and what Fluent Bit does not know.
+func (y *yamlReader) flat(kind string, k, v *yaml.Node) error {
 	if v.Kind != yaml.MappingNode {
+		problem := k.Value + " is not a mapping"
 		if yamldoc.IsNull(v) {
+			problem = k.Value + " has nothing under it, and Fluent Bit refuses that"
+		}
+		return y.fail(k, problem, "write keys with values under it, or remove it")
+	}
+
+	s := Section{Kind: kind, Name: k.Value, File: y.path, Line: k.Line}
+	free := strings.EqualFold(k.Value, "extensions")
+	err := y.pairs(v, func(key, value *yaml.Node) error {
+		telemetry := kind == "service" && value.Kind == yaml.MappingNode && strings.EqualFold(key.Value, "telemetry")
+		switch {
+		case value.Kind == yaml.ScalarNode:
+			if text := trim(value.Value); text != "" || value.Value == "" {
+				s.add(Prop{Key: snake(key.Value), Value: text, Line: key.Line})
+			}
+		case free || telemetry:
+			s.add(Prop{Key: snake(key.Value), Line: key.Line, Nested: true})
+		default:
+			return y.fail(key, key.Value+" is not a plain value", "write one value")
+		}
+		return nil
+	})
+	y.file.Sections = append(y.file.Sections, s)
+	return err
+}
+
+func (s *Section) add(p Prop) {
+	p.File = s.File
+	s.Props = append(s.Props, p)
+}
+
+// section reads one entry of a list: a plugin, a parser and the like.
+func (y *yamlReader) section(kind string, n *yaml.Node) error {
+	s := Section{Kind: kind, Name: kind, File: y.path, Line: n.Line}
+	plugin := kind == "input" || kind == "filter" || kind == "output" || kind == "custom" || kind == Processor
+	err := y.pairs(n, func(k, v *yaml.Node) error {
+		if !plugin {
+			s.add(Prop{Key: snake(k.Value), Value: v.Value, Line: k.Line, Nested: v.Kind != yaml.ScalarNode})
 			return nil
 		}
-		return y.fail(v, "env is not a mapping", "write names with values under it")
+		return y.property(&s, k, v)
+	})
+	if err != nil {
+		return err
 	}
-	for i := 0; i+1 < len(v.Content); i += 2 {
-		name, value := v.Content[i].Value, v.Content[i+1]
-		switch value.Kind {
-		case yaml.ScalarNode:
-			y.vars[name] = value.Value
-		case yaml.MappingNode:
-			for j := 0; j+1 < len(value.Content); j += 2 {
-				switch key, text := strings.ToLower(value.Content[j].Value), value.Content[j+1].Value; key {
-				case "value":
-					y.vars[name] = text
-				case "uri":
-					y.fromFile(name, text, value.Content[j+1])
-				}
+
+	if kind == Processor {
+		y.processors = append(y.processors, s)
+	} else {
+		y.file.Sections = append(y.file.Sections, s)
+	}
+	return nil
+}
+
+// property reads one key of a plugin.
+func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
+	p := Prop{Key: snake(k.Value), Line: k.Line}
+	nested := s.Kind == Processor || k.Value == "routes" || s.Kind == "input" && k.Value == "telemetry"
+	switch {
+	case v.Kind == yaml.ScalarNode:
+		p.Value = trim(v.Value)
+		if p.Value == "" && v.Value != "" {
+			return y.fail(k, k.Value+" consists of blanks, and Fluent Bit refuses that", "write a value, or remove the key")
+		}
+		s.add(p)
+		return nil
+	case k.Value == "processors":
+		p.Nested = true
+		s.add(p)
+		return y.processorLists(s, k, v)
+	case nested:
+		p.Nested = true
+		s.add(p)
+		if k.Value == "routes" {
+			s.Routes = append(s.Routes, routes(v)...)
+		}
+		return nil
+	case v.Kind != yaml.SequenceNode:
+		return y.fail(k, k.Value+" is a structure, which Fluent Bit does not take here", "write one value, or a list of values")
+	case len(v.Content) == 0:
+		return y.fail(k, k.Value+" is an empty list, and Fluent Bit refuses that", "remove the key")
+	}
+
+	for _, item := range v.Content {
+		if item.Kind != yaml.ScalarNode {
+			return y.fail(item, "the list "+k.Value+" has an entry that is not a plain value", "write one value after each dash")
+		}
+		p.Value, p.Line = item.Value, item.Line
+		s.add(p)
+	}
+	return nil
+}
+
+// processorLists reads the processors of an input or output: lists under logs, metrics, traces.
+func (y *yamlReader) processorLists(s *Section, k, v *yaml.Node) error {
+	if v.Kind != yaml.MappingNode {
+		return y.fail(k, "processors is not a mapping", "write logs: under it, and a list under that")
+	}
+
+	return y.pairs(v, func(signal, list *yaml.Node) error {
+		name := strings.ToLower(signal.Value)
+		if name != "logs" && name != "metrics" && name != "traces" {
+			return y.fail(signal, "processors has an unknown part", "use logs, metrics or traces")
+		}
+
+		y.processors = nil
+		if err := y.sections(Processor, signal, list); err != nil {
+			return err
+		}
+		if name == "logs" {
+			s.Processors = append(s.Processors, y.processors...)
+		}
+		return nil
+	})
+}
+
+// routes returns the routes under a routes key, with the outputs that they name.
+func routes(n *yaml.Node) []Route {
+	var all []Route
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			all = append(all, routes(n.Content[i+1])...)
+		}
+		return all
+	}
+
+	for _, item := range n.Content {
+		r := Route{Name: child(item, "name").Value}
+		for _, out := range child(child(item, "to"), "outputs").Content {
+			if out.Kind == yaml.MappingNode {
+				out = child(out, "name")
 			}
-		default:
-			return y.fail(value, "env has something that is not a value", "write names with values")
+			r.Outputs = append(r.Outputs, out.Value)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// child returns the value of a key of a mapping, or an empty node.
+func child(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				return n.Content[i+1]
+			}
+		}
+	}
+	return &yaml.Node{}
+}
+
+// plugins reads the list of external plugins. Fluent Bit treats each path as the name of a key.
+func (y *yamlReader) plugins(k, v *yaml.Node) error {
+	if v.Kind != yaml.SequenceNode {
+		return y.fail(k, "plugins is not a list", "write one path a line, each after a dash")
+	}
+
+	s := Section{Kind: "plugins", Name: k.Value, File: y.path, Line: k.Line}
+	for _, item := range v.Content {
+		if item.Kind != yaml.ScalarNode || trim(item.Value) == "" {
+			return y.fail(item, "plugins has an entry that is not a path", "write one path a line, each after a dash")
+		}
+		s.add(Prop{Key: "path", Value: snake(trim(item.Value)), Written: item.Value, Line: item.Line})
+	}
+	y.file.Sections = append(y.file.Sections, s)
+	return nil
+}
+
+// snake does to a key of YAML what flb_cf_key_translate does: one that begins with a small
+// letter is camelCase and becomes snake_case, unless it has an underscore already.
+func snake(key string) string {
+	if key == "" || key[0] < 'a' || key[0] > 'z' {
+		return trim(key)
+	}
+	if strings.ContainsRune(key, '_') {
+		return trim(asciiLower(key))
+	}
+
+	var b bytes.Buffer
+	for i := range len(key) {
+		c := key[i]
+		if c >= 'A' && c <= 'Z' {
+			b.WriteByte('_')
+		}
+		b.WriteByte(c)
+	}
+	return trim(asciiLower(b.String()))
+}
+
+func asciiLower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// includes reads the list of included files; relative names start from the directory of the
+// including file.
+func (y *yamlReader) includes(k, v *yaml.Node) error {
+	if v.Kind != yaml.SequenceNode {
+		return y.fail(k, "includes is not a list", "write one file a line, each after a dash")
+	}
+	for _, item := range v.Content {
+		if item.Kind != yaml.ScalarNode {
+			return y.fail(item, "includes something that is not a file name", "write one file a line, each after a dash")
+		}
+		at := &Error{File: y.path, Line: item.Line}
+		if err := y.includeAll(item.Value, filepath.Dir(y.path), at); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// fromFile sets a variable to what a file holds; one that cannot be read is a note, since Fluent Bit goes on without it.
-func (y *yamlReader) fromFile(name, uri string, n *yaml.Node) {
-	path, ok := strings.CutPrefix(uri, "file://")
-	if !ok {
-		y.file.Notes = append(y.file.Notes, &Error{File: y.path, Line: n.Line, Problem: "variable " + name + " comes from an address that is not read here"})
-		return
-	}
-	const most = 64 << 10
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err == nil {
-		defer f.Close()
-		if info, statErr := f.Stat(); statErr == nil && info.Mode().IsRegular() && info.Size() <= most {
-			var data bytes.Buffer
-			if _, err = data.ReadFrom(f); err == nil {
-				y.vars[name] = strings.TrimSpace(data.String())
-				return
+// environment reads env: a mapping of names to values, or a list of mappings with name, value
+// and uri (`file:///path`, a file that holds the value).
+func (y *yamlReader) environment(k, v *yaml.Node) error {
+	switch v.Kind {
+	case yaml.MappingNode:
+		return y.pairs(v, func(name, value *yaml.Node) error {
+			if value.Kind != yaml.ScalarNode {
+				return y.fail(name, "env has something that is not a plain value",
+					"write names with values; for a file, a list of entries with name and uri")
+			}
+			y.setVariable(variable{name: name.Value, value: value.Value}, name)
+			return nil
+		})
+	case yaml.SequenceNode:
+		for _, item := range v.Content {
+			if err := y.environmentEntry(item); err != nil {
+				return err
 			}
 		}
+		return nil
+	default:
+		return y.fail(k, "env is not a mapping", "write names with values under it, or remove it")
 	}
-	y.file.Notes = append(y.file.Notes, &Error{File: y.path, Line: n.Line, Problem: "the file with the variable " + name + " cannot be read", Mend: "check its name and mode", Err: err})
+}
+
+func (y *yamlReader) environmentEntry(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return y.fail(n, "an entry of env is not a mapping", "write name: and value: or uri:")
+	}
+
+	var e variable
+	err := y.pairs(n, func(key, value *yaml.Node) error {
+		if value.Kind != yaml.ScalarNode {
+			return y.fail(key, "env has something that is not a plain value", "write one value")
+		}
+		switch strings.ToLower(key.Value) {
+		case "name":
+			e.name = value.Value
+		case "value":
+			e.value = value.Value
+		case "uri":
+			e.uri = value.Value
+		case "refresh_interval":
+		default:
+			if e.name == "" {
+				e.name, e.value = key.Value, value.Value
+			}
+		}
+		return nil
+	})
+	if err == nil && e.name != "" {
+		y.setVariable(e, n)
+	}
+	return err
+}
+
+func (y *yamlReader) setVariable(v variable, n *yaml.Node) {
+	v.at, v.strict = Error{File: y.path, Line: n.Line}, true
+	y.sets = append(y.sets, v)
 }
