@@ -25,15 +25,19 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		t.health(ctx, false)
 		return t.now().Add(v.retryAfter)
 	}
+	slow := t.wasSlow()
 	if v.kind == fine {
 		if alien := t.foreign(); alien != "" {
 			v = verdict{kind: fine, cause: "alien", reason: "the API lists alerts of another tenant, " + alien, remedy: "check tenant_id and whose account signed in"}
 		}
-		changed := t.verdict.kind != fine || t.verdict.cause != v.cause
-		t.recovered(v)
+		changed := slow || t.verdict.kind != fine || t.verdict.cause != v.cause
+		t.recovered(v, slow)
 		t.failures, t.verdict, t.postponed = 0, v, false
 		t.health(ctx, changed || !t.healthSaid)
 		return started.Add(t.interval())
+	}
+	if t.progressed {
+		t.failures = 0 // a poll that moved on starts the back-off anew
 	}
 	t.failures++
 	changed := t.verdict.kind != v.kind || t.verdict.cause != v.cause
@@ -61,10 +65,10 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 	return due
 }
 
-// recovered notes a poll that was read to its end.
-func (t *Tenant) recovered(v verdict) {
+// recovered notes a poll that was read to its end. slow says that it was reported as too slow.
+func (t *Tenant) recovered(v verdict, slow bool) {
 	now := t.now()
-	if t.verdict.kind != fine {
+	if t.verdict.kind != fine || slow {
 		t.in.log(Info, t.cfg.Name, "works again")
 	}
 	t.update(func(s *store.Status) {
@@ -116,7 +120,7 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 	s := t.snapshot()
 	event := t.cfg.Encoder.Health(nil, record.Health{OK: s.State != "failing", Reason: s.Reason, Remedy: s.Remedy,
 		LastSuccess: s.LastSuccess, LagSeconds: s.LagSeconds, At: now})
-	if n, err := t.in.outbox.Add(ctx, t.feed.lane, event, nil); err == nil {
+	if n, err := t.in.outbox.Add(ctx, t.feed.lane, event, t.room); err == nil {
 		t.added = n
 	}
 }

@@ -63,7 +63,7 @@ type Input struct {
 	cfg      Config
 	outbox   *Outbox
 	Delivery *Delivery // for the collect callback's thread
-	slots    chan struct{}
+	places   *places
 	changed  chan struct{} // something may be ready to be written down
 
 	mu      sync.Mutex
@@ -79,7 +79,7 @@ type Input struct {
 
 // NewInput makes an input; it does nothing before Start.
 func NewInput(cfg Config) *Input {
-	in := &Input{cfg: cfg, slots: make(chan struct{}, cfg.MaxConcurrency), changed: make(chan struct{}, 1)}
+	in := &Input{cfg: cfg, places: newPlaces(cfg.MaxConcurrency), changed: make(chan struct{}, 1)}
 	in.outbox = NewOutbox(cfg.BufferLimit, in.dirty)
 	in.Delivery = NewDelivery(in.outbox, cfg.Mode, cfg.Now)
 	return in
@@ -249,6 +249,9 @@ func (in *Input) reporter(ctx context.Context) {
 	for {
 		in.askForRewinds(ctx)
 		in.upkeep(ctx, false)
+		for _, t := range in.all() {
+			t.checkPace()
+		}
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log(Debug, "", fmt.Sprintf("the status cannot be written: %v", err))
 		}
@@ -289,41 +292,4 @@ func (in *Input) askForRewinds(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// slot is a tenant's place among those that poll at the same moment.
-type slot struct {
-	in   *Input
-	ctx  context.Context
-	held bool
-}
-
-func (in *Input) slot(ctx context.Context) (*slot, error) {
-	s := &slot{in: in, ctx: ctx}
-	if !s.take() {
-		return nil, context.Cause(ctx)
-	}
-	return s, nil
-}
-
-func (s *slot) take() bool {
-	select {
-	case s.in.slots <- struct{}{}:
-		s.held = true
-	case <-s.ctx.Done():
-	}
-	return s.held
-}
-
-func (s *slot) release() {
-	if s.held {
-		s.held = false
-		<-s.in.slots
-	}
-}
-
-// yield gives the place away while the tenant waits for room in the outbox.
-func (s *slot) yield() func() {
-	s.release()
-	return func() { s.take() }
 }

@@ -27,6 +27,8 @@ type refusals struct {
 	kept    []keptEntry // written down, in the order in which they are due
 	running bool
 	said    time.Time
+	through int       // of run: events taken at last since that was said
+	told    time.Time // of run: when it was
 	wake    chan struct{}
 }
 
@@ -193,6 +195,20 @@ func (r *refusals) offerDue(ctx context.Context) {
 		}
 		r.settle(ctx, o, left)
 	}
+	r.sayThrough()
+}
+
+// sayThrough says how many events Fluent Bit has taken at last, one line in a while: thousands may
+// follow each other when what refused them is repaired.
+func (r *refusals) sayThrough() {
+	t := r.t
+	now, left := t.now(), t.snapshot().SetAside
+	if r.through == 0 || left > 0 && now.Sub(r.told) < reminder {
+		return
+	}
+	t.in.log(Info, t.cfg.Name, fmt.Sprintf("Fluent Bit has taken %d alerts that were set aside; set aside at present: %d",
+		r.through, left))
+	r.through, r.told = 0, now
 }
 
 // takeDue gives the entry that is due, if there is one. It stays listed, for the next time.
@@ -276,7 +292,7 @@ func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
 		}
 		r.forget(o.id)
 		t.update(func(s *store.Status) { s.SetAside-- })
-		t.in.log(Info, t.cfg.Name, "Fluent Bit has taken an alert that was set aside")
+		r.through++
 	case len(left) < size:
 		a := store.Aside{ID: o.id, Row: left, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
 		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err })

@@ -18,9 +18,11 @@ type sink struct {
 	t            *Tenant
 	ctx          context.Context
 	pass         *pass
-	slot         *slot
 	floor, since tick.Tick
-	first        bool // nothing has come yet: the clock of the API's host may have to lower the floor
+	first        bool          // nothing has come yet: the clock of the API's host may have to lower the floor
+	late         time.Duration // the greatest lateness of this poll that the overlap has to grow for
+	aside        int           // windows that this poll has set aside
+	rows         int           // rows that were new
 }
 
 // errFloorLowered ends a pass whose first answer showed that the clock of the API's host is behind
@@ -48,6 +50,7 @@ func (s *sink) Row(raw []byte) error {
 	}
 
 	t := s.t
+	t.slot.row()
 	t.health(s.ctx, false) // a backlog may take longer than health_interval
 	row := t.describe.Describe(raw)
 	at := row.At(t.cfg.API, !t.cfg.Updates)
@@ -80,11 +83,14 @@ func (s *sink) Row(raw []byte) error {
 	if t.event = event; cap(event) > MaxBatch {
 		t.event = nil // one huge alert is no reason to keep its memory
 	}
-	n, err := t.in.outbox.Add(s.ctx, t.feed.lane, event, s.slot.yield)
+	n, err := t.in.outbox.Add(s.ctx, t.feed.lane, event, t.room)
 	if err != nil {
 		return err
 	}
-	t.added = n
+	t.added, t.progressed = n, true
+	if s.rows++; s.rows%slowRows == 0 {
+		t.movedOn()
+	}
 	t.feed.emitted(t.added, key, at)
 	s.noticeLate(at)
 	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })
@@ -98,7 +104,10 @@ func (s *sink) Safe(upTo tick.Tick) error {
 	}
 
 	upTo = min(upTo, s.t.present(s.pass.started))
-	s.pass.pos = max(s.pass.pos, upTo)
+	if upTo > s.pass.pos {
+		s.pass.pos, s.t.progressed = upTo, true
+		s.t.movedOn()
+	}
 	s.t.feed.read(upTo, s.t.added, 0)
 	s.t.in.dirty()
 	return s.ctx.Err()
@@ -109,9 +118,27 @@ func (s *sink) noticeLate(at tick.Tick) {
 	if at >= s.pass.begun || s.pass.begun == s.floor {
 		return
 	}
+
 	late := min((s.t.present(s.pass.started) - at).Duration(), s.t.feed.reach.farthest())
 	if s.t.feed.wasLate(late) && late > s.t.cfg.Overlap {
-		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; from now on polls reach back that far", late.Round(time.Second)))
+		s.late = late // greater than any before
+	}
+}
+
+// sayLate says by how much the overlap has grown, once a poll: late alerts come in ascending order.
+func (s *sink) sayLate() {
+	if s.late > 0 {
+		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; "+
+			"from now on polls reach back that far", s.late.Round(time.Second)))
+	}
+}
+
+// wait says that the reader waits for others; the function that it returns ends that.
+func (s *sink) wait() (done func()) {
+	waited := s.t.slot.wait()
+	return func() {
+		waited()
+		s.t.health(s.ctx, s.t.paceChanged())
 	}
 }
 

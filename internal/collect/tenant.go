@@ -74,10 +74,13 @@ type Tenant struct {
 	rewindFails bool
 	added       uint64 // newest event in the outbox
 	event       []byte // scratch
-	oddRows     bool   // a row that could not be encoded was reported
-	alienSaid   bool   // likewise a row of another tenant
-	postponed   bool   // likewise that the call budget is used up, since the last poll that was read to its end
-	failures    int    // polls failed in a row
+	slot        *slot  // the place of the poll under way
+	waitLeft    time.Duration
+	progressed  bool // the last poll read something new
+	oddRows     bool // a row that could not be encoded was reported
+	alienSaid   bool // likewise a row of another tenant
+	postponed   bool // likewise that the call budget is used up, since the last poll that was read to its end
+	failures    int  // polls failed in a row since one has read something new
 	verdict     verdict
 	asides      []asideWindow
 	toTakeBack  []int64 // entries of the store, see takeBack
@@ -89,6 +92,7 @@ type Tenant struct {
 	mu     sync.Mutex
 	status store.Status
 	alien  string // another tenant's id found in a row of this pass
+	pace   pace
 }
 
 // configure is called once, before run.
@@ -97,6 +101,7 @@ func (t *Tenant) configure(cfg TenantConfig) {
 	t.describe = defender.NewDescriber(cfg.API)
 	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag, t.refused.keep)
 	t.refused.t = t
+	t.waitLeft = waitWithPlace
 	t.feed.reach = reach{cfg.Overlap, cfg.SweepInterval, cfg.SweepLookback}
 	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
 }
@@ -131,6 +136,8 @@ func (t *Tenant) restore(ctx context.Context) bool {
 	if t.feed.begun() {
 		return true // a panic brought us here again
 	}
+
+	var said time.Time
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		cp, seen, ok, err := t.in.cfg.Store.Load(ctx, t.cfg.Key)
 		var asides []store.ListedAside
@@ -154,7 +161,12 @@ func (t *Tenant) restore(ctx context.Context) bool {
 		case ctx.Err() != nil:
 			return false
 		}
-		t.in.log(Error, t.cfg.Name, "the checkpoint cannot be read, polling waits for it: "+err.Error())
+
+		level := Debug
+		if now := t.now(); said.IsZero() || now.Sub(said) >= reminder {
+			said, level = now, Error
+		}
+		t.in.log(level, t.cfg.Name, "the checkpoint cannot be read, polling waits for it: "+err.Error())
 		if !t.sleep(ctx, pause) {
 			return false
 		}
@@ -172,22 +184,51 @@ func (t *Tenant) recall(ctx context.Context) {
 
 // poll makes one pass, or goes on with one that failed.
 func (t *Tenant) poll(ctx context.Context) error {
-	slot, err := t.in.slot(ctx)
+	end, err := t.enter(ctx)
 	if err != nil {
 		return err
 	}
-	defer slot.release()
+	defer end()
 
-	if err := t.cfg.SignIn(ctx); err != nil {
+	t.progressed = false
+	s := &sink{t: t, first: true}
+	s.ctx = defender.WithWaiting(ctx, s.wait)
+
+	done := s.wait()
+	err = t.cfg.SignIn(ctx)
+	done()
+	if err != nil {
 		return err
 	}
 
-	s := &sink{t: t, ctx: ctx, slot: slot, first: true}
 	err = t.read(s)
 	if errors.Is(err, errFloorLowered) {
 		err = t.read(s)
 	}
+	s.sayLate()
+	s.sayAside()
+	if err == nil {
+		t.slot.left = waitWithPlace
+	}
 	return err
+}
+
+// enter begins to read: it waits for a place. end gives it back.
+func (t *Tenant) enter(ctx context.Context) (end func(), err error) {
+	t.beginPace()
+	slot, err := t.in.slot(ctx, t.waitLeft)
+	if err != nil {
+		t.endPace()
+		return nil, err
+	}
+	t.slot = slot
+	t.hasPlace()
+
+	return func() {
+		slot.release()
+		t.waitLeft, t.slot = slot.left, nil
+		t.endPace()
+	}, nil
 }
 
 // read makes the pass with which a poll begins or goes on.

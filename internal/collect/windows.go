@@ -64,9 +64,22 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 	a.ID = id
 	t.hold(a)
 	t.update(func(st *store.Status) { st.SetAside++ })
-	t.in.log(Error, t.cfg.Name, fmt.Sprintf("what was updated between %v and %v cannot be read (%s), while everything else can; it is set aside and tried again by itself",
-		w.From, w.To, reason))
+
+	level := Error
+	if s.aside++; s.aside > 1 {
+		level = Debug // sayAside counts them
+	}
+	t.in.log(level, t.cfg.Name, fmt.Sprintf("what was updated between %v and %v cannot be read (%s), "+
+		"while everything else can; it is set aside and tried again by itself", w.From, w.To, reason))
 	return nil
+}
+
+// sayAside says how many windows a poll has set aside, when Defer has named only the first of them.
+func (s *sink) sayAside() {
+	if s.aside > 1 {
+		s.t.in.log(Error, s.t.cfg.Name, fmt.Sprintf("this poll has set aside %d more such windows, which are tried "+
+			"again by themselves too", s.aside-1))
+	}
 }
 
 // retryAsides tries the windows that are due again; after a poll that worked, so that a general outage does not count against them.
@@ -75,7 +88,8 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 	if !ok || len(t.asides) == 0 {
 		return
 	}
-	var left []asideWindow
+
+	var left, read []asideWindow
 	for _, a := range t.asides {
 		if !a.read && !t.now().Before(a.NextTry) {
 			t.retryAside(ctx, reader, &a)
@@ -89,24 +103,45 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 			left = append(left, a)
 			continue
 		}
-		t.update(func(s *store.Status) { s.SetAside-- })
-		t.in.log(Info, t.cfg.Name, fmt.Sprintf("what was set aside, updated between %v and %v, has been read", a.From, a.To))
+		read = append(read, a)
 	}
+
 	t.asides = left
 	t.feed.remember(left)
+	t.sayRead(read)
+}
+
+// sayRead shows and says, in one line, which windows that were set aside have been read.
+func (t *Tenant) sayRead(read []asideWindow) {
+	if len(read) == 0 {
+		return
+	}
+	t.update(func(s *store.Status) { s.SetAside -= len(read) })
+
+	line := fmt.Sprintf("what was set aside, updated between %v and %v, has been read", read[0].From, read[0].To)
+	if more := len(read) - 1; more > 0 {
+		line += fmt.Sprintf(", and %d more windows", more)
+	}
+	t.in.log(Info, t.cfg.Name, line)
 }
 
 // retryAside tries one window.
 func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader, a *asideWindow) {
-	slot, err := t.in.slot(ctx)
+	end, err := t.enter(ctx)
 	if err != nil {
 		return
 	}
-	defer slot.release()
-	s := &sink{t: t, ctx: ctx, slot: slot, pass: &pass{started: t.now(), from: a.From, pos: a.From}}
+	defer end()
+
+	s := &sink{t: t, pass: &pass{started: t.now(), from: a.From, pos: a.From}}
+	s.ctx = defender.WithWaiting(ctx, s.wait)
 	s.floor, _ = t.feed.bounds()
-	s.since = a.From // a reader rounds outwards; what is older may be forgotten already. What was emitted of the window is still known, see feed.remember
-	err = reader.ReadDeferred(ctx, windowOf(a.Aside), s)
+
+	// A reader rounds outwards; what is older may be forgotten already. What was emitted of the
+	// window is still known, see feed.remember.
+	s.since = a.From
+
+	err = reader.ReadDeferred(s.ctx, windowOf(a.Aside), s)
 	if err == nil {
 		a.read, a.last = true, t.added
 		return

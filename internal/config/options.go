@@ -115,7 +115,7 @@ var options = []Option{
 		Help: "Directory of `tokens.db` and `defender.db`. Created 0700; a wider existing directory is a warning. A second process running inputs on the same directory is refused."},
 	{Name: "key_file", Kind: KindFile, Scope: InputWide, Help: "File with a 32-byte key (base64) that encrypts tokens in the store."},
 	{Name: "max_concurrency", Kind: KindInt, Scope: InputWide, Default: "8", Least: 1, Most: 1024,
-		Help: "Tenants polled at the same moment; one that waits for the buffer holds no place."},
+		Help: "Tenants polled at the same moment; one that waits for the buffer or a slow answer holds no place."},
 	{Name: "buffer_limit", Kind: KindSize, Scope: InputWide, Default: "32M", Least: 1, Most: 1_000_000_000_000,
 		Help: "Encoded alerts waiting for Fluent Bit, over all tenants of the input; at the limit reading from the network waits. A single larger alert passes alone."},
 	{Name: "health_interval", Kind: KindDuration, Scope: InputWide, Default: "0", Min: "0s", Max: "30d",
