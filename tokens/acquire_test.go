@@ -35,7 +35,7 @@ func TestEveryRemedyThatAsksForASignInNamesTheApplicationsOwnCommand(t *testing.
 		}
 	}
 	now := newClock().Now()
-	for _, c := range []tokens.Chain{{Refreshed: now, Dead: "AADSTS50173"}, {Refreshed: now.Add(-tokens.RefreshLife)}} {
+	for _, c := range []tokens.Chain{{Refreshed: now, Dead: tokens.Grounds{Codes: []int{50173}}}, {Refreshed: now.Add(-tokens.RefreshLife)}} {
 		if f := c.Forecast(now, a); !strings.Contains(f.Remedy, a.Acquire) {
 			t.Errorf("%+v", f)
 		}

@@ -27,9 +27,9 @@ type Chain struct {
 	Account, TenantName string
 	// Obtained is when a person signed in (or a seed was first redeemed), Refreshed when the newest token was issued.
 	Obtained, Refreshed time.Time
-	// Dead says why the newest token will never work again: the sign-in service's code, such as "AADSTS700082". A dead
-	// token is not sent again. Empty while the chain lives. Rejected is when that happened.
-	Dead     string
+	// Dead says why the newest token will never work again; zero while the chain lives. A dead token is
+	// not sent again. Rejected is when it was declared dead.
+	Dead     Grounds
 	Rejected time.Time
 	// Version counts the writes of this chain; the store sets it. A holder of a cached chain sees by it that another process wrote.
 	Version int64

@@ -3,9 +3,12 @@ package tokens_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,7 +164,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		if got := token(t, s); got != "at8" || s.Changed(t.Context()) {
 			t.Errorf("%d: %s", code, got)
 		}
-		if chain := load(t, store); chain.Dead != "" || !chain.Rejected.IsZero() || chain.Account != "soc@contoso.test" {
+		if chain := load(t, store); !chain.Dead.IsZero() || !chain.Rejected.IsZero() || chain.Account != "soc@contoso.test" {
 			t.Errorf("%d: %+v", code, chain)
 		}
 		// From the other: a new configured one, after the chain died again.
@@ -219,9 +222,9 @@ func TestADoubtfulRefusalIsAskedAgainThenTheTokenBeforeIsTried(t *testing.T) {
 		sent   string
 		alive  bool
 	}{
-		"the third try is granted":       {func(try int, _ string) bool { return try == 3 }, "new new new", true},
-		"the one before is granted":      {func(_ int, rt string) bool { return rt == "old" }, "new new new old", true},
-		"both are dead after three each": {func(int, string) bool { return false }, "new new new old old old", false},
+		"the third try is granted":     {func(try int, _ string) bool { return try == 3 }, "new new new", true},
+		"the one before is granted":    {func(_ int, rt string) bool { return rt == "old" }, "new new new old", true},
+		"both are refused three times": {func(int, string) bool { return false }, "new new new old old old", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -236,7 +239,7 @@ func TestADoubtfulRefusalIsAskedAgainThenTheTokenBeforeIsTried(t *testing.T) {
 				s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
 				_, err := s.Token(t.Context())
 				chain := load(t, store)
-				if (err == nil) != tc.alive || (chain.Dead == "") != tc.alive || f.refreshes() != tc.sent {
+				if (err == nil) != tc.alive || !chain.Dead.IsZero() || f.refreshes() != tc.sent {
 					t.Fatalf("err %v, chain %+v, sent %s", err, chain, f.refreshes())
 				}
 				last := strings.Fields(tc.sent)
@@ -270,22 +273,81 @@ func TestWhatOnlyAPersonInTheTenantCanMendDoesNotKillTheToken(t *testing.T) {
 	}
 }
 
-func TestABareOrUnknownInvalidGrantIsDeadAfterSecondChances(t *testing.T) {
-	for name, body := range map[string]string{
-		"bare": `{"error":"invalid_grant"}`, "unknown code": refusal("invalid_grant", 7999999), "70002 alone": refusal("invalid_grant", 70002),
-	} {
+// Only the codes of the closed list end a token. Whatever else the service says, it is tried again.
+func TestOnlyKnownDeadlyCodesEndAToken(t *testing.T) {
+	deadly := []int{70008, 700082, 700084, 70043, 50173, 50132, 50133}
+
+	bodies := map[string]string{
+		"bare":                     `{"error":"invalid_grant"}`,
+		"bare, suberror bad_token": `{"error":"invalid_grant","suberror":"bad_token"}`,
+		"unknown code":             refusal("invalid_grant", 7999999),
+		"unknown code, bad_token":  `{"error":"invalid_grant","suberror":"bad_token","error_codes":[7999999]}`,
+		"70002 alone":              refusal("invalid_grant", 70002),
+		"70002 and an unknown one": refusal("invalid_grant", 70002, 7999999),
+	}
+	for _, code := range tokens.KnownCodes() {
+		if !slices.Contains(deadly, code) {
+			bodies[fmt.Sprint(code)] = refusal("invalid_grant", code)
+		}
+	}
+	for _, code := range []int{50071, 50139, 53999, 530999} { // of families
+		bodies[fmt.Sprint(code)] = refusal("invalid_grant", code)
+	}
+
+	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{answer: func(asked) (int, string) { return 400, body }}
 				store := stored(t, "rt0", "")
 				s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
-				if e := fails(t, s); e.Fate != tokens.NeedsSignIn || load(t, store).Dead == "" || f.refreshes() != "rt0 rt0 rt0" {
+
+				e := fails(t, s)
+				if e.Dead() || !load(t, store).Dead.IsZero() || strings.Trim(f.refreshes(), "rt0 ") != "" {
 					t.Errorf("%v; sent %s", e, f.refreshes())
 				}
-				if e := fails(t, s); e.Fate != tokens.NeedsSignIn || len(f.sent()) != 3 {
-					t.Errorf("%v; sent %s", e, f.refreshes())
+				before := len(f.sent())
+				if fails(t, s); len(f.sent()) == before {
+					t.Error("the token is not tried again")
+				}
+
+				f.set(nil)
+				if got := token(t, s); got != "at1" {
+					t.Errorf("got %s once the service takes it again", got)
 				}
 			})
+		})
+	}
+}
+
+func TestADeadTokenIsExplainedLaterAsWhenItDied(t *testing.T) {
+	bodies := map[string]string{
+		"beside a weak code": refusal("invalid_grant", 70002, 70008),
+		"with a suberror":    `{"error":"invalid_grant","suberror":"token_expired","error_codes":[700084]}`,
+		"without error name": `{"error_codes":[50133]}`,
+	}
+	for _, code := range []int{70008, 700082, 700084, 70043, 50173, 50132, 50133} {
+		bodies[fmt.Sprint(code)] = refusal("invalid_grant", code)
+	}
+
+	for name, body := range bodies {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{answer: func(asked) (int, string) { return 400, body }}
+			store := stored(t, "rt0", "")
+			cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()}
+
+			then := fails(t, newSource(t, cfg))
+			now := fails(t, newSource(t, cfg))
+			if !then.Dead() || len(f.sent()) != 1 {
+				t.Fatalf("%v; sent %s", then, f.refreshes())
+			}
+			if !reflect.DeepEqual(then, now) || now.Error() != then.Error() || now.Exit != tokens.ExitNeedsSignIn {
+				t.Errorf("then %v\n now %v", then, now)
+			}
+
+			forecast := load(t, store).Forecast(time.Now(), cfg.App)
+			if !strings.Contains(forecast.Text, then.Reason()) || forecast.Remedy != then.Remedy {
+				t.Errorf("forecast %+v, want the words of %v", forecast, then)
+			}
 		})
 	}
 }
@@ -373,7 +435,7 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 			if e := fails(t, s); e.Fate != tokens.Transient || strings.Contains(e.Error(), "rt-new") {
 				t.Errorf("%s: %v", name, e)
 			}
-			if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" || chain.Dead != "" {
+			if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" || !chain.Dead.IsZero() {
 				t.Errorf("%s, seeded %t: stored %q and before it %q", name, seeded, chain.Refresh.Reveal(), chain.Previous.Reveal())
 			}
 		}
@@ -389,7 +451,7 @@ func TestTheRefreshTokenThatTheOneBeforeWasRotatedToIsKeptToo(t *testing.T) {
 	}}, newClock()
 	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: stored(t, "rt1", "rt0"), HTTP: f.client(), Now: c.Now, Seed: seed("")}
 	fails(t, newSource(t, cfg))
-	if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || chain.Dead != "" {
+	if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || !chain.Dead.IsZero() {
 		t.Errorf("stored %q, before it %q", chain.Refresh.Reveal(), chain.Previous.Reveal())
 	}
 }

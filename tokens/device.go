@@ -114,7 +114,6 @@ func (c Client) deviceEnd(caller context.Context) error {
 	if err := caller.Err(); err != nil {
 		return err
 	}
-	e := &Error{OAuth: "expired_token"}
-	e.Sentence, e.Remedy, e.Fate, e.Exit = explainOAuth(e.OAuth, c.App)
-	return e
+
+	return explainAnswer(answer{err: "expired_token"}, 0, c.App)
 }

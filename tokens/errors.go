@@ -59,6 +59,8 @@ type Error struct {
 	Fate Fate
 	// Exit is the exit code for a command.
 	Exit ExitClass
+	// Scope says whom a refusal concerns; 0 where it is none of the service's.
+	Scope Scope
 	// Sentence says what happened, Remedy what to do about it.
 	Sentence, Remedy string
 	// RetryAfter is how long the service asked to be left alone; 0 when it did not say.
@@ -75,7 +77,7 @@ type Error struct {
 	// Err is the cause where it is ours or the network's; nil for a refusal by the service.
 	Err error
 
-	// dead: this refresh token will never work again. doubtful: but the service was seen to say so of good ones (AADSTS70000).
+	// dead: this refresh token will never work again. doubtful: the service was seen to refuse good ones so (AADSTS70000).
 	dead, doubtful bool
 	// lost: the request went out and no whole answer came back, so a refresh token may have been rotated unseen.
 	lost bool
@@ -114,7 +116,7 @@ func (e *Error) line(remedy string) string {
 func (e *Error) raw() string {
 	var parts []string
 	for _, c := range e.orderedCodes() {
-		parts = append(parts, "AADSTS"+strconv.Itoa(c))
+		parts = append(parts, codeName(c))
 	}
 	if e.OAuth != "" {
 		parts = append(parts, e.OAuth)
@@ -166,38 +168,17 @@ func ExitCode(err error) int {
 	return int(ExitFailed)
 }
 
-// aboutGrant tells whether the service refused what was redeemed, and neither the request for the moment nor the application: another refresh
-// token may be accepted.
+// aboutGrant reports whether the service refused what was redeemed, and not the application or its
+// credential: another refresh token may be accepted.
 func (e *Error) aboutGrant() bool {
-	_, credential := credentialCodes[e.Code]
-	_, application := applicationCodes[e.Code]
-	return e.Fate != Transient && e.Status != 0 && e.OAuth != "" && !credential && !application && e.OAuth != "invalid_client" && e.OAuth != "unauthorized_client"
-}
-
-// deadMark is what the store keeps of e: the code, or the OAuth error where there is none.
-func (e *Error) deadMark() string {
-	switch {
-	case e.Code != 0:
-		return "AADSTS" + strconv.Itoa(e.Code)
-	case e.OAuth != "":
-		return e.OAuth
+	if e.Fate == Transient || e.Status == 0 || e.Scope == ScopeCredential {
+		return false
 	}
-	return "refused"
-}
-
-// fromDeadMark rebuilds the explanation of a stored mark, for a token that is not sent again.
-func fromDeadMark(mark string, app App) *Error {
-	e := &Error{Fate: NeedsSignIn, Exit: ExitNeedsSignIn, dead: true}
-	if n, err := strconv.Atoi(strings.TrimPrefix(mark, "AADSTS")); err == nil {
-		e.Code, e.Codes = n, []int{n}
-		e.Sentence, e.Remedy, _, e.Exit = Explain(n, app)
-	} else {
-		if knownOAuth(mark) {
-			e.OAuth = mark
-		}
-		e.Sentence, e.Remedy, _, e.Exit = explainOAuth(e.OAuth, app)
+	if _, application := applicationCodes[e.Code]; application {
+		return false
 	}
-	return e
+
+	return e.OAuth != "" && e.OAuth != "invalid_client" && e.OAuth != "unauthorized_client"
 }
 
 // configError is a fault on our side of the wire, such as an unreadable secret.

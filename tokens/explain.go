@@ -12,9 +12,11 @@ type explanation struct {
 	sentence, remedy string
 	fate             Fate
 	exit             ExitClass
+	// scope says whom the refusal concerns.
+	scope Scope
 	// dead: when a refresh token was sent, it will never work again.
 	dead bool
-	// doubtful: seen of good tokens too; retried before it is believed.
+	// doubtful: good tokens were refused with it too. It is asked again at once, and the token before is tried.
 	doubtful bool
 	// weak: says less than any code beside it.
 	weak bool
@@ -27,12 +29,9 @@ type explanation struct {
 func Explain(code int, app App) (sentence, remedy string, fate Fate, exit ExitClass) {
 	x, ok := lookUp(code)
 	if !ok {
-		x = explanation{
-			sentence: fmt.Sprintf("the sign-in service refused with AADSTS%d, which this program does not know", code),
-			remedy:   fmt.Sprintf("look it up at https://login.microsoftonline.com/error?code=%d", code),
-			fate:     Config, exit: ExitFailed,
-		}
+		x = unknownCode(code)
 	}
+
 	return fill(x.sentence, app), fill(x.remedy, app), x.fate, x.exit
 }
 
@@ -97,62 +96,103 @@ func (a App) consentAddress() string {
 	return v1.AdminConsentURL("", "")
 }
 
+// unknownCode explains a code that has no explanation.
+func unknownCode(code int) explanation {
+	return config(
+		"the sign-in service refused with "+codeName(code)+", which this program does not know",
+		lookItUp(code),
+	).of(ScopeCustomer)
+}
+
+func lookItUp(code int) string {
+	return fmt.Sprintf("look it up at https://login.microsoftonline.com/error?code=%d", code)
+}
+
 // explainAnswer makes the Error of a refusal.
 func explainAnswer(a answer, status int, app App) *Error {
-	e := &Error{OAuth: a.err, Suberror: a.suberror, Codes: a.codes, TraceID: a.trace, CorrelationID: a.correlation, Status: status}
-	var x explanation
-	found := false
-	for _, c := range a.codes {
-		known, ok := lookUp(c)
-		if ok && (!found || x.weak && !known.weak) {
-			x, found, e.Code = known, true, c
-		}
+	e := &Error{
+		OAuth:         a.err,
+		Suberror:      a.suberror,
+		Codes:         a.codes,
+		TraceID:       a.trace,
+		CorrelationID: a.correlation,
+		Status:        status,
 	}
-	switch {
-	case found:
-		e.Sentence, e.Remedy, e.Fate, e.Exit = fill(x.sentence, app), fill(x.remedy, app), x.fate, x.exit
-		e.dead, e.doubtful = x.dead, x.doubtful
-		if x.weak && a.err == "invalid_grant" {
-			e.Sentence, e.Remedy, _, _ = explainOAuth(a.err, app)
-			e.byOAuth()
-		}
-	default:
-		sentence, remedy, fate, exit := explainOAuth(a.err, app)
-		if len(a.codes) > 0 {
-			e.Code = a.codes[0]
-			_, lookup, _, _ := Explain(e.Code, app)
-			remedy += "; " + lookup
-		}
-		e.Sentence, e.Remedy, e.Fate, e.Exit = sentence, remedy, fate, exit
-		e.byOAuth()
+
+	x, code, found := tellingCode(a.codes)
+	if !found || x.weak && a.err == "invalid_grant" {
+		x = explainOAuth(a)
 	}
+	if !found && len(a.codes) > 0 {
+		code = a.codes[0]
+		x.remedy += "; " + lookItUp(code)
+	}
+	e.Code = code
+	e.Sentence = fill(x.sentence, app)
+	e.Remedy = fill(x.remedy, app)
+	e.Fate = x.fate
+	e.Exit = x.exit
+	e.Scope = x.scope
+	e.dead = x.dead
+	e.doubtful = x.doubtful
+
 	if status == 429 || status >= 500 {
-		// Nothing is settled by an answer that says it is not the real one.
-		e.Fate, e.Exit, e.dead, e.doubtful = Transient, ExitFailed, false, false
+		// An answer that says it is not the real one settles nothing.
+		e.Fate = Transient
+		e.Exit = ExitFailed
+		e.Scope = ScopeService
+		e.dead = false
+		e.doubtful = false
 	}
 	return e
 }
 
-// interaction are the suberrors after which the same refresh token may work again once a person or an administrator acted
-// (as the Microsoft Authentication Library classifies them).
-var interaction = []string{"basic_action", "additional_action", "message_only", "consent_required", "device_authentication_failed", "protection_policy_required"}
-
-// byOAuth settles whether a refresh token is dead where no code does: Microsoft asks clients to discard it on invalid_grant.
-func (e *Error) byOAuth() {
-	if e.OAuth != "invalid_grant" || slices.Contains(interaction, e.Suberror) {
-		return
+// tellingCode finds the code that says most: the first known one that is not weak, else the first known
+// one.
+func tellingCode(codes []int) (x explanation, code int, found bool) {
+	for _, c := range codes {
+		known, ok := lookUp(c)
+		if ok && (!found || x.weak && !known.weak) {
+			x = known
+			code = c
+			found = true
+		}
 	}
-	e.dead = true
-	// Only these two suberrors leave no doubt; a bare invalid_grant is asked again before it is believed.
-	e.doubtful = e.Suberror != "bad_token" && e.Suberror != "token_expired"
-	e.Fate, e.Exit = NeedsSignIn, ExitNeedsSignIn
+
+	return x, code, found
 }
 
-// explainOAuth explains the error names of RFC 6749 sections 4.1.2.1 and 5.2 and Microsoft's additions, for refusals without a known code.
-func explainOAuth(name string, app App) (sentence, remedy string, fate Fate, exit ExitClass) {
-	x, ok := oauthExplanations[name]
-	if !ok {
-		x = explanation{"the sign-in service refused the request", "look up the codes that follow, or send them to Microsoft's support", Config, ExitFailed, false, false, false}
+// explainOAuth explains a refusal without a known code by its error name (RFC 6749 sections 4.1.2.1 and
+// 5.2, and Microsoft's additions). It never ends a refresh token: Microsoft adds codes at any time.
+func explainOAuth(a answer) explanation {
+	name := a.err
+	if a.suberror == "consent_required" {
+		name = a.suberror
 	}
-	return fill(x.sentence, app), fill(x.remedy, app), x.fate, x.exit
+
+	x, ok := oauthExplanations[name]
+	switch {
+	case !ok:
+		return config(
+			"the sign-in service refused the request",
+			"look up the codes that follow, or send them to Microsoft's support",
+		).of(ScopeCustomer)
+	case name == "invalid_grant" && len(a.codes) > 0:
+		x.scope = ScopeCustomer // an unknown code may be about this customer only
+	}
+
+	// The same token may work again once a person or an administrator acted: nothing to ask again at once.
+	x.doubtful = name == "invalid_grant" && !slices.Contains(interaction, a.suberror)
+	return x
+}
+
+// interaction are the suberrors after which the same refresh token may work again once a person or an
+// administrator acted, as the Microsoft Authentication Library classifies them.
+var interaction = []string{
+	"basic_action",
+	"additional_action",
+	"message_only",
+	"consent_required",
+	"device_authentication_failed",
+	"protection_policy_required",
 }

@@ -38,14 +38,10 @@ func (f Forecast) State(now time.Time) string {
 // declared dead has ended. app is whose chain it is: remedies name its command.
 func (c Chain) Forecast(now time.Time, app App) Forecast {
 	remedy := fill(again, app)
-	if c.Dead != "" {
-		f := Forecast{Ends: c.Rejected, Ended: true, Soon: true, Remedy: remedy,
-			Text: "the refresh token was refused for good (" + c.Dead + ")"}
-		if !c.Rejected.IsZero() {
-			f.Text += " on " + c.Rejected.UTC().Format(time.DateOnly)
-		}
-		return f
+	if !c.Dead.IsZero() {
+		return c.deadForecast(app)
 	}
+
 	issued := c.Refreshed
 	if issued.IsZero() {
 		issued = c.Obtained
@@ -61,6 +57,23 @@ func (c Chain) Forecast(now time.Time, app App) Forecast {
 	case left <= WarnBefore:
 		f.Soon, f.Remedy = true, fill("start the input, or run: defenderctl tokens refresh {tenant} --config FILE", app)
 		f.Text = "the refresh token has not been refreshed since " + issued.UTC().Format(time.DateOnly) + " and ends in " + days(left)
+	}
+	return f
+}
+
+// deadForecast is the forecast of a token that the service declared dead, in the words of its refusal.
+func (c Chain) deadForecast(app App) Forecast {
+	e := c.Dead.Explain(app)
+	f := Forecast{
+		Ends:   c.Rejected,
+		Ended:  true,
+		Soon:   true,
+		Text:   e.Reason(),
+		Remedy: e.Remedy,
+	}
+
+	if !c.Rejected.IsZero() {
+		f.Text = "since " + c.Rejected.UTC().Format(time.DateOnly) + ": " + f.Text
 	}
 	return f
 }

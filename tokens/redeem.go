@@ -49,13 +49,18 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 		if err == nil || !errors.As(err, &e) {
 			return a, err
 		}
-		alive := ok && chain.Dead == ""
+		alive := ok && chain.Dead.IsZero()
 		switch {
 		case e.dead && alive:
 			s.save(ctx, chain, seed.Fingerprint())
 			s.stays(e)
 		case e.dead:
-			s.save(ctx, Chain{Refresh: seed, TenantName: s.tenantName(chain), Dead: e.deadMark(), Rejected: s.client.now()}, seed.Fingerprint())
+			s.save(ctx, Chain{
+				Refresh:    seed,
+				TenantName: s.tenantName(chain),
+				Dead:       e.grounds(),
+				Rejected:   s.client.now(),
+			}, seed.Fingerprint())
 			return a, err
 		case alive && e.aboutGrant():
 			// It may be half written, or of somebody who is not let in: no reason to stop a chain that lives, nor to forget the seed.
@@ -70,8 +75,8 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 			Fate: NeedsSignIn, Exit: ExitNeedsSignIn, Sentence: fill("no refresh token is stored for tenant {tenant} and client {client}", s.cfg.App),
 			Remedy: fill("sign in: {acquire}", s.cfg.App),
 		}
-	case chain.Dead != "":
-		return Access{}, fromDeadMark(chain.Dead, s.cfg.App)
+	case !chain.Dead.IsZero():
+		return Access{}, chain.Dead.Explain(s.cfg.App)
 	}
 	return s.advance(ctx, chain)
 }
@@ -159,9 +164,10 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 	sent := chain.Refresh
 	t, err := s.patiently(ctx, sent)
 	var e *Error
-	if errors.As(err, &e) && e.dead && e.doubtful && !chain.Previous.IsZero() {
+	if errors.As(err, &e) && e.doubtful && !chain.Previous.IsZero() {
 		sent = chain.Previous
 		before, again := s.patiently(ctx, sent)
+
 		var other *Error
 		switch {
 		case again == nil:
@@ -169,8 +175,8 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 			s.log(slog.LevelWarn, "the newest refresh token was refused, the one before it still works: "+e.Error())
 		case errors.As(again, &other) && !other.rotated.IsZero():
 			err = again // kept below
-		case !errors.As(again, &other) || !other.dead:
-			return Access{}, again // nothing is settled about the one before: nothing is declared dead
+		case !errors.As(again, &other) || other.Fate == Transient:
+			return Access{}, again // the network or the service stands in the way: soon again
 		}
 	}
 	if err != nil {
@@ -179,7 +185,8 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 			chain.Refresh, chain.Previous = e.rotated, sent
 			s.save(ctx, chain)
 		case errors.As(err, &e) && e.dead:
-			chain.Dead, chain.Rejected = e.deadMark(), s.client.now()
+			chain.Dead = e.grounds()
+			chain.Rejected = s.client.now()
 			s.save(ctx, chain)
 		}
 		return Access{}, err
@@ -207,7 +214,7 @@ func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, er
 		t, err := s.client.Redeem(longer, refresh)
 		cancel()
 		var e *Error
-		if err == nil || !errors.As(err, &e) || !e.lost && !(e.dead && e.doubtful) || try == len(patience) || time.Until(s.until) < patience[try] {
+		if err == nil || !errors.As(err, &e) || !e.lost && !e.doubtful || try == len(patience) || time.Until(s.until) < patience[try] {
 			return t, err
 		}
 		if err := sleep(ctx, patience[try]); err != nil {

@@ -90,6 +90,9 @@ var (
 	correlationID = regexp.MustCompile(`(?i)correlation id:\s*([0-9a-f-]{8,64})`)
 )
 
+// maxCodes is how many AADSTS numbers of one answer are looked at.
+const maxCodes = 16
+
 // unknownError stands for an error name that nobody documents.
 const unknownError = "unknown_error"
 
@@ -129,7 +132,7 @@ func (a *answer) refusal(code, suberror, description string, codes json.RawMessa
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(codes, &list) == nil {
-		for _, c := range list[:min(len(list), 16)] {
+		for _, c := range list[:min(len(list), maxCodes)] {
 			if n, err := strconv.Atoi(strings.Trim(string(c), `"`)); err == nil && n > 0 && n < 1e9 {
 				a.addCode(n)
 			}
@@ -149,7 +152,7 @@ func (a *answer) refusal(code, suberror, description string, codes json.RawMessa
 }
 
 func (a *answer) addCode(n int) {
-	if !slices.Contains(a.codes, n) {
+	if len(a.codes) < maxCodes && !slices.Contains(a.codes, n) {
 		a.codes = append(a.codes, n)
 	}
 }

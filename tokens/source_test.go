@@ -111,7 +111,7 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	public := app(tokens.V2)
 	public.Credential = nil
 	dead := tokenstest.New()
-	if err := dead.Save(t.Context(), public.ChainKey(), tokens.Chain{Refresh: secret.New("x"), Dead: "AADSTS700082"}); err != nil {
+	if err := dead.Save(t.Context(), public.ChainKey(), tokens.Chain{Refresh: secret.New("x"), Dead: tokens.Grounds{Codes: []int{700082}}}); err != nil {
 		t.Fatal(err)
 	}
 	broken := tokenstest.New()

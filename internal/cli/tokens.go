@@ -33,8 +33,8 @@ type listed struct {
 func (c *cli) stateOf(i store.ChainInfo) (state, remedy string) {
 	f := i.Chain.Forecast(c.Now(), c.application(i))
 	switch {
-	case i.Chain.Dead != "":
-		return "dead " + i.Chain.Dead, f.Remedy
+	case !i.Chain.Dead.IsZero():
+		return "dead " + i.Chain.Dead.String(), f.Remedy
 	case i.Err != nil:
 		return "encrypted with another key", "give the key with --key-file"
 	}

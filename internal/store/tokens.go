@@ -104,8 +104,20 @@ func find(t tx, key tokens.ChainKey) (r chainRow, ok bool, err error) {
 }
 
 func (r *chainRow) chain(s *sealer) (tokens.Chain, error) {
-	c := tokens.Chain{Account: r.account, TenantName: r.tenantName, Obtained: fromNanos(r.obtained), Refreshed: fromNanos(r.refreshed),
-		Dead: r.dead, Rejected: fromNanos(r.rejected), Version: r.version}
+	c := tokens.Chain{
+		Account:    r.account,
+		TenantName: r.tenantName,
+		Obtained:   fromNanos(r.obtained),
+		Refreshed:  fromNanos(r.refreshed),
+		Version:    r.version,
+	}
+	if err := c.Dead.UnmarshalText([]byte(r.dead)); err != nil {
+		return c, err
+	}
+	if !c.Dead.IsZero() {
+		c.Rejected = fromNanos(r.rejected)
+	}
+
 	var err error
 	if c.Refresh, err = s.open(r.key, "refresh", r.refresh); err != nil {
 		return c, err
@@ -115,8 +127,21 @@ func (r *chainRow) chain(s *sealer) (tokens.Chain, error) {
 }
 
 func makeRow(s *sealer, key tokens.ChainKey, c tokens.Chain, version int64) (r chainRow, err error) {
-	r = chainRow{key: key, version: version, account: c.Account, tenantName: c.TenantName, dead: c.Dead,
-		obtained: nanos(c.Obtained), refreshed: nanos(c.Refreshed), rejected: nanos(c.Rejected)}
+	grounds, err := c.Dead.MarshalText()
+	if err != nil {
+		return r, err
+	}
+
+	r = chainRow{
+		key:        key,
+		version:    version,
+		account:    c.Account,
+		tenantName: c.TenantName,
+		dead:       string(grounds),
+		obtained:   nanos(c.Obtained),
+		refreshed:  nanos(c.Refreshed),
+		rejected:   nanos(c.Rejected),
+	}
 	if r.refresh, err = s.seal(key, "refresh", c.Refresh); err != nil {
 		return r, err
 	}

@@ -3,6 +3,7 @@ package tokenstest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -44,7 +45,15 @@ func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 
 	t.Run("what was saved is loaded, field by field, by any holder", func(t *testing.T) {
 		want := full("0.AAA-_~+/=")
-		want.Dead, want.Rejected = "AADSTS700082", time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+		want.Rejected = time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+		want.Dead = tokens.Grounds{
+			Codes:         []int{70002, 700082},
+			OAuth:         "invalid_grant",
+			Suberror:      "token_expired",
+			Status:        400,
+			TraceID:       "0a0a0a0a-0000-0000-0000-000000000001",
+			CorrelationID: "0b0b0b0b-0000-0000-0000-000000000002",
+		}
 		must(t, open().Save(ctx, key("fields"), want))
 		got, ok, err := open().Load(ctx, key("fields"))
 		must(t, err)
@@ -54,7 +63,7 @@ func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 		if !got.Refresh.Equal(want.Refresh) || !got.Previous.Equal(want.Previous) {
 			t.Error("a token changed on its way")
 		}
-		if got.Account != want.Account || got.TenantName != want.TenantName || got.Dead != want.Dead {
+		if got.Account != want.Account || got.TenantName != want.TenantName || !reflect.DeepEqual(got.Dead, want.Dead) {
 			t.Errorf("got %+v", got)
 		}
 		for name, pair := range map[string][2]time.Time{
@@ -70,7 +79,7 @@ func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 		must(t, open().Save(ctx, key("empty"), tokens.Chain{Refresh: secret.New("only")}))
 		got, _, err := open().Load(ctx, key("empty"))
 		must(t, err)
-		if !got.Previous.IsZero() || !got.Obtained.IsZero() || !got.Refreshed.IsZero() || !got.Rejected.IsZero() || got.Dead != "" {
+		if !got.Previous.IsZero() || !got.Obtained.IsZero() || !got.Refreshed.IsZero() || !got.Rejected.IsZero() || !got.Dead.IsZero() {
 			t.Errorf("got %+v", got)
 		}
 	})

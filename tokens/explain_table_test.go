@@ -1,0 +1,107 @@
+package tokens
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// The golden file is the whole table as people meet it: code, scope, fate, exit code, whether the code ends
+// a refresh token, sentence, remedy.
+func TestTheTableOfCodesIsComplete(t *testing.T) {
+	app := App{
+		LoginURL: "https://login.example.test",
+		TenantID: "TENANT",
+		ClientID: "CLIENT",
+		Resource: "https://graph.example.test",
+	}
+	var b strings.Builder
+	line := func(name string, x explanation) {
+		sentence, remedy := fill(x.sentence, app), fill(x.remedy, app)
+		if len(sentence) < 15 || len(remedy) < 10 || strings.ContainsAny(sentence+remedy, "{}\n") {
+			t.Errorf("%s: %q; %q", name, sentence, remedy)
+		}
+		if int(x.scope) < 1 || int(x.scope) >= len(scopeNames) {
+			t.Errorf("%s has no scope", name)
+		}
+		if x.exit != map[Fate]ExitClass{NeedsSignIn: 3, NotAuthorised: 4, Config: 1, Transient: 1}[x.fate] {
+			t.Errorf("%s: exit code %d for fate %v", name, x.exit, x.fate)
+		}
+		if x.dead && (x.scope != ScopeChain && x.scope != ScopeCustomer || x.exit != ExitNeedsSignIn || x.doubtful) {
+			t.Errorf("%s ends a refresh token, and has scope %v, exit code %d", name, x.scope, x.exit)
+		}
+
+		ends := ""
+		if x.dead {
+			ends = ", ends the token"
+		}
+		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, x.scope, x.fate, x.exit, ends, sentence, remedy)
+	}
+
+	for _, code := range KnownCodes() {
+		line(codeName(code), explanations[code])
+	}
+	for _, name := range slices.Sorted(maps.Keys(oauthExplanations)) {
+		line(name, oauthExplanations[name])
+	}
+	line("another code", unknownCode(7999999))
+	for _, code := range []int{50071, 50139, 53999, 530999} {
+		x, ok := family(code)
+		if !ok {
+			t.Errorf("%d is of no family", code)
+		}
+		line("family of "+codeName(code), x)
+	}
+
+	const golden = "../testdata/tokens/codes.txt"
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("the table differs from %s; look at the difference and run with -update:\n%s", golden, b.String())
+	}
+}
+
+// A refusal by one customer's tenant must not be taken for the end of a chain that others use too.
+func TestEachCodeSaysWhomItConcerns(t *testing.T) {
+	for scope, codes := range map[Scope][]int{
+		ScopeCustomer: {
+			90099, 700016, 65001, 650051, 65002, 65004, 90093, 90094, // consent
+			50020, 50034, 50177, 90072, // no role, no guest
+			50178, 50158, 53003, 530003, 530036, 53000, // policies
+			50076, 50078, 50079, 70043, // MFA: at the chain's own tenant it is the chain's
+			5000224, 5000225, 90002, // gone
+			500011, 50105, 90055,
+		},
+		ScopeChain:       {700082, 70008, 700084, 50173, 50132, 50133, 70000, 50057, 50196, 9002313, 900421, 700003},
+		ScopeCredential:  {7000215, 7000222, 700027, 50012, 700024, 70002, 7000218},
+		ScopeApplication: {50011, 50194, 650057, 700025, 9002327, 70011, 901002},
+		ScopeService:     {90033, 50000, 90006},
+	} {
+		for _, code := range codes {
+			e := explainAnswer(answer{err: "invalid_grant", codes: []int{code}}, 400, App{})
+			if explanations[code].scope != scope || e.Scope != scope && code != 70002 {
+				t.Errorf("AADSTS%d: scope %v, want %v", code, e.Scope, scope)
+			}
+		}
+	}
+
+	if e := explainAnswer(answer{err: "invalid_grant", codes: []int{7999999}}, 400, App{}); e.Scope != ScopeCustomer {
+		t.Errorf("an unknown code has scope %v", e.Scope)
+	}
+	if e := explainAnswer(answer{err: "invalid_grant", codes: []int{700082}}, 503, App{}); e.Scope != ScopeService {
+		t.Errorf("an outage has scope %v", e.Scope)
+	}
+}
