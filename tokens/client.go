@@ -106,6 +106,13 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 		w.keepRotated(e, sent)
 		return Tokens{}, e
 	}
+	if err := secret.New(t.RefreshToken).CheckToken(); err != nil {
+		e := w.strange(w.status, w.header)
+		e.Sentence = "the refresh token in the answer of " + w.host + " " + err.Error()
+		e.CorrelationID = w.requestID
+		return Tokens{}, e
+	}
+
 	life := w.answer.life
 	if life == 0 {
 		life = defaultLife

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"unicode"
@@ -37,8 +38,13 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 		if strings.ContainsAny(text, "/?&#<>\"%") || len(text) < 16 {
 			return secret.Text{}, "", errors.New("the pasted text has no code: paste the whole address the browser ended on, from https:// to its end")
 		}
-		return secret.New(text), "", nil
+		code := secret.New(text)
+		if err := checkCode(code); err != nil {
+			return secret.Text{}, "", err
+		}
+		return code, "", nil
 	}
+
 	a := redirectAnswer(form)
 	switch codes := form["code"]; {
 	case form.Get("error") != "":
@@ -50,7 +56,21 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 	case len(form["state"]) > 1:
 		return secret.Text{}, "", errors.New("the pasted address has more than one state: paste one address only")
 	}
-	return secret.New(form.Get("code")), form.Get("state"), nil
+
+	code = secret.New(form.Get("code"))
+	if err := checkCode(code); err != nil {
+		return secret.Text{}, form.Get("state"), err
+	}
+	return code, form.Get("state"), nil
+}
+
+// checkCode refuses what cannot be an authorization code.
+func checkCode(code secret.Text) error {
+	if err := code.CheckToken(); err != nil {
+		return fmt.Errorf("the code in what was pasted %w", err)
+	}
+
+	return nil
 }
 
 // pastedForm finds the parameters in an address or a bare query; ok is false when there are none.

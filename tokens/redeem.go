@@ -272,13 +272,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Adopt makes a refresh token that a person brought (a sign-in, an import) the newest of its chain, whatever was there. Its
-// fingerprint is remembered, so that the same value in a configuration does not begin the chain again. When it returns nil, the
-// token survives a crash of the machine.
+// Adopt makes a refresh token that a person brought (a sign-in, an import) the newest of its chain,
+// whatever was there. Its fingerprint is remembered, so that the same value in a configuration does not
+// begin the chain again. What cannot be a token is refused. When it returns nil, the token survives a
+// crash of the machine.
 func Adopt(ctx context.Context, store ChainStore, key ChainKey, refresh secret.Text, account, tenantName string, now time.Time) error {
 	if refresh.IsZero() {
 		return errors.New("tokens: no refresh token to store")
 	}
+	if err := refresh.CheckToken(); err != nil {
+		return fmt.Errorf("the refresh token is not stored: it %w", err)
+	}
+
 	unlock, err := store.Lock(ctx, key)
 	if err != nil {
 		return err

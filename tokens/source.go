@@ -285,7 +285,12 @@ func (s *Source) seed() (secret.Text, error) {
 	if err != nil {
 		return secret.Text{}, configError("the configured refresh token cannot be read", "check refresh_token_file", err)
 	}
-	return secret.New(strings.TrimSpace(t.Reveal())), nil
+
+	t = secret.New(strings.TrimSpace(t.Reveal()))
+	if err := t.CheckToken(); err != nil {
+		return secret.Text{}, configError("the configured refresh token "+err.Error(), "check refresh_token and refresh_token_file", nil)
+	}
+	return t, nil
 }
 
 // surroundings is what a failed sign-in may depend on and we can see.

@@ -207,8 +207,13 @@ func (w *wire) failure(err error) *Error {
 
 // keepRotated puts the refresh token of a success into the error that it ended with, if it is not the one we sent.
 func (w *wire) keepRotated(e *Error, sent secret.Text) {
-	if w.status == http.StatusOK && w.answer.err == "" && !sent.IsZero() && !w.answer.refresh.IsZero() && !w.answer.refresh.Equal(sent) {
-		e.rotated = w.answer.refresh
+	if w.status != http.StatusOK || w.answer.err != "" || sent.IsZero() {
+		return
+	}
+
+	rotated := w.answer.refresh
+	if !rotated.IsZero() && !rotated.Equal(sent) && rotated.CheckToken() == nil {
+		e.rotated = rotated
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -207,7 +206,7 @@ func certificate(t config.Tenant, now time.Time) tokens.Forecast {
 	if t.ClientCertificateFile == "" {
 		return tokens.Forecast{}
 	}
-	pem, err := os.ReadFile(t.ClientCertificateFile)
+	pem, err := config.ReadPEM(t.ClientCertificateFile)
 	if err != nil {
 		return tokens.Forecast{} // signing in says so
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config/plain"
@@ -30,24 +28,42 @@ var (
 	errControl = errors.New("has control characters or is not text")
 )
 
-// trimSecret takes white space and a byte order mark off a secret, and says if the rest can be none.
-func trimSecret(data []byte) (secret.Text, error) {
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
-	switch s := string(data); {
+// parseSecret returns the secret that stands alone in a text of any encoding that plain.Decode reads, and
+// says why it can be none. Every secret that a configuration or a flag names is read by it.
+func parseSecret(data []byte) (secret.Text, error) {
+	text, err := plain.Decode(data)
+	if err != nil {
+		return secret.Text{}, err
+	}
+
+	s := strings.TrimSpace(string(text))
+	switch {
 	case s == "":
 		return secret.Text{}, errEmpty
 	case strings.ContainsAny(s, "\r\n"):
 		return secret.Text{}, errLines
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+	case strings.ContainsFunc(s, unicode.IsControl):
 		return secret.Text{}, errControl
-	default:
-		return secret.New(s), nil
 	}
+	return secret.New(s), nil
+}
+
+// parseFor is parseSecret for the value of a key: a refresh token has to look like one too.
+func parseFor(key string, data []byte) (secret.Text, error) {
+	t, err := parseSecret(data)
+	if err == nil && strings.HasPrefix(key, "refresh_token") {
+		err = t.CheckToken()
+	}
+	if err != nil {
+		return secret.Text{}, err
+	}
+
+	return t, nil
 }
 
 // secretText checks a secret that stands in the configuration itself.
 func (r *reader) secretText(key string, v value) secret.Text {
-	t, err := trimSecret([]byte(v.text))
+	t, err := parseFor(key, []byte(v.text))
 	if err != nil {
 		r.fault(key, v, err.Error(), "write the secret itself on one line")
 	}
@@ -63,7 +79,7 @@ func (r *reader) secretFile(key string, v value) secret.Text {
 	data, mode, err := r.read(path, maxSecretFile)
 	if err == nil {
 		var t secret.Text
-		if t, err = trimSecret(data); err == nil {
+		if t, err = parseFor(key, data); err == nil {
 			r.warnOpen(key, v, path, mode.Perm()&0o004 != 0)
 			return t
 		}
@@ -106,7 +122,7 @@ func (r *reader) checkCertificate(v value) {
 		return
 	}
 	var wrong *clientcert.Error
-	if _, _, err := clientcert.Parse(data); errors.As(err, &wrong) {
+	if _, _, err := clientcert.Parse(decodePEM(data)); errors.As(err, &wrong) {
 		r.fault("client_certificate_file", v, namedSecret(path)+" "+wrong.Problem, wrong.Mend)
 		return
 	}
@@ -116,7 +132,7 @@ func (r *reader) checkCertificate(v value) {
 func (r *reader) checkCAFile(path string) {
 	v := r.raw("ca_file")
 	data, _, err := r.read(path, maxPEMFile)
-	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(decodePEM(data)) {
 		err = errors.New("has no certificate in PEM form")
 	}
 	if err != nil {
@@ -131,7 +147,18 @@ func ReadPEM(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", named(path), err)
 	}
-	return data, nil
+	return decodePEM(data), nil
+}
+
+// decodePEM returns PEM as UTF-8 without a byte order mark, before which the first certificate would be
+// passed over without a word. What is no text stays as it is: the reader of PEM says so.
+func decodePEM(data []byte) []byte {
+	text, err := plain.Decode(data)
+	if err != nil {
+		return data
+	}
+
+	return text
 }
 
 // ReadKey reads a key_file.
@@ -152,7 +179,12 @@ var ErrKey = errors.New("is not 32 bytes in base64")
 
 // ParseKey reads the content of a key_file: 32 bytes in base64 (RFC 4648, sections 4 and 5, padded or not).
 func ParseKey(data []byte) ([]byte, error) {
-	s := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(string(bytes.TrimSpace(data)), "="))
+	text, err := plain.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w, and %w", ErrKey, err)
+	}
+
+	s := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(string(text)), "="))
 	key, err := base64.RawStdEncoding.DecodeString(s)
 	if err != nil || len(key) != 32 {
 		return nil, ErrKey

@@ -57,7 +57,7 @@ func readSecret(path string) (secret.Text, error) {
 	data, _, err := readFile(Sources{}, path, maxSecretFile)
 	if err == nil {
 		var t secret.Text
-		if t, err = trimSecret(data); err == nil {
+		if t, err = parseSecret(data); err == nil {
 			return t, nil
 		}
 	}

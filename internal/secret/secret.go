@@ -7,6 +7,7 @@ package secret
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -67,3 +68,30 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // LogValue is String, for log/slog.
 func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MaxToken is how long a token may be in bytes: what a web server takes in one header line. The longest
+// that Entra issues have some 4,000.
+const MaxToken = 16 << 10
+
+// Reasons why a text is no token. Each completes a sentence that begins with what was read.
+var (
+	errLong       = fmt.Errorf("is longer than %d bytes, so it is no token", MaxToken)
+	errCharacters = errors.New("has characters that no token has (only printable ASCII may stand in one): copy it again, whole")
+)
+
+// CheckToken reports why t cannot be a refresh token or an authorization code: it is longer than
+// MaxToken, or has other characters than printable ASCII (RFC 6749 appendices A.11 and A.17). No secret
+// at all is not its concern.
+func (t Text) CheckToken() error {
+	s := t.Reveal()
+	if len(s) > MaxToken {
+		return errLong
+	}
+
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return errCharacters
+		}
+	}
+	return nil
+}

@@ -40,3 +40,30 @@ func TestNoPrinterShowsASecret(t *testing.T) {
 		t.Error("Reveal, Equal or the zero value is wrong")
 	}
 }
+
+func TestWhatIsNoTokenIsKnown(t *testing.T) {
+	for name, tc := range map[string]struct {
+		text string
+		fit  bool
+	}{
+		"nothing":             {"", true},
+		"a token":             {"0.AXkA-_~+/=.eyJ", true},
+		"with a blank":        {"0.AXkA 1", true}, // RFC 6749 allows it
+		"the longest":         {strings.Repeat("a", MaxToken), true},
+		"too long":            {strings.Repeat("a", MaxToken+1), false},
+		"a line end":          {"0.AXkA\n1", false},
+		"a zero byte":         {"0.AXkA\x001", false},
+		"delete":              {"0.AXkA\x7f", false},
+		"a typographic dash":  {"0.AXkA–1", false},
+		"a byte order mark":   {"\ufeff0.AXkA", false},
+		"a right-to-left one": {"0.AXkA\u202e1", false},
+	} {
+		err := New(tc.text).CheckToken()
+		if (err == nil) != tc.fit {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && tc.text != "" && strings.Contains(err.Error(), "AXkA") {
+			t.Errorf("%s: the token stands in %v", name, err)
+		}
+	}
+}
