@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,7 +14,8 @@ type cefBuilder struct {
 	col      int
 	tenant   string
 	maxBytes int
-	fields   map[string]gjson.Result
+	fields   []gjson.Result
+	entities cefCandidates
 	pairs    []cefPair
 	line     []byte
 	move     []byte // Encoder.Alert's, to put a line in its place
@@ -27,14 +29,26 @@ func (c *cefBuilder) init(o Options) {
 	if !ok {
 		col = colGraph
 	}
-	*c = cefBuilder{col: col, tenant: o.Tenant, maxBytes: o.CEFMaxBytes, fields: map[string]gjson.Result{}}
+	*c = cefBuilder{
+		col:      col,
+		tenant:   o.Tenant,
+		maxBytes: o.CEFMaxBytes,
+		fields:   make([]gjson.Result, len(rowFields.paths)),
+	}
 }
 
-// alert gives the line of a row, which has to be valid JSON.
+// alert returns the line of a row, which must be valid JSON.
 func (c *cefBuilder) alert(raw []byte, id ID) []byte {
-	defer clear(c.fields) // they hold a copy of the row
-	a := &cefAlert{fields: c.fields, col: c.col, id: id, tenant: c.tenant}
-	a.look(raw)
+	defer c.release()
+
+	a := &cefAlert{
+		col:    c.col,
+		id:     id,
+		tenant: c.tenant,
+		fields: c.fields,
+	}
+	a.read(raw, &c.entities)
+
 	c.pairs = c.pairs[:0]
 	for i := range cefTable {
 		row := &cefTable[i]
@@ -42,15 +56,17 @@ func (c *cefBuilder) alert(raw []byte, id ID) []byte {
 			c.add(row.key, row.label, row.max, from.get(a))
 		}
 	}
+
 	h := &cefHeaders[c.col]
-	class, name := headerText(h.class.get(a), maxClass), headerText(h.name.get(a), maxName)
-	if class == "" {
-		class = h.noClass
-	}
-	if name == "" {
-		name = h.untitled
-	}
+	class := cmp.Or(headerText(h.class.get(a), maxClass), h.noClass)
+	name := cmp.Or(headerText(h.name.get(a), maxName), h.untitled)
 	return c.finish(class, name, cefSeverity(h.severity.get(a)))
+}
+
+// release forgets the row, of which the fields are parts.
+func (c *cefBuilder) release() {
+	clear(c.fields)
+	c.entities.release()
 }
 
 // raw gives the line of a row that could not be decoded.

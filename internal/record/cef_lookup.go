@@ -2,6 +2,7 @@ package record
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,45 +11,93 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// A cefAlert is what the sources of the table look into: a row that is known to be valid JSON.
+// A cefAlert is what the sources of the table look into: a row that is known to be valid
+// JSON, read once.
 type cefAlert struct {
-	fields map[string]gjson.Result // by key; of a key that is there twice, the first
 	col    int
 	id     ID
 	tenant string
-	// Filled when first asked for: the evidence, or the entities of all alerts of an incident, in order; the file the line
-	// is about.
-	proofs     []proof
-	theFile    gjson.Result
-	haveProofs bool
-	haveFile   bool
+	fields []gjson.Result   // by index in rowFields
+	alerts [][]gjson.Result // of an incident, each by index in alertFields
+	cefChoice
 }
 
-// A proof is a piece of evidence and what it is about: "device" for Graph's #microsoft.graph.security.deviceEvidence, the
-// entityType of the others.
-type proof struct {
-	kind string
-	gjson.Result
+// rowFields are the row's own fields that the table asks for; first adds to them.
+var rowFields = newShape("alerts", "evidence", "relatedUser")
+
+// alertFields are the fields of an incident's alerts that the table asks for.
+var alertFields = newShape("category", "detectionSource", "firstActivity", "lastActivity", "actorName",
+	"mitreTechniques", "devices", "entities")
+
+// Where the fields are that hold other fields.
+var (
+	atAlerts      = rowFields.add("alerts")
+	atEvidence    = rowFields.add("evidence")
+	atRelatedUser = rowFields.add("relatedUser")
+	atDevices     = alertFields.add("devices")
+	atEntities    = alertFields.add("entities")
+)
+
+// read reads the row, and chooses the entities that the line is about.
+func (a *cefAlert) read(raw []byte, entities *cefCandidates) {
+	rowFields.read(gjson.ParseBytes(raw), a.fields)
+
+	switch a.col {
+	case colEndpoint:
+		entities.one(a.col, kindRelatedUser, a.fields[atRelatedUser])
+		entities.all(a.col, a.fields[atEvidence], entityKind)
+	case colGraph:
+		entities.all(a.col, a.fields[atEvidence], odataKind)
+	case colIncidents:
+		a.readAlerts(entities)
+	}
+	a.cefChoice = entities.choose()
 }
 
-// look puts the row's fields at hand: one pass, where gjson would make one per field asked for.
-func (a *cefAlert) look(raw []byte) {
-	gjson.ParseBytes(raw).ForEach(func(key, v gjson.Result) bool {
-		if _, twice := a.fields[key.Str]; !twice {
-			a.fields[key.Str] = v
-		}
+func (a *cefAlert) readAlerts(entities *cefCandidates) {
+	list := a.fields[atAlerts]
+	if !list.IsArray() {
+		return
+	}
+
+	list.ForEach(func(_, alert gjson.Result) bool {
+		fields := make([]gjson.Result, len(alertFields.paths))
+		alertFields.read(alert, fields)
+		a.alerts = append(a.alerts, fields)
+
+		entities.all(a.col, fields[atDevices], func(gjson.Result) string { return kindDevice })
+		entities.all(a.col, fields[atEntities], entityKind)
 		return true
 	})
 }
 
-// get is the value at a path in gjson's syntax, of which the first key is plain.
-func (a *cefAlert) get(path string) gjson.Result {
-	key, rest, nested := strings.Cut(path, ".")
-	v := a.fields[key]
-	if nested {
-		v = v.Get(rest)
+func entityKind(entity gjson.Result) string { return kindAt(entity, "entityType") }
+
+// odataKind returns "device" of #microsoft.graph.security.deviceEvidence.
+func odataKind(entity gjson.Result) string {
+	const suffix = "Evidence"
+	kind := kindAt(entity, "@odata.type")
+	kind = kind[strings.LastIndexByte(kind, '.')+1:]
+
+	if end := len(kind) - len(suffix); end >= 0 && strings.EqualFold(kind[end:], suffix) {
+		return kind[:end]
 	}
-	return v
+	return kind
+}
+
+func kindAt(entity gjson.Result, key string) (kind string) {
+	if !entity.IsObject() {
+		return ""
+	}
+
+	entity.ForEach(func(k, v gjson.Result) bool {
+		if !strings.EqualFold(k.Str, key) {
+			return true
+		}
+		kind = v.Str
+		return kind == ""
+	})
+	return kind
 }
 
 // A source gives the text for one key, empty when the alert has none. A source without get never has one.
@@ -98,59 +147,76 @@ func joined(v gjson.Result, seen map[string]bool) string {
 	return strings.Join(parts, ",")
 }
 
-// first is the first of the fields that has a text.
-func first(paths ...string) source {
-	return source{func(a *cefAlert) string {
-		for _, p := range paths {
-			if s := plain(a.get(p)); s != "" {
-				return s
+// first returns the first of the row's fields that has a text.
+func first(keys ...string) source {
+	at := make([]int, len(keys))
+	for i, key := range keys {
+		at[i] = rowFields.add(key)
+	}
+
+	return source{
+		get: func(a *cefAlert) string {
+			for _, i := range at {
+				if s := plain(a.fields[i]); s != "" {
+					return s
+				}
 			}
-		}
-		return ""
-	}, "`" + strings.ReplaceAll(strings.Join(paths, "`, else `"), ".0.", "[0].") + "`"}
+			return ""
+		},
+		what: "`" + strings.Join(keys, "`, else `") + "`",
+	}
 }
 
 // list is a field that is an array of texts, or a text as the documentation of some has it, joined by commas.
-func list(path string) source {
-	s := first(path)
+func list(key string) source {
+	s := first(key)
 	s.what += ", joined by commas"
 	return s
 }
 
-func listOverAlerts(path string) source {
-	return source{func(a *cefAlert) string {
-		seen := map[string]bool{}
-		var parts []string
-		a.eachAlert(func(alert gjson.Result) bool {
-			v := alert.Get(path)
-			s := plain(v)
-			if v.IsArray() {
-				s = joined(v, seen)
-			} else if seen[s] {
-				s = ""
+func listOverAlerts(key string) source {
+	at := alertFields.add(key)
+
+	return source{
+		get: func(a *cefAlert) string {
+			seen := map[string]bool{}
+			var parts []string
+			for _, alert := range a.alerts {
+				s := plain(alert[at])
+				if alert[at].IsArray() {
+					s = joined(alert[at], seen)
+				} else if seen[s] {
+					s = ""
+				}
+
+				if s != "" {
+					seen[s] = true
+					parts = append(parts, s)
+				}
 			}
-			if s != "" {
-				seen[s] = true
-				parts = append(parts, s)
-			}
-			return true
-		})
-		return strings.Join(parts, ",")
-	}, "`" + path + "` of all alerts, each once, joined by commas"}
+			return strings.Join(parts, ",")
+		},
+		what: "`" + key + "` of all alerts, each once, joined by commas",
+	}
 }
 
 // millis is a time in milliseconds since 1970, as CEF wants it.
-func millis(path string) source {
-	return source{func(a *cefAlert) string {
-		at, ok := timeOf(a.get(path))
-		return milliText(at, ok)
-	}, "`" + path + "`"}
+func millis(key string) source {
+	at := rowFields.add(key)
+
+	return source{
+		get: func(a *cefAlert) string {
+			return milliText(timeOf(a.fields[at]))
+		},
+		what: "`" + key + "`",
+	}
 }
 
 func timeOf(v gjson.Result) (tick.Tick, bool) {
 	if v.Type != gjson.String {
 		return 0, false
 	}
+
 	at, err := tick.Parse(v.Str)
 	return at, err == nil && at > 0
 }
@@ -162,204 +228,319 @@ func milliText(at tick.Tick, ok bool) string {
 	return strconv.FormatInt(int64(at/tick.Millisecond), 10)
 }
 
-func earliest(path string) source {
-	return extreme(path, "least", func(a, b tick.Tick) bool { return a < b })
+func earliest(key string) source {
+	return extreme(key, "least", func(a, b tick.Tick) bool { return a < b })
 }
 
-func latest(path string) source {
-	return extreme(path, "greatest", func(a, b tick.Tick) bool { return a > b })
+func latest(key string) source {
+	return extreme(key, "greatest", func(a, b tick.Tick) bool { return a > b })
 }
 
-// extreme is the time of an incident's alerts that is better than all others.
-func extreme(path, which string, better func(a, b tick.Tick) bool) source {
-	return source{func(a *cefAlert) string {
-		var best tick.Tick
-		found := false
-		a.eachAlert(func(alert gjson.Result) bool {
-			if at, ok := timeOf(alert.Get(path)); ok && (!found || better(at, best)) {
-				best, found = at, true
+// extreme returns the time of an incident's alerts that is better than all others.
+func extreme(key, which string, better func(a, b tick.Tick) bool) source {
+	field := alertFields.add(key)
+
+	return source{
+		get: func(a *cefAlert) string {
+			var best tick.Tick
+			found := false
+			for _, alert := range a.alerts {
+				if at, ok := timeOf(alert[field]); ok && (!found || better(at, best)) {
+					best, found = at, true
+				}
 			}
-			return true
-		})
-		return milliText(best, found)
-	}, which + " `" + path + "` of its alerts"}
+			return milliText(best, found)
+		},
+		what: which + " `" + key + "` of its alerts",
+	}
 }
 
-func (a *cefAlert) eachAlert(f func(gjson.Result) bool) {
-	if alerts := a.get("alerts"); alerts.IsArray() {
-		alerts.ForEach(func(_, alert gjson.Result) bool { return f(alert) })
+// firstAlert is a field of the first alert of an incident.
+func firstAlert(key string) source {
+	at := alertFields.add(key)
+
+	return source{
+		get: func(a *cefAlert) string {
+			if len(a.alerts) == 0 {
+				return ""
+			}
+			return plain(a.alerts[0][at])
+		},
+		what: "`alerts[0]." + key + "`",
 	}
 }
 
 // anyAlert is a field of the first alert of an incident that has it.
-func anyAlert(path string) source {
-	return source{func(a *cefAlert) (s string) {
-		a.eachAlert(func(alert gjson.Result) bool {
-			s = plain(alert.Get(path))
-			return s == ""
-		})
-		return s
-	}, "`" + path + "` of the first alert that has one"}
-}
+func anyAlert(key string) source {
+	at := alertFields.add(key)
 
-var numberOfAlerts = source{func(a *cefAlert) string {
-	n := a.get("alerts.#")
-	if !n.Exists() {
-		return ""
-	}
-	return strconv.FormatInt(n.Int(), 10)
-}, "number of `alerts`"}
-
-// device is a field of the first device of an incident.
-func device(path string) source {
-	return source{func(a *cefAlert) (s string) {
-		a.eachAlert(func(alert gjson.Result) bool {
-			d := alert.Get("devices.0")
-			s = plain(d.Get(path))
-			return !d.Exists()
-		})
-		return s
-	}, "first device: `" + path + "`"}
-}
-
-// evidence is a field of the first piece of evidence of the given kind that has it.
-func evidence(kind, path string) source {
-	return source{func(a *cefAlert) string {
-		for _, e := range a.evidence() {
-			if strings.EqualFold(e.kind, kind) {
-				if s := plain(e.Get(path)); s != "" {
+	return source{
+		get: func(a *cefAlert) string {
+			for _, alert := range a.alerts {
+				if s := plain(alert[at]); s != "" {
 					return s
 				}
 			}
-		}
-		return ""
-	}, "ev(" + kind + "): `" + path + "`"}
-}
-
-func (a *cefAlert) evidence() []proof {
-	if a.haveProofs {
-		return a.proofs
+			return ""
+		},
+		what: "`" + key + "` of the first alert that has one",
 	}
-	a.haveProofs = true
-	collect := func(list gjson.Result, kind func(gjson.Result) string) {
-		if list.IsArray() {
-			list.ForEach(func(_, e gjson.Result) bool {
-				a.proofs = append(a.proofs, proof{kind(e), e})
-				return true
-			})
-		}
-	}
-	switch a.col {
-	case colGraph:
-		collect(a.get("evidence"), odataKind)
-	case colIncidents:
-		a.eachAlert(func(alert gjson.Result) bool {
-			collect(alert.Get("entities"), entityKind)
-			return true
-		})
-	default:
-		collect(a.get("evidence"), entityKind)
-	}
-	return a.proofs
 }
 
-func entityKind(e gjson.Result) string { return e.Get("entityType").Str }
-
-func odataKind(e gjson.Result) string {
-	kind := e.Get(`\@odata\.type`).Str
-	return strings.TrimSuffix(kind[strings.LastIndexByte(kind, '.')+1:], "Evidence")
-}
-
-// relatedUser is a field of the user an endpoint alert names, or of its evidence when it names none: never the name of one and the
-// domain of another.
-func relatedUser(path, evidencePath string) source {
-	other := evidence("User", evidencePath)
-	return source{func(a *cefAlert) string {
-		if u := a.get("relatedUser"); plain(u.Get("userName")) != "" || plain(u.Get("domainName")) != "" {
-			return plain(u.Get(path))
+var numberOfAlerts = source{
+	get: func(a *cefAlert) string {
+		if !a.fields[atAlerts].IsArray() {
+			return ""
 		}
-		return other.get(a)
-	}, "`relatedUser." + path + "`; if `relatedUser` has neither name nor domain, " + other.what}
-}
-
-// file is a field of the one file that the line is about, so that name, path and hashes belong together: the first file
-// that has a name, else the first process that has one, else the first of either that has any of the fields.
-func file(path string) source {
-	return source{func(a *cefAlert) string {
-		if !a.haveFile {
-			a.theFile, a.haveFile = a.findFile(), true
-		}
-		return plain(a.theFile.Get(path))
-	}, "the file: `" + path + "`"}
-}
-
-func (a *cefAlert) findFile() gjson.Result {
-	for _, fields := range [...][]string{{"fileName"}, {"filePath", "sha1", "sha256"}} {
-		for _, kind := range [...]string{"file", "process"} {
-			for _, e := range a.evidence() {
-				if !strings.EqualFold(e.kind, kind) {
-					continue
-				}
-				details := e.Result
-				if a.col == colGraph {
-					details = e.Get(map[string]string{"file": "fileDetails", "process": "imageFile"}[kind])
-				}
-				for _, f := range fields {
-					if plain(details.Get(f)) != "" {
-						return details
-					}
-				}
-			}
-		}
-	}
-	return gjson.Result{}
+		return strconv.Itoa(len(a.alerts))
+	},
+	what: "number of `alerts`",
 }
 
 func longerThan(n int, s source) source {
-	return source{func(a *cefAlert) string {
-		if text := s.get(a); len(text) > n {
-			return text
-		}
-		return ""
-	}, s.what + " when longer than " + strconv.Itoa(n)}
+	return source{
+		get: func(a *cefAlert) string {
+			if text := s.get(a); len(text) > n {
+				return text
+			}
+			return ""
+		},
+		what: s.what + " when longer than " + strconv.Itoa(n),
+	}
 }
 
 // oneOrZero is a truth value as CEF's numbers have it; unknown (null) is nothing.
-func oneOrZero(path string) source {
-	return source{func(a *cefAlert) string {
-		switch v := a.get(path); {
-		case v.Type == gjson.True, strings.EqualFold(v.Str, "true"):
-			return "1"
-		case v.Type == gjson.False, strings.EqualFold(v.Str, "false"):
-			return "0"
-		}
-		return ""
-	}, "`" + path + "`: 1 or 0"}
-}
+func oneOrZero(key string) source {
+	at := rowFields.add(key)
 
-// ipv4 and ipv6 are the address, if it is one of that family; src must not hold an IPv6 one.
-func ipv4(s source) source {
-	return source{func(a *cefAlert) string {
-		if ip := address(s.get(a)); ip.Is4() {
-			return ip.String()
-		}
-		return ""
-	}, s.what}
-}
-
-func ipv6(s source) source {
-	return source{func(a *cefAlert) string {
-		if ip := address(s.get(a)); ip.Is6() {
-			return ip.String()
-		}
-		return ""
-	}, s.what}
-}
-
-func address(s string) netip.Addr {
-	ip, err := netip.ParseAddr(strings.TrimSpace(s))
-	if err != nil {
-		return netip.Addr{}
+	return source{
+		get: func(a *cefAlert) string {
+			switch v := a.fields[at]; {
+			case v.Type == gjson.True, strings.EqualFold(v.Str, "true"):
+				return "1"
+			case v.Type == gjson.False, strings.EqualFold(v.Str, "false"):
+				return "0"
+			}
+			return ""
+		},
+		what: "`" + key + "`: 1 or 0",
 	}
-	return ip.Unmap().WithZone("")
+}
+
+// addressIn4 and addressIn6 are the first address of that family in a field that holds one
+// or several. src must not hold an IPv6 address.
+func addressIn4(key string) source {
+	s := first(key)
+	return source{
+		get: func(a *cefAlert) string {
+			v4, _ := addressesIn(s.get(a))
+			return addressText(v4)
+		},
+		what: s.what,
+	}
+}
+
+func addressIn6(key string) source {
+	s := first(key)
+	return source{
+		get: func(a *cefAlert) string {
+			_, v6 := addressesIn(s.get(a))
+			return addressText(v6)
+		},
+		what: s.what,
+	}
+}
+
+func addressesIn(text string) (v4, v6 netip.Addr) {
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
+		addSource(&v4, &v6, part)
+	}
+	return v4, v6
+}
+
+func addressText(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
+}
+
+// chosen is the value for the key of the entity that is chosen for the group.
+func chosen(col, group int, key string) source {
+	at := cefGroups[group].index(key)
+
+	return source{
+		get: func(a *cefAlert) string {
+			if entity := a.groups[group]; entity != nil {
+				return entity.values[at]
+			}
+			return ""
+		},
+		what: groupText(col, group, key),
+	}
+}
+
+// orElse is the first of the sources that has a text. Groups that exclude each other may
+// fill the same key.
+func orElse(sources ...source) source {
+	what := make([]string, len(sources))
+	for i, s := range sources {
+		what[i] = s.what
+	}
+
+	return source{
+		get: func(a *cefAlert) string {
+			for _, s := range sources {
+				if text := s.get(a); text != "" {
+					return text
+				}
+			}
+			return ""
+		},
+		what: strings.Join(what, "; else "),
+	}
+}
+
+// process is the application or the process that the line is about.
+func process(col int) source {
+	ofProcess, ofImage := chosen(col, groupProcess, "sproc"), chosen(col, groupImage, "sproc")
+	s := orElse(ofProcess, ofImage)
+	s.what = ofProcess.what
+	return s
+}
+
+// fileOf is a key of the file, or of the process that the line is about where there is no file.
+func fileOf(col int, key string) source {
+	return orElse(chosen(col, groupFile, key), chosen(col, groupImage, key))
+}
+
+// user is a key of the user or, for the name, the sender of a message.
+func user(col int, key string) source {
+	s := chosen(col, groupUser, key)
+	if key == "suser" && len(cefGroups[groupMail].entities[col]) > 0 {
+		s.what += "; else " + groupText(col, groupMail, key)
+	}
+	return s
+}
+
+func recipient(col int) source {
+	return orElse(chosen(col, groupMail, "duser"), chosen(col, groupMailbox, "duser"))
+}
+
+// fileID is the id of the application that the line is about, else that of a message.
+func fileID(col int) source {
+	application, message := chosen(col, groupProcess, "fileId"), chosen(col, groupMail, "fileId")
+
+	return source{
+		get: func(a *cefAlert) string {
+			if entity := a.groups[groupProcess]; entity != nil && entity.later {
+				return application.get(a)
+			}
+			return message.get(a)
+		},
+		what: application.what + "; else " + message.what,
+	}
+}
+
+func requestURL(col int) source {
+	if len(cefGroups[groupMail].entities[col]) == 0 {
+		return chosen(col, groupURL, readURL)
+	}
+	return orElse(chosen(col, groupURL, readURL), chosen(col, groupMail, readURL))
+}
+
+// source4 and source6 are the address that the alert came from.
+func source4(col int) source {
+	return source{
+		get:  func(a *cefAlert) string { return addressText(a.source4) },
+		what: sourceText(col),
+	}
+}
+
+func source6(col int) source {
+	return source{
+		get:  func(a *cefAlert) string { return addressText(a.source6) },
+		what: sourceText(col),
+	}
+}
+
+func destination4(col int) source {
+	return source{
+		get: func(a *cefAlert) string {
+			if !a.destination.Is4() {
+				return ""
+			}
+			return a.destination.String()
+		},
+		what: groupText(col, groupConnection, "dst"),
+	}
+}
+
+func destination6(col int) source {
+	return source{
+		get: func(a *cefAlert) string {
+			if !a.destination.Is6() {
+				return ""
+			}
+			return a.destination.String()
+		},
+		what: groupText(col, groupConnection, "dst"),
+	}
+}
+
+// port is a port of the connection. The source's is left out without its address: another
+// address would stand beside it.
+func port(col int, key string) source {
+	s := chosen(col, groupConnection, key)
+	from := chosen(col, groupConnection, readAddress)
+
+	return source{
+		get: func(a *cefAlert) string {
+			text := s.get(a)
+			if _, err := strconv.ParseUint(text, 10, 16); err != nil {
+				return ""
+			}
+			if key == "spt" && !address(from.get(a)).IsValid() {
+				return ""
+			}
+			return text
+		},
+		what: s.what,
+	}
+}
+
+// groupText says in Markdown which fields of which entities fill a key.
+func groupText(col, group int, key string) string {
+	var fields []string
+	var kinds [][]string
+
+	for _, entity := range cefGroups[group].entities[col] {
+		for _, field := range entity.fields {
+			if field.key != key {
+				continue
+			}
+			text := "`" + strings.ReplaceAll(strings.Join(field.paths, "`, else `"), " + ", "`.`") + "`"
+			if at := slices.Index(fields, text); at >= 0 {
+				kinds[at] = append(kinds[at], entity.kind)
+			} else {
+				fields, kinds = append(fields, text), append(kinds, []string{entity.kind})
+			}
+		}
+	}
+
+	for i := range fields {
+		fields[i] = "ev(" + strings.Join(kinds[i], ", ") + "): " + fields[i]
+	}
+	return strings.Join(fields, "; else ")
+}
+
+// sourceText says in Markdown where the source address comes from, in the order asked.
+func sourceText(col int) string {
+	var parts []string
+	for _, group := range [...]int{groupConnection, groupAddress, groupMail, groupHost} {
+		if text := groupText(col, group, readAddress); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, "; else ")
 }

@@ -83,11 +83,20 @@ const cefPageRules = `
 The order of the keys in a line is the order here. Where an alert has no value, the key is left out, and its label too; a label stands
 straight behind its value (` + "`cs1=… cs1Label=ThreatName`" + `). Times are milliseconds since 1970.
 
-- **ev(X)** is the first piece of evidence of kind X that has the field: for endpoint the ` + "`entityType`, for graph `@odata.type`" + ` without prefix and
-  "Evidence", for incidents the entities of all alerts in turn.
-- **the file** is one piece of evidence, so that name, path and hashes belong together: the first File with a name, else the first Process
-  with one, else the first of either that has a path or a hash; for graph its ` + "`fileDetails` or `imageFile`" + `.
-- ` + "`src`" + ` holds IPv4 addresses only, as ArcSight wants it; an IPv6 address is in ` + "`c6a2`" + `. What is no address is left out.
+- **ev(X)** is evidence of kind X: for endpoint the ` + "`entityType`" + ` (or the alert's ` + "`relatedUser`" + `), for graph the
+  ` + "`@odata.type`" + ` without prefix and "Evidence", for incidents the entities and ` + "`devices`" + ` of all alerts.
+- **Keys that describe one thing come from one piece of evidence:** the host (` + "`shost`, `deviceExternalId`" + `), the user (` +
+	"`sntdom`, `suser`, `suid`" + `),
+  the message (` + "`duser`, `fileId`" + `), the file (` + "`fname`, `filePath`, `fileHash`, `cs6`" + `), the process or application (` +
+	"`sproc`, `fileId`" + `), the
+  connection (` + "`spt`, `dst`, `dpt`, `proto`" + `). Of several, the one that fills most of the keys is taken, the first of equals. Users
+  and hosts with a role ` + "`attacked`, `compromised` or `source`" + ` come before others. A key that the chosen one lacks is left out.
+- A process gives its file and its command line together when no File evidence exists, or none with a name while the process has one.
+- The sender of a message is ` + "`suser`" + ` when there is no user but the recipient.
+- ` + "`src` and `c6a2`" + ` hold the first IPv4 and the first IPv6 address, in the order of the table; those of a host only when there is no
+  other address. ` + "`spt`" + ` is left out when the connection has no source address.
+- Keys of an alert are found in any case (` + "`SHA1` as `Sha1`" + `).
+- ` + "`src`" + ` holds IPv4 addresses only, as ArcSight wants it; an IPv6 address is in ` + "`c6a2`" + ` (` + "`dst` and `c6a3`" + ` likewise). What is no address is left out.
 
 ## Cuts and escapes
 

@@ -23,6 +23,7 @@ var dictionary = map[string]int{
 	"rt": -1, "start": -1, "end": -1, "cn1": -1, "cn2": -1, "cnt": -1, "src": -4, "c6a2": -6,
 	"externalId": 40, "cat": 1023, "sourceServiceName": 1023, "outcome": 63, "shost": 1023, "sourceDnsDomain": 255,
 	"deviceExternalId": 255, "sntdom": 255, "suser": 1023, "suid": 1023, "request": 1023, "fname": 1023, "filePath": 1023,
+	"duser": 1023, "fileId": 1023, "proto": 31, "spt": -1, "dpt": -1, "dst": -4, "c6a3": -6, "c6a3Label": 1023,
 	"fileHash": 255, "sproc": 1023, "cs1": 4000, "cs2": 4000, "cs3": 4000, "cs4": 4000, "cs5": 4000, "cs6": 4000,
 	"flexString1": 1023, "flexString2": 1023, "msg": 1023, "reason": 1023,
 	"c6a2Label": 1023, "cs1Label": 1023, "cs2Label": 1023, "cs3Label": 1023, "cs4Label": 1023, "cs5Label": 1023, "cs6Label": 1023,

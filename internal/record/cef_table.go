@@ -16,17 +16,51 @@ const (
 
 var cefColumns = map[string]int{"siem": colSIEM, "endpoint": colEndpoint, "graph": colGraph, "incidents": colIncidents}
 
-// The header's fields: CEF:0|Microsoft|product|version|class id|name|severity|
-var cefHeaders = [numColumns]struct {
-	product, version  string
-	class, name       source
-	severity          source
-	noClass, untitled string // what stands there when the alert does not say: the fields are mandatory
-}{
-	colSIEM:      {"Microsoft Defender ATP", "2.0", first("IoaDefinitionId", "Category"), first("AlertTitle"), first("Severity"), "alert", "Untitled alert"},
-	colEndpoint:  {"Microsoft Defender for Endpoint", "1.0", first("detectorId", "category"), first("title"), first("severity"), "alert", "Untitled alert"},
-	colGraph:     {"Microsoft Defender XDR", "1.0", first("detectorId", "category"), first("title"), first("severity"), "alert", "Untitled alert"},
-	colIncidents: {"Microsoft Defender XDR Incidents", "1.0", constant("incident"), first("incidentName"), first("severity"), "incident", "Untitled incident"},
+// A cefHeader says what is in the header: CEF:0|Microsoft|product|version|class id|name|severity|
+type cefHeader struct {
+	product, version      string
+	class, name, severity source
+	// noClass and untitled are written when the alert has no class and name, which are mandatory.
+	noClass, untitled string
+}
+
+var cefHeaders = [numColumns]cefHeader{
+	colSIEM: {
+		product:  "Microsoft Defender ATP",
+		version:  "2.0",
+		class:    first("IoaDefinitionId", "Category"),
+		name:     first("AlertTitle"),
+		severity: first("Severity"),
+		noClass:  "alert",
+		untitled: "Untitled alert",
+	},
+	colEndpoint: {
+		product:  "Microsoft Defender for Endpoint",
+		version:  "1.0",
+		class:    first("detectorId", "category"),
+		name:     first("title"),
+		severity: first("severity"),
+		noClass:  "alert",
+		untitled: "Untitled alert",
+	},
+	colGraph: {
+		product:  "Microsoft Defender XDR",
+		version:  "1.0",
+		class:    first("detectorId", "category"),
+		name:     first("title"),
+		severity: first("severity"),
+		noClass:  "alert",
+		untitled: "Untitled alert",
+	},
+	colIncidents: {
+		product:  "Microsoft Defender XDR Incidents",
+		version:  "1.0",
+		class:    constant("incident"),
+		name:     first("incidentName"),
+		severity: first("severity"),
+		noClass:  "incident",
+		untitled: "Untitled incident",
+	},
 }
 
 // Lengths of the header's fields.
@@ -36,45 +70,334 @@ const (
 )
 
 type cefRow struct {
-	key, label                       string
-	max                              int // 0: a number, a time or an address, which is never cut
+	key, label string
+	max        int // 0: a number, a time or an address, which is never cut
+
 	siem, endpoint, graph, incidents source
 }
 
 var cefTable = [...]cefRow{
-	{"rt", "", 0, millis("AlertTime"), millis("alertCreationTime"), millis("createdDateTime"), millis("createdTime")},
-	{"start", "", 0, none, millis("firstEventTime"), millis("firstActivityDateTime"), earliest("firstActivity")},
-	{"end", "", 0, none, millis("lastEventTime"), millis("lastActivityDateTime"), latest("lastActivity")},
-	{"externalId", "", 40, first("AlertId"), first("id"), first("id"), first("incidentId")},
-	{"cat", "", 1023, first("Category"), first("category"), first("category"), first("alerts.0.category")},
-	{"sourceServiceName", "", 1023, first("Source"), first("detectionSource"), first("detectionSource"), first("alerts.0.detectionSource")},
-	{"outcome", "", 63, none, first("status"), first("status"), first("status")},
-	{"shost", "", 1023, first("MachineName"), first("computerDnsName"), evidence("device", "deviceDnsName"), device("deviceDnsName")},
-	{"sourceDnsDomain", "", 255, first("MachineDomain"), none, none, none},
-	{"deviceExternalId", "", 255, first("DeviceID"), first("machineId"), evidence("device", "mdeDeviceId"), device("mdatpDeviceId")},
-	{"sntdom", "", 255, first("UserDomain"), relatedUser("domainName", "domainName"), evidence("user", "userAccount.domainName"), evidence("User", "domainName")},
-	{"suser", "", 1023, first("UserName"), relatedUser("userName", "accountName"), evidence("user", "userAccount.accountName"), evidence("User", "accountName")},
-	{"suid", "", 1023, first("LogOnUsers"), none, evidence("user", "userAccount.userSid"), evidence("User", "userSid")},
-	{"src", "", 0, ipv4(first("IpAddress")), ipv4(evidence("Ip", "ipAddress")), ipv4(evidence("ip", "ipAddress")), ipv4(evidence("Ip", "ipAddress"))},
-	{"c6a2", "Source IPv6 Address", 0, ipv6(first("IpAddress")), ipv6(evidence("Ip", "ipAddress")), ipv6(evidence("ip", "ipAddress")), ipv6(evidence("Ip", "ipAddress"))},
-	{"request", "", 1023, first("Url"), evidence("Url", "url"), evidence("url", "url"), evidence("Url", "url")},
-	{"fname", "", 1023, first("FileName"), file("fileName"), file("fileName"), file("fileName")},
-	{"filePath", "", 1023, first("FilePath"), file("filePath"), file("filePath"), file("filePath")},
-	{"fileHash", "", 255, first("Sha1"), file("sha1"), file("sha1"), file("sha1")},
-	{"sproc", "", 1023, first("CommandLine"), evidence("Process", "processCommandLine"), evidence("process", "processCommandLine"), evidence("Process", "processCommandLine")},
-	{"cs1", "ThreatName", 4000, first("ThreatName"), first("threatName"), first("threatDisplayName"), none},
-	{"cs2", "FullId", 4000, first("FullId"), longerThan(40, first("id")), longerThan(40, first("id")), none},
-	{"cs3", "RecordId", 4000, recordID, recordID, recordID, recordID},
-	{"cs4", "Actor", 4000, first("Actor"), none, first("actorDisplayName"), anyAlert("actorName")},
-	{"cs5", "Md5", 4000, first("Md5"), none, none, none},
-	{"cs5", "MitreTechniques", 4000, none, list("mitreTechniques"), list("mitreTechniques"), listOverAlerts("mitreTechniques")},
-	{"cs6", "Sha256", 4000, first("Sha256"), file("sha256"), file("sha256"), file("sha256")},
-	{"cn1", "WasExecutingWhileDetected", 0, oneOrZero("WasExecutingWhileDetected"), none, none, none},
-	{"cn2", "RemediationIsSuccess", 0, oneOrZero("RemediationIsSuccess"), none, none, none},
-	{"cnt", "", 0, none, none, none, numberOfAlerts},
-	{"flexString1", "AlertLink", 1023, first("LinkToWDATP", "LinkToMTP"), none, first("alertWebUrl"), none},
-	{"flexString2", "Tenant", 1023, tenantName, tenantName, tenantName, tenantName},
-	{"msg", "", 1023, first("Description"), first("description"), first("description"), none},
+	{
+		key: "rt",
+
+		siem:      millis("AlertTime"),
+		endpoint:  millis("alertCreationTime"),
+		graph:     millis("createdDateTime"),
+		incidents: millis("createdTime"),
+	},
+	{
+		key: "start",
+
+		endpoint:  millis("firstEventTime"),
+		graph:     millis("firstActivityDateTime"),
+		incidents: earliest("firstActivity"),
+	},
+	{
+		key: "end",
+
+		endpoint:  millis("lastEventTime"),
+		graph:     millis("lastActivityDateTime"),
+		incidents: latest("lastActivity"),
+	},
+	{
+		key: "externalId",
+		max: 40,
+
+		siem:      first("AlertId"),
+		endpoint:  first("id"),
+		graph:     first("id"),
+		incidents: first("incidentId"),
+	},
+	{
+		key: "cat",
+		max: 1023,
+
+		siem:      first("Category"),
+		endpoint:  first("category"),
+		graph:     first("category"),
+		incidents: firstAlert("category"),
+	},
+	{
+		key: "sourceServiceName",
+		max: 1023,
+
+		siem:      first("Source"),
+		endpoint:  first("detectionSource"),
+		graph:     first("detectionSource"),
+		incidents: firstAlert("detectionSource"),
+	},
+	{
+		key: "outcome",
+		max: 63,
+
+		endpoint:  first("status"),
+		graph:     first("status"),
+		incidents: first("status"),
+	},
+	{
+		key: "shost",
+		max: 1023,
+
+		siem:      first("MachineName"),
+		endpoint:  first("computerDnsName"),
+		graph:     chosen(colGraph, groupHost, "shost"),
+		incidents: chosen(colIncidents, groupHost, "shost"),
+	},
+	{
+		key: "sourceDnsDomain",
+		max: 255,
+
+		siem: first("MachineDomain"),
+	},
+	{
+		key: "deviceExternalId",
+		max: 255,
+
+		siem:      first("DeviceID"),
+		endpoint:  first("machineId"),
+		graph:     chosen(colGraph, groupHost, "deviceExternalId"),
+		incidents: chosen(colIncidents, groupHost, "deviceExternalId"),
+	},
+	{
+		key: "sntdom",
+		max: 255,
+
+		siem:      first("UserDomain"),
+		endpoint:  user(colEndpoint, "sntdom"),
+		graph:     user(colGraph, "sntdom"),
+		incidents: user(colIncidents, "sntdom"),
+	},
+	{
+		key: "suser",
+		max: 1023,
+
+		siem:      first("UserName"),
+		endpoint:  user(colEndpoint, "suser"),
+		graph:     user(colGraph, "suser"),
+		incidents: user(colIncidents, "suser"),
+	},
+	{
+		key: "suid",
+		max: 1023,
+
+		siem:      first("LogOnUsers"),
+		graph:     user(colGraph, "suid"),
+		incidents: user(colIncidents, "suid"),
+	},
+	{
+		key: "duser",
+		max: 1023,
+
+		graph:     recipient(colGraph),
+		incidents: recipient(colIncidents),
+	},
+	{
+		key: "src",
+
+		siem:      addressIn4("IpAddress"),
+		endpoint:  source4(colEndpoint),
+		graph:     source4(colGraph),
+		incidents: source4(colIncidents),
+	},
+	{
+		key:   "c6a2",
+		label: "Source IPv6 Address",
+
+		siem:      addressIn6("IpAddress"),
+		endpoint:  source6(colEndpoint),
+		graph:     source6(colGraph),
+		incidents: source6(colIncidents),
+	},
+	{
+		key: "spt",
+
+		graph:     port(colGraph, "spt"),
+		incidents: port(colIncidents, "spt"),
+	},
+	{
+		key: "dst",
+
+		graph:     destination4(colGraph),
+		incidents: destination4(colIncidents),
+	},
+	{
+		key:   "c6a3",
+		label: "Destination IPv6 Address",
+
+		graph:     destination6(colGraph),
+		incidents: destination6(colIncidents),
+	},
+	{
+		key: "dpt",
+
+		graph:     port(colGraph, "dpt"),
+		incidents: port(colIncidents, "dpt"),
+	},
+	{
+		key: "proto",
+		max: 31,
+
+		graph:     chosen(colGraph, groupConnection, "proto"),
+		incidents: chosen(colIncidents, groupConnection, "proto"),
+	},
+	{
+		key: "request",
+		max: 1023,
+
+		siem:      first("Url"),
+		endpoint:  requestURL(colEndpoint),
+		graph:     requestURL(colGraph),
+		incidents: requestURL(colIncidents),
+	},
+	{
+		key: "fname",
+		max: 1023,
+
+		siem:      first("FileName"),
+		endpoint:  fileOf(colEndpoint, "fname"),
+		graph:     fileOf(colGraph, "fname"),
+		incidents: fileOf(colIncidents, "fname"),
+	},
+	{
+		key: "filePath",
+		max: 1023,
+
+		siem:      first("FilePath"),
+		endpoint:  fileOf(colEndpoint, "filePath"),
+		graph:     fileOf(colGraph, "filePath"),
+		incidents: fileOf(colIncidents, "filePath"),
+	},
+	{
+		key: "fileHash",
+		max: 255,
+
+		siem:      first("Sha1"),
+		endpoint:  fileOf(colEndpoint, "fileHash"),
+		graph:     fileOf(colGraph, "fileHash"),
+		incidents: fileOf(colIncidents, "fileHash"),
+	},
+	{
+		key: "fileId",
+		max: 1023,
+
+		graph:     fileID(colGraph),
+		incidents: fileID(colIncidents),
+	},
+	{
+		key: "sproc",
+		max: 1023,
+
+		siem:      first("CommandLine"),
+		endpoint:  process(colEndpoint),
+		graph:     process(colGraph),
+		incidents: process(colIncidents),
+	},
+	{
+		key:   "cs1",
+		label: "ThreatName",
+		max:   4000,
+
+		siem:     first("ThreatName"),
+		endpoint: first("threatName"),
+		graph:    first("threatDisplayName"),
+	},
+	{
+		key:   "cs2",
+		label: "FullId",
+		max:   4000,
+
+		siem:     first("FullId"),
+		endpoint: longerThan(40, first("id")),
+		graph:    longerThan(40, first("id")),
+	},
+	{
+		key:   "cs3",
+		label: "RecordId",
+		max:   4000,
+
+		siem:      recordID,
+		endpoint:  recordID,
+		graph:     recordID,
+		incidents: recordID,
+	},
+	{
+		key:   "cs4",
+		label: "Actor",
+		max:   4000,
+
+		siem:      first("Actor"),
+		graph:     first("actorDisplayName"),
+		incidents: anyAlert("actorName"),
+	},
+	{
+		key:   "cs5",
+		label: "Md5",
+		max:   4000,
+
+		siem: first("Md5"),
+	},
+	{
+		key:   "cs5",
+		label: "MitreTechniques",
+		max:   4000,
+
+		endpoint:  list("mitreTechniques"),
+		graph:     list("mitreTechniques"),
+		incidents: listOverAlerts("mitreTechniques"),
+	},
+	{
+		key:   "cs6",
+		label: "Sha256",
+		max:   4000,
+
+		siem:      first("Sha256"),
+		endpoint:  fileOf(colEndpoint, "cs6"),
+		graph:     fileOf(colGraph, "cs6"),
+		incidents: fileOf(colIncidents, "cs6"),
+	},
+	{
+		key:   "cn1",
+		label: "WasExecutingWhileDetected",
+
+		siem: oneOrZero("WasExecutingWhileDetected"),
+	},
+	{
+		key:   "cn2",
+		label: "RemediationIsSuccess",
+
+		siem: oneOrZero("RemediationIsSuccess"),
+	},
+	{
+		key: "cnt",
+
+		incidents: numberOfAlerts,
+	},
+	{
+		key:   "flexString1",
+		label: "AlertLink",
+		max:   1023,
+
+		siem:  first("LinkToWDATP", "LinkToMTP"),
+		graph: first("alertWebUrl"),
+	},
+	{
+		key:   "flexString2",
+		label: "Tenant",
+		max:   1023,
+
+		siem:      tenantName,
+		endpoint:  tenantName,
+		graph:     tenantName,
+		incidents: tenantName,
+	},
+	{
+		key: "msg",
+		max: 1023,
+
+		siem:     first("Description"),
+		endpoint: first("description"),
+		graph:    first("description"),
+	},
 }
 
 // column gives the source of a row for one API.

@@ -219,8 +219,12 @@ func TestHealthAndRawRecords(t *testing.T) {
 // texts come back as they were but for what the rules take away.
 func FuzzCEF(f *testing.F) {
 	f.Add("a|b\\c=d\r\ne", "title | \\ = \n", "C:\\x =", uint16(8192))
+	f.Add("a", "b", "c", uint16(0))
 	f.Add(strings.Repeat("é ", 900), strings.Repeat(`\`, 600), "   ", uint16(300))
 	f.Fuzz(func(t *testing.T, msg, title, path string, limit uint16) {
+		if limit == 0 { // the encoder's default
+			limit = DefaultCEFMaxBytes
+		}
 		for _, s := range []*string{&msg, &title, &path} {
 			*s = strings.ToValidUTF8(*s, "?")
 		}
@@ -245,7 +249,7 @@ func FuzzCEF(f *testing.F) {
 
 func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 	e := NewEncoder(Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
-	raw := []byte(`{"id":"x","title":"t","severity":"low","description":"d","big":"` + strings.Repeat("x", 8<<20) + `"}`)
+	raw := []byte(`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence","deviceDnsName":"h"}],"big":"` + strings.Repeat("x", 8<<20) + `"}`)
 	if _, err := e.Alert(nil, 1, ID{}, raw); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +258,17 @@ func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 			t.Errorf("%s is kept", p.key)
 		}
 	}
-	if len(e.cef.fields) != 0 || cap(e.cef.line)+cap(e.cef.move) > 8*DefaultCEFMaxBytes {
-		t.Errorf("%d fields and %d bytes are kept", len(e.cef.fields), cap(e.cef.line)+cap(e.cef.move))
+	for i, field := range append(e.cef.fields, e.cef.entities.found...) {
+		if field.Exists() {
+			t.Errorf("field %d is kept", i)
+		}
+	}
+	for _, entity := range e.cef.entities.list[:cap(e.cef.entities.list)] {
+		if entity != (candidate{}) {
+			t.Error("an entity is kept")
+		}
+	}
+	if cap(e.cef.line)+cap(e.cef.move) > 8*DefaultCEFMaxBytes {
+		t.Errorf("%d bytes are kept", cap(e.cef.line)+cap(e.cef.move))
 	}
 }

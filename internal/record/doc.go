@@ -38,9 +38,10 @@
 // # CEF
 //
 // cef_table.go is the mapping, a row per key and a column per API. Where a value is missing, its key is too; class and name,
-// which the header must have, are then "alert" (or "incident") and "Untitled alert" ("Untitled incident"). File name, path
-// and hashes of a line always belong to the same piece of evidence. A line over the limit loses text from its values in a
-// fixed order, then whole values; a limit below what must stay is exceeded.
+// which the header must have, are then "alert" (or "incident") and "Untitled alert" ("Untitled incident"). cef_groups.go
+// says which keys describe one thing, such as a host or a user: in a line they always belong to the same piece of evidence.
+// A line over the limit loses text from its values in a fixed order, then whole values; a limit below what must stay is
+// exceeded.
 //
 // # Caveats
 //

@@ -39,8 +39,9 @@ func TestGoldenRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, api := range []string{"siem", "endpoint", "graph", "incidents"} {
-		raw := bytes.TrimSpace(golden(t, api+".json"))
+	for _, name := range []string{"siem", "endpoint", "graph", "incidents", "graph-mail", "graph-identity", "incidents-mail"} {
+		api, _, _ := strings.Cut(name, "-")
+		raw := bytes.TrimSpace(golden(t, name+".json"))
 		id := MakeID("99999999-8888-7777-6666-555555555555", api, []byte("1"), []byte("2"))
 		e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: api, Format: FormatJSONCEF})
 		event, err := e.Alert(nil, at, id, raw)
@@ -57,12 +58,12 @@ func TestGoldenRecords(t *testing.T) {
 		}
 		for suffix, got := range map[string]string{".record": string(text) + "\n", ".cef": line + "\n", ".event.hex": hex.Dump(event)} {
 			if *update {
-				if err := os.WriteFile(goldenDir+api+suffix, []byte(got), 0o644); err != nil {
+				if err := os.WriteFile(goldenDir+name+suffix, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if want := string(golden(t, api+suffix)); got != want {
-				t.Errorf("%s%s is\n%s\nwant\n%s", api, suffix, got, want)
+			if want := string(golden(t, name+suffix)); got != want {
+				t.Errorf("%s%s is\n%s\nwant\n%s", name, suffix, got, want)
 			}
 		}
 	}
