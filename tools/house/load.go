@@ -22,6 +22,8 @@ type source struct {
 type tree struct {
 	fset    *token.FileSet
 	sources []*source
+	// foreign is the text of C sources, scripts and the like: names in it exist too.
+	foreign []string
 }
 
 // load parses every Go file below root, except in testdata and in folders whose name
@@ -35,7 +37,14 @@ func load(root string) (*tree, error) {
 			return err
 		case d.IsDir() && path != root && skipped(d.Name()):
 			return filepath.SkipDir
-		case d.IsDir() || !strings.HasSuffix(path, ".go"):
+		case d.IsDir():
+			return nil
+		case foreignName(d.Name()):
+			text, err := os.ReadFile(path)
+			t.foreign = append(t.foreign, string(text))
+
+			return err
+		case !strings.HasSuffix(path, ".go"):
 			return nil
 		}
 
@@ -50,6 +59,16 @@ func load(root string) (*tree, error) {
 	})
 
 	return t, err
+}
+
+// foreignName reports whether a file holds names that are not in Go.
+func foreignName(name string) bool {
+	switch filepath.Ext(name) {
+	case ".c", ".h", ".sh", ".sql", ".conf", ".yaml", ".yml", ".mod", ".json":
+		return true
+	}
+
+	return name == "Makefile"
 }
 
 func skipped(dir string) bool {

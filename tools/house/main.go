@@ -27,7 +27,15 @@ func main() {
 		os.Exit(2)
 	}
 
+	pages, err := loadPages(root)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "house:", err)
+		os.Exit(2)
+	}
+
 	report := measure(tree)
+	report.markdown(root, pages, collectNames(tree))
+
 	if *figuresOnly {
 		report.figures.print(os.Stdout)
 		return

@@ -41,10 +41,13 @@ type report struct {
 // measure reads the whole tree once.
 func measure(t *tree) *report {
 	r := &report{}
+	n := collectNames(t)
 	for _, s := range t.sources {
 		r.lines(t, s)
 		r.functions(t, s)
 		r.literals(t, s)
+		r.commentNames(t, s, n)
+		r.glossary(t, s)
 	}
 
 	return r
