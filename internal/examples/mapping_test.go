@@ -97,15 +97,33 @@ func (l *line) time(key string, v any) {
 	}
 }
 
-func (l *line) address(s string) {
-	ip, err := netip.ParseAddr(strings.TrimSpace(s))
-	switch {
-	case err != nil:
-	case ip.Unmap().Is4():
-		l.add("src", 15, "", ip.Unmap().String())
-	default:
-		l.add("c6a2", 45, "Source IPv6 Address", ip.WithZone("").String())
+// addresses adds the first IPv4 and the first IPv6 address.
+func (l *line) addresses(texts []string) {
+	var v4, v6 string
+	for _, s := range texts {
+		ip, err := netip.ParseAddr(strings.TrimSpace(s))
+		switch {
+		case err != nil:
+		case ip.Unmap().Is4() && v4 == "":
+			v4 = ip.Unmap().String()
+		case !ip.Unmap().Is4() && v6 == "":
+			v6 = ip.WithZone("").String()
+		}
 	}
+
+	l.add("src", 15, "", v4)
+	l.add("c6a2", 45, "Source IPv6 Address", v6)
+}
+
+// addressList returns the members of a list of addresses; nothing if another text is among them.
+func addressList(s string) []string {
+	parts := strings.Fields(strings.NewReplacer(",", " ", ";", " ").Replace(s))
+	for _, part := range parts {
+		if _, err := netip.ParseAddr(part); err != nil {
+			return nil
+		}
+	}
+	return parts
 }
 
 func (l *line) truth(key, label string, v any) {
@@ -164,7 +182,7 @@ func (l *line) siem(a map[string]any, get func(...string) string, id string, f f
 	l.add("sntdom", 255, "", get("UserDomain"))
 	l.add("suser", 1023, "", get("UserName"))
 	l.add("suid", 1023, "", get("LogOnUsers"))
-	l.address(get("IpAddress"))
+	l.addresses(addressList(get("IpAddress")))
 	l.add("request", 1023, "", get("Url"))
 	l.add("fname", 1023, "", get("FileName"))
 	l.add("filePath", 1023, "", get("FilePath"))
@@ -201,20 +219,63 @@ func find(things []thing, kind string, path ...string) string {
 	return ""
 }
 
-// theFile is the first file with a name, else the first process with one, else the first of either that has anything.
-func theFile(things []thing, details func(thing) any) any {
-	for _, fields := range [][]string{{"fileName"}, {"filePath", "sha1", "sha256"}} {
-		for _, kind := range []string{"file", "process"} {
-			for _, e := range things {
-				for _, field := range fields {
-					if e.kind == kind && text(at(details(e), field)) != "" {
-						return details(e)
-					}
+// all returns a field of every thing of a kind.
+func all(things []thing, kind, field string) (texts []string) {
+	for _, e := range things {
+		if e.kind == kind {
+			texts = append(texts, text(at(e.fields, field)))
+		}
+	}
+	return texts
+}
+
+// best returns the texts at the paths in the thing of a kind that has most of them; one whose
+// roles say that it was attacked comes before others.
+func best(things []thing, kind string, paths ...string) (texts []string) {
+	texts = make([]string, len(paths))
+	most := 0
+	for _, e := range things {
+		if e.kind != kind {
+			continue
+		}
+		var got []string
+		filled := 0
+		for _, path := range paths {
+			s := ""
+			for one := range strings.SplitSeq(path, "|") {
+				if s == "" {
+					s = text(at(e.fields, strings.Split(one, ".")...))
+				}
+			}
+			if got = append(got, s); s != "" {
+				filled++
+			}
+		}
+		for _, role := range list(at(e.fields, "roles")) {
+			switch text(role) {
+			case "attacked", "compromised", "source":
+				if filled > 0 && filled < 100 {
+					filled += 100
 				}
 			}
 		}
+		if filled > most {
+			most, texts = filled, got
+		}
 	}
-	return nil
+	return texts
+}
+
+// theFile returns name, path, SHA-1 and SHA-256 of the file, and the command line.
+func theFile(things []thing, inFile, inProcess string) []string {
+	file := best(things, "file", inFile+"fileName", inFile+"filePath", inFile+"sha1", inFile+"sha256")
+	process := best(things, "process", inProcess+"fileName", inProcess+"filePath", inProcess+"sha1", inProcess+"sha256", "processCommandLine")
+
+	named := find(things, "file", strings.Split(inFile+"fileName", ".")...) != ""
+	if strings.Join(file, "") == "" || !named && process[0] != "" {
+		return process
+	}
+	return append(file, find(things, "process", "processCommandLine"))
 }
 
 // alert is the line of endpoint and graph.
@@ -229,16 +290,15 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 		}
 		things = append(things, thing{strings.ToLower(kind), e})
 	}
-	details := func(e thing) any {
-		switch {
-		case graph && e.kind == "file":
-			return at(e.fields, "fileDetails")
-		case graph:
-			return at(e.fields, "imageFile")
-		}
-		return e.fields
+	file := theFile(things, "", "")
+	user := best(things, "user", "domainName", "accountName|userPrincipalName")
+	if graph {
+		file = theFile(things, "fileDetails.", "imageFile.")
+		user = best(things, "user", "userAccount.domainName", "userAccount.accountName|userAccount.userPrincipalName",
+			"userAccount.userSid|userAccount.azureAdUserId")
 	}
-	file := theFile(things, details)
+	host := best(things, "device", "deviceDnsName|hostName", "mdeDeviceId")
+	sources := all(things, "ip", "ipAddress")
 	if graph {
 		l.time("rt", a["createdDateTime"])
 		l.time("start", a["firstActivityDateTime"])
@@ -253,27 +313,27 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 	l.add("sourceServiceName", 1023, "", get("detectionSource"))
 	l.add("outcome", 63, "", get("status"))
 	if graph {
-		l.add("shost", 1023, "", find(things, "device", "deviceDnsName"))
-		l.add("deviceExternalId", 255, "", find(things, "device", "mdeDeviceId"))
-		l.add("sntdom", 255, "", find(things, "user", "userAccount", "domainName"))
-		l.add("suser", 1023, "", find(things, "user", "userAccount", "accountName"))
-		l.add("suid", 1023, "", find(things, "user", "userAccount", "userSid"))
+		l.add("shost", 1023, "", host[0])
+		l.add("deviceExternalId", 255, "", host[1])
+		l.add("sntdom", 255, "", user[0])
+		l.add("suser", 1023, "", user[1])
+		l.add("suid", 1023, "", user[2])
 	} else {
 		l.add("shost", 1023, "", get("computerDnsName"))
 		l.add("deviceExternalId", 255, "", get("machineId"))
-		domain, user := text(at(a["relatedUser"], "domainName")), text(at(a["relatedUser"], "userName"))
-		if domain == "" && user == "" {
-			domain, user = find(things, "user", "domainName"), find(things, "user", "accountName")
+		domain, name := text(at(a["relatedUser"], "domainName")), text(at(a["relatedUser"], "userName"))
+		if domain != "" || name != "" {
+			user = []string{domain, name}
 		}
-		l.add("sntdom", 255, "", domain)
-		l.add("suser", 1023, "", user)
+		l.add("sntdom", 255, "", user[0])
+		l.add("suser", 1023, "", user[1])
 	}
-	l.address(find(things, "ip", "ipAddress"))
+	l.addresses(sources)
 	l.add("request", 1023, "", find(things, "url", "url"))
-	l.add("fname", 1023, "", text(at(file, "fileName")))
-	l.add("filePath", 1023, "", text(at(file, "filePath")))
-	l.add("fileHash", 255, "", text(at(file, "sha1")))
-	l.add("sproc", 1023, "", find(things, "process", "processCommandLine"))
+	l.add("fname", 1023, "", file[0])
+	l.add("filePath", 1023, "", file[1])
+	l.add("fileHash", 255, "", file[2])
+	l.add("sproc", 1023, "", file[4])
 	if graph {
 		l.add("cs1", 4000, "ThreatName", get("threatDisplayName"))
 	} else {
@@ -287,7 +347,7 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 		l.add("cs4", 4000, "Actor", get("actorDisplayName"))
 	}
 	l.add("cs5", 4000, "MitreTechniques", get("mitreTechniques"))
-	l.add("cs6", 4000, "Sha256", text(at(file, "sha256")))
+	l.add("cs6", 4000, "Sha256", file[3])
 	if graph {
 		l.add("flexString1", 1023, "AlertLink", get("alertWebUrl"))
 	}
@@ -297,13 +357,12 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 
 func (l *line) incident(a map[string]any, get func(...string) string, id string, f feed) {
 	var (
-		things              []thing
-		techniques          []string
-		seen                = map[string]bool{}
-		start, end          time.Time
-		actor, host, device string
-		devices             bool
-		alerts              = list(a["alerts"])
+		things     []thing
+		techniques []string
+		seen       = map[string]bool{}
+		start, end time.Time
+		actor      string
+		alerts     = list(a["alerts"])
 	)
 	for _, alert := range alerts {
 		for _, e := range list(at(alert, "entities")) {
@@ -323,8 +382,8 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 		if actor == "" {
 			actor = text(at(alert, "actorName"))
 		}
-		if d := list(at(alert, "devices")); len(d) > 0 && !devices {
-			devices, host, device = true, text(at(d[0], "deviceDnsName")), text(at(d[0], "mdatpDeviceId"))
+		for _, d := range list(at(alert, "devices")) {
+			things = append(things, thing{"devices", d})
 		}
 	}
 	firstAlert := func(key string) string {
@@ -333,7 +392,10 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 		}
 		return text(at(alerts[0], key))
 	}
-	file := theFile(things, func(e thing) any { return e.fields })
+	file := theFile(things, "", "")
+	user := best(things, "user", "domainName", "accountName|userPrincipalName", "userSid|aadUserId")
+	host := best(things, "devices", "deviceDnsName", "mdatpDeviceId|deviceId")
+	sources := all(things, "ip", "ipAddress")
 	l.time("rt", a["createdTime"])
 	if !start.IsZero() {
 		l.add("start", 20, "", strconv.FormatInt(start.UnixMilli(), 10))
@@ -345,21 +407,21 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 	l.add("cat", 1023, "", firstAlert("category"))
 	l.add("sourceServiceName", 1023, "", firstAlert("detectionSource"))
 	l.add("outcome", 63, "", get("status"))
-	l.add("shost", 1023, "", host)
-	l.add("deviceExternalId", 255, "", device)
-	l.add("sntdom", 255, "", find(things, "user", "domainName"))
-	l.add("suser", 1023, "", find(things, "user", "accountName"))
-	l.add("suid", 1023, "", find(things, "user", "userSid"))
-	l.address(find(things, "ip", "ipAddress"))
+	l.add("shost", 1023, "", host[0])
+	l.add("deviceExternalId", 255, "", host[1])
+	l.add("sntdom", 255, "", user[0])
+	l.add("suser", 1023, "", user[1])
+	l.add("suid", 1023, "", user[2])
+	l.addresses(sources)
 	l.add("request", 1023, "", find(things, "url", "url"))
-	l.add("fname", 1023, "", text(at(file, "fileName")))
-	l.add("filePath", 1023, "", text(at(file, "filePath")))
-	l.add("fileHash", 255, "", text(at(file, "sha1")))
-	l.add("sproc", 1023, "", find(things, "process", "processCommandLine"))
+	l.add("fname", 1023, "", file[0])
+	l.add("filePath", 1023, "", file[1])
+	l.add("fileHash", 255, "", file[2])
+	l.add("sproc", 1023, "", file[4])
 	l.add("cs3", 4000, "RecordId", id)
 	l.add("cs4", 4000, "Actor", actor)
 	l.add("cs5", 4000, "MitreTechniques", strings.Join(techniques, ","))
-	l.add("cs6", 4000, "Sha256", text(at(file, "sha256")))
+	l.add("cs6", 4000, "Sha256", file[3])
 	l.add("cnt", 10, "", strconv.Itoa(len(alerts)))
 	l.add("flexString2", 1023, "Tenant", f.tenant)
 }

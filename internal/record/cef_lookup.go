@@ -351,8 +351,12 @@ func addressIn6(key string) source {
 	}
 }
 
+// addressesIn returns the first addresses in a list of them; none if anything else is there.
 func addressesIn(text string) (v4, v6 netip.Addr) {
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
+		if !address(part).IsValid() {
+			return netip.Addr{}, netip.Addr{}
+		}
 		addSource(&v4, &v6, part)
 	}
 	return v4, v6
