@@ -104,7 +104,7 @@ func (c *cli) lint(path string) (lint.Result, error) {
 	if err != nil {
 		var e *fluentbit.Error
 		if errors.As(err, &e) {
-			return lint.Result{Findings: []lint.Finding{{Level: lint.Error, File: e.File, Line: e.Line, Problem: e.Problem, Mend: e.Remedy}}}, nil
+			return lint.Result{Findings: []lint.Finding{{Level: lint.Error, File: e.File, Line: e.Line, Problem: e.Problem, Remedy: e.Remedy}}}, nil
 		}
 		return lint.Result{}, err
 	}
@@ -118,7 +118,7 @@ func (c *cli) printFindings(r checked) {
 		fmt.Fprintln(c.Out, wrap(f.String(), "    "))
 	}
 	if len(r.Findings) == 0 {
-		fmt.Fprintf(c.Out, "%s: nothing to object to\n", plain.Text(r.Config, 256))
+		fmt.Fprintf(c.Out, "%s: no problems found\n", plain.Text(r.Config, 256))
 		return
 	}
 	var parts []string

@@ -162,7 +162,7 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 	conf := "[SERVICE]\n    storage.path /x\n" + section("contoso", contoso, "siem", "") + section("fabrikam", fabrikam, "graph", "") + "[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n"
 	path := w.file("two.conf", conf)
 	r := w.expect(w.run("check", path), 0)
-	contains(t, r.out, "nothing to object to", "contoso", "fabrikam", "client_credentials")
+	contains(t, r.out, "no problems found", "contoso", "fabrikam", "client_credentials")
 	noSecret(t, r)
 	w.SetMSSPAuthorised(contoso, false)
 	r = w.expect(w.run("check", path), 4)

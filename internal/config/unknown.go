@@ -9,7 +9,7 @@ import (
 // sees them.
 var coreKeys = []string{"name", "tag", "alias", "log_level", "log_suppress_interval", "routable", "mem_buf_limit", "threaded",
 	"thread.ring_buffer.capacity", "thread.ring_buffer.window", "storage.type", "storage.pause_on_chunks_overlimit",
-	"rate_window", "rate_gate", "routes", "processors", "active", "condition"}
+	"rate_window", "rate_gate", "routes", "processors", "telemetry", "active", "condition"}
 
 // misplaced are keys that Fluent Bit takes, or that other inputs have, and that do nothing good here.
 var misplaced = map[string]string{

@@ -33,7 +33,7 @@ func (l *linter) certificates() {
 			if end.Ended {
 				f.Level = Error
 			}
-			f.Problem, f.Mend = end.Text+": "+plain.Text(path, 256), end.Remedy
+			f.Problem, f.Remedy = end.Text+": "+plain.Text(path, 256), end.Remedy
 			l.add(f)
 		}
 	}

@@ -41,12 +41,12 @@ type Finding struct {
 	Key     string `json:"key,omitempty"`
 	Tenant  string `json:"tenant,omitempty"`
 	Problem string `json:"problem"`
-	Mend    string `json:"mend,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
 }
 
-// String is one line: level, where, what, mend.
+// String returns one line: level, where, what, remedy.
 func (f Finding) String() string {
-	w := config.Warning{Key: f.Key, Tenant: f.Tenant, File: f.File, Line: f.Line, Problem: f.Problem, Mend: f.Mend}
+	w := config.Warning{Key: f.Key, Tenant: f.Tenant, File: f.File, Line: f.Line, Problem: f.Problem, Mend: f.Remedy}
 	return string(f.Level) + ": " + w.String()
 }
 
@@ -71,24 +71,41 @@ type linter struct {
 	// sections are those of this project's inputs, parsed those that were read, with nil for a faulty one.
 	sections []fluentbit.Section
 	parsed   []*config.Input
+	// objects are the external plugins that are loaded, with the place that does it.
+	objects map[string]string
 }
 
 // Config looks at a configuration of Fluent Bit that was read.
 func Config(file *fluentbit.File, s config.Sources) Result {
-	l := &linter{sources: s, file: file}
+	l := &linter{sources: s, file: file, objects: map[string]string{}}
 	for _, n := range file.Notes {
-		l.add(Finding{Level: Warning, File: n.File, Line: n.Line, Problem: n.Problem, Mend: n.Remedy})
+		l.add(Finding{Level: Warning, File: n.File, Line: n.Line, Problem: n.Problem, Remedy: n.Remedy})
 	}
+	l.serviceSection()
+	l.strangeSections()
+
 	for _, sec := range file.Of("input") {
 		if strings.EqualFold(sec.Get("name"), "defender") {
 			l.sections = append(l.sections, sec)
-		} else {
-			l.stranger(sec)
+			continue
+		}
+		l.stranger(sec)
+		l.plugin(sec)
+	}
+	for _, kind := range []string{"filter", "output"} {
+		for _, sec := range file.Of(kind) {
+			l.plugin(sec)
 		}
 	}
+
 	if len(l.sections) == 0 {
-		l.add(Finding{Level: Error, File: file.Path, Problem: "there is no input with `Name defender`", Mend: "add one, or name the right file"})
-		return l.Result
+		l.add(Finding{
+			Level:   Error,
+			File:    file.Path,
+			Problem: "there is no input with `Name defender`",
+			Remedy:  "add one, or name the right file",
+		})
+		return l.sorted()
 	}
 	for _, sec := range l.sections {
 		l.input(sec)
@@ -103,7 +120,7 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 
 // TenantsFile looks at a tenants file alone; keys of the input's section are not known.
 func TenantsFile(path string, s config.Sources) Result {
-	l := &linter{sources: s}
+	l := &linter{sources: s, objects: map[string]string{}}
 	in, warnings, err := config.FromPlugin(config.Map{"tenants_file": path}, s)
 	if in != nil {
 		in.DataDir = "" // the file does not say
@@ -117,9 +134,30 @@ func TenantsFile(path string, s config.Sources) Result {
 func (l *linter) add(f Finding) { l.Findings = append(l.Findings, f) }
 
 // at adds a finding about a key of a section.
-func (l *linter) at(level Level, sec fluentbit.Section, key, problem, mend string) {
+func (l *linter) at(level Level, sec fluentbit.Section, key, problem, remedy string) {
 	file, line := sec.Where(key)
-	l.add(Finding{Level: level, File: file, Line: line, Key: key, Tenant: sec.Get("tenant_name"), Problem: problem, Mend: mend})
+	l.add(Finding{
+		Level:   level,
+		File:    file,
+		Line:    line,
+		Key:     key,
+		Tenant:  sec.Get("tenant_name"),
+		Problem: problem,
+		Remedy:  remedy,
+	})
+}
+
+// line adds a finding about one property of a section.
+func (l *linter) line(level Level, sec fluentbit.Section, p fluentbit.Prop, problem, remedy string) {
+	l.add(Finding{
+		Level:   level,
+		File:    p.File,
+		Line:    p.Line,
+		Key:     p.Key,
+		Tenant:  sec.Get("tenant_name"),
+		Problem: problem,
+		Remedy:  remedy,
+	})
 }
 
 // sorted puts findings in the order of the file, the worst of a line first, and drops repeats.
@@ -146,37 +184,78 @@ func (l *linter) stranger(sec fluentbit.Section) {
 func (l *linter) input(sec fluentbit.Section) {
 	in, warnings, err := config.FromPlugin(sec, l.sources)
 	l.read(in, warnings, err, sec.Get("tag"))
+	l.keys(sec)
+	l.unset(sec)
+	l.threads(sec)
+	l.hazards(sec)
+	l.pauses(sec)
+	for _, p := range sec.Processors {
+		l.plugin(p)
+	}
+	if sec.Get("tag") == "" {
+		l.at(Note, sec, "Tag", "is not set: Fluent Bit names the records defender.0, defender.1 …",
+			"write: Tag defender."+cmp.Or(sec.Get("tenant_name"), "NAME"))
+	}
+}
+
+// keys looks at the keys of a section of ours: misspelt, repeated, with values that Fluent Bit refuses.
+func (l *linter) keys(sec fluentbit.Section) {
 	seen := map[string]int{}
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
 		if f := config.UnknownKey(p.Key); f != nil {
-			l.add(Finding{Level: Error, File: sec.File, Line: p.Line, Key: p.Key, Tenant: sec.Get("tenant_name"), Problem: f.Problem, Mend: f.Mend})
+			l.line(Error, sec, p, f.Problem, f.Mend)
 		}
-		if line, twice := seen[key]; twice && key != "processors" && key != "routes" {
-			l.add(Finding{Level: Error, File: sec.File, Line: p.Line, Key: p.Key, Problem: fmt.Sprintf("stands twice; the first, in line %d, counts", line), Mend: "remove one"})
+		if first, twice := seen[key]; twice {
+			switch {
+			case p.Nested:
+			case sec.Core(key):
+				l.repeated(sec, nil, p, first)
+			default:
+				l.line(Warning, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this one", first), "remove one")
+				continue
+			}
+		}
+		if !p.Nested {
+			l.coreValue(sec, p)
 		}
 		seen[key] = p.Line
 	}
-	l.unset(sec)
-	l.threads(sec)
-	l.storage(sec)
-	l.pauses(sec)
-	if sec.Get("tag") == "" {
-		l.at(Note, sec, "Tag", "is not set: Fluent Bit names the records defender.0, defender.1 …", "write: Tag defender."+cmp.Or(sec.Get("tenant_name"), "NAME"))
+}
+
+// hazards are the settings under which Fluent Bit loses what it has accepted.
+func (l *linter) hazards(sec fluentbit.Section) {
+	for _, h := range l.file.Hazards(sec) {
+		if l.faulty(h.File, h.Line) && h.Key != "processors" && h.Line != sec.Line {
+			continue // its value is refused, which was said
+		}
+		level := Warning
+		if h.Sure {
+			level = Error
+		}
+		l.add(Finding{
+			Level:   level,
+			File:    h.File,
+			Line:    h.Line,
+			Key:     h.Key,
+			Tenant:  sec.Get("tenant_name"),
+			Problem: h.Problem,
+			Remedy:  h.Remedy,
+		})
 	}
 }
 
 // unset warns of variables that are not set.
 func (l *linter) unset(sec fluentbit.Section) {
 	for _, p := range sec.Props {
-		if len(p.Unset) > 0 && !l.faulty(sec.File, p.Line) {
-			l.add(Finding{Level: Warning, File: sec.File, Line: p.Line, Key: p.Key, Problem: "the environment variable " + strings.Join(p.Unset, ", ") + " is not set here",
-				Mend: "set it, or run this check with Fluent Bit's environment"})
+		if len(p.Unset) > 0 && !l.faulty(p.File, p.Line) {
+			l.line(Warning, sec, p, "the environment variable "+strings.Join(p.Unset, ", ")+" is not set here",
+				"set it, or run this check with Fluent Bit's environment")
 		}
 	}
 }
 
-// faulty tells whether an error was found in a line already.
+// faulty reports whether an error was found in a line already.
 func (l *linter) faulty(file string, line int) bool {
 	return slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Level == Error && f.File == file && f.Line == line })
 }

@@ -17,6 +17,7 @@ const good = `[SERVICE]
     Flush 1
     storage.path /var/lib/fluent-bit
     storage.checksum off
+    storage.keep.rejected on
 
 [INPUT]
     Name defender
@@ -47,11 +48,17 @@ const good = `[SERVICE]
     Name splunk
     Match defender.contoso
     Retry_Limit no_limits
+    Host hec.example
+    tls On
+    Splunk_Token ${APP_CREDENTIAL}
 
 [OUTPUT]
     Name splunk
     Match defender.fabrikam
     Retry_Limit no_limits
+    Host hec.example
+    tls On
+    Splunk_Token ${APP_CREDENTIAL}
 `
 
 // place makes the files that the configuration names.
@@ -148,7 +155,7 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 		{"threaded missing", "    Threaded Off\n", "", lint.Error, "", []string{"Threaded Off", "refuses to start"}},
 		{"threaded on", "    Threaded Off\n", "    Threaded On\n", lint.Error, "Threaded", []string{"Threaded Off"}},
 		{"threaded and allowed", "    Threaded Off\n", "    Threaded On\n    allow_threaded on\n", lint.Warning, "Threaded", []string{"best effort"}},
-		{"threaded misspelt", "    Threaded Off\n", "    Threaded Of\n", lint.Error, "Threaded", []string{"neither on nor off"}},
+		{"threaded misspelt", "    Threaded Off\n", "    Threaded Of\n", lint.Error, "Threaded", []string{"neither on nor off", "refuses to start"}},
 		{"memory", "    storage.type filesystem\n", "", lint.Error, "", []string{"storage.type filesystem"}},
 		{"memrb", "    storage.type filesystem\n", "    storage.type memrb\n", lint.Error, "storage.type", []string{"drops the oldest"}},
 		{"storage misspelt", "    storage.type filesystem\n", "    storage.type filesytem\n", lint.Error, "storage.type", []string{"no storage type"}},
@@ -171,7 +178,7 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 		{"rewrite_tag", "[OUTPUT]\n", "[FILTER]\n    Name rewrite_tag\n    Match defender.contoso\n    Rule $x ^ y false\n[OUTPUT]\n", lint.Warning, "", []string{"rewrite_tag", "kill"}},
 		{"other data_dir mode", "data_dir DATA", "data_dir WIDE", lint.Warning, "data_dir", []string{"0755", "chmod 700"}},
 		{"two key files", in, "    key_file KEY\n" + in, lint.Error, "", []string{"key_file"}},
-		{"key twice", in, "    api siem\n" + in, lint.Error, "api", []string{"stands twice"}},
+		{"key twice", in, "    api siem\n" + in, lint.Warning, "api", []string{"stands twice", "takes the first"}},
 		{"another input's name", "Name defender\n", "Name defendr\n", lint.Error, "Name", []string{"Name defender"}},
 		{"allow_threaded value", in, "    allow_threaded maybe\n" + in, lint.Error, "allow_threaded", []string{"allow_threaded"}},
 		{"plain http", in, "    api_url http://api.example\n" + in, lint.Error, "api_url", []string{"loopback"}},
@@ -203,7 +210,7 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 				for _, s := range c.says {
 					all = all && strings.Contains(f.String(), s)
 				}
-				if all && f.Mend != "" {
+				if all && f.Remedy != "" {
 					return
 				}
 			}
@@ -253,8 +260,8 @@ tenants:
   - tenant_id: fabrikam.example
     pol_interval: 1s
 `), 0o600)
-	write(t, filepath.Join(dir, "inputs.yaml"), fill("pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n      storage.type: filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n      mem_buf_limit: 5M\n      routes:\n        logs:\n          - name: x\n"), 0o600)
-	path := write(t, filepath.Join(dir, "fluent-bit.yaml"), "includes:\n  - inputs.yaml\nservice:\n  storage.path: /var/lib/x\npipeline:\n  outputs:\n    - name: stdout\n      match: 'defender.*'\n", 0o600)
+	write(t, filepath.Join(dir, "inputs.yaml"), fill("pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n      storage.type: filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n      mem_buf_limit: 5M\n      routes:\n        logs:\n          - name: x\n            to: {outputs: [screen]}\n"), 0o600)
+	path := write(t, filepath.Join(dir, "fluent-bit.yaml"), "includes:\n  - inputs.yaml\nservice:\n  storage.path: /var/lib/x\npipeline:\n  outputs:\n    - name: stdout\n      alias: screen\n      match: 'x'\n", 0o600)
 	all := fmt.Sprint(look(t, path).Findings)
 	for _, want := range []string{"listed twice", "did you mean poll_interval", "conditional routes", "Retry_Limit no_limits", "tenants.yaml:"} {
 		if !strings.Contains(all, want) {
@@ -306,6 +313,9 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 			continue
 		}
 		for _, f := range lint.Config(file, config.Sources{Env: env}).Findings {
+			if f.Level == lint.Note && strings.Contains(f.Problem, "in_defender.so") {
+				continue // it is installed later
+			}
 			t.Errorf("%s: %v", path, f)
 		}
 	}

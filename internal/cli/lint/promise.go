@@ -3,8 +3,6 @@ package lint
 import (
 	"cmp"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
@@ -19,24 +17,11 @@ func (l *linter) threads(sec fluentbit.Section) {
 	v := sec.Get("threaded")
 	switch {
 	case v != "" && off(v):
-	case v != "" && !on(v):
-		l.at(Error, sec, "Threaded", plain.Quoted(v)+" is neither on nor off", "write: Threaded Off")
+	case v != "" && !on(v): // Fluent Bit refuses it, which was said
 	case on(sec.Get("allow_threaded")):
 		l.at(Warning, sec, "Threaded", "is not off: delivery is best effort, an end of the process may lose what Fluent Bit held in memory", "write: Threaded Off, and remove allow_threaded")
 	default:
 		l.at(Error, sec, "Threaded", "is not off, so the input refuses to start: alerts would be lost when Fluent Bit ends", "write: Threaded Off")
-	}
-}
-
-func (l *linter) storage(sec fluentbit.Section) {
-	switch v := strings.ToLower(sec.Get("storage.type")); v {
-	case "filesystem":
-	case "", "memory":
-		l.at(Error, sec, "storage.type", "is memory: what waits for the SIEM is lost when Fluent Bit ends", "write: storage.type filesystem")
-	case "memrb":
-		l.at(Error, sec, "storage.type", "memrb drops the oldest records when its memory is full", "write: storage.type filesystem")
-	default:
-		l.at(Error, sec, "storage.type", plain.Quoted(v)+" is no storage type", "write: storage.type filesystem")
 	}
 }
 
@@ -58,34 +43,26 @@ func (l *linter) pauses(sec fluentbit.Section) {
 	}
 }
 
-// service looks at what the sections of all share.
+// service looks at what the inputs share.
 func (l *linter) service() {
-	var path string
-	var chunks int
-	for _, sec := range l.file.Of("service") {
-		l.unset(sec)
-		if p, ok := sec.Prop("storage.path"); ok && (p.Value != "" || len(p.Unset) > 0) {
-			path = cmp.Or(p.Value, "a variable that is not set, which was said already")
-		}
-		if v := sec.Get("storage.checksum"); v != "" {
-			if on(v) {
-				l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped", "write: storage.checksum off")
-			} else if !off(v) {
-				l.at(Error, sec, "storage.checksum", plain.Quoted(v)+" is neither on nor off", "write: storage.checksum off")
-			}
-		}
-		if v := sec.Get("storage.max_chunks_up"); v != "" {
-			chunks, _ = strconv.Atoi(v)
-		}
-		if on(sec.Get("daemon")) {
-			l.at(Error, sec, "Daemon", "is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that", "write: Daemon Off, and let systemd run it")
-		}
+	sec := l.file.Service()
+	path := ""
+	if p, ok := sec.Prop("storage.path"); ok && (p.Value != "" || len(p.Unset) > 0) {
+		path = cmp.Or(p.Value, "a variable that is not set, which was said already")
+	}
+	if on(sec.Get("storage.checksum")) {
+		l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped", "write: storage.checksum off")
+	}
+	chunks := atoi(sec.Get("storage.max_chunks_up"))
+	if on(sec.Get("daemon")) {
+		l.at(Error, sec, "Daemon", "is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that",
+			"write: Daemon Off, and let systemd run it")
 	}
 	if path == "" {
 		for _, sec := range l.sections {
-			if strings.EqualFold(sec.Get("storage.type"), "filesystem") {
+			if l.file.StorageType(sec) == "filesystem" {
 				l.add(Finding{Level: Error, File: l.file.Path, Key: "storage.path", Problem: "is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
-					Mend: "write in [SERVICE]: storage.path /var/lib/fluent-bit"})
+					Remedy: "write in [SERVICE]: storage.path /var/lib/fluent-bit"})
 				break
 			}
 		}
@@ -100,7 +77,7 @@ func (l *linter) service() {
 	}
 	if len(tags) > chunks {
 		l.add(Finding{Level: Warning, File: l.file.Path, Key: "storage.max_chunks_up", Problem: fmt.Sprintf("is %d, but there are %d tags, each with a chunk of its own: delivery falls behind", chunks, len(tags)),
-			Mend: "write in [SERVICE]: storage.max_chunks_up 4096"})
+			Remedy: "write in [SERVICE]: storage.max_chunks_up 4096"})
 	}
 }
 

@@ -19,6 +19,9 @@ type customer struct {
 	sec           fluentbit.Section
 	// own: the tag is set for this customer; routed: the input has routes of its own.
 	own, routed bool
+	// format is that of the records, empty where it is not known; cefBytes the longest CEF line.
+	format   string
+	cefBytes int
 }
 
 // customers gives the tags under which records are emitted; those that Fluent Bit makes up are left out.
@@ -33,12 +36,28 @@ func (l *linter) customers() []customer {
 		if in == nil { // faulty, but its tag may be known
 			if sec.Get("tag") != "" {
 				id := strings.ToLower(sec.Get("tenant_id"))
-				all = append(all, customer{id: id, name: cmp.Or(sec.Get("tenant_name"), id), tag: sec.Get("tag"), sec: sec, own: true, routed: routed})
+				all = append(all, customer{
+					id:     id,
+					name:   cmp.Or(sec.Get("tenant_name"), id),
+					tag:    sec.Get("tag"),
+					sec:    sec,
+					own:    true,
+					routed: routed,
+				})
 			}
 			continue
 		}
 		for _, t := range in.Tenants {
-			c := customer{id: t.TenantID, name: t.TenantName, tag: t.Tag, sec: sec, own: t.Tag != "", routed: routed}
+			c := customer{
+				id:       t.TenantID,
+				name:     t.TenantName,
+				tag:      t.Tag,
+				sec:      sec,
+				own:      t.Tag != "",
+				routed:   routed,
+				format:   t.Format,
+				cefBytes: t.CEFMaxBytes,
+			}
 			if c.tag == "" {
 				c.tag, c.own = sec.Get("tag"), in.TenantsFile == "" && sec.Get("tag") != ""
 			}
@@ -51,7 +70,7 @@ func (l *linter) customers() []customer {
 	return all
 }
 
-// matcher tells whether an output or filter takes a tag.
+// matcher decides whether an output or filter takes a tag.
 type matcher struct {
 	sec     fluentbit.Section
 	pattern string
@@ -62,20 +81,40 @@ type matcher struct {
 
 func matcherOf(sec fluentbit.Section) matcher {
 	m := matcher{sec: sec, pattern: sec.Get("match")}
-	if expr := sec.Get("match_regex"); expr != "" {
-		var err error
-		if m.regex, err = regexp.Compile(strings.Trim(expr, "/")); err != nil {
-			m.unknown = true
-		}
+	expr := sec.Get("match_regex")
+	if expr == "" {
+		return m
 	}
+
+	// Fluent Bit compares from the beginning of the tag on (onig_match).
+	regex, err := regexp.Compile("^(?:" + strings.Trim(expr, "/") + ")")
+	if err != nil {
+		m.unknown = true
+		return m
+	}
+	m.regex = regex
 	return m
 }
 
 func (m matcher) matches(tag string) bool {
-	return m.unknown || m.regex != nil && m.regex.MatchString(tag) || m.pattern != "" && Match(m.pattern, tag)
+	if m.unknown || m.regex != nil && m.regex.FindString(tag) != "" {
+		return true
+	}
+	return m.pattern != "" && Match(m.pattern, tag)
 }
 
-// Match tells whether a tag matches a pattern of Fluent Bit, in which * stands for any text (flb_router_match).
+// takes reports whether an output gets records of a customer: by its tag, or by a route.
+func (m matcher) takes(c customer) bool {
+	if !c.routed {
+		return m.matches(c.tag)
+	}
+	alias := cmp.Or(m.sec.Get("alias"), m.sec.Get("name"))
+	return slices.ContainsFunc(c.sec.Routes, func(r fluentbit.Route) bool {
+		return slices.Contains(r.Outputs, alias) || m.matches(r.Name)
+	})
+}
+
+// Match reports whether a tag matches a pattern of Fluent Bit, in which * stands for any text (flb_router_match).
 func Match(pattern, tag string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
@@ -102,15 +141,10 @@ func (l *linter) routing() {
 	for _, sec := range l.file.Of("output") {
 		outputs = append(outputs, matcherOf(sec))
 	}
+
 	rewritten := l.filters(customers)
 	for _, c := range customers {
-		reached := c.routed || rewritten[c.tag]
-		for _, o := range outputs {
-			reached = reached || o.matches(c.tag)
-		}
-		if !reached {
-			l.add(l.about(Error, c, "reaches no output: its records are dropped without a word", "give an output: Match "+c.tag))
-		}
+		l.reaches(c, outputs, rewritten[c.tag])
 	}
 	for _, o := range outputs {
 		l.output(o, customers, outputs, len(rewritten) > 0)
@@ -118,27 +152,59 @@ func (l *linter) routing() {
 	l.shared(customers, outputs)
 }
 
-// about is a finding about a customer's tag.
-func (l *linter) about(level Level, c customer, problem, mend string) Finding {
-	file, line := c.sec.Where("tag")
-	return Finding{Level: level, File: file, Line: line, Key: "Tag", Tenant: c.name, Problem: plain.Quoted(c.tag) + " " + problem, Mend: mend}
+// reaches looks at whether the records of a customer go anywhere.
+func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
+	if rewritten || c.routed {
+		return
+	}
+	remedy := "give an output: Match " + c.tag
+	var takers []matcher
+	for _, o := range outputs {
+		if o.takes(c) {
+			takers = append(takers, o)
+		}
+	}
+
+	discards := func(o matcher) bool { return strings.EqualFold(o.sec.Get("name"), "null") }
+	switch {
+	case len(takers) == 0:
+		l.add(l.about(Error, c, "reaches no output: its records are dropped without a word", remedy))
+	case !slices.ContainsFunc(takers, func(o matcher) bool { return !discards(o) }):
+		l.add(l.about(Warning, c, "reaches only the output null, which throws its records away", remedy))
+	}
 }
 
-// filters looks at filters that hold records in a queue of their own, and tells which tags they take away.
+// about is a finding about a customer's tag.
+func (l *linter) about(level Level, c customer, problem, remedy string) Finding {
+	file, line := c.sec.Where("tag")
+	return Finding{Level: level, File: file, Line: line, Key: "Tag", Tenant: c.name, Problem: plain.Quoted(c.tag) + " " + problem, Remedy: remedy}
+}
+
+// filters looks at the filters that take records of ours, and returns the tags that one takes away.
 func (l *linter) filters(customers []customer) map[string]bool {
 	taken := map[string]bool{}
 	for _, sec := range l.file.Of("filter") {
-		if !strings.EqualFold(sec.Get("name"), "rewrite_tag") {
+		m := matcherOf(sec)
+		mine := slices.DeleteFunc(slices.Clone(customers), func(c customer) bool { return !m.matches(c.tag) })
+		if len(mine) == 0 {
 			continue
 		}
-		m := matcherOf(sec)
-		for _, c := range customers {
-			if m.matches(c.tag) {
-				if !taken[c.tag] {
-					l.at(Warning, sec, "Name", "rewrite_tag keeps the records of "+plain.Quoted(c.tag)+" in memory for a moment: a kill then loses them", "give each customer a tag with the input's key Tag, or tag in the tenants file")
-				}
+		l.unset(sec)
+
+		if strings.EqualFold(sec.Get("name"), "rewrite_tag") {
+			l.at(Warning, sec, "Name", "rewrite_tag keeps the records of "+plain.Quoted(mine[0].tag)+" in memory for a moment: a kill then loses them",
+				"give each customer a tag with the input's key Tag, or tag in the tenants file")
+			for _, c := range mine {
 				taken[c.tag] = true
 			}
+			continue
+		}
+		if h, ok := sec.FilterHazard(); ok {
+			level := Warning
+			if h.Sure {
+				level = Error
+			}
+			l.at(level, sec, "Name", h.Problem, h.Remedy)
 		}
 	}
 	return taken
@@ -148,7 +214,7 @@ func (l *linter) filters(customers []customer) map[string]bool {
 func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewritten bool) {
 	var mine []customer
 	for _, c := range customers {
-		if o.matches(c.tag) {
+		if o.takes(c) {
 			mine = append(mine, c)
 		}
 	}
@@ -157,7 +223,10 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		if !slices.ContainsFunc(customers, func(c customer) bool { return c.routed }) {
 			l.at(Error, o.sec, "Match", "is missing: the output gets nothing", "write: Match defender.*")
 		}
-		return
+		if len(mine) == 0 {
+			return
+		}
+		l.at(Error, o.sec, "Match", "is missing: after a restart the alerts that still wait on disk are not sent", "write: Match and the name of the route")
 	}
 	if len(mine) == 0 {
 		if strings.HasPrefix(o.pattern, "defender") && !rewritten && !slices.Contains(l.parsed, nil) {
@@ -169,27 +238,40 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 	if name != "null" {
 		l.retries(o.sec)
 	}
+	l.fits(o.sec, mine)
+	for _, p := range o.sec.Processors {
+		if h, ok := p.ProcessorHazard(); ok {
+			l.add(Finding{
+				Level:   Error,
+				File:    h.File,
+				Line:    h.Line,
+				Key:     h.Key,
+				Problem: h.Problem,
+				Remedy:  h.Remedy,
+			})
+		}
+	}
 	if v := o.sec.Get("storage.total_limit_size"); v != "" {
 		l.at(Warning, o.sec, "storage.total_limit_size", "deletes the oldest waiting alerts when the SIEM is down for long", "remove it, and watch the disk")
 	}
 	l.mixes(o, mine, customers, outputs)
 }
 
-// retries: a chunk is dropped after Retry_Limit failed retries, by default one.
+// retries: a chunk is dropped after Retry_Limit failed retries, by default one. What Fluent Bit
+// does not understand is the default too.
 func (l *linter) retries(sec fluentbit.Section) {
-	const mend = "write: Retry_Limit no_limits"
+	const remedy = "write: Retry_Limit no_limits"
 	v := strings.ToLower(sec.Get("retry_limit"))
-	n, err := strconv.Atoi(v)
-	switch {
-	case v == "no_limits" || off(v) || err == nil && n < 0 && n == -1:
+	switch n := atoi(v); {
+	case v == "no_limits" || v == "false" || v == "off":
 	case v == "":
-		l.at(Error, sec, "Retry_Limit", "is not set: after one failed retry alerts are dropped", mend)
+		l.at(Error, sec, "Retry_Limit", "is not set: after one failed retry alerts are dropped", remedy)
 	case v == "no_retries":
-		l.at(Error, sec, "Retry_Limit", "no_retries: alerts are dropped at the first failure", mend)
-	case err == nil:
-		l.at(Error, sec, "Retry_Limit", fmt.Sprintf("%d: alerts are dropped after so many failed retries", n), mend)
+		l.at(Error, sec, "Retry_Limit", "no_retries: alerts are dropped at the first failure", remedy)
+	case n > 0:
+		l.at(Error, sec, "Retry_Limit", fmt.Sprintf("%d: alerts are dropped after so many failed retries", n), remedy)
 	default:
-		l.at(Error, sec, "Retry_Limit", plain.Quoted(v)+" is not understood", mend)
+		l.at(Error, sec, "Retry_Limit", plain.Quoted(v)+" is not understood: after one failed retry alerts are dropped", remedy)
 	}
 }
 

@@ -36,7 +36,7 @@ func (l *linter) inline(path string) {
 		}
 		key := string(data[m[2]:m[3]])
 		l.add(Finding{Level: Warning, File: path, Line: 1 + strings.Count(string(data[:m[2]]), "\n"), Key: key,
-			Problem: "stands in a file that every user of this machine can read", Mend: "chmod o-rwx " + plain.Text(path, 256) + ", or use " + strings.TrimSuffix(snake(key), "_file") + "_file"})
+			Problem: "stands in a file that every user of this machine can read", Remedy: "chmod o-rwx " + plain.Text(path, 256) + ", or use " + strings.TrimSuffix(snake(key), "_file") + "_file"})
 	}
 }
 

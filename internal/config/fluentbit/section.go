@@ -70,6 +70,10 @@ var (
 var emptyCounts = []string{"match", "host", "port", "listen", "retry_limit", "tls.vhost", "tls.ca_path", "tls.ca_file", "tls.crt_file",
 	"tls.key_file", "tls.key_passwd", "tls.min_version", "tls.max_version", "tls.ciphers"}
 
+// EmptyCounts reports whether Fluent Bit takes an empty value of this key of its own. Other keys
+// without a value it hands to the plugin, which mostly does not know them.
+func EmptyCounts(key string) bool { return slices.Contains(emptyCounts, strings.ToLower(key)) }
+
 // CoreKeys returns the keys of this kind of section that Fluent Bit keeps for itself.
 func CoreKeys(kind string) []string {
 	switch kind {

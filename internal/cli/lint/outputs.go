@@ -1,0 +1,347 @@
+package lint
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/config/plain"
+)
+
+// fits looks at whether an output can send what reaches it, and send it safely.
+func (l *linter) fits(sec fluentbit.Section, mine []customer) {
+	switch strings.ToLower(sec.Get("name")) {
+	case "syslog":
+		l.syslog(sec, mine)
+	case "splunk":
+		l.splunk(sec, mine)
+	case "http":
+		l.http(sec)
+	case "tcp":
+		l.tcp(sec, mine)
+	case "udp":
+		l.at(Warning, sec, "Name", "udp loses datagrams, and nothing tells whether one arrived", "use the output tcp with tls on")
+	case "kafka":
+		l.kafka(sec, mine)
+	case "s3":
+		l.s3(sec, mine)
+	case "forward":
+		l.forward(sec)
+	case "file":
+		l.choice(sec, "format", "plain", "csv", "ltsv", "template", "msgpack")
+	case "stdout":
+		l.choice(sec, "format", jsonFormats...)
+	case "es", "opensearch":
+		l.elasticsearch(sec)
+	}
+	l.clear(sec)
+}
+
+// jsonFormats are those of flb_pack_to_json_format_type.
+var jsonFormats = []string{"msgpack", "json", "json_stream", "json_lines", "otlp_json", "otlp_json_pretty"}
+
+// choice reports a value that is none of those that Fluent Bit takes; an empty one is none.
+func (l *linter) choice(sec fluentbit.Section, key string, values ...string) {
+	v := sec.Get(key)
+	if v == "" || slices.Contains(values, strings.ToLower(v)) {
+		return
+	}
+	l.at(Error, sec, key, plain.Quoted(v)+" is not known"+refuses, "use "+strings.Join(values, ", "))
+}
+
+// lacks names the first customer whose format does not contain a wanted part. Routes pick records
+// by what is in them: of customers with routes one is named only if all of them lack it.
+func lacks(mine []customer, wanted string) string {
+	routed, all := "", true
+	for _, c := range mine {
+		if c.format == "" {
+			continue
+		}
+		has := slices.Contains(strings.Split(c.format, "+"), wanted)
+		who := fmt.Sprintf("the format of %s is %s", plain.Text(c.name, 64), c.format)
+		switch {
+		case !has && !c.routed:
+			return who
+		case !has:
+			routed = who
+		case c.routed:
+			all = false
+		}
+	}
+	if !all {
+		return ""
+	}
+	return routed
+}
+
+// fieldOf says which key of the records a text format has: cef and raw put all into one.
+var fieldOf = map[string]string{"cef": "cef", "message": "raw"}
+
+// field looks at the name of the only key of the records that an output sends.
+func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine []customer) {
+	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) + ", and in the section of the input: format cef"
+	format, known := fieldOf[name]
+	switch {
+	case known:
+		if who := lacks(mine, format); who != "" {
+			remedy = "write in the section of the input: format " + format
+			l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, since %s: %s", name, who, otherwise), remedy)
+		}
+	case fieldOf[strings.ToLower(name)] != "":
+		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s: %s", plain.Quoted(name), otherwise),
+			"write it in small letters: "+strings.ToLower(name))
+	case slices.ContainsFunc(mine, func(c customer) bool { return c.format == "cef" || c.format == "raw" }):
+		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, only cef or message: %s", plain.Quoted(name), otherwise), remedy)
+	case name == "mssp":
+		l.at(Error, sec, key, "the key mssp holds no text: "+otherwise, remedy)
+	default:
+		l.at(Warning, sec, key, fmt.Sprintf("sends only what the alerts have under %s, and nothing of an alert without it", plain.Quoted(name)), remedy)
+	}
+}
+
+// syslog looks at an output of that name. It sends one key of each record, and an empty message
+// where a record does not have it.
+func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
+	const empty = "the receiver gets empty lines, and nothing tells so"
+	switch key := sec.Get("syslog_message_key"); {
+	case key == "":
+		remedy := "write: Syslog_Message_Key cef, and in the section of the input: format cef"
+		if lacks(mine, "raw") == "" {
+			remedy = "write: Syslog_Message_Key message"
+		}
+		l.at(Error, sec, "Syslog_Message_Key", "is missing: "+empty, remedy)
+	case strings.HasPrefix(key, "$"):
+		l.at(Error, sec, "Syslog_Message_Key", plain.Quoted(key)+" is taken for the name of a key: "+empty,
+			"write it without the dollar sign: "+strings.TrimPrefix(key, "$"))
+	default:
+		l.field(sec, "Syslog_Message_Key", key, empty, mine)
+	}
+
+	l.choice(sec, "mode", "udp", "tcp", "tls", "dtls")
+	l.choice(sec, "syslog_format", "rfc3164", "rfc5424")
+	l.preset(sec, "syslog_severity_preset", 7)
+	l.preset(sec, "syslog_facility_preset", 23)
+	l.syslogHeader(sec)
+	l.syslogSize(sec, mine)
+
+	mode := strings.ToLower(sec.Get("mode"))
+	switch {
+	case (mode == "" || mode == "udp") && on(sec.Get("tls")):
+		l.at(Error, sec, "tls", "is on with the mode udp"+refuses, "write: Mode tls")
+	case mode == "":
+		l.at(Warning, sec, "Mode", "is not set, and so udp: datagrams get lost, and nothing tells whether one arrived", "write: Mode tls")
+	case mode == "udp" || mode == "dtls":
+		l.at(Warning, sec, "Mode", "is "+mode+": datagrams get lost, and nothing tells whether one arrived", "write: Mode tls")
+	}
+}
+
+func (l *linter) preset(sec fluentbit.Section, key string, most int) {
+	if v := sec.Get(key); v != "" && (atoi(v) < 0 || atoi(v) > most) {
+		l.at(Error, sec, key, fmt.Sprintf("%s is not between 0 and %d%s", plain.Quoted(v), most, refuses), "write a number between them")
+	}
+}
+
+// syslogHeader looks at what stands before the message.
+func (l *linter) syslogHeader(sec fluentbit.Section) {
+	if f := strings.ToLower(sec.Get("syslog_format")); f != "rfc3164" {
+		if sec.Get("syslog_message_key") == "cef" && (f == "" || f == "rfc5424") {
+			l.at(Warning, sec, "Syslog_Format", "is rfc5424, which puts a byte order mark before the text: some receivers then do not find \"CEF:\"",
+				"write: Syslog_Format rfc3164")
+		}
+		return
+	}
+
+	if sec.Get("syslog_hostname_key") == "" && sec.Get("syslog_hostname_preset") == "" {
+		l.at(Warning, sec, "Syslog_Hostname_Preset", "is missing: the lines have no host, and a receiver takes the next word for it",
+			"write: Syslog_Hostname_Preset defender")
+	}
+	for _, key := range []string{"syslog_appname_key", "syslog_appname_preset", "syslog_procid_key", "syslog_procid_preset"} {
+		if sec.Get(key) != "" && sec.Get("syslog_message_key") == "cef" {
+			l.at(Warning, sec, key, "puts a name before \"CEF:\", and some receivers then do not find it", "remove it")
+		}
+	}
+}
+
+// syslogSize: a longer line is cut in the middle, and nothing tells so.
+func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
+	size := sizeOf(sec.Get("syslog_maxsize"))
+	said := fmt.Sprintf("is %d", size)
+	if size <= 0 {
+		size, said = 2048, "is not set, and so 2048"
+		if strings.EqualFold(sec.Get("syslog_format"), "rfc3164") {
+			size, said = 1024, "is not set, and so 1024"
+		}
+	}
+
+	need, what := 65536, "alerts"
+	if sec.Get("syslog_message_key") == "cef" {
+		need, what = 0, "CEF lines"
+		for _, c := range mine {
+			need = max(need, c.cefBytes)
+		}
+	}
+	const header = 256 // priority, time, host, and some more
+	if size < need+header {
+		l.at(Error, sec, "Syslog_MaxSize", fmt.Sprintf("%s: longer lines are cut in the middle, and the %s have up to %d bytes", said, what, need),
+			"write: Syslog_MaxSize 65536")
+	}
+}
+
+// sizeOf reads a size as flb_utils_size_to_bytes does, for common values.
+func sizeOf(v string) int {
+	n := atoi(v)
+	switch unit := strings.TrimLeft(strings.ToUpper(v), "0123456789"); unit {
+	case "K", "KB":
+		return n * 1000
+	case "M", "MB":
+		return n * 1000 * 1000
+	case "G", "GB":
+		return n * 1000 * 1000 * 1000
+	}
+	return n
+}
+
+// splunk looks at an output to Splunk's HTTP Event Collector.
+func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
+	switch {
+	case sec.Get("splunk_token") == "" && sec.Get("http_user") == "":
+		l.at(Error, sec, "Splunk_Token", "is missing"+refuses, "write: Splunk_Token ${SPLUNK_TOKEN}")
+	case sec.Get("http_user") != "" && sec.Get("http_passwd") == "":
+		l.at(Warning, sec, "HTTP_Passwd", "is missing beside HTTP_User", "write it, or use Splunk_Token")
+	}
+	if on(sec.Get("splunk_send_raw")) {
+		l.at(Error, sec, "Splunk_Send_Raw", "is on: the records have no key event, so HEC answers 400 and Fluent Bit drops them",
+			"remove it")
+	}
+
+	switch key := sec.Get("event_key"); {
+	case key == "":
+	case !strings.HasPrefix(key, "$"):
+		l.at(Error, sec, "Event_Key", plain.Quoted(key)+" does not begin with a dollar sign"+refuses, "write: Event_Key $"+key)
+	default:
+		name := strings.Trim(strings.TrimPrefix(key, "$"), "'\"[]")
+		l.field(sec, "Event_Key", name, "Splunk gets the whole record in its place", mine)
+	}
+	l.givesUp(sec, "HEC refuses (400, 401, 403, 413: a wrong token or index, an event that is too large)")
+}
+
+// givesUp: after some answers Fluent Bit drops a chunk, whatever Retry_Limit says. A copy can be kept.
+func (l *linter) givesUp(sec fluentbit.Section, when string) {
+	if on(l.file.Service().Get("storage.keep.rejected")) {
+		return
+	}
+	l.at(Note, sec, "Name", "Fluent Bit drops a chunk of alerts that "+when+", and tries it no more",
+		"write in [SERVICE]: storage.keep.rejected on, so that it keeps a copy")
+}
+
+func (l *linter) http(sec fluentbit.Section) {
+	l.choice(sec, "format", append([]string{"gelf"}, jsonFormats...)...)
+	l.choice(sec, "http_method", "post", "put")
+	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
+		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand", "write: Format json")
+	}
+	headers, body := sec.Get("headers_key"), sec.Get("body_key")
+	if (headers == "") != (body == "") {
+		l.at(Error, sec, "Body_Key", "and Headers_Key only work together"+refuses, "write both, or none")
+	}
+	l.givesUp(sec, "the server refuses with a status 4xx other than 408 and 429")
+}
+
+func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
+	l.choice(sec, "format", "msgpack", "json", "json_stream", "json_lines")
+	key := sec.Get("raw_message_key")
+	switch {
+	case key == "":
+	case !strings.HasPrefix(key, "$"):
+		l.at(Error, sec, "Raw_Message_Key", "does not begin with a dollar sign: the receiver gets the word "+plain.Quoted(key)+
+			" for every alert", "write: Raw_Message_Key $"+key)
+		return
+	default:
+		l.field(sec, "Raw_Message_Key", strings.TrimPrefix(key, "$"), "the receiver gets nothing of them", mine)
+		return
+	}
+	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
+		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand", "write: Format json_lines")
+	}
+}
+
+func (l *linter) kafka(sec fluentbit.Section, mine []customer) {
+	l.choice(sec, "format", "json", "msgpack", "gelf", "avro", "raw")
+	if !strings.EqualFold(sec.Get("format"), "raw") {
+		return
+	}
+	switch key := sec.Get("raw_log_key"); {
+	case key == "":
+		l.at(Error, sec, "Raw_Log_Key", "is missing with the format raw: every record is dropped", "write: Raw_Log_Key cef")
+	case strings.HasPrefix(key, "$"):
+		l.at(Error, sec, "Raw_Log_Key", plain.Quoted(key)+" is taken for the name of a key: every record is dropped",
+			"write it without the dollar sign: "+strings.TrimPrefix(key, "$"))
+	default:
+		l.field(sec, "Raw_Log_Key", key, "they are dropped", mine)
+	}
+}
+
+func (l *linter) s3(sec fluentbit.Section, mine []customer) {
+	if sec.Get("bucket") == "" {
+		l.at(Error, sec, "bucket", "is missing"+refuses, "write: bucket and the name of the bucket")
+	}
+	if key := sec.Get("log_key"); key != "" {
+		l.field(sec, "log_key", key, "they are left out", mine)
+	}
+}
+
+func (l *linter) forward(sec fluentbit.Section) {
+	if !on(sec.Get("require_ack_response")) {
+		l.at(Warning, sec, "Require_ack_response", "is not on: what was sent when the receiver ended is lost",
+			"write: Require_ack_response On")
+	}
+}
+
+func (l *linter) elasticsearch(sec fluentbit.Section) {
+	l.choice(sec, "write_operation", "index", "create", "update", "upsert")
+	op := strings.ToLower(sec.Get("write_operation"))
+	if (op == "update" || op == "upsert") && sec.Get("id_key") == "" && !on(sec.Get("generate_id")) {
+		l.at(Error, sec, "Write_Operation", op+" needs Id_Key or Generate_Id"+refuses, "write: Generate_Id On")
+	}
+}
+
+// networked are the outputs that send alerts or tokens to a host that the section names.
+var networked = []string{"splunk", "http", "es", "opensearch", "tcp", "syslog", "forward", "loki", "gelf", "websocket", "opentelemetry",
+	"kafka-rest", "influxdb"}
+
+// clear looks at the connection: no host, no encryption, no check of the certificate.
+func (l *linter) clear(sec fluentbit.Section) {
+	name, host := strings.ToLower(sec.Get("name")), sec.Get("host")
+	if !slices.Contains(networked, name) || sec.Get("upstream") != "" || sec.Get("cloud_id") != "" || sec.Get("unix_path") != "" {
+		return
+	}
+	if host == "" {
+		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1", "write: Host and the name of the receiver")
+		return
+	}
+	if isLoopback(host) {
+		return
+	}
+
+	mode := strings.ToLower(sec.Get("mode"))
+	encrypted := on(sec.Get("tls")) || name == "syslog" && (mode == "tls" || mode == "dtls")
+	switch {
+	case name == "syslog" && (mode == "" || mode == "udp"): // said already
+	case !encrypted:
+		remedy := "write: tls On"
+		if name == "syslog" {
+			remedy = "write: Mode tls"
+		}
+		l.at(Warning, sec, "tls", "is not on: alerts and passwords cross the network in clear text", remedy)
+	case off(sec.Get("tls.verify")):
+		l.at(Warning, sec, "tls.verify", "is off: whoever is between can take the place of "+plain.Text(host, 128),
+			"remove it; name the authority with tls.ca_file")
+	}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

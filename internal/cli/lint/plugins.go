@@ -1,0 +1,327 @@
+package lint
+
+import (
+	_ "embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/config/plain"
+)
+
+//go:embed plugins.txt
+var pluginTable string
+
+// setting is a key of a plugin of Fluent Bit.
+type setting struct {
+	// name is in the plugin's own letters; kind as in Fluent Bit: str, int, bool, size, time,
+	// double, slist_2 (a list of at least two words) … or str_prefix (any key that begins so).
+	name, kind string
+	// many: the key may be repeated.
+	many bool
+}
+
+// pluginInfo is a plugin of Fluent Bit.
+type pluginInfo struct {
+	kind, name string
+	// open: Fluent Bit does not check its keys. net: it connects to a server; tls: it knows TLS.
+	open, net, tls bool
+	settings       []setting
+}
+
+// plugins reads the table once.
+var plugins = sync.OnceValue(func() map[string]*pluginInfo {
+	all := map[string]*pluginInfo{}
+	var last *pluginInfo
+	for line := range strings.Lines(pluginTable) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) < 2 || words[0] == "#":
+		case line[0] == '\t':
+			kind, many := strings.CutSuffix(words[1], "*")
+			last.settings = append(last.settings, setting{name: words[0], kind: kind, many: many})
+		default:
+			last = &pluginInfo{
+				kind: words[0],
+				name: words[1],
+				open: slices.Contains(words, "open"),
+				net:  slices.Contains(words, "net"),
+				tls:  slices.Contains(words, "tls"),
+			}
+			all[last.kind+" "+strings.ToLower(last.name)] = last
+		}
+	}
+	return all
+})
+
+// lookUp returns what is known of the plugin of a section, or nil.
+func lookUp(sec fluentbit.Section) *pluginInfo {
+	name := strings.ToLower(sec.Get("name"))
+	if sec.Kind == fluentbit.Processor {
+		if p := plugins()["processor "+name]; p != nil {
+			return p
+		}
+		return plugins()["filter "+name] // filters are processors too
+	}
+	return plugins()[sec.Kind+" "+name]
+}
+
+// find returns the setting with a key, in any case.
+func (p *pluginInfo) find(key string) (setting, bool) {
+	for _, s := range p.settings {
+		prefix := s.kind == "str_prefix" && len(key) > len(s.name) && strings.EqualFold(key[:len(s.name)], s.name)
+		if prefix || strings.EqualFold(s.name, key) {
+			return s, true
+		}
+	}
+	return setting{}, false
+}
+
+// refuses ends a problem for which Fluent Bit does not start.
+const refuses = ", and Fluent Bit refuses to start"
+
+// plugin looks at the keys of a section of a plugin that is not ours.
+func (l *linter) plugin(sec fluentbit.Section) {
+	if sec.Get("name") == "" {
+		l.at(Error, sec, "Name", "is missing"+refuses, "write: Name and the name of the "+sec.Kind)
+		return
+	}
+	info := lookUp(sec)
+	if info == nil {
+		l.unknownPlugin(sec)
+	}
+
+	seen := map[string]int{}
+	for _, p := range sec.Props {
+		key := strings.ToLower(p.Key)
+		if p.Nested || key == "name" {
+			continue
+		}
+		l.coreValue(sec, p)
+		if info != nil {
+			l.property(sec, info, p)
+		}
+		l.repeated(sec, info, p, seen[key])
+		seen[key] = p.Line
+	}
+	for _, p := range sec.Processors {
+		l.plugin(p)
+	}
+}
+
+// unknownPlugin: the name is none of Fluent Bit's, unless a plugin is loaded that has it.
+func (l *linter) unknownPlugin(sec fluentbit.Section) {
+	var names []string
+	for _, p := range plugins() {
+		if p.kind == sec.Kind || sec.Kind == fluentbit.Processor && p.kind == "filter" {
+			names = append(names, p.name)
+		}
+	}
+	slices.Sort(names)
+
+	name := plain.Quoted(sec.Get("name"))
+	if near := config.Nearest(sec.Get("name"), names); near != "" {
+		l.at(Error, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit"+refuses, "did you mean "+near+"?")
+		return
+	}
+	l.at(Note, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit itself: its keys are not checked", "load it with Plugins_File or -e")
+}
+
+// property looks at a key that Fluent Bit compares with the list of the plugin.
+func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop) {
+	key := strings.ToLower(p.Key)
+	switch {
+	case strings.HasPrefix(key, "net."):
+		l.oneOf(sec, info, p, netKeys)
+		return
+	case strings.HasPrefix(key, "oauth2"):
+		l.oneOf(sec, info, p, oauthKeys)
+		return
+	case sec.Core(key) && (p.Value != "" || fluentbit.EmptyCounts(key)), info.open, key == "active", key == "condition",
+		strings.HasPrefix(key, "_debug."):
+		return
+	case sec.Kind == fluentbit.Processor && (key == "alias" || key == "log_level"):
+		return
+	}
+
+	s, ok := info.find(key)
+	if !ok {
+		var names []string
+		for _, s := range info.settings {
+			names = append(names, s.name)
+		}
+		l.unknownKey(sec, info, p, append(names, fluentbit.CoreKeys(sec.Kind)...))
+		return
+	}
+	l.value(sec, s, p)
+}
+
+// unknownKey reports a key that the plugin does not have.
+func (l *linter) unknownKey(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop, names []string) {
+	remedy := "remove it"
+	if near := config.Nearest(p.Key, names); near != "" {
+		remedy = "did you mean " + near + "?"
+	}
+	problem := "is no key of the " + info.kind + " " + info.name
+	if sec.Core(p.Key) {
+		problem, remedy = "has no value", "write one, or remove the key"
+	}
+	l.line(Error, sec, p, problem+refuses, remedy)
+}
+
+func (l *linter) oneOf(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop, names []string) {
+	if !slices.Contains(names, strings.ToLower(p.Key)) {
+		l.unknownKey(sec, info, p, names)
+	}
+}
+
+var (
+	netKeys = []string{"net.dns.mode", "net.dns.resolver", "net.dns.prefer_ipv4", "net.dns.prefer_ipv6", "net.keepalive",
+		"net.keepalive_idle_timeout", "net.tcp_keepalive", "net.tcp_keepalive_time", "net.tcp_keepalive_interval",
+		"net.tcp_keepalive_probes", "net.io_timeout", "net.connect_timeout", "net.connect_timeout_log_error", "net.source_address",
+		"net.keepalive_max_recycle", "net.max_worker_connections", "net.proxy_env_ignore", "net.backlog", "net.share_port",
+		"net.accept_timeout", "net.accept_timeout_log_error"}
+	oauthKeys = []string{"oauth2.enable", "oauth2.token_url", "oauth2.client_id", "oauth2.client_secret", "oauth2.user_agent",
+		"oauth2.scope", "oauth2.audience", "oauth2.resource", "oauth2.auth_method", "oauth2.jwt_key_file", "oauth2.jwt_cert_file",
+		"oauth2.jwt_aud", "oauth2.jwt_header", "oauth2.jwt_ttl_seconds", "oauth2.refresh_skew_seconds", "oauth2.timeout",
+		"oauth2.connect_timeout", "oauth2.validate", "oauth2.issuer", "oauth2.jwks_url", "oauth2.allowed_audience",
+		"oauth2.allowed_clients", "oauth2.jwks_refresh_interval"}
+)
+
+// value looks at a value that Fluent Bit refuses for its type.
+func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
+	if p.Value == "" {
+		return
+	}
+	switch {
+	case s.kind == "bool" && !off(p.Value) && !on(p.Value):
+		l.line(Error, sec, p, plain.Quoted(p.Value)+" is neither on nor off"+refuses, "use on or off")
+	case s.kind == "int" && !leadingNumber.MatchString(p.Value):
+		l.line(Warning, sec, p, plain.Quoted(p.Value)+" is not a number: Fluent Bit takes 0 for it", "write a number")
+	case s.kind == "size" && !isSize(p.Value):
+		l.line(Warning, sec, p, plain.Quoted(p.Value)+" is not a size", "write a number of bytes, or one with K, M or G")
+	}
+
+	kind, count, ok := strings.Cut(s.kind, "_")
+	least, err := strconv.Atoi(count)
+	words := len(strings.Fields(p.Value))
+	if kind == "clist" {
+		words = strings.Count(p.Value, ",") + 1
+	}
+	if ok && err == nil && (kind == "slist" || kind == "clist") && words < least {
+		l.line(Error, sec, p, fmt.Sprintf("has %d words, but needs %d%s", words, least, refuses), "write them all, separated by blanks")
+	}
+}
+
+// repeated: of a key of Fluent Bit's own the last counts; a plugin's own key must not stand twice.
+func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop, first int) {
+	if first == 0 || strings.EqualFold(p.Key, "match_regex") {
+		return
+	}
+	if sec.Core(p.Key) {
+		l.line(Note, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the last, in line %d, not the one in line %d", p.Line, first),
+			"remove one")
+		return
+	}
+	if info == nil || info.open {
+		return
+	}
+	if s, ok := info.find(p.Key); ok && !s.many {
+		l.line(Error, sec, p, fmt.Sprintf("stands twice, in line %d too%s", first, refuses), "remove one")
+	}
+}
+
+// leadingNumber is what atoi reads of a text; with nothing to read it returns 0.
+var leadingNumber = regexp.MustCompile(`^\s*[-+]?[0-9]`)
+
+// sizes are the texts that flb_utils_size_to_bytes reads.
+var sizes = regexp.MustCompile(`(?i)^(false|[^0-9]?|.*[0-9]|.*[0-9][kmg]b?)$`)
+
+func isSize(v string) bool { return v != "" && sizes.MatchString(v) }
+
+// coreValue looks at values of keys that Fluent Bit keeps for itself, which it refuses.
+func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
+	key, v := strings.ToLower(p.Key), p.Value
+	if v == "" || !sec.Core(key) && sec.Kind != fluentbit.Processor {
+		return
+	}
+	neither := !on(v) && !off(v)
+	bad := func(problem, remedy string) { l.line(Error, sec, p, plain.Quoted(v)+" "+problem+refuses, remedy) }
+
+	switch key {
+	case "log_level":
+		if !slices.Contains(logLevels, strings.ToLower(v)) {
+			bad("is no log level", "use off, error, warn, info, debug or trace")
+		}
+	case "mem_buf_limit", "rate_gate.max_bytes":
+		if !isSize(v) {
+			bad("is not a size", "write a number of bytes, or one with K, M or G")
+		}
+	case "storage.total_limit_size":
+		if !off(v) && !isSize(v) {
+			bad("is not a size", "remove the key")
+		}
+	case "storage.type":
+		if !slices.Contains([]string{"filesystem", "memory", "memrb"}, strings.ToLower(v)) {
+			bad("is no storage type", "write: storage.type filesystem")
+		}
+	case "threaded", "storage.pause_on_chunks_overlimit", "rate_gate", "rate_gate.backpressure", "tls.verify_client_cert":
+		if neither {
+			bad("is neither on nor off", "use on or off")
+		}
+	case "routable", "ipv6", "tls", "tls.verify", "tls.verify_hostname":
+		if neither {
+			l.line(Warning, sec, p, plain.Quoted(v)+" is neither on nor off, and Fluent Bit ignores it", "use on or off")
+		}
+	case "thread.ring_buffer.capacity", "thread.ring_buffer.window", "rate_window":
+		if n := atoi(v); n <= 0 || key == "thread.ring_buffer.window" && n > 100 {
+			bad("is not in the range", "remove the key")
+		}
+	case "rate_gate.max_records":
+		if _, err := strconv.ParseUint(v, 10, 64); err != nil {
+			bad("is not a number", "write a number")
+		}
+	case "rate_gate.resume_ratio":
+		if r, err := strconv.ParseFloat(v, 64); err != nil || r <= 0 || r >= 1 {
+			bad("is not between 0 and 1", "remove the key")
+		}
+	}
+	l.coreTLS(sec, p, key)
+}
+
+// coreTLS: an input or output without TLS refuses it, and files must be there.
+func (l *linter) coreTLS(sec fluentbit.Section, p fluentbit.Prop, key string) {
+	info := lookUp(sec)
+	ours := sec.Kind == "input" && strings.EqualFold(sec.Get("name"), "defender")
+	switch key {
+	case "tls":
+		if on(p.Value) && (ours || info != nil && !info.tls) {
+			l.line(Error, sec, p, "is on, but this "+sec.Kind+" has no TLS"+refuses, "remove the key")
+		}
+	case "tls.ca_file", "tls.crt_file", "tls.key_file", "tls.ca_path":
+		if on(sec.Get("tls")) && !ours {
+			l.exists(sec, p)
+		}
+	}
+}
+
+var logLevels = []string{"off", "error", "warn", "warning", "info", "debug", "trace"}
+
+// atoi reads a number as C does: what follows it does not count, and 0 is what it cannot read.
+func atoi(v string) int {
+	v = strings.TrimSpace(v)
+	end := 0
+	for end < len(v) && (v[end] >= '0' && v[end] <= '9' || end == 0 && (v[0] == '-' || v[0] == '+')) {
+		end++
+	}
+	n, err := strconv.Atoi(v[:end])
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,256 @@
+package lint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/config/plain"
+)
+
+// serviceKeys are the keys of [SERVICE] with their types (service_configs of flb_config.c). Fluent
+// Bit ignores all others in silence.
+var serviceKeys = map[string]string{
+	"flush":                               "double",
+	"flush.adaptive":                      "bool",
+	"flush.adaptive.min_interval":         "double",
+	"flush.adaptive.max_interval":         "double",
+	"flush.adaptive.low_pressure":         "double",
+	"flush.adaptive.medium_pressure":      "double",
+	"flush.adaptive.high_pressure":        "double",
+	"flush.adaptive.up_steps":             "int",
+	"flush.adaptive.down_steps":           "int",
+	"grace":                               "int",
+	"daemon":                              "bool",
+	"log_file":                            "str",
+	"log_level":                           "str",
+	"parsers_file":                        "file",
+	"plugins_file":                        "file",
+	"streams_file":                        "file",
+	"sp.convert_from_str_to_num":          "bool",
+	"json.convert_nan_to_null":            "bool",
+	"json.escape_unicode":                 "bool",
+	"security.fips_mode":                  "bool",
+	"http_server":                         "bool",
+	"http_listen":                         "str",
+	"http_port":                           "str",
+	"health_check":                        "bool",
+	"hc_errors_count":                     "int",
+	"hc_retry_failure_count":              "int",
+	"hc_period":                           "int",
+	"enable_chunk_trace":                  "bool",
+	"hot_reload":                          "bool",
+	"hot_reload.ensure_thread_safety":     "bool",
+	"hot_reload.timeout":                  "int",
+	"dns.mode":                            "str",
+	"dns.resolver":                        "str",
+	"dns.prefer_ipv4":                     "bool",
+	"dns.prefer_ipv6":                     "bool",
+	"storage.path":                        "str",
+	"storage.sync":                        "str",
+	"storage.metrics":                     "bool",
+	"storage.checksum":                    "bool",
+	"storage.backlog.mem_limit":           "size",
+	"storage.backlog.flush_on_shutdown":   "bool",
+	"storage.max_chunks_up":               "int",
+	"storage.delete_irrecoverable_chunks": "bool",
+	"storage.trim_files":                  "bool",
+	"storage.type":                        "str",
+	"storage.inherit":                     "bool",
+	"storage.keep.rejected":               "bool",
+	"storage.rejected.path":               "str",
+	"storage.rejected.limit":              "size",
+	"coro_stack_size":                     "int",
+	"multiline_buffer_limit":              "str",
+	"scheduler.cap":                       "int",
+	"scheduler.base":                      "int",
+	"telemetry":                           "map",
+}
+
+// serviceSection looks at the keys of the service section, of all files together.
+func (l *linter) serviceSection() {
+	sec := l.file.Service()
+	names := []string{}
+	for name := range serviceKeys {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	l.unset(sec)
+
+	for _, p := range sec.Props {
+		key := strings.ToLower(p.Key)
+		kind, known := serviceKeys[key]
+		switch {
+		case !known:
+			remedy := "remove it"
+			if near := config.Nearest(p.Key, names); near != "" {
+				remedy = "did you mean " + near + "?"
+			}
+			l.line(Warning, sec, p, "is no key of the service section, and Fluent Bit ignores it", remedy)
+		case kind == "map" && !p.Nested:
+			l.line(Error, sec, p, "is not a mapping"+refuses, "remove it")
+		case p.Nested || p.Value == "":
+		default:
+			l.serviceValue(sec, p, key, kind)
+		}
+	}
+}
+
+// serviceValue looks at the value of a key.
+func (l *linter) serviceValue(sec fluentbit.Section, p fluentbit.Prop, key, kind string) {
+	v := p.Value
+	_, notFloat := strconv.ParseFloat(v, 64)
+	switch {
+	case key == "log_level" && !slices.Contains(logLevels, strings.ToLower(v)):
+		l.line(Error, sec, p, plain.Quoted(v)+" is no log level"+refuses, "use off, error, warn, info, debug or trace")
+	case key == "flush" && !(leadingFloat(v) > 0):
+		l.line(Error, sec, p, plain.Quoted(v)+" is not a number above 0"+refuses, "write: Flush 1")
+	case key == "storage.sync" && !slices.Contains([]string{"normal", "full"}, strings.ToLower(v)):
+		l.line(Error, sec, p, plain.Quoted(v)+" is neither normal nor full"+refuses, "write: storage.sync normal")
+	case kind == "bool" && !on(v) && !off(v):
+		l.line(Warning, sec, p, plain.Quoted(v)+" is neither on nor off", "use on or off")
+	case kind == "int" && !leadingNumber.MatchString(v):
+		l.line(Warning, sec, p, plain.Quoted(v)+" is not a number: Fluent Bit takes 0 for it", "write a number")
+	case kind == "double" && notFloat != nil && leadingFloat(v) == 0:
+		l.line(Warning, sec, p, plain.Quoted(v)+" is not a number: Fluent Bit takes 0 for it", "write a number")
+	case kind == "size" && !isSize(v):
+		l.line(Warning, sec, p, plain.Quoted(v)+" is not a size", "write a number of bytes, or one with K, M or G")
+	case kind == "file":
+		l.serviceFile(sec, p, key)
+	}
+}
+
+// leadingFloat reads a number as atof does.
+func leadingFloat(v string) float64 {
+	for n := len(v); n > 0; n-- {
+		if f, err := strconv.ParseFloat(strings.TrimSpace(v[:n]), 64); err == nil {
+			return f
+		}
+	}
+	return 0
+}
+
+// serviceFile looks at a file that the service section names, and at what it names.
+func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string) {
+	path, ok := l.exists(sec, p)
+	if !ok || key == "streams_file" {
+		return
+	}
+	file, err := fluentbit.Load(path, l.sources.Env)
+	var e *fluentbit.Error
+	if errors.As(err, &e) {
+		l.add(Finding{Level: Error, File: e.File, Line: e.Line, Problem: e.Problem + refuses, Remedy: e.Remedy})
+		return
+	}
+	if err != nil || key != "plugins_file" {
+		return
+	}
+
+	for _, s := range file.Of("plugins") {
+		for _, so := range s.Props {
+			if strings.EqualFold(so.Key, "path") {
+				l.sharedObject(s, so)
+			}
+		}
+	}
+}
+
+// sharedObject looks at the path of an external plugin. Fluent Bit gives it to dlopen as it is: a
+// relative one starts from Fluent Bit's working directory.
+func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
+	if p.Written != "" && p.Written != p.Value {
+		l.line(Error, sec, p, "Fluent Bit changes the letters of this path to "+plain.Quoted(p.Value), "write it absolute: /…")
+	}
+	if first, twice := l.objects[p.Value]; twice {
+		l.line(Warning, sec, p, "loads the plugin that "+first+" loads already", "remove one")
+		return
+	}
+	l.objects[p.Value] = fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line)
+
+	if !filepath.IsAbs(p.Value) {
+		if _, err := os.Stat(p.Value); err != nil {
+			l.line(Note, sec, p, plain.Quoted(p.Value)+" is not here; it starts from Fluent Bit's working directory", "write an absolute path")
+		}
+		return
+	}
+	if _, err := os.Stat(filepath.Dir(p.Value)); err != nil { // this may be another machine
+		l.line(Note, sec, p, plain.Quoted(p.Value)+" is not on this machine", "put the plugin there before Fluent Bit starts")
+		return
+	}
+	l.exists(sec, p)
+}
+
+// exists looks for a file as Fluent Bit does: in its working directory, which may be ours, and
+// beside the configuration.
+func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, ok bool) {
+	if p.Value == "" {
+		return "", false
+	}
+	candidates := []string{p.Value}
+	if !filepath.IsAbs(p.Value) {
+		candidates = append(candidates, filepath.Join(l.file.Root, p.Value))
+	}
+
+	var err error
+	for _, path := range candidates {
+		var f *os.File
+		if f, err = os.Open(path); err == nil {
+			f.Close()
+			return path, true
+		}
+	}
+	var why *os.PathError
+	problem := "cannot be read"
+	if errors.As(err, &why) {
+		problem += ": " + why.Err.Error()
+	}
+	if errors.Is(err, os.ErrPermission) {
+		l.line(Warning, sec, p, plain.Quoted(p.Value)+" "+problem, "run this check as the user that Fluent Bit runs as")
+		return "", false
+	}
+	l.line(Error, sec, p, plain.Quoted(p.Value)+" "+problem+refuses, "check the path")
+	return "", false
+}
+
+// strangeSections looks at sections that Fluent Bit ignores or refuses.
+func (l *linter) strangeSections() {
+	names := []string{"SERVICE", "INPUT", "FILTER", "OUTPUT", "PARSER", "MULTILINE_PARSER", "PLUGINS", "CUSTOM", "STREAM_PROCESSOR",
+		"UPSTREAM_SERVERS"}
+	if l.file.Format == fluentbit.YAML {
+		names = []string{"service", "pipeline", "parsers", "multiline_parsers", "plugins", "customs", "includes", "env",
+			"stream_processor", "upstream_servers", "extensions"}
+	}
+
+	for _, sec := range l.file.Sections {
+		f := Finding{Level: Warning, File: sec.File, Line: sec.Line}
+		name := strings.ToLower(sec.Name)
+		switch {
+		case l.file.Format == fluentbit.Classic && (name == "parser" || name == "multiline_parser"):
+			f.Level, f.Problem = Error, "["+sec.Name+"] does not belong in the main file"+refuses
+			f.Remedy = "put it in a file of its own, and name that with Parsers_File in [SERVICE]"
+		case l.file.Format == fluentbit.Classic && sec.Kind == "plugins":
+			f.Level, f.Problem = Error, "[PLUGINS] does not belong in the main file"+refuses
+			f.Remedy = "put it in a file of its own, and name that with Plugins_File in [SERVICE]"
+		case sec.Kind == "plugins":
+			for _, so := range sec.Props {
+				l.sharedObject(sec, so)
+			}
+			continue
+		case sec.Kind == fluentbit.Other && name != "env" && name != "extensions":
+			f.Problem = "the section " + plain.Quoted(sec.Name) + " is unknown, and Fluent Bit ignores it"
+			f.Remedy = "remove it"
+			if near := config.Nearest(strings.TrimSpace(sec.Name), names); near != "" {
+				f.Level, f.Remedy = Error, "did you mean "+near+"?"
+			}
+		default:
+			continue
+		}
+		l.add(f)
+	}
+}
