@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -69,14 +71,55 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 	return a.Exchange(ctx, code)
 }
 
-// ExchangeReturned waits for the browser at cb and redeems the code that it brings. If the person sees the URL before this is called, call
-// cb.Expect(a.State()) before that.
+// ExchangeReturned waits for the browser at cb, redeems the code that it brings, and tells the browser how
+// that went. If the person sees the URL before this is called, call cb.Expect(a.State()) before that.
 func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, error) {
 	code, err := cb.Wait(ctx, a.state)
 	if err != nil {
 		return Tokens{}, a.explain(err)
 	}
+
+	t, err := a.redeemReturned(ctx, code)
+	cb.report(a.closingPage(t, err))
+	return t, err
+}
+
+// redeemReturned redeems a code that came with a request.
+func (a *AuthCode) redeemReturned(ctx context.Context, code secret.Text) (Tokens, error) {
+	if err := code.CheckToken(); err != nil {
+		return Tokens{}, fmt.Errorf("the code that the browser brought %w", err)
+	}
+
 	return a.Exchange(ctx, code)
+}
+
+// closingPage is what the browser shows at the end: who signed in to what, or why nobody did.
+func (a *AuthCode) closingPage(t Tokens, err error) page {
+	app := a.Client.App
+	var refused *Error
+	switch {
+	case err == nil:
+		return page{
+			status: http.StatusOK,
+			title:  "Signed in",
+			text: fmt.Sprintf("%s signed in to tenant %s for %s with application %s. "+
+				"Go back to the command line. You can close this window.",
+				orElse(t.Account, "You"), app.TenantID, app.Resource, app.ClientID),
+		}
+	case errors.As(err, &refused):
+		return page{
+			status: http.StatusOK,
+			title:  "The sign-in failed",
+			text: fmt.Sprintf("Nobody is signed in to tenant %s: %s. "+
+				"The command line says what to do. You can close this window.", app.TenantID, refused.Sentence),
+		}
+	}
+
+	return page{
+		status: http.StatusOK,
+		title:  "The sign-in was not completed",
+		text:   "The command line says why. You can close this window.",
+	}
 }
 
 // explain tells a refusal that came by redirect with this application's ids.

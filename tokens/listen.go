@@ -5,6 +5,9 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"html"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -15,17 +18,35 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Callback waits on this machine for the browser to come back from a sign-in (RFC 8252 section 7.3). It listens on 127.0.0.1 and ::1, since
-// browsers take either for localhost. Only a GET with the expected state is an answer, and only the first one; nothing else ends the wait.
+// Callback waits on this machine for the browser to come back from a sign-in (RFC 8252 section 7.3). It
+// listens on 127.0.0.1 and ::1, since browsers take either for localhost. Only a GET with the expected
+// state is an answer, and only the first one; nothing else ends the wait.
+//
+// The browser gets its page when the code that it brought was redeemed: only then is it known whether
+// the sign-in succeeded, and who signed in.
 type Callback struct {
 	servers []*http.Server
 	port    int
+	// patience is how long a page waits for the code to be redeemed.
+	patience time.Duration
+	result   chan redirected
+	// reported is closed once ending says how the sign-in ended.
+	reported chan struct{}
 
 	mu     sync.Mutex
 	state  string // what is expected; empty: nothing
 	done   bool
-	result chan redirected
+	ending *page
 }
+
+// page is what the browser is shown. Its texts are escaped when it is written.
+type page struct {
+	status      int
+	title, text string
+}
+
+// pagePatience is how long a browser waits for its page; redeeming a code takes a second or two.
+const pagePatience = time.Minute
 
 // redirected is what the browser brought.
 type redirected struct {
@@ -65,13 +86,24 @@ func listen(port int) (*Callback, error) {
 		v4.Close()
 		return nil, err
 	}
-	c := &Callback{port: port, result: make(chan redirected, 1)}
+	c := &Callback{
+		port:     port,
+		patience: pagePatience,
+		result:   make(chan redirected, 1),
+		reported: make(chan struct{}),
+	}
 	for _, l := range listeners {
 		s := &http.Server{
-			Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
-			WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+			Handler:           http.HandlerFunc(c.serve),
+			ReadHeaderTimeout: 10 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			WriteTimeout:      pagePatience + 10*time.Second,
+			IdleTimeout:       10 * time.Second,
+			MaxHeaderBytes:    64 << 10,
+			ErrorLog:          log.New(io.Discard, "", 0),
 		}
 		s.SetKeepAlivesEnabled(false)
+
 		c.servers = append(c.servers, s)
 		go s.Serve(l) // ends with Close
 	}
@@ -105,8 +137,9 @@ func (c *Callback) Expect(state string) error {
 	return nil
 }
 
-// Wait gives the code that comes with the state (see Expect, which it calls too); a refusal by the service or the person is an *Error. It
-// waits until ctx ends. Each Callback serves one Wait.
+// Wait returns the code that comes with the state (see Expect, which it calls too); a refusal by the service
+// or the person is an *Error. It waits until ctx ends. Each Callback serves one Wait. Whoever redeems the
+// code calls report then; ExchangeReturned does both.
 func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
 	if err := c.Expect(state); err != nil {
 		return secret.Text{}, err
@@ -119,8 +152,25 @@ func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) 
 	}
 }
 
+// report says how the sign-in ended, to the browser that waits for its page. The first report counts.
+func (c *Callback) report(p page) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	if c.ending == nil {
+		c.ending = &p
+		close(c.reported)
+	}
+}
+
 // Close stops listening, after a short time for the closing page to reach the browser.
 func (c *Callback) Close() error {
+	c.report(page{
+		status: http.StatusOK,
+		title:  "The sign-in was not completed",
+		text:   "The command line ended before. You can close this window.",
+	})
+
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var errs []error
@@ -134,18 +184,24 @@ func (c *Callback) Close() error {
 
 // serve answers any request, and takes the right one.
 func (c *Callback) serve(w http.ResponseWriter, r *http.Request) {
+	p, wait := c.take(r)
+	if wait {
+		p = c.outcome(r.Context())
+	}
+
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	status, title, text := c.take(r)
-	if status == http.StatusMethodNotAllowed {
+	if p.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET")
 	}
-	w.WriteHeader(status)
-	fmt.Fprintf(w, closingPage, title, title, text)
+	w.WriteHeader(p.status)
+
+	title := html.EscapeString(p.title)
+	fmt.Fprintf(w, closingPage, title, title, html.EscapeString(p.text))
 }
 
 const closingPage = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>%s</title>
@@ -153,32 +209,70 @@ const closingPage = `<!doctype html><html lang="en"><head><meta charset="utf-8">
 <body><h1>%s</h1><p>%s</p></body></html>
 `
 
-// take decides whether r is the answer, and what to show. The texts shown are fixed: nothing of the request is echoed.
-func (c *Callback) take(r *http.Request) (status int, title, text string) {
+// outcome waits until the code was redeemed and returns the page that says how that went.
+func (c *Callback) outcome(ctx context.Context) page {
+	limit := time.NewTimer(c.patience)
+	defer limit.Stop()
+
+	select {
+	case <-c.reported:
+	case <-limit.C:
+	case <-ctx.Done(): // the browser left
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending != nil {
+		return *c.ending
+	}
+	return page{
+		status: http.StatusOK,
+		title:  "Not finished yet",
+		text:   "The sign-in service takes long. The command line will say how it ended. You can close this window.",
+	}
+}
+
+// take decides whether r is the answer, and what to show; wait tells to show the outcome instead. Nothing
+// of the request is shown.
+func (c *Callback) take(r *http.Request) (p page, wait bool) {
 	if r.Method != http.MethodGet {
-		return http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."
+		return page{http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."}, false
 	}
 	form := r.URL.Query()
 	states, codes, faults := form["state"], form["code"], form["error"]
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case len(states) != 1 || len(codes)+len(faults) == 0:
-		return http.StatusNotFound, "Nothing here", "This address only takes the answer to a sign-in."
+		return page{http.StatusNotFound, "Nothing here", "This address only takes the answer to a sign-in."}, false
 	case c.state == "" || !sameState(states[0], c.state):
-		return http.StatusBadRequest, "Not the sign-in that is waited for", "Use the address that the command line printed last."
+		return page{
+			http.StatusBadRequest,
+			"Not the sign-in that is waited for",
+			"Use the address that the command line printed last.",
+		}, false
 	case c.done:
-		return http.StatusConflict, "Already done", "This sign-in has been answered before. You can close this window."
+		return page{
+			http.StatusConflict,
+			"Already done",
+			"This sign-in has been answered before. You can close this window.",
+		}, false
 	case len(faults) > 0:
 		c.done = true
 		c.result <- redirected{err: explainAnswer(redirectAnswer(form), 0, App{})}
-		return http.StatusOK, "The sign-in was refused", "The command line says why. You can close this window."
+		return page{
+			http.StatusOK,
+			"The sign-in was refused",
+			"The command line says why. You can close this window.",
+		}, false
 	case len(codes) != 1 || codes[0] == "":
-		return http.StatusBadRequest, "Nothing here", "The answer has no code."
+		return page{http.StatusBadRequest, "Nothing here", "The answer has no code."}, false
 	}
+
 	c.done = true
 	c.result <- redirected{code: secret.New(codes[0])}
-	return http.StatusOK, "Signed in", "Go back to the command line. You can close this window."
+	return page{}, true
 }
 
 // sameState compares in constant time: a state is a secret until it is used.
