@@ -44,7 +44,7 @@ const longestLink = 16 << 10
 // configured host only; its options must have kept their $, else they would be ignored and the service answer with everything,
 // for ever (trap T10); and it must not lead where we are.
 func (r *odata) follow(address string, q query) (more bool, link string) {
-	if address == "" || !r.links {
+	if address == "" {
 		return false, ""
 	}
 	host := r.client.service.host

@@ -199,8 +199,9 @@ func (r *rig) window(back time.Duration) Window {
 // readOn reads a window as package collect does: again from where it was safe, until there is no error that may pass.
 func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 	r.t.Helper()
+	var err error
 	for range 800 {
-		err := r.reader.Read(r.t.Context(), w, sink)
+		err = r.reader.Read(r.t.Context(), w, sink)
 		if err == nil {
 			return
 		}
@@ -211,7 +212,7 @@ func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 		w.From = max(w.From, *safe)
 		r.clock.Advance(max(time.Second, e.RetryAfter))
 	}
-	r.t.Fatal("the window was never read to its end")
+	r.t.Fatalf("the window was never read to its end; at last: %v", err)
 }
 
 // pollAgain is the poll after: it reaches back to just before the first one began, and brings what was updated during that.

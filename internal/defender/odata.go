@@ -1,6 +1,7 @@
 package defender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,14 +20,13 @@ type dialect struct {
 	api    cloud.API
 	expand string // $expand, empty for none
 	prefer string // the header Prefer
-	links  bool   // long answers are linked by @odata.nextLink; else $skip leads on
 	op     string
 }
 
 // dialects: defender-apis, sections 3.3, 4.2 and 5.
 var dialects = map[cloud.API]dialect{
 	cloud.Endpoint:  {api: cloud.Endpoint, expand: "evidence", op: "reading alerts"},
-	cloud.Graph:     {api: cloud.Graph, prefer: "include-unknown-enum-members", links: true, op: "reading alerts"},
+	cloud.Graph:     {api: cloud.Graph, prefer: "include-unknown-enum-members", op: "reading alerts"},
 	cloud.Incidents: {api: cloud.Incidents, op: "reading incidents"},
 }
 
@@ -157,46 +157,68 @@ func (r *odata) disorder(problem string) {
 // finest implements piecewise.
 func (r *odata) finest() tick.Tick { return tick.Millisecond }
 
-// mostSingly is how many alerts of the smallest piece are read one by one, and fewestSingly how many of them may fail in a row.
+// mostSingly is how many alerts of the smallest piece are read one by one, and failedSingly how
+// many of them may fail in a row.
 const (
 	mostSingly   = 64
 	failedSingly = 4
 )
 
-// singly implements piecewise: one row at a time, by its place, and without $expand if it does not come with it.
+// singly implements piecewise: one row at a time, by its place, and without $expand if it does
+// not come with it.
 func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	var failed error
-	known, inRow, stale := keys{}, 0, 0
-	for i := range mostSingly {
-		q := query{from: from, to: to, top: 1, skip: i, ordered: r.unordered.IsZero()}
-		a, err := r.fetch(ctx, q, known, sink)
-		if soft(err) && r.expand != "" {
-			q.plain = true
-			if a, err = r.fetch(ctx, q, known, sink); err == nil && a.rows > 0 {
-				r.stumbled()
-			}
-		}
-		switch {
-		case i > 0 && isStatus(err, http.StatusBadRequest):
-			return r.tooMany(q)
-		case soft(err):
-			if failed, inRow = err, inRow+1; inRow == failedSingly {
+	known, failures, stale := keys{}, 0, 0
+	for place := range mostSingly {
+		q := query{from: from, to: to, top: 1, skip: place, ordered: r.unordered.IsZero()}
+		a, err := r.single(ctx, q, known, sink)
+		if soft(err) {
+			failed = err
+			failures++
+			if failures == failedSingly {
 				return failed
 			}
 			continue
+		}
+
+		switch {
+		case place > 0 && refused(err):
+			return r.noEnd(from, "refuses $skip", errNoEnd)
 		case err != nil:
 			return err
 		case a.rows == 0:
+			if stale > 0 {
+				failed = cmp.Or(failed, error(r.noEnd(from, "lists them in another order each time", errNoEnd)))
+			}
 			return failed
 		case a.fresh == 0:
-			if stale++; stale == failedSingly { // it does not count places as asked
-				return firstError(failed, &Error{Op: r.op, Problem: r.client.service.host + " does not give alerts one by one", Smaller: true})
-			}
+			stale++
 		}
-		inRow = 0
+		if stale == failedSingly { // it does not count places as asked
+			return cmp.Or(failed, error(r.noEnd(from, "ignores $skip", errNoEnd)))
+		}
+
+		failures = 0
 		known.union(a.keys)
 	}
-	return firstError(failed, &Error{Op: r.op, Problem: r.client.service.host + " has too many alerts of one instant to be read one by one", Smaller: true})
+
+	return cmp.Or(failed, error(r.noEnd(from, "has too many of them to be read one by one", errNoEnd)))
+}
+
+// single fetches a page of one row, without $expand if it does not come with it.
+func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
+	a, err := r.page(ctx, q, known, sink)
+	if !soft(err) || r.expand == "" {
+		return a, err
+	}
+
+	q.plain = true
+	a, err = r.page(ctx, q, known, sink)
+	if err == nil && a.rows > 0 {
+		r.stumbled()
+	}
+
+	return a, err
 }
 
 // stumbled notes an alert that came without $expand only. When it is one after the other, all are read without for a while.

@@ -67,16 +67,7 @@ func unreadable(err error, host string) error {
 	return &Error{Op: "reading an answer", Problem: "the answer of " + host + " cannot be read", Smaller: true, Err: err}
 }
 
-func firstError(list ...error) error {
-	for _, err := range list {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// isStatus tells whether err is the API's refusal with one of these codes.
+// isStatus reports whether err is the API's refusal with one of these codes.
 func isStatus(err error, codes ...int) bool {
 	var e *Error
 	if !errors.As(err, &e) {

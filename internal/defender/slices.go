@@ -7,61 +7,117 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// longestFit bounds how far spans grow; no window is longer.
+// longestFit bounds how far slices grow; no window is longer.
 const longestFit = 366 * 24 * 60 * tick.Minute
 
-// slices reads [from, to) from a service that does not keep an order: in closed pieces so small that one page holds them, halved when they are
-// not. Where a second of it still needs several pages these are read again until a pass finds nothing new, and where that is too
-// much for the service, it is halved on, down to a single step of the clock.
+// sliceResult is what became of a slice.
+type sliceResult int
+
+const (
+	sliceOnePage  sliceResult = iota // one page held it
+	slicePages                       // several pages held it
+	sliceDeferred                    // it is as short as can be, has no end, and was deferred
+	sliceTooLong                     // it has to be halved
+	sliceNoEnd                       // likewise, since the end of its pages cannot be found
+)
+
+// slices reads [from, to) from a service that does not keep an order: in closed slices so small
+// that one page holds them, halved when they are not.
 func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	if r.fit == 0 {
 		r.fit = to - from
 	}
+
+	noEnd := false // the slice that was halved to this one had no end
 	for from < to {
 		r.fit = min(max(r.fit, 1), longestFit)
 		end := min(from+r.fit, to)
-		q := query{from: from, to: end, top: r.maxTop}
-		a, err := r.page(ctx, q, keys{}, sink)
+		result, err := r.slice(ctx, from, end, noEnd, sink)
 		if err != nil {
 			return err
 		}
-		a.fresh = 0 // a page smaller than others of this window counts as whole
-		more, err := r.further(ctx, q, a, sink)
-		if more && err == nil && a.link != "" {
-			more, err = r.leads(ctx, q, a, sink)
-		}
-		switch {
-		case err != nil:
-			return err
-		case more && end-from > tick.Second:
+
+		noEnd = result == sliceNoEnd
+		switch result {
+		case sliceTooLong, sliceNoEnd:
 			r.fit = (end - from) / 2
 			continue
-		case more:
-			err := r.settle(ctx, from, end, sink)
-			if errors.Is(err, errTooMany) && end-from > 1 {
-				r.fit = (end - from) / 2
-				continue
-			}
-			if err != nil {
-				return err
-			}
-		default:
+		case sliceOnePage:
 			r.fit *= 2
+		case sliceDeferred:
+			r.fit = tick.Second
 		}
+
 		from = end
 		if err := sink.Safe(from); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
-// leads tells whether the link of a page leads to anything: there are services whose last page is linked to an empty one.
-func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (bool, error) {
+// slice reads [from, end). Where a second still needs several pages these are read again until
+// a pass finds nothing new. Where their end cannot be found the slice is to be halved, down to
+// a single step of the clock, which is deferred.
+func (r *odata) slice(ctx context.Context, from, end tick.Tick, noEnd bool, sink Sink) (sliceResult, error) {
+	q := query{from: from, to: end, top: r.maxTop}
+	a, err := r.page(ctx, q, keys{}, sink)
+	if err != nil {
+		return sliceTooLong, err
+	}
+
+	a.fresh = 0 // a page smaller than others of this window counts as whole
+	found, err := r.rest(ctx, q, a, sink)
+	if err == nil && found == restSome && a.link != "" {
+		found, err = r.leads(ctx, q, a, sink)
+	}
+	switch {
+	case err != nil:
+		return sliceTooLong, err
+	case found == restNone:
+		return sliceOnePage, nil
+	case end-from > tick.Second:
+		return sliceTooLong, nil
+	case noEnd && end-from > 1: // smaller pages have none either, most likely
+		return sliceNoEnd, nil
+	}
+
+	return r.slicePages(ctx, q, sink)
+}
+
+// slicePages reads a slice of several pages.
+func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult, error) {
+	known := keys{}
+	q.each = func(key uint64, _ tick.Tick) { known[key] = struct{}{} }
+
+	_, err := r.passes(ctx, q, false, known, sink)
+	switch {
+	case !errors.Is(err, errNoEnd):
+		return slicePages, err
+	case errors.Is(err, errUnproven) && len(known) < leastCut:
+		return slicePages, nil
+	case q.to-q.from > 1:
+		return sliceNoEnd, nil
+	}
+
+	return sliceDeferred, r.pieces.putOff(Window{From: q.from, To: q.to}, err)
+}
+
+// leads finds out whether the link of a page leads to anything: there are services whose last
+// page is linked to an empty one.
+func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	q.link = a.link
 	b, err := r.fetch(ctx, q, a.keys, sink)
-	if linkRefused(err) {
-		return true, nil
+
+	switch {
+	case refused(err):
+		return restUnknown, nil
+	case err != nil:
+		return restUnknown, err
+	case b.rows > 0 || b.more:
+		return restSome, nil
 	}
-	return b.rows > 0 || b.more, err
+
+	return restNone, nil
 }

@@ -66,7 +66,10 @@ var faultKinds = map[string]faultKind{
 	"aadsts":    {login: true},
 	"late":      {options: "by", by: 10 * time.Minute, mode: true},
 	"skew":      {options: "by", by: 10 * time.Minute, mode: true},
-	"link":      {options: "kind", kinds: "repeat nodollar otherhost skiptoken"},
+	"link":      {options: "kind", kinds: "repeat nodollar otherhost skiptoken none"},
+	"links":     {},
+	"skip":      {options: "kind", kinds: "refused ignored"},
+	"clamp":     {options: "size"},
 	"emptypage": {},
 	"lastlink":  {},
 	"ties":      {},
@@ -114,6 +117,9 @@ func parseFault(item string) (Fault, error) {
 	f.By, f.At = kind.by, kind.at
 	if kinds := strings.Fields(kind.kinds); len(kinds) > 0 {
 		f.Kind = kinds[0]
+	}
+	if f.Name == "clamp" {
+		f.Size = 100
 	}
 	if f.Name == "login503" {
 		f.Code, f.After = 503, "none"

@@ -11,7 +11,7 @@ import (
 )
 
 func TestParseFaults(t *testing.T) {
-	got, err := simulator.ParseFaults("429:every=7, cut:p=0.1;at=0.25&api=siem,503:from=10s;to=40s;after=date;wait=1m,aadsts=70000:count=1,skew=-10m,late:by=2h;tenant=Contoso.example,huge:size=2M,")
+	got, err := simulator.ParseFaults("429:every=7, cut:p=0.1;at=0.25&api=siem,503:from=10s;to=40s;after=date;wait=1m,aadsts=70000:count=1,skew=-10m,late:by=2h;tenant=Contoso.example,huge:size=2M,clamp,skip:kind=ignored,")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +24,8 @@ func TestParseFaults(t *testing.T) {
 		{Name: "skew", By: -10 * time.Minute},
 		{Name: "late", By: 2 * time.Hour, Tenant: "contoso.example"},
 		{Name: "huge", Size: 2_000_000},
+		{Name: "clamp", Size: 100},
+		{Name: "skip", Kind: "ignored"},
 	}
 	for i := range want {
 		w := &want[i]

@@ -63,7 +63,18 @@ func (s *Simulator) odataList(x *exchange) {
 	if x.api == Graph && !x.prefersUnknown() {
 		l.variant = asMasked
 	}
-	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven
+	if l.bySkip {
+		if f := s.strikes(x, "skip"); f != nil && f.Kind == "refused" {
+			x.badQuery("Query option 'Skip' is not allowed. To allow it, set the 'AllowedQueryOptions' property.")
+			return
+		} else if f != nil {
+			l.skip = 0
+		}
+	}
+	if f := s.strikes(x, "clamp"); f != nil {
+		l.top = min(l.top, int(f.Size))
+	}
+	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven || s.strikes(x, "links") != nil
 	broken := ""
 	if linked {
 		if f := s.strikes(x, "link"); f != nil {
@@ -104,7 +115,7 @@ func (s *Simulator) odataList(x *exchange) {
 	if l.count {
 		head += `"@odata.count":` + strconv.Itoa(total) + `,`
 	}
-	if more && linked {
+	if more && linked && (broken != "none" || len(rows) == 0) {
 		head += `"@odata.nextLink":` + string(appendText(nil, x.nextLink(l, next, broken), EscapeMin)) + `,`
 	}
 	x.list(head+`"value":[`, rows, l.variant, "]}")

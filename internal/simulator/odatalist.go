@@ -57,6 +57,7 @@ type listing struct {
 	variant   variant
 	rest      string     // the query without $skip and $skiptoken, for the link
 	followed  bool       // it came from a link
+	bySkip    bool       // it had $skip
 	ties      *rand.Rand // if set, draws the order of rows that are equal in order
 }
 
@@ -120,7 +121,7 @@ func (s *Simulator) parseListing(a *odataAPI, query string) (l listing, problem 
 			if a.maxSkip > 0 && n > a.maxSkip {
 				return l, fmt.Sprintf("The limit of '%d' for Skip query has been exceeded. The value from the incoming request is '%d'.", a.maxSkip, n)
 			}
-			l.skip, l.followed = n, n > 0
+			l.skip, l.followed, l.bySkip = n, n > 0, n > 0
 		case "$skiptoken":
 			skipToken = value
 		case "$count":

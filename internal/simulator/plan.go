@@ -132,7 +132,9 @@ func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 }
 
 // handled are the faults that a handler asks for itself.
-var handled = []string{"aadsts", "die", "link", "emptypage", "lastlink", "move", "ties", "dup", "shuffle"}
+var handled = []string{
+	"aadsts", "die", "link", "links", "skip", "clamp", "emptypage", "lastlink", "move", "ties", "dup", "shuffle",
+}
 
 // strikes tells whether the named fault strikes now; nil if not.
 func (s *Simulator) strikes(x *exchange, name string) *fault {
