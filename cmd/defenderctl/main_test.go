@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +60,12 @@ func code(err error) int {
 		return -1
 	}
 	return 0
+}
+
+func TestGosOwnLogLinesAreNeverPrinted(t *testing.T) {
+	if log.Writer() != io.Discard {
+		t.Error("net/http prints parts of responses to stderr")
+	}
 }
 
 func TestVersionNamesCommitAndGo(t *testing.T) {

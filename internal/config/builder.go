@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
+
+	"fluent-bit-defender/internal/filemode"
 )
 
 // maxFaults bounds what a hostile file can make us say.
@@ -28,6 +31,8 @@ type fileContent struct {
 	data []byte
 	mode fs.FileMode
 	err  error
+	// foreign says that the file belongs to an unexpected user; nil otherwise.
+	foreign *filemode.Error
 }
 
 func (b *builder) add(f *Fault) {
@@ -55,18 +60,14 @@ func (b *builder) once(f Fault) bool {
 	return true
 }
 
-// read gives a regular file's content, up to limit bytes.
-func (b *builder) read(name string, limit int64) ([]byte, fs.FileMode, error) {
-	if c, ok := b.files[name]; ok {
-		return c.data, c.mode, c.err
+// read returns a regular file's content, up to limit bytes. Each file is read once.
+func (b *builder) read(name string, limit int64) fileContent {
+	c, ok := b.files[name]
+	if !ok {
+		c = readFile(b.sources, name, limit)
+		b.files[name] = c
 	}
-	data, info, err := readFile(b.sources, name, limit)
-	c := fileContent{data: data, err: err}
-	if info != nil {
-		c.mode = info.Mode()
-	}
-	b.files[name] = c
-	return c.data, c.mode, c.err
+	return c
 }
 
 // Reasons why a file named in the configuration cannot be used.
@@ -75,27 +76,82 @@ var (
 	errTooLarge   = errors.New("is too large")
 )
 
-func readFile(s Sources, name string, limit int64) ([]byte, fs.FileInfo, error) {
+// readFile reads a file that the configuration names, unless another user may change it.
+func readFile(s Sources, name string, limit int64) fileContent {
 	f, err := s.open(name)
+	if errors.Is(err, filemode.ErrNotRegular) {
+		return fileContent{err: errNotRegular}
+	}
 	if err != nil {
-		return nil, nil, bare(err)
+		return fileContent{err: bare(err)}
 	}
 	defer f.Close()
+
 	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, bare(err)
+		return fileContent{err: bare(err)}
 	}
+	c := fileContent{mode: info.Mode()}
 	if !info.Mode().IsRegular() {
-		return nil, info, errNotRegular
+		c.err = errNotRegular
+		return c
 	}
+
+	var unsafe *filemode.Error
+	switch err := s.judge(name); {
+	case !errors.As(err, &unsafe):
+		c.err = err
+	case unsafe.Foreign:
+		c.foreign = unsafe
+	default:
+		c.err = &writableError{file: name, cause: unsafe}
+	}
+	if c.err != nil {
+		return c
+	}
+
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, info, bare(err)
+	switch {
+	case err != nil:
+		c.err = bare(err)
+	case int64(len(data)) > limit:
+		c.err = errTooLarge
+	default:
+		c.data = data
 	}
-	if int64(len(data)) > limit {
-		return nil, info, errTooLarge
+	return c
+}
+
+// writableError says that another user may change a file. It follows the file's name in a sentence.
+type writableError struct {
+	file  string
+	cause *filemode.Error
+}
+
+// Error implements error. The remedy is not in it: see remedyOf.
+func (e *writableError) Error() string {
+	if path, err := filepath.Abs(e.file); err == nil && path == e.cause.Path {
+		return e.cause.Problem
 	}
-	return data, info, nil
+	return "is not safe from other users: " + filemode.Quote(e.cause.Path) + " " + e.cause.Problem
+}
+
+// remedyOf returns what to do about an error of read: its own remedy if it has one, else the usual one.
+func remedyOf(err error, usual string) string {
+	var e *writableError
+	if errors.As(err, &e) {
+		return e.cause.Remedy
+	}
+	return usual
+}
+
+// unusable is the error for a file that is read while the input runs: its name, the problem, and a remedy if one is
+// known.
+func unusable(file string, err error) error {
+	if remedy := remedyOf(err, ""); remedy != "" {
+		return fmt.Errorf("%s %w; %s", file, err, remedy)
+	}
+	return fmt.Errorf("%s %w", file, err)
 }
 
 // bare takes operation and path off a file error: the fault names the file itself.

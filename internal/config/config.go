@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -34,7 +34,7 @@ func (m Map) Get(key string) string { return m[strings.ToLower(key)] }
 
 // Sources are what reading a configuration needs of the machine; the zero value uses the process's own.
 type Sources struct {
-	// Open opens a file; nil: the file system.
+	// Open opens a file; nil: the file system, where files that other users may change are refused.
 	Open func(name string) (fs.File, error)
 	// Env gives an environment variable; nil: the process's own.
 	Env func(name string) (string, bool)
@@ -44,8 +44,15 @@ func (s Sources) open(name string) (fs.File, error) {
 	if s.Open != nil {
 		return s.Open(name)
 	}
-	// O_NONBLOCK: opening a named pipe must not hang Fluent Bit's start; what is no regular file is refused afterwards.
-	return os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return filemode.Open(name)
+}
+
+// judge returns an error when another user of the machine may change the file.
+func (s Sources) judge(name string) error {
+	if s.Open != nil {
+		return nil // not a file of this machine
+	}
+	return filemode.Check(name)
 }
 
 func (s Sources) env(name string) (string, bool) {
@@ -69,6 +76,10 @@ type Input struct {
 	HealthInterval time.Duration
 	// MetricsListen is host:port, or empty.
 	MetricsListen string
+	// MetricsTokenFile is a path, or empty: no token is asked for.
+	MetricsTokenFile string
+	// MetricsHosts are host names in lower case.
+	MetricsHosts []string
 	// AllowThreaded: run although Fluent Bit may lose what it was given.
 	AllowThreaded bool
 	// TenantsFile is the path of the tenants file, or empty. See Watch.
@@ -169,7 +180,7 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in.MaxConcurrency = int(r.integer("max_concurrency"))
 	in.BufferLimit = r.size("buffer_limit")
 	in.HealthInterval = r.duration("health_interval")
-	in.MetricsListen = r.listen("metrics_listen")
+	r.metrics(in)
 	in.AllowThreaded = r.boolean("allow_threaded")
 	in.TenantsFile = r.path("tenants_file")
 	if in.TenantsFile == "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,9 +82,17 @@ func TestWhatAUserMayWrite(t *testing.T) {
 			return t.APIURL == "https://swa.api.security.microsoft.com" && t.PageSize == 10000
 		}},
 		"proxy without scheme": {good("proxy", "proxy.example:3128"), func(_ *Input, t Tenant) bool { return t.Proxy.Reveal() == "http://proxy.example:3128" }},
-		"input-wide keys": {good("data_dir", "/srv/d", "key_file", dir+"/key32", "max_concurrency", "3", "health_interval", "5m", "metrics_listen", ":9180", "allow_threaded", "yes"), func(in *Input, _ Tenant) bool {
-			return in.DataDir == "/srv/d" && in.KeyFile == dir+"/key32" && in.MaxConcurrency == 3 && in.HealthInterval == 5*time.Minute && in.MetricsListen == ":9180" && in.AllowThreaded
-		}},
+		"input-wide keys": {
+			good("data_dir", "/srv/d", "key_file", dir+"/key32", "max_concurrency", "3", "health_interval", "5m",
+				"metrics_listen", ":9180", "metrics_token_file", dir+"/secret", "metrics_hosts", "A.example., b, c.example",
+				"allow_threaded", "yes"),
+			func(in *Input, _ Tenant) bool {
+				return in.DataDir == "/srv/d" && in.KeyFile == dir+"/key32" && in.MaxConcurrency == 3 &&
+					in.HealthInterval == 5*time.Minute && in.MetricsListen == ":9180" &&
+					in.MetricsTokenFile == dir+"/secret" &&
+					slices.Equal(in.MetricsHosts, []string{"a.example", "b", "c.example"}) && in.AllowThreaded
+			},
+		},
 		"ca_file": {good("ca_file", dir+"/cert.pem"), func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -121,6 +121,11 @@ func brokenSections() map[string]Map {
 		"metrics_listen without port":           good("metrics_listen", "127.0.0.1"),
 		"metrics_listen an address":             good("metrics_listen", "http://127.0.0.1:9180"),
 		"metrics_listen port 70000":             good("metrics_listen", "127.0.0.1:70000"),
+		"metrics_token_file without listener":   good("metrics_token_file", "DIR/secret"),
+		"metrics_hosts without listener":        good("metrics_hosts", "a.example"),
+		"metrics_hosts an address":              good("metrics_listen", ":1", "metrics_hosts", "http://a.example"),
+		"metrics_token_file of two lines":       good("metrics_listen", ":1", "metrics_token_file", "DIR/lines"),
+		"metrics_token_file missing":            good("metrics_listen", ":1", "metrics_token_file", "DIR/none"),
 		"proxy with a password and a path":      good("proxy", "http://me:"+hidden+"@proxy.example:8080/x"),
 		"proxy of another kind":                 good("proxy", "ssh://me:"+hidden+"@proxy.example"),
 		"ca_file missing":                       good("ca_file", "DIR/none"),
@@ -184,10 +189,18 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 		section Map
 		want    string
 	}{
-		"secret's ID":            {good("client_secret", contoso), "client_secret (tenant " + contoso + "): this looks like the secret's ID, not its value"},
-		"secret's ID in a file":  {good("client_secret", "", "client_secret_file", dir+"/id"), "client_secret_file (tenant"},
-		"file open to all":       {good("client_secret", "", "client_secret_file", dir+"/open"), "can be read by every user"},
-		"quoted secret":          {good("client_secret", `"x"`), "quotation marks"},
+		"secret's ID":           {good("client_secret", contoso), "client_secret (tenant " + contoso + "): this looks like the secret's ID, not its value"},
+		"secret's ID in a file": {good("client_secret", "", "client_secret_file", dir+"/id"), "client_secret_file (tenant"},
+		"file open to all":      {good("client_secret", "", "client_secret_file", dir+"/open"), "can be read by every user"},
+		"quoted secret":         {good("client_secret", `"x"`), "quotation marks"},
+		"metrics for all": {
+			good("metrics_listen", ":9180"),
+			"metrics_listen: \":9180\" can be reached from other machines",
+		},
+		"metrics by an address": {
+			good("metrics_listen", "192.0.2.1:9180", "metrics_hosts", "a.example"),
+			"can be reached from other machines",
+		},
 		"application id no GUID": {good("client_id", "my-app"), "client_id (tenant " + contoso + "): is not a GUID"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +213,29 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 			}
 		})
 	}
-	if _, warnings, err := FromPlugin(good(), env()); len(warnings) > 0 || err != nil {
-		t.Errorf("a good section gives %v, %v", warnings, err)
+	for name, section := range map[string]Map{
+		"a good section":       good(),
+		"metrics on localhost": good("metrics_listen", "LOCALHOST:9180"),
+		"metrics on loopback":  good("metrics_listen", "[::1]:9180"),
+		"metrics with a token": good("metrics_listen", "0.0.0.0:9180", "metrics_token_file", dir+"/secret"),
+	} {
+		if _, warnings, err := FromPlugin(section, env()); len(warnings) > 0 || err != nil {
+			t.Errorf("%s gives %v, %v", name, warnings, err)
+		}
+	}
+}
+
+func TestAnEnvironmentThatPrintsTokensIsAWarning(t *testing.T) {
+	for value, warned := range map[string]bool{
+		"":                             false,
+		"http2debug=1":                 true,
+		"madvdontneed=1, http2debug=2": true,
+		"http2debug=0":                 false,
+		"http2client=0":                false,
+	} {
+		got := EnvironmentWarnings(env("GODEBUG", value))
+		if (len(got) == 1) != warned {
+			t.Errorf("GODEBUG=%s: %v", value, got)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -76,15 +77,17 @@ func (r *reader) secretText(key string, v value) secret.Text {
 // secretFile reads a secret's file as a check: who uses it reads it again (WatchFile).
 func (r *reader) secretFile(key string, v value) secret.Text {
 	path := v.text
-	data, mode, err := r.read(path, maxSecretFile)
-	if err == nil {
+	c := r.read(path, maxSecretFile)
+	if c.err == nil {
 		var t secret.Text
-		if t, err = parseFor(key, data); err == nil {
-			r.warnOpen(key, v, path, mode.Perm()&0o004 != 0)
+		if t, c.err = parseFor(key, c.data); c.err == nil {
+			r.warnOpen(key, v, path, c)
 			return t
 		}
 	}
-	r.fault(key, v, namedSecret(path)+" "+err.Error(), "put the secret alone into it, readable by the user Fluent Bit runs as")
+
+	remedy := remedyOf(c.err, "put the secret alone into it, readable by the user Fluent Bit runs as")
+	r.fault(key, v, namedSecret(path)+" "+c.err.Error(), remedy)
 	return secret.Text{}
 }
 
@@ -100,9 +103,19 @@ func namedSecret(path string) string {
 	return named(path)
 }
 
-func (r *reader) warnOpen(key string, v value, path string, open bool) {
-	if open {
-		r.warning(key, v, namedSecret(path)+" can be read by every user of this machine", "chmod o-rwx "+plain.Text(path, 256))
+// warnOpen warns of a file with a secret that every user can read, and of what warnForeign does.
+func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
+	if c.mode.Perm()&0o004 != 0 {
+		problem := namedSecret(path) + " can be read by every user of this machine"
+		r.warning(key, v, problem, "chmod o-rwx "+filemode.Quote(path))
+	}
+	r.warnForeign(key, v, c)
+}
+
+// warnForeign warns of a file that another user owns, who can therefore change it. That may be meant.
+func (r *reader) warnForeign(key string, v value, c fileContent) {
+	if c.foreign != nil {
+		r.warning(key, v, filemode.Quote(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
 	}
 }
 
@@ -115,39 +128,45 @@ func (r *reader) adviseSecret(key string, v value, t secret.Text) {
 
 // checkCertificate reads a PEM file with certificate and private key.
 func (r *reader) checkCertificate(v value) {
+	const key = "client_certificate_file"
 	path := v.text
-	data, mode, err := r.read(path, maxPEMFile)
-	if err != nil {
-		r.fault("client_certificate_file", v, namedSecret(path)+" "+err.Error(), "put the certificate and its private key, both PEM and not encrypted, into one file")
+	c := r.read(path, maxPEMFile)
+	if c.err != nil {
+		usual := "put the certificate and its private key, both PEM and not encrypted, into one file"
+		r.fault(key, v, namedSecret(path)+" "+c.err.Error(), remedyOf(c.err, usual))
 		return
 	}
+
 	var wrong *clientcert.Error
-	if _, _, err := clientcert.Parse(decodePEM(data)); errors.As(err, &wrong) {
-		r.fault("client_certificate_file", v, namedSecret(path)+" "+wrong.Problem, wrong.Mend)
+	if _, _, err := clientcert.Parse(decodePEM(c.data)); errors.As(err, &wrong) {
+		r.fault(key, v, namedSecret(path)+" "+wrong.Problem, wrong.Mend)
 		return
 	}
-	r.warnOpen("client_certificate_file", v, path, mode.Perm()&0o004 != 0)
+	r.warnOpen(key, v, path, c)
 }
 
 func (r *reader) checkCAFile(path string) {
 	v := r.raw("ca_file")
-	data, _, err := r.read(path, maxPEMFile)
-	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(decodePEM(data)) {
-		err = errors.New("has no certificate in PEM form")
+	c := r.read(path, maxPEMFile)
+	if c.err == nil && !x509.NewCertPool().AppendCertsFromPEM(decodePEM(c.data)) {
+		c.err = errors.New("has no certificate in PEM form")
 	}
-	if err != nil {
-		r.fault("ca_file", v, named(path)+" "+err.Error(), "name a PEM file with the certificate authorities to trust")
+	if c.err != nil {
+		usual := "name a PEM file with the certificate authorities to trust"
+		r.fault("ca_file", v, named(path)+" "+c.err.Error(), remedyOf(c.err, usual))
+		return
 	}
+	r.warnForeign("ca_file", v, c)
 }
 
-// ReadPEM reads a file with certificates or a private key. Like every file named in a configuration it has to be a regular one, which never
-// makes the reader wait, and of a sane size.
+// ReadPEM reads a file with certificates or a private key. Like every file named in a configuration it must be a
+// regular one of a sane size that no other user may change. Reading never waits.
 func ReadPEM(path string) ([]byte, error) {
-	data, _, err := readFile(Sources{}, path, maxPEMFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s %w", named(path), err)
+	c := readFile(Sources{}, path, maxPEMFile)
+	if c.err != nil {
+		return nil, unusable(named(path), c.err)
 	}
-	return decodePEM(data), nil
+	return decodePEM(c.data), nil
 }
 
 // decodePEM returns PEM as UTF-8 without a byte order mark, before which the first certificate would be
@@ -163,11 +182,12 @@ func decodePEM(data []byte) []byte {
 
 // ReadKey reads a key_file.
 func ReadKey(path string) ([]byte, error) {
-	data, _, err := readFile(Sources{}, path, maxSecretFile)
-	var key []byte
-	if err == nil {
-		key, err = ParseKey(data)
+	c := readFile(Sources{}, path, maxSecretFile)
+	if c.err != nil {
+		return nil, unusable(namedSecret(path), c.err)
 	}
+
+	key, err := ParseKey(c.data)
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", namedSecret(path), err)
 	}
@@ -194,13 +214,14 @@ func ParseKey(data []byte) ([]byte, error) {
 
 func (r *reader) checkKeyFile(path string) {
 	v := r.raw("key_file")
-	data, mode, err := r.read(path, maxSecretFile)
-	if err == nil {
-		_, err = ParseKey(data)
+	c := r.read(path, maxSecretFile)
+	if c.err == nil {
+		_, c.err = ParseKey(c.data)
 	}
-	if err != nil {
-		r.fault("key_file", v, namedSecret(path)+" "+err.Error(), "make one with: head -c 32 /dev/urandom | base64")
+	if c.err != nil {
+		remedy := remedyOf(c.err, "make one with: head -c 32 /dev/urandom | base64")
+		r.fault("key_file", v, namedSecret(path)+" "+c.err.Error(), remedy)
 		return
 	}
-	r.warnOpen("key_file", v, path, mode.Perm()&0o004 != 0)
+	r.warnOpen("key_file", v, path, c)
 }

@@ -120,7 +120,28 @@ var options = []Option{
 		Help: "Encoded alerts waiting for Fluent Bit, over all tenants of the input; at the limit reading from the network waits. A single larger alert passes alone."},
 	{Name: "health_interval", Kind: KindDuration, Scope: InputWide, Default: "0", Min: "0s", Max: "30d",
 		Help: "Above 0: how often a health record per tenant is emitted (also at once when it starts or stops failing)."},
-	{Name: "metrics_listen", Kind: KindString, Scope: InputWide, Help: "`127.0.0.1:9180`: Prometheus metrics at `/metrics`; equal in two inputs = one server."},
+	{
+		Name:  "metrics_listen",
+		Kind:  KindString,
+		Scope: InputWide,
+		Help: "`127.0.0.1:9180`: Prometheus metrics at `/metrics`; equal in two inputs = one server. " +
+			"An address that other machines reach needs `metrics_token_file`, else it is a warning.",
+	},
+	{
+		Name:  "metrics_token_file",
+		Kind:  KindFile,
+		Scope: InputWide,
+		Help: "File with the bearer token that every request to `metrics_listen` must have. " +
+			"Trimmed, and read again when it changes.",
+	},
+	{
+		Name:  "metrics_hosts",
+		Kind:  KindString,
+		Scope: InputWide,
+		Help: "Host names, separated by commas, under which `metrics_listen` answers without a token. " +
+			"Addresses, `localhost` and the host of `metrics_listen` always work; other names are refused, " +
+			"so that no web page can read the metrics through a visitor's browser.",
+	},
 	{Name: "proxy", Kind: KindURL, Scope: PerTenant, Secret: true, Help: "HTTP proxy, `http://host:port`; from the environment (`HTTPS_PROXY`, `NO_PROXY`) if not set."},
 	{Name: "ca_file", Kind: KindFile, Scope: PerTenant, Help: "PEM bundle of certificate authorities to trust besides the system's."},
 	{Name: "http_timeout", Kind: KindDuration, Scope: PerTenant, Default: "60s", Min: "100ms", Max: "1h",

@@ -15,15 +15,22 @@ import (
 
 // tenantsFile reads many tenants. What is wrong goes to b; the tenants are complete only if nothing does.
 func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
-	data, _, err := readFile(b.sources, path, maxTenantsFile)
-	if err != nil {
-		b.add(&Fault{Key: "tenants_file", File: at.file, Line: at.line, Problem: named(path) + " " + err.Error(),
-			Mend: "name a YAML file with the tenants, of at most 4 MB, readable by the user Fluent Bit runs as"})
+	c := readFile(b.sources, path, maxTenantsFile)
+	if c.err != nil {
+		usual := "name a YAML file with the tenants, of at most 4 MB, readable by the user Fluent Bit runs as"
+		b.add(&Fault{
+			Key:     "tenants_file",
+			File:    at.file,
+			Line:    at.line,
+			Problem: named(path) + " " + c.err.Error(),
+			Mend:    remedyOf(c.err, usual),
+		})
 		return nil
 	}
-	b.sum = sha256.Sum256(data)
+	b.reader().warnForeign("tenants_file", at, c)
+	b.sum = sha256.Sum256(c.data)
 	f := &tenantsReader{builder: b, file: path}
-	root := f.parse(data)
+	root := f.parse(c.data)
 	if root == nil {
 		return nil
 	}

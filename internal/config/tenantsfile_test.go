@@ -35,7 +35,7 @@ func brokenTenants() map[string]string {
 		"misspelt key in defaults":  "defaults:\n  poll-interval: 5m\n" + minimal,
 		"far from any key":          minimal + "    colour: blue\n",
 		"key of Fluent Bit":         minimal + "    mem_buf_limit: 5M\n",
-		"input-wide keys":           "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal + "    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    tenants_file: x\n",
+		"input-wide keys":           "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal + "    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    metrics_token_file: /x\n    metrics_hosts: x\n    tenants_file: x\n",
 		"tag in defaults":           "defaults:\n  tag: b\n" + minimal,
 		"key twice":                 minimal + "    api: graph\n    API: siem\n",
 		"tenants twice":             minimal + minimal,

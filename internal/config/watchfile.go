@@ -54,14 +54,14 @@ func (f *File) Value() (secret.Text, error) {
 }
 
 func readSecret(path string) (secret.Text, error) {
-	data, _, err := readFile(Sources{}, path, maxSecretFile)
-	if err == nil {
+	c := readFile(Sources{}, path, maxSecretFile)
+	if c.err == nil {
 		var t secret.Text
-		if t, err = parseSecret(data); err == nil {
+		if t, c.err = parseSecret(c.data); c.err == nil {
 			return t, nil
 		}
 	}
-	return secret.Text{}, fmt.Errorf("%s %w", namedSecret(path), err)
+	return secret.Text{}, unusable(namedSecret(path), c.err)
 }
 
 // settled is how old a file's time must be before an equal one proves that nothing was written since: file systems keep

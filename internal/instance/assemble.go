@@ -8,6 +8,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/metrics"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
@@ -47,11 +48,26 @@ func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (_ 
 		return nil, err
 	}
 	if cfg.MetricsListen != "" {
-		if c.leaveMetrics, err = s.metrics.Serve(cfg.MetricsListen, c.input); err != nil {
+		if c.leaveMetrics, err = s.metrics.Serve(metricsSettings(cfg, log), c.input); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// metricsSettings says how the metrics of an input are served.
+func metricsSettings(cfg *config.Input, log *logger) metrics.Settings {
+	say := func(level, text string) { log.log(levelNamed(level), "", text) }
+	settings := metrics.Settings{
+		Address:   cfg.MetricsListen,
+		TokenFile: cfg.MetricsTokenFile,
+		Hosts:     cfg.MetricsHosts,
+		Log:       say,
+	}
+	if cfg.MetricsTokenFile != "" {
+		settings.Token = watched("metrics_token_file", cfg.MetricsTokenFile, say)
+	}
+	return settings
 }
 
 // parts puts together what one tenant is polled by.

@@ -45,6 +45,8 @@ type Process struct {
 
 	exitTime, redeemTime time.Duration
 
+	warned sync.Once // of the process's environment
+
 	mu        sync.RWMutex
 	instances map[Handle]*Instance
 	next      Handle
@@ -109,6 +111,11 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 	if forked {
 		return nil, fmt.Errorf("fluent-bit runs as a daemon (-d, or `daemon on`), in which a Go plugin cannot work: run it in the foreground, under systemd for instance")
 	}
+	p.warned.Do(func() {
+		for _, w := range config.EnvironmentWarnings(config.Sources{}) {
+			log.log(collect.Warn, "", w.String())
+		}
+	})
 	cfg, warnings, err := config.FromPlugin(h, config.Sources{})
 	for _, w := range warnings {
 		log.log(collect.Warn, w.Tenant, w.String())

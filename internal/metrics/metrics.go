@@ -1,21 +1,16 @@
 // Package metrics serves the state of all feeds of the process as Prometheus metrics, at /metrics.
 //
 // It reads what collect counts anyway at the moment of a scrape; nothing is kept twice, and no label holds a secret.
+//
+// The server is bounded, since every user of the machine may reach it and Fluent Bit needs the same descriptors and
+// memory: see maxConnections and the timeouts beside it.
 package metrics
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fluent-bit-defender/internal/store"
 )
@@ -24,74 +19,6 @@ import (
 type Source interface {
 	Statuses() map[store.FeedKey]store.Status
 	Waiting() int
-}
-
-// Servers are the listeners of a process; inputs that name the same address share one. The zero value is ready.
-type Servers struct {
-	mu   sync.Mutex
-	open map[string]*server
-}
-
-type server struct {
-	http    *http.Server
-	mu      sync.Mutex
-	sources map[Source]struct{}
-}
-
-// Serve makes a source visible at address (host:port) until leave is called; the last one to leave closes the listener.
-func (s *Servers) Serve(address string, src Source) (leave func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.open[address]
-	if v == nil {
-		if v, err = listen(address); err != nil {
-			return nil, err
-		}
-		if s.open == nil {
-			s.open = make(map[string]*server)
-		}
-		s.open[address] = v
-	}
-	v.mu.Lock()
-	v.sources[src] = struct{}{}
-	v.mu.Unlock()
-	return sync.OnceFunc(func() { s.leave(address, v, src) }), nil
-}
-
-func (s *Servers) leave(address string, v *server, src Source) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v.mu.Lock()
-	delete(v.sources, src)
-	last := len(v.sources) == 0
-	v.mu.Unlock()
-	if last {
-		delete(s.open, address)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if v.http.Shutdown(ctx) != nil {
-			v.http.Close()
-		}
-	}
-}
-
-func listen(address string) (*server, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("metrics_listen: %w; choose an address that is free, such as 127.0.0.1:9180", err)
-	}
-	v := &server{sources: make(map[Source]struct{})}
-	registry := prometheus.NewPedanticRegistry()
-	for _, c := range []prometheus.Collector{v, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
-		if err := registry.Register(c); err != nil {
-			return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
-		}
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	v.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	go v.http.Serve(l) // ends with leave
-	return v, nil
 }
 
 // metric is one family: what it is and how it is read off a status.
@@ -146,18 +73,22 @@ func (v *server) Describe(ch chan<- *prometheus.Desc) {
 func (v *server) Collect(ch chan<- prometheus.Metric) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+
 	waiting := 0
 	for src := range v.sources {
 		waiting += src.Waiting()
 		for key, s := range src.Statuses() {
 			values := []string{s.TenantName, key.LoginHost, key.TenantID, key.API, key.StateID}
 			for i := range values {
-				values[i] = strings.ToValidUTF8(values[i], "\uFFFD") // a classic configuration may be in any encoding; Prometheus panics
+				// A classic configuration may be in any encoding, and Prometheus panics.
+				values[i] = strings.ToValidUTF8(values[i], "\uFFFD")
 			}
+
 			for _, f := range families {
 				ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(s), values...)
 			}
 		}
 	}
+
 	ch <- prometheus.MustNewConstMetric(buffered, prometheus.GaugeValue, float64(waiting))
 }

@@ -17,6 +17,15 @@ type pointer struct{ source }
 func (s pointer) Statuses() map[store.FeedKey]store.Status { return s.source }
 func (s pointer) Waiting() int                             { return 42 }
 
+// anyPort lets the kernel choose; where returns what it chose.
+var anyPort = Settings{Address: "127.0.0.1:0"}
+
+func (s *Servers) where(settings Settings) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[settings.Address].listener.Addr().String()
+}
+
 func scrape(t *testing.T, address string) string {
 	t.Helper()
 	res, err := http.Get("http://" + address + "/metrics")
@@ -33,18 +42,18 @@ func scrape(t *testing.T, address string) string {
 
 func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 	var s Servers
-	const address = "127.0.0.1:19180"
 	at := time.Unix(1700000000, 0)
 	one := &pointer{source{{LoginHost: "login.example", TenantID: "a", API: "graph"}: {TenantName: "contoso", State: "ok", Emitted: 3, LagSeconds: 1.5, LastSuccess: at}}}
 	two := &pointer{source{{LoginHost: "login.example", TenantID: "b", API: "siem"}: {TenantName: "fabrikam", State: "failing", Errors: 7}}}
-	leaveOne, err := s.Serve(address, one)
+	leaveOne, err := s.Serve(anyPort, one)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaveTwo, err := s.Serve(address, two)
+	leaveTwo, err := s.Serve(anyPort, two)
 	if err != nil {
 		t.Fatal(err)
 	}
+	address := s.where(anyPort)
 	text := scrape(t, address)
 	for _, want := range []string{
 		`defender_up{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 1`,
@@ -71,29 +80,28 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 
 func TestAnAddressInUseIsAClearError(t *testing.T) {
 	var a, b Servers
-	leave, err := a.Serve("127.0.0.1:19181", &pointer{})
+	leave, err := a.Serve(anyPort, &pointer{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer leave()
-	if _, err := b.Serve("127.0.0.1:19181", &pointer{}); err == nil || !strings.Contains(err.Error(), "metrics_listen") {
+	if _, err := b.Serve(Settings{Address: a.where(anyPort)}, &pointer{}); err == nil || !strings.Contains(err.Error(), "metrics_listen") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestFeedsThatDifferInOnePartOfTheirKeyAndOddNamesAreToldApart(t *testing.T) {
 	var s Servers
-	const address = "127.0.0.1:19182"
 	feed := store.FeedKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
 	gov, siem, other := feed, feed, feed
 	gov.LoginHost, siem.API, other.StateID = "login.microsoftonline.us", "siem", "x"
 	status := store.Status{TenantName: "M\xfcller", State: "ok"} // Latin-1
-	leave, err := s.Serve(address, &pointer{source{feed: status, gov: status, siem: status, other: status}})
+	leave, err := s.Serve(anyPort, &pointer{source{feed: status, gov: status, siem: status, other: status}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer leave()
-	if text := scrape(t, address); strings.Count(text, "\ndefender_up{") != 4 || !strings.Contains(text, `login_host="login.microsoftonline.us"`) {
+	if text := scrape(t, s.where(anyPort)); strings.Count(text, "\ndefender_up{") != 4 || !strings.Contains(text, `login_host="login.microsoftonline.us"`) {
 		t.Error(text)
 	}
 }

@@ -2,10 +2,10 @@ package lint
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/tokens"
 )
 
@@ -41,7 +41,7 @@ func (l *linter) certificates() {
 
 // certificateEnd forecasts the end of the certificate in a file; who reads the file for signing in says what is wrong with it otherwise.
 func certificateEnd(path string) tokens.Forecast {
-	f, err := os.Open(path)
+	f, err := filemode.Open(path)
 	if err != nil {
 		return tokens.Forecast{}
 	}

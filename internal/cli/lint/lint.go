@@ -110,6 +110,7 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	for _, sec := range l.sections {
 		l.input(sec)
 	}
+	l.environment()
 	l.service()
 	l.together()
 	l.routing()
@@ -126,9 +127,17 @@ func TenantsFile(path string, s config.Sources) Result {
 		in.DataDir = "" // the file does not say
 	}
 	l.read(in, warnings, err, "")
+	l.environment()
 	l.inline(path)
 	l.certificates()
 	return l.sorted()
+}
+
+// environment looks at the environment of this process, which Fluent Bit may share.
+func (l *linter) environment() {
+	for _, w := range config.EnvironmentWarnings(l.sources) {
+		l.add(Finding{Level: Warning, Key: w.Key, Problem: w.Problem, Remedy: w.Mend})
+	}
 }
 
 func (l *linter) add(f Finding) { l.Findings = append(l.Findings, f) }

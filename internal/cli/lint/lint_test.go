@@ -337,3 +337,17 @@ func TestATagOfManyCustomersIsOneFindingThatNamesSomeOfThem(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+func TestAnEnvironmentThatPrintsTokensIsFound(t *testing.T) {
+	debug := func(name string) (string, bool) {
+		if name == "GODEBUG" {
+			return "http2debug=2", true
+		}
+		return env(name)
+	}
+	path := write(t, filepath.Join(t.TempDir(), "tenants.yaml"), "tenants: []\n", 0o600)
+	found := fmt.Sprint(lint.TenantsFile(path, config.Sources{Env: debug}).Findings)
+	if !strings.Contains(found, "http2debug") {
+		t.Errorf("got %s", found)
+	}
+}

@@ -2,11 +2,11 @@ package lint
 
 import (
 	"io"
-	"os"
 	"regexp"
 	"strings"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 )
 
 // maxLook bounds how much of a file is looked at for secrets.
@@ -17,7 +17,7 @@ var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?(client_secret|clientSecret
 
 // inline warns of a file that holds a secret and may be read by every user of the machine.
 func (l *linter) inline(path string) {
-	f, err := os.Open(path)
+	f, err := filemode.Open(path)
 	if err != nil {
 		return // said already by who reads it
 	}

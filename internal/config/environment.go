@@ -1,0 +1,20 @@
+package config
+
+import "strings"
+
+// EnvironmentWarnings returns what in the environment of this process is not safe for a program that holds tokens. It
+// concerns the whole process, not one input.
+func EnvironmentWarnings(s Sources) []Warning {
+	settings, _ := s.env("GODEBUG")
+	for setting := range strings.SplitSeq(settings, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(setting), "=")
+		if name == "http2debug" && value != "" && value != "0" {
+			return []Warning{{
+				Key:     "GODEBUG",
+				Problem: "has http2debug, which makes Go print the headers of requests, with their tokens",
+				Mend:    "remove http2debug from the environment variable GODEBUG of Fluent Bit",
+			}}
+		}
+	}
+	return nil
+}

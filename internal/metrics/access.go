@@ -1,0 +1,75 @@
+package metrics
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// authorised answers only those who may read: with the token where one is configured, else everybody who reaches the
+// server by an address, by localhost or by a name that was listed. A browser that a foreign page has sent here comes with
+// that page's name (DNS rebinding) and is refused.
+func (v *server) authorised(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v.settings.Token == nil {
+			if !v.knows(r.Host) {
+				http.Error(w, "this host name is not allowed: use an address or localhost, or list the name in metrics_hosts", http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+
+		// The last good token comes with the error of a file that has become unusable.
+		want, err := v.settings.Token()
+		if err != nil {
+			v.log("error", "metrics_token_file: "+err.Error())
+		}
+
+		got, ok := bearer(r.Header.Get("Authorization"))
+		if want.IsZero() || !ok || !equal(got, want.Reveal()) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="metrics"`)
+			http.Error(w, "the bearer token of metrics_token_file is required", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knows reports whether a Host header needs no token.
+func (v *server) knows(header string) bool {
+	host := hostOf(header)
+	if host == "" || host == "localhost" { // HTTP/1.0 needs no Host, and no browser leaves it out
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+
+	return host == hostOf(v.settings.Address) || slices.Contains(v.settings.Hosts, host)
+}
+
+// hostOf returns the host of host:port, or of a host alone, in lower case.
+func hostOf(s string) string {
+	host, _, err := net.SplitHostPort(s)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// bearer takes the token out of an Authorization header (RFC 6750, section 2.1).
+func bearer(header string) (token string, ok bool) {
+	scheme, token, ok := strings.Cut(header, " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// equal compares in a time that tells nothing about where the texts differ.
+func equal(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}

@@ -1,0 +1,225 @@
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Bounds of a server. A scrape of a thousand tenants takes a fraction of a second.
+const (
+	maxConnections = 16
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 10 * time.Second // headers and body
+	writeTimeout   = 30 * time.Second
+	idleTimeout    = time.Minute
+	maxHeaderBytes = 16 << 10
+
+	// gatherWait is how long a scrape waits while another one is gathered.
+	gatherWait = 10 * time.Second
+)
+
+// Settings say where a server listens and whom it answers.
+type Settings struct {
+	// Address is host:port.
+	Address string
+	// TokenFile names the file that Token reads; empty: no token is asked for.
+	TokenFile string
+	// Token returns the bearer token that requests must have. It is called for each request.
+	Token func() (secret.Text, error)
+	// Hosts are the names, in lower case, that a Host header may have besides addresses and localhost.
+	Hosts []string
+	// Log prints a line; level is "error", "warn", "info" or "debug".
+	Log func(level, text string)
+}
+
+// same reports whether two inputs ask for the same server.
+func (s Settings) same(t Settings) bool {
+	return s.Address == t.Address && s.TokenFile == t.TokenFile && slices.Equal(s.Hosts, t.Hosts)
+}
+
+// Servers are the listeners of a process; inputs that name the same address share one. The zero value is ready.
+type Servers struct {
+	mu   sync.Mutex
+	open map[string]*server
+}
+
+// server is one listener with the inputs that it shows.
+type server struct {
+	http     *http.Server
+	settings Settings
+	listener *listener
+	gather   chan struct{} // holds a value while a scrape is gathered
+	metrics  http.Handler
+
+	mu      sync.Mutex
+	sources map[Source]func(level, text string)
+}
+
+// Serve makes a source visible at an address until leave is called; the last one to leave closes the listener.
+func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	v := s.open[settings.Address]
+	switch {
+	case v == nil:
+		if v, err = listen(settings); err != nil {
+			return nil, err
+		}
+		if s.open == nil {
+			s.open = make(map[string]*server)
+		}
+		s.open[settings.Address] = v
+	case !v.settings.same(settings):
+		return nil, fmt.Errorf("metrics_listen: another [INPUT] uses %s with other values of metrics_token_file or metrics_hosts; "+
+			"give both the same, or each its own address", settings.Address)
+	}
+
+	v.mu.Lock()
+	v.sources[src] = settings.Log
+	v.mu.Unlock()
+
+	return sync.OnceFunc(func() { s.leave(settings.Address, v, src) }), nil
+}
+
+func (s *Servers) leave(address string, v *server, src Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	v.mu.Lock()
+	delete(v.sources, src)
+	last := len(v.sources) == 0
+	v.mu.Unlock()
+	if !last {
+		return
+	}
+
+	delete(s.open, address)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if v.http.Shutdown(ctx) != nil {
+		v.http.Close()
+	}
+}
+
+// listen opens the listener of a new server and starts to serve it.
+func listen(settings Settings) (*server, error) {
+	l, err := net.Listen("tcp", settings.Address)
+	if err != nil {
+		return nil, fmt.Errorf("metrics_listen: %w; choose an address that is free, such as 127.0.0.1:9180", err)
+	}
+
+	v := &server{
+		settings: settings,
+		listener: newListener(l, maxConnections),
+		gather:   make(chan struct{}, 1),
+		sources:  make(map[Source]func(level, text string)),
+	}
+	registry := prometheus.NewPedanticRegistry()
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	for _, c := range []prometheus.Collector{v, collectors.NewGoCollector(), process} {
+		if err := registry.Register(c); err != nil {
+			return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
+		}
+	}
+	v.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", v.serveMetrics)
+	v.http = &http.Server{
+		Handler:           counted(v.authorised(mux)),
+		ConnContext:       withConnection,
+		ConnState:         noteIdle,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(v, "", 0),
+	}
+	go v.http.Serve(v.listener) // ends with leave
+
+	return v, nil
+}
+
+// log prints a line through any of the inputs that the server shows.
+func (v *server) log(level, text string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, log := range v.sources {
+		if log != nil {
+			log(level, text)
+			return
+		}
+	}
+}
+
+// Write takes the lines of net/http, which would go to stderr otherwise. Most are about a single connection and of no
+// use to an operator.
+func (v *server) Write(line []byte) (int, error) {
+	level := "debug"
+	if bytes.Contains(line, []byte("panic serving")) {
+		level = "error"
+	}
+	v.log(level, "metrics_listen: "+strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// serveMetrics answers a scrape. One is gathered at a time, and it is complete before the first byte is sent: a client
+// that reads slowly keeps no other one waiting.
+func (v *server) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), gatherWait)
+	defer cancel()
+
+	select {
+	case v.gather <- struct{}{}:
+	case <-ctx.Done():
+		http.Error(w, "another scrape takes too long; try again later", http.StatusServiceUnavailable)
+		return
+	}
+	page := newPage()
+	func() {
+		defer func() { <-v.gather }()
+		v.metrics.ServeHTTP(page, r)
+	}()
+
+	page.send(w)
+}
+
+// page is a response that is kept in memory until it is complete.
+type page struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func newPage() *page { return &page{header: make(http.Header), status: http.StatusOK} }
+
+func (p *page) Header() http.Header         { return p.header }
+func (p *page) WriteHeader(status int)      { p.status = status }
+func (p *page) Write(b []byte) (int, error) { return p.body.Write(b) }
+
+// send writes the page. A client that is gone is none of our business.
+func (p *page) send(w http.ResponseWriter) {
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Length", fmt.Sprint(p.body.Len()))
+	w.WriteHeader(p.status)
+	_, _ = w.Write(p.body.Bytes())
+}

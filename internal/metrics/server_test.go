@@ -1,0 +1,280 @@
+package metrics
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/store"
+)
+
+// serve starts a server on a free port and returns its address.
+func serve(t *testing.T, settings Settings, src Source) string {
+	t.Helper()
+	address, _ := serveBounded(t, settings, src)
+	return address
+}
+
+// serveBounded returns the listener too.
+func serveBounded(t *testing.T, settings Settings, src Source) (string, *listener) {
+	t.Helper()
+	var s Servers
+	settings.Address = anyPort.Address
+	leave, err := s.Serve(settings, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(leave)
+	return s.where(settings), s.open[settings.Address].listener
+}
+
+// waitBusy returns when n requests are being answered.
+func (l *listener) waitBusy(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		busy := 0
+		for _, c := range l.open {
+			if c.busy {
+				busy++
+			}
+		}
+		if busy == n {
+			return
+		}
+		l.change.Wait()
+	}
+}
+
+func dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// ask sends a scrape over a connection that stays open.
+func ask(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func answer(t *testing.T, c net.Conn) {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || len(body) == 0 {
+		t.Fatalf("%d %v: %d bytes", res.StatusCode, err, len(body))
+	}
+}
+
+func TestIdleConnectionsGiveWayToNewOnes(t *testing.T) {
+	address := serve(t, Settings{}, &pointer{})
+
+	// The first one has been served; the others never say anything, or stop in the middle of a header.
+	first := dial(t, address)
+	ask(t, first)
+	answer(t, first)
+	var silent []net.Conn
+	for i := range 3 * maxConnections {
+		c := dial(t, address)
+		if i%2 == 0 {
+			if _, err := fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHo"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		silent = append(silent, c)
+	}
+
+	last := dial(t, address)
+	ask(t, last)
+	answer(t, last)
+
+	// All but the newest maxConnections are closed: reading ends, not at the deadline.
+	for i, c := range append([]net.Conn{first}, silent[:len(silent)-maxConnections]...) {
+		var netErr net.Error
+		if _, err := io.Copy(io.Discard, c); errors.As(err, &netErr) && netErr.Timeout() {
+			t.Fatalf("connection %d is still open", i)
+		}
+	}
+}
+
+// slow is a source that reports when it is asked, and answers when it is told to.
+type slow struct {
+	asked, answer chan struct{}
+	now, most     atomic.Int32
+}
+
+func (s *slow) Waiting() int { return 0 }
+
+func (s *slow) Statuses() map[store.FeedKey]store.Status {
+	if n := s.now.Add(1); n > s.most.Load() {
+		s.most.Store(n)
+	}
+	s.asked <- struct{}{}
+	<-s.answer
+	s.now.Add(-1)
+	return nil
+}
+
+func TestConnectionsBeingAnsweredAreNotClosed(t *testing.T) {
+	src := &slow{asked: make(chan struct{}, 100), answer: make(chan struct{})}
+	address, l := serveBounded(t, Settings{}, src)
+
+	var busy []net.Conn
+	for range maxConnections {
+		c := dial(t, address)
+		ask(t, c)
+		busy = append(busy, c)
+	}
+	<-src.asked // one is gathered, the others wait
+	l.waitBusy(maxConnections)
+
+	// One more than there are places: it waits until one of them is done, and is then answered.
+	last := dial(t, address)
+	ask(t, last)
+	close(src.answer)
+	for _, c := range append(busy, last) {
+		answer(t, c)
+	}
+	if n := src.most.Load(); n != 1 {
+		t.Errorf("%d scrapes were gathered at a time", n)
+	}
+}
+
+func TestAFullListenerCanBeClosed(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newListener(inner, 1)
+	dial(t, inner.Addr().String())
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.(*connection).setBusy(true)
+
+	dial(t, inner.Addr().String())
+	accepted := make(chan error)
+	go func() {
+		_, err := l.Accept()
+		accepted <- err
+	}()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-accepted; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
+	token := func() (secret.Text, error) { return secret.New("s3cret"), nil }
+	none := func() (secret.Text, error) { return secret.Text{}, errors.New("gone") }
+	listed := []string{"collector.example"}
+	for name, tc := range map[string]struct {
+		settings            Settings
+		host, authorization string
+		status              int
+	}{
+		"address":                    {host: "127.0.0.1:9180", status: 200},
+		"IPv6 address":               {host: "[::1]:9180", status: 200},
+		"IPv6 address without port":  {host: "[::1]", status: 200},
+		"localhost":                  {host: "LocalHost:9180", status: 200},
+		"localhost with a dot":       {host: "localhost.", status: 200},
+		"another name":               {host: "evil.example", status: 403},
+		"like an address":            {host: "127.0.0.1.evil.example", status: 403},
+		"like localhost":             {host: "localhost.evil.example", status: 403},
+		"listed":                     {settings: Settings{Hosts: listed}, host: "Collector.example:9180", status: 200},
+		"below a listed one":         {settings: Settings{Hosts: listed}, host: "a.collector.example", status: 403},
+		"token":                      {settings: Settings{Token: token}, host: "127.0.0.1", authorization: "Bearer s3cret", status: 200},
+		"token, any name":            {settings: Settings{Token: token}, host: "any.example", authorization: "bearer  s3cret", status: 200},
+		"no token":                   {settings: Settings{Token: token}, host: "127.0.0.1", status: 401},
+		"wrong token":                {settings: Settings{Token: token}, host: "127.0.0.1", authorization: "Bearer s3cres", status: 401},
+		"empty token":                {settings: Settings{Token: token}, host: "127.0.0.1", authorization: "Bearer ", status: 401},
+		"token as a password":        {settings: Settings{Token: token}, host: "127.0.0.1", authorization: "Basic s3cret", status: 401},
+		"no token, listed":           {settings: Settings{Token: token, Hosts: listed}, host: "collector.example", status: 401},
+		"token file never was good":  {settings: Settings{Token: none}, host: "127.0.0.1", authorization: "Bearer ", status: 401},
+		"token given but none asked": {host: "127.0.0.1", authorization: "Bearer x", status: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := serve(t, tc.settings, &pointer{})
+			req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+address+"/metrics", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = tc.host
+			if tc.authorization != "" {
+				req.Header.Set("Authorization", tc.authorization)
+			}
+
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != tc.status {
+				t.Errorf("%d %v, want %d", res.StatusCode, err, tc.status)
+			}
+			if (tc.status == 200) != strings.Contains(string(body), "defender_buffer_bytes") {
+				t.Errorf("body: %.200s", body)
+			}
+			if (tc.status == 401) != (res.Header.Get("WWW-Authenticate") != "") {
+				t.Error("WWW-Authenticate and the status do not fit")
+			}
+		})
+	}
+}
+
+func TestOneAddressCannotHaveTwoTokens(t *testing.T) {
+	var s Servers
+	leave, err := s.Serve(anyPort, &pointer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	for _, other := range []Settings{{TokenFile: "/t"}, {Hosts: []string{"a.example"}}} {
+		other.Address = anyPort.Address
+		if _, err := s.Serve(other, &pointer{}); err == nil || !strings.Contains(err.Error(), "give both the same") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestNetHTTPsOwnLinesGoToTheLog(t *testing.T) {
+	lines := map[string]string{}
+	v := &server{sources: map[Source]func(level, text string){
+		&pointer{}: func(level, text string) { lines[level] = text },
+	}}
+	for _, line := range []string{"http: Accept error: too many open files\n", "http: panic serving 127.0.0.1:5: x\n"} {
+		if n, err := v.Write([]byte(line)); n != len(line) || err != nil {
+			t.Error(n, err)
+		}
+	}
+	if lines["debug"] != "metrics_listen: http: Accept error: too many open files" ||
+		lines["error"] != "metrics_listen: http: panic serving 127.0.0.1:5: x" {
+		t.Errorf("%q", lines)
+	}
+}
