@@ -9,6 +9,8 @@ package main
 import "C"
 
 import (
+	"io"
+	"log"
 	"os"
 	"unsafe"
 
@@ -24,7 +26,29 @@ var (
 	loadedBy = os.Getpid()
 )
 
+// Go's own packages print lines that may quote a response, with a secret in it, or with GODEBUG=http2debug the headers of
+// every request, all past Fluent Bit's log_level. What an operator needs goes to Fluent Bit's log instead.
+func init() { log.SetOutput(io.Discard) }
+
 func main() {}
+
+// FLBPluginPreRegister refuses to be loaded twice by one configuration. A reload reads the new configuration while the old
+// one runs, so there it is called again.
+//
+//export FLBPluginPreRegister
+func FLBPluginPreRegister(hotReloading C.int) C.int {
+	var first, second [maxPath]C.char
+	if C.dfn_admit(hotReloading, &first[0], &second[0], maxPath) == 0 {
+		return 0
+	}
+
+	text := C.CString(instance.LoadedTwice(C.GoString(&first[0]), C.GoString(&second[0]), os.Args))
+	defer C.free(unsafe.Pointer(text))
+	C.dfn_warn(text)
+	return -1
+}
+
+const maxPath = 4096
 
 // FLBPluginRegister names the plugin. Core looks it up when it loads the file.
 //
@@ -37,12 +61,16 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 // it touches nothing else.
 //
 //export FLBPluginUnregister
-func FLBPluginUnregister(def unsafe.Pointer) { input.FLBPluginUnregister(def) }
+func FLBPluginUnregister(def unsafe.Pointer) {
+	C.dfn_ended()
+	input.FLBPluginUnregister(def)
+}
 
 // FLBPluginInit starts one [INPUT] section. It gives FLB_OK, or FLB_ERROR after a line per fault.
 //
 //export FLBPluginInit
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
+	C.dfn_started()
 	p := (*C.struct_dfn_input)(plugin)
 	h := &host{plugin: plugin, api: p.api, ins: p.i_ins, append: C.dfn_find_append()}
 	handle, ok := process.Open(h, thread(), os.Getpid() != loadedBy)
