@@ -46,6 +46,8 @@ type Process struct {
 	exitTime, redeemTime time.Duration
 
 	warned sync.Once // of the process's environment
+	// commandLine returns that of Fluent Bit.
+	commandLine func() []string
 
 	mu        sync.RWMutex
 	instances map[Handle]*Instance
@@ -54,7 +56,13 @@ type Process struct {
 
 // NewProcess makes an empty registry.
 func NewProcess() *Process {
-	return &Process{shared: newShared(), instances: make(map[Handle]*Instance), exitTime: exitTime, redeemTime: redeemTime}
+	return &Process{
+		shared:      newShared(),
+		instances:   make(map[Handle]*Instance),
+		exitTime:    exitTime,
+		redeemTime:  redeemTime,
+		commandLine: commandLine,
+	}
 }
 
 // Instance is one [INPUT] section.
@@ -131,6 +139,7 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 		mode = collect.BestEffort
 		log.log(collect.Warn, "", "runs threaded, best effort: an end of Fluent Bit can lose alerts; `Threaded Off` avoids that")
 	}
+	p.warnOfHost(h, cfg, log)
 	if !h.CanAppend() {
 		for _, tenant := range cfg.Tenants {
 			if tenant.Tag != "" {

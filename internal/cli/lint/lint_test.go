@@ -276,20 +276,6 @@ tenants:
 	}
 }
 
-func TestAPatternMatchesATagAsFluentBitDoes(t *testing.T) {
-	for _, c := range []struct {
-		pattern, tag string
-		want         bool
-	}{
-		{"*", "a.b", true}, {"a.*", "a.b", true}, {"a.*", "a", false}, {"a*", "a", true}, {"*b", "a.b", true}, {"*.b", "a.c", false}, {"a.*.c", "a.b.c", true},
-		{"a.*.c", "a.c", false}, {"a.b", "a.b", true}, {"a.b", "a.b.c", false}, {"A.*", "a.b", false}, {"a*a", "a", false}, {"**", "x", true},
-	} {
-		if got := lint.Match(c.pattern, c.tag); got != c.want {
-			t.Errorf("Match(%q, %q) = %v", c.pattern, c.tag, got)
-		}
-	}
-}
-
 func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 	dir, fill := place(t)
 	values := map[string]string{"DEFENDER_CLIENT_SECRET": "x-y-z-secret", "DEFENDER_REFRESH_TOKEN": "0.a-refresh-token"}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,36 +71,16 @@ func (l *linter) customers() []customer {
 
 // matcher decides whether an output or filter takes a tag.
 type matcher struct {
-	sec     fluentbit.Section
-	pattern string
-	regex   *regexp.Regexp
-	// unknown: the expression is beyond us, and taken to match.
-	unknown bool
+	sec fluentbit.Section
+	// pattern is Match, expr Match_Regex.
+	pattern, expr string
 }
 
 func matcherOf(sec fluentbit.Section) matcher {
-	m := matcher{sec: sec, pattern: sec.Get("match")}
-	expr := sec.Get("match_regex")
-	if expr == "" {
-		return m
-	}
-
-	// Fluent Bit compares from the beginning of the tag on (onig_match).
-	regex, err := regexp.Compile("^(?:" + strings.Trim(expr, "/") + ")")
-	if err != nil {
-		m.unknown = true
-		return m
-	}
-	m.regex = regex
-	return m
+	return matcher{sec: sec, pattern: sec.Get("match"), expr: sec.Get("match_regex")}
 }
 
-func (m matcher) matches(tag string) bool {
-	if m.unknown || m.regex != nil && m.regex.FindString(tag) != "" {
-		return true
-	}
-	return m.pattern != "" && Match(m.pattern, tag)
-}
+func (m matcher) matches(tag string) bool { return m.sec.Matches(tag) }
 
 // takes reports whether an output gets records of a customer: by its tag, or by a route.
 func (m matcher) takes(c customer) bool {
@@ -112,26 +91,6 @@ func (m matcher) takes(c customer) bool {
 	return slices.ContainsFunc(c.sec.Routes, func(r fluentbit.Route) bool {
 		return slices.Contains(r.Outputs, alias) || m.matches(r.Name)
 	})
-}
-
-// Match reports whether a tag matches a pattern of Fluent Bit, in which * stands for any text (flb_router_match).
-func Match(pattern, tag string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == tag
-	}
-	if !strings.HasPrefix(tag, parts[0]) {
-		return false
-	}
-	rest := tag[len(parts[0]):]
-	for _, p := range parts[1 : len(parts)-1] {
-		i := strings.Index(rest, p)
-		if i < 0 {
-			return false
-		}
-		rest = rest[i+len(p):]
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 // routing looks at where the records go.
@@ -219,7 +178,7 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		}
 	}
 	name := strings.ToLower(o.sec.Get("name"))
-	if o.pattern == "" && o.regex == nil && !o.unknown {
+	if o.pattern == "" && o.expr == "" {
 		if !slices.ContainsFunc(customers, func(c customer) bool { return c.routed }) {
 			l.at(Error, o.sec, "Match", "is missing: the output gets nothing", "write: Match defender.*")
 		}
