@@ -217,7 +217,7 @@ func TestEveryTenantOfTheManyReachesItsOutput(t *testing.T) {
 			}
 			var reached []string
 			for _, s := range f.Of("output") {
-				if out := settings(s); lint.Match(out["match"], tag) {
+				if out := settings(s); s.Matches(tag) {
 					reached = append(reached, out["alias"])
 					if (out["name"] == "syslog") != (tenant.Format == "cef") {
 						t.Errorf("%s: %s gets format %s", tenant.TenantName, out["alias"], tenant.Format)

@@ -99,8 +99,12 @@ func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.In
 
 	lost := slices.DeleteFunc(tags, func(tag string) bool { return file.Reached(sec, tag) })
 	if len(lost) > 0 {
-		lines = append(lines, fmt.Sprintf("%s:%d: no output takes the tag %q (%d such tags): Fluent Bit drops its alerts; "+
-			"give an output: Match %s", sec.File, sec.Line, lost[0], len(lost), lost[0]))
+		more := ""
+		if len(lost) > 1 {
+			more = fmt.Sprintf(" and %d other tags", len(lost)-1)
+		}
+		lines = append(lines, fmt.Sprintf("%s:%d: no output takes the tag %q%s: Fluent Bit drops the alerts; give an output: Match %s",
+			sec.File, sec.Line, lost[0], more, lost[0]))
 	}
 	return lines
 }
