@@ -87,6 +87,7 @@ func TestSIGKILLAtRandomMomentsLosesNothing(t *testing.T) {
 }
 
 func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(*rig, []flbhost.Instance){
 		"SIGTERM": func(r *rig, s []flbhost.Instance) { r.stop(); r.mustStart(s...) },
 		"SIGHUP": func(r *rig, s []flbhost.Instance) {
@@ -98,7 +99,6 @@ func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			eachHost(t, func(t *testing.T, r *rig) {
 				customers := tenants(2, size(400, 6000))
 				r.simulate(simulator.Config{Tenants: customers, Faults: "drip:rate=1500000"})

@@ -26,6 +26,7 @@ func (r *rig) troubles(tenant string) (lines []string) {
 }
 
 func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.T) {
+	t.Parallel()
 	gate := func(t *testing.T, r *rig) (address string, open func()) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -59,7 +60,6 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 		}, []string{"cannot be reached", "api_url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			eachHost(t, func(t *testing.T, r *rig) {
 				customers := tenants(2, 20)
 				r.simulate(simulator.Config{Tenants: customers})
@@ -95,6 +95,7 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 }
 
 func TestAMissingOrWrongKeyIsRefusedAtTheStartWithItsName(t *testing.T) {
+	t.Parallel()
 	for key, value := range map[string]string{"tenant_id": "", "client_id": "", "region": "mars", "grant": "both", "poll_interval": "soon", "lookback": "-1"} {
 		t.Run(key, func(t *testing.T) {
 			eachHost(t, func(t *testing.T, r *rig) {

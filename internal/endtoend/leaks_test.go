@@ -63,6 +63,7 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 }
 
 func TestGoroutinesDescriptorsAndMemoryDoNotGrowOverThousandsOfPolls(t *testing.T) {
+	t.Parallel()
 	so, err := plugin()
 	if err != nil {
 		t.Fatal(err)

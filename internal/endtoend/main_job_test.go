@@ -25,6 +25,7 @@ func tenants(n, alerts int) []simulator.Tenant {
 }
 
 func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			eachHost(t, func(t *testing.T, r *rig) {

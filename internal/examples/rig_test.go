@@ -162,6 +162,7 @@ func (r *rig) start(name string) {
 	r.t.Helper()
 	r.cmd = exec.Command(r.program, "-c", r.path(name))
 	r.cmd.Dir = r.dir
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also when the test runs out of time
 	r.cmd.Env = os.Environ()
 	for _, k := range slices.Sorted(maps.Keys(r.env)) {
 		r.cmd.Env = append(r.cmd.Env, k+"="+r.env[k])

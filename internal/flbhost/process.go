@@ -32,8 +32,12 @@ type process struct {
 
 func newProcess() *process { return &process{journal: newJournal(), ended: make(chan struct{})} }
 
-// launch starts the process and reads its output, line by line, until its end.
+// launch starts the process and reads its output, line by line, until its end. The process
+// does not outlive this one, however it ends: a test that panics or runs out of time cleans
+// nothing up.
 func (p *process) launch(stdout, stderr func([]byte)) error {
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+
 	outPipe, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("flbhost: %w", err)
