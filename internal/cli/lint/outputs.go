@@ -32,7 +32,7 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 	case "file":
 		l.choice(sec, "format", "plain", "csv", "ltsv", "template", "msgpack")
 	case "stdout":
-		l.choice(sec, "format", jsonFormats...)
+		l.format(sec, jsonFormats)
 	case "es", "opensearch":
 		l.elasticsearch(sec)
 	}
@@ -41,6 +41,16 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 
 // jsonFormats are those of flb_pack_to_json_format_type.
 var jsonFormats = []string{"msgpack", "json", "json_stream", "json_lines", "otlp_json", "otlp_json_pretty"}
+
+// format reports a format that Fluent Bit does not know. It says so at start, but starts.
+func (l *linter) format(sec fluentbit.Section, values []string) (wrong bool) {
+	v := sec.Get("format")
+	if v == "" || slices.Contains(values, strings.ToLower(v)) {
+		return false
+	}
+	l.at(Error, sec, "format", plain.Quoted(v)+" is not known: Fluent Bit sends something else", "use "+strings.Join(values, ", "))
+	return true
+}
 
 // choice reports a value that is none of those that Fluent Bit takes; an empty one is none.
 func (l *linter) choice(sec fluentbit.Section, key string, values ...string) {
@@ -175,14 +185,14 @@ func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 		}
 	}
 
-	need, what := 65536, "alerts"
+	const header = 256 // priority, time, host, and some more
+	need, what := 65536-header, "alerts"
 	if sec.Get("syslog_message_key") == "cef" {
 		need, what = 0, "CEF lines"
 		for _, c := range mine {
 			need = max(need, c.cefBytes)
 		}
 	}
-	const header = 256 // priority, time, host, and some more
 	if size < need+header {
 		l.at(Error, sec, "Syslog_MaxSize", fmt.Sprintf("%s: longer lines are cut in the middle, and the %s have up to %d bytes", said, what, need),
 			"write: Syslog_MaxSize 65536")
@@ -237,7 +247,9 @@ func (l *linter) givesUp(sec fluentbit.Section, when string) {
 }
 
 func (l *linter) http(sec fluentbit.Section) {
-	l.choice(sec, "format", append([]string{"gelf"}, jsonFormats...)...)
+	if l.format(sec, append([]string{"gelf"}, jsonFormats...)) {
+		return
+	}
 	l.choice(sec, "http_method", "post", "put")
 	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
 		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand", "write: Format json")
@@ -250,7 +262,9 @@ func (l *linter) http(sec fluentbit.Section) {
 }
 
 func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
-	l.choice(sec, "format", "msgpack", "json", "json_stream", "json_lines")
+	if l.format(sec, jsonFormats[:4]) {
+		return
+	}
 	key := sec.Get("raw_message_key")
 	switch {
 	case key == "":
