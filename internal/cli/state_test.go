@@ -91,7 +91,7 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "failing", "the secret has expired; make a new one", "TOKEN_ENDS", "in 89d")
 	got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]
-	for key, want := range map[string]any{"state": "failing", "errors": 7.0, "set_aside": 1.0, "lag_seconds": 12.5, "last_success": nil, "reason": "the secret has expired"} {
+	for key, want := range map[string]any{"state": "failing", "errors": 7.0, "deferred": 1.0, "lag_seconds": 12.5, "last_success": nil, "reason": "the secret has expired"} {
 		if got[key] != want {
 			t.Errorf("%s is %v; want %v", key, got[key], want)
 		}

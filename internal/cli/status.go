@@ -38,7 +38,7 @@ type reported struct {
 	LagSeconds   float64 `json:"lag_seconds"`
 	Emitted      uint64  `json:"emitted"`
 	Repeats      uint64  `json:"repeats"`
-	SetAside     int     `json:"set_aside"`
+	SetAside     int     `json:"deferred"`
 	Errors       uint64  `json:"errors"`
 	Polls        uint64  `json:"polls"`
 	TokenExpires *string `json:"token_expires"`
@@ -149,7 +149,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		rows = append(rows, []string{r.Tenant, api, r.State, age(r.status.LastSuccess, now), age(r.status.LastAlert, now), span(time.Duration(r.LagSeconds * float64(time.Second))),
 			fmt.Sprint(r.Emitted), fmt.Sprint(r.Repeats), fmt.Sprint(r.SetAside), fmt.Sprint(r.Errors), token})
 	}
-	table(c.Out, []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "ASIDE", "ERRORS", "TOKEN_ENDS"}, rows, 0, 1)
+	table(c.Out, []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "DEFERRED", "ERRORS", "TOKEN_ENDS"}, rows, 0, 1)
 	for _, r := range all {
 		line := func(text string) {
 			fmt.Fprintln(c.Out, wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))

@@ -29,6 +29,8 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 	if v.kind == fine {
 		if alien := t.foreign(); alien != "" {
 			v = verdict{kind: fine, cause: "alien", reason: "the API lists alerts of another tenant, " + alien, remedy: "check tenant_id and whose account signed in"}
+		} else if unread, ok := t.unread(); ok {
+			v = unread
 		}
 		changed := slow || t.verdict.kind != fine || t.verdict.cause != v.cause
 		t.recovered(v, slow)

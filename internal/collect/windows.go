@@ -10,16 +10,18 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Two things are set aside, so that they hold up nothing else: windows that the API fails to answer while it answers others, here, and
-// events that Fluent Bit refuses while it takes others, in refused.go. Both are kept in the store and tried again until they are through.
+// Two things are deferred, so that they hold up nothing else: windows that the API fails to
+// answer while it answers others, here, and events that Fluent Bit refuses while it takes
+// others, in refused.go. Both are kept in the store and tried again until they are through.
 
-// A window is tried again after asideRetry, then after twice as long each time, up to longestAside.
+// A window is tried again after asideRetry, then after twice as long each time, up to
+// longestAside.
 const (
 	asideRetry   = 5 * time.Minute
 	longestAside = time.Hour
 )
 
-// takeUpWindows goes on with the windows that an earlier run set aside. A time written while the clock was ahead is not waited for.
+// takeUpWindows goes on with the windows that an earlier run deferred. A time written while the clock was ahead is not waited for.
 func (t *Tenant) takeUpWindows(list []store.ListedAside) {
 	latest := t.now().Add(longestAside)
 	for _, a := range list {
@@ -37,7 +39,7 @@ func (t *Tenant) takeUpWindows(list []store.ListedAside) {
 	}
 }
 
-// asideWindow is a window that was set aside.
+// asideWindow is a window that was deferred.
 type asideWindow struct {
 	store.Aside
 	// read says that it has been read; it is through when event last is written down.
@@ -45,7 +47,7 @@ type asideWindow struct {
 	last uint64
 }
 
-// hold notes a window that was set aside. What was emitted of it is not forgotten meanwhile.
+// hold notes a window that is deferred. What was emitted of it is not forgotten meanwhile.
 func (t *Tenant) hold(a store.Aside) {
 	t.asides = append(t.asides, asideWindow{Aside: a})
 	t.feed.remember(t.asides)
@@ -59,7 +61,7 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 	a := store.Aside{From: w.From, To: w.To, Reason: reason, NextTry: t.now().Add(asideRetry)}
 	id, err := t.in.cfg.Store.PutAside(s.ctx, t.cfg.Key, a)
 	if err != nil {
-		return fmt.Errorf("setting aside what cannot be read: %w", err) // then the walk does not go on behind it
+		return fmt.Errorf("deferring what cannot be read: %w", err) // then the walk does not go on behind it
 	}
 	a.ID = id
 	t.hold(a)
@@ -69,16 +71,49 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 	if s.aside++; s.aside > 1 {
 		level = Debug // sayAside counts them
 	}
-	t.in.log(level, t.cfg.Name, fmt.Sprintf("what was updated between %v and %v cannot be read (%s), "+
-		"while everything else can; it is set aside and tried again by itself", w.From, w.To, reason))
+	t.in.log(level, t.cfg.Name, fmt.Sprintf("alerts updated from %v to %v cannot be read (%s), "+
+		"while all others can; they are deferred and tried again by themselves", w.From, w.To, reason))
+
 	return nil
 }
 
-// sayAside says how many windows a poll has set aside, when Defer has named only the first of them.
+// unread describes the windows that are still deferred, since a tenant that lacks alerts is not
+// well. ok says that there are some.
+func (t *Tenant) unread() (v verdict, ok bool) {
+	n := 0
+	var first asideWindow
+	for _, a := range t.asides {
+		if a.read {
+			continue
+		}
+		n++
+		if n == 1 || a.From < first.From {
+			first = a
+		}
+	}
+	if n == 0 {
+		return verdict{}, false
+	}
+
+	what := fmt.Sprintf("alerts updated at %v cannot be read and are deferred", first.From)
+	if n > 1 {
+		what = fmt.Sprintf("alerts of %d different times cannot be read and are deferred, the first updated at %v", n, first.From)
+	}
+
+	return verdict{
+		kind:   fine,
+		cause:  "deferred",
+		reason: what + ": " + first.Reason,
+		remedy: "they are tried again at least every hour; until then look them up in the portal, and if it lasts narrow `filter`",
+	}, true
+}
+
+// sayAside says how many windows a poll has deferred, when Defer has named only the first of
+// them.
 func (s *sink) sayAside() {
 	if s.aside > 1 {
-		s.t.in.log(Error, s.t.cfg.Name, fmt.Sprintf("this poll has set aside %d more such windows, which are tried "+
-			"again by themselves too", s.aside-1))
+		s.t.in.log(Error, s.t.cfg.Name, fmt.Sprintf("this poll has deferred %d more such windows, "+
+			"which are tried again by themselves too", s.aside-1))
 	}
 }
 
@@ -99,7 +134,7 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 			continue
 		}
 		if err := t.in.cfg.Store.DropAside(ctx, t.cfg.Key, a.ID); err != nil {
-			t.in.log(Debug, t.cfg.Name, fmt.Sprintf("a window that was set aside stays listed although it has been read: %v", err))
+			t.in.log(Debug, t.cfg.Name, fmt.Sprintf("a deferred window stays listed although it has been read: %v", err))
 			left = append(left, a)
 			continue
 		}
@@ -118,7 +153,7 @@ func (t *Tenant) sayRead(read []asideWindow) {
 	}
 	t.update(func(s *store.Status) { s.SetAside -= len(read) })
 
-	line := fmt.Sprintf("what was set aside, updated between %v and %v, has been read", read[0].From, read[0].To)
+	line := fmt.Sprintf("deferred alerts, updated from %v to %v, have been read", read[0].From, read[0].To)
 	if more := len(read) - 1; more > 0 {
 		line += fmt.Sprintf(", and %d more windows", more)
 	}
@@ -151,5 +186,5 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader
 		a.Tries++
 	}
 	a.NextTry = t.now().Add(min(asideRetry<<min(a.Tries, 10), longestAside))
-	t.in.log(Debug, t.cfg.Name, fmt.Sprintf("what was set aside cannot be read yet: %v", err))
+	t.in.log(Debug, t.cfg.Name, fmt.Sprintf("deferred alerts cannot be read yet: %v", err))
 }

@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,12 +66,19 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		tenant := r.start()
 		time.Sleep(10 * time.Hour)
 		r.arrivedOnce(t, "0", "2")
-		if s := tenant.snapshot(); s.SetAside != 1 || s.State != "ok" {
-			t.Errorf("set aside %d, state %s; want 1, ok", s.SetAside, s.State)
+		s := tenant.snapshot()
+		if s.SetAside != 1 || s.State != "failing" || !strings.Contains(s.Reason, "deferred: HTTP 500 for this millisecond") || s.Remedy == "" {
+			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.SetAside, s.State, s.Reason, s.Remedy)
+		}
+		if s.LastSuccess.Before(time.Now().Add(-2 * time.Minute)) {
+			t.Errorf("polls are not complete any more since %v", s.LastSuccess)
 		}
 		r.kill()
-		r.start()
+		tenant = r.start()
 		time.Sleep(30 * time.Hour)
+		if s := tenant.snapshot(); s.SetAside != 1 || s.State != "failing" || s.Reason == "" {
+			t.Errorf("after the restart %d deferred, state %s, reason %q", s.SetAside, s.State, s.Reason)
+		}
 		if !slices.Equal(p.avoided, []defender.Window{p.window}) {
 			t.Errorf("after the restart %v was avoided", p.avoided)
 		}
@@ -79,6 +87,9 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		r.arrivedOnce(t, "0", "1", "2")
 		if n := r.asides(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
+		}
+		if s := tenant.snapshot(); s.SetAside != 0 || s.State != "ok" || s.Reason != "" {
+			t.Errorf("afterwards %d deferred, state %s, reason %q", s.SetAside, s.State, s.Reason)
 		}
 		r.stop()
 	})

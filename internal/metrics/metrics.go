@@ -49,7 +49,7 @@ var families = []metric{
 	family("alerts_repeated_total", "Rows read again and suppressed since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Repeats) }),
 	family("polls_total", "Polls since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Polls) }),
 	family("poll_errors_total", "Polls that failed since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Errors) }),
-	family("set_aside", "Rows and windows set aside that are not read yet.", prometheus.GaugeValue, func(s store.Status) float64 { return float64(s.SetAside) }),
+	family("deferred", "Events and windows that are deferred and not through yet.", prometheus.GaugeValue, func(s store.Status) float64 { return float64(s.SetAside) }),
 }
 
 var buffered = prometheus.NewDesc("defender_buffer_bytes", "Encoded alerts that wait for Fluent Bit.", nil, nil)
