@@ -22,17 +22,20 @@ func silent(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// dripping answers one byte at a time, for ever.
+// dripping answers with a few bytes at a time, for ever.
 type dripping struct {
 	ctx   context.Context
 	pause time.Duration
+	bytes int
 }
 
 func (d dripping) Read(p []byte) (int, error) {
 	select {
 	case <-time.After(d.pause):
-		p[0] = ' '
-		return 1, nil
+		for i := range p[:min(d.bytes, len(p))] {
+			p[i] = ' '
+		}
+		return min(d.bytes, len(p)), nil
 	case <-d.ctx.Done():
 		return 0, d.ctx.Err()
 	}
@@ -40,9 +43,9 @@ func (d dripping) Read(p []byte) (int, error) {
 
 func (dripping) Close() error { return nil }
 
-func drip(pause time.Duration) tripper {
+func drip(pause time.Duration, bytes int) tripper {
 	return func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: dripping{r.Context(), pause}, Request: r}, nil
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: dripping{r.Context(), pause, bytes}, Request: r}, nil
 	}
 }
 
@@ -54,8 +57,9 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 		says    string
 	}{
 		"no answer":              {silent, 20 * time.Second, 20 * time.Second, "sent nothing for 20s"},
-		"a body that stops":      {drip(time.Hour), 20 * time.Second, 20 * time.Second, "sent nothing for 20s"},
-		"a body that never ends": {drip(5 * time.Second), 40 * time.Second, 40 * time.Second, "did not answer whole within 40s"},
+		"a body that stops":      {drip(time.Hour, 1), 20 * time.Second, 20 * time.Second, "sent less than 1024 bytes in 20s"},
+		"a body that drips":      {drip(5*time.Second, 1), 20 * time.Second, 20 * time.Second, "sent less than 1024 bytes in 20s"},
+		"a body that never ends": {drip(5*time.Second, 512), 40 * time.Second, 40 * time.Second, "did not answer whole within 40s"},
 	} {
 		for _, grant := range []tokens.Grant{tokens.GrantClientCredentials, tokens.GrantRefreshToken} {
 			t.Run(name+", "+grant.String(), func(t *testing.T) {

@@ -14,6 +14,12 @@ func networkError(err error, host string) *Error {
 	switch fault.Kind {
 	case netfault.Proxy:
 		e.Sentence, e.Remedy = "there is no way through the proxy to "+host, "check proxy (or HTTPS_PROXY)"
+	case netfault.ProxySignIn:
+		e.Sentence = "the proxy on the way to " + host + " asks for a user and a password"
+		e.Remedy = "put them into proxy or HTTPS_PROXY, as http://user:password@host:port"
+	case netfault.Reset:
+		e.Sentence = host + " broke the request off (an HTTP/2 reset)"
+		e.Remedy = "if it lasts, check whether a proxy or firewall on the way limits requests"
 	case netfault.Name:
 		e.Sentence, e.Remedy = "the name "+host+" cannot be resolved", "check login_url, DNS and proxy"
 	case netfault.Authority:

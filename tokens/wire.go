@@ -74,7 +74,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.skew(date, w.now())
 	}
 	heard()
-	body, err := io.ReadAll(io.LimitReader(listening{res.Body, heard}, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(&listening{Reader: res.Body, heard: heard}, maxBody+1))
 	switch {
 	case err != nil:
 		w.fault = w.broken(ctx, err)
@@ -254,8 +254,10 @@ func (w *wire) broken(ctx context.Context, err error) *Error {
 	cause := context.Cause(ctx)
 	e := networkError(err, w.host)
 	switch {
-	case errors.Is(cause, errSilent):
+	case errors.Is(cause, errSilent) && w.status == 0:
 		e.Sentence, e.Err = fmt.Sprintf("%s sent nothing for %v", w.host, w.quiet), nil
+	case errors.Is(cause, errSilent):
+		e.Sentence, e.Err = fmt.Sprintf("%s sent less than %d bytes in %v", w.host, leastBytes, w.quiet), nil
 	case errors.Is(cause, errSlow):
 		e.Sentence, e.Err = fmt.Sprintf("%s did not answer whole within %v", w.host, wholeTime(w.quiet)), nil
 	default:
@@ -267,14 +269,20 @@ func (w *wire) broken(ctx context.Context, err error) *Error {
 
 // Reasons why we gave a request up ourselves.
 var (
-	errSilent = errors.New("no byte arrived in time")
+	errSilent = errors.New("too few bytes arrived in time")
 	errSlow   = errors.New("the answer takes too long")
 )
 
-// wholeTime is how long a whole request may take whose answer keeps coming: it has a few kilobytes.
+// leastBytes is how much of an unfinished answer must arrive within Client.Timeout: less counts
+// as nothing.
+const leastBytes = 1 << 10
+
+// wholeTime is how long a whole request may take whose answer keeps coming: it has a few
+// kilobytes.
 func wholeTime(quiet time.Duration) time.Duration { return 2 * quiet }
 
-// limited gives a context that ends when nothing was heard for as long as quiet, or the whole takes too long; heard says that something was.
+// limited returns a context that ends when nothing was heard for as long as quiet, or the whole
+// takes too long. heard says that something was.
 func limited(ctx context.Context, quiet time.Duration) (limit context.Context, heard, done func()) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	ctx, end := context.WithTimeoutCause(ctx, wholeTime(quiet), errSlow)
@@ -286,15 +294,19 @@ func limited(ctx context.Context, quiet time.Duration) (limit context.Context, h
 	}
 }
 
-// listening is a body that says when bytes arrive.
+// listening is a body that says whenever leastBytes have arrived.
 type listening struct {
 	io.Reader
 	heard func()
+	bytes int // since it said so
 }
 
-func (l listening) Read(p []byte) (int, error) {
+// Read implements io.Reader.
+func (l *listening) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
-	if n > 0 {
+	l.bytes += n
+	if l.bytes >= leastBytes {
+		l.bytes = 0
 		l.heard()
 	}
 	return n, err

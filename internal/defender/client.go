@@ -79,11 +79,9 @@ func (c *client) notice(level, text string) {
 	}
 }
 
-// errIdle ends a request that brought no byte for Settings.IdleTimeout.
-var errIdle = errors.New("no byte arrived in time")
-
-// get asks for address and gives the body of a successful answer. A 401 is answered with a fresh token, once.
-func (c *client) get(ctx context.Context, address string, header http.Header) (io.ReadCloser, error) {
+// get asks for address and returns the body of a successful answer. A 401 is answered with a
+// fresh token, once.
+func (c *client) get(ctx context.Context, address string, header http.Header) (*body, error) {
 	for try := 0; ; try++ {
 		access, err := c.admit(ctx)
 		if err != nil {
@@ -112,103 +110,191 @@ func (c *client) admit(ctx context.Context) (tokens.Access, error) {
 	return access, c.Gate.wait(ctx, max(c.patience, shortWait))
 }
 
-func (c *client) send(ctx context.Context, address string, header http.Header, access tokens.Access) (io.ReadCloser, error) {
+// send sends one request and returns the body of a successful answer.
+func (c *client) send(
+	ctx context.Context, address string, header http.Header, access tokens.Access,
+) (*body, error) {
 	c.access = access
 	ctx, cancel := context.WithCancelCause(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := c.request(ctx, address, header)
 	if err != nil {
 		cancel(nil)
-		return nil, &Error{Op: c.op, Fate: WaitForHuman, Problem: "the address of the API cannot be used", Remedy: "check `api_url`"}
+		return nil, err
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", UserAgent)
-	req.Header.Set("Authorization", "Bearer "+access.Token.Reveal())
-	idle := newWatchdog(c.IdleTimeout, func() { cancel(errIdle) })
+
 	httpClient := *c.HTTP
 	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	guard := newWatchdog(cancel)
 	done := startWaiting(ctx)
-	idle.start()
+	if c.IdleTimeout > 0 {
+		guard.start(c.IdleTimeout, errSilent) // one time for the connection and all the headers
+	}
 	res, err := httpClient.Do(req)
-	idle.stop()
+	guard.stop()
 	done()
 	if err != nil {
 		err = c.broken(ctx, err, true)
 		cancel(nil)
 		return nil, err
 	}
+
 	now := c.Now()
 	if server, err := http.ParseTime(res.Header.Get("Date")); err == nil && c.Skew != nil {
 		c.Skew(server, now)
 	}
-	body := &body{c: c, ctx: ctx, cancel: cancel, idle: idle, from: res.Body, left: mostBytes}
+	body := &body{
+		c:      c,
+		ctx:    ctx,
+		cancel: cancel,
+		guard:  guard,
+		pace:   pace{quiet: c.IdleTimeout},
+		from:   res.Body,
+		left:   mostBytes,
+	}
 	if res.StatusCode == http.StatusOK {
 		c.Gate.answered()
 		return body, nil
 	}
-	defer body.Close()
-	start, _ := io.ReadAll(io.LimitReader(body, 64<<10)) // the status says it all; the body only adds codes
-	e := refusal(c.op, res, start, now, c.service)
-	e.scrub(access.Token.Reveal())
-	if e.Fate == TryAgain {
-		c.Gate.refused(e)
-	}
-	return nil, e
+	return nil, c.refused(res, body, now)
 }
 
-// broken explains an error of the network.
-func (c *client) broken(ctx context.Context, err error, connecting bool) error {
-	cause := context.Cause(ctx)
-	if cause != nil && !errors.Is(cause, errIdle) {
-		return cause // we were told to stop
+// request makes a request with the access token.
+func (c *client) request(ctx context.Context, address string, header http.Header) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, &Error{
+			Op:      c.op,
+			Fate:    WaitForHuman,
+			Problem: "the address of the API cannot be used",
+			Remedy:  "check `api_url`",
+		}
 	}
-	fault := netfault.Of(err)
-	e := &Error{Op: c.op, Fate: TryAgain, Err: fault.Err}
-	switch {
-	case errors.Is(cause, errIdle):
-		e.Err, e.Smaller = nil, true
-		e.Problem = fmt.Sprintf("%s sent nothing for %v", c.service.host, c.IdleTimeout)
-		e.Remedy = "if it lasts, check the network and `proxy`, or raise `http_timeout`"
-	case connecting && fault.Kind == netfault.Proxy:
-		e.Unreachable = true
-		e.Problem, e.Remedy = "there is no way through the proxy to "+c.service.host, "check `proxy` and the environment's HTTPS_PROXY"
-	case connecting && fault.Dialing, fault.Kind == netfault.Name:
-		e.Unreachable = true
-		e.Problem, e.Remedy = c.service.host+" cannot be reached", "check `api_url`, `region`, `proxy`, the name service and the firewall"
-	case fault.Kind.TLS():
-		e.Unreachable = true
-		e.Problem, e.Remedy = c.service.host+" has no certificate that is trusted here", "check `ca_file`, the proxy and the clock"
-	case connecting:
-		e.Problem, e.Smaller = "the connection to "+c.service.host+" broke before an answer came", true
-	default:
-		e.Problem, e.Smaller = "the answer of "+c.service.host+" broke off", true
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", UserAgent)
+	req.Header.Set("Authorization", "Bearer "+c.access.Token.Reveal())
+	return req, nil
+}
+
+// mostRefusal is how much is read of the body of a refusal.
+const mostRefusal = 64 << 10
+
+// refused explains an answer that is no success. Its status says most of it and its body only
+// adds codes, so a body that is long, slow or broken is read in part.
+func (c *client) refused(res *http.Response, body *body, now time.Time) error {
+	defer body.Close()
+	body.pace.most = refusalTime
+	start, _ := io.ReadAll(io.LimitReader(body, mostRefusal))
+
+	e := refusal(c.op, res, start, now, c.service)
+	e.scrub(c.access.Token.Reveal())
+	if e.Fate == TryAgain {
+		c.Gate.refused(e)
 	}
 	return e
 }
 
-// mostBytes bounds an answer: a page of the largest size, of alerts with half a megabyte of evidence each.
+// broken explains an error of the network.
+func (c *client) broken(ctx context.Context, err error, connecting bool) error {
+	if cause := context.Cause(ctx); cause != nil {
+		if e := c.gaveUp(cause); e != nil {
+			return e
+		}
+		return cause // we were told to stop
+	}
+
+	fault, host := netfault.Of(err), c.service.host
+	e := &Error{Op: c.op, Fate: TryAgain, Err: fault.Err}
+	switch {
+	case connecting && fault.Kind == netfault.ProxySignIn:
+		e.Unreachable = true
+		e.Problem = "the proxy on the way to " + host + " asks for a user and a password"
+		e.Remedy = "put them into `proxy` or HTTPS_PROXY, as http://user:password@host:port"
+	case connecting && fault.Kind == netfault.Proxy:
+		e.Unreachable = true
+		e.Problem = "there is no way through the proxy to " + host
+		e.Remedy = "check `proxy` and the environment's HTTPS_PROXY"
+	case connecting && fault.Dialing, fault.Kind == netfault.Name:
+		e.Unreachable = true
+		e.Problem = host + " cannot be reached"
+		e.Remedy = "check `api_url`, `region`, `proxy`, the name service and the firewall"
+	case fault.Kind.TLS():
+		e.Unreachable = true
+		e.Problem = host + " has no certificate that is trusted here"
+		e.Remedy = "check `ca_file`, the proxy and the clock"
+	case fault.Kind == netfault.Reset:
+		e.Smaller = true
+		e.Problem = host + " broke the request off (an HTTP/2 reset)"
+		e.Remedy = "if it lasts, check whether a proxy or firewall on the way limits requests"
+	case connecting:
+		e.Smaller = true
+		e.Problem = "the connection to " + host + " broke before an answer came"
+	default:
+		e.Smaller = true
+		e.Problem = "the answer of " + host + " broke off"
+	}
+	return e
+}
+
+// gaveUp explains why we gave a request up ourselves; it returns nil if we did not.
+func (c *client) gaveUp(reason error) *Error {
+	host, quiet := c.service.host, c.IdleTimeout
+	e := &Error{
+		Op:      c.op,
+		Fate:    TryAgain,
+		Smaller: true,
+		Remedy:  "if it lasts, check the network and `proxy`, or raise `http_timeout`",
+	}
+	switch {
+	case errors.Is(reason, errSilent):
+		e.Problem = fmt.Sprintf("%s sent nothing for %v", host, quiet)
+	case errors.Is(reason, errSlow):
+		e.Problem = fmt.Sprintf("%s sent less than %d bytes in %v", host, leastBytes, quiet)
+	case errors.Is(reason, errNoRow):
+		e.Problem = fmt.Sprintf("%s sent no whole alert in %v", host, rowTimes*quiet)
+	case errors.Is(reason, errLarge):
+		e.Problem = fmt.Sprintf("%s did not send a large alert within %v", host, largeTimes*quiet)
+	case errors.Is(reason, errTooLong):
+		e.Problem = fmt.Sprintf("%s did not finish its answer within %v", host, answerTimes*quiet)
+	default:
+		return nil
+	}
+	return e
+}
+
+// mostBytes bounds an answer: a page of the largest size, of alerts with half a megabyte of
+// evidence each.
 const mostBytes = 5_000_000_000
 
-// body reads an answer and watches that bytes keep coming while somebody reads; whoever does not read (the buffer is full) has all the time.
+// body reads an answer and watches that it keeps coming while somebody reads. Whoever does not
+// read, since the buffer is full, has all the time.
 type body struct {
 	c      *client
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	idle   *watchdog
+	guard  *watchdog
+	pace   pace
 	from   io.ReadCloser
+	read   int64 // bytes that it had
 	left   int64 // bytes that it may still have
 }
 
+// Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	left, reason := b.pace.next()
 	done := startWaiting(b.ctx)
-	b.idle.start()
+	began := time.Now()
+	b.guard.start(left, reason)
 	n, err := b.from.Read(p)
-	b.idle.stop()
+	b.guard.stop()
+	b.pace.waited(time.Since(began), n)
 	done()
+
+	b.read += int64(n)
 	if b.left -= int64(n); b.left < 0 && err == nil {
-		return n, &Error{Op: b.c.op, Problem: b.c.service.host + " sends an answer without end", Smaller: true}
+		return n, tooMuch(b.c.op, b.c.service.host+" sends an answer without end")
 	}
 	if err != nil && err != io.EOF {
 		err = b.c.broken(b.ctx, err, false)
@@ -216,8 +302,12 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// rowRead notes that a whole row has arrived.
+func (b *body) rowRead() { b.pace.rowRead() }
+
+// Close ends the request, whether or not the answer has ended.
 func (b *body) Close() error {
-	b.idle.stop()
+	b.guard.stop()
 	b.cancel(nil)
 	return b.from.Close()
 }

@@ -96,8 +96,23 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 	}{
 		{400, nil, `{"error":{"code":"BadRequest","message":"leak"}}`, WaitForHuman, []string{"`filter`", "HTTP 400", "BadRequest"}},
 		{401, nil, ``, NewToken, []string{"`resource`", "https://resource.example", "clock", "HTTP 401"}},
-		{403, nil, `<html>leak`, WaitForHuman, []string{clientID, contoso, "HTTP 403"}},
+		{400, nil, `{"error":{"code":"BadRequest","message":"leak: the tenant has no License"}}`, WaitForHuman, []string{"no licence", "onboarded", "`api`"}},
+		{402, nil, ``, WaitForHuman, []string{"no licence"}},
+		{403, nil, `{"error":{"code":"Forbidden","message":"leak"}}`, WaitForHuman, []string{clientID, contoso, "HTTP 403"}},
+		{403, nil, ``, WaitForHuman, []string{clientID, contoso, "HTTP 403"}},
+		{403, nil, `<html>leak`, WaitForHuman, []string{"web page", "proxy", clientID, contoso, "HTTP 403"}},
+		{403, http.Header{"Content-Type": {"Text/HTML; charset=x"}}, `leak`, WaitForHuman, []string{"web page"}},
+		{403, nil, `{"error":{"code":"Forbidden","message":"leak: Tenant is not onboarded to Microsoft Defender"}}`, WaitForHuman,
+			[]string{"no licence", "onboarded", "HTTP 403, Forbidden"}},
+		{403, nil, `{"error":{"code":"DisabledFeature","message":"leak"}}`, WaitForHuman, []string{"switched off", "DisabledFeature"}},
 		{403, http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}, ``, WaitForHuman, []string{"conditional access", "exempt"}},
+		{401, http.Header{"Www-Authenticate": {`Bearer realm="", error="insufficient_claims", claims="leak"`}}, ``, WaitForHuman,
+			[]string{"conditional access", "exempt", "HTTP 401"}},
+		{401, http.Header{"Www-Authenticate": {`Basic realm="a, error=b"`, `BEARER Error = 'INSUFFICIENT_CLAIMS'`}}, ``, WaitForHuman,
+			[]string{"conditional access"}},
+		{401, http.Header{"Www-Authenticate": {`Bearer error="invalid_token", error_description="leak"`}}, ``, NewToken, []string{"`resource`"}},
+		{407, nil, ``, WaitForHuman, []string{"proxy", "user", "HTTPS_PROXY"}},
+		{404, nil, `<html>leak`, WaitForHuman, []string{"web page"}},
 		{404, nil, ``, WaitForHuman, []string{"`region`", "`cloud`", "HTTP 404"}},
 		{408, nil, ``, TryAgain, []string{"too long"}},
 		{413, nil, ``, TryAgain, []string{"too large"}},
@@ -138,7 +153,7 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 // TestTrap9RetryAfter reads the header in all its forms; what asks for no wait counts as none (trap 9 of other collectors).
 func TestTrap9RetryAfter(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "1.5": 0, "soon": 0, "86400": 24 * time.Hour,
+		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "30.5": 31 * time.Second, "soon": 0, "86400": 24 * time.Hour,
 		"99999999999999999999999":       24 * time.Hour,
 		"Sun, 01 Mar 2026 12:01:30 GMT": 40 * time.Second, // the server's clock says 12:00:50
 		"Sun, 01 Mar 2026 12:00:00 GMT": 0,

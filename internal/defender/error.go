@@ -1,8 +1,11 @@
 package defender
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +50,11 @@ type Error struct {
 	TraceID string
 	// Smaller says that a smaller window or page may be answered where this one was not.
 	Smaller bool
+	// TooLarge says that the answer, or an alert in it, holds more than the reader takes at a time.
+	TooLarge bool
+	// NotAuthorised says that somebody in the customer's tenant has to allow something: a
+	// permission, a conditional access policy, a licence.
+	NotAuthorised bool
 	// Unreachable says that no connection came about: nobody throttles, and a short pause does no harm.
 	Unreachable bool
 	// Err is the cause, if there is one.
@@ -89,8 +97,8 @@ func (e *Error) line(remedy string) string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// refusal explains an answer that is not a success. body is the beginning of it, for the API's own code; nothing of its free text is
-// kept but what is known to be harmless (codes and ids).
+// refusal explains an answer that is not a success. body is the beginning of it, for the API's own
+// code; nothing of its free text is kept but what is known to be harmless (codes and ids).
 func refusal(op string, res *http.Response, body []byte, now time.Time, s service) *Error {
 	e := &Error{Op: op, Status: res.StatusCode}
 	if gjson.ValidBytes(body) {
@@ -99,39 +107,109 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 	}
 	e.TraceID = firstOf(e.TraceID, word(res.Header.Get("request-id")))
 	e.RetryAfter, e.HasRetryAfter = netfault.RetryAfter(res.Header, now)
+
 	switch code := res.StatusCode; {
 	case code < 300: // 204, 206: whatever it is, it is not the list, and the next answer may be
-		e.Problem, e.Smaller = s.host+" answered without a list of alerts", true
+		e.Smaller = true
+		e.Problem = s.host + " answered without a list of alerts"
 		e.Remedy = "if it lasts, check `api_url` and whether a proxy answers in its place"
 	case code < 400:
 		to := redirectHost(res)
-		e.Fate, e.Problem = WaitForHuman, fmt.Sprintf("%s answered with a redirect to %s, which is not followed: a token goes to the configured host only", s.host, to)
-		_, e.redirect, _ = strings.Cut(to, "://")
+		e.Fate = WaitForHuman
+		e.Problem = fmt.Sprintf("%s answered with a redirect to %s, which is not followed: a token goes to the configured host only", s.host, to)
 		e.Remedy = "set api_url to the right host, or mend the proxy"
-	case code == http.StatusUnauthorized:
-		e.Fate, e.Problem = NewToken, s.host+" does not accept the access token, not even a fresh one"
-		e.Remedy = "check that `resource` is the one this API wants (default " + s.resource + ") and that the clock is right"
-	case code == http.StatusForbidden && strings.Contains(res.Header.Get("WWW-Authenticate"), "insufficient_claims"):
-		e.Fate, e.Problem = WaitForHuman, "a conditional access policy of the customer's tenant keeps the token out of "+s.host
-		e.Remedy = "have an administrator there exempt application and account, then sign in again"
-	case code == http.StatusForbidden:
-		e.Fate, e.Problem, e.Remedy = WaitForHuman, s.forbidden, s.forbiddenRemedy
+		_, e.redirect, _ = strings.Cut(to, "://")
 	case code == http.StatusTooManyRequests:
 		e.Problem = s.host + " says that there were too many requests"
 	case code == http.StatusRequestEntityTooLarge:
-		e.Problem, e.Smaller = s.host+" says that the answer would be too large", true
+		e.Smaller = true
+		e.Problem = s.host + " says that the answer would be too large"
 	case code == http.StatusRequestTimeout:
-		e.Problem, e.Smaller = s.host+" took too long", true
+		e.Smaller = true
+		e.Problem = s.host + " took too long"
 	case code >= 500:
-		e.Problem, e.Smaller = s.host+" has a fault of its own", true
-	case code == http.StatusNotFound:
-		e.Fate, e.Problem = WaitForHuman, s.host+" does not know the address of this API"
-		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
+		e.Smaller = true
+		e.Problem = s.host + " has a fault of its own"
 	default:
-		e.Fate, e.Problem = WaitForHuman, s.host+" refuses the request"
-		e.Remedy = "check `filter` if there is one, and that this version of the plugin is current"
+		e.Fate = WaitForHuman
+		e.explainDenial(res, body, s)
 	}
 	return e
+}
+
+// explainDenial explains an answer that stays the same until somebody changes something.
+func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
+	switch code := e.Status; {
+	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && wantsClaims(res.Header):
+		e.NotAuthorised = true
+		e.Problem = "a conditional access policy of the customer's tenant keeps the token out of " + s.host
+		e.Remedy = "have an administrator there exempt application and account, then sign in again"
+	case code == http.StatusUnauthorized:
+		e.Fate = NewToken
+		e.Problem = s.host + " does not accept the access token, not even a fresh one"
+		e.Remedy = "check that `resource` is the one this API wants (default " + s.resource + ") and that the clock is right"
+	case code == http.StatusProxyAuthRequired:
+		e.Problem = "the proxy on the way to " + s.host + " asks for a user and a password"
+		e.Remedy = "put them into `proxy` or HTTPS_PROXY, as http://user:password@host:port"
+	case isMarkup(res, body):
+		e.Problem = "a web page came in place of an answer of " + s.host + ": a proxy, firewall or gateway refuses the request"
+		e.Remedy = "let requests to " + s.host + " through there, or check `proxy` and `api_url`"
+		if code == http.StatusForbidden {
+			e.Remedy += "; if nothing is in the way, " + s.forbiddenRemedy
+		}
+	case code == http.StatusPaymentRequired, notLicensed(body):
+		e.NotAuthorised = true
+		e.Problem = "the customer's tenant has no licence for this API, or was never onboarded to its product"
+		e.Remedy = "have an administrator there check the licence and open https://security.microsoft.com once, or choose another `api`"
+	case e.Code == "DisabledFeature", e.Code == "DisallowedOperation":
+		e.NotAuthorised = true
+		e.Problem = "the customer's tenant has switched off what this API needs"
+		e.Remedy = "have an administrator there switch it on in https://security.microsoft.com, Settings, or choose another `api`"
+	case code == http.StatusForbidden:
+		e.NotAuthorised = true
+		e.Problem, e.Remedy = s.forbidden, s.forbiddenRemedy
+	case code == http.StatusNotFound:
+		e.Problem = s.host + " does not know the address of this API"
+		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
+	default:
+		e.Problem = s.host + " refuses the request"
+		e.Remedy = "check `filter` if there is one, and that this version of the plugin is current"
+	}
+}
+
+// claimsChallenge is how a challenge asks for claims that the token lacks, however it is quoted.
+var claimsChallenge = regexp.MustCompile(`(?i)(^|[\s,;"'])error\s*=[\s"'\\]*insufficient_claims\b`)
+
+// wantsClaims reports whether a refusal is conditional access: one of its challenges (RFC 9110
+// section 11.6.1, in any of several headers) has the error "insufficient_claims", see
+// https://learn.microsoft.com/entra/identity-platform/claims-challenge.
+func wantsClaims(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("WWW-Authenticate"), claimsChallenge.MatchString)
+}
+
+// isMarkup reports whether an answer is a web page or other markup: none of the APIs sends any.
+func isMarkup(res *http.Response, body []byte) bool {
+	kind := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Type")))
+	start := bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
+	return strings.HasPrefix(kind, "text/html") || bytes.HasPrefix(start, []byte("<"))
+}
+
+// unlicensed finds the words with which the services refuse a tenant that has no licence or was
+// never onboarded. They have no code of its own for it: Graph, for example, has "Forbidden".
+var unlicensed = regexp.MustCompile(`(?i)\blicen[cs]|onboard|not provisioned|\bsubscription\b`)
+
+// notLicensed reports whether the message of a refusal is about licence or onboarding. Nothing of
+// it is printed.
+func notLicensed(body []byte) bool {
+	if !gjson.ValidBytes(body) {
+		return false
+	}
+	for _, path := range []string{"error.message", "error.innerError.message", "error_description", "Message", "message"} {
+		if unlicensed.MatchString(gjson.GetBytes(body, path).String()) {
+			return true
+		}
+	}
+	return false
 }
 
 // scrub takes out what a server may have copied from our own token into its codes and addresses.

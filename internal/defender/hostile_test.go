@@ -262,7 +262,13 @@ func TestAnEndlessBodyEnds(t *testing.T) {
 	if err := reader.Read(t.Context(), lastHour(), b); !errors.As(err, &e) || !e.Smaller || b.total != maxRows {
 		t.Errorf("%v after %d rows", err, b.total)
 	}
-	long := &body{c: &client{}, left: 10, idle: newWatchdog(0, nil), from: io.NopCloser(strings.NewReader("more than ten bytes"))}
+	long := &body{
+		c:     &client{},
+		ctx:   t.Context(),
+		left:  10,
+		guard: newWatchdog(nil),
+		from:  io.NopCloser(strings.NewReader("more than ten bytes")),
+	}
 	if _, err := io.ReadAll(long); !errors.As(err, &e) || !strings.Contains(e.Problem, "without end") {
 		t.Errorf("too many bytes: %v", err)
 	}

@@ -22,26 +22,45 @@ const (
 	bareList  form = true
 )
 
-// eachRow hands the rows of one answer to row. An answer that is cut short has handed over its whole rows first; so has one with a row
-// that is too large.
-func eachRow(p *page.Reader, body io.Reader, want form, host string, row func(raw []byte) error) error {
+// mostRows bounds an answer: twenty times what any of the APIs with pages lists at a time. What
+// the legacy exporter has beyond it is read in smaller windows.
+const mostRows = 200_000
+
+// eachRow hands the rows of one answer to row. An answer that is cut short has handed over its
+// whole rows first; so has one with a row that is too large, or with too many rows.
+//
+// row must not send requests: it may hold the permit for large rows.
+func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []byte) error) error {
 	p.Reset(body)
+	p.Ask(body.permit)
 	var tooLarge error
 	for {
 		raw, err := p.Next()
 		switch {
 		case (err == nil || err == io.EOF) && form(p.Bare()) != want:
 			return unreadable(fmt.Errorf("%w: not the documented kind of list", page.ErrNotPage), host)
+		case err == nil && p.Rows() > mostRows:
+			problem := fmt.Sprintf("%s sends more than %d alerts in one answer", host, mostRows)
+			return tooMuch("reading an answer", problem)
 		case err == nil:
 			if err := row(raw); err != nil {
 				return err
 			}
+			body.rowRead()
 		case errors.Is(err, page.ErrRowTooLarge):
 			tooLarge = err
+			body.rowRead()
 		case err == io.EOF && tooLarge != nil:
 			return unreadable(tooLarge, host)
 		case err == io.EOF:
 			return nil
+		case body.read == 0 && errors.Is(err, io.ErrUnexpectedEOF):
+			return &Error{
+				Op:      "reading an answer",
+				Problem: host + " answered with nothing in it",
+				Smaller: true,
+				Remedy:  "if it lasts, check `api_url` and whether a proxy answers in its place",
+			}
 		default:
 			return unreadable(err, host)
 		}
@@ -56,15 +75,55 @@ func unreadable(err error, host string) error {
 		return e
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.Is(err, page.ErrNotPage):
-		return &Error{Op: "reading an answer", Problem: host + " answered with something that is not a list of alerts", Smaller: true,
-			Remedy: "if it lasts, check `api_url` and whether a proxy answers in its place", Err: err}
 	case errors.Is(err, page.ErrRowTooLarge):
-		return &Error{Op: "reading an answer", Problem: host + " lists an alert that is too large to be taken in", Smaller: true, Err: err}
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &Error{Op: "reading an answer", Problem: "the answer of " + host + " broke off", Smaller: true, Err: err}
+		e := tooMuch("reading an answer", fmt.Sprintf("%s lists an alert of more than %d MB", host, page.DefaultMaxRow>>20))
+		e.Err = err
+		return e
 	}
-	return &Error{Op: "reading an answer", Problem: "the answer of " + host + " cannot be read", Smaller: true, Err: err}
+
+	e = &Error{Op: "reading an answer", Smaller: true, Err: err}
+	switch {
+	case errors.Is(err, page.ErrNotPage):
+		e.Problem = host + " answered with something that is not a list of alerts"
+		e.Remedy = "if it lasts, check `api_url` and whether a proxy answers in its place"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Problem = "the answer of " + host + " broke off"
+	default:
+		e.Problem = "the answer of " + host + " cannot be read"
+	}
+	return e
+}
+
+// tooMuch returns the error for an answer that holds more than the reader takes at a time.
+func tooMuch(op, problem string) *Error {
+	return &Error{
+		Op:       op,
+		Problem:  problem,
+		Remedy:   "smaller windows are read by themselves; if it lasts, exclude what is so large with `filter` where the API allows it, and look at it in the portal",
+		Smaller:  true,
+		TooLarge: true,
+	}
+}
+
+// largeRows is the permit for rows of more than page.LargeRow bytes. A row of the greatest size
+// takes some five times its bytes until Fluent Bit has it, so the process reads one at a time.
+var largeRows = make(chan struct{}, 1)
+
+// permit waits for the permit for large rows.
+func (b *body) permit() (release func(), err error) {
+	done := startWaiting(b.ctx)
+	defer done()
+
+	select {
+	case largeRows <- struct{}{}:
+	case <-b.ctx.Done():
+		return nil, context.Cause(b.ctx)
+	}
+	b.pace.hold(true)
+	return func() {
+		b.pace.hold(false)
+		<-largeRows
+	}, nil
 }
 
 // isStatus reports whether err is the API's refusal with one of these codes.

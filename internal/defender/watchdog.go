@@ -1,47 +1,58 @@
 package defender
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
-// watchdog barks when it is not stopped within its time. It is started and stopped for every read, so that only the time counts in which
-// somebody waits for bytes.
+// watchdog gives a request up when a wait takes too long. It is started before and stopped
+// after every wait, so that only the time counts in which somebody waits for the service.
 type watchdog struct {
-	after    time.Duration
-	timer    *time.Timer
-	deadline atomic.Int64 // nanoseconds since began; 0 while it sleeps
-	began    time.Time
-	bark     func()
+	giveUp func(reason error)
+	timer  *time.Timer
+
+	mu       sync.Mutex
+	deadline time.Time // zero while it is stopped
+	reason   error
 }
 
-// newWatchdog makes a watchdog that sleeps; one with no time never barks.
-func newWatchdog(after time.Duration, bark func()) *watchdog {
-	w := &watchdog{after: after, bark: bark, began: time.Now()}
-	if after > 0 {
-		w.timer = time.AfterFunc(after, w.fire)
-		w.timer.Stop()
-	}
+// newWatchdog returns a stopped watchdog, which calls giveUp, on a goroutine of its own, with
+// the reason that start was given.
+func newWatchdog(giveUp func(reason error)) *watchdog {
+	w := &watchdog{giveUp: giveUp}
+	w.timer = time.AfterFunc(time.Hour, w.fire)
+	w.timer.Stop()
 	return w
 }
 
-// fire may run late, when the watchdog was stopped, or started again: only a deadline that has passed counts.
+// fire may run late, after the watchdog was stopped or started again: only a deadline that has
+// passed counts.
 func (w *watchdog) fire() {
-	if deadline := w.deadline.Load(); deadline != 0 && int64(time.Since(w.began)) >= deadline {
-		w.bark()
+	w.mu.Lock()
+	due := !w.deadline.IsZero() && !time.Now().Before(w.deadline)
+	reason := w.reason
+	w.mu.Unlock()
+
+	if due {
+		w.giveUp(reason)
 	}
 }
 
-func (w *watchdog) start() {
-	if w.timer != nil {
-		w.deadline.Store(int64(time.Since(w.began) + w.after))
-		w.timer.Reset(w.after)
+// start lets a wait take as long as after. Without a reason it may take any time.
+func (w *watchdog) start(after time.Duration, reason error) {
+	if reason == nil {
+		return
 	}
+	w.mu.Lock()
+	w.deadline, w.reason = time.Now().Add(after), reason
+	w.mu.Unlock()
+	w.timer.Reset(after)
 }
 
+// stop ends a wait.
 func (w *watchdog) stop() {
-	if w.timer != nil {
-		w.deadline.Store(0)
-		w.timer.Stop()
-	}
+	w.mu.Lock()
+	w.deadline = time.Time{}
+	w.mu.Unlock()
+	w.timer.Stop()
 }

@@ -9,9 +9,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 )
@@ -25,6 +27,8 @@ const (
 	Other Kind = iota
 	// Proxy: the proxy could not be reached, or refuses.
 	Proxy
+	// ProxySignIn: the proxy asks for a user and a password (407).
+	ProxySignIn
 	// Name: the name service does not know the host, or does not answer.
 	Name
 	// Authority: the certificate is from nobody who is trusted here.
@@ -43,6 +47,8 @@ const (
 	Refused
 	// Broke: the connection ended before the answer did.
 	Broke
+	// Reset: an HTTP/2 server ended the request, or the whole connection, by a code.
+	Reset
 )
 
 // TLS tells whether the connection failed for its certificate or for want of TLS.
@@ -60,40 +66,56 @@ type Fault struct {
 
 // Of looks at an error of net/http, or of reading the body of an answer.
 func Of(err error) Fault {
-	f := Fault{Kind: Other, Err: harmless(err)}
-	var dns *net.DNSError
 	var op *net.OpError
+	f := Fault{Err: harmless(err)}
+	f.Dialing = errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+	switch {
+	case f.Dialing && op.Op == "proxyconnect":
+		f.Kind = Proxy
+	case proxyStatus(err) == http.StatusProxyAuthRequired:
+		f.Kind, f.Dialing = ProxySignIn, true
+	case proxyStatus(err) != 0:
+		f.Kind, f.Dialing = Proxy, true
+	default:
+		f.Kind = kindOf(err)
+	}
+	return f
+}
+
+// kindOf returns the kind of a failure that is not the proxy's.
+func kindOf(err error) Kind {
+	var dns *net.DNSError
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var hostname x509.HostnameError
 	var verify *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	f.Dialing = errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 	switch {
-	case f.Dialing && op.Op == "proxyconnect":
-		f.Kind = Proxy
-	case proxyStatus(err) != "":
-		f.Kind, f.Dialing = Proxy, true
 	case errors.As(err, &dns):
-		f.Kind = Name
+		return Name
 	case errors.As(err, &authority):
-		f.Kind = Authority
+		return Authority
 	case errors.As(err, &hostname):
-		f.Kind = WrongHost
+		return WrongHost
 	case errors.As(err, &invalid), errors.As(err, &verify):
-		f.Kind = Certificate
+		return Certificate
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		f.Kind = NoTLS
+		return NoTLS
 	case errors.Is(err, context.Canceled):
-		f.Kind = Cancelled
+		return Cancelled
+	case resetCode(err) != "":
+		return Reset
 	case isTimeout(err):
-		f.Kind = Timeout
+		return Timeout
 	case errors.Is(err, syscall.ECONNREFUSED):
-		f.Kind = Refused
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
-		f.Kind = Broke
+		return Refused
 	}
-	return f
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
+		if errors.Is(err, end) {
+			return Broke
+		}
+	}
+	return Other
 }
 
 func isTimeout(err error) bool {
@@ -130,8 +152,10 @@ func harmless(err error) error {
 		return errors.New(op.Op + " failed")
 	case errors.As(err, &number):
 		return number
-	case proxyStatus(err) != "":
-		return errors.New("the proxy answers: " + proxyStatus(err))
+	case proxyStatus(err) != 0:
+		return &ProxyError{Status: proxyStatus(err)}
+	case resetCode(err) != "":
+		return errors.New(resetCode(err))
 	}
 	for _, known := range []error{io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed} {
 		if errors.Is(err, known) {
@@ -144,19 +168,103 @@ func harmless(err error) error {
 	return errProtocol
 }
 
-// proxyStatus is what a proxy answered to CONNECT, if it is one of HTTP's own phrases: net/http makes an error of the phrase alone, and
-// another one is the proxy's own text.
-func proxyStatus(err error) string {
+// ProxyError is a proxy's refusal to make a connection.
+type ProxyError struct {
+	// Status is the HTTP status that it answered to CONNECT.
+	Status int
+}
+
+// Error implements error. It holds nothing of the proxy's own words.
+func (e *ProxyError) Error() string {
+	text := fmt.Sprintf("the proxy answers: %d %s", e.Status, http.StatusText(e.Status))
+	return strings.TrimSpace(text)
+}
+
+// CheckProxy makes a ProxyError of every answer to CONNECT but 200. It is for
+// http.Transport.OnProxyConnectResponse: net/http itself keeps the words of the status line
+// only, which may be any.
+func CheckProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+	if res.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &ProxyError{Status: res.StatusCode}
+}
+
+// proxyStatus returns what a proxy answered to CONNECT, 0 if err is something else. Without
+// CheckProxy only HTTP's own phrases are known, since net/http makes an error of the phrase.
+func proxyStatus(err error) int {
+	var refusal *ProxyError
+	if errors.As(err, &refusal) {
+		return refusal.Status
+	}
+
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
 	if err == nil {
-		return ""
+		return 0
 	}
 	text := err.Error()
 	for code := http.StatusBadRequest; code <= http.StatusNetworkAuthenticationRequired; code++ {
 		if phrase := http.StatusText(code); phrase != "" && strings.EqualFold(phrase, text) {
-			return phrase
+			return code
+		}
+	}
+	return 0
+}
+
+// streamReset is how net/http's HTTP/2 gives out that a stream was reset: errors.As fills in any
+// struct that has these fields.
+type streamReset struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error implements error, for errors.As.
+func (e streamReset) Error() string { return resetName(e.Code) }
+
+// resetNames are the codes of RFC 9113 section 7.
+var resetNames = []string{
+	"NO_ERROR",
+	"PROTOCOL_ERROR",
+	"INTERNAL_ERROR",
+	"FLOW_CONTROL_ERROR",
+	"SETTINGS_TIMEOUT",
+	"STREAM_CLOSED",
+	"FRAME_SIZE_ERROR",
+	"REFUSED_STREAM",
+	"CANCEL",
+	"COMPRESSION_ERROR",
+	"CONNECT_ERROR",
+	"ENHANCE_YOUR_CALM",
+	"INADEQUATE_SECURITY",
+	"HTTP_1_1_REQUIRED",
+}
+
+func resetName(code uint32) string {
+	if int(code) < len(resetNames) {
+		return "HTTP/2 " + resetNames[code]
+	}
+	return fmt.Sprintf("HTTP/2 code %d", code)
+}
+
+// resetCode names what an HTTP/2 server ended a request with, empty if err is something else.
+// The error of a whole connection has no exported type: it is known by how its text begins, and
+// nothing of the rest is used, which holds words of the server.
+func resetCode(err error) string {
+	var reset streamReset
+	if errors.As(err, &reset) {
+		return resetName(reset.Code)
+	}
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		switch text := inner.Error(); {
+		case strings.HasPrefix(text, "http2: server sent GOAWAY"):
+			return "HTTP/2 GOAWAY"
+		case strings.HasPrefix(text, "http2: client connection lost"):
+			return "HTTP/2 connection lost"
+		case strings.HasPrefix(text, "connection error: "):
+			return "HTTP/2 connection error"
 		}
 	}
 	return ""

@@ -79,11 +79,62 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 }
 
 func TestTheProxysOwnRefusalIsNamed(t *testing.T) {
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
-	defer proxy.Close()
-	u, _ := url.Parse(proxy.URL)
-	_, err := (&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(u)}}).Get("https://login.example.test")
-	if f := netfault.Of(err); f.Kind != netfault.Proxy || !f.Dialing || !strings.Contains(f.Err.Error(), "Proxy Authentication Required") {
+	for _, tc := range []struct {
+		line string // the proxy's status line
+		hook bool
+		kind netfault.Kind
+		want string
+	}{
+		{"407 Proxy Authentication Required", false, netfault.ProxySignIn, "407 Proxy Authentication Required"},
+		{"407 Proxy Authentication Required", true, netfault.ProxySignIn, "407 Proxy Authentication Required"},
+		{"407 " + hidden, true, netfault.ProxySignIn, "407 Proxy Authentication Required"},
+		{"407", true, netfault.ProxySignIn, "407 Proxy Authentication Required"},
+		{"502 Bad Gateway", false, netfault.Proxy, "502 Bad Gateway"},
+		{"599 " + hidden, true, netfault.Proxy, "599"},
+	} {
+		u, err := url.Parse(serve(t, func(string) string { return "HTTP/1.1 " + tc.line + "\r\n\r\n" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{Proxy: http.ProxyURL(u)}
+		if tc.hook {
+			transport.OnProxyConnectResponse = netfault.CheckProxy
+		}
+		_, err = (&http.Client{Transport: transport}).Get("https://login.example.test")
+		f := netfault.Of(err)
+		if f.Kind != tc.kind || !f.Dialing || !strings.Contains(f.Err.Error(), tc.want) || netfault.Shares(f.Err.Error(), hidden) {
+			t.Errorf("%q: %+v", tc.line, f)
+		}
+	}
+}
+
+// TestAnHTTP2ResetIsNamedByItsCode: of the stream, before and in the middle of the answer, and of
+// the whole connection.
+func TestAnHTTP2ResetIsNamedByItsCode(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/body" {
+			io.WriteString(w, "[")
+			w.(http.Flusher).Flush()
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+
+	for _, path := range []string{"/", "/body"} {
+		res, err := server.Client().Get(server.URL + path)
+		if err == nil {
+			_, err = io.ReadAll(res.Body)
+			res.Body.Close()
+		}
+		if f := netfault.Of(err); f.Kind != netfault.Reset || f.Err.Error() != "HTTP/2 INTERNAL_ERROR" {
+			t.Errorf("%s: %+v", path, f)
+		}
+	}
+
+	goAway := errors.New("http2: server sent GOAWAY and closed the connection; debug=" + hidden)
+	if f := netfault.Of(goAway); f.Kind != netfault.Reset || f.Err.Error() != "HTTP/2 GOAWAY" {
 		t.Errorf("%+v", f)
 	}
 }
@@ -106,17 +157,69 @@ func TestAPieceOfASecretIsFoundHoweverItIsSpelt(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsBoundedAndCountsFromTheServersClock(t *testing.T) {
-	now := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)
+func TestRetryAfterIsReadInEveryForm(t *testing.T) {
+	const date = "Sun, 01 Mar 2026 12:00:50 GMT"
+	now := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC) // a wrong clock here does not matter
 	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "1.5": 0, "soon": 0, "99999999999999999999": 24 * time.Hour, "86400": 24 * time.Hour,
-		"Sun, 01 Mar 2026 12:01:30 GMT": 40 * time.Second, "Sun, 01 Mar 2026 11:00:00 GMT": 0, "Sun, 08 Mar 2026 11:00:00 GMT": 24 * time.Hour,
+		"":                                0,
+		"0":                               0,
+		"0.0":                             0,
+		"5":                               5 * time.Second,
+		" 7 ":                             7 * time.Second,
+		"\t8":                             8 * time.Second,
+		"30.5":                            31 * time.Second,
+		"30.0":                            30 * time.Second,
+		"30.":                             30 * time.Second,
+		"0.1":                             time.Second,
+		".5":                              time.Second,
+		"-3":                              0,
+		"-0.5":                            0,
+		"1e3":                             0,
+		"0x10":                            0,
+		"1.5.5":                           0,
+		"inf":                             0,
+		"NaN":                             0,
+		".":                               0,
+		"soon":                            0,
+		"30, 60":                          time.Minute,
+		"99999999999999999999":            24 * time.Hour,
+		"9999999999.5":                    24 * time.Hour,
+		"86400":                           24 * time.Hour,
+		"Sun, 01 Mar 2026 12:01:30 GMT":   40 * time.Second,
+		"Sunday, 01-Mar-26 12:01:30 GMT":  40 * time.Second,
+		"Sun Mar  1 12:01:30 2026":        40 * time.Second,
+		"Sun, 01 Mar 2026 12:01:30 UTC":   40 * time.Second,
+		"Sun, 1 Mar 2026 12:01:30 GMT":    40 * time.Second,
+		"Sun, 01 Mar 2026 13:01:30 +0100": 40 * time.Second,
+		"2026-03-01T12:01:30Z":            40 * time.Second,
+		"Sun, 01 Mar 2026 12:01:30 XYZ":   0,
+		"Sun, 01 Mar 2026 11:00:00 GMT":   0,
+		"Sun, 08 Mar 2026 11:00:00 GMT":   24 * time.Hour,
 	} {
-		got, ok := netfault.RetryAfter(http.Header{"Retry-After": {value}, "Date": {"Sun, 01 Mar 2026 12:00:50 GMT"}}, now)
+		got, ok := netfault.RetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, now)
 		if got != want || ok != (want > 0) {
 			t.Errorf("%q: %v, %v; want %v", value, got, ok, want)
 		}
 	}
+
+	several := http.Header{"Retry-After": {"soon", "5", "Sun, 01 Mar 2026 12:01:30 GMT", "7"}, "Date": {date}}
+	if got, ok := netfault.RetryAfter(several, now); got != 40*time.Second || !ok {
+		t.Errorf("of several headers: %v, %v", got, ok)
+	}
+}
+
+// FuzzRetryAfter: whatever a server sends, the wait is within bounds and in whole seconds or zero.
+func FuzzRetryAfter(f *testing.F) {
+	for _, value := range []string{"30.5", "Sun, 01 Mar 2026 12:01:30 GMT", "1,2", "-1", "9223372036854775808", "2026-03-01T12:01:30+23:59"} {
+		f.Add(value, value)
+	}
+	now := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, value, date string) {
+		got, ok := netfault.RetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, now)
+		if got < 0 || got > 24*time.Hour || ok != (got > 0) {
+			t.Errorf("%q, %q: %v, %v", value, date, got, ok)
+		}
+	})
 }
 
 func TestRetryAfterDoesNotBelieveADateOfAnotherAge(t *testing.T) {

@@ -14,6 +14,9 @@ const (
 	DefaultBuffer = 256 << 10
 )
 
+// LargeRow is the length in bytes above which a row needs a permit, see Reader.Ask.
+const LargeRow = 4 << 20
+
 // maxText bounds the keys of the page's own object and its link.
 const maxText = 1 << 20
 
@@ -30,7 +33,9 @@ type Reader struct {
 	src    io.Reader
 	opt    Options
 	buf    []byte
-	r, w   int // buf[r:w] was read from src and not consumed
+	permit Permit
+	giveUp func() // gives the permit back; nil while there is none
+	r, w   int    // buf[r:w] was read from src and not consumed
 	srcErr error
 
 	state    state
@@ -55,6 +60,10 @@ const (
 	atEnd // behind the last bracket
 )
 
+// A Permit is asked for before the buffer grows beyond LargeRow. It may wait; an error ends the
+// page. release is called once, when the large row is no longer needed.
+type Permit func() (release func(), err error)
+
 // NewReader makes a Reader of the page that r delivers.
 func NewReader(r io.Reader, o Options) *Reader {
 	if o.MaxRow <= 0 {
@@ -75,7 +84,31 @@ func (p *Reader) Reset(r io.Reader) {
 	if len(buf) != p.opt.Buffer {
 		buf = make([]byte, p.opt.Buffer)
 	}
+	p.release()
 	*p = Reader{src: r, opt: p.opt, buf: buf}
+}
+
+// Ask makes p ask for a permit before it keeps a row of more than LargeRow bytes, until Reset.
+func (p *Reader) Ask(permit Permit) { p.permit = permit }
+
+// release gives the permit back, if there is one.
+func (p *Reader) release() {
+	if p.giveUp != nil {
+		p.giveUp()
+		p.giveUp = nil
+	}
+}
+
+// shrink gives up a buffer that grew for a large row, and then the permit.
+func (p *Reader) shrink() {
+	if len(p.buf) <= max(LargeRow, p.opt.Buffer) {
+		return
+	}
+	buf := make([]byte, max(p.opt.Buffer, p.w-p.r))
+	p.w = copy(buf, p.buf[p.r:p.w])
+	p.r = 0
+	p.buf = buf
+	p.release()
 }
 
 // Rows is how many rows were met so far, those that were too large among them.
@@ -102,6 +135,7 @@ func (p *Reader) Next() ([]byte, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
+	p.shrink()
 	row, err := p.next()
 	if err != nil && !errors.Is(err, ErrRowTooLarge) {
 		p.err = err
@@ -349,16 +383,15 @@ func (p *Reader) fill() error {
 		p.r, p.w = 0, 0
 	}
 	if p.w == len(p.buf) {
-		kept, most := p.w-p.r, max(p.opt.MaxRow, maxText)+p.opt.Buffer
-		to := p.buf
-		if kept > len(p.buf)/4*3 && len(p.buf) < most {
-			to = make([]byte, min(2*len(p.buf), most))
+		if err := p.makeRoom(); err != nil {
+			return err
 		}
-		copy(to, p.buf[p.r:p.w])
-		p.buf, p.r, p.w = to, 0, kept
 	}
+
+	// What is read behind a large row is kept in a small buffer later, see shrink.
+	end := min(len(p.buf), p.w+p.opt.Buffer)
 	for range 100 {
-		n, err := p.src.Read(p.buf[p.w:])
+		n, err := p.src.Read(p.buf[p.w:end])
 		p.w += n
 		p.srcErr = err
 		if n > 0 {
@@ -370,6 +403,26 @@ func (p *Reader) fill() error {
 	}
 	p.srcErr = io.ErrNoProgress
 	return p.srcErr
+}
+
+// makeRoom moves buf[r:w] to the front of the buffer, or into a larger one.
+func (p *Reader) makeRoom() error {
+	kept, most := p.w-p.r, max(p.opt.MaxRow, maxText)+p.opt.Buffer
+	to := p.buf
+	if kept > len(p.buf)/4*3 && len(p.buf) < most {
+		size := min(2*len(p.buf), most)
+		if size > LargeRow && p.giveUp == nil && p.permit != nil {
+			release, err := p.permit()
+			if err != nil {
+				return err
+			}
+			p.giveUp = release
+		}
+		to = make([]byte, size)
+	}
+	copy(to, p.buf[p.r:p.w])
+	p.buf, p.r, p.w = to, 0, kept
+	return nil
 }
 
 // broken is the error for a document that ends, for the reason err, where it must not.
