@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -226,13 +227,41 @@ func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port
 	}
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
 	if !a.noBrowser {
-		if err := a.c.OpenBrowser(attempt.URL()); err != nil {
-			a.c.tell("(No browser was opened: %v. From another machine: ssh -L %d:localhost:%d, or use --paste or --device-code.)", err, callback.Port(), callback.Port())
-		}
+		defer a.openBrowser(attempt.URL(), callback.Port())()
 	}
 	done := a.c.progress(func() string { return "waiting for the browser at " + redirect })
 	defer done()
 	return attempt.ExchangeReturned(ctx, callback)
+}
+
+// openBrowser opens an address without being waited for, and says what came of it. The function it returns ends the watch, not
+// the browser.
+func (a *acquisition) openBrowser(address string, port int) (done func()) {
+	opened, ended := make(chan error, 1), make(chan struct{})
+	go func() { opened <- a.c.OpenBrowser(address) }()
+
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var err error
+		select {
+		case err = <-opened:
+		case <-ended:
+			return
+		}
+
+		var pending *pendingBrowser
+		switch elsewhere := fmt.Sprintf("From another machine: ssh -L %d:localhost:%d, or use --paste or --device-code.", port, port); {
+		case err == nil:
+		case errors.As(err, &pending):
+			a.c.aside("(%v: if no browser window has opened, open the address above yourself. %s)", err, elsewhere)
+		default:
+			a.c.aside("(No browser was opened: %v. Open the address above yourself. %s)", err, elsewhere)
+		}
+	})
+	return func() {
+		close(ended)
+		wg.Wait()
+	}
 }
 
 // byPaste asks for the address that the browser ended on; what is no answer is asked for again.

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -387,4 +388,24 @@ func TestAWrongTenantsTokenIsNotKept(t *testing.T) {
 	if list := w.run("tokens", "list", "--json"); strings.TrimSpace(list.out) != "[]" {
 		t.Errorf("stored: %s", list.out)
 	}
+}
+
+func TestAFailedBrowserIsSaidAtOnceAndTheWaitGoesOn(t *testing.T) {
+	w := newWorld(t)
+	var address string
+	w.browser = func(a string) error {
+		address = a
+		return errors.New(`"xdg-open" failed (exit status 3)`)
+	}
+	errs := &interrupting{text: "--device-code.)", cancel: func() {
+		if a := address; a != "" {
+			address = ""
+			go w.visit(a)
+		}
+	}}
+	var out lockedBuffer
+	if code := w.start(t.Context(), strings.NewReader(""), &out, errs, w.acquire("graph")...); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs.String())
+	}
+	contains(t, errs.String(), `No browser was opened: "xdg-open" failed (exit status 3). Open the address above yourself.`, "Open this address: "+w.LoginURL())
 }

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"time"
 
 	"golang.org/x/term"
@@ -26,7 +24,8 @@ type Env struct {
 	ReadLine func(hidden bool, prompt func()) (string, error)
 	// RestoreTerminal undoes what an interrupted ReadLine changed; nil where there is nothing to restore.
 	RestoreTerminal func()
-	// OpenBrowser opens an address in the person's browser.
+	// OpenBrowser opens an address in the person's browser. It may take seconds, and is called beside the wait for the
+	// browser's answer.
 	OpenBrowser func(address string) error
 }
 
@@ -36,22 +35,6 @@ func SystemEnv() Env {
 	return Env{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now,
 		InTerminal: term.IsTerminal(int(os.Stdin.Fd())), ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		ReadLine: t.line, RestoreTerminal: t.leave, OpenBrowser: openBrowser,
+		ReadLine: t.line, RestoreTerminal: t.leave, OpenBrowser: systemLauncher().open,
 	}
-}
-
-var errNoBrowser = errors.New("there is no screen here")
-
-// openBrowser asks the desktop. $BROWSER is honoured by xdg-open.
-func openBrowser(address string) error {
-	set := func(name string) bool { return os.Getenv(name) != "" }
-	if !set("DISPLAY") && !set("WAYLAND_DISPLAY") && !set("BROWSER") {
-		return errNoBrowser
-	}
-	cmd := exec.Command("xdg-open", address)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	go cmd.Wait() // only so that no zombie stays; what it answers says nothing about the browser
-	return nil
 }

@@ -157,3 +157,11 @@ func (c *cli) progress(what func() string) (done func()) {
 		wg.Wait()
 	})
 }
+
+// aside writes a line to stderr while the progress may be shown there.
+func (c *cli) aside(format string, args ...any) {
+	if c.ErrTerminal {
+		fmt.Fprint(c.Err, "\r\x1b[K")
+	}
+	c.tell("%s", wrap(fmt.Sprintf(format, args...), ""))
+}
