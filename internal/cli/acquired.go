@@ -177,7 +177,7 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 			w = a.c.Err
 		}
 		row := func(name, format string, args ...any) {
-			fmt.Fprintln(w, wrap(fmt.Sprintf("  %-14s ", name)+plain.Text(fmt.Sprintf(format, args...), 2000), "                 "))
+			fmt.Fprintln(w, a.c.wrap(fmt.Sprintf("  %-14s ", name)+plain.Text(fmt.Sprintf(format, args...), 2000), "                 "))
 		}
 		fmt.Fprintf(w, "%s: signed in%s\n", plain.Text(r.Tenant, 128), plain.Text(by(r.Account), 128))
 		row("refresh token", "stored in %s", r.DataDir)

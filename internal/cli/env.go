@@ -17,8 +17,11 @@ type Env struct {
 	LookupEnv func(string) (string, bool)
 	// Now is the clock.
 	Now func() time.Time
-	// InTerminal and ErrTerminal tell whether a person is there to answer, and to watch.
-	InTerminal, ErrTerminal bool
+	// InTerminal, OutTerminal and ErrTerminal report whether a person is there to answer, and looks at Out and Err. On a
+	// terminal what is no printable character is written as an escape; a pipe gets it as it is.
+	InTerminal, OutTerminal, ErrTerminal bool
+	// Columns returns how wide the terminal is, 0 if that is not known; nil is for no terminal.
+	Columns func() int
 	// ReadLine reads a line from the terminal, hidden or seen, and is used when InTerminal. It calls prompt when nothing that is typed from
 	// then on is seen of a hidden line. io.EOF: the person ended the input.
 	ReadLine func(hidden bool, prompt func()) (string, error)
@@ -33,8 +36,27 @@ type Env struct {
 func SystemEnv() Env {
 	t := &terminal{in: os.Stdin}
 	return Env{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv, Now: time.Now,
-		InTerminal: term.IsTerminal(int(os.Stdin.Fd())), ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		ReadLine: t.line, RestoreTerminal: t.leave, OpenBrowser: systemLauncher().open,
+		In:              os.Stdin,
+		Out:             os.Stdout,
+		Err:             os.Stderr,
+		LookupEnv:       os.LookupEnv,
+		Now:             time.Now,
+		InTerminal:      term.IsTerminal(int(os.Stdin.Fd())),
+		OutTerminal:     term.IsTerminal(int(os.Stdout.Fd())),
+		ErrTerminal:     term.IsTerminal(int(os.Stderr.Fd())),
+		Columns:         terminalColumns,
+		ReadLine:        t.line,
+		RestoreTerminal: t.leave,
+		OpenBrowser:     systemLauncher().open,
 	}
+}
+
+// terminalColumns is the width of the terminal that Out or Err is.
+func terminalColumns() int {
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -114,13 +115,17 @@ func (s *settings) credential(ctx context.Context, keys config.Map) error {
 	return nil
 }
 
-// tenant reads keys as a section of the input would be read, and gives its one tenant. Faults name flags.
-func (c *cli) tenant(keys config.Map) (config.Tenant, error) {
+// tenant reads keys as a section of the input would be read, and returns its one tenant. Faults name flags. Warnings about the
+// keys in known are left out: the caller has said them already.
+func (c *cli) tenant(keys config.Map, known ...string) (config.Tenant, error) {
 	if err := wrongRegion(keys); err != nil {
 		return config.Tenant{}, err
 	}
 	in, warnings, err := config.FromPlugin(keys, config.Sources{Env: c.LookupEnv})
 	for _, w := range warnings {
+		if slices.Contains(known, w.Key) {
+			continue
+		}
 		w.Key = flagName(w.Key)
 		c.say("warning: %s", w.String())
 	}

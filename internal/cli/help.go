@@ -16,8 +16,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 }
 
 // tidy makes the help of a command and those below it fit columns. Long texts are paragraphs without line breaks.
-func tidy(cmd *cobra.Command) {
-	cmd.Long = wrap(cmd.Long, "")
+func tidy(cmd *cobra.Command, columns int) {
+	cmd.Long = wrapTo(cmd.Long, "", columns)
 	usage := cmd.UsageTemplate()
 	for _, flags := range []string{".LocalFlags.FlagUsages", ".InheritedFlags.FlagUsages"} {
 		usage = strings.ReplaceAll(usage, flags+" ", fmt.Sprintf("%sWrapped %d ", flags, columns))
@@ -26,7 +26,7 @@ func tidy(cmd *cobra.Command) {
 		cmd.SetUsageTemplate(usage)
 	}
 	for _, sub := range cmd.Commands() {
-		tidy(sub)
+		tidy(sub, columns)
 	}
 }
 

@@ -64,7 +64,11 @@ func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJo
 	for k, v := range keys {
 		checked[k] = v
 	}
-	job.tenant, err = im.c.tenant(checked)
+	var said []string
+	if im.set.get("login_url") == "" {
+		said = append(said, "login_url")
+	}
+	job.tenant, err = im.c.tenant(checked, said...)
 	return job, err
 }
 

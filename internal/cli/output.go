@@ -10,6 +10,16 @@ import (
 type output struct {
 	w   io.Writer
 	err error
+	// columns is how wide tables may be; nil: as wide as they are, since nobody looks at them.
+	columns func() int
+}
+
+// tableColumns is how wide a table on w may be; 0: as wide as it is.
+func tableColumns(w io.Writer) int {
+	if o, ok := w.(*output); ok && o.columns != nil {
+		return o.columns()
+	}
+	return 0
 }
 
 func (o *output) Write(p []byte) (int, error) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -142,11 +143,11 @@ func (c *cli) progress(what func() string) (done func()) {
 		for n := 1; ; n++ {
 			select {
 			case <-t.C:
-				fmt.Fprintf(c.Err, "\r\x1b[K%s (%ds)", cut(what(), columns-10), n)
+				fmt.Fprintf(c.bareErr, "\r\x1b[K%s (%ds)", cut(plain.Text(what(), columns), c.textColumns()-10), n)
 				shown = true
 			case <-stop:
 				if shown {
-					fmt.Fprint(c.Err, "\r\x1b[K")
+					fmt.Fprint(c.bareErr, "\r\x1b[K")
 				}
 				return
 			}
@@ -161,7 +162,7 @@ func (c *cli) progress(what func() string) (done func()) {
 // aside writes a line to stderr while the progress may be shown there.
 func (c *cli) aside(format string, args ...any) {
 	if c.ErrTerminal {
-		fmt.Fprint(c.Err, "\r\x1b[K")
+		fmt.Fprint(c.bareErr, "\r\x1b[K")
 	}
-	c.tell("%s", wrap(fmt.Sprintf(format, args...), ""))
+	c.tell("%s", c.wrap(fmt.Sprintf(format, args...), ""))
 }

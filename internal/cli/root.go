@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
@@ -32,9 +34,8 @@ func Main(args []string) int {
 
 // Run runs one command line and gives the exit code: 0 done, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.
 func Run(ctx context.Context, env Env, args []string) int {
-	out := &output{w: env.Out}
-	env.Out = out
-	c := &cli{Env: env, out: out}
+	c := newCLI(env)
+	out := c.out
 	root := c.root()
 	root.SetArgs(args)
 	err := func() error {
@@ -69,10 +70,44 @@ func Run(ctx context.Context, env Env, args []string) int {
 	return code
 }
 
+// newCLI makes a run of the command. What it prints for a person goes through plain.Screen; only its own control sequences,
+// written to bareOut and bareErr, do not.
+func newCLI(env Env) *cli {
+	c := &cli{Env: env, bareOut: env.Out, bareErr: env.Err}
+	c.out = &output{w: env.Out}
+	if env.OutTerminal {
+		c.out.w, c.out.columns = plain.NewScreen(env.Out), c.columns
+	}
+	c.Out, c.Err = c.out, plain.NewScreen(env.Err)
+	return c
+}
+
+// columns is the width of the terminal, or of a page where that is not known.
+func (c *cli) columns() int {
+	if c.Columns != nil {
+		if n := c.Columns(); n > 0 {
+			return max(n, leastColumns)
+		}
+	}
+	return columns
+}
+
+// textColumns is how wide a text for a person is: no line is longer than is good to read.
+func (c *cli) textColumns() int {
+	if c.OutTerminal || c.ErrTerminal {
+		return min(c.columns(), columns)
+	}
+	return columns
+}
+
+// wrap breaks a text into lines that fit.
+func (c *cli) wrap(text, indent string) string { return wrapTo(text, indent, c.textColumns()) }
+
 // cli is one run of the command.
 type cli struct {
 	Env
 	out              *output // Env.Out
+	bareOut, bareErr io.Writer
 	dataDir, keyFile string
 	// started: the command line was understood, and the command runs.
 	started bool
@@ -107,7 +142,7 @@ const patienceAfter = 500 * time.Millisecond
 
 // say writes a line for the person to stderr.
 func (c *cli) say(format string, args ...any) {
-	fmt.Fprintln(c.Err, wrap("defenderctl: "+fmt.Sprintf(format, args...), "  "))
+	fmt.Fprintln(c.Err, c.wrap("defenderctl: "+fmt.Sprintf(format, args...), "  "))
 }
 
 // tell writes a line to stderr without the program's name: addresses, codes, progress.
@@ -137,7 +172,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetOut(c.Out)
 	root.SetErr(c.Err)
 	completion(root) // takes the output as it is now
-	tidy(root)
+	tidy(root, c.textColumns())
 	c.mark(root)
 	return root
 }
@@ -221,7 +256,7 @@ func (c *cli) open(configured place, mended ...string) (*store.Store, error) {
 		}
 	}
 	if missing && os.Geteuid() == 0 {
-		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, dir)
+		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, plain.Shell(dir))
 	}
 	return s, nil
 }

@@ -68,8 +68,8 @@ func (c *cli) statusCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if watch && c.ErrTerminal && !asJSON {
-					fmt.Fprint(c.Out, "\x1b[H\x1b[2J")
+				if watch && c.OutTerminal && !asJSON {
+					fmt.Fprint(c.bareOut, "\x1b[H\x1b[2J")
 				}
 				if err := c.printStatus(all, asJSON); err != nil || c.out.err != nil || !watch {
 					return err
@@ -152,7 +152,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 	table(c.Out, []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "DEFERRED", "ERRORS", "TOKEN_ENDS"}, rows, 0, 1)
 	for _, r := range all {
 		line := func(text string) {
-			fmt.Fprintln(c.Out, wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
+			fmt.Fprintln(c.Out, c.wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
 		}
 		told := r.Reason != "" && r.State != "ok"
 		if told {

@@ -12,22 +12,31 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// columns is how wide tables and messages are at most; addresses and commands are not broken.
-const columns = 100
+// columns is how wide messages are at most; addresses and commands are not broken. A terminal is taken to have leastColumns at
+// least.
+const (
+	columns      = 100
+	leastColumns = 40
+)
 
 // command is a command with flags in a message: broken into lines it could not be copied.
-var command = regexp.MustCompile(`defenderctl tokens acquire(?: --[a-z-]+(?: (?:'[^']*'|\\'|[^\s;()'-][^\s;()']*)+)?)+`)
+var command = regexp.MustCompile(`defenderctl(?: [a-z][a-z-]*){1,2}(?: ` + argument + `)?(?: --[a-z-]+(?: ` + argument + `)?)+`)
+
+// argument is a word as a shell takes it.
+const argument = `(?:'[^']*'|\\'|[^\s;()'-][^\s;()']*)+`
 
 // fixed stands for a blank at which a line must not be broken.
 const fixed = "\x00"
 
 // wrap breaks text into lines of at most columns characters; all but the first begin with indent.
-func wrap(text, indent string) string {
+func wrap(text, indent string) string { return wrapTo(text, indent, columns) }
+
+func wrapTo(text, indent string, columns int) string {
 	text = command.ReplaceAllStringFunc(text, func(s string) string { return strings.ReplaceAll(s, " ", fixed) })
-	return strings.ReplaceAll(fold(text, indent), fixed, " ")
+	return strings.ReplaceAll(fold(text, indent, columns), fixed, " ")
 }
 
-func fold(text, indent string) string {
+func fold(text, indent string, columns int) string {
 	var b strings.Builder
 	for i, line := range strings.Split(text, "\n") {
 		if i > 0 {
@@ -69,17 +78,41 @@ func cut(s string, n int) string {
 	if width(s) <= n {
 		return s
 	}
-	for s != "" && width(s) > n-1 {
+	return head(s, n-1) + "…"
+}
+
+// head is the beginning of a text that fits n columns.
+func head(s string, n int) string {
+	for s != "" && width(s) > n {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}
-	return s + "…"
+	return s
 }
 
-// table prints rows under a header, two blanks between columns. What is too wide is shortened in the columns named by shrink, the first of
-// them first, down to ten characters each.
+// cutMiddle shortens a text to n columns so that both ends stay: names differ at either.
+func cutMiddle(s string, n int) string {
+	if width(s) <= n {
+		return s
+	}
+	begin := head(s, n/2)
+	rest := s[len(begin):]
+	for rest != "" && width(rest) > n-1-width(begin) {
+		_, size := utf8.DecodeRuneInString(rest)
+		rest = rest[size:]
+	}
+	return begin + "…" + rest
+}
+
+// Distances of a table.
+const (
+	gap   = 2  // blanks between columns
+	least = 8  // columns that are left of what is shortened
+)
+
+// table prints rows under a header. On a terminal that is too narrow, what the columns named by shrink hold is shortened, the
+// first of them first; elsewhere nothing is.
 func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
-	const gap, least = 2, 10
 	widths := make([]int, len(header))
 	for i, h := range header {
 		widths[i] = width(h)
@@ -93,33 +126,42 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 			widths[i] = max(widths[i], width(row[i]))
 		}
 	}
+
+	if columns := tableColumns(w); columns > 0 {
+		narrow(widths, header, columns, shrink)
+	}
+	printRow(w, header, widths)
+	for _, row := range rows {
+		printRow(w, row, widths)
+	}
+}
+
+// narrow takes from the widths of the columns named by shrink what does not fit.
+func narrow(widths []int, header []string, columns int, shrink []int) {
 	over := gap*(len(widths)-1) - columns
 	for _, n := range widths {
 		over += n
 	}
 	for _, i := range shrink {
 		if over <= 0 {
-			break
+			return
 		}
 		room := max(min(over, widths[i]-max(least, width(header[i]))), 0)
 		widths[i] -= room
 		over -= room
 	}
-	line := func(row []string) {
-		var b strings.Builder
-		for i, cell := range row {
-			cell = cut(cell, widths[i])
-			b.WriteString(cell)
-			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-width(cell)+gap))
-			}
+}
+
+func printRow(w io.Writer, row []string, widths []int) {
+	var b strings.Builder
+	for i, cell := range row {
+		cell = cutMiddle(cell, widths[i])
+		b.WriteString(cell)
+		if i < len(row)-1 {
+			b.WriteString(strings.Repeat(" ", widths[i]-width(cell)+gap))
 		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
-	line(header)
-	for _, row := range rows {
-		line(row)
-	}
+	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 }
 
 // printJSON prints v for programs.

@@ -77,7 +77,7 @@ func (c *cli) listCommand() *cobra.Command {
 				rows = append(rows, []string{i.Key.TenantID, cmp.Or(i.Chain.TenantName, "-"), i.Key.ClientID, i.Chain.Account,
 					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now(), tokens.App{}).Ends), state})
 			}
-			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1) // the tenant id is there to be copied, the state to be seen
+			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1, 0) // the tenant id is there to be copied, the state to be seen
 			for _, i := range list {
 				if f := i.Chain.Forecast(c.Now(), c.application(i)); f.Soon {
 					c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
@@ -182,7 +182,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 		if asJSON {
 			return printJSON(c.Out, r)
 		}
-		fmt.Fprintln(c.Out, wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until %s", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
+		fmt.Fprintln(c.Out, c.wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until %s", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
 		fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
 		switch {
 		case r.Grant == tokens.GrantClientCredentials.String():

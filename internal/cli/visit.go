@@ -240,7 +240,7 @@ func (c *cli) printVisits(all []*visit) {
 	for _, v := range all {
 		for _, text := range []string{v.Problem, v.Warning} {
 			if text != "" {
-				fmt.Fprintln(c.Out, wrap(plain.Text(v.Tenant, 128)+" "+v.API+": "+plain.Text(text, 4000), "    "))
+				fmt.Fprintln(c.Out, c.wrap(plain.Text(v.Tenant, 128)+" "+v.API+": "+plain.Text(text, 4000), "    "))
 			}
 		}
 	}

@@ -57,3 +57,17 @@ func (r *reader) label(key string, most int) string {
 	s, _ := r.text(key, most)
 	return s
 }
+
+// tag reads the tag of a tenant's records. Fluent Bit routes by patterns over tags, and other plugins make file names of them:
+// a tag has only characters that mean nothing to either.
+func (r *reader) tag() string {
+	s, v := r.text("tag", 256)
+	other := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-", c)
+	}
+	if strings.ContainsFunc(s, other) {
+		r.refuse(option("tag"), v, "has other characters than letters, digits, dots, underscores and hyphens", "write it like defender.contoso")
+		return ""
+	}
+	return s
+}

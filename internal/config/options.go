@@ -110,7 +110,7 @@ var options = []Option{
 		Help: "Many tenants in one input, see [tenants_file](#tenants_file). With it the tenant keys of the section are defaults, and `tenant_id` there is an error."},
 	{Name: "state_id", Kind: KindString, Scope: PerTenant,
 		Help: "Checkpoints and repeats are kept per (login host, `tenant_id`, `api`, `state_id`). Two live inputs with the same four are refused."},
-	{Name: "tag", Kind: KindString, Scope: FileOnly, Help: "Tag of the tenant's records; the input's `Tag` if not set."},
+	{Name: "tag", Kind: KindString, Scope: FileOnly, Help: "Tag of the tenant's records: letters, digits, `.`, `_`, `-`; the input's `Tag` if not set."},
 	{Name: "data_dir", Kind: KindFile, Scope: InputWide, Default: "/var/lib/defender",
 		Help: "Directory of `tokens.db` and `defender.db`. Created 0700; a wider existing directory is a warning. A second process running inputs on the same directory is refused."},
 	{Name: "key_file", Kind: KindFile, Scope: InputWide, Help: "File with a 32-byte key (base64) that encrypts tokens in the store."},

@@ -48,7 +48,7 @@ func (r *reader) readTenant() Tenant {
 	t.CEFMaxBytes = int(r.size("cef_max_bytes"))
 	t.TimeField, _ = r.enum("time_field")
 	t.StateID = r.label("state_id", 128)
-	t.Tag = r.label("tag", 256)
+	t.Tag = r.tag()
 	t.Proxy = secret.New(r.proxy())
 	if t.CAFile = r.path("ca_file"); t.CAFile != "" {
 		r.checkCAFile(t.CAFile)
@@ -71,6 +71,10 @@ func (r *reader) addresses(t *Tenant, known bool) {
 	}
 	t.Region = region
 	t.LoginURL = r.address("login_url", target.LoginURL)
+	if v := r.raw("login_url"); v.text != "" && !cloud.KnownLogin(t.LoginURL) {
+		r.warning("login_url", v, shown(t.LoginURL)+" is no sign-in service of Microsoft, and is sent the application's secret and refresh tokens",
+			"check the name; keep it only if you know whose it is")
+	}
 	t.APIURL = r.address("api_url", target.APIURL)
 	t.Resource = r.address("resource", target.Resource)
 	t.Endpoint = target

@@ -25,6 +25,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // Error says who may change a file besides its owner. It is one line when printed.
@@ -218,17 +220,8 @@ func readOnly(path string) bool {
 	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
-// Quote returns a path as a shell takes it, on one line: as it is, or in single quotation marks.
-func Quote(path string) string {
-	plain := func(r rune) bool {
-		return r < 0x80 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("/._-+:,@%=", r))
-	}
-	if path != "" && !strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }) {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
-}
+// Quote returns a path as a shell takes it: as it is, or in single quotation marks.
+func Quote(path string) string { return plain.Shell(path) }
 
 // ErrNotRegular is returned by Open for what is no regular file.
 var ErrNotRegular = errors.New("is not a regular file")

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 const (
@@ -49,7 +51,7 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 	d = directory{path: path, id: [2]uint64{st.Dev, st.Ino}, uid: int(st.Uid), gid: int(st.Gid), readOnly: readOnly}
 	if wide := info.Mode().Perm() &^ dirMode; wide != 0 {
 		warnings = append(warnings, fmt.Sprintf("data_dir %s has mode %#o: other users may reach the tokens in it; chmod 700 %s",
-			path, info.Mode().Perm(), path))
+			path, info.Mode().Perm(), plain.Shell(path)))
 	}
 	if !readOnly {
 		if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil {
