@@ -106,8 +106,8 @@ func cutMiddle(s string, n int) string {
 
 // Distances of a table.
 const (
-	gap   = 2  // blanks between columns
-	least = 8  // columns that are left of what is shortened
+	gap   = 2 // blanks between columns
+	least = 8 // columns that are left of what is shortened
 )
 
 // table prints rows under a header. On a terminal that is too narrow, what the columns named by shrink hold is shortened, the
