@@ -98,7 +98,7 @@ func (e *Error) line(remedy string) string {
 	var b strings.Builder
 	b.WriteString(e.Sentence)
 	if e.Err != nil {
-		if text := plain.Line(e.Err.Error(), 300); text != "" && !strings.Contains(e.Sentence, text) {
+		if text := plain.Line(e.Err.Error(), 500); text != "" && !strings.Contains(e.Sentence, text) {
 			b.WriteString(": " + text)
 		}
 	}

@@ -167,9 +167,13 @@ func ready(ctx context.Context, s *store.Store, key tokens.ChainKey) (tokens.Cha
 	}
 	var before tokens.Chain
 	for _, i := range list {
-		if i.Err != nil {
+		if errors.Is(i.Err, store.ErrKey) {
 			return tokens.Chain{}, fmt.Errorf("%w; give the key with --key-file", i.Err)
 		}
+		if i.Err != nil {
+			return tokens.Chain{}, i.Err
+		}
+
 		if i.Key == key {
 			before = i.Chain
 		}

@@ -35,6 +35,10 @@ func (c *cli) stateOf(i store.ChainInfo) (state, remedy string) {
 	switch {
 	case !i.Chain.Dead.IsZero():
 		return "dead " + i.Chain.Dead.String(), f.Remedy
+	case errors.Is(i.Err, store.ErrPlain):
+		return "not encrypted", "stop Fluent Bit and run: defenderctl tokens rekey --key-file FILE"
+	case errors.Is(i.Err, store.ErrTampered):
+		return "not to be trusted", i.Err.Error()
 	case i.Err != nil:
 		return "encrypted with another key", "give the key with --key-file"
 	}
@@ -297,7 +301,7 @@ func (c *cli) rekeyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rekey", Short: "Encrypt all stored tokens with another key", Args: noArguments,
 		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they get. Tokens that are not encrypted yet " +
-			"need --key-file alone. " +
+			"need --key-file alone; until then an input with key_file does not use them. A tokens.db that something else has changed is taken as good. " +
 			"The inputs must be stopped; afterwards their key_file must name the new key.\n\nA key: head -c 32 /dev/urandom | base64 > /etc/fluent-bit/defender.key",
 		Example: "  defenderctl tokens rekey --key-file old.key --new-key-file new.key",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -22,8 +22,18 @@ const (
 	copyParams = "&_journal_mode=DELETE&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-256)"
 )
 
-// change runs fn in a transaction on tokens.db and writes the rows and seeds that it returns there and to the copy.
+// change runs fn in a transaction on tokens.db and writes the rows and seeds that it returns there and to
+// the copy. Nothing is changed in a file that may not be used with the configured key.
 func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, error)) error {
+	return c.apply(ctx, &alteration{sh: c.s.sh, fn: fn, sealer: c.s.sh.sealer.Load()})
+}
+
+// rewrite is change for another key, or for a file that is taken as good whatever its seal says.
+func (c *Chains) rewrite(ctx context.Context, to *sealer, fn func(tx) ([]chainRow, []seed, error)) error {
+	return c.apply(ctx, &alteration{sh: c.s.sh, fn: fn, sealer: to, anyway: true})
+}
+
+func (c *Chains) apply(ctx context.Context, a *alteration) error {
 	if err := c.s.writable(); err != nil {
 		return err
 	}
@@ -31,6 +41,7 @@ func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, er
 	if err := sh.look(true); err != nil {
 		return err
 	}
+
 	return sh.tokens.use(ctx, func() error {
 		wait, cancel := context.WithTimeout(ctx, busyPatience)
 		defer cancel()
@@ -38,28 +49,70 @@ func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, er
 		if lockErr == nil {
 			defer sh.locks.unlock(rangeCopy)
 		}
-		var generation int64
-		var rows []chainRow
-		var seeds []seed
-		err := sh.tokens.transact(ctx, func(t tx) (err error) {
-			if rows, seeds, err = fn(t); err != nil || len(rows)+len(seeds) == 0 {
-				return err
-			}
-			if err := writeAll(t, rows, seeds); err != nil {
-				return err
-			}
-			return t.row(`INSERT INTO meta VALUES ('generation', 1) ON CONFLICT DO UPDATE SET v = v + 1 RETURNING v`).Scan(&generation)
-		})
-		if err != nil || len(rows)+len(seeds) == 0 {
+
+		err := sh.tokens.transact(ctx, a.run)
+		if err != nil || a.idle {
 			return err
 		}
+		sh.anchor.follow(a.sealed)
+		if a.barred != nil {
+			sh.log("warn", fmt.Sprintf("what %s held was taken as good, although: %v", sh.tokens.path(), a.barred))
+		}
+
 		copyErr := lockErr
 		if copyErr == nil {
-			copyErr = sh.updateCopy(generation, rows, seeds)
+			copyErr = sh.updateCopy(a)
 		}
 		sh.copyTrouble(copyErr)
 		return nil
 	})
+}
+
+// alteration is one change to tokens.db. run fills in what it came to.
+type alteration struct {
+	sh     *shared
+	fn     func(tx) ([]chainRow, []seed, error)
+	sealer *sealer // writes the seal
+	anyway bool    // whatever the seal of the file says
+
+	idle       bool // there was nothing to do
+	barred     error
+	generation int64
+	rows       []chainRow
+	seeds      []seed
+	sealed     resealed
+}
+
+func (a *alteration) run(t tx) error {
+	a.idle = false
+	a.barred = a.sh.guard(t)
+	if a.barred != nil && !(a.anyway && isBarred(a.barred)) {
+		return a.barred
+	}
+	if errors.Is(a.barred, ErrPlain) { // which is what is to be changed
+		a.barred = nil
+	}
+
+	var err error
+	a.rows, a.seeds, err = a.fn(t)
+	if err != nil {
+		return err
+	}
+	if len(a.rows)+len(a.seeds) == 0 && a.barred == nil {
+		a.idle = true
+		return nil
+	}
+	if err := writeAll(t, a.rows, a.seeds); err != nil {
+		return err
+	}
+
+	err = t.row(`INSERT INTO meta VALUES ('generation', max(0, ?1) + 1)
+		ON CONFLICT DO UPDATE SET v = max(v, ?1) + 1 RETURNING v`, int64(a.sh.anchor.floor)).Scan(&a.generation)
+	if err != nil {
+		return err
+	}
+	a.sealed, err = a.sh.reseal(t, a.sealer, uint64(a.generation), a.rows, a.anyway)
+	return err
 }
 
 func writeAll(t tx, rows []chainRow, seeds []seed) error {
@@ -87,15 +140,19 @@ func (sh *shared) copyTrouble(err error) {
 	sh.copyFails = err != nil
 }
 
-// updateCopy brings the copy from one generation to the next, or makes a whole new one. The caller holds rangeCopy and tokens.mu.
-func (sh *shared) updateCopy(generation int64, rows []chainRow, seeds []seed) error {
-	if ok, err := sh.appendCopy(generation, rows, seeds); ok || errors.Is(err, ErrFull) {
+// updateCopy brings the copy from one generation to the next, or makes a whole new one. The caller holds
+// rangeCopy and tokens.mu.
+func (sh *shared) updateCopy(a *alteration) error {
+	if a.barred != nil { // the copy need not be what the file was
+		return sh.wholeCopy()
+	}
+	if ok, err := sh.appendCopy(a); ok || errors.Is(err, ErrFull) {
 		return err
 	}
 	return sh.wholeCopy()
 }
 
-func (sh *shared) appendCopy(generation int64, rows []chainRow, seeds []seed) (done bool, err error) {
+func (sh *shared) appendCopy(a *alteration) (done bool, err error) {
 	info, err := os.Lstat(sh.dir.join(copyFile))
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 		return false, err
@@ -112,14 +169,17 @@ func (sh *shared) appendCopy(generation int64, rows []chainRow, seeds []seed) (d
 		if err := t.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&at); err != nil {
 			return err
 		}
-		if at != generation-1 {
+		if at != a.generation-1 {
 			return nil
 		}
 		done = true
-		if err := writeAll(t, rows, seeds); err != nil {
+		if err := writeAll(t, a.rows, a.seeds); err != nil {
 			return err
 		}
-		_, err := t.Exec(`UPDATE meta SET v = ? WHERE k = 'generation'`, generation)
+		if err := putSeal(t, a.sealed.seal); err != nil {
+			return err
+		}
+		_, err := t.Exec(`UPDATE meta SET v = ? WHERE k = 'generation'`, a.generation)
 		return err
 	})
 	return done && err == nil, explain(sh.dir.join(copyFile), err)
@@ -191,6 +251,7 @@ func (sh *shared) restoreTokens() (bool, error) {
 	if err == nil {
 		defer c.disconnect()
 		if err = vacuumInto(c.db, sh.dir, tokensFile); err == nil {
+			sh.anchor.forget()
 			return true, nil
 		}
 	}
@@ -202,21 +263,55 @@ func (sh *shared) restoreTokens() (bool, error) {
 	return false, asideErr
 }
 
-// refreshCopy makes the copy anew at start unless it is good and of the same generation.
+// refreshCopy makes the copy anew at start unless it is good and of the same generation. A copy that is newer
+// than the file, by its seal, takes the file's place: somebody put back an older one, or the disk lost what
+// it had promised to keep. While another process has the file open, it is refused instead.
 func (sh *shared) refreshCopy() {
-	var mine, its int64 = 0, -1
-	if err := sh.tokens.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&mine); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return // whoever uses the table next reports it
-	} else if err != nil {
-		return // nothing was ever saved
+	var mine int64
+	if err := sh.tokens.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&mine); err != nil {
+		return // nothing was ever saved; or whoever uses the table next reports it
 	}
-	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
-	c.name, c.params, c.restore = copyFile, copyParams, nil
-	if info, err := os.Lstat(c.path()); err == nil && info.Mode().IsRegular() && info.Size() > 0 && c.connect() == nil {
-		_ = c.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&its)
-		c.disconnect()
-	}
-	if mine != its {
+
+	its, sealed := sh.generationOfCopy()
+	switch {
+	case its > mine && sealed:
+		_ = sh.tokens.disconnect()
+		if err := sh.tokens.replace(errOlder); err != nil {
+			sh.log("error", err.Error())
+			sh.anchor.floor = uint64(its)
+			if err := sh.tokens.reconnect(); err != nil {
+				sh.log("error", explain(sh.tokens.path(), err).Error())
+			}
+		}
+	case its != mine:
 		sh.copyTrouble(sh.wholeCopy())
 	}
+}
+
+// errOlder is the damage of a file that is older than its copy.
+var errOlder = fmt.Errorf("%w: it is older than its copy", ErrDamaged)
+
+// generationOfCopy returns how many changes the copy has seen, -1 if that cannot be told; sealed reports
+// whether a seal with our key says so.
+func (sh *shared) generationOfCopy() (generation int64, sealed bool) {
+	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
+	c.name = copyFile
+	c.params = copyParams
+	c.restore = nil
+	info, err := os.Lstat(c.path())
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || c.connect() != nil {
+		return -1, false
+	}
+	defer c.disconnect()
+
+	if c.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&generation) != nil {
+		return -1, false
+	}
+	var seal []byte
+	s := sh.sealer.Load()
+	if s == nil || c.db.QueryRow(`SELECT v FROM meta WHERE k = '`+sealName+`'`).Scan(&seal) != nil {
+		return generation, false
+	}
+	counted, _, ok := s.readSeal(seal)
+	return generation, ok && counted == uint64(generation)
 }

@@ -18,6 +18,9 @@
 // A file, or the directory, that is removed, moved or replaced while it is in use is written anew out of what is still open, by the process that
 // runs inputs; others follow. What stood in its place is renamed to NAME.found-TIME (vanished.go).
 //
+// With a key, tokens.db is sealed (anchor.go): tokens that are not encrypted, or not those that were written last,
+// are refused (ErrPlain, ErrTampered). Only Chains.Rekey takes them as good.
+//
 // # Files
 //
 //	tokens.db, defender.db    SQLite, WAL; with -wal and -shm beside them while they are open

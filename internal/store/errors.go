@@ -34,6 +34,10 @@ var (
 	ErrBusy = errors.New("locked by another process")
 	// ErrKey is returned when tokens are encrypted with another key than the configured one, or no key is configured.
 	ErrKey = errors.New("tokens are encrypted with another key")
+	// ErrPlain is returned when a key is configured and tokens are not encrypted.
+	ErrPlain = errors.New("tokens are not encrypted although key_file is set")
+	// ErrTampered is returned when a key is configured and the tokens are not those that were written last.
+	ErrTampered = errors.New("changed or put back by something else than this program")
 	// ErrUnsafe is returned by Open when a file is a symbolic link, belongs to a stranger or has a second name elsewhere.
 	ErrUnsafe = errors.New("not a file of ours")
 	// ErrClosed is returned by every call after Close.
@@ -77,7 +81,7 @@ func explain(path string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	for _, known := range []error{ErrInUse, ErrNewer, ErrForeign, ErrDamaged, ErrFull, ErrReadOnly, ErrBusy, ErrKey, ErrUnsafe, ErrClosed} {
+	for _, known := range []error{ErrInUse, ErrNewer, ErrForeign, ErrDamaged, ErrFull, ErrReadOnly, ErrBusy, ErrKey, ErrPlain, ErrTampered, ErrUnsafe, ErrClosed} {
 		if errors.Is(err, known) {
 			return err
 		}

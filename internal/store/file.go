@@ -51,6 +51,8 @@ type file struct {
 	now   func() time.Time
 	// reset tells the owner of caches that the file behind them is another one.
 	reset func()
+	// replaced tells the owner that a damaged file was set aside and another one has its place.
+	replaced func()
 	// renewed writes into a file that replaced a damaged one, in the middle of the work, what Open would have written.
 	renewed func() error
 
@@ -365,6 +367,10 @@ func (f *file) replace(damage error) error {
 	if err != nil {
 		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be set aside: %w", damage, err))
 	}
+	if f.replaced != nil {
+		f.replaced()
+	}
+
 	restored := false
 	if f.restore != nil {
 		if restored, err = f.restore(); err != nil {

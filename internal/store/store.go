@@ -97,7 +97,8 @@ type shared struct {
 	bootID func() string
 	log    func(level, text string)
 
-	copyFails bool // guarded by tokens.mu
+	copyFails bool   // guarded by tokens.mu
+	anchor    anchor // guarded by tokens.mu
 
 	// Guarded by registry.mu.
 	refs, inputRefs int
@@ -157,10 +158,12 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{sh: sh, inputs: o.Inputs, readOnly: o.ReadOnly, crashed: o.Inputs && sh.crashed}
 	s.warnings = append(append(s.warnings, warnings...), sh.warnings...)
-	if n, tenant, err := s.Tokens().unsealed(context.Background()); err == nil && n > 0 {
+	if err := s.Tokens().upgrade(context.Background()); err != nil {
+		s.warnings = append(s.warnings, err.Error())
+	} else if n, tenant, err := s.Tokens().unsealed(context.Background()); err == nil && n > 0 {
 		how := "are encrypted with a key that is not configured: set key_file to the right one"
 		if key != nil {
-			how = "are not encrypted with the key in key_file: run `defenderctl tokens rekey`, or set the right key"
+			how = "are not encrypted with the key in key_file and are not used: run `defenderctl tokens rekey`, or set the right key"
 		}
 		s.warnings = append(s.warnings, fmt.Sprintf("%s: the tokens of %d tenants (such as %s) %s", sh.tokens.path(), n, tenant, how))
 	}
@@ -236,7 +239,14 @@ func (sh *shared) open(inputs bool) (err error) {
 }
 
 func (sh *shared) makeFiles() {
-	sh.tokens = &file{mu: newGate(), dir: sh.dir, locks: &sh.locks, log: sh.log, now: sh.now}
+	sh.tokens = &file{
+		mu:       newGate(),
+		dir:      sh.dir,
+		locks:    &sh.locks,
+		log:      sh.log,
+		now:      sh.now,
+		replaced: sh.anchor.forget,
+	}
 	sh.feeds = &file{mu: newGate(), dir: sh.dir, locks: &sh.locks, log: sh.log, now: sh.now, reset: sh.cache.clear, renewed: sh.renewBoot}
 	sh.tokens.spec = spec{
 		name: tokensFile, appID: 0x6664746b /* "fdtk" */, version: 1, schema: tokensSchema,

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
 
@@ -55,8 +56,8 @@ type chainRow struct {
 
 const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous, account, tenant_name, obtained, refreshed, dead, rejected, crc`
 
-// sum is a checksum over the whole row: SQLite notices damage to its own structures, not to a value.
-func (r *chainRow) sum() int64 {
+// bytes returns the whole row in one unambiguous text.
+func (r *chainRow) bytes() []byte {
 	var b []byte
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	number := func(n int64) { b = binary.AppendVarint(b, n) }
@@ -69,8 +70,11 @@ func (r *chainRow) sum() int64 {
 	if r.removed {
 		b = append(b, 1)
 	}
-	return int64(crc32.Checksum(b, castagnoli))
+	return b
 }
+
+// sum is a checksum over the whole row: SQLite notices damage to its own structures, not to a value.
+func (r *chainRow) sum() int64 { return int64(crc32.Checksum(r.bytes(), castagnoli)) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -103,7 +107,13 @@ func find(t tx, key tokens.ChainKey) (r chainRow, ok bool, err error) {
 	return r, err == nil, err
 }
 
-func (r *chainRow) chain(s *sealer) (tokens.Chain, error) {
+// at is where a token of the row stands.
+func (r *chainRow) at(field string) place {
+	return place{key: r.key, field: field, version: r.version}
+}
+
+// chain decrypts the row. Tokens that are not encrypted are refused where there is a key, unless plainToo.
+func (r *chainRow) chain(s *sealer, plainToo bool) (tokens.Chain, error) {
 	c := tokens.Chain{
 		Account:    r.account,
 		TenantName: r.tenantName,
@@ -119,10 +129,11 @@ func (r *chainRow) chain(s *sealer) (tokens.Chain, error) {
 	}
 
 	var err error
-	if c.Refresh, err = s.open(r.key, "refresh", r.refresh); err != nil {
+	c.Refresh, err = s.open(r.at("refresh"), r.refresh, plainToo)
+	if err != nil {
 		return c, err
 	}
-	c.Previous, err = s.open(r.key, "previous", r.previous)
+	c.Previous, err = s.open(r.at("previous"), r.previous, plainToo)
 	return c, err
 }
 
@@ -142,10 +153,11 @@ func makeRow(s *sealer, key tokens.ChainKey, c tokens.Chain, version int64) (r c
 		refreshed:  nanos(c.Refreshed),
 		rejected:   nanos(c.Rejected),
 	}
-	if r.refresh, err = s.seal(key, "refresh", c.Refresh); err != nil {
+	r.refresh, err = s.seal(r.at("refresh"), c.Refresh)
+	if err != nil {
 		return r, err
 	}
-	r.previous, err = s.seal(key, "previous", c.Previous)
+	r.previous, err = s.seal(r.at("previous"), c.Previous)
 	return r, err
 }
 
@@ -211,15 +223,20 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 	}), nil
 }
 
-// Load implements tokens.ChainStore. It gives ErrKey when the tokens are encrypted with a key that is not configured.
+// Load implements tokens.ChainStore. It returns ErrKey when the tokens are encrypted with a key that is not
+// configured, ErrPlain when a key is configured and they are not encrypted, and ErrTampered when they are not
+// those that were written last.
 func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
-		r, found, err := find(t, key)
-		if err != nil || !found || r.removed {
-			chain, ok = tokens.Chain{}, false
+		chain, ok = tokens.Chain{}, false
+		if err := c.s.sh.guard(t); err != nil {
 			return err
 		}
-		chain, err = r.chain(c.s.sh.sealer.Load())
+		r, found, err := c.s.sh.find(t, key)
+		if err != nil || !found || r.removed {
+			return err
+		}
+		chain, err = r.chain(c.s.sh.sealer.Load(), false)
 		ok = err == nil
 		return err
 	})
@@ -233,7 +250,7 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 // too; a failure there is logged, not returned, since the chain itself is safe then.
 func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
 	return c.change(context.WithoutCancel(ctx), func(t tx) ([]chainRow, []seed, error) {
-		old, _, err := find(t, key)
+		old, _, err := c.s.sh.find(t, key)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -274,18 +291,30 @@ func (c *Chains) SeedSeen(ctx context.Context, key tokens.ChainKey, fingerprint 
 	return seen, err
 }
 
-// List gives every chain, ordered by tenant, client and host.
+// List returns every chain, ordered by tenant, client and host. Where none may be used (ErrKey, ErrPlain,
+// ErrTampered), each says so.
 func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		list = nil
+		barred := c.s.sh.guard(t)
+		if barred != nil && !isBarred(barred) {
+			return barred
+		}
+
 		rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed ORDER BY tenant_id, client_id, login_host`)
 		if err != nil {
 			return err
 		}
 		return eachChain(rows, func(r *chainRow) error {
 			info := ChainInfo{Key: r.key}
-			if info.Chain, info.Err = r.chain(c.s.sh.sealer.Load()); info.Err != nil && !errors.Is(info.Err, ErrKey) {
+			info.Chain, info.Err = r.chain(c.s.sh.sealer.Load(), false)
+			if info.Err != nil && !isBarred(info.Err) {
 				return info.Err
+			}
+			if barred != nil {
+				info.Err = barred
+				info.Chain.Refresh = secret.Text{}
+				info.Chain.Previous = secret.Text{}
 			}
 			list = append(list, info)
 			return nil
@@ -302,7 +331,7 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 	}
 	defer unlock()
 	err = c.change(ctx, func(t tx) ([]chainRow, []seed, error) {
-		old, ok, err := find(t, key)
+		old, ok, err := c.s.sh.find(t, key)
 		removed = ok && !old.removed
 		if err != nil || !removed {
 			return nil, nil, err
@@ -315,8 +344,14 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 	return removed, err
 }
 
+// isBarred reports whether an error says that tokens may not be used, and not that they cannot be read.
+func isBarred(err error) bool {
+	return errors.Is(err, ErrKey) || errors.Is(err, ErrPlain) || errors.Is(err, ErrTampered)
+}
+
 // Rekey encrypts every token with newKey (32 bytes), or stores them plain if it is nil, and goes on with that key. Rows that are in the
-// new form already are left as they are. No inputs may run on the directory meanwhile (ErrInUse): they would go on with the
+// new form already are left as they are. Tokens that are not encrypted, and a file that does not fit its
+// seal, are taken as good; the latter is logged. No inputs may run on the directory meanwhile (ErrInUse): they would go on with the
 // old key. It gives the number of chains that were changed.
 func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
 	if err := c.s.writable(); err != nil {
@@ -331,7 +366,7 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 		return 0, fmt.Errorf("rekey: %w; stop Fluent Bit, rekey, set key_file, start it again", err)
 	}
 	defer release()
-	err = c.change(ctx, func(t tx) ([]chainRow, []seed, error) {
+	err = c.rewrite(ctx, to, func(t tx) ([]chainRow, []seed, error) {
 		changed = 0
 		rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed`)
 		if err != nil {
@@ -342,7 +377,7 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 			if to.sealedBy(r.refresh) && to.sealedBy(r.previous) {
 				return nil
 			}
-			chain, err := r.chain(c.s.sh.sealer.Load())
+			chain, err := r.chain(c.s.sh.sealer.Load(), true)
 			if err != nil {
 				return err
 			}
@@ -359,6 +394,36 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 	c.s.sh.sealer.Store(to)
 	c.wipe()
 	return changed, nil
+}
+
+// upgrade encrypts tokens anew that an older version encrypted with this key, and seals the file: from then
+// on older rows are known as such.
+func (c *Chains) upgrade(ctx context.Context) error {
+	s := c.s.sh.sealer.Load()
+	if s == nil || c.s.readOnly {
+		return nil
+	}
+
+	return c.change(ctx, func(t tx) ([]chainRow, []seed, error) {
+		if c.s.sh.anchor.seal != nil {
+			return nil, nil, nil
+		}
+
+		var out []chainRow
+		err := allRows(t, func(r *chainRow) error {
+			if r.removed || !s.hasKeyOf(r.refresh) && !s.hasKeyOf(r.previous) {
+				return nil
+			}
+			chain, err := r.chain(s, true)
+			if err != nil {
+				return err
+			}
+			row, err := makeRow(s, r.key, chain, r.version+1)
+			out = append(out, row)
+			return err
+		})
+		return out, nil, err
+	})
 }
 
 // wipe empties the write-ahead log, in which the former state of a row, perhaps a plain token, would stand until the log comes round again.

@@ -151,7 +151,7 @@ func TestATokenCannotBeMovedToAnotherTenantInTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, ok, err := s.Tokens().Load(t.Context(), chainKey(2)); ok || !errors.Is(err, ErrKey) {
+	if c, ok, err := s.Tokens().Load(t.Context(), chainKey(2)); ok || !errors.Is(err, ErrTampered) {
 		t.Errorf("Load = %q, %v, %v", c.Refresh.Reveal(), ok, err)
 	}
 }
@@ -335,5 +335,24 @@ func TestAChainIsLockedOnceInTheProcess(t *testing.T) {
 	again()
 	if held := a.s.sh.chains.held; len(held) != 0 {
 		t.Errorf("%d mutexes are left over", len(held))
+	}
+}
+
+func TestAMarkOfAnOlderVersionIsReadOrDropped(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(noInputs)
+	save(t, s, 1, "token")
+	a := &attacked{w: w, s: s}
+
+	for mark, dead := range map[string]bool{"AADSTS700082": true, "AADSTS700003": false, "invalid_grant": false} {
+		row := a.Row(chainKey(1)).(chainRow)
+		row.dead = mark
+		row.rejected = 1
+		a.Put(chainKey(1), row)
+
+		c, ok, err := s.Tokens().Load(t.Context(), chainKey(1))
+		if err != nil || !ok || c.Dead.IsZero() == dead || c.Rejected.IsZero() == dead || c.Refresh.Reveal() != "token" {
+			t.Errorf("%s: %+v, %v, %v", mark, c, ok, err)
+		}
 	}
 }
