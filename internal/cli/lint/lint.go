@@ -73,6 +73,8 @@ type linter struct {
 	parsed   []*config.Input
 	// objects are the external plugins that are loaded, with the place that does it.
 	objects map[string]string
+	// more are files that the configuration names and Fluent Bit loads.
+	more []string
 }
 
 // Config looks at a configuration of Fluent Bit that was read.

@@ -303,7 +303,7 @@ func (l *linter) coreTLS(sec fluentbit.Section, p fluentbit.Prop, key string) {
 		if on(p.Value) && (ours || info != nil && !info.tls) {
 			l.line(Error, sec, p, "is on, but this "+sec.Kind+" has no TLS"+refuses, "remove the key")
 		}
-	case "tls.ca_file", "tls.crt_file", "tls.key_file", "tls.ca_path":
+	case "tls.ca_file", "tls.crt_file", "tls.key_file":
 		if on(sec.Get("tls")) && !ours {
 			l.exists(sec, p)
 		}

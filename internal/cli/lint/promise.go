@@ -2,11 +2,14 @@ package lint
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -118,11 +121,17 @@ func (l *linter) together() {
 	}
 }
 
-// modes looks at who else may read what should be secret.
+// modes looks at who else may read what should be secret, or change what Fluent Bit runs.
 func (l *linter) modes() {
 	for _, path := range l.file.Files {
 		l.inline(path)
 	}
+	if l.sources.Open == nil { // files of this machine
+		for _, path := range append(slices.Clone(l.file.Files), l.more...) {
+			l.changeable(path)
+		}
+	}
+
 	seen := map[string]bool{}
 	for i, in := range l.parsed {
 		if in == nil {
@@ -131,9 +140,32 @@ func (l *linter) modes() {
 		if in.TenantsFile != "" {
 			l.inline(in.TenantsFile)
 		}
-		if m, ok := mode(in.DataDir); ok && m&0o077 != 0 && !seen[in.DataDir] {
-			seen[in.DataDir] = true
-			l.at(Warning, l.sections[i], "data_dir", fmt.Sprintf("%s has mode %#o: other users may reach the refresh tokens in it", plain.Text(in.DataDir, 256), m), "chmod 700 "+plain.Text(in.DataDir, 256))
+		m, ok := mode(in.DataDir)
+		if !ok || m&0o077 == 0 || seen[in.DataDir] {
+			continue
 		}
+		seen[in.DataDir] = true
+		name := filemode.Quote(in.DataDir)
+		l.at(Warning, l.sections[i], "data_dir",
+			fmt.Sprintf("%s has mode %#o: other users may reach the refresh tokens in it", name, m), "chmod 700 "+name)
 	}
+}
+
+// changeable reports a file that another user may change: who changes the configuration can have
+// secrets sent elsewhere, and who changes the plugin can do anything.
+func (l *linter) changeable(path string) {
+	var unsafe *filemode.Error
+	if !errors.As(filemode.Check(path), &unsafe) {
+		return
+	}
+	f := Finding{
+		Level:   Warning,
+		File:    path,
+		Problem: filemode.Quote(unsafe.Path) + " " + unsafe.Problem,
+		Remedy:  unsafe.Remedy,
+	}
+	if unsafe.Foreign {
+		f.Level = Note
+	}
+	l.add(f)
 }

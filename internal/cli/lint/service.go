@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 )
 
 // serviceKeys are the keys of [SERVICE] with their types (service_configs of flb_config.c). Fluent
@@ -151,6 +152,7 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 	if err != nil || key != "plugins_file" {
 		return
 	}
+	l.more = append(l.more, file.Files[1:]...)
 
 	for _, s := range file.Of("plugins") {
 		for _, so := range s.Props {
@@ -175,8 +177,11 @@ func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 
 	if !filepath.IsAbs(p.Value) {
 		if _, err := os.Stat(p.Value); err != nil {
-			l.line(Note, sec, p, plain.Quoted(p.Value)+" is not here; it starts from Fluent Bit's working directory", "write an absolute path")
+			l.line(Note, sec, p, plain.Quoted(p.Value)+" is not here; it starts from Fluent Bit's working directory",
+				"write an absolute path")
+			return
 		}
+		l.more = append(l.more, p.Value)
 		return
 	}
 	if _, err := os.Stat(filepath.Dir(p.Value)); err != nil { // this may be another machine
@@ -200,8 +205,9 @@ func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, o
 	var err error
 	for _, path := range candidates {
 		var f *os.File
-		if f, err = os.Open(path); err == nil {
+		if f, err = filemode.Open(path); err == nil {
 			f.Close()
+			l.more = append(l.more, path)
 			return path, true
 		}
 	}
