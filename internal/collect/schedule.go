@@ -13,6 +13,7 @@ const (
 	firstProbe   = 30 * time.Second
 	probe        = 50 * time.Second
 	firstPause   = time.Second
+	quickTries   = 3 // so many pauses have that length, from then on each is twice as long
 	longestPause = 5 * time.Minute
 	quickPause   = 45 * time.Second // unreachable: back within a minute of the cause being gone
 )
@@ -55,7 +56,7 @@ func (t *Tenant) pause(v verdict) time.Duration {
 	if v.quick {
 		longest = quickPause
 	}
-	ceiling := min(firstPause<<min(t.failures-1, 10), longest)
+	ceiling := min(firstPause<<min(max(0, t.failures-quickTries), 10), longest)
 	return ceiling/2 + time.Duration(rand.Int64N(int64(ceiling/2)+1))
 }
 
