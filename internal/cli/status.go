@@ -55,7 +55,7 @@ func (c *cli) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the inputs do, per tenant and API", Args: noArguments,
 		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent Bit runs. STATE is ok, failing, " +
-			"starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
+			"waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
 		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.look()

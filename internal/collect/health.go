@@ -120,8 +120,15 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 	}
 	t.healthAt, t.healthSaid = now.Add(t.cfg.HealthInterval), true
 	s := t.snapshot()
-	event := t.cfg.Encoder.Health(nil, record.Health{OK: s.State != "failing", Reason: s.Reason, Remedy: s.Remedy,
-		LastSuccess: s.LastSuccess, LagSeconds: s.LagSeconds, At: now})
+	event := t.cfg.Encoder.Health(nil, record.Health{
+		OK:          s.State == "ok" || s.State == "starting",
+		Waiting:     s.State == "waiting",
+		Reason:      s.Reason,
+		Remedy:      s.Remedy,
+		LastSuccess: s.LastSuccess,
+		LagSeconds:  s.LagSeconds,
+		At:          now,
+	})
 	if n, err := t.in.outbox.Add(ctx, t.feed.lane, event, t.room); err == nil {
 		t.added = n
 	}
@@ -138,6 +145,7 @@ func (t *Tenant) snapshot() store.Status {
 	s := t.status
 	s.UpdatedAt = t.now()
 	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
+	t.in.showBlocked(&s)
 	return s
 }
 

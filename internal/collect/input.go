@@ -46,14 +46,14 @@ type Store interface {
 	SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error
 }
 
-// Config is what an Input works with. All are required.
+// Config is what an Input works with. Fields without a remark are required.
 type Config struct {
 	Store          Store
 	Now            func() time.Time
 	Log            func(level Level, tenant, text string)
 	BufferLimit    int
 	MaxConcurrency int
-	Mode           Mode
+	Mode           Mode // the zero value is Sure
 	// Upkeep, if not nil, is called every few seconds, and once more when the input ends: for what else wants to be done now and then.
 	Upkeep func(ctx context.Context, ending bool)
 }
@@ -75,6 +75,7 @@ type Input struct {
 	commit sync.Mutex // one commit at a time
 
 	storeFailing bool // guarded by commit
+	blockedSaid  bool // of the reporter
 }
 
 // NewInput makes an input; it does nothing before Start.
@@ -252,6 +253,7 @@ func (in *Input) reporter(ctx context.Context) {
 		for _, t := range in.all() {
 			t.checkPace()
 		}
+		in.sayBlocked()
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log(Debug, "", fmt.Sprintf("the status cannot be written: %v", err))
 		}

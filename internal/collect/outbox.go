@@ -14,7 +14,8 @@ import (
 // Splunk's HEC refuses large bodies. A single larger event goes alone.
 const MaxBatch = 1 << 20
 
-// ErrRefused is returned by Outbox.Add for an event that can never be accepted because the outbox is closed.
+// ErrRefused is returned by Add, AddBack and Offer once the outbox is closed: the input is stopping,
+// and the events were not queued.
 var ErrRefused = errors.New("the input is stopping")
 
 // Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, many writers, one reader that never waits. All its
@@ -22,7 +23,7 @@ var ErrRefused = errors.New("the input is stopping")
 // append, since Fluent Bit may call Pause from inside one.
 type Outbox struct {
 	limit int
-	taken func() // called after each batch that is done with; must not wait
+	taken func() // called after each batch that is done with, from any goroutine; must not wait
 
 	mu     sync.Mutex
 	queue  []*batch
@@ -39,7 +40,8 @@ type waiter struct {
 	turn chan struct{} // holds one when it is to look again
 }
 
-// NewOutbox makes an outbox for limit bytes. taken is called, on Fluent Bit's thread, whenever something was taken in.
+// NewOutbox makes an outbox for limit bytes. taken is called whenever a batch is done with: on Fluent
+// Bit's thread when it was delivered, on another goroutine when it was written to the store.
 func NewOutbox(limit int, taken func()) *Outbox {
 	return &Outbox{limit: limit, taken: taken}
 }

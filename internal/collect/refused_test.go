@@ -73,7 +73,7 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 							}
 						}
 					}
-					if most := 2 * time.Minute; worst > most && !kills { // once splitAfter ticks, and what goes with it
+					if most := 2 * time.Minute; worst > most && !kills { // once splitAfter, and what goes with it
 						t.Errorf("an alert that Fluent Bit takes came %v after it was listed", worst)
 					}
 					if len(r.chunk.counts()) != n-len(bad) {
@@ -122,8 +122,10 @@ func (x *delivered) add(l *Lane, ids ...string) {
 	}
 }
 
+// ticks lets so many seconds pass, with a tick in each.
 func (x *delivered) ticks(n int) {
 	for range n {
+		time.Sleep(time.Second)
 		x.tried = 0
 		x.d.Tick(func(_ string, events []byte) bool {
 			x.tried++
@@ -143,70 +145,78 @@ func (x *delivered) ticks(n int) {
 }
 
 func TestRefusedAlertsOfManyTenantsHoldUpNone(t *testing.T) {
-	x := newDelivered(t)
-	for range 100 {
-		x.add(x.lane(), "good", "good", "good", "bad")
-	}
-	x.ticks(splitAfter + 2)
-	if x.taken != 300 || x.kept < 99 { // nothing was accepted after the last one
-		t.Errorf("%d of 300 were taken, %d of 100 set aside", x.taken, x.kept)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		x := newDelivered(t)
+		for range 100 {
+			x.add(x.lane(), "good", "good", "good", "bad")
+		}
+		x.ticks(60)
+		if x.taken != 300 || x.kept < 99 { // nothing was accepted after the last one
+			t.Errorf("%d of 300 were taken, %d of 100 set aside", x.taken, x.kept)
+		}
+	})
 }
 
 func TestOnceAnAlertWasAtFaultTheNextOneHoldsUpNothingForLong(t *testing.T) {
-	x := newDelivered(t)
-	x.add(x.lane(), "bad")
-	x.add(x.lane(), "good")
-	x.ticks(splitAfter)
-	for n := 2; n < 5; n++ {
-		x.add(x.lane(), "good", "bad")
+	synctest.Test(t, func(t *testing.T) {
+		x := newDelivered(t)
+		x.add(x.lane(), "bad")
 		x.add(x.lane(), "good")
-		x.ticks(1)
-		if want := 2*n - 1; x.taken != want || x.kept != n {
-			t.Errorf("%d were taken, %d set aside; want %d, %d", x.taken, x.kept, want, n)
+		x.ticks(50)
+		for n := 2; n < 5; n++ {
+			x.add(x.lane(), "good", "bad")
+			x.add(x.lane(), "good")
+			x.ticks(1)
+			if want := 2*n - 1; x.taken != want || x.kept != n {
+				t.Errorf("%d were taken, %d set aside; want %d, %d", x.taken, x.kept, want, n)
+			}
 		}
-	}
+	})
 }
 
 func TestWhenTheDiskHasRoomAgainARefusedAlertAloneHoldsUpNoneOfItsBatch(t *testing.T) {
-	x := newDelivered(t)
-	x.full = true
-	x.add(x.lane(), "bad", "bad", "good", "good", "good")
-	x.ticks(10 * splitAfter)
-	if x.kept > 0 {
-		t.Errorf("%d were set aside although everything was refused", x.kept)
-	}
-	x.full = false
-	x.ticks(6)
-	if x.taken != 3 {
-		t.Errorf("%d of 3 were taken", x.taken)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		x := newDelivered(t)
+		x.full = true
+		x.add(x.lane(), "bad", "bad", "good", "good", "good")
+		x.ticks(300)
+		if x.kept > 0 {
+			t.Errorf("%d were set aside although everything was refused", x.kept)
+		}
+		x.full = false
+		x.ticks(6)
+		if x.taken != 3 {
+			t.Errorf("%d of 3 were taken", x.taken)
+		}
+	})
 }
 
 func TestAFullDiskIsNotTriedWithEverythingThatWaits(t *testing.T) {
-	x := newDelivered(t)
-	x.full = true
-	for range 500 {
-		x.add(x.lane(), "good", "good")
-	}
-	few := 0
-	for range 200 {
+	synctest.Test(t, func(t *testing.T) {
+		x := newDelivered(t)
+		x.full = true
+		for range 500 {
+			x.add(x.lane(), "good", "good")
+		}
+		few := 0
+		for range 200 {
+			x.ticks(1)
+			if x.tried > 3*refusedBudget/2 {
+				t.Fatalf("%d appends in a tick", x.tried)
+			}
+			if x.tried <= 2 {
+				few++
+			}
+		}
+		if few < 150 {
+			t.Errorf("%d of 200 ticks made two appends at most", few)
+		}
+		x.full = false
 		x.ticks(1)
-		if x.tried > 3*refusedBudget/2 {
-			t.Fatalf("%d appends in a tick", x.tried)
+		if x.taken != 1000 || x.kept > 0 {
+			t.Errorf("with room again %d of 1000 were taken, %d set aside", x.taken, x.kept)
 		}
-		if x.tried <= 2 {
-			few++
-		}
-	}
-	if few < 150 {
-		t.Errorf("%d of 200 ticks made two appends at most", few)
-	}
-	x.full = false
-	x.ticks(1)
-	if x.taken != 1000 || x.kept > 0 {
-		t.Errorf("with room again %d of 1000 were taken, %d set aside", x.taken, x.kept)
-	}
+	})
 }
 
 func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {

@@ -14,8 +14,9 @@ type seenSet struct {
 	pruned tick.Tick
 }
 
-// add notes that key was emitted. new is false if it was there already; later then tells that the entry has got a newer
-// time (a detection can be listed again with a newer one), which must be written down too so that it is not forgotten early.
+// add notes that key was emitted. isNew is false if it was there already; later then says that the
+// entry has got a newer time (a detection can be listed again with a newer one), which must be
+// written down too so that it is not forgotten early.
 func (s *seenSet) add(key [16]byte, t tick.Tick) (isNew, later bool) {
 	old, ok := s.times[key]
 	if ok && t <= old {

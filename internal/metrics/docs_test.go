@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestTheOperatorsPageListsEveryMetricAndNoOther(t *testing.T) {
@@ -26,7 +28,9 @@ func TestTheOperatorsPageListsEveryMetricAndNoOther(t *testing.T) {
 	for _, f := range families {
 		have = append(have, name.FindStringSubmatch(f.desc.String())[1])
 	}
-	have = append(have, name.FindStringSubmatch(buffered.String())[1])
+	for _, d := range []*prometheus.Desc{buffered, stopped} {
+		have = append(have, name.FindStringSubmatch(d.String())[1])
+	}
 	if !slices.Equal(listed, have) {
 		t.Errorf("docs/operating.md lists\n%s\nthe code has\n%s", strings.Join(listed, "\n"), strings.Join(have, "\n"))
 	}

@@ -19,6 +19,8 @@ import (
 type Source interface {
 	Statuses() map[store.FeedKey]store.Status
 	Waiting() int
+	// Blocked reports whether Fluent Bit takes nothing although something waits for it.
+	Blocked() bool
 }
 
 // metric is one family: what it is and how it is read off a status.
@@ -52,7 +54,11 @@ var families = []metric{
 	family("deferred", "Events and windows that are deferred and not through yet.", prometheus.GaugeValue, func(s store.Status) float64 { return float64(s.SetAside) }),
 }
 
-var buffered = prometheus.NewDesc("defender_buffer_bytes", "Encoded alerts that wait for Fluent Bit.", nil, nil)
+var (
+	buffered = prometheus.NewDesc("defender_buffer_bytes", "Encoded alerts that wait for Fluent Bit.", nil, nil)
+	stopped  = prometheus.NewDesc("defender_delivery_blocked",
+		"1 while Fluent Bit takes nothing of an input although something waits for it, else 0.", nil, nil)
+)
 
 func unix(t time.Time) float64 {
 	if t.IsZero() {
@@ -67,6 +73,7 @@ func (v *server) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- buffered
+	ch <- stopped
 }
 
 // Collect implements prometheus.Collector.
@@ -74,9 +81,12 @@ func (v *server) Collect(ch chan<- prometheus.Metric) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 
-	waiting := 0
+	waiting, blocked := 0, 0.0
 	for src := range v.sources {
 		waiting += src.Waiting()
+		if src.Blocked() {
+			blocked = 1
+		}
 		for key, s := range src.Statuses() {
 			values := []string{s.TenantName, key.LoginHost, key.TenantID, key.API, key.StateID}
 			for i := range values {
@@ -91,4 +101,5 @@ func (v *server) Collect(ch chan<- prometheus.Metric) {
 	}
 
 	ch <- prometheus.MustNewConstMetric(buffered, prometheus.GaugeValue, float64(waiting))
+	ch <- prometheus.MustNewConstMetric(stopped, prometheus.GaugeValue, blocked)
 }

@@ -16,6 +16,7 @@ type pointer struct{ source }
 
 func (s pointer) Statuses() map[store.FeedKey]store.Status { return s.source }
 func (s pointer) Waiting() int                             { return 42 }
+func (s pointer) Blocked() bool                            { return true }
 
 // anyPort lets the kernel choose; where returns what it chose.
 var anyPort = Settings{Address: "127.0.0.1:0"}
@@ -62,6 +63,7 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 		`defender_poll_errors_total{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 7`,
 		`defender_last_success_timestamp_seconds{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 1.7e+09`,
 		`defender_buffer_bytes 84`,
+		`defender_delivery_blocked 1`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing: %s\n%s", want, text)

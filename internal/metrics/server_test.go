@@ -125,7 +125,8 @@ type slow struct {
 	now, most     atomic.Int32
 }
 
-func (s *slow) Waiting() int { return 0 }
+func (s *slow) Waiting() int  { return 0 }
+func (s *slow) Blocked() bool { return false }
 
 func (s *slow) Statuses() map[store.FeedKey]store.Status {
 	if n := s.now.Add(1); n > s.most.Load() {

@@ -142,11 +142,23 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
 // Health is the state of a tenant at one moment.
 type Health struct {
 	OK          bool
+	Waiting     bool      // not OK, since Fluent Bit takes nothing
 	Reason      string    // what is wrong, empty when nothing is
 	Remedy      string    // what to do about it
 	LastSuccess time.Time // end of the last complete poll; zero when there was none
 	LagSeconds  float64   // age of the watermark
 	At          time.Time // the moment; the event's time
+}
+
+// status is the word for the state: the key status of the record.
+func (h Health) status() string {
+	switch {
+	case h.OK:
+		return "ok"
+	case h.Waiting:
+		return "waiting"
+	}
+	return "failing"
 }
 
 // Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null when there never was one; the
@@ -156,7 +168,7 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 	id := healthID(e.opt.TenantID, e.opt.API, at)
 	start := len(dst)
 	dst = begin(dst, e.health, at, &id)
-	dst = appendStr(appendStr(dst, "status"), map[bool]string{true: "ok", false: "failing"}[h.OK])
+	dst = appendStr(appendStr(dst, "status"), h.status())
 	dst = appendStr(appendStr(dst, "reason"), strings.ToValidUTF8(h.Reason, "\uFFFD"))
 	dst = appendStr(appendStr(dst, "remedy"), strings.ToValidUTF8(h.Remedy, "\uFFFD"))
 	dst = appendStr(dst, "last_success")

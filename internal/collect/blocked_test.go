@@ -1,0 +1,176 @@
+package collect
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestAFullDiskShowsAsWaitingAndIsTriedSeldom: nothing is accepted for an hour.
+func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		r.cfg.HealthInterval = time.Minute
+		begin, on := time.Now(), false
+		for i := range 500 {
+			at := begin.Add(time.Duration(i) * 10 * time.Second)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refuse = func([]string) bool { return on }
+		tenant := r.start()
+		time.Sleep(10 * time.Minute)
+		appends := 0
+		r.change(func() { on, appends = true, r.chunk.appends })
+
+		time.Sleep(70 * time.Second) // the next poll, and ten seconds
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "takes nothing") || s.Remedy == "" {
+			t.Errorf("state %q, reason %q, remedy %q", s.State, s.Reason, s.Remedy)
+		}
+		if shown := r.store.statuses[r.cfg.Key]; shown.State != "waiting" || !r.in.Blocked() {
+			t.Errorf("the store shows %q, the metric %t", shown.State, r.in.Blocked())
+		}
+
+		time.Sleep(time.Hour)
+		r.change(func() { appends = r.chunk.appends - appends })
+		if appends < 300 || appends > 800 {
+			t.Errorf("%d appends were tried in an hour", appends)
+		}
+
+		r.change(func() { on = false })
+		time.Sleep(12 * time.Second)
+		if s := tenant.snapshot(); s.State != "ok" || r.in.Blocked() {
+			t.Errorf("with room again: state %q, the metric %t", s.State, r.in.Blocked())
+		}
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(500, 1)
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d events were set aside although everything was refused alike", n)
+		}
+
+		var said []string
+		for _, line := range r.logged() {
+			if !strings.HasPrefix(line, fmt.Sprint(int(Debug))) {
+				said = append(said, line)
+			}
+		}
+		if len(said) != 2 || !strings.Contains(said[0], "takes nothing") || !strings.Contains(said[1], "takes alerts again") {
+			t.Errorf("want a line at the start and one at the end, got\n%s", strings.Join(said, "\n"))
+		}
+		if text := strings.Join(r.chunk.health, "\n"); !strings.Contains(text, "waiting") || strings.Contains(text, "failing") {
+			t.Errorf("health records\n%s", text)
+		}
+	})
+}
+
+func TestAPauseShowsAsWaitingWhileSomethingWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		tenant := r.start()
+		time.Sleep(10*time.Minute + time.Second/2)
+		r.in.Delivery.Pause()
+		time.Sleep(10 * time.Minute)
+		if s := tenant.snapshot(); s.State != "ok" {
+			t.Errorf("state %q although nothing waits", s.State)
+		}
+		r.api.add("0", time.Now(), time.Now())
+		time.Sleep(70 * time.Second)
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "paused") {
+			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		}
+		r.in.Delivery.Resume()
+		time.Sleep(2 * time.Second)
+		if s := tenant.snapshot(); s.State != "ok" {
+			t.Errorf("state %q after Resume", s.State)
+		}
+		r.stop()
+		r.want(1, 1)
+	})
+}
+
+func TestACallbackThatDoesNotComeShowsAsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		r.api.add("0", time.Now(), time.Now())
+		tenant := r.start()
+		r.ends()
+		time.Sleep(time.Minute)
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "does not call") {
+			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		}
+		r.kill()
+	})
+}
+
+func TestATenantThatFailsByItselfDoesNotShowAsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		r.api.add("0", time.Now(), time.Now())
+		r.api.fail = func(row int) error {
+			if row == 1 {
+				return errFull
+			}
+			return nil
+		}
+		r.chunk.refuse = func([]string) bool { return true }
+		tenant := r.start()
+		time.Sleep(10 * time.Minute)
+		if s := tenant.snapshot(); s.State != "failing" || !r.in.Blocked() {
+			t.Errorf("state %q, the metric %t", s.State, r.in.Blocked())
+		}
+		r.stop()
+	})
+}
+
+func TestAShortRefusalIsNotSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6)
+		begin := time.Now()
+		for i := range 100 {
+			at := begin.Add(time.Duration(i) * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refuse = func([]string) bool { return time.Since(begin)%time.Minute < 3*time.Second }
+		r.start()
+		time.Sleep(2 * time.Hour)
+		r.stop()
+		r.want(100, 1)
+		if text := strings.Join(r.logged(), "\n"); strings.Contains(text, "takes nothing") {
+			t.Errorf("logged\n%s", text)
+		}
+	})
+}
+
+func TestFewAppendsAreTriedWhileADiskIsFull(t *testing.T) {
+	for name, before := range map[string]bool{"nothing was at fault": false, "an alert was at fault not long ago": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newDelivered(t)
+				if before {
+					x.add(x.lane(), "bad")
+					x.add(x.lane(), "good")
+					x.ticks(50)
+				}
+				x.full = true
+				for range 200 {
+					x.add(x.lane(), "good", "good", "good")
+				}
+				tried := 0
+				for range 80 {
+					x.ticks(1)
+					tried += x.tried
+				}
+				if tried > 40 {
+					t.Errorf("%d appends in 80 seconds", tried)
+				}
+				x.full = false
+				x.ticks(int(longestWait/time.Second) + 30)
+				if want := 600; x.taken < want {
+					t.Errorf("with room again %d of %d were taken", x.taken, want)
+				}
+			})
+		})
+	}
+}
