@@ -81,29 +81,3 @@ func (r *reader) address(key, def string) string {
 	r.refuse(o, v, problem, mend)
 	return def
 }
-
-// proxy gives the address of an HTTP proxy, with a scheme. Like net/http it takes http, https and socks5, and host:port alone.
-func (r *reader) proxy() string {
-	s, v := r.text("proxy", 1024)
-	if s == "" {
-		return ""
-	}
-	if !strings.Contains(s, "://") {
-		s = "http://" + s
-	}
-	const mend = "write it like http://host:port"
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.Opaque != "" {
-		r.refuse(option("proxy"), v, "is not an address", mend)
-		return ""
-	}
-	switch strings.ToLower(u.Scheme) {
-	case "http", "https", "socks5", "socks5h":
-	default:
-		r.refuse(option("proxy"), v, "has a scheme other than http, https or socks5", mend)
-	}
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		r.refuse(option("proxy"), v, "has more than scheme, user, host and port", mend)
-	}
-	return s
-}

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -156,6 +158,10 @@ func (r *reader) checkCAFile(path string) {
 		r.fault("ca_file", v, named(path)+" "+c.err.Error(), remedyOf(c.err, usual))
 		return
 	}
+	if unread, all := unreadCertificates(decodePEM(c.data)); unread > 0 {
+		problem := fmt.Sprintf("%s: %d of %d certificates cannot be read and are not trusted", named(path), unread, all)
+		r.warning("ca_file", v, problem, "look for blanks before -----BEGIN, cut lines and damage: openssl x509 -in FILE")
+	}
 	r.warnForeign("ca_file", v, c)
 }
 
@@ -177,7 +183,25 @@ func decodePEM(data []byte) []byte {
 		return data
 	}
 
-	return text
+	// Files that were put together have a byte order mark in the middle, too. It would hide the
+	// certificate behind it, whose first line must begin with dashes.
+	return bytes.ReplaceAll(text, []byte("\ufeff"), nil)
+}
+
+// unreadCertificates returns how many certificates of a bundle x509 passes over without a word,
+// and how many begin in it.
+func unreadCertificates(bundle []byte) (unread, all int) {
+	all = bytes.Count(bundle, []byte("-----BEGIN CERTIFICATE-----"))
+	read := 0
+	for rest := bundle; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return max(0, all-read), all
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
+			read++
+		}
+	}
 }
 
 // ReadKey reads a key_file.

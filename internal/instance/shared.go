@@ -1,14 +1,9 @@
 package instance
 
 import (
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -31,12 +26,6 @@ type shared struct {
 
 // gateKey names who shares a quota.
 type gateKey struct{ clientID, tenantID, apiURL, api string }
-
-// transportKey tells connections apart: by proxy and by what the CA bundle holds, which may be renewed under its name.
-type transportKey struct {
-	proxy string
-	ca    [sha256.Size]byte
-}
 
 func newShared() *shared {
 	return &shared{
@@ -118,62 +107,4 @@ func (s *shared) feeds(g *sharedGate) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return g.feeds
-}
-
-// transport gives the connections for a proxy and CA bundle.
-func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
-	key := transportKey{proxy: t.Proxy.Reveal()}
-	var bundle []byte
-	if t.CAFile != "" {
-		var err error
-		if bundle, err = config.ReadPEM(t.CAFile); err != nil {
-			return nil, fmt.Errorf("ca_file (tenant %s): %w", t.TenantName, err)
-		}
-		key.ca = sha256.Sum256(bundle)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if tr := s.transports[key]; tr != nil {
-		return tr, nil
-	}
-	tr := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          100,
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   15 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-	}
-	if key.proxy != "" {
-		u, err := url.Parse(key.proxy)
-		if err != nil {
-			return nil, errors.New("proxy: not a URL") // the error of url.Parse would print it, with its password
-		}
-		tr.Proxy = http.ProxyURL(u)
-	}
-	if bundle != nil {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(bundle) {
-			return nil, fmt.Errorf("ca_file (tenant %s): %s holds no certificate in PEM form", t.TenantName, t.CAFile)
-		}
-		tr.TLSClientConfig.RootCAs = pool
-	}
-	s.transports[key] = tr
-	return tr, nil
-}
-
-// client is an HTTP client for a tenant. Redirects are refused by those who use it.
-func (s *shared) client(t config.Tenant) (*http.Client, error) {
-	tr, err := s.transport(t)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{Transport: tr}, nil
 }
