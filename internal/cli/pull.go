@@ -103,8 +103,8 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 		err = sink.flush(maxTick)
 	}
 	done()
-	if errors.Is(err, errEnough) {
-		err = nil
+	if err == nil || errors.Is(err, errEnough) {
+		err = sink.missing()
 	}
 	return errors.Join(advised(err), out.Flush())
 }

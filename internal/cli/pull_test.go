@@ -100,6 +100,29 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 	}
 }
 
+// TestPullNeverPassesOverAlertsSilently: what cannot be read is named and is a failure; all else
+// is printed.
+func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
+	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
+	now := time.Now().UTC()
+	bulk, later := now.Add(-2*time.Hour).Truncate(time.Second), now.Add(-time.Hour)
+	for range 1600 {
+		w.Add(contoso, simulator.Alert{Created: bulk, Updated: bulk})
+	}
+	w.Add(contoso, simulator.Alert{Created: later, Updated: later})
+	if err := w.SetFaults("link:kind=none,skip:kind=refused"); err != nil {
+		t.Fatal(err)
+	}
+
+	r := w.expect(w.run("pull", "contoso", "--config", w.conf("graph", "grant client_credentials"), "--since", "7d"), 1)
+	if n := len(pulled(t, r.out)); n != 1001 {
+		t.Errorf("%d records", n)
+	}
+	if said := strings.Join(strings.Fields(r.err), " "); !strings.Contains(said, "are missing") || !strings.Contains(said, "narrow --filter") {
+		t.Errorf("says %q", r.err)
+	}
+}
+
 func TestPullWritesCEF(t *testing.T) {
 	w := newWorld(t)
 	for _, m := range pulled(t, w.expect(w.run("pull", "contoso", "--config", w.conf("siem", "grant client_credentials"), "--format", "cef"), 0).out) {

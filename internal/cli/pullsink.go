@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -29,6 +30,7 @@ type pullSink struct {
 
 	seen    map[[16]byte]bool
 	waiting []waitingRow
+	skipped []error // why alerts could not be read that others were read behind of
 	event   []byte
 	// read and printed are counted for the progress line too, which looks from another goroutine.
 	read, printed atomic.Int64
@@ -95,6 +97,24 @@ func (s *pullSink) eventTime(row defender.Row) tick.Tick {
 
 // Safe implements defender.Sink: everything before t is there.
 func (s *pullSink) Safe(t tick.Tick) error { return s.flush(t) }
+
+// Defer implements defender.DeferringSink: the reader goes on, and missing reports the gap.
+func (s *pullSink) Defer(w defender.Window, reason string) error {
+	s.skipped = append(s.skipped, fmt.Errorf("some alerts updated from %v to %v are missing: %s", w.From, w.To, reason))
+	return nil
+}
+
+// missing returns an error that names the alerts that could not be read, nil if there are none.
+func (s *pullSink) missing() error {
+	switch n := len(s.skipped); n {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%w; look them up in the portal, or narrow --filter", s.skipped[0])
+	default:
+		return fmt.Errorf("%w; so are those of %d more times; look them up in the portal, or narrow --filter", s.skipped[0], n-1)
+	}
+}
 
 // flush prints what waits and is older than t.
 func (s *pullSink) flush(t tick.Tick) error {

@@ -71,7 +71,7 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 	if s.aside++; s.aside > 1 {
 		level = Debug // sayAside counts them
 	}
-	t.in.log(level, t.cfg.Name, fmt.Sprintf("alerts updated from %v to %v cannot be read (%s), "+
+	t.in.log(level, t.cfg.Name, fmt.Sprintf("some alerts updated from %v to %v cannot be read (%s), "+
 		"while all others can; they are deferred and tried again by themselves", w.From, w.To, reason))
 
 	return nil
@@ -95,9 +95,9 @@ func (t *Tenant) unread() (v verdict, ok bool) {
 		return verdict{}, false
 	}
 
-	what := fmt.Sprintf("alerts updated at %v cannot be read and are deferred", first.From)
+	what := fmt.Sprintf("some alerts updated at %v cannot be read and are deferred", first.From)
 	if n > 1 {
-		what = fmt.Sprintf("alerts of %d different times cannot be read and are deferred, the first updated at %v", n, first.From)
+		what = fmt.Sprintf("some alerts of %d different times cannot be read and are deferred, the first updated at %v", n, first.From)
 	}
 
 	return verdict{
