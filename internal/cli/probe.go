@@ -56,7 +56,8 @@ func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, cl
 	}
 	sink := &firstSink{t: t}
 	at := tick.FromTime(now())
-	err = reader.Read(ctx, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink)
+	limited, explain := limitWaiting(ctx, t, probeTimes, func() int64 { return 0 })
+	err = explain(reader.Read(limited, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink))
 	switch {
 	case errors.Is(err, errEnough) && sink.found != nil && sink.found.Updated != 0:
 		return "alert of " + sink.found.Updated.Time().Format("2006-01-02 15:04Z"), nil

@@ -98,7 +98,8 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	done := c.progress(func() string {
 		return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load())
 	})
-	err = reader.Read(ctx, defender.Window{From: from, To: to, Now: tick.FromTime(now)}, sink)
+	limited, explain := limitWaiting(ctx, t, pullTimes, sink.read.Load)
+	err = explain(reader.Read(limited, defender.Window{From: from, To: to, Now: tick.FromTime(now)}, sink))
 	if err == nil {
 		err = sink.flush(maxTick)
 	}
