@@ -262,7 +262,7 @@ func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
 	contains(t, r.out+r.err, "stored in", "Next step", "https://security.microsoft.com?tid="+contoso, "application id "+client, "Authorize application")
 	noSecret(t, r)
 	got := parse[map[string]any](t, w.expect(w.run(w.acquire("siem", "--json")...), 4).out)
-	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso || !strings.Contains(fmt.Sprint(got["next_step"]), contoso) || got["refresh_token"] != nil {
+	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso || !strings.Contains(fmt.Sprint(got["remedy"]), contoso) || got["refresh_token"] != nil {
 		t.Errorf("JSON: %v", got)
 	}
 	// With the permission in the token it is the user's role that is missing; without it the consent page is named.

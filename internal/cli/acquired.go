@@ -33,11 +33,11 @@ type acquired struct {
 	Roles    []string `json:"roles"`
 	Scp      []string `json:"scp"`
 	Exp      *string  `json:"exp"`
-	// Answer is "ok", "refused" or "failed", Problem and NextStep say why and what to do.
-	Answer   string `json:"api_answer"`
-	Problem  string `json:"problem,omitempty"`
-	NextStep string `json:"next_step,omitempty"`
-	Alert    string `json:"alert,omitempty"`
+	// Answer is "ok", "refused" or "failed", Problem and Remedy say why and what to do.
+	Answer  string `json:"api_answer"`
+	Problem string `json:"problem,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+	Alert   string `json:"alert,omitempty"`
 
 	AccessToken  string `json:"access_token,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
@@ -76,7 +76,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 }
 
 // keep stores the token, and writes it where else it is wanted. A store that fails now must not cost the sign-in: the file is written
-// in any case, and at a terminal the person may mend the disk and go on.
+// in any case, and at a terminal the person may make room on the disk and go on.
 func (a *acquisition) keep(ctx context.Context, s *store.Store, key tokens.ChainKey, got tokens.Tokens, r *acquired, t config.Tenant, out *secretFile) error {
 	if err := out.write(got.Refresh); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (a *acquisition) keep(ctx context.Context, s *store.Store, key tokens.Chain
 			return fmt.Errorf("the refresh token could not be stored: %w", err)
 		}
 		a.c.say("the refresh token could not be stored: %v", err)
-		if _, err := a.c.ask(ctx, "Mend it and press Enter to try again (Ctrl-C gives up the token): ", false); err != nil {
+		if _, err := a.c.ask(ctx, "Correct that and press Enter to try again (Ctrl-C gives up the token): ", false); err != nil {
 			return err
 		}
 	}
@@ -129,16 +129,16 @@ func (a *acquisition) tryAPI(ctx context.Context, t config.Tenant, client *http.
 		r.Problem = bare.Error()
 	}
 	if t.API == cloud.SIEM {
-		r.NextStep = fmt.Sprintf("somebody with \"Manage portal system settings\" opens https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, or simply start the input", t.TenantID, t.ClientID)
+		r.Remedy = fmt.Sprintf("somebody with \"Manage portal system settings\" opens https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, or simply start the input", t.TenantID, t.ClientID)
 		return
 	}
 	app := instance.Application(t, func(string, string) {})
 	if has != "" {
-		r.NextStep = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, such as Security Reader, or \"View data\" in Defender's own roles; then run: defenderctl check, or simply start the input",
+		r.Remedy = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, such as Security Reader, or \"View data\" in Defender's own roles; then run: defenderctl check, or simply start the input",
 			cmp.Or(r.Account, "the user who signed in"))
 		return
 	}
-	r.NextStep = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
+	r.Remedy = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
 		needs(t.API), orNone(append(append([]string{}, r.Scp...), r.Roles...)), app.AdminConsentURL("", ""))
 }
 
@@ -196,8 +196,8 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 	if r.err == nil {
 		return nil
 	}
-	if r.NextStep != "" {
-		a.c.say("the token is stored, but the API refuses it: %s. Next step: %s", r.Problem, r.NextStep)
+	if r.Remedy != "" {
+		a.c.say("the token is stored, but the API refuses it: %s. Next step: %s", r.Problem, r.Remedy)
 	} else {
 		a.c.say("the token is stored, but the API could not be tried: %v", r.err)
 	}

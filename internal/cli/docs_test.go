@@ -8,7 +8,7 @@ import (
 )
 
 // commands are all commands of the tree, in the order of the page.
-var commands = []string{"tokens acquire", "tokens list", "tokens refresh", "tokens remove", "tokens rekey", "tokens import", "check", "pull", "rewind", "status", "simulate"}
+var commands = []string{"tokens acquire", "tokens list", "tokens refresh", "tokens remove", "tokens rekey", "tokens import", "check", "pull", "rewind", "status", "simulate", "version"}
 
 func TestTheReferencePageIsWhatTheCommandsSay(t *testing.T) {
 	w := newWorld(t)

@@ -164,14 +164,15 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 		}
 		return found, err
 	}
-	s, err := c.look()
+	s, err := c.lookFirst()
 	if err != nil {
 		return chosen{}, err
 	}
 	i, err := findChain(ctx, s, name, p.set.get("client_id"), p.set.get("login_url"))
+	api := s.apiOf(ctx, i.Key)
 	s.Close()
 	if err == nil {
-		return c.fromStore(ctx, i, p.set)
+		return c.fromStore(ctx, i, api, p.set)
 	}
 	if p.set.get("client_id") == "" {
 		return chosen{}, err

@@ -77,23 +77,34 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 		return chosen{}, err
 	}
 	var found []chosen
-	var known []string
+	var known, others []string
 	for _, i := range inputs {
 		for _, t := range i.in.Tenants {
 			known = append(known, label(t.TenantName, t.TenantID)+" api "+string(t.API))
-			if called(name, t.TenantName, t.TenantID) && (api == "" || string(t.API) == api) && (clientID == "" || strings.EqualFold(clientID, t.ClientID)) {
+			if !called(name, t.TenantName, t.TenantID) {
+				continue
+			}
+			if api != "" && !strings.EqualFold(string(t.API), api) {
+				others = append(others, unitName(string(t.API), t.StateID))
+				continue
+			}
+			if clientID == "" || strings.EqualFold(clientID, t.ClientID) {
 				at := place{i.in.DataDir, i.in.KeyFile}
 				c.settle(&t, at)
 				found = append(found, chosen{t, at})
 			}
 		}
 	}
+
 	switch len(found) {
 	case 1:
 		return found[0], nil
 	case 0:
-		if err != nil {
+		switch {
+		case err != nil:
 			return chosen{}, err
+		case len(others) > 0:
+			return chosen{}, otherUnits(name, others)
 		}
 		return chosen{}, unknownName(name, known)
 	}
@@ -115,9 +126,9 @@ func unknownName(name string, known []string) error {
 	slices.Sort(known)
 	known = slices.Compact(known)
 	if len(known) == 0 {
-		return usagef("there is no tenant %q: nothing is stored here", name)
+		return usagef("there is no tenant %s: nothing is stored here", plain.Quoted(name))
 	}
-	return usagef("there is no tenant %q; known are:\n  %s", name, strings.Join(known, "\n  "))
+	return usagef("there is no tenant %s; known are:\n  %s", plain.Quoted(name), strings.Join(known, "\n  "))
 }
 
 func ambiguous(name string, list []string, narrow string) error {
@@ -172,8 +183,9 @@ func cloudOf(host string) cloud.Cloud {
 	return cloud.Commercial
 }
 
-// application is that of a stored chain, as far as the store knows it: enough for a remedy to name the command that renews the chain.
-func (c *cli) application(i store.ChainInfo) tokens.App {
+// application is that of a stored chain, as far as the store knows it: enough for a remedy to name the command that renews the
+// chain. api is the one that an input reads with it, empty where that is not known.
+func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 	app := tokens.App{LoginURL: loginURL(i.Key.LoginHost), TenantID: i.Key.TenantID, ClientID: i.Key.ClientID}
 	at, login, dir := cloudOf(i.Key.LoginHost), "", ""
 	if usual, err := cloud.Lookup(at, cloud.Graph, ""); err == nil && tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
@@ -186,14 +198,22 @@ func (c *cli) application(i store.ChainInfo) tokens.App {
 	if dir, _ = c.dir(""); dir == instance.DefaultDataDir {
 		dir = ""
 	}
-	app.Acquire = tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, "--tenant-name", i.Chain.TenantName, "--cloud", cloudName, "--login-url", login,
+	if api == string(cloud.Graph) {
+		api = "" // the default
+	}
+	app.Acquire = tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, "--tenant-name", i.Chain.TenantName, "--api", api, "--cloud", cloudName, "--login-url", login,
 		"--data-dir", dir, "--key-file", c.keyPath(""))
 	return app
 }
 
-// fromStore makes a tenant of a stored chain and the flags.
-func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, set *settings) (chosen, error) {
+// fromStore makes a tenant of a stored chain and the flags. api is the one that an input reads with the chain, if that is
+// known: it counts where no flag says otherwise.
+func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, api string, set *settings) (chosen, error) {
 	keys := config.Map(set.given())
+	at := cloud.Cloud(cmp.Or(keys["cloud"], string(cloudOf(i.Key.LoginHost))))
+	if _, err := cloud.Lookup(at, cloud.API(api), keys["region"]); err == nil && keys["api"]+keys["api_url"]+keys["resource"] == "" {
+		keys["api"] = api
+	}
 	keys["tenant_id"], keys["client_id"], keys["grant"] = i.Key.TenantID, i.Key.ClientID, "refresh_token"
 	keys["tenant_name"] = cmp.Or(i.Chain.TenantName, i.Key.TenantID)
 	if keys["login_url"] == "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -48,7 +49,7 @@ func (c *cli) rewindCommand() *cobra.Command {
 			if from > tick.FromTime(c.Now()) {
 				return usagef("--since %s is in the future", from)
 			}
-			ro, err := c.look()
+			ro, err := c.lookFirst()
 			if err != nil {
 				return err
 			}
@@ -106,12 +107,16 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 		}
 	}
 	var found []store.FeedKey
-	var known, several []string
+	var known, several, others []string
 	tenants := map[string]bool{}
 	for _, key := range keys {
 		title := cmp.Or(statuses[key].TenantName, labels[key.TenantID])
 		known = append(known, label(title, key.TenantID))
-		if !called(name, title, key.TenantID) || api != "" && !strings.EqualFold(api, key.API) || withState && key.StateID != stateID {
+		if !called(name, title, key.TenantID) {
+			continue
+		}
+		if api != "" && !strings.EqualFold(api, key.API) || withState && key.StateID != stateID {
+			others = append(others, unitName(key.API, key.StateID))
 			continue
 		}
 		found = append(found, key)
@@ -122,10 +127,27 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 	switch {
 	case len(found) == 0 && len(known) == 0 && slices.ContainsFunc(chains, isStored):
 		return nil, usagef("a token of %q is stored, but no input with this data directory has polled it yet: there is nothing to emit again", name)
+	case len(found) == 0 && len(others) > 0:
+		return nil, otherUnits(name, others)
 	case len(found) == 0:
 		return nil, unknownName(name, known)
 	case len(tenants) > 1:
 		return nil, ambiguous(name, several, "its tenant id")
 	}
 	return found, nil
+}
+
+// unitName is the API of a unit, with its state_id where it has one.
+func unitName(api, stateID string) string {
+	if stateID == "" {
+		return api
+	}
+	return api + " with state_id " + plain.Text(stateID, 128)
+}
+
+// otherUnits says that a tenant is known, but not with the API or state_id that was asked for.
+func otherUnits(name string, units []string) error {
+	slices.Sort(units)
+	return usagef("%s is known, but not with the --api or --state-id that was given; it has: %s", plain.Quoted(name),
+		strings.Join(slices.Compact(units), ", "))
 }

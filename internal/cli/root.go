@@ -38,9 +38,9 @@ func Run(ctx context.Context, env Env, args []string) int {
 	out := c.out
 	root := c.root()
 	root.SetArgs(args)
-	err := func() error {
+	ran, err := func() (*cobra.Command, error) {
 		defer c.patience(ctx)()
-		return root.ExecuteContext(ctx)
+		return root.ExecuteContextC(ctx)
 	}()
 	if err != nil && !c.started {
 		err = &usageError{err} // flags and arguments are looked at before a command starts
@@ -63,8 +63,8 @@ func Run(ctx context.Context, env Env, args []string) int {
 		c.say("interrupted")
 	default:
 		c.say("%v", err)
-		if code == exitUsage && !c.started {
-			c.say("see defenderctl --help")
+		if code == exitUsage {
+			c.say("see: %s --help", ran.CommandPath())
 		}
 	}
 	return code
@@ -167,7 +167,7 @@ func (c *cli) root() *cobra.Command {
 		Example: "  defenderctl tokens list"}
 	group(chains)
 	chains.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
-	root.AddCommand(chains, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand())
+	root.AddCommand(chains, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand(), c.versionCommand())
 	root.SetIn(c.In)
 	root.SetOut(c.Out)
 	root.SetErr(c.Err)
@@ -235,8 +235,8 @@ func absolute(path string) string {
 }
 
 // open opens the store for writing. configured is the configuration's word on where it is and what encrypts it, each possibly empty. A
-// warning that names one of mended, what the command is about to mend, is left out.
-func (c *cli) open(configured place, mended ...string) (*store.Store, error) {
+// warning that names one of corrected, what the command is about to correct, is left out.
+func (c *cli) open(configured place, corrected ...string) (*store.Store, error) {
 	dir, err := c.dir(configured.dataDir)
 	if err != nil {
 		return nil, err
@@ -251,7 +251,7 @@ func (c *cli) open(configured place, mended ...string) (*store.Store, error) {
 		return nil, err
 	}
 	for _, w := range s.Warnings() {
-		if !slices.ContainsFunc(mended, func(m string) bool { return strings.Contains(w, m) }) {
+		if !slices.ContainsFunc(corrected, func(m string) bool { return strings.Contains(w, m) }) {
 			c.say("warning: %s", w)
 		}
 	}
@@ -275,7 +275,41 @@ func unsaved(ctx context.Context, k *tokens.Keeper) error {
 }
 
 // view is the store for looking only. A directory that is not there is empty, and is not made.
-type view struct{ s *store.Store }
+type view struct {
+	s *store.Store
+	// lost is the directory, if its tokens.db is gone while the copy of it is there.
+	lost string
+}
+
+// Names of the store's files.
+const (
+	tokensFile = "tokens.db"
+	tokensCopy = "tokens.db.bak"
+)
+
+// lostTokens reports whether tokens.db is gone from a directory, while its copy is there.
+func lostTokens(dir string) bool {
+	return !exists(filepath.Join(dir, tokensFile)) && exists(filepath.Join(dir, tokensCopy))
+}
+
+// lookFirst opens the store for reading, for a command that writes to it afterwards: it may put the copy of tokens.db in its
+// place.
+func (c *cli) lookFirst() (*view, error) {
+	dir, err := c.dir("")
+	if err != nil {
+		return nil, err
+	}
+	if lostTokens(dir) {
+		s, err := c.open(place{})
+		if err != nil {
+			return nil, err
+		}
+		if err := s.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return c.look()
+}
 
 // look opens the store for reading.
 func (c *cli) look() (*view, error) {
@@ -291,7 +325,11 @@ func (c *cli) look() (*view, error) {
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores something, sets the file aside", err)
 	}
-	return &view{s}, err
+	v := &view{s: s}
+	if lostTokens(dir) {
+		v.lost = dir
+	}
+	return v, err
 }
 
 func (v *view) Close() {
@@ -304,6 +342,10 @@ func (v *view) chains(ctx context.Context) ([]store.ChainInfo, error) {
 	if v.s == nil {
 		return nil, nil
 	}
+	if v.lost != "" {
+		return nil, fmt.Errorf("%s is gone from %s, but its copy %s is there; this command only reads: start the input, or run "+
+			"defenderctl tokens refresh NAME, and the copy takes its place", tokensFile, v.lost, tokensCopy)
+	}
 	return v.s.Tokens().List(ctx)
 }
 
@@ -312,6 +354,26 @@ func (v *view) statuses(ctx context.Context) (map[store.FeedKey]store.Status, er
 		return nil, nil
 	}
 	return v.s.Statuses(ctx)
+}
+
+// apiOf is the API that inputs read with a chain; empty if that is not known, or they read several.
+func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
+	statuses, err := v.statuses(ctx)
+	if err != nil {
+		return ""
+	}
+
+	api := ""
+	for unit, st := range statuses {
+		if key != (tokens.ChainKey{LoginHost: unit.LoginHost, TenantID: unit.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
+			continue
+		}
+		if api != "" && api != unit.API {
+			return ""
+		}
+		api = unit.API
+	}
+	return api
 }
 
 func (v *view) keys(ctx context.Context) ([]store.FeedKey, error) {

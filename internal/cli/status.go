@@ -63,6 +63,9 @@ func (c *cli) statusCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
+			if s.s == nil {
+				return c.nowhere(asJSON)
+			}
 			for {
 				all, err := c.statuses(cmd.Context(), s)
 				if err != nil {
@@ -87,15 +90,32 @@ func (c *cli) statusCommand() *cobra.Command {
 	return cmd
 }
 
+// nowhere is the end of a status of a directory that does not exist: that nobody reports a fault there says nothing.
+func (c *cli) nowhere(asJSON bool) error {
+	if asJSON {
+		if err := printJSON(c.Out, []reported{}); err != nil {
+			return err
+		}
+	}
+	dir, err := c.dir("")
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("there is no directory %s: no input has run with it; give the input's data_dir with --data-dir or "+
+		"$DEFENDER_DATA_DIR", plain.Text(dir, 1024))
+}
+
 // statuses reads what the inputs wrote, ordered by tenant.
 func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 	statuses, err := s.statuses(ctx)
 	if err != nil {
 		return nil, err
 	}
-	chains, err := s.chains(ctx)
-	if err != nil {
-		return nil, err
+	var chains []store.ChainInfo
+	if s.lost == "" { // else only the ends of tokens are unknown
+		if chains, err = s.chains(ctx); err != nil {
+			return nil, err
+		}
 	}
 	all := []reported{}
 	for key, st := range statuses {
@@ -110,7 +130,7 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 			if i.Key == (tokens.ChainKey{LoginHost: key.LoginHost, TenantID: key.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
 				r.chain = &i
 				r.TokenExpires = moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
-				r.TokenState, _ = c.stateOf(i)
+				r.TokenState, _ = c.stateOf(i, r.API)
 			}
 		}
 		all = append(all, r)
@@ -135,7 +155,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 	for _, r := range all {
 		token := "-"
 		if r.chain != nil {
-			switch f := r.chain.Chain.Forecast(now, c.application(*r.chain)); {
+			switch f := r.chain.Chain.Forecast(now, c.application(*r.chain, r.API)); {
 			case f.Ended:
 				token = "ended"
 			case !f.Ends.IsZero():
@@ -166,7 +186,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 			continue
 		}
 		// A token that has ended is what the input says itself.
-		if f := r.chain.Chain.Forecast(now, c.application(*r.chain)); f.Soon && !(f.Ended && told) {
+		if f := r.chain.Chain.Forecast(now, c.application(*r.chain, r.API)); f.Soon && !(f.Ended && told) {
 			line(f.Text + "; " + f.Remedy)
 		}
 	}

@@ -30,8 +30,8 @@ type listed struct {
 }
 
 // stateOf is the state of a chain in a few words, and what to do about it.
-func (c *cli) stateOf(i store.ChainInfo) (state, remedy string) {
-	f := i.Chain.Forecast(c.Now(), c.application(i))
+func (c *cli) stateOf(i store.ChainInfo, api string) (state, remedy string) {
+	f := i.Chain.Forecast(c.Now(), c.application(i, api))
 	switch {
 	case !i.Chain.Dead.IsZero():
 		return "dead " + i.Chain.Dead.String(), f.Remedy
@@ -65,7 +65,7 @@ func (c *cli) listCommand() *cobra.Command {
 				for _, i := range list {
 					l := listed{TenantID: i.Key.TenantID, Tenant: cmp.Or(i.Chain.TenantName, i.Key.TenantID), ClientID: i.Key.ClientID, LoginHost: i.Key.LoginHost,
 						Account: i.Chain.Account, Obtained: moment(i.Chain.Obtained), Refreshed: moment(i.Chain.Refreshed), Expires: moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)}
-					l.State, l.Remedy = c.stateOf(i)
+					l.State, l.Remedy = c.stateOf(i, s.apiOf(cmd.Context(), i.Key))
 					all = append(all, l)
 				}
 				return printJSON(c.Out, all)
@@ -77,13 +77,13 @@ func (c *cli) listCommand() *cobra.Command {
 			}
 			var rows [][]string
 			for _, i := range list {
-				state, _ := c.stateOf(i)
+				state, _ := c.stateOf(i, "")
 				rows = append(rows, []string{i.Key.TenantID, cmp.Or(i.Chain.TenantName, "-"), i.Key.ClientID, i.Chain.Account,
 					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now(), tokens.App{}).Ends), state})
 			}
 			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1, 0) // the tenant id is there to be copied, the state to be seen
 			for _, i := range list {
-				if f := i.Chain.Forecast(c.Now(), c.application(i)); f.Soon {
+				if f := i.Chain.Forecast(c.Now(), c.application(i, s.apiOf(cmd.Context(), i.Key))); f.Soon {
 					c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
 				}
 			}
@@ -224,16 +224,17 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 		return t, s, err
 	}
 	// Looked up for reading first: a name that is not known makes no directory.
-	ro, err := c.look()
+	ro, err := c.lookFirst()
 	if err != nil {
 		return chosen{}, nil, err
 	}
 	i, err := findChain(ctx, ro, name, set.get("client_id"), set.get("login_url"))
+	api := ro.apiOf(ctx, i.Key)
 	ro.Close()
 	if err != nil {
 		return chosen{}, nil, err
 	}
-	t, err := c.fromStore(ctx, i, set)
+	t, err := c.fromStore(ctx, i, api, set)
 	if err != nil {
 		return chosen{}, nil, err
 	}
@@ -249,10 +250,10 @@ func (c *cli) removeCommand() *cobra.Command {
 		Long: "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a new chain. It stays valid at Microsoft: " +
 			"revoke the user's sessions there if it must not be used any more. An input with grant auto and a credential of the application signs in as the " +
 			"application itself when it starts next; grant refresh_token keeps it from that.",
-		Example: "  defenderctl tokens remove contoso",
+		Example: "  defenderctl tokens remove contoso\n  defenderctl tokens remove contoso --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			ro, err := c.look()
+			ro, err := c.lookFirst()
 			if err != nil {
 				return err
 			}
@@ -262,7 +263,10 @@ func (c *cli) removeCommand() *cobra.Command {
 				return err
 			}
 			name := label(i.Chain.TenantName, i.Key.TenantID)
-			if c.InTerminal && !yes {
+			if !yes && !c.InTerminal {
+				return usagef("nobody is here to confirm it: add --yes to forget the refresh token of %s", name)
+			}
+			if !yes {
 				answer, err := c.ask(ctx, "Forget the refresh token of "+name+"? A new one takes a person's sign-in. [y/N] ", false)
 				if err != nil {
 					return err
@@ -291,7 +295,7 @@ func (c *cli) removeCommand() *cobra.Command {
 	cmd.ValidArgsFunction = c.names
 	cmd.Flags().StringVar(&clientID, "client-id", "", "application, where a tenant has tokens of several")
 	cmd.Flags().StringVar(&login, "login-url", "", "sign-in service, likewise")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; required where there is no terminal")
 	return cmd
 }
 

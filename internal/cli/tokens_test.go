@@ -134,8 +134,8 @@ func TestANameMayBeTheIdAndAnAmbiguousOneGivesTheList(t *testing.T) {
 	for _, cmd := range [][]string{{"tokens", "refresh", "nobody"}, {"tokens", "remove", "nobody"}, {"pull", "nobody"}, {"rewind", "nobody", "--since", "1h"}} {
 		contains(t, w.expect(w.run(cmd...), 2).err, `no tenant "nobody"`)
 	}
-	w.expect(w.run("tokens", "remove", strings.ToUpper(fabrikam)), 0)
-	w.expect(w.run("tokens", "remove", "contoso"), 0)
+	w.expect(w.run("tokens", "remove", strings.ToUpper(fabrikam), "--yes"), 0)
+	w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0)
 	if out := w.run("tokens", "list", "--json").out; strings.TrimSpace(out) != "[]" {
 		t.Errorf("left: %s", out)
 	}
@@ -192,8 +192,11 @@ func TestTablesFitTheTerminal(t *testing.T) {
 
 func TestListingMakesNothing(t *testing.T) {
 	w := newWorld(t)
-	for _, cmd := range [][]string{{"tokens", "list"}, {"status"}, {"tokens", "list", "--json"}, {"status", "--json"}} {
+	for _, cmd := range [][]string{{"tokens", "list"}, {"tokens", "list", "--json"}} {
 		w.expect(w.run(cmd...), 0)
+	}
+	for _, cmd := range [][]string{{"status"}, {"status", "--json"}} {
+		contains(t, w.expect(w.run(cmd...), 1).err, w.dir, "--data-dir")
 	}
 	if _, err := os.Stat(w.dir); err == nil {
 		t.Error("the data directory was made")

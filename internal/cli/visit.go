@@ -80,7 +80,7 @@ func (s *stores) close(ctx context.Context) {
 func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	open := &stores{c: c, open: map[string]*store.Store{}, errs: map[string]error{}, keep: map[string]*tokens.Keeper{}}
 	defer open.close(ctx)
-	var all []*visit
+	all := []*visit{}
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	var ready atomic.Int64

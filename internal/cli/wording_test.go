@@ -113,7 +113,7 @@ func TestRewindingATenantThatWasNeverPolledSaysSo(t *testing.T) {
 func TestRemovingATokenSaysHowTheInputSignsInThen(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
-	contains(t, w.expect(w.run("tokens", "remove", "contoso"), 0).err, "grant auto", "as the application itself", "set grant refresh_token")
+	contains(t, w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0).err, "grant auto", "as the application itself", "set grant refresh_token")
 }
 
 func TestADamagedStoreIsNotSetAsideByLooking(t *testing.T) {

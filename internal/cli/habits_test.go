@@ -1,0 +1,105 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fluent-bit-defender/internal/store"
+)
+
+func TestAWrongAPISaysWhichOnesTheTenantHas(t *testing.T) {
+	w := newWorld(t)
+	w.polled("siem", "graph")
+	r := w.expect(w.run("rewind", contoso, "--since", "1h", "--api", "endpoint"), 2)
+	contains(t, r.err, "is known, but not with the --api", "it has: graph, siem")
+	r = w.expect(w.run("pull", "contoso", "--config", w.conf("siem"), "--api", "graph"), 2)
+	contains(t, r.err, "it has: siem")
+	if strings.Contains(r.err, "no tenant") {
+		t.Error(r.err)
+	}
+	contains(t, w.expect(w.run("rewind", "nobody", "--since", "1h"), 2).err, "there is no tenant")
+}
+
+func TestTheListNamesTheAPIThatAnInputReads(t *testing.T) {
+	w := newWorld(t)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	s, keys := w.polled("siem")
+	w.report(s, keys[0], store.Status{State: "ok"})
+	w.RevokeRefreshTokens(contoso, 50173)
+	r := w.expect(w.run(append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 3)
+	contains(t, r.err, "--api siem", "--api-url "+w.APIURL("siem"), "--login-url "+w.LoginURL(), "--data-dir "+w.dir)
+	contains(t, w.run("tokens", "list").err, "defenderctl tokens acquire", "--api siem")
+}
+
+func TestRemovingWithoutATerminalNeedsYes(t *testing.T) {
+	w := newWorld(t)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	contains(t, w.expect(w.with(t.Context(), "y\n", "tokens", "remove", "contoso"), 2).err, "--yes", "contoso")
+	if list := parse[[]any](t, w.run("tokens", "list", "--json").out); len(list) != 1 {
+		t.Errorf("left: %v", list)
+	}
+	w.expect(w.run("tokens", "remove", "contoso", "-y"), 0)
+}
+
+func TestALostTokensFileNamesItsCopy(t *testing.T) {
+	w := newWorld(t)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	for _, name := range []string{"tokens.db", "tokens.db-wal", "tokens.db-shm"} {
+		if err := os.Remove(filepath.Join(w.dir, name)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	contains(t, w.expect(w.run("tokens", "list"), 1).err, "tokens.db is gone from "+w.dir, "tokens.db.bak")
+	// A command that writes puts the copy in its place.
+	w.expect(w.run(append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 0)
+	contains(t, w.expect(w.run("tokens", "list"), 0).out, contoso)
+}
+
+func TestListsAreNeverNull(t *testing.T) {
+	w := newWorld(t)
+	conf := w.file("none.conf", "[INPUT]\n    Name cpu\n[OUTPUT]\n    Name stdout\n    Match *\n")
+	for _, args := range [][]string{
+		{"tokens", "list", "--json"}, {"status", "--json"}, {"check", conf, "--json"}, {"check", "--offline", conf, "--json"},
+		{"check", "--explain", "--json"}, {"version", "--json"},
+	} {
+		if out := w.run(args...).out; strings.Contains(out, "null") || strings.TrimSpace(out) == "" {
+			t.Errorf("%v prints %s", args, out)
+		}
+	}
+}
+
+func TestAUsageErrorNamesTheHelpOfItsCommand(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"tokens", "acquire", "--nonsense"}, "defenderctl tokens acquire --help"},
+		{[]string{"tokens", "acquire"}, "defenderctl tokens acquire --help"},
+		{[]string{"pull", "contoso", "--since", "x"}, "defenderctl pull --help"},
+		{[]string{"tokens", "nonsense"}, "defenderctl tokens --help"},
+		{[]string{"nonsense"}, "defenderctl --help"},
+		{[]string{"--nonsense"}, "defenderctl --help"},
+		{[]string{"version", "extra"}, "defenderctl version --help"},
+	} {
+		if r := w.expect(w.run(c.args...), 2); !strings.Contains(r.err, "see: "+c.want+"\n") {
+			t.Errorf("%v: %s", c.args, r.err)
+		}
+	}
+}
+
+func TestVersionIsACommandToo(t *testing.T) {
+	w := newWorld(t)
+	line := w.expect(w.run("--version"), 0).out
+	if got := w.expect(w.run("version"), 0).out; got != line || !strings.Contains(got, "commit ") || !strings.Contains(got, "go1.") {
+		t.Errorf("version prints %q, --version %q", got, line)
+	}
+	got := parse[map[string]any](t, w.expect(w.run("version", "--json"), 0).out)
+	for _, key := range []string{"version", "commit", "go"} {
+		if s, _ := got[key].(string); s == "" {
+			t.Errorf("%s is missing in %v", key, got)
+		}
+	}
+}
