@@ -68,11 +68,11 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrowOverThousandsOfPolls(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, storage: t.TempDir(), data: filepath.Join(t.TempDir(), "state"), callbackLimit: -1,
-		launch: func(cfg flbhost.Config) (flbhost.Process, error) {
-			cfg.Plugin, cfg.LogLevel = so, "info"
-			return flbhost.Start(t.Context(), cfg)
-		}}
+	r := newRig(t, func(cfg flbhost.Config) (flbhost.Process, error) {
+		cfg.Plugin = so
+		cfg.LogLevel = "info"
+		return flbhost.Start(t.Context(), cfg)
+	})
 	customers := tenants(50, 5)
 	r.simulate(simulator.Config{Tenants: customers, Faults: "cut:p=0.05,503:p=0.02;wait=1s,reset:p=0.02"})
 	address := freeAddress(t)

@@ -93,12 +93,11 @@ func everyday(t *testing.T, host string) bool {
 
 func newRig(t *testing.T, launch func(flbhost.Config) (flbhost.Process, error)) *rig {
 	return &rig{
-		t:             t,
-		launch:        launch,
-		storage:       t.TempDir(),
-		data:          filepath.Join(t.TempDir(), "state"),
-		callbackLimit: -1,
-		parsed:        map[string]alert{},
+		t:       t,
+		launch:  launch,
+		storage: t.TempDir(),
+		data:    filepath.Join(t.TempDir(), "state"),
+		parsed:  map[string]alert{},
 	}
 }
 
@@ -110,8 +109,6 @@ type rig struct {
 	host          flbhost.Process
 	storage, data string
 	logs          []flbhost.LogLine // of processes that have ended
-	// callbackLimit is how long a collect callback may take, negative for any time, where tests crowd the machine.
-	callbackLimit time.Duration
 	// parsed are the alerts that were seen, by the bytes of their record: the tests look at
 	// all records again and again.
 	parsed map[string]alert
@@ -133,9 +130,6 @@ func (r *rig) alert(rec flbhost.Record) alert {
 	known.text = rec.JSON()
 	if m := gjson.GetBytes(known.text, "mssp"); m.Get("kind").String() == "alert" {
 		known.tenantID, known.api, known.id = m.Get("tenant_id").String(), m.Get("api").String(), m.Get("record_id").String()
-	}
-	if r.parsed == nil {
-		r.parsed = map[string]alert{}
 	}
 	r.parsed[string(rec.Event)] = known
 	return known
@@ -182,7 +176,14 @@ func (r *rig) section(t simulator.Tenant, api string, more ...string) flbhost.In
 
 // start runs the plugin; the rig's storage and data directory live on between runs.
 func (r *rig) start(instances ...flbhost.Instance) error {
-	h, err := r.launch(flbhost.Config{Instances: instances, StorageDir: r.storage, LogLevel: "trace", HotReload: true, CallbackLimit: r.callbackLimit})
+	h, err := r.launch(flbhost.Config{
+		Instances:     instances,
+		StorageDir:    r.storage,
+		LogLevel:      "trace",
+		HotReload:     true,
+		CallbackLimit: -1,
+		ExitLimit:     patience,
+	})
 	if h != nil {
 		r.host = h
 		r.t.Cleanup(func() { h.Kill() })

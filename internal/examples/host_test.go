@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -26,7 +25,7 @@ func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.R
 		t.Fatal(err)
 	}
 	host := flbhost.Run(t, flbhost.Config{Plugin: so, Instances: instances})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := host.WaitEvents(ctx, events); err != nil {
 		t.Fatal(err)

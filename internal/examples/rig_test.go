@@ -203,14 +203,18 @@ func (r *rig) stop() {
 		if err != nil {
 			r.t.Errorf("fluent-bit ended with %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		r.t.Error("fluent-bit did not end")
 	}
 }
 
-// until waits for a condition.
+// patience is how long a test waits at least for what must happen: the machine may be busy.
+const patience = 3 * time.Minute
+
+// until waits for a condition, for the limit or for patience, whichever is longer.
 func (r *rig) until(what string, limit time.Duration, ok func() bool) {
 	r.t.Helper()
+	limit = max(limit, patience)
 	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
 		select {
 		case err := <-r.ended:
