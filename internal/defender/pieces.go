@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 
 	"fluent-bit-defender/internal/tick"
@@ -66,6 +67,13 @@ type pieces struct {
 func soft(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Smaller
+}
+
+// maybeWindow reports whether an error may be the fault of the window that was asked for. A
+// service that refuses a request may refuse this window only: what is wrong with all requests
+// makes the canary fail too.
+func maybeWindow(err error) bool {
+	return soft(err) || isStatus(err, http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity)
 }
 
 // window reads a window, oldest first, so that each complete piece is progress.
@@ -180,7 +188,7 @@ func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
 // failed decides what to do about a piece that was not read. It returns the time to go on from,
 // or the error if the piece is to be tried again later.
 func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tick, err error, sink Sink) (tick.Tick, error) {
-	if !soft(err) {
+	if !maybeWindow(err) {
 		return 0, err
 	}
 
@@ -225,7 +233,7 @@ func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) e
 	switch {
 	case err == nil:
 		return nil
-	case !soft(err), !p.answering(ctx, r, w.From):
+	case !maybeWindow(err), !p.answering(ctx, r, w.From):
 		return err
 	}
 

@@ -1,0 +1,111 @@
+package defender
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/tick"
+)
+
+// oddAnswer is an answer that is not the list that was asked for, nor a plain failure.
+type oddAnswer struct {
+	status int
+	body   string
+}
+
+// oddAnswers are what may be mistaken for a list without alerts.
+func oddAnswers(api cloud.API) map[string]oddAnswer {
+	all := map[string]oddAnswer{
+		"400":                   {http.StatusBadRequest, `{"error":{"code":"BadRequest","message":"x"}}`},
+		"404":                   {http.StatusNotFound, `{}`},
+		"413":                   {http.StatusRequestEntityTooLarge, ``},
+		"204":                   {http.StatusNoContent, ``},
+		"206 with a list":       {http.StatusPartialContent, `[]`},
+		"nothing":               {http.StatusOK, ``},
+		"white space":           {http.StatusOK, "\n"},
+		"null":                  {http.StatusOK, `null`},
+		"a text":                {http.StatusOK, `"none"`},
+		"a number":              {http.StatusOK, `0`},
+		"an empty object":       {http.StatusOK, `{}`},
+		"an error as an object": {http.StatusOK, `{"error":{"code":"x"}}`},
+		"HTML":                  {http.StatusOK, `<html></html>`},
+		"half a list":           {http.StatusOK, `[`},
+	}
+	if api == cloud.SIEM {
+		all["an object instead of an array"] = oddAnswer{http.StatusOK, `{"value":[]}`}
+		return all
+	}
+	all["an array instead of an object"] = oddAnswer{http.StatusOK, `[]`}
+	all["value is null"] = oddAnswer{http.StatusOK, `{"value":null}`}
+	all["value is an object"] = oddAnswer{http.StatusOK, `{"value":{}}`}
+	all["half a page"] = oddAnswer{http.StatusOK, `{"value":[`}
+	return all
+}
+
+// TestAnOddAnswerIsNeverTheEnd: windows that are answered oddly while others are answered well
+// are never taken for read: not those that are too long, and not those that hold a certain
+// alert. All other alerts come.
+func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
+	for _, api := range cloud.APIs() {
+		for name, odd := range oddAnswers(api) {
+			for what, strikes := range map[string]func(from, to tick.Tick) bool{
+				"long windows": func(from, to tick.Tick) bool { return min(to, tick.FromTime(start))-from > 10*tick.Minute },
+				"one alert": func(from, to tick.Tick) bool {
+					at := tick.FromTime(hundredAlerts()[40])
+					return from <= at && at < to
+				},
+			} {
+				t.Run(fmt.Sprintf("%s/%s/%s", api, name, what), func(t *testing.T) {
+					t.Parallel()
+					p := poisoned{api: api, alerts: hundredAlerts()}
+					reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
+						q, _ := url.ParseQuery(r.URL.RawQuery)
+						if strikes(p.window(q)) {
+							p.asked++
+							w.WriteHeader(odd.status)
+							_, _ = io.WriteString(w, odd.body)
+							return
+						}
+						p.ServeHTTP(w, r)
+					}, func(s *Settings) { s.PageSize = 30 })
+
+					k := keeper{basket: newBasket(t, api)}
+					whole := false
+					for range 60 {
+						w := w0()
+						w.From = max(w.From, k.safe)
+						if err := reader.Read(t.Context(), w, &k); err == nil {
+							whole = true
+							break
+						}
+					}
+					if !whole {
+						t.Error("the window is never read to its end")
+					}
+					t.Logf("read to its end %v, %d alerts, %d deferred, %d requests", whole, len(k.rows), len(k.aside), p.asked)
+
+					for i, at := range p.alerts {
+						at := tick.FromTime(at)
+						if k.times(i) == 0 && !covered(k.aside, at) {
+							t.Errorf("alert %d is missing, and nobody knows", i)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// covered reports whether one of the windows holds a time.
+func covered(windows []Window, at tick.Tick) bool {
+	for _, w := range windows {
+		if w.From <= at && at < w.To {
+			return true
+		}
+	}
+	return false
+}
