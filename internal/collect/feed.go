@@ -180,6 +180,20 @@ func (f *feed) emitted(seq uint64, key [16]byte, at tick.Tick) {
 	f.pending = append(f.pending, pendingSeen{seq, store.Seen{Key: key, Time: at}})
 }
 
+// full reports whether the seen-set takes no new entry.
+func (f *feed) full() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen.full()
+}
+
+// end lets the seen-set no longer count among those of the process.
+func (f *feed) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen.close()
+}
+
 // repeated tells whether key was emitted before. A repeat with a newer time is written down, so that it is not forgotten before its time.
 func (f *feed) repeated(key [16]byte, at tick.Tick, seq uint64) bool {
 	f.mu.Lock()

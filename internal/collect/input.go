@@ -113,6 +113,9 @@ func (in *Input) Stop(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		in.wg.Wait()
+		for _, t := range in.all() {
+			t.feed.end()
+		}
 		close(done)
 	}()
 	select {

@@ -92,6 +92,7 @@ func (in *Input) buryRetired() {
 		if t.after != nil && !closed(t.after) {
 			return false // who comes next waits for this one only
 		}
+		t.feed.end()
 		close(t.gone)
 		if t.onGone != nil {
 			t.onGone()

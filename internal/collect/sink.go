@@ -73,6 +73,9 @@ func (s *sink) Row(raw []byte) error {
 		t.update(func(st *store.Status) { st.Repeats++ })
 		return nil
 	}
+	if t.feed.full() {
+		return errSeenFull(t.cfg.Key.API)
+	}
 	event, err := t.cfg.Encoder.Alert(t.event[:0], t.eventTime(row), id, raw)
 	if err != nil {
 		if event = t.cfg.Encoder.Raw(t.event[:0], t.eventTime(row), id, raw); !t.oddRows {
@@ -95,6 +98,19 @@ func (s *sink) Row(raw []byte) error {
 	s.noticeLate(at)
 	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })
 	return nil
+}
+
+// errSeenFull returns the error for a tenant with more new alerts than can be remembered. Without
+// an entry in the seen-set an alert would be emitted again with every poll, so it has to wait.
+func errSeenFull(api string) error {
+	return &defender.Error{
+		Op:   "reading alerts",
+		Fate: defender.WaitForHuman,
+		Problem: fmt.Sprintf("%s lists more alerts than can be remembered (%d of a tenant, %d in all) within the time that polls reach back",
+			api, mostSeen, mostSeenInAll),
+		Remedy:   "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; nothing is lost, reading goes on then",
+		TooLarge: true,
+	}
 }
 
 // Safe implements defender.Sink.

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -190,5 +191,44 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "alerts of another tenant"); n != 1 {
 			t.Errorf("said %d times", n)
 		}
+	})
+}
+
+// TestATenantThatCannotBeRememberedFailsAndGoesOn: nothing new is emitted while the seen-set is
+// full, the status says why, and everything comes once there is room.
+func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 31)
+		begin := time.Now()
+		for i := range 5 {
+			r.api.add(fmt.Sprint(i), begin, begin)
+		}
+		tenant := r.start()
+		time.Sleep(2 * time.Minute)
+		r.want(5, 1)
+
+		change := func(f func(*seenSet)) {
+			tenant.feed.mu.Lock()
+			defer tenant.feed.mu.Unlock()
+			f(&tenant.feed.seen)
+		}
+		change(func(s *seenSet) {
+			for i := range fewSeen {
+				s.add(seenKey(i), tick.FromTime(begin))
+			}
+		})
+		seenInAll.Add(mostSeenInAll) // others
+		r.api.add("5", time.Now(), time.Now())
+		time.Sleep(3 * time.Minute)
+		r.want(5, 1)
+		status := tenant.snapshot()
+		if status.State != "failing" || !strings.Contains(status.Remedy, "sweep_lookback") {
+			t.Errorf("%s: %s; %s", status.State, status.Reason, status.Remedy)
+		}
+
+		seenInAll.Add(-mostSeenInAll)
+		time.Sleep(5 * time.Minute)
+		r.want(6, 1)
+		r.stop()
 	})
 }
