@@ -147,6 +147,10 @@ func (l *linter) add(f Finding) { l.Findings = append(l.Findings, f) }
 // at adds a finding about a key of a section.
 func (l *linter) at(level Level, sec fluentbit.Section, key, problem, remedy string) {
 	file, line := sec.Where(key)
+	if unset := sec.Unset(key); len(unset) > 0 && sec.Get(key) == "" {
+		problem += " (the variable " + strings.Join(unset, ", ") + " is not set here)"
+		remedy = "set it, or run this check with Fluent Bit's environment"
+	}
 	l.add(Finding{
 		Level:   level,
 		File:    file,
@@ -214,7 +218,9 @@ func (l *linter) keys(sec fluentbit.Section) {
 	seen := map[string]int{}
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
-		if f := config.UnknownKey(p.Key); f != nil {
+		if f := config.UnknownKey(p.Key); f != nil && sec.Core(key) { // Fluent Bit takes it
+			l.line(Warning, sec, p, "has no effect in a section of this input", f.Mend)
+		} else if f != nil {
 			l.line(Error, sec, p, f.Problem, f.Mend)
 		}
 		if first, twice := seen[key]; twice {

@@ -35,6 +35,11 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 		l.format(sec, jsonFormats)
 	case "es", "opensearch":
 		l.elasticsearch(sec)
+	case "exit":
+		l.at(Error, sec, "Name", "exit ends Fluent Bit after a few records", "remove this output")
+	}
+	if p, ok := sec.Prop("port"); ok && (atoi(p.Value) <= 0 || atoi(p.Value) > 65535) && len(p.Unset) == 0 {
+		l.at(Error, sec, "Port", plain.Quoted(p.Value)+" is not a port", "write a number from 1 to 65535")
 	}
 	l.clear(sec)
 }
@@ -258,6 +263,9 @@ func (l *linter) http(sec fluentbit.Section) {
 	if (headers == "") != (body == "") {
 		l.at(Error, sec, "Body_Key", "and Headers_Key only work together"+refuses, "write both, or none")
 	}
+	if uri := sec.Get("uri"); strings.Contains(uri, "://") {
+		l.at(Error, sec, "URI", plain.Quoted(uri)+" is more than a path, and the server will not know it", "write Host, Port and tls, and the path alone here")
+	}
 	l.givesUp(sec, "the server refuses with a status 4xx other than 408 and 429")
 }
 
@@ -335,6 +343,11 @@ func (l *linter) clear(sec fluentbit.Section) {
 		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1", "write: Host and the name of the receiver")
 		return
 	}
+	if strings.ContainsAny(host, "/ ") {
+		l.at(Error, sec, "Host", plain.Quoted(host)+" is not a host: Fluent Bit cannot connect, and tries for ever",
+			"write: Host and the name alone; the port goes to Port, https is: tls On")
+		return
+	}
 	if isLoopback(host) {
 		return
 	}
@@ -359,3 +372,27 @@ func isLoopback(host string) bool {
 	ip := net.ParseIP(strings.Trim(host, "[]"))
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
+
+// takesAway looks at filters that remove the keys by which the records are sent or recognised.
+func (l *linter) takesAway(sec fluentbit.Section) {
+	name := strings.ToLower(sec.Get("name"))
+	allowed, limits := []string{}, false
+	for _, p := range sec.Props {
+		word, _, _ := strings.Cut(p.Value, " ")
+		switch key := strings.ToLower(p.Key); {
+		case name == "record_modifier" && (key == "allowlist_key" || key == "whitelist_key"):
+			allowed, limits = append(allowed, word), true
+		case name == "record_modifier" && key == "remove_key", name == "modify" && slices.Contains(removing, key):
+			if word == "mssp" || fieldOf[word] != "" {
+				l.line(Error, sec, p, "takes the key "+word+" away from the records", "leave it: outputs and receivers need it")
+			}
+		}
+	}
+	if limits && !slices.Contains(allowed, "mssp") {
+		l.at(Warning, sec, "Name", "record_modifier with Allowlist_key removes all other keys, mssp with the tenant and the record_id too",
+			"add: Allowlist_key mssp")
+	}
+}
+
+// removing are the rules of the filter modify that remove a key, or give it another name.
+var removing = []string{"remove", "rename", "hard_rename"}

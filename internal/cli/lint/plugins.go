@@ -3,6 +3,7 @@ package lint
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,9 +30,9 @@ type setting struct {
 // pluginInfo is a plugin of Fluent Bit.
 type pluginInfo struct {
 	kind, name string
-	// open: Fluent Bit does not check its keys. net: it connects to a server; tls: it knows TLS.
-	open, net, tls bool
-	settings       []setting
+	// open: Fluent Bit does not check its keys. tls: it knows TLS. server: it is an HTTP server.
+	open, tls, server bool
+	settings          []setting
 }
 
 // plugins reads the table once.
@@ -47,11 +48,11 @@ var plugins = sync.OnceValue(func() map[string]*pluginInfo {
 			last.settings = append(last.settings, setting{name: words[0], kind: kind, many: many})
 		default:
 			last = &pluginInfo{
-				kind: words[0],
-				name: words[1],
-				open: slices.Contains(words, "open"),
-				net:  slices.Contains(words, "net"),
-				tls:  slices.Contains(words, "tls"),
+				kind:   words[0],
+				name:   words[1],
+				open:   slices.Contains(words, "open"),
+				tls:    slices.Contains(words, "tls"),
+				server: slices.Contains(words, "http_server"),
 			}
 			all[last.kind+" "+strings.ToLower(last.name)] = last
 		}
@@ -125,12 +126,19 @@ func (l *linter) unknownPlugin(sec fluentbit.Section) {
 	slices.Sort(names)
 
 	name := plain.Quoted(sec.Get("name"))
-	if near := config.Nearest(sec.Get("name"), names); near != "" {
+	foreign := slices.ContainsFunc(l.objectNames(), func(name string) bool { return !strings.Contains(name, "defender") })
+	if near := config.Nearest(sec.Get("name"), names); near != "" && !foreign {
 		l.at(Error, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit"+refuses, "did you mean "+near+"?")
 		return
 	}
 	l.at(Note, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit itself: its keys are not checked", "load it with Plugins_File or -e")
 }
+
+// objectNames returns the paths of the external plugins that are loaded.
+func (l *linter) objectNames() []string { return slices.Collect(maps.Keys(l.objects)) }
+
+// serverKeys are those of every plugin that is an HTTP server.
+var serverKeys = []string{"http2", "buffer_max_size", "buffer_chunk_size", "max_connections", "workers"}
 
 // property looks at a key that Fluent Bit compares with the list of the plugin.
 func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop) {
@@ -144,6 +152,8 @@ func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 		return
 	case sec.Core(key) && (p.Value != "" || fluentbit.EmptyCounts(key)), info.open, key == "active", key == "condition",
 		strings.HasPrefix(key, "_debug."):
+		return
+	case info.server && (strings.HasPrefix(key, "http_server.") || slices.Contains(serverKeys, key)):
 		return
 	case sec.Kind == fluentbit.Processor && (key == "alias" || key == "log_level"):
 		return

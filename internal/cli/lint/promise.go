@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,10 +48,6 @@ func (l *linter) pauses(sec fluentbit.Section) {
 // service looks at what the inputs share.
 func (l *linter) service() {
 	sec := l.file.Service()
-	path := ""
-	if p, ok := sec.Prop("storage.path"); ok && (p.Value != "" || len(p.Unset) > 0) {
-		path = cmp.Or(p.Value, "a variable that is not set, which was said already")
-	}
 	if on(sec.Get("storage.checksum")) {
 		l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped", "write: storage.checksum off")
 	}
@@ -61,14 +56,10 @@ func (l *linter) service() {
 		l.at(Error, sec, "Daemon", "is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that",
 			"write: Daemon Off, and let systemd run it")
 	}
-	if path == "" {
-		for _, sec := range l.sections {
-			if l.file.StorageType(sec) == "filesystem" {
-				l.add(Finding{Level: Error, File: l.file.Path, Key: "storage.path", Problem: "is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
-					Remedy: "write in [SERVICE]: storage.path /var/lib/fluent-bit"})
-				break
-			}
-		}
+	filesystem := func(sec fluentbit.Section) bool { return l.file.StorageType(sec) == "filesystem" }
+	if sec.Get("storage.path") == "" && slices.ContainsFunc(l.sections, filesystem) {
+		l.at(Error, sec, "storage.path", "is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
+			"write in [SERVICE]: storage.path /var/lib/fluent-bit")
 	}
 	tags := map[string]bool{}
 	for _, c := range l.customers() {

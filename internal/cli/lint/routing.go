@@ -111,6 +111,9 @@ func (l *linter) routing() {
 	l.shared(customers, outputs)
 }
 
+// discarding are the outputs that send nothing anywhere.
+var discarding = []string{"null", "counter", "flowcounter", "exit"}
+
 // reaches looks at whether the records of a customer go anywhere.
 func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 	if rewritten || c.routed {
@@ -124,12 +127,12 @@ func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 		}
 	}
 
-	discards := func(o matcher) bool { return strings.EqualFold(o.sec.Get("name"), "null") }
+	discards := func(o matcher) bool { return slices.Contains(discarding, strings.ToLower(o.sec.Get("name"))) }
 	switch {
 	case len(takers) == 0:
 		l.add(l.about(Error, c, "reaches no output: its records are dropped without a word", remedy))
 	case !slices.ContainsFunc(takers, func(o matcher) bool { return !discards(o) }):
-		l.add(l.about(Warning, c, "reaches only the output null, which throws its records away", remedy))
+		l.add(l.about(Warning, c, "reaches only outputs that throw its records away: "+takers[0].sec.Get("name"), remedy))
 	}
 }
 
@@ -144,6 +147,9 @@ func (l *linter) filters(customers []customer) map[string]bool {
 	taken := map[string]bool{}
 	for _, sec := range l.file.Of("filter") {
 		m := matcherOf(sec)
+		if m.pattern == "" && m.expr == "" {
+			l.at(Error, sec, "Match", "is missing in a filter"+refuses, "write: Match defender.*")
+		}
 		mine := slices.DeleteFunc(slices.Clone(customers), func(c customer) bool { return !m.matches(c.tag) })
 		if len(mine) == 0 {
 			continue
@@ -157,6 +163,10 @@ func (l *linter) filters(customers []customer) map[string]bool {
 				taken[c.tag] = true
 			}
 			continue
+		}
+		l.takesAway(sec)
+		if p, ok := sec.Prop("script"); ok && strings.EqualFold(sec.Get("name"), "lua") {
+			l.exists(sec, p)
 		}
 		if h, ok := sec.FilterHazard(); ok {
 			level := Warning

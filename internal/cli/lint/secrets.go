@@ -13,7 +13,7 @@ import (
 const maxLook = 8 << 20
 
 // secretKey finds a secret that stands in a file itself, in classic or YAML form; a variable or nothing is none.
-var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?(client_secret|clientSecret|refresh_token|refreshToken)["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
+var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?(client_secret|clientSecret|refresh_token|refreshToken|splunk_token|splunkToken|http_passwd|httpPasswd|shared_key|sharedKey)["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
 
 // inline warns of a file that holds a secret and may be read by every user of the machine.
 func (l *linter) inline(path string) {
@@ -36,17 +36,17 @@ func (l *linter) inline(path string) {
 		}
 		key := string(data[m[2]:m[3]])
 		l.add(Finding{Level: Warning, File: path, Line: 1 + strings.Count(string(data[:m[2]]), "\n"), Key: key,
-			Problem: "stands in a file that every user of this machine can read", Remedy: "chmod o-rwx " + plain.Text(path, 256) + ", or use " + strings.TrimSuffix(snake(key), "_file") + "_file"})
+			Problem: "stands in a file that every user of this machine can read", Remedy: "chmod o-rwx " + plain.Text(path, 256) + ", or use " + instead(key)})
 	}
 }
 
-// snake writes a key of YAML's camel case as the reference does.
-func snake(key string) string {
-	switch key {
-	case "clientSecret":
-		return "client_secret"
-	case "refreshToken":
-		return "refresh_token"
+// instead returns what to write in place of the secret itself.
+func instead(key string) string {
+	switch strings.ToLower(strings.ReplaceAll(key, "_", "")) {
+	case "clientsecret":
+		return "client_secret_file"
+	case "refreshtoken":
+		return "refresh_token_file"
 	}
-	return strings.ToLower(key)
+	return "a variable: " + key + " ${NAME}"
 }

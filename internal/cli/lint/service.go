@@ -96,7 +96,9 @@ func (l *linter) serviceSection() {
 			l.line(Warning, sec, p, "is no key of the service section, and Fluent Bit ignores it", remedy)
 		case kind == "map" && !p.Nested:
 			l.line(Error, sec, p, "is not a mapping"+refuses, "remove it")
-		case p.Nested || p.Value == "":
+		case p.Nested || p.Value == "" && len(p.Unset) == 0:
+		case key == "storage.delete_irrecoverable_chunks" && on(p.Value):
+			l.line(Warning, sec, p, "is on: Fluent Bit deletes chunks of alerts that it cannot read, after a full disk for instance", "remove it")
 		default:
 			l.serviceValue(sec, p, key, kind)
 		}
@@ -112,6 +114,10 @@ func (l *linter) serviceValue(sec fluentbit.Section, p fluentbit.Prop, key, kind
 		l.line(Error, sec, p, plain.Quoted(v)+" is no log level"+refuses, "use off, error, warn, info, debug or trace")
 	case key == "flush" && !(leadingFloat(v) > 0):
 		l.line(Error, sec, p, plain.Quoted(v)+" is not a number above 0"+refuses, "write: Flush 1")
+	case key == "http_port" && on(sec.Get("http_server")) && (atoi(v) <= 0 || atoi(v) > 65535):
+		l.line(Error, sec, p, plain.Quoted(v)+" is not a port"+refuses, "write: HTTP_Port 2020")
+	case key == "coro_stack_size" && atoi(v) < os.Getpagesize():
+		l.line(Error, sec, p, plain.Quoted(v)+" is too small"+refuses, "remove it")
 	case key == "storage.sync" && !slices.Contains([]string{"normal", "full"}, strings.ToLower(v)):
 		l.line(Error, sec, p, plain.Quoted(v)+" is neither normal nor full"+refuses, "write: storage.sync normal")
 	case kind == "bool" && !on(v) && !off(v):
@@ -149,7 +155,11 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 		l.add(Finding{Level: Error, File: e.File, Line: e.Line, Problem: e.Problem + refuses, Remedy: e.Remedy})
 		return
 	}
-	if err != nil || key != "plugins_file" {
+	if err != nil {
+		return
+	}
+	if key == "parsers_file" {
+		l.parsers(file)
 		return
 	}
 	l.more = append(l.more, file.Files[1:]...)
@@ -159,6 +169,23 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 			if strings.EqualFold(so.Key, "path") {
 				l.sharedObject(s, so)
 			}
+		}
+	}
+}
+
+// parsers looks at the definitions of a parsers file (flb_parser_load_parser_definitions).
+func (l *linter) parsers(file *fluentbit.File) {
+	for _, sec := range file.Of("parser") {
+		format := strings.ToLower(sec.Get("format"))
+		switch {
+		case sec.Get("name") == "":
+			l.at(Error, sec, "Name", "is missing in a parser"+refuses, "write it")
+		case format == "":
+			l.at(Error, sec, "Format", "is missing in a parser"+refuses, "write it")
+		case !slices.Contains([]string{"json", "regex", "ltsv", "logfmt"}, format):
+			l.at(Error, sec, "Format", plain.Quoted(format)+" is no format of a parser"+refuses, "use json, regex, ltsv or logfmt")
+		case format == "regex" && sec.Get("regex") == "":
+			l.at(Error, sec, "Regex", "is missing in a parser"+refuses, "write it")
 		}
 	}
 }
