@@ -137,3 +137,21 @@ func TestImportWarnsOfAFileThatOthersCanRead(t *testing.T) {
 	}
 	contains(t, w.expect(w.run("tokens", "import", file), 0).err, "other users may read", "0640")
 }
+
+func TestImportRefusesWhatCannotBeARefreshToken(t *testing.T) {
+	for name, token := range map[string]string{
+		"beyond ASCII": seedToken + "–",
+		"too long":     strings.Repeat("x", 17<<10),
+	} {
+		w := newWorld(t)
+		file := w.file("WDATP-connector.properties", arcsight)
+		rt := w.file("rt", token)
+		r := w.expect(w.run("tokens", "import", file, "--region", "eu", "--refresh-token-file", rt,
+			"--client-secret-file", w.secretFile()), 2)
+		contains(t, r.err, "the refresh token", "token", "nothing was stored")
+		noSecret(t, r)
+		if list := w.run("tokens", "list", "--json").out; strings.TrimSpace(list) != "[]" {
+			t.Errorf("%s: listed: %s", name, list)
+		}
+	}
+}

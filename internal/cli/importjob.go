@@ -56,6 +56,9 @@ func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJo
 	if job.refresh, err = im.refreshToken(ctx, s); err != nil {
 		return nil, err
 	}
+	if err := job.refresh.CheckToken(); err != nil {
+		return nil, usagef("the refresh token %w; nothing was stored", err)
+	}
 	if err = im.region(ctx, s, keys); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -90,16 +89,15 @@ func (c *cli) readSecretFile(ctx context.Context, flag, path string) (secret.Tex
 	return v, nil
 }
 
-// oneSecret takes the secret out of what was read. What it may hold is checked where it is used.
+// oneSecret takes the secret out of what was read.
 func oneSecret(flag, from, text string) (secret.Text, error) {
-	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
-	switch {
-	case text == "":
-		return secret.Text{}, usagef("%s: %s is empty", flag, from)
-	case strings.ContainsAny(text, "\r\n"):
-		return secret.Text{}, usagef("%s: %s has more than one line", flag, from)
-	case len(text) >= maxSecret:
-		return secret.Text{}, usagef("%s: %s", flag, fmt.Sprintf("%s is too long for a secret", from))
+	if len(text) >= maxSecret {
+		return secret.Text{}, usagef("%s: %s is too long for a secret", flag, from)
 	}
-	return secret.New(text), nil
+
+	t, err := config.ParseSecret([]byte(text))
+	if err != nil {
+		return secret.Text{}, usagef("%s: %s %w", flag, from, err)
+	}
+	return t, nil
 }

@@ -31,9 +31,10 @@ var (
 	errControl = errors.New("has control characters or is not text")
 )
 
-// parseSecret returns the secret that stands alone in a text of any encoding that plain.Decode reads, and
-// says why it can be none. Every secret that a configuration or a flag names is read by it.
-func parseSecret(data []byte) (secret.Text, error) {
+// ParseSecret returns the secret that stands alone in a text of any encoding that plain.Decode reads, and
+// says why it can be none. Every secret that a configuration or a flag names is read by it. Its errors
+// complete a sentence that begins with the name of what was read.
+func ParseSecret(data []byte) (secret.Text, error) {
 	text, err := plain.Decode(data)
 	if err != nil {
 		return secret.Text{}, err
@@ -51,9 +52,9 @@ func parseSecret(data []byte) (secret.Text, error) {
 	return secret.New(s), nil
 }
 
-// parseFor is parseSecret for the value of a key: a refresh token has to look like one too.
+// parseFor is ParseSecret for the value of a key: a refresh token has to look like one too.
 func parseFor(key string, data []byte) (secret.Text, error) {
-	t, err := parseSecret(data)
+	t, err := ParseSecret(data)
 	if err == nil && strings.HasPrefix(key, "refresh_token") {
 		err = t.CheckToken()
 	}

@@ -57,7 +57,7 @@ func readSecret(path string) (secret.Text, error) {
 	c := readFile(Sources{}, path, maxSecretFile)
 	if c.err == nil {
 		var t secret.Text
-		if t, c.err = parseSecret(c.data); c.err == nil {
+		if t, c.err = ParseSecret(c.data); c.err == nil {
 			return t, nil
 		}
 	}
