@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"fluent-bit-defender/internal/secret"
@@ -34,6 +35,10 @@ type Chain struct {
 	// Version counts the writes of this chain; the store sets it. A holder of a cached chain sees by it that another process wrote.
 	Version int64
 }
+
+// ErrBarred is what a ChainStore's error is when the tokens are there and may not be used: they are encrypted
+// with another key, or may be somebody else's. Only a person can change that.
+var ErrBarred = errors.New("the stored tokens may not be used")
 
 // ChainStore keeps chains of refresh tokens. Implementations are safe for concurrent use by goroutines and by processes.
 type ChainStore interface {

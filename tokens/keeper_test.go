@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -253,5 +254,16 @@ func TestASeedThatCouldNotBeWrittenIsAddedToWhatAnotherProcessWrote(t *testing.T
 	}
 	if c := load(t, store); c.Refresh.Reveal() != "another process's" || k.Pending(key) {
 		t.Errorf("stored %q, pending %v", c.Refresh.Reveal(), k.Pending(key))
+	}
+}
+
+func TestTokensThatMayNotBeUsedAreForAPersonToPutRight(t *testing.T) {
+	f, store := &fake{}, stored(t, "rt0", "")
+	store.Fail("Load", fmt.Errorf("tokens.db: %w: run `defenderctl tokens rekey`", tokens.ErrBarred))
+	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Seed: seed("rt-seed")})
+
+	e := fails(t, s)
+	if e.Fate != tokens.Config || !strings.Contains(e.Error(), "tokens rekey") || len(f.sent()) != 0 {
+		t.Errorf("%v (fate %v), %d requests", e, e.Fate, len(f.sent()))
 	}
 }

@@ -245,7 +245,17 @@ func storeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &Error{Fate: Transient, Exit: ExitFailed, Sentence: "the token store cannot be used", Remedy: "check data_dir, its disk and key_file", Err: err}
+	if errors.Is(err, ErrBarred) {
+		return configError("the stored tokens are not used", "check key_file and data_dir", err)
+	}
+
+	return &Error{
+		Fate:     Transient,
+		Exit:     ExitFailed,
+		Sentence: "the token store cannot be used",
+		Remedy:   "check data_dir, its disk and key_file",
+		Err:      err,
+	}
 }
 
 // outlive gives a context that ends a while after ctx does.

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/tokens"
 )
 
 // The copy of tokens.db is a second SQLite file, in rollback-journal mode so that it is one file. Each change of a chain is written to
@@ -86,7 +88,7 @@ type alteration struct {
 func (a *alteration) run(t tx) error {
 	a.idle = false
 	a.barred = a.sh.guard(t)
-	if a.barred != nil && !(a.anyway && isBarred(a.barred)) {
+	if a.barred != nil && !(a.anyway && errors.Is(a.barred, tokens.ErrBarred)) {
 		return a.barred
 	}
 	if errors.Is(a.barred, ErrPlain) { // which is what is to be changed

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"fluent-bit-defender/tokens"
 )
 
 // Errors that a caller may want to tell apart. Each comes wrapped, with the file and what to do about it.
@@ -33,16 +35,24 @@ var (
 	// ErrBusy is returned when another process held the write lock of a file for too long. The same call can be made again.
 	ErrBusy = errors.New("locked by another process")
 	// ErrKey is returned when tokens are encrypted with another key than the configured one, or no key is configured.
-	ErrKey = errors.New("tokens are encrypted with another key")
+	ErrKey error = barred("tokens are encrypted with another key")
 	// ErrPlain is returned when a key is configured and tokens are not encrypted.
-	ErrPlain = errors.New("tokens are not encrypted although key_file is set")
+	ErrPlain error = barred("tokens are not encrypted although key_file is set")
 	// ErrTampered is returned when a key is configured and the tokens are not those that were written last.
-	ErrTampered = errors.New("changed or put back by something else than this program")
+	ErrTampered error = barred("changed or put back by something else than this program")
 	// ErrUnsafe is returned by Open when a file is a symbolic link, belongs to a stranger or has a second name elsewhere.
 	ErrUnsafe = errors.New("not a file of ours")
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store is closed")
 )
+
+// barred is an error that says that tokens may not be used, and not that they cannot be read.
+type barred string
+
+func (b barred) Error() string { return string(b) }
+
+// Is makes it a tokens.ErrBarred.
+func (b barred) Is(target error) bool { return target == tokens.ErrBarred }
 
 // code gives the SQLite result code behind err, 0 if there is none. https://www.sqlite.org/rescode.html
 func code(err error) int {

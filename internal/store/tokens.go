@@ -297,7 +297,7 @@ func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		list = nil
 		barred := c.s.sh.guard(t)
-		if barred != nil && !isBarred(barred) {
+		if barred != nil && !errors.Is(barred, tokens.ErrBarred) {
 			return barred
 		}
 
@@ -308,7 +308,7 @@ func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 		return eachChain(rows, func(r *chainRow) error {
 			info := ChainInfo{Key: r.key}
 			info.Chain, info.Err = r.chain(c.s.sh.sealer.Load(), false)
-			if info.Err != nil && !isBarred(info.Err) {
+			if info.Err != nil && !errors.Is(info.Err, tokens.ErrBarred) {
 				return info.Err
 			}
 			if barred != nil {
@@ -342,11 +342,6 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 		c.wipe()
 	}
 	return removed, err
-}
-
-// isBarred reports whether an error says that tokens may not be used, and not that they cannot be read.
-func isBarred(err error) bool {
-	return errors.Is(err, ErrKey) || errors.Is(err, ErrPlain) || errors.Is(err, ErrTampered)
 }
 
 // Rekey encrypts every token with newKey (32 bytes), or stores them plain if it is nil, and goes on with that key. Rows that are in the
