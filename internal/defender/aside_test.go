@@ -16,12 +16,14 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// poisoned is a service with alerts of which some cannot be read: every answer that holds one of them fails.
+// poisoned is a service with alerts of which some cannot be read: every answer that
+// holds one of them fails.
 type poisoned struct {
 	api    cloud.API
 	alerts []time.Time
 	poison map[int]bool
-	// evidence says that only with $expand they fail; status how: 0 is an answer that breaks off.
+	// evidence says that only with $expand they fail; status how: 0 is an answer that
+	// breaks off.
 	evidence bool
 	status   int
 	down     bool
@@ -92,7 +94,8 @@ func hundredAlerts() (list []time.Time) {
 	return list
 }
 
-// TestOneBadAnswerNeverStopsATenant: alerts that make every answer fail are stepped over, all others arrive, and those follow when they can be read.
+// TestOneBadAnswerNeverStopsATenant: alerts that make every answer fail are stepped
+// over, all others arrive, and those follow when they can be read.
 func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 	for name, test := range map[string]poisoned{
 		"500":              {poison: map[int]bool{40: true}, status: 500},
@@ -140,37 +143,37 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 					}
 				}
 				if p.evidence {
-					if missing > 0 || len(k.aside) > 0 || len(*notices) != 1 {
-						t.Errorf("without $expand they can be read: %d missing, %v aside, said %q", missing, k.aside, *notices)
+					if missing > 0 || len(k.deferred) > 0 || len(*notices) != 1 {
+						t.Errorf("without $expand they can be read: %d missing, %v deferred, said %q", missing, k.deferred, *notices)
 					}
 					return
 				}
-				if len(k.aside) == 0 || p.asked > 160*len(p.poison) {
-					t.Errorf("%d windows aside after %d requests", len(k.aside), p.asked)
+				if len(k.deferred) == 0 || p.asked > 160*len(p.poison) {
+					t.Errorf("%d windows deferred after %d requests", len(k.deferred), p.asked)
 				}
-				t.Logf("%d requests, %d windows aside, %d Reads failed", p.asked, len(k.aside), failures)
+				t.Logf("%d requests, %d windows deferred, %d Reads failed", p.asked, len(k.deferred), failures)
 
 				// The next polls reach back over it, and cost no more than others.
-				before, aside := p.asked, len(k.aside)
+				before, deferred := p.asked, len(k.deferred)
 				k.safe = 0
-				if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.aside) != aside {
-					t.Errorf("the next poll: %v, %d windows aside", err, len(k.aside)-aside)
+				if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.deferred) != deferred {
+					t.Errorf("the next poll: %v, %d windows deferred", err, len(k.deferred)-deferred)
 				}
-				if calls := p.asked - before; calls > 12*(1+aside) {
+				if calls := p.asked - before; calls > 12*(1+deferred) {
 					t.Errorf("the next poll took %d requests", calls)
 				}
 				// A new reader, after a restart, is told.
 				k.safe = 0
 				again, _ := fake(t, api, p.ServeHTTP)
-				for _, a := range k.aside {
+				for _, a := range k.deferred {
 					again.Avoid(a)
 				}
-				if err := again.Read(t.Context(), w0(), &k); err != nil || len(k.aside) != aside {
-					t.Errorf("after a restart: %v, %d windows aside", err, len(k.aside)-aside)
+				if err := again.Read(t.Context(), w0(), &k); err != nil || len(k.deferred) != deferred {
+					t.Errorf("after a restart: %v, %d windows deferred", err, len(k.deferred)-deferred)
 				}
 				// Tried again, they still fail; at last they can be read.
 				failed := false
-				for _, a := range k.aside {
+				for _, a := range k.deferred {
 					var e *Error
 					err := reader.ReadDeferred(t.Context(), a, &k)
 					if failed = failed || err != nil; err != nil && !errors.As(err, &e) {
@@ -178,11 +181,11 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 					}
 				}
 				if !failed {
-					t.Error("what is set aside was read although it cannot be")
+					t.Error("what is deferred was read although it cannot be")
 				}
 				p.poison = nil
 				safe := k.safe
-				for _, a := range slices.Clone(k.aside) {
+				for _, a := range slices.Clone(k.deferred) {
 					if err := reader.ReadDeferred(t.Context(), a, &k); err != nil {
 						t.Error(err)
 					}
@@ -225,8 +228,9 @@ func (b *basket) times(i int) int {
 	return n
 }
 
-// TestNothingIsSetAsideWhileTheServiceIsDown: a general outage says nothing about a window, however long it lasts.
-func TestNothingIsSetAsideWhileTheServiceIsDown(t *testing.T) {
+// TestNothingIsDeferredWhileTheServiceIsDown: a general outage says nothing about a
+// window, however long it lasts.
+func TestNothingIsDeferredWhileTheServiceIsDown(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		for _, status := range []int{0, 500, 503} {
 			p := poisoned{api: api, alerts: hundredAlerts(), down: true, status: status}
@@ -237,8 +241,8 @@ func TestNothingIsSetAsideWhileTheServiceIsDown(t *testing.T) {
 					t.Fatalf("%s %d: a service that is down was read", api, status)
 				}
 			}
-			if len(k.aside) > 0 {
-				t.Errorf("%s %d: %v set aside", api, status, k.aside)
+			if len(k.deferred) > 0 {
+				t.Errorf("%s %d: %v deferred", api, status, k.deferred)
 			}
 			if p.asked > 110 {
 				t.Errorf("%s %d: %d requests in 50 polls", api, status, p.asked)
@@ -251,7 +255,8 @@ func TestNothingIsSetAsideWhileTheServiceIsDown(t *testing.T) {
 	}
 }
 
-// TestTooMuchIsNoPoison: where all alerts together fail and few at a time do not, nothing is set aside.
+// TestTooMuchIsNoPoison: where all alerts together fail and few at a time do not,
+// nothing is deferred.
 func TestTooMuchIsNoPoison(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts()}
@@ -276,13 +281,14 @@ func TestTooMuchIsNoPoison(t *testing.T) {
 		for ; failed < 20 && reader.Read(t.Context(), Window{From: max(w0().From, k.safe), Now: w0().Now}, &k) != nil; failed++ {
 			continue
 		}
-		if failed == 20 || len(k.rows) != 100 || len(k.aside) > 0 || p.asked > 150 {
-			t.Errorf("%s: %d alerts, %d windows aside, %d requests", api, len(k.rows), len(k.aside), p.asked)
+		if failed == 20 || len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 150 {
+			t.Errorf("%s: %d alerts, %d windows deferred, %d requests", api, len(k.rows), len(k.deferred), p.asked)
 		}
 	}
 }
 
-// TestAWindowThatNobodyKeepsIsNotSteppedOver: a sink that cannot set aside gets the error, and nothing is lost behind its back.
+// TestAWindowThatNobodyKeepsIsNotSteppedOver: a sink that cannot defer gets the error,
+// and nothing is lost behind its back.
 func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts(), poison: map[int]bool{40: true}, status: 500}
@@ -317,7 +323,8 @@ type refusing struct {
 
 func (r refusing) Defer(Window, string) error { return r.err }
 
-// TestExpandIsLeftOutWhereItNeverWorks: trap T29; a service that fails with $expand for every alert is read without, and asked again after an hour.
+// TestExpandIsLeftOutWhereItNeverWorks: trap T29; a service that fails with $expand for
+// every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	c := &clock{now: start}
 	p := poisoned{api: cloud.Endpoint, alerts: hundredAlerts(), poison: map[int]bool{}, status: 500, evidence: true}
@@ -331,8 +338,8 @@ func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 			break
 		}
 	}
-	if len(k.rows) != 100 || len(k.aside) > 0 || p.asked > 500 || len(*notices) != 2 {
-		t.Errorf("%d alerts, %d windows aside, %d requests, said %q", len(k.rows), len(k.aside), p.asked, *notices)
+	if len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 500 || len(*notices) != 2 {
+		t.Errorf("%d alerts, %d windows deferred, %d requests, said %q", len(k.rows), len(k.deferred), p.asked, *notices)
 	}
 	p.poison = nil
 	c.Advance(expandAgain)
@@ -344,7 +351,8 @@ func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	}
 }
 
-// TestAnOrderThatMakesItFailIsLeftOut: $orderby is documented for none of the APIs; some may answer it with 500.
+// TestAnOrderThatMakesItFailIsLeftOut: $orderby is documented for none of the APIs;
+// some may answer it with 500.
 func TestAnOrderThatMakesItFailIsLeftOut(t *testing.T) {
 	for _, api := range oDataAPIs {
 		l := listing{api: api, desc: true}
@@ -362,8 +370,8 @@ func TestAnOrderThatMakesItFailIsLeftOut(t *testing.T) {
 		for ; reads < 20 && reader.Read(t.Context(), lastHour(), &k) != nil; reads++ {
 			k.safe = 0
 		}
-		if len(k.rows) != 20 || len(k.aside) > 0 || reads > 10 || len(*notices) != 1 {
-			t.Errorf("%s: %d alerts after %d reads, %d windows aside, said %q", api, len(k.rows), reads, len(k.aside), *notices)
+		if len(k.rows) != 20 || len(k.deferred) > 0 || reads > 10 || len(*notices) != 1 {
+			t.Errorf("%s: %d alerts after %d reads, %d windows deferred, said %q", api, len(k.rows), reads, len(k.deferred), *notices)
 		}
 	}
 }

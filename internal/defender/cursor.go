@@ -15,25 +15,26 @@ const (
 	longestPass = 1000
 	// mostStale is how many pages in a row, asked for by $skip, may bring nothing new.
 	mostStale = 10
-	// leastCut is the smallest page that counts as cut although the service was asked for more
-	// rows and nothing else shows that it cuts its pages.
+	// leastCut is the smallest page that counts as cut although the service was asked
+	// for more rows and nothing else shows that it cuts its pages.
 	leastCut = 10
 )
 
 var (
-	// errNoEnd says that an answer may have more rows than the service lets a client read.
+	// errNoEnd says that an answer may have more rows than the service lets a client
+	// read.
 	errNoEnd = errors.New("the end of the list is unknown")
-	// errUnproven is the errNoEnd of an answer that may well be whole: it has fewer rows than
-	// were asked for, and the service says nowhere that there are more.
+	// errUnproven is the errNoEnd of an answer that may well be whole: it has fewer
+	// rows than were asked for, and the service says nowhere that there are more.
 	errUnproven = fmt.Errorf("%w", errNoEnd)
 )
 
-// cursor reads an answer of several pages from the first page to the last: one pass. It goes
-// on by the service's links where there are any, and else by $skip.
+// cursor reads an answer of several pages from the first page to the last: one pass. It
+// goes on by the service's links where there are any, and else by $skip.
 //
 // After every page and every refusal it describes what it sees, and the first rule of
-// cursorRules that applies says what to do next. A refusal or an odd answer never means that
-// the end was reached: it means that the end is unknown.
+// cursorRules that applies says what to do next. A refusal or an odd answer never means
+// that the end was reached: it means that the end is unknown.
 type cursor struct {
 	reader *odata
 	query  query // the next request
@@ -215,8 +216,8 @@ type passResult struct {
 	disjoint bool      // no row came twice
 }
 
-// newCursor returns a cursor in front of the first page of q. first ends the pass at the first
-// row that is later than q.from.
+// newCursor returns a cursor in front of the first page of q. first ends the pass at
+// the first row that is later than q.from.
 func (r *odata) newCursor(q query, first bool) *cursor {
 	return &cursor{
 		reader:  r,
@@ -227,7 +228,8 @@ func (r *odata) newCursor(q query, first bool) *cursor {
 	}
 }
 
-// pass reads all pages. Its error is errOrder, an *Error with errNoEnd, or that of a request.
+// pass reads all pages. Its error is errOrder, an *Error with errNoEnd, or that of a
+// request.
 func (c *cursor) pass(ctx context.Context, sink Sink) (passResult, error) {
 	defer c.reader.client.patiently()()
 
@@ -252,8 +254,8 @@ func (c *cursor) pass(ctx context.Context, sink Sink) (passResult, error) {
 	}
 }
 
-// look takes a page, or a refusal, into account and describes the situation. It returns an
-// error that is not a refusal.
+// look takes a page, or a refusal, into account and describes the situation. It returns
+// an error that is not a refusal.
 func (c *cursor) look(a answer, err error) (view, error) {
 	v := view{
 		byLink:     c.query.link != "",
@@ -370,8 +372,8 @@ func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
 	}
 }
 
-// refused reports whether the service refuses a link or an option that it does not accept, or
-// not any more (trap T11). The same request without it may be answered.
+// refused reports whether the service refuses a link or an option that it does not
+// accept, or not any more (trap T11). The same request without it may be answered.
 func refused(err error) bool {
 	return isStatus(
 		err,

@@ -47,8 +47,8 @@ func TestCursorRules(t *testing.T) {
 	}
 }
 
-// TestEveryCursorRuleCounts: no rule is hidden by the ones before it, and each end that is
-// unknown says why.
+// TestEveryCursorRuleCounts: no rule is hidden by the ones before it, and each end that
+// is unknown says why.
 func TestEveryCursorRuleCounts(t *testing.T) {
 	used := map[string]bool{}
 	for bits := range 1 << 15 {
@@ -70,8 +70,8 @@ func TestEveryCursorRuleCounts(t *testing.T) {
 	}
 }
 
-// TestARefusalIsNeverTheEnd: a refused request ends a pass as whole only behind a list whose
-// links have ended.
+// TestARefusalIsNeverTheEnd: a refused request ends a pass as whole only behind a list
+// whose links have ended.
 func TestARefusalIsNeverTheEnd(t *testing.T) {
 	for bits := range 1 << 4 {
 		v := view{refused: true, byLink: bits&1 != 0, nearer: bits&2 != 0, canNearer: bits&4 != 0, linksEnded: bits&8 != 0}

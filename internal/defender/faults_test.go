@@ -138,14 +138,14 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 				b := keeper{basket: newBasket(t, api)}
 				r.readOn(r.window(24*time.Hour), &b, &b.safe)
 				r.pollAgain(b.basket)
-				for _, w := range b.aside { // what could not be read by any means can be when links work again
+				for _, w := range b.deferred { // what could not be read by any means can be when links work again
 					if err := r.reader.ReadDeferred(t.Context(), w, b); err != nil {
 						t.Fatal(err)
 					}
 				}
 				r.complete(b.basket)
-				if must := api == cloud.Graph && strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.aside) > 0) {
-					t.Errorf("%d windows were set aside", len(b.aside))
+				if must := api == cloud.Graph && strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.deferred) > 0) {
+					t.Errorf("%d windows were deferred", len(b.deferred))
 				}
 				if calls := r.Requests().Count[string(api)]; calls > 800 {
 					t.Errorf("%d requests for %d rows", calls, b.total)

@@ -176,17 +176,17 @@ func (b *basket) Safe(at tick.Tick) error {
 	return nil
 }
 
-// keeper is a basket that can set windows aside.
+// keeper is a basket that can set windows deferred.
 type keeper struct {
 	*basket
-	aside []Window
+	deferred []Window
 }
 
 func (k *keeper) Defer(w Window, reason string) error {
 	if reason == "" || strings.Contains(reason, "\n") || w.From >= w.To {
-		k.t.Errorf("set aside %v for %q", w, reason)
+		k.t.Errorf("deferred %v for %q", w, reason)
 	}
-	k.aside = append(k.aside, w)
+	k.deferred = append(k.deferred, w)
 	return nil
 }
 

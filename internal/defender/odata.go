@@ -23,14 +23,15 @@ type dialect struct {
 	op     string
 }
 
-// dialects: defender-apis, sections 3.3, 4.2 and 5.
+// dialects holds the OData APIs that package defender can read.
 var dialects = map[cloud.API]dialect{
 	cloud.Endpoint:  {api: cloud.Endpoint, expand: "evidence", op: "reading alerts"},
 	cloud.Graph:     {api: cloud.Graph, prefer: "include-unknown-enum-members", op: "reading alerts"},
 	cloud.Incidents: {api: cloud.Incidents, op: "reading incidents"},
 }
 
-// odata reads an API with $filter, $orderby and $top: walk.go where the service keeps the order it is asked for, slices.go where not.
+// odata reads an API with $filter, $orderby and $top: walk.go where the service keeps
+// the order it is asked for, slices.go where not.
 type odata struct {
 	dialect
 	client client
@@ -57,11 +58,27 @@ func newOData(a cloud.API, s Settings) *odata {
 		names[inUpdated] = names[inCreated]
 	}
 	names[inCreated], names[inTenant], names[inAlerts] = nil, nil, nil
-	host := hostOf(s.BaseURL)
+
 	top := max(1, s.PageSize)
-	return &odata{dialect: d, field: string(names[inUpdated]), names: &names, seed: maphash.MakeSeed(), top: top, maxTop: max(top, s.MaxPage),
-		warned: map[string]bool{}, client: client{Settings: s, op: d.op, service: service{host: host, resource: s.Resource,
-			forbidden: "the token has no permission for this API in the customer's tenant", forbiddenRemedy: permissionRemedy(a, s)}}}
+	return &odata{
+		dialect: d,
+		field:   string(names[inUpdated]),
+		names:   &names,
+		seed:    maphash.MakeSeed(),
+		top:     top,
+		maxTop:  max(top, s.MaxPage),
+		warned:  map[string]bool{},
+		client: client{
+			Settings: s,
+			op:       d.op,
+			service: service{
+				host:            hostOf(s.BaseURL),
+				resource:        s.Resource,
+				forbidden:       "the token has no permission for this API in the customer's tenant",
+				forbiddenRemedy: permissionRemedy(a, s),
+			},
+		},
+	}
 }
 
 // permissionRemedy names what has to be granted, and where.
@@ -71,6 +88,7 @@ func permissionRemedy(a cloud.API, s Settings) string {
 		cloud.Graph:     "SecurityAlert.Read.All of Microsoft Graph",
 		cloud.Incidents: "Incident.Read.All (delegated: Incident.Read) of Microsoft Threat Protection",
 	}[a]
+
 	return "add " + role + " to application " + s.ClientID + " and have an administrator of tenant " + s.TenantID +
 		" consent to it; a user who signed in also needs a role that may view alerts"
 }
@@ -91,20 +109,23 @@ func (r *odata) Avoid(w Window) { r.pieces.avoid(w) }
 // errOrder says that the service refuses or does not keep $orderby.
 var errOrder = errors.New("the service does not order its answer")
 
-// orderSuspect is after how many failures in a row the order is suspected; expandSuspect how many alerts must come without $expand only, one
-// by one, before it is left out for expandAgain.
+// orderSuspect is after how many failures in a row the order is suspected;
+// expandSuspect how many alerts must come without $expand only, one by one, before it
+// is left out for expandAgain.
 const (
 	orderSuspect  = 5
 	expandSuspect = 3
 	expandAgain   = time.Hour
 )
 
-// orderAgain is after how long a service that did not keep the order is asked for it again.
+// orderAgain is after how long a service that did not keep the order is asked for it
+// again.
 const orderAgain = 6 * time.Hour
 
 // piece implements piecewise.
 func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) error {
 	r.capacity = 0
+
 	now := r.client.Now()
 	if r.unordered.IsZero() || now.Sub(r.unordered) >= orderAgain {
 		way := &progress{Sink: sink}
@@ -115,30 +136,43 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 			}
 			return err
 		}
+
 		from = max(from, way.safe)
 		r.disorder("does not keep the order asked for")
 	}
+
 	if to == 0 {
 		to = max(end, from+1)
 	}
+
 	return r.slices(ctx, from, to, sink)
 }
 
 // canary implements piecewise: the smallest question there is, somewhere before at.
 func (r *odata) canary(ctx context.Context, at tick.Tick) error {
 	from := at - 10*tick.Second - rand.N(60*tick.Minute)
-	q := query{from: from, to: from + tick.Millisecond, top: 1, ordered: r.unordered.IsZero(), plain: true}
+	q := query{
+		from:    from,
+		to:      from + tick.Millisecond,
+		top:     1,
+		ordered: r.unordered.IsZero(),
+		plain:   true,
+	}
 	_, err := r.fetch(ctx, q, nil, discard{})
-	if n := r.pieces.failures; soft(err) && q.ordered && n > 0 && n%orderSuspect == 0 { // it may be the order that it stumbles over
-		if q.ordered = false; r.answers(ctx, q) {
+
+	n := r.pieces.failures
+	if soft(err) && q.ordered && n > 0 && n%orderSuspect == 0 { // it may be the order that it stumbles over
+		q.ordered = false
+		if r.answers(ctx, q) {
 			r.disorder("fails when it is asked for an order")
 			return nil
 		}
 	}
+
 	return err
 }
 
-// answers tells whether a request is answered several times in a row.
+// answers reports whether a request is answered several times in a row.
 func (r *odata) answers(ctx context.Context, q query) bool {
 	for range proof {
 		if _, err := r.fetch(ctx, q, nil, discard{}); err != nil {
@@ -157,20 +191,26 @@ func (r *odata) disorder(problem string) {
 // finest implements piecewise.
 func (r *odata) finest() tick.Tick { return tick.Millisecond }
 
-// mostSingly is how many alerts of the smallest piece are read one by one, and failedSingly how
-// many of them may fail in a row.
+// mostSingly is how many alerts of the smallest piece are read one by one, and
+// failedSingly how many of them may fail in a row.
 const (
 	mostSingly   = 64
 	failedSingly = 4
 )
 
-// singly implements piecewise: one row at a time, by its place, and without $expand if it does
-// not come with it.
+// singly implements piecewise: one row at a time, by its place, and without $expand if
+// it does not come with it.
 func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	var failed error
 	known, failures, stale := keys{}, 0, 0
 	for place := range mostSingly {
-		q := query{from: from, to: to, top: 1, skip: place, ordered: r.unordered.IsZero()}
+		q := query{
+			from:    from,
+			to:      to,
+			top:     1,
+			skip:    place,
+			ordered: r.unordered.IsZero(),
+		}
 		a, err := r.single(ctx, q, known, sink)
 		if soft(err) {
 			failed = err
@@ -221,16 +261,21 @@ func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (ans
 	return a, err
 }
 
-// stumbled notes an alert that came without $expand only. When it is one after the other, all are read without for a while.
+// stumbled notes an alert that came without $expand only. When one after the other
+// does, all are read without for a while.
 func (r *odata) stumbled() {
 	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without")
-	if r.plainly++; r.plainly >= expandSuspect {
+
+	r.plainly++
+	if r.plainly >= expandSuspect {
 		r.plainUntil = r.client.Now().Add(expandAgain)
-		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.expand+"; alerts are emitted without, and it is tried again every hour")
+		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.expand+
+			"; alerts are emitted without, and it is tried again every hour")
 	}
 }
 
-// query is one request: rows whose time is in [from, to), to 0 meaning no bound, skipping some; or a link to go on with.
+// query is one request: rows whose time is in [from, to), to 0 meaning no bound,
+// skipping some; or a link to go on with.
 type query struct {
 	from, to  tick.Tick
 	top, skip int
@@ -256,13 +301,15 @@ type answer struct {
 	link       string // where, if that address may be followed
 }
 
-// mostStrayed is how many pages in a row may hold mostly rows from outside of the window, if there are only one or two of them.
+// mostStrayed is how many pages in a row may hold mostly rows from outside of the
+// window, if there are only one or two of them.
 const mostStrayed = 10
 
 // maxRows bounds an answer: twenty times what any of the APIs gives at a time.
 const maxRows = 200_000
 
-// keys tells rows apart by a hash of identity and time; of the bytes where a row has no identity.
+// keys tells rows apart by a hash of identity and time; of the bytes where a row has no
+// identity.
 type keys map[uint64]struct{}
 
 // union adds b to a.
@@ -272,7 +319,8 @@ func (a keys) union(b keys) {
 	}
 }
 
-// fetch asks for one page and hands its rows to sink. Rows in known are not fresh; known may be nil.
+// fetch asks for one page and hands its rows to sink. Rows in known are not fresh;
+// known may be nil.
 func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	q.plain = q.plain || r.client.Now().Before(r.plainUntil)
 	body, err := r.client.get(ctx, r.address(q), r.header())
@@ -280,49 +328,80 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 		return a, err
 	}
 	defer body.Close()
+
 	p := pages.Get().(*page.Reader)
 	defer func() {
 		p.Reset(nil) // gives back what a huge row took
 		pages.Put(p)
 	}()
+
 	a.top, a.keys = q.top, keys{}
 	err = eachRow(p, body, odataList, r.client.service.host, func(raw []byte) error {
 		if a.rows == maxRows {
-			return &Error{Op: r.op, Problem: fmt.Sprintf("%s sends more than %d alerts in one answer", r.client.service.host, maxRows), Smaller: true}
+			return r.endless()
 		}
+
 		r.note(&a, q, known, raw)
 		return sink.Row(raw)
 	})
 	if err != nil {
 		return a, err
 	}
-	switch {
-	case a.outside*2 > a.timed:
-		r.strayed++
-	case a.timed > 0:
-		r.strayed = 0
+	if err := r.strays(a); err != nil {
+		return a, err
 	}
-	if r.strayed > 0 && (a.outside >= 3 || r.strayed >= mostStrayed) {
-		r.strayed = 0
-		return a, &Error{Op: r.op, Fate: WaitForHuman, Status: http.StatusOK,
-			Problem: r.client.service.host + " ignores the time filter: it lists alerts from outside of the window asked for",
-			Remedy:  "check `filter` and `api_url`, and whether a proxy changes addresses (a lost $ makes the service list everything)"}
-	}
+
 	a.rows = len(a.keys) // a row that comes twice takes one place
 	r.capacity = max(r.capacity, a.rows)
 	if a.rows > 0 && !q.plain {
 		r.plainly = 0
 	}
 	a.more, a.link = r.follow(p.NextLink(), q)
+
 	return a, nil
 }
 
-// slack is how far outside of a window a row's time may lie: services print times coarser than those that they compare.
+// endless is the error for an answer with too many rows.
+func (r *odata) endless() error {
+	return &Error{
+		Op:      r.op,
+		Problem: fmt.Sprintf("%s sends more than %d alerts in one answer", r.client.service.host, maxRows),
+		Smaller: true,
+	}
+}
+
+// strays returns an error when the rows of the last pages show that the service ignores
+// the time filter.
+func (r *odata) strays(a answer) error {
+	switch {
+	case a.outside*2 > a.timed:
+		r.strayed++
+	case a.timed > 0:
+		r.strayed = 0
+	}
+	if r.strayed == 0 || a.outside < 3 && r.strayed < mostStrayed {
+		return nil
+	}
+
+	r.strayed = 0
+	host := r.client.service.host
+
+	return &Error{
+		Op:      r.op,
+		Fate:    WaitForHuman,
+		Status:  http.StatusOK,
+		Problem: host + " ignores the time filter: it lists alerts from outside of the window asked for",
+		Remedy: "check `filter` and `api_url`, and whether a proxy changes addresses " +
+			"(a lost $ makes the service list everything)",
+	}
+}
+
+// slack is how far outside of a window a row's time may lie: services print times
+// coarser than those that they compare.
 const slack = 2 * tick.Second
 
 // note takes a row into the account of its page.
 func (r *odata) note(a *answer, q query, known keys, raw []byte) {
-	a.rows++
 	var v [fieldCount][]byte
 	find(raw, r.names, &v)
 	at := max(0, timeOf(v[inUpdated])) // the year 1 is how .NET prints no time at all
@@ -330,20 +409,24 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	if q.each != nil {
 		q.each(key, at)
 	}
-	_, ok := known[key]
-	if !ok {
+
+	a.rows++
+	a.keys[key] = struct{}{}
+	if _, ok := known[key]; !ok {
 		a.fresh++
 	}
-	a.keys[key] = struct{}{}
 	if at == 0 {
 		return // a row without a time has no place in the order
 	}
+
 	a.timed++
 	if at < q.from-slack || q.to != 0 && at > q.to+slack {
 		a.outside++
 	}
+
 	a.disordered = a.disordered || at < a.last
-	if a.last = max(a.last, at); a.least == 0 || at < a.least {
+	a.last = max(a.last, at)
+	if a.least == 0 || at < a.least {
 		a.least = at
 	}
 	if at > q.from && (a.next == 0 || at < a.next) {
@@ -351,8 +434,9 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	}
 }
 
-// key tells a row apart from others of the same window. An alert inside an incident may change without a new time: that is no new
-// row, else a reader that waits until nothing is new could wait for ever.
+// key tells a row apart from others of the same window. An alert inside an incident may
+// change without a new time: that is no new row, else a reader that waits until nothing
+// is new could wait for ever.
 func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)

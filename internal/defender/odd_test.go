@@ -46,9 +46,9 @@ func oddAnswers(api cloud.API) map[string]oddAnswer {
 	return all
 }
 
-// TestAnOddAnswerIsNeverTheEnd: windows that are answered oddly while others are answered well
-// are never taken for read: not those that are too long, and not those that hold a certain
-// alert. All other alerts come.
+// TestAnOddAnswerIsNeverTheEnd: windows that are answered oddly while others are
+// answered well are never taken for read: not those that are too long, and not those
+// that hold a certain alert. All other alerts come.
 func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		for name, odd := range oddAnswers(api) {
@@ -86,11 +86,11 @@ func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
 					if !whole {
 						t.Error("the window is never read to its end")
 					}
-					t.Logf("read to its end %v, %d alerts, %d deferred, %d requests", whole, len(k.rows), len(k.aside), p.asked)
+					t.Logf("read to its end %v, %d alerts, %d deferred, %d requests", whole, len(k.rows), len(k.deferred), p.asked)
 
 					for i, at := range p.alerts {
 						at := tick.FromTime(at)
-						if k.times(i) == 0 && !covered(k.aside, at) {
+						if k.times(i) == 0 && !covered(k.deferred, at) {
 							t.Errorf("alert %d is missing, and nobody knows", i)
 						}
 					}

@@ -12,10 +12,11 @@ import (
 
 // piecewise is an API as pieces reads it.
 type piecewise interface {
-	// piece reads the window [from, to), to 0 meaning without a bound; what has to be cut then
-	// ends at end.
+	// piece reads the window [from, to), to 0 meaning without a bound; what has to be
+	// cut then ends at end.
 	piece(ctx context.Context, from, to, end tick.Tick, sink Sink) error
-	// canary asks for next to nothing, somewhere before at: whether the service answers at all.
+	// canary asks for next to nothing, somewhere before at: whether the service answers
+	// at all.
 	canary(ctx context.Context, at tick.Tick) error
 	// singly reads what it can of a window that is as small as finest says and fails as a
 	// whole; nil if that was all.
@@ -27,27 +28,28 @@ type piecewise interface {
 const (
 	// fewer is by how much a window shrinks when it fails, and grows when it was read.
 	fewer = 4
-	// shortWindows is how many windows are read before a length is tried again that was too
-	// long; twice as many each time it is still too long, up to mostAgain times.
+	// shortWindows is how many windows are read before a length is tried again that was
+	// too long; twice as many each time it is still too long, up to mostAgain times.
 	shortWindows = 5
 	mostAgain    = 4
-	// mostSteps bounds how many failures one Read takes before it leaves the rest to the next.
+	// mostSteps bounds how many failures one Read takes before it leaves the rest to
+	// the next.
 	mostSteps = 60
 	// proof is how many answers in a row show that a service works.
 	proof = 3
-	// mostDeferred bounds how many windows may be deferred at a time: where more fail it is not
-	// the windows' fault.
+	// mostDeferred bounds how many windows may be deferred at a time: where more fail
+	// it is not the windows' fault.
 	mostDeferred = 64
 	// longestSpan is from where on a window need not be cut any more.
 	longestSpan = 24 * 60 * tick.Minute
 )
 
-// pieces cuts a window that cannot be read at once, remembers between reads how far down it had
-// to go, and defers what cannot be read at all.
+// pieces cuts a window that cannot be read at once, remembers between reads how far
+// down it had to go, and defers what cannot be read at all.
 //
-// It acts at the second failure in a row, or at the first of a length that was too long lately,
-// and only while the service answers something else: a service that is down says nothing about
-// the window.
+// It acts at the second failure in a row, or at the first of a length that was too long
+// lately, and only while the service answers something else: a service that is down
+// says nothing about the window.
 type pieces struct {
 	span     tick.Tick // how long a window may be; 0 is any
 	hard     tick.Tick // the end of the window that failed last, which growing must not pass
@@ -62,16 +64,16 @@ type pieces struct {
 	keeper DeferringSink // takes what is deferred during a Read; nil if its sink does not
 }
 
-// soft reports whether an error may be the fault of what was asked for, so that asking for less
-// may help.
+// soft reports whether an error may be the fault of what was asked for, so that asking
+// for less may help.
 func soft(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Smaller
 }
 
-// maybeWindow reports whether an error may be the fault of the window that was asked for. A
-// service that refuses a request may refuse this window only: what is wrong with all requests
-// makes the canary fail too.
+// maybeWindow reports whether an error may be the fault of the window that was asked
+// for. A service that refuses a request may refuse this window only: what is wrong with
+// all requests makes the canary fail too.
 func maybeWindow(err error) bool {
 	return soft(err) || isStatus(err, http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity)
 }
@@ -126,8 +128,8 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 	}
 }
 
-// complete ends a window that was read: w.To, or the present where it had to be cut; what is
-// younger comes with the next one.
+// complete ends a window that was read: w.To, or the present where it had to be cut;
+// what is younger comes with the next one.
 func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	whole := p.span >= end-w.From
 	if p.span > longestSpan || whole && end-w.From >= p.long { // a short window says nothing about long ones
@@ -142,8 +144,8 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	return nil
 }
 
-// grow lets windows become longer after one that was read, up to what was too long lately; and
-// beyond, after some more.
+// grow lets windows become longer after one that was read, up to what was too long
+// lately; and beyond, after some more.
 func (p *pieces) grow() {
 	p.read++
 	if p.long > 0 && p.read%(shortWindows<<p.again) == 0 {
@@ -185,9 +187,15 @@ func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
 	return to
 }
 
-// failed decides what to do about a piece that was not read. It returns the time to go on from,
-// or the error if the piece is to be tried again later.
-func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tick, err error, sink Sink) (tick.Tick, error) {
+// failed decides what to do about a piece that was not read. It returns the time to go
+// on from, or the error if the piece is to be tried again later.
+func (p *pieces) failed(
+	ctx context.Context,
+	r piecewise,
+	from, to, end tick.Tick,
+	err error,
+	sink Sink,
+) (tick.Tick, error) {
 	if !maybeWindow(err) {
 		return 0, err
 	}
@@ -226,8 +234,8 @@ func (p *pieces) failed(ctx context.Context, r piecewise, from, to, end tick.Tic
 	return to, sink.Safe(to)
 }
 
-// finish reads what it can of a window that fails and is as small as windows get, and defers it
-// if that is not all.
+// finish reads what it can of a window that fails and is as small as windows get, and
+// defers it if that is not all.
 func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	err := r.singly(ctx, w.From, w.To, sink)
 	switch {
@@ -245,8 +253,8 @@ func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) e
 	return nil
 }
 
-// putOff defers a window that cannot be read because of cause. It returns cause where nobody
-// takes the window, or too many are deferred already.
+// putOff defers a window that cannot be read because of cause. It returns cause where
+// nobody takes the window, or too many are deferred already.
 func (p *pieces) putOff(w Window, cause error) error {
 	if p.keeper == nil || p.crowded() {
 		return cause
@@ -265,8 +273,8 @@ func (p *pieces) putOff(w Window, cause error) error {
 	return nil
 }
 
-// answering reports whether the service answers other requests of the same moment, several in a
-// row: one that fails every now and then proves nothing by an answer.
+// answering reports whether the service answers other requests of the same moment,
+// several in a row: one that fails every now and then proves nothing by an answer.
 func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool {
 	for p.answers < proof {
 		if r.canary(ctx, at) != nil {
@@ -280,8 +288,8 @@ func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool 
 	return true
 }
 
-// crowded reports whether so much of what is being read was deferred that it cannot be the
-// windows' fault.
+// crowded reports whether so much of what is being read was deferred that it cannot be
+// the windows' fault.
 func (p *pieces) crowded() bool {
 	n := 0
 	for _, w := range p.deferred {

@@ -71,7 +71,7 @@ func TestRandomServices(t *testing.T) {
 			k := keeper{basket: newBasket(t, api)}
 			r.readOn(r.window(24*time.Hour), &k, &k.safe)
 			r.pollAgain(k.basket)
-			for _, w := range k.aside {
+			for _, w := range k.deferred {
 				if err := r.reader.ReadDeferred(t.Context(), w, k); err != nil {
 					t.Error(err)
 				}

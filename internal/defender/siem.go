@@ -11,37 +11,46 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// siem reads the legacy SIEM alert exporter ("pull detections"): one request answers a whole window as one bare array, unsorted. There is
-// no paging, and `limit` drops the oldest: what cannot be read in one piece is read in smaller windows.
+// siem reads the legacy SIEM alert exporter ("pull detections"): one request answers a
+// whole window as one bare array, unsorted. There is no paging, and `limit` drops the
+// oldest: what cannot be read in one piece is read in smaller windows.
 //
-// Source: MicrosoftDocs, "Pull detections using SIEM REST API" and "Fetch alerts from MSSP customer tenant".
+// Source: Microsoft's pages "Pull detections using SIEM REST API" and "Fetch alerts
+// from MSSP customer tenant".
 type siem struct {
 	client client
 	filter string
 	pieces pieces
 }
 
-// smallestSpan is the window that is read whole or set aside.
+// smallestSpan is the window that is read whole or deferred.
 const smallestSpan = tick.Second
 
-// siemOverlap is how far a window reaches into the next one: it is not documented which of the bounds are inclusive, and they are
-// given in milliseconds while the service keeps 100 ns. For the same reason the lower bound is asked for a millisecond early.
+// siemOverlap is how far a window reaches into the next one: it is not documented which
+// of the bounds are inclusive, and they are given in milliseconds while the service
+// keeps 100 ns. For the same reason the lower bound is asked for a millisecond early.
 const siemOverlap = tick.Second
 
 // newSIEM makes the reader of the legacy alert exporter.
 func newSIEM(s Settings) Reader {
-	host := hostOf(s.BaseURL)
 	return &siem{
-		client: client{Settings: s, op: "reading detections", service: service{
-			host: host, resource: s.Resource,
-			forbidden: "the customer's tenant has not authorised this application for its SIEM API",
-			forbiddenRemedy: "in https://security.microsoft.com?tid=" + s.TenantID +
-				" open Settings > Endpoints > APIs > SIEM > MSSP, enter application id " + s.ClientID + " and your own tenant id, and press Authorize application",
-		}},
+		client: client{
+			Settings: s,
+			op:       "reading detections",
+			service: service{
+				host:      hostOf(s.BaseURL),
+				resource:  s.Resource,
+				forbidden: "the customer's tenant has not authorised this application for its SIEM API",
+				forbiddenRemedy: "in https://security.microsoft.com?tid=" + s.TenantID +
+					" open Settings > Endpoints > APIs > SIEM > MSSP, enter application id " + s.ClientID +
+					" and your own tenant id, and press Authorize application",
+			},
+		},
 		filter: s.Filter,
 	}
 }
 
+// hostOf returns the host and port of an address, for messages.
 func hostOf(base string) string {
 	if u, err := url.Parse(base); err == nil && u.Host != "" {
 		return u.Host
@@ -62,7 +71,8 @@ func (r *siem) ReadDeferred(ctx context.Context, w Window, sink Sink) error {
 // Avoid implements DeferringReader.
 func (r *siem) Avoid(w Window) { r.pieces.avoid(w) }
 
-// piece implements piecewise: one request. It does not reach into what is set aside, which would make it fail too.
+// piece implements piecewise: one request. It does not reach into what is deferred,
+// which would make it fail too.
 func (r *siem) piece(ctx context.Context, from, to, _ tick.Tick, sink Sink) error {
 	overlap := siemOverlap
 	if r.pieces.adjoins(to) {
@@ -80,7 +90,8 @@ func (r *siem) canary(ctx context.Context, at tick.Tick) error {
 // finest implements piecewise.
 func (r *siem) finest() tick.Tick { return smallestSpan }
 
-// singly implements piecewise: the window itself, without what reaches into the next one; twice, since there is nothing smaller to ask for.
+// singly implements piecewise: the window itself, without what reaches into the next
+// one; twice, since there is nothing smaller to ask for.
 func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	err := r.window(ctx, from, to, 0, sink)
 	if soft(err) {
@@ -95,6 +106,7 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 		return err
 	}
 	defer body.Close()
+
 	p := pages.Get().(*page.Reader)
 	defer func() {
 		p.Reset(nil) // gives back what a huge row took
@@ -103,7 +115,8 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 	return eachRow(p, body, bareList, r.client.service.host, sink.Row)
 }
 
-// address prints the request as the documentation's samples do: milliseconds, no zone. The lower bound is rounded down, the upper one up.
+// address prints the request as the documentation's samples do: milliseconds, no zone.
+// The lower bound is rounded down, the upper one up.
 func (r *siem) address(from, to, overlap tick.Tick) string {
 	var b strings.Builder
 	b.WriteString(r.client.BaseURL + r.client.Path + "?sinceTimeUtc=" + siemTime(from-tick.Millisecond))

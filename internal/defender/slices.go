@@ -21,8 +21,8 @@ const (
 	sliceNoEnd                       // likewise, since the end of its pages cannot be found
 )
 
-// slices reads [from, to) from a service that does not keep an order: in closed slices so small
-// that one page holds them, halved when they are not.
+// slices reads [from, to) from a service that does not keep an order: in closed slices
+// so small that one page holds them, halved when they are not.
 func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	if r.fit == 0 {
 		r.fit = to - from
@@ -57,9 +57,9 @@ func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error
 	return nil
 }
 
-// slice reads [from, end). Where a second still needs several pages these are read again until
-// a pass finds nothing new. Where their end cannot be found the slice is to be halved, down to
-// a single step of the clock, which is deferred.
+// slice reads [from, end). Where a second still needs several pages these are read
+// again until a pass finds nothing new. Where their end cannot be found the slice is to
+// be halved, down to a single step of the clock, which is deferred.
 func (r *odata) slice(ctx context.Context, from, end tick.Tick, noEnd bool, sink Sink) (sliceResult, error) {
 	q := query{from: from, to: end, top: r.maxTop}
 	a, err := r.page(ctx, q, keys{}, sink)
@@ -104,8 +104,8 @@ func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult
 	return sliceDeferred, r.pieces.putOff(Window{From: q.from, To: q.to}, err)
 }
 
-// leads finds out whether the link of a page leads to anything: there are services whose last
-// page is linked to an empty one.
+// leads finds out whether the link of a page leads to anything: there are services
+// whose last page is linked to an empty one.
 func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	q.link = a.link
 	b, err := r.fetch(ctx, q, a.keys, sink)

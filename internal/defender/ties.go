@@ -10,17 +10,18 @@ import (
 const (
 	// mostPasses is how often an answer of several pages is read from its beginning.
 	mostPasses = 50
-	// barrenPasses is how many passes in a row must bring nothing new where a row comes twice
-	// in one pass: the service has no order among equals, and each page is a draw. Where no row
-	// comes twice, one such pass has seen everything.
+	// barrenPasses is how many passes in a row must bring nothing new where a row comes
+	// twice in one pass: the service has no order among equals, and each page is a
+	// draw. Where no row comes twice, one such pass has seen everything.
 	barrenPasses = 8
 )
 
-// instant reads a time with more alerts than the largest page holds. It returns the next time
-// at which there is something, 0 if there is nothing more.
+// instant reads a time with more alerts than the largest page holds. It returns the
+// next time at which there is something, 0 if there is nothing more.
 //
-// The pages are read again until a whole pass finds nothing new, since rows that are updated
-// meanwhile make others move between pages. What cannot be read to its end is deferred.
+// The pages are read again until a whole pass finds nothing new, since rows that are
+// updated meanwhile make others move between pages. What cannot be read to its end is
+// deferred.
 func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
 	known := keys{}
 	q := query{
@@ -43,8 +44,8 @@ func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next 
 	return next, err
 }
 
-// passes reads an answer of several pages until nothing in it is new. known is what was met so
-// far, which q.each keeps.
+// passes reads an answer of several pages until nothing in it is new. known is what was
+// met so far, which q.each keeps.
 func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sink Sink) (next tick.Tick, err error) {
 	barren := 0
 	for range mostPasses {
@@ -70,16 +71,19 @@ func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sin
 	return 0, r.noEnd(q.from, "lists other alerts each time it is asked for the same", errNoEnd)
 }
 
-// behind goes on behind the instant q.from, which cannot be read to its end because of cause:
-// met alerts of it were read. It returns the next time at which there is something, 0 if there
-// is nothing more.
+// behind goes on behind the instant q.from, which cannot be read to its end because of
+// cause: met alerts of it were read. It returns the next time at which there is
+// something, 0 if there is nothing more.
 func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink Sink) (next tick.Tick, err error) {
 	at, after := q.from, q.from+1
 	if q.to != 0 && after >= q.to {
 		return 0, r.deferUnlessWhole(Window{From: at, To: q.to}, met, cause)
 	}
 
-	a, err := r.page(ctx, query{from: after, to: q.to, top: r.maxTop, ordered: true}, keys{}, sink)
+	q.each = nil
+	anew := q
+	anew.from = after
+	a, err := r.page(ctx, anew, keys{}, sink)
 	switch {
 	case err != nil:
 		return 0, err
@@ -99,9 +103,9 @@ func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink 
 	return a.least, r.pieces.putOff(Window{From: at, To: after}, cause)
 }
 
-// finer reads what is too much for one answer with the resolution that the service compares
-// with, which is finer than the one that it prints: alerts of one printed time may still be
-// told apart. It returns the time behind what it has read.
+// finer reads what is too much for one answer with the resolution that the service
+// compares with, which is finer than the one that it prints: alerts of one printed time
+// may still be told apart. It returns the time behind what it has read.
 func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
 	end := at + tick.Second
 	if to != 0 && end >= to {
@@ -111,20 +115,20 @@ func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next ti
 	return end, r.slices(ctx, at, end, sink)
 }
 
-// laterTime asks once more for an instant of which it is unproven that some alerts are missing,
-// when there are later ones. If they come now, behind those of the instant, nothing is missing,
-// and it returns the first later time; else 0.
+// laterTime asks once more for an instant of which it is unproven that some alerts are
+// missing, when there are later ones. If they come now, behind those of the instant,
+// nothing is missing, and it returns the first later time; else 0.
 func (r *odata) laterTime(ctx context.Context, q query, cause error, sink Sink) (tick.Tick, error) {
 	if !errors.Is(cause, errUnproven) {
 		return 0, nil
 	}
 
-	a, err := r.page(ctx, query{from: q.from, to: q.to, top: r.maxTop, ordered: true}, keys{}, sink)
+	a, err := r.page(ctx, q, keys{}, sink)
 	return a.next, err
 }
 
-// deferUnlessWhole defers a window of which met alerts were read and that has nothing behind
-// it. So few alerts that no service cuts a page there are taken as whole.
+// deferUnlessWhole defers a window of which met alerts were read and that has nothing
+// behind it. So few alerts that no service cuts a page there are taken as whole.
 func (r *odata) deferUnlessWhole(w Window, met int, cause error) error {
 	if errors.Is(cause, errUnproven) && met < leastCut {
 		return nil

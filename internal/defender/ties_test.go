@@ -51,8 +51,8 @@ func (b *bulk) arrived() (tied, later int) {
 // calls is how many requests were made.
 func (b *bulk) calls() int { return b.Requests().Count[string(b.rig.api)] }
 
-// TestManyAlertsOfOneInstant: 2,500 alerts of one instant come, or are deferred, by every way on
-// that a service may have or refuse; later ones come always.
+// TestManyAlertsOfOneInstant: 2,500 alerts of one instant come, or are deferred, by
+// every way on that a service may have or refuse; later ones come always.
 func TestManyAlertsOfOneInstant(t *testing.T) {
 	for link, linkFault := range map[string]string{"link": "links", "no link": "link:kind=none"} {
 		for skip, skipFault := range map[string]string{
@@ -67,7 +67,8 @@ func TestManyAlertsOfOneInstant(t *testing.T) {
 					if err := b.SetFaults(linkFault + "," + skipFault); err != nil {
 						t.Fatal(err)
 					}
-					// Without links the simulated Graph lets 1,500 be read: $skip ends at 500.
+					// Without links the simulated Graph lets 1,500 be read: $skip ends
+					// at 500.
 					way := link == "link" || skip == "skip works" && api != cloud.Graph
 					b.check(t, way)
 				})
@@ -82,29 +83,29 @@ func (b *bulk) check(t *testing.T, whole bool) {
 	b.readOn(b.window(24*time.Hour), b, &b.safe)
 	tied, later := b.arrived()
 	first := b.calls()
-	t.Logf("%d of %d, %d later, %d deferred, %d requests for %d rows", tied, b.many, later, len(b.aside), first, b.total)
+	t.Logf("%d of %d, %d later, %d deferred, %d requests for %d rows", tied, b.many, later, len(b.deferred), first, b.total)
 	if later != b.later {
 		t.Errorf("%d of %d later alerts came", later, b.later)
 	}
-	if (tied == b.many) != whole || whole != (len(b.aside) == 0) {
-		t.Errorf("%d of %d alerts came, %d windows were deferred", tied, b.many, len(b.aside))
+	if (tied == b.many) != whole || whole != (len(b.deferred) == 0) {
+		t.Errorf("%d of %d alerts came, %d windows were deferred", tied, b.many, len(b.deferred))
 	}
 	if first > 250 {
 		t.Errorf("%d requests", first)
 	}
 
 	// The next poll steps over what is deferred.
-	deferred := len(b.aside)
+	deferred := len(b.deferred)
 	b.safe = 0
-	if err := b.reader.Read(t.Context(), b.window(24*time.Hour), b); err != nil || len(b.aside) != deferred {
-		t.Errorf("the next poll: %v, %d windows deferred", err, len(b.aside)-deferred)
+	if err := b.reader.Read(t.Context(), b.window(24*time.Hour), b); err != nil || len(b.deferred) != deferred {
+		t.Errorf("the next poll: %v, %d windows deferred", err, len(b.deferred)-deferred)
 	}
 	if calls := b.calls() - first; !whole && calls > 10 {
 		t.Errorf("the next poll took %d requests", calls)
 	}
 
 	// What is deferred fails until the service changes, and then it is read.
-	for _, w := range b.aside {
+	for _, w := range b.deferred {
 		if err := b.reader.ReadDeferred(t.Context(), w, b); err == nil {
 			t.Error("a deferred window was read although the service refuses it")
 		}
@@ -112,7 +113,7 @@ func (b *bulk) check(t *testing.T, whole bool) {
 	if err := b.SetFaults("links"); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range b.aside {
+	for _, w := range b.deferred {
 		if err := b.reader.ReadDeferred(t.Context(), w, b); err != nil {
 			t.Error(err)
 		}
@@ -122,8 +123,8 @@ func (b *bulk) check(t *testing.T, whole bool) {
 	}
 }
 
-// TestFinerStoredTimesTellAlertsApart: alerts that are printed with one time and stored 100 ns
-// apart all come, by whatever way a service leaves.
+// TestFinerStoredTimesTellAlertsApart: alerts that are printed with one time and stored
+// 100 ns apart all come, by whatever way a service leaves.
 func TestFinerStoredTimesTellAlertsApart(t *testing.T) {
 	for _, faults := range []string{"", "link:kind=none,skip:kind=refused", "link:kind=none,skip:kind=ignored"} {
 		for _, api := range oDataAPIs {
@@ -138,16 +139,16 @@ func TestFinerStoredTimesTellAlertsApart(t *testing.T) {
 				b.readOn(b.window(24*time.Hour), b, &b.safe)
 				tied, later := b.arrived()
 				t.Logf("%d requests for %d rows", b.calls(), b.total)
-				if tied != 2500 || later != 50 || len(b.aside) > 0 || b.calls() > 300 {
-					t.Errorf("%d of 2500, %d of 50 later, %d deferred, %d requests", tied, later, len(b.aside), b.calls())
+				if tied != 2500 || later != 50 || len(b.deferred) > 0 || b.calls() > 300 {
+					t.Errorf("%d of 2500, %d of 50 later, %d deferred, %d requests", tied, later, len(b.deferred), b.calls())
 				}
 			})
 		}
 	}
 }
 
-// TestPagesCutWithoutAWord: a page that is smaller than what was asked for, is full of one
-// instant, and has no way on, is not taken for all.
+// TestPagesCutWithoutAWord: a page that is smaller than what was asked for, is full of
+// one instant, and has no way on, is not taken for all.
 func TestPagesCutWithoutAWord(t *testing.T) {
 	for _, clamp := range []int{5, 100} {
 		for _, later := range []bool{true, false} {
@@ -165,8 +166,8 @@ func TestPagesCutWithoutAWord(t *testing.T) {
 					k := keeper{basket: newBasket(t, api)}
 					r.readOn(r.window(24*time.Hour), &k, &k.safe)
 					seen := later || clamp >= leastCut // else nothing shows that the page is cut
-					if len(k.aside) > 0 != seen || later && len(k.rows) != clamp+3 {
-						t.Errorf("%d alerts, %d windows deferred", len(k.rows), len(k.aside))
+					if len(k.deferred) > 0 != seen || later && len(k.rows) != clamp+3 {
+						t.Errorf("%d alerts, %d windows deferred", len(k.rows), len(k.deferred))
 					}
 				})
 			}
@@ -188,9 +189,9 @@ func TestARefusedSkipIsNoFailure(t *testing.T) {
 					k := keeper{basket: newBasket(t, api)}
 					r.readOn(r.window(24*time.Hour), &k, &k.safe)
 					calls := r.Requests().Count[string(api)]
-					if len(k.rows) != alerts || len(k.aside) > 0 || calls > 120 {
+					if len(k.rows) != alerts || len(k.deferred) > 0 || calls > 120 {
 						t.Errorf("%s, $skip %s, order %d: %d of %d alerts, %d deferred, %d requests",
-							api, kind, order, len(k.rows), alerts, len(k.aside), calls)
+							api, kind, order, len(k.rows), alerts, len(k.deferred), calls)
 					}
 				}
 			}
@@ -198,18 +199,18 @@ func TestARefusedSkipIsNoFailure(t *testing.T) {
 	}
 }
 
-// TestTenThousandAlertsOfOneInstant: what is read of an instant costs as many requests as it
-// has pages, twice.
+// TestTenThousandAlertsOfOneInstant: what is read of an instant costs as many requests
+// as it has pages, twice.
 func TestTenThousandAlertsOfOneInstant(t *testing.T) {
 	b := newBulk(t, cloud.Incidents, 10_000, 10_000, 0, nil)
 	b.readOn(b.window(24*time.Hour), b, &b.safe)
-	if tied, later := b.arrived(); tied != 10_000 || later != 50 || len(b.aside) > 0 || b.calls() > 220 {
-		t.Errorf("%d alerts, %d later, %d deferred, %d requests", tied, later, len(b.aside), b.calls())
+	if tied, later := b.arrived(); tied != 10_000 || later != 50 || len(b.deferred) > 0 || b.calls() > 220 {
+		t.Errorf("%d alerts, %d later, %d deferred, %d requests", tied, later, len(b.deferred), b.calls())
 	}
 }
 
-// TestASinkThatCannotDeferGetsAnError: an instant that cannot be read to its end is never passed
-// over without a word.
+// TestASinkThatCannotDeferGetsAnError: an instant that cannot be read to its end is
+// never passed over without a word.
 func TestASinkThatCannotDeferGetsAnError(t *testing.T) {
 	for _, api := range oDataAPIs {
 		b := newBulk(t, api, 2500, 2500, 0, nil)

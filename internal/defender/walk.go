@@ -10,15 +10,21 @@ import (
 // mostEmpty is how many empty pages in a row are followed.
 const mostEmpty = 100
 
-// walk reads a window in ascending order of time. Each request is anchored anew at the last
-// row's time: a row that is updated meanwhile leaves its place for a later one and is met there
-// again, and every row behind it, which moves up by one, is still behind the anchor (trap T9).
+// walk reads a window in ascending order of time. Each request is anchored anew at the
+// last row's time: a row that is updated meanwhile leaves its place for a later one and
+// is met there again, and every row behind it, which moves up by one, is still behind
+// the anchor (trap T9).
 //
 // The end is a request, anchored at the last row, that brings nothing new.
 func (r *odata) walk(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	at, known, top := from, keys{}, r.top
 	for {
-		q := query{from: at, to: to, top: top, ordered: true}
+		q := query{
+			from:    at,
+			to:      to,
+			top:     top,
+			ordered: true,
+		}
 		a, err := r.page(ctx, q, known, sink)
 		if isStatus(err, http.StatusBadRequest) {
 			return r.refusedOrder(ctx, q, err, sink)
@@ -65,9 +71,10 @@ const (
 	restUnknown             // the service did not let itself be asked
 )
 
-// rest finds out whether there is more behind a page that leads no further in time. Where the
-// service does not say so it is asked for what follows, and for the last row too: if that has
-// left its place, so has another one, maybe across the border of the page.
+// rest finds out whether there is more behind a page that leads no further in time.
+// Where the service does not say so it is asked for what follows, and for the last row
+// too: if that has left its place, so has another one, maybe across the border of the
+// page.
 func (r *odata) rest(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	switch {
 	case a.more || a.rows >= q.top:
@@ -92,9 +99,9 @@ func (r *odata) rest(ctx context.Context, q query, a answer, sink Sink) (rest, e
 	return restNone, nil
 }
 
-// prove makes sure, before it is relied on, that the service keeps the order. A page of one
-// time alone does not show it: it could be the newest instant. restNone says that nothing is
-// behind the page.
+// prove makes sure, before it is relied on, that the service keeps the order. A page of
+// one time alone does not show it: it could be the newest instant. restNone says that
+// nothing is behind the page.
 func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	r.proven = r.proven || a.least < a.last
 	if r.proven {
@@ -106,7 +113,8 @@ func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, 
 		return found, err
 	}
 
-	b, err := r.page(ctx, query{from: q.from, to: a.last, top: 1, ordered: true}, nil, sink)
+	q.to, q.top = a.last, 1
+	b, err := r.page(ctx, q, nil, sink)
 	if err == nil && b.rows > 0 {
 		err = errOrder
 	}
@@ -114,7 +122,8 @@ func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, 
 	return found, err
 }
 
-// page fetches a page. An empty one may be followed by others (trap 14 of other collectors).
+// page fetches a page. An empty one may be followed by others (trap 14 of other
+// collectors).
 func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	a, err = r.fetch(ctx, q, known, sink)
 
@@ -142,15 +151,15 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 	return a, err
 }
 
-// cut reports whether a page may not be all: the service says so, or it has as many rows as
-// were asked for, or as any page since the window began: services give less than they are asked
-// for without a word.
+// cut reports whether a page may not be all: the service says so, or it has as many
+// rows as were asked for, or as any page since the window began: services give less
+// than they are asked for without a word.
 func (r *odata) cut(a answer) bool {
 	return a.more || a.rows > 0 && a.rows >= min(r.capacity, a.top)
 }
 
-// refusedOrder finds out whether a request was refused for its $orderby: then the same without
-// it is answered.
+// refusedOrder finds out whether a request was refused for its $orderby: then the same
+// without it is answered.
 func (r *odata) refusedOrder(ctx context.Context, q query, refusal error, sink Sink) error {
 	q.ordered = false
 	_, err := r.fetch(ctx, q, nil, sink)
