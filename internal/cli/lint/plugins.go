@@ -113,6 +113,33 @@ func (l *linter) plugin(sec fluentbit.Section) {
 	for _, p := range sec.Processors {
 		l.plugin(p)
 	}
+	if sec.Kind == fluentbit.Processor && strings.EqualFold(sec.Get("name"), "content_modifier") {
+		l.contentModifier(sec)
+	}
+}
+
+// contentModifier looks at the keys that each action of this processor needs (cm_config.c).
+func (l *linter) contentModifier(sec fluentbit.Section) {
+	needs := map[string][]string{
+		"insert":  {"key", "value"},
+		"upsert":  {"key", "value"},
+		"rename":  {"key", "value"},
+		"delete":  {"key"},
+		"hash":    {"key"},
+		"extract": {"key", "pattern"},
+		"convert": {"key", "converted_type"},
+	}
+	action := strings.ToLower(sec.Get("action"))
+	keys, ok := needs[action]
+	if !ok {
+		l.at(Error, sec, "action", "is none of content_modifier"+refuses, "use "+strings.Join(slices.Sorted(maps.Keys(needs)), ", "))
+		return
+	}
+	for _, key := range keys {
+		if sec.Get(key) == "" {
+			l.at(Error, sec, key, "is missing, which the action "+action+" needs"+refuses, "write it")
+		}
+	}
 }
 
 // unknownPlugin: the name is none of Fluent Bit's, unless a plugin is loaded that has it.
@@ -155,7 +182,7 @@ func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 		return
 	case info.server && (strings.HasPrefix(key, "http_server.") || slices.Contains(serverKeys, key)):
 		return
-	case sec.Kind == fluentbit.Processor && (key == "alias" || key == "log_level"):
+	case sec.Kind == fluentbit.Processor && slices.Contains(fluentbit.CoreKeys("filter"), key):
 		return
 	}
 

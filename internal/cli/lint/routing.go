@@ -109,6 +109,27 @@ func (l *linter) routing() {
 		l.output(o, customers, outputs, len(rewritten) > 0)
 	}
 	l.shared(customers, outputs)
+	for _, sec := range l.sections {
+		l.routes(sec, outputs)
+	}
+}
+
+// routes looks at where the conditional routes of an input lead.
+func (l *linter) routes(sec fluentbit.Section, outputs []matcher) {
+	for _, r := range sec.Routes {
+		if r.Name == "" {
+			l.at(Error, sec, "routes", "has a route without a name"+refuses, "write: name and a name for it")
+		}
+		for _, alias := range r.Outputs {
+			named := func(o matcher) bool {
+				return alias == cmp.Or(o.sec.Get("alias"), o.sec.Get("name")) || alias == o.sec.Get("name")
+			}
+			if !slices.ContainsFunc(outputs, named) {
+				l.at(Error, sec, "routes", "leads to "+plain.Quoted(alias)+", which is the alias of no output: its records are dropped",
+					"give an output: alias "+alias)
+			}
+		}
+	}
 }
 
 // discarding are the outputs that send nothing anywhere.
