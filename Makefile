@@ -11,6 +11,10 @@ PLUGIN = build/in_defender.so
 CLI    = build/defenderctl
 # Given by hand rather than by Go's VCS stamping, which fails the build where git does not trust the checkout's owner.
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+# What the linker relocates is read-only before the first line of ours runs, and every symbol is bound by then.
+HARDEN = -linkmode=external -extldflags "-Wl,-z,relro,-z,now"
+# Files that others may write are refused: a umask of 002 would make such files for the tests.
+UMASK  = umask 022;
 SOURCE = $(shell find plugin tokens internal cmd -name '*.go' -o -name '*.c' -o -name '*.h') go.mod go.sum
 
 .PHONY: all demo test bench torture lint clean
@@ -19,28 +23,29 @@ all: $(PLUGIN) $(CLI)
 
 $(PLUGIN): $(SOURCE)
 	@mkdir -p build
-	$(GO) build -trimpath -buildmode=c-shared -o $@ ./plugin
+	$(GO) build -trimpath -buildmode=c-shared -ldflags '$(HARDEN)' -o $@ ./plugin
 
 $(CLI): $(SOURCE)
 	@mkdir -p build
-	$(GO) build -trimpath -ldflags '-X fluent-bit-defender/internal/cli.commit=$(COMMIT)' -o $@ ./cmd/defenderctl
+	$(GO) build -trimpath -buildmode=pie -ldflags '$(HARDEN) -X fluent-bit-defender/internal/cli.commit=$(COMMIT)' \
+		-o $@ ./cmd/defenderctl
 
 demo: all
-	@$(GO) run ./cmd/demo --plugin $(PLUGIN)
+	@$(UMASK) $(GO) run ./cmd/demo --plugin $(PLUGIN)
 
 # The programs of internal/endtoend mostly wait for each other, and run beside one another. The race detector would look
 # at the simulator in them, whose own tests it runs in, and not at the plugin.
 ENDTOEND = ./internal/endtoend
 test: all
-	$(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v '/internal/endtoend$$')
-	$(GO) test -timeout 9m -parallel 8 $(ENDTOEND)
+	$(UMASK) $(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v '/internal/endtoend$$')
+	$(UMASK) $(GO) test -timeout 9m -parallel 8 $(ENDTOEND)
 
 bench: all
-	$(GO) run ./cmd/bench --plugin $(PLUGIN)
+	$(UMASK) $(GO) run ./cmd/bench --plugin $(PLUGIN)
 
 # TORTURE_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
 torture: all
-	TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/endtoend
+	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/endtoend
 
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }
