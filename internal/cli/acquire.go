@@ -16,6 +16,7 @@ import (
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
@@ -242,7 +243,10 @@ func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port
 // the browser.
 func (a *acquisition) openBrowser(address string, port int) (done func()) {
 	opened, ended := make(chan error, 1), make(chan struct{})
-	go func() { opened <- a.c.OpenBrowser(address) }()
+	go func() {
+		// Only root can start a program as the person who called sudo.
+		opened <- identity.AsRoot(func() error { return a.c.OpenBrowser(address) })
+	}()
 
 	var wg sync.WaitGroup
 	wg.Go(func() {

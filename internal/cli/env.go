@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"fluent-bit-defender/internal/identity"
 )
 
 // Env is what the commands need of the world. Tests bring their own.
@@ -30,6 +32,8 @@ type Env struct {
 	// OpenBrowser opens an address in the person's browser. It may take seconds, and is called beside the wait for the
 	// browser's answer.
 	OpenBrowser func(address string) error
+	// Become gives the process, which root has started, the identity of another user; nil: it stays root.
+	Become func(uid int) error
 }
 
 // SystemEnv is the process's own.
@@ -48,6 +52,7 @@ func SystemEnv() Env {
 		ReadLine:        t.line,
 		RestoreTerminal: t.leave,
 		OpenBrowser:     systemLauncher().open,
+		Become:          identity.Become,
 	}
 }
 

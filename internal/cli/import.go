@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 )
 
 // importing is one run of `tokens import`.
@@ -147,12 +148,15 @@ func (im *importing) read(ctx context.Context) ([]byte, error) {
 		return c.stream(ctx, im.file, connector.MaxBytes+1)
 	}
 
-	info, err := os.Stat(im.file)
+	f, err := filemode.Open(im.file)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", im.file)
+	defer f.Close()
+
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
 	if info.Size() > connector.MaxBytes {
 		return nil, fmt.Errorf("%s is too large to be a connector's configuration", im.file)
@@ -161,7 +165,7 @@ func (im *importing) read(ctx context.Context) ([]byte, error) {
 		c.say("warning: %s has mode %#o: other users may read the secrets in it; chmod 600 %s, and remove it when the input works",
 			im.file, info.Mode().Perm(), plain.Shell(im.file))
 	}
-	return os.ReadFile(im.file)
+	return io.ReadAll(io.LimitReader(f, connector.MaxBytes))
 }
 
 // choose returns the stanzas to import.

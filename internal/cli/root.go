@@ -20,6 +20,8 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
+	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
@@ -245,6 +247,9 @@ func (c *cli) open(configured place, corrected ...string) (*store.Store, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.becomeOwner(dir); err != nil {
+		return nil, err
+	}
 	missing := !exists(dir)
 	s, err := store.Open(store.Options{Dir: dir, Key: key, Now: c.Now, Log: c.log})
 	if err != nil {
@@ -259,6 +264,35 @@ func (c *cli) open(configured place, corrected ...string) (*store.Store, error) 
 		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, plain.Shell(dir))
 	}
 	return s, nil
+}
+
+// becomeOwner makes root work in another user's data directory as that user, who could otherwise have root read and write
+// what a link in it names. It does so too when only a directory above belongs to that user.
+func (c *cli) becomeOwner(dir string) error {
+	if c.Become == nil || os.Geteuid() != 0 && !identity.Changed() {
+		return nil
+	}
+
+	owners, err := filemode.Owners(dir)
+	if err != nil {
+		return err
+	}
+	remedy := "run it as the user Fluent Bit runs as: sudo -u USER defenderctl …"
+	switch len(owners) {
+	case 0:
+		if identity.Changed() {
+			return fmt.Errorf("data_dir %s belongs to root, another one of this configuration to another user; check them one by one", dir)
+		}
+		return nil
+	case 1:
+		if err := c.Become(owners[0]); err != nil {
+			return fmt.Errorf("data_dir %s belongs to user %d, and root does not work in it as root: %w; %s", dir, owners[0], err, remedy)
+		}
+		return nil
+	default:
+		return fmt.Errorf("data_dir %s or directories above it belong to the users %s: any of them could replace it; %s",
+			dir, strings.Trim(fmt.Sprint(owners), "[]"), remedy)
+	}
 }
 
 // keeper uses the chains of a store; unsaved tells afterwards what could not be written to it.
@@ -319,6 +353,9 @@ func (c *cli) look() (*view, error) {
 	}
 	key, err := c.key("")
 	if err != nil {
+		return nil, err
+	}
+	if err := c.becomeOwner(dir); err != nil {
 		return nil, err
 	}
 	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: true, Now: c.Now, Log: c.log})

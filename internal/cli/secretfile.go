@@ -1,19 +1,27 @@
 package cli
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 
+	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/secret"
 )
 
-// secretFile is a file for a secret: 0600 before anything is in it, complete or not there, and given to the owner of its directory
-// when root writes it. A nil one takes nothing.
+// secretFile is a file for a secret: 0600 before anything is in it, complete or not there, and given to the owner of its
+// directory when root writes it. A nil one takes nothing.
+//
+// It is made and renamed in the directory that was opened, whatever becomes of the directory's name meanwhile. Root's
+// identity is taken up again for it: the person who named the file is root, even when the store is another user's.
 type secretFile struct {
-	temp *os.File
 	path string
+	dir  *os.Root
+	temp *os.File // nil once it has its name
+	name string   // of temp, in dir
 }
 
 // createSecretFile makes sure that path can be written, without touching what is there. An empty path gives nil.
@@ -21,47 +29,70 @@ func createSecretFile(path string) (*secretFile, error) {
 	if path == "" {
 		return nil, nil
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, usagef("%s is not a regular file", path)
+
+	s := &secretFile{
+		path: path,
+		name: ".defenderctl-" + rand.Text(),
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".defenderctl-*") // mode 0600
+	if err := identity.AsRoot(s.create); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *secretFile) create() (err error) {
+	s.dir, err = os.OpenRoot(filepath.Dir(s.path))
 	if err != nil {
-		return nil, fmt.Errorf("writing %s: %w", path, err)
+		return fmt.Errorf("writing %s: %w", s.path, err)
 	}
-	return &secretFile{temp: f, path: path}, nil
+
+	if info, err := s.dir.Lstat(filepath.Base(s.path)); err == nil && !info.Mode().IsRegular() {
+		return errors.Join(usagef("%s is not a regular file", s.path), s.dir.Close())
+	}
+	s.temp, err = s.dir.OpenFile(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", s.path, err), s.dir.Close())
+	}
+	return nil
 }
 
 // write puts the secret into the file, in place of what was there.
-func (s *secretFile) write(t secret.Text) (err error) {
+func (s *secretFile) write(t secret.Text) error {
 	if s == nil {
 		return nil
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("writing %s: %w", s.path, err)
-		}
-	}()
+
+	err := identity.AsRoot(func() error { return s.put(t) })
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *secretFile) put(t secret.Text) error {
 	if _, err := s.temp.WriteString(t.Reveal() + "\n"); err != nil {
 		return err
 	}
-	if info, err := os.Stat(filepath.Dir(s.path)); err == nil && os.Geteuid() == 0 {
+
+	if info, err := s.dir.Stat("."); err == nil && os.Geteuid() == 0 {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			if err := s.temp.Chown(int(st.Uid), int(st.Gid)); err != nil {
 				return err
 			}
 		}
 	}
+
 	if err := s.temp.Sync(); err != nil {
 		return err
 	}
 	if err := s.temp.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(s.temp.Name(), s.path); err != nil {
+	if err := s.dir.Rename(s.name, filepath.Base(s.path)); err != nil {
 		return err
 	}
 	s.temp = nil
-	return nil
+	return s.dir.Close()
 }
 
 // abandon removes what was not finished.
@@ -70,5 +101,6 @@ func (s *secretFile) abandon() {
 		return
 	}
 	s.temp.Close()
-	os.Remove(s.temp.Name()) // it is empty; one that stays does no harm
+	_ = identity.AsRoot(func() error { return s.dir.Remove(s.name) }) // it is empty; one that stays does no harm
+	s.dir.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
 )
 
@@ -133,7 +134,7 @@ func (e *writableError) Error() string {
 	if path, err := filepath.Abs(e.file); err == nil && path == e.cause.Path {
 		return e.cause.Problem
 	}
-	return "is not safe from other users: " + filemode.Quote(e.cause.Path) + " " + e.cause.Problem
+	return "is not safe from other users: " + plain.Shell(e.cause.Path) + " " + e.cause.Problem
 }
 
 // remedyOf returns what to do about an error of read: its own remedy if it has one, else the usual one.

@@ -13,7 +13,6 @@ import (
 
 	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config/plain"
-	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -110,7 +109,7 @@ func namedSecret(path string) string {
 func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
 	if c.mode.Perm()&0o004 != 0 {
 		problem := namedSecret(path) + " can be read by every user of this machine"
-		r.warning(key, v, problem, "chmod o-rwx "+filemode.Quote(path))
+		r.warning(key, v, problem, "chmod o-rwx "+plain.Shell(path))
 	}
 	r.warnForeign(key, v, c)
 }
@@ -118,7 +117,7 @@ func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
 // warnForeign warns of a file that another user owns, who can therefore change it. That may be meant.
 func (r *reader) warnForeign(key string, v value, c fileContent) {
 	if c.foreign != nil {
-		r.warning(key, v, filemode.Quote(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
+		r.warning(key, v, plain.Shell(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/identity"
 )
 
 // Error says who may change a file besides its owner. It is one line when printed.
@@ -43,7 +44,7 @@ type Error struct {
 }
 
 // Error implements error.
-func (e *Error) Error() string { return Quote(e.Path) + " " + e.Problem + "; " + e.Remedy }
+func (e *Error) Error() string { return plain.Shell(e.Path) + " " + e.Problem + "; " + e.Remedy }
 
 // Check returns an *Error when another user may change the file or directory at path, or put another one in its place.
 // Trusted are root, the user of this process, and the given users.
@@ -69,6 +70,22 @@ func Check(path string, trusted ...int) error {
 	return w.result()
 }
 
+// Owners returns the users other than root who own path or a directory on the way to it, and can therefore put something
+// else in its place. Where path does not exist yet, it is what there is of the way to it that counts.
+func Owners(path string) ([]int, error) {
+	if !filepath.IsAbs(path) {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, fmt.Errorf("the working directory: %w", err)
+		}
+		path = dir + "/" + path
+	}
+
+	w := walk{shared: map[string]bool{}}
+	w.follow(path)
+	return w.owners, nil
+}
+
 // maxLinks is how many symbolic links a path may have, as in the kernel (path_resolution(7)).
 const maxLinks = 40
 
@@ -81,6 +98,7 @@ type walk struct {
 
 	writable []*Error // for a group or for everybody
 	planted  *Error   // an entry of a shared directory that is not ours
+	owners   []int    // of what was seen, root aside
 	foreign  *Error   // belongs to somebody else
 }
 
@@ -130,7 +148,12 @@ func (w *walk) follow(path string) {
 
 // entry judges the owner of what stands in a directory that everybody may write to.
 func (w *walk) entry(dir, path string, info fs.FileInfo) {
-	if owner := ownerOf(info); w.planted == nil && w.shared[dir] && !w.trusts(owner) {
+	owner := ownerOf(info)
+	if w.shared[dir] {
+		w.note(owner)
+	}
+
+	if w.planted == nil && w.shared[dir] && !w.trusts(owner) {
 		w.planted = &Error{
 			Path:    path,
 			Problem: fmt.Sprintf("belongs to user %d, in a directory where every user may put files", owner),
@@ -154,11 +177,13 @@ func (w *walk) judge(path string, info fs.FileInfo) {
 		}
 	}
 
-	if owner := ownerOf(info); w.foreign == nil && !w.trusts(owner) {
+	owner := ownerOf(info)
+	w.note(owner)
+	if w.foreign == nil && !w.trusts(owner) {
 		w.foreign = &Error{
 			Path:    path,
 			Problem: fmt.Sprintf("belongs to user %d, who can change it", owner),
-			Remedy:  "chown root " + Quote(path) + ", or give it to the user Fluent Bit runs as",
+			Remedy:  "chown root " + plain.Shell(path) + ", or give it to the user Fluent Bit runs as",
 			Foreign: true,
 		}
 	}
@@ -177,7 +202,7 @@ func writable(path string, mode fs.FileMode) *Error {
 	return &Error{
 		Path:    path,
 		Problem: fmt.Sprintf("%s %s (mode %04o)", what, who, mode.Perm()),
-		Remedy:  "chmod go-w " + Quote(path),
+		Remedy:  "chmod go-w " + plain.Shell(path),
 	}
 }
 
@@ -189,7 +214,7 @@ func (w *walk) result() error {
 		worst := w.writable[len(w.writable)-1] // the nearest to the file
 		var names []string
 		for _, e := range w.writable {
-			if name := Quote(e.Path); !slices.Contains(names, name) {
+			if name := plain.Shell(e.Path); !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
@@ -201,6 +226,12 @@ func (w *walk) result() error {
 		return w.foreign
 	default:
 		return nil
+	}
+}
+
+func (w *walk) note(owner int) {
+	if owner != 0 && !slices.Contains(w.owners, owner) {
+		w.owners = append(w.owners, owner)
 	}
 }
 
@@ -220,15 +251,33 @@ func readOnly(path string) bool {
 	return unix.Statfs(path, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
-// Quote returns a path as a shell takes it: as it is, or in single quotation marks.
-func Quote(path string) string { return plain.Shell(path) }
-
 // ErrNotRegular is returned by Open for what is no regular file.
 var ErrNotRegular = errors.New("is not a regular file")
 
 // Open opens a regular file for reading. It never waits: the open of a named pipe without a writer returns at once, and
 // what is no regular file is refused with ErrNotRegular.
+//
+// Where root's identity was given up (package identity), a file that only root may read is opened nevertheless, if nobody
+// but root can change it or the way to it.
 func Open(path string) (*os.File, error) {
+	f, err := open(path)
+	if !errors.Is(err, fs.ErrPermission) || !identity.Changed() {
+		return f, err
+	}
+
+	var asRoot *os.File
+	if identity.AsRoot(func() (err error) {
+		if err = Check(path); err == nil {
+			asRoot, err = open(path)
+		}
+		return err
+	}) != nil {
+		return nil, err
+	}
+	return asRoot, nil
+}
+
+func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err

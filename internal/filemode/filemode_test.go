@@ -185,17 +185,3 @@ func TestOpenNeverWaits(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestPathsAreQuotedForAShell(t *testing.T) {
-	for path, want := range map[string]string{
-		"/etc/a-b_c.yaml": "/etc/a-b_c.yaml",
-		"/a b":            "'/a b'",
-		"it's":            `'it'\''s'`,
-		"$(x)":            "'$(x)'",
-		"":                "''",
-	} {
-		if got := Quote(path); got != want {
-			t.Errorf("%s: %s, want %s", path, got, want)
-		}
-	}
-}

@@ -136,7 +136,7 @@ func (l *linter) modes() {
 			continue
 		}
 		seen[in.DataDir] = true
-		name := filemode.Quote(in.DataDir)
+		name := plain.Shell(in.DataDir)
 		l.at(Warning, l.sections[i], "data_dir",
 			fmt.Sprintf("%s has mode %#o: other users may reach the refresh tokens in it", name, m), "chmod 700 "+name)
 	}
@@ -152,7 +152,7 @@ func (l *linter) changeable(path string) {
 	f := Finding{
 		Level:   Warning,
 		File:    path,
-		Problem: filemode.Quote(unsafe.Path) + " " + unsafe.Problem,
+		Problem: plain.Shell(unsafe.Path) + " " + unsafe.Problem,
 		Remedy:  unsafe.Remedy,
 	}
 	if unsafe.Foreign {

@@ -1,0 +1,163 @@
+// Package identity lets a program that root has started work in another user's directories as that user.
+//
+// Whoever owns a directory can replace a file in it by a link at any moment, between two system calls of ours. A program
+// with root's rights then reads and writes what the owner may not. With the owner's rights it can do no more than the
+// owner.
+//
+// The way back stays open (the saved user id), for the few files that the person who called sudo has named and only root
+// may read: see AsRoot. What is started meanwhile (a browser) has no way back.
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ids are the user and groups of a process.
+type ids struct {
+	uid, gid int
+	groups   []int
+}
+
+var (
+	mu sync.Mutex
+	// owner is who this process works as, root who it was before; nil if it still is.
+	owner, root *ids
+)
+
+// Become gives the whole process, which runs as root, the identity of another user.
+func Become(uid int) error {
+	mu.Lock()
+	defer mu.Unlock()
+
+	switch {
+	case owner != nil && owner.uid == uid:
+		return nil
+	case owner != nil:
+		return fmt.Errorf("this process already works as user %d and cannot work as user %d too", owner.uid, uid)
+	case os.Geteuid() != 0:
+		return errors.New("only root can work as another user")
+	}
+
+	to, err := idsOf(uid)
+	if err != nil {
+		return err
+	}
+	groups, err := syscall.Getgroups()
+	if err != nil {
+		return fmt.Errorf("the groups of this process: %w", err)
+	}
+	from := ids{
+		gid:    syscall.Getegid(),
+		groups: groups,
+	}
+
+	// Package syscall changes every thread of the process, unlike x/sys/unix.
+	if err := syscall.Setgroups(to.groups); err != nil {
+		return fmt.Errorf("setgroups: %w", err)
+	}
+	if err := syscall.Setresgid(to.gid, to.gid, from.gid); err != nil {
+		return errors.Join(fmt.Errorf("setresgid: %w", err), syscall.Setgroups(groups))
+	}
+	if err := syscall.Setresuid(to.uid, to.uid, 0); err != nil {
+		return errors.Join(
+			fmt.Errorf("setresuid: %w", err),
+			syscall.Setresgid(from.gid, from.gid, from.gid),
+			syscall.Setgroups(groups),
+		)
+	}
+
+	owner, root = &to, &from
+	return nil
+}
+
+// idsOf returns the groups of a user. One that the machine does not know has the group of the same number.
+func idsOf(uid int) (ids, error) {
+	alone := ids{
+		uid:    uid,
+		gid:    uid,
+		groups: []int{uid},
+	}
+	u, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		var unknown user.UnknownUserIdError
+		if errors.As(err, &unknown) {
+			return alone, nil
+		}
+		return ids{}, fmt.Errorf("user %d: %w", uid, err)
+	}
+
+	if alone.gid, err = strconv.Atoi(u.Gid); err != nil {
+		return ids{}, fmt.Errorf("group of user %d: %w", uid, err)
+	}
+	alone.groups = []int{alone.gid}
+	names, err := u.GroupIds()
+	if err != nil {
+		return alone, nil // the user's own group is enough for the user's own files
+	}
+	for _, name := range names {
+		if gid, err := strconv.Atoi(name); err == nil && gid != alone.gid {
+			alone.groups = append(alone.groups, gid)
+		}
+	}
+	return alone, nil
+}
+
+// Changed reports whether Become has changed the identity of this process.
+func Changed() bool {
+	mu.Lock()
+	defer mu.Unlock()
+	return owner != nil
+}
+
+// AsRoot calls f with the identity that the process had before Become; without Become it only calls f. Only f itself has
+// that identity, and processes that it starts, not goroutines that it starts.
+func AsRoot(f func() error) error {
+	mu.Lock()
+	to, from := owner, root
+	mu.Unlock()
+	if to == nil {
+		return f()
+	}
+
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := change(*from); err != nil {
+		return fmt.Errorf("back to root: %w", err)
+	}
+	defer func() {
+		if err := change(*to); err != nil {
+			panic(fmt.Sprintf("a thread is stuck with root's rights: %v", err)) // the kernel never refuses this
+		}
+	}()
+
+	return f()
+}
+
+// change gives the calling thread another identity; the saved ids stay root's. The user id comes first on the way to
+// root, and last on the way back: only root may change groups.
+func change(to ids) error {
+	user := func() error { return unix.Setresuid(to.uid, to.uid, 0) }
+	groups := func() error {
+		return errors.Join(unix.Setgroups(to.groups), unix.Setresgid(to.gid, to.gid, -1))
+	}
+
+	if to.uid == 0 {
+		if err := user(); err != nil {
+			return err
+		}
+		return groups()
+	}
+	if err := groups(); err != nil {
+		return err
+	}
+	return user()
+}
