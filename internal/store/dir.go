@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
 )
 
 const (
@@ -52,6 +53,8 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 	if wide := info.Mode().Perm() &^ dirMode; wide != 0 {
 		warnings = append(warnings, fmt.Sprintf("data_dir %s has mode %#o: other users may reach the tokens in it; chmod 700 %s",
 			path, info.Mode().Perm(), plain.Shell(path)))
+	} else if above := writableAbove(path); above != "" {
+		warnings = append(warnings, above)
 	}
 	if !readOnly {
 		if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil {
@@ -61,21 +64,61 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 	return d, warnings, nil
 }
 
+// writableAbove returns a warning when another user may put a directory of their own in the place of data_dir. It is not
+// refused: volumes of containers are often made like that, where there is no other user.
+func writableAbove(path string) string {
+	var unsafe *filemode.Error
+	if !errors.As(filemode.Check(path), &unsafe) || unsafe.Foreign {
+		return ""
+	}
+	return fmt.Sprintf("data_dir %s can be replaced by other users: %s %s; %s", path, plain.Shell(unsafe.Path), unsafe.Problem, unsafe.Remedy)
+}
+
 // makeDir creates the directory with exactly dirMode, whatever the umask. Missing parents get the usual mode.
 func makeDir(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+
+	parent, name := filepath.Split(path)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
-	if err := os.Mkdir(path, dirMode); err != nil {
+	above, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	defer above.Close()
+
+	if err := unix.Mkdirat(int(above.Fd()), name, dirMode); err != nil {
 		if errors.Is(err, fs.ErrExist) { // another process was faster
 			return nil
 		}
-		return err
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
 	}
-	return os.Chmod(path, dirMode)
+
+	made, err := openDir(int(above.Fd()), name)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer made.Close()
+	return chmodAt(made, dirMode)
+}
+
+// openDir opens a directory by its name in another one, or by a path (unix.AT_FDCWD), never through a symbolic link, and
+// without needing any right on it (O_PATH).
+func openDir(above int, name string) (*os.File, error) {
+	fd, err := unix.Openat(above, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// chmodAt changes the mode of what an O_PATH descriptor stands for, whatever its name stands for by now. fchmod refuses
+// such a descriptor, and fchmodat2 is younger than the kernels we run on.
+func chmodAt(f *os.File, mode fs.FileMode) error {
+	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
 }
 
 func (d directory) join(name string) string { return filepath.Join(d.path, name) }
@@ -195,8 +238,7 @@ func (d directory) narrow(name string) (warning string, err error) {
 		}
 	}
 	if mode := info.Mode().Perm(); mode&^fileMode != 0 && (os.Geteuid() == 0 || int(st.Uid) == os.Geteuid()) {
-		// fchmod refuses such a descriptor, and fchmodat2 is younger than the kernels we run on.
-		if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), fileMode); err != nil {
+		if err := chmodAt(f, fileMode); err != nil {
 			return "", fmt.Errorf("%s: %w", path, err)
 		}
 		warning = fmt.Sprintf("%s had mode %#o, now 0600", path, mode)

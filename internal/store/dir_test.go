@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // owners gives mode and owner of every file of the directory.
@@ -319,5 +321,73 @@ func TestASymbolicLinkBesideADatabaseIsRefused(t *testing.T) {
 			t.Errorf("%s: something was written through it", name)
 		}
 		_ = os.Remove(filepath.Join(w.dir, name))
+	}
+}
+
+func TestADataDirThatOthersCanReplaceIsAWarning(t *testing.T) {
+	w := newWorld(t)
+	parent := filepath.Join(filepath.Dir(w.dir), "volume")
+	if err := os.Mkdir(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	o := w.options()
+	o.Dir = filepath.Join(parent, "data")
+
+	for mode, warned := range map[os.FileMode]bool{
+		0o755:                 false,
+		0o777 | os.ModeSticky: false,
+		0o775:                 true,
+		0o777 | os.ModeSetgid: true,
+	} {
+		if err := os.Chmod(parent, mode); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		warnings := strings.Join(s.Warnings(), "\n")
+		if strings.Contains(warnings, "can be replaced by other users: "+parent) != warned {
+			t.Errorf("mode %v: %q", mode, warnings)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestANewDirectoryIsNeverMadeThroughALink(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "target")
+	if err := os.Mkdir(target, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+
+	if f, err := openDir(unix.AT_FDCWD, link); err == nil {
+		f.Close()
+		t.Error("a link was opened, whose target would have been changed")
+	}
+	f, err := openDir(unix.AT_FDCWD, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Rename(target, target+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(target, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := chmodAt(f, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{target: 0o755, target + ".moved": 0o700} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
 	}
 }

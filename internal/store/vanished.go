@@ -213,8 +213,13 @@ func (sh *shared) remakeDir() error {
 		return err
 	}
 	if gone && os.Geteuid() == 0 {
-		if err := os.Chown(d.path, sh.dir.uid, sh.dir.gid); err != nil {
-			return err
+		made, err := openDir(unix.AT_FDCWD, d.path)
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: d.path, Err: err}
+		}
+		defer made.Close()
+		if err := unix.Fchownat(int(made.Fd()), "", sh.dir.uid, sh.dir.gid, unix.AT_EMPTY_PATH); err != nil {
+			return &fs.PathError{Op: "chown", Path: d.path, Err: err}
 		}
 		d.uid, d.gid = sh.dir.uid, sh.dir.gid
 	}
