@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"os"
 	"time"
@@ -17,8 +18,9 @@ type Env struct {
 	Out, Err io.Writer
 	// LookupEnv gives an environment variable.
 	LookupEnv func(string) (string, bool)
-	// Now is the clock.
-	Now func() time.Time
+	// Now is the clock, Sleep waits for a time or until ctx ends; nil waits on the machine's clock.
+	Now   func() time.Time
+	Sleep func(ctx context.Context, d time.Duration) error
 	// InTerminal, OutTerminal and ErrTerminal report whether a person is there to answer, and looks at Out and Err. On a
 	// terminal what is no printable character is written as an escape; a pipe gets it as it is.
 	InTerminal, OutTerminal, ErrTerminal bool

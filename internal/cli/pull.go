@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -30,7 +30,7 @@ func (c *cli) pullCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: cobra.ExactArgs(1),
 		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no checkpoint. NAME is a tenant of --config, " +
-			"one with a stored token, or with --client-id and a credential any tenant id. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
+			"one with a stored token, or with --client-id and a credential any tenant id. What fails in passing is tried again, as by the input; where something is missing in the end, the message says what, and the exit code is 1. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
 		Example: "  defenderctl pull contoso --config /etc/fluent-bit/fluent-bit.conf --since 24h --limit 10",
 		RunE:    func(cmd *cobra.Command, args []string) error { return p.run(cmd.Context(), args[0]) },
 	}
@@ -48,23 +48,12 @@ func (c *cli) pullCommand() *cobra.Command {
 
 func (p *pulling) run(ctx context.Context, name string) (err error) {
 	c := p.c
-	if p.limit < 0 {
-		return usagef("--limit must not be negative")
-	}
 	now := c.Now()
-	from, err := when("--since", p.since, now)
+	from, to, err := p.span(now)
 	if err != nil {
 		return err
 	}
-	to := tick.Tick(0)
-	if p.until != "" {
-		if to, err = when("--until", p.until, now); err != nil {
-			return err
-		}
-		if to <= from {
-			return usagef("--until must be later than --since")
-		}
-	}
+
 	t, s, err := p.tenant(ctx, name)
 	if err != nil {
 		return err
@@ -77,6 +66,7 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 			err = errors.Join(err, unsaved(ctx, keeper), s.Close())
 		}()
 	}
+
 	client, err := instance.HTTPClient(t)
 	if err != nil {
 		return err
@@ -93,21 +83,33 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
+
 	out := bufio.NewWriterSize(c.Out, 64<<10)
 	sink := newPullSink(t, encoder, out, from, to, p.limit, now)
 	done := c.progress(func() string {
 		return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load())
 	})
-	limited, explain := limitWaiting(ctx, t, pullTimes, sink.read.Load)
-	err = explain(reader.Read(limited, defender.Window{From: from, To: to, Now: tick.FromTime(now)}, sink))
-	if err == nil {
-		err = sink.flush(maxTick)
-	}
+	read := &pullRead{c: c, tenant: t, reader: reader, sink: sink}
+	err = read.run(ctx)
 	done()
-	if err == nil || errors.Is(err, errEnough) {
-		err = sink.missing()
+	return errors.Join(err, out.Flush())
+}
+
+// span reads the flags that bound a pull; to is 0 for no end.
+func (p *pulling) span(now time.Time) (from, to tick.Tick, err error) {
+	if p.limit < 0 {
+		return 0, 0, usagef("--limit must not be negative")
 	}
-	return errors.Join(advised(err), out.Flush())
+	if from, err = when("--since", p.since, now); err != nil || p.until == "" {
+		return from, 0, err
+	}
+	if to, err = when("--until", p.until, now); err != nil {
+		return 0, 0, err
+	}
+	if to <= from {
+		return 0, 0, usagef("--until must be later than --since")
+	}
+	return from, to, nil
 }
 
 // tenant finds the tenant and opens the store, if refresh tokens may be needed.

@@ -160,3 +160,56 @@ func TestPullRefusesWhatIsNoTimeNumberOrFormat(t *testing.T) {
 	}
 	w.expect(w.run("pull", "contoso", "--config", conf), 1)
 }
+
+func TestPullGoesOnThroughPassingTrouble(t *testing.T) {
+	for _, api := range simulator.APIs() {
+		for _, faults := range []string{
+			"cut:count=1", "503:count=2", "429:count=1;wait=20s", "refuse:count=2", "reset:every=3",
+			"429:every=7;wait=5s,503:every=5,cut:every=6,junk:every=11,401:every=9",
+		} {
+			t.Run(api+" "+faults, func(t *testing.T) {
+				w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 400 })
+				if err := w.SetFaults(faults); err != nil {
+					t.Fatal(err)
+				}
+				more := []string{"grant client_credentials"}
+				if api != "siem" {
+					more = append(more, "page_size 50")
+				}
+				r := w.expect(w.run("pull", "contoso", "--config", w.conf(api, more...), "--since", "7d"), 0)
+				if got, want := len(pulled(t, r.out)), len(w.Ledger(contoso, api).Exists); got != want {
+					t.Errorf("%d records; the API listed %d: %s", got, want, r.err)
+				}
+			})
+		}
+	}
+}
+
+func TestPullEndsWhenNothingComesAnyMore(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults string
+		least  time.Duration // that is waited
+		most   time.Duration
+		says   string
+	}{
+		"a fault that lasts":  {"503:api=graph", 5 * time.Second, 40 * time.Second, "try again later"},
+		"a quota of an hour":  {"429:api=graph;wait=3600s", 0, time.Second, "try again in 60m"},
+		"a quota of 30 s":     {"429:api=graph;wait=30s", 60 * time.Second, 2 * time.Minute, "try again in"},
+		"no connection":       {"refuse:api=graph", time.Second, 20 * time.Second, ""},
+		"a person is needed":  {"403:api=graph", 0, 0, "HTTP 403"},
+		"a bad request":       {"400:api=graph", 0, 0, "HTTP 400"},
+		"cut after some time": {"cut:from=0s", 2 * time.Second, 60 * time.Second, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if err := w.SetFaults(c.faults); err != nil {
+				t.Fatal(err)
+			}
+			r := w.run("pull", "contoso", "--config", w.conf("graph", "grant client_credentials"))
+			if slept := time.Duration(w.slept.Load()); r.code == 0 || slept < c.least || slept > c.most {
+				t.Errorf("exit code %d after %v: %s", r.code, slept, r.err)
+			}
+			contains(t, r.err, c.says)
+		})
+	}
+}

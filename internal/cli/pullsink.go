@@ -30,7 +30,8 @@ type pullSink struct {
 
 	seen    map[[16]byte]bool
 	waiting []waitingRow
-	skipped []error // why alerts could not be read that others were read behind of
+	skipped []skipped // what could not be read while what is behind it could
+	safe    tick.Tick // everything before it has come
 	event   []byte
 	// read and printed are counted for the progress line too, which looks from another goroutine.
 	read, printed atomic.Int64
@@ -96,24 +97,36 @@ func (s *pullSink) eventTime(row defender.Row) tick.Tick {
 }
 
 // Safe implements defender.Sink: everything before t is there.
-func (s *pullSink) Safe(t tick.Tick) error { return s.flush(t) }
+func (s *pullSink) Safe(t tick.Tick) error {
+	s.safe = max(s.safe, t)
+	return s.flush(t)
+}
+
+// skipped is a window that could not be read, and why.
+type skipped struct {
+	window defender.Window
+	reason string
+}
 
 // Defer implements defender.DeferringSink: the reader goes on, and missing reports the gap.
 func (s *pullSink) Defer(w defender.Window, reason string) error {
-	s.skipped = append(s.skipped, fmt.Errorf("some alerts updated from %v to %v are missing: %s", w.From, w.To, reason))
+	s.skipped = append(s.skipped, skipped{w, reason})
 	return nil
 }
 
 // missing returns an error that names the alerts that could not be read, nil if there are none.
 func (s *pullSink) missing() error {
-	switch n := len(s.skipped); n {
-	case 0:
+	if len(s.skipped) == 0 {
 		return nil
-	case 1:
-		return fmt.Errorf("%w; look them up in the portal, or narrow --filter", s.skipped[0])
-	default:
-		return fmt.Errorf("%w; so are those of %d more times; look them up in the portal, or narrow --filter", s.skipped[0], n-1)
 	}
+
+	first := s.skipped[0]
+	more := ""
+	if n := len(s.skipped) - 1; n > 0 {
+		more = fmt.Sprintf("; so are those of %d more times", n)
+	}
+	return fmt.Errorf("some alerts updated from %v to %v are missing: %s%s; look them up in the portal, or narrow --filter",
+		first.window.From, first.window.To, first.reason, more)
 }
 
 // flush prints what waits and is older than t.

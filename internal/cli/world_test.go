@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ type world struct {
 	closing  page
 	// login is a proxy before the sign-in service.
 	login string
+	// slept is how long commands have slept in all: their clock goes forward instead.
+	slept atomic.Int64
 }
 
 // page is what the browser showed last.
@@ -140,12 +143,25 @@ func (w *world) with(ctx context.Context, stdin string, args ...string) result {
 }
 
 func (w *world) start(ctx context.Context, in io.Reader, out, errs io.Writer, args ...string) int {
-	env := cli.Env{In: in, Out: out, Err: errs, Now: w.now, OpenBrowser: w.browser,
-		LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}
+	env := cli.Env{
+		In:          in,
+		Out:         out,
+		Err:         errs,
+		Now:         func() time.Time { return w.now().Add(time.Duration(w.slept.Load())) },
+		Sleep:       w.sleep,
+		OpenBrowser: w.browser,
+		LookupEnv:   func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
+	}
 	if !strings.Contains(strings.Join(args, " "), "--data-dir") {
 		args = append([]string{"--data-dir", w.dir}, args...)
 	}
 	return cli.Run(ctx, env, args)
+}
+
+// sleep makes the clock of commands go forward.
+func (w *world) sleep(ctx context.Context, d time.Duration) error {
+	w.slept.Add(int64(d))
+	return ctx.Err()
 }
 
 // acquire are the arguments for a sign-in to contoso.
