@@ -21,6 +21,9 @@ const (
 	blockedAfter = 4 * time.Second
 	// silentAfter is the same for a collect callback that does not come.
 	silentAfter = 10 * time.Second
+	// flowsFor is how long alerts have to be taken again before that is said: a disk that is nearly
+	// full takes one now and then.
+	flowsFor = 30 * time.Second
 )
 
 // blocked is why Fluent Bit takes nothing, and since when.
@@ -87,15 +90,20 @@ func (in *Input) Blocked() bool {
 // sayBlocked says once that Fluent Bit takes nothing, and once that it takes alerts again. It
 // belongs to the reporter.
 func (in *Input) sayBlocked() {
-	why, is := in.blockedBy(in.cfg.Now())
+	now := in.cfg.Now()
+	why, is := in.blockedBy(now)
+	if is {
+		in.blockedLast = now
+	}
 	switch {
 	case is && !in.blockedSaid:
 		in.log(Error, "", fmt.Sprintf("%s; %s. %d bytes wait for it, and are tried again by themselves every few seconds",
 			why.reason, why.remedy, in.outbox.Bytes()))
-	case !is && in.blockedSaid:
+		in.blockedSaid = true
+	case !is && in.blockedSaid && now.Sub(in.blockedLast) >= flowsFor:
 		in.log(Info, "", "Fluent Bit takes alerts again")
+		in.blockedSaid = false
 	}
-	in.blockedSaid = is
 }
 
 // showBlocked makes the status of a tenant that does not fail by itself say that Fluent Bit takes nothing.

@@ -28,9 +28,8 @@ type Delivery struct {
 	// accepted last.
 	stuck time.Time
 
-	// While everything is refused: since when, when the next attempt is due, and how long the
-	// wait for it is.
-	refused time.Time
+	refused time.Time // since when everything is refused
+	// While more is refused than accepted: when the next attempt is due, and how long the wait is.
 	nextTry time.Time
 	wait    time.Duration
 
@@ -63,8 +62,11 @@ const (
 	waryFor    = time.Hour
 	// refusedBudget is how many appends a tick may make that are refused one after the other once
 	// something is accepted, since Fluent Bit logs each; half of them for suspects.
-	refusedBudget = 64
-	// waryBudget is the same before something is accepted, also where an event was at fault not
+	refusedBudget = 16
+	// mostRefused is how many may be refused in all: on a disk that is nearly full small events are
+	// accepted and larger ones are not.
+	mostRefused = 20
+	// waryBudget is the same as refusedBudget before something is accepted, also where an event was at fault not
 	// long ago: the disk may have filled up.
 	waryBudget = 8
 	// blockedBudget is the same while everything is refused.
@@ -72,7 +74,7 @@ const (
 	// manySuspects is how many events may be suspects before the last one stays in the queue, where
 	// it keeps out what is beyond the limit of the outbox: while a disk is full no more is read than fits.
 	manySuspects = 16
-	// While everything is refused the next attempt comes after firstWait, then after twice as long
+	// While more is refused than accepted the next attempt comes after firstWait, then after twice as long
 	// each time, up to longestWait: each one leaves lines in Fluent Bit's log and an empty chunk file.
 	firstWait   = time.Second
 	longestWait = 10 * time.Second
@@ -138,6 +140,8 @@ type turn struct {
 	limit     time.Duration
 	suspected []*batch // suspects that were refused since something was accepted
 	row       int      // appends refused one after the other
+	down      int      // appends refused
+	up        int      // appends accepted
 	tried     bool
 	taken     bool // something was accepted
 }
@@ -149,10 +153,12 @@ func (t *turn) append(b *batch) bool {
 	t.tried = true
 	if !t.appendTo(b.lane.tag, b.events) {
 		t.row++
+		t.down++
 		return false
 	}
 
 	t.row, t.taken = 0, true
+	t.up++
 	t.unblock()
 	if len(t.suspected) > 0 {
 		t.wary = t.now().Add(waryFor)
@@ -167,7 +173,7 @@ func (t *turn) append(b *batch) bool {
 // queued hands over the queue.
 func (t *turn) queued() (more bool) {
 	for n := 0; !t.paused; n++ {
-		if t.mode == BestEffort && n >= ringBudget || t.row >= t.budget() {
+		if t.mode == BestEffort && n >= ringBudget || t.row >= t.budget() || t.down >= mostRefused {
 			return false
 		}
 
@@ -258,7 +264,7 @@ func (t *turn) blockedNow() bool { return !t.taken && !t.refused.IsZero() }
 
 // retry hands over the first n suspects, until most appends were refused one after the other.
 func (t *turn) retry(n, most int) {
-	for ; n > 0 && !t.paused && t.row < most; n-- {
+	for ; n > 0 && !t.paused && t.row < most && t.down < mostRefused; n-- {
 		if t.taken {
 			most = max(most, refusedBudget/2)
 		}
@@ -280,7 +286,7 @@ func (t *turn) retry(n, most int) {
 }
 
 // end puts the suspects after which nothing was accepted behind all others, and decides when the
-// next attempt is made if nothing was accepted at all.
+// next attempt is made.
 func (t *turn) end() {
 	t.suspects = append(t.suspects, t.suspected...)
 	if !t.tried || t.paused {
@@ -288,20 +294,23 @@ func (t *turn) end() {
 	}
 
 	t.accepted = t.taken
-	if !t.taken {
-		if t.refused.IsZero() {
-			t.refused = t.start
-			t.blocked.refused.Store(t.refused.UnixNano())
-		}
-		t.wait = min(max(firstWait, 2*t.wait), longestWait)
-		t.nextTry = t.start.Add(t.wait - firstWait/2) // ticks do not come to the millisecond
+	if !t.taken && t.refused.IsZero() {
+		t.refused = t.start
+		t.blocked.refused.Store(t.refused.UnixNano())
 	}
+
+	if t.down <= t.up {
+		t.wait, t.nextTry = 0, time.Time{}
+		return
+	}
+	t.wait = min(max(firstWait, 2*t.wait), longestWait)
+	t.nextTry = t.start.Add(t.wait - firstWait/2) // ticks do not come to the millisecond
 }
 
 // unblock notes that something was accepted.
 func (d *Delivery) unblock() {
 	if !d.refused.IsZero() {
-		d.refused, d.nextTry, d.wait = time.Time{}, time.Time{}, 0
+		d.refused = time.Time{}
 		d.blocked.refused.Store(0)
 	}
 }

@@ -23,7 +23,7 @@
 // after it; a rejected event is written to the store, and offered again every five minutes. In
 // best-effort mode an accepted batch is unconfirmed for a second before it counts as delivered.
 //
-// Delivery itself is flowing or blocked. It is blocked from the first tick that had everything
+// Delivery itself is flowing or blocked. It is blocked from the first tick in which everything was
 // refused until something is accepted: there is an attempt after 1, 2, 4, 8 and then every 10
 // seconds, with the head of the queue and one suspect. A blockage or a pause that lasts for some
 // seconds is said once, and shows as the state "waiting" (blocked.go).

@@ -74,8 +74,9 @@ type Input struct {
 	wg     sync.WaitGroup
 	commit sync.Mutex // one commit at a time
 
-	storeFailing bool // guarded by commit
-	blockedSaid  bool // of the reporter
+	storeFailing bool      // guarded by commit
+	blockedSaid  bool      // of the reporter, as is blockedLast
+	blockedLast  time.Time // when Fluent Bit last took nothing
 }
 
 // NewInput makes an input; it does nothing before Start.

@@ -12,7 +12,7 @@ import (
 // was read to its end moves a poll on, or slowRows new alerts.
 const (
 	slowIntervals = 5
-	slowAtLeast   = time.Minute
+	slowAtLeast   = 90 * time.Second // longer than a silence that ends a request by itself
 	slowRows      = 100
 )
 
