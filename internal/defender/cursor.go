@@ -12,7 +12,7 @@ import (
 
 const (
 	// longestPass is how many pages of one answer are read in one pass.
-	longestPass = 1000
+	longestPass = 300
 	// mostStale is how many pages in a row, asked for by $skip, may bring nothing new.
 	mostStale = 10
 	// leastCut is the smallest page that counts as cut although the service was asked

@@ -19,7 +19,7 @@ func TestCursorRules(t *testing.T) {
 
 		{"newest first", view{unordered: true, left: true}, "other order", stopUnordered},
 		{"a row is later", view{left: true, full: true, more: true, link: true}, "later time", stopWhole},
-		{"the thousandth page", view{long: true, link: true, more: true}, "endless pages", stopUnknown},
+		{"the last page of those that are read", view{long: true, link: true, more: true}, "endless pages", stopUnknown},
 
 		{"a smaller $skip, the page is not full", view{nearer: true, stale: true}, "smaller $skip reaches the end", stopWhole},
 		{"a smaller $skip, new rows, not full", view{nearer: true}, "smaller $skip reaches the end", stopWhole},

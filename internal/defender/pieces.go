@@ -40,6 +40,9 @@ const (
 	// mostDeferred bounds how many windows may be deferred at a time: where more fail
 	// it is not the windows' fault.
 	mostDeferred = 64
+	// mostDeferredAtOnce bounds how many windows one Read defers. The rest is for the
+	// next Read: each of them takes many requests.
+	mostDeferredAtOnce = 8
 	// longestSpan is from where on a window need not be cut any more.
 	longestSpan = 24 * 60 * tick.Minute
 )
@@ -61,7 +64,9 @@ type pieces struct {
 	begin    tick.Tick // where the window begins
 	deferred []Window  // what is stepped over, ascending
 
-	keeper DeferringSink // takes what is deferred during a Read; nil if its sink does not
+	retrying bool          // a deferred window is being read
+	added    int           // windows deferred during this Read
+	keeper   DeferringSink // takes what is deferred during a Read; nil if its sink does not
 }
 
 // soft reports whether an error may be the fault of what was asked for, so that asking
@@ -81,6 +86,7 @@ func maybeWindow(err error) bool {
 // window reads a window, oldest first, so that each complete piece is progress.
 func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	p.answers, p.begin = 0, w.From
+	p.added = 0
 	p.keeper, _ = sink.(DeferringSink)
 	defer func() { p.keeper = nil }()
 
@@ -256,7 +262,7 @@ func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) e
 // putOff defers a window that cannot be read because of cause. It returns cause where
 // nobody takes the window, or too many are deferred already.
 func (p *pieces) putOff(w Window, cause error) error {
-	if p.keeper == nil || p.crowded() {
+	if p.keeper == nil || p.added >= mostDeferredAtOnce || p.crowded() {
 		return cause
 	}
 
@@ -269,6 +275,7 @@ func (p *pieces) putOff(w Window, cause error) error {
 		return err
 	}
 	p.avoid(w)
+	p.added++
 
 	return nil
 }
@@ -314,6 +321,9 @@ func (p *pieces) avoid(w Window) {
 
 // readDeferred tries a window that was deferred again.
 func (p *pieces) readDeferred(ctx context.Context, r piecewise, w Window, sink Sink) error {
+	p.retrying = true
+	defer func() { p.retrying = false }()
+
 	err := r.piece(ctx, w.From, w.To, w.To, rowsOnly{sink})
 	if soft(err) && !errors.Is(err, errNoEnd) && w.To-w.From <= r.finest() {
 		err = r.singly(ctx, w.From, w.To, rowsOnly{sink})

@@ -95,7 +95,7 @@ func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult
 	switch {
 	case !errors.Is(err, errNoEnd):
 		return slicePages, err
-	case errors.Is(err, errUnproven) && len(known) < leastCut:
+	case r.takenAsWhole(len(known), err):
 		return slicePages, nil
 	case q.to-q.from > 1:
 		return sliceNoEnd, nil

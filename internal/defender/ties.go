@@ -128,11 +128,18 @@ func (r *odata) laterTime(ctx context.Context, q query, cause error, sink Sink) 
 }
 
 // deferUnlessWhole defers a window of which met alerts were read and that has nothing
-// behind it. So few alerts that no service cuts a page there are taken as whole.
+// behind it, unless it is taken as whole.
 func (r *odata) deferUnlessWhole(w Window, met int, cause error) error {
-	if errors.Is(cause, errUnproven) && met < leastCut {
+	if r.takenAsWhole(met, cause) {
 		return nil
 	}
 
 	return r.pieces.putOff(w, cause)
+}
+
+// takenAsWhole reports whether met alerts are taken for all of an instant although
+// cause leaves that unproven: no service cuts so small a page. A window that was
+// deferred once was cut.
+func (r *odata) takenAsWhole(met int, cause error) bool {
+	return errors.Is(cause, errUnproven) && met < leastCut && !r.pieces.retrying
 }

@@ -2,6 +2,9 @@ package defender
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +172,11 @@ func TestPagesCutWithoutAWord(t *testing.T) {
 					if len(k.deferred) > 0 != seen || later && len(k.rows) != clamp+3 {
 						t.Errorf("%d alerts, %d windows deferred", len(k.rows), len(k.deferred))
 					}
+					for _, w := range k.deferred {
+						if err := r.reader.ReadDeferred(t.Context(), w, k); err == nil {
+							t.Error("the deferred window is taken for read")
+						}
+					}
 				})
 			}
 		}
@@ -221,5 +229,35 @@ func TestASinkThatCannotDeferGetsAnError(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "may list more alerts of 2026-03-01T10:00:00.0000000Z than can be read") {
 			t.Errorf("%s: %v", api, err)
 		}
+	}
+}
+
+// TestAnInstantWithoutEndCostsBoundedRequests: a service that has new alerts of every
+// instant, without end, keeps a Read busy for a while only, and is an error.
+func TestAnInstantWithoutEndCostsBoundedRequests(t *testing.T) {
+	for _, links := range []bool{false, true} {
+		asked := 0
+		reader, _ := fake(t, cloud.Graph, func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			q, _ := url.ParseQuery(r.URL.RawQuery)
+			from, _ := (&poisoned{api: cloud.Graph}).window(q)
+			text := pageOf(
+				row(cloud.Graph, fmt.Sprint("a", asked), from.Time()),
+				row(cloud.Graph, fmt.Sprint("b", asked), from.Time()),
+			)
+			if links {
+				link := fmt.Sprintf(`,"@odata.nextLink":"http://%s/alerts?$filter=%s&$skiptoken=%d"}`,
+					r.Host, url.QueryEscape(q.Get("$filter")), asked)
+				text = strings.TrimSuffix(text, "}") + link
+			}
+			_, _ = io.WriteString(w, text)
+		}, func(s *Settings) { s.MaxPage, s.PageSize = 2, 2 })
+
+		k := keeper{basket: newBasket(t, cloud.Graph)}
+		err := reader.Read(t.Context(), lastHour(), &k)
+		if err == nil || len(k.deferred) == 0 || len(k.deferred) > mostDeferredAtOnce || asked > 4000 {
+			t.Errorf("links %v: %v, %d deferred, %d requests", links, err, len(k.deferred), asked)
+		}
+		t.Logf("links %v: %d requests, %v", links, asked, err)
 	}
 }
