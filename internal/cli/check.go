@@ -30,9 +30,10 @@ func (c *cli) checkCommand() *cobra.Command {
 	var set *settings
 	cmd := &cobra.Command{
 		Use: "check [CONFIG]", Short: "Check a configuration, then sign in and ask each tenant's API for an alert", Args: cobra.MaximumNArgs(1),
-		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and names misspelt keys, wrong values, " +
-			"files that others can read, and settings under which alerts are lost. Then it signs in for each tenant as the input would (tokens it gets are " +
-			"stored) and asks for one alert. CONFIG is " + defaultConfig + " by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
+		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and names what Fluent Bit " +
+			"would refuse, misspelt keys, wrong values, outputs that cannot work, settings under which alerts are lost, and files that " +
+			"others can read or change. Then it signs in for each tenant as the input would (tokens it gets are stored) and asks for one " +
+			"alert. CONFIG is " + defaultConfig + " by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
 		Example: "  defenderctl check\n  defenderctl check --offline tenants.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if explain {

@@ -221,7 +221,7 @@ func (l *loader) readFile(path string, from *Error) error {
 func remedyOf(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "check the name: there is no such file"
+		return "check the path"
 	case errors.Is(err, fs.ErrPermission):
 		return "run this as a user who may read it, such as root"
 	default:
