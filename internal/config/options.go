@@ -145,7 +145,8 @@ var options = []Option{
 	{Name: "proxy", Kind: KindURL, Scope: PerTenant, Secret: true, Help: "HTTP proxy, `http://host:port`; from the environment (`HTTPS_PROXY`, `NO_PROXY`) if not set."},
 	{Name: "ca_file", Kind: KindFile, Scope: PerTenant, Help: "PEM bundle of certificate authorities to trust besides the system's."},
 	{Name: "http_timeout", Kind: KindDuration, Scope: PerTenant, Default: "60s", Min: "100ms", Max: "1h",
-		Help: "Time without a byte, while we are reading, after which a request is given up."},
+		Help: "Time without a byte, while we are reading, after which a request is given up; " +
+			"less than 1 KiB of an unfinished answer in this time counts as none."},
 	{Name: "allow_threaded", Kind: KindBool, Scope: InputWide, Default: "off",
 		Help: "`on`: run even without `Threaded Off`, best effort: an end of the process may then lose what Fluent Bit still held in memory."},
 }
