@@ -288,6 +288,7 @@ func (c *cli) removeCommand() *cobra.Command {
 				return unknownName(args[0], nil)
 			}
 			fmt.Fprintf(c.Out, "%s: the refresh token for client %s is forgotten\n", name, i.Key.ClientID)
+			c.nameOldTokens(s, "may still hold the token")
 			c.say("note: from its next start on, an input with grant auto and a credential of the application signs in as the application itself; where that must not be, set grant refresh_token")
 			return nil
 		},
@@ -297,6 +298,24 @@ func (c *cli) removeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&login, "login-url", "", "sign-in service, likewise")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; required where there is no terminal")
 	return cmd
+}
+
+// nameOldTokens names the files that were set aside earlier, which a command that changes all tokens does not reach.
+func (c *cli) nameOldTokens(s *store.Store, hold string) {
+	paths, err := s.OldTokenFiles()
+	if err != nil {
+		c.say("warning: files that were set aside as damaged could not be looked for: %v", err)
+		return
+	}
+	if len(paths) == 0 {
+		return
+	}
+
+	words := make([]string, len(paths))
+	for i, path := range paths {
+		words[i] = plain.Shell(path)
+	}
+	c.say("warning: files that were set aside earlier %s; remove them if you do not need them: rm %s", hold, strings.Join(words, " "))
 }
 
 func (c *cli) rekeyCommand() *cobra.Command {
@@ -336,6 +355,7 @@ func (c *cli) rekeyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.nameOldTokens(s, "still hold tokens as they were before")
 			if decrypt {
 				fmt.Fprintf(c.Out, "%d decrypted; remove key_file from the inputs\n", n)
 				return nil

@@ -225,7 +225,7 @@ func vacuumFresh(db *sql.DB, d directory) error {
 		return err
 	}
 	// VACUUM INTO does not sync what it wrote. No SQLite handle is on the file any more: it may be opened here.
-	f, err := os.OpenFile(fresh, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(fresh, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}

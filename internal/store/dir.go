@@ -159,7 +159,7 @@ func (d directory) openLockFile(name string) (*os.File, error) {
 	if err := d.inspect(name); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(d.join(name), flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	f, err := os.OpenFile(d.join(name), flags|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, explain(d.join(name), err)
 	}
@@ -201,6 +201,8 @@ func (d directory) ours(name string, info fs.FileInfo) error {
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return fmt.Errorf("%s: %w: it is a symbolic link; remove it (data_dir itself may be a link)", d.join(name), ErrUnsafe)
+	case info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0: // opening one may wait for ever
+		return fmt.Errorf("%s: %w: it is a pipe, socket or device; remove it", d.join(name), ErrUnsafe)
 	case owner != d.uid && owner != os.Geteuid() && owner != 0:
 		return fmt.Errorf("%s: %w: it belongs to user %d, the directory to user %d; chown it", d.join(name), ErrUnsafe, owner, d.uid)
 	case owner != d.uid && info.Mode().IsRegular() && st.Nlink > 1:

@@ -391,3 +391,36 @@ func TestANewDirectoryIsNeverMadeThroughALink(t *testing.T) {
 		}
 	}
 }
+
+func TestAPipeInDataDirNeverHangs(t *testing.T) {
+	for _, name := range []string{tokensFile, feedsFile, copyFile, lockFile, inputsFile, tokensFile + "-wal"} {
+		for _, readOnly := range []bool{false, true} {
+			w := newWorld(t)
+			s, err := Open(w.options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(w.dir, name)
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			if err := syscall.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+
+			o := w.options()
+			o.ReadOnly = readOnly
+			o.Inputs = !readOnly
+			s, err = Open(o)
+			if err == nil {
+				s.Close() // the copy and inputs.lock are not opened for reading
+				if !readOnly && name != copyFile {
+					t.Errorf("%s was accepted", name)
+				}
+			}
+		}
+	}
+}

@@ -175,7 +175,7 @@ func (f *file) look(existed bool) error {
 // header looks at the first 100 bytes (https://www.sqlite.org/fileformat2.html#the_database_header). No handle of this process is on the file
 // now, so opening and closing it drops no locks.
 func (f *file) header() error {
-	file, err := os.OpenFile(f.path(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	file, err := os.OpenFile(f.path(), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
