@@ -76,6 +76,7 @@ func place(t *testing.T) (dir string, fill func(string) string) {
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	write(t, filepath.Join(dir, "bare.conf"), "[PLUGINS]\n    Path in_nothing.so\n", 0o600)
 	write(t, filepath.Join(dir, "bad-parsers.conf"), "[PARSER]\n    Name x\n", 0o600)
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		t.Fatal(err)

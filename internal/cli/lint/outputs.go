@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 
@@ -30,13 +31,18 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 	case "forward":
 		l.forward(sec)
 	case "file":
-		l.choice(sec, "format", "plain", "csv", "ltsv", "template", "msgpack")
+		l.toFile(sec)
+	case "gelf":
+		l.gelf(sec)
 	case "stdout":
 		l.format(sec, jsonFormats)
 	case "es", "opensearch":
 		l.elasticsearch(sec)
 	case "exit":
 		l.at(Error, sec, "Name", "exit ends Fluent Bit after a few records", "remove this output")
+	}
+	if p, ok := sec.Prop("upstream"); ok {
+		l.exists(sec, p)
 	}
 	if p, ok := sec.Prop("port"); ok && (atoi(p.Value) <= 0 || atoi(p.Value) > 65535) && len(p.Unset) == 0 {
 		l.at(Error, sec, "Port", plain.Quoted(p.Value)+" is not a port", "write a number from 1 to 65535")
@@ -255,6 +261,9 @@ func (l *linter) http(sec fluentbit.Section) {
 	if l.format(sec, append([]string{"gelf"}, jsonFormats...)) {
 		return
 	}
+	if strings.EqualFold(sec.Get("format"), "gelf") {
+		l.gelf(sec)
+	}
 	l.choice(sec, "http_method", "post", "put")
 	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
 		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand", "write: Format json")
@@ -314,6 +323,27 @@ func (l *linter) s3(sec fluentbit.Section, mine []customer) {
 	}
 }
 
+// toFile: where the directory is missing Fluent Bit drops the records.
+func (l *linter) toFile(sec fluentbit.Section) {
+	l.choice(sec, "format", "plain", "csv", "ltsv", "template", "msgpack")
+	dir := sec.Get("path")
+	if dir == "" || on(sec.Get("mkdir")) || strings.ContainsAny(dir, "$%") {
+		return
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		l.at(Error, sec, "Path", plain.Quoted(dir)+" is no directory here: Fluent Bit drops what it cannot write",
+			"create it, or write: Mkdir On")
+	}
+}
+
+// gelf: a record without its short message cannot be sent.
+func (l *linter) gelf(sec fluentbit.Section) {
+	if sec.Get("gelf_short_message_key") == "" {
+		l.at(Error, sec, "Gelf_Short_Message_Key", "is missing: alerts have no key short_message, and Fluent Bit drops them",
+			"write: Gelf_Short_Message_Key title")
+	}
+}
+
 func (l *linter) forward(sec fluentbit.Section) {
 	if !on(sec.Get("require_ack_response")) {
 		l.at(Warning, sec, "Require_ack_response", "is not on: what was sent when the receiver ended is lost",
@@ -343,7 +373,7 @@ func (l *linter) clear(sec fluentbit.Section) {
 		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1", "write: Host and the name of the receiver")
 		return
 	}
-	if strings.ContainsAny(host, "/ ") {
+	if strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
 		l.at(Error, sec, "Host", plain.Quoted(host)+" is not a host: Fluent Bit cannot connect, and tries for ever",
 			"write: Host and the name alone; the port goes to Port, https is: tls On")
 		return

@@ -202,6 +202,11 @@ func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 	}
 	l.objects[p.Value] = fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line)
 
+	if !strings.Contains(p.Value, "/") {
+		l.line(Error, sec, p, plain.Quoted(p.Value)+" has no slash: Fluent Bit looks for it in the system's library folders only",
+			"write its whole path: /opt/defender/"+p.Value)
+		return
+	}
 	if !filepath.IsAbs(p.Value) {
 		if _, err := os.Stat(p.Value); err != nil {
 			l.line(Note, sec, p, plain.Quoted(p.Value)+" is not here; it starts from Fluent Bit's working directory",
