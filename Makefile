@@ -33,12 +33,12 @@ $(CLI): $(SOURCE)
 demo: all
 	@$(UMASK) $(GO) run ./cmd/demo --plugin $(PLUGIN)
 
-# The programs of internal/endtoend mostly wait for each other, and run beside one another. The race detector would look
-# at the simulator in them, whose own tests it runs in, and not at the plugin.
-ENDTOEND = ./internal/endtoend
+# These run programs that mostly wait for each other, so they run beside one another. The race detector would look at the
+# simulator in them, whose own tests it runs in, and not at the plugin.
+PROGRAMS = ./internal/endtoend ./internal/examples
 test: all
-	$(UMASK) $(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v '/internal/endtoend$$')
-	$(UMASK) $(GO) test -timeout 9m -parallel 8 $(ENDTOEND)
+	$(UMASK) $(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v -e /internal/endtoend$$ -e /internal/examples$$)
+	$(UMASK) $(GO) test -timeout 9m -parallel 8 $(PROGRAMS)
 
 bench: all
 	$(UMASK) $(GO) run ./cmd/bench --plugin $(PLUGIN)
@@ -46,6 +46,7 @@ bench: all
 # TORTURE_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
 torture: all
 	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/endtoend
+	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/examples
 
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }

@@ -2,6 +2,7 @@ package examples
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,17 +23,27 @@ func long(t *testing.T) {
 	}
 }
 
-// TestSplunkThatIsBusyEveryFourthTimeLosesNothing: 2,000 alerts that turn up in 50 waves, so that there are many requests.
+// size is how much a test takes: day every day, proof in make torture.
+func size(day, proof int) int {
+	if os.Getenv("TORTURE_LONG") != "" {
+		return proof
+	}
+	return day
+}
+
+// TestSplunkThatIsBusyEveryFourthTimeLosesNothing: alerts turn up in waves of 40, so that there are many requests.
 func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	long(t)
 	t.Parallel()
-	const waves, each = 50, 40
+	const each, most = 40, 200
 	f := feed{oneCustomer, "contoso", "graph"}
 	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 0)}, receiver.HECConfig{BusyEvery: 4,
 		Tokens: map[string]receiver.HECToken{hecToken: {Indexes: []string{"defender"}, Ack: true}}})
 	r.install("splunk.conf", "splunk.conf")
 	r.start("splunk.conf")
-	for wave := range waves {
+	waves := 0
+	for ; waves < size(10, 50) || r.hec.Status()[503] < 2 && waves < most; waves++ {
+		wave := waves
 		r.sim.Generate(f.tenantID, each, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
 		if wave == 0 {
 			r.until("the first wave", time.Minute, func() bool { return len(r.hec.Events()) > 0 })
@@ -79,6 +90,7 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 // storage.path/rejected, and a rewind brings the alerts again, with the same record_ids.
 func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	long(t)
+	t.Parallel()
 	for name, refuse := range map[string]struct {
 		status int
 		token  string
@@ -126,12 +138,12 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	}
 }
 
-// TestCEFOfAllAPIsArrivesAsMapped sends 2,000 alerts with hostile texts, 500 of each API, through out_syslog in both formats over TCP and
-// TLS at once, and compares what arrives, key by key, with the mapping.
+// TestCEFOfAllAPIsArrivesAsMapped sends alerts with hostile texts of each API through out_syslog in both formats over TCP
+// and TLS at once, and compares what arrives, key by key, with the mapping.
 func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	long(t)
 	t.Parallel()
-	const each = 500
+	each := size(100, 500)
 	tenants, feeds := oneOfEach()
 	r := newRig(t, tenants, receiver.HECConfig{})
 	server, err := receiver.Certificate(r.path("syslog-ca.pem"))
@@ -192,11 +204,12 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	}
 }
 
-// TestThreeHundredTenantsEachUnderItsOwnTag runs 300 tenants of one input with a tag each; the output writes the tag into the event's source.
+// TestThreeHundredTenantsEachUnderItsOwnTag runs many tenants (300 in make torture) of one input with a tag each; the output writes the tag into the event's source.
 func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	long(t)
 	t.Parallel()
-	const n, each = 300, 20
+	const each = 20
+	n := size(100, 300)
 	var tenants []simulator.Tenant
 	var feeds []feed
 	var file strings.Builder

@@ -14,6 +14,7 @@ const few = 40
 
 // TestEveryExampleRuns runs each file in a real Fluent Bit. Every alert has to arrive once, whole, at the receiver that the file names.
 func TestEveryExampleRuns(t *testing.T) {
+	t.Parallel()
 	for name, want := range destinations() {
 		for _, suffix := range []string{".conf", ".yaml"} {
 			if name+suffix == "routes.conf" { // routes are of YAML only
@@ -31,6 +32,7 @@ func TestEveryExampleRuns(t *testing.T) {
 // the collector is well. Each alert arrives at its place.
 func TestTheBufferOutlivesAKill(t *testing.T) {
 	long(t)
+	t.Parallel()
 	for _, name := range []string{"tenants.conf", "routes.yaml", "splunk-arcsight.yaml"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
