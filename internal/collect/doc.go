@@ -28,7 +28,9 @@
 // seconds, with the head of the queue and one suspect. A blockage or a pause that lasts for some
 // seconds is said once, and shows as the state "waiting" (blocked.go).
 //
-// What it promises is interface.md, section 5. Caveats: order is not kept; the seen-set lives in memory, some 50 bytes for each
-// alert version of the last sweep_lookback; while the store cannot be written, polling goes on and what could not be written
-// down is kept in memory.
+// # Caveats
+//
+// What the package promises is in docs/contract.md. Order is not kept. The seen-set lives in memory,
+// some 50 bytes for each alert version of the last sweep_lookback. While the store cannot be written,
+// polling goes on, and what could not be written is kept in memory.
 package collect

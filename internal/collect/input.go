@@ -188,7 +188,8 @@ func (in *Input) dirty() {
 	}
 }
 
-// Timing of what is written down. What was handed over since the last commit is repeated after a kill; interface.md allows 5 seconds.
+// Timing of commits. What was delivered since the last one is repeated after a kill; docs/contract.md
+// allows five seconds of that.
 const (
 	commitPause = time.Second
 	retryPause  = 2 * time.Second

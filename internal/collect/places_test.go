@@ -325,7 +325,7 @@ func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 		for i := range n { // in ascending order of lateness
 			r.api.add(fmt.Sprint(i), time.Now().Add(-time.Duration(i)*time.Second-5*time.Minute), time.Now())
 		}
-		r.api.rng = rand.New(inOrder{})
+		r.change(func() { r.api.rng = rand.New(inOrder{}) })
 		time.Sleep(2 * time.Hour)
 		r.stop()
 		r.want(n, 1)

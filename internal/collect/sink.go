@@ -58,7 +58,7 @@ func (s *sink) Row(raw []byte) error {
 		at = t.present(s.pass.started) // without a time it is as old as this poll
 	}
 	if at < s.floor {
-		return nil // interface.md: nothing older is ever emitted
+		return nil // nothing older is ever emitted: docs/contract.md
 	}
 	t.compareTenant(row.Tenant) // a repeat tells as much
 	id := record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, row.Version)
@@ -174,7 +174,7 @@ func (t *Tenant) eventTime(row defender.Row) tick.Tick {
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// compareTenant notices rows that belong to somebody else: interface.md, "Records".
+// compareTenant notices rows that belong to another tenant.
 func (t *Tenant) compareTenant(claimed string) {
 	if claimed == "" || claimed == t.cfg.Key.TenantID || !guid.MatchString(t.cfg.Key.TenantID) || !guid.MatchString(claimed) {
 		return

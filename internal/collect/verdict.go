@@ -33,7 +33,7 @@ const (
 	signIn
 )
 
-// verdictOf classifies an error: design.md 17.
+// verdictOf classifies the error that a poll ended with.
 func verdictOf(err error) verdict {
 	var api *defender.Error
 	var auth *tokens.Error

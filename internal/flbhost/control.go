@@ -20,7 +20,8 @@ func (h *Host) Resume(instance int) { h.send("resume", strconv.Itoa(instance)) }
 // Outputs says whether chunks can be delivered. While they cannot, MemBufLimit fills up and Stop waits for GraceSeconds.
 func (h *Host) Outputs(up bool) { h.send("outputs", bit(up)) }
 
-// DiskFull makes every append fail until it is called with false.
+// DiskFull makes every append fail until it is called with false. As in Fluent Bit each of them
+// leaves lines in the log, and an empty chunk file where no chunk is open.
 func (h *Host) DiskFull(full bool) { h.send("disk_full", bit(full)) }
 
 // Stall stops the engine thread for d, as a slow output or filter does.

@@ -3,6 +3,7 @@ package flbhost
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -131,9 +132,25 @@ func TestAFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 	must(t, h.wait(ctx, "a refusal", func() bool {
 		return slices.ContainsFunc(h.appends, func(a Append) bool { return !a.Accepted })
 	}))
+	must(t, h.wait(ctx, "core's lines about an empty chunk file", func() bool {
+		return slices.ContainsFunc(h.logs, func(l LogLine) bool { return l.Core && strings.Contains(l.Text, "no available chunk") })
+	}))
+	empty := 0
+	files, err := filepath.Glob(filepath.Join(dir, "*.chunk"))
+	must(t, err)
+	for _, name := range files {
+		info, err := os.Stat(name)
+		must(t, err)
+		if info.Size() == 0 {
+			empty++
+		}
+	}
+	if empty == 0 {
+		t.Errorf("none of the %d chunk files is empty", len(files))
+	}
 	h.DiskFull(false)
 	must(t, h.WaitEvents(ctx, 12))
-	_, err := h.Stop(ctx)
+	_, err = h.Stop(ctx)
 	must(t, err)
 	if got := ids(t, dir); len(got) != 12 || got[11] != "p-11" {
 		t.Errorf("records %v", got)

@@ -76,14 +76,34 @@ static struct chunk *chunk_create(struct instance *ins, const char *tag, size_t 
     return c;
 }
 
-static struct chunk *chunk_get(struct instance *ins, const char *tag, size_t tag_len)
+static struct chunk *chunk_find(struct instance *ins, const char *tag, size_t tag_len)
 {
     for (struct chunk *c = chunks; c; c = c->next) {
         if (c->ins == ins && !c->locked && strlen(c->tag) == tag_len && memcmp(c->tag, tag, tag_len) == 0) {
             return c;
         }
     }
-    return chunk_create(ins, tag, tag_len);
+    return NULL;
+}
+
+/* What core leaves of an append on a full disk: two lines where a chunk is open, else three lines and an empty file. */
+static void chunk_refuse(struct instance *ins, const char *tag, size_t tag_len)
+{
+    char path[4096];
+    int fd;
+    if (chunk_find(ins, tag, tag_len)) {
+        core_log(LEVEL_ERROR, "[storage] [cio_file] error setting new file size on write");
+        core_log(LEVEL_ERROR, "[input chunk] error writing data from %s instance", ins->name);
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/%010u.chunk", directory, ++sequence);
+    fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
+    if (fd >= 0) {
+        close(fd);
+    }
+    core_log(LEVEL_ERROR, "[storage] cannot adjust chunk size '%s'", path);
+    core_log(LEVEL_ERROR, "[input chunk] could not create chunk file: %s", ins->name);
+    core_log(LEVEL_ERROR, "[input chunk] no available chunk");
 }
 
 int chunk_write(struct instance *ins, const char *tag, size_t tag_len, const void *buf, size_t size)
@@ -92,10 +112,13 @@ int chunk_write(struct instance *ins, const char *tag, size_t tag_len, const voi
     size_t done = 0;
     uint64_t total;
     if (disk_full) {
-        core_log(LEVEL_ERROR, "[input chunk] error writing data from %s instance", ins->name);
+        chunk_refuse(ins, tag, tag_len);
         return -1;
     }
-    c = chunk_get(ins, tag, tag_len);
+    c = chunk_find(ins, tag, tag_len);
+    if (!c) {
+        c = chunk_create(ins, tag, tag_len);
+    }
     if (!c) {
         return -1;
     }
