@@ -30,7 +30,7 @@ var plugin = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	so := filepath.Join(root, "build", "in_defender.so")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", so, "./plugin")
+	cmd := exec.Command("make", "-s", "build/in_defender.so")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
