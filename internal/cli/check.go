@@ -29,7 +29,7 @@ func (c *cli) checkCommand() *cobra.Command {
 	var offline, explain, asJSON bool
 	var set *settings
 	cmd := &cobra.Command{
-		Use: "check [CONFIG]", Short: "Check a configuration, then sign in and ask each tenant's API for an alert", Args: cobra.MaximumNArgs(1),
+		Use: "check [CONFIG]", Short: "Check a configuration, sign in, and ask each API for an alert", Args: cobra.MaximumNArgs(1),
 		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and names what Fluent Bit " +
 			"would refuse, misspelt keys, wrong values, outputs that cannot work, settings under which alerts are lost, and files that " +
 			"others can read or change. Then it signs in for each tenant as the input would (tokens it gets are stored) and asks for one " +

@@ -81,6 +81,8 @@ func TestAUsageErrorNamesTheHelpOfItsCommand(t *testing.T) {
 		{[]string{"pull", "contoso", "--since", "x"}, "defenderctl pull --help"},
 		{[]string{"tokens", "nonsense"}, "defenderctl tokens --help"},
 		{[]string{"nonsense"}, "defenderctl --help"},
+		{[]string{"pull"}, "defenderctl pull --help"},
+		{[]string{"tokens", "remove", "a", "b"}, "defenderctl tokens remove --help"},
 		{[]string{"--nonsense"}, "defenderctl --help"},
 		{[]string{"version", "extra"}, "defenderctl version --help"},
 	} {

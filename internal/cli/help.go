@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"fluent-bit-defender/internal/config/plain"
 )
 
 // noArguments refuses arguments of a command that takes none. (Cobra's own words call them unknown commands.)
@@ -13,6 +15,19 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%s takes no arguments; %q is one", cmd.CommandPath(), args[0])
 	}
 	return nil
+}
+
+// oneArgument refuses any number of arguments but one, which the command's line of use calls name.
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return fmt.Errorf("%s needs %s: %s", cmd.CommandPath(), name, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		case len(args) > 1:
+			return fmt.Errorf("%s takes one %s; %s is one too many", cmd.CommandPath(), name, plain.Quoted(args[1]))
+		}
+		return nil
+	}
 }
 
 // tidy makes the help of a command and those below it fit columns. Long texts are paragraphs without line breaks.

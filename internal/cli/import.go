@@ -60,7 +60,7 @@ func (c *cli) importCommand() *cobra.Command {
 		Example: "  defenderctl tokens import WDATP-connector.properties --tenant-name contoso --region eu \\\n" +
 			"      --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app\n" +
 			"  defenderctl tokens import inputs.conf --all --secret-out /etc/fluent-bit/mssp-app",
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			im.file = args[0]
 			return im.run(cmd.Context())

@@ -28,7 +28,7 @@ type pulling struct {
 func (c *cli) pullCommand() *cobra.Command {
 	p := &pulling{c: c}
 	cmd := &cobra.Command{
-		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: cobra.ExactArgs(1),
+		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: oneArgument("NAME"),
 		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no checkpoint. NAME is a tenant of --config, " +
 			"one with a stored token, or with --client-id and a credential any tenant id. What fails in passing is tried again, as by the input; where something is missing in the end, the message says what, and the exit code is 1. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
 		Example: "  defenderctl pull contoso --config /etc/fluent-bit/fluent-bit.conf --since 24h --limit 10",

@@ -33,7 +33,7 @@ func when(flag, text string, now time.Time) (tick.Tick, error) {
 func (c *cli) rewindCommand() *cobra.Command {
 	var since, api, stateID string
 	cmd := &cobra.Command{
-		Use: "rewind NAME --since TIME", Short: "Have the input emit a tenant's alerts again", Args: cobra.ExactArgs(1),
+		Use: "rewind NAME --since TIME", Short: "Have the input emit a tenant's alerts again", Args: oneArgument("NAME"),
 		Long: "Asks the input to emit everything of a tenant again that was updated at or after a time, with the same record_ids: for a SIEM that lost its " +
 			"index. A running input takes it up within seconds, one that is stopped when it starts.",
 		Example: "  defenderctl rewind contoso --since 2026-03-01T00:00:00Z",

@@ -102,3 +102,18 @@ func TestTextsFitATerminalOf80Columns(t *testing.T) {
 		}
 	}
 }
+
+func TestAStatusFitsANarrowTerminal(t *testing.T) {
+	w := newWorld(t)
+	w.expect(w.run(w.acquire("siem")...), 0)
+	s, keys := w.polled("siem")
+	w.report(s, keys[0], store.Status{State: "failing", LastSuccess: time.Now(), LastAlert: time.Now(), Emitted: 123_456, Repeats: 1234})
+	for line := range strings.Lines(w.expect(w.onScreen(80, "status"), 0).out) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	contains(t, w.onScreen(80, "status").out, "contoso", "failing", "123456")
+	contains(t, w.onScreen(120, "status").out, "REPEATS", "1234")
+	contains(t, w.run("status").out, "REPEATS", "ERRORS")
+}

@@ -169,7 +169,9 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		rows = append(rows, []string{r.Tenant, api, r.State, age(r.status.LastSuccess, now), age(r.status.LastAlert, now), span(time.Duration(r.LagSeconds * float64(time.Second))),
 			fmt.Sprint(r.Emitted), fmt.Sprint(r.Repeats), fmt.Sprint(r.SetAside), fmt.Sprint(r.Errors), token})
 	}
-	table(c.Out, []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "DEFERRED", "ERRORS", "TOKEN_ENDS"}, rows, 0, 1)
+	header := []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "DEFERRED", "ERRORS", "TOKEN_ENDS"}
+	header, rows = without(c.Out, header, rows, "REPEATS", "ERRORS", "ALERT")
+	table(c.Out, header, rows, 0, 1)
 	for _, r := range all {
 		line := func(text string) {
 			fmt.Fprintln(c.Out, c.wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,7 +21,8 @@ const (
 )
 
 // command is a command with flags in a message: broken into lines it could not be copied.
-var command = regexp.MustCompile(`defenderctl(?: [a-z][a-z-]*){1,2}(?: ` + argument + `)?(?: --[a-z-]+(?: ` + argument + `)?)+`)
+var command = regexp.MustCompile(`defenderctl(?: [a-z][a-z-]*){1,2}(?: ` + argument + `)?(?: --[a-z-]+(?: ` + argument + `)?)+` +
+	`|ch(?:mod|own)(?: -R)? \S+ ` + argument)
 
 // argument is a word as a shell takes it.
 const argument = `(?:'[^']*'|\\'|[^\s;()'-][^\s;()']*)+`
@@ -134,6 +136,35 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 	for _, row := range rows {
 		printRow(w, row, widths)
 	}
+}
+
+// without leaves out columns, the first named ones first, until the table fits the terminal.
+func without(w io.Writer, header []string, rows [][]string, columns ...string) ([]string, [][]string) {
+	most := tableColumns(w)
+	for _, name := range columns {
+		i := slices.Index(header, name)
+		if most == 0 || i < 0 || tableWidth(header, rows) <= most {
+			break
+		}
+		header = slices.Delete(slices.Clone(header), i, i+1)
+		for n, row := range rows {
+			rows[n] = slices.Delete(row, i, i+1)
+		}
+	}
+	return header, rows
+}
+
+// tableWidth is how wide a table is.
+func tableWidth(header []string, rows [][]string) int {
+	total := gap * (len(header) - 1)
+	for i, h := range header {
+		widest := width(h)
+		for _, row := range rows {
+			widest = max(widest, width(plain.Text(row[i], 400)))
+		}
+		total += widest
+	}
+	return total
 }
 
 // narrow takes from the widths of the columns named by shrink what does not fit.

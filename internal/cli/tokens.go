@@ -141,7 +141,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 	var file string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service answers", Args: cobra.ExactArgs(1),
+		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service answers", Args: oneArgument("NAME"),
 		Long: "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's credential comes from a configuration " +
 			"(--config) or from the flags. The inputs may run meanwhile.",
 		Example: "  defenderctl tokens refresh contoso --config /etc/fluent-bit/fluent-bit.conf\n  defenderctl tokens refresh contoso --api siem --region eu \\\n      --client-secret-file /run/secrets/mssp-app",
@@ -246,7 +246,7 @@ func (c *cli) removeCommand() *cobra.Command {
 	var clientID, login string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a stored refresh token", Args: cobra.ExactArgs(1),
+		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a stored refresh token", Args: oneArgument("NAME"),
 		Long: "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a new chain. It stays valid at Microsoft: " +
 			"revoke the user's sessions there if it must not be used any more. An input with grant auto and a credential of the application signs in as the " +
 			"application itself when it starts next; grant refresh_token keeps it from that.",

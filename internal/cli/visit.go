@@ -236,7 +236,7 @@ func (c *cli) printVisits(all []*visit) {
 		rows = append(rows, []string{v.Tenant, v.API, v.Grant, v.SignIn, v.Answer, date(v.ends), v.Found})
 	}
 	fmt.Fprintln(c.Out)
-	table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 0, 6)
+	table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 6, 0)
 	for _, v := range all {
 		for _, text := range []string{v.Problem, v.Warning} {
 			if text != "" {

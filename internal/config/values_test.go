@@ -3,6 +3,10 @@ package config
 import (
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -142,4 +146,41 @@ func FuzzAddress(f *testing.F) {
 			t.Errorf("%q became %q, then %q (%s)", s, normal, again, problem)
 		}
 	})
+}
+
+func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
+	for tag, good := range map[string]bool{
+		"defender.contoso": true, "A-b_c.9": true, "defender.*": false, "a b": false, "a/../b": false, "$TAG": false, "a,b": false, "grüße": false, "a\tb": false,
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "tenants.yaml")
+		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n  - tenant_id: contoso.example\n    tag: " + strconv.Quote(tag) + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in, _, err := FromPlugin(Map{"tenants_file": path}, Sources{})
+		if good != (err == nil) {
+			t.Errorf("tag %q: %v", tag, err)
+		}
+		if good && err == nil && in.Tenants[0].Tag != tag {
+			t.Errorf("tag %q became %q", tag, in.Tenants[0].Tag)
+		}
+	}
+}
+
+func TestAnUnknownSignInServiceIsWarnedOf(t *testing.T) {
+	for address, warned := range map[string]bool{
+		"": false, "https://login.microsoftonline.com": false, "http://127.0.0.1:9": false, "https://login.microsoftonline.com.example": true,
+	} {
+		_, warnings, err := FromPlugin(Map{
+			"tenant_id": "contoso.example", "client_id": "11111111-2222-3333-4444-555555555555", "client_secret": "s3cret", "login_url": address,
+		}, Sources{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := slices.ContainsFunc(warnings, func(w Warning) bool { return w.Key == "login_url" })
+		if found != warned {
+			t.Errorf("%q: %v", address, warnings)
+		}
+	}
 }
