@@ -47,10 +47,10 @@ func hostFile(args []string) string {
 // sameSection are the keys by which an instance finds its own section in the file.
 var sameSection = []string{"tenant_id", "tenant_name", "tenants_file", "client_id", "api", "state_id", "format"}
 
-// hostWarnings returns what endangers the records of this input in the configuration of Fluent Bit
-// itself: settings that Fluent Bit keeps from its plugins. They stand in its file, which is read
-// here once more. A file that cannot be read is no fault: Fluent Bit has read it already, or got
-// its settings elsewhere.
+// hostWarnings returns what endangers the records of this input in the configuration of
+// Fluent Bit itself: settings that Fluent Bit keeps from its plugins. They stand in its
+// file, which is read here once more. A file that cannot be read is no fault: Fluent
+// Bit has read it already, or got its settings elsewhere.
 func hostWarnings(g config.Getter, cfg *config.Input, args []string) []string {
 	path := hostFile(args)
 	if path == "" {
@@ -103,7 +103,8 @@ func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.In
 		if len(lost) > 1 {
 			more = fmt.Sprintf(" and %d other tags", len(lost)-1)
 		}
-		lines = append(lines, fmt.Sprintf("%s:%d: no output takes the tag %q%s: Fluent Bit drops the alerts; give an output: Match %s",
+		lines = append(lines, fmt.Sprintf("%s:%d: no output takes the tag %q%s: Fluent Bit drops the alerts; give an "+
+			"output: Match %s",
 			sec.File, sec.Line, lost[0], more, lost[0]))
 	}
 	return lines

@@ -41,7 +41,8 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 			}
 			keys := config.Map{"tenant_id": "one.example"}
 			cfg := &config.Input{Tenants: []config.Tenant{{TenantID: "one.example"}}}
-			for _, args := range [][]string{{"fluent-bit", "-c", path}, {"x", "-v", "--config", path}, {"x", "--config=" + path}, {"x", "-c" + path}} {
+			for _, args := range [][]string{{"fluent-bit", "-c", path}, {"x", "-v", "--config", path}, {"x", "--config=" + path}, {"x",
+				"-c" + path}} {
 				got := hostWarnings(keys, cfg, args)
 				if c.says == "" && len(got) != 0 || c.says != "" && (len(got) != 1 || !strings.Contains(got[0], c.says)) {
 					t.Errorf("%v: %q", args, got)

@@ -22,7 +22,12 @@ func (l *linter) certificates() {
 				continue
 			}
 			seen[path] = true
-			f := Finding{Level: Warning, File: in.TenantsFile, Key: "client_certificate_file", Tenant: t.TenantName}
+			f := Finding{
+				Level:  Warning,
+				File:   in.TenantsFile,
+				Key:    "client_certificate_file",
+				Tenant: t.TenantName,
+			}
 			if in.TenantsFile == "" && i < len(l.sections) {
 				f.File, f.Line = l.sections[i].Where(f.Key)
 			}
@@ -39,7 +44,8 @@ func (l *linter) certificates() {
 	}
 }
 
-// certificateEnd forecasts the end of the certificate in a file; who reads the file for signing in says what is wrong with it otherwise.
+// certificateEnd forecasts the end of the certificate in a file; who reads the file for
+// signing in says what is wrong with it otherwise.
 func certificateEnd(path string) tokens.Forecast {
 	f, err := filemode.Open(path)
 	if err != nil {

@@ -1,12 +1,15 @@
-// Package lint finds what is wrong in a Fluent Bit configuration with inputs of this project, before it is run.
+// Package lint finds what is wrong in a Fluent Bit configuration with inputs of this
+// project, before it is run.
 //
-// It promises to name file and line, what is wrong, and the line to write instead, and to find what Fluent Bit itself passes over in
-// silence: misspelt keys, and settings under which alerts are lost (interface.md, "The promise").
+// It promises to name file and line, what is wrong, and the line to write instead, and
+// to find what Fluent Bit itself passes over in silence: misspelt keys, and settings
+// under which alerts are lost (interface.md, "The promise").
 //
 // # Caveats
 //
-// Values are those of this process's environment; where Fluent Bit runs with another one, variables may differ. Match_Regex is read with
-// Go's regular expressions; what those do not know is taken to match.
+// Values are those of this process's environment; where Fluent Bit runs with another
+// one, variables may differ. Match_Regex is read with Go's regular expressions; what
+// those do not know is taken to match.
 package lint
 
 import (
@@ -46,14 +49,22 @@ type Finding struct {
 
 // String returns one line: level, where, what, remedy.
 func (f Finding) String() string {
-	w := config.Warning{Key: f.Key, Tenant: f.Tenant, File: f.File, Line: f.Line, Problem: f.Problem, Mend: f.Remedy}
+	w := config.Warning{
+		Key:     f.Key,
+		Tenant:  f.Tenant,
+		File:    f.File,
+		Line:    f.Line,
+		Problem: f.Problem,
+		Mend:    f.Remedy,
+	}
 	return string(f.Level) + ": " + w.String()
 }
 
 // Input is a section that was read without a fault.
 type Input struct {
 	*config.Input
-	// Tag is what the section says; empty if it does not. So is DataDir with a tenants file alone.
+	// Tag is what the section says; empty if it does not. So is DataDir with a tenants
+	// file alone.
 	Tag string
 }
 
@@ -68,7 +79,8 @@ type linter struct {
 	Result
 	sources config.Sources
 	file    *fluentbit.File
-	// sections are those of this project's inputs, parsed those that were read, with nil for a faulty one.
+	// sections are those of this project's inputs, parsed those that were read, with
+	// nil for a faulty one.
 	sections []fluentbit.Section
 	parsed   []*config.Input
 	// objects are the external plugins that are loaded, with the place that does it.
@@ -81,7 +93,13 @@ type linter struct {
 func Config(file *fluentbit.File, s config.Sources) Result {
 	l := &linter{sources: s, file: file, objects: map[string]string{}}
 	for _, n := range file.Notes {
-		l.add(Finding{Level: Warning, File: n.File, Line: n.Line, Problem: n.Problem, Remedy: n.Remedy})
+		l.add(Finding{
+			Level:   Warning,
+			File:    n.File,
+			Line:    n.Line,
+			Problem: n.Problem,
+			Remedy:  n.Remedy,
+		})
 	}
 	l.serviceSection()
 	l.strangeSections()
@@ -138,7 +156,12 @@ func TenantsFile(path string, s config.Sources) Result {
 // environment looks at the environment of this process, which Fluent Bit may share.
 func (l *linter) environment() {
 	for _, w := range config.EnvironmentWarnings(l.sources) {
-		l.add(Finding{Level: Warning, Key: w.Key, Problem: w.Problem, Remedy: w.Mend})
+		l.add(Finding{
+			Level:   Warning,
+			Key:     w.Key,
+			Problem: w.Problem,
+			Remedy:  w.Mend,
+		})
 	}
 }
 
@@ -175,11 +198,13 @@ func (l *linter) line(level Level, sec fluentbit.Section, p fluentbit.Prop, prob
 	})
 }
 
-// sorted puts findings in the order of the file, the worst of a line first, and drops repeats.
+// sorted puts findings in the order of the file, the worst of a line first, and drops
+// repeats.
 func (l *linter) sorted() Result {
 	rank := func(v Level) int { return slices.Index([]Level{Error, Warning, Note}, v) }
 	slices.SortStableFunc(l.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(rank(a.Level), rank(b.Level)))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(rank(a.Level),
+			rank(b.Level)))
 	})
 	l.Findings = slices.Compact(l.Findings)
 	return l.Result
@@ -191,7 +216,8 @@ func (l *linter) stranger(sec fluentbit.Section) {
 	_, hasTenant := sec.Prop("tenant_id")
 	_, hasFile := sec.Prop("tenants_file")
 	if hasTenant || hasFile || name == "in_defender" || name == "microsoft_defender" {
-		l.at(Error, sec, "Name", "the input is named "+plain.Quoted(name)+", but has the keys of this one", "write: Name defender")
+		l.at(Error, sec, "Name", "the input is named "+plain.Quoted(name)+", but has the keys of this one",
+			"write: Name defender")
 	}
 }
 
@@ -213,7 +239,8 @@ func (l *linter) input(sec fluentbit.Section) {
 	}
 }
 
-// keys looks at the keys of a section of ours: misspelt, repeated, with values that Fluent Bit refuses.
+// keys looks at the keys of a section of ours: misspelt, repeated, with values that
+// Fluent Bit refuses.
 func (l *linter) keys(sec fluentbit.Section) {
 	seen := map[string]int{}
 	for _, p := range sec.Props {
@@ -229,7 +256,8 @@ func (l *linter) keys(sec fluentbit.Section) {
 			case sec.Core(key):
 				l.repeated(sec, nil, p, first)
 			default:
-				l.line(Warning, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this one", first), "remove one")
+				l.line(Warning, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this "+
+					"one", first), "remove one")
 				continue
 			}
 		}
@@ -274,17 +302,33 @@ func (l *linter) unset(sec fluentbit.Section) {
 
 // faulty reports whether an error was found in a line already.
 func (l *linter) faulty(file string, line int) bool {
-	return slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Level == Error && f.File == file && f.Line == line })
+	return slices.ContainsFunc(l.Findings, func(f Finding) bool {
+		return f.Level == Error && f.File == file &&
+			f.Line == line
+	})
+}
+
+// finding returns what package config says as a finding.
+func finding(level Level, f config.Fault) Finding {
+	return Finding{
+		Level:   level,
+		File:    f.File,
+		Line:    f.Line,
+		Key:     f.Key,
+		Tenant:  f.Tenant,
+		Problem: f.Problem,
+		Remedy:  f.Mend,
+	}
 }
 
 // read takes what package config says about a section.
 func (l *linter) read(in *config.Input, warnings []config.Warning, err error, tag string) {
 	for _, w := range warnings {
-		l.add(Finding{Warning, w.File, w.Line, w.Key, w.Tenant, w.Problem, w.Mend})
+		l.add(finding(Warning, config.Fault(w)))
 	}
 	faults := config.Faults(err)
 	for _, f := range faults {
-		l.add(Finding{Error, f.File, f.Line, f.Key, f.Tenant, f.Problem, f.Mend})
+		l.add(finding(Error, *f))
 	}
 	if err != nil && len(faults) == 0 {
 		l.add(Finding{Level: Error, Problem: err.Error()})

@@ -14,12 +14,12 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 )
 
-// odd is a configuration that was made from oddBase by one change, what Fluent Bit 5.1.1 does with
-// it, and what check says of it.
+// odd is a configuration that was made from oddBase by one change, what Fluent Bit
+// 5.1.1 does with it, and what check says of it.
 type odd struct {
 	name string
-	// service and input are added to these sections; more stands behind, in place of output,
-	// if it begins with a bracket, else added to the output stdout.
+	// service and input are added to these sections; more stands behind, in place of
+	// output, if it begins with a bracket, else added to the output stdout.
 	service, input, more string
 	// refused: Fluent Bit does not start.
 	refused bool
@@ -33,7 +33,8 @@ const (
 	syslog = "[OUTPUT]\n    Name syslog\n    Match *\n    Retry_Limit no_limits\n    Host 127.0.0.1\n    Port 19612\n"
 	other  = "[OUTPUT]\n    Match *\n    Retry_Limit no_limits\n    Host 127.0.0.1\n    Port 19613\n    Name "
 	// arcsight is a syslog output with nothing wrong.
-	arcsight = syslog + "    Mode tcp\n    Syslog_Format rfc3164\n    Syslog_Hostname_Preset h\n    Syslog_MaxSize 65536\n    Syslog_Message_Key cef\n"
+	arcsight = syslog + "    Mode tcp\n    Syslog_Format rfc3164\n    Syslog_Hostname_Preset h\n    Syslog_MaxSize 65536\n    " +
+		"Syslog_Message_Key cef\n"
 )
 
 var odds = []odd{
@@ -589,8 +590,8 @@ var odds = []odd{
 	},
 }
 
-// text returns the configuration of a case; ours is the section of this input, or of one that any
-// Fluent Bit has.
+// text returns the configuration of a case; ours is the section of this input, or of
+// one that any Fluent Bit has.
 func (c odd) text(ours string) string {
 	line := func(s string) string {
 		if s == "" {
@@ -618,7 +619,8 @@ func TestCheckJudgesOddConfigurations(t *testing.T) {
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
 			dir, fill := place(t)
-			ours := "    Name defender\n    tenant_id one.example\n    tenant_name one\n    client_id 11111111-2222-4333-8444-555555555555\n" +
+			ours := "    Name defender\n    tenant_id one.example\n    tenant_name one\n    client_id " +
+				"11111111-2222-4333-8444-555555555555\n" +
 				"    client_secret_file SECRET\n    data_dir DATA\n"
 			path := write(t, filepath.Join(dir, "fluent-bit.conf"), fill(c.text(ours)), 0o600)
 			findings := look(t, path).Findings
@@ -640,8 +642,8 @@ func TestCheckJudgesOddConfigurations(t *testing.T) {
 	}
 }
 
-// TestFluentBitStartsWhatIsRecorded runs a real Fluent Bit, where there is one, with an input that
-// every Fluent Bit has in place of ours.
+// TestFluentBitStartsWhatIsRecorded runs a real Fluent Bit, where there is one, with an
+// input that every Fluent Bit has in place of ours.
 func TestFluentBitStartsWhatIsRecorded(t *testing.T) {
 	bin := os.Getenv("FLUENT_BIT")
 	if bin == "" {

@@ -23,7 +23,8 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 	case "tcp":
 		l.tcp(sec, mine)
 	case "udp":
-		l.at(Warning, sec, "Name", "udp loses datagrams, and nothing tells whether one arrived", "use the output tcp with tls on")
+		l.at(Warning, sec, "Name", "udp loses datagrams, and nothing tells whether one arrived",
+			"use the output tcp with tls on")
 	case "kafka":
 		l.kafka(sec, mine)
 	case "s3":
@@ -59,11 +60,13 @@ func (l *linter) format(sec fluentbit.Section, values []string) (wrong bool) {
 	if v == "" || slices.Contains(values, strings.ToLower(v)) {
 		return false
 	}
-	l.at(Error, sec, "format", plain.Quoted(v)+" is not known: Fluent Bit sends something else", "use "+strings.Join(values, ", "))
+	l.at(Error, sec, "format", plain.Quoted(v)+" is not known: Fluent Bit sends something else", "use "+
+		strings.Join(values, ", "))
 	return true
 }
 
-// choice reports a value that is none of those that Fluent Bit takes; an empty one is none.
+// choice reports a value that is none of those that Fluent Bit takes; an empty one is
+// none.
 func (l *linter) choice(sec fluentbit.Section, key string, values ...string) {
 	v := sec.Get(key)
 	if v == "" || slices.Contains(values, strings.ToLower(v)) {
@@ -72,8 +75,9 @@ func (l *linter) choice(sec fluentbit.Section, key string, values ...string) {
 	l.at(Error, sec, key, plain.Quoted(v)+" is not known"+refuses, "use "+strings.Join(values, ", "))
 }
 
-// lacks names the first customer whose format does not contain a wanted part. Routes pick records
-// by what is in them: of customers with routes one is named only if all of them lack it.
+// lacks names the first customer whose format does not contain a wanted part. Routes
+// pick records by what is in them: of customers with routes one is named only if all of
+// them lack it.
 func lacks(mine []customer, wanted string) string {
 	routed, all := "", true
 	for _, c := range mine {
@@ -102,7 +106,8 @@ var fieldOf = map[string]string{"cef": "cef", "message": "raw"}
 
 // field looks at the name of the only key of the records that an output sends.
 func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine []customer) {
-	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) + ", and in the section of the input: format cef"
+	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) +
+		", and in the section of the input: format cef"
 	format, known := fieldOf[name]
 	switch {
 	case known:
@@ -114,16 +119,18 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s: %s", plain.Quoted(name), otherwise),
 			"write it in small letters: "+strings.ToLower(name))
 	case slices.ContainsFunc(mine, func(c customer) bool { return c.format == "cef" || c.format == "raw" }):
-		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, only cef or message: %s", plain.Quoted(name), otherwise), remedy)
+		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, only cef or message: %s", plain.Quoted(name),
+			otherwise), remedy)
 	case name == "mssp":
 		l.at(Error, sec, key, "the key mssp holds no text: "+otherwise, remedy)
 	default:
-		l.at(Warning, sec, key, fmt.Sprintf("sends only what the alerts have under %s, and nothing of an alert without it", plain.Quoted(name)), remedy)
+		l.at(Warning, sec, key, fmt.Sprintf("sends only what the alerts have under %s, and nothing of an alert "+
+			"without it", plain.Quoted(name)), remedy)
 	}
 }
 
-// syslog looks at an output of that name. It sends one key of each record, and an empty message
-// where a record does not have it.
+// syslog looks at an output of that name. It sends one key of each record, and an empty
+// message where a record does not have it.
 func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
 	const empty = "the receiver gets empty lines, and nothing tells so"
 	switch key := sec.Get("syslog_message_key"); {
@@ -152,15 +159,18 @@ func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
 	case (mode == "" || mode == "udp") && on(sec.Get("tls")):
 		l.at(Error, sec, "tls", "is on with the mode udp"+refuses, "write: Mode tls")
 	case mode == "":
-		l.at(Warning, sec, "Mode", "is not set, and so udp: datagrams get lost, and nothing tells whether one arrived", "write: Mode tls")
+		l.at(Warning, sec, "Mode", "is not set, and so udp: datagrams get lost, and nothing tells whether one arrived",
+			"write: Mode tls")
 	case mode == "udp" || mode == "dtls":
-		l.at(Warning, sec, "Mode", "is "+mode+": datagrams get lost, and nothing tells whether one arrived", "write: Mode tls")
+		l.at(Warning, sec, "Mode", "is "+mode+": datagrams get lost, and nothing tells whether one arrived",
+			"write: Mode tls")
 	}
 }
 
 func (l *linter) preset(sec fluentbit.Section, key string, most int) {
 	if v := sec.Get(key); v != "" && (atoi(v) < 0 || atoi(v) > most) {
-		l.at(Error, sec, key, fmt.Sprintf("%s is not between 0 and %d%s", plain.Quoted(v), most, refuses), "write a number between them")
+		l.at(Error, sec, key, fmt.Sprintf("%s is not between 0 and %d%s", plain.Quoted(v), most, refuses),
+			"write a number between them")
 	}
 }
 
@@ -168,17 +178,20 @@ func (l *linter) preset(sec fluentbit.Section, key string, most int) {
 func (l *linter) syslogHeader(sec fluentbit.Section) {
 	if f := strings.ToLower(sec.Get("syslog_format")); f != "rfc3164" {
 		if sec.Get("syslog_message_key") == "cef" && (f == "" || f == "rfc5424") {
-			l.at(Warning, sec, "Syslog_Format", "is rfc5424, which puts a byte order mark before the text: some receivers then do not find \"CEF:\"",
+			l.at(Warning, sec, "Syslog_Format",
+				"is rfc5424, which puts a byte order mark before the text: some receivers then do not find \"CEF:\"",
 				"write: Syslog_Format rfc3164")
 		}
 		return
 	}
 
 	if sec.Get("syslog_hostname_key") == "" && sec.Get("syslog_hostname_preset") == "" {
-		l.at(Warning, sec, "Syslog_Hostname_Preset", "is missing: the lines have no host, and a receiver takes the next word for it",
+		l.at(Warning, sec, "Syslog_Hostname_Preset",
+			"is missing: the lines have no host, and a receiver takes the next word for it",
 			"write: Syslog_Hostname_Preset defender")
 	}
-	for _, key := range []string{"syslog_appname_key", "syslog_appname_preset", "syslog_procid_key", "syslog_procid_preset"} {
+	for _, key := range []string{"syslog_appname_key", "syslog_appname_preset", "syslog_procid_key",
+		"syslog_procid_preset"} {
 		if sec.Get(key) != "" && sec.Get("syslog_message_key") == "cef" {
 			l.at(Warning, sec, key, "puts a name before \"CEF:\", and some receivers then do not find it", "remove it")
 		}
@@ -205,7 +218,8 @@ func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 		}
 	}
 	if size < need+header {
-		l.at(Error, sec, "Syslog_MaxSize", fmt.Sprintf("%s: longer lines are cut in the middle, and the %s have up to %d bytes", said, what, need),
+		l.at(Error, sec, "Syslog_MaxSize",
+			fmt.Sprintf("%s: longer lines are cut in the middle, and the %s have up to %d bytes", said, what, need),
 			"write: Syslog_MaxSize 65536")
 	}
 }
@@ -233,14 +247,16 @@ func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
 		l.at(Warning, sec, "HTTP_Passwd", "is missing beside HTTP_User", "write it, or use Splunk_Token")
 	}
 	if on(sec.Get("splunk_send_raw")) {
-		l.at(Error, sec, "Splunk_Send_Raw", "is on: the records have no key event, so HEC answers 400 and Fluent Bit drops them",
+		l.at(Error, sec, "Splunk_Send_Raw",
+			"is on: the records have no key event, so HEC answers 400 and Fluent Bit drops them",
 			"remove it")
 	}
 
 	switch key := sec.Get("event_key"); {
 	case key == "":
 	case !strings.HasPrefix(key, "$"):
-		l.at(Error, sec, "Event_Key", plain.Quoted(key)+" does not begin with a dollar sign"+refuses, "write: Event_Key $"+key)
+		l.at(Error, sec, "Event_Key", plain.Quoted(key)+" does not begin with a dollar sign"+refuses,
+			"write: Event_Key $"+key)
 	default:
 		name := strings.Trim(strings.TrimPrefix(key, "$"), "'\"[]")
 		l.field(sec, "Event_Key", name, "Splunk gets the whole record in its place", mine)
@@ -248,7 +264,8 @@ func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
 	l.givesUp(sec, "HEC refuses (400, 401, 403, 413: a wrong token or index, an event that is too large)")
 }
 
-// givesUp: after some answers Fluent Bit drops a chunk, whatever Retry_Limit says. A copy can be kept.
+// givesUp: after some answers Fluent Bit drops a chunk, whatever Retry_Limit says. A
+// copy can be kept.
 func (l *linter) givesUp(sec fluentbit.Section, when string) {
 	if on(l.file.Service().Get("storage.keep.rejected")) {
 		return
@@ -266,14 +283,16 @@ func (l *linter) http(sec fluentbit.Section) {
 	}
 	l.choice(sec, "http_method", "post", "put")
 	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
-		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand", "write: Format json")
+		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand",
+			"write: Format json")
 	}
 	headers, body := sec.Get("headers_key"), sec.Get("body_key")
 	if (headers == "") != (body == "") {
 		l.at(Error, sec, "Body_Key", "and Headers_Key only work together"+refuses, "write both, or none")
 	}
 	if uri := sec.Get("uri"); strings.Contains(uri, "://") {
-		l.at(Error, sec, "URI", plain.Quoted(uri)+" is more than a path, and the server will not know it", "write Host, Port and tls, and the path alone here")
+		l.at(Error, sec, "URI", plain.Quoted(uri)+" is more than a path, and the server will not know it",
+			"write Host, Port and tls, and the path alone here")
 	}
 	l.givesUp(sec, "the server refuses with a status 4xx other than 408 and 429")
 }
@@ -286,7 +305,8 @@ func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
 	switch {
 	case key == "":
 	case !strings.HasPrefix(key, "$"):
-		l.at(Error, sec, "Raw_Message_Key", "does not begin with a dollar sign: the receiver gets the word "+plain.Quoted(key)+
+		l.at(Error, sec, "Raw_Message_Key", "does not begin with a dollar sign: the receiver gets the word "+
+			plain.Quoted(key)+
 			" for every alert", "write: Raw_Message_Key $"+key)
 		return
 	default:
@@ -294,7 +314,8 @@ func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
 		return
 	}
 	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
-		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand", "write: Format json_lines")
+		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand",
+			"write: Format json_lines")
 	}
 }
 
@@ -305,7 +326,8 @@ func (l *linter) kafka(sec fluentbit.Section, mine []customer) {
 	}
 	switch key := sec.Get("raw_log_key"); {
 	case key == "":
-		l.at(Error, sec, "Raw_Log_Key", "is missing with the format raw: every record is dropped", "write: Raw_Log_Key cef")
+		l.at(Error, sec, "Raw_Log_Key", "is missing with the format raw: every record is dropped",
+			"write: Raw_Log_Key cef")
 	case strings.HasPrefix(key, "$"):
 		l.at(Error, sec, "Raw_Log_Key", plain.Quoted(key)+" is taken for the name of a key: every record is dropped",
 			"write it without the dollar sign: "+strings.TrimPrefix(key, "$"))
@@ -339,7 +361,8 @@ func (l *linter) toFile(sec fluentbit.Section) {
 // gelf: a record without its short message cannot be sent.
 func (l *linter) gelf(sec fluentbit.Section) {
 	if sec.Get("gelf_short_message_key") == "" {
-		l.at(Error, sec, "Gelf_Short_Message_Key", "is missing: alerts have no key short_message, and Fluent Bit drops them",
+		l.at(Error, sec, "Gelf_Short_Message_Key",
+			"is missing: alerts have no key short_message, and Fluent Bit drops them",
 			"write: Gelf_Short_Message_Key title")
 	}
 }
@@ -360,17 +383,20 @@ func (l *linter) elasticsearch(sec fluentbit.Section) {
 }
 
 // networked are the outputs that send alerts or tokens to a host that the section names.
-var networked = []string{"splunk", "http", "es", "opensearch", "tcp", "syslog", "forward", "loki", "gelf", "websocket", "opentelemetry",
+var networked = []string{"splunk", "http", "es", "opensearch", "tcp", "syslog", "forward", "loki", "gelf", "websocket",
+	"opentelemetry",
 	"kafka-rest", "influxdb"}
 
 // clear looks at the connection: no host, no encryption, no check of the certificate.
 func (l *linter) clear(sec fluentbit.Section) {
 	name, host := strings.ToLower(sec.Get("name")), sec.Get("host")
-	if !slices.Contains(networked, name) || sec.Get("upstream") != "" || sec.Get("cloud_id") != "" || sec.Get("unix_path") != "" {
+	if !slices.Contains(networked, name) || sec.Get("upstream") != "" || sec.Get("cloud_id") != "" ||
+		sec.Get("unix_path") != "" {
 		return
 	}
 	if host == "" {
-		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1", "write: Host and the name of the receiver")
+		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1",
+			"write: Host and the name of the receiver")
 		return
 	}
 	if strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
@@ -403,7 +429,8 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// takesAway looks at filters that remove the keys by which the records are sent or recognised.
+// takesAway looks at filters that remove the keys by which the records are sent or
+// recognised.
 func (l *linter) takesAway(sec fluentbit.Section) {
 	name := strings.ToLower(sec.Get("name"))
 	allowed, limits := []string{}, false
@@ -414,12 +441,14 @@ func (l *linter) takesAway(sec fluentbit.Section) {
 			allowed, limits = append(allowed, word), true
 		case name == "record_modifier" && key == "remove_key", name == "modify" && slices.Contains(removing, key):
 			if word == "mssp" || fieldOf[word] != "" {
-				l.line(Error, sec, p, "takes the key "+word+" away from the records", "leave it: outputs and receivers need it")
+				l.line(Error, sec, p, "takes the key "+word+" away from the records",
+					"leave it: outputs and receivers need it")
 			}
 		}
 	}
 	if limits && !slices.Contains(allowed, "mssp") {
-		l.at(Warning, sec, "Name", "record_modifier with Allowlist_key removes all other keys, mssp with the tenant and the record_id too",
+		l.at(Warning, sec, "Name", "record_modifier with Allowlist_key removes all other keys, mssp with the tenant "+
+			"and the record_id too",
 			"add: Allowlist_key mssp")
 	}
 }

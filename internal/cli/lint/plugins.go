@@ -20,8 +20,9 @@ var pluginTable string
 
 // setting is a key of a plugin of Fluent Bit.
 type setting struct {
-	// name is in the plugin's own letters; kind as in Fluent Bit: str, int, bool, size, time,
-	// double, slist_2 (a list of at least two words) … or str_prefix (any key that begins so).
+	// name is in the plugin's own letters; kind as in Fluent Bit: str, int, bool, size,
+	// time, double, slist_2 (a list of at least two words) … or str_prefix (any key
+	// that begins so).
 	name, kind string
 	// many: the key may be repeated.
 	many bool
@@ -30,7 +31,8 @@ type setting struct {
 // pluginInfo is a plugin of Fluent Bit.
 type pluginInfo struct {
 	kind, name string
-	// open: Fluent Bit does not check its keys. tls: it knows TLS. server: it is an HTTP server.
+	// open: Fluent Bit does not check its keys. tls: it knows TLS. server: it is an
+	// HTTP server.
 	open, tls, server bool
 	settings          []setting
 }
@@ -118,7 +120,8 @@ func (l *linter) plugin(sec fluentbit.Section) {
 	}
 }
 
-// contentModifier looks at the keys that each action of this processor needs (cm_config.c).
+// contentModifier looks at the keys that each action of this processor needs
+// (cm_config.c).
 func (l *linter) contentModifier(sec fluentbit.Section) {
 	needs := map[string][]string{
 		"insert":  {"key", "value"},
@@ -132,7 +135,8 @@ func (l *linter) contentModifier(sec fluentbit.Section) {
 	action := strings.ToLower(sec.Get("action"))
 	keys, ok := needs[action]
 	if !ok {
-		l.at(Error, sec, "action", "is none of content_modifier"+refuses, "use "+strings.Join(slices.Sorted(maps.Keys(needs)), ", "))
+		l.at(Error, sec, "action", "is none of content_modifier"+refuses, "use "+
+			strings.Join(slices.Sorted(maps.Keys(needs)), ", "))
 		return
 	}
 	for _, key := range keys {
@@ -153,12 +157,16 @@ func (l *linter) unknownPlugin(sec fluentbit.Section) {
 	slices.Sort(names)
 
 	name := plain.Quoted(sec.Get("name"))
-	foreign := slices.ContainsFunc(l.objectNames(), func(name string) bool { return !strings.Contains(name, "defender") })
+	foreign := slices.ContainsFunc(l.objectNames(), func(name string) bool {
+		return !strings.Contains(name,
+			"defender")
+	})
 	if near := config.Nearest(sec.Get("name"), names); near != "" && !foreign {
 		l.at(Error, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit"+refuses, "did you mean "+near+"?")
 		return
 	}
-	l.at(Note, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit itself: its keys are not checked", "load it with Plugins_File or -e")
+	l.at(Note, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit itself: its keys are not checked",
+		"load it with Plugins_File or -e")
 }
 
 // objectNames returns the paths of the external plugins that are loaded.
@@ -218,14 +226,20 @@ func (l *linter) oneOf(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop
 }
 
 var (
-	netKeys = []string{"net.dns.mode", "net.dns.resolver", "net.dns.prefer_ipv4", "net.dns.prefer_ipv6", "net.keepalive",
+	netKeys = []string{"net.dns.mode", "net.dns.resolver", "net.dns.prefer_ipv4", "net.dns.prefer_ipv6",
+		"net.keepalive",
 		"net.keepalive_idle_timeout", "net.tcp_keepalive", "net.tcp_keepalive_time", "net.tcp_keepalive_interval",
-		"net.tcp_keepalive_probes", "net.io_timeout", "net.connect_timeout", "net.connect_timeout_log_error", "net.source_address",
-		"net.keepalive_max_recycle", "net.max_worker_connections", "net.proxy_env_ignore", "net.backlog", "net.share_port",
+		"net.tcp_keepalive_probes", "net.io_timeout", "net.connect_timeout", "net.connect_timeout_log_error",
+		"net.source_address",
+		"net.keepalive_max_recycle", "net.max_worker_connections", "net.proxy_env_ignore", "net.backlog",
+		"net.share_port",
 		"net.accept_timeout", "net.accept_timeout_log_error"}
-	oauthKeys = []string{"oauth2.enable", "oauth2.token_url", "oauth2.client_id", "oauth2.client_secret", "oauth2.user_agent",
-		"oauth2.scope", "oauth2.audience", "oauth2.resource", "oauth2.auth_method", "oauth2.jwt_key_file", "oauth2.jwt_cert_file",
-		"oauth2.jwt_aud", "oauth2.jwt_header", "oauth2.jwt_ttl_seconds", "oauth2.refresh_skew_seconds", "oauth2.timeout",
+	oauthKeys = []string{"oauth2.enable", "oauth2.token_url", "oauth2.client_id", "oauth2.client_secret",
+		"oauth2.user_agent",
+		"oauth2.scope", "oauth2.audience", "oauth2.resource", "oauth2.auth_method", "oauth2.jwt_key_file",
+		"oauth2.jwt_cert_file",
+		"oauth2.jwt_aud", "oauth2.jwt_header", "oauth2.jwt_ttl_seconds", "oauth2.refresh_skew_seconds",
+		"oauth2.timeout",
 		"oauth2.connect_timeout", "oauth2.validate", "oauth2.issuer", "oauth2.jwks_url", "oauth2.allowed_audience",
 		"oauth2.allowed_clients", "oauth2.jwks_refresh_interval"}
 )
@@ -241,7 +255,8 @@ func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
 	case s.kind == "int" && !leadingNumber.MatchString(p.Value):
 		l.line(Warning, sec, p, plain.Quoted(p.Value)+" is not a number: Fluent Bit takes 0 for it", "write a number")
 	case s.kind == "size" && !isSize(p.Value):
-		l.line(Warning, sec, p, plain.Quoted(p.Value)+" is not a size", "write a number of bytes, or one with K, M or G")
+		l.line(Warning, sec, p, plain.Quoted(p.Value)+" is not a size",
+			"write a number of bytes, or one with K, M or G")
 	}
 
 	kind, count, ok := strings.Cut(s.kind, "_")
@@ -251,17 +266,20 @@ func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
 		words = strings.Count(p.Value, ",") + 1
 	}
 	if ok && err == nil && (kind == "slist" || kind == "clist") && words < least {
-		l.line(Error, sec, p, fmt.Sprintf("has %d words, but needs %d%s", words, least, refuses), "write them all, separated by blanks")
+		l.line(Error, sec, p, fmt.Sprintf("has %d words, but needs %d%s", words, least, refuses),
+			"write them all, separated by blanks")
 	}
 }
 
-// repeated: of a key of Fluent Bit's own the last counts; a plugin's own key must not stand twice.
+// repeated: of a key of Fluent Bit's own the last counts; a plugin's own key must not
+// stand twice.
 func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop, first int) {
 	if first == 0 || strings.EqualFold(p.Key, "match_regex") {
 		return
 	}
 	if sec.Core(p.Key) {
-		l.line(Note, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the last, in line %d, not the one in line %d", p.Line, first),
+		l.line(Note, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the last, in line %d, not the one in line %d",
+			p.Line, first),
 			"remove one")
 		return
 	}
@@ -307,13 +325,15 @@ func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
 		if !slices.Contains([]string{"filesystem", "memory", "memrb"}, strings.ToLower(v)) {
 			bad("is no storage type", "write: storage.type filesystem")
 		}
-	case "threaded", "storage.pause_on_chunks_overlimit", "rate_gate", "rate_gate.backpressure", "tls.verify_client_cert":
+	case "threaded", "storage.pause_on_chunks_overlimit", "rate_gate", "rate_gate.backpressure",
+		"tls.verify_client_cert":
 		if neither {
 			bad("is neither on nor off", "use on or off")
 		}
 	case "routable", "ipv6", "tls", "tls.verify", "tls.verify_hostname":
 		if neither {
-			l.line(Warning, sec, p, plain.Quoted(v)+" is neither on nor off, and Fluent Bit ignores it", "use on or off")
+			l.line(Warning, sec, p, plain.Quoted(v)+" is neither on nor off, and Fluent Bit ignores it",
+				"use on or off")
 		}
 	case "thread.ring_buffer.capacity", "thread.ring_buffer.window", "rate_window":
 		if n := atoi(v); n <= 0 || key == "thread.ring_buffer.window" && n > 100 {
@@ -349,7 +369,8 @@ func (l *linter) coreTLS(sec fluentbit.Section, p fluentbit.Prop, key string) {
 
 var logLevels = []string{"off", "error", "warn", "warning", "info", "debug", "trace"}
 
-// atoi reads a number as C does: what follows it does not count, and 0 is what it cannot read.
+// atoi reads a number as C does: what follows it does not count, and 0 is what it
+// cannot read.
 func atoi(v string) int {
 	v = strings.TrimSpace(v)
 	end := 0

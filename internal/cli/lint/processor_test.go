@@ -9,7 +9,8 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 )
 
-// oddProcessors are processors and routes of an input, with what Fluent Bit 5.1.1 does with them.
+// oddProcessors are processors and routes of an input, with what Fluent Bit 5.1.1 does
+// with them.
 var oddProcessors = []struct {
 	name, text string
 	refused    bool
@@ -35,7 +36,8 @@ var oddProcessors = []struct {
 func processors(ours, text string) string {
 	return "service:\n  flush: 1\n  storage.path: DIR/chunks\npipeline:\n  inputs:\n    - tag: t\n      threaded: off\n" +
 		"      storage.type: filesystem\n" + ours + "      processors:\n        logs:\n          - " +
-		strings.ReplaceAll(text, "|", "\n            ") + "\n  outputs:\n    - name: stdout\n      match: '*'\n      retry_limit: no_limits\n"
+		strings.ReplaceAll(text, "|", "\n            ") +
+		"\n  outputs:\n    - name: stdout\n      match: '*'\n      retry_limit: no_limits\n"
 }
 
 func TestProcessorsThatLoseOrFailAreNamed(t *testing.T) {
@@ -48,7 +50,8 @@ func TestProcessorsThatLoseOrFailAreNamed(t *testing.T) {
 			findings := look(t, path).Findings
 			found := c.says == "" && len(findings) == 0
 			for _, f := range findings {
-				found = found || c.says != "" && f.Level == c.level && strings.Contains(f.String(), c.says) && f.Line > 0 && f.Remedy != ""
+				found = found || c.says != "" && f.Level == c.level && strings.Contains(f.String(), c.says) && f.Line > 0 &&
+					f.Remedy != ""
 			}
 			if !found {
 				t.Errorf("no %s says %q: %v", c.level, c.says, findings)
@@ -75,7 +78,8 @@ func TestFluentBitTreatsProcessorsAsRecorded(t *testing.T) {
 
 func TestARouteThatLeadsNowhereIsAnError(t *testing.T) {
 	dir, fill := place(t)
-	text := strings.Replace(processors("      name: defender\n      tenant_id: one.example\n      client_id: x\n", "name: modify|add: a b"),
+	text := strings.Replace(processors("      name: defender\n      tenant_id: one.example\n      client_id: x\n",
+		"name: modify|add: a b"),
 		"      processors:", "      routes:\n        logs:\n          - name: r\n            condition: {default: true}\n"+
 			"            to: {outputs: [nowhere]}\n      processors:", 1)
 	for _, f := range look(t, write(t, filepath.Join(dir, "fluent-bit.yaml"), fill(text), 0o600)).Findings {

@@ -12,23 +12,27 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// What follows are the settings that break the promise. Each was seen to lose records on Fluent Bit 5.1.
+// What follows are the settings that break the promise. Each was seen to lose records
+// on Fluent Bit 5.1.
 
-// threads: an input in a thread of its own hands records to a ring in memory, and nobody tells when it is lost.
+// threads: an input in a thread of its own hands records to a ring in memory, and
+// nobody tells when it is lost.
 func (l *linter) threads(sec fluentbit.Section) {
 	v := sec.Get("threaded")
 	switch {
 	case v != "" && off(v):
 	case v != "" && !on(v): // Fluent Bit refuses it, which was said
 	case on(sec.Get("allow_threaded")):
-		l.at(Warning, sec, "Threaded", "is not off: delivery is best effort, an end of the process may lose what Fluent Bit held in memory", "write: Threaded Off, and remove allow_threaded")
+		l.at(Warning, sec, "Threaded", "is not off: delivery is best effort, an end of the process may lose what "+
+			"Fluent Bit held in memory", "write: Threaded Off, and remove allow_threaded")
 	default:
-		l.at(Error, sec, "Threaded", "is not off, so the input refuses to start: alerts would be lost when Fluent Bit ends", "write: Threaded Off")
+		l.at(Error, sec, "Threaded", "is not off, so the input refuses to start: alerts would be lost when Fluent "+
+			"Bit ends", "write: Threaded Off")
 	}
 }
 
-// pauses: a pause in the middle of an append loses the parts of conditional routes that were not written yet, and one that arrives for another
-// input stops this one's ticks.
+// pauses: a pause in the middle of an append loses the parts of conditional routes that
+// were not written yet, and one that arrives for another input stops this one's ticks.
 func (l *linter) pauses(sec fluentbit.Section) {
 	_, routed := sec.Prop("routes")
 	for _, key := range []string{"mem_buf_limit", "storage.pause_on_chunks_overlimit", "rate_gate"} {
@@ -38,9 +42,11 @@ func (l *linter) pauses(sec fluentbit.Section) {
 		}
 		switch {
 		case routed:
-			l.at(Error, sec, key, "pauses the input, and with conditional routes a pause loses or repeats the records of the routes behind the first", "remove "+key+"; buffer_limit bounds the memory")
+			l.at(Error, sec, key, "pauses the input, and with conditional routes a pause loses or repeats the "+
+				"records of the routes behind the first", "remove "+key+"; buffer_limit bounds the memory")
 		case len(l.sections) > 1:
-			l.at(Warning, sec, key, "pauses the input, and Fluent Bit may stop another input of this plugin in its place", "remove "+key+"; buffer_limit bounds the memory")
+			l.at(Warning, sec, key, "pauses the input, and Fluent Bit may stop another input of this plugin in its "+
+				"place", "remove "+key+"; buffer_limit bounds the memory")
 		}
 	}
 }
@@ -49,7 +55,8 @@ func (l *linter) pauses(sec fluentbit.Section) {
 func (l *linter) service() {
 	sec := l.file.Service()
 	if on(sec.Get("storage.checksum")) {
-		l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped", "write: storage.checksum off")
+		l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped",
+			"write: storage.checksum off")
 	}
 	chunks := atoi(sec.Get("storage.max_chunks_up"))
 	if on(sec.Get("daemon")) {
@@ -58,7 +65,8 @@ func (l *linter) service() {
 	}
 	filesystem := func(sec fluentbit.Section) bool { return l.file.StorageType(sec) == "filesystem" }
 	if sec.Get("storage.path") == "" && slices.ContainsFunc(l.sections, filesystem) {
-		l.at(Error, sec, "storage.path", "is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
+		l.at(Error, sec, "storage.path",
+			"is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
 			"write in [SERVICE]: storage.path /var/lib/fluent-bit")
 	}
 	tags := map[string]bool{}
@@ -70,8 +78,14 @@ func (l *linter) service() {
 		chunks = byDefault
 	}
 	if len(tags) > chunks {
-		l.add(Finding{Level: Warning, File: l.file.Path, Key: "storage.max_chunks_up", Problem: fmt.Sprintf("is %d, but there are %d tags, each with a chunk of its own: delivery falls behind", chunks, len(tags)),
-			Remedy: "write in [SERVICE]: storage.max_chunks_up 4096"})
+		l.add(Finding{
+			Level: Warning,
+			File:  l.file.Path,
+			Key:   "storage.max_chunks_up",
+			Problem: fmt.Sprintf("is %d, but there are %d tags, each with a chunk of its own: delivery falls behind",
+				chunks, len(tags)),
+			Remedy: "write in [SERVICE]: storage.max_chunks_up 4096",
+		})
 	}
 }
 
@@ -93,19 +107,23 @@ func (l *linter) together() {
 			login, tenant, api, state := t.Feed()
 			key := store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
 			if first, twice := feeds[key]; twice && first.sec.Line != sec.Line {
-				l.at(Error, sec, "tenant_id", fmt.Sprintf("tenant %s with api %s is polled by the input in %s:%d already, and the second one refuses to start", t.TenantName, t.API, first.sec.File, first.sec.Line),
+				l.at(Error, sec, "tenant_id", fmt.Sprintf("tenant %s with api %s is polled by the input in %s:%d "+
+					"already, and the second one refuses to start", t.TenantName, t.API, first.sec.File,
+					first.sec.Line),
 					"give this one another state_id, or use one input with format json+cef")
 			} else {
 				feeds[key] = owner{sec, in}
 			}
 			if id, ok := names[t.TenantName]; ok && id != t.TenantID {
-				l.at(Warning, sec, "tenant_name", plain.Quoted(t.TenantName)+" names more than one tenant, "+plain.Text(id, 64)+" and "+plain.Text(t.TenantID, 64)+" among them",
+				l.at(Warning, sec, "tenant_name", plain.Quoted(t.TenantName)+" names more than one tenant, "+
+					plain.Text(id, 64)+" and "+plain.Text(t.TenantID, 64)+" among them",
 					"give each its own name, so that logs and commands tell them apart")
 			}
 			names[t.TenantName] = t.TenantID
 		}
 		if first, ok := keys[in.DataDir]; ok && first.in.KeyFile != in.KeyFile {
-			l.at(Error, sec, "key_file", fmt.Sprintf("differs from that of the input in %s:%d, which uses the same data_dir", first.sec.File, first.sec.Line), "give both the same key_file, or another data_dir")
+			l.at(Error, sec, "key_file", fmt.Sprintf("differs from that of the input in %s:%d, which uses the same "+
+				"data_dir", first.sec.File, first.sec.Line), "give both the same key_file, or another data_dir")
 		} else if !ok {
 			keys[in.DataDir] = owner{sec, in}
 		}
@@ -142,8 +160,8 @@ func (l *linter) modes() {
 	}
 }
 
-// changeable reports a file that another user may change: who changes the configuration can have
-// secrets sent elsewhere, and who changes the plugin can do anything.
+// changeable reports a file that another user may change: who changes the configuration
+// can have secrets sent elsewhere, and who changes the plugin can do anything.
 func (l *linter) changeable(path string) {
 	var unsafe *filemode.Error
 	if !errors.As(filemode.Check(path), &unsafe) {

@@ -18,12 +18,14 @@ type customer struct {
 	sec           fluentbit.Section
 	// own: the tag is set for this customer; routed: the input has routes of its own.
 	own, routed bool
-	// format is that of the records, empty where it is not known; cefBytes the longest CEF line.
+	// format is that of the records, empty where it is not known; cefBytes the longest
+	// CEF line.
 	format   string
 	cefBytes int
 }
 
-// customers gives the tags under which records are emitted; those that Fluent Bit makes up are left out.
+// customers gives the tags under which records are emitted; those that Fluent Bit makes
+// up are left out.
 func (l *linter) customers() []customer {
 	var all []customer
 	for i, in := range l.parsed {
@@ -125,7 +127,8 @@ func (l *linter) routes(sec fluentbit.Section, outputs []matcher) {
 				return alias == cmp.Or(o.sec.Get("alias"), o.sec.Get("name")) || alias == o.sec.Get("name")
 			}
 			if !slices.ContainsFunc(outputs, named) {
-				l.at(Error, sec, "routes", "leads to "+plain.Quoted(alias)+", which is the alias of no output: its records are dropped",
+				l.at(Error, sec, "routes", "leads to "+plain.Quoted(alias)+
+					", which is the alias of no output: its records are dropped",
 					"give an output: alias "+alias)
 			}
 		}
@@ -153,17 +156,28 @@ func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 	case len(takers) == 0:
 		l.add(l.about(Error, c, "reaches no output: its records are dropped without a word", remedy))
 	case !slices.ContainsFunc(takers, func(o matcher) bool { return !discards(o) }):
-		l.add(l.about(Warning, c, "reaches only outputs that throw its records away: "+takers[0].sec.Get("name"), remedy))
+		l.add(l.about(Warning, c, "reaches only outputs that throw its records away: "+takers[0].sec.Get("name"),
+			remedy))
 	}
 }
 
 // about is a finding about a customer's tag.
 func (l *linter) about(level Level, c customer, problem, remedy string) Finding {
 	file, line := c.sec.Where("tag")
-	return Finding{Level: level, File: file, Line: line, Key: "Tag", Tenant: c.name, Problem: plain.Quoted(c.tag) + " " + problem, Remedy: remedy}
+	return Finding{
+		Level:  level,
+		File:   file,
+		Line:   line,
+		Key:    "Tag",
+		Tenant: c.name,
+		Problem: plain.Quoted(c.tag) +
+			" " + problem,
+		Remedy: remedy,
+	}
 }
 
-// filters looks at the filters that take records of ours, and returns the tags that one takes away.
+// filters looks at the filters that take records of ours, and returns the tags that one
+// takes away.
 func (l *linter) filters(customers []customer) map[string]bool {
 	taken := map[string]bool{}
 	for _, sec := range l.file.Of("filter") {
@@ -178,7 +192,8 @@ func (l *linter) filters(customers []customer) map[string]bool {
 		l.unset(sec)
 
 		if strings.EqualFold(sec.Get("name"), "rewrite_tag") {
-			l.at(Warning, sec, "Name", "rewrite_tag keeps the records of "+plain.Quoted(mine[0].tag)+" in memory for a moment: a kill then loses them",
+			l.at(Warning, sec, "Name", "rewrite_tag keeps the records of "+plain.Quoted(mine[0].tag)+
+				" in memory for a moment: a kill then loses them",
 				"give each customer a tag with the input's key Tag, or tag in the tenants file")
 			for _, c := range mine {
 				taken[c.tag] = true
@@ -216,11 +231,13 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		if len(mine) == 0 {
 			return
 		}
-		l.at(Error, o.sec, "Match", "is missing: after a restart the alerts that still wait on disk are not sent", "write: Match and the name of the route")
+		l.at(Error, o.sec, "Match", "is missing: after a restart the alerts that still wait on disk are not sent",
+			"write: Match and the name of the route")
 	}
 	if len(mine) == 0 {
 		if strings.HasPrefix(o.pattern, "defender") && !rewritten && !slices.Contains(l.parsed, nil) {
-			l.at(Warning, o.sec, "Match", plain.Quoted(o.pattern)+" matches no input", "check it against the inputs' Tag")
+			l.at(Warning, o.sec, "Match", plain.Quoted(o.pattern)+" matches no input",
+				"check it against the inputs' Tag")
 		}
 		return
 	}
@@ -242,13 +259,14 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		}
 	}
 	if v := o.sec.Get("storage.total_limit_size"); v != "" {
-		l.at(Warning, o.sec, "storage.total_limit_size", "deletes the oldest waiting alerts when the SIEM is down for long", "remove it, and watch the disk")
+		l.at(Warning, o.sec, "storage.total_limit_size",
+			"deletes the oldest waiting alerts when the SIEM is down for long", "remove it, and watch the disk")
 	}
 	l.mixes(o, mine, customers, outputs)
 }
 
-// retries: a chunk is dropped after Retry_Limit failed retries, by default one. What Fluent Bit
-// does not understand is the default too.
+// retries: a chunk is dropped after Retry_Limit failed retries, by default one. What
+// Fluent Bit does not understand is the default too.
 func (l *linter) retries(sec fluentbit.Section) {
 	const remedy = "write: Retry_Limit no_limits"
 	v := strings.ToLower(sec.Get("retry_limit"))
@@ -261,12 +279,14 @@ func (l *linter) retries(sec fluentbit.Section) {
 	case n > 0:
 		l.at(Error, sec, "Retry_Limit", fmt.Sprintf("%d: alerts are dropped after so many failed retries", n), remedy)
 	default:
-		l.at(Error, sec, "Retry_Limit", plain.Quoted(v)+" is not understood: after one failed retry alerts are dropped", remedy)
+		l.at(Error, sec, "Retry_Limit", plain.Quoted(v)+" is not understood: after one failed retry alerts are dropped",
+			remedy)
 	}
 }
 
-// mixes: an output for one customer must not get another's alerts too. It is one for a single customer when another output of the same
-// kind takes some of its customers alone.
+// mixes: an output for one customer must not get another's alerts too. It is one for a
+// single customer when another output of the same kind takes some of its customers
+// alone.
 func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher) {
 	ids := map[string]bool{}
 	for _, c := range mine {
@@ -279,19 +299,23 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 	if o.pattern == "" {
 		key = "Match_Regex"
 	}
-	// defender.contoso* was meant for defender.contoso, and takes defender.contoso-uk too.
+	// defender.contoso* was meant for defender.contoso, and takes defender.contoso-uk
+	// too.
 	if stem := strings.TrimSuffix(o.pattern, "*"); stem != o.pattern && !strings.HasSuffix(stem, ".") && stem != "" {
 		if i := slices.IndexFunc(mine, func(c customer) bool { return c.tag == stem }); i >= 0 {
 			for _, c := range mine {
 				if c.id != mine[i].id {
-					l.at(Error, o.sec, key, fmt.Sprintf("%s takes the alerts of %s as well as those of %s", plain.Quoted(o.pattern), plain.Text(c.name, 64), plain.Text(mine[i].name, 64)), "write: Match "+stem)
+					l.at(Error, o.sec, key, fmt.Sprintf("%s takes the alerts of %s as well as those of %s",
+						plain.Quoted(o.pattern), plain.Text(c.name, 64), plain.Text(mine[i].name, 64)), "write: Match "+
+						stem)
 					return
 				}
 			}
 		}
 	}
 	for _, other := range outputs {
-		if other.sec.Line == o.sec.Line && other.sec.File == o.sec.File || !strings.EqualFold(other.sec.Get("name"), o.sec.Get("name")) {
+		if other.sec.Line == o.sec.Line && other.sec.File == o.sec.File || !strings.EqualFold(other.sec.Get("name"),
+			o.sec.Get("name")) {
 			continue
 		}
 		theirs := map[string]bool{}
@@ -301,19 +325,23 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 			}
 		}
 		if len(theirs) == 1 && slices.ContainsFunc(mine, func(c customer) bool { return theirs[c.id] }) {
-			l.at(Warning, o.sec, key, fmt.Sprintf("%s mixes %d customers into one %s output, while the one in %s:%d is for a single customer", plain.Quoted(o.pattern), len(ids), plain.Text(o.sec.Get("name"), 32), path.Base(other.sec.File), other.sec.Line),
+			l.at(Warning, o.sec, key, fmt.Sprintf("%s mixes %d customers into one %s output, while the one in %s:%d "+
+				"is for a single customer", plain.Quoted(o.pattern), len(ids), plain.Text(o.sec.Get("name"), 32),
+				path.Base(other.sec.File), other.sec.Line),
 				"give each output the tag of its customer")
 			return
 		}
 	}
 }
 
-// shared: customers under one tag cannot be told apart by Match. One finding a tag, however many they are.
+// shared: customers under one tag cannot be told apart by Match. One finding a tag,
+// however many they are.
 func (l *linter) shared(customers []customer, outputs []matcher) {
 	groups := map[string][]customer{}
 	for _, c := range customers {
 		same := func(other customer) bool { return other.id == c.id }
-		if !c.routed && !slices.ContainsFunc(groups[c.tag], same) { // routes tell customers apart by what is in the records
+		if !c.routed && !slices.ContainsFunc(groups[c.tag],
+			same) { // routes tell customers apart by what is in the records
 			groups[c.tag] = append(groups[c.tag], c)
 		}
 	}
@@ -334,7 +362,9 @@ func (l *linter) shared(customers []customer, outputs []matcher) {
 		if own > 1 && len(outputs) > 1 {
 			level = Warning
 		}
-		f := l.about(level, group[1], "is the tag of "+some(names)+": no output can take the alerts of one of them alone", "give each customer a tag of its own: Tag here, tag in a tenants file")
+		f := l.about(level, group[1], "is the tag of "+some(names)+
+			": no output can take the alerts of one of them alone",
+			"give each customer a tag of its own: Tag here, tag in a tenants file")
 		f.Tenant = ""
 		l.add(f)
 	}

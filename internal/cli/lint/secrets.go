@@ -12,10 +12,12 @@ import (
 // maxLook bounds how much of a file is looked at for secrets.
 const maxLook = 8 << 20
 
-// secretKey finds a secret that stands in a file itself, in classic or YAML form; a variable or nothing is none.
+// secretKey finds a secret that stands in a file itself, in classic or YAML form; a
+// variable or nothing is none.
 var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?(client_secret|clientSecret|refresh_token|refreshToken|splunk_token|splunkToken|http_passwd|httpPasswd|shared_key|sharedKey)["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
 
-// inline warns of a file that holds a secret and may be read by every user of the machine.
+// inline warns of a file that holds a secret and may be read by every user of the
+// machine.
 func (l *linter) inline(path string) {
 	f, err := filemode.Open(path)
 	if err != nil {
@@ -35,8 +37,15 @@ func (l *linter) inline(path string) {
 			continue
 		}
 		key := string(data[m[2]:m[3]])
-		l.add(Finding{Level: Warning, File: path, Line: 1 + strings.Count(string(data[:m[2]]), "\n"), Key: key,
-			Problem: "stands in a file that every user of this machine can read", Remedy: "chmod o-rwx " + plain.Text(path, 256) + ", or use " + instead(key)})
+		l.add(Finding{
+			Level:   Warning,
+			File:    path,
+			Line:    1 + strings.Count(string(data[:m[2]]), "\n"),
+			Key:     key,
+			Problem: "stands in a file that every user of this machine can read",
+			Remedy: "chmod o-rwx " +
+				plain.Text(path, 256) + ", or use " + instead(key),
+		})
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"fluent-bit-defender/internal/filemode"
 )
 
-// serviceKeys are the keys of [SERVICE] with their types (service_configs of flb_config.c). Fluent
-// Bit ignores all others in silence.
+// serviceKeys are the keys of [SERVICE] with their types (service_configs of
+// flb_config.c). Fluent Bit ignores all others in silence.
 var serviceKeys = map[string]string{
 	"flush":                               "double",
 	"flush.adaptive":                      "bool",
@@ -98,7 +98,8 @@ func (l *linter) serviceSection() {
 			l.line(Error, sec, p, "is not a mapping"+refuses, "remove it")
 		case p.Nested || p.Value == "" && len(p.Unset) == 0:
 		case key == "storage.delete_irrecoverable_chunks" && on(p.Value):
-			l.line(Warning, sec, p, "is on: Fluent Bit deletes chunks of alerts that it cannot read, after a full disk for instance", "remove it")
+			l.line(Warning, sec, p, "is on: Fluent Bit deletes chunks of alerts that it cannot read, after a full "+
+				"disk for instance", "remove it")
 		default:
 			l.serviceValue(sec, p, key, kind)
 		}
@@ -152,7 +153,13 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 	file, err := fluentbit.Load(path, l.sources.Env)
 	var e *fluentbit.Error
 	if errors.As(err, &e) {
-		l.add(Finding{Level: Error, File: e.File, Line: e.Line, Problem: e.Problem + refuses, Remedy: e.Remedy})
+		l.add(Finding{
+			Level:   Error,
+			File:    e.File,
+			Line:    e.Line,
+			Problem: e.Problem + refuses,
+			Remedy:  e.Remedy,
+		})
 		return
 	}
 	if err != nil {
@@ -173,7 +180,8 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 	}
 }
 
-// parsers looks at the definitions of a parsers file (flb_parser_load_parser_definitions).
+// parsers looks at the definitions of a parsers file
+// (flb_parser_load_parser_definitions).
 func (l *linter) parsers(file *fluentbit.File) {
 	for _, sec := range file.Of("parser") {
 		format := strings.ToLower(sec.Get("format"))
@@ -183,18 +191,20 @@ func (l *linter) parsers(file *fluentbit.File) {
 		case format == "":
 			l.at(Error, sec, "Format", "is missing in a parser"+refuses, "write it")
 		case !slices.Contains([]string{"json", "regex", "ltsv", "logfmt"}, format):
-			l.at(Error, sec, "Format", plain.Quoted(format)+" is no format of a parser"+refuses, "use json, regex, ltsv or logfmt")
+			l.at(Error, sec, "Format", plain.Quoted(format)+" is no format of a parser"+refuses,
+				"use json, regex, ltsv or logfmt")
 		case format == "regex" && sec.Get("regex") == "":
 			l.at(Error, sec, "Regex", "is missing in a parser"+refuses, "write it")
 		}
 	}
 }
 
-// sharedObject looks at the path of an external plugin. Fluent Bit gives it to dlopen as it is: a
-// relative one starts from Fluent Bit's working directory.
+// sharedObject looks at the path of an external plugin. Fluent Bit gives it to dlopen
+// as it is: a relative one starts from Fluent Bit's working directory.
 func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 	if p.Written != "" && p.Written != p.Value {
-		l.line(Error, sec, p, "Fluent Bit changes the letters of this path to "+plain.Quoted(p.Value), "write it absolute: /…")
+		l.line(Error, sec, p, "Fluent Bit changes the letters of this path to "+plain.Quoted(p.Value),
+			"write it absolute: /…")
 	}
 	if first, twice := l.objects[p.Value]; twice {
 		l.line(Warning, sec, p, "loads the plugin that "+first+" loads already", "remove one")
@@ -203,7 +213,8 @@ func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 	l.objects[p.Value] = fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line)
 
 	if !strings.Contains(p.Value, "/") {
-		l.line(Error, sec, p, plain.Quoted(p.Value)+" has no slash: Fluent Bit looks for it in the system's library folders only",
+		l.line(Error, sec, p, plain.Quoted(p.Value)+
+			" has no slash: Fluent Bit looks for it in the system's library folders only",
 			"write its whole path: /opt/defender/"+p.Value)
 		return
 	}
@@ -217,14 +228,15 @@ func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 		return
 	}
 	if _, err := os.Stat(filepath.Dir(p.Value)); err != nil { // this may be another machine
-		l.line(Note, sec, p, plain.Quoted(p.Value)+" is not on this machine", "put the plugin there before Fluent Bit starts")
+		l.line(Note, sec, p, plain.Quoted(p.Value)+" is not on this machine",
+			"put the plugin there before Fluent Bit starts")
 		return
 	}
 	l.exists(sec, p)
 }
 
-// exists looks for a file as Fluent Bit does: in its working directory, which may be ours, and
-// beside the configuration.
+// exists looks for a file as Fluent Bit does: in its working directory, which may be
+// ours, and beside the configuration.
 func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, ok bool) {
 	if p.Value == "" {
 		return "", false
@@ -258,7 +270,8 @@ func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, o
 
 // strangeSections looks at sections that Fluent Bit ignores or refuses.
 func (l *linter) strangeSections() {
-	names := []string{"SERVICE", "INPUT", "FILTER", "OUTPUT", "PARSER", "MULTILINE_PARSER", "PLUGINS", "CUSTOM", "STREAM_PROCESSOR",
+	names := []string{"SERVICE", "INPUT", "FILTER", "OUTPUT", "PARSER", "MULTILINE_PARSER", "PLUGINS", "CUSTOM",
+		"STREAM_PROCESSOR",
 		"UPSTREAM_SERVERS"}
 	if l.file.Format == fluentbit.YAML {
 		names = []string{"service", "pipeline", "parsers", "multiline_parsers", "plugins", "customs", "includes", "env",

@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// classic reads a file in the classic format, as read_config of flb_cf_fluentbit.c does, line
-// by line: a section begins in the first column, its keys have the indentation of the first
-// indented line of the file, and a blank separates a key from its value.
+// classic reads a file in the classic format, as read_config of flb_cf_fluentbit.c
+// does, line by line: a section begins in the first column, its keys have the
+// indentation of the first indented line of the file, and a blank separates a key from
+// its value.
 func (l *loader) classic(path string, data []byte) error {
 	p := &classicReader{loader: l, path: path, section: -1}
 	text := string(data)
@@ -43,7 +44,12 @@ type classicReader struct {
 }
 
 func (p *classicReader) fail(problem, remedy string) error {
-	return &Error{File: p.path, Line: p.line, Problem: problem, Remedy: remedy}
+	return &Error{
+		File:    p.path,
+		Line:    p.line,
+		Problem: problem,
+		Remedy:  remedy,
+	}
 }
 
 // row reads one line.
@@ -86,8 +92,8 @@ func (p *classicReader) row(row string) error {
 // include is the command of an included file; only a blank may follow it.
 const include = "@INCLUDE "
 
-// firstIndent returns the blanks that a line begins with, and at least its first byte: Fluent
-// Bit takes that one for an indentation, whatever it is.
+// firstIndent returns the blanks that a line begins with, and at least its first byte:
+// Fluent Bit takes that one for an indentation, whatever it is.
 func firstIndent(row string) string {
 	n := 1
 	for n < len(row) && isBlank(row[n]) {
@@ -132,7 +138,8 @@ func (p *classicReader) outdented(row string) string {
 	if !isBlank(row[0]) {
 		return "is a key that is not indented"
 	}
-	return fmt.Sprintf("is indented less than the first indented line of the file, which begins with %d blanks", len(p.indent))
+	return fmt.Sprintf("is indented less than the first indented line of the file, which begins with %d blanks",
+		len(p.indent))
 }
 
 // header begins a section.
@@ -156,8 +163,9 @@ func (p *classicReader) header(row string) error {
 	return nil
 }
 
-// sectionKinds are the names that Fluent Bit compares a header with, in its order. It compares
-// as many letters as the header has, so [IN] is an [INPUT] too (get_section_type).
+// sectionKinds are the names that Fluent Bit compares a header with, in its order. It
+// compares as many letters as the header has, so [IN] is an [INPUT] too
+// (get_section_type).
 var sectionKinds = []struct{ name, kind string }{
 	{"service", "service"},
 	{"parser", "parser"},
@@ -243,8 +251,8 @@ func (p *classicReader) add(prop Prop) {
 	s.Props = append(s.Props, prop)
 }
 
-// command reads a line that begins with @. Fluent Bit ignores the commands that it does not
-// know, and @SET without an equals sign.
+// command reads a line that begins with @. Fluent Bit ignores the commands that it does
+// not know, and @SET without an equals sign.
 func (p *classicReader) command(row string) error {
 	name, rest, ok := strings.Cut(row, " ")
 	if !ok {
@@ -266,11 +274,16 @@ func (p *classicReader) command(row string) error {
 }
 
 func (p *classicReader) note(problem, remedy string) {
-	p.file.Notes = append(p.file.Notes, &Error{File: p.path, Line: p.line, Problem: problem, Remedy: remedy})
+	p.file.Notes = append(p.file.Notes, &Error{
+		File:    p.path,
+		Line:    p.line,
+		Problem: problem,
+		Remedy:  remedy,
+	})
 }
 
-// includeClassic reads what an @INCLUDE names, byte for byte: a blank before or behind the
-// name is part of it.
+// includeClassic reads what an @INCLUDE names, byte for byte: a blank before or behind
+// the name is part of it.
 func (p *classicReader) includeClassic(name string) error {
 	at := &Error{File: p.path, Line: p.line}
 	if name != trim(name) && !strings.Contains(name, "*") {

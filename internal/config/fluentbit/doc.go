@@ -1,12 +1,12 @@
-// Package fluentbit reads Fluent Bit's own configuration files, classic and YAML, so that they
-// can be checked without Fluent Bit.
+// Package fluentbit reads Fluent Bit's own configuration files, classic and YAML, so
+// that they can be checked without Fluent Bit.
 //
 // It accepts and refuses what Fluent Bit 5.1.1 does, and understands it in the same way
-// (src/config_format/flb_cf_fluentbit.c, flb_cf_yaml.c, src/flb_env.c): sections in order,
-// indentation, `@INCLUDE` and `includes`, `@SET` and `env`, ${VAR} and ${VAR:-default}, and which
-// of several equal keys counts. A table of some hundred odd files records what Fluent Bit does
-// with each; where there is a Fluent Bit, a test runs it and compares. Every section and key
-// keeps its file and line.
+// (src/config_format/flb_cf_fluentbit.c, flb_cf_yaml.c, src/flb_env.c): sections in
+// order, indentation, `@INCLUDE` and `includes`, `@SET` and `env`, ${VAR} and
+// ${VAR:-default}, and which of several equal keys counts. A table of some hundred odd
+// files records what Fluent Bit does with each; where there is a Fluent Bit, a test
+// runs it and compares. Every section and key keeps its file and line.
 //
 // # Caveats
 //

@@ -22,8 +22,8 @@ type variable struct {
 	strict bool
 }
 
-// setVariables takes over what the configuration sets. Fluent Bit does that when everything is
-// read and before it looks at the first section.
+// setVariables takes over what the configuration sets. Fluent Bit does that when
+// everything is read and before it looks at the first section.
 func (l *loader) setVariables() error {
 	for _, v := range l.sets {
 		value := v.value
@@ -104,8 +104,8 @@ func (l *loader) expandSection(s *Section) {
 	}
 }
 
-// variable finds a variable as flb_env_get does: the configuration's own first; an empty one
-// of the environment is not set.
+// variable finds a variable as flb_env_get does: the configuration's own first; an
+// empty one of the environment is not set.
 func (l *loader) variable(name string) (string, bool) {
 	if v, ok := l.vars[name]; ok {
 		return v, true
@@ -123,8 +123,9 @@ func (l *loader) variable(name string) (string, bool) {
 }
 
 // expand replaces ${VAR} and ${VAR:-default} once, with the peculiarities of
-// flb_env_var_translate: it looks for the next brace that closes, also before the "${". Where
-// that goes wrong it stops, and what it had not looked at yet is lost up to that brace.
+// flb_env_var_translate: it looks for the next brace that closes, also before the "${".
+// Where that goes wrong it stops, and what it had not looked at yet is lost up to that
+// brace.
 func (l *loader) expand(s string) (value string, unset []string) {
 	var b strings.Builder
 	replaced, closing, i := false, -1, 0
@@ -164,7 +165,8 @@ func (l *loader) expand(s string) (value string, unset []string) {
 	return b.String(), unset
 }
 
-// value returns what stands for the text between the braces, and its name if it is not set.
+// value returns what stands for the text between the braces, and its name if it is not
+// set.
 func (l *loader) value(inside string) (text, unset string) {
 	name, def, hasDefault := inside, "", false
 	if before, after, ok := strings.Cut(inside, ":"); ok && strings.HasPrefix(after, "-") {

@@ -37,8 +37,8 @@ type File struct {
 	Notes []*Error
 }
 
-// Error is why a file cannot be read as Fluent Bit's configuration; Line 0 is the file as a
-// whole. It contains no values.
+// Error is why a file cannot be read as Fluent Bit's configuration; Line 0 is the file
+// as a whole. It contains no values.
 type Error struct {
 	File            string
 	Line            int
@@ -65,11 +65,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTenantsFile is wrapped by Load's error for a file that is a tenants file of this input.
+// ErrTenantsFile is wrapped by Load's error for a file that is a tenants file of this
+// input.
 var ErrTenantsFile = errors.New("is a tenants file, not a configuration of Fluent Bit")
 
-// Bounds on what a configuration may include; Fluent Bit's own bound on the number of files is
-// 1000 too.
+// Bounds on what a configuration may include; Fluent Bit's own bound on the number of
+// files is 1000 too.
 const (
 	maxFiles = 1000
 	maxBytes = 4 << 20  // of one file
@@ -77,9 +78,10 @@ const (
 	maxStars = 3        // directories with wildcards in one @INCLUDE
 )
 
-// Load reads a configuration file and all it includes. By its name it is YAML (.yaml, .yml) or
-// classic, as for Fluent Bit. env returns environment variables; nil is the process's own. The
-// error is an *Error: the first thing that Fluent Bit would refuse while it reads.
+// Load reads a configuration file and all it includes. By its name it is YAML (.yaml,
+// .yml) or classic, as for Fluent Bit. env returns environment variables; nil is the
+// process's own. The error is an *Error: the first thing that Fluent Bit would refuse
+// while it reads.
 func Load(path string, env func(string) (string, bool)) (*File, error) {
 	if env == nil {
 		env = os.LookupEnv
@@ -122,8 +124,8 @@ func formatOf(path string) Format {
 type loader struct {
 	file *File
 	env  func(string) (string, bool)
-	// sets are the variables that the configuration sets, in order; vars their values, which
-	// go before the environment.
+	// sets are the variables that the configuration sets, in order; vars their values,
+	// which go before the environment.
 	sets []variable
 	vars map[string]string
 	// root is the directory of the first file.
@@ -138,10 +140,16 @@ type loader struct {
 	include func(path string, from *Error) error
 }
 
-// failure returns the error about a file; from is where it is included, nil for the first.
+// failure returns the error about a file; from is where it is included, nil for the
+// first.
 func failure(path string, from *Error, problem, remedy string, err error) error {
 	if from == nil {
-		return &Error{File: path, Problem: problem, Remedy: remedy, Err: err}
+		return &Error{
+			File:    path,
+			Problem: problem,
+			Remedy:  remedy,
+			Err:     err,
+		}
 	}
 	if from.hint != "" {
 		remedy = from.hint
@@ -229,11 +237,16 @@ func remedyOf(err error) string {
 	}
 }
 
-// includeAll reads the files that an include names: one, or with an asterisk all that match.
-// base is the directory that relative names start from.
+// includeAll reads the files that an include names: one, or with an asterisk all that
+// match. base is the directory that relative names start from.
 func (l *loader) includeAll(name, base string, at *Error) error {
 	if name == "" {
-		return &Error{File: at.File, Line: at.Line, Problem: "includes nothing", Remedy: "name a file"}
+		return &Error{
+			File:    at.File,
+			Line:    at.Line,
+			Problem: "includes nothing",
+			Remedy:  "name a file",
+		}
 	}
 	path := name
 	if !filepath.IsAbs(path) {
@@ -281,8 +294,8 @@ func (l *loader) includeAll(name, base string, at *Error) error {
 	return nil
 }
 
-// fromWorkingDirectory returns the path of an included file. In the classic format Fluent Bit
-// looks in its working directory first, which may be ours.
+// fromWorkingDirectory returns the path of an included file. In the classic format
+// Fluent Bit looks in its working directory first, which may be ours.
 func (l *loader) fromWorkingDirectory(name, path string, at *Error) string {
 	if l.file.Format != Classic || filepath.IsAbs(name) {
 		return path
@@ -295,10 +308,11 @@ func (l *loader) fromWorkingDirectory(name, path string, at *Error) string {
 	there, err := os.Stat(path)
 	if err == nil && !os.SameFile(here, there) {
 		l.file.Notes = append(l.file.Notes, &Error{
-			File:    at.File,
-			Line:    at.Line,
-			Problem: plain.Quoted(name) + " is in this working directory too, and Fluent Bit prefers the one in its own",
-			Remedy:  "name the file with its directory",
+			File: at.File,
+			Line: at.Line,
+			Problem: plain.Quoted(name) + " is in this working directory too, and Fluent Bit prefers the one in its " +
+				"own",
+			Remedy: "name the file with its directory",
 		})
 		return path
 	}

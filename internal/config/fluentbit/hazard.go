@@ -7,8 +7,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// Hazard is a setting of an input under which Fluent Bit loses records that it had accepted. The
-// plugin cannot see any of them: Fluent Bit keeps these keys for itself.
+// Hazard is a setting of an input under which Fluent Bit loses records that it had
+// accepted. The plugin cannot see any of them: Fluent Bit keeps these keys for itself.
 type Hazard struct {
 	Key             string
 	File            string
@@ -35,11 +35,18 @@ func (f *File) Hazards(sec Section) []Hazard {
 
 func (s Section) hazard(key, problem, remedy string) Hazard {
 	file, line := s.Where(key)
-	return Hazard{Key: key, File: file, Line: line, Problem: problem, Remedy: remedy, Sure: true}
+	return Hazard{
+		Key:     key,
+		File:    file,
+		Line:    line,
+		Problem: problem,
+		Remedy:  remedy,
+		Sure:    true,
+	}
 }
 
-// StorageType returns where an input keeps its records: the section says so itself, or inherits
-// it from the service section (storage.inherit, since Fluent Bit 4.2).
+// StorageType returns where an input keeps its records: the section says so itself, or
+// inherits it from the service section (storage.inherit, since Fluent Bit 4.2).
 func (f *File) StorageType(sec Section) string {
 	if v := strings.ToLower(sec.Get("storage.type")); v != "" {
 		return v
@@ -59,16 +66,19 @@ func (f *File) storageHazards(sec Section) []Hazard {
 	case "filesystem":
 		return nil
 	case "memory":
-		return []Hazard{sec.hazard("storage.type", "is memory: what waits for the SIEM is lost when Fluent Bit ends", remedy)}
+		return []Hazard{sec.hazard("storage.type", "is memory: what waits for the SIEM is lost when Fluent Bit ends",
+			remedy)}
 	case "memrb":
-		return []Hazard{sec.hazard("storage.type", "is memrb, which drops the oldest records when its memory is full", remedy)}
+		return []Hazard{sec.hazard("storage.type", "is memrb, which drops the oldest records when its memory is full",
+			remedy)}
 	default:
-		return []Hazard{sec.hazard("storage.type", "is "+plain.Quoted(v)+", and Fluent Bit refuses to start with that", remedy)}
+		return []Hazard{sec.hazard("storage.type", "is "+plain.Quoted(v)+", and Fluent Bit refuses to start with that",
+			remedy)}
 	}
 }
 
-// ProcessorHazard returns what a processor may do to the records. Fluent Bit has accepted them by
-// then, and reports a loss to nobody.
+// ProcessorHazard returns what a processor may do to the records. Fluent Bit has
+// accepted them by then, and reports a loss to nobody.
 func (s Section) ProcessorHazard() (Hazard, bool) {
 	name := strings.ToLower(s.Get("name"))
 	h := s.hazard("name", "", "remove the processor, or do this in the SIEM")
@@ -81,10 +91,12 @@ func (s Section) ProcessorHazard() (Hazard, bool) {
 			return h, false
 		}
 		h.Sure = action != "hash"
-		h.Problem = fmt.Sprintf("content_modifier with the action %s fails on an alert that lacks the key %s or has something else "+
+		h.Problem = fmt.Sprintf("content_modifier with the action %s fails on an alert that lacks the key %s or has "+
+			"something else "+
 			"there, and Fluent Bit then drops the alerts behind it", action, plain.Quoted(s.Get("key")))
 		if action == "hash" {
-			h.Problem = "content_modifier with the action hash fails on a value that cannot be hashed, and Fluent Bit then drops " +
+			h.Problem = "content_modifier with the action hash fails on a value that cannot be hashed, and Fluent " +
+				"Bit then drops " +
 				"the alerts behind it"
 		}
 		h.Remedy = "remove the processor; a filter, such as parser or lua, keeps the alerts that it cannot change"
@@ -126,7 +138,8 @@ func (s Section) FilterHazard() (Hazard, bool) {
 	return h, known
 }
 
-// droppingFilters are the filters that drop records; as processors they have the same names.
+// droppingFilters are the filters that drop records; as processors they have the same
+// names.
 var droppingFilters = map[string]string{
 	"grep":           "grep drops the alerts that its rules exclude; they never reach the SIEM",
 	"throttle":       "throttle drops what is above its rate: a burst of alerts is lost",

@@ -11,14 +11,20 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// yaml reads a file in the YAML format. It accepts what consume_event of flb_cf_yaml.c does:
-// there, most places take one kind of node only, and an empty value is the empty text, not an
-// empty list.
+// yaml reads a file in the YAML format. It accepts what consume_event of flb_cf_yaml.c
+// does: there, most places take one kind of node only, and an empty value is the empty
+// text, not an empty list.
 func (l *loader) yaml(path string, data []byte) error {
 	docs, err := yamldoc.All(data)
 	var bad *yamldoc.Error
 	if errors.As(err, &bad) {
-		return &Error{File: path, Line: bad.Line, Problem: bad.Problem, Remedy: bad.Mend, Err: err}
+		return &Error{
+			File:    path,
+			Line:    bad.Line,
+			Problem: bad.Problem,
+			Remedy:  bad.Mend,
+			Err:     err,
+		}
 	}
 
 	y := &yamlReader{loader: l, path: path}
@@ -40,7 +46,12 @@ func (y *yamlReader) fail(n *yaml.Node, problem, remedy string) error {
 	if n.Kind == yaml.AliasNode {
 		problem, remedy = "uses an alias, which Fluent Bit does not know", "write the value itself"
 	}
-	return &Error{File: y.path, Line: n.Line, Problem: problem, Remedy: remedy}
+	return &Error{
+		File:    y.path,
+		Line:    n.Line,
+		Problem: problem,
+		Remedy:  remedy,
+	}
 }
 
 // pairs calls f with every key, as text, and its value.
@@ -148,7 +159,8 @@ func (y *yamlReader) sections(kind string, k, v *yaml.Node) error {
 	if v.Kind != yaml.SequenceNode {
 		problem, remedy := k.Value+" is not a list", "begin each entry under it with a dash"
 		if yamldoc.IsNull(v) {
-			problem, remedy = k.Value+" has nothing under it, and Fluent Bit refuses that", "remove the line, or write: "+k.Value+": []"
+			problem, remedy = k.Value+" has nothing under it, and Fluent Bit refuses that",
+				"remove the line, or write: "+k.Value+": []"
 		}
 		return y.fail(k, problem, remedy)
 	}
@@ -164,7 +176,8 @@ func (y *yamlReader) sections(kind string, k, v *yaml.Node) error {
 	return nil
 }
 
-// flat reads a section whose values are plain: service, and what Fluent Bit does not know.
+// flat reads a section whose values are plain: service, and what Fluent Bit does not
+// know.
 func (y *yamlReader) flat(kind string, k, v *yaml.Node) error {
 	if v.Kind != yaml.MappingNode {
 		problem := k.Value + " is not a mapping"
@@ -174,7 +187,12 @@ func (y *yamlReader) flat(kind string, k, v *yaml.Node) error {
 		return y.fail(k, problem, "write keys with values under it, or remove it")
 	}
 
-	s := Section{Kind: kind, Name: k.Value, File: y.path, Line: k.Line}
+	s := Section{
+		Kind: kind,
+		Name: k.Value,
+		File: y.path,
+		Line: k.Line,
+	}
 	free := strings.EqualFold(k.Value, "extensions")
 	err := y.pairs(v, func(key, value *yaml.Node) error {
 		telemetry := kind == "service" && value.Kind == yaml.MappingNode && strings.EqualFold(key.Value, "telemetry")
@@ -201,11 +219,21 @@ func (s *Section) add(p Prop) {
 
 // section reads one entry of a list: a plugin, a parser and the like.
 func (y *yamlReader) section(kind string, n *yaml.Node) error {
-	s := Section{Kind: kind, Name: kind, File: y.path, Line: n.Line}
+	s := Section{
+		Kind: kind,
+		Name: kind,
+		File: y.path,
+		Line: n.Line,
+	}
 	plugin := kind == "input" || kind == "filter" || kind == "output" || kind == "custom" || kind == Processor
 	err := y.pairs(n, func(k, v *yaml.Node) error {
 		if !plugin {
-			s.add(Prop{Key: snake(k.Value), Value: v.Value, Line: k.Line, Nested: v.Kind != yaml.ScalarNode})
+			s.add(Prop{
+				Key:    snake(k.Value),
+				Value:  v.Value,
+				Line:   k.Line,
+				Nested: v.Kind != yaml.ScalarNode,
+			})
 			return nil
 		}
 		return y.property(&s, k, v)
@@ -230,7 +258,8 @@ func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
 	case v.Kind == yaml.ScalarNode:
 		p.Value = trim(v.Value)
 		if p.Value == "" && v.Value != "" {
-			return y.fail(k, k.Value+" consists of blanks, and Fluent Bit refuses that", "write a value, or remove the key")
+			return y.fail(k, k.Value+" consists of blanks, and Fluent Bit refuses that",
+				"write a value, or remove the key")
 		}
 		s.add(p)
 		return nil
@@ -246,14 +275,16 @@ func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
 		}
 		return nil
 	case v.Kind != yaml.SequenceNode:
-		return y.fail(k, k.Value+" is a structure, which Fluent Bit does not take here", "write one value, or a list of values")
+		return y.fail(k, k.Value+" is a structure, which Fluent Bit does not take here",
+			"write one value, or a list of values")
 	case len(v.Content) == 0:
 		return y.fail(k, k.Value+" is an empty list, and Fluent Bit refuses that", "remove the key")
 	}
 
 	for _, item := range v.Content {
 		if item.Kind != yaml.ScalarNode {
-			return y.fail(item, "the list "+k.Value+" has an entry that is not a plain value", "write one value after each dash")
+			return y.fail(item, "the list "+k.Value+" has an entry that is not a plain value",
+				"write one value after each dash")
 		}
 		p.Value, p.Line = item.Value, item.Line
 		s.add(p)
@@ -261,7 +292,8 @@ func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
 	return nil
 }
 
-// processorLists reads the processors of an input or output: lists under logs, metrics, traces.
+// processorLists reads the processors of an input or output: lists under logs, metrics,
+// traces.
 func (y *yamlReader) processorLists(s *Section, k, v *yaml.Node) error {
 	if v.Kind != yaml.MappingNode {
 		return y.fail(k, "processors is not a mapping", "write logs: under it, and a list under that")
@@ -319,25 +351,37 @@ func child(n *yaml.Node, key string) *yaml.Node {
 	return &yaml.Node{}
 }
 
-// plugins reads the list of external plugins. Fluent Bit treats each path as the name of a key.
+// plugins reads the list of external plugins. Fluent Bit treats each path as the name
+// of a key.
 func (y *yamlReader) plugins(k, v *yaml.Node) error {
 	if v.Kind != yaml.SequenceNode {
 		return y.fail(k, "plugins is not a list", "write one path a line, each after a dash")
 	}
 
-	s := Section{Kind: "plugins", Name: k.Value, File: y.path, Line: k.Line}
+	s := Section{
+		Kind: "plugins",
+		Name: k.Value,
+		File: y.path,
+		Line: k.Line,
+	}
 	for _, item := range v.Content {
 		if item.Kind != yaml.ScalarNode || trim(item.Value) == "" {
 			return y.fail(item, "plugins has an entry that is not a path", "write one path a line, each after a dash")
 		}
-		s.add(Prop{Key: "path", Value: snake(trim(item.Value)), Written: item.Value, Line: item.Line})
+		s.add(Prop{
+			Key:     "path",
+			Value:   snake(trim(item.Value)),
+			Written: item.Value,
+			Line:    item.Line,
+		})
 	}
 	y.file.Sections = append(y.file.Sections, s)
 	return nil
 }
 
-// snake does to a key of YAML what flb_cf_key_translate does: one that begins with a small
-// letter is camelCase and becomes snake_case, unless it has an underscore already.
+// snake does to a key of YAML what flb_cf_key_translate does: one that begins with a
+// small letter is camelCase and becomes snake_case, unless it has an underscore
+// already.
 func snake(key string) string {
 	if key == "" || key[0] < 'a' || key[0] > 'z' {
 		return trim(key)
@@ -366,15 +410,16 @@ func asciiLower(s string) string {
 	}, s)
 }
 
-// includes reads the list of included files; relative names start from the directory of the
-// including file.
+// includes reads the list of included files; relative names start from the directory of
+// the including file.
 func (y *yamlReader) includes(k, v *yaml.Node) error {
 	if v.Kind != yaml.SequenceNode {
 		return y.fail(k, "includes is not a list", "write one file a line, each after a dash")
 	}
 	for _, item := range v.Content {
 		if item.Kind != yaml.ScalarNode {
-			return y.fail(item, "includes something that is not a file name", "write one file a line, each after a dash")
+			return y.fail(item, "includes something that is not a file name",
+				"write one file a line, each after a dash")
 		}
 		at := &Error{File: y.path, Line: item.Line}
 		if err := y.includeAll(item.Value, filepath.Dir(y.path), at); err != nil {
@@ -384,8 +429,8 @@ func (y *yamlReader) includes(k, v *yaml.Node) error {
 	return nil
 }
 
-// environment reads env: a mapping of names to values, or a list of mappings with name, value
-// and uri (`file:///path`, a file that holds the value).
+// environment reads env: a mapping of names to values, or a list of mappings with name,
+// value and uri (`file:///path`, a file that holds the value).
 func (y *yamlReader) environment(k, v *yaml.Node) error {
 	switch v.Kind {
 	case yaml.MappingNode:
