@@ -87,12 +87,17 @@ func NewInput(cfg Config) *Input {
 	return in
 }
 
-// Start begins to poll: the k-th of n tenants at k/n of its interval.
+// firstPolls is within how long every tenant is polled for the first time after a start.
+const firstPolls = 10 * time.Second
+
+// Start begins to poll: all tenants within firstPolls, and then the k-th of n at k/n of its interval.
 func (in *Input) Start() {
 	in.ctx, in.cancel = context.WithCancel(context.Background())
 	tenants := in.all()
 	for k, t := range tenants {
-		t.start(t.cfg.PollInterval * time.Duration(k) / time.Duration(len(tenants)))
+		interval := t.cfg.PollInterval
+		t.phase = interval * time.Duration(k) / time.Duration(len(tenants))
+		t.start(min(interval, firstPolls) * time.Duration(k) / time.Duration(len(tenants)))
 	}
 	in.run(in.ctx, "", in.committer)
 	in.run(in.ctx, "", in.reporter)
@@ -159,10 +164,7 @@ func (in *Input) keepRunning(ctx context.Context, tenant string, work func(conte
 		if in.cfg.Now().Sub(began) > 2*longestPause {
 			pause = time.Second // it worked for a long time
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		sleep(ctx, pause)
 	}
 }
 
@@ -209,10 +211,8 @@ func (in *Input) committer(ctx context.Context) {
 			pause = retryPause
 			in.dirty()
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, pause) {
 			return
-		case <-time.After(pause):
 		}
 	}
 }
@@ -262,10 +262,8 @@ func (in *Input) reporter(ctx context.Context) {
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log(Debug, "", fmt.Sprintf("the status cannot be written: %v", err))
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, reportPause) {
 			return
-		case <-time.After(reportPause):
 		}
 	}
 }

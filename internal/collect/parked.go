@@ -60,7 +60,7 @@ func (t *Tenant) parkedRow(ctx context.Context, id int64) (row []byte, ok bool) 
 			return row, true
 		}
 		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("what waited at the last end cannot be read from the store yet: %v", err))
-		if !t.sleep(ctx, pause) {
+		if !sleep(ctx, pause) {
 			return nil, false
 		}
 	}

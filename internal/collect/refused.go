@@ -170,7 +170,7 @@ func (r *refusals) insist(ctx context.Context, change func() error) bool {
 			return true
 		}
 		r.t.in.log(Debug, r.t.cfg.Name, fmt.Sprintf("what Fluent Bit refused cannot be written down yet: %v", err))
-		if !r.t.sleep(ctx, retryPause) {
+		if !sleep(ctx, retryPause) {
 			return false
 		}
 	}

@@ -43,8 +43,8 @@ func (in *Input) Retire(key store.FeedKey, gone func()) {
 	in.dirty()
 }
 
-// start begins to poll after phase.
-func (t *Tenant) start(phase time.Duration) {
+// start begins to poll after this wait.
+func (t *Tenant) start(wait time.Duration) {
 	if t.ctx == nil {
 		t.ctx, t.cancel = context.WithCancel(t.in.ctx)
 	}
@@ -65,7 +65,7 @@ func (t *Tenant) start(phase time.Duration) {
 					t.broken()
 				}
 			}()
-			t.run(ctx, phase)
+			t.run(ctx, wait)
 			sound = true
 		})
 	})

@@ -60,8 +60,8 @@ func (t *Tenant) pause(v verdict) time.Duration {
 	return ceiling/2 + time.Duration(rand.Int64N(int64(ceiling/2)+1))
 }
 
-// sleep waits for d, or until ctx ends.
-func (t *Tenant) sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits for d. It reports false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -69,6 +69,10 @@ type Tenant struct {
 	// rewind says that the store holds an operator's wish to have alerts emitted again.
 	rewind atomic.Bool
 
+	// phase is when the second poll is due, counted from the start of the input; 0 for an interval
+	// after the first one.
+	phase time.Duration
+
 	// What follows belongs to the goroutine of run.
 	pass        *pass
 	rewindFails bool
@@ -108,12 +112,14 @@ func (t *Tenant) configure(cfg TenantConfig) {
 
 func (t *Tenant) now() time.Time { return t.in.cfg.Now() }
 
-// run polls until ctx ends. phase is when the first poll is due.
-func (t *Tenant) run(ctx context.Context, phase time.Duration) {
-	if !t.restore(ctx) || !t.takeBack(ctx) || !t.sleep(ctx, phase) {
+// run polls until ctx ends. wait is when the first poll is due.
+func (t *Tenant) run(ctx context.Context, wait time.Duration) {
+	begun := t.now()
+	if !t.restore(ctx) || !t.takeBack(ctx) || !sleep(ctx, wait) {
 		return
 	}
-	for ctx.Err() == nil {
+
+	for first := true; ctx.Err() == nil; first = false {
 		t.applyRewind(ctx)
 		started := t.now()
 		err := t.poll(ctx)
@@ -121,6 +127,9 @@ func (t *Tenant) run(ctx context.Context, phase time.Duration) {
 			return
 		}
 		due := t.judge(ctx, started, err)
+		if phase := begun.Add(t.phase); first && err == nil && phase.After(started.Add(time.Second)) && phase.Before(due) {
+			due = phase // from now on the tenants' polls are spread over the interval
+		}
 		if err == nil {
 			t.retryAsides(ctx)
 		}
@@ -167,7 +176,7 @@ func (t *Tenant) restore(ctx context.Context) bool {
 			said, level = now, Error
 		}
 		t.in.log(level, t.cfg.Name, "the checkpoint cannot be read, polling waits for it: "+err.Error())
-		if !t.sleep(ctx, pause) {
+		if !sleep(ctx, pause) {
 			return false
 		}
 	}
