@@ -31,6 +31,7 @@ func (l *linter) certificates() {
 			if in.TenantsFile == "" && i < len(l.sections) {
 				f.File, f.Line = l.sections[i].Where(f.Key)
 			}
+
 			end := certificateEnd(path)
 			if !end.Soon {
 				continue

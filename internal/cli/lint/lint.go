@@ -261,6 +261,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 				continue
 			}
 		}
+
 		if !p.Nested {
 			l.coreValue(sec, p)
 		}
@@ -274,6 +275,7 @@ func (l *linter) hazards(sec fluentbit.Section) {
 		if l.faulty(h.File, h.Line) && h.Key != "processors" && h.Line != sec.Line {
 			continue // its value is refused, which was said
 		}
+
 		level := Warning
 		if h.Sure {
 			level = Error

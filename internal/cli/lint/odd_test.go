@@ -14,7 +14,7 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 )
 
-// odd is a configuration that was made from oddBase by one change, what Fluent Bit
+// odd is a configuration that was made from a good one by one change, what Fluent Bit
 // 5.1.1 does with it, and what check says of it.
 type odd struct {
 	name string

@@ -23,7 +23,7 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 	case "tcp":
 		l.tcp(sec, mine)
 	case "udp":
-		l.at(Warning, sec, "Name", "udp loses datagrams, and nothing tells whether one arrived",
+		l.at(Warning, sec, "Name", "udp loses datagrams, and nobody learns whether one arrived",
 			"use the output tcp with tls on")
 	case "kafka":
 		l.kafka(sec, mine)
@@ -42,6 +42,7 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 	case "exit":
 		l.at(Error, sec, "Name", "exit ends Fluent Bit after a few records", "remove this output")
 	}
+
 	if p, ok := sec.Prop("upstream"); ok {
 		l.exists(sec, p)
 	}
@@ -95,6 +96,7 @@ func lacks(mine []customer, wanted string) string {
 			all = false
 		}
 	}
+
 	if !all {
 		return ""
 	}
@@ -109,6 +111,7 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) +
 		", and in the section of the input: format cef"
 	format, known := fieldOf[name]
+
 	switch {
 	case known:
 		if who := lacks(mine, format); who != "" {
@@ -132,7 +135,7 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 // syslog looks at an output of that name. It sends one key of each record, and an empty
 // message where a record does not have it.
 func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
-	const empty = "the receiver gets empty lines, and nothing tells so"
+	const empty = "the receiver gets empty lines, and nobody is told"
 	switch key := sec.Get("syslog_message_key"); {
 	case key == "":
 		remedy := "write: Syslog_Message_Key cef, and in the section of the input: format cef"
@@ -159,10 +162,10 @@ func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
 	case (mode == "" || mode == "udp") && on(sec.Get("tls")):
 		l.at(Error, sec, "tls", "is on with the mode udp"+refuses, "write: Mode tls")
 	case mode == "":
-		l.at(Warning, sec, "Mode", "is not set, and so udp: datagrams get lost, and nothing tells whether one arrived",
+		l.at(Warning, sec, "Mode", "is not set, and so udp: datagrams get lost, and nobody learns whether one arrived",
 			"write: Mode tls")
 	case mode == "udp" || mode == "dtls":
-		l.at(Warning, sec, "Mode", "is "+mode+": datagrams get lost, and nothing tells whether one arrived",
+		l.at(Warning, sec, "Mode", "is "+mode+": datagrams get lost, and nobody learns whether one arrived",
 			"write: Mode tls")
 	}
 }
@@ -198,7 +201,7 @@ func (l *linter) syslogHeader(sec fluentbit.Section) {
 	}
 }
 
-// syslogSize: a longer line is cut in the middle, and nothing tells so.
+// syslogSize: a longer line is cut in the middle, and nobody is told.
 func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 	size := sizeOf(sec.Get("syslog_maxsize"))
 	said := fmt.Sprintf("is %d", size)
@@ -286,6 +289,7 @@ func (l *linter) http(sec fluentbit.Section) {
 		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand",
 			"write: Format json")
 	}
+
 	headers, body := sec.Get("headers_key"), sec.Get("body_key")
 	if (headers == "") != (body == "") {
 		l.at(Error, sec, "Body_Key", "and Headers_Key only work together"+refuses, "write both, or none")
@@ -301,6 +305,7 @@ func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
 	if l.format(sec, jsonFormats[:4]) {
 		return
 	}
+
 	key := sec.Get("raw_message_key")
 	switch {
 	case key == "":
@@ -446,6 +451,7 @@ func (l *linter) takesAway(sec fluentbit.Section) {
 			}
 		}
 	}
+
 	if limits && !slices.Contains(allowed, "mssp") {
 		l.at(Warning, sec, "Name", "record_modifier with Allowlist_key removes all other keys, mssp with the tenant "+
 			"and the record_id too",

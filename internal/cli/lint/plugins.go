@@ -132,6 +132,7 @@ func (l *linter) contentModifier(sec fluentbit.Section) {
 		"extract": {"key", "pattern"},
 		"convert": {"key", "converted_type"},
 	}
+
 	action := strings.ToLower(sec.Get("action"))
 	keys, ok := needs[action]
 	if !ok {

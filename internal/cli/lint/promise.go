@@ -63,12 +63,14 @@ func (l *linter) service() {
 		l.at(Error, sec, "Daemon", "is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that",
 			"write: Daemon Off, and let systemd run it")
 	}
+
 	filesystem := func(sec fluentbit.Section) bool { return l.file.StorageType(sec) == "filesystem" }
 	if sec.Get("storage.path") == "" && slices.ContainsFunc(l.sections, filesystem) {
 		l.at(Error, sec, "storage.path",
 			"is missing in [SERVICE]: without it Fluent Bit refuses storage.type filesystem",
 			"write in [SERVICE]: storage.path /var/lib/fluent-bit")
 	}
+
 	tags := map[string]bool{}
 	for _, c := range l.customers() {
 		tags[c.tag] = true
@@ -98,6 +100,7 @@ func (l *linter) together() {
 	feeds := map[store.FeedKey]owner{}
 	keys := map[string]owner{}
 	names := map[string]string{}
+
 	for i, in := range l.parsed {
 		if in == nil {
 			continue
@@ -105,7 +108,12 @@ func (l *linter) together() {
 		sec := l.sections[i]
 		for _, t := range in.Tenants {
 			login, tenant, api, state := t.Feed()
-			key := store.FeedKey{LoginHost: login, TenantID: tenant, API: api, StateID: state}
+			key := store.FeedKey{
+				LoginHost: login,
+				TenantID:  tenant,
+				API:       api,
+				StateID:   state,
+			}
 			if first, twice := feeds[key]; twice && first.sec.Line != sec.Line {
 				l.at(Error, sec, "tenant_id", fmt.Sprintf("tenant %s with api %s is polled by the input in %s:%d "+
 					"already, and the second one refuses to start", t.TenantName, t.API, first.sec.File,

@@ -48,6 +48,7 @@ func (l *linter) customers() []customer {
 			}
 			continue
 		}
+
 		for _, t := range in.Tenants {
 			c := customer{
 				id:       t.TenantID,
@@ -224,6 +225,7 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		}
 	}
 	name := strings.ToLower(o.sec.Get("name"))
+
 	if o.pattern == "" && o.expr == "" {
 		if !slices.ContainsFunc(customers, func(c customer) bool { return c.routed }) {
 			l.at(Error, o.sec, "Match", "is missing: the output gets nothing", "write: Match defender.*")
@@ -241,6 +243,7 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 		}
 		return
 	}
+
 	l.unset(o.sec)
 	if name != "null" {
 		l.retries(o.sec)
@@ -295,6 +298,7 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 	if len(ids) < 2 {
 		return
 	}
+
 	key := "Match"
 	if o.pattern == "" {
 		key = "Match_Regex"
@@ -313,6 +317,7 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 			}
 		}
 	}
+
 	for _, other := range outputs {
 		if other.sec.Line == o.sec.Line && other.sec.File == o.sec.File || !strings.EqualFold(other.sec.Get("name"),
 			o.sec.Get("name")) {
@@ -345,6 +350,7 @@ func (l *linter) shared(customers []customer, outputs []matcher) {
 			groups[c.tag] = append(groups[c.tag], c)
 		}
 	}
+
 	for _, c := range customers {
 		group := groups[c.tag]
 		delete(groups, c.tag)

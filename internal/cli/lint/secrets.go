@@ -14,7 +14,9 @@ const maxLook = 8 << 20
 
 // secretKey finds a secret that stands in a file itself, in classic or YAML form; a
 // variable or nothing is none.
-var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?(client_secret|clientSecret|refresh_token|refreshToken|splunk_token|splunkToken|http_passwd|httpPasswd|shared_key|sharedKey)["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
+var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?` +
+	`(client_secret|clientSecret|refresh_token|refreshToken|splunk_token|splunkToken|http_passwd|httpPasswd|shared_key|sharedKey)` +
+	`["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
 
 // inline warns of a file that holds a secret and may be read by every user of the
 // machine.
@@ -28,6 +30,7 @@ func (l *linter) inline(path string) {
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o004 == 0 {
 		return
 	}
+
 	data, err := io.ReadAll(io.LimitReader(f, maxLook))
 	if err != nil {
 		return

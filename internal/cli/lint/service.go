@@ -110,6 +110,7 @@ func (l *linter) serviceSection() {
 func (l *linter) serviceValue(sec fluentbit.Section, p fluentbit.Prop, key, kind string) {
 	v := p.Value
 	_, notFloat := strconv.ParseFloat(v, 64)
+
 	switch {
 	case key == "log_level" && !slices.Contains(logLevels, strings.ToLower(v)):
 		l.line(Error, sec, p, plain.Quoted(v)+" is no log level"+refuses, "use off, error, warn, info, debug or trace")

@@ -22,7 +22,7 @@ type variable struct {
 	strict bool
 }
 
-// setVariables takes over what the configuration sets. Fluent Bit does that when
+// setVariables sets the variables of the configuration. Fluent Bit does that when
 // everything is read and before it looks at the first section.
 func (l *loader) setVariables() error {
 	for _, v := range l.sets {

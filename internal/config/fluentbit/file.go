@@ -151,6 +151,7 @@ func failure(path string, from *Error, problem, remedy string, err error) error 
 			Err:     err,
 		}
 	}
+
 	if from.hint != "" {
 		remedy = from.hint
 	}

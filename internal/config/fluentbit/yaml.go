@@ -439,6 +439,7 @@ func (y *yamlReader) environment(k, v *yaml.Node) error {
 				return y.fail(name, "env has something that is not a plain value",
 					"write names with values; for a file, a list of entries with name and uri")
 			}
+
 			y.setVariable(variable{name: name.Value, value: value.Value}, name)
 			return nil
 		})
