@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +61,7 @@ func Become(uid int) error {
 		groups: groups,
 	}
 
-	// Package syscall changes every thread of the process, unlike x/sys/unix.
+	// Package syscall changes every thread of the process.
 	if err := syscall.Setgroups(to.groups); err != nil {
 		return fmt.Errorf("setgroups: %w", err)
 	}
@@ -142,12 +143,20 @@ func AsRoot(f func() error) error {
 	return f()
 }
 
-// change gives the calling thread another identity; the saved ids stay root's. The user id comes first on the way to
-// root, and last on the way back: only root may change groups.
+// change gives the calling thread alone another identity; the saved ids stay root's. The user id comes first on the way
+// to root, and last on the way back: only root may change groups.
 func change(to ids) error {
-	user := func() error { return unix.Setresuid(to.uid, to.uid, 0) }
+	user := func() error { return raw(unix.SYS_SETRESUID, uintptr(to.uid), uintptr(to.uid), 0) }
 	groups := func() error {
-		return errors.Join(unix.Setgroups(to.groups), unix.Setresgid(to.gid, to.gid, -1))
+		list := make([]uint32, max(len(to.groups), 1)) // one at least, to have an address
+		for i, gid := range to.groups {
+			list[i] = uint32(gid)
+		}
+		_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(to.groups)), uintptr(unsafe.Pointer(&list[0])), 0)
+		if errno != 0 {
+			return errno
+		}
+		return raw(unix.SYS_SETRESGID, uintptr(to.gid), uintptr(to.gid), keep)
 	}
 
 	if to.uid == 0 {
@@ -160,4 +169,15 @@ func change(to ids) error {
 		return err
 	}
 	return user()
+}
+
+// keep leaves an id as it is.
+const keep = ^uintptr(0)
+
+// raw is a system call for the calling thread. The functions of packages syscall and unix change every thread.
+func raw(call, a, b, c uintptr) error {
+	if _, _, errno := unix.RawSyscall(call, a, b, c); errno != 0 {
+		return errno
+	}
+	return nil
 }
