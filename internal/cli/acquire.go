@@ -40,10 +40,14 @@ func (c *cli) acquireCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "acquire --tenant-id TENANT --client-id CLIENT",
 		Short: "Sign in to a customer's tenant and store the refresh token",
-		Long: "Signs in to a customer's tenant with a user who may see its alerts, stores the refresh token, and tries the API once.\n\n" +
-			"Three ways: the browser on this machine (the default; register http://localhost as redirect address); --paste, for a redirect address that is " +
-			"registered but answers elsewhere, such as https://<domain>/SiemMsspConnector; --device-code, with a code that is entered on any device.\n\n" +
-			"When the API refuses afterwards, which is normal before the customer has authorised the application, the token is stored, the missing step is " +
+		Long: "Signs in to a customer's tenant with a user who may see its alerts, stores the refresh token, and " +
+			"tries the API once.\n\n" +
+			"Three ways: the browser on this machine (the default; register http://localhost as redirect address); " +
+			"--paste, for a redirect address that is " +
+			"registered but answers elsewhere, such as https://<domain>/SiemMsspConnector; --device-code, with a " +
+			"code that is entered on any device.\n\n" +
+			"When the API refuses afterwards, which is normal before the customer has authorised the application, " +
+			"the token is stored, the missing step is " +
 			"printed, and the exit code is 4.",
 		Example: "  defenderctl tokens acquire --tenant-id 99999999-8888-7777-6666-555555555555 \\\n" +
 			"      --tenant-name contoso --client-id 11111111-2222-3333-4444-555555555555 \\\n" +
@@ -52,14 +56,16 @@ func (c *cli) acquireCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
 	}
 	a.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, map[string]string{
-		"tenant_id": "the customer's tenant: GUID (advised) or verified domain", "tenant_name": "label for people (default the tenant id)"})
+		"tenant_id": "the customer's tenant: GUID (advised) or verified domain", "tenant_name": "label for people " +
+			"(default the tenant id)"})
 	f := cmd.Flags()
 	f.BoolVar(&a.noBrowser, "no-browser", false, "only print the address to open")
 	f.IntVar(&a.port, "port", 0, "port to wait on for the browser (default any free one)")
 	f.StringVar(&a.redirectURI, "redirect-uri", "", "redirect address as registered (default http://localhost:PORT/)")
 	f.BoolVar(&a.paste, "paste", false, "ask for the address that the browser ended on")
 	f.BoolVar(&a.deviceCode, "device-code", false, "sign in on another device with a code")
-	f.StringVar(&a.prompt, "prompt", "select_account", "what the service asks the person in any case: select_account, login, consent or none of them (\"\")")
+	f.StringVar(&a.prompt, "prompt", "select_account", "what the service asks the person in any case: "+
+		"select_account, login, consent or none of them (\"\")")
 	f.StringVar(&a.account, "account", "", "the user who is to sign in; another one's token is refused")
 	f.BoolVar(&a.print, "print", false, "print the tokens to the standard output")
 	f.StringVar(&a.out, "out", "", "write the refresh token to this file (0600), for a refresh_token_file")
@@ -144,7 +150,8 @@ func (a *acquisition) run(ctx context.Context) error {
 func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 	keys := config.Map(a.set.given())
 	if keys["tenant_id"] == "" || keys["client_id"] == "" {
-		return config.Tenant{}, usagef("--tenant-id and --client-id are required: the customer's tenant, and the application that the MSSP registered")
+		return config.Tenant{}, usagef("--tenant-id and --client-id are required: the customer's tenant, and the " +
+			"application that the MSSP registered")
 	}
 	if err := a.set.credential(ctx, keys); err != nil {
 		return config.Tenant{}, err
@@ -192,13 +199,15 @@ func (a *acquisition) loopback() (port int, path string, err error) {
 	}
 	u, err := url.Parse(a.redirectURI)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
-		return 0, "", usagef("--redirect-uri: write the address as it is registered, such as https://example.com/SiemMsspConnector")
+		return 0, "", usagef("--redirect-uri: write the address as it is registered, such as " +
+			"https://example.com/SiemMsspConnector")
 	}
 	if a.paste {
 		return 0, "", nil
 	}
 	if u.Scheme != "http" || u.Hostname() != "localhost" && u.Hostname() != "127.0.0.1" {
-		return 0, "", usagef("--redirect-uri: the browser cannot come back to this program at %s; add --paste, or register http://localhost", u.Host)
+		return 0, "", usagef("--redirect-uri: the browser cannot come back to this program at %s; add --paste, or "+
+			"register http://localhost", u.Host)
 	}
 	port = a.port
 	if p := u.Port(); p != "" {
@@ -230,7 +239,8 @@ func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port
 	if err := callback.Expect(attempt.State()); err != nil {
 		return tokens.Tokens{}, err
 	}
-	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
+	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
+		"%s\n", request.App.TenantID, attempt.URL())
 	if !a.noBrowser {
 		defer a.openBrowser(attempt.URL(), callback.Port())()
 	}
@@ -258,7 +268,8 @@ func (a *acquisition) openBrowser(address string, port int) (done func()) {
 		}
 
 		var pending *pendingBrowser
-		switch elsewhere := fmt.Sprintf("From another machine: ssh -L %d:localhost:%d, or use --paste or --device-code.", port, port); {
+		switch elsewhere := fmt.Sprintf("From another machine: ssh -L %d:localhost:%d, or use --paste or "+
+			"--device-code.", port, port); {
 		case err == nil:
 		case errors.As(err, &pending):
 			a.c.aside("(%v: if no browser window has opened, open the address above yourself. %s)", err, elsewhere)
@@ -280,7 +291,8 @@ func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (token
 	}
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
 	attempt.LoginHint = a.account
-	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  %s\n", request.App.TenantID, attempt.URL())
+	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
+		"%s\n", request.App.TenantID, attempt.URL())
 	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
 	for {
 		line, err := a.c.answer(ctx, "Paste the whole address from its address bar: ", false)
@@ -312,7 +324,8 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 	if left = left.Round(time.Second); left >= 2*time.Minute {
 		left = left.Round(time.Minute)
 	}
-	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  %s  within %s.",
+	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  "+
+		"%s  within %s.",
 		request.App.TenantID, d.VerificationURI, d.UserCode, span(left))
 	done := a.c.progress(func() string { return "waiting for the code to be entered" })
 	defer done()

@@ -50,7 +50,8 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 	r := &acquired{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, API: string(t.API), Resource: t.Resource,
 		Account: got.Account, Roles: []string{}, Scp: []string{}}
 	if got.Refresh.IsZero() {
-		return nil, errors.New("the sign-in service gave no refresh token; check that the application's redirect address is of the platform \"web\" or \"mobile and desktop\", not \"single-page application\"")
+		return nil, errors.New("the sign-in service gave no refresh token; check that the application's redirect " +
+			"address is of the platform \"web\" or \"mobile and desktop\", not \"single-page application\"")
 	}
 	claims, err := tokens.Inspect(got.Access.Token)
 	if err == nil { // an opaque token says nothing, and is no worse for it
@@ -64,13 +65,17 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 		r.Exp = moment(got.Access.Expiry)
 	}
 	if r.Tid != "" && guid.MatchString(t.TenantID) && !strings.EqualFold(r.Tid, t.TenantID) {
-		return nil, fmt.Errorf("the token is for tenant %s, not for %s: somebody signed in to the wrong tenant; nothing was stored. Sign in again with a user of the customer's tenant, or a guest there", plain.Text(r.Tid, 64), t.TenantID)
+		return nil, fmt.Errorf("the token is for tenant %s, not for %s: somebody signed in to the wrong tenant; "+
+			"nothing was stored. Sign in again with a user of the customer's tenant, or a guest "+
+			"there", plain.Text(r.Tid, 64), t.TenantID)
 	}
 	if a.account != "" && !strings.EqualFold(a.account, r.Account) {
-		return nil, fmt.Errorf("%s signed in, not %s: nothing was stored. Sign in again, and choose the account, or open the address in a private window", plain.Text(r.Account, 128), a.account)
+		return nil, fmt.Errorf("%s signed in, not %s: nothing was stored. Sign in again, and choose the account, "+
+			"or open the address in a private window", plain.Text(r.Account, 128), a.account)
 	}
 	if before.Account != "" && r.Account != "" && !strings.EqualFold(before.Account, r.Account) {
-		a.c.say("note: the token in the store was of %s; from now on it is of %s", plain.Text(before.Account, 128), plain.Text(r.Account, 128))
+		a.c.say("note: the token in the store was of %s; from now on it is of "+
+			"%s", plain.Text(before.Account, 128), plain.Text(r.Account, 128))
 	}
 	return r, nil
 }
@@ -95,7 +100,8 @@ func (a *acquisition) keep(ctx context.Context, s *store.Store, key tokens.Chain
 			return fmt.Errorf("the refresh token could not be stored: %w", err)
 		}
 		a.c.say("the refresh token could not be stored: %v", err)
-		if _, err := a.c.ask(ctx, "Correct that and press Enter to try again (Ctrl-C gives up the token): ", false); err != nil {
+		if _, err := a.c.ask(ctx, "Correct that and press Enter to try again (Ctrl-C gives up the "+
+			"token): ", false); err != nil {
 			return err
 		}
 	}
@@ -129,16 +135,22 @@ func (a *acquisition) tryAPI(ctx context.Context, t config.Tenant, client *http.
 		r.Problem = bare.Error()
 	}
 	if t.API == cloud.SIEM {
-		r.Remedy = fmt.Sprintf("somebody with \"Manage portal system settings\" opens https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, or simply start the input", t.TenantID, t.ClientID)
+		r.Remedy = fmt.Sprintf("somebody with \"Manage portal system settings\" opens "+
+			"https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application "+
+			"id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, "+
+			"or simply start the input", t.TenantID, t.ClientID)
 		return
 	}
 	app := instance.Application(t, func(string, string) {})
 	if has != "" {
-		r.Remedy = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, such as Security Reader, or \"View data\" in Defender's own roles; then run: defenderctl check, or simply start the input",
+		r.Remedy = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, "+
+			"such as Security Reader, or \"View data\" in Defender's own roles; then run: defenderctl check, or "+
+			"simply start the input",
 			cmp.Or(r.Account, "the user who signed in"))
 		return
 	}
-	r.Remedy = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
+	r.Remedy = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of "+
+		"the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
 		needs(t.API), orNone(append(append([]string{}, r.Scp...), r.Roles...)), app.AdminConsentURL("", ""))
 }
 
@@ -177,7 +189,8 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 			w = a.c.Err
 		}
 		row := func(name, format string, args ...any) {
-			fmt.Fprintln(w, a.c.wrap(fmt.Sprintf("  %-14s ", name)+plain.Text(fmt.Sprintf(format, args...), 2000), "                 "))
+			fmt.Fprintln(w, a.c.wrap(fmt.Sprintf("  "+
+				"%-14s ", name)+plain.Text(fmt.Sprintf(format, args...), 2000), "                 "))
 		}
 		fmt.Fprintf(w, "%s: signed in%s\n", plain.Text(r.Tenant, 128), plain.Text(by(r.Account), 128))
 		row("refresh token", "stored in %s", r.DataDir)

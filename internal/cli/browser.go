@@ -15,21 +15,23 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// browserStart is how long a program that opens a browser may take before it is no longer waited for: some of them end when
-// the browser does.
+// browserStart is how long a program that opens a browser may take before it is no longer
+// waited for: some of them end when the browser does.
 const browserStart = 5 * time.Second
 
 var errNoBrowser = errors.New("there is no screen here")
 
-// pendingBrowser is returned when a program that should open a browser has neither failed nor ended.
+// pendingBrowser is returned when a program that should open a browser has neither failed
+// nor ended.
 type pendingBrowser struct{ program string }
 
 func (p *pendingBrowser) Error() string {
 	return fmt.Sprintf("%s has not come back yet", plain.Quoted(p.program))
 }
 
-// A launcher opens an address in the person's browser. The programs it starts get an environment without secrets, no terminal,
-// and under sudo the identity of the person who called it.
+// A launcher opens an address in the person's browser. The programs it starts get an
+// environment without secrets, no terminal, and under sudo the identity of the person who
+// called it.
 type launcher struct {
 	// lookup and environ are the environment, euid is who this process is.
 	lookup  func(string) (string, bool)
@@ -60,8 +62,8 @@ func (l *launcher) get(name string) string {
 	return v
 }
 
-// open tries one program after the other. It returns nil when one has ended well, a *pendingBrowser when one still runs, else
-// why each of them failed.
+// open tries one program after the other. It returns nil when one has ended well, a
+// *pendingBrowser when one still runs, else why each of them failed.
 func (l *launcher) open(address string) error {
 	commands := l.commands(address)
 	if len(commands) == 0 {
@@ -85,7 +87,8 @@ func (l *launcher) open(address string) error {
 	return errors.New(strings.Join(failed, "; "))
 }
 
-// commands are the programs to try, each with its arguments: those of $BROWSER, of Windows around WSL, of the desktop.
+// commands are the programs to try, each with its arguments: those of $BROWSER, of
+// Windows around WSL, of the desktop.
 func (l *launcher) commands(address string) [][]string {
 	var all [][]string
 	for _, entry := range strings.Split(l.get("BROWSER"), ":") {
@@ -95,11 +98,12 @@ func (l *launcher) commands(address string) [][]string {
 	}
 
 	if l.wsl || l.get("WSL_DISTRO_NAME") != "" || l.get("WSL_INTEROP") != "" {
+		const shell = "/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe"
 		start := "Start-Process '" + strings.ReplaceAll(address, "'", "''") + "'"
 		all = append(all,
 			[]string{"wslview", address},
 			[]string{"powershell.exe", "-NoProfile", "-NonInteractive", "-Command", start},
-			[]string{"/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe", "-NoProfile", "-NonInteractive", "-Command", start},
+			[]string{shell, "-NoProfile", "-NonInteractive", "-Command", start},
 			[]string{"/mnt/c/Windows/System32/rundll32.exe", "url.dll,FileProtocolHandler", address})
 	}
 
@@ -111,8 +115,8 @@ func (l *launcher) commands(address string) [][]string {
 	return all
 }
 
-// browserWords reads an entry of $BROWSER: words, in which %s stands for the address, %c for a colon and %% for a per cent sign.
-// Without %s the address is the last word.
+// browserWords reads an entry of $BROWSER: words, in which %s stands for the address, %c
+// for a colon and %% for a per cent sign. Without %s the address is the last word.
 func browserWords(entry, address string) []string {
 	words := strings.Fields(entry)
 	if len(words) == 0 {
@@ -199,16 +203,19 @@ func credentialOf(person *user.User) (*syscall.Credential, error) {
 	return c, nil
 }
 
-// forBrowser are the variables that a browser needs. Every other one stays here: $DEFENDER_CLIENT_SECRET, and whatever secrets
-// a shell or a service manager has exported.
+// forBrowser are the variables that a browser needs. Every other one stays here:
+// $DEFENDER_CLIENT_SECRET, and whatever secrets a shell or a service manager has
+// exported.
 var forBrowser = map[string]bool{
-	"PATH": true, "HOME": true, "USER": true, "LOGNAME": true, "SHELL": true, "LANG": true, "LANGUAGE": true, "TZ": true,
+	"PATH": true, "HOME": true, "USER": true, "LOGNAME": true, "SHELL": true, "TMPDIR": true,
+	"LANG": true, "LANGUAGE": true, "TZ": true,
 	"DISPLAY": true, "WAYLAND_DISPLAY": true, "XAUTHORITY": true, "DBUS_SESSION_BUS_ADDRESS": true,
 	"DESKTOP_SESSION": true, "GNOME_DESKTOP_SESSION_ID": true, "KDE_FULL_SESSION": true, "KDE_SESSION_VERSION": true,
-	"WSL_DISTRO_NAME": true, "WSL_INTEROP": true, "TMPDIR": true, "MOZ_ENABLE_WAYLAND": true,
+	"WSL_DISTRO_NAME": true, "WSL_INTEROP": true, "MOZ_ENABLE_WAYLAND": true,
 }
 
-// environment is what a browser gets of this process's environment, with the home and session of identity, if there is one.
+// environment is what a browser gets of this process's environment, with the home and
+// session of identity, if there is one.
 func (l *launcher) environment(identity *user.User) []string {
 	own := map[string]bool{}
 	var env []string

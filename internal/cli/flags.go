@@ -23,15 +23,20 @@ type settings struct {
 // networkKeys are taken by every command that uses the network, targetKeys name the API, credentialKeys the application.
 var (
 	networkKeys = map[string]string{
-		"login_url": "sign-in service, scheme://host:port (default from --cloud)", "api_url": "host of the API, scheme://host:port (default from --cloud, --api, --region)",
-		"ca_file": "PEM bundle of certificate authorities to trust besides the system's", "proxy": "HTTP proxy, http://host:port (default from the environment)",
+		"login_url": "sign-in service, scheme://host:port (default from --cloud)", "api_url": "host of the API, " +
+			"scheme://host:port (default from --cloud, --api, --region)",
+		"ca_file": "PEM bundle of certificate authorities to trust besides the system's", "proxy": "HTTP proxy, " +
+			"http://host:port (default from the environment)",
 	}
 	targetKeys = map[string]string{
-		"api": "graph, endpoint, siem or incidents (default graph)", "cloud": "commercial, gcc, gcchigh or dod (default commercial)",
-		"region": "us, eu or uk for siem; us, eu, uk, au or swa for endpoint", "resource": "what tokens are asked for (default from --cloud and --api)",
+		"api": "graph, endpoint, siem or incidents (default graph)", "cloud": "commercial, gcc, gcchigh or dod " +
+			"(default commercial)",
+		"region": "us, eu or uk for siem; us, eu, uk, au or swa for endpoint", "resource": "what tokens are asked " +
+			"for (default from --cloud and --api)",
 	}
 	credentialKeys = map[string]string{
-		"client_id": "application (client) id", "client_secret_file": "file with the application secret; - reads the standard input",
+		"client_id": "application (client) id", "client_secret_file": "file with the application secret; - reads " +
+			"the standard input",
 		"client_certificate_file": "PEM file with certificate and private key",
 	}
 )
@@ -46,7 +51,9 @@ func newSettings(c *cli, cmd *cobra.Command, groups ...map[string]string) *setti
 			cmd.Flags().StringVar(v, flagOf(key), "", help)
 		}
 		if _, ok := g["client_secret_file"]; ok {
-			cmd.Flags().StringVar(&s.clientSecret, "client-secret", "", "the application secret itself; everybody on this machine can see it in the process list: prefer --client-secret-file or $DEFENDER_CLIENT_SECRET")
+			cmd.Flags().StringVar(&s.clientSecret, "client-secret", "", "the application secret itself; everybody "+
+				"on this machine can see it in the process list: prefer --client-secret-file or "+
+				"$DEFENDER_CLIENT_SECRET")
 		}
 	}
 	return s
@@ -84,7 +91,8 @@ func (s *settings) credential(ctx context.Context, keys config.Map) error {
 		return usagef("give one of --client-secret-file, --client-certificate-file and --client-secret")
 	}
 	if s.clientSecret != "" {
-		s.c.say("warning: everybody on this machine can see --client-secret in the process list, and the shell keeps it in its history; use --client-secret-file or $DEFENDER_CLIENT_SECRET")
+		s.c.say("warning: everybody on this machine can see --client-secret in the process list, and the shell " +
+			"keeps it in its history; use --client-secret-file or $DEFENDER_CLIENT_SECRET")
 		keys["client_secret"] = s.clientSecret
 	}
 	if path := s.get("client_secret_file"); isStream(path) {

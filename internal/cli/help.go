@@ -9,7 +9,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// noArguments refuses arguments of a command that takes none. (Cobra's own words call them unknown commands.)
+// noArguments refuses arguments of a command that takes none. (Cobra's own words call
+// them unknown commands.)
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments; %q is one", cmd.CommandPath(), args[0])
@@ -17,7 +18,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// oneArgument refuses any number of arguments but one, which the command's line of use calls name.
+// oneArgument refuses any number of arguments but one, which the command's line of use
+// calls name.
 func oneArgument(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -30,7 +32,8 @@ func oneArgument(name string) cobra.PositionalArgs {
 	}
 }
 
-// tidy makes the help of a command and those below it fit columns. Long texts are paragraphs without line breaks.
+// tidy makes the help of a command and those below it fit columns. Long texts are
+// paragraphs without line breaks.
 func tidy(cmd *cobra.Command, columns int) {
 	cmd.Long = wrapTo(cmd.Long, "", columns)
 	usage := cmd.UsageTemplate()
@@ -45,7 +48,8 @@ func tidy(cmd *cobra.Command, columns int) {
 	}
 }
 
-// completion makes the commands by which shells learn to complete: cobra's, with examples and without its leniency.
+// completion makes the commands by which shells learn to complete: cobra's, with examples
+// and without its leniency.
 func completion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -50,12 +50,16 @@ func (c *cli) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Take over the settings and token of an ArcSight or Splunk connector",
-		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties (ArcSight), or " +
-			"from the inputs.conf or authentication properties of Splunk, asks for what the file leaves blank, stores the " +
+		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties " +
+			"(ArcSight), or " +
+			"from the inputs.conf or authentication properties of Splunk, asks for what the file leaves blank, " +
+			"stores the " +
 			"refresh token, and prints an [INPUT] for it. Nothing is asked over the network: see tokens refresh. The " +
 			"application secret is not stored; --secret-out writes it to a file for client_secret_file.\n\n" +
-			"A file with several stanzas has several customers: choose one with --stanza, or take --all, which prints one " +
-			"[INPUT] for each, skips disabled stanzas, and writes each secret to a file of its own, PATH.NAME of --secret-out. " +
+			"A file with several stanzas has several customers: choose one with --stanza, or take --all, which " +
+			"prints one " +
+			"[INPUT] for each, skips disabled stanzas, and writes each secret to a file of its own, PATH.NAME of " +
+			"--secret-out. " +
 			"What belongs to one stanza is never used for another one.",
 		Example: "  defenderctl tokens import WDATP-connector.properties --tenant-name contoso --region eu \\\n" +
 			"      --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app\n" +
@@ -71,7 +75,8 @@ func (c *cli) importCommand() *cobra.Command {
 		map[string]string{"tenant_id": "the customer's tenant, where the file has no token_url"})
 	f := cmd.Flags()
 	f.StringVar(&im.tenName, "tenant-name", "", "label for people (default the tenant id, or the stanza's name)")
-	f.StringVar(&im.refreshFile, "refresh-token-file", "", "file with the refresh token, where the connector's has none; - reads the standard input")
+	f.StringVar(&im.refreshFile, "refresh-token-file", "", "file with the refresh token, where the connector's has "+
+		"none; - reads the standard input")
 	f.StringVar(&im.secretOut, "secret-out", "", "write the application secret to this file (0600)")
 	f.StringVar(&im.stanza, "stanza", "", "import this stanza of a file with several")
 	f.BoolVar(&im.all, "all", false, "import every stanza that is not disabled")
@@ -125,7 +130,8 @@ func (im *importing) run(ctx context.Context) error {
 	return im.outcome(append(failed, err))
 }
 
-// outcome is the end of the command: the worst of what happened to the stanzas. What was said already is not said again.
+// outcome is the end of the command: the worst of what happened to the stanzas. What was
+// said already is not said again.
 func (im *importing) outcome(errs []error) error {
 	if !im.all {
 		return errors.Join(errs...)
@@ -162,7 +168,8 @@ func (im *importing) read(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("%s is too large to be a connector's configuration", im.file)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		c.say("warning: %s has mode %#o: other users may read the secrets in it; chmod 600 %s, and remove it when the input works",
+		c.say("warning: %s has mode %#o: other users may read the secrets in it; chmod 600 %s, and remove it when "+
+			"the input works",
 			im.file, info.Mode().Perm(), plain.Shell(im.file))
 	}
 	return io.ReadAll(io.LimitReader(f, connector.MaxBytes))
@@ -175,7 +182,8 @@ func (im *importing) choose(found []connector.Stanza) ([]connector.Stanza, error
 		return []connector.Stanza{s}, err
 	}
 	if !im.all && len(found) > 1 {
-		return nil, usagef("%s has %d stanzas, which may belong to different customers: choose one with --stanza NAME, or take --all\n%s",
+		return nil, usagef("%s has %d stanzas, which may belong to different customers: choose one with --stanza "+
+			"NAME, or take --all\n%s",
 			im.file, len(found), list(found))
 	}
 	if !im.all {
@@ -196,7 +204,8 @@ func (im *importing) choose(found []connector.Stanza) ([]connector.Stanza, error
 	return chosen, nil
 }
 
-// named returns the stanza that --stanza means: by its name, or by what follows the :// in it.
+// named returns the stanza that --stanza means: by its name, or by what follows the ://
+// in it.
 func (im *importing) named(found []connector.Stanza) (connector.Stanza, error) {
 	for _, fits := range []func(s connector.Stanza) bool{
 		func(s connector.Stanza) bool { return s.Name == im.stanza },
@@ -214,7 +223,8 @@ func (im *importing) named(found []connector.Stanza) (connector.Stanza, error) {
 		case 1:
 			return fitting[0], nil
 		default:
-			return connector.Stanza{}, usagef("--stanza %s is ambiguous; it may mean:\n%s", plain.Quoted(im.stanza), list(fitting))
+			return connector.Stanza{}, usagef("--stanza %s is ambiguous; it may "+
+				"mean:\n%s", plain.Quoted(im.stanza), list(fitting))
 		}
 	}
 	return connector.Stanza{}, usagef("%s has no stanza %s; it has:\n%s", im.file, plain.Quoted(im.stanza), list(found))
@@ -270,7 +280,8 @@ func (im *importing) fit(stanzas []connector.Stanza) error {
 	}
 	for _, s := range stanzas {
 		if !strings.EqualFold(s.ClientID, stanzas[0].ClientID) {
-			return usagef("the stanzas are of several applications, and a credential is for one: use it with --stanza NAME instead of --all")
+			return usagef("the stanzas are of several applications, and a credential is for one: use it with " +
+				"--stanza NAME instead of --all")
 		}
 	}
 	return nil
@@ -302,10 +313,12 @@ func (im *importing) print(results []imported) error {
 	return nil
 }
 
-// unknownLogin warns of a sign-in service that is none of Microsoft's: it gets the secret and the token.
+// unknownLogin warns of a sign-in service that is none of Microsoft's: it gets the secret
+// and the token.
 func (im *importing) unknownLogin(address string) {
 	if !cloud.KnownLogin(address) {
-		im.c.say("warning: %s names the sign-in service %s, which is none of Microsoft's, and which will be sent the refresh token "+
+		im.c.say("warning: %s names the sign-in service %s, which is none of Microsoft's, and which will be sent "+
+			"the refresh token "+
 			"and the application secret; use it only if you know whose it is", im.file, plain.Text(address, 256))
 	}
 }
@@ -319,7 +332,8 @@ func absolutePaths(keys config.Map) {
 	}
 }
 
-// secretPath is where the secret of a stanza is written: --secret-out itself, or beside it where there are several.
+// secretPath is where the secret of a stanza is written: --secret-out itself, or beside
+// it where there are several.
 func (im *importing) secretPath(name string) string {
 	if im.secretOut == "" || !im.several {
 		return im.secretOut

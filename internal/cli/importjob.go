@@ -19,7 +19,8 @@ import (
 // importJob is one stanza with all that is needed to import it.
 type importJob struct {
 	stanza connector.Stanza
-	// name is made of the stanza's name, and no other job has it; empty for a file without stanzas.
+	// name is made of the stanza's name, and no other job has it; empty for a file
+	// without stanzas.
 	name string
 	// keys are those of the [INPUT], tenant is what they mean.
 	keys            config.Map
@@ -29,7 +30,8 @@ type importJob struct {
 	variable string
 }
 
-// prepare collects what a stanza needs: from flags, the stanza, and by asking. It stores nothing.
+// prepare collects what a stanza needs: from flags, the stanza, and by asking. It stores
+// nothing.
 func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJob, error) {
 	if s.Err != nil {
 		return nil, fmt.Errorf("%s: %w", im.file, s.Err)
@@ -83,8 +85,8 @@ func (im *importing) where(s connector.Stanza) string {
 	return plain.Text(s.Name, 128) + ": "
 }
 
-// answers reports whether somebody can be asked about a stanza. With several of them the lines of a file or pipe are not
-// taken: nobody could say which line is whose.
+// answers reports whether somebody can be asked about a stanza. With several of them the
+// lines of a file or pipe are not taken: nobody could say which line is whose.
 func (im *importing) answers() bool { return im.c.InTerminal || !im.several }
 
 // region asks for the region, where the API has a host for each.
@@ -97,7 +99,8 @@ func (im *importing) region(ctx context.Context, s connector.Stanza, keys config
 	answer := secret.Text{}
 	if im.answers() {
 		var err error
-		if answer, err = im.c.ask(ctx, im.where(s)+"Region of the customer's data (us, eu or uk): ", false); err != nil {
+		if answer, err = im.c.ask(ctx, im.where(s)+"Region of the customer's data (us, eu or "+
+			"uk): ", false); err != nil {
 			return err
 		}
 	}
@@ -134,7 +137,8 @@ func (im *importing) keys(s connector.Stanza) (config.Map, error) {
 
 	fill("api", apiOf(keys["resource"]))
 	if strings.Contains(strings.ToLower(keys["resource"]), "wdatpalertexport.seville") {
-		im.c.say("note: the resource %s is the one of before April 2018; if sign-in refuses it, remove the key resource", keys["resource"])
+		im.c.say("note: the resource %s is the one of before April 2018; if sign-in refuses it, remove the key "+
+			"resource", keys["resource"])
 	}
 	im.addresses(s, keys, fill)
 	return keys, nil
@@ -160,8 +164,9 @@ func (im *importing) addresses(s connector.Stanza, keys config.Map, fill func(ke
 	}
 }
 
-// fromEvents takes cloud and region from the host of the API in the file, if it is one that is known and belongs to the
-// sign-in service login; another one becomes api_url. A cloud or region that was given as a flag goes before the file.
+// fromEvents takes cloud and region from the host of the API in the file, if it is one
+// that is known and belongs to the sign-in service login; another one becomes api_url. A
+// cloud or region that was given as a flag goes before the file.
 func fromEvents(keys config.Map, found connector.Settings, login string) {
 	given := keys["cloud"] != "" || keys["region"] != ""
 	events := tokens.LoginHost(found.EventsURL)
@@ -182,7 +187,8 @@ func fromEvents(keys config.Map, found connector.Settings, login string) {
 	}
 }
 
-// apiOf tells an API by its resource; what is not known is the alert exporter, which these files were made for.
+// apiOf tells an API by its resource; what is not known is the alert exporter, which
+// these files were made for.
 func apiOf(resource string) string {
 	if resource == "" {
 		return string(cloud.SIEM)
@@ -195,9 +201,9 @@ func apiOf(resource string) string {
 	return string(cloud.SIEM)
 }
 
-// secret finds the application secret: by flag, from the environment, in the stanza, or by asking. Of several stanzas each
-// uses its own before the environment's, which is of one application. Without an answer the [INPUT] takes the secret from
-// the environment.
+// secret finds the application secret: by flag, from the environment, in the stanza, or
+// by asking. Of several stanzas each uses its own before the environment's, which is of
+// one application. Without an answer the [INPUT] takes the secret from the environment.
 func (im *importing) secret(ctx context.Context, s connector.Stanza, keys config.Map) (secret.Text, error) {
 	if keys["client_secret_file"] != "" || keys["client_certificate_file"] != "" || im.set.clientSecret != "" {
 		given := config.Map{"client_secret_file": keys["client_secret_file"]}
@@ -220,7 +226,8 @@ func (im *importing) secret(ctx context.Context, s connector.Stanza, keys config
 	case !im.answers():
 		return secret.Text{}, nil
 	}
-	return im.c.ask(ctx, im.where(s)+"The file leaves the application secret blank. Secret (Enter to leave it to $DEFENDER_CLIENT_SECRET): ", true)
+	return im.c.ask(ctx, im.where(s)+"The file leaves the application secret blank. Secret (Enter to leave it to "+
+		"$DEFENDER_CLIENT_SECRET): ", true)
 }
 
 func (im *importing) refreshToken(ctx context.Context, s connector.Stanza) (secret.Text, error) {
@@ -239,12 +246,14 @@ func (im *importing) refreshToken(ctx context.Context, s connector.Stanza) (secr
 		}
 	}
 	if answer.IsZero() {
-		return secret.Text{}, usagef("the file has no refresh token: give --refresh-token-file, or sign in with tokens acquire")
+		return secret.Text{}, usagef("the file has no refresh token: give --refresh-token-file, or sign in with " +
+			"tokens acquire")
 	}
 	return answer, nil
 }
 
-// separate makes the names, units and variables of jobs differ, so that the sections can stand in one configuration.
+// separate makes the names, units and variables of jobs differ, so that the sections can
+// stand in one configuration.
 func separate(jobs []*importJob) {
 	names, units := map[string]bool{}, map[string]bool{}
 	secrets := map[string]bool{}
@@ -283,7 +292,8 @@ func slug(name string) string {
 	return strings.Trim(s, "-.")
 }
 
-// keep stores the tokens of all jobs, and writes their secrets. It goes on with the others where one fails.
+// keep stores the tokens of all jobs, and writes their secrets. It goes on with the
+// others where one fails.
 func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, error) {
 	c := im.c
 	if len(jobs) == 0 {
@@ -320,7 +330,8 @@ func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, e
 	return all, failed
 }
 
-// told says an error that ends the import of every stanza, where the exit code alone would be left of it.
+// told says an error that ends the import of every stanza, where the exit code alone
+// would be left of it.
 func (im *importing) told(err error) error {
 	if im.all {
 		im.c.say("%v", err)
@@ -362,7 +373,8 @@ func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, 
 		j.keys["client_secret_file"] = r.File
 	default:
 		j.keys["client_secret"] = "${" + j.variable + "}"
-		c.say("%sthe application secret is not stored: set %s in Fluent Bit's environment, or use --secret-out", im.where(j.stanza), j.variable)
+		c.say("%sthe application secret is not stored: set %s in Fluent Bit's environment, or use "+
+			"--secret-out", im.where(j.stanza), j.variable)
 	}
 
 	j.keys["data_dir"], j.keys["key_file"] = dir, c.keyPath("")

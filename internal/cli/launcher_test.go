@@ -13,7 +13,8 @@ import (
 
 const page = "https://login.example/authorize?a=b&c=%20d"
 
-// desktop is a launcher with programs of a directory, which it gives too. Each program is a shell script.
+// desktop is a launcher with programs of a directory, which it gives too. Each program is
+// a shell script.
 func desktop(t *testing.T, env map[string]string, programs map[string]string) (*launcher, string) {
 	t.Helper()
 	dir := t.TempDir()

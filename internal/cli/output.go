@@ -5,12 +5,13 @@ import (
 	"io"
 )
 
-// output is the standard output. It keeps the first error, so that one look at the end of a command tells whether all of the result went out;
-// after it nothing more is written.
+// output is the standard output. It keeps the first error, so that one look at the end of
+// a command tells whether all of the result went out; after it nothing more is written.
 type output struct {
 	w   io.Writer
 	err error
-	// columns is how wide tables may be; nil: as wide as they are, since nobody looks at them.
+	// columns is how wide tables may be; nil: as wide as they are, since nobody looks at
+	// them.
 	columns func() int
 }
 

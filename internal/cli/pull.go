@@ -29,8 +29,11 @@ func (c *cli) pullCommand() *cobra.Command {
 	p := &pulling{c: c}
 	cmd := &cobra.Command{
 		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: oneArgument("NAME"),
-		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no checkpoint. NAME is a tenant of --config, " +
-			"one with a stored token, or with --client-id and a credential any tenant id. What fails in passing is tried again, as by the input; where something is missing in the end, the message says what, and the exit code is 1. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
+		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no " +
+			"checkpoint. NAME is a tenant of --config, " +
+			"one with a stored token, or with --client-id and a credential any tenant id. What fails in passing is " +
+			"tried again, as by the input; where something is missing in the end, the message says what, and the " +
+			"exit code is 1. A bare CEF line is in the key cef: pull NAME --format cef | jq -r .cef",
 		Example: "  defenderctl pull contoso --config /etc/fluent-bit/fluent-bit.conf --since 24h --limit 10",
 		RunE:    func(cmd *cobra.Command, args []string) error { return p.run(cmd.Context(), args[0]) },
 	}
@@ -140,8 +143,9 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, *stor
 	return t, s, err
 }
 
-// needsStore tells whether a tenant's sign-in may take refresh tokens from the store. Where there is no store, and nothing to put into
-// one, the application signs in by itself, and no directory is made.
+// needsStore tells whether a tenant's sign-in may take refresh tokens from the store.
+// Where there is no store, and nothing to put into one, the application signs in by
+// itself, and no directory is made.
 func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
 	if t.Grant == tokens.GrantClientCredentials.String() {
 		return false, nil

@@ -195,7 +195,7 @@ func TestPullEndsWhenNothingComesAnyMore(t *testing.T) {
 		"a fault that lasts":  {"503:api=graph", 5 * time.Second, 40 * time.Second, "try again later"},
 		"a quota of an hour":  {"429:api=graph;wait=3600s", 0, time.Second, "try again in 60m"},
 		"a quota of 30 s":     {"429:api=graph;wait=30s", 60 * time.Second, 2 * time.Minute, "try again in"},
-		"no connection":       {"refuse:api=graph", time.Second, 20 * time.Second, ""},
+		"no connection":       {"refuse:api=graph", time.Second, 40 * time.Second, ""},
 		"a person is needed":  {"403:api=graph", 0, 0, "HTTP 403"},
 		"a bad request":       {"400:api=graph", 0, 0, "HTTP 400"},
 		"cut after some time": {"cut:from=0s", 2 * time.Second, 60 * time.Second, ""},

@@ -13,7 +13,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// How a pull tries again. An input does so for ever; a command ends when it makes no progress.
+// How a pull tries again. An input does so for ever; a command ends when it makes no
+// progress.
 const (
 	mostFailures    = 6 // in a row
 	mostUnreachable = 4 // in a row, without a connection
@@ -23,8 +24,9 @@ const (
 	deferredRounds  = 3
 )
 
-// pullRead reads the window of a pull as an input reads: what fails in passing is tried again after a pause, or after the time
-// that the service asks for, and goes on where the last read had got to.
+// pullRead reads the window of a pull as an input reads: what fails in passing is tried
+// again after a pause, or after the time that the service asks for, and goes on where the
+// last read had got to.
 type pullRead struct {
 	c      *cli
 	tenant config.Tenant
@@ -35,7 +37,8 @@ type pullRead struct {
 	waited   time.Duration // since the last progress
 }
 
-// run reads the window. After an error everything that came is printed, and the error says what may be missing.
+// run reads the window. After an error everything that came is printed, and the error
+// says what may be missing.
 func (r *pullRead) run(ctx context.Context) error {
 	err := r.window(ctx)
 	if err == nil {
@@ -61,7 +64,8 @@ func (r *pullRead) run(ctx context.Context) error {
 		return advised(err)
 	}
 	since := max(r.sink.from, r.sink.safe)
-	return fmt.Errorf("%w. Not everything was printed: of what was updated since %v some may be missing; go on with --since %v",
+	return fmt.Errorf("%w. Not everything was printed: of what was updated since %v some may be missing; go on "+
+		"with --since %v",
 		advised(err), since, since)
 }
 
@@ -101,7 +105,8 @@ func (r *pullRead) window(ctx context.Context) error {
 	}
 }
 
-// once reads, and reports whether an error is final because the API answered nothing for too long.
+// once reads, and reports whether an error is final because the API answered nothing for
+// too long.
 func (r *pullRead) once(ctx context.Context, read func(limited context.Context) error) (err error, final bool) {
 	limited, explain := limitWaiting(ctx, r.tenant, pullTimes, r.sink.read.Load)
 	err = read(limited)

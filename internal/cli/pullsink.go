@@ -18,8 +18,9 @@ import (
 
 const maxTick = tick.Tick(math.MaxInt64)
 
-// pullSink prints the records of a window: what the input would emit, each once, oldest first. Rows wait until the reader says that nothing
-// older can come any more, so that memory is bounded by the pages of an API that sorts.
+// pullSink prints the records of a window: what the input would emit, each once, oldest
+// first. Rows wait until the reader says that nothing older can come any more, so that
+// memory is bounded by the pages of an API that sorts.
 type pullSink struct {
 	t        config.Tenant
 	encoder  *record.Encoder
@@ -33,11 +34,13 @@ type pullSink struct {
 	skipped []skipped // what could not be read while what is behind it could
 	safe    tick.Tick // everything before it has come
 	event   []byte
-	// read and printed are counted for the progress line too, which looks from another goroutine.
+	// read and printed are counted for the progress line too, which looks from another
+	// goroutine.
 	read, printed atomic.Int64
 }
 
-// waitingRow is a record that is not printed yet. Rows of the same time come in the order of their ids: the SIEM API has none.
+// waitingRow is a record that is not printed yet. Rows of the same time come in the order
+// of their ids: the SIEM API has none.
 type waitingRow struct {
 	at   tick.Tick
 	id   record.ID
@@ -48,7 +51,8 @@ func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tic
 	return &pullSink{t: t, encoder: e, out: out, from: from, to: to, limit: limit, now: now, seen: map[[16]byte]bool{}}
 }
 
-// Row implements defender.Sink. Which row is which, and when, is decided as the input does (package collect).
+// Row implements defender.Sink. Which row is which, and when, is decided as the input
+// does (package collect).
 func (s *pullSink) Row(raw []byte) error {
 	row := defender.Describe(s.t.API, raw)
 	s.read.Add(1)
@@ -108,13 +112,15 @@ type skipped struct {
 	reason string
 }
 
-// Defer implements defender.DeferringSink: the reader goes on, and missing reports the gap.
+// Defer implements defender.DeferringSink: the reader goes on, and missing reports the
+// gap.
 func (s *pullSink) Defer(w defender.Window, reason string) error {
 	s.skipped = append(s.skipped, skipped{w, reason})
 	return nil
 }
 
-// missing returns an error that names the alerts that could not be read, nil if there are none.
+// missing returns an error that names the alerts that could not be read, nil if there are
+// none.
 func (s *pullSink) missing() error {
 	if len(s.skipped) == 0 {
 		return nil
@@ -125,7 +131,8 @@ func (s *pullSink) missing() error {
 	if n := len(s.skipped) - 1; n > 0 {
 		more = fmt.Sprintf("; so are those of %d more times", n)
 	}
-	return fmt.Errorf("some alerts updated from %v to %v are missing: %s%s; look them up in the portal, or narrow --filter",
+	return fmt.Errorf("some alerts updated from %v to %v are missing: %s%s; look them up in the portal, or narrow "+
+		"--filter",
 		first.window.From, first.window.To, first.reason, more)
 }
 

@@ -16,7 +16,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// when reads a point in time: an ISO 8601 time or date (UTC where it does not say), or a span before now such as 24h or 7d.
+// when reads a point in time: an ISO 8601 time or date (UTC where it does not say), or a
+// span before now such as 24h or 7d.
 func when(flag, text string, now time.Time) (tick.Tick, error) {
 	if t, err := tick.Parse(text); err == nil {
 		return t, nil
@@ -27,14 +28,17 @@ func when(flag, text string, now time.Time) (tick.Tick, error) {
 	if d, err := config.ParseDuration(text); err == nil && strings.ContainsAny(text, "dhms") {
 		return tick.FromTime(now.Add(-d)), nil
 	}
-	return 0, usagef("%s: %q is no time; write 2026-03-01T12:00:00Z, 2026-03-01, or a span before now such as 24h or 7d", flag, text)
+	return 0, usagef("%s: %q is no time; write 2026-03-01T12:00:00Z, 2026-03-01, or a span before now such as 24h "+
+		"or 7d", flag, text)
 }
 
 func (c *cli) rewindCommand() *cobra.Command {
 	var since, api, stateID string
 	cmd := &cobra.Command{
-		Use: "rewind NAME --since TIME", Short: "Have the input emit a tenant's alerts again", Args: oneArgument("NAME"),
-		Long: "Asks the input to emit everything of a tenant again that was updated at or after a time, with the same record_ids: for a SIEM that lost its " +
+		Use: "rewind NAME --since TIME", Short: "Have the input emit a tenant's alerts " +
+			"again", Args: oneArgument("NAME"),
+		Long: "Asks the input to emit everything of a tenant again that was updated at or after a time, with the " +
+			"same record_ids: for a SIEM that lost its " +
 			"index. A running input takes it up within seconds, one that is stopped when it starts.",
 		Example: "  defenderctl rewind contoso --since 2026-03-01T00:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,13 +75,15 @@ func (c *cli) rewindCommand() *cobra.Command {
 				if key.StateID != "" {
 					state = " state_id " + key.StateID
 				}
-				fmt.Fprintf(c.Out, "%s api %s%s: everything updated since %s will be emitted again\n", args[0], key.API, state, from)
+				fmt.Fprintf(c.Out, "%s api %s%s: everything updated since %s will be emitted "+
+					"again\n", args[0], key.API, state, from)
 			}
 			return nil
 		},
 	}
 	cmd.ValidArgsFunction = c.names
-	cmd.Flags().StringVar(&since, "since", "", "time to go back to, inclusive: ISO 8601, or a span before now such as 24h")
+	cmd.Flags().StringVar(&since, "since", "", "time to go back to, inclusive: ISO 8601, or a span before now such "+
+		"as 24h")
 	cmd.Flags().StringVar(&api, "api", "", "only this API of the tenant")
 	cmd.Flags().StringVar(&stateID, "state-id", "", "only this state_id")
 	return cmd
@@ -126,7 +132,8 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 	isStored := func(i store.ChainInfo) bool { return called(name, i.Chain.TenantName, i.Key.TenantID) }
 	switch {
 	case len(found) == 0 && len(known) == 0 && slices.ContainsFunc(chains, isStored):
-		return nil, usagef("a token of %q is stored, but no input with this data directory has polled it yet: there is nothing to emit again", name)
+		return nil, usagef("a token of %q is stored, but no input with this data directory has polled it yet: "+
+			"there is nothing to emit again", name)
 	case len(found) == 0 && len(others) > 0:
 		return nil, otherUnits(name, others)
 	case len(found) == 0:
@@ -145,7 +152,8 @@ func unitName(api, stateID string) string {
 	return api + " with state_id " + plain.Text(stateID, 128)
 }
 
-// otherUnits says that a tenant is known, but not with the API or state_id that was asked for.
+// otherUnits says that a tenant is known, but not with the API or state_id that was asked
+// for.
 func otherUnits(name string, units []string) error {
 	slices.Sort(units)
 	return usagef("%s is known, but not with the --api or --state-id that was given; it has: %s", plain.Quoted(name),

@@ -157,13 +157,16 @@ func (c *cli) root() *cobra.Command {
 		Long: "defenderctl signs in to customers' tenants, checks configurations, and shows how the inputs do.\n\n" +
 			"Exit codes: 0 ok, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.",
 		Example: "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com \\\n" +
-			"      --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check /etc/fluent-bit/fluent-bit.conf",
+			"      --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check " +
+			"/etc/fluent-bit/fluent-bit.conf",
 		Version:       version(),
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default $DEFENDER_DATA_DIR, else "+instance.DefaultDataDir+")")
-	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts the stored tokens")
+	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default "+
+		"$DEFENDER_DATA_DIR, else "+instance.DefaultDataDir+")")
+	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts "+
+		"the stored tokens")
 	group(root)
 	chains := &cobra.Command{Use: "tokens", Short: "Refresh tokens: acquire, list, refresh, remove, rekey, import",
 		Example: "  defenderctl tokens list"}
@@ -261,7 +264,8 @@ func (c *cli) open(configured place, corrected ...string) (*store.Store, error) 
 		}
 	}
 	if missing && os.Geteuid() == 0 {
-		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user %s", dir, plain.Shell(dir))
+		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user "+
+			"%s", dir, plain.Shell(dir))
 	}
 	return s, nil
 }
@@ -281,16 +285,19 @@ func (c *cli) becomeOwner(dir string) error {
 	switch len(owners) {
 	case 0:
 		if identity.Changed() {
-			return fmt.Errorf("data_dir %s belongs to root, another one of this configuration to another user; check them one by one", dir)
+			return fmt.Errorf("data_dir %s belongs to root, another one of this configuration to another user; "+
+				"check them one by one", dir)
 		}
 		return nil
 	case 1:
 		if err := c.Become(owners[0]); err != nil {
-			return fmt.Errorf("data_dir %s belongs to user %d, and root does not work in it as root: %w; %s", dir, owners[0], err, remedy)
+			return fmt.Errorf("data_dir %s belongs to user %d, and root does not work in it as root: %w; "+
+				"%s", dir, owners[0], err, remedy)
 		}
 		return nil
 	default:
-		return fmt.Errorf("data_dir %s or directories above it belong to the users %s: any of them could replace it; %s",
+		return fmt.Errorf("data_dir %s or directories above it belong to the users %s: any of them could replace "+
+			"it; %s",
 			dir, strings.Trim(fmt.Sprint(owners), "[]"), remedy)
 	}
 }
@@ -303,7 +310,8 @@ func (c *cli) keeper(s *store.Store) *tokens.Keeper {
 // unsaved tries once more to write what a full or broken disk has kept in memory: this process ends, and the tokens with it.
 func unsaved(ctx context.Context, k *tokens.Keeper) error {
 	if err := k.Flush(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("a new refresh token could not be stored and is lost; the one before it stays valid at Microsoft as a rule: %w", err)
+		return fmt.Errorf("a new refresh token could not be stored and is lost; the one before it stays valid at "+
+			"Microsoft as a rule: %w", err)
 	}
 	return nil
 }
@@ -360,7 +368,8 @@ func (c *cli) look() (*view, error) {
 	}
 	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: true, Now: c.Now, Log: c.log})
 	if errors.Is(err, store.ErrDamaged) {
-		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores something, sets the file aside", err)
+		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+
+			"something, sets the file aside", err)
 	}
 	v := &view{s: s}
 	if lostTokens(dir) {
@@ -380,7 +389,8 @@ func (v *view) chains(ctx context.Context) ([]store.ChainInfo, error) {
 		return nil, nil
 	}
 	if v.lost != "" {
-		return nil, fmt.Errorf("%s is gone from %s, but its copy %s is there; this command only reads: start the input, or run "+
+		return nil, fmt.Errorf("%s is gone from %s, but its copy %s is there; this command only reads: start the "+
+			"input, or run "+
 			"defenderctl tokens refresh NAME, and the copy takes its place", tokensFile, v.lost, tokensCopy)
 	}
 	return v.s.Tokens().List(ctx)

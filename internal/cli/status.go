@@ -18,7 +18,8 @@ import (
 // watchEvery is how often --watch looks; inputs write every five seconds.
 const watchEvery = 2 * time.Second
 
-// staleAfter is the age from which a status is no longer what the input does: nobody has written for several rounds.
+// staleAfter is the age from which a status is no longer what the input does: nobody has
+// written for several rounds.
 const staleAfter = 30 * time.Second
 
 // reported is the status of one feed, as --json prints it.
@@ -54,8 +55,10 @@ func (c *cli) statusCommand() *cobra.Command {
 	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the inputs do, per tenant and API", Args: noArguments,
-		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent Bit runs. STATE is ok, failing, " +
-			"waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
+		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent " +
+			"Bit runs. STATE is ok, failing, " +
+			"waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody has written it for 30 s, so " +
+			"Fluent Bit does not run, or not with this directory.",
 		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.look()
@@ -90,7 +93,8 @@ func (c *cli) statusCommand() *cobra.Command {
 	return cmd
 }
 
-// nowhere is the end of a status of a directory that does not exist: that nobody reports a fault there says nothing.
+// nowhere is the end of a status of a directory that does not exist: that nobody reports
+// a fault there says nothing.
 func (c *cli) nowhere(asJSON bool) error {
 	if asJSON {
 		if err := printJSON(c.Out, []reported{}); err != nil {
@@ -101,7 +105,8 @@ func (c *cli) nowhere(asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("there is no directory %s: no input has run with it; give the input's data_dir with --data-dir or "+
+	return fmt.Errorf("there is no directory %s: no input has run with it; give the input's data_dir with "+
+		"--data-dir or "+
 		"$DEFENDER_DATA_DIR", plain.Text(dir, 1024))
 }
 

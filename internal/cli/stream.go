@@ -16,8 +16,8 @@ func isStdin(path string) bool {
 	return path == "-" || path == "/dev/stdin" || path == "/dev/fd/0" || path == "/proc/self/fd/0"
 }
 
-// isStream reports whether a path means an open stream of this process: the standard input, or what a shell makes of
-// <(command). Such a path is good for one reading.
+// isStream reports whether a path means an open stream of this process: the standard
+// input, or what a shell makes of <(command). Such a path is good for one reading.
 func isStream(path string) bool {
 	return isStdin(path) || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }
@@ -55,8 +55,9 @@ func (c *cli) stream(ctx context.Context, path string, most int64) ([]byte, erro
 // maxSecret bounds a secret in bytes.
 const maxSecret = 64 << 10
 
-// readSecretFile reads a secret that is alone in a file. From the standard input it takes one line, so that an answer to a
-// prompt can follow; at a terminal it is asked for without echo.
+// readSecretFile reads a secret that is alone in a file. From the standard input it takes
+// one line, so that an answer to a prompt can follow; at a terminal it is asked for
+// without echo.
 func (c *cli) readSecretFile(ctx context.Context, flag, path string) (secret.Text, error) {
 	switch {
 	case isStdin(path) && c.InTerminal:

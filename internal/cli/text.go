@@ -13,8 +13,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// columns is how wide messages are at most; addresses and commands are not broken. A terminal is taken to have leastColumns at
-// least.
+// columns is how wide messages are at most; addresses and commands are not broken. A
+// terminal is taken to have leastColumns at least.
 const (
 	columns      = 100
 	leastColumns = 40
@@ -30,7 +30,8 @@ const argument = `(?:'[^']*'|\\'|[^\s;()'-][^\s;()']*)+`
 // fixed stands for a blank at which a line must not be broken.
 const fixed = "\x00"
 
-// wrap breaks text into lines of at most columns characters; all but the first begin with indent.
+// wrap breaks text into lines of at most columns characters; all but the first begin with
+// indent.
 func wrap(text, indent string) string { return wrapTo(text, indent, columns) }
 
 func wrapTo(text, indent string, columns int) string {
@@ -62,7 +63,8 @@ func fold(text, indent string, columns int) string {
 	return b.String()
 }
 
-// width is how many columns a text takes in a terminal: two for the wide characters of East Asia, and for emoji.
+// width is how many columns a text takes in a terminal: two for the wide characters of
+// East Asia, and for emoji.
 func width(s string) int {
 	n := 0
 	for _, r := range s {
@@ -112,8 +114,8 @@ const (
 	least = 8 // columns that are left of what is shortened
 )
 
-// table prints rows under a header. On a terminal that is too narrow, what the columns named by shrink hold is shortened, the
-// first of them first; elsewhere nothing is.
+// table prints rows under a header. On a terminal that is too narrow, what the columns
+// named by shrink hold is shortened, the first of them first; elsewhere nothing is.
 func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 	widths := make([]int, len(header))
 	for i, h := range header {
@@ -138,7 +140,8 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 	}
 }
 
-// without leaves out columns, the first named ones first, until the table fits the terminal.
+// without leaves out columns, the first named ones first, until the table fits the
+// terminal.
 func without(w io.Writer, header []string, rows [][]string, columns ...string) ([]string, [][]string) {
 	most := tableColumns(w)
 	for _, name := range columns {

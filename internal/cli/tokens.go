@@ -141,10 +141,13 @@ func (c *cli) refreshCommand() *cobra.Command {
 	var file string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service answers", Args: oneArgument("NAME"),
-		Long: "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's credential comes from a configuration " +
+		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service " +
+			"answers", Args: oneArgument("NAME"),
+		Long: "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's " +
+			"credential comes from a configuration " +
 			"(--config) or from the flags. The inputs may run meanwhile.",
-		Example: "  defenderctl tokens refresh contoso --config /etc/fluent-bit/fluent-bit.conf\n  defenderctl tokens refresh contoso --api siem --region eu \\\n      --client-secret-file /run/secrets/mssp-app",
+		Example: "  defenderctl tokens refresh contoso --config /etc/fluent-bit/fluent-bit.conf\n  defenderctl " +
+			"tokens refresh contoso --api siem --region eu \\\n      --client-secret-file /run/secrets/mssp-app",
 	}
 	set := newSettings(c, cmd, networkKeys, targetKeys, credentialKeys)
 	cmd.ValidArgsFunction = c.names
@@ -186,7 +189,8 @@ func (c *cli) refreshCommand() *cobra.Command {
 		if asJSON {
 			return printJSON(c.Out, r)
 		}
-		fmt.Fprintln(c.Out, c.wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until %s", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
+		fmt.Fprintln(c.Out, c.wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until "+
+			"%s", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
 		fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
 		switch {
 		case r.Grant == tokens.GrantClientCredentials.String():
@@ -247,8 +251,10 @@ func (c *cli) removeCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a stored refresh token", Args: oneArgument("NAME"),
-		Long: "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a new chain. It stays valid at Microsoft: " +
-			"revoke the user's sessions there if it must not be used any more. An input with grant auto and a credential of the application signs in as the " +
+		Long: "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a " +
+			"new chain. It stays valid at Microsoft: " +
+			"revoke the user's sessions there if it must not be used any more. An input with grant auto and a " +
+			"credential of the application signs in as the " +
 			"application itself when it starts next; grant refresh_token keeps it from that.",
 		Example: "  defenderctl tokens remove contoso\n  defenderctl tokens remove contoso --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -267,7 +273,8 @@ func (c *cli) removeCommand() *cobra.Command {
 				return usagef("nobody is here to confirm it: add --yes to forget the refresh token of %s", name)
 			}
 			if !yes {
-				answer, err := c.ask(ctx, "Forget the refresh token of "+name+"? A new one takes a person's sign-in. [y/N] ", false)
+				answer, err := c.ask(ctx, "Forget the refresh token of "+name+"? A new one takes a person's "+
+					"sign-in. [y/N] ", false)
 				if err != nil {
 					return err
 				}
@@ -289,7 +296,8 @@ func (c *cli) removeCommand() *cobra.Command {
 			}
 			fmt.Fprintf(c.Out, "%s: the refresh token for client %s is forgotten\n", name, i.Key.ClientID)
 			c.nameOldTokens(s, "may still hold the token")
-			c.say("note: from its next start on, an input with grant auto and a credential of the application signs in as the application itself; where that must not be, set grant refresh_token")
+			c.say("note: from its next start on, an input with grant auto and a credential of the application " +
+				"signs in as the application itself; where that must not be, set grant refresh_token")
 			return nil
 		},
 	}
@@ -315,7 +323,8 @@ func (c *cli) nameOldTokens(s *store.Store, hold string) {
 	for i, path := range paths {
 		words[i] = plain.Shell(path)
 	}
-	c.say("warning: files that were set aside earlier %s; remove them if you do not need them: rm %s", hold, strings.Join(words, " "))
+	c.say("warning: files that were set aside earlier %s; remove them if you do not need them: rm "+
+		"%s", hold, strings.Join(words, " "))
 }
 
 func (c *cli) rekeyCommand() *cobra.Command {
@@ -323,13 +332,17 @@ func (c *cli) rekeyCommand() *cobra.Command {
 	var decrypt bool
 	cmd := &cobra.Command{
 		Use: "rekey", Short: "Encrypt all stored tokens with another key", Args: noArguments,
-		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they get. Tokens that are not encrypted yet " +
-			"need --key-file alone; until then an input with key_file does not use them. A tokens.db that something else has changed is taken as good. " +
-			"The inputs must be stopped; afterwards their key_file must name the new key.\n\nA key: head -c 32 /dev/urandom | base64 > /etc/fluent-bit/defender.key",
+		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they " +
+			"get. Tokens that are not encrypted yet " +
+			"need --key-file alone; until then an input with key_file does not use them. A tokens.db that " +
+			"something else has changed is taken as good. " +
+			"The inputs must be stopped; afterwards their key_file must name the new key.\n\nA key: head -c 32 " +
+			"/dev/urandom | base64 > /etc/fluent-bit/defender.key",
 		Example: "  defenderctl tokens rekey --key-file old.key --new-key-file new.key",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if newKey == "" && c.keyFile == "" && !decrypt {
-				return usagef("give --new-key-file, or --key-file alone for tokens that are not encrypted yet, or --decrypt")
+				return usagef("give --new-key-file, or --key-file alone for tokens that are not encrypted yet, or " +
+					"--decrypt")
 			}
 			path := absolute(cmp.Or(newKey, c.keyFile))
 			if decrypt {

@@ -9,7 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// commit is what the build was made from; the Makefile sets it, for builds without Go's own stamp.
+// commit is what the build was made from; the Makefile sets it, for builds without Go's
+// own stamp.
 var commit string
 
 // build says what this program was made from, as `version --json` prints it.

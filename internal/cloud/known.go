@@ -7,16 +7,21 @@ import (
 	"strings"
 )
 
-// otherLogins are Microsoft's sign-in hosts that no row of the table has: old names that still answer, and the cloud in
-// China.
+// otherLogins are Microsoft's sign-in hosts that no row of the table has: old names that
+// still answer, and the cloud in China.
 //
 // https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 var otherLogins = []string{
-	"login.windows.net", "login.microsoft.com", "sts.windows.net", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn",
+	"login.windows.net",
+	"login.microsoft.com",
+	"sts.windows.net",
+	"login.partner.microsoftonline.cn",
+	"login.chinacloudapi.cn",
 }
 
-// KnownLogin reports whether an address is that of a sign-in service of Microsoft, or of this machine. Secrets and refresh
-// tokens are sent to whatever host is configured: a caller warns of one that is unknown.
+// KnownLogin reports whether an address is that of a sign-in service of Microsoft, or of
+// this machine. Secrets and refresh tokens are sent to whatever host is configured: a
+// caller warns of one that is unknown.
 func KnownLogin(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {

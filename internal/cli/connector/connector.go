@@ -1,15 +1,18 @@
-// Package connector reads the files by which other SIEM connectors were configured for Microsoft's alert exporter: ArcSight's
-// WDATP-connector.properties and Splunk's inputs.conf or authentication properties.
+// Package connector reads the files by which other SIEM connectors were configured for
+// Microsoft's alert exporter: ArcSight's WDATP-connector.properties and Splunk's
+// inputs.conf or authentication properties.
 //
-// The ArcSight file is described at https://learn.microsoft.com/defender-endpoint/configure-arcsight; the keys of Splunk's
-// REST input are those of its stanza. The contents of the file that the portal offers to MSSPs are not public: any mix of the
-// known names is read.
+// The ArcSight file is described at
+// https://learn.microsoft.com/defender-endpoint/configure-arcsight; the keys of Splunk's
+// REST input are those of its stanza. The contents of the file that the portal offers to
+// MSSPs are not public: any mix of the known names is read.
 //
 // # Caveats
 //
-//   - Nothing is asked over the network, and nothing is checked but form: package config does that.
-//   - What belongs to one tenant is never combined with what belongs to another one. Where a file leaves that open, it is
-//     refused.
+//   - Nothing is asked over the network, and nothing is checked but form: package config
+//     does that.
+//   - What belongs to one tenant is never combined with what belongs to another one.
+//     Where a file leaves that open, it is refused.
 package connector
 
 import (
@@ -26,17 +29,19 @@ const MaxBytes = 1 << 20
 
 // Settings is what a file, or a stanza of it, says; what it leaves blank is empty.
 type Settings struct {
-	// TenantID is from the first segment of the token URL's path; LoginURL its scheme and host.
+	// TenantID is from the first segment of the token URL's path; LoginURL its scheme and
+	// host.
 	TenantID, LoginURL string
 	ClientID           string
 	ClientSecret       secret.Text
 	RefreshToken       secret.Text
 	// Resource is what tokens are asked for.
 	Resource string
-	// EventsURL is scheme and host of the API, Region the part of it that names one; both are known from Splunk's files
-	// only.
+	// EventsURL is scheme and host of the API, Region the part of it that names one; both
+	// are known from Splunk's files only.
 	EventsURL, Region string
-	// Sealed lists the keys whose values are encrypted by Splunk: only that Splunk can read them, so they count as blank.
+	// Sealed lists the keys whose values are encrypted by Splunk: only that Splunk can
+	// read them, so they count as blank.
 	Sealed []string
 }
 
@@ -71,10 +76,11 @@ const (
 
 // names are the keys of all kinds of files, in lower case.
 var names = map[field][]string{
-	fieldClient:   {"client_id", "oauth2_client_id", "clientid", "oauth 2 client id", "client id"},
-	fieldSecret:   {"client_secret", "oauth2_client_secret", "clientsecret", "oauth 2 client secret", "client secret"},
-	fieldRefresh:  {"refresh_token", "oauth2_refresh_token", "oauth 2 refresh token", "refresh token"},
-	fieldToken:    {"token_url", "oauth2_refresh_url", "oauth2_token_url", "oauth 2 token refresh url", "token refresh url"},
+	fieldClient:  {"client_id", "oauth2_client_id", "clientid", "oauth 2 client id", "client id"},
+	fieldSecret:  {"client_secret", "oauth2_client_secret", "clientsecret", "oauth 2 client secret", "client secret"},
+	fieldRefresh: {"refresh_token", "oauth2_refresh_token", "oauth 2 refresh token", "refresh token"},
+	fieldToken: {"token_url", "oauth2_refresh_url", "oauth2_token_url", "oauth 2 token refresh url", "token " +
+		"refresh url"},
 	fieldAuth:     {"auth_url", "oauth2_auth_url"},
 	fieldProps:    {"oauth2_refresh_props"},
 	fieldResource: {"resource"},
@@ -93,9 +99,10 @@ var fields = func() map[string]field {
 	return m
 }()
 
-// Read reads a file. With section headers, as Splunk writes them, it has one stanza for each connector; without them it is a
-// file of Java properties (https://docs.oracle.com/javase/8/docs/api/java/util/Properties.html) and has one. Keys match in
-// any case; unknown ones are ignored. Errors hold no values.
+// Read reads a file. With section headers, as Splunk writes them, it has one stanza for
+// each connector; without them it is a file of Java properties
+// (https://docs.oracle.com/javase/8/docs/api/java/util/Properties.html) and has one. Keys
+// match in any case; unknown ones are ignored. Errors hold no values.
 func Read(data []byte) ([]Stanza, error) {
 	if len(data) > MaxBytes {
 		return nil, errors.New("is too large to be a connector's configuration")
@@ -128,8 +135,8 @@ func Read(data []byte) ([]Stanza, error) {
 	return all, nil
 }
 
-// isConnector reports whether a section describes a connector: with a key of its own that does, or with an address of
-// events that goes with what is common to all sections.
+// isConnector reports whether a section describes a connector: with a key of its own that
+// does, or with an address of events that goes with what is common to all sections.
 func (s section) isConnector(common section) bool {
 	own := func(s section) bool {
 		return s.has(fieldClient) || s.has(fieldToken) || s.has(fieldAuth) || s.has(fieldRefresh)
@@ -157,7 +164,8 @@ func (s section) stanza(common section) Stanza {
 	return st
 }
 
-// unsealed returns a secret, unless Splunk has encrypted it: such values begin with $1$ or $7$.
+// unsealed returns a secret, unless Splunk has encrypted it: such values begin with $1$
+// or $7$.
 func (s *Settings) unsealed(v section, f field) secret.Text {
 	value := v.get(f)
 	if strings.HasPrefix(value, "$1$") || strings.HasPrefix(value, "$7$") {
@@ -167,8 +175,8 @@ func (s *Settings) unsealed(v section, f field) secret.Text {
 	return secret.New(value)
 }
 
-// tenant finds sign-in service and tenant: in the token address, else in that of the authorization page. Where both stand
-// in one place they must agree.
+// tenant finds sign-in service and tenant: in the token address, else in that of the
+// authorization page. Where both stand in one place they must agree.
 func (s section) tenant() (login, tenant string, err error) {
 	for _, f := range []field{fieldToken, fieldAuth} {
 		address := s.get(f)
@@ -196,21 +204,24 @@ func forAnyTenant(tenant string) bool {
 	return tenant == "common" || tenant == "organizations" || tenant == "consumers"
 }
 
-// tenantOf takes sign-in service and tenant out of https://login.microsoftonline.com/<tenant>/oauth2/token.
+// tenantOf takes sign-in service and tenant out of
+// https://login.microsoftonline.com/<tenant>/oauth2/token.
 func tenantOf(address string) (login, tenant string, err error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return "", "", errors.New("its token_url is not an address such as https://login.microsoftonline.com/<tenant>/oauth2/token")
+		return "", "", errors.New("its token_url is not an address such as " +
+			"https://login.microsoftonline.com/<tenant>/oauth2/token")
 	}
 	tenant, _, _ = strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	if tenant == "" {
-		return "", "", errors.New("its token_url names no tenant: it must be such as https://login.microsoftonline.com/<tenant>/oauth2/token")
+		return "", "", errors.New("its token_url names no tenant: it must be such as " +
+			"https://login.microsoftonline.com/<tenant>/oauth2/token")
 	}
 	return strings.ToLower(u.Scheme + "://" + u.Host), strings.ToLower(tenant), nil
 }
 
-// resource finds the resource: by its own key, in Splunk's list of refresh parameters, in the query of the authorization
-// address, or of the token address.
+// resource finds the resource: by its own key, in Splunk's list of refresh parameters, in
+// the query of the authorization address, or of the token address.
 func (s section) resource() string {
 	if r := s.get(fieldResource); r != "" {
 		return r
@@ -229,7 +240,8 @@ func (s section) resource() string {
 	return ""
 }
 
-// eventsOf takes host and region out of https://wdatp-alertexporter-eu.windows.com/api/alerts.
+// eventsOf takes host and region out of
+// https://wdatp-alertexporter-eu.windows.com/api/alerts.
 func eventsOf(address string) (base, region string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

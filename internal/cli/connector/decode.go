@@ -10,8 +10,8 @@ import (
 
 var errEncoding = errors.New("is neither UTF-8 nor UTF-16 text")
 
-// decode returns the text of a file: UTF-8 or UTF-16, with or without a byte order mark (Windows editors write both), else
-// ISO 8859-1, which is what Java's own files are in.
+// decode returns the text of a file: UTF-8 or UTF-16, with or without a byte order mark
+// (Windows editors write both), else ISO 8859-1, which is what Java's own files are in.
 func decode(data []byte) (string, error) {
 	if order, body := utf16Order(data); order != nil {
 		if len(body)%2 != 0 {
@@ -39,8 +39,9 @@ func decode(data []byte) (string, error) {
 	return string(latin), nil
 }
 
-// utf16Order reports the byte order of UTF-16 data, by its mark, or by where the zero bytes of ASCII characters are; nil if
-// it is not UTF-16. body is the data without the mark.
+// utf16Order reports the byte order of UTF-16 data, by its mark, or by where the zero
+// bytes of ASCII characters are; nil if it is not UTF-16. body is the data without the
+// mark.
 func utf16Order(data []byte) (order binary.ByteOrder, body []byte) {
 	if len(data) < 2 {
 		return nil, data

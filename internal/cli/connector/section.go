@@ -7,8 +7,8 @@ import (
 	"github.com/magiconair/properties"
 )
 
-// A section is a stanza as it stands in the file; the first one of a file is what stands before all headers, together with
-// [default].
+// A section is a stanza as it stands in the file; the first one of a file is what stands
+// before all headers, together with [default].
 type section struct {
 	name   string
 	values map[field]found
@@ -26,7 +26,8 @@ func (s section) get(f field) string { return s.values[f].value }
 
 func (s section) has(f field) bool { return s.values[f].value != "" }
 
-// split cuts a text into sections, in their order. A header that comes again goes on with its section, as in Splunk.
+// split cuts a text into sections, in their order. A header that comes again goes on with
+// its section, as in Splunk.
 func split(text string) ([]section, error) {
 	lines, err := logicalLines(text)
 	if err != nil {
@@ -66,7 +67,8 @@ func split(text string) ([]section, error) {
 	return all, nil
 }
 
-// add notes a value. Two different values for one thing are a fault, since it cannot be known which belongs to the rest.
+// add notes a value. Two different values for one thing are a fault, since it cannot be
+// known which belongs to the rest.
 func (s *section) add(key, value string, line int) {
 	f, known := fields[strings.ToLower(key)]
 	if !known || value == "" {
@@ -80,8 +82,8 @@ func (s *section) add(key, value string, line int) {
 			s.values[f] = found{value, key, line}
 		}
 	case s.err == nil:
-		s.err = fmt.Errorf("line %d gives %s another value than line %d: two connectors in one place, and it is not clear "+
-			"what belongs together", line, key, before.line)
+		s.err = fmt.Errorf("line %d gives %s another value than line %d: two connectors in one place, and it is "+
+			"not clear what belongs together", line, key, before.line)
 	}
 }
 
@@ -108,8 +110,9 @@ func rank(f field, key string) int {
 	return len(names[f])
 }
 
-// inherit returns the section with what it takes over from the common one. A secret goes with the client id beside which it
-// stands, and a refresh token with client id and tenant: neither is taken over by a section that names another one.
+// inherit returns the section with what it takes over from the common one. A secret goes
+// with the client id beside which it stands, and a refresh token with client id and
+// tenant: neither is taken over by a section that names another one.
 func (s section) inherit(common section) section {
 	v := section{name: s.name, values: map[field]found{}, err: s.err}
 	if v.err == nil {
@@ -141,7 +144,8 @@ type logicalLine struct {
 	number int // of its first line, from 1
 }
 
-// logicalLines joins what a backslash at the end continues, and leaves out comments and blank lines.
+// logicalLines joins what a backslash at the end continues, and leaves out comments and
+// blank lines.
 func logicalLines(text string) ([]logicalLine, error) {
 	var all []logicalLine
 	open := false
@@ -161,7 +165,8 @@ func logicalLines(text string) ([]logicalLine, error) {
 		case trimmed[0] == '[':
 			name := strings.TrimSpace(strings.TrimSuffix(trimmed[1:], "]"))
 			if !strings.HasSuffix(trimmed, "]") || name == "" || strings.ContainsAny(name, "[]") {
-				return nil, fmt.Errorf("line %d is not understood: a stanza is written [name], alone on its line", number)
+				return nil, fmt.Errorf("line %d is not understood: a stanza is written [name], alone on its "+
+					"line", number)
 			}
 			all = append(all, logicalLine{header: name, number: number})
 		default:
@@ -178,7 +183,8 @@ func continued(line string) bool {
 	return n%2 == 1
 }
 
-// pair reads key and value of a line, as Splunk does in files with headers (ini), else as Java does.
+// pair reads key and value of a line, as Splunk does in files with headers (ini), else as
+// Java does.
 func (l logicalLine) pair(ini bool) (key, value string, err error) {
 	if ini {
 		key, value = l.splunkPair()
@@ -198,8 +204,8 @@ func (l logicalLine) pair(ini bool) (key, value string, err error) {
 	return "", "", nil
 }
 
-// splunkPair reads a line of Splunk's: there are no escapes but the one that continues a line. Addresses are read as Java
-// writes them too, since an address holds no backslash.
+// splunkPair reads a line of Splunk's: there are no escapes but the one that continues a
+// line. Addresses are read as Java writes them too, since an address holds no backslash.
 func (l logicalLine) splunkPair() (key, value string) {
 	text := strings.ReplaceAll(l.text, "\\\n", "\n")
 	at := strings.IndexAny(text, "=:")
@@ -219,8 +225,8 @@ func (l logicalLine) splunkPair() (key, value string) {
 	return key, value
 }
 
-// spacedKey escapes the blanks in a key such as "OAuth 2 Client ID: …", which Java would end there. Such names are what the
-// portal shows.
+// spacedKey escapes the blanks in a key such as "OAuth 2 Client ID: …", which Java would
+// end there. Such names are what the portal shows.
 func spacedKey(line string) string {
 	trimmed := strings.TrimLeft(line, " \t")
 	lower := strings.ToLower(trimmed)

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text keeps the printable characters of s and writes the others as escapes, so that the result is one line free of what a
-// terminal would obey: control characters, those of C1 too, and marks that turn the order of writing around. After most
-// characters it is cut.
+// Text keeps the printable characters of s and writes the others as escapes, so that the
+// result is one line free of what a terminal would obey: control characters, those of C1
+// too, and marks that turn the order of writing around. After most characters it is cut.
 func Text(s string, most int) string {
 	var b strings.Builder
 	n := 0
@@ -26,8 +26,9 @@ func Text(s string, most int) string {
 	return b.String()
 }
 
-// put writes the first character of s, as an escape unless it is printable, and returns its length. Escapes are those of
-// JSON, so that a record stays what it is; only a byte that is no text has one of its own.
+// put writes the first character of s, as an escape unless it is printable, and returns
+// its length. Escapes are those of JSON, so that a record stays what it is; only a byte
+// that is no text has one of its own.
 func put(b *strings.Builder, s string) int {
 	r, size := utf8.DecodeRuneInString(s)
 	switch {
@@ -53,9 +54,10 @@ func put(b *strings.Builder, s string) int {
 // Quoted is Text of a value, cut to 64 characters, in quotation marks.
 func Quoted(s string) string { return `"` + Text(s, 64) + `"` }
 
-// Line makes a sentence that holds foreign text fit for one line of a log: line breaks become blanks; what a terminal
-// would obey, what is invisible (it could turn the order around) and what is no text go; it ends at most bytes. Unlike Text
-// it writes no escapes.
+// Line makes a sentence that holds foreign text fit for one line of a log: line breaks
+// become blanks; what a terminal would obey, what is invisible (it could turn the order
+// around) and what is no text go; it ends at most bytes. Unlike Text it writes no
+// escapes.
 func Line(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -79,9 +81,9 @@ func Line(s string, most int) string {
 	return s[:cut] + "…"
 }
 
-// A Screen writes lines to a terminal: everything but line breaks and tabs goes through Text, so that no text of a server or
-// file is obeyed by the terminal. It is for what people look at; programs get the bytes as they are. It is safe for concurrent
-// use.
+// A Screen writes lines to a terminal: everything but line breaks and tabs goes through
+// Text, so that no text of a server or file is obeyed by the terminal. It is for what
+// people look at; programs get the bytes as they are. It is safe for concurrent use.
 type Screen struct {
 	mu sync.Mutex
 	w  io.Writer
