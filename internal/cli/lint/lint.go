@@ -227,6 +227,7 @@ func (l *linter) input(sec fluentbit.Section) {
 	l.read(in, warnings, err, sec.Get("tag"))
 	l.keys(sec)
 	l.unset(sec)
+	l.remarks(sec)
 	l.threads(sec)
 	l.hazards(sec)
 	l.pauses(sec)

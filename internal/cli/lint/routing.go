@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -109,6 +110,12 @@ func (l *linter) routing() {
 		l.reaches(c, outputs, rewritten[c.tag])
 	}
 	for _, o := range outputs {
+		l.remarks(o.sec)
+		if _, err := regexp.Compile(o.expr); err != nil {
+			l.at(Note, o.sec, "Match_Regex",
+				"is not understood here, and taken to match everything; Fluent Bit says nothing of "+
+					"an expression that it does not understand, and gives the output nothing", "check it, or use Match")
+		}
 		l.output(o, customers, outputs, len(rewritten) > 0)
 	}
 	l.shared(customers, outputs)

@@ -83,6 +83,7 @@ func (l *linter) serviceSection() {
 	}
 	slices.Sort(names)
 	l.unset(sec)
+	l.remarks(sec)
 
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
@@ -147,8 +148,15 @@ func leadingFloat(v string) float64 {
 
 // serviceFile looks at a file that the service section names, and at what it names.
 func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string) {
+	if key == "streams_file" {
+		if _, ok := l.find(p.Value); !ok { // only of this one Fluent Bit can do without
+			l.line(Warning, sec, p, plain.Quoted(p.Value)+" cannot be read: Fluent Bit starts without it",
+				"check the path")
+		}
+		return
+	}
 	path, ok := l.exists(sec, p)
-	if !ok || key == "streams_file" {
+	if !ok {
 		return
 	}
 	file, err := fluentbit.Load(path, l.sources.Env)
@@ -236,28 +244,42 @@ func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 	l.exists(sec, p)
 }
 
-// exists looks for a file as Fluent Bit does: in its working directory, which may be
+// find looks for a file as Fluent Bit does: in its working directory, which may be
 // ours, and beside the configuration.
+func (l *linter) find(name string) (path string, ok bool) {
+	path, err := l.open(name)
+	return path, err == nil
+}
+
+func (l *linter) open(name string) (path string, err error) {
+	candidates := []string{name}
+	if !filepath.IsAbs(name) {
+		candidates = append(candidates, filepath.Join(l.file.Root, name))
+	}
+
+	for _, path := range candidates {
+		var f *os.File
+		f, err = filemode.Open(path)
+		if err == nil {
+			l.more = append(l.more, path)
+			return path, f.Close()
+		}
+	}
+	return "", err
+}
+
+// exists reports a file that is missing, without which Fluent Bit refuses to start.
 func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, ok bool) {
 	if p.Value == "" {
 		return "", false
 	}
-	candidates := []string{p.Value}
-	if !filepath.IsAbs(p.Value) {
-		candidates = append(candidates, filepath.Join(l.file.Root, p.Value))
+	path, err := l.open(p.Value)
+	if err == nil {
+		return path, true
 	}
 
-	var err error
-	for _, path := range candidates {
-		var f *os.File
-		if f, err = filemode.Open(path); err == nil {
-			f.Close()
-			l.more = append(l.more, path)
-			return path, true
-		}
-	}
-	var why *os.PathError
 	problem := "cannot be read"
+	var why *os.PathError
 	if errors.As(err, &why) {
 		problem += ": " + why.Err.Error()
 	}
@@ -267,6 +289,20 @@ func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, o
 	}
 	l.line(Error, sec, p, plain.Quoted(p.Value)+" "+problem+refuses, "check the path")
 	return "", false
+}
+
+// remarks looks for a comment behind a value: in the classic format it is a part of the
+// value.
+func (l *linter) remarks(sec fluentbit.Section) {
+	if l.file.Format != fluentbit.Classic {
+		return
+	}
+	for _, p := range sec.Props {
+		if strings.Contains(p.Value, " # ") && (sec.Kind == "service" || sec.Core(p.Key)) {
+			l.line(Warning, sec, p, "has a remark behind the value, which Fluent Bit takes for a part of it",
+				"put the remark on a line of its own")
+		}
+	}
 }
 
 // strangeSections looks at sections that Fluent Bit ignores or refuses.
