@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
 	"net/http"
@@ -305,9 +304,6 @@ type answer struct {
 // window, if there are only one or two of them.
 const mostStrayed = 10
 
-// maxRows bounds an answer: twenty times what any of the APIs gives at a time.
-const maxRows = 200_000
-
 // keys tells rows apart by a hash of identity and time; of the bytes where a row has no
 // identity.
 type keys map[uint64]struct{}
@@ -337,10 +333,6 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 
 	a.top, a.keys = q.top, keys{}
 	err = eachRow(p, body, odataList, r.client.service.host, func(raw []byte) error {
-		if a.rows == maxRows {
-			return r.endless()
-		}
-
 		r.note(&a, q, known, raw)
 		return sink.Row(raw)
 	})
@@ -359,15 +351,6 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 	a.more, a.link = r.follow(p.NextLink(), q)
 
 	return a, nil
-}
-
-// endless is the error for an answer with too many rows.
-func (r *odata) endless() error {
-	return &Error{
-		Op:      r.op,
-		Problem: fmt.Sprintf("%s sends more than %d alerts in one answer", r.client.service.host, maxRows),
-		Smaller: true,
-	}
 }
 
 // strays returns an error when the rows of the last pages show that the service ignores

@@ -177,7 +177,7 @@ func TestAnAnswerWithTooManyRowsIsCut(t *testing.T) {
 	rows := newBasket(t, cloud.SIEM)
 	err := slowReader(t, client).Read(t.Context(), lastHour(), rows)
 	var e *Error
-	if !errors.As(err, &e) || !e.Smaller || !e.TooLarge || e.Remedy == "" || rows.total != mostRows {
+	if !errors.As(err, &e) || !e.Smaller || !e.TooLarge || e.Remedy == "" || rows.total != maxRows {
 		t.Errorf("after %d rows: %v", rows.total, err)
 	}
 }

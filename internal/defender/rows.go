@@ -22,9 +22,9 @@ const (
 	bareList  form = true
 )
 
-// mostRows bounds an answer: twenty times what any of the APIs with pages lists at a time. What
+// maxRows bounds an answer: twenty times what any of the APIs with pages lists at a time. What
 // the legacy exporter has beyond it is read in smaller windows.
-const mostRows = 200_000
+const maxRows = 200_000
 
 // eachRow hands the rows of one answer to row. An answer that is cut short has handed over its
 // whole rows first; so has one with a row that is too large, or with too many rows.
@@ -39,8 +39,8 @@ func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []
 		switch {
 		case (err == nil || err == io.EOF) && form(p.Bare()) != want:
 			return unreadable(fmt.Errorf("%w: not the documented kind of list", page.ErrNotPage), host)
-		case err == nil && p.Rows() > mostRows:
-			problem := fmt.Sprintf("%s sends more than %d alerts in one answer", host, mostRows)
+		case err == nil && p.Rows() > maxRows:
+			problem := fmt.Sprintf("%s sends more than %d alerts in one answer", host, maxRows)
 			return tooMuch("reading an answer", problem)
 		case err == nil:
 			if err := row(raw); err != nil {
