@@ -103,36 +103,45 @@ func BenchmarkSetStatus(b *testing.B) {
 // BenchmarkSave measures the rotation of one token of many, with its copy.
 func BenchmarkSave(b *testing.B) {
 	for _, chains := range []int{1, 1000, 10000} {
-		b.Run(fmt.Sprintf("chains=%d", chains), func(b *testing.B) {
-			s, _ := benchStore(b)
-			c := chainOf("")
-			token := make([]byte, 1500)
-			for i := range token {
-				token[i] = 'a' + byte(rand.Uint32()%26)
-			}
-			c.Refresh, c.Previous = secret.New(string(token)), secret.New(string(token))
-			err := s.Tokens().change(b.Context(), func(tx) (rows []chainRow, _ []seed, err error) {
-				for n := range chains {
-					r, err := makeRow(nil, chainKey(n), c, 1)
-					if err != nil {
-						return nil, nil, err
-					}
-					rows = append(rows, r)
-				}
-				return rows, nil, nil
-			})
+		b.Run(fmt.Sprintf("chains=%d", chains), func(b *testing.B) { benchSave(b, chains, nil) })
+		b.Run(fmt.Sprintf("chains=%d,sealed", chains), func(b *testing.B) { benchSave(b, chains, testKey) })
+	}
+}
+
+func benchSave(b *testing.B, chains int, key []byte) {
+	s, _ := benchStore(b)
+	by, err := newSealer(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.sh.sealer.Store(by)
+
+	c := chainOf("")
+	token := make([]byte, 1500)
+	for i := range token {
+		token[i] = 'a' + byte(rand.Uint32()%26)
+	}
+	c.Refresh, c.Previous = secret.New(string(token)), secret.New(string(token))
+	err = s.Tokens().change(b.Context(), func(tx) (rows []chainRow, _ []seed, err error) {
+		for n := range chains {
+			r, err := makeRow(by, chainKey(n), c, 1)
 			if err != nil {
-				b.Fatal(err)
+				return nil, nil, err
 			}
-			for b.Loop() {
-				if err := s.Tokens().Save(b.Context(), chainKey(chains/2), c); err != nil {
-					b.Fatal(err)
-				}
-			}
-			if s.sh.copyFails {
-				b.Error("the copy fails")
-			}
-		})
+			rows = append(rows, r)
+		}
+		return rows, nil, nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := s.Tokens().Save(b.Context(), chainKey(chains/2), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if s.sh.copyFails {
+		b.Error("the copy fails")
 	}
 }
 
