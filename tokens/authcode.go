@@ -15,15 +15,17 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// AuthCode is one sign-in of a person with the authorization code flow, PKCE and state (RFC 6749 section 4.1, RFC 7636). Use one per
-// attempt: state and verifier serve once.
+// AuthCode is one sign-in of a person with the authorization code flow, PKCE and state
+// (RFC 6749 section 4.1, RFC 7636). Use one per attempt: state and verifier serve once.
 type AuthCode struct {
 	// Client redeems the code.
 	Client Client
-	// RedirectURI is where the browser is sent with the code, exactly as registered; the port of a loopback address is free.
+	// RedirectURI is where the browser is sent with the code, exactly as registered; the
+	// port of a loopback address is free.
 	RedirectURI string
-	// Prompt is what the service asks the person in any case: "select_account" (the usual), "login", "consent", or empty. LoginHint is the
-	// user whose name the page shows first, if any.
+	// Prompt is what the service asks the person in any case: "select_account" (the
+	// usual), "login", "consent", or empty. LoginHint is the user whose name the page
+	// shows first, if any.
 	Prompt, LoginHint string
 
 	state    string
@@ -50,7 +52,8 @@ func (a *AuthCode) URL() string {
 	return address
 }
 
-// State is the value that comes back with the answer; it tells this attempt's answer from others.
+// State is the value that comes back with the answer; it tells this attempt's answer from
+// others.
 func (a *AuthCode) State() string { return a.state }
 
 // Exchange redeems the code that came back.
@@ -58,8 +61,9 @@ func (a *AuthCode) Exchange(ctx context.Context, code secret.Text) (Tokens, erro
 	return a.Client.Exchange(ctx, code, a.RedirectURI, a.verifier.Reveal())
 }
 
-// ExchangePasted redeems the code of an address that a person pasted (see ParsePasted). An address with another attempt's state is refused; a
-// bare code has none, and is protected by PKCE alone.
+// ExchangePasted redeems the code of an address that a person pasted (see ParsePasted).
+// An address with another attempt's state is refused; a bare code has none, and is
+// protected by PKCE alone.
 func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, error) {
 	code, state, err := ParsePasted(text)
 	if state != "" && !sameState(state, a.state) {
@@ -71,8 +75,9 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 	return a.Exchange(ctx, code)
 }
 
-// ExchangeReturned waits for the browser at cb, redeems the code that it brings, and tells the browser how
-// that went. If the person sees the URL before this is called, call cb.Expect(a.State()) before that.
+// ExchangeReturned waits for the browser at cb, redeems the code that it brings, and
+// tells the browser how that went. If the person sees the URL before this is called, call
+// cb.Expect(a.State()) before that.
 func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, error) {
 	code, err := cb.Wait(ctx, a.state)
 	if err != nil {
@@ -93,7 +98,8 @@ func (a *AuthCode) redeemReturned(ctx context.Context, code secret.Text) (Tokens
 	return a.Exchange(ctx, code)
 }
 
-// closingPage is what the browser shows at the end: who signed in to what, or why nobody did.
+// closingPage is what the browser shows at the end: who signed in to what, or why nobody
+// did.
 func (a *AuthCode) closingPage(t Tokens, err error) page {
 	app := a.Client.App
 	var refused *Error
@@ -131,9 +137,11 @@ func (a *AuthCode) explain(err error) error {
 	return explainAnswer(answer{err: e.OAuth, suberror: e.Suberror, codes: e.Codes, trace: e.TraceID, correlation: e.CorrelationID}, 0, a.Client.App)
 }
 
-// AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may verifier, for a service without PKCE.
+// AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may
+// verifier, for a service without PKCE.
 //
-// v1 is asked for the resource here already, so that consent and conditional access are settled while the person is there.
+// v1 is asked for the resource here already, so that consent and conditional access are
+// settled while the person is there.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow
 func (a App) AuthCodeURL(redirectURI, state, verifier, prompt string) string {
 	conf := a.config(true)
@@ -169,7 +177,8 @@ func withScopes(list []string, more ...string) []string {
 	return list
 }
 
-// Exchange redeems an authorization code. redirectURI is the string that was opened, verifier the one AuthCodeURL was given.
+// Exchange redeems an authorization code. redirectURI is the string that was opened,
+// verifier the one AuthCodeURL was given.
 func (c Client) Exchange(ctx context.Context, code secret.Text, redirectURI, verifier string) (Tokens, error) {
 	extra := c.App.resource()
 	if list := c.App.scopes(true); len(list) > 0 {

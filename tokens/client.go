@@ -16,9 +16,11 @@ import (
 type Access struct {
 	// Token is opaque; it goes to the configured API host only.
 	Token secret.Text
-	// Obtained is our time just before it was asked for, Expiry that plus the life the service gave it. A wrong clock cancels out.
+	// Obtained is our time just before it was asked for, Expiry that plus the life the
+	// service gave it. A wrong clock cancels out.
 	Obtained, Expiry time.Time
-	// Scope is what was granted to a user's token; the service does not say for an application's.
+	// Scope is what was granted to a user's token; the service does not say for an
+	// application's.
 	Scope string
 	// Rotated tells that a new refresh token came with it.
 	Rotated bool
@@ -28,28 +30,34 @@ type Access struct {
 type Tokens struct {
 	// Access is the access token.
 	Access Access
-	// Refresh is the refresh token to use from now on; the one that was sent where the service gave no new one (RFC 6749 section 6).
-	// Zero for client credentials.
+	// Refresh is the refresh token to use from now on; the one that was sent where the
+	// service gave no new one (RFC 6749 section 6). Zero for client credentials.
 	Refresh secret.Text
-	// Account is the user who signed in, from the id token, where there is one; for people only.
+	// Account is the user who signed in, from the id token, where there is one; for
+	// people only.
 	Account string
 }
 
-// Client makes single requests for an application. It keeps no state: Source does. Safe for concurrent use.
+// Client makes single requests for an application. It keeps no state: Source does. Safe
+// for concurrent use.
 type Client struct {
 	// App is who asks for what.
 	App App
-	// HTTP sends the requests; nil means a plain client. Its redirect policy and cookies are not used.
+	// HTTP sends the requests; nil means a plain client. Its redirect policy and cookies
+	// are not used.
 	HTTP *http.Client
-	// Timeout is how long to wait without a byte before a request is given up; 0 means a minute. A request may take twice that in all.
+	// Timeout is how long to wait without a byte before a request is given up; 0 means a
+	// minute. A request may take twice that in all.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// OnSkew, if set, is told the service's clock (the Date header) and ours at that moment.
+	// OnSkew, if set, is told the service's clock (the Date header) and ours at that
+	// moment.
 	OnSkew func(serverDate, at time.Time)
 }
 
-// defaultLife is believed of an access token whose answer does not say: Entra's documented hour.
+// defaultLife is believed of an access token whose answer does not say: Entra's
+// documented hour.
 const defaultLife = time.Hour
 
 // defaultTimeout is Client.Timeout where none is given.
@@ -69,7 +77,8 @@ func (c Client) now() time.Time {
 	return time.Now()
 }
 
-// prepare makes the transport for one sign-in, with the proof of the application in its form.
+// prepare makes the transport for one sign-in, with the proof of the application in its
+// form.
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
 	if err := c.App.validate(); err != nil {
 		return nil, nil, configError("the application is not fully described", "check login_url, tenant_id, client_id and resource", err)
@@ -86,7 +95,8 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 	return w.bind(ctx, c.HTTP), w, nil
 }
 
-// tokens runs one exchange of the library and reads its answer. sent is the refresh token that was sent, if any.
+// tokens runs one exchange of the library and reads its answer. sent is the refresh token
+// that was sent, if any.
 func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, run func(context.Context, *wire) (*oauth2.Token, error)) (Tokens, error) {
 	ctx, w, fault := c.prepare(ctx, extra)
 	if fault != nil {
@@ -133,15 +143,18 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 	return out, nil
 }
 
-// Redeem redeems a refresh token once (RFC 6749 section 6). The caller holds the chain's lock and stores the successor.
+// Redeem redeems a refresh token once (RFC 6749 section 6). The caller holds the chain's
+// lock and stores the successor.
 func (c Client) Redeem(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	extra := c.App.resource()
-	// The library sends no scope with a refresh; without one v2 would answer for whatever was asked for first.
+	// The library sends no scope with a refresh; without one v2 would answer for whatever
+	// was asked for first.
 	if list := c.App.scopes(true); len(list) > 0 {
 		extra.Set("scope", joinScopes(list))
 	}
 	return c.tokens(ctx, extra, refresh, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
-		// A token without an access token is not valid, so that the source redeems it at once.
+		// A token without an access token is not valid, so that the source redeems it at
+		// once.
 		return c.App.config(true).TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
 	})
 }

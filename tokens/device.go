@@ -24,16 +24,19 @@ type Device struct {
 	code secret.Text
 }
 
-// defaultDeviceLife is assumed where the service does not say; Entra's codes live 15 minutes.
+// defaultDeviceLife is assumed where the service does not say; Entra's codes live 15
+// minutes.
 const defaultDeviceLife = 15 * time.Minute
 
-// defaultInterval: "If no value is provided, clients MUST use 5 as the default." (RFC 8628 section 3.2)
+// defaultInterval: "If no value is provided, clients MUST use 5 as the default." (RFC
+// 8628 section 3.2)
 const defaultInterval = 5 * time.Second
 
-// DeviceAuth asks for a code that a person enters on another device. The registration must allow public client flows.
+// DeviceAuth asks for a code that a person enters on another device. The registration
+// must allow public client flows.
 //
-// v1 answers with verification_url and numbers as strings, v2 as RFC 8628 says; both are read.
-// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code
+// v1 answers with verification_url and numbers as strings, v2 as RFC 8628 says; both are
+// read. https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code
 func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 	bare := c
 	bare.App.Credential = nil // the device endpoint takes none
@@ -65,8 +68,9 @@ func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 	return d, nil
 }
 
-// DevicePoll asks until the person has signed in, declined, or the code has ended. The service's slow_down adds 5 s to the pause for good
-// (RFC 8628 section 3.5), and so does an interruption of the network, which does not end the sign-in.
+// DevicePoll asks until the person has signed in, declined, or the code has ended. The
+// service's slow_down adds 5 s to the pause for good (RFC 8628 section 3.5), and so does
+// an interruption of the network, which does not end the sign-in.
 func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, d.Expiry.Sub(c.now()))
@@ -109,7 +113,8 @@ func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 	}
 }
 
-// deviceEnd is the error when the wait ended: the code's own end is told from the caller's.
+// deviceEnd is the error when the wait ended: the code's own end is told from the
+// caller's.
 func (c Client) deviceEnd(caller context.Context) error {
 	if err := caller.Err(); err != nil {
 		return err

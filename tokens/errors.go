@@ -20,7 +20,8 @@ const (
 	Transient Fate = iota
 	// NeedsSignIn: a person has to sign in again, or a new refresh token has to be given.
 	NeedsSignIn
-	// NotAuthorised: someone in the customer's tenant has to allow something (consent, policy, licence).
+	// NotAuthorised: someone in the customer's tenant has to allow something (consent,
+	// policy, licence).
 	NotAuthorised
 	// Config: what we send is wrong: an id, a secret, an address, a clock.
 	Config
@@ -53,7 +54,8 @@ const (
 	ExitNotAuthorised ExitClass = 4
 )
 
-// Error is why there is no access token. Its text is one bounded line without any secret: what happened, what to do, then the raw codes.
+// Error is why there is no access token. Its text is one bounded line without any secret:
+// what happened, what to do, then the raw codes.
 type Error struct {
 	// Fate and Exit are for programs, Sentence and Remedy for people.
 	Fate Fate
@@ -65,23 +67,30 @@ type Error struct {
 	Sentence, Remedy string
 	// RetryAfter is how long the service asked to be left alone; 0 when it did not say.
 	RetryAfter time.Duration
-	// Code is the AADSTS number that decided, 0 when there was none; Codes are all of them.
+	// Code is the AADSTS number that decided, 0 when there was none; Codes are all of
+	// them.
 	Code  int
 	Codes []int
-	// OAuth is the error of RFC 6749 section 5.2, such as invalid_grant; Suberror Microsoft's refinement.
+	// OAuth is the error of RFC 6749 section 5.2, such as invalid_grant; Suberror
+	// Microsoft's refinement.
 	OAuth, Suberror string
-	// TraceID and CorrelationID find the request in Microsoft's logs. CorrelationID is the one we sent when the answer had none.
+	// TraceID and CorrelationID find the request in Microsoft's logs. CorrelationID is
+	// the one we sent when the answer had none.
 	TraceID, CorrelationID string
 	// Status is the HTTP status, 0 when there was no answer.
 	Status int
-	// Err is the cause where it is ours or the network's; nil for a refusal by the service.
+	// Err is the cause where it is ours or the network's; nil for a refusal by the
+	// service.
 	Err error
 
-	// dead: this refresh token will never work again. doubtful: the service was seen to refuse good ones so (AADSTS70000).
+	// dead: this refresh token will never work again. doubtful: the service was seen to
+	// refuse good ones so (AADSTS70000).
 	dead, doubtful bool
-	// lost: the request went out and no whole answer came back, so a refresh token may have been rotated unseen.
+	// lost: the request went out and no whole answer came back, so a refresh token may
+	// have been rotated unseen.
 	lost bool
-	// rotated is the new refresh token of an answer that cannot be used otherwise: the service may hold the old one for used up.
+	// rotated is the new refresh token of an answer that cannot be used otherwise: the
+	// service may hold the old one for used up.
 	rotated secret.Text
 }
 
@@ -156,7 +165,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // Dead tells that the refresh token which was sent will never work again.
 func (e *Error) Dead() bool { return e.dead }
 
-// ExitCode is the exit code for err: its ExitClass where it is, or wraps, an Error; else ExitFailed. A nil err is 0.
+// ExitCode is the exit code for err: its ExitClass where it is, or wraps, an Error; else
+// ExitFailed. A nil err is 0.
 func ExitCode(err error) int {
 	var e *Error
 	switch {
@@ -168,8 +178,8 @@ func ExitCode(err error) int {
 	return int(ExitFailed)
 }
 
-// aboutGrant reports whether the service refused what was redeemed, and not the application or its
-// credential: another refresh token may be accepted.
+// aboutGrant reports whether the service refused what was redeemed, and not the
+// application or its credential: another refresh token may be accepted.
 func (e *Error) aboutGrant() bool {
 	if e.Fate == Transient || e.Status == 0 || e.Scope == ScopeCredential {
 		return false

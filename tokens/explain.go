@@ -16,14 +16,16 @@ type explanation struct {
 	scope Scope
 	// dead: when a refresh token was sent, it will never work again.
 	dead bool
-	// doubtful: good tokens were refused with it too. It is asked again at once, and the token before is tried.
+	// doubtful: good tokens were refused with it too. It is asked again at once, and the
+	// token before is tried.
 	doubtful bool
 	// weak: says less than any code beside it.
 	weak bool
 }
 
-// Explain gives, for an AADSTS code that the sign-in service answered for app, what happened in a sentence, what to do, what the
-// failure waits for, and the exit code for a command. Any code has a sentence and a remedy; unknown ones general ones.
+// Explain gives, for an AADSTS code that the sign-in service answered for app, what
+// happened in a sentence, what to do, what the failure waits for, and the exit code for a
+// command. Any code has a sentence and a remedy; unknown ones general ones.
 //
 // Codes: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 func Explain(code int, app App) (sentence, remedy string, fate Fate, exit ExitClass) {
@@ -51,8 +53,10 @@ func fill(text string, app App) string {
 		return text
 	}
 	return strings.NewReplacer(
-		"{tenant}", orElse(app.TenantID, "TENANT"), "{client}", orElse(app.ClientID, "CLIENT"),
-		"{resource}", orElse(app.Resource, "the API"), "{login}", orElse(LoginHost(app.LoginURL), "the sign-in service"),
+		"{tenant}", orElse(app.TenantID, "TENANT"),
+		"{client}", orElse(app.ClientID, "CLIENT"),
+		"{resource}", orElse(app.Resource, "the API"),
+		"{login}", orElse(LoginHost(app.LoginURL), "the sign-in service"),
 		"{consent}", app.consentAddress(),
 		"{acquire}", app.acquire(),
 	).Replace(text)
@@ -65,8 +69,9 @@ func orElse(s, other string) string {
 	return s
 }
 
-// AdminConsentURL is the address an administrator of the customer's tenant opens to allow the application everything its
-// registration lists. redirectURI must be registered; empty leaves the choice to the registration.
+// AdminConsentURL is the address an administrator of the customer's tenant opens to allow
+// the application everything its registration lists. redirectURI must be registered;
+// empty leaves the choice to the registration.
 //
 // https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
 func (a App) AdminConsentURL(redirectURI, state string) string {
@@ -86,7 +91,8 @@ func (a App) AdminConsentURL(redirectURI, state string) string {
 	return strings.TrimRight(a.LoginURL, "/") + "/" + url.PathEscape(a.TenantID) + path + "?" + v.Encode()
 }
 
-// consentAddress is the shortest form of AdminConsentURL, which needs no redirect address.
+// consentAddress is the shortest form of AdminConsentURL, which needs no redirect
+// address.
 func (a App) consentAddress() string {
 	v1 := a
 	v1.Version = V1
@@ -147,8 +153,8 @@ func explainAnswer(a answer, status int, app App) *Error {
 	return e
 }
 
-// tellingCode finds the code that says most: the first known one that is not weak, else the first known
-// one.
+// tellingCode finds the code that says most: the first known one that is not weak, else
+// the first known one.
 func tellingCode(codes []int) (x explanation, code int, found bool) {
 	for _, c := range codes {
 		known, ok := lookUp(c)
@@ -162,8 +168,9 @@ func tellingCode(codes []int) (x explanation, code int, found bool) {
 	return x, code, found
 }
 
-// explainOAuth explains a refusal without a known code by its error name (RFC 6749 sections 4.1.2.1 and
-// 5.2, and Microsoft's additions). It never ends a refresh token: Microsoft adds codes at any time.
+// explainOAuth explains a refusal without a known code by its error name (RFC 6749
+// sections 4.1.2.1 and 5.2, and Microsoft's additions). It never ends a refresh token:
+// Microsoft adds codes at any time.
 func explainOAuth(a answer) explanation {
 	name := a.err
 	if a.suberror == "consent_required" {
@@ -181,13 +188,15 @@ func explainOAuth(a answer) explanation {
 		x.scope = ScopeCustomer // an unknown code may be about this customer only
 	}
 
-	// The same token may work again once a person or an administrator acted: nothing to ask again at once.
+	// The same token may work again once a person or an administrator acted: nothing to
+	// ask again at once.
 	x.doubtful = name == "invalid_grant" && !slices.Contains(interaction, a.suberror)
 	return x
 }
 
-// interaction are the suberrors after which the same refresh token may work again once a person or an
-// administrator acted, as the Microsoft Authentication Library classifies them.
+// interaction are the suberrors after which the same refresh token may work again once a
+// person or an administrator acted, as the Microsoft Authentication Library classifies
+// them.
 var interaction = []string{
 	"basic_action",
 	"additional_action",

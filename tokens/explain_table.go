@@ -3,7 +3,8 @@ package tokens
 // again is the remedy of most dead refresh tokens.
 const again = "sign in again: {acquire}"
 
-// oauthExplanations serve when no code says more. device_code errors: RFC 8628 section 3.5.
+// oauthExplanations serve when no code says more. device_code errors: RFC 8628 section
+// 3.5.
 var oauthExplanations = map[string]explanation{
 	"invalid_request": config(
 		"the sign-in service found the request malformed",
@@ -88,7 +89,15 @@ var oauthExplanations = map[string]explanation{
 }
 
 // explanations by AADSTS code, built once from the groups.
-var explanations = join(applicationCodes, permissionCodes, requestCodes, grantCodes, credentialCodes, userCodes, serviceCodes)
+var explanations = join(
+	applicationCodes,
+	permissionCodes,
+	requestCodes,
+	grantCodes,
+	credentialCodes,
+	userCodes,
+	serviceCodes,
+)
 
 func join(groups ...map[int]explanation) map[int]explanation {
 	all := map[int]explanation{}
@@ -120,8 +129,8 @@ func signIn(sentence, remedy string) explanation {
 	}
 }
 
-// dead explains a code that ends a refresh token for good. The codes built with it are the closed list:
-// no other refusal ends one.
+// dead explains a code that ends a refresh token for good. The codes built with it are
+// the closed list: no other refusal ends one.
 func dead(sentence, remedy string) explanation {
 	x := signIn(sentence, remedy)
 	x.dead = true
@@ -171,9 +180,12 @@ const (
 	consent    = "an administrator of the tenant opens {consent}; also check tenant_id and client_id"
 	appMissing = "the application {client} is not known in tenant {tenant}"
 	register   = "register exactly the redirect address that is sent: scheme, host, path, case and slash at the end"
-	nextCloud  = "set cloud (gcc, gcchigh, dod) or login_url to the tenant's cloud and use an application registered there"
-	license    = "check that tenant {tenant} is the right one and has Microsoft Defender licensed and set up, and the resource ({resource})"
-	permission = "add the API permission for {resource} to the application's registration, then consent again: {consent}"
+	nextCloud  = "set cloud (gcc, gcchigh, dod) or login_url to the tenant's cloud " +
+		"and use an application registered there"
+	license = "check that tenant {tenant} is the right one " +
+		"and has Microsoft Defender licensed and set up, and the resource ({resource})"
+	permission = "add the API permission for {resource} " +
+		"to the application's registration, then consent again: {consent}"
 )
 
 var applicationCodes = map[int]explanation{
@@ -360,19 +372,23 @@ var credentialCodes = map[int]explanation{
 	).of(ScopeCredential)),
 	7000215: config(
 		"the client secret is wrong",
-		"paste the secret's value, not its ID, into client_secret or its file, and check that it belongs to client_id {client}",
+		"paste the secret's value, not its ID, into client_secret or its file, "+
+			"and check that it belongs to client_id {client}",
 	).of(ScopeCredential),
 	7000222: config(
 		"the client secret has expired",
-		"create a new secret for {client} (Entra admin center, App registrations, Certificates & secrets) and put its value into client_secret or its file",
+		"create a new secret for {client} (Entra admin center, App registrations, Certificates & secrets) "+
+			"and put its value into client_secret or its file",
 	).of(ScopeCredential),
 	7000218: config(
 		"the application {client} must send a secret or certificate",
-		"set client_secret or client_certificate_file; for a public client turn on \"Allow public client flows\" in its registration",
+		"set client_secret or client_certificate_file; "+
+			"for a public client turn on \"Allow public client flows\" in its registration",
 	).of(ScopeCredential),
 	700025: config(
 		"the application {client} is a public client and must not send a secret",
-		"remove client_secret (for defenderctl: unset DEFENDER_CLIENT_SECRET, give no --client-secret-file), or register the redirect address as Web",
+		"remove client_secret (for defenderctl: unset DEFENDER_CLIENT_SECRET, give no --client-secret-file), "+
+			"or register the redirect address as Web",
 	).of(ScopeApplication),
 	700027: config(
 		"the certificate or the assertion signed with it was not accepted",
@@ -392,7 +408,8 @@ const (
 	mfa     = "sign in again with multi-factor authentication: {acquire}"
 	policy  = "the customer exempts the account from the conditional access policy or allows this machine's address"
 	exclude = "the customer excludes the provider's users (service provider users, guests) from the policy"
-	guest   = "invite the account as a guest (B2B) into tenant {tenant}, accept the invitation, then sign in again: {acquire}"
+	guest   = "invite the account as a guest (B2B) into tenant {tenant}, " +
+		"accept the invitation, then sign in again: {acquire}"
 )
 
 var userCodes = map[int]explanation{
@@ -488,7 +505,8 @@ var serviceCodes = map[int]explanation{
 	),
 }
 
-// family explains codes of a group whose members all mean much the same; ok is false for others.
+// family explains codes of a group whose members all mean much the same; ok is false for
+// others.
 func family(code int) (explanation, bool) {
 	switch {
 	case code/10 == 5007:

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// RefreshLife is how long a refresh token lives without being used; each use gives one with a new life.
+// RefreshLife is how long a refresh token lives without being used; each use gives one
+// with a new life.
 //
 // https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
 const RefreshLife = 90 * 24 * time.Hour
@@ -19,7 +20,8 @@ type Forecast struct {
 	Ends time.Time
 	// Ended: it is of no use any more. Soon: it ends within WarnBefore, or has ended.
 	Ended, Soon bool
-	// Text says so in a sentence, Remedy what to do; both are empty as long as nothing is to be done.
+	// Text says so in a sentence, Remedy what to do; both are empty as long as nothing is
+	// to be done.
 	Text, Remedy string
 }
 
@@ -34,8 +36,9 @@ func (f Forecast) State(now time.Time) string {
 	return "ok"
 }
 
-// Forecast tells how long the chain lives if nobody uses it: RefreshLife from its last refresh on; a token that the service
-// declared dead has ended. app is whose chain it is: remedies name its command.
+// Forecast tells how long the chain lives if nobody uses it: RefreshLife from its last
+// refresh on; a token that the service declared dead has ended. app is whose chain it is:
+// remedies name its command.
 func (c Chain) Forecast(now time.Time, app App) Forecast {
 	remedy := fill(again, app)
 	if !c.Dead.IsZero() {
@@ -61,7 +64,8 @@ func (c Chain) Forecast(now time.Time, app App) Forecast {
 	return f
 }
 
-// deadForecast is the forecast of a token that the service declared dead, in the words of its refusal.
+// deadForecast is the forecast of a token that the service declared dead, in the words of
+// its refusal.
 func (c Chain) deadForecast(app App) Forecast {
 	e := c.Dead.Explain(app)
 	f := Forecast{

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Grounds is the refusal by which a refresh token was declared dead, as a ChainStore keeps it. It has all
-// that is needed to explain the refusal later in the very words of that moment. The zero Grounds means
-// that the token lives.
+// Grounds is the refusal by which a refresh token was declared dead, as a ChainStore
+// keeps it. It has all that is needed to explain the refusal later in the very words of
+// that moment. The zero Grounds means that the token lives.
 type Grounds struct {
 	// Codes are the AADSTS numbers of the refusal, as they came.
 	Codes []int
@@ -31,7 +31,8 @@ type storedGrounds struct {
 	CorrelationID string `json:"correlation_id,omitempty"`
 }
 
-// maxGrounds bounds the text form in bytes; the longest that MarshalText writes has some 600.
+// maxGrounds bounds the text form in bytes; the longest that MarshalText writes has some
+// 600.
 const maxGrounds = 4096
 
 // IsZero reports whether there are no grounds: the token lives.
@@ -40,7 +41,8 @@ func (g Grounds) IsZero() bool { return len(g.Codes) == 0 }
 // Code returns the AADSTS number that decided; 0 for the zero Grounds.
 func (g Grounds) Code() int { return g.Explain(App{}).Code }
 
-// String returns the code that decided, such as "AADSTS700082"; nothing for the zero Grounds.
+// String returns the code that decided, such as "AADSTS700082"; nothing for the zero
+// Grounds.
 func (g Grounds) String() string {
 	if g.IsZero() {
 		return ""
@@ -62,8 +64,8 @@ func (e *Error) grounds() Grounds {
 	}
 }
 
-// Explain returns the error of the refusal, with the sentence, remedy and exit code that it had when it
-// came. app is whose chain it is.
+// Explain returns the error of the refusal, with the sentence, remedy and exit code that
+// it had when it came. app is whose chain it is.
 func (g Grounds) Explain(app App) *Error {
 	a := answer{
 		err:         g.OAuth,
@@ -84,11 +86,12 @@ func (g Grounds) MarshalText() ([]byte, error) {
 	return json.Marshal(storedGrounds(g))
 }
 
-// UnmarshalText reads what MarshalText wrote, and the bare codes ("AADSTS700082") of older versions.
+// UnmarshalText reads what MarshalText wrote, and the bare codes ("AADSTS700082") of
+// older versions.
 //
-// Grounds that do not end a token by the rules of this version are read as none, so that the token is
-// tried again: older versions ended tokens by codes that they did not know. The same holds for text
-// that cannot be read. There is never an error.
+// Grounds that do not end a token by the rules of this version are read as none, so that
+// the token is tried again: older versions ended tokens by codes that they did not know.
+// The same holds for text that cannot be read. There is never an error.
 func (g *Grounds) UnmarshalText(text []byte) error {
 	*g = Grounds{}
 
@@ -108,7 +111,8 @@ func (g *Grounds) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checked returns what may be printed of a stored text: known names and ids only, as of an answer.
+// checked returns what may be printed of a stored text: known names and ids only, as of
+// an answer.
 func (s storedGrounds) checked() Grounds {
 	g := Grounds{TraceID: guidLike(s.TraceID), CorrelationID: guidLike(s.CorrelationID)}
 

@@ -18,12 +18,13 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Callback waits on this machine for the browser to come back from a sign-in (RFC 8252 section 7.3). It
-// listens on 127.0.0.1 and ::1, since browsers take either for localhost. Only a GET with the expected
-// state is an answer, and only the first one; nothing else ends the wait.
+// Callback waits on this machine for the browser to come back from a sign-in (RFC 8252
+// section 7.3). It listens on 127.0.0.1 and ::1, since browsers take either for
+// localhost. Only a GET with the expected state is an answer, and only the first one;
+// nothing else ends the wait.
 //
-// The browser gets its page when the code that it brought was redeemed: only then is it known whether
-// the sign-in succeeded, and who signed in.
+// The browser gets its page when the code that it brought was redeemed: only then is it
+// known whether the sign-in succeeded, and who signed in.
 type Callback struct {
 	servers []*http.Server
 	port    int
@@ -45,7 +46,8 @@ type page struct {
 	title, text string
 }
 
-// pagePatience is how long a browser waits for its page; redeeming a code takes a second or two.
+// pagePatience is how long a browser waits for its page; redeeming a code takes a second
+// or two.
 const pagePatience = time.Minute
 
 // redirected is what the browser brought.
@@ -54,8 +56,9 @@ type redirected struct {
 	err  error
 }
 
-// Listen opens the port on both loopback addresses; 0 picks a free one. A machine without IPv6 listens on 127.0.0.1 alone; a port that
-// somebody else holds on one of the two is an error, since the code could go to them.
+// Listen opens the port on both loopback addresses; 0 picks a free one. A machine without
+// IPv6 listens on 127.0.0.1 alone; a port that somebody else holds on one of the two is
+// an error, since the code could go to them.
 func Listen(port int) (*Callback, error) {
 	const tries = 16 // for a port that is free on both
 	var err error
@@ -113,7 +116,8 @@ func listen(port int) (*Callback, error) {
 // Port is the port listened on.
 func (c *Callback) Port() int { return c.port }
 
-// RedirectURI is the address to send the browser back to, with a path that was registered ("/" or "" for none).
+// RedirectURI is the address to send the browser back to, with a path that was registered
+// ("/" or "" for none).
 func (c *Callback) RedirectURI(path string) string {
 	if path == "" || path[0] != '/' {
 		path = "/" + path
@@ -121,9 +125,10 @@ func (c *Callback) RedirectURI(path string) string {
 	return "http://localhost:" + strconv.Itoa(c.port) + path
 }
 
-// Expect tells the state to know the answer by. Call it before anybody is shown the address to open: a browser that is signed in already
-// comes back at once, and what comes before Expect is nobody's answer. The first answer after it is kept for Wait. Each Callback serves one
-// state; another one is refused.
+// Expect tells the state to know the answer by. Call it before anybody is shown the
+// address to open: a browser that is signed in already comes back at once, and what comes
+// before Expect is nobody's answer. The first answer after it is kept for Wait. Each
+// Callback serves one state; another one is refused.
 func (c *Callback) Expect(state string) error {
 	if state == "" {
 		return errors.New("tokens: a callback needs a state to know its answer by")
@@ -137,9 +142,10 @@ func (c *Callback) Expect(state string) error {
 	return nil
 }
 
-// Wait returns the code that comes with the state (see Expect, which it calls too); a refusal by the service
-// or the person is an *Error. It waits until ctx ends. Each Callback serves one Wait. Whoever redeems the
-// code calls report then; ExchangeReturned does both.
+// Wait returns the code that comes with the state (see Expect, which it calls too); a
+// refusal by the service or the person is an *Error. It waits until ctx ends. Each
+// Callback serves one Wait. Whoever redeems the code calls report then; ExchangeReturned
+// does both.
 func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
 	if err := c.Expect(state); err != nil {
 		return secret.Text{}, err
@@ -152,7 +158,8 @@ func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) 
 	}
 }
 
-// report says how the sign-in ended, to the browser that waits for its page. The first report counts.
+// report says how the sign-in ended, to the browser that waits for its page. The first
+// report counts.
 func (c *Callback) report(p page) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,8 +239,8 @@ func (c *Callback) outcome(ctx context.Context) page {
 	}
 }
 
-// take decides whether r is the answer, and what to show; wait tells to show the outcome instead. Nothing
-// of the request is shown.
+// take decides whether r is the answer, and what to show; wait tells to show the outcome
+// instead. Nothing of the request is shown.
 func (c *Callback) take(r *http.Request) (p page, wait bool) {
 	if r.Method != http.MethodGet {
 		return page{http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."}, false

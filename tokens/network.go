@@ -7,7 +7,8 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// networkError explains why no answer came. Nothing that a server sent is in it: it may be what we sent.
+// networkError explains why no answer came. Nothing that a server sent is in it: it may
+// be what we sent.
 func networkError(err error, host string) *Error {
 	fault := netfault.Of(err)
 	e := &Error{Fate: Transient, Exit: ExitFailed, Err: fault.Err}
@@ -44,7 +45,8 @@ func networkError(err error, host string) *Error {
 	return e
 }
 
-// strange explains an answer that is not the sign-in service's JSON: a gateway's page, a proxy's, or a cut one.
+// strange explains an answer that is not the sign-in service's JSON: a gateway's page, a
+// proxy's, or a cut one.
 func (w *wire) strange(status int, header http.Header) *Error {
 	e, host := &Error{Fate: Config, Exit: ExitFailed, Status: status}, w.host
 	switch {

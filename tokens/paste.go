@@ -14,9 +14,12 @@ import (
 // maxPasted bounds a pasted answer in bytes; real ones have one to three thousand.
 const maxPasted = 64 << 10
 
-// ParsePasted reads what a person copied from the browser after signing in: the whole address it ended on, only its query, or the bare
-// code. Line breaks and blanks that a terminal or a mail put in are dropped, and so are quotes and angle brackets around it. state
-// is empty for a bare code only: an address without one was cut off, and its code may be too. An address that carries a refusal (`error=`) gives an *Error with its explanation, and its state.
+// ParsePasted reads what a person copied from the browser after signing in: the whole
+// address it ended on, only its query, or the bare code. Line breaks and blanks that a
+// terminal or a mail put in are dropped, and so are quotes and angle brackets around it.
+// state is empty for a bare code only: an address without one was cut off, and its code
+// may be too. An address that carries a refusal (`error=`) gives an *Error with its
+// explanation, and its state.
 func ParsePasted(text string) (code secret.Text, state string, err error) {
 	if len(text) > maxPasted {
 		return secret.Text{}, "", errors.New("the pasted text is too long to be the browser's address")
@@ -73,7 +76,8 @@ func checkCode(code secret.Text) error {
 	return nil
 }
 
-// pastedForm finds the parameters in an address or a bare query; ok is false when there are none.
+// pastedForm finds the parameters in an address or a bare query; ok is false when there
+// are none.
 func pastedForm(text string) (url.Values, bool) {
 	parts := []string{text}
 	if strings.Contains(text, "://") || strings.ContainsAny(text, "?#") {

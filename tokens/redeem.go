@@ -10,28 +10,33 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// patience are the pauses before a redemption is tried again within one sign-in: after a refusal that was seen of good tokens
-// (AADSTS70000), and after an answer that got lost on its way. In the latter case the service may have rotated the token, and a
-// strict one honours the old token for a short time only.
+// patience are the pauses before a redemption is tried again within one sign-in: after a
+// refusal that was seen of good tokens (AADSTS70000), and after an answer that got lost
+// on its way. In the latter case the service may have rotated the token, and a strict one
+// honours the old token for a short time only.
 var patience = [...]time.Duration{time.Second, 3 * time.Second}
 
-// GraceTime is how much longer than its caller a redemption on its way may live: its answer may hold the only good refresh token.
+// GraceTime is how much longer than its caller a redemption on its way may live: its
+// answer may hold the only good refresh token.
 const GraceTime = 3 * time.Second
 
-// lockTime bounds the wait for a chain that somebody else redeems: a process that holds it and was stopped would hold us for ever.
+// lockTime bounds the wait for a chain that somebody else redeems: a process that holds
+// it and was stopped would hold us for ever.
 const lockTime = 30 * time.Second
 
 // saveTime bounds the writing of a new refresh token, which no caller can cancel.
 const saveTime = 15 * time.Second
 
-// redeemChain redeems the chain's newest refresh token for our resource, under the chain's lock.
+// redeemChain redeems the chain's newest refresh token for our resource, under the
+// chain's lock.
 func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 	unlock, err := s.lock(ctx)
 	if err != nil {
 		return Access{}, err
 	}
 	defer unlock()
-	// Whatever the service does, the chain is not held for much longer than one request: what is to be tried again later is.
+	// Whatever the service does, the chain is not held for much longer than one request:
+	// what is to be tried again later is.
 	s.until = time.Now().Add(s.client.timeout())
 	// Read after the lock: whoever had it before may have rotated the token.
 	chain, ok, err := s.keeper.Load(ctx, s.key)
@@ -63,7 +68,8 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 			}, seed.Fingerprint())
 			return a, err
 		case alive && e.aboutGrant():
-			// It may be half written, or of somebody who is not let in: no reason to stop a chain that lives, nor to forget the seed.
+			// It may be half written, or of somebody who is not let in: no reason to stop
+			// a chain that lives, nor to forget the seed.
 			return s.advanceInstead(ctx, chain, seed, e)
 		default:
 			return a, err
@@ -103,7 +109,8 @@ func (s *Source) lock(ctx context.Context) (func(), error) {
 	return nil, e
 }
 
-// advanceInstead goes on with a living chain although there is a new seed, which was refused with e. That is said once for each seed.
+// advanceInstead goes on with a living chain although there is a new seed, which was
+// refused with e. That is said once for each seed.
 func (s *Source) advanceInstead(ctx context.Context, chain Chain, seed secret.Text, e *Error) (Access, error) {
 	a, err := s.advance(ctx, chain)
 	var other *Error
@@ -159,7 +166,8 @@ func (s *Source) start(ctx context.Context, seed secret.Text) (Access, error) {
 	return t.Access, nil
 }
 
-// advance redeems the newest token of a living chain, and the one before it where the service was seen to err.
+// advance redeems the newest token of a living chain, and the one before it where the
+// service was seen to err.
 func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 	sent := chain.Refresh
 	t, err := s.patiently(ctx, sent)
@@ -206,8 +214,8 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 	return t.Access, nil
 }
 
-// patiently redeems a refresh token, again after a short pause where that can help and there is time left. A redemption on its way outlives
-// ctx a little.
+// patiently redeems a refresh token, again after a short pause where that can help and
+// there is time left. A redemption on its way outlives ctx a little.
 func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	for try := 0; ; try++ {
 		longer, cancel := outlive(ctx, GraceTime)
@@ -223,7 +231,8 @@ func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, er
 	}
 }
 
-// save writes the chain. A store that fails is the Keeper's to report and to retry: the token is good, and is used.
+// save writes the chain. A store that fails is the Keeper's to report and to retry: the
+// token is good, and is used.
 func (s *Source) save(ctx context.Context, c Chain, seeds ...[32]byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
@@ -282,10 +291,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Adopt makes a refresh token that a person brought (a sign-in, an import) the newest of its chain,
-// whatever was there. Its fingerprint is remembered, so that the same value in a configuration does not
-// begin the chain again. What cannot be a token is refused. When it returns nil, the token survives a
-// crash of the machine.
+// Adopt makes a refresh token that a person brought (a sign-in, an import) the newest of
+// its chain, whatever was there. Its fingerprint is remembered, so that the same value in
+// a configuration does not begin the chain again. What cannot be a token is refused. When
+// it returns nil, the token survives a crash of the machine.
 func Adopt(ctx context.Context, store ChainStore, key ChainKey, refresh secret.Text, account, tenantName string, now time.Time) error {
 	if refresh.IsZero() {
 		return errors.New("tokens: no refresh token to store")

@@ -15,7 +15,8 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// answer is what the sign-in service said, read leniently: numbers may be strings, anything may be missing.
+// answer is what the sign-in service said, read leniently: numbers may be strings,
+// anything may be missing.
 type answer struct {
 	access, refresh, idToken secret.Text
 	tokenType                string
@@ -35,12 +36,14 @@ type answer struct {
 	trace, correlation string
 }
 
-// maxLife bounds what is believed of a token's or a device code's life; the longest that Entra issues are 28 hours.
+// maxLife bounds what is believed of a token's or a device code's life; the longest that
+// Entra issues are 28 hours.
 const maxLife = 7 * 24 * time.Hour
 
 var errNotJSON = errors.New("the answer is not a JSON object")
 
-// parseAnswer reads the body of an answer of the token and device endpoints. now serves answers with an absolute expiry only.
+// parseAnswer reads the body of an answer of the token and device endpoints. now serves
+// answers with an absolute expiry only.
 func parseAnswer(body []byte, now time.Time) (answer, error) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
 	var m map[string]json.RawMessage
@@ -62,7 +65,8 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 	if s, ok := seconds(m["expires_in"]); ok {
 		a.life = max(s, time.Second)
 	} else if s, ok := seconds(m["expires_on"]); ok {
-		// Only when expires_in is missing: an absolute time depends on our clock being right.
+		// Only when expires_in is missing: an absolute time depends on our clock being
+		// right.
 		a.life = max(time.Unix(int64(s/time.Second), 0).Sub(now), time.Second)
 	}
 	a.life = min(a.life, maxLife)
@@ -96,15 +100,18 @@ const maxCodes = 16
 // unknownError stands for an error name that nobody documents.
 const unknownError = "unknown_error"
 
-// knownOAuth tells whether a name is one of RFC 6749, RFC 8628, OpenID Connect or Microsoft's documents
-// (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow, reference-error-codes).
+// knownOAuth tells whether a name is one of RFC 6749, RFC 8628, OpenID Connect or
+// Microsoft's documents
+// (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow,
+// reference-error-codes).
 func knownOAuth(name string) bool {
 	_, ok := oauthExplanations[name]
 	return ok || slices.Contains([]string{"unsupported_response_type", "invalid_token", "insufficient_scope", "account_selection_required",
 		"invalid_request_object", "request_not_supported", "invalid_request_uri", unknownError}, name)
 }
 
-// suberrors are Microsoft's refinements of an error, as the Microsoft Authentication Library knows them.
+// suberrors are Microsoft's refinements of an error, as the Microsoft Authentication
+// Library knows them.
 var suberrors = []string{"bad_token", "token_expired", "basic_action", "additional_action", "message_only", "consent_required", "client_mismatch",
 	"user_password_expired", "device_authentication_failed", "protection_policy_required", "protection_policies_required", "cancel"}
 
@@ -117,8 +124,9 @@ func (a *answer) scrub(sentOut func(string) bool) {
 	}
 }
 
-// refusal reads the fields of an error answer, of a token endpoint or of a redirect (RFC 6749 sections 4.1.2.1 and 5.2). The description
-// is searched for numbers and ids and then dropped: it is somebody else's text, and may quote what we sent.
+// refusal reads the fields of an error answer, of a token endpoint or of a redirect (RFC
+// 6749 sections 4.1.2.1 and 5.2). The description is searched for numbers and ids and
+// then dropped: it is somebody else's text, and may quote what we sent.
 func (a *answer) refusal(code, suberror, description string, codes json.RawMessage) {
 	// Known names only: anything else may be what we sent.
 	switch {
@@ -165,7 +173,8 @@ func guidLike(s string) string {
 	return s
 }
 
-// seconds reads a number, or a number in a string, as seconds; ok is false for anything else.
+// seconds reads a number, or a number in a string, as seconds; ok is false for anything
+// else.
 func seconds(raw json.RawMessage) (time.Duration, bool) {
 	s := strings.TrimSpace(strings.Trim(strings.TrimSpace(string(raw)), `"`))
 	f, err := strconv.ParseFloat(s, 64)
@@ -175,7 +184,8 @@ func seconds(raw json.RawMessage) (time.Duration, bool) {
 	return time.Duration(f * float64(time.Second)), true
 }
 
-// usableInHeader tells whether an access token can stand in an Authorization header (RFC 6750 section 2.1, read generously).
+// usableInHeader tells whether an access token can stand in an Authorization header (RFC
+// 6750 section 2.1, read generously).
 func usableInHeader(token string) bool {
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {

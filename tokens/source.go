@@ -18,18 +18,22 @@ type SourceConfig struct {
 	App App
 	// Grant is how; GrantAuto decides at the first use.
 	Grant Grant
-	// Seed reads the configured refresh token or its file, anew at each use; nil, or a zero Text, for none.
+	// Seed reads the configured refresh token or its file, anew at each use; nil, or a
+	// zero Text, for none.
 	Seed func() (secret.Text, error)
-	// Store keeps the chain. Give all sources of a process the same *Keeper; another store is wrapped in one of its own. Without one there
-	// are client credentials only: a rotated refresh token that is not kept locks the tenant out.
+	// Store keeps the chain. Give all sources of a process the same *Keeper; another
+	// store is wrapped in one of its own. Without one there are client credentials only:
+	// a rotated refresh token that is not kept locks the tenant out.
 	Store ChainStore
 	// HTTP sends the requests; nil means a plain client.
 	HTTP *http.Client
-	// Timeout is how long to wait without a byte before a request is given up; 0 means a minute.
+	// Timeout is how long to wait without a byte before a request is given up; 0 means a
+	// minute.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log gets the few lines a source writes by itself; nil for none. Failures are returned, not logged.
+	// Log gets the few lines a source writes by itself; nil for none. Failures are
+	// returned, not logged.
 	Log func(slog.Level, string)
 	// TenantName is the label stored with a chain.
 	TenantName string
@@ -37,8 +41,9 @@ type SourceConfig struct {
 	OnSkew func(serverDate, at time.Time)
 }
 
-// Source gives access tokens for one API of one tenant, and renews them: the smaller of 5 minutes and 20 % of their life before they
-// end. One sign-in at a time; safe for concurrent use.
+// Source gives access tokens for one API of one tenant, and renews them: the smaller of 5
+// minutes and 20 % of their life before they end. One sign-in at a time; safe for
+// concurrent use.
 type Source struct {
 	cfg    SourceConfig
 	client Client
@@ -54,11 +59,14 @@ type Source struct {
 	reason  string
 	failed  *surroundings
 
-	// refusedSeed is the last configured refresh token that was refused while a chain lives. Guarded by turn.
+	// refusedSeed is the last configured refresh token that was refused while a chain
+	// lives. Guarded by turn.
 	refusedSeed [32]byte
-	// until is when a redemption is not tried again within this sign-in any more. Guarded by turn.
+	// until is when a redemption is not tried again within this sign-in any more. Guarded
+	// by turn.
 	until time.Time
-	// held is the state of the chain this source last read or wrote under its lock, and whether it did in this sign-in. Guarded by turn.
+	// held is the state of the chain this source last read or wrote under its lock, and
+	// whether it did in this sign-in. Guarded by turn.
 	held struct {
 		done, chain bool
 		version     int64
@@ -104,7 +112,8 @@ func (a Access) earliest() time.Time {
 	return a.Expiry.Add(-min(5*time.Minute, a.Expiry.Sub(a.Obtained)/5))
 }
 
-// Token gives an access token that is good for some time still; it signs in when there is none. Errors are *Error, or ctx's.
+// Token gives an access token that is good for some time still; it signs in when there is
+// none. Errors are *Error, or ctx's.
 func (s *Source) Token(ctx context.Context) (Access, error) {
 	if a, ok := s.cached(true); ok {
 		s.flush(ctx)
@@ -141,7 +150,8 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	return Access{}, err
 }
 
-// Refresh signs in now, whatever is cached: for a person who wants to see what the service answers.
+// Refresh signs in now, whatever is cached: for a person who wants to see what the
+// service answers.
 func (s *Source) Refresh(ctx context.Context) (Access, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -163,14 +173,16 @@ func (s *Source) cached(fresh bool) (Access, bool) {
 	return s.access, !fresh || now.Before(s.access.earliest()) || now.Before(s.hold)
 }
 
-// flush retries to save a chain that is in memory only. Its trouble is the Keeper's to report.
+// flush retries to save a chain that is in memory only. Its trouble is the Keeper's to
+// report.
 func (s *Source) flush(ctx context.Context) {
 	if s.keeper != nil && s.keeper.Pending(s.key) {
 		_ = s.keeper.flushKey(ctx, s.key)
 	}
 }
 
-// Invalidate forgets a: the API answered 401 to it. The next Token signs in. A token renewed meanwhile stays.
+// Invalidate forgets a: the API answered 401 to it. The next Token signs in. A token
+// renewed meanwhile stays.
 func (s *Source) Invalidate(a Access) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,8 +221,9 @@ func (s *Source) ask(ctx context.Context) (Access, error) {
 	return s.redeemChain(ctx)
 }
 
-// Decide settles the grant and says why, once: refresh token if one is configured or stored, or there is nothing else; otherwise client
-// credentials. A chain that has died still is one: auto does not fall back to what the customer did not choose.
+// Decide settles the grant and says why, once: refresh token if one is configured or
+// stored, or there is nothing else; otherwise client credentials. A chain that has died
+// still is one: auto does not fall back to what the customer did not choose.
 func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
 	s.mu.Lock()
 	if s.decided {
@@ -316,9 +329,10 @@ func (s *Source) look(ctx context.Context) surroundings {
 	return now
 }
 
-// Changed tells whether, since the last Token that failed, anything changed that makes a new try worthwhile at once: the secret or
-// certificate, the configured refresh token, or the stored chain (written by a person's sign-in or another process). Cheap enough for every tick;
-// false when nothing failed.
+// Changed tells whether, since the last Token that failed, anything changed that makes a
+// new try worthwhile at once: the secret or certificate, the configured refresh token, or
+// the stored chain (written by a person's sign-in or another process). Cheap enough for
+// every tick; false when nothing failed.
 func (s *Source) Changed(ctx context.Context) bool {
 	s.mu.Lock()
 	failed := s.failed

@@ -24,9 +24,11 @@ import (
 // maxBody bounds what is read of an answer; a token answer has a few kilobytes.
 const maxBody = 1 << 20
 
-// wire is the transport under golang.org/x/oauth2 for one sign-in. The library builds requests and polls; what it cannot say or
-// would not understand is added here: `resource` at a v1 refresh, client assertions, our request id, numbers written as strings, JSON
-// under another content type, the service's clock, and errors that can be told apart.
+// wire is the transport under golang.org/x/oauth2 for one sign-in. The library builds
+// requests and polls; what it cannot say or would not understand is added here:
+// `resource` at a v1 refresh, client assertions, our request id, numbers written as
+// strings, JSON under another content type, the service's clock, and errors that can be
+// told apart.
 type wire struct {
 	base http.RoundTripper
 	app  App
@@ -103,7 +105,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.canonical(res)
 }
 
-// rewrite gives the request with what the library left out. The library always posts a form.
+// rewrite gives the request with what the library left out. The library always posts a
+// form.
 func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	old, err := io.ReadAll(req.Body)
 	req.Body.Close()
@@ -137,8 +140,10 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	req.Body = io.NopCloser(strings.NewReader(text))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 	req.ContentLength = int64(len(text))
-	// Sign-ins are an hour apart, so the connection kept open since the last one has often been closed at the other end. An empty key
-	// (never sent) tells net/http that it may repeat the request on a fresh connection when a reused one ends without a byte of an answer.
+	// Sign-ins are an hour apart, so the connection kept open since the last one has
+	// often been closed at the other end. An empty key (never sent) tells net/http that
+	// it may repeat the request on a fresh connection when a reused one ends without a
+	// byte of an answer.
 	req.Header["Idempotency-Key"] = nil
 	w.requestID = newGUID()
 	req.Header.Set("Accept", "application/json")
@@ -205,7 +210,8 @@ func (w *wire) failure(err error) *Error {
 	return e
 }
 
-// keepRotated puts the refresh token of a success into the error that it ended with, if it is not the one we sent.
+// keepRotated puts the refresh token of a success into the error that it ended with, if
+// it is not the one we sent.
 func (w *wire) keepRotated(e *Error, sent secret.Text) {
 	if w.status != http.StatusOK || w.answer.err != "" || sent.IsZero() {
 		return
@@ -217,11 +223,13 @@ func (w *wire) keepRotated(e *Error, sent secret.Text) {
 	}
 }
 
-// loopPause is how long to stay away after "request loop detected" (AADSTS50196), which lasts some minutes by itself.
+// loopPause is how long to stay away after "request loop detected" (AADSTS50196), which
+// lasts some minutes by itself.
 const loopPause = 15 * time.Minute
 
-// bind puts w under the library, as the client of ctx. RoundTrip makes an error of every redirect, so that the client follows none,
-// whatever hc does: net/http would post the form again to wherever a 307 points.
+// bind puts w under the library, as the client of ctx. RoundTrip makes an error of every
+// redirect, so that the client follows none, whatever hc does: net/http would post the
+// form again to wherever a 307 points.
 func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
 	client := &http.Client{}
 	if hc != nil {
@@ -273,16 +281,16 @@ var (
 	errSlow   = errors.New("the answer takes too long")
 )
 
-// leastBytes is how much of an unfinished answer must arrive within Client.Timeout: less counts
-// as nothing.
+// leastBytes is how much of an unfinished answer must arrive within Client.Timeout: less
+// counts as nothing.
 const leastBytes = 1 << 10
 
 // wholeTime is how long a whole request may take whose answer keeps coming: it has a few
 // kilobytes.
 func wholeTime(quiet time.Duration) time.Duration { return 2 * quiet }
 
-// limited returns a context that ends when nothing was heard for as long as quiet, or the whole
-// takes too long. heard says that something was.
+// limited returns a context that ends when nothing was heard for as long as quiet, or the
+// whole takes too long. heard says that something was.
 func limited(ctx context.Context, quiet time.Duration) (limit context.Context, heard, done func()) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	ctx, end := context.WithTimeoutCause(ctx, wholeTime(quiet), errSlow)

@@ -1,7 +1,9 @@
-// Package secret holds texts that must not be seen: client secrets, refresh and access tokens, authorization codes.
+// Package secret holds texts that must not be seen: client secrets, refresh and access
+// tokens, authorization codes.
 //
-// A Text prints as "[redacted]" whatever verb, encoder or logger prints it, alone or inside a struct. What is behind it is given by
-// Reveal only, so that a search for that name finds every place where a secret leaves.
+// A Text prints as "[redacted]" whatever verb, encoder or logger prints it, alone or
+// inside a struct. What is behind it is given by Reveal only, so that a search for that
+// name finds every place where a secret leaves.
 package secret
 
 import (
@@ -13,12 +15,15 @@ import (
 	"log/slog"
 )
 
-// Redacted is what every printed Text looks like; an empty one prints as nothing, since there is nothing to hide.
+// Redacted is what every printed Text looks like; an empty one prints as nothing, since
+// there is nothing to hide.
 const Redacted = "[redacted]"
 
-// Text is a secret. The zero value is "no secret". Texts cannot be compared with == by accident of formatting: use Equal.
+// Text is a secret. The zero value is "no secret". Texts cannot be compared with == by
+// accident of formatting: use Equal.
 type Text struct {
-	// A pointer keeps reflection-based printers, which ignore methods on unexported fields, from walking into the string.
+	// A pointer keeps reflection-based printers, which ignore methods on unexported
+	// fields, from walking into the string.
 	value *string
 }
 
@@ -30,7 +35,8 @@ func New(s string) Text {
 	return Text{&s}
 }
 
-// Reveal gives the secret itself: for the body of a sign-in request, an Authorization header, or the store.
+// Reveal gives the secret itself: for the body of a sign-in request, an Authorization
+// header, or the store.
 func (t Text) Reveal() string {
 	if t.value == nil {
 		return ""
@@ -69,19 +75,20 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 // LogValue is String, for log/slog.
 func (t Text) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// MaxToken is how long a token may be in bytes: what a web server takes in one header line. The longest
-// that Entra issues have some 4,000.
+// MaxToken is how long a token may be in bytes: what a web server takes in one header
+// line. The longest that Entra issues have some 4,000.
 const MaxToken = 16 << 10
 
-// Reasons why a text is no token. Each completes a sentence that begins with what was read.
+// Reasons why a text is no token. Each completes a sentence that begins with what was
+// read.
 var (
 	errLong       = fmt.Errorf("is longer than %d bytes, so it is no token", MaxToken)
 	errCharacters = errors.New("has characters that no token has (only printable ASCII may stand in one): copy it again, whole")
 )
 
-// CheckToken reports why t cannot be a refresh token or an authorization code: it is longer than
-// MaxToken, or has other characters than printable ASCII (RFC 6749 appendices A.11 and A.17). No secret
-// at all is not its concern.
+// CheckToken reports why t cannot be a refresh token or an authorization code: it is
+// longer than MaxToken, or has other characters than printable ASCII (RFC 6749 appendices
+// A.11 and A.17). No secret at all is not its concern.
 func (t Text) CheckToken() error {
 	s := t.Reveal()
 	if len(s) > MaxToken {

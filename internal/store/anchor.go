@@ -8,45 +8,56 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"fluent-bit-defender/tokens"
 )
 
-// With a key, tokens.db carries a seal: an authenticated statement of what the whole table of chains holds
-// and how many changes were made to it. A row that was put there, taken away, altered, or put back from an
-// older state of the file does not fit it, and nothing is read then. The seal is
+// With a key, tokens.db carries a seal: an authenticated statement of what the whole
+// table of chains holds and how many changes were made to it. A row that was put there,
+// taken away, altered, or put back from an older state of the file does not fit it, and
+// nothing is read then. The seal is
 //
 //	keyID[8] generation[8] sum[32] code[32]
 //
-// where sum adds up, modulo 2^256, the authentication codes of all rows. So a change of one row costs the
-// code of that row, not of all (an incremental multiset hash; Clarke et al., Asiacrypt 2003). code
-// authenticates the rest.
+// where sum adds up, modulo 2^256, the authentication codes of all rows. So a change of
+// one row costs the code of that row, not of all (an incremental multiset hash; Clarke et
+// al., Asiacrypt 2003). code authenticates the rest.
 //
-// A process verifies the table once, remembers the codes, and again when the seal is another than the one
-// it knows: another process has written.
+// A process verifies the whole table once and remembers the codes. When the seal is another than the one it
+// knows, another process has written: only the rows with another version are read again then. A row is
+// compared with its code each time it is used (find).
 //
-// What it cannot show: somebody who puts back an older tokens.db together with the tokens.db.bak of that
-// time, while no process has them open, goes back in time unnoticed. Marks of seeds and what is not about
-// tokens are not under it.
+// What it cannot show: somebody who puts back an older tokens.db together with the
+// tokens.db.bak of that time, while no process has them open, goes back in time
+// unnoticed. Marks of seeds and what is not about tokens are not under it.
 const (
 	sealName = "seal"
 	sealLen  = keyIDLen + 8 + sha256.Size + sha256.Size
 )
 
-// anchor is what a process knows of the seal of tokens.db. It is guarded by the gate of that file.
+// anchor is what a process knows of the seal of tokens.db. It is guarded by the gate of
+// that file.
 type anchor struct {
 	// seal is the one that was verified; nil: none was yet, or there is none.
 	seal []byte
-	// codes are of the rows that stand under it; sum is their sum.
-	codes map[tokens.ChainKey]rowCode
-	sum   rowCode
-	// floor is the newest generation that was ever seen: an older seal is from an older file.
+	// rows stand under it; sum is the sum of their codes.
+	rows map[tokens.ChainKey]sealedRow
+	sum  rowCode
+	// floor is the newest generation that was ever seen: an older seal is from an older
+	// file.
 	floor uint64
 }
 
 // rowCode is the authentication code of a row, or a sum of such.
 type rowCode [sha256.Size]byte
+
+// sealedRow is what is known of a row under the seal.
+type sealedRow struct {
+	version int64
+	code    rowCode
+}
 
 // plus and minus are modulo 2^256.
 func (c rowCode) plus(d rowCode) rowCode {
@@ -133,8 +144,8 @@ func storedSeal(t tx) ([]byte, error) {
 	return b, err
 }
 
-// guardUnsealed judges a file without a seal, for a sealer with a key: it is new, or was written by an older
-// version, or without a key.
+// guardUnsealed judges a file without a seal, for a sealer with a key: it is new, or was
+// written by an older version, or without a key.
 func (sh *shared) guardUnsealed(t tx, s *sealer) error {
 	ours, plain := false, false
 	err := allRows(t, func(r *chainRow) error {
@@ -177,7 +188,7 @@ func (sh *shared) verifySeal(t tx, s *sealer, stored []byte) error {
 	if err := t.row(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&counted); err != nil {
 		return err
 	}
-	found, err := s.survey(t)
+	found, err := s.survey(t, sh.anchor.rows)
 	if err != nil {
 		return err
 	}
@@ -191,16 +202,62 @@ func (sh *shared) verifySeal(t tx, s *sealer, stored []byte) error {
 	return nil
 }
 
-// survey computes the codes of all rows.
-func (s *sealer) survey(t tx) (anchor, error) {
-	a := anchor{codes: make(map[tokens.ChainKey]rowCode)}
-	err := allRows(t, func(r *chainRow) error {
-		c := s.code(r)
-		a.codes[r.key] = c
-		a.sum = a.sum.plus(c)
+// survey computes the codes of all rows. Those that are known already, with the version that they have, are
+// not read again.
+func (s *sealer) survey(t tx, known map[tokens.ChainKey]sealedRow) (anchor, error) {
+	a := anchor{rows: make(map[tokens.ChainKey]sealedRow, len(known))}
+	add := func(r *chainRow) error {
+		row := sealedRow{version: r.version, code: s.code(r)}
+		a.rows[r.key] = row
+		a.sum = a.sum.plus(row.code)
 		return nil
-	})
-	return a, err
+	}
+	if len(known) == 0 {
+		return a, allRows(t, add)
+	}
+
+	changed, err := a.keep(t, known)
+	if err != nil {
+		return a, err
+	}
+	for _, key := range changed {
+		r, ok, err := find(t, key)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: the row of tenant %q cannot be found", ErrDamaged, key.TenantID)
+		}
+		if err == nil {
+			err = add(&r)
+		}
+		if err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// keep adds the rows that are known with the version that they have, and returns the keys of the others.
+func (a *anchor) keep(t tx, known map[tokens.ChainKey]sealedRow) (changed []tokens.ChainKey, err error) {
+	rows, err := t.rows(`SELECT login_host, tenant_id, client_id, version FROM chains`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var key tokens.ChainKey
+		var version int64
+		if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &version); err != nil {
+			return nil, err
+		}
+		row, ok := known[key]
+		if !ok || row.version != version {
+			changed = append(changed, key)
+			continue
+		}
+		a.rows[key] = row
+		a.sum = a.sum.plus(row.code)
+	}
+	return changed, rows.Err()
 }
 
 func allRows(t tx, do func(r *chainRow) error) error {
@@ -215,30 +272,42 @@ func allRows(t tx, do func(r *chainRow) error) error {
 // same transaction.
 func (sh *shared) find(t tx, key tokens.ChainKey) (r chainRow, ok bool, err error) {
 	r, ok, err = find(t, key)
-	s := sh.sealer.Load()
-	if err != nil || s == nil || sh.anchor.seal == nil {
+	if err != nil {
 		return r, ok, err
 	}
-
-	want, known := sh.anchor.codes[key]
-	if ok != known || ok && s.code(&r) != want {
-		return chainRow{}, false, sh.tampered("the tokens of tenant " + key.TenantID + " are not those that were written last")
+	if err := sh.compare(key, &r, ok); err != nil {
+		return chainRow{}, false, err
 	}
 	return r, ok, nil
 }
 
-// resealed is what a change makes of the anchor. It counts once the transaction is committed.
+// compare reports whether what was found of a chain is what stands under the seal.
+func (sh *shared) compare(key tokens.ChainKey, r *chainRow, found bool) error {
+	s := sh.sealer.Load()
+	if s == nil || sh.anchor.seal == nil {
+		return nil
+	}
+
+	want, known := sh.anchor.rows[key]
+	if found != known || found && s.code(r) != want.code {
+		return sh.tampered("the tokens of tenant " + key.TenantID + " are not those that were written last")
+	}
+	return nil
+}
+
+// resealed is what a change makes of the anchor. It counts once the transaction is
+// committed.
 type resealed struct {
 	seal       []byte
 	sum        rowCode
 	generation uint64
-	// codes are those of the rows that were written, or with whole of all rows.
-	codes map[tokens.ChainKey]rowCode
+	// rows are those that were written, or with whole all rows.
+	rows  map[tokens.ChainKey]sealedRow
 	whole bool
 }
 
-// reseal writes the seal after a change to rows, in the same transaction. anew computes it from the whole
-// table, whatever is known of it. Without a key there is no seal.
+// reseal writes the seal after a change to rows, in the same transaction. anew computes
+// it from the whole table, whatever is known of it. Without a key there is no seal.
 func (sh *shared) reseal(t tx, s *sealer, generation uint64, rows []chainRow, anew bool) (resealed, error) {
 	if s == nil {
 		return resealed{generation: generation, whole: true}, putSeal(t, nil)
@@ -246,14 +315,14 @@ func (sh *shared) reseal(t tx, s *sealer, generation uint64, rows []chainRow, an
 
 	next := resealed{generation: generation, whole: anew || sh.anchor.seal == nil}
 	if next.whole {
-		found, err := s.survey(t)
+		found, err := s.survey(t, nil)
 		if err != nil {
 			return resealed{}, err
 		}
 		next.sum = found.sum
-		next.codes = found.codes
+		next.rows = found.rows
 	} else {
-		next.sum, next.codes = sh.anchor.with(s, rows)
+		next.sum, next.rows = sh.anchor.with(s, rows)
 	}
 
 	next.seal = s.writeSeal(generation, next.sum)
@@ -271,21 +340,21 @@ func putSeal(t tx, seal []byte) error {
 	return err
 }
 
-// with returns the sum after rows were written, and their codes.
-func (a *anchor) with(s *sealer, rows []chainRow) (sum rowCode, changed map[tokens.ChainKey]rowCode) {
+// with returns the sum after rows were written, and what is known of these.
+func (a *anchor) with(s *sealer, rows []chainRow) (sum rowCode, changed map[tokens.ChainKey]sealedRow) {
 	sum = a.sum
-	changed = make(map[tokens.ChainKey]rowCode, len(rows))
+	changed = make(map[tokens.ChainKey]sealedRow, len(rows))
 	for i := range rows {
 		key := rows[i].key
 		before, ok := changed[key]
 		if !ok {
-			before, ok = a.codes[key]
+			before, ok = a.rows[key]
 		}
 		if ok {
-			sum = sum.minus(before)
+			sum = sum.minus(before.code)
 		}
-		changed[key] = s.code(&rows[i])
-		sum = sum.plus(changed[key])
+		changed[key] = sealedRow{version: rows[i].version, code: s.code(&rows[i])}
+		sum = sum.plus(changed[key].code)
 	}
 
 	return sum, changed
@@ -297,15 +366,13 @@ func (a *anchor) follow(next resealed) {
 	a.sum = next.sum
 	a.floor = next.generation
 	if next.whole {
-		a.codes = next.codes
+		a.rows = next.rows
 		return
 	}
 
-	for key, c := range next.codes {
-		a.codes[key] = c
-	}
+	maps.Copy(a.rows, next.rows)
 }
 
-// forget drops what is known: the file is another one. Its copy may be some changes behind, so its age
-// proves nothing.
+// forget drops what is known: the file is another one. Its copy may be some changes
+// behind, so its age proves nothing.
 func (a *anchor) forget() { *a = anchor{} }

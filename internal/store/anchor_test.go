@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -297,8 +298,8 @@ func TestTheSealFollowsEveryKindOfChange(t *testing.T) {
 			}
 		}
 		err := s.view(t.Context(), s.sh.tokens, func(tx tx) error {
-			found, err := s.sh.sealer.Load().survey(tx)
-			if found.sum != s.sh.anchor.sum || len(found.codes) != len(s.sh.anchor.codes) {
+			found, err := s.sh.sealer.Load().survey(tx, nil)
+			if found.sum != s.sh.anchor.sum || len(found.rows) != len(s.sh.anchor.rows) {
 				return fmt.Errorf("after change %d the sums differ", n)
 			}
 			return err
@@ -307,4 +308,39 @@ func TestTheSealFollowsEveryKindOfChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestTheWritesOfAnotherProcessAreFollowed(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(noInputs, withKey(testKey))
+	for n := range 5 {
+		save(t, s, n, fmt.Sprint("token-", n))
+	}
+	mine := s.sh.anchor // what this process knows before the other one writes
+	mine.rows = maps.Clone(mine.rows)
+
+	save(t, s, 1, "by another process")
+	save(t, s, 7, "new")
+	if _, err := s.Tokens().Remove(t.Context(), chainKey(2)); err != nil {
+		t.Fatal(err)
+	}
+	theirs := s.sh.anchor
+	s.sh.anchor = mine
+	expectToken(t, s, 1, "by another process")
+	expectToken(t, s, 7, "new")
+	expectToken(t, s, 2, "")
+	expectToken(t, s, 3, "token-3")
+	if !maps.Equal(s.sh.anchor.rows, theirs.rows) || s.sh.anchor.sum != theirs.sum || s.sh.anchor.floor != theirs.floor {
+		t.Errorf("%+v is known, want %+v", s.sh.anchor, theirs)
+	}
+
+	// A row that keeps its version and changes all the same is met when it is used, the others are fine.
+	a := &attacked{w: w, s: s}
+	row := a.Row(chainKey(3)).(chainRow)
+	row.account = "somebody else"
+	a.Put(chainKey(3), row)
+	if _, ok, err := s.Tokens().Load(t.Context(), chainKey(3)); ok || !errors.Is(err, ErrTampered) {
+		t.Errorf("Load: %v, %v", ok, err)
+	}
+	expectToken(t, s, 4, "token-4")
 }

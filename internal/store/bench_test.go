@@ -145,6 +145,44 @@ func benchSave(b *testing.B, chains int, key []byte) {
 	}
 }
 
+// BenchmarkVerifySeal measures a look at 10,000 chains: the first one, and one after another process has
+// written.
+func BenchmarkVerifySeal(b *testing.B) {
+	s, _ := benchStore(b)
+	by, err := newSealer(testKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.sh.sealer.Store(by)
+	err = s.Tokens().change(b.Context(), func(tx) (rows []chainRow, _ []seed, err error) {
+		for n := range 10_000 {
+			r, err := makeRow(by, chainKey(n), chainOf(fmt.Sprintf("%01500d", n)), 1)
+			if err != nil {
+				return nil, nil, err
+			}
+			rows = append(rows, r)
+		}
+		return rows, nil, nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+
+	for name, forget := range map[string]func(){
+		"first":           func() { s.sh.anchor.forget() },
+		"another's write": func() { s.sh.anchor.seal = nil },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				forget()
+				if _, ok, err := s.Tokens().Load(b.Context(), chainKey(1)); err != nil || !ok {
+					b.Fatal(ok, err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkOpen measures a start with 10,000 tenants: every check of both files.
 func BenchmarkOpen(b *testing.B) {
 	s, _ := benchStore(b)

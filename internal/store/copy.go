@@ -13,10 +13,13 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// The copy of tokens.db is a second SQLite file, in rollback-journal mode so that it is one file. Each change of a chain is written to
-// it as well, in a transaction of its own: a whole copy with each rotation would cost 10,000 tenants 40 MB of writing, several times
-// a second. Both carry a generation that counts changes; when the copy is not exactly one behind, or cannot be written, a whole
-// copy is made beside it and renamed over it. It is opened for each change and closed again, so that a rename hits no open handle.
+// The copy of tokens.db is a second SQLite file, in rollback-journal mode so that it is
+// one file. Each change of a chain is written to it as well, in a transaction of its own:
+// a whole copy with each rotation would cost 10,000 tenants 40 MB of writing, several
+// times a second. Both carry a generation that counts changes; when the copy is not
+// exactly one behind, or cannot be written, a whole copy is made beside it and renamed
+// over it. It is opened for each change and closed again, so that a rename hits no open
+// handle.
 const (
 	tokensFile = "tokens.db"
 	copyFile   = "tokens.db.bak"
@@ -24,13 +27,15 @@ const (
 	copyParams = "&_journal_mode=DELETE&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-256)"
 )
 
-// change runs fn in a transaction on tokens.db and writes the rows and seeds that it returns there and to
-// the copy. Nothing is changed in a file that may not be used with the configured key.
+// change runs fn in a transaction on tokens.db and writes the rows and seeds that it
+// returns there and to the copy. Nothing is changed in a file that may not be used with
+// the configured key.
 func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, error)) error {
 	return c.apply(ctx, &alteration{sh: c.s.sh, fn: fn, sealer: c.s.sh.sealer.Load()})
 }
 
-// rewrite is change for another key, or for a file that is taken as good whatever its seal says.
+// rewrite is change for another key, or for a file that is taken as good whatever its
+// seal says.
 func (c *Chains) rewrite(ctx context.Context, to *sealer, fn func(tx) ([]chainRow, []seed, error)) error {
 	return c.apply(ctx, &alteration{sh: c.s.sh, fn: fn, sealer: to, anyway: true})
 }
@@ -142,8 +147,8 @@ func (sh *shared) copyTrouble(err error) {
 	sh.copyFails = err != nil
 }
 
-// updateCopy brings the copy from one generation to the next, or makes a whole new one. The caller holds
-// rangeCopy and tokens.mu.
+// updateCopy brings the copy from one generation to the next, or makes a whole new one.
+// The caller holds rangeCopy and tokens.mu.
 func (sh *shared) updateCopy(a *alteration) error {
 	if a.barred != nil { // the copy need not be what the file was
 		return sh.wholeCopy()
@@ -201,7 +206,8 @@ func (sh *shared) wholeCopy() error {
 	return vacuumInto(sh.tokens.db, sh.dir, copyFile)
 }
 
-// vacuumInto writes a whole copy of a database to a new file and renames it to name: what stands there is complete, always.
+// vacuumInto writes a whole copy of a database to a new file and renames it to name: what
+// stands there is complete, always.
 func vacuumInto(db *sql.DB, d directory, name string) error {
 	if err := vacuumFresh(db, d); err != nil {
 		return err
@@ -209,7 +215,8 @@ func vacuumInto(db *sql.DB, d directory, name string) error {
 	return d.rename(freshFile, name)
 }
 
-// vacuumFresh writes a whole copy of a database to freshFile. Where other processes do that too, the caller holds rangeCopy.
+// vacuumFresh writes a whole copy of a database to freshFile. Where other processes do
+// that too, the caller holds rangeCopy.
 func vacuumFresh(db *sql.DB, d directory) error {
 	fresh := d.join(freshFile)
 	for _, suffix := range suffixes {
@@ -224,7 +231,8 @@ func vacuumFresh(db *sql.DB, d directory) error {
 		_ = os.Remove(fresh)
 		return err
 	}
-	// VACUUM INTO does not sync what it wrote. No SQLite handle is on the file any more: it may be opened here.
+	// VACUUM INTO does not sync what it wrote. No SQLite handle is on the file any more:
+	// it may be opened here.
 	f, err := os.OpenFile(fresh, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -232,7 +240,8 @@ func vacuumFresh(db *sql.DB, d directory) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// restoreTokens puts the copy in the place of tokens.db. It gives false when there is no good copy; a damaged one is set aside.
+// restoreTokens puts the copy in the place of tokens.db. It gives false when there is no
+// good copy; a damaged one is set aside.
 func (sh *shared) restoreTokens() (bool, error) {
 	info, err := os.Lstat(sh.dir.join(copyFile))
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
@@ -265,9 +274,10 @@ func (sh *shared) restoreTokens() (bool, error) {
 	return false, asideErr
 }
 
-// refreshCopy makes the copy anew at start unless it is good and of the same generation. A copy that is newer
-// than the file, by its seal, takes the file's place: somebody put back an older one, or the disk lost what
-// it had promised to keep. While another process has the file open, it is refused instead.
+// refreshCopy makes the copy anew at start unless it is good and of the same generation.
+// A copy that is newer than the file, by its seal, takes the file's place: somebody put
+// back an older one, or the disk lost what it had promised to keep. While another process
+// has the file open, it is refused instead.
 func (sh *shared) refreshCopy() {
 	var mine int64
 	if err := sh.tokens.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&mine); err != nil {
@@ -293,8 +303,8 @@ func (sh *shared) refreshCopy() {
 // errOlder is the damage of a file that is older than its copy.
 var errOlder = fmt.Errorf("%w: it is older than its copy", ErrDamaged)
 
-// generationOfCopy returns how many changes the copy has seen, -1 if that cannot be told; sealed reports
-// whether a seal with our key says so.
+// generationOfCopy returns how many changes the copy has seen, -1 if that cannot be told;
+// sealed reports whether a seal with our key says so.
 func (sh *shared) generationOfCopy() (generation int64, sealed bool) {
 	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
 	c.name = copyFile

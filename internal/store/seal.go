@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -22,9 +21,10 @@ import (
 //	0x01 keyID[8] nonce[24] sealed          XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha); read, no longer written
 //	0x02 keyID[8] nonce[24] sealed          the same, bound to the version of the row too
 //
-// Nonces are random: 192 bits do not collide. The associated data names chain and field, so that a token
-// cannot be moved to another tenant inside the file; with form 2 it names the version of the row as well.
-// That no older row takes the place of a newer one is the business of the seal (anchor.go).
+// Nonces are random: 192 bits do not collide. The associated data names chain and field,
+// so that a token cannot be moved to another tenant inside the file; with form 2 it names
+// the version of the row as well. That no older row takes the place of a newer one is the
+// business of the seal (anchor.go).
 const (
 	formPlain   = 0
 	formSealed1 = 1
@@ -34,7 +34,8 @@ const (
 	headerLen = 1 + keyIDLen + chacha20poly1305.NonceSizeX
 )
 
-// sealer encrypts and decrypts tokens with one key; a nil sealer keeps them plain and reads only plain ones.
+// sealer encrypts and decrypts tokens with one key; a nil sealer keeps them plain and
+// reads only plain ones.
 type sealer struct {
 	aead cipher.AEAD
 	id   [keyIDLen]byte
@@ -96,8 +97,9 @@ func (s *sealer) seal(at place, t secret.Text) ([]byte, error) {
 	return s.aead.Seal(out, nonce, []byte(t.Reveal()), at.associated(formSealed)), nil
 }
 
-// open returns the token that stands at a place. A plain one is refused by a sealer that has a key: whoever
-// can write the file could have put it there. plainToo lets it through, for re-encryption.
+// open returns the token that stands at a place. A plain one is refused by a sealer that
+// has a key: whoever can write the file could have put it there. plainToo lets it
+// through, for re-encryption.
 func (s *sealer) open(at place, b []byte, plainToo bool) (secret.Text, error) {
 	switch {
 	case len(b) == 0:
@@ -120,8 +122,8 @@ func (s *sealer) open(at place, b []byte, plainToo bool) (secret.Text, error) {
 
 	plain, err := s.aead.Open(nil, b[1+keyIDLen:headerLen], b[headerLen:], at.associated(b[0]))
 	if err != nil {
-		return secret.Text{}, errors.Join(
-			fmt.Errorf("tokens of tenant %s: %w, or were tampered with: they do not decrypt", at.key.TenantID, ErrKey), err)
+		return secret.Text{}, fmt.Errorf("tokens of tenant %s: %w, or were tampered with: they do not decrypt (%w)",
+			at.key.TenantID, ErrKey, err)
 	}
 	return secret.New(string(plain)), nil
 }

@@ -39,12 +39,14 @@ func (s *Store) Tokens() *Chains { return &Chains{s} }
 // ChainInfo is one chain as List gives it.
 type ChainInfo struct {
 	Key tokens.ChainKey
-	// Chain has no tokens in it when they could not be decrypted; Err says why then (ErrKey).
+	// Chain has no tokens in it when they could not be decrypted; Err says why then
+	// (ErrKey).
 	Chain tokens.Chain
 	Err   error
 }
 
-// chainRow is a row of the table chains. A removed chain keeps its row, without tokens, so that its version goes on counting.
+// chainRow is a row of the table chains. A removed chain keeps its row, without tokens,
+// so that its version goes on counting.
 type chainRow struct {
 	key                           tokens.ChainKey
 	version                       int64
@@ -54,14 +56,24 @@ type chainRow struct {
 	obtained, refreshed, rejected int64
 }
 
-const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous, account, tenant_name, obtained, refreshed, dead, rejected, crc`
+const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous,
+	account, tenant_name, obtained, refreshed, dead, rejected, crc`
 
 // bytes returns the whole row in one unambiguous text.
 func (r *chainRow) bytes() []byte {
 	var b []byte
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	number := func(n int64) { b = binary.AppendVarint(b, n) }
-	for _, s := range []string{r.key.LoginHost, r.key.TenantID, r.key.ClientID, string(r.refresh), string(r.previous), r.account, r.tenantName, r.dead} {
+	for _, s := range []string{
+		r.key.LoginHost,
+		r.key.TenantID,
+		r.key.ClientID,
+		string(r.refresh),
+		string(r.previous),
+		r.account,
+		r.tenantName,
+		r.dead,
+	} {
 		text(s)
 	}
 	for _, n := range []int64{r.version, r.obtained, r.refreshed, r.rejected} {
@@ -73,7 +85,8 @@ func (r *chainRow) bytes() []byte {
 	return b
 }
 
-// sum is a checksum over the whole row: SQLite notices damage to its own structures, not to a value.
+// sum is a checksum over the whole row: SQLite notices damage to its own structures, not
+// to a value.
 func (r *chainRow) sum() int64 { return int64(crc32.Checksum(r.bytes(), castagnoli)) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -112,7 +125,8 @@ func (r *chainRow) at(field string) place {
 	return place{key: r.key, field: field, version: r.version}
 }
 
-// chain decrypts the row. Tokens that are not encrypted are refused where there is a key, unless plainToo.
+// chain decrypts the row. Tokens that are not encrypted are refused where there is a key,
+// unless plainToo.
 func (r *chainRow) chain(s *sealer, plainToo bool) (tokens.Chain, error) {
 	c := tokens.Chain{
 		Account:    r.account,
@@ -203,8 +217,9 @@ func verifyChains(q querier) error {
 	return q.QueryRow(`SELECT count(fingerprint) FROM seeds`).Scan(&seeds)
 }
 
-// Lock implements tokens.ChainStore: first against the goroutines of this process, then against other processes, by a lock on one byte
-// of tokens.lock. A process that dies loses its locks at once.
+// Lock implements tokens.ChainStore: first against the goroutines of this process, then
+// against other processes, by a lock on one byte of tokens.lock. A process that dies
+// loses its locks at once.
 func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
 	if err := c.s.writable(); err != nil {
 		return nil, err
@@ -223,9 +238,9 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 	}), nil
 }
 
-// Load implements tokens.ChainStore. It returns ErrKey when the tokens are encrypted with a key that is not
-// configured, ErrPlain when a key is configured and they are not encrypted, and ErrTampered when they are not
-// those that were written last.
+// Load implements tokens.ChainStore. It returns ErrKey when the tokens are encrypted with
+// a key that is not configured, ErrPlain when a key is configured and they are not
+// encrypted, and ErrTampered when they are not those that were written last.
 func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		chain, ok = tokens.Chain{}, false
@@ -246,8 +261,9 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 	return chain, ok, nil
 }
 
-// Save implements tokens.ChainStore. A context that ends does not stop a Save that has begun. The copy of tokens.db is written
-// too; a failure there is logged, not returned, since the chain itself is safe then.
+// Save implements tokens.ChainStore. A context that ends does not stop a Save that has
+// begun. The copy of tokens.db is written too; a failure there is logged, not returned,
+// since the chain itself is safe then.
 func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
 	return c.change(context.WithoutCancel(ctx), func(t tx) ([]chainRow, []seed, error) {
 		old, _, err := c.s.sh.find(t, key)
@@ -266,7 +282,8 @@ func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Cha
 	})
 }
 
-// seed is the mark that a chain once began with a token; the zero fingerprint stands for "forget the marks of this chain".
+// seed is the mark that a chain once began with a token; the zero fingerprint stands for
+// "forget the marks of this chain".
 type seed struct {
 	key         tokens.ChainKey
 	fingerprint [32]byte
@@ -291,8 +308,8 @@ func (c *Chains) SeedSeen(ctx context.Context, key tokens.ChainKey, fingerprint 
 	return seen, err
 }
 
-// List returns every chain, ordered by tenant, client and host. Where none may be used (ErrKey, ErrPlain,
-// ErrTampered), each says so.
+// List returns every chain, ordered by tenant, client and host. Where none may be used
+// (ErrKey, ErrPlain, ErrTampered), each says so.
 func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		list = nil
@@ -311,8 +328,13 @@ func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 			if info.Err != nil && !errors.Is(info.Err, tokens.ErrBarred) {
 				return info.Err
 			}
+			if barred == nil && info.Err == nil {
+				info.Err = c.s.sh.compare(r.key, r, true)
+			}
 			if barred != nil {
 				info.Err = barred
+			}
+			if info.Err != nil {
 				info.Chain.Refresh = secret.Text{}
 				info.Chain.Previous = secret.Text{}
 			}
@@ -323,7 +345,8 @@ func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 	return list, err
 }
 
-// Remove forgets a chain and its seeds: a seed token that is still configured starts a new chain. It says whether there was one.
+// Remove forgets a chain and its seeds: a seed token that is still configured starts a
+// new chain. It says whether there was one.
 func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool, err error) {
 	unlock, err := c.Lock(ctx, key)
 	if err != nil {
@@ -344,10 +367,11 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 	return removed, err
 }
 
-// Rekey encrypts every token with newKey (32 bytes), or stores them plain if it is nil, and goes on with that key. Rows that are in the
-// new form already are left as they are. Tokens that are not encrypted, and a file that does not fit its
-// seal, are taken as good; the latter is logged. No inputs may run on the directory meanwhile (ErrInUse): they would go on with the
-// old key. It gives the number of chains that were changed.
+// Rekey encrypts every token with newKey (32 bytes), or stores them plain if it is nil,
+// and goes on with that key. Rows that are in the new form already are left as they are.
+// Tokens that are not encrypted, and a file that does not fit its seal, are taken as
+// good; the latter is logged. No inputs may run on the directory meanwhile (ErrInUse):
+// they would go on with the old key. It gives the number of chains that were changed.
 func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
 	if err := c.s.writable(); err != nil {
 		return 0, err
@@ -391,8 +415,8 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 	return changed, nil
 }
 
-// upgrade encrypts tokens anew that an older version encrypted with this key, and seals the file: from then
-// on older rows are known as such.
+// upgrade encrypts tokens anew that an older version encrypted with this key, and seals
+// the file: from then on older rows are known as such.
 func (c *Chains) upgrade(ctx context.Context) error {
 	s := c.s.sh.sealer.Load()
 	if s == nil || c.s.readOnly {
@@ -421,8 +445,10 @@ func (c *Chains) upgrade(ctx context.Context) error {
 	})
 }
 
-// wipe empties the write-ahead log, in which the former state of a row, perhaps a plain token, would stand until the log comes round again.
-// The pages themselves are overwritten by secure_delete. It is best effort: another process that reads at this moment prevents it.
+// wipe empties the write-ahead log, in which the former state of a row, perhaps a plain
+// token, would stand until the log comes round again. The pages themselves are
+// overwritten by secure_delete. It is best effort: another process that reads at this
+// moment prevents it.
 func (c *Chains) wipe() {
 	_ = c.s.sh.tokens.use(context.Background(), func() error {
 		_, err := c.s.sh.tokens.db.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
@@ -430,7 +456,8 @@ func (c *Chains) wipe() {
 	})
 }
 
-// unsealed counts the chains whose tokens are not in the form in which the configured key would write them, and gives one of them.
+// unsealed counts the chains whose tokens are not in the form in which the configured key
+// would write them, and gives one of them.
 func (c *Chains) unsealed(ctx context.Context) (n int, example string, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		n = 0

@@ -12,9 +12,11 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// TestChainStore holds a ChainStore against what package tokens relies on. open gives the same store each time within a
-// subtest's keys: a persistent store may open its file anew (and close it with t.Cleanup), which then also shows that what was
-// saved is there for another holder. Every subtest uses keys of its own, so open may always return one shared store.
+// TestChainStore holds a ChainStore against what package tokens relies on. open gives the
+// same store each time within a subtest's keys: a persistent store may open its file anew
+// (and close it with t.Cleanup), which then also shows that what was saved is there for
+// another holder. Every subtest uses keys of its own, so open may always return one
+// shared store.
 func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 	ctx := context.Background()
 	key := func(name string) tokens.ChainKey {

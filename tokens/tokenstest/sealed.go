@@ -9,27 +9,32 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Tamperer is a ChainStore that encrypts, in the hands of somebody who can write what it keeps but has no
-// key. Rows are whatever the store keeps of a chain, with correct checksums.
+// Tamperer is a ChainStore that encrypts, in the hands of somebody who can write what it
+// keeps but has no key. Rows are whatever the store keeps of a chain, with correct
+// checksums.
 type Tamperer interface {
-	// Open opens the store with a key, or without one for nil. What was opened before is closed.
+	// Open opens the store with a key, or without one for nil. What was opened before is
+	// closed.
 	Open(key []byte) tokens.ChainStore
 	// Row returns what is kept of a chain; nil if nothing is.
 	Row(key tokens.ChainKey) any
-	// Put keeps row for a chain, in place of what is there; a nil row removes it. The store may be open.
+	// Put keeps row for a chain, in place of what is there; a nil row removes it. The
+	// store may be open.
 	Put(key tokens.ChainKey, row any)
-	// Rekey encrypts everything with a key, by the store's own means, and takes what is there as good.
+	// Rekey encrypts everything with a key, by the store's own means, and takes what is
+	// there as good.
 	Rekey(to []byte) error
 }
 
-// TestSealedStore holds a ChainStore that encrypts against what is promised of key_file: whoever can write
-// the store without the key can make it unusable, but cannot make it use a token that is not the newest.
-// fresh returns an empty store.
+// TestSealedStore holds a ChainStore that encrypts against what is promised of key_file:
+// whoever can write the store without the key can make it unusable, but cannot make it
+// use a token that is not the newest. fresh returns an empty store.
 func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 	key, other := bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{9}, 32)
 	contoso, fabrikam := chainKey("contoso"), chainKey("fabrikam")
 
-	// grown is a store with two chains, each saved three times, and the first and second row of contoso.
+	// grown is a store with two chains, each saved three times, and the first and second
+	// row of contoso.
 	grown := func(t *testing.T, key []byte) (s Tamperer, first, second any) {
 		s = fresh(t)
 		chains := s.Open(key)
