@@ -103,6 +103,9 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	}
 	l.serviceSection()
 	l.strangeSections()
+	if file.Format == fluentbit.YAML { // a classic file must not have parsers, which was said
+		l.parsers(file)
+	}
 
 	for _, sec := range file.Of("input") {
 		if strings.EqualFold(sec.Get("name"), "defender") {

@@ -249,6 +249,7 @@ func TestASecretInAFileForAllIsWarnedOf(t *testing.T) {
 		"variable":  {"a.conf", "[INPUT]\n    Name defender\n    client_secret ${APP_CREDENTIAL}\n", false},
 		"file":      {"a.conf", "[INPUT]\n    Name defender\n    client_secret_file /run/secrets/x\n", false},
 		"yaml":      {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      client_secret: s3cret\n", true},
+		"a token":   {"a.conf", "[INPUT]\n    Name defender\n[OUTPUT]\n    Name splunk\n    Splunk_Token s3cret\n", true},
 		"camelCase": {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      refreshToken: \"s3cret\"\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -89,3 +89,13 @@ func TestARouteThatLeadsNowhereIsAnError(t *testing.T) {
 	}
 	t.Error("not found")
 }
+
+func TestAParserInYAMLNeedsAFormat(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "fluent-bit.yaml"), "parsers:\n  - name: x\n", 0o600)
+	for _, f := range look(t, path).Findings {
+		if f.Level == lint.Error && strings.Contains(f.String(), "fluent-bit.yaml:2: Format: is missing in a parser") {
+			return
+		}
+	}
+	t.Error("not found")
+}
