@@ -97,14 +97,16 @@ func (t *Tenant) unread() (v verdict, ok bool) {
 
 	what := fmt.Sprintf("some alerts updated at %v cannot be read and are deferred", first.From)
 	if n > 1 {
-		what = fmt.Sprintf("some alerts of %d different times cannot be read and are deferred, the first updated at %v", n, first.From)
+		what = fmt.Sprintf("some alerts of %d different times cannot be read and are deferred, "+
+			"the first updated at %v", n, first.From)
 	}
 
 	return verdict{
 		kind:   fine,
 		cause:  "deferred",
 		reason: what + ": " + first.Reason,
-		remedy: "they are tried again at least every hour; until then look them up in the portal, and if it lasts narrow `filter`",
+		remedy: "they are tried again at least every hour; until then look them up in the portal, " +
+			"and if it lasts narrow `filter`",
 	}, true
 }
 

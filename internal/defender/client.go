@@ -60,17 +60,18 @@ type service struct {
 // client sends the requests of one reader.
 type client struct {
 	Settings
-	service  service
-	op       string
-	patience time.Duration // how long a request waits for its place in the budget
-	access   tokens.Access // the last one used, so that it is not printed when it comes back
+	service service
+	op      string
+	waitMax time.Duration // how long a request waits for its place in the budget
+	access  tokens.Access // the last one used, so that it is not printed when it comes back
 }
 
-// patiently makes requests wait long for their place, until the function that it returns is called.
-func (c *client) patiently() func() {
-	before := c.patience
-	c.patience = longWait
-	return func() { c.patience = before }
+// waitLong makes requests wait long for their place, until the function that it returns is
+// called.
+func (c *client) waitLong() func() {
+	before := c.waitMax
+	c.waitMax = longWait
+	return func() { c.waitMax = before }
 }
 
 func (c *client) notice(level, text string) {
@@ -107,7 +108,7 @@ func (c *client) admit(ctx context.Context) (tokens.Access, error) {
 	if err != nil {
 		return tokens.Access{}, err
 	}
-	return access, c.Gate.wait(ctx, max(c.patience, shortWait))
+	return access, c.Gate.wait(ctx, max(c.waitMax, shortWait))
 }
 
 // send sends one request and returns the body of a successful answer.

@@ -231,7 +231,7 @@ func (r *odata) newCursor(q query, first bool) *cursor {
 // pass reads all pages. Its error is errOrder, an *Error with errNoEnd, or that of a
 // request.
 func (c *cursor) pass(ctx context.Context, sink Sink) (passResult, error) {
-	defer c.reader.client.patiently()()
+	defer c.reader.client.waitLong()()
 
 	for {
 		a, err := c.reader.fetch(ctx, c.query, c.seen, sink)

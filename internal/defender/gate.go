@@ -146,7 +146,7 @@ func (g *Gate) Interval(feeds int) time.Duration {
 // wait, it fails with an *Error that says when to come back, rather than hold a place in the queue of tenants.
 func (g *Gate) Wait(ctx context.Context) error { return g.wait(ctx, shortWait) }
 
-func (g *Gate) wait(ctx context.Context, patience time.Duration) error {
+func (g *Gate) wait(ctx context.Context, waitMax time.Duration) error {
 	if g == nil {
 		return ctx.Err()
 	}
@@ -169,7 +169,7 @@ func (g *Gate) wait(ctx context.Context, patience time.Duration) error {
 			return nil
 		}
 		g.mu.Unlock()
-		if left > patience {
+		if left > waitMax {
 			return &Error{Op: "waiting", Fate: TryAgain, Budget: true, RetryAfter: left, HasRetryAfter: true,
 				Problem: "the call budget of this API is used up for the moment"}
 		}

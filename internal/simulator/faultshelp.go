@@ -29,8 +29,9 @@ login503   the sign-in service answers 503 with HTML; after and wait as above
 aadsts=N   the sign-in service refuses token requests with that code
 late       alerts added are listed by=10m after their update (p: for a part of them)
 skew       the servers' clock is off by=10m, which may be negative: Date headers, expiries, and times stored
-link       nextLinks are broken: kind=repeat (the same again), nodollar (options without $), otherhost, skiptoken (refused with 400),
-           none (there is no link);   links: every OData API names a nextLink
+link       nextLinks are broken: kind=repeat (the same again), nodollar (options without $), otherhost,
+           skiptoken (refused with 400), none (there is no link)
+links      every OData API names a nextLink
 skip       kind=refused ($skip is answered with 400) or ignored
 clamp      pages have size=100 rows at most, whatever $top says
 emptypage  a page without rows, but with a nextLink to them;   lastlink: the last page has one to an empty page

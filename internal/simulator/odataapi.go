@@ -63,17 +63,11 @@ func (s *Simulator) odataList(x *exchange) {
 	if x.api == Graph && !x.prefersUnknown() {
 		l.variant = asMasked
 	}
-	if l.bySkip {
-		if f := s.strikes(x, "skip"); f != nil && f.Kind == "refused" {
-			x.badQuery("Query option 'Skip' is not allowed. To allow it, set the 'AllowedQueryOptions' property.")
-			return
-		} else if f != nil {
-			l.skip = 0
-		}
+	if !s.limit(x, &l) {
+		x.badQuery("Query option 'Skip' is not allowed. To allow it, set the 'AllowedQueryOptions' property.")
+		return
 	}
-	if f := s.strikes(x, "clamp"); f != nil {
-		l.top = min(l.top, int(f.Size))
-	}
+
 	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven || s.strikes(x, "links") != nil
 	broken := ""
 	if linked {
@@ -122,6 +116,24 @@ func (s *Simulator) odataList(x *exchange) {
 	if a.api == Graph {
 		x.header.Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
 	}
+}
+
+// limit applies the faults that concern $top and $skip. It reports whether the request is
+// accepted.
+func (s *Simulator) limit(x *exchange, l *listing) bool {
+	if f := s.strikes(x, "clamp"); f != nil {
+		l.top = min(l.top, int(f.Size))
+	}
+	if !l.bySkip {
+		return true
+	}
+
+	f := s.strikes(x, "skip")
+	if f != nil && f.Kind == "ignored" {
+		l.skip = 0
+	}
+
+	return f == nil || f.Kind != "refused"
 }
 
 // nextLink is the address of the next page: the same options and where to go on, unless it is broken on purpose.
