@@ -89,7 +89,7 @@ var options = []Option{
 	{Name: "filter", Kind: KindString, Scope: PerTenant,
 		Help: "`graph`, `endpoint`, `incidents`: extra OData, sent as `(<window>) and (<filter>)`. `siem`: a query string of `machinegroups`, `DeviceCreatedMachineTags`, `CloudCreatedMachineTags`."},
 	{Name: "poll_interval", Kind: KindDuration, Scope: PerTenant, Default: "60s", Min: "1s", Max: "7d",
-		Help: "Start to start of a tenant's polls, never overlapping. The k-th of n tenants starts at k/n of it, a single one at once. Where the API's call budget allows less, the effective interval is logged and shown."},
+		Help: "Start to start of a tenant's polls, never overlapping. After a start every tenant is polled within 10s, then the k-th of n tenants at k/n of the interval. Where the API's call budget allows less, the effective interval is logged and shown."},
 	{Name: "lookback", Kind: KindDuration, Scope: PerTenant, Default: "24h", Min: "0s", Max: "3650d",
 		Help: "How far back the very first poll of a tenant reaches; nothing updated earlier is ever emitted. Not applied again after a restart."},
 	{Name: "overlap", Kind: KindDuration, Scope: PerTenant, Default: "10m", Min: "0s", Max: "90d",
