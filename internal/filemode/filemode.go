@@ -52,13 +52,9 @@ func (e *Error) Error() string { return plain.Shell(e.Path) + " " + e.Problem + 
 // A path that does not exist, or that may not be looked at, is judged as far as it can be: reading it reports the rest.
 // Only regular files and directories have a content that modes protect; devices and pipes pass.
 func Check(path string, trusted ...int) error {
-	if !filepath.IsAbs(path) {
-		dir, err := os.Getwd()
-		if err != nil {
-			return fmt.Errorf("the working directory: %w", err)
-		}
-
-		path = dir + "/" + path
+	path, err := absolute(path)
+	if err != nil {
+		return err
 	}
 
 	w := walk{
@@ -73,17 +69,31 @@ func Check(path string, trusted ...int) error {
 // Owners returns the users other than root who own path or a directory on the way to it, and can therefore put something
 // else in its place. Where path does not exist yet, it is what there is of the way to it that counts.
 func Owners(path string) ([]int, error) {
-	if !filepath.IsAbs(path) {
-		dir, err := os.Getwd()
-		if err != nil {
-			return nil, fmt.Errorf("the working directory: %w", err)
-		}
-		path = dir + "/" + path
+	path, err := absolute(path)
+	if err != nil {
+		return nil, err
 	}
 
 	w := walk{shared: map[string]bool{}}
 	w.follow(path)
 	return w.owners, nil
+}
+
+// absolute puts the working directory before a path, which is not cleaned: ".." behind a symbolic link leads elsewhere than
+// the text says. In front, it does not.
+func absolute(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	dir, err := unix.Getwd() // without links, unlike os.Getwd
+	if err != nil {
+		return "", fmt.Errorf("the working directory: %w", err)
+	}
+
+	for strings.HasPrefix(path, "../") {
+		dir, path = filepath.Dir(dir), path[len("../"):]
+	}
+	return dir + "/" + path, nil
 }
 
 // maxLinks is how many symbolic links a path may have, as in the kernel (path_resolution(7)).

@@ -134,6 +134,13 @@ func TestRelativePathsAreJudgedFromTheRoot(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 
+	outside := write(t, filepath.Join(filepath.Dir(filepath.Dir(dir)), "outside"))
+	chmod(t, dir, 0o777) // the way does not lead through it
+	if err := Check("../../" + filepath.Base(outside)); err != nil {
+		t.Errorf("outside: %v", err)
+	}
+
+	chmod(t, dir, 0o700)
 	chmod(t, filepath.Dir(dir), 0o777)
 	if err := Check("./file"); err == nil {
 		t.Error("a writable directory above the working directory was accepted")

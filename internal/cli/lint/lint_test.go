@@ -2,6 +2,7 @@ package lint_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -304,10 +305,41 @@ tenants:
 	}
 }
 
+// checkout copies the configurations of this repository to a directory whose files nobody else may write: a checkout that
+// was made with umask 002 is full of files that are refused.
+func checkout(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "checkout")
+	if err := os.CopyFS(filepath.Join(root, "examples"), os.DirFS("../../../examples")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../../fluent-bit.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, "fluent-bit.conf"), string(text), 0o644)
+
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		return os.Chmod(path, info.Mode().Perm()&^0o022)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
 func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 	dir, fill := place(t)
 	values := map[string]string{"DEFENDER_CLIENT_SECRET": "x-y-z-secret", "DEFENDER_REFRESH_TOKEN": "0.a-refresh-token"}
-	list, err := os.ReadFile("../../../examples/defender.env")
+	root := checkout(t)
+	list, err := os.ReadFile(filepath.Join(root, "examples", "defender.env"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,8 +354,8 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 		"examples/splunk.conf": "", "examples/splunk.yaml": "",
 		"examples/splunk-arcsight.conf": "", "examples/splunk-arcsight.yaml": "", "examples/tenants.conf": "customers.yaml",
 		"examples/tenants.yaml": "customers.yaml", "examples/routes.yaml": "routes-customers.yaml"} {
-		values["DEFENDER_TENANTS_FILE"] = "../../../examples/" + customers
-		file, err := fluentbit.Load("../../../"+path, env)
+		values["DEFENDER_TENANTS_FILE"] = filepath.Join(root, "examples", customers)
+		file, err := fluentbit.Load(filepath.Join(root, path), env)
 		if err != nil {
 			t.Error(err)
 			continue
