@@ -3,7 +3,7 @@
 //
 // It promises to name file and line, what is wrong, and the line to write instead, and
 // to find what Fluent Bit itself passes over in silence: misspelt keys, and settings
-// under which alerts are lost (interface.md, "The promise").
+// under which alerts are lost (docs/contract.md).
 //
 // # Caveats
 //
