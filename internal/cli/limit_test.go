@@ -75,8 +75,8 @@ func TestAlertsThatComeSlowlyAreNoReasonToGiveUp(t *testing.T) {
 		rows := int64(0)
 		ctx, explain := limitWaiting(t.Context(), config.Tenant{HTTPTimeout: time.Minute}, pullTimes, func() int64 { return rows })
 		w := &waitLimit{limit: 10 * time.Minute, rows: func() int64 { return rows }, reason: errors.New("no")}
-		given := error(nil)
-		w.giveUp = func(err error) { given = err }
+		waiting, giveUp := context.WithCancelCause(t.Context())
+		w.giveUp = giveUp
 		for range 10 {
 			w.begin()()
 			done := w.begin()
@@ -85,12 +85,12 @@ func TestAlertsThatComeSlowlyAreNoReasonToGiveUp(t *testing.T) {
 			time.Sleep(time.Hour) // its own work
 			rows++
 		}
-		if given != nil {
-			t.Error(given)
+		if waiting.Err() != nil {
+			t.Error(context.Cause(waiting))
 		}
 		w.begin()
 		time.Sleep(11 * time.Minute)
-		if given != w.reason {
+		if context.Cause(waiting) != w.reason {
 			t.Error("it waits for ever")
 		}
 		if stop := errors.New("stop"); ctx.Err() != nil || explain(stop) != stop || ctx.Err() == nil {
