@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fluent-bit-defender/internal/store"
 )
 
 // TestAFullDiskShowsAsWaitingAndIsTriedSeldom: nothing is accepted for an hour.
@@ -28,7 +30,9 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "takes nothing") || s.Remedy == "" {
 			t.Errorf("state %q, reason %q, remedy %q", s.State, s.Reason, s.Remedy)
 		}
-		if shown := r.store.statuses[r.cfg.Key]; shown.State != "waiting" || !r.in.Blocked() {
+		var shown store.Status
+		r.change(func() { shown = r.store.statuses[r.cfg.Key] })
+		if shown.State != "waiting" || !r.in.Blocked() {
 			t.Errorf("the store shows %q, the metric %t", shown.State, r.in.Blocked())
 		}
 
@@ -69,19 +73,26 @@ func TestAPauseShowsAsWaitingWhileSomethingWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 6)
 		tenant := r.start()
-		time.Sleep(10*time.Minute + time.Second/2)
+		r.ends() // the ticks come from here, as Pause does
+		ticks := func(n int) {
+			for range n {
+				time.Sleep(time.Second)
+				r.in.Delivery.Tick(r.chunk.append, time.Second)
+			}
+		}
+		ticks(600)
 		r.in.Delivery.Pause()
-		time.Sleep(10 * time.Minute)
+		ticks(600)
 		if s := tenant.snapshot(); s.State != "ok" {
 			t.Errorf("state %q although nothing waits", s.State)
 		}
 		r.api.add("0", time.Now(), time.Now())
-		time.Sleep(70 * time.Second)
+		ticks(70)
 		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "paused") {
 			t.Errorf("state %q, reason %q", s.State, s.Reason)
 		}
 		r.in.Delivery.Resume()
-		time.Sleep(2 * time.Second)
+		ticks(2)
 		if s := tenant.snapshot(); s.State != "ok" {
 			t.Errorf("state %q after Resume", s.State)
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,6 +85,7 @@ type crowd struct {
 	in      *Input
 	chunk   *chunks
 	healthy *tenantAPI
+	mu      sync.Mutex
 	logs    []string
 }
 
@@ -97,6 +99,8 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 		MaxConcurrency: places,
 		Log: func(l Level, tenant, text string) {
 			if l < Debug {
+				c.mu.Lock()
+				defer c.mu.Unlock()
 				c.logs = append(c.logs, fmt.Sprintf("%s: %s", tenant, text))
 			}
 		},
