@@ -40,25 +40,30 @@ func (l *linter) inline(path string) {
 			continue
 		}
 		key := string(data[m[2]:m[3]])
+		remedy, own := instead(key)
+		level := Note // an output's password is not this project's to judge
+		if own {
+			level = Warning
+		}
 		l.add(Finding{
-			Level:   Warning,
+			Level:   level,
 			File:    path,
 			Line:    1 + strings.Count(string(data[:m[2]]), "\n"),
 			Key:     key,
 			Problem: "stands in a file that every user of this machine can read",
-			Remedy: "chmod o-rwx " +
-				plain.Text(path, 256) + ", or use " + instead(key),
+			Remedy:  "chmod o-rwx " + plain.Text(path, 256) + ", or use " + remedy,
 		})
 	}
 }
 
-// instead returns what to write in place of the secret itself.
-func instead(key string) string {
+// instead returns what to write in place of the secret itself, and whether the key is one
+// of this input.
+func instead(key string) (remedy string, own bool) {
 	switch strings.ToLower(strings.ReplaceAll(key, "_", "")) {
 	case "clientsecret":
-		return "client_secret_file"
+		return "client_secret_file", true
 	case "refreshtoken":
-		return "refresh_token_file"
+		return "refresh_token_file", true
 	}
-	return "a variable: " + key + " ${NAME}"
+	return "a variable: " + key + " ${NAME}", false
 }
