@@ -35,9 +35,9 @@ demo: all
 
 # These run programs that mostly wait for each other, so they run beside one another. The race detector would look at the
 # simulator in them, whose own tests it runs in, and not at the plugin.
-PROGRAMS = ./internal/endtoend ./internal/examples
+PROGRAMS = ./internal/test/endtoend ./internal/test/examples
 test: all
-	$(UMASK) $(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v -e /internal/endtoend$$ -e /internal/examples$$)
+	$(UMASK) $(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v -e /internal/test/endtoend$$ -e /internal/test/examples$$)
 	$(UMASK) $(GO) test -timeout 9m -parallel 8 $(PROGRAMS)
 
 bench: all
@@ -45,8 +45,8 @@ bench: all
 
 # TORTURE_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
 torture: all
-	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/endtoend
-	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/examples
+	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/test/endtoend
+	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
 
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }

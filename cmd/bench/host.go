@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"fluent-bit-defender/internal/flbhost"
+	"fluent-bit-defender/internal/testbed/flbhost"
 )
 
 // section is the input of a measured process, as keys and values in turn.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // idleInterval is how often an idle tenant is polled.

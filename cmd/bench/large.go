@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // large sends one alert of 20 MB. (A page of more than 200 MB is the siem run of the whole way.)

@@ -22,7 +22,7 @@ import (
 	"syscall"
 	"time"
 
-	"fluent-bit-defender/internal/flbhost"
+	"fluent-bit-defender/internal/testbed/flbhost"
 )
 
 func main() {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/page"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // world is what a simulator in a process of its own is to serve.

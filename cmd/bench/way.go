@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/record"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // The whole way: this many alerts, about 230 MB.

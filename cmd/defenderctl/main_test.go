@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"testing"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // program is the built command.

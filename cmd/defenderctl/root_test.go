@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // service is the user that Fluent Bit runs as in these tests; the machine need not know it.

@@ -15,8 +15,8 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"fluent-bit-defender/internal/flbhost"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 func main() {

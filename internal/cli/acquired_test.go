@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/tokens"
 )
 

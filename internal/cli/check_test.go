@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/store"
 )
 

@@ -17,8 +17,8 @@ import (
 	"text/template"
 	"time"
 
-	"fluent-bit-defender/internal/flbhost"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // TestOnboardingIsAsTheDocumentationSays onboards a customer in the three ways, runs the plugin on the stored token alone, and holds the

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // pulled are the records of a pull, as maps.

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"fluent-bit-defender/internal/cli"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/store"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 func (c *cli) simulateCommand() *cobra.Command {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )

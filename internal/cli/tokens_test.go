@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // network are the flags for commands that use a stored token.

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 func TestAdviceFitsWhatWasGiven(t *testing.T) {

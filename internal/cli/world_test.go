@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cli"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // manyTied are alerts in groups that share their update time, and each also their creation time.

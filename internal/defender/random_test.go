@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // TestRandomServices reads random alerts from services with random habits and faults; DEFENDER_SEEDS=from-to runs other seeds.

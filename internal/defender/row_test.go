@@ -15,7 +15,7 @@ import (
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/page"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // bulk is a tenant with many alerts of one instant, and 50 later ones.

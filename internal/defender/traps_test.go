@@ -3,7 +3,7 @@ package defender
 import (
 	"errors"
 	"fluent-bit-defender/internal/cloud"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 	"fmt"
 	"io"

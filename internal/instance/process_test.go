@@ -14,7 +14,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
-	"fluent-bit-defender/internal/simulator"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/tokens"
 )
 

@@ -1,0 +1,107 @@
+package endtoend
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/testbed/simulator"
+)
+
+// inputs are one [INPUT] per API for the same customer.
+func (r *rig) inputs(c simulator.Tenant, apis []string, more ...string) (list []flbhost.Instance) {
+	for _, api := range apis {
+		keys := append([]string{"page_size", "100"}, more...)
+		if api == "siem" { // it has no pages
+			keys = append(keys, "page_size", "")
+		}
+		list = append(list, r.section(c, api, keys...))
+	}
+	return list
+}
+
+func TestAllFourAPIsAtOnceWithUpdatesAndLateRows(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		customers := tenants(1, 500)
+		r.simulate(simulator.Config{Tenants: customers, Seed: 4})
+		c := customers[0]
+		apis := simulator.APIs()
+		r.mustStart(r.inputs(c, apis, "sweep_interval", "3s")...)
+		for i := range 10 {
+			now := time.Now()
+			name := string(rune('a' + i))
+			r.sim.Generate(c.ID, 15, simulator.GenerateOptions{Name: name, Since: now.Add(-time.Second), Until: now})
+			r.sim.Generate(c.ID, 5, simulator.GenerateOptions{Name: name + " late", Since: now.Add(-5 * time.Hour), Until: now.Add(-time.Hour)})
+			n := 0
+			for identity := range r.sim.Ledger(c.ID, "graph").Latest {
+				if n++; n > 5 {
+					break
+				}
+				r.sim.Update(c.ID, identity, now, func(a *simulator.Alert) { a.Status = "Resolved" })
+			}
+			time.Sleep(700 * time.Millisecond)
+		}
+		for _, api := range apis {
+			r.complete(2*time.Minute, customers, api)
+		}
+		time.Sleep(2 * time.Second)
+		r.stop()
+		for _, api := range apis {
+			arrived, repeated := r.accounts(customers, api)
+			t.Logf("%s: %d versions, lost 0, repeated %d", api, arrived, repeated)
+			if repeated > 0 || arrived < 500 && api != "incidents" {
+				t.Errorf("%s: %d arrived, %d repeated", api, arrived, repeated)
+			}
+		}
+	})
+}
+
+func TestRowsThatMoveBetweenSmallPagesAndTiesOverTheirBordersAreReadOnce(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		customers := tenants(1, 0)
+		r.simulate(simulator.Config{Tenants: customers, Seed: 5, Faults: "move"})
+		c := customers[0]
+		r.sim.Generate(c.ID, 400, simulator.GenerateOptions{Ties: 120})
+		apis := []string{"graph", "endpoint", "incidents"}
+		r.mustStart(r.inputs(c, apis, "page_size", "37")...)
+		time.Sleep(15 * time.Second)
+		if err := r.sim.SetFaults(""); err != nil {
+			t.Fatal(err)
+		}
+		for _, api := range apis {
+			r.complete(2*time.Minute, customers, api)
+		}
+		r.stop()
+		for _, api := range apis {
+			arrived, repeated := r.accounts(customers, api)
+			t.Logf("%s: %d versions, lost 0, repeated %d", api, arrived, repeated)
+			if repeated > 0 {
+				t.Errorf("%s: %d repeated", api, repeated)
+			}
+		}
+	})
+}
+
+func TestALinkToAnotherHostIsNotFollowedAndSaidOnce(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		customers := tenants(1, 0)
+		r.simulate(simulator.Config{Tenants: customers, Seed: 6, Faults: "link:kind=otherhost"})
+		c := customers[0]
+		r.sim.Generate(c.ID, 200, simulator.GenerateOptions{})
+		r.mustStart(r.inputs(c, []string{"graph"}, "page_size", "37")...)
+		r.complete(time.Minute, customers, "graph")
+		time.Sleep(3 * time.Second)
+		said := 0
+		for _, line := range r.troubles(c.Name) {
+			if strings.Contains(line, "links to") {
+				said++
+			}
+		}
+		if said != 1 {
+			t.Errorf("said %d times:\n%s", said, r.logText())
+		}
+		r.stop()
+		r.accounts(customers, "graph")
+	})
+}

@@ -1,0 +1,321 @@
+package simulator_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/testbed/simulator"
+)
+
+var listPath = map[string]string{simulator.Endpoint: "/api/alerts", simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}
+
+// many starts a simulator with n alerts a minute apart, "a000" the oldest, that were all updated at 11:xx in the opposite order.
+func many(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
+	f := start(t, change...)
+	now := f.clock.Now()
+	for i := range n {
+		f.Add(contoso, simulator.Alert{ID: fmt.Sprintf("a%03d", i), IncidentID: int64(1000 + i), Created: now.Add(-2*time.Hour + time.Duration(i)*time.Second),
+			Updated: now.Add(-time.Second * time.Duration(i+1)), Severity: []string{"High", "Low"}[i%2], ServiceSource: "microsoftSentinel",
+			Evidence: []simulator.Evidence{{Type: "File", FileName: "x.exe"}}})
+	}
+	return f
+}
+
+// ids gives the ids in an answer, joined.
+func (a answer) ids(t *testing.T, key string) string {
+	t.Helper()
+	list, ok := a.json(t)["value"].([]any)
+	if !ok || a.status != 200 {
+		t.Fatalf("status %d: %.300s", a.status, a.body)
+	}
+	return strings.Join(texts(list, key), " ")
+}
+
+func TestListOptions(t *testing.T) {
+	f := many(t, 5)
+	tests := map[string]struct{ api, query, want string }{
+		"newest first":          {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
+		"$top":                  {simulator.Endpoint, "?$top=2", "a004 a003"},
+		"$top as it is encoded": {simulator.Endpoint, "?%24top=2", "a004 a003"},
+		"$top and $skip":        {simulator.Endpoint, "?$top=2&$skip=4", "a000"},
+		"$top=0":                {simulator.Endpoint, "?$top=0", ""},
+		"an option without its dollar is ignored": {simulator.Endpoint, "?top=2&filter=severity+eq+'High'", "a004 a003 a002 a001 a000"},
+		"$orderby by update":                      {simulator.Endpoint, "?$orderby=lastUpdateTime+asc", "a004 a003 a002 a001 a000"},
+		"$orderby down":                           {simulator.Endpoint, "?$orderby=lastUpdateTime%20desc&$top=2", "a000 a001"},
+		"$orderby by two":                         {simulator.Endpoint, "?$orderby=severity,alertCreationTime+desc", "a004 a002 a000 a003 a001"},
+		"$filter with plus signs":                 {simulator.Endpoint, "?$filter=severity+eq+'Low'", "a003 a001"},
+		"$filter, a window":                       {simulator.Graph, "?$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z", "a002 a001"},
+		"$filter by a time and $orderby another":  {simulator.Graph, "?$orderby=createdDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z", "a000 a001 a002"},
+		"Graph's enumerations are in camel case":  {simulator.Graph, "?$filter=severity+eq+'high'&$orderby=createdDateTime+asc", "a000 a002 a004"},
+		"an unmasked value can be filtered by":    {simulator.Graph, "?$filter=serviceSource+eq+'microsoftSentinel'&$top=1", "a004"},
+		"$count":                                  {simulator.Graph, "?$count=true&$top=1", "a004"},
+		"incidents":                               {simulator.Incidents, "?$filter=status+eq+'Active'&$top=2", "1004 1003"},
+		"the versioned path":                      {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := f
+			f.t = t
+			key, path := "id", listPath[test.api]
+			if test.api == simulator.Incidents {
+				key = "incidentId"
+			}
+			if name == "the versioned path" {
+				path = "/api/v1.0/alerts"
+			}
+			if got := f.get(test.api, contoso, path+test.query).ids(t, key); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+	if a := f.get(simulator.Graph, contoso, "/V1.0/Security/Alerts_v2?$count=true&$top=1"); a.json(t)["@odata.count"] != 5.0 {
+		t.Errorf("count: %s", a.body)
+	}
+}
+
+func TestListRefusals(t *testing.T) {
+	f := many(t, 2)
+	tests := map[string]struct {
+		api, query, code, text string
+	}{
+		"a quoted date at Graph":           {simulator.Graph, "?$filter=lastUpdateDateTime+ge+'2026-03-01T00:00:00Z'", "BadRequest", "Invalid filter clause: A binary operator with incompatible types"},
+		"a date without a zone":            {simulator.Graph, "?$filter=lastUpdateDateTime+ge+2026-03-01T00:00:00", "BadRequest", "should be in format"},
+		"a property that is no filter":     {simulator.Graph, "?$filter=investigationState+eq+'x'", "BadRequest", "Could not find"},
+		"severity of incidents":            {simulator.Incidents, "?$filter=severity+eq+'High'", "ODataError", "Could not find"},
+		"more than 500 skipped at Graph":   {simulator.Graph, "?$skip=501", "BadRequest", "Skip"},
+		"more than 100 incidents":          {simulator.Incidents, "?$top=101", "ODataError", "'100'"},
+		"more than 10000 alerts":           {simulator.Endpoint, "?$top=10001", "ODataError", "'10000'"},
+		"a negative $top":                  {simulator.Endpoint, "?$top=-1", "ODataError", "$top"},
+		"a $skip that is no number":        {simulator.Endpoint, "?$skip=x", "ODataError", "$skip"},
+		"an option given twice":            {simulator.Endpoint, "?$top=1&$top=2", "ODataError", "more than once"},
+		"an unknown option":                {simulator.Endpoint, "?$select=id", "ODataError", "$select"},
+		"an expansion of something else":   {simulator.Endpoint, "?$expand=alerts", "ODataError", "expand"},
+		"an expansion at Graph":            {simulator.Graph, "?$expand=evidence", "BadRequest", "expand"},
+		"an order by something else":       {simulator.Endpoint, "?$orderby=title", "ODataError", "orderby"},
+		"an order that is none":            {simulator.Endpoint, "?$orderby=severity+up", "ODataError", "orderby"},
+		"a skip token that was not issued": {simulator.Graph, "?$skiptoken=AAAA", "BadRequest", "skip token"},
+	}
+	for name, test := range tests {
+		t.Run(name+" is refused", func(t *testing.T) {
+			f := f
+			f.t = t
+			a := f.get(test.api, contoso, listPath[test.api]+strings.ReplaceAll(test.query, "'", "%27"))
+			e, _ := a.json(t)["error"].(map[string]any)
+			if a.status != 400 || e["code"] != test.code || !strings.Contains(fmt.Sprint(e["message"]), test.text) {
+				t.Fatalf("got %d %s", a.status, a.body)
+			}
+			if test.api == simulator.Graph {
+				inner := e["innerError"].(map[string]any)
+				if _, err := time.Parse("2006-01-02T15:04:05", fmt.Sprint(inner["date"])); err != nil || inner["request-id"] == "" {
+					t.Errorf("innerError is %v", inner)
+				}
+			} else if target, _ := e["target"].(string); len(target) != 36 {
+				t.Errorf("target is %v", e["target"])
+			}
+		})
+	}
+	for api, path := range listPath {
+		a := do(t, "POST", f.APIURL(api)+path, "", "Authorization", "Bearer "+f.access(api, contoso))
+		if a.status != 405 {
+			t.Errorf("%s: POST gave %d", api, a.status)
+		}
+		if a := f.get(api, contoso, path+"x"); a.status != 404 {
+			t.Errorf("%s: another path gave %d", api, a.status)
+		}
+	}
+	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderRefused })
+	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=lastUpdateDateTime+asc"); a.status != 400 {
+		t.Errorf("an order, when it is refused: %d", a.status)
+	}
+	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderIgnored })
+	if got := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=createdDateTime+asc").ids(t, "id"); got != "a001 a000" {
+		t.Errorf("an order, when it is ignored: %s", got)
+	}
+}
+
+// walk follows links and gives all ids; it ends after most pages.
+func (f fixture) walk(path string, most int) (ids []string, last answer) {
+	f.t.Helper()
+	next := f.APIURL(simulator.Graph) + path
+	for range most {
+		last = do(f.t, "GET", next, "", "Authorization", "Bearer "+f.access(simulator.Graph, contoso))
+		if last.status != 200 {
+			return ids, last
+		}
+		ids = append(ids, strings.Fields(last.ids(f.t, "id"))...)
+		link, ok := last.json(f.t)["@odata.nextLink"].(string)
+		if !ok {
+			return ids, last
+		}
+		next = link
+	}
+	return ids, last
+}
+
+func TestGraphLinks(t *testing.T) {
+	path := listPath[simulator.Graph]
+	quick := func(c *simulator.Config) { c.Quotas = map[string]simulator.Quota{simulator.Graph: {}} }
+	t.Run("links lead to every row once", func(t *testing.T) {
+		f := many(t, 25, quick)
+		ids, _ := f.walk(path+"?$top=10&$orderby=lastUpdateDateTime+asc&$filter=severity+eq+'high'", 10)
+		if len(ids) != 13 || ids[0] != "a024" || ids[12] != "a000" {
+			t.Errorf("got %v", ids)
+		}
+	})
+	t.Run("a page of the default size has a link, too", func(t *testing.T) {
+		f := many(t, 25, quick, func(c *simulator.Config) { c.GraphPageSize = 20 })
+		if ids, _ := f.walk(path, 10); len(ids) != 25 {
+			t.Errorf("got %d rows", len(ids))
+		}
+	})
+	t.Run("a larger $top is clamped without a word", func(t *testing.T) {
+		f := many(t, 1001, quick)
+		a := f.get(simulator.Graph, contoso, path+"?$top=5000")
+		if n := len(strings.Fields(a.ids(t, "id"))); n != 1000 || a.json(t)["@odata.nextLink"] == nil {
+			t.Errorf("got %d rows", n)
+		}
+	})
+	t.Run("links by $skip end at 500", func(t *testing.T) {
+		f := many(t, 620, quick, func(c *simulator.Config) { c.GraphLinks = simulator.LinkSkip })
+		ids, last := f.walk(path+"?$top=100", 10)
+		if len(ids) != 600 || last.status != 400 {
+			t.Errorf("got %d rows, then %d", len(ids), last.status)
+		}
+	})
+	t.Run("a token is for its own query only", func(t *testing.T) {
+		f := many(t, 5, quick)
+		u, err := url.Parse(f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := f.get(simulator.Graph, contoso, strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1)); a.status != 400 {
+			t.Errorf("with another query: %d", a.status)
+		}
+	})
+	t.Run("an empty page leads on", func(t *testing.T) {
+		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "emptypage:every=2" })
+		ids, _ := f.walk(path+"?$top=2", 10)
+		if len(ids) != 5 || f.Requests().Faults["emptypage"] == 0 {
+			t.Errorf("got %v", ids)
+		}
+	})
+	t.Run("rows move while pages are read", func(t *testing.T) {
+		f := many(t, 6, quick, func(c *simulator.Config) { c.Faults = "move:count=1" })
+		f.clock.Advance(time.Minute)
+		ids, _ := f.walk(path+"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z", 10)
+		if got := strings.Join(ids, " "); got != "a005 a004 a002 a001 a000" { // the first left the window, so the third was passed over
+			t.Errorf("got %s", got)
+		}
+	})
+	for fault, want := range map[string]string{"link:kind=repeat": "$top=2", "link:kind=nodollar": "top=2&$skip=2", "link:kind=otherhost": "graph.attacker.example"} {
+		t.Run(fault, func(t *testing.T) {
+			f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = fault })
+			link, _ := f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string)
+			if !strings.Contains(link, want) || strings.Contains(link, "$skiptoken") != (fault == "link:kind=otherhost") {
+				t.Errorf("the link is %s", link)
+			}
+		})
+	}
+	t.Run("link:kind=skiptoken", func(t *testing.T) {
+		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "link:kind=skiptoken" })
+		if ids, last := f.walk(path+"?$top=2", 5); len(ids) != 2 || last.status != 400 || !strings.Contains(last.body, "'SkipToken' is not allowed") {
+			t.Errorf("got %v, %d %s", ids, last.status, last.body)
+		}
+	})
+}
+
+func TestEndpointHasNoLinks(t *testing.T) {
+	f := many(t, 5)
+	for _, query := range []string{"", "?$top=2"} {
+		if a := f.get(simulator.Endpoint, contoso, "/api/alerts"+query); strings.Contains(a.body, "nextLink") {
+			t.Errorf("%q: %s", query, a.body)
+		}
+	}
+}
+
+func TestEndpointLinksWhenAskedFor(t *testing.T) {
+	f := many(t, 5, func(c *simulator.Config) { c.EndpointLinks = true })
+	if a := f.get(simulator.Endpoint, contoso, "/api/alerts?$top=2"); strings.Contains(a.body, "nextLink") {
+		t.Errorf("there is a link beside $top: %s", a.body)
+	}
+	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); strings.Contains(a.body, "nextLink") {
+		t.Errorf("there is a link behind the last page: %s", a.body)
+	}
+}
+
+func TestEvidenceNeedsExpand(t *testing.T) {
+	f := many(t, 1)
+	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); !strings.Contains(a.body, `"evidence":[]}]`) {
+		t.Errorf("without: %s", a.body)
+	}
+	if a := f.get(simulator.Endpoint, contoso, "/api/alerts?$expand=evidence"); !strings.Contains(a.body, `"evidence":[{"entityType":"File"`) {
+		t.Errorf("with: %s", a.body)
+	}
+}
+
+func TestUnknownMembersAreMasked(t *testing.T) {
+	f := many(t, 1)
+	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]); a.ids(t, "serviceSource") != "unknownFutureValue" {
+		t.Errorf("without the preference: %s", a.body)
+	}
+	a := f.get(simulator.Graph, contoso, listPath[simulator.Graph], "Prefer", "odata.maxpagesize=5, include-unknown-enum-members")
+	if a.ids(t, "serviceSource") != "microsoftSentinel" || a.header.Get("Preference-Applied") == "" {
+		t.Errorf("with it: %s", a.body)
+	}
+}
+
+func TestOneAlert(t *testing.T) {
+	f := many(t, 2)
+	for api, id := range map[string]string{simulator.Endpoint: "a001", simulator.Graph: "a001", simulator.Incidents: "1001"} {
+		a := f.get(api, contoso, listPath[api]+"/"+id)
+		if a.status != 200 || !strings.Contains(a.body, id) {
+			t.Errorf("%s: %d %s", api, a.status, a.body)
+		}
+		if a := f.get(api, contoso, listPath[api]+"/none"); a.status != 404 {
+			t.Errorf("%s: one that is not there: %d", api, a.status)
+		}
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	f := start(t)
+	for api, most := range map[string]int{simulator.Endpoint: 100, simulator.Graph: 150, simulator.Incidents: 50} {
+		token := "Bearer " + f.access(api, contoso)
+		get := func() answer { return do(t, "GET", f.APIURL(api)+listPath[api], "", "Authorization", token) }
+		for range most {
+			if a := get(); a.status != 200 {
+				t.Fatalf("%s: %d %s", api, a.status, a.body)
+			}
+		}
+		f.clock.Advance(20 * time.Second)
+		if a := get(); a.status != 429 || a.header.Get("Retry-After") != "40" || !strings.Contains(a.body, `"code":"TooManyRequests"`) {
+			t.Fatalf("%s beyond the quota: %d %v %s", api, a.status, a.header, a.body)
+		}
+		if got := f.Requests(); got.OverQuota[api] != 1 || got.Early[api] != 0 {
+			t.Errorf("%s: counted %v, early %v", api, got.OverQuota, got.Early)
+		}
+		if a := get(); a.status != 429 || f.Requests().Early[api] != 1 {
+			t.Errorf("%s, too early: %d %v", api, a.status, f.Requests().Early)
+		}
+		if a := f.get(api, fabrikam, listPath[api]); a.status != 200 {
+			t.Errorf("%s: another tenant has its own quota: %d", api, a.status)
+		}
+		f.clock.Advance(40 * time.Second)
+		if a := get(); a.status != 200 {
+			t.Errorf("%s in the next minute: %d", api, a.status)
+		}
+	}
+	f = start(t)
+	for i := range 1501 { // 1500 an hour
+		if i%60 == 0 {
+			f.clock.Advance(time.Minute)
+		}
+		a := f.get(simulator.Endpoint, contoso, "/api/alerts")
+		if want := 200 + 229*(i/1500); a.status != want {
+			t.Fatalf("call %d: %d", i, a.status)
+		}
+	}
+}
