@@ -1,5 +1,6 @@
-// Package main is the Fluent Bit input plugin `defender`, built as in_defender.so: the C boundary and nothing else. Every function that
-// Fluent Bit looks up by name converts its arguments and calls package instance.
+// Package main is the Fluent Bit input plugin `defender`, built as in_defender.so: the
+// C boundary and nothing else. Every function that Fluent Bit looks up by name converts
+// its arguments and calls package instance.
 package main
 
 /*
@@ -19,21 +20,23 @@ import (
 	"fluent-bit-defender/internal/instance"
 )
 
-// process is the registry that callbacks without a context need. loadedBy is the process that loaded this file: a child that was forked
-// afterwards (fluent-bit -d) has no goroutines.
+// process is the registry that callbacks without a context need. loadedBy is the
+// process that loaded this file: a child that was forked afterwards (fluent-bit -d) has
+// no goroutines.
 var (
 	process  = instance.NewProcess()
 	loadedBy = os.Getpid()
 )
 
-// Go's own packages print lines that may quote a response, with a secret in it, or with GODEBUG=http2debug the headers of
-// every request, all past Fluent Bit's log_level. What an operator needs goes to Fluent Bit's log instead.
+// Go's own packages print lines that may quote a response, with a secret in it, or with
+// GODEBUG=http2debug the headers of every request, all past Fluent Bit's log_level.
+// What an operator needs goes to Fluent Bit's log instead.
 func init() { log.SetOutput(io.Discard) }
 
 func main() {}
 
-// FLBPluginPreRegister refuses to be loaded twice by one configuration. A reload reads the new configuration while the old
-// one runs, so there it is called again.
+// FLBPluginPreRegister refuses to be loaded twice by one configuration. A reload reads
+// the new configuration while the old one runs, so there it is called again.
 //
 //export FLBPluginPreRegister
 func FLBPluginPreRegister(hotReloading C.int) C.int {
@@ -57,8 +60,8 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(input.FLBPluginRegister(def, "defender", "Microsoft Defender alerts of customers' tenants"))
 }
 
-// FLBPluginUnregister frees what FLBPluginRegister made. After a reload the old registration ends after the new one has begun, so
-// it touches nothing else.
+// FLBPluginUnregister frees what FLBPluginRegister made. After a reload the old
+// registration ends after the new one has begun, so it touches nothing else.
 //
 //export FLBPluginUnregister
 func FLBPluginUnregister(def unsafe.Pointer) {
@@ -66,13 +69,19 @@ func FLBPluginUnregister(def unsafe.Pointer) {
 	input.FLBPluginUnregister(def)
 }
 
-// FLBPluginInit starts one [INPUT] section. It gives FLB_OK, or FLB_ERROR after a line per fault.
+// FLBPluginInit starts one [INPUT] section. It gives FLB_OK, or FLB_ERROR after a line
+// per fault.
 //
 //export FLBPluginInit
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	C.dfn_started()
 	p := (*C.struct_dfn_input)(plugin)
-	h := &host{plugin: plugin, api: p.api, ins: p.i_ins, append: C.dfn_find_append()}
+	h := &host{
+		plugin: plugin,
+		api:    p.api,
+		ins:    p.i_ins,
+		append: C.dfn_find_append(),
+	}
 	handle, ok := process.Open(h, thread(), os.Getpid() != loadedBy)
 	h.plugin = nil // shared by all instances, and gone after Init
 	if !ok {
@@ -82,7 +91,8 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 	return input.FLB_OK
 }
 
-// FLBPluginInputCallbackCtx is called once a second on Fluent Bit's thread: it hands over what is queued and never waits.
+// FLBPluginInputCallbackCtx is called once a second on Fluent Bit's thread: it hands
+// over what is queued and never waits.
 //
 //export FLBPluginInputCallbackCtx
 func FLBPluginInputCallbackCtx(ctx unsafe.Pointer, data *unsafe.Pointer, size *C.size_t) C.int {
@@ -104,7 +114,8 @@ func collect(h instance.Handle, data *unsafe.Pointer, size *C.size_t) C.int {
 	return input.FLB_OK
 }
 
-// FLBPluginInputCleanupCallbackCtx frees a buffer that core has copied: the events are taken in.
+// FLBPluginInputCleanupCallbackCtx frees a buffer that core has copied: the events are
+// taken in.
 //
 //export FLBPluginInputCleanupCallbackCtx
 func FLBPluginInputCleanupCallbackCtx(ctx, data unsafe.Pointer) C.int {
@@ -132,7 +143,8 @@ func FLBPluginInputPause() { process.Pause(thread().ID) }
 //export FLBPluginInputResume
 func FLBPluginInputResume() { process.Resume(thread().ID) }
 
-// FLBPluginExit ends the instances of the calling thread; without a context it cannot be told which of those that share a thread.
+// FLBPluginExit ends the instances of the calling thread; without a context it cannot
+// be told which of those that share a thread.
 //
 //export FLBPluginExit
 func FLBPluginExit() C.int {
@@ -177,5 +189,12 @@ func (h *host) Append(tag string, events []byte) bool {
 		c = C.CString(tag)
 		defer C.free(unsafe.Pointer(c))
 	}
-	return C.dfn_append(h.append, h.ins, c, C.size_t(len(tag)), unsafe.Pointer(unsafe.SliceData(events)), C.size_t(len(events))) == 0
+	return C.dfn_append(
+		h.append,
+		h.ins,
+		c,
+		C.size_t(len(tag)),
+		unsafe.Pointer(unsafe.SliceData(events)),
+		C.size_t(len(events)),
+	) == 0
 }

@@ -17,7 +17,8 @@ func TestGosOwnLogLinesAreNeverPrinted(t *testing.T) {
 	}
 }
 
-// build makes the plugin, a copy of it, a link to it, and the program that loads them, in one directory.
+// build makes the plugin, a copy of it, a link to it, and the program that loads them,
+// in one directory.
 func build(t *testing.T) string {
 	t.Helper()
 	cc := os.Getenv("CC")
@@ -55,7 +56,9 @@ func TestTwoLoadingsOfOneConfigurationAreOne(t *testing.T) {
 		"stopped and started again":       {"copy.so", "A0 A- A0 A- B0", "ok ok ok"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := append([]string{filepath.Join(dir, "in_defender.so"), filepath.Join(dir, tc.second)}, strings.Fields(tc.steps)...)
+			args := append(
+				[]string{filepath.Join(dir, "in_defender.so"), filepath.Join(dir, tc.second)},
+				strings.Fields(tc.steps)...)
 			cmd := exec.Command(filepath.Join(dir, "loads"), args...)
 			var lines bytes.Buffer
 			cmd.Stderr = &lines
@@ -63,7 +66,13 @@ func TestTwoLoadingsOfOneConfigurationAreOne(t *testing.T) {
 			if got := strings.TrimSpace(string(out)); err != nil || got != tc.want {
 				t.Errorf("got %q, %v, want %q\n%s", got, err, tc.want, &lines)
 			}
-			if said, refused := strings.Count(lines.String(), "2 [input:defender] "), strings.Count(tc.want, "refused"); said != refused {
+			if said, refused := strings.Count(
+				lines.String(),
+				"2 [input:defender] ",
+			), strings.Count(
+				tc.want,
+				"refused",
+			); said != refused {
 				t.Errorf("%d lines for %d refusals:\n%s", said, refused, &lines)
 			}
 		})

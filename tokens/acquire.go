@@ -11,15 +11,26 @@ import (
 // with an empty value is left out. Words are quoted for a POSIX shell where they have to
 // be.
 func AcquireCommand(tenantID, clientID string, more ...string) string {
-	words := []string{"defenderctl", "tokens", "acquire", "--tenant-id", orElse(tenantID, "TENANT"), "--client-id", orElse(clientID, "CLIENT")}
+	words := []string{
+		"defenderctl",
+		"tokens",
+		"acquire",
+		"--tenant-id",
+		orElse(tenantID, "TENANT"),
+		"--client-id",
+		orElse(clientID, "CLIENT"),
+	}
+
 	for i := 0; i+1 < len(more); i += 2 {
 		if more[i+1] != "" {
 			words = append(words, more[i], more[i+1])
 		}
 	}
+
 	for i := range words {
 		words[i] = plain.Shell(words[i])
 	}
+
 	return strings.Join(words, " ")
 }
 
@@ -28,5 +39,6 @@ func (a App) acquire() string {
 	if a.Acquire != "" {
 		return a.Acquire
 	}
+
 	return AcquireCommand(a.TenantID, a.ClientID)
 }

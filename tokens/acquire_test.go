@@ -12,11 +12,23 @@ import (
 func TestTheCommandOfARemedyMeansToAShellWhatWasMeant(t *testing.T) {
 	for _, name := range []string{"contoso", "Contoso & Sons", "O'Hara; rm -rf ~", "$(id)", `a "b" \c`, "-n", "株式会社", "a*b?", "#x"} {
 		command := tokens.AcquireCommand(tenant, client, "--tenant-name", name, "--region", "", "--api", "siem")
-		out, err := exec.Command("sh", "-c", `defenderctl() { for w; do printf '%s\n' "$w"; done; }; `+command).Output()
+		out, err := exec.Command("sh", "-c", `defenderctl() { for w; do printf '%s\n' "$w"; done; }; `+command).
+			Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"tokens", "acquire", "--tenant-id", tenant, "--client-id", client, "--tenant-name", name, "--api", "siem"}
+		want := []string{
+			"tokens",
+			"acquire",
+			"--tenant-id",
+			tenant,
+			"--client-id",
+			client,
+			"--tenant-name",
+			name,
+			"--api",
+			"siem",
+		}
 		if got := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"); !slices.Equal(got, want) {
 			t.Errorf("%s\nmeans %q", command, got)
 		}

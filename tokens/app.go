@@ -16,7 +16,8 @@ type Version int
 const (
 	// V2 is /oauth2/v2.0/…: what is asked for is a scope. It is the zero value.
 	V2 Version = iota
-	// V1 is /oauth2/…: what is asked for is a resource. The legacy SIEM API is documented for it only.
+	// V1 is /oauth2/…: what is asked for is a resource. The legacy SIEM API is
+	// documented for it only.
 	V1
 )
 
@@ -25,53 +26,75 @@ func (v Version) String() string {
 	if v == V1 {
 		return "v1"
 	}
+
 	return "v2"
 }
 
-// App is one application in one customer's tenant at one sign-in service, asking for tokens for one resource.
+// App is one application in one customer's tenant at one sign-in service, asking for
+// tokens for one resource.
 type App struct {
-	// LoginURL is scheme, host and port of the sign-in service, such as https://login.microsoftonline.com.
+	// LoginURL is scheme, host and port of the sign-in service, such as
+	// https://login.microsoftonline.com.
 	LoginURL string
-	// TenantID is the customer's tenant: a GUID or a verified domain; ClientID the application (client) id.
+	// TenantID is the customer's tenant: a GUID or a verified domain; ClientID the
+	// application (client) id.
 	TenantID, ClientID string
 	// Version picks the endpoints.
 	Version Version
-	// Resource is the App ID URI of the API, such as https://graph.microsoft.com. A slash at its end is part of it.
+	// Resource is the App ID URI of the API, such as https://graph.microsoft.com. A
+	// slash at its end is part of it.
 	Resource string
-	// Scope is what v2 asks for instead of Resource + "/.default". With a user present offline_access is added.
+	// Scope is what v2 asks for instead of Resource + "/.default". With a user present
+	// offline_access is added.
 	Scope string
-	// Credential proves that we are the application; nil for a public client, which must send none (AADSTS700025).
+	// Credential proves that we are the application; nil for a public client, which
+	// must send none (AADSTS700025).
 	Credential Credential
-	// Acquire is the command by which a person signs in for this application, as AcquireCommand writes it; remedies name it. Empty: the one with
-	// tenant and client alone, which is right where all else has its default.
+	// Acquire is the command by which a person signs in for this application, as
+	// AcquireCommand writes it; remedies name it. Empty: the one with tenant and client
+	// alone, which is right where all else has its default.
 	Acquire string
 }
 
 // ChainKey names the chain of refresh tokens this application's sign-ins belong to.
 func (a App) ChainKey() ChainKey {
-	return ChainKey{LoginHost: LoginHost(a.LoginURL), TenantID: strings.ToLower(a.TenantID), ClientID: strings.ToLower(a.ClientID)}
+	return ChainKey{
+		LoginHost: LoginHost(a.LoginURL),
+		TenantID:  strings.ToLower(a.TenantID),
+		ClientID:  strings.ToLower(a.ClientID),
+	}
 }
 
-// LoginHost is the host of a sign-in URL in lower case, with its port unless that is the scheme's own. What is not a URL comes back in
-// lower case.
+// LoginHost is the host of a sign-in URL in lower case, with its port unless that is
+// the scheme's own. What is not a URL comes back in lower case.
 func LoginHost(loginURL string) string {
 	u, err := url.Parse(strings.ToLower(loginURL))
 	if err != nil || u.Host == "" {
 		return strings.ToLower(loginURL)
 	}
+
 	host, port := u.Hostname(), u.Port()
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
+
 	if port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
 		return host
 	}
+
 	return host + ":" + port
 }
 
 // String names the application without its credential.
 func (a App) String() string {
-	return fmt.Sprintf("client %s in tenant %s at %s (%s, %s)", a.ClientID, a.TenantID, LoginHost(a.LoginURL), a.Version, a.Resource)
+	return fmt.Sprintf(
+		"client %s in tenant %s at %s (%s, %s)",
+		a.ClientID,
+		a.TenantID,
+		LoginHost(a.LoginURL),
+		a.Version,
+		a.Resource,
+	)
 }
 
 // GoString is String, so that %#v shows no credential either.
@@ -92,40 +115,49 @@ func (a App) validate() error {
 	case a.Resource == "" && (a.Version == V1 || a.Scope == ""):
 		return fmt.Errorf("tokens: resource is empty")
 	}
+
 	return nil
 }
 
-// endpoint gives the address of one of the tenant's endpoints: /{tenant}/oauth2/[v2.0/]name
+// endpoint gives the address of one of the tenant's endpoints:
+// /{tenant}/oauth2/[v2.0/]name
 // (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow).
 func (a App) endpoint(name string) string {
 	family := "/oauth2/v2.0/"
 	if a.Version == V1 {
 		family = "/oauth2/"
 	}
+
 	return strings.TrimRight(a.LoginURL, "/") + "/" + url.PathEscape(a.TenantID) + family + name
 }
 
 // tokenURL is where tokens are asked for; it is also the audience of a client assertion.
 func (a App) tokenURL() string { return a.endpoint("token") }
 
-// scopes is the v2 scope list; delegated: with a user present. v1 knows none (it ignores scope).
+// scopes is the v2 scope list; delegated: with a user present. v1 knows none (it
+// ignores scope).
 func (a App) scopes(delegated bool) []string {
 	if a.Version == V1 {
 		return nil
 	}
+
 	list := strings.Fields(a.Scope)
 	if len(list) == 0 {
-		// A resource that ends in "/" needs the second slash: https://learn.microsoft.com/entra/identity-platform/scopes-oidc
+		// A resource that ends in "/" needs the second slash:
+		// https://learn.microsoft.com/entra/identity-platform/scopes-oidc
 		list = []string{a.Resource + "/.default"}
 	}
+
 	if delegated {
 		for _, s := range list {
 			if strings.EqualFold(s, "offline_access") {
 				return list
 			}
 		}
+
 		list = append(list[:len(list):len(list)], "offline_access")
 	}
+
 	return list
 }
 
@@ -134,15 +166,18 @@ func (a App) resource() url.Values {
 	if a.Version == V1 {
 		return url.Values{"resource": {a.Resource}}
 	}
+
 	return url.Values{}
 }
 
-// config is the application as golang.org/x/oauth2 knows it. The style is fixed: probing would send every refused request twice.
+// config is the application as golang.org/x/oauth2 knows it. The style is fixed:
+// probing would send every refused request twice.
 func (a App) config(delegated bool) *oauth2.Config {
 	device := a.endpoint("devicecode")
 	if a.Version == V1 {
 		device += "?api-version=1.0" // as ADAL sends it
 	}
+
 	return &oauth2.Config{
 		ClientID: a.ClientID,
 		Scopes:   a.scopes(delegated),

@@ -36,10 +36,13 @@ type AuthCode struct {
 func NewAuthCode(client Client, redirectURI, prompt string) *AuthCode {
 	var b [24]byte
 	rand.Read(b[:]) // never fails
+
 	return &AuthCode{
-		Client: client, RedirectURI: redirectURI, Prompt: prompt,
-		state:    base64.RawURLEncoding.EncodeToString(b[:]),
-		verifier: secret.New(oauth2.GenerateVerifier()),
+		Client:      client,
+		RedirectURI: redirectURI,
+		Prompt:      prompt,
+		state:       base64.RawURLEncoding.EncodeToString(b[:]),
+		verifier:    secret.New(oauth2.GenerateVerifier()),
 	}
 }
 
@@ -49,6 +52,7 @@ func (a *AuthCode) URL() string {
 	if a.LoginHint != "" {
 		address += "&" + url.Values{"login_hint": {a.LoginHint}}.Encode()
 	}
+
 	return address
 }
 
@@ -67,11 +71,15 @@ func (a *AuthCode) Exchange(ctx context.Context, code secret.Text) (Tokens, erro
 func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, error) {
 	code, state, err := ParsePasted(text)
 	if state != "" && !sameState(state, a.state) {
-		return Tokens{}, errors.New("this address answers another sign-in, or was cut off: paste the one the browser ended on after opening the address above")
+		return Tokens{}, errors.New(
+			"this address answers another sign-in, or was cut off: paste the one the browser ended on after opening the address above",
+		)
 	}
+
 	if err != nil {
 		return Tokens{}, a.explain(err)
 	}
+
 	return a.Exchange(ctx, code)
 }
 
@@ -86,6 +94,7 @@ func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, 
 
 	t, err := a.redeemReturned(ctx, code)
 	cb.report(a.closingPage(t, err))
+
 	return t, err
 }
 
@@ -102,6 +111,7 @@ func (a *AuthCode) redeemReturned(ctx context.Context, code secret.Text) (Tokens
 // did.
 func (a *AuthCode) closingPage(t Tokens, err error) page {
 	app := a.Client.App
+
 	var refused *Error
 	switch {
 	case err == nil:
@@ -134,7 +144,14 @@ func (a *AuthCode) explain(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	return explainAnswer(answer{err: e.OAuth, suberror: e.Suberror, codes: e.Codes, trace: e.TraceID, correlation: e.CorrelationID}, 0, a.Client.App)
+
+	return explainAnswer(answer{
+		err:         e.OAuth,
+		suberror:    e.Suberror,
+		codes:       e.Codes,
+		trace:       e.TraceID,
+		correlation: e.CorrelationID,
+	}, 0, a.Client.App)
 }
 
 // AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may
@@ -149,31 +166,39 @@ func (a App) AuthCodeURL(redirectURI, state, verifier, prompt string) string {
 		// For the account's name, which comes with an id token.
 		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
 	}
+
 	conf.RedirectURL = redirectURI
+
 	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("response_mode", "query")}
 	if a.Version == V1 {
 		options = append(options, oauth2.SetAuthURLParam("resource", a.Resource))
 	}
+
 	if verifier != "" {
 		options = append(options, oauth2.S256ChallengeOption(verifier))
 	}
+
 	if prompt != "" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", prompt))
 	}
+
 	return conf.AuthCodeURL(state, options...)
 }
 
 func withScopes(list []string, more ...string) []string {
 	list = list[:len(list):len(list)]
+
 	for _, m := range more {
 		known := false
 		for _, s := range list {
 			known = known || strings.EqualFold(s, m)
 		}
+
 		if !known {
 			list = append(list, m)
 		}
 	}
+
 	return list
 }
 
@@ -184,13 +209,16 @@ func (c Client) Exchange(ctx context.Context, code secret.Text, redirectURI, ver
 	if list := c.App.scopes(true); len(list) > 0 {
 		extra.Set("scope", joinScopes(list)) // one resource only, whatever the authorize request spanned
 	}
+
 	return c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
 		conf := c.App.config(true)
 		conf.RedirectURL = redirectURI
+
 		var options []oauth2.AuthCodeOption
 		if verifier != "" {
 			options = append(options, oauth2.VerifierOption(verifier))
 		}
+
 		return conf.Exchange(ctx, code.Reveal(), options...)
 	})
 }

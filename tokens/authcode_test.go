@@ -30,14 +30,36 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			verifier := oauth2.GenerateVerifier()
-			u, err := url.Parse(app(tc.version).AuthCodeURL("https://mssp.example.test/SiemMsspConnector", "st+ate", verifier, "select_account"))
+			u, err := url.Parse(
+				app(
+					tc.version,
+				).AuthCodeURL("https://mssp.example.test/SiemMsspConnector", "st+ate", verifier, "select_account"),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
-			tc.want["client_id"], tc.want["response_type"], tc.want["response_mode"] = []string{client}, []string{"code"}, []string{"query"}
-			tc.want["redirect_uri"], tc.want["state"], tc.want["prompt"] = []string{"https://mssp.example.test/SiemMsspConnector"}, []string{"st+ate"}, []string{"select_account"}
-			tc.want["code_challenge"], tc.want["code_challenge_method"] = []string{oauth2.S256ChallengeFromVerifier(verifier)}, []string{"S256"}
-			if got := u.Query().Encode(); u.Host != "login.example.test" || u.Path != "/"+tenant+tc.path || got != tc.want.Encode() {
+			tc.want["client_id"], tc.want["response_type"], tc.want["response_mode"] = []string{
+				client,
+			}, []string{
+				"code",
+			}, []string{
+				"query",
+			}
+			tc.want["redirect_uri"], tc.want["state"], tc.want["prompt"] = []string{
+				"https://mssp.example.test/SiemMsspConnector",
+			}, []string{
+				"st+ate",
+			}, []string{
+				"select_account",
+			}
+			tc.want["code_challenge"], tc.want["code_challenge_method"] = []string{
+				oauth2.S256ChallengeFromVerifier(verifier),
+			}, []string{
+				"S256",
+			}
+			if got := u.Query().
+				Encode(); u.Host != "login.example.test" || u.Path != "/"+tenant+tc.path ||
+				got != tc.want.Encode() {
 				t.Errorf("got  %s\nwant %s", u, tc.want.Encode())
 			}
 		})
@@ -45,11 +67,17 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 }
 
 func TestTheAdminConsentAddress(t *testing.T) {
-	if got, want := app(tokens.V2).AdminConsentURL("https://r.test/", "s"), loginURL+"/"+tenant+"/v2.0/adminconsent?client_id="+client+
-		"&redirect_uri=https%3A%2F%2Fr.test%2F&scope=https%3A%2F%2Fgraph.example.test%2F.default&state=s"; got != want {
+	if got, want := app(
+		tokens.V2,
+	).AdminConsentURL("https://r.test/", "s"),
+		loginURL+"/"+tenant+"/v2.0/adminconsent?client_id="+client+
+			"&redirect_uri=https%3A%2F%2Fr.test%2F&scope=https%3A%2F%2Fgraph.example.test%2F.default&state=s"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got, want := app(tokens.V1).AdminConsentURL("", ""), loginURL+"/"+tenant+"/adminconsent?client_id="+client; got != want {
+	if got, want := app(
+		tokens.V1,
+	).AdminConsentURL("", ""),
+		loginURL+"/"+tenant+"/adminconsent?client_id="+client; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -77,7 +105,11 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cb.Close()
-	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2), HTTP: f.client()}, cb.RedirectURI("/cb"), "select_account")
+	attempt := tokens.NewAuthCode(
+		tokens.Client{App: app(tokens.V2), HTTP: f.client()},
+		cb.RedirectURI("/cb"),
+		"select_account",
+	)
 	type result struct {
 		tokens.Tokens
 		err error
@@ -132,7 +164,8 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 		t.Fatalf("%v", r.err)
 	}
 	form := f.sent()[0].form
-	if len(f.sent()) != 1 || form.Get("code") != "good-code" || form.Get("redirect_uri") != "http://localhost:"+strconv.Itoa(cb.Port())+"/cb" {
+	if len(f.sent()) != 1 || form.Get("code") != "good-code" ||
+		form.Get("redirect_uri") != "http://localhost:"+strconv.Itoa(cb.Port())+"/cb" {
 		t.Errorf("sent %v", form)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(attempt.State())
@@ -198,8 +231,14 @@ func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 		_, err := attempt.ExchangeReturned(t.Context(), cb)
 		done <- err
 	}()
-	address := "http://127.0.0.1:" + strconv.Itoa(cb.Port()) + "/?error=access_denied&error_description=" + url.QueryEscape("AADSTS65004: <script>User declined.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001") +
-		"&state=" + url.QueryEscape(attempt.State())
+	address := "http://127.0.0.1:" + strconv.Itoa(
+		cb.Port(),
+	) + "/?error=access_denied&error_description=" + url.QueryEscape(
+		"AADSTS65004: <script>User declined.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001",
+	) +
+		"&state=" + url.QueryEscape(
+		attempt.State(),
+	)
 	for status := 0; status != 200; {
 		var body string
 		if status, body = browse(t, "GET", address); strings.Contains(body, "script") {
@@ -207,7 +246,9 @@ func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 		}
 	}
 	var e *tokens.Error
-	if err := <-done; !errors.As(err, &e) || e.Code != 65004 || e.Exit != tokens.ExitNotAuthorised || !strings.Contains(e.Error(), tenant) || e.TraceID == "" {
+	if err := <-done; !errors.As(err, &e) || e.Code != 65004 || e.Exit != tokens.ExitNotAuthorised ||
+		!strings.Contains(e.Error(), tenant) ||
+		e.TraceID == "" {
 		t.Errorf("%v", err)
 	}
 }
@@ -218,7 +259,10 @@ func TestTheWaitEndsWithTheContextAndATakenPortIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cb.Close()
-	if _, err := tokens.Listen(cb.Port()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), strconv.Itoa(cb.Port())) {
+	if _, err := tokens.Listen(
+		cb.Port(),
+	); !errors.Is(err, syscall.EADDRINUSE) ||
+		!strings.Contains(err.Error(), strconv.Itoa(cb.Port())) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -284,11 +328,23 @@ func TestPastedAnswersAreReadHoweverTheyWereCopied(t *testing.T) {
 
 func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 	f := &fake{}
-	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V1), HTTP: f.client()}, "https://x.test/SiemMsspConnector", "")
-	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=evil&state=other"); err == nil || len(f.sent()) != 0 {
+	attempt := tokens.NewAuthCode(
+		tokens.Client{App: app(tokens.V1), HTTP: f.client()},
+		"https://x.test/SiemMsspConnector",
+		"",
+	)
+	if _, err := attempt.ExchangePasted(
+		t.Context(),
+		"https://x.test/?code=evil&state=other",
+	); err == nil ||
+		len(f.sent()) != 0 {
 		t.Errorf("%v, sent %v", err, f.sent())
 	}
-	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=cut-off-somewhere"); err == nil || len(f.sent()) != 0 {
+	if _, err := attempt.ExchangePasted(
+		t.Context(),
+		"https://x.test/?code=cut-off-somewhere",
+	); err == nil ||
+		len(f.sent()) != 0 {
 		t.Errorf("an address without a state: %v, sent %v", err, f.sent())
 	}
 	for _, text := range []string{"https://x.test/?code=good&state=" + attempt.State(), "a-bare-code-of-some-length"} {
@@ -306,7 +362,8 @@ func TestTheAddressNamesTheUserWhoIsToSignIn(t *testing.T) {
 	for _, who := range []string{"", "soc+1@contoso.example"} {
 		attempt.LoginHint = who
 		u, err := url.Parse(attempt.URL())
-		if err != nil || u.Query().Get("login_hint") != who || u.Query().Has("login_hint") != (who != "") || u.Query().Get("state") != attempt.State() {
+		if err != nil || u.Query().Get("login_hint") != who || u.Query().Has("login_hint") != (who != "") ||
+			u.Query().Get("state") != attempt.State() {
 			t.Errorf("%s, %v", u, err)
 		}
 	}

@@ -24,7 +24,11 @@ import (
 func stored(t *testing.T, refresh, previous string) *tokenstest.Store {
 	t.Helper()
 	s := tokenstest.New()
-	err := s.Save(t.Context(), app(tokens.V2).ChainKey(), tokens.Chain{Refresh: secret.New(refresh), Previous: secret.New(previous)})
+	err := s.Save(
+		t.Context(),
+		app(tokens.V2).ChainKey(),
+		tokens.Chain{Refresh: secret.New(refresh), Previous: secret.New(previous)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,13 +58,25 @@ func fails(t *testing.T, s *tokens.Source) *tokens.Error {
 func TestTheNewRefreshTokenIsStoredBeforeTheAccessTokenIsHandedOut(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
-	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Seed: seed("rt0\n"), Store: store, HTTP: f.client(), Now: c.Now, TenantName: "contoso"})
+	s := newSource(
+		t,
+		tokens.SourceConfig{
+			App:        app(tokens.V2),
+			Seed:       seed("rt0\n"),
+			Store:      store,
+			HTTP:       f.client(),
+			Now:        c.Now,
+			TenantName: "contoso",
+		},
+	)
 	for i, want := range []string{"at1", "at2", "at3"} {
 		if got := token(t, s); got != want {
 			t.Fatalf("step %d: access token %s, want %s", i, got, want)
 		}
 		chain := load(t, store)
-		if chain.Refresh.Reveal() != "rt"+want[2:] || chain.TenantName != "contoso" || !chain.Refreshed.Equal(c.Now()) || !chain.Obtained.Equal(newClock().Now()) {
+		if chain.Refresh.Reveal() != "rt"+want[2:] || chain.TenantName != "contoso" ||
+			!chain.Refreshed.Equal(c.Now()) ||
+			!chain.Obtained.Equal(newClock().Now()) {
 			t.Fatalf("step %d: stored %+v", i, chain)
 		}
 		if before := chain.Previous.Reveal(); before != "rt"+string(want[2]-1) {
@@ -84,7 +100,10 @@ func TestSourcesOfOneTenantShareAChainAndNeverRedeemAtOnce(t *testing.T) {
 			a.Version = tokens.V1
 		}
 		// Every other source has a Keeper of its own, as another process has.
-		sources = append(sources, newSource(t, tokens.SourceConfig{App: a, Seed: seed("rt0"), Store: store, HTTP: f.client(), Now: c.Now}))
+		sources = append(
+			sources,
+			newSource(t, tokens.SourceConfig{App: a, Seed: seed("rt0"), Store: store, HTTP: f.client(), Now: c.Now}),
+		)
 	}
 	var wg sync.WaitGroup
 	for _, s := range sources {
@@ -106,7 +125,13 @@ func TestAConfiguredTokenBeginsAChainOnceInItsLife(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
 	current := "rt0"
-	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now, Seed: func() (secret.Text, error) { return secret.New(current), nil }}
+	cfg := tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: store,
+		HTTP:  f.client(),
+		Now:   c.Now,
+		Seed:  func() (secret.Text, error) { return secret.New(current), nil },
+	}
 	token(t, newSource(t, cfg))
 	token(t, newSource(t, cfg)) // a restart: the stored successor is used, not the configured value
 	if f.refreshes() != "rt0 rt1" {
@@ -133,7 +158,13 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		store := stored(t, "rt-dead", "rt-older")
 		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
 		current := ""
-		cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now, Seed: func() (secret.Text, error) { return secret.New(current), nil }}
+		cfg := tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Store: store,
+			HTTP:  f.client(),
+			Now:   c.Now,
+			Seed:  func() (secret.Text, error) { return secret.New(current), nil },
+		}
 		s := newSource(t, cfg)
 		e := fails(t, s)
 		if e.Fate != tokens.NeedsSignIn || e.Exit != tokens.ExitNeedsSignIn || e.Code != code || !e.Dead() {
@@ -142,7 +173,11 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		if s.Changed(t.Context()) {
 			t.Errorf("%d: our own mark counts as a change", code)
 		}
-		if again := fails(t, s); again.Fate != tokens.NeedsSignIn || again.Sentence != e.Sentence || again.Code != code {
+		if again := fails(
+			t,
+			s,
+		); again.Fate != tokens.NeedsSignIn || again.Sentence != e.Sentence ||
+			again.Code != code {
 			t.Errorf("%d: the second time it says %v", code, again)
 		}
 		fails(t, newSource(t, cfg)) // nor by another source
@@ -155,7 +190,15 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		// From one side: a person signs in.
 		f.set(nil)
 		f.newest = 7
-		if err := tokens.Adopt(t.Context(), store, cfg.App.ChainKey(), secret.New("rt7"), "soc@contoso.test", "", c.Now()); err != nil {
+		if err := tokens.Adopt(
+			t.Context(),
+			store,
+			cfg.App.ChainKey(),
+			secret.New("rt7"),
+			"soc@contoso.test",
+			"",
+			c.Now(),
+		); err != nil {
 			t.Fatal(err)
 		}
 		if !s.Changed(t.Context()) {
@@ -164,7 +207,11 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		if got := token(t, s); got != "at8" || s.Changed(t.Context()) {
 			t.Errorf("%d: %s", code, got)
 		}
-		if chain := load(t, store); !chain.Dead.IsZero() || !chain.Rejected.IsZero() || chain.Account != "soc@contoso.test" {
+		if chain := load(
+			t,
+			store,
+		); !chain.Dead.IsZero() || !chain.Rejected.IsZero() ||
+			chain.Account != "soc@contoso.test" {
 			t.Errorf("%d: %+v", code, chain)
 		}
 		// From the other: a new configured one, after the chain died again.
@@ -192,7 +239,14 @@ func TestAConfiguredTokenThatIsRefusedIsRememberedAndHarmsNoLivingChain(t *testi
 		return f.rotate(a)
 	})
 	var lines []string
-	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now, Seed: seed("bad"), Log: func(_ slog.Level, s string) { lines = append(lines, s) }}
+	cfg := tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: store,
+		HTTP:  f.client(),
+		Now:   c.Now,
+		Seed:  seed("bad"),
+		Log:   func(_ slog.Level, s string) { lines = append(lines, s) },
+	}
 	if got := token(t, newSource(t, cfg)); got != "at1" {
 		t.Errorf("got %s", got)
 	}
@@ -273,7 +327,8 @@ func TestWhatOnlyAPersonInTheTenantCanMendDoesNotKillTheToken(t *testing.T) {
 	}
 }
 
-// Only the codes of the closed list end a token. Whatever else the service says, it is tried again.
+// Only the codes of the closed list end a token. Whatever else the service says, it is
+// tried again.
 func TestOnlyKnownDeadlyCodesEndAToken(t *testing.T) {
 	deadly := []int{70008, 700082, 700084, 70043, 50173, 50132, 50133}
 
@@ -410,14 +465,25 @@ func TestACancelledCallerDoesNotLoseTheAnswerUnderWay(t *testing.T) {
 
 func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 	f := &fake{}
-	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: tokens.GrantRefreshToken, Store: tokenstest.New(), HTTP: f.client()})
+	s := newSource(
+		t,
+		tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Grant: tokens.GrantRefreshToken,
+			Store: tokenstest.New(),
+			HTTP:  f.client(),
+		},
+	)
 	e := fails(t, s)
-	if e.Fate != tokens.NeedsSignIn || !strings.Contains(e.Error(), "defenderctl tokens acquire --tenant-id "+tenant) || len(f.sent()) != 0 {
+	if e.Fate != tokens.NeedsSignIn ||
+		!strings.Contains(e.Error(), "defenderctl tokens acquire --tenant-id "+tenant) ||
+		len(f.sent()) != 0 {
 		t.Errorf("%v", e)
 	}
 }
 
-// What the service rotated to is kept whatever else is wrong with its answer: a strict one does not take the old token for long.
+// What the service rotated to is kept whatever else is wrong with its answer: a strict
+// one does not take the old token for long.
 func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 	for name, answer := range map[string]string{
 		"no access token":      `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`,
@@ -427,7 +493,13 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 	} {
 		for _, seeded := range []bool{false, true} {
 			f, c := &fake{answer: func(asked) (int, string) { return 200, answer }}, newClock()
-			cfg := tokens.SourceConfig{App: app(tokens.V2), Store: stored(t, "rt0", ""), HTTP: f.client(), Now: c.Now, Seed: seed("")}
+			cfg := tokens.SourceConfig{
+				App:   app(tokens.V2),
+				Store: stored(t, "rt0", ""),
+				HTTP:  f.client(),
+				Now:   c.Now,
+				Seed:  seed(""),
+			}
 			if seeded {
 				cfg.Store, cfg.Seed = tokenstest.New(), seed("rt0")
 			}
@@ -435,8 +507,18 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 			if e := fails(t, s); e.Fate != tokens.Transient || strings.Contains(e.Error(), "rt-new") {
 				t.Errorf("%s: %v", name, e)
 			}
-			if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" || !chain.Dead.IsZero() {
-				t.Errorf("%s, seeded %t: stored %q and before it %q", name, seeded, chain.Refresh.Reveal(), chain.Previous.Reveal())
+			if chain := load(
+				t,
+				cfg.Store,
+			); chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" ||
+				!chain.Dead.IsZero() {
+				t.Errorf(
+					"%s, seeded %t: stored %q and before it %q",
+					name,
+					seeded,
+					chain.Refresh.Reveal(),
+					chain.Previous.Reveal(),
+				)
 			}
 		}
 	}
@@ -449,7 +531,13 @@ func TestTheRefreshTokenThatTheOneBeforeWasRotatedToIsKeptToo(t *testing.T) {
 		}
 		return 200, `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`
 	}}, newClock()
-	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: stored(t, "rt1", "rt0"), HTTP: f.client(), Now: c.Now, Seed: seed("")}
+	cfg := tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: stored(t, "rt1", "rt0"),
+		HTTP:  f.client(),
+		Now:   c.Now,
+		Seed:  seed(""),
+	}
 	fails(t, newSource(t, cfg))
 	if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || !chain.Dead.IsZero() {
 		t.Errorf("stored %q, before it %q", chain.Refresh.Reveal(), chain.Previous.Reveal())

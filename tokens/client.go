@@ -67,6 +67,7 @@ func (c Client) timeout() time.Duration {
 	if c.Timeout > 0 {
 		return c.Timeout
 	}
+
 	return defaultTimeout
 }
 
@@ -74,6 +75,7 @@ func (c Client) now() time.Time {
 	if c.Now != nil {
 		return c.Now()
 	}
+
 	return time.Now()
 }
 
@@ -81,45 +83,75 @@ func (c Client) now() time.Time {
 // form.
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
 	if err := c.App.validate(); err != nil {
-		return nil, nil, configError("the application is not fully described", "check login_url, tenant_id, client_id and resource", err)
+		return nil, nil, configError(
+			"the application is not fully described",
+			"check login_url, tenant_id, client_id and resource",
+			err,
+		)
 	}
-	w := &wire{app: c.App, now: c.now, skew: c.OnSkew, host: LoginHost(c.App.LoginURL), quiet: c.timeout(), add: url.Values{}}
+
+	w := &wire{
+		app:   c.App,
+		now:   c.now,
+		skew:  c.OnSkew,
+		host:  LoginHost(c.App.LoginURL),
+		quiet: c.timeout(),
+		add:   url.Values{},
+	}
 	for name, values := range extra {
 		w.add[name] = values
 	}
+
 	if c.App.Credential != nil {
 		if err := c.App.Credential.prove(w.add, c.App.tokenURL(), c.App.ClientID, c.now()); err != nil {
-			return nil, nil, configError("the application's credential cannot be used", "check client_secret, client_secret_file or client_certificate_file", err)
+			return nil, nil, configError(
+				"the application's credential cannot be used",
+				"check client_secret, client_secret_file or client_certificate_file",
+				err,
+			)
 		}
 	}
+
 	return w.bind(ctx, c.HTTP), w, nil
 }
 
 // tokens runs one exchange of the library and reads its answer. sent is the refresh token
 // that was sent, if any.
-func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, run func(context.Context, *wire) (*oauth2.Token, error)) (Tokens, error) {
+func (c Client) tokens(
+	ctx context.Context,
+	extra url.Values,
+	sent secret.Text,
+	run func(context.Context, *wire) (*oauth2.Token, error),
+) (Tokens, error) {
 	ctx, w, fault := c.prepare(ctx, extra)
 	if fault != nil {
 		return Tokens{}, fault
 	}
+
 	start := c.now()
+
 	t, err := run(ctx, w)
 	if err != nil {
 		e := w.failure(err)
 		w.keepRotated(e, sent)
+
 		return Tokens{}, e
 	}
+
 	if t.Type() != "Bearer" || !usableInHeader(t.AccessToken) {
 		e := w.strange(w.status, w.header)
 		e.Sentence = "the token of " + w.host + " cannot be used as a bearer token"
 		e.CorrelationID = w.requestID
 		w.keepRotated(e, sent)
+
 		return Tokens{}, e
 	}
+
 	if err := secret.New(t.RefreshToken).CheckToken(); err != nil {
 		e := w.strange(w.status, w.header)
 		e.Sentence = "the refresh token in the answer of " + w.host + " " + err.Error()
 		e.CorrelationID = w.requestID
+
 		return Tokens{}, e
 	}
 
@@ -127,19 +159,27 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 	if life == 0 {
 		life = defaultLife
 	}
+
 	out := Tokens{
-		Access:  Access{Token: secret.New(t.AccessToken), Obtained: start, Expiry: start.Add(life), Scope: w.answer.scope},
+		Access: Access{
+			Token:    secret.New(t.AccessToken),
+			Obtained: start,
+			Expiry:   start.Add(life),
+			Scope:    w.answer.scope,
+		},
 		Refresh: secret.New(t.RefreshToken),
 	}
 	if out.Refresh.IsZero() {
 		out.Refresh = sent
 	}
+
 	out.Access.Rotated = !out.Refresh.IsZero() && !out.Refresh.Equal(sent)
 	if claims, err := Inspect(w.answer.idToken); err == nil {
 		out.Account = claims.Account()
 	} else if claims, err := Inspect(out.Access.Token); err == nil {
 		out.Account = claims.Account()
 	}
+
 	return out, nil
 }
 
@@ -152,6 +192,7 @@ func (c Client) Redeem(ctx context.Context, refresh secret.Text) (Tokens, error)
 	if list := c.App.scopes(true); len(list) > 0 {
 		extra.Set("scope", joinScopes(list))
 	}
+
 	return c.tokens(ctx, extra, refresh, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
 		// A token without an access token is not valid, so that the source redeems it at
 		// once.
@@ -163,19 +204,26 @@ func (c Client) Redeem(ctx context.Context, refresh secret.Text) (Tokens, error)
 func (c Client) ClientCredentials(ctx context.Context) (Tokens, error) {
 	return c.tokens(ctx, c.App.resource(), secret.Text{}, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
 		conf := clientcredentials.Config{
-			ClientID: c.App.ClientID, TokenURL: c.App.tokenURL(), Scopes: c.App.scopes(false), AuthStyle: oauth2.AuthStyleInParams,
+			ClientID:  c.App.ClientID,
+			TokenURL:  c.App.tokenURL(),
+			Scopes:    c.App.scopes(false),
+			AuthStyle: oauth2.AuthStyleInParams,
 		}
+
 		return conf.Token(ctx)
 	})
 }
 
 func joinScopes(list []string) string {
 	s := ""
+
 	for i, scope := range list {
 		if i > 0 {
 			s += " "
 		}
+
 		s += scope
 	}
+
 	return s
 }

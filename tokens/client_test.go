@@ -20,7 +20,12 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 		return err
 	}
 	exchange := func(c tokens.Client) error {
-		_, err := c.Exchange(t.Context(), secret.New("the-code"), "https://mssp.example.test/SiemMsspConnector", "the-verifier")
+		_, err := c.Exchange(
+			t.Context(),
+			secret.New("the-code"),
+			"https://mssp.example.test/SiemMsspConnector",
+			"the-verifier",
+		)
 		return err
 	}
 	for name, tc := range map[string]struct {
@@ -70,7 +75,8 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 			if len(got.form) != len(tc.want) {
 				t.Errorf("sent %v", got.form)
 			}
-			if got.header.Get("Authorization") != "" || got.header.Get("Origin") != "" || len(got.header.Get("client-request-id")) != 36 {
+			if got.header.Get("Authorization") != "" || got.header.Get("Origin") != "" ||
+				len(got.header.Get("client-request-id")) != 36 {
 				t.Errorf("headers %v", got.header)
 			}
 		})
@@ -89,7 +95,10 @@ func TestAPastedLineBreakIsNoPartOfASecret(t *testing.T) {
 	}
 	a.Credential = fixed(" \n")
 	var e *tokens.Error
-	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); !errors.As(err, &e) || e.Fate != tokens.Config || len(f.sent()) != 1 {
+	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(
+		t.Context(),
+	); !errors.As(err, &e) || e.Fate != tokens.Config ||
+		len(f.sent()) != 1 {
 		t.Errorf("an empty secret: %v", err)
 	}
 }
@@ -129,16 +138,31 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 200, tc.body }}
-			f.header = map[string][]string{"Content-Type": {"text/plain"}} // a label that x/oauth2 would take at its word
-			got, err := tokens.Client{App: app(tokens.V1), HTTP: f.client(), Now: c.Now}.Redeem(t.Context(), secret.New("rt0"))
+			f.header = map[string][]string{
+				"Content-Type": {"text/plain"},
+			} // a label that x/oauth2 would take at its word
+			got, err := tokens.Client{
+				App:  app(tokens.V1),
+				HTTP: f.client(),
+				Now:  c.Now,
+			}.Redeem(
+				t.Context(),
+				secret.New("rt0"),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if life := got.Access.Expiry.Sub(got.Access.Obtained); life != tc.life {
 				t.Errorf("life %v, want %v", life, tc.life)
 			}
-			if got.Access.Token.Reveal() != "a" || got.Refresh.Reveal() != tc.refresh || got.Access.Rotated != tc.rotated {
-				t.Errorf("access %q, refresh %q, rotated %v", got.Access.Token.Reveal(), got.Refresh.Reveal(), got.Access.Rotated)
+			if got.Access.Token.Reveal() != "a" || got.Refresh.Reveal() != tc.refresh ||
+				got.Access.Rotated != tc.rotated {
+				t.Errorf(
+					"access %q, refresh %q, rotated %v",
+					got.Access.Token.Reveal(),
+					got.Refresh.Reveal(),
+					got.Access.Rotated,
+				)
 			}
 		})
 	}
@@ -175,7 +199,8 @@ func TestUnusableAnswersAreErrorsNotTokens(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v, %v", got, err)
 			}
-			if e.Fate != tc.fate || e.Dead() || e.Status != tc.status || e.Sentence == "" || e.Remedy == "" || e.CorrelationID == "" {
+			if e.Fate != tc.fate || e.Dead() || e.Status != tc.status || e.Sentence == "" || e.Remedy == "" ||
+				e.CorrelationID == "" {
 				t.Errorf("fate %v, dead %v, status %d: %v", e.Fate, e.Dead(), e.Status, e)
 			}
 			if strings.Contains(err.Error(), "html") || len(err.Error()) > 1300 {
@@ -195,12 +220,21 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The service's clock says 9:00; ours is an hour fast, which must not matter.
-			f := &fake{header: map[string][]string{"Retry-After": {tc.value}, "Date": {"Tue, 03 Feb 2026 09:00:00 GMT"}}}
+			f := &fake{
+				header: map[string][]string{"Retry-After": {tc.value}, "Date": {"Tue, 03 Feb 2026 09:00:00 GMT"}},
+			}
 			f.answer = func(asked) (int, string) { return 429, "<html>" }
 			c := newClock()
 			c.add(time.Hour)
 			var skew time.Duration
-			_, err := tokens.Client{App: app(tokens.V2), HTTP: f.client(), Now: c.Now, OnSkew: func(server, at time.Time) { skew = at.Sub(server) }}.ClientCredentials(t.Context())
+			_, err := tokens.Client{
+				App:    app(tokens.V2),
+				HTTP:   f.client(),
+				Now:    c.Now,
+				OnSkew: func(server, at time.Time) { skew = at.Sub(server) },
+			}.ClientCredentials(
+				t.Context(),
+			)
 			var e *tokens.Error
 			if !errors.As(err, &e) || e.RetryAfter != tc.want || e.Fate != tokens.Transient {
 				t.Errorf("%v: wait %v, want %v", err, e.RetryAfter, tc.want)

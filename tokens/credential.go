@@ -19,7 +19,8 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Credential proves to the sign-in service that we are the application. Secret and Certificate make one.
+// Credential proves to the sign-in service that we are the application. Secret and
+// Certificate make one.
 type Credential interface {
 	// prove adds to form what a token request to tokenURL needs.
 	prove(form url.Values, tokenURL, clientID string, now time.Time) error
@@ -27,8 +28,9 @@ type Credential interface {
 	fingerprint() ([32]byte, error)
 }
 
-// Secret is an application (client) secret. read is called for every request, so that a file may change under a running
-// program; white space around the value is dropped (a pasted line break is refused as AADSTS7000215).
+// Secret is an application (client) secret. read is called for every request, so that a
+// file may change under a running program; white space around the value is dropped (a
+// pasted line break is refused as AADSTS7000215).
 func Secret(read func() (secret.Text, error)) Credential { return &secretCredential{read} }
 
 type secretCredential struct{ read func() (secret.Text, error) }
@@ -38,10 +40,12 @@ func (c *secretCredential) value() (secret.Text, error) {
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("client secret: %w", err)
 	}
+
 	t = secret.New(strings.TrimSpace(t.Reveal()))
 	if t.IsZero() {
 		return secret.Text{}, errors.New("client secret is empty")
 	}
+
 	return t, nil
 }
 
@@ -50,6 +54,7 @@ func (c *secretCredential) prove(form url.Values, _, _ string, _ time.Time) erro
 	if err == nil {
 		form.Set("client_secret", t.Reveal())
 	}
+
 	return err
 }
 
@@ -62,8 +67,9 @@ func (c *secretCredential) fingerprint() ([32]byte, error) {
 func (c *secretCredential) String() string   { return "client secret" }
 func (c *secretCredential) GoString() string { return c.String() }
 
-// Certificate signs a client assertion with the key of a certificate. read gives PEM with both; it is called for every request,
-// so that a file may change under a running program.
+// Certificate signs a client assertion with the key of a certificate. read gives PEM
+// with both; it is called for every request, so that a file may change under a running
+// program.
 //
 // Format: https://learn.microsoft.com/entra/identity-platform/certificate-credentials
 func Certificate(read func() ([]byte, error)) Credential {
@@ -75,7 +81,8 @@ type certificateCredential struct {
 	cache *parsedPEM
 }
 
-// parsedPEM keeps the last parsed file: parsing an RSA key checks its primes, which is slow.
+// parsedPEM keeps the last parsed file: parsing an RSA key checks its primes, which is
+// slow.
 type parsedPEM struct {
 	mu   sync.Mutex
 	sum  [32]byte
@@ -88,21 +95,26 @@ func (c *certificateCredential) load() (*rsa.PrivateKey, *x509.Certificate, [32]
 	if err != nil {
 		return nil, nil, [32]byte{}, fmt.Errorf("client certificate: %w", err)
 	}
+
 	c.cache.mu.Lock()
 	defer c.cache.mu.Unlock()
+
 	sum := sha256.Sum256(text)
 	if c.cache.key == nil || c.cache.sum != sum {
 		key, cert, err := clientcert.Parse(text)
 		if err != nil {
 			return nil, nil, sum, fmt.Errorf("client certificate: %w", err)
 		}
+
 		c.cache.key, c.cache.cert, c.cache.sum = key, cert, sum
 	}
+
 	return c.cache.key, c.cache.cert, sum, nil
 }
 
-// backdated is how far before now an assertion begins to be valid, and assertionLife how long it is: a clock that is a little fast
-// must not put its beginning in the service's future (AADSTS700024).
+// backdated is how far before now an assertion begins to be valid, and assertionLife
+// how long it is: a clock that is a little fast must not put its beginning in the
+// service's future (AADSTS700024).
 const (
 	backdated     = time.Minute
 	assertionLife = 10 * time.Minute
@@ -113,18 +125,28 @@ func (c *certificateCredential) prove(form url.Values, tokenURL, clientID string
 	if err != nil {
 		return err
 	}
+
 	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
-		"aud": tokenURL, "iss": clientID, "sub": clientID, "jti": newGUID(),
-		"nbf": now.Add(-backdated).Unix(), "iat": now.Add(-backdated).Unix(), "exp": now.Add(assertionLife - backdated).Unix(),
+		"aud": tokenURL,
+		"iss": clientID,
+		"sub": clientID,
+		"jti": newGUID(),
+		"nbf": now.Add(-backdated).
+			Unix(),
+		"iat": now.Add(-backdated).Unix(),
+		"exp": now.Add(assertionLife - backdated).Unix(),
 	})
 	thumbprint := sha256.Sum256(cert.Raw)
 	token.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(thumbprint[:])
+
 	signed, err := token.SignedString(key)
 	if err != nil {
 		return fmt.Errorf("client certificate: signing the assertion: %w", err)
 	}
+
 	form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	form.Set("client_assertion", signed)
+
 	return nil
 }
 
@@ -143,23 +165,28 @@ type CertificateInfo struct {
 	Subject string
 	// NotBefore and NotAfter bound its validity.
 	NotBefore, NotAfter time.Time
-	// Thumbprint is the SHA-1 of the certificate in upper-case hex, as the Entra portal shows it.
+	// Thumbprint is the SHA-1 of the certificate in upper-case hex, as the Entra portal
+	// shows it.
 	Thumbprint string
 }
 
-// InspectCertificate checks PEM with certificate and private key as Certificate will use it.
+// InspectCertificate checks PEM with certificate and private key as Certificate will
+// use it.
 func InspectCertificate(text []byte) (CertificateInfo, error) {
 	_, cert, err := clientcert.Parse(text)
 	if err != nil {
 		return CertificateInfo{}, err
 	}
+
 	return CertificateInfo{cert.Subject.String(), cert.NotBefore, cert.NotAfter, sha1Hex(cert.Raw)}, nil
 }
 
-// newGUID is a random (version 4) UUID: https://www.rfc-editor.org/rfc/rfc9562#section-5.4
+// newGUID is a random (version 4) UUID:
+// https://www.rfc-editor.org/rfc/rfc9562#section-5.4
 func newGUID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails, crypto/rand ends the program instead
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

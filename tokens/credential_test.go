@@ -41,7 +41,12 @@ var makePair = sync.OnceValue(func() pair {
 		if err != nil {
 			panic(err)
 		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "collector"}, NotBefore: p.notAfter.AddDate(-1, 0, 0), NotAfter: p.notAfter}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1),
+			Subject:      pkix.Name{CommonName: "collector"},
+			NotBefore:    p.notAfter.AddDate(-1, 0, 0),
+			NotAfter:     p.notAfter,
+		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {
 			panic(err)
@@ -64,7 +69,9 @@ func TestTheAssertionIsWhatEntraDocuments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
 			a := app(version)
-			a.Credential = tokens.Certificate(func() ([]byte, error) { return join(p.otherCert, p.certPEM, p.keyPEM), nil })
+			a.Credential = tokens.Certificate(
+				func() ([]byte, error) { return join(p.otherCert, p.certPEM, p.keyPEM), nil },
+			)
 			cl := tokens.Client{App: a, HTTP: f.client(), Now: c.Now}
 			ids := map[string]bool{}
 			for range 2 {
@@ -73,20 +80,25 @@ func TestTheAssertionIsWhatEntraDocuments(t *testing.T) {
 				}
 				sent := f.sent()
 				form := sent[len(sent)-1].form
-				if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+				if form.Has("client_secret") ||
+					form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 					t.Errorf("sent %v", form)
 				}
 				claims := jwt.MapClaims{}
-				token, err := jwt.NewParser(jwt.WithValidMethods([]string{"PS256"}), jwt.WithTimeFunc(c.Now)).ParseWithClaims(form.Get("client_assertion"), claims,
-					func(*jwt.Token) (any, error) { return p.key.Public(), nil })
+				token, err := jwt.NewParser(jwt.WithValidMethods([]string{"PS256"}), jwt.WithTimeFunc(c.Now)).
+					ParseWithClaims(form.Get("client_assertion"), claims,
+						func(*jwt.Token) (any, error) { return p.key.Public(), nil })
 				if err != nil {
 					t.Fatal(err)
 				}
 				sum := sha256.Sum256(p.der)
-				if token.Header["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) || token.Header["typ"] != "JWT" {
+				if token.Header["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) ||
+					token.Header["typ"] != "JWT" {
 					t.Errorf("header %v", token.Header)
 				}
-				if want := loginURL + strings.SplitN(sent[len(sent)-1].path, "?", 2)[0]; claims["aud"] != want || claims["iss"] != client || claims["sub"] != client {
+				if want := loginURL + strings.SplitN(sent[len(sent)-1].path, "?", 2)[0]; claims["aud"] != want ||
+					claims["iss"] != client ||
+					claims["sub"] != client {
 					t.Errorf("claims %v", claims)
 				}
 				nbf, exp := claims["nbf"].(float64), claims["exp"].(float64)
@@ -138,7 +150,8 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			info, err := tokens.InspectCertificate(tc.text)
 			if tc.want == "" {
-				if err != nil || !info.NotAfter.Equal(p.notAfter) || info.Subject != "CN=collector" || len(info.Thumbprint) != 40 {
+				if err != nil || !info.NotAfter.Equal(p.notAfter) || info.Subject != "CN=collector" ||
+					len(info.Thumbprint) != 40 {
 					t.Errorf("%+v, %v", info, err)
 				}
 			} else if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -151,7 +164,11 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 	text, fault := p.certPEM, error(nil)
 	cfg.App.Credential = tokens.Certificate(func() ([]byte, error) { return text, fault })
 	s := newSource(t, cfg)
-	if e := fails(t, s); e.Fate != tokens.Config || !strings.Contains(e.Error(), "no private key") || len(f.sent()) != 0 {
+	if e := fails(
+		t,
+		s,
+	); e.Fate != tokens.Config || !strings.Contains(e.Error(), "no private key") ||
+		len(f.sent()) != 0 {
 		t.Errorf("%v", e)
 	}
 	fault = errors.New("permission denied")

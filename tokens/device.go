@@ -40,31 +40,46 @@ const defaultInterval = 5 * time.Second
 func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 	bare := c
 	bare.App.Credential = nil // the device endpoint takes none
+
 	ctx, w, fault := bare.prepare(ctx, c.App.resource())
 	if fault != nil {
 		return nil, fault
 	}
+
 	start := c.now()
+
 	conf := c.App.config(true)
 	if c.App.Version == V2 {
 		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
 	}
+
 	if _, err := conf.DeviceAuth(ctx); err != nil {
 		return nil, w.failure(err)
 	}
+
 	a := w.answer
 	if a.deviceCode.IsZero() || a.userCode == "" || a.verification == "" {
 		return nil, w.failure(errors.New("no device code in the answer"))
 	}
-	d := &Device{UserCode: a.userCode, VerificationURI: a.verification, Message: a.message, Interval: a.interval, code: a.deviceCode}
+
+	d := &Device{
+		UserCode:        a.userCode,
+		VerificationURI: a.verification,
+		Message:         a.message,
+		Interval:        a.interval,
+		code:            a.deviceCode,
+	}
 	if d.Interval < time.Second {
 		d.Interval = defaultInterval
 	}
+
 	life := a.life
 	if life == 0 {
 		life = defaultDeviceLife
 	}
+
 	d.Expiry = start.Add(life)
+
 	return d, nil
 }
 
@@ -73,37 +88,57 @@ func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 // an interruption of the network, which does not end the sign-in.
 func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 	caller := ctx
+
 	ctx, cancel := context.WithTimeout(ctx, d.Expiry.Sub(c.now()))
 	defer cancel()
+
 	extra := c.App.resource()
+
 	var drop []string
+
 	if c.App.Version == V1 {
 		// As ADAL polls: the grant has a short name, and the code is called code.
 		extra.Set("grant_type", "device_code")
 		extra.Set("code", d.code.Reveal())
+
 		drop = []string{"device_code", "scope"}
 	}
+
 	interval := d.Interval
+
 	for {
 		slowDowns := 0
 		t, err := c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, w *wire) (*oauth2.Token, error) {
 			w.drop = drop
+
 			conf := c.App.config(true)
 			if c.App.Version == V2 {
 				conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
 			}
-			t, err := conf.DeviceAccessToken(ctx, &oauth2.DeviceAuthResponse{DeviceCode: d.code.Reveal(), Interval: int64((interval + time.Second - 1) / time.Second)})
+
+			t, err := conf.DeviceAccessToken(
+				ctx,
+				&oauth2.DeviceAuthResponse{
+					DeviceCode: d.code.Reveal(),
+					Interval:   int64((interval + time.Second - 1) / time.Second),
+				},
+			)
 			slowDowns = w.slowDowns
+
 			return t, err
 		})
 		interval += time.Duration(slowDowns) * 5 * time.Second
+
 		var e *Error
+
 		if err != nil && ctx.Err() != nil {
 			return Tokens{}, c.deviceEnd(caller)
 		}
+
 		if err == nil || !errors.As(err, &e) || e.Fate != Transient {
 			return t, err
 		}
+
 		interval += 5 * time.Second
 		if pause := e.RetryAfter - interval; pause > 0 {
 			if sleep(ctx, pause) != nil {

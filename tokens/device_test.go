@@ -17,7 +17,8 @@ const (
 	deviceV2 = `{"user_code":"AB12-CD34","device_code":"dc-secret","verification_uri":"https://device.example.test","expires_in":900,"interval":5,"message":"To sign in open"}`
 )
 
-// play answers the device endpoint, then the polls by the script, and notes when each poll came.
+// play answers the device endpoint, then the polls by the script, and notes when each
+// poll came.
 func play(version tokens.Version, script ...string) (*fake, *[]time.Duration) {
 	var polls []time.Duration
 	var begin time.Time
@@ -61,7 +62,9 @@ func TestDeviceCodeInBothEndpointFamilies(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d.UserCode != "AB12-CD34" || d.VerificationURI != "https://device.example.test" || d.Interval != 5*time.Second || time.Until(d.Expiry) != 15*time.Minute {
+				if d.UserCode != "AB12-CD34" || d.VerificationURI != "https://device.example.test" ||
+					d.Interval != 5*time.Second ||
+					time.Until(d.Expiry) != 15*time.Minute {
 					t.Errorf("%+v", d)
 				}
 				got, err := c.DevicePoll(t.Context(), d)

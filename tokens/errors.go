@@ -39,6 +39,7 @@ func (f Fate) String() string {
 	case Config:
 		return "config"
 	}
+
 	return fmt.Sprintf("fate(%d)", int(f))
 }
 
@@ -106,18 +107,22 @@ func (e *Error) Reason() string { return e.line("") }
 func (e *Error) line(remedy string) string {
 	var b strings.Builder
 	b.WriteString(e.Sentence)
+
 	if e.Err != nil {
 		if text := plain.Line(e.Err.Error(), 500); text != "" && !strings.Contains(e.Sentence, text) {
 			b.WriteString(": " + text)
 		}
 	}
+
 	if remedy != "" {
 		b.WriteString("; " + remedy)
 	}
+
 	if raw := e.raw(); raw != "" {
 		raw = " (" + raw + ")"
 		return plain.Line(b.String(), maxErrorText-len(raw)) + raw
 	}
+
 	return plain.Line(b.String(), maxErrorText)
 }
 
@@ -127,21 +132,27 @@ func (e *Error) raw() string {
 	for _, c := range e.orderedCodes() {
 		parts = append(parts, codeName(c))
 	}
+
 	if e.OAuth != "" {
 		parts = append(parts, e.OAuth)
 	}
+
 	if e.Suberror != "" {
 		parts = append(parts, e.Suberror)
 	}
+
 	if e.Status != 0 {
 		parts = append(parts, "HTTP "+strconv.Itoa(e.Status))
 	}
+
 	if e.TraceID != "" {
 		parts = append(parts, "trace id "+e.TraceID)
 	}
+
 	if e.CorrelationID != "" {
 		parts = append(parts, "correlation id "+e.CorrelationID)
 	}
+
 	return strings.Join(parts, ", ")
 }
 
@@ -150,12 +161,14 @@ func (e *Error) orderedCodes() []int {
 	if e.Code == 0 {
 		return e.Codes
 	}
+
 	list := []int{e.Code}
 	for _, c := range e.Codes {
 		if !slices.Contains(list, c) {
 			list = append(list, c)
 		}
 	}
+
 	return list
 }
 
@@ -175,6 +188,7 @@ func ExitCode(err error) int {
 	case errors.As(err, &e) && e.Exit != 0:
 		return int(e.Exit)
 	}
+
 	return int(ExitFailed)
 }
 
@@ -184,6 +198,7 @@ func (e *Error) aboutGrant() bool {
 	if e.Fate == Transient || e.Status == 0 || e.Scope == ScopeCredential {
 		return false
 	}
+
 	if _, application := applicationCodes[e.Code]; application {
 		return false
 	}
@@ -193,5 +208,11 @@ func (e *Error) aboutGrant() bool {
 
 // configError is a fault on our side of the wire, such as an unreadable secret.
 func configError(sentence, remedy string, err error) *Error {
-	return &Error{Fate: Config, Exit: ExitFailed, Sentence: sentence, Remedy: remedy, Err: err}
+	return &Error{
+		Fate:     Config,
+		Exit:     ExitFailed,
+		Sentence: sentence,
+		Remedy:   remedy,
+		Err:      err,
+	}
 }

@@ -20,7 +20,9 @@ func ExampleSource() {
 		LoginURL: "https://login.microsoftonline.com", TenantID: "contoso.onmicrosoft.com", ClientID: client,
 		Resource: "https://graph.microsoft.com",
 	}
-	source, err := tokens.NewSource(tokens.SourceConfig{App: app, Store: store, HTTP: &http.Client{Transport: service}})
+	source, err := tokens.NewSource(
+		tokens.SourceConfig{App: app, Store: store, HTTP: &http.Client{Transport: service}},
+	)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -31,7 +33,15 @@ func ExampleSource() {
 		fmt.Println(e.Fate, "·", e.Remedy)
 	}
 	// A person signs in; the source notices.
-	if err := tokens.Adopt(context.Background(), store, app.ChainKey(), secret.New("rt7"), "soc@contoso.test", "contoso", time.Now()); err != nil {
+	if err := tokens.Adopt(
+		context.Background(),
+		store,
+		app.ChainKey(),
+		secret.New("rt7"),
+		"soc@contoso.test",
+		"contoso",
+		time.Now(),
+	); err != nil {
 		fmt.Println(err)
 	}
 	if source.Changed(context.Background()) {
@@ -39,6 +49,7 @@ func ExampleSource() {
 		fmt.Println(access.Token, access.Expiry.Sub(access.Obtained), err)
 	}
 	// Output:
-	// needs-sign-in · sign in: defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555
+	// needs-sign-in · sign in: defenderctl tokens acquire --tenant-id
+	// contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555
 	// [redacted] 1h0m0s <nil>
 }

@@ -43,7 +43,9 @@ func KnownCodes() []int {
 	for c := range explanations {
 		list = append(list, c)
 	}
+
 	slices.Sort(list)
+
 	return list
 }
 
@@ -52,6 +54,7 @@ func fill(text string, app App) string {
 	if !strings.Contains(text, "{") {
 		return text
 	}
+
 	return strings.NewReplacer(
 		"{tenant}", orElse(app.TenantID, "TENANT"),
 		"{client}", orElse(app.ClientID, "CLIENT"),
@@ -66,6 +69,7 @@ func orElse(s, other string) string {
 	if s == "" {
 		return other
 	}
+
 	return s
 }
 
@@ -76,18 +80,22 @@ func orElse(s, other string) string {
 // https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
 func (a App) AdminConsentURL(redirectURI, state string) string {
 	v := url.Values{"client_id": {a.ClientID}}
+
 	path := "/adminconsent"
 	if a.Version != V1 {
 		path = "/v2.0/adminconsent"
 		// Application permissions are granted through /.default only.
 		v.Set("scope", a.Resource+"/.default")
 	}
+
 	if redirectURI != "" {
 		v.Set("redirect_uri", redirectURI)
 	}
+
 	if state != "" {
 		v.Set("state", state)
 	}
+
 	return strings.TrimRight(a.LoginURL, "/") + "/" + url.PathEscape(a.TenantID) + path + "?" + v.Encode()
 }
 
@@ -95,10 +103,12 @@ func (a App) AdminConsentURL(redirectURI, state string) string {
 // address.
 func (a App) consentAddress() string {
 	v1 := a
+
 	v1.Version = V1
 	if v1.LoginURL == "" {
 		v1.LoginURL = "https://login.microsoftonline.com"
 	}
+
 	return v1.AdminConsentURL("", "")
 }
 
@@ -129,10 +139,12 @@ func explainAnswer(a answer, status int, app App) *Error {
 	if !found || x.weak && a.err == "invalid_grant" {
 		x = explainOAuth(a)
 	}
+
 	if !found && len(a.codes) > 0 {
 		code = a.codes[0]
 		x.remedy += "; " + lookItUp(code)
 	}
+
 	e.Code = code
 	e.Sentence = fill(x.sentence, app)
 	e.Remedy = fill(x.remedy, app)
@@ -150,6 +162,7 @@ func explainAnswer(a answer, status int, app App) *Error {
 		e.dead = false
 		e.doubtful = false
 	}
+
 	return e
 }
 
@@ -191,6 +204,7 @@ func explainOAuth(a answer) explanation {
 	// The same token may work again once a person or an administrator acted: nothing to
 	// ask again at once.
 	x.doubtful = name == "invalid_grant" && !slices.Contains(interaction, a.suberror)
+
 	return x
 }
 

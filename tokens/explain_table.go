@@ -101,11 +101,13 @@ var explanations = join(
 
 func join(groups ...map[int]explanation) map[int]explanation {
 	all := map[int]explanation{}
+
 	for _, g := range groups {
 		for code, x := range g {
 			all[code] = x
 		}
 	}
+
 	return all
 }
 
@@ -134,6 +136,7 @@ func signIn(sentence, remedy string) explanation {
 func dead(sentence, remedy string) explanation {
 	x := signIn(sentence, remedy)
 	x.dead = true
+
 	return x
 }
 
@@ -141,6 +144,7 @@ func dead(sentence, remedy string) explanation {
 func doubtful(sentence, remedy string) explanation {
 	x := signIn(sentence, remedy)
 	x.doubtful = true
+
 	return x
 }
 

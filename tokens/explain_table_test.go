@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// The golden file is the whole table as people meet it: code, scope, fate, exit code, whether the code ends
-// a refresh token, sentence, remedy.
+// The golden file is the whole table as people meet it: code, scope, fate, exit code,
+// whether the code ends a refresh token, sentence, remedy.
 func TestTheTableOfCodesIsComplete(t *testing.T) {
 	app := App{
 		LoginURL: "https://login.example.test",
@@ -74,7 +74,8 @@ func TestTheTableOfCodesIsComplete(t *testing.T) {
 	}
 }
 
-// A refusal by one customer's tenant must not be taken for the end of a chain that others use too.
+// A refusal by one customer's tenant must not be taken for the end of a chain that
+// others use too.
 func TestEachCodeSaysWhomItConcerns(t *testing.T) {
 	for scope, codes := range map[Scope][]int{
 		ScopeCustomer: {

@@ -28,8 +28,9 @@ type asked struct {
 	header http.Header
 }
 
-// fake is a sign-in service inside the test's process: no sockets, so that it works within a synctest bubble. answer decides; the
-// default rotates refresh tokens rt0 → rt1 → rt2 … and accepts the newest two.
+// fake is a sign-in service inside the test's process: no sockets, so that it works
+// within a synctest bubble. answer decides; the default rotates refresh tokens rt0 →
+// rt1 → rt2 … and accepts the newest two.
 type fake struct {
 	mu       sync.Mutex
 	requests []asked
@@ -76,7 +77,12 @@ func (f *fake) rotate(a asked) (int, string) {
 	case "client_credentials":
 		return 200, granted(fmt.Sprintf("app-at-%d", len(f.requests)), "", f.life())
 	case "refresh_token":
-		if _, err := fmt.Sscanf(a.form.Get("refresh_token"), "rt%d", &n); err != nil || n < f.newest-1 || n > f.newest {
+		if _, err := fmt.Sscanf(
+			a.form.Get("refresh_token"),
+			"rt%d",
+			&n,
+		); err != nil || n < f.newest-1 ||
+			n > f.newest {
 			return 400, refusal("invalid_grant", 700082)
 		}
 	}
@@ -124,12 +130,24 @@ func granted(at, rt string, life int) string {
 
 func refusal(oauth string, codes ...int) string {
 	list := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(codes), "[]")), ",")
-	return fmt.Sprintf(`{"error":"%s","error_description":"AADSTS%d: text.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001\r\nCorrelation ID: 0b0b0b0b-0000-0000-0000-000000000002",`+
-		`"error_codes":[%s],"trace_id":"0a0a0a0a-0000-0000-0000-000000000001","correlation_id":"0b0b0b0b-0000-0000-0000-000000000002"}`, oauth, append(codes, 0)[0], list)
+	return fmt.Sprintf(
+		`{"error":"%s","error_description":"AADSTS%d: text.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001\r\nCorrelation ID: 0b0b0b0b-0000-0000-0000-000000000002",`+
+			`"error_codes":[%s],"trace_id":"0a0a0a0a-0000-0000-0000-000000000001","correlation_id":"0b0b0b0b-0000-0000-0000-000000000002"}`,
+		oauth,
+		append(codes, 0)[0],
+		list,
+	)
 }
 
 func app(v tokens.Version) tokens.App {
-	return tokens.App{LoginURL: loginURL, TenantID: tenant, ClientID: client, Version: v, Resource: resource, Credential: fixed("s3cr3t+/=%~")}
+	return tokens.App{
+		LoginURL:   loginURL,
+		TenantID:   tenant,
+		ClientID:   client,
+		Version:    v,
+		Resource:   resource,
+		Credential: fixed("s3cr3t+/=%~"),
+	}
 }
 
 func fixed(s string) tokens.Credential {

@@ -33,6 +33,7 @@ func (f Forecast) State(now time.Time) string {
 	case f.Soon:
 		return "ends in " + days(f.Ends.Sub(now))
 	}
+
 	return "ok"
 }
 
@@ -49,18 +50,28 @@ func (c Chain) Forecast(now time.Time, app App) Forecast {
 	if issued.IsZero() {
 		issued = c.Obtained
 	}
+
 	if issued.IsZero() {
 		return Forecast{}
 	}
+
 	f := Forecast{Ends: issued.Add(RefreshLife)}
 	switch left := f.Ends.Sub(now); {
 	case left <= 0:
 		f.Ended, f.Soon, f.Remedy = true, true, remedy
 		f.Text = "the refresh token was not used for 90 days and has ended"
 	case left <= WarnBefore:
-		f.Soon, f.Remedy = true, fill("start the input, or run: defenderctl tokens refresh {tenant} --config FILE", app)
-		f.Text = "the refresh token has not been refreshed since " + issued.UTC().Format(time.DateOnly) + " and ends in " + days(left)
+		f.Soon, f.Remedy = true, fill(
+			"start the input, or run: defenderctl tokens refresh {tenant} --config FILE",
+			app,
+		)
+		f.Text = "the refresh token has not been refreshed since " + issued.UTC().
+			Format(time.DateOnly) +
+			" and ends in " + days(
+			left,
+		)
 	}
+
 	return f
 }
 
@@ -79,13 +90,16 @@ func (c Chain) deadForecast(app App) Forecast {
 	if !c.Rejected.IsZero() {
 		f.Text = "since " + c.Rejected.UTC().Format(time.DateOnly) + ": " + f.Text
 	}
+
 	return f
 }
 
 // Forecast tells when the certificate ends.
 func (i CertificateInfo) Forecast(now time.Time) Forecast {
 	f := Forecast{Ends: i.NotAfter}
+
 	const remedy = "make a new certificate, add it to the application's registration, and put it into client_certificate_file"
+
 	switch left := f.Ends.Sub(now); {
 	case left <= 0:
 		f.Ended, f.Soon, f.Remedy = true, true, remedy
@@ -94,6 +108,7 @@ func (i CertificateInfo) Forecast(now time.Time) Forecast {
 		f.Soon, f.Remedy = true, remedy
 		f.Text = "the client certificate ends in " + days(left)
 	}
+
 	return f
 }
 

@@ -26,7 +26,8 @@ func TestACredentialsEndIsForeseenFromFourteenDaysOn(t *testing.T) {
 		"nothing known":         {Chain{}, "ok", ""},
 	} {
 		f := c.chain.Forecast(now, App{})
-		if f.State(now) != c.state || !strings.Contains(f.Text, c.says) || f.Soon != (c.says != "") || (f.Remedy != "") != f.Soon {
+		if f.State(now) != c.state || !strings.Contains(f.Text, c.says) || f.Soon != (c.says != "") ||
+			(f.Remedy != "") != f.Soon {
 			t.Errorf("%s: %q: %+v", name, f.State(now), f)
 		}
 	}

@@ -57,7 +57,8 @@ func FuzzTokenAnswer(f *testing.F) {
 	})
 }
 
-// FuzzRefusal: an error's line is one bounded line of plain text, made of our words, known ids and numbers.
+// FuzzRefusal: an error's line is one bounded line of plain text, made of our words,
+// known ids and numbers.
 func FuzzRefusal(f *testing.F) {
 	addGolden(f)
 	allowed := regexp.MustCompile(`\(([0-9A-Za-z_.:, -]*)\)$`)
@@ -67,7 +68,11 @@ func FuzzRefusal(f *testing.F) {
 			return
 		}
 		for _, status := range []int{0, 400, 503} {
-			e := explainAnswer(a, status, App{LoginURL: "https://login.example.test", TenantID: "T", ClientID: "C", Resource: "R"})
+			e := explainAnswer(
+				a,
+				status,
+				App{LoginURL: "https://login.example.test", TenantID: "T", ClientID: "C", Resource: "R"},
+			)
 			line := e.Error()
 			oneLine(t, line, maxErrorText)
 			if e.Sentence == "" || e.Remedy == "" || e.Exit == 0 {
@@ -102,7 +107,8 @@ func FuzzParsePasted(f *testing.F) {
 	})
 }
 
-// FuzzInspect: a token that is no JWT, or a hostile one, gives an error or bounded claims.
+// FuzzInspect: a token that is no JWT, or a hostile one, gives an error or bounded
+// claims.
 func FuzzInspect(f *testing.F) {
 	for _, s := range []string{"eyJhbGciOiJub25lIn0.eyJ0aWQiOiJ4IiwiYXVkIjpbImEiLCJiIl0sInJvbGVzIjpbIngiXSwic2NwIjoiYSBiIiwiZXhwIjoxNzcwMTE2NDAwfQ.", "..", "a.e30.c", "a.bnVsbA.c", "opaque"} {
 		f.Add(s)
@@ -119,7 +125,8 @@ func FuzzInspect(f *testing.F) {
 
 func oneLine(t *testing.T, s string, limit int) {
 	t.Helper()
-	if len(s) > limit || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+	if len(s) > limit || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 		t.Fatalf("not one line of at most %d bytes: %q", limit, s)
 	}
 }

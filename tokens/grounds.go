@@ -47,6 +47,7 @@ func (g Grounds) String() string {
 	if g.IsZero() {
 		return ""
 	}
+
 	return codeName(g.Code())
 }
 
@@ -83,6 +84,7 @@ func (g Grounds) MarshalText() ([]byte, error) {
 	if g.IsZero() {
 		return nil, nil
 	}
+
 	return json.Marshal(storedGrounds(g))
 }
 
@@ -108,6 +110,7 @@ func (g *Grounds) UnmarshalText(text []byte) error {
 	if !read.IsZero() && read.Explain(App{}).dead {
 		*g = read
 	}
+
 	return nil
 }
 
@@ -121,14 +124,18 @@ func (s storedGrounds) checked() Grounds {
 			g.Codes = append(g.Codes, code)
 		}
 	}
+
 	if knownOAuth(s.OAuth) {
 		g.OAuth = s.OAuth
 	}
+
 	if slices.Contains(suberrors, s.Suberror) {
 		g.Suberror = s.Suberror
 	}
+
 	if s.Status >= 100 && s.Status < 600 {
 		g.Status = s.Status
 	}
+
 	return g
 }

@@ -54,14 +54,19 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 	if load(t, store).Refresh.Reveal() != "rt0" || !keeper.Pending(cfg.App.ChainKey()) {
 		t.Fatal("the disk was not full after all")
 	}
-	if len(j.errors) != 1 || !strings.Contains(j.errors[0], "no space left") || !strings.Contains(j.errors[0], tenant) {
+	if len(j.errors) != 1 || !strings.Contains(j.errors[0], "no space left") ||
+		!strings.Contains(j.errors[0], tenant) {
 		t.Errorf("error lines: %q", j.errors)
 	}
 	c.add(-time.Hour) // the last token lives: calls that need no sign-in save as well
 	token(t, b)
 	store.Fail("Save", nil)
 	token(t, b)
-	if got := load(t, store); got.Refresh.Reveal() != "rt4" || got.Previous.Reveal() != "rt3" || keeper.Pending(cfg.App.ChainKey()) {
+	if got := load(
+		t,
+		store,
+	); got.Refresh.Reveal() != "rt4" || got.Previous.Reveal() != "rt3" ||
+		keeper.Pending(cfg.App.ChainKey()) {
 		t.Errorf("stored %s after the disk was mended", got.Refresh.Reveal())
 	}
 	if len(j.errors) != 1 || len(j.infos) != 1 {
@@ -112,7 +117,15 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 	token(t, s)
 	store.Fail("Save", nil)
 	f.newest = 30
-	if err := tokens.Adopt(t.Context(), store, key, secret.New("rt30"), "", "", c.Now()); err != nil { // a person signed in
+	if err := tokens.Adopt(
+		t.Context(),
+		store,
+		key,
+		secret.New("rt30"),
+		"",
+		"",
+		c.Now(),
+	); err != nil { // a person signed in
 		t.Fatal(err)
 	}
 	c.add(time.Hour)
@@ -125,7 +138,16 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 func TestAStoreThatCannotBeReadOrLockedIsBridgedOnlyWithWhatIsKnown(t *testing.T) {
 	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &journal{}
 	keeper := tokens.NewKeeper(store, j.log)
-	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: tokens.GrantRefreshToken, Store: keeper, HTTP: f.client(), Now: c.Now})
+	s := newSource(
+		t,
+		tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Grant: tokens.GrantRefreshToken,
+			Store: keeper,
+			HTTP:  f.client(),
+			Now:   c.Now,
+		},
+	)
 	for _, m := range []string{"Load", "Lock", "SeedSeen"} {
 		store.Fail(m, errDisk)
 	}

@@ -27,7 +27,9 @@ func TestAChainsEndIsForeseenNinetyDaysAfterItsLastRefresh(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := tc.chain.Forecast(now, tokens.App{})
-			if !f.Ends.Equal(tc.ends) || f.Soon != tc.soon || f.Ended != tc.ended || f.State(now) != tc.state || (f.Remedy != "") != tc.soon || (f.Text != "") != tc.soon {
+			if !f.Ends.Equal(tc.ends) || f.Soon != tc.soon || f.Ended != tc.ended || f.State(now) != tc.state ||
+				(f.Remedy != "") != tc.soon ||
+				(f.Text != "") != tc.soon {
 				t.Errorf("%+v, %q", f, f.State(now))
 			}
 		})

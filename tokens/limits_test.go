@@ -45,7 +45,12 @@ func (dripping) Close() error { return nil }
 
 func drip(pause time.Duration, bytes int) tripper {
 	return func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: dripping{r.Context(), pause, bytes}, Request: r}, nil
+		return &http.Response{
+			StatusCode: 200,
+			Header:     http.Header{},
+			Body:       dripping{r.Context(), pause, bytes},
+			Request:    r,
+		}, nil
 	}
 }
 
@@ -64,15 +69,26 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 		for _, grant := range []tokens.Grant{tokens.GrantClientCredentials, tokens.GrantRefreshToken} {
 			t.Run(name+", "+grant.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: grant, Seed: seed("rt0"), Store: tokenstest.New(),
-						HTTP: &http.Client{Transport: tc.service}, Timeout: 20 * time.Second})
+					s := newSource(
+						t,
+						tokens.SourceConfig{
+							App:     app(tokens.V2),
+							Grant:   grant,
+							Seed:    seed("rt0"),
+							Store:   tokenstest.New(),
+							HTTP:    &http.Client{Transport: tc.service},
+							Timeout: 20 * time.Second,
+						},
+					)
 					ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 					defer cancel()
 					began := time.Now()
 					_, err := s.Token(ctx)
 					took := time.Since(began)
 					var e *tokens.Error
-					if !errors.As(err, &e) || e.Fate != tokens.Transient || !strings.Contains(e.Error(), tc.says) || took < tc.least || took > tc.most {
+					if !errors.As(err, &e) || e.Fate != tokens.Transient || !strings.Contains(e.Error(), tc.says) ||
+						took < tc.least ||
+						took > tc.most {
 						t.Errorf("after %v: %v", took, err)
 					}
 				})
@@ -88,9 +104,23 @@ func TestALostAnswerIsAskedForAgainOnlyWhileThereIsTime(t *testing.T) {
 			breaks := tripper(func(r *http.Request) (*http.Response, error) {
 				n++
 				time.Sleep(life)
-				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: cutBody{errReader{}}, Request: r}, nil
+				return &http.Response{
+					StatusCode: 200,
+					Header:     http.Header{},
+					Body:       cutBody{errReader{}},
+					Request:    r,
+				}, nil
 			})
-			s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Seed: seed("rt0"), Store: tokenstest.New(), HTTP: &http.Client{Transport: breaks}, Timeout: 20 * time.Second})
+			s := newSource(
+				t,
+				tokens.SourceConfig{
+					App:     app(tokens.V2),
+					Seed:    seed("rt0"),
+					Store:   tokenstest.New(),
+					HTTP:    &http.Client{Transport: breaks},
+					Timeout: 20 * time.Second,
+				},
+			)
 			if _, err := s.Token(t.Context()); err == nil || n != requests {
 				t.Errorf("each answer lost after %v: %d requests, want %d; %v", life, n, requests, err)
 			}
@@ -109,7 +139,10 @@ func TestAChainThatIsHeldForLongIsReported(t *testing.T) {
 		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Seed: seed("rt0"), Store: store, HTTP: f.client()})
 		began := time.Now()
 		e := fails(t, s)
-		if took := time.Since(began); e.Fate != tokens.Transient || took > time.Minute || !strings.Contains(e.Error(), "another process") || !strings.Contains(e.Error(), "defenderctl") {
+		if took := time.Since(
+			began,
+		); e.Fate != tokens.Transient || took > time.Minute || !strings.Contains(e.Error(), "another process") ||
+			!strings.Contains(e.Error(), "defenderctl") {
 			t.Errorf("after %v: %v", took, e)
 		}
 		stopped()
@@ -124,11 +157,17 @@ func TestAChainThatIsInUseHereIsWaitedForAndThenReported(t *testing.T) {
 			time.Sleep(50 * time.Second)
 			return (&fake{}).RoundTrip(r)
 		})
-		cfg := tokens.SourceConfig{App: app(tokens.V2), Seed: seed("rt0"), Store: keeper, HTTP: &http.Client{Transport: slow}}
+		cfg := tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Seed:  seed("rt0"),
+			Store: keeper,
+			HTTP:  &http.Client{Transport: slow},
+		}
 		go newSource(t, cfg).Token(t.Context())
 		synctest.Wait()
 		e := fails(t, newSource(t, cfg))
-		if e.Fate != tokens.Transient || !strings.Contains(e.Error(), "another sign-in") || strings.Contains(e.Error(), "process") {
+		if e.Fate != tokens.Transient || !strings.Contains(e.Error(), "another sign-in") ||
+			strings.Contains(e.Error(), "process") {
 			t.Errorf("%v", e)
 		}
 		time.Sleep(time.Minute)

@@ -61,17 +61,25 @@ type redirected struct {
 // an error, since the code could go to them.
 func Listen(port int) (*Callback, error) {
 	const tries = 16 // for a port that is free on both
+
 	var err error
+
 	for range tries {
 		var c *Callback
 		if c, err = listen(port); err == nil {
 			return c, nil
 		}
+
 		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("listening for the browser on port %d: %w; choose another with --port, or use --paste", port, err)
+
+	return nil, fmt.Errorf(
+		"listening for the browser on port %d: %w; choose another with --port, or use --paste",
+		port,
+		err,
+	)
 }
 
 func listen(port int) (*Callback, error) {
@@ -79,8 +87,10 @@ func listen(port int) (*Callback, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	port = v4.Addr().(*net.TCPAddr).Port
 	listeners := []net.Listener{v4}
+
 	v6, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
 	switch {
 	case err == nil:
@@ -89,6 +99,7 @@ func listen(port int) (*Callback, error) {
 		v4.Close()
 		return nil, err
 	}
+
 	c := &Callback{
 		port:     port,
 		patience: pagePatience,
@@ -110,6 +121,7 @@ func listen(port int) (*Callback, error) {
 		c.servers = append(c.servers, s)
 		go s.Serve(l) // ends with Close
 	}
+
 	return c, nil
 }
 
@@ -122,6 +134,7 @@ func (c *Callback) RedirectURI(path string) string {
 	if path == "" || path[0] != '/' {
 		path = "/" + path
 	}
+
 	return "http://localhost:" + strconv.Itoa(c.port) + path
 }
 
@@ -133,12 +146,16 @@ func (c *Callback) Expect(state string) error {
 	if state == "" {
 		return errors.New("tokens: a callback needs a state to know its answer by")
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.state != "" && !sameState(state, c.state) {
 		return errors.New("tokens: this callback is for another sign-in")
 	}
+
 	c.state = state
+
 	return nil
 }
 
@@ -150,6 +167,7 @@ func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) 
 	if err := c.Expect(state); err != nil {
 		return secret.Text{}, err
 	}
+
 	select {
 	case r := <-c.result:
 		return r.code, r.err
@@ -180,12 +198,15 @@ func (c *Callback) Close() error {
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+
 	var errs []error
+
 	for _, s := range c.servers {
 		if s.Shutdown(ctx) != nil {
 			errs = append(errs, s.Close())
 		}
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -202,9 +223,11 @@ func (c *Callback) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+
 	if p.status == http.StatusMethodNotAllowed {
 		h.Set("Allow", "GET")
 	}
+
 	w.WriteHeader(p.status)
 
 	title := html.EscapeString(p.title)
@@ -229,9 +252,11 @@ func (c *Callback) outcome(ctx context.Context) page {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.ending != nil {
 		return *c.ending
 	}
+
 	return page{
 		status: http.StatusOK,
 		title:  "Not finished yet",
@@ -245,11 +270,13 @@ func (c *Callback) take(r *http.Request) (p page, wait bool) {
 	if r.Method != http.MethodGet {
 		return page{http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."}, false
 	}
+
 	form := r.URL.Query()
 	states, codes, faults := form["state"], form["code"], form["error"]
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	switch {
 	case len(states) != 1 || len(codes)+len(faults) == 0:
 		return page{http.StatusNotFound, "Nothing here", "This address only takes the answer to a sign-in."}, false
@@ -268,6 +295,7 @@ func (c *Callback) take(r *http.Request) (p page, wait bool) {
 	case len(faults) > 0:
 		c.done = true
 		c.result <- redirected{err: explainAnswer(redirectAnswer(form), 0, App{})}
+
 		return page{
 			http.StatusOK,
 			"The sign-in was refused",
@@ -279,6 +307,7 @@ func (c *Callback) take(r *http.Request) (p page, wait bool) {
 
 	c.done = true
 	c.result <- redirected{code: secret.New(codes[0])}
+
 	return page{}, true
 }
 

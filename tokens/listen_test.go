@@ -37,7 +37,8 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// returning begins a sign-in and sends the browser back with a code. The page comes through the channel.
+// returning begins a sign-in and sends the browser back with a code. The page comes
+// through the channel.
 func returning(t *testing.T, service http.RoundTripper) (*Callback, *AuthCode, chan string) {
 	t.Helper()
 	cb, err := Listen(0)
@@ -58,7 +59,11 @@ func returning(t *testing.T, service http.RoundTripper) (*Callback, *AuthCode, c
 	}
 
 	shown := make(chan string, 1)
-	address := "http://127.0.0.1:" + strconv.Itoa(cb.Port()) + "/?code=the-code&state=" + url.QueryEscape(attempt.State())
+	address := "http://127.0.0.1:" + strconv.Itoa(
+		cb.Port(),
+	) + "/?code=the-code&state=" + url.QueryEscape(
+		attempt.State(),
+	)
 	go func() {
 		res, err := http.Get(address)
 		if err != nil {
@@ -124,7 +129,8 @@ func TestThePageSaysWhoSignedInOnceTheCodeIsRedeemed(t *testing.T) {
 					t.Errorf("%q is not in %s", want, body)
 				}
 			}
-			if strings.Contains(body, "<script>") || strings.Contains(body, "the-code") || strings.Contains(body, "rt-1") {
+			if strings.Contains(body, "<script>") || strings.Contains(body, "the-code") ||
+				strings.Contains(body, "rt-1") {
 				t.Errorf("the page shows what it must not: %s", body)
 			}
 			if err := <-done; (err == nil) != (tc.status == 200) {

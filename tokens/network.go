@@ -11,6 +11,7 @@ import (
 // be what we sent.
 func networkError(err error, host string) *Error {
 	fault := netfault.Of(err)
+
 	e := &Error{Fate: Transient, Exit: ExitFailed, Err: fault.Err}
 	switch fault.Kind {
 	case netfault.Proxy:
@@ -42,6 +43,7 @@ func networkError(err error, host string) *Error {
 	default:
 		e.Sentence, e.Remedy = host+" cannot be reached", "check the network, login_url, the firewall and proxy"
 	}
+
 	return e
 }
 
@@ -53,6 +55,7 @@ func (w *wire) strange(status int, header http.Header) *Error {
 	case status >= 300 && status < 400:
 		// net/http would send the form, secret and all, to wherever a 307 or 308 points.
 		target := "another address"
+
 		if u, err := url.Parse(header.Get("Location")); err == nil && u.Host != "" {
 			if to := netfault.Host(u); !w.sentOut(to) {
 				target = to
@@ -60,9 +63,11 @@ func (w *wire) strange(status int, header http.Header) *Error {
 		} else if err == nil && u.Path != "" {
 			target = "another path of the same host"
 		}
+
 		e.Sentence, e.Remedy = host+" redirects to "+target+", which is not followed", "check login_url and proxy"
 	case status == http.StatusTooManyRequests, status >= 500, status == http.StatusRequestTimeout:
 		e.Fate = Transient
+
 		e.Sentence, e.Remedy = "the sign-in service "+host+" is not available", wait
 		if status == http.StatusTooManyRequests {
 			e.Sentence = "the sign-in service " + host + " asks for fewer requests"
@@ -77,5 +82,6 @@ func (w *wire) strange(status int, header http.Header) *Error {
 	default:
 		e.Sentence, e.Remedy = "the answer of "+host+" is not the sign-in service's", "check login_url, and whether a proxy or firewall answers instead"
 	}
+
 	return e
 }

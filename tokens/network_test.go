@@ -33,14 +33,19 @@ func TestNetworkFaultsAreToldApartAndTransient(t *testing.T) {
 	defer secure.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
-	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }))
+	broken := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }),
+	)
 	defer broken.Close()
 	silent := httptest.NewServer(http.HandlerFunc(sayNothing))
 	defer silent.Close()
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	dead, _ := url.Parse(closed.URL)
-	noNames := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no resolver") }}
+	noNames := &net.Resolver{
+		PreferGo: true,
+		Dial:     func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no resolver") },
+	}
 	for name, tc := range map[string]struct {
 		url  string
 		tr   *http.Transport
@@ -57,7 +62,9 @@ func TestNetworkFaultsAreToldApartAndTransient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := at(t, tc.url, tc.tr).ClientCredentials(t.Context())
 			var e *tokens.Error
-			if !errors.As(err, &e) || e.Fate != tokens.Transient || e.Exit != tokens.ExitFailed || e.Remedy == "" || e.Err == nil || e.Status != 0 {
+			if !errors.As(err, &e) || e.Fate != tokens.Transient || e.Exit != tokens.ExitFailed || e.Remedy == "" ||
+				e.Err == nil ||
+				e.Status != 0 {
 				t.Fatalf("%v", err)
 			}
 			if !strings.Contains(e.Sentence, tc.want) {
@@ -83,14 +90,17 @@ func TestRedirectsAreNotFollowedAndTheirTargetIsNamed(t *testing.T) {
 		if !errors.As(err, &e) || e.Fate != tokens.Config || e.Status != status || e.Dead() {
 			t.Fatalf("%d: %v", status, err)
 		}
-		if !strings.Contains(err.Error(), "redirects to "+other.URL) || strings.Contains(err.Error(), "secret=x") || stolen != 0 {
+		if !strings.Contains(err.Error(), "redirects to "+other.URL) || strings.Contains(err.Error(), "secret=x") ||
+			stolen != 0 {
 			t.Errorf("%d: %v; %d requests arrived", status, err, stolen)
 		}
 	}
 }
 
 func TestAStaleConnectionIsReplacedWithoutAnError(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(granted("a", "", 60))) }))
+	s := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(granted("a", "", 60))) }),
+	)
 	defer s.Close()
 	c := at(t, s.URL, nil)
 	for range 3 {
@@ -111,7 +121,8 @@ func TestACancelledRequestGivesTheContextsError(t *testing.T) {
 	}
 }
 
-// sayNothing never answers. It reads the request: a server notices that its client is gone only then.
+// sayNothing never answers. It reads the request: a server notices that its client is
+// gone only then.
 func sayNothing(_ http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()

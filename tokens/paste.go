@@ -24,27 +24,37 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 	if len(text) > maxPasted {
 		return secret.Text{}, "", errors.New("the pasted text is too long to be the browser's address")
 	}
+
 	if !utf8.ValidString(text) {
-		return secret.Text{}, "", errors.New("the pasted text is damaged: paste the whole address the browser ended on")
+		return secret.Text{}, "", errors.New(
+			"the pasted text is damaged: paste the whole address the browser ended on",
+		)
 	}
+
 	text = strings.Trim(strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' {
 			return -1
 		}
+
 		return r
 	}, text), `"'<>`+"`")
 	if text == "" {
 		return secret.Text{}, "", errors.New("nothing was pasted: paste the whole address the browser ended on")
 	}
+
 	form, isAddress := pastedForm(text)
 	if !isAddress {
 		if strings.ContainsAny(text, "/?&#<>\"%") || len(text) < 16 {
-			return secret.Text{}, "", errors.New("the pasted text has no code: paste the whole address the browser ended on, from https:// to its end")
+			return secret.Text{}, "", errors.New(
+				"the pasted text has no code: paste the whole address the browser ended on, from https:// to its end",
+			)
 		}
+
 		code := secret.New(text)
 		if err := checkCode(code); err != nil {
 			return secret.Text{}, "", err
 		}
+
 		return code, "", nil
 	}
 
@@ -53,9 +63,13 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 	case form.Get("error") != "":
 		return secret.Text{}, form.Get("state"), explainAnswer(a, 0, App{})
 	case len(codes) != 1 || codes[0] == "":
-		return secret.Text{}, "", errors.New("the pasted address has no code: finish the sign-in in the browser, then paste the address it ended on")
+		return secret.Text{}, "", errors.New(
+			"the pasted address has no code: finish the sign-in in the browser, then paste the address it ended on",
+		)
 	case form.Get("state") == "":
-		return secret.Text{}, "", errors.New("the pasted address has no state, so it was cut off: paste it again, whole")
+		return secret.Text{}, "", errors.New(
+			"the pasted address has no state, so it was cut off: paste it again, whole",
+		)
 	case len(form["state"]) > 1:
 		return secret.Text{}, "", errors.New("the pasted address has more than one state: paste one address only")
 	}
@@ -64,6 +78,7 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 	if err := checkCode(code); err != nil {
 		return secret.Text{}, form.Get("state"), err
 	}
+
 	return code, form.Get("state"), nil
 }
 
@@ -82,21 +97,26 @@ func pastedForm(text string) (url.Values, bool) {
 	parts := []string{text}
 	if strings.Contains(text, "://") || strings.ContainsAny(text, "?#") {
 		_, query, _ := strings.Cut(text, "?")
+
 		query, fragment, _ := strings.Cut(query, "#")
 		if query == "" {
 			_, fragment, _ = strings.Cut(text, "#")
 		}
+
 		parts = []string{query, fragment}
 	} else if !strings.Contains(text, "code=") && !strings.Contains(text, "error=") {
 		return nil, false
 	}
+
 	form := url.Values{}
+
 	for _, p := range parts {
 		values, _ := url.ParseQuery(p) // what can be read of it
 		if values.Has("code") || values.Has("error") {
 			return values, true
 		}
 	}
+
 	return form, true
 }
 
@@ -104,5 +124,6 @@ func pastedForm(text string) (url.Values, bool) {
 func redirectAnswer(form url.Values) answer {
 	var a answer
 	a.refusal(form.Get("error"), form.Get("error_subcode"), form.Get("error_description"), nil)
+
 	return a
 }

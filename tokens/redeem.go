@@ -43,17 +43,22 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 	if err != nil {
 		return Access{}, storeError(ctx, err)
 	}
+
 	s.held.done, s.held.version, s.held.chain = true, chain.Version, ok
+
 	seed, err := s.newSeed(ctx)
 	if err != nil && !ok {
 		return Access{}, err
 	}
+
 	if !seed.IsZero() {
 		a, err := s.start(ctx, seed)
+
 		var e *Error
 		if err == nil || !errors.As(err, &e) {
 			return a, err
 		}
+
 		alive := ok && chain.Dead.IsZero()
 		switch {
 		case e.dead && alive:
@@ -66,6 +71,7 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 				Dead:       e.grounds(),
 				Rejected:   s.client.now(),
 			}, seed.Fingerprint())
+
 			return a, err
 		case alive && e.aboutGrant():
 			// It may be half written, or of somebody who is not let in: no reason to stop
@@ -75,15 +81,19 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 			return a, err
 		}
 	}
+
 	switch {
 	case !ok:
 		return Access{}, &Error{
-			Fate: NeedsSignIn, Exit: ExitNeedsSignIn, Sentence: fill("no refresh token is stored for tenant {tenant} and client {client}", s.cfg.App),
-			Remedy: fill("sign in: {acquire}", s.cfg.App),
+			Fate:     NeedsSignIn,
+			Exit:     ExitNeedsSignIn,
+			Sentence: fill("no refresh token is stored for tenant {tenant} and client {client}", s.cfg.App),
+			Remedy:   fill("sign in: {acquire}", s.cfg.App),
 		}
 	case !chain.Dead.IsZero():
 		return Access{}, chain.Dead.Explain(s.cfg.App)
 	}
+
 	return s.advance(ctx, chain)
 }
 
@@ -91,6 +101,7 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 func (s *Source) lock(ctx context.Context) (func(), error) {
 	waiting, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
+
 	unlock, err := s.keeper.Lock(waiting, s.key)
 	switch {
 	case err == nil:
@@ -98,14 +109,22 @@ func (s *Source) lock(ctx context.Context) (func(), error) {
 	case ctx.Err() != nil || waiting.Err() == nil:
 		return nil, storeError(ctx, err)
 	}
+
 	e := &Error{Fate: Transient, Exit: ExitFailed}
 	if errors.Is(err, errElsewhere) {
-		e.Sentence = fill(fmt.Sprintf("another process has held the refresh token of tenant {tenant} for %v", lockTime), s.cfg.App)
+		e.Sentence = fill(
+			fmt.Sprintf("another process has held the refresh token of tenant {tenant} for %v", lockTime),
+			s.cfg.App,
+		)
 		e.Remedy = "look for a defenderctl that hangs or was stopped (Ctrl-Z): let it go on (fg), or end it"
 	} else {
-		e.Sentence = fill(fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTime), s.cfg.App)
+		e.Sentence = fill(
+			fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTime),
+			s.cfg.App,
+		)
 		e.Remedy = wait
 	}
+
 	return nil, e
 }
 
@@ -113,6 +132,7 @@ func (s *Source) lock(ctx context.Context) (func(), error) {
 // refused with e. That is said once for each seed.
 func (s *Source) advanceInstead(ctx context.Context, chain Chain, seed secret.Text, e *Error) (Access, error) {
 	a, err := s.advance(ctx, chain)
+
 	var other *Error
 	switch f := seed.Fingerprint(); {
 	case err == nil && s.refusedSeed != f:
@@ -121,6 +141,7 @@ func (s *Source) advanceInstead(ctx context.Context, chain Chain, seed secret.Te
 	case errors.As(err, &other) && other.dead:
 		return a, e // the seed is what a person has to mend
 	}
+
 	return a, err
 }
 
@@ -134,13 +155,16 @@ func (s *Source) newSeed(ctx context.Context) (secret.Text, error) {
 	if err != nil || seed.IsZero() {
 		return secret.Text{}, err
 	}
+
 	seen, err := s.keeper.SeedSeen(ctx, s.key, seed.Fingerprint())
 	if err != nil {
 		return secret.Text{}, storeError(ctx, err)
 	}
+
 	if seen {
 		return secret.Text{}, nil
 	}
+
 	return seed, nil
 }
 
@@ -149,20 +173,33 @@ func (s *Source) start(ctx context.Context, seed secret.Text) (Access, error) {
 	t, err := s.patiently(ctx, seed)
 	if e := (*Error)(nil); errors.As(err, &e) && !e.rotated.IsZero() {
 		now := s.client.now()
-		s.save(ctx, Chain{Refresh: e.rotated, Previous: seed, TenantName: s.cfg.TenantName, Obtained: now, Refreshed: now}, seed.Fingerprint())
+		s.save(ctx, Chain{
+			Refresh:    e.rotated,
+			Previous:   seed,
+			TenantName: s.cfg.TenantName,
+			Obtained:   now,
+			Refreshed:  now,
+		}, seed.Fingerprint())
 	}
+
 	if err != nil {
 		return Access{}, err
 	}
+
 	c := Chain{
-		Refresh: t.Refresh, Account: t.Account, TenantName: s.cfg.TenantName,
-		Obtained: t.Access.Obtained, Refreshed: t.Access.Obtained,
+		Refresh:    t.Refresh,
+		Account:    t.Account,
+		TenantName: s.cfg.TenantName,
+		Obtained:   t.Access.Obtained,
+		Refreshed:  t.Access.Obtained,
 	}
 	if t.Access.Rotated {
 		c.Previous = seed
 	}
+
 	s.save(ctx, c, seed.Fingerprint())
 	s.log(slog.LevelInfo, "a chain of refresh tokens begins with the configured one")
+
 	return t.Access, nil
 }
 
@@ -171,6 +208,7 @@ func (s *Source) start(ctx context.Context, seed secret.Text) (Access, error) {
 func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 	sent := chain.Refresh
 	t, err := s.patiently(ctx, sent)
+
 	var e *Error
 	if errors.As(err, &e) && e.doubtful && !chain.Previous.IsZero() {
 		sent = chain.Previous
@@ -180,6 +218,7 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 		switch {
 		case again == nil:
 			t, err = before, nil
+
 			s.log(slog.LevelWarn, "the newest refresh token was refused, the one before it still works: "+e.Error())
 		case errors.As(again, &other) && !other.rotated.IsZero():
 			err = again // kept below
@@ -187,6 +226,7 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 			return Access{}, again // the network or the service stands in the way: soon again
 		}
 	}
+
 	if err != nil {
 		switch {
 		case errors.As(err, &e) && !e.rotated.IsZero():
@@ -197,20 +237,26 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 			chain.Rejected = s.client.now()
 			s.save(ctx, chain)
 		}
+
 		return Access{}, err
 	}
+
 	next := chain
+
 	next.Refresh, next.Previous = t.Refresh, secret.Text{}
 	if t.Access.Rotated {
 		next.Previous, next.Refreshed = sent, t.Access.Obtained
 	}
+
 	if next.Account == "" {
 		next.Account = t.Account
 	}
+
 	next.TenantName = s.tenantName(chain)
 	if t.Access.Rotated || !next.Refresh.Equal(chain.Refresh) || !chain.Previous.IsZero() {
 		s.save(ctx, next) // before the access token is used
 	}
+
 	return t.Access, nil
 }
 
@@ -220,11 +266,15 @@ func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, er
 	for try := 0; ; try++ {
 		longer, cancel := outlive(ctx, GraceTime)
 		t, err := s.client.Redeem(longer, refresh)
+
 		cancel()
+
 		var e *Error
-		if err == nil || !errors.As(err, &e) || !e.lost && !e.doubtful || try == len(patience) || time.Until(s.until) < patience[try] {
+		if err == nil || !errors.As(err, &e) || !e.lost && !e.doubtful || try == len(patience) ||
+			time.Until(s.until) < patience[try] {
 			return t, err
 		}
+
 		if err := sleep(ctx, patience[try]); err != nil {
 			return Tokens{}, err
 		}
@@ -236,6 +286,7 @@ func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, er
 func (s *Source) save(ctx context.Context, c Chain, seeds ...[32]byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
+
 	_ = s.keeper.Save(ctx, s.key, c, seeds...)
 	if c, ok, err := s.keeper.Load(ctx, s.key); err == nil {
 		s.held.version, s.held.chain = c.Version, ok
@@ -246,6 +297,7 @@ func (s *Source) tenantName(c Chain) string {
 	if s.cfg.TenantName != "" {
 		return s.cfg.TenantName
 	}
+
 	return c.TenantName
 }
 
@@ -254,6 +306,7 @@ func storeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+
 	if errors.Is(err, ErrBarred) {
 		return configError("the stored tokens are not used", "check key_file and data_dir", err)
 	}
@@ -274,6 +327,7 @@ func outlive(ctx context.Context, grace time.Duration) (context.Context, context
 		t := time.AfterFunc(grace, cancel)
 		context.AfterFunc(longer, func() { t.Stop() })
 	})
+
 	return longer, func() {
 		stop()
 		cancel()
@@ -283,6 +337,7 @@ func outlive(ctx context.Context, grace time.Duration) (context.Context, context
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
+
 	select {
 	case <-t.C:
 		return nil
@@ -295,10 +350,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 // its chain, whatever was there. Its fingerprint is remembered, so that the same value in
 // a configuration does not begin the chain again. What cannot be a token is refused. When
 // it returns nil, the token survives a crash of the machine.
-func Adopt(ctx context.Context, store ChainStore, key ChainKey, refresh secret.Text, account, tenantName string, now time.Time) error {
+func Adopt(
+	ctx context.Context,
+	store ChainStore,
+	key ChainKey,
+	refresh secret.Text,
+	account, tenantName string,
+	now time.Time,
+) error {
 	if refresh.IsZero() {
 		return errors.New("tokens: no refresh token to store")
 	}
+
 	if err := refresh.CheckToken(); err != nil {
 		return fmt.Errorf("the refresh token is not stored: it %w", err)
 	}
@@ -308,12 +371,21 @@ func Adopt(ctx context.Context, store ChainStore, key ChainKey, refresh secret.T
 		return err
 	}
 	defer unlock()
+
 	if tenantName == "" {
 		old, _, err := store.Load(ctx, key)
 		if err != nil {
 			return err
 		}
+
 		tenantName = old.TenantName
 	}
-	return store.Save(ctx, key, Chain{Refresh: refresh, Account: account, TenantName: tenantName, Obtained: now, Refreshed: now}, refresh.Fingerprint())
+
+	return store.Save(ctx, key, Chain{
+		Refresh:    refresh,
+		Account:    account,
+		TenantName: tenantName,
+		Obtained:   now,
+		Refreshed:  now,
+	}, refresh.Fingerprint())
 }

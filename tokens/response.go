@@ -46,21 +46,30 @@ var errNotJSON = errors.New("the answer is not a JSON object")
 // answers with an absolute expiry only.
 func parseAnswer(body []byte, now time.Time) (answer, error) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
+
 	var m map[string]json.RawMessage
 	if len(body) == 0 || body[0] != '{' || json.Unmarshal(body, &m) != nil {
 		return answer{}, errNotJSON
 	}
+
 	text := func(name string) string {
 		var s string
 		if json.Unmarshal(m[name], &s) != nil {
 			return ""
 		}
+
 		return s
 	}
+
 	a := answer{
-		access: secret.New(text("access_token")), refresh: secret.New(text("refresh_token")), idToken: secret.New(text("id_token")),
-		tokenType: text("token_type"), scope: plain.Line(text("scope"), 4096),
-		deviceCode: secret.New(text("device_code")), userCode: plain.Line(text("user_code"), 64), message: plain.Line(text("message"), 1024),
+		access:     secret.New(text("access_token")),
+		refresh:    secret.New(text("refresh_token")),
+		idToken:    secret.New(text("id_token")),
+		tokenType:  text("token_type"),
+		scope:      plain.Line(text("scope"), 4096),
+		deviceCode: secret.New(text("device_code")),
+		userCode:   plain.Line(text("user_code"), 64),
+		message:    plain.Line(text("message"), 1024),
 	}
 	if s, ok := seconds(m["expires_in"]); ok {
 		a.life = max(s, time.Second)
@@ -69,6 +78,7 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 		// right.
 		a.life = max(time.Unix(int64(s/time.Second), 0).Sub(now), time.Second)
 	}
+
 	a.life = min(a.life, maxLife)
 	if s, ok := seconds(m["interval"]); ok {
 		a.interval = min(max(s, 0), 10*time.Minute)
@@ -78,13 +88,17 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 	if a.verification == "" {
 		a.verification = plain.Line(text("verification_url"), 1024)
 	}
+
 	a.refusal(text("error"), text("suberror"), text("error_description"), m["error_codes"])
+
 	if t := guidLike(text("trace_id")); t != "" {
 		a.trace = t
 	}
+
 	if c := guidLike(text("correlation_id")); c != "" {
 		a.correlation = c
 	}
+
 	return a, nil
 }
 
@@ -106,14 +120,31 @@ const unknownError = "unknown_error"
 // reference-error-codes).
 func knownOAuth(name string) bool {
 	_, ok := oauthExplanations[name]
-	return ok || slices.Contains([]string{"unsupported_response_type", "invalid_token", "insufficient_scope", "account_selection_required",
-		"invalid_request_object", "request_not_supported", "invalid_request_uri", unknownError}, name)
+
+	return ok ||
+		slices.Contains(
+			[]string{"unsupported_response_type", "invalid_token", "insufficient_scope", "account_selection_required",
+				"invalid_request_object", "request_not_supported", "invalid_request_uri", unknownError},
+			name,
+		)
 }
 
 // suberrors are Microsoft's refinements of an error, as the Microsoft Authentication
 // Library knows them.
-var suberrors = []string{"bad_token", "token_expired", "basic_action", "additional_action", "message_only", "consent_required", "client_mismatch",
-	"user_password_expired", "device_authentication_failed", "protection_policy_required", "protection_policies_required", "cancel"}
+var suberrors = []string{
+	"bad_token",
+	"token_expired",
+	"basic_action",
+	"additional_action",
+	"message_only",
+	"consent_required",
+	"client_mismatch",
+	"user_password_expired",
+	"device_authentication_failed",
+	"protection_policy_required",
+	"protection_policies_required",
+	"cancel",
+}
 
 // scrub takes out of what may be printed all that is a piece of what we sent.
 func (a *answer) scrub(sentOut func(string) bool) {
@@ -135,9 +166,11 @@ func (a *answer) refusal(code, suberror, description string, codes json.RawMessa
 	case code != "":
 		a.err = unknownError
 	}
+
 	if slices.Contains(suberrors, suberror) {
 		a.suberror = suberror
 	}
+
 	var list []json.RawMessage
 	if json.Unmarshal(codes, &list) == nil {
 		for _, c := range list[:min(len(list), maxCodes)] {
@@ -146,14 +179,17 @@ func (a *answer) refusal(code, suberror, description string, codes json.RawMessa
 			}
 		}
 	}
+
 	for _, match := range inDescription.FindAllStringSubmatch(description, 8) {
 		if n, err := strconv.Atoi(match[1]); err == nil {
 			a.addCode(n)
 		}
 	}
+
 	if m := traceID.FindStringSubmatch(description); m != nil {
 		a.trace = guidLike(m[1])
 	}
+
 	if m := correlationID.FindStringSubmatch(description); m != nil {
 		a.correlation = guidLike(m[1])
 	}
@@ -170,6 +206,7 @@ func guidLike(s string) string {
 	if len(s) < 8 || len(s) > 64 || strings.Trim(s, "0123456789abcdefABCDEF-") != "" {
 		return ""
 	}
+
 	return s
 }
 
@@ -177,10 +214,12 @@ func guidLike(s string) string {
 // else.
 func seconds(raw json.RawMessage) (time.Duration, bool) {
 	s := strings.TrimSpace(strings.Trim(strings.TrimSpace(string(raw)), `"`))
+
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(f) || math.Abs(f) > 9e9 {
 		return 0, false
 	}
+
 	return time.Duration(f * float64(time.Second)), true
 }
 
@@ -192,5 +231,6 @@ func usableInHeader(token string) bool {
 			return false
 		}
 	}
+
 	return token != ""
 }

@@ -37,5 +37,6 @@ func (s Scope) String() string {
 	if s < ScopeCustomer || int(s) >= len(scopeNames) {
 		return fmt.Sprintf("scope(%d)", int(s))
 	}
+
 	return scopeNames[s]
 }

@@ -52,12 +52,21 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 			503: hidden,
 		} {
 			f := &fake{answer: func(asked) (int, string) { return status, body }}
-			f.header = http.Header{"Location": {"https://u:" + hidden + "@evil.test/" + hidden + "?" + hidden}, "Retry-After": {hidden}}
+			f.header = http.Header{
+				"Location":    {"https://u:" + hidden + "@evil.test/" + hidden + "?" + hidden},
+				"Retry-After": {hidden},
+			}
 			a := app(tokens.V2)
 			a.Credential = cred
 			store := tokenstest.New()
 			keeper := tokens.NewKeeper(store, func(_ slog.Level, s string) { out.WriteString(s) })
-			cfg := tokens.SourceConfig{App: a, Seed: seed("seed-" + hidden), Store: keeper, HTTP: f.client(), Log: func(_ slog.Level, s string) { out.WriteString(s) }}
+			cfg := tokens.SourceConfig{
+				App:   a,
+				Seed:  seed("seed-" + hidden),
+				Store: keeper,
+				HTTP:  f.client(),
+				Log:   func(_ slog.Level, s string) { out.WriteString(s) },
+			}
 			s := newSource(t, cfg)
 			access, err := s.Token(t.Context())
 			show(name, a, &a, cfg, access, err, a.ChainKey())
@@ -76,9 +85,15 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 			device, err := c.DeviceAuth(t.Context())
 			show(device, err)
 			attempt := tokens.NewAuthCode(c, "https://r.test", "")
-			_, err = attempt.ExchangePasted(t.Context(), "https://r.test/?code=code-"+hidden+"&state="+attempt.State())
+			_, err = attempt.ExchangePasted(
+				t.Context(),
+				"https://r.test/?code=code-"+hidden+"&state="+attempt.State(),
+			)
 			show(attempt, err)
-			_, err = attempt.ExchangePasted(t.Context(), "https://r.test/?error=access_denied&error_description="+hidden)
+			_, err = attempt.ExchangePasted(
+				t.Context(),
+				"https://r.test/?error=access_denied&error_description="+hidden,
+			)
 			show(err)
 		}
 	}
@@ -146,7 +161,8 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 				t.Fatalf("%s: no error", name)
 			}
 			text := strings.ToLower(fmt.Sprintf("%v %+v", err, err))
-			if strings.Contains(text, strings.ToLower(secretValue)) || strings.Contains(text, strings.ToLower(refresh)) {
+			if strings.Contains(text, strings.ToLower(secretValue)) ||
+				strings.Contains(text, strings.ToLower(refresh)) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -155,18 +171,32 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 	echoing.LoginURL = echo(t)
 	check("an answer that is not HTTP", tokens.Client{App: echoing})
 	for name, value := range map[string]string{"the secret": secretValue, "the refresh token": refresh} {
-		f := &fake{header: http.Header{"Location": {"https://" + value + ".example/"}}, answer: func(asked) (int, string) { return 302, "" }}
+		f := &fake{
+			header: http.Header{"Location": {"https://" + value + ".example/"}},
+			answer: func(asked) (int, string) { return 302, "" },
+		}
 		check(name+" in a redirect's host", tokens.Client{App: a, HTTP: f.client()})
 		f = &fake{answer: func(asked) (int, string) {
-			return 400, fmt.Sprintf(`{"error":%q,"suberror":%q,"trace_id":%q,"correlation_id":%q}`, value, value, value, value)
+			return 400, fmt.Sprintf(
+				`{"error":%q,"suberror":%q,"trace_id":%q,"correlation_id":%q}`,
+				value,
+				value,
+				value,
+				value,
+			)
 		}}
 		check(name+" in the error's name", tokens.Client{App: a, HTTP: f.client()})
 	}
 	// A secret of hexadecimal digits reads like an id.
 	const hexSecret = "0123456789abcdef0123456789abcdef"
 	a.Credential = fixed(hexSecret)
-	f := &fake{answer: func(asked) (int, string) { return 400, `{"error":"invalid_client","trace_id":"` + hexSecret + `"}` }}
-	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); err == nil || strings.Contains(err.Error(), hexSecret) {
+	f := &fake{
+		answer: func(asked) (int, string) { return 400, `{"error":"invalid_client","trace_id":"` + hexSecret + `"}` },
+	}
+	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(
+		t.Context(),
+	); err == nil ||
+		strings.Contains(err.Error(), hexSecret) {
 		t.Errorf("as a trace id: %v", err)
 	}
 }

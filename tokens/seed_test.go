@@ -32,15 +32,25 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		})
 		var lines []string
 		current := "0.AXk"
-		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, Seed: func() (secret.Text, error) { return secret.New(current), nil },
-			HTTP: f.client(), Now: c.Now, Log: func(l slog.Level, text string) {
-				if l == slog.LevelWarn {
-					lines = append(lines, text)
-				}
-			}})
+		s := newSource(
+			t,
+			tokens.SourceConfig{
+				App:   app(tokens.V2),
+				Store: store,
+				Seed:  func() (secret.Text, error) { return secret.New(current), nil },
+				HTTP:  f.client(),
+				Now:   c.Now,
+				Log: func(l slog.Level, text string) {
+					if l == slog.LevelWarn {
+						lines = append(lines, text)
+					}
+				},
+			},
+		)
 		_, err := s.Token(t.Context())
 		var e *tokens.Error
-		if f.refreshes() != tc.sent || (err == nil) != (tc.fate < 0) || err != nil && (!errors.As(err, &e) || e.Fate != tc.fate) {
+		if f.refreshes() != tc.sent || (err == nil) != (tc.fate < 0) ||
+			err != nil && (!errors.As(err, &e) || e.Fate != tc.fate) {
 			t.Errorf("%s: %v, sent %s", name, err, f.refreshes())
 		}
 		if err != nil {
@@ -51,7 +61,11 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		if len(lines) != 1 || !strings.Contains(lines[0], "the stored one stays in use") {
 			t.Errorf("%s: warnings %q", name, lines)
 		}
-		if seen, _ := store.SeedSeen(t.Context(), app(tokens.V2).ChainKey(), secret.New(current).Fingerprint()); seen {
+		if seen, _ := store.SeedSeen(
+			t.Context(),
+			app(tokens.V2).ChainKey(),
+			secret.New(current).Fingerprint(),
+		); seen {
 			t.Errorf("%s: the seed is given up, though it may be accepted later", name)
 		}
 		c.add(time.Hour)

@@ -78,26 +78,37 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	if err := cfg.App.validate(); err != nil {
 		return nil, err
 	}
+
 	if cfg.Grant < GrantAuto || cfg.Grant > GrantClientCredentials {
 		return nil, errors.New("tokens: unknown grant")
 	}
+
 	if cfg.Store == nil && cfg.Grant == GrantRefreshToken {
 		return nil, errors.New("tokens: a store is needed for refresh tokens")
 	}
+
 	if cfg.Grant == GrantClientCredentials && cfg.App.Credential == nil {
 		return nil, errors.New("tokens: grant client_credentials needs a secret or a certificate")
 	}
+
 	s := &Source{
-		cfg:    cfg,
-		client: Client{App: cfg.App, HTTP: cfg.HTTP, Timeout: cfg.Timeout, Now: cfg.Now, OnSkew: cfg.OnSkew},
-		key:    cfg.App.ChainKey(),
-		turn:   make(chan struct{}, 1),
+		cfg: cfg,
+		client: Client{
+			App:     cfg.App,
+			HTTP:    cfg.HTTP,
+			Timeout: cfg.Timeout,
+			Now:     cfg.Now,
+			OnSkew:  cfg.OnSkew,
+		},
+		key:  cfg.App.ChainKey(),
+		turn: make(chan struct{}, 1),
 	}
 	if k, ok := cfg.Store.(*Keeper); ok {
 		s.keeper = k
 	} else if cfg.Store != nil {
 		s.keeper = NewKeeper(cfg.Store, s.log)
 	}
+
 	return s, nil
 }
 
@@ -119,6 +130,7 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 		s.flush(ctx)
 		return a, nil
 	}
+
 	select {
 	case s.turn <- struct{}{}:
 	default:
@@ -126,27 +138,34 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 		if a, ok := s.cached(false); ok {
 			return a, nil
 		}
+
 		select {
 		case s.turn <- struct{}{}:
 		case <-ctx.Done():
 			return Access{}, ctx.Err()
 		}
 	}
+
 	defer func() { <-s.turn }()
+
 	if a, ok := s.cached(true); ok {
 		return a, nil
 	}
+
 	a, err := s.signIn(ctx)
 	if err == nil {
 		return a, nil
 	}
+
 	var e *Error
 	if old, ok := s.cached(false); ok && errors.As(err, &e) && e.Fate == Transient {
 		s.mu.Lock()
 		s.hold = s.client.now().Add(max(e.RetryAfter, 30*time.Second))
 		s.mu.Unlock()
+
 		return old, nil
 	}
+
 	return Access{}, err
 }
 
@@ -158,7 +177,9 @@ func (s *Source) Refresh(ctx context.Context) (Access, error) {
 	case <-ctx.Done():
 		return Access{}, ctx.Err()
 	}
+
 	defer func() { <-s.turn }()
+
 	return s.signIn(ctx)
 }
 
@@ -166,10 +187,12 @@ func (s *Source) Refresh(ctx context.Context) (Access, error) {
 func (s *Source) cached(fresh bool) (Access, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	now := s.client.now()
 	if s.access.Token.IsZero() || !now.Before(s.access.Expiry) {
 		return Access{}, false
 	}
+
 	return s.access, !fresh || now.Before(s.access.earliest()) || now.Before(s.hold)
 }
 
@@ -186,6 +209,7 @@ func (s *Source) flush(ctx context.Context) {
 func (s *Source) Invalidate(a Access) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.access.Token.Equal(a.Token) {
 		s.access, s.hold = Access{}, time.Time{}
 	}
@@ -198,14 +222,19 @@ func (s *Source) signIn(ctx context.Context) (Access, error) {
 	a, err := s.ask(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if err != nil {
 		if s.held.done { // our own mark on the chain is no news
 			before.version, before.chain = s.held.version, s.held.chain
 		}
+
 		s.failed = &before
+
 		return Access{}, err
 	}
+
 	s.access, s.hold, s.failed = a, time.Time{}, nil
+
 	return a, nil
 }
 
@@ -214,10 +243,12 @@ func (s *Source) ask(ctx context.Context) (Access, error) {
 	if err != nil {
 		return Access{}, err
 	}
+
 	if grant == GrantClientCredentials {
 		t, err := s.client.ClientCredentials(ctx)
 		return t.Access, err
 	}
+
 	return s.redeemChain(ctx)
 }
 
@@ -231,20 +262,26 @@ func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
 		return s.grant, s.reason, nil
 	}
 	s.mu.Unlock()
+
 	grant, reason, err := s.choose(ctx)
 	if err != nil {
 		return GrantAuto, "", err
 	}
+
 	s.mu.Lock()
+
 	first := !s.decided
 	if first {
 		s.grant, s.reason, s.decided = grant, reason, true
 	}
+
 	grant, reason = s.grant, s.reason
 	s.mu.Unlock()
+
 	if first {
 		s.log(slog.LevelInfo, "grant "+grant.String()+": "+reason)
 	}
+
 	return grant, reason, nil
 }
 
@@ -252,19 +289,31 @@ func (s *Source) choose(ctx context.Context) (Grant, string, error) {
 	if s.cfg.Grant != GrantAuto {
 		return s.cfg.Grant, "configured", nil
 	}
+
 	seed, seedErr := s.seed()
 	if s.keeper == nil {
 		switch {
 		case !seed.IsZero() || seedErr != nil:
-			return 0, "", configError("a refresh token is configured and there is no token store to keep its successors", "check data_dir", seedErr)
+			return 0, "", configError(
+				"a refresh token is configured and there is no token store to keep its successors",
+				"check data_dir",
+				seedErr,
+			)
 		case s.cfg.App.Credential == nil:
-			return 0, "", configError("there is neither a token store nor a secret or certificate", "check data_dir and client_secret", nil)
+			return 0, "", configError(
+				"there is neither a token store nor a secret or certificate",
+				"check data_dir and client_secret",
+				nil,
+			)
 		}
+
 		return GrantClientCredentials, "there is no token store", nil
 	}
+
 	if !seed.IsZero() {
 		return GrantRefreshToken, "a refresh token is configured", nil
 	}
+
 	_, ok, err := s.keeper.Load(ctx, s.key)
 	switch {
 	case err != nil:
@@ -276,6 +325,7 @@ func (s *Source) choose(ctx context.Context) (Grant, string, error) {
 	case s.cfg.App.Credential == nil:
 		return GrantRefreshToken, "there is no secret or certificate", nil
 	}
+
 	return GrantClientCredentials, "no refresh token is configured or stored", nil
 }
 
@@ -283,9 +333,11 @@ func (s *Source) choose(ctx context.Context) (Grant, string, error) {
 func (s *Source) Grant() Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.decided {
 		return s.grant
 	}
+
 	return s.cfg.Grant
 }
 
@@ -294,15 +346,25 @@ func (s *Source) seed() (secret.Text, error) {
 	if s.cfg.Seed == nil {
 		return secret.Text{}, nil
 	}
+
 	t, err := s.cfg.Seed()
 	if err != nil {
-		return secret.Text{}, configError("the configured refresh token cannot be read", "check refresh_token_file", err)
+		return secret.Text{}, configError(
+			"the configured refresh token cannot be read",
+			"check refresh_token_file",
+			err,
+		)
 	}
 
 	t = secret.New(strings.TrimSpace(t.Reveal()))
 	if err := t.CheckToken(); err != nil {
-		return secret.Text{}, configError("the configured refresh token "+err.Error(), "check refresh_token and refresh_token_file", nil)
+		return secret.Text{}, configError(
+			"the configured refresh token "+err.Error(),
+			"check refresh_token and refresh_token_file",
+			nil,
+		)
 	}
+
 	return t, nil
 }
 
@@ -318,14 +380,17 @@ func (s *Source) look(ctx context.Context) surroundings {
 	if c := s.cfg.App.Credential; c != nil {
 		now.credential, _ = c.fingerprint() // unreadable is a state like any other
 	}
+
 	if t, err := s.seed(); err == nil {
 		now.seed = t.Fingerprint()
 	}
+
 	if s.keeper != nil {
 		if c, ok, err := s.keeper.Load(ctx, s.key); err == nil {
 			now.version, now.chain = c.Version, ok
 		}
 	}
+
 	return now
 }
 
@@ -337,5 +402,6 @@ func (s *Source) Changed(ctx context.Context) bool {
 	s.mu.Lock()
 	failed := s.failed
 	s.mu.Unlock()
+
 	return failed != nil && s.look(ctx) != *failed
 }

@@ -15,7 +15,12 @@ import (
 )
 
 func appOnly(f *fake, c *clock) tokens.SourceConfig {
-	return tokens.SourceConfig{App: app(tokens.V2), Grant: tokens.GrantClientCredentials, HTTP: f.client(), Now: c.Now}
+	return tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Grant: tokens.GrantClientCredentials,
+		HTTP:  f.client(),
+		Now:   c.Now,
+	}
 }
 
 func TestATokenIsRenewedTheSmallerOfFiveMinutesAndAFifthOfItsLifeEarly(t *testing.T) {
@@ -111,7 +116,11 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	public := app(tokens.V2)
 	public.Credential = nil
 	dead := tokenstest.New()
-	if err := dead.Save(t.Context(), public.ChainKey(), tokens.Chain{Refresh: secret.New("x"), Dead: tokens.Grounds{Codes: []int{700082}}}); err != nil {
+	if err := dead.Save(
+		t.Context(),
+		public.ChainKey(),
+		tokens.Chain{Refresh: secret.New("x"), Dead: tokens.Grounds{Codes: []int{700082}}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	broken := tokenstest.New()
@@ -141,11 +150,20 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := 0
-			s := newSource(t, tokens.SourceConfig{App: tc.app, Seed: tc.seed, Store: tc.store, Grant: tc.grant, Log: func(l slog.Level, _ string) {
-				if l == slog.LevelInfo {
-					lines++
-				}
-			}})
+			s := newSource(
+				t,
+				tokens.SourceConfig{
+					App:   tc.app,
+					Seed:  tc.seed,
+					Store: tc.store,
+					Grant: tc.grant,
+					Log: func(l slog.Level, _ string) {
+						if l == slog.LevelInfo {
+							lines++
+						}
+					},
+				},
+			)
 			got, reason, err := s.Decide(t.Context())
 			if tc.fails {
 				if err == nil {
@@ -169,7 +187,15 @@ func TestAutoStaysWithWhatItDecided(t *testing.T) {
 	store := tokenstest.New()
 	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now})
 	token(t, s)
-	if err := tokens.Adopt(t.Context(), store, app(tokens.V2).ChainKey(), secret.New("rt0"), "", "", c.Now()); err != nil {
+	if err := tokens.Adopt(
+		t.Context(),
+		store,
+		app(tokens.V2).ChainKey(),
+		secret.New("rt0"),
+		"",
+		"",
+		c.Now(),
+	); err != nil {
 		t.Fatal(err)
 	}
 	c.add(2 * time.Hour)

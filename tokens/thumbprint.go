@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// sha1Hex is the thumbprint by which the Entra portal lists certificates. It identifies, it protects nothing.
+// sha1Hex is the thumbprint by which the Entra portal lists certificates. It
+// identifies, it protects nothing.
 func sha1Hex(der []byte) string {
 	sum := sha1.Sum(der)
 	return strings.ToUpper(hex.EncodeToString(sum[:]))

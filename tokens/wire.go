@@ -56,26 +56,34 @@ type wire struct {
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.answer, w.status, w.header, w.sent, w.fault = answer{}, 0, nil, new(atomic.Bool), nil
+
 	ctx, heard, done := limited(req.Context(), w.quiet)
 	defer done()
+
 	req, err := w.rewrite(req.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
+
 	start := w.now()
+
 	res, err := w.base.RoundTrip(req)
 	if err != nil {
 		w.fault = w.broken(ctx, err)
 		w.fault.lost = w.sent.Load()
 		w.fault.CorrelationID = w.requestID
+
 		return nil, w.fault
 	}
 	defer res.Body.Close()
+
 	w.status, w.header = res.StatusCode, res.Header
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil && w.skew != nil {
 		w.skew(date, w.now())
 	}
+
 	heard()
+
 	body, err := io.ReadAll(io.LimitReader(&listening{Reader: res.Body, heard: heard}, maxBody+1))
 	switch {
 	case err != nil:
@@ -92,16 +100,21 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil || res.StatusCode >= 300 && w.answer.err == "" && len(w.answer.codes) == 0 {
 			w.fault = w.strange(res.StatusCode, res.Header)
 		}
+
 		w.answer.scrub(w.sentOut)
 	}
+
 	if w.fault != nil {
 		w.fault.RetryAfter = w.retryAfter(res.Header)
 		w.fault.CorrelationID = w.requestID
+
 		return nil, w.fault
 	}
+
 	if w.answer.err == "slow_down" {
 		w.slowDowns++
 	}
+
 	return w.canonical(res)
 }
 
@@ -110,23 +123,29 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	old, err := io.ReadAll(req.Body)
 	req.Body.Close()
+
 	if err != nil {
 		return nil, err
 	}
+
 	form, err := url.ParseQuery(string(old))
 	if err != nil {
 		return nil, errors.New("tokens: the request form cannot be read") // err would quote it
 	}
+
 	for _, name := range w.drop {
 		form.Del(name)
 	}
+
 	for name, values := range w.add {
 		form[name] = values
 	}
+
 	w.secrets = w.secrets[:0]
 	for _, name := range secretFields {
 		w.secrets = append(w.secrets, form[name]...)
 	}
+
 	text := form.Encode() // each value form-encoded exactly once: AADSTS7000215 otherwise
 	sent := w.sent
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
@@ -146,9 +165,11 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	// byte of an answer.
 	req.Header["Idempotency-Key"] = nil
 	w.requestID = newGUID()
+
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("client-request-id", w.requestID)
 	req.Header.Set("return-client-request-id", "true")
+
 	return req, nil
 }
 
@@ -156,6 +177,7 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 func (w *wire) canonical(res *http.Response) (*http.Response, error) {
 	a := w.answer
 	m := map[string]any{}
+
 	set := func(name, value string) {
 		if value != "" {
 			m[name] = value
@@ -164,26 +186,32 @@ func (w *wire) canonical(res *http.Response) (*http.Response, error) {
 	if set("error", a.err); a.err == "" && res.StatusCode >= 300 {
 		set("error", "unknown_error")
 	}
+
 	set("token_type", a.tokenType)
 	set("access_token", a.access.Reveal())
 	set("refresh_token", a.refresh.Reveal())
 	set("device_code", a.deviceCode.Reveal())
 	set("user_code", a.userCode)
 	set("verification_uri", a.verification)
+
 	if a.life > 0 {
 		m["expires_in"] = int64(a.life / time.Second)
 	}
+
 	if a.interval > 0 {
 		m["interval"] = max(int64(a.interval/time.Second), 1)
 	}
+
 	body, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
+
 	out := *res
 	out.Header = http.Header{"Content-Type": {"application/json"}}
 	out.Body = io.NopCloser(bytes.NewReader(body))
 	out.ContentLength = int64(len(body))
+
 	return &out, nil
 }
 
@@ -196,17 +224,22 @@ func (w *wire) failure(err error) *Error {
 		return networkError(err, w.host)
 	case w.answer.err != "" || len(w.answer.codes) > 0:
 		e := explainAnswer(w.answer, w.status, w.app)
+
 		e.RetryAfter = w.retryAfter(w.header)
 		if e.Code == 50196 && e.RetryAfter == 0 {
 			e.RetryAfter = loopPause
 		}
+
 		if e.CorrelationID == "" {
 			e.CorrelationID = w.requestID
 		}
+
 		return e
 	}
+
 	e := w.strange(w.status, w.header) // whole JSON, yet without what was asked for
 	e.CorrelationID = w.requestID
+
 	return e
 }
 
@@ -235,17 +268,27 @@ func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
 	if hc != nil {
 		*client = *hc
 	}
+
 	w.base = client.Transport
 	if w.base == nil {
 		w.base = http.DefaultTransport
 	}
+
 	client.Transport = w
 	client.Jar = nil
+
 	return context.WithValue(ctx, oauth2.HTTPClient, client)
 }
 
 // secretFields are the parameters of a form that nobody else may see.
-var secretFields = []string{"client_secret", "client_assertion", "refresh_token", "code", "code_verifier", "device_code"}
+var secretFields = []string{
+	"client_secret",
+	"client_assertion",
+	"refresh_token",
+	"code",
+	"code_verifier",
+	"device_code",
+}
 
 // sentOut tells whether a foreign text holds a piece of a secret that we sent.
 func (w *wire) sentOut(text string) bool {
@@ -260,6 +303,7 @@ func (w *wire) retryAfter(h http.Header) time.Duration {
 // broken explains why no whole answer came.
 func (w *wire) broken(ctx context.Context, err error) *Error {
 	cause := context.Cause(ctx)
+
 	e := networkError(err, w.host)
 	switch {
 	case errors.Is(cause, errSilent) && w.status == 0:
@@ -271,7 +315,9 @@ func (w *wire) broken(ctx context.Context, err error) *Error {
 	default:
 		return e
 	}
+
 	e.Remedy = "check the network, the firewall and proxy"
+
 	return e
 }
 
@@ -295,6 +341,7 @@ func limited(ctx context.Context, quiet time.Duration) (limit context.Context, h
 	ctx, giveUp := context.WithCancelCause(ctx)
 	ctx, end := context.WithTimeoutCause(ctx, wholeTime(quiet), errSlow)
 	silence := time.AfterFunc(quiet, func() { giveUp(errSilent) })
+
 	return ctx, func() { silence.Reset(quiet) }, func() {
 		silence.Stop()
 		end()
@@ -312,10 +359,12 @@ type listening struct {
 // Read implements io.Reader.
 func (l *listening) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
+
 	l.bytes += n
 	if l.bytes >= leastBytes {
 		l.bytes = 0
 		l.heard()
 	}
+
 	return n, err
 }

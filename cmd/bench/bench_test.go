@@ -28,7 +28,8 @@ func TestTheKernelsCountsOfThisProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 64 MB that are written to are in the peak; until a clock tick of work is counted, work.
+	// 64 MB that are written to are in the peak; until a clock tick of work is counted,
+	// work.
 	held := make([]byte, 64<<20)
 	var after usage
 	for after.cpu <= before.cpu {

@@ -15,12 +15,21 @@ const idleInterval = 30 * time.Second
 
 // idle measures what tenants cost in which nothing happens.
 func (b *bench) idle() error {
-	b.t.head("(e) idle tenants, polled every "+idleInterval.String()+", "+b.program(), "polls/s", "one core", "per poll", "memory", "peak")
+	b.t.head(
+		"(e) idle tenants, polled every "+idleInterval.String()+", "+b.program(),
+		"polls/s",
+		"one core",
+		"per poll",
+		"memory",
+		"peak",
+	)
+
 	for _, n := range b.idleCounts {
 		if err := b.idleTenants(n); err != nil {
 			return fmt.Errorf("%d tenants: %w", n, err)
 		}
 	}
+
 	return nil
 }
 
@@ -30,40 +39,78 @@ func (b *bench) idleTenants(n int) error {
 		return err
 	}
 	defer s.close()
+
 	b.states++
 	state := filepath.Join(b.dir, fmt.Sprintf("state%d", b.states))
 	file := state + ".yaml"
+
 	var w strings.Builder
 	w.WriteString("tenants:\n")
+
 	for _, c := range s.Tenants {
 		fmt.Fprintf(&w, "  - {tenant_id: %q, tenant_name: %q, client_secret: %q}\n", c.ID, c.Name, c.Secret)
 	}
+
 	if err := os.WriteFile(file, []byte(w.String()), 0o600); err != nil {
 		return err
 	}
-	h, err := b.launch(b.plugin, section{"name", "defender", "tag", "defender", "tenants_file", file, "client_id", s.Tenants[0].ClientID, "api", simulator.Endpoint,
-		"login_url", s.LoginURL, "api_url", s.APIURL, "poll_interval", idleInterval.String(), "data_dir", state})
+
+	h, err := b.launch(
+		b.plugin,
+		section{
+			"name",
+			"defender",
+			"tag",
+			"defender",
+			"tenants_file",
+			file,
+			"client_id",
+			s.Tenants[0].ClientID,
+			"api",
+			simulator.Endpoint,
+			"login_url",
+			s.LoginURL,
+			"api_url",
+			s.APIURL,
+			"poll_interval",
+			idleInterval.String(),
+			"data_dir",
+			state,
+		},
+	)
 	if err != nil {
 		return err
 	}
 	defer h.stop()
+
 	if err := b.pause(idleInterval + 8*time.Second); err != nil { // the first round signs in everywhere
 		return err
 	}
+
 	before, err := used(h.pid)
 	if err != nil {
 		return err
 	}
+
 	if err := b.pause(b.idleFor); err != nil {
 		return err
 	}
+
 	after, err := used(h.pid)
 	if err != nil {
 		return err
 	}
+
 	cpu, polls := after.cpu-before.cpu, float64(n)*b.idleFor.Seconds()/idleInterval.Seconds()
-	b.t.row(fmt.Sprintf("%d", n), fmt.Sprintf("%.2f", polls/b.idleFor.Seconds()), fmt.Sprintf("%.2f %%", 100*cpu.Seconds()/b.idleFor.Seconds()),
-		fmt.Sprintf("%.0f µs", cpu.Seconds()*1e6/polls), mb(after.rss), mb(after.peak))
+	b.t.row(
+		fmt.Sprintf("%d", n),
+		fmt.Sprintf("%.2f", polls/b.idleFor.Seconds()),
+		fmt.Sprintf("%.2f %%", 100*cpu.Seconds()/b.idleFor.Seconds()),
+		fmt.Sprintf("%.0f µs", cpu.Seconds()*1e6/polls),
+		mb(after.rss),
+		mb(after.peak),
+	)
 	b.progress("%d idle tenants: %v in %v, %s", n, cpu, b.idleFor, mb(after.rss))
+
 	return nil
 }

@@ -1,9 +1,11 @@
-// Command bench measures the plugin and prints one table: the transcoder against what else could be done with the same bytes (a, b, c), the whole
-// plugin in a real Fluent Bit against Fluent Bit's own tail and json parser (d), idle tenants (e) and large alerts (f). `make bench` runs it;
-// docs/performance.md has the results of a run.
+// Command bench measures the plugin and prints one table: the transcoder against what
+// else could be done with the same bytes (a, b, c), the whole plugin in a real Fluent
+// Bit against Fluent Bit's own tail and json parser (d), idle tenants (e) and large
+// alerts (f). `make bench` runs it; docs/performance.md has the results of a run.
 //
-// Processes are measured from outside: processor time and peak memory (VmHWM) as the kernel counts them. Simulated services run in a process of their
-// own. Those that are compared take turns; a figure is the median of its rounds.
+// Processes are measured from outside: processor time and peak memory (VmHWM) as the
+// kernel counts them. Simulated services run in a process of their own. Those that are
+// compared take turns; a figure is the median of its rounds.
 package main
 
 import (
@@ -33,16 +35,27 @@ func main() {
 	counts := flag.String("tenants", "1,100,1000,10000", "numbers of idle tenants")
 	verbose := flag.Bool("v", false, "show the log of each Fluent Bit")
 	spec := flag.String("serve", "", "for itself: serve a simulated world")
+
 	flag.Parse()
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{ctx: ctx, rounds: max(1, *rounds), idleFor: *idleFor, verbose: *verbose, t: &table{}}
+
+	b := &bench{
+		ctx:     ctx,
+		rounds:  max(1, *rounds),
+		idleFor: *idleFor,
+		verbose: *verbose,
+		t:       &table{},
+	}
+
 	err := error(nil)
 	if *spec != "" {
 		err = serve(*spec)
 	} else {
 		err = b.run(*plugin, *parts, *counts)
 	}
+
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -55,15 +68,19 @@ func (b *bench) run(plugin, parts, counts string) (err error) {
 		if err != nil || count < 1 {
 			return fmt.Errorf("-tenants: %q is no number of tenants", n)
 		}
+
 		b.idleCounts = append(b.idleCounts, count)
 	}
+
 	if b.plugin, err = filepath.Abs(plugin); err != nil {
 		return err
 	}
+
 	if b.dir, err = os.MkdirTemp("", "defender-bench-"); err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
+
 	b.fluentBit, _ = flbhost.Find() // without one it is empty
 	for _, p := range []struct {
 		letters string
@@ -72,14 +89,18 @@ func (b *bench) run(plugin, parts, counts string) (err error) {
 		if !strings.ContainsAny(parts, p.letters) {
 			continue
 		}
+
 		if e := p.measure(); e != nil {
 			err = errors.Join(err, fmt.Errorf("(%s) %w", p.letters, e)) // the other parts are worth having
 		}
+
 		if ctxErr := b.ctx.Err(); ctxErr != nil {
 			return ctxErr
 		}
 	}
+
 	fmt.Println(b.machine())
+
 	return errors.Join(err, b.t.print(os.Stdout))
 }
 
@@ -88,6 +109,7 @@ func (b *bench) program() string {
 	if b.fluentBit == "" {
 		return "conformance host (no fluent-bit found)"
 	}
+
 	return "Fluent Bit"
 }
 
@@ -99,6 +121,7 @@ func (b *bench) progress(format string, args ...any) {
 // machine is what the figures are of.
 func (b *bench) machine() string {
 	model := "unknown processor"
+
 	text, _ := os.ReadFile("/proc/cpuinfo") // without it the line says less
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
@@ -106,14 +129,18 @@ func (b *bench) machine() string {
 			break
 		}
 	}
+
 	line := fmt.Sprintf("%d cores, %s, %s", runtime.NumCPU(), model, runtime.Version())
+
 	if b.fluentBit != "" {
 		out, _ := exec.CommandContext(b.ctx, b.fluentBit, "--version").Output() // likewise
 		version, _, _ := bytes.Cut(out, []byte("\n"))
 		line += ", " + string(version)
 	}
+
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		line += "; load at the end " + strings.Join(strings.Fields(string(load))[:3], " ")
 	}
+
 	return line + "\n"
 }

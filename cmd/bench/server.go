@@ -35,7 +35,8 @@ type served struct {
 
 type customer struct{ ID, Name, ClientID, Secret, Refresh string }
 
-// server is a running simulator: another process, so that its work is not counted as the plugin's.
+// server is a running simulator: another process, so that its work is not counted as
+// the plugin's.
 type server struct {
 	served
 	cmd   *exec.Cmd
@@ -47,26 +48,33 @@ func startServer(w world) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	spec, err := json.Marshal(w)
 	if err != nil {
 		return nil, err
 	}
+
 	s := &server{cmd: exec.Command(self, "-serve", string(spec))}
+
 	s.cmd.Stderr = os.Stderr
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
+
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
+
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
+
 	if err := json.NewDecoder(out).Decode(&s.served); err != nil {
 		s.close()
 		return nil, fmt.Errorf("the simulator did not start: %w", err)
 	}
+
 	return s, nil
 }
 
@@ -81,73 +89,93 @@ func serve(spec string) error {
 	if err := json.Unmarshal([]byte(spec), &w); err != nil {
 		return err
 	}
+
 	tenants := simulator.Generate(w.Tenants, w.Alerts, 1)
 	for i := range tenants {
 		tenants[i].GenerateOptions = simulator.GenerateOptions{Plain: true, Size: w.Size}
 	}
+
 	sim, err := simulator.New(simulator.Config{Tenants: tenants, Quotas: map[string]simulator.Quota{w.API: {}}})
 	if err != nil {
 		return err
 	}
+
 	if w.Gzip {
 		if err := sim.SetFaults("gzip"); err != nil {
 			return err
 		}
 	}
+
 	if err := sim.Start("127.0.0.1:0"); err != nil {
 		return err
 	}
+
 	defer sim.Close()
+
 	s := served{LoginURL: sim.LoginURL(), APIURL: sim.APIURL(w.API)}
+
 	for _, t := range tenants {
 		a := t.Apps[0]
 		s.Tenants = append(s.Tenants, customer{t.ID, t.Name, a.ClientID, a.Secret, a.RefreshTokens[0]})
 	}
+
 	if w.Alerts > 0 {
 		if err := s.dump(w); err != nil {
 			return err
 		}
 	}
+
 	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
 		return err
 	}
+
 	_, err = io.Copy(io.Discard, os.Stdin)
+
 	return err
 }
 
-// dump reads all rows over HTTP, counts them and writes them down, one a line. That also makes the simulator render them, once.
+// dump reads all rows over HTTP, counts them and writes them down, one a line. That
+// also makes the simulator render them, once.
 func (s *served) dump(w world) error {
 	out := bufio.NewWriter(io.Discard)
+
 	if w.Dump != "" {
 		f, err := os.Create(w.Dump)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
+
 		out = bufio.NewWriterSize(f, 1<<20)
 	}
+
 	for _, c := range s.Tenants {
 		token, err := s.signIn(c, w.API)
 		if err != nil {
 			return err
 		}
+
 		for skip, more := 0, true; more; {
 			n, err := s.rows(w.API, token, skip, out)
 			if err != nil {
 				return err
 			}
+
 			skip += n
 			more = w.API == simulator.Endpoint && n > 0
 		}
 	}
+
 	return out.Flush()
 }
 
 func (s *served) signIn(c customer, api string) (string, error) {
 	form := url.Values{"client_id": {c.ClientID}, "client_secret": {c.Secret}}
+
 	path := "/oauth2/v2.0/token"
 	if api == simulator.SIEM {
 		path = "/oauth2/token"
+
 		form.Set("grant_type", "refresh_token")
 		form.Set("refresh_token", c.Refresh)
 		form.Set("resource", "https://graph.windows.net")
@@ -155,50 +183,66 @@ func (s *served) signIn(c customer, api string) (string, error) {
 		form.Set("grant_type", "client_credentials")
 		form.Set("scope", "https://api.securitycenter.microsoft.com/.default")
 	}
+
 	res, err := http.PostForm(s.LoginURL+"/"+c.ID+path, form)
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
+
 	var answer struct {
 		Token string `json:"access_token"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Token == "" {
 		return "", fmt.Errorf("no token from the simulator (%s): %w", res.Status, err)
 	}
+
 	return answer.Token, nil
 }
 
 func (s *served) rows(api, token string, skip int, out io.Writer) (n int, err error) {
 	query := url.Values{"sinceTimeUtc": {time.Now().UTC().Add(-48 * time.Hour).Format("2006-01-02T15:04:05.000")}}
 	if api == simulator.Endpoint {
-		query = url.Values{"$top": {"10000"}, "$skip": {fmt.Sprint(skip)}, "$expand": {"evidence"}, "$orderby": {"lastUpdateTime"}}
+		query = url.Values{
+			"$top":     {"10000"},
+			"$skip":    {fmt.Sprint(skip)},
+			"$expand":  {"evidence"},
+			"$orderby": {"lastUpdateTime"},
+		}
 	}
+
 	req, err := http.NewRequest(http.MethodGet, s.APIURL+"/api/alerts?"+query.Encode(), nil)
 	if err != nil {
 		return 0, err
 	}
+
 	req.Header.Set("Authorization", "Bearer "+token)
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err
 	}
 	defer res.Body.Close()
+
 	if res.StatusCode != http.StatusOK {
 		return 0, errors.New("the simulator answered " + res.Status)
 	}
+
 	p := page.NewReader(res.Body, page.Options{})
 	for ; ; n++ {
 		row, err := p.Next()
 		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
+
 		if err == nil {
 			_, err = out.Write(append(row[:len(row):len(row)], '\n'))
 		}
+
 		if err != nil {
 			return n, err
 		}
+
 		s.Rows++
 		s.Bytes += int64(len(row)) + 1
 	}

@@ -16,6 +16,7 @@ func (t *table) head(title string, columns ...string) {
 	if len(t.rows) > 0 {
 		t.rows = append(t.rows, nil)
 	}
+
 	t.rows = append(t.rows, append([]string{title}, columns...))
 }
 
@@ -23,15 +24,19 @@ func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+
 	for _, row := range t.rows {
 		for i, cell := range row {
 			if i > 0 {
 				fmt.Fprint(w, "\t")
 			}
+
 			fmt.Fprint(w, cell)
 		}
+
 		fmt.Fprintln(w)
 	}
+
 	return w.Flush()
 }
 

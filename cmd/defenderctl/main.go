@@ -10,8 +10,9 @@ import (
 	"fluent-bit-defender/internal/cli"
 )
 
-// Go's own packages print lines that may quote a response, with a secret in it, or with GODEBUG=http2debug the headers of
-// every request. What an operator needs comes as an error instead.
+// Go's own packages print lines that may quote a response, with a secret in it, or with
+// GODEBUG=http2debug the headers of every request. What an operator needs comes as an
+// error instead.
 func init() { log.SetOutput(io.Discard) }
 
 func main() { os.Exit(cli.Main(os.Args[1:])) }

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// command prepares a run of the built command with a data directory of its own and no environment but the given.
+// command prepares a run of the built command with a data directory of its own and no
+// environment but the given.
 func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := program()
@@ -47,7 +48,9 @@ func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), path, args...)
-	cmd.Env = append([]string{"DEFENDER_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "HOME=" + t.TempDir()}, env...)
+	cmd.Env = append(
+		[]string{"DEFENDER_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "HOME=" + t.TempDir()},
+		env...)
 	return cmd
 }
 
@@ -96,7 +99,19 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 
 func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 	dir := t.TempDir()
-	sim := command(t, nil, "simulate", "--tenants", "4", "--alerts", "3", "--data-dir", filepath.Join(dir, "data"), "--trickle", "0")
+	sim := command(
+		t,
+		nil,
+		"simulate",
+		"--tenants",
+		"4",
+		"--alerts",
+		"3",
+		"--data-dir",
+		filepath.Join(dir, "data"),
+		"--trickle",
+		"0",
+	)
 	stdout, err := sim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +157,14 @@ func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 }
 
 func TestSimulateRefusesFaultsItDoesNotKnow(t *testing.T) {
-	if out, err := command(t, nil, "simulate", "--faults", "nonsense").CombinedOutput(); code(err) != 2 || !bytes.Contains(out, []byte("--faults")) {
+	if out, err := command(
+		t,
+		nil,
+		"simulate",
+		"--faults",
+		"nonsense",
+	).CombinedOutput(); code(err) != 2 ||
+		!bytes.Contains(out, []byte("--faults")) {
 		t.Errorf("exit code %d: %s", code(err), out)
 	}
 }
@@ -158,8 +180,23 @@ func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 	}
 	defer sim.Close()
 	app := customers[0].Apps[0]
-	cmd := command(t, []string{"DEFENDER_CLIENT_SECRET=" + app.Secret}, "tokens", "acquire", "--tenant-id", customers[0].ID, "--client-id", app.ClientID, "--api", "graph",
-		"--login-url", sim.LoginURL(), "--api-url", sim.APIURL("graph"), "--no-browser")
+	cmd := command(
+		t,
+		[]string{"DEFENDER_CLIENT_SECRET=" + app.Secret},
+		"tokens",
+		"acquire",
+		"--tenant-id",
+		customers[0].ID,
+		"--client-id",
+		app.ClientID,
+		"--api",
+		"graph",
+		"--login-url",
+		sim.LoginURL(),
+		"--api-url",
+		sim.APIURL("graph"),
+		"--no-browser",
+	)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +214,10 @@ func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range list {
-		if line, err := os.ReadFile(file); err == nil && (bytes.Contains(line, []byte(app.Secret)) || bytes.Contains(line, []byte(app.RefreshTokens[0]))) {
+		if line, err := os.ReadFile(
+			file,
+		); err == nil &&
+			(bytes.Contains(line, []byte(app.Secret)) || bytes.Contains(line, []byte(app.RefreshTokens[0]))) {
 			t.Errorf("a secret is in the process list: %s", line)
 		}
 	}

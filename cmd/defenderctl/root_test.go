@@ -12,10 +12,12 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// service is the user that Fluent Bit runs as in these tests; the machine need not know it.
+// service is the user that Fluent Bit runs as in these tests; the machine need not know
+// it.
 const service = 4242
 
-// rootWorld is a customer's tenant, a directory of root's that nobody else may enter, and one of the service's.
+// rootWorld is a customer's tenant, a directory of root's that nobody else may enter,
+// and one of the service's.
 type rootWorld struct {
 	sim      *simulator.Simulator
 	customer simulator.Tenant
@@ -64,7 +66,8 @@ func newRootWorld(t *testing.T) *rootWorld {
 	return w
 }
 
-// acquire signs in, with a secret that only root may read, and a result that only root may write.
+// acquire signs in, with a secret that only root may read, and a result that only root
+// may write.
 func (w *rootWorld) acquire(t *testing.T, dataDir string) (exit int, said string) {
 	t.Helper()
 	cmd := command(t, nil, "tokens", "acquire", "--data-dir", dataDir, "--tenant-id", w.customer.ID,

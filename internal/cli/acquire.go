@@ -75,42 +75,52 @@ func (c *cli) acquireCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("device-code", "redirect-uri")
 	cmd.MarkFlagsMutuallyExclusive("device-code", "port")
 	cmd.MarkFlagsMutuallyExclusive("paste", "port")
+
 	return cmd
 }
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// run signs in. The order matters: all that can fail without the person fails before the person is asked.
+// run signs in. The order matters: all that can fail without the person fails before
+// the person is asked.
 func (a *acquisition) run(ctx context.Context) error {
 	c := a.c
 	if a.timeout <= 0 {
 		return usagef("--timeout must be positive")
 	}
+
 	if prompts := []string{"select_account", "login", "consent", ""}; !slices.Contains(prompts, a.prompt) {
 		return usagef("--prompt: %q is none of select_account, login, consent and \"\"", a.prompt)
 	}
+
 	port, path, err := a.loopback()
 	if err != nil {
 		return err
 	}
+
 	t, err := a.tenant(ctx)
 	if err != nil {
 		return err
 	}
+
 	client, err := instance.HTTPClient(t)
 	if err != nil {
 		return err
 	}
+
 	app := instance.Application(t, func(level, text string) { c.say("%s: %s", level, text) })
+
 	s, err := c.open(place{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+
 	before, err := ready(ctx, s, app.ChainKey())
 	if err != nil {
 		return err
 	}
+
 	out, err := createSecretFile(a.out)
 	if err != nil {
 		return err
@@ -118,9 +128,12 @@ func (a *acquisition) run(ctx context.Context) error {
 	defer out.abandon()
 
 	request := tokens.Client{App: app, HTTP: client, Now: c.Now}
+
 	waiting, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
+
 	var got tokens.Tokens
+
 	switch {
 	case a.deviceCode:
 		got, err = a.byDevice(waiting, request)
@@ -129,20 +142,26 @@ func (a *acquisition) run(ctx context.Context) error {
 	default:
 		got, err = a.byBrowser(waiting, request, port, path)
 	}
+
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return fmt.Errorf("nobody signed in within %s; nothing was stored", config.FormatDuration(a.timeout))
 	}
+
 	if err != nil {
 		return err
 	}
+
 	r, err := a.examine(t, got, before)
 	if err != nil {
 		return err
 	}
+
 	if err := a.keep(ctx, s, app.ChainKey(), got, r, t, out); err != nil {
 		return err
 	}
+
 	a.tryAPI(ctx, t, client, got.Access, r)
+
 	return a.report(got, r)
 }
 
@@ -153,15 +172,18 @@ func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 		return config.Tenant{}, usagef("--tenant-id and --client-id are required: the customer's tenant, and the " +
 			"application that the MSSP registered")
 	}
+
 	if err := a.set.credential(ctx, keys); err != nil {
 		return config.Tenant{}, err
 	}
+
 	keys["grant"] = "refresh_token"
+
 	return a.c.tenant(keys)
 }
 
-// ready makes sure that a token can be stored, and gives the chain that there is. Who holds a sign-in without a place for its token has
-// lost a person's time.
+// ready makes sure that a token can be stored, and gives the chain that there is. Who
+// holds a sign-in without a place for its token has lost a person's time.
 func ready(ctx context.Context, s *store.Store, key tokens.ChainKey) (tokens.Chain, error) {
 	chains := s.Tokens()
 	unlock, err := chains.Lock(ctx, key)
@@ -169,15 +191,19 @@ func ready(ctx context.Context, s *store.Store, key tokens.ChainKey) (tokens.Cha
 		return tokens.Chain{}, err
 	}
 	defer unlock()
+
 	list, err := chains.List(ctx)
 	if err != nil {
 		return tokens.Chain{}, err
 	}
+
 	var before tokens.Chain
+
 	for _, i := range list {
 		if errors.Is(i.Err, store.ErrKey) {
 			return tokens.Chain{}, fmt.Errorf("%w; give the key with --key-file", i.Err)
 		}
+
 		if i.Err != nil {
 			return tokens.Chain{}, i.Err
 		}
@@ -186,71 +212,94 @@ func ready(ctx context.Context, s *store.Store, key tokens.ChainKey) (tokens.Cha
 			before = i.Chain
 		}
 	}
+
 	return before, nil
 }
 
-// loopback tells port and path to wait on; it refuses addresses that never come back here.
+// loopback tells port and path to wait on; it refuses addresses that never come back
+// here.
 func (a *acquisition) loopback() (port int, path string, err error) {
 	if a.port < 0 || a.port > 65535 {
 		return 0, "", usagef("--port: %d is no port", a.port)
 	}
+
 	if a.redirectURI == "" {
 		return a.port, "/", nil
 	}
+
 	u, err := url.Parse(a.redirectURI)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
 		return 0, "", usagef("--redirect-uri: write the address as it is registered, such as " +
 			"https://example.com/SiemMsspConnector")
 	}
+
 	if a.paste {
 		return 0, "", nil
 	}
+
 	if u.Scheme != "http" || u.Hostname() != "localhost" && u.Hostname() != "127.0.0.1" {
 		return 0, "", usagef("--redirect-uri: the browser cannot come back to this program at %s; add --paste, or "+
 			"register http://localhost", u.Host)
 	}
+
 	port = a.port
+
 	if p := u.Port(); p != "" {
 		n, err := strconv.Atoi(p)
 		if err != nil || n < 1 || n > 65535 {
 			return 0, "", usagef("--redirect-uri: %s is no port", p)
 		}
+
 		if a.port != 0 && a.port != n {
 			return 0, "", usagef("--redirect-uri and --port name different ports")
 		}
+
 		port = n
 	}
+
 	return port, u.EscapedPath(), nil
 }
 
 // byBrowser waits for the browser on this machine.
-func (a *acquisition) byBrowser(ctx context.Context, request tokens.Client, port int, path string) (tokens.Tokens, error) {
+func (a *acquisition) byBrowser(
+	ctx context.Context,
+	request tokens.Client,
+	port int,
+	path string,
+) (tokens.Tokens, error) {
 	callback, err := tokens.Listen(port)
 	if err != nil {
 		return tokens.Tokens{}, err
 	}
 	defer callback.Close()
+
 	redirect := callback.RedirectURI(path)
 	if strings.HasPrefix(a.redirectURI, "http://127.0.0.1") {
 		redirect = strings.Replace(redirect, "localhost", "127.0.0.1", 1)
 	}
+
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
+
 	attempt.LoginHint = a.account
 	if err := callback.Expect(attempt.State()); err != nil {
 		return tokens.Tokens{}, err
 	}
+
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
 		"%s\n", request.App.TenantID, attempt.URL())
+
 	if !a.noBrowser {
 		defer a.openBrowser(attempt.URL(), callback.Port())()
 	}
+
 	done := a.c.progress(func() string { return "waiting for the browser at " + redirect })
 	defer done()
+
 	return attempt.ExchangeReturned(ctx, callback)
 }
 
-// openBrowser opens an address without being waited for, and says what came of it. The function it returns ends the watch, not
-// the browser.
+// openBrowser opens an address without being waited for, and says what came of it. The
+// function it returns ends the watch, not the browser.
 func (a *acquisition) openBrowser(address string, port int) (done func()) {
 	opened, ended := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -277,39 +326,48 @@ func (a *acquisition) openBrowser(address string, port int) (done func()) {
 			a.c.aside("(No browser was opened: %v. Open the address above yourself. %s)", err, elsewhere)
 		}
 	})
+
 	return func() {
 		close(ended)
 		wg.Wait()
 	}
 }
 
-// byPaste asks for the address that the browser ended on; what is no answer is asked for again.
+// byPaste asks for the address that the browser ended on; what is no answer is asked
+// for again.
 func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (tokens.Tokens, error) {
 	redirect := a.redirectURI
 	if redirect == "" {
 		redirect = "http://localhost/" // nobody answers there, and the address bar keeps the answer
 	}
+
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
 	attempt.LoginHint = a.account
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
 		"%s\n", request.App.TenantID, attempt.URL())
 	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
+
 	for {
 		line, err := a.c.answer(ctx, "Paste the whole address from its address bar: ", false)
 		if err != nil && ctx.Err() == nil {
 			return tokens.Tokens{}, errors.New("the input ended before an address was pasted; nothing was stored")
 		}
+
 		if err != nil {
 			return tokens.Tokens{}, err
 		}
+
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
+
 		got, err := attempt.ExchangePasted(ctx, line)
+
 		var refused *tokens.Error
 		if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
 			return got, err
 		}
+
 		a.c.say("%v", err)
 	}
 }
@@ -320,21 +378,27 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 	if err != nil {
 		return tokens.Tokens{}, err
 	}
+
 	left := min(d.Expiry.Sub(a.c.Now()), a.timeout) // whichever ends first ends the sign-in
 	if left = left.Round(time.Second); left >= 2*time.Minute {
 		left = left.Round(time.Minute)
 	}
+
 	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  "+
 		"%s  within %s.",
 		request.App.TenantID, d.VerificationURI, d.UserCode, span(left))
+
 	done := a.c.progress(func() string { return "waiting for the code to be entered" })
 	defer done()
+
 	return request.DevicePoll(ctx, d)
 }
 
-// needs names the permission that reading takes, for a user and for the application itself.
+// needs names the permission that reading takes, for a user and for the application
+// itself.
 //
-// https://learn.microsoft.com/graph/api/security-list-alerts_v2, https://learn.microsoft.com/defender-endpoint/api/get-alerts,
+// https://learn.microsoft.com/graph/api/security-list-alerts_v2,
+// https://learn.microsoft.com/defender-endpoint/api/get-alerts,
 // https://learn.microsoft.com/defender-xdr/api-list-incidents
 func needs(api cloud.API) string {
 	switch api {
@@ -345,5 +409,6 @@ func needs(api cloud.API) string {
 	case cloud.Incidents:
 		return "Incident.Read (application: Incident.Read.All)"
 	}
+
 	return ""
 }

@@ -26,13 +26,21 @@ func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
 		t.Run(api, func(t *testing.T) {
 			w := newWorld(t)
 			r := w.expect(w.run(w.acquire(api)...), 0)
-			contains(t, r.out, "contoso: signed in as soc@contoso.example", "stored in "+w.dir, "tenant "+contoso, "API "+api+" answers")
+			contains(
+				t,
+				r.out,
+				"contoso: signed in as soc@contoso.example",
+				"stored in "+w.dir,
+				"tenant "+contoso,
+				"API "+api+" answers",
+			)
 			noSecret(t, r)
 			if status, text := w.shown(); status != 200 || !strings.Contains(text, "You can close this window") {
 				t.Errorf("the browser ended on status %d: %s", status, text)
 			}
 			list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
-			if len(list) != 1 || list[0]["tenant"] != "contoso" || list[0]["account"] != "soc@contoso.example" || list[0]["state"] != "ok" {
+			if len(list) != 1 || list[0]["tenant"] != "contoso" || list[0]["account"] != "soc@contoso.example" ||
+				list[0]["state"] != "ok" {
 				t.Errorf("listed: %v", list)
 			}
 		})
@@ -79,8 +87,8 @@ func TestPasteTakesTheAddressTheRefusalOrTheBareCodeAndNothingElse(t *testing.T)
 	}
 }
 
-// paste signs in by --paste: it reads the address from stderr, lets a browser end on the registered redirect, and types what change makes of
-// the address it ended on.
+// paste signs in by --paste: it reads the address from stderr, lets a browser end on
+// the registered redirect, and types what change makes of the address it ended on.
 func (w *world) paste(change func(*url.URL) string, more ...string) result {
 	w.t.Helper()
 	in, typed := io.Pipe()
@@ -96,7 +104,9 @@ func (w *world) paste(change func(*url.URL) string, more ...string) result {
 				continue
 			}
 			done = true
-			c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			c := http.Client{
+				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			}
 			res, err := c.Get(address)
 			if err != nil {
 				w.t.Error(err)
@@ -142,8 +152,23 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 					}
 				}
 			})
-			args := []string{"tokens", "acquire", "--device-code", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", public, "--api", "graph",
-				"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+			args := []string{
+				"tokens",
+				"acquire",
+				"--device-code",
+				"--tenant-id",
+				contoso,
+				"--tenant-name",
+				"contoso",
+				"--client-id",
+				public,
+				"--api",
+				"graph",
+				"--login-url",
+				w.LoginURL(),
+				"--api-url",
+				w.APIURL("graph"),
+			}
 			code := w.start(t.Context(), strings.NewReader(""), &out, errs, args...)
 			errs.Close()
 			watching.Wait()
@@ -215,7 +240,8 @@ func TestStrangersAtTheCallbackNeitherEndTheWaitNorAreTakenForTheAnswer(t *testi
 	noSecret(t, r)
 }
 
-// The browser comes back, and a stranger after it, before the command has begun to wait: a person who is signed in already is that fast.
+// The browser comes back, and a stranger after it, before the command has begun to
+// wait: a person who is signed in already is that fast.
 func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 	w := newWorld(t)
 	w.browser = func(address string) error {
@@ -259,19 +285,36 @@ func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].MSSPAuthorised = false })
 	r := w.expect(w.run(w.acquire("siem")...), 4)
-	contains(t, r.out+r.err, "stored in", "Next step", "https://security.microsoft.com?tid="+contoso, "application id "+client, "Authorize application")
+	contains(
+		t,
+		r.out+r.err,
+		"stored in",
+		"Next step",
+		"https://security.microsoft.com?tid="+contoso,
+		"application id "+client,
+		"Authorize application",
+	)
 	noSecret(t, r)
 	got := parse[map[string]any](t, w.expect(w.run(w.acquire("siem", "--json")...), 4).out)
-	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso || !strings.Contains(fmt.Sprint(got["remedy"]), contoso) || got["refresh_token"] != nil {
+	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso ||
+		!strings.Contains(fmt.Sprint(got["remedy"]), contoso) ||
+		got["refresh_token"] != nil {
 		t.Errorf("JSON: %v", got)
 	}
-	// With the permission in the token it is the user's role that is missing; without it the consent page is named.
+	// With the permission in the token it is the user's role that is missing; without
+	// it the consent page is named.
 	if err := w.SetFaults("403:api=graph"); err != nil {
 		t.Fatal(err)
 	}
 	r = w.expect(w.run(w.acquire("graph")...), 4)
 	contains(t, r.out, "HTTP 403, Forbidden, trace id ")
-	contains(t, r.err, "HTTP 403, Forbidden, trace id ", "although the token has the permission SecurityAlert.Read.All", "soc@contoso.example a role that may see alerts")
+	contains(
+		t,
+		r.err,
+		"HTTP 403, Forbidden, trace id ",
+		"although the token has the permission SecurityAlert.Read.All",
+		"soc@contoso.example a role that may see alerts",
+	)
 	if strings.Contains(r.err, "adminconsent") {
 		t.Errorf("what is there is asked for: %s", r.err)
 	}
@@ -283,12 +326,28 @@ func TestARefusingAPIStoresTheTokenAndSaysTheNextStep(t *testing.T) {
 	if err := w.SetFaults("503:api=graph"); err != nil {
 		t.Fatal(err)
 	}
-	if got := parse[map[string]any](t, w.expect(w.run(w.acquire("graph", "--json")...), 1).out); got["stored"] != true || got["api_answer"] != "failed" {
+	if got := parse[map[string]any](
+		t,
+		w.expect(w.run(w.acquire("graph", "--json")...), 1).out,
+	); got["stored"] != true ||
+		got["api_answer"] != "failed" {
 		t.Errorf("JSON: %v", got)
 	}
 	// The customer does their part: the stored token works.
 	w.SetMSSPAuthorised(contoso, true)
-	w.expect(w.run("pull", "contoso", "--api", "siem", "--api-url", w.APIURL("siem"), "--client-secret-file", w.secretFile()), 0)
+	w.expect(
+		w.run(
+			"pull",
+			"contoso",
+			"--api",
+			"siem",
+			"--api-url",
+			w.APIURL("siem"),
+			"--client-secret-file",
+			w.secretFile(),
+		),
+		0,
+	)
 }
 
 func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
@@ -407,5 +466,10 @@ func TestAFailedBrowserIsSaidAtOnceAndTheWaitGoesOn(t *testing.T) {
 	if code := w.start(t.Context(), strings.NewReader(""), &out, errs, w.acquire("graph")...); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
-	contains(t, errs.String(), `No browser was opened: "xdg-open" failed (exit status 3). Open the address above yourself.`, "Open this address: "+w.LoginURL())
+	contains(
+		t,
+		errs.String(),
+		`No browser was opened: "xdg-open" failed (exit status 3). Open the address above yourself.`,
+		"Open this address: "+w.LoginURL(),
+	)
 }

@@ -17,7 +17,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// acquired is the result of a sign-in, as --json prints it. It holds no token but with --print.
+// acquired is the result of a sign-in, as --json prints it. It holds no token but with
+// --print.
 type acquired struct {
 	TenantID string   `json:"tenant_id"`
 	Tenant   string   `json:"tenant"`
@@ -45,124 +46,178 @@ type acquired struct {
 	err error
 }
 
-// examine looks at what came: whose it is and for what. A token of another tenant or user than was asked for is not kept.
+// examine looks at what came: whose it is and for what. A token of another tenant or
+// user than was asked for is not kept.
 func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.Chain) (*acquired, error) {
-	r := &acquired{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, API: string(t.API), Resource: t.Resource,
-		Account: got.Account, Roles: []string{}, Scp: []string{}}
+	r := &acquired{
+		TenantID: t.TenantID,
+		Tenant:   t.TenantName,
+		ClientID: t.ClientID,
+		API:      string(t.API),
+		Resource: t.Resource,
+		Account:  got.Account,
+		Roles:    []string{},
+		Scp:      []string{},
+	}
 	if got.Refresh.IsZero() {
 		return nil, errors.New("the sign-in service gave no refresh token; check that the application's redirect " +
 			"address is of the platform \"web\" or \"mobile and desktop\", not \"single-page application\"")
 	}
+
 	claims, err := tokens.Inspect(got.Access.Token)
 	if err == nil { // an opaque token says nothing, and is no worse for it
 		r.Tid, r.Aud, r.Exp = claims.Tid, claims.Aud, moment(claims.Exp)
+
 		r.Roles, r.Scp = append(r.Roles, claims.Roles...), append(r.Scp, claims.Scp...)
 		if r.Account == "" {
 			r.Account = claims.Account()
 		}
 	}
+
 	if r.Exp == nil {
 		r.Exp = moment(got.Access.Expiry)
 	}
+
 	if r.Tid != "" && guid.MatchString(t.TenantID) && !strings.EqualFold(r.Tid, t.TenantID) {
 		return nil, fmt.Errorf("the token is for tenant %s, not for %s: somebody signed in to the wrong tenant; "+
 			"nothing was stored. Sign in again with a user of the customer's tenant, or a guest "+
 			"there", plain.Text(r.Tid, 64), t.TenantID)
 	}
+
 	if a.account != "" && !strings.EqualFold(a.account, r.Account) {
 		return nil, fmt.Errorf("%s signed in, not %s: nothing was stored. Sign in again, and choose the account, "+
 			"or open the address in a private window", plain.Text(r.Account, 128), a.account)
 	}
+
 	if before.Account != "" && r.Account != "" && !strings.EqualFold(before.Account, r.Account) {
 		a.c.say("note: the token in the store was of %s; from now on it is of "+
 			"%s", plain.Text(before.Account, 128), plain.Text(r.Account, 128))
 	}
+
 	return r, nil
 }
 
-// keep stores the token, and writes it where else it is wanted. A store that fails now must not cost the sign-in: the file is written
-// in any case, and at a terminal the person may make room on the disk and go on.
-func (a *acquisition) keep(ctx context.Context, s *store.Store, key tokens.ChainKey, got tokens.Tokens, r *acquired, t config.Tenant, out *secretFile) error {
+// keep stores the token, and writes it where else it is wanted. A store that fails now
+// must not cost the sign-in: the file is written in any case, and at a terminal the
+// person may make room on the disk and go on.
+func (a *acquisition) keep(
+	ctx context.Context,
+	s *store.Store,
+	key tokens.ChainKey,
+	got tokens.Tokens,
+	r *acquired,
+	t config.Tenant,
+	out *secretFile,
+) error {
 	if err := out.write(got.Refresh); err != nil {
 		return err
 	}
+
 	r.File = a.out
+
 	name := ""
 	if t.TenantName != t.TenantID {
 		name = t.TenantName
 	}
+
 	for {
 		err := tokens.Adopt(context.WithoutCancel(ctx), s.Tokens(), key, got.Refresh, r.Account, name, a.c.Now())
 		if err == nil {
 			break
 		}
+
 		if !a.c.InTerminal {
 			return fmt.Errorf("the refresh token could not be stored: %w", err)
 		}
+
 		a.c.say("the refresh token could not be stored: %v", err)
+
 		if _, err := a.c.ask(ctx, "Correct that and press Enter to try again (Ctrl-C gives up the "+
 			"token): ", false); err != nil {
 			return err
 		}
 	}
+
 	r.Stored = true
 	r.DataDir, _ = a.c.dir("")
+
 	return nil
 }
 
 // tryAPI asks for one alert and notes what the API says.
-func (a *acquisition) tryAPI(ctx context.Context, t config.Tenant, client *http.Client, access tokens.Access, r *acquired) {
+func (a *acquisition) tryAPI(
+	ctx context.Context,
+	t config.Tenant,
+	client *http.Client,
+	access tokens.Access,
+	r *acquired,
+) {
 	done := a.c.progress(func() string { return "asking " + t.APIURL + " for an alert" })
 	defer done()
+
 	found, err := probe(ctx, t, onlyToken{access}, client, a.c.Now)
 	if err == nil {
 		r.Answer, r.Alert = "ok", found
 		return
 	}
+
 	r.err, r.Problem, r.Answer = err, err.Error(), "failed"
 	if exitCode(err) != exitNotAuthorised {
 		return
 	}
+
 	r.Answer = "refused"
 	has := permitted(t.API, append(append([]string{}, r.Scp...), r.Roles...))
+
 	var refused *defender.Error
 	if errors.As(err, &refused) {
 		bare := *refused
+
 		bare.Remedy = "" // the next step says it for this tenant
 		if has != "" {
 			bare.Problem = "the API refuses the user although the token has the permission " + has
 		}
+
 		r.Problem = bare.Error()
 	}
+
 	if t.API == cloud.SIEM {
 		r.Remedy = fmt.Sprintf("somebody with \"Manage portal system settings\" opens "+
 			"https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application "+
 			"id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, "+
 			"or simply start the input", t.TenantID, t.ClientID)
+
 		return
 	}
+
 	app := instance.Application(t, func(string, string) {})
+
 	if has != "" {
 		r.Remedy = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, "+
 			"such as Security Reader, or \"View data\" in Defender's own roles; then run: defenderctl check, or "+
 			"simply start the input",
 			cmp.Or(r.Account, "the user who signed in"))
+
 		return
 	}
+
 	r.Remedy = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of "+
 		"the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
 		needs(t.API), orNone(append(append([]string{}, r.Scp...), r.Roles...)), app.AdminConsentURL("", ""))
 }
 
-// permitted gives the permission among those of a token that allows reading an API's alerts; empty if there is none.
+// permitted gives the permission among those of a token that allows reading an API's
+// alerts; empty if there is none.
 func permitted(api cloud.API, list []string) string {
 	what := map[cloud.API]string{cloud.Graph: "SecurityAlert", cloud.Endpoint: "Alert", cloud.Incidents: "Incident"}[api]
+
 	for _, p := range list {
 		subject, rest, _ := strings.Cut(p, ".")
 		if what != "" && strings.EqualFold(subject, what) && strings.HasPrefix(strings.ToLower(rest), "read") {
 			return p
 		}
 	}
+
 	return ""
 }
 
@@ -170,6 +225,7 @@ func orNone(list []string) string {
 	if len(list) == 0 {
 		return "none"
 	}
+
 	return strings.Join(list, ", ")
 }
 
@@ -179,6 +235,7 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 	if a.print {
 		r.AccessToken, r.RefreshToken = got.Access.Token.Reveal(), got.Refresh.Reveal()
 	}
+
 	if a.json {
 		if err := printJSON(w, r); err != nil {
 			return err
@@ -188,17 +245,22 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 			fmt.Fprintf(w, "access_token: %s\nrefresh_token: %s\n", r.AccessToken, r.RefreshToken)
 			w = a.c.Err
 		}
+
 		row := func(name, format string, args ...any) {
 			fmt.Fprintln(w, a.c.wrap(fmt.Sprintf("  "+
 				"%-14s ", name)+plain.Text(fmt.Sprintf(format, args...), 2000), "                 "))
 		}
+
 		fmt.Fprintf(w, "%s: signed in%s\n", plain.Text(r.Tenant, 128), plain.Text(by(r.Account), 128))
 		row("refresh token", "stored in %s", r.DataDir)
+
 		if r.File != "" {
 			row("", "and written to %s", r.File)
 		}
+
 		row("access token", "for %s in tenant %s, until %s", orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp)
 		row("permissions", "%s", orNone(append(append([]string{}, r.Scp...), r.Roles...)))
+
 		switch r.Answer {
 		case "ok":
 			row("API "+r.API, "answers; %s", r.Alert)
@@ -206,14 +268,17 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 			row("API "+r.API, "%s", r.Problem)
 		}
 	}
+
 	if r.err == nil {
 		return nil
 	}
+
 	if r.Remedy != "" {
 		a.c.say("the token is stored, but the API refuses it: %s. Next step: %s", r.Problem, r.Remedy)
 	} else {
 		a.c.say("the token is stored, but the API could not be tried: %v", r.err)
 	}
+
 	return &told{exitCode(r.err)}
 }
 
@@ -221,6 +286,7 @@ func by(account string) string {
 	if account == "" {
 		return ""
 	}
+
 	return " as " + account
 }
 
@@ -228,6 +294,7 @@ func orUnknown(s string) string {
 	if s == "" {
 		return "unknown"
 	}
+
 	return s
 }
 

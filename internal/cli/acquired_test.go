@@ -36,7 +36,22 @@ func TestTokensArePrintedAndWrittenOnlyWhenAskedFor(t *testing.T) {
 
 func TestASecretOnTheCommandLineWorksAndIsWarnedOf(t *testing.T) {
 	w := newWorld(t)
-	args := []string{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret", appSecret, "--api", "graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+	args := []string{
+		"tokens",
+		"acquire",
+		"--tenant-id",
+		contoso,
+		"--client-id",
+		client,
+		"--client-secret",
+		appSecret,
+		"--api",
+		"graph",
+		"--login-url",
+		w.LoginURL(),
+		"--api-url",
+		w.APIURL("graph"),
+	}
 	r := w.expect(w.run(args...), 0)
 	contains(t, r.err, "process list")
 	noSecret(t, r)
@@ -80,14 +95,38 @@ func TestRootLeavesFilesToTheOwnerOfTheDirectory(t *testing.T) {
 
 func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 	w := newWorld(t)
-	again := tokens.AcquireCommand(contoso, client, "--tenant-name", "contoso", "--client-secret-file", w.secretFile(), "--api", "siem",
-		"--login-url", w.LoginURL(), "--api-url", w.APIURL("siem"), "--data-dir", w.dir)
+	again := tokens.AcquireCommand(
+		contoso,
+		client,
+		"--tenant-name",
+		"contoso",
+		"--client-secret-file",
+		w.secretFile(),
+		"--api",
+		"siem",
+		"--login-url",
+		w.LoginURL(),
+		"--api-url",
+		w.APIURL("siem"),
+		"--data-dir",
+		w.dir,
+	)
 	for _, code := range tokens.KnownCodes() {
 		w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = code })
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		r := w.with(ctx, "", w.acquire("siem")...)
 		cancel()
-		sentence, remedy, _, exit := tokens.Explain(code, tokens.App{LoginURL: w.LoginURL(), TenantID: contoso, ClientID: client, Resource: "https://graph.windows.net", Version: tokens.V1, Acquire: again})
+		sentence, remedy, _, exit := tokens.Explain(
+			code,
+			tokens.App{
+				LoginURL: w.LoginURL(),
+				TenantID: contoso,
+				ClientID: client,
+				Resource: "https://graph.windows.net",
+				Version:  tokens.V1,
+				Acquire:  again,
+			},
+		)
 		if r.code != int(exit) {
 			t.Errorf("AADSTS%d: exit code %d, want %d: %s", code, r.code, exit, r.err)
 		}

@@ -47,6 +47,7 @@ type launcher struct {
 // systemLauncher is the launcher of this process.
 func systemLauncher() *launcher {
 	version, _ := os.ReadFile("/proc/version") // without it this is no WSL
+
 	return &launcher{
 		lookup:  os.LookupEnv,
 		environ: os.Environ(),
@@ -76,14 +77,18 @@ func (l *launcher) open(address string) error {
 	}
 
 	var failed []string
+
 	for _, words := range commands {
 		err := l.run(words, identity)
+
 		var pending *pendingBrowser
 		if err == nil || errors.As(err, &pending) {
 			return err
 		}
+
 		failed = append(failed, err.Error())
 	}
+
 	return errors.New(strings.Join(failed, "; "))
 }
 
@@ -91,6 +96,7 @@ func (l *launcher) open(address string) error {
 // Windows around WSL, of the desktop.
 func (l *launcher) commands(address string) [][]string {
 	var all [][]string
+
 	for _, entry := range strings.Split(l.get("BROWSER"), ":") {
 		if words := browserWords(entry, address); len(words) > 0 {
 			all = append(all, words)
@@ -99,6 +105,7 @@ func (l *launcher) commands(address string) [][]string {
 
 	if l.wsl || l.get("WSL_DISTRO_NAME") != "" || l.get("WSL_INTEROP") != "" {
 		const shell = "/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe"
+
 		start := "Start-Process '" + strings.ReplaceAll(address, "'", "''") + "'"
 		all = append(all,
 			[]string{"wslview", address},
@@ -112,6 +119,7 @@ func (l *launcher) commands(address string) [][]string {
 			all = append(all, []string{program, address})
 		}
 	}
+
 	return all
 }
 
@@ -128,9 +136,11 @@ func browserWords(entry, address string) []string {
 		placed = placed || strings.Contains(strings.ReplaceAll(w, "%%", ""), "%s")
 		words[i] = strings.NewReplacer("%%", "%", "%c", ":", "%s", address).Replace(w)
 	}
+
 	if !placed {
 		words = append(words, address)
 	}
+
 	return words
 }
 
@@ -140,10 +150,12 @@ func (l *launcher) identity() (*user.User, error) {
 	if l.euid != 0 || uid == "" || uid == "0" {
 		return nil, nil
 	}
+
 	person, err := l.account(uid)
 	if err != nil {
 		return nil, fmt.Errorf("no browser is started as root, and the user who called sudo is not known: %w", err)
 	}
+
 	return person, nil
 }
 
@@ -154,29 +166,36 @@ func (l *launcher) run(words []string, identity *user.User) error {
 	cmd.Env = l.environment(identity)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal, and Ctrl-C is not for the browser
+
 	if identity != nil {
 		credential, err := credentialOf(identity)
 		if err != nil {
 			return fmt.Errorf("%s: %w", plain.Quoted(program), err)
 		}
+
 		cmd.SysProcAttr.Credential = credential
 	}
+
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%s is not installed", plain.Quoted(program))
 		}
+
 		return fmt.Errorf("%s cannot be started: %w", plain.Quoted(program), errors.Unwrap(err))
 	}
 
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+
 	timer := time.NewTimer(l.wait)
 	defer timer.Stop()
+
 	select {
 	case err := <-ended:
 		if err != nil {
 			return fmt.Errorf("%s failed (%w)", plain.Quoted(program), err)
 		}
+
 		return nil
 	case <-timer.C:
 		return &pendingBrowser{program}
@@ -188,18 +207,21 @@ func credentialOf(person *user.User) (*syscall.Credential, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	gid, err := strconv.ParseUint(person.Gid, 10, 32)
 	if err != nil {
 		return nil, err
 	}
 
 	c := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+
 	groups, _ := person.GroupIds() // without them the browser has the person's own group alone
 	for _, g := range groups {
 		if n, err := strconv.ParseUint(g, 10, 32); err == nil {
 			c.Groups = append(c.Groups, uint32(n))
 		}
 	}
+
 	return c, nil
 }
 
@@ -218,7 +240,9 @@ var forBrowser = map[string]bool{
 // session of identity, if there is one.
 func (l *launcher) environment(identity *user.User) []string {
 	own := map[string]bool{}
+
 	var env []string
+
 	if identity != nil {
 		session := "/run/user/" + identity.Uid
 		for name, value := range map[string]string{
@@ -232,10 +256,12 @@ func (l *launcher) environment(identity *user.User) []string {
 
 	for _, pair := range l.environ {
 		name, _, _ := strings.Cut(pair, "=")
+
 		wanted := forBrowser[name] || strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "LC_")
 		if wanted && !own[name] {
 			env = append(env, pair)
 		}
 	}
+
 	return env
 }

@@ -16,7 +16,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// chromium starts a real browser without a screen. Continuous integration must have one; elsewhere the test is skipped without.
+// chromium starts a real browser without a screen. Continuous integration must have
+// one; elsewhere the test is skipped without.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
 	program := ""
@@ -32,8 +33,20 @@ func chromium(t *testing.T) context.Context {
 		}
 		t.Skip("there is no chromium: apt-get install chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	options := append(
+		chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.DisableGPU,
+		chromedp.NoFirstRun,
+		chromedp.Flag(
+			"disable-quic",
+			true,
+		),
+		chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true),
+	)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
@@ -41,7 +54,10 @@ func chromium(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // the browser lives as long as this call's context
+	if err := chromedp.Do(
+		ctx,
+		chromedp.Navigate("about:blank"),
+	); err != nil { // the browser lives as long as this call's context
 		t.Fatalf("starting %s: %v", program, err)
 	}
 	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
@@ -74,7 +90,19 @@ func TestARealBrowserSignsInOrDeclines(t *testing.T) {
 			do(chromedp.Navigate(<-opened))
 			question := see(t, browser, chromedp.Text("#account"))
 			do(chromedp.Click(c.button), chromedp.WaitNotPresent("#account"), chromedp.WaitVisible("h1"))
-			title, heading, text := see(t, browser, chromedp.Title()), see(t, browser, chromedp.Text("h1")), see(t, browser, chromedp.Text("p"))
+			title, heading, text := see(
+				t,
+				browser,
+				chromedp.Title(),
+			), see(
+				t,
+				browser,
+				chromedp.Text("h1"),
+			), see(
+				t,
+				browser,
+				chromedp.Text("p"),
+			)
 			at, screenshot := see(t, browser, chromedp.Location()), see(t, browser, chromedp.FullScreenshot(100))
 			if !strings.Contains(question, "soc@contoso.example signs in to contoso") {
 				t.Errorf("the page asks %q", question)
@@ -107,7 +135,8 @@ func see[T any](t *testing.T, browser context.Context, what chromedp.Action[T]) 
 	return v
 }
 
-// look makes sure that something legible is on the screen: dark text on a light page. With -update the picture is kept to be looked at.
+// look makes sure that something legible is on the screen: dark text on a light page.
+// With -update the picture is kept to be looked at.
 func look(t *testing.T, screenshot []byte, name string) {
 	t.Helper()
 	picture, err := png.Decode(strings.NewReader(string(screenshot)))
@@ -129,7 +158,11 @@ func look(t *testing.T, screenshot []byte, name string) {
 		t.Errorf("%d dark and %d light pixels: this is no page with text", dark, light)
 	}
 	if *update {
-		if err := os.WriteFile(filepath.Join("../../testdata/cli", "closing-page-"+name+".png"), screenshot, 0o644); err != nil {
+		if err := os.WriteFile(
+			filepath.Join("../../testdata/cli", "closing-page-"+name+".png"),
+			screenshot,
+			0o644,
+		); err != nil {
 			t.Fatal(err)
 		}
 	}

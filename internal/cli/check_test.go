@@ -13,13 +13,19 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // many writes a tenants file with n tenants whose sign-in service is at login.
 func (w *world) many(n int, login string) string {
-	text := fmt.Sprintf("defaults:\n  client_id: %s\n  client_secret_file: %s\n  login_url: %s\n  api_url: %s\ntenants:\n", client, w.secretFile(), login, w.APIURL("graph"))
+	text := fmt.Sprintf(
+		"defaults:\n  client_id: %s\n  client_secret_file: %s\n  login_url: %s\n  api_url: %s\ntenants:\n",
+		client,
+		w.secretFile(),
+		login,
+		w.APIURL("graph"),
+	)
 	for i := range n {
 		text += fmt.Sprintf("  - tenant_id: customer%d.example\n    tenant_name: customer%d\n", i, i)
 	}
@@ -62,7 +68,15 @@ func TestACertificateThatEndsIsAFindingAboutTheFiles(t *testing.T) {
 	w := newWorld(t, func(s *simulator.Config) { s.Tenants[0].Apps[0].Certificates = []*x509.Certificate{cert} })
 	path := w.file("cert.pem", pem)
 	text := string(must(os.ReadFile(w.conf("graph"))))
-	conf := w.file("cert.conf", strings.Replace(text, "client_secret_file "+w.secretFile(), "client_certificate_file "+path+"\n    grant client_credentials", 1))
+	conf := w.file(
+		"cert.conf",
+		strings.Replace(
+			text,
+			"client_secret_file "+w.secretFile(),
+			"client_certificate_file "+path+"\n    grant client_credentials",
+			1,
+		),
+	)
 	for _, args := range [][]string{{"check", conf}, {"check", "--offline", conf}} {
 		r := w.expect(w.run(args...), 1)
 		contains(t, r.out, "1 warning", "the client certificate ends in 5 days", "cert.conf:")

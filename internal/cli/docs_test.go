@@ -8,7 +8,20 @@ import (
 )
 
 // commands are all commands of the tree, in the order of the page.
-var commands = []string{"tokens acquire", "tokens list", "tokens refresh", "tokens remove", "tokens rekey", "tokens import", "check", "pull", "rewind", "status", "simulate", "version"}
+var commands = []string{
+	"tokens acquire",
+	"tokens list",
+	"tokens refresh",
+	"tokens remove",
+	"tokens rekey",
+	"tokens import",
+	"check",
+	"pull",
+	"rewind",
+	"status",
+	"simulate",
+	"version",
+}
 
 func TestTheReferencePageIsWhatTheCommandsSay(t *testing.T) {
 	w := newWorld(t)
@@ -43,7 +56,14 @@ func TestTheDataDirectoryComesFromTheEnvironmentToo(t *testing.T) {
 	w.expect(w.run(w.acquire("siem")...), 0)
 	w.env["DEFENDER_DATA_DIR"] = w.dir
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
-	if code := w.startAs(t.Context(), out, errs, "tokens", "list"); code != 0 || !strings.Contains(out.String(), "contoso") {
+	if code := w.startAs(
+		t.Context(),
+		out,
+		errs,
+		"tokens",
+		"list",
+	); code != 0 ||
+		!strings.Contains(out.String(), "contoso") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 	w.env["DEFENDER_DATA_DIR"] = "/nonexistent"

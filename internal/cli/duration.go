@@ -6,7 +6,8 @@ import (
 	"fluent-bit-defender/internal/config"
 )
 
-// duration is a flag that is written as the input's keys are: 90s, 10m, 7d, or a bare number of seconds.
+// duration is a flag that is written as the input's keys are: 90s, 10m, 7d, or a bare
+// number of seconds.
 type duration struct{ value *time.Duration }
 
 func newDuration(value *time.Duration, usual time.Duration) *duration {
@@ -18,6 +19,7 @@ func (d *duration) String() string {
 	if d.value == nil { // pflag asks the zero value
 		return ""
 	}
+
 	return config.FormatDuration(*d.value)
 }
 

@@ -47,6 +47,7 @@ type Env struct {
 // SystemEnv is the process's own.
 func SystemEnv() Env {
 	t := &terminal{in: os.Stdin}
+
 	return Env{
 		In:              os.Stdin,
 		Out:             os.Stdout,
@@ -71,5 +72,6 @@ func terminalColumns() int {
 			return n
 		}
 	}
+
 	return 0
 }

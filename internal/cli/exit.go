@@ -53,6 +53,7 @@ func exitCode(err error) int {
 	case errors.As(err, &refused) && (refused.NotAuthorised || refused.Status == http.StatusForbidden):
 		return exitNotAuthorised
 	}
+
 	return tokens.ExitCode(err)
 }
 
@@ -64,5 +65,6 @@ func worst(codes ...int) int {
 			return c
 		}
 	}
+
 	return exitOK
 }

@@ -95,7 +95,11 @@ func TestAUsageErrorNamesTheHelpOfItsCommand(t *testing.T) {
 func TestVersionIsACommandToo(t *testing.T) {
 	w := newWorld(t)
 	line := w.expect(w.run("--version"), 0).out
-	if got := w.expect(w.run("version"), 0).out; got != line || !strings.Contains(got, "commit ") || !strings.Contains(got, "go1.") {
+	if got := w.expect(
+		w.run("version"),
+		0,
+	).out; got != line || !strings.Contains(got, "commit ") ||
+		!strings.Contains(got, "go1.") {
 		t.Errorf("version prints %q, --version %q", got, line)
 	}
 	got := parse[map[string]any](t, w.expect(w.run("version", "--json"), 0).out)

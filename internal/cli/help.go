@@ -15,6 +15,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments; %q is one", cmd.CommandPath(), args[0])
 	}
+
 	return nil
 }
 
@@ -24,10 +25,16 @@ func oneArgument(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
-			return fmt.Errorf("%s needs %s: %s", cmd.CommandPath(), name, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+			return fmt.Errorf(
+				"%s needs %s: %s",
+				cmd.CommandPath(),
+				name,
+				strings.TrimSuffix(cmd.UseLine(), " [flags]"),
+			)
 		case len(args) > 1:
 			return fmt.Errorf("%s takes one %s; %s is one too many", cmd.CommandPath(), name, plain.Quoted(args[1]))
 		}
+
 		return nil
 	}
 }
@@ -36,13 +43,16 @@ func oneArgument(name string) cobra.PositionalArgs {
 // paragraphs without line breaks.
 func tidy(cmd *cobra.Command, columns int) {
 	cmd.Long = wrapTo(cmd.Long, "", columns)
+
 	usage := cmd.UsageTemplate()
 	for _, flags := range []string{".LocalFlags.FlagUsages", ".InheritedFlags.FlagUsages"} {
 		usage = strings.ReplaceAll(usage, flags+" ", fmt.Sprintf("%sWrapped %d ", flags, columns))
 	}
+
 	if !cmd.HasParent() {
 		cmd.SetUsageTemplate(usage)
 	}
+
 	for _, sub := range cmd.Commands() {
 		tidy(sub, columns)
 	}
@@ -52,12 +62,15 @@ func tidy(cmd *cobra.Command, columns int) {
 // and without its leniency.
 func completion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
+
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "completion" {
 			continue
 		}
+
 		cmd.Example = "  source <(defenderctl completion bash)"
 		group(cmd)
+
 		for _, shell := range cmd.Commands() {
 			shell.Example = map[string]string{
 				"bash": "  defenderctl completion bash > /etc/bash_completion.d/defenderctl", "zsh": "  defenderctl completion zsh > \"${fpath[1]}/_defenderctl\"",

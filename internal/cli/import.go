@@ -82,6 +82,7 @@ func (c *cli) importCommand() *cobra.Command {
 	f.BoolVar(&im.all, "all", false, "import every stanza that is not disabled")
 	f.BoolVar(&im.json, "json", false, "print JSON: one object, with --all a list")
 	cmd.MarkFlagsMutuallyExclusive("stanza", "all")
+
 	return cmd
 }
 
@@ -90,10 +91,12 @@ func (im *importing) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	found, err := connector.Read(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", im.file, err)
 	}
+
 	stanzas, err := im.choose(found)
 	if err != nil {
 		return err
@@ -104,9 +107,13 @@ func (im *importing) run(ctx context.Context) error {
 		return err
 	}
 
-	var jobs []*importJob
-	var failed []error
+	var (
+		jobs   []*importJob
+		failed []error
+	)
+
 	results := []imported{}
+
 	for _, s := range stanzas {
 		job, err := im.prepare(ctx, s)
 		switch {
@@ -116,17 +123,24 @@ func (im *importing) run(ctx context.Context) error {
 			return err
 		default:
 			failed = append(failed, err)
-			results = append(results, imported{Stanza: s.Name, TenantID: s.TenantID, ClientID: s.ClientID, Problem: err.Error()})
+			results = append(results, imported{
+				Stanza:   s.Name,
+				TenantID: s.TenantID,
+				ClientID: s.ClientID,
+				Problem:  err.Error(),
+			})
 			im.c.say("%s: not imported: %v", plain.Text(s.Name, 128), err)
 		}
 	}
 
 	separate(jobs)
 	done, err := im.keep(ctx, jobs)
+
 	results = append(results, done...)
 	if err := im.print(results); err != nil {
 		return err
 	}
+
 	return im.outcome(append(failed, err))
 }
 
@@ -141,9 +155,11 @@ func (im *importing) outcome(errs []error) error {
 	for _, err := range errs {
 		codes = append(codes, exitCode(err))
 	}
+
 	if code := worst(codes...); code != exitOK {
 		return &told{code}
 	}
+
 	return nil
 }
 
@@ -164,14 +180,17 @@ func (im *importing) read(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if info.Size() > connector.MaxBytes {
 		return nil, fmt.Errorf("%s is too large to be a connector's configuration", im.file)
 	}
+
 	if info.Mode().Perm()&0o077 != 0 {
 		c.say("warning: %s has mode %#o: other users may read the secrets in it; chmod 600 %s, and remove it when "+
 			"the input works",
 			im.file, info.Mode().Perm(), plain.Shell(im.file))
 	}
+
 	return io.ReadAll(io.LimitReader(f, connector.MaxBytes))
 }
 
@@ -181,26 +200,36 @@ func (im *importing) choose(found []connector.Stanza) ([]connector.Stanza, error
 		s, err := im.named(found)
 		return []connector.Stanza{s}, err
 	}
+
 	if !im.all && len(found) > 1 {
 		return nil, usagef("%s has %d stanzas, which may belong to different customers: choose one with --stanza "+
 			"NAME, or take --all\n%s",
 			im.file, len(found), list(found))
 	}
+
 	if !im.all {
 		return found, nil
 	}
 
 	var chosen []connector.Stanza
+
 	for _, s := range found {
 		if s.Disabled {
-			im.c.say("note: %s is disabled in the file, and not imported; --stanza imports it", plain.Text(s.Name, 128))
+			im.c.say(
+				"note: %s is disabled in the file, and not imported; --stanza imports it",
+				plain.Text(s.Name, 128),
+			)
+
 			continue
 		}
+
 		chosen = append(chosen, s)
 	}
+
 	if len(chosen) == 0 {
 		return nil, usagef("%s: every stanza is disabled; choose one with --stanza\n%s", im.file, list(found))
 	}
+
 	return chosen, nil
 }
 
@@ -213,11 +242,13 @@ func (im *importing) named(found []connector.Stanza) (connector.Stanza, error) {
 		func(s connector.Stanza) bool { return strings.EqualFold(shortName(s), im.stanza) },
 	} {
 		var fitting []connector.Stanza
+
 		for _, s := range found {
 			if fits(s) {
 				fitting = append(fitting, s)
 			}
 		}
+
 		switch len(fitting) {
 		case 0:
 		case 1:
@@ -227,7 +258,13 @@ func (im *importing) named(found []connector.Stanza) (connector.Stanza, error) {
 				"mean:\n%s", plain.Quoted(im.stanza), list(fitting))
 		}
 	}
-	return connector.Stanza{}, usagef("%s has no stanza %s; it has:\n%s", im.file, plain.Quoted(im.stanza), list(found))
+
+	return connector.Stanza{}, usagef(
+		"%s has no stanza %s; it has:\n%s",
+		im.file,
+		plain.Quoted(im.stanza),
+		list(found),
+	)
 }
 
 // shortName is what follows the :// in a stanza's name.
@@ -235,12 +272,14 @@ func shortName(s connector.Stanza) string {
 	if _, after, ok := strings.Cut(s.Name, "://"); ok && after != "" {
 		return after
 	}
+
 	return s.Name
 }
 
 // list writes stanzas for a message, one a line.
 func list(stanzas []connector.Stanza) string {
 	var lines []string
+
 	for _, s := range stanzas {
 		line := "  " + plain.Text(s.Name, 128)
 		switch {
@@ -249,14 +288,18 @@ func list(stanzas []connector.Stanza) string {
 		case s.TenantID != "":
 			line += "  tenant " + plain.Text(s.TenantID, 128)
 		}
+
 		if s.Err != nil {
 			line += "  faulty: " + plain.Text(s.Err.Error(), 300)
 		}
+
 		if s.Disabled {
 			line += "  (disabled)"
 		}
+
 		lines = append(lines, line)
 	}
+
 	return strings.Join(lines, "\n")
 }
 
@@ -274,16 +317,19 @@ func (im *importing) fit(stanzas []connector.Stanza) error {
 		}
 	}
 
-	given := im.set.clientSecret != "" || im.set.get("client_secret_file") != "" || im.set.get("client_certificate_file") != ""
+	given := im.set.clientSecret != "" || im.set.get("client_secret_file") != "" ||
+		im.set.get("client_certificate_file") != ""
 	if !given || im.set.get("client_id") != "" {
 		return nil
 	}
+
 	for _, s := range stanzas {
 		if !strings.EqualFold(s.ClientID, stanzas[0].ClientID) {
 			return usagef("the stanzas are of several applications, and a credential is for one: use it with " +
 				"--stanza NAME instead of --all")
 		}
 	}
+
 	return nil
 }
 
@@ -294,22 +340,29 @@ func (im *importing) print(results []imported) error {
 	}
 
 	first := true
+
 	for _, r := range results {
 		if !r.Stored {
 			continue
 		}
+
 		if im.json {
 			return printJSON(im.c.Out, r)
 		}
+
 		if !first {
 			fmt.Fprintln(im.c.Out)
 		}
+
 		first = false
+
 		if im.several {
 			fmt.Fprintf(im.c.Out, "# stanza %s\n", plain.Text(r.Stanza, 128))
 		}
+
 		fmt.Fprint(im.c.Out, r.Input)
 	}
+
 	return nil
 }
 
@@ -338,5 +391,6 @@ func (im *importing) secretPath(name string) string {
 	if im.secretOut == "" || !im.several {
 		return im.secretOut
 	}
+
 	return filepath.Clean(im.secretOut) + "." + name
 }

@@ -15,15 +15,48 @@ func TestImportTakesOverAnArcSightFileAndPrintsAnInput(t *testing.T) {
 	w := newWorld(t)
 	file := w.file("WDATP-connector.properties", arcsight)
 	rt := w.file("rt", seedToken+"\n")
-	r := w.expect(w.run("tokens", "import", file, "--tenant-name", "contoso", "--region", "eu", "--refresh-token-file", rt, "--client-secret-file", w.secretFile()), 0)
-	contains(t, r.out, "[INPUT]", "Name defender", "Threaded Off", "storage.type filesystem", "tenant_id "+contoso, "client_id "+client, "client_secret_file "+w.secretFile(), "resource https://graph.windows.net", "region eu", "api siem", "data_dir "+w.dir)
+	r := w.expect(
+		w.run(
+			"tokens",
+			"import",
+			file,
+			"--tenant-name",
+			"contoso",
+			"--region",
+			"eu",
+			"--refresh-token-file",
+			rt,
+			"--client-secret-file",
+			w.secretFile(),
+		),
+		0,
+	)
+	contains(
+		t,
+		r.out,
+		"[INPUT]",
+		"Name defender",
+		"Threaded Off",
+		"storage.type filesystem",
+		"tenant_id "+contoso,
+		"client_id "+client,
+		"client_secret_file "+w.secretFile(),
+		"resource https://graph.windows.net",
+		"region eu",
+		"api siem",
+		"data_dir "+w.dir,
+	)
 	noSecret(t, r)
 	list := parse[[]map[string]any](t, w.run("tokens", "list", "--json").out)
 	if len(list) != 1 || list[0]["login_host"] != "login.microsoftonline.com" || list[0]["tenant"] != "contoso" {
 		t.Errorf("listed: %v", list)
 	}
-	// The printed input is ready: the check of the files has nothing to say but what belongs to other sections.
-	conf := w.file("ready.conf", "[SERVICE]\n    storage.path /x\n"+r.out+"[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n")
+	// The printed input is ready: the check of the files has nothing to say but what
+	// belongs to other sections.
+	conf := w.file(
+		"ready.conf",
+		"[SERVICE]\n    storage.path /x\n"+r.out+"[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n",
+	)
 	w.expect(w.run("check", "--offline", conf), 0)
 }
 
@@ -31,7 +64,10 @@ func TestImportAsksForWhatTheFileLeavesBlank(t *testing.T) {
 	w := newWorld(t)
 	file := w.file("WDATP-connector.properties", arcsight)
 	out := filepath.Join(filepath.Dir(w.dir), "kept")
-	r := w.expect(w.with(t.Context(), appSecret+"\n"+seedToken+"\nEU\n", "tokens", "import", file, "--secret-out", out), 0)
+	r := w.expect(
+		w.with(t.Context(), appSecret+"\n"+seedToken+"\nEU\n", "tokens", "import", file, "--secret-out", out),
+		0,
+	)
 	contains(t, r.err, "secret blank", "Refresh token", "Region")
 	contains(t, r.out, "client_secret_file "+out, "region eu")
 	noSecret(t, r)
@@ -40,15 +76,31 @@ func TestImportAsksForWhatTheFileLeavesBlank(t *testing.T) {
 	}
 	// Without answers it says which flag is missing.
 	contains(t, w.expect(w.run("tokens", "import", file), 2).err, "--refresh-token-file")
-	contains(t, w.expect(w.with(t.Context(), appSecret+"\n"+seedToken+"\n", "tokens", "import", file), 2).err, "--region")
-	contains(t, w.expect(w.with(t.Context(), "\n"+seedToken+"\nus\n", "tokens", "import", file), 0).out, "client_secret ${DEFENDER_CLIENT_SECRET}")
+	contains(
+		t,
+		w.expect(w.with(t.Context(), appSecret+"\n"+seedToken+"\n", "tokens", "import", file), 2).err,
+		"--region",
+	)
+	contains(
+		t,
+		w.expect(w.with(t.Context(), "\n"+seedToken+"\nus\n", "tokens", "import", file), 0).out,
+		"client_secret ${DEFENDER_CLIENT_SECRET}",
+	)
 }
 
 func TestImportTakesOverASplunkFileOfWhichTheTokenWorks(t *testing.T) {
 	w := newWorld(t)
-	file := w.file("splunk.properties", "[rest://defender]\nendpoint = "+w.APIURL("siem")+"/api/alerts\noauth2_client_id = "+client+"\noauth2_client_secret = "+appSecret+
-		"\noauth2_refresh_token = "+seedToken+"\noauth2_refresh_url = "+w.LoginURL()+"/"+contoso+"/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n")
-	r := w.expect(w.run("tokens", "import", file, "--tenant-name", "contoso", "--api-url", w.APIURL("siem"), "--json"), 0)
+	file := w.file(
+		"splunk.properties",
+		"[rest://defender]\nendpoint = "+w.APIURL(
+			"siem",
+		)+"/api/alerts\noauth2_client_id = "+client+"\noauth2_client_secret = "+appSecret+
+			"\noauth2_refresh_token = "+seedToken+"\noauth2_refresh_url = "+w.LoginURL()+"/"+contoso+"/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n",
+	)
+	r := w.expect(
+		w.run("tokens", "import", file, "--tenant-name", "contoso", "--api-url", w.APIURL("siem"), "--json"),
+		0,
+	)
 	got := parse[map[string]any](t, r.out)
 	contains(t, got["input"].(string), "login_url "+w.LoginURL(), "client_secret ${DEFENDER_CLIENT_SECRET}")
 	noSecret(t, r)
@@ -65,7 +117,8 @@ func TestImportRefusesWhatIsNoConnectorsFile(t *testing.T) {
 	}
 }
 
-// splunk is a Splunk authentication properties file for a tenant, with the host of its events.
+// splunk is a Splunk authentication properties file for a tenant, with the host of its
+// events.
 func splunk(login, events string) string {
 	return "[rest://defender]\nendpoint = " + events + "/api/alerts\noauth2_client_id = " + client + "\noauth2_client_secret = " + appSecret +
 		"\noauth2_refresh_token = " + seedToken + "\noauth2_refresh_url = " + login + "/" + contoso + "/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n"
@@ -89,7 +142,9 @@ func TestImportTakesTheCloudFromTheHostOfTheEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			args := append([]string{"tokens", "import", w.file("splunk.properties", splunk(c.login, c.events))}, c.flags...)
+			args := append(
+				[]string{"tokens", "import", w.file("splunk.properties", splunk(c.login, c.events))},
+				c.flags...)
 			r := w.expect(w.run(args...), 0)
 			contains(t, r.out+" ", c.has...)
 			flat := strings.Join(strings.Fields(r.out), " ") + " "
@@ -106,7 +161,10 @@ func TestImportPrintsPathsThatHoldInEveryDirectory(t *testing.T) {
 	w := newWorld(t)
 	w.key("k")
 	t.Chdir(filepath.Dir(w.dir))
-	file := w.file("splunk.properties", splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"))
+	file := w.file(
+		"splunk.properties",
+		splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"),
+	)
 	_, pem := certificate(t, time.Hour*24*30)
 	w.file("ca.pem", pem)
 	r := w.expect(w.run("tokens", "import", file, "--key-file", "k.key", "--ca-file", "ca.pem"), 0)
@@ -115,20 +173,29 @@ func TestImportPrintsPathsThatHoldInEveryDirectory(t *testing.T) {
 
 func TestImportNamesTheFileAndWhatItLacks(t *testing.T) {
 	w := newWorld(t)
-	file := w.file("half.properties", "client_id="+client+"\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n")
+	file := w.file(
+		"half.properties",
+		"client_id="+client+"\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n",
+	)
 	contains(t, w.expect(w.run("tokens", "import", file, "--region", "eu"), 2).err, file, "token_url", "--tenant-id")
 	r := w.expect(w.run("tokens", "import", file, "--region", "eu", "--tenant-id", contoso), 0)
 	contains(t, r.out, "tenant_id "+contoso, "region eu")
 	if strings.Contains(r.out, "login_url") {
 		t.Error(r.out)
 	}
-	file = w.file("other.properties", "token_url=https://login.microsoftonline.com/"+contoso+"/oauth2/token\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n")
+	file = w.file(
+		"other.properties",
+		"token_url=https://login.microsoftonline.com/"+contoso+"/oauth2/token\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n",
+	)
 	contains(t, w.expect(w.run("tokens", "import", file, "--region", "eu"), 2).err, file, "client_id", "--client-id")
 }
 
 func TestImportWarnsOfAFileThatOthersCanRead(t *testing.T) {
 	w := newWorld(t)
-	file := w.file("splunk.properties", splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"))
+	file := w.file(
+		"splunk.properties",
+		splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"),
+	)
 	if r := w.expect(w.run("tokens", "import", file), 0); strings.Contains(r.err, "other users") {
 		t.Error(r.err)
 	}

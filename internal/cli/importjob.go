@@ -36,6 +36,7 @@ func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJo
 	if s.Err != nil {
 		return nil, fmt.Errorf("%s: %w", im.file, s.Err)
 	}
+
 	for _, key := range s.Sealed {
 		im.c.say("note: %s%s is encrypted by Splunk and cannot be used here", im.where(s), plain.Text(key, 64))
 	}
@@ -44,6 +45,7 @@ func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJo
 	if err != nil {
 		return nil, err
 	}
+
 	job := &importJob{stanza: s, keys: keys}
 	if s.Name != "" {
 		job.name = slug(shortName(s))
@@ -52,15 +54,19 @@ func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJo
 	if job.secret, err = im.secret(ctx, s, keys); err != nil {
 		return nil, err
 	}
+
 	if im.secretOut != "" && job.secret.IsZero() {
 		return nil, usagef("--secret-out: there is no application secret to write")
 	}
+
 	if job.refresh, err = im.refreshToken(ctx, s); err != nil {
 		return nil, err
 	}
+
 	if err := job.refresh.CheckToken(); err != nil {
 		return nil, usagef("the refresh token %w; nothing was stored", err)
 	}
+
 	if err = im.region(ctx, s, keys); err != nil {
 		return nil, err
 	}
@@ -69,11 +75,14 @@ func (im *importing) prepare(ctx context.Context, s connector.Stanza) (*importJo
 	for k, v := range keys {
 		checked[k] = v
 	}
+
 	var said []string
 	if im.set.get("login_url") == "" {
 		said = append(said, "login_url")
 	}
+
 	job.tenant, err = im.c.tenant(checked, said...)
+
 	return job, err
 }
 
@@ -82,6 +91,7 @@ func (im *importing) where(s connector.Stanza) string {
 	if !im.several {
 		return ""
 	}
+
 	return plain.Text(s.Name, 128) + ": "
 }
 
@@ -97,6 +107,7 @@ func (im *importing) region(ctx context.Context, s connector.Stanza, keys config
 	}
 
 	answer := secret.Text{}
+
 	if im.answers() {
 		var err error
 		if answer, err = im.c.ask(ctx, im.where(s)+"Region of the customer's data (us, eu or "+
@@ -104,10 +115,13 @@ func (im *importing) region(ctx context.Context, s connector.Stanza, keys config
 			return err
 		}
 	}
+
 	if answer.IsZero() {
 		return usagef("the file does not tell the region: give --region us, eu or uk")
 	}
+
 	keys["region"] = strings.ToLower(answer.Reveal())
+
 	return nil
 }
 
@@ -122,25 +136,32 @@ func (im *importing) keys(s connector.Stanza) (config.Map, error) {
 
 	absolutePaths(keys)
 	fill("tenant_name", im.tenName)
+
 	if s.Name != "" && (im.all || im.stanza != "") {
 		fill("tenant_name", slug(shortName(s)))
 	}
+
 	fill("tenant_id", s.TenantID)
 	fill("client_id", s.ClientID)
 	fill("resource", s.Resource)
+
 	if keys["tenant_id"] == "" {
 		return nil, usagef("%s has no token_url, which names the tenant: give --tenant-id", im.file)
 	}
+
 	if keys["client_id"] == "" {
 		return nil, usagef("%s has no client_id: give --client-id", im.file)
 	}
 
 	fill("api", apiOf(keys["resource"]))
+
 	if strings.Contains(strings.ToLower(keys["resource"]), "wdatpalertexport.seville") {
 		im.c.say("note: the resource %s is the one of before April 2018; if sign-in refuses it, remove the key "+
 			"resource", keys["resource"])
 	}
+
 	im.addresses(s, keys, fill)
+
 	return keys, nil
 }
 
@@ -150,15 +171,18 @@ func (im *importing) addresses(s connector.Stanza, keys config.Map, fill func(ke
 	if keys["api_url"] == "" && s.EventsURL != "" {
 		fromEvents(keys, s.Settings, host)
 	}
+
 	fill("cloud", string(cloudOf(host)))
 
 	target, err := cloud.Lookup(cloud.Cloud(keys["cloud"]), cloud.Graph, "")
 	if err != nil || tokens.LoginHost(target.LoginURL) != host {
 		fill("login_url", s.LoginURL)
+
 		if keys["login_url"] == s.LoginURL && s.LoginURL != "" {
 			im.unknownLogin(s.LoginURL)
 		}
 	}
+
 	if keys["cloud"] == string(cloud.Commercial) {
 		delete(keys, "cloud")
 	}
@@ -170,6 +194,7 @@ func (im *importing) addresses(s connector.Stanza, keys config.Map, fill func(ke
 func fromEvents(keys config.Map, found connector.Settings, login string) {
 	given := keys["cloud"] != "" || keys["region"] != ""
 	events := tokens.LoginHost(found.EventsURL)
+
 	for _, row := range cloud.Table() {
 		switch {
 		case string(row.API) != keys["api"] || tokens.LoginHost(row.APIURL) != events:
@@ -182,6 +207,7 @@ func fromEvents(keys config.Map, found connector.Settings, login string) {
 			return
 		}
 	}
+
 	if !given {
 		keys["api_url"] = found.EventsURL
 	}
@@ -193,11 +219,13 @@ func apiOf(resource string) string {
 	if resource == "" {
 		return string(cloud.SIEM)
 	}
+
 	for _, row := range cloud.Table() {
 		if strings.EqualFold(strings.TrimRight(row.Resource, "/"), strings.TrimRight(resource, "/")) {
 			return string(row.API)
 		}
 	}
+
 	return string(cloud.SIEM)
 }
 
@@ -210,13 +238,16 @@ func (im *importing) secret(ctx context.Context, s connector.Stanza, keys config
 		if err := im.set.credential(ctx, given); err != nil {
 			return secret.Text{}, err
 		}
+
 		if given["client_secret_file"] == "" {
 			delete(keys, "client_secret_file")
 		}
+
 		return secret.New(given["client_secret"]), nil
 	}
 
 	set, ok := im.c.LookupEnv("DEFENDER_CLIENT_SECRET")
+
 	environment := ok && strings.TrimSpace(set) != ""
 	switch {
 	case environment && (!im.several || s.ClientSecret.IsZero()):
@@ -226,6 +257,7 @@ func (im *importing) secret(ctx context.Context, s connector.Stanza, keys config
 	case !im.answers():
 		return secret.Text{}, nil
 	}
+
 	return im.c.ask(ctx, im.where(s)+"The file leaves the application secret blank. Secret (Enter to leave it to "+
 		"$DEFENDER_CLIENT_SECRET): ", true)
 }
@@ -234,21 +266,29 @@ func (im *importing) refreshToken(ctx context.Context, s connector.Stanza) (secr
 	if im.refreshFile != "" {
 		return im.c.readSecretFile(ctx, "--refresh-token-file", im.refreshFile)
 	}
+
 	if !s.RefreshToken.IsZero() {
 		return s.RefreshToken, nil
 	}
 
 	answer := secret.Text{}
+
 	if im.answers() {
 		var err error
-		if answer, err = im.c.ask(ctx, im.where(s)+"The file has no refresh token. Refresh token: ", true); err != nil {
+		if answer, err = im.c.ask(
+			ctx,
+			im.where(s)+"The file has no refresh token. Refresh token: ",
+			true,
+		); err != nil {
 			return secret.Text{}, err
 		}
 	}
+
 	if answer.IsZero() {
 		return secret.Text{}, usagef("the file has no refresh token: give --refresh-token-file, or sign in with " +
 			"tokens acquire")
 	}
+
 	return answer, nil
 }
 
@@ -257,11 +297,13 @@ func (im *importing) refreshToken(ctx context.Context, s connector.Stanza) (secr
 func separate(jobs []*importJob) {
 	names, units := map[string]bool{}, map[string]bool{}
 	secrets := map[string]bool{}
+
 	for _, j := range jobs {
 		base := j.name
 		for n := 2; names[j.name] && base != ""; n++ {
 			j.name = fmt.Sprintf("%s-%d", base, n)
 		}
+
 		names[j.name] = true
 
 		unit := instance.Feed(j.tenant)
@@ -270,6 +312,7 @@ func separate(jobs []*importJob) {
 		} else {
 			units[key] = true
 		}
+
 		secrets[strings.ToLower(j.tenant.ClientID)+" "+j.secret.Reveal()] = true
 	}
 
@@ -287,8 +330,10 @@ func slug(name string) string {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r) {
 			return r
 		}
+
 		return '-'
 	}, name)
+
 	return strings.Trim(s, "-.")
 }
 
@@ -296,9 +341,11 @@ func slug(name string) string {
 // others where one fails.
 func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, error) {
 	c := im.c
+
 	if len(jobs) == 0 {
 		return nil, nil
 	}
+
 	files := make([]*secretFile, len(jobs))
 	for i, j := range jobs {
 		var err error
@@ -314,19 +361,25 @@ func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, e
 	}
 	defer s.Close()
 
-	var all []imported
-	var failed error
+	var (
+		all    []imported
+		failed error
+	)
+
 	for i, j := range jobs {
 		r, err := im.keepOne(ctx, s, j, files[i])
 		if err != nil {
 			if failed = err; !im.all {
 				return nil, err
 			}
+
 			c.say("%s: not imported: %v", plain.Text(j.stanza.Name, 128), err)
 			r.Problem = err.Error()
 		}
+
 		all = append(all, r)
 	}
+
 	return all, failed
 }
 
@@ -336,6 +389,7 @@ func (im *importing) told(err error) error {
 	if im.all {
 		im.c.say("%v", err)
 	}
+
 	return err
 }
 
@@ -355,9 +409,11 @@ func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, 
 	if _, err := ready(ctx, s, key); err != nil {
 		return r, err
 	}
+
 	if err := out.write(j.secret); err != nil {
 		return r, err
 	}
+
 	if err := tokens.Adopt(ctx, s.Tokens(), key, j.refresh, "", j.keys["tenant_name"], c.Now()); err != nil {
 		return r, err
 	}
@@ -366,6 +422,7 @@ func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, 
 	if err != nil {
 		return r, err
 	}
+
 	switch {
 	case j.keys["client_secret_file"] != "" || j.keys["client_certificate_file"] != "":
 	case out != nil:
@@ -380,12 +437,14 @@ func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, 
 	j.keys["data_dir"], j.keys["key_file"] = dir, c.keyPath("")
 	r.Stored, r.DataDir, r.Input = true, dir, inputSection(t, j.keys)
 	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, t.TenantID), plain.Text(dir, 1024))
+
 	return r, nil
 }
 
 // inputSection writes an [INPUT] for Fluent Bit, keys in the order of the reference page.
 func inputSection(t config.Tenant, keys config.Map) string {
 	var b strings.Builder
+
 	row := func(key, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "    %-15s %s\n", key, value)
@@ -397,8 +456,10 @@ func inputSection(t config.Tenant, keys config.Map) string {
 	row("Tag", "defender."+cmp.Or(slug(keys["tenant_name"]), slug(t.TenantID)))
 	row("Threaded", "Off")
 	row("storage.type", "filesystem")
+
 	for _, o := range config.Options() {
 		row(o.Name, keys[o.Name])
 	}
+
 	return b.String()
 }

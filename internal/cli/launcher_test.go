@@ -38,8 +38,19 @@ func desktop(t *testing.T, env map[string]string, programs map[string]string) (*
 }
 
 func TestABrowserGetsNoSecretOfTheEnvironment(t *testing.T) {
-	env := map[string]string{"DISPLAY": ":0", "DEFENDER_CLIENT_SECRET": "s3cret", "AWS_SECRET_ACCESS_KEY": "s3cret", "XDG_CURRENT_DESKTOP": "GNOME", "LC_ALL": "C", "HOME": "/home/x"}
-	l, dir := desktop(t, env, map[string]string{"xdg-open": `env > "$(dirname "$0")/env"; echo "$1" > "$(dirname "$0")/address"`})
+	env := map[string]string{
+		"DISPLAY":                ":0",
+		"DEFENDER_CLIENT_SECRET": "s3cret",
+		"AWS_SECRET_ACCESS_KEY":  "s3cret",
+		"XDG_CURRENT_DESKTOP":    "GNOME",
+		"LC_ALL":                 "C",
+		"HOME":                   "/home/x",
+	}
+	l, dir := desktop(
+		t,
+		env,
+		map[string]string{"xdg-open": `env > "$(dirname "$0")/env"; echo "$1" > "$(dirname "$0")/address"`},
+	)
 	if err := l.open(page); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +82,13 @@ func TestUnderSudoTheBrowserIsThePersons(t *testing.T) {
 		t.Skip("only root can become another user")
 	}
 	env := map[string]string{"DISPLAY": ":0", "HOME": "/root", "USER": "root", "SUDO_UID": "65533", "SUDO_USER": "x"}
-	l, dir := desktop(t, env, map[string]string{"xdg-open": `exec > "$(dirname "$0")/out/who"; id -u; id -g; echo "$HOME $USER"; cat /proc/$$/stat | cut -d' ' -f7`})
+	l, dir := desktop(
+		t,
+		env,
+		map[string]string{
+			"xdg-open": `exec > "$(dirname "$0")/out/who"; id -u; id -g; echo "$HOME $USER"; cat /proc/$$/stat | cut -d' ' -f7`,
+		},
+	)
 	l.euid = 0
 	if err := os.Mkdir(filepath.Join(dir, "out"), 0o777); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// trickle is a body of an API that goes on for ever: two kilobytes of blanks every five seconds.
+// trickle is a body of an API that goes on for ever: two kilobytes of blanks every five
+// seconds.
 type trickle struct{ ctx context.Context }
 
 func (b trickle) Read(p []byte) (int, error) {
@@ -62,7 +63,8 @@ func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
 			began := time.Now()
 			_, err = probe(t.Context(), tenant, source, client, time.Now)
 			took := time.Since(began)
-			if took != 2*time.Minute || err == nil || !strings.Contains(err.Error(), "2m0s of waiting") || exitCode(err) != exitFailed {
+			if took != 2*time.Minute || err == nil || !strings.Contains(err.Error(), "2m0s of waiting") ||
+				exitCode(err) != exitFailed {
 				t.Errorf("%s: after %v: %v", api, took, err)
 			}
 		})
@@ -73,7 +75,12 @@ func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
 func TestAlertsThatComeSlowlyAreNoReasonToGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rows := int64(0)
-		ctx, explain := limitWaiting(t.Context(), config.Tenant{HTTPTimeout: time.Minute}, pullTimes, func() int64 { return rows })
+		ctx, explain := limitWaiting(
+			t.Context(),
+			config.Tenant{HTTPTimeout: time.Minute},
+			pullTimes,
+			func() int64 { return rows },
+		)
 		w := &waitLimit{limit: 10 * time.Minute, rows: func() int64 { return rows }, reason: errors.New("no")}
 		waiting, giveUp := context.WithCancelCause(t.Context())
 		w.giveUp = giveUp

@@ -37,9 +37,20 @@ func TestTheNextStepTypedAsPrintedBringsTheTenantBack(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				w := newWorld(t)
 				dir := w.dir + " of the input"
-				conf := w.conf("siem", "tenant_name Contoso & Sons", "data_dir "+dir, "grant refresh_token", "key_file "+w.key("k"))
+				conf := w.conf(
+					"siem",
+					"tenant_name Contoso & Sons",
+					"data_dir "+dir,
+					"grant refresh_token",
+					"key_file "+w.key("k"),
+				)
 				text := string(must(os.ReadFile(conf)))
-				text = strings.Replace(strings.Replace(text, "    tenant_name contoso\n", "", 1), "    data_dir "+w.dir+"\n", "", 1)
+				text = strings.Replace(
+					strings.Replace(text, "    tenant_name contoso\n", "", 1),
+					"    data_dir "+w.dir+"\n",
+					"",
+					1,
+				)
 				conf = w.file("elsewhere.conf", text)
 				if dead { // a token that was revoked, else none at all
 					w.expect(w.run(w.acquire("siem", "--data-dir", dir, "--key-file", w.key("k"))...), 0)
@@ -59,5 +70,12 @@ func TestTheListNamesTheCommandForItsOwnDirectory(t *testing.T) {
 	w.expect(w.run(w.acquire("graph")...), 0)
 	w.RevokeRefreshTokens(contoso, 50173)
 	w.run("tokens", "refresh", "contoso", "--config", w.conf("graph"))
-	contains(t, w.run("tokens", "list").err, "--tenant-id "+contoso, "--tenant-name contoso", "--login-url "+w.LoginURL(), "--data-dir "+w.dir)
+	contains(
+		t,
+		w.run("tokens", "list").err,
+		"--tenant-id "+contoso,
+		"--tenant-name contoso",
+		"--login-url "+w.LoginURL(),
+		"--data-dir "+w.dir,
+	)
 }

@@ -21,8 +21,9 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// TestOnboardingIsAsTheDocumentationSays onboards a customer in the three ways, runs the plugin on the stored token alone, and holds the
-// transcript against docs/onboarding.md.
+// TestOnboardingIsAsTheDocumentationSays onboards a customer in the three ways, runs
+// the plugin on the stored token alone, and holds the transcript against
+// docs/onboarding.md.
 func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 	so := filepath.Join(t.TempDir(), "in_defender.so")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", so, "./plugin")
@@ -52,8 +53,25 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 	// A public client needs no secret. The service's pauses between polls are made short.
 	w.SetAutoConsent(false)
 	w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
-	device := []string{"tokens", "acquire", "--device-code", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", public, "--api", "siem",
-		"--login-url", w.LoginURL(), "--api-url", w.APIURL("siem"), "--data-dir", w.dir + "-device"}
+	device := []string{
+		"tokens",
+		"acquire",
+		"--device-code",
+		"--tenant-id",
+		contoso,
+		"--tenant-name",
+		"contoso",
+		"--client-id",
+		public,
+		"--api",
+		"siem",
+		"--login-url",
+		w.LoginURL(),
+		"--api-url",
+		w.APIURL("siem"),
+		"--data-dir",
+		w.dir + "-device",
+	}
 	r = w.expect(w.entered(device), 0)
 	parts["Device"] = show(device, r)
 	w.login = ""
@@ -68,9 +86,34 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 	parts["Check"] = show(check, w.expect(w.run(check...), 0))
 
 	storage := t.TempDir()
-	host, err := flbhost.Start(t.Context(), flbhost.Config{Plugin: so, StorageDir: storage, Tick: 100 * time.Millisecond, Instances: []flbhost.Instance{{Tag: "defender.contoso", Props: flbhost.Props(
-		"tenant_id", contoso, "tenant_name", "contoso", "client_id", client, "client_secret_file", w.secretFile(), "api", "siem", "login_url", w.LoginURL(),
-		"api_url", w.APIURL("siem"), "data_dir", w.dir, "poll_interval", "1s")}}})
+	host, err := flbhost.Start(
+		t.Context(),
+		flbhost.Config{
+			Plugin:     so,
+			StorageDir: storage,
+			Tick:       100 * time.Millisecond,
+			Instances: []flbhost.Instance{{Tag: "defender.contoso", Props: flbhost.Props(
+				"tenant_id",
+				contoso,
+				"tenant_name",
+				"contoso",
+				"client_id",
+				client,
+				"client_secret_file",
+				w.secretFile(),
+				"api",
+				"siem",
+				"login_url",
+				w.LoginURL(),
+				"api_url",
+				w.APIURL("siem"),
+				"data_dir",
+				w.dir,
+				"poll_interval",
+				"1s",
+			)}},
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +127,8 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 	if len(records) != want {
 		t.Errorf("%d records; want %d", len(records), want)
 	}
-	// What pull prints is what the plugin emits. (Doubles are compared by value: the two sides write 1.0 and 1.)
+	// What pull prints is what the plugin emits. (Doubles are compared by value: the
+	// two sides write 1.0 and 1.)
 	var emitted, pulled []string
 	same := func(record []byte) string {
 		var v any
@@ -105,14 +149,17 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 		t.Errorf("emitted:\n%s\npulled:\n%s", strings.Join(emitted, "\n"), strings.Join(pulled, "\n"))
 	}
 	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
-	parts["Run"] = w.block(fmt.Sprintf("$ fluent-bit -e in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)", first, len(records)))
+	parts["Run"] = w.block(
+		fmt.Sprintf("$ fluent-bit -e in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)", first, len(records)),
+	)
 	until(t, "a status", func() bool {
 		list := parse[[]map[string]any](t, w.run("status", "--json").out)
 		return len(list) == 1 && list[0]["state"] == "ok" && list[0]["emitted"] == float64(want)
 	})
 	parts["Status"] = show([]string{"status"}, w.expect(w.run("status"), 0))
 	parts["List"] = show([]string{"tokens", "list"}, w.expect(w.run("tokens", "list"), 0))
-	// The SIEM lost its index: the running input emits everything again, under the same ids.
+	// The SIEM lost its index: the running input emits everything again, under the same
+	// ids.
 	w.expect(w.run("rewind", "contoso", "--since", "25h"), 0)
 	until(t, "everything again", func() bool {
 		records = must(host.Records())
@@ -205,9 +252,26 @@ func (w *world) watched(args []string, in io.Reader, see func(string)) result {
 func (w *world) block(text string) string {
 	temp := filepath.Dir(w.dir)
 	r := strings.NewReplacer(
-		w.LoginURL(), "http://127.0.0.1:7000", w.Simulator.LoginURL(), "http://127.0.0.1:7000", w.APIURL("siem"), "http://127.0.0.1:7001",
-		strings.TrimPrefix(w.APIURL("siem"), "http://"), "127.0.0.1:7001",
-		filepath.Join(temp, "app.secret"), "/run/secrets/mssp-app", w.dir+"-device", "/var/lib/defender", w.dir, "/var/lib/defender", temp+"/", "")
+		w.LoginURL(),
+		"http://127.0.0.1:7000",
+		w.Simulator.LoginURL(),
+		"http://127.0.0.1:7000",
+		w.APIURL("siem"),
+		"http://127.0.0.1:7001",
+		strings.TrimPrefix(w.APIURL("siem"), "http://"),
+		"127.0.0.1:7001",
+		filepath.Join(
+			temp,
+			"app.secret",
+		),
+		"/run/secrets/mssp-app",
+		w.dir+"-device",
+		"/var/lib/defender",
+		w.dir,
+		"/var/lib/defender",
+		temp+"/",
+		"",
+	)
 	text = r.Replace(text)
 	for _, s := range []struct{ expr, to string }{
 		{`(?m)^defenderctl: made .*\n(  .*\n)*`, ""}, // said to root only

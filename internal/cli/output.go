@@ -20,6 +20,7 @@ func tableColumns(w io.Writer) int {
 	if o, ok := w.(*output); ok && o.columns != nil {
 		return o.columns()
 	}
+
 	return 0
 }
 
@@ -27,9 +28,11 @@ func (o *output) Write(p []byte) (int, error) {
 	if o.err != nil {
 		return 0, o.err
 	}
+
 	n, err := o.w.Write(p)
 	if err != nil {
 		o.err = fmt.Errorf("the result could not be written: %w", err)
 	}
+
 	return n, o.err
 }

@@ -28,7 +28,11 @@ func TestAResultThatCouldNotBeWrittenIsAFailure(t *testing.T) {
 		if code := w.start(t.Context(), strings.NewReader(""), full{}, &errs, args...); code != 1 {
 			t.Errorf("%v ends with %d: %s", args, code, errs.String())
 		}
-		if n := strings.Count(errs.String(), errFull.Error()); n != 1 || strings.Contains(errs.String(), "see defenderctl --help") {
+		if n := strings.Count(
+			errs.String(),
+			errFull.Error(),
+		); n != 1 ||
+			strings.Contains(errs.String(), "see defenderctl --help") {
 			t.Errorf("%v tells it %d times: %s", args, n, errs.String())
 		}
 	}

@@ -26,37 +26,51 @@ type firstSink struct {
 func (s *firstSink) Row(raw []byte) error {
 	row := defender.Describe(s.t.API, raw)
 	s.found = &defender.Row{Updated: row.Updated, Created: row.Created}
+
 	return errEnough
 }
 
 func (s *firstSink) Safe(tick.Tick) error { return nil }
 
-// advised adds the remedy of an API's passing trouble: an input needs none, since it asks again, but a command ends.
+// advised adds the remedy of an API's passing trouble: an input needs none, since it
+// asks again, but a command ends.
 func advised(err error) error {
 	var e *defender.Error
 	if !errors.As(err, &e) || e.Fate != defender.TryAgain || e.Status == 0 || e.Remedy != "" {
 		return err
 	}
+
 	with := *e
+
 	with.Remedy = "try again later"
 	if e.HasRetryAfter {
 		with.Remedy = "try again in " + span(e.RetryAfter)
 	}
+
 	return &with
 }
 
 // probe asks the API for one alert, and says what it found.
-func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, client *http.Client, now func() time.Time) (string, error) {
+func probe(
+	ctx context.Context,
+	t config.Tenant,
+	source defender.TokenSource,
+	client *http.Client,
+	now func() time.Time,
+) (string, error) {
 	if t.PageSize > 0 {
 		t.PageSize = 1
 	}
+
 	reader, err := instance.NewReader(t, source, client, now, func(string, string) {})
 	if err != nil {
 		return "", err
 	}
+
 	sink := &firstSink{t: t}
 	at := tick.FromTime(now())
 	limited, explain := limitWaiting(ctx, t, probeTimes, func() int64 { return 0 })
+
 	err = explain(reader.Read(limited, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink))
 	switch {
 	case errors.Is(err, errEnough) && sink.found != nil && sink.found.Updated != 0:
@@ -66,5 +80,6 @@ func probe(ctx context.Context, t config.Tenant, source defender.TokenSource, cl
 	case err != nil:
 		return "", advised(err)
 	}
+
 	return "no alerts in the last 24 h", nil
 }

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// LoginURL is the sign-in service as this world's commands know it: the simulator, or a proxy before it.
+// LoginURL is the sign-in service as this world's commands know it: the simulator, or a
+// proxy before it.
 func (w *world) LoginURL() string {
 	if w.login != "" {
 		return w.login
@@ -37,7 +38,8 @@ func (w *world) proxy(t *testing.T, request func(*http.Request), answer func(*ht
 	return s.URL
 }
 
-// quickPolls makes the service ask for one second between polls of a device code; each poll calls polled.
+// quickPolls makes the service ask for one second between polls of a device code; each
+// poll calls polled.
 func (w *world) quickPolls(t *testing.T, polled func()) {
 	interval := regexp.MustCompile(`"interval":"?\d+"?`)
 	w.login = w.proxy(t, func(r *http.Request) {
@@ -70,11 +72,20 @@ func (w *world) key(name string) string {
 	return w.file(name+".key", base64.StdEncoding.EncodeToString(bytes.Repeat([]byte(name), 32))+"\n")
 }
 
-// conf writes a configuration with contoso and the repository's advice, plus lines for its input, and gives its path.
+// conf writes a configuration with contoso and the repository's advice, plus lines for
+// its input, and gives its path.
 func (w *world) conf(api string, lines ...string) string {
 	w.t.Helper()
-	return w.file("fluent-bit.conf", "[SERVICE]\n    storage.path /var/lib/fluent-bit\n[INPUT]\n    Name defender\n    Tag defender.contoso\n    Threaded Off\n    storage.type filesystem\n"+
-		"    tenant_id "+contoso+"\n    tenant_name contoso\n    client_id "+client+"\n    client_secret_file "+w.secretFile()+"\n    api "+api+"\n    login_url "+w.LoginURL()+
-		"\n    api_url "+w.APIURL(api)+"\n    data_dir "+w.dir+"\n    "+strings.Join(lines, "\n    ")+
-		"\n[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n")
+	return w.file(
+		"fluent-bit.conf",
+		"[SERVICE]\n    storage.path /var/lib/fluent-bit\n[INPUT]\n    Name defender\n    Tag defender.contoso\n    Threaded Off\n    storage.type filesystem\n"+
+			"    tenant_id "+contoso+"\n    tenant_name contoso\n    client_id "+client+"\n    client_secret_file "+w.secretFile()+"\n    api "+api+"\n    login_url "+w.LoginURL()+
+			"\n    api_url "+w.APIURL(
+			api,
+		)+"\n    data_dir "+w.dir+"\n    "+strings.Join(
+			lines,
+			"\n    ",
+		)+
+			"\n[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n",
+	)
 }

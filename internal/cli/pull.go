@@ -28,7 +28,9 @@ type pulling struct {
 func (c *cli) pullCommand() *cobra.Command {
 	p := &pulling{c: c}
 	cmd := &cobra.Command{
-		Use: "pull NAME", Short: "Print one tenant's alerts once", Args: oneArgument("NAME"),
+		Use:   "pull NAME",
+		Short: "Print one tenant's alerts once",
+		Args:  oneArgument("NAME"),
 		Long: "Prints the records that the input emits for one tenant, one a line, oldest first, and touches no " +
 			"checkpoint. NAME is a tenant of --config, " +
 			"one with a stored token, or with --client-id and a credential any tenant id. What fails in passing is " +
@@ -46,12 +48,14 @@ func (c *cli) pullCommand() *cobra.Command {
 	f.StringVar(&p.format, "format", "", "json, cef or json+cef (default as configured, else json)")
 	f.StringVar(&p.filter, "filter", "", "the API's own filter, as the input's key (default as configured)")
 	f.IntVar(&p.limit, "limit", 0, "stop after so many records; 0 for all")
+
 	return cmd
 }
 
 func (p *pulling) run(ctx context.Context, name string) (err error) {
 	c := p.c
 	now := c.Now()
+
 	from, to, err := p.span(now)
 	if err != nil {
 		return err
@@ -61,9 +65,12 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
+
 	var chains tokens.ChainStore
+
 	if s != nil {
 		keeper := c.keeper(s)
+
 		chains = keeper
 		defer func() {
 			err = errors.Join(err, unsaved(ctx, keeper), s.Close())
@@ -74,14 +81,17 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
+
 	source, err := instance.NewSource(t, chains, client, c.Now, c.log)
 	if err != nil {
 		return err
 	}
+
 	reader, err := instance.NewReader(t, source, client, c.Now, c.log)
 	if err != nil {
 		return err
 	}
+
 	encoder, err := instance.NewEncoder(t)
 	if err != nil {
 		return err
@@ -92,9 +102,16 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	done := c.progress(func() string {
 		return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load())
 	})
-	read := &pullRead{c: c, tenant: t, reader: reader, sink: sink}
+	read := &pullRead{
+		c:      c,
+		tenant: t,
+		reader: reader,
+		sink:   sink,
+	}
 	err = read.run(ctx)
+
 	done()
+
 	return errors.Join(err, out.Flush())
 }
 
@@ -103,43 +120,56 @@ func (p *pulling) span(now time.Time) (from, to tick.Tick, err error) {
 	if p.limit < 0 {
 		return 0, 0, usagef("--limit must not be negative")
 	}
+
 	if from, err = when("--since", p.since, now); err != nil || p.until == "" {
 		return from, 0, err
 	}
+
 	if to, err = when("--until", p.until, now); err != nil {
 		return 0, 0, err
 	}
+
 	if to <= from {
 		return 0, 0, usagef("--until must be later than --since")
 	}
+
 	return from, to, nil
 }
 
 // tenant finds the tenant and opens the store, if refresh tokens may be needed.
 func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, *store.Store, error) {
 	c := p.c
-	var t config.Tenant
-	var at place
+
+	var (
+		t  config.Tenant
+		at place
+	)
+
 	switch found, err := p.find(ctx, name); {
 	case err != nil:
 		return t, nil, err
 	default:
 		t, at = found.Tenant, found.place
 	}
+
 	if p.format != "" {
 		t.Format = p.format
 		if _, err := instance.NewEncoder(t); err != nil {
 			return t, nil, usagef("--format: %w", err)
 		}
 	}
+
 	if p.filter != "" {
 		t.Filter = p.filter
 	}
+
 	need, err := c.needsStore(&t, at)
 	if err != nil || !need {
 		return t, nil, err
 	}
+
 	s, err := c.open(at)
+
 	return t, s, err
 }
 
@@ -150,14 +180,19 @@ func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
 	if t.Grant == tokens.GrantClientCredentials.String() {
 		return false, nil
 	}
+
 	dir, err := c.dir(at.dataDir)
 	if err != nil {
 		return false, err
 	}
-	if exists(dir) || !t.RefreshToken.IsZero() || t.RefreshTokenFile != "" || t.Grant == tokens.GrantRefreshToken.String() {
+
+	if exists(dir) || !t.RefreshToken.IsZero() || t.RefreshTokenFile != "" ||
+		t.Grant == tokens.GrantRefreshToken.String() {
 		return true, nil
 	}
+
 	t.Grant = tokens.GrantClientCredentials.String()
+
 	return false, nil
 }
 
@@ -168,26 +203,35 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 		if err == nil {
 			err = p.set.override(ctx, &found.Tenant)
 		}
+
 		return found, err
 	}
+
 	s, err := c.lookFirst()
 	if err != nil {
 		return chosen{}, err
 	}
+
 	i, err := findChain(ctx, s, name, p.set.get("client_id"), p.set.get("login_url"))
 	api := s.apiOf(ctx, i.Key)
 	s.Close()
+
 	if err == nil {
 		return c.fromStore(ctx, i, api, p.set)
 	}
+
 	if p.set.get("client_id") == "" {
 		return chosen{}, err
 	}
+
 	keys := config.Map(p.set.given())
+
 	keys["tenant_id"] = name
 	if err := p.set.credential(ctx, keys); err != nil {
 		return chosen{}, err
 	}
+
 	t, err := c.tenant(keys)
+
 	return chosen{Tenant: t}, err
 }

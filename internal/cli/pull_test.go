@@ -26,11 +26,18 @@ func pulled(t *testing.T, out string) []map[string]any {
 }
 
 func TestPullPrintsEveryAlertOnceOldestFirst(t *testing.T) {
-	times := map[string]string{"siem": "LastProcessedTimeUtc", "endpoint": "lastUpdateTime", "graph": "lastUpdateDateTime"}
+	times := map[string]string{
+		"siem":     "LastProcessedTimeUtc",
+		"endpoint": "lastUpdateTime",
+		"graph":    "lastUpdateDateTime",
+	}
 	for _, api := range simulator.APIs() {
 		t.Run(api, func(t *testing.T) {
 			w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 400 })
-			r := w.expect(w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"), 0)
+			r := w.expect(
+				w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"),
+				0,
+			)
 			all := pulled(t, r.out)
 			if want := len(w.Ledger(contoso, api).Exists); len(all) != want {
 				t.Errorf("%d records; the API listed %d", len(all), want)
@@ -57,7 +64,10 @@ func TestPullPrintsEveryAlertOnceOldestFirst(t *testing.T) {
 				}
 			}
 			noSecret(t, result{err: r.err})
-			again := w.expect(w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"), 0)
+			again := w.expect(
+				w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"),
+				0,
+			)
 			if again.out != r.out {
 				t.Error("a second pull prints something else")
 			}
@@ -73,13 +83,29 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 			var want []string
 			for i := range 6 {
 				at := base.Add(time.Duration(i) * time.Minute)
-				w.Add(contoso, simulator.Alert{ID: fmt.Sprintf("da%d", i), Title: fmt.Sprintf("alert %d", i), Created: at, Updated: at})
+				w.Add(
+					contoso,
+					simulator.Alert{
+						ID:      fmt.Sprintf("da%d", i),
+						Title:   fmt.Sprintf("alert %d", i),
+						Created: at,
+						Updated: at,
+					},
+				)
 				if i >= 1 && i < 4 {
 					want = append(want, fmt.Sprintf("alert %d", i))
 				}
 			}
-			args := []string{"pull", "contoso", "--config", w.conf(api, "grant client_credentials"),
-				"--since", base.Add(time.Minute).Format(time.RFC3339), "--until", base.Add(4 * time.Minute).Format(time.RFC3339)}
+			args := []string{
+				"pull",
+				"contoso",
+				"--config",
+				w.conf(api, "grant client_credentials"),
+				"--since",
+				base.Add(time.Minute).Format(time.RFC3339),
+				"--until",
+				base.Add(4 * time.Minute).Format(time.RFC3339),
+			}
 			titles := func(out string) (list []string) {
 				for _, m := range pulled(t, out) {
 					for _, key := range []string{"AlertTitle", "title"} {
@@ -100,8 +126,8 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 	}
 }
 
-// TestPullNeverPassesOverAlertsSilently: what cannot be read is named and is a failure; all else
-// is printed.
+// TestPullNeverPassesOverAlertsSilently: what cannot be read is named and is a failure;
+// all else is printed.
 func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
 	now := time.Now().UTC()
@@ -114,11 +140,18 @@ func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r := w.expect(w.run("pull", "contoso", "--config", w.conf("graph", "grant client_credentials"), "--since", "7d"), 1)
+	r := w.expect(
+		w.run("pull", "contoso", "--config", w.conf("graph", "grant client_credentials"), "--since", "7d"),
+		1,
+	)
 	if n := len(pulled(t, r.out)); n != 1001 {
 		t.Errorf("%d records", n)
 	}
-	if said := strings.Join(strings.Fields(r.err), " "); !strings.Contains(said, "are missing") || !strings.Contains(said, "narrow --filter") {
+	if said := strings.Join(
+		strings.Fields(r.err),
+		" ",
+	); !strings.Contains(said, "are missing") ||
+		!strings.Contains(said, "narrow --filter") {
 		t.Errorf("says %q", r.err)
 	}
 }
@@ -134,7 +167,25 @@ func TestPullWritesCEF(t *testing.T) {
 
 func TestPullTakesACredentialInsteadOfAConfigurationAndTouchesNothing(t *testing.T) {
 	w := newWorld(t)
-	r := w.expect(w.run("pull", contoso, "--client-id", client, "--client-secret-file", w.secretFile(), "--api", "graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph"), "--limit", "1"), 0)
+	r := w.expect(
+		w.run(
+			"pull",
+			contoso,
+			"--client-id",
+			client,
+			"--client-secret-file",
+			w.secretFile(),
+			"--api",
+			"graph",
+			"--login-url",
+			w.LoginURL(),
+			"--api-url",
+			w.APIURL("graph"),
+			"--limit",
+			"1",
+		),
+		0,
+	)
 	if len(pulled(t, r.out)) != 1 {
 		t.Errorf("printed:\n%s", r.out)
 	}

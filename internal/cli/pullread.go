@@ -44,15 +44,19 @@ func (r *pullRead) run(ctx context.Context) error {
 	if err == nil {
 		err = r.deferred(ctx)
 	}
+
 	if errors.Is(err, errEnough) {
 		return r.sink.missing()
 	}
+
 	if err == nil {
 		if err = r.sink.flush(maxTick); err == nil {
 			err = r.sink.missing()
 		}
+
 		return enough(err)
 	}
+
 	if ctx.Err() != nil {
 		return err
 	}
@@ -60,10 +64,13 @@ func (r *pullRead) run(ctx context.Context) error {
 	if flushed := r.sink.flush(maxTick); flushed != nil {
 		return errors.Join(advised(err), enough(flushed))
 	}
+
 	if r.sink.printed.Load() == 0 {
 		return advised(err)
 	}
+
 	since := max(r.sink.from, r.sink.safe)
+
 	return fmt.Errorf("%w. Not everything was printed: of what was updated since %v some may be missing; go on "+
 		"with --since %v",
 		advised(err), since, since)
@@ -74,6 +81,7 @@ func enough(err error) error {
 	if errors.Is(err, errEnough) {
 		return nil
 	}
+
 	return err
 }
 
@@ -81,6 +89,7 @@ func enough(err error) error {
 func (r *pullRead) window(ctx context.Context) error {
 	for {
 		safe, known := r.sink.safe, len(r.sink.seen)
+
 		err, final := r.once(ctx, func(limited context.Context) error {
 			return r.reader.Read(limited, defender.Window{
 				From: max(r.sink.from, r.sink.safe),
@@ -95,10 +104,12 @@ func (r *pullRead) window(ctx context.Context) error {
 		if r.sink.safe > safe || len(r.sink.seen) > known {
 			r.failures, r.waited = 0, 0
 		}
+
 		pause, again := r.pause(err)
 		if !again {
 			return err
 		}
+
 		if err := r.c.sleep(ctx, pause); err != nil {
 			return err
 		}
@@ -111,14 +122,19 @@ func (r *pullRead) once(ctx context.Context, read func(limited context.Context) 
 	limited, explain := limitWaiting(ctx, r.tenant, pullTimes, r.sink.read.Load)
 	err = read(limited)
 	final = limited.Err() != nil
+
 	return explain(err), final
 }
 
 // pause decides whether a failed read is tried again, and after which time.
 func (r *pullRead) pause(err error) (pause time.Duration, again bool) {
-	var api *defender.Error
-	var auth *tokens.Error
+	var (
+		api  *defender.Error
+		auth *tokens.Error
+	)
+
 	asked, most := time.Duration(0), mostFailures
+
 	switch {
 	case errors.As(err, &auth) && auth.Fate == tokens.Transient:
 		asked = auth.RetryAfter
@@ -138,17 +154,21 @@ func (r *pullRead) pause(err error) (pause time.Duration, again bool) {
 
 	r.failures++
 	ceiling := min(firstRetry<<(r.failures-1), longestRetry)
+
 	pause = ceiling/2 + rand.N(ceiling/2+1)
 	if asked > 0 {
 		pause = asked + rand.N(time.Second)
 	}
+
 	r.waited += pause
 	if r.failures >= most || r.waited > mostWaiting {
 		return 0, false
 	}
+
 	if r.failures > 1 || pause > 5*time.Second {
 		r.c.say("%v; trying again in %s", err, span(pause.Round(time.Second)))
 	}
+
 	return pause, true
 }
 
@@ -164,9 +184,11 @@ func (r *pullRead) deferred(ctx context.Context) error {
 		if err := r.c.sleep(ctx, pause); err != nil {
 			return err
 		}
+
 		pause *= 3
 
 		var left []skipped
+
 		for _, s := range r.sink.skipped {
 			err, _ := r.once(ctx, func(limited context.Context) error {
 				return reader.ReadDeferred(limited, s.window, r.sink)
@@ -174,12 +196,15 @@ func (r *pullRead) deferred(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+
 			if err != nil {
 				left = append(left, s)
 			}
 		}
+
 		r.sink.skipped = left
 	}
+
 	return nil
 }
 
@@ -191,6 +216,7 @@ func (c *cli) sleep(ctx context.Context, d time.Duration) error {
 
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+
 	select {
 	case <-timer.C:
 		return nil

@@ -110,7 +110,12 @@ func TestAPullGoesOnWhereItHadGotTo(t *testing.T) {
 }
 
 func TestAPullThatGivesUpSaysWhatIsMissing(t *testing.T) {
-	out, slept, err := pullWith(t, &scripted{steps: []func(defender.Window, defender.Sink) error{alerts(2, broken(), 1, 2, 3), alerts(2, broken())}})
+	out, slept, err := pullWith(
+		t,
+		&scripted{
+			steps: []func(defender.Window, defender.Sink) error{alerts(2, broken(), 1, 2, 3), alerts(2, broken())},
+		},
+	)
 	if out != "a1 a2 a3" || err == nil || exitCode(err) != exitFailed {
 		t.Fatalf("printed %q, %v", out, err)
 	}
@@ -124,18 +129,25 @@ func TestAPullThatGivesUpSaysWhatIsMissing(t *testing.T) {
 
 func TestAPullTriesDeferredWindowsAgain(t *testing.T) {
 	deferring := func(_ defender.Window, sink defender.Sink) error {
-		if err := sink.(defender.DeferringSink).Defer(defender.Window{From: minute(5), To: minute(6)}, "HTTP 500"); err != nil {
+		if err := sink.(defender.DeferringSink).Defer(
+			defender.Window{From: minute(5), To: minute(6)},
+			"HTTP 500",
+		); err != nil {
 			return err
 		}
 		return alerts(9, nil, 1, 7)(defender.Window{}, sink)
 	}
-	reader := &scripted{steps: []func(defender.Window, defender.Sink) error{deferring}, deferred: []error{broken(), nil}}
+	reader := &scripted{
+		steps:    []func(defender.Window, defender.Sink) error{deferring},
+		deferred: []error{broken(), nil},
+	}
 	if out, _, err := pullWith(t, reader); err != nil || out != "a1 a7 a5" {
 		t.Errorf("printed %q, %v", out, err)
 	}
 	reader = &scripted{steps: []func(defender.Window, defender.Sink) error{deferring}, deferred: []error{broken()}}
 	out, _, err := pullWith(t, reader)
-	if out != "a1 a7" || err == nil || !strings.Contains(err.Error(), minute(5).String()) || exitCode(err) != exitFailed {
+	if out != "a1 a7" || err == nil || !strings.Contains(err.Error(), minute(5).String()) ||
+		exitCode(err) != exitFailed {
 		t.Errorf("printed %q, %v", out, err)
 	}
 }

@@ -47,8 +47,24 @@ type waitingRow struct {
 	line []byte
 }
 
-func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tick.Tick, limit int, now time.Time) *pullSink {
-	return &pullSink{t: t, encoder: e, out: out, from: from, to: to, limit: limit, now: now, seen: map[[16]byte]bool{}}
+func newPullSink(
+	t config.Tenant,
+	e *record.Encoder,
+	out io.Writer,
+	from, to tick.Tick,
+	limit int,
+	now time.Time,
+) *pullSink {
+	return &pullSink{
+		t:       t,
+		encoder: e,
+		out:     out,
+		from:    from,
+		to:      to,
+		limit:   limit,
+		now:     now,
+		seen:    map[[16]byte]bool{},
+	}
 }
 
 // Row implements defender.Sink. Which row is which, and when, is decided as the input
@@ -56,47 +72,59 @@ func newPullSink(t config.Tenant, e *record.Encoder, out io.Writer, from, to tic
 func (s *pullSink) Row(raw []byte) error {
 	row := defender.Describe(s.t.API, raw)
 	s.read.Add(1)
+
 	at := row.At(s.t.API, !s.t.Updates)
 	if at == 0 {
 		at = tick.FromTime(s.now) // without a time it is as old as this command
 	} else if at < s.from || s.to != 0 && at >= s.to {
 		return nil // readers reach a little further than they are asked to
 	}
+
 	id := record.MakeID(s.t.TenantID, string(s.t.API), row.Identity, row.Version)
 	key := id.Key()
+
 	switch {
 	case !s.t.Updates:
 		key = record.MakeID(s.t.TenantID, string(s.t.API), row.Identity, nil).Key()
 	case row.Whole:
 		key = record.MakeID("", "", id[:], raw).Key()
 	}
+
 	if s.seen[key] {
 		return nil
 	}
+
 	s.seen[key] = true
+
 	var err error
 	if s.event, err = s.encoder.Alert(s.event[:0], s.eventTime(row), id, raw); err != nil {
 		s.event = s.encoder.Raw(s.event[:0], s.eventTime(row), id, raw)
 	}
+
 	_, line, err := record.Decode(s.event)
 	if err != nil {
 		return err
 	}
+
 	s.waiting = append(s.waiting, waitingRow{at, id, line})
+
 	return nil
 }
 
 func (s *pullSink) eventTime(row defender.Row) tick.Tick {
 	at := tick.Tick(0)
+
 	switch s.t.TimeField {
 	case "updated":
 		at = row.Updated
 	case "created":
 		at = row.Created
 	}
+
 	if at <= 0 { // .NET writes the year 1 for none
 		at = tick.FromTime(s.now)
 	}
+
 	return at
 }
 
@@ -127,10 +155,12 @@ func (s *pullSink) missing() error {
 	}
 
 	first := s.skipped[0]
+
 	more := ""
 	if n := len(s.skipped) - 1; n > 0 {
 		more = fmt.Sprintf("; so are those of %d more times", n)
 	}
+
 	return fmt.Errorf("some alerts updated from %v to %v are missing: %s%s; look them up in the portal, or narrow "+
 		"--filter",
 		first.window.From, first.window.To, first.reason, more)
@@ -138,16 +168,23 @@ func (s *pullSink) missing() error {
 
 // flush prints what waits and is older than t.
 func (s *pullSink) flush(t tick.Tick) error {
-	slices.SortFunc(s.waiting, func(a, b waitingRow) int { return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.id[:], b.id[:])) })
+	slices.SortFunc(
+		s.waiting,
+		func(a, b waitingRow) int { return cmp.Or(cmp.Compare(a.at, b.at), bytes.Compare(a.id[:], b.id[:])) },
+	)
+
 	n := 0
 	for ; n < len(s.waiting) && s.waiting[n].at < t; n++ {
 		if _, err := s.out.Write(append(s.waiting[n].line, '\n')); err != nil {
 			return err
 		}
+
 		if int(s.printed.Add(1)) == s.limit {
 			return errEnough
 		}
 	}
+
 	s.waiting = slices.Delete(s.waiting, 0, n)
+
 	return nil
 }

@@ -25,8 +25,22 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 		"siem, processed before what is asked": {cloud.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-02-01T00:00:00Z","AlertTime":"2026-03-01T11:30:00Z"}`, false},
 	} {
 		var out bytes.Buffer
-		tenant := config.Tenant{TenantID: "contoso.example", TenantName: "contoso", API: c.api, Updates: c.updates, TimeField: "updated"}
-		s := newPullSink(tenant, record.NewEncoder(record.Options{TenantID: tenant.TenantID, API: string(c.api)}), &out, tick.FromTime(now.Add(-time.Hour)), 0, 0, now)
+		tenant := config.Tenant{
+			TenantID:   "contoso.example",
+			TenantName: "contoso",
+			API:        c.api,
+			Updates:    c.updates,
+			TimeField:  "updated",
+		}
+		s := newPullSink(
+			tenant,
+			record.NewEncoder(record.Options{TenantID: tenant.TenantID, API: string(c.api)}),
+			&out,
+			tick.FromTime(now.Add(-time.Hour)),
+			0,
+			0,
+			now,
+		)
 		if err := s.Row([]byte(c.row)); err != nil {
 			t.Fatal(err)
 		}

@@ -30,37 +30,50 @@ type configured struct {
 	tag string
 }
 
-// loadConfig reads the inputs of a configuration: conf, YAML, or a tenants file alone. The faults of all are one error.
+// loadConfig reads the inputs of a configuration: conf, YAML, or a tenants file alone.
+// The faults of all are one error.
 func (c *cli) loadConfig(path string) ([]configured, error) {
 	sources := config.Sources{Env: c.LookupEnv}
+
 	file, err := fluentbit.Load(path, c.LookupEnv)
 	if errors.Is(err, fluentbit.ErrTenantsFile) {
 		in, _, err := config.FromPlugin(config.Map{"tenants_file": path}, sources)
 		if err != nil {
 			return nil, err
 		}
+
 		in.DataDir = "" // the file does not say
+
 		return []configured{{in: in}}, nil
 	}
+
 	if err != nil {
 		return nil, err
 	}
-	var all []configured
-	var faults []error
+
+	var (
+		all    []configured
+		faults []error
+	)
+
 	for _, s := range file.Of("input") {
 		if !strings.EqualFold(s.Get("name"), "defender") {
 			continue
 		}
+
 		in, _, err := config.FromPlugin(s, sources)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
+
 		all = append(all, configured{in, s.Get("tag")})
 	}
+
 	if len(all) == 0 && len(faults) == 0 {
 		return nil, fmt.Errorf("%s has no input with `Name defender`", path)
 	}
+
 	return all, errors.Join(faults...)
 }
 
@@ -70,24 +83,31 @@ type chosen struct {
 	place
 }
 
-// fromConfig finds the one tenant that name means in a configuration; api and clientID narrow it, if given.
+// fromConfig finds the one tenant that name means in a configuration; api and clientID
+// narrow it, if given.
 func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 	inputs, err := c.loadConfig(path)
 	if err != nil && len(inputs) == 0 {
 		return chosen{}, err
 	}
-	var found []chosen
-	var known, others []string
+
+	var (
+		found         []chosen
+		known, others []string
+	)
+
 	for _, i := range inputs {
 		for _, t := range i.in.Tenants {
 			known = append(known, label(t.TenantName, t.TenantID)+" api "+string(t.API))
 			if !called(name, t.TenantName, t.TenantID) {
 				continue
 			}
+
 			if api != "" && !strings.EqualFold(string(t.API), api) {
 				others = append(others, unitName(string(t.API), t.StateID))
 				continue
 			}
+
 			if clientID == "" || strings.EqualFold(clientID, t.ClientID) {
 				at := place{i.in.DataDir, i.in.KeyFile}
 				c.settle(&t, at)
@@ -106,12 +126,24 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 		case len(others) > 0:
 			return chosen{}, otherUnits(name, others)
 		}
+
 		return chosen{}, unknownName(name, known)
 	}
+
 	var list []string
 	for _, f := range found {
-		list = append(list, fmt.Sprintf("%s api %s client %s state_id %q", label(f.TenantName, f.TenantID), f.API, f.ClientID, f.StateID))
+		list = append(
+			list,
+			fmt.Sprintf(
+				"%s api %s client %s state_id %q",
+				label(f.TenantName, f.TenantID),
+				f.API,
+				f.ClientID,
+				f.StateID,
+			),
+		)
 	}
+
 	return chosen{}, ambiguous(name, list, "its tenant id, --api or --client-id")
 }
 
@@ -119,57 +151,84 @@ func label(name, id string) string {
 	if name == "" || name == id {
 		return plain.Text(id, 128)
 	}
+
 	return plain.Text(name, 128) + " (" + plain.Text(id, 128) + ")"
 }
 
 func unknownName(name string, known []string) error {
 	slices.Sort(known)
+
 	known = slices.Compact(known)
 	if len(known) == 0 {
 		return usagef("there is no tenant %s: nothing is stored here", plain.Quoted(name))
 	}
+
 	return usagef("there is no tenant %s; known are:\n  %s", plain.Quoted(name), strings.Join(known, "\n  "))
 }
 
 func ambiguous(name string, list []string, narrow string) error {
 	slices.Sort(list)
-	return usagef("%q is ambiguous; give %s. It may mean:\n  %s", name, narrow, strings.Join(slices.Compact(list), "\n  "))
+
+	return usagef(
+		"%q is ambiguous; give %s. It may mean:\n  %s",
+		name,
+		narrow,
+		strings.Join(slices.Compact(list), "\n  "),
+	)
 }
 
-// findChain finds the one stored chain that name means; clientID and loginURL narrow it, if given.
+// findChain finds the one stored chain that name means; clientID and loginURL narrow
+// it, if given.
 func findChain(ctx context.Context, s *view, name, clientID, loginURL string) (store.ChainInfo, error) {
 	list, err := s.chains(ctx)
 	if err != nil {
 		return store.ChainInfo{}, err
 	}
-	var found []store.ChainInfo
-	var known, several []string
+
+	var (
+		found          []store.ChainInfo
+		known, several []string
+	)
 	for _, i := range list {
 		known = append(known, label(i.Chain.TenantName, i.Key.TenantID))
-		if called(name, i.Chain.TenantName, i.Key.TenantID) && (clientID == "" || strings.EqualFold(clientID, i.Key.ClientID)) &&
+		if called(name, i.Chain.TenantName, i.Key.TenantID) &&
+			(clientID == "" || strings.EqualFold(clientID, i.Key.ClientID)) &&
 			(loginURL == "" || tokens.LoginHost(loginURL) == i.Key.LoginHost) {
 			found = append(found, i)
-			several = append(several, fmt.Sprintf("%s client %s at %s", label(i.Chain.TenantName, i.Key.TenantID), i.Key.ClientID, i.Key.LoginHost))
+			several = append(
+				several,
+				fmt.Sprintf(
+					"%s client %s at %s",
+					label(i.Chain.TenantName, i.Key.TenantID),
+					i.Key.ClientID,
+					i.Key.LoginHost,
+				),
+			)
 		}
 	}
+
 	switch len(found) {
 	case 0:
 		return store.ChainInfo{}, unknownName(name, known)
 	case 1:
 		return found[0], nil
 	}
+
 	return store.ChainInfo{}, ambiguous(name, several, "its tenant id, --client-id or --login-url")
 }
 
-// loginURL is the address of a sign-in service of which the store keeps the host only. Plain HTTP is for this machine alone.
+// loginURL is the address of a sign-in service of which the store keeps the host only.
+// Plain HTTP is for this machine alone.
 func loginURL(host string) string {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
+
 	if ip := net.ParseIP(name); name == "localhost" || ip != nil && ip.IsLoopback() {
 		return "http://" + host
 	}
+
 	return "https://" + host
 }
 
@@ -180,52 +239,91 @@ func cloudOf(host string) cloud.Cloud {
 			return c
 		}
 	}
+
 	return cloud.Commercial
 }
 
-// application is that of a stored chain, as far as the store knows it: enough for a remedy to name the command that renews the
-// chain. api is the one that an input reads with it, empty where that is not known.
+// application is that of a stored chain, as far as the store knows it: enough for a
+// remedy to name the command that renews the chain. api is the one that an input reads
+// with it, empty where that is not known.
 func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 	app := tokens.App{LoginURL: loginURL(i.Key.LoginHost), TenantID: i.Key.TenantID, ClientID: i.Key.ClientID}
+
 	at, login, dir := cloudOf(i.Key.LoginHost), "", ""
-	if usual, err := cloud.Lookup(at, cloud.Graph, ""); err == nil && tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
+	if usual, err := cloud.Lookup(
+		at,
+		cloud.Graph,
+		"",
+	); err == nil &&
+		tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
 		login = app.LoginURL
 	}
+
 	cloudName := string(at)
 	if at == cloud.Commercial {
 		cloudName = ""
 	}
+
 	if dir, _ = c.dir(""); dir == instance.DefaultDataDir {
 		dir = ""
 	}
+
 	if api == string(cloud.Graph) {
 		api = "" // the default
 	}
-	app.Acquire = tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, "--tenant-name", i.Chain.TenantName, "--api", api, "--cloud", cloudName, "--login-url", login,
-		"--data-dir", dir, "--key-file", c.keyPath(""))
+
+	app.Acquire = tokens.AcquireCommand(
+		i.Key.TenantID,
+		i.Key.ClientID,
+		"--tenant-name",
+		i.Chain.TenantName,
+		"--api",
+		api,
+		"--cloud",
+		cloudName,
+		"--login-url",
+		login,
+		"--data-dir",
+		dir,
+		"--key-file",
+		c.keyPath(""),
+	)
+
 	return app
 }
 
-// fromStore makes a tenant of a stored chain and the flags. api is the one that an input reads with the chain, if that is
-// known: it counts where no flag says otherwise.
+// fromStore makes a tenant of a stored chain and the flags. api is the one that an
+// input reads with the chain, if that is known: it counts where no flag says otherwise.
 func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, api string, set *settings) (chosen, error) {
 	keys := config.Map(set.given())
+
 	at := cloud.Cloud(cmp.Or(keys["cloud"], string(cloudOf(i.Key.LoginHost))))
-	if _, err := cloud.Lookup(at, cloud.API(api), keys["region"]); err == nil && keys["api"]+keys["api_url"]+keys["resource"] == "" {
+	if _, err := cloud.Lookup(
+		at,
+		cloud.API(api),
+		keys["region"],
+	); err == nil &&
+		keys["api"]+keys["api_url"]+keys["resource"] == "" {
 		keys["api"] = api
 	}
+
 	keys["tenant_id"], keys["client_id"], keys["grant"] = i.Key.TenantID, i.Key.ClientID, "refresh_token"
+
 	keys["tenant_name"] = cmp.Or(i.Chain.TenantName, i.Key.TenantID)
 	if keys["login_url"] == "" {
 		keys["login_url"] = loginURL(i.Key.LoginHost)
 	}
+
 	if keys["cloud"] == "" {
 		keys["cloud"] = string(cloudOf(i.Key.LoginHost))
 	}
+
 	if err := set.credential(ctx, keys); err != nil {
 		return chosen{}, err
 	}
+
 	t, err := c.tenant(keys)
+
 	return chosen{Tenant: t}, err
 }
 

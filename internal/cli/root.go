@@ -31,15 +31,18 @@ import (
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+
 	return Run(ctx, SystemEnv(), args)
 }
 
-// Run runs one command line and gives the exit code: 0 done, 1 failed, 2 usage, 3 needs sign-in again, 4 not authorised, 130 interrupted.
+// Run runs one command line and gives the exit code: 0 done, 1 failed, 2 usage, 3 needs
+// sign-in again, 4 not authorised, 130 interrupted.
 func Run(ctx context.Context, env Env, args []string) int {
 	c := newCLI(env)
 	out := c.out
 	root := c.root()
 	root.SetArgs(args)
+
 	ran, err := func() (*cobra.Command, error) {
 		defer c.patience(ctx)()
 		return root.ExecuteContextC(ctx)
@@ -47,9 +50,11 @@ func Run(ctx context.Context, env Env, args []string) int {
 	if err != nil && !c.started {
 		err = &usageError{err} // flags and arguments are looked at before a command starts
 	}
+
 	if err != nil && ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
 	}
+
 	var silent *told
 	switch {
 	case out.err == nil:
@@ -58,6 +63,7 @@ func Run(ctx context.Context, env Env, args []string) int {
 	case err == nil || !c.started:
 		err = out.err
 	}
+
 	code := exitCode(err)
 	switch {
 	case err == nil || errors.As(err, &silent):
@@ -65,22 +71,27 @@ func Run(ctx context.Context, env Env, args []string) int {
 		c.say("interrupted")
 	default:
 		c.say("%v", err)
+
 		if code == exitUsage {
 			c.say("see: %s --help", ran.CommandPath())
 		}
 	}
+
 	return code
 }
 
-// newCLI makes a run of the command. What it prints for a person goes through plain.Screen; only its own control sequences,
-// written to bareOut and bareErr, do not.
+// newCLI makes a run of the command. What it prints for a person goes through
+// plain.Screen; only its own control sequences, written to bareOut and bareErr, do not.
 func newCLI(env Env) *cli {
 	c := &cli{Env: env, bareOut: env.Out, bareErr: env.Err}
+
 	c.out = &output{w: env.Out}
 	if env.OutTerminal {
 		c.out.w, c.out.columns = plain.NewScreen(env.Out), c.columns
 	}
+
 	c.Out, c.Err = c.out, plain.NewScreen(env.Err)
+
 	return c
 }
 
@@ -91,6 +102,7 @@ func (c *cli) columns() int {
 			return max(n, leastColumns)
 		}
 	}
+
 	return columns
 }
 
@@ -99,6 +111,7 @@ func (c *cli) textColumns() int {
 	if c.OutTerminal || c.ErrTerminal {
 		return min(c.columns(), columns)
 	}
+
 	return columns
 }
 
@@ -116,10 +129,12 @@ type cli struct {
 	lines   *lineReader
 }
 
-// patience tells a person who has interrupted a command why it does not end at once: a redemption on its way is awaited for a few
-// seconds, since its answer may hold the only good refresh token. The function it returns ends the watch.
+// patience tells a person who has interrupted a command why it does not end at once: a
+// redemption on its way is awaited for a few seconds, since its answer may hold the
+// only good refresh token. The function it returns ends the watch.
 func (c *cli) patience(ctx context.Context) (done func()) {
 	ended := make(chan struct{})
+
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		select {
@@ -127,12 +142,14 @@ func (c *cli) patience(ctx context.Context) (done func()) {
 		case <-ended:
 			return
 		}
+
 		select {
 		case <-time.After(patienceAfter):
 			c.say("ending; an answer that is on its way is awaited for a few seconds, so that no token is lost")
 		case <-ended:
 		}
 	})
+
 	return func() {
 		close(ended)
 		wg.Wait()
@@ -160,7 +177,8 @@ func (c *cli) root() *cobra.Command {
 			"      --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check " +
 			"/etc/fluent-bit/fluent-bit.conf",
 		Version:       version(),
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default "+
@@ -168,21 +186,39 @@ func (c *cli) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts "+
 		"the stored tokens")
 	group(root)
+
 	chains := &cobra.Command{Use: "tokens", Short: "Refresh tokens: acquire, list, refresh, remove, rekey, import",
 		Example: "  defenderctl tokens list"}
 	group(chains)
-	chains.AddCommand(c.acquireCommand(), c.listCommand(), c.refreshCommand(), c.removeCommand(), c.rekeyCommand(), c.importCommand())
-	root.AddCommand(chains, c.checkCommand(), c.pullCommand(), c.rewindCommand(), c.statusCommand(), c.simulateCommand(), c.versionCommand())
+	chains.AddCommand(
+		c.acquireCommand(),
+		c.listCommand(),
+		c.refreshCommand(),
+		c.removeCommand(),
+		c.rekeyCommand(),
+		c.importCommand(),
+	)
+	root.AddCommand(
+		chains,
+		c.checkCommand(),
+		c.pullCommand(),
+		c.rewindCommand(),
+		c.statusCommand(),
+		c.simulateCommand(),
+		c.versionCommand(),
+	)
 	root.SetIn(c.In)
 	root.SetOut(c.Out)
 	root.SetErr(c.Err)
 	completion(root) // takes the output as it is now
 	tidy(root, c.textColumns())
 	c.mark(root)
+
 	return root
 }
 
-// mark notes when a command begins: what is wrong before is the command line's fault. (Cobra looks at groups of flags after its hooks.)
+// mark notes when a command begins: what is wrong before is the command line's fault.
+// (Cobra looks at groups of flags after its hooks.)
 func (c *cli) mark(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil && !cmd.HasSubCommands() {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -190,31 +226,36 @@ func (c *cli) mark(cmd *cobra.Command) {
 			return run(cmd, args)
 		}
 	}
+
 	for _, sub := range cmd.Commands() {
 		c.mark(sub)
 	}
 }
 
-// group makes a command that only has others: alone it shows its help, and a name it does not know is an error with a suggestion.
+// group makes a command that only has others: alone it shows its help, and a name it
+// does not know is an error with a suggestion.
 func group(cmd *cobra.Command) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
 		}
+
 		text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
 		if cmd.SuggestionsMinimumDistance <= 0 {
 			cmd.SuggestionsMinimumDistance = 2
 		}
+
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			text += "; did you mean " + strings.Join(near, " or ") + "?"
 		}
+
 		return errors.New(text)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// dir is data_dir: the flag, what a configuration says, the environment, the default. (The configuration goes before the environment, since it
-// is where the input looks.)
+// dir is data_dir: the flag, what a configuration says, the environment, the default.
+// (The configuration goes before the environment, since it is where the input looks.)
 func (c *cli) dir(configured string) (string, error) {
 	dir, _ := c.LookupEnv("DEFENDER_DATA_DIR")
 	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, instance.DefaultDataDir))
@@ -225,7 +266,8 @@ func (c *cli) key(configured string) ([]byte, error) {
 	return instance.ReadKey(c.keyPath(configured))
 }
 
-// keyPath is the file of the store's key, as it reads from any directory; empty if there is none.
+// keyPath is the file of the store's key, as it reads from any directory; empty if
+// there is none.
 func (c *cli) keyPath(configured string) string { return absolute(cmp.Or(c.keyFile, configured)) }
 
 // absolute makes a path that is given absolute: what is printed is used elsewhere.
@@ -233,45 +275,61 @@ func absolute(path string) string {
 	if path == "" {
 		return ""
 	}
+
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
 	}
+
 	return path
 }
 
-// open opens the store for writing. configured is the configuration's word on where it is and what encrypts it, each possibly empty. A
-// warning that names one of corrected, what the command is about to correct, is left out.
+// open opens the store for writing. configured is the configuration's word on where it
+// is and what encrypts it, each possibly empty. A warning that names one of corrected,
+// what the command is about to correct, is left out.
 func (c *cli) open(configured place, corrected ...string) (*store.Store, error) {
 	dir, err := c.dir(configured.dataDir)
 	if err != nil {
 		return nil, err
 	}
+
 	key, err := c.key(configured.keyFile)
 	if err != nil {
 		return nil, err
 	}
+
 	if err := c.becomeOwner(dir); err != nil {
 		return nil, err
 	}
+
 	missing := !exists(dir)
-	s, err := store.Open(store.Options{Dir: dir, Key: key, Now: c.Now, Log: c.log})
+
+	s, err := store.Open(store.Options{
+		Dir: dir,
+		Key: key,
+		Now: c.Now,
+		Log: c.log,
+	})
 	if err != nil {
 		return nil, err
 	}
+
 	for _, w := range s.Warnings() {
 		if !slices.ContainsFunc(corrected, func(m string) bool { return strings.Contains(w, m) }) {
 			c.say("warning: %s", w)
 		}
 	}
+
 	if missing && os.Geteuid() == 0 {
 		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user "+
 			"%s", dir, plain.Shell(dir))
 	}
+
 	return s, nil
 }
 
-// becomeOwner makes root work in another user's data directory as that user, who could otherwise have root read and write
-// what a link in it names. It does so too when only a directory above belongs to that user.
+// becomeOwner makes root work in another user's data directory as that user, who could
+// otherwise have root read and write what a link in it names. It does so too when only
+// a directory above belongs to that user.
 func (c *cli) becomeOwner(dir string) error {
 	if c.Become == nil || os.Geteuid() != 0 && !identity.Changed() {
 		return nil
@@ -281,19 +339,23 @@ func (c *cli) becomeOwner(dir string) error {
 	if err != nil {
 		return err
 	}
+
 	remedy := "run it as the user Fluent Bit runs as: sudo -u USER defenderctl …"
+
 	switch len(owners) {
 	case 0:
 		if identity.Changed() {
 			return fmt.Errorf("data_dir %s belongs to root, another one of this configuration to another user; "+
 				"check them one by one", dir)
 		}
+
 		return nil
 	case 1:
 		if err := c.Become(owners[0]); err != nil {
 			return fmt.Errorf("data_dir %s belongs to user %d, and root does not work in it as root: %w; "+
 				"%s", dir, owners[0], err, remedy)
 		}
+
 		return nil
 	default:
 		return fmt.Errorf("data_dir %s or directories above it belong to the users %s: any of them could replace "+
@@ -302,21 +364,25 @@ func (c *cli) becomeOwner(dir string) error {
 	}
 }
 
-// keeper uses the chains of a store; unsaved tells afterwards what could not be written to it.
+// keeper uses the chains of a store; unsaved tells afterwards what could not be written
+// to it.
 func (c *cli) keeper(s *store.Store) *tokens.Keeper {
 	return tokens.NewKeeper(s.Tokens(), func(l slog.Level, text string) { c.log(l.String(), text) })
 }
 
-// unsaved tries once more to write what a full or broken disk has kept in memory: this process ends, and the tokens with it.
+// unsaved tries once more to write what a full or broken disk has kept in memory: this
+// process ends, and the tokens with it.
 func unsaved(ctx context.Context, k *tokens.Keeper) error {
 	if err := k.Flush(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("a new refresh token could not be stored and is lost; the one before it stays valid at "+
 			"Microsoft as a rule: %w", err)
 	}
+
 	return nil
 }
 
-// view is the store for looking only. A directory that is not there is empty, and is not made.
+// view is the store for looking only. A directory that is not there is empty, and is
+// not made.
 type view struct {
 	s *store.Store
 	// lost is the directory, if its tokens.db is gone while the copy of it is there.
@@ -334,22 +400,25 @@ func lostTokens(dir string) bool {
 	return !exists(filepath.Join(dir, tokensFile)) && exists(filepath.Join(dir, tokensCopy))
 }
 
-// lookFirst opens the store for reading, for a command that writes to it afterwards: it may put the copy of tokens.db in its
-// place.
+// lookFirst opens the store for reading, for a command that writes to it afterwards: it
+// may put the copy of tokens.db in its place.
 func (c *cli) lookFirst() (*view, error) {
 	dir, err := c.dir("")
 	if err != nil {
 		return nil, err
 	}
+
 	if lostTokens(dir) {
 		s, err := c.open(place{})
 		if err != nil {
 			return nil, err
 		}
+
 		if err := s.Close(); err != nil {
 			return nil, err
 		}
 	}
+
 	return c.look()
 }
 
@@ -359,22 +428,33 @@ func (c *cli) look() (*view, error) {
 	if err != nil || !exists(dir) {
 		return &view{}, err
 	}
+
 	key, err := c.key("")
 	if err != nil {
 		return nil, err
 	}
+
 	if err := c.becomeOwner(dir); err != nil {
 		return nil, err
 	}
-	s, err := store.Open(store.Options{Dir: dir, Key: key, ReadOnly: true, Now: c.Now, Log: c.log})
+
+	s, err := store.Open(store.Options{
+		Dir:      dir,
+		Key:      key,
+		ReadOnly: true,
+		Now:      c.Now,
+		Log:      c.log,
+	})
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+
 			"something, sets the file aside", err)
 	}
+
 	v := &view{s: s}
 	if lostTokens(dir) {
 		v.lost = dir
 	}
+
 	return v, err
 }
 
@@ -388,11 +468,13 @@ func (v *view) chains(ctx context.Context) ([]store.ChainInfo, error) {
 	if v.s == nil {
 		return nil, nil
 	}
+
 	if v.lost != "" {
 		return nil, fmt.Errorf("%s is gone from %s, but its copy %s is there; this command only reads: start the "+
 			"input, or run "+
 			"defenderctl tokens refresh NAME, and the copy takes its place", tokensFile, v.lost, tokensCopy)
 	}
+
 	return v.s.Tokens().List(ctx)
 }
 
@@ -400,10 +482,12 @@ func (v *view) statuses(ctx context.Context) (map[store.FeedKey]store.Status, er
 	if v.s == nil {
 		return nil, nil
 	}
+
 	return v.s.Statuses(ctx)
 }
 
-// apiOf is the API that inputs read with a chain; empty if that is not known, or they read several.
+// apiOf is the API that inputs read with a chain; empty if that is not known, or they
+// read several.
 func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	statuses, err := v.statuses(ctx)
 	if err != nil {
@@ -411,15 +495,19 @@ func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	}
 
 	api := ""
+
 	for unit, st := range statuses {
 		if key != (tokens.ChainKey{LoginHost: unit.LoginHost, TenantID: unit.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
 			continue
 		}
+
 		if api != "" && api != unit.API {
 			return ""
 		}
+
 		api = unit.API
 	}
+
 	return api
 }
 
@@ -427,13 +515,15 @@ func (v *view) keys(ctx context.Context) ([]store.FeedKey, error) {
 	if v.s == nil {
 		return nil, nil
 	}
+
 	return v.s.Keys(ctx)
 }
 
 // place is where a configuration keeps tokens.
 type place struct{ dataDir, keyFile string }
 
-// settle tells a tenant where its tokens are in this run, for the commands that messages name.
+// settle tells a tenant where its tokens are in this run, for the commands that
+// messages name.
 func (c *cli) settle(t *config.Tenant, configured place) {
 	t.DataDir, _ = c.dir(configured.dataDir) // without a working directory the configured one is as good
 	t.KeyFile = c.keyPath(configured.keyFile)

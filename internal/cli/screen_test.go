@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 
 	"fluent-bit-defender/internal/cli"
-	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // onScreen runs a command whose output goes to a terminal of a width.
@@ -56,7 +56,10 @@ func TestATerminalGetsNoControlsOfAlertTexts(t *testing.T) {
 }
 
 func TestANameIsNeverCutInAPipe(t *testing.T) {
-	names := []string{"Northwind Traders Retail EMEA, Middle East and Africa", "Northwind Traders Retail EMEA, Middle East and Asia"}
+	names := []string{
+		"Northwind Traders Retail EMEA, Middle East and Africa",
+		"Northwind Traders Retail EMEA, Middle East and Asia",
+	}
 	w := newWorld(t)
 	for i, tenant := range []string{contoso, fabrikam} {
 		args := w.acquire("siem")
@@ -77,7 +80,8 @@ func TestANameIsNeverCutInAPipe(t *testing.T) {
 	for _, columns := range []int{80, 100, 132} {
 		shown := w.expect(w.onScreen(columns, "tokens", "list"), 0).out
 		lines := strings.Split(strings.TrimSpace(shown), "\n")
-		if len(lines) != 3 || !strings.Contains(lines[1]+lines[2], "ica ") || !strings.Contains(lines[1]+lines[2], "sia ") {
+		if len(lines) != 3 || !strings.Contains(lines[1]+lines[2], "ica ") ||
+			!strings.Contains(lines[1]+lines[2], "sia ") {
 			t.Errorf("%d columns:\n%s", columns, shown)
 		}
 		for _, line := range lines {
@@ -96,7 +100,10 @@ func TestTextsFitATerminalOf80Columns(t *testing.T) {
 		r := w.onScreen(80, args...)
 		for line := range strings.Lines(r.out + r.err) {
 			line = strings.TrimRight(line, "\n")
-			if n := utf8.RuneCountInString(line); n > 80 && !strings.Contains(line, "://") && !strings.Contains(line, "defenderctl tokens") {
+			if n := utf8.RuneCountInString(
+				line,
+			); n > 80 && !strings.Contains(line, "://") &&
+				!strings.Contains(line, "defenderctl tokens") {
 				t.Errorf("%v: %d columns: %s", args, n, line)
 			}
 		}
@@ -107,7 +114,17 @@ func TestAStatusFitsANarrowTerminal(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	s, keys := w.polled("siem")
-	w.report(s, keys[0], store.Status{State: "failing", LastSuccess: time.Now(), LastAlert: time.Now(), Emitted: 123_456, Repeats: 1234})
+	w.report(
+		s,
+		keys[0],
+		store.Status{
+			State:       "failing",
+			LastSuccess: time.Now(),
+			LastAlert:   time.Now(),
+			Emitted:     123_456,
+			Repeats:     1234,
+		},
+	)
 	for line := range strings.Lines(w.expect(w.onScreen(80, "status"), 0).out) {
 		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)

@@ -12,11 +12,13 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// secretFile is a file for a secret: 0600 before anything is in it, complete or not there, and given to the owner of its
-// directory when root writes it. A nil one takes nothing.
+// secretFile is a file for a secret: 0600 before anything is in it, complete or not
+// there, and given to the owner of its directory when root writes it. A nil one takes
+// nothing.
 //
-// It is made and renamed in the directory that was opened, whatever becomes of the directory's name meanwhile. Root's
-// identity is taken up again for it: the person who named the file is root, even when the store is another user's.
+// It is made and renamed in the directory that was opened, whatever becomes of the
+// directory's name meanwhile. Root's identity is taken up again for it: the person who
+// named the file is root, even when the store is another user's.
 type secretFile struct {
 	path string
 	dir  *os.Root
@@ -24,7 +26,8 @@ type secretFile struct {
 	name string   // of temp, in dir
 }
 
-// createSecretFile makes sure that path can be written, without touching what is there. An empty path gives nil.
+// createSecretFile makes sure that path can be written, without touching what is there.
+// An empty path gives nil.
 func createSecretFile(path string) (*secretFile, error) {
 	if path == "" {
 		return nil, nil
@@ -37,6 +40,7 @@ func createSecretFile(path string) (*secretFile, error) {
 	if err := identity.AsRoot(s.create); err != nil {
 		return nil, err
 	}
+
 	return s, nil
 }
 
@@ -49,10 +53,12 @@ func (s *secretFile) create() (err error) {
 	if info, err := s.dir.Lstat(filepath.Base(s.path)); err == nil && !info.Mode().IsRegular() {
 		return errors.Join(usagef("%s is not a regular file", s.path), s.dir.Close())
 	}
+
 	s.temp, err = s.dir.OpenFile(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", s.path, err), s.dir.Close())
 	}
+
 	return nil
 }
 
@@ -66,6 +72,7 @@ func (s *secretFile) write(t secret.Text) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", s.path, err)
 	}
+
 	return nil
 }
 
@@ -85,13 +92,17 @@ func (s *secretFile) put(t secret.Text) error {
 	if err := s.temp.Sync(); err != nil {
 		return err
 	}
+
 	if err := s.temp.Close(); err != nil {
 		return err
 	}
+
 	if err := s.dir.Rename(s.name, filepath.Base(s.path)); err != nil {
 		return err
 	}
+
 	s.temp = nil
+
 	return s.dir.Close()
 }
 
@@ -100,7 +111,10 @@ func (s *secretFile) abandon() {
 	if s == nil || s.temp == nil {
 		return
 	}
+
 	s.temp.Close()
+
 	_ = identity.AsRoot(func() error { return s.dir.Remove(s.name) }) // it is empty; one that stays does no harm
+
 	s.dir.Close()
 }

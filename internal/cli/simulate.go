@@ -10,8 +10,11 @@ import (
 )
 
 func (c *cli) simulateCommand() *cobra.Command {
-	var o simulator.CLIOptions
-	var auto bool
+	var (
+		o    simulator.CLIOptions
+		auto bool
+	)
+
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run a simulated sign-in service and simulated APIs",
@@ -23,31 +26,41 @@ func (c *cli) simulateCommand() *cobra.Command {
 			if _, err := simulator.ParseFaults(o.Faults); err != nil {
 				return usagef("--faults: %w", err)
 			}
+
 			if o.Tenants < 1 || o.Tenants > 10_000 || o.Alerts < 0 || o.Alerts > 1_000_000 {
 				return usagef("--tenants must be 1 to 10,000 and --alerts at most 1,000,000")
 			}
+
 			dir := c.dataDir
 			if dir == "" {
 				dir, _ = c.LookupEnv("DEFENDER_DATA_DIR")
 			}
+
 			o.Config.DataDir = dir
 			o.Log = func(line string) { c.tell("%s", line) }
 			ctx := cmd.Context()
+
 			s, conf, err := simulator.ServeForCLI(ctx, o)
 			if err != nil {
 				return err
 			}
 			defer s.Close()
+
 			s.SetAutoConsent(auto)
+
 			if _, err := fmt.Fprint(c.Out, conf); err != nil {
 				return err
 			}
+
 			c.tell("sign-in service: %s", s.LoginURL())
+
 			for _, api := range simulator.APIs() {
 				c.tell("%-16s %s", api+":", s.APIURL(api))
 			}
+
 			c.tell("press Ctrl-C to end")
 			<-ctx.Done()
+
 			return ctx.Err()
 		},
 	}
@@ -58,7 +71,12 @@ func (c *cli) simulateCommand() *cobra.Command {
 	f.StringVar(&o.Faults, "faults", "", `faults, such as "429:every=7;wait=5s,cut:p=0.1"`)
 	f.Uint64Var(&o.Seed, "seed", 1, "makes everything reproducible")
 	f.StringVar(&o.Config.API, "api", "", "read all tenants from this API (default the four in turn)")
-	f.Var(newDuration(&o.Trickle, 10*time.Second), "trickle", "how often, on average, each tenant gets a new or updated alert; 0 for never")
+	f.Var(
+		newDuration(&o.Trickle, 10*time.Second),
+		"trickle",
+		"how often, on average, each tenant gets a new or updated alert; 0 for never",
+	)
 	f.BoolVar(&auto, "auto-consent", false, "the sign-in pages decide at once, as if a person had pressed Accept")
+
 	return cmd
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -29,7 +29,19 @@ func (w *world) polled(apis ...string) (*store.Store, []store.FeedKey) {
 	for _, api := range apis {
 		key := store.FeedKey{LoginHost: host, TenantID: contoso, API: api}
 		now := tick.FromTime(time.Now())
-		if err := s.Commit(w.t.Context(), []store.Commit{{Key: key, Checkpoint: store.Checkpoint{Floor: now - 24*60*tick.Minute, Watermark: now, SeenSince: now - 24*60*tick.Minute}}}); err != nil {
+		if err := s.Commit(
+			w.t.Context(),
+			[]store.Commit{
+				{
+					Key: key,
+					Checkpoint: store.Checkpoint{
+						Floor:     now - 24*60*tick.Minute,
+						Watermark: now,
+						SeenSince: now - 24*60*tick.Minute,
+					},
+				},
+			},
+		); err != nil {
 			w.t.Fatal(err)
 		}
 		keys = append(keys, key)
@@ -59,7 +71,15 @@ func TestStatusReadsWhileAnInputWrites(t *testing.T) {
 			}
 			at := time.Now()
 			w.report(s, keys[0], store.Status{State: "ok", LastSuccess: at, LastAlert: at, Emitted: n, Polls: n})
-			if err := s.Commit(context.Background(), []store.Commit{{Key: keys[0], Seen: []store.Seen{{Key: [16]byte{byte(n), byte(n >> 8)}, Time: tick.FromTime(at)}}}}); err != nil {
+			if err := s.Commit(
+				context.Background(),
+				[]store.Commit{
+					{
+						Key:  keys[0],
+						Seen: []store.Seen{{Key: [16]byte{byte(n), byte(n >> 8)}, Time: tick.FromTime(at)}},
+					},
+				},
+			); err != nil {
 				t.Error(err)
 				return
 			}
@@ -87,7 +107,18 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	s, keys := w.polled("siem")
-	w.report(s, keys[0], store.Status{State: "failing", Reason: "the secret has expired", Remedy: "make a new one", Errors: 7, SetAside: 1, LagSeconds: 12.5})
+	w.report(
+		s,
+		keys[0],
+		store.Status{
+			State:      "failing",
+			Reason:     "the secret has expired",
+			Remedy:     "make a new one",
+			Errors:     7,
+			SetAside:   1,
+			LagSeconds: 12.5,
+		},
+	)
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "failing", "the secret has expired; make a new one", "TOKEN_ENDS", "in 89d")
 	got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]
@@ -156,10 +187,31 @@ func TestRewindIsLeftInTheStoreForTheInput(t *testing.T) {
 func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 	w := newWorld(t)
 	section := func(name, id, api, more string) string {
-		return fmt.Sprintf("[INPUT]\n    Name defender\n    Tag defender.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n    client_id %s\n    client_secret_file %s\n    api %s\n    login_url %s\n    api_url %s\n    data_dir %s\n%s",
-			name, id, name, client, w.secretFile(), api, w.LoginURL(), w.APIURL(api), w.dir, more)
+		return fmt.Sprintf(
+			"[INPUT]\n    Name defender\n    Tag defender.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n    client_id %s\n    client_secret_file %s\n    api %s\n    login_url %s\n    api_url %s\n    data_dir %s\n%s",
+			name,
+			id,
+			name,
+			client,
+			w.secretFile(),
+			api,
+			w.LoginURL(),
+			w.APIURL(api),
+			w.dir,
+			more,
+		)
 	}
-	conf := "[SERVICE]\n    storage.path /x\n" + section("contoso", contoso, "siem", "") + section("fabrikam", fabrikam, "graph", "") + "[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n"
+	conf := "[SERVICE]\n    storage.path /x\n" + section(
+		"contoso",
+		contoso,
+		"siem",
+		"",
+	) + section(
+		"fabrikam",
+		fabrikam,
+		"graph",
+		"",
+	) + "[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n"
 	path := w.file("two.conf", conf)
 	r := w.expect(w.run("check", path), 0)
 	contains(t, r.out, "no problems found", "contoso", "fabrikam", "client_credentials")
@@ -180,7 +232,10 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 	w.SetMSSPAuthorised(contoso, true)
 	w.expect(w.run("check", path), 1)
 	w.expect(w.run("check", "--offline", path), 0)
-	w.expect(w.run("check", "--offline", w.file("bad.conf", strings.Replace(conf, "Threaded Off", "Threaded On", 1))), 1)
+	w.expect(
+		w.run("check", "--offline", w.file("bad.conf", strings.Replace(conf, "Threaded Off", "Threaded On", 1))),
+		1,
+	)
 	w.expect(w.run("check", w.file("nonsense.conf", "[INPUT\n")), 1)
 	w.expect(w.run("check", "/nonexistent.conf"), 1)
 	w.expect(w.run("check", "a", "b"), 2)
@@ -189,18 +244,32 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 
 func TestFlagsGoBeforeTheConfiguration(t *testing.T) {
 	w := newWorld(t)
-	conf := strings.NewReplacer(w.LoginURL(), "http://127.0.0.1:1", w.APIURL("graph"), "http://127.0.0.1:2", "client_secret_file "+w.secretFile(), "client_secret nonsense").Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
+	conf := strings.NewReplacer(w.LoginURL(), "http://127.0.0.1:1", w.APIURL("graph"), "http://127.0.0.1:2", "client_secret_file "+w.secretFile(), "client_secret nonsense").
+		Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
 	path := w.file("elsewhere.conf", conf)
 	flags := []string{"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
 	w.expect(w.run("check", path), 1)
 	contains(t, w.expect(w.run(append([]string{"check", path}, flags...)...), 1).out, "AADSTS7000215")
-	w.expect(w.run(append([]string{"pull", "contoso", "--config", path, "--client-secret-file", w.secretFile()}, flags...)...), 0)
+	w.expect(
+		w.run(
+			append(
+				[]string{"pull", "contoso", "--config", path, "--client-secret-file", w.secretFile()},
+				flags...)...),
+		0,
+	)
 	w.expect(w.run("pull", "contoso", "--config", path, "--login-url", "http://example.com"), 2)
 }
 
 func TestExplainListsEveryHost(t *testing.T) {
 	w := newWorld(t)
-	contains(t, w.expect(w.run("check", "--explain"), 0).out, "wdatp-alertexporter-eu.windows.com/api/alerts", "https://graph.windows.net", "login.microsoftonline.us", "1500")
+	contains(
+		t,
+		w.expect(w.run("check", "--explain"), 0).out,
+		"wdatp-alertexporter-eu.windows.com/api/alerts",
+		"https://graph.windows.net",
+		"login.microsoftonline.us",
+		"1500",
+	)
 	if rows := parse[[]map[string]any](t, w.run("check", "--explain", "--json").out); len(rows) < 16 {
 		t.Errorf("%d rows", len(rows))
 	}
@@ -208,8 +277,19 @@ func TestExplainListsEveryHost(t *testing.T) {
 
 func TestCheckOfATenantsFileAlone(t *testing.T) {
 	w := newWorld(t)
-	path := w.file("tenants.yaml", fmt.Sprintf("defaults:\n  client_id: %s\n  client_secret_file: %s\n  login_url: %s\ntenants:\n  - tenant_id: %s\n    tenant_name: contoso\n    api: graph\n    api_url: %s\n  - tenant_id: %s\n    tenant_name: fabrikam\n    api: endpoint\n    api_url: %s\n",
-		client, w.secretFile(), w.LoginURL(), contoso, w.APIURL("graph"), fabrikam, w.APIURL("endpoint")))
+	path := w.file(
+		"tenants.yaml",
+		fmt.Sprintf(
+			"defaults:\n  client_id: %s\n  client_secret_file: %s\n  login_url: %s\ntenants:\n  - tenant_id: %s\n    tenant_name: contoso\n    api: graph\n    api_url: %s\n  - tenant_id: %s\n    tenant_name: fabrikam\n    api: endpoint\n    api_url: %s\n",
+			client,
+			w.secretFile(),
+			w.LoginURL(),
+			contoso,
+			w.APIURL("graph"),
+			fabrikam,
+			w.APIURL("endpoint"),
+		),
+	)
 	contains(t, w.expect(w.run("check", path), 0).out, "contoso", "fabrikam", "endpoint")
 	w.expect(w.run("pull", "fabrikam", "--config", path), 0)
 }

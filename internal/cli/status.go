@@ -53,8 +53,11 @@ type reported struct {
 
 func (c *cli) statusCommand() *cobra.Command {
 	var asJSON, watch bool
+
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show how the inputs do, per tenant and API", Args: noArguments,
+		Use:   "status",
+		Short: "Show how the inputs do, per tenant and API",
+		Args:  noArguments,
 		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent " +
 			"Bit runs. STATE is ok, failing, " +
 			"waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody has written it for 30 s, so " +
@@ -66,20 +69,25 @@ func (c *cli) statusCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
+
 			if s.s == nil {
 				return c.nowhere(asJSON)
 			}
+
 			for {
 				all, err := c.statuses(cmd.Context(), s)
 				if err != nil {
 					return err
 				}
+
 				if watch && c.OutTerminal && !asJSON {
 					fmt.Fprint(c.bareOut, "\x1b[H\x1b[2J")
 				}
+
 				if err := c.printStatus(all, asJSON); err != nil || c.out.err != nil || !watch {
 					return err
 				}
+
 				select {
 				case <-cmd.Context().Done():
 					return cmd.Context().Err()
@@ -90,6 +98,7 @@ func (c *cli) statusCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every 2 s until interrupted")
+
 	return cmd
 }
 
@@ -101,10 +110,12 @@ func (c *cli) nowhere(asJSON bool) error {
 			return err
 		}
 	}
+
 	dir, err := c.dir("")
 	if err != nil {
 		return err
 	}
+
 	return fmt.Errorf("there is no directory %s: no input has run with it; give the input's data_dir with "+
 		"--data-dir or "+
 		"$DEFENDER_DATA_DIR", plain.Text(dir, 1024))
@@ -116,21 +127,44 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var chains []store.ChainInfo
 	if s.lost == "" { // else only the ends of tokens are unknown
 		if chains, err = s.chains(ctx); err != nil {
 			return nil, err
 		}
 	}
+
 	all := []reported{}
+
 	for key, st := range statuses {
-		r := reported{TenantID: key.TenantID, Tenant: cmp.Or(st.TenantName, key.TenantID), API: key.API, StateID: key.StateID, LoginHost: key.LoginHost,
-			ClientID: st.ClientID, State: st.State, Reason: st.Reason, Remedy: st.Remedy, Since: moment(st.Since), LastSuccess: moment(st.LastSuccess),
-			LastAlert: moment(st.LastAlert), LagSeconds: st.LagSeconds, Emitted: st.Emitted, Repeats: st.Repeats, SetAside: st.SetAside,
-			Errors: st.Errors, Polls: st.Polls, Interval: st.EffectiveInterval.Seconds(), UpdatedAt: moment(st.UpdatedAt), status: st}
+		r := reported{
+			TenantID:    key.TenantID,
+			Tenant:      cmp.Or(st.TenantName, key.TenantID),
+			API:         key.API,
+			StateID:     key.StateID,
+			LoginHost:   key.LoginHost,
+			ClientID:    st.ClientID,
+			State:       st.State,
+			Reason:      st.Reason,
+			Remedy:      st.Remedy,
+			Since:       moment(st.Since),
+			LastSuccess: moment(st.LastSuccess),
+			LastAlert:   moment(st.LastAlert),
+			LagSeconds:  st.LagSeconds,
+			Emitted:     st.Emitted,
+			Repeats:     st.Repeats,
+			SetAside:    st.SetAside,
+			Errors:      st.Errors,
+			Polls:       st.Polls,
+			Interval:    st.EffectiveInterval.Seconds(),
+			UpdatedAt:   moment(st.UpdatedAt),
+			status:      st,
+		}
 		if st.State != "stopped" && c.Now().Sub(st.UpdatedAt) > staleAfter {
 			r.State = "stale"
 		}
+
 		for _, i := range chains {
 			if i.Key == (tokens.ChainKey{LoginHost: key.LoginHost, TenantID: key.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
 				r.chain = &i
@@ -138,11 +172,19 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 				r.TokenState, _ = c.stateOf(i, r.API)
 			}
 		}
+
 		all = append(all, r)
 	}
+
 	slices.SortFunc(all, func(a, b reported) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.API, b.API), cmp.Compare(a.StateID, b.StateID))
+		return cmp.Or(
+			cmp.Compare(a.Tenant, b.Tenant),
+			cmp.Compare(a.TenantID, b.TenantID),
+			cmp.Compare(a.API, b.API),
+			cmp.Compare(a.StateID, b.StateID),
+		)
 	})
+
 	return all, nil
 }
 
@@ -150,15 +192,21 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 	if asJSON {
 		return printJSON(c.Out, all)
 	}
+
 	if len(all) == 0 {
 		dir, _ := c.dir("")
 		c.tell("no input has written its status to %s yet", dir)
+
 		return nil
 	}
+
 	now := c.Now()
+
 	var rows [][]string
+
 	for _, r := range all {
 		token := "-"
+
 		if r.chain != nil {
 			switch f := r.chain.Chain.Forecast(now, c.application(*r.chain, r.API)); {
 			case f.Ended:
@@ -167,28 +215,61 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 				token = "in " + span(f.Ends.Sub(now))
 			}
 		}
+
 		api := r.API
 		if r.StateID != "" {
 			api += "/" + r.StateID
 		}
-		rows = append(rows, []string{r.Tenant, api, r.State, age(r.status.LastSuccess, now), age(r.status.LastAlert, now), span(time.Duration(r.LagSeconds * float64(time.Second))),
-			fmt.Sprint(r.Emitted), fmt.Sprint(r.Repeats), fmt.Sprint(r.SetAside), fmt.Sprint(r.Errors), token})
+
+		rows = append(
+			rows,
+			[]string{
+				r.Tenant,
+				api,
+				r.State,
+				age(r.status.LastSuccess, now),
+				age(r.status.LastAlert, now),
+				span(time.Duration(r.LagSeconds * float64(time.Second))),
+				fmt.Sprint(r.Emitted),
+				fmt.Sprint(r.Repeats),
+				fmt.Sprint(r.SetAside),
+				fmt.Sprint(r.Errors),
+				token,
+			},
+		)
 	}
-	header := []string{"TENANT", "API", "STATE", "SUCCESS", "ALERT", "LAG", "EMITTED", "REPEATS", "DEFERRED", "ERRORS", "TOKEN_ENDS"}
+
+	header := []string{
+		"TENANT",
+		"API",
+		"STATE",
+		"SUCCESS",
+		"ALERT",
+		"LAG",
+		"EMITTED",
+		"REPEATS",
+		"DEFERRED",
+		"ERRORS",
+		"TOKEN_ENDS",
+	}
 	header, rows = without(c.Out, header, rows, "REPEATS", "ERRORS", "ALERT")
 	table(c.Out, header, rows, 0, 1)
+
 	for _, r := range all {
 		line := func(text string) {
 			fmt.Fprintln(c.Out, c.wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
 		}
+
 		told := r.Reason != "" && r.State != "ok"
 		if told {
 			text := r.Reason
 			if !strings.Contains(text, r.Remedy) {
 				text += "; " + r.Remedy
 			}
+
 			line(text)
 		}
+
 		if r.chain == nil {
 			continue
 		}
@@ -197,5 +278,6 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 			line(f.Text + "; " + f.Remedy)
 		}
 	}
+
 	return nil
 }

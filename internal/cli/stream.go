@@ -28,9 +28,12 @@ func (c *cli) stream(ctx context.Context, path string, most int64) ([]byte, erro
 		data []byte
 		err  error
 	}
+
 	got := make(chan answer, 1)
+
 	go func() { // a read cannot be called off: an interrupt leaves it behind
 		in := c.In
+
 		if !isStdin(path) {
 			f, err := os.Open(path)
 			if err != nil {
@@ -38,8 +41,10 @@ func (c *cli) stream(ctx context.Context, path string, most int64) ([]byte, erro
 				return
 			}
 			defer f.Close()
+
 			in = f
 		}
+
 		data, err := io.ReadAll(io.LimitReader(in, most))
 		got <- answer{data, err}
 	}()
@@ -65,28 +70,33 @@ func (c *cli) readSecretFile(ctx context.Context, flag, path string) (secret.Tex
 		if err == nil && v.IsZero() {
 			err = usagef("%s: nothing was typed", flag)
 		}
+
 		return v, err
 	case isStdin(path):
 		line, err := c.line(ctx)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return secret.Text{}, err
 		}
+
 		return oneSecret(flag, "the standard input", line)
 	case isStream(path):
 		data, err := c.stream(ctx, path, maxSecret)
 		if err != nil {
 			return secret.Text{}, usagef("%s: %w", flag, err)
 		}
+
 		return oneSecret(flag, path, string(data))
 	}
 
 	if _, err := os.Stat(path); err != nil {
 		return secret.Text{}, usagef("%s: the file cannot be read: %w", flag, errors.Unwrap(err))
 	}
+
 	v, err := config.WatchFile(path).Value()
 	if err != nil {
 		return secret.Text{}, usagef("%s: %w", flag, err)
 	}
+
 	return v, nil
 }
 
@@ -100,5 +110,6 @@ func oneSecret(flag, from, text string) (secret.Text, error) {
 	if err != nil {
 		return secret.Text{}, usagef("%s: %s %w", flag, from, err)
 	}
+
 	return t, nil
 }

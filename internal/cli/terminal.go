@@ -11,8 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal reads answers from the person's terminal, one character at a time and without the kernel's editing: that would cut a line after
-// 4095 bytes, which a pasted address may exceed, and echo would show what is typed while a prompt for a secret appears.
+// terminal reads answers from the person's terminal, one character at a time and
+// without the kernel's editing: that would cut a line after 4095 bytes, which a pasted
+// address may exceed, and echo would show what is typed while a prompt for a secret
+// appears.
 type terminal struct {
 	in *os.File
 
@@ -21,53 +23,66 @@ type terminal struct {
 	left  bool          // nobody waits for an answer any more
 }
 
-// line reads a line. The terminal is ready before prompt is called: echo is off, and before a hidden line what was typed ahead, and seen by
-// everybody, is gone.
+// line reads a line. The terminal is ready before prompt is called: echo is off, and
+// before a hidden line what was typed ahead, and seen by everybody, is gone.
 func (t *terminal) line(hidden bool, prompt func()) (string, error) {
 	if err := t.prepare(hidden); err != nil {
 		return "", fmt.Errorf("preparing the terminal: %w", err)
 	}
 	defer t.restore()
+
 	prompt()
+
 	shown := io.Writer(t.in)
 	if hidden {
 		shown = io.Discard
 	}
+
 	s, err := editLine(t.in, shown)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading from the terminal: %w", err)
 	}
+
 	return s, err
 }
 
 func (t *terminal) prepare(flush bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	if t.left {
 		return os.ErrClosed
 	}
+
 	fd := int(t.in.Fd())
+
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return err
 	}
+
 	now := *was
 	now.Lflag &^= unix.ECHO | unix.ICANON
 	now.Lflag |= unix.ISIG
 	now.Iflag |= unix.ICRNL
 	now.Cc[unix.VMIN], now.Cc[unix.VTIME] = 1, 0
+
 	set := uint(unix.TCSETS)
 	if flush {
 		set = unix.TCSETSF
 	}
+
 	if err := unix.IoctlSetTermios(fd, set, &now); err != nil {
 		return err
 	}
+
 	t.saved = was
+
 	return nil
 }
 
-// leave brings the terminal back for good: who waited for a line has given up, and the read that goes on must not change it again.
+// leave brings the terminal back for good: who waited for a line has given up, and the
+// read that goes on must not change it again.
 func (t *terminal) leave() {
 	t.mu.Lock()
 	t.left = true
@@ -79,6 +94,7 @@ func (t *terminal) leave() {
 func (t *terminal) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	if t.saved != nil {
 		_ = unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, t.saved) // there is nothing left to do if it fails
 		t.saved = nil
@@ -93,27 +109,33 @@ const (
 	keyDel   = 0x7f // Backspace
 )
 
-// editLine reads up to the end of a line and echoes it. Of a line that is longer than maxLine the rest is dropped. io.EOF comes with an
-// empty line only. It reads byte by byte: what follows the line is the next reader's.
+// editLine reads up to the end of a line and echoes it. Of a line that is longer than
+// maxLine the rest is dropped. io.EOF comes with an empty line only. It reads byte by
+// byte: what follows the line is the next reader's.
 func editLine(r io.Reader, echo io.Writer) (string, error) {
 	var line []byte
+
 	erase := func() {
 		_, size := utf8.DecodeLastRune(line)
 		fmt.Fprint(echo, eraser(line[len(line)-size:]))
 		line = line[:len(line)-size]
 	}
+
 	var b [1]byte
 	for {
 		n, err := r.Read(b[:])
 		if n == 0 && err == nil {
 			continue
 		}
+
 		if err != nil {
 			if errors.Is(err, io.EOF) && len(line) > 0 {
 				return string(line), nil
 			}
+
 			return "", err
 		}
+
 		switch c := b[0]; {
 		case c == '\n' || c == '\r':
 			fmt.Fprint(echo, "\n")
@@ -131,6 +153,7 @@ func editLine(r io.Reader, echo io.Writer) (string, error) {
 		case c < ' ' && c != '\t' || len(line) > maxLine:
 		default:
 			line = append(line, c)
+
 			echo.Write(b[:]) // what the person sees is no result
 		}
 	}
@@ -142,5 +165,6 @@ func eraser(char []byte) string {
 	for range width(string(char)) {
 		s += "\b \b"
 	}
+
 	return s
 }

@@ -16,29 +16,56 @@ func (w *world) startAs(ctx context.Context, out, errs io.Writer, args ...string
 		LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, args)
 }
 
-// atTerminal runs a command with a person in front of it: lines are what they type, passwords what they type unseen.
+// atTerminal runs a command with a person in front of it: lines are what they type,
+// passwords what they type unseen.
 func (w *world) atTerminal(lines, password string, args ...string) result {
 	var out, errs lockedBuffer
-	code := cli.Run(w.t.Context(), cli.Env{Out: &out, Err: &errs, Now: w.now, OpenBrowser: w.browser, InTerminal: true, ErrTerminal: true,
-		ReadLine: func(hidden bool, prompt func()) (string, error) {
-			prompt()
-			if hidden {
-				return password, nil
-			}
-			line, rest, more := strings.Cut(lines, "\n")
-			lines = rest
-			if !more && line == "" {
-				return "", io.EOF
-			}
-			return line, nil
+	code := cli.Run(
+		w.t.Context(),
+		cli.Env{
+			Out:         &out,
+			Err:         &errs,
+			Now:         w.now,
+			OpenBrowser: w.browser,
+			InTerminal:  true,
+			ErrTerminal: true,
+			ReadLine: func(hidden bool, prompt func()) (string, error) {
+				prompt()
+				if hidden {
+					return password, nil
+				}
+				line, rest, more := strings.Cut(lines, "\n")
+				lines = rest
+				if !more && line == "" {
+					return "", io.EOF
+				}
+				return line, nil
+			},
+			LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
 		},
-		LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, append([]string{"--data-dir", w.dir}, args...))
+		append([]string{"--data-dir", w.dir}, args...),
+	)
 	return result{code, out.String(), errs.String()}
 }
 
 func TestTheSecretIsAskedForWithoutEchoWhenAPersonIsThere(t *testing.T) {
 	w := newWorld(t)
-	args := []string{"tokens", "acquire", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", client, "--api", "graph", "--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+	args := []string{
+		"tokens",
+		"acquire",
+		"--tenant-id",
+		contoso,
+		"--tenant-name",
+		"contoso",
+		"--client-id",
+		client,
+		"--api",
+		"graph",
+		"--login-url",
+		w.LoginURL(),
+		"--api-url",
+		w.APIURL("graph"),
+	}
 	r := w.expect(w.atTerminal("", appSecret, args...), 0)
 	contains(t, r.err, "Application secret")
 	noSecret(t, r)
@@ -67,11 +94,19 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 		return nil
 	}
 	begun := time.Now()
-	if r := w.expect(w.atTerminal("", "", w.acquire("graph")...), 0); strings.Contains(r.err, "\r") && time.Since(begun) < time.Second {
+	if r := w.expect(
+		w.atTerminal("", "", w.acquire("graph")...),
+		0,
+	); strings.Contains(r.err, "\r") &&
+		time.Since(begun) < time.Second {
 		t.Errorf("progress of what was quick: %q", r.err)
 	}
 	w.browser = slow
-	if r := w.expect(w.atTerminal("", "", w.acquire("graph")...), 0); !strings.Contains(r.err, "waiting for the browser at http://localhost:") || !strings.HasSuffix(r.err, "\x1b[K") || strings.Contains(r.out, "\x1b") {
+	if r := w.expect(
+		w.atTerminal("", "", w.acquire("graph")...),
+		0,
+	); !strings.Contains(r.err, "waiting for the browser at http://localhost:") || !strings.HasSuffix(r.err, "\x1b[K") ||
+		strings.Contains(r.out, "\x1b") {
 		t.Errorf("no progress, or it stayed: %q", r.err)
 	}
 	if r := w.expect(w.run(w.acquire("graph")...), 0); strings.Contains(r.err, "\r") {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pty opens a pseudo-terminal: what a person sees and types, and what a program has of it.
+// pty opens a pseudo-terminal: what a person sees and types, and what a program has of
+// it.
 func pty(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

@@ -21,8 +21,10 @@ const (
 )
 
 // command is a command with flags in a message: broken into lines it could not be copied.
-var command = regexp.MustCompile(`defenderctl(?: [a-z][a-z-]*){1,2}(?: ` + argument + `)?(?: --[a-z-]+(?: ` + argument + `)?)+` +
-	`|ch(?:mod|own)(?: -R)? \S+ ` + argument)
+var command = regexp.MustCompile(
+	`defenderctl(?: [a-z][a-z-]*){1,2}(?: ` + argument + `)?(?: --[a-z-]+(?: ` + argument + `)?)+` +
+		`|ch(?:mod|own)(?: -R)? \S+ ` + argument,
+)
 
 // argument is a word as a shell takes it.
 const argument = `(?:'[^']*'|\\'|[^\s;()'-][^\s;()']*)+`
@@ -41,11 +43,14 @@ func wrapTo(text, indent string, columns int) string {
 
 func fold(text, indent string, columns int) string {
 	var b strings.Builder
+
 	for i, line := range strings.Split(text, "\n") {
 		if i > 0 {
 			b.WriteString("\n")
 		}
+
 		at := 0
+
 		for j, word := range strings.Split(line, " ") {
 			n := width(word)
 			switch {
@@ -54,12 +59,16 @@ func fold(text, indent string, columns int) string {
 				at = len(indent)
 			case j > 0:
 				b.WriteString(" ")
+
 				at++
 			}
+
 			b.WriteString(word)
+
 			at += n
 		}
 	}
+
 	return b.String()
 }
 
@@ -69,11 +78,13 @@ func width(s string) int {
 	n := 0
 	for _, r := range s {
 		n++
-		if r >= 0x1100 && (r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 || r >= 0xf900 && r <= 0xfaff ||
-			r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0xffe0 && r <= 0xffe6 || r >= 0x1f300 && r <= 0x1faff || r >= 0x20000) {
+		if r >= 0x1100 &&
+			(r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 || r >= 0xf900 && r <= 0xfaff ||
+				r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 || r >= 0xffe0 && r <= 0xffe6 || r >= 0x1f300 && r <= 0x1faff || r >= 0x20000) {
 			n++
 		}
 	}
+
 	return n
 }
 
@@ -82,6 +93,7 @@ func cut(s string, n int) string {
 	if width(s) <= n {
 		return s
 	}
+
 	return head(s, n-1) + "…"
 }
 
@@ -91,6 +103,7 @@ func head(s string, n int) string {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}
+
 	return s
 }
 
@@ -99,12 +112,15 @@ func cutMiddle(s string, n int) string {
 	if width(s) <= n {
 		return s
 	}
+
 	begin := head(s, n/2)
+
 	rest := s[len(begin):]
 	for rest != "" && width(rest) > n-1-width(begin) {
 		_, size := utf8.DecodeRuneInString(rest)
 		rest = rest[size:]
 	}
+
 	return begin + "…" + rest
 }
 
@@ -121,12 +137,14 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 	for i, h := range header {
 		widths[i] = width(h)
 	}
+
 	for _, row := range rows {
 		for i := range row {
 			row[i] = plain.Text(row[i], 400)
 			if row[i] == "" {
 				row[i] = "-"
 			}
+
 			widths[i] = max(widths[i], width(row[i]))
 		}
 	}
@@ -134,7 +152,9 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 	if columns := tableColumns(w); columns > 0 {
 		narrow(widths, header, columns, shrink)
 	}
+
 	printRow(w, header, widths)
+
 	for _, row := range rows {
 		printRow(w, row, widths)
 	}
@@ -144,16 +164,19 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 // terminal.
 func without(w io.Writer, header []string, rows [][]string, columns ...string) ([]string, [][]string) {
 	most := tableColumns(w)
+
 	for _, name := range columns {
 		i := slices.Index(header, name)
 		if most == 0 || i < 0 || tableWidth(header, rows) <= most {
 			break
 		}
+
 		header = slices.Delete(slices.Clone(header), i, i+1)
 		for n, row := range rows {
 			rows[n] = slices.Delete(row, i, i+1)
 		}
 	}
+
 	return header, rows
 }
 
@@ -165,8 +188,10 @@ func tableWidth(header []string, rows [][]string) int {
 		for _, row := range rows {
 			widest = max(widest, width(plain.Text(row[i], 400)))
 		}
+
 		total += widest
 	}
+
 	return total
 }
 
@@ -176,10 +201,12 @@ func narrow(widths []int, header []string, columns int, shrink []int) {
 	for _, n := range widths {
 		over += n
 	}
+
 	for _, i := range shrink {
 		if over <= 0 {
 			return
 		}
+
 		room := max(min(over, widths[i]-max(least, width(header[i]))), 0)
 		widths[i] -= room
 		over -= room
@@ -188,13 +215,16 @@ func narrow(widths []int, header []string, columns int, shrink []int) {
 
 func printRow(w io.Writer, row []string, widths []int) {
 	var b strings.Builder
+
 	for i, cell := range row {
 		cell = cutMiddle(cell, widths[i])
 		b.WriteString(cell)
+
 		if i < len(row)-1 {
 			b.WriteString(strings.Repeat(" ", widths[i]-width(cell)+gap))
 		}
 	}
+
 	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 }
 
@@ -203,6 +233,7 @@ func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
+
 	return e.Encode(v)
 }
 
@@ -211,7 +242,9 @@ func moment(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
+
 	s := t.UTC().Format(time.RFC3339)
+
 	return &s
 }
 
@@ -220,6 +253,7 @@ func age(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
+
 	return span(now.Sub(t))
 }
 
@@ -233,6 +267,7 @@ func span(d time.Duration) string {
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%dh", int(d/time.Hour))
 	}
+
 	return fmt.Sprintf("%dd", int(d/(24*time.Hour)))
 }
 
@@ -240,5 +275,6 @@ func date(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
+
 	return t.UTC().Format(time.DateOnly)
 }

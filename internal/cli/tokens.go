@@ -42,13 +42,18 @@ func (c *cli) stateOf(i store.ChainInfo, api string) (state, remedy string) {
 	case i.Err != nil:
 		return "encrypted with another key", "give the key with --key-file"
 	}
+
 	return f.State(c.Now()), f.Remedy
 }
 
 func (c *cli) listCommand() *cobra.Command {
 	var asJSON bool
+
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the stored refresh tokens", Args: noArguments,
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the stored refresh tokens",
+		Args:    noArguments,
 		Example: "  defenderctl tokens list --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.look()
@@ -56,41 +61,83 @@ func (c *cli) listCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close()
+
 			list, err := s.chains(cmd.Context())
 			if err != nil {
 				return err
 			}
+
 			if asJSON {
 				all := []listed{}
+
 				for _, i := range list {
-					l := listed{TenantID: i.Key.TenantID, Tenant: cmp.Or(i.Chain.TenantName, i.Key.TenantID), ClientID: i.Key.ClientID, LoginHost: i.Key.LoginHost,
-						Account: i.Chain.Account, Obtained: moment(i.Chain.Obtained), Refreshed: moment(i.Chain.Refreshed), Expires: moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)}
+					l := listed{
+						TenantID:  i.Key.TenantID,
+						Tenant:    cmp.Or(i.Chain.TenantName, i.Key.TenantID),
+						ClientID:  i.Key.ClientID,
+						LoginHost: i.Key.LoginHost,
+						Account:   i.Chain.Account,
+						Obtained:  moment(i.Chain.Obtained),
+						Refreshed: moment(i.Chain.Refreshed),
+						Expires:   moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends),
+					}
 					l.State, l.Remedy = c.stateOf(i, s.apiOf(cmd.Context(), i.Key))
 					all = append(all, l)
 				}
+
 				return printJSON(c.Out, all)
 			}
+
 			if len(list) == 0 {
 				dir, _ := c.dir("")
 				c.tell("no refresh tokens are stored in %s; see: defenderctl tokens acquire --help", dir)
+
 				return nil
 			}
+
 			var rows [][]string
+
 			for _, i := range list {
 				state, _ := c.stateOf(i, "")
-				rows = append(rows, []string{i.Key.TenantID, cmp.Or(i.Chain.TenantName, "-"), i.Key.ClientID, i.Chain.Account,
-					age(i.Chain.Obtained, c.Now()), age(i.Chain.Refreshed, c.Now()), date(i.Chain.Forecast(c.Now(), tokens.App{}).Ends), state})
+				rows = append(
+					rows,
+					[]string{
+						i.Key.TenantID,
+						cmp.Or(i.Chain.TenantName, "-"),
+						i.Key.ClientID,
+						i.Chain.Account,
+						age(
+							i.Chain.Obtained,
+							c.Now(),
+						),
+						age(i.Chain.Refreshed, c.Now()),
+						date(i.Chain.Forecast(c.Now(), tokens.App{}).Ends),
+						state,
+					},
+				)
 			}
-			table(c.Out, []string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"}, rows, 2, 3, 1, 0) // the tenant id is there to be copied, the state to be seen
+
+			table(
+				c.Out,
+				[]string{"TENANT_ID", "TENANT", "CLIENT_ID", "ACCOUNT", "OBTAINED", "REFRESHED", "EXPIRES", "STATE"},
+				rows,
+				2,
+				3,
+				1,
+				0,
+			) // the tenant id is there to be copied, the state to be seen
+
 			for _, i := range list {
 				if f := i.Chain.Forecast(c.Now(), c.application(i, s.apiOf(cmd.Context(), i.Key))); f.Soon {
 					c.say("%s: %s; %s", label(i.Chain.TenantName, i.Key.TenantID), f.Text, f.Remedy)
 				}
 			}
+
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+
 	return cmd
 }
 
@@ -99,25 +146,31 @@ func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string,
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+
 	s, err := c.look()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	defer s.Close()
+
 	var names []string
+
 	add := func(name string) {
 		if strings.HasPrefix(strings.ToLower(name), strings.ToLower(prefix)) {
 			names = append(names, name)
 		}
 	}
+
 	list, _ := s.chains(context.Background())
 	for _, i := range list {
 		add(cmp.Or(i.Chain.TenantName, i.Key.TenantID))
 	}
+
 	statuses, _ := s.statuses(context.Background())
 	for key, st := range statuses {
 		add(cmp.Or(st.TenantName, key.TenantID))
 	}
+
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -138,11 +191,16 @@ type refreshed struct {
 }
 
 func (c *cli) refreshCommand() *cobra.Command {
-	var file string
-	var asJSON bool
+	var (
+		file   string
+		asJSON bool
+	)
+
 	cmd := &cobra.Command{
-		Use: "refresh NAME", Short: "Refresh a stored token now and say what the service " +
-			"answers", Args: oneArgument("NAME"),
+		Use: "refresh NAME",
+		Short: "Refresh a stored token now and say what the service " +
+			"answers",
+		Args: oneArgument("NAME"),
 		Long: "Redeems the stored refresh token of a tenant and stores what it is rotated to. The application's " +
 			"credential comes from a configuration " +
 			"(--config) or from the flags. The inputs may run meanwhile.",
@@ -153,45 +211,67 @@ func (c *cli) refreshCommand() *cobra.Command {
 	cmd.ValidArgsFunction = c.names
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
+
 		t, s, err := c.choose(ctx, args[0], file, set)
 		if err != nil {
 			return err
 		}
 		defer s.Close()
+
 		client, err := instance.HTTPClient(t.Tenant)
 		if err != nil {
 			return err
 		}
+
 		keeper := c.keeper(s)
+
 		source, err := instance.NewSource(t.Tenant, keeper, client, c.Now, c.log)
 		if err != nil {
 			return err
 		}
+
 		done := c.progress(func() string { return "asking " + t.LoginURL })
 		access, err := source.Refresh(ctx)
+
 		done()
+
 		if err = errors.Join(err, unsaved(ctx, keeper)); err != nil {
 			return err
 		}
-		r := refreshed{TenantID: t.TenantID, Tenant: t.TenantName, ClientID: t.ClientID, Resource: t.Resource, Grant: source.Grant().String(),
-			Rotated: access.Rotated, Roles: []string{}, Scp: []string{}, Exp: moment(access.Expiry)}
+
+		r := refreshed{
+			TenantID: t.TenantID,
+			Tenant:   t.TenantName,
+			ClientID: t.ClientID,
+			Resource: t.Resource,
+			Grant:    source.Grant().String(),
+			Rotated:  access.Rotated,
+			Roles:    []string{},
+			Scp:      []string{},
+			Exp:      moment(access.Expiry),
+		}
 		if claims, err := tokens.Inspect(access.Token); err == nil {
 			r.Tid, r.Aud = claims.Tid, claims.Aud
 			r.Roles, r.Scp = append(r.Roles, claims.Roles...), append(r.Scp, claims.Scp...)
 		}
+
 		chain, ok, err := s.Tokens().Load(ctx, instance.Application(t.Tenant, c.log).ChainKey())
 		if err != nil {
 			return err
 		}
+
 		if ok {
 			r.Expires = moment(chain.Forecast(c.Now(), tokens.App{}).Ends)
 		}
+
 		if asJSON {
 			return printJSON(c.Out, r)
 		}
+
 		fmt.Fprintln(c.Out, c.wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until "+
 			"%s", label(t.TenantName, t.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
 		fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
+
 		switch {
 		case r.Grant == tokens.GrantClientCredentials.String():
 			fmt.Fprintln(c.Out, "  the application signed in by itself: there is no refresh token")
@@ -200,10 +280,13 @@ func (c *cli) refreshCommand() *cobra.Command {
 		default:
 			fmt.Fprintln(c.Out, "  the service gave no new refresh token: the stored one stays")
 		}
+
 		return nil
 	}
-	cmd.Flags().StringVar(&file, "config", "", "configuration with the tenant's credential: conf, YAML or tenants file")
+	cmd.Flags().
+		StringVar(&file, "config", "", "configuration with the tenant's credential: conf, YAML or tenants file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+
 	return cmd
 }
 
@@ -214,17 +297,21 @@ func (c *cli) log(level, text string) {
 	}
 }
 
-// choose finds the tenant that a command is about, in a configuration or in the store, and opens the store for writing.
+// choose finds the tenant that a command is about, in a configuration or in the store,
+// and opens the store for writing.
 func (c *cli) choose(ctx context.Context, name, file string, set *settings) (chosen, *store.Store, error) {
 	if file != "" {
 		t, err := c.fromConfig(file, name, set.get("api"), set.get("client_id"))
 		if err == nil {
 			err = set.override(ctx, &t.Tenant)
 		}
+
 		if err != nil {
 			return chosen{}, nil, err
 		}
+
 		s, err := c.open(t.place)
+
 		return t, s, err
 	}
 	// Looked up for reading first: a name that is not known makes no directory.
@@ -232,25 +319,36 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 	if err != nil {
 		return chosen{}, nil, err
 	}
+
 	i, err := findChain(ctx, ro, name, set.get("client_id"), set.get("login_url"))
 	api := ro.apiOf(ctx, i.Key)
 	ro.Close()
+
 	if err != nil {
 		return chosen{}, nil, err
 	}
+
 	t, err := c.fromStore(ctx, i, api, set)
 	if err != nil {
 		return chosen{}, nil, err
 	}
+
 	s, err := c.open(place{})
+
 	return t, s, err
 }
 
 func (c *cli) removeCommand() *cobra.Command {
-	var clientID, login string
-	var yes bool
+	var (
+		clientID, login string
+		yes             bool
+	)
+
 	cmd := &cobra.Command{
-		Use: "remove NAME", Aliases: []string{"rm"}, Short: "Forget a stored refresh token", Args: oneArgument("NAME"),
+		Use:     "remove NAME",
+		Aliases: []string{"rm"},
+		Short:   "Forget a stored refresh token",
+		Args:    oneArgument("NAME"),
 		Long: "Forgets a stored refresh token, and which seeds were used: one that is still configured begins a " +
 			"new chain. It stays valid at Microsoft: " +
 			"revoke the user's sessions there if it must not be used any more. An input with grant auto and a " +
@@ -259,45 +357,56 @@ func (c *cli) removeCommand() *cobra.Command {
 		Example: "  defenderctl tokens remove contoso\n  defenderctl tokens remove contoso --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+
 			ro, err := c.lookFirst()
 			if err != nil {
 				return err
 			}
+
 			i, err := findChain(ctx, ro, args[0], clientID, login)
 			ro.Close()
+
 			if err != nil {
 				return err
 			}
+
 			name := label(i.Chain.TenantName, i.Key.TenantID)
 			if !yes && !c.InTerminal {
 				return usagef("nobody is here to confirm it: add --yes to forget the refresh token of %s", name)
 			}
+
 			if !yes {
 				answer, err := c.ask(ctx, "Forget the refresh token of "+name+"? A new one takes a person's "+
 					"sign-in. [y/N] ", false)
 				if err != nil {
 					return err
 				}
+
 				if a := strings.ToLower(answer.Reveal()); a != "y" && a != "yes" {
 					return fmt.Errorf("nothing was removed")
 				}
 			}
+
 			s, err := c.open(place{})
 			if err != nil {
 				return err
 			}
 			defer s.Close()
+
 			removed, err := s.Tokens().Remove(ctx, i.Key)
 			if err != nil {
 				return err
 			}
+
 			if !removed {
 				return unknownName(args[0], nil)
 			}
+
 			fmt.Fprintf(c.Out, "%s: the refresh token for client %s is forgotten\n", name, i.Key.ClientID)
 			c.nameOldTokens(s, "may still hold the token")
 			c.say("note: from its next start on, an input with grant auto and a credential of the application " +
 				"signs in as the application itself; where that must not be, set grant refresh_token")
+
 			return nil
 		},
 	}
@@ -305,16 +414,19 @@ func (c *cli) removeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&clientID, "client-id", "", "application, where a tenant has tokens of several")
 	cmd.Flags().StringVar(&login, "login-url", "", "sign-in service, likewise")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; required where there is no terminal")
+
 	return cmd
 }
 
-// nameOldTokens names the files that were set aside earlier, which a command that changes all tokens does not reach.
+// nameOldTokens names the files that were set aside earlier, which a command that
+// changes all tokens does not reach.
 func (c *cli) nameOldTokens(s *store.Store, hold string) {
 	paths, err := s.OldTokenFiles()
 	if err != nil {
 		c.say("warning: files that were set aside as damaged could not be looked for: %v", err)
 		return
 	}
+
 	if len(paths) == 0 {
 		return
 	}
@@ -323,15 +435,21 @@ func (c *cli) nameOldTokens(s *store.Store, hold string) {
 	for i, path := range paths {
 		words[i] = plain.Shell(path)
 	}
+
 	c.say("warning: files that were set aside earlier %s; remove them if you do not need them: rm "+
 		"%s", hold, strings.Join(words, " "))
 }
 
 func (c *cli) rekeyCommand() *cobra.Command {
-	var newKey string
-	var decrypt bool
+	var (
+		newKey  string
+		decrypt bool
+	)
+
 	cmd := &cobra.Command{
-		Use: "rekey", Short: "Encrypt all stored tokens with another key", Args: noArguments,
+		Use:   "rekey",
+		Short: "Encrypt all stored tokens with another key",
+		Args:  noArguments,
 		Long: "Encrypts every stored token again. --key-file is the key they have now, --new-key-file the one they " +
 			"get. Tokens that are not encrypted yet " +
 			"need --key-file alone; until then an input with key_file does not use them. A tokens.db that " +
@@ -344,41 +462,52 @@ func (c *cli) rekeyCommand() *cobra.Command {
 				return usagef("give --new-key-file, or --key-file alone for tokens that are not encrypted yet, or " +
 					"--decrypt")
 			}
+
 			path := absolute(cmp.Or(newKey, c.keyFile))
 			if decrypt {
 				path = ""
 			}
+
 			key, err := instance.ReadKey(path)
 			if err != nil {
 				return err
 			}
+
 			dir, err := c.dir("")
 			if err != nil {
 				return err
 			}
+
 			if !exists(dir) {
 				return fmt.Errorf("there is no %s: nothing is stored there", dir)
 			}
+
 			s, err := c.open(place{}, "defenderctl tokens rekey")
 			if err != nil {
 				return err
 			}
 			defer s.Close()
+
 			n, err := s.Tokens().Rekey(cmd.Context(), key)
 			if err != nil {
 				return err
 			}
+
 			c.nameOldTokens(s, "still hold tokens as they were before")
+
 			if decrypt {
 				fmt.Fprintf(c.Out, "%d decrypted; remove key_file from the inputs\n", n)
 				return nil
 			}
+
 			fmt.Fprintf(c.Out, "%d encrypted with %s; every input needs: key_file %s\n", n, path, path)
+
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&newKey, "new-key-file", "", "file with the new key")
 	cmd.Flags().BoolVar(&decrypt, "decrypt", false, "store the tokens without encryption from now on")
 	cmd.MarkFlagsMutuallyExclusive("new-key-file", "decrypt")
+
 	return cmd
 }

@@ -29,7 +29,11 @@ func TestRefreshSaysWhatTheServiceAnswers(t *testing.T) {
 	contains(t, r.out, "contoso ("+contoso+")", "https://graph.windows.net", "new refresh token is stored")
 	noSecret(t, r)
 	r = w.expect(w.run("tokens", "refresh", contoso, "--config", w.conf("siem"), "--json"), 0)
-	if got := parse[map[string]any](t, r.out); got["rotated"] != true || got["tid"] != contoso || got["expires"] == nil {
+	if got := parse[map[string]any](
+		t,
+		r.out,
+	); got["rotated"] != true || got["tid"] != contoso ||
+		got["expires"] == nil {
 		t.Errorf("JSON: %v", got)
 	}
 	noSecret(t, r)
@@ -66,7 +70,10 @@ func TestACredentialIsSeenToEndFromFourteenDaysOn(t *testing.T) {
 		"91 days": {91 * 24 * time.Hour, "ended", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(c *simulator.Config) { c.OmitRefresh = true }) // the service gives no successor: the token ages
+			w := newWorld(
+				t,
+				func(c *simulator.Config) { c.OmitRefresh = true },
+			) // the service gives no successor: the token ages
 			w.expect(w.run(w.acquire("siem")...), 0)
 			conf := w.conf("siem")
 			w.now = func() time.Time { return time.Now().Add(c.after) }
@@ -91,7 +98,15 @@ func TestACertificateThatEndsSoonIsAWarning(t *testing.T) {
 			w := newWorld(t, func(s *simulator.Config) {
 				s.Tenants[0].Apps[0].Certificates = []*x509.Certificate{cert}
 			})
-			conf := w.file("cert.conf", strings.Replace(string(must(os.ReadFile(w.conf("graph")))), "client_secret_file "+w.secretFile(), "client_certificate_file "+w.file("cert.pem", pem)+"\n    grant client_credentials", 1))
+			conf := w.file(
+				"cert.conf",
+				strings.Replace(
+					string(must(os.ReadFile(w.conf("graph")))),
+					"client_secret_file "+w.secretFile(),
+					"client_certificate_file "+w.file("cert.pem", pem)+"\n    grant client_credentials",
+					1,
+				),
+			)
 			r := w.expect(w.run("check", conf), c.code)
 			if c.code != 0 {
 				contains(t, r.out, "the client certificate ends in 5 days")
@@ -110,10 +125,17 @@ func must[T any](v T, err error) T {
 func certificate(t *testing.T, life time.Duration) (*x509.Certificate, string) {
 	t.Helper()
 	key := must(newKey())
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mssp"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life + time.Minute)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "mssp"},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(life + time.Minute),
+	}
 	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})...)
+	text = append(
+		text,
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})...)
 	return must(x509.ParseCertificate(der)), string(text)
 }
 
@@ -177,7 +199,8 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 	w.expect(w.run(args...), 0)
 	w.expect(w.run("check", w.conf("siem", "tenant_name another customer with quite a long name")), 1)
-	// The ids of the list stay whole, for they are there to be copied, and so does the state.
+	// The ids of the list stay whole, for they are there to be copied, and so does the
+	// state.
 	w.RevokeRefreshTokens(contoso, 700082)
 	w.run("tokens", "refresh", contoso, "--config", w.conf("siem"))
 	contains(t, w.onScreen(132, "tokens", "list").out, contoso, "dead AADSTS700082")

@@ -37,9 +37,11 @@ func thisBuild() build {
 	if !ok {
 		return b
 	}
+
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		b.Version = v
 	}
+
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision" && s.Value != "":
@@ -48,21 +50,25 @@ func thisBuild() build {
 			b.Modified = s.Value == "true"
 		}
 	}
+
 	return b
 }
 
 // version is the line of --version: version, commit, Go version.
 func version() string {
 	b := thisBuild()
+
 	changes := ""
 	if b.Modified {
 		changes = " with changes"
 	}
+
 	return fmt.Sprintf("defenderctl %s, commit %s%s, %s", b.Version, b.Commit, changes, b.Go)
 }
 
 func (c *cli) versionCommand() *cobra.Command {
 	var asJSON bool
+
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print version, commit and Go version",
@@ -72,10 +78,13 @@ func (c *cli) versionCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(c.Out, thisBuild())
 			}
+
 			fmt.Fprintln(c.Out, version())
+
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+
 	return cmd
 }

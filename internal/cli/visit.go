@@ -27,7 +27,8 @@ type visit struct {
 	Tenant   string `json:"tenant"`
 	API      string `json:"api"`
 	Grant    string `json:"grant"`
-	// SignIn and Answer are "ok", "failed", "refused", or empty where it did not come to that.
+	// SignIn and Answer are "ok", "failed", "refused", or empty where it did not come
+	// to that.
 	SignIn  string  `json:"sign_in"`
 	Answer  string  `json:"api_answer"`
 	Found   string  `json:"found,omitempty"`
@@ -52,15 +53,18 @@ type stores struct {
 func (s *stores) get(at place) (*store.Store, *tokens.Keeper, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	dir, err := s.c.dir(at.dataDir)
 	if err != nil {
 		return nil, nil, err
 	}
+
 	if s.open[dir] == nil && s.errs[dir] == nil {
 		if s.open[dir], s.errs[dir] = s.c.open(at); s.errs[dir] == nil {
 			s.keep[dir] = s.c.keeper(s.open[dir])
 		}
 	}
+
 	return s.open[dir], s.keep[dir], s.errs[dir]
 }
 
@@ -70,6 +74,7 @@ func (s *stores) close(ctx context.Context) {
 		if st == nil {
 			continue
 		}
+
 		if err := errors.Join(unsaved(ctx, s.keep[dir]), st.Close()); err != nil {
 			s.c.say("%v", err)
 		}
@@ -78,31 +83,46 @@ func (s *stores) close(ctx context.Context) {
 
 // visitAll signs in for every tenant and asks its API for an alert, several at a time.
 func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
-	open := &stores{c: c, open: map[string]*store.Store{}, errs: map[string]error{}, keep: map[string]*tokens.Keeper{}}
+	open := &stores{
+		c:    c,
+		open: map[string]*store.Store{},
+		errs: map[string]error{},
+		keep: map[string]*tokens.Keeper{},
+	}
 	defer open.close(ctx)
+
 	all := []*visit{}
+
 	var g errgroup.Group
 	g.SetLimit(atOnce)
+
 	var ready atomic.Int64
+
 	total := 0
 	for _, in := range inputs {
 		total += len(in.Tenants)
 	}
+
 	done := c.progress(func() string { return fmt.Sprintf("%d of %d tenants checked", ready.Load(), total) })
 	defer done()
+
 	for _, in := range inputs {
 		for _, t := range in.Tenants {
 			c.settle(&t, place{in.DataDir, in.KeyFile})
 			v := &visit{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API)}
 			all = append(all, v)
+
 			g.Go(func() error {
 				c.visit(ctx, v, t, place{in.DataDir, in.KeyFile}, open)
 				ready.Add(1)
+
 				return nil
 			})
 		}
 	}
+
 	g.Wait() // its functions give no errors
+
 	return all
 }
 
@@ -112,60 +132,78 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 		v.Code = exitInterrupted
 		return
 	}
+
 	fail := func(err error) {
 		v.Code = exitCode(err)
 		if known := v.Code == exitNeedsSignIn || v.Code == exitNotAuthorised; ctx.Err() != nil && !known {
 			v.Code = exitInterrupted // that an answer was not awaited says nothing about the tenant
 			return
 		}
+
 		v.Problem = err.Error()
 	}
+
 	defer func() {
 		if v.Warning != "" {
 			v.Code = worst(v.Code, exitFailed)
 		}
 	}()
+
 	v.ending(certificate(t, c.Now()))
+
 	need, err := c.needsStore(&t, at)
 	if err != nil {
 		fail(err)
 		return
 	}
-	var chains tokens.ChainStore
-	var keeper *tokens.Keeper
+
+	var (
+		chains tokens.ChainStore
+		keeper *tokens.Keeper
+	)
 	if need {
 		if _, keeper, err = open.get(at); err != nil {
 			fail(err)
 			return
 		}
+
 		chains = keeper
 	}
+
 	client, err := instance.HTTPClient(t)
 	if err != nil {
 		fail(err)
 		return
 	}
+
 	quiet := func(string, string) {}
+
 	source, err := instance.NewSource(t, chains, client, c.Now, quiet)
 	if err != nil {
 		fail(err)
 		return
 	}
+
 	access, err := source.Token(ctx)
+
 	v.Grant = source.Grant().String()
 	if keeper != nil && source.Grant() == tokens.GrantRefreshToken {
 		f := c.chain(ctx, t, keeper)
 		v.ending(f)
+
 		if f.Soon && (err == nil || !f.Ended) { // else the failure says it
 			v.Warning = f.Text + "; " + f.Remedy
 		}
 	}
+
 	if err != nil {
 		if fail(err); v.Problem != "" {
 			v.SignIn = outcome(err)
 		}
+
 		return
 	}
+
 	v.SignIn = "ok"
 	if claims, err := tokens.Inspect(access.Token); err == nil {
 		v.Token = claims.String()
@@ -173,24 +211,30 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 			v.Warning = "the access token is for tenant " + plain.Text(claims.Tid, 64) + "; check tenant_id"
 		}
 	}
+
 	found, err := probe(ctx, t, source, client, c.Now)
 	if err != nil {
 		if fail(err); v.Problem != "" {
 			v.Answer = outcome(err)
 		}
+
 		if v.Token != "" && v.Answer == "refused" {
 			v.Problem += "; the token says: " + v.Token
 		}
+
 		return
 	}
+
 	v.Answer, v.Found = "ok", found
 }
 
-// outcome is what became of a request that failed: it was refused, or nobody could be asked.
+// outcome is what became of a request that failed: it was refused, or nobody could be
+// asked.
 func outcome(err error) string {
 	if exitCode(err) == exitFailed {
 		return "failed"
 	}
+
 	return "refused"
 }
 
@@ -201,29 +245,35 @@ func (v *visit) ending(f tokens.Forecast) {
 	}
 }
 
-// certificate looks at the end of a client certificate; what it says of it stands in the findings about the files.
+// certificate looks at the end of a client certificate; what it says of it stands in
+// the findings about the files.
 func certificate(t config.Tenant, now time.Time) tokens.Forecast {
 	if t.ClientCertificateFile == "" {
 		return tokens.Forecast{}
 	}
+
 	pem, err := config.ReadPEM(t.ClientCertificateFile)
 	if err != nil {
 		return tokens.Forecast{} // signing in says so
 	}
+
 	info, err := tokens.InspectCertificate(pem)
 	if err != nil {
 		return tokens.Forecast{}
 	}
+
 	return info.Forecast(now)
 }
 
 // chain looks at the end of the stored refresh token, as it is after the sign-in.
 func (c *cli) chain(ctx context.Context, t config.Tenant, keeper *tokens.Keeper) tokens.Forecast {
 	app := instance.Application(t, func(string, string) {})
+
 	chain, ok, err := keeper.Load(ctx, app.ChainKey())
 	if err != nil || !ok {
 		return tokens.Forecast{}
 	}
+
 	return chain.Forecast(c.Now(), app)
 }
 
@@ -231,12 +281,15 @@ func (c *cli) printVisits(all []*visit) {
 	if len(all) == 0 {
 		return
 	}
+
 	var rows [][]string
 	for _, v := range all {
 		rows = append(rows, []string{v.Tenant, v.API, v.Grant, v.SignIn, v.Answer, date(v.ends), v.Found})
 	}
+
 	fmt.Fprintln(c.Out)
 	table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 6, 0)
+
 	for _, v := range all {
 		for _, text := range []string{v.Problem, v.Warning} {
 			if text != "" {

@@ -36,7 +36,18 @@ func TestAdviceFitsWhatWasGiven(t *testing.T) {
 				w.SetApp(contoso, public, func(a *simulator.App) { a.AADSTS = 700025 })
 				c.args = c.args[:2]
 			}
-			args := append([]string{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--login-url", w.LoginURL()}, c.args...)
+			args := append(
+				[]string{
+					"tokens",
+					"acquire",
+					"--tenant-id",
+					contoso,
+					"--client-id",
+					client,
+					"--login-url",
+					w.LoginURL(),
+				},
+				c.args...)
 			if !strings.Contains(strings.Join(args, " "), "--region") {
 				args = append(args, "--api-url", w.APIURL("graph"))
 			}
@@ -72,8 +83,25 @@ func TestACodeForAnotherDeviceSaysWhenTheWaitEnds(t *testing.T) {
 			w.now = func() time.Time { return at }
 			ctx, cancel := context.WithCancel(t.Context())
 			errs := &interrupting{text: "within", cancel: cancel}
-			w.start(ctx, strings.NewReader(""), io.Discard, errs, "tokens", "acquire", "--device-code", "--tenant-id", contoso, "--client-id", public,
-				"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph"), "--timeout", timeout)
+			w.start(
+				ctx,
+				strings.NewReader(""),
+				io.Discard,
+				errs,
+				"tokens",
+				"acquire",
+				"--device-code",
+				"--tenant-id",
+				contoso,
+				"--client-id",
+				public,
+				"--login-url",
+				w.LoginURL(),
+				"--api-url",
+				w.APIURL("graph"),
+				"--timeout",
+				timeout,
+			)
 			contains(t, errs.String(), says)
 		})
 	}
@@ -113,13 +141,23 @@ func TestRewindingATenantThatWasNeverPolledSaysSo(t *testing.T) {
 func TestRemovingATokenSaysHowTheInputSignsInThen(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
-	contains(t, w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0).err, "grant auto", "as the application itself", "set grant refresh_token")
+	contains(
+		t,
+		w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0).err,
+		"grant auto",
+		"as the application itself",
+		"set grant refresh_token",
+	)
 }
 
 func TestADamagedStoreIsNotSetAsideByLooking(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
-	if err := os.WriteFile(filepath.Join(w.dir, "tokens.db"), []byte("this is no database, whatever its name says"), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(w.dir, "tokens.db"),
+		[]byte("this is no database, whatever its name says"),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	contains(t, w.expect(w.run("tokens", "list"), 1).err, "this command only reads")
@@ -127,14 +165,27 @@ func TestADamagedStoreIsNotSetAsideByLooking(t *testing.T) {
 
 func TestHelpFitsAHundredColumnsAndHasExamples(t *testing.T) {
 	w := newWorld(t)
-	all := append([]string{"", "tokens", "completion", "completion bash", "completion zsh", "completion fish", "completion powershell"}, commands...)
+	all := append(
+		[]string{
+			"",
+			"tokens",
+			"completion",
+			"completion bash",
+			"completion zsh",
+			"completion fish",
+			"completion powershell",
+		},
+		commands...)
 	for _, name := range all {
 		out := w.expect(w.run(append(strings.Fields(name), "--help")...), 0).out
 		if !strings.Contains(out, "Examples:") {
 			t.Errorf("%s has no example", name)
 		}
 		for line := range strings.Lines(out) {
-			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 && !strings.HasPrefix(name, "completion ") {
+			if n := utf8.RuneCountInString(
+				strings.TrimRight(line, "\n"),
+			); n > 100 &&
+				!strings.HasPrefix(name, "completion ") {
 				t.Errorf("%s: %d columns: %s", name, n, line)
 			}
 		}

@@ -40,7 +40,8 @@ type world struct {
 	dir string
 	now func() time.Time
 	env map[string]string
-	// browser is what the command's browser does; by default it signs in and follows every redirect.
+	// browser is what the command's browser does; by default it signs in and follows
+	// every redirect.
 	browser  func(address string) error
 	browsers sync.WaitGroup // that are still open
 	closing  page
@@ -57,16 +58,36 @@ type page struct {
 	text   string
 }
 
-// newWorld has contoso, whose application is on the MSSP tab unless changed, and fabrikam beside it.
+// newWorld has contoso, whose application is on the MSSP tab unless changed, and
+// fabrikam beside it.
 func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	t.Helper()
-	app := simulator.App{ClientID: client, Secret: appSecret, RefreshTokens: []string{seedToken}, RedirectURIs: []string{"http://localhost", redirect}}
+	app := simulator.App{
+		ClientID:      client,
+		Secret:        appSecret,
+		RefreshTokens: []string{seedToken},
+		RedirectURIs:  []string{"http://localhost", redirect},
+	}
 	other := app
 	other.RefreshTokens = []string{seedToken + "-2"}
 	cfg := simulator.Config{Seed: 1, AutoConsent: true, Tenants: []simulator.Tenant{
-		{ID: contoso, Domain: "contoso.example", Name: "contoso", MSSPAuthorised: true, Generated: 12, Apps: []simulator.App{app,
-			{ClientID: public, Public: true, RedirectURIs: []string{"http://localhost"}}}},
-		{ID: fabrikam, Domain: "fabrikam.example", Name: "fabrikam", MSSPAuthorised: true, Generated: 3, Apps: []simulator.App{other}},
+		{
+			ID:             contoso,
+			Domain:         "contoso.example",
+			Name:           "contoso",
+			MSSPAuthorised: true,
+			Generated:      12,
+			Apps: []simulator.App{app,
+				{ClientID: public, Public: true, RedirectURIs: []string{"http://localhost"}}},
+		},
+		{
+			ID:             fabrikam,
+			Domain:         "fabrikam.example",
+			Name:           "fabrikam",
+			MSSPAuthorised: true,
+			Generated:      3,
+			Apps:           []simulator.App{other},
+		},
 	}}
 	for _, f := range change {
 		f(&cfg)
@@ -100,7 +121,8 @@ func (w *world) visit(address string) {
 	w.closing.status, w.closing.text = res.StatusCode, string(text)
 }
 
-// shown waits until every browser has its last page and gives what that was: the command may end before the browser has read it.
+// shown waits until every browser has its last page and gives what that was: the
+// command may end before the browser has read it.
 func (w *world) shown() (status int, text string) {
 	w.browsers.Wait()
 	w.closing.Lock()
@@ -166,8 +188,26 @@ func (w *world) sleep(ctx context.Context, d time.Duration) error {
 
 // acquire are the arguments for a sign-in to contoso.
 func (w *world) acquire(api string, more ...string) []string {
-	return append([]string{"tokens", "acquire", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", client, "--client-secret-file", w.secretFile(),
-		"--api", api, "--login-url", w.LoginURL(), "--api-url", w.APIURL(api)}, more...)
+	return append(
+		[]string{
+			"tokens",
+			"acquire",
+			"--tenant-id",
+			contoso,
+			"--tenant-name",
+			"contoso",
+			"--client-id",
+			client,
+			"--client-secret-file",
+			w.secretFile(),
+			"--api",
+			api,
+			"--login-url",
+			w.LoginURL(),
+			"--api-url",
+			w.APIURL(api),
+		},
+		more...)
 }
 
 // file writes a file of mode 0600 and gives its path.
@@ -191,7 +231,8 @@ func (w *world) expect(r result, code int) result {
 	return r
 }
 
-// contains fails the test unless all texts are in s, line breaks of wrapped messages aside.
+// contains fails the test unless all texts are in s, line breaks of wrapped messages
+// aside.
 func contains(t *testing.T, s string, texts ...string) {
 	t.Helper()
 	flat := regexp.MustCompile(`\s+`).ReplaceAllString(s, " ")
@@ -244,7 +285,11 @@ func golden(t *testing.T, path, text string) {
 		t.Fatalf("%v; write it with -update", err)
 	}
 	if string(want) != text {
-		t.Errorf("%s has changed; look at the difference, and write it with -update:\n%s", path, difference(string(want), text))
+		t.Errorf(
+			"%s has changed; look at the difference, and write it with -update:\n%s",
+			path,
+			difference(string(want), text),
+		)
 	}
 }
 

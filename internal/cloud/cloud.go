@@ -15,7 +15,8 @@ const (
 	Graph API = "graph"
 	// Endpoint is the Defender for Endpoint alerts API.
 	Endpoint API = "endpoint"
-	// SIEM is the legacy alert exporter ("pull detections"), deprecated since 31 December 2023.
+	// SIEM is the legacy alert exporter ("pull detections"), deprecated since 31
+	// December 2023.
 	SIEM API = "siem"
 	// Incidents is the Defender XDR incidents API.
 	Incidents API = "incidents"
@@ -29,13 +30,20 @@ func ParseAPI(s string) (API, error) {
 	if s == "" {
 		return Graph, nil
 	}
+
 	if a := API(strings.ToLower(s)); slices.Contains(APIs(), a) {
 		return a, nil
 	}
-	return "", &KeyError{Key: "api", Problem: fmt.Sprintf("unknown API %.64q", s), Mend: "use one of graph, endpoint, siem, incidents"}
+
+	return "", &KeyError{
+		Key:     "api",
+		Problem: fmt.Sprintf("unknown API %.64q", s),
+		Mend:    "use one of graph, endpoint, siem, incidents",
+	}
 }
 
-// Cloud is one of Microsoft's clouds, spelled as the key `cloud` has it. Tokens of one are worthless in another.
+// Cloud is one of Microsoft's clouds, spelled as the key `cloud` has it. Tokens of one
+// are worthless in another.
 type Cloud string
 
 // The clouds.
@@ -58,74 +66,107 @@ func ParseCloud(s string) (Cloud, error) {
 	if s == "" {
 		return Commercial, nil
 	}
+
 	if c := Cloud(strings.ToLower(s)); slices.Contains(Clouds(), c) {
 		return c, nil
 	}
-	return "", &KeyError{Key: "cloud", Problem: fmt.Sprintf("unknown cloud %.64q", s), Mend: "use one of commercial, gcc, gcchigh, dod"}
+
+	return "", &KeyError{
+		Key:     "cloud",
+		Problem: fmt.Sprintf("unknown cloud %.64q", s),
+		Mend:    "use one of commercial, gcc, gcchigh, dod",
+	}
 }
 
-// Target is everything that is known about one API in one cloud and region. Addresses are scheme and host, without a path or
-// a final slash.
+// Target is everything that is known about one API in one cloud and region. Addresses
+// are scheme and host, without a path or a final slash.
 type Target struct {
-	// LoginURL is the sign-in service, APIURL the API's host, Path the path of its alerts.
+	// LoginURL is the sign-in service, APIURL the API's host, Path the path of its
+	// alerts.
 	LoginURL, APIURL, Path string
-	// Resource is the App ID URI that tokens are asked for: the parameter `resource` at v1 endpoints, the base of the scope
-	// ("<Resource>/.default") at v2 endpoints.
+	// Resource is the App ID URI that tokens are asked for: the parameter `resource` at
+	// v1 endpoints, the base of the scope ("<Resource>/.default") at v2 endpoints.
 	Resource string
-	// V1 says that tokens come from the v1 endpoints (/oauth2/token); else from v2 (/oauth2/v2.0/token).
+	// V1 says that tokens come from the v1 endpoints (/oauth2/token); else from v2
+	// (/oauth2/v2.0/token).
 	V1 bool
-	// MaxPage is the greatest number of rows the API gives in a page, DefaultPage what is asked for when `page_size` is not
-	// set; both are 0 where the API has no pages.
+	// MaxPage is the greatest number of rows the API gives in a page, DefaultPage what
+	// is asked for when `page_size` is not set; both are 0 where the API has no pages.
 	MaxPage, DefaultPage int
-	// PerMinute and PerHour are the published call budgets, per application and tenant; 0 where none is published.
+	// PerMinute and PerHour are the published call budgets, per application and tenant;
+	// 0 where none is published.
 	PerMinute, PerHour int
 }
 
-// KeyError is a combination of keys that leads nowhere. Key is the key to change, Problem what is wrong, Mend what to write.
+// KeyError is a combination of keys that leads nowhere. Key is the key to change,
+// Problem what is wrong, Mend what to write.
 type KeyError struct{ Key, Problem, Mend string }
 
 // Error gives all three in one line.
 func (e *KeyError) Error() string { return e.Key + ": " + e.Problem + "; " + e.Mend }
 
-// Regions lists the values that the key `region` may have for an API in a cloud; nil where the key is an error.
+// Regions lists the values that the key `region` may have for an API in a cloud; nil
+// where the key is an error.
 func Regions(c Cloud, api API) []string {
 	var regions []string
+
 	for _, r := range hosts {
 		if r.api == api && r.region != "" && slices.Contains(r.clouds, c) {
 			regions = append(regions, r.region)
 		}
 	}
+
 	return regions
 }
 
 // Lookup finds the target of an API in a cloud and region. Its errors are *KeyError.
 //
-// Where only the region is missing (siem in the commercial cloud) the target comes with the error, complete but for APIURL: a
-// caller that has an address of its own goes on with it.
+// Where only the region is missing (siem in the commercial cloud) the target comes with
+// the error, complete but for APIURL: a caller that has an address of its own goes on
+// with it.
 func Lookup(c Cloud, api API, region string) (Target, error) {
 	if !slices.Contains(APIs(), api) {
 		_, err := ParseAPI(string(api))
 		return Target{}, err
 	}
+
 	if !slices.Contains(Clouds(), c) {
 		_, err := ParseCloud(string(c))
 		return Target{}, err
 	}
+
 	region = strings.ToLower(region)
 	for _, h := range hosts {
 		if h.api == api && h.region == region && slices.Contains(h.clouds, c) {
 			return h.target(c), nil
 		}
 	}
+
 	regions := Regions(c, api)
 	if region == "" {
 		t := host{api: api, resource: siemResource}.target(c)
-		return t, &KeyError{Key: "region", Problem: fmt.Sprintf("missing: api %s in the %s cloud has a host per region", api, c),
-			Mend: "add region with one of " + strings.Join(regions, ", ") + " (where the customer's data is kept), or api_url"}
+
+		return t, &KeyError{
+			Key:     "region",
+			Problem: fmt.Sprintf("missing: api %s in the %s cloud has a host per region", api, c),
+			Mend: "add region with one of " + strings.Join(
+				regions,
+				", ",
+			) + " (where the customer's data is kept), or api_url",
+		}
 	}
+
 	if len(regions) == 0 {
-		return Target{}, &KeyError{Key: "region", Problem: fmt.Sprintf("api %s in the %s cloud has no regions", api, c), Mend: "remove region"}
+		return Target{}, &KeyError{
+			Key:     "region",
+			Problem: fmt.Sprintf("api %s in the %s cloud has no regions", api, c),
+			Mend:    "remove region",
+		}
 	}
-	return Target{}, &KeyError{Key: "region", Problem: fmt.Sprintf("api %s in the %s cloud has no region %.64q", api, c, region),
-		Mend: "use one of " + strings.Join(regions, ", ")}
+
+	return Target{}, &KeyError{
+		Key:     "region",
+		Problem: fmt.Sprintf("api %s in the %s cloud has no region %.64q", api, c, region),
+		Mend:    "use one of " + strings.Join(regions, ", "),
+	}
 }

@@ -32,7 +32,11 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 	} {
 		got, err := Lookup(c.cloud, c.api, c.region)
 		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource || got.MaxPage != c.page ||
-			got.DefaultPage != c.page || got.PerMinute != c.minute || got.PerHour != c.hour || got.V1 != c.v1 || !strings.HasPrefix(got.Path, "/") {
+			got.DefaultPage != c.page ||
+			got.PerMinute != c.minute ||
+			got.PerHour != c.hour ||
+			got.V1 != c.v1 ||
+			!strings.HasPrefix(got.Path, "/") {
 			t.Errorf("%s %s %q: %+v, %v", c.cloud, c.api, c.region, got, err)
 		}
 	}
@@ -56,7 +60,8 @@ func TestErrorsNameTheKeyAndTheMend(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := Lookup(c.cloud, c.api, c.region)
 			var e *KeyError
-			if !errors.As(err, &e) || e.Key != c.key || !strings.Contains(e.Mend, c.mend) || !strings.HasPrefix(err.Error(), c.key+": ") {
+			if !errors.As(err, &e) || e.Key != c.key || !strings.Contains(e.Mend, c.mend) ||
+				!strings.HasPrefix(err.Error(), c.key+": ") {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -65,7 +70,9 @@ func TestErrorsNameTheKeyAndTheMend(t *testing.T) {
 
 func TestAMissingRegionLeavesAllButTheHost(t *testing.T) {
 	got, err := Lookup(Commercial, SIEM, "")
-	if err == nil || got.APIURL != "" || got.LoginURL == "" || got.Path != "/api/alerts" || got.Resource != "https://graph.windows.net" || !got.V1 {
+	if err == nil || got.APIURL != "" || got.LoginURL == "" || got.Path != "/api/alerts" ||
+		got.Resource != "https://graph.windows.net" ||
+		!got.V1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -32,12 +32,15 @@ func KnownLogin(address string) bool {
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
 		return true
 	}
+
 	if port := u.Port(); port != "" && port != "443" {
 		return false
 	}
+
 	if slices.Contains(otherLogins, host) {
 		return true
 	}
+
 	return slices.ContainsFunc(Table(), func(r Row) bool {
 		login, err := url.Parse(r.LoginURL)
 		return err == nil && login.Hostname() == host

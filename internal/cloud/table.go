@@ -9,17 +9,32 @@ type limits struct {
 	source             string
 }
 
-// The pages named here are Microsoft's, in the public repositories MicrosoftDocs/defender-docs,
-// MicrosoftDocs/microsoft-365-docs and microsoftgraph/microsoft-graph-docs-contrib.
+// The pages named here are Microsoft's, in the public repositories
+// MicrosoftDocs/defender-docs, MicrosoftDocs/microsoft-365-docs and
+// microsoftgraph/microsoft-graph-docs-contrib.
 var limitsOf = map[API]limits{
-	Graph: {path: "/v1.0/security/alerts_v2", page: 1000, perMinute: 150,
-		source: "graph: api/security-list-alerts_v2, security-error-codes, throttling-limits, deployments"},
-	Endpoint: {path: "/api/alerts", page: 10000, perMinute: 100, perHour: 1500,
-		source: "defender-endpoint: api/get-alerts, exposed-apis-list, gov"},
+	Graph: {
+		path:      "/v1.0/security/alerts_v2",
+		page:      1000,
+		perMinute: 150,
+		source:    "graph: api/security-list-alerts_v2, security-error-codes, throttling-limits, deployments",
+	},
+	Endpoint: {
+		path:      "/api/alerts",
+		page:      10000,
+		perMinute: 100,
+		perHour:   1500,
+		source:    "defender-endpoint: api/get-alerts, exposed-apis-list, gov",
+	},
 	SIEM: {path: "/api/alerts", v1: true,
 		source: "defender-endpoint: pull-alerts-using-rest-api, fetch-alerts-mssp, gov (2021)"},
-	Incidents: {path: "/api/incidents", page: 100, perMinute: 50, perHour: 1500,
-		source: "defender-xdr: api-list-incidents, usgov"},
+	Incidents: {
+		path:      "/api/incidents",
+		page:      100,
+		perMinute: 50,
+		perHour:   1500,
+		source:    "defender-xdr: api-list-incidents, usgov",
+	},
 }
 
 // loginURLs come from entra-docs authentication-national-cloud.
@@ -30,7 +45,8 @@ var loginURLs = map[Cloud]string{
 	DoD:        "https://login.microsoftonline.us",
 }
 
-// siemResource is the resource of the legacy exporter since April 2018 in every cloud that is documented.
+// siemResource is the resource of the legacy exporter since April 2018 in every cloud
+// that is documented.
 const siemResource = "https://graph.windows.net"
 
 // host is one row: where an API lives in some clouds and one region.
@@ -66,7 +82,8 @@ const (
 
 const siemGovDoubt = "path and resource; the row was removed from the public page"
 
-// hosts is the table. Where a region is optional there is a row without one; where it is required there is not.
+// hosts is the table. Where a region is optional there is a row without one; where it
+// is required there is not.
 var hosts = []host{
 	{Graph, worldwide, "", "https://graph.microsoft.com", "https://graph.microsoft.com", ""},
 	{Graph, []Cloud{GCCHigh}, "", "https://graph.microsoft.us", "https://graph.microsoft.us", ""},
@@ -84,7 +101,8 @@ var hosts = []host{
 	{SIEM, commercial, "us", "https://wdatp-alertexporter-us.windows.com", siemResource, ""},
 	{SIEM, commercial, "eu", "https://wdatp-alertexporter-eu.windows.com", siemResource, ""},
 	{SIEM, commercial, "uk", "https://wdatp-alertexporter-uk.windows.com", siemResource, ""},
-	// The government exporters exist in the United States only: `region us` says nothing new and is no error.
+	// The government exporters exist in the United States only: `region us` says
+	// nothing new and is no error.
 	{SIEM, gcc, "", siemGCC, siemResource, siemGovDoubt},
 	{SIEM, gcc, "us", siemGCC, siemResource, siemGovDoubt},
 	{SIEM, usGov, "", siemGov, siemResource, siemGovDoubt},
@@ -97,8 +115,18 @@ var hosts = []host{
 
 func (h host) target(c Cloud) Target {
 	l := limitsOf[h.api]
-	return Target{LoginURL: loginURLs[c], APIURL: h.url, Path: l.path, Resource: h.resource, V1: l.v1,
-		MaxPage: l.page, DefaultPage: l.page, PerMinute: l.perMinute, PerHour: l.perHour}
+
+	return Target{
+		LoginURL:    loginURLs[c],
+		APIURL:      h.url,
+		Path:        l.path,
+		Resource:    h.resource,
+		V1:          l.v1,
+		MaxPage:     l.page,
+		DefaultPage: l.page,
+		PerMinute:   l.perMinute,
+		PerHour:     l.perHour,
+	}
 }
 
 // Row is one line of the table for people.
@@ -107,18 +135,28 @@ type Row struct {
 	Cloud  Cloud
 	Region string // empty: none given
 	Target
-	// Source names Microsoft's public pages; Unverified says what none of them confirms, empty when all is.
+	// Source names Microsoft's public pages; Unverified says what none of them
+	// confirms, empty when all is.
 	Source, Unverified string
 }
 
-// Table gives every combination of API, cloud and region that Lookup accepts, in a fixed order.
+// Table gives every combination of API, cloud and region that Lookup accepts, in a
+// fixed order.
 func Table() []Row {
 	var rows []Row
+
 	for _, h := range hosts {
 		for _, c := range h.clouds {
-			rows = append(rows, Row{API: h.api, Cloud: c, Region: h.region, Target: h.target(c),
-				Source: limitsOf[h.api].source, Unverified: h.unverified})
+			rows = append(rows, Row{
+				API:        h.api,
+				Cloud:      c,
+				Region:     h.region,
+				Target:     h.target(c),
+				Source:     limitsOf[h.api].source,
+				Unverified: h.unverified,
+			})
 		}
 	}
+
 	return rows
 }

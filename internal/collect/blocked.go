@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// blockage is what keeps events from Fluent Bit, for other goroutines than its own to see. The
-// times are nanoseconds since 1970, 0 for not at all.
+// blockage is what keeps events from Fluent Bit, for other goroutines than its own to
+// see. The times are nanoseconds since 1970, 0 for not at all.
 type blockage struct {
 	refused atomic.Int64 // since when everything is refused
 	paused  atomic.Int64 // since when the input is paused
@@ -17,12 +17,13 @@ type blockage struct {
 }
 
 const (
-	// blockedAfter is how long nothing may be taken before it shows: a pause of a second is usual.
+	// blockedAfter is how long nothing may be taken before it shows: a pause of a
+	// second is usual.
 	blockedAfter = 4 * time.Second
 	// silentAfter is the same for a collect callback that does not come.
 	silentAfter = 10 * time.Second
-	// flowsFor is how long alerts have to be taken again before that is said: a disk that is nearly
-	// full takes one now and then.
+	// flowsFor is how long alerts have to be taken again before that is said: a disk
+	// that is nearly full takes one now and then.
 	flowsFor = 30 * time.Second
 )
 
@@ -32,8 +33,8 @@ type blocked struct {
 	reason, remedy string
 }
 
-// blockedBy returns what has kept Fluent Bit from taking anything for some seconds; ok is false when
-// nothing does.
+// blockedBy returns what has kept Fluent Bit from taking anything for some seconds; ok
+// is false when nothing does.
 func (b *blockage) blockedBy(now time.Time) (why blocked, ok bool) {
 	for _, cause := range []struct {
 		since  *atomic.Int64
@@ -64,12 +65,14 @@ func (b *blockage) blockedBy(now time.Time) (why blocked, ok bool) {
 		if ns == 0 || now.Sub(time.Unix(0, ns)) < cause.after {
 			continue
 		}
+
 		return blocked{
 			since:  time.Unix(0, ns),
 			reason: "Fluent Bit takes nothing: " + cause.reason,
 			remedy: cause.remedy,
 		}, true
 	}
+
 	return blocked{}, false
 }
 
@@ -78,27 +81,35 @@ func (in *Input) blockedBy(now time.Time) (blocked, bool) {
 	if in.outbox.Bytes() == 0 {
 		return blocked{}, false
 	}
+
 	return in.Delivery.blocked.blockedBy(now)
 }
 
-// Blocked reports whether Fluent Bit has taken nothing for some seconds although something waits.
+// Blocked reports whether Fluent Bit has taken nothing for some seconds although
+// something waits.
 func (in *Input) Blocked() bool {
 	_, is := in.blockedBy(in.cfg.Now())
 	return is
 }
 
-// sayBlocked says once that Fluent Bit takes nothing, and once that it takes alerts again. It
-// belongs to the reporter.
+// sayBlocked says once that Fluent Bit takes nothing, and once that it takes alerts
+// again. It belongs to the reporter.
 func (in *Input) sayBlocked() {
 	now := in.cfg.Now()
+
 	why, is := in.blockedBy(now)
 	if is {
 		in.blockedLast = now
 	}
+
 	switch {
 	case is && !in.blockedSaid:
-		in.log(Error, "", fmt.Sprintf("%s; %s. %d bytes wait for it, and are tried again by themselves every few seconds",
-			why.reason, why.remedy, in.outbox.Bytes()))
+		in.log(
+			Error,
+			"",
+			fmt.Sprintf("%s; %s. %d bytes wait for it, and are tried again by themselves every few seconds",
+				why.reason, why.remedy, in.outbox.Bytes()),
+		)
 		in.blockedSaid = true
 	case !is && in.blockedSaid && now.Sub(in.blockedLast) >= flowsFor:
 		in.log(Info, "", "Fluent Bit takes alerts again")
@@ -106,11 +117,13 @@ func (in *Input) sayBlocked() {
 	}
 }
 
-// showBlocked makes the status of a tenant that does not fail by itself say that Fluent Bit takes nothing.
+// showBlocked makes the status of a tenant that does not fail by itself say that Fluent
+// Bit takes nothing.
 func (in *Input) showBlocked(s *store.Status) {
 	if s.State != "ok" && s.State != "starting" {
 		return
 	}
+
 	if why, is := in.blockedBy(s.UpdatedAt); is {
 		s.State, s.Since, s.Reason, s.Remedy = "waiting", why.since, why.reason, why.remedy
 	}

@@ -27,7 +27,8 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 		r.change(func() { on, appends = true, r.chunk.appends })
 
 		time.Sleep(70 * time.Second) // the next poll, and ten seconds
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "takes nothing") || s.Remedy == "" {
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "takes nothing") ||
+			s.Remedy == "" {
 			t.Errorf("state %q, reason %q, remedy %q", s.State, s.Reason, s.Remedy)
 		}
 		var shown store.Status
@@ -60,10 +61,15 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 				said = append(said, line)
 			}
 		}
-		if len(said) != 2 || !strings.Contains(said[0], "takes nothing") || !strings.Contains(said[1], "takes alerts again") {
+		if len(said) != 2 || !strings.Contains(said[0], "takes nothing") ||
+			!strings.Contains(said[1], "takes alerts again") {
 			t.Errorf("want a line at the start and one at the end, got\n%s", strings.Join(said, "\n"))
 		}
-		if text := strings.Join(r.chunk.health, "\n"); !strings.Contains(text, "waiting") || strings.Contains(text, "failing") {
+		if text := strings.Join(
+			r.chunk.health,
+			"\n",
+		); !strings.Contains(text, "waiting") ||
+			strings.Contains(text, "failing") {
 			t.Errorf("health records\n%s", text)
 		}
 	})

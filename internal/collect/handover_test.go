@@ -220,7 +220,8 @@ func TestAtTheEndProgressIsWrittenDownBeforeWaitingForStragglers(t *testing.T) {
 	})
 }
 
-// What was read and not handed over when the input ended comes at the next start, though the API lists something newer by then.
+// What was read and not handed over when the input ended comes at the next start,
+// though the API lists something newer by then.
 func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 	for name, c := range map[string]struct {
 		alerts, size int
@@ -238,7 +239,14 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 				begin := time.Now()
 				for i := range c.alerts {
 					r.api.add(fmt.Sprint(i), begin, begin)
-					r.api.alerts[i].text = []byte(fmt.Sprintf(`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`, i, tick.FromTime(begin).Text(), strings.Repeat("x", c.size)))
+					r.api.alerts[i].text = []byte(
+						fmt.Sprintf(
+							`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`,
+							i,
+							tick.FromTime(begin).Text(),
+							strings.Repeat("x", c.size),
+						),
+					)
 				}
 				r.start()
 				time.Sleep(500 * time.Millisecond) // read, but the first tick comes after a second
@@ -271,7 +279,8 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 	}
 }
 
-// A store that fails at the end is no reason to lose or repeat anything: what waited is read again.
+// A store that fails at the end is no reason to lose or repeat anything: what waited is
+// read again.
 func TestWhatCannotBeParkedIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 33)

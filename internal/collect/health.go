@@ -13,7 +13,8 @@ import (
 // reminder is how often a fault that lasts is said again.
 const reminder = 15 * time.Minute
 
-// judge notes how a poll ended, logs a change of state, and says when the next one is due.
+// judge notes how a poll ended, logs a change of state, and says when the next one is
+// due.
 func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.Time {
 	v := verdictOf(err)
 	if v.kind == postponed {
@@ -21,29 +22,49 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 		if !t.postponed {
 			t.postponed, level = true, Info
 		}
-		t.in.log(level, t.cfg.Name, fmt.Sprintf("there is more to read than the call budget of the API allows at a time; goes on in %v", v.retryAfter.Round(time.Second)))
+
+		t.in.log(
+			level,
+			t.cfg.Name,
+			fmt.Sprintf(
+				"there is more to read than the call budget of the API allows at a time; goes on in %v",
+				v.retryAfter.Round(time.Second),
+			),
+		)
 		t.health(ctx, false)
+
 		return t.now().Add(v.retryAfter)
 	}
+
 	slow := t.wasSlow()
 	if v.kind == fine {
 		if alien := t.foreign(); alien != "" {
-			v = verdict{kind: fine, cause: "alien", reason: "the API lists alerts of another tenant, " + alien, remedy: "check tenant_id and whose account signed in"}
+			v = verdict{
+				kind:   fine,
+				cause:  "alien",
+				reason: "the API lists alerts of another tenant, " + alien,
+				remedy: "check tenant_id and whose account signed in",
+			}
 		} else if unread, ok := t.unread(); ok {
 			v = unread
 		}
+
 		changed := slow || t.verdict.kind != fine || t.verdict.cause != v.cause
 		t.recovered(v, slow)
 		t.failures, t.verdict, t.postponed = 0, v, false
 		t.health(ctx, changed || !t.healthSaid)
+
 		return started.Add(t.interval())
 	}
+
 	if t.progressed {
 		t.failures = 0 // a poll that moved on starts the back-off anew
 	}
+
 	t.failures++
 	changed := t.verdict.kind != v.kind || t.verdict.cause != v.cause
 	t.verdict = v
+
 	now := t.now()
 	if changed || now.Sub(t.reminded) >= reminder {
 		t.reminded = now
@@ -51,36 +72,44 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 	} else {
 		t.in.log(Debug, t.cfg.Name, "still failing: "+v.reason)
 	}
+
 	t.update(func(s *store.Status) {
 		if s.State != "failing" {
 			s.Since = now
 		}
+
 		s.Polls++
 		s.Errors++
 		s.State, s.Reason, s.Remedy = "failing", v.reason, v.remedy
 	})
 	t.health(ctx, changed || !t.healthSaid)
+
 	due := now.Add(t.pause(v))
 	if until := t.cfg.Gate.Until(); until.After(due) {
 		due = until
 	}
+
 	return due
 }
 
-// recovered notes a poll that was read to its end. slow says that it was reported as too slow.
+// recovered notes a poll that was read to its end. slow says that it was reported as
+// too slow.
 func (t *Tenant) recovered(v verdict, slow bool) {
 	now := t.now()
 	if t.verdict.kind != fine || slow {
 		t.in.log(Info, t.cfg.Name, "works again")
 	}
+
 	t.update(func(s *store.Status) {
 		state := "ok"
 		if v.cause != "" {
 			state = "failing"
 		}
+
 		if s.State != state {
 			s.Since = now
 		}
+
 		s.Polls++
 		s.State, s.Reason, s.Remedy, s.LastSuccess = state, v.reason, v.remedy, now
 	})
@@ -94,15 +123,18 @@ func (t *Tenant) broken() {
 		if s.State != "failing" {
 			s.Since = now
 		}
+
 		s.Errors++
 		s.State, s.Reason, s.Remedy = "failing", t.verdict.reason, t.verdict.remedy
 	})
 }
 
-// foreign is another tenant whose alerts were listed in this pass, empty if there were none.
+// foreign is another tenant whose alerts were listed in this pass, empty if there were
+// none.
 func (t *Tenant) foreign() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	return t.alien
 }
 
@@ -111,15 +143,19 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 	if t.cfg.HealthInterval <= 0 {
 		return
 	}
+
 	now := t.now()
 	if t.healthAt.IsZero() { // the first is due after a poll, or when that takes long
 		t.healthAt = now.Add(t.cfg.HealthInterval)
 	}
+
 	if !changed && now.Before(t.healthAt) {
 		return
 	}
+
 	t.healthAt, t.healthSaid = now.Add(t.cfg.HealthInterval), true
 	s := t.snapshot()
+
 	event := t.cfg.Encoder.Health(nil, record.Health{
 		OK:          s.State == "ok" || s.State == "starting",
 		Waiting:     s.State == "waiting",
@@ -140,12 +176,15 @@ func (t *Tenant) snapshot() store.Status {
 	if !begun { // a feed that is new is as far behind as it is old: lookback is no delay
 		watermark += tick.FromDuration(t.cfg.Lookback)
 	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	s := t.status
 	s.UpdatedAt = t.now()
 	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
 	t.in.showBlocked(&s)
+
 	return s
 }
 
@@ -153,5 +192,6 @@ func (t *Tenant) snapshot() store.Status {
 func (t *Tenant) update(fn func(*store.Status)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	fn(&t.status)
 }

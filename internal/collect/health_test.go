@@ -18,7 +18,12 @@ func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T
 		begin := time.Now()
 		r.api.fail = func(int) error {
 			if d := time.Since(begin); d > 15*time.Minute && d < 18*time.Minute {
-				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
+				return &defender.Error{
+					Fate:    defender.WaitForHuman,
+					Status:  403,
+					Problem: "not authorised",
+					Remedy:  "open the portal",
+				}
 			}
 			return nil
 		}
@@ -29,11 +34,16 @@ func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T
 		for _, line := range r.chunk.health {
 			states = append(states, strings.Fields(line)[1])
 		}
-		// At 0 and 10 minutes, at the change to failing, at the change back, and 10 minutes after that.
+		// At 0 and 10 minutes, at the change to failing, at the change back, and 10
+		// minutes after that.
 		if got, want := strings.Join(states, " "), "ok ok failing ok ok"; got != want {
 			t.Errorf("got %s; want %s\n%s", got, want, strings.Join(r.chunk.health, "\n"))
 		}
-		if text := strings.Join(r.chunk.health, "\n"); !strings.Contains(text, "not authorised") || strings.Contains(text, "open the portal") {
+		if text := strings.Join(
+			r.chunk.health,
+			"\n",
+		); !strings.Contains(text, "not authorised") ||
+			strings.Contains(text, "open the portal") {
 			t.Errorf("the reason is missing, or holds the remedy, which has a place of its own:\n%s", text)
 		}
 	})
@@ -91,20 +101,25 @@ func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
 		time.Sleep(time.Hour)
 		tenant = r.start()
 		time.Sleep(time.Minute)
-		if s := tenant.snapshot(); s.State != "failing" || s.LastSuccess.IsZero() || !s.LastSuccess.Equal(before.LastSuccess) || !s.LastAlert.Equal(before.LastAlert) || s.Emitted != 0 {
+		if s := tenant.snapshot(); s.State != "failing" || s.LastSuccess.IsZero() ||
+			!s.LastSuccess.Equal(before.LastSuccess) ||
+			!s.LastAlert.Equal(before.LastAlert) ||
+			s.Emitted != 0 {
 			t.Errorf("before the restart %+v, after it %+v", before, s)
 		}
 		r.stop()
 	})
 }
 
-// The service's refusal names an OAuth error; what is remembered of a dead token is its code alone.
+// The service's refusal names an OAuth error; what is remembered of a dead token is its
+// code alone.
 func TestADeadTokenIsOneCauseWhetherRefusedOrRemembered(t *testing.T) {
 	refused := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 700082, OAuth: "invalid_grant"})
 	remembered := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 700082})
 	another := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 50173})
 	nameless := signInVerdict(&tokens.Error{Fate: tokens.Config, OAuth: "invalid_client"})
-	if refused.cause != remembered.cause || refused.cause == another.cause || nameless.cause == signInVerdict(&tokens.Error{Fate: tokens.Config}).cause {
+	if refused.cause != remembered.cause || refused.cause == another.cause ||
+		nameless.cause == signInVerdict(&tokens.Error{Fate: tokens.Config}).cause {
 		t.Errorf("causes %q, %q, %q, %q", refused.cause, remembered.cause, another.cause, nameless.cause)
 	}
 }
@@ -129,7 +144,11 @@ func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
 			}
 		}
 		if said != 2 {
-			t.Errorf("said %d times; want once before the poll that was read to its end, and once after:\n%s", said, strings.Join(r.logged(), "\n"))
+			t.Errorf(
+				"said %d times; want once before the poll that was read to its end, and once after:\n%s",
+				said,
+				strings.Join(r.logged(), "\n"),
+			)
 		}
 	})
 }

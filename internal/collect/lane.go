@@ -6,11 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// Lane is one tenant's way through the outbox. Its events are numbered 1, 2, 3… as they are added. They may leave in another order.
+// Lane is one tenant's way through the outbox. Its events are numbered 1, 2, 3… as they
+// are added. They may leave in another order.
 type Lane struct {
 	tag string
-	// keep is told, on Fluent Bit's thread, of an event that Fluent Bit refuses although it takes others; it must not wait. The event counts as
-	// waiting until Outbox.settle.
+	// keep is told, on Fluent Bit's thread, of an event that Fluent Bit refuses
+	// although it takes others; it must not wait. The event counts as waiting until
+	// Outbox.settle.
 	keep  func(*batch)
 	taken atomic.Uint64
 
@@ -24,7 +26,8 @@ type Lane struct {
 // NewLane makes a lane whose events carry tag; an empty tag stands for the input's own.
 func NewLane(tag string, keep func(*batch)) *Lane { return &Lane{tag: tag, keep: keep} }
 
-// Taken tells that every event up to this number was taken in by Fluent Bit or is safely set aside.
+// Taken tells that every event up to this number was taken in by Fluent Bit or is
+// safely set aside.
 func (l *Lane) Taken() uint64 { return l.taken.Load() }
 
 // batch is what is handed over at once.
@@ -46,7 +49,12 @@ func (b *batch) close() {
 }
 
 func (l *Lane) find(b *batch) int {
-	i, _ := slices.BinarySearchFunc(l.waiting, b.first, func(x *batch, n uint64) int { return cmp.Compare(x.first, n) })
+	i, _ := slices.BinarySearchFunc(
+		l.waiting,
+		b.first,
+		func(x *batch, n uint64) int { return cmp.Compare(x.first, n) },
+	)
+
 	return i
 }
 
@@ -58,6 +66,7 @@ func (l *Lane) settle(b *batch) {
 	} else {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 	}
+
 	if len(l.waiting) == 0 {
 		l.waiting = nil
 		l.taken.Store(l.added)

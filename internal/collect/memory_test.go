@@ -12,7 +12,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// memory is a store that lives as long as the test: what a process left behind is there for the next one.
+// memory is a store that lives as long as the test: what a process left behind is there
+// for the next one.
 type memory struct {
 	mu        sync.Mutex
 	cps       map[store.FeedKey]store.Checkpoint
@@ -30,8 +31,13 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	return &memory{cps: map[store.FeedKey]store.Checkpoint{}, seen: map[store.FeedKey][]store.Seen{}, asides: map[int64]store.Aside{}, rewinds: map[store.FeedKey]tick.Tick{},
-		statuses: map[store.FeedKey]store.Status{}}
+	return &memory{
+		cps:      map[store.FeedKey]store.Checkpoint{},
+		seen:     map[store.FeedKey][]store.Seen{},
+		asides:   map[int64]store.Aside{},
+		rewinds:  map[store.FeedKey]tick.Tick{},
+		statuses: map[store.FeedKey]store.Status{},
+	}
 }
 
 var errFull = errors.New("no space left on device")
@@ -115,7 +121,11 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 	return cp, true, nil
 }
 
-func (m *memory) PutAside(_ context.Context, _ store.FeedKey, a store.Aside) (int64, error) { // as the store: an ID that is set is kept
+func (m *memory) PutAside(
+	_ context.Context,
+	_ store.FeedKey,
+	a store.Aside,
+) (int64, error) { // as the store: an ID that is set is kept
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full || m.noAsides {

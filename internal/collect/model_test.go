@@ -27,8 +27,9 @@ type alert struct {
 	text    []byte    // as the API sends it, made at the first time
 }
 
-// tenantAPI is the API of one tenant: a Reader over a list of alerts that grows. It answers as the SIEM exporter does, unsorted and
-// in one piece, and breaks off where the test says.
+// tenantAPI is the API of one tenant: a Reader over a list of alerts that grows. It
+// answers as the SIEM exporter does, unsorted and in one piece, and breaks off where
+// the test says.
 type tenantAPI struct {
 	mu     sync.Mutex
 	alerts []alert
@@ -117,7 +118,15 @@ func (c *chunks) append(tag string, events []byte) bool {
 		case "alert":
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
 		case "health":
-			health = append(health, time.Now().Format("15:04:05 ")+gjson.GetBytes(text, "status").String()+" "+gjson.GetBytes(text, "reason").String())
+			health = append(
+				health,
+				time.Now().
+					Format("15:04:05 ")+
+					gjson.GetBytes(text, "status").
+						String()+
+					" "+gjson.GetBytes(text, "reason").
+					String(),
+			)
 			c.lags = append(c.lags, gjson.GetBytes(text, "lag_seconds").Float())
 		}
 		rest = more
@@ -158,11 +167,27 @@ type rig struct {
 }
 
 func newRig(t *testing.T, seed uint64) *rig {
-	r := &rig{t: t, store: newMemory(), api: &tenantAPI{rng: rand.New(rand.NewPCG(seed, 1))}, chunk: &chunks{}, limit: 1 << 20}
+	r := &rig{
+		t:     t,
+		store: newMemory(),
+		api:   &tenantAPI{rng: rand.New(rand.NewPCG(seed, 1))},
+		chunk: &chunks{},
+		limit: 1 << 20,
+	}
 	key := store.FeedKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
-	r.cfg = TenantConfig{Key: key, Name: "contoso", API: cloud.SIEM, PollInterval: time.Minute, Lookback: 24 * time.Hour,
-		Overlap: 10 * time.Minute, SweepInterval: time.Hour, SweepLookback: 24 * time.Hour, Updates: true,
-		Reader: r.api, SignIn: func(context.Context) error { return nil }}
+	r.cfg = TenantConfig{
+		Key:           key,
+		Name:          "contoso",
+		API:           cloud.SIEM,
+		PollInterval:  time.Minute,
+		Lookback:      24 * time.Hour,
+		Overlap:       10 * time.Minute,
+		SweepInterval: time.Hour,
+		SweepLookback: 24 * time.Hour,
+		Updates:       true,
+		Reader:        r.api,
+		SignIn:        func(context.Context) error { return nil },
+	}
 	return r
 }
 
@@ -202,7 +227,8 @@ func (r *rig) tenant() TenantConfig {
 	return cfg
 }
 
-// change does something to what the model's servers and host go by, or looks at it, while they stand still.
+// change does something to what the model's servers and host go by, or looks at it,
+// while they stand still.
 func (r *rig) change(what func()) {
 	r.api.mu.Lock()
 	defer r.api.mu.Unlock()
@@ -213,7 +239,8 @@ func (r *rig) change(what func()) {
 	what()
 }
 
-// asides is how many entries the store holds of what was set aside, parked how many of what waited at an end.
+// asides is how many entries the store holds of what was set aside, parked how many of
+// what waited at an end.
 func (r *rig) asides() (n int) { return r.entries(false) }
 func (r *rig) parked() (n int) { return r.entries(true) }
 
@@ -255,7 +282,8 @@ func (r *rig) logged() []string {
 	return append([]string(nil), r.logs...)
 }
 
-// want fails the test unless exactly the alerts 0…n-1 arrived, each as often as times allows.
+// want fails the test unless exactly the alerts 0…n-1 arrived, each as often as times
+// allows.
 func (r *rig) want(n, most int) {
 	r.t.Helper()
 	counts := r.chunk.counts()

@@ -10,17 +10,19 @@ import (
 	"fluent-bit-defender/internal/record"
 )
 
-// MaxBatch is the size in bytes above which no further event is added to a batch: Fluent Bit's chunks close at 2 MB, and an output such as
-// Splunk's HEC refuses large bodies. A single larger event goes alone.
+// MaxBatch is the size in bytes above which no further event is added to a batch:
+// Fluent Bit's chunks close at 2 MB, and an output such as Splunk's HEC refuses large
+// bodies. A single larger event goes alone.
 const MaxBatch = 1 << 20
 
-// ErrRefused is returned by Add, AddBack and Offer once the outbox is closed: the input is stopping,
-// and the events were not queued.
+// ErrRefused is returned by Add, AddBack and Offer once the outbox is closed: the input
+// is stopping, and the events were not queued.
 var ErrRefused = errors.New("the input is stopping")
 
-// Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, many writers, one reader that never waits. All its
-// methods may be called at the same time; its lock is held for a few instructions and a copy of one event or batch only, never across an
-// append, since Fluent Bit may call Pause from inside one.
+// Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, many
+// writers, one reader that never waits. All its methods may be called at the same time;
+// its lock is held for a few instructions and a copy of one event or batch only, never
+// across an append, since Fluent Bit may call Pause from inside one.
 type Outbox struct {
 	limit int
 	taken func() // called after each batch that is done with, from any goroutine; must not wait
@@ -40,21 +42,24 @@ type waiter struct {
 	turn chan struct{} // holds one when it is to look again
 }
 
-// NewOutbox makes an outbox for limit bytes. taken is called whenever a batch is done with: on Fluent
-// Bit's thread when it was delivered, on another goroutine when it was written to the store.
+// NewOutbox makes an outbox for limit bytes. taken is called whenever a batch is done
+// with: on Fluent Bit's thread when it was delivered, on another goroutine when it was
+// written to the store.
 func NewOutbox(limit int, taken func()) *Outbox {
 	return &Outbox{limit: limit, taken: taken}
 }
 
-// Add puts one encoded event at the end of its lane and returns its number. At the limit it waits until there is room or ctx ends; wait,
-// if not nil, is called before it starts to wait and the function it returns when it has ended. An event larger than the whole limit passes when
-// nothing else is queued.
+// Add puts one encoded event at the end of its lane and returns its number. At the
+// limit it waits until there is room or ctx ends; wait, if not nil, is called before it
+// starts to wait and the function it returns when it has ended. An event larger than
+// the whole limit passes when nothing else is queued.
 func (o *Outbox) Add(ctx context.Context, l *Lane, event []byte, wait func() func()) (n uint64, err error) {
 	err = o.enter(ctx, len(event), wait, func() { n = o.put(l, event) })
 	return n, err
 }
 
-// AddBack adds the events of a batch that waited when the input ended, all of them or none, and gives the number of the last.
+// AddBack adds the events of a batch that waited when the input ended, all of them or
+// none, and gives the number of the last.
 func (o *Outbox) AddBack(ctx context.Context, l *Lane, events []byte) (n uint64, err error) {
 	err = o.enter(ctx, len(events), nil, func() {
 		for rest := events; len(rest) > 0; {
@@ -62,21 +67,30 @@ func (o *Outbox) AddBack(ctx context.Context, l *Lane, events []byte) (n uint64,
 			if err != nil {
 				event, more = rest, nil
 			}
+
 			n, rest = o.put(l, event), more
 		}
 	})
+
 	return n, err
 }
 
-// Offer puts an event that Fluent Bit refused before into the queue, as a batch of its own. The answer tells once whether it was taken in
-// now; if not, it is no longer here.
+// Offer puts an event that Fluent Bit refused before into the queue, as a batch of its
+// own. The answer tells once whether it was taken in now; if not, it is no longer here.
 func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (answer <-chan bool, err error) {
-	b := &batch{lane: NewLane(tag, nil), events: event, first: 1, last: 1, answer: make(chan bool, 1)}
+	b := &batch{
+		lane:   NewLane(tag, nil),
+		events: event,
+		first:  1,
+		last:   1,
+		answer: make(chan bool, 1),
+	}
 	err = o.enter(ctx, len(event), nil, func() {
 		b.lane.added, b.lane.waiting = 1, []*batch{b}
 		o.queue = append(o.queue, b)
 		o.bytes += len(event)
 	})
+
 	return b.answer, err
 }
 
@@ -86,30 +100,39 @@ func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put fu
 	if !o.closed && len(o.line) == 0 && o.fits(size) {
 		put()
 		o.mu.Unlock()
+
 		return nil
 	}
+
 	w := &waiter{size, make(chan struct{}, 1)}
 	o.line = append(o.line, w)
 	o.mu.Unlock()
+
 	if wait != nil && ctx.Err() == nil {
 		defer wait()()
 	}
+
 	for {
 		o.mu.Lock()
+
 		err := context.Cause(ctx)
 		if o.closed {
 			err = ErrRefused
 		}
+
 		if err != nil || o.line[0] == w && o.fits(size) {
 			if err == nil {
 				put()
 			}
+
 			o.line = slices.DeleteFunc(o.line, func(x *waiter) bool { return x == w })
 			o.callNext()
 			o.mu.Unlock()
+
 			return err
 		}
 		o.mu.Unlock()
+
 		select {
 		case <-w.turn:
 		case <-ctx.Done():
@@ -117,9 +140,10 @@ func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put fu
 	}
 }
 
-// fits tells whether there is room; o.mu must be held. What is in doubt, outside the queue, keeps out no more than makes up the limit: one
-// event always finds its way to Fluent Bit, or nothing would ever show whether others are accepted. What was found at fault waits for the
-// store alone, and does keep others out.
+// fits tells whether there is room; o.mu must be held. What is in doubt, outside the
+// queue, keeps out no more than makes up the limit: one event always finds its way to
+// Fluent Bit, or nothing would ever show whether others are accepted. What was found at
+// fault waits for the store alone, and does keep others out.
 func (o *Outbox) fits(size int) bool {
 	return len(o.queue) == 0 && o.kept < o.limit || o.bytes+size <= o.limit
 }
@@ -144,31 +168,39 @@ func (o *Outbox) put(l *Lane, event []byte) uint64 {
 		l.waiting = append(l.waiting, b)
 		l.open = b
 	}
+
 	b.events = append(b.events, event...)
 	l.added++
 	b.last = l.added
 	o.bytes += len(event)
+
 	return l.added
 }
 
-// buffer is where a batch begins. A lane that fills its batches gets one that is as large as a batch may be, if possible a used one: a
-// backlog neither copies what it has, to make it grow, nor feeds the garbage collector. All others grow as they need: there may be thousands.
+// buffer is where a batch begins. A lane that fills its batches gets one that is as
+// large as a batch may be, if possible a used one: a backlog neither copies what it
+// has, to make it grow, nor feeds the garbage collector. All others grow as they need:
+// there may be thousands.
 func (o *Outbox) buffer(l *Lane, size int) []byte {
 	if !l.busy || size > MaxBatch {
 		return nil
 	}
+
 	if n := len(o.spare); n > 0 {
 		b := o.spare[n-1]
 		o.spare = o.spare[:n-1]
+
 		return b[:0]
 	}
+
 	return make([]byte, 0, MaxBatch)
 }
 
 // fewSpare is how many buffers are kept when nothing is waiting.
 const fewSpare = 2
 
-// recycle keeps the buffer of a batch for the next one. What waits and what is spare stay within the limit together.
+// recycle keeps the buffer of a batch for the next one. What waits and what is spare
+// stay within the limit together.
 func (o *Outbox) recycle(buf []byte) {
 	if cap(buf) == MaxBatch && o.bytes+(len(o.spare)+1)*MaxBatch <= o.limit {
 		o.spare = append(o.spare, buf)
@@ -179,6 +211,7 @@ func (o *Outbox) recycle(buf []byte) {
 func (o *Outbox) quiet() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	if len(o.spare) > fewSpare {
 		o.spare = append([][]byte(nil), o.spare[:fewSpare]...)
 	}
@@ -188,6 +221,7 @@ func (o *Outbox) quiet() {
 func (o *Outbox) Added(l *Lane) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	return l.added
 }
 
@@ -195,6 +229,7 @@ func (o *Outbox) Added(l *Lane) uint64 {
 func (o *Outbox) Bytes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	return o.bytes
 }
 
@@ -202,53 +237,72 @@ func (o *Outbox) Bytes() int {
 func (o *Outbox) Close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	o.closed = true
 	o.callNext() // who leaves the line calls the next one
 }
 
-// first takes the batch at the head of the queue out of the hands of its writers; it stays in the queue until detach.
+// first takes the batch at the head of the queue out of the hands of its writers; it
+// stays in the queue until detach.
 func (o *Outbox) first() *batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	if len(o.queue) == 0 {
 		return nil
 	}
+
 	b := o.queue[0]
 	b.close()
+
 	return b
 }
 
-// detach takes the first batch out of the queue. It still counts as waiting, until settle.
+// detach takes the first batch out of the queue. It still counts as waiting, until
+// settle.
 func (o *Outbox) detach() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	o.queue[0] = nil
 	o.queue = o.queue[1:]
 	o.callNext()
 }
 
-// split takes the first batch out of the queue and gives its events, a batch each, which still count as waiting. They have memory of
-// their own: one of them may stay for long.
+// split takes the first batch out of the queue and gives its events, a batch each,
+// which still count as waiting. They have memory of their own: one of them may stay for
+// long.
 func (o *Outbox) split() []*batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	b := o.queue[0]
 	o.queue[0] = nil
 	o.queue = o.queue[1:]
+
 	var pieces []*batch
+
 	for n, rest := b.first, b.events; len(rest) > 0; n++ {
 		event, more, err := record.Next(rest)
 		if err != nil {
 			event, more = rest, nil
 		}
-		pieces = append(pieces, &batch{lane: b.lane, events: bytes.Clone(event), first: n, last: n})
+
+		pieces = append(pieces, &batch{
+			lane:   b.lane,
+			events: bytes.Clone(event),
+			first:  n,
+			last:   n,
+		})
 		rest = more
 	}
+
 	pieces[len(pieces)-1].last = b.last
 	i := b.lane.find(b)
 	b.lane.waiting = slices.Replace(b.lane.waiting, i, i+1, pieces...)
 	o.recycle(b.events)
 	o.callNext()
+
 	return pieces
 }
 
@@ -256,6 +310,7 @@ func (o *Outbox) split() []*batch {
 func (o *Outbox) remains(l *Lane) []*batch {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	return slices.Clone(l.waiting)
 }
 
@@ -263,17 +318,21 @@ func (o *Outbox) remains(l *Lane) []*batch {
 func (o *Outbox) alone(b *batch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+
 	return len(o.queue) == 1 && b.first == b.last
 }
 
-// settle says that nothing more is to be done for a detached batch: Fluent Bit has it, or it is written down.
+// settle says that nothing more is to be done for a detached batch: Fluent Bit has it,
+// or it is written down.
 func (o *Outbox) settle(b *batch) {
 	o.mu.Lock()
 	b.lane.settle(b)
+
 	o.bytes -= len(b.events)
 	if b.kept {
 		o.kept -= len(b.events)
 	}
+
 	o.recycle(b.events)
 	o.callNext()
 	o.mu.Unlock()

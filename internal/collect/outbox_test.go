@@ -134,7 +134,12 @@ func TestWhoStopsWaitingForRoomHoldsUpNobody(t *testing.T) {
 		}
 		var waited, ended atomic.Bool
 		go func() {
-			n, err := o.Add(t.Context(), l, make([]byte, 100), func() func() { waited.Store(true); return func() { ended.Store(true) } })
+			n, err := o.Add(
+				t.Context(),
+				l,
+				make([]byte, 100),
+				func() func() { waited.Store(true); return func() { ended.Store(true) } },
+			)
 			if n != 2 || err != nil {
 				t.Errorf("Add = %d, %v; want 2", n, err)
 			}

@@ -7,9 +7,9 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// A poll is too slow when it has not moved on for slowIntervals times its interval, and for
-// slowAtLeast: then it is said once, and the tenant shows as failing until a poll ends. A page that
-// was read to its end moves a poll on, or slowRows new alerts.
+// A poll is too slow when it has not moved on for slowIntervals times its interval, and
+// for slowAtLeast: then it is said once, and the tenant shows as failing until a poll
+// ends. A page that was read to its end moves a poll on, or slowRows new alerts.
 const (
 	slowIntervals = 5
 	slowAtLeast   = 90 * time.Second // longer than a silence that ends a request by itself
@@ -29,6 +29,7 @@ type pace struct {
 func (t *Tenant) beginPace() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.pace.moved, t.pace.place, t.pace.room = t.now(), false, false
 }
 
@@ -36,6 +37,7 @@ func (t *Tenant) beginPace() {
 func (t *Tenant) hasPlace() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.pace.place = true
 }
 
@@ -43,6 +45,7 @@ func (t *Tenant) hasPlace() {
 func (t *Tenant) movedOn() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.pace.moved = t.now()
 }
 
@@ -50,11 +53,12 @@ func (t *Tenant) movedOn() {
 func (t *Tenant) endPace() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	t.pace.moved = time.Time{}
 }
 
-// room notes that the poll waits for room in the outbox, without a place; the function that it
-// returns ends that.
+// room notes that the poll waits for room in the outbox, without a place; the function
+// that it returns ends that.
 func (t *Tenant) room() (done func()) {
 	slot := t.slot
 	if slot == nil { // between two polls there is no place to give back
@@ -64,12 +68,14 @@ func (t *Tenant) room() (done func()) {
 	t.mu.Lock()
 	t.pace.room = true
 	t.mu.Unlock()
+
 	back := slot.yield()
 
 	return func() {
 		back()
 		t.mu.Lock()
 		defer t.mu.Unlock()
+
 		t.pace.room, t.pace.moved = false, t.now()
 	}
 }
@@ -78,20 +84,25 @@ func (t *Tenant) room() (done func()) {
 func (t *Tenant) checkPace() {
 	now := t.now()
 	line := ""
+
 	t.update(func(s *store.Status) {
 		p := &t.pace
+
 		still := now.Sub(p.moved)
 		if p.moved.IsZero() || p.room || p.slow || still < max(slowIntervals*s.EffectiveInterval, slowAtLeast) {
 			return
 		}
 
 		p.slow, p.changed = true, true
+
 		if s.State != "failing" {
 			s.Since = now
 		}
+
 		s.State, s.Reason, s.Remedy = "failing", slowReason(p.place, still), slowRemedy(p.place)
 		line = s.Reason + "; " + s.Remedy
 	})
+
 	if line != "" {
 		t.in.log(Warn, t.cfg.Name, line)
 	}
@@ -103,6 +114,7 @@ func slowReason(place bool, still time.Duration) string {
 	if !place {
 		return fmt.Sprintf("too slow: the poll has waited %v for one of the places of `max_concurrency`", still)
 	}
+
 	return fmt.Sprintf("too slow: the poll has not come further for %v, many times its interval: "+
 		"the API answers slowly, or only a little at a time", still)
 }
@@ -112,6 +124,7 @@ func slowRemedy(place bool) string {
 	if !place {
 		return "raise `max_concurrency`, and look for tenants that fail"
 	}
+
 	return "check the network, `proxy` and what answers for `api_url`; polls of other tenants are not held up"
 }
 
@@ -119,16 +132,21 @@ func slowRemedy(place bool) string {
 func (t *Tenant) paceChanged() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	changed := t.pace.changed
 	t.pace.changed = false
+
 	return changed
 }
 
-// wasSlow reports, once, whether it was said that the poll that has ended now was too slow.
+// wasSlow reports, once, whether it was said that the poll that has ended now was too
+// slow.
 func (t *Tenant) wasSlow() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	slow := t.pace.slow
 	t.pace.slow, t.pace.changed = false, false
+
 	return slow
 }

@@ -7,7 +7,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// pass is one walk over the window of a poll. A pass that fails on its way is gone on with, from the last time that is safe.
+// pass is one walk over the window of a poll. A pass that fails on its way is gone on
+// with, from the last time that is safe.
 type pass struct {
 	started time.Time // on the local clock, before the first request
 	from    tick.Tick
@@ -16,33 +17,38 @@ type pass struct {
 	begun   tick.Tick // readMark when the pass began: what is older and new was listed late
 }
 
-// present is a local time as the API host's clock would show it, if that is behind ours: what
-// the service has not reached yet cannot have been read.
+// present is a local time as the API host's clock would show it, if that is behind
+// ours: what the service has not reached yet cannot have been read.
 func (t *Tenant) present(local time.Time) tick.Tick {
 	return tick.FromTime(local) + tick.FromDuration(min(0, t.cfg.Skew.ahead()))
 }
 
-// MaxSkew is the greatest difference between the API host's clock and ours that is believed. A
-// Date header that is further away says nothing about the time of alerts; our clock counts then.
+// MaxSkew is the greatest difference between the API host's clock and ours that is
+// believed. A Date header that is further away says nothing about the time of alerts;
+// our clock counts then.
 const MaxSkew = 15 * time.Minute
 
-// Skew is the difference between the clock of an API's host and ours. The zero value knows of
-// none, and a nil one never does. It may be used from several goroutines.
+// Skew is the difference between the clock of an API's host and ours. The zero value
+// knows of none, and a nil one never does. It may be used from several goroutines.
 type Skew struct{ by atomic.Int64 }
 
-// Note takes the server's time, from the Date header of an answer, and ours of the same moment.
+// Note takes the server's time, from the Date header of an answer, and ours of the same
+// moment.
 func (s *Skew) Note(server, local time.Time) {
 	by := server.Sub(local)
 	if by.Abs() > MaxSkew {
 		by = 0
 	}
+
 	s.by.Store(int64(by))
 }
 
-// ahead returns how far the server's clock is ahead of ours, between -MaxSkew and MaxSkew.
+// ahead returns how far the server's clock is ahead of ours, between -MaxSkew and
+// MaxSkew.
 func (s *Skew) ahead() time.Duration {
 	if s == nil {
 		return 0
 	}
+
 	return time.Duration(s.by.Load())
 }

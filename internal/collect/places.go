@@ -7,19 +7,21 @@ import (
 	"time"
 )
 
-// A tenant reads while it holds one of max_concurrency places. Waiting needs none: a tenant that
-// waits for room in the outbox gives its place back at once, and one that waits for the network,
-// for its sign-in or for a limiter when it has waited for waitWithPlace, and takes one again when
-// the wait is over. An answer that hangs, or that drips, so keeps nobody else from reading.
+// A tenant reads while it holds one of max_concurrency places. Waiting needs none: a
+// tenant that waits for room in the outbox gives its place back at once, and one that
+// waits for the network, for its sign-in or for a limiter when it has waited for
+// waitWithPlace, and takes one again when the wait is over. An answer that hangs, or
+// that drips, so keeps nobody else from reading.
 
 const (
-	// waitWithPlace is how long a tenant may wait while it holds a place. What a poll uses up of
-	// it comes back by the rows that are read, rowsWorth for each, and by a poll that is complete:
-	// a tenant whose last answers hung or dripped waits without a place from the beginning.
+	// waitWithPlace is how long a tenant may wait while it holds a place. What a poll
+	// uses up of it comes back by the rows that are read, rowsWorth for each, and by a
+	// poll that is complete: a tenant whose last answers hung or dripped waits without
+	// a place from the beginning.
 	waitWithPlace = 2 * time.Second
 	rowsWorth     = 50 * time.Millisecond
-	// fewAway and awayPerPlace bound how many tenants may wait without a place, so that an outage
-	// does not open a connection for each of thousands of tenants.
+	// fewAway and awayPerPlace bound how many tenants may wait without a place, so that
+	// an outage does not open a connection for each of thousands of tenants.
 	fewAway      = 64
 	awayPerPlace = 8
 )
@@ -38,7 +40,8 @@ func newPlaces(n int) *places {
 	}
 }
 
-// slot is a tenant's place for one poll. Its methods are called on the goroutine that polls.
+// slot is a tenant's place for one poll. Its methods are called on the goroutine that
+// polls.
 type slot struct {
 	places *places
 	ctx    context.Context
@@ -53,12 +56,14 @@ type slot struct {
 	away    bool // it waits without a place
 }
 
-// slot waits for a place. left is how long the tenant may wait for others while it holds it.
+// slot waits for a place. left is how long the tenant may wait for others while it
+// holds it.
 func (in *Input) slot(ctx context.Context, left time.Duration) (*slot, error) {
 	s := &slot{places: in.places, ctx: ctx, left: left}
 	if !s.take() {
 		return nil, context.Cause(ctx)
 	}
+
 	return s, nil
 }
 
@@ -73,6 +78,7 @@ func (s *slot) take() bool {
 	s.mu.Lock()
 	s.held = true
 	s.mu.Unlock()
+
 	return true
 }
 
@@ -80,6 +86,7 @@ func (s *slot) take() bool {
 func (s *slot) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.giveBack()
 }
 
@@ -97,19 +104,22 @@ func (s *slot) yield() func() {
 	return func() { s.take() }
 }
 
-// wait says that the tenant begins to wait for others; the function that it returns says that the
-// wait is over, and waits for a place if there is none any more. It suits defender.WithWaiting.
+// wait says that the tenant begins to wait for others; the function that it returns
+// says that the wait is over, and waits for a place if there is none any more. It suits
+// defender.WithWaiting.
 func (s *slot) wait() (done func()) {
 	s.began = time.Now()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.waiting = true
 	if s.left <= 0 {
 		s.leave()
 	} else {
 		s.arm(s.left)
 	}
+
 	return s.waited
 }
 
@@ -119,23 +129,29 @@ func (s *slot) arm(d time.Duration) {
 		s.timer.Reset(d)
 		return
 	}
+
 	s.timer = time.AfterFunc(d, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+
 		s.leave()
 	})
 }
 
-// leave lets the tenant go on waiting without a place, or later if too many do; s.mu must be held.
+// leave lets the tenant go on waiting without a place, or later if too many do; s.mu
+// must be held.
 func (s *slot) leave() {
 	if !s.waiting || !s.held {
 		return
 	}
+
 	if s.places.away.Add(1) > s.places.mostAway {
 		s.places.away.Add(-1)
 		s.arm(waitWithPlace)
+
 		return
 	}
+
 	s.away = true
 	s.giveBack()
 }
@@ -148,6 +164,7 @@ func (s *slot) waited() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+
 	s.waiting = false
 	away := s.away
 	s.away = false

@@ -20,8 +20,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// slowly reads an API whose answer never ends: a blank comes every so often, or nothing at all. It
-// lasts for ever, or until an end.
+// slowly reads an API whose answer never ends: a blank comes every so often, or nothing
+// at all. It lasts for ever, or until an end.
 func slowly(t *testing.T, every time.Duration, end ...time.Time) defender.Reader {
 	reader, err := defender.NewReader(cloud.SIEM, defender.Settings{
 		BaseURL:     "http://slow.test",
@@ -89,7 +89,8 @@ type crowd struct {
 	logs    []string
 }
 
-// newCrowd makes an input of this many places whose slow tenants poll before the healthy one.
+// newCrowd makes an input of this many places whose slow tenants poll before the
+// healthy one.
 func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 	c := &crowd{chunk: &chunks{}, healthy: newRig(t, 3).api}
 	c.in = NewInput(Config{
@@ -182,7 +183,8 @@ func TestAPollThatTakesManyIntervalsIsSaidOnce(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			for key, s := range c.in.Statuses() {
-				if slow := key.TenantID != "healthy"; slow != (s.State == "failing") || slow != strings.Contains(s.Reason, "too slow") {
+				if slow := key.TenantID != "healthy"; slow != (s.State == "failing") ||
+					slow != strings.Contains(s.Reason, "too slow") {
 					t.Errorf("%s: state %q, reason %q", key.TenantID, s.State, s.Reason)
 				}
 			}
@@ -247,17 +249,24 @@ func TestASlowPollThatEndsIsSaidAndNoLongerFailing(t *testing.T) {
 			t.Errorf("state %q, reason %q after it has ended", s.State, s.Reason)
 		}
 		r.stop()
-		if text := strings.Join(r.logged(), "\n"); strings.Count(text, "too slow") != 1 || strings.Count(text, "works again") != 1 {
+		if text := strings.Join(
+			r.logged(),
+			"\n",
+		); strings.Count(text, "too slow") != 1 ||
+			strings.Count(text, "works again") != 1 {
 			t.Errorf("logged\n%s", text)
 		}
-		if n := len(r.chunk.health); n < 2 || !strings.Contains(r.chunk.health[0], "failing") || strings.Contains(r.chunk.health[n-1], "failing") {
+		if n := len(
+			r.chunk.health,
+		); n < 2 || !strings.Contains(r.chunk.health[0], "failing") ||
+			strings.Contains(r.chunk.health[n-1], "failing") {
 			t.Errorf("health records\n%s", strings.Join(r.chunk.health, "\n"))
 		}
 	})
 }
 
-// Half of the requests of a backlog of many pages fail: a back-off that knew only complete polls
-// would grow to minutes.
+// Half of the requests of a backlog of many pages fail: a back-off that knew only
+// complete polls would grow to minutes.
 func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 	const pages = 60
 	synctest.Test(t, func(t *testing.T) {
@@ -366,7 +375,10 @@ type asideReader struct{ n int }
 func (r *asideReader) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
 	for ; r.n > 0; r.n-- {
 		to := w.From + tick.Tick(r.n)*tick.Second
-		if err := sink.(defender.DeferringSink).Defer(defender.Window{From: to - tick.Second, To: to}, "broken"); err != nil {
+		if err := sink.(defender.DeferringSink).Defer(
+			defender.Window{From: to - tick.Second, To: to},
+			"broken",
+		); err != nil {
 			return err
 		}
 	}
@@ -390,7 +402,11 @@ func TestAlertsTakenAtLastAreFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Aside{Row: rows(r, fmt.Sprint(i)), Reason: refusedReason, NextTry: time.Now()}
+			r.store.asides[int64(i+1)] = store.Aside{
+				Row:     rows(r, fmt.Sprint(i)),
+				Reason:  refusedReason,
+				NextTry: time.Now(),
+			}
 		}
 		r.start()
 		time.Sleep(10 * time.Minute)

@@ -336,7 +336,11 @@ func TestAnAlertWithTheYear1IsEmitted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, now := tenant.eventTime(defender.Row{Updated: year1, Created: year1}), tick.FromTime(time.Now()); got != now {
+			if got, now := tenant.eventTime(
+				defender.Row{Updated: year1, Created: year1},
+			), tick.FromTime(
+				time.Now(),
+			); got != now {
 				t.Errorf("time_field %s: the event's time is %v; want %v", name, got, now)
 			}
 		}

@@ -11,14 +11,17 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// refusedRetry is when an event that Fluent Bit refused is offered again; offeredAtOnce how many entries are in the outbox for that at a time.
+// refusedRetry is when an event that Fluent Bit refused is offered again; offeredAtOnce
+// how many entries are in the outbox for that at a time.
 const (
 	refusedRetry  = 5 * time.Minute
 	offeredAtOnce = 16
 )
 
-// refusals are the events of a tenant that Fluent Bit refuses although it takes others. They are written down, which lets the tenant's
-// progress go on past them, and offered again until they are taken. Memory holds only when that is due. A goroutine does it, while there are any.
+// refusals are the events of a tenant that Fluent Bit refuses although it takes others.
+// They are written down, which lets the tenant's progress go on past them, and offered
+// again until they are taken. Memory holds only when that is due. A goroutine does it,
+// while there are any.
 type refusals struct {
 	t *Tenant
 
@@ -32,7 +35,8 @@ type refusals struct {
 	wake    chan struct{}
 }
 
-// keptEntry is an entry of the store: one event, or several in stores of earlier versions.
+// keptEntry is an entry of the store: one event, or several in stores of earlier
+// versions.
 type keptEntry struct {
 	id  int64
 	due time.Time
@@ -42,26 +46,34 @@ type keptEntry struct {
 func (r *refusals) keep(b *batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	r.fresh = append(r.fresh, b)
 	r.start()
 }
 
-// takeUp goes on with what an earlier run wrote down. A time written while the clock was ahead is not waited for.
+// takeUp goes on with what an earlier run wrote down. A time written while the clock
+// was ahead is not waited for.
 func (r *refusals) takeUp(list []store.ListedAside) {
 	latest := r.t.now().Add(refusedRetry)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	for _, a := range list {
 		if !a.HasRow || a.Reason == parkedReason {
 			continue
 		}
+
 		r.t.update(func(s *store.Status) { s.SetAside++ })
+
 		if a.NextTry.After(latest) {
 			a.NextTry = latest
 		}
+
 		r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
 	}
+
 	slices.SortStableFunc(r.kept, func(a, b keptEntry) int { return a.due.Compare(b.due) })
+
 	if len(r.kept) > 0 {
 		r.start()
 	}
@@ -72,8 +84,10 @@ func (r *refusals) start() {
 	if !r.running {
 		r.running, r.wake = true, make(chan struct{}, 1)
 		r.t.in.run(r.t.in.ctx, r.t.cfg.Name, r.run)
+
 		return
 	}
+
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -84,28 +98,34 @@ func (r *refusals) start() {
 func (r *refusals) idle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	return !r.running
 }
 
-// run ends when nothing is left, and with the tenant, but not before what it has in the outbox is answered for: the tenant's
-// successor would offer the same again.
+// run ends when nothing is left, and with the tenant, but not before what it has in the
+// outbox is answered for: the tenant's successor would offer the same again.
 func (r *refusals) run(ctx context.Context) {
 	defer r.t.in.dirty()
+
 	for ctx.Err() == nil {
 		r.writeDown(ctx)
+
 		if r.t.ctx.Err() == nil {
 			r.offerDue(ctx)
 		}
+
 		pause, more := r.next()
 		if !more {
 			return
 		}
+
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-r.wake:
 		case <-r.t.ctx.Done():
 		}
+
 		timer.Stop()
 	}
 }
@@ -114,6 +134,7 @@ func (r *refusals) run(ctx context.Context) {
 func (r *refusals) next() (pause time.Duration, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	switch {
 	case len(r.fresh) > 0:
 		return 0, true
@@ -121,10 +142,12 @@ func (r *refusals) next() (pause time.Duration, more bool) {
 		r.running = false
 		return 0, false
 	}
+
 	return max(0, r.kept[0].due.Sub(r.t.now())), true
 }
 
-// writeDown puts into the store what was refused. Until that has worked it counts as waiting.
+// writeDown puts into the store what was refused. Until that has worked it counts as
+// waiting.
 func (r *refusals) writeDown(ctx context.Context) {
 	t := r.t
 	for {
@@ -132,14 +155,19 @@ func (r *refusals) writeDown(ctx context.Context) {
 		if len(r.fresh) == 0 {
 			r.fresh = nil
 			r.mu.Unlock()
+
 			return
 		}
+
 		b := r.fresh[0]
 		r.mu.Unlock()
+
 		a := store.Aside{Row: b.events, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+
 		if !r.insist(ctx, func() (err error) { a.ID, err = t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err }) {
 			return
 		}
+
 		r.mu.Lock()
 		r.fresh = r.fresh[1:]
 		r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
@@ -152,14 +180,23 @@ func (r *refusals) writeDown(ctx context.Context) {
 
 const refusedReason = "refused by Fluent Bit"
 
-// say reports refused events, one line in a while: a processor that fails may refuse every second one.
+// say reports refused events, one line in a while: a processor that fails may refuse
+// every second one.
 func (r *refusals) say() {
 	t, level := r.t, Debug
 	if now := t.now(); r.said.IsZero() || now.Sub(r.said) >= reminder {
 		r.said, level = now, Error
 	}
-	t.in.log(level, t.cfg.Name, fmt.Sprintf("Fluent Bit refuses an alert although it takes others (a processor that fails?); it is set aside and offered again every %v. Set aside at present: %d",
-		refusedRetry, t.snapshot().SetAside))
+
+	t.in.log(
+		level,
+		t.cfg.Name,
+		fmt.Sprintf(
+			"Fluent Bit refuses an alert although it takes others (a processor that fails?); it is set aside and offered again every %v. Set aside at present: %d",
+			refusedRetry,
+			t.snapshot().SetAside,
+		),
+	)
 }
 
 // insist repeats a change of the store until it has worked; false if ctx ended before.
@@ -169,58 +206,76 @@ func (r *refusals) insist(ctx context.Context, change func() error) bool {
 		if err == nil {
 			return true
 		}
+
 		r.t.in.log(Debug, r.t.cfg.Name, fmt.Sprintf("what Fluent Bit refused cannot be written down yet: %v", err))
+
 		if !sleep(ctx, retryPause) {
 			return false
 		}
 	}
 }
 
-// offerDue offers the entries that are due, and waits until it is known what became of them.
+// offerDue offers the entries that are due, and waits until it is known what became of
+// them.
 func (r *refusals) offerDue(ctx context.Context) {
 	var offers []*offer
+
 	for range offeredAtOnce {
 		id, ok := r.takeDue()
 		if !ok {
 			break
 		}
+
 		if o := r.offer(ctx, id); o != nil {
 			offers = append(offers, o)
 		}
 	}
+
 	for _, o := range offers {
 		left, ok := o.outcome(ctx)
 		if !ok {
 			return
 		}
+
 		r.settle(ctx, o, left)
 	}
+
 	r.sayThrough()
 }
 
-// sayThrough says how many events Fluent Bit has taken at last, one line in a while: thousands may
-// follow each other when what refused them is repaired.
+// sayThrough says how many events Fluent Bit has taken at last, one line in a while:
+// thousands may follow each other when what refused them is repaired.
 func (r *refusals) sayThrough() {
 	t := r.t
+
 	now, left := t.now(), t.snapshot().SetAside
 	if r.through == 0 || left > 0 && now.Sub(r.told) < reminder {
 		return
 	}
-	t.in.log(Info, t.cfg.Name, fmt.Sprintf("Fluent Bit has taken %d alerts that were set aside; set aside at present: %d",
-		r.through, left))
+
+	t.in.log(
+		Info,
+		t.cfg.Name,
+		fmt.Sprintf("Fluent Bit has taken %d alerts that were set aside; set aside at present: %d",
+			r.through, left),
+	)
 	r.through, r.told = 0, now
 }
 
-// takeDue gives the entry that is due, if there is one. It stays listed, for the next time.
+// takeDue gives the entry that is due, if there is one. It stays listed, for the next
+// time.
 func (r *refusals) takeDue() (id int64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	now := r.t.now()
 	if len(r.kept) == 0 || r.kept[0].due.After(now) {
 		return 0, false
 	}
+
 	e := r.kept[0]
 	r.kept = append(r.kept[1:], keptEntry{e.id, now.Add(refusedRetry)})
+
 	return e.id, true
 }
 
@@ -234,36 +289,45 @@ type offer struct {
 // offer puts the events of an entry into the outbox.
 func (r *refusals) offer(ctx context.Context, id int64) *offer {
 	t := r.t
+
 	row, ok, err := t.in.cfg.Store.AsideRow(ctx, t.cfg.Key, id)
 	if err != nil {
 		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("what Fluent Bit refused cannot be read from the store yet: %v", err))
 		return nil
 	}
+
 	o := &offer{id: id}
 	if !ok {
 		return o // somebody has dropped it
 	}
+
 	for len(row) > 0 {
 		event, rest, err := record.Next(row)
 		if err != nil {
 			event, rest = row, nil
 		}
+
 		o.events, row = append(o.events, event), rest
 	}
+
 	for _, event := range o.events {
 		answer, err := t.in.outbox.Offer(t.ctx, t.cfg.Tag, event)
 		if err != nil {
 			break
 		}
+
 		o.answers = append(o.answers, answer)
 	}
+
 	return o
 }
 
-// outcome waits for all answers and gives the events that were not taken; ok is false if ctx ended before.
+// outcome waits for all answers and gives the events that were not taken; ok is false
+// if ctx ended before.
 func (o *offer) outcome(ctx context.Context) (left []byte, ok bool) {
 	for i, event := range o.events {
 		taken := false
+
 		if i < len(o.answers) {
 			select {
 			case taken = <-o.answers[i]:
@@ -271,30 +335,42 @@ func (o *offer) outcome(ctx context.Context) (left []byte, ok bool) {
 				return nil, false
 			}
 		}
+
 		if !taken {
 			left = append(left, event...)
 		}
 	}
+
 	return left, true
 }
 
 // settle writes down what became of an entry of which left was not taken.
 func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
 	t := r.t
+
 	size := 0
 	for _, event := range o.events {
 		size += len(event)
 	}
+
 	switch {
 	case len(left) == 0:
 		if !r.insist(ctx, func() error { return t.in.cfg.Store.DropAside(ctx, t.cfg.Key, o.id) }) {
 			return
 		}
+
 		r.forget(o.id)
 		t.update(func(s *store.Status) { s.SetAside-- })
+
 		r.through++
 	case len(left) < size:
-		a := store.Aside{ID: o.id, Row: left, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		a := store.Aside{
+			ID:      o.id,
+			Row:     left,
+			Reason:  refusedReason,
+			NextTry: t.now().Add(refusedRetry),
+		}
+
 		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err })
 	}
 }
@@ -303,6 +379,7 @@ func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
 func (r *refusals) forget(id int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	for i := len(r.kept) - 1; i >= 0; i-- {
 		if r.kept[i].id == id {
 			r.kept = slices.Delete(r.kept, i, i+1)

@@ -30,7 +30,8 @@ func names(from, to, step int) (ids []string) {
 	return ids
 }
 
-// TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd: 300 alerts, one every 20 s, of which some are refused for two hours.
+// TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd: 300 alerts, one
+// every 20 s, of which some are refused for two hours.
 func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing.T) {
 	const n, apart = 300, 20 * time.Second
 	for name, bad := range map[string][]string{
@@ -67,7 +68,10 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 						}
 						counts := r.chunk.counts()
 						for i := range n {
-							if at := begin.Add(time.Duration(i) * apart); counts[fmt.Sprint(i)] == 0 && !slices.Contains(bad, fmt.Sprint(i)) {
+							if at := begin.Add(
+								time.Duration(i) * apart,
+							); counts[fmt.Sprint(i)] == 0 &&
+								!slices.Contains(bad, fmt.Sprint(i)) {
 								worst = max(worst, time.Since(at))
 								break
 							}
@@ -92,7 +96,8 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 	}
 }
 
-// delivered is a Delivery of which the test sees the appends. Events that contain "bad" are refused, and all while full.
+// delivered is a Delivery of which the test sees the appends. Events that contain "bad"
+// are refused, and all while full.
 type delivered struct {
 	t     *testing.T
 	r     *rig
@@ -283,7 +288,14 @@ func TestWhatCannotBeSetAsideForWantOfAStoreStaysWithinTheBuffer(t *testing.T) {
 		const n = 300
 		for i := range n {
 			r.api.add(fmt.Sprint(i), begin, begin)
-			r.api.alerts[i].text = []byte(fmt.Sprintf(`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`, i, tick.FromTime(begin).Text(), strings.Repeat("x", 20_000)))
+			r.api.alerts[i].text = []byte(
+				fmt.Sprintf(
+					`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`,
+					i,
+					tick.FromTime(begin).Text(),
+					strings.Repeat("x", 20_000),
+				),
+			)
 		}
 		on := true
 		r.chunk.refusing(&on, names(0, n, 2)...)
@@ -340,7 +352,12 @@ func offering(r *rig, events []byte, next time.Time) {
 // rows are alerts as events, one behind the other.
 func rows(r *rig, ids ...string) (events []byte) {
 	for _, id := range ids {
-		event, err := r.tenant().Encoder.Alert(nil, 1, record.MakeID("x", "siem", []byte(id), nil), []byte(`{"FullId":"`+id+`"}`))
+		event, err := r.tenant().Encoder.Alert(
+			nil,
+			1,
+			record.MakeID("x", "siem", []byte(id), nil),
+			[]byte(`{"FullId":"`+id+`"}`),
+		)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -420,7 +437,11 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 		r := newRig(t, 7)
 		on := true
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Aside{Row: rows(r, fmt.Sprint(i)), Reason: refusedReason, NextTry: time.Now()}
+			r.store.asides[int64(i+1)] = store.Aside{
+				Row:     rows(r, fmt.Sprint(i)),
+				Reason:  refusedReason,
+				NextTry: time.Now(),
+			}
 		}
 		r.chunk.refusing(&on, names(0, 2000, 1)...)
 		tenant := r.start()

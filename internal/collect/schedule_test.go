@@ -10,7 +10,8 @@ import (
 	"fluent-bit-defender/internal/defender"
 )
 
-// TestAllTenantsArePolledTenSecondsAfterAStart: and from then on they are spread over the interval.
+// TestAllTenantsArePolledTenSecondsAfterAStart: and from then on they are spread over
+// the interval.
 func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 	const n, interval = 60, 5 * time.Minute
 	synctest.Test(t, func(t *testing.T) {
@@ -18,10 +19,13 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 		polls := make([][]time.Duration, n)
 		c := newCrowd(t, 8)
 		for i := range n {
-			c.add(fmt.Sprintf("tenant%02d", i), readerFunc(func(context.Context, defender.Window, defender.Sink) error {
-				polls[i] = append(polls[i], time.Since(begin))
-				return nil
-			}))
+			c.add(
+				fmt.Sprintf("tenant%02d", i),
+				readerFunc(func(context.Context, defender.Window, defender.Sink) error {
+					polls[i] = append(polls[i], time.Since(begin))
+					return nil
+				}),
+			)
 		}
 		for _, tenant := range c.in.tenants {
 			tenant.cfg.PollInterval = interval

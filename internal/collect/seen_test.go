@@ -21,7 +21,8 @@ func fillSeen(s *seenSet, n int) {
 	}
 }
 
-// TestASeenSetIsBoundedButASmallTenantNeverWaits: of its own entries, and of all in the process.
+// TestASeenSetIsBoundedButASmallTenantNeverWaits: of its own entries, and of all in the
+// process.
 func TestASeenSetIsBoundedButASmallTenantNeverWaits(t *testing.T) {
 	before := seenInAll.Load()
 	defer func() { seenInAll.Store(before) }()

@@ -13,7 +13,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// sink takes the rows of one pass: it drops repeats, encodes the rest and puts it into the outbox.
+// sink takes the rows of one pass: it drops repeats, encodes the rest and puts it into
+// the outbox.
 type sink struct {
 	t            *Tenant
 	ctx          context.Context
@@ -25,21 +26,25 @@ type sink struct {
 	rows         int           // rows that were new
 }
 
-// errFloorLowered ends a pass whose first answer showed that the clock of the API's host is behind
-// ours: it begins anew, at the floor as that clock has it.
+// errFloorLowered ends a pass whose first answer showed that the clock of the API's
+// host is behind ours: it begins anew, at the floor as that clock has it.
 var errFloorLowered = errors.New("the pass begins anew at an earlier floor")
 
-// checkFloor returns errFloorLowered when the first answer lowered the floor. Nothing was read then.
+// checkFloor returns errFloorLowered when the first answer lowered the floor. Nothing
+// was read then.
 func (s *sink) checkFloor() error {
 	if !s.first {
 		return nil
 	}
+
 	s.first = false
 
 	if !s.t.lowerFloor() {
 		return nil
 	}
+
 	s.t.pass = nil
+
 	return errFloorLowered
 }
 
@@ -53,61 +58,85 @@ func (s *sink) Row(raw []byte) error {
 	t.slot.row()
 	t.health(s.ctx, false) // a backlog may take longer than health_interval
 	row := t.describe.Describe(raw)
+
 	at := row.At(t.cfg.API, !t.cfg.Updates)
 	if at == 0 {
 		at = t.present(s.pass.started) // without a time it is as old as this poll
 	}
+
 	if at < s.floor {
 		return nil // nothing older is ever emitted: docs/contract.md
 	}
+
 	t.compareTenant(row.Tenant) // a repeat tells as much
 	id := record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, row.Version)
 	key := id.Key()
+
 	switch {
 	case !t.cfg.Updates:
 		key = record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, nil).Key()
 	case row.Whole:
 		key = contentKey(id, raw)
 	}
+
 	if at < s.since || t.feed.repeated(key, at, t.added) {
 		t.update(func(st *store.Status) { st.Repeats++ })
 		return nil
 	}
+
 	if t.feed.full() {
 		return errSeenFull(t.cfg.Key.API)
 	}
+
 	event, err := t.cfg.Encoder.Alert(t.event[:0], t.eventTime(row), id, raw)
 	if err != nil {
 		if event = t.cfg.Encoder.Raw(t.event[:0], t.eventTime(row), id, raw); !t.oddRows {
 			t.oddRows = true
-			t.in.log(Warn, t.cfg.Name, fmt.Sprintf("an alert could not be encoded and is emitted as a raw record; others are not reported: %v", err))
+			t.in.log(
+				Warn,
+				t.cfg.Name,
+				fmt.Sprintf(
+					"an alert could not be encoded and is emitted as a raw record; others are not reported: %v",
+					err,
+				),
+			)
 		}
 	}
+
 	if t.event = event; cap(event) > MaxBatch {
 		t.event = nil // one huge alert is no reason to keep its memory
 	}
+
 	n, err := t.in.outbox.Add(s.ctx, t.feed.lane, event, t.room)
 	if err != nil {
 		return err
 	}
+
 	t.added, t.progressed = n, true
 	if s.rows++; s.rows%slowRows == 0 {
 		t.movedOn()
 	}
+
 	t.feed.emitted(t.added, key, at)
 	s.noticeLate(at)
 	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })
+
 	return nil
 }
 
-// errSeenFull returns the error for a tenant with more new alerts than can be remembered. Without
-// an entry in the seen-set an alert would be emitted again with every poll, so it has to wait.
+// errSeenFull returns the error for a tenant with more new alerts than can be
+// remembered. Without an entry in the seen-set an alert would be emitted again with
+// every poll, so it has to wait.
 func errSeenFull(api string) error {
 	return &defender.Error{
 		Op:   "reading alerts",
 		Fate: defender.WaitForHuman,
-		Problem: fmt.Sprintf("%s lists more alerts than can be remembered (%d of a tenant, %d in all) within the time that polls reach back",
-			api, mostSeen, mostSeenInAll),
+		Problem: fmt.Sprintf(
+			"%s lists more alerts than can be remembered (%d of a tenant, %d in all) within the time that polls reach back",
+			api,
+			mostSeen,
+			mostSeenInAll,
+		),
 		Remedy:   "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; nothing is lost, reading goes on then",
 		TooLarge: true,
 	}
@@ -124,12 +153,15 @@ func (s *sink) Safe(upTo tick.Tick) error {
 		s.pass.pos, s.t.progressed = upTo, true
 		s.t.movedOn()
 	}
+
 	s.t.feed.read(upTo, s.t.added, 0)
 	s.t.in.dirty()
+
 	return s.ctx.Err()
 }
 
-// noticeLate lets the overlap grow when an alert turns up that an earlier poll should have listed already.
+// noticeLate lets the overlap grow when an alert turns up that an earlier poll should
+// have listed already.
 func (s *sink) noticeLate(at tick.Tick) {
 	if at >= s.pass.begun || s.pass.begun == s.floor {
 		return
@@ -141,7 +173,8 @@ func (s *sink) noticeLate(at tick.Tick) {
 	}
 }
 
-// sayLate says by how much the overlap has grown, once a poll: late alerts come in ascending order.
+// sayLate says by how much the overlap has grown, once a poll: late alerts come in
+// ascending order.
 func (s *sink) sayLate() {
 	if s.late > 0 {
 		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; "+
@@ -152,6 +185,7 @@ func (s *sink) sayLate() {
 // wait says that the reader waits for others; the function that it returns ends that.
 func (s *sink) wait() (done func()) {
 	waited := s.t.slot.wait()
+
 	return func() {
 		waited()
 		s.t.health(s.ctx, s.t.paceChanged())
@@ -160,15 +194,18 @@ func (s *sink) wait() (done func()) {
 
 func (t *Tenant) eventTime(row defender.Row) tick.Tick {
 	at := tick.Tick(0)
+
 	switch t.cfg.TimeField {
 	case TimeUpdated:
 		at = row.Updated
 	case TimeCreated:
 		at = row.Created
 	}
+
 	if at <= 0 { // .NET writes the year 1 for none
 		at = tick.FromTime(t.now())
 	}
+
 	return at
 }
 
@@ -176,15 +213,22 @@ var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 
 // compareTenant notices rows that belong to another tenant.
 func (t *Tenant) compareTenant(claimed string) {
-	if claimed == "" || claimed == t.cfg.Key.TenantID || !guid.MatchString(t.cfg.Key.TenantID) || !guid.MatchString(claimed) {
+	if claimed == "" || claimed == t.cfg.Key.TenantID || !guid.MatchString(t.cfg.Key.TenantID) ||
+		!guid.MatchString(claimed) {
 		return
 	}
+
 	t.mu.Lock()
 	t.alien = claimed
 	t.mu.Unlock()
+
 	if !t.alienSaid {
 		t.alienSaid = true
-		t.in.log(Warn, t.cfg.Name, "the API lists alerts of another tenant, "+claimed+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in")
+		t.in.log(
+			Warn,
+			t.cfg.Name,
+			"the API lists alerts of another tenant, "+claimed+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in",
+		)
 	}
 }
 

@@ -36,8 +36,9 @@ type TenantConfig struct {
 	SignIn func(context.Context) error
 	// Feeds tells how many feeds share the gate at this moment; nil for this one alone.
 	Feeds func() int
-	// Changed tells, at little cost, whether something has changed since the last failure that makes another try worthwhile
-	// before its time: a secret file, a stored token. nil for never.
+	// Changed tells, at little cost, whether something has changed since the last
+	// failure that makes another try worthwhile before its time: a secret file, a
+	// stored token. nil for never.
 	Changed func(context.Context) bool
 }
 
@@ -57,8 +58,9 @@ type Tenant struct {
 	in   *Input
 	feed feed
 	wake chan struct{}
-	// ctx ends when the tenant retires or the input stops; done is closed when its goroutine has ended; after is closed when the
-	// tenant that had this feed before is out of the way, nil if there was none.
+	// ctx ends when the tenant retires or the input stops; done is closed when its
+	// goroutine has ended; after is closed when the tenant that had this feed before is
+	// out of the way, nil if there was none.
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -69,8 +71,8 @@ type Tenant struct {
 	// rewind says that the store holds an operator's wish to have alerts emitted again.
 	rewind atomic.Bool
 
-	// phase is when the second poll is due, counted from the start of the input; 0 for an interval
-	// after the first one.
+	// phase is when the second poll is due, counted from the start of the input; 0 for
+	// an interval after the first one.
 	phase time.Duration
 
 	// What follows belongs to the goroutine of run.
@@ -107,7 +109,13 @@ func (t *Tenant) configure(cfg TenantConfig) {
 	t.refused.t = t
 	t.waitLeft = waitWithPlace
 	t.feed.reach = reach{cfg.Overlap, cfg.SweepInterval, cfg.SweepLookback}
-	t.status = store.Status{TenantName: cfg.Name, ClientID: cfg.ClientID, State: "starting", Since: t.now(), EffectiveInterval: cfg.PollInterval}
+	t.status = store.Status{
+		TenantName:        cfg.Name,
+		ClientID:          cfg.ClientID,
+		State:             "starting",
+		Since:             t.now(),
+		EffectiveInterval: cfg.PollInterval,
+	}
 }
 
 func (t *Tenant) now() time.Time { return t.in.cfg.Now() }
@@ -122,40 +130,52 @@ func (t *Tenant) run(ctx context.Context, wait time.Duration) {
 	for first := true; ctx.Err() == nil; first = false {
 		t.applyRewind(ctx)
 		started := t.now()
+
 		err := t.poll(ctx)
 		if ctx.Err() != nil {
 			return
 		}
+
 		due := t.judge(ctx, started, err)
-		if phase := begun.Add(t.phase); first && err == nil && phase.After(started.Add(time.Second)) && phase.Before(due) {
+		if phase := begun.Add(
+			t.phase,
+		); first && err == nil && phase.After(started.Add(time.Second)) &&
+			phase.Before(due) {
 			due = phase // from now on the tenants' polls are spread over the interval
 		}
+
 		if err == nil {
 			t.retryAsides(ctx)
 		}
+
 		if !t.rest(ctx, due) {
 			return
 		}
 	}
 }
 
-// restore reads the checkpoint, or begins at the floor, and takes up what was set aside. The store is asked again until it answers: beginning
-// anew would repeat everything.
+// restore reads the checkpoint, or begins at the floor, and takes up what was set
+// aside. The store is asked again until it answers: beginning anew would repeat
+// everything.
 func (t *Tenant) restore(ctx context.Context) bool {
 	if t.feed.begun() {
 		return true // a panic brought us here again
 	}
 
 	var said time.Time
+
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		cp, seen, ok, err := t.in.cfg.Store.Load(ctx, t.cfg.Key)
+
 		var asides []store.ListedAside
 		if err == nil {
 			asides, err = t.in.cfg.Store.ListAsides(ctx, t.cfg.Key)
 		}
+
 		switch {
 		case err == nil:
 			t.recall(ctx) // before the feed has begun: report would write over it
+
 			if ok {
 				t.feed.resume(cp, seen)
 				t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
@@ -163,9 +183,11 @@ func (t *Tenant) restore(ctx context.Context) bool {
 				t.feed.start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
 				t.in.dirty()
 			}
+
 			t.takeUpWindows(asides)
 			t.refused.takeUp(asides)
 			t.toTakeBack = parkedIDs(asides)
+
 			return true
 		case ctx.Err() != nil:
 			return false
@@ -175,19 +197,23 @@ func (t *Tenant) restore(ctx context.Context) bool {
 		if now := t.now(); said.IsZero() || now.Sub(said) >= reminder {
 			said, level = now, Error
 		}
+
 		t.in.log(level, t.cfg.Name, "the checkpoint cannot be read, polling waits for it: "+err.Error())
+
 		if !sleep(ctx, pause) {
 			return false
 		}
 	}
 }
 
-// recall goes on showing when alerts last came. What is counted is counted from the start.
+// recall goes on showing when alerts last came. What is counted is counted from the
+// start.
 func (t *Tenant) recall(ctx context.Context) {
 	before, _, err := t.in.cfg.Store.Status(ctx, t.cfg.Key)
 	if err != nil {
 		t.in.log(Debug, t.cfg.Name, "the status of the last run cannot be read: "+err.Error())
 	}
+
 	t.update(func(s *store.Status) { s.LastSuccess, s.LastAlert = before.LastSuccess, before.LastAlert })
 }
 
@@ -205,7 +231,9 @@ func (t *Tenant) poll(ctx context.Context) error {
 
 	done := s.wait()
 	err = t.cfg.SignIn(ctx)
+
 	done()
+
 	if err != nil {
 		return err
 	}
@@ -214,22 +242,27 @@ func (t *Tenant) poll(ctx context.Context) error {
 	if errors.Is(err, errFloorLowered) {
 		err = t.read(s)
 	}
+
 	s.sayLate()
 	s.sayAside()
+
 	if err == nil {
 		t.slot.left = waitWithPlace
 	}
+
 	return err
 }
 
 // enter begins to read: it waits for a place. end gives it back.
 func (t *Tenant) enter(ctx context.Context) (end func(), err error) {
 	t.beginPace()
+
 	slot, err := t.in.slot(ctx, t.waitLeft)
 	if err != nil {
 		t.endPace()
 		return nil, err
 	}
+
 	t.slot = slot
 	t.hasPlace()
 
@@ -255,38 +288,45 @@ func (t *Tenant) read(s *sink) error {
 	s.floor, s.since = t.feed.bounds()
 	present := t.present(p.started)
 
-	// A reader that has to cut the window ends it at Now: there the server's clock counts when it
-	// is ahead, or what is updated by it now would be read later.
+	// A reader that has to cut the window ends it at Now: there the server's clock
+	// counts when it is ahead, or what is updated by it now would be read later.
 	end := tick.FromTime(p.started) + tick.FromDuration(t.cfg.Skew.ahead())
 	if err := t.cfg.Reader.Read(s.ctx, defender.Window{From: p.pos, Now: end}, s); err != nil {
 		return err
 	}
+
 	if err := s.checkFloor(); err != nil { // an answer without a row has shown the clock too
 		return err
 	}
 
 	present = min(present, t.present(p.started)) // the answers may have shown that the server's clock is behind
+
 	swept := tick.Tick(0)
 	if p.sweep || p.begun == s.floor {
 		swept = present
 	}
+
 	t.feed.read(present, t.added, swept)
 	t.pass = nil
 	t.in.dirty()
+
 	return nil
 }
 
-// applyRewind goes back to where an operator wants it: between two polls, so that none moves on from the old place.
+// applyRewind goes back to where an operator wants it: between two polls, so that none
+// moves on from the old place.
 func (t *Tenant) applyRewind(ctx context.Context) {
 	if !t.rewind.Load() {
 		return
 	}
+
 	cp, ok, err := t.goBack(ctx)
 	switch {
 	case err != nil: // tried again before the next poll
 		if t.rewindFails {
 			return
 		}
+
 		t.rewindFails = true
 		t.in.log(Error, t.cfg.Name, "the rewind that was asked for cannot be done yet: "+err.Error())
 	case ok:
@@ -299,25 +339,33 @@ func (t *Tenant) applyRewind(ctx context.Context) {
 	}
 }
 
-// goBack takes the feed back in the store and here, between two commits, so that none moves on from the old place.
+// goBack takes the feed back in the store and here, between two commits, so that none
+// moves on from the old place.
 func (t *Tenant) goBack(ctx context.Context) (cp store.Checkpoint, ok bool, err error) {
-	if err := t.in.save(ctx); err != nil { // a feed without a checkpoint in the store could not go back, and the wish would be gone
+	if err := t.in.save(
+		ctx,
+	); err != nil { // a feed without a checkpoint in the store could not go back, and the wish would be gone
 		return cp, false, err
 	}
+
 	t.in.commit.Lock()
 	defer t.in.commit.Unlock()
+
 	if cp, ok, err = t.in.cfg.Store.ApplyRewind(ctx, t.cfg.Key); ok {
 		t.feed.rewind(cp)
 	}
+
 	return cp, ok, err
 }
 
-// lowerFloor moves the floor of a feed that has read nothing yet when the server's clock turns
-// out to be behind ours: lookback is meant in the server's time. It reports whether it did.
+// lowerFloor moves the floor of a feed that has read nothing yet when the server's
+// clock turns out to be behind ours: lookback is meant in the server's time. It reports
+// whether it did.
 func (t *Tenant) lowerFloor() bool {
 	skew := tick.FromDuration(min(0, t.cfg.Skew.ahead()))
 	if skew > -2*tick.Second {
 		return false // less than the resolution of a Date header, and the way there, is no skew
 	}
+
 	return t.feed.lower(t.present(t.now()) - tick.FromDuration(t.cfg.Lookback))
 }

@@ -44,7 +44,12 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 		begin := time.Now()
 		r.api.fail = func(int) error {
 			if time.Since(begin) < 31*time.Minute {
-				return &defender.Error{Fate: defender.WaitForHuman, Status: 403, Problem: "not authorised", Remedy: "open the portal"}
+				return &defender.Error{
+					Fate:    defender.WaitForHuman,
+					Status:  403,
+					Problem: "not authorised",
+					Remedy:  "open the portal",
+				}
 			}
 			return nil
 		}
@@ -57,7 +62,8 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 				lines = append(lines, line)
 			}
 		}
-		if len(lines) != 4 || !strings.Contains(lines[0], "open the portal") || !strings.Contains(lines[3], "works again") {
+		if len(lines) != 4 || !strings.Contains(lines[0], "open the portal") ||
+			!strings.Contains(lines[3], "works again") {
 			t.Errorf("want the fault, two reminders and the end; got:\n%s", strings.Join(lines, "\n"))
 		}
 	})
@@ -128,7 +134,8 @@ func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		r.in.Delivery.Tick(func(_ string, e []byte) bool { events = append(events, e...); return true }, time.Second)
 		_, text, err := record.Decode(events)
-		if err != nil || !strings.Contains(string(text), `"kind":"raw"`) || !strings.Contains(string(text), `"bad\":tru`) {
+		if err != nil || !strings.Contains(string(text), `"kind":"raw"`) ||
+			!strings.Contains(string(text), `"bad\":tru`) {
 			t.Errorf("got %s, %v", text, err)
 		}
 		r.kill()
@@ -174,7 +181,13 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 			if time.Since(begin) > 10*time.Minute {
 				return nil
 			}
-			return sink.Row([]byte(`{"id":"x","lastUpdateDateTime":"` + tick.FromTime(begin).Text() + `","tenantId":"11111111-8888-7777-6666-555555555555"}`))
+			return sink.Row(
+				[]byte(
+					`{"id":"x","lastUpdateDateTime":"` + tick.FromTime(begin).
+						Text() +
+						`","tenantId":"11111111-8888-7777-6666-555555555555"}`,
+				),
+			)
 		})
 		tenant := r.start()
 		for range 9 {
@@ -194,8 +207,8 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 	})
 }
 
-// TestATenantThatCannotBeRememberedFailsAndGoesOn: nothing new is emitted while the seen-set is
-// full, the status says why, and everything comes once there is room.
+// TestATenantThatCannotBeRememberedFailsAndGoesOn: nothing new is emitted while the
+// seen-set is full, the status says why, and everything comes once there is room.
 func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 31)

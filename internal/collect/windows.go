@@ -10,9 +10,10 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Two things are deferred, so that they hold up nothing else: windows that the API fails to
-// answer while it answers others, here, and events that Fluent Bit refuses while it takes
-// others, in refused.go. Both are kept in the store and tried again until they are through.
+// Two things are deferred, so that they hold up nothing else: windows that the API
+// fails to answer while it answers others, here, and events that Fluent Bit refuses
+// while it takes others, in refused.go. Both are kept in the store and tried again
+// until they are through.
 
 // A window is tried again after asideRetry, then after twice as long each time, up to
 // longestAside.
@@ -21,18 +22,23 @@ const (
 	longestAside = time.Hour
 )
 
-// takeUpWindows goes on with the windows that an earlier run deferred. A time written while the clock was ahead is not waited for.
+// takeUpWindows goes on with the windows that an earlier run deferred. A time written
+// while the clock was ahead is not waited for.
 func (t *Tenant) takeUpWindows(list []store.ListedAside) {
 	latest := t.now().Add(longestAside)
+
 	for _, a := range list {
 		if a.HasRow {
 			continue
 		}
+
 		if a.NextTry.After(latest) {
 			a.NextTry = latest
 		}
+
 		t.hold(a.Aside)
 		t.update(func(s *store.Status) { s.SetAside++ })
+
 		if reader, ok := t.cfg.Reader.(defender.DeferringReader); ok {
 			reader.Avoid(windowOf(a.Aside))
 		}
@@ -47,7 +53,8 @@ type asideWindow struct {
 	last uint64
 }
 
-// hold notes a window that is deferred. What was emitted of it is not forgotten meanwhile.
+// hold notes a window that is deferred. What was emitted of it is not forgotten
+// meanwhile.
 func (t *Tenant) hold(a store.Aside) {
 	t.asides = append(t.asides, asideWindow{Aside: a})
 	t.feed.remember(t.asides)
@@ -58,11 +65,18 @@ func windowOf(a store.Aside) defender.Window { return defender.Window{From: a.Fr
 // Defer implements defender.DeferringSink.
 func (s *sink) Defer(w defender.Window, reason string) error {
 	t := s.t
-	a := store.Aside{From: w.From, To: w.To, Reason: reason, NextTry: t.now().Add(asideRetry)}
+	a := store.Aside{
+		From:    w.From,
+		To:      w.To,
+		Reason:  reason,
+		NextTry: t.now().Add(asideRetry),
+	}
+
 	id, err := t.in.cfg.Store.PutAside(s.ctx, t.cfg.Key, a)
 	if err != nil {
 		return fmt.Errorf("deferring what cannot be read: %w", err) // then the walk does not go on behind it
 	}
+
 	a.ID = id
 	t.hold(a)
 	t.update(func(st *store.Status) { st.SetAside++ })
@@ -71,26 +85,31 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 	if s.aside++; s.aside > 1 {
 		level = Debug // sayAside counts them
 	}
+
 	t.in.log(level, t.cfg.Name, fmt.Sprintf("some alerts updated from %v to %v cannot be read (%s), "+
 		"while all others can; they are deferred and tried again by themselves", w.From, w.To, reason))
 
 	return nil
 }
 
-// unread describes the windows that are still deferred, since a tenant that lacks alerts is not
-// well. ok says that there are some.
+// unread describes the windows that are still deferred, since a tenant that lacks
+// alerts is not well. ok says that there are some.
 func (t *Tenant) unread() (v verdict, ok bool) {
 	n := 0
+
 	var first asideWindow
+
 	for _, a := range t.asides {
 		if a.read {
 			continue
 		}
+
 		n++
 		if n == 1 || a.From < first.From {
 			first = a
 		}
 	}
+
 	if n == 0 {
 		return verdict{}, false
 	}
@@ -110,8 +129,8 @@ func (t *Tenant) unread() (v verdict, ok bool) {
 	}, true
 }
 
-// sayAside says how many windows a poll has deferred, when Defer has named only the first of
-// them.
+// sayAside says how many windows a poll has deferred, when Defer has named only the
+// first of them.
 func (s *sink) sayAside() {
 	if s.aside > 1 {
 		s.t.in.log(Error, s.t.cfg.Name, fmt.Sprintf("this poll has deferred %d more such windows, "+
@@ -119,7 +138,8 @@ func (s *sink) sayAside() {
 	}
 }
 
-// retryAsides tries the windows that are due again; after a poll that worked, so that a general outage does not count against them.
+// retryAsides tries the windows that are due again; after a poll that worked, so that a
+// general outage does not count against them.
 func (t *Tenant) retryAsides(ctx context.Context) {
 	reader, ok := t.cfg.Reader.(defender.DeferringReader)
 	if !ok || len(t.asides) == 0 {
@@ -131,15 +151,24 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 		if !a.read && !t.now().Before(a.NextTry) {
 			t.retryAside(ctx, reader, &a)
 		}
+
 		if !a.read || !t.feed.writtenDown(a.last) {
 			left = append(left, a)
 			continue
 		}
+
 		if err := t.in.cfg.Store.DropAside(ctx, t.cfg.Key, a.ID); err != nil {
-			t.in.log(Debug, t.cfg.Name, fmt.Sprintf("a deferred window stays listed although it has been read: %v", err))
+			t.in.log(
+				Debug,
+				t.cfg.Name,
+				fmt.Sprintf("a deferred window stays listed although it has been read: %v", err),
+			)
+
 			left = append(left, a)
+
 			continue
 		}
+
 		read = append(read, a)
 	}
 
@@ -153,12 +182,14 @@ func (t *Tenant) sayRead(read []asideWindow) {
 	if len(read) == 0 {
 		return
 	}
+
 	t.update(func(s *store.Status) { s.SetAside -= len(read) })
 
 	line := fmt.Sprintf("deferred alerts, updated from %v to %v, have been read", read[0].From, read[0].To)
 	if more := len(read) - 1; more > 0 {
 		line += fmt.Sprintf(", and %d more windows", more)
 	}
+
 	t.in.log(Info, t.cfg.Name, line)
 }
 
@@ -174,8 +205,8 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader
 	s.ctx = defender.WithWaiting(ctx, s.wait)
 	s.floor, _ = t.feed.bounds()
 
-	// A reader rounds outwards; what is older may be forgotten already. What was emitted of the
-	// window is still known, see feed.remember.
+	// A reader rounds outwards; what is older may be forgotten already. What was
+	// emitted of the window is still known, see feed.remember.
 	s.since = a.From
 
 	err = reader.ReadDeferred(s.ctx, windowOf(a.Aside), s)
@@ -183,10 +214,12 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader
 		a.read, a.last = true, t.added
 		return
 	}
+
 	var refused *defender.Error
 	if !errors.As(err, &refused) || !refused.Budget {
 		a.Tries++
 	}
+
 	a.NextTry = t.now().Add(min(asideRetry<<min(a.Tries, 10), longestAside))
 	t.in.log(Debug, t.cfg.Name, fmt.Sprintf("deferred alerts cannot be read yet: %v", err))
 }

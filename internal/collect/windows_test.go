@@ -61,13 +61,19 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		r.api.add("1", begin.Add(-30*time.Minute), begin)
 		r.api.add("2", begin, begin)
 		at := tick.FromTime(begin.Add(-30 * time.Minute))
-		p := &poisoned{tenantAPI: r.api, window: defender.Window{From: at, To: at + tick.Millisecond}, mended: begin.Add(50 * time.Hour)}
+		p := &poisoned{
+			tenantAPI: r.api,
+			window:    defender.Window{From: at, To: at + tick.Millisecond},
+			mended:    begin.Add(50 * time.Hour),
+		}
 		r.cfg.Reader = p
 		tenant := r.start()
 		time.Sleep(10 * time.Hour)
 		r.arrivedOnce(t, "0", "2")
 		s := tenant.snapshot()
-		if s.SetAside != 1 || s.State != "failing" || !strings.Contains(s.Reason, "deferred: HTTP 500 for this millisecond") || s.Remedy == "" {
+		if s.SetAside != 1 || s.State != "failing" ||
+			!strings.Contains(s.Reason, "deferred: HTTP 500 for this millisecond") ||
+			s.Remedy == "" {
 			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.SetAside, s.State, s.Reason, s.Remedy)
 		}
 		if s.LastSuccess.Before(time.Now().Add(-2 * time.Minute)) {
@@ -141,7 +147,11 @@ func TestAClockThatWasAheadPostponesNoWindowThatWasSetAside(t *testing.T) {
 		begin := time.Now()
 		r.api.add("1", begin.Add(-30*time.Minute), begin)
 		at := tick.FromTime(begin.Add(-30 * time.Minute))
-		p := &poisoned{tenantAPI: r.api, window: defender.Window{From: at, To: at + tick.Millisecond}, mended: begin.Add(90 * time.Minute)}
+		p := &poisoned{
+			tenantAPI: r.api,
+			window:    defender.Window{From: at, To: at + tick.Millisecond},
+			mended:    begin.Add(90 * time.Minute),
+		}
 		r.cfg.Reader = p
 		r.start()
 		time.Sleep(time.Hour)

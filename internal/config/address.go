@@ -11,14 +11,17 @@ import (
 // hostName is a DNS name in its ASCII form; RFC 1123 section 2.1 allows digits first.
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]*[a-z0-9])?)*\.?$`)
 
-// base checks an address of scheme, host and port, and gives it in its shortest form: lower case, without the scheme's own
-// port and without a final slash. problem is empty if it is one; it never repeats the value, which may hold a password.
+// base checks an address of scheme, host and port, and gives it in its shortest form:
+// lower case, without the scheme's own port and without a final slash. problem is empty
+// if it is one; it never repeats the value, which may hold a password.
 func base(text string) (normal, problem, mend string) {
 	const form = "write it like https://host or https://host:port"
+
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
 		return "", "has no scheme", form
 	}
+
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Opaque != "":
@@ -32,15 +35,24 @@ func base(text string) (normal, problem, mend string) {
 	case u.Path != "" && u.Path != "/":
 		return "", "has a path", "remove the path: " + form
 	}
+
 	scheme = strings.ToLower(scheme)
 	host, port := strings.ToLower(u.Hostname()), u.Port()
+
 	ip := net.ParseIP(host)
 	if ip == nil && (!hostName.MatchString(host) || len(host) > 253) {
 		return "", "has no valid host name", form
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) || port == "" && strings.HasSuffix(u.Host, ":") {
+
+	if n, err := strconv.ParseUint(
+		port,
+		10,
+		16,
+	); port != "" && (err != nil || n == 0) ||
+		port == "" && strings.HasSuffix(u.Host, ":") {
 		return "", "has no valid port", form
 	}
+
 	switch scheme {
 	case "https":
 	case "http":
@@ -50,12 +62,15 @@ func base(text string) (normal, problem, mend string) {
 	default:
 		return "", "has a scheme other than https", form
 	}
+
 	if ip != nil && strings.ContainsRune(host, ':') {
 		host = "[" + host + "]"
 	}
+
 	if port != "" && !(scheme == "https" && port == "443") && !(scheme == "http" && port == "80") {
 		host += ":" + port
 	}
+
 	return scheme + "://" + host, "", ""
 }
 
@@ -63,6 +78,7 @@ func loopback(host string, ip net.IP) bool {
 	if host == "localhost" || host == "::1" {
 		return true
 	}
+
 	return ip != nil && strings.Count(host, ".") == 3 && !strings.ContainsRune(host, ':') && ip.IsLoopback()
 }
 
@@ -72,12 +88,15 @@ func (r *reader) address(key, def string) string {
 	if s == "" {
 		return def
 	}
+
 	normal, problem, mend := base(s)
 	if problem == "" {
 		return normal
 	}
+
 	o := option(key)
 	o.Secret = o.Secret || strings.ContainsRune(s, '@')
 	r.refuse(o, v, problem, mend)
+
 	return def
 }

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkTenantsFile reads what a large provider has: 2000 tenants that share an application.
+// BenchmarkTenantsFile reads what a large provider has: 2000 tenants that share an
+// application.
 func BenchmarkTenantsFile(b *testing.B) {
 	dir := b.TempDir()
 	var text strings.Builder

@@ -41,7 +41,10 @@ func (b *builder) add(f *Fault) {
 	case len(b.faults) < maxFaults:
 		b.faults = append(b.faults, f)
 	case len(b.faults) == maxFaults:
-		b.faults = append(b.faults, &Fault{File: f.File, Problem: fmt.Sprintf("more than %d faults", maxFaults), Mend: "mend these first"})
+		b.faults = append(
+			b.faults,
+			&Fault{File: f.File, Problem: fmt.Sprintf("more than %d faults", maxFaults), Mend: "mend these first"},
+		)
 	}
 }
 
@@ -57,7 +60,9 @@ func (b *builder) once(f Fault) bool {
 	if b.reported[f] {
 		return false
 	}
+
 	b.reported[f] = true
+
 	return true
 }
 
@@ -68,6 +73,7 @@ func (b *builder) read(name string, limit int64) fileContent {
 		c = readFile(b.sources, name, limit)
 		b.files[name] = c
 	}
+
 	return c
 }
 
@@ -83,15 +89,18 @@ func readFile(s Sources, name string, limit int64) fileContent {
 	if errors.Is(err, filemode.ErrNotRegular) {
 		return fileContent{err: errNotRegular}
 	}
+
 	if err != nil {
 		return fileContent{err: bare(err)}
 	}
+
 	defer f.Close()
 
 	info, err := f.Stat()
 	if err != nil {
 		return fileContent{err: bare(err)}
 	}
+
 	c := fileContent{mode: info.Mode()}
 	if !info.Mode().IsRegular() {
 		c.err = errNotRegular
@@ -107,6 +116,7 @@ func readFile(s Sources, name string, limit int64) fileContent {
 	default:
 		c.err = &writableError{file: name, cause: unsafe}
 	}
+
 	if c.err != nil {
 		return c
 	}
@@ -120,10 +130,12 @@ func readFile(s Sources, name string, limit int64) fileContent {
 	default:
 		c.data = data
 	}
+
 	return c
 }
 
-// writableError says that another user may change a file. It follows the file's name in a sentence.
+// writableError says that another user may change a file. It follows the file's name in
+// a sentence.
 type writableError struct {
 	file  string
 	cause *filemode.Error
@@ -134,24 +146,28 @@ func (e *writableError) Error() string {
 	if path, err := filepath.Abs(e.file); err == nil && path == e.cause.Path {
 		return e.cause.Problem
 	}
+
 	return "is not safe from other users: " + plain.Shell(e.cause.Path) + " " + e.cause.Problem
 }
 
-// remedyOf returns what to do about an error of read: its own remedy if it has one, else the usual one.
+// remedyOf returns what to do about an error of read: its own remedy if it has one,
+// else the usual one.
 func remedyOf(err error, usual string) string {
 	var e *writableError
 	if errors.As(err, &e) {
 		return e.cause.Remedy
 	}
+
 	return usual
 }
 
-// unusable is the error for a file that is read while the input runs: its name, the problem, and a remedy if one is
-// known.
+// unusable is the error for a file that is read while the input runs: its name, the
+// problem, and a remedy if one is known.
 func unusable(file string, err error) error {
 	if remedy := remedyOf(err, ""); remedy != "" {
 		return fmt.Errorf("%s %w; %s", file, err, remedy)
 	}
+
 	return fmt.Errorf("%s %w", file, err)
 }
 
@@ -161,10 +177,12 @@ func bare(err error) error {
 	if errors.As(err, &p) {
 		return fmt.Errorf("cannot be read: %w", p.Err)
 	}
+
 	return fmt.Errorf("cannot be read: %w", err)
 }
 
-// reader reads the keys of one tenant, or of the input, through its layers, the most specific first.
+// reader reads the keys of one tenant, or of the input, through its layers, the most
+// specific first.
 type reader struct {
 	*builder
 	layers []layer
@@ -183,6 +201,7 @@ func (r *reader) missing(key string, v value, problem, mend string) {
 	if r.hint != nil {
 		mend += r.hint(key)
 	}
+
 	r.fault(key, v, problem, mend)
 }
 
@@ -193,11 +212,13 @@ func (r *reader) raw(key string) value {
 			return v
 		}
 	}
+
 	return r.layers[0].value(key)
 }
 
-// group gives the values of keys that replace each other, all from the first layer that has any of them: a tenant's
-// certificate stands instead of the defaults' secret, not beside it.
+// group gives the values of keys that replace each other, all from the first layer that
+// has any of them: a tenant's certificate stands instead of the defaults' secret, not
+// beside it.
 func (r *reader) group(keys ...string) []value {
 	for _, l := range r.layers {
 		values, any := make([]value, len(keys)), false
@@ -205,42 +226,63 @@ func (r *reader) group(keys ...string) []value {
 			values[i] = l.value(k)
 			any = any || values[i].set
 		}
+
 		if any {
 			return values
 		}
 	}
+
 	return make([]value, len(keys))
 }
 
 func (r *reader) fault(key string, v value, problem, mend string) {
-	f := Fault{Key: key, Tenant: r.tenant, File: v.file, Line: v.line, Problem: problem, Mend: mend}
+	f := Fault{
+		Key:     key,
+		Tenant:  r.tenant,
+		File:    v.file,
+		Line:    v.line,
+		Problem: problem,
+		Mend:    mend,
+	}
 	if v.inherited && !r.once(f) {
 		return
 	}
+
 	r.add(&f)
 }
 
 func (r *reader) warning(key string, v value, problem, mend string) {
-	w := Warning{Key: key, Tenant: r.tenant, File: v.file, Line: v.line, Problem: problem, Mend: mend}
+	w := Warning{
+		Key:     key,
+		Tenant:  r.tenant,
+		File:    v.file,
+		Line:    v.line,
+		Problem: problem,
+		Mend:    mend,
+	}
 	if v.inherited && !r.once(Fault(w)) {
 		return
 	}
+
 	r.warn(w)
 }
 
-// refuse reports a value that cannot be what the key wants. The value is shown unless the key is secret, or client_id, where
-// a secret ends up when the two are swapped.
+// refuse reports a value that cannot be what the key wants. The value is shown unless
+// the key is secret, or client_id, where a secret ends up when the two are swapped.
 func (r *reader) refuse(o Option, v value, problem, mend string) {
 	if quoted(v.text) {
 		mend = "write it without the quotation marks"
 	}
+
 	if !o.Secret && o.Name != "client_id" {
 		problem = shown(v.text) + " " + problem
 	}
+
 	r.fault(o.Name, v, problem, mend)
 }
 
-// quoted tells whether a value stands in quotation marks, which Fluent Bit's classic format does not take off.
+// quoted tells whether a value stands in quotation marks, which Fluent Bit's classic
+// format does not take off.
 func quoted(s string) bool {
 	return len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
 }
@@ -251,6 +293,7 @@ func option(key string) Option {
 	if !ok {
 		panic("config: no option " + key) // a slip in this package, found by its first test
 	}
+
 	return o
 }
 

@@ -10,7 +10,11 @@ import (
 
 func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fluent-bit.conf")
-	write(t, path, "[INPUT]\n    Name defender\n    Tenant_Id ${TENANT}\n    Client_Id "+app+"\n    client_secret ${SECRET}\n    api grapf\n    tennant_name x\n")
+	write(
+		t,
+		path,
+		"[INPUT]\n    Name defender\n    Tenant_Id ${TENANT}\n    Client_Id "+app+"\n    client_secret ${SECRET}\n    api grapf\n    tennant_name x\n",
+	)
 	f, err := fluentbit.Load(path, func(name string) (string, bool) { return "a.example", name == "TENANT" })
 	if err != nil {
 		t.Fatal(err)

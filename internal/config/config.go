@@ -13,17 +13,21 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Getter gives one property as Fluent Bit has it: "" when unset. Names are given in lower case; an implementation finds
-// them in any case. The plugin's host implements it, a parsed section (package fluentbit) does, and Map.
+// Getter gives one property as Fluent Bit has it: "" when unset. Names are given in
+// lower case; an implementation finds them in any case. The plugin's host implements
+// it, a parsed section (package fluentbit) does, and Map.
 type Getter interface{ Get(key string) string }
 
-// Locator is what a Getter may be besides: one that knows where a key stands. Faults then name file and line.
+// Locator is what a Getter may be besides: one that knows where a key stands. Faults
+// then name file and line.
 type Locator interface {
-	// Where gives the file and line of a key, or of the section itself when it has no such key.
+	// Where gives the file and line of a key, or of the section itself when it has no
+	// such key.
 	Where(key string) (file string, line int)
 }
 
-// variables is what a Getter may be besides: one that knows which variables in a value are not set.
+// variables is what a Getter may be besides: one that knows which variables in a value
+// are not set.
 type variables interface{ Unset(key string) []string }
 
 // Map is a Getter over a map, for the command line and tests; its keys are in lower case.
@@ -32,9 +36,11 @@ type Map map[string]string
 // Get gives the value of a key, in any case.
 func (m Map) Get(key string) string { return m[strings.ToLower(key)] }
 
-// Sources are what reading a configuration needs of the machine; the zero value uses the process's own.
+// Sources are what reading a configuration needs of the machine; the zero value uses
+// the process's own.
 type Sources struct {
-	// Open opens a file; nil: the file system, where files that other users may change are refused.
+	// Open opens a file; nil: the file system, where files that other users may change
+	// are refused.
 	Open func(name string) (fs.File, error)
 	// Env gives an environment variable; nil: the process's own.
 	Env func(name string) (string, bool)
@@ -44,6 +50,7 @@ func (s Sources) open(name string) (fs.File, error) {
 	if s.Open != nil {
 		return s.Open(name)
 	}
+
 	return filemode.Open(name)
 }
 
@@ -52,6 +59,7 @@ func (s Sources) judge(name string) error {
 	if s.Open != nil {
 		return nil // not a file of this machine
 	}
+
 	return filemode.Check(name)
 }
 
@@ -59,6 +67,7 @@ func (s Sources) env(name string) (string, bool) {
 	if s.Env != nil {
 		return s.Env(name)
 	}
+
 	return os.LookupEnv(name)
 }
 
@@ -90,12 +99,15 @@ type Input struct {
 	sum [32]byte
 }
 
-// Tenant is one thing to poll: a tenant and an API. All values are resolved and effective.
+// Tenant is one thing to poll: a tenant and an API. All values are resolved and
+// effective.
 type Tenant struct {
-	// TenantID is in lower case, else as configured; TenantName is for people, never empty.
+	// TenantID is in lower case, else as configured; TenantName is for people, never
+	// empty.
 	TenantID, TenantName string
 	ClientID             string
-	// At most one of ClientSecret, ClientSecretFile and ClientCertificateFile is set; none for a public client.
+	// At most one of ClientSecret, ClientSecretFile and ClientCertificateFile is set;
+	// none for a public client.
 	ClientSecret          secret.Text
 	ClientSecretFile      string
 	ClientCertificateFile string
@@ -108,9 +120,11 @@ type Tenant struct {
 	Cloud cloud.Cloud
 	// Region is in lower case, or empty.
 	Region string
-	// LoginURL, APIURL and Resource are scheme, host and, unless it is the scheme's own, port: overrides are already in them.
+	// LoginURL, APIURL and Resource are scheme, host and, unless it is the scheme's
+	// own, port: overrides are already in them.
 	LoginURL, APIURL, Resource string
-	// Endpoint says the rest about the API: path, sign-in version, page sizes, call budgets. Its addresses are the effective ones.
+	// Endpoint says the rest about the API: path, sign-in version, page sizes, call
+	// budgets. Its addresses are the effective ones.
 	Endpoint cloud.Target
 	Filter   string
 
@@ -127,7 +141,8 @@ type Tenant struct {
 	StateID     string
 	// Tag is the tenant's own tag, or empty for the input's.
 	Tag string
-	// Proxy is a URL, or empty for the environment's. It may hold a password, hence the type.
+	// Proxy is a URL, or empty for the environment's. It may hold a password, hence the
+	// type.
 	Proxy secret.Text
 	// CAFile is a path, or empty.
 	CAFile      string
@@ -137,32 +152,39 @@ type Tenant struct {
 	DataDir, KeyFile string
 }
 
-// LoginHost is the sign-in service's host, with its port if it is not the scheme's own, in lower case: the first part of
-// the keys under which tokens and checkpoints are kept.
+// LoginHost is the sign-in service's host, with its port if it is not the scheme's own,
+// in lower case: the first part of the keys under which tokens and checkpoints are
+// kept.
 func (t Tenant) LoginHost() string {
 	u, err := url.Parse(t.LoginURL)
 	if err != nil {
 		return ""
 	}
+
 	return u.Host
 }
 
-// Feed gives the four values under which checkpoints are kept; two live inputs must not share them.
+// Feed gives the four values under which checkpoints are kept; two live inputs must not
+// share them.
 func (t Tenant) Feed() (loginHost, tenantID, api, stateID string) {
 	return t.LoginHost(), t.TenantID, string(t.API), t.StateID
 }
 
-// Equal tells whether nothing about the tenant differs, secrets included; a tenant that is not Equal after a reload restarts.
+// Equal tells whether nothing about the tenant differs, secrets included; a tenant that
+// is not Equal after a reload restarts.
 func (t Tenant) Equal(u Tenant) bool {
 	same := t.ClientSecret.Equal(u.ClientSecret) && t.RefreshToken.Equal(u.RefreshToken) && t.Proxy.Equal(u.Proxy)
 	t.ClientSecret, t.RefreshToken, t.Proxy = secret.Text{}, secret.Text{}, secret.Text{}
 	u.ClientSecret, u.RefreshToken, u.Proxy = secret.Text{}, secret.Text{}, secret.Text{}
+
 	return same && t == u
 }
 
-// FromPlugin reads and checks the section of one input, and its tenants file if it has one.
+// FromPlugin reads and checks the section of one input, and its tenants file if it has
+// one.
 //
-// The error joins all faults (Faults takes it apart); the Input is nil then. Warnings may come with either.
+// The error joins all faults (Faults takes it apart); the Input is nil then. Warnings
+// may come with either.
 func FromPlugin(g Getter, s Sources) (*Input, []Warning, error) {
 	return snapshot(g).input(s)
 }
@@ -173,33 +195,47 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in := &Input{section: sec}
 	r := b.reader(layer{value: sec.value})
 	in.DataDir = r.path("data_dir")
+
 	in.KeyFile = r.path("key_file")
 	if in.KeyFile != "" {
 		r.checkKeyFile(in.KeyFile)
 	}
+
 	in.MaxConcurrency = int(r.integer("max_concurrency"))
 	in.BufferLimit = r.size("buffer_limit")
 	in.HealthInterval = r.duration("health_interval")
 	r.metrics(in)
 	in.AllowThreaded = r.boolean("allow_threaded")
+
 	in.TenantsFile = r.path("tenants_file")
 	if in.TenantsFile == "" {
 		r.hint = sec.hint
 		in.Tenants = []Tenant{r.readTenant()}
 	} else {
 		if v := sec.value("tenant_id"); v.set {
-			r.fault("tenant_id", v, "does not fit with tenants_file, which names the tenants", "remove tenant_id here, or tenants_file")
+			r.fault(
+				"tenant_id",
+				v,
+				"does not fit with tenants_file, which names the tenants",
+				"remove tenant_id here, or tenants_file",
+			)
 		}
+
 		in.Tenants = b.tenantsFile(in.TenantsFile, r.raw("tenants_file"), sec)
 	}
+
 	for i := range in.Tenants {
 		in.Tenants[i].DataDir, in.Tenants[i].KeyFile = in.DataDir, in.KeyFile
 	}
+
 	b.shared(in.Tenants)
+
 	if len(b.faults) > 0 {
 		return nil, b.warnings, errors.Join(b.faults...)
 	}
+
 	in.sum = b.sum
+
 	return in, b.warnings, nil
 }
 
@@ -210,9 +246,14 @@ func (b *builder) shared(tenants []Tenant) {
 		id, ok := ids[t.TenantName]
 		if ok && id != t.TenantID && t.TenantID != "" && !told[t.TenantName] {
 			told[t.TenantName] = true
-			b.warn(Warning{Key: "tenant_name", Tenant: t.TenantName, Problem: "names more than one tenant, " + id + " and " + t.TenantID + " among them",
-				Mend: "give each its own name, so that logs and commands tell them apart"})
+			b.warn(Warning{
+				Key:     "tenant_name",
+				Tenant:  t.TenantName,
+				Problem: "names more than one tenant, " + id + " and " + t.TenantID + " among them",
+				Mend:    "give each its own name, so that logs and commands tell them apart",
+			})
 		}
+
 		if !ok {
 			ids[t.TenantName] = t.TenantID
 		}

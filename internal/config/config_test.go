@@ -28,16 +28,40 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Tenant{TenantID: contoso, TenantName: contoso, ClientID: app, Grant: "auto", API: cloud.Graph, Cloud: cloud.Commercial,
-		LoginURL: "https://login.microsoftonline.com", APIURL: "https://graph.microsoft.com", Resource: "https://graph.microsoft.com",
-		Endpoint: target, PollInterval: time.Minute, Lookback: 24 * time.Hour, Overlap: 10 * time.Minute, SweepInterval: time.Hour,
-		SweepLookback: 24 * time.Hour, PageSize: 1000, Updates: true, Format: "json", TimeField: "updated", CEFMaxBytes: 8192,
-		HTTPTimeout: time.Minute, ClientSecret: secret.New(hidden), DataDir: "/var/lib/defender"}
+	want := Tenant{
+		TenantID:      contoso,
+		TenantName:    contoso,
+		ClientID:      app,
+		Grant:         "auto",
+		API:           cloud.Graph,
+		Cloud:         cloud.Commercial,
+		LoginURL:      "https://login.microsoftonline.com",
+		APIURL:        "https://graph.microsoft.com",
+		Resource:      "https://graph.microsoft.com",
+		Endpoint:      target,
+		PollInterval:  time.Minute,
+		Lookback:      24 * time.Hour,
+		Overlap:       10 * time.Minute,
+		SweepInterval: time.Hour,
+		SweepLookback: 24 * time.Hour,
+		PageSize:      1000,
+		Updates:       true,
+		Format:        "json",
+		TimeField:     "updated",
+		CEFMaxBytes:   8192,
+		HTTPTimeout:   time.Minute,
+		ClientSecret:  secret.New(hidden),
+		DataDir:       "/var/lib/defender",
+	}
 	if got := in.Tenants[0]; !got.Equal(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.MaxConcurrency != 8 || in.BufferLimit != 32_000_000 || in.HealthInterval != 0 ||
-		in.MetricsListen != "" || in.AllowThreaded || in.TenantsFile != "" {
+	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.MaxConcurrency != 8 ||
+		in.BufferLimit != 32_000_000 ||
+		in.HealthInterval != 0 ||
+		in.MetricsListen != "" ||
+		in.AllowThreaded ||
+		in.TenantsFile != "" {
 		t.Errorf("got %+v", in)
 	}
 	if s := fmt.Sprintf("%v %+v %#v", in, in, *in); strings.Contains(s, hidden) {

@@ -1,7 +1,9 @@
-// Package config turns what a user wrote into what the collector does: one input with its tenants, or every fault at once.
+// Package config turns what a user wrote into what the collector does: one input with
+// its tenants, or every fault at once.
 //
-// Options describes each option of the input once, as data. Reading a section, reading a tenants file, the message for a
-// misspelt key, `defenderctl check` and the reference page (Markdown) all come from that table.
+// Options describes each option of the input once, as data. Reading a section, reading
+// a tenants file, the message for a misspelt key, `defenderctl check` and the reference
+// page (Markdown) all come from that table.
 //
 // What it promises:
 //
@@ -13,8 +15,10 @@
 //
 // # Caveats
 //
-// Fluent Bit does not list the keys of a section, so FromPlugin cannot see a misspelt one: see UnknownKey. It also turns a
-// variable that is not set into an empty value, which cannot be told from a key that was left out.
+// Fluent Bit does not list the keys of a section, so FromPlugin cannot see a misspelt
+// one: see UnknownKey. It also turns a variable that is not set into an empty value,
+// which cannot be told from a key that was left out.
 //
-// Files named in the configuration are read to see whether they can be used, and read again by those who use them.
+// Files named in the configuration are read to see whether they can be used, and read
+// again by those who use them.
 package config

@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// EnvironmentWarnings returns what in the environment of this process is not safe for a program that holds tokens. It
-// concerns the whole process, not one input.
+// EnvironmentWarnings returns what in the environment of this process is not safe for a
+// program that holds tokens. It concerns the whole process, not one input.
 func EnvironmentWarnings(s Sources) []Warning {
 	settings, _ := s.env("GODEBUG")
 	for setting := range strings.SplitSeq(settings, ",") {
@@ -16,5 +16,6 @@ func EnvironmentWarnings(s Sources) []Warning {
 			}}
 		}
 	}
+
 	return nil
 }

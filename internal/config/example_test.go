@@ -8,8 +8,12 @@ import (
 
 func ExampleFromPlugin() {
 	in, _, err := config.FromPlugin(config.Map{
-		"tenant_id": "Contoso.onmicrosoft.com", "client_id": "11111111-2222-3333-4444-555555555555", "client_secret": "…",
-		"api": "siem", "region": "eu", "poll_interval": "5m",
+		"tenant_id":     "Contoso.onmicrosoft.com",
+		"client_id":     "11111111-2222-3333-4444-555555555555",
+		"client_secret": "…",
+		"api":           "siem",
+		"region":        "eu",
+		"poll_interval": "5m",
 	}, config.Sources{})
 	if err != nil {
 		for _, fault := range config.Faults(err) {

@@ -8,7 +8,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// Fault is one thing that is wrong in a configuration. It never holds the value of a secret.
+// Fault is one thing that is wrong in a configuration. It never holds the value of a
+// secret.
 type Fault struct {
 	// Key is the option; empty when a file as a whole is at fault.
 	Key string
@@ -24,7 +25,8 @@ type Fault struct {
 // Error is one line: where, key, tenant, problem, mend.
 func (f *Fault) Error() string { return line(f.File, f.Line, f.Key, f.Tenant, f.Problem, f.Mend) }
 
-// Warning is something that works but is probably not meant, or not safe. Its fields are those of a Fault.
+// Warning is something that works but is probably not meant, or not safe. Its fields
+// are those of a Fault.
 type Warning Fault
 
 // String is one line, like Fault.Error.
@@ -33,16 +35,20 @@ func (w Warning) String() string { return line(w.File, w.Line, w.Key, w.Tenant, 
 // Faults takes the error of FromPlugin, Reload or UnknownKeys apart again.
 func Faults(err error) []*Fault {
 	var all []*Fault
+
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range many.Unwrap() {
 			all = append(all, Faults(e)...)
 		}
+
 		return all
 	}
+
 	var f *Fault
 	if errors.As(err, &f) {
 		all = append(all, f)
 	}
+
 	return all
 }
 
@@ -50,24 +56,32 @@ func line(file string, number int, key, tenant, problem, mend string) string {
 	var b strings.Builder
 	if file != "" {
 		b.WriteString(plain.Text(file, 256))
+
 		if number > 0 {
 			fmt.Fprintf(&b, ":%d", number)
 		}
+
 		b.WriteString(": ")
 	}
+
 	if key != "" {
 		b.WriteString(plain.Text(key, 64))
+
 		if tenant != "" {
 			fmt.Fprintf(&b, " (tenant %s)", plain.Text(tenant, 128))
 		}
+
 		b.WriteString(": ")
 	} else if tenant != "" {
 		fmt.Fprintf(&b, "tenant %s: ", plain.Text(tenant, 128))
 	}
+
 	b.WriteString(plain.Text(problem, 1024))
+
 	if mend != "" {
 		b.WriteString("; " + plain.Text(mend, 1024))
 	}
+
 	return b.String()
 }
 

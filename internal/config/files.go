@@ -30,9 +30,10 @@ var (
 	errControl = errors.New("has control characters or is not text")
 )
 
-// ParseSecret returns the secret that stands alone in a text of any encoding that plain.Decode reads, and
-// says why it can be none. Every secret that a configuration or a flag names is read by it. Its errors
-// complete a sentence that begins with the name of what was read.
+// ParseSecret returns the secret that stands alone in a text of any encoding that
+// plain.Decode reads, and says why it can be none. Every secret that a configuration or
+// a flag names is read by it. Its errors complete a sentence that begins with the name
+// of what was read.
 func ParseSecret(data []byte) (secret.Text, error) {
 	text, err := plain.Decode(data)
 	if err != nil {
@@ -48,15 +49,18 @@ func ParseSecret(data []byte) (secret.Text, error) {
 	case strings.ContainsFunc(s, unicode.IsControl):
 		return secret.Text{}, errControl
 	}
+
 	return secret.New(s), nil
 }
 
-// parseFor is ParseSecret for the value of a key: a refresh token has to look like one too.
+// parseFor is ParseSecret for the value of a key: a refresh token has to look like one
+// too.
 func parseFor(key string, data []byte) (secret.Text, error) {
 	t, err := ParseSecret(data)
 	if err == nil && strings.HasPrefix(key, "refresh_token") {
 		err = t.CheckToken()
 	}
+
 	if err != nil {
 		return secret.Text{}, err
 	}
@@ -70,15 +74,23 @@ func (r *reader) secretText(key string, v value) secret.Text {
 	if err != nil {
 		r.fault(key, v, err.Error(), "write the secret itself on one line")
 	}
+
 	if quoted(v.text) {
-		r.warning(key, v, "stands in quotation marks, which become part of it", "remove them, unless they belong to it")
+		r.warning(
+			key,
+			v,
+			"stands in quotation marks, which become part of it",
+			"remove them, unless they belong to it",
+		)
 	}
+
 	return t
 }
 
 // secretFile reads a secret's file as a check: who uses it reads it again (WatchFile).
 func (r *reader) secretFile(key string, v value) secret.Text {
 	path := v.text
+
 	c := r.read(path, maxSecretFile)
 	if c.err == nil {
 		var t secret.Text
@@ -90,52 +102,66 @@ func (r *reader) secretFile(key string, v value) secret.Text {
 
 	remedy := remedyOf(c.err, "put the secret alone into it, readable by the user Fluent Bit runs as")
 	r.fault(key, v, namedSecret(path)+" "+c.err.Error(), remedy)
+
 	return secret.Text{}
 }
 
 // named names a file in a message.
 func named(path string) string { return "file \"" + plain.Text(path, 256) + "\"" }
 
-// namedSecret names a file that a key of a credential names. What is no path may be a secret in the wrong key and is not
-// repeated.
+// namedSecret names a file that a key of a credential names. What is no path may be a
+// secret in the wrong key and is not repeated.
 func namedSecret(path string) string {
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, ".") {
 		return "the file named here"
 	}
+
 	return named(path)
 }
 
-// warnOpen warns of a file with a secret that every user can read, and of what warnForeign does.
+// warnOpen warns of a file with a secret that every user can read, and of what
+// warnForeign does.
 func (r *reader) warnOpen(key string, v value, path string, c fileContent) {
 	if c.mode.Perm()&0o004 != 0 {
 		problem := namedSecret(path) + " can be read by every user of this machine"
 		r.warning(key, v, problem, "chmod o-rwx "+plain.Shell(path))
 	}
+
 	r.warnForeign(key, v, c)
 }
 
-// warnForeign warns of a file that another user owns, who can therefore change it. That may be meant.
+// warnForeign warns of a file that another user owns, who can therefore change it. That
+// may be meant.
 func (r *reader) warnForeign(key string, v value, c fileContent) {
 	if c.foreign != nil {
 		r.warning(key, v, plain.Shell(c.foreign.Path)+" "+c.foreign.Problem, c.foreign.Remedy)
 	}
 }
 
-// adviseSecret warns of the commonest slip: the portal shows the secret's ID beside its value (AADSTS7000215).
+// adviseSecret warns of the commonest slip: the portal shows the secret's ID beside its
+// value (AADSTS7000215).
 func (r *reader) adviseSecret(key string, v value, t secret.Text) {
 	if guid.MatchString(t.Reveal()) {
-		r.warning(key, v, "this looks like the secret's ID, not its value", "use the value, which the portal shows once when the secret is made")
+		r.warning(
+			key,
+			v,
+			"this looks like the secret's ID, not its value",
+			"use the value, which the portal shows once when the secret is made",
+		)
 	}
 }
 
 // checkCertificate reads a PEM file with certificate and private key.
 func (r *reader) checkCertificate(v value) {
 	const key = "client_certificate_file"
+
 	path := v.text
+
 	c := r.read(path, maxPEMFile)
 	if c.err != nil {
 		usual := "put the certificate and its private key, both PEM and not encrypted, into one file"
 		r.fault(key, v, namedSecret(path)+" "+c.err.Error(), remedyOf(c.err, usual))
+
 		return
 	}
 
@@ -144,60 +170,81 @@ func (r *reader) checkCertificate(v value) {
 		r.fault(key, v, namedSecret(path)+" "+wrong.Problem, wrong.Mend)
 		return
 	}
+
 	r.warnOpen(key, v, path, c)
 }
 
 func (r *reader) checkCAFile(path string) {
 	v := r.raw("ca_file")
+
 	c := r.read(path, maxPEMFile)
 	if c.err == nil && !x509.NewCertPool().AppendCertsFromPEM(decodePEM(c.data)) {
 		c.err = errors.New("has no certificate in PEM form")
 	}
+
 	if c.err != nil {
 		usual := "name a PEM file with the certificate authorities to trust"
 		r.fault("ca_file", v, named(path)+" "+c.err.Error(), remedyOf(c.err, usual))
+
 		return
 	}
+
 	if unread, all := unreadCertificates(decodePEM(c.data)); unread > 0 {
-		problem := fmt.Sprintf("%s: %d of %d certificates cannot be read and are not trusted", named(path), unread, all)
-		r.warning("ca_file", v, problem, "look for blanks before -----BEGIN, cut lines and damage: openssl x509 -in FILE")
+		problem := fmt.Sprintf(
+			"%s: %d of %d certificates cannot be read and are not trusted",
+			named(path),
+			unread,
+			all,
+		)
+		r.warning(
+			"ca_file",
+			v,
+			problem,
+			"look for blanks before -----BEGIN, cut lines and damage: openssl x509 -in FILE",
+		)
 	}
+
 	r.warnForeign("ca_file", v, c)
 }
 
-// ReadPEM reads a file with certificates or a private key. Like every file named in a configuration it must be a
-// regular one of a sane size that no other user may change. Reading never waits.
+// ReadPEM reads a file with certificates or a private key. Like every file named in a
+// configuration it must be a regular one of a sane size that no other user may change.
+// Reading never waits.
 func ReadPEM(path string) ([]byte, error) {
 	c := readFile(Sources{}, path, maxPEMFile)
 	if c.err != nil {
 		return nil, unusable(named(path), c.err)
 	}
+
 	return decodePEM(c.data), nil
 }
 
-// decodePEM returns PEM as UTF-8 without a byte order mark, before which the first certificate would be
-// passed over without a word. What is no text stays as it is: the reader of PEM says so.
+// decodePEM returns PEM as UTF-8 without a byte order mark, before which the first
+// certificate would be passed over without a word. What is no text stays as it is: the
+// reader of PEM says so.
 func decodePEM(data []byte) []byte {
 	text, err := plain.Decode(data)
 	if err != nil {
 		return data
 	}
 
-	// Files that were put together have a byte order mark in the middle, too. It would hide the
-	// certificate behind it, whose first line must begin with dashes.
+	// Files that were put together have a byte order mark in the middle, too. It would
+	// hide the certificate behind it, whose first line must begin with dashes.
 	return bytes.ReplaceAll(text, []byte("\ufeff"), nil)
 }
 
-// unreadCertificates returns how many certificates of a bundle x509 passes over without a word,
-// and how many begin in it.
+// unreadCertificates returns how many certificates of a bundle x509 passes over without
+// a word, and how many begin in it.
 func unreadCertificates(bundle []byte) (unread, all int) {
 	all = bytes.Count(bundle, []byte("-----BEGIN CERTIFICATE-----"))
 	read := 0
+
 	for rest := bundle; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			return max(0, all-read), all
 		}
+
 		if _, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
 			read++
 		}
@@ -215,13 +262,15 @@ func ReadKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %w", namedSecret(path), err)
 	}
+
 	return key, nil
 }
 
 // ErrKey is wrapped by the errors of ParseKey.
 var ErrKey = errors.New("is not 32 bytes in base64")
 
-// ParseKey reads the content of a key_file: 32 bytes in base64 (RFC 4648, sections 4 and 5, padded or not).
+// ParseKey reads the content of a key_file: 32 bytes in base64 (RFC 4648, sections 4
+// and 5, padded or not).
 func ParseKey(data []byte) ([]byte, error) {
 	text, err := plain.Decode(data)
 	if err != nil {
@@ -229,23 +278,29 @@ func ParseKey(data []byte) ([]byte, error) {
 	}
 
 	s := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(strings.TrimSpace(string(text)), "="))
+
 	key, err := base64.RawStdEncoding.DecodeString(s)
 	if err != nil || len(key) != 32 {
 		return nil, ErrKey
 	}
+
 	return key, nil
 }
 
 func (r *reader) checkKeyFile(path string) {
 	v := r.raw("key_file")
+
 	c := r.read(path, maxSecretFile)
 	if c.err == nil {
 		_, c.err = ParseKey(c.data)
 	}
+
 	if c.err != nil {
 		remedy := remedyOf(c.err, "make one with: head -c 32 /dev/urandom | base64")
 		r.fault("key_file", v, namedSecret(path)+" "+c.err.Error(), remedy)
+
 		return
 	}
+
 	r.warnOpen("key_file", v, path, c)
 }

@@ -8,33 +8,41 @@ import (
 	"fluent-bit-defender/internal/cloud"
 )
 
-// siemFilters are the query parameters of the legacy exporter that restrict what it gives; the others belong to the window
-// (MicrosoftDocs/microsoft-365-docs pull-alerts-using-rest-api).
+// siemFilters are the query parameters of the legacy exporter that restrict what it
+// gives; the others belong to the window (MicrosoftDocs/microsoft-365-docs
+// pull-alerts-using-rest-api).
 var siemFilters = []string{"machinegroups", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"}
 
-// filter gives the operator's own restriction, checked as far as it can be without the service.
+// filter gives the operator's own restriction, checked as far as it can be without the
+// service.
 func (r *reader) filter(api cloud.API) string {
 	s, v := r.text("filter", 8192)
 	if s == "" {
 		return ""
 	}
+
 	problem, mend := odataProblem(s)
 	if api == cloud.SIEM {
 		problem, mend = siemProblem(s)
 	}
+
 	if problem != "" {
 		r.fault("filter", v, problem, mend)
 	}
+
 	return s
 }
 
-// odataProblem finds what would break out of `(<window>) and (<filter>)`: parentheses and quotes that are not closed. Strings
-// are in single quotes, doubled inside (OData 4.01 URL conventions, section 5.1.1.14.1).
+// odataProblem finds what would break out of `(<window>) and (<filter>)`: parentheses
+// and quotes that are not closed. Strings are in single quotes, doubled inside (OData
+// 4.01 URL conventions, section 5.1.1.14.1).
 func odataProblem(s string) (problem, mend string) {
 	if strings.HasPrefix(strings.TrimLeft(s, "?&"), "$") {
 		return "starts with an option name", "write only the expression, without $filter="
 	}
+
 	depth, inside := 0, false
+
 	for _, c := range s {
 		switch {
 		case c == '\'':
@@ -50,39 +58,52 @@ func odataProblem(s string) (problem, mend string) {
 			return "has a double quotation mark", "write strings in single quotation marks, as in severity eq 'high'"
 		}
 	}
+
 	if inside {
 		return "has a quotation mark that is not closed", "close it; inside a string write it twice"
 	}
+
 	if depth != 0 {
 		return "opens a parenthesis that it does not close", "balance the parentheses"
 	}
+
 	return "", ""
 }
 
 func siemProblem(s string) (problem, mend string) {
-	form := "with api siem write a query string of " + strings.Join(siemFilters, ", ") + ", such as machinegroups=A&machinegroups=B"
+	form := "with api siem write a query string of " + strings.Join(
+		siemFilters,
+		", ",
+	) + ", such as machinegroups=A&machinegroups=B"
 	if strings.ContainsRune(s, '#') || strings.ContainsRune(s, ' ') {
 		return "is not a query string", form
 	}
+
 	q, err := url.ParseQuery(s)
 	if err != nil {
 		return "is not a query string", form
 	}
+
 	names := make([]string, 0, len(q))
 	for name := range q {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	for _, name := range names {
 		if !slices.Contains(siemFilters, name) {
 			if near := nearest(name, siemFilters); near != "" {
 				return "has the unknown parameter " + shown(name), "did you mean " + near + "?"
 			}
+
 			return "has the unknown parameter " + shown(name), form
 		}
+
 		if slices.Contains(q[name], "") {
 			return "has no value for " + name, form
 		}
 	}
+
 	return "", ""
 }

@@ -7,11 +7,13 @@ import (
 
 var (
 	guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	// domain is a DNS name of at least two labels whose last is no number (else it is an IP address).
+	// domain is a DNS name of at least two labels whose last is no number (else it is
+	// an IP address).
 	domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
-// personalAccounts is the tenant behind `consumers`: every Microsoft account lives in it, and no organisation
+// personalAccounts is the tenant behind `consumers`: every Microsoft account lives in
+// it, and no organisation
 // (https://learn.microsoft.com/entra/identity-platform/id-tokens, claim iss).
 const personalAccounts = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
@@ -22,20 +24,30 @@ func (r *reader) tenantID() string {
 		if v.text == "" && !v.bad {
 			r.missing("tenant_id", v, "missing", "set it to the customer's tenant: its GUID or a verified domain")
 		}
+
 		return ""
 	}
+
 	o, id := option("tenant_id"), strings.ToLower(s)
+
 	const mend = "use the customer's own tenant: its GUID or a verified domain"
+
 	switch {
 	case id == "common" || id == "organizations" || id == "consumers" || id == personalAccounts:
 		r.refuse(o, v, "names no single tenant", mend)
 	case strings.Contains(id, "://") || strings.ContainsAny(id, "/@"):
 		r.refuse(o, v, "is an address, not a tenant", mend)
 	case strings.ContainsFunc(id, func(c rune) bool { return c > 0x7f }):
-		r.refuse(o, v, "has characters beyond ASCII", "write an international domain in its xn-- form, or use the tenant's GUID")
+		r.refuse(
+			o,
+			v,
+			"has characters beyond ASCII",
+			"write an international domain in its xn-- form, or use the tenant's GUID",
+		)
 	case !guid.MatchString(id) && (!domain.MatchString(id) || len(id) > 253):
 		r.refuse(o, v, "is neither a GUID nor a domain", mend)
 	}
+
 	return id
 }
 
@@ -45,10 +57,21 @@ func (r *reader) clientID() string {
 	case v.text == "" && !v.bad:
 		r.missing("client_id", v, "missing", "set it to the application (client) id of the app registration")
 	case strings.ContainsAny(s, " \t/?#&="):
-		r.refuse(option("client_id"), v, "is not an application id", "copy the application (client) id of the app registration, a GUID")
+		r.refuse(
+			option("client_id"),
+			v,
+			"is not an application id",
+			"copy the application (client) id of the app registration, a GUID",
+		)
 	case s != "" && !guid.MatchString(s):
-		r.warning("client_id", v, "is not a GUID, as the ids of applications are", "compare it with the app registration")
+		r.warning(
+			"client_id",
+			v,
+			"is not a GUID, as the ids of applications are",
+			"compare it with the app registration",
+		)
 	}
+
 	return s
 }
 
@@ -58,16 +81,25 @@ func (r *reader) label(key string, most int) string {
 	return s
 }
 
-// tag reads the tag of a tenant's records. Fluent Bit routes by patterns over tags, and other plugins make file names of them:
-// a tag has only characters that mean nothing to either.
+// tag reads the tag of a tenant's records. Fluent Bit routes by patterns over tags, and
+// other plugins make file names of them: a tag has only characters that mean nothing to
+// either.
 func (r *reader) tag() string {
 	s, v := r.text("tag", 256)
+
 	other := func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-", c)
 	}
 	if strings.ContainsFunc(s, other) {
-		r.refuse(option("tag"), v, "has other characters than letters, digits, dots, underscores and hyphens", "write it like defender.contoso")
+		r.refuse(
+			option("tag"),
+			v,
+			"has other characters than letters, digits, dots, underscores and hyphens",
+			"write it like defender.contoso",
+		)
+
 		return ""
 	}
+
 	return s
 }

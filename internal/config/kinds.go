@@ -12,12 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// text gives a string option: the value, or the default. Control characters never pass: values reach logs, URLs and records.
+// text gives a string option: the value, or the default. Control characters never pass:
+// values reach logs, URLs and records.
 func (r *reader) text(key string, most int) (string, value) {
 	o, v := option(key), r.raw(key)
 	if !v.set || v.text == "" {
 		return "", v
 	}
+
 	switch {
 	case !utf8.ValidString(v.text):
 		r.refuse(o, v, "is not UTF-8", "write the value in UTF-8")
@@ -30,6 +32,7 @@ func (r *reader) text(key string, most int) (string, value) {
 	default:
 		return v.text, v
 	}
+
 	return "", v
 }
 
@@ -41,24 +44,30 @@ func (r *reader) path(key string) string {
 	if s == "" {
 		return option(key).Default
 	}
+
 	return s
 }
 
-// enum gives one of the option's values, in lower case; the default where the value was refused (see refused).
+// enum gives one of the option's values, in lower case; the default where the value was
+// refused (see refused).
 func (r *reader) enum(key string) (string, value) {
 	o, v := option(key), r.raw(key)
 	if !v.set || v.text == "" {
 		return o.Default, v
 	}
+
 	s := strings.ToLower(v.text)
 	if !slices.Contains(o.Values, s) {
 		mend := oneOf(o.Values)
 		if near := nearest(s, o.Values); near != "" {
 			mend = fmt.Sprintf("did you mean %s? %s", near, mend)
 		}
+
 		r.refuse(o, v, "is unknown", mend)
+
 		return o.Default, v
 	}
+
 	return s, v
 }
 
@@ -69,15 +78,19 @@ func refused(result string, v value) bool {
 
 func (r *reader) duration(key string) time.Duration {
 	o, v := option(key), r.raw(key)
+
 	least, most, def := mustDuration(o.Min), mustDuration(o.Max), mustDuration(o.Default)
 	if !v.set || v.text == "" {
 		return def
 	}
+
 	d, err := ParseDuration(v.text)
+
 	allowed := fmt.Sprintf("use %s to %s", FormatDuration(least), FormatDuration(most))
 	if least == 0 {
 		allowed = "use 0 or " + FormatDuration(leastPositive) + " to " + FormatDuration(most)
 	}
+
 	switch {
 	case errors.Is(err, ErrSyntax):
 		r.refuse(o, v, "is not a duration", "write it like 90s, 10m, 24h or 7d")
@@ -92,6 +105,7 @@ func (r *reader) duration(key string) time.Duration {
 	default:
 		return d
 	}
+
 	return def
 }
 
@@ -104,28 +118,34 @@ func mustDuration(s string) time.Duration {
 	if err != nil {
 		panic("config: " + err.Error()) // a slip in the table, found by its test
 	}
+
 	return d
 }
 
 func (r *reader) boolean(key string) bool {
 	o, v := option(key), r.raw(key)
+
 	s := v.text
 	if !v.set || s == "" {
 		s = o.Default
 	}
+
 	on, err := ParseBool(s)
 	if err != nil {
 		r.refuse(o, v, "is neither on nor off", "use on or off")
 	}
+
 	return on
 }
 
 func (r *reader) size(key string) int64 {
 	o, v := option(key), r.raw(key)
+
 	def, _ := ParseSize(o.Default)
 	if !v.set || v.text == "" {
 		return def
 	}
+
 	n, err := ParseSize(v.text)
 	switch {
 	case errors.Is(err, ErrSyntax):
@@ -139,6 +159,7 @@ func (r *reader) size(key string) int64 {
 	default:
 		return n
 	}
+
 	return def
 }
 
@@ -146,6 +167,7 @@ func (r *reader) size(key string) int64 {
 func (r *reader) integer(key string) int64 {
 	o := option(key)
 	def, _ := strconv.ParseInt(o.Default, 10, 64)
+
 	return r.bounded(key, o.Least, o.Most, def)
 }
 
@@ -154,7 +176,9 @@ func (r *reader) bounded(key string, least, most, def int64) int64 {
 	if !v.set || v.text == "" {
 		return def
 	}
+
 	n, err := strconv.ParseInt(v.text, 10, 64)
+
 	allowed := fmt.Sprintf("use %d to %d", least, most)
 	switch {
 	case err != nil && !isNumber(strings.TrimPrefix(v.text, "-")) || strings.Contains(v.text, "."):
@@ -166,6 +190,7 @@ func (r *reader) bounded(key string, least, most, def int64) int64 {
 	default:
 		return n
 	}
+
 	return def
 }
 
@@ -175,11 +200,14 @@ func (r *reader) listen(key string) string {
 	if s == "" {
 		return ""
 	}
+
 	host, port, err := net.SplitHostPort(s)
+
 	const mend = "write it like 127.0.0.1:9180"
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strings.ContainsAny(host, "/@ ") {
 		r.refuse(option(key), v, "is not an address to listen on", mend)
 		return ""
 	}
+
 	return s
 }

@@ -10,17 +10,20 @@ import (
 // value is what one layer says about a key, and where it says so.
 type value struct {
 	text string
-	// set: the layer has the key. A tenants file may set a key to nothing, which means its built-in default.
+	// set: the layer has the key. A tenants file may set a key to nothing, which means
+	// its built-in default.
 	set  bool
 	file string
 	line int
-	// inherited: the value is not the tenant's own, so that a fault in it would otherwise be told once per tenant.
+	// inherited: the value is not the tenant's own, so that a fault in it would
+	// otherwise be told once per tenant.
 	inherited bool
 	// bad: what is written there was refused already, and the key is not missing.
 	bad bool
 }
 
-// layer is a place where keys stand: a tenant of the file, the file's defaults, or the section.
+// layer is a place where keys stand: a tenant of the file, the file's defaults, or the
+// section.
 type layer struct {
 	value func(key string) value
 }
@@ -48,6 +51,7 @@ func snapshot(g Getter) section {
 	s := section{values: map[string]sectionValue{}}
 	at, _ := g.(Locator)
 	vars, known := g.(variables)
+
 	for _, o := range options {
 		var v sectionValue
 		if at != nil {
@@ -59,11 +63,14 @@ func snapshot(g Getter) section {
 		} else if known {
 			v.unset = vars.Unset(o.Name)
 		}
+
 		s.values[o.Name] = v
 	}
+
 	if at != nil {
 		s.file, s.line = at.Where("")
 	}
+
 	return s
 }
 
@@ -72,13 +79,20 @@ func (s section) value(key string) value {
 	if !ok {
 		return value{file: s.file, line: s.line}
 	}
-	return value{text: v.text.Reveal(), set: !v.text.IsZero(), file: v.file, line: v.line}
+
+	return value{
+		text: v.text.Reveal(),
+		set:  !v.text.IsZero(),
+		file: v.file,
+		line: v.line,
+	}
 }
 
 // inherited is the section seen from a tenant of a tenants file.
 func (s section) inherited(key string) value {
 	v := s.value(key)
 	v.inherited = true
+
 	return v
 }
 
@@ -87,5 +101,6 @@ func (s section) hint(key string) string {
 	if names := s.values[key].unset; len(names) > 0 {
 		return "; the environment variable " + strings.Join(names, ", ") + " in it is not set"
 	}
+
 	return " (a ${VARIABLE} that is not set counts as missing)"
 }

@@ -13,14 +13,27 @@ func Markdown() string {
 		"Keys are case-insensitive. Durations: Go durations plus `d`; a bare number is seconds. Sizes: `32M` = 32,000,000 bytes.\n" +
 		"Values out of bounds, unknown values, two credentials at once, and keys that do not fit each other stop the start, each with a line that says what to change.\n\n" +
 		"| key | kind | default | bounds | where | meaning |\n| --- | --- | --- | --- | --- | --- |\n")
+
 	for _, o := range options {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", o.Name, kindText(o), code(o.Default), bounds(o), whereText[o.Scope], strings.ReplaceAll(o.Help, "|", `\|`))
+		fmt.Fprintf(
+			&b,
+			"| `%s` | %s | %s | %s | %s | %s |\n",
+			o.Name,
+			kindText(o),
+			code(o.Default),
+			bounds(o),
+			whereText[o.Scope],
+			strings.ReplaceAll(o.Help, "|", `\|`),
+		)
 	}
-	b.WriteString("\nWhere: *section* is the `[INPUT]` section; *tenant* the entries of `tenants` in the tenants file; *defaults* its `defaults`. " +
-		"A key of several places is taken from the tenant, else from the defaults, else from the section; an empty value there means the default of this table. " +
-		"The keys of the application's credential (`client_secret`, `client_secret_file`, `client_certificate_file`) replace each other: " +
-		"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`. " +
-		"`tenant_id` cannot stand in a section with `tenants_file`. Relative paths start from Fluent Bit's working directory.\n")
+
+	b.WriteString(
+		"\nWhere: *section* is the `[INPUT]` section; *tenant* the entries of `tenants` in the tenants file; *defaults* its `defaults`. " +
+			"A key of several places is taken from the tenant, else from the defaults, else from the section; an empty value there means the default of this table. " +
+			"The keys of the application's credential (`client_secret`, `client_secret_file`, `client_certificate_file`) replace each other: " +
+			"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`. " +
+			"`tenant_id` cannot stand in a section with `tenants_file`. Relative paths start from Fluent Bit's working directory.\n",
+	)
 
 	b.WriteString(tenantsFileText)
 
@@ -64,10 +77,12 @@ func kindText(o Option) string {
 	if o.Kind != KindEnum {
 		return string(o.Kind)
 	}
+
 	quoted := make([]string, len(o.Values))
 	for i, v := range o.Values {
 		quoted[i] = code(v)
 	}
+
 	return strings.Join(quoted, ", ")
 }
 
@@ -75,6 +90,7 @@ func code(s string) string {
 	if s == "" {
 		return "–"
 	}
+
 	return "`" + s + "`"
 }
 

@@ -26,7 +26,8 @@ const (
 type Scope string
 
 const (
-	// PerTenant options stand in the section, or in a tenants file under defaults or a tenant.
+	// PerTenant options stand in the section, or in a tenants file under defaults or a
+	// tenant.
 	PerTenant Scope = "tenant"
 	// InputWide options stand in the section only.
 	InputWide Scope = "input"
@@ -38,7 +39,8 @@ const (
 type Option struct {
 	Name string
 	Kind Kind
-	// Default is what an absent key means, written as a user would; empty: none, or it depends (see Help).
+	// Default is what an absent key means, written as a user would; empty: none, or it
+	// depends (see Help).
 	Default string
 	// Values are those of a KindEnum, in lower case.
 	Values []string
@@ -57,69 +59,260 @@ type Option struct {
 
 const day = 24 * time.Hour
 
-// options is the table behind Options. Bounds that interface does not state are there to catch slips, such as a value in
-// the wrong unit, and to keep arithmetic on times far from its limits.
+// options is the table behind Options. Bounds that interface does not state are there
+// to catch slips, such as a value in the wrong unit, and to keep arithmetic on times
+// far from its limits.
 var options = []Option{
-	{Name: "tenant_id", Kind: KindString, Scope: PerTenant,
-		Help: "The customer's tenant: GUID (advised) or verified domain; required, unless `tenants_file` is set. `common`, `organizations` and `consumers` are refused. Used in lower case, exactly as configured, in state, records and `record_id`; never resolved."},
-	{Name: "tenant_name", Kind: KindString, Scope: PerTenant, Default: "tenant_id",
-		Help: "Label for people: records, logs, metrics, CLI."},
-	{Name: "client_id", Kind: KindString, Scope: PerTenant, Help: "Application (client) id; required."},
-	{Name: "client_secret", Kind: KindSecret, Scope: PerTenant, Secret: true,
-		Help: "Application secret (its value, not its ID). One of `client_secret`, `client_secret_file` and `client_certificate_file`, or none for a public client with `grant refresh_token`."},
-	{Name: "client_secret_file", Kind: KindFile, Scope: PerTenant,
-		Help: "File with the application secret. Trimmed, and read again when it changes. Missing at start: an error; missing later: the last value and one line in the log."},
-	{Name: "client_certificate_file", Kind: KindFile, Scope: PerTenant,
-		Help: "PEM file with certificate and private key, for a signed client assertion."},
-	{Name: "refresh_token", Kind: KindSecret, Scope: PerTenant, Secret: true,
-		Help: "Seed refresh token. The store keeps what it is rotated to; the same value is not used again after that."},
-	{Name: "refresh_token_file", Kind: KindFile, Scope: PerTenant,
-		Help: "File with the seed refresh token; trimmed, and read again when it changes."},
-	{Name: "grant", Kind: KindEnum, Scope: PerTenant, Default: "auto", Values: []string{"auto", "refresh_token", "client_credentials"},
-		Help: "How to sign in. `auto` is decided at start and logged: refresh token if one is configured or stored, else client credentials. Once a chain of refresh tokens has existed, `auto` never falls back by itself."},
-	{Name: "api", Kind: KindEnum, Scope: PerTenant, Default: "graph", Values: []string{"graph", "endpoint", "siem", "incidents"},
-		Help: "`graph` (security/alerts_v2), `endpoint` (Defender for Endpoint /api/alerts), `siem` (the legacy alert exporter), `incidents` (Defender XDR /api/incidents)."},
-	{Name: "cloud", Kind: KindEnum, Scope: PerTenant, Default: "commercial", Values: []string{"commercial", "gcc", "gcchigh", "dod"},
-		Help: "Picks login and API hosts and the resource."},
-	{Name: "region", Kind: KindEnum, Scope: PerTenant, Values: []string{"us", "eu", "uk", "au", "swa"}, APIs: []string{"siem", "endpoint"},
-		Help: "`us`, `eu`, `uk` for `siem`, required there in the commercial cloud unless `api_url` is set; `us`, `eu`, `uk`, `au`, `swa` for `endpoint`, an optional host near the data. An error elsewhere."},
-	{Name: "login_url", Kind: KindURL, Scope: PerTenant, Help: "Sign-in service; from `cloud` if not set. Scheme, host, port; `http://` only for loopback (`localhost`, 127/8, `::1`)."},
-	{Name: "api_url", Kind: KindURL, Scope: PerTenant, Help: "Host of the API; from `cloud`, `api`, `region` if not set. As `login_url`."},
-	{Name: "resource", Kind: KindURL, Scope: PerTenant, Help: "What tokens are asked for; from `cloud` and `api` if not set. As `login_url`."},
-	{Name: "filter", Kind: KindString, Scope: PerTenant,
-		Help: "`graph`, `endpoint`, `incidents`: extra OData, sent as `(<window>) and (<filter>)`. `siem`: a query string of `machinegroups`, `DeviceCreatedMachineTags`, `CloudCreatedMachineTags`."},
-	{Name: "poll_interval", Kind: KindDuration, Scope: PerTenant, Default: "60s", Min: "1s", Max: "7d",
-		Help: "Start to start of a tenant's polls, never overlapping. After a start every tenant is polled within 10s, then the k-th of n tenants at k/n of the interval. Where the API's call budget allows less, the effective interval is logged and shown."},
-	{Name: "lookback", Kind: KindDuration, Scope: PerTenant, Default: "24h", Min: "0s", Max: "3650d",
-		Help: "How far back the very first poll of a tenant reaches; nothing updated earlier is ever emitted. Not applied again after a restart."},
-	{Name: "overlap", Kind: KindDuration, Scope: PerTenant, Default: "10m", Min: "0s", Max: "90d",
-		Help: "How far every poll reaches back behind the watermark, for alerts listed late; grows to the lateness observed, up to `sweep_lookback`."},
-	{Name: "sweep_interval", Kind: KindDuration, Scope: PerTenant, Default: "1h", Min: "0s", Max: "90d",
-		Help: "How often one poll reaches back by `sweep_lookback`. `0` switches sweeps off."},
-	{Name: "sweep_lookback", Kind: KindDuration, Scope: PerTenant, Default: "24h", Min: "0s", Max: "90d",
-		Help: "How far a sweep reaches back, for alerts listed hours late; never before the start of `lookback`, nor further than the repeats are known. `0` switches sweeps off."},
-	{Name: "page_size", Kind: KindInt, Scope: PerTenant, Least: 1, APIs: []string{"graph", "endpoint", "incidents"},
-		Help: "Rows asked for at a time; the API's maximum if not set: `graph` 1000, `endpoint` 10000, `incidents` 100. An error with `siem`."},
-	{Name: "updates", Kind: KindBool, Scope: PerTenant, Default: "on",
-		Help: "`off`: only the first version of an alert is emitted; windows, overlap and sweep then run on the creation time."},
-	{Name: "format", Kind: KindEnum, Scope: PerTenant, Default: "json", Values: []string{"json", "cef", "json+cef"}, Help: "What a record holds: the alert's own object, a CEF line, or both."},
-	{Name: "cef_max_bytes", Kind: KindSize, Scope: PerTenant, Default: "8192", Least: 256, Most: 1_000_000, Help: "Longest CEF line."},
-	{Name: "time_field", Kind: KindEnum, Scope: PerTenant, Default: "updated", Values: []string{"updated", "created", "now"},
-		Help: "Event time: `updated`, `created` (siem: `AlertTime`) or `now`; where the alert has none: now."},
-	{Name: "tenants_file", Kind: KindFile, Scope: InputWide,
-		Help: "Many tenants in one input, see [tenants_file](#tenants_file). With it the tenant keys of the section are defaults, and `tenant_id` there is an error."},
-	{Name: "state_id", Kind: KindString, Scope: PerTenant,
-		Help: "Checkpoints and repeats are kept per (login host, `tenant_id`, `api`, `state_id`). Two live inputs with the same four are refused."},
-	{Name: "tag", Kind: KindString, Scope: FileOnly, Help: "Tag of the tenant's records: letters, digits, `.`, `_`, `-`; the input's `Tag` if not set."},
-	{Name: "data_dir", Kind: KindFile, Scope: InputWide, Default: "/var/lib/defender",
-		Help: "Directory of `tokens.db` and `defender.db`. Created 0700; a wider existing directory is a warning. A second process running inputs on the same directory is refused."},
-	{Name: "key_file", Kind: KindFile, Scope: InputWide, Help: "File with a 32-byte key (base64) that encrypts tokens in the store."},
-	{Name: "max_concurrency", Kind: KindInt, Scope: InputWide, Default: "8", Least: 1, Most: 1024,
-		Help: "Tenants polled at the same moment; one that waits for the buffer or a slow answer holds no place."},
-	{Name: "buffer_limit", Kind: KindSize, Scope: InputWide, Default: "32M", Least: 1, Most: 1_000_000_000_000,
-		Help: "Encoded alerts waiting for Fluent Bit, over all tenants of the input; at the limit reading from the network waits. A single larger alert passes alone."},
-	{Name: "health_interval", Kind: KindDuration, Scope: InputWide, Default: "0", Min: "0s", Max: "30d",
-		Help: "Above 0: how often a health record per tenant is emitted (also at once when it starts or stops failing)."},
+	{
+		Name:  "tenant_id",
+		Kind:  KindString,
+		Scope: PerTenant,
+		Help:  "The customer's tenant: GUID (advised) or verified domain; required, unless `tenants_file` is set. `common`, `organizations` and `consumers` are refused. Used in lower case, exactly as configured, in state, records and `record_id`; never resolved.",
+	},
+	{
+		Name:    "tenant_name",
+		Kind:    KindString,
+		Scope:   PerTenant,
+		Default: "tenant_id",
+		Help:    "Label for people: records, logs, metrics, CLI.",
+	},
+	{
+		Name:  "client_id",
+		Kind:  KindString,
+		Scope: PerTenant,
+		Help:  "Application (client) id; required.",
+	},
+	{
+		Name:   "client_secret",
+		Kind:   KindSecret,
+		Scope:  PerTenant,
+		Secret: true,
+		Help:   "Application secret (its value, not its ID). One of `client_secret`, `client_secret_file` and `client_certificate_file`, or none for a public client with `grant refresh_token`.",
+	},
+	{
+		Name:  "client_secret_file",
+		Kind:  KindFile,
+		Scope: PerTenant,
+		Help:  "File with the application secret. Trimmed, and read again when it changes. Missing at start: an error; missing later: the last value and one line in the log.",
+	},
+	{
+		Name:  "client_certificate_file",
+		Kind:  KindFile,
+		Scope: PerTenant,
+		Help:  "PEM file with certificate and private key, for a signed client assertion.",
+	},
+	{
+		Name:   "refresh_token",
+		Kind:   KindSecret,
+		Scope:  PerTenant,
+		Secret: true,
+		Help:   "Seed refresh token. The store keeps what it is rotated to; the same value is not used again after that.",
+	},
+	{
+		Name:  "refresh_token_file",
+		Kind:  KindFile,
+		Scope: PerTenant,
+		Help:  "File with the seed refresh token; trimmed, and read again when it changes.",
+	},
+	{
+		Name:    "grant",
+		Kind:    KindEnum,
+		Scope:   PerTenant,
+		Default: "auto",
+		Values:  []string{"auto", "refresh_token", "client_credentials"},
+		Help:    "How to sign in. `auto` is decided at start and logged: refresh token if one is configured or stored, else client credentials. Once a chain of refresh tokens has existed, `auto` never falls back by itself.",
+	},
+	{
+		Name:    "api",
+		Kind:    KindEnum,
+		Scope:   PerTenant,
+		Default: "graph",
+		Values:  []string{"graph", "endpoint", "siem", "incidents"},
+		Help:    "`graph` (security/alerts_v2), `endpoint` (Defender for Endpoint /api/alerts), `siem` (the legacy alert exporter), `incidents` (Defender XDR /api/incidents).",
+	},
+	{
+		Name:    "cloud",
+		Kind:    KindEnum,
+		Scope:   PerTenant,
+		Default: "commercial",
+		Values:  []string{"commercial", "gcc", "gcchigh", "dod"},
+		Help:    "Picks login and API hosts and the resource.",
+	},
+	{
+		Name:   "region",
+		Kind:   KindEnum,
+		Scope:  PerTenant,
+		Values: []string{"us", "eu", "uk", "au", "swa"},
+		APIs:   []string{"siem", "endpoint"},
+		Help:   "`us`, `eu`, `uk` for `siem`, required there in the commercial cloud unless `api_url` is set; `us`, `eu`, `uk`, `au`, `swa` for `endpoint`, an optional host near the data. An error elsewhere.",
+	},
+	{
+		Name:  "login_url",
+		Kind:  KindURL,
+		Scope: PerTenant,
+		Help:  "Sign-in service; from `cloud` if not set. Scheme, host, port; `http://` only for loopback (`localhost`, 127/8, `::1`).",
+	},
+	{
+		Name:  "api_url",
+		Kind:  KindURL,
+		Scope: PerTenant,
+		Help:  "Host of the API; from `cloud`, `api`, `region` if not set. As `login_url`.",
+	},
+	{
+		Name:  "resource",
+		Kind:  KindURL,
+		Scope: PerTenant,
+		Help:  "What tokens are asked for; from `cloud` and `api` if not set. As `login_url`.",
+	},
+	{
+		Name:  "filter",
+		Kind:  KindString,
+		Scope: PerTenant,
+		Help:  "`graph`, `endpoint`, `incidents`: extra OData, sent as `(<window>) and (<filter>)`. `siem`: a query string of `machinegroups`, `DeviceCreatedMachineTags`, `CloudCreatedMachineTags`.",
+	},
+	{
+		Name:    "poll_interval",
+		Kind:    KindDuration,
+		Scope:   PerTenant,
+		Default: "60s",
+		Min:     "1s",
+		Max:     "7d",
+		Help:    "Start to start of a tenant's polls, never overlapping. After a start every tenant is polled within 10s, then the k-th of n tenants at k/n of the interval. Where the API's call budget allows less, the effective interval is logged and shown.",
+	},
+	{
+		Name:    "lookback",
+		Kind:    KindDuration,
+		Scope:   PerTenant,
+		Default: "24h",
+		Min:     "0s",
+		Max:     "3650d",
+		Help:    "How far back the very first poll of a tenant reaches; nothing updated earlier is ever emitted. Not applied again after a restart.",
+	},
+	{
+		Name:    "overlap",
+		Kind:    KindDuration,
+		Scope:   PerTenant,
+		Default: "10m",
+		Min:     "0s",
+		Max:     "90d",
+		Help:    "How far every poll reaches back behind the watermark, for alerts listed late; grows to the lateness observed, up to `sweep_lookback`.",
+	},
+	{
+		Name:    "sweep_interval",
+		Kind:    KindDuration,
+		Scope:   PerTenant,
+		Default: "1h",
+		Min:     "0s",
+		Max:     "90d",
+		Help:    "How often one poll reaches back by `sweep_lookback`. `0` switches sweeps off.",
+	},
+	{
+		Name:    "sweep_lookback",
+		Kind:    KindDuration,
+		Scope:   PerTenant,
+		Default: "24h",
+		Min:     "0s",
+		Max:     "90d",
+		Help:    "How far a sweep reaches back, for alerts listed hours late; never before the start of `lookback`, nor further than the repeats are known. `0` switches sweeps off.",
+	},
+	{
+		Name:  "page_size",
+		Kind:  KindInt,
+		Scope: PerTenant,
+		Least: 1,
+		APIs:  []string{"graph", "endpoint", "incidents"},
+		Help:  "Rows asked for at a time; the API's maximum if not set: `graph` 1000, `endpoint` 10000, `incidents` 100. An error with `siem`.",
+	},
+	{
+		Name:    "updates",
+		Kind:    KindBool,
+		Scope:   PerTenant,
+		Default: "on",
+		Help:    "`off`: only the first version of an alert is emitted; windows, overlap and sweep then run on the creation time.",
+	},
+	{
+		Name:    "format",
+		Kind:    KindEnum,
+		Scope:   PerTenant,
+		Default: "json",
+		Values:  []string{"json", "cef", "json+cef"},
+		Help:    "What a record holds: the alert's own object, a CEF line, or both.",
+	},
+	{
+		Name:    "cef_max_bytes",
+		Kind:    KindSize,
+		Scope:   PerTenant,
+		Default: "8192",
+		Least:   256,
+		Most:    1_000_000,
+		Help:    "Longest CEF line.",
+	},
+	{
+		Name:    "time_field",
+		Kind:    KindEnum,
+		Scope:   PerTenant,
+		Default: "updated",
+		Values:  []string{"updated", "created", "now"},
+		Help:    "Event time: `updated`, `created` (siem: `AlertTime`) or `now`; where the alert has none: now.",
+	},
+	{
+		Name:  "tenants_file",
+		Kind:  KindFile,
+		Scope: InputWide,
+		Help:  "Many tenants in one input, see [tenants_file](#tenants_file). With it the tenant keys of the section are defaults, and `tenant_id` there is an error.",
+	},
+	{
+		Name:  "state_id",
+		Kind:  KindString,
+		Scope: PerTenant,
+		Help:  "Checkpoints and repeats are kept per (login host, `tenant_id`, `api`, `state_id`). Two live inputs with the same four are refused.",
+	},
+	{
+		Name:  "tag",
+		Kind:  KindString,
+		Scope: FileOnly,
+		Help:  "Tag of the tenant's records: letters, digits, `.`, `_`, `-`; the input's `Tag` if not set.",
+	},
+	{
+		Name:    "data_dir",
+		Kind:    KindFile,
+		Scope:   InputWide,
+		Default: "/var/lib/defender",
+		Help:    "Directory of `tokens.db` and `defender.db`. Created 0700; a wider existing directory is a warning. A second process running inputs on the same directory is refused.",
+	},
+	{
+		Name:  "key_file",
+		Kind:  KindFile,
+		Scope: InputWide,
+		Help:  "File with a 32-byte key (base64) that encrypts tokens in the store.",
+	},
+	{
+		Name:    "max_concurrency",
+		Kind:    KindInt,
+		Scope:   InputWide,
+		Default: "8",
+		Least:   1,
+		Most:    1024,
+		Help:    "Tenants polled at the same moment; one that waits for the buffer or a slow answer holds no place.",
+	},
+	{
+		Name:    "buffer_limit",
+		Kind:    KindSize,
+		Scope:   InputWide,
+		Default: "32M",
+		Least:   1,
+		Most:    1_000_000_000_000,
+		Help:    "Encoded alerts waiting for Fluent Bit, over all tenants of the input; at the limit reading from the network waits. A single larger alert passes alone.",
+	},
+	{
+		Name:    "health_interval",
+		Kind:    KindDuration,
+		Scope:   InputWide,
+		Default: "0",
+		Min:     "0s",
+		Max:     "30d",
+		Help:    "Above 0: how often a health record per tenant is emitted (also at once when it starts or stops failing).",
+	},
 	{
 		Name:  "metrics_listen",
 		Kind:  KindString,
@@ -142,16 +335,40 @@ var options = []Option{
 			"Addresses, `localhost` and the host of `metrics_listen` always work; other names are refused, " +
 			"so that no web page can read the metrics through a visitor's browser.",
 	},
-	{Name: "proxy", Kind: KindURL, Scope: PerTenant, Secret: true, Help: "HTTP proxy, `http://host:port`; from the environment (`HTTPS_PROXY`, `NO_PROXY`) if not set."},
-	{Name: "ca_file", Kind: KindFile, Scope: PerTenant, Help: "PEM bundle of certificate authorities to trust besides the system's."},
-	{Name: "http_timeout", Kind: KindDuration, Scope: PerTenant, Default: "60s", Min: "100ms", Max: "1h",
+	{
+		Name:   "proxy",
+		Kind:   KindURL,
+		Scope:  PerTenant,
+		Secret: true,
+		Help:   "HTTP proxy, `http://host:port`; from the environment (`HTTPS_PROXY`, `NO_PROXY`) if not set.",
+	},
+	{
+		Name:  "ca_file",
+		Kind:  KindFile,
+		Scope: PerTenant,
+		Help:  "PEM bundle of certificate authorities to trust besides the system's.",
+	},
+	{
+		Name:    "http_timeout",
+		Kind:    KindDuration,
+		Scope:   PerTenant,
+		Default: "60s",
+		Min:     "100ms",
+		Max:     "1h",
 		Help: "Time without a byte, while we are reading, after which a request is given up; " +
-			"less than 1 KiB of an unfinished answer in this time counts as none."},
-	{Name: "allow_threaded", Kind: KindBool, Scope: InputWide, Default: "off",
-		Help: "`on`: run even without `Threaded Off`, best effort: an end of the process may then lose what Fluent Bit still held in memory."},
+			"less than 1 KiB of an unfinished answer in this time counts as none.",
+	},
+	{
+		Name:    "allow_threaded",
+		Kind:    KindBool,
+		Scope:   InputWide,
+		Default: "off",
+		Help:    "`on`: run even without `Threaded Off`, best effort: an end of the process may then lose what Fluent Bit still held in memory.",
+	},
 }
 
-// Options gives the description of every option, in the order of the reference page. The caller may change the slice.
+// Options gives the description of every option, in the order of the reference page.
+// The caller may change the slice.
 func Options() []Option { return slices.Clone(options) }
 
 // Lookup finds an option by name, in any case.
@@ -162,5 +379,6 @@ func Lookup(name string) (Option, bool) {
 			return o, true
 		}
 	}
+
 	return Option{}, false
 }

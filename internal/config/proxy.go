@@ -9,8 +9,9 @@ import (
 // proxyRemedy says how the address of a proxy is written.
 const proxyRemedy = "write it like http://host:port"
 
-// proxyAddress returns the address of a proxy with a scheme. Like net/http it takes http, https
-// and socks5, and host:port alone. An address that cannot be used has a problem.
+// proxyAddress returns the address of a proxy with a scheme. Like net/http it takes
+// http, https and socks5, and host:port alone. An address that cannot be used has a
+// problem.
 func proxyAddress(text string) (address, problem string) {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -20,17 +21,21 @@ func proxyAddress(text string) (address, problem string) {
 	if err != nil || u.Hostname() == "" || u.Opaque != "" {
 		return "", "is not an address"
 	}
+
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
 		return "", "has a port that is none"
 	}
+
 	switch strings.ToLower(u.Scheme) {
 	case "http", "https", "socks5", "socks5h":
 	default:
 		return "", "has a scheme other than http, https or socks5"
 	}
+
 	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
 		return "", "has more than scheme, user, host and port"
 	}
+
 	return text, ""
 }
 
@@ -46,22 +51,25 @@ func (r *reader) proxy() string {
 	if problem != "" {
 		r.refuse(option("proxy"), v, problem, proxyRemedy)
 	}
+
 	return address
 }
 
-// checkProxyVariable refuses a proxy in the environment that cannot be used: net/http would
-// connect without it and say nothing. Like net/http it takes the first of the two that is set.
-// HTTP_PROXY is never used, since http:// leads to this machine only.
+// checkProxyVariable refuses a proxy in the environment that cannot be used: net/http
+// would connect without it and say nothing. Like net/http it takes the first of the two
+// that is set. HTTP_PROXY is never used, since http:// leads to this machine only.
 func (r *reader) checkProxyVariable() {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		text, _ := r.sources.env(name)
 		if text == "" {
 			continue
 		}
+
 		if _, problem := proxyAddress(text); problem != "" {
 			mend := "the environment variable " + name + " of Fluent Bit and defenderctl: " + proxyRemedy + ", or unset it"
 			r.fault(name, value{inherited: true}, problem, mend)
 		}
+
 		return
 	}
 }

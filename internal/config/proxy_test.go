@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestAProxyOfTheEnvironmentIsRefusedIfItIsNone: net/http would connect without it, in silence.
+// TestAProxyOfTheEnvironmentIsRefusedIfItIsNone: net/http would connect without it, in
+// silence.
 func TestAProxyOfTheEnvironmentIsRefusedIfItIsNone(t *testing.T) {
 	for _, text := range []string{
 		"http://[broken",
@@ -23,7 +24,8 @@ func TestAProxyOfTheEnvironmentIsRefusedIfItIsNone(t *testing.T) {
 	} {
 		for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 			_, _, err := FromPlugin(good(), env(name, text))
-			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "http://host:port") {
+			if err == nil || !strings.Contains(err.Error(), name) ||
+				!strings.Contains(err.Error(), "http://host:port") {
 				t.Errorf("%s=%q: %v", name, text, err)
 			}
 			if err != nil && strings.Contains(err.Error(), "Sup3r") {
@@ -36,7 +38,8 @@ func TestAProxyOfTheEnvironmentIsRefusedIfItIsNone(t *testing.T) {
 	}
 }
 
-// TestAProxyOfTheEnvironmentIsTakenAsNetHTTPTakesIt: with a scheme or without; of two the first.
+// TestAProxyOfTheEnvironmentIsTakenAsNetHTTPTakesIt: with a scheme or without; of two
+// the first.
 func TestAProxyOfTheEnvironmentIsTakenAsNetHTTPTakesIt(t *testing.T) {
 	for _, pairs := range [][]string{
 		{"HTTPS_PROXY", ""},

@@ -13,7 +13,8 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// tenantsFile reads many tenants. What is wrong goes to b; the tenants are complete only if nothing does.
+// tenantsFile reads many tenants. What is wrong goes to b; the tenants are complete
+// only if nothing does.
 func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 	c := readFile(b.sources, path, maxTenantsFile)
 	if c.err != nil {
@@ -25,15 +26,19 @@ func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 			Problem: named(path) + " " + c.err.Error(),
 			Mend:    remedyOf(c.err, usual),
 		})
+
 		return nil
 	}
+
 	b.reader().warnForeign("tenants_file", at, c)
 	b.sum = sha256.Sum256(c.data)
 	f := &tenantsReader{builder: b, file: path}
+
 	root := f.parse(c.data)
 	if root == nil {
 		return nil
 	}
+
 	return f.tenants(root, sec)
 }
 
@@ -44,15 +49,23 @@ type tenantsReader struct {
 }
 
 func (f *tenantsReader) fault(line int, key, tenant, problem, mend string) {
-	f.add(&Fault{Key: key, Tenant: tenant, File: f.file, Line: line, Problem: problem, Mend: mend})
+	f.add(&Fault{
+		Key:     key,
+		Tenant:  tenant,
+		File:    f.file,
+		Line:    line,
+		Problem: problem,
+		Mend:    mend,
+	})
 }
 
 const shape = "write `tenants:` and under it a list, each with its tenant_id"
 
-// parse gives the document's root mapping, or reports why there is none. Aliases are never followed: a file may not grow
-// while it is read.
+// parse gives the document's root mapping, or reports why there is none. Aliases are
+// never followed: a file may not grow while it is read.
 func (f *tenantsReader) parse(data []byte) *yaml.Node {
 	root, err := yamldoc.Parse(data)
+
 	var bad *yamldoc.Error
 	switch {
 	case errors.As(err, &bad) && bad.Empty:
@@ -64,29 +77,46 @@ func (f *tenantsReader) parse(data []byte) *yaml.Node {
 	default:
 		return root
 	}
+
 	return nil
 }
 
-// entry is a mapping of the file: its keys in lower case, each with the nodes of key and value.
+// entry is a mapping of the file: its keys in lower case, each with the nodes of key
+// and value.
 type entry map[string][2]*yaml.Node
 
 // mapping reads a mapping; what is no plain key is reported.
 func (f *tenantsReader) mapping(n *yaml.Node, tenant string) entry {
 	e := entry{}
+
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
+
 		name := strings.ToLower(k.Value)
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			f.fault(k.Line, "", tenant, "has a key that is not a word", shape)
 		case k.Tag == "!!merge":
-			f.fault(k.Line, "", tenant, "has a merge key (<<)", "write what is common to all tenants under `defaults:`")
+			f.fault(
+				k.Line,
+				"",
+				tenant,
+				"has a merge key (<<)",
+				"write what is common to all tenants under `defaults:`",
+			)
 		case e[name][0] != nil:
-			f.fault(k.Line, name, tenant, fmt.Sprintf("stands twice, first in line %d", e[name][0].Line), "keep one of them")
+			f.fault(
+				k.Line,
+				name,
+				tenant,
+				fmt.Sprintf("stands twice, first in line %d", e[name][0].Line),
+				"keep one of them",
+			)
 		default:
 			e[name] = [2]*yaml.Node{k, v}
 		}
 	}
+
 	return e
 }
 
@@ -96,14 +126,18 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 	for _, name := range sortedKeys(top) {
 		if name != "defaults" && name != "tenants" {
 			k := top[name][0]
+
 			mend := "a tenants file has only `defaults:` and `tenants:`"
 			if near := nearest(name, []string{"defaults", "tenants"}); near != "" {
 				mend = "did you mean " + near + "?"
 			}
+
 			f.fault(k.Line, k.Value, "", "unknown key", mend)
 		}
 	}
+
 	defaults := layer{value: func(string) value { return value{file: f.file, inherited: true} }}
+
 	if d, ok := top["defaults"]; ok && !yamldoc.IsNull(d[1]) {
 		if d[1].Kind != yaml.MappingNode {
 			f.fault(d[1].Line, "defaults", "", "is not a mapping", "write `defaults:` and under it keys with values")
@@ -111,6 +145,7 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 			defaults = f.layer(d[1], "", true)
 		}
 	}
+
 	list, ok := top["tenants"]
 	switch {
 	case !ok:
@@ -123,10 +158,14 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 		f.fault(list[0].Line, "tenants", "", "has no tenant", shape)
 		return nil
 	}
+
 	var all []Tenant
+
 	first := map[[3]string]int{}
+
 	for i, n := range list[1].Content {
 		label := fmt.Sprintf("#%d", i+1)
+
 		switch n.Kind {
 		case yaml.MappingNode:
 		case yaml.AliasNode:
@@ -136,18 +175,27 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 			f.fault(n.Line, "", label, "is not a mapping", shape)
 			continue
 		}
+
 		r := f.reader(f.layer(n, label, false), defaults, layer{value: sec.inherited})
 		r.tenant = label
 		t := r.readTenant()
+
 		unit := [3]string{t.TenantID, string(t.API), t.StateID}
 		if line, twice := first[unit]; twice && t.TenantID != "" {
-			f.fault(n.Line, "tenant_id", t.TenantName, fmt.Sprintf("is listed twice with api %s, first in line %d", t.API, line),
-				"remove one, or give it another api or state_id")
+			f.fault(
+				n.Line,
+				"tenant_id",
+				t.TenantName,
+				fmt.Sprintf("is listed twice with api %s, first in line %d", t.API, line),
+				"remove one, or give it another api or state_id",
+			)
 		} else {
 			first[unit] = n.Line
 		}
+
 		all = append(all, t)
 	}
+
 	return all
 }
 
@@ -159,30 +207,56 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 	} else if id, ok := e["tenant_id"]; ok && id[1].Kind == yaml.ScalarNode && id[1].Value != "" {
 		label = id[1].Value
 	}
+
 	values := map[string]value{}
+
 	for _, name := range sortedKeys(e) {
 		k, v := e[name][0], e[name][1]
 		o, known := Lookup(name)
-		values[name] = value{set: true, bad: true, file: f.file, line: v.Line, inherited: defaults}
+
+		values[name] = value{
+			set:       true,
+			bad:       true,
+			file:      f.file,
+			line:      v.Line,
+			inherited: defaults,
+		}
 		switch {
 		case !known:
 			problem, mend := unknown(name, true)
 			f.fault(k.Line, k.Value, label, problem, mend)
+
 			continue
 		case o.Scope == InputWide:
-			f.fault(k.Line, o.Name, label, "is for the whole input", "move it to the input's section in Fluent Bit's configuration")
+			f.fault(
+				k.Line,
+				o.Name,
+				label,
+				"is for the whole input",
+				"move it to the input's section in Fluent Bit's configuration",
+			)
+
 			continue
 		case defaults && o.Scope == FileOnly:
 			f.fault(k.Line, o.Name, label, "belongs to one tenant", "move it from defaults to the tenants")
 			continue
 		case v.Kind == yaml.AliasNode || v.Anchor != "":
-			f.fault(v.Line, o.Name, label, "uses an anchor or alias", "write what is common to all tenants under `defaults:`")
+			f.fault(
+				v.Line,
+				o.Name,
+				label,
+				"uses an anchor or alias",
+				"write what is common to all tenants under `defaults:`",
+			)
+
 			continue
 		case v.Kind != yaml.ScalarNode || strings.HasPrefix(v.Tag, "!") && !slices.Contains(plainTags, v.Tag):
 			f.fault(v.Line, o.Name, label, "is not a plain value", "write one value on the line of the key")
 			continue
 		}
+
 		text := ""
+
 		if !yamldoc.IsNull(v) {
 			var problem, mend string
 			if text, problem, mend = f.expand(v.Value, o.Secret); problem != "" {
@@ -190,12 +264,21 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 				continue
 			}
 		}
-		values[o.Name] = value{text: strings.TrimSpace(text), set: true, file: f.file, line: v.Line, inherited: defaults}
+
+		values[o.Name] = value{
+			text:      strings.TrimSpace(text),
+			set:       true,
+			file:      f.file,
+			line:      v.Line,
+			inherited: defaults,
+		}
 	}
+
 	return layer{value: func(key string) value {
 		if v, ok := values[key]; ok {
 			return v
 		}
+
 		return value{file: f.file, line: n.Line, inherited: defaults}
 	}}
 }
@@ -208,44 +291,55 @@ func sortedKeys(e entry) []string {
 	for k := range e {
 		keys = append(keys, k)
 	}
+
 	slices.SortFunc(keys, func(a, b string) int {
 		if d := e[a][0].Line - e[b][0].Line; d != 0 {
 			return d
 		}
+
 		return strings.Compare(a, b)
 	})
+
 	return keys
 }
 
 // envName is what may stand in ${…}.
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// expand replaces ${VAR} and ${VAR:-default}, once: what a variable holds is not looked at again. As in Fluent Bit
-// (src/flb_env.c) an empty variable counts as not set, and a "${" without an end stands for itself.
+// expand replaces ${VAR} and ${VAR:-default}, once: what a variable holds is not looked
+// at again. As in Fluent Bit (src/flb_env.c) an empty variable counts as not set, and a
+// "${" without an end stands for itself.
 func (f *tenantsReader) expand(s string, hidden bool) (out, problem, mend string) {
 	var b strings.Builder
+
 	for {
 		before, rest, ok := strings.Cut(s, "${")
+
 		inside, after, closed := strings.Cut(rest, "}")
 		if !ok || !closed {
 			b.WriteString(s)
 			return b.String(), "", ""
 		}
+
 		name, def, hasDefault := strings.Cut(inside, ":-")
+
 		v, _ := f.sources.env(name)
 		switch {
 		case !envName.MatchString(name):
 			if hidden {
 				return "", "has a ${…} that names no environment variable", "write ${NAME}"
 			}
+
 			return "", shown("${"+inside+"}") + " names no environment variable", "write ${NAME} or ${NAME:-default}"
 		case v == "" && hasDefault:
 			v = def
 		case v == "":
 			return "", "the environment variable " + name + " is not set", "set it for Fluent Bit, or write ${" + name + ":-default}"
 		}
+
 		b.WriteString(before)
 		b.WriteString(v)
+
 		s = after
 	}
 }

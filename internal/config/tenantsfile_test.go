@@ -13,7 +13,8 @@ import (
 
 const minimal = "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret: x\n"
 
-// brokenTenants are tenants files with what is wrong in them; DIR stands for the workshop.
+// brokenTenants are tenants files with what is wrong in them; DIR stands for the
+// workshop.
 func brokenTenants() map[string]string {
 	return map[string]string{
 		"empty":                     "",
@@ -84,7 +85,10 @@ func TestEveryFaultOfATenantsFileNamesItsLine(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "## %s\n%s\n\n", name, strings.ReplaceAll(err.Error(), dir, "DIR"))
 		for _, f := range Faults(err) {
-			if f.Line == 0 && name != "empty" && name != "comments only" && name != "deep nesting" || f.File != path || f.Problem == "" || f.Mend == "" {
+			if f.Line == 0 && name != "empty" && name != "comments only" && name != "deep nesting" ||
+				f.File != path ||
+				f.Problem == "" ||
+				f.Mend == "" {
 				t.Errorf("%s: incomplete: %+v", name, f)
 			}
 		}
@@ -127,17 +131,35 @@ tenants:
 	}
 	data := strings.ReplaceAll(readAll(t, path), "    state_id_unused: &x y\n", "")
 	write(t, path, data)
-	in := must(t, Map{"tenants_file": path, "lookback": "3d", "poll_interval": "1h", "client_secret": hidden, "max_concurrency": "2"}, env("CUSTOMER", "contoso"))
+	in := must(
+		t,
+		Map{
+			"tenants_file":    path,
+			"lookback":        "3d",
+			"poll_interval":   "1h",
+			"client_secret":   hidden,
+			"max_concurrency": "2",
+		},
+		env("CUSTOMER", "contoso"),
+	)
 	if len(in.Tenants) != 3 || in.MaxConcurrency != 2 || in.TenantsFile != path {
 		t.Fatalf("got %+v", in)
 	}
 	a, b, c := in.Tenants[0], in.Tenants[1], in.Tenants[2]
-	if a.TenantID != "contoso.onmicrosoft.com" || a.TenantName != "contoso" || a.Tag != "defender.contoso" || a.PollInterval != 5*time.Minute ||
-		a.Lookback != 72*time.Hour || a.PageSize != 100 || a.ClientSecretFile != dir+"/secret" || !a.ClientSecret.IsZero() {
+	if a.TenantID != "contoso.onmicrosoft.com" || a.TenantName != "contoso" || a.Tag != "defender.contoso" ||
+		a.PollInterval != 5*time.Minute ||
+		a.Lookback != 72*time.Hour ||
+		a.PageSize != 100 ||
+		a.ClientSecretFile != dir+"/secret" ||
+		!a.ClientSecret.IsZero() {
 		t.Errorf("first: %+v", a)
 	}
-	if b.API != cloud.SIEM || b.APIURL != "https://wdatp-alertexporter-eu.windows.com" || b.PageSize != 0 || b.PollInterval != 90*time.Second ||
-		b.ClientCertificateFile == "" || b.ClientSecretFile != "" || !b.Endpoint.V1 || b.Region != "eu" {
+	if b.API != cloud.SIEM || b.APIURL != "https://wdatp-alertexporter-eu.windows.com" || b.PageSize != 0 ||
+		b.PollInterval != 90*time.Second ||
+		b.ClientCertificateFile == "" ||
+		b.ClientSecretFile != "" ||
+		!b.Endpoint.V1 ||
+		b.Region != "eu" {
 		t.Errorf("second: %+v", b)
 	}
 	if c.StateID != "007" || c.Updates || c.TenantName != contoso || c.Tag != "" {
@@ -150,12 +172,20 @@ tenants:
 
 func TestOneTenantThroughSeveralAPIs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tenants.yaml")
-	write(t, path, "defaults: {tenant_id: a.example, tenant_name: A, client_id: "+app+", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n- tenant_id: b.example\n")
+	write(
+		t,
+		path,
+		"defaults: {tenant_id: a.example, tenant_name: A, client_id: "+app+", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n- tenant_id: b.example\n",
+	)
 	in, warnings, err := FromPlugin(Map{"tenants_file": path}, env())
 	if err != nil || len(in.Tenants) != 4 || in.Tenants[2].StateID != "two" || in.Tenants[3].TenantName != "A" {
 		t.Fatalf("got %+v, %v", in, err)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0].String(), "tenant_name (tenant A): names more than one tenant, a.example and b.example") {
+	if len(warnings) != 1 ||
+		!strings.Contains(
+			warnings[0].String(),
+			"tenant_name (tenant A): names more than one tenant, a.example and b.example",
+		) {
 		t.Errorf("got %v", warnings)
 	}
 }
@@ -192,7 +222,11 @@ func TestALargeTenantsFileIsReadAndAnOversizedOneRefused(t *testing.T) {
 		t.Errorf("%d faults, want %d and one that says there are more", len(Faults(err)), maxFaults)
 	}
 	write(t, path, strings.Repeat("#", maxTenantsFile+1))
-	if _, _, err := FromPlugin(Map{"tenants_file": path}, env()); err == nil || !strings.Contains(err.Error(), "too large") {
+	if _, _, err := FromPlugin(
+		Map{"tenants_file": path},
+		env(),
+	); err == nil ||
+		!strings.Contains(err.Error(), "too large") {
 		t.Errorf("got %v", err)
 	}
 }

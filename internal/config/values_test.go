@@ -101,7 +101,8 @@ func FuzzParseDuration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		d, err := ParseDuration(s)
 		if err != nil {
-			if d != 0 || !errors.Is(err, ErrSyntax) && !errors.Is(err, ErrRange) || strings.ContainsAny(err.Error(), "\n\r\x1b") {
+			if d != 0 || !errors.Is(err, ErrSyntax) && !errors.Is(err, ErrRange) ||
+				strings.ContainsAny(err.Error(), "\n\r\x1b") {
 				t.Errorf("%q: %v, %v", s, d, err)
 			}
 			return
@@ -121,7 +122,8 @@ func FuzzParseSize(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		n, err := ParseSize(s)
-		if err == nil && (n < 0 || n > math.MaxInt64/2) || err != nil && (n != 0 || !errors.Is(err, ErrSyntax) && !errors.Is(err, ErrRange)) {
+		if err == nil && (n < 0 || n > math.MaxInt64/2) ||
+			err != nil && (n != 0 || !errors.Is(err, ErrSyntax) && !errors.Is(err, ErrRange)) {
 			t.Errorf("%q = %d, %v", s, n, err)
 		}
 	})
@@ -139,7 +141,8 @@ func FuzzAddress(f *testing.F) {
 			}
 			return
 		}
-		if strings.HasSuffix(normal, "/") || strings.ContainsAny(normal, "@?# \n") || normal != strings.ToLower(normal) {
+		if strings.HasSuffix(normal, "/") || strings.ContainsAny(normal, "@?# \n") ||
+			normal != strings.ToLower(normal) {
 			t.Errorf("%q became %q", s, normal)
 		}
 		if again, problem, _ := base(normal); again != normal || problem != "" {
@@ -154,7 +157,9 @@ func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "tenants.yaml")
-		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n  - tenant_id: contoso.example\n    tag: " + strconv.Quote(tag) + "\n"
+		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n  - tenant_id: contoso.example\n    tag: " + strconv.Quote(
+			tag,
+		) + "\n"
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +178,10 @@ func TestAnUnknownSignInServiceIsWarnedOf(t *testing.T) {
 		"": false, "https://login.microsoftonline.com": false, "http://127.0.0.1:9": false, "https://login.microsoftonline.com.example": true,
 	} {
 		_, warnings, err := FromPlugin(Map{
-			"tenant_id": "contoso.example", "client_id": "11111111-2222-3333-4444-555555555555", "client_secret": "s3cret", "login_url": address,
+			"tenant_id":     "contoso.example",
+			"client_id":     "11111111-2222-3333-4444-555555555555",
+			"client_secret": "s3cret",
+			"login_url":     address,
 		}, Sources{})
 		if err != nil {
 			t.Fatal(err)

@@ -2,17 +2,20 @@ package config
 
 import "time"
 
-// Watch looks whether a tenants file has changed, and reads it again. It is for one goroutine.
+// Watch looks whether a tenants file has changed, and reads it again. It is for one
+// goroutine.
 //
-// A new version is taken when it has stood still for some seconds: half of one may be good YAML that ends tenants, or name one whose id is cut short.
+// A new version is taken when it has stood still for some seconds: half of one may be
+// good YAML that ends tenants, or name one whose id is cut short.
 type Watch struct {
 	sources Sources
 	section section
 	path    string
 	sign    signature
 	sum     [32]byte
-	// last is the error of the newest version, "" if it is good. A version may be broken by a file that it names: it is
-	// read again although it did not change itself.
+	// last is the error of the newest version, "" if it is good. A version may be
+	// broken by a file that it names: it is read again although it did not change
+	// itself.
 	last string
 	// seen is the newest signature, seenAt when it was first seen; now is the clock.
 	seen   signature
@@ -22,54 +25,74 @@ type Watch struct {
 
 // Watch watches the tenants file of an input; an input without one never changes.
 func (in *Input) Watch(s Sources) *Watch {
-	w := &Watch{sources: s, section: in.section, path: in.TenantsFile, sum: in.sum, now: time.Now}
+	w := &Watch{
+		sources: s,
+		section: in.section,
+		path:    in.TenantsFile,
+		sum:     in.sum,
+		now:     time.Now,
+	}
 	if w.path != "" {
 		w.sign = signatureOf(w.path)
 		w.sign.trusted = false // it may have changed since the input was read
 	}
+
 	return w
 }
 
-// Poll looks at the file. It gives nil and no error while nothing changed. A new good version gives the whole new Input (compare
-// tenants with Tenant.Equal), also when it mends a broken one; a broken one is refused as a whole and gives its faults, once for the same faults: the
-// input before it stays in force.
+// Poll looks at the file. It gives nil and no error while nothing changed. A new good
+// version gives the whole new Input (compare tenants with Tenant.Equal), also when it
+// mends a broken one; a broken one is refused as a whole and gives its faults, once for
+// the same faults: the input before it stays in force.
 func (w *Watch) Poll() (*Input, []Warning, error) {
 	if w.path == "" {
 		return nil, nil, nil
 	}
+
 	sign := signatureOf(w.path)
 	if w.last == "" && w.sign.same(sign) {
 		return nil, nil, nil
 	}
+
 	if !w.still(sign) {
 		return nil, nil, nil
 	}
+
 	in, warnings, err := w.section.input(w.sources)
 	if !sign.equal(signatureOf(w.path)) {
 		return nil, nil, nil // it is being written after all
 	}
+
 	if err != nil {
 		if err.Error() == w.last {
 			return nil, nil, nil
 		}
+
 		w.last = err.Error()
+
 		return nil, warnings, err
 	}
+
 	same := w.last == "" && w.sum == in.sum
 	w.last, w.sign, w.sum = "", sign, in.sum
+
 	if same {
 		return nil, nil, nil
 	}
+
 	return in, warnings, nil
 }
 
-// still tells whether nothing has been written to the file for a while: by its own time, or as seen from here where that is no help.
+// still tells whether nothing has been written to the file for a while: by its own
+// time, or as seen from here where that is no help.
 func (w *Watch) still(sign signature) bool {
 	if sign.info != nil && time.Since(sign.info.ModTime()) > settled {
 		return true
 	}
+
 	if !w.seen.equal(sign) || w.seenAt.IsZero() {
 		w.seen, w.seenAt = sign, w.now()
 	}
+
 	return w.now().Sub(w.seenAt) > settled
 }

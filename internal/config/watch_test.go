@@ -29,7 +29,8 @@ func TestAWatchedSecretFollowsItsFile(t *testing.T) {
 	expect := func(want, trouble string) {
 		t.Helper()
 		v, err := f.Value()
-		if v.Reveal() != want || (err == nil) != (trouble == "") || err != nil && !strings.Contains(err.Error(), trouble) {
+		if v.Reveal() != want || (err == nil) != (trouble == "") ||
+			err != nil && !strings.Contains(err.Error(), trouble) {
 			t.Fatalf("got error %v (right content: %v), want %q", err, v.Reveal() == want, trouble)
 		}
 	}
@@ -110,7 +111,8 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 
 	put(minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n")
 	next, _, err := w.Poll()
-	if err != nil || next == nil || len(next.Tenants) != 2 || next.Tenants[1].PollInterval != 5*time.Minute || !next.Tenants[0].Equal(in.Tenants[0]) {
+	if err != nil || next == nil || len(next.Tenants) != 2 || next.Tenants[1].PollInterval != 5*time.Minute ||
+		!next.Tenants[0].Equal(in.Tenants[0]) {
 		t.Fatalf("got %+v, %v", next, err)
 	}
 	quiet()
@@ -178,7 +180,14 @@ func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 		}
 	}
 	grow(whole + "  - tenant_id: c.example\n    client_id: " + app + "\n    client_secret: y\n")
-	if first, then, again := poll(settled), poll(settled+time.Second), poll(time.Minute); first != 0 || then != 3 || again != 0 {
+	if first, then, again := poll(
+		settled,
+	), poll(
+		settled+time.Second,
+	), poll(
+		time.Minute,
+	); first != 0 || then != 3 ||
+		again != 0 {
 		t.Errorf("whole again, the polls gave %d, %d, %d tenants", first, then, again)
 	}
 	age(t, path, settled+time.Minute) // a file's own time shows it at once
@@ -240,14 +249,17 @@ func FuzzTenantsFile(f *testing.F) {
 		}
 		if err == nil {
 			for _, tenant := range in.Tenants {
-				if tenant.TenantID == "" || tenant.ClientID == "" || tenant.LoginHost() == "" || tenant.APIURL == "" || tenant.PollInterval < time.Second {
+				if tenant.TenantID == "" || tenant.ClientID == "" || tenant.LoginHost() == "" ||
+					tenant.APIURL == "" ||
+					tenant.PollInterval < time.Second {
 					t.Errorf("incomplete: %+v", tenant)
 				}
 			}
 			return
 		}
 		for _, line := range strings.Split(err.Error(), "\n") {
-			if !strings.HasPrefix(line, path) || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			if !strings.HasPrefix(line, path) ||
+				strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 				t.Errorf("line %q", line)
 			}
 		}

@@ -10,7 +10,8 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// File is a secret kept in a file, read again whenever the file changes. It is safe for concurrent use.
+// File is a secret kept in a file, read again whenever the file changes. It is safe for
+// concurrent use.
 type File struct {
 	path string
 
@@ -22,34 +23,43 @@ type File struct {
 	told string
 }
 
-// WatchFile watches a file with a secret: a client secret, or a refresh token. The file is not read before the first Value.
+// WatchFile watches a file with a secret: a client secret, or a refresh token. The file
+// is not read before the first Value.
 func WatchFile(path string) *File { return &File{path: path} }
 
 // Value gives the file's content, without white space around it.
 //
-// When the file cannot be used (gone, empty, not text) but once could, Value gives the last good content; the error that
-// comes with it is returned once per trouble, for one line in the log, then nil until the trouble changes. A file that was
-// never good gives an error every time. Errors name the path and never hold the content.
+// When the file cannot be used (gone, empty, not text) but once could, Value gives the
+// last good content; the error that comes with it is returned once per trouble, for one
+// line in the log, then nil until the trouble changes. A file that was never good gives
+// an error every time. Errors name the path and never hold the content.
 func (f *File) Value() (secret.Text, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	if f.good && f.told == "" && f.sign.same(signatureOf(f.path)) {
 		return f.value, nil
 	}
-	// The signature is taken before reading: a change in between is then seen the next time.
+	// The signature is taken before reading: a change in between is then seen the next
+	// time.
 	sign := signatureOf(f.path)
+
 	value, err := readSecret(f.path)
 	if err == nil {
 		f.value, f.sign, f.good, f.told = value, sign, true, ""
 		return f.value, nil
 	}
+
 	if f.good {
 		if f.told == err.Error() {
 			return f.value, nil
 		}
+
 		f.told = err.Error()
+
 		return f.value, fmt.Errorf("%w; the last good content stays in use", err)
 	}
+
 	return secret.Text{}, err
 }
 
@@ -61,11 +71,12 @@ func readSecret(path string) (secret.Text, error) {
 			return t, nil
 		}
 	}
+
 	return secret.Text{}, unusable(namedSecret(path), c.err)
 }
 
-// settled is how old a file's time must be before an equal one proves that nothing was written since: file systems keep
-// times as coarse as two seconds.
+// settled is how old a file's time must be before an equal one proves that nothing was
+// written since: file systems keep times as coarse as two seconds.
 const settled = 3 * time.Second
 
 // signature tells contents of a file apart without reading it.
@@ -79,7 +90,9 @@ func signatureOf(path string) signature {
 	if err != nil {
 		return signature{}
 	}
+
 	age := time.Since(info.ModTime())
+
 	return signature{info, age > settled || age < -settled}
 }
 
@@ -88,11 +101,15 @@ func (s signature) same(now signature) bool {
 	return s.info != nil && s.trusted && s.equal(now)
 }
 
-// equal tells whether the two look the same; an absent file looks like another absent one.
+// equal tells whether the two look the same; an absent file looks like another absent
+// one.
 func (s signature) equal(now signature) bool {
 	if s.info == nil || now.info == nil {
 		return s.info == nil && now.info == nil
 	}
+
 	return os.SameFile(s.info, now.info) &&
-		s.info.ModTime().Equal(now.info.ModTime()) && s.info.Size() == now.info.Size() && s.info.Mode() == now.info.Mode()
+		s.info.ModTime().
+			Equal(now.info.ModTime()) &&
+		s.info.Size() == now.info.Size() && s.info.Mode() == now.info.Mode()
 }

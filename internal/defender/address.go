@@ -8,30 +8,39 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// address prints a query. Date literals are unquoted with a zone (trap T14), every option has its $ (T15).
+// address prints a query. Date literals are unquoted with a zone (trap T14), every
+// option has its $ (T15).
 func (r *odata) address(q query) string {
 	if q.link != "" {
 		return q.link
 	}
+
 	filter := r.field + " ge " + q.from.Text()
 	if q.to != 0 {
 		filter += " and " + r.field + " lt " + q.to.Text()
 	}
+
 	if r.client.Filter != "" {
 		filter = "(" + filter + ") and (" + r.client.Filter + ")"
 	}
+
 	var b strings.Builder
 	b.WriteString(r.client.BaseURL + r.client.Path + "?$filter=" + escape(filter))
+
 	if q.ordered {
 		b.WriteString("&$orderby=" + escape(r.field+" asc"))
 	}
+
 	b.WriteString("&$top=" + strconv.Itoa(q.top))
+
 	if q.skip > 0 {
 		b.WriteString("&$skip=" + strconv.Itoa(q.skip))
 	}
+
 	if r.expand != "" && !q.plain {
 		b.WriteString("&$expand=" + r.expand)
 	}
+
 	return b.String()
 }
 
@@ -40,15 +49,18 @@ func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+"
 // longestLink bounds a link: those of the services have a few hundred bytes.
 const longestLink = 16 << 10
 
-// follow looks at a page's link: more says that the service has more, link where, if that may be followed. It may go to the
-// configured host only; its options must have kept their $, else they would be ignored and the service answer with everything,
-// for ever (trap T10); and it must not lead where we are.
+// follow looks at a page's link: more says that the service has more, link where, if
+// that may be followed. It may go to the configured host only; its options must have
+// kept their $, else they would be ignored and the service answer with everything, for
+// ever (trap T10); and it must not lead where we are.
 func (r *odata) follow(address string, q query) (more bool, link string) {
 	if address == "" {
 		return false, ""
 	}
+
 	host := r.client.service.host
 	u, err := url.Parse(address)
+
 	base, baseErr := url.Parse(r.client.BaseURL)
 	switch {
 	case len(address) > longestLink, err != nil, baseErr != nil:
@@ -59,19 +71,32 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 		if netfault.Shares(to, r.client.access.Token.Reveal()) {
 			to = "another host"
 		}
-		r.warn("foreign link", "error", host+" links to "+to+", which is not followed: a token goes to the configured host only")
+
+		r.warn(
+			"foreign link",
+			"error",
+			host+" links to "+to+", which is not followed: a token goes to the configured host only",
+		)
+
 		return true, ""
 	case lostDollar(u.Query()):
 		r.warn("lost $", "warn", host+" gives links whose options have lost their $; alerts are read without links")
 		return true, ""
 	case address == q.link, sameOptions(address, r.address(q)):
-		r.warn("repeated link", "warn", host+" gives a link to the page that it stands on; alerts are read without links")
+		r.warn(
+			"repeated link",
+			"warn",
+			host+" gives a link to the page that it stands on; alerts are read without links",
+		)
+
 		return true, ""
 	}
+
 	return true, address
 }
 
-// sameHost tells whether two addresses of one scheme lead to the same port of the same host; the scheme's own port may be left out.
+// sameHost tells whether two addresses of one scheme lead to the same port of the same
+// host; the scheme's own port may be left out.
 func sameHost(u, base *url.URL) bool {
 	port := func(u *url.URL) string {
 		switch {
@@ -80,18 +105,22 @@ func sameHost(u, base *url.URL) bool {
 		case u.Scheme == "https":
 			return "443"
 		}
+
 		return "80"
 	}
+
 	return strings.EqualFold(u.Hostname(), base.Hostname()) && port(u) == port(base)
 }
 
-// lostDollar tells whether options of ours came back without their $, or without the filter.
+// lostDollar tells whether options of ours came back without their $, or without the
+// filter.
 func lostDollar(options url.Values) bool {
 	for _, name := range []string{"filter", "top", "orderby", "expand", "skip", "skiptoken"} {
 		if options.Has(name) {
 			return true
 		}
 	}
+
 	return !options.Has("$skiptoken") && !options.Has("$filter")
 }
 
@@ -99,5 +128,6 @@ func lostDollar(options url.Values) bool {
 func sameOptions(a, b string) bool {
 	x, err1 := url.Parse(a)
 	y, err2 := url.Parse(b)
+
 	return err1 == nil && err2 == nil && x.Path == y.Path && x.Query().Encode() == y.Query().Encode()
 }

@@ -144,7 +144,12 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 				}
 				if p.evidence {
 					if missing > 0 || len(k.deferred) > 0 || len(*notices) != 1 {
-						t.Errorf("without $expand they can be read: %d missing, %v deferred, said %q", missing, k.deferred, *notices)
+						t.Errorf(
+							"without $expand they can be read: %d missing, %v deferred, said %q",
+							missing,
+							k.deferred,
+							*notices,
+						)
 					}
 					return
 				}
@@ -306,7 +311,14 @@ func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
 		refuses := errors.New("disk full")
 		bad := refusing{b, refuses}
 		for range 3 {
-			if err = reader.Read(t.Context(), Window{From: b.safe, Now: tick.FromTime(start)}, bad); errors.Is(err, refuses) {
+			if err = reader.Read(
+				t.Context(),
+				Window{From: b.safe, Now: tick.FromTime(start)},
+				bad,
+			); errors.Is(
+				err,
+				refuses,
+			) {
 				break
 			}
 		}
@@ -339,12 +351,20 @@ func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 		}
 	}
 	if len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 500 || len(*notices) != 2 {
-		t.Errorf("%d alerts, %d windows deferred, %d requests, said %q", len(k.rows), len(k.deferred), p.asked, *notices)
+		t.Errorf(
+			"%d alerts, %d windows deferred, %d requests, said %q",
+			len(k.rows),
+			len(k.deferred),
+			p.asked,
+			*notices,
+		)
 	}
 	p.poison = nil
 	c.Advance(expandAgain)
 	expanded := false
-	reader.(*odata).client.HTTP = &http.Client{Transport: seeing(func(r *http.Request) { expanded = expanded || r.URL.Query().Has("$expand") })}
+	reader.(*odata).client.HTTP = &http.Client{
+		Transport: seeing(func(r *http.Request) { expanded = expanded || r.URL.Query().Has("$expand") }),
+	}
 	k.safe = 0
 	if err := reader.Read(t.Context(), w0(), &k); err != nil || !expanded {
 		t.Errorf("an hour later: %v, with $expand %v", err, expanded)
@@ -371,7 +391,14 @@ func TestAnOrderThatMakesItFailIsLeftOut(t *testing.T) {
 			k.safe = 0
 		}
 		if len(k.rows) != 20 || len(k.deferred) > 0 || reads > 10 || len(*notices) != 1 {
-			t.Errorf("%s: %d alerts after %d reads, %d windows deferred, said %q", api, len(k.rows), reads, len(k.deferred), *notices)
+			t.Errorf(
+				"%s: %d alerts after %d reads, %d windows deferred, said %q",
+				api,
+				len(k.rows),
+				reads,
+				len(k.deferred),
+				*notices,
+			)
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// TestABacklogStaysWithinTheBudget reads a hundred thousand alerts, and says what it takes in the service's own time.
+// TestABacklogStaysWithinTheBudget reads a hundred thousand alerts, and says what it
+// takes in the service's own time.
 func TestABacklogStaysWithinTheBudget(t *testing.T) {
 	for _, test := range []struct {
 		api    cloud.API
@@ -66,8 +67,17 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		r.complete(b)
 		s, api := r.Requests(), string(test.api)
 		took := r.clock.Now().Sub(start)
-		t.Logf("%s: %d alerts in pages of %d: %d calls in %v of the service's time, %d reads, %d rows, none over quota (%v here)",
-			api, test.alerts, test.page, s.Count[api], took.Round(time.Second), reads, b.total, time.Since(wall).Round(time.Millisecond))
+		t.Logf(
+			"%s: %d alerts in pages of %d: %d calls in %v of the service's time, %d reads, %d rows, none over quota (%v here)",
+			api,
+			test.alerts,
+			test.page,
+			s.Count[api],
+			took.Round(time.Second),
+			reads,
+			b.total,
+			time.Since(wall).Round(time.Millisecond),
+		)
 		if s.Count[api] > test.calls || took > test.time || s.OverQuota[api] > 0 || s.Early[api] > 0 {
 			t.Errorf("%s: %d calls in %v, %d over quota", api, s.Count[api], took, s.OverQuota[api])
 		}

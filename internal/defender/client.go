@@ -36,16 +36,21 @@ type Settings struct {
 	// HTTP sends the requests; Client forbids it to follow redirects.
 	HTTP   *http.Client
 	Tokens TokenSource
-	// IdleTimeout is how long to wait without a byte, while reading, before a request is given up.
+	// IdleTimeout is how long to wait without a byte, while reading, before a request
+	// is given up.
 	IdleTimeout time.Duration
-	// Gate is asked before every request, and told what the service says about waiting; nil for none.
+	// Gate is asked before every request, and told what the service says about waiting;
+	// nil for none.
 	Gate *Gate
-	// Now is the clock; Skew is told the service's time, as the Date header has it, when an answer arrives.
+	// Now is the clock; Skew is told the service's time, as the Date header has it,
+	// when an answer arrives.
 	Now  func() time.Time
 	Skew func(server, local time.Time)
-	// Notice takes a line for the log about something that is unusual but no error; nil for none.
+	// Notice takes a line for the log about something that is unusual but no error; nil
+	// for none.
 	Notice func(level, text string)
-	// MaxPage is the most rows the API gives at a time, PageSize how many to ask for; both are for APIs with pages.
+	// MaxPage is the most rows the API gives at a time, PageSize how many to ask for;
+	// both are for APIs with pages.
 	MaxPage, PageSize int
 	// ByCreation makes windows go by the time of creation instead of the last update.
 	ByCreation bool
@@ -66,11 +71,12 @@ type client struct {
 	access  tokens.Access // the last one used, so that it is not printed when it comes back
 }
 
-// waitLong makes requests wait long for their place, until the function that it returns is
-// called.
+// waitLong makes requests wait long for their place, until the function that it returns
+// is called.
 func (c *client) waitLong() func() {
 	before := c.waitMax
 	c.waitMax = longWait
+
 	return func() { c.waitMax = before }
 }
 
@@ -80,8 +86,8 @@ func (c *client) notice(level, text string) {
 	}
 }
 
-// get asks for address and returns the body of a successful answer. A 401 is answered with a
-// fresh token, once.
+// get asks for address and returns the body of a successful answer. A 401 is answered
+// with a fresh token, once.
 func (c *client) get(ctx context.Context, address string, header http.Header) (*body, error) {
 	for try := 0; ; try++ {
 		access, err := c.admit(ctx)
@@ -90,16 +96,18 @@ func (c *client) get(ctx context.Context, address string, header http.Header) (*
 		}
 
 		body, err := c.send(ctx, address, header, access)
+
 		var refused *Error
 		if try > 0 || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
 			return body, err
 		}
+
 		c.Tokens.Invalidate(access)
 	}
 }
 
-// admit waits until a request may be sent: for an access token, which it returns, and for the
-// limiter.
+// admit waits until a request may be sent: for an access token, which it returns, and
+// for the limiter.
 func (c *client) admit(ctx context.Context) (tokens.Access, error) {
 	done := startWaiting(ctx)
 	defer done()
@@ -108,6 +116,7 @@ func (c *client) admit(ctx context.Context) (tokens.Access, error) {
 	if err != nil {
 		return tokens.Access{}, err
 	}
+
 	return access, c.Gate.wait(ctx, max(c.waitMax, shortWait))
 }
 
@@ -117,6 +126,7 @@ func (c *client) send(
 ) (*body, error) {
 	c.access = access
 	ctx, cancel := context.WithCancelCause(ctx)
+
 	req, err := c.request(ctx, address, header)
 	if err != nil {
 		cancel(nil)
@@ -127,15 +137,21 @@ func (c *client) send(
 	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	guard := newWatchdog(cancel)
 	done := startWaiting(ctx)
+
 	if c.IdleTimeout > 0 {
 		guard.start(c.IdleTimeout, errSilent) // one time for the connection and all the headers
 	}
+
 	res, err := httpClient.Do(req)
+
 	guard.stop()
 	done()
+
 	if err != nil {
 		err = c.broken(ctx, err, true)
+
 		cancel(nil)
+
 		return nil, err
 	}
 
@@ -143,6 +159,7 @@ func (c *client) send(
 	if server, err := http.ParseTime(res.Header.Get("Date")); err == nil && c.Skew != nil {
 		c.Skew(server, now)
 	}
+
 	body := &body{
 		c:      c,
 		ctx:    ctx,
@@ -156,6 +173,7 @@ func (c *client) send(
 		c.Gate.answered()
 		return body, nil
 	}
+
 	return nil, c.refused(res, body, now)
 }
 
@@ -170,30 +188,36 @@ func (c *client) request(ctx context.Context, address string, header http.Header
 			Remedy:  "check `api_url`",
 		}
 	}
+
 	for k, v := range header {
 		req.Header[k] = v
 	}
+
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", UserAgent)
 	req.Header.Set("Authorization", "Bearer "+c.access.Token.Reveal())
+
 	return req, nil
 }
 
 // mostRefusal is how much is read of the body of a refusal.
 const mostRefusal = 64 << 10
 
-// refused explains an answer that is no success. Its status says most of it and its body only
-// adds codes, so a body that is long, slow or broken is read in part.
+// refused explains an answer that is no success. Its status says most of it and its
+// body only adds codes, so a body that is long, slow or broken is read in part.
 func (c *client) refused(res *http.Response, body *body, now time.Time) error {
 	defer body.Close()
+
 	body.pace.most = refusalTime
 	start, _ := io.ReadAll(io.LimitReader(body, mostRefusal))
 
 	e := refusal(c.op, res, start, now, c.service)
 	e.scrub(c.access.Token.Reveal())
+
 	if e.Fate == TryAgain {
 		c.Gate.refused(e)
 	}
+
 	return e
 }
 
@@ -203,10 +227,12 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 		if e := c.gaveUp(cause); e != nil {
 			return e
 		}
+
 		return cause // we were told to stop
 	}
 
 	fault, host := netfault.Of(err), c.service.host
+
 	e := &Error{Op: c.op, Fate: TryAgain, Err: fault.Err}
 	switch {
 	case connecting && fault.Kind == netfault.ProxySignIn:
@@ -236,6 +262,7 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 		e.Smaller = true
 		e.Problem = "the answer of " + host + " broke off"
 	}
+
 	return e
 }
 
@@ -248,6 +275,7 @@ func (c *client) gaveUp(reason error) *Error {
 		Smaller: true,
 		Remedy:  "if it lasts, check the network and `proxy`, or raise `http_timeout`",
 	}
+
 	switch {
 	case errors.Is(reason, errSilent):
 		e.Problem = fmt.Sprintf("%s sent nothing for %v", host, quiet)
@@ -262,15 +290,16 @@ func (c *client) gaveUp(reason error) *Error {
 	default:
 		return nil
 	}
+
 	return e
 }
 
-// mostBytes bounds an answer: a page of the largest size, of alerts with half a megabyte of
-// evidence each.
+// mostBytes bounds an answer: a page of the largest size, of alerts with half a
+// megabyte of evidence each.
 const mostBytes = 5_000_000_000
 
-// body reads an answer and watches that it keeps coming while somebody reads. Whoever does not
-// read, since the buffer is full, has all the time.
+// body reads an answer and watches that it keeps coming while somebody reads. Whoever
+// does not read, since the buffer is full, has all the time.
 type body struct {
 	c      *client
 	ctx    context.Context
@@ -287,6 +316,7 @@ func (b *body) Read(p []byte) (int, error) {
 	left, reason := b.pace.next()
 	done := startWaiting(b.ctx)
 	began := time.Now()
+
 	b.guard.start(left, reason)
 	n, err := b.from.Read(p)
 	b.guard.stop()
@@ -297,9 +327,11 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 && err == nil {
 		return n, tooMuch(b.c.op, b.c.service.host+" sends an answer without end")
 	}
+
 	if err != nil && err != io.EOF {
 		err = b.c.broken(b.ctx, err, false)
 	}
+
 	return n, err
 }
 
@@ -310,5 +342,6 @@ func (b *body) rowRead() { b.pace.rowRead() }
 func (b *body) Close() error {
 	b.guard.stop()
 	b.cancel(nil)
+
 	return b.from.Close()
 }

@@ -32,7 +32,8 @@ func readError(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*
 	return e
 }
 
-// TestRequestsAreWhatTheServicesDocument: options with their $, unquoted dates with a zone, milliseconds for siem, and headers.
+// TestRequestsAreWhatTheServicesDocument: options with their $, unquoted dates with a
+// zone, milliseconds for siem, and headers.
 func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 	for _, test := range []struct {
 		api    cloud.API
@@ -79,13 +80,16 @@ func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 		if strings.Contains(first.URL.RawQuery, "+") || strings.Contains(first.URL.RawQuery, " ") {
 			t.Errorf("%s: %q can be read in two ways", test.api, first.URL.RawQuery)
 		}
-		if h := first.Header; h.Get("Prefer") != test.prefer || h.Get("Authorization") != "Bearer tok" || h.Get("Accept") != "application/json" || h.Get("User-Agent") != UserAgent {
+		if h := first.Header; h.Get("Prefer") != test.prefer || h.Get("Authorization") != "Bearer tok" ||
+			h.Get("Accept") != "application/json" ||
+			h.Get("User-Agent") != UserAgent {
 			t.Errorf("%s sends %v", test.api, h)
 		}
 	}
 }
 
-// TestRefusalsNameTheirRemedy is the table of design.md 17: what is to be done about each answer, and by whom.
+// TestRefusalsNameTheirRemedy is the table of design.md 17: what is to be done about
+// each answer, and by whom.
 func TestRefusalsNameTheirRemedy(t *testing.T) {
 	for _, test := range []struct {
 		status int
@@ -150,7 +154,8 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 	}
 }
 
-// TestTrap9RetryAfter reads the header in all its forms; what asks for no wait counts as none (trap 9 of other collectors).
+// TestTrap9RetryAfter reads the header in all its forms; what asks for no wait counts
+// as none (trap 9 of other collectors).
 func TestTrap9RetryAfter(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "30.5": 31 * time.Second, "soon": 0, "86400": 24 * time.Hour,
@@ -177,7 +182,8 @@ func TestTrap9RetryAfter(t *testing.T) {
 	}
 }
 
-// TestNoRequestBeforeRetryAfterHasPassed: not by this reader, not by another one that shares the gate.
+// TestNoRequestBeforeRetryAfterHasPassed: not by this reader, not by another one that
+// shares the gate.
 func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 	c := &clock{now: start}
 	gate, asked := NewGate(c.Now), 0
@@ -192,7 +198,12 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 	for i := range 61 {
 		for _, reader := range []Reader{one, two} {
 			var e *Error
-			if err := reader.Read(t.Context(), lastHour(), discard{}); !errors.As(err, &e) || e.Fate != TryAgain || !e.HasRetryAfter {
+			if err := reader.Read(
+				t.Context(),
+				lastHour(),
+				discard{},
+			); !errors.As(err, &e) || e.Fate != TryAgain ||
+				!e.HasRetryAfter {
 				t.Fatal(err)
 			}
 		}
@@ -212,7 +223,8 @@ func (s *spy) Token(context.Context) (tokens.Access, error) {
 }
 func (s *spy) Invalidate(tokens.Access) { s.dropped++ }
 
-// TestARefusedTokenIsReplacedOnce: a fresh one is tried at once; if that is refused too, a person has to look.
+// TestARefusedTokenIsReplacedOnce: a fresh one is tried at once; if that is refused
+// too, a person has to look.
 func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		var got []string
@@ -225,7 +237,12 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, map[bool]string{true: "[]", false: pageOf()}[api == cloud.SIEM])
 		}, func(c *Settings) { c.Tokens = s })
-		if err := reader.Read(t.Context(), lastHour(), discard{}); err != nil || len(got) != 2 || got[0] == got[1] || s.dropped != 1 {
+		if err := reader.Read(
+			t.Context(),
+			lastHour(),
+			discard{},
+		); err != nil || len(got) != 2 || got[0] == got[1] ||
+			s.dropped != 1 {
 			t.Errorf("%s: %v after %q", api, err, got)
 		}
 		s, asked := &spy{}, 0
@@ -239,7 +256,8 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 	}
 }
 
-// TestATokenGoesToTheConfiguredHostOnly: redirects and links to another host end in one line, and nothing arrives there (traps T36, 14).
+// TestATokenGoesToTheConfiguredHostOnly: redirects and links to another host end in one
+// line, and nothing arrives there (traps T36, 14).
 func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 	arrived := 0
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -249,7 +267,11 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 	defer other.Close()
 	for _, api := range cloud.APIs() {
 		for _, status := range []int{301, 302, 303, 307, 308} {
-			e := readError(t, api, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+"/x", status) })
+			e := readError(
+				t,
+				api,
+				func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+"/x", status) },
+			)
 			if !strings.Contains(e.Error(), other.URL) || e.Fate != WaitForHuman {
 				t.Errorf("%s %d: %v", api, status, e)
 			}
@@ -283,7 +305,17 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 			if from, _ := (&poisoned{}).window(q); from > tick.FromTime(start.Add(-time.Minute)) {
 				rows = rows[1:]
 			}
-			_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`],"@odata.nextLink":"`+strings.ReplaceAll(link, "HOST", r.Host)+`"}`)
+			_, _ = io.WriteString(
+				w,
+				`{"value":[`+strings.Join(
+					rows,
+					",",
+				)+`],"@odata.nextLink":"`+strings.ReplaceAll(
+					link,
+					"HOST",
+					r.Host,
+				)+`"}`,
+			)
 		})
 		b := newBasket(t, cloud.Graph)
 		for range 3 {
@@ -301,15 +333,20 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 	}
 }
 
-// TestALinkToAnotherHostIsNotFollowed is the same with the simulator, whose attacker has a name.
+// TestALinkToAnotherHostIsNotFollowed is the same with the simulator, whose attacker
+// has a name.
 func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 	r := newRig(t, cloud.Graph, func(_ *simulator.Config, s *Settings) {
-		s.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if !strings.HasPrefix(address, "127.0.0.1:") {
-				t.Errorf("connects to %s", address)
-			}
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		}}}
+		s.HTTP = &http.Client{
+			Transport: &http.Transport{
+				DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if !strings.HasPrefix(address, "127.0.0.1:") {
+						t.Errorf("connects to %s", address)
+					}
+					return (&net.Dialer{}).DialContext(ctx, network, address)
+				},
+			},
+		}
 		s.PageSize, s.MaxPage = 10, 10
 	})
 	manyTied(r.Simulator, 2, 40, start.Add(-time.Hour), time.Minute)
@@ -326,7 +363,12 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var e *Error
-	if err := r.reader.Read(t.Context(), r.window(time.Hour), discard{}); !errors.As(err, &e) || !strings.Contains(e.Error(), "login.attacker.example") {
+	if err := r.reader.Read(
+		t.Context(),
+		r.window(time.Hour),
+		discard{},
+	); !errors.As(err, &e) ||
+		!strings.Contains(e.Error(), "login.attacker.example") {
 		t.Errorf("a redirect: %v", err)
 	}
 }

@@ -235,6 +235,7 @@ func (c *cursor) pass(ctx context.Context, sink Sink) (passResult, error) {
 
 	for {
 		a, err := c.reader.fetch(ctx, c.query, c.seen, sink)
+
 		v, err := c.look(a, err)
 		if err != nil {
 			return passResult{}, err
@@ -268,6 +269,7 @@ func (c *cursor) look(a answer, err error) (view, error) {
 	case err != nil && (v.byLink || c.query.skip > 0) && refused(err):
 		v.refused = true
 		c.pages++
+
 		return v, nil
 	case err != nil:
 		return v, err
@@ -277,6 +279,7 @@ func (c *cursor) look(a answer, err error) (view, error) {
 	c.count(v, a)
 	v.stuck = c.stale > mostStale || maps.Equal(a.keys, c.before)
 	v.blank = c.empty > mostEmpty
+
 	v.long = c.pages >= longestPass || len(c.seen) > maxRows
 	if a.rows > 0 {
 		c.before = a.keys

@@ -74,7 +74,13 @@ func TestEveryCursorRuleCounts(t *testing.T) {
 // whose links have ended.
 func TestARefusalIsNeverTheEnd(t *testing.T) {
 	for bits := range 1 << 4 {
-		v := view{refused: true, byLink: bits&1 != 0, nearer: bits&2 != 0, canNearer: bits&4 != 0, linksEnded: bits&8 != 0}
+		v := view{
+			refused:    true,
+			byLink:     bits&1 != 0,
+			nearer:     bits&2 != 0,
+			canNearer:  bits&4 != 0,
+			linksEnded: bits&8 != 0,
+		}
 		if then := ruleFor(v).then; then == stopWhole && !v.linksEnded {
 			t.Errorf("%+v is taken for the end", v)
 		}

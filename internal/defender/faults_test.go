@@ -10,7 +10,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// manyTied are alerts in groups that share their update time, and each also their creation time.
+// manyTied are alerts in groups that share their update time, and each also their
+// creation time.
 func manyTied(s *simulator.Simulator, groups, each int, from time.Time, step time.Duration) {
 	for g := range groups {
 		at := from.Add(time.Duration(g) * step)
@@ -20,8 +21,9 @@ func manyTied(s *simulator.Simulator, groups, each int, from time.Time, step tim
 	}
 }
 
-// TestEveryListedVersionIsHandedOver reads what the simulator lists through each fault, as package collect would: every alert in its latest
-// version, whatever the service does.
+// TestEveryListedVersionIsHandedOver reads what the simulator lists through each fault,
+// as package collect would: every alert in its latest version, whatever the service
+// does.
 func TestEveryListedVersionIsHandedOver(t *testing.T) {
 	type change = func(*simulator.Config, *Settings)
 	page := func(n int) change { return func(_ *simulator.Config, s *Settings) { s.PageSize = min(n, s.PageSize) } }
@@ -103,7 +105,8 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 	}
 }
 
-// TestTiesBeyondTheLargestPage: hundreds of alerts of one instant, more than a page may have, with every way on that an API has.
+// TestTiesBeyondTheLargestPage: hundreds of alerts of one instant, more than a page may
+// have, with every way on that an API has.
 func TestTiesBeyondTheLargestPage(t *testing.T) {
 	for name, test := range map[string]struct {
 		faults string
@@ -144,7 +147,8 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 					}
 				}
 				r.complete(b.basket)
-				if must := api == cloud.Graph && strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.deferred) > 0) {
+				if must := api == cloud.Graph &&
+					strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.deferred) > 0) {
 					t.Errorf("%d windows were deferred", len(b.deferred))
 				}
 				if calls := r.Requests().Count[string(api)]; calls > 800 {
@@ -155,7 +159,8 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 	}
 }
 
-// TestSmallAnswersCostFewCalls: what a poll of a quiet tenant takes is what the call budgets are planned by.
+// TestSmallAnswersCostFewCalls: what a poll of a quiet tenant takes is what the call
+// budgets are planned by.
 func TestSmallAnswersCostFewCalls(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		for _, alerts := range []int{0, 1, 2, 30} {
@@ -178,8 +183,9 @@ func TestSmallAnswersCostFewCalls(t *testing.T) {
 	}
 }
 
-// TestEqualsWithoutAnOrderAreAllRead: a service that draws the order of alerts of one instant anew for each request shows some of them on
-// two pages of a pass and others on none.
+// TestEqualsWithoutAnOrderAreAllRead: a service that draws the order of alerts of one
+// instant anew for each request shows some of them on two pages of a pass and others on
+// none.
 func TestEqualsWithoutAnOrderAreAllRead(t *testing.T) {
 	for seed := range uint64(120) {
 		for _, api := range oDataAPIs {

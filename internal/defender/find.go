@@ -6,37 +6,47 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// find looks up top-level fields of a JSON object in one pass, without copying: v gets their values as they stand. A field that is there
-// under its very name is preferred to one that differs in case, and of several the first. It stops as soon as all were found, and gives up
-// without a word where raw breaks off being JSON: what was found until then counts.
+// find looks up top-level fields of a JSON object in one pass, without copying: v gets
+// their values as they stand. A field that is there under its very name is preferred to
+// one that differs in case, and of several the first. It stops as soon as all were
+// found, and gives up without a word where raw breaks off being JSON: what was found
+// until then counts.
 func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
 	var loose [fieldCount][]byte
+
 	missing := 0
+
 	for _, name := range names {
 		if name != nil {
 			missing++
 		}
 	}
+
 	i := blank(raw, 0)
 	if i >= len(raw) || raw[i] != '{' {
 		return
 	}
+
 	for i = blank(raw, i+1); missing > 0 && i < len(raw) && raw[i] == '"'; i = blank(raw, i) {
 		end := textEnd(raw, i)
 		if end < 0 {
 			break
 		}
+
 		key := raw[i+1 : end-1]
 		if bytes.IndexByte(key, '\\') >= 0 {
 			key = []byte(gjson.ParseBytes(raw[i:end]).Str)
 		}
+
 		if i = blank(raw, end); i >= len(raw) || raw[i] != ':' {
 			break
 		}
+
 		from := blank(raw, i+1)
 		if i = valueEnd(raw, from); i < 0 {
 			break
 		}
+
 		for n, name := range names {
 			switch {
 			case name == nil || v[n] != nil:
@@ -47,10 +57,12 @@ func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
 				loose[n] = raw[from:i]
 			}
 		}
+
 		if i = blank(raw, i); i < len(raw) && raw[i] == ',' {
 			i++
 		}
 	}
+
 	for n := range v {
 		if v[n] == nil {
 			v[n] = loose[n]
@@ -58,14 +70,17 @@ func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
 	}
 }
 
-// alike tells whether a key differs from a name in case at most. Two texts of which one is longer can only be alike if it is not ASCII.
+// alike tells whether a key differs from a name in case at most. Two texts of which one
+// is longer can only be alike if it is not ASCII.
 func alike(key, name []byte) bool {
 	if len(key) < len(name) {
 		return false
 	}
+
 	if len(key) == len(name) {
 		return (key[0]|0x20) == (name[0]|0x20) && bytes.EqualFold(key, name)
 	}
+
 	return len(key) <= 3*len(name) && bytes.EqualFold(key, name)
 }
 
@@ -74,6 +89,7 @@ func blank(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
+
 	return i
 }
 
@@ -84,23 +100,27 @@ func textEnd(b []byte, i int) int {
 		if n < 0 {
 			return -1
 		}
+
 		i += n
+
 		slashes := 0
 		for b[i-1-slashes] == '\\' {
 			slashes++
 		}
+
 		if slashes%2 == 0 {
 			return i + 1
 		}
 	}
 }
 
-// valueEnd gives the position behind the JSON value that begins at i, -1 if it does not end or there is none. Brackets are counted,
-// not checked.
+// valueEnd gives the position behind the JSON value that begins at i, -1 if it does not
+// end or there is none. Brackets are counted, not checked.
 func valueEnd(b []byte, i int) int {
 	if i >= len(b) {
 		return -1
 	}
+
 	switch b[i] {
 	case '"':
 		return textEnd(b, i)
@@ -111,6 +131,7 @@ func valueEnd(b []byte, i int) int {
 				if i = textEnd(b, i); i < 0 {
 					return -1
 				}
+
 				continue
 			case '{', '[':
 				depth++
@@ -119,10 +140,13 @@ func valueEnd(b []byte, i int) int {
 					return i + 1
 				}
 			}
+
 			i++
 		}
+
 		return -1
 	}
+
 	from := i
 	for i < len(b) {
 		switch b[i] {
@@ -130,9 +154,12 @@ func valueEnd(b []byte, i int) int {
 			if i == from {
 				return -1
 			}
+
 			return i
 		}
+
 		i++
 	}
+
 	return i
 }

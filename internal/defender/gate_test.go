@@ -20,7 +20,8 @@ func virtual(budgets ...Budget) (*Gate, *clock) {
 
 var endpointBudgets = []Budget{{100, time.Minute}, {1500, time.Hour}}
 
-// TestBudgetsAreNeverExceeded: a caller in a hurry, and callers in bursts, stay below the published limits in every minute and hour.
+// TestBudgetsAreNeverExceeded: a caller in a hurry, and callers in bursts, stay below
+// the published limits in every minute and hour.
 func TestBudgetsAreNeverExceeded(t *testing.T) {
 	for name, idle := range map[string]func(i int) time.Duration{
 		"in a hurry":               func(int) time.Duration { return 0 },
@@ -151,7 +152,8 @@ func TestInterval(t *testing.T) {
 	}
 }
 
-// TestAGateHoldsForAnHourAtMost, and opens no earlier than the longest of several requests to wait.
+// TestAGateHoldsForAnHourAtMost, and opens no earlier than the longest of several
+// requests to wait.
 func TestAGateHoldsForAnHourAtMost(t *testing.T) {
 	g, c := virtual()
 	g.Hold(start.Add(30 * time.Second))
@@ -160,7 +162,10 @@ func TestAGateHoldsForAnHourAtMost(t *testing.T) {
 		t.Errorf("until %v", got)
 	}
 	var e *Error
-	if err := g.Wait(t.Context()); !errors.As(err, &e) || e.RetryAfter != 30*time.Second || e.Budget || !e.HasRetryAfter {
+	if err := g.Wait(
+		t.Context(),
+	); !errors.As(err, &e) || e.RetryAfter != 30*time.Second || e.Budget ||
+		!e.HasRetryAfter {
 		t.Errorf("a closed gate: %v", err)
 	}
 	g.Hold(start.Add(1000 * time.Hour))

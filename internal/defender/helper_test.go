@@ -61,7 +61,8 @@ type rig struct {
 	cfg     Settings
 }
 
-// newRig makes a rig; change may alter the simulator's configuration and the reader's settings.
+// newRig makes a rig; change may alter the simulator's configuration and the reader's
+// settings.
 func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Settings)) *rig {
 	t.Helper()
 	r := &rig{t: t, api: api, clock: &clock{now: start}}
@@ -73,9 +74,18 @@ func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Setting
 	if err != nil && api != cloud.SIEM {
 		t.Fatal(err)
 	}
-	r.cfg = Settings{Path: target.Path, Resource: target.Resource, ClientID: clientID, TenantID: contoso, HTTP: &http.Client{}, Now: r.clock.Now,
-		IdleTimeout: time.Minute, MaxPage: target.MaxPage, PageSize: target.DefaultPage,
-		Notice: func(level, text string) { r.notices = append(r.notices, level+": "+text) }}
+	r.cfg = Settings{
+		Path:        target.Path,
+		Resource:    target.Resource,
+		ClientID:    clientID,
+		TenantID:    contoso,
+		HTTP:        &http.Client{},
+		Now:         r.clock.Now,
+		IdleTimeout: time.Minute,
+		MaxPage:     target.MaxPage,
+		PageSize:    target.DefaultPage,
+		Notice:      func(level, text string) { r.notices = append(r.notices, level+": "+text) },
+	}
 	if change != nil {
 		change(&sim, &r.cfg)
 	}
@@ -196,7 +206,8 @@ func (r *rig) window(back time.Duration) Window {
 	return Window{From: tick.FromTime(now.Add(-back)), Now: tick.FromTime(now)}
 }
 
-// readOn reads a window as package collect does: again from where it was safe, until there is no error that may pass.
+// readOn reads a window as package collect does: again from where it was safe, until
+// there is no error that may pass.
 func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 	r.t.Helper()
 	var err error
@@ -215,7 +226,8 @@ func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 	r.t.Fatalf("the window was never read to its end; at last: %v", err)
 }
 
-// pollAgain is the poll after: it reaches back to just before the first one began, and brings what was updated during that.
+// pollAgain is the poll after: it reaches back to just before the first one began, and
+// brings what was updated during that.
 func (r *rig) pollAgain(b *basket) {
 	r.t.Helper()
 	if err := r.SetFaults(""); err != nil {
@@ -229,7 +241,8 @@ func (r *rig) pollAgain(b *basket) {
 	r.readOn(w, again, &again.safe)
 }
 
-// complete checks that every version listed last has arrived, and what was listed all along at least in its last version.
+// complete checks that every version listed last has arrived, and what was listed all
+// along at least in its last version.
 func (r *rig) complete(b *basket) {
 	r.t.Helper()
 	ledger, missing := r.Ledger(contoso, string(r.api)), 0
@@ -256,9 +269,19 @@ func fake(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Setti
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	var notices []string
-	s := Settings{BaseURL: server.URL, Path: "/alerts", Resource: "https://resource.example", ClientID: clientID, TenantID: contoso, HTTP: server.Client(),
-		Tokens: fixedToken("tok"), Now: func() time.Time { return start }, MaxPage: 100, PageSize: 100,
-		Notice: func(level, text string) { notices = append(notices, level+": "+text) }}
+	s := Settings{
+		BaseURL:  server.URL,
+		Path:     "/alerts",
+		Resource: "https://resource.example",
+		ClientID: clientID,
+		TenantID: contoso,
+		HTTP:     server.Client(),
+		Tokens:   fixedToken("tok"),
+		Now:      func() time.Time { return start },
+		MaxPage:  100,
+		PageSize: 100,
+		Notice:   func(level, text string) { notices = append(notices, level+": "+text) },
+	}
 	for _, f := range change {
 		f(&s)
 	}

@@ -20,7 +20,8 @@ import (
 type listing struct {
 	api    cloud.API
 	alerts []time.Time
-	// desc answers newest first, whatever is asked; noFilter and noSkip ignore these options; clamp is the largest page.
+	// desc answers newest first, whatever is asked; noFilter and noSkip ignore these
+	// options; clamp is the largest page.
 	desc, noFilter, noSkip bool
 	clamp                  int
 	// dup says which pages, counted from 1, have a row twice.
@@ -77,7 +78,8 @@ func (l *listing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]`+link+`}`)
 }
 
-// TestTrapT8AShortPageIsNotTheEnd: a service that gives fewer rows than it is asked for, without a word and without a link, is read to its end.
+// TestTrapT8AShortPageIsNotTheEnd: a service that gives fewer rows than it is asked
+// for, without a word and without a link, is read to its end.
 func TestTrapT8AShortPageIsNotTheEnd(t *testing.T) {
 	for _, api := range oDataAPIs {
 		for _, clamp := range []int{1, 2, 7, 25} {
@@ -95,7 +97,15 @@ func TestTrapT8AShortPageIsNotTheEnd(t *testing.T) {
 					w := lastHour()
 					w.From -= tick.Second
 					if err := reader.Read(t.Context(), w, b); err != nil || len(b.rows) != 60 {
-						t.Errorf("%s, pages of %d, %d of an instant, newest first %v: %d of 60, %v", api, clamp, tied, desc, len(b.rows), err)
+						t.Errorf(
+							"%s, pages of %d, %d of an instant, newest first %v: %d of 60, %v",
+							api,
+							clamp,
+							tied,
+							desc,
+							len(b.rows),
+							err,
+						)
 					}
 				}
 			}
@@ -103,20 +113,34 @@ func TestTrapT8AShortPageIsNotTheEnd(t *testing.T) {
 	}
 }
 
-// TestARowThatComesTwiceMakesNoPageShort: a page that is longer by a repeat is no measure for the pages after it.
+// TestARowThatComesTwiceMakesNoPageShort: a page that is longer by a repeat is no
+// measure for the pages after it.
 func TestARowThatComesTwiceMakesNoPageShort(t *testing.T) {
 	for _, api := range oDataAPIs {
 		for _, desc := range []bool{false, true} {
 			for every := 1; every < 6; every++ {
 				for tied := range 3 {
-					l := listing{api: api, clamp: 10, desc: desc, dup: func(page int) bool { return page%every == 1%every }}
+					l := listing{
+						api:   api,
+						clamp: 10,
+						desc:  desc,
+						dup:   func(page int) bool { return page%every == 1%every },
+					}
 					for i := range 60 {
 						l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/(1+tied*14))*time.Minute))
 					}
 					reader, _ := fake(t, api, l.ServeHTTP)
 					b := newBasket(t, api)
 					if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 60 {
-						t.Errorf("%s, newest first %v, every %d, ties %d: %d of 60, %v", api, desc, every, tied, len(b.rows), err)
+						t.Errorf(
+							"%s, newest first %v, every %d, ties %d: %d of 60, %v",
+							api,
+							desc,
+							every,
+							tied,
+							len(b.rows),
+							err,
+						)
 					}
 				}
 			}
@@ -124,7 +148,8 @@ func TestARowThatComesTwiceMakesNoPageShort(t *testing.T) {
 	}
 }
 
-// TestTrapT6NewestFirstIsNoticed even if the newest page is of a single instant, which looks like any order.
+// TestTrapT6NewestFirstIsNoticed even if the newest page is of a single instant, which
+// looks like any order.
 func TestTrapT6NewestFirstIsNoticed(t *testing.T) {
 	for _, api := range oDataAPIs {
 		l := listing{api: api, clamp: 10, desc: true}
@@ -142,7 +167,8 @@ func TestTrapT6NewestFirstIsNoticed(t *testing.T) {
 	}
 }
 
-// TestTrapT15AnIgnoredFilterIsNoticed: a service that lists everything, since an option lost its $ on the way, is an error that says so, at once.
+// TestTrapT15AnIgnoredFilterIsNoticed: a service that lists everything, since an option
+// lost its $ on the way, is an error that says so, at once.
 func TestTrapT15AnIgnoredFilterIsNoticed(t *testing.T) {
 	for _, api := range oDataAPIs {
 		for _, desc := range []bool{false, true} {
@@ -153,14 +179,17 @@ func TestTrapT15AnIgnoredFilterIsNoticed(t *testing.T) {
 			reader, _ := fake(t, api, l.ServeHTTP)
 			var e *Error
 			err := reader.Read(t.Context(), lastHour(), newBasket(t, api))
-			if !errors.As(err, &e) || e.Fate != WaitForHuman || !strings.Contains(e.Error(), "time filter") || e.Remedy == "" || l.asked > 2 {
+			if !errors.As(err, &e) || e.Fate != WaitForHuman || !strings.Contains(e.Error(), "time filter") ||
+				e.Remedy == "" ||
+				l.asked > 2 {
 				t.Errorf("%s: %v after %d requests", api, err, l.asked)
 			}
 		}
 	}
 }
 
-// TestOneOddTimeStopsNobody: alerts without a time, of the year 1, of the far future or from outside of the window among others.
+// TestOneOddTimeStopsNobody: alerts without a time, of the year 1, of the far future or
+// from outside of the window among others.
 func TestOneOddTimeStopsNobody(t *testing.T) {
 	for _, api := range oDataAPIs {
 		names := namesOf[api]
@@ -175,7 +204,11 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 			"a number":   `17`,
 			"an object":  `{}`,
 		} {
-			odd := strings.ReplaceAll(fmt.Sprintf(odd+"%[1]s%[2]s", names[inIdentity], names[inUpdated]), string(names[inIdentity])+string(names[inUpdated]), "")
+			odd := strings.ReplaceAll(
+				fmt.Sprintf(odd+"%[1]s%[2]s", names[inIdentity], names[inUpdated]),
+				string(names[inIdentity])+string(names[inUpdated]),
+				"",
+			)
 			for _, last := range []bool{false, true} {
 				asked := 0
 				reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +218,10 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 					skip, _ := strconv.Atoi(q.Get("$skip"))
 					var rows []string
 					for i := range 10 {
-						if at := start.Add(time.Duration(i-10) * time.Minute); tick.FromTime(at) >= from && tick.FromTime(at) < to {
+						if at := start.Add(
+							time.Duration(i-10) * time.Minute,
+						); tick.FromTime(at) >= from &&
+							tick.FromTime(at) < to {
 							rows = append(rows, row(api, fmt.Sprint(i), at))
 						}
 					}
@@ -198,14 +234,23 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 				})
 				b := newBasket(t, api)
 				if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 11 || asked > 60 {
-					t.Errorf("%s, %s, last %v: %d of 11 after %d requests, %v", api, name, last, len(b.rows), asked, err)
+					t.Errorf(
+						"%s, %s, last %v: %d of 11 after %d requests, %v",
+						api,
+						name,
+						last,
+						len(b.rows),
+						asked,
+						err,
+					)
 				}
 			}
 		}
 	}
 }
 
-// TestEndlessAnswersEnd: services that would keep us busy for ever get an error after a bounded number of requests.
+// TestEndlessAnswersEnd: services that would keep us busy for ever get an error after a
+// bounded number of requests.
 func TestEndlessAnswersEnd(t *testing.T) {
 	n := 0
 	fresh := func() string { n++; return row(cloud.Graph, fmt.Sprint("new-", n), start.Add(-time.Minute)) }
@@ -249,7 +294,8 @@ func TestEndlessAnswersEnd(t *testing.T) {
 	}
 }
 
-// TestAnEndlessBodyEnds: rows without end in one answer are an error after a bounded number.
+// TestAnEndlessBodyEnds: rows without end in one answer are an error after a bounded
+// number.
 func TestAnEndlessBodyEnds(t *testing.T) {
 	endless := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 		one := row(cloud.Graph, "a", start) + ","
@@ -285,7 +331,8 @@ func (r *repeating) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestSkipIsNotTrusted: a service that ignores $skip gives an error, or all of it, but never an end that is none.
+// TestSkipIsNotTrusted: a service that ignores $skip gives an error, or all of it, but
+// never an end that is none.
 func TestSkipIsNotTrusted(t *testing.T) {
 	l := listing{api: cloud.Endpoint, clamp: 10, noSkip: true}
 	for range 30 {

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// TestIdleTimeCountsWhileReadingOnly: a service that goes silent is given up; a sink that waits for the buffer has all the time.
+// TestIdleTimeCountsWhileReadingOnly: a service that goes silent is given up; a sink
+// that waits for the buffer has all the time.
 func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, test := range map[string]struct {
@@ -30,7 +31,10 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 			"no answer":            {headers: 70 * time.Second, fails: true},
 			"a stalled body":       {body: 70 * time.Second, fails: true},
 		} {
-			body := &slowly{parts: []string{`[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]`}, pause: test.body}
+			body := &slowly{
+				parts: []string{`[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]`},
+				pause: test.body,
+			}
 			client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 				select {
 				case <-time.After(test.headers):
@@ -40,7 +44,17 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 				body.ctx = r.Context()
 				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
 			})}
-			reader, err := NewReader(cloud.SIEM, Settings{BaseURL: "http://x.example", Path: "/alerts", HTTP: client, Tokens: fixedToken("t"), Now: time.Now, IdleTimeout: time.Minute})
+			reader, err := NewReader(
+				cloud.SIEM,
+				Settings{
+					BaseURL:     "http://x.example",
+					Path:        "/alerts",
+					HTTP:        client,
+					Tokens:      fixedToken("t"),
+					Now:         time.Now,
+					IdleTimeout: time.Minute,
+				},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +65,8 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 				t.Errorf("%s: %v after %v", name, err, time.Since(began))
 			}
 			var e *Error
-			if test.fails && (!errors.As(err, &e) || e.Fate != TryAgain || !e.Smaller || !strings.Contains(e.Problem, "sent nothing for 1m0s")) {
+			if test.fails &&
+				(!errors.As(err, &e) || e.Fate != TryAgain || !e.Smaller || !strings.Contains(e.Problem, "sent nothing for 1m0s")) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -68,7 +83,8 @@ type slowly struct {
 	n     int
 }
 
-// TestUnreachableIsSaidAsSuch: a short pause does no harm where nothing was reached; and the caller's own end is no error of the network.
+// TestUnreachableIsSaidAsSuch: a short pause does no harm where nothing was reached;
+// and the caller's own end is no error of the network.
 func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
@@ -86,7 +102,8 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 		"no TLS there": func(s *Settings) { s.BaseURL = strings.Replace(s.BaseURL, "http:", "https:", 1) },
 	} {
 		e := readError(t, cloud.Graph, func(http.ResponseWriter, *http.Request) {}, change)
-		if !e.Unreachable || e.Fate != TryAgain || e.Remedy == "" || strings.Contains(e.Error(), "pass-word") || strings.Contains(e.Error(), "filter=") {
+		if !e.Unreachable || e.Fate != TryAgain || e.Remedy == "" || strings.Contains(e.Error(), "pass-word") ||
+			strings.Contains(e.Error(), "filter=") {
 			t.Errorf("%s: %v", name, e)
 		}
 	}
@@ -94,7 +111,13 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
 	tls.StartTLS()
 	defer tls.Close()
-	if e := readError(t, cloud.Graph, nil, func(s *Settings) { s.BaseURL, s.HTTP = tls.URL, &http.Client{} }); !e.Unreachable || !strings.Contains(e.Remedy, "ca_file") {
+	if e := readError(
+		t,
+		cloud.Graph,
+		nil,
+		func(s *Settings) { s.BaseURL, s.HTTP = tls.URL, &http.Client{} },
+	); !e.Unreachable ||
+		!strings.Contains(e.Remedy, "ca_file") {
 		t.Errorf("an unknown certificate: %v", e)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -108,15 +131,19 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	}
 }
 
-// FuzzErrorsHoldNothingOfTheAnswer: whatever a service puts into status line, headers and body, its words do not reach a log, nor does
-// our token when it is sent back.
+// FuzzErrorsHoldNothingOfTheAnswer: whatever a service puts into status line, headers
+// and body, its words do not reach a log, nor does our token when it is sent back.
 func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 	const token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.c2VjcmV0LWluLXRoZS1taWRkbGU.c2lnbmF0dXJl"
 	for _, body := range []string{`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`, `{"error":{"innerError":{"request-id":"%s"}}}`,
 		`{"value":[{"id":"%s"}`, `{"value":"%s"}`, `{"value":[%s]}`} {
 		for _, status := range []int{200, 302, 400, 401, 403, 429, 500} {
 			f.Add(status, strings.ReplaceAll(body, "%s", token), token)
-			f.Add(status, strings.ReplaceAll(body, "%s", "c2VjcmV0LWluLXRoZS1taWRkbGU"), "https://"+token[:36]+".example/")
+			f.Add(
+				status,
+				strings.ReplaceAll(body, "%s", "c2VjcmV0LWluLXRoZS1taWRkbGU"),
+				"https://"+token[:36]+".example/",
+			)
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, body, header string) {
@@ -125,12 +152,25 @@ func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 		}
 		marked := strings.ReplaceAll(body, "message", `x":"word-of-the-service","message`)
 		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: status, Header: http.Header{"Location": {header}, "Request-Id": {header}, "Retry-After": {header}, "Date": {header},
-				"Www-Authenticate": {header}}, Body: io.NopCloser(strings.NewReader(marked)), Request: r}, nil
+			return &http.Response{
+				StatusCode: status,
+				Header: http.Header{
+					"Location":         {header},
+					"Request-Id":       {header},
+					"Retry-After":      {header},
+					"Date":             {header},
+					"Www-Authenticate": {header},
+				},
+				Body:    io.NopCloser(strings.NewReader(marked)),
+				Request: r,
+			}, nil
 		})}
 		for _, api := range []cloud.API{cloud.SIEM, cloud.Graph} {
-			reader, _ := NewReader(api, Settings{BaseURL: "http://x.example", Path: "/a", HTTP: client, Tokens: fixedToken(token),
-				Now: func() time.Time { return start }, MaxPage: 10, PageSize: 10})
+			reader, _ := NewReader(
+				api,
+				Settings{BaseURL: "http://x.example", Path: "/a", HTTP: client, Tokens: fixedToken(token),
+					Now: func() time.Time { return start }, MaxPage: 10, PageSize: 10},
+			)
 			var said string
 			for range 3 {
 				err := reader.Read(t.Context(), lastHour(), discard{})

@@ -56,9 +56,11 @@ func newOData(a cloud.API, s Settings) *odata {
 	if s.ByCreation {
 		names[inUpdated] = names[inCreated]
 	}
+
 	names[inCreated], names[inTenant], names[inAlerts] = nil, nil, nil
 
 	top := max(1, s.PageSize)
+
 	return &odata{
 		dialect: d,
 		field:   string(names[inUpdated]),
@@ -128,15 +130,18 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 	now := r.client.Now()
 	if r.unordered.IsZero() || now.Sub(r.unordered) >= orderAgain {
 		way := &progress{Sink: sink}
+
 		err := r.walk(ctx, from, to, way)
 		if !errors.Is(err, errOrder) {
 			if err == nil {
 				r.unordered = time.Time{}
 			}
+
 			return err
 		}
 
 		from = max(from, way.safe)
+
 		r.disorder("does not keep the order asked for")
 	}
 
@@ -178,6 +183,7 @@ func (r *odata) answers(ctx context.Context, q query) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -201,7 +207,9 @@ const (
 // it does not come with it.
 func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	var failed error
+
 	known, failures, stale := keys{}, 0, 0
+
 	for place := range mostSingly {
 		q := query{
 			from:    from,
@@ -210,13 +218,16 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 			skip:    place,
 			ordered: r.unordered.IsZero(),
 		}
+
 		a, err := r.single(ctx, q, known, sink)
 		if soft(err) {
 			failed = err
+
 			failures++
 			if failures == failedSingly {
 				return failed
 			}
+
 			continue
 		}
 
@@ -229,15 +240,18 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 			if stale > 0 {
 				failed = cmp.Or(failed, error(r.noEnd(from, "lists them in another order each time", errNoEnd)))
 			}
+
 			return failed
 		case a.fresh == 0:
 			stale++
 		}
+
 		if stale == failedSingly { // it does not count places as asked
 			return cmp.Or(failed, error(r.noEnd(from, "ignores $skip", errNoEnd)))
 		}
 
 		failures = 0
+
 		known.union(a.keys)
 	}
 
@@ -252,6 +266,7 @@ func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (ans
 	}
 
 	q.plain = true
+
 	a, err = r.page(ctx, q, known, sink)
 	if err == nil && a.rows > 0 {
 		r.stumbled()
@@ -319,6 +334,7 @@ func (a keys) union(b keys) {
 // known may be nil.
 func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	q.plain = q.plain || r.client.Now().Before(r.plainUntil)
+
 	body, err := r.client.get(ctx, r.address(q), r.header())
 	if err != nil {
 		return a, err
@@ -332,6 +348,7 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 	}()
 
 	a.top, a.keys = q.top, keys{}
+
 	err = eachRow(p, body, odataList, r.client.service.host, func(raw []byte) error {
 		r.note(&a, q, known, raw)
 		return sink.Row(raw)
@@ -339,15 +356,18 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 	if err != nil {
 		return a, err
 	}
+
 	if err := r.strays(a); err != nil {
 		return a, err
 	}
 
 	a.rows = len(a.keys) // a row that comes twice takes one place
+
 	r.capacity = max(r.capacity, a.rows)
 	if a.rows > 0 && !q.plain {
 		r.plainly = 0
 	}
+
 	a.more, a.link = r.follow(p.NextLink(), q)
 
 	return a, nil
@@ -362,6 +382,7 @@ func (r *odata) strays(a answer) error {
 	case a.timed > 0:
 		r.strayed = 0
 	}
+
 	if r.strayed == 0 || a.outside < 3 && r.strayed < mostStrayed {
 		return nil
 	}
@@ -388,16 +409,19 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	var v [fieldCount][]byte
 	find(raw, r.names, &v)
 	at := max(0, timeOf(v[inUpdated])) // the year 1 is how .NET prints no time at all
+
 	key := r.key(raw, v[inIdentity], at)
 	if q.each != nil {
 		q.each(key, at)
 	}
 
 	a.rows++
+
 	a.keys[key] = struct{}{}
 	if _, ok := known[key]; !ok {
 		a.fresh++
 	}
+
 	if at == 0 {
 		return // a row without a time has no place in the order
 	}
@@ -408,10 +432,12 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	}
 
 	a.disordered = a.disordered || at < a.last
+
 	a.last = max(a.last, at)
 	if a.least == 0 || at < a.least {
 		a.least = at
 	}
+
 	if at > q.from && (a.next == 0 || at < a.next) {
 		a.next = at
 	}
@@ -423,12 +449,15 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
+
 	if textOf(identity) == nil || at == 0 {
 		_, _ = h.Write(raw)
 		return h.Sum64()
 	}
+
 	_, _ = h.Write(identity)
 	maphash.WriteComparable(&h, at)
+
 	return h.Sum64()
 }
 
@@ -436,6 +465,7 @@ func (r *odata) header() http.Header {
 	if r.prefer == "" {
 		return nil
 	}
+
 	return http.Header{"Prefer": {r.prefer}}
 }
 

@@ -5,18 +5,21 @@ import (
 	"time"
 )
 
-// What a slow answer must bring at least. All times are times in which the reader waits for the
-// network: time that it spends on a row, or waits for the buffer, does not count.
+// What a slow answer must bring at least. All times are times in which the reader waits
+// for the network: time that it spends on a row, or waits for the buffer, does not
+// count.
 const (
-	// leastBytes is how much of an unfinished answer must arrive within Settings.IdleTimeout.
+	// leastBytes is how much of an unfinished answer must arrive within
+	// Settings.IdleTimeout.
 	leastBytes = 1 << 10
 	// rowTimes bounds the wait for one row, or for the end of the answer, in multiples of
 	// Settings.IdleTimeout: blanks and other bytes between rows are no progress.
 	rowTimes = 5
-	// largeTimes bounds the wait for a row that holds the permit for large rows, for which
-	// others may be waiting.
+	// largeTimes bounds the wait for a row that holds the permit for large rows, for
+	// which others may be waiting.
 	largeTimes = 2
-	// answerTimes bounds the wait for a whole answer, whose rows may be as small as one byte.
+	// answerTimes bounds the wait for a whole answer, whose rows may be as small as one
+	// byte.
 	answerTimes = 60
 	// refusalTime bounds the wait for the body of a refusal, which only adds codes.
 	refusalTime = 10 * time.Second
@@ -45,8 +48,8 @@ type pace struct {
 	holding bool // the permit for large rows
 }
 
-// next returns how long the next wait may take, and the reason to give up when it takes longer;
-// no reason if it may take any time.
+// next returns how long the next wait may take, and the reason to give up when it takes
+// longer; no reason if it may take any time.
 func (p *pace) next() (left time.Duration, reason error) {
 	tighten := func(limit, used time.Duration, why error) {
 		if limit > 0 && (reason == nil || limit-used < left) {
@@ -58,16 +61,21 @@ func (p *pace) next() (left time.Duration, reason error) {
 	if p.bytes > 0 && p.lull > p.quiet/10 { // else nearly all of the time is left for this wait
 		why = errSlow
 	}
+
 	tighten(p.quiet, p.lull, why)
 	tighten(rowTimes*p.quiet, p.row, errNoRow)
+
 	if p.holding {
 		tighten(largeTimes*p.quiet, p.large, errLarge)
 	}
+
 	most := p.most
 	if most == 0 {
 		most = answerTimes * p.quiet
 	}
+
 	tighten(most, p.whole, errTooLong)
+
 	return left, reason
 }
 
@@ -75,10 +83,12 @@ func (p *pace) next() (left time.Duration, reason error) {
 func (p *pace) waited(took time.Duration, n int) {
 	p.lull += took
 	p.row += took
+
 	p.whole += took
 	if p.holding {
 		p.large += took
 	}
+
 	p.bytes += n
 	if p.bytes >= leastBytes {
 		p.bytes, p.lull = 0, 0

@@ -38,8 +38,8 @@ func (d *dripping) Read(p []byte) (int, error) {
 
 func (*dripping) Close() error { return nil }
 
-// TestAnAnswerThatDripsIsGivenUp: by too few bytes, by no row, by too long a time in all, and a
-// refusal after seconds. What is slow, but comes, is read.
+// TestAnAnswerThatDripsIsGivenUp: by too few bytes, by no row, by too long a time in
+// all, and a refusal after seconds. What is slow, but comes, is read.
 func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 	blanks := strings.Repeat(" ", 600)
 	for _, test := range []struct {
@@ -114,8 +114,8 @@ func TestASlowAnswerThatMovesOnIsRead(t *testing.T) {
 	})
 }
 
-// TestHeadersThatDripAreGivenUp: over a real connection, whose headers never end, and one that
-// sends interim answers only.
+// TestHeadersThatDripAreGivenUp: over a real connection, whose headers never end, and
+// one that sends interim answers only.
 func TestHeadersThatDripAreGivenUp(t *testing.T) {
 	for name, drip := range map[string]string{
 		"a header line": "X-More: y\r\n",
@@ -168,7 +168,8 @@ func TestAnAnswerWithNothingInItIsSaidAsSuch(t *testing.T) {
 	}
 }
 
-// TestAnAnswerWithTooManyRowsIsCut: also of the API without pages, whose window is then halved.
+// TestAnAnswerWithTooManyRowsIsCut: also of the API without pages, whose window is then
+// halved.
 func TestAnAnswerWithTooManyRowsIsCut(t *testing.T) {
 	client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 		body := io.MultiReader(strings.NewReader("[1"), &repeating{text: strings.Repeat(",1", 500)})
@@ -182,12 +183,17 @@ func TestAnAnswerWithTooManyRowsIsCut(t *testing.T) {
 	}
 }
 
-// TestLargeRowsAreReadOneAtATime: the second waits until the first was handed over, and then
-// comes whole.
+// TestLargeRowsAreReadOneAtATime: the second waits until the first was handed over, and
+// then comes whole.
 func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 	large := `[{"a":"` + strings.Repeat("x", 9<<20) + `"},{"b":1}]`
 	client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(large)), Request: r}, nil
+		return &http.Response{
+			StatusCode: 200,
+			Header:     http.Header{},
+			Body:       io.NopCloser(strings.NewReader(large)),
+			Request:    r,
+		}, nil
 	})}
 
 	inside, errs := make(chan struct{}, 1), make(chan error)
@@ -221,13 +227,19 @@ func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 	}
 }
 
-// TestAReaderThatWaitsForALargeRowCanBeStopped: and gives up nothing that it does not have.
+// TestAReaderThatWaitsForALargeRowCanBeStopped: and gives up nothing that it does not
+// have.
 func TestAReaderThatWaitsForALargeRowCanBeStopped(t *testing.T) {
 	largeRows <- struct{}{}
 	defer func() { <-largeRows }()
 	large := `[{"a":"` + strings.Repeat("x", 9<<20) + `"}]`
 	client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(large)), Request: r}, nil
+		return &http.Response{
+			StatusCode: 200,
+			Header:     http.Header{},
+			Body:       io.NopCloser(strings.NewReader(large)),
+			Request:    r,
+		}, nil
 	})}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopping")
@@ -243,8 +255,8 @@ func TestAReaderThatWaitsForALargeRowCanBeStopped(t *testing.T) {
 	}
 }
 
-// FuzzWantsClaims: a challenge may be anything; one that holds the error is found whatever
-// stands around it.
+// FuzzWantsClaims: a challenge may be anything; one that holds the error is found
+// whatever stands around it.
 func FuzzWantsClaims(f *testing.F) {
 	for _, s := range []string{`Bearer realm="", `, `Basic realm="a`, `DPoP a='b', `, ""} {
 		f.Add(s)

@@ -87,6 +87,7 @@ func maybeWindow(err error) bool {
 func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	p.answers, p.begin = 0, w.From
 	p.added = 0
+
 	p.keeper, _ = sink.(DeferringSink)
 	defer func() { p.keeper = nil }()
 
@@ -104,18 +105,24 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 
 		to := p.next(from, w.To, end)
 		way := &progress{Sink: sink}
+
 		err := r.piece(ctx, from, to, end, way)
 		if err == nil {
 			p.failures = 0
+
 			p.answers++
 			if to == 0 || to == w.To {
 				return p.complete(w, end, sink)
 			}
+
 			if err := sink.Safe(to); err != nil {
 				return err
 			}
+
 			from = to
+
 			p.grow()
+
 			continue
 		}
 
@@ -123,13 +130,16 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 		if steps > mostSteps {
 			return err
 		}
+
 		if way.safe > from {
 			from, p.failures, p.answers = way.safe, 0, 1
 		}
+
 		from, err = p.failed(ctx, r, from, to, end, err, sink)
 		if err != nil {
 			return err
 		}
+
 		cut = true
 	}
 }
@@ -143,6 +153,7 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	}
 
 	p.hard = 0
+
 	if w.To != 0 {
 		return sink.Safe(w.To)
 	}
@@ -207,14 +218,18 @@ func (p *pieces) failed(
 	}
 
 	p.failures++
+
 	if to == 0 {
 		to = end
 	}
+
 	searching := p.span > 0 && from < p.hard // what fails lies before hard
+
 	known := p.long > 0 && to-from >= p.long/2
 	if p.failures < 2 && !searching && !known {
 		return 0, err
 	}
+
 	if !p.answering(ctx, r, from) {
 		return 0, err
 	}
@@ -227,8 +242,10 @@ func (p *pieces) failed(
 		if known {
 			p.again = min(p.again+1, mostAgain)
 		}
+
 		p.span, p.hard = max(size/fewer, r.finest()), to
 		p.long, p.read = size, 0
+
 		return from, nil
 	}
 
@@ -254,6 +271,7 @@ func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) e
 	if err := p.putOff(w, err); err != nil {
 		return err
 	}
+
 	p.failures = 0
 
 	return nil
@@ -267,13 +285,16 @@ func (p *pieces) putOff(w Window, cause error) error {
 	}
 
 	reason := cause.Error()
+
 	var e *Error
 	if errors.As(cause, &e) {
 		reason = e.Reason()
 	}
+
 	if err := p.keeper.Defer(w, reason); err != nil {
 		return err
 	}
+
 	p.avoid(w)
 	p.added++
 
@@ -288,10 +309,12 @@ func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool 
 			p.answers = 0
 			return false
 		}
+
 		p.answers++
 	}
 
 	p.answers = 0
+
 	return true
 }
 
@@ -299,6 +322,7 @@ func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool 
 // the windows' fault.
 func (p *pieces) crowded() bool {
 	n := 0
+
 	for _, w := range p.deferred {
 		if w.To > p.begin {
 			n++
@@ -328,11 +352,13 @@ func (p *pieces) readDeferred(ctx context.Context, r piecewise, w Window, sink S
 	if soft(err) && !errors.Is(err, errNoEnd) && w.To-w.From <= r.finest() {
 		err = r.singly(ctx, w.From, w.To, rowsOnly{sink})
 	}
+
 	if err != nil {
 		return err
 	}
 
 	p.deferred = slices.DeleteFunc(p.deferred, func(d Window) bool { return d.From == w.From && d.To == w.To })
+
 	return nil
 }
 

@@ -13,7 +13,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// TestRandomServices reads random alerts from services with random habits and faults; DEFENDER_SEEDS=from-to runs other seeds.
+// TestRandomServices reads random alerts from services with random habits and faults;
+// DEFENDER_SEEDS=from-to runs other seeds.
 func TestRandomServices(t *testing.T) {
 	from, to := 1, 40
 	if text := os.Getenv("DEFENDER_SEEDS"); text != "" {
@@ -40,7 +41,18 @@ func TestRandomServices(t *testing.T) {
 				step := []time.Duration{0, time.Millisecond, time.Second}[random.IntN(3)]
 				c.PrintedStep = map[string]time.Duration{string(api): step}
 				s.ByCreation = random.IntN(5) == 0
-				habits = append(habits, fmt.Sprintf("top %d of %d, order %d, links %d, printed %v, by creation %v", s.PageSize, s.MaxPage, c.OrderBy, c.GraphLinks, step, s.ByCreation))
+				habits = append(
+					habits,
+					fmt.Sprintf(
+						"top %d of %d, order %d, links %d, printed %v, by creation %v",
+						s.PageSize,
+						s.MaxPage,
+						c.OrderBy,
+						c.GraphLinks,
+						step,
+						s.ByCreation,
+					),
+				)
 			})
 			var faults []string
 			for _, f := range []string{"move:p=0.3", "dup:p=0.2", "shuffle:p=0.05", "cut:p=0.1", "cut:p=0.05;kind=clean", "500:p=0.15", "429:p=0.1;wait=3s", "503:p=0.1;after=date",
@@ -56,16 +68,36 @@ func TestRandomServices(t *testing.T) {
 				}
 			}
 			if random.IntN(3) == 0 {
-				faults = append(faults, []string{"skip", "skip:kind=ignored", "skip:p=0.3", "skip:p=0.3;kind=ignored"}[random.IntN(4)])
+				faults = append(
+					faults,
+					[]string{"skip", "skip:kind=ignored", "skip:p=0.3", "skip:p=0.3;kind=ignored"}[random.IntN(4)],
+				)
 			}
-			r.Generate(contoso, 20+random.IntN(300), simulator.GenerateOptions{Since: start.Add(-20 * time.Hour), Until: start})
-			manyTied(r.Simulator, 1+random.IntN(4), 1+random.IntN(120), start.Add(-time.Duration(1+random.IntN(9))*time.Hour), []time.Duration{0, 100, time.Millisecond, time.Second}[random.IntN(4)])
+			r.Generate(
+				contoso,
+				20+random.IntN(300),
+				simulator.GenerateOptions{Since: start.Add(-20 * time.Hour), Until: start},
+			)
+			manyTied(
+				r.Simulator,
+				1+random.IntN(4),
+				1+random.IntN(120),
+				start.Add(-time.Duration(1+random.IntN(9))*time.Hour),
+				[]time.Duration{0, 100, time.Millisecond, time.Second}[random.IntN(4)],
+			)
 			if err := r.SetFaults(strings.Join(faults, ",")); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
 				if t.Failed() {
-					t.Logf("%s: %v; faults %q; %d requests; said %q", api, habits, faults, r.Requests().Count[string(api)], r.notices)
+					t.Logf(
+						"%s: %v; faults %q; %d requests; said %q",
+						api,
+						habits,
+						faults,
+						r.Requests().Count[string(api)],
+						r.notices,
+					)
 				}
 			})
 			k := keeper{basket: newBasket(t, api)}

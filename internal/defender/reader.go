@@ -72,5 +72,6 @@ func NewReader(api cloud.API, s Settings) (Reader, error) {
 	case cloud.Endpoint, cloud.Graph, cloud.Incidents:
 		return newOData(api, s), nil
 	}
+
 	return nil, fmt.Errorf("api: there is no API %q", api)
 }

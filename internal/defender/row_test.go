@@ -19,7 +19,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// plainly describes a row in the obvious way, field by field: what Describe must agree with.
+// plainly describes a row in the obvious way, field by field: what Describe must agree
+// with.
 func plainly(api cloud.API, raw []byte) Row {
 	field := func(name string) gjson.Result {
 		if r := gjson.GetBytes(raw, name); r.Exists() || name == "" {
@@ -54,7 +55,11 @@ func plainly(api cloud.API, raw []byte) Row {
 		return t
 	}
 	n := namesOf[api]
-	r := Row{Identity: text(string(n[inIdentity])), Updated: at(field(string(n[inUpdated]))), Created: at(field(string(n[inCreated])))}
+	r := Row{
+		Identity: text(string(n[inIdentity])),
+		Updated:  at(field(string(n[inUpdated]))),
+		Created:  at(field(string(n[inCreated]))),
+	}
 	if n[inTenant] != nil {
 		r.Tenant = strings.ToLower(field(string(n[inTenant])).String())
 	}
@@ -95,10 +100,14 @@ func plainly(api cloud.API, raw []byte) Row {
 
 func same(a, b Row) bool {
 	return bytes.Equal(a.Identity, b.Identity) && bytes.Equal(a.Version, b.Version) && (a.Version == nil) == (b.Version == nil) &&
-		a.Updated == b.Updated && a.Created == b.Created && a.Tenant == b.Tenant && a.Whole == b.Whole
+		a.Updated == b.Updated &&
+		a.Created == b.Created &&
+		a.Tenant == b.Tenant &&
+		a.Whole == b.Whole
 }
 
-// TestDescribe: identity and version as interface.md has them, with the oddities that were seen in answers (trap 16, T12, T16 to T18).
+// TestDescribe: identity and version as interface.md has them, with the oddities that
+// were seen in answers (trap 16, T12, T16 to T18).
 func TestDescribe(t *testing.T) {
 	hash := func(s string) string { sum := sha256.Sum256([]byte(s)); return hex.EncodeToString(sum[:]) }
 	for _, test := range []struct {
@@ -131,7 +140,8 @@ func TestDescribe(t *testing.T) {
 		{cloud.Incidents, `{"incidentId":1}`, "1", "", "", true},
 	} {
 		r := Describe(test.api, []byte(test.raw))
-		if string(r.Identity) != test.identity || string(r.Version) != test.version || r.Tenant != test.tenant || r.Whole != test.whole {
+		if string(r.Identity) != test.identity || string(r.Version) != test.version || r.Tenant != test.tenant ||
+			r.Whole != test.whole {
 			t.Errorf("%s %s: %q %q %q %v", test.api, test.raw, r.Identity, r.Version, r.Tenant, r.Whole)
 		}
 		if gjson.Valid(test.raw) {
@@ -163,7 +173,8 @@ func TestTheTimeOfARowIsTheOneThatWindowsGoBy(t *testing.T) {
 	}
 }
 
-// FuzzDescribe compares the single pass with the obvious way, and keeps the Describer from carrying anything over.
+// FuzzDescribe compares the single pass with the obvious way, and keeps the Describer
+// from carrying anything over.
 func FuzzDescribe(f *testing.F) {
 	for _, raw := range sampleRows(f) {
 		f.Add(raw, []byte(`{"id":"x","tenantId":"T"}`))
@@ -181,7 +192,8 @@ func FuzzDescribe(f *testing.F) {
 			if fresh := Describe(api, raw); !same(got, fresh) {
 				t.Errorf("%s: after another row %+v, alone %+v", api, got, fresh)
 			}
-			// What is not UTF-8 or says a key twice is read in many ways; the obvious one follows the last of several lookups.
+			// What is not UTF-8 or says a key twice is read in many ways; the obvious
+			// one follows the last of several lookups.
 			if !gjson.ValidBytes(raw) || bytes.Contains(raw, []byte("\\u0000")) {
 				continue
 			}
@@ -216,7 +228,8 @@ func sampleRows(t testing.TB) (rows [][]byte) {
 	return rows
 }
 
-// TestSamplesGoThrough: identity and version of every payload that others published are as the obvious way finds them, and none changes.
+// TestSamplesGoThrough: identity and version of every payload that others published are
+// as the obvious way finds them, and none changes.
 func TestSamplesGoThrough(t *testing.T) {
 	rows := sampleRows(t)
 	if len(rows) == 0 {
@@ -255,7 +268,8 @@ func benchRow(tb testing.TB, api cloud.API) []byte {
 	return nil
 }
 
-// TestDescribeDoesNotAllocate: it is called for every row, and nearly all are repeats in a quiet tenant.
+// TestDescribeDoesNotAllocate: it is called for every row, and nearly all are repeats
+// in a quiet tenant.
 func TestDescribeDoesNotAllocate(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		raw, d := benchRow(t, api), NewDescriber(api)

@@ -10,11 +10,13 @@ import (
 	"fluent-bit-defender/internal/page"
 )
 
-// pages lends page readers: their buffers are large, and most tenants are idle most of the time.
+// pages lends page readers: their buffers are large, and most tenants are idle most of
+// the time.
 var pages = sync.Pool{New: func() any { return page.NewReader(nil, page.Options{}) }}
 
-// form is what an API's list is: an OData object with an array "value", or the array alone. An answer in the other form is another
-// service's, or a proxy's: an empty one would pass for "no alerts".
+// form is what an API's list is: an OData object with an array "value", or the array
+// alone. An answer in the other form is another service's, or a proxy's: an empty one
+// would pass for "no alerts".
 type form bool
 
 const (
@@ -22,18 +24,21 @@ const (
 	bareList  form = true
 )
 
-// maxRows bounds an answer: twenty times what any of the APIs with pages lists at a time. What
-// the legacy exporter has beyond it is read in smaller windows.
+// maxRows bounds an answer: twenty times what any of the APIs with pages lists at a
+// time. What the legacy exporter has beyond it is read in smaller windows.
 const maxRows = 200_000
 
-// eachRow hands the rows of one answer to row. An answer that is cut short has handed over its
-// whole rows first; so has one with a row that is too large, or with too many rows.
+// eachRow hands the rows of one answer to row. An answer that is cut short has handed
+// over its whole rows first; so has one with a row that is too large, or with too many
+// rows.
 //
 // row must not send requests: it may hold the permit for large rows.
 func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []byte) error) error {
 	p.Reset(body)
 	p.Ask(body.permit)
+
 	var tooLarge error
+
 	for {
 		raw, err := p.Next()
 		switch {
@@ -46,9 +51,11 @@ func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []
 			if err := row(raw); err != nil {
 				return err
 			}
+
 			body.rowRead()
 		case errors.Is(err, page.ErrRowTooLarge):
 			tooLarge = err
+
 			body.rowRead()
 		case err == io.EOF && tooLarge != nil:
 			return unreadable(tooLarge, host)
@@ -76,8 +83,12 @@ func unreadable(err error, host string) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, page.ErrRowTooLarge):
-		e := tooMuch("reading an answer", fmt.Sprintf("%s lists an alert of more than %d MB", host, page.DefaultMaxRow>>20))
+		e := tooMuch(
+			"reading an answer",
+			fmt.Sprintf("%s lists an alert of more than %d MB", host, page.DefaultMaxRow>>20),
+		)
 		e.Err = err
+
 		return e
 	}
 
@@ -91,10 +102,12 @@ func unreadable(err error, host string) error {
 	default:
 		e.Problem = "the answer of " + host + " cannot be read"
 	}
+
 	return e
 }
 
-// tooMuch returns the error for an answer that holds more than the reader takes at a time.
+// tooMuch returns the error for an answer that holds more than the reader takes at a
+// time.
 func tooMuch(op, problem string) *Error {
 	return &Error{
 		Op:       op,
@@ -105,8 +118,9 @@ func tooMuch(op, problem string) *Error {
 	}
 }
 
-// largeRows is the permit for rows of more than page.LargeRow bytes. A row of the greatest size
-// takes some five times its bytes until Fluent Bit has it, so the process reads one at a time.
+// largeRows is the permit for rows of more than page.LargeRow bytes. A row of the
+// greatest size takes some five times its bytes until Fluent Bit has it, so the process
+// reads one at a time.
 var largeRows = make(chan struct{}, 1)
 
 // permit waits for the permit for large rows.
@@ -119,7 +133,9 @@ func (b *body) permit() (release func(), err error) {
 	case <-b.ctx.Done():
 		return nil, context.Cause(b.ctx)
 	}
+
 	b.pace.hold(true)
+
 	return func() {
 		b.pace.hold(false)
 		<-largeRows
@@ -132,10 +148,12 @@ func isStatus(err error, codes ...int) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
+
 	for _, code := range codes {
 		if e.Status == code {
 			return true
 		}
 	}
+
 	return false
 }

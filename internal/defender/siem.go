@@ -55,6 +55,7 @@ func hostOf(base string) string {
 	if u, err := url.Parse(base); err == nil && u.Host != "" {
 		return u.Host
 	}
+
 	return base
 }
 
@@ -78,6 +79,7 @@ func (r *siem) piece(ctx context.Context, from, to, _ tick.Tick, sink Sink) erro
 	if r.pieces.adjoins(to) {
 		overlap = 0
 	}
+
 	return r.window(ctx, from, to, overlap, sink)
 }
 
@@ -97,6 +99,7 @@ func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error 
 	if soft(err) {
 		err = r.window(ctx, from, to, 0, sink)
 	}
+
 	return err
 }
 
@@ -112,6 +115,7 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 		p.Reset(nil) // gives back what a huge row took
 		pages.Put(p)
 	}()
+
 	return eachRow(p, body, bareList, r.client.service.host, sink.Row)
 }
 
@@ -120,12 +124,15 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 func (r *siem) address(from, to, overlap tick.Tick) string {
 	var b strings.Builder
 	b.WriteString(r.client.BaseURL + r.client.Path + "?sinceTimeUtc=" + siemTime(from-tick.Millisecond))
+
 	if to != 0 {
 		b.WriteString("&untilTimeUtc=" + siemTime(to+overlap+tick.Millisecond-1))
 	}
+
 	if r.filter != "" {
 		b.WriteString("&" + r.filter)
 	}
+
 	return b.String()
 }
 

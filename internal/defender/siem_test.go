@@ -15,8 +15,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// TestSIEMWhateverTheBoundsMean: adjacent windows of any length hand over every detection, which of their bounds ever are inclusive, down to
-// the 100 ns that the service keeps and the milliseconds that it is asked in.
+// TestSIEMWhateverTheBoundsMean: adjacent windows of any length hand over every
+// detection, which of their bounds ever are inclusive, down to the 100 ns that the
+// service keeps and the milliseconds that it is asked in.
 func TestSIEMWhateverTheBoundsMean(t *testing.T) {
 	for _, bounds := range []string{"[)", "[]", "()", "(]"} {
 		r := newRig(t, cloud.SIEM, func(c *simulator.Config, _ *Settings) { c.SIEMBounds = bounds })
@@ -52,8 +53,9 @@ func TestSIEMWhateverTheBoundsMean(t *testing.T) {
 
 var siemForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}$`)
 
-// TestSIEMWindowsShrinkAndGrow: a service that can only answer short windows is asked for shorter and shorter ones, and for longer ones
-// again where that goes well; size alone is no reason. Times have milliseconds and no zone, as in the samples.
+// TestSIEMWindowsShrinkAndGrow: a service that can only answer short windows is asked
+// for shorter and shorter ones, and for longer ones again where that goes well; size
+// alone is no reason. Times have milliseconds and no zone, as in the samples.
 func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 	for _, longest := range []time.Duration{time.Second * 3, 5 * time.Minute, 7 * time.Hour} {
 		var spans []time.Duration
@@ -95,12 +97,20 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 			most = max(most, s)
 		}
 		if reads > 130 || failures > 300 || most < longest/fewer/2 {
-			t.Errorf("%v: %d reads, %d windows failed, %d were read, the longest %v", longest, reads, failures, len(spans), most)
+			t.Errorf(
+				"%v: %d reads, %d windows failed, %d were read, the longest %v",
+				longest,
+				reads,
+				failures,
+				len(spans),
+				most,
+			)
 		}
 	}
 }
 
-// TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep: what was too long an hour ago is cut at once.
+// TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep: what was too
+// long an hour ago is cut at once.
 func TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep(t *testing.T) {
 	now, requests := start, 0
 	reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, r *http.Request) {
@@ -157,13 +167,19 @@ func TestAClosedWindowEndsWhereItIsAskedTo(t *testing.T) {
 		reader, _ := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 10 })
 		b := newBasket(t, api)
 		w := Window{From: tick.FromTime(p.alerts[10]), To: tick.FromTime(p.alerts[50]), Now: tick.FromTime(start)}
-		if err := reader.Read(t.Context(), w, b); err != nil || b.safe != w.To || len(b.rows) != 40 && api != cloud.SIEM || len(b.rows) < 40 {
+		if err := reader.Read(
+			t.Context(),
+			w,
+			b,
+		); err != nil || b.safe != w.To || len(b.rows) != 40 && api != cloud.SIEM ||
+			len(b.rows) < 40 {
 			t.Errorf("%s: %v, %d rows, safe until %v", api, err, len(b.rows), b.safe)
 		}
 	}
 }
 
-// TestOrderIsAskedForAgainAfterAWhile: a service that did not keep it once may keep it later.
+// TestOrderIsAskedForAgainAfterAWhile: a service that did not keep it once may keep it
+// later.
 func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
 	c := &clock{now: start}
 	l := listing{api: cloud.Endpoint, desc: true}
@@ -180,7 +196,12 @@ func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
 	read := func() int {
 		before := ordered
 		b := newBasket(t, cloud.Endpoint)
-		if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) < 19 { // the last is of the present
+		if err := reader.Read(
+			t.Context(),
+			lastHour(),
+			b,
+		); err != nil ||
+			len(b.rows) < 19 { // the last is of the present
 			t.Errorf("%d rows, %v", len(b.rows), err)
 		}
 		return ordered - before

@@ -29,9 +29,11 @@ func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error
 	}
 
 	noEnd := false // the slice that was halved to this one had no end
+
 	for from < to {
 		r.fit = min(max(r.fit, 1), longestFit)
 		end := min(from+r.fit, to)
+
 		result, err := r.slice(ctx, from, end, noEnd, sink)
 		if err != nil {
 			return err
@@ -62,16 +64,19 @@ func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error
 // be halved, down to a single step of the clock, which is deferred.
 func (r *odata) slice(ctx context.Context, from, end tick.Tick, noEnd bool, sink Sink) (sliceResult, error) {
 	q := query{from: from, to: end, top: r.maxTop}
+
 	a, err := r.page(ctx, q, keys{}, sink)
 	if err != nil {
 		return sliceTooLong, err
 	}
 
 	a.fresh = 0 // a page smaller than others of this window counts as whole
+
 	found, err := r.rest(ctx, q, a, sink)
 	if err == nil && found == restSome && a.link != "" {
 		found, err = r.leads(ctx, q, a, sink)
 	}
+
 	switch {
 	case err != nil:
 		return sliceTooLong, err

@@ -48,6 +48,7 @@ func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next 
 // met so far, which q.each keeps.
 func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sink Sink) (next tick.Tick, err error) {
 	barren := 0
+
 	for range mostPasses {
 		found := len(known)
 
@@ -60,9 +61,11 @@ func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sin
 		if len(known) > found {
 			barren = 0
 		}
+
 		if barren > 0 && result.disjoint || barren == barrenPasses {
 			return result.next, nil
 		}
+
 		if len(known) > maxRows {
 			break
 		}
@@ -83,6 +86,7 @@ func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink 
 	q.each = nil
 	anew := q
 	anew.from = after
+
 	a, err := r.page(ctx, anew, keys{}, sink)
 	switch {
 	case err != nil:
@@ -124,6 +128,7 @@ func (r *odata) laterTime(ctx context.Context, q query, cause error, sink Sink) 
 	}
 
 	a, err := r.page(ctx, q, keys{}, sink)
+
 	return a.next, err
 }
 

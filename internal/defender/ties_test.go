@@ -21,7 +21,13 @@ type bulk struct {
 }
 
 // newBulk makes a bulk whose alerts are step apart, up to each of one instant.
-func newBulk(t *testing.T, api cloud.API, many, each int, step time.Duration, change func(*simulator.Config, *Settings)) *bulk {
+func newBulk(
+	t *testing.T,
+	api cloud.API,
+	many, each int,
+	step time.Duration,
+	change func(*simulator.Config, *Settings),
+) *bulk {
 	t.Helper()
 	r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 		s.MaxPage = min(s.MaxPage, 1000)
@@ -86,7 +92,15 @@ func (b *bulk) check(t *testing.T, whole bool) {
 	b.readOn(b.window(24*time.Hour), b, &b.safe)
 	tied, later := b.arrived()
 	first := b.calls()
-	t.Logf("%d of %d, %d later, %d deferred, %d requests for %d rows", tied, b.many, later, len(b.deferred), first, b.total)
+	t.Logf(
+		"%d of %d, %d later, %d deferred, %d requests for %d rows",
+		tied,
+		b.many,
+		later,
+		len(b.deferred),
+		first,
+		b.total,
+	)
 	if later != b.later {
 		t.Errorf("%d of %d later alerts came", later, b.later)
 	}
@@ -143,7 +157,13 @@ func TestFinerStoredTimesTellAlertsApart(t *testing.T) {
 				tied, later := b.arrived()
 				t.Logf("%d requests for %d rows", b.calls(), b.total)
 				if tied != 2500 || later != 50 || len(b.deferred) > 0 || b.calls() > 300 {
-					t.Errorf("%d of 2500, %d of 50 later, %d deferred, %d requests", tied, later, len(b.deferred), b.calls())
+					t.Errorf(
+						"%d of 2500, %d of 50 later, %d deferred, %d requests",
+						tied,
+						later,
+						len(b.deferred),
+						b.calls(),
+					)
 				}
 			})
 		}
@@ -163,7 +183,9 @@ func TestPagesCutWithoutAWord(t *testing.T) {
 					if later {
 						manyTied(r.Simulator, 3, 1, start.Add(-time.Hour), time.Second)
 					}
-					if err := r.SetFaults(fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp)); err != nil {
+					if err := r.SetFaults(
+						fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp),
+					); err != nil {
 						t.Fatal(err)
 					}
 					k := keeper{basket: newBasket(t, api)}
@@ -226,7 +248,8 @@ func TestASinkThatCannotDeferGetsAnError(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := b.reader.Read(t.Context(), b.window(24*time.Hour), b.basket)
-		if err == nil || !strings.Contains(err.Error(), "may list more alerts of 2026-03-01T10:00:00.0000000Z than can be read") {
+		if err == nil ||
+			!strings.Contains(err.Error(), "may list more alerts of 2026-03-01T10:00:00.0000000Z than can be read") {
 			t.Errorf("%s: %v", api, err)
 		}
 	}

@@ -21,7 +21,13 @@ func TestTrap1FractionsAreTimesNotText(t *testing.T) {
 	asked := 0
 	reader, notices := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		asked++
-		times := []string{"2026-03-01T11:30:50Z", "2026-03-01T11:30:50.1Z", "2026-03-01T11:30:50.19Z", "2026-03-01T11:30:50.1900001Z", "2026-03-01T11:30:50.2Z"}
+		times := []string{
+			"2026-03-01T11:30:50Z",
+			"2026-03-01T11:30:50.1Z",
+			"2026-03-01T11:30:50.19Z",
+			"2026-03-01T11:30:50.1900001Z",
+			"2026-03-01T11:30:50.2Z",
+		}
 		q, _ := url.ParseQuery(r.URL.RawQuery)
 		from, _ := (&poisoned{}).window(q)
 		var rows []string
@@ -55,7 +61,8 @@ func TestTrap2EqualsAtAPageEdge(t *testing.T) {
 	}
 }
 
-// TestTrap3BoundsAreFinerThanStamps: alerts 100 ns apart on both sides of every bound, in small closed windows.
+// TestTrap3BoundsAreFinerThanStamps: alerts 100 ns apart on both sides of every bound,
+// in small closed windows.
 func TestTrap3BoundsAreFinerThanStamps(t *testing.T) {
 	l := listing{api: cloud.Graph, desc: true, clamp: 5}
 	for i := range 50 {
@@ -68,7 +75,8 @@ func TestTrap3BoundsAreFinerThanStamps(t *testing.T) {
 	}
 }
 
-// TestTrap5ProgressOnlyByTimesThatAreThere: rows without the time that windows go by move nothing on.
+// TestTrap5ProgressOnlyByTimesThatAreThere: rows without the time that windows go by
+// move nothing on.
 func TestTrap5ProgressOnlyByTimesThatAreThere(t *testing.T) {
 	reader, _ := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		q, _ := url.ParseQuery(r.URL.RawQuery)
@@ -84,7 +92,8 @@ func TestTrap5ProgressOnlyByTimesThatAreThere(t *testing.T) {
 	}
 }
 
-// TestTrap6NothingIsSafeBeforeItWasHandedOver: when the sink fails, no progress is reported for the page that it refused a row of.
+// TestTrap6NothingIsSafeBeforeItWasHandedOver: when the sink fails, no progress is
+// reported for the page that it refused a row of.
 func TestTrap6NothingIsSafeBeforeItWasHandedOver(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts()}
@@ -103,12 +112,17 @@ func TestTrap6NothingIsSafeBeforeItWasHandedOver(t *testing.T) {
 	}
 }
 
-// TestTrap10ALargePageIsReadWhole: T32; a body of 20 MB, with one alert of several megabytes in it.
+// TestTrap10ALargePageIsReadWhole: T32; a body of 20 MB, with one alert of several
+// megabytes in it.
 func TestTrap10ALargePageIsReadWhole(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		r := newRig(t, api, nil)
 		r.Generate(contoso, 30, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 200_000})
-		r.Generate(contoso, 1, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 4_000_000, Name: "large"})
+		r.Generate(
+			contoso,
+			1,
+			simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 4_000_000, Name: "large"},
+		)
 		if err := r.SetFaults("huge:size=10M"); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +163,8 @@ func TestTrap14AnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
 	r.complete(b)
 }
 
-// TestTrapT10LinksAreNotNeeded: a service that links to its own page, or loses the $ of its options, is read without its links.
+// TestTrapT10LinksAreNotNeeded: a service that links to its own page, or loses the $ of
+// its options, is read without its links.
 func TestTrapT10LinksAreNotNeeded(t *testing.T) {
 	for name, link := range map[string]func(r *http.Request, next int) string{
 		"to itself": func(r *http.Request, _ int) string { return "http://" + r.Host + r.URL.RequestURI() },
@@ -180,13 +195,22 @@ func TestTrapT10LinksAreNotNeeded(t *testing.T) {
 	}
 }
 
-// TestTrap10OddTypesAreTakenAsTheyStand: null where an object is expected, a number where a text is, and the reverse.
+// TestTrap10OddTypesAreTakenAsTheyStand: null where an object is expected, a number
+// where a text is, and the reverse.
 func TestTrap10OddTypesAreTakenAsTheyStand(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		names := namesOf[api]
 		rows := []string{
-			fmt.Sprintf(`{%q:12345678901234567890,%q:"2026-03-01T11:30:00Z","evidence":null,"alerts":null}`, names[inIdentity], names[inUpdated]),
-			fmt.Sprintf(`{%q:"x",%q:"2026-03-01T11:30:00Z","evidence":"none","alerts":{"a":[]}}`, names[inIdentity], names[inUpdated]),
+			fmt.Sprintf(
+				`{%q:12345678901234567890,%q:"2026-03-01T11:30:00Z","evidence":null,"alerts":null}`,
+				names[inIdentity],
+				names[inUpdated],
+			),
+			fmt.Sprintf(
+				`{%q:"x",%q:"2026-03-01T11:30:00Z","evidence":"none","alerts":{"a":[]}}`,
+				names[inIdentity],
+				names[inUpdated],
+			),
 			fmt.Sprintf(`{%q:null,%q:"2026-03-01T11:30:00Z"}`, names[inIdentity], names[inUpdated]),
 			fmt.Sprintf(`{%q:"y",%q:1772364600}`, names[inIdentity], names[inUpdated]),
 			`null`,
@@ -208,20 +232,35 @@ func TestTrap10OddTypesAreTakenAsTheyStand(t *testing.T) {
 			}
 			return nil
 		}
-		if err := reader.Read(t.Context(), lastHour(), b); err != nil || !slices.Equal(got, rows) || len(b.rows) != len(rows) {
+		if err := reader.Read(
+			t.Context(),
+			lastHour(),
+			b,
+		); err != nil || !slices.Equal(got, rows) ||
+			len(b.rows) != len(rows) {
 			t.Errorf("%s: %q, %v", api, got, err)
 		}
 	}
 }
 
-// TestTrap16IdsAndVersionsAsTheyAre: negative ids, the text "null", and an id that comes in several versions, also at one time of another API's.
+// TestTrap16IdsAndVersionsAsTheyAre: negative ids, the text "null", and an id that
+// comes in several versions, also at one time of another API's.
 func TestTrap16IdsAndVersionsAsTheyAre(t *testing.T) {
 	for _, api := range oDataAPIs {
 		names := namesOf[api]
 		var rows []string
 		for _, id := range []string{`"null"`, `-17`, `"-17"`, `"da1_-2"`} {
 			for minute := range 3 {
-				rows = append(rows, fmt.Sprintf(`{%q:%s,%q:"2026-03-01T11:%02d:00Z","category":"null"}`, names[inIdentity], id, names[inUpdated], minute))
+				rows = append(
+					rows,
+					fmt.Sprintf(
+						`{%q:%s,%q:"2026-03-01T11:%02d:00Z","category":"null"}`,
+						names[inIdentity],
+						id,
+						names[inUpdated],
+						minute,
+					),
+				)
 			}
 		}
 		slices.SortFunc(rows, func(a, b string) int {
@@ -241,7 +280,12 @@ func TestTrap16IdsAndVersionsAsTheyAre(t *testing.T) {
 			_, _ = io.WriteString(w, pageOf(list[:min(5, len(list))]...))
 		})
 		b := newBasket(t, api)
-		if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 9 { // -17 and "-17" are one identity
+		if err := reader.Read(
+			t.Context(),
+			lastHour(),
+			b,
+		); err != nil ||
+			len(b.rows) != 9 { // -17 and "-17" are one identity
 			t.Errorf("%s: %d of 9, %v", api, len(b.rows), err)
 		}
 	}

@@ -22,8 +22,8 @@ func (s slowToken) Token(ctx context.Context) (tokens.Access, error) {
 
 func (slowToken) Invalidate(tokens.Access) {}
 
-// TestWaitingIsToldAboutEveryWait: sign-in, headers and body are waits, the caller's own work
-// is none.
+// TestWaitingIsToldAboutEveryWait: sign-in, headers and body are waits, the caller's
+// own work is none.
 func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := &slowly{

@@ -25,15 +25,18 @@ func (r *odata) walk(ctx context.Context, from, to tick.Tick, sink Sink) error {
 			top:     top,
 			ordered: true,
 		}
+
 		a, err := r.page(ctx, q, known, sink)
 		if isStatus(err, http.StatusBadRequest) {
 			return r.refusedOrder(ctx, q, err, sink)
 		}
+
 		if err != nil {
 			return err
 		}
 
 		var found rest
+
 		next := a.last
 		if a.last > at {
 			found, err = r.prove(ctx, q, a, sink)
@@ -43,14 +46,18 @@ func (r *odata) walk(ctx context.Context, from, to tick.Tick, sink Sink) error {
 			if err == nil && found != restNone && top < r.maxTop {
 				// One instant fills a page: ask for as many rows as there may be.
 				top = r.maxTop
+
 				known.union(a.keys)
+
 				continue
 			}
+
 			if err == nil && found != restNone {
 				next, err = r.instant(ctx, at, to, sink)
 				known = keys{}
 			}
 		}
+
 		if err != nil || found == restNone || next == 0 {
 			return err
 		}
@@ -84,6 +91,7 @@ func (r *odata) rest(ctx context.Context, q query, a answer, sink Sink) (rest, e
 	}
 
 	q.skip = max(a.rows-1, 1)
+
 	b, err := r.fetch(ctx, q, a.keys, sink)
 	switch {
 	case refused(err):
@@ -114,6 +122,7 @@ func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, 
 	}
 
 	q.to, q.top = a.last, 1
+
 	b, err := r.page(ctx, q, nil, sink)
 	if err == nil && b.rows > 0 {
 		err = errOrder
@@ -138,6 +147,7 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 
 		next := q
 		next.link = a.link
+
 		a, err = r.fetch(ctx, next, known, sink)
 		if refused(err) {
 			a, err = r.fetch(ctx, q, known, sink)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// watchdog gives a request up when a wait takes too long. It is started before and stopped
-// after every wait, so that only the time counts in which somebody waits for the service.
+// watchdog gives a request up when a wait takes too long. It is started before and
+// stopped after every wait, so that only the time counts in which somebody waits for
+// the service.
 type watchdog struct {
 	giveUp func(reason error)
 	timer  *time.Timer
@@ -16,17 +17,18 @@ type watchdog struct {
 	reason   error
 }
 
-// newWatchdog returns a stopped watchdog, which calls giveUp, on a goroutine of its own, with
-// the reason that start was given.
+// newWatchdog returns a stopped watchdog, which calls giveUp, on a goroutine of its
+// own, with the reason that start was given.
 func newWatchdog(giveUp func(reason error)) *watchdog {
 	w := &watchdog{giveUp: giveUp}
 	w.timer = time.AfterFunc(time.Hour, w.fire)
 	w.timer.Stop()
+
 	return w
 }
 
-// fire may run late, after the watchdog was stopped or started again: only a deadline that has
-// passed counts.
+// fire may run late, after the watchdog was stopped or started again: only a deadline
+// that has passed counts.
 func (w *watchdog) fire() {
 	w.mu.Lock()
 	due := !w.deadline.IsZero() && !time.Now().Before(w.deadline)
@@ -43,6 +45,7 @@ func (w *watchdog) start(after time.Duration, reason error) {
 	if reason == nil {
 		return
 	}
+
 	w.mu.Lock()
 	w.deadline, w.reason = time.Now().Add(after), reason
 	w.mu.Unlock()

@@ -1,8 +1,9 @@
-// Package filemode reports whether another user of the machine may change a file that a configuration names, and opens
-// such files without ever waiting.
+// Package filemode reports whether another user of the machine may change a file that a
+// configuration names, and opens such files without ever waiting.
 //
-// The rule is that of OpenSSH's StrictModes: the file, and every directory on the way to it from the root, must not be
-// writable for a group or for everybody. Symbolic links are followed, and each component of the real path is judged.
+// The rule is that of OpenSSH's StrictModes: the file, and every directory on the way
+// to it from the root, must not be writable for a group or for everybody. Symbolic
+// links are followed, and each component of the real path is judged.
 //
 // What is accepted on purpose:
 //   - Directories with the sticky bit, such as /tmp: there, only the owner of an entry can replace it. The entry must
@@ -10,8 +11,9 @@
 //   - File systems that are mounted read-only: nobody can write through them, whatever the modes say. Kubernetes mounts
 //     secrets and configuration maps like that, with a directory of mode 0777 on top.
 //
-// A group that only its owner belongs to cannot be told from others without asking the directory service, so every
-// group-writable file is refused. Access control lists and capabilities are not looked at.
+// A group that only its owner belongs to cannot be told from others without asking the
+// directory service, so every group-writable file is refused. Access control lists and
+// capabilities are not looked at.
 package filemode
 
 import (
@@ -32,25 +34,29 @@ import (
 
 // Error says who may change a file besides its owner. It is one line when printed.
 type Error struct {
-	// Path is the first file or directory at fault: the one that was named, or one on the way to it.
+	// Path is the first file or directory at fault: the one that was named, or one on
+	// the way to it.
 	Path string
 	// Problem says what is wrong with Path; it follows the path in a sentence.
 	Problem string
 	// Remedy is what to do, with the command where there is one.
 	Remedy string
-	// Foreign: no mode is at fault, but the file or a directory belongs to a user who is neither root, nor the user of
-	// this process, nor named as trusted. That may be meant; it is for a warning.
+	// Foreign: no mode is at fault, but the file or a directory belongs to a user who
+	// is neither root, nor the user of this process, nor named as trusted. That may be
+	// meant; it is for a warning.
 	Foreign bool
 }
 
 // Error implements error.
 func (e *Error) Error() string { return plain.Shell(e.Path) + " " + e.Problem + "; " + e.Remedy }
 
-// Check returns an *Error when another user may change the file or directory at path, or put another one in its place.
-// Trusted are root, the user of this process, and the given users.
+// Check returns an *Error when another user may change the file or directory at path,
+// or put another one in its place. Trusted are root, the user of this process, and the
+// given users.
 //
-// A path that does not exist, or that may not be looked at, is judged as far as it can be: reading it reports the rest.
-// Only regular files and directories have a content that modes protect; devices and pipes pass.
+// A path that does not exist, or that may not be looked at, is judged as far as it can
+// be: reading it reports the rest. Only regular files and directories have a content
+// that modes protect; devices and pipes pass.
 func Check(path string, trusted ...int) error {
 	path, err := absolute(path)
 	if err != nil {
@@ -66,8 +72,9 @@ func Check(path string, trusted ...int) error {
 	return w.result()
 }
 
-// Owners returns the users other than root who own path or a directory on the way to it, and can therefore put something
-// else in its place. Where path does not exist yet, it is what there is of the way to it that counts.
+// Owners returns the users other than root who own path or a directory on the way to
+// it, and can therefore put something else in its place. Where path does not exist yet,
+// it is what there is of the way to it that counts.
 func Owners(path string) ([]int, error) {
 	path, err := absolute(path)
 	if err != nil {
@@ -76,15 +83,17 @@ func Owners(path string) ([]int, error) {
 
 	w := walk{shared: map[string]bool{}}
 	w.follow(path)
+
 	return w.owners, nil
 }
 
-// absolute puts the working directory before a path, which is not cleaned: ".." behind a symbolic link leads elsewhere than
-// the text says. In front, it does not.
+// absolute puts the working directory before a path, which is not cleaned: ".." behind
+// a symbolic link leads elsewhere than the text says. In front, it does not.
 func absolute(path string) (string, error) {
 	if filepath.IsAbs(path) {
 		return path, nil
 	}
+
 	dir, err := unix.Getwd() // without links, unlike os.Getwd
 	if err != nil {
 		return "", fmt.Errorf("the working directory: %w", err)
@@ -93,17 +102,20 @@ func absolute(path string) (string, error) {
 	for strings.HasPrefix(path, "../") {
 		dir, path = filepath.Dir(dir), path[len("../"):]
 	}
+
 	return dir + "/" + path, nil
 }
 
-// maxLinks is how many symbolic links a path may have, as in the kernel (path_resolution(7)).
+// maxLinks is how many symbolic links a path may have, as in the kernel
+// (path_resolution(7)).
 const maxLinks = 40
 
 // walk judges a path one component after the other.
 type walk struct {
 	trusted []int
 
-	// shared holds the directories seen so far in which everybody may make entries, but only remove their own.
+	// shared holds the directories seen so far in which everybody may make entries, but
+	// only remove their own.
 	shared map[string]bool
 
 	writable []*Error // for a group or for everybody
@@ -112,7 +124,8 @@ type walk struct {
 	foreign  *Error   // belongs to somebody else
 }
 
-// follow judges every component of an absolute path, and of the paths that symbolic links in it lead to.
+// follow judges every component of an absolute path, and of the paths that symbolic
+// links in it lead to.
 func (w *walk) follow(path string) {
 	at := "/"
 	if info, err := os.Lstat(at); err == nil {
@@ -127,21 +140,25 @@ func (w *walk) follow(path string) {
 		if name == "" || name == "." {
 			continue
 		}
+
 		if name == ".." {
 			at = filepath.Dir(at) // there are no links in it any more
 			continue
 		}
 
 		next := filepath.Join(at, name)
+
 		info, err := os.Lstat(next)
 		if err != nil {
 			return
 		}
+
 		w.entry(at, next, info)
 
 		if info.Mode()&fs.ModeSymlink == 0 {
 			at = next
 			w.judge(at, info)
+
 			continue
 		}
 
@@ -149,9 +166,11 @@ func (w *walk) follow(path string) {
 		if links++; err != nil || links > maxLinks {
 			return
 		}
+
 		if filepath.IsAbs(target) {
 			at = "/"
 		}
+
 		rest = append(strings.Split(target, "/"), rest...)
 	}
 }
@@ -189,6 +208,7 @@ func (w *walk) judge(path string, info fs.FileInfo) {
 
 	owner := ownerOf(info)
 	w.note(owner)
+
 	if w.foreign == nil && !w.trusts(owner) {
 		w.foreign = &Error{
 			Path:    path,
@@ -204,6 +224,7 @@ func writable(path string, mode fs.FileMode) *Error {
 	if mode.Perm()&0o002 != 0 {
 		who = "every user of this machine"
 	}
+
 	what := "can be written by"
 	if mode.IsDir() {
 		what = "is a directory that can be written by"
@@ -216,19 +237,22 @@ func writable(path string, mode fs.FileMode) *Error {
 	}
 }
 
-// result returns the worst that was found. A remedy for modes names everything that has to change, so that one command
-// is enough.
+// result returns the worst that was found. A remedy for modes names everything that has
+// to change, so that one command is enough.
 func (w *walk) result() error {
 	switch {
 	case len(w.writable) > 0:
 		worst := w.writable[len(w.writable)-1] // the nearest to the file
+
 		var names []string
 		for _, e := range w.writable {
 			if name := plain.Shell(e.Path); !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
+
 		worst.Remedy = "chmod go-w " + strings.Join(names, " ")
+
 		return worst
 	case w.planted != nil:
 		return w.planted
@@ -252,6 +276,7 @@ func ownerOf(info fs.FileInfo) int {
 	if !ok {
 		return 0
 	}
+
 	return int(st.Uid)
 }
 
@@ -264,11 +289,12 @@ func readOnly(path string) bool {
 // ErrNotRegular is returned by Open for what is no regular file.
 var ErrNotRegular = errors.New("is not a regular file")
 
-// Open opens a regular file for reading. It never waits: the open of a named pipe without a writer returns at once, and
-// what is no regular file is refused with ErrNotRegular.
+// Open opens a regular file for reading. It never waits: the open of a named pipe
+// without a writer returns at once, and what is no regular file is refused with
+// ErrNotRegular.
 //
-// Where root's identity was given up (package identity), a file that only root may read is opened nevertheless, if nobody
-// but root can change it or the way to it.
+// Where root's identity was given up (package identity), a file that only root may read
+// is opened nevertheless, if nobody but root can change it or the way to it.
 func Open(path string) (*os.File, error) {
 	f, err := open(path)
 	if !errors.Is(err, fs.ErrPermission) || !identity.Changed() {
@@ -276,14 +302,17 @@ func Open(path string) (*os.File, error) {
 	}
 
 	var asRoot *os.File
+
 	if identity.AsRoot(func() (err error) {
 		if err = Check(path); err == nil {
 			asRoot, err = open(path)
 		}
+
 		return err
 	}) != nil {
 		return nil, err
 	}
+
 	return asRoot, nil
 }
 
@@ -297,8 +326,10 @@ func open(path string) (*os.File, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
 	}
+
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+
 	return f, nil
 }

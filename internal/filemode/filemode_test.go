@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree makes directories that only we can write to, whatever the umask, and returns the innermost.
+// tree makes directories that only we can write to, whatever the umask, and returns the
+// innermost.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -120,7 +121,10 @@ func TestLinksAreFollowedAndJudged(t *testing.T) {
 
 	chmod(t, filepath.Dir(target), 0o777)
 	for _, name := range []string{"outside", "relative"} {
-		if err := Check(dir + "/" + name); err == nil || !strings.Contains(err.Error(), filepath.Dir(target)+" is a directory") {
+		if err := Check(
+			dir + "/" + name,
+		); err == nil ||
+			!strings.Contains(err.Error(), filepath.Dir(target)+" is a directory") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -167,7 +171,10 @@ func TestOthersFilesInSharedDirectoriesAreRefused(t *testing.T) {
 	}
 
 	chmod(t, dir, 0o777|os.ModeSticky)
-	if err := Check(file); !errors.As(err, &got) || got.Foreign || !strings.Contains(got.Problem, "every user may put files") {
+	if err := Check(
+		file,
+	); !errors.As(err, &got) || got.Foreign ||
+		!strings.Contains(got.Problem, "every user may put files") {
 		t.Errorf("a file of another user where everybody may put some: %v", err)
 	}
 }

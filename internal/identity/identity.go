@@ -1,11 +1,13 @@
-// Package identity lets a program that root has started work in another user's directories as that user.
+// Package identity lets a program that root has started work in another user's
+// directories as that user.
 //
-// Whoever owns a directory can replace a file in it by a link at any moment, between two system calls of ours. A program
-// with root's rights then reads and writes what the owner may not. With the owner's rights it can do no more than the
-// owner.
+// Whoever owns a directory can replace a file in it by a link at any moment, between
+// two system calls of ours. A program with root's rights then reads and writes what the
+// owner may not. With the owner's rights it can do no more than the owner.
 //
-// The way back stays open (the saved user id), for the few files that the person who called sudo has named and only root
-// may read: see AsRoot. What is started meanwhile (a browser) has no way back.
+// The way back stays open (the saved user id), for the few files that the person who
+// called sudo has named and only root may read: see AsRoot. What is started meanwhile
+// (a browser) has no way back.
 package identity
 
 import (
@@ -52,10 +54,12 @@ func Become(uid int) error {
 	if err != nil {
 		return err
 	}
+
 	groups, err := syscall.Getgroups()
 	if err != nil {
 		return fmt.Errorf("the groups of this process: %w", err)
 	}
+
 	from := ids{
 		gid:    syscall.Getegid(),
 		groups: groups,
@@ -65,9 +69,11 @@ func Become(uid int) error {
 	if err := syscall.Setgroups(to.groups); err != nil {
 		return fmt.Errorf("setgroups: %w", err)
 	}
+
 	if err := syscall.Setresgid(to.gid, to.gid, from.gid); err != nil {
 		return errors.Join(fmt.Errorf("setresgid: %w", err), syscall.Setgroups(groups))
 	}
+
 	if err := syscall.Setresuid(to.uid, to.uid, 0); err != nil {
 		return errors.Join(
 			fmt.Errorf("setresuid: %w", err),
@@ -77,38 +83,46 @@ func Become(uid int) error {
 	}
 
 	owner, root = &to, &from
+
 	return nil
 }
 
-// idsOf returns the groups of a user. One that the machine does not know has the group of the same number.
+// idsOf returns the groups of a user. One that the machine does not know has the group
+// of the same number.
 func idsOf(uid int) (ids, error) {
 	alone := ids{
 		uid:    uid,
 		gid:    uid,
 		groups: []int{uid},
 	}
+
 	u, err := user.LookupId(strconv.Itoa(uid))
 	if err != nil {
 		var unknown user.UnknownUserIdError
 		if errors.As(err, &unknown) {
 			return alone, nil
 		}
+
 		return ids{}, fmt.Errorf("user %d: %w", uid, err)
 	}
 
 	if alone.gid, err = strconv.Atoi(u.Gid); err != nil {
 		return ids{}, fmt.Errorf("group of user %d: %w", uid, err)
 	}
+
 	alone.groups = []int{alone.gid}
+
 	names, err := u.GroupIds()
 	if err != nil {
 		return alone, nil // the user's own group is enough for the user's own files
 	}
+
 	for _, name := range names {
 		if gid, err := strconv.Atoi(name); err == nil && gid != alone.gid {
 			alone.groups = append(alone.groups, gid)
 		}
 	}
+
 	return alone, nil
 }
 
@@ -116,24 +130,30 @@ func idsOf(uid int) (ids, error) {
 func Changed() bool {
 	mu.Lock()
 	defer mu.Unlock()
+
 	return owner != nil
 }
 
-// AsRoot calls f with the identity that the process had before Become; without Become it only calls f. Only f itself has
-// that identity, and processes that it starts, not goroutines that it starts.
+// AsRoot calls f with the identity that the process had before Become; without Become
+// it only calls f. Only f itself has that identity, and processes that it starts, not
+// goroutines that it starts.
 func AsRoot(f func() error) error {
 	mu.Lock()
 	to, from := owner, root
 	mu.Unlock()
+
 	if to == nil {
 		return f()
 	}
 
 	runtime.LockOSThread()
+
 	defer runtime.UnlockOSThread()
+
 	if err := change(*from); err != nil {
 		return fmt.Errorf("back to root: %w", err)
 	}
+
 	defer func() {
 		if err := change(*to); err != nil {
 			panic(fmt.Sprintf("a thread is stuck with root's rights: %v", err)) // the kernel never refuses this
@@ -143,8 +163,9 @@ func AsRoot(f func() error) error {
 	return f()
 }
 
-// change gives the calling thread alone another identity; the saved ids stay root's. The user id comes first on the way
-// to root, and last on the way back: only root may change groups.
+// change gives the calling thread alone another identity; the saved ids stay root's.
+// The user id comes first on the way to root, and last on the way back: only root may
+// change groups.
 func change(to ids) error {
 	user := func() error { return raw(unix.SYS_SETRESUID, uintptr(to.uid), uintptr(to.uid), 0) }
 	groups := func() error {
@@ -152,10 +173,17 @@ func change(to ids) error {
 		for i, gid := range to.groups {
 			list[i] = uint32(gid)
 		}
-		_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(to.groups)), uintptr(unsafe.Pointer(&list[0])), 0)
+
+		_, _, errno := unix.RawSyscall(
+			unix.SYS_SETGROUPS,
+			uintptr(len(to.groups)),
+			uintptr(unsafe.Pointer(&list[0])),
+			0,
+		)
 		if errno != 0 {
 			return errno
 		}
+
 		return raw(unix.SYS_SETRESGID, uintptr(to.gid), uintptr(to.gid), keep)
 	}
 
@@ -163,21 +191,26 @@ func change(to ids) error {
 		if err := user(); err != nil {
 			return err
 		}
+
 		return groups()
 	}
+
 	if err := groups(); err != nil {
 		return err
 	}
+
 	return user()
 }
 
 // keep leaves an id as it is.
 const keep = ^uintptr(0)
 
-// raw is a system call for the calling thread. The functions of packages syscall and unix change every thread.
+// raw is a system call for the calling thread. The functions of packages syscall and
+// unix change every thread.
 func raw(call, a, b, c uintptr) error {
 	if _, _, errno := unix.RawSyscall(call, a, b, c); errno != 0 {
 		return errno
 	}
+
 	return nil
 }

@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	// A server's clock, as its Date header shows it, and ours differ noticeably from skewed on.
+	// A server's clock, as its Date header shows it, and ours differ noticeably from
+	// skewed on.
 	skewed = 5 * time.Minute
-	// They agree again when they differed by less than agreed for agreedFor: a host with several
-	// clocks behind one name is one fault, not one fault per answer.
+	// They agree again when they differed by less than agreed for agreedFor: a host
+	// with several clocks behind one name is one fault, not one fault per answer.
 	agreed    = 4 * time.Minute
 	agreedFor = 15 * time.Minute
 )
@@ -39,8 +40,8 @@ const (
 	clockUnbelieved            // further off than collect.MaxSkew: our clock is used
 )
 
-// watch returns a function that passes what it is given on to next, which may be nil, and says when
-// the clock of the server at address is wrong, or ours.
+// watch returns a function that passes what it is given on to next, which may be nil,
+// and says when the clock of the server at address is wrong, or ours.
 func (c *clocks) watch(address string, say func(level collect.Level, text string),
 	next func(server, local time.Time)) func(server, local time.Time) {
 	host := address
@@ -54,6 +55,7 @@ func (c *clocks) watch(address string, say func(level collect.Level, text string
 		}
 
 		ahead := server.Sub(local).Round(time.Second)
+
 		fault, changed := c.note(host, ahead, local)
 		switch {
 		case !changed:
@@ -65,8 +67,8 @@ func (c *clocks) watch(address string, say func(level collect.Level, text string
 	}
 }
 
-// note takes down by how much a host's clock is ahead of ours, and reports whether that is news: a
-// fault that is worse than what was said, or its end.
+// note takes down by how much a host's clock is ahead of ours, and reports whether that
+// is news: a fault that is worse than what was said, or its end.
 func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault clockFault, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,14 +90,18 @@ func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault cl
 		if c.hosts == nil {
 			c.hosts = make(map[string]*hostClock)
 		}
+
 		h = &hostClock{}
 		c.hosts[host] = h
 	}
+
 	h.differed = now
 	if fault <= h.said {
 		return fault, false
 	}
+
 	h.said = fault
+
 	return fault, true
 }
 
@@ -105,10 +111,12 @@ func clockLine(host string, ahead time.Duration, fault clockFault) string {
 	if ahead < 0 {
 		direction = "behind"
 	}
+
 	effect := "until then alerts may come late"
 	if fault == clockUnbelieved {
 		effect = fmt.Sprintf("more than %v is not believed, and this machine's clock is used", collect.MaxSkew)
 	}
+
 	return fmt.Sprintf("the clock of %s is %v %s this machine's: set this machine's clock (NTP), and if it is right "+
 		"check what answers for %s; %s", host, ahead.Abs(), direction, host, effect)
 }

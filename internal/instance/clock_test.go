@@ -16,7 +16,15 @@ func TestAClockThatDiffersIsReportedOnceAtTheChange(t *testing.T) {
 	say := func(level collect.Level, text string) { lines = append(lines, fmt.Sprint(level, " ", text)) }
 	note := func(_, _ time.Time) { noted++ }
 	login := c.watch("https://login.example.test", say, note)
-	api, second := c.watch("https://api.example.test:8443", say, note), c.watch("https://api.example.test:8443", say, note)
+	api, second := c.watch(
+		"https://api.example.test:8443",
+		say,
+		note,
+	), c.watch(
+		"https://api.example.test:8443",
+		say,
+		note,
+	)
 	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, step := range []struct {
 		watch func(server, local time.Time)

@@ -1,6 +1,8 @@
-// Package instance is the plugin without its C: what the callbacks of Fluent Bit do, and how an [INPUT] section is put together from
-// configuration, sign-in, readers and collection.
+// Package instance is the plugin without its C: what the callbacks of Fluent Bit do,
+// and how an [INPUT] section is put together from configuration, sign-in, readers and
+// collection.
 //
-// A Process is what all [INPUT] sections of one process share: stores, access tokens, throttling, connections. Fluent Bit
-// calls it on its own threads; nothing it calls there waits for a file, a database or the network, but Open and Exit.
+// A Process is what all [INPUT] sections of one process share: stores, access tokens,
+// throttling, connections. Fluent Bit calls it on its own threads; nothing it calls
+// there waits for a file, a database or the network, but Open and Exit.
 package instance

@@ -17,7 +17,8 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// rotating is a sign-in service that gives "rt-after-X" for X; before it answers it calls asked.
+// rotating is a sign-in service that gives "rt-after-X" for X; before it answers it
+// calls asked.
 func rotating(t *testing.T, asked func(n int32)) string {
 	t.Helper()
 	var n atomic.Int32
@@ -27,7 +28,11 @@ func rotating(t *testing.T, asked func(n int32)) string {
 		}
 		asked(n.Add(1))
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"at","refresh_token":"rt-after-%s"}`, r.PostForm.Get("refresh_token"))
+		fmt.Fprintf(
+			w,
+			`{"token_type":"Bearer","expires_in":3600,"access_token":"at","refresh_token":"rt-after-%s"}`,
+			r.PostForm.Get("refresh_token"),
+		)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -136,7 +141,12 @@ func TestAReloadDuringARedemptionJoinsItsStore(t *testing.T) {
 		t.Errorf("%d homes of one directory", n)
 	}
 	close(answer)
-	until(t, p, func() bool { return !p.get(handle).crew.home.keeper.Busy() && p.shared.inputsOf(keys["data_dir"]) == 1 }, handle)
+	until(
+		t,
+		p,
+		func() bool { return !p.get(handle).crew.home.keeper.Busy() && p.shared.inputsOf(keys["data_dir"]) == 1 },
+		handle,
+	)
 	p.Exit(pipeline.ID)
 	if overlap.Load() != 0 {
 		t.Error("two redemptions of one chain at the same moment")
@@ -189,23 +199,35 @@ func TestASilentSignInServiceHoldsNobodyElseUp(t *testing.T) {
 	sim, customers := simulated(t, 2, 10)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tenants.yaml")
-	text := fmt.Sprintf("defaults: {api: siem, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 1s}\ntenants:\n", sim.APIURL("siem"))
+	text := fmt.Sprintf(
+		"defaults: {api: siem, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 1s}\ntenants:\n",
+		sim.APIURL("siem"),
+	)
 	for i, login := range []string{silent.URL, sim.LoginURL()} {
 		a := customers[i].Apps[0]
-		text += fmt.Sprintf("  - {tenant_id: %q, client_id: %q, client_secret: %q, grant: client_credentials, login_url: %q}\n", customers[i].ID, a.ClientID, a.Secret, login)
+		text += fmt.Sprintf(
+			"  - {tenant_id: %q, client_id: %q, client_secret: %q, grant: client_credentials, login_url: %q}\n",
+			customers[i].ID,
+			a.ClientID,
+			a.Secret,
+			login,
+		)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := NewProcess()
-	h := &fakeHost{keys: config.Map{"tenants_file": file, "data_dir": filepath.Join(dir, "state"), "max_concurrency": "1"}}
+	h := &fakeHost{
+		keys: config.Map{"tenants_file": file, "data_dir": filepath.Join(dir, "state"), "max_concurrency": "1"},
+	}
 	handle, ok := p.Open(h, pipeline, false)
 	if !ok {
 		t.Fatal(h.log())
 	}
 	until(t, p, func() bool {
 		for key, s := range p.get(handle).input.Statuses() {
-			if key.TenantID == customers[0].ID && (s.Errors == 0 || !strings.Contains(s.Reason, "sent nothing for 1s")) {
+			if key.TenantID == customers[0].ID &&
+				(s.Errors == 0 || !strings.Contains(s.Reason, "sent nothing for 1s")) {
 				return false
 			}
 		}

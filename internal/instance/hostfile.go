@@ -18,10 +18,12 @@ func commandLine() []string {
 	if err != nil || len(data) == 0 {
 		return nil
 	}
+
 	var args []string
 	for arg := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte{0}), []byte{0}) {
 		args = append(args, string(arg))
 	}
+
 	return args
 }
 
@@ -31,16 +33,20 @@ func hostFile(args []string) string {
 		if i == 0 {
 			continue
 		}
+
 		if path, ok := strings.CutPrefix(arg, "--config="); ok {
 			return path
 		}
+
 		if (arg == "-c" || arg == "--config") && i+1 < len(args) {
 			return args[i+1]
 		}
+
 		if path, ok := strings.CutPrefix(arg, "-c"); ok && path != "" {
 			return path
 		}
 	}
+
 	return ""
 }
 
@@ -56,6 +62,7 @@ func hostWarnings(g config.Getter, cfg *config.Input, args []string) []string {
 	if path == "" {
 		return nil
 	}
+
 	file, err := fluentbit.Load(path, nil)
 	if err != nil {
 		return nil
@@ -67,12 +74,14 @@ func hostWarnings(g config.Getter, cfg *config.Input, args []string) []string {
 			return sectionWarnings(file, sec, cfg)
 		}
 	}
+
 	return nil
 }
 
 // sectionWarnings returns what is wrong with a section, a line each.
 func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.Input) []string {
 	var lines []string
+
 	add := func(h fluentbit.Hazard) {
 		lines = append(lines, fmt.Sprintf("%s:%d: %s: %s; %s", h.File, h.Line, h.Key, h.Problem, h.Remedy))
 	}
@@ -81,15 +90,18 @@ func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.In
 	}
 
 	var tags []string
+
 	for _, t := range cfg.Tenants {
 		tag := t.Tag
 		if tag == "" {
 			tag = sec.Get("tag")
 		}
+
 		if tag != "" && !slices.Contains(tags, tag) {
 			tags = append(tags, tag)
 		}
 	}
+
 	for _, f := range file.Of("filter") {
 		h, ok := f.FilterHazard()
 		if ok && slices.ContainsFunc(tags, f.Matches) {
@@ -103,10 +115,15 @@ func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.In
 		if len(lost) > 1 {
 			more = fmt.Sprintf(" and %d other tags", len(lost)-1)
 		}
-		lines = append(lines, fmt.Sprintf("%s:%d: no output takes the tag %q%s: Fluent Bit drops the alerts; give an "+
-			"output: Match %s",
-			sec.File, sec.Line, lost[0], more, lost[0]))
+
+		lines = append(
+			lines,
+			fmt.Sprintf("%s:%d: no output takes the tag %q%s: Fluent Bit drops the alerts; give an "+
+				"output: Match %s",
+				sec.File, sec.Line, lost[0], more, lost[0]),
+		)
 	}
+
 	return lines
 }
 

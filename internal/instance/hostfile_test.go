@@ -44,7 +44,8 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 			for _, args := range [][]string{{"fluent-bit", "-c", path}, {"x", "-v", "--config", path}, {"x", "--config=" + path}, {"x",
 				"-c" + path}} {
 				got := hostWarnings(keys, cfg, args)
-				if c.says == "" && len(got) != 0 || c.says != "" && (len(got) != 1 || !strings.Contains(got[0], c.says)) {
+				if c.says == "" && len(got) != 0 ||
+					c.says != "" && (len(got) != 1 || !strings.Contains(got[0], c.says)) {
 					t.Errorf("%v: %q", args, got)
 				}
 			}
@@ -60,8 +61,13 @@ func TestAProcessorThatLosesIsWarnedOfAtStart(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := hostWarnings(config.Map{"tenant_id": "one.example"}, &config.Input{Tenants: []config.Tenant{{}}}, []string{"x", "-c", path})
-	if len(got) != 1 || !strings.Contains(got[0], "fluent-bit.yaml:9: processors: content_modifier with the action extract") {
+	got := hostWarnings(
+		config.Map{"tenant_id": "one.example"},
+		&config.Input{Tenants: []config.Tenant{{}}},
+		[]string{"x", "-c", path},
+	)
+	if len(got) != 1 ||
+		!strings.Contains(got[0], "fluent-bit.yaml:9: processors: content_modifier with the action extract") {
 		t.Errorf("%q", got)
 	}
 }

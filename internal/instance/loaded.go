@@ -11,8 +11,9 @@ import (
 // maxShownPath is the longest path in a line, in characters.
 const maxShownPath = 256
 
-// LoadedTwice is the line about a second registration of the plugin, which was refused. first and second are the files
-// that were loaded, which may be one and the same; args is the command line of Fluent Bit.
+// LoadedTwice is the line about a second registration of the plugin, which was refused.
+// first and second are the files that were loaded, which may be one and the same; args
+// is the command line of Fluent Bit.
 func LoadedTwice(first, second string, args []string) string {
 	what := "the plugin " + plain.Text(first, maxShownPath) + " is loaded twice"
 	if first != second {
@@ -24,9 +25,11 @@ func LoadedTwice(first, second string, args []string) string {
 		"; the second one is ignored: remove it, or the first"
 }
 
-// places says where the two registrations come from. What is not on the command line is in the configuration.
+// places says where the two registrations come from. What is not on the command line is
+// in the configuration.
 func places(options []string) string {
 	const configuration = "in the configuration (Plugins_File, or `plugins:` in YAML)"
+
 	switch len(options) {
 	case 0:
 		return "both times " + configuration
@@ -58,6 +61,7 @@ func options(args []string, files ...string) (found []string) {
 			}
 		}
 	}
+
 	return found
 }
 
@@ -66,6 +70,8 @@ func sameFile(a, b string) bool {
 	if err != nil {
 		return false
 	}
+
 	y, err := os.Stat(b)
+
 	return err == nil && os.SameFile(x, y)
 }

@@ -8,7 +8,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// logger keeps the lines of goroutines until Fluent Bit's thread comes by: only from there do they reach log_file.
+// logger keeps the lines of goroutines until Fluent Bit's thread comes by: only from
+// there do they reach log_file.
 type logger struct {
 	host  Host
 	level collect.Level
@@ -24,7 +25,8 @@ type line struct {
 	text  string
 }
 
-// maxLines bounds what is kept between two ticks, maxLine what Fluent Bit prints of one line.
+// maxLines bounds what is kept between two ticks, maxLine what Fluent Bit prints of one
+// line.
 const (
 	maxLines = 1000
 	maxLine  = 3500
@@ -38,6 +40,7 @@ func newLogger(h Host) *logger {
 			break
 		}
 	}
+
 	return l
 }
 
@@ -46,20 +49,26 @@ func (l *logger) log(level collect.Level, tenant, text string) {
 	if level > l.level {
 		return
 	}
+
 	name := "input:defender"
 	if tenant != "" {
 		name += ":" + tenant
 	}
+
 	text = plain.Line("["+name+"] "+text, maxLine)
+
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if l.closed {
 		return
 	}
+
 	if len(l.lines) >= maxLines {
 		l.dropped++
 		return
 	}
+
 	l.lines = append(l.lines, line{level, text})
 }
 
@@ -69,11 +78,13 @@ func (l *logger) flush() {
 	lines, dropped := l.lines, l.dropped
 	l.lines, l.dropped = nil, 0
 	l.mu.Unlock()
+
 	for _, line := range lines {
 		if l.host.LogEnabled(int(line.level)) {
 			l.host.Log(int(line.level), line.text)
 		}
 	}
+
 	if dropped > 0 {
 		l.host.Log(int(collect.Warn), fmt.Sprintf("[input:defender] %d more lines were dropped", dropped))
 	}

@@ -28,7 +28,12 @@ func TestMetricsAskForTheTokenOfTheirFile(t *testing.T) {
 
 	status := func(token string) int {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+keys["metrics_listen"]+"/metrics", nil)
+		req, err := http.NewRequestWithContext(
+			t.Context(),
+			http.MethodGet,
+			"http://"+keys["metrics_listen"]+"/metrics",
+			nil,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,9 +82,19 @@ func simulated(t *testing.T, n, alerts int) (*simulator.Simulator, []simulator.T
 }
 
 func section(sim *simulator.Simulator, c simulator.Tenant, data string) config.Map {
-	return config.Map{"tenant_id": c.ID, "tenant_name": c.Name, "client_id": c.Apps[0].ClientID, "client_secret": c.Apps[0].Secret,
-		"refresh_token": c.Apps[0].RefreshTokens[0], "api": "siem", "login_url": sim.LoginURL(), "api_url": sim.APIURL("siem"),
-		"data_dir": data, "poll_interval": "1s", "lookback": "2d"}
+	return config.Map{
+		"tenant_id":     c.ID,
+		"tenant_name":   c.Name,
+		"client_id":     c.Apps[0].ClientID,
+		"client_secret": c.Apps[0].Secret,
+		"refresh_token": c.Apps[0].RefreshTokens[0],
+		"api":           "siem",
+		"login_url":     sim.LoginURL(),
+		"api_url":       sim.APIURL("siem"),
+		"data_dir":      data,
+		"poll_interval": "1s",
+		"lookback":      "2d",
+	}
 }
 
 var pipeline = Thread{ID: 1, Name: "flb-pipeline"}
@@ -114,7 +124,13 @@ func TestAPauseFromInsideAnAppendMeansThatInstanceOnly(t *testing.T) {
 		t.Fatalf("open: %s\n%s", a.log(), b.log())
 	}
 	a.pause = func() { p.Pause(pipeline.ID) }
-	until(t, p, func() bool { return a.count() > 0 && b.count() >= len(sim.Ledger(customers[1].ID, "siem").Exists) }, first, second)
+	until(
+		t,
+		p,
+		func() bool { return a.count() > 0 && b.count() >= len(sim.Ledger(customers[1].ID, "siem").Exists) },
+		first,
+		second,
+	)
 	if !p.get(first).input.Delivery.Paused() || p.get(second).input.Delivery.Paused() {
 		t.Error("the pause did not mean the instance that was appending")
 	}
@@ -182,7 +198,12 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 			keys[k] = v
 		}
 		h := &fakeHost{keys: keys}
-		if _, ok := p.Open(h, c.thread, c.forked); ok || !strings.Contains(h.log(), c.says) || strings.Contains(h.log(), customers[0].Apps[0].Secret) {
+		if _, ok := p.Open(
+			h,
+			c.thread,
+			c.forked,
+		); ok || !strings.Contains(h.log(), c.says) ||
+			strings.Contains(h.log(), customers[0].Apps[0].Secret) {
 			t.Errorf("%s: opened %t, log:\n%s", name, ok, h.log())
 		}
 	}
@@ -196,7 +217,8 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// put writes a file as if that had been a while ago: a fresh one might still be being written.
+// put writes a file as if that had been a while ago: a fresh one might still be being
+// written.
 func put(t *testing.T, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -214,10 +236,23 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 	file := filepath.Join(dir, "tenants.yaml")
 	write := func(list ...simulator.Tenant) {
 		var b strings.Builder
-		fmt.Fprintf(&b, "defaults: {api: siem, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d}\ntenants:\n", sim.LoginURL(), sim.APIURL("siem"))
+		fmt.Fprintf(
+			&b,
+			"defaults: {api: siem, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d}\ntenants:\n",
+			sim.LoginURL(),
+			sim.APIURL("siem"),
+		)
 		for _, c := range list {
-			fmt.Fprintf(&b, "  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, refresh_token: %q, tag: %q}\n",
-				c.ID, c.Name, c.Apps[0].ClientID, c.Apps[0].Secret, c.Apps[0].RefreshTokens[0], "defender."+c.Name)
+			fmt.Fprintf(
+				&b,
+				"  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, refresh_token: %q, tag: %q}\n",
+				c.ID,
+				c.Name,
+				c.Apps[0].ClientID,
+				c.Apps[0].Secret,
+				c.Apps[0].RefreshTokens[0],
+				"defender."+c.Name,
+			)
 		}
 		put(t, file+".new", b.String())
 		if err := os.Rename(file+".new", file); err != nil {
@@ -287,7 +322,11 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	app := tokens.App{LoginURL: cfg.Tenants[0].LoginURL, TenantID: cfg.Tenants[0].TenantID, ClientID: cfg.Tenants[0].ClientID}
+	app := tokens.App{
+		LoginURL: cfg.Tenants[0].LoginURL,
+		TenantID: cfg.Tenants[0].TenantID,
+		ClientID: cfg.Tenants[0].ClientID,
+	}
 	chain := tokens.Chain{Refresh: secret.New("rt"), Obtained: now, Refreshed: now.Add(-80 * 24 * time.Hour)}
 	if err := home.keeper.Save(context.Background(), app.ChainKey(), chain); err != nil {
 		t.Fatal(err)
@@ -332,7 +371,12 @@ func TestACertificateStandsInForTheSecret(t *testing.T) {
 			if !ok {
 				t.Fatal(h.log())
 			}
-			until(t, p, func() bool { n := len(sim.Ledger(customers[0].ID, api).Exists); return n > 0 && h.count() >= n }, handle)
+			until(
+				t,
+				p,
+				func() bool { n := len(sim.Ledger(customers[0].ID, api).Exists); return n > 0 && h.count() >= n },
+				handle,
+			)
 			p.Exit(pipeline.ID)
 		})
 	}

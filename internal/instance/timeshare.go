@@ -6,14 +6,17 @@ import (
 )
 
 const (
-	// callbackTime is how long the collect callbacks of all instances together may append in one round, usually a second: they run on the
-	// thread that moves everything else in Fluent Bit.
+	// callbackTime is how long the collect callbacks of all instances together may
+	// append in one round, usually a second: they run on the thread that moves
+	// everything else in Fluent Bit.
 	callbackTime = 100 * time.Millisecond
-	// leastTime is what an instance gets of it, however many there are: a batch of 1 MB takes Fluent Bit some 6 ms.
+	// leastTime is what an instance gets of it, however many there are: a batch of 1 MB
+	// takes Fluent Bit some 6 ms.
 	leastTime = 10 * time.Millisecond
 )
 
-// timeShare divides callbackTime among the instances that have more waiting than they could hand over.
+// timeShare divides callbackTime among the instances that have more waiting than they
+// could hand over.
 type timeShare struct {
 	behind atomic.Int32
 }
@@ -23,11 +26,13 @@ func (t *timeShare) each() time.Duration {
 	return max(leastTime, callbackTime/time.Duration(max(1, t.behind.Load())))
 }
 
-// note counts an instance that begins or ends to be behind; was is what was noted of it before.
+// note counts an instance that begins or ends to be behind; was is what was noted of it
+// before.
 func (t *timeShare) note(was *bool, is bool) {
 	if is == *was {
 		return
 	}
+
 	*was = is
 	if is {
 		t.behind.Add(1)

@@ -24,7 +24,14 @@ func TestInstancesWithABacklogShareTheTimeOfACallback(t *testing.T) {
 			s.note(&behind[i], step.behind)
 		}
 		if got := s.each(); got != step.want {
-			t.Errorf("after instances %d to %d became %t: %v each; want %v", step.from, step.to, step.behind, got, step.want)
+			t.Errorf(
+				"after instances %d to %d became %t: %v each; want %v",
+				step.from,
+				step.to,
+				step.behind,
+				got,
+				step.want,
+			)
 		}
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPlainHTTPNeverGoesThroughAProxy: it leads to this machine only, and a proxy could read the
-// secret or the token.
+// TestPlainHTTPNeverGoesThroughAProxy: it leads to this machine only, and a proxy could
+// read the secret or the token.
 func TestPlainHTTPNeverGoesThroughAProxy(t *testing.T) {
 	tr, err := newTransport("http://proxy.example:3128", nil)
 	if err != nil {

@@ -10,17 +10,25 @@ import (
 	"strings"
 )
 
-// authorised answers only those who may read: with the token where one is configured, else everybody who reaches the
-// server by an address, by localhost or by a name that was listed. A browser that a foreign page has sent here comes with
-// that page's name (DNS rebinding) and is refused.
+// authorised answers only those who may read: with the token where one is configured,
+// else everybody who reaches the server by an address, by localhost or by a name that
+// was listed. A browser that a foreign page has sent here comes with that page's name
+// (DNS rebinding) and is refused.
 func (v *server) authorised(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if v.settings.Token == nil {
 			if !v.knows(r.Host) {
-				http.Error(w, "this host name is not allowed: use an address or localhost, or list the name in metrics_hosts", http.StatusForbidden)
+				http.Error(
+					w,
+					"this host name is not allowed: use an address or localhost, or list the name in metrics_hosts",
+					http.StatusForbidden,
+				)
+
 				return
 			}
+
 			next.ServeHTTP(w, r)
+
 			return
 		}
 
@@ -34,8 +42,10 @@ func (v *server) authorised(next http.Handler) http.Handler {
 		if want.IsZero() || !ok || !equal(got, want.Reveal()) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="metrics"`)
 			http.Error(w, "the bearer token of metrics_token_file is required", http.StatusUnauthorized)
+
 			return
 		}
+
 		next.ServeHTTP(w, r)
 	})
 }
@@ -46,6 +56,7 @@ func (v *server) knows(header string) bool {
 	if host == "" || host == "localhost" { // HTTP/1.0 needs no Host, and no browser leaves it out
 		return true
 	}
+
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
@@ -59,6 +70,7 @@ func hostOf(s string) string {
 	if err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
 	}
+
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 

@@ -32,6 +32,10 @@ func TestTheOperatorsPageListsEveryMetricAndNoOther(t *testing.T) {
 		have = append(have, name.FindStringSubmatch(d.String())[1])
 	}
 	if !slices.Equal(listed, have) {
-		t.Errorf("docs/operating.md lists\n%s\nthe code has\n%s", strings.Join(listed, "\n"), strings.Join(have, "\n"))
+		t.Errorf(
+			"docs/operating.md lists\n%s\nthe code has\n%s",
+			strings.Join(listed, "\n"),
+			strings.Join(have, "\n"),
+		)
 	}
 }

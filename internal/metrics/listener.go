@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// listener bounds the connections that are open at a time. A new one takes the place of the oldest that is not being
-// answered; while all are, it waits, and those behind it wait in the kernel, without a descriptor of ours.
+// listener bounds the connections that are open at a time. A new one takes the place of
+// the oldest that is not being answered; while all are, it waits, and those behind it
+// wait in the kernel, without a descriptor of ours.
 type listener struct {
 	net.Listener
 	most int
@@ -23,6 +24,7 @@ type listener struct {
 func newListener(l net.Listener, most int) *listener {
 	b := &listener{Listener: l, most: most}
 	b.change.L = &b.mu
+
 	return b
 }
 
@@ -34,14 +36,17 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 
 	conn := &connection{Conn: c, listener: l}
+
 	victim, ok := l.admit(conn)
 	if victim != nil {
 		victim.Conn.Close() // the server notices, and has nothing to say about it
 	}
+
 	if !ok {
 		c.Close()
 		return nil, net.ErrClosed
 	}
+
 	return conn, nil
 }
 
@@ -55,13 +60,17 @@ func (l *listener) admit(conn *connection) (victim *connection, ok bool) {
 			l.open = append(l.open, conn)
 			return nil, true
 		}
+
 		if i := slices.IndexFunc(l.open, func(c *connection) bool { return !c.busy }); i >= 0 {
 			victim = l.open[i]
 			l.open = append(slices.Delete(l.open, i, i+1), conn)
+
 			return victim, true
 		}
+
 		l.change.Wait()
 	}
+
 	return nil, false
 }
 
@@ -79,9 +88,11 @@ func (l *listener) Close() error {
 func (l *listener) remove(conn *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if i := slices.Index(l.open, conn); i >= 0 {
 		l.open = slices.Delete(l.open, i, i+1)
 	}
+
 	l.change.Broadcast()
 }
 
@@ -98,8 +109,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// setBusy notes whether a request is being answered. A connection that becomes idle goes to the end of the queue of those
-// that have to make room.
+// setBusy notes whether a request is being answered. A connection that becomes idle
+// goes to the end of the queue of those that have to make room.
 func (c *connection) setBusy(busy bool) {
 	l := c.listener
 	l.mu.Lock()
@@ -109,6 +120,7 @@ func (c *connection) setBusy(busy bool) {
 	if i := slices.Index(l.open, c); i >= 0 && !busy {
 		l.open = append(slices.Delete(l.open, i, i+1), c)
 	}
+
 	l.change.Broadcast()
 }
 
@@ -119,17 +131,20 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// counted marks a connection as busy from the moment its request is answered; noteIdle ends that.
+// counted marks a connection as busy from the moment its request is answered; noteIdle
+// ends that.
 func counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 			c.setBusy(true)
 		}
+
 		next.ServeHTTP(w, r)
 	})
 }
 
-// noteIdle marks a connection as idle once a response is sent to its last byte; for http.Server.ConnState.
+// noteIdle marks a connection as idle once a response is sent to its last byte; for
+// http.Server.ConnState.
 func noteIdle(conn net.Conn, state http.ConnState) {
 	if c, ok := conn.(*connection); ok && state == http.StateIdle {
 		c.setBusy(false)

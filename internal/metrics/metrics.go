@@ -1,9 +1,11 @@
-// Package metrics serves the state of all feeds of the process as Prometheus metrics, at /metrics.
+// Package metrics serves the state of all feeds of the process as Prometheus metrics,
+// at /metrics.
 //
-// It reads what collect counts anyway at the moment of a scrape; nothing is kept twice, and no label holds a secret.
+// It reads what collect counts anyway at the moment of a scrape; nothing is kept twice,
+// and no label holds a secret.
 //
-// The server is bounded, since every user of the machine may reach it and Fluent Bit needs the same descriptors and
-// memory: see maxConnections and the timeouts beside it.
+// The server is bounded, since every user of the machine may reach it and Fluent Bit
+// needs the same descriptors and memory: see maxConnections and the timeouts beside it.
 package metrics
 
 import (
@@ -30,7 +32,8 @@ type metric struct {
 	read func(store.Status) float64
 }
 
-// labels name a tenant for people and its feed: two feeds may differ in any one part of store.FeedKey, and equal labels make a scrape fail.
+// labels name a tenant for people and its feed: two feeds may differ in any one part of
+// store.FeedKey, and equal labels make a scrape fail.
 var labels = []string{"tenant", "login_host", "tenant_id", "api", "state_id"}
 
 func family(name, help string, kind prometheus.ValueType, read func(store.Status) float64) metric {
@@ -38,20 +41,66 @@ func family(name, help string, kind prometheus.ValueType, read func(store.Status
 }
 
 var families = []metric{
-	family("up", "1 when the last poll was read to its end, else 0.", prometheus.GaugeValue, func(s store.Status) float64 {
-		if s.State == "ok" {
-			return 1
-		}
-		return 0
-	}),
-	family("lag_seconds", "How far what was taken in by Fluent Bit is behind the present.", prometheus.GaugeValue, func(s store.Status) float64 { return s.LagSeconds }),
-	family("last_success_timestamp_seconds", "When a poll was last read to its end; 0 for never.", prometheus.GaugeValue, func(s store.Status) float64 { return unix(s.LastSuccess) }),
-	family("last_alert_timestamp_seconds", "When an alert was last emitted; 0 for never.", prometheus.GaugeValue, func(s store.Status) float64 { return unix(s.LastAlert) }),
-	family("alerts_emitted_total", "Alert versions emitted since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Emitted) }),
-	family("alerts_repeated_total", "Rows read again and suppressed since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Repeats) }),
-	family("polls_total", "Polls since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Polls) }),
-	family("poll_errors_total", "Polls that failed since the start.", prometheus.CounterValue, func(s store.Status) float64 { return float64(s.Errors) }),
-	family("deferred", "Events and windows that are deferred and not through yet.", prometheus.GaugeValue, func(s store.Status) float64 { return float64(s.SetAside) }),
+	family(
+		"up",
+		"1 when the last poll was read to its end, else 0.",
+		prometheus.GaugeValue,
+		func(s store.Status) float64 {
+			if s.State == "ok" {
+				return 1
+			}
+
+			return 0
+		},
+	),
+	family(
+		"lag_seconds",
+		"How far what was taken in by Fluent Bit is behind the present.",
+		prometheus.GaugeValue,
+		func(s store.Status) float64 { return s.LagSeconds },
+	),
+	family(
+		"last_success_timestamp_seconds",
+		"When a poll was last read to its end; 0 for never.",
+		prometheus.GaugeValue,
+		func(s store.Status) float64 { return unix(s.LastSuccess) },
+	),
+	family(
+		"last_alert_timestamp_seconds",
+		"When an alert was last emitted; 0 for never.",
+		prometheus.GaugeValue,
+		func(s store.Status) float64 { return unix(s.LastAlert) },
+	),
+	family(
+		"alerts_emitted_total",
+		"Alert versions emitted since the start.",
+		prometheus.CounterValue,
+		func(s store.Status) float64 { return float64(s.Emitted) },
+	),
+	family(
+		"alerts_repeated_total",
+		"Rows read again and suppressed since the start.",
+		prometheus.CounterValue,
+		func(s store.Status) float64 { return float64(s.Repeats) },
+	),
+	family(
+		"polls_total",
+		"Polls since the start.",
+		prometheus.CounterValue,
+		func(s store.Status) float64 { return float64(s.Polls) },
+	),
+	family(
+		"poll_errors_total",
+		"Polls that failed since the start.",
+		prometheus.CounterValue,
+		func(s store.Status) float64 { return float64(s.Errors) },
+	),
+	family(
+		"deferred",
+		"Events and windows that are deferred and not through yet.",
+		prometheus.GaugeValue,
+		func(s store.Status) float64 { return float64(s.SetAside) },
+	),
 }
 
 var (
@@ -64,6 +113,7 @@ func unix(t time.Time) float64 {
 	if t.IsZero() {
 		return 0
 	}
+
 	return float64(t.UnixNano()) / 1e9
 }
 
@@ -72,7 +122,9 @@ func (v *server) Describe(ch chan<- *prometheus.Desc) {
 	for _, f := range families {
 		ch <- f.desc
 	}
+
 	ch <- buffered
+
 	ch <- stopped
 }
 
@@ -87,6 +139,7 @@ func (v *server) Collect(ch chan<- prometheus.Metric) {
 		if src.Blocked() {
 			blocked = 1
 		}
+
 		for key, s := range src.Statuses() {
 			values := []string{s.TenantName, key.LoginHost, key.TenantID, key.API, key.StateID}
 			for i := range values {
@@ -101,5 +154,6 @@ func (v *server) Collect(ch chan<- prometheus.Metric) {
 	}
 
 	ch <- prometheus.MustNewConstMetric(buffered, prometheus.GaugeValue, float64(waiting))
+
 	ch <- prometheus.MustNewConstMetric(stopped, prometheus.GaugeValue, blocked)
 }

@@ -44,8 +44,26 @@ func scrape(t *testing.T, address string) string {
 func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 	var s Servers
 	at := time.Unix(1700000000, 0)
-	one := &pointer{source{{LoginHost: "login.example", TenantID: "a", API: "graph"}: {TenantName: "contoso", State: "ok", Emitted: 3, LagSeconds: 1.5, LastSuccess: at}}}
-	two := &pointer{source{{LoginHost: "login.example", TenantID: "b", API: "siem"}: {TenantName: "fabrikam", State: "failing", Errors: 7}}}
+	one := &pointer{
+		source{
+			{LoginHost: "login.example", TenantID: "a", API: "graph"}: {
+				TenantName:  "contoso",
+				State:       "ok",
+				Emitted:     3,
+				LagSeconds:  1.5,
+				LastSuccess: at,
+			},
+		},
+	}
+	two := &pointer{
+		source{
+			{LoginHost: "login.example", TenantID: "b", API: "siem"}: {
+				TenantName: "fabrikam",
+				State:      "failing",
+				Errors:     7,
+			},
+		},
+	}
 	leaveOne, err := s.Serve(anyPort, one)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +105,11 @@ func TestAnAddressInUseIsAClearError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave()
-	if _, err := b.Serve(Settings{Address: a.where(anyPort)}, &pointer{}); err == nil || !strings.Contains(err.Error(), "metrics_listen") {
+	if _, err := b.Serve(
+		Settings{Address: a.where(anyPort)},
+		&pointer{},
+	); err == nil ||
+		!strings.Contains(err.Error(), "metrics_listen") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -103,7 +125,11 @@ func TestFeedsThatDifferInOnePartOfTheirKeyAndOddNamesAreToldApart(t *testing.T)
 		t.Fatal(err)
 	}
 	defer leave()
-	if text := scrape(t, s.where(anyPort)); strings.Count(text, "\ndefender_up{") != 4 || !strings.Contains(text, `login_host="login.microsoftonline.us"`) {
+	if text := scrape(
+		t,
+		s.where(anyPort),
+	); strings.Count(text, "\ndefender_up{") != 4 ||
+		!strings.Contains(text, `login_host="login.microsoftonline.us"`) {
 		t.Error(text)
 	}
 }

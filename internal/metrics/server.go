@@ -39,9 +39,11 @@ type Settings struct {
 	Address string
 	// TokenFile names the file that Token reads; empty: no token is asked for.
 	TokenFile string
-	// Token returns the bearer token that requests must have. It is called for each request.
+	// Token returns the bearer token that requests must have. It is called for each
+	// request.
 	Token func() (secret.Text, error)
-	// Hosts are the names, in lower case, that a Host header may have besides addresses and localhost.
+	// Hosts are the names, in lower case, that a Host header may have besides addresses
+	// and localhost.
 	Hosts []string
 	// Log prints a line; level is "error", "warn", "info" or "debug".
 	Log func(level, text string)
@@ -52,7 +54,8 @@ func (s Settings) same(t Settings) bool {
 	return s.Address == t.Address && s.TokenFile == t.TokenFile && slices.Equal(s.Hosts, t.Hosts)
 }
 
-// Servers are the listeners of a process; inputs that name the same address share one. The zero value is ready.
+// Servers are the listeners of a process; inputs that name the same address share one.
+// The zero value is ready.
 type Servers struct {
 	mu   sync.Mutex
 	open map[string]*server
@@ -70,7 +73,8 @@ type server struct {
 	sources map[Source]func(level, text string)
 }
 
-// Serve makes a source visible at an address until leave is called; the last one to leave closes the listener.
+// Serve makes a source visible at an address until leave is called; the last one to
+// leave closes the listener.
 func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,13 +85,18 @@ func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error)
 		if v, err = listen(settings); err != nil {
 			return nil, err
 		}
+
 		if s.open == nil {
 			s.open = make(map[string]*server)
 		}
+
 		s.open[settings.Address] = v
 	case !v.settings.same(settings):
-		return nil, fmt.Errorf("metrics_listen: another [INPUT] uses %s with other values of metrics_token_file or metrics_hosts; "+
-			"give both the same, or each its own address", settings.Address)
+		return nil, fmt.Errorf(
+			"metrics_listen: another [INPUT] uses %s with other values of metrics_token_file or metrics_hosts; "+
+				"give both the same, or each its own address",
+			settings.Address,
+		)
 	}
 
 	v.mu.Lock()
@@ -105,13 +114,16 @@ func (s *Servers) leave(address string, v *server, src Source) {
 	delete(v.sources, src)
 	last := len(v.sources) == 0
 	v.mu.Unlock()
+
 	if !last {
 		return
 	}
 
 	delete(s.open, address)
+
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+
 	if v.http.Shutdown(ctx) != nil {
 		v.http.Close()
 	}
@@ -131,16 +143,19 @@ func listen(settings Settings) (*server, error) {
 		sources:  make(map[Source]func(level, text string)),
 	}
 	registry := prometheus.NewPedanticRegistry()
+
 	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
 	for _, c := range []prometheus.Collector{v, collectors.NewGoCollector(), process} {
 		if err := registry.Register(c); err != nil {
 			return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
 		}
 	}
+
 	v.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", v.serveMetrics)
+
 	v.http = &http.Server{
 		Handler:           counted(v.authorised(mux)),
 		ConnContext:       withConnection,
@@ -161,6 +176,7 @@ func listen(settings Settings) (*server, error) {
 func (v *server) log(level, text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+
 	for _, log := range v.sources {
 		if log != nil {
 			log(level, text)
@@ -169,19 +185,21 @@ func (v *server) log(level, text string) {
 	}
 }
 
-// Write takes the lines of net/http, which would go to stderr otherwise. Most are about a single connection and of no
-// use to an operator.
+// Write takes the lines of net/http, which would go to stderr otherwise. Most are about
+// a single connection and of no use to an operator.
 func (v *server) Write(line []byte) (int, error) {
 	level := "debug"
 	if bytes.Contains(line, []byte("panic serving")) {
 		level = "error"
 	}
+
 	v.log(level, "metrics_listen: "+strings.TrimSpace(string(line)))
+
 	return len(line), nil
 }
 
-// serveMetrics answers a scrape. One is gathered at a time, and it is complete before the first byte is sent: a client
-// that reads slowly keeps no other one waiting.
+// serveMetrics answers a scrape. One is gathered at a time, and it is complete before
+// the first byte is sent: a client that reads slowly keeps no other one waiting.
 func (v *server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), gatherWait)
 	defer cancel()
@@ -192,9 +210,12 @@ func (v *server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "another scrape takes too long; try again later", http.StatusServiceUnavailable)
 		return
 	}
+
 	page := newPage()
+
 	func() {
 		defer func() { <-v.gather }()
+
 		v.metrics.ServeHTTP(page, r)
 	}()
 
@@ -219,6 +240,7 @@ func (p *page) send(w http.ResponseWriter) {
 	for name, values := range p.header {
 		w.Header()[name] = values
 	}
+
 	w.Header().Set("Content-Length", fmt.Sprint(p.body.Len()))
 	w.WriteHeader(p.status)
 	_, _ = w.Write(p.body.Bytes())

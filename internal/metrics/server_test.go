@@ -91,7 +91,8 @@ func answer(t *testing.T, c net.Conn) {
 func TestIdleConnectionsGiveWayToNewOnes(t *testing.T) {
 	address := serve(t, Settings{}, &pointer{})
 
-	// The first one has been served; the others never say anything, or stop in the middle of a header.
+	// The first one has been served; the others never say anything, or stop in the
+	// middle of a header.
 	first := dial(t, address)
 	ask(t, first)
 	answer(t, first)
@@ -151,7 +152,8 @@ func TestConnectionsBeingAnsweredAreNotClosed(t *testing.T) {
 	<-src.asked // one is gathered, the others wait
 	l.waitBusy(maxConnections)
 
-	// One more than there are places: it waits until one of them is done, and is then answered.
+	// One more than there are places: it waits until one of them is done, and is then
+	// answered.
 	last := dial(t, address)
 	ask(t, last)
 	close(src.answer)
@@ -221,7 +223,12 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, tc.settings, &pointer{})
-			req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+address+"/metrics", nil)
+			req, err := http.NewRequestWithContext(
+				context.Background(),
+				http.MethodGet,
+				"http://"+address+"/metrics",
+				nil,
+			)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,10 @@
-// Package netfault says of a request that failed what may stand in a log: what kind of failure it was, and a cause that quotes nobody.
+// Package netfault says of a request that failed what may stand in a log: what kind of
+// failure it was, and a cause that quotes nobody.
 //
-// Errors of net/http quote what a server sent in place of HTTP, and the address with its query; either may be what we sent: a form with a
-// client secret, a token. What servers name themselves (where a redirect leads, ids) is looked at with Host and Shares before it is printed.
+// Errors of net/http quote what a server sent in place of HTTP, and the address with
+// its query; either may be what we sent: a form with a client secret, a token. What
+// servers name themselves (where a redirect leads, ids) is looked at with Host and
+// Shares before it is printed.
 package netfault
 
 import (
@@ -67,7 +70,9 @@ type Fault struct {
 // Of looks at an error of net/http, or of reading the body of an answer.
 func Of(err error) Fault {
 	var op *net.OpError
+
 	f := Fault{Err: harmless(err)}
+
 	f.Dialing = errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 	switch {
 	case f.Dialing && op.Op == "proxyconnect":
@@ -79,17 +84,20 @@ func Of(err error) Fault {
 	default:
 		f.Kind = kindOf(err)
 	}
+
 	return f
 }
 
 // kindOf returns the kind of a failure that is not the proxy's.
 func kindOf(err error) Kind {
-	var dns *net.DNSError
-	var authority x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	var hostname x509.HostnameError
-	var verify *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
+	var (
+		dns       *net.DNSError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		hostname  x509.HostnameError
+		verify    *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+	)
 	switch {
 	case errors.As(err, &dns):
 		return Name
@@ -110,11 +118,13 @@ func kindOf(err error) Kind {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
 	}
+
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
 		if errors.Is(err, end) {
 			return Broke
 		}
 	}
+
 	return Other
 }
 
@@ -126,15 +136,19 @@ func isTimeout(err error) bool {
 // errProtocol stands for an error of net/http that may quote what the server sent.
 var errProtocol = errors.New("it does not speak proper HTTP")
 
-// harmless gives the part of an error of net/http that may be printed: those of the system, the name service and certificates. Others quote the
-// address, whose query may name devices, or what the server sent, which may be our own secret.
+// harmless gives the part of an error of net/http that may be printed: those of the
+// system, the name service and certificates. Others quote the address, whose query may
+// name devices, or what the server sent, which may be our own secret.
 func harmless(err error) error {
-	var op *net.OpError
-	var dns *net.DNSError
-	var record tls.RecordHeaderError
-	var verify *tls.CertificateVerificationError
-	var number syscall.Errno
-	var t interface{ Timeout() bool }
+	var (
+		op     *net.OpError
+		dns    *net.DNSError
+		record tls.RecordHeaderError
+		verify *tls.CertificateVerificationError
+		number syscall.Errno
+		t      interface{ Timeout() bool }
+	)
+
 	switch {
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return errors.New("it does not answer in TLS")
@@ -146,9 +160,11 @@ func harmless(err error) error {
 		if errors.As(op.Err, &number) {
 			return op
 		}
+
 		if op.Timeout() {
 			return errors.New(op.Op + ": timeout")
 		}
+
 		return errors.New(op.Op + " failed")
 	case errors.As(err, &number):
 		return number
@@ -157,14 +173,17 @@ func harmless(err error) error {
 	case resetCode(err) != "":
 		return errors.New(resetCode(err))
 	}
+
 	for _, known := range []error{io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
+
 	if errors.As(err, &t) && t.Timeout() {
 		return errors.New("timeout")
 	}
+
 	return errProtocol
 }
 
@@ -181,17 +200,19 @@ func (e *ProxyError) Error() string {
 }
 
 // CheckProxy makes a ProxyError of every answer to CONNECT but 200. It is for
-// http.Transport.OnProxyConnectResponse: net/http itself keeps the words of the status line
-// only, which may be any.
+// http.Transport.OnProxyConnectResponse: net/http itself keeps the words of the status
+// line only, which may be any.
 func CheckProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
+
 	return &ProxyError{Status: res.StatusCode}
 }
 
-// proxyStatus returns what a proxy answered to CONNECT, 0 if err is something else. Without
-// CheckProxy only HTTP's own phrases are known, since net/http makes an error of the phrase.
+// proxyStatus returns what a proxy answered to CONNECT, 0 if err is something else.
+// Without CheckProxy only HTTP's own phrases are known, since net/http makes an error
+// of the phrase.
 func proxyStatus(err error) int {
 	var refusal *ProxyError
 	if errors.As(err, &refusal) {
@@ -201,20 +222,23 @@ func proxyStatus(err error) int {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
+
 	if err == nil {
 		return 0
 	}
+
 	text := err.Error()
 	for code := http.StatusBadRequest; code <= http.StatusNetworkAuthenticationRequired; code++ {
 		if phrase := http.StatusText(code); phrase != "" && strings.EqualFold(phrase, text) {
 			return code
 		}
 	}
+
 	return 0
 }
 
-// streamReset is how net/http's HTTP/2 gives out that a stream was reset: errors.As fills in any
-// struct that has these fields.
+// streamReset is how net/http's HTTP/2 gives out that a stream was reset: errors.As
+// fills in any struct that has these fields.
 type streamReset struct {
 	StreamID uint32
 	Code     uint32
@@ -246,17 +270,19 @@ func resetName(code uint32) string {
 	if int(code) < len(resetNames) {
 		return "HTTP/2 " + resetNames[code]
 	}
+
 	return fmt.Sprintf("HTTP/2 code %d", code)
 }
 
-// resetCode names what an HTTP/2 server ended a request with, empty if err is something else.
-// The error of a whole connection has no exported type: it is known by how its text begins, and
-// nothing of the rest is used, which holds words of the server.
+// resetCode names what an HTTP/2 server ended a request with, empty if err is something
+// else. The error of a whole connection has no exported type: it is known by how its
+// text begins, and nothing of the rest is used, which holds words of the server.
 func resetCode(err error) string {
 	var reset streamReset
 	if errors.As(err, &reset) {
 		return resetName(reset.Code)
 	}
+
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		switch text := inner.Error(); {
 		case strings.HasPrefix(text, "http2: server sent GOAWAY"):
@@ -267,5 +293,6 @@ func resetCode(err error) string {
 			return "HTTP/2 connection error"
 		}
 	}
+
 	return ""
 }

@@ -72,7 +72,10 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s: no error", name)
 		}
-		if f := netfault.Of(err); f.Err == nil || netfault.Shares(f.Err.Error(), hidden) || strings.Contains(f.Err.Error(), "client_secret") {
+		if f := netfault.Of(
+			err,
+		); f.Err == nil || netfault.Shares(f.Err.Error(), hidden) ||
+			strings.Contains(f.Err.Error(), "client_secret") {
 			t.Errorf("%s: %v", name, f.Err)
 		}
 	}
@@ -102,14 +105,15 @@ func TestTheProxysOwnRefusalIsNamed(t *testing.T) {
 		}
 		_, err = (&http.Client{Transport: transport}).Get("https://login.example.test")
 		f := netfault.Of(err)
-		if f.Kind != tc.kind || !f.Dialing || !strings.Contains(f.Err.Error(), tc.want) || netfault.Shares(f.Err.Error(), hidden) {
+		if f.Kind != tc.kind || !f.Dialing || !strings.Contains(f.Err.Error(), tc.want) ||
+			netfault.Shares(f.Err.Error(), hidden) {
 			t.Errorf("%q: %+v", tc.line, f)
 		}
 	}
 }
 
-// TestAnHTTP2ResetIsNamedByItsCode: of the stream, before and in the middle of the answer, and of
-// the whole connection.
+// TestAnHTTP2ResetIsNamedByItsCode: of the stream, before and in the middle of the
+// answer, and of the whole connection.
 func TestAnHTTP2ResetIsNamedByItsCode(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
@@ -208,7 +212,8 @@ func TestRetryAfterIsReadInEveryForm(t *testing.T) {
 	}
 }
 
-// FuzzRetryAfter: whatever a server sends, the wait is within bounds and in whole seconds or zero.
+// FuzzRetryAfter: whatever a server sends, the wait is within bounds and in whole
+// seconds or zero.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{"30.5", "Sun, 01 Mar 2026 12:01:30 GMT", "1,2", "-1", "9223372036854775808", "2026-03-01T12:01:30+23:59"} {
 		f.Add(value, value)
@@ -244,7 +249,10 @@ func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 			t.Errorf("%s: %q", address, got)
 		}
 	}
-	if f := netfault.Of(errors.New("quote: " + hidden)); f.Kind != netfault.Other || netfault.Shares(f.Err.Error(), hidden) {
+	if f := netfault.Of(
+		errors.New("quote: " + hidden),
+	); f.Kind != netfault.Other ||
+		netfault.Shares(f.Err.Error(), hidden) {
 		t.Errorf("%+v", f)
 	}
 }

@@ -1,8 +1,10 @@
-// Package page finds the alerts in a page of an API's answer, one at a time, while it is still arriving.
+// Package page finds the alerts in a page of an API's answer, one at a time, while it
+// is still arriving.
 //
-// A page is an OData object, {"@odata.context": …, "value": [ … ], "@odata.nextLink": "…"} with its keys in any order
-// (OData JSON Format 4.01, §4.5), or a bare array, as the SIEM API sends. It may be hundreds of megabytes; a Reader keeps the
-// row it is at and no more.
+// A page is an OData object, {"@odata.context": …, "value": [ … ], "@odata.nextLink":
+// "…"} with its keys in any order (OData JSON Format 4.01, §4.5), or a bare array, as
+// the SIEM API sends. It may be hundreds of megabytes; a Reader keeps the row it is at
+// and no more.
 //
 // # What it promises
 //

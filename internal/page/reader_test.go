@@ -15,7 +15,8 @@ import (
 	"testing/iotest"
 )
 
-// readAll gives all rows, the link and the final error (nil for io.EOF); rows too large are given as "TOO LARGE".
+// readAll gives all rows, the link and the final error (nil for io.EOF); rows too large
+// are given as "TOO LARGE".
 func readAll(t testing.TB, p *Reader) (rows []string, link string, err error) {
 	t.Helper()
 	for {
@@ -125,7 +126,18 @@ func TestPages(t *testing.T) {
 			for _, size := range []int{1, 16, 1 << 16} {
 				rows, link, err := readAll(t, NewReader(read(c.doc), Options{Buffer: size}))
 				if fmt.Sprint(rows) != fmt.Sprint(c.rows) || link != c.link || !errors.Is(err, c.err) {
-					t.Errorf("%s, read %s, buffer %d: %q, link %q, %v; want %q, %q, %v", c.promise, how, size, rows, link, err, c.rows, c.link, c.err)
+					t.Errorf(
+						"%s, read %s, buffer %d: %q, link %q, %v; want %q, %q, %v",
+						c.promise,
+						how,
+						size,
+						rows,
+						link,
+						err,
+						c.rows,
+						c.link,
+						c.err,
+					)
 				}
 			}
 		}
@@ -172,7 +184,11 @@ func (stuck) Read([]byte) (int, error) { return 0, nil }
 
 func TestErrorsDoNotQuoteThePage(t *testing.T) {
 	for _, doc := range []string{`<secret>`, `["secret`, `{"secret":1}`, `{"error":"secret"}`, `["secret" "secret"]`, `{"value":"secret"}`, `{"value":[],"@odata.nextLink":["secret"]}`} {
-		if _, _, err := readAll(t, NewReader(strings.NewReader(doc), Options{})); err == nil || strings.Contains(err.Error(), "secret") {
+		if _, _, err := readAll(
+			t,
+			NewReader(strings.NewReader(doc), Options{}),
+		); err == nil ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", doc, err)
 		}
 	}
@@ -180,7 +196,13 @@ func TestErrorsDoNotQuoteThePage(t *testing.T) {
 
 func TestRowsTooLargeArePassedOver(t *testing.T) {
 	big := `{"a":"` + strings.Repeat("x", 200) + `"}`
-	doc := `{"z":` + big + `,"value":[1,` + big + `,{"b":2},` + big + `,` + `"` + strings.Repeat("y", 98) + `"` + `,"` + strings.Repeat("y", 99) + `"],"@odata.nextLink":"n"}`
+	doc := `{"z":` + big + `,"value":[1,` + big + `,{"b":2},` + big + `,` + `"` + strings.Repeat(
+		"y",
+		98,
+	) + `"` + `,"` + strings.Repeat(
+		"y",
+		99,
+	) + `"],"@odata.nextLink":"n"}`
 	want := []string{`1`, "TOO LARGE", `{"b":2}`, "TOO LARGE", `"` + strings.Repeat("y", 98) + `"`, "TOO LARGE"}
 	for how, read := range readings {
 		rows, link, err := readAll(t, NewReader(read(doc), Options{MaxRow: 100, Buffer: 16}))
@@ -188,7 +210,10 @@ func TestRowsTooLargeArePassedOver(t *testing.T) {
 			t.Errorf("read %s: %q, %q, %v", how, rows, link, err)
 		}
 	}
-	p := NewReader(strings.NewReader(`{"value":[],"@odata.nextLink":"`+strings.Repeat("x", 2*maxText)+`"}`), Options{})
+	p := NewReader(
+		strings.NewReader(`{"value":[],"@odata.nextLink":"`+strings.Repeat("x", 2*maxText)+`"}`),
+		Options{},
+	)
 	if _, _, err := readAll(t, p); !errors.Is(err, ErrNotPage) {
 		t.Errorf("a link of 2 MB: %v", err)
 	}
@@ -296,7 +321,8 @@ func TestPublishedSamples(t *testing.T) {
 	}
 }
 
-// reference reads a whole document with encoding/json; ok is false when that does not see a page in it.
+// reference reads a whole document with encoding/json; ok is false when that does not
+// see a page in it.
 func reference(doc []byte) (rows []string, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	open, err := d.Token()
@@ -343,7 +369,8 @@ func reference(doc []byte) (rows []string, ok bool) {
 	return rows, ok
 }
 
-// FuzzReader: wherever the reads break, the result is the same; for every valid document it is what encoding/json finds.
+// FuzzReader: wherever the reads break, the result is the same; for every valid
+// document it is what encoding/json finds.
 func FuzzReader(f *testing.F) {
 	for _, s := range []string{`{"value":[{"a":"\\\""},1],"@odata.nextLink":"n"}`, `[{"a":[{}]},"x"]`, `{"error":{}}`, "\ufeff[]", `{"a":1,"value":[1`} {
 		f.Add([]byte(s), uint16(1), uint64(1))

@@ -5,8 +5,9 @@ import (
 	"math/bits"
 )
 
-// A scanner finds the end of one JSON value in text that comes in pieces. It follows strings and counts brackets; whether
-// what is between them is JSON, and whether brackets match in kind, is for the transcoder to find out.
+// A scanner finds the end of one JSON value in text that comes in pieces. It follows
+// strings and counts brackets; whether what is between them is JSON, and whether
+// brackets match in kind, is for the transcoder to find out.
 type scanner struct {
 	scalar   bool // a number or literal: it ends before the next delimiter
 	inString bool
@@ -14,7 +15,8 @@ type scanner struct {
 	depth    int  // open brackets
 }
 
-// newScanner begins with the first byte of a value, which scan has to be given too. ok is false when no value begins so.
+// newScanner begins with the first byte of a value, which scan has to be given too. ok
+// is false when no value begins so.
 func newScanner(first byte) (s scanner, ok bool) {
 	switch first {
 	case '{', '[', '"':
@@ -22,6 +24,7 @@ func newScanner(first byte) (s scanner, ok bool) {
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 't', 'f', 'n':
 		return scanner{scalar: true}, true
 	}
+
 	return scanner{}, false
 }
 
@@ -37,7 +40,8 @@ var meaning = [256]uint8{'"': quote, '{': opening, '[': opening, '}': closing, '
 
 var delimits = [256]bool{',': true, ']': true, '}': true, ' ': true, '\n': true, '\r': true, '\t': true}
 
-// scan goes on with the bytes b and gives how many of them belong to the value, and whether it ends there.
+// scan goes on with the bytes b and gives how many of them belong to the value, and
+// whether it ends there.
 func (s *scanner) scan(b []byte) (n int, done bool) {
 	if s.scalar {
 		for i, c := range b {
@@ -45,26 +49,32 @@ func (s *scanner) scan(b []byte) (n int, done bool) {
 				return i, true
 			}
 		}
+
 		return len(b), false
 	}
+
 	i := 0
 	if s.inString {
 		if i = s.stringEnd(b, 0); s.inString {
 			return i, false
 		}
+
 		if s.depth == 0 {
 			return i, true
 		}
 	}
+
 	for i < len(b) {
 		c := b[i]
 		i++
+
 		switch meaning[c] {
 		case quote:
 			s.inString = true
 			if i = s.stringEnd(b, i); s.inString {
 				return i, false
 			}
+
 			if s.depth == 0 {
 				return i, true
 			}
@@ -76,6 +86,7 @@ func (s *scanner) scan(b []byte) (n int, done bool) {
 			}
 		}
 	}
+
 	return i, false
 }
 
@@ -84,33 +95,40 @@ const (
 	highs = 0x8080808080808080
 )
 
-// stringEnd gives the offset behind the quote that ends the string b[i:] is in and leaves the string, or len(b) when the
-// string goes on.
+// stringEnd gives the offset behind the quote that ends the string b[i:] is in and
+// leaves the string, or len(b) when the string goes on.
 func (s *scanner) stringEnd(b []byte, i int) int {
 	if s.escaped && i < len(b) {
 		s.escaped = false
 		i++
 	}
+
 	for {
 		for len(b)-i >= 8 { // eight bytes at a time up to the next quote or backslash
 			x := binary.LittleEndian.Uint64(b[i:])
+
 			q, e := x^'"'*ones, x^'\\'*ones
 			if m := ((q-ones)&^q | (e-ones)&^e) & highs; m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				break
 			}
+
 			i += 8
 		}
+
 		for i < len(b) && b[i] != '"' && b[i] != '\\' {
 			i++
 		}
+
 		if i >= len(b) {
 			return len(b)
 		}
+
 		if b[i] == '"' {
 			s.inString = false
 			return i + 1
 		}
+
 		if i += 2; i > len(b) {
 			s.escaped = true
 			return len(b)

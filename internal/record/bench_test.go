@@ -14,8 +14,9 @@ import (
 	"fluent-bit-defender/internal/page"
 )
 
-// Every benchmark goes once over 10,000 alerts per turn: ns/op is the time for them all, MB/s counts the JSON. The target
-// is Transcode ≤ ValidBytes (which only checks, and not even UTF-8) and ≥ 15 × Stdlib.
+// Every benchmark goes once over 10,000 alerts per turn: ns/op is the time for them
+// all, MB/s counts the JSON. The target is Transcode ≤ ValidBytes (which only checks,
+// and not even UTF-8) and ≥ 15 × Stdlib.
 
 var apis = []string{"Graph", "Endpoint", "SIEM", "Japanese", "Indented"}
 
@@ -87,7 +88,14 @@ func BenchmarkPage(b *testing.B) {
 
 // BenchmarkCEF is json+cef: the transcoder and the line.
 func BenchmarkCEF(b *testing.B) {
-	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph", Format: FormatJSONCEF})
+	e := NewEncoder(
+		Options{
+			TenantID: "99999999-8888-7777-6666-555555555555",
+			Tenant:   "contoso",
+			API:      "graph",
+			Format:   FormatJSONCEF,
+		},
+	)
 	dst := make([]byte, 0, 2<<20)
 	overCorpus(b, func(alert []byte) {
 		if _, err := e.Alert(dst, 16014749601234567, ID{}, alert); err != nil {
@@ -123,7 +131,8 @@ func BenchmarkStdlib(b *testing.B) {
 	})
 }
 
-// stdlib is what fluent-bit-go's example leads to: encoding/json into a map, and the map with the library's encoder into msgpack.
+// stdlib is what fluent-bit-go's example leads to: encoding/json into a map, and the
+// map with the library's encoder into msgpack.
 func stdlib(alert []byte) ([]byte, error) {
 	var m map[string]any
 	if err := json.Unmarshal(alert, &m); err != nil {

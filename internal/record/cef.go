@@ -9,7 +9,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// A cefBuilder writes the CEF lines of one tenant and API. The lines it returns are valid until its next call.
+// A cefBuilder writes the CEF lines of one tenant and API. The lines it returns are
+// valid until its next call.
 type cefBuilder struct {
 	col      int
 	tenant   string
@@ -21,7 +22,8 @@ type cefBuilder struct {
 	move     []byte // Encoder.Alert's, to put a line in its place
 }
 
-// A cefPair is one key of the extension with its value, cut to the key's length and not yet escaped.
+// A cefPair is one key of the extension with its value, cut to the key's length and not
+// yet escaped.
 type cefPair struct{ key, value, label string }
 
 func (c *cefBuilder) init(o Options) {
@@ -29,6 +31,7 @@ func (c *cefBuilder) init(o Options) {
 	if !ok {
 		col = colGraph
 	}
+
 	*c = cefBuilder{
 		col:      col,
 		tenant:   o.Tenant,
@@ -50,6 +53,7 @@ func (c *cefBuilder) alert(raw []byte, id ID) []byte {
 	a.read(raw, &c.entities)
 
 	c.pairs = c.pairs[:0]
+
 	for i := range cefTable {
 		row := &cefTable[i]
 		if from := row.column(c.col); from.get != nil {
@@ -60,6 +64,7 @@ func (c *cefBuilder) alert(raw []byte, id ID) []byte {
 	h := &cefHeaders[c.col]
 	class := cmp.Or(headerText(h.class.get(a), maxClass), h.noClass)
 	name := cmp.Or(headerText(h.name.get(a), maxName), h.untitled)
+
 	return c.finish(class, name, cefSeverity(h.severity.get(a)))
 }
 
@@ -74,6 +79,7 @@ func (c *cefBuilder) raw(id ID) []byte {
 	c.pairs = c.pairs[:0]
 	c.add("cs3", "RecordId", 4000, id.String())
 	c.add("flexString2", "Tenant", 1023, c.tenant)
+
 	return c.finish("raw", "Row not decodable", "6")
 }
 
@@ -83,9 +89,11 @@ func (c *cefBuilder) health(h Health) []byte {
 	c.add("reason", "", 1023, h.Reason)
 	c.add("msg", "", 1023, h.Remedy)
 	c.add("flexString2", "Tenant", 1023, c.tenant)
+
 	if h.OK {
 		return c.finish("health", "Defender tenant ok", "1")
 	}
+
 	return c.finish("health", "Defender tenant failing", "8")
 }
 
@@ -101,6 +109,7 @@ func cefSeverity(s string) string {
 	case "high":
 		return "8"
 	}
+
 	return "Unknown"
 }
 
@@ -111,18 +120,20 @@ func (c *cefBuilder) add(key, label string, limit int, value string) {
 	}
 }
 
-// extensionText is a value without what a line cannot hold: control characters other than line breaks, spaces at its ends,
-// and what is beyond limit bytes (0: no limit).
+// extensionText is a value without what a line cannot hold: control characters other
+// than line breaks, spaces at its ends, and what is beyond limit bytes (0: no limit).
 func extensionText(s string, limit int) string {
 	s = strings.Trim(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\r' {
 			return -1
 		}
+
 		return r
 	}, s), " ")
 	if limit > 0 {
 		s = cutText(s, limit)
 	}
+
 	return s
 }
 
@@ -132,50 +143,65 @@ func headerText(s string, limit int) string {
 		if unicode.IsControl(r) && r != '\n' {
 			return -1
 		}
+
 		return r
 	}, strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"))
+
 	return cutText(strings.Trim(strings.ReplaceAll(s, "\n", " "), " "), limit)
 }
 
-// cutText cuts s to at most limit bytes, between characters, and leaves no space at the end.
+// cutText cuts s to at most limit bytes, between characters, and leaves no space at the
+// end.
 func cutText(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
+
 	if limit <= 0 {
 		return ""
 	}
+
 	for limit > 0 && !utf8.RuneStart(s[limit]) {
 		limit--
 	}
+
 	return strings.TrimRight(s[:limit], " ")
 }
 
 // finish writes the line, shortening it as far as it must.
 func (c *cefBuilder) finish(class, name, severity string) []byte {
 	defer func() { clear(c.pairs[:cap(c.pairs)]) }() // they are parts of a copy of the row, which may be large
+
 	h := &cefHeaders[c.col]
+
 	c.line = append(c.line[:0], "CEF:0|Microsoft|"...)
 	for _, field := range [...]string{h.product, h.version, class, name, severity} {
 		c.line = append(appendEscaped(c.line, field, '|'), '|')
 	}
+
 	header := len(c.line)
+
 	size := header - 1
 	for _, p := range c.pairs {
 		size += p.size()
 	}
+
 	c.shorten(size - c.maxBytes)
+
 	for i, p := range c.pairs {
 		if i > 0 {
 			c.line = append(c.line, ' ')
 		}
+
 		c.line = append(append(c.line, p.key...), '=')
+
 		c.line = appendEscaped(c.line, p.value, '=')
 		if p.label != "" {
 			c.line = append(append(c.line, ' '), p.key...)
 			c.line = append(append(c.line, "Label="...), p.label...)
 		}
 	}
+
 	return c.line
 }
 
@@ -185,6 +211,7 @@ func (p *cefPair) size() int {
 	if p.label != "" {
 		n += len(" Label=") + len(p.key) + len(p.label)
 	}
+
 	return n
 }
 
@@ -196,16 +223,20 @@ func (c *cefBuilder) shorten(over int) {
 			if p.key != key {
 				continue
 			}
+
 			before := p.size()
+
 			p.value = cutEscaped(p.value, escapedLen(p.value)-over)
 			if p.value == "" {
 				over -= before
+
 				c.drop(i)
 			} else {
 				over -= before - p.size()
 			}
 		}
 	}
+
 	for i := len(c.pairs) - 1; over > 0 && i >= 0; i-- {
 		if !cutNever[c.pairs[i].key] {
 			over -= c.pairs[i].size()
@@ -225,10 +256,12 @@ func cutEscaped(s string, limit int) string {
 		case '\\', '=', '\n', '\r':
 			n++
 		}
+
 		if n > limit {
 			return strings.TrimRight(s[:i], " ")
 		}
 	}
+
 	return s
 }
 
@@ -240,11 +273,12 @@ func escapedLen(s string) int {
 			n++
 		}
 	}
+
 	return n
 }
 
-// appendEscaped escapes the backslash and the special byte: "|" in the header, "=" in the extension, where line breaks
-// become \n and \r (in the header there are none).
+// appendEscaped escapes the backslash and the special byte: "|" in the header, "=" in
+// the extension, where line breaks become \n and \r (in the header there are none).
 func appendEscaped(dst []byte, s string, special byte) []byte {
 	for i := range len(s) {
 		switch b := s[i]; b {
@@ -258,5 +292,6 @@ func appendEscaped(dst []byte, s string, special byte) []byte {
 			dst = append(dst, b)
 		}
 	}
+
 	return dst
 }

@@ -23,7 +23,8 @@ type cefChoice struct {
 	groups [numGroups]*candidate
 	// bySender reports whether the user is the sender of the message.
 	bySender bool
-	// source4 and source6 are the addresses that the alert came from, destination where to.
+	// source4 and source6 are the addresses that the alert came from, destination where
+	// to.
 	source4, source6, destination netip.Addr
 }
 
@@ -36,7 +37,8 @@ type cefCandidates struct {
 // maxKeptCandidates is how much room is kept from one alert to the next.
 const maxKeptCandidates = 256
 
-// release forgets the alert: its texts are parts of a copy of the row, which may be large.
+// release forgets the alert: its texts are parts of a copy of the row, which may be
+// large.
 func (c *cefCandidates) release() {
 	clear(c.list)
 	clear(c.found)
@@ -78,10 +80,12 @@ func makePlans() (plans [numColumns]map[string]*cefPlan) {
 					plan.roles = plan.fields.add("roles")
 					plans[col][kind] = plan
 				}
+
 				plans[col][kind].add(group, entity)
 			}
 		}
 	}
+
 	return plans
 }
 
@@ -93,26 +97,33 @@ func (p *cefPlan) add(group int, entity cefEntity) {
 		if at < 0 {
 			continue // a field that this group does not need
 		}
+
 		for _, path := range field.paths {
 			first, second, two := strings.Cut(path, " + ")
+
 			read := cefPath{first: p.fields.add(first), second: noPath}
 			if two {
 				read.second = p.fields.add(second)
 			}
+
 			fill.keys[at] = append(fill.keys[at], read)
 		}
 	}
+
 	p.fills = append(p.fills, fill)
 }
 
-// index returns where the key's text is in a candidate's values; -1: the group lacks the key.
+// index returns where the key's text is in a candidate's values; -1: the group lacks
+// the key.
 func (g *cefGroup) index(key string) int {
 	if at := slices.Index(g.keys, key); at >= 0 {
 		return at
 	}
+
 	if at := slices.Index(g.also, key); at >= 0 {
 		return len(g.keys) + at
 	}
+
 	return -1
 }
 
@@ -122,6 +133,7 @@ func (c *cefChoice) text(group int, key string) string {
 	if chosen == nil {
 		return ""
 	}
+
 	return chosen.values[cefGroups[group].index(key)]
 }
 
@@ -147,6 +159,7 @@ func (c *cefCandidates) one(col int, kind string, entity gjson.Result) {
 	for len(c.found) < len(plan.fields.paths) {
 		c.found = append(c.found, gjson.Result{})
 	}
+
 	found := c.found[:len(plan.fields.paths)]
 	clear(found)
 	plan.fields.read(entity, found)
@@ -166,6 +179,7 @@ func (c *cefCandidates) fill(fill *cefFill, found []gjson.Result, roles int) {
 				break
 			}
 		}
+
 		if made.values[i] != "" && i < len(group.keys) {
 			made.filled++
 		}
@@ -186,6 +200,7 @@ func (p cefPath) text(found []gjson.Result) string {
 	if second := entityText(found[p.second]); text != "" && second != "" {
 		return text + "." + second
 	}
+
 	return ""
 }
 
@@ -199,6 +214,7 @@ func entityText(v gjson.Result) (text string) {
 		text = plain(member)
 		return text == ""
 	})
+
 	return text
 }
 
@@ -211,10 +227,12 @@ func hasAttackRole(roles gjson.Result) (attack bool) {
 		attack = lookFold(cefRoles, plain(role))
 		return !attack
 	})
+
 	return attack
 }
 
-// before reports whether c is chosen rather than the other, which comes earlier in the alert.
+// before reports whether c is chosen rather than the other, which comes earlier in the
+// alert.
 func (c *candidate) before(other *candidate) bool {
 	switch {
 	case c.later != other.later:
@@ -233,6 +251,7 @@ func (c *cefCandidates) best(group int) (best *candidate) {
 			best = some
 		}
 	}
+
 	return best
 }
 
@@ -246,11 +265,13 @@ func (c *cefCandidates) choose() (choice cefChoice) {
 
 	c.chooseFile(&choice)
 	c.chooseAddresses(&choice)
+
 	return choice
 }
 
 // chooseFile chooses between files and the file of a process, whose command line then
-// belongs to it. A file of which only a hash is known does not hide a process with a name.
+// belongs to it. A file of which only a hash is known does not hide a process with a
+// name.
 func (c *cefCandidates) chooseFile(choice *cefChoice) {
 	named := func(file candidate) bool {
 		return file.group == groupFile && file.values[cefGroups[groupFile].index("fname")] != ""
@@ -266,8 +287,8 @@ func (c *cefCandidates) chooseFile(choice *cefChoice) {
 	}
 }
 
-// chooseUser chooses between users and the sender of a message. A user to whom the message
-// was sent is not the one who did it.
+// chooseUser chooses between users and the sender of a message. A user to whom the
+// message was sent is not the one who did it.
 func (c *cefCandidates) chooseUser(choice *cefChoice) {
 	sender, recipient := choice.text(groupMail, "suser"), choice.text(groupMail, "duser")
 	if sender == "" {
@@ -275,11 +296,13 @@ func (c *cefCandidates) chooseUser(choice *cefChoice) {
 	}
 
 	choice.groups[groupUser] = nil
+
 	for i := range c.list {
 		user := &c.list[i]
 		if user.group != groupUser || user.is(recipient) {
 			continue
 		}
+
 		if best := choice.groups[groupUser]; best == nil || user.before(best) {
 			choice.groups[groupUser] = user
 		}
@@ -301,13 +324,15 @@ func (c *candidate) is(address string) bool {
 	group := &cefGroups[groupUser]
 	name, principal := c.values[group.index("suser")], c.values[group.index(readPrincipal)]
 	local, _, _ := strings.Cut(address, "@")
+
 	return strings.EqualFold(principal, address) || strings.EqualFold(name, address) || strings.EqualFold(name, local)
 }
 
-// chooseAddresses takes the first address of each family: that of a connection, whose port
-// is in the line, before all others.
+// chooseAddresses takes the first address of each family: that of a connection, whose
+// port is in the line, before all others.
 func (c *cefCandidates) chooseAddresses(choice *cefChoice) {
 	choice.source(choice.text(groupConnection, readAddress))
+
 	if choice.bySender {
 		choice.source(choice.text(groupMail, readAddress))
 	}
@@ -319,9 +344,11 @@ func (c *cefCandidates) chooseAddresses(choice *cefChoice) {
 	}
 
 	choice.source(choice.text(groupMail, readAddress))
+
 	if !choice.source4.IsValid() && !choice.source6.IsValid() {
 		choice.source(choice.text(groupHost, readAddress))
 	}
+
 	choice.destination = address(choice.text(groupConnection, "dst"))
 }
 
@@ -348,5 +375,6 @@ func address(s string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
+
 	return ip.Unmap().WithZone("")
 }

@@ -28,7 +28,8 @@ const (
 
 // A cefGroup is a set of keys and the entities that may fill them.
 type cefGroup struct {
-	// keys are those that count when entities are compared: the one that fills most of them is chosen.
+	// keys are those that count when entities are compared: the one that fills most of
+	// them is chosen.
 	keys []string
 	// also are read from the chosen entity, but do not count.
 	also []string
@@ -40,7 +41,8 @@ type cefGroup struct {
 // A cefEntity is a kind of evidence that may fill a group's keys.
 type cefEntity struct {
 	kind string
-	// later is set for a kind that is asked only when no entity of the others fills a key.
+	// later is set for a kind that is asked only when no entity of the others fills a
+	// key.
 	later  bool
 	fields []cefField
 }

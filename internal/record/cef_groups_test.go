@@ -189,15 +189,16 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 	} {
 		line, _ := cefLine(t, Options{TenantID: "t", API: c.api}, c.raw)
 		_, extension, _ := strings.Cut(line, "|Unknown|")
-		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t flexString2Label=Tenant)`).ReplaceAllString(extension, "")
+		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t flexString2Label=Tenant)`).
+			ReplaceAllString(extension, "")
 		if got = strings.TrimSpace(strings.ReplaceAll(got, `\=`, "=")); got != c.want {
 			t.Errorf("%s: %s\ngives %s\nwant  %s", c.promise, c.raw, got, c.want)
 		}
 	}
 }
 
-// TestNoLineMixesEntities: whatever evidence an alert has, all keys of a group name the same
-// piece of it. Every value ends in the number of its piece.
+// TestNoLineMixesEntities: whatever evidence an alert has, all keys of a group name the
+// same piece of it. Every value ends in the number of its piece.
 func TestNoLineMixesEntities(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	mark := regexp.MustCompile(`#(\d+)$`)

@@ -51,6 +51,7 @@ func (a *cefAlert) read(raw []byte, entities *cefCandidates) {
 	case colIncidents:
 		a.readAlerts(entities)
 	}
+
 	a.cefChoice = entities.choose()
 }
 
@@ -67,6 +68,7 @@ func (a *cefAlert) readAlerts(entities *cefCandidates) {
 
 		entities.all(a.col, fields[atDevices], func(gjson.Result) string { return kindDevice })
 		entities.all(a.col, fields[atEntities], entityKind)
+
 		return true
 	})
 }
@@ -76,12 +78,14 @@ func entityKind(entity gjson.Result) string { return kindAt(entity, "entityType"
 // odataKind returns "device" of #microsoft.graph.security.deviceEvidence.
 func odataKind(entity gjson.Result) string {
 	const suffix = "Evidence"
+
 	kind := kindAt(entity, "@odata.type")
 	kind = kind[strings.LastIndexByte(kind, '.')+1:]
 
 	if end := len(kind) - len(suffix); end >= 0 && strings.EqualFold(kind[end:], suffix) {
 		return kind[:end]
 	}
+
 	return kind
 }
 
@@ -94,16 +98,21 @@ func kindAt(entity gjson.Result, key string) (kind string) {
 		if !strings.EqualFold(k.Str, key) {
 			return true
 		}
+
 		kind = v.Str
+
 		return kind == ""
 	})
+
 	return kind
 }
 
-// A source gives the text for one key, empty when the alert has none. A source without get never has one.
+// A source gives the text for one key, empty when the alert has none. A source without
+// get never has one.
 type source struct {
 	get func(*cefAlert) string
-	// what says in Markdown where the text comes from, for the page that is made of the table.
+	// what says in Markdown where the text comes from, for the page that is made of the
+	// table.
 	what string
 }
 
@@ -115,7 +124,8 @@ var (
 
 func constant(s string) source { return source{func(*cefAlert) string { return s }, "`" + s + "`"} }
 
-// plain is a value as text: strings unescaped, numbers as they are written, null as nothing.
+// plain is a value as text: strings unescaped, numbers as they are written, null as
+// nothing.
 func plain(v gjson.Result) string {
 	switch v.Type {
 	case gjson.Null:
@@ -129,21 +139,27 @@ func plain(v gjson.Result) string {
 	}
 }
 
-// joined is the members of an array as text with commas between them, without those already in seen, which may be nil.
+// joined is the members of an array as text with commas between them, without those
+// already in seen, which may be nil.
 func joined(v gjson.Result, seen map[string]bool) string {
 	if !v.IsArray() {
 		return ""
 	}
+
 	var parts []string
+
 	v.ForEach(func(_, x gjson.Result) bool {
 		if s := plain(x); s != "" && !seen[s] {
 			if seen != nil {
 				seen[s] = true
 			}
+
 			parts = append(parts, s)
 		}
+
 		return true
 	})
+
 	return strings.Join(parts, ",")
 }
 
@@ -161,16 +177,19 @@ func first(keys ...string) source {
 					return s
 				}
 			}
+
 			return ""
 		},
 		what: "`" + strings.Join(keys, "`, else `") + "`",
 	}
 }
 
-// list is a field that is an array of texts, or a text as the documentation of some has it, joined by commas.
+// list is a field that is an array of texts, or a text as the documentation of some has
+// it, joined by commas.
 func list(key string) source {
 	s := first(key)
 	s.what += ", joined by commas"
+
 	return s
 }
 
@@ -180,7 +199,9 @@ func listOverAlerts(key string) source {
 	return source{
 		get: func(a *cefAlert) string {
 			seen := map[string]bool{}
+
 			var parts []string
+
 			for _, alert := range a.alerts {
 				s := plain(alert[at])
 				if alert[at].IsArray() {
@@ -194,6 +215,7 @@ func listOverAlerts(key string) source {
 					parts = append(parts, s)
 				}
 			}
+
 			return strings.Join(parts, ",")
 		},
 		what: "`" + key + "` of all alerts, each once, joined by commas",
@@ -218,6 +240,7 @@ func timeOf(v gjson.Result) (tick.Tick, bool) {
 	}
 
 	at, err := tick.Parse(v.Str)
+
 	return at, err == nil && at > 0
 }
 
@@ -225,6 +248,7 @@ func milliText(at tick.Tick, ok bool) string {
 	if !ok {
 		return ""
 	}
+
 	return strconv.FormatInt(int64(at/tick.Millisecond), 10)
 }
 
@@ -243,12 +267,14 @@ func extreme(key, which string, better func(a, b tick.Tick) bool) source {
 	return source{
 		get: func(a *cefAlert) string {
 			var best tick.Tick
+
 			found := false
 			for _, alert := range a.alerts {
 				if at, ok := timeOf(alert[field]); ok && (!found || better(at, best)) {
 					best, found = at, true
 				}
 			}
+
 			return milliText(best, found)
 		},
 		what: which + " `" + key + "` of its alerts",
@@ -264,6 +290,7 @@ func firstAlert(key string) source {
 			if len(a.alerts) == 0 {
 				return ""
 			}
+
 			return plain(a.alerts[0][at])
 		},
 		what: "`alerts[0]." + key + "`",
@@ -281,6 +308,7 @@ func anyAlert(key string) source {
 					return s
 				}
 			}
+
 			return ""
 		},
 		what: "`" + key + "` of the first alert that has one",
@@ -292,6 +320,7 @@ var numberOfAlerts = source{
 		if !a.fields[atAlerts].IsArray() {
 			return ""
 		}
+
 		return strconv.Itoa(len(a.alerts))
 	},
 	what: "number of `alerts`",
@@ -303,6 +332,7 @@ func longerThan(n int, s source) source {
 			if text := s.get(a); len(text) > n {
 				return text
 			}
+
 			return ""
 		},
 		what: s.what + " when longer than " + strconv.Itoa(n),
@@ -321,16 +351,18 @@ func oneOrZero(key string) source {
 			case v.Type == gjson.False, strings.EqualFold(v.Str, "false"):
 				return "0"
 			}
+
 			return ""
 		},
 		what: "`" + key + "`: 1 or 0",
 	}
 }
 
-// addressIn4 and addressIn6 are the first address of that family in a field that holds one
-// or several. src must not hold an IPv6 address.
+// addressIn4 and addressIn6 are the first address of that family in a field that holds
+// one or several. src must not hold an IPv6 address.
 func addressIn4(key string) source {
 	s := first(key)
+
 	return source{
 		get: func(a *cefAlert) string {
 			v4, _ := addressesIn(s.get(a))
@@ -342,6 +374,7 @@ func addressIn4(key string) source {
 
 func addressIn6(key string) source {
 	s := first(key)
+
 	return source{
 		get: func(a *cefAlert) string {
 			_, v6 := addressesIn(s.get(a))
@@ -351,14 +384,17 @@ func addressIn6(key string) source {
 	}
 }
 
-// addressesIn returns the first addresses in a list of them; none if anything else is there.
+// addressesIn returns the first addresses in a list of them; none if anything else is
+// there.
 func addressesIn(text string) (v4, v6 netip.Addr) {
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
 		if !address(part).IsValid() {
 			return netip.Addr{}, netip.Addr{}
 		}
+
 		addSource(&v4, &v6, part)
 	}
+
 	return v4, v6
 }
 
@@ -366,6 +402,7 @@ func addressText(ip netip.Addr) string {
 	if !ip.IsValid() {
 		return ""
 	}
+
 	return ip.String()
 }
 
@@ -378,6 +415,7 @@ func chosen(col, group int, key string) source {
 			if entity := a.groups[group]; entity != nil {
 				return entity.values[at]
 			}
+
 			return ""
 		},
 		what: groupText(col, group, key),
@@ -399,6 +437,7 @@ func orElse(sources ...source) source {
 					return text
 				}
 			}
+
 			return ""
 		},
 		what: strings.Join(what, "; else "),
@@ -410,10 +449,12 @@ func process(col int) source {
 	ofProcess, ofImage := chosen(col, groupProcess, "sproc"), chosen(col, groupImage, "sproc")
 	s := orElse(ofProcess, ofImage)
 	s.what = ofProcess.what
+
 	return s
 }
 
-// fileOf is a key of the file, or of the process that the line is about where there is no file.
+// fileOf is a key of the file, or of the process that the line is about where there is
+// no file.
 func fileOf(col int, key string) source {
 	return orElse(chosen(col, groupFile, key), chosen(col, groupImage, key))
 }
@@ -424,6 +465,7 @@ func user(col int, key string) source {
 	if key == "suser" && len(cefGroups[groupMail].entities[col]) > 0 {
 		s.what += "; else " + groupText(col, groupMail, key)
 	}
+
 	return s
 }
 
@@ -440,6 +482,7 @@ func fileID(col int) source {
 			if entity := a.groups[groupProcess]; entity != nil && entity.later {
 				return application.get(a)
 			}
+
 			return message.get(a)
 		},
 		what: application.what + "; else " + message.what,
@@ -450,6 +493,7 @@ func requestURL(col int) source {
 	if len(cefGroups[groupMail].entities[col]) == 0 {
 		return chosen(col, groupURL, readURL)
 	}
+
 	return orElse(chosen(col, groupURL, readURL), chosen(col, groupMail, readURL))
 }
 
@@ -474,6 +518,7 @@ func destination4(col int) source {
 			if !a.destination.Is4() {
 				return ""
 			}
+
 			return a.destination.String()
 		},
 		what: groupText(col, groupConnection, "dst"),
@@ -486,6 +531,7 @@ func destination6(col int) source {
 			if !a.destination.Is6() {
 				return ""
 			}
+
 			return a.destination.String()
 		},
 		what: groupText(col, groupConnection, "dst"),
@@ -504,9 +550,11 @@ func port(col int, key string) source {
 			if _, err := strconv.ParseUint(text, 10, 16); err != nil {
 				return ""
 			}
+
 			if key == "spt" && !address(from.get(a)).IsValid() {
 				return ""
 			}
+
 			return text
 		},
 		what: s.what,
@@ -515,14 +563,17 @@ func port(col int, key string) source {
 
 // groupText says in Markdown which fields of which entities fill a key.
 func groupText(col, group int, key string) string {
-	var fields []string
-	var kinds [][]string
+	var (
+		fields []string
+		kinds  [][]string
+	)
 
 	for _, entity := range cefGroups[group].entities[col] {
 		for _, field := range entity.fields {
 			if field.key != key {
 				continue
 			}
+
 			text := "`" + strings.ReplaceAll(strings.Join(field.paths, "`, else `"), " + ", "`.`") + "`"
 			if at := slices.Index(fields, text); at >= 0 {
 				kinds[at] = append(kinds[at], entity.kind)
@@ -535,16 +586,19 @@ func groupText(col, group int, key string) string {
 	for i := range fields {
 		fields[i] = "ev(" + strings.Join(kinds[i], ", ") + "): " + fields[i]
 	}
+
 	return strings.Join(fields, "; else ")
 }
 
 // sourceText says in Markdown where the source address comes from, in the order asked.
 func sourceText(col int) string {
 	var parts []string
+
 	for _, group := range [...]int{groupConnection, groupAddress, groupMail, groupHost} {
 		if text := groupText(col, group, readAddress); text != "" {
 			parts = append(parts, text)
 		}
 	}
+
 	return strings.Join(parts, "; else ")
 }

@@ -5,21 +5,30 @@ import (
 	"strings"
 )
 
-// CEFMarkdown gives the page that explains the CEF lines, docs/cef.md, made of the tables by which they are written. A test
-// holds the page against it.
+// CEFMarkdown gives the page that explains the CEF lines, docs/cef.md, made of the
+// tables by which they are written. A test holds the page against it.
 func CEFMarkdown() string {
 	var b strings.Builder
 	b.WriteString(cefPageHead)
-	columns := [numColumns]string{colSIEM: "siem", colEndpoint: "endpoint", colGraph: "graph", colIncidents: "incidents"}
+
+	columns := [numColumns]string{
+		colSIEM:      "siem",
+		colEndpoint:  "endpoint",
+		colGraph:     "graph",
+		colIncidents: "incidents",
+	}
 	row := func(name, limit string, cell func(col int) string) {
 		fmt.Fprintf(&b, "| %s | %s |", name, limit)
+
 		for col := range numColumns {
 			text := cell(col)
 			if text == "" {
 				text = "–"
 			}
+
 			fmt.Fprintf(&b, " %s |", text)
 		}
+
 		b.WriteByte('\n')
 	}
 	table := func(name string) {
@@ -30,37 +39,60 @@ func CEFMarkdown() string {
 		if strings.Trim(s.what, "`") == text {
 			return s.what // a constant
 		}
+
 		return s.what + ", else `" + text + "`"
 	}
+
 	table("header")
 	row("vendor", "63", func(int) string { return "`Microsoft`" })
 	row("product", "63", func(col int) string { return "`" + cefHeaders[col].product + "`" })
 	row("version", "31", func(col int) string { return "`" + cefHeaders[col].version + "`" })
-	row("class id", fmt.Sprint(maxClass), func(col int) string { return orElse(cefHeaders[col].class, cefHeaders[col].noClass) })
-	row("name", fmt.Sprint(maxName), func(col int) string { return orElse(cefHeaders[col].name, cefHeaders[col].untitled) })
+	row(
+		"class id",
+		fmt.Sprint(maxClass),
+		func(col int) string { return orElse(cefHeaders[col].class, cefHeaders[col].noClass) },
+	)
+	row(
+		"name",
+		fmt.Sprint(maxName),
+		func(col int) string { return orElse(cefHeaders[col].name, cefHeaders[col].untitled) },
+	)
 	row("severity", "", func(col int) string { return cefHeaders[col].severity.what })
 	b.WriteString(cefPageSeverity)
+
 	for _, s := range [...]string{"informational", "low", "medium", "high"} {
 		fmt.Fprintf(&b, "%s %s, ", s, cefSeverity(s))
 	}
+
 	fmt.Fprintf(&b, "anything else `%s`.\n\n## Extension\n\n", cefSeverity(""))
 	table("key")
+
 	for i := range cefTable {
 		r := &cefTable[i]
+
 		name := "`" + r.key + "`"
 		if r.label != "" {
 			name += " `" + r.label + "`"
 		}
+
 		limit := ""
 		if r.max > 0 {
 			limit = fmt.Sprint(r.max)
 		}
+
 		row(name, limit, func(col int) string { return r.column(col).what })
 	}
+
 	b.WriteString(cefPageRules)
-	fmt.Fprintf(&b, "A line above `cef_max_bytes` (%d) is shortened: text is cut from the end of `%s`, in this order, each as far as it\n"+
-		"must be; then whole values go, the last of the line first. Never shortened: the header, `rt`, `externalId`, `cs3`, `flexString2`.\n", DefaultCEFMaxBytes, strings.Join(cutFirst[:], "`, `"))
+	fmt.Fprintf(
+		&b,
+		"A line above `cef_max_bytes` (%d) is shortened: text is cut from the end of `%s`, in this order, each as far as it\n"+
+			"must be; then whole values go, the last of the line first. Never shortened: the header, `rt`, `externalId`, `cs3`, `flexString2`.\n",
+		DefaultCEFMaxBytes,
+		strings.Join(cutFirst[:], "`, `"),
+	)
 	b.WriteString(cefPageOthers)
+
 	return b.String()
 }
 

@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// A strict reader of CEF, written from the standard and not from the encoder: whatever it refuses, a SIEM may misread.
+// A strict reader of CEF, written from the standard and not from the encoder: whatever
+// it refuses, a SIEM may misread.
 
 type parsedCEF struct {
 	header [7]string // version, vendor, product, device version, class id, name, severity
@@ -18,16 +19,61 @@ type parsedCEF struct {
 	ext    map[string]string
 }
 
-// Maximum lengths of the ArcSight dictionary, in bytes; -4: IPv4 address, -6: IPv6 address, -1: number.
+// Maximum lengths of the ArcSight dictionary, in bytes; -4: IPv4 address, -6: IPv6
+// address, -1: number.
 var dictionary = map[string]int{
-	"rt": -1, "start": -1, "end": -1, "cn1": -1, "cn2": -1, "cnt": -1, "src": -4, "c6a2": -6,
-	"externalId": 40, "cat": 1023, "sourceServiceName": 1023, "outcome": 63, "shost": 1023, "sourceDnsDomain": 255,
-	"deviceExternalId": 255, "sntdom": 255, "suser": 1023, "suid": 1023, "request": 1023, "fname": 1023, "filePath": 1023,
-	"duser": 1023, "fileId": 1023, "proto": 31, "spt": -1, "dpt": -1, "dst": -4, "c6a3": -6, "c6a3Label": 1023,
-	"fileHash": 255, "sproc": 1023, "cs1": 4000, "cs2": 4000, "cs3": 4000, "cs4": 4000, "cs5": 4000, "cs6": 4000,
-	"flexString1": 1023, "flexString2": 1023, "msg": 1023, "reason": 1023,
-	"c6a2Label": 1023, "cs1Label": 1023, "cs2Label": 1023, "cs3Label": 1023, "cs4Label": 1023, "cs5Label": 1023, "cs6Label": 1023,
-	"cn1Label": 1023, "cn2Label": 1023, "flexString1Label": 128, "flexString2Label": 128,
+	"rt":                -1,
+	"start":             -1,
+	"end":               -1,
+	"cn1":               -1,
+	"cn2":               -1,
+	"cnt":               -1,
+	"src":               -4,
+	"c6a2":              -6,
+	"externalId":        40,
+	"cat":               1023,
+	"sourceServiceName": 1023,
+	"outcome":           63,
+	"shost":             1023,
+	"sourceDnsDomain":   255,
+	"deviceExternalId":  255,
+	"sntdom":            255,
+	"suser":             1023,
+	"suid":              1023,
+	"request":           1023,
+	"fname":             1023,
+	"filePath":          1023,
+	"duser":             1023,
+	"fileId":            1023,
+	"proto":             31,
+	"spt":               -1,
+	"dpt":               -1,
+	"dst":               -4,
+	"c6a3":              -6,
+	"c6a3Label":         1023,
+	"fileHash":          255,
+	"sproc":             1023,
+	"cs1":               4000,
+	"cs2":               4000,
+	"cs3":               4000,
+	"cs4":               4000,
+	"cs5":               4000,
+	"cs6":               4000,
+	"flexString1":       1023,
+	"flexString2":       1023,
+	"msg":               1023,
+	"reason":            1023,
+	"c6a2Label":         1023,
+	"cs1Label":          1023,
+	"cs2Label":          1023,
+	"cs3Label":          1023,
+	"cs4Label":          1023,
+	"cs5Label":          1023,
+	"cs6Label":          1023,
+	"cn1Label":          1023,
+	"cn2Label":          1023,
+	"flexString1Label":  128,
+	"flexString2Label":  128,
 }
 
 func parseCEF(line string) (*parsedCEF, error) {
@@ -100,7 +146,11 @@ func (p *parsedCEF) extension(rest string) error {
 			word = value.Len()
 		case '=':
 			next := value.String()[word:]
-			if next == "" || strings.ContainsFunc(next, func(r rune) bool { return r > 127 || !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			if next == "" ||
+				strings.ContainsFunc(
+					next,
+					func(r rune) bool { return r > 127 || !unicode.IsLetter(r) && !unicode.IsDigit(r) },
+				) {
 				return fmt.Errorf("%q is no key", next)
 			}
 			if key != "" {
@@ -126,7 +176,9 @@ func (p *parsedCEF) extension(rest string) error {
 		return err
 	}
 	for k := range p.ext {
-		custom := strings.HasPrefix(k, "cs") || strings.HasPrefix(k, "cn") && k != "cnt" || strings.HasPrefix(k, "flex") || strings.HasPrefix(k, "c6a")
+		custom := strings.HasPrefix(k, "cs") || strings.HasPrefix(k, "cn") && k != "cnt" ||
+			strings.HasPrefix(k, "flex") ||
+			strings.HasPrefix(k, "c6a")
 		if base, isLabel := strings.CutSuffix(k, "Label"); isLabel && p.ext[base] == "" {
 			return fmt.Errorf("label %s without a value", k)
 		} else if custom && !isLabel && p.ext[k+"Label"] == "" {
@@ -143,7 +195,9 @@ func checkValue(key, v string) error {
 	switch {
 	case !known:
 		return fmt.Errorf("key %s is not in the dictionary", key)
-	case limit == -1 && notNumber != nil, limit == -4 && (notIP != nil || !ip.Is4()), limit == -6 && (notIP != nil || !ip.Is6()):
+	case limit == -1 && notNumber != nil,
+		limit == -4 && (notIP != nil || !ip.Is4()),
+		limit == -6 && (notIP != nil || !ip.Is6()):
 		return fmt.Errorf("key %s has the wrong kind of value %q", key, v)
 	case limit > 0 && len(v) > limit:
 		return fmt.Errorf("key %s has %d bytes", key, len(v))
@@ -153,7 +207,10 @@ func checkValue(key, v string) error {
 
 func TestStrictReaderCanRefuse(t *testing.T) {
 	const head = `CEF:0|Microsoft|p|1|c|n|5|`
-	if p, err := parseCEF(head + `msg=a b\=c\\ d shost=h`); err != nil || p.ext["msg"] != `a b=c\ d` || p.ext["shost"] != "h" {
+	if p, err := parseCEF(
+		head + `msg=a b\=c\\ d shost=h`,
+	); err != nil || p.ext["msg"] != `a b=c\ d` ||
+		p.ext["shost"] != "h" {
 		t.Errorf("a good line: %v, %v", p, err)
 	}
 	for _, line := range []string{"", `CEF:1|Microsoft|p|1|c|n|5|msg=a`, `CEF:0|Microsoft|p|1|c|n|11|msg=a`, `CEF:0|Microsoft|p|1||n|1|msg=a`,

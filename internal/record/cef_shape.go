@@ -25,6 +25,7 @@ func newShape(paths ...string) *shape {
 	for _, p := range paths {
 		s.add(p)
 	}
+
 	return s
 }
 
@@ -36,9 +37,11 @@ func (s *shape) add(path string) int {
 		if node.children == nil {
 			node.children = map[string]*shapeNode{}
 		}
+
 		if node.children[key] == nil {
 			node.children[key] = &shapeNode{at: noPath}
 		}
+
 		node = node.children[key]
 	}
 
@@ -46,11 +49,12 @@ func (s *shape) add(path string) int {
 		node.at = len(s.paths)
 		s.paths = append(s.paths, path)
 	}
+
 	return node.at
 }
 
-// read stores the value at each path in values, which has an element for each. Where a key
-// is there twice, in whatever case, the first value that is not null counts.
+// read stores the value at each path in values, which has an element for each. Where a
+// key is there twice, in whatever case, the first value that is not null counts.
 func (s *shape) read(object gjson.Result, values []gjson.Result) {
 	s.root.read(object, values)
 }
@@ -69,9 +73,11 @@ func (n *shapeNode) read(object gjson.Result, values []gjson.Result) {
 		if child.at != noPath && values[child.at].Type == gjson.Null {
 			values[child.at] = v
 		}
+
 		if child.children != nil {
 			child.read(v, values)
 		}
+
 		return true
 	})
 }
@@ -82,6 +88,7 @@ func lookFold[T any](m map[string]T, key string) T {
 	if len(key) > len(buf) {
 		key = ""
 	}
+
 	return m[string(appendLower(buf[:0], key))]
 }
 
@@ -92,7 +99,9 @@ func appendLower(dst []byte, s string) []byte {
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
+
 		dst = append(dst, c)
 	}
+
 	return dst
 }

@@ -1,9 +1,11 @@
 package record
 
-// The mapping to CEF as a table: a row per extension key, in the order of the line, a column per API. For siem it follows
-// the ArcSight map that Microsoft publishes with the SIEM API ("Microsoft Defender for Endpoint detections API fields",
-// api-portal-mapping.md); the others fill the same ArcSight fields. Key names and lengths are those of the ArcSight CEF
-// Implementation Standard (OpenText, document version 27), lengths in bytes of UTF-8 before escaping.
+// The mapping to CEF as a table: a row per extension key, in the order of the line, a
+// column per API. For siem it follows the ArcSight map that Microsoft publishes with
+// the SIEM API ("Microsoft Defender for Endpoint detections API fields",
+// api-portal-mapping.md); the others fill the same ArcSight fields. Key names and
+// lengths are those of the ArcSight CEF Implementation Standard (OpenText, document
+// version 27), lengths in bytes of UTF-8 before escaping.
 
 // Columns of the table.
 const (
@@ -14,13 +16,20 @@ const (
 	numColumns
 )
 
-var cefColumns = map[string]int{"siem": colSIEM, "endpoint": colEndpoint, "graph": colGraph, "incidents": colIncidents}
+var cefColumns = map[string]int{
+	"siem":      colSIEM,
+	"endpoint":  colEndpoint,
+	"graph":     colGraph,
+	"incidents": colIncidents,
+}
 
-// A cefHeader says what is in the header: CEF:0|Microsoft|product|version|class id|name|severity|
+// A cefHeader says what is in the header: CEF:0|Microsoft|product|version|class
+// id|name|severity|
 type cefHeader struct {
 	product, version      string
 	class, name, severity source
-	// noClass and untitled are written when the alert has no class and name, which are mandatory.
+	// noClass and untitled are written when the alert has no class and name, which are
+	// mandatory.
 	noClass, untitled string
 }
 
@@ -402,12 +411,18 @@ var cefTable = [...]cefRow{
 
 // column gives the source of a row for one API.
 func (r *cefRow) column(col int) source {
-	return [numColumns]source{colSIEM: r.siem, colEndpoint: r.endpoint, colGraph: r.graph, colIncidents: r.incidents}[col]
+	return [numColumns]source{
+		colSIEM:      r.siem,
+		colEndpoint:  r.endpoint,
+		colGraph:     r.graph,
+		colIncidents: r.incidents,
+	}[col]
 }
 
-// What happens to a line that is too long: the values of cutFirst are cut in this order, each as far as it must and can;
-// then whole values are left out, the last of the line first, but none of cutNever. Only free text is cut: the half of a
-// host name or a hash would be another one.
+// What happens to a line that is too long: the values of cutFirst are cut in this
+// order, each as far as it must and can; then whole values are left out, the last of
+// the line first, but none of cutNever. Only free text is cut: the half of a host name
+// or a hash would be another one.
 var (
 	cutFirst = [...]string{"msg", "sproc", "request", "filePath", "suid", "cs4"}
 	cutNever = map[string]bool{"externalId": true, "cs3": true, "flexString2": true, "rt": true}

@@ -10,7 +10,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// cefLine encodes a row as cef and gives the line, which the strict reader has to accept, and the parsed line.
+// cefLine encodes a row as cef and gives the line, which the strict reader has to
+// accept, and the parsed line.
 func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 	t.Helper()
 	o.Format = FormatCEF
@@ -101,8 +102,21 @@ func TestCEFValues(t *testing.T) {
 
 func TestLongLinesAreShortenedInOrder(t *testing.T) {
 	fill := func(s string) string { return strings.Repeat(s+"=", 450) }
-	raw := fmt.Sprintf(`{"AlertTitle":"%s","AlertTime":"2026-02-03T09:10:11Z","AlertId":"%s","Description":"%s","CommandLine":"%s","Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat","Sha1":"abc","ThreatName":"%s","FullId":"full"}`,
-		strings.Repeat("n", 512), strings.Repeat("i", 40), fill("m"), fill("s"), fill("r"), fill("p"), fill("u"), fill("a"), strings.Repeat("t", 1000))
+	raw := fmt.Sprintf(
+		`{"AlertTitle":"%s","AlertTime":"2026-02-03T09:10:11Z","AlertId":"%s","Description":"%s","CommandLine":"%s","Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat","Sha1":"abc","ThreatName":"%s","FullId":"full"}`,
+		strings.Repeat(
+			"n",
+			512,
+		),
+		strings.Repeat("i", 40),
+		fill("m"),
+		fill("s"),
+		fill("r"),
+		fill("p"),
+		fill("u"),
+		fill("a"),
+		strings.Repeat("t", 1000),
+	)
 	o := Options{TenantID: "t", Tenant: "tenant", API: "siem", CEFMaxBytes: 1 << 20}
 	whole, full := cefLine(t, o, raw)
 	order := []string{"msg", "sproc", "request", "filePath", "suid", "cs4", "cs2", "cs1", "fileHash", "shost", "cat"}
@@ -198,9 +212,15 @@ func TestHealthAndRawRecords(t *testing.T) {
 		health := healthID("tid", "siem", 17701098110000005)
 		want := []string{
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant ok|1|flexString2=contoso flexString2Label=Tenant`,
-			prefix("health", health) + `"status":"ok","reason":"","remedy":"","last_success":"2026-02-03T09:10:11.0000005Z","lag_seconds":12.3}`,
+			prefix(
+				"health",
+				health,
+			) + `"status":"ok","reason":"","remedy":"","last_success":"2026-02-03T09:10:11.0000005Z","lag_seconds":12.3}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant failing|8|reason=token dead\n msg=sign in \= again flexString2=contoso flexString2Label=Tenant`,
-			prefix("health", health) + `"status":"failing","reason":"token dead\n","remedy":"sign in = again","last_success":null,"lag_seconds":0.0}`,
+			prefix(
+				"health",
+				health,
+			) + `"status":"failing","reason":"token dead\n","remedy":"sign in = again","last_success":null,"lag_seconds":0.0}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() + ` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
 			prefix("raw", id) + `"raw":"/3siYSI6"}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() + ` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
@@ -215,8 +235,9 @@ func TestHealthAndRawRecords(t *testing.T) {
 	}
 }
 
-// FuzzCEF: whatever the alert says, the line is CEF by the strict reader, as short as asked for where it can be, and the
-// texts come back as they were but for what the rules take away.
+// FuzzCEF: whatever the alert says, the line is CEF by the strict reader, as short as
+// asked for where it can be, and the texts come back as they were but for what the
+// rules take away.
 func FuzzCEF(f *testing.F) {
 	f.Add("a|b\\c=d\r\ne", "title | \\ = \n", "C:\\x =", uint16(8192))
 	f.Add("a", "b", "c", uint16(0))
@@ -249,7 +270,12 @@ func FuzzCEF(f *testing.F) {
 
 func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 	e := NewEncoder(Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
-	raw := []byte(`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence","deviceDnsName":"h"}],"big":"` + strings.Repeat("x", 8<<20) + `"}`)
+	raw := []byte(
+		`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence","deviceDnsName":"h"}],"big":"` + strings.Repeat(
+			"x",
+			8<<20,
+		) + `"}`,
+	)
 	if _, err := e.Alert(nil, 1, ID{}, raw); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,10 @@
-// Package record turns one alert, as an API sent it, into one Fluent Bit event, and knows nothing else.
+// Package record turns one alert, as an API sent it, into one Fluent Bit event, and
+// knows nothing else.
 //
-// An event is the msgpack [[EventTime, {}], {"mssp": {…}, …the alert's own keys…}] that Fluent Bit's log decoder accepts
-// (src/flb_log_event_decoder.c; what it does not accept, it drops without a word). The alert is transcoded from JSON in
-// one pass, without a tree and without an allocation, and validated on the way.
+// An event is the msgpack [[EventTime, {}], {"mssp": {…}, …the alert's own keys…}] that
+// Fluent Bit's log decoder accepts (src/flb_log_event_decoder.c; what it does not
+// accept, it drops without a word). The alert is transcoded from JSON in one pass,
+// without a tree and without an allocation, and validated on the way.
 //
 // # What it promises
 //
@@ -20,28 +22,32 @@
 //   - A surrogate escape without its partner ("\ud83d") becomes U+FFFD, as in encoding/json: UTF-8 cannot hold it, and one
 //     broken character, as cutting a text in .NET leaves it, must not cost an alert its fields.
 //
-// What cannot be kept is refused as a whole, so that nothing is changed unseen; the caller then emits Encoder.Raw:
+// What cannot be kept is refused as a whole, so that nothing is changed unseen; the
+// caller then emits Encoder.Raw:
 //
 //   - What is not JSON by RFC 8259 (ErrSyntax) or is no object (ErrNotObject).
 //   - Bytes that are not UTF-8 (ErrUTF8). encoding/json puts U+FFFD in their place.
 //   - Objects and arrays nested more than MaxDepth = 31 levels deep (ErrTooDeep): Fluent Bit cannot decode them, and would
 //     drop the event and all that follow it. encoding/json goes to 10,000.
 //
-// These are all the differences from encoding/json with UseNumber; FuzzAlert holds them against each other.
+// These are all the differences from encoding/json with UseNumber; FuzzAlert holds them
+// against each other.
 //
 // # Shape of the output
 //
-// Objects and arrays have 16-bit headers, as their size is known only when they end; empty ones take one byte, those with
-// more than 65,535 members get a 32-bit header. Strings and integers take their shortest form. Times are clamped to 1970
-// and 2106 (seconds are unsigned 32-bit; the last two are group markers).
+// Objects and arrays have 16-bit headers, as their size is known only when they end;
+// empty ones take one byte, those with more than 65,535 members get a 32-bit header.
+// Strings and integers take their shortest form. Times are clamped to 1970 and 2106
+// (seconds are unsigned 32-bit; the last two are group markers).
 //
 // # CEF
 //
-// cef_table.go is the mapping, a row per key and a column per API. Where a value is missing, its key is too; class and name,
-// which the header must have, are then "alert" (or "incident") and "Untitled alert" ("Untitled incident"). cef_groups.go
-// says which keys describe one thing, such as a host or a user: in a line they always belong to the same piece of evidence.
-// A line over the limit loses text from its values in a fixed order, then whole values; a limit below what must stay is
-// exceeded.
+// cef_table.go is the mapping, a row per key and a column per API. Where a value is
+// missing, its key is too; class and name, which the header must have, are then "alert"
+// (or "incident") and "Untitled alert" ("Untitled incident"). cef_groups.go says which
+// keys describe one thing, such as a host or a user: in a line they always belong to
+// the same piece of evidence. A line over the limit loses text from its values in a
+// fixed order, then whole values; a limit below what must stay is exceeded.
 //
 // # Caveats
 //

@@ -23,8 +23,9 @@ type Options struct {
 	CEFMaxBytes int // longest CEF line in bytes; 0 means DefaultCEFMaxBytes
 }
 
-// An Encoder writes the events of one tenant and API. It holds the key mssp ready-made, so that per event it is copied and
-// its id filled in. It keeps scratch space between calls and is not for concurrent use.
+// An Encoder writes the events of one tenant and API. It holds the key mssp ready-made,
+// so that per event it is copied and its id filled in. It keeps scratch space between
+// calls and is not for concurrent use.
 type Encoder struct {
 	opt                Options
 	alert, raw, health []byte // event up to and with mssp; the last 32 bytes are the place of the id
@@ -32,22 +33,27 @@ type Encoder struct {
 	cef                cefBuilder
 }
 
-// NewEncoder makes an Encoder. Texts that are not UTF-8 are mended with U+FFFD: Fluent Bit's outputs need UTF-8.
+// NewEncoder makes an Encoder. Texts that are not UTF-8 are mended with U+FFFD: Fluent
+// Bit's outputs need UTF-8.
 func NewEncoder(o Options) *Encoder {
 	if o.Tenant == "" {
 		o.Tenant = o.TenantID
 	}
+
 	if o.CEFMaxBytes <= 0 {
 		o.CEFMaxBytes = DefaultCEFMaxBytes
 	}
+
 	e := &Encoder{opt: o}
 	e.alert, e.raw, e.health = prefix("alert", o), prefix("raw", o), prefix("health", o)
 	e.cef.init(o)
+
 	return e
 }
 
-// The beginning of every event: [[EventTime, {}], {"mssp": …. EventTime is fixext8 of type 0 with big-endian seconds and
-// nanoseconds (Fluentd forward protocol v1.5, "EventTime Ext Format"); the record is a map16 whose size is filled in last.
+// The beginning of every event: [[EventTime, {}], {"mssp": …. EventTime is fixext8 of
+// type 0 with big-endian seconds and nanoseconds (Fluentd forward protocol v1.5,
+// "EventTime Ext Format"); the record is a map16 whose size is filled in last.
 const (
 	atTime   = 4  // offset of the seconds
 	atRecord = 13 // offset of the record's map16
@@ -57,13 +63,16 @@ const (
 func prefix(kind string, o Options) []byte {
 	b := []byte{mpFixArray | 2, mpFixArray | 2, mpFixExt8, 0, 0, 0, 0, 0, 0, 0, 0, 0, mpFixMap, mpMap16, 0, 0}
 	b = appendStr(b, "mssp")
+
 	b = append(b, mpFixMap|5)
 	for _, kv := range [...][2]string{{"kind", kind}, {"tenant_id", o.TenantID}, {"tenant", o.Tenant}, {"api", o.API}} {
 		b = appendStr(b, kv[0])
 		b = appendStr(b, strings.ToValidUTF8(kv[1], "\uFFFD"))
 	}
+
 	b = appendStr(b, "record_id")
 	b = appendStrHeader(b, idSize)
+
 	return append(b, make([]byte, idSize)...)
 }
 
@@ -73,14 +82,17 @@ func begin(dst, prefix []byte, at tick.Tick, id *ID) []byte {
 	dst = append(dst, prefix...)
 	putTime(dst[start+atTime:], at)
 	copy(dst[len(dst)-idSize:], id[:])
+
 	return dst
 }
 
-// maxSeconds is the last second an event can have: the two after it mark groups of records (Fluent Bit,
-// include/fluent-bit/flb_log_event.h), and the field ends there, in the year 2106.
+// maxSeconds is the last second an event can have: the two after it mark groups of
+// records (Fluent Bit, include/fluent-bit/flb_log_event.h), and the field ends there,
+// in the year 2106.
 const maxSeconds = 1<<32 - 3
 
-// putTime writes an EventTime. Times before 1970 become 1970, times after 2106 the last one that exists.
+// putTime writes an EventTime. Times before 1970 become 1970, times after 2106 the last
+// one that exists.
 func putTime(b []byte, at tick.Tick) {
 	sec, nsec := int64(at/tick.Second), int64(at%tick.Second)*100
 	switch {
@@ -89,25 +101,30 @@ func putTime(b []byte, at tick.Tick) {
 	case sec > maxSeconds:
 		sec, nsec = maxSeconds, 999_999_900
 	}
+
 	binary.BigEndian.PutUint32(b, uint32(sec))
 	binary.BigEndian.PutUint32(b[4:], uint32(nsec))
 }
 
-// Alert appends one event to dst: time at, then the record of the row raw, which has to be one JSON object. raw is
-// validated as it is read. On an error dst comes back as it was; the error wraps one of this package's sentinels with the
-// offset in raw, and the row is a case for Raw. With room in dst it does not allocate (FormatJSON).
+// Alert appends one event to dst: time at, then the record of the row raw, which has to
+// be one JSON object. raw is validated as it is read. On an error dst comes back as it
+// was; the error wraps one of this package's sentinels with the offset in raw, and the
+// row is a case for Raw. With room in dst it does not allocate (FormatJSON).
 func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, error) {
 	start := len(dst)
 	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
 	dst = begin(dst, e.alert, at, &id)
 	body := len(dst)
+
 	dst, n, err := e.tc.object(dst, raw)
 	if err != nil {
 		return dst[:start], err
 	}
+
 	if !e.opt.Format.hasCEF() {
 		return setSize(dst, start+atRecord, n+1), nil
 	}
+
 	line := e.cef.alert(raw, id)
 	if e.opt.Format == FormatCEF {
 		return appendCEF(dst[:body], start+atRecord, 1, line), nil
@@ -118,14 +135,16 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, er
 	e.cef.move = append(e.cef.move[:0], dst[end:]...)
 	copy(dst[body+len(e.cef.move):], dst[body:end])
 	copy(dst[body:], e.cef.move)
+
 	return setSize(dst, start+atRecord, n+2), nil
 }
 
-// Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text, or in base64 (RFC 4648 §4) when they
-// are not UTF-8.
+// Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text,
+// or in base64 (RFC 4648 §4) when they are not UTF-8.
 func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
 	start := len(dst)
 	dst = begin(dst, e.raw, at, &id)
+
 	dst = appendStr(dst, "raw")
 	if utf8.Valid(row) {
 		dst = appendStr(dst, row)
@@ -133,9 +152,11 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
 		dst = appendStrHeader(dst, base64.StdEncoding.EncodedLen(len(row)))
 		dst = base64.StdEncoding.AppendEncode(dst, row)
 	}
+
 	if e.opt.Format.hasCEF() {
 		return appendCEF(dst, start+atRecord, 2, e.cef.raw(id))
 	}
+
 	return setSize(dst, start+atRecord, 2)
 }
 
@@ -158,11 +179,12 @@ func (h Health) status() string {
 	case h.Waiting:
 		return "waiting"
 	}
+
 	return "failing"
 }
 
-// Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null when there never was one; the
-// record_id is made of tenant, API and the moment.
+// Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null
+// when there never was one; the record_id is made of tenant, API and the moment.
 func (e *Encoder) Health(dst []byte, h Health) []byte {
 	at := tick.FromTime(h.At)
 	id := healthID(e.opt.TenantID, e.opt.API, at)
@@ -171,16 +193,19 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 	dst = appendStr(appendStr(dst, "status"), h.status())
 	dst = appendStr(appendStr(dst, "reason"), strings.ToValidUTF8(h.Reason, "\uFFFD"))
 	dst = appendStr(appendStr(dst, "remedy"), strings.ToValidUTF8(h.Remedy, "\uFFFD"))
+
 	dst = appendStr(dst, "last_success")
 	if h.LastSuccess.IsZero() {
 		dst = append(dst, mpNil)
 	} else {
 		dst = appendStr(dst, h.LastSuccess.UTC().Format(time.RFC3339Nano))
 	}
+
 	dst = appendDouble(appendStr(dst, "lag_seconds"), finite(h.LagSeconds))
 	if e.opt.Format.hasCEF() {
 		return appendCEF(dst, start+atRecord, 6, e.cef.health(h))
 	}
+
 	return setSize(dst, start+atRecord, 6)
 }
 
@@ -189,6 +214,7 @@ func finite(f float64) float64 {
 	if f-f != 0 {
 		return 0
 	}
+
 	return f
 }
 
@@ -198,15 +224,17 @@ func appendCEF(dst []byte, record, n int, line []byte) []byte {
 	return setSize(dst, record, n+1)
 }
 
-// setSize fills in the number of keys of the record whose map16 stands at offset at, making a map32 of it when there are
-// more than fit.
+// setSize fills in the number of keys of the record whose map16 stands at offset at,
+// making a map32 of it when there are more than fit.
 func setSize(dst []byte, at, n int) []byte {
 	if n < 1<<16 {
 		binary.BigEndian.PutUint16(dst[at+1:], uint16(n))
 		return dst
 	}
+
 	dst = slices.Insert(dst, at+3, 0, 0)
 	dst[at] = mpMap32
 	binary.BigEndian.PutUint32(dst[at+1:], uint32(n))
+
 	return dst
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/ugorji/go/codec"
 )
 
-// TestAnotherDecoderReadsTheSame holds the events against a msgpack decoder that is not ours, and the alerts against
-// encoding/json's reading of them.
+// TestAnotherDecoderReadsTheSame holds the events against a msgpack decoder that is not
+// ours, and the alerts against encoding/json's reading of them.
 func TestAnotherDecoderReadsTheSame(t *testing.T) {
 	var handle codec.MsgpackHandle
 	handle.RawToString = true
@@ -29,12 +29,16 @@ func TestAnotherDecoderReadsTheSame(t *testing.T) {
 			}
 			head := got[0].([]any)
 			when := head[0].(codec.RawExt)
-			if len(got) != 2 || len(head) != 2 || when.Tag != 0 || string(when.Data) != "\x5f\x74\x91\x90\x07\x5b\xcc\xbc" || len(head[1].(map[string]any)) != 0 {
+			if len(got) != 2 || len(head) != 2 || when.Tag != 0 ||
+				string(when.Data) != "\x5f\x74\x91\x90\x07\x5b\xcc\xbc" ||
+				len(head[1].(map[string]any)) != 0 {
 				t.Fatalf("the header is %v", head)
 			}
 			record := got[1].(map[string]any)
 			mssp := record["mssp"].(map[string]any)
-			if mssp["kind"] != "alert" || mssp["tenant_id"] != "tid" || mssp["tenant"] != "contoso" || mssp["api"] != "graph" || len(mssp) != 5 {
+			if mssp["kind"] != "alert" || mssp["tenant_id"] != "tid" || mssp["tenant"] != "contoso" ||
+				mssp["api"] != "graph" ||
+				len(mssp) != 5 {
 				t.Errorf("mssp is %v", mssp)
 			}
 			delete(record, "mssp")

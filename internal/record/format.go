@@ -22,6 +22,7 @@ func (f Format) String() string {
 	if int(f) < len(formatNames) {
 		return formatNames[f]
 	}
+
 	return fmt.Sprintf("Format(%d)", uint8(f))
 }
 
@@ -32,6 +33,7 @@ func ParseFormat(s string) (Format, error) {
 			return Format(f), nil
 		}
 	}
+
 	return 0, fmt.Errorf("format %q is none of json, cef, json+cef", s)
 }
 

@@ -32,8 +32,8 @@ func golden(t *testing.T, name string) []byte {
 	return b
 }
 
-// TestGoldenRecords holds the bytes, the record and the CEF line of one alert per API against files: whatever changes here
-// changes what every customer's SIEM gets.
+// TestGoldenRecords holds the bytes, the record and the CEF line of one alert per API
+// against files: whatever changes here changes what every customer's SIEM gets.
 func TestGoldenRecords(t *testing.T) {
 	at, err := tick.Parse("2026-02-03T09:13:33.2Z")
 	if err != nil {
@@ -43,7 +43,14 @@ func TestGoldenRecords(t *testing.T) {
 		api, _, _ := strings.Cut(name, "-")
 		raw := bytes.TrimSpace(golden(t, name+".json"))
 		id := MakeID("99999999-8888-7777-6666-555555555555", api, []byte("1"), []byte("2"))
-		e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: api, Format: FormatJSONCEF})
+		e := NewEncoder(
+			Options{
+				TenantID: "99999999-8888-7777-6666-555555555555",
+				Tenant:   "contoso",
+				API:      api,
+				Format:   FormatJSONCEF,
+			},
+		)
 		event, err := e.Alert(nil, at, id, raw)
 		if err != nil {
 			t.Fatalf("%s: %v", api, err)
@@ -69,14 +76,21 @@ func TestGoldenRecords(t *testing.T) {
 	}
 }
 
-// TestSamplesOfOthersComeBack sends every published sample that lies beside the repository through page reader and encoder and compares
-// the record with the sample, key by key.
+// TestSamplesOfOthersComeBack sends every published sample that lies beside the
+// repository through page reader and encoder and compares the record with the sample,
+// key by key.
 func TestSamplesOfOthersComeBack(t *testing.T) {
 	names, err := filepath.Glob("../../../shared/samples/*/*.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	names = append(names, goldenDir+"siem.json", goldenDir+"endpoint.json", goldenDir+"graph.json", goldenDir+"incidents.json")
+	names = append(
+		names,
+		goldenDir+"siem.json",
+		goldenDir+"endpoint.json",
+		goldenDir+"graph.json",
+		goldenDir+"incidents.json",
+	)
 	for _, name := range names {
 		doc, err := os.ReadFile(name)
 		if err != nil {
@@ -119,7 +133,12 @@ func compareRow(t *testing.T, name, api, row string) {
 		t.Fatalf("%s: %v", name, err)
 	}
 	var got, want bytes.Buffer
-	text = []byte(`{` + strings.TrimPrefix(string(text), `{"mssp":`+gjson.GetBytes(text, "mssp").Raw+`,"cef":`+gjson.GetBytes(text, "cef").Raw+`,`))
+	text = []byte(
+		`{` + strings.TrimPrefix(
+			string(text),
+			`{"mssp":`+gjson.GetBytes(text, "mssp").Raw+`,"cef":`+gjson.GetBytes(text, "cef").Raw+`,`,
+		),
+	)
 	if err := json.Compact(&got, text); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -8,18 +8,20 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// ID is a record_id: 32 lower-case hex digits. It is the same for one version of one alert on every machine and in every
-// run, so that a receiver can discard a repeat.
+// ID is a record_id: 32 lower-case hex digits. It is the same for one version of one
+// alert on every machine and in every run, so that a receiver can discard a repeat.
 type ID [32]byte
 
 // MakeID gives the record_id of a row: the first 32 hex digits of SHA-256 over
 //
 //	tenantID "\n" api "\n" identity "\n" version
 //
-// with version as text, times in decimal ticks (100 ns since 1970 UTC), and empty when the row has none. It does not
-// allocate unless the four together exceed some 450 bytes.
+// with version as text, times in decimal ticks (100 ns since 1970 UTC), and empty when
+// the row has none. It does not allocate unless the four together exceed some 450
+// bytes.
 func MakeID(tenantID, api string, identity, version []byte) ID {
 	var stack [512]byte
+
 	b := append(stack[:0], tenantID...)
 	b = append(b, '\n')
 	b = append(b, api...)
@@ -28,26 +30,31 @@ func MakeID(tenantID, api string, identity, version []byte) ID {
 	b = append(b, '\n')
 	b = append(b, version...)
 	sum := sha256.Sum256(b)
+
 	var id ID
 	hex.Encode(id[:], sum[:16])
+
 	return id
 }
 
-// Key is the number behind the hex digits, the first 128 bits of the hash: half as long, for sets of seen records. An ID
-// that MakeID did not make may have no such number; then Key is the first 128 bits of the SHA-256 of its bytes.
+// Key is the number behind the hex digits, the first 128 bits of the hash: half as
+// long, for sets of seen records. An ID that MakeID did not make may have no such
+// number; then Key is the first 128 bits of the SHA-256 of its bytes.
 func (id ID) Key() [16]byte {
 	var key [16]byte
 	if _, err := hex.Decode(key[:], id[:]); err != nil {
 		sum := sha256.Sum256(id[:])
 		copy(key[:], sum[:])
 	}
+
 	return key
 }
 
 // String is the 32 digits as text.
 func (id ID) String() string { return string(id[:]) }
 
-// healthID names a health record: it has no alert behind it, so its time takes the place of the identity.
+// healthID names a health record: it has no alert behind it, so its time takes the
+// place of the identity.
 func healthID(tenantID, api string, at tick.Tick) ID {
 	var version [20]byte
 	return MakeID(tenantID, api, []byte("health"), strconv.AppendInt(version[:0], int64(at), 10))

@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// First bytes of the msgpack types written here (https://github.com/msgpack/msgpack/blob/master/spec.md). The "fix" ones
-// carry a length or a number in their low bits.
+// First bytes of the msgpack types written here
+// (https://github.com/msgpack/msgpack/blob/master/spec.md). The "fix" ones carry a
+// length or a number in their low bits.
 const (
 	mpFixMap   = 0x80
 	mpFixArray = 0x90
@@ -48,6 +49,7 @@ func putStrHeader(b []byte, n int) int {
 	default:
 		b[0] = mpStr32
 		binary.BigEndian.PutUint32(b[1:], uint32(n))
+
 		return 5
 	}
 }

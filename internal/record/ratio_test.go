@@ -8,14 +8,17 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// BenchmarkRatio compares the transcoder with the other things one could do with the same bytes, turn by turn on the same 400 alerts (1 MB), so that
-// a machine that is busy elsewhere slows all of them. The ratios are medians of the quotients of one turn:
+// BenchmarkRatio compares the transcoder with the other things one could do with the
+// same bytes, turn by turn on the same 400 alerts (1 MB), so that a machine that is
+// busy elsewhere slows all of them. The ratios are medians of the quotients of one
+// turn:
 //
 //	lib/x    how many times as long the library's way takes (stdlib), on 20 of the alerts
 //	x/valid  transcoder to gjson.ValidBytes: below 1 the transcoder is faster
 //	x/copy   transcoder to memcpy
 //
-// The other figures are medians in MB of JSON a second, and what the transcoder allocates in one alert. `make bench` reads them.
+// The other figures are medians in MB of JSON a second, and what the transcoder
+// allocates in one alert. `make bench` reads them.
 func BenchmarkRatio(b *testing.B) {
 	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
 	dst := make([]byte, 0, 4<<20)

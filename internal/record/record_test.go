@@ -31,7 +31,12 @@ func TestRecordIDIsTheDocumentedHash(t *testing.T) {
 		}
 	}
 	// printf 'contoso\ngraph\na1\n16199651413266667' | sha256sum
-	if id := MakeID("contoso", "graph", []byte("a1"), []byte("16199651413266667")); id.String() != "6b2b486701e584da942f43c4a7ac702e" {
+	if id := MakeID(
+		"contoso",
+		"graph",
+		[]byte("a1"),
+		[]byte("16199651413266667"),
+	); id.String() != "6b2b486701e584da942f43c4a7ac702e" {
 		t.Errorf("the id that sha256sum gives became %s", id)
 	}
 	if (ID{}).Key() == (ID{1}).Key() {
@@ -82,7 +87,10 @@ func TestEventTimesAreThoseFluentBitCanHold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte{0x92, 0x92, 0xd7, 0}, c.sec), c.nsec)
+		want := binary.BigEndian.AppendUint32(
+			binary.BigEndian.AppendUint32([]byte{0x92, 0x92, 0xd7, 0}, c.sec),
+			c.nsec,
+		)
 		if !bytes.HasPrefix(event, append(want, 0x80)) {
 			t.Errorf("%s: %x; want %x80…", c.promise, event[:13], want)
 		}
@@ -91,7 +99,12 @@ func TestEventTimesAreThoseFluentBitCanHold(t *testing.T) {
 
 func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 	e := NewEncoder(Options{TenantID: "t", Tenant: strings.Repeat("long ", 20), API: "graph", Format: FormatJSONCEF})
-	rows := []string{`{}`, `{"a":[1.5,-200,300000,"é",{"b":null}]}`, `{"t":"` + strings.Repeat("x", 70_000) + `"}`, `{"a":[` + strings.Repeat("0,", 70_000) + `0]}`}
+	rows := []string{
+		`{}`,
+		`{"a":[1.5,-200,300000,"é",{"b":null}]}`,
+		`{"t":"` + strings.Repeat("x", 70_000) + `"}`,
+		`{"a":[` + strings.Repeat("0,", 70_000) + `0]}`,
+	}
 	var batch []byte
 	var err error
 	for i, row := range rows {
@@ -106,7 +119,11 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		at, text, err := Decode(event)
-		if id := gjson.GetBytes(text, "mssp.record_id").Str; err != nil || at != tick.Tick(i) || id[0] != byte('0'+i) {
+		if id := gjson.GetBytes(
+			text,
+			"mssp.record_id",
+		).Str; err != nil || at != tick.Tick(i) ||
+			id[0] != byte('0'+i) {
 			t.Errorf("event %d: time %d, id %q, %v", i, at, id, err)
 		}
 		if cap(event) != len(event) {
@@ -140,7 +157,8 @@ func TestTextsThatAreNotUTF8AreMended(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, text, err := Decode(event)
-		if err != nil || !gjson.ValidBytes(text) || bytes.Contains(text, []byte("\xff")) || gjson.GetBytes(text, "mssp.tenant").Str != "t\uFFFD" {
+		if err != nil || !gjson.ValidBytes(text) || bytes.Contains(text, []byte("\xff")) ||
+			gjson.GetBytes(text, "mssp.tenant").Str != "t\uFFFD" {
 			t.Errorf("%q, %v", text, err)
 		}
 		batch = rest
@@ -155,7 +173,8 @@ func TestErrorsDoNotQuoteTheAlert(t *testing.T) {
 	}
 }
 
-// FuzzDecode: foreign bytes never upset Next and Decode, and what Decode accepts, the transcoder reads back.
+// FuzzDecode: foreign bytes never upset Next and Decode, and what Decode accepts, the
+// transcoder reads back.
 func FuzzDecode(f *testing.F) {
 	e := NewEncoder(Options{TenantID: "t", API: "graph"})
 	for _, s := range []string{`{}`, `{"a":[1.5,-200,300000,"é\n",{"b":null}],"c":18446744073709551615,"d":-9223372036854775808}`} {
@@ -183,7 +202,11 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%x: Decode accepts what Next splits", b)
 		}
 		var tc transcoder
-		if _, _, err := tc.object(nil, text); err != nil && !errors.Is(err, ErrUTF8) && !errors.Is(err, ErrTooDeep) && !bytes.Contains(text, []byte("Inf")) && !bytes.Contains(text, []byte("NaN")) {
+		if _, _, err := tc.object(
+			nil,
+			text,
+		); err != nil && !errors.Is(err, ErrUTF8) && !errors.Is(err, ErrTooDeep) && !bytes.Contains(text, []byte("Inf")) &&
+			!bytes.Contains(text, []byte("NaN")) {
 			t.Fatalf("%x is decoded as %s: %v", b, text, err)
 		}
 	})

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// An ordered reading of JSON by encoding/json's tokenizer, and an encoder in the plainest way: what the transcoder must
-// agree with.
+// An ordered reading of JSON by encoding/json's tokenizer, and an encoder in the
+// plainest way: what the transcoder must agree with.
 
 type member struct {
 	key   string
@@ -64,8 +64,9 @@ func readValue(d *json.Decoder) (any, error) {
 	return t, nil
 }
 
-// appendReference encodes as the transcoder documents: 16-bit headers around all containers but empty and huge ones. The
-// keys mssp and cef of the outermost object are renamed; its header is left out.
+// appendReference encodes as the transcoder documents: 16-bit headers around all
+// containers but empty and huge ones. The keys mssp and cef of the outermost object are
+// renamed; its header is left out.
 func appendReference(dst []byte, v any, top bool) ([]byte, error) {
 	var err error
 	switch v := v.(type) {

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// What text gives in place of an output offset when it fails; the input offset then says where.
+// What text gives in place of an output offset when it fails; the input offset then
+// says where.
 const (
 	badSyntax = -1 - iota
 	badUTF8
@@ -18,18 +19,20 @@ func textError(code, offset int) error {
 	if code == badUTF8 {
 		return &rowError{ErrUTF8, offset}
 	}
+
 	return &rowError{ErrSyntax, offset}
 }
 
-// Eight bytes at a time (after "SIMD within a register", https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord).
+// Eight bytes at a time (after "SIMD within a register",
+// https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord).
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// special marks the bytes of x that end a run of plain text: a quote, a backslash, a control character, or anything that
-// is not ASCII. Bytes above the lowest marked one may be marked wrongly (a subtraction borrows from them); the lowest is
-// exact.
+// special marks the bytes of x that end a run of plain text: a quote, a backslash, a
+// control character, or anything that is not ASCII. Bytes above the lowest marked one
+// may be marked wrongly (a subtraction borrows from them); the lowest is exact.
 func special(x uint64) uint64 {
 	return (x | (x - ' '*ones) | (x ^ '"'*ones - ones) | (x ^ '\\'*ones - ones)) & highs
 }
@@ -40,36 +43,45 @@ func specialASCII(x uint64) uint64 {
 	return ((x-' '*ones)&^x | (q-ones)&^q | (s-ones)&^s) & highs
 }
 
-// text transcodes the JSON string whose opening quote is just before src[i] to a msgpack str at b[o], and gives the
-// offsets behind both. Most strings are short and plain: those are copied while they are searched for their end.
+// text transcodes the JSON string whose opening quote is just before src[i] to a
+// msgpack str at b[o], and gives the offsets behind both. Most strings are short and
+// plain: those are copied while they are searched for their end.
 func text(b []byte, o int, src []byte, i int) (int, int) {
 	if len(src)-i < 32 {
 		return textSlow(b, o, src, i, i)
 	}
+
 	s, d := (*[32]byte)(src[i:]), (*[33]byte)(b[o:])
 	x := binary.LittleEndian.Uint64(s[0:])
 	binary.LittleEndian.PutUint64(d[1:], x)
+
 	m, n := special(x), 0
 	if m == 0 {
 		x, n = binary.LittleEndian.Uint64(s[8:]), 8
 		binary.LittleEndian.PutUint64(d[9:], x)
+
 		if m = special(x); m == 0 {
 			x, n = binary.LittleEndian.Uint64(s[16:]), 16
 			binary.LittleEndian.PutUint64(d[17:], x)
+
 			if m = special(x); m == 0 {
 				x, n = binary.LittleEndian.Uint64(s[24:]), 24
 				binary.LittleEndian.PutUint64(d[25:], x)
+
 				if m = special(x); m == 0 {
 					return textLong(b, o, src, i)
 				}
 			}
 		}
 	}
+
 	n += bits.TrailingZeros64(m) >> 3
 	if s[n&31] != '"' {
 		return textSlow(b, o, src, i, i+n)
 	}
+
 	d[0] = mpFixStr | byte(n)
+
 	return o + 1 + n, i + 1 + n
 }
 
@@ -78,47 +90,62 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 	j := i + 32
 	for len(src)-j >= 16 {
 		s := (*[16]byte)(src[j:])
+
 		m0, m1 := special(binary.LittleEndian.Uint64(s[0:])), special(binary.LittleEndian.Uint64(s[8:]))
 		if m0|m1 == 0 {
 			j += 16
 			continue
 		}
+
 		if m0 == 0 {
 			j, m0 = j+8, m1
 		}
+
 		j += bits.TrailingZeros64(m0) >> 3
+
 		break
 	}
+
 	if j >= len(src) || src[j] != '"' {
 		return textSlow(b, o, src, i, j)
 	}
+
 	o += putStrHeader(b[o:], j-i)
+
 	return o + copy(b[o:o+j-i], src[i:j]), j + 1 // with its end, so that too little room could not pass unseen
 }
 
-// unescaped is the byte that a backslash and this byte stand for (RFC 8259 §7), 0 when it is none of the short escapes.
+// unescaped is the byte that a backslash and this byte stand for (RFC 8259 §7), 0 when
+// it is none of the short escapes.
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// textSlow is text for any string; src[i:j] is known to be plain. The content is written three bytes ahead, the length of
-// the commonest header it may need, and moved when it turns out to need another one.
+// textSlow is text for any string; src[i:j] is known to be plain. The content is
+// written three bytes ahead, the length of the commonest header it may need, and moved
+// when it turns out to need another one.
 func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 	p := o + 3
+
 	p += copy(b[p:p+j-i], src[i:j])
 	for {
 		for len(src)-j >= 8 { // plain text between escapes
 			x := binary.LittleEndian.Uint64(src[j:])
 			binary.LittleEndian.PutUint64(b[p:], x)
+
 			m := special(x)
 			if m != 0 {
 				n := bits.TrailingZeros64(m) >> 3
 				j, p = j+n, p+n
+
 				break
 			}
+
 			j, p = j+8, p+8
 		}
+
 		if j >= len(src) {
 			return badSyntax, len(src)
 		}
+
 		switch c := src[j]; {
 		case c == '"':
 			return placeText(b, o, p), j + 1
@@ -126,15 +153,19 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 			if j+1 >= len(src) {
 				return badSyntax, len(src)
 			}
+
 			if r := unescaped[src[j+1]]; r != 0 {
 				b[p] = r
 				j, p = j+2, p+1
+
 				continue
 			}
+
 			r, n := unicodeEscape(src[j:])
 			if n == 0 {
 				return badSyntax, j
 			}
+
 			j, p = j+n, p+utf8.EncodeRune(b[p:], r)
 		case c < ' ':
 			return badSyntax, j
@@ -146,24 +177,29 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 			if !utf8.Valid(src[j:end]) {
 				return badUTF8, j
 			}
+
 			p += copy(b[p:p+end-j], src[j:end])
 			j = end
 		}
 	}
 }
 
-// foreignEnd gives the end of the run from j on that has no quote, backslash or control character: such bytes are never
-// part of a longer UTF-8 sequence, so the run can be checked by itself.
+// foreignEnd gives the end of the run from j on that has no quote, backslash or control
+// character: such bytes are never part of a longer UTF-8 sequence, so the run can be
+// checked by itself.
 func foreignEnd(src []byte, j int) int {
 	for len(src)-j >= 8 {
 		if m := specialASCII(binary.LittleEndian.Uint64(src[j:])); m != 0 {
 			return j + bits.TrailingZeros64(m)>>3
 		}
+
 		j += 8
 	}
+
 	for j < len(src) && src[j] != '"' && src[j] != '\\' && src[j] >= ' ' {
 		j++
 	}
+
 	return j
 }
 
@@ -178,24 +214,29 @@ func placeText(b []byte, o, p int) int {
 	case n >= 1<<16:
 		copy(b[o+5:p+2], b[o+3:p])
 	}
+
 	return o + putStrHeader(b[o:], n) + n
 }
 
-// unicodeEscape reads the \uXXXX at the start of s, or two of them that make a surrogate pair, and gives how many bytes it
-// read, 0 when it is none. A surrogate without its partner becomes U+FFFD, as in encoding/json: UTF-8 cannot hold it.
+// unicodeEscape reads the \uXXXX at the start of s, or two of them that make a
+// surrogate pair, and gives how many bytes it read, 0 when it is none. A surrogate
+// without its partner becomes U+FFFD, as in encoding/json: UTF-8 cannot hold it.
 func unicodeEscape(s []byte) (rune, int) {
 	r := hex4(s)
 	if r < 0 {
 		return 0, 0
 	}
+
 	if !utf16.IsSurrogate(r) {
 		return r, 6
 	}
+
 	if low := hex4(s[6:]); low >= 0 {
 		if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
 			return pair, 12
 		}
 	}
+
 	return utf8.RuneError, 6
 }
 
@@ -204,7 +245,9 @@ func hex4(s []byte) rune {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return -1
 	}
+
 	var r rune
+
 	for _, c := range s[2:6] {
 		switch {
 		case c >= '0' && c <= '9':
@@ -215,5 +258,6 @@ func hex4(s []byte) rune {
 			return -1
 		}
 	}
+
 	return r
 }

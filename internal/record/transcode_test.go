@@ -17,7 +17,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// recordOf sends raw through an Encoder and gives back what stands behind mssp in the record.
+// recordOf sends raw through an Encoder and gives back what stands behind mssp in the
+// record.
 func recordOf(t *testing.T, raw string) (string, error) {
 	t.Helper()
 	e := NewEncoder(Options{TenantID: "t", API: "graph"})
@@ -232,7 +233,8 @@ func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 }
 
 func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
-	// Inputs that become longer in msgpack than in JSON, in a buffer without room to spare.
+	// Inputs that become longer in msgpack than in JSON, in a buffer without room to
+	// spare.
 	for _, unit := range []string{`"` + strings.Repeat("x", 65_536) + `",`, `1.5,`, `[0],`, `[[[[[0]]]]],`, `[1e1],`, `{"":0.5},`, `[],`, `{},`, `100000,`, `-129,`, `"",`} {
 		raw := `{"a":[` + strings.TrimSuffix(strings.Repeat(unit, 20_000_000/(len(unit)+1_000)), ",") + `]}`
 		var tc transcoder
@@ -259,8 +261,9 @@ func TestAlertDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// FuzzAlert: the transcoder gives what encoding/json's reading gives in the plainest encoding, and refuses what
-// encoding/json refuses; beyond that only what the package comment lists.
+// FuzzAlert: the transcoder gives what encoding/json's reading gives in the plainest
+// encoding, and refuses what encoding/json refuses; beyond that only what the package
+// comment lists.
 func FuzzAlert(f *testing.F) {
 	for api := range corpusOf {
 		f.Add(corpus(api, 1)[0])

@@ -32,6 +32,7 @@ func New(s string) Text {
 	if s == "" {
 		return Text{}
 	}
+
 	return Text{&s}
 }
 
@@ -41,6 +42,7 @@ func (t Text) Reveal() string {
 	if t.value == nil {
 		return ""
 	}
+
 	return *t.value
 }
 
@@ -60,6 +62,7 @@ func (t Text) String() string {
 	if t.value == nil {
 		return ""
 	}
+
 	return Redacted
 }
 
@@ -83,7 +86,9 @@ const MaxToken = 16 << 10
 // read.
 var (
 	errLong       = fmt.Errorf("is longer than %d bytes, so it is no token", MaxToken)
-	errCharacters = errors.New("has characters that no token has (only printable ASCII may stand in one): copy it again, whole")
+	errCharacters = errors.New(
+		"has characters that no token has (only printable ASCII may stand in one): copy it again, whole",
+	)
 )
 
 // CheckToken reports why t cannot be a refresh token or an authorization code: it is
@@ -100,5 +105,6 @@ func (t Text) CheckToken() error {
 			return errCharacters
 		}
 	}
+
 	return nil
 }

@@ -36,7 +36,8 @@ func TestNoPrinterShowsASecret(t *testing.T) {
 	if strings.Contains(out.String(), hidden) || strings.Contains(out.String(), fmt.Sprintf("%x", hidden)) {
 		t.Fatalf("a printer shows the secret:\n%s", out.String())
 	}
-	if s.Reveal() != hidden || !s.Equal(New(hidden)) || s.Equal(New("other")) || New("").String() != "" || !New("").IsZero() {
+	if s.Reveal() != hidden || !s.Equal(New(hidden)) || s.Equal(New("other")) || New("").String() != "" ||
+		!New("").IsZero() {
 		t.Error("Reveal, Equal or the zero value is wrong")
 	}
 }

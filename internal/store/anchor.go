@@ -25,9 +25,10 @@ import (
 // one row costs the code of that row, not of all (an incremental multiset hash; Clarke et
 // al., Asiacrypt 2003). code authenticates the rest.
 //
-// A process verifies the whole table once and remembers the codes. When the seal is another than the one it
-// knows, another process has written: only the rows with another version are read again then. A row is
-// compared with its code each time it is used (find).
+// A process verifies the whole table once and remembers the codes. When the seal is
+// another than the one it knows, another process has written: only the rows with
+// another version are read again then. A row is compared with its code each time it is
+// used (find).
 //
 // What it cannot show: somebody who puts back an older tokens.db together with the
 // tokens.db.bak of that time, while no process has them open, goes back in time
@@ -67,6 +68,7 @@ func (c rowCode) plus(d rowCode) rowCode {
 		c[i] = byte(carry)
 		carry >>= 8
 	}
+
 	return c
 }
 
@@ -77,6 +79,7 @@ func (c rowCode) minus(d rowCode) rowCode {
 		c[i] = byte(borrow)
 		borrow >>= 8
 	}
+
 	return c
 }
 
@@ -89,6 +92,7 @@ func (s *sealer) writeSeal(generation uint64, sum rowCode) []byte {
 	b = append(b, sum[:]...)
 
 	end := s.authenticate("seal\n", b)
+
 	return append(b, end[:]...)
 }
 
@@ -99,11 +103,14 @@ func (s *sealer) readSeal(b []byte) (generation uint64, sum rowCode, ok bool) {
 	}
 
 	text, end := b[:sealLen-sha256.Size], b[sealLen-sha256.Size:]
+
 	want := s.authenticate("seal\n", text)
 	if !hmac.Equal(end, want[:]) {
 		return 0, sum, false
 	}
+
 	copy(sum[:], text[keyIDLen+8:])
+
 	return binary.BigEndian.Uint64(text[keyIDLen:]), sum, true
 }
 
@@ -117,6 +124,7 @@ func (sh *shared) tampered(found string) error {
 // guard reports whether what tokens.db holds may be used with the configured key.
 func (sh *shared) guard(t tx) error {
 	s := sh.sealer.Load()
+
 	stored, err := storedSeal(t)
 	switch {
 	case err != nil:
@@ -132,15 +140,18 @@ func (sh *shared) guard(t tx) error {
 	case !bytes.Equal(stored[:min(len(stored), keyIDLen)], s.id[:]):
 		return fmt.Errorf("%s: %w", sh.tokens.path(), s.wrongKey(stored[:min(len(stored), keyIDLen)]))
 	}
+
 	return sh.verifySeal(t, s, stored)
 }
 
 func storedSeal(t tx) ([]byte, error) {
 	var b []byte
+
 	err := t.row(`SELECT v FROM meta WHERE k = '` + sealName + `'`).Scan(&b)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
+
 	return b, err
 }
 
@@ -160,6 +171,7 @@ func (sh *shared) guardUnsealed(t tx, s *sealer) error {
 				ours = true
 			}
 		}
+
 		return nil
 	})
 
@@ -171,6 +183,7 @@ func (sh *shared) guardUnsealed(t tx, s *sealer) error {
 	case plain && !ours:
 		return fmt.Errorf("%s: %w", sh.tokens.path(), errPlain)
 	}
+
 	return nil
 }
 
@@ -180,6 +193,7 @@ func (sh *shared) verifySeal(t tx, s *sealer, stored []byte) error {
 	if !ok {
 		return sh.tampered("its seal is not genuine")
 	}
+
 	if generation < sh.anchor.floor {
 		return sh.tampered("it is older than what was there before")
 	}
@@ -188,10 +202,12 @@ func (sh *shared) verifySeal(t tx, s *sealer, stored []byte) error {
 	if err := t.row(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&counted); err != nil {
 		return err
 	}
+
 	found, err := s.survey(t, sh.anchor.rows)
 	if err != nil {
 		return err
 	}
+
 	if counted != generation || found.sum != sum {
 		return sh.tampered("its tokens are not those that were written last")
 	}
@@ -199,17 +215,20 @@ func (sh *shared) verifySeal(t tx, s *sealer, stored []byte) error {
 	found.seal = bytes.Clone(stored)
 	found.floor = generation
 	sh.anchor = found
+
 	return nil
 }
 
-// survey computes the codes of all rows. Those that are known already, with the version that they have, are
-// not read again.
+// survey computes the codes of all rows. Those that are known already, with the version
+// that they have, are not read again.
 func (s *sealer) survey(t tx, known map[tokens.ChainKey]sealedRow) (anchor, error) {
 	a := anchor{rows: make(map[tokens.ChainKey]sealedRow, len(known))}
+
 	add := func(r *chainRow) error {
 		row := sealedRow{version: r.version, code: s.code(r)}
 		a.rows[r.key] = row
 		a.sum = a.sum.plus(row.code)
+
 		return nil
 	}
 	if len(known) == 0 {
@@ -220,22 +239,27 @@ func (s *sealer) survey(t tx, known map[tokens.ChainKey]sealedRow) (anchor, erro
 	if err != nil {
 		return a, err
 	}
+
 	for _, key := range changed {
 		r, ok, err := find(t, key)
 		if err == nil && !ok {
 			err = fmt.Errorf("%w: the row of tenant %q cannot be found", ErrDamaged, key.TenantID)
 		}
+
 		if err == nil {
 			err = add(&r)
 		}
+
 		if err != nil {
 			return a, err
 		}
 	}
+
 	return a, nil
 }
 
-// keep adds the rows that are known with the version that they have, and returns the keys of the others.
+// keep adds the rows that are known with the version that they have, and returns the
+// keys of the others.
 func (a *anchor) keep(t tx, known map[tokens.ChainKey]sealedRow) (changed []tokens.ChainKey, err error) {
 	rows, err := t.rows(`SELECT login_host, tenant_id, client_id, version FROM chains`)
 	if err != nil {
@@ -244,19 +268,24 @@ func (a *anchor) keep(t tx, known map[tokens.ChainKey]sealedRow) (changed []toke
 	defer rows.Close()
 
 	for rows.Next() {
-		var key tokens.ChainKey
-		var version int64
+		var (
+			key     tokens.ChainKey
+			version int64
+		)
 		if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &version); err != nil {
 			return nil, err
 		}
+
 		row, ok := known[key]
 		if !ok || row.version != version {
 			changed = append(changed, key)
 			continue
 		}
+
 		a.rows[key] = row
 		a.sum = a.sum.plus(row.code)
 	}
+
 	return changed, rows.Err()
 }
 
@@ -265,19 +294,22 @@ func allRows(t tx, do func(r *chainRow) error) error {
 	if err != nil {
 		return err
 	}
+
 	return eachChain(rows, do)
 }
 
-// find reads the row of a chain, and refuses one that is not the one under the seal. guard was called in the
-// same transaction.
+// find reads the row of a chain, and refuses one that is not the one under the seal.
+// guard was called in the same transaction.
 func (sh *shared) find(t tx, key tokens.ChainKey) (r chainRow, ok bool, err error) {
 	r, ok, err = find(t, key)
 	if err != nil {
 		return r, ok, err
 	}
+
 	if err := sh.compare(key, &r, ok); err != nil {
 		return chainRow{}, false, err
 	}
+
 	return r, ok, nil
 }
 
@@ -292,6 +324,7 @@ func (sh *shared) compare(key tokens.ChainKey, r *chainRow, found bool) error {
 	if found != known || found && s.code(r) != want.code {
 		return sh.tampered("the tokens of tenant " + key.TenantID + " are not those that were written last")
 	}
+
 	return nil
 }
 
@@ -319,6 +352,7 @@ func (sh *shared) reseal(t tx, s *sealer, generation uint64, rows []chainRow, an
 		if err != nil {
 			return resealed{}, err
 		}
+
 		next.sum = found.sum
 		next.rows = found.rows
 	} else {
@@ -326,6 +360,7 @@ func (sh *shared) reseal(t tx, s *sealer, generation uint64, rows []chainRow, an
 	}
 
 	next.seal = s.writeSeal(generation, next.sum)
+
 	return next, putSeal(t, next.seal)
 }
 
@@ -337,22 +372,27 @@ func putSeal(t tx, seal []byte) error {
 	} else {
 		_, err = t.exec(`INSERT INTO meta VALUES ('`+sealName+`', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, seal)
 	}
+
 	return err
 }
 
 // with returns the sum after rows were written, and what is known of these.
 func (a *anchor) with(s *sealer, rows []chainRow) (sum rowCode, changed map[tokens.ChainKey]sealedRow) {
 	sum = a.sum
+
 	changed = make(map[tokens.ChainKey]sealedRow, len(rows))
 	for i := range rows {
 		key := rows[i].key
+
 		before, ok := changed[key]
 		if !ok {
 			before, ok = a.rows[key]
 		}
+
 		if ok {
 			sum = sum.minus(before.code)
 		}
+
 		changed[key] = sealedRow{version: rows[i].version, code: s.code(&rows[i])}
 		sum = sum.plus(changed[key].code)
 	}
@@ -364,6 +404,7 @@ func (a *anchor) with(s *sealer, rows []chainRow) (sum rowCode, changed map[toke
 func (a *anchor) follow(next resealed) {
 	a.seal = next.seal
 	a.sum = next.sum
+
 	a.floor = next.generation
 	if next.whole {
 		a.rows = next.rows

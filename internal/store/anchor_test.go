@@ -95,7 +95,8 @@ func refused(t *testing.T, s *Store, want error) {
 	}
 }
 
-// changedFile is a closed store with two changes of one chain; older has its files after the first one.
+// changedFile is a closed store with two changes of one chain; older has its files
+// after the first one.
 func changedFile(t *testing.T) (w *world, older string) {
 	t.Helper()
 	w = newWorld(t)
@@ -330,11 +331,13 @@ func TestTheWritesOfAnotherProcessAreFollowed(t *testing.T) {
 	expectToken(t, s, 7, "new")
 	expectToken(t, s, 2, "")
 	expectToken(t, s, 3, "token-3")
-	if !maps.Equal(s.sh.anchor.rows, theirs.rows) || s.sh.anchor.sum != theirs.sum || s.sh.anchor.floor != theirs.floor {
+	if !maps.Equal(s.sh.anchor.rows, theirs.rows) || s.sh.anchor.sum != theirs.sum ||
+		s.sh.anchor.floor != theirs.floor {
 		t.Errorf("%+v is known, want %+v", s.sh.anchor, theirs)
 	}
 
-	// A row that keeps its version and changes all the same is met when it is used, the others are fine.
+	// A row that keeps its version and changes all the same is met when it is used, the
+	// others are fine.
 	a := &attacked{w: w, s: s}
 	row := a.Row(chainKey(3)).(chainRow)
 	row.account = "somebody else"

@@ -14,7 +14,9 @@ import (
 func benchStore(b *testing.B) (*Store, *time.Duration) {
 	b.Helper()
 	up := new(time.Duration)
-	s, err := Open(Options{Dir: filepath.Join(b.TempDir(), "d"), Inputs: true, Uptime: func() time.Duration { return *up }})
+	s, err := Open(
+		Options{Dir: filepath.Join(b.TempDir(), "d"), Inputs: true, Uptime: func() time.Duration { return *up }},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -33,8 +35,8 @@ func randomSeen(n int, at tick.Tick) []Seen {
 	return seen
 }
 
-// BenchmarkCommit measures transactions of so many feeds with so many new alerts each, a second apart, over a set that is pruned and
-// merged as in life.
+// BenchmarkCommit measures transactions of so many feeds with so many new alerts each,
+// a second apart, over a set that is pruned and merged as in life.
 func BenchmarkCommit(b *testing.B) {
 	for _, size := range []struct{ feeds, alerts int }{{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1}} {
 		b.Run(fmt.Sprintf("feeds=%d/alerts=%d", size.feeds, size.alerts), func(b *testing.B) {
@@ -46,8 +48,14 @@ func BenchmarkCommit(b *testing.B) {
 				at += tick.Second
 				commits := make([]Commit, size.feeds)
 				for i := range commits {
-					commits[i] = Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
-						Checkpoint: Checkpoint{Watermark: at, SeenSince: at - 10*tick.Minute}, Seen: randomSeen(size.alerts, at)}
+					commits[i] = Commit{
+						Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
+						Checkpoint: Checkpoint{
+							Watermark: at,
+							SeenSince: at - 10*tick.Minute,
+						},
+						Seen: randomSeen(size.alerts, at),
+					}
 				}
 				b.StartTimer()
 				if err := s.Commit(b.Context(), commits); err != nil {
@@ -69,7 +77,10 @@ func BenchmarkLoad(b *testing.B) {
 			s, up := benchStore(b)
 			for range blobs {
 				*up += time.Second
-				if err := s.Commit(b.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}}); err != nil {
+				if err := s.Commit(
+					b.Context(),
+					[]Commit{{Key: testFeed, Checkpoint: Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}},
+				); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -89,7 +100,11 @@ func BenchmarkSetStatus(b *testing.B) {
 			s, _ := benchStore(b)
 			statuses := make(map[FeedKey]Status)
 			for i := range feeds {
-				statuses[FeedKey{TenantID: fmt.Sprint("tenant-", i)}] = Status{TenantName: "x", State: "ok", UpdatedAt: time.Now()}
+				statuses[FeedKey{TenantID: fmt.Sprint("tenant-", i)}] = Status{
+					TenantName: "x",
+					State:      "ok",
+					UpdatedAt:  time.Now(),
+				}
 			}
 			for b.Loop() {
 				if err := s.SetStatus(b.Context(), statuses); err != nil {
@@ -145,8 +160,8 @@ func benchSave(b *testing.B, chains int, key []byte) {
 	}
 }
 
-// BenchmarkVerifySeal measures a look at 10,000 chains: the first one, and one after another process has
-// written.
+// BenchmarkVerifySeal measures a look at 10,000 chains: the first one, and one after
+// another process has written.
 func BenchmarkVerifySeal(b *testing.B) {
 	s, _ := benchStore(b)
 	by, err := newSealer(testKey)
@@ -188,8 +203,11 @@ func BenchmarkOpen(b *testing.B) {
 	s, _ := benchStore(b)
 	var commits []Commit
 	for i := range 10_000 {
-		commits = append(commits, Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
-			Checkpoint: Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)})
+		commits = append(
+			commits,
+			Commit{Key: FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
+				Checkpoint: Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)},
+		)
 	}
 	err := s.Commit(b.Context(), commits)
 	if err == nil {

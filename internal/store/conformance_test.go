@@ -14,7 +14,11 @@ func TestSQLiteKeepsThePromisesOfFeeds(t *testing.T) {
 	storetest.TestFeeds(t, func(t *testing.T) storetest.Backend {
 		var now atomic.Int64
 		now.Store(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).UnixNano())
-		o := store.Options{Dir: filepath.Join(t.TempDir(), "d"), Inputs: true, Now: func() time.Time { return time.Unix(0, now.Load()) }}
+		o := store.Options{
+			Dir:    filepath.Join(t.TempDir(), "d"),
+			Inputs: true,
+			Now:    func() time.Time { return time.Unix(0, now.Load()) },
+		}
 		var s *store.Store
 		open := func() store.Feeds {
 			var err error

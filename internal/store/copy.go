@@ -37,13 +37,19 @@ func (c *Chains) change(ctx context.Context, fn func(tx) ([]chainRow, []seed, er
 // rewrite is change for another key, or for a file that is taken as good whatever its
 // seal says.
 func (c *Chains) rewrite(ctx context.Context, to *sealer, fn func(tx) ([]chainRow, []seed, error)) error {
-	return c.apply(ctx, &alteration{sh: c.s.sh, fn: fn, sealer: to, anyway: true})
+	return c.apply(ctx, &alteration{
+		sh:     c.s.sh,
+		fn:     fn,
+		sealer: to,
+		anyway: true,
+	})
 }
 
 func (c *Chains) apply(ctx context.Context, a *alteration) error {
 	if err := c.s.writable(); err != nil {
 		return err
 	}
+
 	sh := c.s.sh
 	if err := sh.look(true); err != nil {
 		return err
@@ -52,6 +58,7 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 	return sh.tokens.use(ctx, func() error {
 		wait, cancel := context.WithTimeout(ctx, busyPatience)
 		defer cancel()
+
 		lockErr := sh.locks.lock(wait, unix.F_WRLCK, rangeCopy)
 		if lockErr == nil {
 			defer sh.locks.unlock(rangeCopy)
@@ -61,7 +68,9 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 		if err != nil || a.idle {
 			return err
 		}
+
 		sh.anchor.follow(a.sealed)
+
 		if a.barred != nil {
 			sh.log("warn", fmt.Sprintf("what %s held was taken as good, although: %v", sh.tokens.path(), a.barred))
 		}
@@ -70,7 +79,9 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 		if copyErr == nil {
 			copyErr = sh.updateCopy(a)
 		}
+
 		sh.copyTrouble(copyErr)
+
 		return nil
 	})
 }
@@ -92,23 +103,28 @@ type alteration struct {
 
 func (a *alteration) run(t tx) error {
 	a.idle = false
+
 	a.barred = a.sh.guard(t)
 	if a.barred != nil && !(a.anyway && errors.Is(a.barred, tokens.ErrBarred)) {
 		return a.barred
 	}
+
 	if errors.Is(a.barred, ErrPlain) { // which is what is to be changed
 		a.barred = nil
 	}
 
 	var err error
+
 	a.rows, a.seeds, err = a.fn(t)
 	if err != nil {
 		return err
 	}
+
 	if len(a.rows)+len(a.seeds) == 0 && a.barred == nil {
 		a.idle = true
 		return nil
 	}
+
 	if err := writeAll(t, a.rows, a.seeds); err != nil {
 		return err
 	}
@@ -118,7 +134,9 @@ func (a *alteration) run(t tx) error {
 	if err != nil {
 		return err
 	}
+
 	a.sealed, err = a.sh.reseal(t, a.sealer, uint64(a.generation), a.rows, a.anyway)
+
 	return err
 }
 
@@ -128,11 +146,13 @@ func writeAll(t tx, rows []chainRow, seeds []seed) error {
 			return err
 		}
 	}
+
 	for _, s := range seeds {
 		if err := s.write(t); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -140,10 +160,19 @@ func writeAll(t tx, rows []chainRow, seeds []seed) error {
 func (sh *shared) copyTrouble(err error) {
 	path := sh.dir.join(copyFile)
 	if err != nil && !sh.copyFails {
-		sh.log("warn", fmt.Sprintf("%s, the copy that serves when %s is damaged, cannot be written: %v", path, tokensFile, explain(path, err)))
+		sh.log(
+			"warn",
+			fmt.Sprintf(
+				"%s, the copy that serves when %s is damaged, cannot be written: %v",
+				path,
+				tokensFile,
+				explain(path, err),
+			),
+		)
 	} else if err == nil && sh.copyFails {
 		sh.log("info", fmt.Sprintf("%s is written again", path))
 	}
+
 	sh.copyFails = err != nil
 }
 
@@ -153,9 +182,11 @@ func (sh *shared) updateCopy(a *alteration) error {
 	if a.barred != nil { // the copy need not be what the file was
 		return sh.wholeCopy()
 	}
+
 	if ok, err := sh.appendCopy(a); ok || errors.Is(err, ErrFull) {
 		return err
 	}
+
 	return sh.wholeCopy()
 }
 
@@ -164,11 +195,13 @@ func (sh *shared) appendCopy(a *alteration) (done bool, err error) {
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 		return false, err
 	}
+
 	db, err := sql.Open("sqlite", dsn(sh.dir.join(copyFile), "rw", copyParams))
 	if err != nil {
 		return false, err
 	}
 	defer db.Close()
+
 	db.SetMaxOpenConns(1)
 	f := &file{db: db, stmts: make(map[string]*sql.Stmt)}
 	err = f.transact(context.Background(), func(t tx) error {
@@ -176,19 +209,26 @@ func (sh *shared) appendCopy(a *alteration) (done bool, err error) {
 		if err := t.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&at); err != nil {
 			return err
 		}
+
 		if at != a.generation-1 {
 			return nil
 		}
+
 		done = true
+
 		if err := writeAll(t, a.rows, a.seeds); err != nil {
 			return err
 		}
+
 		if err := putSeal(t, a.sealed.seal); err != nil {
 			return err
 		}
+
 		_, err := t.Exec(`UPDATE meta SET v = ? WHERE k = 'generation'`, a.generation)
+
 		return err
 	})
+
 	return done && err == nil, explain(sh.dir.join(copyFile), err)
 }
 
@@ -198,11 +238,13 @@ func (sh *shared) wholeCopy() error {
 	if err := os.Remove(sh.dir.join(copyFile + "-journal")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+
 	if info, err := os.Lstat(sh.dir.join(copyFile)); err == nil && !info.Mode().IsRegular() {
 		if _, err := sh.dir.setAside(copyFile, "damaged", sh.now()); err != nil {
 			return err
 		}
 	}
+
 	return vacuumInto(sh.tokens.db, sh.dir, copyFile)
 }
 
@@ -212,6 +254,7 @@ func vacuumInto(db *sql.DB, d directory, name string) error {
 	if err := vacuumFresh(db, d); err != nil {
 		return err
 	}
+
 	return d.rename(freshFile, name)
 }
 
@@ -224,9 +267,11 @@ func vacuumFresh(db *sql.DB, d directory) error {
 			return err
 		}
 	}
+
 	if existed, err := d.create(freshFile); err != nil || existed {
 		return errors.Join(err, fmt.Errorf("%s: cannot be made", fresh))
 	}
+
 	if _, err := db.Exec(`VACUUM INTO ?`, fresh); err != nil {
 		_ = os.Remove(fresh)
 		return err
@@ -237,6 +282,7 @@ func vacuumFresh(db *sql.DB, d directory) error {
 	if err != nil {
 		return err
 	}
+
 	return errors.Join(f.Sync(), f.Close())
 }
 
@@ -247,30 +293,53 @@ func (sh *shared) restoreTokens() (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
 		return false, nil
 	}
+
 	if err != nil {
 		return false, explain(sh.dir.join(copyFile), err)
 	}
-	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
+
+	c := &file{
+		spec: sh.tokens.spec,
+		dir:  sh.dir,
+		now:  sh.now,
+		log:  sh.log,
+	}
 	c.name, c.params, c.restore = copyFile, copyParams, nil
+
 	err = c.dir.inspect(copyFile)
 	if err == nil {
 		err = c.look(true)
 	}
+
 	if err == nil {
 		err = c.connect()
 	}
+
 	if err == nil {
 		defer c.disconnect()
+
 		if err = vacuumInto(c.db, sh.dir, tokensFile); err == nil {
 			sh.anchor.forget()
 			return true, nil
 		}
 	}
+
 	if !isDamage(err) {
 		return false, explain(sh.dir.join(copyFile), err)
 	}
+
 	aside, asideErr := sh.dir.setAside(copyFile, "damaged", sh.now())
-	sh.log("error", fmt.Sprintf("%s, the copy of %s, is damaged as well (%v); it was set aside as %s", sh.dir.join(copyFile), tokensFile, err, aside))
+	sh.log(
+		"error",
+		fmt.Sprintf(
+			"%s, the copy of %s, is damaged as well (%v); it was set aside as %s",
+			sh.dir.join(copyFile),
+			tokensFile,
+			err,
+			aside,
+		),
+	)
+
 	return false, asideErr
 }
 
@@ -290,6 +359,7 @@ func (sh *shared) refreshCopy() {
 		_ = sh.tokens.disconnect()
 		if err := sh.tokens.replace(errOlder); err != nil {
 			sh.log("error", err.Error())
+
 			sh.anchor.floor = uint64(its)
 			if err := sh.tokens.reconnect(); err != nil {
 				sh.log("error", explain(sh.tokens.path(), err).Error())
@@ -306,10 +376,16 @@ var errOlder = fmt.Errorf("%w: it is older than its copy", ErrDamaged)
 // generationOfCopy returns how many changes the copy has seen, -1 if that cannot be told;
 // sealed reports whether a seal with our key says so.
 func (sh *shared) generationOfCopy() (generation int64, sealed bool) {
-	c := &file{spec: sh.tokens.spec, dir: sh.dir, now: sh.now, log: sh.log}
+	c := &file{
+		spec: sh.tokens.spec,
+		dir:  sh.dir,
+		now:  sh.now,
+		log:  sh.log,
+	}
 	c.name = copyFile
 	c.params = copyParams
 	c.restore = nil
+
 	info, err := os.Lstat(c.path())
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || c.connect() != nil {
 		return -1, false
@@ -319,11 +395,15 @@ func (sh *shared) generationOfCopy() (generation int64, sealed bool) {
 	if c.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&generation) != nil {
 		return -1, false
 	}
+
 	var seal []byte
+
 	s := sh.sealer.Load()
 	if s == nil || c.db.QueryRow(`SELECT v FROM meta WHERE k = '`+sealName+`'`).Scan(&seal) != nil {
 		return generation, false
 	}
+
 	counted, _, ok := s.readSeal(seal)
+
 	return generation, ok && counted == uint64(generation)
 }

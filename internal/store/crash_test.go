@@ -8,7 +8,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// The feed of these tests moves its watermark to n at the n-th second and takes in one alert updated at that time, committing every second.
+// The feed of these tests moves its watermark to n at the n-th second and takes in one
+// alert updated at that time, committing every second.
 func drive(t *testing.T, w *world, s *Store, from, to int) {
 	t.Helper()
 	for n := from; n <= to; n++ {
@@ -81,7 +82,12 @@ func TestAfterACrashOfTheMachineTheLastTwoMinutesAreUndone(t *testing.T) {
 			}
 			for n := c.Watermark - 50; n <= last; n++ {
 				if times[n] != (n <= safe) && n != safe && n != safe+1 {
-					t.Errorf("entry of %d is seen: %v; the machine lost what was committed after %d", n, times[n], safe)
+					t.Errorf(
+						"entry of %d is seen: %v; the machine lost what was committed after %d",
+						n,
+						times[n],
+						safe,
+					)
 				}
 			}
 			// Killed at once: it is not undone twice.
@@ -112,8 +118,8 @@ func TestAFeedYoungerThanTheWindowBeginsAgainAtItsFloor(t *testing.T) {
 	}
 }
 
-// Whatever the rhythm of commits: what was committed before the window is seen, what was committed in it is not, and the checkpoint is
-// not ahead of what is seen.
+// Whatever the rhythm of commits: what was committed before the window is seen, what
+// was committed in it is not, and the checkpoint is not ahead of what is seen.
 func TestUndoAtRandomMoments(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -125,7 +131,10 @@ func TestUndoAtRandomMoments(t *testing.T) {
 		n := tick.Tick(1)
 		for range 60 + rnd.IntN(60) {
 			c := Checkpoint{Floor: 1, Watermark: n, SeenSince: max(1, n-80)}
-			if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: n}}}}); err != nil {
+			if err := s.Commit(
+				t.Context(),
+				[]Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: n}}}},
+			); err != nil {
 				t.Fatal(err)
 			}
 			committed[n] = w.up
@@ -159,7 +168,13 @@ func TestUndoAtRandomMoments(t *testing.T) {
 					t.Errorf("round %d: %d was committed %s before the end and is seen", round, e, age)
 				}
 				if c.Watermark >= e {
-					t.Errorf("round %d: the watermark %d is ahead of %d, committed %s before the end", round, c.Watermark, e, age)
+					t.Errorf(
+						"round %d: the watermark %d is ahead of %d, committed %s before the end",
+						round,
+						c.Watermark,
+						e,
+						age,
+					)
 				}
 			}
 		}
@@ -210,7 +225,11 @@ func TestACrashAfterDefenderDBWasReplacedIsNoticed(t *testing.T) {
 	die(t, s)
 	w.reboot()
 	s = w.open()
-	if c, _, ok, err := s.Load(t.Context(), testFeed); !s.CrashedMachine() || !ok || err != nil || c.Watermark > 380 || c.Watermark < 365 {
+	if c, _, ok, err := s.Load(
+		t.Context(),
+		testFeed,
+	); !s.CrashedMachine() || !ok || err != nil || c.Watermark > 380 ||
+		c.Watermark < 365 {
 		t.Errorf("crashed: %v, %+v, %v, %v", s.CrashedMachine(), c, ok, err)
 	}
 }
@@ -257,7 +276,16 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 		t.Errorf("%d rows, %d entries, %v", rows, entries, err)
 	}
 	for range 1000 { // many commits in one second
-		if err := s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: 3000, SeenSince: 1950}, Seen: []Seen{{Time: 3000}}}}); err != nil {
+		if err := s.Commit(
+			t.Context(),
+			[]Commit{
+				{
+					Key:        testFeed,
+					Checkpoint: Checkpoint{Floor: 1, Watermark: 3000, SeenSince: 1950},
+					Seen:       []Seen{{Time: 3000}},
+				},
+			},
+		); err != nil {
 			t.Fatal(err)
 		}
 	}

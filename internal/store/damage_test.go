@@ -52,7 +52,8 @@ var template map[string][]byte
 
 const padding = "----------------------------------------------------------------------------------------------------------------------------------------"
 
-// damages are ways in which a file goes bad. want is what Open must do about it: mend, refuse or, where both are right, either.
+// damages are ways in which a file goes bad. want is what Open must do about it: mend,
+// refuse or, where both are right, either.
 var damages = []struct {
 	name   string
 	do     func(path string) error
@@ -313,12 +314,23 @@ func TestARowThatWasChangedCostsOnlyItsFeed(t *testing.T) {
 	other := testFeed
 	other.TenantID = "fabrikam"
 	s := w.open()
-	if err := s.Commit(t.Context(), []Commit{{Key: other, Checkpoint: Checkpoint{Watermark: 9}, Seen: []Seen{{Time: 9}}}}); err != nil {
+	if err := s.Commit(
+		t.Context(),
+		[]Commit{{Key: other, Checkpoint: Checkpoint{Watermark: 9}, Seen: []Seen{{Time: 9}}}},
+	); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
-	tamper(t, filepath.Join(w.dir, feedsFile), "UPDATE feeds SET state = zeroblob(length(state)) WHERE tenant_id = 'contoso'")
-	tamper(t, filepath.Join(w.dir, feedsFile), "UPDATE seen SET data = zeroblob(length(data) - 4) WHERE id = (SELECT min(id) FROM seen)")
+	tamper(
+		t,
+		filepath.Join(w.dir, feedsFile),
+		"UPDATE feeds SET state = zeroblob(length(state)) WHERE tenant_id = 'contoso'",
+	)
+	tamper(
+		t,
+		filepath.Join(w.dir, feedsFile),
+		"UPDATE seen SET data = zeroblob(length(data) - 4) WHERE id = (SELECT min(id) FROM seen)",
+	)
 	s = w.open()
 	if _, _, ok, err := s.Load(t.Context(), testFeed); ok || err != nil || !w.logged("restarts from lookback") {
 		t.Errorf("the damaged one: %v, %v, log %q", ok, err, w.logs)
@@ -343,7 +355,8 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 			if file == feedsFile {
 				f = s.sh.feeds
 			}
-			// Opening the file here would drop SQLite's locks; a bad statement result is what damage looks like from above.
+			// Opening the file here would drop SQLite's locks; a bad statement result
+			// is what damage looks like from above.
 			hurt := true
 			err := f.update(t.Context(), func(tx tx) error {
 				if hurt {

@@ -111,7 +111,11 @@ func TestRootWritesForTheOwnerOfTheDirectory(t *testing.T) {
 	if err := os.Chown(filepath.Join(w.dir, tokensFile), 0, 0); err != nil { // made by some earlier program
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(w.dir, feedsFile), []byte(strings.Repeat("garbage", 100)), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(w.dir, feedsFile),
+		[]byte(strings.Repeat("garbage", 100)),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	w.open().Close()
@@ -161,7 +165,10 @@ func TestWithoutRightsTheErrorSaysWhere(t *testing.T) {
 			before := list(t, w.dir)
 			for _, how := range []func(*Options){func(*Options) {}, noInputs} {
 				asUser(t, 1234, func() {
-					if _, err := w.tryOpen(how); !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), w.dir) {
+					if _, err := w.tryOpen(
+						how,
+					); !errors.Is(err, ErrReadOnly) ||
+						!strings.Contains(err.Error(), w.dir) {
 						t.Errorf("Open: %v", err)
 					}
 				})
@@ -208,7 +215,10 @@ func TestReadOnlySeesWhatARunningProcessWrites(t *testing.T) {
 	r := w.open(readOnly)
 	for n := range 3 {
 		save(t, s, n, "x")
-		if err := s.SetStatus(t.Context(), map[FeedKey]Status{testFeed: {State: "ok", Polls: uint64(n)}}); err != nil {
+		if err := s.SetStatus(
+			t.Context(),
+			map[FeedKey]Status{testFeed: {State: "ok", Polls: uint64(n)}},
+		); err != nil {
 			t.Fatal(err)
 		}
 		statuses, err := r.Statuses(t.Context())
@@ -281,15 +291,22 @@ func TestASecondNameOfAStrangersFileIsNotGivenAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			stranger := filepath.Join(filepath.Dir(w.dir), "shadow")
-			if err := errors.Join(os.Mkdir(w.dir, 0o700), os.Chown(w.dir, 1234, 1234), os.WriteFile(stranger, []byte("root's own"), 0o644),
-				os.Link(stranger, filepath.Join(w.dir, name))); err != nil {
+			if err := errors.Join(
+				os.Mkdir(w.dir, 0o700),
+				os.Chown(w.dir, 1234, 1234),
+				os.WriteFile(stranger, []byte("root's own"), 0o644),
+				os.Link(stranger, filepath.Join(w.dir, name)),
+			); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := w.tryOpen(); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), name) {
 				t.Errorf("Open: %v", err)
 			}
 			info, err := os.Stat(stranger)
-			if b, _ := os.ReadFile(stranger); err != nil || string(b) != "root's own" || info.Mode().Perm() != 0o644 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+			if b, _ := os.ReadFile(
+				stranger,
+			); err != nil || string(b) != "root's own" || info.Mode().Perm() != 0o644 ||
+				info.Sys().(*syscall.Stat_t).Uid != 0 {
 				t.Errorf("the stranger's file: %q, %v, %v", b, info, err)
 			}
 			_ = os.Remove(filepath.Join(w.dir, name)) // it is no database, for the check at the end

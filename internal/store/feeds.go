@@ -11,8 +11,9 @@ import (
 
 const feedsFile = "defender.db"
 
-// The id of a seen blob is the feed's id and a sequence number, so that the blobs of a feed are neighbours in the one B-tree. data comes last:
-// the other columns are read without it.
+// The id of a seen blob is the feed's id and a sequence number, so that the blobs of a
+// feed are neighbours in the one B-tree. data comes last: the other columns are read
+// without it.
 const feedsSchema = `
 	CREATE TABLE feeds (
 		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL,
@@ -38,20 +39,23 @@ type Commit struct {
 	Checkpoint Checkpoint
 	// Seen are the alert versions taken in since the last commit.
 	Seen []Seen
-	// Asides are put aside in the same transaction: what the checkpoint goes past without its having been taken in. Their IDs are
-	// chosen by the store.
+	// Asides are put aside in the same transaction: what the checkpoint goes past
+	// without its having been taken in. Their IDs are chosen by the store.
 	Asides []Aside
 	// Dropped are ids of what was put aside and is through now, as DropAside.
 	Dropped []int64
 }
 
-// Feeds is the part of a store that keeps what was polled. It is implemented by Store; package storetest has its conformance tests, so
-// that a server database can follow. One process at a time commits to a feed; every process may read, and request rewinds.
+// Feeds is the part of a store that keeps what was polled. It is implemented by Store;
+// package storetest has its conformance tests, so that a server database can follow.
+// One process at a time commits to a feed; every process may read, and request rewinds.
 type Feeds interface {
-	// Load reads checkpoint and seen-set of a feed; ok is false when it never had a checkpoint.
+	// Load reads checkpoint and seen-set of a feed; ok is false when it never had a
+	// checkpoint.
 	Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []Seen, ok bool, err error)
-	// Commit writes all commits in one transaction: all of them survive or none. When it returns nil, they survive a crash of the
-	// process, and of the machine but for CrashWindow. Once begun, it is not stopped by the context.
+	// Commit writes all commits in one transaction: all of them survive or none. When
+	// it returns nil, they survive a crash of the process, and of the machine but for
+	// CrashWindow. Once begun, it is not stopped by the context.
 	Commit(ctx context.Context, commits []Commit) error
 	// Keys gives every feed that is known, ordered.
 	Keys(ctx context.Context) ([]FeedKey, error)
@@ -61,22 +65,26 @@ type Feeds interface {
 	Statuses(ctx context.Context) (map[FeedKey]Status, error)
 	// Status gives the last status of a feed; ok is false when it has none.
 	Status(ctx context.Context, key FeedKey) (status Status, ok bool, err error)
-	// ListAsides gives what of a feed was set aside, oldest first, without the rows: they may be more than fits into memory.
+	// ListAsides gives what of a feed was set aside, oldest first, without the rows:
+	// they may be more than fits into memory.
 	ListAsides(ctx context.Context, key FeedKey) ([]ListedAside, error)
 	// AsideRow gives the row of one; ok is false if it has none, or is there no longer.
 	AsideRow(ctx context.Context, key FeedKey, id int64) (row []byte, ok bool, err error)
-	// PutAside keeps a, or replaces the one with its ID if that is not 0, and gives the ID.
+	// PutAside keeps a, or replaces the one with its ID if that is not 0, and gives the
+	// ID.
 	PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error)
-	// DropAside forgets one, since it was read and taken in at last; a crash of the machine within CrashWindow brings it back. One that is
-	// not there is no error.
+	// DropAside forgets one, since it was read and taken in at last; a crash of the
+	// machine within CrashWindow brings it back. One that is not there is no error.
 	DropAside(ctx context.Context, key FeedKey, id int64) error
-	// Rewind requests that everything of a feed updated at or after since be emitted again. Of two requests the earlier since counts.
+	// Rewind requests that everything of a feed updated at or after since be emitted
+	// again. Of two requests the earlier since counts.
 	Rewind(ctx context.Context, key FeedKey, since tick.Tick) error
 	// PendingRewind gives the requests for these feeds, for all when none is named.
 	PendingRewind(ctx context.Context, keys ...FeedKey) (map[FeedKey]tick.Tick, error)
-	// ApplyRewind carries a request out and removes it, in one transaction: the checkpoint goes back, the seen-set forgets what is not
-	// older than since. It gives the checkpoint to go on from; ok is false when there was no request. A feed without a
-	// checkpoint keeps none, and the request is removed.
+	// ApplyRewind carries a request out and removes it, in one transaction: the
+	// checkpoint goes back, the seen-set forgets what is not older than since. It gives
+	// the checkpoint to go on from; ok is false when there was no request. A feed
+	// without a checkpoint keeps none, and the request is removed.
 	ApplyRewind(ctx context.Context, key FeedKey) (c Checkpoint, ok bool, err error)
 	// ClearRewind removes a request without carrying it out.
 	ClearRewind(ctx context.Context, key FeedKey) error
@@ -84,7 +92,8 @@ type Feeds interface {
 
 var _ Feeds = (*Store)(nil)
 
-// feedCache is what is known of a feed without reading the file. Only the process that runs inputs writes, so it stays true.
+// feedCache is what is known of a feed without reading the file. Only the process that
+// runs inputs writes, so it stays true.
 type feedCache struct {
 	id      int64
 	state   feedState
@@ -106,7 +115,8 @@ type feedCaches struct {
 	marks marks // of this run; without inputs zero
 }
 
-// clear is called whenever a writing transaction fails: what is in the cache may not be in the file then.
+// clear is called whenever a writing transaction fails: what is in the cache may not be
+// in the file then.
 func (c *feedCaches) clear() { c.m = nil }
 
 // feed reads a feed's row and the list of its blobs; nil if there is no row.
@@ -114,45 +124,71 @@ func (sh *shared) feed(t tx, key FeedKey) (*feedCache, error) {
 	if fc := sh.cache.m[key]; fc != nil {
 		return fc, nil
 	}
+
 	fc := &feedCache{}
+
 	var state []byte
+
 	err := t.row(`SELECT id, state FROM feeds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
 		key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&fc.id, &state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
+
 	if err != nil {
 		return nil, err
 	}
+
 	if fc.state, err = decodeState(state); err != nil {
-		// One row is not the file: the others are good. The next commit of this feed writes a good one.
-		sh.log("error", fmt.Sprintf("%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, alerts may be emitted again",
-			sh.feeds.path(), key.TenantID, key.API, err))
+		// One row is not the file: the others are good. The next commit of this feed
+		// writes a good one.
+		sh.log(
+			"error",
+			fmt.Sprintf(
+				"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, alerts may be emitted again",
+				sh.feeds.path(),
+				key.TenantID,
+				key.API,
+				err,
+			),
+		)
+
 		fc.state = feedState{}
 	}
-	rows, err := t.rows(`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`, fc.id<<seqBits, (fc.id+1)<<seqBits-1)
+
+	rows, err := t.rows(
+		`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
+		fc.id<<seqBits,
+		(fc.id+1)<<seqBits-1,
+	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+
 	for rows.Next() {
 		var b blobMeta
 		if err := rows.Scan(&b.seq, &b.when.boot, &b.when.at, &b.n, &b.newest); err != nil {
 			return nil, err
 		}
+
 		b.seq &= 1<<seqBits - 1
 		fc.blobs = append(fc.blobs, b)
 		fc.nextSeq = b.seq + 1
 	}
+
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
+
 	if sh.cache.alone {
 		if sh.cache.m == nil {
 			sh.cache.m = make(map[FeedKey]*feedCache)
 		}
+
 		sh.cache.m[key] = fc
 	}
+
 	return fc, nil
 }
 
@@ -162,28 +198,35 @@ func (sh *shared) ensure(t tx, key FeedKey) (*feedCache, error) {
 	if fc != nil || err != nil {
 		return fc, err
 	}
+
 	fc = &feedCache{}
 	if err := t.row(`INSERT INTO feeds (login_host, tenant_id, api, state_id, state) VALUES (?,?,?,?,?) RETURNING id`,
 		key.LoginHost, key.TenantID, key.API, key.StateID, fc.state.encode()).Scan(&fc.id); err != nil {
 		return nil, err
 	}
+
 	return sh.feed(t, key)
 }
 
 func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.uptime()} }
 
-// Load implements Feeds. A feed of which the row or a part of the seen-set is damaged is mended as far as it goes, and logged.
+// Load implements Feeds. A feed of which the row or a part of the seen-set is damaged
+// is mended as far as it goes, and logged.
 func (s *Store) Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []Seen, ok bool, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		c, seen, ok = Checkpoint{}, nil, false
+
 		fc, err := s.sh.feed(t, key)
 		if fc == nil || err != nil {
 			return err
 		}
+
 		c, ok = fc.state.now.checkpoint, fc.state.has
 		seen, err = readSeen(t, fc, fc.blobs, fc.state.now.checkpoint.SeenSince)
+
 		return err
 	})
+
 	return c, seen, ok, err
 }
 
@@ -192,26 +235,32 @@ func readSeen(t tx, fc *feedCache, blobs []blobMeta, from tick.Tick) ([]Seen, er
 	if len(blobs) == 0 {
 		return nil, nil
 	}
+
 	n := 0
 	for _, b := range blobs {
 		n += b.n
 	}
+
 	rows, err := t.rows(`SELECT data FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
 		fc.id<<seqBits|blobs[0].seq, fc.id<<seqBits|blobs[len(blobs)-1].seq)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+
 	seen := make([]Seen, 0, n)
+
 	var data sql.RawBytes
 	for rows.Next() {
 		if err := rows.Scan(&data); err != nil {
 			return nil, err
 		}
+
 		if seen, err = decodeSeen(seen, data, from); err != nil {
 			t.f.log("error", fmt.Sprintf("%s: %v: some alerts may be emitted again", t.f.path(), err))
 		}
 	}
+
 	return seen, rows.Err()
 }
 
@@ -220,7 +269,9 @@ func (s *Store) Commit(ctx context.Context, commits []Commit) error {
 	if len(commits) == 0 {
 		return ctx.Err()
 	}
+
 	sh := s.sh
+
 	return s.update(ctx, sh.feeds, func(t tx) error {
 		when := sh.moment()
 		for i := range commits {
@@ -228,6 +279,7 @@ func (s *Store) Commit(ctx context.Context, commits []Commit) error {
 				return err
 			}
 		}
+
 		return sh.alive(t, when.at)
 	})
 }
@@ -237,25 +289,31 @@ func (sh *shared) commit(t tx, c *Commit, when moment) error {
 	if err != nil {
 		return err
 	}
+
 	fc.state.push(progress{when, c.Checkpoint})
+
 	if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
 		return err
 	}
+
 	if len(c.Seen) > 0 {
 		if err := fc.add(t, c.Seen, when); err != nil {
 			return err
 		}
 	}
+
 	for _, a := range c.Asides {
 		a.ID = 0
 		if _, err := fc.putAside(t, a); err != nil {
 			return err
 		}
 	}
+
 	for _, id := range c.Dropped {
 		if err := fc.dropAside(t, id, when); err != nil {
 			return err
 		}
 	}
+
 	return fc.compact(t, when)
 }

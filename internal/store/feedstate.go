@@ -9,17 +9,20 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// CrashWindow is how far a crash of the machine is undone: what was committed in this span before the last sign of life. Linux
-// writes dirty pages of a mapped file after 30 s (vm.dirty_expire_centisecs) plus one round of the flusher; two minutes leave room for
-// a slow disk and for the time between hand-over and commit.
+// CrashWindow is how far a crash of the machine is undone: what was committed in this
+// span before the last sign of life. Linux writes dirty pages of a mapped file after 30
+// s (vm.dirty_expire_centisecs) plus one round of the flusher; two minutes leave room
+// for a slow disk and for the time between hand-over and commit.
 const CrashWindow = 2 * time.Minute
 
-// historyStep is the least time between two remembered checkpoints of a feed: a crash goes back to the newest one older than
-// CrashWindow, so a coarse step costs nothing but reading that much more; repeats are filtered by the seen-set.
+// historyStep is the least time between two remembered checkpoints of a feed: a crash
+// goes back to the newest one older than CrashWindow, so a coarse step costs nothing
+// but reading that much more; repeats are filtered by the seen-set.
 const historyStep = 10 * time.Second
 
-// moment is a time on the machine's own clock: which start of the machine (counted by the store) and how long after it. Unlike wall-clock
-// times, moments are not moved by an operator or NTP, so that "two minutes ago" is that.
+// moment is a time on the machine's own clock: which start of the machine (counted by
+// the store) and how long after it. Unlike wall-clock times, moments are not moved by
+// an operator or NTP, so that "two minutes ago" is that.
 type moment struct {
 	boot int64
 	at   time.Duration
@@ -34,69 +37,91 @@ type progress struct {
 	checkpoint Checkpoint
 }
 
-// feedState is the row of a feed: its progress now and, to go back to after a crash of the machine, as it was at earlier moments, oldest
-// first: one that is settled, and those since.
+// feedState is the row of a feed: its progress now and, to go back to after a crash of
+// the machine, as it was at earlier moments, oldest first: one that is settled, and
+// those since.
 type feedState struct {
 	has     bool // a checkpoint was committed
 	now     progress
 	history []progress
 }
 
-// push makes p the newest progress and remembers it if the last one remembered is historyStep old.
+// push makes p the newest progress and remembers it if the last one remembered is
+// historyStep old.
 func (s *feedState) push(p progress) {
 	s.now, s.has = p, true
-	if n := len(s.history); n == 0 || s.history[n-1].when.boot != p.when.boot || p.when.at-s.history[n-1].when.at >= historyStep {
+	if n := len(
+		s.history,
+	); n == 0 || s.history[n-1].when.boot != p.when.boot ||
+		p.when.at-s.history[n-1].when.at >= historyStep {
 		s.history = append(s.history, p)
 	}
+
 	first := 0
 	for first+1 < len(s.history) && s.history[first+1].when.settled(p.when) {
 		first++
 	}
+
 	s.history = s.history[first:]
 }
 
-// settledPrune is the bound below which seen entries are needed by no progress that may still become the current one.
+// settledPrune is the bound below which seen entries are needed by no progress that may
+// still become the current one.
 func (s *feedState) settledPrune(now moment) tick.Tick {
 	if len(s.history) == 0 || !s.history[0].when.settled(now) {
 		return 0
 	}
+
 	return min(s.history[0].checkpoint.SeenSince, s.now.checkpoint.SeenSince)
 }
 
-// undo goes back to the newest progress that was settled at the moment of the crash. A feed that began later than that starts again at its floor.
-// It says whether anything changed.
+// undo goes back to the newest progress that was settled at the moment of the crash. A
+// feed that began later than that starts again at its floor. It says whether anything
+// changed.
 func (s *feedState) undo(crash moment) bool {
 	if !s.has || s.now.when.settled(crash) {
 		return false
 	}
+
 	lateness := s.now.checkpoint.Lateness // an observation, not progress
 	for n := len(s.history); n > 0; n-- {
 		if p := s.history[n-1]; p.when.settled(crash) {
 			p.checkpoint.Lateness = lateness
 			s.now, s.history = p, s.history[:n]
+
 			return true
 		}
 	}
+
 	floor := s.now.checkpoint.Floor
-	s.now = progress{checkpoint: Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor, Lateness: lateness}}
+	s.now = progress{checkpoint: Checkpoint{
+		Floor:     floor,
+		Watermark: floor,
+		SeenSince: floor,
+		Lateness:  lateness,
+	}}
 	s.history = []progress{s.now}
+
 	return true
 }
 
-// rewind goes back to since, now and for every crash to come. Everything updated at or after it counts as never emitted.
+// rewind goes back to since, now and for every crash to come. Everything updated at or
+// after it counts as never emitted.
 func (s *feedState) rewind(since tick.Tick) {
 	back := func(p *progress) {
 		c := &p.checkpoint
 		c.Floor, c.Watermark, c.SeenSince = min(c.Floor, since), min(c.Watermark, since), min(c.SeenSince, since)
 	}
 	back(&s.now)
+
 	for i := range s.history {
 		back(&s.history[i])
 	}
 }
 
-// The row of a feed: version 1, flags, count of history, then the progresses, each seven big-endian 64-bit numbers, then a CRC-32C of it all:
-// a flipped bit in a watermark would otherwise skip alerts.
+// The row of a feed: version 1, flags, count of history, then the progresses, each
+// seven big-endian 64-bit numbers, then a CRC-32C of it all: a flipped bit in a
+// watermark would otherwise skip alerts.
 const (
 	stateVersion = 1
 	progressLen  = 7 * 8
@@ -104,15 +129,19 @@ const (
 
 func (s *feedState) encode() []byte {
 	b := make([]byte, 0, 4+(1+len(s.history))*progressLen+4)
+
 	b = append(b, stateVersion, 0)
 	if s.has {
 		b[1] = 1
 	}
+
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.history)))
+
 	b = s.now.append(b)
 	for i := range s.history {
 		b = s.history[i].append(b)
 	}
+
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
@@ -122,6 +151,7 @@ func (p *progress) append(b []byte) []byte {
 		int64(c.Swept), int64(c.Lateness)} {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
+
 	return b
 }
 
@@ -129,28 +159,39 @@ func decodeState(b []byte) (s feedState, err error) {
 	if len(b) < 4+progressLen+4 || b[0] != stateVersion {
 		return s, fmt.Errorf("%w: not the state of a feed", ErrDamaged)
 	}
+
 	body, sum := b[:len(b)-4], b[len(b)-4:]
 	if binary.BigEndian.Uint32(sum) != crc32.Checksum(body, castagnoli) {
 		return s, fmt.Errorf("%w: the state of a feed has a wrong checksum", ErrDamaged)
 	}
+
 	n := int(binary.BigEndian.Uint16(body[2:]))
 	if len(body) != 4+(1+n)*progressLen {
 		return s, fmt.Errorf("%w: the state of a feed has a wrong length", ErrDamaged)
 	}
+
 	s.has = body[1]&1 != 0
 	s.now = decodeProgress(body[4:])
+
 	s.history = make([]progress, n)
 	for i := range s.history {
 		s.history[i] = decodeProgress(body[4+(1+i)*progressLen:])
 	}
+
 	return s, nil
 }
 
 func decodeProgress(b []byte) (p progress) {
 	number := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[8*i:])) }
 	p.when = moment{number(0), time.Duration(number(1))}
-	p.checkpoint = Checkpoint{Floor: tick.Tick(number(2)), Watermark: tick.Tick(number(3)), SeenSince: tick.Tick(number(4)),
-		Swept: tick.Tick(number(5)), Lateness: time.Duration(number(6))}
+	p.checkpoint = Checkpoint{
+		Floor:     tick.Tick(number(2)),
+		Watermark: tick.Tick(number(3)),
+		SeenSince: tick.Tick(number(4)),
+		Swept:     tick.Tick(number(5)),
+		Lateness:  time.Duration(number(6)),
+	}
+
 	return p
 }
 
@@ -161,23 +202,29 @@ func appendSeen(blob []byte, seen []Seen) []byte {
 	if len(blob) == 0 {
 		blob = make([]byte, 4, 4+len(seen)*seenLen)
 	}
+
 	for i := range seen {
 		blob = append(blob, seen[i].Key[:]...)
 		blob = binary.BigEndian.AppendUint64(blob, uint64(seen[i].Time))
 	}
+
 	binary.BigEndian.PutUint32(blob, crc32.Checksum(blob[4:], castagnoli))
+
 	return blob
 }
 
 // decodeSeen appends to into the entries of a blob that are not older than from.
 func decodeSeen(into []Seen, blob []byte, from tick.Tick) ([]Seen, error) {
-	if len(blob) < 4 || (len(blob)-4)%seenLen != 0 || binary.BigEndian.Uint32(blob) != crc32.Checksum(blob[4:], castagnoli) {
+	if len(blob) < 4 || (len(blob)-4)%seenLen != 0 ||
+		binary.BigEndian.Uint32(blob) != crc32.Checksum(blob[4:], castagnoli) {
 		return into, fmt.Errorf("%w: a part of the seen-set has a wrong checksum", ErrDamaged)
 	}
+
 	for b := blob[4:]; len(b) > 0; b = b[seenLen:] {
 		if t := tick.Tick(binary.BigEndian.Uint64(b[16:])); t >= from {
 			into = append(into, Seen{Key: [16]byte(b[:16]), Time: t})
 		}
 	}
+
 	return into, nil
 }

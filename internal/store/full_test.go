@@ -11,8 +11,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// smallDisk mounts a file system of the given size under the world's directory. Without the right to mount, SQLite's own limit on the
-// number of pages stands in for it: the same error, by another way.
+// smallDisk mounts a file system of the given size under the world's directory. Without
+// the right to mount, SQLite's own limit on the number of pages stands in for it: the
+// same error, by another way.
 func smallDisk(t *testing.T, w *world, size string) (mounted bool) {
 	t.Helper()
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
@@ -70,8 +71,11 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 	}
 	n := 6
 	for ; n < 2000 && feedErr == nil; n++ {
-		feedErr = s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
-			Seen: append(make([]Seen, 200), Seen{Time: tick.Tick(n)})}})
+		feedErr = s.Commit(
+			t.Context(),
+			[]Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
+				Seen: append(make([]Seen, 200), Seen{Time: tick.Tick(n)})}},
+		)
 	}
 	for what, err := range map[string]error{"tokens": tokenErr, "feeds": feedErr} {
 		if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), w.dir) {

@@ -12,7 +12,12 @@ func FuzzDecodeState(f *testing.F) {
 	s := feedState{}
 	f.Add(s.encode())
 	for n := range 30 {
-		s.push(progress{when: moment{1, time.Duration(n) * 20 * time.Second}, checkpoint: Checkpoint{Watermark: 5, SeenSince: 7}})
+		s.push(
+			progress{
+				when:       moment{1, time.Duration(n) * 20 * time.Second},
+				checkpoint: Checkpoint{Watermark: 5, SeenSince: 7},
+			},
+		)
 	}
 	f.Add(s.encode())
 	f.Add([]byte{})

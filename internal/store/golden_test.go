@@ -12,13 +12,21 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// What version 1 wrote must be read by every later version: operators update the program, not the files.
+// What version 1 wrote must be read by every later version: operators update the
+// program, not the files.
 func TestFilesOfVersion1AreRead(t *testing.T) {
-	// v1 is from before tokens.db was sealed. It is never written anew: no program writes it any more.
+	// v1 is from before tokens.db was sealed. It is never written anew: no program
+	// writes it any more.
 	unsealed := filepath.Join("..", "..", "testdata", "store", "v1")
 	golden := filepath.Join("..", "..", "testdata", "store", "v1-sealed")
 	files := []string{tokensFile, copyFile, feedsFile}
-	checkpoint := Checkpoint{Floor: 1, Watermark: 16014749601234567, SeenSince: 16014749600000000, Swept: 16014749600000001, Lateness: 90 * time.Second}
+	checkpoint := Checkpoint{
+		Floor:     1,
+		Watermark: 16014749601234567,
+		SeenSince: 16014749600000000,
+		Swept:     16014749600000001,
+		Lateness:  90 * time.Second,
+	}
 	seen := []Seen{{Key: [16]byte{1, 2, 3}, Time: 16014749600000002}, {Key: [16]byte{255}, Time: 16014749601234567}}
 	if *update {
 		w := newWorld(t)
@@ -36,7 +44,10 @@ func TestFilesOfVersion1AreRead(t *testing.T) {
 		if err := s.Rewind(t.Context(), testFeed, tick.Tick(77)); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.SetStatus(t.Context(), map[FeedKey]Status{testFeed: {State: "failing", Reason: "no network"}}); err != nil {
+		if err := s.SetStatus(
+			t.Context(),
+			map[FeedKey]Status{testFeed: {State: "failing", Reason: "no network"}},
+		); err != nil {
 			t.Fatal(err)
 		}
 		s.Close()
@@ -72,7 +83,11 @@ func TestFilesOfVersion1AreRead(t *testing.T) {
 			if err != nil || !ok || found != checkpoint || len(got) != 2 || got[0] != seen[0] || got[1] != seen[1] {
 				t.Errorf("Load = %+v, %v, %v, %v", found, got, ok, err)
 			}
-			if asides, err := s.ListAsides(t.Context(), testFeed); err != nil || len(asides) != 1 || asides[0].Reason != "HTTP 500" {
+			if asides, err := s.ListAsides(
+				t.Context(),
+				testFeed,
+			); err != nil || len(asides) != 1 ||
+				asides[0].Reason != "HTTP 500" {
 				t.Errorf("Asides = %v, %v", asides, err)
 			}
 			if statuses, err := s.Statuses(t.Context()); err != nil || statuses[testFeed].Reason != "no network" {

@@ -22,10 +22,17 @@ type world struct {
 	logs []string
 }
 
-// newWorld makes an empty data_dir. When the test ends, whatever databases are left in it must be whole.
+// newWorld makes an empty data_dir. When the test ends, whatever databases are left in
+// it must be whole.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: filepath.Join(t.TempDir(), "defender"), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), up: time.Hour, boot: "boot-1"}
+	w := &world{
+		t:    t,
+		dir:  filepath.Join(t.TempDir(), "defender"),
+		now:  time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC),
+		up:   time.Hour,
+		boot: "boot-1",
+	}
 	t.Cleanup(func() { checkConsistency(t, w.dir) })
 	return w
 }
@@ -84,7 +91,8 @@ func (w *world) tryOpen(change ...func(*Options)) (*Store, error) {
 	return s, err
 }
 
-// die ends a store as a killed process would: no mark of a clean exit, all descriptors closed.
+// die ends a store as a killed process would: no mark of a clean exit, all descriptors
+// closed.
 func die(t *testing.T, s *Store) {
 	t.Helper()
 	s.closed.Store(true)
@@ -99,7 +107,8 @@ func die(t *testing.T, s *Store) {
 func noInputs(o *Options) { o.Inputs = false }
 func readOnly(o *Options) { o.Inputs, o.ReadOnly = false, true }
 
-// checkConsistency runs SQLite's full check over every database that is in use or serves as a copy.
+// checkConsistency runs SQLite's full check over every database that is in use or
+// serves as a copy.
 func checkConsistency(t *testing.T, dir string) {
 	for _, name := range []string{tokensFile, copyFile, feedsFile} {
 		path := filepath.Join(dir, name)

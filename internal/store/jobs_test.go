@@ -27,7 +27,8 @@ var jobs = map[string]func(dir string) error{
 		first, _ := strconv.Atoi(c.Refresh.Reveal())
 		for n := first + 1; ; n++ {
 			c := chainOf(strconv.Itoa(n))
-			if err := s.Tokens().Save(context.Background(), chainKey(1), c, [32]byte{1, byte(n), byte(n >> 8)}); err != nil {
+			if err := s.Tokens().
+				Save(context.Background(), chainKey(1), c, [32]byte{1, byte(n), byte(n >> 8)}); err != nil {
 				return err
 			}
 			fmt.Println(n)
@@ -62,7 +63,10 @@ var jobs = map[string]func(dir string) error{
 		}
 		for n := 1; ; n++ {
 			c := Checkpoint{Floor: 1, Watermark: 100, SeenSince: 1}
-			if err := s.Commit(context.Background(), []Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: 40}, {Time: 60}}}}); err != nil {
+			if err := s.Commit(
+				context.Background(),
+				[]Commit{{Key: testFeed, Checkpoint: c, Seen: []Seen{{Time: 40}, {Time: 60}}}},
+			); err != nil {
 				return err
 			}
 			if err := s.Rewind(context.Background(), testFeed, 50); err != nil {
@@ -135,7 +139,8 @@ var jobs = map[string]func(dir string) error{
 
 const countEach = 25
 
-// count adds 1 to a number in a chain n times, as a redemption changes a token: lock, load, save, unlock.
+// count adds 1 to a number in a chain n times, as a redemption changes a token: lock,
+// load, save, unlock.
 func count(s *Store, n int) error {
 	ctx := context.Background()
 	for range n {

@@ -32,9 +32,10 @@ const (
 	inputsFile = "inputs.lock"
 )
 
-// ranges are locks on bytes of one file, by open file description (fcntl F_OFD_SETLK, Linux 3.15): unlike POSIX locks they are not
-// dropped when some other descriptor of the file is closed, and unlike flock one descriptor carries many. They exclude processes,
-// not goroutines.
+// ranges are locks on bytes of one file, by open file description (fcntl F_OFD_SETLK,
+// Linux 3.15): unlike POSIX locks they are not dropped when some other descriptor of
+// the file is closed, and unlike flock one descriptor carries many. They exclude
+// processes, not goroutines.
 type ranges struct {
 	f   atomic.Pointer[os.File] // nil: ReadOnly, and there is none
 	old []*os.File              // those that f replaced: a lock of theirs may still be in use. Guarded by registry.mu
@@ -49,32 +50,42 @@ func (r *ranges) replace(f *os.File) {
 
 func (r *ranges) close() error {
 	var errs []error
+
 	for _, f := range append(r.old, r.f.Load()) {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
 	}
+
 	return errors.Join(errs...)
 }
 
 func (r *ranges) try(kind int16, at int64) error { return tryRange(r.f.Load(), kind, at) }
 
 func tryRange(f *os.File, kind int16, at int64) error {
-	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: 1})
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{
+		Type:   kind,
+		Whence: io.SeekStart,
+		Start:  at,
+		Len:    1,
+	})
 }
 
 func (r *ranges) unlock(at int64) { _ = r.try(unix.F_UNLCK, at) }
 
-// lock waits for a byte until ctx ends. There is no blocking call that a context could end (F_OFD_SETLKW ignores it), so it polls.
+// lock waits for a byte until ctx ends. There is no blocking call that a context could
+// end (F_OFD_SETLKW ignores it), so it polls.
 func (r *ranges) lock(ctx context.Context, kind int16, at int64) error {
 	for pause := time.Millisecond; ; pause = min(pause*2, 50*time.Millisecond) {
 		err := r.try(kind, at)
 		if err == nil {
 			return nil
 		}
+
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("%s: %w", r.f.Load().Name(), err)
 		}
+
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -85,8 +96,8 @@ func (r *ranges) lock(ctx context.Context, kind int16, at int64) error {
 	}
 }
 
-// chainOffset is the byte of a chain: 62 bits of a hash, so that two chains practically never share one; if they did, they would only
-// wait for each other.
+// chainOffset is the byte of a chain: 62 bits of a hash, so that two chains practically
+// never share one; if they did, they would only wait for each other.
 func chainOffset(key tokens.ChainKey) int64 {
 	h := sha256.Sum256([]byte(strings.Join([]string{key.LoginHost, key.TenantID, key.ClientID}, "\n")))
 	return rangeChains + int64(binary.BigEndian.Uint64(h[:8])>>2)
@@ -108,7 +119,8 @@ func (g gate) lock(ctx context.Context) error {
 
 func (g gate) unlock() { <-g }
 
-// keyedMutex excludes goroutines from each other, one key at a time. Waiting ends with the context.
+// keyedMutex excludes goroutines from each other, one key at a time. Waiting ends with
+// the context.
 type keyedMutex[K comparable] struct {
 	mu   sync.Mutex
 	held map[K]*keyedEntry
@@ -124,14 +136,18 @@ func (m *keyedMutex[K]) lock(ctx context.Context, key K) error {
 	if m.held == nil {
 		m.held = make(map[K]*keyedEntry)
 	}
+
 	e := m.held[key]
 	if e == nil {
 		e = &keyedEntry{token: make(chan struct{}, 1)}
 		e.token <- struct{}{}
+
 		m.held[key] = e
 	}
+
 	e.users++
 	m.mu.Unlock()
+
 	select {
 	case <-e.token:
 		return nil
@@ -145,37 +161,46 @@ func (m *keyedMutex[K]) unlock(key K) {
 	m.mu.Lock()
 	e := m.held[key]
 	m.mu.Unlock()
+
 	e.token <- struct{}{}
+
 	m.release(key, e)
 }
 
 func (m *keyedMutex[K]) release(key K, e *keyedEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+
 	if e.users--; e.users == 0 {
 		delete(m.held, key)
 	}
 }
 
-// lockInputs takes inputs.lock for this process and writes who we are into it, for the message of the one that comes second.
+// lockInputs takes inputs.lock for this process and writes who we are into it, for the
+// message of the one that comes second.
 func lockInputs(d directory) (*os.File, error) {
 	f, err := d.openLockFile(inputsFile)
 	if err != nil {
 		return nil, err
 	}
+
 	if err := flock(f); err != nil {
 		defer f.Close()
+
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, explain(f.Name(), err)
 		}
+
 		return nil, fmt.Errorf("%w: %s runs inputs on %s; give this one another data_dir, or stop that one",
 			ErrInUse, holder(f), d.path)
 	}
-	// The lock counts, the text is a courtesy: a full disk must not keep an input from starting.
+	// The lock counts, the text is a courtesy: a full disk must not keep an input from
+	// starting.
 	name, _ := os.Executable()
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), name), 0)
 	}
+
 	return f, nil
 }
 
@@ -190,12 +215,15 @@ func flock(f *os.File) error {
 // holder describes the process that wrote into the lock file.
 func holder(f *os.File) string {
 	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 1024))
+
 	pid, name, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
 	if pid == "" {
 		return "another process"
 	}
+
 	if name == "" {
 		return "process " + pid
 	}
+
 	return fmt.Sprintf("process %s (%s)", pid, name)
 }

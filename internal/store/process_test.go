@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// Other processes are this test binary, started again with the name of a job in the environment.
+// Other processes are this test binary, started again with the name of a job in the
+// environment.
 const (
 	childJob = "STORE_TEST_JOB"
 	childDir = "STORE_TEST_DIR"
@@ -32,7 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child is another process at its job. Lines are what it wrote: one number for each piece of work that it holds for done.
+// child is another process at its job. Lines are what it wrote: one number for each
+// piece of work that it holds for done.
 type child struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
@@ -68,7 +70,8 @@ func (c *child) next(t *testing.T) string {
 	return c.lines.Text()
 }
 
-// killAfter lets n pieces of work be done, waits some microseconds more, kills the process and gives the last number it wrote.
+// killAfter lets n pieces of work be done, waits some microseconds more, kills the
+// process and gives the last number it wrote.
 func (c *child) killAfter(t *testing.T, n int, more time.Duration) int {
 	t.Helper()
 	last := -1
@@ -137,8 +140,15 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 		t.Run(job, func(t *testing.T) {
 			w := newWorld(t)
 			for range 8 {
-				acknowledged := startChild(t, job, w.dir).killAfter(t, 1+rand.IntN(20), time.Duration(rand.IntN(3000))*time.Microsecond)
-				s := w.open(func(o *Options) { o.BootID = bootID }, func(o *Options) { o.Inputs = job == "open and close" })
+				acknowledged := startChild(
+					t,
+					job,
+					w.dir,
+				).killAfter(t, 1+rand.IntN(20), time.Duration(rand.IntN(3000))*time.Microsecond)
+				s := w.open(
+					func(o *Options) { o.BootID = bootID },
+					func(o *Options) { o.Inputs = job == "open and close" },
+				)
 				if s.CrashedMachine() {
 					t.Error("a killed process is taken for a crashed machine")
 				}
@@ -160,7 +170,8 @@ func TestASecondProcessWithInputsIsRefusedByName(t *testing.T) {
 	c := startChild(t, "hold inputs", w.dir)
 	pid := c.next(t)
 	_, err := w.tryOpen()
-	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "process "+pid) || !strings.Contains(err.Error(), "data_dir") {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "process "+pid) ||
+		!strings.Contains(err.Error(), "data_dir") {
 		t.Errorf("Open: %v", err)
 	}
 	s := w.open(noInputs) // the CLI may
@@ -257,7 +268,8 @@ func TestProcessesAndGoroutinesTakeTurns(t *testing.T) {
 	expectToken(t, scratch.open(), 1, strconv.Itoa(4*countEach))
 }
 
-// stdinless gives what the process still writes, after telling it that no more input comes.
+// stdinless gives what the process still writes, after telling it that no more input
+// comes.
 func (c *child) stdinless() io.Reader {
 	_ = c.stdin.Close()
 	r, w := io.Pipe()

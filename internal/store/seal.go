@@ -47,6 +47,7 @@ func newSealer(key []byte) (*sealer, error) {
 	if len(key) == 0 {
 		return nil, nil
 	}
+
 	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return nil, fmt.Errorf("key_file: the key has %d bytes, it must have %d", len(key), chacha20poly1305.KeySize)
@@ -56,6 +57,7 @@ func newSealer(key []byte) (*sealer, error) {
 	id := derived("fluent-bit-defender key id\n", key)
 	copy(s.id[:], id[:])
 	s.mac = derived("fluent-bit-defender seal of tokens.db\n", key)
+
 	return s, nil
 }
 
@@ -76,6 +78,7 @@ func (p place) associated(form byte) []byte {
 	if form == formSealed {
 		b = fmt.Appendf(b, " %d", p.version)
 	}
+
 	return b
 }
 
@@ -90,10 +93,12 @@ func (s *sealer) seal(at place, t secret.Text) ([]byte, error) {
 	out := make([]byte, headerLen, headerLen+len(t.Reveal())+s.aead.Overhead())
 	out[0] = formSealed
 	copy(out[1:], s.id[:])
+
 	nonce := out[1+keyIDLen:]
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, err
 	}
+
 	return s.aead.Seal(out, nonce, []byte(t.Reveal()), at.associated(formSealed)), nil
 }
 
@@ -116,6 +121,7 @@ func (s *sealer) open(at place, b []byte, plainToo bool) (secret.Text, error) {
 	if s == nil {
 		return secret.Text{}, fmt.Errorf("tenant %s: %w", at.key.TenantID, noKey(id))
 	}
+
 	if !bytes.Equal(id, s.id[:]) {
 		return secret.Text{}, fmt.Errorf("tenant %s: %w", at.key.TenantID, s.wrongKey(id))
 	}
@@ -125,6 +131,7 @@ func (s *sealer) open(at place, b []byte, plainToo bool) (secret.Text, error) {
 		return secret.Text{}, fmt.Errorf("tokens of tenant %s: %w, or were tampered with: they do not decrypt (%w)",
 			at.key.TenantID, ErrKey, err)
 	}
+
 	return secret.New(string(plain)), nil
 }
 
@@ -148,6 +155,7 @@ func (s *sealer) sealedBy(b []byte) bool {
 	case s == nil:
 		return b[0] == formPlain
 	}
+
 	return b[0] == formSealed && s.hasKeyOf(b)
 }
 
@@ -162,5 +170,6 @@ func (s *sealer) authenticate(purpose string, text []byte) (code [sha256.Size]by
 	h.Write([]byte(purpose))
 	h.Write(text)
 	h.Sum(code[:0])
+
 	return code
 }

@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// OldTokenFiles returns the paths of the files that once were tokens.db or its copy and were set aside, as damaged or
-// because another file had its name. They may still hold every token as it was then: Remove and Rekey do not change
-// them. They are in the order of their names.
+// OldTokenFiles returns the paths of the files that once were tokens.db or its copy and
+// were set aside, as damaged or because another file had its name. They may still hold
+// every token as it was then: Remove and Rekey do not change them. They are in the
+// order of their names.
 func (s *Store) OldTokenFiles() ([]string, error) {
 	entries, err := os.ReadDir(s.sh.dir.path)
 	if err != nil {
@@ -16,13 +17,17 @@ func (s *Store) OldTokenFiles() ([]string, error) {
 	}
 
 	var paths []string
+
 	for _, e := range entries {
 		name := e.Name()
+
 		aside := strings.Contains(name, ".damaged-") || strings.Contains(name, ".found-")
 		if aside && strings.HasPrefix(name, tokensFile) {
 			paths = append(paths, s.sh.dir.join(name))
 		}
 	}
+
 	slices.Sort(paths)
+
 	return paths, nil
 }

@@ -16,24 +16,30 @@ import (
 func (s *Store) Keys(ctx context.Context) (keys []FeedKey, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		keys = nil
+
 		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id FROM feeds`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
+
 		for rows.Next() {
 			var k FeedKey
 			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID); err != nil {
 				return err
 			}
+
 			keys = append(keys, k)
 		}
+
 		return rows.Err()
 	})
+
 	slices.SortFunc(keys, func(a, b FeedKey) int {
 		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.API, b.API),
 			cmp.Compare(a.StateID, b.StateID), cmp.Compare(a.LoginHost, b.LoginHost))
 	})
+
 	return keys, err
 }
 
@@ -42,21 +48,30 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[FeedKey]Status) erro
 	if len(statuses) == 0 {
 		return ctx.Err()
 	}
+
 	sh := s.sh
+
 	return s.update(ctx, sh.feeds, func(t tx) error {
 		for key, status := range statuses {
 			data, err := json.Marshal(status)
 			if err != nil {
 				return fmt.Errorf("status of tenant %s: %w", key.TenantID, err)
 			}
+
 			fc, err := sh.ensure(t, key)
 			if err != nil {
 				return err
 			}
-			if _, err := t.exec(`INSERT INTO status VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data`, fc.id, data); err != nil {
+
+			if _, err := t.exec(
+				`INSERT INTO status VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data`,
+				fc.id,
+				data,
+			); err != nil {
 				return err
 			}
 		}
+
 		return sh.alive(t, sh.uptime())
 	})
 }
@@ -65,25 +80,35 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[FeedKey]Status) erro
 func (s *Store) Statuses(ctx context.Context) (statuses map[FeedKey]Status, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		statuses = make(map[FeedKey]Status)
-		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, data FROM status JOIN feeds ON feeds.id = feed`)
+
+		rows, err := t.rows(
+			`SELECT login_host, tenant_id, api, state_id, data FROM status JOIN feeds ON feeds.id = feed`,
+		)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
+
 		for rows.Next() {
-			var k FeedKey
-			var data []byte
+			var (
+				k    FeedKey
+				data []byte
+			)
 			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &data); err != nil {
 				return err
 			}
+
 			var status Status
 			if json.Unmarshal(data, &status) != nil {
 				continue // it is written anew within seconds
 			}
+
 			statuses[k] = status
 		}
+
 		return rows.Err()
 	})
+
 	return statuses, err
 }
 
@@ -91,15 +116,21 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[FeedKey]Status, err 
 func (s *Store) Status(ctx context.Context, key FeedKey) (status Status, ok bool, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		status, ok = Status{}, false
+
 		var data []byte
+
 		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
-			key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&data)
+			key.LoginHost, key.TenantID, key.API, key.StateID).
+			Scan(&data)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
+
 		ok = err == nil && json.Unmarshal(data, &status) == nil // else it is written anew within seconds
+
 		return err
 	})
+
 	return status, ok, err
 }
 
@@ -110,8 +141,10 @@ func (s *Store) PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, e
 		if err == nil {
 			id, err = fc.putAside(t, a)
 		}
+
 		return err
 	})
+
 	return id, err
 }
 
@@ -120,8 +153,11 @@ func (fc *feedCache) putAside(t tx, a Aside) (id int64, err error) {
 	if a.ID != 0 {
 		given = a.ID
 	}
+
 	err = t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?)
-		RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Reason, a.Tries, nanos(a.NextTry), a.Row).Scan(&id)
+		RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Reason, a.Tries, nanos(a.NextTry), a.Row).
+		Scan(&id)
+
 	return id, err
 }
 
@@ -132,25 +168,42 @@ func (s *Store) DropAside(ctx context.Context, key FeedKey, id int64) error {
 		if fc == nil || err != nil {
 			return err
 		}
+
 		return fc.dropAside(t, id, s.sh.moment())
 	})
 }
 
-// dropAside takes an entry out. What it stood for may be in no chunk file after a power cut, and its window is not read again: so it
-// goes in two steps.
+// dropAside takes an entry out. What it stood for may be in no chunk file after a power
+// cut, and its window is not read again: so it goes in two steps.
 func (fc *feedCache) dropAside(t tx, id int64, now moment) error {
-	if _, err := t.exec(`UPDATE asides SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`, now.boot, int64(now.at), id, fc.id); err != nil {
+	if _, err := t.exec(
+		`UPDATE asides SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`,
+		now.boot,
+		int64(now.at),
+		id,
+		fc.id,
+	); err != nil {
 		return err
 	}
+
 	_, err := t.exec(`DELETE FROM asides WHERE gone_boot < ? OR gone_at <= ?`, now.boot, int64(now.at-CrashWindow))
+
 	return err
 }
 
-// Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that runs inputs, now or later, carries it out.
+// Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that
+// runs inputs, now or later, carries it out.
 func (s *Store) Rewind(ctx context.Context, key FeedKey, since tick.Tick) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		_, err := t.exec(`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
-			key.LoginHost, key.TenantID, key.API, key.StateID, int64(since))
+		_, err := t.exec(
+			`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
+			key.LoginHost,
+			key.TenantID,
+			key.API,
+			key.StateID,
+			int64(since),
+		)
+
 		return err
 	})
 }
@@ -159,23 +212,30 @@ func (s *Store) Rewind(ctx context.Context, key FeedKey, since tick.Tick) error 
 func (s *Store) PendingRewind(ctx context.Context, keys ...FeedKey) (pending map[FeedKey]tick.Tick, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		pending = make(map[FeedKey]tick.Tick)
+
 		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, since FROM rewinds`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
+
 		for rows.Next() {
-			var k FeedKey
-			var since tick.Tick
+			var (
+				k     FeedKey
+				since tick.Tick
+			)
 			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &since); err != nil {
 				return err
 			}
+
 			if len(keys) == 0 || slices.Contains(keys, k) {
 				pending[k] = since
 			}
 		}
+
 		return rows.Err()
 	})
+
 	return pending, err
 }
 
@@ -183,29 +243,39 @@ func (s *Store) PendingRewind(ctx context.Context, keys ...FeedKey) (pending map
 func (s *Store) ApplyRewind(ctx context.Context, key FeedKey) (c Checkpoint, ok bool, err error) {
 	err = s.update(ctx, s.sh.feeds, func(t tx) error {
 		c, ok = Checkpoint{}, false
+
 		var since tick.Tick
+
 		err := t.row(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? RETURNING since`,
-			key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&since)
+			key.LoginHost, key.TenantID, key.API, key.StateID).
+			Scan(&since)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
+
 		if err != nil {
 			return err
 		}
+
 		fc, err := s.sh.feed(t, key)
 		if fc == nil || err != nil || !fc.state.has {
 			return err
 		}
+
 		fc.state.rewind(since)
+
 		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
 			return err
 		}
+
 		c, ok = fc.state.now.checkpoint, true
+
 		return fc.filter(t, since)
 	})
 	if err != nil {
 		return Checkpoint{}, false, err
 	}
+
 	return c, ok, nil
 }
 
@@ -214,6 +284,7 @@ func (s *Store) ClearRewind(ctx context.Context, key FeedKey) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
 		_, err := t.exec(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
 			key.LoginHost, key.TenantID, key.API, key.StateID)
+
 		return err
 	})
 }

@@ -62,8 +62,10 @@ const chainColumns = `login_host, tenant_id, client_id, version, removed, refres
 // bytes returns the whole row in one unambiguous text.
 func (r *chainRow) bytes() []byte {
 	var b []byte
+
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	number := func(n int64) { b = binary.AppendVarint(b, n) }
+
 	for _, s := range []string{
 		r.key.LoginHost,
 		r.key.TenantID,
@@ -76,12 +78,15 @@ func (r *chainRow) bytes() []byte {
 	} {
 		text(s)
 	}
+
 	for _, n := range []int64{r.version, r.obtained, r.refreshed, r.rejected} {
 		number(n)
 	}
+
 	if r.removed {
 		b = append(b, 1)
 	}
+
 	return b
 }
 
@@ -93,13 +98,29 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (r *chainRow) scan(scan func(...any) error) error {
 	var crc int64
-	if err := scan(&r.key.LoginHost, &r.key.TenantID, &r.key.ClientID, &r.version, &r.removed, &r.refresh, &r.previous, &r.account,
-		&r.tenantName, &r.obtained, &r.refreshed, &r.dead, &r.rejected, &crc); err != nil {
+	if err := scan(
+		&r.key.LoginHost,
+		&r.key.TenantID,
+		&r.key.ClientID,
+		&r.version,
+		&r.removed,
+		&r.refresh,
+		&r.previous,
+		&r.account,
+		&r.tenantName,
+		&r.obtained,
+		&r.refreshed,
+		&r.dead,
+		&r.rejected,
+		&crc,
+	); err != nil {
 		return err
 	}
+
 	if crc != r.sum() {
 		return fmt.Errorf("%w: the row of tenant %q has a wrong checksum", ErrDamaged, r.key.TenantID)
 	}
+
 	return nil
 }
 
@@ -107,6 +128,7 @@ func (r *chainRow) write(t tx) error {
 	_, err := t.exec(`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.key.LoginHost, r.key.TenantID, r.key.ClientID, r.version, r.removed, r.refresh, r.previous, r.account,
 		r.tenantName, r.obtained, r.refreshed, r.dead, r.rejected, r.sum())
+
 	return err
 }
 
@@ -117,6 +139,7 @@ func find(t tx, key tokens.ChainKey) (r chainRow, ok bool, err error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return chainRow{}, false, nil
 	}
+
 	return r, err == nil, err
 }
 
@@ -138,16 +161,20 @@ func (r *chainRow) chain(s *sealer, plainToo bool) (tokens.Chain, error) {
 	if err := c.Dead.UnmarshalText([]byte(r.dead)); err != nil {
 		return c, err
 	}
+
 	if !c.Dead.IsZero() {
 		c.Rejected = fromNanos(r.rejected)
 	}
 
 	var err error
+
 	c.Refresh, err = s.open(r.at("refresh"), r.refresh, plainToo)
 	if err != nil {
 		return c, err
 	}
+
 	c.Previous, err = s.open(r.at("previous"), r.previous, plainToo)
+
 	return c, err
 }
 
@@ -167,11 +194,14 @@ func makeRow(s *sealer, key tokens.ChainKey, c tokens.Chain, version int64) (r c
 		refreshed:  nanos(c.Refreshed),
 		rejected:   nanos(c.Rejected),
 	}
+
 	r.refresh, err = s.seal(r.at("refresh"), c.Refresh)
 	if err != nil {
 		return r, err
 	}
+
 	r.previous, err = s.seal(r.at("previous"), c.Previous)
+
 	return r, err
 }
 
@@ -179,6 +209,7 @@ func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
+
 	return t.UnixNano()
 }
 
@@ -186,21 +217,25 @@ func fromNanos(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
+
 	return time.Unix(0, n).UTC()
 }
 
 // eachChain goes through the rows of a query for chainColumns.
 func eachChain(rows *sql.Rows, do func(r *chainRow) error) error {
 	defer rows.Close()
+
 	for rows.Next() {
 		var r chainRow
 		if err := r.scan(rows.Scan); err != nil {
 			return err
 		}
+
 		if err := do(&r); err != nil {
 			return err
 		}
 	}
+
 	return rows.Err()
 }
 
@@ -210,10 +245,13 @@ func verifyChains(q querier) error {
 	if err != nil {
 		return err
 	}
+
 	if err := eachChain(rows, func(*chainRow) error { return nil }); err != nil {
 		return err
 	}
+
 	var seeds int64
+
 	return q.QueryRow(`SELECT count(fingerprint) FROM seeds`).Scan(&seeds)
 }
 
@@ -224,14 +262,17 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 	if err := c.s.writable(); err != nil {
 		return nil, err
 	}
+
 	sh, at := c.s.sh, chainOffset(key)
 	if err := sh.chains.lock(ctx, at); err != nil {
 		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
 	}
+
 	if err := sh.locks.lock(ctx, unix.F_WRLCK, at); err != nil {
 		sh.chains.unlock(at)
 		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
 	}
+
 	return sync.OnceFunc(func() {
 		sh.locks.unlock(at)
 		sh.chains.unlock(at)
@@ -244,20 +285,25 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		chain, ok = tokens.Chain{}, false
+
 		if err := c.s.sh.guard(t); err != nil {
 			return err
 		}
+
 		r, found, err := c.s.sh.find(t, key)
 		if err != nil || !found || r.removed {
 			return err
 		}
+
 		chain, err = r.chain(c.s.sh.sealer.Load(), false)
 		ok = err == nil
+
 		return err
 	})
 	if err != nil {
 		return tokens.Chain{}, false, err
 	}
+
 	return chain, ok, nil
 }
 
@@ -270,14 +316,17 @@ func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Cha
 		if err != nil {
 			return nil, nil, err
 		}
+
 		row, err := makeRow(c.s.sh.sealer.Load(), key, chain, old.version+1)
 		if err != nil {
 			return nil, nil, err
 		}
+
 		marks := make([]seed, len(seeds))
 		for i, fingerprint := range seeds {
 			marks[i] = seed{key, fingerprint}
 		}
+
 		return []chainRow{row}, marks, nil
 	})
 }
@@ -293,9 +342,18 @@ func (s seed) write(t tx) error {
 	if s.fingerprint == ([32]byte{}) {
 		_, err := t.exec(`DELETE FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
 			s.key.LoginHost, s.key.TenantID, s.key.ClientID)
+
 		return err
 	}
-	_, err := t.exec(`INSERT OR IGNORE INTO seeds VALUES (?,?,?,?)`, s.key.LoginHost, s.key.TenantID, s.key.ClientID, s.fingerprint[:])
+
+	_, err := t.exec(
+		`INSERT OR IGNORE INTO seeds VALUES (?,?,?,?)`,
+		s.key.LoginHost,
+		s.key.TenantID,
+		s.key.ClientID,
+		s.fingerprint[:],
+	)
+
 	return err
 }
 
@@ -303,8 +361,10 @@ func (s seed) write(t tx) error {
 func (c *Chains) SeedSeen(ctx context.Context, key tokens.ChainKey, fingerprint [32]byte) (seen bool, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		return t.row(`SELECT EXISTS (SELECT 1 FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ? AND fingerprint = ?)`,
-			key.LoginHost, key.TenantID, key.ClientID, fingerprint[:]).Scan(&seen)
+			key.LoginHost, key.TenantID, key.ClientID, fingerprint[:]).
+			Scan(&seen)
 	})
+
 	return seen, err
 }
 
@@ -313,35 +373,46 @@ func (c *Chains) SeedSeen(ctx context.Context, key tokens.ChainKey, fingerprint 
 func (c *Chains) List(ctx context.Context) (list []ChainInfo, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		list = nil
+
 		barred := c.s.sh.guard(t)
 		if barred != nil && !errors.Is(barred, tokens.ErrBarred) {
 			return barred
 		}
 
-		rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed ORDER BY tenant_id, client_id, login_host`)
+		rows, err := t.rows(
+			`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed ORDER BY tenant_id, client_id, login_host`,
+		)
 		if err != nil {
 			return err
 		}
+
 		return eachChain(rows, func(r *chainRow) error {
 			info := ChainInfo{Key: r.key}
+
 			info.Chain, info.Err = r.chain(c.s.sh.sealer.Load(), false)
 			if info.Err != nil && !errors.Is(info.Err, tokens.ErrBarred) {
 				return info.Err
 			}
+
 			if barred == nil && info.Err == nil {
 				info.Err = c.s.sh.compare(r.key, r, true)
 			}
+
 			if barred != nil {
 				info.Err = barred
 			}
+
 			if info.Err != nil {
 				info.Chain.Refresh = secret.Text{}
 				info.Chain.Previous = secret.Text{}
 			}
+
 			list = append(list, info)
+
 			return nil
 		})
 	})
+
 	return list, err
 }
 
@@ -353,17 +424,21 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 		return false, err
 	}
 	defer unlock()
+
 	err = c.change(ctx, func(t tx) ([]chainRow, []seed, error) {
 		old, ok, err := c.s.sh.find(t, key)
+
 		removed = ok && !old.removed
 		if err != nil || !removed {
 			return nil, nil, err
 		}
+
 		return []chainRow{{key: key, version: old.version + 1, removed: true}}, []seed{{key: key}}, nil
 	})
 	if removed && err == nil {
 		c.wipe()
 	}
+
 	return removed, err
 }
 
@@ -376,42 +451,54 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 	if err := c.s.writable(); err != nil {
 		return 0, err
 	}
+
 	to, err := newSealer(newKey)
 	if err != nil {
 		return 0, err
 	}
+
 	release, err := c.s.sh.excludeInputs()
 	if err != nil {
 		return 0, fmt.Errorf("rekey: %w; stop Fluent Bit, rekey, set key_file, start it again", err)
 	}
 	defer release()
+
 	err = c.rewrite(ctx, to, func(t tx) ([]chainRow, []seed, error) {
 		changed = 0
+
 		rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed`)
 		if err != nil {
 			return nil, nil, err
 		}
+
 		var out []chainRow
+
 		err = eachChain(rows, func(r *chainRow) error {
 			if to.sealedBy(r.refresh) && to.sealedBy(r.previous) {
 				return nil
 			}
+
 			chain, err := r.chain(c.s.sh.sealer.Load(), true)
 			if err != nil {
 				return err
 			}
+
 			sealed, err := makeRow(to, r.key, chain, r.version+1)
 			out = append(out, sealed)
+
 			return err
 		})
 		changed = len(out)
+
 		return out, nil, err
 	})
 	if err != nil {
 		return 0, err
 	}
+
 	c.s.sh.sealer.Store(to)
 	c.wipe()
+
 	return changed, nil
 }
 
@@ -429,18 +516,23 @@ func (c *Chains) upgrade(ctx context.Context) error {
 		}
 
 		var out []chainRow
+
 		err := allRows(t, func(r *chainRow) error {
 			if r.removed || !s.hasKeyOf(r.refresh) && !s.hasKeyOf(r.previous) {
 				return nil
 			}
+
 			chain, err := r.chain(s, true)
 			if err != nil {
 				return err
 			}
+
 			row, err := makeRow(s, r.key, chain, r.version+1)
 			out = append(out, row)
+
 			return err
 		})
+
 		return out, nil, err
 	})
 }
@@ -461,22 +553,29 @@ func (c *Chains) wipe() {
 func (c *Chains) unsealed(ctx context.Context) (n int, example string, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
 		n = 0
+
 		rows, err := t.rows(`SELECT tenant_id, refresh, previous FROM chains WHERE NOT removed`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		var tenant string
-		var refresh, previous sql.RawBytes
+
+		var (
+			tenant            string
+			refresh, previous sql.RawBytes
+		)
 		for rows.Next() {
 			if err := rows.Scan(&tenant, &refresh, &previous); err != nil {
 				return err
 			}
+
 			if s := c.s.sh.sealer.Load(); !s.sealedBy(refresh) || !s.sealedBy(previous) {
 				n, example = n+1, tenant
 			}
 		}
+
 		return rows.Err()
 	})
+
 	return n, example, err
 }

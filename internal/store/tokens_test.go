@@ -21,8 +21,14 @@ func chainKey(n int) tokens.ChainKey {
 }
 
 func chainOf(token string) tokens.Chain {
-	return tokens.Chain{Refresh: secret.New(token), Previous: secret.New(token + "-previous"), Account: "soc@contoso", TenantName: "contoso",
-		Obtained: time.Unix(1, 2).UTC(), Refreshed: time.Unix(3, 4).UTC()}
+	return tokens.Chain{
+		Refresh:    secret.New(token),
+		Previous:   secret.New(token + "-previous"),
+		Account:    "soc@contoso",
+		TenantName: "contoso",
+		Obtained:   time.Unix(1, 2).UTC(),
+		Refreshed:  time.Unix(3, 4).UTC(),
+	}
 }
 
 func save(t *testing.T, s *Store, n int, token string) {
@@ -72,7 +78,9 @@ func TestListRemoveAndVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := s.Tokens().List(t.Context())
-	if err != nil || len(list) != 2 || list[0].Key != chainKey(1) || list[0].Chain.Refresh.Reveal() != "a2" || list[0].Chain.Version != 2 || list[1].Key != chainKey(2) {
+	if err != nil || len(list) != 2 || list[0].Key != chainKey(1) || list[0].Chain.Refresh.Reveal() != "a2" ||
+		list[0].Chain.Version != 2 ||
+		list[1].Key != chainKey(2) {
 		t.Fatalf("List = %+v, %v", list, err)
 	}
 	for _, want := range []bool{true, false} {
@@ -117,11 +125,15 @@ func TestAWrongKeyIsSaidAndDamagesNothing(t *testing.T) {
 	s.Close()
 	for name, key := range map[string][]byte{"no key": nil, "another key": bytes.Repeat([]byte{8}, 32)} {
 		s := w.open(noInputs, withKey(key))
-		if _, ok, err := s.Tokens().Load(t.Context(), chainKey(1)); ok || !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), "key_file") {
+		if _, ok, err := s.Tokens().
+			Load(t.Context(), chainKey(1)); ok || !errors.Is(err, ErrKey) ||
+			!strings.Contains(err.Error(), "key_file") {
 			t.Errorf("%s: Load = %v, %v", name, ok, err)
 		}
 		list, err := s.Tokens().List(t.Context())
-		if err != nil || len(list) != 1 || !errors.Is(list[0].Err, ErrKey) || list[0].Chain.Account != "soc@contoso" || !list[0].Chain.Refresh.IsZero() {
+		if err != nil || len(list) != 1 || !errors.Is(list[0].Err, ErrKey) ||
+			list[0].Chain.Account != "soc@contoso" ||
+			!list[0].Chain.Refresh.IsZero() {
 			t.Errorf("%s: List = %+v, %v", name, list, err)
 		}
 		s.Close()
@@ -194,7 +206,9 @@ func TestNothingPlainIsLeftOfRemovedAndRekeyedTokens(t *testing.T) {
 	if _, err := s.Tokens().Rekey(t.Context(), testKey); err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(w.dir) // while it is open: opening and closing the files here is harmless, nothing else uses them now
+	entries, err := os.ReadDir(
+		w.dir,
+	) // while it is open: opening and closing the files here is harmless, nothing else uses them now
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +365,8 @@ func TestAMarkOfAnOlderVersionIsReadOrDropped(t *testing.T) {
 		a.Put(chainKey(1), row)
 
 		c, ok, err := s.Tokens().Load(t.Context(), chainKey(1))
-		if err != nil || !ok || c.Dead.IsZero() == dead || c.Rejected.IsZero() == dead || c.Refresh.Reveal() != "token" {
+		if err != nil || !ok || c.Dead.IsZero() == dead || c.Rejected.IsZero() == dead ||
+			c.Refresh.Reveal() != "token" {
 			t.Errorf("%s: %+v, %v, %v", mark, c, ok, err)
 		}
 	}

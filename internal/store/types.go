@@ -8,9 +8,11 @@ import (
 
 // FeedKey names what is polled as one: checkpoints and repeats are kept per feed.
 type FeedKey struct {
-	// LoginHost is the host[:port] of the sign-in service, in lower case; TenantID the tenant as configured, in lower case.
+	// LoginHost is the host[:port] of the sign-in service, in lower case; TenantID the
+	// tenant as configured, in lower case.
 	LoginHost, TenantID string
-	// API is "graph", "endpoint", "siem" or "incidents"; StateID the key state_id, normally empty.
+	// API is "graph", "endpoint", "siem" or "incidents"; StateID the key state_id,
+	// normally empty.
 	API, StateID string
 }
 
@@ -18,18 +20,22 @@ type FeedKey struct {
 type Checkpoint struct {
 	// Floor is where the very first poll began: nothing updated earlier is ever emitted.
 	Floor tick.Tick
-	// Watermark: everything updated before it that was listed when it was read has been taken in by Fluent Bit.
+	// Watermark: everything updated before it that was listed when it was read has been
+	// taken in by Fluent Bit.
 	Watermark tick.Tick
-	// SeenSince: the seen-set holds every alert version emitted with an update time at or after it. Entries with an earlier one are not
-	// needed: Load leaves them out at once, and they go from the file when CrashWindow has passed.
+	// SeenSince: the seen-set holds every alert version emitted with an update time at
+	// or after it. Entries with an earlier one are not needed: Load leaves them out at
+	// once, and they go from the file when CrashWindow has passed.
 	SeenSince tick.Tick
 	// Swept is when the last sweep was complete.
 	Swept tick.Tick
-	// Lateness is the greatest delay observed between an alert's update and its being listed; the overlap grows to it.
+	// Lateness is the greatest delay observed between an alert's update and its being
+	// listed; the overlap grows to it.
 	Lateness time.Duration
 }
 
-// Seen is one alert version that was emitted: SHA-256, cut to 128 bits, of its identity and version, and its update time.
+// Seen is one alert version that was emitted: SHA-256, cut to 128 bits, of its identity
+// and version, and its update time.
 type Seen struct {
 	Key  [16]byte
 	Time tick.Tick
@@ -50,8 +56,9 @@ type Status struct {
 	UpdatedAt               time.Time
 }
 
-// Aside is what stands in nobody's way until it is through: a window of update time that the API fails to answer while it answers others,
-// or events that Fluent Bit refuses while it takes others.
+// Aside is what stands in nobody's way until it is through: a window of update time
+// that the API fails to answer while it answers others, or events that Fluent Bit
+// refuses while it takes others.
 type Aside struct {
 	ID       int64     // set by the store
 	From, To tick.Tick // of a window

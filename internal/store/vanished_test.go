@@ -33,7 +33,8 @@ func look(t *testing.T, s *Store) {
 	}
 }
 
-// goesOn uses the store further, kills it, and opens it again as another process would: all must be there.
+// goesOn uses the store further, kills it, and opens it again as another process would:
+// all must be there.
 func goesOn(t *testing.T, w *world, s *Store) *Store {
 	t.Helper()
 	save(t, s, 1, "rotated")
@@ -102,13 +103,24 @@ func TestWhatVanishesUnderARunningInputIsWrittenAnew(t *testing.T) {
 				if _, err := s.Tokens().Lock(soon(t), chainKey(1)); !errors.Is(err, ErrBusy) {
 					t.Errorf("a chain that another process has locked: %v", err)
 				}
-				if second := startChild(t, "hold inputs", w.dir).next(t); !strings.Contains(second, ErrInUse.Error()) {
+				if second := startChild(
+					t,
+					"hold inputs",
+					w.dir,
+				).next(t); !strings.Contains(
+					second,
+					ErrInUse.Error(),
+				) {
 					t.Errorf("a second process with inputs says: %s", second)
 				}
 				c.killAfter(t, 0, 0)
 			}
 			s = goesOn(t, w, s)
-			if names := list(t, w.dir); strings.Contains(names, "damaged") || strings.Contains(names, "found") || strings.Contains(names, freshFile) {
+			if names := list(
+				t,
+				w.dir,
+			); strings.Contains(names, "damaged") || strings.Contains(names, "found") ||
+				strings.Contains(names, freshFile) {
 				t.Errorf("files: %s", names)
 			}
 			if s.CrashedMachine() {
@@ -175,7 +187,10 @@ func TestABackupRestoredUnderARunningInputIsSetAside(t *testing.T) {
 func TestARescueThatFailsIsSaidOnceAndTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	s := used(t, w)
-	if err := errors.Join(os.RemoveAll(w.dir), os.WriteFile(w.dir, nil, 0o600)); err != nil { // no directory can be made there
+	if err := errors.Join(
+		os.RemoveAll(w.dir),
+		os.WriteFile(w.dir, nil, 0o600),
+	); err != nil { // no directory can be made there
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -292,7 +307,13 @@ func TestTheDirectoryVanishesAgainAndAgainWhileEverybodyWorks(t *testing.T) {
 				}
 				unlock, err := s.Tokens().Lock(t.Context(), chainKey(n))
 				if err == nil {
-					err = errors.Join(s.Tokens().Save(t.Context(), chainKey(n), chainOf(fmt.Sprint(i))), s.Commit(t.Context(), []Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: 5}}}))
+					err = errors.Join(
+						s.Tokens().Save(t.Context(), chainKey(n), chainOf(fmt.Sprint(i))),
+						s.Commit(
+							t.Context(),
+							[]Commit{{Key: testFeed, Checkpoint: Checkpoint{Floor: 1, Watermark: 5}}},
+						),
+					)
 					unlock()
 				}
 				if err != nil {

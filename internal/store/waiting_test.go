@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// hold takes the write lock of a database as another process does that is slow, or stopped, until release is called.
+// hold takes the write lock of a database as another process does that is slow, or
+// stopped, until release is called.
 func hold(t *testing.T, path string) (release func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite", dsn(path, "rw", ""))
@@ -96,7 +97,8 @@ func TestCloseDoesNotWaitLongForAnotherProcess(t *testing.T) {
 	s := w.open()
 	release := hold(t, filepath.Join(w.dir, feedsFile))
 	err := s.Close()
-	if !errors.Is(err, ErrBusy) || !errors.Is(err, context.DeadlineExceeded) { // the mark's own limit, not SQLite's 10 s
+	if !errors.Is(err, ErrBusy) ||
+		!errors.Is(err, context.DeadlineExceeded) { // the mark's own limit, not SQLite's 10 s
 		t.Errorf("Close: %v", err)
 	}
 	release()

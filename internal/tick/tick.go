@@ -1,7 +1,8 @@
 // Package tick is the time of Microsoft's security APIs: 100-nanosecond steps.
 //
-// The APIs print update times with zero to seven fraction digits, trailing zeros cut off, so their text does not sort
-// ("…50Z" stands after "…50.1Z"). A Tick is the number behind the text; it is compared, stored and hashed instead.
+// The APIs print update times with zero to seven fraction digits, trailing zeros cut
+// off, so their text does not sort ("…50Z" stands after "…50.1Z"). A Tick is the number
+// behind the text; it is compared, stored and hashed instead.
 package tick
 
 import (
@@ -10,8 +11,9 @@ import (
 	"time"
 )
 
-// Tick is a time in 100-nanosecond steps since 1970-01-01T00:00:00Z, the resolution of .NET's DateTime in which the
-// Defender services keep their times. Zero means "no time": no alert is as old as that.
+// Tick is a time in 100-nanosecond steps since 1970-01-01T00:00:00Z, the resolution of
+// .NET's DateTime in which the Defender services keep their times. Zero means "no
+// time": no alert is as old as that.
 type Tick int64
 
 // Steps in common spans of time, for arithmetic on ticks.
@@ -21,14 +23,17 @@ const (
 	Minute      Tick = 60 * Second
 )
 
-// ErrSyntax is returned for a text that is not a time in one of the forms that Parse accepts.
+// ErrSyntax is returned for a text that is not a time in one of the forms that Parse
+// accepts.
 var ErrSyntax = errors.New("not an ISO 8601 time")
 
-// FromTime converts a time.Time, cutting off what is finer than 100 ns. The zero time.Time becomes 0.
+// FromTime converts a time.Time, cutting off what is finer than 100 ns. The zero
+// time.Time becomes 0.
 func FromTime(t time.Time) Tick {
 	if t.IsZero() {
 		return 0
 	}
+
 	return Tick(t.Unix())*Second + Tick(t.Nanosecond()/100)
 }
 
@@ -40,7 +45,9 @@ func (t Tick) Time() time.Time {
 	if t == 0 {
 		return time.Time{}
 	}
+
 	sec, sub := t.split()
+
 	return time.Unix(sec, sub*100).UTC()
 }
 
@@ -52,10 +59,12 @@ func (t Tick) split() (sec, sub int64) {
 	if sub < 0 {
 		sec, sub = sec-1, sub+int64(Second)
 	}
+
 	return sec, sub
 }
 
-// Text prints t as the OData services accept it in a filter: RFC 3339 in UTC with seven fraction digits and a "Z".
+// Text prints t as the OData services accept it in a filter: RFC 3339 in UTC with seven
+// fraction digits and a "Z".
 func (t Tick) Text() string {
 	sec, sub := t.split()
 	return time.Unix(sec, sub*100).UTC().Format("2006-01-02T15:04:05.0000000Z")
@@ -66,55 +75,72 @@ func (t Tick) String() string {
 	if t == 0 {
 		return "never"
 	}
+
 	return t.Text()
 }
 
-// Parse reads a time as the services print it: "2006-01-02T15:04:05" or with a space for the T, zero to nine fraction
-// digits (digits beyond the seventh are cut off), then "Z", "+hh:mm", "-hh:mm" or nothing, which means UTC
-// (the services leave the zone out in places). It does not allocate unless it fails.
+// Parse reads a time as the services print it: "2006-01-02T15:04:05" or with a space
+// for the T, zero to nine fraction digits (digits beyond the seventh are cut off), then
+// "Z", "+hh:mm", "-hh:mm" or nothing, which means UTC (the services leave the zone out
+// in places). It does not allocate unless it fails.
 func Parse[T string | []byte](s T) (Tick, error) {
 	if t, ok := parse(s); ok {
 		return t, nil
 	}
+
 	if len(s) > 40 {
 		s = s[:40]
 	}
+
 	return 0, fmt.Errorf("%w: %q", ErrSyntax, string(s))
 }
 
 func parse[T string | []byte](s T) (Tick, bool) {
-	if len(s) < 19 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != 't' && s[10] != ' ') || s[13] != ':' || s[16] != ':' {
+	if len(s) < 19 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != 't' && s[10] != ' ') || s[13] != ':' ||
+		s[16] != ':' {
 		return 0, false
 	}
+
 	var f [6]int // year, month, day, hour, minute, second
+
 	for i, at := range [6][2]int{{0, 4}, {5, 7}, {8, 10}, {11, 13}, {14, 16}, {17, 19}} {
 		n, ok := number(s[at[0]:at[1]])
 		if !ok {
 			return 0, false
 		}
+
 		f[i] = n
 	}
+
 	if f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > daysIn(f[0], f[1]) || f[3] > 23 || f[4] > 59 || f[5] > 59 {
 		return 0, false
 	}
+
 	rest := s[19:]
+
 	var sub Tick
+
 	if len(rest) > 0 && rest[0] == '.' {
 		i, unit := 1, Second/10
 		for ; i < len(rest) && rest[i] >= '0' && rest[i] <= '9'; i++ {
 			sub += Tick(rest[i]-'0') * unit
 			unit /= 10
 		}
+
 		if i == 1 || i > 10 {
 			return 0, false
 		}
+
 		rest = rest[i:]
 	}
+
 	offset, ok := zone(rest)
 	if !ok {
 		return 0, false
 	}
+
 	sec := time.Date(f[0], time.Month(f[1]), f[2], f[3], f[4], f[5], 0, time.UTC).Unix() - offset
+
 	return Tick(sec)*Second + sub, true
 }
 
@@ -125,27 +151,34 @@ func zone[T string | []byte](s T) (int64, bool) {
 		return 0, true
 	case len(s) == 6 && (s[0] == '+' || s[0] == '-') && s[3] == ':':
 		h, ok1 := number(s[1:3])
+
 		m, ok2 := number(s[4:6])
 		if !ok1 || !ok2 || h > 23 || m > 59 {
 			return 0, false
 		}
+
 		offset := int64(h*3600 + m*60)
 		if s[0] == '-' {
 			offset = -offset
 		}
+
 		return offset, true
 	}
+
 	return 0, false
 }
 
 func number[T string | []byte](s T) (int, bool) {
 	n := 0
+
 	for i := 0; i < len(s); i++ {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
 		}
+
 		n = n*10 + int(s[i]-'0')
 	}
+
 	return n, true
 }
 
@@ -157,7 +190,9 @@ func daysIn(year, month int) int {
 		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
 			return 29
 		}
+
 		return 28
 	}
+
 	return 31
 }

@@ -63,7 +63,10 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if back, err := Parse(got.Text()); got.Time().Year() <= 9999 && got.Time().Year() >= 0 && (err != nil || back != got) {
+		if back, err := Parse(
+			got.Text(),
+		); got.Time().Year() <= 9999 && got.Time().Year() >= 0 &&
+			(err != nil || back != got) {
 			t.Fatalf("Parse(%q) = %d, but Parse(%q) = %d, %v", s, got, got.Text(), back, err)
 		}
 		if want, err := time.Parse(time.RFC3339Nano, s); err == nil && FromTime(want) != got && !want.IsZero() {

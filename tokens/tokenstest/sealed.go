@@ -37,10 +37,12 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 	// row of contoso.
 	grown := func(t *testing.T, key []byte) (s Tamperer, first, second any) {
 		s = fresh(t)
+
 		chains := s.Open(key)
 		for i, name := range []string{"first", "second", "third"} {
 			save(t, chains, contoso, "contoso-"+name)
 			save(t, chains, fabrikam, "fabrikam-"+name)
+
 			switch i {
 			case 0:
 				first = s.Row(contoso)
@@ -48,6 +50,7 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 				second = s.Row(contoso)
 			}
 		}
+
 		return s, first, second
 	}
 
@@ -69,6 +72,7 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 				chains := s.Open(key)
 				expect(t, chains, contoso, "contoso-third")
 				tamper(t, s, first, second)
+
 				if reopen {
 					chains = s.Open(key)
 				}
@@ -85,16 +89,20 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 
 	t.Run("what is not encrypted is refused with a key, except to encrypt it", func(t *testing.T) {
 		s, _, _ := grown(t, nil)
+
 		chains := s.Open(key)
 		if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
 			t.Errorf("Load: %v, %v", ok, err)
 		}
+
 		if err := chains.Save(t.Context(), chainKey("third"), tokens.Chain{Refresh: secret.New("x")}); err == nil {
 			t.Error("a token was saved beside those that are refused")
 		}
+
 		if err := s.Rekey(key); err != nil {
 			t.Fatal(err)
 		}
+
 		expect(t, s.Open(key), contoso, "contoso-third")
 	})
 
@@ -105,13 +113,16 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 			if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
 				t.Errorf("Load: %v, %v", ok, err)
 			}
+
 			if _, ok, err := chains.Load(t.Context(), chainKey("third")); ok || err == nil {
 				t.Errorf("Load of what is not there: %v, %v; a token redeemed now could not be saved", ok, err)
 			}
+
 			if err := chains.Save(t.Context(), contoso, tokens.Chain{Refresh: secret.New("x")}); err == nil {
 				t.Error("a token was saved")
 			}
 		}
+
 		expect(t, s.Open(key), contoso, "contoso-third")
 	})
 
@@ -119,11 +130,14 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 		s, _, _ := grown(t, key)
 		old := s.Row(contoso)
 		s.Open(key)
+
 		if err := s.Rekey(other); err != nil {
 			t.Fatal(err)
 		}
+
 		expect(t, s.Open(other), contoso, "contoso-third")
 		s.Put(contoso, old)
+
 		if _, ok, err := s.Open(other).Load(t.Context(), contoso); ok || err == nil {
 			t.Errorf("Load: %v, %v", ok, err)
 		}
@@ -133,9 +147,11 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 		s, _, second := grown(t, key)
 		s.Put(contoso, second)
 		s.Open(key)
+
 		if err := s.Rekey(key); err != nil {
 			t.Fatal(err)
 		}
+
 		chains := s.Open(key)
 		expect(t, chains, contoso, "contoso-second")
 		save(t, chains, contoso, "contoso-fourth")
@@ -153,6 +169,7 @@ func chainKey(tenant string) tokens.ChainKey {
 
 func save(t *testing.T, s tokens.ChainStore, key tokens.ChainKey, refresh string) {
 	t.Helper()
+
 	chain := tokens.Chain{
 		Refresh:  secret.New(refresh),
 		Obtained: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),
@@ -164,6 +181,7 @@ func save(t *testing.T, s tokens.ChainStore, key tokens.ChainKey, refresh string
 
 func expect(t *testing.T, s tokens.ChainStore, key tokens.ChainKey, refresh string) {
 	t.Helper()
+
 	if c, ok, err := s.Load(t.Context(), key); err != nil || !ok || c.Refresh.Reveal() != refresh {
 		t.Errorf("%s: %q, %v, %v; want %q", key.TenantID, c.Refresh.Reveal(), ok, err, refresh)
 	}

@@ -1,4 +1,5 @@
-// Package tokenstest helps to test what uses package tokens: a ChainStore in memory, and the test that every ChainStore must pass.
+// Package tokenstest helps to test what uses package tokens: a ChainStore in memory,
+// and the test that every ChainStore must pass.
 package tokenstest
 
 import (
@@ -8,7 +9,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Store is a ChainStore in memory, for tests. Fail* let a test play a broken disk. Use New; safe for concurrent use.
+// Store is a ChainStore in memory, for tests. Fail* let a test play a broken disk. Use
+// New; safe for concurrent use.
 type Store struct {
 	mu    sync.Mutex
 	rows  map[tokens.ChainKey]tokens.Chain
@@ -28,10 +30,12 @@ func New() *Store {
 	}
 }
 
-// Fail makes every later call of one method ("Lock", "Load", "Save" or "SeedSeen") return err, without any effect; nil mends it.
+// Fail makes every later call of one method ("Lock", "Load", "Save" or "SeedSeen")
+// return err, without any effect; nil mends it.
 func (s *Store) Fail(method string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.fail[method] = err
 }
 
@@ -39,6 +43,7 @@ func (s *Store) Fail(method string, err error) {
 func (s *Store) Saves() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.saves
 }
 
@@ -49,15 +54,18 @@ func (s *Store) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
 		s.mu.Unlock()
 		return nil, err
 	}
+
 	l, ok := s.locks[key]
 	if !ok {
 		l = make(chan struct{}, 1)
 		s.locks[key] = l
 	}
 	s.mu.Unlock()
+
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+
 	select {
 	case l <- struct{}{}:
 		return sync.OnceFunc(func() { <-l }), nil
@@ -70,10 +78,13 @@ func (s *Store) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
 func (s *Store) Load(_ context.Context, key tokens.ChainKey) (tokens.Chain, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if err := s.fail["Load"]; err != nil {
 		return tokens.Chain{}, false, err
 	}
+
 	c, ok := s.rows[key]
+
 	return c, ok, nil
 }
 
@@ -81,18 +92,24 @@ func (s *Store) Load(_ context.Context, key tokens.ChainKey) (tokens.Chain, bool
 func (s *Store) Save(_ context.Context, key tokens.ChainKey, c tokens.Chain, seeds ...[32]byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if err := s.fail["Save"]; err != nil {
 		return err
 	}
+
 	c.Version = s.rows[key].Version + 1
+
 	s.rows[key] = c
 	for _, f := range seeds {
 		if s.seeds[key] == nil {
 			s.seeds[key] = map[[32]byte]bool{}
 		}
+
 		s.seeds[key][f] = true
 	}
+
 	s.saves++
+
 	return nil
 }
 
@@ -100,8 +117,10 @@ func (s *Store) Save(_ context.Context, key tokens.ChainKey, c tokens.Chain, see
 func (s *Store) SeedSeen(_ context.Context, key tokens.ChainKey, f [32]byte) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if err := s.fail["SeedSeen"]; err != nil {
 		return false, err
 	}
+
 	return s.seeds[key][f], nil
 }

@@ -91,11 +91,13 @@ var names = map[field][]string{
 // fields finds the field of a key.
 var fields = func() map[string]field {
 	m := map[string]field{}
+
 	for f, keys := range names {
 		for _, k := range keys {
 			m[k] = f
 		}
 	}
+
 	return m
 }()
 
@@ -119,6 +121,7 @@ func Read(data []byte) ([]Stanza, error) {
 	}
 
 	var all []Stanza
+
 	common := sections[0]
 	for _, s := range sections[1:] {
 		if s.isConnector(common) {
@@ -129,9 +132,11 @@ func Read(data []byte) ([]Stanza, error) {
 	if len(all) == 0 && common.isConnector(section{}) {
 		all = append(all, common.stanza(section{}))
 	}
+
 	if len(all) == 0 {
 		return nil, ErrNothing
 	}
+
 	return all, nil
 }
 
@@ -141,12 +146,14 @@ func (s section) isConnector(common section) bool {
 	own := func(s section) bool {
 		return s.has(fieldClient) || s.has(fieldToken) || s.has(fieldAuth) || s.has(fieldRefresh)
 	}
+
 	return s.err != nil || own(s) || s.has(fieldEvents) && (common.err != nil || own(common))
 }
 
 // stanza reads a section, with what it takes over from the common one.
 func (s section) stanza(common section) Stanza {
 	v := s.inherit(common)
+
 	st := Stanza{Name: s.name, Err: v.err}
 	switch strings.ToLower(v.get(fieldDisabled)) {
 	case "1", "true", "t", "yes", "y", "on":
@@ -157,10 +164,12 @@ func (s section) stanza(common section) Stanza {
 	st.ClientSecret = st.unsealed(v, fieldSecret)
 	st.RefreshToken = st.unsealed(v, fieldRefresh)
 	st.Resource = v.resource()
+
 	st.EventsURL, st.Region = eventsOf(v.get(fieldEvents))
 	if st.Err == nil {
 		st.LoginURL, st.TenantID, st.Err = v.tenant()
 	}
+
 	return st
 }
 
@@ -172,6 +181,7 @@ func (s *Settings) unsealed(v section, f field) secret.Text {
 		s.Sealed = append(s.Sealed, v.values[f].key)
 		return secret.Text{}
 	}
+
 	return secret.New(value)
 }
 
@@ -183,6 +193,7 @@ func (s section) tenant() (login, tenant string, err error) {
 		if address == "" {
 			continue
 		}
+
 		l, t, err := tenantOf(address)
 		switch {
 		case err != nil && tenant != "", tenant != "" && forAnyTenant(t):
@@ -190,12 +201,16 @@ func (s section) tenant() (login, tenant string, err error) {
 		case err != nil:
 			return "", "", err
 		case tenant != "" && tenant != t:
-			return "", "", fmt.Errorf("line %d names another tenant than line %d: it is not clear whose token this is",
-				s.values[fieldAuth].line, s.values[fieldToken].line)
+			return "", "", fmt.Errorf(
+				"line %d names another tenant than line %d: it is not clear whose token this is",
+				s.values[fieldAuth].line,
+				s.values[fieldToken].line,
+			)
 		case tenant == "":
 			login, tenant = l, t
 		}
 	}
+
 	return login, tenant, nil
 }
 
@@ -212,11 +227,13 @@ func tenantOf(address string) (login, tenant string, err error) {
 		return "", "", errors.New("its token_url is not an address such as " +
 			"https://login.microsoftonline.com/<tenant>/oauth2/token")
 	}
+
 	tenant, _, _ = strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
 	if tenant == "" {
 		return "", "", errors.New("its token_url names no tenant: it must be such as " +
 			"https://login.microsoftonline.com/<tenant>/oauth2/token")
 	}
+
 	return strings.ToLower(u.Scheme + "://" + u.Host), strings.ToLower(tenant), nil
 }
 
@@ -226,17 +243,20 @@ func (s section) resource() string {
 	if r := s.get(fieldResource); r != "" {
 		return r
 	}
+
 	for _, pair := range strings.Split(s.get(fieldProps), ",") {
 		key, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
 		if strings.EqualFold(key, "resource") {
 			return strings.TrimSpace(value)
 		}
 	}
+
 	for _, f := range []field{fieldAuth, fieldToken} {
 		if u, err := url.Parse(s.get(f)); err == nil && u.Query().Get("resource") != "" {
 			return u.Query().Get("resource")
 		}
 	}
+
 	return ""
 }
 
@@ -247,9 +267,11 @@ func eventsOf(address string) (base, region string) {
 	if err != nil || u.Host == "" {
 		return "", ""
 	}
+
 	if _, after, ok := strings.Cut(strings.ToLower(u.Hostname()), "wdatp-alertexporter-"); ok {
 		region, _, _ = strings.Cut(after, ".")
 	}
+
 	return strings.ToLower(u.Scheme + "://" + u.Host), region
 }
 

@@ -9,7 +9,8 @@ import (
 
 const tenant = "99999999-8888-4777-8666-555555555551"
 
-// arcsight is written after the page "Configure ArcSight"; the portal leaves the secret blank.
+// arcsight is written after the page "Configure ArcSight"; the portal leaves the secret
+// blank.
 const arcsight = `#OAuth 2 client properties
 client_ID=11111111-2222-4333-8444-555555555555
 client_secret=
@@ -54,8 +55,24 @@ func TestConnectorFilesAreRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := [...]string{s.TenantID, s.ClientID, s.LoginURL, s.ClientSecret.Reveal(), s.RefreshToken.Reveal(), s.Resource, s.Region}
-			if want := [...]string{c.tenant, c.client, c.login, c.secret, c.refresh, c.resource, c.region}; got != want {
+			got := [...]string{
+				s.TenantID,
+				s.ClientID,
+				s.LoginURL,
+				s.ClientSecret.Reveal(),
+				s.RefreshToken.Reveal(),
+				s.Resource,
+				s.Region,
+			}
+			if want := [...]string{
+				c.tenant,
+				c.client,
+				c.login,
+				c.secret,
+				c.refresh,
+				c.resource,
+				c.region,
+			}; got != want {
 				t.Errorf("read  %q\nwant  %q", got, want)
 			}
 			if c.secret != "" && strings.Contains(fmt.Sprintf("%v %+v %#v", s, s, s), c.secret) {
@@ -102,7 +119,8 @@ func FuzzRead(f *testing.F) {
 			t.Error("neither a connector nor an error")
 		}
 		for _, s := range all {
-			if s.TenantID != "" && (!strings.HasPrefix(s.LoginURL, "http") || strings.ContainsAny(s.TenantID, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+			if s.TenantID != "" &&
+				(!strings.HasPrefix(s.LoginURL, "http") || strings.ContainsAny(s.TenantID, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
 				t.Errorf("tenant %q at %q", s.TenantID, s.LoginURL)
 			}
 		}

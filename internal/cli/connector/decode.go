@@ -17,10 +17,12 @@ func decode(data []byte) (string, error) {
 		if len(body)%2 != 0 {
 			return "", errEncoding
 		}
+
 		units := make([]uint16, len(body)/2)
 		for i := range units {
 			units[i] = order.Uint16(body[2*i:])
 		}
+
 		return string(utf16.Decode(units)), nil
 	}
 
@@ -28,6 +30,7 @@ func decode(data []byte) (string, error) {
 	if strings.ContainsRune(text, 0) {
 		return "", errEncoding
 	}
+
 	if utf8.ValidString(text) {
 		return text, nil
 	}
@@ -36,6 +39,7 @@ func decode(data []byte) (string, error) {
 	for i := range len(text) {
 		latin = append(latin, rune(text[i]))
 	}
+
 	return string(latin), nil
 }
 
@@ -46,6 +50,7 @@ func utf16Order(data []byte) (order binary.ByteOrder, body []byte) {
 	if len(data) < 2 {
 		return nil, data
 	}
+
 	switch {
 	case data[0] == 0xff && data[1] == 0xfe:
 		return binary.LittleEndian, data[2:]
@@ -56,5 +61,6 @@ func utf16Order(data []byte) (order binary.ByteOrder, body []byte) {
 	case data[0] == 0 && data[1] != 0:
 		return binary.BigEndian, data
 	}
+
 	return nil, data
 }

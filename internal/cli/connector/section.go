@@ -42,19 +42,23 @@ func split(text string) ([]section, error) {
 	all := []section{{values: map[field]found{}}}
 	index := map[string]int{"default": 0}
 	current := 0
+
 	for _, l := range lines {
 		if l.header != "" {
 			name := l.header
 			if strings.EqualFold(name, "default") {
 				name = "default"
 			}
+
 			at, known := index[name]
 			if !known {
 				at = len(all)
 				index[name] = at
 				all = append(all, section{name: name, values: map[field]found{}})
 			}
+
 			current = at
+
 			continue
 		}
 
@@ -62,8 +66,10 @@ func split(text string) ([]section, error) {
 		if err != nil {
 			return nil, err
 		}
+
 		all[current].add(key, value, l.number)
 	}
+
 	return all, nil
 }
 
@@ -95,8 +101,10 @@ func same(f field, a, b string) bool {
 	case fieldToken, fieldAuth:
 		loginA, tenantA, errA := tenantOf(a)
 		loginB, tenantB, errB := tenantOf(b)
+
 		return a == b || errA == nil && errB == nil && loginA == loginB && tenantA == tenantB
 	}
+
 	return strings.EqualFold(a, b)
 }
 
@@ -107,6 +115,7 @@ func rank(f field, key string) int {
 			return i
 		}
 	}
+
 	return len(names[f])
 }
 
@@ -122,6 +131,7 @@ func (s section) inherit(common section) section {
 	other := func(f field) bool { return s.has(f) && !(common.has(f) && same(f, s.get(f), common.get(f))) }
 	otherClient := other(fieldClient)
 	otherTenant := other(fieldToken) || other(fieldAuth)
+
 	for f, value := range common.values {
 		switch {
 		case f == fieldSecret && otherClient:
@@ -131,9 +141,11 @@ func (s section) inherit(common section) section {
 			v.values[f] = value
 		}
 	}
+
 	for f, value := range s.values {
 		v.values[f] = value
 	}
+
 	return v
 }
 
@@ -148,15 +160,19 @@ type logicalLine struct {
 // blank lines.
 func logicalLines(text string) ([]logicalLine, error) {
 	var all []logicalLine
+
 	open := false
+
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
 		line = strings.TrimRight(line, "\r\n")
+
 		trimmed := strings.TrimSpace(line)
 		if open {
 			all[len(all)-1].text += "\n" + line
 			open = continued(line)
+
 			continue
 		}
 
@@ -168,12 +184,14 @@ func logicalLines(text string) ([]logicalLine, error) {
 				return nil, fmt.Errorf("line %d is not understood: a stanza is written [name], alone on its "+
 					"line", number)
 			}
+
 			all = append(all, logicalLine{header: name, number: number})
 		default:
 			all = append(all, logicalLine{text: line, number: number})
 			open = continued(line)
 		}
 	}
+
 	return all, nil
 }
 
@@ -192,15 +210,18 @@ func (l logicalLine) pair(ini bool) (key, value string, err error) {
 	}
 
 	loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+
 	p, err := loader.LoadBytes([]byte(spacedKey(l.text)))
 	if err != nil {
 		// The library's error quotes the line, which may hold a secret.
 		return "", "", fmt.Errorf("is not a properties file: line %d is not understood", l.number)
 	}
+
 	for _, k := range p.Keys() {
 		v, _ := p.Get(k)
 		return strings.TrimSpace(k), strings.TrimSpace(v), nil
 	}
+
 	return "", "", nil
 }
 
@@ -208,6 +229,7 @@ func (l logicalLine) pair(ini bool) (key, value string, err error) {
 // line. Addresses are read as Java writes them too, since an address holds no backslash.
 func (l logicalLine) splunkPair() (key, value string) {
 	text := strings.ReplaceAll(l.text, "\\\n", "\n")
+
 	at := strings.IndexAny(text, "=:")
 	if at < 0 {
 		return "", ""
@@ -217,11 +239,13 @@ func (l logicalLine) splunkPair() (key, value string) {
 	for piece := range strings.Lines(text[at+1:]) {
 		pieces = append(pieces, strings.TrimSpace(piece))
 	}
+
 	key, value = strings.TrimSpace(text[:at]), strings.Join(pieces, "")
 	switch fields[strings.ToLower(key)] {
 	case fieldToken, fieldAuth, fieldEvents, fieldProps, fieldResource:
 		value = strings.NewReplacer(`\:`, ":", `\=`, "=").Replace(value)
 	}
+
 	return key, value
 }
 
@@ -229,17 +253,22 @@ func (l logicalLine) splunkPair() (key, value string) {
 // end there. Such names are what the portal shows.
 func spacedKey(line string) string {
 	trimmed := strings.TrimLeft(line, " \t")
+
 	lower := strings.ToLower(trimmed)
 	for k := range fields {
 		rest, ok := strings.CutPrefix(lower, k)
+
 		rest = strings.TrimLeft(rest, " \t")
 		if !ok || !strings.Contains(k, " ") || !strings.HasPrefix(rest, "=") && !strings.HasPrefix(rest, ":") {
 			continue
 		}
+
 		if len(trimmed) != len(lower) {
 			continue // letters that change their length in lower case: not one of these keys
 		}
+
 		return strings.ReplaceAll(trimmed[:len(k)], " ", `\ `) + trimmed[len(k):]
 	}
+
 	return line
 }

@@ -15,7 +15,8 @@ const (
 	partsOfA = "oauth2_client_id = app-a\noauth2_client_secret = secret-a\noauth2_refresh_token = token-a\n"
 )
 
-// summary writes what was read of each stanza in one line: name, tenant, client, secret, token.
+// summary writes what was read of each stanza in one line: name, tenant, client,
+// secret, token.
 func summary(all []Stanza) string {
 	var lines []string
 	short := strings.NewReplacer(tenant, "A", other, "B")
@@ -24,7 +25,10 @@ func summary(all []Stanza) string {
 			lines = append(lines, s.Name+" refused")
 			continue
 		}
-		line := strings.Join([]string{s.Name, short.Replace(s.TenantID), s.ClientID, s.ClientSecret.Reveal(), s.RefreshToken.Reveal()}, " ")
+		line := strings.Join(
+			[]string{s.Name, short.Replace(s.TenantID), s.ClientID, s.ClientSecret.Reveal(), s.RefreshToken.Reveal()},
+			" ",
+		)
 		if s.Disabled {
 			line += " disabled"
 		}

@@ -12,16 +12,20 @@ import (
 // certificates looks at the ends of client certificates, of each file once.
 func (l *linter) certificates() {
 	seen := map[string]bool{}
+
 	for i, in := range l.parsed {
 		if in == nil {
 			continue
 		}
+
 		for _, t := range in.Tenants {
 			path := t.ClientCertificateFile
 			if path == "" || seen[path] {
 				continue
 			}
+
 			seen[path] = true
+
 			f := Finding{
 				Level:  Warning,
 				File:   in.TenantsFile,
@@ -36,9 +40,11 @@ func (l *linter) certificates() {
 			if !end.Soon {
 				continue
 			}
+
 			if end.Ended {
 				f.Level = Error
 			}
+
 			f.Problem, f.Remedy = end.Text+": "+plain.Text(path, 256), end.Remedy
 			l.add(f)
 		}
@@ -53,13 +59,16 @@ func certificateEnd(path string) tokens.Forecast {
 		return tokens.Forecast{}
 	}
 	defer f.Close()
+
 	pem, err := io.ReadAll(io.LimitReader(f, maxLook))
 	if err != nil {
 		return tokens.Forecast{}
 	}
+
 	info, err := tokens.InspectCertificate(pem)
 	if err != nil {
 		return tokens.Forecast{}
 	}
+
 	return info.Forecast(time.Now())
 }

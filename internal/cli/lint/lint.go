@@ -57,6 +57,7 @@ func (f Finding) String() string {
 		Problem: f.Problem,
 		Mend:    f.Remedy,
 	}
+
 	return string(f.Level) + ": " + w.String()
 }
 
@@ -101,8 +102,10 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 			Remedy:  n.Remedy,
 		})
 	}
+
 	l.serviceSection()
 	l.strangeSections()
+
 	if file.Format == fluentbit.YAML { // a classic file must not have parsers, which was said
 		l.parsers(file)
 	}
@@ -112,9 +115,11 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 			l.sections = append(l.sections, sec)
 			continue
 		}
+
 		l.stranger(sec)
 		l.plugin(sec)
 	}
+
 	for _, kind := range []string{"filter", "output"} {
 		for _, sec := range file.Of(kind) {
 			l.plugin(sec)
@@ -128,31 +133,38 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 			Problem: "there is no input with `Name defender`",
 			Remedy:  "add one, or name the right file",
 		})
+
 		return l.sorted()
 	}
+
 	for _, sec := range l.sections {
 		l.input(sec)
 	}
+
 	l.environment()
 	l.service()
 	l.together()
 	l.routing()
 	l.modes()
 	l.certificates()
+
 	return l.sorted()
 }
 
 // TenantsFile looks at a tenants file alone; keys of the input's section are not known.
 func TenantsFile(path string, s config.Sources) Result {
 	l := &linter{sources: s, objects: map[string]string{}}
+
 	in, warnings, err := config.FromPlugin(config.Map{"tenants_file": path}, s)
 	if in != nil {
 		in.DataDir = "" // the file does not say
 	}
+
 	l.read(in, warnings, err, "")
 	l.environment()
 	l.inline(path)
 	l.certificates()
+
 	return l.sorted()
 }
 
@@ -177,6 +189,7 @@ func (l *linter) at(level Level, sec fluentbit.Section, key, problem, remedy str
 		problem += " (the variable " + strings.Join(unset, ", ") + " is not set here)"
 		remedy = "set it, or run this check with Fluent Bit's environment"
 	}
+
 	l.add(Finding{
 		Level:   level,
 		File:    file,
@@ -205,11 +218,13 @@ func (l *linter) line(level Level, sec fluentbit.Section, p fluentbit.Prop, prob
 // repeats.
 func (l *linter) sorted() Result {
 	rank := func(v Level) int { return slices.Index([]Level{Error, Warning, Note}, v) }
+
 	slices.SortStableFunc(l.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(rank(a.Level),
 			rank(b.Level)))
 	})
 	l.Findings = slices.Compact(l.Findings)
+
 	return l.Result
 }
 
@@ -217,6 +232,7 @@ func (l *linter) sorted() Result {
 func (l *linter) stranger(sec fluentbit.Section) {
 	name := strings.ToLower(sec.Get("name"))
 	_, hasTenant := sec.Prop("tenant_id")
+
 	_, hasFile := sec.Prop("tenants_file")
 	if hasTenant || hasFile || name == "in_defender" || name == "microsoft_defender" {
 		l.at(Error, sec, "Name", "the input is named "+plain.Quoted(name)+", but has the keys of this one",
@@ -234,9 +250,11 @@ func (l *linter) input(sec fluentbit.Section) {
 	l.threads(sec)
 	l.hazards(sec)
 	l.pauses(sec)
+
 	for _, p := range sec.Processors {
 		l.plugin(p)
 	}
+
 	if sec.Get("tag") == "" {
 		l.at(Note, sec, "Tag", "is not set: Fluent Bit names the records defender.0, defender.1 …",
 			"write: Tag defender."+cmp.Or(sec.Get("tenant_name"), "NAME"))
@@ -247,6 +265,7 @@ func (l *linter) input(sec fluentbit.Section) {
 // Fluent Bit refuses.
 func (l *linter) keys(sec fluentbit.Section) {
 	seen := map[string]int{}
+
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
 		if f := config.UnknownKey(p.Key); f != nil && sec.Core(key) { // Fluent Bit takes it
@@ -254,6 +273,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 		} else if f != nil {
 			l.line(Error, sec, p, f.Problem, f.Mend)
 		}
+
 		if first, twice := seen[key]; twice {
 			switch {
 			case p.Nested:
@@ -262,6 +282,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 			default:
 				l.line(Warning, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this "+
 					"one", first), "remove one")
+
 				continue
 			}
 		}
@@ -269,6 +290,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 		if !p.Nested {
 			l.coreValue(sec, p)
 		}
+
 		seen[key] = p.Line
 	}
 }
@@ -284,6 +306,7 @@ func (l *linter) hazards(sec fluentbit.Section) {
 		if h.Sure {
 			level = Error
 		}
+
 		l.add(Finding{
 			Level:   level,
 			File:    h.File,
@@ -332,13 +355,16 @@ func (l *linter) read(in *config.Input, warnings []config.Warning, err error, ta
 	for _, w := range warnings {
 		l.add(finding(Warning, config.Fault(w)))
 	}
+
 	faults := config.Faults(err)
 	for _, f := range faults {
 		l.add(finding(Error, *f))
 	}
+
 	if err != nil && len(faults) == 0 {
 		l.add(Finding{Level: Error, Problem: err.Error()})
 	}
+
 	l.parsed = append(l.parsed, in)
 	if in != nil {
 		l.Inputs = append(l.Inputs, Input{in, tag})
@@ -355,5 +381,6 @@ func mode(path string) (os.FileMode, bool) {
 	if err != nil {
 		return 0, false
 	}
+
 	return info.Mode().Perm(), true
 }

@@ -85,8 +85,19 @@ func place(t *testing.T) (dir string, fill func(string) string) {
 	if err := os.Mkdir(filepath.Join(dir, "wide"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return dir, strings.NewReplacer("SECRET", secret, "OPEN", open, "DATA", filepath.Join(dir, "data"), "WIDE", filepath.Join(dir,
-		"wide"), "DIR", dir).Replace
+	return dir, strings.NewReplacer(
+		"SECRET",
+		secret,
+		"OPEN",
+		open,
+		"DATA",
+		filepath.Join(dir, "data"),
+		"WIDE",
+		filepath.Join(dir,
+			"wide"),
+		"DIR",
+		dir,
+	).Replace
 }
 
 func env(name string) (string, bool) {
@@ -283,13 +294,23 @@ tenants:
   - tenant_id: fabrikam.example
     pol_interval: 1s
 `), 0o600)
-	write(t, filepath.Join(dir, "inputs.yaml"),
-		fill("pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n      storage.type: "+
-			"filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n      mem_buf_limit: 5M\n      routes:\n        "+
-			"logs:\n          - name: x\n            to: {outputs: [screen]}\n"), 0o600)
-	path := write(t, filepath.Join(dir, "fluent-bit.yaml"),
+	write(
+		t,
+		filepath.Join(dir, "inputs.yaml"),
+		fill(
+			"pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n      storage.type: "+
+				"filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n      mem_buf_limit: 5M\n      routes:\n        "+
+				"logs:\n          - name: x\n            to: {outputs: [screen]}\n",
+		),
+		0o600,
+	)
+	path := write(
+		t,
+		filepath.Join(dir, "fluent-bit.yaml"),
 		"includes:\n  - inputs.yaml\nservice:\n  storage.path: /var/lib/x\npipeline:\n  outputs:\n    - name: stdout\n      alias: "+
-			"screen\n      match: 'x'\n", 0o600)
+			"screen\n      match: 'x'\n",
+		0o600,
+	)
 	all := fmt.Sprint(look(t, path).Findings)
 	for _, want := range []string{"listed twice", "did you mean poll_interval", "conditional routes", "Retry_Limit no_limits",
 		"tenants.yaml:"} {
@@ -305,8 +326,9 @@ tenants:
 	}
 }
 
-// checkout copies the configurations of this repository to a directory whose files nobody else may write: a checkout that
-// was made with umask 002 is full of files that are refused.
+// checkout copies the configurations of this repository to a directory whose files
+// nobody else may write: a checkout that was made with umask 002 is full of files that
+// are refused.
 func checkout(t *testing.T) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "checkout")
@@ -337,7 +359,10 @@ func checkout(t *testing.T) string {
 
 func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 	dir, fill := place(t)
-	values := map[string]string{"DEFENDER_CLIENT_SECRET": "x-y-z-secret", "DEFENDER_REFRESH_TOKEN": "0.a-refresh-token"}
+	values := map[string]string{
+		"DEFENDER_CLIENT_SECRET": "x-y-z-secret",
+		"DEFENDER_REFRESH_TOKEN": "0.a-refresh-token",
+	}
 	root := checkout(t)
 	list, err := os.ReadFile(filepath.Join(root, "examples", "defender.env"))
 	if err != nil {
@@ -376,14 +401,18 @@ func TestATagOfManyCustomersIsOneFindingThatNamesSomeOfThem(t *testing.T) {
 		tenants += fmt.Sprintf("  - tenant_id: customer%d.example\n    tenant_name: customer%d\n", i, i)
 	}
 	write(t, filepath.Join(dir, "tenants.yaml"), fill(tenants), 0o600)
-	conf := fill("[SERVICE]\n    storage.path /x\n[INPUT]\n    Name defender\n    Tag defender\n    Threaded Off\n    storage.type " +
-		"filesystem\n    tenants_file DIR/tenants.yaml\n    data_dir DATA\n[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit " +
-		"no_limits\n")
+	conf := fill(
+		"[SERVICE]\n    storage.path /x\n[INPUT]\n    Name defender\n    Tag defender\n    Threaded Off\n    storage.type " +
+			"filesystem\n    tenants_file DIR/tenants.yaml\n    data_dir DATA\n[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit " +
+			"no_limits\n",
+	)
 	found := look(t, write(t, filepath.Join(dir, "fluent-bit.conf"), conf, 0o600)).Findings
 	if len(found) != 1 || found[0].Level != lint.Note || found[0].Tenant != "" {
 		t.Fatalf("%d findings: %v", len(found), found)
 	}
-	if s := found[0].String(); !strings.Contains(s, "customer0, customer1,") || !strings.Contains(s, "and 45 others") || len(s) > 400 {
+	if s := found[0].String(); !strings.Contains(s, "customer0, customer1,") ||
+		!strings.Contains(s, "and 45 others") ||
+		len(s) > 400 {
 		t.Error(s)
 	}
 }

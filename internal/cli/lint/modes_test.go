@@ -17,8 +17,12 @@ func TestFilesThatOthersMayChangeAreReported(t *testing.T) {
 			write(t, filepath.Join(dir, "plugins.conf"), fill("[PLUGINS]\n    Path DIR/in_defender.so\n"), 0o600)
 			write(t, filepath.Join(dir, "in_defender.so"), "", 0o600)
 			write(t, filepath.Join(dir, "parsers.conf"), "[PARSER]\n    Name x\n    Format json\n", 0o600)
-			text := strings.Replace(good, "    Flush 1\n", "    Flush 1\n    Plugins_File plugins.conf\n    Parsers_File parsers.conf\n",
-				1)
+			text := strings.Replace(
+				good,
+				"    Flush 1\n",
+				"    Flush 1\n    Plugins_File plugins.conf\n    Parsers_File parsers.conf\n",
+				1,
+			)
 			path := write(t, filepath.Join(dir, "fluent-bit.conf"), fill(text+"@INCLUDE more.conf\n"), 0o600)
 			if findings := look(t, path).Findings; len(findings) != 0 {
 				t.Fatalf("before: %v", findings)
@@ -39,8 +43,9 @@ func TestFilesThatOthersMayChangeAreReported(t *testing.T) {
 			})
 
 			for _, f := range look(t, path).Findings {
-				if f.Level != lint.Note && strings.Contains(f.String(), "can be written by its group") && strings.Contains(f.Remedy,
-					"chmod go-w") {
+				if f.Level != lint.Note && strings.Contains(f.String(), "can be written by its group") &&
+					strings.Contains(f.Remedy,
+						"chmod go-w") {
 					return
 				}
 			}

@@ -229,8 +229,13 @@ var odds = []odd{
 		says:  "clear text",
 	},
 	{
-		name:  "splunk unverified",
-		more:  strings.Replace(splunk, "127.0.0.1", "hec.invalid", 1) + "    Splunk_Token x\n    tls on\n    tls.verify off\n",
+		name: "splunk unverified",
+		more: strings.Replace(
+			splunk,
+			"127.0.0.1",
+			"hec.invalid",
+			1,
+		) + "    Splunk_Token x\n    tls on\n    tls.verify off\n",
 		level: lint.Warning,
 		says:  "tls.verify: is off",
 	},
@@ -633,7 +638,8 @@ func TestCheckJudgesOddConfigurations(t *testing.T) {
 				if f.Level == lint.Error && !c.refused && c.level != lint.Error {
 					t.Errorf("Fluent Bit starts and nothing is lost, but: %v", f)
 				}
-				found = found || f.Level == c.level && strings.Contains(f.String(), c.says) && f.Remedy != "" && f.Line > 0
+				found = found ||
+					f.Level == c.level && strings.Contains(f.String(), c.says) && f.Remedy != "" && f.Line > 0
 			}
 			if !found {
 				t.Errorf("no %s says %q: %v", c.level, c.says, findings)

@@ -46,9 +46,11 @@ func (l *linter) fits(sec fluentbit.Section, mine []customer) {
 	if p, ok := sec.Prop("upstream"); ok {
 		l.exists(sec, p)
 	}
+
 	if p, ok := sec.Prop("port"); ok && (atoi(p.Value) <= 0 || atoi(p.Value) > 65535) && len(p.Unset) == 0 {
 		l.at(Error, sec, "Port", plain.Quoted(p.Value)+" is not a port", "write a number from 1 to 65535")
 	}
+
 	l.clear(sec)
 }
 
@@ -61,8 +63,10 @@ func (l *linter) format(sec fluentbit.Section, values []string) (wrong bool) {
 	if v == "" || slices.Contains(values, strings.ToLower(v)) {
 		return false
 	}
+
 	l.at(Error, sec, "format", plain.Quoted(v)+" is not known: Fluent Bit sends something else", "use "+
 		strings.Join(values, ", "))
+
 	return true
 }
 
@@ -73,6 +77,7 @@ func (l *linter) choice(sec fluentbit.Section, key string, values ...string) {
 	if v == "" || slices.Contains(values, strings.ToLower(v)) {
 		return
 	}
+
 	l.at(Error, sec, key, plain.Quoted(v)+" is not known"+refuses, "use "+strings.Join(values, ", "))
 }
 
@@ -81,11 +86,14 @@ func (l *linter) choice(sec fluentbit.Section, key string, values ...string) {
 // them lack it.
 func lacks(mine []customer, wanted string) string {
 	routed, all := "", true
+
 	for _, c := range mine {
 		if c.format == "" {
 			continue
 		}
+
 		has := slices.Contains(strings.Split(c.format, "+"), wanted)
+
 		who := fmt.Sprintf("the format of %s is %s", plain.Text(c.name, 64), c.format)
 		switch {
 		case !has && !c.routed:
@@ -100,6 +108,7 @@ func lacks(mine []customer, wanted string) string {
 	if !all {
 		return ""
 	}
+
 	return routed
 }
 
@@ -116,7 +125,13 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 	case known:
 		if who := lacks(mine, format); who != "" {
 			remedy = "write in the section of the input: format " + format
-			l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, since %s: %s", name, who, otherwise), remedy)
+			l.at(
+				Error,
+				sec,
+				key,
+				fmt.Sprintf("the records have no key %s, since %s: %s", name, who, otherwise),
+				remedy,
+			)
 		}
 	case fieldOf[strings.ToLower(name)] != "":
 		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s: %s", plain.Quoted(name), otherwise),
@@ -136,12 +151,14 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 // message where a record does not have it.
 func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
 	const empty = "the receiver gets empty lines, and nobody is told"
+
 	switch key := sec.Get("syslog_message_key"); {
 	case key == "":
 		remedy := "write: Syslog_Message_Key cef, and in the section of the input: format cef"
 		if lacks(mine, "raw") == "" {
 			remedy = "write: Syslog_Message_Key message"
 		}
+
 		l.at(Error, sec, "Syslog_Message_Key", "is missing: "+empty, remedy)
 	case strings.HasPrefix(key, "$"):
 		l.at(Error, sec, "Syslog_Message_Key", plain.Quoted(key)+" is taken for the name of a key: "+empty,
@@ -162,8 +179,13 @@ func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
 	case (mode == "" || mode == "udp") && on(sec.Get("tls")):
 		l.at(Error, sec, "tls", "is on with the mode udp"+refuses, "write: Mode tls")
 	case mode == "":
-		l.at(Warning, sec, "Mode", "is not set, and so udp: datagrams get lost, and nobody learns whether one arrived",
-			"write: Mode tls")
+		l.at(
+			Warning,
+			sec,
+			"Mode",
+			"is not set, and so udp: datagrams get lost, and nobody learns whether one arrived",
+			"write: Mode tls",
+		)
 	case mode == "udp" || mode == "dtls":
 		l.at(Warning, sec, "Mode", "is "+mode+": datagrams get lost, and nobody learns whether one arrived",
 			"write: Mode tls")
@@ -185,6 +207,7 @@ func (l *linter) syslogHeader(sec fluentbit.Section) {
 				"is rfc5424, which puts a byte order mark before the text: some receivers then do not find \"CEF:\"",
 				"write: Syslog_Format rfc3164")
 		}
+
 		return
 	}
 
@@ -193,10 +216,17 @@ func (l *linter) syslogHeader(sec fluentbit.Section) {
 			"is missing: the lines have no host, and a receiver takes the next word for it",
 			"write: Syslog_Hostname_Preset defender")
 	}
+
 	for _, key := range []string{"syslog_appname_key", "syslog_appname_preset", "syslog_procid_key",
 		"syslog_procid_preset"} {
 		if sec.Get(key) != "" && sec.Get("syslog_message_key") == "cef" {
-			l.at(Warning, sec, key, "puts a name before \"CEF:\", and some receivers then do not find it", "remove it")
+			l.at(
+				Warning,
+				sec,
+				key,
+				"puts a name before \"CEF:\", and some receivers then do not find it",
+				"remove it",
+			)
 		}
 	}
 }
@@ -204,6 +234,7 @@ func (l *linter) syslogHeader(sec fluentbit.Section) {
 // syslogSize: a longer line is cut in the middle, and nobody is told.
 func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 	size := sizeOf(sec.Get("syslog_maxsize"))
+
 	said := fmt.Sprintf("is %d", size)
 	if size <= 0 {
 		size, said = 2048, "is not set, and so 2048"
@@ -213,6 +244,7 @@ func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 	}
 
 	const header = 256 // priority, time, host, and some more
+
 	need, what := 65536-header, "alerts"
 	if sec.Get("syslog_message_key") == "cef" {
 		need, what = 0, "CEF lines"
@@ -220,6 +252,7 @@ func (l *linter) syslogSize(sec fluentbit.Section, mine []customer) {
 			need = max(need, c.cefBytes)
 		}
 	}
+
 	if size < need+header {
 		l.at(Error, sec, "Syslog_MaxSize",
 			fmt.Sprintf("%s: longer lines are cut in the middle, and the %s have up to %d bytes", said, what, need),
@@ -238,6 +271,7 @@ func sizeOf(v string) int {
 	case "G", "GB":
 		return n * 1000 * 1000 * 1000
 	}
+
 	return n
 }
 
@@ -249,6 +283,7 @@ func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
 	case sec.Get("http_user") != "" && sec.Get("http_passwd") == "":
 		l.at(Warning, sec, "HTTP_Passwd", "is missing beside HTTP_User", "write it, or use Splunk_Token")
 	}
+
 	if on(sec.Get("splunk_send_raw")) {
 		l.at(Error, sec, "Splunk_Send_Raw",
 			"is on: the records have no key event, so HEC answers 400 and Fluent Bit drops them",
@@ -264,6 +299,7 @@ func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
 		name := strings.Trim(strings.TrimPrefix(key, "$"), "'\"[]")
 		l.field(sec, "Event_Key", name, "Splunk gets the whole record in its place", mine)
 	}
+
 	l.givesUp(sec, "HEC refuses (400, 401, 403, 413: a wrong token or index, an event that is too large)")
 }
 
@@ -273,6 +309,7 @@ func (l *linter) givesUp(sec fluentbit.Section, when string) {
 	if on(l.file.Service().Get("storage.keep.rejected")) {
 		return
 	}
+
 	l.at(Note, sec, "Name", "Fluent Bit drops a chunk of alerts that "+when+", and tries it no more",
 		"write in [SERVICE]: storage.keep.rejected on, so that it keeps a copy")
 }
@@ -281,10 +318,13 @@ func (l *linter) http(sec fluentbit.Section) {
 	if l.format(sec, append([]string{"gelf"}, jsonFormats...)) {
 		return
 	}
+
 	if strings.EqualFold(sec.Get("format"), "gelf") {
 		l.gelf(sec)
 	}
+
 	l.choice(sec, "http_method", "post", "put")
+
 	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
 		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand",
 			"write: Format json")
@@ -294,10 +334,12 @@ func (l *linter) http(sec fluentbit.Section) {
 	if (headers == "") != (body == "") {
 		l.at(Error, sec, "Body_Key", "and Headers_Key only work together"+refuses, "write both, or none")
 	}
+
 	if uri := sec.Get("uri"); strings.Contains(uri, "://") {
 		l.at(Error, sec, "URI", plain.Quoted(uri)+" is more than a path, and the server will not know it",
 			"write Host, Port and tls, and the path alone here")
 	}
+
 	l.givesUp(sec, "the server refuses with a status 4xx other than 408 and 429")
 }
 
@@ -313,11 +355,13 @@ func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
 		l.at(Error, sec, "Raw_Message_Key", "does not begin with a dollar sign: the receiver gets the word "+
 			plain.Quoted(key)+
 			" for every alert", "write: Raw_Message_Key $"+key)
+
 		return
 	default:
 		l.field(sec, "Raw_Message_Key", strings.TrimPrefix(key, "$"), "the receiver gets nothing of them", mine)
 		return
 	}
+
 	if f := strings.ToLower(sec.Get("format")); f == "" || f == "msgpack" {
 		l.at(Warning, sec, "Format", "is msgpack: the receiver gets MessagePack, which few understand",
 			"write: Format json_lines")
@@ -326,9 +370,11 @@ func (l *linter) tcp(sec fluentbit.Section, mine []customer) {
 
 func (l *linter) kafka(sec fluentbit.Section, mine []customer) {
 	l.choice(sec, "format", "json", "msgpack", "gelf", "avro", "raw")
+
 	if !strings.EqualFold(sec.Get("format"), "raw") {
 		return
 	}
+
 	switch key := sec.Get("raw_log_key"); {
 	case key == "":
 		l.at(Error, sec, "Raw_Log_Key", "is missing with the format raw: every record is dropped",
@@ -345,6 +391,7 @@ func (l *linter) s3(sec fluentbit.Section, mine []customer) {
 	if sec.Get("bucket") == "" {
 		l.at(Error, sec, "bucket", "is missing"+refuses, "write: bucket and the name of the bucket")
 	}
+
 	if key := sec.Get("log_key"); key != "" {
 		l.field(sec, "log_key", key, "they are left out", mine)
 	}
@@ -353,10 +400,12 @@ func (l *linter) s3(sec fluentbit.Section, mine []customer) {
 // toFile: where the directory is missing Fluent Bit drops the records.
 func (l *linter) toFile(sec fluentbit.Section) {
 	l.choice(sec, "format", "plain", "csv", "ltsv", "template", "msgpack")
+
 	dir := sec.Get("path")
 	if dir == "" || on(sec.Get("mkdir")) || strings.ContainsAny(dir, "$%") {
 		return
 	}
+
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		l.at(Error, sec, "Path", plain.Quoted(dir)+" is no directory here: Fluent Bit drops what it cannot write",
 			"create it, or write: Mkdir On")
@@ -381,6 +430,7 @@ func (l *linter) forward(sec fluentbit.Section) {
 
 func (l *linter) elasticsearch(sec fluentbit.Section) {
 	l.choice(sec, "write_operation", "index", "create", "update", "upsert")
+
 	op := strings.ToLower(sec.Get("write_operation"))
 	if (op == "update" || op == "upsert") && sec.Get("id_key") == "" && !on(sec.Get("generate_id")) {
 		l.at(Error, sec, "Write_Operation", op+" needs Id_Key or Generate_Id"+refuses, "write: Generate_Id On")
@@ -388,9 +438,21 @@ func (l *linter) elasticsearch(sec fluentbit.Section) {
 }
 
 // networked are the outputs that send alerts or tokens to a host that the section names.
-var networked = []string{"splunk", "http", "es", "opensearch", "tcp", "syslog", "forward", "loki", "gelf", "websocket",
+var networked = []string{
+	"splunk",
+	"http",
+	"es",
+	"opensearch",
+	"tcp",
+	"syslog",
+	"forward",
+	"loki",
+	"gelf",
+	"websocket",
 	"opentelemetry",
-	"kafka-rest", "influxdb"}
+	"kafka-rest",
+	"influxdb",
+}
 
 // clear looks at the connection: no host, no encryption, no check of the certificate.
 func (l *linter) clear(sec fluentbit.Section) {
@@ -399,21 +461,28 @@ func (l *linter) clear(sec fluentbit.Section) {
 		sec.Get("unix_path") != "" {
 		return
 	}
+
 	if host == "" {
 		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1",
 			"write: Host and the name of the receiver")
+
 		return
 	}
-	if strings.ContainsAny(host, "/ ") || strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+
+	if strings.ContainsAny(host, "/ ") ||
+		strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
 		l.at(Error, sec, "Host", plain.Quoted(host)+" is not a host: Fluent Bit cannot connect, and tries for ever",
 			"write: Host and the name alone; the port goes to Port, https is: tls On")
+
 		return
 	}
+
 	if isLoopback(host) {
 		return
 	}
 
 	mode := strings.ToLower(sec.Get("mode"))
+
 	encrypted := on(sec.Get("tls")) || name == "syslog" && (mode == "tls" || mode == "dtls")
 	switch {
 	case name == "syslog" && (mode == "" || mode == "udp"): // said already
@@ -422,6 +491,7 @@ func (l *linter) clear(sec fluentbit.Section) {
 		if name == "syslog" {
 			remedy = "write: Mode tls"
 		}
+
 		l.at(Warning, sec, "tls", "is not on: alerts and passwords cross the network in clear text", remedy)
 	case off(sec.Get("tls.verify")):
 		l.at(Warning, sec, "tls.verify", "is off: whoever is between can take the place of "+plain.Text(host, 128),
@@ -439,6 +509,7 @@ func isLoopback(host string) bool {
 func (l *linter) takesAway(sec fluentbit.Section) {
 	name := strings.ToLower(sec.Get("name"))
 	allowed, limits := []string{}, false
+
 	for _, p := range sec.Props {
 		word, _, _ := strings.Cut(p.Value, " ")
 		switch key := strings.ToLower(p.Key); {

@@ -40,7 +40,9 @@ type pluginInfo struct {
 // plugins reads the table once.
 var plugins = sync.OnceValue(func() map[string]*pluginInfo {
 	all := map[string]*pluginInfo{}
+
 	var last *pluginInfo
+
 	for line := range strings.Lines(pluginTable) {
 		words := strings.Fields(line)
 		switch {
@@ -59,6 +61,7 @@ var plugins = sync.OnceValue(func() map[string]*pluginInfo {
 			all[last.kind+" "+strings.ToLower(last.name)] = last
 		}
 	}
+
 	return all
 })
 
@@ -69,8 +72,10 @@ func lookUp(sec fluentbit.Section) *pluginInfo {
 		if p := plugins()["processor "+name]; p != nil {
 			return p
 		}
+
 		return plugins()["filter "+name] // filters are processors too
 	}
+
 	return plugins()[sec.Kind+" "+name]
 }
 
@@ -82,6 +87,7 @@ func (p *pluginInfo) find(key string) (setting, bool) {
 			return s, true
 		}
 	}
+
 	return setting{}, false
 }
 
@@ -94,27 +100,34 @@ func (l *linter) plugin(sec fluentbit.Section) {
 		l.at(Error, sec, "Name", "is missing"+refuses, "write: Name and the name of the "+sec.Kind)
 		return
 	}
+
 	info := lookUp(sec)
 	if info == nil {
 		l.unknownPlugin(sec)
 	}
 
 	seen := map[string]int{}
+
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
 		if p.Nested || key == "name" {
 			continue
 		}
+
 		l.coreValue(sec, p)
+
 		if info != nil {
 			l.property(sec, info, p)
 		}
+
 		l.repeated(sec, info, p, seen[key])
 		seen[key] = p.Line
 	}
+
 	for _, p := range sec.Processors {
 		l.plugin(p)
 	}
+
 	if sec.Kind == fluentbit.Processor && strings.EqualFold(sec.Get("name"), "content_modifier") {
 		l.contentModifier(sec)
 	}
@@ -134,12 +147,15 @@ func (l *linter) contentModifier(sec fluentbit.Section) {
 	}
 
 	action := strings.ToLower(sec.Get("action"))
+
 	keys, ok := needs[action]
 	if !ok {
 		l.at(Error, sec, "action", "is none of content_modifier"+refuses, "use "+
 			strings.Join(slices.Sorted(maps.Keys(needs)), ", "))
+
 		return
 	}
+
 	for _, key := range keys {
 		if sec.Get(key) == "" {
 			l.at(Error, sec, key, "is missing, which the action "+action+" needs"+refuses, "write it")
@@ -150,14 +166,17 @@ func (l *linter) contentModifier(sec fluentbit.Section) {
 // unknownPlugin: the name is none of Fluent Bit's, unless a plugin is loaded that has it.
 func (l *linter) unknownPlugin(sec fluentbit.Section) {
 	var names []string
+
 	for _, p := range plugins() {
 		if p.kind == sec.Kind || sec.Kind == fluentbit.Processor && p.kind == "filter" {
 			names = append(names, p.name)
 		}
 	}
+
 	slices.Sort(names)
 
 	name := plain.Quoted(sec.Get("name"))
+
 	foreign := slices.ContainsFunc(l.objectNames(), func(name string) bool {
 		return !strings.Contains(name,
 			"defender")
@@ -166,6 +185,7 @@ func (l *linter) unknownPlugin(sec fluentbit.Section) {
 		l.at(Error, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit"+refuses, "did you mean "+near+"?")
 		return
 	}
+
 	l.at(Note, sec, "Name", name+" is no "+sec.Kind+" of Fluent Bit itself: its keys are not checked",
 		"load it with Plugins_File or -e")
 }
@@ -186,7 +206,10 @@ func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 	case strings.HasPrefix(key, "oauth2"):
 		l.oneOf(sec, info, p, oauthKeys)
 		return
-	case sec.Core(key) && (p.Value != "" || fluentbit.EmptyCounts(key)), info.open, key == "active", key == "condition",
+	case sec.Core(key) && (p.Value != "" || fluentbit.EmptyCounts(key)),
+		info.open,
+		key == "active",
+		key == "condition",
 		strings.HasPrefix(key, "_debug."):
 		return
 	case info.server && (strings.HasPrefix(key, "http_server.") || slices.Contains(serverKeys, key)):
@@ -201,9 +224,12 @@ func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 		for _, s := range info.settings {
 			names = append(names, s.name)
 		}
+
 		l.unknownKey(sec, info, p, append(names, fluentbit.CoreKeys(sec.Kind)...))
+
 		return
 	}
+
 	l.value(sec, s, p)
 }
 
@@ -213,10 +239,12 @@ func (l *linter) unknownKey(sec fluentbit.Section, info *pluginInfo, p fluentbit
 	if near := config.Nearest(p.Key, names); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
+
 	problem := "is no key of the " + info.kind + " " + info.name
 	if sec.Core(p.Key) {
 		problem, remedy = "has no value", "write one, or remove the key"
 	}
+
 	l.line(Error, sec, p, problem+refuses, remedy)
 }
 
@@ -250,6 +278,7 @@ func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
 	if p.Value == "" {
 		return
 	}
+
 	switch {
 	case s.kind == "bool" && !off(p.Value) && !on(p.Value):
 		l.line(Error, sec, p, plain.Quoted(p.Value)+" is neither on nor off"+refuses, "use on or off")
@@ -262,10 +291,12 @@ func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
 
 	kind, count, ok := strings.Cut(s.kind, "_")
 	least, err := strconv.Atoi(count)
+
 	words := len(strings.Fields(p.Value))
 	if kind == "clist" {
 		words = strings.Count(p.Value, ",") + 1
 	}
+
 	if ok && err == nil && (kind == "slist" || kind == "clist") && words < least {
 		l.line(Error, sec, p, fmt.Sprintf("has %d words, but needs %d%s", words, least, refuses),
 			"write them all, separated by blanks")
@@ -278,15 +309,24 @@ func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 	if first == 0 || strings.EqualFold(p.Key, "match_regex") {
 		return
 	}
+
 	if sec.Core(p.Key) {
-		l.line(Note, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the last, in line %d, not the one in line %d",
-			p.Line, first),
-			"remove one")
+		l.line(
+			Note,
+			sec,
+			p,
+			fmt.Sprintf("stands twice; Fluent Bit takes the last, in line %d, not the one in line %d",
+				p.Line, first),
+			"remove one",
+		)
+
 		return
 	}
+
 	if info == nil || info.open {
 		return
 	}
+
 	if s, ok := info.find(p.Key); ok && !s.many {
 		l.line(Error, sec, p, fmt.Sprintf("stands twice, in line %d too%s", first, refuses), "remove one")
 	}
@@ -306,6 +346,7 @@ func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
 	if v == "" || !sec.Core(key) && sec.Kind != fluentbit.Processor {
 		return
 	}
+
 	neither := !on(v) && !off(v)
 	bad := func(problem, remedy string) { l.line(Error, sec, p, plain.Quoted(v)+" "+problem+refuses, remedy) }
 
@@ -349,6 +390,7 @@ func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
 			bad("is not between 0 and 1", "remove the key")
 		}
 	}
+
 	l.coreTLS(sec, p, key)
 }
 
@@ -356,6 +398,7 @@ func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
 func (l *linter) coreTLS(sec fluentbit.Section, p fluentbit.Prop, key string) {
 	info := lookUp(sec)
 	ours := sec.Kind == "input" && strings.EqualFold(sec.Get("name"), "defender")
+
 	switch key {
 	case "tls":
 		if on(p.Value) && (ours || info != nil && !info.tls) {
@@ -374,13 +417,16 @@ var logLevels = []string{"off", "error", "warn", "warning", "info", "debug", "tr
 // cannot read.
 func atoi(v string) int {
 	v = strings.TrimSpace(v)
+
 	end := 0
 	for end < len(v) && (v[end] >= '0' && v[end] <= '9' || end == 0 && (v[0] == '-' || v[0] == '+')) {
 		end++
 	}
+
 	n, err := strconv.Atoi(v[:end])
 	if err != nil {
 		return 0
 	}
+
 	return n
 }

@@ -40,6 +40,7 @@ func (l *linter) pauses(sec fluentbit.Section) {
 		if !ok || off(p.Value) {
 			continue
 		}
+
 		switch {
 		case routed:
 			l.at(Error, sec, key, "pauses the input, and with conditional routes a pause loses or repeats the "+
@@ -58,10 +59,16 @@ func (l *linter) service() {
 		l.at(Error, sec, "storage.checksum", "is on: after a kill every open chunk fails its check and is skipped",
 			"write: storage.checksum off")
 	}
+
 	chunks := atoi(sec.Get("storage.max_chunks_up"))
 	if on(sec.Get("daemon")) {
-		l.at(Error, sec, "Daemon", "is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that",
-			"write: Daemon Off, and let systemd run it")
+		l.at(
+			Error,
+			sec,
+			"Daemon",
+			"is on: Fluent Bit forks after it has loaded the plugin, which cannot survive that",
+			"write: Daemon Off, and let systemd run it",
+		)
 	}
 
 	filesystem := func(sec fluentbit.Section) bool { return l.file.StorageType(sec) == "filesystem" }
@@ -75,10 +82,12 @@ func (l *linter) service() {
 	for _, c := range l.customers() {
 		tags[c.tag] = true
 	}
+
 	const byDefault = 128
 	if chunks == 0 {
 		chunks = byDefault
 	}
+
 	if len(tags) > chunks {
 		l.add(Finding{
 			Level: Warning,
@@ -97,6 +106,7 @@ func (l *linter) together() {
 		sec fluentbit.Section
 		in  *config.Input
 	}
+
 	feeds := map[store.FeedKey]owner{}
 	keys := map[string]owner{}
 	names := map[string]string{}
@@ -105,9 +115,12 @@ func (l *linter) together() {
 		if in == nil {
 			continue
 		}
+
 		sec := l.sections[i]
+
 		for _, t := range in.Tenants {
 			login, tenant, api, state := t.Feed()
+
 			key := store.FeedKey{
 				LoginHost: login,
 				TenantID:  tenant,
@@ -122,13 +135,16 @@ func (l *linter) together() {
 			} else {
 				feeds[key] = owner{sec, in}
 			}
+
 			if id, ok := names[t.TenantName]; ok && id != t.TenantID {
 				l.at(Warning, sec, "tenant_name", plain.Quoted(t.TenantName)+" names more than one tenant, "+
 					plain.Text(id, 64)+" and "+plain.Text(t.TenantID, 64)+" among them",
 					"give each its own name, so that logs and commands tell them apart")
 			}
+
 			names[t.TenantName] = t.TenantID
 		}
+
 		if first, ok := keys[in.DataDir]; ok && first.in.KeyFile != in.KeyFile {
 			l.at(Error, sec, "key_file", fmt.Sprintf("differs from that of the input in %s:%d, which uses the same "+
 				"data_dir", first.sec.File, first.sec.Line), "give both the same key_file, or another data_dir")
@@ -143,6 +159,7 @@ func (l *linter) modes() {
 	for _, path := range l.file.Files {
 		l.inline(path)
 	}
+
 	if l.sources.Open == nil { // files of this machine
 		for _, path := range append(slices.Clone(l.file.Files), l.more...) {
 			l.changeable(path)
@@ -150,21 +167,34 @@ func (l *linter) modes() {
 	}
 
 	seen := map[string]bool{}
+
 	for i, in := range l.parsed {
 		if in == nil {
 			continue
 		}
+
 		if in.TenantsFile != "" {
 			l.inline(in.TenantsFile)
 		}
+
 		m, ok := mode(in.DataDir)
 		if !ok || m&0o077 == 0 || seen[in.DataDir] {
 			continue
 		}
+
 		seen[in.DataDir] = true
 		name := plain.Shell(in.DataDir)
-		l.at(Warning, l.sections[i], "data_dir",
-			fmt.Sprintf("%s has mode %#o: other users may reach the refresh tokens in it", name, m), "chmod 700 "+name)
+		l.at(
+			Warning,
+			l.sections[i],
+			"data_dir",
+			fmt.Sprintf(
+				"%s has mode %#o: other users may reach the refresh tokens in it",
+				name,
+				m,
+			),
+			"chmod 700 "+name,
+		)
 	}
 }
 
@@ -175,6 +205,7 @@ func (l *linter) changeable(path string) {
 	if !errors.As(filemode.Check(path), &unsafe) {
 		return
 	}
+
 	f := Finding{
 		Level:   Warning,
 		File:    path,
@@ -184,5 +215,6 @@ func (l *linter) changeable(path string) {
 	if unsafe.Foreign {
 		f.Level = Note
 	}
+
 	l.add(f)
 }

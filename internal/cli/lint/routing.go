@@ -29,11 +29,14 @@ type customer struct {
 // up are left out.
 func (l *linter) customers() []customer {
 	var all []customer
+
 	for i, in := range l.parsed {
 		if i >= len(l.sections) {
 			continue
 		}
+
 		sec := l.sections[i]
+
 		_, routed := sec.Prop("routes")
 		if in == nil { // faulty, but its tag may be known
 			if sec.Get("tag") != "" {
@@ -47,6 +50,7 @@ func (l *linter) customers() []customer {
 					routed: routed,
 				})
 			}
+
 			continue
 		}
 
@@ -64,12 +68,15 @@ func (l *linter) customers() []customer {
 			if c.tag == "" {
 				c.tag, c.own = sec.Get("tag"), in.TenantsFile == "" && sec.Get("tag") != ""
 			}
+
 			if c.tag == "" {
 				c.tag = "defender." + strconv.Itoa(i) // Fluent Bit counts the inputs of a plugin
 			}
+
 			all = append(all, c)
 		}
 	}
+
 	return all
 }
 
@@ -91,7 +98,9 @@ func (m matcher) takes(c customer) bool {
 	if !c.routed {
 		return m.matches(c.tag)
 	}
+
 	alias := cmp.Or(m.sec.Get("alias"), m.sec.Get("name"))
+
 	return slices.ContainsFunc(c.sec.Routes, func(r fluentbit.Route) bool {
 		return slices.Contains(r.Outputs, alias) || m.matches(r.Name)
 	})
@@ -100,6 +109,7 @@ func (m matcher) takes(c customer) bool {
 // routing looks at where the records go.
 func (l *linter) routing() {
 	customers := l.customers()
+
 	var outputs []matcher
 	for _, sec := range l.file.Of("output") {
 		outputs = append(outputs, matcherOf(sec))
@@ -109,16 +119,21 @@ func (l *linter) routing() {
 	for _, c := range customers {
 		l.reaches(c, outputs, rewritten[c.tag])
 	}
+
 	for _, o := range outputs {
 		l.remarks(o.sec)
+
 		if _, err := regexp.Compile(o.expr); err != nil {
 			l.at(Note, o.sec, "Match_Regex",
 				"is not understood here, and taken to match everything; Fluent Bit says nothing of "+
 					"an expression that it does not understand, and gives the output nothing", "check it, or use Match")
 		}
+
 		l.output(o, customers, outputs, len(rewritten) > 0)
 	}
+
 	l.shared(customers, outputs)
+
 	for _, sec := range l.sections {
 		l.routes(sec, outputs)
 	}
@@ -130,6 +145,7 @@ func (l *linter) routes(sec fluentbit.Section, outputs []matcher) {
 		if r.Name == "" {
 			l.at(Error, sec, "routes", "has a route without a name"+refuses, "write: name and a name for it")
 		}
+
 		for _, alias := range r.Outputs {
 			named := func(o matcher) bool {
 				return alias == cmp.Or(o.sec.Get("alias"), o.sec.Get("name")) || alias == o.sec.Get("name")
@@ -151,8 +167,11 @@ func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 	if rewritten || c.routed {
 		return
 	}
+
 	remedy := "give an output: Match " + c.tag
+
 	var takers []matcher
+
 	for _, o := range outputs {
 		if o.takes(c) {
 			takers = append(takers, o)
@@ -172,6 +191,7 @@ func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 // about is a finding about a customer's tag.
 func (l *linter) about(level Level, c customer, problem, remedy string) Finding {
 	file, line := c.sec.Where("tag")
+
 	return Finding{
 		Level:  level,
 		File:   file,
@@ -188,74 +208,93 @@ func (l *linter) about(level Level, c customer, problem, remedy string) Finding 
 // takes away.
 func (l *linter) filters(customers []customer) map[string]bool {
 	taken := map[string]bool{}
+
 	for _, sec := range l.file.Of("filter") {
 		m := matcherOf(sec)
 		if m.pattern == "" && m.expr == "" {
 			l.at(Error, sec, "Match", "is missing in a filter"+refuses, "write: Match defender.*")
 		}
+
 		mine := slices.DeleteFunc(slices.Clone(customers), func(c customer) bool { return !m.matches(c.tag) })
 		if len(mine) == 0 {
 			continue
 		}
+
 		l.unset(sec)
 
 		if strings.EqualFold(sec.Get("name"), "rewrite_tag") {
 			l.at(Warning, sec, "Name", "rewrite_tag keeps the records of "+plain.Quoted(mine[0].tag)+
 				" in memory for a moment: a kill then loses them",
 				"give each customer a tag with the input's key Tag, or tag in the tenants file")
+
 			for _, c := range mine {
 				taken[c.tag] = true
 			}
+
 			continue
 		}
+
 		l.takesAway(sec)
+
 		if p, ok := sec.Prop("script"); ok && strings.EqualFold(sec.Get("name"), "lua") {
 			l.exists(sec, p)
 		}
+
 		if h, ok := sec.FilterHazard(); ok {
 			level := Warning
 			if h.Sure {
 				level = Error
 			}
+
 			l.at(level, sec, "Name", h.Problem, h.Remedy)
 		}
 	}
+
 	return taken
 }
 
 // output looks at one output that records of ours reach.
 func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewritten bool) {
 	var mine []customer
+
 	for _, c := range customers {
 		if o.takes(c) {
 			mine = append(mine, c)
 		}
 	}
+
 	name := strings.ToLower(o.sec.Get("name"))
 
 	if o.pattern == "" && o.expr == "" {
 		if !slices.ContainsFunc(customers, func(c customer) bool { return c.routed }) {
 			l.at(Error, o.sec, "Match", "is missing: the output gets nothing", "write: Match defender.*")
 		}
+
 		if len(mine) == 0 {
 			return
 		}
+
 		l.at(Error, o.sec, "Match", "is missing: after a restart the alerts that still wait on disk are not sent",
 			"write: Match and the name of the route")
 	}
+
 	if len(mine) == 0 {
 		if strings.HasPrefix(o.pattern, "defender") && !rewritten && !slices.Contains(l.parsed, nil) {
 			l.at(Warning, o.sec, "Match", plain.Quoted(o.pattern)+" matches no input",
 				"check it against the inputs' Tag")
 		}
+
 		return
 	}
 
 	l.unset(o.sec)
+
 	if name != "null" {
 		l.retries(o.sec)
 	}
+
 	l.fits(o.sec, mine)
+
 	for _, p := range o.sec.Processors {
 		if h, ok := p.ProcessorHazard(); ok {
 			l.add(Finding{
@@ -268,10 +307,12 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 			})
 		}
 	}
+
 	if v := o.sec.Get("storage.total_limit_size"); v != "" {
 		l.at(Warning, o.sec, "storage.total_limit_size",
 			"deletes the oldest waiting alerts when the SIEM is down for long", "remove it, and watch the disk")
 	}
+
 	l.mixes(o, mine, customers, outputs)
 }
 
@@ -279,6 +320,7 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 // Fluent Bit does not understand is the default too.
 func (l *linter) retries(sec fluentbit.Section) {
 	const remedy = "write: Retry_Limit no_limits"
+
 	v := strings.ToLower(sec.Get("retry_limit"))
 	switch n := atoi(v); {
 	case v == "no_limits" || v == "false" || v == "off":
@@ -289,8 +331,13 @@ func (l *linter) retries(sec fluentbit.Section) {
 	case n > 0:
 		l.at(Error, sec, "Retry_Limit", fmt.Sprintf("%d: alerts are dropped after so many failed retries", n), remedy)
 	default:
-		l.at(Error, sec, "Retry_Limit", plain.Quoted(v)+" is not understood: after one failed retry alerts are dropped",
-			remedy)
+		l.at(
+			Error,
+			sec,
+			"Retry_Limit",
+			plain.Quoted(v)+" is not understood: after one failed retry alerts are dropped",
+			remedy,
+		)
 	}
 }
 
@@ -302,6 +349,7 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 	for _, c := range mine {
 		ids[c.id] = true
 	}
+
 	if len(ids) < 2 {
 		return
 	}
@@ -316,9 +364,16 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 		if i := slices.IndexFunc(mine, func(c customer) bool { return c.tag == stem }); i >= 0 {
 			for _, c := range mine {
 				if c.id != mine[i].id {
-					l.at(Error, o.sec, key, fmt.Sprintf("%s takes the alerts of %s as well as those of %s",
-						plain.Quoted(o.pattern), plain.Text(c.name, 64), plain.Text(mine[i].name, 64)), "write: Match "+
+					l.at(Error, o.sec, key, fmt.Sprintf(
+						"%s takes the alerts of %s as well as those of %s",
+						plain.Quoted(
+							o.pattern,
+						),
+						plain.Text(c.name, 64),
+						plain.Text(mine[i].name, 64),
+					), "write: Match "+
 						stem)
+
 					return
 				}
 			}
@@ -330,17 +385,21 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 			o.sec.Get("name")) {
 			continue
 		}
+
 		theirs := map[string]bool{}
+
 		for _, c := range customers {
 			if other.matches(c.tag) {
 				theirs[c.id] = true
 			}
 		}
+
 		if len(theirs) == 1 && slices.ContainsFunc(mine, func(c customer) bool { return theirs[c.id] }) {
 			l.at(Warning, o.sec, key, fmt.Sprintf("%s mixes %d customers into one %s output, while the one in %s:%d "+
 				"is for a single customer", plain.Quoted(o.pattern), len(ids), plain.Text(o.sec.Get("name"), 32),
 				path.Base(other.sec.File), other.sec.Line),
 				"give each output the tag of its customer")
+
 			return
 		}
 	}
@@ -350,6 +409,7 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 // however many they are.
 func (l *linter) shared(customers []customer, outputs []matcher) {
 	groups := map[string][]customer{}
+
 	for _, c := range customers {
 		same := func(other customer) bool { return other.id == c.id }
 		if !c.routed && !slices.ContainsFunc(groups[c.tag],
@@ -361,10 +421,13 @@ func (l *linter) shared(customers []customer, outputs []matcher) {
 	for _, c := range customers {
 		group := groups[c.tag]
 		delete(groups, c.tag)
+
 		if len(group) < 2 {
 			continue
 		}
+
 		level, own := Note, 0
+
 		var names []string
 		for _, g := range group {
 			names = append(names, plain.Text(g.name, 64))
@@ -372,9 +435,11 @@ func (l *linter) shared(customers []customer, outputs []matcher) {
 				own++
 			}
 		}
+
 		if own > 1 && len(outputs) > 1 {
 			level = Warning
 		}
+
 		f := l.about(level, group[1], "is the tag of "+some(names)+
 			": no output can take the alerts of one of them alone",
 			"give each customer a tag of its own: Tag here, tag in a tenants file")
@@ -389,5 +454,6 @@ func some(names []string) string {
 	if len(names) > shown+1 {
 		return fmt.Sprintf("%s and %d others", strings.Join(names[:shown], ", "), len(names)-shown)
 	}
+
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }

@@ -26,6 +26,7 @@ func (l *linter) inline(path string) {
 		return // said already by who reads it
 	}
 	defer f.Close()
+
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o004 == 0 {
 		return
@@ -35,16 +36,20 @@ func (l *linter) inline(path string) {
 	if err != nil {
 		return
 	}
+
 	for _, m := range secretKey.FindAllSubmatchIndex(data, -1) {
 		if value := string(data[m[4]:m[5]]); strings.HasPrefix(value, "${") {
 			continue
 		}
+
 		key := string(data[m[2]:m[3]])
 		remedy, own := instead(key)
+
 		level := Note // an output's password is not this project's to judge
 		if own {
 			level = Warning
 		}
+
 		l.add(Finding{
 			Level:   level,
 			File:    path,
@@ -65,5 +70,6 @@ func instead(key string) (remedy string, own bool) {
 	case "refreshtoken":
 		return "refresh_token_file", true
 	}
+
 	return "a variable: " + key + " ${NAME}", false
 }

@@ -77,16 +77,19 @@ var serviceKeys = map[string]string{
 // serviceSection looks at the keys of the service section, of all files together.
 func (l *linter) serviceSection() {
 	sec := l.file.Service()
+
 	names := []string{}
 	for name := range serviceKeys {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
 	l.unset(sec)
 	l.remarks(sec)
 
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
+
 		kind, known := serviceKeys[key]
 		switch {
 		case !known:
@@ -94,6 +97,7 @@ func (l *linter) serviceSection() {
 			if near := config.Nearest(p.Key, names); near != "" {
 				remedy = "did you mean " + near + "?"
 			}
+
 			l.line(Warning, sec, p, "is no key of the service section, and Fluent Bit ignores it", remedy)
 		case kind == "map" && !p.Nested:
 			l.line(Error, sec, p, "is not a mapping"+refuses, "remove it")
@@ -114,7 +118,13 @@ func (l *linter) serviceValue(sec fluentbit.Section, p fluentbit.Prop, key, kind
 
 	switch {
 	case key == "log_level" && !slices.Contains(logLevels, strings.ToLower(v)):
-		l.line(Error, sec, p, plain.Quoted(v)+" is no log level"+refuses, "use off, error, warn, info, debug or trace")
+		l.line(
+			Error,
+			sec,
+			p,
+			plain.Quoted(v)+" is no log level"+refuses,
+			"use off, error, warn, info, debug or trace",
+		)
 	case key == "flush" && !(leadingFloat(v) > 0):
 		l.line(Error, sec, p, plain.Quoted(v)+" is not a number above 0"+refuses, "write: Flush 1")
 	case key == "http_port" && on(sec.Get("http_server")) && (atoi(v) <= 0 || atoi(v) > 65535):
@@ -143,6 +153,7 @@ func leadingFloat(v string) float64 {
 			return f
 		}
 	}
+
 	return 0
 }
 
@@ -153,13 +164,17 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 			l.line(Warning, sec, p, plain.Quoted(p.Value)+" cannot be read: Fluent Bit starts without it",
 				"check the path")
 		}
+
 		return
 	}
+
 	path, ok := l.exists(sec, p)
 	if !ok {
 		return
 	}
+
 	file, err := fluentbit.Load(path, l.sources.Env)
+
 	var e *fluentbit.Error
 	if errors.As(err, &e) {
 		l.add(Finding{
@@ -169,15 +184,19 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 			Problem: e.Problem + refuses,
 			Remedy:  e.Remedy,
 		})
+
 		return
 	}
+
 	if err != nil {
 		return
 	}
+
 	if key == "parsers_file" {
 		l.parsers(file)
 		return
 	}
+
 	l.more = append(l.more, file.Files[1:]...)
 
 	for _, s := range file.Of("plugins") {
@@ -215,32 +234,42 @@ func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 		l.line(Error, sec, p, "Fluent Bit changes the letters of this path to "+plain.Quoted(p.Value),
 			"write it absolute: /…")
 	}
+
 	if first, twice := l.objects[p.Value]; twice {
 		l.line(Warning, sec, p, "loads the plugin that "+first+" loads already", "remove one")
 		return
 	}
+
 	l.objects[p.Value] = fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line)
 
 	if !strings.Contains(p.Value, "/") {
 		l.line(Error, sec, p, plain.Quoted(p.Value)+
 			" has no slash: Fluent Bit looks for it in the system's library folders only",
 			"write its whole path: /opt/defender/"+p.Value)
+
 		return
 	}
+
 	if !filepath.IsAbs(p.Value) {
 		if _, err := os.Stat(p.Value); err != nil {
 			l.line(Note, sec, p, plain.Quoted(p.Value)+" is not here; it starts from Fluent Bit's working directory",
 				"write an absolute path")
+
 			return
 		}
+
 		l.more = append(l.more, p.Value)
+
 		return
 	}
+
 	if _, err := os.Stat(filepath.Dir(p.Value)); err != nil { // this may be another machine
 		l.line(Note, sec, p, plain.Quoted(p.Value)+" is not on this machine",
 			"put the plugin there before Fluent Bit starts")
+
 		return
 	}
+
 	l.exists(sec, p)
 }
 
@@ -259,12 +288,14 @@ func (l *linter) open(name string) (path string, err error) {
 
 	for _, path := range candidates {
 		var f *os.File
+
 		f, err = filemode.Open(path)
 		if err == nil {
 			l.more = append(l.more, path)
 			return path, f.Close()
 		}
 	}
+
 	return "", err
 }
 
@@ -273,21 +304,33 @@ func (l *linter) exists(sec fluentbit.Section, p fluentbit.Prop) (path string, o
 	if p.Value == "" {
 		return "", false
 	}
+
 	path, err := l.open(p.Value)
 	if err == nil {
 		return path, true
 	}
 
 	problem := "cannot be read"
+
 	var why *os.PathError
 	if errors.As(err, &why) {
 		problem += ": " + why.Err.Error()
 	}
+
 	if errors.Is(err, os.ErrPermission) {
-		l.line(Warning, sec, p, plain.Quoted(p.Value)+" "+problem, "run this check as the user that Fluent Bit runs as")
+		l.line(
+			Warning,
+			sec,
+			p,
+			plain.Quoted(p.Value)+" "+problem,
+			"run this check as the user that Fluent Bit runs as",
+		)
+
 		return "", false
 	}
+
 	l.line(Error, sec, p, plain.Quoted(p.Value)+" "+problem+refuses, "check the path")
+
 	return "", false
 }
 
@@ -297,6 +340,7 @@ func (l *linter) remarks(sec fluentbit.Section) {
 	if l.file.Format != fluentbit.Classic {
 		return
 	}
+
 	for _, p := range sec.Props {
 		if strings.Contains(p.Value, " # ") && (sec.Kind == "service" || sec.Core(p.Key)) {
 			l.line(Warning, sec, p, "has a remark behind the value, which Fluent Bit takes for a part of it",
@@ -311,12 +355,24 @@ func (l *linter) strangeSections() {
 		"STREAM_PROCESSOR",
 		"UPSTREAM_SERVERS"}
 	if l.file.Format == fluentbit.YAML {
-		names = []string{"service", "pipeline", "parsers", "multiline_parsers", "plugins", "customs", "includes", "env",
-			"stream_processor", "upstream_servers", "extensions"}
+		names = []string{
+			"service",
+			"pipeline",
+			"parsers",
+			"multiline_parsers",
+			"plugins",
+			"customs",
+			"includes",
+			"env",
+			"stream_processor",
+			"upstream_servers",
+			"extensions",
+		}
 	}
 
 	for _, sec := range l.file.Sections {
 		f := Finding{Level: Warning, File: sec.File, Line: sec.Line}
+
 		name := strings.ToLower(sec.Name)
 		switch {
 		case l.file.Format == fluentbit.Classic && (name == "parser" || name == "multiline_parser"):
@@ -329,9 +385,11 @@ func (l *linter) strangeSections() {
 			for _, so := range sec.Props {
 				l.sharedObject(sec, so)
 			}
+
 			continue
 		case sec.Kind == fluentbit.Other && name != "env" && name != "extensions":
 			f.Problem = "the section " + plain.Quoted(sec.Name) + " is unknown, and Fluent Bit ignores it"
+
 			f.Remedy = "remove it"
 			if near := config.Nearest(strings.TrimSpace(sec.Name), names); near != "" {
 				f.Level, f.Remedy = Error, "did you mean "+near+"?"
@@ -339,6 +397,7 @@ func (l *linter) strangeSections() {
 		default:
 			continue
 		}
+
 		l.add(f)
 	}
 }

@@ -105,7 +105,11 @@ var odds = []odd{
 		text: "[INPUT]\n    Name dummy\n@INCLUDE b.inc\n    Tag t\n-- b.inc --\n[OUTPUT]\n  Name null\n  Match *\n",
 		tag:  "t",
 	},
-	{name: "include of keys", text: "[INPUT]\n    Name dummy\n@INCLUDE b.inc\n-- b.inc --\n    Tag t\n", refused: true},
+	{
+		name:    "include of keys",
+		text:    "[INPUT]\n    Name dummy\n@INCLUDE b.inc\n-- b.inc --\n    Tag t\n",
+		refused: true,
+	},
 	{name: "include by a pattern", text: "@INCLUDE *.inc\n-- b.inc --\n" + in, tag: "t"},
 
 	{name: "YAML", yaml: true, text: yamlIn, tag: "t"},
@@ -197,7 +201,12 @@ var odds = []odd{
 		text:    yamlIn + "      processors:\n        logs:\n",
 		refused: true,
 	},
-	{name: "YAML processors of nothing", yaml: true, text: yamlIn + "      processors:\n        logs: []\n", tag: "t"},
+	{
+		name: "YAML processors of nothing",
+		yaml: true,
+		text: yamlIn + "      processors:\n        logs: []\n",
+		tag:  "t",
+	},
 	{
 		name:    "YAML processors unknown part",
 		yaml:    true,

@@ -21,10 +21,12 @@ func (l *loader) classic(path string, data []byte) error {
 		if ended {
 			row = strings.TrimSuffix(row, "\r")
 		}
+
 		if err := p.row(row); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -72,11 +74,13 @@ func (p *classicReader) row(row string) error {
 		if len(p.indent) == len(row) {
 			return nil
 		}
+
 		if !isBlank(row[0]) {
 			p.note("is not indented: Fluent Bit takes its first letter for the indentation of the file",
 				"indent the keys of a section by four blanks")
 		}
 	}
+
 	level, err := p.level(row)
 	if err != nil {
 		return err
@@ -86,6 +90,7 @@ func (p *classicReader) row(row string) error {
 	if body == "" || body[0] == '#' {
 		return nil
 	}
+
 	return p.key(body)
 }
 
@@ -99,6 +104,7 @@ func firstIndent(row string) string {
 	for n < len(row) && isBlank(row[n]) {
 		n++
 	}
+
 	return row[:n]
 }
 
@@ -116,6 +122,7 @@ func (p *classicReader) level(row string) (int, error) {
 		if n < len(row) && isBlank(row[n]) {
 			return 0, p.fail("mixes tabs and blanks in the indentation", "indent all lines of the file alike")
 		}
+
 		return 0, p.fail(p.outdented(row), "indent all lines of the file, comments too, by the same blanks; "+
 			"or begin a comment in the first column")
 	}
@@ -124,6 +131,7 @@ func (p *classicReader) level(row string) (int, error) {
 	for n+extra < len(row) && isBlank(row[n+extra]) {
 		extra++
 	}
+
 	switch extra {
 	case 0:
 		p.group = false
@@ -131,6 +139,7 @@ func (p *classicReader) level(row string) (int, error) {
 	default:
 		return 0, p.fail("is indented further than the lines above it", "indent all lines of the file alike")
 	}
+
 	return n + extra, nil
 }
 
@@ -138,6 +147,7 @@ func (p *classicReader) outdented(row string) string {
 	if !isBlank(row[0]) {
 		return "is a key that is not indented"
 	}
+
 	return fmt.Sprintf("is indented less than the first indented line of the file, which begins with %d blanks",
 		len(p.indent))
 }
@@ -148,6 +158,7 @@ func (p *classicReader) header(row string) error {
 	if !ok {
 		return p.fail("is a section header without its closing bracket", "write it like [INPUT]")
 	}
+
 	if name == "" {
 		name = row[1:]
 	}
@@ -160,6 +171,7 @@ func (p *classicReader) header(row string) error {
 	})
 	p.section = len(p.file.Sections) - 1
 	p.group, p.keys = false, 0
+
 	return nil
 }
 
@@ -190,6 +202,7 @@ func sectionKind(name string) string {
 			return k.kind
 		}
 	}
+
 	return Other
 }
 
@@ -200,15 +213,18 @@ func (p *classicReader) key(body string) error {
 		if strings.ContainsRune(body, '\t') {
 			return p.fail("separates a key from its value by a tab", "use a blank")
 		}
+
 		return p.fail("is a key without a value", "write the value after a blank, or remove the key")
 	}
 
 	if key[0] == '[' {
 		return p.openGroup(body)
 	}
+
 	if trim(value) == "" {
 		return p.fail("is a key without a value", "write the value after a blank, or remove the key")
 	}
+
 	if p.section < 0 {
 		return p.fail("is a key before the first section", "begin with a header such as [INPUT]")
 	}
@@ -217,11 +233,13 @@ func (p *classicReader) key(body string) error {
 	if p.group {
 		return nil // the groups of a section are kept by name only
 	}
+
 	p.add(Prop{
 		Key:   trim(key),
 		Value: trim(value),
 		Line:  p.line,
 	})
+
 	return nil
 }
 
@@ -242,6 +260,7 @@ func (p *classicReader) openGroup(body string) error {
 		Nested: true,
 	})
 	p.group, p.keys = true, 0
+
 	return nil
 }
 
@@ -258,18 +277,22 @@ func (p *classicReader) command(row string) error {
 	if !ok {
 		return p.fail("is an @ command without a blank and a value", "write it like @INCLUDE file or @SET name=value")
 	}
+
 	rest = trim(rest)
 
 	if !strings.EqualFold(name, "@set") {
 		p.note("is a command that Fluent Bit does not know and ignores", "use @INCLUDE or @SET")
 		return nil
 	}
+
 	key, value, ok := strings.Cut(rest, "=")
 	if !ok || key == "" {
 		p.note("is an @SET without name and value, which Fluent Bit ignores", "write it like @SET name=value")
 		return nil
 	}
+
 	p.sets = append(p.sets, variable{name: key, value: value, at: Error{File: p.path, Line: p.line}})
+
 	return nil
 }
 
@@ -289,6 +312,7 @@ func (p *classicReader) includeClassic(name string) error {
 	if name != trim(name) && !strings.Contains(name, "*") {
 		at.hint = "remove the blanks around the name: Fluent Bit takes them for a part of it"
 	}
+
 	return p.includeAll(name, p.root, at)
 }
 

@@ -30,6 +30,7 @@ func (l *loader) setVariables() error {
 		if v.uri != "" {
 			value = v.uri
 		}
+
 		path, isFile := strings.CutPrefix(value, "file://")
 		if !isFile || path == "" {
 			l.vars[v.name] = value
@@ -41,20 +42,25 @@ func (l *loader) setVariables() error {
 			l.vars[v.name] = content
 			continue
 		}
+
 		at := v.at
 		at.Problem = "the file with the variable " + plain.Text(v.name, 64) + " cannot be used: " + err.Error()
+
 		at.Remedy, at.Err = "check its name, mode and content", err
 		if v.strict {
 			return &at
 		}
+
 		l.file.Notes = append(l.file.Notes, &at)
 	}
+
 	return nil
 }
 
 // variableFile reads the value of a variable; one line break at its end does not count.
 func variableFile(path string) (string, error) {
 	const most = 64 << 10
+
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", cause(err)
@@ -65,9 +71,11 @@ func variableFile(path string) (string, error) {
 	if err != nil {
 		return "", cause(err)
 	}
+
 	if !info.Mode().IsRegular() || info.Size() > most {
 		return "", errors.New("it is not a small regular file")
 	}
+
 	var data bytes.Buffer
 	if _, err := data.ReadFrom(io.LimitReader(f, most)); err != nil {
 		return "", cause(err)
@@ -77,9 +85,11 @@ func variableFile(path string) (string, error) {
 	if n := len(text); n > 0 && (text[n-1] == '\n' || text[n-1] == '\r') {
 		text = text[:n-1]
 	}
+
 	if text == "" {
 		return "", errors.New("it is empty")
 	}
+
 	return text, nil
 }
 
@@ -94,11 +104,13 @@ func (l *loader) expandSection(s *Section) {
 	if s.Kind == "plugins" && l.file.Format == YAML {
 		return // a list of paths, taken as they are
 	}
+
 	for i := range s.Props {
 		if p := &s.Props[i]; !p.Nested {
 			p.Value, p.Unset = l.expand(p.Value)
 		}
 	}
+
 	for i := range s.Processors {
 		l.expandSection(&s.Processors[i])
 	}
@@ -110,15 +122,18 @@ func (l *loader) variable(name string) (string, bool) {
 	if v, ok := l.vars[name]; ok {
 		return v, true
 	}
+
 	v, ok := l.env(name)
 	if ok && v != "" {
 		return v, true
 	}
+
 	if name == "HOSTNAME" && !ok {
 		if v, err := os.Hostname(); err == nil {
 			return v, true
 		}
 	}
+
 	return "", false
 }
 
@@ -128,6 +143,7 @@ func (l *loader) variable(name string) (string, bool) {
 // brace.
 func (l *loader) expand(s string) (value string, unset []string) {
 	var b strings.Builder
+
 	replaced, closing, i := false, -1, 0
 
 	for i < len(s) {
@@ -135,33 +151,40 @@ func (l *loader) expand(s string) (value string, unset []string) {
 		if open < 0 {
 			break
 		}
+
 		open += i
 
 		closing = strings.IndexByte(s[i:], '}')
 		if closing < 0 {
 			break
 		}
+
 		closing += i
 		if closing <= open+len("${") {
 			break
 		}
 
 		replaced = true
+
 		b.WriteString(s[i:open])
 		text, missing := l.value(s[open+len("${") : closing])
 		b.WriteString(text)
+
 		if missing != "" && !slices.Contains(unset, missing) {
 			unset = append(unset, missing)
 		}
+
 		i = closing + 1
 	}
 
 	if replaced && closing >= 0 {
 		b.WriteString(s[closing+1:])
 	}
+
 	if b.Len() == 0 && !replaced {
 		return s, nil
 	}
+
 	return b.String(), unset
 }
 

@@ -55,10 +55,12 @@ func (e *Error) Error() string {
 	if e.Line > 0 {
 		where += fmt.Sprintf(":%d", e.Line)
 	}
+
 	s := where + ": " + plain.Text(e.Problem, 512)
 	if e.Remedy != "" {
 		s += "; " + plain.Text(e.Remedy, 512)
 	}
+
 	return s
 }
 
@@ -86,16 +88,20 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 	if env == nil {
 		env = os.LookupEnv
 	}
+
 	l := newLoader(path, formatOf(path), env)
 	l.include = l.readFile
 
 	if err := l.readFile(path, nil); err != nil {
 		return nil, err
 	}
+
 	if err := l.setVariables(); err != nil {
 		return nil, err
 	}
+
 	l.expandAll()
+
 	return l.file, nil
 }
 
@@ -104,6 +110,7 @@ func newLoader(path string, format Format, env func(string) (string, bool)) *loa
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		root = filepath.Dir(real)
 	}
+
 	return &loader{
 		file: &File{Path: path, Format: format, Root: root},
 		env:  env,
@@ -117,6 +124,7 @@ func formatOf(path string) Format {
 	case ".yaml", ".yml":
 		return YAML
 	}
+
 	return Classic
 }
 
@@ -155,6 +163,7 @@ func failure(path string, from *Error, problem, remedy string, err error) error 
 	if from.hint != "" {
 		remedy = from.hint
 	}
+
 	return &Error{
 		File:    from.File,
 		Line:    from.Line,
@@ -170,6 +179,7 @@ func cause(err error) error {
 	if errors.As(err, &p) {
 		return p.Err
 	}
+
 	return err
 }
 
@@ -196,12 +206,14 @@ func (l *loader) readFile(path string, from *Error) error {
 			Problem: "includes the directory " + plain.Text(path, 256) + ", from which Fluent Bit reads nothing",
 			Remedy:  "name the files in it: " + plain.Text(path, 256) + "/*.conf",
 		})
+
 		return nil
 	case info.IsDir():
 		return failure(path, from, "is a directory", "name a file", nil)
 	case !info.Mode().IsRegular():
 		return failure(path, from, "is not a regular file", "name a file", nil)
 	}
+
 	for _, other := range l.infos {
 		if os.SameFile(info, other) {
 			return failure(path, from, "is read twice", "include it once", nil)
@@ -212,17 +224,20 @@ func (l *loader) readFile(path string, from *Error) error {
 	if err != nil {
 		return failure(path, from, "cannot be read: "+cause(err).Error(), "check its file system", err)
 	}
+
 	l.total += int64(len(data))
 	if len(data) > maxBytes || l.total > maxTotal {
 		remedy := fmt.Sprintf("this check reads at most %d MB of a file, %d MB in all", maxBytes>>20, maxTotal>>20)
 		return failure(path, from, "is too large", remedy, nil)
 	}
+
 	l.infos = append(l.infos, info)
 	l.file.Files = append(l.file.Files, path)
 
 	if l.file.Format == YAML {
 		return l.yaml(path, data)
 	}
+
 	return l.classic(path, data)
 }
 
@@ -249,20 +264,24 @@ func (l *loader) includeAll(name, base string, at *Error) error {
 			Remedy:  "name a file",
 		}
 	}
+
 	path := name
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(base, path)
 	}
+
 	if !strings.Contains(name, "*") {
 		return l.include(l.fromWorkingDirectory(name, path, at), at)
 	}
 
 	stars := 0
+
 	for _, part := range strings.Split(path, "/") {
 		if strings.ContainsAny(part, "*?[") {
 			stars++
 		}
 	}
+
 	if stars > maxStars {
 		return &Error{
 			File:    at.File,
@@ -271,6 +290,7 @@ func (l *loader) includeAll(name, base string, at *Error) error {
 			Remedy:  "name the directories",
 		}
 	}
+
 	matches, err := filepath.Glob(path)
 	if err != nil || len(matches) == 0 {
 		nothing := &Error{
@@ -284,14 +304,18 @@ func (l *loader) includeAll(name, base string, at *Error) error {
 			l.file.Notes = append(l.file.Notes, nothing)
 			return nil
 		}
+
 		nothing.Problem += ", and Fluent Bit refuses to start"
+
 		return nothing
 	}
+
 	for _, m := range matches {
 		if err := l.include(m, at); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -301,6 +325,7 @@ func (l *loader) fromWorkingDirectory(name, path string, at *Error) string {
 	if l.file.Format != Classic || filepath.IsAbs(name) {
 		return path
 	}
+
 	here, err := os.Stat(name)
 	if err != nil {
 		return path
@@ -311,11 +336,15 @@ func (l *loader) fromWorkingDirectory(name, path string, at *Error) string {
 		l.file.Notes = append(l.file.Notes, &Error{
 			File: at.File,
 			Line: at.Line,
-			Problem: plain.Quoted(name) + " is in this working directory too, and Fluent Bit prefers the one in its " +
+			Problem: plain.Quoted(
+				name,
+			) + " is in this working directory too, and Fluent Bit prefers the one in its " +
 				"own",
 			Remedy: "name the file with its directory",
 		})
+
 		return path
 	}
+
 	return name
 }

@@ -25,16 +25,19 @@ func (f *File) Hazards(sec Section) []Hazard {
 		all = append(all, sec.hazard("routable", "is off: Fluent Bit throws every record of this input away",
 			"remove the key Routable"))
 	}
+
 	for _, p := range sec.Processors {
 		if h, ok := p.ProcessorHazard(); ok {
 			all = append(all, h)
 		}
 	}
+
 	return all
 }
 
 func (s Section) hazard(key, problem, remedy string) Hazard {
 	file, line := s.Where(key)
+
 	return Hazard{
 		Key:     key,
 		File:    file,
@@ -51,17 +54,20 @@ func (f *File) StorageType(sec Section) string {
 	if v := strings.ToLower(sec.Get("storage.type")); v != "" {
 		return v
 	}
+
 	service := f.Service()
 	if v := strings.ToLower(service.Get("storage.type")); v == "filesystem" || v == "memrb" {
 		if isOn(service.Get("storage.inherit")) {
 			return v
 		}
 	}
+
 	return "memory"
 }
 
 func (f *File) storageHazards(sec Section) []Hazard {
 	const remedy = "write in the section of the input: storage.type filesystem"
+
 	switch v := f.StorageType(sec); v {
 	case "filesystem":
 		return nil
@@ -72,8 +78,10 @@ func (f *File) storageHazards(sec Section) []Hazard {
 		return []Hazard{sec.hazard("storage.type", "is memrb, which drops the oldest records when its memory is full",
 			remedy)}
 	default:
-		return []Hazard{sec.hazard("storage.type", "is "+plain.Quoted(v)+", and Fluent Bit refuses to start with that",
-			remedy)}
+		return []Hazard{
+			sec.hazard("storage.type", "is "+plain.Quoted(v)+", and Fluent Bit refuses to start with that",
+				remedy),
+		}
 	}
 }
 
@@ -90,7 +98,9 @@ func (s Section) ProcessorHazard() (Hazard, bool) {
 		if action != "extract" && action != "convert" && action != "hash" {
 			return h, false
 		}
+
 		h.Sure = action != "hash"
+
 		h.Problem = fmt.Sprintf("content_modifier with the action %s fails on an alert that lacks the key %s or has "+
 			"something else "+
 			"there, and Fluent Bit then drops the alerts behind it", action, plain.Quoted(s.Get("key")))
@@ -99,6 +109,7 @@ func (s Section) ProcessorHazard() (Hazard, bool) {
 				"Bit then drops " +
 				"the alerts behind it"
 		}
+
 		h.Remedy = "remove the processor; a filter, such as parser or lua, keeps the alerts that it cannot change"
 	case "sql":
 		h.Problem = "sql drops the alerts that its query does not select"
@@ -111,8 +122,10 @@ func (s Section) ProcessorHazard() (Hazard, bool) {
 		if !known {
 			return h, false
 		}
+
 		h.Problem, h.Sure = problem, name != "grep" && name != "lua"
 	}
+
 	return h, true
 }
 
@@ -128,13 +141,16 @@ func (s Section) FilterHazard() (Hazard, bool) {
 		if isOn(s.Get("reserve_data")) {
 			return h, false
 		}
+
 		h.Remedy = "write in the filter: Reserve_Data On"
 	case "log_to_metrics":
 		if !isOn(s.Get("discard_logs")) {
 			return h, false
 		}
+
 		h.Sure = true
 	}
+
 	return h, known
 }
 
@@ -157,6 +173,7 @@ func isOn(v string) bool {
 	case "on", "true", "yes":
 		return true
 	}
+
 	return false
 }
 
@@ -165,5 +182,6 @@ func isOff(v string) bool {
 	case "off", "false", "no":
 		return true
 	}
+
 	return false
 }

@@ -12,12 +12,14 @@ func (s Section) Matches(tag string) bool {
 	if pattern := s.Get("match"); pattern != "" && matches(pattern, tag) {
 		return true
 	}
+
 	expr := s.Get("match_regex")
 	if expr == "" {
 		return false
 	}
 
 	regex, err := regexp.Compile("^(?:" + strings.Trim(expr, "/") + ")")
+
 	return err != nil || regex.FindString(tag) != ""
 }
 
@@ -28,6 +30,7 @@ func matches(pattern, tag string) bool {
 	if len(parts) == 1 {
 		return pattern == tag
 	}
+
 	if !strings.HasPrefix(tag, parts[0]) {
 		return false
 	}
@@ -38,8 +41,10 @@ func matches(pattern, tag string) bool {
 		if i < 0 {
 			return false
 		}
+
 		rest = rest[i+len(p):]
 	}
+
 	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
@@ -49,15 +54,18 @@ func (f *File) Reached(sec Section, tag string) bool {
 	if len(sec.Routes) > 0 {
 		return true
 	}
+
 	for _, s := range f.Of("filter") {
 		if strings.EqualFold(s.Get("name"), "rewrite_tag") && s.Matches(tag) {
 			return true
 		}
 	}
+
 	for _, s := range f.Of("output") {
 		if s.Matches(tag) {
 			return true
 		}
 	}
+
 	return false
 }

@@ -63,19 +63,35 @@ var (
 		"thread.ring_buffer.capacity",
 		"thread.ring_buffer.window", "rate_window", "rate_gate", "rate_gate.max_bytes", "rate_gate.max_records",
 		"rate_gate.backpressure", "rate_gate.resume_ratio", "storage.pause_on_chunks_overlimit"})
-	outputKeys = slices.Concat(tlsKeys, []string{"match", "match_regex", "alias", "log_level", "log_suppress_interval",
-		"host",
-		"port", "ipv6", "retry_limit", "storage.total_limit_size", "workers", "tls.proxy.verify",
-		"tls.proxy.verify_hostname",
-		"tls.proxy.ca_path", "tls.proxy.ca_file"})
+	outputKeys = slices.Concat(
+		tlsKeys,
+		[]string{"match", "match_regex", "alias", "log_level", "log_suppress_interval",
+			"host",
+			"port", "ipv6", "retry_limit", "storage.total_limit_size", "workers", "tls.proxy.verify",
+			"tls.proxy.verify_hostname",
+			"tls.proxy.ca_path", "tls.proxy.ca_file"},
+	)
 	filterKeys = []string{"match", "match_regex", "alias", "log_level", "log_suppress_interval"}
 )
 
 // emptyCounts are the core keys of which an empty value replaces an earlier one.
 // Otherwise Fluent Bit passes an empty value over.
-var emptyCounts = []string{"match", "host", "port", "listen", "retry_limit", "tls.vhost", "tls.ca_path", "tls.ca_file",
+var emptyCounts = []string{
+	"match",
+	"host",
+	"port",
+	"listen",
+	"retry_limit",
+	"tls.vhost",
+	"tls.ca_path",
+	"tls.ca_file",
 	"tls.crt_file",
-	"tls.key_file", "tls.key_passwd", "tls.min_version", "tls.max_version", "tls.ciphers"}
+	"tls.key_file",
+	"tls.key_passwd",
+	"tls.min_version",
+	"tls.max_version",
+	"tls.ciphers",
+}
 
 // EmptyCounts reports whether Fluent Bit takes an empty value of this key of its own.
 // Other keys without a value it hands to the plugin, which mostly does not know them.
@@ -91,6 +107,7 @@ func CoreKeys(kind string) []string {
 	case "filter":
 		return filterKeys
 	}
+
 	return nil
 }
 
@@ -112,21 +129,27 @@ func (s Section) Get(key string) string {
 func (s Section) Prop(key string) (Prop, bool) {
 	last := s.Kind == "service" || s.Core(key)
 	replaces := s.Kind == "service" || slices.Contains(emptyCounts, strings.ToLower(key))
+
 	var found Prop
+
 	ok := false
 
 	for _, p := range s.Props {
 		if !strings.EqualFold(p.Key, key) {
 			continue
 		}
+
 		if ok && p.Value == "" && !replaces {
 			continue
 		}
+
 		found, ok = p, true
+
 		if !last {
 			break
 		}
 	}
+
 	return found, ok
 }
 
@@ -135,6 +158,7 @@ func (s Section) Where(key string) (file string, line int) {
 	if p, ok := s.Prop(key); ok {
 		return p.File, p.Line
 	}
+
 	return s.File, s.Line
 }
 
@@ -147,11 +171,13 @@ func (s Section) Unset(key string) []string {
 // Of returns the sections of a kind.
 func (f *File) Of(kind string) []Section {
 	var found []Section
+
 	for _, s := range f.Sections {
 		if s.Kind == kind {
 			found = append(found, s)
 		}
 	}
+
 	return found
 }
 
@@ -162,7 +188,9 @@ func (f *File) Service() Section {
 		if i == 0 {
 			all.File, all.Line = s.File, s.Line
 		}
+
 		all.Props = append(all.Props, s.Props...)
 	}
+
 	return all
 }

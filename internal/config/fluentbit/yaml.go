@@ -16,6 +16,7 @@ import (
 // text, not an empty list.
 func (l *loader) yaml(path string, data []byte) error {
 	docs, err := yamldoc.All(data)
+
 	var bad *yamldoc.Error
 	if errors.As(err, &bad) {
 		return &Error{
@@ -33,6 +34,7 @@ func (l *loader) yaml(path string, data []byte) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -46,6 +48,7 @@ func (y *yamlReader) fail(n *yaml.Node, problem, remedy string) error {
 	if n.Kind == yaml.AliasNode {
 		problem, remedy = "uses an alias, which Fluent Bit does not know", "write the value itself"
 	}
+
 	return &Error{
 		File:    y.path,
 		Line:    n.Line,
@@ -61,13 +64,16 @@ func (y *yamlReader) pairs(n *yaml.Node, f func(key, value *yaml.Node) error) er
 		if k.Kind != yaml.ScalarNode {
 			return y.fail(k, "has a key that is not a word", "write keys with values")
 		}
+
 		if v.Kind == yaml.AliasNode {
 			return y.fail(v, "", "")
 		}
+
 		if err := f(k, v); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -75,6 +81,7 @@ func (y *yamlReader) document(root *yaml.Node) error {
 	if root.Kind != yaml.MappingNode {
 		return y.fail(root, "is not a mapping", "begin with service: or pipeline:")
 	}
+
 	if y.isTenantsFile(root) {
 		return &Error{
 			File:    y.path,
@@ -84,11 +91,13 @@ func (y *yamlReader) document(root *yaml.Node) error {
 			Err:     ErrTenantsFile,
 		}
 	}
+
 	return y.pairs(root, y.top)
 }
 
 func (y *yamlReader) isTenantsFile(root *yaml.Node) bool {
 	tenants := false
+
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		switch strings.ToLower(root.Content[i].Value) {
 		case "tenants":
@@ -97,6 +106,7 @@ func (y *yamlReader) isTenantsFile(root *yaml.Node) bool {
 			return false
 		}
 	}
+
 	return tenants
 }
 
@@ -128,6 +138,7 @@ func (y *yamlReader) top(k, v *yaml.Node) error {
 		if v.Kind != yaml.MappingNode {
 			return y.fail(k, "pipeline is not a mapping", "write inputs:, filters: or outputs: under it")
 		}
+
 		return y.pairs(v, y.part)
 	case "plugins":
 		return y.plugins(k, v)
@@ -135,13 +146,16 @@ func (y *yamlReader) top(k, v *yaml.Node) error {
 		if y.serviceSeen {
 			return y.fail(k, "service stands twice", "keep one, in all files together")
 		}
+
 		y.serviceSeen = true
+
 		return y.flat("service", k, v)
 	}
 
 	if kind := lists[name]; kind != "" {
 		return y.sections(kind, k, v)
 	}
+
 	return y.flat(Other, k, v)
 }
 
@@ -151,6 +165,7 @@ func (y *yamlReader) part(k, v *yaml.Node) error {
 	if kind == "" {
 		return y.fail(k, "pipeline has an unknown part", "use inputs, filters or outputs")
 	}
+
 	return y.sections(kind, k, v)
 }
 
@@ -162,6 +177,7 @@ func (y *yamlReader) sections(kind string, k, v *yaml.Node) error {
 			problem, remedy = k.Value+" has nothing under it, and Fluent Bit refuses that",
 				"remove the line, or write: "+k.Value+": []"
 		}
+
 		return y.fail(k, problem, remedy)
 	}
 
@@ -169,10 +185,12 @@ func (y *yamlReader) sections(kind string, k, v *yaml.Node) error {
 		if item.Kind != yaml.MappingNode {
 			return y.fail(item, "an entry of "+k.Value+" is not a mapping", "write keys with values")
 		}
+
 		if err := y.section(kind, item); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -184,6 +202,7 @@ func (y *yamlReader) flat(kind string, k, v *yaml.Node) error {
 		if yamldoc.IsNull(v) {
 			problem = k.Value + " has nothing under it, and Fluent Bit refuses that"
 		}
+
 		return y.fail(k, problem, "write keys with values under it, or remove it")
 	}
 
@@ -206,9 +225,11 @@ func (y *yamlReader) flat(kind string, k, v *yaml.Node) error {
 		default:
 			return y.fail(key, key.Value+" is not a plain value", "write one value")
 		}
+
 		return nil
 	})
 	y.file.Sections = append(y.file.Sections, s)
+
 	return err
 }
 
@@ -226,6 +247,7 @@ func (y *yamlReader) section(kind string, n *yaml.Node) error {
 		Line: n.Line,
 	}
 	plugin := kind == "input" || kind == "filter" || kind == "output" || kind == "custom" || kind == Processor
+
 	err := y.pairs(n, func(k, v *yaml.Node) error {
 		if !plugin {
 			s.add(Prop{
@@ -234,8 +256,10 @@ func (y *yamlReader) section(kind string, n *yaml.Node) error {
 				Line:   k.Line,
 				Nested: v.Kind != yaml.ScalarNode,
 			})
+
 			return nil
 		}
+
 		return y.property(&s, k, v)
 	})
 	if err != nil {
@@ -247,12 +271,14 @@ func (y *yamlReader) section(kind string, n *yaml.Node) error {
 	} else {
 		y.file.Sections = append(y.file.Sections, s)
 	}
+
 	return nil
 }
 
 // property reads one key of a plugin.
 func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
 	p := Prop{Key: snake(k.Value), Line: k.Line}
+
 	nested := s.Kind == Processor || k.Value == "routes" || s.Kind == "input" && k.Value == "telemetry"
 	switch {
 	case v.Kind == yaml.ScalarNode:
@@ -261,18 +287,23 @@ func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
 			return y.fail(k, k.Value+" consists of blanks, and Fluent Bit refuses that",
 				"write a value, or remove the key")
 		}
+
 		s.add(p)
+
 		return nil
 	case k.Value == "processors":
 		p.Nested = true
 		s.add(p)
+
 		return y.processorLists(s, k, v)
 	case nested:
 		p.Nested = true
 		s.add(p)
+
 		if k.Value == "routes" {
 			s.Routes = append(s.Routes, routes(v)...)
 		}
+
 		return nil
 	case v.Kind != yaml.SequenceNode:
 		return y.fail(k, k.Value+" is a structure, which Fluent Bit does not take here",
@@ -286,9 +317,11 @@ func (y *yamlReader) property(s *Section, k, v *yaml.Node) error {
 			return y.fail(item, "the list "+k.Value+" has an entry that is not a plain value",
 				"write one value after each dash")
 		}
+
 		p.Value, p.Line = item.Value, item.Line
 		s.add(p)
 	}
+
 	return nil
 }
 
@@ -309,9 +342,11 @@ func (y *yamlReader) processorLists(s *Section, k, v *yaml.Node) error {
 		if err := y.sections(Processor, signal, list); err != nil {
 			return err
 		}
+
 		if name == "logs" {
 			s.Processors = append(s.Processors, y.processors...)
 		}
+
 		return nil
 	})
 }
@@ -319,10 +354,12 @@ func (y *yamlReader) processorLists(s *Section, k, v *yaml.Node) error {
 // routes returns the routes under a routes key, with the outputs that they name.
 func routes(n *yaml.Node) []Route {
 	var all []Route
+
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			all = append(all, routes(n.Content[i+1])...)
 		}
+
 		return all
 	}
 
@@ -332,10 +369,13 @@ func routes(n *yaml.Node) []Route {
 			if out.Kind == yaml.MappingNode {
 				out = child(out, "name")
 			}
+
 			r.Outputs = append(r.Outputs, out.Value)
 		}
+
 		all = append(all, r)
 	}
+
 	return all
 }
 
@@ -348,6 +388,7 @@ func child(n *yaml.Node, key string) *yaml.Node {
 			}
 		}
 	}
+
 	return &yaml.Node{}
 }
 
@@ -368,6 +409,7 @@ func (y *yamlReader) plugins(k, v *yaml.Node) error {
 		if item.Kind != yaml.ScalarNode || trim(item.Value) == "" {
 			return y.fail(item, "plugins has an entry that is not a path", "write one path a line, each after a dash")
 		}
+
 		s.add(Prop{
 			Key:     "path",
 			Value:   snake(trim(item.Value)),
@@ -375,7 +417,9 @@ func (y *yamlReader) plugins(k, v *yaml.Node) error {
 			Line:    item.Line,
 		})
 	}
+
 	y.file.Sections = append(y.file.Sections, s)
+
 	return nil
 }
 
@@ -386,18 +430,22 @@ func snake(key string) string {
 	if key == "" || key[0] < 'a' || key[0] > 'z' {
 		return trim(key)
 	}
+
 	if strings.ContainsRune(key, '_') {
 		return trim(asciiLower(key))
 	}
 
 	var b bytes.Buffer
+
 	for i := range len(key) {
 		c := key[i]
 		if c >= 'A' && c <= 'Z' {
 			b.WriteByte('_')
 		}
+
 		b.WriteByte(c)
 	}
+
 	return trim(asciiLower(b.String()))
 }
 
@@ -406,6 +454,7 @@ func asciiLower(s string) string {
 		if r >= 'A' && r <= 'Z' {
 			return r + 'a' - 'A'
 		}
+
 		return r
 	}, s)
 }
@@ -416,16 +465,19 @@ func (y *yamlReader) includes(k, v *yaml.Node) error {
 	if v.Kind != yaml.SequenceNode {
 		return y.fail(k, "includes is not a list", "write one file a line, each after a dash")
 	}
+
 	for _, item := range v.Content {
 		if item.Kind != yaml.ScalarNode {
 			return y.fail(item, "includes something that is not a file name",
 				"write one file a line, each after a dash")
 		}
+
 		at := &Error{File: y.path, Line: item.Line}
 		if err := y.includeAll(item.Value, filepath.Dir(y.path), at); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -441,6 +493,7 @@ func (y *yamlReader) environment(k, v *yaml.Node) error {
 			}
 
 			y.setVariable(variable{name: name.Value, value: value.Value}, name)
+
 			return nil
 		})
 	case yaml.SequenceNode:
@@ -449,6 +502,7 @@ func (y *yamlReader) environment(k, v *yaml.Node) error {
 				return err
 			}
 		}
+
 		return nil
 	default:
 		return y.fail(k, "env is not a mapping", "write names with values under it, or remove it")
@@ -461,10 +515,12 @@ func (y *yamlReader) environmentEntry(n *yaml.Node) error {
 	}
 
 	var e variable
+
 	err := y.pairs(n, func(key, value *yaml.Node) error {
 		if value.Kind != yaml.ScalarNode {
 			return y.fail(key, "env has something that is not a plain value", "write one value")
 		}
+
 		switch strings.ToLower(key.Value) {
 		case "name":
 			e.name = value.Value
@@ -478,11 +534,13 @@ func (y *yamlReader) environmentEntry(n *yaml.Node) error {
 				e.name, e.value = key.Value, value.Value
 			}
 		}
+
 		return nil
 	})
 	if err == nil && e.name != "" {
 		y.setVariable(e, n)
 	}
+
 	return err
 }
 

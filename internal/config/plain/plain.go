@@ -15,14 +15,17 @@ import (
 // too, and marks that turn the order of writing around. After most characters it is cut.
 func Text(s string, most int) string {
 	var b strings.Builder
+
 	n := 0
 	for i := 0; i < len(s); n++ {
 		if n == most {
 			b.WriteString("…")
 			break
 		}
+
 		i += put(&b, s[i:])
 	}
+
 	return b.String()
 }
 
@@ -48,6 +51,7 @@ func put(b *strings.Builder, s string) int {
 	default:
 		fmt.Fprintf(b, `\u%04x`, r)
 	}
+
 	return size
 }
 
@@ -68,6 +72,7 @@ func Line(s string, most int) string {
 		case unicode.IsSpace(r):
 			return ' '
 		}
+
 		return -1
 	}, s)
 	if len(s) <= most {
@@ -78,6 +83,7 @@ func Line(s string, most int) string {
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
+
 	return s[:cut] + "…"
 }
 
@@ -103,10 +109,12 @@ func (s *Screen) Write(p []byte) (int, error) {
 	s.begun = nil
 
 	var b strings.Builder
+
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
 		case c == '\n' || c == '\t':
 			b.WriteByte(c)
+
 			i++
 		case c >= utf8.RuneSelf && !utf8.FullRuneInString(text[i:]):
 			s.begun = []byte(text[i:])
@@ -119,5 +127,6 @@ func (s *Screen) Write(p []byte) (int, error) {
 	if _, err := s.w.Write([]byte(b.String())); err != nil {
 		return 0, err
 	}
+
 	return len(p), nil
 }

@@ -12,5 +12,6 @@ func Shell(word string) string {
 	if word != "" && !strings.ContainsFunc(word, special) {
 		return word
 	}
+
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

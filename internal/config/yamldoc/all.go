@@ -18,16 +18,21 @@ func All(data []byte) ([]*yaml.Node, error) {
 	}
 
 	d := yaml.NewDecoder(bytes.NewReader(data))
+
 	var roots []*yaml.Node
+
 	for {
 		var doc yaml.Node
+
 		err := d.Decode(&doc)
 		if errors.Is(err, io.EOF) {
 			return roots, nil
 		}
+
 		if err != nil {
 			return nil, syntax(err)
 		}
+
 		roots = append(roots, doc.Content...)
 	}
 }

@@ -28,15 +28,17 @@ func (e *Error) Error() string { return e.Problem + "; " + e.Mend }
 // inText finds the line in a message of the YAML library, which has it in the text only.
 var inText = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// Parse gives the root node of the only document in data. A byte order mark is skipped; other encodings than UTF-8 are errors.
-// Errors are *Error.
+// Parse gives the root node of the only document in data. A byte order mark is skipped;
+// other encodings than UTF-8 are errors. Errors are *Error.
 func Parse(data []byte) (*yaml.Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if rest := afterText(data); len(rest) > 0 {
 		line := 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
 		return nil, &Error{Line: line, Problem: "is not UTF-8", Mend: "save the file as UTF-8"}
 	}
+
 	d := yaml.NewDecoder(bytes.NewReader(data))
+
 	var doc, more yaml.Node
 	switch err := d.Decode(&doc); {
 	case errors.Is(err, io.EOF):
@@ -44,28 +46,38 @@ func Parse(data []byte) (*yaml.Node, error) {
 	case err != nil:
 		return nil, syntax(err)
 	}
+
 	switch err := d.Decode(&more); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
 		return nil, syntax(err)
 	default:
-		return nil, &Error{Line: more.Line, Problem: "has more than one document", Mend: "keep what stands before `---`"}
+		return nil, &Error{
+			Line:    more.Line,
+			Problem: "has more than one document",
+			Mend:    "keep what stands before `---`",
+		}
 	}
+
 	if len(doc.Content) != 1 {
 		return nil, &Error{Problem: "is empty", Mend: "fill the file", Empty: true}
 	}
+
 	return doc.Content[0], nil
 }
 
 func syntax(err error) *Error {
 	e := &Error{Problem: "is not YAML: " + inText.ReplaceAllString(err.Error(), ""), Mend: "mend the syntax"}
 	if strings.Contains(err.Error(), "anchor") {
-		// The library names the anchor, which may be a secret that begins with an asterisk.
+		// The library names the anchor, which may be a secret that begins with an
+		// asterisk.
 		e.Problem, e.Mend = "uses an alias that is not defined", "put a value that begins with * in quotation marks"
 	}
+
 	if m := inText.FindStringSubmatch(err.Error()); m != nil {
 		e.Line, _ = strconv.Atoi(m[1])
 	}
+
 	return e
 }
 
@@ -76,8 +88,10 @@ func afterText(data []byte) []byte {
 		if r == utf8.RuneError && size == 1 {
 			break
 		}
+
 		data = data[size:]
 	}
+
 	return data
 }
 

@@ -1,4 +1,5 @@
-// Package storetest has the conformance tests of store.Feeds: every implementation, SQLite or a server database, runs the same.
+// Package storetest has the conformance tests of store.Feeds: every implementation,
+// SQLite or a server database, runs the same.
 package storetest
 
 import (
@@ -26,7 +27,8 @@ type Backend struct {
 	Advance func(time.Duration)
 }
 
-// TestFeeds holds an implementation against the promises in the comments of store.Feeds. open gives a fresh one for each test.
+// TestFeeds holds an implementation against the promises in the comments of
+// store.Feeds. open gives a fresh one for each test.
 func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 	for _, test := range []struct {
 		promise string
@@ -64,6 +66,7 @@ func Entries(first tick.Tick, n int) []store.Seen {
 		binary.BigEndian.PutUint64(seen[i].Key[:], uint64(seen[i].Time)*0x9e3779b97f4a7c15)
 		binary.BigEndian.PutUint64(seen[i].Key[8:], uint64(seen[i].Time))
 	}
+
 	return seen
 }
 
@@ -71,11 +74,13 @@ func order(seen []store.Seen) []store.Seen {
 	slices.SortFunc(seen, func(a, b store.Seen) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), slices.Compare(a.Key[:], b.Key[:]))
 	})
+
 	return seen
 }
 
 func commit(t *testing.T, f store.Feeds, commits ...store.Commit) {
 	t.Helper()
+
 	if err := f.Commit(t.Context(), commits); err != nil {
 		t.Fatal(err)
 	}
@@ -84,13 +89,16 @@ func commit(t *testing.T, f store.Feeds, commits ...store.Commit) {
 // Expect loads a feed and compares it.
 func Expect(t *testing.T, f store.Feeds, key store.FeedKey, want store.Checkpoint, seen []store.Seen) {
 	t.Helper()
+
 	c, got, ok, err := f.Load(t.Context(), key)
 	if err != nil || !ok {
 		t.Fatalf("Load(%v) = %v, %v", key, ok, err)
 	}
+
 	if c != want {
 		t.Errorf("%v: checkpoint is %+v, want %+v", key, c, want)
 	}
+
 	if got, seen = order(got), order(slices.Clone(seen)); !slices.Equal(got, seen) {
 		t.Errorf("%v: %d seen entries, want %d", key, len(got), len(seen))
 	}
@@ -101,35 +109,72 @@ func unknownFeed(t *testing.T, b Backend) {
 	if err != nil || ok || len(seen) != 0 || c != (store.Checkpoint{}) {
 		t.Errorf("Load = %v, %v, %v, %v", c, seen, ok, err)
 	}
+
 	if keys, err := b.Feeds.Keys(t.Context()); err != nil || len(keys) != 0 {
 		t.Errorf("Keys = %v, %v", keys, err)
 	}
 }
 
-var sample = store.Checkpoint{Floor: 1, Watermark: 16014749601234567, SeenSince: 3, Swept: 4, Lateness: 90 * time.Second}
+var sample = store.Checkpoint{
+	Floor:     1,
+	Watermark: 16014749601234567,
+	SeenSince: 3,
+	Swept:     4,
+	Lateness:  90 * time.Second,
+}
 
 func committedIsLoaded(t *testing.T, b Backend) {
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(10, 3)}, store.Commit{Key: Key(2), Checkpoint: sample})
+	commit(
+		t,
+		b.Feeds,
+		store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(10, 3)},
+		store.Commit{Key: Key(2), Checkpoint: sample},
+	)
 	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(100, 2)})
+
 	for range 2 {
 		Expect(t, b.Feeds, Key(1), sample, append(Entries(10, 3), Entries(100, 2)...))
 		Expect(t, b.Feeds, Key(2), sample, nil)
+
 		keys, err := b.Feeds.Keys(t.Context())
 		if err != nil || !slices.Equal(keys, []store.FeedKey{Key(1), Key(2)}) {
 			t.Errorf("Keys = %v, %v", keys, err)
 		}
+
 		b.Feeds = b.Reopen()
 	}
 }
 
 func keysDoNotMix(t *testing.T, b Backend) {
 	keys := []store.FeedKey{
-		{LoginHost: "h", TenantID: "t", API: "graph"}, {LoginHost: "h2", TenantID: "t", API: "graph"}, {LoginHost: "h", TenantID: "t2", API: "graph"},
-		{LoginHost: "h", TenantID: "t", API: "siem"}, {LoginHost: "h", TenantID: "t", API: "graph", StateID: "x"}, {LoginHost: "ht", TenantID: "", API: "graph"},
+		{
+			LoginHost: "h",
+			TenantID:  "t",
+			API:       "graph",
+		},
+		{LoginHost: "h2", TenantID: "t", API: "graph"},
+		{LoginHost: "h", TenantID: "t2", API: "graph"},
+		{LoginHost: "h", TenantID: "t", API: "siem"},
+		{
+			LoginHost: "h",
+			TenantID:  "t",
+			API:       "graph",
+			StateID:   "x",
+		},
+		{LoginHost: "ht", TenantID: "", API: "graph"},
 	}
 	for i, key := range keys {
-		commit(t, b.Feeds, store.Commit{Key: key, Checkpoint: store.Checkpoint{Watermark: tick.Tick(i + 1)}, Seen: Entries(tick.Tick(1000*i), i+1)})
+		commit(
+			t,
+			b.Feeds,
+			store.Commit{
+				Key:        key,
+				Checkpoint: store.Checkpoint{Watermark: tick.Tick(i + 1)},
+				Seen:       Entries(tick.Tick(1000*i), i+1),
+			},
+		)
 	}
+
 	for i, key := range keys {
 		Expect(t, b.Feeds, key, store.Checkpoint{Watermark: tick.Tick(i + 1)}, Entries(tick.Tick(1000*i), i+1))
 	}
@@ -142,10 +187,12 @@ func prunedIsLeftOut(t *testing.T, b Backend) {
 	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c})
 	Expect(t, b.Feeds, Key(1), c, Entries(15, 5))
 	c.SeenSince = 18
+
 	for i := range 100 { // long enough for the entries to leave the file
 		b.Advance(time.Minute)
 		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(tick.Tick(1000+i), 1)})
 	}
+
 	Expect(t, b.Reopen(), Key(1), c, append(Entries(18, 2), Entries(1000, 100)...))
 }
 
@@ -159,12 +206,15 @@ func emptyCommit(t *testing.T, b Backend) {
 func endedContext(t *testing.T, b Backend) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if err := b.Feeds.Commit(ctx, []store.Commit{{Key: Key(1), Checkpoint: sample}}); err == nil {
 		t.Error("Commit worked")
 	}
+
 	if _, _, _, err := b.Feeds.Load(ctx, Key(1)); err == nil {
 		t.Error("Load worked")
 	}
+
 	if keys, _ := b.Feeds.Keys(t.Context()); len(keys) != 0 {
 		t.Errorf("Keys = %v", keys)
 	}
@@ -172,23 +222,43 @@ func endedContext(t *testing.T, b Backend) {
 
 func statuses(t *testing.T, b Backend) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
-	one := store.Status{TenantName: "Contoso \"quoted\" ü", ClientID: "c", State: "failing", Reason: "AADSTS700082", Remedy: "sign in", Since: at,
-		LastSuccess: at, LastAlert: at, LagSeconds: 1.25, Emitted: 1 << 63, Repeats: 2, Polls: 3, Errors: 4, SetAside: 5,
-		EffectiveInterval: time.Minute, UpdatedAt: at}
+	one := store.Status{
+		TenantName:        "Contoso \"quoted\" ü",
+		ClientID:          "c",
+		State:             "failing",
+		Reason:            "AADSTS700082",
+		Remedy:            "sign in",
+		Since:             at,
+		LastSuccess:       at,
+		LastAlert:         at,
+		LagSeconds:        1.25,
+		Emitted:           1 << 63,
+		Repeats:           2,
+		Polls:             3,
+		Errors:            4,
+		SetAside:          5,
+		EffectiveInterval: time.Minute,
+		UpdatedAt:         at,
+	}
+
 	two := store.Status{State: "ok"}
 	for _, step := range []map[store.FeedKey]store.Status{{Key(1): two, Key(2): two}, {Key(1): one}, {}} {
 		if err := b.Feeds.SetStatus(t.Context(), step); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	f := b.Reopen()
+
 	got, err := f.Statuses(t.Context())
 	if want := map[store.FeedKey]store.Status{Key(1): one, Key(2): two}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Statuses = %+v, %v; want %+v", got, err, want)
 	}
+
 	if got, ok, err := f.Status(t.Context(), Key(1)); err != nil || !ok || !reflect.DeepEqual(got, one) {
 		t.Errorf("Status = %+v, %t, %v", got, ok, err)
 	}
+
 	if got, ok, err := f.Status(t.Context(), Key(3)); err != nil || ok || got != (store.Status{}) {
 		t.Errorf("of a feed without one: %+v, %t, %v", got, ok, err)
 	}
@@ -197,43 +267,59 @@ func statuses(t *testing.T, b Backend) {
 // putAside reads what of a feed was set aside, the rows one by one.
 func putAside(t *testing.T, f store.Feeds, key store.FeedKey) (all []store.Aside) {
 	t.Helper()
+
 	list, err := f.ListAsides(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, l := range list {
 		row, ok, err := f.AsideRow(t.Context(), key, l.ID)
 		if err != nil || ok != l.HasRow || l.Row != nil {
 			t.Errorf("AsideRow(%d) = %q, %t, %v; it is listed as %+v", l.ID, row, ok, err, l)
 		}
+
 		l.Row = row
 		all = append(all, l.Aside)
 	}
+
 	return all
 }
 
 func asides(t *testing.T, b Backend) {
-	a := store.Aside{From: 1, To: 2, Reason: "HTTP 500", Tries: 1, NextTry: time.Unix(100, 5).UTC()}
+	a := store.Aside{
+		From:    1,
+		To:      2,
+		Reason:  "HTTP 500",
+		Tries:   1,
+		NextTry: time.Unix(100, 5).UTC(),
+	}
 	row := store.Aside{Row: []byte("{\x00\xff"), Reason: "refused"}
+
 	var err error
 	if a.ID, err = b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || a.ID == 0 {
 		t.Fatal(a.ID, err)
 	}
+
 	if row.ID, err = b.Feeds.PutAside(t.Context(), Key(1), row); err != nil || row.ID == a.ID {
 		t.Fatal(row.ID, err)
 	}
+
 	a.Tries = 2
 	if id, err := b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || id != a.ID {
 		t.Fatal(id, err)
 	}
+
 	expect := func(f store.Feeds, key store.FeedKey, want ...store.Aside) {
 		t.Helper()
+
 		if got := putAside(t, f, key); !reflect.DeepEqual(got, want) {
 			t.Errorf("put aside: %+v; want %+v", got, want)
 		}
 	}
 	expect(b.Feeds, Key(1), a, row)
 	expect(b.Feeds, Key(2))
+
 	for _, drop := range []struct {
 		key store.FeedKey
 		id  int64
@@ -242,8 +328,10 @@ func asides(t *testing.T, b Backend) {
 			t.Error(err)
 		}
 	}
+
 	f := b.Reopen()
 	expect(f, Key(1), row)
+
 	for _, gone := range []struct {
 		key store.FeedKey
 		id  int64
@@ -258,27 +346,35 @@ func asidesOfACommit(t *testing.T, b Backend) {
 	one, two := store.Aside{Row: []byte("one"), Reason: "waiting"}, store.Aside{Row: []byte("two"), Reason: "waiting"}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	c := []store.Commit{{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 5}, Asides: []store.Aside{one, two}}}
 	if err := b.Feeds.Commit(ended, c); err == nil {
 		t.Error("a commit whose context had ended was made")
 	}
+
 	if got := putAside(t, b.Feeds, Key(1)); len(got) != 0 {
 		t.Errorf("after a commit that was not made: %+v", got)
 	}
+
 	commit(t, b.Feeds, c...)
 	f := b.Reopen()
+
 	got := putAside(t, f, Key(1))
 	if len(got) != 2 || got[0].ID == 0 || got[0].ID == got[1].ID {
 		t.Fatalf("put aside: %+v", got)
 	}
+
 	one.ID, two.ID = got[0].ID, got[1].ID
 	if !reflect.DeepEqual(got, []store.Aside{one, two}) {
 		t.Errorf("put aside: %+v", got)
 	}
+
 	if cp, _, ok, err := f.Load(t.Context(), Key(1)); !ok || err != nil || cp.Watermark != 5 {
 		t.Errorf("Load = %+v, %t, %v", cp, ok, err)
 	}
+
 	commit(t, f, store.Commit{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 6}, Dropped: []int64{one.ID}})
+
 	if got := putAside(t, f, Key(1)); !reflect.DeepEqual(got, []store.Aside{two}) {
 		t.Errorf("after one was dropped: %+v", got)
 	}
@@ -290,9 +386,11 @@ func rewindIsPending(t *testing.T, b Backend) {
 			t.Fatal(err)
 		}
 	}
+
 	if err := b.Feeds.ClearRewind(t.Context(), Key(3)); err != nil {
 		t.Fatal(err)
 	}
+
 	f := b.Reopen()
 	for _, test := range []struct {
 		ask  []store.FeedKey
@@ -313,38 +411,68 @@ func rewindEarlierCounts(t *testing.T, b Backend) {
 			t.Fatal(err)
 		}
 	}
+
 	if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || got[Key(1)] != 20 {
 		t.Errorf("PendingRewind = %v, %v", got, err)
 	}
 }
 
 func rewindApplied(t *testing.T, b Backend) {
-	start := store.Checkpoint{Floor: 100, Watermark: 500, SeenSince: 300, Swept: 450, Lateness: time.Second}
+	start := store.Checkpoint{
+		Floor:     100,
+		Watermark: 500,
+		SeenSince: 300,
+		Swept:     450,
+		Lateness:  time.Second,
+	}
 	for i := range 40 {
 		b.Advance(10 * time.Second)
 		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: start, Seen: Entries(tick.Tick(300+5*i), 5)})
 	}
+
 	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
 		t.Errorf("nothing was requested: %v, %v", ok, err)
 	}
+
 	for _, test := range []struct {
 		since tick.Tick
 		want  store.Checkpoint
 		seen  []store.Seen
 	}{
-		{402, store.Checkpoint{Floor: 100, Watermark: 402, SeenSince: 300, Swept: 450, Lateness: time.Second}, Entries(300, 102)},
-		{50, store.Checkpoint{Floor: 50, Watermark: 50, SeenSince: 50, Swept: 450, Lateness: time.Second}, nil},
-		{9000, store.Checkpoint{Floor: 50, Watermark: 50, SeenSince: 50, Swept: 450, Lateness: time.Second}, nil},
+		{402, store.Checkpoint{
+			Floor:     100,
+			Watermark: 402,
+			SeenSince: 300,
+			Swept:     450,
+			Lateness:  time.Second,
+		}, Entries(300, 102)},
+		{50, store.Checkpoint{
+			Floor:     50,
+			Watermark: 50,
+			SeenSince: 50,
+			Swept:     450,
+			Lateness:  time.Second,
+		}, nil},
+		{9000, store.Checkpoint{
+			Floor:     50,
+			Watermark: 50,
+			SeenSince: 50,
+			Swept:     450,
+			Lateness:  time.Second,
+		}, nil},
 	} {
 		if err := b.Feeds.Rewind(t.Context(), Key(1), test.since); err != nil {
 			t.Fatal(err)
 		}
+
 		c, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1))
 		if err != nil || !ok || c != test.want {
 			t.Errorf("ApplyRewind(%d) = %+v, %v, %v; want %+v", test.since, c, ok, err, test.want)
 		}
+
 		b.Feeds = b.Reopen()
 		Expect(t, b.Feeds, Key(1), test.want, test.seen)
+
 		if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || len(got) != 0 {
 			t.Errorf("still pending: %v, %v", got, err)
 		}
@@ -355,9 +483,11 @@ func rewindWithoutCheckpoint(t *testing.T, b Backend) {
 	if err := b.Feeds.Rewind(t.Context(), Key(1), 5); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
 		t.Errorf("ApplyRewind = %v, %v", ok, err)
 	}
+
 	if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("still pending: %v, %v", got, err)
 	}
@@ -372,14 +502,18 @@ type model struct {
 
 func againstModel(t *testing.T, b Backend) {
 	const feeds = 4
+
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	models := make([]model, feeds)
+
 	var next tick.Tick = 1000
+
 	for range 400 {
 		n := rnd.IntN(feeds)
 		m, key := &models[n], Key(n)
+
 		switch rnd.IntN(12) {
 		case 0:
 			b.Feeds = b.Reopen()
@@ -390,30 +524,46 @@ func againstModel(t *testing.T, b Backend) {
 			if err := b.Feeds.Rewind(t.Context(), key, since); err != nil {
 				t.Fatal(err)
 			}
+
 			if _, ok, err := b.Feeds.ApplyRewind(t.Context(), key); err != nil || ok != m.has {
 				t.Fatal(ok, err)
 			}
+
 			if m.has {
 				c := &m.checkpoint
-				c.Floor, c.Watermark, c.SeenSince = min(c.Floor, since), min(c.Watermark, since), min(c.SeenSince, since)
+				c.Floor, c.Watermark, c.SeenSince = min(
+					c.Floor,
+					since,
+				), min(
+					c.Watermark,
+					since,
+				), min(
+					c.SeenSince,
+					since,
+				)
 				m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time >= since })
 			}
 		default:
 			c := store.Commit{Key: key, Seen: Entries(next, rnd.IntN(30))}
 			next += tick.Tick(len(c.Seen))
+
 			c.Checkpoint = store.Checkpoint{Floor: 1, Watermark: next, SeenSince: m.checkpoint.SeenSince}
 			if rnd.IntN(3) == 0 {
 				c.Checkpoint.SeenSince = max(c.Checkpoint.SeenSince, next-tick.Tick(rnd.IntN(500)))
 			}
+
 			m.checkpoint, m.has = c.Checkpoint, true
 			m.seen = append(m.seen, c.Seen...)
 			m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time < m.checkpoint.SeenSince })
+
 			commit(t, b.Feeds, c)
 			b.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		}
+
 		if m.has {
 			Expect(t, b.Feeds, key, m.checkpoint, m.seen)
 		}
+
 		if t.Failed() {
 			return
 		}

@@ -16,7 +16,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// long says that the tests take the sizes that the promise is proven with (make torture), not those of every day.
+// long says that the tests take the sizes that the promise is proven with (make
+// torture), not those of every day.
 var long = os.Getenv("TORTURE_LONG") != ""
 
 func size(day, proof int) int {
@@ -117,7 +118,12 @@ func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
 				}
 				r.stop()
 				arrived, idle := r.accounts(customers, "siem")
-				t.Logf("%d detections: lost 0, repeated %d while reading, %d while idle", arrived, reading, idle-reading)
+				t.Logf(
+					"%d detections: lost 0, repeated %d while reading, %d while idle",
+					arrived,
+					reading,
+					idle-reading,
+				)
 				if idle > reading {
 					t.Errorf("%d repeated while idle", idle-reading)
 				}
@@ -162,7 +168,11 @@ func TestAChainOfStrictlyRotatedTokensIsNeverLostToSIGKILL(t *testing.T) {
 		}
 		r.mustStart(sections...)
 		before := r.sim.Requests().Status["siem 200"]
-		r.until("a poll after the kills", time.Minute, func() bool { return r.sim.Requests().Status["siem 200"] > before })
+		r.until(
+			"a poll after the kills",
+			time.Minute,
+			func() bool { return r.sim.Requests().Status["siem 200"] > before },
+		)
 		r.stop()
 		s := r.sim.Requests()
 		t.Logf("%d redemptions, %d refused", s.Redeemed, s.RefusedRedemptions)
@@ -216,7 +226,15 @@ func TestAFullDiskUnderDataDirStopsNothing(t *testing.T) {
 			f.Close()
 		}
 		for i := range size(4, 20) {
-			r.sim.Generate(customers[0].ID, 20, simulator.GenerateOptions{Name: fmt.Sprint(i), Since: time.Now().Add(-time.Second), Until: time.Now()})
+			r.sim.Generate(
+				customers[0].ID,
+				20,
+				simulator.GenerateOptions{
+					Name:  fmt.Sprint(i),
+					Since: time.Now().Add(-time.Second),
+					Until: time.Now(),
+				},
+			)
 			time.Sleep(3 * time.Second)
 		}
 		r.complete(20*time.Second, customers, "siem")
@@ -237,7 +255,11 @@ func TestAFullDiskUnderDataDirStopsNothing(t *testing.T) {
 		r.stop()
 		r.mustStart(r.section(customers[0], "siem"))
 		before := r.sim.Requests().Count["siem"]
-		r.until("polls after the restart", time.Minute, func() bool { return r.sim.Requests().Count["siem"] > before+2 })
+		r.until(
+			"polls after the restart",
+			time.Minute,
+			func() bool { return r.sim.Requests().Count["siem"] > before+2 },
+		)
 		r.stop()
 		if _, repeated := r.accounts(customers, "siem"); repeated > 0 {
 			t.Errorf("%d repeated", repeated)

@@ -17,7 +17,8 @@ import (
 // troubles counts the plugin's lines of level warn and error about a tenant.
 func (r *rig) troubles(tenant string) (lines []string) {
 	for _, l := range r.host.Logs() {
-		if !l.Core && l.Level >= flbhost.LevelError && l.Level <= flbhost.LevelWarn && strings.Contains(l.Text, "[input:defender:"+tenant+"]") {
+		if !l.Core && l.Level >= flbhost.LevelError && l.Level <= flbhost.LevelWarn &&
+			strings.Contains(l.Text, "[input:defender:"+tenant+"]") {
 			lines = append(lines, l.Text)
 		}
 	}
@@ -143,7 +144,8 @@ func TestTwoInputsForTheSameFeedAreRefusedWithBothMends(t *testing.T) {
 		customers := tenants(1, 1)
 		r.simulate(simulator.Config{Tenants: customers})
 		err := r.start(r.section(customers[0], "siem"), r.section(customers[0], "siem"))
-		if text := r.logText(); err == nil || !strings.Contains(text, "state_id") || !strings.Contains(text, "json+cef") {
+		if text := r.logText(); err == nil || !strings.Contains(text, "state_id") ||
+			!strings.Contains(text, "json+cef") {
 			t.Fatalf("start gave %v:\n%s", err, text)
 		}
 	})
@@ -215,8 +217,8 @@ func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
 	before := len(took())
 	r.until("a hundred callbacks", patience, func() bool { return len(took()) >= before+100 })
 
-	// A callback that waits for the API is held up until the request's timeout, a minute. One
-	// that waits for a processor is not.
+	// A callback that waits for the API is held up until the request's timeout, a
+	// minute. One that waits for a processor is not.
 	if slow := slices.Max(took()); slow > 20*time.Second {
 		t.Errorf("a callback took %v", slow)
 	}

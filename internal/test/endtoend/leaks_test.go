@@ -50,10 +50,24 @@ func freeAddress(t *testing.T) string {
 // fileFor writes a tenants file.
 func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "defaults: {api: %s, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 2s}\ntenants:\n", api, r.sim.LoginURL(), r.sim.APIURL(api))
+	fmt.Fprintf(
+		&b,
+		"defaults: {api: %s, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 2s}\ntenants:\n",
+		api,
+		r.sim.LoginURL(),
+		r.sim.APIURL(api),
+	)
 	for _, c := range customers {
-		fmt.Fprintf(&b, "  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, refresh_token: %q, tag: %q}\n",
-			c.ID, c.Name, c.Apps[0].ClientID, c.Apps[0].Secret, c.Apps[0].RefreshTokens[0], "defender."+c.Name)
+		fmt.Fprintf(
+			&b,
+			"  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, refresh_token: %q, tag: %q}\n",
+			c.ID,
+			c.Name,
+			c.Apps[0].ClientID,
+			c.Apps[0].Secret,
+			c.Apps[0].RefreshTokens[0],
+			"defender."+c.Name,
+		)
 	}
 	path := filepath.Join(r.t.TempDir(), "tenants.yaml")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
@@ -76,11 +90,28 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrowOverThousandsOfPolls(t *testing.
 	customers := tenants(50, 5)
 	r.simulate(simulator.Config{Tenants: customers, Faults: "cut:p=0.05,503:p=0.02;wait=1s,reset:p=0.02"})
 	address := freeAddress(t)
-	r.mustStart(flbhost.Instance{Tag: "defender", Props: flbhost.Props("tenants_file", r.fileFor(customers, "siem"), "data_dir", r.data, "metrics_listen", address)})
+	r.mustStart(
+		flbhost.Instance{
+			Tag: "defender",
+			Props: flbhost.Props(
+				"tenants_file",
+				r.fileFor(customers, "siem"),
+				"data_dir",
+				r.data,
+				"metrics_listen",
+				address,
+			),
+		},
+	)
 	polls := func() float64 { return gauge(t, address, "defender_polls_total") }
 	target := float64(size(600, 10_000))
 	r.until("a fifth of the polls", 5*time.Minute, func() bool { return polls() > target/5 })
-	names := []string{"go_goroutines", "process_open_fds", "go_memstats_heap_inuse_bytes", "process_resident_memory_bytes"}
+	names := []string{
+		"go_goroutines",
+		"process_open_fds",
+		"go_memstats_heap_inuse_bytes",
+		"process_resident_memory_bytes",
+	}
 	var early []float64
 	for _, n := range names {
 		early = append(early, gauge(t, address, n))

@@ -12,7 +12,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// recordID is interface.md, "Records", written anew: it must not lean on the code under test.
+// recordID is interface.md, "Records", written anew: it must not lean on the code under
+// test.
 func recordID(tenantID, api, key string) string {
 	identity, version, _ := strings.Cut(key, "\n")
 	sum := sha256.Sum256([]byte(tenantID + "\n" + api + "\n" + identity + "\n" + version))
@@ -39,7 +40,15 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 					for _, c := range customers {
 						lost, repeated, bent, arrived := r.account(c.ID, "siem")
 						if lost+repeated+bent > 0 || arrived < 500 {
-							t.Errorf("%s, %s: lost %d, repeated %d, bent %d of %d", when, c.Name, lost, repeated, bent, arrived)
+							t.Errorf(
+								"%s, %s: lost %d, repeated %d, bent %d of %d",
+								when,
+								c.Name,
+								lost,
+								repeated,
+								bent,
+								arrived,
+							)
 						}
 					}
 				}
@@ -58,7 +67,11 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 				check("first run")
 				before := r.sim.Requests().Count["siem"]
 				r.mustStart(sections...)
-				r.until("a few polls", time.Minute, func() bool { return r.sim.Requests().Count["siem"] > before+3*n })
+				r.until(
+					"a few polls",
+					time.Minute,
+					func() bool { return r.sim.Requests().Count["siem"] > before+3*n },
+				)
 				r.stop()
 				check("after a restart")
 				noSecrets(t, r)
@@ -67,7 +80,8 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 	}
 }
 
-// noSecrets looks for every secret, those that the service issued on the way too, in everything that was printed and recorded.
+// noSecrets looks for every secret, those that the service issued on the way too, in
+// everything that was printed and recorded.
 func noSecrets(t *testing.T, r *rig) {
 	t.Helper()
 	secrets := r.sim.Secrets()

@@ -23,7 +23,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// plugin is the path of the .so under test: the one that `make` builds, brought up to date.
+// plugin is the path of the .so under test: the one that `make` builds, brought up to
+// date.
 var plugin = sync.OnceValues(func() (string, error) {
 	root, err := filepath.Abs("../../..")
 	if err != nil {
@@ -63,8 +64,8 @@ func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error
 	return list
 }
 
-// eachHost runs a test in the conformance host and, if there is one, in Fluent Bit. It runs
-// beside other tests, so nothing in it may depend on how long a call takes;
+// eachHost runs a test in the conformance host and, if there is one, in Fluent Bit. It
+// runs beside other tests, so nothing in it may depend on how long a call takes;
 // TestTheCollectCallbackNeverWaits runs alone and measures that.
 func eachHost(t *testing.T, run func(t *testing.T, r *rig)) {
 	t.Parallel()
@@ -79,8 +80,9 @@ func eachHost(t *testing.T, run func(t *testing.T, r *rig)) {
 	}
 }
 
-// everyday reports whether the test runs in this host. Both forms of a configuration start
-// the same Fluent Bit: the long runs take both for each test, the others one of them.
+// everyday reports whether the test runs in this host. Both forms of a configuration
+// start the same Fluent Bit: the long runs take both for each test, the others one of
+// them.
 func everyday(t *testing.T, host string) bool {
 	if long || host == "host" {
 		return true
@@ -109,8 +111,8 @@ type rig struct {
 	host          flbhost.Process
 	storage, data string
 	logs          []flbhost.LogLine // of processes that have ended
-	// parsed are the alerts that were seen, by the bytes of their record: the tests look at
-	// all records again and again.
+	// parsed are the alerts that were seen, by the bytes of their record: the tests
+	// look at all records again and again.
 	parsed map[string]alert
 }
 
@@ -129,7 +131,12 @@ func (r *rig) alert(rec flbhost.Record) alert {
 
 	known.text = rec.JSON()
 	if m := gjson.GetBytes(known.text, "mssp"); m.Get("kind").String() == "alert" {
-		known.tenantID, known.api, known.id = m.Get("tenant_id").String(), m.Get("api").String(), m.Get("record_id").String()
+		known.tenantID, known.api, known.id = m.Get("tenant_id").
+			String(),
+			m.Get("api").
+				String(),
+			m.Get("record_id").
+				String()
 	}
 	r.parsed[string(rec.Event)] = known
 	return known
@@ -148,11 +155,34 @@ func (r *rig) simulate(cfg simulator.Config) {
 	r.t.Cleanup(func() { sim.Close() })
 }
 
-// section is the [INPUT] of one tenant. more adds or replaces keys; an empty value takes one away.
+// section is the [INPUT] of one tenant. more adds or replaces keys; an empty value
+// takes one away.
 func (r *rig) section(t simulator.Tenant, api string, more ...string) flbhost.Instance {
 	app := t.Apps[0]
-	keys := []string{"tenant_id", t.ID, "tenant_name", t.Name, "client_id", app.ClientID, "client_secret", app.Secret, "refresh_token", app.RefreshTokens[0],
-		"api", api, "login_url", r.sim.LoginURL(), "api_url", r.sim.APIURL(api), "data_dir", r.data, "poll_interval", "1s", "lookback", "2d"}
+	keys := []string{
+		"tenant_id",
+		t.ID,
+		"tenant_name",
+		t.Name,
+		"client_id",
+		app.ClientID,
+		"client_secret",
+		app.Secret,
+		"refresh_token",
+		app.RefreshTokens[0],
+		"api",
+		api,
+		"login_url",
+		r.sim.LoginURL(),
+		"api_url",
+		r.sim.APIURL(api),
+		"data_dir",
+		r.data,
+		"poll_interval",
+		"1s",
+		"lookback",
+		"2d",
+	}
 	for i := 0; i < len(more); i += 2 {
 		for j := 0; ; j += 2 {
 			if j == len(keys) {
@@ -240,7 +270,8 @@ func (r *rig) until(what string, limit time.Duration, ok func() bool) {
 	}
 }
 
-// alerts are the records of one tenant that reached the chunks: record_id to how often, and the last text.
+// alerts are the records of one tenant that reached the chunks: record_id to how often,
+// and the last text.
 type alerts struct {
 	count map[string]int
 	text  map[string][]byte
@@ -264,8 +295,9 @@ func (r *rig) arrived(tenantID, api string) alerts {
 	return a
 }
 
-// account holds what arrived against the ledger of the simulator: lost are versions that were served whole and did not arrive, repeated
-// those that arrived more than once, bent those that arrived with other content.
+// account holds what arrived against the ledger of the simulator: lost are versions
+// that were served whole and did not arrive, repeated those that arrived more than
+// once, bent those that arrived with other content.
 func (r *rig) account(tenantID, api string) (lost, repeated, bent, arrived int) {
 	r.t.Helper()
 	ledger := r.sim.Ledger(tenantID, api)
@@ -285,7 +317,15 @@ func (r *rig) account(tenantID, api string) (lost, repeated, bent, arrived int) 
 			continue
 		}
 		arrived++
-		if want, have := canonical(r.t, ledger.Exists[key], true), canonical(r.t, alertOf(got.text[id]), false); want != have {
+		if want, have := canonical(
+			r.t,
+			ledger.Exists[key],
+			true,
+		), canonical(
+			r.t,
+			alertOf(got.text[id]),
+			false,
+		); want != have {
 			if bent++; bent < 3 {
 				r.t.Errorf("a record differs from what the API sent:\n%s\n%s", have, want)
 			}
@@ -306,9 +346,10 @@ func alertOf(record []byte) []byte {
 	return append([]byte("{"), rest...)
 }
 
-// canonical writes JSON with its keys in their order and every value in one form, so that equal texts are equal values. sent says that it is
-// the API's text, in which interface.md changes a few things: the alert's own keys mssp and cef get an underscore, and integers beyond 64 bits
-// become doubles.
+// canonical writes JSON with its keys in their order and every value in one form, so
+// that equal texts are equal values. sent says that it is the API's text, in which
+// interface.md changes a few things: the alert's own keys mssp and cef get an
+// underscore, and integers beyond 64 bits become doubles.
 func canonical(t *testing.T, text []byte, sent bool) string {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(text))

@@ -20,15 +20,48 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// The torture test runs random faults of the servers against random events of the host and holds the simulator's ledger against what
-// reached the chunks. TORTURE_RUNS is how many runs (default 3), TORTURE_SEED the first one's seed; TORTURE_HOST picks one host.
+// The torture test runs random faults of the servers against random events of the host
+// and holds the simulator's ledger against what reached the chunks. TORTURE_RUNS is how
+// many runs (default 3), TORTURE_SEED the first one's seed; TORTURE_HOST picks one
+// host.
 
 // faultMenu is what may go wrong with the servers, each with what is put in for %.
 var faultMenu = []string{
-	"429:p=%;wait=1s", "429:p=%;wait=1s;after=date", "429:p=%;after=none", "500:p=%", "502:p=%", "503:p=%", "401:p=%", "refuse:p=%", "reset:p=%",
-	"cut:p=%", "cut:p=%;kind=chunked", "cut:p=%;kind=clean", "junk:p=%;kind=html", "junk:p=%;kind=json", "junk:p=%;kind=list", "junk:p=%;kind=empty", "gzip:p=0.5", "shuffle", "dup:p=0.2",
-	"drip:p=%;rate=200000", "stall:p=0.03;at=0.5", "login503:p=%", "die=2s:p=0.3", "latency:p=%;by=700ms", "skew=-10m", "skew=10m", "503:from=3s;to=6s",
-	"aadsts=70000:p=0.05", "refuse:p=%;api=login", "move:p=0.2", "emptypage:p=0.2", "link:p=0.2;kind=skiptoken", "link:p=0.2;kind=otherhost", "lastlink:p=0.5", "ties",
+	"429:p=%;wait=1s",
+	"429:p=%;wait=1s;after=date",
+	"429:p=%;after=none",
+	"500:p=%",
+	"502:p=%",
+	"503:p=%",
+	"401:p=%",
+	"refuse:p=%",
+	"reset:p=%",
+	"cut:p=%",
+	"cut:p=%;kind=chunked",
+	"cut:p=%;kind=clean",
+	"junk:p=%;kind=html",
+	"junk:p=%;kind=json",
+	"junk:p=%;kind=list",
+	"junk:p=%;kind=empty",
+	"gzip:p=0.5",
+	"shuffle",
+	"dup:p=0.2",
+	"drip:p=%;rate=200000",
+	"stall:p=0.03;at=0.5",
+	"login503:p=%",
+	"die=2s:p=0.3",
+	"latency:p=%;by=700ms",
+	"skew=-10m",
+	"skew=10m",
+	"503:from=3s;to=6s",
+	"aadsts=70000:p=0.05",
+	"refuse:p=%;api=login",
+	"move:p=0.2",
+	"emptypage:p=0.2",
+	"link:p=0.2;kind=skiptoken",
+	"link:p=0.2;kind=otherhost",
+	"lastlink:p=0.5",
+	"ties",
 }
 
 func torture(t *testing.T, r *rig, seed uint64) {
@@ -36,7 +69,11 @@ func torture(t *testing.T, r *rig, seed uint64) {
 	var faults []string
 	skewed := false
 	for range 1 + rng.IntN(4) {
-		f := strings.ReplaceAll(faultMenu[rng.IntN(len(faultMenu))], "%", strconv.FormatFloat(0.02+0.25*rng.Float64(), 'f', 2, 64))
+		f := strings.ReplaceAll(
+			faultMenu[rng.IntN(len(faultMenu))],
+			"%",
+			strconv.FormatFloat(0.02+0.25*rng.Float64(), 'f', 2, 64),
+		)
 		if strings.HasPrefix(f, "skew") {
 			if skewed {
 				continue
@@ -60,7 +97,14 @@ func torture(t *testing.T, r *rig, seed uint64) {
 	api := apis[rng.IntN(len(apis))]
 	var sections []flbhost.Instance
 	for _, c := range cfg.Tenants {
-		keys := []string{"sweep_interval", "2s", "http_timeout", "2s", "buffer_limit", []string{"32M", "100K"}[rng.IntN(2)]}
+		keys := []string{
+			"sweep_interval",
+			"2s",
+			"http_timeout",
+			"2s",
+			"buffer_limit",
+			[]string{"32M", "100K"}[rng.IntN(2)],
+		}
 		if api != "siem" {
 			keys = append(keys, "page_size", []string{"", "37", "7"}[rng.IntN(3)])
 		}
@@ -72,7 +116,14 @@ func torture(t *testing.T, r *rig, seed uint64) {
 			tr.skew = f
 		}
 	}
-	t.Logf("seed %d: %s, faults %s, rotation %v, order %v", seed, api, strings.Join(faults, ","), cfg.Rotation, cfg.OrderBy)
+	t.Logf(
+		"seed %d: %s, faults %s, rotation %v, order %v",
+		seed,
+		api,
+		strings.Join(faults, ","),
+		cfg.Rotation,
+		cfg.OrderBy,
+	)
 	tr.start()
 	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
 		tr.work(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
@@ -146,8 +197,8 @@ func (tr *trial) add(c simulator.Tenant, n int, since, until time.Time) {
 	tr.r.sim.Generate(c.ID, n, simulator.GenerateOptions{Name: strconv.Itoa(tr.added), Since: since, Until: until})
 }
 
-// ids returns how often each version was handed over: what was delivered, and what waits in
-// Fluent Bit's chunks on disk.
+// ids returns how often each version was handed over: what was delivered, and what
+// waits in Fluent Bit's chunks on disk.
 func (tr *trial) ids() map[string]int {
 	records, err := tr.r.host.Records()
 	if err != nil {
@@ -167,12 +218,12 @@ func (tr *trial) ids() map[string]int {
 	return ids
 }
 
-// chunkID finds the ids of records in a chunk: in msgpack two bytes, d9 20, precede a text
-// of 32 bytes. The first is no UTF-8, which a dot matches.
+// chunkID finds the ids of records in a chunk: in msgpack two bytes, d9 20, precede a
+// text of 32 bytes. The first is no UTF-8, which a dot matches.
 var chunkID = regexp.MustCompile(`record_id. ([0-9a-f]{32})`)
 
-// waiting adds the records that Fluent Bit has on disk and has not delivered. A chunk that
-// was delivered this moment may still be there, and counts twice.
+// waiting adds the records that Fluent Bit has on disk and has not delivered. A chunk
+// that was delivered this moment may still be there, and counts twice.
 func (tr *trial) waiting(ids map[string]int) {
 	chunks, err := filepath.Glob(filepath.Join(tr.r.storage, "storage", "*", "*.flb"))
 	if err != nil {
@@ -249,7 +300,8 @@ func (tr *trial) event() {
 		tr.work(2 * time.Second)
 		tr.r.stop()
 		tr.stops = append(tr.stops, time.Now())
-		// The tokens stay: an old copy of them would be refused by a service that rotates strictly, and rightly so.
+		// The tokens stay: an old copy of them would be refused by a service that
+		// rotates strictly, and rightly so.
 		for _, name := range []string{"defender.db", "defender.db-wal", "defender.db-shm"} {
 			os.Remove(filepath.Join(tr.r.data, name))
 			if text, err := os.ReadFile(filepath.Join(copied, name)); err == nil {
@@ -267,7 +319,9 @@ func (tr *trial) note(event string) { tr.events = append(tr.events, event) }
 
 // settle ends the faults and waits until everything that is listed has arrived.
 func (tr *trial) settle() {
-	if err := tr.r.sim.SetFaults(tr.skew); err != nil { // a clock that jumps back would hide what was stored in its future
+	if err := tr.r.sim.SetFaults(
+		tr.skew,
+	); err != nil { // a clock that jumps back would hide what was stored in its future
 		tr.r.t.Fatal(err)
 	}
 	tr.r.until("everything listed has arrived", 2*time.Minute, func() bool {
@@ -285,7 +339,8 @@ func (tr *trial) settle() {
 	tr.r.stop()
 }
 
-// verdict compares. Repeats are allowed only of what was handed over in the five seconds before a process ended.
+// verdict compares. Repeats are allowed only of what was handed over in the five
+// seconds before a process ended.
 func (tr *trial) verdict(seed uint64) {
 	t := tr.r.t
 	noSecrets(t, tr.r)
@@ -293,8 +348,18 @@ func (tr *trial) verdict(seed uint64) {
 	for _, c := range tr.customers {
 		lost, repeated, bent, arrived := tr.r.account(c.ID, tr.api)
 		lost -= tr.overtaken(c.ID)
-		t.Logf("seed %d, %s %s: arrived %d, lost %d, repeated %d, bent %d; kills %d, events %s", seed, c.Name, tr.api, arrived, lost, repeated, bent, tr.kills,
-			strings.Join(tr.events, " "))
+		t.Logf(
+			"seed %d, %s %s: arrived %d, lost %d, repeated %d, bent %d; kills %d, events %s",
+			seed,
+			c.Name,
+			tr.api,
+			arrived,
+			lost,
+			repeated,
+			bent,
+			tr.kills,
+			strings.Join(tr.events, " "),
+		)
 		if lost > 0 || bent > 0 {
 			t.Errorf("seed %d: %d lost, %d bent", seed, lost, bent)
 			tr.explain(c.ID)
@@ -323,9 +388,10 @@ func (tr *trial) early() (n int) {
 	return n
 }
 
-// waited checks that no process asked again before the time that a Retry-After had named to it. The waits die with the process; those of
-// the faults are two seconds at most. A quota's last up to a minute, and new processes know nothing of the calls of old ones: where one
-// was used up nothing can be said.
+// waited checks that no process asked again before the time that a Retry-After had
+// named to it. The waits die with the process; those of the faults are two seconds at
+// most. A quota's last up to a minute, and new processes know nothing of the calls of
+// old ones: where one was used up nothing can be said.
 func (tr *trial) waited(seed uint64) {
 	for _, n := range tr.r.sim.Requests().OverQuota {
 		if n > 0 {
@@ -337,14 +403,21 @@ func (tr *trial) waited(seed uint64) {
 		if until.early > since.early && !slices.ContainsFunc(tr.stops, func(end time.Time) bool {
 			return end.After(since.at.Add(-3*time.Second)) && end.Before(until.at)
 		}) {
-			tr.r.t.Errorf("seed %d: %d requests before a Retry-After had passed, between %s and %s; ends at %v", seed, until.early-since.early,
-				since.at.Format("05.000"), until.at.Format("05.000"), times(tr.stops))
+			tr.r.t.Errorf(
+				"seed %d: %d requests before a Retry-After had passed, between %s and %s; ends at %v",
+				seed,
+				until.early-since.early,
+				since.at.Format("05.000"),
+				until.at.Format("05.000"),
+				times(tr.stops),
+			)
 		}
 	}
 }
 
-// overtaken counts the versions that were answered just before the plugin ended and replaced by a later one before it polled again: they
-// died with the process, and nothing can bring them back. The latest version is never among them.
+// overtaken counts the versions that were answered just before the plugin ended and
+// replaced by a later one before it polled again: they died with the process, and
+// nothing can bring them back. The latest version is never among them.
 func (tr *trial) overtaken(tenantID string) (n int) {
 	ledger := tr.r.sim.Ledger(tenantID, tr.api)
 	got := tr.r.arrived(tenantID, tr.api)
@@ -414,8 +487,14 @@ func (tr *trial) explain(tenantID string) {
 	for key, first := range ledger.First {
 		identity, _, _ := strings.Cut(key, "\n")
 		if got.count[recordID(tenantID, tr.api, key)] == 0 {
-			tr.r.t.Logf("lost: %q, latest %t, served %d times, first at %s; ends at %v", key, ledger.Latest[identity] == key, ledger.Served[key],
-				first.Format("05.000"), times(tr.stops))
+			tr.r.t.Logf(
+				"lost: %q, latest %t, served %d times, first at %s; ends at %v",
+				key,
+				ledger.Latest[identity] == key,
+				ledger.Served[key],
+				first.Format("05.000"),
+				times(tr.stops),
+			)
 		}
 	}
 	for _, l := range tr.r.logs {
@@ -425,7 +504,8 @@ func (tr *trial) explain(tenantID string) {
 	}
 }
 
-// explainRepeats prints when a repeated version was served, and when each of its records came.
+// explainRepeats prints when a repeated version was served, and when each of its
+// records came.
 func (tr *trial) explainRepeats(tenantID string, wrong []string) {
 	ledger := tr.r.sim.Ledger(tenantID, tr.api)
 	for _, text := range wrong {
@@ -439,7 +519,8 @@ func (tr *trial) explainRepeats(tenantID string, wrong []string) {
 	}
 }
 
-// seen lists the moments at which a snapshot had more records of the id than the one before.
+// seen lists the moments at which a snapshot had more records of the id than the one
+// before.
 func (tr *trial) seen(id string) (list []string) {
 	n := 0
 	for _, s := range tr.snaps {

@@ -18,7 +18,8 @@ import (
 // feed is a tenant and an API.
 type feed struct{ tenantID, tenant, api string }
 
-// expected are the rows that the simulator has for a feed, by the record_id that interface.md gives them.
+// expected are the rows that the simulator has for a feed, by the record_id that
+// interface.md gives them.
 func expected(sim *simulator.Simulator, f feed) map[string]json.RawMessage {
 	rows := map[string]json.RawMessage{}
 	for key, row := range sim.Ledger(f.tenantID, f.api).Exists {
@@ -33,7 +34,14 @@ func expected(sim *simulator.Simulator, f feed) map[string]json.RawMessage {
 type outcome struct{ expected, lost, repeated, bent, foreign int }
 
 func (o outcome) String() string {
-	return fmt.Sprintf("of %d alerts: lost %d, repeated %d, bent %d, foreign %d", o.expected, o.lost, o.repeated, o.bent, o.foreign)
+	return fmt.Sprintf(
+		"of %d alerts: lost %d, repeated %d, bent %d, foreign %d",
+		o.expected,
+		o.lost,
+		o.repeated,
+		o.bent,
+		o.foreign,
+	)
 }
 
 func (o outcome) perfect() bool { return o.lost+o.repeated+o.bent+o.foreign == 0 && o.expected > 0 }
@@ -50,7 +58,8 @@ func splunkAlerts(events []receiver.HECEvent, f feed) map[string][]receiver.HECE
 				RecordID string `json:"record_id"`
 			}
 		}
-		if json.Unmarshal(e.Event, &head) == nil && head.MSSP.Kind == "alert" && head.MSSP.TenantID == f.tenantID && head.MSSP.API == f.api {
+		if json.Unmarshal(e.Event, &head) == nil && head.MSSP.Kind == "alert" && head.MSSP.TenantID == f.tenantID &&
+			head.MSSP.API == f.api {
 			found[head.MSSP.RecordID] = append(found[head.MSSP.RecordID], e)
 		}
 	}
@@ -112,7 +121,8 @@ func object(text []byte) (m map[string]any, err error) {
 	return m, dec.Decode(&m)
 }
 
-// unequal compares two JSON values: whole numbers of 64 bits exactly, others as Fluent Bit's JSON can write them.
+// unequal compares two JSON values: whole numbers of 64 bits exactly, others as Fluent
+// Bit's JSON can write them.
 func unequal(path string, want, have any) string {
 	switch w := want.(type) {
 	case map[string]any:
@@ -180,7 +190,8 @@ func cefAlerts(lines []receiver.CEF, f feed) map[string][]receiver.CEF {
 	return found
 }
 
-// accountCEF holds the lines against the rows of the simulator and the mapping of outputs.md.
+// accountCEF holds the lines against the rows of the simulator and the mapping of
+// outputs.md.
 func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f feed) outcome {
 	t.Helper()
 	rows, found := expected(sim, f), cefAlerts(lines, f)
@@ -210,7 +221,8 @@ func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f 
 	return o
 }
 
-// parseCEF reads every message, and reports those that are no CEF and the lines that the listener refused.
+// parseCEF reads every message, and reports those that are no CEF and the lines that
+// the listener refused.
 func parseCEF(t *testing.T, s *receiver.Syslog) []receiver.CEF {
 	t.Helper()
 	var lines []receiver.CEF

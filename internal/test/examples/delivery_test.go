@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -31,7 +31,8 @@ func size(day, proof int) int {
 	return day
 }
 
-// TestSplunkThatIsBusyEveryFourthTimeLosesNothing: alerts turn up in waves of 40, so that there are many requests.
+// TestSplunkThatIsBusyEveryFourthTimeLosesNothing: alerts turn up in waves of 40, so
+// that there are many requests.
 func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -44,7 +45,11 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	waves := 0
 	for ; waves < size(10, 50) || r.hec.Status()[503] < 2 && waves < most; waves++ {
 		wave := waves
-		r.sim.Generate(f.tenantID, each, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
+		r.sim.Generate(
+			f.tenantID,
+			each,
+			simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)},
+		)
 		if wave == 0 {
 			r.until("the first wave", time.Minute, func() bool { return len(r.hec.Events()) > 0 })
 		}
@@ -63,7 +68,8 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	}
 }
 
-// TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert: what HEC took in and could not confirm comes again, with the same record_id.
+// TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert: what HEC took in and could not
+// confirm comes again, with the same record_id.
 func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -74,7 +80,11 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	r.start("splunk.yaml")
 	for wave := range 4 {
 		r.until("a wave", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 200+20*wave })
-		r.sim.Generate(f.tenantID, 20, simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)})
+		r.sim.Generate(
+			f.tenantID,
+			20,
+			simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)},
+		)
 	}
 	r.until("all alerts", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 280 })
 	r.until("a lost answer", 60*time.Second, func() bool { return r.hec.Status()[0] > 0 })
@@ -86,8 +96,9 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	}
 }
 
-// TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind: Fluent Bit gives a chunk up when HEC answers 403 or 413. A copy is in
-// storage.path/rejected, and a rewind brings the alerts again, with the same record_ids.
+// TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind: Fluent Bit gives a chunk
+// up when HEC answers 403 or 413. A copy is in storage.path/rejected, and a rewind
+// brings the alerts again, with the same record_ids.
 func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -100,7 +111,11 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			t.Parallel()
 			f := feed{oneCustomer, "contoso", "graph"}
 			tokens := map[string]receiver.HECToken{hecToken: {}}
-			r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 2000)}, receiver.HECConfig{Tokens: tokens, MaxContentLength: refuse.limit})
+			r := newRig(
+				t,
+				[]simulator.Tenant{customer(f.tenantID, f.tenant, 2000)},
+				receiver.HECConfig{Tokens: tokens, MaxContentLength: refuse.limit},
+			)
 			r.install("splunk.conf", "splunk.conf")
 			r.env["SPLUNK_HEC_TOKEN"] = refuse.token
 			r.start("splunk.conf")
@@ -115,7 +130,8 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 				t.Fatalf("%d events were taken in", n)
 			}
 
-			// Mended: another collector, or the right token. Then what `defenderctl rewind` does.
+			// Mended: another collector, or the right token. Then what `defenderctl
+			// rewind` does.
 			healthy, err := receiver.StartHEC(receiver.HECConfig{Tokens: tokens, TLS: r.server})
 			r.must(err)
 			t.Cleanup(func() { healthy.Close() })
@@ -123,7 +139,11 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			r.env["SPLUNK_HEC_TOKEN"], r.env["SPLUNK_HEC_PORT"] = hecToken, strconv.Itoa(healthy.Port())
 			s, err := store.Open(store.Options{Dir: r.path("state")})
 			r.must(err)
-			key := store.FeedKey{LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"), TenantID: f.tenantID, API: f.api}
+			key := store.FeedKey{
+				LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"),
+				TenantID:  f.tenantID,
+				API:       f.api,
+			}
 			r.must(s.Rewind(t.Context(), key, tick.FromTime(time.Now().Add(-24*time.Hour))))
 			r.must(s.Close())
 			r.start("splunk.conf")
@@ -138,8 +158,9 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	}
 }
 
-// TestCEFOfAllAPIsArrivesAsMapped sends alerts with hostile texts of each API through out_syslog in both formats over TCP
-// and TLS at once, and compares what arrives, key by key, with the mapping.
+// TestCEFOfAllAPIsArrivesAsMapped sends alerts with hostile texts of each API through
+// out_syslog in both formats over TCP and TLS at once, and compares what arrives, key
+// by key, with the mapping.
 func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -150,11 +171,26 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	r.must(err)
 	addHostile(r.sim, feeds, each)
 	var config strings.Builder
-	config.WriteString("[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " + r.path("buffer") + "\n    scheduler.base 1\n    scheduler.cap 3\n")
+	config.WriteString(
+		"[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " + r.path(
+			"buffer",
+		) + "\n    scheduler.base 1\n    scheduler.cap 3\n",
+	)
 	for _, f := range feeds {
-		fmt.Fprintf(&config, "[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n"+
-			"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n    format cef\n    cef_max_bytes 60000\n    data_dir %s\n    login_url %s\n    api_url %s\n    poll_interval 2s\n",
-			f.api, f.tenantID, f.tenant, clientID, clientSecret, f.api, r.path("state"), r.sim.LoginURL(), r.sim.APIURL(f.api))
+		fmt.Fprintf(
+			&config,
+			"[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n"+
+				"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n    format cef\n    cef_max_bytes 60000\n    data_dir %s\n    login_url %s\n    api_url %s\n    poll_interval 2s\n",
+			f.api,
+			f.tenantID,
+			f.tenant,
+			clientID,
+			clientSecret,
+			f.api,
+			r.path("state"),
+			r.sim.LoginURL(),
+			r.sim.APIURL(f.api),
+		)
 	}
 	type transport struct {
 		format receiver.SyslogFormat
@@ -171,10 +207,20 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 			r.must(err)
 			t.Cleanup(func() { s.Close() })
 			listeners[transport{format, mode}] = s
-			fmt.Fprintf(&config, "[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
-				"    Syslog_Message_Key cef\n    Syslog_Hostname_Preset poller\n    Retry_Limit no_limits\n", s.Port(), mode, format)
+			fmt.Fprintf(
+				&config,
+				"[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
+					"    Syslog_Message_Key cef\n    Syslog_Hostname_Preset poller\n    Retry_Limit no_limits\n",
+				s.Port(),
+				mode,
+				format,
+			)
 			if mode == "tls" {
-				fmt.Fprintf(&config, "    tls On\n    tls.verify On\n    tls.verify_hostname On\n    tls.ca_file %s\n", r.path("syslog-ca.pem"))
+				fmt.Fprintf(
+					&config,
+					"    tls On\n    tls.verify On\n    tls.verify_hostname On\n    tls.ca_file %s\n",
+					r.path("syslog-ca.pem"),
+				)
 			}
 		}
 	}
@@ -198,13 +244,20 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 			if !o.perfect() || o.expected != each {
 				t.Errorf("%s over %s, %s: %v", how.format, how.mode, f.api, o)
 			}
-			all = outcome{all.expected + o.expected, all.lost + o.lost, all.repeated + o.repeated, all.bent + o.bent, all.foreign + o.foreign}
+			all = outcome{
+				all.expected + o.expected,
+				all.lost + o.lost,
+				all.repeated + o.repeated,
+				all.bent + o.bent,
+				all.foreign + o.foreign,
+			}
 		}
 		t.Logf("%s over %s: %d lines, %v", how.format, how.mode, len(s.Messages()), all)
 	}
 }
 
-// TestThreeHundredTenantsEachUnderItsOwnTag runs many tenants (300 in make torture) of one input with a tag each; the output writes the tag into the event's source.
+// TestThreeHundredTenantsEachUnderItsOwnTag runs many tenants (300 in make torture) of
+// one input with a tag each; the output writes the tag into the event's source.
 func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -213,11 +266,19 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	var tenants []simulator.Tenant
 	var feeds []feed
 	var file strings.Builder
-	file.WriteString("defaults:\n  api: graph\n  client_id: " + clientID + "\n  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n")
+	file.WriteString(
+		"defaults:\n  api: graph\n  client_id: " + clientID + "\n  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n",
+	)
 	for i := range n {
 		f := feed{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
 		tenants, feeds = append(tenants, customer(f.tenantID, f.tenant, each)), append(feeds, f)
-		fmt.Fprintf(&file, "  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n", f.tenantID, f.tenant, f.tenant)
+		fmt.Fprintf(
+			&file,
+			"  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n",
+			f.tenantID,
+			f.tenant,
+			f.tenant,
+		)
 	}
 	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{hecToken: {}}})
 	r.write("customers.yaml", file.String())
@@ -263,7 +324,13 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 		if !o.perfect() || o.expected != each {
 			t.Errorf("%s: %v", f.tenant, o)
 		}
-		all = outcome{all.expected + o.expected, all.lost + o.lost, all.repeated + o.repeated, all.bent + o.bent, all.foreign + o.foreign}
+		all = outcome{
+			all.expected + o.expected,
+			all.lost + o.lost,
+			all.repeated + o.repeated,
+			all.bent + o.bent,
+			all.foreign + o.foreign,
+		}
 	}
 	t.Logf("%d tenants: %v, under a wrong tag %d, within %v", n, all, wrong, took.Round(time.Second))
 	if strings.Contains(r.logText(), "cannot mmap") {

@@ -19,7 +19,8 @@ func doc(t *testing.T, name string) string {
 	return string(b)
 }
 
-// replacements are the rows of the tables that say what replaces an old setting: what stands in the last column in code.
+// replacements are the rows of the tables that say what replaces an old setting: what
+// stands in the last column in code.
 func replacements(text string) (old map[string]string) {
 	old = map[string]string{}
 	in := false
@@ -39,10 +40,16 @@ func replacements(text string) (old map[string]string) {
 	return old
 }
 
-// TestEveryKeyOfTheOldFilesIsReplaced: the keys that the public pages on the old connectors name (and that `tokens import` reads) are in the
-// tables, and what stands at the other side is a key of this input.
+// TestEveryKeyOfTheOldFilesIsReplaced: the keys that the public pages on the old
+// connectors name (and that `tokens import` reads) are in the tables, and what stands
+// at the other side is a key of this input.
 func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
-	notOurs := map[string]bool{"Event_Sourcetype": true, "Event_Index": true, "tokens import": true, "dedup mssp.record_id": true}
+	notOurs := map[string]bool{
+		"Event_Sourcetype":     true,
+		"Event_Index":          true,
+		"tokens import":        true,
+		"dedup mssp.record_id": true,
+	}
 	for page, keys := range map[string]string{
 		"arcsight.md": "client_ID client_secret auth_url token_url redirect_uri scope reauthenticate",
 		"splunk.md": "endpoint oauth2_client_id oauth2_client_secret oauth2_refresh_token oauth2_access_token oauth2_refresh_url oauth2_refresh_props auth_type " +
@@ -56,7 +63,10 @@ func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
 			}
 			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(here, -1) {
 				name, _, _ := strings.Cut(m[1], " ")
-				if _, known := config.Lookup(name); !known && !notOurs[m[1]] && name != "defenderctl" && !regexp.MustCompile(`^(eu|uk|us|wdatp-.*)$`).MatchString(m[1]) {
+				if _, known := config.Lookup(
+					name,
+				); !known && !notOurs[m[1]] && name != "defenderctl" &&
+					!regexp.MustCompile(`^(eu|uk|us|wdatp-.*)$`).MatchString(m[1]) {
 					t.Errorf("%s: %s is replaced by %s, which is no key of the input", page, key, m[1])
 				}
 			}

@@ -19,8 +19,17 @@ import (
 const folder = "../../../examples"
 
 // configurations are the files that Fluent Bit is started with.
-var configurations = []string{"splunk.conf", "splunk.yaml", "arcsight.conf", "arcsight.yaml", "splunk-arcsight.conf", "splunk-arcsight.yaml",
-	"tenants.conf", "tenants.yaml", "routes.yaml"}
+var configurations = []string{
+	"splunk.conf",
+	"splunk.yaml",
+	"arcsight.conf",
+	"arcsight.yaml",
+	"splunk-arcsight.conf",
+	"splunk-arcsight.yaml",
+	"tenants.conf",
+	"tenants.yaml",
+	"routes.yaml",
+}
 
 // parts are the files that they refer to.
 var parts = []string{"plugins.conf", "defender.env", "customers.yaml", "routes-customers.yaml", "README.md"}
@@ -71,7 +80,10 @@ func sources(t testing.TB, name string, env map[string]string) config.Sources {
 		customers = "routes-customers.yaml"
 	}
 	machine := fstest.MapFS{
-		strings.TrimPrefix(env["DEFENDER_TENANTS_FILE"], "/"):       {Data: []byte(content(t, customers)), Mode: 0o644},
+		strings.TrimPrefix(env["DEFENDER_TENANTS_FILE"], "/"): {
+			Data: []byte(content(t, customers)),
+			Mode: 0o644,
+		},
 		strings.TrimPrefix(env["DEFENDER_CLIENT_SECRET_FILE"], "/"): {Data: []byte("secret\n"), Mode: 0o600},
 	}
 	return config.Sources{
@@ -87,7 +99,10 @@ func sources(t testing.TB, name string, env map[string]string) config.Sources {
 
 func load(t testing.TB, name string, env map[string]string) *fluentbit.File {
 	t.Helper()
-	f, err := fluentbit.Load(filepath.Join(folder, name), func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	f, err := fluentbit.Load(
+		filepath.Join(folder, name),
+		func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,14 +150,37 @@ func TestEveryExampleKeepsThePromise(t *testing.T) {
 				t.Fatal("not one service, one input and no filter")
 			}
 			service := settings(f.Of("service")[0])
-			expect(t, "service", service, "storage.path", env["DEFENDER_BUFFER"], "storage.checksum", "off", "storage.keep.rejected", "on", "plugins_file", "plugins.conf",
-				"hot_reload.ensure_thread_safety", "off")
+			expect(
+				t,
+				"service",
+				service,
+				"storage.path",
+				env["DEFENDER_BUFFER"],
+				"storage.checksum",
+				"off",
+				"storage.keep.rejected",
+				"on",
+				"plugins_file",
+				"plugins.conf",
+				"hot_reload.ensure_thread_safety",
+				"off",
+			)
 			refuse(t, "service", service, "storage.pause_on_chunks_overlimit", "daemon")
 
 			section := f.Of("input")[0]
 			input := settings(section)
 			expect(t, "input", input, "name", "defender", "threaded", "off", "storage.type", "filesystem")
-			refuse(t, "input", input, "mem_buf_limit", "rate_gate", "storage.pause_on_chunks_overlimit", "allow_threaded", "client_secret", "refresh_token")
+			refuse(
+				t,
+				"input",
+				input,
+				"mem_buf_limit",
+				"rate_gate",
+				"storage.pause_on_chunks_overlimit",
+				"allow_threaded",
+				"client_secret",
+				"refresh_token",
+			)
 			for _, p := range section.Props {
 				if fault := config.UnknownKey(p.Key); fault != nil {
 					t.Error(fault)
@@ -155,7 +193,10 @@ func TestEveryExampleKeepsThePromise(t *testing.T) {
 			for _, w := range warnings {
 				t.Errorf("%v", w)
 			}
-			if n := len(in.Tenants); n > 1 && service["storage.max_chunks_up"] == "" && !strings.HasPrefix(name, "routes") {
+			if n := len(
+				in.Tenants,
+			); n > 1 && service["storage.max_chunks_up"] == "" &&
+				!strings.HasPrefix(name, "routes") {
 				t.Errorf("%d tenants without storage.max_chunks_up", n)
 			}
 			for _, out := range f.Of("output") {
@@ -175,15 +216,45 @@ func checkOutput(t *testing.T, out map[string]string, in *config.Input) {
 	}
 	switch out["name"] {
 	case "splunk":
-		expect(t, where, out, "compress", "gzip", "event_host", "$mssp['tenant']", "event_field", "record_id $mssp['record_id']")
+		expect(
+			t,
+			where,
+			out,
+			"compress",
+			"gzip",
+			"event_host",
+			"$mssp['tenant']",
+			"event_field",
+			"record_id $mssp['record_id']",
+		)
 		for _, key := range []string{"splunk_token", "channel", "event_index", "event_sourcetype", "tls.ca_file"} {
 			if out[key] == "" {
 				t.Errorf("%s: no %s", where, key)
 			}
 		}
 	case "syslog":
-		expect(t, where, out, "mode", "tls", "syslog_format", "rfc3164", "syslog_message_key", "cef", "syslog_maxsize", "65536")
-		refuse(t, where, out, "syslog_appname_preset", "syslog_appname_key", "syslog_procid_preset", "syslog_procid_key")
+		expect(
+			t,
+			where,
+			out,
+			"mode",
+			"tls",
+			"syslog_format",
+			"rfc3164",
+			"syslog_message_key",
+			"cef",
+			"syslog_maxsize",
+			"65536",
+		)
+		refuse(
+			t,
+			where,
+			out,
+			"syslog_appname_preset",
+			"syslog_appname_key",
+			"syslog_procid_preset",
+			"syslog_procid_key",
+		)
 		if out["syslog_hostname_preset"] == "" {
 			t.Errorf("%s: no host in the header", where)
 		}
@@ -199,8 +270,13 @@ func checkOutput(t *testing.T, out map[string]string, in *config.Input) {
 
 func TestEveryTenantOfTheManyReachesItsOutput(t *testing.T) {
 	env := environment(t)
-	want := map[string]string{"contoso": "splunk_contoso", "northwind": "splunk_northwind", "fabrikam": "arcsight", "woodgrove": "arcsight",
-		"tailspin": "splunk_unassigned"}
+	want := map[string]string{
+		"contoso":   "splunk_contoso",
+		"northwind": "splunk_northwind",
+		"fabrikam":  "arcsight",
+		"woodgrove": "arcsight",
+		"tailspin":  "splunk_unassigned",
+	}
 	for _, name := range []string{"tenants.conf", "tenants.yaml"} {
 		f := load(t, name, env)
 		in, _, err := config.FromPlugin(f.Of("input")[0], sources(t, name, env))
@@ -269,7 +345,8 @@ func TestClassicAndYAMLSayTheSame(t *testing.T) {
 
 var variable = regexp.MustCompile(`\$\{([A-Z_]+)\}`)
 
-// TestVariablesAreDescribed: the head of an example names exactly the variables it uses, all of which defender.env explains.
+// TestVariablesAreDescribed: the head of an example names exactly the variables it
+// uses, all of which defender.env explains.
 func TestVariablesAreDescribed(t *testing.T) {
 	env := environment(t)
 	used := map[string]bool{}

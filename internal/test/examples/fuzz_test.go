@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 
@@ -19,32 +19,112 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 	file := map[string]any{"fileName": c, "filePath": d, "sha1": a, "sha256": b}
 	switch api {
 	case "siem":
-		return map[string]any{"AlertId": a, "AlertTitle": b, "Description": c, "CommandLine": d, "IoaDefinitionId": d, "Category": c, "Severity": a, "IpAddress": d,
-			"Url": b, "FileName": c, "FilePath": a, "UserName": d, "UserDomain": c, "LogOnUsers": b, "Actor": a, "FullId": c + d, "AlertTime": b, "Md5": d,
-			"LinkToMTP": c, "WasExecutingWhileDetected": a == "", "RemediationIsSuccess": nil}
+		return map[string]any{
+			"AlertId":                   a,
+			"AlertTitle":                b,
+			"Description":               c,
+			"CommandLine":               d,
+			"IoaDefinitionId":           d,
+			"Category":                  c,
+			"Severity":                  a,
+			"IpAddress":                 d,
+			"Url":                       b,
+			"FileName":                  c,
+			"FilePath":                  a,
+			"UserName":                  d,
+			"UserDomain":                c,
+			"LogOnUsers":                b,
+			"Actor":                     a,
+			"FullId":                    c + d,
+			"AlertTime":                 b,
+			"Md5":                       d,
+			"LinkToMTP":                 c,
+			"WasExecutingWhileDetected": a == "",
+			"RemediationIsSuccess":      nil,
+		}
 	case "incidents":
-		entities := []any{map[string]any{"entityType": "Ip", "ipAddress": a}, map[string]any{"entityType": "User", "accountName": b, "domainName": c, "userSid": d},
-			map[string]any{"entityType": "Process", "processCommandLine": d, "fileName": a}, map[string]any{"entityType": "File", "fileName": c, "sha1": d}}
-		return map[string]any{"incidentId": 7, "incidentName": a, "severity": b, "status": c, "createdTime": d, "alerts": []any{
-			map[string]any{"category": a, "firstActivity": b, "actorName": c, "mitreTechniques": []any{a, b, a}},
-			map[string]any{"entities": entities, "devices": []any{map[string]any{"deviceDnsName": b, "mdatpDeviceId": c}}, "mitreTechniques": []any{b, d}, "actorName": d}}}
+		entities := []any{
+			map[string]any{"entityType": "Ip", "ipAddress": a},
+			map[string]any{"entityType": "User", "accountName": b, "domainName": c, "userSid": d},
+			map[string]any{
+				"entityType":         "Process",
+				"processCommandLine": d,
+				"fileName":           a,
+			},
+			map[string]any{"entityType": "File", "fileName": c, "sha1": d},
+		}
+		return map[string]any{
+			"incidentId":   7,
+			"incidentName": a,
+			"severity":     b,
+			"status":       c,
+			"createdTime":  d,
+			"alerts": []any{
+				map[string]any{"category": a, "firstActivity": b, "actorName": c, "mitreTechniques": []any{a, b, a}},
+				map[string]any{
+					"entities":        entities,
+					"devices":         []any{map[string]any{"deviceDnsName": b, "mdatpDeviceId": c}},
+					"mitreTechniques": []any{b, d},
+					"actorName":       d,
+				},
+			},
+		}
 	case "graph":
-		return map[string]any{"id": a, "title": b, "description": c, "detectorId": d, "category": a, "severity": c, "createdDateTime": d, "alertWebUrl": b,
-			"threatDisplayName": c, "actorDisplayName": d, "mitreTechniques": []any{a, b}, "evidence": []any{
-				map[string]any{"@odata.type": "#microsoft.graph.security.processEvidence", "processCommandLine": a, "imageFile": file},
-				map[string]any{"@odata.type": "#microsoft.graph.security.userEvidence", "userAccount": map[string]any{"accountName": d, "domainName": a}},
-				map[string]any{"@odata.type": "#microsoft.graph.security.ipEvidence", "ipAddress": b}}}
+		return map[string]any{
+			"id":                a,
+			"title":             b,
+			"description":       c,
+			"detectorId":        d,
+			"category":          a,
+			"severity":          c,
+			"createdDateTime":   d,
+			"alertWebUrl":       b,
+			"threatDisplayName": c,
+			"actorDisplayName":  d,
+			"mitreTechniques":   []any{a, b},
+			"evidence": []any{
+				map[string]any{
+					"@odata.type":        "#microsoft.graph.security.processEvidence",
+					"processCommandLine": a,
+					"imageFile":          file,
+				},
+				map[string]any{
+					"@odata.type": "#microsoft.graph.security.userEvidence",
+					"userAccount": map[string]any{"accountName": d, "domainName": a},
+				},
+				map[string]any{"@odata.type": "#microsoft.graph.security.ipEvidence", "ipAddress": b},
+			},
+		}
 	default:
 		file["entityType"] = "File"
-		return map[string]any{"id": a, "title": b, "description": c, "detectorId": nil, "category": d, "severity": a, "alertCreationTime": b, "status": c, "machineId": d,
-			"relatedUser": map[string]any{"userName": a, "domainName": b}, "mitreTechniques": c, "evidence": []any{
-				map[string]any{"entityType": "Process", "processCommandLine": d, "fileName": b}, file, map[string]any{"entityType": "User", "accountName": c},
-				map[string]any{"entityType": "Url", "url": a}}}
+		return map[string]any{
+			"id":                a,
+			"title":             b,
+			"description":       c,
+			"detectorId":        nil,
+			"category":          d,
+			"severity":          a,
+			"alertCreationTime": b,
+			"status":            c,
+			"machineId":         d,
+			"relatedUser":       map[string]any{"userName": a, "domainName": b},
+			"mitreTechniques":   c,
+			"evidence": []any{
+				map[string]any{
+					"entityType":         "Process",
+					"processCommandLine": d,
+					"fileName":           b,
+				},
+				file,
+				map[string]any{"entityType": "User", "accountName": c},
+				map[string]any{"entityType": "Url", "url": a},
+			},
+		}
 	}
 }
 
-// FuzzCEF: for any texts in the rows of any API the encoder's line is what the standard allows, and what the mapping, written a second
-// time, makes of them.
+// FuzzCEF: for any texts in the rows of any API the encoder's line is what the standard
+// allows, and what the mapping, written a second time, makes of them.
 func FuzzCEF(f *testing.F) {
 	for i, text := range hostile {
 		f.Add(uint8(i), text, hostile[(i+7)%len(hostile)], hostile[(i+11)%len(hostile)], hostile[(i+17)%len(hostile)])
@@ -67,7 +147,15 @@ func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := record.NewEncoder(record.Options{TenantID: fd.tenantID, Tenant: fd.tenant, API: fd.api, Format: record.FormatCEF, CEFMaxBytes: 1_000_000})
+	e := record.NewEncoder(
+		record.Options{
+			TenantID:    fd.tenantID,
+			Tenant:      fd.tenant,
+			API:         fd.api,
+			Format:      record.FormatCEF,
+			CEFMaxBytes: 1_000_000,
+		},
+	)
 	id := record.MakeID(fd.tenantID, fd.api, []byte("x"), nil)
 	event, err := e.Alert(nil, 1, id, row)
 	if err != nil {
@@ -93,8 +181,36 @@ func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 
 // TestCEFOfRandomTexts does the same for texts made of what is special somewhere.
 func TestCEFOfRandomTexts(t *testing.T) {
-	pieces := []string{`\`, "=", "|", " ", "\r", "\n", "\r\n", "\t", "\x00", "é", "😀", "\u2028", "\u0085", "a", "key=", " cs1=", "n", "r", `\n`, "CEF:0|", "192.0.2.1", "::1", "High",
-		"2026-02-03T09:13:31.72Z", strings.Repeat("x", 300), strings.Repeat("日", 150), strings.Repeat(`\=`, 400), strings.Repeat(" ", 60)}
+	pieces := []string{
+		`\`,
+		"=",
+		"|",
+		" ",
+		"\r",
+		"\n",
+		"\r\n",
+		"\t",
+		"\x00",
+		"é",
+		"😀",
+		"\u2028",
+		"\u0085",
+		"a",
+		"key=",
+		" cs1=",
+		"n",
+		"r",
+		`\n`,
+		"CEF:0|",
+		"192.0.2.1",
+		"::1",
+		"High",
+		"2026-02-03T09:13:31.72Z",
+		strings.Repeat("x", 300),
+		strings.Repeat("日", 150),
+		strings.Repeat(`\=`, 400),
+		strings.Repeat(" ", 60),
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	text := func() string {
 		var b strings.Builder

@@ -15,9 +15,11 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// What the examples' tests show in a real Fluent Bit, as far as the conformance host goes: up to the chunks.
+// What the examples' tests show in a real Fluent Bit, as far as the conformance host
+// goes: up to the chunks.
 
-// inHost runs inputs in the conformance host until so many events are in chunks, and gives the alerts among them.
+// inHost runs inputs in the conformance host until so many events are in chunks, and
+// gives the alerts among them.
 func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.Record {
 	t.Helper()
 	so, err := plugin()
@@ -53,7 +55,8 @@ func simulate(t *testing.T, tenants []simulator.Tenant) *simulator.Simulator {
 	return sim
 }
 
-// TestCEFOfAllAPIsIsAsMapped: hostile texts of all four APIs, line by line against the mapping.
+// TestCEFOfAllAPIsIsAsMapped: hostile texts of all four APIs, line by line against the
+// mapping.
 func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 	t.Parallel()
 	const each = 150
@@ -63,9 +66,33 @@ func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "state")
 	var inputs []flbhost.Instance
 	for _, f := range feeds {
-		inputs = append(inputs, flbhost.Instance{Tag: "cef", Props: flbhost.Props("tenant_id", f.tenantID, "tenant_name", f.tenant, "client_id", clientID,
-			"client_secret", clientSecret, "grant", "client_credentials", "api", f.api, "format", "cef", "cef_max_bytes", "60000", "data_dir", data,
-			"login_url", sim.LoginURL(), "api_url", sim.APIURL(f.api))})
+		inputs = append(
+			inputs,
+			flbhost.Instance{Tag: "cef", Props: flbhost.Props(
+				"tenant_id",
+				f.tenantID,
+				"tenant_name",
+				f.tenant,
+				"client_id",
+				clientID,
+				"client_secret",
+				clientSecret,
+				"grant",
+				"client_credentials",
+				"api",
+				f.api,
+				"format",
+				"cef",
+				"cef_max_bytes",
+				"60000",
+				"data_dir",
+				data,
+				"login_url",
+				sim.LoginURL(),
+				"api_url",
+				sim.APIURL(f.api),
+			)},
+		)
 	}
 	var lines []receiver.CEF
 	for _, rec := range inHost(t, each*len(feeds), inputs...) {
@@ -84,7 +111,8 @@ func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 	}
 }
 
-// TestTenantsOfOneInputHaveTagsOfTheirOwn: 300 tenants, 20 alerts each; those without a tag have the input's.
+// TestTenantsOfOneInputHaveTagsOfTheirOwn: 300 tenants, 20 alerts each; those without a
+// tag have the input's.
 func TestTenantsOfOneInputHaveTagsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	const n, each = 300, 20
@@ -103,8 +131,14 @@ func TestTenantsOfOneInputHaveTagsOfTheirOwn(t *testing.T) {
 	}
 	sim := simulate(t, tenants)
 	path := filepath.Join(t.TempDir(), "customers.yaml")
-	text := fmt.Sprintf("defaults:\n  client_id: %s\n  client_secret: %s\n  poll_interval: 5s\n  login_url: %s\n  api_url: %s\ntenants:\n%s",
-		clientID, clientSecret, sim.LoginURL(), sim.APIURL(simulator.Graph), file.String())
+	text := fmt.Sprintf(
+		"defaults:\n  client_id: %s\n  client_secret: %s\n  poll_interval: 5s\n  login_url: %s\n  api_url: %s\ntenants:\n%s",
+		clientID,
+		clientSecret,
+		sim.LoginURL(),
+		sim.APIURL(simulator.Graph),
+		file.String(),
+	)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

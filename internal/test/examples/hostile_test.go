@@ -10,13 +10,41 @@ import (
 
 // hostile are the texts that a CEF line cannot hold as they are.
 var hostile = []string{
-	`Pipe | and \| pipe||`, `back\slash \ at the end\`, `a=b == c=d \=`, "CR LF\r\nLF\nCR\rend", "tab\tand\tmore\t", "emoji 😀👩‍👩‍👧 日本語 é", "",
-	strings.Repeat("0123456789", 500), strings.Repeat("é", 5000), strings.Repeat("😀", 1250), strings.Repeat(`\`, 5000), strings.Repeat("=|", 2500),
-	strings.Repeat("a", 511) + "é", strings.Repeat("a", 509) + "  b", "   spaces around   ", "\x00\x01\x7f\u0085control", "CEF:0|in|a|title|1|x|9|msg=y", "<13>Jan  1 00:00:00 host x",
-	"cs1=x cs1Label=y shost=evil", "\ufeffa mark", "\u2028separators\u2029", `C:\Users\=x|y\new\r`, " ", "\n", `\n is not a break`,
+	`Pipe | and \| pipe||`,
+	`back\slash \ at the end\`,
+	`a=b == c=d \=`,
+	"CR LF\r\nLF\nCR\rend",
+	"tab\tand\tmore\t",
+	"emoji 😀👩‍👩‍👧 日本語 é",
+	"",
+	strings.Repeat(
+		"0123456789",
+		500,
+	),
+	strings.Repeat("é", 5000),
+	strings.Repeat("😀", 1250),
+	strings.Repeat(`\`, 5000),
+	strings.Repeat("=|", 2500),
+	strings.Repeat(
+		"a",
+		511,
+	) + "é",
+	strings.Repeat("a", 509) + "  b",
+	"   spaces around   ",
+	"\x00\x01\x7f\u0085control",
+	"CEF:0|in|a|title|1|x|9|msg=y",
+	"<13>Jan  1 00:00:00 host x",
+	"cs1=x cs1Label=y shost=evil",
+	"\ufeffa mark",
+	"\u2028separators\u2029",
+	`C:\Users\=x|y\new\r`,
+	" ",
+	"\n",
+	`\n is not a break`,
 }
 
-// hostileAlert is the n-th alert: its texts are taken from the list so that each meets each place.
+// hostileAlert is the n-th alert: its texts are taken from the list so that each meets
+// each place.
 func hostileAlert(n int, at time.Time) simulator.Alert {
 	pick := func(place int) string { return hostile[(n+place*(1+n/len(hostile)))%len(hostile)] }
 	a := simulator.SampleAlert(5, n, at)
@@ -55,7 +83,8 @@ func oneOfEach() (tenants []simulator.Tenant, feeds []feed) {
 	return tenants, feeds
 }
 
-// addHostile gives each tenant so many hostile alerts, updated at times of their own within the last 24 hours.
+// addHostile gives each tenant so many hostile alerts, updated at times of their own
+// within the last 24 hours.
 func addHostile(sim *simulator.Simulator, feeds []feed, each int) {
 	now := time.Now()
 	for _, f := range feeds {

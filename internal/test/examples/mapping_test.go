@@ -13,21 +13,24 @@ import (
 	"fluent-bit-defender/internal/testbed/receiver"
 )
 
-// The mapping to CEF once more, as a reader of the page would do it by hand, so that a mistake in the encoder's table (package record)
-// does not check itself: a list of pairs per API, made of the decoded row.
+// The mapping to CEF once more, as a reader of the page would do it by hand, so that a
+// mistake in the encoder's table (package record) does not check itself: a list of
+// pairs per API, made of the decoded row.
 
 var products = map[string]struct{ name, version string }{
 	"siem": {"Microsoft Defender ATP", "2.0"}, "endpoint": {"Microsoft Defender for Endpoint", "1.0"},
 	"graph": {"Microsoft Defender XDR", "1.0"}, "incidents": {"Microsoft Defender XDR Incidents", "1.0"},
 }
 
-// A line is what should stand in a CEF line: the pairs in their order, texts already cut to the key's length.
+// A line is what should stand in a CEF line: the pairs in their order, texts already
+// cut to the key's length.
 type line struct {
 	api, class, name, severity string
 	pairs                      [][2]string
 }
 
-// text is a value of a row as text: null and what is no text or number is nothing, lists are joined by commas.
+// text is a value of a row as text: null and what is no text or number is nothing,
+// lists are joined by commas.
 func text(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -59,7 +62,8 @@ func at(v any, path ...string) any {
 
 func list(v any) []any { l, _ := v.([]any); return l }
 
-// clean takes out what a line cannot hold, and cuts to most bytes between characters. In the header a line break is a space.
+// clean takes out what a line cannot hold, and cuts to most bytes between characters.
+// In the header a line break is a space.
 func clean(s string, most int, header bool) string {
 	if header {
 		s = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ").Replace(s)
@@ -115,7 +119,8 @@ func (l *line) addresses(texts []string) {
 	l.add("c6a2", 45, "Source IPv6 Address", v6)
 }
 
-// addressList returns the members of a list of addresses; nothing if another text is among them.
+// addressList returns the members of a list of addresses; nothing if another text is
+// among them.
 func addressList(s string) []string {
 	parts := strings.Fields(strings.NewReplacer(",", " ", ";", " ").Replace(s))
 	for _, part := range parts {
@@ -201,7 +206,8 @@ func (l *line) siem(a map[string]any, get func(...string) string, id string, f f
 	l.add("msg", 1023, "", get("Description"))
 }
 
-// A thing is a piece of evidence: its kind in lower case, and the object that has its fields.
+// A thing is a piece of evidence: its kind in lower case, and the object that has its
+// fields.
 type thing struct {
 	kind   string
 	fields any
@@ -229,8 +235,8 @@ func all(things []thing, kind, field string) (texts []string) {
 	return texts
 }
 
-// best returns the texts at the paths in the thing of a kind that has most of them; one whose
-// roles say that it was attacked comes before others.
+// best returns the texts at the paths in the thing of a kind that has most of them; one
+// whose roles say that it was attacked comes before others.
 func best(things []thing, kind string, paths ...string) (texts []string) {
 	texts = make([]string, len(paths))
 	most := 0
@@ -269,7 +275,15 @@ func best(things []thing, kind string, paths ...string) (texts []string) {
 // theFile returns name, path, SHA-1 and SHA-256 of the file, and the command line.
 func theFile(things []thing, inFile, inProcess string) []string {
 	file := best(things, "file", inFile+"fileName", inFile+"filePath", inFile+"sha1", inFile+"sha256")
-	process := best(things, "process", inProcess+"fileName", inProcess+"filePath", inProcess+"sha1", inProcess+"sha256", "processCommandLine")
+	process := best(
+		things,
+		"process",
+		inProcess+"fileName",
+		inProcess+"filePath",
+		inProcess+"sha1",
+		inProcess+"sha256",
+		"processCommandLine",
+	)
 
 	named := find(things, "file", strings.Split(inFile+"fileName", ".")...) != ""
 	if strings.Join(file, "") == "" || !named && process[0] != "" {
@@ -373,7 +387,11 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 				seen[s], techniques = true, append(techniques, s)
 			}
 		}
-		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, "firstActivity"))); err == nil && (start.IsZero() || t.Before(start)) {
+		if t, err := time.Parse(
+			time.RFC3339Nano,
+			text(at(alert, "firstActivity")),
+		); err == nil &&
+			(start.IsZero() || t.Before(start)) {
 			start = t
 		}
 		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, "lastActivity"))); err == nil && t.After(end) {
@@ -426,11 +444,18 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 	l.add("flexString2", 1023, "Tenant", f.tenant)
 }
 
-// differs says how a CEF line that arrived differs from the one that should have; both are within cef_max_bytes.
+// differs says how a CEF line that arrived differs from the one that should have; both
+// are within cef_max_bytes.
 func (l line) differs(c receiver.CEF) string {
-	head := fmt.Sprintf("%q", []string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity})
+	head := fmt.Sprintf(
+		"%q",
+		[]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity},
+	)
 	product := products[l.api]
-	if want := fmt.Sprintf("%q", []string{"0", "Microsoft", product.name, product.version, l.class, l.name, l.severity}); head != want {
+	if want := fmt.Sprintf(
+		"%q",
+		[]string{"0", "Microsoft", product.name, product.version, l.class, l.name, l.severity},
+	); head != want {
 		return "the header is " + head + ", not " + want
 	}
 	for i, key := range c.Keys {

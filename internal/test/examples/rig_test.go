@@ -18,15 +18,16 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/receiver"
-	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/testbed/simulator"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
-// plugin is the path of the .so under test: the one that `make` builds, brought up to date.
+// plugin is the path of the .so under test: the one that `make` builds, brought up to
+// date.
 var plugin = sync.OnceValues(func() (string, error) {
 	root, err := filepath.Abs("../../..")
 	if err != nil {
@@ -38,7 +39,8 @@ var plugin = sync.OnceValues(func() (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
 	}
-	// go test takes a result from its cache unless a file changed that the test looked at itself.
+	// go test takes a result from its cache unless a file changed that the test looked
+	// at itself.
 	if _, err := os.Stat(so); err != nil {
 		return "", err
 	}
@@ -54,7 +56,8 @@ const (
 	manyCustomers = "10000000-0000-0000-0000-00000000000"
 )
 
-// rig is a simulated Defender, a HEC and a syslog receiver, and a Fluent Bit between them.
+// rig is a simulated Defender, a HEC and a syslog receiver, and a Fluent Bit between
+// them.
 type rig struct {
 	t       *testing.T
 	program string
@@ -102,12 +105,23 @@ func newRig(t *testing.T, tenants []simulator.Tenant, hec receiver.HECConfig) *r
 	r.write("plugins.conf", "[PLUGINS]\n    Path "+so+"\n")
 	r.must(os.MkdirAll(r.path("state"), 0o700))
 	maps.Copy(r.env, map[string]string{
-		"DEFENDER_BUFFER": r.path("buffer"), "DEFENDER_DATA_DIR": r.path("state"), "DEFENDER_TENANTS_FILE": r.path("customers.yaml"),
-		"DEFENDER_TENANT_ID": oneCustomer, "DEFENDER_CLIENT_ID": clientID, "DEFENDER_CLIENT_SECRET_FILE": r.path("secret"),
-		"SPLUNK_HEC_HOST": "localhost", "SPLUNK_HEC_PORT": strconv.Itoa(r.hec.Port()), "SPLUNK_CA_FILE": r.path("ca.pem"),
-		"SPLUNK_HEC_TOKEN": hecToken, "SPLUNK_HEC_TOKEN_NORTHWIND": hecNorthwind,
-		"ARCSIGHT_HOST": "localhost", "ARCSIGHT_PORT": strconv.Itoa(r.syslog.Port()), "ARCSIGHT_CA_FILE": r.path("ca.pem"),
-		"LOGIN_URL": r.sim.LoginURL(),
+		"DEFENDER_BUFFER": r.path(
+			"buffer",
+		),
+		"DEFENDER_DATA_DIR":           r.path("state"),
+		"DEFENDER_TENANTS_FILE":       r.path("customers.yaml"),
+		"DEFENDER_TENANT_ID":          oneCustomer,
+		"DEFENDER_CLIENT_ID":          clientID,
+		"DEFENDER_CLIENT_SECRET_FILE": r.path("secret"),
+		"SPLUNK_HEC_HOST":             "localhost",
+		"SPLUNK_HEC_PORT":             strconv.Itoa(r.hec.Port()),
+		"SPLUNK_CA_FILE":              r.path("ca.pem"),
+		"SPLUNK_HEC_TOKEN":            hecToken,
+		"SPLUNK_HEC_TOKEN_NORTHWIND":  hecNorthwind,
+		"ARCSIGHT_HOST":               "localhost",
+		"ARCSIGHT_PORT":               strconv.Itoa(r.syslog.Port()),
+		"ARCSIGHT_CA_FILE":            r.path("ca.pem"),
+		"LOGIN_URL":                   r.sim.LoginURL(),
 	})
 	for _, api := range simulator.APIs() {
 		r.env["API_URL_"+api] = r.sim.APIURL(api)
@@ -129,8 +143,9 @@ func (r *rig) write(name, text string) {
 	r.must(os.WriteFile(r.path(name), []byte(text), 0o600))
 }
 
-// apiLine is the one place of an example that a test adds to: below it the addresses of Microsoft's servers are replaced by those of the
-// simulator, and the time between two polls by a second.
+// apiLine is the one place of an example that a test adds to: below it the addresses of
+// Microsoft's servers are replaced by those of the simulator, and the time between two
+// polls by a second.
 var apiLine = regexp.MustCompile(`(?m)^( +)api(:?) +(\w+)$`)
 
 // install copies a file of the folder.
@@ -138,7 +153,17 @@ func (r *rig) install(name, as string) {
 	r.t.Helper()
 	text := apiLine.ReplaceAllStringFunc(content(r.t, name), func(line string) string {
 		m := apiLine.FindStringSubmatch(line)
-		return fmt.Sprintf("%s\n%slogin_url%s ${LOGIN_URL}\n%sapi_url%s ${API_URL_%s}\n%spoll_interval%s 1s", line, m[1], m[2], m[1], m[2], m[3], m[1], m[2])
+		return fmt.Sprintf(
+			"%s\n%slogin_url%s ${LOGIN_URL}\n%sapi_url%s ${API_URL_%s}\n%spoll_interval%s 1s",
+			line,
+			m[1],
+			m[2],
+			m[1],
+			m[2],
+			m[3],
+			m[1],
+			m[2],
+		)
 	})
 	r.write(as, text)
 }
@@ -150,9 +175,14 @@ func (r *rig) signIn(tenantID string) {
 	r.must(err)
 	s, err := store.Open(store.Options{Dir: r.path("state")})
 	r.must(err)
-	key := tokens.ChainKey{LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"), TenantID: tenantID, ClientID: clientID}
+	key := tokens.ChainKey{
+		LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"),
+		TenantID:  tenantID,
+		ClientID:  clientID,
+	}
 	now := time.Now()
-	err = s.Tokens().Save(context.Background(), key, tokens.Chain{Refresh: secret.New(token), Account: "soc@example.com", Obtained: now, Refreshed: now})
+	err = s.Tokens().
+		Save(context.Background(), key, tokens.Chain{Refresh: secret.New(token), Account: "soc@example.com", Obtained: now, Refreshed: now})
 	r.must(err)
 	r.must(s.Close())
 }
@@ -208,7 +238,8 @@ func (r *rig) stop() {
 	}
 }
 
-// patience is how long a test waits at least for what must happen: the machine may be busy.
+// patience is how long a test waits at least for what must happen: the machine may be
+// busy.
 const patience = 3 * time.Minute
 
 // until waits for a condition, for the limit or for patience, whichever is longer.

@@ -12,7 +12,8 @@ import (
 // alerts in each tenant of an example's run.
 const few = 40
 
-// TestEveryExampleRuns runs each file in a real Fluent Bit. Every alert has to arrive once, whole, at the receiver that the file names.
+// TestEveryExampleRuns runs each file in a real Fluent Bit. Every alert has to arrive
+// once, whole, at the receiver that the file names.
 func TestEveryExampleRuns(t *testing.T) {
 	t.Parallel()
 	for name, want := range destinations() {
@@ -28,8 +29,9 @@ func TestEveryExampleRuns(t *testing.T) {
 	}
 }
 
-// TestTheBufferOutlivesAKill: with a collector that refuses everything the alerts wait on disk; Fluent Bit is killed, and started again when
-// the collector is well. Each alert arrives at its place.
+// TestTheBufferOutlivesAKill: with a collector that refuses everything the alerts wait
+// on disk; Fluent Bit is killed, and started again when the collector is well. Each
+// alert arrives at its place.
 func TestTheBufferOutlivesAKill(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -42,9 +44,17 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 			r.hec.SetDown(true)
 			r.start(name)
 			r.until("a refusal of each output", 60*time.Second, func() bool {
-				return strings.Count(r.logText(), "http_status=503") >= strings.Count(content(t, name), "SPLUNK_HEC_HOST}")
+				return strings.Count(
+					r.logText(),
+					"http_status=503",
+				) >= strings.Count(
+					content(t, name),
+					"SPLUNK_HEC_HOST}",
+				)
 			})
-			time.Sleep(6 * time.Second) // what is handed over in the last five seconds may come twice, and is no matter of the buffer
+			time.Sleep(
+				6 * time.Second,
+			) // what is handed over in the last five seconds may come twice, and is no matter of the buffer
 			r.must(r.cmd.Process.Kill())
 			<-r.ended
 			r.hec.SetDown(false)
@@ -64,11 +74,17 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 	}
 }
 
-// destinations say for each example, by its name without format, where the alerts of each tenant have to arrive.
+// destinations say for each example, by its name without format, where the alerts of
+// each tenant have to arrive.
 func destinations() map[string][]delivery {
 	contoso := feed{oneCustomer, "contoso", "graph"}
-	many := []feed{{manyCustomers + "1", "contoso", "graph"}, {manyCustomers + "2", "northwind", "endpoint"}, {manyCustomers + "3", "fabrikam", "siem"},
-		{manyCustomers + "4", "woodgrove", "incidents"}, {manyCustomers + "5", "tailspin", "graph"}}
+	many := []feed{
+		{manyCustomers + "1", "contoso", "graph"},
+		{manyCustomers + "2", "northwind", "endpoint"},
+		{manyCustomers + "3", "fabrikam", "siem"},
+		{manyCustomers + "4", "woodgrove", "incidents"},
+		{manyCustomers + "5", "tailspin", "graph"},
+	}
 	routed := []feed{many[0], {manyCustomers + "3", "fabrikam", "graph"}, many[4]}
 	atSplunk := func(token, index, sourcetype string) place {
 		return place{token: token, index: index, sourcetype: sourcetype}
@@ -76,11 +92,21 @@ func destinations() map[string][]delivery {
 	graph, endpoint := "ms365:defender:incident:alerts", "ms:defender:atp:alerts"
 	arcsight := place{arcsight: true}
 	return map[string][]delivery{
-		"splunk":          {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
-		"arcsight":        {{feed{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
-		"splunk-arcsight": {{feed{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}}},
-		"tenants": {{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {many[1], []place{atSplunk(hecNorthwind, "sec_northwind", endpoint)}},
-			{many[2], []place{arcsight}}, {many[3], []place{arcsight}}, {many[4], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
+		"splunk":   {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
+		"arcsight": {{feed{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
+		"splunk-arcsight": {
+			{feed{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}},
+		},
+		"tenants": {
+			{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}},
+			{many[1], []place{atSplunk(hecNorthwind, "sec_northwind", endpoint)}},
+			{
+				many[2],
+				[]place{arcsight},
+			},
+			{many[3], []place{arcsight}},
+			{many[4], []place{atSplunk(hecToken, "sec_unassigned", graph)}},
+		},
 		"routes": {{routed[0], []place{atSplunk(hecToken, "sec_contoso", graph)}}, {routed[1], []place{arcsight}},
 			{routed[2], []place{atSplunk(hecToken, "sec_unassigned", graph)}}},
 	}
@@ -104,7 +130,8 @@ func prepare(t *testing.T, name string, want []delivery, busyEvery int) *rig {
 	for _, d := range want {
 		tenants = append(tenants, customer(d.feed.tenantID, d.feed.tenant, few))
 	}
-	// The tokens are as narrow as an administrator would make them, both with acknowledgement on.
+	// The tokens are as narrow as an administrator would make them, both with
+	// acknowledgement on.
 	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{
 		hecToken:     {Indexes: []string{"defender", "sec_contoso", "sec_unassigned"}, Index: "defender", Ack: true},
 		hecNorthwind: {Indexes: []string{"sec_northwind"}, Index: "sec_northwind", Ack: true},

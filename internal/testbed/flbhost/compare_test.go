@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// run is one scenario of the comparison: it drives either host and leaves the probe's trace behind.
+// run is one scenario of the comparison: it drives either host and leaves the probe's
+// trace behind.
 type run struct {
 	name      string
 	instances func(dir string) []Instance
@@ -25,7 +26,16 @@ type run struct {
 }
 
 func section(dir, id string, threaded bool, more ...string) Instance {
-	kv := append([]string{"instance_id", id, "trace", filepath.Join(dir, "trace."+id), "state", filepath.Join(dir, "state."+id)}, more...)
+	kv := append(
+		[]string{
+			"instance_id",
+			id,
+			"trace",
+			filepath.Join(dir, "trace."+id),
+			"state",
+			filepath.Join(dir, "state."+id),
+		},
+		more...)
 	return Instance{Tag: "tag." + id, Threaded: threaded, Props: Props(kv...)}
 }
 
@@ -40,8 +50,8 @@ func events(n int) func(*testing.T, Process, string) {
 	return func(t *testing.T, p Process, _ string) { must(t, p.WaitEvents(deadline(t), n)) }
 }
 
-// waitTrace waits until the trace of an instance has n lines that begin with prefix. Both hosts tick once a second, so
-// looking ten times a second is no load.
+// waitTrace waits until the trace of an instance has n lines that begin with prefix.
+// Both hosts tick once a second, so looking ten times a second is no load.
 func waitTrace(t *testing.T, dir, id, prefix string, n int) {
 	t.Helper()
 	ctx := deadline(t)
@@ -81,7 +91,10 @@ var runs = []run{
 	{
 		name: "two threaded instances",
 		instances: func(dir string) []Instance {
-			return []Instance{section(dir, "a", true, "limit", "6"), section(dir, "b", true, "limit", "6", "mode", "append")}
+			return []Instance{
+				section(dir, "a", true, "limit", "6"),
+				section(dir, "b", true, "limit", "6", "mode", "append"),
+			}
 		},
 		drive: events(12),
 	},
@@ -95,14 +108,22 @@ var runs = []run{
 	{
 		name: "the second of three Inits fails",
 		instances: func(dir string) []Instance {
-			return []Instance{section(dir, "a", false), section(dir, "b", false, "fault", "init_fail"), section(dir, "c", false)}
+			return []Instance{
+				section(dir, "a", false),
+				section(dir, "b", false, "fault", "init_fail"),
+				section(dir, "c", false),
+			}
 		},
 		fails: true,
 	},
 	{
 		name: "an Init on a thread fails",
 		instances: func(dir string) []Instance {
-			return []Instance{section(dir, "a", true), section(dir, "b", true, "fault", "init_fail"), section(dir, "c", false)}
+			return []Instance{
+				section(dir, "a", true),
+				section(dir, "b", true, "fault", "init_fail"),
+				section(dir, "c", false),
+			}
 		},
 		fails: true,
 	},
@@ -147,7 +168,10 @@ var runs = []run{
 	{
 		name: "a limit stops the collector of the instance that was initialised last",
 		instances: func(dir string) []Instance {
-			return []Instance{limited(dir, "a", true, "limit", "3", "trace_ticks", "99"), section(dir, "b", true, "limit", "0", "trace_ticks", "99")}
+			return []Instance{
+				limited(dir, "a", true, "limit", "3", "trace_ticks", "99"),
+				section(dir, "b", true, "limit", "0", "trace_ticks", "99"),
+			}
 		},
 		drive: func(t *testing.T, p Process, dir string) {
 			p.Outputs(false)
@@ -183,8 +207,8 @@ var runs = []run{
 	},
 }
 
-// TestTheHostBehavesAsFluentBit runs each scenario on both and compares the callbacks of each instance, with their
-// threads and arguments, and the records.
+// TestTheHostBehavesAsFluentBit runs each scenario on both and compares the callbacks
+// of each instance, with their threads and arguments, and the records.
 func TestTheHostBehavesAsFluentBit(t *testing.T) {
 	program, err := Find()
 	if err != nil {
@@ -232,11 +256,18 @@ func (r *run) trace(dir, id string) string {
 	return strings.Join(out, "\n")
 }
 
-// on runs the scenario on one of the two and gives the records by tag: the order of chunks of different tags is not promised.
+// on runs the scenario on one of the two and gives the records by tag: the order of
+// chunks of different tags is not promised.
 func (r *run) on(t *testing.T, start func(context.Context, Config) (Process, error), dir string) map[string]string {
 	t.Helper()
 	ctx := deadline(t)
-	cfg := Config{Plugin: probe(t), Name: "probe", HotReload: r.hotReload, StorageDir: filepath.Join(dir, "s"), Instances: r.instances(dir)}
+	cfg := Config{
+		Plugin:     probe(t),
+		Name:       "probe",
+		HotReload:  r.hotReload,
+		StorageDir: filepath.Join(dir, "s"),
+		Instances:  r.instances(dir),
+	}
 	must(t, os.MkdirAll(cfg.StorageDir, 0o755))
 	p, err := start(ctx, cfg)
 	var failed *InitError
@@ -287,8 +318,9 @@ func waitState(t *testing.T, dir, id, want string) {
 	}
 }
 
-// byTag gives the records of each tag, sorted: a chunk left behind by a kill is delivered after newer ones. One that was
-// on its way at that moment is delivered twice, so after a kill repeats do not count.
+// byTag gives the records of each tag, sorted: a chunk left behind by a kill is
+// delivered after newer ones. One that was on its way at that moment is delivered
+// twice, so after a kill repeats do not count.
 func byTag(t *testing.T, p Process, killed bool) map[string]string {
 	t.Helper()
 	records, err := p.Records()

@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// Level is the severity of a log line, with Fluent Bit's numbers (include/fluent-bit/flb_log.h).
+// Level is the severity of a log line, with Fluent Bit's numbers
+// (include/fluent-bit/flb_log.h).
 type Level int
 
-// The levels of Fluent Bit. LevelStderr marks what the process wrote to its standard error past the logger.
+// The levels of Fluent Bit. LevelStderr marks what the process wrote to its standard
+// error past the logger.
 const (
 	LevelStderr Level = iota - 1
 	LevelOff
@@ -45,6 +47,7 @@ func (l Level) String() string {
 	case LevelStderr:
 		return "stderr"
 	}
+
 	return "off"
 }
 
@@ -53,31 +56,36 @@ type Property struct{ Key, Value string }
 
 // Instance is one [INPUT] section.
 type Instance struct {
-	// Props are the plugin's keys in their order; Props(...) writes them in short. ${VAR} and ${VAR:-default} are
-	// expanded as Fluent Bit does. Keys that Fluent Bit keeps for itself never reach the plugin.
+	// Props are the plugin's keys in their order; Props(...) writes them in short.
+	// ${VAR} and ${VAR:-default} are expanded as Fluent Bit does. Keys that Fluent Bit
+	// keeps for itself never reach the plugin.
 	Props []Property
 	// Tag of the records; empty means the instance's name, as in Fluent Bit.
 	Tag string
-	// Threaded runs the instance on a thread of its own. Fluent Bit's default for Go inputs is true; here the zero value
-	// is the mode the product requires.
+	// Threaded runs the instance on a thread of its own. Fluent Bit's default for Go
+	// inputs is true; here the zero value is the mode the product requires.
 	Threaded bool
 	// RingCapacity is thread.ring_buffer.capacity; 0 means Fluent Bit's 1024.
 	RingCapacity int
-	// MemBufLimit pauses the input when so many bytes wait for the outputs; 0 means no limit.
+	// MemBufLimit pauses the input when so many bytes wait for the outputs; 0 means no
+	// limit.
 	MemBufLimit int
 
 	name string // another plugin, for a configuration that Fluent Bit refuses
 }
 
-// Props makes a property list from keys and values in turn. It panics on an odd number, which is a fault of the caller.
+// Props makes a property list from keys and values in turn. It panics on an odd number,
+// which is a fault of the caller.
 func Props(kv ...string) []Property {
 	if len(kv)%2 != 0 {
 		panic("flbhost.Props: a key without a value")
 	}
+
 	out := make([]Property, 0, len(kv)/2)
 	for i := 0; i < len(kv); i += 2 {
 		out = append(out, Property{kv[i], kv[i+1]})
 	}
+
 	return out
 }
 
@@ -91,8 +99,8 @@ type Config struct {
 	LogLevel   string     // service log_level; empty means info
 	HotReload  bool       // Hot_Reload On: Reload works
 	Env        []string   // added to the environment of the process, "KEY=value"
-	// GraceSeconds is the service's Grace: how many seconds a shutdown waits for undelivered chunks; 0 means Fluent Bit's 5,
-	// -1 for ever.
+	// GraceSeconds is the service's Grace: how many seconds a shutdown waits for
+	// undelivered chunks; 0 means Fluent Bit's 5, -1 for ever.
 	GraceSeconds int
 
 	// The rest is for the host only; Real ignores it.
@@ -111,13 +119,15 @@ type Config struct {
 var (
 	// ErrCrashes stands for a key that Fluent Bit dies of: any that begins with "net.".
 	ErrCrashes = errors.New("fluent-bit crashes on this key")
-	// ErrUnknownProperty stands for a key that Fluent Bit refuses for an input: any that begins with "oauth2".
+	// ErrUnknownProperty stands for a key that Fluent Bit refuses for an input: any
+	// that begins with "oauth2".
 	ErrUnknownProperty = errors.New("unknown configuration property")
 	// ErrNoTLS stands for "tls on": the plugin does not use Fluent Bit's network layer.
 	ErrNoTLS = errors.New("the input does not support TLS")
 )
 
-// kept are the keys of an [INPUT] section that Fluent Bit does not pass on (src/flb_input.c, flb_input_set_property).
+// kept are the keys of an [INPUT] section that Fluent Bit does not pass on
+// (src/flb_input.c, flb_input_set_property).
 var kept = map[string]bool{
 	"name": true, "tag": true, "log_level": true, "log_suppress_interval": true, "routable": true, "alias": true,
 	"mem_buf_limit": true, "listen": true, "host": true, "port": true, "ipv6": true, "storage.type": true,
@@ -125,12 +135,16 @@ var kept = map[string]bool{
 	"thread.ring_buffer.window": true, "rate_window": true, "rate_gate": true, "routes": true, "processors": true,
 }
 
-// visible gives the properties that reach the plugin, expanded, and the instance's own log level ("" = the service's).
+// visible gives the properties that reach the plugin, expanded, and the instance's own
+// log level ("" = the service's).
 func visible(props []Property, lookup func(string) string) ([]Property, string, error) {
 	var out []Property
+
 	level := ""
+
 	for _, p := range props {
 		key := strings.ToLower(p.Key)
+
 		value := expand(p.Value, lookup)
 		switch {
 		case strings.HasPrefix(key, "net."):
@@ -144,12 +158,14 @@ func visible(props []Property, lookup func(string) string) ([]Property, string, 
 			if !ok {
 				return nil, "", fmt.Errorf("flbhost: log_level %q: %w", value, ErrUnknownProperty)
 			}
+
 			level = strconv.Itoa(int(l))
 		case kept[key], key == "tls", strings.HasPrefix(key, "tls."), strings.HasPrefix(key, "rate_gate."):
 		default:
 			out = append(out, Property{p.Key, value})
 		}
 	}
+
 	return out, level, nil
 }
 
@@ -158,31 +174,37 @@ func isOn(s string) bool {
 	case "on", "true", "yes":
 		return true
 	}
+
 	return false
 }
 
 var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 
-// expand replaces ${VAR} and ${VAR:-default} (src/flb_env.c); an unset variable becomes nothing.
+// expand replaces ${VAR} and ${VAR:-default} (src/flb_env.c); an unset variable becomes
+// nothing.
 func expand(s string, lookup func(string) string) string {
 	return variable.ReplaceAllStringFunc(s, func(m string) string {
 		name, def, _ := strings.Cut(m[2:len(m)-1], ":-")
 		if v := lookup(name); v != "" {
 			return v
 		}
+
 		return def
 	})
 }
 
-// environment is the process's environment with cfg.Env, as a list for exec and as a lookup for expansion.
+// environment is the process's environment with cfg.Env, as a list for exec and as a
+// lookup for expansion.
 func (cfg *Config) environment() ([]string, func(string) string) {
 	env := append(os.Environ(), cfg.Env...)
+
 	return env, func(name string) string {
 		for i := len(env) - 1; i >= 0; i-- {
 			if k, v, ok := strings.Cut(env[i], "="); ok && k == name {
 				return v
 			}
 		}
+
 		return ""
 	}
 }
@@ -190,36 +212,51 @@ func (cfg *Config) environment() ([]string, func(string) string) {
 // lines are the host's configuration commands for the instances.
 func instanceLines(instances []Instance, lookup func(string) string) ([][]string, error) {
 	var out [][]string
+
 	for i, ins := range instances {
 		props, level, err := visible(ins.Props, lookup)
 		if err != nil {
 			return nil, fmt.Errorf("instance %d: %w", i, err)
 		}
+
 		capacity := ins.RingCapacity
 		if capacity == 0 {
 			capacity = 1024
 		}
-		line := []string{"instance", ins.Tag, bit(ins.Threaded), strconv.Itoa(capacity), strconv.Itoa(ins.MemBufLimit), level}
+
+		line := []string{
+			"instance",
+			ins.Tag,
+			bit(ins.Threaded),
+			strconv.Itoa(capacity),
+			strconv.Itoa(ins.MemBufLimit),
+			level,
+		}
 		for _, p := range props {
 			line = append(line, p.Key, p.Value)
 		}
+
 		out = append(out, line)
 	}
+
 	return out, nil
 }
 
 func (cfg *Config) configLine() ([]string, error) {
 	level := LevelInfo
+
 	if cfg.LogLevel != "" {
 		var ok bool
 		if level, ok = levelNames[strings.ToLower(cfg.LogLevel)]; !ok {
 			return nil, fmt.Errorf("flbhost: log_level %q: %w", cfg.LogLevel, ErrUnknownProperty)
 		}
 	}
+
 	grace := cfg.GraceSeconds
 	if grace == 0 {
 		grace = 5
 	}
+
 	return []string{"config",
 		"plugin", cfg.Plugin,
 		"storage", cfg.StorageDir,
@@ -239,6 +276,7 @@ func nanos(d, def time.Duration) string {
 	if d == 0 {
 		d = def
 	}
+
 	return strconv.FormatInt(int64(d), 10)
 }
 
@@ -246,5 +284,6 @@ func bit(b bool) string {
 	if b {
 		return "1"
 	}
+
 	return "0"
 }

@@ -7,8 +7,33 @@ import (
 
 func TestKeysOfFluentBitNeverReachThePlugin(t *testing.T) {
 	env := func(name string) string { return map[string]string{"SET": "value"}[name] }
-	props, level, err := visible(Props("Name", "x", "Tag", "t", "log_level", "debug", "host", "h", "tls", "off", "tls.ca_file", "f",
-		"rate_gate.x", "1", "Storage.Type", "filesystem", "tenant_id", "${SET}", "b", "${UNSET:-default}", "c", "x${UNSET}y"), env)
+	props, level, err := visible(
+		Props(
+			"Name",
+			"x",
+			"Tag",
+			"t",
+			"log_level",
+			"debug",
+			"host",
+			"h",
+			"tls",
+			"off",
+			"tls.ca_file",
+			"f",
+			"rate_gate.x",
+			"1",
+			"Storage.Type",
+			"filesystem",
+			"tenant_id",
+			"${SET}",
+			"b",
+			"${UNSET:-default}",
+			"c",
+			"x${UNSET}y",
+		),
+		env,
+	)
 	must(t, err)
 	want := Props("tenant_id", "value", "b", "default", "c", "xy")
 	if len(props) != len(want) || level != "4" {
@@ -23,7 +48,10 @@ func TestKeysOfFluentBitNeverReachThePlugin(t *testing.T) {
 
 func TestSectionsThatFluentBitDoesNotStartWithAreRefused(t *testing.T) {
 	for key, want := range map[string]error{"net.keepalive": ErrCrashes, "OAuth2.enable": ErrUnknownProperty, "tls": ErrNoTLS} {
-		_, err := Start(t.Context(), Config{StorageDir: t.TempDir(), Instances: []Instance{{Props: Props(key, "on")}}})
+		_, err := Start(
+			t.Context(),
+			Config{StorageDir: t.TempDir(), Instances: []Instance{{Props: Props(key, "on")}}},
+		)
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v", key, err)
 		}

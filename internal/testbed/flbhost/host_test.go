@@ -58,8 +58,11 @@ func TestAppendedEventsReachTheChunks(t *testing.T) {
 				t.Run(fmt.Sprintf("threaded=%v/%s/noctx=%v", threaded, mode, noCtx), func(t *testing.T) {
 					t.Parallel()
 					dir := t.TempDir()
-					h := Run(t, Config{Plugin: probe(t), StorageDir: dir, Tick: quick, NoCtx: noCtx, Instances: []Instance{
-						{Props: Props("mode", mode, "limit", "10"), Tag: "t.one", Threaded: threaded}}})
+					h := Run(
+						t,
+						Config{Plugin: probe(t), StorageDir: dir, Tick: quick, NoCtx: noCtx, Instances: []Instance{
+							{Props: Props("mode", mode, "limit", "10"), Tag: "t.one", Threaded: threaded}}},
+					)
 					ctx := deadline(t)
 					must(t, h.WaitEvents(ctx, 10))
 					e, err := h.Stop(ctx)
@@ -101,8 +104,11 @@ func TestMisbehaviourIsSeen(t *testing.T) {
 			if fault == "foreign_append" {
 				mode = "append"
 			}
-			h, err := Start(ctx, Config{Plugin: probe(t), StorageDir: t.TempDir(), Tick: quick, ExitLimit: 100 * time.Millisecond,
-				Instances: []Instance{{Props: Props("fault", fault, "mode", mode)}, {}}})
+			h, err := Start(
+				ctx,
+				Config{Plugin: probe(t), StorageDir: t.TempDir(), Tick: quick, ExitLimit: 100 * time.Millisecond,
+					Instances: []Instance{{Props: Props("fault", fault, "mode", mode)}, {}}},
+			)
 			must(t, err)
 			switch fault {
 			case "keep_context":
@@ -128,7 +134,11 @@ func TestAFailedInitIsReportedAndEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
 	h, err := Start(ctx, Config{Plugin: probe(t), StorageDir: t.TempDir(), Tick: quick, Instances: []Instance{
-		{Props: Props("instance_id", "a")}, {Props: Props("instance_id", "b", "fault", "init_fail"), Threaded: true}}})
+		{
+			Props: Props("instance_id", "a"),
+		},
+		{Props: Props("instance_id", "b", "fault", "init_fail"), Threaded: true},
+	}})
 	var failed *InitError
 	if !errors.As(err, &failed) || failed.Instance != 1 || !strings.Contains(err.Error(), "told to fail") {
 		t.Fatalf("error %v", err)
@@ -138,7 +148,8 @@ func TestAFailedInitIsReportedAndEndsTheProcess(t *testing.T) {
 	if e.Code != 255 {
 		t.Fatalf("exit %+v", e)
 	}
-	// The unthreaded one is taken down, the failed one and those on threads are not (seen on v5.1.1).
+	// The unthreaded one is taken down, the failed one and those on threads are not
+	// (seen on v5.1.1).
 	if got := fnsOf(h, 0); !slices.Equal(got, []string{"Init", "Pause", "PreExit", "Exit"}) {
 		t.Errorf("calls %v", got)
 	}
@@ -156,9 +167,16 @@ func TestKillAtEachPointLosesNothingUnthreaded(t *testing.T) {
 			t.Run(mode+"/"+point, func(t *testing.T) {
 				t.Parallel()
 				dir, ctx := t.TempDir(), deadline(t)
-				// The probe writes its state file in the callback, which a busy disk can make slow.
-				cfg := Config{Plugin: probe(t), StorageDir: dir, Tick: quick, CallbackLimit: -1, Instances: []Instance{
-					{Props: Props("mode", mode, "limit", "30", "state", filepath.Join(t.TempDir(), "state"))}}}
+				// The probe writes its state file in the callback, which a busy disk
+				// can make slow.
+				cfg := Config{
+					Plugin:        probe(t),
+					StorageDir:    dir,
+					Tick:          quick,
+					CallbackLimit: -1,
+					Instances: []Instance{
+						{Props: Props("mode", mode, "limit", "30", "state", filepath.Join(t.TempDir(), "state"))}},
+				}
 				for range 3 {
 					h := Run(t, cfg)
 					h.KillAt(point, 2)

@@ -14,7 +14,8 @@ type LogLine struct {
 	Text  string
 	// Core is true for Fluent Bit's own lines, false for the plugin's.
 	Core bool
-	// Direct is true for a line printed from a thread without core's log queue: it goes to stderr even when log_file is set.
+	// Direct is true for a line printed from a thread without core's log queue: it goes
+	// to stderr even when log_file is set.
 	Direct bool
 }
 
@@ -71,6 +72,7 @@ func newJournal() *journal {
 func (j *journal) update(f func()) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	f()
 	close(j.changed)
 	j.changed = make(chan struct{})
@@ -82,12 +84,14 @@ func (j *journal) wait(ctx context.Context, what string, ok func() bool) error {
 		j.mu.Lock()
 		good, done, changed := ok(), j.done, j.changed
 		j.mu.Unlock()
+
 		switch {
 		case good:
 			return nil
 		case done:
 			return fmt.Errorf("flbhost: waiting for %s: %w", what, ErrEnded)
 		}
+
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -100,13 +104,15 @@ func (j *journal) wait(ctx context.Context, what string, ok func() bool) error {
 func (j *journal) Logs() []LogLine {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	return append([]LogLine(nil), j.logs...)
 }
 
-// WaitLog waits for a log line with substring, which may have come already, and returns it. It fails with ErrEnded when
-// the process ends without it.
+// WaitLog waits for a log line with substring, which may have come already, and returns
+// it. It fails with ErrEnded when the process ends without it.
 func (j *journal) WaitLog(ctx context.Context, substring string) (LogLine, error) {
 	var found LogLine
+
 	err := j.wait(ctx, fmt.Sprintf("a log line with %q", substring), func() bool {
 		for _, l := range j.logs {
 			if strings.Contains(l.Text, substring) {
@@ -114,15 +120,19 @@ func (j *journal) WaitLog(ctx context.Context, substring string) (LogLine, error
 				return true
 			}
 		}
+
 		return false
 	})
+
 	return found, err
 }
 
-// Violations are what the plugin did that Fluent Bit would answer with loss, leaks or a crash, in words.
+// Violations are what the plugin did that Fluent Bit would answer with loss, leaks or a
+// crash, in words.
 func (j *journal) Violations() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	return append([]string(nil), j.violations...)
 }
 
@@ -130,6 +140,7 @@ func (j *journal) Violations() []string {
 func (j *journal) Calls() []Call {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	return append([]Call(nil), j.calls...)
 }
 
@@ -137,6 +148,7 @@ func (j *journal) Calls() []Call {
 func (j *journal) Appends() []Append {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	return append([]Append(nil), j.appends...)
 }
 
@@ -144,6 +156,7 @@ func (j *journal) Appends() []Append {
 func (j *journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+
 	s := Stats{LostBytes: j.lostBytes}
 	for _, c := range j.calls {
 		switch c.Fn {
@@ -152,21 +165,25 @@ func (j *journal) Stats() Stats {
 			if c.Arg > 0 {
 				s.Returned++
 			}
+
 			s.LongestCallback = max(s.LongestCallback, c.Took)
 		case "Cleanup":
 			s.Cleanups++
 			s.Unfreed += 1 - c.Arg
 		}
 	}
+
 	for _, a := range j.appends {
 		if !a.Accepted {
 			s.Refused++
 			continue
 		}
+
 		s.Appends++
 		s.Bytes += a.Bytes
 		s.Events += a.Events
 	}
+
 	return s
 }
 
@@ -174,11 +191,13 @@ func (j *journal) Stats() Stats {
 func (j *journal) WaitCalls(ctx context.Context, fn string, instance, n int) error {
 	return j.wait(ctx, fmt.Sprintf("%d calls of %s of instance %d", n, fn, instance), func() bool {
 		have := 0
+
 		for _, c := range j.calls {
 			if c.Fn == fn && c.Instance == instance {
 				have++
 			}
 		}
+
 		return have >= n
 	})
 }
@@ -187,11 +206,13 @@ func (j *journal) WaitCalls(ctx context.Context, fn string, instance, n int) err
 func (j *journal) WaitEvents(ctx context.Context, n int) error {
 	return j.wait(ctx, fmt.Sprintf("%d events", n), func() bool {
 		have := 0
+
 		for _, a := range j.appends {
 			if a.Accepted {
 				have += a.Events
 			}
 		}
+
 		return have >= n
 	})
 }

@@ -23,7 +23,8 @@ const (
 	kindMap
 )
 
-// object is the first byte of a msgpack value, understood (https://github.com/msgpack/msgpack/blob/master/spec.md).
+// object is the first byte of a msgpack value, understood
+// (https://github.com/msgpack/msgpack/blob/master/spec.md).
 type object struct {
 	kind  kind
 	head  int // bytes of type and length
@@ -32,7 +33,8 @@ type object struct {
 	ext   int8
 }
 
-// wide is indexed by the type byte from 0xc4 on: bytes of length field, fixed bytes of data, kind.
+// wide is indexed by the type byte from 0xc4 on: bytes of length field, fixed bytes of
+// data, kind.
 var wide = [...]struct {
 	length, data int
 	kind         kind
@@ -48,13 +50,15 @@ var wide = [...]struct {
 	{2, 0, kindMap}, {4, 0, kindMap},
 }
 
-// peekObject understands the value at the begin of b without what it contains. ok is false when b ends too early or the
-// byte is the one that msgpack never uses.
+// peekObject understands the value at the begin of b without what it contains. ok is
+// false when b ends too early or the byte is the one that msgpack never uses.
 func peekObject(b []byte) (o object, ok bool) {
 	if len(b) == 0 {
 		return o, false
 	}
+
 	o.head = 1
+
 	switch c := b[0]; {
 	case c < 0x80:
 		o.kind = kindUint
@@ -77,7 +81,9 @@ func peekObject(b []byte) (o object, ok bool) {
 		if len(b) < 1+w.length {
 			return o, false
 		}
+
 		n := int(bigEndian(b[1 : 1+w.length]))
+
 		o.kind, o.head = w.kind, 1+w.length
 		if w.kind == kindArray || w.kind == kindMap {
 			o.count = n
@@ -85,12 +91,15 @@ func peekObject(b []byte) (o object, ok bool) {
 			o.body = n + w.data
 		}
 	}
+
 	if o.body > len(b)-o.head {
 		return o, false
 	}
+
 	if o.kind == kindExt {
 		o.ext = int8(b[o.head])
 	}
+
 	return o, true
 }
 
@@ -98,11 +107,12 @@ func bigEndian(b []byte) (v uint64) {
 	for _, c := range b {
 		v = v<<8 | uint64(c)
 	}
+
 	return v
 }
 
-// skipObject is the length of the value at the begin of b with all it contains, 0 when b ends too early. It keeps no stack:
-// the depth is the sender's choice.
+// skipObject is the length of the value at the begin of b with all it contains, 0 when
+// b ends too early. It keeps no stack: the depth is the sender's choice.
 func skipObject(b []byte) int {
 	at, todo := 0, 1
 	for todo > 0 {
@@ -110,15 +120,19 @@ func skipObject(b []byte) int {
 		if !ok {
 			return 0
 		}
+
 		at += o.head + o.body
+
 		todo += o.count - 1
 		if o.kind == kindMap {
 			todo += o.count
 		}
+
 		if todo > len(b)-at {
 			return 0
 		}
 	}
+
 	return at
 }
 
@@ -126,6 +140,7 @@ func (o object) uint(b []byte) uint64 {
 	if o.body == 0 {
 		return uint64(b[0])
 	}
+
 	return bigEndian(b[1 : 1+o.body])
 }
 
@@ -133,7 +148,9 @@ func (o object) int(b []byte) int64 {
 	if o.body == 0 {
 		return int64(int8(b[0]))
 	}
+
 	shift := 64 - 8*o.body
+
 	return int64(bigEndian(b[1:1+o.body])<<shift) >> shift
 }
 
@@ -141,11 +158,13 @@ func (o object) float(b []byte) float64 {
 	if o.body == 4 {
 		return float64(math.Float32frombits(binary.BigEndian.Uint32(b[1:])))
 	}
+
 	return math.Float64frombits(binary.BigEndian.Uint64(b[1:]))
 }
 
-// JSON writes the record's map as JSON with its keys in their order, integers as integers and a double in the shortest form
-// that reads back the same. Binary values become base64, extensions and infinite numbers null.
+// JSON writes the record's map as JSON with its keys in their order, integers as
+// integers and a double in the shortest form that reads back the same. Binary values
+// become base64, extensions and infinite numbers null.
 func (r Record) JSON() []byte {
 	out, _ := appendJSON(nil, r.Event)
 	return out
@@ -156,6 +175,7 @@ func appendJSON(dst, b []byte) (out, rest []byte) {
 	if !ok {
 		return append(dst, "null"...), nil
 	}
+
 	data, rest := b[o.head:o.head+o.body], b[o.head+o.body:]
 	switch o.kind {
 	case kindBool:
@@ -175,6 +195,7 @@ func appendJSON(dst, b []byte) (out, rest []byte) {
 	case kindArray, kindMap:
 		return appendContainer(dst, rest, o)
 	}
+
 	return append(dst, "null"...), rest
 }
 
@@ -183,17 +204,22 @@ func appendContainer(dst, b []byte, o object) (out, rest []byte) {
 	if o.kind == kindMap {
 		first, last = '{', '}'
 	}
+
 	dst = append(dst, first)
+
 	for i := range o.count {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
+
 		if o.kind == kindMap {
 			dst, b = appendJSON(dst, b)
 			dst = append(dst, ':')
 		}
+
 		dst, b = appendJSON(dst, b)
 	}
+
 	return append(dst, last), b
 }
 
@@ -202,5 +228,6 @@ func appendString(dst []byte, s string) []byte {
 	if err != nil {
 		return append(dst, `""`...) // not possible: a string always has a JSON form
 	}
+
 	return append(dst, text...)
 }

@@ -32,9 +32,9 @@ type process struct {
 
 func newProcess() *process { return &process{journal: newJournal(), ended: make(chan struct{})} }
 
-// launch starts the process and reads its output, line by line, until its end. The process
-// does not outlive this one, however it ends: a test that panics or runs out of time cleans
-// nothing up.
+// launch starts the process and reads its output, line by line, until its end. The
+// process does not outlive this one, however it ends: a test that panics or runs out of
+// time cleans nothing up.
 func (p *process) launch(stdout, stderr func([]byte)) error {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 
@@ -42,15 +42,19 @@ func (p *process) launch(stdout, stderr func([]byte)) error {
 	if err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
+
 	errPipe, err := p.cmd.StderrPipe()
 	if err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
+
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
+
 	var readers sync.WaitGroup
 	readers.Go(func() { readLines(outPipe, stdout) })
+
 	readers.Go(func() { readLines(errPipe, stderr) })
 	go func() {
 		readers.Wait()
@@ -58,6 +62,7 @@ func (p *process) launch(stdout, stderr func([]byte)) error {
 		p.update(func() { p.done = true })
 		close(p.ended)
 	}()
+
 	return nil
 }
 
@@ -70,6 +75,7 @@ func readLines(r io.Reader, f func([]byte)) {
 		} else if n > 0 {
 			f(line)
 		}
+
 		if err != nil {
 			return
 		}
@@ -81,20 +87,24 @@ func (p *process) Signal(s os.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		return fmt.Errorf("flbhost: signal %v: %w", s, err)
 	}
+
 	return nil
 }
 
-// Stop ends the process by SIGTERM and waits for it: Pause twice, the time of grace, PreExit and Exit in reverse order,
-// Unregister. When ctx is done first it kills the process and returns the context's error.
+// Stop ends the process by SIGTERM and waits for it: Pause twice, the time of grace,
+// PreExit and Exit in reverse order, Unregister. When ctx is done first it kills the
+// process and returns the context's error.
 func (p *process) Stop(ctx context.Context) (Exit, error) {
 	start := time.Now()
 	// A process that has ended already is no error: Wait says how.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	e, err := p.Wait(ctx)
 	e.Took = time.Since(start)
+
 	if err != nil {
 		_, _ = p.Kill()
 	}
+
 	return e, err
 }
 
@@ -104,6 +114,7 @@ func (p *process) Kill() (Exit, error) {
 	_ = p.cmd.Process.Kill() // see Stop
 	e, err := p.Wait(context.Background())
 	e.Took = time.Since(start)
+
 	return e, err
 }
 
@@ -125,5 +136,6 @@ func exitOf(s *os.ProcessState) Exit {
 	if ws, ok := s.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		e.Signal = ws.Signal()
 	}
+
 	return e
 }

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// receiver is where a real Fluent Bit delivers: out_http with "format msgpack" sends a chunk's bytes as they are, so
-// that integers, key order and text stay exact. It keeps them in chunk files of the host's form.
+// receiver is where a real Fluent Bit delivers: out_http with "format msgpack" sends a
+// chunk's bytes as they are, so that integers, key order and text stay exact. It keeps
+// them in chunk files of the host's form.
 type receiver struct {
 	dir    string
 	server *http.Server
@@ -32,17 +33,27 @@ func newReceiver(dir string, took func(tag string, events, bytes int)) (*receive
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("flbhost: %w", err)
 	}
+
 	old, err := filepath.Glob(filepath.Join(dir, "*.chunk"))
 	if err != nil {
 		return nil, fmt.Errorf("flbhost: %w", err)
 	}
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("flbhost: %w", err)
 	}
-	r := &receiver{dir: dir, port: l.Addr().(*net.TCPAddr).Port, took: took, sequence: len(old)}
+
+	r := &receiver{
+		dir:      dir,
+		port:     l.Addr().(*net.TCPAddr).Port,
+		took:     took,
+		sequence: len(old),
+	}
+
 	r.server = &http.Server{Handler: http.HandlerFunc(r.receive), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = r.server.Serve(l) }() // ends with Close
+
 	return r, nil
 }
 
@@ -52,22 +63,27 @@ func (r *receiver) receive(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "not now", http.StatusServiceUnavailable)
 		return
 	}
+
 	tag := req.Header.Get(tagHeader)
 	if err := r.keep(tag, body); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
+
 	r.took(tag, len(DecodeEvents(tag, body)), len(body))
 }
 
 func (r *receiver) keep(tag string, body []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	r.sequence++
+
 	path := filepath.Join(r.dir, fmt.Sprintf("%010d.chunk", r.sequence))
 	if err := os.WriteFile(path, appendChunk(nil, tag, body), 0o644); err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
+
 	return nil
 }
 

@@ -63,7 +63,8 @@ func TestEventsAreAcceptedAsFluentBitDoes(t *testing.T) {
 
 func TestARecordKeepsTagTimeAndBytes(t *testing.T) {
 	r := DecodeEvents("a.b", unhex(t, "92 92 d7 00 00000002 0000012c 81 a1 6d c3 81 a1 61 01"))[0]
-	if r.Tag != "a.b" || r.Time != 2*tick.Second+3 || hex.EncodeToString(r.Event) != "81a16101" || hex.EncodeToString(r.Metadata) != "81a16dc3" {
+	if r.Tag != "a.b" || r.Time != 2*tick.Second+3 || hex.EncodeToString(r.Event) != "81a16101" ||
+		hex.EncodeToString(r.Metadata) != "81a16dc3" {
 		t.Errorf("%+v", r)
 	}
 }

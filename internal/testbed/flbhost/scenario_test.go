@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// fnsOf lists the callbacks of one instance in order, repeats of the collect callback and of Cleanup left out.
+// fnsOf lists the callbacks of one instance in order, repeats of the collect callback
+// and of Cleanup left out.
 func fnsOf(h *Host, instance int) []string {
 	var out []string
 	for _, c := range h.Calls() {
@@ -71,7 +72,15 @@ func TestThePauseFaultStopsTheLastInstance(t *testing.T) {
 		t.Run(fmt.Sprintf("fixed=%v", fix), func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			h := Run(t, Config{Plugin: probe(t), Tick: quick, FixPause: fix, Instances: []Instance{{Threaded: true}, {Threaded: true}}})
+			h := Run(
+				t,
+				Config{
+					Plugin:    probe(t),
+					Tick:      quick,
+					FixPause:  fix,
+					Instances: []Instance{{Threaded: true}, {Threaded: true}},
+				},
+			)
 			for i := range 2 {
 				must(t, h.WaitCalls(ctx, "Callback", i, 1))
 			}
@@ -126,14 +135,25 @@ func TestALimitPausesInsideTheAppendAndDeliveryResumes(t *testing.T) {
 func TestAFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	h := Run(t, Config{Plugin: probe(t), StorageDir: dir, Tick: quick, Instances: []Instance{{Props: Props("mode", "append", "limit", "12")}}})
+	h := Run(
+		t,
+		Config{
+			Plugin:     probe(t),
+			StorageDir: dir,
+			Tick:       quick,
+			Instances:  []Instance{{Props: Props("mode", "append", "limit", "12")}},
+		},
+	)
 	must(t, h.WaitEvents(ctx, 3))
 	h.DiskFull(true)
 	must(t, h.wait(ctx, "a refusal", func() bool {
 		return slices.ContainsFunc(h.appends, func(a Append) bool { return !a.Accepted })
 	}))
 	must(t, h.wait(ctx, "core's lines about an empty chunk file", func() bool {
-		return slices.ContainsFunc(h.logs, func(l LogLine) bool { return l.Core && strings.Contains(l.Text, "no available chunk") })
+		return slices.ContainsFunc(
+			h.logs,
+			func(l LogLine) bool { return l.Core && strings.Contains(l.Text, "no available chunk") },
+		)
 	}))
 	empty := 0
 	files, err := filepath.Glob(filepath.Join(dir, "*.chunk"))
@@ -175,7 +195,8 @@ func TestAThreadedInstanceLosesItsRingToSIGKILL(t *testing.T) {
 	must(t, h.WaitEvents(ctx, 3))
 	_, err = h.Stop(ctx)
 	must(t, err)
-	// 0 to 5 were cleaned up, so the probe took them for delivered; they were in the ring.
+	// 0 to 5 were cleaned up, so the probe took them for delivered; they were in the
+	// ring.
 	if got := strings.Join(ids(t, dir), " "); got != "p-6 p-7 p-8" {
 		t.Errorf("records %s", got)
 	}
@@ -184,9 +205,15 @@ func TestAThreadedInstanceLosesItsRingToSIGKILL(t *testing.T) {
 func TestASmallRingIsDrainedInTime(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	// A full ring is tried again for a whole tick: long enough for a crowded machine to come round to the engine.
+	// A full ring is tried again for a whole tick: long enough for a crowded machine to
+	// come round to the engine.
 	h := Run(t, Config{Plugin: probe(t), Tick: 2 * time.Second, Instances: []Instance{
-		{Threaded: true, RingCapacity: 2, Props: Props("mode", "append", "appends", "200", "count", "1", "limit", "200")}}})
+		{
+			Threaded:     true,
+			RingCapacity: 2,
+			Props:        Props("mode", "append", "appends", "200", "count", "1", "limit", "200"),
+		},
+	}})
 	must(t, h.WaitEvents(ctx, 200))
 	_, err := h.Stop(ctx)
 	must(t, err)
@@ -200,7 +227,14 @@ func TestAFullRingRefusesOrLoses(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			h := Run(t, Config{Plugin: probe(t), Tick: quick, Instances: []Instance{{Threaded: true, RingCapacity: 2, Props: Props("mode", mode)}}})
+			h := Run(
+				t,
+				Config{
+					Plugin:    probe(t),
+					Tick:      quick,
+					Instances: []Instance{{Threaded: true, RingCapacity: 2, Props: Props("mode", mode)}},
+				},
+			)
 			h.Stall(time.Second) // ten tries, a tenth of a tick apart, are over long before
 			must(t, h.wait(ctx, "a full ring", func() bool {
 				refused := slices.ContainsFunc(h.appends, func(a Append) bool { return !a.Accepted && a.Direct })
@@ -218,7 +252,16 @@ func TestAFullRingRefusesOrLoses(t *testing.T) {
 func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	h := Run(t, Config{Plugin: probe(t), StorageDir: dir, Tick: quick, HotReload: true, Instances: []Instance{{Props: Props("instance_id", "a", "limit", "3")}}})
+	h := Run(
+		t,
+		Config{
+			Plugin:     probe(t),
+			StorageDir: dir,
+			Tick:       quick,
+			HotReload:  true,
+			Instances:  []Instance{{Props: Props("instance_id", "a", "limit", "3")}},
+		},
+	)
 	must(t, h.WaitEvents(ctx, 3))
 	must(t, h.Reload(ctx, []Instance{{Props: Props("instance_id", "b", "limit", "3")}}))
 	must(t, h.WaitEvents(ctx, 6))
@@ -232,8 +275,10 @@ func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 			got = append(got, fmt.Sprintf("%s%d", c.Fn, c.Arg))
 		}
 	}
-	want := strings.Fields("PreRegister0 Register0 Init0 PreRun1 PreRegister1 Register0 Pause0 Pause0 PreExit1 Exit0 Unregister0 " +
-		"Init0 PreRun1 Pause0 Pause0 PreExit0 Exit0 Unregister0")
+	want := strings.Fields(
+		"PreRegister0 Register0 Init0 PreRun1 PreRegister1 Register0 Pause0 Pause0 PreExit1 Exit0 Unregister0 " +
+			"Init0 PreRun1 Pause0 Pause0 PreExit0 Exit0 Unregister0",
+	)
 	if !slices.Equal(got, want) {
 		t.Errorf("calls\n%v\nwant\n%v", got, want)
 	}
@@ -245,7 +290,10 @@ func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 func TestARefusedReloadLeavesTheOldRunning(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h := Run(t, Config{Plugin: probe(t), Tick: quick, HotReload: true, Instances: []Instance{{Props: Props("limit", "6")}}})
+	h := Run(
+		t,
+		Config{Plugin: probe(t), Tick: quick, HotReload: true, Instances: []Instance{{Props: Props("limit", "6")}}},
+	)
 	if err := h.ReloadRefused(ctx); !errors.Is(err, ErrReloadRefused) {
 		t.Fatal(err)
 	}
@@ -272,7 +320,11 @@ func TestAReloadWhoseInitFailsEndsTheProcess(t *testing.T) {
 	ctx := deadline(t)
 	h := Run(t, Config{Plugin: probe(t), Tick: quick, HotReload: true, Instances: []Instance{{}}})
 	var failed *InitError
-	if err := h.Reload(ctx, []Instance{{Props: Props("fault", "init_fail")}}); !errors.As(err, &failed) || failed.Instance != 0 {
+	if err := h.Reload(
+		ctx,
+		[]Instance{{Props: Props("fault", "init_fail")}},
+	); !errors.As(err, &failed) ||
+		failed.Instance != 0 {
 		t.Fatal(err)
 	}
 	if e, err := h.Wait(ctx); err != nil || e.Code != 255 {
@@ -296,7 +348,15 @@ func TestStopWaitsForUndeliveredChunksAtMostForGrace(t *testing.T) {
 
 func TestWithoutDirectAppendTheSymbolIsMissing(t *testing.T) {
 	t.Parallel()
-	h := Run(t, Config{Plugin: probe(t), Tick: quick, NoDirectAppend: true, Instances: []Instance{{Props: Props("mode", "append")}}})
+	h := Run(
+		t,
+		Config{
+			Plugin:         probe(t),
+			Tick:           quick,
+			NoDirectAppend: true,
+			Instances:      []Instance{{Props: Props("mode", "append")}},
+		},
+	)
 	if _, err := h.WaitLog(deadline(t), "no direct append"); err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +365,14 @@ func TestWithoutDirectAppendTheSymbolIsMissing(t *testing.T) {
 func TestACleanupThatDoesNotFreeIsCounted(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h := Run(t, Config{Plugin: probe(t), Tick: quick, Instances: []Instance{{Props: Props("fault", "no_free", "limit", "3")}}})
+	h := Run(
+		t,
+		Config{
+			Plugin:    probe(t),
+			Tick:      quick,
+			Instances: []Instance{{Props: Props("fault", "no_free", "limit", "3")}},
+		},
+	)
 	must(t, h.WaitCalls(ctx, "Cleanup", 0, 1))
 	if s := h.Stats(); s.Unfreed != 1 || s.Cleanups != 1 {
 		t.Errorf("stats %+v", s)
@@ -314,7 +381,15 @@ func TestACleanupThatDoesNotFreeIsCounted(t *testing.T) {
 
 func TestARefusedRegistrationIsAStartError(t *testing.T) {
 	t.Parallel()
-	_, err := Start(deadline(t), Config{Plugin: probe(t), StorageDir: t.TempDir(), Env: []string{"PROBE_REFUSE_REGISTER=1"}, Instances: []Instance{{}}})
+	_, err := Start(
+		deadline(t),
+		Config{
+			Plugin:     probe(t),
+			StorageDir: t.TempDir(),
+			Env:        []string{"PROBE_REFUSE_REGISTER=1"},
+			Instances:  []Instance{{}},
+		},
+	)
 	if !errors.Is(err, ErrEnded) {
 		t.Fatal(err)
 	}

@@ -14,10 +14,15 @@ func TestCEFIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join([]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity}, ";"); got != `0;Micro|soft;a\b;2.0;class=1;na me;Unknown` {
+	if got := strings.Join(
+		[]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity},
+		";",
+	); got != `0;Micro|soft;a\b;2.0;class=1;na me;Unknown` {
 		t.Errorf("the header is %s", got)
 	}
-	if got := fmt.Sprint(c.Keys); got != "[rt msg src c6a2 c6a2Label cs1 cs1Label cn1 cn1Label cnt smac cfp1 cfp1Label end]" {
+	if got := fmt.Sprint(
+		c.Keys,
+	); got != "[rt msg src c6a2 c6a2Label cs1 cs1Label cn1 cn1Label cnt smac cfp1 cfp1Label end]" {
 		t.Errorf("the keys are %s", got)
 	}
 	if got := c.Values["msg"]; got != "a b=c\\d|e\r\nf" {
@@ -69,7 +74,9 @@ func FuzzCEF(f *testing.F) {
 			if i > 0 {
 				b.WriteByte(' ')
 			}
-			b.WriteString(key + "=" + strings.NewReplacer(`\`, `\\`, `=`, `\=`, "\n", `\n`, "\r", `\r`).Replace(c.Values[key]))
+			b.WriteString(
+				key + "=" + strings.NewReplacer(`\`, `\\`, `=`, `\=`, "\n", `\n`, "\r", `\r`).Replace(c.Values[key]),
+			)
 		}
 		if b.String() != line {
 			t.Errorf("%q was read as %q", line, b.String())

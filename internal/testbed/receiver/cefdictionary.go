@@ -31,11 +31,14 @@ const (
 )
 
 // custom are the fields that mean nothing without a label.
-var custom = regexp.MustCompile(`^(cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|deviceCustomDate[12]|flexString[12]|flexNumber[12]|flexDate1)$`)
+var custom = regexp.MustCompile(
+	`^(cs[1-6]|cn[1-3]|cfp[1-4]|c6a[1-4]|deviceCustomDate[12]|flexString[12]|flexNumber[12]|flexDate1)$`,
+)
 
 var cefKeyName = regexp.MustCompile(`^[A-Za-z0-9]+$`)
 
-// cefTexts are the producer's keys that hold text, by their greatest length in bytes (appendix of the standard, "Producer").
+// cefTexts are the producer's keys that hold text, by their greatest length in bytes
+// (appendix of the standard, "Producer").
 var cefTexts = map[int]string{
 	31:  "app proto",
 	40:  "externalId",
@@ -64,33 +67,44 @@ var cefTyped = map[cefKind]string{
 }
 
 // cefLater are the keys that came with version 1.2 and need CEF:1.
-var cefLater = map[int]string{32: "threatAttackID", 40: "threatActor", 64: "reportedResourceName reportedResourceType",
-	128: "reportedResourceGroupName", 256: "frameworkName reportedResourceID"}
+var cefLater = map[int]string{
+	32:  "threatAttackID",
+	40:  "threatActor",
+	64:  "reportedResourceName reportedResourceType",
+	128: "reportedResourceGroupName",
+	256: "frameworkName reportedResourceID",
+}
 
 // cefConsumer are keys that ArcSight itself sets; a producer must not send them.
-var cefConsumer = strings.Fields("agt agentDnsDomain agentNtDomain agentTranslatedAddress agentZoneURI ahost aid amac art at atz av " +
-	"customerExternalID customerURI destinationTranslatedZoneURI destinationZoneURI deviceTranslatedZoneURI deviceZoneURI dlat dlong " +
-	"eventId rawEvent slat slong sourceTranslatedZoneURI sourceZoneURI c6a1ZoneURI")
+var cefConsumer = strings.Fields(
+	"agt agentDnsDomain agentNtDomain agentTranslatedAddress agentZoneURI ahost aid amac art at atz av " +
+		"customerExternalID customerURI destinationTranslatedZoneURI destinationZoneURI deviceTranslatedZoneURI deviceZoneURI dlat dlong " +
+		"eventId rawEvent slat slong sourceTranslatedZoneURI sourceZoneURI c6a1ZoneURI",
+)
 
 var cefRules, cefLaterRules = makeRules()
 
 func makeRules() (now, later map[string]cefRule) {
 	now, later = map[string]cefRule{}, map[string]cefRule{}
+
 	for size, names := range cefTexts {
 		for _, name := range strings.Fields(names) {
 			now[name] = cefRule{cefText, size}
 		}
 	}
+
 	for kind, names := range cefTyped {
 		for _, name := range strings.Fields(names) {
 			now[name] = cefRule{kind: kind}
 		}
 	}
+
 	for size, names := range cefLater {
 		for _, name := range strings.Fields(names) {
 			later[name] = cefRule{cefText, size}
 		}
 	}
+
 	return now, later
 }
 
@@ -98,17 +112,21 @@ func ruleOf(key, version string) (cefRule, error) {
 	if !cefKeyName.MatchString(key) {
 		return cefRule{}, refuse("%.40q is no key", key)
 	}
+
 	for _, name := range cefConsumer {
 		if key == name {
 			return cefRule{}, refuse("%s is set by ArcSight, not by a producer", key)
 		}
 	}
+
 	if rule, ok := cefRules[key]; ok {
 		return rule, nil
 	}
+
 	if rule, ok := cefLaterRules[key]; ok && version == "1" {
 		return rule, nil
 	}
+
 	return cefRule{}, refuse("%s is not in the dictionary", key)
 }
 
@@ -135,22 +153,27 @@ func (r cefRule) check(value string) (err error) {
 	case cefMAC:
 		_, err = net.ParseMAC(value)
 	}
+
 	return err
 }
 
-// checkTime accepts milliseconds since 1970, in this century, and the written forms of the standard's section on dates.
+// checkTime accepts milliseconds since 1970, in this century, and the written forms of
+// the standard's section on dates.
 func checkTime(value string) error {
 	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 		if at := time.UnixMilli(n).UTC(); at.Year() < 2000 || at.Year() > 2099 {
 			return fmt.Errorf("%s are not milliseconds of this century", value)
 		}
+
 		return nil
 	}
+
 	for _, layout := range []string{"Jan _2 15:04:05", "Jan _2 15:04:05.999", "Jan _2 2006 15:04:05", "Jan _2 2006 15:04:05.999",
 		"Jan _2 15:04:05 MST", "Jan _2 2006 15:04:05 MST", "Jan _2 2006 15:04:05.999 MST"} {
 		if _, err := time.Parse(layout, value); err == nil {
 			return nil
 		}
 	}
+
 	return errors.New("not a time")
 }

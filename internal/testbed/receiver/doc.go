@@ -1,6 +1,7 @@
-// Package receiver has the two ends that alerts are sent to, for tests: Splunk's HTTP Event Collector (HEC) and a syslog
-// listener with a reader of CEF, as ArcSight's connectors are. They keep what they were sent, refuse what the real ones
-// refuse with the same answers, and fail on request.
+// Package receiver has the two ends that alerts are sent to, for tests: Splunk's HTTP
+// Event Collector (HEC) and a syslog listener with a reader of CEF, as ArcSight's
+// connectors are. They keep what they were sent, refuse what the real ones refuse with
+// the same answers, and fail on request.
 //
 // # What it promises
 //
@@ -14,10 +15,12 @@
 //   - ParseCEF accepts only what the ArcSight CEF Implementation Standard (OpenText, document version 27) lets a producer
 //     send: its dictionary of keys, their types and lengths, its two ways of escaping, labels with custom fields.
 //
-// It shares no code with the encoder (package record), so that a rule misread there is seen here.
+// It shares no code with the encoder (package record), so that a rule misread there is
+// seen here.
 //
 // # Caveats
 //
-// Nothing is indexed, and acknowledgements are never given: Fluent Bit does not ask for them. A syslog sender over TCP cannot
-// know what was read: with Syslog.Break a message may be lost or come twice, as with every real receiver.
+// Nothing is indexed, and acknowledgements are never given: Fluent Bit does not ask for
+// them. A syslog sender over TCP cannot know what was read: with Syslog.Break a message
+// may be lost or come twice, as with every real receiver.
 package receiver

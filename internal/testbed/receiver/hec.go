@@ -21,7 +21,8 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultMaxContentLength is max_content_length of limits.conf, [http_input], in Splunk 8 and later; older ones had 1,000,000.
+// DefaultMaxContentLength is max_content_length of limits.conf, [http_input], in Splunk
+// 8 and later; older ones had 1,000,000.
 const DefaultMaxContentLength = 838_860_800
 
 // HECToken is a token of the collector as inputs.conf describes one.
@@ -40,13 +41,15 @@ type HECToken struct {
 type HECConfig struct {
 	// Tokens are the tokens by their value, a GUID.
 	Tokens map[string]HECToken
-	// MaxContentLength bounds the body as it is sent and as it is unpacked; 0 means DefaultMaxContentLength.
+	// MaxContentLength bounds the body as it is sent and as it is unpacked; 0 means
+	// DefaultMaxContentLength.
 	MaxContentLength int64
 	// TLS is the server's; nil means plain HTTP.
 	TLS *tls.Config
 	// BusyEvery answers 503 to every n-th request and takes nothing of it; 0: never.
 	BusyEvery int
-	// LoseAnswerEvery takes every n-th request in and breaks the connection instead of answering; 0: never.
+	// LoseAnswerEvery takes every n-th request in and breaks the connection instead of
+	// answering; 0: never.
 	LoseAnswerEvery int
 }
 
@@ -84,15 +87,20 @@ func StartHEC(cfg HECConfig) (*HEC, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receiver: %w", err)
 	}
+
 	if cfg.MaxContentLength == 0 {
 		cfg.MaxContentLength = DefaultMaxContentLength
 	}
+
 	h := &HEC{cfg: cfg, listener: l, status: map[int]int{}}
 	h.server = &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+
 	if cfg.TLS != nil {
 		l = tls.NewListener(l, cfg.TLS)
 	}
+
 	go func() { _ = h.server.Serve(l) }() // ends with Close
+
 	return h, nil
 }
 
@@ -106,6 +114,7 @@ func (h *HEC) Close() error { return h.server.Close() }
 func (h *HEC) SetDown(down bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	h.down = down
 }
 
@@ -113,6 +122,7 @@ func (h *HEC) SetDown(down bool) {
 func (h *HEC) Events() []HECEvent {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	return slices.Clone(h.events)
 }
 
@@ -120,6 +130,7 @@ func (h *HEC) Events() []HECEvent {
 func (h *HEC) Largest() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	return h.largest
 }
 
@@ -127,6 +138,7 @@ func (h *HEC) Largest() int {
 func (h *HEC) Status() map[int]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	return maps.Clone(h.status)
 }
 
@@ -159,41 +171,53 @@ func (h *HEC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/services/collector/event" && r.URL.Path != "/services/collector" {
 		http.Error(w, `{"text":"The requested URL was not found on this server.","code":404}`, http.StatusNotFound)
 		h.count(http.StatusNotFound)
+
 		return
 	}
+
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, `{"text":"Method Not Allowed"}`, http.StatusMethodNotAllowed)
 		h.count(http.StatusMethodNotAllowed)
+
 		return
 	}
+
 	h.mu.Lock()
 	h.requests++
 	n, busy := h.requests, h.down
 	h.mu.Unlock()
+
 	if busy || h.cfg.BusyEvery > 0 && n%h.cfg.BusyEvery == 0 {
 		_, _ = io.Copy(io.Discard, r.Body)
+
 		h.answer(w, hecBusy, -1)
+
 		return
 	}
+
 	body, refusal := h.body(r)
 	if refusal != hecSuccess {
 		h.answer(w, refusal, -1)
 		return
 	}
+
 	h.mu.Lock()
 	h.largest = max(h.largest, len(body))
 	h.mu.Unlock()
+
 	token, settings, refusal := h.authorise(r)
 	if refusal != hecSuccess {
 		h.answer(w, refusal, -1)
 		return
 	}
+
 	events, refusal := readEvents(body, token, settings)
 	// As at Splunk, what stood before a bad event is kept.
 	h.mu.Lock()
 	h.events = append(h.events, events...)
 	h.mu.Unlock()
+
 	switch refusal {
 	case hecSuccess:
 	case hecNoData:
@@ -203,31 +227,37 @@ func (h *HEC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, refusal, len(events))
 		return
 	}
+
 	if h.cfg.LoseAnswerEvery > 0 && n%h.cfg.LoseAnswerEvery == 0 {
 		h.count(0)
 		panic(http.ErrAbortHandler)
 	}
+
 	h.answer(w, hecSuccess, -1)
 }
 
 func (h *HEC) count(status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	h.status[status]++
 }
 
 // answer writes an answer; bad is the number of the event at fault, or negative.
 func (h *HEC) answer(w http.ResponseWriter, a answer, bad int) {
 	h.count(a.status)
+
 	body := map[string]any{"text": a.text, "code": a.code}
 	if bad >= 0 {
 		body["invalid-event-number"] = bad
 	}
+
 	text, err := json.Marshal(body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	w.WriteHeader(a.status)
 	_, _ = w.Write(text) // a client that has gone hears nothing
@@ -238,9 +268,11 @@ func (h *HEC) body(r *http.Request) ([]byte, answer) {
 	if err != nil {
 		return nil, hecBadFormat
 	}
+
 	if int64(len(sent)) > h.cfg.MaxContentLength {
 		return nil, hecTooLarge
 	}
+
 	switch r.Header.Get("Content-Encoding") {
 	case "":
 		return sent, hecSuccess
@@ -248,10 +280,12 @@ func (h *HEC) body(r *http.Request) ([]byte, answer) {
 	default:
 		return nil, hecBadFormat
 	}
+
 	z, err := gzip.NewReader(bytes.NewReader(sent))
 	if err != nil {
 		return nil, hecBadFormat
 	}
+
 	plain, err := io.ReadAll(io.LimitReader(z, h.cfg.MaxContentLength+1))
 	switch {
 	case err != nil:
@@ -259,6 +293,7 @@ func (h *HEC) body(r *http.Request) ([]byte, answer) {
 	case int64(len(plain)) > h.cfg.MaxContentLength:
 		return nil, hecTooLarge
 	}
+
 	return plain, hecSuccess
 }
 
@@ -270,10 +305,12 @@ func (h *HEC) authorise(r *http.Request) (string, HECToken, answer) {
 	if header == "" {
 		return "", HECToken{}, hecTokenMissing
 	}
+
 	token, ok := strings.CutPrefix(header, "Splunk ")
 	if !ok || token == "" || strings.Contains(token, " ") {
 		return "", HECToken{}, hecAuthInvalid
 	}
+
 	settings, known := h.cfg.Tokens[token]
 	switch channel := r.Header.Get("X-Splunk-Request-Channel"); {
 	case !known:
@@ -285,17 +322,21 @@ func (h *HEC) authorise(r *http.Request) (string, HECToken, answer) {
 	case channel != "" && !guid.MatchString(channel):
 		return "", HECToken{}, hecBadChannel
 	}
+
 	return token, settings, hecSuccess
 }
 
-// readEvents reads JSON objects one after the other, with or without white space between them.
+// readEvents reads JSON objects one after the other, with or without white space
+// between them.
 func readEvents(body []byte, token string, settings HECToken) (events []HECEvent, refusal answer) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, hecNoData
 	}
+
 	if !utf8.Valid(body) {
 		return nil, hecBadFormat
 	}
+
 	for dec := json.NewDecoder(bytes.NewReader(body)); ; {
 		var envelope map[string]json.RawMessage
 		switch err := dec.Decode(&envelope); {
@@ -304,10 +345,12 @@ func readEvents(body []byte, token string, settings HECToken) (events []HECEvent
 		case err != nil || envelope == nil:
 			return events, hecBadFormat
 		}
+
 		e, refusal := readEvent(envelope, settings)
 		if refusal != hecSuccess {
 			return events, refusal
 		}
+
 		e.Token = token
 		events = append(events, e)
 	}
@@ -317,6 +360,7 @@ func readEvent(envelope map[string]json.RawMessage, settings HECToken) (HECEvent
 	e := HECEvent{Index: settings.Index, Event: envelope["event"]}
 	for key, raw := range envelope {
 		var to *string
+
 		switch key {
 		case "event":
 			continue
@@ -325,14 +369,18 @@ func readEvent(envelope map[string]json.RawMessage, settings HECToken) (HECEvent
 			if !ok {
 				return e, hecBadFields
 			}
+
 			e.Fields = fields
+
 			continue
 		case "time":
 			text := strings.Trim(string(raw), `"`)
 			if seconds, err := strconv.ParseFloat(text, 64); err != nil || seconds < 0 {
 				return e, hecBadFormat
 			}
+
 			e.Time = text
+
 			continue
 		case "host":
 			to = &e.Host
@@ -345,31 +393,38 @@ func readEvent(envelope map[string]json.RawMessage, settings HECToken) (HECEvent
 		default:
 			return e, hecBadFormat // Splunk passes over it; here it is a mistake of the sender
 		}
+
 		if json.Unmarshal(raw, to) != nil {
 			return e, hecBadFormat
 		}
 	}
+
 	switch event := strings.TrimSpace(string(e.Event)); event {
 	case "", "null":
 		return e, hecNoEvent
 	case `""`:
 		return e, hecBlankEvent
 	}
+
 	if e.Index == "" {
 		e.Index = "main"
 	}
+
 	if len(settings.Indexes) > 0 && !slices.Contains(settings.Indexes, e.Index) {
 		return e, hecBadIndex
 	}
+
 	return e, hecSuccess
 }
 
-// readFields reads indexed fields: a flat object of texts, numbers, truth values, and lists of texts.
+// readFields reads indexed fields: a flat object of texts, numbers, truth values, and
+// lists of texts.
 func readFields(raw json.RawMessage) (map[string]string, bool) {
 	var object map[string]any
 	if json.Unmarshal(raw, &object) != nil || object == nil {
 		return nil, false
 	}
+
 	fields := make(map[string]string, len(object))
 	for key, value := range object {
 		switch v := value.(type) {
@@ -383,10 +438,12 @@ func readFields(raw json.RawMessage) (map[string]string, bool) {
 					return nil, false
 				}
 			}
+
 			fields[key] = fmt.Sprint(v)
 		default:
 			return nil, false
 		}
 	}
+
 	return fields, true
 }

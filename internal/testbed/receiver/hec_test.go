@@ -25,8 +25,10 @@ const (
 
 func collector(t *testing.T, change func(*HECConfig)) *HEC {
 	t.Helper()
-	cfg := HECConfig{Tokens: map[string]HECToken{openToken: {}, boundToken: {Indexes: []string{"sec", "sec2"}, Index: "sec"},
-		disabledToken: {Disabled: true}, ackToken: {Ack: true}}}
+	cfg := HECConfig{
+		Tokens: map[string]HECToken{openToken: {}, boundToken: {Indexes: []string{"sec", "sec2"}, Index: "sec"},
+			disabledToken: {Disabled: true}, ackToken: {Ack: true}},
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -38,10 +40,15 @@ func collector(t *testing.T, change func(*HECConfig)) *HEC {
 	return h
 }
 
-// post sends a body and gives status, code and, where there is one, the number of the bad event.
+// post sends a body and gives status, code and, where there is one, the number of the
+// bad event.
 func post(t *testing.T, h *HEC, body string, headers ...string) string {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/services/collector/event", h.Port()), strings.NewReader(body))
+	r, err := http.NewRequest(
+		http.MethodPost,
+		fmt.Sprintf("http://127.0.0.1:%d/services/collector/event", h.Port()),
+		strings.NewReader(body),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,10 +132,24 @@ func TestHECAnswersAsSplunkDoes(t *testing.T) {
 
 func TestHECKeepsWhatAnEventSays(t *testing.T) {
 	h := collector(t, nil)
-	post(t, h, `{"time":1770110011.722,"host":"h","source":"s","sourcetype":"t","fields":{"record_id":"r"},"event":{"z":1,"a":[1.0]}}`,
-		"Authorization", "Splunk "+boundToken)
+	post(
+		t,
+		h,
+		`{"time":1770110011.722,"host":"h","source":"s","sourcetype":"t","fields":{"record_id":"r"},"event":{"z":1,"a":[1.0]}}`,
+		"Authorization",
+		"Splunk "+boundToken,
+	)
 	e := h.Events()[0]
-	got := fmt.Sprint(e.Token == boundToken, e.Index, e.Host, e.Source, e.Sourcetype, e.Time, e.Fields, string(e.Event))
+	got := fmt.Sprint(
+		e.Token == boundToken,
+		e.Index,
+		e.Host,
+		e.Source,
+		e.Sourcetype,
+		e.Time,
+		e.Fields,
+		string(e.Event),
+	)
 	if want := `truesechst1770110011.722map[record_id:r]{"z":1,"a":[1.0]}`; strings.ReplaceAll(got, " ", "") != want {
 		t.Errorf("the event is %s", got)
 	}
@@ -142,7 +163,8 @@ func TestHECFailsOnRequest(t *testing.T) {
 	for range 5 {
 		got = append(got, post(t, h, event, auth...))
 	}
-	// The third was taken in without an answer, which Go's client may have tried again: hence no index beyond it.
+	// The third was taken in without an answer, which Go's client may have tried again:
+	// hence no index beyond it.
 	if got[0] != "200 0" || got[1] != "200 0" || len(h.Events()) < 3 || h.Status()[503] == 0 {
 		t.Errorf("answers %v, status %v", got, h.Status())
 	}
@@ -150,7 +172,11 @@ func TestHECFailsOnRequest(t *testing.T) {
 	if got := post(t, long, event+event, auth...); got != "413 27" {
 		t.Errorf("a long body is answered %s", got)
 	}
-	if got := post(t, long, packed(`{"event":"`+strings.Repeat("a", 100)+`"}`), append(auth, "Content-Encoding", "gzip")...); got != "413 27" {
+	if got := post(
+		t,
+		long,
+		packed(`{"event":"`+strings.Repeat("a", 100)+`"}`),
+		append(auth, "Content-Encoding", "gzip")...); got != "413 27" {
 		t.Errorf("a long body inside gzip is answered %s", got)
 	}
 	long.SetDown(true)

@@ -5,22 +5,27 @@ import (
 	"strings"
 )
 
-// refuse answers with the API's own form of an error. An empty code or message becomes the usual one for the status.
+// refuse answers with the API's own form of an error. An empty code or message becomes
+// the usual one for the status.
 func (x *exchange) refuse(status int, code, message string) {
 	r := x.random()
 	if code == "" {
 		code = usualCode(x.api, status)
 	}
+
 	if message == "" {
 		message = http.StatusText(status)
 	}
+
 	o := object{}
 	o.open()
+
 	switch x.api {
 	case SIEM: // not documented; this is the form of its ASP.NET relatives (windows-itpro-docs issue 799)
 		if status == http.StatusUnauthorized && code == "" {
 			message = "Authorization has been denied for this request."
 		}
+
 		o.text("Message", message)
 	case Graph: // concepts/errors.md; the date has no zone
 		o.nested("error", func(o *object) {
@@ -44,10 +49,16 @@ func (x *exchange) refuse(status int, code, message string) {
 			o.text("target", guid(r))
 		})
 	}
+
 	o.close()
+
 	if status == http.StatusUnauthorized {
-		x.header.Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="invalid_token"`)
+		x.header.Set(
+			"WWW-Authenticate",
+			`Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="invalid_token"`,
+		)
 	}
+
 	x.json(status, o.b)
 }
 
@@ -57,6 +68,7 @@ func first(list ...string) string {
 			return s
 		}
 	}
+
 	return ""
 }
 
@@ -66,14 +78,17 @@ func usualCode(api string, status int) string {
 		if api == Graph {
 			return "InvalidAuthenticationToken"
 		}
+
 		if api == SIEM {
 			return ""
 		}
+
 		return "Unauthorized"
 	case http.StatusTooManyRequests:
 		if api == Login {
 			return "temporarily_unavailable"
 		}
+
 		return "TooManyRequests"
 	case http.StatusBadRequest:
 		return "BadRequest"
@@ -82,6 +97,7 @@ func usualCode(api string, status int) string {
 	case http.StatusNotFound:
 		return "NotFound"
 	}
+
 	return strings.ReplaceAll(http.StatusText(status), " ", "")
 }
 
@@ -90,7 +106,9 @@ func (x *exchange) allowGet() bool {
 	if x.r.Method == http.MethodGet {
 		return true
 	}
+
 	x.header.Set("Allow", http.MethodGet)
 	x.refuse(http.StatusMethodNotAllowed, "", "The requested resource does not support http method '"+x.r.Method+"'.")
+
 	return false
 }

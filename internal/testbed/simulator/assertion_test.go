@@ -28,7 +28,12 @@ func TestClientAssertion(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := newClock().Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mssp"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "mssp"},
+		NotBefore:    now.Add(-time.Hour),
+		NotAfter:     now.Add(24 * time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +88,10 @@ func TestClientAssertion(t *testing.T) {
 	}{
 		"PS256 with x5t#S256 is accepted": {setting{method: ps, header: s256}, 0},
 		"RS256 with x5t is accepted":      {setting{method: rs, header: x5t}, 0},
-		"a padded thumbprint is accepted": {setting{method: rs, header: map[string]any{"x5t": base64.StdEncoding.EncodeToString(sum1[:])}}, 0},
+		"a padded thumbprint is accepted": {
+			setting{method: rs, header: map[string]any{"x5t": base64.StdEncoding.EncodeToString(sum1[:])}},
+			0,
+		},
 		"a clock that is four minutes fast": {setting{method: ps, header: s256, change: func(c jwt.MapClaims) {
 			c["nbf"], c["exp"] = now.Add(4*time.Minute).Unix(), now.Add(14*time.Minute).Unix()
 		}}, 0},
@@ -91,19 +99,35 @@ func TestClientAssertion(t *testing.T) {
 		"no thumbprint is refused":                 {setting{method: ps}, 700027},
 		"PS256 with SHA-1's thumbprint is refused": {setting{method: ps, header: x5t}, 700027},
 		"another algorithm is refused":             {setting{method: jwt.SigningMethodRS512, header: x5t}, 700027},
-		"another audience is refused":              {setting{method: ps, header: s256, change: claim("aud", "https://login.microsoftonline.com/common/oauth2/v2.0/token")}, 700023},
-		"another issuer is refused":                {setting{method: ps, header: s256, change: claim("iss", public)}, 700021},
-		"another subject is refused":               {setting{method: ps, header: s256, change: func(c jwt.MapClaims) { c["iss"], c["sub"] = public, public }}, 700021},
+		"another audience is refused": {
+			setting{
+				method: ps,
+				header: s256,
+				change: claim("aud", "https://login.microsoftonline.com/common/oauth2/v2.0/token"),
+			},
+			700023,
+		},
+		"another issuer is refused": {
+			setting{method: ps, header: s256, change: claim("iss", public)},
+			700021,
+		},
+		"another subject is refused": {
+			setting{method: ps, header: s256, change: func(c jwt.MapClaims) { c["iss"], c["sub"] = public, public }},
+			700021,
+		},
 		"one that has ended is refused": {setting{method: ps, header: s256, change: func(c jwt.MapClaims) {
 			c["nbf"], c["exp"] = now.Add(-20*time.Minute).Unix(), now.Add(-10*time.Minute).Unix()
 		}}, 700024},
 		"one that is still to begin is refused": {setting{method: ps, header: s256, change: func(c jwt.MapClaims) {
 			c["nbf"], c["exp"] = now.Add(10*time.Minute).Unix(), now.Add(20*time.Minute).Unix()
 		}}, 700024},
-		"one without an end is refused":   {setting{method: ps, header: s256, change: without("exp")}, 700024},
-		"one that lives a day is refused": {setting{method: ps, header: s256, change: claim("exp", now.Add(24*time.Hour).Unix())}, 700024},
-		"one without an id is refused":    {setting{method: ps, header: s256, change: without("jti")}, 50027},
-		"another type is refused":         {setting{method: ps, header: s256, typ: "jwt"}, 900144},
+		"one without an end is refused": {setting{method: ps, header: s256, change: without("exp")}, 700024},
+		"one that lives a day is refused": {
+			setting{method: ps, header: s256, change: claim("exp", now.Add(24*time.Hour).Unix())},
+			700024,
+		},
+		"one without an id is refused": {setting{method: ps, header: s256, change: without("jti")}, 50027},
+		"another type is refused":      {setting{method: ps, header: s256, typ: "jwt"}, 900144},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,17 +8,21 @@ import (
 	"time"
 )
 
-// authorise checks the access token: known, alive, for this API, with a permission. The tenant in it is whose alerts are served.
+// authorise checks the access token: known, alive, for this API, with a permission. The
+// tenant in it is whose alerts are served.
 func (x *exchange) authorise() bool {
 	s := x.sim
 	text := bearer(x.r)
+
 	s.mu.Lock()
 	t := s.access[text]
+
 	var gone, authorised bool
 	if t != nil {
 		gone, authorised = t.tenant.gone, t.tenant.MSSPAuthorised
 	}
 	s.mu.Unlock()
+
 	switch {
 	case text == "":
 		x.refuse(http.StatusUnauthorized, "", "Access token is empty.")
@@ -40,59 +44,83 @@ func (x *exchange) authorise() bool {
 	default:
 		return true
 	}
+
 	return false
 }
 
 // missing is the message for a token without a permission (wazuh issues 29854, 31670).
 func missing(t *accessToken) string {
 	if !t.appOnly {
-		return "Missing application scopes. API required scopes: " + strings.Join(t.resource.scopes, ",") + ", application scopes: ."
+		return "Missing application scopes. API required scopes: " + strings.Join(
+			t.resource.scopes,
+			",",
+		) + ", application scopes: ."
 	}
-	return "Missing application roles. API required roles: " + strings.Join(t.resource.roles, ",") + ", application roles: ."
+
+	return "Missing application roles. API required roles: " + strings.Join(
+		t.resource.roles,
+		",",
+	) + ", application roles: ."
 }
 
-// quotaState counts the calls of one application for one tenant and API in the current minute and hour.
+// quotaState counts the calls of one application for one tenant and API in the current
+// minute and hour.
 type quotaState struct {
 	minute, hour     time.Time
 	inMinute, inHour int
 }
 
-// overQuota counts the call and answers 429 when there were too many. All calls count, refused ones too; the minute and the hour begin with
-// the first call in them.
+// overQuota counts the call and answers 429 when there were too many. All calls count,
+// refused ones too; the minute and the hour begin with the first call in them.
 func (x *exchange) overQuota() bool {
 	s := x.sim
+
 	quota, ok := s.cfg.Quotas[x.api]
 	if !ok {
 		quota = quotas[x.api]
 	}
+
 	now := s.cfg.Clock()
 	s.mu.Lock()
+
 	q := s.quotas[x.waitKey()]
 	if q == nil {
 		q = &quotaState{}
 		s.quotas[x.waitKey()] = q
 	}
+
 	if now.Sub(q.minute) >= time.Minute {
 		q.minute, q.inMinute = now, 0
 	}
+
 	if now.Sub(q.hour) >= time.Hour {
 		q.hour, q.inHour = now, 0
 	}
+
 	q.inMinute++
 	q.inHour++
+
 	var wait time.Duration
 	if quota.PerMinute > 0 && q.inMinute > quota.PerMinute {
 		wait = q.minute.Add(time.Minute).Sub(now)
 	}
+
 	if quota.PerHour > 0 && q.inHour > quota.PerHour {
 		wait = max(wait, q.hour.Add(time.Hour).Sub(now))
 	}
 	s.mu.Unlock()
+
 	if wait <= 0 {
 		return false
 	}
+
 	s.stats.count(func(c *Stats) { c.OverQuota[x.api]++ })
 	x.retryAfter("seconds", wait)
-	x.refuse(http.StatusTooManyRequests, "", fmt.Sprintf("quota reached, retry after %s seconds", strconv.Itoa(int(wait/time.Second)+1)))
+	x.refuse(
+		http.StatusTooManyRequests,
+		"",
+		fmt.Sprintf("quota reached, retry after %s seconds", strconv.Itoa(int(wait/time.Second)+1)),
+	)
+
 	return true
 }

@@ -40,104 +40,158 @@ type authRequest struct {
 	v2       bool
 }
 
-// authorize answers the page on which a person signs in. What is wrong with the application or the reply address is shown on the page;
-// everything else goes back to the application.
+// authorize answers the page on which a person signs in. What is wrong with the
+// application or the reply address is shown on the page; everything else goes back to
+// the application.
 func (s *Simulator) authorize(x *exchange, path string, v2 bool) {
 	query := x.r.URL.Query()
 	decision := ""
+
 	switch x.r.Method {
 	case http.MethodGet:
 	case http.MethodPost: // from the page's buttons; OpenID Connect also allows the request itself to be posted
 		body, err := readAll(x.r.Body, 1<<16)
+
 		form, err2 := url.ParseQuery(string(body))
 		if err != nil || err2 != nil {
 			x.signInPage(refused(9002313))
 			return
 		}
+
 		decision = form.Get("decision")
 	default:
 		x.header.Set("Allow", "GET, POST")
 		x.html(http.StatusMethodNotAllowed, "")
+
 		return
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := &authRequest{query: query, path: path, redirect: query.Get("redirect_uri"), v2: v2}
+
+	q := &authRequest{
+		query:    query,
+		path:     path,
+		redirect: query.Get("redirect_uri"),
+		v2:       v2,
+	}
 	if bad := s.findApp(q); bad != nil {
 		x.signInPage(bad, "{tenant}", path, "{client}", query.Get("client_id"))
 		return
 	}
+
 	back := func(values url.Values) {
 		if state := query.Get("state"); state != "" {
 			values.Set("state", state)
 		}
+
 		x.sendBack(q.redirect, query.Get("response_mode"), values)
 	}
 	refuse := func(r *refusal) {
 		id := guid(random(s.cfg.Seed, "authorize", s.issued))
-		text := strings.NewReplacer("{client}", q.app.ClientID, "{tenant}", path, "{user}", q.tenant.User, "{resource}", query.Get("resource")).Replace(r.text)
-		back(url.Values{"error": {r.err}, "error_description": {(&refusal{codes: r.codes, text: text}).description(id, id, x.now)},
-			"error_uri": {fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", r.code())}})
+		text := strings.NewReplacer("{client}", q.app.ClientID, "{tenant}", path, "{user}", q.tenant.User, "{resource}", query.Get("resource")).
+			Replace(r.text)
+		back(
+			url.Values{
+				"error":             {r.err},
+				"error_description": {(&refusal{codes: r.codes, text: text}).description(id, id, x.now)},
+				"error_uri":         {fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", r.code())},
+			},
+		)
 	}
+
 	g, bad := s.checkAuthorize(q)
 	switch {
 	case bad != nil:
 		refuse(bad)
 	case decision == "decline":
-		back(url.Values{"error": {"access_denied"}, "error_description": {"AADSTS65004: the user canceled the authentication"}})
+		back(
+			url.Values{
+				"error":             {"access_denied"},
+				"error_description": {"AADSTS65004: the user canceled the authentication"},
+			},
+		)
 	case decision == "accept" || s.cfg.AutoConsent:
 		if code := max(q.app.AADSTS, q.tenant.AADSTS); code != 0 {
 			refuse(refused(code))
 			return
 		}
+
 		s.consent(q.tenant, q.app)
 		s.issued++
 		code := "0.A" + base64URL(random(s.cfg.Seed, "code", s.issued), 80)
-		s.codes[code] = &grantCode{grant: *g, tenant: q.tenant, path: q.tenant.ID, client: strings.ToLower(q.app.ClientID), redirect: q.redirect,
-			challenge: query.Get("code_challenge"), plain: query.Get("code_challenge_method") != "S256", issued: s.cfg.Clock()}
+		s.codes[code] = &grantCode{
+			grant:     *g,
+			tenant:    q.tenant,
+			path:      q.tenant.ID,
+			client:    strings.ToLower(q.app.ClientID),
+			redirect:  q.redirect,
+			challenge: query.Get("code_challenge"),
+			plain:     query.Get("code_challenge_method") != "S256",
+			issued:    s.cfg.Clock(),
+		}
 		back(url.Values{"code": {code}, "session_state": {guid(random(s.cfg.Seed, "session", s.issued))}})
 	default:
-		x.decisionPage("Permissions requested", fmt.Sprintf("<p id=\"app\">Application %s</p><p id=\"account\">%s signs in to %s</p><p id=\"scope\">%s</p>",
-			html.EscapeString(q.app.ClientID), html.EscapeString(q.tenant.User), html.EscapeString(first(q.tenant.Name, q.tenant.Domain, q.tenant.ID)),
-			html.EscapeString(first(query.Get("scope"), query.Get("resource")))), "")
+		x.decisionPage(
+			"Permissions requested",
+			fmt.Sprintf(
+				"<p id=\"app\">Application %s</p><p id=\"account\">%s signs in to %s</p><p id=\"scope\">%s</p>",
+				html.EscapeString(
+					q.app.ClientID,
+				),
+				html.EscapeString(q.tenant.User),
+				html.EscapeString(first(q.tenant.Name, q.tenant.Domain, q.tenant.ID)),
+				html.EscapeString(first(query.Get("scope"), query.Get("resource"))),
+			),
+			"",
+		)
 	}
 }
 
-// findApp finds the tenant, the application and whether the reply address is its own; s.mu is held.
+// findApp finds the tenant, the application and whether the reply address is its own;
+// s.mu is held.
 func (s *Simulator) findApp(q *authRequest) *refusal {
 	client := q.query.Get("client_id")
 	if client == "" {
 		return refused(900144, "client_id")
 	}
+
 	common := slices.Contains([]string{"common", "organizations", "consumers"}, strings.ToLower(q.path))
 	if q.tenant = s.tenant(q.path); common {
 		q.tenant = s.tenantOf(client)
 		if q.tenant == nil && len(s.tenants) > 0 && s.foreign[strings.ToLower(client)] != nil {
 			q.tenant = s.tenants[0]
 		}
+
 		if q.tenant == nil {
 			return refused(700016)
 		}
 	}
+
 	if q.tenant == nil {
 		return refused(90002)
 	}
+
 	if q.app = q.tenant.app(client); q.app == nil {
 		if q.app = s.foreign[strings.ToLower(client)]; q.app == nil || q.app.SingleTenant {
 			return refused(700016)
 		}
 	}
+
 	if common && q.app.SingleTenant {
 		return refused(50194)
 	}
+
 	if q.redirect == "" && !q.v2 { // recommended only: the first registered one is used
 		q.redirect = first(append(slices.Clone(q.app.RedirectURIs), "http://localhost")...)
 	} else if q.redirect == "" {
 		return refused(900144, "redirect_uri")
 	}
+
 	if !redirectAllowed(q.app, q.redirect) {
 		return refused(50011)
 	}
+
 	return nil
 }
 
@@ -151,42 +205,61 @@ func (s *Simulator) checkAuthorize(q *authRequest) (*grant, *refusal) {
 			return nil, refused(9002313)
 		}
 	}
+
 	if t := v.Get("response_type"); t == "" {
 		return nil, refused(900144, "response_type")
 	} else if t != "code" {
 		r := refused(90023, "the response_type is not supported")
 		r.err = "unsupported_response_type"
+
 		return nil, r
 	}
+
 	if !slices.Contains([]string{"", "query", "fragment", "form_post"}, v.Get("response_mode")) {
 		return nil, refused(90023, "the response_mode is not supported")
 	}
+
 	prompts := []string{"", "login", "none", "consent", "select_account"}
 	if !q.v2 {
 		prompts = append(prompts, "admin_consent")
 	}
+
 	if !slices.Contains(prompts, v.Get("prompt")) {
 		return nil, refused(90023, "unsupported prompt value")
 	}
-	if method, challenge := v.Get("code_challenge_method"), v.Get("code_challenge"); !slices.Contains([]string{"", "S256", "plain"}, method) {
+
+	if method, challenge := v.Get(
+		"code_challenge_method",
+	), v.Get(
+		"code_challenge",
+	); !slices.Contains(
+		[]string{"", "S256", "plain"},
+		method,
+	) {
 		return nil, refused(90023, "the code_challenge_method is not supported")
-	} else if challenge != "" && (!challengeForm.MatchString(challenge) || method == "S256" && len(challenge) != 43) {
+	} else if challenge != "" &&
+		(!challengeForm.MatchString(challenge) || method == "S256" && len(challenge) != 43) {
 		return nil, refused(501491)
-	} else if challenge == "" && method != "" {
+	} else if challenge == "" &&
+		method != "" {
 		return nil, refused(900144, "code_challenge")
 	}
+
 	g := &grant{user: q.tenant.User, offline: true, exact: true}
 	if q.v2 {
 		if v.Has("resource") {
 			return nil, refused(901002)
 		}
+
 		sc := parseScopes(v.Get("scope"))
 		if len(sc.list) == 0 {
 			return nil, refused(900144, "scope")
 		}
+
 		if sc.unknown != "" || sc.dflt && (len(sc.uris) > 1 || len(sc.names) > 0) {
 			return nil, refused(70011)
 		}
+
 		g.scope, g.offline = v.Get("scope"), sc.offline
 		if len(sc.uris) > 0 {
 			g.resource = sc.uris[0]
@@ -194,9 +267,11 @@ func (s *Simulator) checkAuthorize(q *authRequest) (*grant, *refusal) {
 	} else if g.resource = v.Get("resource"); g.resource != "" && resourceOf(g.resource) == nil {
 		return nil, refused(50001)
 	}
+
 	if v.Get("prompt") == "none" {
 		return nil, refused(50058)
 	}
+
 	return g, nil
 }
 
@@ -209,25 +284,41 @@ func (s *Simulator) consent(t *tenant, a *App) {
 	}
 }
 
-// sendBack redirects to the application with the answer, in the way it asked for. A reply address without a path gets a slash.
+// sendBack redirects to the application with the answer, in the way it asked for. A
+// reply address without a path gets a slash.
 func (x *exchange) sendBack(redirect, mode string, values url.Values) {
 	u, err := url.Parse(redirect)
 	if err != nil {
 		x.signInPage(refused(50011))
 		return
 	}
+
 	if mode == "form_post" { // OAuth 2.0 Form Post Response Mode
 		var b strings.Builder
-		fmt.Fprintf(&b, "<!DOCTYPE html><html><body onload=\"document.forms[0].submit()\"><form method=\"post\" action=\"%s\">", html.EscapeString(redirect))
+		fmt.Fprintf(
+			&b,
+			"<!DOCTYPE html><html><body onload=\"document.forms[0].submit()\"><form method=\"post\" action=\"%s\">",
+			html.EscapeString(redirect),
+		)
+
 		for _, k := range sortedKeys(values) {
-			fmt.Fprintf(&b, "<input type=\"hidden\" name=\"%s\" value=\"%s\">", html.EscapeString(k), html.EscapeString(values.Get(k)))
+			fmt.Fprintf(
+				&b,
+				"<input type=\"hidden\" name=\"%s\" value=\"%s\">",
+				html.EscapeString(k),
+				html.EscapeString(values.Get(k)),
+			)
 		}
+
 		x.html(http.StatusOK, b.String()+"<noscript><button>Continue</button></noscript></form></body></html>")
+
 		return
 	}
+
 	if u.Path == "" {
 		u.Path = "/"
 	}
+
 	target := u.String()
 	switch {
 	case mode == "fragment":
@@ -237,6 +328,7 @@ func (x *exchange) sendBack(redirect, mode string, values url.Values) {
 	default:
 		target += "?" + values.Encode()
 	}
+
 	x.header.Set("Location", target)
 	x.header.Set("Cache-Control", "no-store")
 	x.html(http.StatusFound, "")
@@ -245,19 +337,31 @@ func (x *exchange) sendBack(redirect, mode string, values url.Values) {
 // signInPage shows an error that must not be sent to the reply address.
 func (x *exchange) signInPage(r *refusal, fill ...string) {
 	text := strings.NewReplacer(fill...).Replace(r.text)
-	x.html(http.StatusBadRequest, fmt.Sprintf("<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body><h1>Sorry, but we're having trouble "+
-		"signing you in.</h1><p id=\"error\">AADSTS%d: %s</p></body></html>", r.code(), html.EscapeString(text)))
+	x.html(
+		http.StatusBadRequest,
+		fmt.Sprintf(
+			"<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body><h1>Sorry, but we're having trouble "+
+				"signing you in.</h1><p id=\"error\">AADSTS%d: %s</p></body></html>",
+			r.code(),
+			html.EscapeString(text),
+		),
+	)
 	x.sim.stats.count(func(c *Stats) { c.Refused[r.code()]++ })
 }
 
-// decisionPage has two buttons, #accept and #decline, which post the decision to the page's own address.
+// decisionPage has two buttons, #accept and #decline, which post the decision to the
+// page's own address.
 func (x *exchange) decisionPage(title, text, fields string) {
-	x.html(http.StatusOK, fmt.Sprintf("<!DOCTYPE html><html><head><title>%s</title></head><body><h1>%s</h1>%s<form method=\"post\">%s"+
-		"<button id=\"decline\" name=\"decision\" value=\"decline\">Cancel</button> <button id=\"accept\" name=\"decision\" value=\"accept\">Accept</button>"+
-		"</form></body></html>", title, title, text, fields))
+	x.html(
+		http.StatusOK,
+		fmt.Sprintf("<!DOCTYPE html><html><head><title>%s</title></head><body><h1>%s</h1>%s<form method=\"post\">%s"+
+			"<button id=\"decline\" name=\"decision\" value=\"decline\">Cancel</button> <button id=\"accept\" name=\"decision\" value=\"accept\">Accept</button>"+
+			"</form></body></html>", title, title, text, fields),
+	)
 }
 
-// authorizationCode is the grant of RFC 6749 section 4.1.3 with PKCE (RFC 7636 section 4.6).
+// authorizationCode is the grant of RFC 6749 section 4.1.3 with PKCE (RFC 7636 section
+// 4.6).
 func (in *signIn) authorizationCode() ([]byte, *refusal) {
 	s := in.x.sim
 	for _, name := range []string{"code", "redirect_uri"} {
@@ -265,6 +369,7 @@ func (in *signIn) authorizationCode() ([]byte, *refusal) {
 			return nil, refused(900144, name)
 		}
 	}
+
 	c := s.codes[in.form.Get("code")]
 	switch {
 	case c == nil:
@@ -280,20 +385,26 @@ func (in *signIn) authorizationCode() ([]byte, *refusal) {
 	case c.redirect != in.form.Get("redirect_uri"):
 		return nil, refused(500112)
 	}
+
 	if bad := c.verify(in.form.Get("code_verifier")); bad != nil {
 		return nil, bad
 	}
+
 	g := c.grant
+
 	t, offline, bad := in.delegated(&g)
 	if bad != nil {
 		return nil, bad
 	}
+
 	c.used = true
 	refresh := ""
+
 	if offline {
 		g.offline = true
 		refresh = s.successor(in, &g, nil)
 	}
+
 	return in.answer(t, &g, refresh, g.idToken), nil
 }
 
@@ -302,20 +413,26 @@ func (c *grantCode) verify(verifier string) *refusal {
 		if verifier != "" {
 			return refused(501481)
 		}
+
 		return nil
 	}
+
 	if verifier == "" {
 		return refused(900144, "code_verifier")
 	}
+
 	if !challengeForm.MatchString(verifier) {
 		return refused(501491)
 	}
+
 	if !c.plain {
 		sum := sha256.Sum256([]byte(verifier))
 		verifier = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
+
 	if subtle.ConstantTimeCompare([]byte(verifier), []byte(c.challenge)) != 1 {
 		return refused(501481)
 	}
+
 	return nil
 }

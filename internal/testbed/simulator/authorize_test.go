@@ -19,15 +19,52 @@ func challenge(v string) string {
 }
 
 var (
-	askV1 = form("client_id", client, "response_type", "code", "redirect_uri", "http://localhost:5000/cb", "state", "st&te", "resource", "https://graph.windows.net")
-	askV2 = form("client_id", client, "response_type", "code", "redirect_uri", "http://localhost:5000/cb", "state", "st&te",
-		"scope", "https://graph.microsoft.com/SecurityAlert.Read.All offline_access", "code_challenge", challenge(verifier), "code_challenge_method", "S256")
-	codeV2 = form("grant_type", "authorization_code", "client_id", client, "client_secret", secret, "redirect_uri", "http://localhost:5000/cb", "code_verifier", verifier)
+	askV1 = form(
+		"client_id",
+		client,
+		"response_type",
+		"code",
+		"redirect_uri",
+		"http://localhost:5000/cb",
+		"state",
+		"st&te",
+		"resource",
+		"https://graph.windows.net",
+	)
+	askV2 = form(
+		"client_id",
+		client,
+		"response_type",
+		"code",
+		"redirect_uri",
+		"http://localhost:5000/cb",
+		"state",
+		"st&te",
+		"scope",
+		"https://graph.microsoft.com/SecurityAlert.Read.All offline_access",
+		"code_challenge",
+		challenge(verifier),
+		"code_challenge_method",
+		"S256",
+	)
+	codeV2 = form(
+		"grant_type",
+		"authorization_code",
+		"client_id",
+		client,
+		"client_secret",
+		secret,
+		"redirect_uri",
+		"http://localhost:5000/cb",
+		"code_verifier",
+		verifier,
+	)
 )
 
 func auto(c *simulator.Config) { c.AutoConsent = true }
 
-// ask opens the authorize page; the address that it redirects to is nil if it shows a page.
+// ask opens the authorize page; the address that it redirects to is nil if it shows a
+// page.
 func (f fixture) ask(path string, v url.Values) (answer, url.Values) {
 	f.t.Helper()
 	a := do(f.t, "GET", f.LoginURL()+"/"+path+"?"+v.Encode(), "")
@@ -54,15 +91,20 @@ func (f fixture) code(path string, v url.Values) string {
 func TestSignInWithPKCE(t *testing.T) {
 	f := start(t, auto)
 	a, back := f.ask(contoso+"/oauth2/v2.0/authorize", askV2)
-	if !strings.HasPrefix(a.header.Get("Location"), "http://localhost:5000/cb?") || back.Get("state") != "st&te" || back.Get("session_state") == "" {
+	if !strings.HasPrefix(a.header.Get("Location"), "http://localhost:5000/cb?") || back.Get("state") != "st&te" ||
+		back.Get("session_state") == "" {
 		t.Fatalf("redirected to %s", a.header.Get("Location"))
 	}
 	token := with(codeV2, "code", back.Get("code"))
 	a = f.token("contoso.example/oauth2/v2.0/token", token)
-	if a.status != 200 || a.json(t)["refresh_token"] == nil || a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All" {
+	if a.status != 200 || a.json(t)["refresh_token"] == nil ||
+		a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All" {
 		t.Fatalf("redeemed: %d %s", a.status, a.body)
 	}
-	next := f.token(contoso+"/oauth2/v2.0/token", with(refreshV2, "refresh_token", a.json(t)["refresh_token"].(string)))
+	next := f.token(
+		contoso+"/oauth2/v2.0/token",
+		with(refreshV2, "refresh_token", a.json(t)["refresh_token"].(string)),
+	)
 	if next.status != 200 {
 		t.Errorf("refreshed: %d %s", next.status, next.body)
 	}
@@ -73,10 +115,24 @@ func TestSignInWithPKCE(t *testing.T) {
 
 func TestDocumentedMSSPScript(t *testing.T) {
 	f := start(t, auto)
-	v := form("prompt", "select_account", "response_type", "code", "client_id", client, "redirect_uri", "https://mssp.example/SiemMsspConnector", "resource", "https://graph.windows.net")
+	v := form(
+		"prompt",
+		"select_account",
+		"response_type",
+		"code",
+		"client_id",
+		client,
+		"redirect_uri",
+		"https://mssp.example/SiemMsspConnector",
+		"resource",
+		"https://graph.windows.net",
+	)
 	code := f.code(contoso+"/oauth2/authorize", v)
-	a := f.token(contoso+"/oauth2/token?", form("grant_type", "authorization_code", "client_id", client, "client_secret", secret, "code", code,
-		"redirect_uri", "https://mssp.example/SiemMsspConnector", "resource", "https://graph.windows.net"))
+	a := f.token(
+		contoso+"/oauth2/token?",
+		form("grant_type", "authorization_code", "client_id", client, "client_secret", secret, "code", code,
+			"redirect_uri", "https://mssp.example/SiemMsspConnector", "resource", "https://graph.windows.net"),
+	)
 	if a.status != 200 || a.json(t)["expires_in"] != "3599" || a.json(t)["refresh_token"] == nil {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
@@ -90,21 +146,49 @@ func TestCodeRefusals(t *testing.T) {
 		wait time.Duration
 		code int
 	}{
-		"another redirect":                 {askV2, contoso, with(codeV2, "redirect_uri", "http://localhost:5001/cb"), 0, 500112},
-		"a wrong verifier":                 {askV2, contoso, with(codeV2, "code_verifier", strings.Repeat("x", 43)), 0, 501481},
-		"a short verifier":                 {askV2, contoso, with(codeV2, "code_verifier", "x"), 0, 501491},
-		"no verifier":                      {askV2, contoso, with(codeV2, "code_verifier", ""), 0, 900144},
-		"a verifier that nobody asked for": {with(askV2, "code_challenge", "", "code_challenge_method", ""), contoso, codeV2, 0, 501481},
-		"ten minutes of waiting":           {askV2, contoso, codeV2, 10 * time.Minute, 70008},
-		"another tenant's path":            {askV2, fabrikam, codeV2, 0, 700005},
-		"scopes of two resources":          {askV2, contoso, with(codeV2, "scope", "https://graph.microsoft.com/.default https://api.security.microsoft.com/.default"), 0, 700022},
+		"another redirect": {
+			askV2,
+			contoso,
+			with(codeV2, "redirect_uri", "http://localhost:5001/cb"),
+			0,
+			500112,
+		},
+		"a wrong verifier": {
+			askV2,
+			contoso,
+			with(codeV2, "code_verifier", strings.Repeat("x", 43)),
+			0,
+			501481,
+		},
+		"a short verifier": {askV2, contoso, with(codeV2, "code_verifier", "x"), 0, 501491},
+		"no verifier":      {askV2, contoso, with(codeV2, "code_verifier", ""), 0, 900144},
+		"a verifier that nobody asked for": {
+			with(askV2, "code_challenge", "", "code_challenge_method", ""),
+			contoso,
+			codeV2,
+			0,
+			501481,
+		},
+		"ten minutes of waiting": {askV2, contoso, codeV2, 10 * time.Minute, 70008},
+		"another tenant's path":  {askV2, fabrikam, codeV2, 0, 700005},
+		"scopes of two resources": {
+			askV2,
+			contoso,
+			with(codeV2, "scope", "https://graph.microsoft.com/.default https://api.security.microsoft.com/.default"),
+			0,
+			700022,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name+" is refused", func(t *testing.T) {
 			f := start(t, auto)
 			code := f.code(contoso+"/oauth2/v2.0/authorize", test.ask)
 			f.clock.Advance(test.wait)
-			if a := f.token(test.path+"/oauth2/v2.0/token", with(test.form, "code", code)); a.status != 400 || a.code(t) != test.code {
+			if a := f.token(
+				test.path+"/oauth2/v2.0/token",
+				with(test.form, "code", code),
+			); a.status != 400 ||
+				a.code(t) != test.code {
 				t.Errorf("got %d %s, want %d", a.status, a.body, test.code)
 			}
 		})
@@ -119,7 +203,10 @@ func TestCodeRefusals(t *testing.T) {
 	})
 	t.Run("PKCE by plain", func(t *testing.T) {
 		f := start(t, auto)
-		code := f.code(contoso+"/oauth2/v2.0/authorize", with(askV2, "code_challenge", verifier, "code_challenge_method", "plain"))
+		code := f.code(
+			contoso+"/oauth2/v2.0/authorize",
+			with(askV2, "code_challenge", verifier, "code_challenge_method", "plain"),
+		)
 		if a := f.token(contoso+"/oauth2/v2.0/token", with(codeV2, "code", code)); a.status != 200 {
 			t.Errorf("got %d %s", a.status, a.body)
 		}
@@ -134,25 +221,90 @@ func TestAuthorizeRefusals(t *testing.T) {
 		page string // on the page itself
 		back string // the error that is sent back
 	}{
-		"an unknown redirect stays on the page":      {v2, with(askV2, "redirect_uri", "http://localhost:5000/other"), "AADSTS50011", ""},
-		"another case of its path":                   {v2, with(askV2, "redirect_uri", "http://localhost:5000/CB"), "AADSTS50011", ""},
-		"a host that looks like it":                  {v2, with(askV2, "redirect_uri", "https://mssp.example.evil.example/SiemMsspConnector"), "AADSTS50011", ""},
-		"a port of a host that is not loopback":      {v2, with(askV2, "redirect_uri", "https://mssp.example:444/SiemMsspConnector"), "AADSTS50011", ""},
-		"http where https is registered":             {v2, with(askV2, "redirect_uri", "http://mssp.example/SiemMsspConnector"), "AADSTS50011", ""},
-		"127.0.0.1 where localhost is registered":    {v2, with(askV2, "redirect_uri", "http://127.0.0.1:5000/cb"), "AADSTS50011", ""},
-		"the sixth version of the internet protocol": {v2, with(askV2, "redirect_uri", "http://[::1]:5000/cb"), "AADSTS50011", ""},
-		"no redirect at v2":                          {v2, with(askV2, "redirect_uri", ""), "AADSTS900144", ""},
-		"an unknown application":                     {v2, with(askV2, "client_id", fabrikam), "AADSTS700016", ""},
-		"an unknown tenant":                          {"nowhere.example/oauth2/authorize", askV1, "AADSTS90002", ""},
-		"a resource at v2":                           {v2, with(askV2, "resource", "https://graph.windows.net"), "", "invalid_request"},
-		"an unknown resource at v1":                  {contoso + "/oauth2/authorize", with(askV1, "resource", "https://x.example"), "", "invalid_resource"},
-		"no scope at v2":                             {v2, with(askV2, "scope", ""), "", "invalid_request"},
-		"a scope that is none":                       {v2, with(askV2, "scope", "https://graph.microsoft.com/Nothing"), "", "invalid_scope"},
-		"another response_type":                      {v2, with(askV2, "response_type", "token"), "", "unsupported_response_type"},
-		"a challenge that is too short":              {v2, with(askV2, "code_challenge", "abc"), "", "invalid_request"},
-		"a method that is unknown":                   {v2, with(askV2, "code_challenge_method", "S512"), "", "invalid_request"},
-		"a prompt that is unknown":                   {v2, with(askV2, "prompt", "maybe"), "", "invalid_request"},
-		"prompt=none without a session":              {v2, with(askV2, "prompt", "none"), "", "login_required"},
+		"an unknown redirect stays on the page": {
+			v2,
+			with(askV2, "redirect_uri", "http://localhost:5000/other"),
+			"AADSTS50011",
+			"",
+		},
+		"another case of its path": {
+			v2,
+			with(askV2, "redirect_uri", "http://localhost:5000/CB"),
+			"AADSTS50011",
+			"",
+		},
+		"a host that looks like it": {
+			v2,
+			with(askV2, "redirect_uri", "https://mssp.example.evil.example/SiemMsspConnector"),
+			"AADSTS50011",
+			"",
+		},
+		"a port of a host that is not loopback": {
+			v2,
+			with(askV2, "redirect_uri", "https://mssp.example:444/SiemMsspConnector"),
+			"AADSTS50011",
+			"",
+		},
+		"http where https is registered": {
+			v2,
+			with(askV2, "redirect_uri", "http://mssp.example/SiemMsspConnector"),
+			"AADSTS50011",
+			"",
+		},
+		"127.0.0.1 where localhost is registered": {
+			v2,
+			with(askV2, "redirect_uri", "http://127.0.0.1:5000/cb"),
+			"AADSTS50011",
+			"",
+		},
+		"the sixth version of the internet protocol": {
+			v2,
+			with(askV2, "redirect_uri", "http://[::1]:5000/cb"),
+			"AADSTS50011",
+			"",
+		},
+		"no redirect at v2":      {v2, with(askV2, "redirect_uri", ""), "AADSTS900144", ""},
+		"an unknown application": {v2, with(askV2, "client_id", fabrikam), "AADSTS700016", ""},
+		"an unknown tenant":      {"nowhere.example/oauth2/authorize", askV1, "AADSTS90002", ""},
+		"a resource at v2": {
+			v2,
+			with(askV2, "resource", "https://graph.windows.net"),
+			"",
+			"invalid_request",
+		},
+		"an unknown resource at v1": {
+			contoso + "/oauth2/authorize",
+			with(askV1, "resource", "https://x.example"),
+			"",
+			"invalid_resource",
+		},
+		"no scope at v2": {v2, with(askV2, "scope", ""), "", "invalid_request"},
+		"a scope that is none": {
+			v2,
+			with(askV2, "scope", "https://graph.microsoft.com/Nothing"),
+			"",
+			"invalid_scope",
+		},
+		"another response_type": {
+			v2,
+			with(askV2, "response_type", "token"),
+			"",
+			"unsupported_response_type",
+		},
+		"a challenge that is too short": {
+			v2,
+			with(askV2, "code_challenge", "abc"),
+			"",
+			"invalid_request",
+		},
+		"a method that is unknown": {
+			v2,
+			with(askV2, "code_challenge_method", "S512"),
+			"",
+			"invalid_request",
+		},
+		"a prompt that is unknown":      {v2, with(askV2, "prompt", "maybe"), "", "invalid_request"},
+		"prompt=none without a session": {v2, with(askV2, "prompt", "none"), "", "login_required"},
 	}
 	f := start(t, auto)
 	for name, test := range tests {
@@ -177,14 +329,24 @@ func TestAuthorizePage(t *testing.T) {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
 	press := func(button string) url.Values {
-		a := do(t, "POST", f.LoginURL()+"/"+contoso+"/oauth2/v2.0/authorize?"+askV2.Encode(), "decision="+button, "Content-Type", formType)
+		a := do(
+			t,
+			"POST",
+			f.LoginURL()+"/"+contoso+"/oauth2/v2.0/authorize?"+askV2.Encode(),
+			"decision="+button,
+			"Content-Type",
+			formType,
+		)
 		u, err := url.Parse(a.header.Get("Location"))
 		if err != nil || a.status != 302 {
 			t.Fatalf("%s: %d %s", button, a.status, a.body)
 		}
 		return u.Query()
 	}
-	if back := press("decline"); back.Get("error") != "access_denied" || back.Get("state") != "st&te" || back.Has("code") {
+	if back := press(
+		"decline",
+	); back.Get("error") != "access_denied" || back.Get("state") != "st&te" ||
+		back.Has("code") {
 		t.Errorf("declined: %v", back)
 	}
 	if back := press("accept"); back.Get("code") == "" {
@@ -192,7 +354,8 @@ func TestAuthorizePage(t *testing.T) {
 	}
 	f.SetAutoConsent(true)
 	a, _ = f.ask(contoso+"/oauth2/v2.0/authorize", with(askV2, "response_mode", "form_post"))
-	if a.status != 200 || !strings.Contains(a.body, `action="http://localhost:5000/cb"`) || !strings.Contains(a.body, `value="st&amp;te"`) {
+	if a.status != 200 || !strings.Contains(a.body, `action="http://localhost:5000/cb"`) ||
+		!strings.Contains(a.body, `value="st&amp;te"`) {
 		t.Errorf("form_post: %d %s", a.status, a.body)
 	}
 	a, _ = f.ask(contoso+"/oauth2/v2.0/authorize", with(askV2, "response_mode", "fragment"))
@@ -214,7 +377,16 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 	if a := f.token(contoso+"/oauth2/v2.0/token", v); a.code(t) != 700016 {
 		t.Fatalf("before: %s", a.body)
 	}
-	page := contoso + "/v2.0/adminconsent?" + form("client_id", app, "redirect_uri", "https://portal.azure.com", "state", "7", "scope", "https://graph.microsoft.com/.default").Encode()
+	page := contoso + "/v2.0/adminconsent?" + form(
+		"client_id",
+		app,
+		"redirect_uri",
+		"https://portal.azure.com",
+		"state",
+		"7",
+		"scope",
+		"https://graph.microsoft.com/.default",
+	).Encode()
 	if a := do(t, "GET", f.LoginURL()+"/"+page, ""); a.status != 200 || !strings.Contains(a.body, `id="accept"`) {
 		t.Fatalf("page: %d %s", a.status, a.body)
 	}
@@ -223,7 +395,10 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 		t.Fatalf("declined: %v", a.header)
 	}
 	a = do(t, "POST", f.LoginURL()+"/"+page, "decision=accept", "Content-Type", formType)
-	if loc := a.header.Get("Location"); !strings.Contains(loc, "admin_consent=True") || !strings.Contains(loc, "tenant="+contoso) || !strings.Contains(loc, "state=7") {
+	if loc := a.header.Get(
+		"Location",
+	); !strings.Contains(loc, "admin_consent=True") || !strings.Contains(loc, "tenant="+contoso) ||
+		!strings.Contains(loc, "state=7") {
 		t.Fatalf("accepted: %v", a.header)
 	}
 	if a := f.token(contoso+"/oauth2/v2.0/token", v); a.status != 200 {
@@ -236,7 +411,14 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 
 func TestAdminConsentRefusals(t *testing.T) {
 	f := start(t)
-	ok := form("client_id", client, "redirect_uri", "http://localhost/cb", "scope", "https://graph.microsoft.com/.default")
+	ok := form(
+		"client_id",
+		client,
+		"redirect_uri",
+		"http://localhost/cb",
+		"scope",
+		"https://graph.microsoft.com/.default",
+	)
 	for name, test := range map[string]struct {
 		path string
 		form url.Values

@@ -10,13 +10,19 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// BenchmarkPages reads 100,000 alerts page by page in the way a collector does: each page anchored at the last update time. The figure is per
-// alert.
+// BenchmarkPages reads 100,000 alerts page by page in the way a collector does: each
+// page anchored at the last update time. The figure is per alert.
 func BenchmarkPages(b *testing.B) {
 	for _, api := range []string{simulator.Graph, simulator.Endpoint, simulator.SIEM} {
 		b.Run(api, func(b *testing.B) {
 			tenants := simulator.Generate(1, 100_000, 1)
-			s, err := simulator.New(simulator.Config{Tenants: tenants, Seed: 1, Quotas: map[string]simulator.Quota{simulator.Graph: {}, simulator.Endpoint: {}}})
+			s, err := simulator.New(
+				simulator.Config{
+					Tenants: tenants,
+					Seed:    1,
+					Quotas:  map[string]simulator.Quota{simulator.Graph: {}, simulator.Endpoint: {}},
+				},
+			)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -11,14 +11,16 @@ import (
 
 // CLIOptions are the flags of `defenderctl simulate`.
 type CLIOptions struct {
-	// Listen is where the sign-in service listens; the APIs take the next ports. 127.0.0.1:0, so any free ones, if empty.
+	// Listen is where the sign-in service listens; the APIs take the next ports.
+	// 127.0.0.1:0, so any free ones, if empty.
 	Listen string
 	// Tenants is how many there are, 3 if 0; Alerts how many each has at the start.
 	Tenants, Alerts int
 	// Faults is in the grammar of FaultsHelp; Seed makes everything reproducible.
 	Faults string
 	Seed   uint64
-	// Trickle is how often, on average, each tenant gets a new or an updated alert; 0 is never.
+	// Trickle is how often, on average, each tenant gets a new or an updated alert; 0
+	// is never.
 	Trickle time.Duration
 	// Config is how the configuration is to look.
 	Config ConfigOptions
@@ -26,27 +28,40 @@ type CLIOptions struct {
 	Log func(string)
 }
 
-// ServeForCLI starts a simulator with generated tenants and gives the configuration for it, once it listens. New alerts trickle in until ctx
-// ends, which also closes the simulator; Close does so too.
+// ServeForCLI starts a simulator with generated tenants and gives the configuration for
+// it, once it listens. New alerts trickle in until ctx ends, which also closes the
+// simulator; Close does so too.
 func ServeForCLI(ctx context.Context, o CLIOptions) (s *Simulator, config string, err error) {
 	if o.Tenants < 0 || o.Tenants > 10_000 || o.Alerts < 0 || o.Alerts > 1_000_000 {
 		return nil, "", errors.New("simulator: tenants must be at most 10,000 and alerts at most 1,000,000")
 	}
-	s, err = New(Config{Tenants: Generate(cmp.Or(o.Tenants, 3), o.Alerts, o.Seed), Seed: o.Seed, Faults: o.Faults, AutoConsent: false, Log: o.Log})
+
+	s, err = New(Config{
+		Tenants:     Generate(cmp.Or(o.Tenants, 3), o.Alerts, o.Seed),
+		Seed:        o.Seed,
+		Faults:      o.Faults,
+		AutoConsent: false,
+		Log:         o.Log,
+	})
 	if err != nil {
 		return nil, "", err
 	}
+
 	if err := s.Start(cmp.Or(o.Listen, "127.0.0.1:0")); err != nil {
 		return nil, "", err
 	}
+
 	config, err = s.FluentBitConfig(o.Config)
 	if err != nil {
 		return nil, "", errors.Join(err, s.Close())
 	}
+
 	context.AfterFunc(ctx, func() { _ = s.Close() })
+
 	if o.Trickle > 0 {
 		s.wg.Go(func() { s.Trickle(s.done, o.Trickle) })
 	}
+
 	return s, config, nil
 }
 
@@ -56,7 +71,8 @@ type ConfigOptions struct {
 	API string
 	// PollInterval is 10 s if 0.
 	PollInterval time.Duration
-	// DataDir is the plugin's data_dir, and StoragePath Fluent Bit's storage.path: ./defender-data and ./defender-chunks if empty.
+	// DataDir is the plugin's data_dir, and StoragePath Fluent Bit's storage.path:
+	// ./defender-data and ./defender-chunks if empty.
 	DataDir, StoragePath string
 	// PluginsFile is named in [SERVICE] if set.
 	PluginsFile string
@@ -64,78 +80,144 @@ type ConfigOptions struct {
 	Output string
 }
 
-// FluentBitConfig gives a classic Fluent Bit configuration with one [INPUT] per tenant that reads from this simulator, which must have been
-// started. Tenants of the SIEM API sign in with a refresh token, the others with client credentials.
+// FluentBitConfig gives a classic Fluent Bit configuration with one [INPUT] per tenant
+// that reads from this simulator, which must have been started. Tenants of the SIEM API
+// sign in with a refresh token, the others with client credentials.
 func (s *Simulator) FluentBitConfig(o ConfigOptions) (string, error) {
 	login := s.LoginURL()
 	if login == "" {
 		return "", errors.New("simulator: it has not been started")
 	}
+
 	var b strings.Builder
+
 	section := func(name string, pairs ...string) {
 		fmt.Fprintf(&b, "[%s]\n", name)
+
 		for i := 0; i+1 < len(pairs); i += 2 {
 			if pairs[i+1] != "" {
 				fmt.Fprintf(&b, "    %-20s %s\n", pairs[i], pairs[i+1])
 			}
 		}
+
 		b.WriteByte('\n')
 	}
-	section("SERVICE", "Flush", "1", "Grace", "5", "Plugins_File", o.PluginsFile, "storage.path", cmp.Or(o.StoragePath, "./defender-chunks"),
-		"storage.sync", "normal", "storage.checksum", "off", "storage.max_chunks_up", "4096")
+	section(
+		"SERVICE",
+		"Flush",
+		"1",
+		"Grace",
+		"5",
+		"Plugins_File",
+		o.PluginsFile,
+		"storage.path",
+		cmp.Or(o.StoragePath, "./defender-chunks"),
+		"storage.sync",
+		"normal",
+		"storage.checksum",
+		"off",
+		"storage.max_chunks_up",
+		"4096",
+	)
 	s.mu.Lock()
 	tenants := append([]*tenant(nil), s.tenants...)
 	s.mu.Unlock()
+
 	for i, t := range tenants {
 		api := cmp.Or(o.API, APIs()[i%4])
+
 		url := s.APIURL(api)
 		if url == "" {
 			return "", fmt.Errorf("simulator: there is no API %q", api)
 		}
+
 		s.mu.Lock()
+
 		var app App
 		if len(t.Apps) > 0 {
 			app = t.Apps[0]
 		}
+
 		name := cmp.Or(t.Name, t.Domain, t.ID)
 		s.mu.Unlock()
+
 		grant, seed := "client_credentials", ""
 		if (api == SIEM || app.Secret == "") && len(app.RefreshTokens) > 0 {
 			grant, seed = "refresh_token", app.RefreshTokens[0]
 		}
-		section("INPUT", "Name", "defender", "Tag", "defender."+name, "Threaded", "Off", "storage.type", "filesystem", "tenant_id", t.ID,
-			"tenant_name", name, "client_id", app.ClientID, "client_secret", app.Secret, "grant", grant, "refresh_token", seed, "api", api,
-			"login_url", login, "api_url", url, "poll_interval", cmp.Or(o.PollInterval, 10*time.Second).String(),
-			"data_dir", cmp.Or(o.DataDir, "./defender-data"))
+
+		section(
+			"INPUT",
+			"Name",
+			"defender",
+			"Tag",
+			"defender."+name,
+			"Threaded",
+			"Off",
+			"storage.type",
+			"filesystem",
+			"tenant_id",
+			t.ID,
+			"tenant_name",
+			name,
+			"client_id",
+			app.ClientID,
+			"client_secret",
+			app.Secret,
+			"grant",
+			grant,
+			"refresh_token",
+			seed,
+			"api",
+			api,
+			"login_url",
+			login,
+			"api_url",
+			url,
+			"poll_interval",
+			cmp.Or(o.PollInterval, 10*time.Second).String(),
+			"data_dir",
+			cmp.Or(o.DataDir, "./defender-data"),
+		)
 	}
+
 	if o.Output != "" {
 		b.WriteString(strings.TrimRight(o.Output, "\n") + "\n")
 	} else {
 		section("OUTPUT", "Name", "stdout", "Match", "defender.*", "Format", "json_lines", "Retry_Limit", "no_limits")
 	}
+
 	return b.String(), nil
 }
 
-// Trickle adds a new alert to each tenant, or updates one of the newest, about every interval, until ctx ends.
+// Trickle adds a new alert to each tenant, or updates one of the newest, about every
+// interval, until ctx ends.
 func (s *Simulator) Trickle(ctx context.Context, every time.Duration) {
 	r := random(s.cfg.Seed, "trickle")
+
 	var newest [16]struct{ tenant, alert string }
+
 	for n := 0; ctx.Err() == nil; n++ {
 		ids := s.TenantIDs()
 		if len(ids) == 0 {
 			s.cfg.Sleep(ctx, every)
 			continue
 		}
+
 		tenant, now := ids[n%len(ids)], s.cfg.Clock()
 		if old := newest[r.IntN(len(newest))]; old.alert != "" && r.IntN(3) == 0 {
 			s.Update(old.tenant, old.alert, now, func(a *Alert) {
 				a.Status = "InProgress"
-				a.Comments = append(a.Comments, Comment{Text: fmt.Sprintf("note %d", n), By: "soc@mssp.example", At: now})
+				a.Comments = append(
+					a.Comments,
+					Comment{Text: fmt.Sprintf("note %d", n), By: "soc@mssp.example", At: now},
+				)
 			})
 		} else {
 			slot := &newest[n%len(newest)]
 			slot.tenant, slot.alert = tenant, s.Add(tenant, s.sample(r, now, GenerateOptions{}))
 		}
+
 		s.cfg.Sleep(ctx, every/time.Duration(len(ids)))
 	}
 }

@@ -17,7 +17,10 @@ import (
 func TestServeForCLI(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	s, config, err := simulator.ServeForCLI(ctx, simulator.CLIOptions{Tenants: 5, Alerts: 10, Seed: 3, Trickle: time.Millisecond})
+	s, config, err := simulator.ServeForCLI(
+		ctx,
+		simulator.CLIOptions{Tenants: 5, Alerts: 10, Seed: 3, Trickle: time.Millisecond},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +61,13 @@ func TestServeForCLI(t *testing.T) {
 	}
 }
 
-// TestConfigIsOneThatTheInputTakes reads the configuration as Fluent Bit and the plugin do.
+// TestConfigIsOneThatTheInputTakes reads the configuration as Fluent Bit and the plugin
+// do.
 func TestConfigIsOneThatTheInputTakes(t *testing.T) {
-	s, text, err := simulator.ServeForCLI(t.Context(), simulator.CLIOptions{Tenants: 4, Config: simulator.ConfigOptions{DataDir: t.TempDir()}})
+	s, text, err := simulator.ServeForCLI(
+		t.Context(),
+		simulator.CLIOptions{Tenants: 4, Config: simulator.ConfigOptions{DataDir: t.TempDir()}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

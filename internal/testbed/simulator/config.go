@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The names of the four data APIs, as the plugin's key `api` has them, and of the sign-in service, as the faults' option `api`
-// and the statistics have it.
+// The names of the four data APIs, as the plugin's key `api` has them, and of the
+// sign-in service, as the faults' option `api` and the statistics have it.
 const (
 	SIEM      = "siem"
 	Endpoint  = "endpoint"
@@ -26,10 +26,11 @@ func APIs() []string { return []string{SIEM, Endpoint, Graph, Incidents} }
 type RotationMode int
 
 const (
-	// Keep is what Entra does: a redemption gives a successor and the old token stays valid.
-	// Source: entra-docs, identity-platform/refresh-tokens.
+	// Keep is what Entra does: a redemption gives a successor and the old token stays
+	// valid. Source: entra-docs, identity-platform/refresh-tokens.
 	Keep RotationMode = iota
-	// Strict refuses the old token once its successor was redeemed, or 60 s after its own redemption.
+	// Strict refuses the old token once its successor was redeemed, or 60 s after its
+	// own redemption.
 	Strict
 	// Kill refuses the old token from its redemption on.
 	Kill
@@ -39,12 +40,14 @@ const (
 type Config struct {
 	// Tenants are the customers' tenants; see also Generate.
 	Tenants []Tenant
-	// Apps are multi-tenant applications registered elsewhere (at the MSSP): unknown in a customer's tenant until somebody signs in or an
-	// administrator consents there.
+	// Apps are multi-tenant applications registered elsewhere (at the MSSP): unknown in
+	// a customer's tenant until somebody signs in or an administrator consents there.
 	Apps []App
-	// Clock tells the true time; time.Now if nil. Lives, windows, quotas and schedules of faults follow it.
+	// Clock tells the true time; time.Now if nil. Lives, windows, quotas and schedules
+	// of faults follow it.
 	Clock func() time.Time
-	// Sleep waits, for latency and slow bodies; it must end early when ctx does. A real timer if nil.
+	// Sleep waits, for latency and slow bodies; it must end early when ctx does. A real
+	// timer if nil.
 	Sleep func(ctx context.Context, d time.Duration)
 	// Seed makes everything random reproducible.
 	Seed uint64
@@ -52,38 +55,49 @@ type Config struct {
 	Faults string
 	// TokenLife is how long access tokens live; 0 means 1 h.
 	TokenLife time.Duration
-	// RefreshLife is after how much time without use a refresh token is dead (AADSTS700082); 0 means 90 days.
+	// RefreshLife is after how much time without use a refresh token is dead
+	// (AADSTS700082); 0 means 90 days.
 	RefreshLife time.Duration
 	// Rotation says what becomes of a redeemed refresh token.
 	Rotation RotationMode
-	// OmitRefresh leaves the refresh token out of every answer to a refresh (RFC 6749 section 6 allows it).
+	// OmitRefresh leaves the refresh token out of every answer to a refresh (RFC 6749
+	// section 6 allows it).
 	OmitRefresh bool
-	// RefreshAcrossTenants lets a refresh token be redeemed at another tenant that knows the application. Entra does so where the user is
-	// a guest there; without it such a redemption is AADSTS50020.
+	// RefreshAcrossTenants lets a refresh token be redeemed at another tenant that
+	// knows the application. Entra does so where the user is a guest there; without it
+	// such a redemption is AADSTS50020.
 	RefreshAcrossTenants bool
-	// AutoConsent makes the pages of authorize, adminconsent and devicelogin decide at once, as if Accept had been pressed.
+	// AutoConsent makes the pages of authorize, adminconsent and devicelogin decide at
+	// once, as if Accept had been pressed.
 	AutoConsent bool
-	// SIEMBounds says which bounds of the SIEM window are inclusive, which is not documented: "[)", "[]", "()" or "(]"; "[)" if empty.
+	// SIEMBounds says which bounds of the SIEM window are inclusive, which is not
+	// documented: "[)", "[]", "()" or "(]"; "[)" if empty.
 	SIEMBounds string
-	// SIEMUnknownParameters accepts, and ignores, query parameters that the SIEM API does not have. By default they are refused.
+	// SIEMUnknownParameters accepts, and ignores, query parameters that the SIEM API
+	// does not have. By default they are refused.
 	SIEMUnknownParameters bool
-	// SIEMRefusalStatus is the status for a malformed request to the SIEM API; 400 if 0. (Its page says 401 for "malformed request or
-	// invalid token".)
+	// SIEMRefusalStatus is the status for a malformed request to the SIEM API; 400 if
+	// 0. (Its page says 401 for "malformed request or invalid token".)
 	SIEMRefusalStatus int
-	// SIEMUnauthorisedStatus is the status when the MSSP tab lacks the application, which is not documented; 403 if 0.
+	// SIEMUnauthorisedStatus is the status when the MSSP tab lacks the application,
+	// which is not documented; 403 if 0.
 	SIEMUnauthorisedStatus int
-	// SIEMAcceptsV2Tokens accepts access tokens of the v2.0 endpoint at the SIEM API. By default they are refused with 401.
+	// SIEMAcceptsV2Tokens accepts access tokens of the v2.0 endpoint at the SIEM API.
+	// By default they are refused with 401.
 	SIEMAcceptsV2Tokens bool
-	// GraphPageSize is the number of rows where $top is missing, which is not documented; 100 if 0.
+	// GraphPageSize is the number of rows where $top is missing, which is not
+	// documented; 100 if 0.
 	GraphPageSize int
-	// GraphLinks says how Graph's nextLink goes on: LinkSkipToken (default) or LinkSkip, which ends in a 400 past $skip=500.
+	// GraphLinks says how Graph's nextLink goes on: LinkSkipToken (default) or
+	// LinkSkip, which ends in a 400 past $skip=500.
 	GraphLinks LinkMode
-	// EndpointLinks makes Defender for Endpoint send a nextLink when $top is missing. By default it never sends one.
+	// EndpointLinks makes Defender for Endpoint send a nextLink when $top is missing.
+	// By default it never sends one.
 	EndpointLinks bool
 	// OrderBy says what becomes of $orderby, which is not documented for any of the APIs.
 	OrderBy OrderMode
-	// PrintedStep cuts the update times that an API prints (not those that it filters by) to a multiple, per API name: stored times can be
-	// finer than printed ones.
+	// PrintedStep cuts the update times that an API prints (not those that it filters
+	// by) to a multiple, per API name: stored times can be finer than printed ones.
 	PrintedStep map[string]time.Duration
 	// Quotas replaces the documented quota of an API; a zero field of it means no limit.
 	Quotas map[string]Quota
@@ -124,7 +138,8 @@ var quotas = map[string]Quota{
 
 // Tenant is one customer's tenant.
 type Tenant struct {
-	// ID is its GUID, Domain its verified domain; both are accepted in paths, in any case.
+	// ID is its GUID, Domain its verified domain; both are accepted in paths, in any
+	// case.
 	ID, Domain string
 	// Name is what people call it.
 	Name string
@@ -132,7 +147,8 @@ type Tenant struct {
 	User string
 	// Apps are the applications that have consent here.
 	Apps []App
-	// MSSPAuthorised says that the applications were entered on the MSSP tab of the customer's portal; without it the SIEM API answers 403.
+	// MSSPAuthorised says that the applications were entered on the MSSP tab of the
+	// customer's portal; without it the SIEM API answers 403.
 	MSSPAuthorised bool
 	// AADSTS, if not 0, is what every token request of the tenant is refused with.
 	AADSTS int
@@ -153,19 +169,23 @@ type App struct {
 	Certificates []*x509.Certificate
 	// Public applications have no credential: sending one is AADSTS700025.
 	Public bool
-	// SingleTenant applications are refused on common and organizations (AADSTS50194) and are unknown in other tenants.
+	// SingleTenant applications are refused on common and organizations (AADSTS50194)
+	// and are unknown in other tenants.
 	SingleTenant bool
 	// RefreshTokens are valid from the beginning, for the tenant's user.
 	RefreshTokens []string
 	// RedirectURIs are the registered reply addresses; http://localhost if nil.
 	RedirectURIs []string
-	// SPA says that the redirect addresses are of the platform "spa": redeemed with an Origin header, tokens of 24 h.
+	// SPA says that the redirect addresses are of the platform "spa": redeemed with an
+	// Origin header, tokens of 24 h.
 	SPA bool
-	// Roles are the application permissions that have consent; nil means those for reading, an empty slice none.
+	// Roles are the application permissions that have consent; nil means those for
+	// reading, an empty slice none.
 	Roles []string
 	// Scopes are the delegated permissions likewise.
 	Scopes []string
-	// Disabled applications are refused with AADSTS7000112; SecretExpired ones with 7000222.
+	// Disabled applications are refused with AADSTS7000112; SecretExpired ones with
+	// 7000222.
 	Disabled, SecretExpired bool
 	// AADSTS, if not 0, is what every token request for the application is refused with.
 	AADSTS int
@@ -175,34 +195,44 @@ func (c *Config) fill() error {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+
 	if c.Sleep == nil {
 		c.Sleep = sleep
 	}
+
 	if c.TokenLife == 0 {
 		c.TokenLife = time.Hour
 	}
+
 	if c.RefreshLife == 0 {
 		c.RefreshLife = 90 * 24 * time.Hour
 	}
+
 	if c.SIEMBounds == "" {
 		c.SIEMBounds = "[)"
 	}
+
 	if c.SIEMRefusalStatus == 0 {
 		c.SIEMRefusalStatus = 400
 	}
+
 	if c.SIEMUnauthorisedStatus == 0 {
 		c.SIEMUnauthorisedStatus = 403
 	}
+
 	if c.GraphPageSize == 0 {
 		c.GraphPageSize = 100
 	}
+
 	if c.Log == nil {
 		c.Log = func(string) {}
 	}
+
 	switch c.SIEMBounds {
 	case "[)", "[]", "()", "(]":
 		return nil
 	}
+
 	return fmt.Errorf("simulator: SIEMBounds is %q: must be one of [) [] () (]", c.SIEMBounds)
 }
 
@@ -210,15 +240,22 @@ func (t Tenant) validate() error {
 	if !isGUID(t.ID) {
 		return fmt.Errorf("simulator: tenant id %q is not a GUID", t.ID)
 	}
+
 	var errs []error
+
 	for _, a := range t.Apps {
 		if a.ClientID == "" {
 			errs = append(errs, fmt.Errorf("simulator: tenant %s has an application without ClientID", t.ID))
 		}
+
 		if a.Public && (a.Secret != "" || len(a.Certificates) > 0) {
-			errs = append(errs, fmt.Errorf("simulator: tenant %s: application %s is public and has a credential", t.ID, a.ClientID))
+			errs = append(
+				errs,
+				fmt.Errorf("simulator: tenant %s: application %s is public and has a credential", t.ID, a.ClientID),
+			)
 		}
 	}
+
 	return errors.Join(errs...)
 }
 
@@ -226,6 +263,7 @@ func isGUID(s string) bool {
 	if len(s) != 36 {
 		return false
 	}
+
 	for i, c := range []byte(s) {
 		if i == 8 || i == 13 || i == 18 || i == 23 {
 			if c != '-' {
@@ -235,12 +273,14 @@ func isGUID(s string) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
+
 	select {
 	case <-t.C:
 	case <-ctx.Done():

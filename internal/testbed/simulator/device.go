@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// devicePage is where a person enters the code that a device shows (at Microsoft: https://microsoft.com/devicelogin).
+// devicePage is where a person enters the code that a device shows (at Microsoft:
+// https://microsoft.com/devicelogin).
 const devicePage = "/devicelogin"
 
 // The life of a device code, and how often it may be asked for.
@@ -32,19 +33,23 @@ type deviceCode struct {
 	declined         bool
 }
 
-// deviceStart answers the device authorization endpoint: RFC 8628 at v2.0; at v1 with verification_url and numbers as strings.
+// deviceStart answers the device authorization endpoint: RFC 8628 at v2.0; at v1 with
+// verification_url and numbers as strings.
 func (s *Simulator) deviceStart(x *exchange, path string, v2 bool) {
 	in := &signIn{x: x, v2: v2, path: path}
+
 	d, code, bad := in.newDevice()
 	if bad != nil {
 		x.refuseSignIn(bad, "{client}", in.client, "{tenant}", path, "{resource}", in.form.Get("resource"))
 		return
 	}
+
 	page := x.base() + devicePage
 	o := object{}
 	o.open()
 	o.text("user_code", d.user)
 	o.text("device_code", code)
+
 	if v2 {
 		o.text("verification_uri", page)
 		o.int("expires_in", int64(deviceLife/time.Second))
@@ -54,7 +59,11 @@ func (s *Simulator) deviceStart(x *exchange, path string, v2 bool) {
 		o.text("expires_in", strconv.Itoa(int(deviceLife/time.Second)))
 		o.text("interval", strconv.Itoa(int(deviceInterval/time.Second)))
 	}
-	o.text("message", "To sign in, use a web browser to open the page "+page+" and enter the code "+d.user+" to authenticate.")
+
+	o.text(
+		"message",
+		"To sign in, use a web browser to open the page "+page+" and enter the code "+d.user+" to authenticate.",
+	)
 	o.close()
 	x.json(http.StatusOK, o.b)
 }
@@ -63,23 +72,29 @@ func (in *signIn) newDevice() (*deviceCode, string, *refusal) {
 	if in.x.r.Method != http.MethodPost {
 		return nil, "", refused(900561, in.x.r.Method)
 	}
+
 	body, err := readAll(in.x.r.Body, 1<<20)
 	if err == nil {
 		in.form, err = url.ParseQuery(string(body))
 	}
+
 	if err != nil {
 		return nil, "", refused(9002313)
 	}
+
 	if in.client = strings.ToLower(in.form.Get("client_id")); in.client == "" {
 		return nil, "", refused(900144, "client_id")
 	}
+
 	s := in.x.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	q := &authRequest{query: url.Values{"client_id": {in.client}}, path: in.path, redirect: ""}
 	if bad := s.findApp(q); bad != nil && bad.code() != 50011 {
 		return nil, "", bad
 	}
+
 	g := grant{user: q.tenant.User, offline: true, exact: true}
 	if in.v2 {
 		sc := parseScopes(in.form.Get("scope"))
@@ -91,6 +106,7 @@ func (in *signIn) newDevice() (*deviceCode, string, *refusal) {
 		case sc.unknown != "":
 			return nil, "", refused(70011)
 		}
+
 		g.scope, g.offline = in.form.Get("scope"), sc.offline
 		if len(sc.uris) > 0 {
 			g.resource = sc.uris[0]
@@ -100,46 +116,65 @@ func (in *signIn) newDevice() (*deviceCode, string, *refusal) {
 	} else if resourceOf(g.resource) == nil {
 		return nil, "", refused(50001)
 	}
+
 	s.issued++
 	r := random(s.cfg.Seed, "device", s.issued)
-	d := &deviceCode{user: userCode(r.Uint64()), tenant: q.tenant, app: q.app, client: in.client, grant: g, v2: in.v2, issued: s.cfg.Clock(),
-		interval: deviceInterval, approved: s.cfg.AutoConsent}
+	d := &deviceCode{
+		user:     userCode(r.Uint64()),
+		tenant:   q.tenant,
+		app:      q.app,
+		client:   in.client,
+		grant:    g,
+		v2:       in.v2,
+		issued:   s.cfg.Clock(),
+		interval: deviceInterval,
+		approved: s.cfg.AutoConsent,
+	}
 	code := "D" + base64URL(r, 60)
+
 	s.devices[code] = d
 	if d.approved {
 		s.consent(d.tenant, d.app)
 	}
+
 	return d, code, nil
 }
 
 // userCode is nine letters and digits that cannot be mistaken for each other.
 func userCode(n uint64) string {
 	const letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
 	b := make([]byte, 9)
 	for i := range b {
 		b[i] = letters[n%32]
 		n /= 32
 	}
+
 	return string(b)
 }
 
 // deviceCode is the grant of RFC 8628 section 3.4; at v1 the parameter is `code`.
 func (in *signIn) deviceCode() ([]byte, *refusal) {
 	s := in.x.sim
+
 	name := "device_code"
 	if !in.v2 {
 		name = "code"
 	}
+
 	code := in.form.Get(name)
 	if code == "" {
 		return nil, refused(900144, name)
 	}
+
 	d := s.devices[code]
 	if d == nil || d.client != in.client || d.v2 != in.v2 || d.tenant != in.tenant {
 		return nil, refused(70018)
 	}
+
 	now := s.cfg.Clock()
 	early := !d.lastPoll.IsZero() && now.Sub(d.lastPoll) < d.interval
+
 	d.lastPoll = now
 	switch {
 	case now.Sub(d.issued) >= deviceLife:
@@ -147,63 +182,88 @@ func (in *signIn) deviceCode() ([]byte, *refusal) {
 		if !in.v2 {
 			r.err = "code_expired"
 		}
+
 		return nil, r
 	case early: // RFC 8628 section 3.5: the interval grows by 5 seconds for this and all further requests
 		d.interval += 5 * time.Second
 		r := refused(70016)
 		r.err, r.text = "slow_down", "OAuth 2.0 device flow error. Polling too often."
+
 		return nil, r
 	case d.declined:
 		r := refused(65004)
 		r.err = "authorization_declined"
+
 		return nil, r
 	case !d.approved:
 		return nil, refused(70016)
 	}
+
 	g := d.grant
+
 	t, offline, bad := in.delegated(&g)
 	if bad != nil {
 		return nil, bad
 	}
+
 	delete(s.devices, code)
+
 	refresh := ""
 	if offline {
 		refresh = s.successor(in, &g, nil)
 	}
+
 	return in.answer(t, &g, refresh, g.idToken), nil
 }
 
-// DecideDevice answers for the person who was shown a user code: accept or decline. It fails if no such code is waiting.
+// DecideDevice answers for the person who was shown a user code: accept or decline. It
+// fails if no such code is waiting.
 func (s *Simulator) DecideDevice(userCode string, accept bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	for _, d := range s.devices {
-		if strings.EqualFold(d.user, strings.TrimSpace(userCode)) && !d.approved && !d.declined && s.cfg.Clock().Sub(d.issued) < deviceLife {
+		if strings.EqualFold(d.user, strings.TrimSpace(userCode)) && !d.approved && !d.declined &&
+			s.cfg.Clock().Sub(d.issued) < deviceLife {
 			if d.approved, d.declined = accept, !accept; accept {
 				s.consent(d.tenant, d.app)
 			}
+
 			return nil
 		}
 	}
+
 	return fmt.Errorf("simulator: no device waits for the code %q", userCode)
 }
 
-// deviceEnter is the page for people: the code in the field #otc, then #accept or #decline.
+// deviceEnter is the page for people: the code in the field #otc, then #accept or
+// #decline.
 func (s *Simulator) deviceEnter(x *exchange) {
 	field := `<p><label>Code <input id="otc" name="otc" autofocus></label></p>`
 	if x.r.Method != http.MethodPost {
 		x.decisionPage("Enter code", "", field)
 		return
 	}
+
 	body, err := readAll(x.r.Body, 1<<16)
+
 	form, err2 := url.ParseQuery(string(body))
 	if err != nil || err2 != nil {
 		x.signInPage(refused(9002313))
 		return
 	}
+
 	if err := s.DecideDevice(form.Get("otc"), form.Get("decision") == "accept"); err != nil {
-		x.decisionPage("Enter code", `<p id="error">That code didn't work. Check the code and try again.</p><p>`+html.EscapeString(form.Get("otc"))+"</p>", field)
+		x.decisionPage(
+			"Enter code",
+			`<p id="error">That code didn't work. Check the code and try again.</p><p>`+html.EscapeString(
+				form.Get("otc"),
+			)+"</p>",
+			field,
+		)
+
 		return
 	}
+
 	x.html(http.StatusOK, `<!DOCTYPE html><html><body><p id="done">You may close this window.</p></body></html>`)
 }

@@ -16,7 +16,8 @@ func TestDeviceCode(t *testing.T) {
 	f := start(t)
 	a := f.token(contoso+"/oauth2/v2.0/devicecode", deviceV2)
 	m := a.json(t)
-	if m["expires_in"] != 900.0 || m["interval"] != 5.0 || m["verification_uri"] != f.LoginURL()+"/devicelogin" || !strings.Contains(m["message"].(string), m["user_code"].(string)) {
+	if m["expires_in"] != 900.0 || m["interval"] != 5.0 || m["verification_uri"] != f.LoginURL()+"/devicelogin" ||
+		!strings.Contains(m["message"].(string), m["user_code"].(string)) {
 		t.Fatalf("got %s", a.body)
 	}
 	code, user := m["device_code"].(string), m["user_code"].(string)
@@ -53,10 +54,20 @@ func TestDeviceCodeV1(t *testing.T) {
 	v := form("client_id", public, "resource", "https://graph.windows.net")
 	a := f.token(contoso+"/oauth2/devicecode?api-version=1.0", v)
 	m := a.json(t)
-	if m["expires_in"] != "900" || m["interval"] != "5" || m["verification_url"] == nil || m["verification_uri"] != nil {
+	if m["expires_in"] != "900" || m["interval"] != "5" || m["verification_url"] == nil ||
+		m["verification_uri"] != nil {
 		t.Fatalf("got %s", a.body)
 	}
-	poll := form("client_id", public, "resource", "https://graph.windows.net", "grant_type", "device_code", "code", m["device_code"].(string))
+	poll := form(
+		"client_id",
+		public,
+		"resource",
+		"https://graph.windows.net",
+		"grant_type",
+		"device_code",
+		"code",
+		m["device_code"].(string),
+	)
 	if err := f.DecideDevice(m["user_code"].(string), false); err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +113,30 @@ func TestDevicePage(t *testing.T) {
 	if a := do(t, "GET", page, ""); a.status != 200 || !strings.Contains(a.body, `name="otc"`) {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
-	if a := do(t, "POST", page, "otc=wrong&decision=accept", "Content-Type", formType); !strings.Contains(a.body, `id="error"`) {
+	if a := do(
+		t,
+		"POST",
+		page,
+		"otc=wrong&decision=accept",
+		"Content-Type",
+		formType,
+	); !strings.Contains(
+		a.body,
+		`id="error"`,
+	) {
 		t.Errorf("a wrong code: %s", a.body)
 	}
-	if a := do(t, "POST", page, "otc="+user+"&decision=accept", "Content-Type", formType); !strings.Contains(a.body, `id="done"`) {
+	if a := do(
+		t,
+		"POST",
+		page,
+		"otc="+user+"&decision=accept",
+		"Content-Type",
+		formType,
+	); !strings.Contains(
+		a.body,
+		`id="done"`,
+	) {
 		t.Errorf("the code: %s", a.body)
 	}
 	f = start(t, auto)

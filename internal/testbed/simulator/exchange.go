@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// exchange is one request and what is to be answered. Handlers fill it in; it is written, with the faults that are due, at the end.
+// exchange is one request and what is to be answered. Handlers fill it in; it is
+// written, with the faults that are due, at the end.
 type exchange struct {
 	sim  *Simulator
 	api  string
@@ -50,6 +51,7 @@ func (r *row) appendTo(list [][]byte, v variant) [][]byte {
 	case v == asMasked && r.masked != nil:
 		return append(list, r.masked)
 	}
+
 	return append(list, r.full)
 }
 
@@ -59,6 +61,7 @@ func (r *row) bytes(v variant) []byte {
 	if len(pieces) == 1 {
 		return pieces[0]
 	}
+
 	return bytes.Join(pieces, nil)
 }
 
@@ -72,47 +75,71 @@ func makeMasked(rows []*row) {
 }
 
 func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request, handle func(*exchange)) {
-	x := &exchange{sim: s, api: api, kind: api, w: w, r: r, now: s.now(), status: http.StatusOK, header: http.Header{}, leaveChain: func() {}}
+	x := &exchange{
+		sim:        s,
+		api:        api,
+		kind:       api,
+		w:          w,
+		r:          r,
+		now:        s.now(),
+		status:     http.StatusOK,
+		header:     http.Header{},
+		leaveChain: func() {},
+	}
 	if api == Login {
 		x.kind = loginKind(r.URL.Path)
 	}
+
 	leave := s.stats.enter(x.kind)
 	defer func() {
 		x.leaveChain()
 		leave(x)
 		s.cfg.Log(fmt.Sprintf("%s %s %s %d rows=%d", x.kind, r.Method, r.URL.Path, x.status, len(x.rows)))
 	}()
-	if v := r.Header.Get("client-request-id"); v != "" && strings.EqualFold(r.Header.Get("return-client-request-id"), "true") {
+
+	if v := r.Header.Get(
+		"client-request-id",
+	); v != "" &&
+		strings.EqualFold(r.Header.Get("return-client-request-id"), "true") {
 		x.header.Set("client-request-id", v)
 	}
+
 	x.identify()
 	x.early()
+
 	if x.tenant != nil {
 		defer s.stats.within(x.kind+" "+x.tenant.ID, func(n int) {
 			key := x.kind + " " + x.tenant.ID
 			s.stats.ConcurrentTenant[key] = max(s.stats.ConcurrentTenant[key], n)
 		})()
 	}
+
 	replace, alter := s.draw(x)
+
 	x.faults = alter
 	if replace != nil {
 		s.replaceAnswer(x, replace)
 	} else {
 		handle(x)
 	}
+
 	s.write(x)
 }
 
-// identify finds out whose request it is, without judging it: for the scope of faults and for the statistics.
+// identify finds out whose request it is, without judging it: for the scope of faults
+// and for the statistics.
 func (x *exchange) identify() {
 	s := x.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if x.api == Login {
 		name, _, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, "/"), "/")
 		x.tenant = s.tenant(name)
+
 		return
 	}
+
 	if t := s.access[bearer(x.r)]; t != nil {
 		x.tenant, x.client = t.tenant, t.client
 	}
@@ -124,6 +151,7 @@ func bearer(r *http.Request) string {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
+
 	return strings.TrimSpace(token)
 }
 
@@ -131,7 +159,9 @@ func bearer(r *http.Request) string {
 func (x *exchange) random() *rand.Rand {
 	x.sim.mu.Lock()
 	defer x.sim.mu.Unlock()
+
 	x.sim.errors++
+
 	return random(x.sim.cfg.Seed, "answer", x.sim.errors)
 }
 
@@ -140,6 +170,7 @@ func (x *exchange) base() string {
 	if x.r.TLS != nil {
 		return "https://" + x.r.Host
 	}
+
 	return "http://" + x.r.Host
 }
 
@@ -157,19 +188,24 @@ func (x *exchange) html(status int, body string) {
 // list answers with rows between head and tail.
 func (x *exchange) list(head string, rows []*row, v variant, tail string) {
 	x.header.Set("Content-Type", "application/json; charset=utf-8")
+
 	x.body = append(make([][]byte, 0, 3*len(rows)+2), []byte(head))
+
 	at := int64(len(head))
 	for i, r := range rows {
 		n := len(x.body)
 		if i > 0 {
 			x.body = append(x.body, comma)
 		}
+
 		x.body = r.appendTo(x.body, v)
 		for _, b := range x.body[n:] {
 			at += int64(len(b))
 		}
+
 		x.ends = append(x.ends, at)
 	}
+
 	x.body = append(x.body, []byte(tail))
 	x.rows, x.variant = rows, v
 }
@@ -180,6 +216,7 @@ func (x *exchange) length() (n int64) {
 	for _, b := range x.body {
 		n += int64(len(b))
 	}
+
 	return n
 }
 

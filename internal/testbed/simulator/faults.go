@@ -18,10 +18,12 @@ type Fault struct {
 	Name string
 	// Code is the HTTP status of a fault named by it, or the AADSTS code.
 	Code int
-	// Every and P are the rate: each N-th matching request, or each with this probability. Neither: every one.
+	// Every and P are the rate: each N-th matching request, or each with this
+	// probability. Neither: every one.
 	Every int
 	P     float64
-	// From and To bound when it is active, since New; To 0 is for ever. Count is how often it strikes at most; 0 is any number.
+	// From and To bound when it is active, since New; To 0 is for ever. Count is how
+	// often it strikes at most; 0 is any number.
 	From, To time.Duration
 	Count    int
 	// API and Tenant are its scope.
@@ -80,30 +82,41 @@ var faultKinds = map[string]faultKind{
 // FaultNames lists what ParseFaults knows, besides HTTP statuses.
 func FaultNames() []string { return sortedKeys(faultKinds) }
 
-// ParseFaults reads faults in the grammar of [FaultsHelp], such as "429:every=7;wait=5s,cut:p=0.1,503:from=10s;to=40s,aadsts=70000:count=1".
+// ParseFaults reads faults in the grammar of [FaultsHelp], such as
+// "429:every=7;wait=5s,cut:p=0.1,503:from=10s;to=40s,aadsts=70000:count=1".
 func ParseFaults(grammar string) ([]Fault, error) {
 	var list []Fault
+
 	for item := range strings.SplitSeq(grammar, ",") {
 		if strings.TrimSpace(item) == "" {
 			continue
 		}
+
 		f, err := parseFault(item)
 		if err != nil {
 			return nil, err
 		}
+
 		list = append(list, f)
 	}
+
 	return list, nil
 }
 
 func parseFault(item string) (Fault, error) {
 	head, options, _ := strings.Cut(item, ":")
 	name, value, hasValue := strings.Cut(strings.TrimSpace(head), "=")
-	f := Fault{Name: strings.ToLower(strings.TrimSpace(name)), Wait: 5 * time.Second, Rate: 1000, Size: 20_000_000}
+	f := Fault{
+		Name: strings.ToLower(strings.TrimSpace(name)),
+		Wait: 5 * time.Second,
+		Rate: 1000,
+		Size: 20_000_000,
+	}
 	value = strings.TrimSpace(value)
 	fail := func(format string, args ...any) (Fault, error) {
 		return f, fmt.Errorf("%w: %q: %s", ErrFaults, strings.TrimSpace(item), fmt.Sprintf(format, args...))
 	}
+
 	kind, known := faultKinds[f.Name]
 	if n, err := strconv.Atoi(f.Name); err == nil && n >= 400 && n <= 599 {
 		kind, known, f.Code, f.After = faultKind{options: "after wait"}, true, n, "none"
@@ -111,28 +124,35 @@ func parseFault(item string) (Fault, error) {
 			f.After = "seconds"
 		}
 	}
+
 	if !known {
 		return fail("there is no such fault; there are 400 to 599, %s", strings.Join(FaultNames(), ", "))
 	}
+
 	f.By, f.At = kind.by, kind.at
 	if kinds := strings.Fields(kind.kinds); len(kinds) > 0 {
 		f.Kind = kinds[0]
 	}
+
 	if f.Name == "clamp" {
 		f.Size = 100
 	}
+
 	if f.Name == "login503" {
 		f.Code, f.After = 503, "none"
 	}
+
 	if kind.login {
 		f.API = Login
 	}
+
 	switch {
 	case f.Name == "aadsts":
 		n, err := strconv.Atoi(value)
 		if err != nil || n <= 0 || n > 99_999_999 {
 			return fail("aadsts wants a code, as in aadsts=700082")
 		}
+
 		f.Code = n
 	case hasValue && strings.Contains(kind.options, "by"):
 		if err := f.set("by", value, kind); err != nil {
@@ -141,24 +161,30 @@ func parseFault(item string) (Fault, error) {
 	case hasValue:
 		return fail("it takes no value of its own")
 	}
+
 	for option := range strings.FieldsFuncSeq(options, func(r rune) bool { return r == ';' || r == '&' }) {
 		key, value, ok := strings.Cut(option, "=")
 		if !ok {
 			return fail("option %q has no value", strings.TrimSpace(option))
 		}
+
 		if err := f.set(strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value), kind); err != nil {
 			return fail("%v", err)
 		}
 	}
+
 	if f.Every > 0 && f.P > 0 {
 		return fail("every and p exclude each other")
 	}
+
 	if f.To > 0 && f.To <= f.From {
 		return fail("to must be later than from")
 	}
+
 	if kind.mode && f.Every > 0 {
 		return fail("every does not go with it")
 	}
+
 	return f, nil
 }
 
@@ -170,11 +196,13 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 			return fmt.Errorf("it has no option %q", key)
 		}
 	}
+
 	number := func(most int64) int64 {
 		var n int64
 		if n, err = strconv.ParseInt(value, 10, 64); err != nil || n < 1 || n > most {
 			err = fmt.Errorf("%s is %q: must be a number from 1 to %d", key, value, most)
 		}
+
 		return n
 	}
 	fraction := func() float64 {
@@ -182,6 +210,7 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 		if x, err = strconv.ParseFloat(value, 64); err != nil || !(x >= 0 && x <= 1) {
 			err = fmt.Errorf("%s is %q: must be from 0 to 1", key, value)
 		}
+
 		return x
 	}
 	span := func(negative bool) time.Duration {
@@ -189,14 +218,17 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 		if d, err = time.ParseDuration(value); err != nil || d < 0 && !negative {
 			err = fmt.Errorf("%s is %q: must be a duration such as 10s", key, value)
 		}
+
 		return d
 	}
 	oneOf := func(list string) string {
 		if !slices.Contains(strings.Fields(list), value) {
 			err = fmt.Errorf("%s is %q: must be one of %s", key, value, list)
 		}
+
 		return value
 	}
+
 	switch key {
 	case "every":
 		f.Every = int(number(1_000_000_000))
@@ -229,6 +261,7 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 	case "tenant":
 		f.Tenant = strings.ToLower(value)
 	}
+
 	return err
 }
 
@@ -244,13 +277,16 @@ func size(value string) (int64, error) {
 		case 'g', 'G':
 			unit = 1_000_000_000
 		}
+
 		if unit > 1 {
 			digits = value[:len(value)-1]
 		}
 	}
+
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 1 || n > 4_000_000_000/unit {
 		return 0, fmt.Errorf("size is %q: must be bytes up to 4G, such as 20M", value)
 	}
+
 	return n * unit, nil
 }

@@ -34,7 +34,10 @@ func TestFaultsOfStatus(t *testing.T) {
 		}
 		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token)
 	}
-	if a := get("429:wait=7s"); a.status != 429 || a.header.Get("Retry-After") != "7" || !strings.HasPrefix(a.body, "{") {
+	if a := get(
+		"429:wait=7s",
+	); a.status != 429 || a.header.Get("Retry-After") != "7" ||
+		!strings.HasPrefix(a.body, "{") {
 		t.Errorf("429: %d %v %s", a.status, a.header, a.body)
 	}
 	if a := get("429:after=date;wait=7s"); a.header.Get("Retry-After") != "Sun, 01 Mar 2026 12:00:08 GMT" {
@@ -47,7 +50,10 @@ func TestFaultsOfStatus(t *testing.T) {
 		t.Errorf("429 without Retry-After: %d %v", a.status, a.header)
 	}
 	f.clock.Advance(7 * time.Second)
-	if a := get("503"); a.status != 503 || a.header.Get("Retry-After") != "" || !strings.Contains(a.body, "<html>") || a.header.Get("Content-Type") != "text/html; charset=utf-8" {
+	if a := get(
+		"503",
+	); a.status != 503 || a.header.Get("Retry-After") != "" || !strings.Contains(a.body, "<html>") ||
+		a.header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("503: %d %v %s", a.status, a.header, a.body)
 	}
 	if a := get("401"); a.status != 401 || a.body != `{"Message":"Authorization has been denied for this request."}` {
@@ -62,7 +68,8 @@ func TestFaultsOfStatus(t *testing.T) {
 	if a := get(""); a.status != 200 {
 		t.Errorf("no faults any more: %d", a.status)
 	}
-	if got := f.Requests(); got.Early[simulator.SIEM] != 2 || got.Faults["429"] != 3 || got.Status["siem 429"] != 3 || got.Count["siem"] != 8 {
+	if got := f.Requests(); got.Early[simulator.SIEM] != 2 || got.Faults["429"] != 3 || got.Status["siem 429"] != 3 ||
+		got.Count["siem"] != 8 {
 		t.Errorf("counted %+v", got)
 	}
 }
@@ -73,7 +80,9 @@ func TestFaultsOfRateScheduleAndScope(t *testing.T) {
 		token := "Bearer " + f.access(simulator.SIEM, contoso)
 		var b strings.Builder
 		for range n {
-			b.WriteByte(map[int]byte{200: '.', 429: 'x', 503: 's'}[do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token).status])
+			b.WriteByte(
+				map[int]byte{200: '.', 429: 'x', 503: 's'}[do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token).status],
+			)
 			f.clock.Advance(step)
 		}
 		return b.String()
@@ -112,7 +121,16 @@ func TestFaultsOfTheBody(t *testing.T) {
 		if err := f.SetFaults(faults); err != nil {
 			t.Fatal(err)
 		}
-		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token, "Accept-Encoding", "gzip")
+		return do(
+			t,
+			"GET",
+			f.APIURL(simulator.SIEM)+"/api/alerts",
+			"",
+			"Authorization",
+			token,
+			"Accept-Encoding",
+			"gzip",
+		)
 	}
 	whole := get("")
 	if whole.err != nil || len(whole.rows(t)) < 50 {
@@ -122,14 +140,23 @@ func TestFaultsOfTheBody(t *testing.T) {
 		t.Errorf("refuse: %d %v", a.status, a.err)
 	}
 	for _, kind := range []string{"length", "chunked"} {
-		if a := get("cut:kind=" + kind); a.status != 200 || !errors.Is(a.err, io.ErrUnexpectedEOF) || len(a.body) != len(whole.body)/2 {
+		if a := get(
+			"cut:kind=" + kind,
+		); a.status != 200 || !errors.Is(a.err, io.ErrUnexpectedEOF) ||
+			len(a.body) != len(whole.body)/2 {
 			t.Errorf("cut %s: %d %v %d of %d bytes", kind, a.status, a.err, len(a.body), len(whole.body))
 		}
 	}
-	if a := get("cut:kind=clean;at=0.9"); a.status != 200 || a.err != nil || len(a.body) != int(float64(len(whole.body))*0.9) {
+	if a := get(
+		"cut:kind=clean;at=0.9",
+	); a.status != 200 || a.err != nil ||
+		len(a.body) != int(float64(len(whole.body))*0.9) {
 		t.Errorf("cut clean: %d %v %d of %d bytes", a.status, a.err, len(a.body), len(whole.body))
 	}
-	if a := get("reset:at=0.9"); !errors.Is(a.err, syscall.ECONNRESET) && !errors.Is(a.err, io.ErrUnexpectedEOF) && !errors.Is(a.err, io.EOF) {
+	if a := get(
+		"reset:at=0.9",
+	); !errors.Is(a.err, syscall.ECONNRESET) && !errors.Is(a.err, io.ErrUnexpectedEOF) &&
+		!errors.Is(a.err, io.EOF) {
 		t.Errorf("reset: %d %v", a.status, a.err)
 	}
 	if a := get("junk"); a.status != 200 || !strings.HasPrefix(a.body, "<!DOCTYPE html>") {
@@ -232,7 +259,11 @@ func TestFaultsOfSigningIn(t *testing.T) {
 		}
 	}
 	set("login503:wait=3s;after=seconds")
-	if a := f.token(path, appV1); a.status != 503 || a.header.Get("Retry-After") != "3" || !strings.Contains(a.body, "<html>") {
+	if a := f.token(
+		path,
+		appV1,
+	); a.status != 503 || a.header.Get("Retry-After") != "3" ||
+		!strings.Contains(a.body, "<html>") {
 		t.Errorf("login503: %d %v", a.status, a.header)
 	}
 	set("429")
@@ -282,7 +313,8 @@ func TestSkewMovesTheServersTime(t *testing.T) {
 	at := f.clock.Now()
 	f.Add(contoso, simulator.Alert{ID: "a", Created: at.Add(-time.Minute)})
 	a := f.get(simulator.Endpoint, contoso, "/api/alerts")
-	if a.header.Get("Date") != "Sun, 01 Mar 2026 12:10:00 GMT" || !strings.Contains(a.body, `"lastUpdateTime":"2026-03-01T12:09:00Z"`) {
+	if a.header.Get("Date") != "Sun, 01 Mar 2026 12:10:00 GMT" ||
+		!strings.Contains(a.body, `"lastUpdateTime":"2026-03-01T12:09:00Z"`) {
 		t.Errorf("Date %s, body %s", a.header.Get("Date"), a.body)
 	}
 	if rows := f.get(simulator.SIEM, contoso, "/api/alerts?ago=PT2M").rows(t); len(rows) != 1 {

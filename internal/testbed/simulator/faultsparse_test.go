@@ -11,7 +11,9 @@ import (
 )
 
 func TestParseFaults(t *testing.T) {
-	got, err := simulator.ParseFaults("429:every=7, cut:p=0.1;at=0.25&api=siem,503:from=10s;to=40s;after=date;wait=1m,aadsts=70000:count=1,skew=-10m,late:by=2h;tenant=Contoso.example,huge:size=2M,clamp,skip:kind=ignored,")
+	got, err := simulator.ParseFaults(
+		"429:every=7, cut:p=0.1;at=0.25&api=siem,503:from=10s;to=40s;after=date;wait=1m,aadsts=70000:count=1,skew=-10m,late:by=2h;tenant=Contoso.example,huge:size=2M,clamp,skip:kind=ignored,",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,10 @@ func TestParseFaultsRefusals(t *testing.T) {
 		if grammar == "429:" {
 			continue // no options is no mistake
 		}
-		if _, err := simulator.ParseFaults(grammar); !errors.Is(err, simulator.ErrFaults) || !strings.Contains(err.Error(), grammar) {
+		if _, err := simulator.ParseFaults(
+			grammar,
+		); !errors.Is(err, simulator.ErrFaults) ||
+			!strings.Contains(err.Error(), grammar) {
 			t.Errorf("%q: %v", grammar, err)
 		}
 	}
@@ -82,7 +87,8 @@ func FuzzParseFaults(f *testing.F) {
 			return
 		}
 		for _, x := range list {
-			if x.P < 0 || x.P > 1 || x.Every < 0 || x.At < 0 || x.At > 1 || x.Size < 1 || x.Rate < 1 || x.Wait < 0 || x.To != 0 && x.To <= x.From {
+			if x.P < 0 || x.P > 1 || x.Every < 0 || x.At < 0 || x.At > 1 || x.Size < 1 || x.Rate < 1 || x.Wait < 0 ||
+				x.To != 0 && x.To <= x.From {
 				t.Errorf("%q gave %+v", grammar, x)
 			}
 		}

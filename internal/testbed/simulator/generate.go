@@ -16,56 +16,81 @@ type GenerateOptions struct {
 	Plain bool
 	// Size, if not 0, is about how many bytes the text of an alert has at least.
 	Size int
-	// Ties is how many alerts share an update time, to the hundred nanoseconds, in every tenth group; 4 if 0.
+	// Ties is how many alerts share an update time, to the hundred nanoseconds, in
+	// every tenth group; 4 if 0.
 	Ties int
 	// Name tells several calls for one tenant apart: the same name makes the same alerts.
 	Name string
 }
 
-// Generate makes n tenants with one confidential application each (the same client id, a secret and a refresh token), authorised for every
-// API, and the number of alerts in each. It is for Config.Tenants.
+// Generate makes n tenants with one confidential application each (the same client id,
+// a secret and a refresh token), authorised for every API, and the number of alerts in
+// each. It is for Config.Tenants.
 func Generate(n, alertsPerTenant int, seed uint64) []Tenant {
 	client := guid(random(seed, "client"))
+
 	list := make([]Tenant, n)
 	for i := range list {
 		r := random(seed, "tenant", i)
 		name := fmt.Sprintf("%s%03d", companies[i%len(companies)], i)
-		list[i] = Tenant{ID: guid(r), Domain: name + ".example", Name: name, MSSPAuthorised: true, Generated: alertsPerTenant,
-			Apps: []App{{ClientID: client, Secret: "S~" + base64URL(r, 27), RefreshTokens: []string{"0.A" + base64URL(r, 60)},
-				RedirectURIs: []string{"http://localhost", "https://mssp.example/SiemMsspConnector"}}}}
+		list[i] = Tenant{
+			ID:             guid(r),
+			Domain:         name + ".example",
+			Name:           name,
+			MSSPAuthorised: true,
+			Generated:      alertsPerTenant,
+			Apps: []App{{
+				ClientID:      client,
+				Secret:        "S~" + base64URL(r, 27),
+				RefreshTokens: []string{"0.A" + base64URL(r, 60)},
+				RedirectURIs:  []string{"http://localhost", "https://mssp.example/SiemMsspConnector"},
+			}},
+		}
 	}
+
 	return list
 }
 
 var companies = strings.Fields("contoso fabrikam northwind tailspin woodgrove adatum proseware litware")
 
-// Generate adds n alerts with content that is realistic and hostile: quotes, backslashes, control characters, emoji, fractions of zero to
-// seven digits, equal times, parts that share an AlertId, null beside "" beside missing fields, large and negative numbers.
+// Generate adds n alerts with content that is realistic and hostile: quotes,
+// backslashes, control characters, emoji, fractions of zero to seven digits, equal
+// times, parts that share an AlertId, null beside "" beside missing fields, large and
+// negative numbers.
 func (s *Simulator) Generate(tenantID string, n int, o GenerateOptions) {
 	t := s.mustTenant(tenantID)
+
 	now, skew := s.cfg.Clock(), s.skew()
 	if o.Until.IsZero() {
 		o.Until = now
 	}
+
 	if o.Since.IsZero() {
 		o.Since = o.Until.Add(-20 * time.Hour)
 	}
+
 	if o.Ties == 0 {
 		o.Ties = 4
 	}
+
 	r := random(s.cfg.Seed, "generate", t.ID, o.Name)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	var at time.Time
+
 	incident := int64(0)
+
 	for i := range n {
 		if i/o.Ties%10 != 0 || i%o.Ties == 0 {
 			at = between(r, o.Since, o.Until)
 		}
+
 		a := s.sample(r, at, o)
 		if incident != 0 && r.IntN(3) == 0 {
 			a.IncidentID = incident
 		}
+
 		id := t.add(s.late(t, a), now, skew)
 		if incident = t.alerts[id].versions[0].IncidentID; r.IntN(4) == 0 {
 			incident = 0
@@ -79,20 +104,33 @@ func between(r *rand.Rand, from, to time.Time) time.Time {
 	if span <= 0 {
 		return from
 	}
+
 	at := from.Add(time.Duration(r.Int64N(int64(span)))).UTC()
-	steps := []time.Duration{time.Second, 100 * time.Millisecond, 10 * time.Millisecond, time.Millisecond, 100 * time.Microsecond,
-		10 * time.Microsecond, time.Microsecond, 100}
+	steps := []time.Duration{
+		time.Second,
+		100 * time.Millisecond,
+		10 * time.Millisecond,
+		time.Millisecond,
+		100 * time.Microsecond,
+		10 * time.Microsecond,
+		time.Microsecond,
+		100,
+	}
+
 	step := steps[7]
 	if r.IntN(2) == 0 { // half of them have all seven digits
 		step = steps[r.IntN(len(steps))]
 	}
+
 	if cut := at.Truncate(step); !cut.Before(from) {
 		return cut
 	}
+
 	return at.Truncate(100)
 }
 
-// SampleAlert makes one alert as Generate does, updated at the given time: the same seed and number make the same alert.
+// SampleAlert makes one alert as Generate does, updated at the given time: the same
+// seed and number make the same alert.
 func SampleAlert(seed uint64, number int, at time.Time) Alert {
 	s := Simulator{cfg: Config{Seed: seed}}
 	return s.sample(random(seed, "sample", number), at, GenerateOptions{})
@@ -103,94 +141,197 @@ func (s *Simulator) sample(r *rand.Rand, at time.Time, o GenerateOptions) Alert 
 	if r.IntN(3) == 0 {
 		created = at.Add(-time.Duration(r.Int64N(int64(2 * time.Hour)))).Truncate(100)
 	}
+
 	user, host := pick(r, users), pick(r, hosts)
 	domain := pick(r, domains)
+
 	a := Alert{
-		ID:              alertID(created, int32(r.Uint32())),
-		Title:           pick(r, titles),
-		Description:     "Line one.\n\nLine two about " + pick(r, files) + ".",
-		Category:        pick(r, categories),
-		Severity:        pick(r, []string{"Informational", "Low", "Medium", "High"}),
-		Status:          pick(r, []string{"New", "New", "InProgress", "Resolved"}),
-		Created:         created,
-		Updated:         at,
-		Machine:         host + "." + domain + ".example",
-		DeviceID:        hexText(r, 40),
-		MachineGroup:    pick(r, []string{"", "A", "Servers", "Clients"}),
-		RegistryTags:    pick(r, []string{"", "vip"}),
-		PortalTags:      pick(r, []string{"", "branch office"}),
-		Techniques:      []string{pick(r, []string{"T1059.001", "T1204", "T1566.002", "T1055"})},
-		Empty:           EmptyMode(r.IntN(3)),
-		Escapes:         EscapeMode(r.IntN(3)),
-		ServiceSource:   pick(r, []string{"microsoftDefenderForEndpoint", "microsoftDefenderForOffice365", "microsoftSentinel", "microsoft365Defender"}),
-		DetectionSource: pick(r, []string{"antivirus", "microsoftDefenderForEndpoint", "smartScreen", "scheduledAlerts"}),
+		ID:           alertID(created, int32(r.Uint32())),
+		Title:        pick(r, titles),
+		Description:  "Line one.\n\nLine two about " + pick(r, files) + ".",
+		Category:     pick(r, categories),
+		Severity:     pick(r, []string{"Informational", "Low", "Medium", "High"}),
+		Status:       pick(r, []string{"New", "New", "InProgress", "Resolved"}),
+		Created:      created,
+		Updated:      at,
+		Machine:      host + "." + domain + ".example",
+		DeviceID:     hexText(r, 40),
+		MachineGroup: pick(r, []string{"", "A", "Servers", "Clients"}),
+		RegistryTags: pick(r, []string{"", "vip"}),
+		PortalTags:   pick(r, []string{"", "branch office"}),
+		Techniques:   []string{pick(r, []string{"T1059.001", "T1204", "T1566.002", "T1055"})},
+		Empty:        EmptyMode(r.IntN(3)),
+		Escapes:      EscapeMode(r.IntN(3)),
+		ServiceSource: pick(
+			r,
+			[]string{
+				"microsoftDefenderForEndpoint",
+				"microsoftDefenderForOffice365",
+				"microsoftSentinel",
+				"microsoft365Defender",
+			},
+		),
+		DetectionSource: pick(
+			r,
+			[]string{"antivirus", "microsoftDefenderForEndpoint", "smartScreen", "scheduledAlerts"},
+		),
 	}
 	if a.Empty == EmptyNull {
 		a.Techniques = nil
 	}
+
 	file := pick(r, files)
 	path := `C:\Users\` + user + `\AppData\Local\Temp`
 	command := `"` + path + `\` + file + `" /c "echo %TEMP% & exit /b 0"`
+
 	if !o.Plain {
 		a.Title, a.Description = a.Title+pick(r, oddities), a.Description+pick(r, oddities)+pick(r, oddities)
 		command += pick(r, oddities)
 		a.Fields = oddFields(r)
 	}
+
 	if o.Size > len(a.Description) {
 		a.Description += " " + strings.Repeat("0123456789abcdef", (o.Size-len(a.Description))/16+1)
 	}
+
 	for i := range 1 + r.IntN(3)*r.IntN(2) { // some alerts have several parts
-		d := Detection{AlertTime: created.Add(-time.Duration(r.Int64N(int64(time.Hour)))), LastProcessed: at, FileName: file, FilePath: path,
-			Sha1: hexText(r, 40), CommandLine: command, UserName: user, UserDomain: strings.ToUpper(domain), IocUniqueID: base64Text(r, 32),
-			ReportID: r.Int64N(4_000_000_000)}
+		d := Detection{
+			AlertTime:     created.Add(-time.Duration(r.Int64N(int64(time.Hour)))),
+			LastProcessed: at,
+			FileName:      file,
+			FilePath:      path,
+			Sha1:          hexText(r, 40),
+			CommandLine:   command,
+			UserName:      user,
+			UserDomain:    strings.ToUpper(domain),
+			IocUniqueID:   base64Text(r, 32),
+			ReportID:      r.Int64N(4_000_000_000),
+		}
 		if i > 0 && r.IntN(2) == 0 {
 			d.LastProcessed = at.Add(-time.Duration(r.IntN(300)) * 100)
 		}
+
 		a.Detections = append(a.Detections, d)
 	}
+
 	a.Evidence = []Evidence{
-		{Type: "User", Created: created, AccountName: user, DomainName: strings.ToUpper(domain), UserSID: "S-1-5-21-1-2-3-1105"},
-		{Type: "Process", Created: created, Sha1: hexText(r, 40), Sha256: hexText(r, 64), FileName: file, FilePath: path, CommandLine: command,
-			ProcessID: r.Int64N(70000), ParentProcessID: r.Int64N(70000), RemediationStatus: pick(r, []string{"none", "prevented", "active"})},
+		{
+			Type:        "User",
+			Created:     created,
+			AccountName: user,
+			DomainName:  strings.ToUpper(domain),
+			UserSID:     "S-1-5-21-1-2-3-1105",
+		},
+		{
+			Type:              "Process",
+			Created:           created,
+			Sha1:              hexText(r, 40),
+			Sha256:            hexText(r, 64),
+			FileName:          file,
+			FilePath:          path,
+			CommandLine:       command,
+			ProcessID:         r.Int64N(70000),
+			ParentProcessID:   r.Int64N(70000),
+			RemediationStatus: pick(r, []string{"none", "prevented", "active"}),
+		},
 	}
 	switch r.IntN(4) {
 	case 0:
-		a.Evidence = append(a.Evidence, Evidence{Type: "Ip", Created: created, IPAddress: fmt.Sprintf("192.0.2.%d", r.IntN(256))})
+		a.Evidence = append(
+			a.Evidence,
+			Evidence{Type: "Ip", Created: created, IPAddress: fmt.Sprintf("192.0.2.%d", r.IntN(256))},
+		)
 	case 1:
-		a.Evidence = append(a.Evidence, Evidence{Type: "Url", Created: created, URL: "https://evil.example/a?b=c&d=%20|\\"})
+		a.Evidence = append(
+			a.Evidence,
+			Evidence{Type: "Url", Created: created, URL: "https://evil.example/a?b=c&d=%20|\\"},
+		)
 	case 2:
-		a.Evidence = append(a.Evidence, Evidence{Type: "File", Created: created, FileName: file, FileSize: 1<<53 + 1})
+		a.Evidence = append(a.Evidence, Evidence{
+			Type:     "File",
+			Created:  created,
+			FileName: file,
+			FileSize: 1<<53 + 1,
+		})
 	}
+
 	return a
 }
 
 // oddFields are values at the edges of what JSON and Fluent Bit's format can hold.
 func oddFields(r *rand.Rand) map[string]map[string]json.RawMessage {
-	odd := []string{"9223372036854775807", "-9223372036854775808", "18446744073709551615", "18446744073709551616", "-0", "-0.0", "1.5e-7",
-		"0.1", "123456789012345678901234567890", "true", "null", `""`, "[]", "{}", `[[],{},[null,{"a":[{}]}]]`, `"\ud83d\ude00"`, `"\ud83d"`, `"\u0000"`,
-		`{"":1,"a":1,"a":2}`, "[1,-1,1.0,1E2]"}
+	odd := []string{
+		"9223372036854775807",
+		"-9223372036854775808",
+		"18446744073709551615",
+		"18446744073709551616",
+		"-0",
+		"-0.0",
+		"1.5e-7",
+		"0.1",
+		"123456789012345678901234567890",
+		"true",
+		"null",
+		`""`,
+		"[]",
+		"{}",
+		`[[],{},[null,{"a":[{}]}]]`,
+		`"\ud83d\ude00"`,
+		`"\ud83d"`,
+		`"\u0000"`,
+		`{"":1,"a":1,"a":2}`,
+		"[1,-1,1.0,1E2]",
+	}
+
 	if r.IntN(4) != 0 {
 		return nil
 	}
+
 	fields := map[string]json.RawMessage{}
 	for range 1 + r.IntN(3) {
-		fields[pick(r, []string{"additionalData", "customDetails", "mssp", "cef", "x y", "\"", "Ünïcode"})] = json.RawMessage(pick(r, odd))
+		fields[pick(r, []string{"additionalData", "customDetails", "mssp", "cef", "x y", "\"", "Ünïcode"})] = json.RawMessage(
+			pick(r, odd),
+		)
 	}
+
 	m := map[string]map[string]json.RawMessage{}
 	for _, api := range APIs() {
 		m[api] = fields
 	}
+
 	return m
 }
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
 var (
-	titles     = []string{"Suspicious service launch", "Suspicious PowerShell command line", "'Mimikatz' malware was prevented", "Unusual sign-in", "Ransomware behavior detected in the file system", "Email messages containing malicious URL removed after delivery"}
+	titles = []string{
+		"Suspicious service launch",
+		"Suspicious PowerShell command line",
+		"'Mimikatz' malware was prevented",
+		"Unusual sign-in",
+		"Ransomware behavior detected in the file system",
+		"Email messages containing malicious URL removed after delivery",
+	}
 	categories = strings.Fields("Execution Malware SuspiciousActivity InitialAccess CredentialAccess DefenseEvasion")
 	files      = []string{"loader.exe", "invoice.pdf.exe", "rundll32.exe", "a b.ps1", "文書.docx", "x=y|z.bat"}
 	users      = []string{"alice", "bob", "jürgen", "o'brien", "svc_backup$"}
 	hosts      = []string{"wks-0042", "srv-db01", "laptop-7", "dc1"}
 	domains    = []string{"corp", "emea", "lab"}
-	oddities   = []string{"", "", "", " \"quoted\" \\ back\\slash/", " tab\tcr\r\nlf\n", " \x01\x1f\x7f", " 日本語の警告", " 😀👩‍👩‍👧", " |pipe=equals\\|", " \u2028\u2029", " {\"not\":\"json\"}", " \ufeffBOM \ufffd", " ]}],", " ${HOME} $(id) `id` %s %n"}
+	oddities   = []string{
+		"",
+		"",
+		"",
+		" \"quoted\" \\ back\\slash/",
+		" tab\tcr\r\nlf\n",
+		" \x01\x1f\x7f",
+		" 日本語の警告",
+		" 😀👩‍👩‍👧",
+		" |pipe=equals\\|",
+		" \u2028\u2029",
+		" {\"not\":\"json\"}",
+		" \ufeffBOM \ufffd",
+		" ]}],",
+		" ${HOME} $(id) `id` %s %n",
+	}
 )

@@ -18,24 +18,67 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestGoldenRows holds the shape of each API's rows. Run with -update after a change that is meant.
+// TestGoldenRows holds the shape of each API's rows. Run with -update after a change
+// that is meant.
 func TestGoldenRows(t *testing.T) {
 	f := start(t)
 	at := time.Date(2026, 2, 3, 9, 13, 31, 722_023_900, time.UTC)
 	f.Add(contoso, simulator.Alert{
-		ID: "da639057068110345678_-1029384756", IncidentID: 4711, Title: "Suspicious \"service\" launch", Description: "Line one.\n\nLine two: 日本語 😀",
-		Category: "Execution", Severity: "Medium", Status: "Resolved", Created: at, Updated: at.Add(2 * time.Second).Truncate(10 * time.Millisecond),
-		Machine: "wks-0042.corp.example", DeviceID: "00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff", MachineGroup: "A", Techniques: []string{"T1564.001"},
-		DetectionSource: "scheduledAlerts", ServiceSource: "microsoftSentinel", Escapes: simulator.EscapeASCII,
-		Comments: []simulator.Comment{{Text: "text", By: "soc@mssp.example", At: at.Add(time.Hour)}},
+		ID:              "da639057068110345678_-1029384756",
+		IncidentID:      4711,
+		Title:           "Suspicious \"service\" launch",
+		Description:     "Line one.\n\nLine two: 日本語 😀",
+		Category:        "Execution",
+		Severity:        "Medium",
+		Status:          "Resolved",
+		Created:         at,
+		Updated:         at.Add(2 * time.Second).Truncate(10 * time.Millisecond),
+		Machine:         "wks-0042.corp.example",
+		DeviceID:        "00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff",
+		MachineGroup:    "A",
+		Techniques:      []string{"T1564.001"},
+		DetectionSource: "scheduledAlerts",
+		ServiceSource:   "microsoftSentinel",
+		Escapes:         simulator.EscapeASCII,
+		Comments:        []simulator.Comment{{Text: "text", By: "soc@mssp.example", At: at.Add(time.Hour)}},
 		Evidence: []simulator.Evidence{
 			{Type: "User", Created: at, AccountName: "user1", DomainName: "CORP", UserSID: "S-1-5-21-1"},
-			{Type: "Process", Created: at, Sha1: strings.Repeat("1", 40), FileName: "rundll32.exe", FilePath: `C:\Windows`, CommandLine: "rundll32.exe x.dll,Run", ProcessID: 3276, ParentProcessID: 8420},
+			{
+				Type:            "Process",
+				Created:         at,
+				Sha1:            strings.Repeat("1", 40),
+				FileName:        "rundll32.exe",
+				FilePath:        `C:\Windows`,
+				CommandLine:     "rundll32.exe x.dll,Run",
+				ProcessID:       3276,
+				ParentProcessID: 8420,
+			},
 			{Type: "File", Created: at, FileName: "x.dll", FileSize: 9007199254740993, RemediationStatus: "active"},
-			{Type: "Ip", Created: at, IPAddress: "192.0.2.10"}, {Type: "Url", Created: at, URL: "https://evil.example/?a=1&b=2"},
-			{Type: "Registry", Created: at, RegistryKey: `SOFTWARE\X`, RegistryValue: "v"}, {Type: "Device", Created: at}},
-		Detections: []simulator.Detection{{IocUniqueID: "c2FtcGxl", AlertTime: at.Add(-3 * time.Minute), LastProcessed: at.Add(8 * time.Second), FileName: "loader.exe",
-			FilePath: `C:\ProgramData\tmp`, Sha1: strings.Repeat("2", 40), ReportID: 1234567890}},
+			{
+				Type:      "Ip",
+				Created:   at,
+				IPAddress: "192.0.2.10",
+			},
+			{Type: "Url", Created: at, URL: "https://evil.example/?a=1&b=2"},
+			{
+				Type:          "Registry",
+				Created:       at,
+				RegistryKey:   `SOFTWARE\X`,
+				RegistryValue: "v",
+			},
+			{Type: "Device", Created: at},
+		},
+		Detections: []simulator.Detection{
+			{
+				IocUniqueID:   "c2FtcGxl",
+				AlertTime:     at.Add(-3 * time.Minute),
+				LastProcessed: at.Add(8 * time.Second),
+				FileName:      "loader.exe",
+				FilePath:      `C:\ProgramData\tmp`,
+				Sha1:          strings.Repeat("2", 40),
+				ReportID:      1234567890,
+			},
+		},
 	})
 	for _, api := range simulator.APIs() {
 		t.Run(api, func(t *testing.T) {
@@ -67,7 +110,8 @@ func TestGoldenRows(t *testing.T) {
 	}
 }
 
-// TestKeysAreThoseOfMicrosoftsSamples compares with the documents' own samples, where they are at hand.
+// TestKeysAreThoseOfMicrosoftsSamples compares with the documents' own samples, where
+// they are at hand.
 func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 	samples := filepath.Join("..", "..", "..", "..", "shared", "samples", "msdocs")
 	if _, err := os.Stat(samples); err != nil {
@@ -94,7 +138,14 @@ func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 		}
 		return gjson.GetBytes(b, path)
 	}
-	if got, want := keysOf(golden(simulator.SIEM, "@this")), keysOf(read("siem_pull_alerts_using_rest_api.json", "0")); !slices.Equal(got, want) {
+	if got, want := keysOf(
+		golden(simulator.SIEM, "@this"),
+	), keysOf(
+		read("siem_pull_alerts_using_rest_api.json", "0"),
+	); !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("siem: got %v\nwant %v", got, want)
 	}
 	missing := func(name string, got, want []string) {
@@ -104,7 +155,15 @@ func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 			}
 		}
 	}
-	missing("endpoint", keysOf(golden(simulator.Endpoint, "@this")), keysOf(read("mde_get_alerts_example2_expand_evidence.json", "value.0")))
-	missing("endpoint evidence", keysOf(golden(simulator.Endpoint, "evidence.0")), keysOf(read("mde_get_alerts_example2_expand_evidence.json", "value.0.evidence.0")))
+	missing(
+		"endpoint",
+		keysOf(golden(simulator.Endpoint, "@this")),
+		keysOf(read("mde_get_alerts_example2_expand_evidence.json", "value.0")),
+	)
+	missing(
+		"endpoint evidence",
+		keysOf(golden(simulator.Endpoint, "evidence.0")),
+		keysOf(read("mde_get_alerts_example2_expand_evidence.json", "value.0.evidence.0")),
+	)
 	missing("graph", keysOf(golden(simulator.Graph, "@this")), keysOf(read("graph_list_alerts_v2.json", "value.0")))
 }

@@ -49,7 +49,8 @@ type fixture struct {
 	clock *clock
 }
 
-// start makes a simulator with two tenants, contoso with all permissions and fabrikam beside it.
+// start makes a simulator with two tenants, contoso with all permissions and fabrikam
+// beside it.
 func start(t *testing.T, change ...func(*simulator.Config)) fixture {
 	t.Helper()
 	c := newClock()
@@ -60,8 +61,15 @@ func start(t *testing.T, change ...func(*simulator.Config)) fixture {
 	cfg := simulator.Config{
 		Clock: c.Now, Seed: 1,
 		Tenants: []simulator.Tenant{
-			{ID: contoso, Domain: "contoso.example", MSSPAuthorised: true, Apps: []simulator.App{app,
-				{ClientID: public, Public: true, RefreshTokens: []string{seedRT + "-p"}, RedirectURIs: []string{"http://localhost"}}}},
+			{ID: contoso, Domain: "contoso.example", MSSPAuthorised: true, Apps: []simulator.App{
+				app,
+				{
+					ClientID:      public,
+					Public:        true,
+					RefreshTokens: []string{seedRT + "-p"},
+					RedirectURIs:  []string{"http://localhost"},
+				},
+			}},
 			{ID: fabrikam, Domain: "fabrikam.example", Apps: []simulator.App{other}},
 		},
 	}
@@ -144,18 +152,45 @@ func form(pairs ...string) url.Values {
 // token posts to the token endpoint; path is such as contoso + "/oauth2/token".
 func (f fixture) token(path string, v url.Values, headers ...string) answer {
 	f.t.Helper()
-	return do(f.t, "POST", f.LoginURL()+"/"+path, v.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
+	return do(
+		f.t,
+		"POST",
+		f.LoginURL()+"/"+path,
+		v.Encode(),
+		append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)...)
 }
 
-var resourceOf = map[string]string{simulator.SIEM: "https://graph.windows.net", simulator.Endpoint: "https://api.securitycenter.microsoft.com",
-	simulator.Graph: "https://graph.microsoft.com", simulator.Incidents: "https://api.security.microsoft.com"}
+var resourceOf = map[string]string{
+	simulator.SIEM:      "https://graph.windows.net",
+	simulator.Endpoint:  "https://api.securitycenter.microsoft.com",
+	simulator.Graph:     "https://graph.microsoft.com",
+	simulator.Incidents: "https://api.security.microsoft.com",
+}
 
 // access gets an access token for an API with client credentials.
 func (f fixture) access(api, tenant string) string {
 	f.t.Helper()
-	path, v := tenant+"/oauth2/v2.0/token", form("grant_type", "client_credentials", "client_id", client, "client_secret", secret, "scope", resourceOf[api]+"/.default")
+	path, v := tenant+"/oauth2/v2.0/token", form(
+		"grant_type",
+		"client_credentials",
+		"client_id",
+		client,
+		"client_secret",
+		secret,
+		"scope",
+		resourceOf[api]+"/.default",
+	)
 	if api == simulator.SIEM {
-		path, v = tenant+"/oauth2/token", form("grant_type", "client_credentials", "client_id", client, "client_secret", secret, "resource", resourceOf[api])
+		path, v = tenant+"/oauth2/token", form(
+			"grant_type",
+			"client_credentials",
+			"client_id",
+			client,
+			"client_secret",
+			secret,
+			"resource",
+			resourceOf[api],
+		)
 	}
 	a := f.token(path, v)
 	if a.status != 200 {
@@ -167,7 +202,12 @@ func (f fixture) access(api, tenant string) string {
 // get asks an API with a fresh token.
 func (f fixture) get(api, tenant, pathQuery string, headers ...string) answer {
 	f.t.Helper()
-	return do(f.t, "GET", f.APIURL(api)+pathQuery, "", append([]string{"Authorization", "Bearer " + f.access(api, tenant)}, headers...)...)
+	return do(
+		f.t,
+		"GET",
+		f.APIURL(api)+pathQuery,
+		"",
+		append([]string{"Authorization", "Bearer " + f.access(api, tenant)}, headers...)...)
 }
 
 func texts(list []any, key string) []string {

@@ -11,7 +11,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// object writes one JSON object, keeping the order of keys. It applies an alert's overrides on the way.
+// object writes one JSON object, keeping the order of keys. It applies an alert's
+// overrides on the way.
 type object struct {
 	b       []byte
 	escapes EscapeMode
@@ -31,12 +32,14 @@ func (o *object) rest() {
 	if len(o.used) == len(o.over) {
 		return
 	}
+
 	for _, key := range sortedKeys(o.over) {
 		if v := o.over[key]; len(v) > 0 && !slices.Contains(o.used, key) {
 			o.key(key)
 			o.b = append(o.b, v...)
 		}
 	}
+
 	o.over, o.used = nil, nil
 }
 
@@ -44,6 +47,7 @@ func (o *object) key(key string) {
 	if n := len(o.b); n > 0 && o.b[n-1] != '{' {
 		o.b = append(o.b, ',')
 	}
+
 	o.b = appendText(o.b, key, EscapeMin)
 	o.b = append(o.b, ':')
 }
@@ -56,9 +60,12 @@ func (o *object) begin(key string) bool {
 			o.key(key)
 			o.b = append(o.b, v...)
 		}
+
 		return false
 	}
+
 	o.key(key)
+
 	return true
 }
 
@@ -80,6 +87,7 @@ func (o *object) orNull(key, value string) {
 		o.raw(key, "null")
 		return
 	}
+
 	o.text(key, value)
 }
 
@@ -95,6 +103,7 @@ func (o *object) intOrNull(key string, n int64) {
 		o.raw(key, "null")
 		return
 	}
+
 	o.int(key, n)
 }
 
@@ -103,10 +112,12 @@ func (o *object) time(key string, t time.Time) {
 	if !o.begin(key) {
 		return
 	}
+
 	if t.IsZero() {
 		o.b = append(o.b, "null"...)
 		return
 	}
+
 	o.b = append(o.b, '"')
 	o.b = append(o.b, timeText(t)...)
 	o.b = append(o.b, '"')
@@ -116,13 +127,17 @@ func (o *object) texts(key string, list []string) {
 	if !o.begin(key) {
 		return
 	}
+
 	o.b = append(o.b, '[')
+
 	for i, s := range list {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
+
 		o.b = appendText(o.b, s, o.escapes)
 	}
+
 	o.b = append(o.b, ']')
 }
 
@@ -135,39 +150,48 @@ func (o *object) list(key string, n int, item func(o *object, i int)) {
 
 func (o *object) array(n int, item func(o *object, i int)) {
 	o.b = append(o.b, '[')
+
 	for i := range n {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
+
 		in := object{b: o.b, escapes: o.escapes}
 		in.open()
 		item(&in, i)
 		in.close()
 		o.b = in.b
 	}
+
 	o.b = append(o.b, ']')
 }
 
-// timeText prints a time as the services do: zero to seven fraction digits, trailing zeros cut, "Z".
+// timeText prints a time as the services do: zero to seven fraction digits, trailing
+// zeros cut, "Z".
 func timeText(t time.Time) string {
 	s := tick.FromTime(t).Text()
+
 	s = s[:len(s)-1]
 	for s[len(s)-1] == '0' && len(s) > 20 {
 		s = s[:len(s)-1]
 	}
+
 	if s[len(s)-1] == '.' {
 		s = s[:len(s)-1]
 	}
+
 	return s + "Z"
 }
 
 // appendText writes a JSON string (RFC 8259 section 7).
 func appendText(b []byte, s string, mode EscapeMode) []byte {
 	b = append(b, '"')
+
 	plain := 0 // most of the text needs no escape
 	for plain < len(s) && asIs[s[plain]] {
 		plain++
 	}
+
 	b, s = append(b, s[:plain]...), s[plain:]
 	for _, r := range s {
 		switch {
@@ -188,6 +212,7 @@ func appendText(b []byte, s string, mode EscapeMode) []byte {
 			b = append(b, string(r)...)
 		}
 	}
+
 	return append(b, '"')
 }
 
@@ -196,6 +221,7 @@ var asIs = func() (t [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
 		t[c] = !strings.ContainsRune(`"\/<>&'+`, c)
 	}
+
 	return t
 }()
 
@@ -212,6 +238,7 @@ func short(r rune) byte {
 	case '\f':
 		return 'f'
 	}
+
 	return 0
 }
 
@@ -224,6 +251,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	for k := range m {
 		keys = append(keys, k)
 	}
+
 	slices.Sort(keys)
+
 	return keys
 }

@@ -12,6 +12,7 @@ func base64URL(r *rand.Rand, n int) string {
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
+
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -21,46 +22,70 @@ func compact(header string, claims map[string]any, signature string) string {
 	if err != nil {
 		panic(err) // claims are strings and numbers
 	}
+
 	e := base64.RawURLEncoding
+
 	return e.EncodeToString([]byte(header)) + "." + e.EncodeToString(b) + "." + signature
 }
 
-// accessJWT makes the text of an access token. It looks like Entra's, with a signature that is none: clients must treat it as
-// opaque, and the simulator knows its tokens by heart. s.mu is held.
+// accessJWT makes the text of an access token. It looks like Entra's, with a signature
+// that is none: clients must treat it as opaque, and the simulator knows its tokens by
+// heart. s.mu is held.
 func (s *Simulator) accessJWT(t *accessToken, g *grant, now time.Time) string {
 	s.issued++
 	r := random(s.cfg.Seed, "access", s.issued)
-	claims := map[string]any{"aud": t.aud, "tid": t.tenant.ID, "iat": now.Unix(), "nbf": now.Unix(), "exp": t.expires.Unix(), "uti": base64URL(r, 16)}
+
+	claims := map[string]any{
+		"aud": t.aud,
+		"tid": t.tenant.ID,
+		"iat": now.Unix(),
+		"nbf": now.Unix(),
+		"exp": t.expires.Unix(),
+		"uti": base64URL(r, 16),
+	}
 	if t.v2 && t.resource.api != Graph { // the version of a token is the resource's choice; Graph takes version 1.0
 		claims["iss"], claims["azp"], claims["ver"] = "https://login.microsoftonline.com/"+t.tenant.ID+"/v2.0", t.client, "2.0"
 	} else {
 		claims["iss"], claims["appid"], claims["ver"] = "https://sts.windows.net/"+t.tenant.ID+"/", t.client, "1.0"
 	}
+
 	if t.appOnly {
 		if len(t.granted) > 0 {
 			claims["roles"] = t.granted
 		}
 	} else {
 		scp := ""
+
 		for i, p := range t.granted {
 			if i > 0 {
 				scp += " "
 			}
+
 			scp += p
 		}
+
 		claims["scp"], claims["upn"] = scp, g.user
 	}
+
 	return compact(`{"typ":"JWT","alg":"RS256","kid":"simulated"}`, claims, base64URL(r, 48))
 }
 
 // idJWT makes an id_token, which is not signed.
 func (s *Simulator) idJWT(t *accessToken, g *grant, now time.Time) string {
-	claims := map[string]any{"aud": t.client, "tid": t.tenant.ID, "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"name": "SOC " + t.tenant.Name, "iss": "https://login.microsoftonline.com/" + t.tenant.ID + "/v2.0"}
+	claims := map[string]any{
+		"aud":  t.client,
+		"tid":  t.tenant.ID,
+		"iat":  now.Unix(),
+		"nbf":  now.Unix(),
+		"exp":  now.Add(time.Hour).Unix(),
+		"name": "SOC " + t.tenant.Name,
+		"iss":  "https://login.microsoftonline.com/" + t.tenant.ID + "/v2.0",
+	}
 	if t.v2 {
 		claims["preferred_username"] = g.user
 	} else {
 		claims["upn"], claims["unique_name"] = g.user, g.user
 	}
+
 	return compact(`{"typ":"JWT","alg":"none"}`, claims, "")
 }

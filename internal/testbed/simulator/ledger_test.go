@@ -20,7 +20,15 @@ func key(identity string, at time.Time, more ...string) string {
 func TestLedgerKnowsVersions(t *testing.T) {
 	f := start(t)
 	created := f.clock.Now().Add(-time.Minute)
-	f.Add(contoso, simulator.Alert{ID: "a", IncidentID: 7, Created: created, Detections: []simulator.Detection{{IocUniqueID: "x"}, {IocUniqueID: "y"}}})
+	f.Add(
+		contoso,
+		simulator.Alert{
+			ID:         "a",
+			IncidentID: 7,
+			Created:    created,
+			Detections: []simulator.Detection{{IocUniqueID: "x"}, {IocUniqueID: "y"}},
+		},
+	)
 	f.get(simulator.Graph, contoso, listPath[simulator.Graph])
 	f.get(simulator.Graph, contoso, listPath[simulator.Graph])
 	f.get(simulator.Incidents, contoso, listPath[simulator.Incidents])
@@ -35,7 +43,9 @@ func TestLedgerKnowsVersions(t *testing.T) {
 	if l.Served[first] != 2 || l.Served[second] != 0 || l.Latest["a"] != second || len(l.Exists) != 2 {
 		t.Errorf("graph: %v, latest %v", l.Served, l.Latest)
 	}
-	if !strings.Contains(string(l.Exists[second]), `"status":"resolved"`) || !l.First[first].Equal(created.Add(time.Minute)) || l.Updated[second] != int64(tick.FromTime(updated)) {
+	if !strings.Contains(string(l.Exists[second]), `"status":"resolved"`) ||
+		!l.First[first].Equal(created.Add(time.Minute)) ||
+		l.Updated[second] != int64(tick.FromTime(updated)) {
 		t.Errorf("graph: %s, first served %v", l.Exists[second], l.First)
 	}
 	l = f.Ledger(contoso, simulator.Incidents)
@@ -92,7 +102,12 @@ func TestIncidentsGrow(t *testing.T) {
 		t.Errorf("%d versions, %d served", len(l.Exists), len(l.Served))
 	}
 	f.Add(contoso, simulator.Alert{ID: "c", IncidentID: 8, Created: f.clock.Now(), RedirectIncidentID: 7})
-	if a := f.get(simulator.Incidents, contoso, listPath[simulator.Incidents]+"?$top=1"); !strings.Contains(a.body, `"redirectIncidentId":7`) || !strings.Contains(a.body, `"status":"Redirected"`) {
+	if a := f.get(
+		simulator.Incidents,
+		contoso,
+		listPath[simulator.Incidents]+"?$top=1",
+	); !strings.Contains(a.body, `"redirectIncidentId":7`) ||
+		!strings.Contains(a.body, `"status":"Redirected"`) {
 		t.Errorf("merged: %s", a.body)
 	}
 }
@@ -102,25 +117,53 @@ func TestUpdatesListedLate(t *testing.T) {
 	now := f.clock.Now()
 	f.Add(contoso, simulator.Alert{ID: "a", Created: now.Add(-time.Minute)})
 	f.Update(contoso, "a", now, func(a *simulator.Alert) { a.Title, a.VisibleAt = "new", now.Add(time.Hour) })
-	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]); strings.Contains(a.body, `"title":"new"`) || a.ids(t, "id") != "a" {
+	if a := f.get(
+		simulator.Graph,
+		contoso,
+		listPath[simulator.Graph],
+	); strings.Contains(a.body, `"title":"new"`) ||
+		a.ids(t, "id") != "a" {
 		t.Errorf("before: %s", a.body)
 	}
 	f.clock.Advance(time.Hour)
-	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]); !strings.Contains(a.body, `"title":"new"`) || a.ids(t, "id") != "a" {
+	if a := f.get(
+		simulator.Graph,
+		contoso,
+		listPath[simulator.Graph],
+	); !strings.Contains(a.body, `"title":"new"`) ||
+		a.ids(t, "id") != "a" {
 		t.Errorf("after: %s", a.body)
 	}
 }
 
 func TestOverridesAndRawRows(t *testing.T) {
 	f := start(t)
-	f.Add(contoso, simulator.Alert{ID: "a", Created: f.clock.Now().Add(-time.Minute),
-		Fields: map[string]map[string]json.RawMessage{simulator.Endpoint: {"title": json.RawMessage("18446744073709551615"), "status": nil, "evidence": json.RawMessage(`[7]`), "new": json.RawMessage("1e5")}},
-		Raw:    map[string]json.RawMessage{simulator.Graph: json.RawMessage(`{"odd":1}`)}})
+	f.Add(contoso, simulator.Alert{
+		ID:      "a",
+		Created: f.clock.Now().Add(-time.Minute),
+		Fields: map[string]map[string]json.RawMessage{
+			simulator.Endpoint: {
+				"title":    json.RawMessage("18446744073709551615"),
+				"status":   nil,
+				"evidence": json.RawMessage(`[7]`),
+				"new":      json.RawMessage("1e5"),
+			},
+		},
+		Raw: map[string]json.RawMessage{simulator.Graph: json.RawMessage(`{"odd":1}`)},
+	})
 	a := f.get(simulator.Endpoint, contoso, "/api/alerts")
-	if !strings.Contains(a.body, `"title":18446744073709551615`) || strings.Contains(a.body, `"status"`) || !strings.Contains(a.body, `"evidence":[7],"new":1e5}]}`) {
+	if !strings.Contains(a.body, `"title":18446744073709551615`) || strings.Contains(a.body, `"status"`) ||
+		!strings.Contains(a.body, `"evidence":[7],"new":1e5}]}`) {
 		t.Errorf("replaced: %s", a.body)
 	}
-	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]); !strings.Contains(a.body, `"value":[{"odd":1}]`) {
+	if a := f.get(
+		simulator.Graph,
+		contoso,
+		listPath[simulator.Graph],
+	); !strings.Contains(
+		a.body,
+		`"value":[{"odd":1}]`,
+	) {
 		t.Errorf("raw: %s", a.body)
 	}
 	l := f.Ledger(contoso, simulator.Graph)
@@ -138,7 +181,14 @@ func TestPrintedStep(t *testing.T) {
 	f := start(t, func(c *simulator.Config) {
 		c.PrintedStep = map[string]time.Duration{simulator.Endpoint: 10 * time.Millisecond}
 	})
-	f.Add(contoso, simulator.Alert{ID: "a", Created: f.clock.Now().Add(-time.Minute), Updated: f.clock.Now().Add(-time.Minute + 123456700)})
+	f.Add(
+		contoso,
+		simulator.Alert{
+			ID:      "a",
+			Created: f.clock.Now().Add(-time.Minute),
+			Updated: f.clock.Now().Add(-time.Minute + 123456700),
+		},
+	)
 	a := f.get(simulator.Endpoint, contoso, "/api/alerts?$filter=lastUpdateTime+gt+2026-03-01T11:59:00.12Z")
 	if a.ids(t, "lastUpdateTime") != "2026-03-01T11:59:00.12Z" {
 		t.Errorf("got %s", a.body)

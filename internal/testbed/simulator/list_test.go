@@ -10,16 +10,32 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-var listPath = map[string]string{simulator.Endpoint: "/api/alerts", simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}
+var listPath = map[string]string{
+	simulator.Endpoint:  "/api/alerts",
+	simulator.Graph:     "/v1.0/security/alerts_v2",
+	simulator.Incidents: "/api/incidents",
+}
 
-// many starts a simulator with n alerts a minute apart, "a000" the oldest, that were all updated at 11:xx in the opposite order.
+// many starts a simulator with n alerts a minute apart, "a000" the oldest, that were
+// all updated at 11:xx in the opposite order.
 func many(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
 	f := start(t, change...)
 	now := f.clock.Now()
 	for i := range n {
-		f.Add(contoso, simulator.Alert{ID: fmt.Sprintf("a%03d", i), IncidentID: int64(1000 + i), Created: now.Add(-2*time.Hour + time.Duration(i)*time.Second),
-			Updated: now.Add(-time.Second * time.Duration(i+1)), Severity: []string{"High", "Low"}[i%2], ServiceSource: "microsoftSentinel",
-			Evidence: []simulator.Evidence{{Type: "File", FileName: "x.exe"}}})
+		f.Add(
+			contoso,
+			simulator.Alert{
+				ID:         fmt.Sprintf("a%03d", i),
+				IncidentID: int64(1000 + i),
+				Created:    now.Add(-2*time.Hour + time.Duration(i)*time.Second),
+				Updated: now.Add(
+					-time.Second * time.Duration(i+1),
+				),
+				Severity:      []string{"High", "Low"}[i%2],
+				ServiceSource: "microsoftSentinel",
+				Evidence:      []simulator.Evidence{{Type: "File", FileName: "x.exe"}},
+			},
+		)
 	}
 	return f
 }
@@ -42,18 +58,54 @@ func TestListOptions(t *testing.T) {
 		"$top as it is encoded": {simulator.Endpoint, "?%24top=2", "a004 a003"},
 		"$top and $skip":        {simulator.Endpoint, "?$top=2&$skip=4", "a000"},
 		"$top=0":                {simulator.Endpoint, "?$top=0", ""},
-		"an option without its dollar is ignored": {simulator.Endpoint, "?top=2&filter=severity+eq+'High'", "a004 a003 a002 a001 a000"},
-		"$orderby by update":                      {simulator.Endpoint, "?$orderby=lastUpdateTime+asc", "a004 a003 a002 a001 a000"},
-		"$orderby down":                           {simulator.Endpoint, "?$orderby=lastUpdateTime%20desc&$top=2", "a000 a001"},
-		"$orderby by two":                         {simulator.Endpoint, "?$orderby=severity,alertCreationTime+desc", "a004 a002 a000 a003 a001"},
-		"$filter with plus signs":                 {simulator.Endpoint, "?$filter=severity+eq+'Low'", "a003 a001"},
-		"$filter, a window":                       {simulator.Graph, "?$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z", "a002 a001"},
-		"$filter by a time and $orderby another":  {simulator.Graph, "?$orderby=createdDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z", "a000 a001 a002"},
-		"Graph's enumerations are in camel case":  {simulator.Graph, "?$filter=severity+eq+'high'&$orderby=createdDateTime+asc", "a000 a002 a004"},
-		"an unmasked value can be filtered by":    {simulator.Graph, "?$filter=serviceSource+eq+'microsoftSentinel'&$top=1", "a004"},
-		"$count":                                  {simulator.Graph, "?$count=true&$top=1", "a004"},
-		"incidents":                               {simulator.Incidents, "?$filter=status+eq+'Active'&$top=2", "1004 1003"},
-		"the versioned path":                      {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
+		"an option without its dollar is ignored": {
+			simulator.Endpoint,
+			"?top=2&filter=severity+eq+'High'",
+			"a004 a003 a002 a001 a000",
+		},
+		"$orderby by update": {
+			simulator.Endpoint,
+			"?$orderby=lastUpdateTime+asc",
+			"a004 a003 a002 a001 a000",
+		},
+		"$orderby down": {
+			simulator.Endpoint,
+			"?$orderby=lastUpdateTime%20desc&$top=2",
+			"a000 a001",
+		},
+		"$orderby by two": {
+			simulator.Endpoint,
+			"?$orderby=severity,alertCreationTime+desc",
+			"a004 a002 a000 a003 a001",
+		},
+		"$filter with plus signs": {simulator.Endpoint, "?$filter=severity+eq+'Low'", "a003 a001"},
+		"$filter, a window": {
+			simulator.Graph,
+			"?$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z",
+			"a002 a001",
+		},
+		"$filter by a time and $orderby another": {
+			simulator.Graph,
+			"?$orderby=createdDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z",
+			"a000 a001 a002",
+		},
+		"Graph's enumerations are in camel case": {
+			simulator.Graph,
+			"?$filter=severity+eq+'high'&$orderby=createdDateTime+asc",
+			"a000 a002 a004",
+		},
+		"an unmasked value can be filtered by": {
+			simulator.Graph,
+			"?$filter=serviceSource+eq+'microsoftSentinel'&$top=1",
+			"a004",
+		},
+		"$count": {simulator.Graph, "?$count=true&$top=1", "a004"},
+		"incidents": {
+			simulator.Incidents,
+			"?$filter=status+eq+'Active'&$top=2",
+			"1004 1003",
+		},
+		"the versioned path": {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +123,11 @@ func TestListOptions(t *testing.T) {
 			}
 		})
 	}
-	if a := f.get(simulator.Graph, contoso, "/V1.0/Security/Alerts_v2?$count=true&$top=1"); a.json(t)["@odata.count"] != 5.0 {
+	if a := f.get(
+		simulator.Graph,
+		contoso,
+		"/V1.0/Security/Alerts_v2?$count=true&$top=1",
+	); a.json(t)["@odata.count"] != 5.0 {
 		t.Errorf("count: %s", a.body)
 	}
 }
@@ -81,10 +137,30 @@ func TestListRefusals(t *testing.T) {
 	tests := map[string]struct {
 		api, query, code, text string
 	}{
-		"a quoted date at Graph":           {simulator.Graph, "?$filter=lastUpdateDateTime+ge+'2026-03-01T00:00:00Z'", "BadRequest", "Invalid filter clause: A binary operator with incompatible types"},
-		"a date without a zone":            {simulator.Graph, "?$filter=lastUpdateDateTime+ge+2026-03-01T00:00:00", "BadRequest", "should be in format"},
-		"a property that is no filter":     {simulator.Graph, "?$filter=investigationState+eq+'x'", "BadRequest", "Could not find"},
-		"severity of incidents":            {simulator.Incidents, "?$filter=severity+eq+'High'", "ODataError", "Could not find"},
+		"a quoted date at Graph": {
+			simulator.Graph,
+			"?$filter=lastUpdateDateTime+ge+'2026-03-01T00:00:00Z'",
+			"BadRequest",
+			"Invalid filter clause: A binary operator with incompatible types",
+		},
+		"a date without a zone": {
+			simulator.Graph,
+			"?$filter=lastUpdateDateTime+ge+2026-03-01T00:00:00",
+			"BadRequest",
+			"should be in format",
+		},
+		"a property that is no filter": {
+			simulator.Graph,
+			"?$filter=investigationState+eq+'x'",
+			"BadRequest",
+			"Could not find",
+		},
+		"severity of incidents": {
+			simulator.Incidents,
+			"?$filter=severity+eq+'High'",
+			"ODataError",
+			"Could not find",
+		},
 		"more than 500 skipped at Graph":   {simulator.Graph, "?$skip=501", "BadRequest", "Skip"},
 		"more than 100 incidents":          {simulator.Incidents, "?$top=101", "ODataError", "'100'"},
 		"more than 10000 alerts":           {simulator.Endpoint, "?$top=10001", "ODataError", "'10000'"},
@@ -109,7 +185,11 @@ func TestListRefusals(t *testing.T) {
 			}
 			if test.api == simulator.Graph {
 				inner := e["innerError"].(map[string]any)
-				if _, err := time.Parse("2006-01-02T15:04:05", fmt.Sprint(inner["date"])); err != nil || inner["request-id"] == "" {
+				if _, err := time.Parse(
+					"2006-01-02T15:04:05",
+					fmt.Sprint(inner["date"]),
+				); err != nil ||
+					inner["request-id"] == "" {
 					t.Errorf("innerError is %v", inner)
 				}
 			} else if target, _ := e["target"].(string); len(target) != 36 {
@@ -127,11 +207,16 @@ func TestListRefusals(t *testing.T) {
 		}
 	}
 	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderRefused })
-	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=lastUpdateDateTime+asc"); a.status != 400 {
+	if a := f.get(
+		simulator.Graph,
+		contoso,
+		listPath[simulator.Graph]+"?$orderby=lastUpdateDateTime+asc",
+	); a.status != 400 {
 		t.Errorf("an order, when it is refused: %d", a.status)
 	}
 	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderIgnored })
-	if got := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=createdDateTime+asc").ids(t, "id"); got != "a001 a000" {
+	if got := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=createdDateTime+asc").
+		ids(t, "id"); got != "a001 a000" {
 		t.Errorf("an order, when it is ignored: %s", got)
 	}
 }
@@ -191,7 +276,11 @@ func TestGraphLinks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := f.get(simulator.Graph, contoso, strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1)); a.status != 400 {
+		if a := f.get(
+			simulator.Graph,
+			contoso,
+			strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1),
+		); a.status != 400 {
 			t.Errorf("with another query: %d", a.status)
 		}
 	})
@@ -205,8 +294,14 @@ func TestGraphLinks(t *testing.T) {
 	t.Run("rows move while pages are read", func(t *testing.T) {
 		f := many(t, 6, quick, func(c *simulator.Config) { c.Faults = "move:count=1" })
 		f.clock.Advance(time.Minute)
-		ids, _ := f.walk(path+"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z", 10)
-		if got := strings.Join(ids, " "); got != "a005 a004 a002 a001 a000" { // the first left the window, so the third was passed over
+		ids, _ := f.walk(
+			path+"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z",
+			10,
+		)
+		if got := strings.Join(
+			ids,
+			" ",
+		); got != "a005 a004 a002 a001 a000" { // the first left the window, so the third was passed over
 			t.Errorf("got %s", got)
 		}
 	})
@@ -214,14 +309,19 @@ func TestGraphLinks(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = fault })
 			link, _ := f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string)
-			if !strings.Contains(link, want) || strings.Contains(link, "$skiptoken") != (fault == "link:kind=otherhost") {
+			if !strings.Contains(link, want) ||
+				strings.Contains(link, "$skiptoken") != (fault == "link:kind=otherhost") {
 				t.Errorf("the link is %s", link)
 			}
 		})
 	}
 	t.Run("link:kind=skiptoken", func(t *testing.T) {
 		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "link:kind=skiptoken" })
-		if ids, last := f.walk(path+"?$top=2", 5); len(ids) != 2 || last.status != 400 || !strings.Contains(last.body, "'SkipToken' is not allowed") {
+		if ids, last := f.walk(
+			path+"?$top=2",
+			5,
+		); len(ids) != 2 || last.status != 400 ||
+			!strings.Contains(last.body, "'SkipToken' is not allowed") {
 			t.Errorf("got %v, %d %s", ids, last.status, last.body)
 		}
 	})
@@ -251,17 +351,37 @@ func TestEvidenceNeedsExpand(t *testing.T) {
 	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); !strings.Contains(a.body, `"evidence":[]}]`) {
 		t.Errorf("without: %s", a.body)
 	}
-	if a := f.get(simulator.Endpoint, contoso, "/api/alerts?$expand=evidence"); !strings.Contains(a.body, `"evidence":[{"entityType":"File"`) {
+	if a := f.get(
+		simulator.Endpoint,
+		contoso,
+		"/api/alerts?$expand=evidence",
+	); !strings.Contains(
+		a.body,
+		`"evidence":[{"entityType":"File"`,
+	) {
 		t.Errorf("with: %s", a.body)
 	}
 }
 
 func TestUnknownMembersAreMasked(t *testing.T) {
 	f := many(t, 1)
-	if a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]); a.ids(t, "serviceSource") != "unknownFutureValue" {
+	if a := f.get(
+		simulator.Graph,
+		contoso,
+		listPath[simulator.Graph],
+	); a.ids(
+		t,
+		"serviceSource",
+	) != "unknownFutureValue" {
 		t.Errorf("without the preference: %s", a.body)
 	}
-	a := f.get(simulator.Graph, contoso, listPath[simulator.Graph], "Prefer", "odata.maxpagesize=5, include-unknown-enum-members")
+	a := f.get(
+		simulator.Graph,
+		contoso,
+		listPath[simulator.Graph],
+		"Prefer",
+		"odata.maxpagesize=5, include-unknown-enum-members",
+	)
 	if a.ids(t, "serviceSource") != "microsoftSentinel" || a.header.Get("Preference-Applied") == "" {
 		t.Errorf("with it: %s", a.body)
 	}
@@ -291,7 +411,8 @@ func TestQuotas(t *testing.T) {
 			}
 		}
 		f.clock.Advance(20 * time.Second)
-		if a := get(); a.status != 429 || a.header.Get("Retry-After") != "40" || !strings.Contains(a.body, `"code":"TooManyRequests"`) {
+		if a := get(); a.status != 429 || a.header.Get("Retry-After") != "40" ||
+			!strings.Contains(a.body, `"code":"TooManyRequests"`) {
 			t.Fatalf("%s beyond the quota: %d %v %s", api, a.status, a.header, a.body)
 		}
 		if got := f.Requests(); got.OverQuota[api] != 1 || got.Early[api] != 0 {

@@ -17,6 +17,7 @@ func loginKind(path string) string {
 	case strings.HasSuffix(path, "/adminconsent"):
 		return "adminconsent"
 	}
+
 	return "other"
 }
 
@@ -47,6 +48,7 @@ func (s *Simulator) login(x *exchange) {
 			s.deviceEnter(x)
 			return
 		}
+
 		x.html(http.StatusNotFound, "<html><body>404 - File or directory not found.</body></html>")
 	}
 }
@@ -56,21 +58,27 @@ func (s *Simulator) metadata(x *exchange, path string, v2 bool) {
 	s.mu.Lock()
 	t := s.tenant(path)
 	s.mu.Unlock()
+
 	if t == nil {
 		x.refuseSignIn(refused(90002), "{tenant}", path)
 		return
 	}
+
 	base, issuer := x.base()+"/"+t.ID+"/oauth2/", "https://sts.windows.net/"+t.ID+"/"
 	if v2 {
 		base, issuer = base+"v2.0/", "https://login.microsoftonline.com/"+t.ID+"/v2.0"
 	}
+
 	o := object{}
 	o.open()
 	o.text("issuer", issuer)
 	o.text("authorization_endpoint", base+"authorize")
 	o.text("token_endpoint", base+"token")
 	o.text("device_authorization_endpoint", base+"devicecode")
-	o.texts("token_endpoint_auth_methods_supported", []string{"client_secret_post", "private_key_jwt", "client_secret_basic"})
+	o.texts(
+		"token_endpoint_auth_methods_supported",
+		[]string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
+	)
 	o.texts("response_modes_supported", []string{"query", "fragment", "form_post"})
 	o.texts("response_types_supported", []string{"code"})
 	o.close()

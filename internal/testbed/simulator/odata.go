@@ -26,7 +26,8 @@ var edm = map[propKind]string{propString: "Edm.String", propNumber: "Edm.Int64",
 type property struct {
 	name string
 	kind propKind
-	// role says that it is the update ('u') or the creation time ('c'), which rows have at hand.
+	// role says that it is the update ('u') or the creation time ('c'), which rows have
+	// at hand.
 	role byte
 	// path is where the row has it, if not under its name.
 	path string
@@ -39,7 +40,9 @@ func (p *property) time(r *row) (tick.Tick, bool) {
 	case 'c':
 		return r.created, true
 	}
+
 	t, err := tick.Parse(gjson.GetBytes(r.full, first(p.path, p.name)).String())
+
 	return t, err == nil
 }
 
@@ -67,6 +70,7 @@ func (c comparison) holds(r *row) bool {
 		t, ok := c.prop.time(r)
 		return ok && c.decide(compare(t, c.at)) || !ok && c.op == "ne"
 	}
+
 	v := gjson.GetBytes(r.full, first(c.prop.path, c.prop.name))
 	switch isNull := v.Type == gjson.Null; {
 	case c.null:
@@ -76,6 +80,7 @@ func (c comparison) holds(r *row) bool {
 	case c.prop.kind == propNumber:
 		return c.decide(compare(v.Num, c.num))
 	}
+
 	return c.decide(strings.Compare(v.String(), c.text))
 }
 
@@ -86,6 +91,7 @@ func compare[T tick.Tick | float64](a, b T) int {
 	case a > b:
 		return 1
 	}
+
 	return 0
 }
 
@@ -102,25 +108,31 @@ func (c comparison) decide(order int) bool {
 	case "lt":
 		return order < 0
 	}
+
 	return order <= 0
 }
 
-// bounds are the times between which the update (role 'u') or creation time of every row lies for which c holds: from ≤ t < to.
+// bounds are the times between which the update (role 'u') or creation time of every
+// row lies for which c holds: from ≤ t < to.
 func bounds(c condition, role byte) (from, to tick.Tick) {
 	from, to = -1<<63, 1<<63-1
+
 	switch c := c.(type) {
 	case both:
 		f1, t1 := bounds(c.a, role)
 		f2, t2 := bounds(c.b, role)
+
 		return max(f1, f2), min(t1, t2)
 	case either:
 		f1, t1 := bounds(c.a, role)
 		f2, t2 := bounds(c.b, role)
+
 		return min(f1, f2), max(t1, t2)
 	case comparison:
 		if c.prop.role != role || c.null {
 			break
 		}
+
 		switch c.op {
 		case "ge":
 			from = c.at
@@ -134,11 +146,13 @@ func bounds(c condition, role byte) (from, to tick.Tick) {
 			from, to = c.at, c.at+1
 		}
 	}
+
 	return from, to
 }
 
-// filterParser reads the part of OData's $filter that the APIs document: eq ne gt ge lt le and or, parentheses, quoted strings, numbers,
-// null, and date-times without quotes, with a zone (OData Version 4.01, part 2: URL conventions, section 5.1.1).
+// filterParser reads the part of OData's $filter that the APIs document: eq ne gt ge lt
+// le and or, parentheses, quoted strings, numbers, null, and date-times without quotes,
+// with a zone (OData Version 4.01, part 2: URL conventions, section 5.1.1).
 type filterParser struct {
 	rest  string
 	props []property
@@ -158,13 +172,16 @@ func (e filterError) Error() string { return "Invalid filter clause: " + string(
 
 func parseFilter(text string, props []property) (condition, error) {
 	p := &filterParser{rest: text, props: props}
+
 	c, err := p.or()
 	if err != nil {
 		return nil, err
 	}
+
 	if p.space(); p.rest != "" {
 		return nil, p.syntax()
 	}
+
 	return c, nil
 }
 
@@ -173,12 +190,14 @@ func (p *filterParser) syntax() error {
 	if len(near) > 30 {
 		near = near[:30]
 	}
+
 	return filterError(fmt.Sprintf("Syntax error near '%s'.", strings.ToValidUTF8(near, "?")))
 }
 
 func (p *filterParser) space() bool {
 	n := len(p.rest)
 	p.rest = strings.TrimLeft(p.rest, " \t")
+
 	return len(p.rest) < n
 }
 
@@ -188,7 +207,9 @@ func (p *filterParser) word(w string) bool {
 	if !ok || rest != "" && rest[0] != ' ' && rest[0] != '\t' && rest[0] != '(' {
 		return false
 	}
+
 	p.rest = rest
+
 	return true
 }
 
@@ -198,11 +219,13 @@ func (p *filterParser) or() (condition, error) {
 		if p.space(); !p.word("or") {
 			return c, nil
 		}
+
 		var d condition
 		if d, err = p.and(); err == nil {
 			c = either{c, d}
 		}
 	}
+
 	return nil, err
 }
 
@@ -212,37 +235,47 @@ func (p *filterParser) and() (condition, error) {
 		if p.space(); !p.word("and") {
 			return c, nil
 		}
+
 		var d condition
 		if d, err = p.term(); err == nil {
 			c = both{c, d}
 		}
 	}
+
 	return nil, err
 }
 
 func (p *filterParser) term() (condition, error) {
 	p.space()
+
 	if p.nodes += 4; p.nodes > maxFilterNodes { // an operator, two operands, and what joins them
 		return nil, filterError("The node count limit of '100' has been exceeded.")
 	}
+
 	rest, ok := strings.CutPrefix(p.rest, "(")
 	if !ok {
 		return p.compare()
 	}
+
 	if p.depth++; p.depth > maxFilterDepth {
 		return nil, filterError("The recursion limit has been exceeded.")
 	}
+
 	p.nodes -= 4
 	p.rest = rest
+
 	c, err := p.or()
 	if err != nil {
 		return nil, err
 	}
+
 	p.depth--
 	if p.space(); !strings.HasPrefix(p.rest, ")") {
 		return nil, p.syntax()
 	}
+
 	p.rest = p.rest[1:]
+
 	return c, nil
 }
 
@@ -255,7 +288,14 @@ type literal struct {
 	at   tick.Tick
 }
 
-var kindNames = map[string]string{"eq": "Equal", "ne": "NotEqual", "gt": "GreaterThan", "ge": "GreaterThanOrEqual", "lt": "LessThan", "le": "LessThanOrEqual"}
+var kindNames = map[string]string{
+	"eq": "Equal",
+	"ne": "NotEqual",
+	"gt": "GreaterThan",
+	"ge": "GreaterThanOrEqual",
+	"lt": "LessThan",
+	"le": "LessThanOrEqual",
+}
 var flipped = map[string]string{"eq": "eq", "ne": "ne", "gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
 
 func (p *filterParser) compare() (condition, error) {
@@ -263,37 +303,51 @@ func (p *filterParser) compare() (condition, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if !p.space() {
 		return nil, p.syntax()
 	}
+
 	op := ""
+
 	for name := range kindNames {
 		if p.word(name) {
 			op = name
 			break
 		}
 	}
+
 	if op == "" || !p.space() {
 		return nil, p.syntax()
 	}
+
 	right, rightValue, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
+
 	kind := kindNames[op]
 	if left == nil && right != nil {
 		left, rightValue, op = right, leftValue, flipped[op]
 	} else if left == nil || right != nil {
 		return nil, filterError("One operand must be a property and the other a constant.")
 	}
+
 	if rightValue.null {
 		if op != "eq" && op != "ne" {
 			return nil, filterError("null can only be compared by eq and ne.")
 		}
 	} else if left.kind != rightValue.kind {
-		return nil, filterError(fmt.Sprintf("A binary operator with incompatible types was detected. Found operand types '%s' and '%s' for operator kind '%s'.",
-			edm[left.kind], edm[rightValue.kind], kind))
+		return nil, filterError(
+			fmt.Sprintf(
+				"A binary operator with incompatible types was detected. Found operand types '%s' and '%s' for operator kind '%s'.",
+				edm[left.kind],
+				edm[rightValue.kind],
+				kind,
+			),
+		)
 	}
+
 	return comparison{left, op, rightValue.null, rightValue.text, rightValue.num, rightValue.at}, nil
 }
 
@@ -302,76 +356,107 @@ func (p *filterParser) operand() (*property, literal, error) {
 		text, err := p.quoted()
 		return nil, literal{kind: propString, text: text}, err
 	}
+
 	n := strings.IndexAny(p.rest, " \t()',")
 	if n < 0 {
 		n = len(p.rest)
 	}
+
 	word := p.rest[:n]
 	if word == "" {
 		return nil, literal{}, p.syntax()
 	}
+
 	if c := word[0]; c >= '0' && c <= '9' || c == '-' {
 		l, err := number(word)
 		if err == nil {
 			p.rest = p.rest[n:]
 		}
+
 		return nil, l, err
 	}
+
 	p.rest = p.rest[n:]
+
 	if word == "null" {
 		return nil, literal{null: true}, nil
 	}
+
 	for i := range p.props {
 		if p.props[i].name == word {
 			return &p.props[i], literal{}, nil
 		}
 	}
-	return nil, literal{}, filterError(fmt.Sprintf("Could not find a property named '%s', or it cannot be filtered by.", word))
+
+	return nil, literal{}, filterError(
+		fmt.Sprintf("Could not find a property named '%s', or it cannot be filtered by.", word),
+	)
 }
 
 func (p *filterParser) quoted() (string, error) {
 	var b strings.Builder
+
 	for i := 1; i < len(p.rest); i++ {
 		if p.rest[i] != '\'' {
 			b.WriteByte(p.rest[i])
 			continue
 		}
+
 		if i+1 < len(p.rest) && p.rest[i+1] == '\'' { // two quotes are one
 			b.WriteByte('\'')
+
 			i++
+
 			continue
 		}
+
 		p.rest = p.rest[i+1:]
+
 		return b.String(), nil
 	}
+
 	return "", filterError("There is an unterminated string literal.")
 }
 
-// number reads a number or a date-time. The latter must have a zone, although the message of Graph says that it is optional
-// (OpenAEV-Platform/collectors issue 564), and at most seven fraction digits, as .NET's type has.
+// number reads a number or a date-time. The latter must have a zone, although the
+// message of Graph says that it is optional (OpenAEV-Platform/collectors issue 564),
+// and at most seven fraction digits, as .NET's type has.
 func number(word string) (literal, error) {
 	if len(word) > 10 && word[4] == '-' && word[7] == '-' {
 		t, err := tick.Parse(word)
+
 		zone := strings.HasSuffix(word, "Z") || len(word) > 16 && strings.ContainsAny(word[16:], "+-")
-		if err != nil || !zone || word[10] != 'T' || strings.ContainsAny(word, "z") || len(word) > 19 && word[19] == '.' && fractionDigits(word) > 7 {
-			return literal{}, filterError(fmt.Sprintf("The DateTimeOffset text '%s' should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?' and each field value is within valid range.", word))
+		if err != nil || !zone || word[10] != 'T' || strings.ContainsAny(word, "z") ||
+			len(word) > 19 && word[19] == '.' && fractionDigits(word) > 7 {
+			return literal{}, filterError(
+				fmt.Sprintf(
+					"The DateTimeOffset text '%s' should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?' and each field value is within valid range.",
+					word,
+				),
+			)
 		}
+
 		return literal{kind: propTime, at: t}, nil
 	}
+
 	x, err := strconv.ParseFloat(word, 64)
 	if err != nil || strings.ContainsAny(word, "xXpP_nN") {
 		return literal{}, filterError(fmt.Sprintf("The literal '%s' is not valid.", word))
 	}
+
 	return literal{kind: propNumber, num: x}, nil
 }
 
 func fractionDigits(word string) int {
 	n := 0
+
 	for _, c := range word[20:] {
 		if c < '0' || c > '9' {
 			break
 		}
+
 		n++
 	}
+
 	return n
 }

@@ -17,8 +17,13 @@ func mustTick(t testing.TB, s string) tick.Tick {
 }
 
 func TestFilterHolds(t *testing.T) {
-	r := &row{updated: mustTick(t, "2026-03-01T12:00:00.1234567Z"), created: mustTick(t, "2026-03-01T11:00:00Z"),
-		full: []byte(`{"severity":"High","status":"New","incidentId":4711,"investigationId":null,"assignedTo":null,"category":"it's","lastEventTime":"2026-03-01T10:00:00.5Z"}`)}
+	r := &row{
+		updated: mustTick(t, "2026-03-01T12:00:00.1234567Z"),
+		created: mustTick(t, "2026-03-01T11:00:00Z"),
+		full: []byte(
+			`{"severity":"High","status":"New","incidentId":4711,"investigationId":null,"assignedTo":null,"category":"it's","lastEventTime":"2026-03-01T10:00:00.5Z"}`,
+		),
+	}
 	tests := map[string]bool{
 		"lastUpdateTime ge 2026-03-01T12:00:00.1234567Z":          true,
 		"lastUpdateTime gt 2026-03-01T12:00:00.1234567Z":          false,
@@ -122,7 +127,11 @@ func FuzzFilter(f *testing.F) {
 	for _, s := range []string{"lastUpdateTime ge 2026-03-01T12:00:00Z and (severity eq 'it''s' or incidentId lt 5)", "((", "'", "a eq 2026-03-01T", "null eq null"} {
 		f.Add(s)
 	}
-	r := &row{updated: mustTick(f, "2026-03-01T12:00:00Z"), created: mustTick(f, "2026-03-01T12:00:00Z"), full: []byte(`{"severity":"it's","incidentId":3}`)}
+	r := &row{
+		updated: mustTick(f, "2026-03-01T12:00:00Z"),
+		created: mustTick(f, "2026-03-01T12:00:00Z"),
+		full:    []byte(`{"severity":"it's","incidentId":3}`),
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parseFilter(text, odataAPIs[Endpoint].filter)
 		if err != nil {

@@ -6,22 +6,26 @@ import (
 	"strings"
 )
 
-// endpoint answers Defender for Endpoint: /api/alerts, also under /api/v1.0, and one alert by id.
+// endpoint answers Defender for Endpoint: /api/alerts, also under /api/v1.0, and one
+// alert by id.
 func (s *Simulator) endpoint(x *exchange) {
 	path := strings.TrimPrefix(x.r.URL.Path, "/api")
 	if len(path) == len(x.r.URL.Path) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "")
 		return
 	}
+
 	s.odata(x, strings.TrimPrefix(path, "/v1.0"), "/alerts")
 }
 
-// graph answers Microsoft Graph: /v1.0/security/alerts_v2, in any case, and one alert by id.
+// graph answers Microsoft Graph: /v1.0/security/alerts_v2, in any case, and one alert
+// by id.
 func (s *Simulator) graph(x *exchange) {
 	if x.r.URL.Path != "" && len(x.r.URL.Path) > 5 && strings.EqualFold(x.r.URL.Path[:5], "/v1.0") {
 		s.odata(x, x.r.URL.Path[5:], "/security/alerts_v2")
 		return
 	}
+
 	x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
 }
 
@@ -35,86 +39,115 @@ func (s *Simulator) odata(x *exchange, path, collection string) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
 		return
 	}
+
 	id, one := strings.CutPrefix(path[len(collection):], "/")
 	if !one && len(path) > len(collection) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
 		return
 	}
+
 	if !x.allowGet() || !x.authorise() {
 		return
 	}
+
 	if one && id != "" {
 		s.odataOne(x, id)
 		return
 	}
+
 	s.odataList(x)
 }
 
 func (s *Simulator) odataList(x *exchange) {
 	a := odataAPIs[x.api]
+
 	l, problem := s.parseListing(a, x.r.URL.RawQuery)
 	if problem != "" {
 		x.badQuery(problem)
 		return
 	}
+
 	if a.api == Graph && !l.topGiven {
 		l.top = s.cfg.GraphPageSize
 	}
+
 	if x.api == Graph && !x.prefersUnknown() {
 		l.variant = asMasked
 	}
+
 	if !s.limit(x, &l) {
 		x.badQuery("Query option 'Skip' is not allowed. To allow it, set the 'AllowedQueryOptions' property.")
 		return
 	}
 
-	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven || s.strikes(x, "links") != nil
+	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven ||
+		s.strikes(x, "links") != nil
 	broken := ""
+
 	if linked {
 		if f := s.strikes(x, "link"); f != nil {
 			broken = f.Kind
 		}
 	}
+
 	if broken == "skiptoken" && l.followed {
-		x.badQuery("The query specified in the URI is not valid. Query option 'SkipToken' is not allowed. To allow it, set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings.")
+		x.badQuery(
+			"The query specified in the URI is not valid. Query option 'SkipToken' is not allowed. To allow it, set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings.",
+		)
+
 		return
 	}
+
 	if l.skip > 0 && s.strikes(x, "move") != nil {
 		s.move(x.tenant, x.api, l)
 	}
+
 	if s.strikes(x, "ties") != nil {
 		l.ties = x.random()
 	}
+
 	x.tenant.mu.Lock()
+
 	rows, more, total := x.tenant.page(x.tenant.view(x.api), l)
 	if l.variant == asMasked {
 		makeMasked(rows)
 	}
 	x.tenant.mu.Unlock()
+
 	next := l.skip + len(rows)
 	if linked && len(rows) > 0 && s.strikes(x, "emptypage") != nil {
 		rows, more, next = nil, true, l.skip
 	}
+
 	if linked && !more && len(rows) > 0 && s.strikes(x, "lastlink") != nil {
 		more = true
 	}
+
 	if s.strikes(x, "dup") != nil && len(rows) > 0 {
 		rows = append(rows[:len(rows):len(rows)], rows[len(rows)/2])
 	}
+
 	if s.strikes(x, "shuffle") != nil {
 		rows = append([]*row(nil), rows...)
 		x.random().Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	}
+
 	head := `{"@odata.context":"` + a.context + `",`
 	if l.count {
 		head += `"@odata.count":` + strconv.Itoa(total) + `,`
 	}
+
 	if more && linked && (broken != "none" || len(rows) == 0) {
 		head += `"@odata.nextLink":` + string(appendText(nil, x.nextLink(l, next, broken), EscapeMin)) + `,`
 	}
+
 	x.list(head+`"value":[`, rows, l.variant, "]}")
+
 	if a.api == Graph {
-		x.header.Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
+		x.header.Set(
+			"Content-Type",
+			"application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8",
+		)
 	}
 }
 
@@ -124,6 +157,7 @@ func (s *Simulator) limit(x *exchange, l *listing) bool {
 	if f := s.strikes(x, "clamp"); f != nil {
 		l.top = min(l.top, int(f.Size))
 	}
+
 	if !l.bySkip {
 		return true
 	}
@@ -136,17 +170,20 @@ func (s *Simulator) limit(x *exchange, l *listing) bool {
 	return f == nil || f.Kind != "refused"
 }
 
-// nextLink is the address of the next page: the same options and where to go on, unless it is broken on purpose.
+// nextLink is the address of the next page: the same options and where to go on, unless
+// it is broken on purpose.
 func (x *exchange) nextLink(l listing, next int, broken string) string {
 	base, query := x.base(), l.rest
 	if query != "" {
 		query += "&"
 	}
+
 	if x.sim.cfg.GraphLinks == LinkSkip {
 		query += "$skip=" + strconv.Itoa(next)
 	} else {
 		query += "$skiptoken=" + skipToken(next, l.rest, uint32(x.random().Uint32()))
 	}
+
 	switch broken {
 	case "repeat":
 		return base + x.r.URL.RequestURI()
@@ -155,6 +192,7 @@ func (x *exchange) nextLink(l listing, next int, broken string) string {
 	case "otherhost":
 		base = "http://graph.attacker.example"
 	}
+
 	return base + x.r.URL.Path + "?" + query
 }
 
@@ -168,41 +206,53 @@ func (x *exchange) prefersUnknown() bool {
 			}
 		}
 	}
+
 	return false
 }
 
-// move updates the first alert of the listing, so that rows change their places between two pages.
+// move updates the first alert of the listing, so that rows change their places between
+// two pages.
 func (s *Simulator) move(t *tenant, api string, l listing) {
 	skew, now := s.skew(), s.cfg.Clock()
 	l.skip, l.top, l.count = 0, 1, false
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	rows, _, _ := t.page(t.view(api), l)
 	if len(rows) == 0 {
 		return
 	}
+
 	id := rows[0].identity
 	if n, err := strconv.ParseInt(id, 10, 64); err == nil && api == Incidents && len(t.incidents[n]) > 0 {
 		id = t.incidents[n][0].versions[0].ID
 	}
+
 	_ = t.update(id, now, now, skew, nil) // rows whose fields were replaced have no alert of that name
 }
 
 // odataOne answers one alert or incident.
 func (s *Simulator) odataOne(x *exchange, id string) {
 	now := s.cfg.Clock()
+
 	x.tenant.mu.Lock()
 	defer x.tenant.mu.Unlock()
+
 	for r := range x.tenant.view(x.api).each(id) {
 		if r.listedAt(now) {
 			v := asFull
 			if x.api == Graph && !x.prefersUnknown() {
 				v = asMasked
+
 				makeMasked([]*row{r})
 			}
+
 			x.list("", []*row{r}, v, "")
+
 			return
 		}
 	}
+
 	x.refuse(http.StatusNotFound, "ResourceNotFound", "The resource "+id+" was not found.")
 }

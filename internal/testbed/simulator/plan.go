@@ -19,19 +19,23 @@ type fault struct {
 	seen, used int
 }
 
-// SetFaults replaces the faults; see FaultsHelp for the grammar. Schedules stay relative to New. An empty text ends them.
+// SetFaults replaces the faults; see FaultsHelp for the grammar. Schedules stay
+// relative to New. An empty text ends them.
 func (s *Simulator) SetFaults(grammar string) error {
 	list, err := ParseFaults(grammar)
 	if err != nil {
 		return err
 	}
+
 	p := &plan{seed: s.cfg.Seed}
 	for i, f := range list {
 		p.faults = append(p.faults, &fault{Fault: f, kind: faultKinds[f.Name], number: i})
 	}
+
 	s.mu.Lock()
 	s.plan = p
 	s.mu.Unlock()
+
 	return nil
 }
 
@@ -52,10 +56,12 @@ func (f *fault) covers(api string, t *tenant) bool {
 			return false
 		}
 	}
+
 	return f.Tenant == "" || t != nil && (f.Tenant == t.ID || f.Tenant == t.Domain)
 }
 
-// roll decides by the rate. The n-th matching request meets the same fate in each run with the same seed.
+// roll decides by the rate. The n-th matching request meets the same fate in each run
+// with the same seed.
 func (f *fault) roll(seed uint64) bool {
 	f.seen++
 	switch {
@@ -64,7 +70,9 @@ func (f *fault) roll(seed uint64) bool {
 	case f.P > 0 && random(seed, "fault", f.number, f.seen).Float64() >= f.P:
 		return false
 	}
+
 	f.used++
+
 	return true
 }
 
@@ -75,6 +83,7 @@ func (p *plan) skew(elapsed time.Duration) time.Duration {
 			return f.By
 		}
 	}
+
 	return 0
 }
 
@@ -82,44 +91,55 @@ func (p *plan) skew(elapsed time.Duration) time.Duration {
 func (s *Simulator) late(t *tenant, a Alert) Alert {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	elapsed := s.cfg.Clock().Sub(s.started)
 	for _, f := range s.plan.faults {
-		if f.Name != "late" || !f.active(elapsed) || f.Tenant != "" && f.Tenant != t.ID && f.Tenant != t.Domain || !f.roll(s.cfg.Seed) {
+		if f.Name != "late" || !f.active(elapsed) || f.Tenant != "" && f.Tenant != t.ID && f.Tenant != t.Domain ||
+			!f.roll(s.cfg.Seed) {
 			continue
 		}
+
 		at := a.Updated
 		if at.IsZero() {
 			at = a.Created
 		}
+
 		if at.IsZero() {
 			at = s.cfg.Clock()
 		}
+
 		if a.VisibleAt.IsZero() || a.VisibleAt.Before(at.Add(f.By)) {
 			a.VisibleAt = at.Add(f.By)
 		}
+
 		break
 	}
+
 	return a
 }
 
-// replacing are the faults that take the place of an answer before the request is looked at.
+// replacing are the faults that take the place of an answer before the request is
+// looked at.
 func replacing(f *fault) bool {
 	return f.Code > 0 && f.Name != "aadsts" || f.Name == "refuse" || f.Name == "redirect"
 }
 
-// draw picks the faults that strike this request: at most one that replaces the answer, and all that alter it. Faults that only
-// some handlers know are asked for by strikes.
+// draw picks the faults that strike this request: at most one that replaces the answer,
+// and all that alter it. Faults that only some handlers know are asked for by strikes.
 func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	elapsed := s.cfg.Clock().Sub(s.started)
 	for _, f := range s.plan.faults {
 		if f.kind.mode || slices.Contains(handled, f.Name) || !f.active(elapsed) || !f.covers(x.api, x.tenant) {
 			continue
 		}
+
 		if f.Name == "login503" && x.kind != "token" && x.kind != "devicecode" {
 			continue
 		}
+
 		if replacing(f) {
 			if replace == nil && f.roll(s.cfg.Seed) {
 				replace = f
@@ -128,6 +148,7 @@ func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 			alter = append(alter, f)
 		}
 	}
+
 	return replace, alter
 }
 
@@ -140,6 +161,7 @@ var handled = []string{
 func (s *Simulator) strikes(x *exchange, name string) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.strikesLocked(x, name)
 }
 
@@ -152,5 +174,6 @@ func (s *Simulator) strikesLocked(x *exchange, name string) *fault {
 			return f
 		}
 	}
+
 	return nil
 }

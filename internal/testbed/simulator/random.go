@@ -11,10 +11,12 @@ import (
 	"strconv"
 )
 
-// random gives a generator that depends on the seed and the names only, so that one part's use of randomness does not disturb another's.
+// random gives a generator that depends on the seed and the names only, so that one
+// part's use of randomness does not disturb another's.
 func random(seed uint64, names ...any) *rand.Rand {
 	h := fnv.New64a()
 	fmt.Fprint(h, names...)
+
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
@@ -24,6 +26,7 @@ func guid(r *rand.Rand) string {
 	binary.BigEndian.PutUint64(b[:8], r.Uint64())
 	binary.BigEndian.PutUint64(b[8:], r.Uint64())
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
@@ -33,6 +36,7 @@ func base64Text(r *rand.Rand, n int) string {
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
+
 	return base64.StdEncoding.EncodeToString(b)
 }
 
@@ -50,5 +54,6 @@ func hexText(r *rand.Rand, n int) string {
 	for i := range b {
 		b[i] = hexDigits[r.IntN(16)]
 	}
+
 	return string(b)
 }

@@ -29,7 +29,8 @@ type refreshToken struct {
 	issued time.Time
 	// parent is the token whose redemption gave this one.
 	parent *refreshToken
-	// redeemed is when it was first redeemed, inherited says that one of its successors was.
+	// redeemed is when it was first redeemed, inherited says that one of its successors
+	// was.
 	redeemed  time.Time
 	inherited bool
 	// dead is the code it is refused with, if it was revoked.
@@ -41,79 +42,108 @@ type refreshToken struct {
 // strictGrace is how long after its redemption a token is still accepted with Strict.
 const strictGrace = 60 * time.Second
 
-// spaLife is the life of a refresh token of a single-page application, not extended by rotation (entra-docs, refresh-tokens).
+// spaLife is the life of a refresh token of a single-page application, not extended by
+// rotation (entra-docs, refresh-tokens).
 const spaLife = 24 * time.Hour
 
 // seed makes a refresh token that is valid from the beginning; s.mu is held.
 func (s *Simulator) seed(t *tenant, a *App, text string) {
 	s.issued++
-	s.refresh[text] = &refreshToken{text: text, chain: s.issued, tenant: t, client: strings.ToLower(a.ClientID), spa: a.SPA,
-		grant: grant{user: t.User, offline: true}, issued: s.cfg.Clock()}
+	s.refresh[text] = &refreshToken{
+		text:   text,
+		chain:  s.issued,
+		tenant: t,
+		client: strings.ToLower(a.ClientID),
+		spa:    a.SPA,
+		grant:  grant{user: t.User, offline: true},
+		issued: s.cfg.Clock(),
+	}
 }
 
-// chain notes that a chain is being redeemed, for the statistics; the function it gives ends that.
+// chain notes that a chain is being redeemed, for the statistics; the function it gives
+// ends that.
 func (in *signIn) chain() func() {
 	s := in.x.sim
 	if in.form.Get("grant_type") != "refresh_token" {
 		return func() {}
 	}
+
 	s.mu.Lock()
 	rt := s.refresh[in.form.Get("refresh_token")]
 	s.mu.Unlock()
+
 	if rt == nil {
 		return func() {}
 	}
-	return s.stats.within("chain "+strconv.Itoa(rt.chain), func(n int) { s.stats.ConcurrentChain = max(s.stats.ConcurrentChain, n) })
+
+	return s.stats.within(
+		"chain "+strconv.Itoa(rt.chain),
+		func(n int) { s.stats.ConcurrentChain = max(s.stats.ConcurrentChain, n) },
+	)
 }
 
 // refreshToken is the grant of RFC 6749 section 6.
 func (in *signIn) refreshToken() ([]byte, *refusal) {
 	s := in.x.sim
+
 	text := in.form.Get("refresh_token")
 	if text == "" {
 		return nil, refused(900144, "refresh_token")
 	}
+
 	rt := s.refresh[text]
 	if rt == nil {
 		return nil, refused(9002313) // seen for texts that never were a token
 	}
+
 	if bad := in.usable(rt); bad != nil {
 		if rt.refused {
 			s.stats.count(func(c *Stats) { c.DeadAgain++ })
 		}
+
 		rt.refused = rt.client == in.client && rt.tenant == in.tenant
+
 		return nil, bad
 	}
+
 	g := rt.grant
+
 	t, offline, bad := in.delegated(&g)
 	if bad != nil {
 		return nil, bad
 	}
+
 	now := s.cfg.Clock()
 	if rt.redeemed.IsZero() {
 		rt.redeemed = now
 	}
+
 	for p := rt.parent; p != nil && !p.inherited; p = p.parent {
 		p.inherited = true
 	}
+
 	s.stats.count(func(c *Stats) { c.Redeemed++ })
+
 	next := ""
 	if offline && !s.cfg.OmitRefresh {
 		next = s.successor(in, &g, rt)
 	} else {
 		rt.redeemed = time.Time{} // nothing took its place
 	}
+
 	return in.answer(t, &g, next, g.idToken), nil
 }
 
 // usable judges a refresh token.
 func (in *signIn) usable(rt *refreshToken) *refusal {
 	s := in.x.sim
+
 	now := s.cfg.Clock()
 	switch {
 	case rt.client != in.client:
 		r := refused(70000)
 		r.suberror = "client_mismatch"
+
 		return r
 	case rt.tenant != in.tenant && !s.cfg.RefreshAcrossTenants:
 		return refused(50020)
@@ -124,14 +154,17 @@ func (in *signIn) usable(rt *refreshToken) *refusal {
 	case now.Sub(rt.issued) >= s.cfg.RefreshLife:
 		r := refused(700082)
 		r.text = strings.ReplaceAll(r.text, "{issued}", rt.issued.UTC().Format("2006-01-02T15:04:05.0000000Z"))
+
 		return r
 	case rt.redeemed.IsZero() || s.cfg.Rotation == Keep:
 		return nil
 	case s.cfg.Rotation == Kill, rt.inherited, now.Sub(rt.redeemed) >= strictGrace:
 		r := refused(50173)
 		r.text += " The token was replaced by a newer one."
+
 		return r
 	}
+
 	return nil
 }
 
@@ -139,7 +172,16 @@ func (in *signIn) usable(rt *refreshToken) *refusal {
 func (s *Simulator) successor(in *signIn, g *grant, from *refreshToken) string {
 	s.issued++
 	text := "1.A" + base64URL(random(s.cfg.Seed, "refresh", s.issued), 96) + "." + strconv.Itoa(s.issued)
-	rt := &refreshToken{text: text, chain: s.issued, tenant: in.tenant, client: in.client, grant: *g, spa: in.app.SPA, issued: s.cfg.Clock()}
+	rt := &refreshToken{
+		text:   text,
+		chain:  s.issued,
+		tenant: in.tenant,
+		client: in.client,
+		grant:  *g,
+		spa:    in.app.SPA,
+		issued: s.cfg.Clock(),
+	}
+
 	rt.grant.exact = false
 	if from != nil {
 		rt.chain, rt.parent, rt.tenant = from.chain, from, from.tenant
@@ -147,25 +189,32 @@ func (s *Simulator) successor(in *signIn, g *grant, from *refreshToken) string {
 			rt.issued = from.issued
 		}
 	}
+
 	s.refresh[text] = rt
+
 	return text
 }
 
-// answer issues the access token and writes the answer in the form of the endpoint's version; s.mu is held.
+// answer issues the access token and writes the answer in the form of the endpoint's
+// version; s.mu is held.
 func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool) []byte {
 	s, now := in.x.sim, in.x.now
 	life := s.cfg.TokenLife
 	t.expires = now.Add(life)
+
 	text := s.accessJWT(t, g, now)
 	if f := s.strikesLocked(in.x, "die"); f != nil {
 		t.expires = now.Add(f.By)
 	}
+
 	s.access[text] = t
 	s.forget(now)
+
 	seconds := int64(life/time.Second) - 1
 	o := object{}
 	o.open()
 	o.text("token_type", "Bearer")
+
 	number := func(key string, n int64) {
 		if in.v2 {
 			o.int(key, n)
@@ -173,32 +222,41 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 			o.text(key, strconv.FormatInt(n, 10))
 		}
 	}
+
 	if g != nil {
 		if in.v2 {
 			list := make([]string, 0, len(t.granted))
 			for _, p := range t.granted {
 				list = append(list, strings.TrimRight(t.aud, "/")+"/"+p)
 			}
+
 			o.text("scope", strings.Join(list, " "))
 		} else {
 			o.text("scope", strings.Join(t.granted, " "))
 		}
 	}
+
 	number("expires_in", seconds)
 	number("ext_expires_in", seconds)
+
 	if !in.v2 {
 		number("expires_on", now.Add(time.Duration(seconds)*time.Second).Unix())
 		number("not_before", now.Add(-5*time.Minute).Unix())
 		o.text("resource", t.aud)
 	}
+
 	o.text("access_token", text)
+
 	if refresh != "" {
 		o.text("refresh_token", refresh)
 	}
+
 	if g != nil && idToken {
 		o.text("id_token", s.idJWT(t, g, now))
 	}
+
 	o.close()
+
 	return o.b
 }
 
@@ -207,6 +265,7 @@ func (s *Simulator) forget(now time.Time) {
 	if len(s.access)%1024 != 0 {
 		return
 	}
+
 	for text, t := range s.access {
 		if now.Sub(t.expires) > time.Hour {
 			delete(s.access, text)
@@ -220,5 +279,6 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 	if err == nil && int64(len(b)) > limit {
 		err = fmt.Errorf("simulator: the body is longer than %d bytes", limit)
 	}
+
 	return b, err
 }

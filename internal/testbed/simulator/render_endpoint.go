@@ -1,7 +1,8 @@
 package simulator
 
-// renderEndpoint writes an alert as defender-endpoint/api/get-alerts.md shows it. The evidence comes last; evidenceAt is where its array
-// begins, so that the row without $expand=evidence can be cut from the same bytes.
+// renderEndpoint writes an alert as defender-endpoint/api/get-alerts.md shows it. The
+// evidence comes last; evidenceAt is where its array begins, so that the row without
+// $expand=evidence can be cut from the same bytes.
 func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	o := object{b: make([]byte, 0, 2048), escapes: a.Escapes, over: a.Fields[Endpoint]}
 	o.open()
@@ -14,14 +15,17 @@ func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	o.raw("classification", "null")
 	o.raw("determination", "null")
 	o.text("investigationState", "Queued")
+
 	if a.DetectionSource == "antivirus" {
 		o.text("detectionSource", "WindowsDefenderAv")
 	} else {
 		o.text("detectionSource", "WindowsDefenderAtp")
 	}
+
 	if _, ok := o.over["detectorId"]; ok || a.Empty != EmptyMissing { // older alerts have none
 		o.text("detectorId", detectorID(a))
 	}
+
 	o.text("category", a.Category)
 	o.raw("threatFamilyName", "null")
 	o.text("title", a.Title)
@@ -30,17 +34,20 @@ func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	o.time("firstEventTime", firstEvent(a))
 	o.time("lastEventTime", lastEvent(a))
 	o.time("lastUpdateTime", a.Updated)
+
 	if a.Status == "Resolved" {
 		o.time("resolvedTime", a.Updated)
 	} else {
 		o.raw("resolvedTime", "null")
 	}
+
 	o.orNull("machineId", a.DeviceID)
 	o.orNull("computerDnsName", a.Machine)
 	o.orNull("rbacGroupName", a.MachineGroup)
 	o.text("aadTenantId", tenantID)
 	o.raw("threatName", "null")
 	o.texts("mitreTechniques", a.Techniques)
+
 	if u := userOf(a); u != nil && o.begin("relatedUser") {
 		in := object{b: o.b, escapes: a.Escapes}
 		in.open()
@@ -51,23 +58,29 @@ func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	} else if u == nil {
 		o.raw("relatedUser", "null")
 	}
+
 	o.list("comments", len(a.Comments), func(o *object, i int) {
 		o.text("comment", a.Comments[i].Text)
 		o.text("createdBy", a.Comments[i].By)
 		o.time("createdTime", a.Comments[i].At)
 	})
+
 	_, replaced := o.over["evidence"]
 	if replaced {
 		o.raw("evidence", "")
 	}
+
 	o.rest()
+
 	if !replaced {
 		o.key("evidence")
 		evidenceAt = len(o.b)
 		list := entities(a)
 		o.array(len(list), func(o *object, i int) { flatEvidence(o, &list[i]) })
 	}
+
 	o.close()
+
 	return o.b, evidenceAt
 }
 
@@ -79,6 +92,7 @@ func entities(a *Alert) []Evidence {
 			list = append(list, e)
 		}
 	}
+
 	return list
 }
 
@@ -94,9 +108,11 @@ func flatEvidence(o *object, e *Evidence) {
 	o.orNull("processCommandLine", e.CommandLine)
 	o.raw("processCreationTime", "null")
 	o.intOrNull("parentProcessId", e.ParentProcessID)
+
 	for _, key := range []string{"parentProcessCreationTime", "parentProcessFileName", "parentProcessFilePath"} {
 		o.raw(key, "null")
 	}
+
 	o.orNull("ipAddress", e.IPAddress)
 	o.orNull("url", e.URL)
 	o.orNull("registryKey", e.RegistryKey)
@@ -108,6 +124,7 @@ func flatEvidence(o *object, e *Evidence) {
 	o.orNull("userSid", e.UserSID)
 	o.raw("aadUserId", "null")
 	o.raw("userPrincipalName", "null")
+
 	if e.Type == "User" {
 		o.raw("detectionStatus", "null")
 	} else {
@@ -121,5 +138,6 @@ func userOf(a *Alert) *Evidence {
 			return &a.Evidence[i]
 		}
 	}
+
 	return nil
 }

@@ -6,39 +6,52 @@ import (
 	"strings"
 )
 
-// unknownFuture is what Graph shows for a member of an enumeration that was added after it, unless the request prefers otherwise.
-// Source: microsoft-graph-docs-contrib, "Handling future members in evolvable enumerations".
+// unknownFuture is what Graph shows for a member of an enumeration that was added after
+// it, unless the request prefers otherwise. Source: microsoft-graph-docs-contrib,
+// "Handling future members in evolvable enumerations".
 const unknownFuture = "unknownFutureValue"
 
 // The members that came after unknownFutureValue (msgraph-metadata, v1.0 schema).
 var (
-	newServiceSources = strings.Fields("microsoftDefenderForCloud microsoftSentinel microsoftInsiderRiskManagement microsoftThreatIntelligence " +
-		"microsoftSecurityForAI")
-	newDetectionSources = strings.Fields("microsoftDefenderForCloud microsoftDefenderForIoT microsoftDefenderForServers " +
-		"microsoftDefenderForStorage microsoftDefenderForDNS microsoftDefenderForDatabases microsoftDefenderForContainers " +
-		"microsoftDefenderForNetwork microsoftDefenderForAppService microsoftDefenderForKeyVault microsoftDefenderForResourceManager " +
-		"microsoftDefenderForApiManagement nrtAlerts scheduledAlerts microsoftDefenderThreatIntelligenceAnalytics builtInMl " +
-		"microsoftInsiderRiskManagement microsoftThreatIntelligence microsoftDefenderForAIServices securityCopilot microsoftSentinel")
+	newServiceSources = strings.Fields(
+		"microsoftDefenderForCloud microsoftSentinel microsoftInsiderRiskManagement microsoftThreatIntelligence " +
+			"microsoftSecurityForAI",
+	)
+	newDetectionSources = strings.Fields(
+		"microsoftDefenderForCloud microsoftDefenderForIoT microsoftDefenderForServers " +
+			"microsoftDefenderForStorage microsoftDefenderForDNS microsoftDefenderForDatabases microsoftDefenderForContainers " +
+			"microsoftDefenderForNetwork microsoftDefenderForAppService microsoftDefenderForKeyVault microsoftDefenderForResourceManager " +
+			"microsoftDefenderForApiManagement nrtAlerts scheduledAlerts microsoftDefenderThreatIntelligenceAnalytics builtInMl " +
+			"microsoftInsiderRiskManagement microsoftThreatIntelligence microsoftDefenderForAIServices securityCopilot microsoftSentinel",
+	)
 	newRemediations = strings.Fields("active pendingApproval declined unremediated running partiallyRemediated")
 )
 
-// masksAnything tells whether the row differs for clients that do not know the newer members.
+// masksAnything tells whether the row differs for clients that do not know the newer
+// members.
 func masksAnything(a *Alert) bool {
-	return slices.Contains(newServiceSources, a.ServiceSource) || slices.Contains(newDetectionSources, a.DetectionSource) ||
-		slices.ContainsFunc(a.Evidence, func(e Evidence) bool { return slices.Contains(newRemediations, e.RemediationStatus) })
+	return slices.Contains(newServiceSources, a.ServiceSource) ||
+		slices.Contains(newDetectionSources, a.DetectionSource) ||
+		slices.ContainsFunc(
+			a.Evidence,
+			func(e Evidence) bool { return slices.Contains(newRemediations, e.RemediationStatus) },
+		)
 }
 
 func masked(mask bool, value string, newer []string) string {
 	if mask && slices.Contains(newer, value) {
 		return unknownFuture
 	}
+
 	return value
 }
 
-// renderGraph writes a microsoft.graph.security.alert (api-reference/v1.0/api/security-list-alerts_v2.md).
+// renderGraph writes a microsoft.graph.security.alert
+// (api-reference/v1.0/api/security-list-alerts_v2.md).
 func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	o := object{b: make([]byte, 0, 2560), escapes: a.Escapes, over: a.Fields[Graph]}
 	incident := strconv.FormatInt(a.IncidentID, 10)
+
 	o.open()
 	o.text("@odata.type", "#microsoft.graph.security.alert")
 	o.text("id", a.ID)
@@ -65,11 +78,13 @@ func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	o.texts("mitreTechniques", a.Techniques)
 	o.time("createdDateTime", a.Created)
 	o.time("lastUpdateDateTime", a.Updated)
+
 	if a.Status == "Resolved" {
 		o.time("resolvedDateTime", a.Updated)
 	} else {
 		o.raw("resolvedDateTime", "null")
 	}
+
 	o.time("firstActivityDateTime", firstEvent(a))
 	o.time("lastActivityDateTime", lastEvent(a))
 	o.list("comments", len(a.Comments), func(o *object, i int) {
@@ -80,13 +95,19 @@ func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	o.raw("systemTags", "[]")
 	o.list("evidence", len(a.Evidence), func(o *object, i int) { graphEvidence(o, a, &a.Evidence[i], mask) })
 	o.close()
+
 	return o.b
 }
 
 // graphTypes gives the derived type of each kind of evidence.
 var graphTypes = map[string]string{
-	"User": "userEvidence", "Process": "processEvidence", "File": "fileEvidence", "Ip": "ipEvidence", "Url": "urlEvidence",
-	"Registry": "registryValueEvidence", "Device": "deviceEvidence",
+	"User":     "userEvidence",
+	"Process":  "processEvidence",
+	"File":     "fileEvidence",
+	"Ip":       "ipEvidence",
+	"Url":      "urlEvidence",
+	"Registry": "registryValueEvidence",
+	"Device":   "deviceEvidence",
 }
 
 func graphEvidence(o *object, a *Alert, e *Evidence, mask bool) {
@@ -94,10 +115,12 @@ func graphEvidence(o *object, a *Alert, e *Evidence, mask bool) {
 	if kind == "" {
 		kind = camel(e.Type) + "Evidence"
 	}
+
 	status := e.RemediationStatus
 	if status == "" {
 		status = "none"
 	}
+
 	o.text("@odata.type", "#microsoft.graph.security."+kind)
 	o.time("createdDateTime", e.Created)
 	o.text("verdict", "suspicious")
@@ -106,6 +129,7 @@ func graphEvidence(o *object, a *Alert, e *Evidence, mask bool) {
 	o.raw("roles", "[]")
 	o.raw("detailedRoles", "[]")
 	o.raw("tags", "[]")
+
 	switch e.Type {
 	case "File":
 		o.text("detectionStatus", "detected")
@@ -153,6 +177,7 @@ func (o *object) nested(key string, write func(o *object)) {
 	if !o.begin(key) {
 		return
 	}
+
 	in := object{b: o.b, escapes: o.escapes}
 	in.open()
 	write(&in)
@@ -168,10 +193,12 @@ func fileDetails(o *object, e *Evidence) {
 	o.intOrNull("fileSize", e.FileSize)
 }
 
-// camel turns an enumeration's member from the spelling of Defender for Endpoint into that of Graph.
+// camel turns an enumeration's member from the spelling of Defender for Endpoint into
+// that of Graph.
 func camel(s string) string {
 	if s == "" {
 		return s
 	}
+
 	return strings.ToLower(s[:1]) + s[1:]
 }

@@ -2,8 +2,9 @@ package simulator
 
 import "time"
 
-// renderIncident writes an incident of defender-xdr/api-list-incidents.md with its alerts, of which there is at least one. Its own
-// overrides are those of its first alert; an alert inside has none.
+// renderIncident writes an incident of defender-xdr/api-list-incidents.md with its
+// alerts, of which there is at least one. Its own overrides are those of its first
+// alert; an alert inside has none.
 func renderIncident(id int64, alerts []*Alert, updated, created time.Time) []byte {
 	first := alerts[0]
 	o := object{b: make([]byte, 0, 2560), escapes: first.Escapes, over: first.Fields[Incidents]}
@@ -16,6 +17,7 @@ func renderIncident(id int64, alerts []*Alert, updated, created time.Time) []byt
 	o.orNull("assignedTo", first.AssignedTo)
 	o.text("classification", "Unknown")
 	o.text("determination", "NotAvailable")
+
 	switch {
 	case first.RedirectIncidentID != 0:
 		o.text("status", "Redirected")
@@ -24,6 +26,7 @@ func renderIncident(id int64, alerts []*Alert, updated, created time.Time) []byt
 	default:
 		o.text("status", "Active")
 	}
+
 	o.text("severity", first.Severity)
 	o.raw("tags", "[]")
 	o.list("comments", len(first.Comments), func(o *object, i int) {
@@ -33,6 +36,7 @@ func renderIncident(id int64, alerts []*Alert, updated, created time.Time) []byt
 	})
 	o.list("alerts", len(alerts), func(o *object, i int) { incidentAlert(o, alerts[i]) })
 	o.close()
+
 	return o.b
 }
 
@@ -60,10 +64,12 @@ func incidentAlert(o *object, a *Alert) {
 	o.raw("actorName", "null")
 	o.raw("threatFamilyName", "null")
 	o.texts("mitreTechniques", a.Techniques)
+
 	devices := 0
 	if a.DeviceID != "" {
 		devices = 1
 	}
+
 	o.list("devices", devices, func(o *object, _ int) {
 		o.text("mdatpDeviceId", a.DeviceID)
 		o.raw("aadDeviceId", "null")

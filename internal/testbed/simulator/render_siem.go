@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// renderSIEM writes one detection with the 50 keys, in the order, of the sample in MicrosoftDocs/microsoft-365-docs
-// defender-endpoint/pull-alerts-using-rest-api.md.
+// renderSIEM writes one detection with the 50 keys, in the order, of the sample in
+// MicrosoftDocs/microsoft-365-docs defender-endpoint/pull-alerts-using-rest-api.md.
 func renderSIEM(a *Alert, d *Detection, part int) []byte {
 	o := object{b: make([]byte, 0, 2304), escapes: a.Escapes, over: merged(a.Fields[SIEM], d.Fields)}
 	empty := func(key, value string) {
@@ -23,6 +23,7 @@ func renderSIEM(a *Alert, d *Detection, part int) []byte {
 		}
 	}
 	host, domain, _ := strings.Cut(a.Machine, ".")
+
 	o.open()
 	o.time("AlertTime", d.AlertTime)
 	o.text("ComputerDnsName", a.Machine)
@@ -41,18 +42,22 @@ func renderSIEM(a *Alert, d *Detection, part int) []byte {
 	empty("FilePath", d.FilePath)
 	empty("IpAddress", d.IPAddress)
 	empty("Url", d.URL)
+
 	if a.Empty == EmptyNull { // the misspelling of the sample of 2017
 		o.text("IoaDefinitiondId", detectorID(a))
 	} else {
 		o.text("IoaDefinitionId", detectorID(a))
 	}
+
 	empty("UserName", d.UserName)
 	o.int("AlertPart", int64(part))
 	o.text("FullId", a.ID+":"+d.IocUniqueID)
 	o.time("LastProcessedTimeUtc", d.LastProcessed)
+
 	for _, key := range []string{"ThreatCategory", "ThreatFamily", "ThreatName", "RemediationAction"} {
 		empty(key, "")
 	}
+
 	o.raw("RemediationIsSuccess", "null")
 	o.text("Source", siemSource(a))
 	empty("Md5", "")
@@ -78,6 +83,7 @@ func renderSIEM(a *Alert, d *Detection, part int) []byte {
 	o.text("ExternalId", strings.ToUpper(hexText(random(0, "external", a.ID, part), 40)))
 	o.text("IocUniqueId", d.IocUniqueID)
 	o.close()
+
 	return o.b
 }
 
@@ -86,10 +92,13 @@ func merged(a, b map[string]json.RawMessage) map[string]json.RawMessage {
 		if len(a) == 0 {
 			return b
 		}
+
 		return a
 	}
+
 	m := maps.Clone(a)
 	maps.Copy(m, b)
+
 	return m
 }
 
@@ -99,5 +108,6 @@ func siemSource(a *Alert) string {
 	if a.DetectionSource == "antivirus" {
 		return "Antivirus"
 	}
+
 	return "EDR"
 }

@@ -8,34 +8,74 @@ import (
 // resource is an API as the sign-in service knows it.
 type resource struct {
 	api string
-	// uris are the App ID URIs under which tokens for it can be asked for; the token's aud is the one that was asked for.
+	// uris are the App ID URIs under which tokens for it can be asked for; the token's
+	// aud is the one that was asked for.
 	uris []string
-	// roles and scopes are the permissions for reading that it has, application and delegated; any of them is enough.
+	// roles and scopes are the permissions for reading that it has, application and
+	// delegated; any of them is enough.
 	roles, scopes []string
 }
 
-// resources of the commercial and the US government clouds; sources: the "create app" pages of each API, defender-endpoint/gov.md,
-// microsoft-365-docs issue 13126 for the alternative of Defender for Endpoint.
+// resources of the commercial and the US government clouds; sources: the "create app"
+// pages of each API, defender-endpoint/gov.md, microsoft-365-docs issue 13126 for the
+// alternative of Defender for Endpoint.
 var resources = []resource{
-	{SIEM, []string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"}, nil, []string{"user_impersonation"}},
-	{Endpoint, []string{"https://api.securitycenter.microsoft.com", "https://securitycenter.onmicrosoft.com/windowsatpservice",
-		"https://api.securitycenter.windows.com", "https://api-gcc.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us"},
-		[]string{"Alert.Read.All", "Alert.ReadWrite.All"}, []string{"Alert.Read", "Alert.ReadWrite"}},
-	{Graph, []string{"https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"},
-		[]string{"SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"},
-		[]string{"SecurityAlert.Read.All", "SecurityAlert.ReadWrite.All", "SecurityIncident.Read.All", "SecurityIncident.ReadWrite.All"}},
-	{Incidents, []string{"https://api.security.microsoft.com", "https://api-gcc.security.microsoft.us", "https://api-gov.security.microsoft.us"},
-		[]string{"Incident.Read.All", "Incident.ReadWrite.All"}, []string{"Incident.Read", "Incident.ReadWrite"}},
+	{
+		SIEM,
+		[]string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"},
+		nil,
+		[]string{"user_impersonation"},
+	},
+	{
+		Endpoint,
+		[]string{
+			"https://api.securitycenter.microsoft.com",
+			"https://securitycenter.onmicrosoft.com/windowsatpservice",
+			"https://api.securitycenter.windows.com",
+			"https://api-gcc.securitycenter.microsoft.us",
+			"https://api-gov.securitycenter.microsoft.us",
+		},
+		[]string{"Alert.Read.All", "Alert.ReadWrite.All"},
+		[]string{"Alert.Read", "Alert.ReadWrite"},
+	},
+	{
+		Graph,
+		[]string{"https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"},
+		[]string{
+			"SecurityAlert.Read.All",
+			"SecurityAlert.ReadWrite.All",
+			"SecurityIncident.Read.All",
+			"SecurityIncident.ReadWrite.All",
+		},
+		[]string{
+			"SecurityAlert.Read.All",
+			"SecurityAlert.ReadWrite.All",
+			"SecurityIncident.Read.All",
+			"SecurityIncident.ReadWrite.All",
+		},
+	},
+	{
+		Incidents,
+		[]string{
+			"https://api.security.microsoft.com",
+			"https://api-gcc.security.microsoft.us",
+			"https://api-gov.security.microsoft.us",
+		},
+		[]string{"Incident.Read.All", "Incident.ReadWrite.All"},
+		[]string{"Incident.Read", "Incident.ReadWrite"},
+	},
 }
 
 // resourceOf finds the resource of an App ID URI, with or without a slash at its end.
 func resourceOf(uri string) *resource {
 	uri = strings.TrimRight(uri, "/")
+
 	for i := range resources {
 		if slices.ContainsFunc(resources[i].uris, func(u string) bool { return strings.EqualFold(u, uri) }) {
 			return &resources[i]
 		}
 	}
+
 	return nil
 }
 
@@ -44,21 +84,27 @@ func (r *resource) granted(have, all []string) []string {
 	if have == nil {
 		return all[:min(1, len(all))]
 	}
+
 	var list []string
+
 	for _, p := range have {
 		if slices.Contains(all, p) {
 			list = append(list, p)
 		}
 	}
+
 	return list
 }
 
-// splitScope takes "https://graph.microsoft.com/SecurityAlert.Read.All" apart; a permission alone belongs to Graph.
+// splitScope takes "https://graph.microsoft.com/SecurityAlert.Read.All" apart; a
+// permission alone belongs to Graph.
 func splitScope(scope string) (uri, permission string) {
 	if !strings.Contains(scope, "://") {
 		return "https://graph.microsoft.com", scope
 	}
+
 	i := strings.LastIndexByte(scope, '/')
+
 	return scope[:i], scope[i+1:]
 }
 
@@ -84,21 +130,27 @@ func parseScopes(text string) scopes {
 		if openID(item) {
 			s.offline = s.offline || item == "offline_access"
 			s.openid = s.openid || item == "openid"
+
 			continue
 		}
+
 		uri, name := splitScope(item)
 		if !slices.Contains(s.uris, uri) {
 			s.uris = append(s.uris, uri)
 		}
+
 		if name == ".default" {
 			s.dflt = true
 		} else {
 			s.names = append(s.names, name)
 		}
+
 		r := resourceOf(uri)
-		if s.unknown == "" && (r == nil || name != ".default" && !slices.Contains(r.scopes, name) && !strings.EqualFold(name, "user.read")) {
+		if s.unknown == "" &&
+			(r == nil || name != ".default" && !slices.Contains(r.scopes, name) && !strings.EqualFold(name, "user.read")) {
 			s.unknown = item
 		}
 	}
+
 	return s
 }

@@ -101,7 +101,10 @@ func TestRotation(t *testing.T) {
 			c.Tenants[0].Apps[1].SPA, c.Tenants[0].Apps[1].Public = true, false
 		})
 		redeem := func(token string) answer {
-			return f.token(contoso+"/oauth2/token", with(refreshV1, "client_id", public, "client_secret", "", "refresh_token", token))
+			return f.token(
+				contoso+"/oauth2/token",
+				with(refreshV1, "client_id", public, "client_secret", "", "refresh_token", token),
+			)
 		}
 		f.clock.Advance(23 * time.Hour)
 		a := redeem(seedRT + "-p")

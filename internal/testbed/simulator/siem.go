@@ -14,8 +14,17 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// siemParameters are the query parameters of the SIEM API (pull-alerts-using-rest-api.md).
-var siemParameters = []string{"sinceTimeUtc", "untilTimeUtc", "ago", "limit", "machinegroups", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"}
+// siemParameters are the query parameters of the SIEM API
+// (pull-alerts-using-rest-api.md).
+var siemParameters = []string{
+	"sinceTimeUtc",
+	"untilTimeUtc",
+	"ago",
+	"limit",
+	"machinegroups",
+	"DeviceCreatedMachineTags",
+	"CloudCreatedMachineTags",
+}
 
 // siemWindow is what a request asks for.
 type siemWindow struct {
@@ -30,14 +39,17 @@ func (s *Simulator) siem(x *exchange) {
 		x.refuse(http.StatusNotFound, "", "No HTTP resource was found that matches the request URI.")
 		return
 	}
+
 	if !x.allowGet() || !x.authorise() {
 		return
 	}
+
 	w, problem := s.parseSIEM(x.r.URL.RawQuery, x.now)
 	if problem != "" {
 		x.refuse(s.cfg.SIEMRefusalStatus, "", problem)
 		return
 	}
+
 	rows := s.siemRows(x.tenant, w)
 	if s.strikes(x, "dup") != nil {
 		rows = append(rows, rows[:len(rows)/2]...)
@@ -49,33 +61,43 @@ func (s *Simulator) siem(x *exchange) {
 
 func (s *Simulator) siemRows(t *tenant, w siemWindow) []*row {
 	now := s.cfg.Clock()
+
 	from, to := w.since, w.until
 	if s.cfg.SIEMBounds[0] == '(' {
 		from++
 	}
+
 	if s.cfg.SIEMBounds[1] == ']' {
 		to++
 	}
+
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	v := t.view(SIEM)
 	v.sort()
+
 	at := func(limit tick.Tick) int {
 		i, _ := slices.BinarySearchFunc(v.byUpdated, limit, func(r *row, l tick.Tick) int {
 			if r.updated < l {
 				return -1
 			}
+
 			return 1
 		})
+
 		return i
 	}
+
 	var rows []*row
+
 	lo, hi := at(from), at(to)
 	for i := hi - 1; i >= lo && (w.limit == 0 || len(rows) < w.limit); i-- { // the most recent are kept
 		if r := v.byUpdated[i]; r.listedAt(now) && r.matches(w.equal) {
 			rows = append(rows, r)
 		}
 	}
+
 	return rows
 }
 
@@ -85,6 +107,7 @@ func (r *row) matches(equal map[string][]string) bool {
 			return false
 		}
 	}
+
 	return true
 }
 
@@ -93,21 +116,28 @@ func (s *Simulator) parseSIEM(query string, now time.Time) (w siemWindow, proble
 	if err != nil {
 		return w, "The query is malformed."
 	}
+
 	w.until, w.equal = tick.FromTime(now), map[string][]string{}
 	w.since = w.until - 120*tick.Minute
+
 	for _, name := range sortedKeys(values) {
 		list := values[name]
+
 		i := slices.IndexFunc(siemParameters, func(p string) bool { return strings.EqualFold(p, name) })
 		if i < 0 {
 			if s.cfg.SIEMUnknownParameters {
 				continue
 			}
+
 			return w, "The query parameter '" + name + "' is not known."
 		}
+
 		if len(list) > 1 && siemParameters[i] != "machinegroups" {
 			return w, "The query parameter '" + name + "' is given more than once."
 		}
+
 		ok := true
+
 		switch p := siemParameters[i]; p {
 		case "sinceTimeUtc":
 			w.since, ok = siemTime(list[0])
@@ -115,9 +145,11 @@ func (s *Simulator) parseSIEM(query string, now time.Time) (w siemWindow, proble
 			w.until, ok = siemTime(list[0])
 		case "ago":
 			var d time.Duration
+
 			if values.Has("sinceTimeUtc") || values.Has("untilTimeUtc") {
 				return w, "'ago' cannot be combined with other bounds." // their precedence is not documented
 			}
+
 			d, ok = isoDuration(list[0])
 			w.since = w.until - tick.FromDuration(d)
 		case "limit":
@@ -128,10 +160,12 @@ func (s *Simulator) parseSIEM(query string, now time.Time) (w siemWindow, proble
 		default:
 			w.equal[p] = list
 		}
+
 		if !ok {
 			return w, "The value of '" + name + "' is not valid."
 		}
 	}
+
 	return w, ""
 }
 
@@ -149,11 +183,14 @@ func isoDuration(s string) (time.Duration, bool) {
 	if m == nil || strings.HasSuffix(s, "P") || strings.HasSuffix(s, "T") {
 		return 0, false
 	}
+
 	var d time.Duration
+
 	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
 		if n, err := strconv.Atoi(m[i+1]); err == nil {
 			d += time.Duration(n) * unit
 		}
 	}
+
 	return d, true
 }

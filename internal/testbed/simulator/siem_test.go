@@ -24,7 +24,17 @@ func siemStart(t *testing.T, change ...func(*simulator.Config)) fixture {
 	now := f.clock.Now()
 	for i, id := range []string{"old", "b", "c", "d"} {
 		at := now.Add(-3*time.Hour + time.Duration(i)*time.Hour).Add(100 * time.Nanosecond)
-		f.Add(contoso, simulator.Alert{ID: id, Title: "t", Created: at, MachineGroup: []string{"A", "B"}[i%2], RegistryTags: "x", PortalTags: id})
+		f.Add(
+			contoso,
+			simulator.Alert{
+				ID:           id,
+				Title:        "t",
+				Created:      at,
+				MachineGroup: []string{"A", "B"}[i%2],
+				RegistryTags: "x",
+				PortalTags:   id,
+			},
+		)
 	}
 	f.clock.Advance(time.Minute)
 	return f
@@ -36,10 +46,13 @@ func TestSIEMParameters(t *testing.T) {
 		query string
 		want  string
 	}{
-		"nothing means the last two hours":        {"", "c d"},
-		"since reaches further back":              {"?sinceTimeUtc=2026-03-01T09:00:00.000", "b c d old"},
-		"since with a zone":                       {"?sinceTimeUtc=2026-03-01T09:00:00Z", "b c d old"},
-		"until cuts the end":                      {"?sinceTimeUtc=2026-03-01T09:00:00.000&untilTimeUtc=2026-03-01T10:30:00.000", "b old"},
+		"nothing means the last two hours": {"", "c d"},
+		"since reaches further back":       {"?sinceTimeUtc=2026-03-01T09:00:00.000", "b c d old"},
+		"since with a zone":                {"?sinceTimeUtc=2026-03-01T09:00:00Z", "b c d old"},
+		"until cuts the end": {
+			"?sinceTimeUtc=2026-03-01T09:00:00.000&untilTimeUtc=2026-03-01T10:30:00.000",
+			"b old",
+		},
 		"ago is a duration":                       {"?ago=PT2H5M", "b c d"},
 		"ago in days":                             {"?ago=P1D", "b c d old"},
 		"limit keeps the most recent":             {"?ago=P1D&limit=2", "c d"},
@@ -80,14 +93,26 @@ func TestSIEMRefusals(t *testing.T) {
 	} {
 		t.Run(name+" is refused", func(t *testing.T) {
 			query := strings.ReplaceAll(query, `"`, "%22")
-			if a := f.get(simulator.SIEM, contoso, "/api/alerts"+query); a.status != 400 || a.json(t)["Message"] == "" {
+			if a := f.get(
+				simulator.SIEM,
+				contoso,
+				"/api/alerts"+query,
+			); a.status != 400 ||
+				a.json(t)["Message"] == "" {
 				t.Errorf("got %d %s", a.status, a.body)
 			}
 		})
 	}
 	for _, method := range []string{"POST", "HEAD", "PUT", "DELETE"} {
 		t.Run(method+" is refused", func(t *testing.T) {
-			a := do(t, method, f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", "Bearer "+f.access(simulator.SIEM, contoso))
+			a := do(
+				t,
+				method,
+				f.APIURL(simulator.SIEM)+"/api/alerts",
+				"",
+				"Authorization",
+				"Bearer "+f.access(simulator.SIEM, contoso),
+			)
 			if a.status != 405 || a.header.Get("Allow") != "GET" {
 				t.Errorf("got %d %v", a.status, a.header)
 			}
@@ -108,7 +133,8 @@ func TestSIEMBounds(t *testing.T) {
 		now := f.clock.Now()
 		f.Add(contoso, simulator.Alert{Created: now.Add(-20 * time.Minute)})
 		f.Add(contoso, simulator.Alert{Created: now.Add(-10 * time.Minute)})
-		rows := f.get(simulator.SIEM, contoso, "/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").rows(t)
+		rows := f.get(simulator.SIEM, contoso, "/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").
+			rows(t)
 		if len(rows) != want {
 			t.Errorf("%s: %d rows, want %d", bounds, len(rows), want)
 		}
@@ -120,13 +146,24 @@ func TestSIEMBounds(t *testing.T) {
 
 func TestAPIsCheckTheToken(t *testing.T) {
 	f := start(t)
-	paths := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts", simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}
+	paths := map[string]string{
+		simulator.SIEM:      "/api/alerts",
+		simulator.Endpoint:  "/api/alerts",
+		simulator.Graph:     "/v1.0/security/alerts_v2",
+		simulator.Incidents: "/api/incidents",
+	}
 	v2siem := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope", "https://graph.windows.net/.default")).json(t)["access_token"].(string)
 	for api, path := range paths {
 		get := func(token string) int {
 			return do(t, "GET", f.APIURL(api)+path, "", "Authorization", token).status
 		}
-		if got := do(t, "GET", f.APIURL(api)+path, ""); got.status != 401 || got.header.Get("WWW-Authenticate") == "" || !strings.HasPrefix(got.body, "{") {
+		if got := do(
+			t,
+			"GET",
+			f.APIURL(api)+path,
+			"",
+		); got.status != 401 || got.header.Get("WWW-Authenticate") == "" ||
+			!strings.HasPrefix(got.body, "{") {
 			t.Errorf("%s without a token: %d %s", api, got.status, got.body)
 		}
 		if got := get("Bearer forged"); got != 401 {
@@ -145,17 +182,39 @@ func TestAPIsCheckTheToken(t *testing.T) {
 			}
 		}
 	}
-	if a := do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", "Bearer "+v2siem); a.status != 401 {
+	if a := do(
+		t,
+		"GET",
+		f.APIURL(simulator.SIEM)+"/api/alerts",
+		"",
+		"Authorization",
+		"Bearer "+v2siem,
+	); a.status != 401 {
 		t.Errorf("siem with a v2 token: %d", a.status)
 	}
 	old := f.access(simulator.Graph, contoso)
 	f.clock.Advance(time.Hour)
-	if a := do(t, "GET", f.APIURL(simulator.Graph)+paths[simulator.Graph], "", "Authorization", "Bearer "+old); a.status != 401 || !strings.Contains(a.body, "InvalidAuthenticationToken") {
+	if a := do(
+		t,
+		"GET",
+		f.APIURL(simulator.Graph)+paths[simulator.Graph],
+		"",
+		"Authorization",
+		"Bearer "+old,
+	); a.status != 401 ||
+		!strings.Contains(a.body, "InvalidAuthenticationToken") {
 		t.Errorf("with an expired token: %d %s", a.status, a.body)
 	}
 	old = f.access(simulator.Graph, contoso)
 	f.EndAccessTokens(contoso)
-	if a := do(t, "GET", f.APIURL(simulator.Graph)+paths[simulator.Graph], "", "Authorization", "Bearer "+old); a.status != 401 {
+	if a := do(
+		t,
+		"GET",
+		f.APIURL(simulator.Graph)+paths[simulator.Graph],
+		"",
+		"Authorization",
+		"Bearer "+old,
+	); a.status != 401 {
 		t.Errorf("with an ended token: %d", a.status)
 	}
 }
@@ -171,7 +230,11 @@ func TestAPIsCheckPermissions(t *testing.T) {
 	}
 	f.SetApp(contoso, client, func(a *simulator.App) { a.Roles = []string{} })
 	a := f.get(simulator.Graph, contoso, "/v1.0/security/alerts_v2")
-	if a.status != 403 || !strings.Contains(a.body, "Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: .") {
+	if a.status != 403 ||
+		!strings.Contains(
+			a.body,
+			"Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: .",
+		) {
 		t.Errorf("graph without a role: %d %s", a.status, a.body)
 	}
 	f.SetApp(contoso, client, func(a *simulator.App) { a.Scopes = []string{"Alert.Read"} })
@@ -190,7 +253,8 @@ func TestTheTokensTenantDecides(t *testing.T) {
 		for _, api := range simulator.APIs() {
 			path := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts", simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}[api]
 			a := f.get(api, tenant, path)
-			if a.status != 200 || strings.Contains(a.body, "ours") != (want == "ours") || strings.Contains(a.body, "theirs") != (want == "theirs") {
+			if a.status != 200 || strings.Contains(a.body, "ours") != (want == "ours") ||
+				strings.Contains(a.body, "theirs") != (want == "theirs") {
 				t.Errorf("%s of %s: %d %s", api, tenant, a.status, a.body)
 			}
 		}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Simulator is the sign-in service and the four APIs. Its methods may be called at any time, from any goroutine, before Start and after
-// Close too.
+// Simulator is the sign-in service and the four APIs. Its methods may be called at any
+// time, from any goroutine, before Start and after Close too.
 type Simulator struct {
 	cfg     Config
 	started time.Time
@@ -48,23 +48,39 @@ func New(cfg Config) (*Simulator, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	s := &Simulator{cfg: cfg, started: cfg.Clock(), byName: map[string]*tenant{}, foreign: map[string]*App{},
-		access: map[string]*accessToken{}, refresh: map[string]*refreshToken{}, codes: map[string]*grantCode{},
-		devices: map[string]*deviceCode{}, jtis: map[string]time.Time{}, quotas: map[string]*quotaState{}, waits: map[string]time.Time{},
-		hosts: map[string]*http.Server{}, addrs: map[string]string{}}
+
+	s := &Simulator{
+		cfg:     cfg,
+		started: cfg.Clock(),
+		byName:  map[string]*tenant{},
+		foreign: map[string]*App{},
+		access:  map[string]*accessToken{},
+		refresh: map[string]*refreshToken{},
+		codes:   map[string]*grantCode{},
+		devices: map[string]*deviceCode{},
+		jtis:    map[string]time.Time{},
+		quotas:  map[string]*quotaState{},
+		waits:   map[string]time.Time{},
+		hosts:   map[string]*http.Server{},
+		addrs:   map[string]string{},
+	}
 	s.stats.init()
+
 	s.done, s.cancel = context.WithCancel(context.Background())
 	if err := s.SetFaults(cfg.Faults); err != nil {
 		return nil, err
 	}
+
 	for _, a := range cfg.Apps {
 		s.foreign[strings.ToLower(a.ClientID)] = &a
 	}
+
 	for _, t := range cfg.Tenants {
 		if err := s.AddTenant(t); err != nil {
 			return nil, err
 		}
 	}
+
 	return s, nil
 }
 
@@ -73,62 +89,79 @@ func (s *Simulator) AddTenant(t Tenant) error {
 	if err := t.validate(); err != nil {
 		return err
 	}
+
 	s.mu.Lock()
 	if s.byName[strings.ToLower(t.ID)] != nil {
 		s.mu.Unlock()
 		return fmt.Errorf("simulator: tenant %s is listed twice", t.ID)
 	}
+
 	n := newTenant(s, t, len(s.tenants))
 	n.Apps = append([]App(nil), t.Apps...)
 	s.tenants = append(s.tenants, n)
+
 	s.byName[n.ID] = n
 	if n.Domain != "" {
 		s.byName[n.Domain] = n
 	}
+
 	for i := range n.Apps {
 		for _, seed := range n.Apps[i].RefreshTokens {
 			s.seed(n, &n.Apps[i], seed)
 		}
 	}
 	s.mu.Unlock()
+
 	for _, a := range t.Alerts {
 		s.Add(n.ID, a)
 	}
+
 	if t.Generated > 0 {
 		s.Generate(n.ID, t.Generated, t.GenerateOptions)
 	}
+
 	return nil
 }
 
-// Start listens on addr, such as "127.0.0.1:0", with the sign-in service, and on the same host with each API on a port of its own: the
-// SIEM API and Defender for Endpoint share their path. A port other than 0 is that of the sign-in service; the APIs take the next ones, in
-// the order of APIs.
+// Start listens on addr, such as "127.0.0.1:0", with the sign-in service, and on the
+// same host with each API on a port of its own: the SIEM API and Defender for Endpoint
+// share their path. A port other than 0 is that of the sign-in service; the APIs take
+// the next ones, in the order of APIs.
 func (s *Simulator) Start(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("simulator: address %q: %w", addr, err)
 	}
+
 	first, err := net.LookupPort("tcp", port)
 	if err != nil {
 		return fmt.Errorf("simulator: address %q: %w", addr, err)
 	}
+
 	for i, name := range append([]string{Login}, APIs()...) {
 		at := 0
 		if first != 0 {
 			at = first + i
 		}
+
 		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(at)))
 		if err != nil {
 			return errors.Join(fmt.Errorf("simulator: listening for %s: %w", name, err), s.Close())
 		}
+
 		s.serve(name, l)
 	}
+
 	return nil
 }
 
 func (s *Simulator) serve(name string, l net.Listener) {
-	server := &http.Server{Handler: s.Handler(name), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
-		BaseContext: func(net.Listener) context.Context { return s.done }}
+	server := &http.Server{
+		Handler:           s.Handler(name),
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0),
+		BaseContext:       func(net.Listener) context.Context { return s.done },
+	}
 	s.mu.Lock()
 	s.hosts[name], s.addrs[name] = server, l.Addr().String()
 	s.mu.Unlock()
@@ -146,30 +179,38 @@ func (s *Simulator) Close() error {
 	hosts := s.hosts
 	s.hosts = map[string]*http.Server{}
 	s.mu.Unlock()
+
 	var errs []error
 	for _, h := range hosts {
 		errs = append(errs, h.Close())
 	}
+
 	s.wg.Wait()
+
 	return errors.Join(errs...)
 }
 
-// LoginURL is the base address of the sign-in service, http://127.0.0.1:port; empty before Start.
+// LoginURL is the base address of the sign-in service, http://127.0.0.1:port; empty
+// before Start.
 func (s *Simulator) LoginURL() string { return s.APIURL(Login) }
 
 // APIURL is the base address of an API; empty before Start.
 func (s *Simulator) APIURL(api string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	if s.addrs[api] == "" {
 		return ""
 	}
+
 	return "http://" + s.addrs[api]
 }
 
-// Handler serves one API (or Login), for callers that bring their own listener, TLS or path.
+// Handler serves one API (or Login), for callers that bring their own listener, TLS or
+// path.
 func (s *Simulator) Handler(name string) http.Handler {
 	var h func(*exchange)
+
 	switch name {
 	case Login:
 		h = s.login
@@ -182,6 +223,7 @@ func (s *Simulator) Handler(name string) http.Handler {
 	default:
 		h = s.incidents
 	}
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.exchange(name, w, r, h) })
 }
 
@@ -192,6 +234,7 @@ func (s *Simulator) now() time.Time { return s.cfg.Clock().Add(s.skew()) }
 func (s *Simulator) skew() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.plan.skew(s.elapsed())
 }
 
@@ -203,28 +246,34 @@ func (s *Simulator) tenant(name string) *tenant {
 	if t == nil || t.gone {
 		return nil
 	}
+
 	return t
 }
 
-// Add puts an alert into a tenant's store, or a new version of it if there is one with that ID, and gives its ID. It panics if there is
-// no such tenant, which is a mistake of the test.
+// Add puts an alert into a tenant's store, or a new version of it if there is one with
+// that ID, and gives its ID. It panics if there is no such tenant, which is a mistake
+// of the test.
 func (s *Simulator) Add(tenantID string, a Alert) string {
 	t, skew := s.mustTenant(tenantID), s.skew()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	return t.add(s.late(t, a), s.cfg.Clock(), skew)
 }
 
-// Update makes a new version of an alert, updated at the given time, which mutate may change in anything but ID, IncidentID and
-// the detections that are there. mutate must not call the simulator. Update panics if there is no such tenant or alert.
+// Update makes a new version of an alert, updated at the given time, which mutate may
+// change in anything but ID, IncidentID and the detections that are there. mutate must
+// not call the simulator. Update panics if there is no such tenant or alert.
 func (s *Simulator) Update(tenantID, alertID string, at time.Time, mutate func(*Alert)) {
 	t, skew := s.mustTenant(tenantID), s.skew()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	change := func(a *Alert) {
 		if mutate != nil {
 			mutate(a)
 		}
+
 		*a = s.late(t, *a)
 	}
 	if err := t.update(alertID, at, s.cfg.Clock(), skew, change); err != nil {
@@ -235,9 +284,11 @@ func (s *Simulator) Update(tenantID, alertID string, at time.Time, mutate func(*
 func (s *Simulator) mustTenant(name string) *tenant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	t := s.byName[strings.ToLower(name)]
 	if t == nil {
 		panic("simulator: there is no tenant " + name)
 	}
+
 	return t
 }

@@ -11,7 +11,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// TestEverythingAtOnce is for the race detector: requests of all kinds, changes of all kinds, readers of the books.
+// TestEverythingAtOnce is for the race detector: requests of all kinds, changes of all
+// kinds, readers of the books.
 func TestEverythingAtOnce(t *testing.T) {
 	f := start(t, func(c *simulator.Config) {
 		c.Faults, c.Rotation = "cut:p=0.1,late:p=0.1;by=1s,move:p=0.2,gzip:p=0.2,dup:p=0.1", simulator.Strict
@@ -63,7 +64,13 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	f.clock.Advance(time.Minute)
 	for api, path := range listPath {
-		if a := f.get(api, contoso, path+"?$count=true&$top=1"); a.json(t)["@odata.count"] != float64(len(f.Ledger(contoso, api).Latest)) {
+		if a := f.get(
+			api,
+			contoso,
+			path+"?$count=true&$top=1",
+		); a.json(t)["@odata.count"] != float64(
+			len(f.Ledger(contoso, api).Latest),
+		) {
 			t.Errorf("%s: %s listed, the ledger has %d", api, a.body[:100], len(f.Ledger(contoso, api).Latest))
 		}
 	}
@@ -104,8 +111,14 @@ func TestServedVersionsStayInTheLedger(t *testing.T) {
 	for api, path := range listPath {
 		f.get(api, contoso, path)
 	}
-	// At the very same moment of the virtual clock the alert is updated and the incident grows.
-	f.Update(contoso, "a", f.clock.Now(), func(a *simulator.Alert) { a.Updated = a.Updated.Add(100 * time.Nanosecond) })
+	// At the very same moment of the virtual clock the alert is updated and the
+	// incident grows.
+	f.Update(
+		contoso,
+		"a",
+		f.clock.Now(),
+		func(a *simulator.Alert) { a.Updated = a.Updated.Add(100 * time.Nanosecond) },
+	)
 	f.Add(contoso, simulator.Alert{ID: "b", IncidentID: 5, Created: f.clock.Now()})
 	for api, want := range map[string]int{simulator.Endpoint: 3, simulator.Graph: 3, simulator.Incidents: 2} {
 		l := f.Ledger(contoso, api)
@@ -121,7 +134,12 @@ func TestServedVersionsStayInTheLedger(t *testing.T) {
 
 func TestSignInAtCommon(t *testing.T) {
 	f := start(t, auto)
-	if _, back := f.ask("common/oauth2/authorize", with(askV1, "client_id", public, "redirect_uri", "http://localhost")); back.Get("code") == "" {
+	if _, back := f.ask(
+		"common/oauth2/authorize",
+		with(askV1, "client_id", public, "redirect_uri", "http://localhost"),
+	); back.Get(
+		"code",
+	) == "" {
 		t.Errorf("a multi-tenant application got no code: %v", back)
 	}
 	f.SetApp(contoso, public, func(a *simulator.App) { a.SingleTenant = true })

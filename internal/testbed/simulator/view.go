@@ -12,19 +12,23 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// view gives the tenant's alerts as an API shows them; the tenant's lock is held. Rows are made at first use and kept.
+// view gives the tenant's alerts as an API shows them; the tenant's lock is held. Rows
+// are made at first use and kept.
 func (t *tenant) view(api string) *view {
 	v := t.views[api]
 	if v == nil {
 		v = &view{api: api, latest: map[string]*row{}, history: map[int64][]*row{}}
+
 		t.views[api] = v
 		for _, a := range t.order {
 			if api == Incidents && t.incidents[a.versions[0].IncidentID][0] != a {
 				continue // its incident was shown with its first alert
 			}
+
 			t.show(v, a)
 		}
 	}
+
 	return v
 }
 
@@ -56,13 +60,16 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 	if n := len(state.versions); n > 1 {
 		before = v.latest[state.versions[0].ID]
 	}
+
 	from := len(state.versions) - 1
 	if before == nil {
 		from = 0
 	}
+
 	for ; from < len(state.versions); from++ {
 		a := state.versions[from]
 		r := &row{updated: tick.FromTime(a.Updated), created: tick.FromTime(a.Created), listed: a.listed}
+
 		a.Updated = t.printed(v.api, a.Updated)
 		if v.api == Endpoint {
 			r.full = replaced(&a, Endpoint, func() (b []byte) {
@@ -75,24 +82,30 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 				r.mask = func() []byte { return renderGraph(&a.Alert, t.ID, true) }
 			}
 		}
+
 		v.put(r, before)
 		v.latest[a.ID] = r
 		before = r
 	}
 }
 
-// showIncident makes the history of an incident anew from the histories of its alerts: at each moment at which one of them changes what
-// is listed, the incident has the alerts listed then. Versions that were there before keep their rows.
+// showIncident makes the history of an incident anew from the histories of its alerts:
+// at each moment at which one of them changes what is listed, the incident has the
+// alerts listed then. Versions that were there before keep their rows.
 func (t *tenant) showIncident(v *view, id int64) {
 	states := t.incidents[id]
+
 	var moments []time.Time
+
 	for _, s := range states {
 		for i := range s.versions {
 			moments = append(moments, s.versions[i].listed)
 		}
 	}
+
 	slices.SortFunc(moments, time.Time.Compare)
 	moments = slices.CompactFunc(moments, time.Time.Equal)
+
 	old, history := v.history[id], make([]*row, 0, len(moments))
 	for _, m := range moments {
 		r := t.incidentAt(id, states, m)
@@ -101,19 +114,23 @@ func (t *tenant) showIncident(v *view, id int64) {
 				r = o
 			}
 		}
+
 		history = append(history, r)
 	}
+
 	v.history[id] = history
 	if len(old) > len(history) || !slices.Equal(old, history[:len(old)]) {
 		for _, r := range old {
 			r.gone = !slices.Contains(history, r)
 		}
 	}
+
 	for i, r := range history {
 		var before *row
 		if i > 0 {
 			before = history[i-1]
 		}
+
 		if r.next = nil; !slices.Contains(old, r) {
 			v.put(r, before)
 		} else if before != nil {
@@ -123,40 +140,53 @@ func (t *tenant) showIncident(v *view, id int64) {
 }
 
 func (t *tenant) incidentAt(id int64, states []*alertState, at time.Time) *row {
-	var alerts []*Alert
-	var updated, created time.Time
+	var (
+		alerts           []*Alert
+		updated, created time.Time
+	)
+
 	for _, s := range states {
 		for i := len(s.versions) - 1; i >= 0; i-- {
 			if a := &s.versions[i]; !a.listed.After(at) {
 				alerts = append(alerts, &a.Alert)
+
 				updated = laterOf(updated, a.Updated)
 				if created.IsZero() || a.Created.Before(created) {
 					created = a.Created
 				}
+
 				break
 			}
 		}
 	}
+
 	r := &row{updated: tick.FromTime(updated), created: tick.FromTime(created), listed: at}
 	first := &version{Alert: *alerts[0]}
 	r.full = replaced(first, Incidents, func() []byte {
 		return renderIncident(id, alerts, t.printed(Incidents, updated), created)
 	})
+
 	return r
 }
 
 // put adds a row behind the version that it follows.
 func (v *view) put(r, before *row) {
 	r.full = bytes.Clone(r.full) // without what was allocated too much
+
 	r.identity, r.version = describe(v.api, r.full)
 	if before != nil {
 		before.next = r
 	}
-	if n := len(v.rows); n > 0 && v.sorted && v.byUpdated[n-1].updated <= r.updated && v.byCreated[n-1].created <= r.created {
+
+	if n := len(
+		v.rows,
+	); n > 0 && v.sorted && v.byUpdated[n-1].updated <= r.updated &&
+		v.byCreated[n-1].created <= r.created {
 		v.byUpdated, v.byCreated = append(v.byUpdated, r), append(v.byCreated, r)
 	} else {
 		v.sorted = false
 	}
+
 	v.rows = append(v.rows, r)
 }
 
@@ -165,6 +195,7 @@ func (v *view) sort() {
 	if v.sorted {
 		return
 	}
+
 	v.byUpdated, v.byCreated = slices.Clone(v.rows), slices.Clone(v.rows)
 	slices.SortStableFunc(v.byUpdated, func(a, b *row) int { return cmp.Compare(a.updated, b.updated) })
 	slices.SortStableFunc(v.byCreated, func(a, b *row) int { return cmp.Compare(a.created, b.created) })
@@ -176,6 +207,7 @@ func (t *tenant) printed(api string, at time.Time) time.Time {
 	if step := t.sim.cfg.PrintedStep[api]; step > 0 {
 		return at.Truncate(step)
 	}
+
 	return at
 }
 
@@ -184,11 +216,13 @@ func replaced(a *version, api string, render func() []byte) []byte {
 	if raw := a.Raw[api]; raw != nil {
 		return raw
 	}
+
 	return render()
 }
 
-// describe gives identity and version of a row, by the rules of the project's records: what names the alert, and the decimal ticks of its
-// update time, for an incident with the number of its alerts. It reads what is sent, so that replaced fields count.
+// describe gives identity and version of a row, by the rules of the project's records:
+// what names the alert, and the decimal ticks of its update time, for an incident with
+// the number of its alerts. It reads what is sent, so that replaced fields count.
 func describe(api string, raw []byte) (identity, ver string) {
 	text := func(path string) string {
 		switch r := gjson.GetBytes(raw, path); r.Type {
@@ -197,6 +231,7 @@ func describe(api string, raw []byte) (identity, ver string) {
 		case gjson.Number:
 			return r.Raw
 		}
+
 		return ""
 	}
 	ticks := func(s string) tick.Tick {
@@ -204,9 +239,12 @@ func describe(api string, raw []byte) (identity, ver string) {
 		if err != nil {
 			return 0
 		}
+
 		return t
 	}
+
 	var at tick.Tick
+
 	switch api {
 	case SIEM:
 		if identity = text("FullId"); identity == "" {
@@ -221,20 +259,31 @@ func describe(api string, raw []byte) (identity, ver string) {
 		identity, at = text("id"), ticks(text("lastUpdateDateTime"))
 	case Incidents:
 		identity, at = text("incidentId"), ticks(text("lastUpdateTime"))
+
 		inner := gjson.GetBytes(raw, "alerts.#.lastUpdatedTime").Array()
 		for _, r := range inner {
 			at = max(at, ticks(r.String()))
 		}
+
 		if at != 0 {
-			ver = strconv.FormatInt(int64(at), 10) + ":" + strconv.FormatInt(gjson.GetBytes(raw, "alerts.#").Int(), 10)
+			ver = strconv.FormatInt(
+				int64(at),
+				10,
+			) + ":" + strconv.FormatInt(
+				gjson.GetBytes(raw, "alerts.#").Int(),
+				10,
+			)
 		}
 	}
+
 	if identity == "" {
 		return sha256Hex(raw), ""
 	}
+
 	if api != Incidents && at != 0 {
 		ver = strconv.FormatInt(int64(at), 10)
 	}
+
 	return identity, ver
 }
 

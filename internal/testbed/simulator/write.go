@@ -16,35 +16,51 @@ import (
 // replaceAnswer answers with a fault instead of looking at the request.
 func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 	s.stats.count(func(c *Stats) { c.Faults[f.Name]++ })
+
 	switch {
 	case f.Name == "refuse":
 		x.status = 0
 		hangUp(x.w, false)
 	case f.Name == "redirect":
 		x.header.Set("Location", "http://login.attacker.example"+x.r.URL.RequestURI())
+
 		code, _ := strconv.Atoi(f.Kind)
 		x.html(code, "<html><body>Object moved</body></html>")
 	default:
 		x.retryAfter(f.After, f.Wait)
+
 		if f.Code >= 500 {
-			x.html(f.Code, fmt.Sprintf("<!DOCTYPE html>\r\n<html><head><title>%d %s</title></head>\r\n<body><h1>Our services aren't available right now</h1>"+
-				"</body></html>\r\n", f.Code, http.StatusText(f.Code)))
+			x.html(
+				f.Code,
+				fmt.Sprintf(
+					"<!DOCTYPE html>\r\n<html><head><title>%d %s</title></head>\r\n<body><h1>Our services aren't available right now</h1>"+
+						"</body></html>\r\n",
+					f.Code,
+					http.StatusText(f.Code),
+				),
+			)
+
 			return
 		}
+
 		if x.api == Login && f.Code == http.StatusTooManyRequests {
 			x.refuseSignIn(refused(90055))
 			return
 		}
+
 		x.refuse(f.Code, "", "")
 	}
 }
 
-// retryAfter sets the header of RFC 9110 section 10.2.3 in one of its forms, and remembers it, to see whether the client waits.
+// retryAfter sets the header of RFC 9110 section 10.2.3 in one of its forms, and
+// remembers it, to see whether the client waits.
 func (x *exchange) retryAfter(form string, wait time.Duration) {
 	if form == "none" || form == "" {
 		return
 	}
+
 	seconds := int64((wait + time.Second - 1) / time.Second)
+
 	until := x.sim.cfg.Clock().Add(time.Duration(seconds) * time.Second)
 	if form == "date" {
 		at := x.now.Add(wait + time.Second - 1).Truncate(time.Second)
@@ -53,6 +69,7 @@ func (x *exchange) retryAfter(form string, wait time.Duration) {
 	} else {
 		x.header.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
+
 	x.sim.mu.Lock()
 	x.sim.waits[x.waitKey()] = until
 	x.sim.mu.Unlock()
@@ -63,6 +80,7 @@ func (x *exchange) waitKey() string {
 	if x.tenant != nil {
 		id = x.tenant.ID
 	}
+
 	return x.api + " " + id + " " + x.client
 }
 
@@ -71,6 +89,7 @@ func (x *exchange) early() {
 	x.sim.mu.Lock()
 	until := x.sim.waits[x.waitKey()]
 	x.sim.mu.Unlock()
+
 	if x.sim.cfg.Clock().Before(until) {
 		x.sim.stats.count(func(c *Stats) { c.Early[x.kind]++ })
 	}
@@ -82,9 +101,11 @@ func hangUp(w http.ResponseWriter, reset bool) {
 	if err != nil { // HTTP/2 has no connection to give away
 		panic(http.ErrAbortHandler)
 	}
+
 	if tcp, ok := c.(*net.TCPConn); ok && reset {
 		_ = tcp.SetLinger(0)
 	}
+
 	_ = c.Close()
 }
 
@@ -93,17 +114,21 @@ func (s *Simulator) write(x *exchange) {
 	if x.status == 0 {
 		return
 	}
+
 	out := output{x: x, stop: -1}
 	for _, f := range x.faults {
 		s.stats.count(func(c *Stats) { c.Faults[f.Name]++ })
 		out.alter(f)
 	}
+
 	header := x.w.Header()
 	for k, v := range x.header {
 		header[k] = v
 	}
+
 	header.Set("Date", x.now.UTC().Format(http.TimeFormat))
 	header.Set("X-Content-Type-Options", "nosniff")
+
 	total := x.length()
 	if out.fraction >= 0 && out.stopName != "" {
 		out.stop = int64(float64(total) * out.fraction)
@@ -111,6 +136,7 @@ func (s *Simulator) write(x *exchange) {
 			out.stop--
 		}
 	}
+
 	whole := out.send(total)
 	if whole {
 		s.stats.count(func(c *Stats) {
@@ -136,6 +162,7 @@ type output struct {
 
 func (o *output) alter(f *fault) {
 	x := o.x
+
 	switch f.Name {
 	case "cut", "reset", "stall":
 		if o.stopName == "" {
@@ -150,7 +177,10 @@ func (o *output) alter(f *fault) {
 	case "junk":
 		switch f.Kind {
 		case "html":
-			x.html(200, "<!DOCTYPE html><html><body><form action=\"/captive\">Welcome to the guest network</form></body></html>")
+			x.html(
+				200,
+				"<!DOCTYPE html><html><body><form action=\"/captive\">Welcome to the guest network</form></body></html>",
+			)
 		case "json":
 			x.json(200, []byte(`{"status":"ok","maintenance":true}`))
 		case "text":
@@ -160,6 +190,7 @@ func (o *output) alter(f *fault) {
 			if x.api == SIEM {
 				list = `{"value":[]}`
 			}
+
 			x.json(200, []byte(list))
 		default:
 			x.json(200, nil)
@@ -168,10 +199,12 @@ func (o *output) alter(f *fault) {
 		if len(x.body) > 0 && len(x.body[0]) > 0 && x.status == 200 { // white space behind the first bracket
 			pad := []byte(strings.Repeat(" ", 1<<16))
 			first := x.body[0]
+
 			list := [][]byte{first[:1]}
 			for n := f.Size; n > 0; n -= int64(len(pad)) {
 				list = append(list, pad[:min(n, int64(len(pad)))])
 			}
+
 			x.body = append(append(list, first[1:]), x.body[1:]...)
 			for i := range x.ends {
 				x.ends[i] += f.Size
@@ -184,69 +217,92 @@ func (o *output) alter(f *fault) {
 func (o *output) send(total int64) bool {
 	x := o.x
 	header := x.w.Header()
+
 	if o.stopName == "reset" || o.stopName == "cut" && o.stopKind == "clean" {
 		return o.sendRaw(total)
 	}
+
 	chunked := o.gzip || o.stopName == "cut" && o.stopKind == "chunked"
 	if o.gzip {
 		header.Set("Content-Encoding", "gzip")
 	}
+
 	if !chunked {
 		header.Set("Content-Length", strconv.FormatInt(total, 10))
 	}
+
 	if o.stopName == "stall" && o.stopKind == "head" {
 		<-x.r.Context().Done()
 		panic(http.ErrAbortHandler)
 	}
+
 	x.w.WriteHeader(x.status)
-	var w io.Writer = x.w
-	var zip *gzip.Writer
+
+	var (
+		w   io.Writer = x.w
+		zip *gzip.Writer
+	)
 	if o.gzip {
 		zip, _ = gzip.NewWriterLevel(x.w, gzip.BestSpeed)
 		w = zip
 	}
+
 	written, err := o.copy(w)
+
 	whole := err == nil
 	if zip != nil && whole {
 		whole = zip.Close() == nil
 	}
+
 	x.record(written, whole)
+
 	if err == errAborted {
 		if zip != nil {
 			_ = zip.Flush()
 		}
+
 		_ = http.NewResponseController(x.w).Flush()
 		if o.stopName == "stall" {
 			<-x.r.Context().Done()
 		}
+
 		panic(http.ErrAbortHandler)
 	}
+
 	return whole
 }
 
-// sendRaw writes the answer without net/http, which would not leave out the length or reset the connection.
+// sendRaw writes the answer without net/http, which would not leave out the length or
+// reset the connection.
 func (o *output) sendRaw(total int64) bool {
 	x := o.x
+
 	c, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	defer c.Close()
+
 	b := bufio.NewWriter(c)
 	fmt.Fprintf(b, "HTTP/1.1 %d %s\r\n", x.status, http.StatusText(x.status))
 	header := x.w.Header().Clone()
 	header.Set("Connection", "close")
+
 	if o.stopName == "reset" {
 		header.Set("Content-Length", strconv.FormatInt(total, 10))
 	}
+
 	_ = header.Write(b)
 	_, _ = b.WriteString("\r\n")
 	written, err := o.copy(b)
 	x.record(written, err == nil) // before the client can have seen the end
+
 	_ = b.Flush()
+
 	if tcp, ok := c.(*net.TCPConn); ok && o.stopName == "reset" {
 		_ = tcp.SetLinger(0)
 	}
+
 	return err == nil
 }
 
@@ -257,18 +313,23 @@ func (o *output) copy(w io.Writer) (written int64, err error) {
 		if o.stop >= 0 && written+int64(len(b)) > o.stop {
 			b, aborted = b[:o.stop-written], true
 		}
+
 		n, err := o.pace(w, b)
+
 		written += int64(n)
 		if err != nil {
 			return written, fmt.Errorf("writing the answer: %w", err)
 		}
+
 		if aborted {
 			return written, errAborted
 		}
 	}
+
 	if o.stop >= 0 { // an empty body stops too
 		return written, errAborted
 	}
+
 	return written, nil
 }
 
@@ -276,23 +337,29 @@ func (o *output) pace(w io.Writer, b []byte) (int, error) {
 	if o.rate == 0 {
 		return w.Write(b)
 	}
+
 	ctx, piece, done := o.x.r.Context(), int(max(o.rate/10, 1)), 0
 	for len(b) > 0 {
 		n, err := w.Write(b[:min(piece-o.paced, len(b))])
+
 		done += n
 		if err != nil {
 			return done, err
 		}
+
 		b = b[n:]
 		if o.paced += n; o.paced < piece { // rows are many small writes: the rate is that of them all
 			continue
 		}
+
 		o.paced = 0
 		_ = http.NewResponseController(o.x.w).Flush()
 		o.x.sim.cfg.Sleep(ctx, 100*time.Millisecond)
+
 		if ctx.Err() != nil {
 			return done, context.Cause(ctx)
 		}
 	}
+
 	return done, nil
 }
