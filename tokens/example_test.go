@@ -49,7 +49,6 @@ func ExampleSource() {
 		fmt.Println(access.Token, access.Expiry.Sub(access.Obtained), err)
 	}
 	// Output:
-	// needs-sign-in · sign in: defenderctl tokens acquire --tenant-id
-	// contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555
+	// needs-sign-in · sign in: defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555
 	// [redacted] 1h0m0s <nil>
 }
