@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// address prints a query. Date literals are unquoted with a zone (trap T14), every
-// option has its $ (T15).
+// address prints a query. Date literals are unquoted with a zone (trap 14 in doc.go), every
+// option has its $ (trap 15).
 func (r *odata) address(q query) string {
 	if q.link != "" {
 		return q.link
@@ -52,7 +52,7 @@ const longestLink = 16 << 10
 // follow looks at a page's link: more says that the service has more, link where, if
 // that may be followed. It may go to the configured host only; its options must have
 // kept their $, else they would be ignored and the service answer with everything, for
-// ever (trap T10); and it must not lead where we are.
+// ever (trap 10 in doc.go); and it must not lead where we are.
 func (r *odata) follow(address string, q query) (more bool, link string) {
 	if address == "" {
 		return false, ""

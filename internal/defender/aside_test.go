@@ -335,7 +335,7 @@ type refusing struct {
 
 func (r refusing) Defer(Window, string) error { return r.err }
 
-// TestExpandIsLeftOutWhereItNeverWorks: trap T29; a service that fails with $expand for
+// TestExpandIsLeftOutWhereItNeverWorks (trap 29 in doc.go): a service that fails with $expand for
 // every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	c := &clock{now: start}

@@ -88,8 +88,8 @@ func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 	}
 }
 
-// TestRefusalsNameTheirRemedy is the table of design.md 17: what is to be done about
-// each answer, and by whom.
+// TestRefusalsNameTheirRemedy names, for each answer, what is to be done about
+// it, and by whom.
 func TestRefusalsNameTheirRemedy(t *testing.T) {
 	for _, test := range []struct {
 		status int
@@ -154,9 +154,9 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 	}
 }
 
-// TestTrap9RetryAfter reads the header in all its forms; what asks for no wait counts
-// as none (trap 9 of other collectors).
-func TestTrap9RetryAfter(t *testing.T) {
+// TestRetryAfterInAllItsForms reads the header in all its forms; what asks for no wait counts
+// as none.
+func TestRetryAfterInAllItsForms(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "30.5": 31 * time.Second, "soon": 0, "86400": 24 * time.Hour,
 		"99999999999999999999999":       24 * time.Hour,
@@ -257,7 +257,7 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 }
 
 // TestATokenGoesToTheConfiguredHostOnly: redirects and links to another host end in one
-// line, and nothing arrives there (traps T36, 14).
+// line, and nothing arrives there (trap 36 in doc.go).
 func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 	arrived := 0
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -373,7 +373,7 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 	}
 }
 
-// TestPreferIsSentOnLinksToo: trap T30.
+// TestPreferIsSentOnLinksToo: trap 30 in doc.go.
 func TestPreferIsSentOnLinksToo(t *testing.T) {
 	links := 0
 	r := newRig(t, cloud.Graph, func(_ *simulator.Config, s *Settings) {

@@ -376,7 +376,7 @@ func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
 }
 
 // refused reports whether the service refuses a link or an option that it does not
-// accept, or not any more (trap T11). The same request without it may be answered.
+// accept, or not any more (trap 11 in doc.go). The same request without it may be answered.
 func refused(err error) bool {
 	return isStatus(
 		err,

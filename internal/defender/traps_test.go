@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// TestTrap1FractionsAreTimesNotText: T12; ".5Z" is before ".50001Z" and after "Z".
-func TestTrap1FractionsAreTimesNotText(t *testing.T) {
+// TestFractionsAreTimesNotText: trap 12 in doc.go; ".5Z" is before ".50001Z" and after "Z".
+func TestFractionsAreTimesNotText(t *testing.T) {
 	asked := 0
 	reader, notices := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		asked++
@@ -46,8 +46,8 @@ func TestTrap1FractionsAreTimesNotText(t *testing.T) {
 	}
 }
 
-// TestTrap2EqualsAtAPageEdge: neither lost nor, within a poll, endlessly repeated.
-func TestTrap2EqualsAtAPageEdge(t *testing.T) {
+// TestEqualsAtAPageEdge: neither lost nor, within a poll, endlessly repeated.
+func TestEqualsAtAPageEdge(t *testing.T) {
 	for size := 2; size < 12; size++ {
 		l := listing{api: cloud.Incidents}
 		for i := range 40 {
@@ -61,9 +61,9 @@ func TestTrap2EqualsAtAPageEdge(t *testing.T) {
 	}
 }
 
-// TestTrap3BoundsAreFinerThanStamps: alerts 100 ns apart on both sides of every bound,
+// TestBoundsAreFinerThanStamps: alerts 100 ns apart on both sides of every bound,
 // in small closed windows.
-func TestTrap3BoundsAreFinerThanStamps(t *testing.T) {
+func TestBoundsAreFinerThanStamps(t *testing.T) {
 	l := listing{api: cloud.Graph, desc: true, clamp: 5}
 	for i := range 50 {
 		l.alerts = append(l.alerts, start.Add(-time.Minute+time.Duration(i*100)))
@@ -75,9 +75,9 @@ func TestTrap3BoundsAreFinerThanStamps(t *testing.T) {
 	}
 }
 
-// TestTrap5ProgressOnlyByTimesThatAreThere: rows without the time that windows go by
+// TestProgressOnlyByTimesThatAreThere: rows without the time that windows go by
 // move nothing on.
-func TestTrap5ProgressOnlyByTimesThatAreThere(t *testing.T) {
+func TestProgressOnlyByTimesThatAreThere(t *testing.T) {
 	reader, _ := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		q, _ := url.ParseQuery(r.URL.RawQuery)
 		if skip, _ := strconv.Atoi(q.Get("$skip")); skip > 0 {
@@ -92,9 +92,9 @@ func TestTrap5ProgressOnlyByTimesThatAreThere(t *testing.T) {
 	}
 }
 
-// TestTrap6NothingIsSafeBeforeItWasHandedOver: when the sink fails, no progress is
+// TestNothingIsSafeBeforeTheSinkTookIt: when the sink fails, no progress is
 // reported for the page that it refused a row of.
-func TestTrap6NothingIsSafeBeforeItWasHandedOver(t *testing.T) {
+func TestNothingIsSafeBeforeTheSinkTookIt(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts()}
 		reader, _ := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 10 })
@@ -112,9 +112,9 @@ func TestTrap6NothingIsSafeBeforeItWasHandedOver(t *testing.T) {
 	}
 }
 
-// TestTrap10ALargePageIsReadWhole: T32; a body of 20 MB, with one alert of several
+// TestALargePageIsReadWhole: trap 32 in doc.go; a body of 20 MB, with one alert of several
 // megabytes in it.
-func TestTrap10ALargePageIsReadWhole(t *testing.T) {
+func TestALargePageIsReadWhole(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		r := newRig(t, api, nil)
 		r.Generate(contoso, 30, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 200_000})
@@ -134,8 +134,8 @@ func TestTrap10ALargePageIsReadWhole(t *testing.T) {
 	}
 }
 
-// TestTrap13OneRowIsOneAlert: evidence does not make several of one.
-func TestTrap13OneRowIsOneAlert(t *testing.T) {
+// TestOneRowIsOneAlert: evidence does not make several of one.
+func TestOneRowIsOneAlert(t *testing.T) {
 	r := newRig(t, cloud.Endpoint, nil)
 	r.Add(contoso, simulator.Alert{Created: start.Add(-time.Minute), Evidence: make([]simulator.Evidence, 5)})
 	b := newBasket(t, cloud.Endpoint)
@@ -149,8 +149,8 @@ func TestTrap13OneRowIsOneAlert(t *testing.T) {
 	}
 }
 
-// TestTrap14AnEmptyPageWithALinkIsNotTheEnd.
-func TestTrap14AnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
+// TestAnEmptyPageWithALinkIsNotTheEnd.
+func TestAnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
 	r := newRig(t, cloud.Graph, nil)
 	manyTied(r.Simulator, 3, 2, start.Add(-time.Hour), time.Minute)
 	if err := r.SetFaults("emptypage:count=3"); err != nil {
@@ -163,9 +163,9 @@ func TestTrap14AnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
 	r.complete(b)
 }
 
-// TestTrapT10LinksAreNotNeeded: a service that links to its own page, or loses the $ of
+// TestLinksAreNotNeeded: a service that links to its own page, or loses the $ of
 // its options, is read without its links.
-func TestTrapT10LinksAreNotNeeded(t *testing.T) {
+func TestLinksAreNotNeeded(t *testing.T) {
 	for name, link := range map[string]func(r *http.Request, next int) string{
 		"to itself": func(r *http.Request, _ int) string { return "http://" + r.Host + r.URL.RequestURI() },
 		"lost $": func(r *http.Request, next int) string {
@@ -195,9 +195,9 @@ func TestTrapT10LinksAreNotNeeded(t *testing.T) {
 	}
 }
 
-// TestTrap10OddTypesAreTakenAsTheyStand: null where an object is expected, a number
+// TestOddTypesAreTakenAsTheyStand: null where an object is expected, a number
 // where a text is, and the reverse.
-func TestTrap10OddTypesAreTakenAsTheyStand(t *testing.T) {
+func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		names := namesOf[api]
 		rows := []string{
@@ -243,9 +243,9 @@ func TestTrap10OddTypesAreTakenAsTheyStand(t *testing.T) {
 	}
 }
 
-// TestTrap16IdsAndVersionsAsTheyAre: negative ids, the text "null", and an id that
+// TestIdsAndVersionsAsTheyAre: negative ids, the text "null", and an id that
 // comes in several versions, also at one time of another API's.
-func TestTrap16IdsAndVersionsAsTheyAre(t *testing.T) {
+func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 	for _, api := range oDataAPIs {
 		names := namesOf[api]
 		var rows []string

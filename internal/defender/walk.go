@@ -13,7 +13,7 @@ const mostEmpty = 100
 // walk reads a window in ascending order of time. Each request is anchored anew at the
 // last row's time: a row that is updated meanwhile leaves its place for a later one and
 // is met there again, and every row behind it, which moves up by one, is still behind
-// the anchor (trap T9).
+// the anchor (trap 9 in doc.go).
 //
 // The end is a request, anchored at the last row, that brings nothing new.
 func (r *odata) walk(ctx context.Context, from, to tick.Tick, sink Sink) error {
@@ -131,8 +131,8 @@ func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, 
 	return found, err
 }
 
-// page fetches a page. An empty one may be followed by others (trap 14 of other
-// collectors).
+// page fetches a page. It follows the links of empty pages: a page without rows is not
+// the end of the list.
 func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	a, err = r.fetch(ctx, q, known, sink)
 
