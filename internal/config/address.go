@@ -14,7 +14,7 @@ var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9]([a
 // base checks an address of scheme, host and port, and gives it in its shortest form:
 // lower case, without the scheme's own port and without a final slash. problem is empty
 // if it is one; it never repeats the value, which may hold a password.
-func base(text string) (normal, problem, mend string) {
+func base(text string) (normal, problem, remedy string) {
 	const form = "write it like https://host or https://host:port"
 
 	scheme, rest, ok := strings.Cut(text, "://")
@@ -89,14 +89,14 @@ func (r *reader) address(key, def string) string {
 		return def
 	}
 
-	normal, problem, mend := base(s)
+	normal, problem, remedy := base(s)
 	if problem == "" {
 		return normal
 	}
 
 	o := option(key)
 	o.Secret = o.Secret || strings.ContainsRune(s, '@')
-	r.refuse(o, v, problem, mend)
+	r.refuse(o, v, problem, remedy)
 
 	return def
 }

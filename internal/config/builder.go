@@ -43,7 +43,7 @@ func (b *builder) add(f *Fault) {
 	case len(b.faults) == maxFaults:
 		b.faults = append(
 			b.faults,
-			&Fault{File: f.File, Problem: fmt.Sprintf("more than %d faults", maxFaults), Mend: "mend these first"},
+			&Fault{File: f.File, Problem: fmt.Sprintf("more than %d faults", maxFaults), Remedy: "fix these first"},
 		)
 	}
 }
@@ -54,7 +54,7 @@ func (b *builder) warn(w Warning) {
 	}
 }
 
-// once tells whether a message is new, tenants aside.
+// once reports whether a message is new, tenants aside.
 func (b *builder) once(f Fault) bool {
 	f.Tenant = ""
 	if b.reported[f] {
@@ -188,7 +188,7 @@ type reader struct {
 	layers []layer
 	// tenant is the label in faults.
 	tenant string
-	// hint ends the mend of a missing key; nil: nothing more is known.
+	// hint ends the remedy of a missing key; nil: nothing more is known.
 	hint func(key string) string
 }
 
@@ -197,12 +197,12 @@ func (b *builder) reader(layers ...layer) *reader {
 }
 
 // missing reports that a required key has no value.
-func (r *reader) missing(key string, v value, problem, mend string) {
+func (r *reader) missing(key string, v value, problem, remedy string) {
 	if r.hint != nil {
-		mend += r.hint(key)
+		remedy += r.hint(key)
 	}
 
-	r.fault(key, v, problem, mend)
+	r.fault(key, v, problem, remedy)
 }
 
 // raw gives the value of a key from the first layer that has it.
@@ -235,14 +235,14 @@ func (r *reader) group(keys ...string) []value {
 	return make([]value, len(keys))
 }
 
-func (r *reader) fault(key string, v value, problem, mend string) {
+func (r *reader) fault(key string, v value, problem, remedy string) {
 	f := Fault{
 		Key:     key,
 		Tenant:  r.tenant,
 		File:    v.file,
 		Line:    v.line,
 		Problem: problem,
-		Mend:    mend,
+		Remedy:  remedy,
 	}
 	if v.inherited && !r.once(f) {
 		return
@@ -251,14 +251,14 @@ func (r *reader) fault(key string, v value, problem, mend string) {
 	r.add(&f)
 }
 
-func (r *reader) warning(key string, v value, problem, mend string) {
+func (r *reader) warning(key string, v value, problem, remedy string) {
 	w := Warning{
 		Key:     key,
 		Tenant:  r.tenant,
 		File:    v.file,
 		Line:    v.line,
 		Problem: problem,
-		Mend:    mend,
+		Remedy:  remedy,
 	}
 	if v.inherited && !r.once(Fault(w)) {
 		return
@@ -269,19 +269,19 @@ func (r *reader) warning(key string, v value, problem, mend string) {
 
 // refuse reports a value that cannot be what the key wants. The value is shown unless
 // the key is secret, or client_id, where a secret ends up when the two are swapped.
-func (r *reader) refuse(o Option, v value, problem, mend string) {
+func (r *reader) refuse(o Option, v value, problem, remedy string) {
 	if quoted(v.text) {
-		mend = "write it without the quotation marks"
+		remedy = "write it without the quotation marks"
 	}
 
 	if !o.Secret && o.Name != "client_id" {
 		problem = shown(v.text) + " " + problem
 	}
 
-	r.fault(o.Name, v, problem, mend)
+	r.fault(o.Name, v, problem, remedy)
 }
 
-// quoted tells whether a value stands in quotation marks, which Fluent Bit's classic
+// quoted reports whether a value stands in quotation marks, which Fluent Bit's classic
 // format does not take off.
 func quoted(s string) bool {
 	return len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
@@ -297,5 +297,5 @@ func option(key string) Option {
 	return o
 }
 
-// oneOf joins the values of an enum for a mend.
+// oneOf joins the values of an enum for a remedy.
 func oneOf(values []string) string { return "use one of " + strings.Join(values, ", ") }

@@ -13,7 +13,8 @@ func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 	write(
 		t,
 		path,
-		"[INPUT]\n    Name defender\n    Tenant_Id ${TENANT}\n    Client_Id "+app+"\n    client_secret ${SECRET}\n    api grapf\n    tennant_name x\n",
+		"[INPUT]\n    Name defender\n    Tenant_Id ${TENANT}\n    Client_Id "+app+
+			"\n    client_secret ${SECRET}\n    api grapf\n    tennant_name x\n",
 	)
 	f, err := fluentbit.Load(path, func(name string) (string, bool) { return "a.example", name == "TENANT" })
 	if err != nil {
@@ -22,7 +23,9 @@ func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 	section := f.Of("input")[0]
 	_, _, err = FromPlugin(section, env())
 	got := strings.ReplaceAll(err.Error(), path, "F")
-	want := "F:5: client_secret (tenant a.example): no credential of the application is set; add client_secret_file, client_certificate_file or client_secret, or for a public client grant refresh_token; the environment variable SECRET in it is not set\n" +
+	want := "F:5: client_secret (tenant a.example): no credential of the application is set; add client_secret_file, " +
+		"client_certificate_file or client_secret, or for a public client grant refresh_token; the environment variable SECRET in it is " +
+		"not set\n" +
 		"F:6: api (tenant a.example): \"grapf\" is unknown; did you mean graph? use one of graph, endpoint, siem, incidents"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -170,7 +170,7 @@ func (t Tenant) Feed() (loginHost, tenantID, api, stateID string) {
 	return t.LoginHost(), t.TenantID, string(t.API), t.StateID
 }
 
-// Equal tells whether nothing about the tenant differs, secrets included; a tenant that
+// Equal reports whether nothing about the tenant differs, secrets included; a tenant that
 // is not Equal after a reload restarts.
 func (t Tenant) Equal(u Tenant) bool {
 	same := t.ClientSecret.Equal(u.ClientSecret) && t.RefreshToken.Equal(u.RefreshToken) && t.Proxy.Equal(u.Proxy)
@@ -250,7 +250,7 @@ func (b *builder) shared(tenants []Tenant) {
 				Key:     "tenant_name",
 				Tenant:  t.TenantName,
 				Problem: "names more than one tenant, " + id + " and " + t.TenantID + " among them",
-				Mend:    "give each its own name, so that logs and commands tell them apart",
+				Remedy:  "give each its own name, so that logs and commands tell them apart",
 			})
 		}
 

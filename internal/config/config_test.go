@@ -75,37 +75,75 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		section Map
 		check   func(in *Input, t Tenant) bool
 	}{
-		"tenant in any case": {good("tenant_id", strings.ToUpper("Contoso.onmicrosoft.com")), func(_ *Input, t Tenant) bool { return t.TenantID == "contoso.onmicrosoft.com" }},
-		"enums in any case": {good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"), func(_ *Input, t Tenant) bool {
-			return t.API == cloud.Incidents && t.Cloud == cloud.DoD && t.Format == "cef" && t.TimeField == "now"
-		}},
+		"tenant in any case": {
+			good("tenant_id", strings.ToUpper("Contoso.onmicrosoft.com")),
+			func(_ *Input, t Tenant) bool { return t.TenantID == "contoso.onmicrosoft.com" },
+		},
+		"enums in any case": {
+			good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"),
+			func(_ *Input, t Tenant) bool {
+				return t.API == cloud.Incidents && t.Cloud == cloud.DoD && t.Format == "cef" && t.TimeField == "now"
+			},
+		},
 		"white space around":      {good("page_size", " 10 "), func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
 		"variable left as it was": {good("page_size", "${PAGE}"), func(_ *Input, t Tenant) bool { return t.PageSize == 1000 }},
 		"days":                    {good("lookback", "7d"), func(_ *Input, t Tenant) bool { return t.Lookback == 168*time.Hour }},
 		"bare seconds":            {good("poll_interval", "90"), func(_ *Input, t Tenant) bool { return t.PollInterval == 90*time.Second }},
 		"sweeps off":              {good("sweep_interval", "0"), func(_ *Input, t Tenant) bool { return t.SweepInterval == 0 }},
 		"updates off":             {good("updates", "Off"), func(_ *Input, t Tenant) bool { return !t.Updates }},
-		"sizes":                   {good("buffer_limit", "1.5MB", "cef_max_bytes", "4k"), func(in *Input, t Tenant) bool { return in.BufferLimit == 1_500_000 && t.CEFMaxBytes == 4000 }},
-		"public client":           {good("client_secret", "", "grant", "refresh_token"), func(_ *Input, t Tenant) bool { return t.Grant == "refresh_token" && t.ClientSecret.IsZero() }},
-		"certificate of a chain":  {good("client_secret", "", "client_certificate_file", dir+"/chain.pem"), func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/chain.pem" }},
-		"certificate":             {good("client_secret", "", "client_certificate_file", dir+"/both.pem"), func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/both.pem" }},
-		"secret and token files":  {good("client_secret", "", "client_secret_file", dir+"/secret", "refresh_token_file", dir+"/token"), func(_ *Input, t Tenant) bool { return t.RefreshTokenFile == dir+"/token" }},
-		"loopback": {good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource", "http://[::1]:99"), func(_ *Input, t Tenant) bool {
-			return t.LoginURL == "http://localhost:8080" && t.APIURL == "http://127.1.2.3" && t.Resource == "http://[::1]:99" && t.LoginHost() == "localhost:8080"
-		}},
+		"sizes": {
+			good("buffer_limit", "1.5MB", "cef_max_bytes", "4k"),
+			func(in *Input, t Tenant) bool { return in.BufferLimit == 1_500_000 && t.CEFMaxBytes == 4000 },
+		},
+		"public client": {
+			good("client_secret", "", "grant", "refresh_token"),
+			func(_ *Input, t Tenant) bool { return t.Grant == "refresh_token" && t.ClientSecret.IsZero() },
+		},
+		"certificate of a chain": {
+			good("client_secret", "", "client_certificate_file", dir+"/chain.pem"),
+			func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/chain.pem" },
+		},
+		"certificate": {
+			good("client_secret", "", "client_certificate_file", dir+"/both.pem"),
+			func(_ *Input, t Tenant) bool { return t.ClientCertificateFile == dir+"/both.pem" },
+		},
+		"secret and token files": {
+			good("client_secret", "", "client_secret_file", dir+"/secret", "refresh_token_file", dir+"/token"),
+			func(_ *Input, t Tenant) bool { return t.RefreshTokenFile == dir+"/token" },
+		},
+		"loopback": {
+			good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource", "http://[::1]:99"),
+			func(_ *Input, t Tenant) bool {
+				return t.LoginURL == "http://localhost:8080" && t.APIURL == "http://127.1.2.3" && t.Resource == "http://[::1]:99" &&
+					t.LoginHost() == "localhost:8080"
+			},
+		},
 		"own port of the scheme": {good("login_url", "https://Login.Example:443"), func(_ *Input, t Tenant) bool {
 			return t.LoginHost() == "login.example" && t.Endpoint.LoginURL == t.LoginURL
 		}},
 		"siem, own address": {good("api", "siem", "api_url", "https://siem.example"), func(_ *Input, t Tenant) bool {
-			return t.APIURL == "https://siem.example" && t.Resource == "https://graph.windows.net" && t.Endpoint.V1 && t.Endpoint.Path == "/api/alerts"
+			return t.APIURL == "https://siem.example" && t.Resource == "https://graph.windows.net" && t.Endpoint.V1 &&
+				t.Endpoint.Path == "/api/alerts"
 		}},
-		"siem, address and region": {good("api", "siem", "api_url", "https://siem.example", "region", "uk"), func(_ *Input, t Tenant) bool { return t.APIURL == "https://siem.example" && t.Region == "uk" }},
-		"siem filter":              {good("api", "siem", "region", "us", "filter", "machinegroups=A%20B&machinegroups=C"), func(_ *Input, t Tenant) bool { return t.Filter == "machinegroups=A%20B&machinegroups=C" }},
-		"filter with a quote":      {good("filter", "title eq 'it''s (not) closed' or (severity eq 'high')"), func(_ *Input, t Tenant) bool { return t.Filter != "" }},
+		"siem, address and region": {
+			good("api", "siem", "api_url", "https://siem.example", "region", "uk"),
+			func(_ *Input, t Tenant) bool { return t.APIURL == "https://siem.example" && t.Region == "uk" },
+		},
+		"siem filter": {
+			good("api", "siem", "region", "us", "filter", "machinegroups=A%20B&machinegroups=C"),
+			func(_ *Input, t Tenant) bool { return t.Filter == "machinegroups=A%20B&machinegroups=C" },
+		},
+		"filter with a quote": {
+			good("filter", "title eq 'it''s (not) closed' or (severity eq 'high')"),
+			func(_ *Input, t Tenant) bool { return t.Filter != "" },
+		},
 		"geo host": {good("api", "endpoint", "region", "swa"), func(_ *Input, t Tenant) bool {
 			return t.APIURL == "https://swa.api.security.microsoft.com" && t.PageSize == 10000
 		}},
-		"proxy without scheme": {good("proxy", "proxy.example:3128"), func(_ *Input, t Tenant) bool { return t.Proxy.Reveal() == "http://proxy.example:3128" }},
+		"proxy without scheme": {
+			good("proxy", "proxy.example:3128"),
+			func(_ *Input, t Tenant) bool { return t.Proxy.Reveal() == "http://proxy.example:3128" },
+		},
 		"input-wide keys": {
 			good("data_dir", "/srv/d", "key_file", dir+"/key32", "max_concurrency", "3", "health_interval", "5m",
 				"metrics_listen", ":9180", "metrics_token_file", dir+"/secret", "metrics_hosts", "A.example., b, c.example",

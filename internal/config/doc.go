@@ -8,7 +8,7 @@
 // What it promises:
 //
 //   - FromPlugin gives either a complete Input or an error that joins all *Fault found, each one line that names the key (or the
-//     file and line), the tenant and the mend. It never gives half of an input.
+//     file and line), the tenant and the remedy. It never gives half of an input.
 //   - No fault, warning or printed Input shows the value of a secret.
 //   - Nothing is asked over the network; a tenant_id is never resolved.
 //   - A tenants file of any content is answered in bounded time and memory.

@@ -12,7 +12,7 @@ func EnvironmentWarnings(s Sources) []Warning {
 			return []Warning{{
 				Key:     "GODEBUG",
 				Problem: "has http2debug, which makes Go print the headers of requests, with their tokens",
-				Mend:    "remove http2debug from the environment variable GODEBUG of Fluent Bit",
+				Remedy:  "remove http2debug from the environment variable GODEBUG of Fluent Bit",
 			}}
 		}
 	}

@@ -18,19 +18,19 @@ type Fault struct {
 	// File and Line say where, as far as known; Line 0 is unknown.
 	File string
 	Line int
-	// Problem is what is wrong, Mend what to write instead.
-	Problem, Mend string
+	// Problem is what is wrong, Remedy what to write instead.
+	Problem, Remedy string
 }
 
-// Error is one line: where, key, tenant, problem, mend.
-func (f *Fault) Error() string { return line(f.File, f.Line, f.Key, f.Tenant, f.Problem, f.Mend) }
+// Error is one line: where, key, tenant, problem, remedy.
+func (f *Fault) Error() string { return line(f.File, f.Line, f.Key, f.Tenant, f.Problem, f.Remedy) }
 
 // Warning is something that works but is probably not meant, or not safe. Its fields
 // are those of a Fault.
 type Warning Fault
 
 // String is one line, like Fault.Error.
-func (w Warning) String() string { return line(w.File, w.Line, w.Key, w.Tenant, w.Problem, w.Mend) }
+func (w Warning) String() string { return line(w.File, w.Line, w.Key, w.Tenant, w.Problem, w.Remedy) }
 
 // Faults takes the error of FromPlugin, Reload or UnknownKeys apart again.
 func Faults(err error) []*Fault {
@@ -52,7 +52,7 @@ func Faults(err error) []*Fault {
 	return all
 }
 
-func line(file string, number int, key, tenant, problem, mend string) string {
+func line(file string, number int, key, tenant, problem, remedy string) string {
 	var b strings.Builder
 	if file != "" {
 		b.WriteString(plain.Text(file, 256))
@@ -78,8 +78,8 @@ func line(file string, number int, key, tenant, problem, mend string) string {
 
 	b.WriteString(plain.Text(problem, 1024))
 
-	if mend != "" {
-		b.WriteString("; " + plain.Text(mend, 1024))
+	if remedy != "" {
+		b.WriteString("; " + plain.Text(remedy, 1024))
 	}
 
 	return b.String()

@@ -186,7 +186,7 @@ func brokenSections() map[string]Map {
 	}
 }
 
-func TestEveryFaultNamesKeyTenantAndMend(t *testing.T) {
+func TestEveryFaultNamesKeyTenantAndRemedy(t *testing.T) {
 	dir := workshop(t)
 	sections := brokenSections()
 	names := make([]string, 0, len(sections))
@@ -211,7 +211,7 @@ func TestEveryFaultNamesKeyTenantAndMend(t *testing.T) {
 			t.Errorf("%s: %d faults in\n%v", name, len(faults), err)
 		}
 		for _, f := range faults {
-			if f.Key == "" || f.Mend == "" || f.Problem == "" {
+			if f.Key == "" || f.Remedy == "" || f.Problem == "" {
 				t.Errorf("%s: incomplete: %+v", name, f)
 			}
 			if len(f.Error()) > 1000 {
@@ -235,7 +235,10 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 		section Map
 		want    string
 	}{
-		"secret's ID":           {good("client_secret", contoso), "client_secret (tenant " + contoso + "): this looks like the secret's ID, not its value"},
+		"secret's ID": {
+			good("client_secret", contoso),
+			"client_secret (tenant " + contoso + "): this looks like the secret's ID, not its value",
+		},
 		"secret's ID in a file": {good("client_secret", "", "client_secret_file", dir+"/id"), "client_secret_file (tenant"},
 		"file open to all":      {good("client_secret", "", "client_secret_file", dir+"/open"), "can be read by every user"},
 		"quoted secret":         {good("client_secret", `"x"`), "quotation marks"},

@@ -21,13 +21,13 @@ func (r *reader) filter(api cloud.API) string {
 		return ""
 	}
 
-	problem, mend := odataProblem(s)
+	problem, remedy := odataProblem(s)
 	if api == cloud.SIEM {
-		problem, mend = siemProblem(s)
+		problem, remedy = siemProblem(s)
 	}
 
 	if problem != "" {
-		r.fault("filter", v, problem, mend)
+		r.fault("filter", v, problem, remedy)
 	}
 
 	return s
@@ -36,7 +36,7 @@ func (r *reader) filter(api cloud.API) string {
 // odataProblem finds what would break out of `(<window>) and (<filter>)`: parentheses
 // and quotes that are not closed. Strings are in single quotes, doubled inside (OData
 // 4.01 URL conventions, section 5.1.1.14.1).
-func odataProblem(s string) (problem, mend string) {
+func odataProblem(s string) (problem, remedy string) {
 	if strings.HasPrefix(strings.TrimLeft(s, "?&"), "$") {
 		return "starts with an option name", "write only the expression, without $filter="
 	}
@@ -70,7 +70,7 @@ func odataProblem(s string) (problem, mend string) {
 	return "", ""
 }
 
-func siemProblem(s string) (problem, mend string) {
+func siemProblem(s string) (problem, remedy string) {
 	form := "with api siem write a query string of " + strings.Join(
 		siemFilters,
 		", ",

@@ -30,13 +30,13 @@ func (r *reader) tenantID() string {
 
 	o, id := option("tenant_id"), strings.ToLower(s)
 
-	const mend = "use the customer's own tenant: its GUID or a verified domain"
+	const remedy = "use the customer's own tenant: its GUID or a verified domain"
 
 	switch {
 	case id == "common" || id == "organizations" || id == "consumers" || id == personalAccounts:
-		r.refuse(o, v, "names no single tenant", mend)
+		r.refuse(o, v, "names no single tenant", remedy)
 	case strings.Contains(id, "://") || strings.ContainsAny(id, "/@"):
-		r.refuse(o, v, "is an address, not a tenant", mend)
+		r.refuse(o, v, "is an address, not a tenant", remedy)
 	case strings.ContainsFunc(id, func(c rune) bool { return c > 0x7f }):
 		r.refuse(
 			o,
@@ -45,7 +45,7 @@ func (r *reader) tenantID() string {
 			"write an international domain in its xn-- form, or use the tenant's GUID",
 		)
 	case !guid.MatchString(id) && (!domain.MatchString(id) || len(id) > 253):
-		r.refuse(o, v, "is neither a GUID nor a domain", mend)
+		r.refuse(o, v, "is neither a GUID nor a domain", remedy)
 	}
 
 	return id

@@ -58,12 +58,12 @@ func (r *reader) enum(key string) (string, value) {
 
 	s := strings.ToLower(v.text)
 	if !slices.Contains(o.Values, s) {
-		mend := oneOf(o.Values)
+		remedy := oneOf(o.Values)
 		if near := nearest(s, o.Values); near != "" {
-			mend = fmt.Sprintf("did you mean %s? %s", near, mend)
+			remedy = fmt.Sprintf("did you mean %s? %s", near, remedy)
 		}
 
-		r.refuse(o, v, "is unknown", mend)
+		r.refuse(o, v, "is unknown", remedy)
 
 		return o.Default, v
 	}
@@ -71,7 +71,7 @@ func (r *reader) enum(key string) (string, value) {
 	return s, v
 }
 
-// refused tells whether enum did not take what was written.
+// refused reports whether enum did not take what was written.
 func refused(result string, v value) bool {
 	return v.bad || v.text != "" && !strings.EqualFold(result, v.text)
 }
@@ -203,9 +203,9 @@ func (r *reader) listen(key string) string {
 
 	host, port, err := net.SplitHostPort(s)
 
-	const mend = "write it like 127.0.0.1:9180"
+	const remedy = "write it like 127.0.0.1:9180"
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strings.ContainsAny(host, "/@ ") {
-		r.refuse(option(key), v, "is not an address to listen on", mend)
+		r.refuse(option(key), v, "is not an address to listen on", remedy)
 		return ""
 	}
 

@@ -10,8 +10,10 @@ func Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Options of the input `defender`\n\n" +
 		"<!-- Made from the table in internal/config/options.go; a test compares the two. -->\n\n" +
-		"Keys are case-insensitive. Durations: Go durations plus `d`; a bare number is seconds. Sizes: `32M` = 32,000,000 bytes.\n" +
-		"Values out of bounds, unknown values, two credentials at once, and keys that do not fit each other stop the start, each with a line that says what to change.\n\n" +
+		"Keys are case-insensitive. Durations: Go durations plus `d`; a bare number is seconds. Sizes: `32M` = " +
+		"32,000,000 bytes.\n" +
+		"Values out of bounds, unknown values, two credentials at once, and keys that do not fit each other stop " +
+		"the start, each with a line that says what to change.\n\n" +
 		"| key | kind | default | bounds | where | meaning |\n| --- | --- | --- | --- | --- | --- |\n")
 
 	for _, o := range options {
@@ -28,11 +30,16 @@ func Markdown() string {
 	}
 
 	b.WriteString(
-		"\nWhere: *section* is the `[INPUT]` section; *tenant* the entries of `tenants` in the tenants file; *defaults* its `defaults`. " +
-			"A key of several places is taken from the tenant, else from the defaults, else from the section; an empty value there means the default of this table. " +
-			"The keys of the application's credential (`client_secret`, `client_secret_file`, `client_certificate_file`) replace each other: " +
-			"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and `refresh_token_file`. " +
-			"`tenant_id` cannot stand in a section with `tenants_file`. Relative paths start from Fluent Bit's working directory.\n",
+		"\nWhere: *section* is the `[INPUT]` section; *tenant* the entries of `tenants` in the tenants file; " +
+			"*defaults* its `defaults`. " +
+			"A key of several places is taken from the tenant, else from the defaults, else from the section; an " +
+			"empty value there means the default of this table. " +
+			"The keys of the application's credential (`client_secret`, `client_secret_file`, " +
+			"`client_certificate_file`) replace each other: " +
+			"a tenant's certificate stands instead of the defaults' secret. The same holds for `refresh_token` and " +
+			"`refresh_token_file`. " +
+			"`tenant_id` cannot stand in a section with `tenants_file`. Relative paths start from Fluent Bit's " +
+			"working directory.\n",
 	)
 
 	b.WriteString(tenantsFileText)
@@ -44,7 +51,8 @@ func Markdown() string {
 const tenantsFileText = `
 ## tenants_file
 
-One input for many tenants. The section has ` + "`tenants_file /etc/defender/tenants.yaml`" + ` and no ` + "`tenant_id`" + `:
+One input for many tenants. The section has ` + "`tenants_file /etc/defender/tenants.yaml`" + ` and no ` +
+	"`tenant_id`" + `:
 
 ` + "```yaml" + `
 defaults:            # any key of the table that may stand in defaults
@@ -61,7 +69,8 @@ tenants:
     region: eu
 ` + "```" + `
 
-The same (` + "`tenant_id`, `api`, `state_id`" + `) twice is an error. ` + "`${VAR}`" + ` is expanded; a variable that is not
+The same (` + "`tenant_id`, `api`, `state_id`" + `) twice is an error. ` + "`${VAR}`" +
+	` is expanded; a variable that is not
 set is an error. The file is read again when it changes: added tenants start, removed ones stop,
 changed ones restart, the others go on. A new version with a mistake in it is refused as a whole,
 with a line that says where, and the old one stays in force.

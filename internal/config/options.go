@@ -67,7 +67,9 @@ var options = []Option{
 		Name:  "tenant_id",
 		Kind:  KindString,
 		Scope: PerTenant,
-		Help:  "The customer's tenant: GUID (advised) or verified domain; required, unless `tenants_file` is set. `common`, `organizations` and `consumers` are refused. Used in lower case, exactly as configured, in state, records and `record_id`; never resolved.",
+		Help: "The customer's tenant: GUID (advised) or verified domain; required, unless `tenants_file` is set. " +
+			"`common`, `organizations` and `consumers` are refused. Used in lower case, exactly as configured, in " +
+			"state, records and `record_id`; never resolved.",
 	},
 	{
 		Name:    "tenant_name",
@@ -87,13 +89,15 @@ var options = []Option{
 		Kind:   KindSecret,
 		Scope:  PerTenant,
 		Secret: true,
-		Help:   "Application secret (its value, not its ID). One of `client_secret`, `client_secret_file` and `client_certificate_file`, or none for a public client with `grant refresh_token`.",
+		Help: "Application secret (its value, not its ID). One of `client_secret`, `client_secret_file` and " +
+			"`client_certificate_file`, or none for a public client with `grant refresh_token`.",
 	},
 	{
 		Name:  "client_secret_file",
 		Kind:  KindFile,
 		Scope: PerTenant,
-		Help:  "File with the application secret. Trimmed, and read again when it changes. Missing at start: an error; missing later: the last value and one line in the log.",
+		Help: "File with the application secret. Trimmed, and read again when it changes. Missing at start: an " +
+			"error; missing later: the last value and one line in the log.",
 	},
 	{
 		Name:  "client_certificate_file",
@@ -106,7 +110,8 @@ var options = []Option{
 		Kind:   KindSecret,
 		Scope:  PerTenant,
 		Secret: true,
-		Help:   "Seed refresh token. The store keeps what it is rotated to; the same value is not used again after that.",
+		Help: "Seed refresh token. The store keeps what it is rotated to; the same value is not used again after " +
+			"that.",
 	},
 	{
 		Name:  "refresh_token_file",
@@ -120,7 +125,9 @@ var options = []Option{
 		Scope:   PerTenant,
 		Default: "auto",
 		Values:  []string{"auto", "refresh_token", "client_credentials"},
-		Help:    "How to sign in. `auto` is decided at start and logged: refresh token if one is configured or stored, else client credentials. Once a chain of refresh tokens has existed, `auto` never falls back by itself.",
+		Help: "How to sign in. `auto` is decided at start and logged: refresh token if one is configured or " +
+			"stored, else client credentials. Once a chain of refresh tokens has existed, `auto` never falls back " +
+			"by itself.",
 	},
 	{
 		Name:    "api",
@@ -128,7 +135,8 @@ var options = []Option{
 		Scope:   PerTenant,
 		Default: "graph",
 		Values:  []string{"graph", "endpoint", "siem", "incidents"},
-		Help:    "`graph` (security/alerts_v2), `endpoint` (Defender for Endpoint /api/alerts), `siem` (the legacy alert exporter), `incidents` (Defender XDR /api/incidents).",
+		Help: "`graph` (security/alerts_v2), `endpoint` (Defender for Endpoint /api/alerts), `siem` (the legacy " +
+			"alert exporter), `incidents` (Defender XDR /api/incidents).",
 	},
 	{
 		Name:    "cloud",
@@ -144,13 +152,15 @@ var options = []Option{
 		Scope:  PerTenant,
 		Values: []string{"us", "eu", "uk", "au", "swa"},
 		APIs:   []string{"siem", "endpoint"},
-		Help:   "`us`, `eu`, `uk` for `siem`, required there in the commercial cloud unless `api_url` is set; `us`, `eu`, `uk`, `au`, `swa` for `endpoint`, an optional host near the data. An error elsewhere.",
+		Help: "`us`, `eu`, `uk` for `siem`, required there in the commercial cloud unless `api_url` is set; `us`, " +
+			"`eu`, `uk`, `au`, `swa` for `endpoint`, an optional host near the data. An error elsewhere.",
 	},
 	{
 		Name:  "login_url",
 		Kind:  KindURL,
 		Scope: PerTenant,
-		Help:  "Sign-in service; from `cloud` if not set. Scheme, host, port; `http://` only for loopback (`localhost`, 127/8, `::1`).",
+		Help: "Sign-in service; from `cloud` if not set. Scheme, host, port; `http://` only for loopback " +
+			"(`localhost`, 127/8, `::1`).",
 	},
 	{
 		Name:  "api_url",
@@ -168,7 +178,8 @@ var options = []Option{
 		Name:  "filter",
 		Kind:  KindString,
 		Scope: PerTenant,
-		Help:  "`graph`, `endpoint`, `incidents`: extra OData, sent as `(<window>) and (<filter>)`. `siem`: a query string of `machinegroups`, `DeviceCreatedMachineTags`, `CloudCreatedMachineTags`.",
+		Help: "`graph`, `endpoint`, `incidents`: extra OData, sent as `(<window>) and (<filter>)`. `siem`: a query " +
+			"string of `machinegroups`, `DeviceCreatedMachineTags`, `CloudCreatedMachineTags`.",
 	},
 	{
 		Name:    "poll_interval",
@@ -177,7 +188,9 @@ var options = []Option{
 		Default: "60s",
 		Min:     "1s",
 		Max:     "7d",
-		Help:    "Start to start of a tenant's polls, never overlapping. After a start every tenant is polled within 10s, then the k-th of n tenants at k/n of the interval. Where the API's call budget allows less, the effective interval is logged and shown.",
+		Help: "Start to start of a tenant's polls, never overlapping. After a start every tenant is polled " +
+			"within 10s, then the k-th of n tenants at k/n of the interval. Where the API's call budget allows " +
+			"less, the effective interval is logged and shown.",
 	},
 	{
 		Name:    "lookback",
@@ -186,7 +199,8 @@ var options = []Option{
 		Default: "24h",
 		Min:     "0s",
 		Max:     "3650d",
-		Help:    "How far back the very first poll of a tenant reaches; nothing updated earlier is ever emitted. Not applied again after a restart.",
+		Help: "How far back the very first poll of a tenant reaches; nothing updated earlier is ever emitted. " +
+			"Not applied again after a restart.",
 	},
 	{
 		Name:    "overlap",
@@ -195,7 +209,8 @@ var options = []Option{
 		Default: "10m",
 		Min:     "0s",
 		Max:     "90d",
-		Help:    "How far every poll reaches back behind the watermark, for alerts listed late; grows to the lateness observed, up to `sweep_lookback`.",
+		Help: "How far every poll reaches back behind the watermark, for alerts listed late; grows to the " +
+			"lateness observed, up to `sweep_lookback`.",
 	},
 	{
 		Name:    "sweep_interval",
@@ -213,7 +228,8 @@ var options = []Option{
 		Default: "24h",
 		Min:     "0s",
 		Max:     "90d",
-		Help:    "How far a sweep reaches back, for alerts listed hours late; never before the start of `lookback`, nor further than the repeats are known. `0` switches sweeps off.",
+		Help: "How far a sweep reaches back, for alerts listed hours late; never before the start of `lookback`, " +
+			"nor further than the repeats are known. `0` switches sweeps off.",
 	},
 	{
 		Name:  "page_size",
@@ -221,14 +237,16 @@ var options = []Option{
 		Scope: PerTenant,
 		Least: 1,
 		APIs:  []string{"graph", "endpoint", "incidents"},
-		Help:  "Rows asked for at a time; the API's maximum if not set: `graph` 1000, `endpoint` 10000, `incidents` 100. An error with `siem`.",
+		Help: "Rows asked for at a time; the API's maximum if not set: `graph` 1000, `endpoint` 10000, `incidents` " +
+			"100. An error with `siem`.",
 	},
 	{
 		Name:    "updates",
 		Kind:    KindBool,
 		Scope:   PerTenant,
 		Default: "on",
-		Help:    "`off`: only the first version of an alert is emitted; windows, overlap and sweep then run on the creation time.",
+		Help: "`off`: only the first version of an alert is emitted; windows, overlap and sweep then run on the " +
+			"creation time.",
 	},
 	{
 		Name:    "format",
@@ -259,13 +277,15 @@ var options = []Option{
 		Name:  "tenants_file",
 		Kind:  KindFile,
 		Scope: InputWide,
-		Help:  "Many tenants in one input, see [tenants_file](#tenants_file). With it the tenant keys of the section are defaults, and `tenant_id` there is an error.",
+		Help: "Many tenants in one input, see [tenants_file](#tenants_file). With it the tenant keys of the " +
+			"section are defaults, and `tenant_id` there is an error.",
 	},
 	{
 		Name:  "state_id",
 		Kind:  KindString,
 		Scope: PerTenant,
-		Help:  "Checkpoints and repeats are kept per (login host, `tenant_id`, `api`, `state_id`). Two live inputs with the same four are refused.",
+		Help: "Checkpoints and repeats are kept per (login host, `tenant_id`, `api`, `state_id`). Two live inputs " +
+			"with the same four are refused.",
 	},
 	{
 		Name:  "tag",
@@ -278,7 +298,8 @@ var options = []Option{
 		Kind:    KindFile,
 		Scope:   InputWide,
 		Default: "/var/lib/defender",
-		Help:    "Directory of `tokens.db` and `defender.db`. Created 0700; a wider existing directory is a warning. A second process running inputs on the same directory is refused.",
+		Help: "Directory of `tokens.db` and `defender.db`. Created 0700; a wider existing directory is a " +
+			"warning. A second process running inputs on the same directory is refused.",
 	},
 	{
 		Name:  "key_file",
@@ -302,7 +323,8 @@ var options = []Option{
 		Default: "32M",
 		Least:   1,
 		Most:    1_000_000_000_000,
-		Help:    "Encoded alerts waiting for Fluent Bit, over all tenants of the input; at the limit reading from the network waits. A single larger alert passes alone.",
+		Help: "Encoded alerts waiting for Fluent Bit, over all tenants of the input; at the limit reading from " +
+			"the network waits. A single larger alert passes alone.",
 	},
 	{
 		Name:    "health_interval",
@@ -311,7 +333,8 @@ var options = []Option{
 		Default: "0",
 		Min:     "0s",
 		Max:     "30d",
-		Help:    "Above 0: how often a health record per tenant is emitted (also at once when it starts or stops failing).",
+		Help: "Above 0: how often a health record per tenant is emitted (also at once when it starts or stops " +
+			"failing).",
 	},
 	{
 		Name:  "metrics_listen",
@@ -363,7 +386,8 @@ var options = []Option{
 		Kind:    KindBool,
 		Scope:   InputWide,
 		Default: "off",
-		Help:    "`on`: run even without `Threaded Off`, best effort: an end of the process may then lose what Fluent Bit still held in memory.",
+		Help: "`on`: run even without `Threaded Off`, best effort: an end of the process may then lose what " +
+			"Fluent Bit still held in memory.",
 	},
 }
 

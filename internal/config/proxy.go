@@ -66,8 +66,8 @@ func (r *reader) checkProxyVariable() {
 		}
 
 		if _, problem := proxyAddress(text); problem != "" {
-			mend := "the environment variable " + name + " of Fluent Bit and defenderctl: " + proxyRemedy + ", or unset it"
-			r.fault(name, value{inherited: true}, problem, mend)
+			remedy := "the environment variable " + name + " of Fluent Bit and defenderctl: " + proxyRemedy + ", or unset it"
+			r.fault(name, value{inherited: true}, problem, remedy)
 		}
 
 		return

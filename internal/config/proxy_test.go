@@ -76,7 +76,7 @@ func TestCertificatesThatAreNotReadAreToldAbout(t *testing.T) {
 		}
 		said := ""
 		for _, w := range warnings {
-			said += w.Problem + w.Mend
+			said += w.Problem + w.Remedy
 		}
 		if strings.Contains(said, "1 of 2 certificates") != (unread == 1) {
 			t.Errorf("%d of two are not read: %q", unread, said)

@@ -24,7 +24,7 @@ func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 			File:    at.file,
 			Line:    at.line,
 			Problem: named(path) + " " + c.err.Error(),
-			Mend:    remedyOf(c.err, usual),
+			Remedy:  remedyOf(c.err, usual),
 		})
 
 		return nil
@@ -48,14 +48,14 @@ type tenantsReader struct {
 	file string
 }
 
-func (f *tenantsReader) fault(line int, key, tenant, problem, mend string) {
+func (f *tenantsReader) fault(line int, key, tenant, problem, remedy string) {
 	f.add(&Fault{
 		Key:     key,
 		Tenant:  tenant,
 		File:    f.file,
 		Line:    line,
 		Problem: problem,
-		Mend:    mend,
+		Remedy:  remedy,
 	})
 }
 
@@ -71,7 +71,7 @@ func (f *tenantsReader) parse(data []byte) *yaml.Node {
 	case errors.As(err, &bad) && bad.Empty:
 		f.fault(0, "", "", bad.Problem, shape)
 	case errors.As(err, &bad):
-		f.fault(bad.Line, "", "", bad.Problem, bad.Mend)
+		f.fault(bad.Line, "", "", bad.Problem, bad.Remedy)
 	case root.Kind != yaml.MappingNode:
 		f.fault(root.Line, "", "", "is not a mapping", shape)
 	default:
@@ -127,12 +127,12 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 		if name != "defaults" && name != "tenants" {
 			k := top[name][0]
 
-			mend := "a tenants file has only `defaults:` and `tenants:`"
+			remedy := "a tenants file has only `defaults:` and `tenants:`"
 			if near := nearest(name, []string{"defaults", "tenants"}); near != "" {
-				mend = "did you mean " + near + "?"
+				remedy = "did you mean " + near + "?"
 			}
 
-			f.fault(k.Line, k.Value, "", "unknown key", mend)
+			f.fault(k.Line, k.Value, "", "unknown key", remedy)
 		}
 	}
 
@@ -223,8 +223,8 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 		}
 		switch {
 		case !known:
-			problem, mend := unknown(name, true)
-			f.fault(k.Line, k.Value, label, problem, mend)
+			problem, remedy := unknown(name, true)
+			f.fault(k.Line, k.Value, label, problem, remedy)
 
 			continue
 		case o.Scope == InputWide:
@@ -258,9 +258,9 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 		text := ""
 
 		if !yamldoc.IsNull(v) {
-			var problem, mend string
-			if text, problem, mend = f.expand(v.Value, o.Secret); problem != "" {
-				f.fault(v.Line, o.Name, label, problem, mend)
+			var problem, remedy string
+			if text, problem, remedy = f.expand(v.Value, o.Secret); problem != "" {
+				f.fault(v.Line, o.Name, label, problem, remedy)
 				continue
 			}
 		}
@@ -309,7 +309,7 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 // expand replaces ${VAR} and ${VAR:-default}, once: what a variable holds is not looked
 // at again. As in Fluent Bit (src/flb_env.c) an empty variable counts as not set, and a
 // "${" without an end stands for itself.
-func (f *tenantsReader) expand(s string, hidden bool) (out, problem, mend string) {
+func (f *tenantsReader) expand(s string, hidden bool) (out, problem, remedy string) {
 	var b strings.Builder
 
 	for {

@@ -17,52 +17,62 @@ const minimal = "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\
 // workshop.
 func brokenTenants() map[string]string {
 	return map[string]string{
-		"empty":                     "",
-		"comments only":             "# tenants:\n",
-		"a list":                    "- tenant_id: a.example\n",
-		"a word":                    "contoso\n",
-		"not UTF-8":                 "tenants:\n- tenant_name: gr\xfc\xdfe\n",
-		"a Fluent Bit file":         "pipeline:\n  inputs:\n    - name: defender\n",
-		"two documents":             minimal + "---\n" + minimal,
-		"tabs":                      "tenants:\n\t- tenant_id: a.example\n",
-		"no tenants":                "defaults:\n  api: graph\n",
-		"empty list":                "tenants: []\n",
-		"tenants null":              "tenants:\n",
-		"tenants a mapping":         "tenants:\n  a.example:\n    client_id: x\n",
-		"tenants misspelt":          "tenant:\n  - tenant_id: a.example\n",
-		"defaults a list":           "defaults:\n  - api\n" + minimal,
-		"a tenant that is a word":   "tenants:\n  - a.example\n",
-		"misspelt key":              minimal + "    tenant_nmae: x\n",
-		"misspelt key in defaults":  "defaults:\n  poll-interval: 5m\n" + minimal,
-		"far from any key":          minimal + "    colour: blue\n",
-		"key of Fluent Bit":         minimal + "    mem_buf_limit: 5M\n",
-		"input-wide keys":           "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal + "    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    metrics_token_file: /x\n    metrics_hosts: x\n    tenants_file: x\n",
-		"tag in defaults":           "defaults:\n  tag: b\n" + minimal,
-		"key twice":                 minimal + "    api: graph\n    API: siem\n",
-		"tenants twice":             minimal + minimal,
-		"listed twice":              minimal + "  - tenant_id: A.EXAMPLE\n    client_id: " + app + "\n    client_secret: y\n",
-		"value a list":              minimal + "    api: [graph, siem]\n",
-		"value a mapping":           minimal + "    filter: {a: b}\n",
-		"value binary":              minimal + "    tag: !!binary aGk=\n",
-		"value of a type":           minimal + "    tag: !secret x\n",
-		"key a list":                minimal + "    [a, b]: c\n",
-		"merge key":                 "x: &x\n  api: graph\n" + minimal + "    <<: *x\n",
-		"alias of a value":          minimal + "    state_id: &s x\n    tag: *s\n",
-		"alias of a tenant":         "tenants:\n  - &t\n    tenant_id: a.example\n    client_id: " + app + "\n    client_secret: x\n  - *t\n",
-		"alias bomb":                "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b]\ntenants: *c\n",
-		"deep nesting":              "tenants: " + strings.Repeat("[", 50000) + "\n",
-		"variable not set":          minimal + "    tag: ${NOWHERE}\n",
-		"variable empty":            minimal + "    tag: ${EMPTY}\n",
-		"variable without name":     minimal + "    tag: ${}\n",
-		"variable in a secret":      "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret: " + hidden + "${" + hidden + " }\n",
-		"no credential":             "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n",
-		"nothing in a tenant":       "tenants:\n  - {}\n",
-		"fault in defaults, once":   "defaults:\n  poll_interval: often\n" + minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n",
-		"fault of each tenant":      "defaults:\n  page_size: 5000\n" + minimal + "  - tenant_id: b.example\n    api: siem\n    region: eu\n    client_id: " + app + "\n    client_secret: y\n",
-		"secret file missing, once": "defaults:\n  client_id: " + app + "\n  client_secret_file: DIR/none\ntenants:\n  - tenant_id: a.example\n  - tenant_id: b.example\n",
-		"secret pasted as file":     "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret_file: " + hidden + "\n",
-		"two credentials":           minimal + "    client_secret_file: DIR/secret\n",
-		"a tenant's name in faults": "tenants:\n  - tenant_id: a.example\n    tenant_name: Contoso Ltd\n    client_id: " + app + "\n    client_secret: x\n    updates: perhaps\n",
+		"empty":                    "",
+		"comments only":            "# tenants:\n",
+		"a list":                   "- tenant_id: a.example\n",
+		"a word":                   "contoso\n",
+		"not UTF-8":                "tenants:\n- tenant_name: gr\xfc\xdfe\n",
+		"a Fluent Bit file":        "pipeline:\n  inputs:\n    - name: defender\n",
+		"two documents":            minimal + "---\n" + minimal,
+		"tabs":                     "tenants:\n\t- tenant_id: a.example\n",
+		"no tenants":               "defaults:\n  api: graph\n",
+		"empty list":               "tenants: []\n",
+		"tenants null":             "tenants:\n",
+		"tenants a mapping":        "tenants:\n  a.example:\n    client_id: x\n",
+		"tenants misspelt":         "tenant:\n  - tenant_id: a.example\n",
+		"defaults a list":          "defaults:\n  - api\n" + minimal,
+		"a tenant that is a word":  "tenants:\n  - a.example\n",
+		"misspelt key":             minimal + "    tenant_nmae: x\n",
+		"misspelt key in defaults": "defaults:\n  poll-interval: 5m\n" + minimal,
+		"far from any key":         minimal + "    colour: blue\n",
+		"key of Fluent Bit":        minimal + "    mem_buf_limit: 5M\n",
+		"input-wide keys": "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal +
+			"    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    " +
+			"metrics_token_file: /x\n    metrics_hosts: x\n    tenants_file: x\n",
+		"tag in defaults":  "defaults:\n  tag: b\n" + minimal,
+		"key twice":        minimal + "    api: graph\n    API: siem\n",
+		"tenants twice":    minimal + minimal,
+		"listed twice":     minimal + "  - tenant_id: A.EXAMPLE\n    client_id: " + app + "\n    client_secret: y\n",
+		"value a list":     minimal + "    api: [graph, siem]\n",
+		"value a mapping":  minimal + "    filter: {a: b}\n",
+		"value binary":     minimal + "    tag: !!binary aGk=\n",
+		"value of a type":  minimal + "    tag: !secret x\n",
+		"key a list":       minimal + "    [a, b]: c\n",
+		"merge key":        "x: &x\n  api: graph\n" + minimal + "    <<: *x\n",
+		"alias of a value": minimal + "    state_id: &s x\n    tag: *s\n",
+		"alias of a tenant": "tenants:\n  - &t\n    tenant_id: a.example\n    client_id: " + app +
+			"\n    client_secret: x\n  - *t\n",
+		"alias bomb": "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c " +
+			"[*b,*b,*b,*b,*b,*b,*b]\ntenants: *c\n",
+		"deep nesting":          "tenants: " + strings.Repeat("[", 50000) + "\n",
+		"variable not set":      minimal + "    tag: ${NOWHERE}\n",
+		"variable empty":        minimal + "    tag: ${EMPTY}\n",
+		"variable without name": minimal + "    tag: ${}\n",
+		"variable in a secret": "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret: " + hidden + "${" +
+			hidden + " }\n",
+		"no credential":       "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n",
+		"nothing in a tenant": "tenants:\n  - {}\n",
+		"fault in defaults, once": "defaults:\n  poll_interval: often\n" + minimal + "  - tenant_id: b.example\n    client_id: " + app +
+			"\n    client_secret: y\n",
+		"fault of each tenant": "defaults:\n  page_size: 5000\n" + minimal +
+			"  - tenant_id: b.example\n    api: siem\n    region: eu\n    client_id: " + app + "\n    client_secret: y\n",
+		"secret file missing, once": "defaults:\n  client_id: " + app +
+			"\n  client_secret_file: DIR/none\ntenants:\n  - tenant_id: a.example\n  - tenant_id: b.example\n",
+		"secret pasted as file": "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret_file: " + hidden +
+			"\n",
+		"two credentials": minimal + "    client_secret_file: DIR/secret\n",
+		"a tenant's name in faults": "tenants:\n  - tenant_id: a.example\n    tenant_name: Contoso Ltd\n    client_id: " + app +
+			"\n    client_secret: x\n    updates: perhaps\n",
 	}
 }
 
@@ -88,7 +98,7 @@ func TestEveryFaultOfATenantsFileNamesItsLine(t *testing.T) {
 			if f.Line == 0 && name != "empty" && name != "comments only" && name != "deep nesting" ||
 				f.File != path ||
 				f.Problem == "" ||
-				f.Mend == "" {
+				f.Remedy == "" {
 				t.Errorf("%s: incomplete: %+v", name, f)
 			}
 		}
@@ -175,7 +185,8 @@ func TestOneTenantThroughSeveralAPIs(t *testing.T) {
 	write(
 		t,
 		path,
-		"defaults: {tenant_id: a.example, tenant_name: A, client_id: "+app+", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n- tenant_id: b.example\n",
+		"defaults: {tenant_id: a.example, tenant_name: A, client_id: "+app+
+			", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n- tenant_id: b.example\n",
 	)
 	in, warnings, err := FromPlugin(Map{"tenants_file": path}, env())
 	if err != nil || len(in.Tenants) != 4 || in.Tenants[2].StateID != "two" || in.Tenants[3].TenantName != "A" {

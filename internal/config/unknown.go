@@ -67,14 +67,14 @@ func UnknownKey(key string) *Fault {
 		return nil
 	}
 
-	problem, mend := unknown(name, false)
+	problem, remedy := unknown(name, false)
 
-	return &Fault{Key: key, Problem: problem, Mend: mend}
+	return &Fault{Key: key, Problem: problem, Remedy: remedy}
 }
 
 // unknown words the fault of a key that does not exist; inFile: in a tenants file, else
 // in a section.
-func unknown(key string, inFile bool) (problem, mend string) {
+func unknown(key string, inFile bool) (problem, remedy string) {
 	key = strings.ToLower(key)
 	if slices.Contains(coreKeys, key) {
 		return "is a key of Fluent Bit", "move it to the input's section in Fluent Bit's configuration"

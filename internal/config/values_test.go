@@ -14,8 +14,19 @@ import (
 
 func TestDurations(t *testing.T) {
 	for in, want := range map[string]time.Duration{
-		"0": 0, "90": 90 * time.Second, "1.5": 1500 * time.Millisecond, "10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "7d": 7 * day, "1d12h": 36 * time.Hour,
-		"0.5d": 12 * time.Hour, "12h1d": 36 * time.Hour, "2D": 2 * day, "250ms": 250 * time.Millisecond, " 5s ": 5 * time.Second, ".5s": 500 * time.Millisecond,
+		"0":      0,
+		"90":     90 * time.Second,
+		"1.5":    1500 * time.Millisecond,
+		"10m":    10 * time.Minute,
+		"1h30m":  90 * time.Minute,
+		"7d":     7 * day,
+		"1d12h":  36 * time.Hour,
+		"0.5d":   12 * time.Hour,
+		"12h1d":  36 * time.Hour,
+		"2D":     2 * day,
+		"250ms":  250 * time.Millisecond,
+		" 5s ":   5 * time.Second,
+		".5s":    500 * time.Millisecond,
 		"36500d": MaxDuration, "1.": time.Second, "100us": 100 * time.Microsecond, "1m1s": 61 * time.Second,
 	} {
 		if got, err := ParseDuration(in); err != nil || got != want {
@@ -23,15 +34,43 @@ func TestDurations(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]error{
-		"": ErrSyntax, " ": ErrSyntax, "d": ErrSyntax, "1x": ErrSyntax, "1 h": ErrSyntax, "h1": ErrSyntax, "1.2.3": ErrSyntax, "+5s": ErrSyntax, "1e3": ErrSyntax, "NaN": ErrSyntax,
-		"Inf": ErrSyntax, "0x10": ErrSyntax, "--1s": ErrSyntax, "1w": ErrSyntax, "-1": ErrRange, "-1s": ErrRange, "-1d": ErrRange, "36501d": ErrRange,
-		"9223372037s": ErrRange, "99999999999999999999": ErrRange, strings.Repeat("9", 400) + "d": ErrRange, "36500d1s": ErrRange, "2562048h": ErrRange,
+		"":                             ErrSyntax,
+		" ":                            ErrSyntax,
+		"d":                            ErrSyntax,
+		"1x":                           ErrSyntax,
+		"1 h":                          ErrSyntax,
+		"h1":                           ErrSyntax,
+		"1.2.3":                        ErrSyntax,
+		"+5s":                          ErrSyntax,
+		"1e3":                          ErrSyntax,
+		"NaN":                          ErrSyntax,
+		"Inf":                          ErrSyntax,
+		"0x10":                         ErrSyntax,
+		"--1s":                         ErrSyntax,
+		"1w":                           ErrSyntax,
+		"-1":                           ErrRange,
+		"-1s":                          ErrRange,
+		"-1d":                          ErrRange,
+		"36501d":                       ErrRange,
+		"9223372037s":                  ErrRange,
+		"99999999999999999999":         ErrRange,
+		strings.Repeat("9", 400) + "d": ErrRange,
+		"36500d1s":                     ErrRange,
+		"2562048h":                     ErrRange,
 	} {
 		if got, err := ParseDuration(in); !errors.Is(err, want) {
 			t.Errorf("%q = %v, %v; want %v", in, got, err, want)
 		}
 	}
-	for in, want := range map[time.Duration]string{0: "0s", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", 24 * time.Hour: "24h", 7 * day: "7d", 90 * time.Minute: "1h30m", 100 * time.Millisecond: "100ms"} {
+	for in, want := range map[time.Duration]string{
+		0:                      "0s",
+		90 * time.Second:       "1m30s",
+		10 * time.Minute:       "10m",
+		24 * time.Hour:         "24h",
+		7 * day:                "7d",
+		90 * time.Minute:       "1h30m",
+		100 * time.Millisecond: "100ms",
+	} {
 		if got := FormatDuration(in); got != want {
 			t.Errorf("%v is written %q, want %q", in, got, want)
 		}
@@ -40,7 +79,15 @@ func TestDurations(t *testing.T) {
 
 func TestSizesAreThoseOfFluentBit(t *testing.T) {
 	for in, want := range map[string]int64{
-		"0": 0, "512": 512, "32M": 32_000_000, "32m": 32_000_000, "1K": 1000, "1KB": 1000, "2mb": 2_000_000, "1G": 1_000_000_000, "1gB": 1_000_000_000,
+		"0":    0,
+		"512":  512,
+		"32M":  32_000_000,
+		"32m":  32_000_000,
+		"1K":   1000,
+		"1KB":  1000,
+		"2mb":  2_000_000,
+		"1G":   1_000_000_000,
+		"1gB":  1_000_000_000,
 		"1.5K": 1500, "false": 0, " 8K ": 8000, "8 K": 8000,
 	} {
 		if got, err := ParseSize(in); err != nil || got != want {
@@ -48,8 +95,22 @@ func TestSizesAreThoseOfFluentBit(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]error{
-		"": ErrSyntax, "M": ErrSyntax, "32MiB": ErrSyntax, "1T": ErrSyntax, "5B": ErrSyntax, "B": ErrSyntax, "KB": ErrSyntax, "1e3": ErrSyntax, "0x10": ErrSyntax, "NaN": ErrSyntax, "on": ErrSyntax,
-		"-1": ErrRange, "-1K": ErrRange, "9007199254740993": ErrRange, "99999999999999G": ErrRange, strings.Repeat("9", 400): ErrRange,
+		"":                       ErrSyntax,
+		"M":                      ErrSyntax,
+		"32MiB":                  ErrSyntax,
+		"1T":                     ErrSyntax,
+		"5B":                     ErrSyntax,
+		"B":                      ErrSyntax,
+		"KB":                     ErrSyntax,
+		"1e3":                    ErrSyntax,
+		"0x10":                   ErrSyntax,
+		"NaN":                    ErrSyntax,
+		"on":                     ErrSyntax,
+		"-1":                     ErrRange,
+		"-1K":                    ErrRange,
+		"9007199254740993":       ErrRange,
+		"99999999999999G":        ErrRange,
+		strings.Repeat("9", 400): ErrRange,
 	} {
 		if got, err := ParseSize(in); !errors.Is(err, want) {
 			t.Errorf("%q = %d, %v; want %v", in, got, err, want)
@@ -72,13 +133,24 @@ func TestBoolsAreThoseOfFluentBit(t *testing.T) {
 
 func TestSuggestionsAreNearAndNotWild(t *testing.T) {
 	for in, want := range map[string]string{
-		"tenant_di": "did you mean tenant_id?", "tennant_id": "did you mean tenant_id?", "Client_Secrt": "did you mean client_secret?", "poll-interval": "did you mean poll_interval?",
-		"threeded": "did you mean threaded?", "ca_fil": "did you mean ca_file?", "xyz": "remove it", "secret": "use client_secret_file", "tls.ca_file": "use ca_file",
-		"tls.verify": "no effect", "net.dns.mode": "cannot start", "oauth2.token_url": "cannot start", "tagg": "did you mean tag?", "lookbak": "did you mean lookback?",
+		"tenant_di":               "did you mean tenant_id?",
+		"tennant_id":              "did you mean tenant_id?",
+		"Client_Secrt":            "did you mean client_secret?",
+		"poll-interval":           "did you mean poll_interval?",
+		"threeded":                "did you mean threaded?",
+		"ca_fil":                  "did you mean ca_file?",
+		"xyz":                     "remove it",
+		"secret":                  "use client_secret_file",
+		"tls.ca_file":             "use ca_file",
+		"tls.verify":              "no effect",
+		"net.dns.mode":            "cannot start",
+		"oauth2.token_url":        "cannot start",
+		"tagg":                    "did you mean tag?",
+		"lookbak":                 "did you mean lookback?",
 		strings.Repeat("q", 5000): "remove it",
 	} {
 		f := UnknownKey(in)
-		if f == nil || !strings.Contains(f.Mend, want) {
+		if f == nil || !strings.Contains(f.Remedy, want) {
 			t.Errorf("%.80s: got %v, want %q", in, f, want)
 		}
 	}
@@ -130,14 +202,21 @@ func FuzzParseSize(f *testing.F) {
 }
 
 func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"https://a.example", "http://127.0.0.1:8080/", "http://[::1]", "https://a@b", "https://a?b", "HTTPS://A.EXAMPLE:443"} {
+	for _, s := range []string{
+		"https://a.example",
+		"http://127.0.0.1:8080/",
+		"http://[::1]",
+		"https://a@b",
+		"https://a?b",
+		"HTTPS://A.EXAMPLE:443",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		normal, problem, mend := base(s)
+		normal, problem, remedy := base(s)
 		if problem != "" {
-			if mend == "" || normal != "" {
-				t.Errorf("%q: %q, %q, %q", s, normal, problem, mend)
+			if remedy == "" || normal != "" {
+				t.Errorf("%q: %q, %q, %q", s, normal, problem, remedy)
 			}
 			return
 		}
@@ -153,11 +232,20 @@ func FuzzAddress(f *testing.F) {
 
 func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 	for tag, good := range map[string]bool{
-		"defender.contoso": true, "A-b_c.9": true, "defender.*": false, "a b": false, "a/../b": false, "$TAG": false, "a,b": false, "grüße": false, "a\tb": false,
+		"defender.contoso": true,
+		"A-b_c.9":          true,
+		"defender.*":       false,
+		"a b":              false,
+		"a/../b":           false,
+		"$TAG":             false,
+		"a,b":              false,
+		"grüße":            false,
+		"a\tb":             false,
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "tenants.yaml")
-		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n  - tenant_id: contoso.example\n    tag: " + strconv.Quote(
+		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n  - tenant_id: " +
+			"contoso.example\n    tag: " + strconv.Quote(
 			tag,
 		) + "\n"
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -175,7 +263,10 @@ func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 
 func TestAnUnknownSignInServiceIsWarnedOf(t *testing.T) {
 	for address, warned := range map[string]bool{
-		"": false, "https://login.microsoftonline.com": false, "http://127.0.0.1:9": false, "https://login.microsoftonline.com.example": true,
+		"":                                  false,
+		"https://login.microsoftonline.com": false,
+		"http://127.0.0.1:9":                false,
+		"https://login.microsoftonline.com.example": true,
 	} {
 		_, warnings, err := FromPlugin(Map{
 			"tenant_id":     "contoso.example",

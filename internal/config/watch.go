@@ -42,7 +42,7 @@ func (in *Input) Watch(s Sources) *Watch {
 
 // Poll looks at the file. It gives nil and no error while nothing changed. A new good
 // version gives the whole new Input (compare tenants with Tenant.Equal), also when it
-// mends a broken one; a broken one is refused as a whole and gives its faults, once for
+// fixes a broken one; a broken one is refused as a whole and gives its faults, once for
 // the same faults: the input before it stays in force.
 func (w *Watch) Poll() (*Input, []Warning, error) {
 	if w.path == "" {
@@ -83,7 +83,7 @@ func (w *Watch) Poll() (*Input, []Warning, error) {
 	return in, warnings, nil
 }
 
-// still tells whether nothing has been written to the file for a while: by its own
+// still reports whether nothing has been written to the file for a while: by its own
 // time, or as seen from here where that is no help.
 func (w *Watch) still(sign signature) bool {
 	if sign.info != nil && time.Since(sign.info.ModTime()) > settled {

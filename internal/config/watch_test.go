@@ -128,7 +128,7 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 		t.Fatalf("got %+v, %v", next, err)
 	}
 	quiet()
-	write(t, dir+"/later", "x") // mends it without a change of the file itself
+	write(t, dir+"/later", "x") // fixes it without a change of the file itself
 	if next, _, err := w.Poll(); err != nil || next == nil || len(next.Tenants) != 1 {
 		t.Fatalf("got %+v, %v", next, err)
 	}

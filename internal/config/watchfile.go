@@ -96,12 +96,12 @@ func signatureOf(path string) signature {
 	return signature{info, age > settled || age < -settled}
 }
 
-// same tells whether the file has certainly not changed between the two.
+// same reports whether the file has certainly not changed between the two.
 func (s signature) same(now signature) bool {
 	return s.info != nil && s.trusted && s.equal(now)
 }
 
-// equal tells whether the two look the same; an absent file looks like another absent
+// equal reports whether the two look the same; an absent file looks like another absent
 // one.
 func (s signature) equal(now signature) bool {
 	if s.info == nil || now.info == nil {

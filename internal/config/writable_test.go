@@ -42,7 +42,7 @@ func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 				}
 				_, _, err := FromPlugin(section, env())
 				faults := Faults(err)
-				if len(faults) != 1 || faults[0].Key != key || faults[0].Mend != "chmod go-w "+path {
+				if len(faults) != 1 || faults[0].Key != key || faults[0].Remedy != "chmod go-w "+path {
 					t.Errorf("mode %o: %v", mode, err)
 				}
 			}
@@ -100,7 +100,7 @@ func TestATenantsFileOthersMayChangeIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	next, _, err := w.Poll()
-	if next != nil || len(Faults(err)) != 1 || Faults(err)[0].Mend != "chmod go-w "+path {
+	if next != nil || len(Faults(err)) != 1 || Faults(err)[0].Remedy != "chmod go-w "+path {
 		t.Fatalf("got %v, %v", next, err)
 	}
 	if next, _, err := w.Poll(); next != nil || err != nil {

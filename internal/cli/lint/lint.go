@@ -55,7 +55,7 @@ func (f Finding) String() string {
 		File:    f.File,
 		Line:    f.Line,
 		Problem: f.Problem,
-		Mend:    f.Remedy,
+		Remedy:  f.Remedy,
 	}
 
 	return string(f.Level) + ": " + w.String()
@@ -175,7 +175,7 @@ func (l *linter) environment() {
 			Level:   Warning,
 			Key:     w.Key,
 			Problem: w.Problem,
-			Remedy:  w.Mend,
+			Remedy:  w.Remedy,
 		})
 	}
 }
@@ -269,9 +269,9 @@ func (l *linter) keys(sec fluentbit.Section) {
 	for _, p := range sec.Props {
 		key := strings.ToLower(p.Key)
 		if f := config.UnknownKey(p.Key); f != nil && sec.Core(key) { // Fluent Bit takes it
-			l.line(Warning, sec, p, "has no effect in a section of this input", f.Mend)
+			l.line(Warning, sec, p, "has no effect in a section of this input", f.Remedy)
 		} else if f != nil {
-			l.line(Error, sec, p, f.Problem, f.Mend)
+			l.line(Error, sec, p, f.Problem, f.Remedy)
 		}
 
 		if first, twice := seen[key]; twice {
@@ -346,7 +346,7 @@ func finding(level Level, f config.Fault) Finding {
 		Key:     f.Key,
 		Tenant:  f.Tenant,
 		Problem: f.Problem,
-		Remedy:  f.Mend,
+		Remedy:  f.Remedy,
 	}
 }
 

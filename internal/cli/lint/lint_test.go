@@ -13,7 +13,7 @@ import (
 	"fluent-bit-defender/internal/config/fluentbit"
 )
 
-// good is a configuration with nothing to object to; each case below spoils one thing.
+// good is a configuration with no problems found; each case below spoils one thing.
 const good = `[SERVICE]
     Flush 1
     storage.path /var/lib/fluent-bit

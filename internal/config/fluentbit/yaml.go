@@ -23,7 +23,7 @@ func (l *loader) yaml(path string, data []byte) error {
 			File:    path,
 			Line:    bad.Line,
 			Problem: bad.Problem,
-			Remedy:  bad.Mend,
+			Remedy:  bad.Remedy,
 			Err:     err,
 		}
 	}

@@ -7,7 +7,14 @@ import (
 
 func TestNothingLeavesItsLine(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain": "plain", "grüße": "grüße", "a\nb": `a\nb`, "\x1b[31m": `\u001b[31m`, "\xff": `\xff`, "\u202e": `\u202e`, "0123456789": "01234567…", "\u2028": `\u2028`,
+		"plain":      "plain",
+		"grüße":      "grüße",
+		"a\nb":       `a\nb`,
+		"\x1b[31m":   `\u001b[31m`,
+		"\xff":       `\xff`,
+		"\u202e":     `\u202e`,
+		"0123456789": "01234567…",
+		"\u2028":     `\u2028`,
 	} {
 		if got := Text(in, 8); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
@@ -20,7 +27,12 @@ func TestNothingLeavesItsLine(t *testing.T) {
 
 func TestALineStaysOneAndInOrder(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain": "plain", "grüße": "grüße", "a\r\nb\tc": "a  b c", "\x1b[31mred\u009b0m": "[31mred0m", "\xff": "", "moc\u202eelpmaxe": "mocelpmaxe",
+		"plain":                 "plain",
+		"grüße":                 "grüße",
+		"a\r\nb\tc":             "a  b c",
+		"\x1b[31mred\u009b0m":   "[31mred0m",
+		"\xff":                  "",
+		"moc\u202eelpmaxe":      "mocelpmaxe",
 		"a\u2028b\u0085c\u200b": "a b c", "0123456789abcdefgh": "0123456789abc…", "0123456789abüüüü": "0123456789ab…",
 	} {
 		if got := Line(in, 16); got != want {
@@ -58,7 +70,13 @@ func TestATerminalObeysNoTextThatIsShown(t *testing.T) {
 
 func TestAWordIsReadByAShellAsItIs(t *testing.T) {
 	for in, want := range map[string]string{
-		"/etc/fluent-bit/x.conf": "/etc/fluent-bit/x.conf", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(id)": "'$(id)'", "~": "'~'", "ü": "'ü'",
+		"/etc/fluent-bit/x.conf": "/etc/fluent-bit/x.conf",
+		"":                       "''",
+		"a b":                    "'a b'",
+		"it's":                   `'it'\''s'`,
+		"$(id)":                  "'$(id)'",
+		"~":                      "'~'",
+		"ü":                      "'ü'",
 	} {
 		if got := Shell(in); got != want {
 			t.Errorf("%q became %s", in, got)

@@ -14,7 +14,7 @@ func All(data []byte) ([]*yaml.Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if rest := afterText(data); len(rest) > 0 {
 		line := 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
-		return nil, &Error{Line: line, Problem: "is not UTF-8", Mend: "save the file as UTF-8"}
+		return nil, &Error{Line: line, Problem: "is not UTF-8", Remedy: "save the file as UTF-8"}
 	}
 
 	d := yaml.NewDecoder(bytes.NewReader(data))

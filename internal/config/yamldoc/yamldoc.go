@@ -16,14 +16,14 @@ import (
 type Error struct {
 	// Line counts from 1; 0 is unknown.
 	Line int
-	// Problem is what is wrong, as the end of a sentence about the file; Mend what to do.
-	Problem, Mend string
+	// Problem is what is wrong, as the end of a sentence about the file; Remedy what to do.
+	Problem, Remedy string
 	// Empty: there is no document at all.
 	Empty bool
 }
 
-// Error gives problem and mend in one line.
-func (e *Error) Error() string { return e.Problem + "; " + e.Mend }
+// Error gives problem and remedy in one line.
+func (e *Error) Error() string { return e.Problem + "; " + e.Remedy }
 
 // inText finds the line in a message of the YAML library, which has it in the text only.
 var inText = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
@@ -34,7 +34,7 @@ func Parse(data []byte) (*yaml.Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if rest := afterText(data); len(rest) > 0 {
 		line := 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
-		return nil, &Error{Line: line, Problem: "is not UTF-8", Mend: "save the file as UTF-8"}
+		return nil, &Error{Line: line, Problem: "is not UTF-8", Remedy: "save the file as UTF-8"}
 	}
 
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -42,7 +42,7 @@ func Parse(data []byte) (*yaml.Node, error) {
 	var doc, more yaml.Node
 	switch err := d.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		return nil, &Error{Problem: "is empty", Mend: "fill the file", Empty: true}
+		return nil, &Error{Problem: "is empty", Remedy: "fill the file", Empty: true}
 	case err != nil:
 		return nil, syntax(err)
 	}
@@ -55,23 +55,23 @@ func Parse(data []byte) (*yaml.Node, error) {
 		return nil, &Error{
 			Line:    more.Line,
 			Problem: "has more than one document",
-			Mend:    "keep what stands before `---`",
+			Remedy:  "keep what stands before `---`",
 		}
 	}
 
 	if len(doc.Content) != 1 {
-		return nil, &Error{Problem: "is empty", Mend: "fill the file", Empty: true}
+		return nil, &Error{Problem: "is empty", Remedy: "fill the file", Empty: true}
 	}
 
 	return doc.Content[0], nil
 }
 
 func syntax(err error) *Error {
-	e := &Error{Problem: "is not YAML: " + inText.ReplaceAllString(err.Error(), ""), Mend: "mend the syntax"}
+	e := &Error{Problem: "is not YAML: " + inText.ReplaceAllString(err.Error(), ""), Remedy: "fix the syntax"}
 	if strings.Contains(err.Error(), "anchor") {
 		// The library names the anchor, which may be a secret that begins with an
 		// asterisk.
-		e.Problem, e.Mend = "uses an alias that is not defined", "put a value that begins with * in quotation marks"
+		e.Problem, e.Remedy = "uses an alias that is not defined", "put a value that begins with * in quotation marks"
 	}
 
 	if m := inText.FindStringSubmatch(err.Error()); m != nil {
@@ -95,5 +95,5 @@ func afterText(data []byte) []byte {
 	return data
 }
 
-// IsNull tells whether a node says nothing: `key:`, `key: null`, `key: ~`.
+// IsNull reports whether a node says nothing: `key:`, `key: null`, `key: ~`.
 func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

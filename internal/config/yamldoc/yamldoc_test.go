@@ -34,7 +34,8 @@ func TestHostileDocumentsAreRefusedWithTheirLine(t *testing.T) {
 }
 
 func TestAliasesAreNotFollowed(t *testing.T) {
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: " +
+		"[*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
 	n, err := Parse([]byte(bomb))
 	if err != nil {
 		t.Fatal(err)
