@@ -2,6 +2,7 @@
 # make demo    the main job on simulated tenants, in fluent-bit if it is installed, else in the conformance host
 # make test    every test          make bench     the benchmark table
 # make lint    every check         make torture   long runs of random faults
+# make golden  writes the golden files and the generated pages again
 # Needs: Go, gcc, make. `make test` names whatever else a test needs.
 
 GO ?= go
@@ -17,7 +18,7 @@ HARDEN = -linkmode=external -extldflags "-Wl,-z,relro,-z,now"
 UMASK  = umask 022;
 SOURCE = $(shell find plugin tokens internal cmd -name '*.go' -o -name '*.c' -o -name '*.h') go.mod go.sum
 
-.PHONY: all demo test bench torture lint clean
+.PHONY: all demo test golden bench torture lint clean
 
 all: $(PLUGIN) $(CLI)
 
@@ -39,6 +40,12 @@ PROGRAMS = ./internal/test/endtoend ./internal/test/examples
 test: all
 	$(UMASK) $(GO) test -race -timeout 9m $$($(GO) list ./... | grep -v -e /internal/test/endtoend$$ -e /internal/test/examples$$)
 	$(UMASK) $(GO) test -timeout 9m -parallel 8 $(PROGRAMS)
+
+# The packages whose tests use golden files are those that import internal/test/golden.
+IMPORTS_GOLDEN = {{range .TestImports}}{{.}} {{end}}{{range .XTestImports}}{{.}} {{end}}
+golden:
+	$(UMASK) $(GO) test -count 1 -run Golden $$($(GO) list -f '{{.ImportPath}} $(IMPORTS_GOLDEN)' ./... \
+		| awk '/ [^ ]*\/test\/golden / { print $$1 }') -update
 
 bench: all
 	$(UMASK) $(GO) run ./cmd/bench --plugin $(PLUGIN)

@@ -1,20 +1,18 @@
 package tokens
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"fluent-bit-defender/internal/test/golden"
+)
 
 // The golden file is the whole table as people meet it: code, scope, fate, exit code,
 // whether the code ends a refresh token, sentence, remedy.
-func TestTheTableOfCodesIsComplete(t *testing.T) {
+func TestGoldenTableOfCodes(t *testing.T) {
 	app := App{
 		LoginURL: "https://login.example.test",
 		TenantID: "TENANT",
@@ -59,19 +57,7 @@ func TestTheTableOfCodesIsComplete(t *testing.T) {
 		line("family of "+codeName(code), x)
 	}
 
-	const golden = "../testdata/tokens/codes.txt"
-	if *update {
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != string(want) {
-		t.Errorf("the table differs from %s; look at the difference and run with -update:\n%s", golden, b.String())
-	}
+	golden.File(t, "../testdata/tokens/codes.txt", b.String())
 }
 
 // A refusal by one customer's tenant must not be taken for the end of a chain that

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/tokens"
 )
 
@@ -225,7 +226,7 @@ func TestALoopThatTheServiceSawIsLeftAloneForAWhile(t *testing.T) {
 
 // The golden files hold answers as the service writes them and, beside each, the line
 // that a person reads.
-func TestErrorLinesAreAsRecorded(t *testing.T) {
+func TestGoldenErrorLines(t *testing.T) {
 	files, err := filepath.Glob("../testdata/tokens/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files: %v", err)
@@ -237,19 +238,7 @@ func TestErrorLinesAreAsRecorded(t *testing.T) {
 		}
 		f := &fake{answer: func(asked) (int, string) { return 400, string(body) }}
 		_, got := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
-		golden := strings.TrimSuffix(file, ".json") + ".txt"
-		if os.Getenv("UPDATE_GOLDEN") != "" {
-			if err := os.WriteFile(golden, []byte(got.Error()+"\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.Error()+"\n" != string(want) {
-			t.Errorf("%s:\n got %s\nwant %s", file, got, want)
-		}
+		golden.File(t, strings.TrimSuffix(file, ".json")+".txt", got.Error()+"\n")
 	}
 }
 

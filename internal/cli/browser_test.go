@@ -136,7 +136,7 @@ func see[T any](t *testing.T, browser context.Context, what chromedp.Action[T]) 
 }
 
 // look makes sure that something legible is on the screen: dark text on a light page.
-// With -update the picture is kept to be looked at.
+// With -artifacts the picture is kept to be looked at.
 func look(t *testing.T, screenshot []byte, name string) {
 	t.Helper()
 	picture, err := png.Decode(strings.NewReader(string(screenshot)))
@@ -157,13 +157,8 @@ func look(t *testing.T, screenshot []byte, name string) {
 	if dark < 500 || light < 20*dark {
 		t.Errorf("%d dark and %d light pixels: this is no page with text", dark, light)
 	}
-	if *update {
-		if err := os.WriteFile(
-			filepath.Join("../../testdata/cli", "closing-page-"+name+".png"),
-			screenshot,
-			0o644,
-		); err != nil {
-			t.Fatal(err)
-		}
+	file := filepath.Join(t.ArtifactDir(), "closing-page-"+name+".png")
+	if err := os.WriteFile(file, screenshot, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

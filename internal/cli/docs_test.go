@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+
+	"fluent-bit-defender/internal/test/golden"
 )
 
 // commands are all commands of the tree, in the order of the page.
@@ -23,7 +25,7 @@ var commands = []string{
 	"version",
 }
 
-func TestTheReferencePageIsWhatTheCommandsSay(t *testing.T) {
+func TestGoldenReferencePage(t *testing.T) {
 	w := newWorld(t)
 	type section struct{ Name, Text string }
 	var all []section
@@ -36,7 +38,7 @@ func TestTheReferencePageIsWhatTheCommandsSay(t *testing.T) {
 	if err := must(template.ParseFiles("../../testdata/cli/defenderctl.tmpl")).Execute(&page, all); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "../../docs/defenderctl.md", page.String())
+	golden.File(t, "../../docs/defenderctl.md", page.String())
 	if root := w.run("--help").out; strings.Count(root, "\n  tokens ") != 1 {
 		t.Errorf("help: %s", root)
 	}

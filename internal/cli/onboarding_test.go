@@ -17,14 +17,15 @@ import (
 	"text/template"
 	"time"
 
+	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// TestOnboardingIsAsTheDocumentationSays onboards a customer in the three ways, runs
+// TestGoldenOnboarding onboards a customer in the three ways, runs
 // the plugin on the stored token alone, and holds the transcript against
 // docs/onboarding.md.
-func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
+func TestGoldenOnboarding(t *testing.T) {
 	so := filepath.Join(t.TempDir(), "in_defender.so")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", so, "./plugin")
 	build.Dir = "../.."
@@ -183,7 +184,7 @@ func TestOnboardingIsAsTheDocumentationSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	noSecret(t, result{out: page.String()})
-	golden(t, "../../docs/onboarding.md", page.String())
+	golden.File(t, "../../docs/onboarding.md", page.String())
 }
 
 // until waits for something that another process does.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -20,8 +18,6 @@ import (
 	"fluent-bit-defender/internal/cli"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const (
 	contoso   = "99999999-8888-4777-8666-555555555551"
@@ -269,42 +265,4 @@ func noSecret(t *testing.T, results ...result) {
 			}
 		}
 	}
-}
-
-// golden compares text with a file of testdata/cli.
-func golden(t *testing.T, path, text string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; write it with -update", err)
-	}
-	if string(want) != text {
-		t.Errorf(
-			"%s has changed; look at the difference, and write it with -update:\n%s",
-			path,
-			difference(string(want), text),
-		)
-	}
-}
-
-func difference(want, got string) string {
-	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range max(len(a), len(b)) {
-		line := func(l []string) string {
-			if i < len(l) {
-				return l[i]
-			}
-			return "(nothing)"
-		}
-		if line(a) != line(b) {
-			return fmt.Sprintf("line %d\n- %s\n+ %s", i+1, line(a), line(b))
-		}
-	}
-	return "none"
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/test/golden"
 )
 
 // brokenSections are sections with what is wrong in them; DIR stands for the workshop.
@@ -186,7 +188,7 @@ func brokenSections() map[string]Map {
 	}
 }
 
-func TestEveryFaultNamesKeyTenantAndRemedy(t *testing.T) {
+func TestGoldenFaultsNameKeyTenantAndRemedy(t *testing.T) {
 	dir := workshop(t)
 	sections := brokenSections()
 	names := make([]string, 0, len(sections))
@@ -222,7 +224,7 @@ func TestEveryFaultNamesKeyTenantAndRemedy(t *testing.T) {
 	if strings.Contains(out.String(), hidden) {
 		t.Error("a message shows a secret")
 	}
-	golden(t, "faults.golden", out.String())
+	golden.File(t, "../../testdata/config/faults.golden", out.String())
 }
 
 func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {

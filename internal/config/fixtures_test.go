@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -21,8 +20,6 @@ import (
 
 	"fluent-bit-defender/internal/secret"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const (
 	contoso = "99999999-8888-7777-6666-555555555555"
@@ -122,37 +119,6 @@ func must(t *testing.T, g Getter, s Sources) *Input {
 		t.Fatalf("refused:\n%v", err)
 	}
 	return in
-}
-
-// golden compares with a file under testdata/config, or writes it with -update.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("..", "..", "testdata", "config", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) == got {
-		return
-	}
-	w, g := strings.Split(string(want), "\n"), strings.Split(got, "\n")
-	for i := 0; i < max(len(w), len(g)); i++ {
-		a, b := "(end)", "(end)"
-		if i < len(w) {
-			a = w[i]
-		}
-		if i < len(g) {
-			b = g[i]
-		}
-		if a != b {
-			t.Fatalf("%s, line %d:\nwant %s\ngot  %s\n(go test -update writes it anew)", path, i+1, a, b)
-		}
-	}
 }
 
 func chmod(path string, mode os.FileMode) error { return os.Chmod(path, mode) }

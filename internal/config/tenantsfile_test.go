@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/test/golden"
 )
 
 const minimal = "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret: x\n"
@@ -76,7 +77,7 @@ func brokenTenants() map[string]string {
 	}
 }
 
-func TestEveryFaultOfATenantsFileNamesItsLine(t *testing.T) {
+func TestGoldenFaultsOfATenantsFileNameTheLine(t *testing.T) {
 	dir := workshop(t)
 	files := brokenTenants()
 	names := make([]string, 0, len(files))
@@ -106,7 +107,7 @@ func TestEveryFaultOfATenantsFileNamesItsLine(t *testing.T) {
 	if strings.Contains(out.String(), hidden) {
 		t.Error("a message shows a secret")
 	}
-	golden(t, "tenants-faults.golden", out.String())
+	golden.File(t, "../../testdata/config/tenants-faults.golden", out.String())
 }
 
 func TestATenantGoesBeforeDefaultsBeforeSection(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/test/golden"
 )
 
 // age sets a file's time far enough back for its signature to be trusted.
@@ -204,9 +206,9 @@ func TestAnInputWithoutTenantsFileNeverChanges(t *testing.T) {
 	}
 }
 
-func TestTheReferencePageIsMadeFromTheTable(t *testing.T) {
+func TestGoldenOptionsPage(t *testing.T) {
 	page := Markdown()
-	golden(t, "../../docs/options.md", page)
+	golden.File(t, "../../docs/options.md", page)
 	for _, o := range Options() {
 		if strings.Count(page, "\n| `"+o.Name+"` |") != 1 {
 			t.Errorf("%s is not on the page once", o.Name)

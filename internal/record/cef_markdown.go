@@ -96,7 +96,7 @@ func CEFMarkdown() string {
 	return b.String()
 }
 
-const cefPageHead = `<!-- Made from the table in internal/record; go test ./internal/record -run CEFPage -update writes it again. -->
+const cefPageHead = "<!-- Made from the table in internal/record by `make golden`. -->" + `
 # CEF lines
 
 With ` + "`format cef` or `format json+cef`" + ` each record has a key ` + "`cef`" + ` with one line in ArcSight's Common Event Format (CEF

@@ -1,27 +1,17 @@
 package record
 
 import (
-	"os"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/test/golden"
 )
 
-// TestCEFPageIsMadeOfTheTable: docs/cef.md says what the code does.
-func TestCEFPageIsMadeOfTheTable(t *testing.T) {
-	const page = "../../docs/cef.md"
+// docs/cef.md says what the code does.
+func TestGoldenCEFPage(t *testing.T) {
 	text := CEFMarkdown()
-	if *update {
-		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(have) != text {
-		t.Error("docs/cef.md differs; run this test with -update")
-	}
+	golden.File(t, "../../docs/cef.md", text)
+
 	for i := range cefTable {
 		for col := range numColumns {
 			if s := cefTable[i].column(col); (s.get == nil) != (s.what == "") {

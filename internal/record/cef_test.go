@@ -152,7 +152,7 @@ func TestLongLinesAreShortenedInOrder(t *testing.T) {
 }
 
 func TestLabelsFollowTheirValue(t *testing.T) {
-	_, p := cefLine(t, Options{TenantID: "t", API: "siem"}, string(golden(t, "siem.json")))
+	_, p := cefLine(t, Options{TenantID: "t", API: "siem"}, string(testdata(t, "siem.json")))
 	for i, key := range p.order {
 		if base, ok := strings.CutSuffix(key, "Label"); ok && p.order[i-1] != base {
 			t.Errorf("%s follows %s", key, p.order[i-1])

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,14 +15,13 @@ import (
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/page"
+	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/tick"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 const goldenDir = "../../testdata/record/"
 
-func golden(t *testing.T, name string) []byte {
+func testdata(t *testing.T, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(goldenDir + name)
 	if err != nil {
@@ -41,7 +39,7 @@ func TestGoldenRecords(t *testing.T) {
 	}
 	for _, name := range []string{"siem", "endpoint", "graph", "incidents", "graph-mail", "graph-identity", "incidents-mail"} {
 		api, _, _ := strings.Cut(name, "-")
-		raw := bytes.TrimSpace(golden(t, name+".json"))
+		raw := bytes.TrimSpace(testdata(t, name+".json"))
 		id := MakeID("99999999-8888-7777-6666-555555555555", api, []byte("1"), []byte("2"))
 		e := NewEncoder(
 			Options{
@@ -64,14 +62,7 @@ func TestGoldenRecords(t *testing.T) {
 			t.Errorf("%s: %v", api, err)
 		}
 		for suffix, got := range map[string]string{".record": string(text) + "\n", ".cef": line + "\n", ".event.hex": hex.Dump(event)} {
-			if *update {
-				if err := os.WriteFile(goldenDir+name+suffix, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if want := string(golden(t, name+suffix)); got != want {
-				t.Errorf("%s%s is\n%s\nwant\n%s", name, suffix, got, want)
-			}
+			golden.File(t, goldenDir+name+suffix, got)
 		}
 	}
 }

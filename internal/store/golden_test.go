@@ -1,24 +1,22 @@
 package store
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/tick"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
 // What version 1 wrote must be read by every later version: operators update the
 // program, not the files.
-func TestFilesOfVersion1AreRead(t *testing.T) {
+func TestGoldenFilesOfVersion1AreRead(t *testing.T) {
 	// v1 is from before tokens.db was sealed. It is never written anew: no program
 	// writes it any more.
 	unsealed := filepath.Join("..", "..", "testdata", "store", "v1")
-	golden := filepath.Join("..", "..", "testdata", "store", "v1-sealed")
+	sealed := filepath.Join("..", "..", "testdata", "store", "v1-sealed")
 	files := []string{tokensFile, copyFile, feedsFile}
 	checkpoint := Checkpoint{
 		Floor:     1,
@@ -28,7 +26,9 @@ func TestFilesOfVersion1AreRead(t *testing.T) {
 		Lateness:  90 * time.Second,
 	}
 	seen := []Seen{{Key: [16]byte{1, 2, 3}, Time: 16014749600000002}, {Key: [16]byte{255}, Time: 16014749601234567}}
-	if *update {
+	// v1-sealed is written only where it is missing: a file that this program wrote again
+	// would not show that it still reads the old one.
+	if _, err := os.Stat(sealed); golden.Update() && os.IsNotExist(err) {
 		w := newWorld(t)
 		s := w.open(withKey(testKey))
 		save(t, s, 1, "version-1-token")
@@ -51,16 +51,17 @@ func TestFilesOfVersion1AreRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Close()
-		if err := os.MkdirAll(golden, 0o755); err != nil {
-			t.Fatal(err)
-		}
 		for _, name := range files {
-			copyTo(t, filepath.Join(w.dir, name), filepath.Join(golden, name))
+			content, err := os.ReadFile(filepath.Join(w.dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden.Write(t, filepath.Join(sealed, name), content)
 		}
 	}
 	for name, c := range map[string]struct{ dir, lost string }{
-		"all files":                      {golden, ""},
-		"tokens from the copy":           {golden, tokensFile},
+		"all files":                      {sealed, ""},
+		"tokens from the copy":           {sealed, tokensFile},
 		"all files, unsealed":            {unsealed, ""},
 		"tokens from the copy, unsealed": {unsealed, tokensFile},
 	} {

@@ -3,7 +3,6 @@ package simulator_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,13 +12,11 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
-
-// TestGoldenRows holds the shape of each API's rows. Run with -update after a change
-// that is meant.
+// TestGoldenRows holds the shape of each API's rows.
 func TestGoldenRows(t *testing.T) {
 	f := start(t)
 	at := time.Date(2026, 2, 3, 9, 13, 31, 722_023_900, time.UTC)
@@ -91,21 +88,7 @@ func TestGoldenRows(t *testing.T) {
 			}
 			pretty.WriteByte('\n')
 			file := filepath.Join("..", "..", "..", "testdata", "simulator", api+".json")
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(pretty.Bytes(), want) {
-				t.Errorf("%s is not what the file has:\n%s", api, pretty.Bytes())
-			}
+			golden.File(t, file, pretty.String())
 		})
 	}
 }
