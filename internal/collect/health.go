@@ -85,7 +85,7 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 	t.health(ctx, changed || !t.healthSaid)
 
 	due := now.Add(t.pause(v))
-	if until := t.cfg.Gate.Until(); until.After(due) {
+	if until := t.cfg.Limiter.Until(); until.After(due) {
 		due = until
 	}
 

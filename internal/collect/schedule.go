@@ -27,7 +27,7 @@ func (t *Tenant) interval() time.Duration {
 		feeds = t.cfg.Feeds()
 	}
 
-	effective := max(t.cfg.PollInterval, t.cfg.Gate.Interval(feeds))
+	effective := max(t.cfg.PollInterval, t.cfg.Limiter.Interval(feeds))
 	t.mu.Lock()
 	changed := t.status.EffectiveInterval != effective
 	t.status.EffectiveInterval = effective

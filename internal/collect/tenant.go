@@ -30,11 +30,11 @@ type TenantConfig struct {
 
 	Reader  defender.Reader
 	Encoder *record.Encoder
-	Gate    *defender.Gate // nil for none
-	Skew    *Skew          // the clock of the API's host, as Reader sees it; nil to trust ours
+	Limiter *defender.Limiter // nil for none
+	Skew    *Skew             // the clock of the API's host, as Reader sees it; nil to trust ours
 	// SignIn gets an access token, so that a refusal is found before anything is read.
 	SignIn func(context.Context) error
-	// Feeds tells how many feeds share the gate at this moment; nil for this one alone.
+	// Feeds tells how many feeds share the limiter at this moment; nil for this one alone.
 	Feeds func() int
 	// Changed tells, at little cost, whether something has changed since the last
 	// failure that makes another try worthwhile before its time: a secret file, a

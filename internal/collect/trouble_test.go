@@ -102,13 +102,13 @@ func TestAMendedCauseIsNoticedWithinAMinute(t *testing.T) {
 func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 15)
-		r.cfg.Gate = defender.NewGate(time.Now)
+		r.cfg.Limiter = defender.NewLimiter(time.Now)
 		var calls []time.Time
 		wait := 7 * time.Minute
 		r.api.fail = func(int) error {
 			calls = append(calls, time.Now())
 			if len(calls) == 1 {
-				r.cfg.Gate.Hold(time.Now().Add(wait))
+				r.cfg.Limiter.Hold(time.Now().Add(wait))
 				return &defender.Error{Status: 429, RetryAfter: wait, HasRetryAfter: true}
 			}
 			return nil

@@ -37,9 +37,9 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 			c.Quotas = nil // the documented ones
 			s.PageSize = test.page
 		})
-		gate := NewGate(r.clock.Now, Budget{target.PerMinute, time.Minute}, Budget{target.PerHour, time.Hour})
-		gate.sleep = r.clock.Sleep
-		r.reader.(*odata).client.Gate = gate
+		limiter := NewLimiter(r.clock.Now, Budget{target.PerMinute, time.Minute}, Budget{target.PerHour, time.Hour})
+		limiter.sleep = r.clock.Sleep
+		r.reader.(*odata).client.Limiter = limiter
 		back := 20 * time.Hour
 		for i := range test.alerts {
 			at := start.Add(-back + back*time.Duration(i)/time.Duration(test.alerts)).Truncate(time.Microsecond * 10)

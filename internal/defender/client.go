@@ -23,7 +23,7 @@ type TokenSource interface {
 	Invalidate(tokens.Access)
 }
 
-// Settings are what every reader needs. All are required but Gate, IdleTimeout and Skew.
+// Settings are what every reader needs. All are required but Limiter, IdleTimeout and Skew.
 type Settings struct {
 	// BaseURL is scheme, host and port of the API; Path the path of the alerts.
 	BaseURL, Path string
@@ -39,9 +39,9 @@ type Settings struct {
 	// IdleTimeout is how long to wait without a byte, while reading, before a request
 	// is given up.
 	IdleTimeout time.Duration
-	// Gate is asked before every request, and told what the service says about waiting;
+	// Limiter is asked before every request, and told what the service says about waiting;
 	// nil for none.
-	Gate *Gate
+	Limiter *Limiter
 	// Now is the clock; Skew is told the service's time, as the Date header has it,
 	// when an answer arrives.
 	Now  func() time.Time
@@ -117,7 +117,7 @@ func (c *client) admit(ctx context.Context) (tokens.Access, error) {
 		return tokens.Access{}, err
 	}
 
-	return access, c.Gate.wait(ctx, max(c.waitMax, shortWait))
+	return access, c.Limiter.wait(ctx, max(c.waitMax, shortWait))
 }
 
 // send sends one request and returns the body of a successful answer.
@@ -170,7 +170,7 @@ func (c *client) send(
 		left:   mostBytes,
 	}
 	if res.StatusCode == http.StatusOK {
-		c.Gate.answered()
+		c.Limiter.answered()
 		return body, nil
 	}
 
@@ -215,7 +215,7 @@ func (c *client) refused(res *http.Response, body *body, now time.Time) error {
 	e.scrub(c.access.Token.Reveal())
 
 	if e.Fate == TryAgain {
-		c.Gate.refused(e)
+		c.Limiter.refused(e)
 	}
 
 	return e

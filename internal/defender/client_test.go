@@ -164,18 +164,18 @@ func TestRetryAfterInAllItsForms(t *testing.T) {
 		"Sun, 01 Mar 2026 12:00:00 GMT": 0,
 		"Mon, 02 Mar 2026 12:00:50 GMT": 24 * time.Hour,
 	} {
-		gate := NewGate(func() time.Time { return start })
+		limiter := NewLimiter(func() time.Time { return start })
 		e := readError(t, cloud.Graph, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", "Sun, 01 Mar 2026 12:00:50 GMT")
 			if value != "" {
 				w.Header().Set("Retry-After", value)
 			}
 			w.WriteHeader(429)
-		}, func(s *Settings) { s.Gate = gate })
+		}, func(s *Settings) { s.Limiter = limiter })
 		if e.RetryAfter != want || e.HasRetryAfter != (want > 0) {
 			t.Errorf("%q: %v, %v", value, e.RetryAfter, e.HasRetryAfter)
 		}
-		held := gate.Until().Sub(start)
+		held := limiter.Until().Sub(start)
 		if want > 0 && held != min(want, time.Hour) || want == 0 && (held < time.Second || held > firstHold) {
 			t.Errorf("%q: everybody is held for %v", value, held)
 		}
@@ -183,16 +183,16 @@ func TestRetryAfterInAllItsForms(t *testing.T) {
 }
 
 // TestNoRequestBeforeRetryAfterHasPassed: not by this reader, not by another one that
-// shares the gate.
+// shares the limiter.
 func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 	c := &clock{now: start}
-	gate, asked := NewGate(c.Now), 0
+	limiter, asked := NewLimiter(c.Now), 0
 	h := func(w http.ResponseWriter, _ *http.Request) {
 		asked++
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(503)
 	}
-	change := func(s *Settings) { s.Gate, s.Now = gate, c.Now }
+	change := func(s *Settings) { s.Limiter, s.Now = limiter, c.Now }
 	one, _ := fake(t, cloud.Endpoint, h, change)
 	two, _ := fake(t, cloud.Endpoint, h, change)
 	for i := range 61 {

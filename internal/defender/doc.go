@@ -21,7 +21,7 @@
 //     followed. No text that leaves the package holds a token, an address's query
 //     or words out of an answer.
 //   - No request is sent before the time that the service asked to wait has
-//     passed, nor beyond the call budgets of the Gate.
+//     passed, nor beyond the call budgets of the Limiter.
 //
 // # How a window is read
 //

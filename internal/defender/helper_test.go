@@ -47,7 +47,11 @@ func (c *clock) Advance(d time.Duration) {
 }
 
 // Sleep moves the clock on instead of waiting.
-func (c *clock) Sleep(_ context.Context, d time.Duration) { c.Advance(d) }
+func (c *clock) Sleep(_ context.Context, d time.Duration) error {
+	c.Advance(d)
+
+	return nil
+}
 
 // rig is a reader in front of a simulator, with a virtual clock.
 type rig struct {
@@ -56,7 +60,7 @@ type rig struct {
 	api     cloud.API
 	clock   *clock
 	reader  DeferringReader
-	gate    *Gate
+	limiter *Limiter
 	notices []string
 	cfg     Settings
 }
@@ -105,7 +109,7 @@ func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Setting
 	if r.cfg.Tokens == nil {
 		r.cfg.Tokens = &signIn{rig: r}
 	}
-	r.gate = r.cfg.Gate
+	r.limiter = r.cfg.Limiter
 	reader, err := NewReader(api, r.cfg)
 	if err != nil {
 		t.Fatal(err)

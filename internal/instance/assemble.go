@@ -144,7 +144,7 @@ func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
 		Updates:        t.Updates,
 		TimeField:      timeFieldOf(t.TimeField),
 		Reader:         reader,
-		Gate:           gate,
+		Limiter:        gate,
 		Feeds:          feeds,
 		Skew:           skew,
 		Encoder:        encoder,

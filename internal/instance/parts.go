@@ -82,14 +82,14 @@ func NewReader(
 	now func() time.Time,
 	say func(level, text string),
 ) (defender.Reader, error) {
-	return newReader(t, source, client, defender.NewGate(now), now, say, nil)
+	return newReader(t, source, client, defender.NewLimiter(now), now, say, nil)
 }
 
 func newReader(
 	t config.Tenant,
 	source defender.TokenSource,
 	client *http.Client,
-	gate *defender.Gate,
+	gate *defender.Limiter,
 	now func() time.Time,
 	say func(level, text string),
 	onSkew func(server, local time.Time),
@@ -104,7 +104,7 @@ func newReader(
 		HTTP:        client,
 		Tokens:      source,
 		IdleTimeout: t.HTTPTimeout,
-		Gate:        gate,
+		Limiter:     gate,
 		Now:         now,
 		Skew:        onSkew,
 		Notice:      say,

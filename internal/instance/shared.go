@@ -96,7 +96,7 @@ func (s *shared) move(from *sharedGate, t config.Tenant) *sharedGate {
 
 // sharedGate is a gate and how many live feeds use it.
 type sharedGate struct {
-	gate  *defender.Gate
+	gate  *defender.Limiter
 	feeds int
 }
 
@@ -108,7 +108,7 @@ func (s *shared) gateOf(t config.Tenant) *sharedGate {
 
 	g := s.gates[key]
 	if g == nil {
-		g = &sharedGate{gate: defender.NewGate(
+		g = &sharedGate{gate: defender.NewLimiter(
 			time.Now,
 			defender.Budget{
 				Calls: t.Endpoint.PerMinute,
@@ -123,7 +123,7 @@ func (s *shared) gateOf(t config.Tenant) *sharedGate {
 }
 
 // gate gives the tenant's gate, and what counts its feeds.
-func (s *shared) gate(t config.Tenant) (gate *defender.Gate, feeds func() int) {
+func (s *shared) gate(t config.Tenant) (gate *defender.Limiter, feeds func() int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// virtual makes a gate on a virtual clock that waits by moving it on.
-func virtual(budgets ...Budget) (*Gate, *clock) {
+// virtual makes a limiter on a virtual clock that waits by moving it on.
+func virtual(budgets ...Budget) (*Limiter, *clock) {
 	c := &clock{now: start}
-	g := NewGate(c.Now, budgets...)
-	g.sleep = c.Sleep
-	return g, c
+	l := NewLimiter(c.Now, budgets...)
+	l.sleep = c.Sleep
+	return l, c
 }
 
 var endpointBudgets = []Budget{{100, time.Minute}, {1500, time.Hour}}
@@ -33,14 +33,14 @@ func TestBudgetsAreNeverExceeded(t *testing.T) {
 			return 0
 		},
 	} {
-		g, c := virtual(endpointBudgets...)
+		l, c := virtual(endpointBudgets...)
 		var calls []time.Time
 		var longest time.Duration
 		for i := 0; c.Now().Before(start.Add(5 * time.Hour)); i++ {
 			c.Advance(idle(i))
 			before := c.Now()
 			for {
-				err := g.Wait(t.Context())
+				err := l.Wait(t.Context())
 				if err == nil {
 					break
 				}
@@ -72,32 +72,32 @@ func TestBudgetsAreNeverExceeded(t *testing.T) {
 
 // TestAQuietTenantNeverWaits: polls every minute with all the calls that they may take.
 func TestAQuietTenantNeverWaits(t *testing.T) {
-	g, c := virtual(Budget{50, time.Minute}, Budget{1500, time.Hour})
+	l, c := virtual(Budget{50, time.Minute}, Budget{1500, time.Hour})
 	for range 24 * 60 {
 		for range callsPerPoll {
-			if left := g.due(c.Now()); left > 0 {
+			if left := l.due(c.Now()); left > 0 {
 				t.Fatalf("waits %v", left)
 			}
-			if err := g.Wait(t.Context()); err != nil {
+			if err := l.Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		c.Advance(time.Minute)
 	}
-	if len(g.calls) > 200 {
-		t.Errorf("%d calls are remembered", len(g.calls))
+	if len(l.calls) > 200 {
+		t.Errorf("%d calls are remembered", len(l.calls))
 	}
 }
 
 // TestABudgetIsShared: several readers at the same moment get no more than one.
 func TestABudgetIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGate(time.Now, Budget{10, time.Minute})
+		l := NewLimiter(time.Now, Budget{10, time.Minute})
 		var mu sync.Mutex
 		passed, refused := 0, 0
 		for range 20 {
 			go func() {
-				err := g.Wait(t.Context())
+				err := l.Wait(t.Context())
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -113,16 +113,16 @@ func TestABudgetIsShared(t *testing.T) {
 		}
 		time.Sleep(56 * time.Second)
 		began := time.Now()
-		if err := g.Wait(t.Context()); err != nil || time.Since(began) != 4*time.Second {
+		if err := l.Wait(t.Context()); err != nil || time.Since(began) != 4*time.Second {
 			t.Errorf("a wait of seconds: %v after %v", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		for range 8 {
-			_ = g.Wait(ctx)
+			_ = l.Wait(ctx)
 		}
 		time.Sleep(57 * time.Second)
-		if err := g.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if err := l.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a caller that was told to stop: %v", err)
 		}
 	})
@@ -143,59 +143,59 @@ func TestInterval(t *testing.T) {
 		{[]Budget{{150, time.Minute}, {0, time.Hour}}, 1, 2 * time.Second},
 		{[]Budget{{50, time.Minute}, {1500, time.Hour}}, 2, 16 * time.Second},
 	} {
-		if got := NewGate(time.Now, test.budgets...).Interval(test.feeds); got != test.want {
+		if got := NewLimiter(time.Now, test.budgets...).Interval(test.feeds); got != test.want {
 			t.Errorf("%v, %d feeds: %v, not %v", test.budgets, test.feeds, got, test.want)
 		}
 	}
-	if (*Gate)(nil).Interval(3) != 0 || !(*Gate)(nil).Until().IsZero() || (*Gate)(nil).Wait(t.Context()) != nil {
-		t.Error("no gate is an open one")
+	if (*Limiter)(nil).Interval(3) != 0 || !(*Limiter)(nil).Until().IsZero() || (*Limiter)(nil).Wait(t.Context()) != nil {
+		t.Error("no limiter is an open one")
 	}
 }
 
-// TestAGateHoldsForAnHourAtMost, and opens no earlier than the longest of several
+// TestALimiterHoldsForAnHourAtMost, and opens no earlier than the longest of several
 // requests to wait.
-func TestAGateHoldsForAnHourAtMost(t *testing.T) {
-	g, c := virtual()
-	g.Hold(start.Add(30 * time.Second))
-	g.Hold(start.Add(10 * time.Second))
-	if got := g.Until(); !got.Equal(start.Add(30 * time.Second)) {
+func TestALimiterHoldsForAnHourAtMost(t *testing.T) {
+	l, c := virtual()
+	l.Hold(start.Add(30 * time.Second))
+	l.Hold(start.Add(10 * time.Second))
+	if got := l.Until(); !got.Equal(start.Add(30 * time.Second)) {
 		t.Errorf("until %v", got)
 	}
 	var e *Error
-	if err := g.Wait(
+	if err := l.Wait(
 		t.Context(),
 	); !errors.As(err, &e) || e.RetryAfter != 30*time.Second || e.Budget ||
 		!e.HasRetryAfter {
-		t.Errorf("a closed gate: %v", err)
+		t.Errorf("a closed limiter: %v", err)
 	}
-	g.Hold(start.Add(1000 * time.Hour))
+	l.Hold(start.Add(1000 * time.Hour))
 	c.Advance(time.Hour)
-	if err := g.Wait(t.Context()); err != nil {
+	if err := l.Wait(t.Context()); err != nil {
 		t.Errorf("after an hour: %v", err)
 	}
 }
 
 // TestThrottlingWithoutATimeHoldsLongerAndLonger, and not any more once an answer came.
 func TestThrottlingWithoutATimeHoldsLongerAndLonger(t *testing.T) {
-	g, c := virtual()
+	l, c := virtual()
 	most := firstHold
 	for range 12 {
-		g.refused(&Error{Status: http.StatusTooManyRequests})
-		if held := g.Until().Sub(c.Now()); held < most/2 || held > most {
+		l.refused(&Error{Status: http.StatusTooManyRequests})
+		if held := l.Until().Sub(c.Now()); held < most/2 || held > most {
 			t.Fatalf("held for %v, not up to %v", held, most)
 		}
 		c.Advance(longestHold)
 		most = min(2*most, longestHold)
 	}
-	g.answered()
-	g.refused(&Error{Status: http.StatusTooManyRequests})
-	if held := g.Until().Sub(c.Now()); held > firstHold {
+	l.answered()
+	l.refused(&Error{Status: http.StatusTooManyRequests})
+	if held := l.Until().Sub(c.Now()); held > firstHold {
 		t.Errorf("after an answer: held for %v", held)
 	}
-	g.answered()
-	g.refused(&Error{Status: http.StatusBadGateway})
+	l.answered()
+	l.refused(&Error{Status: http.StatusBadGateway})
 	c.Advance(firstHold)
-	if g.Until().After(c.Now()) {
+	if l.Until().After(c.Now()) {
 		t.Error("a fault of the service is no throttling")
 	}
 }
