@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -22,8 +21,8 @@ func proxyAddress(text string) (address, problem string) {
 		return "", "is not an address"
 	}
 
-	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
-		return "", "has a port that is none"
+	if u.Port() != "" && !isPort(u.Port()) {
+		return "", "has no valid port"
 	}
 
 	switch strings.ToLower(u.Scheme) {
@@ -66,8 +65,8 @@ func (r *reader) checkProxyVariable() {
 		}
 
 		if _, problem := proxyAddress(text); problem != "" {
-			remedy := "the environment variable " + name + " of Fluent Bit and defenderctl: " + proxyRemedy + ", or unset it"
-			r.fault(name, value{inherited: true}, problem, remedy)
+			r.fault(name, value{inherited: true}, problem,
+				"the environment variable "+name+" of Fluent Bit and defenderctl: "+proxyRemedy+", or unset it")
 		}
 
 		return

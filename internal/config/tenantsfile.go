@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,8 +15,8 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// tenantsFile reads many tenants. What is wrong goes to b; the tenants are complete
-// only if nothing does.
+// tenantsFile reads many tenants. Faults go to b; the tenants are complete only if
+// there is none.
 func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 	c := readFile(b.sources, path, maxTenantsFile)
 	if c.err != nil {
@@ -61,7 +63,7 @@ func (f *tenantsReader) fault(line int, key, tenant, problem, remedy string) {
 
 const shape = "write `tenants:` and under it a list, each with its tenant_id"
 
-// parse gives the document's root mapping, or reports why there is none. Aliases are
+// parse returns the document's root mapping, or reports why there is none. Aliases are
 // never followed: a file may not grow while it is read.
 func (f *tenantsReader) parse(data []byte) *yaml.Node {
 	root, err := yamldoc.Parse(data)
@@ -81,81 +83,51 @@ func (f *tenantsReader) parse(data []byte) *yaml.Node {
 	return nil
 }
 
-// entry is a mapping of the file: its keys in lower case, each with the nodes of key
-// and value.
-type entry map[string][2]*yaml.Node
+// pair is a key of a mapping with its value.
+type pair struct{ key, value *yaml.Node }
 
-// mapping reads a mapping; what is no plain key is reported.
-func (f *tenantsReader) mapping(n *yaml.Node, tenant string) entry {
-	e := entry{}
+// mapping is a mapping of the file; its keys are in lower case.
+type mapping map[string]pair
+
+// mapping reads a mapping, and reports what is no plain key.
+func (f *tenantsReader) mapping(n *yaml.Node, tenant string) mapping {
+	m := mapping{}
 
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-
 		name := strings.ToLower(k.Value)
+
+		first, twice := m[name]
+
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			f.fault(k.Line, "", tenant, "has a key that is not a word", shape)
 		case k.Tag == "!!merge":
-			f.fault(
-				k.Line,
-				"",
-				tenant,
-				"has a merge key (<<)",
-				"write what is common to all tenants under `defaults:`",
-			)
-		case e[name][0] != nil:
-			f.fault(
-				k.Line,
-				name,
-				tenant,
-				fmt.Sprintf("stands twice, first in line %d", e[name][0].Line),
-				"keep one of them",
-			)
+			f.fault(k.Line, "", tenant, "has a merge key (<<)", inDefaults)
+		case twice:
+			f.fault(k.Line, name, tenant, fmt.Sprintf("stands twice, first in line %d", first.key.Line),
+				"keep one of them")
 		default:
-			e[name] = [2]*yaml.Node{k, v}
+			m[name] = pair{key: k, value: v}
 		}
 	}
 
-	return e
+	return m
 }
+
+// inDefaults is the remedy for what YAML offers to write a text once: anchors and merge
+// keys are not followed.
+const inDefaults = "write what is common to all tenants under `defaults:`"
 
 // tenants reads the root mapping.
 func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 	top := f.mapping(root, "")
-	for _, name := range sortedKeys(top) {
-		if name != "defaults" && name != "tenants" {
-			k := top[name][0]
+	f.unknownParts(top)
 
-			remedy := "a tenants file has only `defaults:` and `tenants:`"
-			if near := nearest(name, []string{"defaults", "tenants"}); near != "" {
-				remedy = "did you mean " + near + "?"
-			}
+	defaults := f.defaults(top)
 
-			f.fault(k.Line, k.Value, "", "unknown key", remedy)
-		}
-	}
-
-	defaults := layer{value: func(string) value { return value{file: f.file, inherited: true} }}
-
-	if d, ok := top["defaults"]; ok && !yamldoc.IsNull(d[1]) {
-		if d[1].Kind != yaml.MappingNode {
-			f.fault(d[1].Line, "defaults", "", "is not a mapping", "write `defaults:` and under it keys with values")
-		} else {
-			defaults = f.layer(d[1], "", true)
-		}
-	}
-
-	list, ok := top["tenants"]
-	switch {
-	case !ok:
-		f.fault(root.Line, "tenants", "", "missing", shape)
-		return nil
-	case list[1].Kind != yaml.SequenceNode && !yamldoc.IsNull(list[1]):
-		f.fault(list[1].Line, "tenants", "", "is not a list", shape)
-		return nil
-	case len(list[1].Content) == 0:
-		f.fault(list[0].Line, "tenants", "", "has no tenant", shape)
+	list := f.list(root, top)
+	if list == nil {
 		return nil
 	}
 
@@ -163,16 +135,9 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 
 	first := map[[3]string]int{}
 
-	for i, n := range list[1].Content {
+	for i, n := range list.Content {
 		label := fmt.Sprintf("#%d", i+1)
-
-		switch n.Kind {
-		case yaml.MappingNode:
-		case yaml.AliasNode:
-			f.fault(n.Line, "", label, "uses an alias", "write what is common to all tenants under `defaults:`")
-			continue
-		default:
-			f.fault(n.Line, "", label, "is not a mapping", shape)
+		if !f.isTenant(n, label) {
 			continue
 		}
 
@@ -182,13 +147,9 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 
 		unit := [3]string{t.TenantID, string(t.API), t.StateID}
 		if line, twice := first[unit]; twice && t.TenantID != "" {
-			f.fault(
-				n.Line,
-				"tenant_id",
-				t.TenantName,
+			f.fault(n.Line, "tenant_id", t.TenantName,
 				fmt.Sprintf("is listed twice with api %s, first in line %d", t.API, line),
-				"remove one, or give it another api or state_id",
-			)
+				"remove one, or give it another api or state_id")
 		} else {
 			first[unit] = n.Line
 		}
@@ -199,77 +160,96 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 	return all
 }
 
-// layer reads the keys of the defaults or of one tenant.
+// unknownParts reports what a tenants file does not have.
+func (f *tenantsReader) unknownParts(top mapping) {
+	for _, name := range sortedKeys(top) {
+		if name == "defaults" || name == "tenants" {
+			continue
+		}
+
+		remedy := "a tenants file has only `defaults:` and `tenants:`"
+		if near := nearest(name, []string{"defaults", "tenants"}); near != "" {
+			remedy = "did you mean " + near + "?"
+		}
+
+		k := top[name].key
+		f.fault(k.Line, k.Value, "", "unknown key", remedy)
+	}
+}
+
+// defaults returns the layer under `defaults`, which may be empty.
+func (f *tenantsReader) defaults(top mapping) layer {
+	d, ok := top["defaults"]
+	if ok && d.value.Kind == yaml.MappingNode {
+		return f.layer(d.value, "", true)
+	}
+
+	if ok && !yamldoc.IsNull(d.value) {
+		f.fault(d.value.Line, "defaults", "", "is not a mapping", "write `defaults:` and under it keys with values")
+	}
+
+	return layer{value: func(string) value { return value{file: f.file, inherited: true} }}
+}
+
+// list returns the list under `tenants`, or reports why there is none.
+func (f *tenantsReader) list(root *yaml.Node, top mapping) *yaml.Node {
+	list, ok := top["tenants"]
+
+	switch {
+	case !ok:
+		f.fault(root.Line, "tenants", "", "missing", shape)
+	case list.value.Kind != yaml.SequenceNode && !yamldoc.IsNull(list.value):
+		f.fault(list.value.Line, "tenants", "", "is not a list", shape)
+	case len(list.value.Content) == 0:
+		f.fault(list.key.Line, "tenants", "", "has no tenant", shape)
+	default:
+		return list.value
+	}
+
+	return nil
+}
+
+// isTenant reports whether an entry of the list is a mapping, and reports a fault if it
+// is not.
+func (f *tenantsReader) isTenant(n *yaml.Node, label string) bool {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return true
+	case yaml.AliasNode:
+		f.fault(n.Line, "", label, "uses an alias", inDefaults)
+	default:
+		f.fault(n.Line, "", label, "is not a mapping", shape)
+	}
+
+	return false
+}
+
+// layer reads the keys of the defaults or of one tenant. A value that was refused stays
+// in the layer and is marked as bad, so that the key does not count as missing.
 func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
-	e := f.mapping(n, label)
-	if name, ok := e["tenant_name"]; ok && name[1].Kind == yaml.ScalarNode && name[1].Value != "" {
-		label = name[1].Value
-	} else if id, ok := e["tenant_id"]; ok && id[1].Kind == yaml.ScalarNode && id[1].Value != "" {
-		label = id[1].Value
+	m := f.mapping(n, label)
+
+	for _, key := range []string{"tenant_name", "tenant_id"} {
+		if p, ok := m[key]; ok && p.value.Kind == yaml.ScalarNode && p.value.Value != "" {
+			label = p.value.Value
+			break
+		}
 	}
 
 	values := map[string]value{}
 
-	for _, name := range sortedKeys(e) {
-		k, v := e[name][0], e[name][1]
-		o, known := Lookup(name)
+	for _, name := range sortedKeys(m) {
+		text, ok := "", f.belongs(name, m[name], label, defaults)
+		if ok {
+			text, ok = f.text(name, m[name], label)
+		}
 
 		values[name] = value{
+			text:      text,
 			set:       true,
-			bad:       true,
+			bad:       !ok,
 			file:      f.file,
-			line:      v.Line,
-			inherited: defaults,
-		}
-		switch {
-		case !known:
-			problem, remedy := unknown(name, true)
-			f.fault(k.Line, k.Value, label, problem, remedy)
-
-			continue
-		case o.Scope == InputWide:
-			f.fault(
-				k.Line,
-				o.Name,
-				label,
-				"is for the whole input",
-				"move it to the input's section in Fluent Bit's configuration",
-			)
-
-			continue
-		case defaults && o.Scope == FileOnly:
-			f.fault(k.Line, o.Name, label, "belongs to one tenant", "move it from defaults to the tenants")
-			continue
-		case v.Kind == yaml.AliasNode || v.Anchor != "":
-			f.fault(
-				v.Line,
-				o.Name,
-				label,
-				"uses an anchor or alias",
-				"write what is common to all tenants under `defaults:`",
-			)
-
-			continue
-		case v.Kind != yaml.ScalarNode || strings.HasPrefix(v.Tag, "!") && !slices.Contains(plainTags, v.Tag):
-			f.fault(v.Line, o.Name, label, "is not a plain value", "write one value on the line of the key")
-			continue
-		}
-
-		text := ""
-
-		if !yamldoc.IsNull(v) {
-			var problem, remedy string
-			if text, problem, remedy = f.expand(v.Value, o.Secret); problem != "" {
-				f.fault(v.Line, o.Name, label, problem, remedy)
-				continue
-			}
-		}
-
-		values[o.Name] = value{
-			text:      strings.TrimSpace(text),
-			set:       true,
-			file:      f.file,
-			line:      v.Line,
+			line:      m[name].value.Line,
 			inherited: defaults,
 		}
 	}
@@ -283,24 +263,60 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 	}}
 }
 
+// belongs reports whether a key may stand where it does, and reports a fault if it may
+// not.
+func (f *tenantsReader) belongs(name string, p pair, label string, defaults bool) bool {
+	o, known := Lookup(name)
+
+	switch {
+	case !known:
+		problem, remedy := unknown(name, true)
+		f.fault(p.key.Line, p.key.Value, label, problem, remedy)
+	case o.Scope == InputWide:
+		f.fault(p.key.Line, name, label, "is for the whole input",
+			"move it to the input's section in Fluent Bit's configuration")
+	case defaults && o.Scope == FileOnly:
+		f.fault(p.key.Line, name, label, "belongs to one tenant", "move it from defaults to the tenants")
+	default:
+		return true
+	}
+
+	return false
+}
+
+// text returns the value of a known key with its variables replaced, or reports why it
+// cannot be used.
+func (f *tenantsReader) text(name string, p pair, label string) (text string, ok bool) {
+	v := p.value
+
+	switch {
+	case v.Kind == yaml.AliasNode || v.Anchor != "":
+		f.fault(v.Line, name, label, "uses an anchor or alias", inDefaults)
+		return "", false
+	case v.Kind != yaml.ScalarNode || strings.HasPrefix(v.Tag, "!") && !slices.Contains(plainTags, v.Tag):
+		f.fault(v.Line, name, label, "is not a plain value", "write one value on the line of the key")
+		return "", false
+	case yamldoc.IsNull(v):
+		return "", true
+	}
+
+	text, problem, remedy := f.expand(v.Value, option(name).Secret)
+	if problem != "" {
+		f.fault(v.Line, name, label, problem, remedy)
+		return "", false
+	}
+
+	return strings.TrimSpace(text), true
+}
+
 // plainTags are the kinds of YAML scalars that are taken as they are written.
 var plainTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
 
-func sortedKeys(e entry) []string {
-	keys := make([]string, 0, len(e))
-	for k := range e {
-		keys = append(keys, k)
-	}
-
-	slices.SortFunc(keys, func(a, b string) int {
-		if d := e[a][0].Line - e[b][0].Line; d != 0 {
-			return d
-		}
-
-		return strings.Compare(a, b)
+// sortedKeys returns the keys in the order of the file.
+func sortedKeys(m mapping) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(cmp.Compare(m[a].key.Line, m[b].key.Line), cmp.Compare(a, b))
 	})
-
-	return keys
 }
 
 // envName is what may stand in ${…}.
@@ -330,11 +346,13 @@ func (f *tenantsReader) expand(s string, hidden bool) (out, problem, remedy stri
 				return "", "has a ${…} that names no environment variable", "write ${NAME}"
 			}
 
-			return "", shown("${"+inside+"}") + " names no environment variable", "write ${NAME} or ${NAME:-default}"
+			return "", shown("${"+inside+"}") + " names no environment variable",
+				"write ${NAME} or ${NAME:-default}"
 		case v == "" && hasDefault:
 			v = def
 		case v == "":
-			return "", "the environment variable " + name + " is not set", "set it for Fluent Bit, or write ${" + name + ":-default}"
+			return "", "the environment variable " + name + " is not set",
+				"set it for Fluent Bit, or write ${" + name + ":-default}"
 		}
 
 		b.WriteString(before)

@@ -37,60 +37,61 @@ func ParseDuration(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%w: duration %s is negative", ErrRange, shown(s))
 	}
 
-	tooLong := fmt.Errorf("%w: duration %s is too long", ErrRange, shown(s))
-	// time.ParseDuration knows neither days nor, for bare numbers, more than "0": days
-	// are taken out, the rest is left to it.
-	var (
-		total float64
-		other strings.Builder
-	)
-
-	for i := 0; i < len(rest); {
-		start := i
-		for i < len(rest) && (rest[i] == '.' || '0' <= rest[i] && rest[i] <= '9') {
-			i++
-		}
-
-		number := rest[start:i]
-
-		unit := i
-		for i < len(rest) && rest[i] != '.' && (rest[i] < '0' || '9' < rest[i]) {
-			i++
-		}
-
-		if strings.EqualFold(rest[unit:i], "d") {
-			days, err := strconv.ParseFloat(number, 64)
-			if err != nil {
-				return 0, tooLong
-			}
-
-			total += days * float64(day)
-
-			continue
-		}
-
-		other.WriteString(rest[start:i])
-	}
+	days, rest := takeDays(rest)
 
 	var exact time.Duration
 
-	if other.Len() > 0 {
+	if rest != "" {
 		var err error
-		if exact, err = time.ParseDuration(other.String()); err != nil {
-			return 0, tooLong
+
+		exact, err = time.ParseDuration(rest)
+		if err != nil {
+			return 0, tooLong(s)
 		}
 	}
 
-	if exact > MaxDuration || total > float64(MaxDuration) {
-		return 0, tooLong
+	if exact > MaxDuration || days*float64(day) > float64(MaxDuration) {
+		return 0, tooLong(s)
 	}
 
-	if exact += time.Duration(math.Round(total)); exact > MaxDuration {
-		return 0, tooLong
+	exact += time.Duration(math.Round(days * float64(day)))
+	if exact > MaxDuration {
+		return 0, tooLong(s)
 	}
 
 	return exact, nil
 }
+
+func tooLong(s string) error {
+	return fmt.Errorf("%w: duration %s is too long", ErrRange, shown(s))
+}
+
+// takeDays returns the days of a duration, which time.ParseDuration does not know, and
+// the duration without them. The text has the form of durationForm. Days that are not
+// a number of float64 are infinite.
+func takeDays(s string) (days float64, rest string) {
+	var b strings.Builder
+
+	for _, part := range durationPart.FindAllString(s, -1) {
+		number, isDays := strings.CutSuffix(strings.ToLower(part), "d")
+		if !isDays {
+			b.WriteString(part)
+			continue
+		}
+
+		n, err := strconv.ParseFloat(number, 64)
+		if err != nil {
+			n = math.Inf(1)
+		}
+
+		days += n
+	}
+
+	return days, b.String()
+}
+
+// durationPart is a number with its unit.
+var durationPart = regexp.MustCompile(`[0-9.]+[^0-9.]+`)
 
 // durationForm is what ParseDuration accepts, once a bare number has its unit.
 var durationForm = regexp.MustCompile(`^-?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|D))+$`)
@@ -137,20 +138,9 @@ func ParseSize(s string) (int64, error) {
 		return 0, nil
 	}
 
-	number, unit := text, 1.0
-	if n := strings.TrimSuffix(text, "b"); n != "" {
-		switch n[len(n)-1] {
-		case 'k':
-			number, unit = n[:len(n)-1], 1e3
-		case 'm':
-			number, unit = n[:len(n)-1], 1e6
-		case 'g':
-			number, unit = n[:len(n)-1], 1e9
-		default:
-			if n != text {
-				return 0, fmt.Errorf("%w: %s is not a size", ErrSyntax, shown(s))
-			}
-		}
+	number, unit, ok := takeUnit(text)
+	if !ok {
+		return 0, fmt.Errorf("%w: %s is not a size", ErrSyntax, shown(s))
 	}
 
 	number = strings.TrimSpace(number)
@@ -168,6 +158,24 @@ func ParseSize(s string) (int64, error) {
 	}
 
 	return int64(math.Round(v * unit)), nil
+}
+
+// takeUnit returns a size without its unit, and how many bytes the unit stands for. A B
+// alone is no unit.
+func takeUnit(text string) (number string, unit float64, ok bool) {
+	short := strings.TrimSuffix(text, "b")
+	if short == "" {
+		return text, 1, true
+	}
+
+	units := map[byte]float64{'k': 1e3, 'm': 1e6, 'g': 1e9}
+
+	last := len(short) - 1
+	if unit, ok := units[short[last]]; ok {
+		return short[:last], unit, true
+	}
+
+	return text, 1, short == text
 }
 
 // ParseBool reads on, off, true, false, yes, no in any case, which is what Fluent Bit
