@@ -146,7 +146,7 @@ func (h *Host) event(line []byte) {
 		case "violation":
 			h.violations = append(h.violations, e.Text)
 		case "lost":
-			h.lostBytes += int(e.Bytes)
+			h.lost[e.Where] += int(e.Bytes)
 		case "init_failed":
 			h.failed = int(e.Ins)
 		default:

@@ -48,8 +48,15 @@ type Stats struct {
 	LongestCallback  time.Duration // without the time spent in appends and waiting for a processor
 	Appends, Refused int           // buffers taken into a chunk, and not
 	Bytes, Events    int           // of the buffers taken in
-	LostBytes        int           // thrown away by core: ring full, or left in the ring at exit
+	LostToFullRing   int           // bytes that core threw away because the ring was full
+	LostAtExit       int           // bytes that were still in a ring when its instance ended
 }
+
+// Where core loses what is in the ring of a threaded input, in the host's words.
+const (
+	lostToFullRing = "full ring"
+	lostAtExit     = "ring at exit"
+)
 
 // journal is what a process reported, shared by the reader goroutine and the test.
 type journal struct {
@@ -59,14 +66,14 @@ type journal struct {
 	calls      []Call
 	appends    []Append
 	violations []string
-	lostBytes  int
+	lost       map[string]int // bytes that core threw away, by the place of the loss
 	marks      map[string]int // how often a plain event ("started", "pong") came
 	failed     int            // instance whose Init failed, -1
 	done       bool           // the process has ended and everything is read
 }
 
 func newJournal() *journal {
-	return &journal{changed: make(chan struct{}), marks: map[string]int{}, failed: -1}
+	return &journal{changed: make(chan struct{}), lost: map[string]int{}, marks: map[string]int{}, failed: -1}
 }
 
 func (j *journal) update(f func()) {
@@ -157,7 +164,7 @@ func (j *journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 
-	s := Stats{LostBytes: j.lostBytes}
+	s := Stats{LostToFullRing: j.lost[lostToFullRing], LostAtExit: j.lost[lostAtExit]}
 	for _, c := range j.calls {
 		switch c.Fn {
 		case "Callback":
