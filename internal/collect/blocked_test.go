@@ -159,35 +159,3 @@ func TestAShortRefusalIsNotSaid(t *testing.T) {
 		}
 	})
 }
-
-func TestFewAppendsAreTriedWhileADiskIsFull(t *testing.T) {
-	for name, before := range map[string]bool{"nothing was at fault": false, "an alert was at fault not long ago": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newDelivered(t)
-				if before {
-					x.add(x.lane(), "bad")
-					x.add(x.lane(), "good")
-					x.ticks(50)
-				}
-				x.full = true
-				for range 200 {
-					x.add(x.lane(), "good", "good", "good")
-				}
-				tried := 0
-				for range 80 {
-					x.ticks(1)
-					tried += x.tried
-				}
-				if tried > 40 {
-					t.Errorf("%d appends in 80 seconds", tried)
-				}
-				x.full = false
-				x.ticks(int(longestWait/time.Second) + 30)
-				if want := 600; x.taken < want {
-					t.Errorf("with room again %d of %d were taken", x.taken, want)
-				}
-			})
-		})
-	}
-}

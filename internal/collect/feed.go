@@ -17,7 +17,6 @@ import (
 // checkpoint.Watermark (all of that was taken in). Only the last one is stored.
 type feed struct {
 	key   store.FeedKey
-	lane  *Lane
 	reach reach
 
 	mu         sync.Mutex
@@ -273,8 +272,7 @@ func (f *feed) read(t tick.Tick, seq uint64, swept tick.Tick) {
 // gather collects what can be written down now: what was taken in. ok is false if that
 // is nothing new. After the commit, saved is to be called with the numbers that gather
 // returned.
-func (f *feed) gather() (c store.Commit, saved func(), ok bool) {
-	taken := f.lane.Taken()
+func (f *feed) gather(taken uint64) (c store.Commit, saved func(), ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
@@ -369,19 +367,19 @@ func (f *feed) remember(windows []asideWindow) {
 }
 
 // writtenDown tells whether everything up to event seq is in the store.
-func (f *feed) writtenDown(seq uint64) bool {
+func (f *feed) writtenDown(taken, seq uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	return f.lane.Taken() >= seq && (len(f.pending) == 0 || f.pending[0].seq > seq)
+	return taken >= seq && (len(f.pending) == 0 || f.pending[0].seq > seq)
 }
 
 // settled tells whether everything up to event last is taken in and written down.
-func (f *feed) settled(last uint64) bool {
+func (f *feed) settled(taken, last uint64) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	return f.lane.Taken() >= last && len(f.pending) == 0 && len(f.marks) == 0 && len(f.back) == 0 && !f.unsaved
+	return taken >= last && len(f.pending) == 0 && len(f.marks) == 0 && len(f.back) == 0 && !f.unsaved
 }
 
 // watermark is before what everything was taken in and written down. begun is false as

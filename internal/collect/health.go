@@ -165,7 +165,7 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 		LagSeconds:  s.LagSeconds,
 		At:          now,
 	})
-	if n, err := t.in.outbox.Add(ctx, t.feed.lane, event, t.room); err == nil {
+	if n, err := t.in.outbox.Add(ctx, t.stream, event, t.room); err == nil {
 		t.added = n
 	}
 }

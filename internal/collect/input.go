@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -56,7 +57,7 @@ type Config struct {
 	Log            func(level Level, tenant, text string)
 	BufferLimit    int
 	MaxConcurrency int
-	Mode           Mode // the zero value is Sure
+	Mode           delivery.Mode // the zero value is Sure
 	// Upkeep, if not nil, is called every few seconds, and once more when the input
 	// ends: for what else wants to be done now and then.
 	Upkeep func(ctx context.Context, ending bool)
@@ -66,8 +67,8 @@ type Config struct {
 // writes progress down. The zero value is not usable.
 type Input struct {
 	cfg      Config
-	outbox   *Outbox
-	Delivery *Delivery // for the collect callback's thread
+	outbox   *delivery.Outbox
+	Delivery *delivery.Sender // for the collect callback's thread
 	places   *places
 	changed  chan struct{} // something may be ready to be written down
 
@@ -87,8 +88,8 @@ type Input struct {
 // NewInput makes an input; it does nothing before Start.
 func NewInput(cfg Config) *Input {
 	in := &Input{cfg: cfg, places: newPlaces(cfg.MaxConcurrency), changed: make(chan struct{}, 1)}
-	in.outbox = NewOutbox(cfg.BufferLimit, in.dirty)
-	in.Delivery = NewDelivery(in.outbox, cfg.Mode, cfg.Now)
+	in.outbox = delivery.NewOutbox(cfg.BufferLimit)
+	in.Delivery = delivery.NewSender(in.outbox, cfg.Mode, cfg.Now)
 
 	return in
 }
@@ -262,7 +263,7 @@ func (in *Input) save(ctx context.Context) error {
 	)
 
 	for _, t := range in.all() {
-		if c, saved, ok := t.feed.gather(); ok {
+		if c, saved, ok := t.feed.gather(t.delivered.Load()); ok {
 			commits, after = append(commits, c), append(after, saved)
 		}
 	}

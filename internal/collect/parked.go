@@ -27,13 +27,13 @@ func (in *Input) park() {
 	left := mostParked
 
 	for _, t := range in.all() {
-		for _, b := range in.outbox.remains(t.feed.lane) {
-			if left -= len(b.events); left < 0 {
+		for _, b := range in.outbox.Undelivered(t.stream) {
+			if left -= len(b.Events()); left < 0 {
 				return
 			}
 
-			t.feed.park(store.Aside{Row: b.events, Reason: parkedReason, NextTry: t.now()})
-			in.outbox.settle(b)
+			t.feed.park(store.Aside{Row: b.Events(), Reason: parkedReason, NextTry: t.now()})
+			in.outbox.Release(b)
 		}
 	}
 }
@@ -50,7 +50,7 @@ func (t *Tenant) takeBack(ctx context.Context) bool {
 		}
 
 		if len(row) > 0 {
-			n, err := t.in.outbox.AddBack(ctx, t.feed.lane, row)
+			n, err := t.in.outbox.AddBatch(ctx, t.stream, row)
 			if err != nil {
 				return false
 			}

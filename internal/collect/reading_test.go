@@ -349,9 +349,9 @@ func TestAnAlertWithTheYear1IsEmitted(t *testing.T) {
 
 // A commit is under way when the first sign-in shows that the server's clock is behind.
 func TestAFloorThatIsLoweredDuringACommitStaysLow(t *testing.T) {
-	f := &feed{key: store.FeedKey{TenantID: "t"}, lane: NewLane("", nil)}
+	f := &feed{key: store.FeedKey{TenantID: "t"}}
 	f.start(1000)
-	_, saved, ok := f.gather()
+	_, saved, ok := f.gather(0)
 	if !ok {
 		t.Fatal("nothing to write down")
 	}

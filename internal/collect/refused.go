@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 )
@@ -26,8 +27,8 @@ type refusals struct {
 	t *Tenant
 
 	mu      sync.Mutex
-	fresh   []*batch    // not written down yet
-	kept    []keptEntry // written down, in the order in which they are due
+	fresh   []*delivery.Batch // not written down yet
+	kept    []keptEntry       // written down, in the order in which they are due
 	running bool
 	said    time.Time
 	through int       // of run: events taken at last since that was said
@@ -42,8 +43,8 @@ type keptEntry struct {
 	due time.Time
 }
 
-// keep is told, on Fluent Bit's thread, of an event that is at fault: Lane.keep.
-func (r *refusals) keep(b *batch) {
+// keep is told, on Fluent Bit's thread, of an event that is at fault: delivery.Owner.
+func (r *refusals) keep(b *delivery.Batch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -162,7 +163,7 @@ func (r *refusals) writeDown(ctx context.Context) {
 		b := r.fresh[0]
 		r.mu.Unlock()
 
-		a := store.Aside{Row: b.events, Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		a := store.Aside{Row: b.Events(), Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
 
 		if !r.insist(ctx, func() (err error) { a.ID, err = t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err }) {
 			return
@@ -172,7 +173,7 @@ func (r *refusals) writeDown(ctx context.Context) {
 		r.fresh = r.fresh[1:]
 		r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
 		r.mu.Unlock()
-		t.in.outbox.settle(b)
+		t.in.outbox.Release(b)
 		t.update(func(s *store.Status) { s.SetAside++ })
 		r.say()
 	}

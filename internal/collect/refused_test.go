@@ -1,7 +1,6 @@
 package collect
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -94,134 +93,6 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 			})
 		}
 	}
-}
-
-// delivered is a Delivery of which the test sees the appends. Events that contain "bad"
-// are refused, and all while full.
-type delivered struct {
-	t     *testing.T
-	r     *rig
-	o     *Outbox
-	d     *Delivery
-	full  bool
-	taken int // events
-	kept  int // events set aside
-	tried int // appends in the last tick
-}
-
-func newDelivered(t *testing.T) *delivered {
-	x := &delivered{t: t, r: newRig(t, 7), o: NewOutbox(1<<20, func() {})}
-	x.d = NewDelivery(x.o, Sure, time.Now)
-	return x
-}
-
-func (x *delivered) lane() *Lane {
-	return NewLane("", func(b *batch) { x.kept++; x.o.settle(b) })
-}
-
-func (x *delivered) add(l *Lane, ids ...string) {
-	for _, id := range ids {
-		if _, err := x.o.Add(x.t.Context(), l, rows(x.r, id), nil); err != nil {
-			x.t.Fatal(err)
-		}
-	}
-}
-
-// ticks lets so many seconds pass, with a tick in each.
-func (x *delivered) ticks(n int) {
-	for range n {
-		time.Sleep(time.Second)
-		x.tried = 0
-		x.d.Tick(func(_ string, events []byte) bool {
-			x.tried++
-			if x.full || bytes.Contains(events, []byte("bad")) {
-				return false
-			}
-			for rest := events; len(rest) > 0; x.taken++ {
-				_, more, err := record.Next(rest)
-				if err != nil {
-					x.t.Fatal(err)
-				}
-				rest = more
-			}
-			return true
-		}, time.Second)
-	}
-}
-
-func TestRefusedAlertsOfManyTenantsHoldUpNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newDelivered(t)
-		for range 100 {
-			x.add(x.lane(), "good", "good", "good", "bad")
-		}
-		x.ticks(60)
-		if x.taken != 300 || x.kept < 99 { // nothing was accepted after the last one
-			t.Errorf("%d of 300 were taken, %d of 100 set aside", x.taken, x.kept)
-		}
-	})
-}
-
-func TestOnceAnAlertWasAtFaultTheNextOneHoldsUpNothingForLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newDelivered(t)
-		x.add(x.lane(), "bad")
-		x.add(x.lane(), "good")
-		x.ticks(50)
-		for n := 2; n < 5; n++ {
-			x.add(x.lane(), "good", "bad")
-			x.add(x.lane(), "good")
-			x.ticks(1)
-			if want := 2*n - 1; x.taken != want || x.kept != n {
-				t.Errorf("%d were taken, %d set aside; want %d, %d", x.taken, x.kept, want, n)
-			}
-		}
-	})
-}
-
-func TestWhenTheDiskHasRoomAgainARefusedAlertAloneHoldsUpNoneOfItsBatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newDelivered(t)
-		x.full = true
-		x.add(x.lane(), "bad", "bad", "good", "good", "good")
-		x.ticks(300)
-		if x.kept > 0 {
-			t.Errorf("%d were set aside although everything was refused", x.kept)
-		}
-		x.full = false
-		x.ticks(6)
-		if x.taken != 3 {
-			t.Errorf("%d of 3 were taken", x.taken)
-		}
-	})
-}
-
-func TestAFullDiskIsNotTriedWithEverythingThatWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newDelivered(t)
-		x.full = true
-		for range 500 {
-			x.add(x.lane(), "good", "good")
-		}
-		few := 0
-		for range 200 {
-			x.ticks(1)
-			if x.tried > 3*refusedBudget/2 {
-				t.Fatalf("%d appends in a tick", x.tried)
-			}
-			if x.tried <= 2 {
-				few++
-			}
-		}
-		if few < 150 {
-			t.Errorf("%d of 200 ticks made two appends at most", few)
-		}
-		x.full = false
-		x.ticks(1)
-		if x.taken != 1000 || x.kept > 0 {
-			t.Errorf("with room again %d of 1000 were taken, %d set aside", x.taken, x.kept)
-		}
-	})
 }
 
 func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
@@ -479,6 +350,56 @@ func TestAnEventOfferedWhileItsTenantIsReplacedIsSentOnce(t *testing.T) {
 		}
 		r.stop()
 		r.arrivedOnce(t, "0")
+		if n := r.asides(); n != 0 {
+			t.Errorf("%d entries are still listed", n)
+		}
+	})
+}
+
+func TestSeveralRefusedAlertsInABatchHoldUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 7)
+		begin, on := time.Now(), true
+		r.api.add("0", begin, begin)
+		r.api.add("1", begin, begin)
+		for i := 2; i < 10; i++ {
+			at := begin.Add(10 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refusing(&on, "0", "1")
+		r.start()
+		time.Sleep(12 * time.Hour)
+		if n := len(r.chunk.counts()); n != 8 {
+			t.Errorf("%d of the 8 others arrived", n)
+		}
+		r.change(func() { on = false })
+		time.Sleep(time.Hour)
+		r.stop()
+		r.want(10, 1)
+	})
+}
+
+func TestWhatIsOfferedAgainAndRefusedAgainComesInTheEndOnceAlsoWhenTheTenantIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 8)
+		begin, on := time.Now(), true
+		for i := range 100 {
+			at := begin.Add(time.Duration(i) * 2 * time.Minute)
+			r.api.add(fmt.Sprint(i), at, at)
+		}
+		r.chunk.refusing(&on, "0")
+		r.start()
+		time.Sleep(2 * time.Hour)
+		for range 3 {
+			r.in.Retire(r.cfg.Key, nil)
+			r.in.Add(r.tenant())
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(2 * time.Hour)
+		r.change(func() { on = false })
+		time.Sleep(5 * time.Hour)
+		r.stop()
+		r.want(100, 1)
 		if n := r.asides(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}

@@ -107,7 +107,7 @@ func (in *Input) buryRetired() {
 
 	in.tenants = slices.DeleteFunc(in.tenants, func(t *Tenant) bool {
 		if t.ctx == nil || t.ctx.Err() == nil || !closed(t.done) || !t.refused.idle() ||
-			!t.feed.settled(in.outbox.Added(t.feed.lane)) {
+			!t.feed.settled(t.delivered.Load(), in.outbox.Added(t.stream)) {
 			return false
 		}
 

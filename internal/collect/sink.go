@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -103,11 +104,11 @@ func (s *sink) Row(raw []byte) error {
 		}
 	}
 
-	if t.event = event; cap(event) > MaxBatch {
+	if t.event = event; cap(event) > delivery.MaxBatch {
 		t.event = nil // one huge alert is no reason to keep its memory
 	}
 
-	n, err := t.in.outbox.Add(s.ctx, t.feed.lane, event, t.room)
+	n, err := t.in.outbox.Add(s.ctx, t.stream, event, t.room)
 	if err != nil {
 		return err
 	}

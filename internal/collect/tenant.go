@@ -9,6 +9,7 @@ import (
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -57,7 +58,11 @@ type Tenant struct {
 	cfg  TenantConfig
 	in   *Input
 	feed feed
-	wake chan struct{}
+	// stream is the way of the events through the outbox; delivered is the number up to
+	// which they are delivered, or committed as rejected.
+	stream    *delivery.Stream
+	delivered atomic.Uint64
+	wake      chan struct{}
 	// ctx ends when the tenant retires or the input stops; done is closed when its
 	// goroutine has ended; after is closed when the tenant that had this feed before is
 	// out of the way, nil if there was none.
@@ -105,7 +110,8 @@ type Tenant struct {
 func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
 	t.describe = defender.NewDescriber(cfg.API)
-	t.feed.key, t.feed.lane = cfg.Key, NewLane(cfg.Tag, t.refused.keep)
+	t.feed.key = cfg.Key
+	t.stream = delivery.NewStream(cfg.Tag, streamOwner{t})
 	t.refused.t = t
 	t.waitLeft = waitWithPlace
 	t.feed.reach = reach{cfg.Overlap, cfg.SweepInterval, cfg.SweepLookback}
@@ -117,6 +123,18 @@ func (t *Tenant) configure(cfg TenantConfig) {
 		EffectiveInterval: cfg.PollInterval,
 	}
 }
+
+// streamOwner is told by the outbox what becomes of the tenant's events.
+type streamOwner struct{ t *Tenant }
+
+// Delivered implements delivery.Owner.
+func (o streamOwner) Delivered(upTo uint64) {
+	o.t.delivered.Store(upTo)
+	o.t.in.dirty()
+}
+
+// Rejected implements delivery.Owner.
+func (o streamOwner) Rejected(event *delivery.Batch) { o.t.refused.keep(event) }
 
 func (t *Tenant) now() time.Time { return t.in.cfg.Now() }
 

@@ -152,7 +152,7 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 			t.retryAside(ctx, reader, &a)
 		}
 
-		if !a.read || !t.feed.writtenDown(a.last) {
+		if !a.read || !t.feed.writtenDown(t.delivered.Load(), a.last) {
 			left = append(left, a)
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/metrics"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
@@ -16,7 +17,7 @@ import (
 // assemble puts an input together: the store, and for each tenant sign-in, reader and
 // encoder. On an error nothing is left open; after that, the crew's end gives
 // everything back.
-func (s *shared) assemble(cfg *config.Input, mode collect.Mode, log *logger) (_ *crew, err error) {
+func (s *shared) assemble(cfg *config.Input, mode delivery.Mode, log *logger) (_ *crew, err error) {
 	c := newCrew(s, log)
 
 	defer func() {

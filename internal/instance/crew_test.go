@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/delivery"
 )
 
 // atWork gives the crew of a running input with one tenant.
@@ -21,7 +21,7 @@ func atWork(t *testing.T) (*crew, *fakeHost, config.Tenant) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newShared().assemble(cfg, collect.Sure, newLogger(h))
+	c, err := newShared().assemble(cfg, delivery.Sure, newLogger(h))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/tokens"
 )
 
@@ -151,7 +152,7 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 		return nil, err
 	}
 
-	mode := collect.Sure
+	mode := delivery.Sure
 
 	if t.Threaded() {
 		if !cfg.AllowThreaded {
@@ -161,7 +162,7 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 			)
 		}
 
-		mode = collect.BestEffort
+		mode = delivery.BestEffort
 
 		log.log(
 			collect.Warn,
@@ -269,7 +270,7 @@ func (p *Process) Collect(h Handle) (events []byte) {
 	defer i.log.flush()
 
 	if !i.host.CanAppend() {
-		return i.input.Delivery.Take()
+		return i.input.Delivery.Next()
 	}
 
 	behind := i.input.Delivery.Tick(func(tag string, events []byte) bool {
@@ -288,7 +289,7 @@ func (p *Process) Cleanup(h Handle) {
 	if i := p.get(h); i != nil {
 		defer i.contain()
 
-		i.input.Delivery.Taken()
+		i.input.Delivery.Copied()
 	}
 }
 

@@ -1,7 +1,6 @@
-package collect
+package delivery
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -10,33 +9,13 @@ import (
 	"time"
 )
 
-// fill puts n events of size bytes into a lane.
-func fill(tb testing.TB, o *Outbox, l *Lane, n, size int) {
-	tb.Helper()
-	event := bytes.Repeat([]byte{0xc0}, size)
-	for range n {
-		if _, err := o.Add(tb.Context(), l, event, nil); err != nil {
-			tb.Fatal(err)
-		}
-	}
-}
-
-// tickOnce hands everything over.
-func tickOnce(o *Outbox) (events int) {
-	for b := o.first(); b != nil; b = o.first() {
-		events += len(b.events)
-		o.detach()
-		o.settle(b)
-	}
-	return events
-}
-
 func TestABacklogUsesItsBuffersAgain(t *testing.T) {
 	const events, size = 4000, 2500
-	o, l := NewOutbox(32<<20, func() {}), NewLane("", nil)
+	o := NewOutbox(32 << 20)
+	s, _ := newStream(t)
 	round := func() {
-		fill(t, o, l, events, size)
-		if got := tickOnce(o); got != events*size {
+		fill(t, o, s, events, size)
+		if got := drain(o); got != events*size {
 			t.Fatalf("%d bytes came out, %d went in", got, events*size)
 		}
 	}
@@ -46,29 +25,31 @@ func TestABacklogUsesItsBuffersAgain(t *testing.T) {
 	}
 }
 
-func TestWhatABacklogNeededIsGivenBackByTheFirstTickThatFindsNothing(t *testing.T) {
+func TestAQuietTickGivesTheMemoryOfABacklogBack(t *testing.T) {
 	const limit = 8 << 20
-	o, l := NewOutbox(limit, func() {}), NewLane("", nil)
+	o := NewOutbox(limit)
+	s, _ := newStream(t)
 	for range 3 {
-		fill(t, o, l, limit/2500-1, 2500)
-		tickOnce(o)
+		fill(t, o, s, limit/2500-1, 2500)
+		drain(o)
 		if kept := o.bytes + len(o.spare)*MaxBatch; kept > limit {
-			t.Errorf("%d bytes wait or are spare, the limit is %d", kept, limit)
+			t.Errorf("%d bytes are queued or spare, the limit is %d", kept, limit)
 		}
 	}
 	if len(o.spare) <= fewSpare {
 		t.Fatalf("%d buffers were kept: nothing to give back", len(o.spare))
 	}
-	o.quiet()
+	o.shrink()
 	if len(o.spare) > fewSpare {
-		t.Errorf("%d buffers are kept while nothing is waiting", len(o.spare))
+		t.Errorf("%d buffers are kept while nothing is queued", len(o.spare))
 	}
 }
 
-func TestManyLanesWithAFewEventsTakeLittleMemory(t *testing.T) {
-	o, total := NewOutbox(32<<20, func() {}), 0
+func TestManyStreamsWithAFewEventsTakeLittleMemory(t *testing.T) {
+	o, total := NewOutbox(32<<20), 0
 	for range 1000 {
-		fill(t, o, NewLane("t", nil), 3, 500)
+		s, _ := newStream(t)
+		fill(t, o, s, 3, 500)
 	}
 	for _, b := range o.queue {
 		total += cap(b.events)
@@ -78,42 +59,43 @@ func TestManyLanesWithAFewEventsTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkOutbox is 100,000 events of 2.5 KB through an outbox of 32 MB, in one turn.
+// BenchmarkOutbox moves 100,000 events of 2.5 KB through an outbox of 32 MB.
 func BenchmarkOutbox(b *testing.B) {
-	o, l := NewOutbox(32<<20, func() {}), NewLane("", nil)
+	o := NewOutbox(32 << 20)
+	s, _ := newStream(b)
 	b.SetBytes(100_000 * 2500)
 	b.ReportAllocs()
 	for b.Loop() {
 		for range 10 {
-			fill(b, o, l, 10_000, 2500)
-			tickOnce(o)
+			fill(b, o, s, 10_000, 2500)
+			drain(o)
 		}
 	}
 }
 
-func TestALargeEventIsNotOvertakenForEverBySmallOnes(t *testing.T) {
+func TestSmallEventsDoNotOvertakeALargeOneForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		o := NewOutbox(1000, func() {})
-		for range 4 { // always somebody has a small one
-			l := NewLane("", nil)
+		o := NewOutbox(1000)
+		for range 4 { // there is always a small one
+			s, _ := newStream(t)
 			go func() {
 				for ctx.Err() == nil {
-					_, _ = o.Add(ctx, l, make([]byte, 100), nil)
+					_, _ = o.Add(ctx, s, make([]byte, 100), nil)
 				}
 			}()
 		}
 		synctest.Wait()
-		large := NewLane("", nil)
+		large, owner := newStream(t)
 		go func() { _, _ = o.Add(ctx, large, make([]byte, 900), nil) }()
 		synctest.Wait()
 		for range 40 {
-			b := o.first()
-			o.detach()
-			o.settle(b)
+			b := o.head()
+			o.removeHead()
+			o.Release(b)
 			synctest.Wait()
 		}
-		if large.Taken() != 1 {
+		if owner.upTo.Load() != 1 {
 			t.Error("the large event still waits after forty batches")
 		}
 		stop()
@@ -123,23 +105,20 @@ func TestALargeEventIsNotOvertakenForEverBySmallOnes(t *testing.T) {
 
 func TestWhoStopsWaitingForRoomHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, l := NewOutbox(1000, func() {}), NewLane("", nil)
-		fill(t, o, l, 1, 900)
+		o := NewOutbox(1000)
+		s, _ := newStream(t)
+		fill(t, o, s, 1, 900)
 		for range 3 {
 			ctx, cancel := context.WithCancel(t.Context())
-			go func() { _, _ = o.Add(ctx, l, make([]byte, 500), nil) }()
+			go func() { _, _ = o.Add(ctx, s, make([]byte, 500), nil) }()
 			synctest.Wait()
 			defer cancel()
 			go func() { time.Sleep(time.Second); cancel() }()
 		}
 		var waited, ended atomic.Bool
+		wait := func() func() { waited.Store(true); return func() { ended.Store(true) } }
 		go func() {
-			n, err := o.Add(
-				t.Context(),
-				l,
-				make([]byte, 100),
-				func() func() { waited.Store(true); return func() { ended.Store(true) } },
-			)
+			n, err := o.Add(t.Context(), s, make([]byte, 100), wait)
 			if n != 2 || err != nil {
 				t.Errorf("Add = %d, %v; want 2", n, err)
 			}
@@ -155,7 +134,7 @@ func TestWhoStopsWaitingForRoomHoldsUpNobody(t *testing.T) {
 		}
 		for range 2 {
 			go func() {
-				if _, err := o.Add(t.Context(), l, make([]byte, 500), nil); !errors.Is(err, ErrRefused) {
+				if _, err := o.Add(t.Context(), s, make([]byte, 500), nil); !errors.Is(err, ErrClosed) {
 					t.Errorf("at the end: %v", err)
 				}
 			}()

@@ -1,0 +1,77 @@
+package delivery
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// signs are what the sender shows to other goroutines. The times are nanoseconds since
+// 1970, 0 for not at all.
+type signs struct {
+	refused atomic.Int64 // since when everything is refused
+	paused  atomic.Int64 // since when the input is paused
+	ticked  atomic.Int64 // when the collect callback last came
+}
+
+const (
+	// blockedAfter is how long nothing may be delivered before it is a blockage: a pause
+	// of a second is usual.
+	blockedAfter = 4 * time.Second
+	// silentAfter is the same for a collect callback that does not come.
+	silentAfter = 10 * time.Second
+)
+
+// Blockage is why Fluent Bit takes nothing.
+type Blockage struct {
+	Since          time.Time
+	Reason, Remedy string
+}
+
+// Blocked returns what has kept Fluent Bit from taking anything for some seconds; ok is
+// false if nothing does, or if nothing is queued. It may be called from any goroutine.
+func (s *Sender) Blocked(now time.Time) (b Blockage, ok bool) {
+	if s.outbox.Bytes() == 0 {
+		return Blockage{}, false
+	}
+
+	for _, cause := range []struct {
+		since  *atomic.Int64
+		after  time.Duration
+		reason string
+		remedy string
+	}{
+		{
+			since:  &s.signs.paused,
+			after:  blockedAfter,
+			reason: "it has paused the input",
+			remedy: "see whether its outputs deliver, and `mem_buf_limit`, " +
+				"`storage.max_chunks_up` and the disk of storage.path",
+		},
+		{
+			since:  &s.signs.refused,
+			after:  blockedAfter,
+			reason: "it refuses every append",
+			remedy: "see its log and make room on the disk of storage.path; " +
+				"if there is room, look at the processors of the input",
+		},
+		{
+			since:  &s.signs.ticked,
+			after:  silentAfter,
+			reason: "it does not call the input any more",
+			remedy: "see its log; another input that is paused, or an output that hangs, may hold it up",
+		},
+	} {
+		ns := cause.since.Load()
+		if ns == 0 || now.Sub(time.Unix(0, ns)) < cause.after {
+			continue
+		}
+
+		return Blockage{
+			Since:  time.Unix(0, ns),
+			Reason: "Fluent Bit takes nothing: " + cause.reason,
+			Remedy: cause.remedy,
+		}, true
+	}
+
+	return Blockage{}, false
+}

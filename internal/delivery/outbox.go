@@ -1,0 +1,366 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"fluent-bit-defender/internal/record"
+)
+
+// MaxBatch is the size in bytes above which no further event is added to a batch:
+// Fluent Bit's chunks close at 2 MB, and an output such as Splunk's HEC refuses large
+// bodies. A single larger event is a batch of its own.
+const MaxBatch = 1 << 20
+
+// ErrClosed is returned by Add, AddBatch and Offer once the outbox is closed: the input
+// is stopping, and the events were not queued.
+var ErrClosed = errors.New("the input is stopping")
+
+// Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, with
+// many writers and one Sender that never waits. All its methods may be called at the
+// same time. Its lock is held for a few instructions and a copy of one event or batch
+// only, and never across an append, since Fluent Bit may call Pause from inside one.
+type Outbox struct {
+	limit int
+
+	mu       sync.Mutex
+	queue    []*Batch
+	bytes    int       // of all events that are not delivered
+	rejected int       // of bytes, what was rejected and waits for its owner's store
+	line     []*waiter // who waits for room, in order of arrival: small events do not overtake a large one for ever
+	closed   bool
+	spare    [][]byte // buffers of MaxBatch
+}
+
+// waiter is a call that waits for room.
+type waiter struct {
+	size int
+	turn chan struct{} // holds one when there may be room
+}
+
+// NewOutbox returns an outbox for limit bytes.
+func NewOutbox(limit int) *Outbox { return &Outbox{limit: limit} }
+
+// Add puts one encoded event at the end of its stream and returns its number. At the
+// limit it waits until there is room or ctx ends. If wait is not nil, it is called before
+// the waiting begins, and the function that it returns when it has ended. An event larger
+// than the whole limit is added when nothing else is queued.
+func (o *Outbox) Add(ctx context.Context, s *Stream, event []byte, wait func() func()) (n uint64, err error) {
+	err = o.enter(ctx, len(event), wait, func() { n = o.put(s, event) })
+	return n, err
+}
+
+// AddBatch adds several events, all of them or none, and returns the number of the last.
+func (o *Outbox) AddBatch(ctx context.Context, s *Stream, events []byte) (n uint64, err error) {
+	err = o.enter(ctx, len(events), nil, func() {
+		for rest := events; len(rest) > 0; {
+			var event []byte
+
+			event, rest = firstEvent(rest)
+			n = o.put(s, event)
+		}
+	})
+
+	return n, err
+}
+
+// Offer queues an event that was rejected before, as a batch of its own. The channel
+// receives once whether it was delivered now. If not, the outbox has let go of it.
+func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (delivered <-chan bool, err error) {
+	b := &Batch{
+		stream: NewStream(tag, nil),
+		events: event,
+		first:  1,
+		last:   1,
+		answer: make(chan bool, 1),
+	}
+	err = o.enter(ctx, len(event), nil, func() {
+		b.stream.added, b.stream.undelivered = 1, []*Batch{b}
+		o.queue = append(o.queue, b)
+		o.bytes += len(event)
+	})
+
+	return b.answer, err
+}
+
+// firstEvent cuts the first event off. What cannot be cut is one event.
+func firstEvent(events []byte) (event, rest []byte) {
+	event, rest, err := record.Next(events)
+	if err != nil {
+		return events, nil
+	}
+
+	return event, rest
+}
+
+// enter runs put, with the lock held, when there is room for size bytes.
+func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put func()) error {
+	o.mu.Lock()
+	if !o.closed && len(o.line) == 0 && o.fits(size) {
+		put()
+		o.mu.Unlock()
+
+		return nil
+	}
+
+	w := &waiter{size, make(chan struct{}, 1)}
+	o.line = append(o.line, w)
+	o.mu.Unlock()
+
+	if wait != nil && ctx.Err() == nil {
+		defer wait()()
+	}
+
+	for {
+		if entered, err := o.tryEnter(ctx, w, put); entered || err != nil {
+			return err
+		}
+
+		select {
+		case <-w.turn:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// tryEnter runs put if there is room and w is the first in the line. With that, or with
+// an error, w has left the line.
+func (o *Outbox) tryEnter(ctx context.Context, w *waiter, put func()) (entered bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	err = context.Cause(ctx)
+	if o.closed {
+		err = ErrClosed
+	}
+
+	if err == nil {
+		if o.line[0] != w || !o.fits(w.size) {
+			return false, nil
+		}
+
+		put()
+	}
+
+	o.line = slices.DeleteFunc(o.line, func(x *waiter) bool { return x == w })
+	o.callNext()
+
+	return err == nil, err
+}
+
+// fits reports whether there is room; o.mu must be held. One event always fits into an
+// empty queue, whatever the suspects take up: otherwise nothing would ever show whether
+// Fluent Bit accepts others. Rejected events, which wait for a store alone, do keep
+// others out.
+func (o *Outbox) fits(size int) bool {
+	return len(o.queue) == 0 && o.rejected < o.limit || o.bytes+size <= o.limit
+}
+
+// callNext wakes the first in the line if there is room for it; o.mu must be held.
+func (o *Outbox) callNext() {
+	if len(o.line) > 0 && (o.closed || o.fits(o.line[0].size)) {
+		select {
+		case o.line[0].turn <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// put adds an event to the open batch of its stream, or to a new one; o.mu must be held.
+func (o *Outbox) put(s *Stream, event []byte) uint64 {
+	b := s.open
+	if b == nil || len(b.events)+len(event) > MaxBatch {
+		s.busy = s.busy || b != nil
+		b = &Batch{stream: s, first: s.added + 1, events: o.buffer(s, len(event))}
+		o.queue = append(o.queue, b)
+		s.undelivered = append(s.undelivered, b)
+		s.open = b
+	}
+
+	b.events = append(b.events, event...)
+	s.added++
+	b.last = s.added
+	o.bytes += len(event)
+
+	return s.added
+}
+
+// buffer returns where a batch begins. A stream that fills its batches gets a buffer of
+// the size of a batch, a used one if there is one: a backlog then neither copies its
+// events to make a buffer grow nor keeps the garbage collector busy. For all other
+// streams, of which there may be thousands, the buffer grows as needed.
+func (o *Outbox) buffer(s *Stream, size int) []byte {
+	if !s.busy || size > MaxBatch {
+		return nil
+	}
+
+	if n := len(o.spare); n > 0 {
+		b := o.spare[n-1]
+		o.spare = o.spare[:n-1]
+
+		return b[:0]
+	}
+
+	return make([]byte, 0, MaxBatch)
+}
+
+// fewSpare is how many buffers are kept when nothing is queued.
+const fewSpare = 2
+
+// recycle keeps the buffer of a batch for the next one. Queued events and spare buffers
+// stay within the limit together.
+func (o *Outbox) recycle(buf []byte) {
+	if cap(buf) == MaxBatch && o.bytes+(len(o.spare)+1)*MaxBatch <= o.limit {
+		o.spare = append(o.spare, buf)
+	}
+}
+
+// shrink gives back the memory that a backlog needed. It is called by each tick that finds
+// nothing.
+func (o *Outbox) shrink() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	if len(o.spare) > fewSpare {
+		o.spare = append([][]byte(nil), o.spare[:fewSpare]...)
+	}
+}
+
+// Added returns the number of the stream's newest event.
+func (o *Outbox) Added(s *Stream) uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return s.added
+}
+
+// Bytes returns the size of all events that are not delivered.
+func (o *Outbox) Bytes() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return o.bytes
+}
+
+// Close makes every later Add fail. What is queued stays where it is.
+func (o *Outbox) Close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	o.closed = true
+	o.callNext() // whoever leaves the line calls the next one
+}
+
+// Undelivered returns the batches of a stream that are not delivered, by number. It is
+// for the end of an input, when the sender ticks no more.
+func (o *Outbox) Undelivered(s *Stream) []*Batch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return slices.Clone(s.undelivered)
+}
+
+// Release lets go of a batch that is out of the queue: Fluent Bit has it, or its owner
+// has committed it.
+func (o *Outbox) Release(b *Batch) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	b.stream.release(b)
+
+	o.bytes -= len(b.events)
+	if b.rejected {
+		o.rejected -= len(b.events)
+	}
+
+	o.recycle(b.events)
+	o.callNext()
+}
+
+// head closes the first batch of the queue and returns it, nil if there is none. The
+// batch stays in the queue until removeHead.
+func (o *Outbox) head() *Batch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	if len(o.queue) == 0 {
+		return nil
+	}
+
+	b := o.queue[0]
+	b.close()
+
+	return b
+}
+
+// removeHead takes the first batch out of the queue. It counts as not delivered until
+// Release.
+func (o *Outbox) removeHead() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	o.pop()
+	o.callNext()
+}
+
+// pop takes the first batch out of the queue; o.mu must be held.
+func (o *Outbox) pop() *Batch {
+	b := o.queue[0]
+	o.queue[0] = nil
+	o.queue = o.queue[1:]
+
+	return b
+}
+
+// splitHead takes the first batch out of the queue and returns its events, a batch each,
+// which still count as not delivered. They have memory of their own: one of them may stay
+// for long.
+func (o *Outbox) splitHead() []*Batch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	b := o.pop()
+
+	var pieces []*Batch
+
+	for n, rest := b.first, b.events; len(rest) > 0; n++ {
+		var event []byte
+
+		event, rest = firstEvent(rest)
+		pieces = append(pieces, &Batch{
+			stream: b.stream,
+			events: bytes.Clone(event),
+			first:  n,
+			last:   n,
+		})
+	}
+
+	pieces[len(pieces)-1].last = b.last
+	i := b.stream.find(b)
+	b.stream.undelivered = slices.Replace(b.stream.undelivered, i, i+1, pieces...)
+	o.recycle(b.events)
+	o.callNext()
+
+	return pieces
+}
+
+// alone reports whether nothing is queued but b, and b is one event.
+func (o *Outbox) alone(b *Batch) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return len(o.queue) == 1 && b.first == b.last
+}
+
+// reject hands an event that is out of the queue to its owner.
+func (o *Outbox) reject(b *Batch) {
+	o.mu.Lock()
+	b.rejected = true
+	o.rejected += len(b.events)
+	o.mu.Unlock()
+
+	b.stream.owner.Rejected(b)
+}
