@@ -115,7 +115,7 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 			Reason:     "the secret has expired",
 			Remedy:     "make a new one",
 			Errors:     7,
-			SetAside:   1,
+			Deferred:   1,
 			LagSeconds: 12.5,
 		},
 	)

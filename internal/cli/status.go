@@ -39,7 +39,7 @@ type reported struct {
 	LagSeconds   float64 `json:"lag_seconds"`
 	Emitted      uint64  `json:"emitted"`
 	Repeats      uint64  `json:"repeats"`
-	SetAside     int     `json:"deferred"`
+	Deferred     int     `json:"deferred"`
 	Errors       uint64  `json:"errors"`
 	Polls        uint64  `json:"polls"`
 	TokenExpires *string `json:"token_expires"`
@@ -154,7 +154,7 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 			LagSeconds:  st.LagSeconds,
 			Emitted:     st.Emitted,
 			Repeats:     st.Repeats,
-			SetAside:    st.SetAside,
+			Deferred:    st.Deferred,
 			Errors:      st.Errors,
 			Polls:       st.Polls,
 			Interval:    st.EffectiveInterval.Seconds(),
@@ -232,7 +232,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 				span(time.Duration(r.LagSeconds * float64(time.Second))),
 				fmt.Sprint(r.Emitted),
 				fmt.Sprint(r.Repeats),
-				fmt.Sprint(r.SetAside),
+				fmt.Sprint(r.Deferred),
 				fmt.Sprint(r.Errors),
 				token,
 			},

@@ -30,9 +30,9 @@ type feed struct {
 	marks      []mark
 	pending    []pendingSeen // emitted, not written down yet; ascending by number
 	seen       seenSet
-	parked     []store.Aside // to be put aside with the next commit: parked.go
-	back       []parkedEntry // what was parked before and is in the outbox again, by number
-	oldest     tick.Tick     // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
+	parked     []store.Deferred // to be put aside with the next commit: parked.go
+	back       []parkedEntry    // what was parked before and is in the outbox again, by number
+	oldest     tick.Tick        // where the oldest window begins that was set aside, 0 for none: the seen-set reaches that far in any case
 }
 
 // reach is how far polls reach back behind what was read.
@@ -315,7 +315,7 @@ func (f *feed) gather(taken uint64) (c store.Commit, saved func(), ok bool) {
 	f.seen.prune(max(f.seen.since, bound), max(keep/8, tick.Minute))
 	cp.SeenSince = f.seen.since
 
-	c.Key, c.Checkpoint, c.Asides = f.key, cp, f.parked
+	c.Key, c.Checkpoint, c.Deferred = f.key, cp, f.parked
 	for _, p := range f.pending[:n] {
 		c.Seen = append(c.Seen, p.seen)
 	}
@@ -324,7 +324,7 @@ func (f *feed) gather(taken uint64) (c store.Commit, saved func(), ok bool) {
 }
 
 // park lets the next commit put events aside that waited.
-func (f *feed) park(a store.Aside) {
+func (f *feed) park(a store.Deferred) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 

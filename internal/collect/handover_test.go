@@ -262,7 +262,7 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 				}
 				tenant := r.start()
 				time.Sleep(10 * time.Minute)
-				if n := tenant.snapshot().SetAside; n != 0 {
+				if n := tenant.snapshot().Deferred; n != 0 {
 					t.Errorf("%d shown as set aside", n)
 				}
 				r.stop()

@@ -37,13 +37,13 @@ type Store interface {
 	// is false if there was nothing to do.
 	PendingRewind(ctx context.Context, keys ...store.FeedKey) (map[store.FeedKey]tick.Tick, error)
 	ApplyRewind(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, ok bool, err error)
-	// PutAside keeps what is set aside, and gives it the id by which AsideRow gives its
-	// events and DropAside forgets it.
-	PutAside(ctx context.Context, key store.FeedKey, a store.Aside) (id int64, err error)
-	// ListAsides lists what is kept, without the events.
-	ListAsides(ctx context.Context, key store.FeedKey) ([]store.ListedAside, error)
-	AsideRow(ctx context.Context, key store.FeedKey, id int64) (row []byte, ok bool, err error)
-	DropAside(ctx context.Context, key store.FeedKey, id int64) error
+	// PutDeferred keeps what is set aside, and gives it the id by which DeferredEvents gives its
+	// events and DropDeferred forgets it.
+	PutDeferred(ctx context.Context, key store.FeedKey, a store.Deferred) (id int64, err error)
+	// ListDeferred lists what is kept, without the events.
+	ListDeferred(ctx context.Context, key store.FeedKey) ([]store.Deferred, error)
+	DeferredEvents(ctx context.Context, key store.FeedKey, id int64) (row []byte, ok bool, err error)
+	DropDeferred(ctx context.Context, key store.FeedKey, id int64) error
 	// Status gives what was last shown of a feed; ok is false if nothing was.
 	Status(ctx context.Context, key store.FeedKey) (status store.Status, ok bool, err error)
 	// SetStatus replaces what `defenderctl status` shows of the feeds.

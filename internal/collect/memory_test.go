@@ -18,13 +18,13 @@ type memory struct {
 	mu        sync.Mutex
 	cps       map[store.FeedKey]store.Checkpoint
 	seen      map[store.FeedKey][]store.Seen
-	asides    map[int64]store.Aside
+	asides    map[int64]store.Deferred
 	commits   int
 	lastAside int64
 	full      bool // every write fails
-	// noAsides makes only PutAside fail, noRewinds only ApplyRewind.
+	// noAsides makes only PutDeferred fail, noRewinds only ApplyRewind.
 	noAsides, noRewinds bool
-	// unlisted is how often ListAsides fails.
+	// unlisted is how often ListDeferred fails.
 	unlisted int
 	rewinds  map[store.FeedKey]tick.Tick
 	statuses map[store.FeedKey]store.Status
@@ -34,7 +34,7 @@ func newMemory() *memory {
 	return &memory{
 		cps:      map[store.FeedKey]store.Checkpoint{},
 		seen:     map[store.FeedKey][]store.Seen{},
-		asides:   map[int64]store.Aside{},
+		asides:   map[int64]store.Deferred{},
 		rewinds:  map[store.FeedKey]tick.Tick{},
 		statuses: map[store.FeedKey]store.Status{},
 	}
@@ -68,9 +68,9 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 			}
 		}
 		m.seen[c.Key] = append(kept, c.Seen...)
-		for _, a := range c.Asides {
+		for _, a := range c.Deferred {
 			m.lastAside++
-			a.Row = bytes.Clone(a.Row)
+			a.Events = bytes.Clone(a.Events)
 			m.asides[m.lastAside] = a
 		}
 		for _, id := range c.Dropped {
@@ -121,10 +121,10 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 	return cp, true, nil
 }
 
-func (m *memory) PutAside(
+func (m *memory) PutDeferred(
 	_ context.Context,
 	_ store.FeedKey,
-	a store.Aside,
+	a store.Deferred,
 ) (int64, error) { // as the store: an ID that is set is kept
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,7 +140,7 @@ func (m *memory) PutAside(
 	return id, nil
 }
 
-func (m *memory) ListAsides(context.Context, store.FeedKey) (list []store.ListedAside, err error) {
+func (m *memory) ListDeferred(context.Context, store.FeedKey) (list []store.Deferred, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.unlisted > 0 {
@@ -149,21 +149,20 @@ func (m *memory) ListAsides(context.Context, store.FeedKey) (list []store.Listed
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.asides)) {
 		a := m.asides[id]
-		listed := store.ListedAside{Aside: a, HasRow: a.Row != nil}
-		listed.ID, listed.Row = id, nil
-		list = append(list, listed)
+		a.ID, a.Events = id, nil
+		list = append(list, a)
 	}
 	return list, nil
 }
 
-func (m *memory) AsideRow(_ context.Context, _ store.FeedKey, id int64) (row []byte, ok bool, err error) {
+func (m *memory) DeferredEvents(_ context.Context, _ store.FeedKey, id int64) (row []byte, ok bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a, ok := m.asides[id]
-	return a.Row, ok && a.Row != nil, nil
+	return a.Events, ok && a.Events != nil, nil
 }
 
-func (m *memory) DropAside(_ context.Context, _ store.FeedKey, id int64) error {
+func (m *memory) DropDeferred(_ context.Context, _ store.FeedKey, id int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full {

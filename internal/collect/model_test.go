@@ -247,7 +247,7 @@ func (r *rig) parked() (n int) { return r.entries(true) }
 func (r *rig) entries(parked bool) (n int) {
 	r.change(func() {
 		for _, a := range r.store.asides {
-			if (a.Reason == parkedReason) == parked {
+			if (a.Kind == store.ParkedBatch) == parked {
 				n++
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // be read again, and a version that was replaced by a later one meanwhile would be
 // gone.
 
-// parkedReason marks such an entry of the store.
+// parkedReason is what the store says of such an entry, for people.
 const parkedReason = "waiting for Fluent Bit when the input ended"
 
 // mostParked bounds how many bytes are parked, in the little time there is at an end.
@@ -32,7 +32,12 @@ func (in *Input) park() {
 				return
 			}
 
-			t.feed.park(store.Aside{Row: b.Events(), Reason: parkedReason, NextTry: t.now()})
+			t.feed.park(store.Deferred{
+				Kind:    store.ParkedBatch,
+				Events:  b.Events(),
+				Reason:  parkedReason,
+				NextTry: t.now(),
+			})
 			in.outbox.Release(b)
 		}
 	}
@@ -67,7 +72,7 @@ func (t *Tenant) takeBack(ctx context.Context) bool {
 // parkedRow reads an entry of the store, which is asked until it answers.
 func (t *Tenant) parkedRow(ctx context.Context, id int64) (row []byte, ok bool) {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		row, _, err := t.in.cfg.Store.AsideRow(ctx, t.cfg.Key, id)
+		row, _, err := t.in.cfg.Store.DeferredEvents(ctx, t.cfg.Key, id)
 		if err == nil {
 			return row, true
 		}
@@ -85,9 +90,9 @@ func (t *Tenant) parkedRow(ctx context.Context, id int64) (row []byte, ok bool) 
 }
 
 // parkedIDs picks what was parked.
-func parkedIDs(list []store.ListedAside) (ids []int64) {
+func parkedIDs(list []store.Deferred) (ids []int64) {
 	for _, a := range list {
-		if a.HasRow && a.Reason == parkedReason {
+		if a.Kind == store.ParkedBatch {
 			ids = append(ids, a.ID)
 		}
 	}

@@ -354,7 +354,7 @@ func TestWindowsSetAsideAreTwoLinesPerPoll(t *testing.T) {
 		r.cfg.Reader = &asideReader{n: 20}
 		tenant := r.start()
 		time.Sleep(time.Minute)
-		if n := tenant.snapshot().SetAside; n != 20 {
+		if n := tenant.snapshot().Deferred; n != 20 {
 			t.Errorf("%d are shown as set aside", n)
 		}
 		lines := r.logged()
@@ -402,8 +402,9 @@ func TestAlertsTakenAtLastAreFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Aside{
-				Row:     rows(r, fmt.Sprint(i)),
+			r.store.asides[int64(i+1)] = store.Deferred{
+				Kind:    store.RejectedEvent,
+				Events:  rows(r, fmt.Sprint(i)),
 				Reason:  refusedReason,
 				NextTry: time.Now(),
 			}

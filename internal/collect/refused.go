@@ -54,17 +54,17 @@ func (r *refusals) keep(b *delivery.Batch) {
 
 // takeUp goes on with what an earlier run wrote down. A time written while the clock
 // was ahead is not waited for.
-func (r *refusals) takeUp(list []store.ListedAside) {
+func (r *refusals) takeUp(list []store.Deferred) {
 	latest := r.t.now().Add(refusedRetry)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	for _, a := range list {
-		if !a.HasRow || a.Reason == parkedReason {
+		if a.Kind != store.RejectedEvent {
 			continue
 		}
 
-		r.t.update(func(s *store.Status) { s.SetAside++ })
+		r.t.update(func(s *store.Status) { s.Deferred++ })
 
 		if a.NextTry.After(latest) {
 			a.NextTry = latest
@@ -163,9 +163,14 @@ func (r *refusals) writeDown(ctx context.Context) {
 		b := r.fresh[0]
 		r.mu.Unlock()
 
-		a := store.Aside{Row: b.Events(), Reason: refusedReason, NextTry: t.now().Add(refusedRetry)}
+		a := store.Deferred{
+			Kind:    store.RejectedEvent,
+			Events:  b.Events(),
+			Reason:  refusedReason,
+			NextTry: t.now().Add(refusedRetry),
+		}
 
-		if !r.insist(ctx, func() (err error) { a.ID, err = t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err }) {
+		if !r.insist(ctx, func() (err error) { a.ID, err = t.in.cfg.Store.PutDeferred(ctx, t.cfg.Key, a); return err }) {
 			return
 		}
 
@@ -174,7 +179,7 @@ func (r *refusals) writeDown(ctx context.Context) {
 		r.kept = append(r.kept, keptEntry{a.ID, a.NextTry})
 		r.mu.Unlock()
 		t.in.outbox.Release(b)
-		t.update(func(s *store.Status) { s.SetAside++ })
+		t.update(func(s *store.Status) { s.Deferred++ })
 		r.say()
 	}
 }
@@ -195,7 +200,7 @@ func (r *refusals) say() {
 		fmt.Sprintf(
 			"Fluent Bit refuses an alert although it takes others (a processor that fails?); it is set aside and offered again every %v. Set aside at present: %d",
 			refusedRetry,
-			t.snapshot().SetAside,
+			t.snapshot().Deferred,
 		),
 	)
 }
@@ -249,7 +254,7 @@ func (r *refusals) offerDue(ctx context.Context) {
 func (r *refusals) sayThrough() {
 	t := r.t
 
-	now, left := t.now(), t.snapshot().SetAside
+	now, left := t.now(), t.snapshot().Deferred
 	if r.through == 0 || left > 0 && now.Sub(r.told) < reminder {
 		return
 	}
@@ -291,7 +296,7 @@ type offer struct {
 func (r *refusals) offer(ctx context.Context, id int64) *offer {
 	t := r.t
 
-	row, ok, err := t.in.cfg.Store.AsideRow(ctx, t.cfg.Key, id)
+	row, ok, err := t.in.cfg.Store.DeferredEvents(ctx, t.cfg.Key, id)
 	if err != nil {
 		t.in.log(Debug, t.cfg.Name, fmt.Sprintf("what Fluent Bit refused cannot be read from the store yet: %v", err))
 		return nil
@@ -356,23 +361,24 @@ func (r *refusals) settle(ctx context.Context, o *offer, left []byte) {
 
 	switch {
 	case len(left) == 0:
-		if !r.insist(ctx, func() error { return t.in.cfg.Store.DropAside(ctx, t.cfg.Key, o.id) }) {
+		if !r.insist(ctx, func() error { return t.in.cfg.Store.DropDeferred(ctx, t.cfg.Key, o.id) }) {
 			return
 		}
 
 		r.forget(o.id)
-		t.update(func(s *store.Status) { s.SetAside-- })
+		t.update(func(s *store.Status) { s.Deferred-- })
 
 		r.through++
 	case len(left) < size:
-		a := store.Aside{
+		a := store.Deferred{
 			ID:      o.id,
-			Row:     left,
+			Kind:    store.RejectedEvent,
+			Events:  left,
 			Reason:  refusedReason,
 			NextTry: t.now().Add(refusedRetry),
 		}
 
-		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutAside(ctx, t.cfg.Key, a); return err })
+		r.insist(ctx, func() error { _, err := t.in.cfg.Store.PutDeferred(ctx, t.cfg.Key, a); return err })
 	}
 }
 

@@ -216,7 +216,12 @@ func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
 
 // offering is one process that begins with this row set aside.
 func offering(r *rig, events []byte, next time.Time) {
-	r.store.asides[1] = store.Aside{Row: events, Reason: refusedReason, NextTry: next}
+	r.store.asides[1] = store.Deferred{
+		Kind:    store.RejectedEvent,
+		Events:  events,
+		Reason:  refusedReason,
+		NextTry: next,
+	}
 	r.store.lastAside = 1
 }
 
@@ -280,7 +285,7 @@ func TestWhatWasSetAsideIsTakenUpThoughTheStoreFailsAtTheStart(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		r.stop()
 		r.arrivedOnce(t, "0")
-		if n := tenant.snapshot().SetAside; n != 0 {
+		if n := tenant.snapshot().Deferred; n != 0 {
 			t.Errorf("%d are shown as set aside", n)
 		}
 	})
@@ -308,8 +313,9 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 		r := newRig(t, 7)
 		on := true
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Aside{
-				Row:     rows(r, fmt.Sprint(i)),
+			r.store.asides[int64(i+1)] = store.Deferred{
+				Kind:    store.RejectedEvent,
+				Events:  rows(r, fmt.Sprint(i)),
 				Reason:  refusedReason,
 				NextTry: time.Now(),
 			}
@@ -324,7 +330,7 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 		if limit := offeredAtOnce * 400; most > limit {
 			t.Errorf("%d bytes were in the outbox for what is offered again; want less than %d", most, limit)
 		}
-		if n := tenant.snapshot().SetAside; n != 2000 {
+		if n := tenant.snapshot().Deferred; n != 2000 {
 			t.Errorf("%d are shown as set aside; want 2000", n)
 		}
 		r.change(func() { on = false })

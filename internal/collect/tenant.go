@@ -185,9 +185,9 @@ func (t *Tenant) restore(ctx context.Context) bool {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		cp, seen, ok, err := t.in.cfg.Store.Load(ctx, t.cfg.Key)
 
-		var asides []store.ListedAside
+		var asides []store.Deferred
 		if err == nil {
-			asides, err = t.in.cfg.Store.ListAsides(ctx, t.cfg.Key)
+			asides, err = t.in.cfg.Store.ListDeferred(ctx, t.cfg.Key)
 		}
 
 		switch {

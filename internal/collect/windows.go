@@ -24,11 +24,11 @@ const (
 
 // takeUpWindows goes on with the windows that an earlier run deferred. A time written
 // while the clock was ahead is not waited for.
-func (t *Tenant) takeUpWindows(list []store.ListedAside) {
+func (t *Tenant) takeUpWindows(list []store.Deferred) {
 	latest := t.now().Add(longestAside)
 
 	for _, a := range list {
-		if a.HasRow {
+		if a.Kind != store.UnreadableWindow {
 			continue
 		}
 
@@ -36,18 +36,18 @@ func (t *Tenant) takeUpWindows(list []store.ListedAside) {
 			a.NextTry = latest
 		}
 
-		t.hold(a.Aside)
-		t.update(func(s *store.Status) { s.SetAside++ })
+		t.hold(a)
+		t.update(func(s *store.Status) { s.Deferred++ })
 
 		if reader, ok := t.cfg.Reader.(defender.DeferringReader); ok {
-			reader.Avoid(windowOf(a.Aside))
+			reader.Avoid(windowOf(a))
 		}
 	}
 }
 
 // asideWindow is a window that was deferred.
 type asideWindow struct {
-	store.Aside
+	store.Deferred
 	// read says that it has been read; it is through when event last is written down.
 	read bool
 	last uint64
@@ -55,31 +55,32 @@ type asideWindow struct {
 
 // hold notes a window that is deferred. What was emitted of it is not forgotten
 // meanwhile.
-func (t *Tenant) hold(a store.Aside) {
-	t.asides = append(t.asides, asideWindow{Aside: a})
+func (t *Tenant) hold(a store.Deferred) {
+	t.asides = append(t.asides, asideWindow{Deferred: a})
 	t.feed.remember(t.asides)
 }
 
-func windowOf(a store.Aside) defender.Window { return defender.Window{From: a.From, To: a.To} }
+func windowOf(a store.Deferred) defender.Window { return defender.Window{From: a.From, To: a.To} }
 
 // Defer implements defender.DeferringSink.
 func (s *sink) Defer(w defender.Window, reason string) error {
 	t := s.t
-	a := store.Aside{
+	a := store.Deferred{
+		Kind:    store.UnreadableWindow,
 		From:    w.From,
 		To:      w.To,
 		Reason:  reason,
 		NextTry: t.now().Add(asideRetry),
 	}
 
-	id, err := t.in.cfg.Store.PutAside(s.ctx, t.cfg.Key, a)
+	id, err := t.in.cfg.Store.PutDeferred(s.ctx, t.cfg.Key, a)
 	if err != nil {
 		return fmt.Errorf("deferring what cannot be read: %w", err) // then the walk does not go on behind it
 	}
 
 	a.ID = id
 	t.hold(a)
-	t.update(func(st *store.Status) { st.SetAside++ })
+	t.update(func(st *store.Status) { st.Deferred++ })
 
 	level := Error
 	if s.aside++; s.aside > 1 {
@@ -157,7 +158,7 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 			continue
 		}
 
-		if err := t.in.cfg.Store.DropAside(ctx, t.cfg.Key, a.ID); err != nil {
+		if err := t.in.cfg.Store.DropDeferred(ctx, t.cfg.Key, a.ID); err != nil {
 			t.in.log(
 				Debug,
 				t.cfg.Name,
@@ -183,7 +184,7 @@ func (t *Tenant) sayRead(read []asideWindow) {
 		return
 	}
 
-	t.update(func(s *store.Status) { s.SetAside -= len(read) })
+	t.update(func(s *store.Status) { s.Deferred -= len(read) })
 
 	line := fmt.Sprintf("deferred alerts, updated from %v to %v, have been read", read[0].From, read[0].To)
 	if more := len(read) - 1; more > 0 {
@@ -209,7 +210,7 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader
 	// emitted of the window is still known, see feed.remember.
 	s.since = a.From
 
-	err = reader.ReadDeferred(s.ctx, windowOf(a.Aside), s)
+	err = reader.ReadDeferred(s.ctx, windowOf(a.Deferred), s)
 	if err == nil {
 		a.read, a.last = true, t.added
 		return

@@ -71,10 +71,10 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		time.Sleep(10 * time.Hour)
 		r.arrivedOnce(t, "0", "2")
 		s := tenant.snapshot()
-		if s.SetAside != 1 || s.State != "failing" ||
+		if s.Deferred != 1 || s.State != "failing" ||
 			!strings.Contains(s.Reason, "deferred: HTTP 500 for this millisecond") ||
 			s.Remedy == "" {
-			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.SetAside, s.State, s.Reason, s.Remedy)
+			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.Deferred, s.State, s.Reason, s.Remedy)
 		}
 		if s.LastSuccess.Before(time.Now().Add(-2 * time.Minute)) {
 			t.Errorf("polls are not complete any more since %v", s.LastSuccess)
@@ -82,8 +82,8 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		r.kill()
 		tenant = r.start()
 		time.Sleep(30 * time.Hour)
-		if s := tenant.snapshot(); s.SetAside != 1 || s.State != "failing" || s.Reason == "" {
-			t.Errorf("after the restart %d deferred, state %s, reason %q", s.SetAside, s.State, s.Reason)
+		if s := tenant.snapshot(); s.Deferred != 1 || s.State != "failing" || s.Reason == "" {
+			t.Errorf("after the restart %d deferred, state %s, reason %q", s.Deferred, s.State, s.Reason)
 		}
 		if !slices.Equal(p.avoided, []defender.Window{p.window}) {
 			t.Errorf("after the restart %v was avoided", p.avoided)
@@ -94,8 +94,8 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		if n := r.asides(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
-		if s := tenant.snapshot(); s.SetAside != 0 || s.State != "ok" || s.Reason != "" {
-			t.Errorf("afterwards %d deferred, state %s, reason %q", s.SetAside, s.State, s.Reason)
+		if s := tenant.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Reason != "" {
+			t.Errorf("afterwards %d deferred, state %s, reason %q", s.Deferred, s.State, s.Reason)
 		}
 		r.stop()
 	})

@@ -99,7 +99,7 @@ var families = []metric{
 		"deferred",
 		"Events and windows that are deferred and not through yet.",
 		prometheus.GaugeValue,
-		func(s store.Status) float64 { return float64(s.SetAside) },
+		func(s store.Status) float64 { return float64(s.Deferred) },
 	),
 }
 

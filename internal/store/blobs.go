@@ -216,7 +216,7 @@ func (fc *feedCache) filter(t tx, before tick.Tick) error {
 func verifyFeeds(q querier) error {
 	var n int64
 	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds) + (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
-		+ (SELECT count(tries) FROM asides) + (SELECT count(since) FROM rewinds)`).
+		+ (SELECT count(tries) FROM deferred) + (SELECT count(since) FROM rewinds)`).
 		Scan(&n); err != nil {
 		return err
 	}

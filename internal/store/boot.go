@@ -140,7 +140,7 @@ func undo(t tx, crash moment) (feeds int, err error) {
 		return 0, err
 	}
 
-	if _, err := t.Exec(`UPDATE asides SET gone_boot = NULL, gone_at = NULL WHERE gone_boot >= ? AND gone_at > ?`,
+	if _, err := t.Exec(`UPDATE deferred SET gone_boot = NULL, gone_at = NULL WHERE gone_boot >= ? AND gone_at > ?`,
 		crash.boot, int64(crash.at-CrashWindow)); err != nil {
 		return 0, err
 	}

@@ -181,18 +181,18 @@ func TestUndoAtRandomMoments(t *testing.T) {
 	}
 }
 
-func TestAnAsideDroppedWithinTheWindowComesBack(t *testing.T) {
+func TestDeferredWorkDroppedWithinTheWindowComesBack(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	ids := make([]int64, 3)
 	for i := range ids {
 		var err error
-		if ids[i], err = s.PutAside(t.Context(), testFeed, Aside{Reason: "x"}); err != nil {
+		if ids[i], err = s.PutDeferred(t.Context(), testFeed, Deferred{Kind: RejectedEvent, Reason: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 2 {
-		if err := s.DropAside(t.Context(), testFeed, ids[i]); err != nil {
+		if err := s.DropDeferred(t.Context(), testFeed, ids[i]); err != nil {
 			t.Fatal(err)
 		}
 		w.advance(CrashWindow / 3 * 2)
@@ -200,9 +200,9 @@ func TestAnAsideDroppedWithinTheWindowComesBack(t *testing.T) {
 	drive(t, w, s, 1, 1)
 	die(t, s)
 	w.reboot()
-	asides, err := w.open().ListAsides(t.Context(), testFeed)
-	if err != nil || len(asides) != 2 || asides[0].ID != ids[1] || asides[1].ID != ids[2] {
-		t.Errorf("Asides = %+v, %v; want %v", asides, err, ids[1:])
+	list, err := w.open().ListDeferred(t.Context(), testFeed)
+	if err != nil || len(list) != 2 || list[0].ID != ids[1] || list[1].ID != ids[2] {
+		t.Errorf("ListDeferred = %+v, %v; want %v", list, err, ids[1:])
 	}
 }
 

@@ -235,7 +235,7 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 			tamper(t, filepath.Join(w.dir, tokensFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
 		}, ErrNewer},
 		{"defender.db of a newer version", func(t *testing.T, w *world) {
-			tamper(t, filepath.Join(w.dir, feedsFile), "UPDATE meta SET v = 2 WHERE k = 'version'; PRAGMA user_version = 2")
+			tamper(t, filepath.Join(w.dir, feedsFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
 		}, ErrNewer},
 		{"a database of another program", func(t *testing.T, w *world) {
 			if err := os.Remove(filepath.Join(w.dir, feedsFile)); err != nil {

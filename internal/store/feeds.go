@@ -22,13 +22,16 @@ const feedsSchema = `
 		id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at INTEGER NOT NULL,
 		n INTEGER NOT NULL, newest INTEGER NOT NULL, data BLOB NOT NULL);
 	CREATE TABLE status (feed INTEGER PRIMARY KEY, data BLOB NOT NULL);
-	CREATE TABLE asides (
-		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
-		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, gone_boot INTEGER, gone_at INTEGER, row BLOB);
-	CREATE INDEX asides_feed ON asides (feed);
+` + deferredSchema + `
 	CREATE TABLE rewinds (
 		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL, since INTEGER NOT NULL,
 		PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
+
+const deferredSchema = `
+	CREATE TABLE deferred (
+		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, kind TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, gone_boot INTEGER, gone_at INTEGER, events BLOB);
+	CREATE INDEX deferred_feed ON deferred (feed);`
 
 const seqBits = 32
 
@@ -39,10 +42,10 @@ type Commit struct {
 	Checkpoint Checkpoint
 	// Seen are the alert versions taken in since the last commit.
 	Seen []Seen
-	// Asides are put aside in the same transaction: what the checkpoint goes past
-	// without its having been taken in. Their IDs are chosen by the store.
-	Asides []Aside
-	// Dropped are ids of what was put aside and is through now, as DropAside.
+	// Deferred is put off in the same transaction: what the checkpoint goes past without
+	// its having been delivered. The IDs are chosen by the store.
+	Deferred []Deferred
+	// Dropped are the ids of deferred work that is done now, as for DropDeferred.
 	Dropped []int64
 }
 
@@ -65,17 +68,18 @@ type Feeds interface {
 	Statuses(ctx context.Context) (map[FeedKey]Status, error)
 	// Status gives the last status of a feed; ok is false when it has none.
 	Status(ctx context.Context, key FeedKey) (status Status, ok bool, err error)
-	// ListAsides gives what of a feed was set aside, oldest first, without the rows:
-	// they may be more than fits into memory.
-	ListAsides(ctx context.Context, key FeedKey) ([]ListedAside, error)
-	// AsideRow gives the row of one; ok is false if it has none, or is there no longer.
-	AsideRow(ctx context.Context, key FeedKey, id int64) (row []byte, ok bool, err error)
-	// PutAside keeps a, or replaces the one with its ID if that is not 0, and gives the
-	// ID.
-	PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error)
-	// DropAside forgets one, since it was read and taken in at last; a crash of the
-	// machine within CrashWindow brings it back. One that is not there is no error.
-	DropAside(ctx context.Context, key FeedKey, id int64) error
+	// ListDeferred returns the deferred work of a feed, oldest first, without the
+	// events: they may be more than fits into memory.
+	ListDeferred(ctx context.Context, key FeedKey) ([]Deferred, error)
+	// DeferredEvents returns the events of one entry; ok is false if it has none, or
+	// does not exist any more.
+	DeferredEvents(ctx context.Context, key FeedKey, id int64) (events []byte, ok bool, err error)
+	// PutDeferred adds d, or replaces the entry with its ID if that is not 0, and
+	// returns the ID.
+	PutDeferred(ctx context.Context, key FeedKey, d Deferred) (id int64, err error)
+	// DropDeferred removes an entry whose work is done. A crash of the machine within
+	// CrashWindow brings it back. An entry that does not exist is no error.
+	DropDeferred(ctx context.Context, key FeedKey, id int64) error
 	// Rewind requests that everything of a feed updated at or after since be emitted
 	// again. Of two requests the earlier since counts.
 	Rewind(ctx context.Context, key FeedKey, since tick.Tick) error
@@ -302,15 +306,15 @@ func (sh *shared) commit(t tx, c *Commit, when moment) error {
 		}
 	}
 
-	for _, a := range c.Asides {
-		a.ID = 0
-		if _, err := fc.putAside(t, a); err != nil {
+	for _, d := range c.Deferred {
+		d.ID = 0
+		if _, err := fc.putDeferred(t, d); err != nil {
 			return err
 		}
 	}
 
 	for _, id := range c.Dropped {
-		if err := fc.dropAside(t, id, when); err != nil {
+		if err := fc.dropDeferred(t, id, when); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,9 @@ type spec struct {
 	appID   int64 // PRAGMA application_id
 	version int64 // PRAGMA user_version, and "version" in the table meta
 	schema  string
-	params  string // of the data source name, beside the common ones
+	// upgrades[i] makes a file of version i+2 out of one of version i+1.
+	upgrades []upgrade
+	params   string // of the data source name, beside the common ones
 	// verify reads what integrity_check cannot judge: rows with their checksums. An
 	// ErrDamaged condemns the file.
 	verify func(q querier) error
@@ -320,8 +322,16 @@ func (f *file) check(db *sql.DB) error {
 			f.path(), ErrNewer, version, f.version)
 	case metaErr != nil:
 		return metaErr
+	case appID == f.appID && format == f.appID && version == inside && 0 < version && version < f.version:
+		if err := f.upgrade(db, version); err != nil {
+			return err
+		}
 	case appID != f.appID, format != f.appID, version != f.version, inside != f.version:
 		return fmt.Errorf("%w: its header is wrong", ErrDamaged)
+	}
+
+	if f.dir.readOnly && version < f.version {
+		return nil // its tables are those of an older version
 	}
 
 	if err := f.sameTables(db); err != nil {

@@ -134,63 +134,6 @@ func (s *Store) Status(ctx context.Context, key FeedKey) (status Status, ok bool
 	return status, ok, err
 }
 
-// PutAside implements Feeds.
-func (s *Store) PutAside(ctx context.Context, key FeedKey, a Aside) (id int64, err error) {
-	err = s.update(ctx, s.sh.feeds, func(t tx) error {
-		fc, err := s.sh.ensure(t, key)
-		if err == nil {
-			id, err = fc.putAside(t, a)
-		}
-
-		return err
-	})
-
-	return id, err
-}
-
-func (fc *feedCache) putAside(t tx, a Aside) (id int64, err error) {
-	var given any // NULL: SQLite chooses
-	if a.ID != 0 {
-		given = a.ID
-	}
-
-	err = t.row(`INSERT OR REPLACE INTO asides (id, feed, since, until, reason, tries, next_try, row) VALUES (?,?,?,?,?,?,?,?)
-		RETURNING id`, given, fc.id, int64(a.From), int64(a.To), a.Reason, a.Tries, nanos(a.NextTry), a.Row).
-		Scan(&id)
-
-	return id, err
-}
-
-// DropAside implements Feeds.
-func (s *Store) DropAside(ctx context.Context, key FeedKey, id int64) error {
-	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		fc, err := s.sh.feed(t, key)
-		if fc == nil || err != nil {
-			return err
-		}
-
-		return fc.dropAside(t, id, s.sh.moment())
-	})
-}
-
-// dropAside takes an entry out. What it stood for may be in no chunk file after a power
-// cut, and its window is not read again: so it goes in two steps.
-func (fc *feedCache) dropAside(t tx, id int64, now moment) error {
-	if _, err := t.exec(
-		`UPDATE asides SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`,
-		now.boot,
-		int64(now.at),
-		id,
-		fc.id,
-	); err != nil {
-		return err
-	}
-
-	_, err := t.exec(`DELETE FROM asides WHERE gone_boot < ? OR gone_at <= ?`, now.boot, int64(now.at-CrashWindow))
-
-	return err
-}
-
 // Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that
 // runs inputs, now or later, carries it out.
 func (s *Store) Rewind(ctx context.Context, key FeedKey, since tick.Tick) error {

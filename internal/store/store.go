@@ -331,9 +331,11 @@ func (sh *shared) makeFiles() {
 		lost:    "there are no refresh tokens any more: sign in to each tenant again with `defenderctl tokens acquire`",
 	}
 	sh.feeds.spec = spec{
-		name:  feedsFile,
-		appID: 0x66646664 /* "fdfd" */, version: 1,
-		schema: feedsSchema,
+		name:     feedsFile,
+		appID:    0x66646664, /* "fdfd" */
+		version:  2,
+		upgrades: []upgrade{feedsTo2},
+		schema:   feedsSchema,
 		// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead
 		// log is next synced, minutes later at a low rate. A power cut would take the
 		// file back by an unknown time, all of which repeats, and the last commit on

@@ -51,19 +51,36 @@ type Status struct {
 	LagSeconds              float64
 	Emitted, Repeats, Polls uint64
 	Errors                  uint64
-	SetAside                int
+	Deferred                int
 	EffectiveInterval       time.Duration
 	UpdatedAt               time.Time
 }
 
-// Aside is what stands in nobody's way until it is through: a window of update time
-// that the API fails to answer while it answers others, or events that Fluent Bit
-// refuses while it takes others.
-type Aside struct {
-	ID       int64     // set by the store
-	From, To tick.Tick // of a window
-	Row      []byte    // the events that were refused, encoded; nil: it is a window
-	Reason   string
-	Tries    int
-	NextTry  time.Time
+// DeferredKind says what was deferred. It is written into the store as it is.
+type DeferredKind string
+
+const (
+	// UnreadableWindow is a window of update time that the API fails to answer while
+	// it answers others.
+	UnreadableWindow DeferredKind = "unreadable-window"
+	// RejectedEvent is an event that Fluent Bit refuses while it takes others.
+	RejectedEvent DeferredKind = "rejected-event"
+	// ParkedBatch is a batch that was queued at an orderly end.
+	ParkedBatch DeferredKind = "parked-batch"
+)
+
+// Deferred is work that was put off, so that it holds up nothing else. It is tried
+// again until it is done.
+type Deferred struct {
+	// ID is set by the store.
+	ID   int64
+	Kind DeferredKind
+	// From and To are the window, for UnreadableWindow only.
+	From, To tick.Tick
+	// Events are encoded, one behind the other. An UnreadableWindow has none.
+	Events []byte
+	// Reason is a text for people.
+	Reason  string
+	Tries   int
+	NextTry time.Time
 }

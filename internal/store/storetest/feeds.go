@@ -41,8 +41,8 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 		{"an empty commit changes nothing", emptyCommit},
 		{"a context that has ended stops a call before it begins", endedContext},
 		{"statuses replace each other", statuses},
-		{"what was set aside is kept, changed and dropped", asides},
-		{"a commit puts aside, with all the rest or not at all", asidesOfACommit},
+		{"deferred work is kept, changed and dropped", deferredIsKept},
+		{"a commit defers, with all the rest or not at all", deferredInACommit},
 		{"a rewind is pending until it is applied or cleared", rewindIsPending},
 		{"of two rewinds the earlier counts", rewindEarlierCounts},
 		{"a rewind takes the checkpoint back and forgets what is to be emitted again", rewindApplied},
@@ -236,7 +236,7 @@ func statuses(t *testing.T, b Backend) {
 		Repeats:           2,
 		Polls:             3,
 		Errors:            4,
-		SetAside:          5,
+		Deferred:          5,
 		EffectiveInterval: time.Minute,
 		UpdatedAt:         at,
 	}
@@ -264,57 +264,58 @@ func statuses(t *testing.T, b Backend) {
 	}
 }
 
-// putAside reads what of a feed was set aside, the rows one by one.
-func putAside(t *testing.T, f store.Feeds, key store.FeedKey) (all []store.Aside) {
+// deferred returns the deferred work of a feed with its events.
+func deferred(t *testing.T, f store.Feeds, key store.FeedKey) (all []store.Deferred) {
 	t.Helper()
 
-	list, err := f.ListAsides(t.Context(), key)
+	list, err := f.ListDeferred(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	for _, l := range list {
-		row, ok, err := f.AsideRow(t.Context(), key, l.ID)
-		if err != nil || ok != l.HasRow || l.Row != nil {
-			t.Errorf("AsideRow(%d) = %q, %t, %v; it is listed as %+v", l.ID, row, ok, err, l)
+		row, ok, err := f.DeferredEvents(t.Context(), key, l.ID)
+		if err != nil || ok != (l.Kind != store.UnreadableWindow) || l.Events != nil {
+			t.Errorf("DeferredEvents(%d) = %q, %t, %v; it is listed as %+v", l.ID, row, ok, err, l)
 		}
 
-		l.Row = row
-		all = append(all, l.Aside)
+		l.Events = row
+		all = append(all, l)
 	}
 
 	return all
 }
 
-func asides(t *testing.T, b Backend) {
-	a := store.Aside{
+func deferredIsKept(t *testing.T, b Backend) {
+	a := store.Deferred{
+		Kind:    store.UnreadableWindow,
 		From:    1,
 		To:      2,
 		Reason:  "HTTP 500",
 		Tries:   1,
 		NextTry: time.Unix(100, 5).UTC(),
 	}
-	row := store.Aside{Row: []byte("{\x00\xff"), Reason: "refused"}
+	row := store.Deferred{Kind: store.RejectedEvent, Events: []byte("{\x00\xff"), Reason: "refused"}
 
 	var err error
-	if a.ID, err = b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || a.ID == 0 {
+	if a.ID, err = b.Feeds.PutDeferred(t.Context(), Key(1), a); err != nil || a.ID == 0 {
 		t.Fatal(a.ID, err)
 	}
 
-	if row.ID, err = b.Feeds.PutAside(t.Context(), Key(1), row); err != nil || row.ID == a.ID {
+	if row.ID, err = b.Feeds.PutDeferred(t.Context(), Key(1), row); err != nil || row.ID == a.ID {
 		t.Fatal(row.ID, err)
 	}
 
 	a.Tries = 2
-	if id, err := b.Feeds.PutAside(t.Context(), Key(1), a); err != nil || id != a.ID {
+	if id, err := b.Feeds.PutDeferred(t.Context(), Key(1), a); err != nil || id != a.ID {
 		t.Fatal(id, err)
 	}
 
-	expect := func(f store.Feeds, key store.FeedKey, want ...store.Aside) {
+	expect := func(f store.Feeds, key store.FeedKey, want ...store.Deferred) {
 		t.Helper()
 
-		if got := putAside(t, f, key); !reflect.DeepEqual(got, want) {
-			t.Errorf("put aside: %+v; want %+v", got, want)
+		if got := deferred(t, f, key); !reflect.DeepEqual(got, want) {
+			t.Errorf("deferred: %+v; want %+v", got, want)
 		}
 	}
 	expect(b.Feeds, Key(1), a, row)
@@ -324,7 +325,7 @@ func asides(t *testing.T, b Backend) {
 		key store.FeedKey
 		id  int64
 	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), a.ID}} {
-		if err := b.Feeds.DropAside(t.Context(), drop.key, drop.id); err != nil {
+		if err := b.Feeds.DropDeferred(t.Context(), drop.key, drop.id); err != nil {
 			t.Error(err)
 		}
 	}
@@ -336,37 +337,38 @@ func asides(t *testing.T, b Backend) {
 		key store.FeedKey
 		id  int64
 	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), 99}} {
-		if got, ok, err := f.AsideRow(t.Context(), gone.key, gone.id); err != nil || ok || got != nil {
-			t.Errorf("AsideRow(%s, %d) = %q, %t, %v", gone.key.TenantID, gone.id, got, ok, err)
+		if got, ok, err := f.DeferredEvents(t.Context(), gone.key, gone.id); err != nil || ok || got != nil {
+			t.Errorf("DeferredEvents(%s, %d) = %q, %t, %v", gone.key.TenantID, gone.id, got, ok, err)
 		}
 	}
 }
 
-func asidesOfACommit(t *testing.T, b Backend) {
-	one, two := store.Aside{Row: []byte("one"), Reason: "waiting"}, store.Aside{Row: []byte("two"), Reason: "waiting"}
+func deferredInACommit(t *testing.T, b Backend) {
+	one := store.Deferred{Kind: store.ParkedBatch, Events: []byte("one"), Reason: "waiting"}
+	two := store.Deferred{Kind: store.RejectedEvent, Events: []byte("two"), Reason: "waiting"}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	c := []store.Commit{{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 5}, Asides: []store.Aside{one, two}}}
+	c := []store.Commit{{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 5}, Deferred: []store.Deferred{one, two}}}
 	if err := b.Feeds.Commit(ended, c); err == nil {
 		t.Error("a commit whose context had ended was made")
 	}
 
-	if got := putAside(t, b.Feeds, Key(1)); len(got) != 0 {
+	if got := deferred(t, b.Feeds, Key(1)); len(got) != 0 {
 		t.Errorf("after a commit that was not made: %+v", got)
 	}
 
 	commit(t, b.Feeds, c...)
 	f := b.Reopen()
 
-	got := putAside(t, f, Key(1))
+	got := deferred(t, f, Key(1))
 	if len(got) != 2 || got[0].ID == 0 || got[0].ID == got[1].ID {
-		t.Fatalf("put aside: %+v", got)
+		t.Fatalf("deferred: %+v", got)
 	}
 
 	one.ID, two.ID = got[0].ID, got[1].ID
-	if !reflect.DeepEqual(got, []store.Aside{one, two}) {
-		t.Errorf("put aside: %+v", got)
+	if !reflect.DeepEqual(got, []store.Deferred{one, two}) {
+		t.Errorf("deferred: %+v", got)
 	}
 
 	if cp, _, ok, err := f.Load(t.Context(), Key(1)); !ok || err != nil || cp.Watermark != 5 {
@@ -375,7 +377,7 @@ func asidesOfACommit(t *testing.T, b Backend) {
 
 	commit(t, f, store.Commit{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 6}, Dropped: []int64{one.ID}})
 
-	if got := putAside(t, f, Key(1)); !reflect.DeepEqual(got, []store.Aside{two}) {
+	if got := deferred(t, f, Key(1)); !reflect.DeepEqual(got, []store.Deferred{two}) {
 		t.Errorf("after one was dropped: %+v", got)
 	}
 }
