@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"strings"
 
 	"fluent-bit-defender/internal/config/plain"
@@ -16,9 +17,9 @@ func AcquireCommand(tenantID, clientID string, more ...string) string {
 		"tokens",
 		"acquire",
 		"--tenant-id",
-		orElse(tenantID, "TENANT"),
+		cmp.Or(tenantID, "TENANT"),
 		"--client-id",
-		orElse(clientID, "CLIENT"),
+		cmp.Or(clientID, "CLIENT"),
 	}
 
 	for i := 0; i+1 < len(more); i += 2 {

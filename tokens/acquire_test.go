@@ -35,19 +35,25 @@ func TestTheCommandOfARemedyMeansToAShellWhatWasMeant(t *testing.T) {
 	}
 }
 
-func TestEveryRemedyThatAsksForASignInNamesTheApplicationsOwnCommand(t *testing.T) {
+func TestARemedyNamesTheApplicationsOwnCommand(t *testing.T) {
 	a := app(tokens.V2)
 	a.Acquire = tokens.AcquireCommand(tenant, client, "--api", "siem", "--data-dir", "/elsewhere")
+
 	const bare = "defenderctl tokens acquire"
 	for _, code := range tokens.KnownCodes() {
-		_, plain, _, _ := tokens.Explain(code, app(tokens.V2))
-		_, own, _, _ := tokens.Explain(code, a)
+		plain := tokens.Explain(code, app(tokens.V2)).Remedy
+		own := tokens.Explain(code, a).Remedy
 		if strings.Count(plain, bare) != strings.Count(own, a.Acquire) {
 			t.Errorf("AADSTS%d: %s", code, own)
 		}
 	}
+
 	now := newClock().Now()
-	for _, c := range []tokens.Chain{{Refreshed: now, Dead: tokens.Grounds{Codes: []int{50173}}}, {Refreshed: now.Add(-tokens.RefreshLife)}} {
+	revoked := tokens.Refusal{AADSTS: []int{50173}}
+	for _, c := range []tokens.Chain{
+		{Refreshed: now, Dead: revoked},
+		{Refreshed: now.Add(-tokens.RefreshLife)},
+	} {
 		if f := c.Forecast(now, a); !strings.Contains(f.Remedy, a.Acquire) {
 			t.Errorf("%+v", f)
 		}

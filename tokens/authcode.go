@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -120,14 +121,14 @@ func (a *AuthCode) closingPage(t Tokens, err error) page {
 			title:  "Signed in",
 			text: fmt.Sprintf("%s signed in to tenant %s for %s with application %s. "+
 				"Go back to the command line. You can close this window.",
-				orElse(t.Account, "You"), app.TenantID, app.Resource, app.ClientID),
+				cmp.Or(t.Account, "You"), app.TenantID, app.Resource, app.ClientID),
 		}
 	case errors.As(err, &refused):
 		return page{
 			status: http.StatusOK,
 			title:  "The sign-in failed",
 			text: fmt.Sprintf("Nobody is signed in to tenant %s: %s. "+
-				"The command line says what to do. You can close this window.", app.TenantID, refused.Sentence),
+				"The command line says what to do. You can close this window.", app.TenantID, refused.Problem),
 		}
 	}
 
@@ -138,20 +139,14 @@ func (a *AuthCode) closingPage(t Tokens, err error) page {
 	}
 }
 
-// explain tells a refusal that came by redirect with this application's ids.
+// explain puts this application's ids into a refusal that came by redirect.
 func (a *AuthCode) explain(err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		return err
 	}
 
-	return explainAnswer(answer{
-		err:         e.OAuth,
-		suberror:    e.Suberror,
-		codes:       e.Codes,
-		trace:       e.TraceID,
-		correlation: e.CorrelationID,
-	}, 0, a.Client.App)
+	return e.Refusal.Explain(a.Client.App)
 }
 
 // AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/tokens"
 )
 
@@ -246,9 +247,9 @@ func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 		}
 	}
 	var e *tokens.Error
-	if err := <-done; !errors.As(err, &e) || e.Code != 65004 || e.Exit != tokens.ExitNotAuthorised ||
+	if err := <-done; !errors.As(err, &e) || e.Code != 65004 || e.Fate != advice.NotAuthorised ||
 		!strings.Contains(e.Error(), tenant) ||
-		e.TraceID == "" {
+		e.Refusal.TraceID == "" {
 		t.Errorf("%v", err)
 	}
 }

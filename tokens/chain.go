@@ -35,7 +35,7 @@ type Chain struct {
 	Obtained, Refreshed time.Time
 	// Dead says why the newest token will never work again; zero while the chain lives. A
 	// dead token is not sent again. Rejected is when it was declared dead.
-	Dead     Grounds
+	Dead     Refusal
 	Rejected time.Time
 	// Version counts the writes of this chain; the store sets it. A holder of a cached
 	// chain sees by it that another process wrote.

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -167,7 +168,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		}
 		s := newSource(t, cfg)
 		e := fails(t, s)
-		if e.Fate != tokens.NeedsSignIn || e.Exit != tokens.ExitNeedsSignIn || e.Code != code || !e.Dead() {
+		if e.Fate != advice.NeedsSignIn || e.Code != code || !e.Dead() {
 			t.Fatalf("%d: %v (fate %v)", code, e, e.Fate)
 		}
 		if s.Changed(t.Context()) {
@@ -176,7 +177,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		if again := fails(
 			t,
 			s,
-		); again.Fate != tokens.NeedsSignIn || again.Sentence != e.Sentence ||
+		); again.Fate != advice.NeedsSignIn || again.Problem != e.Problem ||
 			again.Code != code {
 			t.Errorf("%d: the second time it says %v", code, again)
 		}
@@ -316,7 +317,7 @@ func TestWhatOnlyAPersonInTheTenantCanMendDoesNotKillTheToken(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, body }}
 			store := stored(t, "rt0", "")
 			s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
-			if e := fails(t, s); e.Fate == tokens.Transient || e.Dead() {
+			if e := fails(t, s); e.Fate == advice.TryAgain || e.Dead() {
 				t.Errorf("%v: fate %v, dead %v", e, e.Fate, e.Dead())
 			}
 			f.set(nil)
@@ -395,7 +396,7 @@ func TestADeadTokenIsExplainedLaterAsWhenItDied(t *testing.T) {
 			if !then.Dead() || len(f.sent()) != 1 {
 				t.Fatalf("%v; sent %s", then, f.refreshes())
 			}
-			if !reflect.DeepEqual(then, now) || now.Error() != then.Error() || now.Exit != tokens.ExitNeedsSignIn {
+			if !reflect.DeepEqual(then, now) || now.Error() != then.Error() || now.Fate != advice.NeedsSignIn {
 				t.Errorf("then %v\n now %v", then, now)
 			}
 
@@ -475,7 +476,7 @@ func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 		},
 	)
 	e := fails(t, s)
-	if e.Fate != tokens.NeedsSignIn ||
+	if e.Fate != advice.NeedsSignIn ||
 		!strings.Contains(e.Error(), "defenderctl tokens acquire --tenant-id "+tenant) ||
 		len(f.sent()) != 0 {
 		t.Errorf("%v", e)
@@ -504,7 +505,7 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 				cfg.Store, cfg.Seed = tokenstest.New(), seed("rt0")
 			}
 			s := newSource(t, cfg)
-			if e := fails(t, s); e.Fate != tokens.Transient || strings.Contains(e.Error(), "rt-new") {
+			if e := fails(t, s); e.Fate != advice.TryAgain || strings.Contains(e.Error(), "rt-new") {
 				t.Errorf("%s: %v", name, e)
 			}
 			if chain := load(

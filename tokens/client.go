@@ -83,7 +83,7 @@ func (c Client) now() time.Time {
 // form.
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
 	if err := c.App.validate(); err != nil {
-		return nil, nil, configError(
+		return nil, nil, settingError(
 			"the application is not fully described",
 			"check login_url, tenant_id, client_id and resource",
 			err,
@@ -104,7 +104,7 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 
 	if c.App.Credential != nil {
 		if err := c.App.Credential.prove(w.add, c.App.tokenURL(), c.App.ClientID, c.now()); err != nil {
-			return nil, nil, configError(
+			return nil, nil, settingError(
 				"the application's credential cannot be used",
 				"check client_secret, client_secret_file or client_certificate_file",
 				err,
@@ -140,8 +140,8 @@ func (c Client) tokens(
 
 	if t.Type() != "Bearer" || !usableInHeader(t.AccessToken) {
 		e := w.strange(w.status, w.header)
-		e.Sentence = "the token of " + w.host + " cannot be used as a bearer token"
-		e.CorrelationID = w.requestID
+		e.Problem = "the token of " + w.host + " cannot be used as a bearer token"
+		e.Refusal.CorrelationID = w.requestID
 		w.keepRotated(e, sent)
 
 		return Tokens{}, e
@@ -149,8 +149,8 @@ func (c Client) tokens(
 
 	if err := secret.New(t.RefreshToken).CheckToken(); err != nil {
 		e := w.strange(w.status, w.header)
-		e.Sentence = "the refresh token in the answer of " + w.host + " " + err.Error()
-		e.CorrelationID = w.requestID
+		e.Problem = "the refresh token in the answer of " + w.host + " " + err.Error()
+		e.Refusal.CorrelationID = w.requestID
 
 		return Tokens{}, e
 	}

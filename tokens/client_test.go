@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
@@ -97,7 +98,7 @@ func TestAPastedLineBreakIsNoPartOfASecret(t *testing.T) {
 	var e *tokens.Error
 	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(
 		t.Context(),
-	); !errors.As(err, &e) || e.Fate != tokens.Config ||
+	); !errors.As(err, &e) || e.Fate != advice.NeedsFix ||
 		len(f.sent()) != 1 {
 		t.Errorf("an empty secret: %v", err)
 	}
@@ -172,25 +173,25 @@ func TestUnusableAnswersAreErrorsNotTokens(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status int
 		body   string
-		fate   tokens.Fate
+		fate   advice.Fate
 	}{
-		"no access token":                 {200, `{"token_type":"Bearer"}`, tokens.Transient},
-		"a token with a line break":       {200, `{"access_token":"a\r\nX-Evil: 1"}`, tokens.Transient},
-		"another token type":              {200, `{"token_type":"pop","access_token":"a"}`, tokens.Transient},
-		"a page":                          {200, `<html>sign in to the WiFi</html>`, tokens.Transient},
-		"an array":                        {200, `[]`, tokens.Transient},
-		"cut JSON":                        {200, `{"access_token":"a`, tokens.Transient},
-		"nothing":                         {200, ``, tokens.Transient},
-		"larger than 1 MiB":               {200, `{"access_token":"a"}` + strings.Repeat(" ", 1<<20), tokens.Transient},
-		"a page with 503":                 {503, `<html>busy</html>`, tokens.Transient},
-		"a page with 429":                 {429, `slow`, tokens.Transient},
-		"a page with 404":                 {404, `<html>not here</html>`, tokens.Config},
-		"a page with 403":                 {403, `<html>blocked</html>`, tokens.Config},
-		"a proxy that wants a password":   {407, ``, tokens.Config},
-		"JSON without error and with 400": {400, `{"message":"no"}`, tokens.Config},
-		"an error with status 200":        {200, refusal("invalid_client", 7000215), tokens.Config},
-		"a dead token with 500":           {500, refusal("invalid_grant", 700082), tokens.Transient},
-		"a dead token with 429":           {429, refusal("invalid_grant", 700082), tokens.Transient},
+		"no access token":                 {200, `{"token_type":"Bearer"}`, advice.TryAgain},
+		"a token with a line break":       {200, `{"access_token":"a\r\nX-Evil: 1"}`, advice.TryAgain},
+		"another token type":              {200, `{"token_type":"pop","access_token":"a"}`, advice.TryAgain},
+		"a page":                          {200, `<html>sign in to the WiFi</html>`, advice.TryAgain},
+		"an array":                        {200, `[]`, advice.TryAgain},
+		"cut JSON":                        {200, `{"access_token":"a`, advice.TryAgain},
+		"nothing":                         {200, ``, advice.TryAgain},
+		"larger than 1 MiB":               {200, `{"access_token":"a"}` + strings.Repeat(" ", 1<<20), advice.TryAgain},
+		"a page with 503":                 {503, `<html>busy</html>`, advice.TryAgain},
+		"a page with 429":                 {429, `slow`, advice.TryAgain},
+		"a page with 404":                 {404, `<html>not here</html>`, advice.NeedsFix},
+		"a page with 403":                 {403, `<html>blocked</html>`, advice.NeedsFix},
+		"a proxy that wants a password":   {407, ``, advice.NeedsFix},
+		"JSON without error and with 400": {400, `{"message":"no"}`, advice.NeedsFix},
+		"an error with status 200":        {200, refusal("invalid_client", 7000215), advice.NeedsFix},
+		"a dead token with 500":           {500, refusal("invalid_grant", 700082), advice.TryAgain},
+		"a dead token with 429":           {429, refusal("invalid_grant", 700082), advice.TryAgain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return tc.status, tc.body }}
@@ -199,9 +200,9 @@ func TestUnusableAnswersAreErrorsNotTokens(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v, %v", got, err)
 			}
-			if e.Fate != tc.fate || e.Dead() || e.Status != tc.status || e.Sentence == "" || e.Remedy == "" ||
-				e.CorrelationID == "" {
-				t.Errorf("fate %v, dead %v, status %d: %v", e.Fate, e.Dead(), e.Status, e)
+			if e.Fate != tc.fate || e.Dead() || e.Refusal.Status != tc.status || e.Problem == "" || e.Remedy == "" ||
+				e.Refusal.CorrelationID == "" {
+				t.Errorf("fate %v, dead %v, status %d: %v", e.Fate, e.Dead(), e.Refusal.Status, e)
 			}
 			if strings.Contains(err.Error(), "html") || len(err.Error()) > 1300 {
 				t.Errorf("the body is in the error: %v", err)
@@ -236,7 +237,7 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 				t.Context(),
 			)
 			var e *tokens.Error
-			if !errors.As(err, &e) || e.RetryAfter != tc.want || e.Fate != tokens.Transient {
+			if !errors.As(err, &e) || e.RetryAfter != tc.want || e.Fate != advice.TryAgain {
 				t.Errorf("%v: wait %v, want %v", err, e.RetryAfter, tc.want)
 			}
 			if skew != time.Hour {

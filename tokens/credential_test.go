@@ -21,6 +21,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/tokens"
 )
 
@@ -167,7 +168,7 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 	if e := fails(
 		t,
 		s,
-	); e.Fate != tokens.Config || !strings.Contains(e.Error(), "no private key") ||
+	); e.Fate != advice.NeedsFix || !strings.Contains(e.Error(), "no private key") ||
 		len(f.sent()) != 0 {
 		t.Errorf("%v", e)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -135,7 +136,7 @@ func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 			return Tokens{}, c.deviceEnd(caller)
 		}
 
-		if err == nil || !errors.As(err, &e) || e.Fate != Transient {
+		if err == nil || !errors.As(err, &e) || e.Fate != advice.TryAgain {
 			return t, err
 		}
 
@@ -155,5 +156,5 @@ func (c Client) deviceEnd(caller context.Context) error {
 		return err
 	}
 
-	return explainAnswer(answer{err: "expired_token"}, 0, c.App)
+	return Refusal{OAuth: "expired_token"}.Explain(c.App)
 }

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/tokens"
 )
 
@@ -101,16 +102,16 @@ func TestDevicePollsSlowDownAndSurviveInterruptions(t *testing.T) {
 		script []string
 		polls  []time.Duration
 		fails  bool
-		exit   tokens.ExitClass
+		fate   advice.Fate
 	}{
 		"pending":                  {[]string{"authorization_pending", "authorization_pending", "ok"}, s(5, 10, 15), false, 0},
 		"slow_down is lasting":     {[]string{"slow_down", "authorization_pending", "slow_down", "ok"}, s(5, 15, 25, 40), false, 0},
 		"a 503 in between":         {[]string{"authorization_pending", "503", "ok"}, s(5, 10, 20), false, 0},
 		"slow_down survives a 503": {[]string{"slow_down", "503", "ok"}, s(5, 15, 30), false, 0},
-		"declined":                 {[]string{"authorization_declined"}, s(5), true, tokens.ExitNotAuthorised},
-		"bad code":                 {[]string{"bad_verification_code"}, s(5), true, tokens.ExitFailed},
-		"expired":                  {[]string{"expired_token"}, s(5), true, tokens.ExitFailed},
-		"expired at v1":            {[]string{"code_expired"}, s(5), true, tokens.ExitFailed},
+		"declined":                 {[]string{"authorization_declined"}, s(5), true, advice.NotAuthorised},
+		"bad code":                 {[]string{"bad_verification_code"}, s(5), true, advice.NeedsFix},
+		"expired":                  {[]string{"expired_token"}, s(5), true, advice.NeedsFix},
+		"expired at v1":            {[]string{"code_expired"}, s(5), true, advice.NeedsFix},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,7 +126,7 @@ func TestDevicePollsSlowDownAndSurviveInterruptions(t *testing.T) {
 					t.Fatalf("%v, polls at %v", err, *polls)
 				}
 				var e *tokens.Error
-				if tc.fails && (!errors.As(err, &e) || e.Exit != tc.exit) {
+				if tc.fails && (!errors.As(err, &e) || e.Fate != tc.fate) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -143,7 +144,7 @@ func TestTheDeviceWaitEndsWithItsCodeOrItsCaller(t *testing.T) {
 		}
 		_, err = c.DevicePoll(t.Context(), d)
 		var e *tokens.Error
-		if !errors.As(err, &e) || e.OAuth != "expired_token" || len(*polls) < 170 {
+		if !errors.As(err, &e) || e.Refusal.OAuth != "expired_token" || len(*polls) < 170 {
 			t.Errorf("%v after %d polls", err, len(*polls))
 		}
 		d, err = c.DeviceAuth(t.Context())

@@ -1,201 +1,89 @@
 package tokens
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
-	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
-// Fate says what a failed sign-in waits for.
-type Fate int
-
-const (
-	// Transient: the same request may succeed later by itself (network, 429, 5xx).
-	Transient Fate = iota
-	// NeedsSignIn: a person has to sign in again, or a new refresh token has to be given.
-	NeedsSignIn
-	// NotAuthorised: someone in the customer's tenant has to allow something (consent,
-	// policy, licence).
-	NotAuthorised
-	// Config: what we send is wrong: an id, a secret, an address, a clock.
-	Config
-)
-
-// String is one word for logs.
-func (f Fate) String() string {
-	switch f {
-	case Transient:
-		return "transient"
-	case NeedsSignIn:
-		return "needs-sign-in"
-	case NotAuthorised:
-		return "not-authorised"
-	case Config:
-		return "config"
-	}
-
-	return fmt.Sprintf("fate(%d)", int(f))
-}
-
-// ExitClass is the exit code of a command that ends with an error.
-type ExitClass int
-
-const (
-	// ExitFailed: network, timeout, wrong secret, wrong setting.
-	ExitFailed ExitClass = 1
-	// ExitNeedsSignIn: a person has to sign in again.
-	ExitNeedsSignIn ExitClass = 3
-	// ExitNotAuthorised: consent, assignment, policy or licence is missing.
-	ExitNotAuthorised ExitClass = 4
-)
-
-// Error is why there is no access token. Its text is one bounded line without any secret:
-// what happened, what to do, then the raw codes.
+// Error is why there is no access token: a fault that is explained, and what the sign-in
+// service said. Its text is one bounded line without any secret.
 type Error struct {
-	// Fate and Exit are for programs, Sentence and Remedy for people.
-	Fate Fate
-	// Exit is the exit code for a command.
-	Exit ExitClass
-	// Scope says whom a refusal concerns; 0 where it is none of the service's.
-	Scope Scope
-	// Sentence says what happened, Remedy what to do about it.
-	Sentence, Remedy string
-	// RetryAfter is how long the service asked to be left alone; 0 when it did not say.
-	RetryAfter time.Duration
-	// Code is the AADSTS number that decided, 0 when there was none; Codes are all of
-	// them.
-	Code  int
-	Codes []int
-	// OAuth is the error of RFC 6749 section 5.2, such as invalid_grant; Suberror
-	// Microsoft's refinement.
-	OAuth, Suberror string
-	// TraceID and CorrelationID find the request in Microsoft's logs. CorrelationID is
-	// the one we sent when the answer had none.
-	TraceID, CorrelationID string
-	// Status is the HTTP status, 0 when there was no answer.
-	Status int
-	// Err is the cause where it is ours or the network's; nil for a refusal by the
-	// service.
-	Err error
+	// Fault has problem, remedy and fate. Its Codes are empty: see Explained.
+	advice.Fault
+	// Code is the AADSTS number that decided; 0 when there was none.
+	Code int
+	// Refusal is what the service said. Its CorrelationID is the one that we sent when
+	// the answer had none, its Status is 0 when there was no answer.
+	Refusal Refusal
 
-	// dead: this refresh token will never work again. doubtful: the service was seen to
-	// refuse good ones so (AADSTS70000).
-	dead, doubtful bool
-	// lost: the request went out and no whole answer came back, so a refresh token may
-	// have been rotated unseen.
+	// dead: the refresh token that was sent will never work again.
+	dead bool
+	// unreliable: good tokens were refused in this way too (AADSTS70000).
+	unreliable bool
+	// lost: the request went out and no whole answer came back, so the service may have
+	// rotated the refresh token unseen.
 	lost bool
 	// rotated is the new refresh token of an answer that cannot be used otherwise: the
-	// service may hold the old one for used up.
+	// service may count the old one as used up.
 	rotated secret.Text
 }
 
-// maxErrorText bounds Error's line in bytes; the command of a remedy has to fit in whole.
-const maxErrorText = 2400
+// Error returns one line: problem, remedy, codes.
+func (e *Error) Error() string { return e.Explained().Error() }
 
-// Error is one line: sentence, remedy, raw codes.
-func (e *Error) Error() string { return e.line(e.Remedy) }
+// Reason returns Error without the remedy, for where that stands beside it.
+func (e *Error) Reason() string { return e.Explained().Reason() }
 
-// Reason is Error without the remedy, for where that stands beside it.
-func (e *Error) Reason() string { return e.line("") }
+// Explained returns the fault with the service's codes and ids in it.
+func (e *Error) Explained() *advice.Fault {
+	f := e.Fault
+	f.Codes = e.codes()
 
-func (e *Error) line(remedy string) string {
-	var b strings.Builder
-	b.WriteString(e.Sentence)
+	return &f
+}
 
-	if e.Err != nil {
-		if text := plain.Line(e.Err.Error(), 500); text != "" && !strings.Contains(e.Sentence, text) {
-			b.WriteString(": " + text)
+// Dead reports whether the refresh token that was sent will never work again.
+func (e *Error) Dead() bool { return e.dead }
+
+// codes lists what Microsoft's support asks for, the code that decided first.
+func (e *Error) codes() []string {
+	var list []string
+
+	if e.Code != 0 {
+		list = append(list, codeName(e.Code))
+	}
+
+	for _, c := range e.Refusal.AADSTS {
+		if name := codeName(c); !slices.Contains(list, name) {
+			list = append(list, name)
 		}
 	}
 
-	if remedy != "" {
-		b.WriteString("; " + remedy)
-	}
-
-	if raw := e.raw(); raw != "" {
-		raw = " (" + raw + ")"
-		return plain.Line(b.String(), maxErrorText-len(raw)) + raw
-	}
-
-	return plain.Line(b.String(), maxErrorText)
-}
-
-// raw lists what support asks for.
-func (e *Error) raw() string {
-	var parts []string
-	for _, c := range e.orderedCodes() {
-		parts = append(parts, codeName(c))
-	}
-
-	if e.OAuth != "" {
-		parts = append(parts, e.OAuth)
-	}
-
-	if e.Suberror != "" {
-		parts = append(parts, e.Suberror)
-	}
-
-	if e.Status != 0 {
-		parts = append(parts, "HTTP "+strconv.Itoa(e.Status))
-	}
-
-	if e.TraceID != "" {
-		parts = append(parts, "trace id "+e.TraceID)
-	}
-
-	if e.CorrelationID != "" {
-		parts = append(parts, "correlation id "+e.CorrelationID)
-	}
-
-	return strings.Join(parts, ", ")
-}
-
-// orderedCodes puts the code that decided first.
-func (e *Error) orderedCodes() []int {
-	if e.Code == 0 {
-		return e.Codes
-	}
-
-	list := []int{e.Code}
-	for _, c := range e.Codes {
-		if !slices.Contains(list, c) {
-			list = append(list, c)
+	add := func(prefix, text string) {
+		if text != "" {
+			list = append(list, prefix+text)
 		}
 	}
+	add("", e.Refusal.OAuth)
+	add("", e.Refusal.Suberror)
+
+	if e.Refusal.Status != 0 {
+		add("HTTP ", strconv.Itoa(e.Refusal.Status))
+	}
+
+	add("trace id ", e.Refusal.TraceID)
+	add("correlation id ", e.Refusal.CorrelationID)
 
 	return list
 }
 
-// Unwrap is the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Dead tells that the refresh token which was sent will never work again.
-func (e *Error) Dead() bool { return e.dead }
-
-// ExitCode is the exit code for err: its ExitClass where it is, or wraps, an Error; else
-// ExitFailed. A nil err is 0.
-func ExitCode(err error) int {
-	var e *Error
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &e) && e.Exit != 0:
-		return int(e.Exit)
-	}
-
-	return int(ExitFailed)
-}
-
-// aboutGrant reports whether the service refused what was redeemed, and not the
-// application or its credential: another refresh token may be accepted.
-func (e *Error) aboutGrant() bool {
-	if e.Fate == Transient || e.Status == 0 || e.Scope == ScopeCredential {
+// refusesToken reports whether the service refused what was redeemed, and not the
+// application or its credential: it may accept another refresh token.
+func (e *Error) refusesToken() bool {
+	if e.Fate == advice.TryAgain || e.Refusal.Status == 0 || e.Scope == advice.ScopeCredential {
 		return false
 	}
 
@@ -203,16 +91,25 @@ func (e *Error) aboutGrant() bool {
 		return false
 	}
 
-	return e.OAuth != "" && e.OAuth != "invalid_client" && e.OAuth != "unauthorized_client"
+	switch e.Refusal.OAuth {
+	case "", "invalid_client", "unauthorized_client":
+		return false
+	}
+
+	return true
 }
 
-// configError is a fault on our side of the wire, such as an unreadable secret.
-func configError(sentence, remedy string, err error) *Error {
-	return &Error{
-		Fate:     Config,
-		Exit:     ExitFailed,
-		Sentence: sentence,
-		Remedy:   remedy,
-		Err:      err,
-	}
+// newError returns an Error that no answer of the service is behind.
+func newError(fate advice.Fate, problem, remedy string, cause error) *Error {
+	return &Error{Fault: advice.Fault{
+		Problem: problem,
+		Remedy:  remedy,
+		Fate:    fate,
+		Err:     cause,
+	}}
+}
+
+// settingError returns a fault on our side, such as a secret that cannot be read.
+func settingError(problem, remedy string, cause error) *Error {
+	return newError(advice.NeedsFix, problem, remedy, cause)
 }

@@ -1,40 +1,51 @@
 package tokens
 
 import (
+	"cmp"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"fluent-bit-defender/internal/advice"
 )
 
 // explanation is what is known of one AADSTS code.
 type explanation struct {
-	sentence, remedy string
-	fate             Fate
-	exit             ExitClass
-	// scope says whom the refusal concerns.
-	scope Scope
-	// dead: when a refresh token was sent, it will never work again.
+	problem, remedy string
+	fate            advice.Fate
+	scope           advice.Scope
+	// dead: the refresh token that was sent will never work again.
 	dead bool
-	// doubtful: good tokens were refused with it too. It is asked again at once, and the
-	// token before is tried.
-	doubtful bool
-	// weak: says less than any code beside it.
+	// unreliable: good tokens were refused with this code too. The same token is sent
+	// again at once, and then the token before it.
+	unreliable bool
+	// weak: any other code in the same answer says more.
 	weak bool
 }
 
-// Explain gives, for an AADSTS code that the sign-in service answered for app, what
-// happened in a sentence, what to do, what the failure waits for, and the exit code for a
-// command. Any code has a sentence and a remedy; unknown ones general ones.
+// fault returns the explanation with app's ids filled in.
+func (x explanation) fault(app App) advice.Fault {
+	return advice.Fault{
+		Problem: fill(x.problem, app),
+		Remedy:  fill(x.remedy, app),
+		Fate:    x.fate,
+		Scope:   x.scope,
+	}
+}
+
+// Explain returns what an AADSTS code means that the sign-in service answered for app.
+// Every code has a problem and a remedy; unknown ones have general ones.
 //
 // Codes: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
-func Explain(code int, app App) (sentence, remedy string, fate Fate, exit ExitClass) {
+func Explain(code int, app App) advice.Fault {
 	x, ok := lookUp(code)
 	if !ok {
 		x = unknownCode(code)
 	}
 
-	return fill(x.sentence, app), fill(x.remedy, app), x.fate, x.exit
+	return x.fault(app)
 }
 
 // KnownCodes lists the AADSTS codes that have an explanation of their own, ascending.
@@ -56,24 +67,16 @@ func fill(text string, app App) string {
 	}
 
 	return strings.NewReplacer(
-		"{tenant}", orElse(app.TenantID, "TENANT"),
-		"{client}", orElse(app.ClientID, "CLIENT"),
-		"{resource}", orElse(app.Resource, "the API"),
-		"{login}", orElse(LoginHost(app.LoginURL), "the sign-in service"),
+		"{tenant}", cmp.Or(app.TenantID, "TENANT"),
+		"{client}", cmp.Or(app.ClientID, "CLIENT"),
+		"{resource}", cmp.Or(app.Resource, "the API"),
+		"{login}", cmp.Or(LoginHost(app.LoginURL), "the sign-in service"),
 		"{consent}", app.consentAddress(),
 		"{acquire}", app.acquire(),
 	).Replace(text)
 }
 
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-
-	return s
-}
-
-// AdminConsentURL is the address an administrator of the customer's tenant opens to allow
+// AdminConsentURL returns the address that an administrator of the customer's tenant opens to allow
 // the application everything its registration lists. redirectURI must be registered;
 // empty leaves the choice to the registration.
 //
@@ -114,96 +117,87 @@ func (a App) consentAddress() string {
 
 // unknownCode explains a code that has no explanation.
 func unknownCode(code int) explanation {
-	return config(
+	return needsFix(
 		"the sign-in service refused with "+codeName(code)+", which this program does not know",
 		lookItUp(code),
-	).of(ScopeCustomer)
+	).of(advice.ScopeCustomer)
 }
 
 func lookItUp(code int) string {
 	return fmt.Sprintf("look it up at https://login.microsoftonline.com/error?code=%d", code)
 }
 
-// explainAnswer makes the Error of a refusal.
-func explainAnswer(a answer, status int, app App) *Error {
-	e := &Error{
-		OAuth:         a.err,
-		Suberror:      a.suberror,
-		Codes:         a.codes,
-		TraceID:       a.trace,
-		CorrelationID: a.correlation,
-		Status:        status,
+// Explain returns the error for the refusal. app is the application that asked; its ids
+// stand in the text.
+func (r Refusal) Explain(app App) *Error {
+	x, code, known := tellingCode(r.AADSTS)
+	if !known || x.weak && r.OAuth == "invalid_grant" {
+		x = explainOAuth(r)
 	}
 
-	x, code, found := tellingCode(a.codes)
-	if !found || x.weak && a.err == "invalid_grant" {
-		x = explainOAuth(a)
-	}
-
-	if !found && len(a.codes) > 0 {
-		code = a.codes[0]
+	if !known && len(r.AADSTS) > 0 {
+		code = r.AADSTS[0]
 		x.remedy += "; " + lookItUp(code)
 	}
 
-	e.Code = code
-	e.Sentence = fill(x.sentence, app)
-	e.Remedy = fill(x.remedy, app)
-	e.Fate = x.fate
-	e.Exit = x.exit
-	e.Scope = x.scope
-	e.dead = x.dead
-	e.doubtful = x.doubtful
+	r.AADSTS = slices.Clone(r.AADSTS)
+	e := &Error{
+		Fault:      x.fault(app),
+		Code:       code,
+		Refusal:    r,
+		dead:       x.dead,
+		unreliable: x.unreliable,
+	}
 
-	if status == 429 || status >= 500 {
-		// An answer that says it is not the real one settles nothing.
-		e.Fate = Transient
-		e.Exit = ExitFailed
-		e.Scope = ScopeService
+	// A service that has a fault of its own has decided nothing.
+	if r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError {
+		e.Fate = advice.TryAgain
+		e.Scope = advice.ScopeService
 		e.dead = false
-		e.doubtful = false
+		e.unreliable = false
 	}
 
 	return e
 }
 
-// tellingCode finds the code that says most: the first known one that is not weak, else
-// the first known one.
-func tellingCode(codes []int) (x explanation, code int, found bool) {
+// tellingCode returns the code that says most: the first known one that is not weak, else
+// the first known one; known is false where there is none.
+func tellingCode(codes []int) (x explanation, code int, known bool) {
 	for _, c := range codes {
-		known, ok := lookUp(c)
-		if ok && (!found || x.weak && !known.weak) {
-			x = known
+		candidate, ok := lookUp(c)
+		if ok && (!known || x.weak && !candidate.weak) {
+			x = candidate
 			code = c
-			found = true
+			known = true
 		}
 	}
 
-	return x, code, found
+	return x, code, known
 }
 
-// explainOAuth explains a refusal without a known code by its error name (RFC 6749
-// sections 4.1.2.1 and 5.2, and Microsoft's additions). It never ends a refresh token:
-// Microsoft adds codes at any time.
-func explainOAuth(a answer) explanation {
-	name := a.err
-	if a.suberror == "consent_required" {
-		name = a.suberror
+// explainOAuth explains a refusal without a known code by its error name: RFC 6749
+// sections 4.1.2.1 and 5.2, and Microsoft's additions. It never ends a refresh token,
+// since Microsoft adds codes at any time.
+func explainOAuth(r Refusal) explanation {
+	name := r.OAuth
+	if r.Suberror == "consent_required" {
+		name = r.Suberror
 	}
 
 	x, ok := oauthExplanations[name]
 	switch {
 	case !ok:
-		return config(
+		return needsFix(
 			"the sign-in service refused the request",
 			"look up the codes that follow, or send them to Microsoft's support",
-		).of(ScopeCustomer)
-	case name == "invalid_grant" && len(a.codes) > 0:
-		x.scope = ScopeCustomer // an unknown code may be about this customer only
+		).of(advice.ScopeCustomer)
+	case name == "invalid_grant" && len(r.AADSTS) > 0:
+		x.scope = advice.ScopeCustomer // an unknown code may be about this customer only
 	}
 
-	// The same token may work again once a person or an administrator acted: nothing to
-	// ask again at once.
-	x.doubtful = name == "invalid_grant" && !slices.Contains(interaction, a.suberror)
+	// After a suberror of interaction it makes no sense to send the same token again at
+	// once: a person has to act first.
+	x.unreliable = name == "invalid_grant" && !slices.Contains(interaction, r.Suberror)
 
 	return x
 }

@@ -1,91 +1,97 @@
 package tokens
 
-// again is the remedy of most dead refresh tokens.
-const again = "sign in again: {acquire}"
+import (
+	"maps"
 
-// oauthExplanations serve when no code says more. device_code errors: RFC 8628 section
-// 3.5.
+	"fluent-bit-defender/internal/advice"
+)
+
+// signInAgain is the remedy of most dead refresh tokens.
+const signInAgain = "sign in again: {acquire}"
+
+// oauthExplanations are used when no AADSTS code says more. The errors of the device code
+// flow are those of RFC 8628 section 3.5.
 var oauthExplanations = map[string]explanation{
-	"invalid_request": config(
+	"invalid_request": needsFix(
 		"the sign-in service found the request malformed",
 		"check tenant_id {tenant}, client_id {client} and the resource {resource}",
 	),
-	"invalid_client": config(
+	"invalid_client": needsFix(
 		"the sign-in service did not accept the application's credential",
 		"check client_id {client} and its secret or certificate",
-	).of(ScopeCredential),
-	"invalid_grant": signIn(
+	).of(advice.ScopeCredential),
+	"invalid_grant": needsSignIn(
 		"the sign-in service does not accept the refresh token or code",
 		"a running input tries it again by itself; if it stays refused, sign in again: {acquire}",
 	),
-	"unauthorized_client": refused(
+	"unauthorized_client": notAuthorised(
 		"the application {client} may not sign in this way in tenant {tenant}",
 		"an administrator of the tenant opens {consent}",
 	),
-	"unsupported_grant_type": config(
+	"unsupported_grant_type": needsFix(
 		"the sign-in service does not offer this grant",
 		"check login_url and grant",
 	),
-	"invalid_scope": config(
+	"invalid_scope": needsFix(
 		"the sign-in service does not accept the scope",
 		"check resource ({resource})",
 	),
-	"invalid_resource": refused(
+	"invalid_resource": notAuthorised(
 		"the resource {resource} is not known in tenant {tenant}",
 		"check resource, and that the customer has the Defender licence",
 	),
-	"access_denied": refused(
+	"access_denied": notAuthorised(
 		"the sign-in was declined",
 		"sign in as a user who may consent, or let an administrator open {consent}",
 	),
-	"consent_required": refused(
+	"consent_required": notAuthorised(
 		"the application {client} has no consent in tenant {tenant}",
 		"an administrator of the tenant opens {consent}",
 	),
-	"permission_denied": refused(
+	"permission_denied": notAuthorised(
 		"the administrator did not grant the permissions",
 		"an administrator of the tenant opens {consent}",
 	),
-	"interaction_required": signIn(
+	"interaction_required": needsSignIn(
 		"the sign-in service asks for a person",
-		again,
-	).of(ScopeCustomer),
-	"login_required": signIn(
+		signInAgain,
+	).of(advice.ScopeCustomer),
+	"login_required": needsSignIn(
 		"the sign-in service asks for a person",
-		again,
+		signInAgain,
 	),
-	"temporarily_unavailable": transient(
+	"temporarily_unavailable": tryAgain(
 		"the sign-in service is busy",
 		wait,
 	),
-	"server_error": transient(
+	"server_error": tryAgain(
 		"the sign-in service has a fault",
 		wait,
 	),
-	"authorization_pending": transient(
+	"authorization_pending": tryAgain(
 		"nobody has entered the device code yet",
 		"enter it on the page shown",
-	).of(ScopeChain),
-	"slow_down": transient(
+	).of(advice.ScopeChain),
+	"slow_down": tryAgain(
 		"the sign-in service is asked too often",
 		"it is asked more slowly by itself",
 	),
-	"authorization_declined": refused(
+	"authorization_declined": notAuthorised(
 		"the sign-in with the device code was declined",
 		"start over and accept: {acquire} --device-code",
-	).of(ScopeChain),
-	"bad_verification_code": config(
+	).of(advice.ScopeChain),
+	"bad_verification_code": needsFix(
 		"the device code was not recognised",
 		"start over: {acquire} --device-code",
-	).of(ScopeChain),
-	"expired_token": config(
+	).of(advice.ScopeChain),
+	"expired_token": needsFix(
 		"the device code has expired",
 		"start over: {acquire} --device-code",
-	).of(ScopeChain),
-	"code_expired": config(
+	).of(advice.ScopeChain),
+	"code_expired": needsFix(
 		"the device code has expired",
 		"start over: {acquire} --device-code",
-	).of(ScopeChain),
+	).of(advice.ScopeChain),
 }
 
 // explanations by AADSTS code, built once from the groups.
@@ -99,51 +105,49 @@ var explanations = join(
 	serviceCodes,
 )
 
+// join puts the groups into one map.
 func join(groups ...map[int]explanation) map[int]explanation {
 	all := map[int]explanation{}
-
 	for _, g := range groups {
-		for code, x := range g {
-			all[code] = x
-		}
+		maps.Copy(all, g)
 	}
 
 	return all
 }
 
-func config(sentence, remedy string) explanation {
+// needsFix explains a code after which somebody changes a setting or the registration.
+func needsFix(problem, remedy string) explanation {
 	return explanation{
-		sentence: sentence,
-		remedy:   remedy,
-		fate:     Config,
-		exit:     ExitFailed,
-		scope:    ScopeApplication,
+		problem: problem,
+		remedy:  remedy,
+		fate:    advice.NeedsFix,
+		scope:   advice.ScopeApplication,
 	}
 }
 
-func signIn(sentence, remedy string) explanation {
+// needsSignIn explains a code after which a person signs in again.
+func needsSignIn(problem, remedy string) explanation {
 	return explanation{
-		sentence: sentence,
-		remedy:   remedy,
-		fate:     NeedsSignIn,
-		exit:     ExitNeedsSignIn,
-		scope:    ScopeChain,
+		problem: problem,
+		remedy:  remedy,
+		fate:    advice.NeedsSignIn,
+		scope:   advice.ScopeChain,
 	}
 }
 
-// dead explains a code that ends a refresh token for good. The codes built with it are
-// the closed list: no other refusal ends one.
-func dead(sentence, remedy string) explanation {
-	x := signIn(sentence, remedy)
+// endsToken explains a code that ends a refresh token for good. The codes built with it
+// are the closed list: no other refusal ends one.
+func endsToken(problem, remedy string) explanation {
+	x := needsSignIn(problem, remedy)
 	x.dead = true
 
 	return x
 }
 
-// doubtful explains a code that good refresh tokens were refused with too.
-func doubtful(sentence, remedy string) explanation {
-	x := signIn(sentence, remedy)
-	x.doubtful = true
+// unreliable explains a code with which good refresh tokens were refused too.
+func unreliable(problem, remedy string) explanation {
+	x := needsSignIn(problem, remedy)
+	x.unreliable = true
 
 	return x
 }
@@ -154,28 +158,29 @@ func weak(x explanation) explanation {
 	return x
 }
 
-func refused(sentence, remedy string) explanation {
+// notAuthorised explains a code after which somebody in the customer's tenant allows
+// something.
+func notAuthorised(problem, remedy string) explanation {
 	return explanation{
-		sentence: sentence,
-		remedy:   remedy,
-		fate:     NotAuthorised,
-		exit:     ExitNotAuthorised,
-		scope:    ScopeCustomer,
+		problem: problem,
+		remedy:  remedy,
+		fate:    advice.NotAuthorised,
+		scope:   advice.ScopeCustomer,
 	}
 }
 
-func transient(sentence, remedy string) explanation {
+// tryAgain explains a code that goes away by itself.
+func tryAgain(problem, remedy string) explanation {
 	return explanation{
-		sentence: sentence,
-		remedy:   remedy,
-		fate:     Transient,
-		exit:     ExitFailed,
-		scope:    ScopeService,
+		problem: problem,
+		remedy:  remedy,
+		fate:    advice.TryAgain,
+		scope:   advice.ScopeService,
 	}
 }
 
 // of sets the scope where it is not the usual one of its fate.
-func (x explanation) of(scope Scope) explanation {
+func (x explanation) of(scope advice.Scope) explanation {
 	x.scope = scope
 	return x
 }
@@ -193,98 +198,98 @@ const (
 )
 
 var applicationCodes = map[int]explanation{
-	50011: config("the redirect address is not registered for application {client}", register),
-	500112: config(
+	50011: needsFix("the redirect address is not registered for application {client}", register),
+	500112: needsFix(
 		"the redirect address sent with the code differs from the one that was opened",
 		"send the same redirect address both times; start over: {acquire}",
-	).of(ScopeChain),
-	50194: config(
+	).of(advice.ScopeChain),
+	50194: needsFix(
 		"the application {client} is registered for a single tenant",
 		"use the customer's tenant id, or make the registration multi-tenant (Authentication, Supported account types)",
 	),
-	700016: refused(appMissing, consent),
-	700011: refused(appMissing, consent),
-	7000112: refused(
+	700016: notAuthorised(appMissing, consent),
+	700011: notAuthorised(appMissing, consent),
+	7000112: notAuthorised(
 		"the application {client} is disabled",
 		"enable it: Entra admin center, Enterprise applications, Properties, \"Enabled for users to sign-in\"",
 	),
-	70001: refused("the application {client} is disabled or unknown in tenant {tenant}", consent),
-	90002: config(
+	70001: notAuthorised("the application {client} is disabled or unknown in tenant {tenant}", consent),
+	90002: needsFix(
 		"the tenant {tenant} does not exist at {login}",
 		"check tenant_id, and cloud or login_url",
-	).of(ScopeCustomer),
-	90038: config(
+	).of(advice.ScopeCustomer),
+	90038: needsFix(
 		"the tenant {tenant} belongs to another national cloud than {login}",
 		nextCloud,
-	).of(ScopeCustomer),
-	900382: config(
+	).of(advice.ScopeCustomer),
+	900382: needsFix(
 		"the application and tenant {tenant} are in different national clouds",
 		nextCloud,
-	).of(ScopeCustomer),
-	900432: config(
+	).of(advice.ScopeCustomer),
+	900432: needsFix(
 		"the application and tenant {tenant} are in different national clouds",
 		nextCloud,
-	).of(ScopeCustomer),
-	9001023: config(
+	).of(advice.ScopeCustomer),
+	9001023: needsFix(
 		"this grant needs a tenant in the address, not common or organizations",
 		"set tenant_id to the customer's tenant",
-	).of(ScopeCustomer),
-	9002327: config(
+	).of(advice.ScopeCustomer),
+	9002327: needsFix(
 		"the redirect address of application {client} is registered as a single-page application (SPA)",
 		"register the redirect address as Web instead of SPA, then sign in again: {acquire}",
 	),
-	5000224: refused(
+	5000224: notAuthorised(
 		"the tenant {tenant} is not available any more: it was deleted or blocked",
 		"if the customer has left, remove the tenant; else the customer asks Microsoft's support",
 	),
-	5000225: refused(
+	5000225: notAuthorised(
 		"the tenant {tenant} was blocked because it was not used for long",
 		"an administrator of the tenant reactivates it; if the customer has left, remove the tenant",
 	),
 }
 
 var permissionCodes = map[int]explanation{
-	50001:  refused("the resource {resource} is unknown or disabled in tenant {tenant}", license),
-	500011: refused("the resource {resource} does not exist in tenant {tenant}", license),
-	650057: refused(
+	50001:  notAuthorised("the resource {resource} is unknown or disabled in tenant {tenant}", license),
+	500011: notAuthorised("the resource {resource} does not exist in tenant {tenant}", license),
+	650057: notAuthorised(
 		"the application {client} does not ask for permissions on {resource}",
 		permission,
-	).of(ScopeApplication),
-	65005: refused(
+	).of(advice.ScopeApplication),
+	65005: notAuthorised(
 		"the application {client} does not ask for permissions on {resource}",
 		permission,
-	).of(ScopeApplication),
-	650052: refused("tenant {tenant} has not subscribed to the service behind {resource}", license),
-	65001: refused(
+	).of(advice.ScopeApplication),
+	650052: notAuthorised("tenant {tenant} has not subscribed to the service behind {resource}", license),
+	65001: notAuthorised(
 		"the application {client} has no consent in tenant {tenant}",
 		"an administrator of the tenant opens {consent}",
 	),
-	65004: refused(
+	65004: notAuthorised(
 		"the user declined the application's permissions",
 		"sign in again and accept, or let an administrator of the tenant open {consent}",
 	),
-	90094: refused("consent of an administrator is required", "an administrator of the tenant opens {consent}"),
-	90095: refused(
+	90094: notAuthorised("consent of an administrator is required", "an administrator of the tenant opens {consent}"),
+	90095: notAuthorised(
 		"consent of an administrator was requested and is not given yet",
 		"an administrator of the tenant approves the request, or opens {consent}",
 	),
-	50105: refused(
+	50105: notAuthorised(
 		"the user is not assigned to the application {client}",
 		"assign the user: Entra admin center, Enterprise applications, Users and groups",
 	),
-	650051: refused(
+	650051: notAuthorised(
 		"the application {client} asks for a permission that tenant {tenant} has not consented to",
 		"an administrator of the tenant opens {consent}",
 	),
-	65002: refused(
+	65002: notAuthorised(
 		"the application {client} may not be given consent for {resource} in tenant {tenant}",
 		"use an application that your own organisation registered, and have an administrator open {consent}",
 	),
-	90093: refused(
+	90093: notAuthorised(
 		"only an administrator of tenant {tenant} may do what the sign-in asks for",
 		"an administrator of the tenant opens {consent}",
 	),
-	90099: refused(
+	90099: notAuthorised(
 		"the application {client} was not authorised in tenant {tenant} yet, so a partner's user cannot use it there",
 		"an administrator of the tenant opens {consent}",
 	),
@@ -293,119 +298,119 @@ var permissionCodes = map[int]explanation{
 const report = "this is a fault of this program or of what stands between: report it with the ids that follow"
 
 var requestCodes = map[int]explanation{
-	70011:  config("the scope is not valid", "check resource ({resource})"),
-	28002:  config("the scope is not valid", "check resource ({resource})"),
-	28003:  config("the scope is empty", "check resource ({resource})"),
-	700022: config("the scope names more than one resource", "name one resource only ({resource})"),
-	901002: config("a resource was sent to a v2 endpoint", report),
-	900144: config(
+	70011:  needsFix("the scope is not valid", "check resource ({resource})"),
+	28002:  needsFix("the scope is not valid", "check resource ({resource})"),
+	28003:  needsFix("the scope is empty", "check resource ({resource})"),
+	700022: needsFix("the scope names more than one resource", "name one resource only ({resource})"),
+	901002: needsFix("a resource was sent to a v2 endpoint", report),
+	900144: needsFix(
 		"a parameter is missing in the request",
 		"check that client_id, tenant_id and the refresh token are set; else report it with the ids that follow",
 	),
-	90014: config(
+	90014: needsFix(
 		"a field is missing in the request",
 		"check that client_id, tenant_id and the refresh token are set; else report it with the ids that follow",
 	),
-	9002313: config(
+	9002313: needsFix(
 		"the request is malformed",
 		"check client_id, and that the refresh token or secret was pasted whole and without quotes",
-	).of(ScopeChain),
-	90004: config("the request is malformed", "check client_id, tenant_id and resource"),
-	90023: config("the request is not valid", "check client_id, tenant_id and resource"),
-	90100: config("a parameter of the request is empty or not valid", "check client_id, tenant_id and resource"),
-	900561: config(
+	).of(advice.ScopeChain),
+	90004: needsFix("the request is malformed", "check client_id, tenant_id and resource"),
+	90023: needsFix("the request is not valid", "check client_id, tenant_id and resource"),
+	90100: needsFix("a parameter of the request is empty or not valid", "check client_id, tenant_id and resource"),
+	900561: needsFix(
 		"the endpoint was asked with GET instead of POST",
 		"a proxy or redirect changed the request: check proxy and login_url",
 	),
-	70003: config("the sign-in service does not offer this grant to the application", "check grant"),
-	501481: config(
+	70003: needsFix("the sign-in service does not offer this grant to the application", "check grant"),
+	501481: needsFix(
 		"the code_verifier does not match the code_challenge",
 		"start over: {acquire}; if it happens again, report it with the ids that follow",
-	).of(ScopeChain),
-	50147:  config("the code_challenge is not valid", report).of(ScopeChain),
-	501491: config("the code_challenge has the wrong size", report).of(ScopeChain),
-	700005: config(
+	).of(advice.ScopeChain),
+	50147:  needsFix("the code_challenge is not valid", report).of(advice.ScopeChain),
+	501491: needsFix("the code_challenge has the wrong size", report).of(advice.ScopeChain),
+	700005: needsFix(
 		"the code was issued for another tenant",
 		"start over with one tenant id: {acquire}",
-	).of(ScopeChain),
-	50089: config("the sign-in took too long", "start over: {acquire}").of(ScopeChain),
-	54005: config("the code was already redeemed", "start over: {acquire}").of(ScopeChain),
-	70018: config("the device code was not recognised", "start over: {acquire} --device-code").of(ScopeChain),
-	70019: config("the device code has expired", "start over: {acquire} --device-code").of(ScopeChain),
-	70020: config("the device code has expired", "start over: {acquire} --device-code").of(ScopeChain),
+	).of(advice.ScopeChain),
+	50089: needsFix("the sign-in took too long", "start over: {acquire}").of(advice.ScopeChain),
+	54005: needsFix("the code was already redeemed", "start over: {acquire}").of(advice.ScopeChain),
+	70018: needsFix("the device code was not recognised", "start over: {acquire} --device-code").of(advice.ScopeChain),
+	70019: needsFix("the device code has expired", "start over: {acquire} --device-code").of(advice.ScopeChain),
+	70020: needsFix("the device code has expired", "start over: {acquire} --device-code").of(advice.ScopeChain),
 }
 
 var grantCodes = map[int]explanation{
-	70008:  dead("the refresh token or code has expired", again),
-	700082: dead("the refresh token has expired because it was not used for 90 days", again),
-	700084: dead(
+	70008:  endsToken("the refresh token or code has expired", signInAgain),
+	700082: endsToken("the refresh token has expired because it was not used for 90 days", signInAgain),
+	700084: endsToken(
 		"the refresh token has expired: one issued to a single-page application lives 24 hours",
 		"register the redirect address as Web instead of SPA, then sign in again: {acquire}",
 	),
-	70043: dead(
+	70043: endsToken(
 		"the refresh token has expired by the tenant's sign-in frequency policy",
 		"exempt the account from the policy, then sign in again: {acquire}",
-	).of(ScopeCustomer),
-	70000: doubtful(
+	).of(advice.ScopeCustomer),
+	70000: unreliable(
 		"the refresh token or code is malformed, cut short or not usable any more",
 		"check that it was pasted whole; if it stays refused, sign in again: {acquire}",
 	),
-	700003: signIn(
+	700003: needsSignIn(
 		"the device that the user signed in on is not registered in tenant {tenant} any more",
 		"sign in again on a device that the tenant knows, or without one: {acquire}",
 	),
-	50173: dead(
+	50173: endsToken(
 		"the refresh token was revoked (password reset, or an administrator or the user ended all sessions)",
-		again,
+		signInAgain,
 	),
-	50132:  dead("the session is not valid any more because the password changed or expired", again),
-	50133:  dead("the session is not valid any more because the password changed or expired", again),
-	500133: signIn("the token sent as proof has expired", again).of(ScopeCredential),
-	50013: signIn(
+	50132:  endsToken("the session is not valid any more because the password changed or expired", signInAgain),
+	50133:  endsToken("the session is not valid any more because the password changed or expired", signInAgain),
+	500133: needsSignIn("the token sent as proof has expired", signInAgain).of(advice.ScopeCredential),
+	50013: needsSignIn(
 		"the assertion sent as proof is not valid",
-		"check client_certificate_file and this machine's clock; else "+again,
-	).of(ScopeCredential),
-	70016:   transient("nobody has entered the device code yet", "enter it on the page shown").of(ScopeChain),
-	1002012: config("a scope for client credentials must end in /.default", "check resource ({resource})"),
+		"check client_certificate_file and this machine's clock; else "+signInAgain,
+	).of(advice.ScopeCredential),
+	70016:   tryAgain("nobody has entered the device code yet", "enter it on the page shown").of(advice.ScopeChain),
+	1002012: needsFix("a scope for client credentials must end in /.default", "check resource ({resource})"),
 }
 
 var credentialCodes = map[int]explanation{
-	70002: weak(config(
+	70002: weak(needsFix(
 		"the credentials did not validate",
 		"check client_id {client} and its secret or certificate",
-	).of(ScopeCredential)),
-	7000215: config(
+	).of(advice.ScopeCredential)),
+	7000215: needsFix(
 		"the client secret is wrong",
 		"paste the secret's value, not its ID, into client_secret or its file, "+
 			"and check that it belongs to client_id {client}",
-	).of(ScopeCredential),
-	7000222: config(
+	).of(advice.ScopeCredential),
+	7000222: needsFix(
 		"the client secret has expired",
 		"create a new secret for {client} (Entra admin center, App registrations, Certificates & secrets) "+
 			"and put its value into client_secret or its file",
-	).of(ScopeCredential),
-	7000218: config(
+	).of(advice.ScopeCredential),
+	7000218: needsFix(
 		"the application {client} must send a secret or certificate",
 		"set client_secret or client_certificate_file; "+
 			"for a public client turn on \"Allow public client flows\" in its registration",
-	).of(ScopeCredential),
-	700025: config(
+	).of(advice.ScopeCredential),
+	700025: needsFix(
 		"the application {client} is a public client and must not send a secret",
 		"remove client_secret (for defenderctl: unset DEFENDER_CLIENT_SECRET, give no --client-secret-file), "+
 			"or register the redirect address as Web",
-	).of(ScopeApplication),
-	700027: config(
+	).of(advice.ScopeApplication),
+	700027: needsFix(
 		"the certificate or the assertion signed with it was not accepted",
 		"upload the certificate of client_certificate_file to the registration of {client}",
-	).of(ScopeCredential),
-	50012: config(
+	).of(advice.ScopeCredential),
+	50012: needsFix(
 		"the certificate or the assertion signed with it was not accepted",
 		"upload the certificate of client_certificate_file to the registration of {client}",
-	).of(ScopeCredential),
-	700024: config(
+	).of(advice.ScopeCredential),
+	700024: needsFix(
 		"the signed assertion is not valid at this time",
 		"set this machine's clock (NTP)",
-	).of(ScopeCredential),
+	).of(advice.ScopeCredential),
 }
 
 const (
@@ -417,114 +422,114 @@ const (
 )
 
 var userCodes = map[int]explanation{
-	50076:  signIn("multi-factor authentication is required now", mfa).of(ScopeCustomer),
-	50074:  signIn("multi-factor authentication is required now", mfa).of(ScopeCustomer),
-	50079:  signIn("the user must enrol for multi-factor authentication", mfa).of(ScopeCustomer),
-	50072:  signIn("the user must enrol for multi-factor authentication", mfa).of(ScopeCustomer),
-	50078:  signIn("the multi-factor authentication has expired", mfa).of(ScopeCustomer),
-	50158:  signIn("an external security challenge has to be met", mfa).of(ScopeCustomer),
-	53003:  refused("a conditional access policy of tenant {tenant} blocks the sign-in", policy),
-	530032: refused("a security policy of tenant {tenant} blocks the sign-in", policy),
-	53000:  refused("a policy of tenant {tenant} asks for a compliant device", policy),
-	53001:  refused("a policy of tenant {tenant} asks for a domain-joined device", policy),
-	50005:  refused("a policy of tenant {tenant} does not allow this kind of device", policy),
-	50097:  refused("a policy of tenant {tenant} asks for device authentication", policy),
-	50131: signIn(
+	50076:  needsSignIn("multi-factor authentication is required now", mfa).of(advice.ScopeCustomer),
+	50074:  needsSignIn("multi-factor authentication is required now", mfa).of(advice.ScopeCustomer),
+	50079:  needsSignIn("the user must enrol for multi-factor authentication", mfa).of(advice.ScopeCustomer),
+	50072:  needsSignIn("the user must enrol for multi-factor authentication", mfa).of(advice.ScopeCustomer),
+	50078:  needsSignIn("the multi-factor authentication has expired", mfa).of(advice.ScopeCustomer),
+	50158:  needsSignIn("an external security challenge has to be met", mfa).of(advice.ScopeCustomer),
+	53003:  notAuthorised("a conditional access policy of tenant {tenant} blocks the sign-in", policy),
+	530032: notAuthorised("a security policy of tenant {tenant} blocks the sign-in", policy),
+	53000:  notAuthorised("a policy of tenant {tenant} asks for a compliant device", policy),
+	53001:  notAuthorised("a policy of tenant {tenant} asks for a domain-joined device", policy),
+	50005:  notAuthorised("a policy of tenant {tenant} does not allow this kind of device", policy),
+	50097:  notAuthorised("a policy of tenant {tenant} asks for device authentication", policy),
+	50131: needsSignIn(
 		"a conditional access policy of tenant {tenant} does not accept this sign-in",
 		"sign in again from where the policy allows it: {acquire}; or "+policy,
-	).of(ScopeCustomer),
-	53011: refused(
+	).of(advice.ScopeCustomer),
+	53011: notAuthorised(
 		"the user is blocked for risk in the home tenant",
 		"an administrator of the user's home tenant clears the risk, then sign in again: {acquire}",
-	).of(ScopeChain),
-	530034: refused(
+	).of(advice.ScopeChain),
+	530034: notAuthorised(
 		"the user is blocked",
 		"an administrator unblocks the user, then sign in again: {acquire}",
-	).of(ScopeChain),
-	50053: refused(
+	).of(advice.ScopeChain),
+	50053: notAuthorised(
 		"the account is locked, or the address is known as malicious",
 		"an administrator unlocks the account; check what else tries to sign in with it",
-	).of(ScopeChain),
-	50034: refused("the account does not exist in tenant {tenant}", guest),
-	50020: refused("the account is not in tenant {tenant}", guest),
-	16000: refused(
+	).of(advice.ScopeChain),
+	50034: notAuthorised("the account does not exist in tenant {tenant}", guest),
+	50020: notAuthorised("the account is not in tenant {tenant}", guest),
+	16000: notAuthorised(
 		"the account is not in tenant {tenant}, or several accounts are signed in",
 		"choose the right account when signing in; else "+guest,
 	),
-	16003: refused("the account was not added to tenant {tenant}", guest),
-	50014: refused("the guest account has not accepted its invitation", guest),
-	51004: refused("the account is not in tenant {tenant}", guest),
-	90072: refused("the account is not in tenant {tenant}", guest),
-	500212: refused(
+	16003: notAuthorised("the account was not added to tenant {tenant}", guest),
+	50014: notAuthorised("the guest account has not accepted its invitation", guest),
+	51004: notAuthorised("the account is not in tenant {tenant}", guest),
+	90072: notAuthorised("the account is not in tenant {tenant}", guest),
+	500212: notAuthorised(
 		"the cross-tenant access policy does not allow this sign-in",
 		"the customer's or the home tenant's administrator allows it in the cross-tenant access settings",
 	),
-	500213: refused(
+	500213: notAuthorised(
 		"the customer's cross-tenant access policy does not allow this sign-in",
 		"the customer's administrator allows it in the cross-tenant access settings",
 	),
-	500021: refused(
+	500021: notAuthorised(
 		"tenant restrictions of this network or tenant do not allow access to tenant {tenant}",
 		"the administrator of the network or tenant allows {tenant}",
 	),
-	50055: signIn("the user's password has expired", "set a new password, then sign in again: {acquire}"),
-	50144: signIn("the user's password has expired", "set a new password, then sign in again: {acquire}"),
-	50057: refused(
+	50055: needsSignIn("the user's password has expired", "set a new password, then sign in again: {acquire}"),
+	50144: needsSignIn("the user's password has expired", "set a new password, then sign in again: {acquire}"),
+	50057: notAuthorised(
 		"the user's account is disabled",
 		"an administrator enables the account, or sign in as another user: {acquire}",
-	).of(ScopeChain),
-	50126: signIn("user name or password is wrong", again),
-	50058: signIn("no user is signed in", again),
-	50177: refused(
+	).of(advice.ScopeChain),
+	50126: needsSignIn("user name or password is wrong", signInAgain),
+	50058: needsSignIn("no user is signed in", signInAgain),
+	50177: notAuthorised(
 		"the account has no access to tenant {tenant}: it is no guest there, and no role reaches it through GDAP",
 		"the provider checks that the relationship is active and the user's group has a role in it; else "+guest,
 	),
-	50178: refused(
+	50178: notAuthorised(
 		"a session policy of tenant {tenant} asks for what a provider's user or guest cannot meet",
 		exclude,
 	),
-	530003: refused("a policy of tenant {tenant} asks for a managed device", policy),
-	530036: refused("a conditional access policy of tenant {tenant} does not allow this way to sign in", policy),
-	900421: signIn("Partner Center asks for a sign-in with multi-factor authentication", mfa),
+	530003: notAuthorised("a policy of tenant {tenant} asks for a managed device", policy),
+	530036: notAuthorised("a conditional access policy of tenant {tenant} does not allow this way to sign in", policy),
+	900421: needsSignIn("Partner Center asks for a sign-in with multi-factor authentication", mfa),
 }
 
 const wait = "try again later; a running input does so by itself"
 
 var serviceCodes = map[int]explanation{
-	50196: config(
+	50196: needsFix(
 		"the sign-in service saw the same request too often (a loop)",
 		"look for another program that signs in with {client} over and over; this one waits",
-	).of(ScopeChain),
-	90006: transient("the sign-in service is temporarily unavailable", wait),
-	90012: transient("the sign-in service took too long", wait),
-	90024: transient("the sign-in service is temporarily busy", wait),
-	90033: transient("the sign-in service is temporarily unavailable", wait),
-	50033: transient("the sign-in service has a temporary fault", wait),
-	50087: transient("the sign-in service is temporarily unavailable", wait),
-	90090: transient("the sign-in service has a temporary fault", wait),
-	90055: transient("tenant {tenant} signs in too often and is slowed down", wait).of(ScopeCustomer),
-	50000: transient(
+	).of(advice.ScopeChain),
+	90006: tryAgain("the sign-in service is temporarily unavailable", wait),
+	90012: tryAgain("the sign-in service took too long", wait),
+	90024: tryAgain("the sign-in service is temporarily busy", wait),
+	90033: tryAgain("the sign-in service is temporarily unavailable", wait),
+	50033: tryAgain("the sign-in service has a temporary fault", wait),
+	50087: tryAgain("the sign-in service is temporarily unavailable", wait),
+	90090: tryAgain("the sign-in service has a temporary fault", wait),
+	90055: tryAgain("tenant {tenant} signs in too often and is slowed down", wait).of(advice.ScopeCustomer),
+	50000: tryAgain(
 		"the sign-in service has a fault",
 		wait+"; if it stays, send the ids that follow to Microsoft's support",
 	),
 }
 
-// family explains codes of a group whose members all mean much the same; ok is false for
-// others.
+// family returns the explanation of a code by its first digits, for groups whose members
+// mean much the same; ok is false for other codes.
 func family(code int) (explanation, bool) {
 	switch {
 	case code/10 == 5007:
-		return signIn("multi-factor authentication is asked for", mfa).of(ScopeCustomer), true
+		return needsSignIn("multi-factor authentication is asked for", mfa).of(advice.ScopeCustomer), true
 	case code/10 == 5013:
-		return signIn("the session is not valid any more", again), true
+		return needsSignIn("the session is not valid any more", signInAgain), true
 	case code/1000 == 53, code/1000 == 530:
-		return refused("a conditional access policy of tenant {tenant} blocks the sign-in", policy), true
+		return notAuthorised("a conditional access policy of tenant {tenant} blocks the sign-in", policy), true
 	}
 
 	return explanation{}, false
 }
 
-// lookUp finds what is known of a code.
+// lookUp returns the explanation of a code, if it is known.
 func lookUp(code int) (explanation, bool) {
 	if x, ok := explanations[code]; ok {
 		return x, true

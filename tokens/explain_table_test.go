@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/test/golden"
 )
 
@@ -21,25 +22,23 @@ func TestGoldenTableOfCodes(t *testing.T) {
 	}
 	var b strings.Builder
 	line := func(name string, x explanation) {
-		sentence, remedy := fill(x.sentence, app), fill(x.remedy, app)
-		if len(sentence) < 15 || len(remedy) < 10 || strings.ContainsAny(sentence+remedy, "{}\n") {
-			t.Errorf("%s: %q; %q", name, sentence, remedy)
+		f := x.fault(app)
+		if len(f.Problem) < 15 || len(f.Remedy) < 10 || strings.ContainsAny(f.Problem+f.Remedy, "{}\n") {
+			t.Errorf("%s: %q; %q", name, f.Problem, f.Remedy)
 		}
-		if int(x.scope) < 1 || int(x.scope) >= len(scopeNames) {
+		if f.Scope < advice.ScopeCustomer || f.Scope > advice.ScopeService {
 			t.Errorf("%s has no scope", name)
 		}
-		if x.exit != map[Fate]ExitClass{NeedsSignIn: 3, NotAuthorised: 4, Config: 1, Transient: 1}[x.fate] {
-			t.Errorf("%s: exit code %d for fate %v", name, x.exit, x.fate)
-		}
-		if x.dead && (x.scope != ScopeChain && x.scope != ScopeCustomer || x.exit != ExitNeedsSignIn || x.doubtful) {
-			t.Errorf("%s ends a refresh token, and has scope %v, exit code %d", name, x.scope, x.exit)
+		ofChain := f.Scope == advice.ScopeChain || f.Scope == advice.ScopeCustomer
+		if x.dead && (!ofChain || f.Fate != advice.NeedsSignIn || x.unreliable) {
+			t.Errorf("%s ends a refresh token, and has scope %v, fate %v", name, f.Scope, f.Fate)
 		}
 
 		ends := ""
 		if x.dead {
 			ends = ", ends the token"
 		}
-		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, x.scope, x.fate, x.exit, ends, sentence, remedy)
+		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, f.Scope, f.Fate, f.Fate.ExitCode(), ends, f.Problem, f.Remedy)
 	}
 
 	for _, code := range KnownCodes() {
@@ -63,8 +62,8 @@ func TestGoldenTableOfCodes(t *testing.T) {
 // A refusal by one customer's tenant must not be taken for the end of a chain that
 // others use too.
 func TestEachCodeSaysWhomItConcerns(t *testing.T) {
-	for scope, codes := range map[Scope][]int{
-		ScopeCustomer: {
+	for scope, codes := range map[advice.Scope][]int{
+		advice.ScopeCustomer: {
 			90099, 700016, 65001, 650051, 65002, 65004, 90093, 90094, // consent
 			50020, 50034, 50177, 90072, // no role, no guest
 			50178, 50158, 53003, 530003, 530036, 53000, // policies
@@ -72,23 +71,26 @@ func TestEachCodeSaysWhomItConcerns(t *testing.T) {
 			5000224, 5000225, 90002, // gone
 			500011, 50105, 90055,
 		},
-		ScopeChain:       {700082, 70008, 700084, 50173, 50132, 50133, 70000, 50057, 50196, 9002313, 900421, 700003},
-		ScopeCredential:  {7000215, 7000222, 700027, 50012, 700024, 70002, 7000218},
-		ScopeApplication: {50011, 50194, 650057, 700025, 9002327, 70011, 901002},
-		ScopeService:     {90033, 50000, 90006},
+		advice.ScopeChain:       {700082, 70008, 700084, 50173, 50132, 50133, 70000, 50057, 50196, 9002313, 900421, 700003},
+		advice.ScopeCredential:  {7000215, 7000222, 700027, 50012, 700024, 70002, 7000218},
+		advice.ScopeApplication: {50011, 50194, 650057, 700025, 9002327, 70011, 901002},
+		advice.ScopeService:     {90033, 50000, 90006},
 	} {
 		for _, code := range codes {
-			e := explainAnswer(answer{err: "invalid_grant", codes: []int{code}}, 400, App{})
+			e := Refusal{OAuth: "invalid_grant", AADSTS: []int{code}, Status: 400}.Explain(App{})
 			if explanations[code].scope != scope || e.Scope != scope && code != 70002 {
 				t.Errorf("AADSTS%d: scope %v, want %v", code, e.Scope, scope)
 			}
 		}
 	}
 
-	if e := explainAnswer(answer{err: "invalid_grant", codes: []int{7999999}}, 400, App{}); e.Scope != ScopeCustomer {
+	unknown := Refusal{OAuth: "invalid_grant", AADSTS: []int{7999999}, Status: 400}
+	if e := unknown.Explain(App{}); e.Scope != advice.ScopeCustomer {
 		t.Errorf("an unknown code has scope %v", e.Scope)
 	}
-	if e := explainAnswer(answer{err: "invalid_grant", codes: []int{700082}}, 503, App{}); e.Scope != ScopeService {
+
+	outage := Refusal{OAuth: "invalid_grant", AADSTS: []int{700082}, Status: 503}
+	if e := outage.Explain(App{}); e.Scope != advice.ScopeService {
 		t.Errorf("an outage has scope %v", e.Scope)
 	}
 }

@@ -2,7 +2,6 @@ package tokens_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,14 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/tokens"
 )
 
 // met are the codes an MSSP meets, by what each waits for.
-var met = map[tokens.Fate][]int{
-	tokens.Config: {
+var met = map[advice.Fate][]int{
+	advice.NeedsFix: {
 		50011,
 		500112,
 		50194,
@@ -60,7 +60,7 @@ var met = map[tokens.Fate][]int{
 		70020,
 		9002327,
 	},
-	tokens.NeedsSignIn: {
+	advice.NeedsSignIn: {
 		70008,
 		700082,
 		700084,
@@ -85,7 +85,7 @@ var met = map[tokens.Fate][]int{
 		700003,
 		900421,
 	},
-	tokens.NotAuthorised: {
+	advice.NotAuthorised: {
 		700016,
 		700011,
 		7000112,
@@ -131,10 +131,10 @@ var met = map[tokens.Fate][]int{
 		530003,
 		530036,
 	},
-	tokens.Transient: {70016, 90006, 90012, 90024, 90033, 50033, 50087, 90090, 90055, 50000},
+	advice.TryAgain: {70016, 90006, 90012, 90024, 90033, 50033, 50087, 90090, 90055, 50000},
 }
 
-func TestEveryCodeHasASentenceARemedyAFateAndAnExitCode(t *testing.T) {
+func TestEveryCodeHasAProblemARemedyAndAFate(t *testing.T) {
 	known := tokens.KnownCodes()
 	total := 0
 	for fate, codes := range met {
@@ -144,23 +144,17 @@ func TestEveryCodeHasASentenceARemedyAFateAndAnExitCode(t *testing.T) {
 				t.Errorf("AADSTS%d has no explanation of its own", code)
 				continue
 			}
-			sentence, remedy, got, exit := tokens.Explain(code, app(tokens.V2))
-			if len(sentence) < 15 || len(remedy) < 10 || strings.ContainsAny(sentence+remedy, "{}\n") {
-				t.Errorf("AADSTS%d: %q; %q", code, sentence, remedy)
+			got := tokens.Explain(code, app(tokens.V2))
+			if len(got.Problem) < 15 || len(got.Remedy) < 10 || strings.ContainsAny(got.Problem+got.Remedy, "{}\n") {
+				t.Errorf("AADSTS%d: %q; %q", code, got.Problem, got.Remedy)
 			}
-			want := map[tokens.Fate]tokens.ExitClass{tokens.NeedsSignIn: tokens.ExitNeedsSignIn, tokens.NotAuthorised: tokens.ExitNotAuthorised}[fate]
-			if want == 0 {
-				want = tokens.ExitFailed
+			if got.Fate != fate {
+				t.Errorf("AADSTS%d: fate %v, want %v", code, got.Fate, fate)
 			}
-			if got != fate || exit != want {
-				t.Errorf("AADSTS%d: fate %v, exit %d; want %v, %d", code, got, exit, fate, want)
-			}
-			if s, r, _, _ := tokens.Explain(
-				code,
-				tokens.App{},
-			); strings.ContainsAny(s+r, "{}") || s == "" ||
-				r == "" {
-				t.Errorf("AADSTS%d without an application: %q; %q", code, s, r)
+
+			bare := tokens.Explain(code, tokens.App{})
+			if strings.ContainsAny(bare.Problem+bare.Remedy, "{}") || bare.Problem == "" || bare.Remedy == "" {
+				t.Errorf("AADSTS%d without an application: %q; %q", code, bare.Problem, bare.Remedy)
 			}
 		}
 	}
@@ -180,8 +174,8 @@ func TestRemediesNameTheVeryNextStep(t *testing.T) {
 		500011:  resource,
 		424242:  "https://login.microsoftonline.com/error?code=424242",
 	} {
-		if _, remedy, _, _ := tokens.Explain(code, app(tokens.V2)); !strings.Contains(remedy, want) {
-			t.Errorf("AADSTS%d: %q does not say %q", code, remedy, want)
+		if f := tokens.Explain(code, app(tokens.V2)); !strings.Contains(f.Remedy, want) {
+			t.Errorf("AADSTS%d: %q does not say %q", code, f.Remedy, want)
 		}
 	}
 }
@@ -190,25 +184,25 @@ func TestTheMoreTellingOfSeveralCodesDecides(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body string
 		code int
-		fate tokens.Fate
+		fate advice.Fate
 	}{
-		"70002 is weak":                     {refusal("invalid_grant", 70002, 70008), 70008, tokens.NeedsSignIn},
-		"whatever the order":                {refusal("invalid_client", 7000222, 70002), 7000222, tokens.Config},
-		"unknown beside known":              {refusal("invalid_grant", 7999999, 53003), 53003, tokens.NotAuthorised},
-		"code in the description only":      {`{"error":"invalid_client","error_description":"AADSTS7000215: x"}`, 7000215, tokens.Config},
-		"codes as strings":                  {`{"error":"invalid_client","error_codes":["7000215"]}`, 7000215, tokens.Config},
-		"a code without an error name":      {`{"error_codes":[700016]}`, 700016, tokens.NotAuthorised},
-		"unknown code: by the error name":   {refusal("unauthorized_client", 7999999), 7999999, tokens.NotAuthorised},
-		"unknown code and name":             {refusal("odd_new_error", 7999999), 7999999, tokens.Config},
-		"unknown conditional access code":   {refusal("invalid_grant", 53999), 53999, tokens.NotAuthorised},
-		"unknown MFA code":                  {refusal("interaction_required", 50071), 50071, tokens.NeedsSignIn},
-		"unknown code, service unavailable": {refusal("temporarily_unavailable", 7999999), 7999999, tokens.Transient},
+		"70002 is weak":                     {refusal("invalid_grant", 70002, 70008), 70008, advice.NeedsSignIn},
+		"whatever the order":                {refusal("invalid_client", 7000222, 70002), 7000222, advice.NeedsFix},
+		"unknown beside known":              {refusal("invalid_grant", 7999999, 53003), 53003, advice.NotAuthorised},
+		"code in the description only":      {`{"error":"invalid_client","error_description":"AADSTS7000215: x"}`, 7000215, advice.NeedsFix},
+		"codes as strings":                  {`{"error":"invalid_client","error_codes":["7000215"]}`, 7000215, advice.NeedsFix},
+		"a code without an error name":      {`{"error_codes":[700016]}`, 700016, advice.NotAuthorised},
+		"unknown code: by the error name":   {refusal("unauthorized_client", 7999999), 7999999, advice.NotAuthorised},
+		"unknown code and name":             {refusal("odd_new_error", 7999999), 7999999, advice.NeedsFix},
+		"unknown conditional access code":   {refusal("invalid_grant", 53999), 53999, advice.NotAuthorised},
+		"unknown MFA code":                  {refusal("interaction_required", 50071), 50071, advice.NeedsSignIn},
+		"unknown code, service unavailable": {refusal("temporarily_unavailable", 7999999), 7999999, advice.TryAgain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, tc.body }}
 			_, err := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
 			var e *tokens.Error
-			if !errors.As(err, &e) || e.Code != tc.code || e.Fate != tc.fate || e.Sentence == "" || e.Remedy == "" {
+			if !errors.As(err, &e) || e.Code != tc.code || e.Fate != tc.fate || e.Problem == "" || e.Remedy == "" {
 				t.Errorf("%v", err)
 			}
 		})
@@ -239,19 +233,5 @@ func TestGoldenErrorLines(t *testing.T) {
 		f := &fake{answer: func(asked) (int, string) { return 400, string(body) }}
 		_, got := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
 		golden.File(t, strings.TrimSuffix(file, ".json")+".txt", got.Error()+"\n")
-	}
-}
-
-func TestTheExitCodeOfAnyErrorIsKnown(t *testing.T) {
-	for _, tc := range []struct {
-		err  error
-		want int
-	}{
-		{nil, 0}, {errors.New("x"), 1}, {&tokens.Error{}, 1}, {&tokens.Error{Exit: tokens.ExitNeedsSignIn}, 3},
-		{fmt.Errorf("contoso: %w", &tokens.Error{Exit: tokens.ExitNotAuthorised}), 4},
-	} {
-		if got := tokens.ExitCode(tc.err); got != tc.want {
-			t.Errorf("%v: %d, want %d", tc.err, got, tc.want)
-		}
 	}
 }

@@ -41,7 +41,7 @@ func (f Forecast) State(now time.Time) string {
 // refresh on; a token that the service declared dead has ended. app is whose chain it is:
 // remedies name its command.
 func (c Chain) Forecast(now time.Time, app App) Forecast {
-	remedy := fill(again, app)
+	remedy := fill(signInAgain, app)
 	if !c.Dead.IsZero() {
 		return c.deadForecast(app)
 	}

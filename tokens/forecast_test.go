@@ -21,8 +21,8 @@ func TestACredentialsEndIsForeseenFromFourteenDaysOn(t *testing.T) {
 		"an hour left":          {Chain{Refreshed: now.Add(-90*day + time.Hour)}, "ends in less than a day", "less than a day"},
 		"over":                  {Chain{Refreshed: now.Add(-90 * day)}, "ended", "90 days"},
 		"never refreshed":       {Chain{Obtained: now.Add(-80 * day)}, "ends in 10 days", "10 days"},
-		"dead":                  {Chain{Refreshed: now, Dead: Grounds{Codes: []int{50173}}, Rejected: now}, "ended", "AADSTS50173"},
-		"dead, nobody saw when": {Chain{Dead: Grounds{Codes: []int{50173}}}, "ended", "AADSTS50173"},
+		"dead":                  {Chain{Refreshed: now, Dead: Refusal{AADSTS: []int{50173}}, Rejected: now}, "ended", "AADSTS50173"},
+		"dead, nobody saw when": {Chain{Dead: Refusal{AADSTS: []int{50173}}}, "ended", "AADSTS50173"},
 		"nothing known":         {Chain{}, "ok", ""},
 	} {
 		f := c.chain.Forecast(now, App{})

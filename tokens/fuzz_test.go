@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -42,7 +43,7 @@ func FuzzTokenAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a, err := parseAnswer(body, fuzzNow)
 		if err != nil {
-			if a.access.IsZero() && a.err == "" && errors.Is(err, errNotJSON) {
+			if a.access.IsZero() && a.refusal.OAuth == "" && errors.Is(err, errNotJSON) {
 				return
 			}
 			t.Fatalf("an error together with an answer: %v", err)
@@ -68,17 +69,19 @@ func FuzzRefusal(f *testing.F) {
 			return
 		}
 		for _, status := range []int{0, 400, 503} {
-			e := explainAnswer(
-				a,
-				status,
-				App{LoginURL: "https://login.example.test", TenantID: "T", ClientID: "C", Resource: "R"},
-			)
+			a.refusal.Status = status
+			e := a.refusal.Explain(App{
+				LoginURL: "https://login.example.test",
+				TenantID: "T",
+				ClientID: "C",
+				Resource: "R",
+			})
 			line := e.Error()
-			oneLine(t, line, maxErrorText)
-			if e.Sentence == "" || e.Remedy == "" || e.Exit == 0 {
+			oneLine(t, line, advice.MaxLine)
+			if e.Problem == "" || e.Remedy == "" {
 				t.Fatalf("unexplained: %s", line)
 			}
-			if raw := e.raw(); raw != "" && !allowed.MatchString(line) {
+			if len(e.codes()) > 0 && !allowed.MatchString(line) {
 				t.Fatalf("foreign text in %q", line)
 			}
 			if status == 503 && e.dead {
@@ -99,7 +102,7 @@ func FuzzParsePasted(f *testing.F) {
 			t.Fatalf("code %q, err %v", code.Reveal(), err)
 		}
 		if err != nil {
-			oneLine(t, err.Error(), maxErrorText)
+			oneLine(t, err.Error(), advice.MaxLine)
 		}
 		if len(code.Reveal()) > len(text) {
 			t.Fatal("more came out than went in")

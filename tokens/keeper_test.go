@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -151,7 +152,7 @@ func TestAStoreThatCannotBeReadOrLockedIsBridgedOnlyWithWhatIsKnown(t *testing.T
 	for _, m := range []string{"Load", "Lock", "SeedSeen"} {
 		store.Fail(m, errDisk)
 	}
-	if e := fails(t, s); e.Fate != tokens.Transient || !errors.Is(e, errDisk) || len(f.sent()) != 0 {
+	if e := fails(t, s); e.Fate != advice.TryAgain || !errors.Is(e, errDisk) || len(f.sent()) != 0 {
 		t.Fatalf("%v", e)
 	}
 	store.Fail("Load", nil)
@@ -285,7 +286,7 @@ func TestTokensThatMayNotBeUsedAreForAPersonToPutRight(t *testing.T) {
 	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Seed: seed("rt-seed")})
 
 	e := fails(t, s)
-	if e.Fate != tokens.Config || !strings.Contains(e.Error(), "tokens rekey") || len(f.sent()) != 0 {
+	if e.Fate != advice.NeedsFix || !strings.Contains(e.Error(), "tokens rekey") || len(f.sent()) != 0 {
 		t.Errorf("%v (fate %v), %d requests", e, e.Fate, len(f.sent()))
 	}
 }

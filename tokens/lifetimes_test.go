@@ -22,7 +22,7 @@ func TestAChainsEndIsForeseenNinetyDaysAfterItsLastRefresh(t *testing.T) {
 		"one day left":              {tokens.Chain{Refreshed: now.Add(-89 * day)}, now.Add(day), true, false, "ends in 1 day"},
 		"an hour left":              {tokens.Chain{Refreshed: now.Add(-90*day + time.Hour)}, now.Add(time.Hour), true, false, "ends in less than a day"},
 		"unused for 90 days":        {tokens.Chain{Refreshed: now.Add(-90 * day)}, now, true, true, "ended"},
-		"declared dead":             {tokens.Chain{Refreshed: now, Dead: tokens.Grounds{Codes: []int{50173}}, Rejected: now}, now, true, true, "ended"},
+		"declared dead":             {tokens.Chain{Refreshed: now, Dead: tokens.Refusal{AADSTS: []int{50173}}, Rejected: now}, now, true, true, "ended"},
 		"nothing known of its ages": {tokens.Chain{Refresh: secret.New("x")}, time.Time{}, false, false, "ok"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -86,7 +87,7 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 					_, err := s.Token(ctx)
 					took := time.Since(began)
 					var e *tokens.Error
-					if !errors.As(err, &e) || e.Fate != tokens.Transient || !strings.Contains(e.Error(), tc.says) ||
+					if !errors.As(err, &e) || e.Fate != advice.TryAgain || !strings.Contains(e.Error(), tc.says) ||
 						took < tc.least ||
 						took > tc.most {
 						t.Errorf("after %v: %v", took, err)
@@ -141,7 +142,7 @@ func TestAChainThatIsHeldForLongIsReported(t *testing.T) {
 		e := fails(t, s)
 		if took := time.Since(
 			began,
-		); e.Fate != tokens.Transient || took > time.Minute || !strings.Contains(e.Error(), "another process") ||
+		); e.Fate != advice.TryAgain || took > time.Minute || !strings.Contains(e.Error(), "another process") ||
 			!strings.Contains(e.Error(), "defenderctl") {
 			t.Errorf("after %v: %v", took, e)
 		}
@@ -166,7 +167,7 @@ func TestAChainThatIsInUseHereIsWaitedForAndThenReported(t *testing.T) {
 		go newSource(t, cfg).Token(t.Context())
 		synctest.Wait()
 		e := fails(t, newSource(t, cfg))
-		if e.Fate != tokens.Transient || !strings.Contains(e.Error(), "another sign-in") ||
+		if e.Fate != advice.TryAgain || !strings.Contains(e.Error(), "another sign-in") ||
 			strings.Contains(e.Error(), "process") {
 			t.Errorf("%v", e)
 		}

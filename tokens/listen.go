@@ -294,7 +294,7 @@ func (c *Callback) take(r *http.Request) (p page, wait bool) {
 		}, false
 	case len(faults) > 0:
 		c.done = true
-		c.result <- redirected{err: explainAnswer(redirectAnswer(form), 0, App{})}
+		c.result <- redirected{err: redirectRefusal(form).Explain(App{})}
 
 		return page{
 			http.StatusOK,

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
@@ -62,12 +63,12 @@ func TestNetworkFaultsAreToldApartAndTransient(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := at(t, tc.url, tc.tr).ClientCredentials(t.Context())
 			var e *tokens.Error
-			if !errors.As(err, &e) || e.Fate != tokens.Transient || e.Exit != tokens.ExitFailed || e.Remedy == "" ||
+			if !errors.As(err, &e) || e.Fate != advice.TryAgain || e.Remedy == "" ||
 				e.Err == nil ||
-				e.Status != 0 {
+				e.Refusal.Status != 0 {
 				t.Fatalf("%v", err)
 			}
-			if !strings.Contains(e.Sentence, tc.want) {
+			if !strings.Contains(e.Problem, tc.want) {
 				t.Errorf("%v does not say %q", err, tc.want)
 			}
 		})
@@ -87,7 +88,7 @@ func TestRedirectsAreNotFollowedAndTheirTargetIsNamed(t *testing.T) {
 		s.Close()
 		other.Close()
 		var e *tokens.Error
-		if !errors.As(err, &e) || e.Fate != tokens.Config || e.Status != status || e.Dead() {
+		if !errors.As(err, &e) || e.Fate != advice.NeedsFix || e.Refusal.Status != status || e.Dead() {
 			t.Fatalf("%d: %v", status, err)
 		}
 		if !strings.Contains(err.Error(), "redirects to "+other.URL) || strings.Contains(err.Error(), "secret=x") ||

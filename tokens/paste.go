@@ -58,10 +58,9 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 		return code, "", nil
 	}
 
-	a := redirectAnswer(form)
 	switch codes := form["code"]; {
 	case form.Get("error") != "":
-		return secret.Text{}, form.Get("state"), explainAnswer(a, 0, App{})
+		return secret.Text{}, form.Get("state"), redirectRefusal(form).Explain(App{})
 	case len(codes) != 1 || codes[0] == "":
 		return secret.Text{}, "", errors.New(
 			"the pasted address has no code: finish the sign-in in the browser, then paste the address it ended on",
@@ -120,10 +119,7 @@ func pastedForm(text string) (url.Values, bool) {
 	return form, true
 }
 
-// redirectAnswer reads the refusal in a redirect (RFC 6749 section 4.1.2.1).
-func redirectAnswer(form url.Values) answer {
-	var a answer
-	a.refusal(form.Get("error"), form.Get("error_subcode"), form.Get("error_description"), nil)
-
-	return a
+// redirectRefusal reads the refusal in a redirect (RFC 6749 section 4.1.2.1).
+func redirectRefusal(form url.Values) Refusal {
+	return parseRefusal(form.Get("error"), form.Get("error_subcode"), form.Get("error_description"), nil)
 }

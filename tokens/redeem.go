@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -68,12 +69,12 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 			s.save(ctx, Chain{
 				Refresh:    seed,
 				TenantName: s.tenantName(chain),
-				Dead:       e.grounds(),
+				Dead:       e.Refusal,
 				Rejected:   s.client.now(),
 			}, seed.Fingerprint())
 
 			return a, err
-		case alive && e.aboutGrant():
+		case alive && e.refusesToken():
 			// It may be half written, or of somebody who is not let in: no reason to stop
 			// a chain that lives, nor to forget the seed.
 			return s.advanceInstead(ctx, chain, seed, e)
@@ -84,12 +85,12 @@ func (s *Source) redeemChain(ctx context.Context) (Access, error) {
 
 	switch {
 	case !ok:
-		return Access{}, &Error{
-			Fate:     NeedsSignIn,
-			Exit:     ExitNeedsSignIn,
-			Sentence: fill("no refresh token is stored for tenant {tenant} and client {client}", s.cfg.App),
-			Remedy:   fill("sign in: {acquire}", s.cfg.App),
-		}
+		return Access{}, newError(
+			advice.NeedsSignIn,
+			fill("no refresh token is stored for tenant {tenant} and client {client}", s.cfg.App),
+			fill("sign in: {acquire}", s.cfg.App),
+			nil,
+		)
 	case !chain.Dead.IsZero():
 		return Access{}, chain.Dead.Explain(s.cfg.App)
 	}
@@ -110,15 +111,15 @@ func (s *Source) lock(ctx context.Context) (func(), error) {
 		return nil, storeError(ctx, err)
 	}
 
-	e := &Error{Fate: Transient, Exit: ExitFailed}
+	e := newError(advice.TryAgain, "", "", nil)
 	if errors.Is(err, errElsewhere) {
-		e.Sentence = fill(
+		e.Problem = fill(
 			fmt.Sprintf("another process has held the refresh token of tenant {tenant} for %v", lockTime),
 			s.cfg.App,
 		)
 		e.Remedy = "look for a defenderctl that hangs or was stopped (Ctrl-Z): let it go on (fg), or end it"
 	} else {
-		e.Sentence = fill(
+		e.Problem = fill(
 			fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTime),
 			s.cfg.App,
 		)
@@ -210,7 +211,7 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 	t, err := s.patiently(ctx, sent)
 
 	var e *Error
-	if errors.As(err, &e) && e.doubtful && !chain.Previous.IsZero() {
+	if errors.As(err, &e) && e.unreliable && !chain.Previous.IsZero() {
 		sent = chain.Previous
 		before, again := s.patiently(ctx, sent)
 
@@ -222,7 +223,7 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 			s.log(slog.LevelWarn, "the newest refresh token was refused, the one before it still works: "+e.Error())
 		case errors.As(again, &other) && !other.rotated.IsZero():
 			err = again // kept below
-		case !errors.As(again, &other) || other.Fate == Transient:
+		case !errors.As(again, &other) || other.Fate == advice.TryAgain:
 			return Access{}, again // the network or the service stands in the way: soon again
 		}
 	}
@@ -233,7 +234,7 @@ func (s *Source) advance(ctx context.Context, chain Chain) (Access, error) {
 			chain.Refresh, chain.Previous = e.rotated, sent
 			s.save(ctx, chain)
 		case errors.As(err, &e) && e.dead:
-			chain.Dead = e.grounds()
+			chain.Dead = e.Refusal
 			chain.Rejected = s.client.now()
 			s.save(ctx, chain)
 		}
@@ -270,7 +271,7 @@ func (s *Source) patiently(ctx context.Context, refresh secret.Text) (Tokens, er
 		cancel()
 
 		var e *Error
-		if err == nil || !errors.As(err, &e) || !e.lost && !e.doubtful || try == len(patience) ||
+		if err == nil || !errors.As(err, &e) || !e.lost && !e.unreliable || try == len(patience) ||
 			time.Until(s.until) < patience[try] {
 			return t, err
 		}
@@ -308,16 +309,10 @@ func storeError(ctx context.Context, err error) error {
 	}
 
 	if errors.Is(err, ErrBarred) {
-		return configError("the stored tokens are not used", "check key_file and data_dir", err)
+		return settingError("the stored tokens are not used", "check key_file and data_dir", err)
 	}
 
-	return &Error{
-		Fate:     Transient,
-		Exit:     ExitFailed,
-		Sentence: "the token store cannot be used",
-		Remedy:   "check data_dir, its disk and key_file",
-		Err:      err,
-	}
+	return newError(advice.TryAgain, "the token store cannot be used", "check data_dir, its disk and key_file", err)
 }
 
 // outlive gives a context that ends a while after ctx does.

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
@@ -30,10 +31,8 @@ type answer struct {
 	message      string
 	interval     time.Duration
 
-	// of a refusal
-	err, suberror      string
-	codes              []int
-	trace, correlation string
+	// refusal is what an error answer says; zero in a success.
+	refusal Refusal
 }
 
 // maxLife bounds what is believed of a token's or a device code's life; the longest that
@@ -89,15 +88,9 @@ func parseAnswer(body []byte, now time.Time) (answer, error) {
 		a.verification = plain.Line(text("verification_url"), 1024)
 	}
 
-	a.refusal(text("error"), text("suberror"), text("error_description"), m["error_codes"])
-
-	if t := guidLike(text("trace_id")); t != "" {
-		a.trace = t
-	}
-
-	if c := guidLike(text("correlation_id")); c != "" {
-		a.correlation = c
-	}
+	a.refusal = parseRefusal(text("error"), text("suberror"), text("error_description"), m["error_codes"])
+	a.refusal.TraceID = cmp.Or(printableID(text("trace_id")), a.refusal.TraceID)
+	a.refusal.CorrelationID = cmp.Or(printableID(text("correlation_id")), a.refusal.CorrelationID)
 
 	return a, nil
 }
@@ -114,7 +107,7 @@ const maxCodes = 16
 // unknownError stands for an error name that nobody documents.
 const unknownError = "unknown_error"
 
-// knownOAuth tells whether a name is one of RFC 6749, RFC 8628, OpenID Connect or
+// knownOAuth reports whether a name is one of RFC 6749, RFC 8628, OpenID Connect or
 // Microsoft's documents
 // (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow,
 // reference-error-codes).
@@ -148,61 +141,66 @@ var suberrors = []string{
 
 // scrub takes out of what may be printed all that is a piece of what we sent.
 func (a *answer) scrub(sentOut func(string) bool) {
-	for _, s := range []*string{&a.scope, &a.userCode, &a.verification, &a.message, &a.trace, &a.correlation} {
+	for _, s := range []*string{&a.scope, &a.userCode, &a.verification, &a.message, &a.refusal.TraceID, &a.refusal.CorrelationID} {
 		if sentOut(*s) {
 			*s = ""
 		}
 	}
 }
 
-// refusal reads the fields of an error answer, of a token endpoint or of a redirect (RFC
-// 6749 sections 4.1.2.1 and 5.2). The description is searched for numbers and ids and
-// then dropped: it is somebody else's text, and may quote what we sent.
-func (a *answer) refusal(code, suberror, description string, codes json.RawMessage) {
-	// Known names only: anything else may be what we sent.
+// parseRefusal reads the fields of an error answer, of a token endpoint or of a redirect
+// (RFC 6749 sections 4.1.2.1 and 5.2). It searches the description for numbers and ids
+// and drops the rest, which is a text of another machine and may quote what we sent.
+func parseRefusal(name, suberror, description string, codes json.RawMessage) Refusal {
+	var r Refusal
+
+	// Any name but the known ones may be what we sent.
 	switch {
-	case knownOAuth(code):
-		a.err = code
-	case code != "":
-		a.err = unknownError
+	case knownOAuth(name):
+		r.OAuth = name
+	case name != "":
+		r.OAuth = unknownError
 	}
 
 	if slices.Contains(suberrors, suberror) {
-		a.suberror = suberror
+		r.Suberror = suberror
 	}
 
 	var list []json.RawMessage
 	if json.Unmarshal(codes, &list) == nil {
 		for _, c := range list[:min(len(list), maxCodes)] {
-			if n, err := strconv.Atoi(strings.Trim(string(c), `"`)); err == nil && n > 0 && n < 1e9 {
-				a.addCode(n)
-			}
+			r.addCode(strings.Trim(string(c), `"`))
 		}
 	}
 
 	for _, match := range inDescription.FindAllStringSubmatch(description, 8) {
-		if n, err := strconv.Atoi(match[1]); err == nil {
-			a.addCode(n)
-		}
+		r.addCode(match[1])
 	}
 
 	if m := traceID.FindStringSubmatch(description); m != nil {
-		a.trace = guidLike(m[1])
+		r.TraceID = printableID(m[1])
 	}
 
 	if m := correlationID.FindStringSubmatch(description); m != nil {
-		a.correlation = guidLike(m[1])
+		r.CorrelationID = printableID(m[1])
 	}
+
+	return r
 }
 
-func (a *answer) addCode(n int) {
-	if len(a.codes) < maxCodes && !slices.Contains(a.codes, n) {
-		a.codes = append(a.codes, n)
+// addCode adds an AADSTS number, once. Text that is no number is left out.
+func (r *Refusal) addCode(text string) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 || n >= 1e9 || len(r.AADSTS) >= maxCodes || slices.Contains(r.AADSTS, n) {
+		return
 	}
+
+	r.AADSTS = append(r.AADSTS, n)
 }
 
-// guidLike passes ids of hex digits and dashes, the only form that may reach a log.
-func guidLike(s string) string {
+// printableID returns an id of hex digits and dashes, the only form that may reach a log;
+// anything else is dropped.
+func printableID(s string) string {
 	if len(s) < 8 || len(s) > 64 || strings.Trim(s, "0123456789abcdefABCDEF-") != "" {
 		return ""
 	}
@@ -223,7 +221,7 @@ func seconds(raw json.RawMessage) (time.Duration, bool) {
 	return time.Duration(f * float64(time.Second)), true
 }
 
-// usableInHeader tells whether an access token can stand in an Authorization header (RFC
+// usableInHeader reports whether an access token can stand in an Authorization header (RFC
 // 6750 section 2.1, read generously).
 func usableInHeader(token string) bool {
 	for i := range len(token) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
@@ -15,13 +16,13 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		refusal string
 		sent    string
-		fate    tokens.Fate // of the error; -1: none
+		fate    advice.Fate // of the error; -1: none
 	}{
 		"half written":                   {refusal("invalid_request", 9002313), "0.AXk rt0", -1},
 		"of a user who is not let in":    {refusal("invalid_grant", 53003), "0.AXk rt0", -1},
-		"the application's secret":       {refusal("invalid_client", 7000215), "0.AXk", tokens.Config},
-		"the application is unknown":     {refusal("unauthorized_client", 700016), "0.AXk", tokens.NotAuthorised},
-		"the service has a fault itself": {refusal("temporarily_unavailable", 90033), "0.AXk", tokens.Transient},
+		"the application's secret":       {refusal("invalid_client", 7000215), "0.AXk", advice.NeedsFix},
+		"the application is unknown":     {refusal("unauthorized_client", 700016), "0.AXk", advice.NotAuthorised},
+		"the service has a fault itself": {refusal("temporarily_unavailable", 90033), "0.AXk", advice.TryAgain},
 	} {
 		f, c, store := &fake{}, newClock(), stored(t, "rt0", "")
 		f.set(func(a asked) (int, string) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -158,7 +159,7 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	}
 
 	var e *Error
-	if old, ok := s.cached(false); ok && errors.As(err, &e) && e.Fate == Transient {
+	if old, ok := s.cached(false); ok && errors.As(err, &e) && e.Fate == advice.TryAgain {
 		s.mu.Lock()
 		s.hold = s.client.now().Add(max(e.RetryAfter, 30*time.Second))
 		s.mu.Unlock()
@@ -294,13 +295,13 @@ func (s *Source) choose(ctx context.Context) (Grant, string, error) {
 	if s.keeper == nil {
 		switch {
 		case !seed.IsZero() || seedErr != nil:
-			return 0, "", configError(
+			return 0, "", settingError(
 				"a refresh token is configured and there is no token store to keep its successors",
 				"check data_dir",
 				seedErr,
 			)
 		case s.cfg.App.Credential == nil:
-			return 0, "", configError(
+			return 0, "", settingError(
 				"there is neither a token store nor a secret or certificate",
 				"check data_dir and client_secret",
 				nil,
@@ -349,7 +350,7 @@ func (s *Source) seed() (secret.Text, error) {
 
 	t, err := s.cfg.Seed()
 	if err != nil {
-		return secret.Text{}, configError(
+		return secret.Text{}, settingError(
 			"the configured refresh token cannot be read",
 			"check refresh_token_file",
 			err,
@@ -358,7 +359,7 @@ func (s *Source) seed() (secret.Text, error) {
 
 	t = secret.New(strings.TrimSpace(t.Reveal()))
 	if err := t.CheckToken(); err != nil {
-		return secret.Text{}, configError(
+		return secret.Text{}, settingError(
 			"the configured refresh token "+err.Error(),
 			"check refresh_token and refresh_token_file",
 			nil,

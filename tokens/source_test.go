@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -56,7 +57,7 @@ func TestAFailedEarlyRenewalLeavesTheTokenInUseUntilItEnds(t *testing.T) {
 		t.Errorf("%d requests: the failed renewal is hammered", n)
 	}
 	c.add(4 * time.Minute)
-	if e := fails(t, s); e.Fate != tokens.Transient {
+	if e := fails(t, s); e.Fate != advice.TryAgain {
 		t.Errorf("%v", e)
 	}
 }
@@ -119,7 +120,7 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	if err := dead.Save(
 		t.Context(),
 		public.ChainKey(),
-		tokens.Chain{Refresh: secret.New("x"), Dead: tokens.Grounds{Codes: []int{700082}}},
+		tokens.Chain{Refresh: secret.New("x"), Dead: tokens.Refusal{AADSTS: []int{700082}}},
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestChangedNoticesANewSecretAfterAFailure(t *testing.T) {
 	if s.Changed(t.Context()) {
 		t.Error("changed before anything failed")
 	}
-	if e := fails(t, s); e.Fate != tokens.Config || e.Exit != tokens.ExitFailed {
+	if e := fails(t, s); e.Fate != advice.NeedsFix {
 		t.Errorf("%v", e)
 	}
 	if s.Changed(t.Context()) {
@@ -230,7 +231,7 @@ func TestChangedNoticesANewSecretAfterAFailure(t *testing.T) {
 	if !s.Changed(t.Context()) {
 		t.Error("an unreadable file is no change")
 	}
-	if e := fails(t, s); e.Fate != tokens.Config || !errors.Is(e, fault) {
+	if e := fails(t, s); e.Fate != advice.NeedsFix || !errors.Is(e, fault) {
 		t.Errorf("%v", e)
 	}
 	value, fault = "right", nil

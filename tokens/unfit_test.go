@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -26,7 +27,7 @@ func TestAnUnfitRefreshTokenOfAnAnswerIsRefused(t *testing.T) {
 		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
 
 		e := fails(t, s)
-		if !strings.Contains(e.Sentence, "the refresh token in the answer") || strings.Contains(e.Error(), "rt-new") {
+		if !strings.Contains(e.Problem, "the refresh token in the answer") || strings.Contains(e.Error(), "rt-new") {
 			t.Errorf("%s: %v", name, e)
 		}
 		if c := load(t, store); c.Refresh.Reveal() != "rt0" || !c.Dead.IsZero() {
@@ -52,7 +53,7 @@ func TestAnUnfitConfiguredRefreshTokenIsNeverSent(t *testing.T) {
 		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, Seed: seed(text), HTTP: f.client()})
 
 		e := fails(t, s)
-		if e.Fate != tokens.Config || !strings.Contains(e.Error(), "refresh_token_file") || len(f.sent()) != 0 {
+		if e.Fate != advice.NeedsFix || !strings.Contains(e.Error(), "refresh_token_file") || len(f.sent()) != 0 {
 			t.Errorf("%s: %v, %d requests", name, e, len(f.sent()))
 		}
 		if store.Saves() != 0 {

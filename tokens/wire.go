@@ -71,7 +71,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		w.fault = w.broken(ctx, err)
 		w.fault.lost = w.sent.Load()
-		w.fault.CorrelationID = w.requestID
+		w.fault.Refusal.CorrelationID = w.requestID
 
 		return nil, w.fault
 	}
@@ -88,7 +88,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 		w.fault = w.broken(ctx, err)
-		w.fault.Status = res.StatusCode
+		w.fault.Refusal.Status = res.StatusCode
 		w.fault.lost = true
 	case len(body) > maxBody:
 		w.fault = w.strange(res.StatusCode, res.Header)
@@ -97,7 +97,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.fault = w.strange(res.StatusCode, res.Header)
 	default:
 		w.answer, err = parseAnswer(body, start)
-		if err != nil || res.StatusCode >= 300 && w.answer.err == "" && len(w.answer.codes) == 0 {
+		if err != nil || res.StatusCode >= 300 && w.answer.refusal.OAuth == "" && len(w.answer.refusal.AADSTS) == 0 {
 			w.fault = w.strange(res.StatusCode, res.Header)
 		}
 
@@ -106,12 +106,12 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	if w.fault != nil {
 		w.fault.RetryAfter = w.retryAfter(res.Header)
-		w.fault.CorrelationID = w.requestID
+		w.fault.Refusal.CorrelationID = w.requestID
 
 		return nil, w.fault
 	}
 
-	if w.answer.err == "slow_down" {
+	if w.answer.refusal.OAuth == "slow_down" {
 		w.slowDowns++
 	}
 
@@ -183,7 +183,7 @@ func (w *wire) canonical(res *http.Response) (*http.Response, error) {
 			m[name] = value
 		}
 	}
-	if set("error", a.err); a.err == "" && res.StatusCode >= 300 {
+	if set("error", a.refusal.OAuth); a.refusal.OAuth == "" && res.StatusCode >= 300 {
 		set("error", "unknown_error")
 	}
 
@@ -222,23 +222,24 @@ func (w *wire) failure(err error) *Error {
 		return w.fault
 	case w.status == 0:
 		return networkError(err, w.host)
-	case w.answer.err != "" || len(w.answer.codes) > 0:
-		e := explainAnswer(w.answer, w.status, w.app)
+	case w.answer.refusal.OAuth != "" || len(w.answer.refusal.AADSTS) > 0:
+		w.answer.refusal.Status = w.status
+		e := w.answer.refusal.Explain(w.app)
 
 		e.RetryAfter = w.retryAfter(w.header)
 		if e.Code == 50196 && e.RetryAfter == 0 {
 			e.RetryAfter = loopPause
 		}
 
-		if e.CorrelationID == "" {
-			e.CorrelationID = w.requestID
+		if e.Refusal.CorrelationID == "" {
+			e.Refusal.CorrelationID = w.requestID
 		}
 
 		return e
 	}
 
 	e := w.strange(w.status, w.header) // whole JSON, yet without what was asked for
-	e.CorrelationID = w.requestID
+	e.Refusal.CorrelationID = w.requestID
 
 	return e
 }
@@ -246,7 +247,7 @@ func (w *wire) failure(err error) *Error {
 // keepRotated puts the refresh token of a success into the error that it ended with, if
 // it is not the one we sent.
 func (w *wire) keepRotated(e *Error, sent secret.Text) {
-	if w.status != http.StatusOK || w.answer.err != "" || sent.IsZero() {
+	if w.status != http.StatusOK || w.answer.refusal.OAuth != "" || sent.IsZero() {
 		return
 	}
 
@@ -307,11 +308,11 @@ func (w *wire) broken(ctx context.Context, err error) *Error {
 	e := networkError(err, w.host)
 	switch {
 	case errors.Is(cause, errSilent) && w.status == 0:
-		e.Sentence, e.Err = fmt.Sprintf("%s sent nothing for %v", w.host, w.quiet), nil
+		e.Problem, e.Err = fmt.Sprintf("%s sent nothing for %v", w.host, w.quiet), nil
 	case errors.Is(cause, errSilent):
-		e.Sentence, e.Err = fmt.Sprintf("%s sent less than %d bytes in %v", w.host, leastBytes, w.quiet), nil
+		e.Problem, e.Err = fmt.Sprintf("%s sent less than %d bytes in %v", w.host, leastBytes, w.quiet), nil
 	case errors.Is(cause, errSlow):
-		e.Sentence, e.Err = fmt.Sprintf("%s did not answer whole within %v", w.host, wholeTime(w.quiet)), nil
+		e.Problem, e.Err = fmt.Sprintf("%s did not answer whole within %v", w.host, wholeTime(w.quiet)), nil
 	default:
 		return e
 	}

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/testbed/simulator"
-	"fluent-bit-defender/tokens"
 )
 
 func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
@@ -177,7 +177,7 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 				w.expect(r, 0)
 				contains(t, r.out, "signed in as soc@contoso.example", "API graph answers")
 			} else {
-				w.expect(r, int(tokens.ExitNotAuthorised))
+				w.expect(r, advice.ExitNotAuthorised)
 			}
 			contains(t, r.err, "/devicelogin", "enter the code")
 			noSecret(t, r)

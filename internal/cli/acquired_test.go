@@ -116,7 +116,7 @@ func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		r := w.with(ctx, "", w.acquire("siem")...)
 		cancel()
-		sentence, remedy, _, exit := tokens.Explain(
+		want := tokens.Explain(
 			code,
 			tokens.App{
 				LoginURL: w.LoginURL(),
@@ -127,11 +127,11 @@ func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 				Acquire:  again,
 			},
 		)
-		if r.code != int(exit) {
-			t.Errorf("AADSTS%d: exit code %d, want %d: %s", code, r.code, exit, r.err)
+		if r.code != want.Fate.ExitCode() {
+			t.Errorf("AADSTS%d: exit code %d, want %d: %s", code, r.code, want.Fate.ExitCode(), r.err)
 		}
-		contains(t, r.err, sentence, remedy, fmt.Sprint(code))
-		if strings.Contains(remedy, again) && !strings.Contains(r.err, again) {
+		contains(t, r.err, want.Problem, want.Remedy, fmt.Sprint(code))
+		if strings.Contains(want.Remedy, again) && !strings.Contains(r.err, again) {
 			t.Errorf("AADSTS%d: the command is broken into lines: %s", code, r.err)
 		}
 		noSecret(t, r)

@@ -7,17 +7,17 @@ import (
 	"net/http"
 	"slices"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/tokens"
 )
 
 // The exit codes.
 const (
 	exitOK            = 0
-	exitFailed        = int(tokens.ExitFailed)
+	exitFailed        = advice.ExitFailed
 	exitUsage         = 2
-	exitNeedsSignIn   = int(tokens.ExitNeedsSignIn)
-	exitNotAuthorised = int(tokens.ExitNotAuthorised)
+	exitNeedsSignIn   = advice.ExitNeedsSignIn
+	exitNotAuthorised = advice.ExitNotAuthorised
 	exitInterrupted   = 130
 )
 
@@ -54,7 +54,7 @@ func exitCode(err error) int {
 		return exitNotAuthorised
 	}
 
-	return tokens.ExitCode(err)
+	return advice.ExitCode(err)
 }
 
 // worst gives the exit code of several outcomes.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/tick"
@@ -136,9 +137,9 @@ func (r *pullRead) pause(err error) (pause time.Duration, again bool) {
 	asked, most := time.Duration(0), mostFailures
 
 	switch {
-	case errors.As(err, &auth) && auth.Fate == tokens.Transient:
+	case errors.As(err, &auth) && auth.Fate == advice.TryAgain:
 		asked = auth.RetryAfter
-		if auth.Status == 0 {
+		if auth.Refusal.Status == 0 {
 			most = mostUnreachable
 		}
 	case errors.As(err, &auth):

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/tokens"
 )
@@ -114,12 +115,12 @@ func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
 // The service's refusal names an OAuth error; what is remembered of a dead token is its
 // code alone.
 func TestADeadTokenIsOneCauseWhetherRefusedOrRemembered(t *testing.T) {
-	refused := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 700082, OAuth: "invalid_grant"})
-	remembered := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 700082})
-	another := signInVerdict(&tokens.Error{Fate: tokens.NeedsSignIn, Code: 50173})
-	nameless := signInVerdict(&tokens.Error{Fate: tokens.Config, OAuth: "invalid_client"})
+	refused := signInVerdict(signInRefused(advice.NeedsSignIn, 700082, "invalid_grant"))
+	remembered := signInVerdict(signInRefused(advice.NeedsSignIn, 700082, ""))
+	another := signInVerdict(signInRefused(advice.NeedsSignIn, 50173, ""))
+	nameless := signInVerdict(signInRefused(advice.NeedsFix, 0, "invalid_client"))
 	if refused.cause != remembered.cause || refused.cause == another.cause ||
-		nameless.cause == signInVerdict(&tokens.Error{Fate: tokens.Config}).cause {
+		nameless.cause == signInVerdict(signInRefused(advice.NeedsFix, 0, "")).cause {
 		t.Errorf("causes %q, %q, %q, %q", refused.cause, remembered.cause, another.cause, nameless.cause)
 	}
 }
@@ -151,4 +152,13 @@ func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
 			)
 		}
 	})
+}
+
+// signInRefused is a sign-in that failed with a code and an OAuth error.
+func signInRefused(fate advice.Fate, code int, oauth string) *tokens.Error {
+	return &tokens.Error{
+		Fault:   advice.Fault{Fate: fate},
+		Code:    code,
+		Refusal: tokens.Refusal{OAuth: oauth},
+	}
 }

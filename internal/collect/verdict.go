@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/tokens"
 )
@@ -99,16 +100,16 @@ func signInVerdict(e *tokens.Error) verdict {
 		asked:      e.RetryAfter > 0,
 	}
 	switch e.Fate {
-	case tokens.Transient:
-		v.kind, v.quick = transient, e.Status == 0
+	case advice.TryAgain:
+		v.kind, v.quick = transient, e.Refusal.Status == 0
 		return v
-	case tokens.NeedsSignIn:
+	case advice.NeedsSignIn:
 		v.kind = signIn
 	}
 
 	v.cause = fmt.Sprintf("sign-in %d", e.Code)
 	if e.Code == 0 { // with a code the name says nothing more, and a death that is remembered has lost it
-		v.cause = "sign-in " + e.OAuth
+		v.cause = "sign-in " + e.Refusal.OAuth
 	}
 
 	return v

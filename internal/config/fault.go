@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config/plain"
 )
 
@@ -32,21 +33,15 @@ type Warning Fault
 // String is one line, like Fault.Error.
 func (w Warning) String() string { return line(w.File, w.Line, w.Key, w.Tenant, w.Problem, w.Remedy) }
 
-// Faults takes the error of FromPlugin, Reload or UnknownKeys apart again.
+// Faults returns the faults that are joined in the error of FromPlugin.
 func Faults(err error) []*Fault {
 	var all []*Fault
 
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			all = append(all, Faults(e)...)
+	for _, e := range advice.Flatten(err) {
+		var f *Fault
+		if errors.As(e, &f) {
+			all = append(all, f)
 		}
-
-		return all
-	}
-
-	var f *Fault
-	if errors.As(err, &f) {
-		all = append(all, f)
 	}
 
 	return all

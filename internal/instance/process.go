@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/delivery"
@@ -110,18 +111,14 @@ func (p *Process) Open(h Host, t Thread, forked bool) (handle Handle, ok bool) {
 	return p.next, true
 }
 
-// faults takes errors that were joined apart: one line each.
+// faults returns one line for each error that was joined.
 func faults(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var lines []string
-		for _, e := range joined.Unwrap() {
-			lines = append(lines, faults(e)...)
-		}
-
-		return lines
+	var lines []string
+	for _, e := range advice.Flatten(err) {
+		lines = append(lines, e.Error())
 	}
 
-	return []string{err.Error()}
+	return lines
 }
 
 func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance, err error) {

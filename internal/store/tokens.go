@@ -179,7 +179,7 @@ func (r *chainRow) chain(s *sealer, plainToo bool) (tokens.Chain, error) {
 }
 
 func makeRow(s *sealer, key tokens.ChainKey, c tokens.Chain, version int64) (r chainRow, err error) {
-	grounds, err := c.Dead.MarshalText()
+	refusal, err := c.Dead.MarshalText()
 	if err != nil {
 		return r, err
 	}
@@ -189,7 +189,7 @@ func makeRow(s *sealer, key tokens.ChainKey, c tokens.Chain, version int64) (r c
 		version:    version,
 		account:    c.Account,
 		tenantName: c.TenantName,
-		dead:       string(grounds),
+		dead:       string(refusal),
 		obtained:   nanos(c.Obtained),
 		refreshed:  nanos(c.Refreshed),
 		rejected:   nanos(c.Rejected),

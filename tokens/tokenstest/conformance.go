@@ -57,8 +57,8 @@ func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 	t.Run("what was saved is loaded, field by field, by any holder", func(t *testing.T) {
 		want := full("0.AAA-_~+/=")
 		want.Rejected = time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
-		want.Dead = tokens.Grounds{
-			Codes:         []int{70002, 700082},
+		want.Dead = tokens.Refusal{
+			AADSTS:        []int{70002, 700082},
 			OAuth:         "invalid_grant",
 			Suberror:      "token_expired",
 			Status:        400,

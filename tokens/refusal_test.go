@@ -3,6 +3,8 @@ package tokens
 import (
 	"reflect"
 	"testing"
+
+	"fluent-bit-defender/internal/advice"
 )
 
 func TestMarksOfOlderVersionsAreRead(t *testing.T) {
@@ -22,17 +24,17 @@ func TestMarksOfOlderVersionsAreRead(t *testing.T) {
 		`{"codes":[65001]}`: 0,
 		`{"codes":"x"}`:     0,
 	} {
-		var g Grounds
+		var g Refusal
 		if err := g.UnmarshalText([]byte(text)); err != nil || g.Code() != code || g.IsZero() != (code == 0) {
 			t.Errorf("%q: %+v, %v; want code %d", text, g, err, code)
 		}
 	}
 }
 
-// FuzzGrounds: whatever stands in the store, what is read of it ends a token by a code
+// FuzzStoredRefusal: whatever stands in the store, what is read of it ends a token by a code
 // of the closed list, prints as one plain line, and is the same when it is written and
 // read again.
-func FuzzGrounds(f *testing.F) {
+func FuzzStoredRefusal(f *testing.F) {
 	for _, text := range []string{
 		"AADSTS700082",
 		"invalid_grant",
@@ -43,18 +45,18 @@ func FuzzGrounds(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var g, again Grounds
+		var g, again Refusal
 		if err := g.UnmarshalText(text); err != nil {
 			t.Fatal(err)
 		}
 		e := g.Explain(App{TenantID: "T", ClientID: "C"})
-		oneLine(t, e.Error(), maxErrorText)
-		if !g.IsZero() && (!e.dead || !explanations[e.Code].dead || e.Exit != ExitNeedsSignIn) {
+		oneLine(t, e.Error(), advice.MaxLine)
+		if !g.IsZero() && (!e.dead || !explanations[e.Code].dead || e.Fate != advice.NeedsSignIn) {
 			t.Fatalf("dead by %v", e)
 		}
 
 		written, err := g.MarshalText()
-		if err != nil || len(written) > maxGrounds {
+		if err != nil || len(written) > maxRefusal {
 			t.Fatalf("%d bytes, %v", len(written), err)
 		}
 		if err := again.UnmarshalText(written); err != nil || !reflect.DeepEqual(g, again) {
