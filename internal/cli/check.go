@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,93 +27,122 @@ type checked struct {
 	ExitCode int            `json:"exit_code"`
 }
 
+// checkOptions are the flags of `check`.
+type checkOptions struct {
+	offline, explain, asJSON bool
+	set                      *settings
+}
+
 func (c *cli) checkCommand() *cobra.Command {
-	var (
-		offline, explain, asJSON bool
-		set                      *settings
-	)
+	var o checkOptions
 
 	cmd := &cobra.Command{
 		Use:   "check [CONFIG]",
 		Short: "Check a configuration, sign in, and ask each API for an alert",
 		Args:  cobra.MaximumNArgs(1),
-		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and names what Fluent Bit " +
-			"would refuse, misspelt keys, wrong values, outputs that cannot work, settings under which alerts are lost, and files that " +
-			"others can read or change. Then it signs in for each tenant as the input would (tokens it gets are stored) and asks for one " +
-			"alert. CONFIG is " + defaultConfig + " by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
+		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and " +
+			"names what Fluent Bit would refuse, misspelt keys, wrong values, outputs that cannot work, settings " +
+			"under which alerts are lost, and files that others can read or change. Then it signs in for each tenant " +
+			"as the input would (tokens it gets are stored) and asks for one alert. CONFIG is " + defaultConfig +
+			" by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
 		Example: "  defenderctl check\n  defenderctl check --offline tenants.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if explain {
-				return c.explain(asJSON)
+			if o.explain {
+				return c.explain(o.asJSON)
 			}
 
-			r := checked{Config: defaultConfig, Findings: []lint.Finding{}, Tenants: []*visit{}}
+			path := defaultConfig
 			if len(args) == 1 {
-				r.Config = args[0]
+				path = args[0]
 			}
 
-			found, err := c.lint(r.Config)
-			if err != nil {
-				return err
-			}
-
-			r.Findings = append(r.Findings, found.Findings...)
-			if !asJSON {
-				c.printFindings(r)
-			}
-
-			codes := []int{}
-
-			for _, f := range r.Findings {
-				if f.Level != lint.Note {
-					codes = append(codes, exitFailed)
-				}
-			}
-
-			if !offline {
-				for _, in := range found.Inputs {
-					for i := range in.Tenants {
-						if err := set.override(cmd.Context(), &in.Tenants[i]); err != nil {
-							return err
-						}
-					}
-				}
-
-				r.Tenants = c.visitAll(cmd.Context(), found.Inputs)
-				for _, v := range r.Tenants {
-					codes = append(codes, v.Code)
-				}
-
-				if !asJSON {
-					c.printVisits(r.Tenants)
-				}
-			}
-
-			r.ExitCode = worst(codes...)
-			if asJSON {
-				if err := printJSON(c.Out, r); err != nil {
-					return err
-				}
-			}
-
-			if err := cmd.Context().Err(); err != nil {
-				return err // what is known has been printed
-			}
-
-			if r.ExitCode != exitOK {
-				return &told{r.ExitCode}
-			}
-
-			return nil
+			return c.check(cmd.Context(), path, o)
 		},
 	}
-	set = newSettings(c, cmd, networkKeys)
-	cmd.Flags().BoolVar(&offline, "offline", false, "look at files only")
-	cmd.Flags().
-		BoolVar(&explain, "explain", false, "print the table of hosts, resources and limits, and nothing else")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.set = newSettings(c, cmd, networkKeys)
+
+	flags := cmd.Flags()
+	flags.BoolVar(&o.offline, "offline", false, "look at files only")
+	flags.BoolVar(&o.explain, "explain", false, "print the table of hosts, resources and limits, and nothing else")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 
 	return cmd
+}
+
+// check checks the files of a configuration, and unless o.offline says otherwise the
+// sign-in and API of each tenant in it.
+func (c *cli) check(ctx context.Context, path string, o checkOptions) error {
+	found, err := c.lint(path)
+	if err != nil {
+		return err
+	}
+
+	r := checked{
+		Config:   path,
+		Findings: append([]lint.Finding{}, found.Findings...),
+		Tenants:  []*visit{},
+	}
+	if !o.asJSON {
+		c.printFindings(r)
+	}
+
+	if !o.offline {
+		if err := o.set.overrideAll(ctx, found.Inputs); err != nil {
+			return err
+		}
+
+		r.Tenants = c.visitAll(ctx, found.Inputs)
+		if !o.asJSON {
+			c.printVisits(r.Tenants)
+		}
+	}
+
+	r.ExitCode = r.exitCode()
+	if o.asJSON {
+		if err := printJSON(c.Out, r); err != nil {
+			return err
+		}
+	}
+
+	if err := ctx.Err(); err != nil {
+		return err // what is known has been printed
+	}
+
+	if r.ExitCode != exitOK {
+		return &told{r.ExitCode}
+	}
+
+	return nil
+}
+
+// overrideAll applies the flags to the tenants of all inputs.
+func (s *settings) overrideAll(ctx context.Context, inputs []lint.Input) error {
+	for _, in := range inputs {
+		for i := range in.Tenants {
+			if err := s.override(ctx, &in.Tenants[i]); err != nil {
+				return err
+			}
+		}
+	}
+
+	return nil
+}
+
+// exitCode returns the worst exit code of all that was found. Notes do not count.
+func (r checked) exitCode() int {
+	codes := []int{}
+
+	for _, f := range r.Findings {
+		if f.Level != lint.Note {
+			codes = append(codes, exitFailed)
+		}
+	}
+
+	for _, v := range r.Tenants {
+		codes = append(codes, v.Code)
+	}
+
+	return worst(codes...)
 }
 
 // lint reads a configuration of any kind.
@@ -184,25 +215,80 @@ type explained struct {
 	Unverified string `json:"unverified,omitempty"`
 }
 
-// explain prints where everything lives: first what depends on the cloud, then the hosts.
+// explain prints the table of hosts: first what depends on the cloud, then the
+// addresses, then the limits of each API.
 func (c *cli) explain(asJSON bool) error {
+	all := explainedTable()
+	if asJSON {
+		return printJSON(c.Out, all)
+	}
+
+	var signIn, hosts, limits [][]string
+
+	seen := map[string]bool{}
+	first := func(key string) bool {
+		again := seen[key]
+		seen[key] = true
+
+		return !again
+	}
+
+	for _, e := range all {
+		if first(e.API + " " + e.Cloud) {
+			login := strings.TrimPrefix(e.LoginURL, "https://") + " " + e.SignIn
+			signIn = append(signIn, []string{e.API, e.Cloud, login, e.Resource})
+		}
+
+		address := strings.TrimPrefix(e.APIURL, "https://") + e.Path
+		if e.Unverified != "" {
+			address += "*"
+		}
+
+		hosts = append(hosts, []string{e.API, e.Cloud, e.Region, address})
+
+		if first(e.API) {
+			limits = append(limits, []string{e.API, limit(e.MaxPage), limit(e.PerMinute), limit(e.PerHour)})
+		}
+	}
+
+	table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "RESOURCE"}, signIn, 3)
+	fmt.Fprintln(c.Out)
+	table(c.Out, []string{"API", "CLOUD", "REGION", "ADDRESS"}, hosts, 3)
+	fmt.Fprintln(c.Out, "* not confirmed by a public page: see --json; login_url, api_url and resource override everything")
+	fmt.Fprintln(c.Out)
+	table(c.Out, []string{"API", "ROWS A PAGE", "CALLS A MINUTE", "CALLS AN HOUR"}, limits)
+
+	return nil
+}
+
+// limit writes a limit of an API for a table; 0 stands for none.
+func limit(n int) string {
+	if n == 0 {
+		return "-"
+	}
+
+	return strconv.Itoa(n)
+}
+
+// explainedTable returns the table of hosts as --json prints it.
+func explainedTable() []explained {
 	var all []explained
 
 	for _, r := range cloud.Table() {
 		e := explained{
-			string(r.API),
-			string(r.Cloud),
-			r.Region,
-			r.LoginURL,
-			r.APIURL,
-			r.Path,
-			r.Resource,
-			"v2",
-			r.MaxPage,
-			r.PerMinute,
-			r.PerHour,
-			r.Source,
-			r.Unverified,
+			API:        string(r.API),
+			Cloud:      string(r.Cloud),
+			Region:     r.Region,
+			LoginURL:   r.LoginURL,
+			APIURL:     r.APIURL,
+			Path:       r.Path,
+			Resource:   r.Resource,
+			SignIn:     "v2",
+			MaxPage:    r.MaxPage,
+			PerMinute:  r.PerMinute,
+			PerHour:    r.PerHour,
+			Source:     r.Source,
+			Unverified: r.Unverified,
 		}
 		if r.V1 {
 			e.SignIn = "v1"
@@ -211,62 +297,5 @@ func (c *cli) explain(asJSON bool) error {
 		all = append(all, e)
 	}
 
-	if asJSON {
-		return printJSON(c.Out, all)
-	}
-
-	number := func(n int) string {
-		if n == 0 {
-			return "-"
-		}
-
-		return fmt.Sprint(n)
-	}
-
-	var signIn, hosts [][]string
-
-	seen := map[string]bool{}
-	for _, e := range all {
-		if key := e.API + e.Cloud; !seen[key] {
-			seen[key] = true
-
-			signIn = append(
-				signIn,
-				[]string{e.API, e.Cloud, strings.TrimPrefix(e.LoginURL, "https://") + " " + e.SignIn, e.Resource},
-			)
-		}
-
-		mark := ""
-		if e.Unverified != "" {
-			mark = "*"
-		}
-
-		hosts = append(
-			hosts,
-			[]string{e.API, e.Cloud, e.Region, strings.TrimPrefix(e.APIURL, "https://") + e.Path + mark},
-		)
-	}
-
-	table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "RESOURCE"}, signIn, 3)
-	fmt.Fprintln(c.Out)
-	table(c.Out, []string{"API", "CLOUD", "REGION", "ADDRESS"}, hosts, 3)
-	fmt.Fprintln(
-		c.Out,
-		"* not confirmed by a public page: see --json; login_url, api_url and resource override everything",
-	)
-	fmt.Fprintln(c.Out)
-
-	var limits [][]string
-
-	for _, e := range all {
-		if key := e.API; !seen[key] {
-			seen[key] = true
-
-			limits = append(limits, []string{e.API, number(e.MaxPage), number(e.PerMinute), number(e.PerHour)})
-		}
-	}
-
-	table(c.Out, []string{"API", "ROWS A PAGE", "CALLS A MINUTE", "CALLS AN HOUR"}, limits)
-
-	return nil
+	return all
 }

@@ -85,14 +85,10 @@ func (r *reader) addresses(t *Tenant, known bool) {
 
 	t.LoginURL = r.address("login_url", target.LoginURL)
 	if v := r.raw("login_url"); v.text != "" && !cloud.KnownLogin(t.LoginURL) {
-		r.warning(
-			"login_url",
-			v,
-			shown(
-				t.LoginURL,
-			)+" is no sign-in service of Microsoft, and is sent the application's secret and refresh tokens",
-			"check the name; keep it only if you know whose it is",
-		)
+		r.warning("login_url", v,
+			shown(t.LoginURL)+" is not a sign-in service of Microsoft, "+
+				"and would get the application's secret and refresh tokens",
+			"check the name; keep it only if you know whose it is")
 	}
 
 	t.APIURL = r.address("api_url", target.APIURL)
@@ -101,7 +97,7 @@ func (r *reader) addresses(t *Tenant, known bool) {
 	t.Endpoint.LoginURL, t.Endpoint.APIURL, t.Endpoint.Resource = t.LoginURL, t.APIURL, t.Resource
 }
 
-// pageSize gives the rows to ask for at a time, 0 where the API has no pages.
+// pageSize returns the number of rows to ask for at a time, 0 where the API has no pages.
 func (r *reader) pageSize(api cloud.API, target cloud.Target) int {
 	if api == cloud.SIEM {
 		if v := r.raw("page_size"); v.set && v.text != "" {
@@ -119,79 +115,83 @@ func (r *reader) pageSize(api cloud.API, target cloud.Target) int {
 	return int(r.bounded("page_size", option("page_size").Least, int64(most), int64(target.DefaultPage)))
 }
 
-// credentials reads how the application and the user show who they are, and how these
-// fit.
+// credentials reads how the application and the user sign in, and whether these fit
+// together.
 func (r *reader) credentials(t *Tenant, grantAt value) {
-	app := r.group("client_secret", "client_secret_file", "client_certificate_file")
-	names := []string{"client_secret", "client_secret_file", "client_certificate_file"}
+	application := r.applicationCredential(t)
+	token := r.seedToken(t)
 
-	var (
-		given []string
-		at    value
-	)
-
-	for i, v := range app {
-		if v.text != "" || v.bad {
-			given = append(given, names[i])
-			at = v
-		}
-	}
-
-	if len(given) > 1 {
-		r.fault(
-			given[len(given)-1],
-			at,
-			strings.Join(given, " and ")+" are set: two credentials at once",
-			"keep one of them",
-		)
-	}
-
-	if v := app[0]; v.text != "" {
-		t.ClientSecret = r.secretText("client_secret", v)
-		r.adviseSecret("client_secret", v, t.ClientSecret)
-	}
-
-	if v := app[1]; v.text != "" {
-		t.ClientSecretFile = v.text
-		r.adviseSecret("client_secret_file", v, r.secretFile("client_secret_file", v))
-	}
-
-	if v := app[2]; v.text != "" {
-		t.ClientCertificateFile = v.text
-		r.checkCertificate(v)
-	}
-
-	user := r.group("refresh_token", "refresh_token_file")
-	if user[0].text != "" && user[1].text != "" {
-		r.fault(
-			"refresh_token_file",
-			user[1],
-			"refresh_token and refresh_token_file are set: two tokens at once",
-			"keep one of them",
-		)
-	}
-
-	if v := user[0]; v.text != "" {
-		t.RefreshToken = r.secretText("refresh_token", v)
-	}
-
-	if v := user[1]; v.text != "" {
-		t.RefreshTokenFile = v.text
-		r.secretFile("refresh_token_file", v)
-	}
-
-	token := user[0].text != "" || user[1].text != ""
 	if t.Grant == "client_credentials" && token {
 		r.fault("grant", grantAt, "client_credentials does not fit with a refresh token, which it would never use",
 			"remove the refresh token, or use grant auto or refresh_token")
 	}
 
-	if len(given) == 0 && t.Grant != "refresh_token" {
-		r.missing(
-			"client_secret",
-			r.raw("client_secret"),
-			"no credential of the application is set",
-			"add client_secret_file, client_certificate_file or client_secret, or for a public client grant refresh_token",
-		)
+	if !application && t.Grant != "refresh_token" {
+		r.missing("client_secret", r.raw("client_secret"), "no credential of the application is set",
+			"add client_secret_file, client_certificate_file or client_secret, "+
+				"or for a public client grant refresh_token")
 	}
+}
+
+// applicationCredential reads the credential of the application, and reports whether
+// one is written at all, usable or not.
+func (r *reader) applicationCredential(t *Tenant) bool {
+	keys := []string{"client_secret", "client_secret_file", "client_certificate_file"}
+	values := r.group(keys...)
+
+	var (
+		given []string
+		last  value
+	)
+
+	for i, v := range values {
+		if v.text != "" || v.bad {
+			given = append(given, keys[i])
+			last = v
+		}
+	}
+
+	if len(given) > 1 {
+		r.fault(given[len(given)-1], last, strings.Join(given, " and ")+" are set: two credentials at once",
+			"keep one of them")
+	}
+
+	if v := values[0]; v.text != "" {
+		t.ClientSecret = r.secretText(keys[0], v)
+		r.adviseSecret(keys[0], v, t.ClientSecret)
+	}
+
+	if v := values[1]; v.text != "" {
+		t.ClientSecretFile = v.text
+		r.adviseSecret(keys[1], v, r.secretFile(keys[1], v))
+	}
+
+	if v := values[2]; v.text != "" {
+		t.ClientCertificateFile = v.text
+		r.checkCertificate(v)
+	}
+
+	return len(given) > 0
+}
+
+// seedToken reads the refresh token to begin with, and reports whether there is one.
+func (r *reader) seedToken(t *Tenant) bool {
+	values := r.group("refresh_token", "refresh_token_file")
+	text, file := values[0], values[1]
+
+	if text.text != "" && file.text != "" {
+		r.fault("refresh_token_file", file, "refresh_token and refresh_token_file are set: two tokens at once",
+			"keep one of them")
+	}
+
+	if text.text != "" {
+		t.RefreshToken = r.secretText("refresh_token", text)
+	}
+
+	if file.text != "" {
+		t.RefreshTokenFile = file.text
+		r.secretFile("refresh_token_file", file)
+	}
+
+	return text.text != "" || file.text != ""
 }

@@ -182,7 +182,7 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 		{"memory", "    storage.type filesystem\n", "", lint.Error, "", []string{"storage.type filesystem"}},
 		{"memrb", "    storage.type filesystem\n", "    storage.type memrb\n", lint.Error, "storage.type", []string{"drops the oldest"}},
 		{"storage misspelt", "    storage.type filesystem\n", "    storage.type filesytem\n", lint.Error, "storage.type",
-			[]string{"no storage type"}},
+			[]string{"not a storage type"}},
 		{"no storage path", "    storage.path /var/lib/fluent-bit\n", "", lint.Error, "", []string{"storage.path"}},
 		{"checksum", "storage.checksum off", "storage.checksum on", lint.Error, "storage.checksum", []string{"storage.checksum off"}},
 		{"daemon", "    Flush 1\n", "    Flush 1\n    Daemon On\n", lint.Error, "Daemon", []string{"forks"}},

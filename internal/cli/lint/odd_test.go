@@ -39,13 +39,13 @@ const (
 
 var odds = []odd{
 	{name: "good"},
-	{name: "log level", input: "log_level inof", refused: true, level: lint.Error, says: "\"inof\" is no log level"},
+	{name: "log level", input: "log_level inof", refused: true, level: lint.Error, says: "\"inof\" is not a log level"},
 	{
 		name:    "storage type",
 		input:   "storage.type filesytem",
 		refused: true,
 		level:   lint.Error,
-		says:    "is no storage type",
+		says:    "is not a storage type",
 	},
 	{
 		name:    "threaded",
@@ -74,7 +74,7 @@ var odds = []odd{
 	{name: "routable odd", input: "routable of", level: lint.Warning, says: "Fluent Bit ignores it"},
 	{name: "tag twice", input: "tag defender.two\n    tag defender.one", level: lint.Note, says: "takes the last"},
 
-	{name: "service log level", service: "log_level loud", refused: true, level: lint.Error, says: "is no log level"},
+	{name: "service log level", service: "log_level loud", refused: true, level: lint.Error, says: "is not a log level"},
 	{name: "flush 0", service: "flush 0", refused: true, level: lint.Error, says: "is not a number above 0"},
 	{name: "flush a word", service: "flush often", refused: true, level: lint.Error, says: "is not a number above 0"},
 	{
@@ -161,7 +161,7 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is not a size",
 	},
-	{name: "output log level", more: "    log_level loud", refused: true, level: lint.Error, says: "is no log level"},
+	{name: "output log level", more: "    log_level loud", refused: true, level: lint.Error, says: "is not a log level"},
 	{
 		name:    "net key",
 		more:    splunk + "    Splunk_Token x\n    net.keepalve on\n",

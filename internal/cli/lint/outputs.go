@@ -11,47 +11,59 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// fits looks at whether an output can send what reaches it, and send it safely.
-func (l *linter) fits(sec fluentbit.Section, mine []customer) {
-	switch strings.ToLower(sec.Get("name")) {
-	case "syslog":
-		l.syslog(sec, mine)
-	case "splunk":
-		l.splunk(sec, mine)
-	case "http":
-		l.http(sec)
-	case "tcp":
-		l.tcp(sec, mine)
-	case "udp":
+// outputs are the outputs of Fluent Bit that are checked, each for whether it can send
+// what reaches it, and sends it safely.
+var outputs = map[string]func(l *linter, sec fluentbit.Section, mine []customer){
+	"syslog": (*linter).syslog,
+	"splunk": (*linter).splunk,
+	"http":   withoutCustomers((*linter).http),
+	"tcp":    (*linter).tcp,
+	"udp": func(l *linter, sec fluentbit.Section, _ []customer) {
 		l.at(Warning, sec, "Name", "udp loses datagrams, and nobody learns whether one arrived",
 			"use the output tcp with tls on")
-	case "kafka":
-		l.kafka(sec, mine)
-	case "s3":
-		l.s3(sec, mine)
-	case "forward":
-		l.forward(sec)
-	case "file":
-		l.toFile(sec)
-	case "gelf":
-		l.gelf(sec)
-	case "stdout":
+	},
+	"kafka":   (*linter).kafka,
+	"s3":      (*linter).s3,
+	"forward": withoutCustomers((*linter).forward),
+	"file":    withoutCustomers((*linter).toFile),
+	"gelf":    withoutCustomers((*linter).gelf),
+	"stdout": func(l *linter, sec fluentbit.Section, _ []customer) {
 		l.format(sec, jsonFormats)
-	case "es", "opensearch":
-		l.elasticsearch(sec)
-	case "exit":
+	},
+	"es":         withoutCustomers((*linter).elasticsearch),
+	"opensearch": withoutCustomers((*linter).elasticsearch),
+	"exit": func(l *linter, sec fluentbit.Section, _ []customer) {
 		l.at(Error, sec, "Name", "exit ends Fluent Bit after a few records", "remove this output")
+	},
+}
+
+// withoutCustomers makes a check of an output of one that does not depend on the customers.
+func withoutCustomers(check func(*linter, fluentbit.Section)) func(*linter, fluentbit.Section, []customer) {
+	return func(l *linter, sec fluentbit.Section, _ []customer) { check(l, sec) }
+}
+
+// fits checks whether an output can send what reaches it, and sends it safely.
+func (l *linter) fits(sec fluentbit.Section, mine []customer) {
+	if check := outputs[strings.ToLower(sec.Get("name"))]; check != nil {
+		check(l, sec, mine)
 	}
 
 	if p, ok := sec.Prop("upstream"); ok {
 		l.exists(sec, p)
 	}
 
-	if p, ok := sec.Prop("port"); ok && (atoi(p.Value) <= 0 || atoi(p.Value) > 65535) && len(p.Unset) == 0 {
+	if p, ok := sec.Prop("port"); ok && !isPort(p.Value) && len(p.Unset) == 0 {
 		l.at(Error, sec, "Port", plain.Quoted(p.Value)+" is not a port", "write a number from 1 to 65535")
 	}
 
-	l.clear(sec)
+	l.connection(sec)
+}
+
+// isPort reports whether Fluent Bit reads a port from a text.
+func isPort(v string) bool {
+	n := atoi(v)
+
+	return n > 0 && n <= 65535
 }
 
 // jsonFormats are those of flb_pack_to_json_format_type.
@@ -454,38 +466,47 @@ var networked = []string{
 	"influxdb",
 }
 
-// clear looks at the connection: no host, no encryption, no check of the certificate.
-func (l *linter) clear(sec fluentbit.Section) {
+// connection checks the connection of an output: whether it names a host, encrypts, and
+// checks the server's certificate.
+func (l *linter) connection(sec fluentbit.Section) {
 	name, host := strings.ToLower(sec.Get("name")), sec.Get("host")
-	if !slices.Contains(networked, name) || sec.Get("upstream") != "" || sec.Get("cloud_id") != "" ||
-		sec.Get("unix_path") != "" {
+	if !slices.Contains(networked, name) || elsewhere(sec) {
 		return
 	}
 
-	if host == "" {
+	switch {
+	case host == "":
 		l.at(Warning, sec, "Host", "is not set: Fluent Bit sends to 127.0.0.1",
 			"write: Host and the name of the receiver")
-
-		return
-	}
-
-	if strings.ContainsAny(host, "/ ") ||
-		strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+	case !isHost(host):
 		l.at(Error, sec, "Host", plain.Quoted(host)+" is not a host: Fluent Bit cannot connect, and tries for ever",
 			"write: Host and the name alone; the port goes to Port, https is: tls On")
+	case !isLoopback(host):
+		l.encryption(sec, name, host)
+	}
+}
 
-		return
+// elsewhere reports whether a section names its receiver by another key than Host.
+func elsewhere(sec fluentbit.Section) bool {
+	return sec.Get("upstream") != "" || sec.Get("cloud_id") != "" || sec.Get("unix_path") != ""
+}
+
+// isHost reports whether a text may be the name or address of a host.
+func isHost(host string) bool {
+	if strings.ContainsAny(host, "/ ") {
+		return false
 	}
 
-	if isLoopback(host) {
-		return
-	}
+	return !strings.Contains(host, ":") || net.ParseIP(strings.Trim(host, "[]")) != nil
+}
 
+// encryption checks whether an output that crosses the network encrypts.
+func (l *linter) encryption(sec fluentbit.Section, name, host string) {
 	mode := strings.ToLower(sec.Get("mode"))
-
 	encrypted := on(sec.Get("tls")) || name == "syslog" && (mode == "tls" || mode == "dtls")
+
 	switch {
-	case name == "syslog" && (mode == "" || mode == "udp"): // said already
+	case name == "syslog" && (mode == "" || mode == "udp"): // syslog warns of udp itself
 	case !encrypted:
 		remedy := "write: tls On"
 		if name == "syslog" {
@@ -494,7 +515,7 @@ func (l *linter) clear(sec fluentbit.Section) {
 
 		l.at(Warning, sec, "tls", "is not on: alerts and passwords cross the network in clear text", remedy)
 	case off(sec.Get("tls.verify")):
-		l.at(Warning, sec, "tls.verify", "is off: whoever is between can take the place of "+plain.Text(host, 128),
+		l.at(Warning, sec, "tls.verify", "is off: another machine on the way can pretend to be "+plain.Text(host, 128),
 			"remove it; name the authority with tls.ca_file")
 	}
 }

@@ -340,54 +340,109 @@ var sizes = regexp.MustCompile(`(?i)^(false|[^0-9]?|.*[0-9]|.*[0-9][kmg]b?)$`)
 
 func isSize(v string) bool { return v != "" && sizes.MatchString(v) }
 
-// coreValue looks at values of keys that Fluent Bit keeps for itself, which it refuses.
+// coreRule says which values Fluent Bit takes for a key of its own.
+type coreRule struct {
+	keys    []string
+	valid   func(v string) bool
+	problem string
+	remedy  string
+	// ignored: Fluent Bit ignores another value. Otherwise it refuses to start.
+	ignored bool
+}
+
+var coreRules = []coreRule{
+	{
+		keys:    []string{"log_level"},
+		valid:   isLogLevel,
+		problem: "is not a log level",
+		remedy:  useLogLevel,
+	},
+	{
+		keys:    []string{"mem_buf_limit", "rate_gate.max_bytes"},
+		valid:   isSize,
+		problem: "is not a size",
+		remedy:  "write a number of bytes, or one with K, M or G",
+	},
+	{
+		keys:    []string{"storage.total_limit_size"},
+		valid:   func(v string) bool { return off(v) || isSize(v) },
+		problem: "is not a size",
+		remedy:  "remove the key",
+	},
+	{
+		keys:    []string{"storage.type"},
+		valid:   oneOfWords("filesystem", "memory", "memrb"),
+		problem: "is not a storage type",
+		remedy:  "write: storage.type filesystem",
+	},
+	{
+		keys: []string{"threaded", "storage.pause_on_chunks_overlimit", "rate_gate", "rate_gate.backpressure",
+			"tls.verify_client_cert"},
+		valid:   isSwitch,
+		problem: "is neither on nor off",
+		remedy:  "use on or off",
+	},
+	{
+		keys:    []string{"routable", "ipv6", "tls", "tls.verify", "tls.verify_hostname"},
+		valid:   isSwitch,
+		problem: "is neither on nor off, and Fluent Bit ignores it",
+		remedy:  "use on or off",
+		ignored: true,
+	},
+	{
+		keys:    []string{"thread.ring_buffer.capacity", "rate_window"},
+		valid:   func(v string) bool { return atoi(v) > 0 },
+		problem: "is not in the range",
+		remedy:  "remove the key",
+	},
+	{
+		keys:    []string{"thread.ring_buffer.window"},
+		valid:   func(v string) bool { return atoi(v) > 0 && atoi(v) <= 100 },
+		problem: "is not in the range",
+		remedy:  "remove the key",
+	},
+	{
+		keys: []string{"rate_gate.max_records"},
+		valid: func(v string) bool {
+			_, err := strconv.ParseUint(v, 10, 64)
+			return err == nil
+		},
+		problem: "is not a number",
+		remedy:  "write a number",
+	},
+	{
+		keys: []string{"rate_gate.resume_ratio"},
+		valid: func(v string) bool {
+			r, err := strconv.ParseFloat(v, 64)
+			return err == nil && r > 0 && r < 1
+		},
+		problem: "is not between 0 and 1",
+		remedy:  "remove the key",
+	},
+}
+
+// isSwitch reports whether Fluent Bit reads a text as on or off.
+func isSwitch(v string) bool { return on(v) || off(v) }
+
+// oneOfWords returns a check for one of several words, in any case.
+func oneOfWords(words ...string) func(v string) bool {
+	return func(v string) bool { return slices.Contains(words, strings.ToLower(v)) }
+}
+
+// coreValue checks the value of a key that Fluent Bit keeps for itself.
 func (l *linter) coreValue(sec fluentbit.Section, p fluentbit.Prop) {
 	key, v := strings.ToLower(p.Key), p.Value
 	if v == "" || !sec.Core(key) && sec.Kind != fluentbit.Processor {
 		return
 	}
 
-	neither := !on(v) && !off(v)
-	bad := func(problem, remedy string) { l.line(Error, sec, p, plain.Quoted(v)+" "+problem+refuses, remedy) }
-
-	switch key {
-	case "log_level":
-		if !slices.Contains(logLevels, strings.ToLower(v)) {
-			bad("is no log level", "use off, error, warn, info, debug or trace")
-		}
-	case "mem_buf_limit", "rate_gate.max_bytes":
-		if !isSize(v) {
-			bad("is not a size", "write a number of bytes, or one with K, M or G")
-		}
-	case "storage.total_limit_size":
-		if !off(v) && !isSize(v) {
-			bad("is not a size", "remove the key")
-		}
-	case "storage.type":
-		if !slices.Contains([]string{"filesystem", "memory", "memrb"}, strings.ToLower(v)) {
-			bad("is no storage type", "write: storage.type filesystem")
-		}
-	case "threaded", "storage.pause_on_chunks_overlimit", "rate_gate", "rate_gate.backpressure",
-		"tls.verify_client_cert":
-		if neither {
-			bad("is neither on nor off", "use on or off")
-		}
-	case "routable", "ipv6", "tls", "tls.verify", "tls.verify_hostname":
-		if neither {
-			l.line(Warning, sec, p, plain.Quoted(v)+" is neither on nor off, and Fluent Bit ignores it",
-				"use on or off")
-		}
-	case "thread.ring_buffer.capacity", "thread.ring_buffer.window", "rate_window":
-		if n := atoi(v); n <= 0 || key == "thread.ring_buffer.window" && n > 100 {
-			bad("is not in the range", "remove the key")
-		}
-	case "rate_gate.max_records":
-		if _, err := strconv.ParseUint(v, 10, 64); err != nil {
-			bad("is not a number", "write a number")
-		}
-	case "rate_gate.resume_ratio":
-		if r, err := strconv.ParseFloat(v, 64); err != nil || r <= 0 || r >= 1 {
-			bad("is not between 0 and 1", "remove the key")
+	for _, rule := range coreRules {
+		switch {
+		case !slices.Contains(rule.keys, key) || rule.valid(v):
+		case rule.ignored:
+			l.line(Warning, sec, p, plain.Quoted(v)+" "+rule.problem, rule.remedy)
+		default:
+			l.line(Error, sec, p, plain.Quoted(v)+" "+rule.problem+refuses, rule.remedy)
 		}
 	}
 
@@ -411,7 +466,11 @@ func (l *linter) coreTLS(sec fluentbit.Section, p fluentbit.Prop, key string) {
 	}
 }
 
-var logLevels = []string{"off", "error", "warn", "warning", "info", "debug", "trace"}
+// isLogLevel reports whether a text is a log level of Fluent Bit.
+var isLogLevel = oneOfWords("off", "error", "warn", "warning", "info", "debug", "trace")
+
+// useLogLevel is the remedy for a text that is not.
+const useLogLevel = "use off, error, warn, info, debug or trace"
 
 // atoi reads a number as C does: what follows it does not count, and 0 is what it
 // cannot read.

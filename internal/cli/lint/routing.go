@@ -341,15 +341,9 @@ func (l *linter) retries(sec fluentbit.Section) {
 	}
 }
 
-// mixes: an output for one customer must not get another's alerts too. It is one for a
-// single customer when another output of the same kind takes some of its customers
-// alone.
+// mixes finds an output that is meant for one customer and gets another's alerts too.
 func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher) {
-	ids := map[string]bool{}
-	for _, c := range mine {
-		ids[c.id] = true
-	}
-
+	ids := idsOf(mine)
 	if len(ids) < 2 {
 		return
 	}
@@ -358,51 +352,75 @@ func (l *linter) mixes(o matcher, mine, customers []customer, outputs []matcher)
 	if o.pattern == "" {
 		key = "Match_Regex"
 	}
-	// defender.contoso* was meant for defender.contoso, and takes defender.contoso-uk
-	// too.
-	if stem := strings.TrimSuffix(o.pattern, "*"); stem != o.pattern && !strings.HasSuffix(stem, ".") && stem != "" {
-		if i := slices.IndexFunc(mine, func(c customer) bool { return c.tag == stem }); i >= 0 {
-			for _, c := range mine {
-				if c.id != mine[i].id {
-					l.at(Error, o.sec, key, fmt.Sprintf(
-						"%s takes the alerts of %s as well as those of %s",
-						plain.Quoted(
-							o.pattern,
-						),
-						plain.Text(c.name, 64),
-						plain.Text(mine[i].name, 64),
-					), "write: Match "+
-						stem)
 
-					return
-				}
-			}
-		}
+	if l.prefixMixes(o, key, mine) {
+		return
 	}
 
+	if other, ok := forOneOf(o, mine, customers, outputs); ok {
+		l.at(Warning, o.sec, key,
+			fmt.Sprintf("%s mixes %d customers into one %s output, while the one in %s:%d is for a single customer",
+				plain.Quoted(o.pattern), len(ids), plain.Text(o.sec.Get("name"), 32),
+				path.Base(other.sec.File), other.sec.Line),
+			"give each output the tag of its customer")
+	}
+}
+
+// idsOf returns the tenants that customers belong to.
+func idsOf(customers []customer) map[string]bool {
+	ids := map[string]bool{}
+	for _, c := range customers {
+		ids[c.id] = true
+	}
+
+	return ids
+}
+
+// prefixMixes reports a pattern such as defender.contoso*, which was meant for
+// defender.contoso and matches defender.contoso-uk too.
+func (l *linter) prefixMixes(o matcher, key string, mine []customer) bool {
+	stem, prefix := strings.CutSuffix(o.pattern, "*")
+	if !prefix || stem == "" || strings.HasSuffix(stem, ".") {
+		return false
+	}
+
+	meant := slices.IndexFunc(mine, func(c customer) bool { return c.tag == stem })
+	if meant < 0 {
+		return false
+	}
+
+	other := slices.IndexFunc(mine, func(c customer) bool { return c.id != mine[meant].id })
+	if other < 0 {
+		return false
+	}
+
+	l.at(Error, o.sec, key,
+		fmt.Sprintf("%s takes the alerts of %s as well as those of %s", plain.Quoted(o.pattern),
+			plain.Text(mine[other].name, 64), plain.Text(mine[meant].name, 64)),
+		"write: Match "+stem)
+
+	return true
+}
+
+// forOneOf returns another output of the same kind that takes the alerts of one of the
+// customers alone.
+func forOneOf(o matcher, mine, customers []customer, outputs []matcher) (matcher, bool) {
 	for _, other := range outputs {
-		if other.sec.Line == o.sec.Line && other.sec.File == o.sec.File || !strings.EqualFold(other.sec.Get("name"),
-			o.sec.Get("name")) {
+		same := other.sec.Line == o.sec.Line && other.sec.File == o.sec.File
+		if same || !strings.EqualFold(other.sec.Get("name"), o.sec.Get("name")) {
 			continue
 		}
 
-		theirs := map[string]bool{}
-
-		for _, c := range customers {
-			if other.matches(c.tag) {
-				theirs[c.id] = true
-			}
-		}
+		theirs := idsOf(slices.DeleteFunc(slices.Clone(customers), func(c customer) bool {
+			return !other.matches(c.tag)
+		}))
 
 		if len(theirs) == 1 && slices.ContainsFunc(mine, func(c customer) bool { return theirs[c.id] }) {
-			l.at(Warning, o.sec, key, fmt.Sprintf("%s mixes %d customers into one %s output, while the one in %s:%d "+
-				"is for a single customer", plain.Quoted(o.pattern), len(ids), plain.Text(o.sec.Get("name"), 32),
-				path.Base(other.sec.File), other.sec.Line),
-				"give each output the tag of its customer")
-
-			return
+			return other, true
 		}
 	}
+
+	return matcher{}, false
 }
 
 // shared: customers under one tag cannot be told apart by Match. One finding a tag,

@@ -111,37 +111,110 @@ func (l *linter) serviceSection() {
 	}
 }
 
-// serviceValue looks at the value of a key.
-func (l *linter) serviceValue(sec fluentbit.Section, p fluentbit.Prop, key, kind string) {
-	v := p.Value
-	_, notFloat := strconv.ParseFloat(v, 64)
+// serviceRule says which values Fluent Bit takes for a key of the service section, or
+// for all keys of a kind.
+type serviceRule struct {
+	key, kind string
+	valid     func(v string, sec fluentbit.Section) bool
+	problem   string
+	remedy    string
+	// refused: Fluent Bit refuses to start with another value. Otherwise it takes
+	// something else in its place.
+	refused bool
+}
 
-	switch {
-	case key == "log_level" && !slices.Contains(logLevels, strings.ToLower(v)):
-		l.line(
-			Error,
-			sec,
-			p,
-			plain.Quoted(v)+" is no log level"+refuses,
-			"use off, error, warn, info, debug or trace",
-		)
-	case key == "flush" && !(leadingFloat(v) > 0):
-		l.line(Error, sec, p, plain.Quoted(v)+" is not a number above 0"+refuses, "write: Flush 1")
-	case key == "http_port" && on(sec.Get("http_server")) && (atoi(v) <= 0 || atoi(v) > 65535):
-		l.line(Error, sec, p, plain.Quoted(v)+" is not a port"+refuses, "write: HTTP_Port 2020")
-	case key == "coro_stack_size" && atoi(v) < os.Getpagesize():
-		l.line(Error, sec, p, plain.Quoted(v)+" is too small"+refuses, "remove it")
-	case key == "storage.sync" && !slices.Contains([]string{"normal", "full"}, strings.ToLower(v)):
-		l.line(Error, sec, p, plain.Quoted(v)+" is neither normal nor full"+refuses, "write: storage.sync normal")
-	case kind == "bool" && !on(v) && !off(v):
-		l.line(Warning, sec, p, plain.Quoted(v)+" is neither on nor off", "use on or off")
-	case kind == "int" && !leadingNumber.MatchString(v):
-		l.line(Warning, sec, p, plain.Quoted(v)+" is not a number: Fluent Bit takes 0 for it", "write a number")
-	case kind == "double" && notFloat != nil && leadingFloat(v) == 0:
-		l.line(Warning, sec, p, plain.Quoted(v)+" is not a number: Fluent Bit takes 0 for it", "write a number")
-	case kind == "size" && !isSize(v):
-		l.line(Warning, sec, p, plain.Quoted(v)+" is not a size", "write a number of bytes, or one with K, M or G")
-	case kind == "file":
+// always makes a check of a value of one that does not depend on the section.
+func always(valid func(v string) bool) func(string, fluentbit.Section) bool {
+	return func(v string, _ fluentbit.Section) bool { return valid(v) }
+}
+
+// serviceRules are in order: the first that a value breaks is reported.
+var serviceRules = []serviceRule{
+	{
+		key:     "log_level",
+		valid:   always(isLogLevel),
+		problem: "is not a log level",
+		remedy:  useLogLevel,
+		refused: true,
+	},
+	{
+		key:     "flush",
+		valid:   always(func(v string) bool { return leadingFloat(v) > 0 }),
+		problem: "is not a number above 0",
+		remedy:  "write: Flush 1",
+		refused: true,
+	},
+	{
+		key: "http_port",
+		valid: func(v string, sec fluentbit.Section) bool {
+			return !on(sec.Get("http_server")) || isPort(v)
+		},
+		problem: "is not a port",
+		remedy:  "write: HTTP_Port 2020",
+		refused: true,
+	},
+	{
+		key:     "coro_stack_size",
+		valid:   always(func(v string) bool { return atoi(v) >= os.Getpagesize() }),
+		problem: "is too small",
+		remedy:  "remove it",
+		refused: true,
+	},
+	{
+		key:     "storage.sync",
+		valid:   always(oneOfWords("normal", "full")),
+		problem: "is neither normal nor full",
+		remedy:  "write: storage.sync normal",
+		refused: true,
+	},
+	{
+		kind:    "bool",
+		valid:   always(isSwitch),
+		problem: "is neither on nor off",
+		remedy:  "use on or off",
+	},
+	{
+		kind:    "int",
+		valid:   always(leadingNumber.MatchString),
+		problem: "is not a number: Fluent Bit takes 0 for it",
+		remedy:  "write a number",
+	},
+	{
+		kind: "double",
+		valid: always(func(v string) bool {
+			_, err := strconv.ParseFloat(v, 64)
+			return err == nil || leadingFloat(v) != 0
+		}),
+		problem: "is not a number: Fluent Bit takes 0 for it",
+		remedy:  "write a number",
+	},
+	{
+		kind:    "size",
+		valid:   always(isSize),
+		problem: "is not a size",
+		remedy:  "write a number of bytes, or one with K, M or G",
+	},
+}
+
+// serviceValue checks the value of a key.
+func (l *linter) serviceValue(sec fluentbit.Section, p fluentbit.Prop, key, kind string) {
+	for _, rule := range serviceRules {
+		applies := rule.key == key || rule.key == "" && rule.kind == kind
+		if !applies || rule.valid(p.Value, sec) {
+			continue
+		}
+
+		level, problem := Warning, plain.Quoted(p.Value)+" "+rule.problem
+		if rule.refused {
+			level, problem = Error, problem+refuses
+		}
+
+		l.line(level, sec, p, problem, rule.remedy)
+
+		return
+	}
+
+	if kind == "file" {
 		l.serviceFile(sec, p, key)
 	}
 }
