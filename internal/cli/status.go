@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
@@ -24,28 +25,28 @@ const staleAfter = 30 * time.Second
 
 // reported is the status of one feed, as --json prints it.
 type reported struct {
-	TenantID     string  `json:"tenant_id"`
-	Tenant       string  `json:"tenant"`
-	API          string  `json:"api"`
-	StateID      string  `json:"state_id"`
-	LoginHost    string  `json:"login_host"`
-	ClientID     string  `json:"client_id"`
-	State        string  `json:"state"`
-	Reason       string  `json:"reason,omitempty"`
-	Remedy       string  `json:"remedy,omitempty"`
-	Since        *string `json:"since"`
-	LastSuccess  *string `json:"last_success"`
-	LastAlert    *string `json:"last_alert"`
-	LagSeconds   float64 `json:"lag_seconds"`
-	Emitted      uint64  `json:"emitted"`
-	Repeats      uint64  `json:"repeats"`
-	Deferred     int     `json:"deferred"`
-	Errors       uint64  `json:"errors"`
-	Polls        uint64  `json:"polls"`
-	TokenExpires *string `json:"token_expires"`
-	TokenState   string  `json:"token_state,omitempty"`
-	Interval     float64 `json:"effective_interval_seconds"`
-	UpdatedAt    *string `json:"updated_at"`
+	TenantID     string       `json:"tenant_id"`
+	Tenant       string       `json:"tenant"`
+	API          string       `json:"api"`
+	StateID      string       `json:"state_id"`
+	LoginHost    string       `json:"login_host"`
+	ClientID     string       `json:"client_id"`
+	State        health.State `json:"state"`
+	Reason       string       `json:"reason,omitempty"`
+	Remedy       string       `json:"remedy,omitempty"`
+	Since        *string      `json:"since"`
+	LastSuccess  *string      `json:"last_success"`
+	LastAlert    *string      `json:"last_alert"`
+	LagSeconds   float64      `json:"lag_seconds"`
+	Emitted      uint64       `json:"emitted"`
+	Repeats      uint64       `json:"repeats"`
+	Deferred     int          `json:"deferred"`
+	Errors       uint64       `json:"errors"`
+	Polls        uint64       `json:"polls"`
+	TokenExpires *string      `json:"token_expires"`
+	TokenState   string       `json:"token_state,omitempty"`
+	Interval     float64      `json:"effective_interval_seconds"`
+	UpdatedAt    *string      `json:"updated_at"`
 
 	status store.Status
 	chain  *store.ChainInfo
@@ -161,8 +162,8 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 			UpdatedAt:   moment(st.UpdatedAt),
 			status:      st,
 		}
-		if st.State != "stopped" && c.Now().Sub(st.UpdatedAt) > staleAfter {
-			r.State = "stale"
+		if st.State != health.Stopped && c.Now().Sub(st.UpdatedAt) > staleAfter {
+			r.State = health.Stale
 		}
 
 		for _, i := range chains {
@@ -226,7 +227,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 			[]string{
 				r.Tenant,
 				api,
-				r.State,
+				string(r.State),
 				age(r.status.LastSuccess, now),
 				age(r.status.LastAlert, now),
 				span(time.Duration(r.LagSeconds * float64(time.Second))),
@@ -260,7 +261,7 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 			fmt.Fprintln(c.Out, c.wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
 		}
 
-		told := r.Reason != "" && r.State != "ok"
+		told := r.Reason != "" && r.State != health.OK
 		if told {
 			text := r.Reason
 			if !strings.Contains(text, r.Remedy) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -46,11 +47,11 @@ func (in *Input) sayBlocked() {
 // showBlocked makes the status of a tenant that does not fail by itself say that Fluent
 // Bit takes nothing.
 func (in *Input) showBlocked(s *store.Status) {
-	if s.State != "ok" && s.State != "starting" {
+	if !s.State.Good() {
 		return
 	}
 
 	if why, is := in.Delivery.Blocked(s.UpdatedAt); is {
-		s.State, s.Since, s.Reason, s.Remedy = "waiting", why.Since, why.Reason, why.Remedy
+		s.State, s.Since, s.Reason, s.Remedy = health.Waiting, why.Since, why.Reason, why.Remedy
 	}
 }

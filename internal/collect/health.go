@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -74,13 +75,13 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 	}
 
 	t.update(func(s *store.Status) {
-		if s.State != "failing" {
+		if s.State != health.Failing {
 			s.Since = now
 		}
 
 		s.Polls++
 		s.Errors++
-		s.State, s.Reason, s.Remedy = "failing", v.reason, v.remedy
+		s.State, s.Reason, s.Remedy = health.Failing, v.reason, v.remedy
 	})
 	t.health(ctx, changed || !t.healthSaid)
 
@@ -101,9 +102,9 @@ func (t *Tenant) recovered(v verdict, slow bool) {
 	}
 
 	t.update(func(s *store.Status) {
-		state := "ok"
+		state := health.OK
 		if v.cause != "" {
-			state = "failing"
+			state = health.Failing
 		}
 
 		if s.State != state {
@@ -120,12 +121,12 @@ func (t *Tenant) broken() {
 	now := t.now()
 	t.verdict = verdict{kind: transient, reason: "a fault in the plugin", remedy: "see the log, and report it"}
 	t.update(func(s *store.Status) {
-		if s.State != "failing" {
+		if s.State != health.Failing {
 			s.Since = now
 		}
 
 		s.Errors++
-		s.State, s.Reason, s.Remedy = "failing", t.verdict.reason, t.verdict.remedy
+		s.State, s.Reason, s.Remedy = health.Failing, t.verdict.reason, t.verdict.remedy
 	})
 }
 
@@ -157,8 +158,7 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 	s := t.snapshot()
 
 	event := t.cfg.Encoder.Health(nil, record.Health{
-		OK:          s.State == "ok" || s.State == "starting",
-		Waiting:     s.State == "waiting",
+		State:       s.State,
 		Reason:      s.Reason,
 		Remedy:      s.Remedy,
 		LastSuccess: s.LastSuccess,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -125,7 +126,7 @@ func (in *Input) Stop(ctx context.Context) error {
 	in.outbox.Close()
 
 	for _, t := range in.all() {
-		t.update(func(s *store.Status) { s.State = "stopped" })
+		t.update(func(s *store.Status) { s.State = health.Stopped })
 	}
 	// What was taken in is written down first: a goroutine that does not end in time
 	// must not use up the time for it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -95,11 +96,11 @@ func (t *Tenant) checkPace() {
 
 		p.slow, p.changed = true, true
 
-		if s.State != "failing" {
+		if s.State != health.Failing {
 			s.Since = now
 		}
 
-		s.State, s.Reason, s.Remedy = "failing", slowReason(p.place, still), slowRemedy(p.place)
+		s.State, s.Reason, s.Remedy = health.Failing, slowReason(p.place, still), slowRemedy(p.place)
 		line = s.Reason + "; " + s.Remedy
 	})
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -47,7 +48,7 @@ func (in *Input) Retire(key store.FeedKey, gone func()) {
 		if t.cfg.Key == key && t.cancel != nil && t.ctx.Err() == nil {
 			t.onGone = gone
 			t.cancel()
-			t.update(func(s *store.Status) { s.State = "stopped" })
+			t.update(func(s *store.Status) { s.State = health.Stopped })
 		}
 	}
 	in.mu.Unlock()

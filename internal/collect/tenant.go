@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -118,7 +119,7 @@ func (t *Tenant) configure(cfg TenantConfig) {
 	t.status = store.Status{
 		TenantName:        cfg.Name,
 		ClientID:          cfg.ClientID,
-		State:             "starting",
+		State:             health.Starting,
 		Since:             t.now(),
 		EffectiveInterval: cfg.PollInterval,
 	}

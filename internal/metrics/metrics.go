@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -46,7 +47,7 @@ var families = []metric{
 		"1 when the last poll was read to its end, else 0.",
 		prometheus.GaugeValue,
 		func(s store.Status) float64 {
-			if s.State == "ok" {
+			if s.State == health.OK {
 				return 1
 			}
 

@@ -90,7 +90,7 @@ func (c *cefBuilder) health(h Health) []byte {
 	c.add("msg", "", 1023, h.Remedy)
 	c.add("flexString2", "Tenant", 1023, c.tenant)
 
-	if h.OK {
+	if h.State.Good() {
 		return c.finish("health", "Defender tenant ok", "1")
 	}
 

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/health"
 )
 
 // cefLine encodes a row as cef and gives the line, which the strict reader has to
@@ -181,8 +183,8 @@ func TestHealthAndRawRecords(t *testing.T) {
 	for _, format := range []Format{FormatJSON, FormatCEF, FormatJSONCEF} {
 		e := NewEncoder(Options{TenantID: "tid", Tenant: "contoso", API: "siem", Format: format})
 		id := MakeID("tid", "siem", bad, nil)
-		batch := e.Health(nil, Health{OK: true, LastSuccess: at, LagSeconds: 12.3, At: at})
-		batch = e.Health(batch, Health{Reason: "token dead\n", Remedy: "sign in = again", At: at})
+		batch := e.Health(nil, Health{State: health.OK, LastSuccess: at, LagSeconds: 12.3, At: at})
+		batch = e.Health(batch, Health{State: health.Failing, Reason: "token dead\n", Remedy: "sign in = again", At: at})
 		batch = e.Raw(batch, 1, id, bad)
 		batch = e.Raw(batch, 1, id, []byte(`{"a":01}`))
 		var got []string

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -162,8 +163,7 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
 
 // Health is the state of a tenant at one moment.
 type Health struct {
-	OK          bool
-	Waiting     bool      // not OK, since Fluent Bit takes nothing
+	State       health.State
 	Reason      string    // what is wrong, empty when nothing is
 	Remedy      string    // what to do about it
 	LastSuccess time.Time // end of the last complete poll; zero when there was none
@@ -171,16 +171,14 @@ type Health struct {
 	At          time.Time // the moment; the event's time
 }
 
-// status is the word for the state: the key status of the record.
+// status returns the value of the key status of the record. The first poll is not
+// waited for: until it fails a tenant counts as well.
 func (h Health) status() string {
-	switch {
-	case h.OK:
-		return "ok"
-	case h.Waiting:
-		return "waiting"
+	if h.State.Good() {
+		return string(health.OK)
 	}
 
-	return "failing"
+	return string(h.State)
 }
 
 // Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -149,7 +150,7 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 
 func TestTextsThatAreNotUTF8AreMended(t *testing.T) {
 	e := NewEncoder(Options{TenantID: "t\xff", API: "graph", Format: FormatJSONCEF})
-	batch := e.Health(nil, Health{Reason: "a\xffb", LagSeconds: math.Inf(1)})
+	batch := e.Health(nil, Health{State: health.Failing, Reason: "a\xffb", LagSeconds: math.Inf(1)})
 	batch = e.Raw(batch, 0, ID{}, []byte("{"))
 	for len(batch) > 0 {
 		event, rest, err := Next(batch)

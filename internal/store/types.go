@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -44,7 +45,7 @@ type Seen struct {
 // Status is what `defenderctl status` and the metrics show of one feed.
 type Status struct {
 	TenantName, ClientID    string
-	State                   string // "ok", "failing", "starting", "stopped"
+	State                   health.State
 	Reason, Remedy          string // why it fails, and what to do; no secrets
 	Since                   time.Time
 	LastSuccess, LastAlert  time.Time
