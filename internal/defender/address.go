@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// address prints a query. Date literals are unquoted with a zone (trap 14 in doc.go), every
-// option has its $ (trap 15).
+// address returns the address of a query. Dates have a zone and no quotes (trap 14 in
+// doc.go), every option has its $ (trap 15).
 func (r *odata) address(q query) string {
 	if q.link != "" {
 		return q.link
@@ -49,11 +49,11 @@ func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+"
 // longestLink bounds a link: those of the services have a few hundred bytes.
 const longestLink = 16 << 10
 
-// follow looks at a page's link: more says that the service has more, link where, if
-// that may be followed. It may go to the configured host only; its options must have
-// kept their $, else they would be ignored and the service answer with everything, for
-// ever (trap 10 in doc.go); and it must not lead where we are.
-func (r *odata) follow(address string, q query) (more bool, link string) {
+// checkLink judges the link of a page, which q asked for. more says that the service has
+// more, link where, if the link may be used. It must lead to the configured host. Its
+// options must have kept their $, or the service would ignore them and list everything,
+// for ever (trap 10 in doc.go). It must not lead to the same page.
+func (r *odata) checkLink(address string, q query) (more bool, link string) {
 	if address == "" {
 		return false, ""
 	}
@@ -64,7 +64,7 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 	base, baseErr := url.Parse(r.client.BaseURL)
 	switch {
 	case len(address) > longestLink, err != nil, baseErr != nil:
-		r.warn("odd link", "warn", host+" gives a link that is no address; alerts are read without links")
+		r.warn("odd link", "warn", host+" gives a link that is not an address; alerts are read without links")
 		return true, ""
 	case u.Scheme != base.Scheme, !sameHost(u, base), u.User != nil:
 		to := netfault.Host(u)
@@ -72,22 +72,15 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 			to = "another host"
 		}
 
-		r.warn(
-			"foreign link",
-			"error",
-			host+" links to "+to+", which is not followed: a token goes to the configured host only",
-		)
+		r.warn("foreign link", "error",
+			host+" links to "+to+", which is not followed: a token is sent to the configured host only")
 
 		return true, ""
 	case lostDollar(u.Query()):
 		r.warn("lost $", "warn", host+" gives links whose options have lost their $; alerts are read without links")
 		return true, ""
 	case address == q.link, sameOptions(address, r.address(q)):
-		r.warn(
-			"repeated link",
-			"warn",
-			host+" gives a link to the page that it stands on; alerts are read without links",
-		)
+		r.warn("repeated link", "warn", host+" links a page to itself; alerts are read without links")
 
 		return true, ""
 	}
@@ -95,8 +88,8 @@ func (r *odata) follow(address string, q query) (more bool, link string) {
 	return true, address
 }
 
-// sameHost tells whether two addresses of one scheme lead to the same port of the same
-// host; the scheme's own port may be left out.
+// sameHost reports whether two addresses of one scheme lead to the same port of the same
+// host. The default port of the scheme may be left out.
 func sameHost(u, base *url.URL) bool {
 	port := func(u *url.URL) string {
 		switch {
@@ -112,8 +105,8 @@ func sameHost(u, base *url.URL) bool {
 	return strings.EqualFold(u.Hostname(), base.Hostname()) && port(u) == port(base)
 }
 
-// lostDollar tells whether options of ours came back without their $, or without the
-// filter.
+// lostDollar reports whether the options of a link have lost their $, or the filter is
+// gone.
 func lostDollar(options url.Values) bool {
 	for _, name := range []string{"filter", "top", "orderby", "expand", "skip", "skiptoken"} {
 		if options.Has(name) {
@@ -124,7 +117,7 @@ func lostDollar(options url.Values) bool {
 	return !options.Has("$skiptoken") && !options.Has("$filter")
 }
 
-// sameOptions tells whether two addresses ask for the same, however they are escaped.
+// sameOptions reports whether two addresses ask for the same, however they are escaped.
 func sameOptions(a, b string) bool {
 	x, err1 := url.Parse(a)
 	y, err2 := url.Parse(b)

@@ -335,8 +335,8 @@ type refusing struct {
 
 func (r refusing) Defer(Window, string) error { return r.err }
 
-// TestExpandIsLeftOutWhereItNeverWorks (trap 29 in doc.go): a service that fails with $expand for
-// every alert is read without, and asked again after an hour.
+// TestExpandIsLeftOutWhereItNeverWorks (trap 29 in doc.go): a service that fails with
+// $expand for every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	c := &clock{now: start}
 	p := poisoned{api: cloud.Endpoint, alerts: hundredAlerts(), poison: map[int]bool{}, status: 500, evidence: true}

@@ -17,46 +17,49 @@ const UserAgent = "fluent-bit-defender/1"
 
 // TokenSource gives access tokens; *tokens.Source is one.
 type TokenSource interface {
-	// Token gives an access token that should be valid for a while yet.
+	// Token returns an access token that should be valid for some time.
 	Token(ctx context.Context) (tokens.Access, error)
 	// Invalidate says that the API answered 401 to it.
 	Invalidate(tokens.Access)
 }
 
-// Settings are what every reader needs. All are required but Limiter, IdleTimeout and Skew.
+// Settings are what every reader needs. A zero value is allowed only where the comment
+// says so.
 type Settings struct {
 	// BaseURL is scheme, host and port of the API; Path the path of the alerts.
 	BaseURL, Path string
-	// Resource is what the token must be for; it is named in remedies.
+	// Resource is what the token must be for; remedies name it.
 	Resource string
-	// Filter is the operator's own restriction, see the key `filter`.
+	// Filter is the operator's own restriction, see the key `filter`; empty for none.
 	Filter string
-	// ClientID and TenantID are named in remedies.
+	// ClientID and TenantID are for remedies, which name them.
 	ClientID, TenantID string
-	// HTTP sends the requests; Client forbids it to follow redirects.
-	HTTP   *http.Client
+	// HTTP sends the requests. The reader uses a copy that does not follow redirects.
+	HTTP *http.Client
+	// Tokens returns the access tokens.
 	Tokens TokenSource
-	// IdleTimeout is how long to wait without a byte, while reading, before a request
-	// is given up.
+	// IdleTimeout is how long a read waits without a byte before it gives the request
+	// up; 0 is for ever.
 	IdleTimeout time.Duration
-	// Limiter is asked before every request, and told what the service says about waiting;
-	// nil for none.
+	// Limiter is asked before every request, and told what the service says about
+	// waiting; nil for none.
 	Limiter *Limiter
-	// Now is the clock; Skew is told the service's time, as the Date header has it,
-	// when an answer arrives.
-	Now  func() time.Time
+	// Now is the clock.
+	Now func() time.Time
+	// Skew is called with the service's time, from the header Date, and ours when an
+	// answer arrives; nil for none.
 	Skew func(server, local time.Time)
 	// Notice takes a line for the log about something that is unusual but no error; nil
 	// for none.
 	Notice func(level, text string)
-	// MaxPage is the most rows the API gives at a time, PageSize how many to ask for;
-	// both are for APIs with pages.
+	// MaxPage is the most rows that the API lists at a time, PageSize how many to ask
+	// for; both are for APIs with pages.
 	MaxPage, PageSize int
-	// ByCreation makes windows go by the time of creation instead of the last update.
+	// ByCreation makes windows mean the time of creation instead of the last update.
 	ByCreation bool
 }
 
-// service is what errors say about the API.
+// service holds what errors say about the API.
 type service struct {
 	host, resource             string
 	forbidden, forbiddenRemedy string
@@ -67,13 +70,12 @@ type client struct {
 	Settings
 	service service
 	op      string
-	waitMax time.Duration // how long a request waits for its place in the budget
-	access  tokens.Access // the last one used, so that it is not printed when it comes back
+	waitMax time.Duration // how long a request waits for the call budget
+	access  tokens.Access // the last one used, so that no error quotes it
 }
 
-// waitLong makes requests wait long for their place, until the function that it returns
-// is called.
-func (c *client) waitLong() func() {
+// waitLong makes requests wait longWait for the call budget, until restore is called.
+func (c *client) waitLong() (restore func()) {
 	before := c.waitMax
 	c.waitMax = longWait
 
@@ -86,8 +88,8 @@ func (c *client) notice(level, text string) {
 	}
 }
 
-// get asks for address and returns the body of a successful answer. A 401 is answered
-// with a fresh token, once.
+// get requests address and returns the body of a successful answer. After a 401 it tries
+// once more, with a new token.
 func (c *client) get(ctx context.Context, address string, header http.Header) (*body, error) {
 	for try := 0; ; try++ {
 		access, err := c.admit(ctx)
@@ -96,9 +98,7 @@ func (c *client) get(ctx context.Context, address string, header http.Header) (*
 		}
 
 		body, err := c.send(ctx, address, header, access)
-
-		var refused *Error
-		if try > 0 || !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
+		if try > 0 || !isStatus(err, http.StatusUnauthorized) {
 			return body, err
 		}
 
@@ -139,7 +139,7 @@ func (c *client) send(
 	done := startWaiting(ctx)
 
 	if c.IdleTimeout > 0 {
-		guard.start(c.IdleTimeout, errSilent) // one time for the connection and all the headers
+		guard.start(c.IdleTimeout, errSilent) // for the connection and all the headers together
 	}
 
 	res, err := httpClient.Do(req)
@@ -177,7 +177,7 @@ func (c *client) send(
 	return nil, c.refused(res, body, now)
 }
 
-// request makes a request with the access token.
+// request returns a request with the access token.
 func (c *client) request(ctx context.Context, address string, header http.Header) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -200,11 +200,11 @@ func (c *client) request(ctx context.Context, address string, header http.Header
 	return req, nil
 }
 
-// mostRefusal is how much is read of the body of a refusal.
+// mostRefusal is how many bytes of a refusal's body are read.
 const mostRefusal = 64 << 10
 
-// refused explains an answer that is no success. Its status says most of it and its
-// body only adds codes, so a body that is long, slow or broken is read in part.
+// refused explains an answer that is not a success. Its body only adds codes to the
+// status, so a body that is long, slow or broken is read in part.
 func (c *client) refused(res *http.Response, body *body, now time.Time) error {
 	defer body.Close()
 
@@ -221,14 +221,14 @@ func (c *client) refused(res *http.Response, body *body, now time.Time) error {
 	return e
 }
 
-// broken explains an error of the network.
+// broken explains an error of the network. connecting says that no answer has begun.
 func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 	if cause := context.Cause(ctx); cause != nil {
 		if e := c.gaveUp(cause); e != nil {
 			return e
 		}
 
-		return cause // we were told to stop
+		return cause // the caller told us to stop
 	}
 
 	fault, host := netfault.Of(err), c.service.host
@@ -237,36 +237,35 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 	switch {
 	case connecting && fault.Kind == netfault.ProxySignIn:
 		e.Unreachable = true
-		e.Problem = "the proxy on the way to " + host + " asks for a user and a password"
-		e.Remedy = "put them into `proxy` or HTTPS_PROXY, as http://user:password@host:port"
+		e.Problem, e.Remedy = proxySignIn(host)
 	case connecting && fault.Kind == netfault.Proxy:
 		e.Unreachable = true
-		e.Problem = "there is no way through the proxy to " + host
-		e.Remedy = "check `proxy` and the environment's HTTPS_PROXY"
+		e.Problem = "the proxy does not connect to " + host
+		e.Remedy = "check `proxy` and the environment variable HTTPS_PROXY"
 	case connecting && fault.Dialing, fault.Kind == netfault.Name:
 		e.Unreachable = true
 		e.Problem = host + " cannot be reached"
 		e.Remedy = "check `api_url`, `region`, `proxy`, the name service and the firewall"
 	case fault.Kind.TLS():
 		e.Unreachable = true
-		e.Problem = host + " has no certificate that is trusted here"
+		e.Problem = "the certificate of " + host + " is not trusted here"
 		e.Remedy = "check `ca_file`, the proxy and the clock"
 	case fault.Kind == netfault.Reset:
 		e.Smaller = true
-		e.Problem = host + " broke the request off (an HTTP/2 reset)"
-		e.Remedy = "if it lasts, check whether a proxy or firewall on the way limits requests"
+		e.Problem = host + " ended the request early (HTTP/2 reset)"
+		e.Remedy = "if it lasts, check whether a proxy or firewall limits requests"
 	case connecting:
 		e.Smaller = true
-		e.Problem = "the connection to " + host + " broke before an answer came"
+		e.Problem = "the connection to " + host + " ended before an answer came"
 	default:
 		e.Smaller = true
-		e.Problem = "the answer of " + host + " broke off"
+		e.Problem = "the answer of " + host + " is incomplete"
 	}
 
 	return e
 }
 
-// gaveUp explains why we gave a request up ourselves; it returns nil if we did not.
+// gaveUp explains why the reader itself gave a request up; it returns nil if it did not.
 func (c *client) gaveUp(reason error) *Error {
 	host, quiet := c.service.host, c.IdleTimeout
 	e := &Error{
@@ -294,12 +293,12 @@ func (c *client) gaveUp(reason error) *Error {
 	return e
 }
 
-// mostBytes bounds an answer: a page of the largest size, of alerts with half a
-// megabyte of evidence each.
+// mostBytes bounds an answer: the largest page, full of alerts with half a megabyte of
+// evidence each.
 const mostBytes = 5_000_000_000
 
-// body reads an answer and watches that it keeps coming while somebody reads. Whoever
-// does not read, since the buffer is full, has all the time.
+// body reads an answer. It watches that bytes keep coming while somebody reads; time in
+// which nobody reads, because the buffer is full, does not count.
 type body struct {
 	c      *client
 	ctx    context.Context
@@ -307,8 +306,8 @@ type body struct {
 	guard  *watchdog
 	pace   pace
 	from   io.ReadCloser
-	read   int64 // bytes that it had
-	left   int64 // bytes that it may still have
+	read   int64 // bytes read so far
+	left   int64 // bytes that may still come
 }
 
 // Read implements io.Reader.
@@ -325,10 +324,10 @@ func (b *body) Read(p []byte) (int, error) {
 
 	b.read += int64(n)
 	if b.left -= int64(n); b.left < 0 && err == nil {
-		return n, tooMuch(b.c.op, b.c.service.host+" sends an answer without end")
+		return n, tooMuch(b.c.op, b.c.service.host+" sends an endless answer")
 	}
 
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.c.broken(b.ctx, err, false)
 	}
 

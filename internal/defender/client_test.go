@@ -122,8 +122,8 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 		{413, nil, ``, TryAgain, []string{"too large"}},
 		{429, nil, `{"error":{"code":"TooManyRequests","message":"leak","target":"0a0a0a0a-0000-0000-0000-000000000000"}}`, TryAgain,
 			[]string{"too many requests", "TooManyRequests", "trace id 0a0a0a0a-0000-0000-0000-000000000000"}},
-		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, TryAgain, []string{"fault of its own", "trace id r-1"}},
-		{503, nil, ``, TryAgain, []string{"fault of its own"}},
+		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, TryAgain, []string{"answered 500 (server error)", "trace id r-1"}},
+		{503, nil, ``, TryAgain, []string{"answered 503 (server error)"}},
 		{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, WaitForHuman, []string{"https://elsewhere.example", "api_url"}},
 		{204, nil, ``, TryAgain, []string{"HTTP 204", "without a list"}},
 		{206, nil, `{"value":[]}`, TryAgain, []string{"HTTP 206", "without a list"}},
@@ -154,8 +154,8 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 	}
 }
 
-// TestRetryAfterInAllItsForms reads the header in all its forms; what asks for no wait counts
-// as none.
+// TestRetryAfterInAllItsForms reads the header in all its forms; what asks for no wait
+// counts as none.
 func TestRetryAfterInAllItsForms(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"": 0, "0": 0, "5": 5 * time.Second, " 7 ": 7 * time.Second, "-3": 0, "30.5": 31 * time.Second, "soon": 0, "86400": 24 * time.Hour,

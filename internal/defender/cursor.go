@@ -21,24 +21,23 @@ const (
 )
 
 var (
-	// errNoEnd says that an answer may have more rows than the service lets a client
-	// read.
+	// errNoEnd says that an answer may have more rows than a client can read.
 	errNoEnd = errors.New("the end of the list is unknown")
-	// errUnproven is the errNoEnd of an answer that may well be whole: it has fewer
-	// rows than were asked for, and the service says nowhere that there are more.
+	// errUnproven is the errNoEnd of an answer that is probably whole: it has fewer rows
+	// than were asked for, and the service never says that there are more.
 	errUnproven = fmt.Errorf("%w", errNoEnd)
 )
 
 // cursor reads an answer of several pages from the first page to the last: one pass. It
-// goes on by the service's links where there are any, and else by $skip.
+// uses the service's links where there are any, and else $skip.
 //
-// After every page and every refusal it describes what it sees, and the first rule of
-// cursorRules that applies says what to do next. A refusal or an odd answer never means
-// that the end was reached: it means that the end is unknown.
+// After every page and every refusal it makes a view of what it sees, and the first
+// rule of cursorRules that applies says what to do next. A refusal or an odd answer
+// never means that the end was reached. It means that the end is unknown.
 type cursor struct {
 	reader *odata
 	query  query // the next request
-	first  bool  // only rows of the time query.from are wanted: the pass ends at the first later one
+	first  bool  // only rows of the time query.from are wanted; a later one ends the pass
 
 	seen       keys            // rows of this pass
 	visited    map[string]bool // links that were followed
@@ -47,10 +46,10 @@ type cursor struct {
 	places     int             // rows passed: where $skip goes on
 	stale      int             // pages in a row, asked for by $skip, with rows but nothing new
 	empty      int             // pages in a row without rows
-	skipping   bool            // links lead nowhere, $skip is used
-	nearer     bool            // a smaller $skip was tried, after a refused one
+	skipping   bool            // $skip is used, since links lead nowhere
+	nearer     bool            // a smaller $skip was tried after a refused one
 	linksEnded bool            // the last page was reached by a link, and has none itself
-	saidMore   bool            // a page was as large as asked for, or the service said that there is more
+	saidMore   bool            // a page was as large as asked for, or the service said there is more
 	overlaps   bool            // a row came twice
 }
 
@@ -59,16 +58,16 @@ type view struct {
 	refused    bool // the service refused the request
 	byLink     bool // the request followed a link
 	nearer     bool // the request had a smaller $skip than one that was refused
-	canNearer  bool // a smaller $skip was not tried yet
-	linksEnded bool // links led to the last page, which has none
+	canNearer  bool // a smaller $skip can be tried, and was not yet
+	linksEnded bool // links led to the last page, which has none itself
 
 	unordered bool // the rows are not in the order that was asked for
 	left      bool // a row is later than the instant that is wanted
 	none      bool // the page has no rows
-	stale     bool // the page has rows, and the pass had them all
+	stale     bool // the page has rows, and the pass has read them all
 	more      bool // the service says that there is more
 	link      bool // there is a link that can be followed, to a page not visited yet
-	full      bool // the page has as many rows as were asked for, or as any other page
+	full      bool // the page has as many rows as were asked for, or as the largest page
 
 	stuck bool // $skip brings nothing new any more
 	blank bool // there were too many pages without rows
@@ -118,7 +117,7 @@ var cursorRules = []cursorRule{
 		name: "refused $skip",
 		when: func(v view) bool { return v.refused },
 		then: stopUnknown,
-		why:  "gives no link to the next page that works, and refuses $skip",
+		why:  "has no working link to the next page, and refuses $skip",
 	},
 
 	// The page alone says what to do.
@@ -136,7 +135,7 @@ var cursorRules = []cursorRule{
 		name: "endless pages",
 		when: func(v view) bool { return v.long },
 		then: stopUnknown,
-		why:  "gives pages without end",
+		why:  "sends too many pages",
 	},
 
 	// A smaller $skip shows rows again; a page that was not cut shows the last one.
@@ -149,7 +148,7 @@ var cursorRules = []cursorRule{
 		name: "smaller $skip is not enough",
 		when: func(v view) bool { return v.nearer },
 		then: stopUnknown,
-		why:  "gives no link to the next page that works, and refuses a larger $skip",
+		why:  "has no working link to the next page, and refuses a larger $skip",
 	},
 
 	// The page has nothing new.
@@ -167,7 +166,7 @@ var cursorRules = []cursorRule{
 		name: "ignored $skip",
 		when: func(v view) bool { return v.stale && v.stuck },
 		then: stopUnknown,
-		why:  "gives no link to the next page that works, and ignores $skip",
+		why:  "has no working link to the next page, and ignores $skip",
 	},
 	{
 		name: "known rows",
@@ -180,7 +179,7 @@ var cursorRules = []cursorRule{
 		name: "empty pages without end",
 		when: func(v view) bool { return v.none && v.blank },
 		then: stopUnknown,
-		why:  "gives empty pages and no way on",
+		why:  "sends too many empty pages",
 	},
 	{
 		name: "link",
@@ -216,7 +215,7 @@ type passResult struct {
 	disjoint bool      // no row came twice
 }
 
-// newCursor returns a cursor in front of the first page of q. first ends the pass at
+// newCursor returns a cursor before the first page of q. With first, the pass ends at
 // the first row that is later than q.from.
 func (r *odata) newCursor(q query, first bool) *cursor {
 	return &cursor{
@@ -236,7 +235,7 @@ func (c *cursor) pass(ctx context.Context, sink Sink) (passResult, error) {
 	for {
 		a, err := c.reader.fetch(ctx, c.query, c.seen, sink)
 
-		v, err := c.look(a, err)
+		v, err := c.observe(a, err)
 		if err != nil {
 			return passResult{}, err
 		}
@@ -255,9 +254,9 @@ func (c *cursor) pass(ctx context.Context, sink Sink) (passResult, error) {
 	}
 }
 
-// look takes a page, or a refusal, into account and describes the situation. It returns
+// observe counts a page, or a refusal, and returns the view of the situation. It returns
 // an error that is not a refusal.
-func (c *cursor) look(a answer, err error) (view, error) {
+func (c *cursor) observe(a answer, err error) (view, error) {
 	v := view{
 		byLink:     c.query.link != "",
 		nearer:     c.nearer,
@@ -299,7 +298,7 @@ func (c *cursor) describe(v *view, a answer) {
 	v.full = c.reader.cut(a)
 }
 
-// count adds a page to what the pass has seen.
+// count adds a page to the totals of the pass.
 func (c *cursor) count(v view, a answer) {
 	c.pages++
 	c.seen.union(a.keys)
@@ -314,7 +313,7 @@ func (c *cursor) count(v view, a answer) {
 	switch {
 	case v.nearer: // it shows rows again on purpose
 		return
-	case v.stale && v.byLink: // round in a circle
+	case v.stale && v.byLink: // links lead in a circle
 		return
 	case v.stale:
 		c.stale++
@@ -342,7 +341,8 @@ func (c *cursor) move(s step, a answer) {
 	}
 }
 
-// result is that of a pass that ended with the page a; a is empty after a refusal.
+// result returns the result of a pass that ended with the page a, which is empty after a
+// refusal.
 func (c *cursor) result(a answer) passResult {
 	next := tick.Tick(0)
 	if c.first {
@@ -369,14 +369,14 @@ func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
 	return &Error{
 		Op:      r.op,
 		Problem: host + " may list more alerts of " + at.String() + " than can be read: it " + why,
-		Remedy:  "look them up in the portal, or narrow `filter`",
+		Remedy:  "look at them in the portal, or narrow `filter`",
 		Smaller: true,
 		Err:     cause,
 	}
 }
 
-// refused reports whether the service refuses a link or an option that it does not
-// accept, or not any more (trap 11 in doc.go). The same request without it may be answered.
+// refused reports whether the service refuses a link or an option (trap 11 in doc.go).
+// It may answer the same request without it.
 func refused(err error) bool {
 	return isStatus(
 		err,

@@ -2,6 +2,7 @@ package defender
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -15,14 +16,13 @@ import (
 	"fluent-bit-defender/internal/netfault"
 )
 
-// Fate says what is to be done about an error; it is the only question that the caller
-// has to ask.
+// Fate says what an error waits for. It is the only question that a caller has to ask.
 type Fate int
 
 // The fates of an error.
 const (
-	// TryAgain: the network, the quota or the service's own fault. The same request may
-	// work later, not before RetryAfter.
+	// TryAgain: the network, the quota or an error of the service. The same request may
+	// succeed later, not before RetryAfter.
 	TryAgain Fate = iota
 	// NewToken: the access token was refused; the reader has already tried a second one.
 	NewToken
@@ -48,7 +48,7 @@ type Error struct {
 	// as none.
 	RetryAfter    time.Duration
 	HasRetryAfter bool
-	// Budget says that nothing failed: the request was not sent, since the call budget
+	// Budget says that nothing failed: the request was not sent, because the call budget
 	// is used up until RetryAfter has passed.
 	Budget bool
 	// TraceID is what Microsoft's support asks for, where the answer had one.
@@ -58,22 +58,22 @@ type Error struct {
 	// TooLarge says that the answer, or an alert in it, holds more than the reader
 	// takes at a time.
 	TooLarge bool
-	// NotAuthorised says that somebody in the customer's tenant has to allow something: a
-	// permission, a conditional access policy, a licence.
+	// NotAuthorised says that somebody in the customer's tenant has to allow something:
+	// a permission, a conditional access policy, a licence.
 	NotAuthorised bool
-	// Unreachable says that no connection came about: nobody throttles, and a short
-	// pause does no harm.
+	// Unreachable says that there was no connection. The service does not throttle, so a
+	// short pause is enough.
 	Unreachable bool
 	// Err is the cause, if there is one.
 	Err error
 
-	redirect string // the host that a redirect names, as it stands in Problem
+	redirect string // the host of a redirect, as Problem names it
 }
 
-// Error gives the problem, the remedy, then the raw codes.
+// Error returns one line: the problem, the remedy, then the raw codes.
 func (e *Error) Error() string { return e.line(e.Remedy) }
 
-// Reason is Error without the remedy, for where that stands beside it.
+// Reason returns Error without the remedy, for places that print the remedy apart.
 func (e *Error) Reason() string { return e.line("") }
 
 func (e *Error) line(remedy string) string {
@@ -89,7 +89,7 @@ func (e *Error) line(remedy string) string {
 	}
 
 	var codes []string
-	if e.Status != 0 {
+	if e.Status != 0 && e.Status < 500 { // the problem of a server error has it already
 		codes = append(codes, fmt.Sprintf("HTTP %d", e.Status))
 	}
 
@@ -108,51 +108,48 @@ func (e *Error) line(remedy string) string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // refusal explains an answer that is not a success. body is the beginning of it, for
-// the API's own code; nothing of its free text is kept but what is known to be harmless
-// (codes and ids).
+// the API's own code. Only codes and ids are kept of it, which are harmless; none of its
+// free text is.
 func refusal(op string, res *http.Response, body []byte, now time.Time, s service) *Error {
 	e := &Error{Op: op, Status: res.StatusCode}
 	if gjson.ValidBytes(body) {
 		e.Code = word(gjson.GetBytes(body, "error.code").String())
-		e.TraceID = firstOf(
+		e.TraceID = cmp.Or(
 			word(gjson.GetBytes(body, "error.target").String()),
 			word(gjson.GetBytes(body, `error.innerError.request-id`).String()),
 		)
 	}
 
-	e.TraceID = firstOf(e.TraceID, word(res.Header.Get("request-id")))
+	e.TraceID = cmp.Or(e.TraceID, word(res.Header.Get("request-id")))
 	e.RetryAfter, e.HasRetryAfter = netfault.RetryAfter(res.Header, now)
 
 	switch code := res.StatusCode; {
-	case code < 300: // 204, 206: whatever it is, it is not the list, and the next answer may be
+	case code < 300: // 204, 206: this is not the list, but the next answer may be
 		e.Smaller = true
 		e.Problem = s.host + " answered without a list of alerts"
-		e.Remedy = "if it lasts, check `api_url` and whether a proxy answers in its place"
+		e.Remedy = notAList
 	case code < 400:
 		to := redirectHost(res)
 		e.Fate = WaitForHuman
-		e.Problem = fmt.Sprintf(
-			"%s answered with a redirect to %s, which is not followed: a token goes to the configured host only",
-			s.host,
-			to,
-		)
-		e.Remedy = "set api_url to the right host, or mend the proxy"
+		e.Problem = fmt.Sprintf("%s answered with a redirect to %s, which is not followed: "+
+			"a token is sent to the configured host only", s.host, to)
+		e.Remedy = "set `api_url` to the right host, or fix the proxy"
 		_, e.redirect, _ = strings.Cut(to, "://")
 	case code == http.StatusTooManyRequests:
-		e.Problem = s.host + " says that there were too many requests"
+		e.Problem = s.host + " reports too many requests"
 	case code == http.StatusRequestEntityTooLarge:
 		e.Smaller = true
-		e.Problem = s.host + " says that the answer would be too large"
+		e.Problem = s.host + " reports that the answer would be too large"
 	case code == http.StatusRequestTimeout:
 		e.Smaller = true
 		e.Problem = s.host + " took too long"
 	case code >= 500:
 		e.Smaller = true
-		e.Problem = s.host + " has a fault of its own"
+		e.Problem = fmt.Sprintf("%s answered %d (server error)", s.host, code)
 	default:
 		e.Fate = WaitForHuman
 		e.explainDenial(res, body, s)
@@ -166,44 +163,53 @@ func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
 	switch code := e.Status; {
 	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && wantsClaims(res.Header):
 		e.NotAuthorised = true
-		e.Problem = "a conditional access policy of the customer's tenant keeps the token out of " + s.host
-		e.Remedy = "have an administrator there exempt application and account, then sign in again"
+		e.Problem = "a conditional access policy of the customer's tenant blocks the token at " + s.host
+		e.Remedy = "ask an administrator there to exempt the application and the account, then sign in again"
 	case code == http.StatusUnauthorized:
 		e.Fate = NewToken
-		e.Problem = s.host + " does not accept the access token, not even a fresh one"
-		e.Remedy = "check that `resource` is the one this API wants (default " + s.resource + ") and that the clock is right"
+		e.Problem = s.host + " does not accept the access token, not even a new one"
+		e.Remedy = "check that `resource` is the one that this API wants (default " + s.resource +
+			") and that the clock is right"
 	case code == http.StatusProxyAuthRequired:
-		e.Problem = "the proxy on the way to " + s.host + " asks for a user and a password"
-		e.Remedy = "put them into `proxy` or HTTPS_PROXY, as http://user:password@host:port"
+		e.Problem, e.Remedy = proxySignIn(s.host)
 	case isMarkup(res, body):
-		e.Problem = "a web page came in place of an answer of " + s.host + ": a proxy, firewall or gateway refuses the request"
+		e.Problem = "a web page came instead of an answer of " + s.host +
+			": a proxy, firewall or gateway refuses the request"
+		e.Remedy = "allow requests to " + s.host + " there, or check `proxy` and `api_url`"
 
-		e.Remedy = "let requests to " + s.host + " through there, or check `proxy` and `api_url`"
 		if code == http.StatusForbidden {
-			e.Remedy += "; if nothing is in the way, " + s.forbiddenRemedy
+			e.Remedy += "; if there is none, " + s.forbiddenRemedy
 		}
 	case code == http.StatusPaymentRequired, notLicensed(body):
 		e.NotAuthorised = true
 		e.Problem = "the customer's tenant has no licence for this API, or was never onboarded to its product"
-		e.Remedy = "have an administrator there check the licence and open https://security.microsoft.com once, or choose another `api`"
+		e.Remedy = "ask an administrator there to check the licence and to open https://security.microsoft.com once, " +
+			"or choose another `api`"
 	case e.Code == "DisabledFeature", e.Code == "DisallowedOperation":
 		e.NotAuthorised = true
-		e.Problem = "the customer's tenant has switched off what this API needs"
-		e.Remedy = "have an administrator there switch it on in https://security.microsoft.com, Settings, or choose another `api`"
+		e.Problem = "a feature that this API needs is switched off in the customer's tenant"
+		e.Remedy = "ask an administrator there to switch it on in https://security.microsoft.com, Settings, " +
+			"or choose another `api`"
 	case code == http.StatusForbidden:
 		e.NotAuthorised = true
 		e.Problem, e.Remedy = s.forbidden, s.forbiddenRemedy
 	case code == http.StatusNotFound:
-		e.Problem = s.host + " does not know the address of this API"
+		e.Problem = s.host + " has nothing at the address of this API"
 		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
 	default:
 		e.Problem = s.host + " refuses the request"
-		e.Remedy = "check `filter` if there is one, and that this version of the plugin is current"
+		e.Remedy = "check `filter` if there is one, and whether there is a newer version of the plugin"
 	}
 }
 
-// claimsChallenge is how a challenge asks for claims that the token lacks, however it
-// is quoted.
+// proxySignIn returns problem and remedy for a proxy that asks for a password.
+func proxySignIn(host string) (problem, remedy string) {
+	return "the proxy between here and " + host + " asks for a user and a password",
+		"put them into `proxy` or HTTPS_PROXY, as http://user:password@host:port"
+}
+
+// claimsChallenge matches a challenge that asks for claims that the token lacks, in any
+// quotes.
 var claimsChallenge = regexp.MustCompile(`(?i)(^|[\s,;"'])error\s*=[\s"'\\]*insufficient_claims\b`)
 
 // wantsClaims reports whether a refusal is conditional access: one of its challenges
@@ -223,19 +229,21 @@ func isMarkup(res *http.Response, body []byte) bool {
 	return strings.HasPrefix(kind, "text/html") || bytes.HasPrefix(start, []byte("<"))
 }
 
-// unlicensed finds the words with which the services refuse a tenant that has no
-// licence or was never onboarded. They have no code of its own for it: Graph, for
-// example, has "Forbidden".
+// unlicensed matches the words with which the services refuse a tenant that has no
+// licence or was never onboarded. No code says so: Graph, for example, answers
+// "Forbidden".
 var unlicensed = regexp.MustCompile(`(?i)\blicen[cs]|onboard|not provisioned|\bsubscription\b`)
 
 // notLicensed reports whether the message of a refusal is about licence or onboarding.
-// Nothing of it is printed.
+// The message is not printed.
 func notLicensed(body []byte) bool {
 	if !gjson.ValidBytes(body) {
 		return false
 	}
 
-	for _, path := range []string{"error.message", "error.innerError.message", "error_description", "Message", "message"} {
+	for _, path := range []string{
+		"error.message", "error.innerError.message", "error_description", "Message", "message",
+	} {
 		if unlicensed.MatchString(gjson.GetBytes(body, path).String()) {
 			return true
 		}
@@ -244,7 +252,7 @@ func notLicensed(body []byte) bool {
 	return false
 }
 
-// scrub takes out what a server may have copied from our own token into its codes and
+// scrub removes what a server may have copied from our token into its codes and
 // addresses.
 func (e *Error) scrub(token string) {
 	for _, s := range []*string{&e.Code, &e.TraceID} {
@@ -258,7 +266,7 @@ func (e *Error) scrub(token string) {
 	}
 }
 
-// redirectHost prints where a redirect leads.
+// redirectHost returns the host to which a redirect leads, for a message.
 func redirectHost(res *http.Response) string {
 	u, err := res.Location()
 	if err != nil {
@@ -268,8 +276,8 @@ func redirectHost(res *http.Response) string {
 	return netfault.Host(u)
 }
 
-// word keeps a code or an id out of foreign text: letters, digits and -_. up to 64
-// characters; anything else is dropped whole.
+// word returns s if it looks like a code or an id: up to 64 letters, digits and "-_.".
+// It returns "" for anything else, which may be free text.
 func word(s string) string {
 	if len(s) > 64 {
 		return ""
@@ -282,14 +290,4 @@ func word(s string) string {
 	}
 
 	return s
-}
-
-func firstOf(list ...string) string {
-	for _, s := range list {
-		if s != "" {
-			return s
-		}
-	}
-
-	return ""
 }

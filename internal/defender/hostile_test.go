@@ -315,7 +315,7 @@ func TestAnEndlessBodyEnds(t *testing.T) {
 		guard: newWatchdog(nil),
 		from:  io.NopCloser(strings.NewReader("more than ten bytes")),
 	}
-	if _, err := io.ReadAll(long); !errors.As(err, &e) || !strings.Contains(e.Problem, "without end") {
+	if _, err := io.ReadAll(long); !errors.As(err, &e) || !strings.Contains(e.Problem, "endless answer") {
 		t.Errorf("too many bytes: %v", err)
 	}
 }

@@ -14,43 +14,43 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// dialect is what tells the three OData APIs apart.
+// dialect holds the differences between the three OData APIs.
 type dialect struct {
 	api    cloud.API
 	expand string // $expand, empty for none
 	prefer string // the header Prefer
-	op     string
+	op     string // what errors say was being done
 }
 
-// dialects holds the OData APIs that package defender can read.
+// dialects has an entry for each OData API.
 var dialects = map[cloud.API]dialect{
 	cloud.Endpoint:  {api: cloud.Endpoint, expand: "evidence", op: "reading alerts"},
 	cloud.Graph:     {api: cloud.Graph, prefer: "include-unknown-enum-members", op: "reading alerts"},
 	cloud.Incidents: {api: cloud.Incidents, op: "reading incidents"},
 }
 
-// odata reads an API with $filter, $orderby and $top: walk.go where the service keeps
-// the order it is asked for, slices.go where not.
+// odata reads an API with $filter, $orderby and $top: with walk.go where the service
+// keeps the order that it is asked for, with slices.go where it does not.
 type odata struct {
 	dialect
 	client client
 	pieces pieces
-	field  string      // the time that windows go by
-	names  *fieldNames // identity, and in inUpdated that time
+	field  string      // the time that windows mean
+	names  *fieldNames // the identity, and that time as inUpdated
 	seed   maphash.Seed
 
 	top, maxTop int       // rows asked for at a time; the most that may be
-	capacity    int       // the largest page since the window began: a smaller one was not cut
+	capacity    int       // rows of the largest page since the window began: a smaller one was not cut
 	fit         tick.Tick // slices.go: a span that one page holds
-	proven      bool      // a page showed that the service keeps the order
+	orderKept   bool      // a page showed that the service keeps the order
 	unordered   time.Time // when the service was found not to keep the order; zero if it does
-	plainly     int       // alerts in a row that came without $expand only
-	plainUntil  time.Time // until when all are read without
+	plainly     int       // alerts in a row that could be read only without $expand
+	plainUntil  time.Time // until then, all are read without $expand
 	strayed     int       // pages in a row with mostly rows from outside of the window
 	warned      map[string]bool
 }
 
-// newOData makes a reader of the API a.
+// newOData returns a reader of the API a.
 func newOData(a cloud.API, s Settings) *odata {
 	d, names := dialects[a], *namesOf[a]
 	if s.ByCreation {
@@ -82,7 +82,7 @@ func newOData(a cloud.API, s Settings) *odata {
 	}
 }
 
-// permissionRemedy names what has to be granted, and where.
+// permissionRemedy says which permission has to be granted, and where.
 func permissionRemedy(a cloud.API, s Settings) string {
 	role := map[cloud.API]string{
 		cloud.Endpoint:  "Alert.Read.All (delegated: Alert.Read) of WindowsDefenderATP",
@@ -90,8 +90,8 @@ func permissionRemedy(a cloud.API, s Settings) string {
 		cloud.Incidents: "Incident.Read.All (delegated: Incident.Read) of Microsoft Threat Protection",
 	}[a]
 
-	return "add " + role + " to application " + s.ClientID + " and have an administrator of tenant " + s.TenantID +
-		" consent to it; a user who signed in also needs a role that may view alerts"
+	return "add " + role + " to application " + s.ClientID + " and ask an administrator of tenant " + s.TenantID +
+		" to consent to it; a user who signed in also needs a role that may view alerts"
 }
 
 // Read implements Reader.
@@ -107,21 +107,19 @@ func (r *odata) ReadDeferred(ctx context.Context, w Window, sink Sink) error {
 // Avoid implements DeferringReader.
 func (r *odata) Avoid(w Window) { r.pieces.avoid(w) }
 
-// errOrder says that the service refuses or does not keep $orderby.
+// errOrder says that the service refuses $orderby, or does not keep the order.
 var errOrder = errors.New("the service does not order its answer")
 
-// orderSuspect is after how many failures in a row the order is suspected;
-// expandSuspect how many alerts must come without $expand only, one by one, before it
-// is left out for expandAgain.
 const (
-	orderSuspect  = 5
+	// orderSuspect is how many failures in a row make the order suspect.
+	orderSuspect = 5
+	// orderAgain is how long a service that did not keep the order is not asked for it.
+	orderAgain = 6 * time.Hour
+	// expandSuspect is how many alerts in a row must be readable only without $expand
+	// before it is left out for expandAgain.
 	expandSuspect = 3
 	expandAgain   = time.Hour
 )
-
-// orderAgain is after how long a service that did not keep the order is asked for it
-// again.
-const orderAgain = 6 * time.Hour
 
 // piece implements piecewise.
 func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) error {
@@ -129,7 +127,7 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 
 	now := r.client.Now()
 	if r.unordered.IsZero() || now.Sub(r.unordered) >= orderAgain {
-		way := &progress{Sink: sink}
+		way := &tracker{Sink: sink}
 
 		err := r.walk(ctx, from, to, way)
 		if !errors.Is(err, errOrder) {
@@ -152,7 +150,8 @@ func (r *odata) piece(ctx context.Context, from, to, end tick.Tick, sink Sink) e
 	return r.slices(ctx, from, to, sink)
 }
 
-// canary implements piecewise: the smallest question there is, somewhere before at.
+// canary implements piecewise: the smallest request there is, for a random time before
+// at.
 func (r *odata) canary(ctx context.Context, at tick.Tick) error {
 	from := at - 10*tick.Second - rand.N(60*tick.Minute)
 	q := query{
@@ -165,7 +164,7 @@ func (r *odata) canary(ctx context.Context, at tick.Tick) error {
 	_, err := r.fetch(ctx, q, nil, discard{})
 
 	n := r.pieces.failures
-	if soft(err) && q.ordered && n > 0 && n%orderSuspect == 0 { // it may be the order that it stumbles over
+	if soft(err) && q.ordered && n > 0 && n%orderSuspect == 0 { // the order may be the cause
 		q.ordered = false
 		if r.answers(ctx, q) {
 			r.disorder("fails when it is asked for an order")
@@ -176,7 +175,7 @@ func (r *odata) canary(ctx context.Context, at tick.Tick) error {
 	return err
 }
 
-// answers reports whether a request is answered several times in a row.
+// answers reports whether the service answers a request several times in a row.
 func (r *odata) answers(ctx context.Context, q query) bool {
 	for range proof {
 		if _, err := r.fetch(ctx, q, nil, discard{}); err != nil {
@@ -187,9 +186,11 @@ func (r *odata) answers(ctx context.Context, q query) bool {
 	return true
 }
 
-// disorder goes over to reading without an order.
+// disorder makes the reader read without an order, because of a problem.
 func (r *odata) disorder(problem string) {
-	r.unordered, r.proven = r.client.Now(), false
+	r.unordered = r.client.Now()
+	r.orderKept = false
+
 	r.warn("order", "warn", r.client.service.host+" "+problem+"; it is read in small closed windows instead")
 }
 
@@ -203,12 +204,14 @@ const (
 	failedSingly = 4
 )
 
-// singly implements piecewise: one row at a time, by its place, and without $expand if
-// it does not come with it.
+// singly implements piecewise: it reads one row at a time, by its place, and without
+// $expand if the row cannot be read with it.
 func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
-	var failed error
+	var failed error // the last error of a row
 
-	known, failures, stale := keys{}, 0, 0
+	known := keys{}
+	failures := 0 // in a row
+	stale := 0    // rows that came before
 
 	for place := range mostSingly {
 		q := query{
@@ -246,7 +249,7 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 			stale++
 		}
 
-		if stale == failedSingly { // it does not count places as asked
+		if stale == failedSingly { // it does not honour $skip
 			return cmp.Or(failed, error(r.noEnd(from, "ignores $skip", errNoEnd)))
 		}
 
@@ -258,7 +261,7 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 	return cmp.Or(failed, error(r.noEnd(from, "has too many of them to be read one by one", errNoEnd)))
 }
 
-// single fetches a page of one row, without $expand if it does not come with it.
+// single fetches a page of one row, without $expand if it cannot be read with it.
 func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	a, err := r.page(ctx, q, known, sink)
 	if !soft(err) || r.expand == "" {
@@ -269,58 +272,58 @@ func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (ans
 
 	a, err = r.page(ctx, q, known, sink)
 	if err == nil && a.rows > 0 {
-		r.stumbled()
+		r.readPlainly()
 	}
 
 	return a, err
 }
 
-// stumbled notes an alert that came without $expand only. When one after the other
-// does, all are read without for a while.
-func (r *odata) stumbled() {
-	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without")
+// readPlainly notes an alert that could be read only without $expand. After several in a
+// row, all are read without it for a while.
+func (r *odata) readPlainly() {
+	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without it")
 
 	r.plainly++
 	if r.plainly >= expandSuspect {
 		r.plainUntil = r.client.Now().Add(expandAgain)
 		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.expand+
-			"; alerts are emitted without, and it is tried again every hour")
+			"; alerts are emitted without it, and it is tried again every hour")
 	}
 }
 
-// query is one request: rows whose time is in [from, to), to 0 meaning no bound,
-// skipping some; or a link to go on with.
+// query is one request: for rows whose time is in [from, to), where to 0 means no bound,
+// without the first skip ones; or for the page that a link leads to.
 type query struct {
 	from, to  tick.Tick
 	top, skip int
 	ordered   bool
 	plain     bool // without $expand
 	link      string
-	each      func(key uint64, at tick.Tick) // told of every row, if set
+	each      func(key uint64, at tick.Tick) // called for every row; nil for none
 }
 
-// answer is what one page brought.
+// answer describes one page.
 type answer struct {
 	top        int // rows asked for
-	rows       int // different ones
+	rows       int // different rows
 	fresh      int // rows that the caller did not know
 	keys       keys
 	least      tick.Tick // least time
 	last       tick.Tick // greatest time
 	next       tick.Tick // least time after the query's from
 	timed      int       // rows that have a time
-	outside    int       // of those, rows that are far outside of the window
+	outside    int       // of those, rows far outside of the window
 	disordered bool
 	more       bool   // the service says that there is more
-	link       string // where, if that address may be followed
+	link       string // where, if that link may be used
 }
 
-// mostStrayed is how many pages in a row may hold mostly rows from outside of the
-// window, if there are only one or two of them.
+// mostStrayed is how many pages in a row may have mostly rows from outside of the
+// window, if each has only one or two of them.
 const mostStrayed = 10
 
-// keys tells rows apart by a hash of identity and time; of the bytes where a row has no
-// identity.
+// keys is a set of rows, each known by a hash of its identity and time; of its bytes
+// where it has no identity.
 type keys map[uint64]struct{}
 
 // union adds b to a.
@@ -330,8 +333,8 @@ func (a keys) union(b keys) {
 	}
 }
 
-// fetch asks for one page and hands its rows to sink. Rows in known are not fresh;
-// known may be nil.
+// fetch requests one page and gives its rows to sink. Rows in known are not fresh; known
+// may be nil.
 func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	q.plain = q.plain || r.client.Now().Before(r.plainUntil)
 
@@ -343,7 +346,7 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 
 	p := pages.Get().(*page.Reader)
 	defer func() {
-		p.Reset(nil) // gives back what a huge row took
+		p.Reset(nil) // frees the memory of a huge row
 		pages.Put(p)
 	}()
 
@@ -368,7 +371,7 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a an
 		r.plainly = 0
 	}
 
-	a.more, a.link = r.follow(p.NextLink(), q)
+	a.more, a.link = r.checkLink(p.NextLink(), q)
 
 	return a, nil
 }
@@ -396,19 +399,19 @@ func (r *odata) strays(a answer) error {
 		Status:  http.StatusOK,
 		Problem: host + " ignores the time filter: it lists alerts from outside of the window asked for",
 		Remedy: "check `filter` and `api_url`, and whether a proxy changes addresses " +
-			"(a lost $ makes the service list everything)",
+			"(without its $ an option is ignored, and the service lists everything)",
 	}
 }
 
-// slack is how far outside of a window a row's time may lie: services print times
-// coarser than those that they compare.
+// slack is how far outside of a window a row's time may be: services print times less
+// exactly than they compare them.
 const slack = 2 * tick.Second
 
-// note takes a row into the account of its page.
+// note adds a row to the description of its page.
 func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	var v [fieldCount][]byte
 	find(raw, r.names, &v)
-	at := max(0, timeOf(v[inUpdated])) // the year 1 is how .NET prints no time at all
+	at := max(0, timeOf(v[inUpdated])) // .NET prints the year 1 for no time at all
 
 	key := r.key(raw, v[inIdentity], at)
 	if q.each != nil {
@@ -443,9 +446,9 @@ func (r *odata) note(a *answer, q query, known keys, raw []byte) {
 	}
 }
 
-// key tells a row apart from others of the same window. An alert inside an incident may
-// change without a new time: that is no new row, else a reader that waits until nothing
-// is new could wait for ever.
+// key returns what tells a row apart from others of the same window. An alert inside an
+// incident may change without a new time. That is not a new row, or a reader that waits
+// until nothing is new could wait for ever.
 func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
@@ -469,7 +472,7 @@ func (r *odata) header() http.Header {
 	return http.Header{"Prefer": {r.prefer}}
 }
 
-// warn writes a line to the log, once.
+// warn writes a line to the log, once for each about.
 func (r *odata) warn(about, level, text string) {
 	if !r.warned[about] {
 		r.warned[about] = true
@@ -477,7 +480,7 @@ func (r *odata) warn(about, level, text string) {
 	}
 }
 
-// discard is a Sink that wants nothing.
+// discard is a Sink that ignores everything.
 type discard struct{}
 
 func (discard) Row([]byte) error     { return nil }

@@ -5,27 +5,26 @@ import (
 	"time"
 )
 
-// What a slow answer must bring at least. All times are times in which the reader waits
-// for the network: time that it spends on a row, or waits for the buffer, does not
-// count.
+// These bounds say how slow an answer may be. Only time in which the reader waits for
+// the network counts; time that it spends on a row, or waits for the buffer, does not.
 const (
 	// leastBytes is how much of an unfinished answer must arrive within
 	// Settings.IdleTimeout.
 	leastBytes = 1 << 10
-	// rowTimes bounds the wait for one row, or for the end of the answer, in multiples of
-	// Settings.IdleTimeout: blanks and other bytes between rows are no progress.
+	// rowTimes bounds the wait for one row, or for the end of the answer, in multiples
+	// of Settings.IdleTimeout: bytes between rows, such as blanks, are no progress.
 	rowTimes = 5
-	// largeTimes bounds the wait for a row that holds the permit for large rows, for
-	// which others may be waiting.
+	// largeTimes bounds, likewise, the wait for a row that holds the permit for large
+	// rows: others may be waiting for that.
 	largeTimes = 2
-	// answerTimes bounds the wait for a whole answer, whose rows may be as small as one
-	// byte.
+	// answerTimes bounds, likewise, the wait for a whole answer, whose rows may be as
+	// small as one byte.
 	answerTimes = 60
 	// refusalTime bounds the wait for the body of a refusal, which only adds codes.
 	refusalTime = 10 * time.Second
 )
 
-// Reasons why we give a request up.
+// These are the reasons to give a request up.
 var (
 	errSilent  = errors.New("no byte arrived in time")
 	errSlow    = errors.New("too few bytes arrived in time")
@@ -34,7 +33,7 @@ var (
 	errTooLong = errors.New("the answer did not end in time")
 )
 
-// pace keeps account of how an answer arrives.
+// pace measures how an answer arrives. It is used by one goroutine.
 type pace struct {
 	quiet time.Duration // Settings.IdleTimeout; 0: nothing is bounded but a refusal
 	most  time.Duration // longest wait for the whole answer; 0: answerTimes
@@ -43,13 +42,13 @@ type pace struct {
 	lull  time.Duration // waited since leastBytes arrived last
 	row   time.Duration // waited since the last row
 	large time.Duration // waited since the permit for large rows was given
-	whole time.Duration // waited in all
+	whole time.Duration // waited since the answer began
 
 	holding bool // the permit for large rows
 }
 
 // next returns how long the next wait may take, and the reason to give up when it takes
-// longer; no reason if it may take any time.
+// longer. Without a reason it may take any time.
 func (p *pace) next() (left time.Duration, reason error) {
 	tighten := func(limit, used time.Duration, why error) {
 		if limit > 0 && (reason == nil || limit-used < left) {
@@ -58,7 +57,7 @@ func (p *pace) next() (left time.Duration, reason error) {
 	}
 
 	why := errSilent
-	if p.bytes > 0 && p.lull > p.quiet/10 { // else nearly all of the time is left for this wait
+	if p.bytes > 0 && p.lull > p.quiet/10 { // bytes came, and they took their time
 		why = errSlow
 	}
 

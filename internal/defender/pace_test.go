@@ -58,7 +58,7 @@ func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 		{"a small row again and again", 200, "[1", strings.Repeat(",1", 520), 25 * time.Second, time.Hour, "did not finish its answer within 1h0m0s"},
 		{"a refusal", 403, `{"error":`, " ", time.Second, 10 * time.Second, "HTTP 403"},
 		{"a redirect", 302, "", blanks, time.Second, 10 * time.Second, "redirect"},
-		{"a fault of the service", 500, "", blanks, time.Second, 10 * time.Second, "fault of its own"},
+		{"a fault of the service", 500, "", blanks, time.Second, 10 * time.Second, "server error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -158,11 +158,11 @@ func dripHeaders(c net.Conn, piece string) {
 	}
 }
 
-// TestAnAnswerWithNothingInItIsSaidAsSuch: it would pass for an answer that broke off.
-func TestAnAnswerWithNothingInItIsSaidAsSuch(t *testing.T) {
+// TestAnEmptyAnswerIsNamedAsSuch: not as one that is incomplete.
+func TestAnEmptyAnswerIsNamedAsSuch(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		e := readError(t, api, func(http.ResponseWriter, *http.Request) {})
-		if e.Fate != TryAgain || !strings.Contains(e.Problem, "answered with nothing in it") || e.Remedy == "" {
+		if e.Fate != TryAgain || !strings.Contains(e.Problem, "sent an empty answer") || e.Remedy == "" {
 			t.Errorf("%s: %v", api, e)
 		}
 	}

@@ -10,80 +10,80 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// piecewise is an API as pieces reads it.
+// piecewise is an API that pieces can read.
 type piecewise interface {
-	// piece reads the window [from, to), to 0 meaning without a bound; what has to be
-	// cut then ends at end.
+	// piece reads the window [from, to), where to 0 means no bound. If it has to cut a
+	// window without bound, that ends at end.
 	piece(ctx context.Context, from, to, end tick.Tick, sink Sink) error
-	// canary asks for next to nothing, somewhere before at: whether the service answers
-	// at all.
+	// canary sends a tiny request, for a time before at, to find out whether the service
+	// answers at all.
 	canary(ctx context.Context, at tick.Tick) error
-	// singly reads what it can of a window that is as small as finest says and fails as a
-	// whole; nil if that was all.
+	// singly reads what it can of a window of the length finest that cannot be read as a
+	// whole. It returns nil if that was everything.
 	singly(ctx context.Context, from, to tick.Tick, sink Sink) error
-	// finest is the smallest window.
+	// finest returns the length of the shortest window.
 	finest() tick.Tick
 }
 
 const (
-	// fewer is by how much a window shrinks when it fails, and grows when it was read.
+	// fewer is the factor by which a window shrinks when it fails, and grows when it was
+	// read.
 	fewer = 4
-	// shortWindows is how many windows are read before a length is tried again that was
-	// too long; twice as many each time it is still too long, up to mostAgain times.
+	// shortWindows is how many windows are read before a length that was too long is
+	// tried again. The number doubles, up to mostAgain times, each time it is still too
+	// long.
 	shortWindows = 5
 	mostAgain    = 4
-	// mostSteps bounds how many failures one Read takes before it leaves the rest to
-	// the next.
+	// mostSteps bounds how many failures one Read works on; the rest is for the next.
 	mostSteps = 60
-	// proof is how many answers in a row show that a service works.
+	// proof is how many answers in a row prove that a service works.
 	proof = 3
-	// mostDeferred bounds how many windows may be deferred at a time: where more fail
-	// it is not the windows' fault.
+	// mostDeferred bounds how many windows may be deferred at a time. If more fail, the
+	// windows are not the cause.
 	mostDeferred = 64
-	// mostDeferredAtOnce bounds how many windows one Read defers. The rest is for the
-	// next Read: each of them takes many requests.
+	// mostDeferredAtOnce bounds how many windows one Read defers, since each takes many
+	// requests. The rest is for the next Read.
 	mostDeferredAtOnce = 8
-	// longestSpan is from where on a window need not be cut any more.
+	// longestSpan is the length from which on windows are no longer cut.
 	longestSpan = 24 * 60 * tick.Minute
 )
 
-// pieces cuts a window that cannot be read at once, remembers between reads how far
-// down it had to go, and defers what cannot be read at all.
+// pieces cuts a window that cannot be read at once into shorter ones, remembers between
+// reads how short they had to be, and defers what cannot be read at all.
 //
-// It acts at the second failure in a row, or at the first of a length that was too long
-// lately, and only while the service answers something else: a service that is down
-// says nothing about the window.
+// It acts at the second failure in a row, or at the first failure of a length that was
+// too long lately; and only while the service answers other requests, since a service
+// that is down says nothing about the window.
 type pieces struct {
 	span     tick.Tick // how long a window may be; 0 is any
-	hard     tick.Tick // the end of the window that failed last, which growing must not pass
-	long     tick.Tick // what was too long lately; 0 if nothing was
+	hard     tick.Tick // the end of the window that failed last; growing must not pass it
+	long     tick.Tick // a length that was too long lately; 0 if none was
 	read     int       // pieces read since then
-	again    int       // how often it was tried again since, in vain
+	again    int       // how often that length was tried again and still failed
 	failures int       // in a row
 	answers  int       // in a row, since the last failure
 	begin    tick.Tick // where the window begins
-	deferred []Window  // what is stepped over, ascending
+	deferred []Window  // windows to step over, ascending
 
 	retrying bool          // a deferred window is being read
 	added    int           // windows deferred during this Read
-	keeper   DeferringSink // takes what is deferred during a Read; nil if its sink does not
+	keeper   DeferringSink // the sink of this Read; nil if it cannot defer
 }
 
-// soft reports whether an error may be the fault of what was asked for, so that asking
-// for less may help.
+// soft reports whether a smaller request may succeed where one failed with err.
 func soft(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Smaller
 }
 
-// maybeWindow reports whether an error may be the fault of the window that was asked
-// for. A service that refuses a request may refuse this window only: what is wrong with
-// all requests makes the canary fail too.
+// maybeWindow reports whether the window that was asked for may be the cause of an
+// error. A service that refuses a request may refuse only this window; if it refuses
+// every request, the canary fails too.
 func maybeWindow(err error) bool {
 	return soft(err) || isStatus(err, http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity)
 }
 
-// window reads a window, oldest first, so that each complete piece is progress.
+// window reads a window, oldest part first, so that each piece that was read counts.
 func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	p.answers, p.begin = 0, w.From
 	p.added = 0
@@ -104,7 +104,7 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 		}
 
 		to := p.next(from, w.To, end)
-		way := &progress{Sink: sink}
+		way := &tracker{Sink: sink}
 
 		err := r.piece(ctx, from, to, end, way)
 		if err == nil {
@@ -144,11 +144,12 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 	}
 }
 
-// complete ends a window that was read: w.To, or the present where it had to be cut;
-// what is younger comes with the next one.
+// complete ends a window that was read up to w.To, or up to the present if it had to be
+// cut. What is newer comes with the next window.
 func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	whole := p.span >= end-w.From
-	if p.span > longestSpan || whole && end-w.From >= p.long { // a short window says nothing about long ones
+	// A short window says nothing about long ones.
+	if p.span > longestSpan || whole && end-w.From >= p.long {
 		p.span, p.long, p.again = 0, 0, 0
 	}
 
@@ -161,8 +162,8 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	return nil
 }
 
-// grow lets windows become longer after one that was read, up to what was too long
-// lately; and beyond, after some more.
+// grow makes the next window longer than one that was read: up to the length that was
+// too long lately, and beyond it after some more windows.
 func (p *pieces) grow() {
 	p.read++
 	if p.long > 0 && p.read%(shortWindows<<p.again) == 0 {
@@ -175,7 +176,7 @@ func (p *pieces) grow() {
 	}
 }
 
-// behind steps over what is deferred.
+// behind returns the first time at or after from that is not deferred.
 func (p *pieces) behind(from tick.Tick) tick.Tick {
 	for _, w := range p.deferred {
 		if w.From <= from && from < w.To {
@@ -186,7 +187,7 @@ func (p *pieces) behind(from tick.Tick) tick.Tick {
 	return from
 }
 
-// next returns where the piece that begins at from ends; 0 is without bound.
+// next returns the end of the piece that begins at from; 0 means no bound.
 func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
 	if p.span > 0 && (from+p.span < end || from < p.hard) {
 		to = min(from+p.span, end)
@@ -204,8 +205,8 @@ func (p *pieces) next(from, to, end tick.Tick) tick.Tick {
 	return to
 }
 
-// failed decides what to do about a piece that was not read. It returns the time to go
-// on from, or the error if the piece is to be tried again later.
+// failed decides what to do about a piece that failed with err. It returns the time at
+// which to go on, or an error if the piece has to be tried again later.
 func (p *pieces) failed(
 	ctx context.Context,
 	r piecewise,
@@ -235,7 +236,7 @@ func (p *pieces) failed(
 	}
 
 	switch size := to - from; {
-	case size <= 0: // beyond the present: that is for the next read
+	case size <= 0: // beyond the present, which is for the next Read
 		p.span, p.hard = longestSpan, 0
 		return from, nil
 	case size > r.finest():
@@ -249,7 +250,7 @@ func (p *pieces) failed(
 		return from, nil
 	}
 
-	p.long, p.again = 0, 0 // it was not its length
+	p.long, p.again = 0, 0 // the length was not the cause
 	if err := p.finish(ctx, r, Window{From: from, To: to}, sink); err != nil {
 		return 0, err
 	}
@@ -257,8 +258,8 @@ func (p *pieces) failed(
 	return to, sink.Safe(to)
 }
 
-// finish reads what it can of a window that fails and is as small as windows get, and
-// defers it if that is not all.
+// finish reads what it can of a window of the shortest length that fails, and defers it
+// if that is not everything.
 func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	err := r.singly(ctx, w.From, w.To, sink)
 	switch {
@@ -277,8 +278,8 @@ func (p *pieces) finish(ctx context.Context, r piecewise, w Window, sink Sink) e
 	return nil
 }
 
-// putOff defers a window that cannot be read because of cause. It returns cause where
-// nobody takes the window, or too many are deferred already.
+// putOff defers a window that cannot be read because of cause. It returns cause if the
+// sink cannot defer, or too many windows are deferred already.
 func (p *pieces) putOff(w Window, cause error) error {
 	if p.keeper == nil || p.added >= mostDeferredAtOnce || p.crowded() {
 		return cause
@@ -301,8 +302,8 @@ func (p *pieces) putOff(w Window, cause error) error {
 	return nil
 }
 
-// answering reports whether the service answers other requests of the same moment,
-// several in a row: one that fails every now and then proves nothing by an answer.
+// answering reports whether the service answers several other requests in a row at this
+// moment. A single answer would prove nothing: a service may fail only now and then.
 func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool {
 	for p.answers < proof {
 		if r.canary(ctx, at) != nil {
@@ -318,8 +319,8 @@ func (p *pieces) answering(ctx context.Context, r piecewise, at tick.Tick) bool 
 	return true
 }
 
-// crowded reports whether so much of what is being read was deferred that it cannot be
-// the windows' fault.
+// crowded reports whether so many windows of what is being read were deferred that the
+// windows cannot be the cause.
 func (p *pieces) crowded() bool {
 	n := 0
 
@@ -332,7 +333,7 @@ func (p *pieces) crowded() bool {
 	return n >= mostDeferred
 }
 
-// avoid adds a window to those that are stepped over.
+// avoid adds a window to those that window steps over.
 func (p *pieces) avoid(w Window) {
 	same := func(d Window) bool { return d.From == w.From && d.To == w.To }
 	if w.From >= w.To || slices.ContainsFunc(p.deferred, same) {
@@ -343,7 +344,7 @@ func (p *pieces) avoid(w Window) {
 	slices.SortFunc(p.deferred, func(a, b Window) int { return cmp.Compare(a.From, b.From) })
 }
 
-// readDeferred tries a window that was deferred again.
+// readDeferred tries to read a deferred window.
 func (p *pieces) readDeferred(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	p.retrying = true
 	defer func() { p.retrying = false }()
@@ -362,25 +363,25 @@ func (p *pieces) readDeferred(ctx context.Context, r piecewise, w Window, sink S
 	return nil
 }
 
-// adjoins reports whether what begins at t is deferred, or ends there.
+// adjoins reports whether a deferred window begins or ends at t.
 func (p *pieces) adjoins(t tick.Tick) bool {
 	return slices.ContainsFunc(p.deferred, func(d Window) bool { return d.From == t || d.To == t })
 }
 
-// rowsOnly keeps a Sink from hearing of progress.
+// rowsOnly is a Sink without Safe.
 type rowsOnly struct{ Sink }
 
 // Safe implements Sink.
 func (rowsOnly) Safe(tick.Tick) error { return nil }
 
-// progress notes how far a piece has come.
-type progress struct {
+// tracker is a Sink that notes up to where a piece was read.
+type tracker struct {
 	Sink
 	safe tick.Tick
 }
 
 // Safe implements Sink.
-func (p *progress) Safe(t tick.Tick) error {
-	p.safe = max(p.safe, t)
-	return p.Sink.Safe(t)
+func (t *tracker) Safe(until tick.Tick) error {
+	t.safe = max(t.safe, until)
+	return t.Sink.Safe(until)
 }

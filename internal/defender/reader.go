@@ -8,13 +8,13 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Reader reads one API of one tenant. It is used by one goroutine at a time; it may
-// remember between calls how large a window the service was able to answer. Readers
-// made by NewReader are DeferringReaders.
+// Reader reads one API of one tenant. Only one goroutine may use it at a time. Between
+// calls it may remember how large a window the service was able to answer. Readers made
+// by NewReader are DeferringReaders.
 type Reader interface {
-	// Read hands every alert of the window to sink. An error is an *Error, a
-	// *tokens.Error, what the sink returned, or the context's; what was reported Safe
-	// before it stays safe.
+	// Read gives every alert of the window to sink. An error is an *Error, a
+	// *tokens.Error, what the sink returned, or the context's. What was reported Safe
+	// before the error stays safe.
 	Read(ctx context.Context, w Window, sink Sink) error
 }
 
@@ -22,49 +22,48 @@ type Reader interface {
 type Window struct {
 	// From is the first time asked for, inclusive.
 	From tick.Tick
-	// To is the first time no longer asked for; 0 means no upper bound.
+	// To is the end of the window, exclusive; 0 means no upper bound.
 	To tick.Tick
-	// Now is the present as the server sees it, where a window without upper bound ends
+	// Now is the present by the server's clock. A window without upper bound ends there
 	// if it has to be cut into pieces.
 	Now tick.Tick
 }
 
-// Sink takes what a Reader reads.
+// Sink receives what a Reader reads.
 type Sink interface {
-	// Row takes one alert as the API sent it. raw is valid during the call only. Row
-	// may wait (for the buffer); an error ends the read.
+	// Row receives one alert as the API sent it. raw is valid during the call only. Row
+	// may wait (for the buffer). An error ends the read.
 	Row(raw []byte) error
-	// Safe says that every alert updated before t (and not before the window's start)
-	// that the API listed was given to Row, but for what was deferred.
+	// Safe says that Row has received every alert that the API listed and that was
+	// updated before t (and not before the window's start), except in deferred windows.
 	Safe(t tick.Tick) error
 }
 
-// DeferringSink is a Sink that keeps what cannot be read. Without it a window that
-// fails for ever holds up the walk for ever.
+// DeferringSink is a Sink that remembers windows that cannot be read. Without it a
+// window that always fails stops the reader for ever.
 type DeferringSink interface {
 	Sink
-	// Defer takes a window that cannot be read for the given reason, one line, while
-	// the service answers other requests: it keeps failing, and is a millisecond long
-	// (siem: a second), or its end cannot be found, and it is one step of the clock
-	// long. Rows of it that could be read were given to Row. After nil the walk goes on
-	// behind the window. Whoever took it tries it again, with ReadDeferred, until it is
-	// read.
+	// Defer receives a window that cannot be read, although the service answers other
+	// requests, and the reason in one line. Either the window keeps failing and is as
+	// short as possible, a millisecond (siem: a second); or the end of its list cannot
+	// be found and it is one step of the clock long. Row has received what could be
+	// read of it. If Defer returns nil, the reader goes on behind the window, and the
+	// sink's owner tries the window again with ReadDeferred until it is read.
 	Defer(w Window, reason string) error
 }
 
 // DeferringReader is a Reader that can step over windows.
 type DeferringReader interface {
 	Reader
-	// ReadDeferred reads a window that was deferred. Its error is like that of Read;
-	// nil says that all of it was handed to sink, and Read no longer steps over it.
-	// Safe is not called.
+	// ReadDeferred reads a window that was deferred. Its errors are those of Read. After
+	// nil the sink has received all of the window, and Read no longer steps over it.
+	// ReadDeferred does not call Safe.
 	ReadDeferred(ctx context.Context, w Window, sink Sink) error
-	// Avoid makes Read step over a window that another Reader deferred: in an earlier
-	// run.
+	// Avoid makes Read step over a window that was deferred in an earlier run.
 	Avoid(w Window)
 }
 
-// NewReader makes the reader of an API.
+// NewReader returns the reader of an API. It returns an error for an unknown one.
 func NewReader(api cloud.API, s Settings) (Reader, error) {
 	switch api {
 	case cloud.SIEM:

@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"fluent-bit-defender/internal/page"
 )
 
-// pages lends page readers: their buffers are large, and most tenants are idle most of
-// the time.
+// pages holds page readers for reuse: their buffers are large, and most tenants are idle
+// most of the time.
 var pages = sync.Pool{New: func() any { return page.NewReader(nil, page.Options{}) }}
 
-// form is what an API's list is: an OData object with an array "value", or the array
-// alone. An answer in the other form is another service's, or a proxy's: an empty one
-// would pass for "no alerts".
+// form is the form of an API's list: an OData object with an array "value", or the array
+// alone. An answer in the other form is from another service, or from a proxy; without
+// this check an empty one would count as "no alerts".
 type form bool
 
 const (
@@ -24,13 +25,16 @@ const (
 	bareList  form = true
 )
 
-// maxRows bounds an answer: twenty times what any of the APIs with pages lists at a
-// time. What the legacy exporter has beyond it is read in smaller windows.
+// maxRows bounds the rows of an answer: twenty times the largest page of any API with
+// pages. Where the legacy exporter lists more, smaller windows are read.
 const maxRows = 200_000
 
-// eachRow hands the rows of one answer to row. An answer that is cut short has handed
-// over its whole rows first; so has one with a row that is too large, or with too many
-// rows.
+// notAList is the remedy for an answer that is not a list of alerts.
+const notAList = "if it lasts, check `api_url` and whether a proxy answers in its place"
+
+// eachRow calls row for each row of one answer. It has called row for all whole rows
+// when it returns an error because the answer is cut short, or has a row that is too
+// large, or too many rows.
 //
 // row must not send requests: it may hold the permit for large rows.
 func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []byte) error) error {
@@ -41,36 +45,47 @@ func eachRow(p *page.Reader, body *body, want form, host string, row func(raw []
 
 	for {
 		raw, err := p.Next()
-		switch {
-		case (err == nil || err == io.EOF) && form(p.Bare()) != want:
-			return unreadable(fmt.Errorf("%w: not the documented kind of list", page.ErrNotPage), host)
-		case err == nil && p.Rows() > maxRows:
-			problem := fmt.Sprintf("%s sends more than %d alerts in one answer", host, maxRows)
-			return tooMuch("reading an answer", problem)
-		case err == nil:
-			if err := row(raw); err != nil {
-				return err
-			}
+		ended := errors.Is(err, io.EOF)
 
-			body.rowRead()
+		switch {
 		case errors.Is(err, page.ErrRowTooLarge):
 			tooLarge = err
 
 			body.rowRead()
-		case err == io.EOF && tooLarge != nil:
+
+			continue
+		case err != nil && !ended:
+			return body.cutShort(err, host)
+		case form(p.Bare()) != want:
+			return unreadable(fmt.Errorf("%w: not the documented kind of list", page.ErrNotPage), host)
+		case ended && tooLarge != nil:
 			return unreadable(tooLarge, host)
-		case err == io.EOF:
+		case ended:
 			return nil
-		case body.read == 0 && errors.Is(err, io.ErrUnexpectedEOF):
-			return &Error{
-				Op:      "reading an answer",
-				Problem: host + " answered with nothing in it",
-				Smaller: true,
-				Remedy:  "if it lasts, check `api_url` and whether a proxy answers in its place",
-			}
-		default:
-			return unreadable(err, host)
+		case p.Rows() > maxRows:
+			problem := fmt.Sprintf("%s sends more than %d alerts in one answer", host, maxRows)
+			return tooMuch("reading an answer", problem)
 		}
+
+		if err := row(raw); err != nil {
+			return err
+		}
+
+		body.rowRead()
+	}
+}
+
+// cutShort explains an answer that could not be read to its end because of err.
+func (b *body) cutShort(err error, host string) error {
+	if b.read > 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		return unreadable(err, host)
+	}
+
+	return &Error{
+		Op:      "reading an answer",
+		Problem: host + " sent an empty answer",
+		Smaller: true,
+		Remedy:  notAList,
 	}
 }
 
@@ -96,9 +111,9 @@ func unreadable(err error, host string) error {
 	switch {
 	case errors.Is(err, page.ErrNotPage):
 		e.Problem = host + " answered with something that is not a list of alerts"
-		e.Remedy = "if it lasts, check `api_url` and whether a proxy answers in its place"
+		e.Remedy = notAList
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		e.Problem = "the answer of " + host + " broke off"
+		e.Problem = "the answer of " + host + " is incomplete"
 	default:
 		e.Problem = "the answer of " + host + " cannot be read"
 	}
@@ -106,24 +121,25 @@ func unreadable(err error, host string) error {
 	return e
 }
 
-// tooMuch returns the error for an answer that holds more than the reader takes at a
+// tooMuch returns the error for an answer that holds more than the reader reads at a
 // time.
 func tooMuch(op, problem string) *Error {
 	return &Error{
-		Op:       op,
-		Problem:  problem,
-		Remedy:   "smaller windows are read by themselves; if it lasts, exclude what is so large with `filter` where the API allows it, and look at it in the portal",
+		Op:      op,
+		Problem: problem,
+		Remedy: "smaller windows are tried by themselves; if it lasts, exclude the large alerts with `filter` " +
+			"where the API allows it, and look at them in the portal",
 		Smaller:  true,
 		TooLarge: true,
 	}
 }
 
-// largeRows is the permit for rows of more than page.LargeRow bytes. A row of the
-// greatest size takes some five times its bytes until Fluent Bit has it, so the process
-// reads one at a time.
+// largeRows is the permit for rows of more than page.LargeRow bytes. The largest row
+// takes about five times its size in memory until it is delivered, so the process reads
+// one at a time.
 var largeRows = make(chan struct{}, 1)
 
-// permit waits for the permit for large rows.
+// permit waits for the permit for large rows. The caller gives it back with release.
 func (b *body) permit() (release func(), err error) {
 	done := startWaiting(b.ctx)
 	defer done()
@@ -149,11 +165,5 @@ func isStatus(err error, codes ...int) bool {
 		return false
 	}
 
-	for _, code := range codes {
-		if e.Status == code {
-			return true
-		}
-	}
-
-	return false
+	return slices.Contains(codes, e.Status)
 }

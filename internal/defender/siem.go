@@ -11,9 +11,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// siem reads the legacy SIEM alert exporter ("pull detections"): one request answers a
+// siem reads the legacy SIEM alert exporter ("pull detections"). One request brings a
 // whole window as one bare array, unsorted. There is no paging, and `limit` drops the
-// oldest: what cannot be read in one piece is read in smaller windows.
+// oldest alerts, so a window that cannot be read at once is read in smaller ones.
 //
 // Source: Microsoft's pages "Pull detections using SIEM REST API" and "Fetch alerts
 // from MSSP customer tenant".
@@ -23,15 +23,15 @@ type siem struct {
 	pieces pieces
 }
 
-// smallestSpan is the window that is read whole or deferred.
+// smallestSpan is the shortest window: it is read whole or deferred.
 const smallestSpan = tick.Second
 
-// siemOverlap is how far a window reaches into the next one: it is not documented which
-// of the bounds are inclusive, and they are given in milliseconds while the service
-// keeps 100 ns. For the same reason the lower bound is asked for a millisecond early.
+// siemOverlap is how far a request reaches into the next window. It is not documented
+// which bounds are inclusive, and they have milliseconds where the service has 100 ns.
+// For the same reasons the lower bound is a millisecond early.
 const siemOverlap = tick.Second
 
-// newSIEM makes the reader of the legacy alert exporter.
+// newSIEM returns the reader of the legacy alert exporter.
 func newSIEM(s Settings) Reader {
 	return &siem{
 		client: client{
@@ -50,7 +50,7 @@ func newSIEM(s Settings) Reader {
 	}
 }
 
-// hostOf returns the host and port of an address, for messages.
+// hostOf returns host and port of an address, for messages.
 func hostOf(base string) string {
 	if u, err := url.Parse(base); err == nil && u.Host != "" {
 		return u.Host
@@ -72,8 +72,8 @@ func (r *siem) ReadDeferred(ctx context.Context, w Window, sink Sink) error {
 // Avoid implements DeferringReader.
 func (r *siem) Avoid(w Window) { r.pieces.avoid(w) }
 
-// piece implements piecewise: one request. It does not reach into what is deferred,
-// which would make it fail too.
+// piece implements piecewise with one request. The request does not reach into a
+// deferred window, which would make it fail too.
 func (r *siem) piece(ctx context.Context, from, to, _ tick.Tick, sink Sink) error {
 	overlap := siemOverlap
 	if r.pieces.adjoins(to) {
@@ -83,7 +83,8 @@ func (r *siem) piece(ctx context.Context, from, to, _ tick.Tick, sink Sink) erro
 	return r.window(ctx, from, to, overlap, sink)
 }
 
-// canary implements piecewise: the smallest question there is, somewhere before at.
+// canary implements piecewise: the smallest request there is, for a random time before
+// at.
 func (r *siem) canary(ctx context.Context, at tick.Tick) error {
 	from := at - 10*tick.Second - rand.N(60*tick.Minute)
 	return r.window(ctx, from, from+tick.Millisecond, 0, discard{})
@@ -92,8 +93,8 @@ func (r *siem) canary(ctx context.Context, at tick.Tick) error {
 // finest implements piecewise.
 func (r *siem) finest() tick.Tick { return smallestSpan }
 
-// singly implements piecewise: the window itself, without what reaches into the next
-// one; twice, since there is nothing smaller to ask for.
+// singly implements piecewise: it asks for the window without the overlap; twice, since
+// nothing smaller can be asked for.
 func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	err := r.window(ctx, from, to, 0, sink)
 	if soft(err) {
@@ -103,6 +104,7 @@ func (r *siem) singly(ctx context.Context, from, to tick.Tick, sink Sink) error 
 	return err
 }
 
+// window requests [from, to), to 0 meaning no bound, and overlap of the next window.
 func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sink) error {
 	body, err := r.client.get(ctx, r.address(from, to, overlap), nil)
 	if err != nil {
@@ -112,15 +114,16 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 
 	p := pages.Get().(*page.Reader)
 	defer func() {
-		p.Reset(nil) // gives back what a huge row took
+		p.Reset(nil) // frees the memory of a huge row
 		pages.Put(p)
 	}()
 
 	return eachRow(p, body, bareList, r.client.service.host, sink.Row)
 }
 
-// address prints the request as the documentation's samples do: milliseconds, no zone.
-// The lower bound is rounded down, the upper one up.
+// address returns the address of a request. Times look as in the documentation's
+// samples: with milliseconds, without a zone. The lower bound is rounded down, the
+// upper one up.
 func (r *siem) address(from, to, overlap tick.Tick) string {
 	var b strings.Builder
 	b.WriteString(r.client.BaseURL + r.client.Path + "?sinceTimeUtc=" + siemTime(from-tick.Millisecond))
@@ -136,6 +139,7 @@ func (r *siem) address(from, to, overlap tick.Tick) string {
 	return b.String()
 }
 
+// siemTime returns t in milliseconds, rounded down.
 func siemTime(t tick.Tick) string {
 	return t.Time().Truncate(time.Millisecond).Format("2006-01-02T15:04:05.000")
 }

@@ -7,28 +7,28 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// longestFit bounds how far slices grow; no window is longer.
+// longestFit bounds how long a slice may become; no window is longer.
 const longestFit = 366 * 24 * 60 * tick.Minute
 
-// sliceResult is what became of a slice.
+// sliceResult says how a slice was read.
 type sliceResult int
 
 const (
 	sliceOnePage  sliceResult = iota // one page held it
 	slicePages                       // several pages held it
-	sliceDeferred                    // it is as short as can be, has no end, and was deferred
+	sliceDeferred                    // its end cannot be found, it cannot be shorter, and was deferred
 	sliceTooLong                     // it has to be halved
-	sliceNoEnd                       // likewise, since the end of its pages cannot be found
+	sliceNoEnd                       // it has to be halved, since the end of its pages cannot be found
 )
 
 // slices reads [from, to) from a service that does not keep an order: in closed slices
-// so small that one page holds them, halved when they are not.
+// so short that one page holds each. A slice that is too long is halved.
 func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	if r.fit == 0 {
 		r.fit = to - from
 	}
 
-	noEnd := false // the slice that was halved to this one had no end
+	noEnd := false // the slice that was halved to make this one had no end
 
 	for from < to {
 		r.fit = min(max(r.fit, 1), longestFit)
@@ -59,9 +59,9 @@ func (r *odata) slices(ctx context.Context, from, to tick.Tick, sink Sink) error
 	return nil
 }
 
-// slice reads [from, end). Where a second still needs several pages these are read
-// again until a pass finds nothing new. Where their end cannot be found the slice is to
-// be halved, down to a single step of the clock, which is deferred.
+// slice reads [from, end). If a second still needs several pages, they are read again
+// until a pass finds nothing new. If their end cannot be found, the slice has to be
+// halved, down to a single step of the clock, which is deferred.
 func (r *odata) slice(ctx context.Context, from, end tick.Tick, noEnd bool, sink Sink) (sliceResult, error) {
 	q := query{from: from, to: end, top: r.maxTop}
 
@@ -84,7 +84,7 @@ func (r *odata) slice(ctx context.Context, from, end tick.Tick, noEnd bool, sink
 		return sliceOnePage, nil
 	case end-from > tick.Second:
 		return sliceTooLong, nil
-	case noEnd && end-from > 1: // smaller pages have none either, most likely
+	case noEnd && end-from > 1: // its half most likely has none either
 		return sliceNoEnd, nil
 	}
 
@@ -100,7 +100,7 @@ func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult
 	switch {
 	case !errors.Is(err, errNoEnd):
 		return slicePages, err
-	case r.takenAsWhole(len(known), err):
+	case r.countsAsWhole(len(known), err):
 		return slicePages, nil
 	case q.to-q.from > 1:
 		return sliceNoEnd, nil
@@ -109,8 +109,8 @@ func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult
 	return sliceDeferred, r.pieces.putOff(Window{From: q.from, To: q.to}, err)
 }
 
-// leads finds out whether the link of a page leads to anything: there are services
-// whose last page is linked to an empty one.
+// leads finds out whether the link of a page leads to any rows: the last page of some
+// services has a link to an empty one.
 func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	q.link = a.link
 	b, err := r.fetch(ctx, q, a.keys, sink)

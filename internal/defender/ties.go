@@ -10,18 +10,18 @@ import (
 const (
 	// mostPasses is how often an answer of several pages is read from its beginning.
 	mostPasses = 50
-	// barrenPasses is how many passes in a row must bring nothing new where a row comes
-	// twice in one pass: the service has no order among equals, and each page is a
-	// draw. Where no row comes twice, one such pass has seen everything.
+	// barrenPasses is how many passes in a row must bring nothing new, if a row comes
+	// twice in one pass: then the service has no fixed order among rows of one time, and
+	// chance decides what each page has. If no row comes twice, one such pass is enough.
 	barrenPasses = 8
 )
 
 // instant reads a time with more alerts than the largest page holds. It returns the
 // next time at which there is something, 0 if there is nothing more.
 //
-// The pages are read again until a whole pass finds nothing new, since rows that are
-// updated meanwhile make others move between pages. What cannot be read to its end is
-// deferred.
+// It reads the pages again until a whole pass finds nothing new: rows that are updated
+// meanwhile make others move between pages. It defers an instant that cannot be read to
+// its end.
 func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
 	known := keys{}
 	q := query{
@@ -44,8 +44,8 @@ func (r *odata) instant(ctx context.Context, at, to tick.Tick, sink Sink) (next 
 	return next, err
 }
 
-// passes reads an answer of several pages until nothing in it is new. known is what was
-// met so far, which q.each keeps.
+// passes reads an answer of several pages until nothing in it is new. known is the set
+// of rows read so far, to which q.each adds.
 func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sink Sink) (next tick.Tick, err error) {
 	barren := 0
 
@@ -74,8 +74,8 @@ func (r *odata) passes(ctx context.Context, q query, first bool, known keys, sin
 	return 0, r.noEnd(q.from, "lists other alerts each time it is asked for the same", errNoEnd)
 }
 
-// behind goes on behind the instant q.from, which cannot be read to its end because of
-// cause: met alerts of it were read. It returns the next time at which there is
+// behind goes on behind the instant q.from, of which met alerts were read, and which
+// cannot be read to its end because of cause. It returns the next time at which there is
 // something, 0 if there is nothing more.
 func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink Sink) (next tick.Tick, err error) {
 	at, after := q.from, q.from+1
@@ -91,7 +91,7 @@ func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink 
 	switch {
 	case err != nil:
 		return 0, err
-	case a.rows > 0 && a.timed == 0: // these come whatever is asked for, and hide what follows
+	case a.rows > 0 && a.timed == 0: // rows without a time come always, and hide what follows
 		return 0, cause
 	case a.rows > 0 && a.least <= at:
 		return r.finer(ctx, at, q.to, sink)
@@ -107,9 +107,9 @@ func (r *odata) behind(ctx context.Context, q query, met int, cause error, sink 
 	return a.least, r.pieces.putOff(Window{From: at, To: after}, cause)
 }
 
-// finer reads what is too much for one answer with the resolution that the service
-// compares with, which is finer than the one that it prints: alerts of one printed time
-// may still be told apart. It returns the time behind what it has read.
+// finer reads an instant that is too much for one answer in smaller steps. The service
+// compares times more exactly than it prints them, so alerts of one printed time may
+// have different times. It returns the time behind what it has read.
 func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next tick.Tick, err error) {
 	end := at + tick.Second
 	if to != 0 && end >= to {
@@ -119,9 +119,9 @@ func (r *odata) finer(ctx context.Context, at, to tick.Tick, sink Sink) (next ti
 	return end, r.slices(ctx, at, end, sink)
 }
 
-// laterTime asks once more for an instant of which it is unproven that some alerts are
-// missing, when there are later ones. If they come now, behind those of the instant,
-// nothing is missing, and it returns the first later time; else 0.
+// laterTime asks once more for an instant that is probably whole, now that later alerts
+// are known to exist. If the page shows those behind the alerts of the instant, nothing
+// is missing, and it returns the first later time; else 0.
 func (r *odata) laterTime(ctx context.Context, q query, cause error, sink Sink) (tick.Tick, error) {
 	if !errors.Is(cause, errUnproven) {
 		return 0, nil
@@ -133,18 +133,18 @@ func (r *odata) laterTime(ctx context.Context, q query, cause error, sink Sink) 
 }
 
 // deferUnlessWhole defers a window of which met alerts were read and that has nothing
-// behind it, unless it is taken as whole.
+// behind it, unless it counts as whole.
 func (r *odata) deferUnlessWhole(w Window, met int, cause error) error {
-	if r.takenAsWhole(met, cause) {
+	if r.countsAsWhole(met, cause) {
 		return nil
 	}
 
 	return r.pieces.putOff(w, cause)
 }
 
-// takenAsWhole reports whether met alerts are taken for all of an instant although
-// cause leaves that unproven: no service cuts so small a page. A window that was
-// deferred once was cut.
-func (r *odata) takenAsWhole(met int, cause error) bool {
+// countsAsWhole reports whether met alerts count as all of an instant although cause
+// leaves that unproven: no service cuts its pages to so few rows. A window that was
+// deferred before never counts as whole.
+func (r *odata) countsAsWhole(met int, cause error) bool {
 	return errors.Is(cause, errUnproven) && met < leastCut && !r.pieces.retrying
 }

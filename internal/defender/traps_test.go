@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// TestFractionsAreTimesNotText: trap 12 in doc.go; ".5Z" is before ".50001Z" and after "Z".
+// TestFractionsAreTimesNotText: trap 12 in doc.go; ".5Z" is before ".50001Z" and after
+// "Z".
 func TestFractionsAreTimesNotText(t *testing.T) {
 	asked := 0
 	reader, notices := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
@@ -112,8 +113,8 @@ func TestNothingIsSafeBeforeTheSinkTookIt(t *testing.T) {
 	}
 }
 
-// TestALargePageIsReadWhole: trap 32 in doc.go; a body of 20 MB, with one alert of several
-// megabytes in it.
+// TestALargePageIsReadWhole: trap 32 in doc.go; a body of 20 MB, with one alert of
+// several megabytes in it.
 func TestALargePageIsReadWhole(t *testing.T) {
 	for _, api := range cloud.APIs() {
 		r := newRig(t, api, nil)

@@ -10,12 +10,12 @@ import (
 // mostEmpty is how many empty pages in a row are followed.
 const mostEmpty = 100
 
-// walk reads a window in ascending order of time. Each request is anchored anew at the
-// last row's time: a row that is updated meanwhile leaves its place for a later one and
-// is met there again, and every row behind it, which moves up by one, is still behind
-// the anchor (trap 9 in doc.go).
+// walk reads a window in ascending order of time. Each request is anchored at the last
+// row's time. A row that is updated meanwhile moves to a later place and is read there
+// again; every row behind its old place moves up by one and is still behind the anchor
+// (trap 9 in doc.go).
 //
-// The end is a request, anchored at the last row, that brings nothing new.
+// The end is reached when a request, anchored at the last row, brings nothing new.
 func (r *odata) walk(ctx context.Context, from, to tick.Tick, sink Sink) error {
 	at, known, top := from, keys{}, r.top
 	for {
@@ -44,7 +44,7 @@ func (r *odata) walk(ctx context.Context, from, to tick.Tick, sink Sink) error {
 		} else {
 			found, err = r.rest(ctx, q, a, sink)
 			if err == nil && found != restNone && top < r.maxTop {
-				// One instant fills a page: ask for as many rows as there may be.
+				// One instant fills a page: ask for the largest page.
 				top = r.maxTop
 
 				known.union(a.keys)
@@ -75,13 +75,13 @@ type rest int
 const (
 	restNone    rest = iota // there are none
 	restSome                // there are some
-	restUnknown             // the service did not let itself be asked
+	restUnknown             // the service refused the question
 )
 
-// rest finds out whether there is more behind a page that leads no further in time.
-// Where the service does not say so it is asked for what follows, and for the last row
-// too: if that has left its place, so has another one, maybe across the border of the
-// page.
+// rest finds out whether there are more rows behind a page that leads no further in
+// time. Where the service does not say so, rest asks for what follows, and for the
+// page's last row too: if that row has moved, another one may have moved from one page
+// to the other.
 func (r *odata) rest(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
 	switch {
 	case a.more || a.rows >= q.top:
@@ -100,19 +100,19 @@ func (r *odata) rest(ctx context.Context, q query, a answer, sink Sink) (rest, e
 		return restUnknown, err
 	case b.fresh > 0, b.more:
 		return restSome, nil
-	case q.skip < a.rows && b.rows != 1: // else it is the last row alone, or nothing: nothing has moved
+	case q.skip < a.rows && b.rows != 1: // one row is the page's last one: nothing has moved
 		return restSome, nil
 	}
 
 	return restNone, nil
 }
 
-// prove makes sure, before it is relied on, that the service keeps the order. A page of
-// one time alone does not show it: it could be the newest instant. restNone says that
-// nothing is behind the page.
+// prove checks once that the service keeps the order, before walk relies on that. A page
+// with a single time does not show it: that could be the newest one. restNone says that
+// there is nothing behind the page.
 func (r *odata) prove(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
-	r.proven = r.proven || a.least < a.last
-	if r.proven {
+	r.orderKept = r.orderKept || a.least < a.last
+	if r.orderKept {
 		return restUnknown, nil
 	}
 
@@ -140,7 +140,7 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 		if a.link == "" || hops == mostEmpty {
 			return a, &Error{
 				Op:      r.op,
-				Problem: r.client.service.host + " gives an empty page and no way on",
+				Problem: r.client.service.host + " sends an empty page and no link to the next one",
 				Smaller: true,
 			}
 		}
@@ -161,15 +161,15 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 	return a, err
 }
 
-// cut reports whether a page may not be all: the service says so, or it has as many
-// rows as were asked for, or as any page since the window began: services give less
-// than they are asked for without a word.
+// cut reports whether there may be more than a page has: the service says so, or the
+// page has as many rows as were asked for, or as any page since the window began.
+// Services may list fewer rows than they are asked for and not say so.
 func (r *odata) cut(a answer) bool {
 	return a.more || a.rows > 0 && a.rows >= min(r.capacity, a.top)
 }
 
-// refusedOrder finds out whether a request was refused for its $orderby: then the same
-// without it is answered.
+// refusedOrder finds out whether a request was refused for its $orderby. If so, the
+// service answers the same request without it.
 func (r *odata) refusedOrder(ctx context.Context, q query, refusal error, sink Sink) error {
 	q.ordered = false
 	_, err := r.fetch(ctx, q, nil, sink)

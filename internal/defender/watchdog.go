@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// watchdog gives a request up when a wait takes too long. It is started before and
-// stopped after every wait, so that only the time counts in which somebody waits for
-// the service.
+// watchdog gives a request up when a wait takes too long. It is started before every
+// wait and stopped after it, so that only time counts in which somebody waits for the
+// service.
 type watchdog struct {
 	giveUp func(reason error)
 	timer  *time.Timer
@@ -17,8 +17,8 @@ type watchdog struct {
 	reason   error
 }
 
-// newWatchdog returns a stopped watchdog, which calls giveUp, on a goroutine of its
-// own, with the reason that start was given.
+// newWatchdog returns a stopped watchdog. It calls giveUp, on a goroutine of its own,
+// with the reason that start was called with.
 func newWatchdog(giveUp func(reason error)) *watchdog {
 	w := &watchdog{giveUp: giveUp}
 	w.timer = time.AfterFunc(time.Hour, w.fire)
@@ -27,8 +27,8 @@ func newWatchdog(giveUp func(reason error)) *watchdog {
 	return w
 }
 
-// fire may run late, after the watchdog was stopped or started again: only a deadline
-// that has passed counts.
+// fire is called when the timer ends. It may run late, after the watchdog was stopped or
+// started again, so it checks that the deadline has passed.
 func (w *watchdog) fire() {
 	w.mu.Lock()
 	due := !w.deadline.IsZero() && !time.Now().Before(w.deadline)
@@ -40,7 +40,7 @@ func (w *watchdog) fire() {
 	}
 }
 
-// start lets a wait take as long as after. Without a reason it may take any time.
+// start lets a wait take until after has passed. Without a reason it may take any time.
 func (w *watchdog) start(after time.Duration, reason error) {
 	if reason == nil {
 		return

@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// longestWait bounds what is believed of Retry-After; who waits has a shorter limit of
-// its own.
+// longestWait bounds what RetryAfter returns. Callers have shorter limits of their own.
 const longestWait = 24 * time.Hour
 
-// RetryAfter reads the header in both forms of RFC 9110 section 10.2.3, seconds or a
-// date. ok is false when it is absent, cannot be read, or asks for no time at all.
-// Fractions of seconds, which some gateways send, are rounded up. Of several values the
-// longest counts. A date counts from the answer's own Date, so that a wrong clock here
-// does not matter. now is our clock.
+// RetryAfter returns how long the header Retry-After asks to wait, in both forms of RFC
+// 9110 section 10.2.3: seconds or a date. ok is false when it is absent, cannot be
+// read, or asks for no time at all. Fractions of seconds, which some gateways send, are
+// rounded up. The longest of several values counts. A date is compared with the
+// answer's own Date, so that a wrong clock here does not matter. now is our clock.
 func RetryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	server, known := httpDate(h.Get("Date"))
 	for _, value := range h.Values("Retry-After") {
@@ -24,11 +23,11 @@ func RetryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 		switch {
 		case isDate && known && at.Sub(server).Abs() <= longestWait:
 			wait = max(wait, at.Sub(server))
-		case isDate: // the Date is missing or wrong: nobody asks to wait for years
+		case isDate: // the header Date is missing or wrong: nobody asks to wait for years
 			wait = max(wait, at.Sub(now))
 		}
 
-		// Somebody on the way may have joined several headers; a date holds a comma, too.
+		// A proxy may have joined several headers with commas. A date has a comma, too.
 		for part := range strings.SplitSeq(value, ",") {
 			wait = max(wait, secondsOf(part))
 		}
@@ -39,8 +38,8 @@ func RetryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	return wait, wait > 0
 }
 
-// secondsOf reads a number of seconds in decimal digits, with a fraction or without, 0
-// if it is anything else. The result is a whole number of seconds.
+// secondsOf reads a number of seconds in decimal digits, with or without a fraction. It
+// rounds up to whole seconds, and returns 0 for anything else.
 func secondsOf(value string) time.Duration {
 	whole, fraction, _ := strings.Cut(strings.TrimSpace(value), ".")
 	if whole == "" && fraction != "" {
@@ -53,7 +52,7 @@ func secondsOf(value string) time.Duration {
 
 	seconds, err := strconv.ParseInt(whole, 10, 32)
 	if err != nil {
-		return longestWait // out of range: digits they are
+		return longestWait // only digits, so the number is too large
 	}
 
 	if strings.Trim(fraction, "0") != "" {
@@ -63,8 +62,8 @@ func secondsOf(value string) time.Duration {
 	return min(time.Duration(seconds)*time.Second, longestWait)
 }
 
-// dateForms are the three forms of RFC 9110 section 5.6.7, and what servers write
-// instead.
+// dateForms are the three forms of RFC 9110 section 5.6.7, and others that servers
+// write.
 var dateForms = []string{
 	http.TimeFormat,
 	time.RFC850,
@@ -77,8 +76,8 @@ var dateForms = []string{
 	time.RFC3339,
 }
 
-// httpDate reads a date. A zone other than UTC has to be given as a number: the meaning
-// of its name depends on where we are.
+// httpDate reads a date. A zone other than UTC must be a number: the meaning of a zone's
+// name depends on where this program runs.
 func httpDate(value string) (time.Time, bool) {
 	value = strings.TrimSpace(value)
 	for _, form := range dateForms {
@@ -97,17 +96,17 @@ func httpDate(value string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// utc reports whether a zone is one that has no offset.
+// utc reports whether a zone's name means UTC.
 func utc(name string) bool {
 	return name == "" || name == "GMT" || name == "UTC" || name == "UT" || name == "Z"
 }
 
-// Shares tells whether a text holds a piece of a secret, 12 characters or more (a
-// shorter secret: all of it), in any case, as it is or as a form spells it.
+// Shares reports whether a text contains 12 or more characters in a row of a secret (all
+// characters of a shorter one), in upper or lower case, plain or escaped as in a form.
 func Shares(text, secret string) bool {
 	const piece, shortest = 12, 4
 	if len(secret) < shortest {
-		return false // it would be found everywhere
+		return false // so short a text is found everywhere
 	}
 
 	text, secret = strings.ToLower(text), strings.ToLower(secret)
@@ -124,16 +123,16 @@ func Shares(text, secret string) bool {
 	return length < piece && strings.Contains(text, spelled)
 }
 
-// Host prints where an address leads, as far as that is a plausible name: it comes from
-// a stranger and goes into a log.
+// Host returns scheme and host of an address for a log. The address comes from another
+// machine, so a host that is not a plausible name is not printed.
 func Host(u *url.URL) string {
 	if u == nil || u.Host == "" || len(u.Host) > 100 {
-		return "an address that is none"
+		return "an invalid address"
 	}
 
 	for _, c := range u.Scheme + u.Host {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.:[]", c) {
-			return "an address that is none"
+			return "an invalid address"
 		}
 	}
 

@@ -1,10 +1,10 @@
-// Package netfault says of a request that failed what may stand in a log: what kind of
-// failure it was, and a cause that quotes nobody.
+// Package netfault explains why a request failed in a way that is safe to log: the kind
+// of the failure, and a cause that quotes no other machine.
 //
-// Errors of net/http quote what a server sent in place of HTTP, and the address with
-// its query; either may be what we sent: a form with a client secret, a token. What
-// servers name themselves (where a redirect leads, ids) is looked at with Host and
-// Shares before it is printed.
+// Errors of net/http quote the address with its query, and what a server sent that is
+// not HTTP. Either may hold what we sent: a form with a client secret, a token. Check
+// what a server names itself (the host of a redirect, ids) with Host and Shares before
+// printing it.
 package netfault
 
 import (
@@ -21,53 +21,53 @@ import (
 	"syscall"
 )
 
-// Kind is what kept an answer away.
+// Kind is why no answer came.
 type Kind int
 
 // The kinds of a Fault.
 const (
 	// Other: nothing more is known.
 	Other Kind = iota
-	// Proxy: the proxy could not be reached, or refuses.
+	// Proxy: the proxy cannot be reached, or refuses.
 	Proxy
 	// ProxySignIn: the proxy asks for a user and a password (407).
 	ProxySignIn
 	// Name: the name service does not know the host, or does not answer.
 	Name
-	// Authority: the certificate is from nobody who is trusted here.
+	// Authority: the certificate's issuer is not trusted here.
 	Authority
-	// Certificate: it has expired, or may not be used for this.
+	// Certificate: the certificate has expired, or must not be used for a server.
 	Certificate
-	// WrongHost: it is for another host.
+	// WrongHost: the certificate is for another host.
 	WrongHost
-	// NoTLS: what answers does not speak TLS.
+	// NoTLS: the server does not speak TLS.
 	NoTLS
-	// Cancelled: we were told to stop.
+	// Cancelled: the caller told us to stop.
 	Cancelled
 	// Timeout: nothing came in time.
 	Timeout
-	// Refused: nobody listens at the port.
+	// Refused: nothing listens at the port.
 	Refused
 	// Broke: the connection ended before the answer did.
 	Broke
-	// Reset: an HTTP/2 server ended the request, or the whole connection, by a code.
+	// Reset: an HTTP/2 server ended the request, or the whole connection, with a code.
 	Reset
 )
 
-// TLS tells whether the connection failed for its certificate or for want of TLS.
+// TLS reports whether the certificate, or missing TLS, made the connection fail.
 func (k Kind) TLS() bool { return k == Authority || k == Certificate || k == WrongHost || k == NoTLS }
 
 // Fault is why no answer came.
 type Fault struct {
-	// Kind is for programs.
+	// Kind is the kind of the failure.
 	Kind Kind
-	// Dialing: no connection came about.
+	// Dialing says that there was no connection.
 	Dialing bool
-	// Err is the cause, as far as it may be printed.
+	// Err is the part of the cause that may be printed.
 	Err error
 }
 
-// Of looks at an error of net/http, or of reading the body of an answer.
+// Of explains an error of net/http, or of reading the body of an answer.
 func Of(err error) Fault {
 	var op *net.OpError
 
@@ -128,15 +128,16 @@ func kindOf(err error) Kind {
 	return Other
 }
 
+// isTimeout reports whether err says that time ran out.
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// errProtocol stands for an error of net/http that may quote what the server sent.
-var errProtocol = errors.New("it does not speak proper HTTP")
+// errProtocol replaces an error of net/http that may quote what the server sent.
+var errProtocol = errors.New("it does not answer in valid HTTP")
 
-// harmless gives the part of an error of net/http that may be printed: those of the
+// harmless returns the part of an error of net/http that may be printed: errors of the
 // system, the name service and certificates. Others quote the address, whose query may
 // name devices, or what the server sent, which may be our own secret.
 func harmless(err error) error {
@@ -174,7 +175,9 @@ func harmless(err error) error {
 		return errors.New(resetCode(err))
 	}
 
-	for _, known := range []error{io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed} {
+	for _, known := range []error{
+		io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed,
+	} {
 		if errors.Is(err, known) {
 			return known
 		}
@@ -193,15 +196,15 @@ type ProxyError struct {
 	Status int
 }
 
-// Error implements error. It holds nothing of the proxy's own words.
+// Error implements error. It quotes nothing of the proxy's text.
 func (e *ProxyError) Error() string {
 	text := fmt.Sprintf("the proxy answers: %d %s", e.Status, http.StatusText(e.Status))
 	return strings.TrimSpace(text)
 }
 
-// CheckProxy makes a ProxyError of every answer to CONNECT but 200. It is for
-// http.Transport.OnProxyConnectResponse: net/http itself keeps the words of the status
-// line only, which may be any.
+// CheckProxy returns a ProxyError for every answer to CONNECT except 200. It is for
+// http.Transport.OnProxyConnectResponse: without it the error of net/http has only the
+// text of the status line, which a proxy may choose freely.
 func CheckProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode == http.StatusOK {
 		return nil
@@ -210,9 +213,9 @@ func CheckProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Respon
 	return &ProxyError{Status: res.StatusCode}
 }
 
-// proxyStatus returns what a proxy answered to CONNECT, 0 if err is something else.
-// Without CheckProxy only HTTP's own phrases are known, since net/http makes an error
-// of the phrase.
+// proxyStatus returns the status with which a proxy answered to CONNECT, 0 if err is
+// something else. Without CheckProxy it recognises only the standard texts of HTTP,
+// since the error of net/http is the text of the status line.
 func proxyStatus(err error) int {
 	var refusal *ProxyError
 	if errors.As(err, &refusal) {
@@ -237,8 +240,8 @@ func proxyStatus(err error) int {
 	return 0
 }
 
-// streamReset is how net/http's HTTP/2 gives out that a stream was reset: errors.As
-// fills in any struct that has these fields.
+// streamReset receives the error of net/http's HTTP/2 for a stream that was reset:
+// errors.As fills in any struct that has these fields.
 type streamReset struct {
 	StreamID uint32
 	Code     uint32
@@ -266,6 +269,7 @@ var resetNames = []string{
 	"HTTP_1_1_REQUIRED",
 }
 
+// resetName returns the name of an HTTP/2 error code.
 func resetName(code uint32) string {
 	if int(code) < len(resetNames) {
 		return "HTTP/2 " + resetNames[code]
@@ -274,9 +278,9 @@ func resetName(code uint32) string {
 	return fmt.Sprintf("HTTP/2 code %d", code)
 }
 
-// resetCode names what an HTTP/2 server ended a request with, empty if err is something
-// else. The error of a whole connection has no exported type: it is known by how its
-// text begins, and nothing of the rest is used, which holds words of the server.
+// resetCode names the code with which an HTTP/2 server ended a request; it returns "" if
+// err is something else. The error of a whole connection has no exported type: the
+// beginning of its text identifies it. The rest is not used, since it quotes the server.
 func resetCode(err error) string {
 	var reset streamReset
 	if errors.As(err, &reset) {

@@ -243,7 +243,7 @@ func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 	} {
 		u, err := url.Parse(address)
 		if want == "" {
-			want = "an address that is none"
+			want = "an invalid address"
 		}
 		if got := netfault.Host(u); err == nil && got != want {
 			t.Errorf("%s: %q", address, got)
