@@ -172,7 +172,7 @@ func (t *Tenant) health(ctx context.Context, changed bool) {
 
 // snapshot is the tenant's status for the store.
 func (t *Tenant) snapshot() store.Status {
-	watermark, begun := t.feed.watermark()
+	watermark, begun := t.progress.Watermark()
 	if !begun { // a feed that is new is as far behind as it is old: lookback is no delay
 		watermark += tick.FromDuration(t.cfg.Lookback)
 	}

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -59,6 +61,8 @@ type Config struct {
 	BufferLimit    int
 	MaxConcurrency int
 	Mode           delivery.Mode // the zero value is Sure
+	// Seen bounds the seen-sets; nil for the budget of the process.
+	Seen *progress.Budget
 	// Upkeep, if not nil, is called every few seconds, and once more when the input
 	// ends: for what else wants to be done now and then.
 	Upkeep func(ctx context.Context, ending bool)
@@ -88,6 +92,7 @@ type Input struct {
 
 // NewInput makes an input; it does nothing before Start.
 func NewInput(cfg Config) *Input {
+	cfg.Seen = cmp.Or(cfg.Seen, progress.Process)
 	in := &Input{cfg: cfg, places: newPlaces(cfg.MaxConcurrency), changed: make(chan struct{}, 1)}
 	in.outbox = delivery.NewOutbox(cfg.BufferLimit)
 	in.Delivery = delivery.NewSender(in.outbox, cfg.Mode, cfg.Now)
@@ -137,7 +142,7 @@ func (in *Input) Stop(ctx context.Context) error {
 		in.wg.Wait()
 
 		for _, t := range in.all() {
-			t.feed.end()
+			t.progress.End()
 		}
 
 		close(done)
@@ -264,8 +269,8 @@ func (in *Input) save(ctx context.Context) error {
 	)
 
 	for _, t := range in.all() {
-		if c, saved, ok := t.feed.gather(t.delivered.Load()); ok {
-			commits, after = append(commits, c), append(after, saved)
+		if c, committed, ok := t.commit(); ok {
+			commits, after = append(commits, c), append(after, committed)
 		}
 	}
 
@@ -295,8 +300,8 @@ func (in *Input) save(ctx context.Context) error {
 		in.log(Info, "", "progress can be written down again")
 	}
 
-	for _, saved := range after {
-		saved()
+	for _, committed := range after {
+		committed()
 	}
 
 	in.buryRetired()
@@ -332,7 +337,7 @@ func (in *Input) report(ctx context.Context) error {
 	list := make(map[store.FeedKey]store.Status)
 
 	for _, t := range in.all() {
-		if t.feed.begun() {
+		if t.progress.Begun() {
 			list[t.cfg.Key] = t.snapshot()
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -160,6 +161,7 @@ type rig struct {
 	chunk *chunks
 	cfg   TenantConfig
 	limit int
+	seen  *progress.Budget
 	in    *Input
 	logs  []string
 	logMu sync.Mutex
@@ -193,7 +195,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 
 // start begins a process; its collect callback comes once a second.
 func (r *rig) start() *Tenant {
-	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2,
+	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2, Seen: r.seen,
 		Log: func(l Level, tenant, text string) {
 			r.logMu.Lock()
 			defer r.logMu.Unlock()

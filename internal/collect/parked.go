@@ -32,7 +32,7 @@ func (in *Input) park() {
 				return
 			}
 
-			t.feed.park(store.Deferred{
+			t.parked = append(t.parked, store.Deferred{
 				Kind:    store.ParkedBatch,
 				Events:  b.Events(),
 				Reason:  parkedReason,
@@ -63,7 +63,7 @@ func (t *Tenant) takeBack(ctx context.Context) bool {
 			t.added = n
 		}
 
-		t.feed.tookBack(t.added, id)
+		t.returns(t.added, id)
 	}
 
 	return true

@@ -108,7 +108,7 @@ func (in *Input) buryRetired() {
 
 	in.tenants = slices.DeleteFunc(in.tenants, func(t *Tenant) bool {
 		if t.ctx == nil || t.ctx.Err() == nil || !closed(t.done) || !t.refused.idle() ||
-			!t.feed.settled(t.delivered.Load(), in.outbox.Added(t.stream)) {
+			!t.allCommitted() {
 			return false
 		}
 
@@ -116,7 +116,7 @@ func (in *Input) buryRetired() {
 			return false // who comes next waits for this one only
 		}
 
-		t.feed.end()
+		t.progress.End()
 		close(t.gone)
 
 		if t.onGone != nil {

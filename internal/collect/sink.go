@@ -9,6 +9,7 @@ import (
 
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -19,7 +20,7 @@ import (
 type sink struct {
 	t            *Tenant
 	ctx          context.Context
-	pass         *pass
+	pass         *progress.Pass
 	floor, since tick.Tick
 	first        bool          // nothing has come yet: the clock of the API's host may have to lower the floor
 	late         time.Duration // the greatest lateness of this poll that the overlap has to grow for
@@ -62,7 +63,7 @@ func (s *sink) Row(raw []byte) error {
 
 	at := row.At(t.cfg.API, !t.cfg.Updates)
 	if at == 0 {
-		at = t.present(s.pass.started) // without a time it is as old as this poll
+		at = t.present(s.pass.Started) // without a time it is as old as this poll
 	}
 
 	if at < s.floor {
@@ -80,13 +81,13 @@ func (s *sink) Row(raw []byte) error {
 		key = contentKey(id, raw)
 	}
 
-	if at < s.since || t.feed.repeated(key, at, t.added) {
+	if at < s.since || t.progress.Repeated(key, at, t.added) {
 		t.update(func(st *store.Status) { st.Repeats++ })
 		return nil
 	}
 
-	if t.feed.full() {
-		return errSeenFull(t.cfg.Key.API)
+	if t.progress.Full() {
+		return errSeenFull(t.cfg.Key.API, t.in.cfg.Seen)
 	}
 
 	event, err := t.cfg.Encoder.Alert(t.event[:0], t.eventTime(row), id, raw)
@@ -118,8 +119,8 @@ func (s *sink) Row(raw []byte) error {
 		t.movedOn()
 	}
 
-	t.feed.emitted(t.added, key, at)
-	s.noticeLate(at)
+	t.progress.Emitted(t.added, key, at)
+	s.late = max(s.late, t.progress.NoteLate(s.pass, at, t.present(s.pass.Started)))
 	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })
 
 	return nil
@@ -128,15 +129,15 @@ func (s *sink) Row(raw []byte) error {
 // errSeenFull returns the error for a tenant with more new alerts than can be
 // remembered. Without an entry in the seen-set an alert would be emitted again with
 // every poll, so it has to wait.
-func errSeenFull(api string) error {
+func errSeenFull(api string, b *progress.Budget) error {
 	return &defender.Error{
 		Op:   "reading alerts",
 		Fate: defender.WaitForHuman,
 		Problem: fmt.Sprintf(
 			"%s lists more alerts than can be remembered (%d of a tenant, %d in all) within the time that polls reach back",
 			api,
-			mostSeen,
-			mostSeenInAll,
+			b.PerUnit,
+			b.Total,
 		),
 		Remedy:   "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; nothing is lost, reading goes on then",
 		TooLarge: true,
@@ -149,29 +150,16 @@ func (s *sink) Safe(upTo tick.Tick) error {
 		return err
 	}
 
-	upTo = min(upTo, s.t.present(s.pass.started))
-	if upTo > s.pass.pos {
-		s.pass.pos, s.t.progressed = upTo, true
+	upTo = min(upTo, s.t.present(s.pass.Started))
+	if upTo > s.pass.Position {
+		s.pass.Position, s.t.progressed = upTo, true
 		s.t.movedOn()
 	}
 
-	s.t.feed.read(upTo, s.t.added, 0)
+	s.t.progress.Read(upTo, s.t.added, 0)
 	s.t.in.dirty()
 
 	return s.ctx.Err()
-}
-
-// noticeLate lets the overlap grow when an alert turns up that an earlier poll should
-// have listed already.
-func (s *sink) noticeLate(at tick.Tick) {
-	if at >= s.pass.begun || s.pass.begun == s.floor {
-		return
-	}
-
-	late := min((s.t.present(s.pass.started) - at).Duration(), s.t.feed.reach.farthest())
-	if s.t.feed.wasLate(late) && late > s.t.cfg.Overlap {
-		s.late = late // greater than any before
-	}
 }
 
 // sayLate says by how much the overlap has grown, once a poll: late alerts come in

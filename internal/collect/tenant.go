@@ -11,6 +11,7 @@ import (
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -56,14 +57,13 @@ const (
 
 // Tenant polls one API of one tenant and puts what is new into the outbox.
 type Tenant struct {
-	cfg  TenantConfig
-	in   *Input
-	feed feed
-	// stream is the way of the events through the outbox; delivered is the number up to
-	// which they are delivered, or committed as rejected.
-	stream    *delivery.Stream
-	delivered atomic.Uint64
-	wake      chan struct{}
+	cfg TenantConfig
+	in  *Input
+	// progress is how far the unit has come; stream is the way of its events through the
+	// outbox.
+	progress *progress.Progress
+	stream   *delivery.Stream
+	wake     chan struct{}
 	// ctx ends when the tenant retires or the input stops; done is closed when its
 	// goroutine has ended; after is closed when the tenant that had this feed before is
 	// out of the way, nil if there was none.
@@ -82,7 +82,7 @@ type Tenant struct {
 	phase time.Duration
 
 	// What follows belongs to the goroutine of run.
-	pass        *pass
+	pass        *progress.Pass
 	rewindFails bool
 	added       uint64 // newest event in the outbox
 	event       []byte // scratch
@@ -103,19 +103,26 @@ type Tenant struct {
 
 	mu     sync.Mutex
 	status store.Status
-	alien  string // another tenant's id found in a row of this pass
-	pace   pace
+	// parked is what waits to be parked with the next commit; returned what was parked at
+	// the end of an earlier run and is in the outbox again, ascending by number.
+	parked   []store.Deferred
+	returned []parkedEntry
+	alien    string // another tenant's id found in a row of this pass
+	pace     pace
 }
 
 // configure is called once, before run.
 func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
 	t.describe = defender.NewDescriber(cfg.API)
-	t.feed.key = cfg.Key
 	t.stream = delivery.NewStream(cfg.Tag, streamOwner{t})
 	t.refused.t = t
 	t.waitLeft = waitWithPlace
-	t.feed.reach = reach{cfg.Overlap, cfg.SweepInterval, cfg.SweepLookback}
+	t.progress = progress.New(progress.Reach{
+		Overlap:       cfg.Overlap,
+		SweepInterval: cfg.SweepInterval,
+		SweepLookback: cfg.SweepLookback,
+	}, t.in.cfg.Seen)
 	t.status = store.Status{
 		TenantName:        cfg.Name,
 		ClientID:          cfg.ClientID,
@@ -130,7 +137,7 @@ type streamOwner struct{ t *Tenant }
 
 // Delivered implements delivery.Owner.
 func (o streamOwner) Delivered(upTo uint64) {
-	o.t.delivered.Store(upTo)
+	o.t.progress.Delivered(upTo)
 	o.t.in.dirty()
 }
 
@@ -177,7 +184,7 @@ func (t *Tenant) run(ctx context.Context, wait time.Duration) {
 // aside. The store is asked again until it answers: beginning anew would repeat
 // everything.
 func (t *Tenant) restore(ctx context.Context) bool {
-	if t.feed.begun() {
+	if t.progress.Begun() {
 		return true // a panic brought us here again
 	}
 
@@ -196,10 +203,10 @@ func (t *Tenant) restore(ctx context.Context) bool {
 			t.recall(ctx) // before the feed has begun: report would write over it
 
 			if ok {
-				t.feed.resume(cp, seen)
+				t.progress.Resume(progress.Checkpoint(cp), entries(seen))
 				t.in.log(Debug, t.cfg.Name, "goes on from "+cp.Watermark.String())
 			} else {
-				t.feed.start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
+				t.progress.Start(tick.FromTime(t.now().Add(-t.cfg.Lookback)))
 				t.in.dirty()
 			}
 
@@ -223,6 +230,16 @@ func (t *Tenant) restore(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// entries converts what the store kept of a seen-set.
+func entries(seen []store.Seen) []progress.Seen {
+	list := make([]progress.Seen, len(seen))
+	for i, s := range seen {
+		list[i] = progress.Seen(s)
+	}
+
+	return list
 }
 
 // recall goes on showing when alerts last came. What is counted is counted from the
@@ -294,9 +311,9 @@ func (t *Tenant) enter(ctx context.Context) (end func(), err error) {
 
 // read makes the pass with which a poll begins or goes on.
 func (t *Tenant) read(s *sink) error {
-	if t.pass == nil || t.pass.pos == t.pass.from {
+	if t.pass == nil || t.pass.Position == t.pass.From {
 		start := t.now()
-		t.pass = t.feed.nextPass(start, t.present(start))
+		t.pass = t.progress.NextPass(start, t.present(start))
 		t.mu.Lock()
 		t.alien = ""
 		t.mu.Unlock()
@@ -304,13 +321,13 @@ func (t *Tenant) read(s *sink) error {
 
 	p := t.pass
 	s.pass = p
-	s.floor, s.since = t.feed.bounds()
-	present := t.present(p.started)
+	s.floor, s.since = t.progress.Bounds()
+	present := t.present(p.Started)
 
 	// A reader that has to cut the window ends it at Now: there the server's clock
 	// counts when it is ahead, or what is updated by it now would be read later.
-	end := tick.FromTime(p.started) + tick.FromDuration(t.cfg.Skew.ahead())
-	if err := t.cfg.Reader.Read(s.ctx, defender.Window{From: p.pos, Now: end}, s); err != nil {
+	end := tick.FromTime(p.Started) + tick.FromDuration(t.cfg.Skew.ahead())
+	if err := t.cfg.Reader.Read(s.ctx, defender.Window{From: p.Position, Now: end}, s); err != nil {
 		return err
 	}
 
@@ -318,14 +335,14 @@ func (t *Tenant) read(s *sink) error {
 		return err
 	}
 
-	present = min(present, t.present(p.started)) // the answers may have shown that the server's clock is behind
+	present = min(present, t.present(p.Started)) // the answers may have shown that the server's clock is behind
 
 	swept := tick.Tick(0)
-	if p.sweep || p.begun == s.floor {
+	if p.Sweep || p.ReadMark == s.floor {
 		swept = present
 	}
 
-	t.feed.read(present, t.added, swept)
+	t.progress.Read(present, t.added, swept)
 	t.pass = nil
 	t.in.dirty()
 
@@ -371,7 +388,7 @@ func (t *Tenant) goBack(ctx context.Context) (cp store.Checkpoint, ok bool, err 
 	defer t.in.commit.Unlock()
 
 	if cp, ok, err = t.in.cfg.Store.ApplyRewind(ctx, t.cfg.Key); ok {
-		t.feed.rewind(cp)
+		t.progress.Rewind(progress.Checkpoint(cp))
 	}
 
 	return cp, ok, err
@@ -386,5 +403,5 @@ func (t *Tenant) lowerFloor() bool {
 		return false // less than the resolution of a Date header, and the way there, is no skew
 	}
 
-	return t.feed.lower(t.present(t.now()) - tick.FromDuration(t.cfg.Lookback))
+	return t.progress.Lower(t.present(t.now()) - tick.FromDuration(t.cfg.Lookback))
 }

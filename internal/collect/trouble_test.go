@@ -10,6 +10,7 @@ import (
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
 )
@@ -212,6 +213,7 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 31)
+		r.seen = &progress.Budget{PerUnit: 100, Always: 5, Total: 10}
 		begin := time.Now()
 		for i := range 5 {
 			r.api.add(fmt.Sprint(i), begin, begin)
@@ -220,17 +222,10 @@ func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		r.want(5, 1)
 
-		change := func(f func(*seenSet)) {
-			tenant.feed.mu.Lock()
-			defer tenant.feed.mu.Unlock()
-			f(&tenant.feed.seen)
+		others := progress.New(progress.Reach{}, r.seen)
+		for i := range 5 {
+			others.Emitted(0, [16]byte{byte(i)}, 0)
 		}
-		change(func(s *seenSet) {
-			for i := range fewSeen {
-				s.add(seenKey(i), tick.FromTime(begin))
-			}
-		})
-		seenInAll.Add(mostSeenInAll) // others
 		r.api.add("5", time.Now(), time.Now())
 		time.Sleep(3 * time.Minute)
 		r.want(5, 1)
@@ -239,7 +234,7 @@ func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 			t.Errorf("%s: %s; %s", status.State, status.Reason, status.Remedy)
 		}
 
-		seenInAll.Add(-mostSeenInAll)
+		others.End()
 		time.Sleep(5 * time.Minute)
 		r.want(6, 1)
 		r.stop()

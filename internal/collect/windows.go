@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
 )
 
 // Two things are deferred, so that they hold up nothing else: windows that the API
@@ -57,7 +59,20 @@ type asideWindow struct {
 // meanwhile.
 func (t *Tenant) hold(a store.Deferred) {
 	t.asides = append(t.asides, asideWindow{Deferred: a})
-	t.feed.remember(t.asides)
+	t.remember()
+}
+
+// remember keeps what was emitted of deferred windows from being forgotten before they
+// are read.
+func (t *Tenant) remember() {
+	oldest := tick.Tick(0)
+	for _, w := range t.asides {
+		if oldest == 0 || w.From < oldest {
+			oldest = w.From
+		}
+	}
+
+	t.progress.Need(oldest)
 }
 
 func windowOf(a store.Deferred) defender.Window { return defender.Window{From: a.From, To: a.To} }
@@ -153,7 +168,7 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 			t.retryAside(ctx, reader, &a)
 		}
 
-		if !a.read || !t.feed.writtenDown(t.delivered.Load(), a.last) {
+		if !a.read || !t.progress.Committed(a.last) {
 			left = append(left, a)
 			continue
 		}
@@ -174,7 +189,7 @@ func (t *Tenant) retryAsides(ctx context.Context) {
 	}
 
 	t.asides = left
-	t.feed.remember(left)
+	t.remember()
 	t.sayRead(read)
 }
 
@@ -202,12 +217,12 @@ func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader
 	}
 	defer end()
 
-	s := &sink{t: t, pass: &pass{started: t.now(), from: a.From, pos: a.From}}
+	s := &sink{t: t, pass: &progress.Pass{Started: t.now(), From: a.From, Position: a.From}}
 	s.ctx = defender.WithWaiting(ctx, s.wait)
-	s.floor, _ = t.feed.bounds()
+	s.floor, _ = t.progress.Bounds()
 
 	// A reader rounds outwards; what is older may be forgotten already. What was
-	// emitted of the window is still known, see feed.remember.
+	// emitted of the window is still known, see progress.Need.
 	s.since = a.From
 
 	err = reader.ReadDeferred(s.ctx, windowOf(a.Deferred), s)

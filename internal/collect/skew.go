@@ -7,16 +7,6 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// pass is one walk over the window of a poll. A pass that fails on its way is gone on
-// with, from the last time that is safe.
-type pass struct {
-	started time.Time // on the local clock, before the first request
-	from    tick.Tick
-	pos     tick.Tick // everything before it was read in this pass
-	sweep   bool
-	begun   tick.Tick // readMark when the pass began: what is older and new was listed late
-}
-
 // present is a local time as the API host's clock would show it, if that is behind
 // ours: what the service has not reached yet cannot have been read.
 func (t *Tenant) present(local time.Time) tick.Tick {

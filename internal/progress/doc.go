@@ -1,0 +1,31 @@
+// Package progress knows how far one unit has come: its watermark, its floor, its
+// seen-set, and how far back the next poll reaches. It is arithmetic on times and
+// numbers: it starts no goroutine, knows no store and no API, and has no clock.
+//
+// A unit's events are numbered 1, 2, 3… as they are queued. Three lines in time follow
+// each other:
+//
+//	watermark              read mark
+//	    │  marks: "read up to here when event n was queued"
+//	────┴───────┬─────┬────────┴──────────────────────────────► update time of alerts
+//	 committed     queued or delivered       not read yet
+//
+// Everything updated before the read mark was read, and is queued at least. A mark keeps
+// where the read mark stood when an event was queued. When the event is delivered, Due
+// offers a Step: the watermark at that mark, and the entries of the seen-set that belong
+// to what was delivered. The caller writes the step to its store and calls Commit.
+// Nothing that was not delivered is ever part of a step, so an end of the process at any
+// moment repeats a little and loses nothing.
+//
+// # How far a poll reaches back
+//
+// A poll reads from the read mark less the overlap, since alerts may be listed late. The
+// overlap grows to the greatest lateness that was observed, and shrinks when that was not
+// seen again for a day. Every sweep interval a poll is a sweep: it reaches back as far as
+// the sweep lookback. No poll reaches back behind the floor.
+//
+// # Caveats
+//
+// The seen-set is in memory, with 56 bytes for each alert version of the time that polls
+// reach back. A Budget bounds it, see Full.
+package progress

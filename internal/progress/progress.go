@@ -1,0 +1,219 @@
+package progress
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// Checkpoint is what a store keeps of a unit's progress, besides the seen-set. Times are
+// ticks of the API's update time.
+type Checkpoint struct {
+	Floor     tick.Tick     // nothing updated earlier is ever emitted
+	Watermark tick.Tick     // everything updated earlier was read and delivered
+	SeenSince tick.Tick     // the seen-set holds every version emitted with this update time or a later one
+	Swept     tick.Tick     // up to when the last complete sweep had read
+	Lateness  time.Duration // the overlap has grown to it
+}
+
+// Progress is how far one unit has come. All methods may be called at the same time;
+// Delivered never waits.
+type Progress struct {
+	reach     Reach
+	delivered atomic.Uint64 // number of the event up to which all are delivered
+
+	mu         sync.Mutex
+	checkpoint Checkpoint // as the store has it
+	unsaved    bool       // the store does not have checkpoint yet
+	readMark   tick.Tick
+	swept      tick.Tick
+	lateness   time.Duration // the greatest that was observed
+	recent     time.Duration // the greatest since recentFrom
+	recentFrom time.Time
+	marks      []mark
+	pending    []pendingSeen // emitted and not committed, ascending by number
+	seen       seenSet
+	needed     tick.Tick // how far back the seen-set reaches in any case, 0 for no demand
+}
+
+// mark says: when event seq is delivered, everything updated before watermark is.
+type mark struct {
+	seq       uint64
+	watermark tick.Tick
+	swept     tick.Tick
+}
+
+// pendingSeen is an entry of the seen-set that is committed after event seq is delivered.
+type pendingSeen struct {
+	seq  uint64
+	seen Seen
+}
+
+// pruneMargin keeps entries a little longer than any poll reaches back, so that windows
+// that a reader rounds outwards meet no gap.
+const pruneMargin = 10 * tick.Minute
+
+// New returns the progress of a unit. It begins with Start or Resume.
+func New(reach Reach, budget *Budget) *Progress {
+	return &Progress{reach: reach, seen: seenSet{budget: budget}}
+}
+
+// Start begins a unit that was never polled.
+func (p *Progress) Start(floor tick.Tick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.startAt(floor)
+}
+
+// startAt is Start for a caller that holds p.mu.
+func (p *Progress) startAt(floor tick.Tick) {
+	p.checkpoint = Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor}
+	p.readMark, p.unsaved = floor, true
+	p.seen.load(nil, floor)
+}
+
+// Resume goes on from what was committed.
+func (p *Progress) Resume(cp Checkpoint, seen []Seen) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.checkpoint = cp
+	p.readMark, p.swept, p.lateness = cp.Watermark, cp.Swept, cp.Lateness
+	p.seen.load(seen, cp.SeenSince)
+}
+
+// Begun reports whether Start or Resume has been called.
+func (p *Progress) Begun() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.readMark != 0
+}
+
+// Lower moves the floor to an earlier time as long as nothing was read, and reports
+// whether it did.
+func (p *Progress) Lower(floor tick.Tick) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	unread := p.readMark == p.checkpoint.Floor && p.swept == 0 && len(p.pending) == 0 && p.seen.times == nil
+	if !unread || floor >= p.checkpoint.Floor {
+		return false
+	}
+
+	p.startAt(floor)
+
+	return true
+}
+
+// Rewind goes on from cp, which the store has already, and forgets what was emitted since
+// its watermark. Events that are on their way are not forgotten: they are not sent twice.
+// No step may be under way.
+func (p *Progress) Rewind(cp Checkpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.checkpoint, p.readMark, p.marks = cp, cp.Watermark, nil
+	for key, at := range p.seen.times {
+		if at >= cp.Watermark {
+			p.seen.drop(key)
+		}
+	}
+
+	p.seen.since = min(p.seen.since, cp.SeenSince)
+	p.seen.pruned = min(p.seen.pruned, cp.SeenSince)
+
+	for _, e := range p.pending {
+		p.seen.add(e.seen.Key, e.seen.Time)
+	}
+}
+
+// End lets the seen-set no longer count in its budget.
+func (p *Progress) End() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.seen.close()
+}
+
+// Bounds returns the floor, and the time from which on the seen-set is complete.
+func (p *Progress) Bounds() (floor, since tick.Tick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.checkpoint.Floor, p.seen.since
+}
+
+// Watermark returns the committed watermark. moved is false as long as it is at the
+// floor.
+func (p *Progress) Watermark() (w tick.Tick, moved bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.checkpoint.Watermark, p.checkpoint.Watermark != p.checkpoint.Floor
+}
+
+// Need keeps the seen-set from forgetting what was updated at or after this time, 0 for
+// no demand. It is for windows that are read later.
+func (p *Progress) Need(since tick.Tick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.needed = since
+}
+
+// Repeated reports whether key was emitted before. If it now has a newer time, the time is
+// committed after event seq is delivered.
+func (p *Progress) Repeated(key [16]byte, at tick.Tick, seq uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if !p.seen.has(key) {
+		return false
+	}
+
+	if p.seen.add(key, at) {
+		p.pending = append(p.pending, pendingSeen{seq, Seen{Key: key, Time: at}})
+	}
+
+	return true
+}
+
+// Full reports whether the budget allows no new entry in the seen-set. An alert without
+// an entry would be emitted again with every poll, so it has to wait.
+func (p *Progress) Full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.seen.full()
+}
+
+// Emitted notes that event seq carries key.
+func (p *Progress) Emitted(seq uint64, key [16]byte, at tick.Tick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.seen.add(key, at)
+	p.pending = append(p.pending, pendingSeen{seq, Seen{Key: key, Time: at}})
+}
+
+// Read notes that everything updated before t was read, and is in the events up to seq.
+// swept, if it is not 0, says the same of a sweep.
+func (p *Progress) Read(t tick.Tick, seq uint64, swept tick.Tick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.readMark = max(p.readMark, t)
+	p.swept = max(p.swept, swept)
+
+	m := mark{seq, p.readMark, p.swept}
+	if n := len(p.marks); n > 0 && p.marks[n-1].seq == seq {
+		p.marks[n-1] = m
+		return
+	}
+
+	p.marks = append(p.marks, m)
+}
