@@ -7,18 +7,18 @@ import "fmt"
 type Fate int
 
 const (
-	// TryAgain: the same request may succeed later by itself, not before RetryAfter: the
-	// network, a quota, a fault of the service. It is the zero value.
+	// TryAgain says that the same request may succeed later by itself, not before
+	// RetryAfter: the network, a quota, a fault of the service. It is the zero value.
 	TryAgain Fate = iota
-	// NewToken: the access token was refused. The request may succeed with a new one.
+	// NewToken says that the access token was refused; another one may be accepted.
 	NewToken
-	// NeedsFix: what we send or read is wrong until a person changes it: an id, a secret,
-	// an address, a file, a clock.
+	// NeedsFix says that what we send or read is wrong until a person changes it: an id, a
+	// secret, an address, a file, a clock.
 	NeedsFix
-	// NeedsSignIn: a person has to sign in again, or to give a new refresh token.
+	// NeedsSignIn says that a person has to sign in again, or to give a new refresh token.
 	NeedsSignIn
-	// NotAuthorised: somebody in the customer's tenant has to allow something: consent, an
-	// assignment, a policy, a licence.
+	// NotAuthorised says that somebody in the customer's tenant has to allow something:
+	// consent, an assignment, a policy, a licence.
 	NotAuthorised
 )
 

@@ -103,7 +103,7 @@ func Flatten(err error) []error {
 		return nil
 	}
 
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // asks about this error itself, not about its causes
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this error itself, not its causes
 	if !ok {
 		return []error{err}
 	}

@@ -184,7 +184,7 @@ func wrongRegion(keys config.Map) error {
 
 	var wrong *cloud.KeyError
 	if errors.As(err, &wrong) && wrong.Key == "region" {
-		return usagef("--region: %s; %s", wrong.Problem, wrong.Mend)
+		return usagef("--region: %s; %s", wrong.Problem, wrong.Remedy)
 	}
 
 	return nil

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"fluent-bit-defender/internal/advice"
 )
 
 // API is one of the four alert APIs, spelled as the key `api` has it.
@@ -35,11 +37,11 @@ func ParseAPI(s string) (API, error) {
 		return a, nil
 	}
 
-	return "", &KeyError{
-		Key:     "api",
-		Problem: fmt.Sprintf("unknown API %.64q", s),
-		Mend:    "use one of graph, endpoint, siem, incidents",
-	}
+	return "", keyError(
+		"api",
+		fmt.Sprintf("unknown API %.64q", s),
+		"use one of graph, endpoint, siem, incidents",
+	)
 }
 
 // Cloud is one of Microsoft's clouds, spelled as the key `cloud` has it. Tokens of one
@@ -71,11 +73,11 @@ func ParseCloud(s string) (Cloud, error) {
 		return c, nil
 	}
 
-	return "", &KeyError{
-		Key:     "cloud",
-		Problem: fmt.Sprintf("unknown cloud %.64q", s),
-		Mend:    "use one of commercial, gcc, gcchigh, dod",
-	}
+	return "", keyError(
+		"cloud",
+		fmt.Sprintf("unknown cloud %.64q", s),
+		"use one of commercial, gcc, gcchigh, dod",
+	)
 }
 
 // Target is everything that is known about one API in one cloud and region. Addresses
@@ -98,12 +100,27 @@ type Target struct {
 	PerMinute, PerHour int
 }
 
-// KeyError is a combination of keys that leads nowhere. Key is the key to change,
-// Problem what is wrong, Mend what to write.
-type KeyError struct{ Key, Problem, Mend string }
+// KeyError is a combination of keys that leads nowhere.
+type KeyError struct {
+	// Fault has the problem and what to write instead.
+	advice.Fault
+	// Key is the key to change.
+	Key string
+}
 
-// Error gives all three in one line.
-func (e *KeyError) Error() string { return e.Key + ": " + e.Problem + "; " + e.Mend }
+// Error returns one line: key, problem, remedy.
+func (e *KeyError) Error() string { return e.Key + ": " + e.Fault.Error() }
+
+func keyError(key, problem, remedy string) *KeyError {
+	return &KeyError{
+		Fault: advice.Fault{
+			Problem: problem,
+			Remedy:  remedy,
+			Fate:    advice.NeedsFix,
+		},
+		Key: key,
+	}
+}
 
 // Regions lists the values that the key `region` may have for an API in a cloud; nil
 // where the key is an error.
@@ -146,27 +163,24 @@ func Lookup(c Cloud, api API, region string) (Target, error) {
 	if region == "" {
 		t := host{api: api, resource: siemResource}.target(c)
 
-		return t, &KeyError{
-			Key:     "region",
-			Problem: fmt.Sprintf("missing: api %s in the %s cloud has a host per region", api, c),
-			Mend: "add region with one of " + strings.Join(
-				regions,
-				", ",
-			) + " (where the customer's data is kept), or api_url",
-		}
+		return t, keyError(
+			"region",
+			fmt.Sprintf("missing: api %s in the %s cloud has a host per region", api, c),
+			"add region with one of "+strings.Join(regions, ", ")+" (where the customer's data is kept), or api_url",
+		)
 	}
 
 	if len(regions) == 0 {
-		return Target{}, &KeyError{
-			Key:     "region",
-			Problem: fmt.Sprintf("api %s in the %s cloud has no regions", api, c),
-			Mend:    "remove region",
-		}
+		return Target{}, keyError(
+			"region",
+			fmt.Sprintf("api %s in the %s cloud has no regions", api, c),
+			"remove region",
+		)
 	}
 
-	return Target{}, &KeyError{
-		Key:     "region",
-		Problem: fmt.Sprintf("api %s in the %s cloud has no region %.64q", api, c, region),
-		Mend:    "use one of " + strings.Join(regions, ", "),
-	}
+	return Target{}, keyError(
+		"region",
+		fmt.Sprintf("api %s in the %s cloud has no region %.64q", api, c, region),
+		"use one of "+strings.Join(regions, ", "),
+	)
 }

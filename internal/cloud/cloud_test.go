@@ -42,12 +42,12 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 	}
 }
 
-func TestErrorsNameTheKeyAndTheMend(t *testing.T) {
+func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 	for name, c := range map[string]struct {
-		cloud     Cloud
-		api       API
-		region    string
-		key, mend string
+		cloud       Cloud
+		api         API
+		region      string
+		key, remedy string
 	}{
 		"siem needs a region":         {Commercial, SIEM, "", "region", "us, eu, uk"},
 		"siem has no such region":     {Commercial, SIEM, "swa", "region", "us, eu, uk"},
@@ -60,7 +60,7 @@ func TestErrorsNameTheKeyAndTheMend(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := Lookup(c.cloud, c.api, c.region)
 			var e *KeyError
-			if !errors.As(err, &e) || e.Key != c.key || !strings.Contains(e.Mend, c.mend) ||
+			if !errors.As(err, &e) || e.Key != c.key || !strings.Contains(e.Remedy, c.remedy) ||
 				!strings.HasPrefix(err.Error(), c.key+": ") {
 				t.Errorf("got %v", err)
 			}

@@ -167,7 +167,7 @@ func (r *reader) checkCertificate(v value) {
 
 	var wrong *clientcert.Error
 	if _, _, err := clientcert.Parse(decodePEM(c.data)); errors.As(err, &wrong) {
-		r.fault(key, v, namedSecret(path)+" "+wrong.Problem, wrong.Mend)
+		r.fault(key, v, namedSecret(path)+" "+wrong.Defect, wrong.Remedy)
 		return
 	}
 

@@ -77,7 +77,7 @@ func (r *reader) addresses(t *Tenant, known bool) {
 		// An address of one's own needs no region.
 		own := r.raw("api_url").text != "" && region == "" && wrong.Key == "region"
 		if known && !own && !refused(region, regionAt) {
-			r.fault(wrong.Key, regionAt, wrong.Problem, wrong.Mend)
+			r.fault(wrong.Key, regionAt, wrong.Problem, wrong.Remedy)
 		}
 	}
 
