@@ -45,25 +45,31 @@ var cefTexts = map[int]string{
 	63:  "act outcome",
 	100: "dvchost",
 	128: "flexString1Label flexString2Label flexNumber1Label flexNumber2Label flexDate1Label",
-	255: "deviceDnsDomain deviceExternalId deviceNtDomain dntdom sntdom destinationDnsDomain sourceDnsDomain fileHash oldFileHash",
-	1023: "cat cs1Label cs2Label cs3Label cs4Label cs5Label cs6Label cn1Label cn2Label cn3Label cfp1Label cfp2Label cfp3Label cfp4Label " +
-		"c6a1Label c6a2Label c6a3Label c6a4Label deviceCustomDate1Label deviceCustomDate2Label deviceFacility deviceProcessName dhost dpriv dproc " +
-		"destinationServiceName duid duser fileId filePath filePermission fileType flexString1 flexString2 fname msg oldFileId " +
-		"oldFileName oldFilePath oldFilePermission oldFileType reason request requestClientApplication requestCookies requestMethod shost sourceServiceName " +
-		"spriv sproc suid suser deviceInboundInterface deviceOutboundInterface devicePayloadId",
+	255: "deviceDnsDomain deviceExternalId deviceNtDomain dntdom sntdom destinationDnsDomain " +
+		"sourceDnsDomain fileHash oldFileHash",
+	1023: "cat cs1Label cs2Label cs3Label cs4Label cs5Label cs6Label cn1Label cn2Label cn3Label " +
+		"cfp1Label cfp2Label cfp3Label cfp4Label c6a1Label c6a2Label c6a3Label c6a4Label " +
+		"deviceCustomDate1Label deviceCustomDate2Label deviceFacility deviceProcessName dhost " +
+		"dpriv dproc destinationServiceName duid duser fileId filePath filePermission fileType " +
+		"flexString1 flexString2 fname msg oldFileId oldFileName oldFilePath oldFilePermission " +
+		"oldFileType reason request requestClientApplication requestCookies requestMethod shost " +
+		"sourceServiceName spriv sproc suid suser deviceInboundInterface deviceOutboundInterface " +
+		"devicePayloadId",
 	2048: "requestContext",
 	4000: "cs1 cs2 cs3 cs4 cs5 cs6",
 }
 
 // cefTyped are the producer's keys that hold something else.
 var cefTyped = map[cefKind]string{
-	cefInt:   "cnt dpid dpt dvcpid fsize in out oldFileSize spid spt type deviceDirection destinationTranslatedPort sourceTranslatedPort",
+	cefInt: "cnt dpid dpt dvcpid fsize in out oldFileSize spid spt type deviceDirection " +
+		"destinationTranslatedPort sourceTranslatedPort",
 	cefLong:  "cn1 cn2 cn3 flexNumber1 flexNumber2",
 	cefFloat: "cfp1 cfp2 cfp3 cfp4",
-	cefTime:  "rt start end deviceCustomDate1 deviceCustomDate2 fileCreateTime fileModificationTime oldFileCreateTime oldFileModificationTime flexDate1",
-	cefIPv4:  "src dst dvc deviceTranslatedAddress destinationTranslatedAddress sourceTranslatedAddress",
-	cefIPv6:  "c6a1 c6a2 c6a3 c6a4",
-	cefMAC:   "smac dmac dvcmac",
+	cefTime: "rt start end deviceCustomDate1 deviceCustomDate2 fileCreateTime fileModificationTime " +
+		"oldFileCreateTime oldFileModificationTime flexDate1",
+	cefIPv4: "src dst dvc deviceTranslatedAddress destinationTranslatedAddress sourceTranslatedAddress",
+	cefIPv6: "c6a1 c6a2 c6a3 c6a4",
+	cefMAC:  "smac dmac dvcmac",
 }
 
 // cefLater are the keys that came with version 1.2 and need CEF:1.
@@ -77,9 +83,10 @@ var cefLater = map[int]string{
 
 // cefConsumer are keys that ArcSight itself sets; a producer must not send them.
 var cefConsumer = strings.Fields(
-	"agt agentDnsDomain agentNtDomain agentTranslatedAddress agentZoneURI ahost aid amac art at atz av " +
-		"customerExternalID customerURI destinationTranslatedZoneURI destinationZoneURI deviceTranslatedZoneURI deviceZoneURI dlat dlong " +
-		"eventId rawEvent slat slong sourceTranslatedZoneURI sourceZoneURI c6a1ZoneURI",
+	"agt agentDnsDomain agentNtDomain agentTranslatedAddress agentZoneURI ahost aid amac art " +
+		"at atz av customerExternalID customerURI destinationTranslatedZoneURI destinationZoneURI " +
+		"deviceTranslatedZoneURI deviceZoneURI dlat dlong eventId rawEvent slat slong " +
+		"sourceTranslatedZoneURI sourceZoneURI c6a1ZoneURI",
 )
 
 var cefRules, cefLaterRules = makeRules()
@@ -168,8 +175,15 @@ func checkTime(value string) error {
 		return nil
 	}
 
-	for _, layout := range []string{"Jan _2 15:04:05", "Jan _2 15:04:05.999", "Jan _2 2006 15:04:05", "Jan _2 2006 15:04:05.999",
-		"Jan _2 15:04:05 MST", "Jan _2 2006 15:04:05 MST", "Jan _2 2006 15:04:05.999 MST"} {
+	for _, layout := range []string{
+		"Jan _2 15:04:05",
+		"Jan _2 15:04:05.999",
+		"Jan _2 2006 15:04:05",
+		"Jan _2 2006 15:04:05.999",
+		"Jan _2 15:04:05 MST",
+		"Jan _2 2006 15:04:05 MST",
+		"Jan _2 2006 15:04:05.999 MST",
+	} {
 		if _, err := time.Parse(layout, value); err == nil {
 			return nil
 		}

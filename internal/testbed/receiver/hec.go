@@ -21,17 +21,17 @@ import (
 	"unicode/utf8"
 )
 
-// DefaultMaxContentLength is max_content_length of limits.conf, [http_input], in Splunk
-// 8 and later; older ones had 1,000,000.
+// DefaultMaxContentLength is the default of max_content_length in Splunk 8 and later, in
+// bytes (limits.conf, section http_input). Older versions have 1,000,000.
 const DefaultMaxContentLength = 838_860_800
 
-// HECToken is a token of the collector as inputs.conf describes one.
+// HECToken is what inputs.conf says about one token of the collector.
 type HECToken struct {
-	// Indexes are those that the token may write to; none: any.
+	// Indexes are the indexes that the token may write to. Empty means any.
 	Indexes []string
-	// Index is where events go that name none; main if empty.
+	// Index is the index of an event that names none. Empty means main.
 	Index string
-	// Disabled tokens are refused with code 1.
+	// Disabled makes the collector refuse the token with code 1.
 	Disabled bool
 	// Ack is useACK: each request must name its channel.
 	Ack bool
@@ -39,29 +39,31 @@ type HECToken struct {
 
 // HECConfig describes a collector.
 type HECConfig struct {
-	// Tokens are the tokens by their value, a GUID.
+	// Tokens has the settings of each token, by the token's value, a GUID.
 	Tokens map[string]HECToken
 	// MaxContentLength bounds the body as it is sent and as it is unpacked; 0 means
 	// DefaultMaxContentLength.
 	MaxContentLength int64
 	// TLS is the server's; nil means plain HTTP.
 	TLS *tls.Config
-	// BusyEvery answers 503 to every n-th request and takes nothing of it; 0: never.
+	// BusyEvery makes it answer 503 to every n-th request and keep nothing of it. 0 means
+	// never.
 	BusyEvery int
-	// LoseAnswerEvery takes every n-th request in and breaks the connection instead of
-	// answering; 0: never.
+	// LoseAnswerEvery makes it keep the events of every n-th request and break the
+	// connection instead of answering. 0 means never.
 	LoseAnswerEvery int
 }
 
-// HECEvent is an event as the collector took it in.
+// HECEvent is an event that the collector accepted.
 type HECEvent struct {
-	// Token is the one it came with; Index that of the event, or the token's.
+	// Token is the token of the request. Index is the event's own, or the token's.
 	Token, Index string
 	// Host, Source and Sourcetype are empty where the event has none.
 	Host, Source, Sourcetype string
-	// Time is in seconds since 1970, as it was written; empty: the collector's own.
+	// Time is in seconds since 1970, as the sender wrote it. It is empty where the
+	// collector sets its own time.
 	Time string
-	// Fields are the indexed fields, texts as they are and other values in JSON.
+	// Fields are the indexed fields: texts as they are, other values as fmt prints them.
 	Fields map[string]string
 	// Event is the event itself, a JSON value.
 	Event json.RawMessage
@@ -104,13 +106,13 @@ func StartHEC(cfg HECConfig) (*HEC, error) {
 	return h, nil
 }
 
-// Port is the TCP port it listens on.
+// Port returns the TCP port that the collector listens on.
 func (h *HEC) Port() int { return h.listener.Addr().(*net.TCPAddr).Port }
 
-// Close stops it and breaks its connections.
+// Close stops the collector and breaks its connections.
 func (h *HEC) Close() error { return h.server.Close() }
 
-// SetDown makes it answer 503 to everything, or no longer.
+// SetDown makes the collector answer 503 to every request until SetDown(false).
 func (h *HEC) SetDown(down bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,7 +120,7 @@ func (h *HEC) SetDown(down bool) {
 	h.down = down
 }
 
-// Events are the events taken in so far, in order.
+// Events returns the events that were accepted so far, in order.
 func (h *HEC) Events() []HECEvent {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,7 +128,7 @@ func (h *HEC) Events() []HECEvent {
 	return slices.Clone(h.events)
 }
 
-// Largest is the length of the longest body so far, unpacked.
+// Largest returns the length in bytes of the longest body so far, decompressed.
 func (h *HEC) Largest() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +136,8 @@ func (h *HEC) Largest() int {
 	return h.largest
 }
 
-// Status counts the answers by HTTP status; 0 are those that were not given.
+// Status returns how many answers had each HTTP status. Status 0 counts the requests that
+// LoseAnswerEvery left without an answer.
 func (h *HEC) Status() map[int]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,7 +145,7 @@ func (h *HEC) Status() map[int]int {
 	return maps.Clone(h.status)
 }
 
-// An answer is one row of Splunk's table of codes.
+// answer is one row of Splunk's table of codes.
 type answer struct {
 	status, code int
 	text         string
@@ -168,63 +171,22 @@ var (
 
 // ServeHTTP answers one request.
 func (h *HEC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/services/collector/event" && r.URL.Path != "/services/collector" {
-		http.Error(w, `{"text":"The requested URL was not found on this server.","code":404}`, http.StatusNotFound)
-		h.count(http.StatusNotFound)
-
+	if !h.routed(w, r) {
 		return
 	}
 
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, `{"text":"Method Not Allowed"}`, http.StatusMethodNotAllowed)
-		h.count(http.StatusMethodNotAllowed)
-
-		return
-	}
-
-	h.mu.Lock()
-	h.requests++
-	n, busy := h.requests, h.down
-	h.mu.Unlock()
-
-	if busy || h.cfg.BusyEvery > 0 && n%h.cfg.BusyEvery == 0 {
-		_, _ = io.Copy(io.Discard, r.Body)
+	n, busy := h.next()
+	if busy {
+		_, _ = io.Copy(io.Discard, r.Body) // the answer does not depend on the body
 
 		h.answer(w, hecBusy, -1)
 
 		return
 	}
 
-	body, refusal := h.body(r)
+	bad, refusal := h.accept(r)
 	if refusal != hecSuccess {
-		h.answer(w, refusal, -1)
-		return
-	}
-
-	h.mu.Lock()
-	h.largest = max(h.largest, len(body))
-	h.mu.Unlock()
-
-	token, settings, refusal := h.authorise(r)
-	if refusal != hecSuccess {
-		h.answer(w, refusal, -1)
-		return
-	}
-
-	events, refusal := readEvents(body, token, settings)
-	// As at Splunk, what stood before a bad event is kept.
-	h.mu.Lock()
-	h.events = append(h.events, events...)
-	h.mu.Unlock()
-
-	switch refusal {
-	case hecSuccess:
-	case hecNoData:
-		h.answer(w, refusal, -1)
-		return
-	default:
-		h.answer(w, refusal, len(events))
+		h.answer(w, refusal, bad)
 		return
 	}
 
@@ -236,6 +198,66 @@ func (h *HEC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, hecSuccess, -1)
 }
 
+// routed reports whether the request is for the collector, and answers it if not.
+func (h *HEC) routed(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Path != "/services/collector/event" && r.URL.Path != "/services/collector" {
+		http.Error(w, `{"text":"The requested URL was not found on this server.","code":404}`, http.StatusNotFound)
+		h.count(http.StatusNotFound)
+
+		return false
+	}
+
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, `{"text":"Method Not Allowed"}`, http.StatusMethodNotAllowed)
+		h.count(http.StatusMethodNotAllowed)
+
+		return false
+	}
+
+	return true
+}
+
+// next numbers a request, from 1, and reports whether the collector is too busy for it.
+func (h *HEC) next() (n int, busy bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	h.requests++
+
+	return h.requests, h.down || h.cfg.BusyEvery > 0 && h.requests%h.cfg.BusyEvery == 0
+}
+
+// accept keeps the events of a request up to the first bad one, as Splunk does. Where an
+// event is bad it returns the event's number, else -1.
+func (h *HEC) accept(r *http.Request) (bad int, refusal answer) {
+	body, refusal := h.body(r)
+	if refusal != hecSuccess {
+		return -1, refusal
+	}
+
+	h.mu.Lock()
+	h.largest = max(h.largest, len(body))
+	h.mu.Unlock()
+
+	token, settings, refusal := h.authorise(r)
+	if refusal != hecSuccess {
+		return -1, refusal
+	}
+
+	events, refusal := readEvents(body, token, settings)
+
+	h.mu.Lock()
+	h.events = append(h.events, events...)
+	h.mu.Unlock()
+
+	if refusal == hecSuccess || refusal == hecNoData {
+		return -1, refusal
+	}
+
+	return len(events), refusal
+}
+
 func (h *HEC) count(status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,7 +265,7 @@ func (h *HEC) count(status int) {
 	h.status[status]++
 }
 
-// answer writes an answer; bad is the number of the event at fault, or negative.
+// answer writes an answer. bad is the number of the event at fault, or negative.
 func (h *HEC) answer(w http.ResponseWriter, a answer, bad int) {
 	h.count(a.status)
 
@@ -263,6 +285,7 @@ func (h *HEC) answer(w http.ResponseWriter, a answer, bad int) {
 	_, _ = w.Write(text) // a client that has gone hears nothing
 }
 
+// body returns the body of a request, decompressed.
 func (h *HEC) body(r *http.Request) ([]byte, answer) {
 	sent, err := io.ReadAll(io.LimitReader(r.Body, h.cfg.MaxContentLength+1))
 	if err != nil {
@@ -299,7 +322,8 @@ func (h *HEC) body(r *http.Request) ([]byte, answer) {
 
 var guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 
-// authorise finds the token of a request, and its channel where there must be one.
+// authorise returns the token of a request and its settings. It checks the channel where
+// the token asks for one.
 func (h *HEC) authorise(r *http.Request) (string, HECToken, answer) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
@@ -356,50 +380,16 @@ func readEvents(body []byte, token string, settings HECToken) (events []HECEvent
 	}
 }
 
+// readEvent reads one object of a body: the event and what is said about it.
 func readEvent(envelope map[string]json.RawMessage, settings HECToken) (HECEvent, answer) {
-	e := HECEvent{Index: settings.Index, Event: envelope["event"]}
+	e := HECEvent{Index: settings.Index}
 	for key, raw := range envelope {
-		var to *string
-
-		switch key {
-		case "event":
-			continue
-		case "fields":
-			fields, ok := readFields(raw)
-			if !ok {
-				return e, hecBadFields
-			}
-
-			e.Fields = fields
-
-			continue
-		case "time":
-			text := strings.Trim(string(raw), `"`)
-			if seconds, err := strconv.ParseFloat(text, 64); err != nil || seconds < 0 {
-				return e, hecBadFormat
-			}
-
-			e.Time = text
-
-			continue
-		case "host":
-			to = &e.Host
-		case "source":
-			to = &e.Source
-		case "sourcetype":
-			to = &e.Sourcetype
-		case "index":
-			to = &e.Index
-		default:
-			return e, hecBadFormat // Splunk passes over it; here it is a mistake of the sender
-		}
-
-		if json.Unmarshal(raw, to) != nil {
-			return e, hecBadFormat
+		if refusal := e.set(key, raw); refusal != hecSuccess {
+			return e, refusal
 		}
 	}
 
-	switch event := strings.TrimSpace(string(e.Event)); event {
+	switch strings.TrimSpace(string(e.Event)) {
 	case "", "null":
 		return e, hecNoEvent
 	case `""`:
@@ -417,8 +407,45 @@ func readEvent(envelope map[string]json.RawMessage, settings HECToken) (HECEvent
 	return e, hecSuccess
 }
 
-// readFields reads indexed fields: a flat object of texts, numbers, truth values, and
-// lists of texts.
+// set reads the value of one key of the object around an event.
+func (e *HECEvent) set(key string, raw json.RawMessage) answer {
+	texts := map[string]*string{
+		"host":       &e.Host,
+		"source":     &e.Source,
+		"sourcetype": &e.Sourcetype,
+		"index":      &e.Index,
+	}
+
+	switch key {
+	case "event":
+		e.Event = raw
+	case "fields":
+		fields, ok := readFields(raw)
+		if !ok {
+			return hecBadFields
+		}
+
+		e.Fields = fields
+	case "time":
+		text := strings.Trim(string(raw), `"`)
+		if seconds, err := strconv.ParseFloat(text, 64); err != nil || seconds < 0 {
+			return hecBadFormat
+		}
+
+		e.Time = text
+	default:
+		// Splunk ignores an unknown key. Here it is a mistake of the sender.
+		to, known := texts[key]
+		if !known || json.Unmarshal(raw, to) != nil {
+			return hecBadFormat
+		}
+	}
+
+	return hecSuccess
+}
+
+// readFields reads indexed fields: a flat object of texts, numbers, booleans and lists of
+// texts. It reports whether the object is one.
 func readFields(raw json.RawMessage) (map[string]string, bool) {
 	var object map[string]any
 	if json.Unmarshal(raw, &object) != nil || object == nil {

@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// SyslogFormat is how messages are written.
+// SyslogFormat is the format of messages.
 type SyslogFormat string
 
 // The formats of syslog.
@@ -31,24 +31,24 @@ const (
 // SyslogConfig describes a listener.
 type SyslogConfig struct {
 	Format SyslogFormat
-	// TLS is the server's (RFC 5425, but framed by lines as RFC 6587 section 3.4.2 has
-	// it); nil means plain TCP.
+	// TLS is the server's (RFC 5425, with a line for each message as in RFC 6587, section
+	// 3.4.2). nil means plain TCP.
 	TLS *tls.Config
-	// MaxBytes is the longest line; a longer one is a fault. 0 means 65,536.
+	// MaxBytes is the length of the longest line that is no fault. 0 means 65,536.
 	MaxBytes int
-	// BreakEvery breaks the connection after every n-th message; 0: never.
+	// BreakEvery makes it break the connection after every n-th message. 0 means never.
 	BreakEvery int
 }
 
 // SyslogMessage is one message.
 type SyslogMessage struct {
 	Facility, Severity int
-	// Time is as written, in UTC; RFC 3164 has no year, which is then 0.
+	// Time is the time of the header in UTC. RFC 3164 has no year, which is then 0.
 	Time time.Time
 	Host string
-	// App, ProcID and MsgID are of RFC 5424; empty for "-".
+	// App, ProcID and MsgID are fields of RFC 5424, empty for "-".
 	App, ProcID, MsgID string
-	// Text is the message without byte order mark.
+	// Text is the message without its byte order mark.
 	Text string
 }
 
@@ -89,10 +89,10 @@ func StartSyslog(cfg SyslogConfig) (*Syslog, error) {
 	return s, nil
 }
 
-// Port is the TCP port it listens on.
+// Port returns the TCP port that the listener has.
 func (s *Syslog) Port() int { return s.port }
 
-// Messages are the messages read so far, in order.
+// Messages returns the messages that were read so far, in order.
 func (s *Syslog) Messages() []SyslogMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *Syslog) Messages() []SyslogMessage {
 	return slices.Clone(s.messages)
 }
 
-// Faults are the lines that were refused, each with its reason.
+// Faults returns the lines that were refused, each with its reason.
 func (s *Syslog) Faults() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *Syslog) Faults() []string {
 	return slices.Clone(s.faults)
 }
 
-// Breaks counts the connections broken by BreakEvery.
+// Breaks returns how many connections were broken because of BreakEvery.
 func (s *Syslog) Breaks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Syslog) Breaks() int {
 	return s.breaks
 }
 
-// Close stops it and breaks its connections.
+// Close stops the listener and breaks its connections.
 func (s *Syslog) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,7 @@ func (s *Syslog) serve(l net.Listener) {
 	}
 }
 
-// read takes in the lines of one connection.
+// read reads the lines of one connection until it ends.
 func (s *Syslog) read(c net.Conn) {
 	in := bufio.NewReaderSize(c, s.cfg.MaxBytes+1)
 	for {
@@ -249,6 +249,7 @@ func (m *SyslogMessage) priority(line string) (rest string, err error) {
 	return rest, nil
 }
 
+// rfc3164 reads what follows the priority: time, host and message (RFC 3164 section 4.1).
 func (m *SyslogMessage) rfc3164(rest string) error {
 	if len(rest) < len(time.Stamp)+1 || rest[len(time.Stamp)] != ' ' {
 		return errors.New("no time behind the priority")
@@ -272,26 +273,19 @@ func (m *SyslogMessage) rfc3164(rest string) error {
 	return nil
 }
 
-// validHost accepts host names and addresses, and no text that happens to stand where a
-// host belongs.
+// validHost reports whether a text is a host name or an address.
 func validHost(host string) bool {
 	return host != "" && len(host) <= 255 && !strings.ContainsFunc(host, func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_:", r)
 	}) && !strings.HasSuffix(host, ":")
 }
 
-// rfc5424 reads the rest of a header of RFC 5424 section 6.
+// rfc5424 reads what follows the priority: the header's fields, structured data and the
+// message (RFC 5424 section 6).
 func (m *SyslogMessage) rfc5424(rest string) error {
-	var field [6]string
-
-	for i, max := range [...]int{3, 32, 255, 48, 128, 32} { // version, time, host, app, procid, msgid
-		value, next, ok := strings.Cut(rest, " ")
-		if !ok || value == "" || len(value) > max ||
-			strings.ContainsFunc(value, func(r rune) bool { return r < 33 || r > 126 }) {
-			return fmt.Errorf("header field %d is %.40q", i+1, value)
-		}
-
-		field[i], rest = value, next
+	field, rest, err := headerFields(rest)
+	if err != nil {
+		return err
 	}
 
 	at, err := time.Parse("2006-01-02T15:04:05.999999Z07:00", field[1])
@@ -305,11 +299,10 @@ func (m *SyslogMessage) rfc5424(rest string) error {
 	}
 
 	text, ok := strings.CutPrefix(rest, " ")
-	if !ok && rest != "" {
+	switch {
+	case !ok && rest != "":
 		return errors.New("no space behind the structured data")
-	}
-
-	if text != "" && !strings.HasPrefix(text, byteOrderMark) {
+	case text != "" && !strings.HasPrefix(text, byteOrderMark):
 		return errors.New("a message in UTF-8 without byte order mark")
 	}
 
@@ -325,8 +318,26 @@ func (m *SyslogMessage) rfc5424(rest string) error {
 	return nil
 }
 
-// structuredData passes over "-" or elements in brackets, whose values are quoted with
-// \ before ", \ and ].
+// headerFields takes the fields behind the priority off the front of a line: version,
+// time, host, app, procid and msgid.
+func headerFields(line string) (field [6]string, rest string, err error) {
+	longest := [...]int{3, 32, 255, 48, 128, 32}
+	notPrintable := func(r rune) bool { return r < 33 || r > 126 }
+
+	for i := range field {
+		value, next, ok := strings.Cut(line, " ")
+		if !ok || value == "" || len(value) > longest[i] || strings.ContainsFunc(value, notPrintable) {
+			return field, "", fmt.Errorf("header field %d is %.40q", i+1, value)
+		}
+
+		field[i], line = value, next
+	}
+
+	return field, line, nil
+}
+
+// structuredData skips structured data: "-", or elements in brackets whose quoted values
+// have a backslash before ", \ and ]. It returns what follows.
 func structuredData(s string) (rest string, err error) {
 	if rest, ok := strings.CutPrefix(s, "-"); ok {
 		return rest, nil
