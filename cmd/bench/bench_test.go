@@ -16,7 +16,13 @@ func TestAFigureOfEveryUnitIsReadFromABenchmarkLine(t *testing.T) {
 	if !ok || name != "Graph" || !maps.Equal(metrics, want) {
 		t.Errorf("got %q %v %v, want Graph %v", name, metrics, ok, want)
 	}
-	for _, other := range []string{"goos: linux", "PASS", "ok  \tfluent-bit-defender/internal/record\t10.649s", "BenchmarkRatio/Graph-2", "BenchmarkRatio/Graph-2 400 x y"} {
+	for _, other := range []string{
+		"goos: linux",
+		"PASS",
+		"ok  \tfluent-bit-defender/internal/record\t10.649s",
+		"BenchmarkRatio/Graph-2",
+		"BenchmarkRatio/Graph-2 400 x y",
+	} {
 		if name, _, ok := metricsOf(other); ok {
 			t.Errorf("%q passes for the figures of %q", other, name)
 		}
@@ -58,7 +64,14 @@ func TestMedianIsTheMiddleWhateverTheOrder(t *testing.T) {
 func TestBothCompetitorsGetTheSameStorageAndThread(t *testing.T) {
 	for _, plugin := range []string{"", "/x/in_defender.so"} {
 		text := configuration(plugin, section{"name", "tail", "path", "/a \"b\""}, "/dir", "1234")
-		for _, want := range []string{"storage.type: filesystem", `threaded: "off"`, `- name: "tail"`, `path: "/a \"b\""`, `name: "null"`, "http_port: 1234"} {
+		for _, want := range []string{
+			"storage.type: filesystem",
+			`threaded: "off"`,
+			`- name: "tail"`,
+			`path: "/a \"b\""`,
+			`name: "null"`,
+			"http_port: 1234",
+		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("plugin %q: no %s in\n%s", plugin, want, text)
 			}

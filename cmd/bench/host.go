@@ -112,12 +112,9 @@ func configuration(plugin string, input section, dir, port string) string {
 		text, _ := json.Marshal(s) // a string always has a JSON form
 		return string(text)
 	}
-	fmt.Fprintf(
-		&w,
-		"service:\n  flush: 1\n  grace: 1\n  log_level: info\n  http_server: on\n  http_listen: 127.0.0.1\n  http_port: %s\n  storage.path: %s\n",
-		port,
-		quote(filepath.Join(dir, "storage")),
-	)
+	w.WriteString("service:\n  flush: 1\n  grace: 1\n  log_level: info\n")
+	fmt.Fprintf(&w, "  http_server: on\n  http_listen: 127.0.0.1\n  http_port: %s\n", port)
+	fmt.Fprintf(&w, "  storage.path: %s\n", quote(filepath.Join(dir, "storage")))
 
 	if plugin != "" {
 		fmt.Fprintf(&w, "plugins:\n  - %s\n", quote(plugin))
@@ -131,9 +128,8 @@ func configuration(plugin string, input section, dir, port string) string {
 		indent = "      "
 	}
 
-	w.WriteString(
-		"      threaded: \"off\"\n      storage.type: filesystem\n  outputs:\n    - name: \"null\"\n      match: \"*\"\n",
-	)
+	w.WriteString("      threaded: \"off\"\n      storage.type: filesystem\n")
+	w.WriteString("  outputs:\n    - name: \"null\"\n      match: \"*\"\n")
 
 	return w.String()
 }
@@ -195,21 +191,23 @@ func (b *bench) conformance(plugin string, input section, dir string) (*host, er
 	}}, nil
 }
 
-// settle is how long after the last record a process is watched: it frees chunks and
-// writes its checkpoint then.
-const settle = 2 * time.Second
+// aftermath is how long a process is measured after its last record: it frees chunks and
+// writes its checkpoint in that time.
+const aftermath = 2 * time.Second
 
-// finish waits until n events have gone all the way and gives what that took.
+// finish waits until n events have gone all the way. It returns what the process has used
+// and how long that took.
 func (b *bench) finish(h *host, n int, most time.Duration) (usage, time.Duration, error) {
 	start := time.Now()
-	last := error(nil)
+
+	var last error
 
 	for time.Since(start) < most {
 		have, err := h.count()
-		if last = err; err == nil && have >= n {
+		if err == nil && have >= n {
 			took := time.Since(start)
 
-			if err := b.pause(settle); err != nil {
+			if err := b.pause(aftermath); err != nil {
 				return usage{}, 0, err
 			}
 

@@ -13,7 +13,7 @@ import (
 // idleInterval is how often an idle tenant is polled.
 const idleInterval = 30 * time.Second
 
-// idle measures what tenants cost in which nothing happens.
+// idle measures what tenants cost that have no new alerts.
 func (b *bench) idle() error {
 	b.t.head(
 		"(e) idle tenants, polled every "+idleInterval.String()+", "+b.program(),
@@ -33,6 +33,7 @@ func (b *bench) idle() error {
 	return nil
 }
 
+// idleTenants measures n tenants in one input and adds a row to the table.
 func (b *bench) idleTenants(n int) error {
 	s, err := startServer(world{Tenants: n, API: simulator.Endpoint})
 	if err != nil {
@@ -40,50 +41,19 @@ func (b *bench) idleTenants(n int) error {
 	}
 	defer s.close()
 
-	b.states++
-	state := filepath.Join(b.dir, fmt.Sprintf("state%d", b.states))
-	file := state + ".yaml"
-
-	var w strings.Builder
-	w.WriteString("tenants:\n")
-
-	for _, c := range s.Tenants {
-		fmt.Fprintf(&w, "  - {tenant_id: %q, tenant_name: %q, client_secret: %q}\n", c.ID, c.Name, c.Secret)
-	}
-
-	if err := os.WriteFile(file, []byte(w.String()), 0o600); err != nil {
+	input, err := b.idleInput(s)
+	if err != nil {
 		return err
 	}
 
-	h, err := b.launch(
-		b.plugin,
-		section{
-			"name",
-			"defender",
-			"tag",
-			"defender",
-			"tenants_file",
-			file,
-			"client_id",
-			s.Tenants[0].ClientID,
-			"api",
-			simulator.Endpoint,
-			"login_url",
-			s.LoginURL,
-			"api_url",
-			s.APIURL,
-			"poll_interval",
-			idleInterval.String(),
-			"data_dir",
-			state,
-		},
-	)
+	h, err := b.launch(b.plugin, input)
 	if err != nil {
 		return err
 	}
 	defer h.stop()
 
-	if err := b.pause(idleInterval + 8*time.Second); err != nil { // the first round signs in everywhere
+	// In the first round the plugin signs in to every tenant.
+	if err := b.pause(idleInterval + 8*time.Second); err != nil {
 		return err
 	}
 
@@ -101,7 +71,9 @@ func (b *bench) idleTenants(n int) error {
 		return err
 	}
 
-	cpu, polls := after.cpu-before.cpu, float64(n)*b.idleFor.Seconds()/idleInterval.Seconds()
+	cpu := after.cpu - before.cpu
+	polls := float64(n) * b.idleFor.Seconds() / idleInterval.Seconds()
+
 	b.t.row(
 		fmt.Sprintf("%d", n),
 		fmt.Sprintf("%.2f", polls/b.idleFor.Seconds()),
@@ -113,4 +85,35 @@ func (b *bench) idleTenants(n int) error {
 	b.progress("%d idle tenants: %v in %v, %s", n, cpu, b.idleFor, mb(after.rss))
 
 	return nil
+}
+
+// idleInput writes a tenants_file for all tenants of a simulator and returns the input's
+// section.
+func (b *bench) idleInput(s *server) (section, error) {
+	b.states++
+	state := filepath.Join(b.dir, fmt.Sprintf("state%d", b.states))
+	file := state + ".yaml"
+
+	var w strings.Builder
+	w.WriteString("tenants:\n")
+
+	for _, c := range s.Tenants {
+		fmt.Fprintf(&w, "  - {tenant_id: %q, tenant_name: %q, client_secret: %q}\n", c.ID, c.Name, c.Secret)
+	}
+
+	if err := os.WriteFile(file, []byte(w.String()), 0o600); err != nil {
+		return nil, err
+	}
+
+	return section{
+		"name", "defender",
+		"tag", "defender",
+		"tenants_file", file,
+		"client_id", s.Tenants[0].ClientID,
+		"api", simulator.Endpoint,
+		"login_url", s.LoginURL,
+		"api_url", s.APIURL,
+		"poll_interval", idleInterval.String(),
+		"data_dir", state,
+	}, nil
 }

@@ -10,49 +10,9 @@ import (
 
 // transcoder runs BenchmarkRatio of internal/record, which knows the pages.
 func (b *bench) transcoder() error {
-	cmd := exec.CommandContext(
-		b.ctx,
-		"go",
-		"test",
-		"-run",
-		"^$",
-		"-bench",
-		"^BenchmarkRatio$/^(Graph|Endpoint|SIEM)$",
-		"-benchtime",
-		"400x",
-		"-count",
-		strconv.Itoa(b.rounds),
-		"./internal/record",
-	)
-	cmd.Stderr = os.Stderr
-
-	out, err := cmd.Output()
+	names, runs, err := b.ratios()
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-
-	runs := map[string]map[string][]float64{}
-
-	var names []string
-
-	for line := range strings.Lines(string(out)) {
-		name, metrics, ok := metricsOf(line)
-		if !ok {
-			continue
-		}
-
-		if runs[name] == nil {
-			runs[name] = map[string][]float64{}
-			names = append(names, name)
-		}
-
-		for unit, value := range metrics {
-			runs[name][unit] = append(runs[name][unit], value)
-		}
-	}
-
-	if len(names) == 0 {
-		return fmt.Errorf("no figures in the benchmark's output\n%s", out)
+		return err
 	}
 
 	b.t.head(
@@ -85,8 +45,53 @@ func (b *bench) transcoder() error {
 	return nil
 }
 
-// metricsOf takes a line of `go test -bench` apart: BenchmarkRatio/Graph-2 400 0.75
-// x/valid …
+// ratios runs the benchmark. It returns the names of the pages in their order and, by
+// page and unit, the figure of each round.
+func (b *bench) ratios() (names []string, runs map[string]map[string][]float64, err error) {
+	cmd := exec.CommandContext(
+		b.ctx,
+		"go",
+		"test",
+		"-run", "^$",
+		"-bench", "^BenchmarkRatio$/^(Graph|Endpoint|SIEM)$",
+		"-benchtime", "400x",
+		"-count", strconv.Itoa(b.rounds),
+		"./internal/record",
+	)
+	cmd.Stderr = os.Stderr
+
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+
+	runs = map[string]map[string][]float64{}
+
+	for line := range strings.Lines(string(out)) {
+		name, metrics, ok := metricsOf(line)
+		if !ok {
+			continue
+		}
+
+		if runs[name] == nil {
+			runs[name] = map[string][]float64{}
+			names = append(names, name)
+		}
+
+		for unit, value := range metrics {
+			runs[name][unit] = append(runs[name][unit], value)
+		}
+	}
+
+	if len(names) == 0 {
+		return nil, nil, fmt.Errorf("no figures in the benchmark's output\n%s", out)
+	}
+
+	return names, runs, nil
+}
+
+// metricsOf reads a line of `go test -bench` such as "BenchmarkRatio/Graph-2 400 0.75
+// x/valid". It reports whether the line is one of BenchmarkRatio.
 func metricsOf(line string) (name string, metrics map[string]float64, ok bool) {
 	name, ok = strings.CutPrefix(line, "BenchmarkRatio/")
 

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,15 +18,15 @@ import (
 // The whole way: this many alerts, about 230 MB.
 const wayAlerts = 100_000
 
-// contender is one of those that are compared: what it is called, how it is configured,
-// and what it used in each round.
+// contender is one of the inputs that are compared: its name, its configuration, and what
+// it used in each round.
 type contender struct {
 	name   string
 	plugin string
 	input  func() section
 	rows   int
 	bytes  int64
-	once   bool // a run that takes minutes: one is enough for its memory
+	once   bool // one round is enough: a run takes minutes, and only its memory matters
 	cpu    []time.Duration
 	peak   []int64
 	took   []time.Duration
@@ -33,12 +35,9 @@ type contender struct {
 // way measures the whole plugin against Fluent Bit's own tail and json parser, on the
 // same alerts.
 func (b *bench) way() error {
-	endpoint, err := startServer(world{
-		Tenants: 1,
-		Alerts:  wayAlerts,
-		API:     simulator.Endpoint,
-		Dump:    filepath.Join(b.dir, "endpoint.jsonl"),
-	})
+	lines := filepath.Join(b.dir, "endpoint.jsonl")
+
+	endpoint, err := startServer(world{Tenants: 1, Alerts: wayAlerts, API: simulator.Endpoint, Dump: lines})
 	if err != nil {
 		return err
 	}
@@ -50,92 +49,91 @@ func (b *bench) way() error {
 	}
 	defer siem.close()
 
-	zipped, err := startServer(world{
-		Tenants: 1,
-		Alerts:  wayAlerts,
-		API:     simulator.Endpoint,
-		Gzip:    true,
-	})
+	zipped, err := startServer(world{Tenants: 1, Alerts: wayAlerts, API: simulator.Endpoint, Gzip: true})
 	if err != nil {
 		return err
 	}
 	defer zipped.close()
 
 	list := []*contender{
-		{
-			name:   "plugin, endpoint, pages of 10,000",
-			plugin: b.plugin,
-			input:  b.tenant(endpoint, simulator.Endpoint),
-			rows:   endpoint.Rows,
-			bytes:  endpoint.Bytes,
-		},
-		{
-			name:   "plugin, endpoint, pages of 1,000",
-			plugin: b.plugin,
-			input:  b.tenant(endpoint, simulator.Endpoint, "page_size", "1000"),
-			rows:   endpoint.Rows,
-			bytes:  endpoint.Bytes,
-			once:   true,
-		},
-		{
-			name:   "plugin, endpoint, pages of 10,000, gzip",
-			plugin: b.plugin,
-			input:  b.tenant(zipped, simulator.Endpoint),
-			rows:   zipped.Rows,
-			bytes:  zipped.Bytes,
-		},
-		{
-			name:   "plugin, siem, one body",
-			plugin: b.plugin,
-			input:  b.tenant(siem, simulator.SIEM),
-			rows:   siem.Rows,
-			bytes:  siem.Bytes,
-		},
+		b.ours("pages of 10,000", endpoint, simulator.Endpoint),
+		b.ours("pages of 1,000", endpoint, simulator.Endpoint, "page_size", "1000"),
+		b.ours("pages of 10,000, gzip", zipped, simulator.Endpoint),
+		b.ours("one body", siem, simulator.SIEM),
 	}
+	list[1].once = true
 
-	var tail, bare *contender
+	var bare, tail *contender
 	if b.fluentBit != "" {
-		so, err := b.bare()
-		if err != nil {
+		if bare, tail, err = b.theirs(endpoint, lines); err != nil {
 			return err
 		}
 
-		lines, events := filepath.Join(b.dir, "endpoint.jsonl"), filepath.Join(b.dir, "endpoint.events")
-		if err := encodeAll(lines, events); err != nil {
-			return err
-		}
-
-		tail = &contender{
-			name:  "Fluent Bit's tail + json parser",
-			rows:  endpoint.Rows,
-			bytes: endpoint.Bytes,
-			input: func() section {
-				return section{
-					"name",
-					"tail",
-					"path",
-					lines,
-					"read_from_head",
-					"on",
-					"parser",
-					"whole",
-					"buffer_max_size",
-					"1M",
-				}
-			},
-		}
-		bare = &contender{
-			name:   "bare C input, finished events",
-			plugin: so,
-			rows:   endpoint.Rows,
-			bytes:  endpoint.Bytes,
-			input: func() section {
-				return section{"name", "bare", "events", events}
-			},
-		}
 		list = append([]*contender{bare, tail}, list...)
 	}
 
+	if err := b.takeTurns(list); err != nil {
+		return err
+	}
+
+	b.wayTable(list, bare, tail)
+
+	return nil
+}
+
+// ours is the plugin on all alerts of a simulator, with more keys in its section.
+func (b *bench) ours(what string, s *server, api string, more ...string) *contender {
+	return &contender{
+		name:   fmt.Sprintf("plugin, %s, %s", api, what),
+		plugin: b.plugin,
+		input:  b.tenant(s, api, more...),
+		rows:   s.Rows,
+		bytes:  s.Bytes,
+	}
+}
+
+// theirs are what the plugin is compared with, on the alerts of the file lines: an input
+// that only appends finished events, and Fluent Bit's tail with its json parser.
+func (b *bench) theirs(s *server, lines string) (bare, tail *contender, err error) {
+	so, err := b.bare()
+	if err != nil {
+		return nil, nil, err
+	}
+
+	events := filepath.Join(b.dir, "endpoint.events")
+	if err := encodeAll(lines, events); err != nil {
+		return nil, nil, err
+	}
+
+	bare = &contender{
+		name:   "bare C input, finished events",
+		plugin: so,
+		rows:   s.Rows,
+		bytes:  s.Bytes,
+		input: func() section {
+			return section{"name", "bare", "events", events}
+		},
+	}
+	tail = &contender{
+		name:  "Fluent Bit's tail + json parser",
+		rows:  s.Rows,
+		bytes: s.Bytes,
+		input: func() section {
+			return section{
+				"name", "tail",
+				"path", lines,
+				"read_from_head", "on",
+				"parser", "whole",
+				"buffer_max_size", "1M",
+			}
+		},
+	}
+
+	return bare, tail, nil
+}
+
+// takeTurns measures each contender once a round.
+func (b *bench) takeTurns(list []*contender) error {
 	for round := range b.rounds {
 		for _, c := range list {
 			if c.once && round > 0 {
@@ -148,6 +146,11 @@ func (b *bench) way() error {
 		}
 	}
 
+	return nil
+}
+
+// wayTable prints the medians. bare and tail are nil where there is no Fluent Bit.
+func (b *bench) wayTable(list []*contender, bare, tail *contender) {
 	b.t.head(
 		"(d) the whole way, "+b.program(),
 		"events",
@@ -164,21 +167,17 @@ func (b *bench) way() error {
 		of, above := "-", "-"
 
 		if tail != nil {
-			perByte := float64(
-				median(tail.cpu),
-			) / float64(
-				tail.bytes,
-			) // the rows of siem are others than those in the file
+			// The rows of siem are not those of the file: only figures per byte compare.
+			perByte := float64(median(tail.cpu)) / float64(tail.bytes)
 			of = fmt.Sprintf("%.2f", float64(cpu)/float64(c.bytes)/perByte)
 			above = mb(peak - median(bare.peak))
 		}
 
 		b.t.row(c.name, strconv.Itoa(c.rows), mb(c.bytes), seconds(cpu), of, mb(peak), above, seconds(median(c.took)))
 	}
-
-	return nil
 }
 
+// compete measures one contender once.
 func (b *bench) compete(c *contender) error {
 	h, err := b.launch(c.plugin, c.input())
 	if err != nil {
@@ -197,36 +196,25 @@ func (b *bench) compete(c *contender) error {
 	return nil
 }
 
-// tenant is the plugin's section for the only tenant of a simulator; each call of the
-// function begins anew, with a data_dir of its own.
+// tenant returns a function that makes the plugin's section for the only tenant of a
+// simulator. Each call of it starts from nothing, with a data_dir of its own.
 func (b *bench) tenant(s *server, api string, more ...string) func() section {
 	return func() section {
 		b.states++
 		c := s.Tenants[0]
 
 		keys := section{
-			"name",
-			"defender",
-			"tag",
-			"defender",
-			"tenant_id",
-			c.ID,
-			"tenant_name",
-			c.Name,
-			"client_id",
-			c.ClientID,
-			"client_secret",
-			c.Secret,
-			"api",
-			api,
-			"login_url",
-			s.LoginURL,
-			"api_url",
-			s.APIURL,
-			"lookback",
-			"2d",
-			"data_dir",
-			filepath.Join(b.dir, fmt.Sprintf("state%d", b.states)),
+			"name", "defender",
+			"tag", "defender",
+			"tenant_id", c.ID,
+			"tenant_name", c.Name,
+			"client_id", c.ClientID,
+			"client_secret", c.Secret,
+			"api", api,
+			"login_url", s.LoginURL,
+			"api_url", s.APIURL,
+			"lookback", "2d",
+			"data_dir", filepath.Join(b.dir, fmt.Sprintf("state%d", b.states)),
 		}
 		if api == simulator.SIEM {
 			keys = append(keys, "refresh_token", c.Refresh)
@@ -237,8 +225,8 @@ func (b *bench) tenant(s *server, api string, more ...string) func() section {
 }
 
 // encodeAll turns a file of alerts, one a line, into the batches of events that bare.c
-// appends.
-func encodeAll(lines, events string) error {
+// appends: each is its length in four bytes, then the events.
+func encodeAll(lines, events string) (err error) {
 	in, err := os.Open(lines)
 	if err != nil {
 		return err
@@ -249,42 +237,32 @@ func encodeAll(lines, events string) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
+	defer func() { err = errors.Join(err, out.Close()) }()
 
 	w := bufio.NewWriterSize(out, 1<<20)
-	e := record.NewEncoder(
-		record.Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: simulator.Endpoint},
-	)
+	encoder := record.NewEncoder(record.Options{
+		TenantID: "99999999-8888-7777-6666-555555555555",
+		Tenant:   "contoso",
+		API:      simulator.Endpoint,
+	})
 
-	var batch []byte
-
-	flush := func() error {
-		if err := binary.Write(w, binary.LittleEndian, uint32(len(batch))); err != nil {
-			return err
-		}
-
-		_, err := w.Write(batch)
-		batch = batch[:0]
-
-		return err
-	}
 	scan := bufio.NewScanner(in)
 	scan.Buffer(nil, 64<<20)
 
+	var batch []byte
+
 	for scan.Scan() {
-		if batch, err = e.Alert(
-			batch,
-			17_000_000_000_000_000,
-			record.MakeID("", "", scan.Bytes(), nil),
-			scan.Bytes(),
-		); err != nil {
+		id := record.MakeID("", "", scan.Bytes(), nil)
+		if batch, err = encoder.Alert(batch, 17_000_000_000_000_000, id, scan.Bytes()); err != nil {
 			return err
 		}
 
 		if len(batch) > 1_000_000 {
-			if err := flush(); err != nil {
+			if err := writeBatch(w, batch); err != nil {
 				return err
 			}
+
+			batch = batch[:0]
 		}
 	}
 
@@ -292,9 +270,19 @@ func encodeAll(lines, events string) error {
 		return err
 	}
 
-	if err := flush(); err != nil {
+	if err := writeBatch(w, batch); err != nil {
 		return err
 	}
 
 	return w.Flush()
+}
+
+func writeBatch(w io.Writer, batch []byte) error {
+	if err := binary.Write(w, binary.LittleEndian, uint32(len(batch))); err != nil {
+		return err
+	}
+
+	_, err := w.Write(batch)
+
+	return err
 }

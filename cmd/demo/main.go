@@ -34,14 +34,16 @@ func main() {
 	}
 }
 
-// Alerts there are from the beginning, and alerts that turn up while the plugin polls.
+// How many alerts each tenant has at the start, and how many come while the plugin polls.
 const (
 	early = 12
 	later = 3
 )
 
 func run(ctx context.Context, plugin string) error {
-	sim, err := simulator.New(simulator.Config{Tenants: simulator.Generate(2, early, 1)})
+	customers := simulator.Generate(2, early, 1)
+
+	sim, err := simulator.New(simulator.Config{Tenants: customers})
 	if err != nil {
 		return err
 	}
@@ -57,70 +59,22 @@ func run(ctx context.Context, plugin string) error {
 	}
 	defer os.RemoveAll(dir)
 
-	customers := simulator.Generate(2, early, 1)
-
-	var inputs []flbhost.Instance
-	for _, c := range customers {
-		inputs = append(inputs, flbhost.Instance{Tag: "defender." + c.Name, Props: flbhost.Props(
-			"tenant_id",
-			c.ID,
-			"tenant_name",
-			c.Name,
-			"client_id",
-			c.Apps[0].ClientID,
-			"client_secret",
-			c.Apps[0].Secret,
-			"refresh_token",
-			c.Apps[0].RefreshTokens[0],
-			"api",
-			"siem",
-			"login_url",
-			sim.LoginURL(),
-			"api_url",
-			sim.APIURL("siem"),
-			"poll_interval",
-			"2s",
-			"data_dir",
-			filepath.Join(dir, "state"),
-		)})
-	}
-
 	fmt.Printf("Two customers, %s and %s, on simulated servers: sign-in %s, SIEM API %s\n",
 		customers[0].Name, customers[1].Name, sim.LoginURL(), sim.APIURL("siem"))
 
-	host, err := launch(
-		ctx,
-		flbhost.Config{Plugin: plugin, Instances: inputs, StorageDir: filepath.Join(dir, "storage")},
-	)
+	host, err := launch(ctx, flbhost.Config{
+		Plugin:     plugin,
+		Instances:  inputs(sim, customers, filepath.Join(dir, "state")),
+		StorageDir: filepath.Join(dir, "storage"),
+	})
 	if err != nil {
 		return err
 	}
 	defer host.Kill()
 
 	show := &screen{host: host}
-
-	for round := range 4 {
-		time.Sleep(2500 * time.Millisecond)
-
-		if err := show.records(); err != nil {
-			return err
-		}
-
-		if ctx.Err() != nil {
-			return errors.New("interrupted")
-		}
-
-		if round == 1 {
-			fmt.Println("-- new detections turn up in both tenants --")
-
-			for _, c := range customers {
-				sim.Generate(
-					c.ID,
-					later,
-					simulator.GenerateOptions{Name: "later", Since: time.Now(), Until: time.Now().Add(time.Second)},
-				)
-			}
-		}
+	if err := show.rounds(ctx, sim, customers); err != nil {
+		return err
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -137,6 +91,28 @@ func run(ctx context.Context, plugin string) error {
 	return summary(sim, customers, show.count)
 }
 
+// inputs returns an [INPUT] section for each customer.
+func inputs(sim *simulator.Simulator, customers []simulator.Tenant, dataDir string) (list []flbhost.Instance) {
+	for _, c := range customers {
+		app := c.Apps[0]
+		props := flbhost.Props(
+			"tenant_id", c.ID,
+			"tenant_name", c.Name,
+			"client_id", app.ClientID,
+			"client_secret", app.Secret,
+			"refresh_token", app.RefreshTokens[0],
+			"api", "siem",
+			"login_url", sim.LoginURL(),
+			"api_url", sim.APIURL("siem"),
+			"poll_interval", "2s",
+			"data_dir", dataDir,
+		)
+		list = append(list, flbhost.Instance{Tag: "defender." + c.Name, Props: props})
+	}
+
+	return list
+}
+
 // launch prefers a real Fluent Bit.
 func launch(ctx context.Context, cfg flbhost.Config) (flbhost.Process, error) {
 	if program, err := flbhost.Find(); err == nil {
@@ -144,21 +120,49 @@ func launch(ctx context.Context, cfg flbhost.Config) (flbhost.Process, error) {
 		return started(flbhost.StartReal(ctx, program, cfg))
 	}
 
-	fmt.Print(
-		"There is no fluent-bit on the PATH: the plugin runs in the project's conformance host, which drives it in the same way.\n\n",
-	)
+	fmt.Print("There is no fluent-bit on the PATH: the plugin runs in the project's conformance host,\n",
+		"which drives it in the same way.\n\n")
 
 	return started(flbhost.Start(ctx, cfg))
 }
 
 func started[H flbhost.Process](h H, err error) (flbhost.Process, error) { return h, err }
 
-// screen prints the records that are new.
+// screen prints the records of a host.
 type screen struct {
 	host  flbhost.Process
-	count int
+	count int // records that were printed
 }
 
+// rounds prints the new records four times. After the second time new alerts come.
+func (s *screen) rounds(ctx context.Context, sim *simulator.Simulator, customers []simulator.Tenant) error {
+	for round := range 4 {
+		select {
+		case <-time.After(2500 * time.Millisecond):
+		case <-ctx.Done():
+			return errors.New("interrupted")
+		}
+
+		if err := s.records(); err != nil {
+			return err
+		}
+
+		if round != 1 {
+			continue
+		}
+
+		fmt.Println("-- new detections come in both tenants --")
+
+		for _, c := range customers {
+			now := time.Now()
+			sim.Generate(c.ID, later, simulator.GenerateOptions{Name: "later", Since: now, Until: now.Add(time.Second)})
+		}
+	}
+
+	return nil
+}
+
+// records prints the records that are new.
 func (s *screen) records() error {
 	records, err := s.host.Records()
 	if err != nil {
@@ -178,8 +182,8 @@ func (s *screen) records() error {
 	return nil
 }
 
-// oneLine takes out what a terminal would obey: titles are foreign text, some of it
-// hostile by intent.
+// oneLine replaces control characters, which a terminal would obey. Titles are foreign
+// text that may be hostile.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || (r >= 0x7f && r < 0xa0) || r == 0x2028 || r == 0x2029 {
@@ -190,6 +194,7 @@ func oneLine(s string) string {
 	}, s)
 }
 
+// summary compares what the API served with what was emitted.
 func summary(sim *simulator.Simulator, customers []simulator.Tenant, emitted int) error {
 	stats := sim.Requests()
 
@@ -198,14 +203,10 @@ func summary(sim *simulator.Simulator, customers []simulator.Tenant, emitted int
 		served += len(sim.Ledger(c.ID, "siem").Served)
 	}
 
-	fmt.Printf(
-		"\nDetections served by the API: %d (in %d rows over %d polls)\nRecords emitted:              %d\nRepeats suppressed:           %d\n",
-		served,
-		stats.Rows["siem"],
-		stats.Count["siem"],
-		emitted,
-		stats.Rows["siem"]-int64(emitted),
-	)
+	fmt.Printf("\nDetections served by the API: %d (in %d rows over %d polls)\n",
+		served, stats.Rows["siem"], stats.Count["siem"])
+	fmt.Printf("Records emitted:              %d\n", emitted)
+	fmt.Printf("Repeats suppressed:           %d\n", stats.Rows["siem"]-int64(emitted))
 
 	if served != emitted {
 		return fmt.Errorf("%d detections were served and %d emitted: please report this", served, emitted)

@@ -212,7 +212,7 @@ func (tr *trial) ids() map[string]int {
 		}
 	}
 
-	if _, real := tr.r.host.(*flbhost.Real); real {
+	if _, isReal := tr.r.host.(*flbhost.Real); isReal {
 		tr.waiting(ids)
 	}
 	return ids

@@ -33,8 +33,8 @@ type object struct {
 	ext   int8
 }
 
-// wide is indexed by the type byte from 0xc4 on: bytes of length field, fixed bytes of
-// data, kind.
+// wide has the bytes of the length field, the fixed bytes of data and the kind for each
+// type byte from 0xc4 to 0xdf.
 var wide = [...]struct {
 	length, data int
 	kind         kind
@@ -50,16 +50,35 @@ var wide = [...]struct {
 	{2, 0, kindMap}, {4, 0, kindMap},
 }
 
-// peekObject understands the value at the begin of b without what it contains. ok is
-// false when b ends too early or the byte is the one that msgpack never uses.
+// peekObject reads the head of the value at the start of b. ok is false when b ends too
+// early or starts with the one byte that msgpack never uses.
 func peekObject(b []byte) (o object, ok bool) {
 	if len(b) == 0 {
 		return o, false
 	}
 
+	if c := b[0]; c < 0xc4 || c >= 0xe0 {
+		o, ok = narrow(c)
+	} else {
+		o, ok = peekWide(b)
+	}
+
+	if !ok || o.body > len(b)-o.head {
+		return o, false
+	}
+
+	if o.kind == kindExt {
+		o.ext = int8(b[o.head])
+	}
+
+	return o, true
+}
+
+// narrow reads a type byte that holds the length too.
+func narrow(c byte) (o object, ok bool) {
 	o.head = 1
 
-	switch c := b[0]; {
+	switch {
 	case c < 0x80:
 		o.kind = kindUint
 	case c < 0x90:
@@ -74,30 +93,27 @@ func peekObject(b []byte) (o object, ok bool) {
 		o.kind = kindNil
 	case c == 0xc2 || c == 0xc3:
 		o.kind = kindBool
-	case c == 0xc1:
-		return o, false
 	default:
-		w := wide[c-0xc4]
-		if len(b) < 1+w.length {
-			return o, false
-		}
-
-		n := int(bigEndian(b[1 : 1+w.length]))
-
-		o.kind, o.head = w.kind, 1+w.length
-		if w.kind == kindArray || w.kind == kindMap {
-			o.count = n
-		} else {
-			o.body = n + w.data
-		}
-	}
-
-	if o.body > len(b)-o.head {
 		return o, false
 	}
 
-	if o.kind == kindExt {
-		o.ext = int8(b[o.head])
+	return o, true
+}
+
+// peekWide reads a type byte from 0xc4 to 0xdf and the length behind it.
+func peekWide(b []byte) (o object, ok bool) {
+	w := wide[b[0]-0xc4]
+	if len(b) < 1+w.length {
+		return o, false
+	}
+
+	n := int(bigEndian(b[1 : 1+w.length]))
+
+	o.kind, o.head = w.kind, 1+w.length
+	if w.kind == kindArray || w.kind == kindMap {
+		o.count = n
+	} else {
+		o.body = n + w.data
 	}
 
 	return o, true
@@ -111,8 +127,8 @@ func bigEndian(b []byte) (v uint64) {
 	return v
 }
 
-// skipObject is the length of the value at the begin of b with all it contains, 0 when
-// b ends too early. It keeps no stack: the depth is the sender's choice.
+// skipObject returns the length of the value at the start of b with all it contains, or 0
+// when b ends too early. It does not recurse: the sender chooses the depth.
 func skipObject(b []byte) int {
 	at, todo := 0, 1
 	for todo > 0 {

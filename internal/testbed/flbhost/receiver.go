@@ -80,7 +80,7 @@ func (r *receiver) keep(tag string, body []byte) error {
 	r.sequence++
 
 	path := filepath.Join(r.dir, fmt.Sprintf("%010d.chunk", r.sequence))
-	if err := os.WriteFile(path, appendChunk(nil, tag, body), 0o644); err != nil {
+	if err := os.WriteFile(path, encodeChunk(tag, body), 0o644); err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
 

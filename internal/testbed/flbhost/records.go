@@ -80,14 +80,14 @@ func parseChunk(text []byte) (tag string, data []byte, err error) {
 	return string(rest[:n]), rest[n : n+size], nil
 }
 
-// appendChunk is the reverse of parseChunk.
-func appendChunk(dst []byte, tag string, data []byte) []byte {
-	dst = append(dst, chunkMagic...)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(data)))
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(tag)))
-	dst = append(dst, tag...)
+// encodeChunk returns the content of a chunk file, as parseChunk reads it.
+func encodeChunk(tag string, data []byte) []byte {
+	b := []byte(chunkMagic)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(tag)))
+	b = append(b, tag...)
 
-	return append(dst, data...)
+	return append(b, data...)
 }
 
 // DecodeEvents splits a concatenation of log events, up to the first one that Fluent

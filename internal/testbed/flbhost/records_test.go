@@ -90,8 +90,8 @@ func TestJSONIsExact(t *testing.T) {
 func TestRecordsReadsOnlyWhatWasCommitted(t *testing.T) {
 	dir := t.TempDir()
 	event := unhex(t, "92 01 80")
-	whole := appendChunk(nil, "t", append(append([]byte{}, event...), event...))
-	uncommitted := append(appendChunk(nil, "u", event), event...)
+	whole := encodeChunk("t", append(append([]byte{}, event...), event...))
+	uncommitted := append(encodeChunk("u", event), event...)
 	for name, text := range map[string][]byte{"0000000001.chunk": whole, "0000000002.chunk": uncommitted, "0000000003.chunk": nil} {
 		must(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
@@ -125,13 +125,13 @@ func FuzzDecodeEvents(f *testing.F) {
 }
 
 func FuzzChunk(f *testing.F) {
-	f.Add(appendChunk(nil, "tag", []byte{0x92, 1, 0x80}))
+	f.Add(encodeChunk("tag", []byte{0x92, 1, 0x80}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tag, data, err := parseChunk(b)
 		if err != nil || len(data) == 0 {
 			return
 		}
-		if again := appendChunk(nil, tag, data); !bytes.Equal(again, b[:len(again)]) {
+		if again := encodeChunk(tag, data); !bytes.Equal(again, b[:len(again)]) {
 			t.Fatalf("% x, was % x", again, b)
 		}
 	})
