@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -171,14 +172,7 @@ func TestSimulateRefusesFaultsItDoesNotKnow(t *testing.T) {
 
 func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 	customers := simulator.Generate(1, 1, 1)
-	sim, err := simulator.New(simulator.Config{Tenants: customers})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sim.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	defer sim.Close()
+	sim := setup.Simulator(t, simulator.Config{Tenants: customers})
 	app := customers[0].Apps[0]
 	cmd := command(
 		t,

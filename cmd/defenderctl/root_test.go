@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -31,14 +32,7 @@ func newRootWorld(t *testing.T) *rootWorld {
 		t.Skip("only root can work as another user")
 	}
 	customers := simulator.Generate(1, 1, 1)
-	sim, err := simulator.New(simulator.Config{Tenants: customers, AutoConsent: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sim.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
+	sim := setup.Simulator(t, simulator.Config{Tenants: customers, AutoConsent: true})
 
 	dir := t.TempDir()
 	for _, path := range []string{dir, filepath.Dir(dir)} { // others may pass through

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/test/golden"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -121,10 +122,10 @@ func TestGoldenOnboarding(t *testing.T) {
 	defer host.Kill()
 	want := len(w.Ledger(contoso, "siem").Exists)
 	var records []flbhost.Record
-	until(t, "all records", func() bool {
+	setup.Until(t, "all records", 0, func() bool {
 		records = must(host.Records())
 		return len(records) >= want
-	})
+	}, nil)
 	if len(records) != want {
 		t.Errorf("%d records; want %d", len(records), want)
 	}
@@ -153,19 +154,19 @@ func TestGoldenOnboarding(t *testing.T) {
 	parts["Run"] = w.block(
 		fmt.Sprintf("$ fluent-bit -e in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)", first, len(records)),
 	)
-	until(t, "a status", func() bool {
+	setup.Until(t, "a status", 0, func() bool {
 		list := parse[[]map[string]any](t, w.run("status", "--json").out)
 		return len(list) == 1 && list[0]["state"] == "ok" && list[0]["emitted"] == float64(want)
-	})
+	}, nil)
 	parts["Status"] = show([]string{"status"}, w.expect(w.run("status"), 0))
 	parts["List"] = show([]string{"tokens", "list"}, w.expect(w.run("tokens", "list"), 0))
 	// The SIEM lost its index: the running input emits everything again, under the same
 	// ids.
 	w.expect(w.run("rewind", "contoso", "--since", "25h"), 0)
-	until(t, "everything again", func() bool {
+	setup.Until(t, "everything again", 0, func() bool {
 		records = must(host.Records())
 		return len(records) >= 2*want
-	})
+	}, nil)
 	ids := map[string]int{}
 	for _, r := range records {
 		ids[regexp.MustCompile(`"record_id":"[0-9a-f]{32}"`).FindString(string(r.JSON()))]++
@@ -185,18 +186,6 @@ func TestGoldenOnboarding(t *testing.T) {
 	}
 	noSecret(t, result{out: page.String()})
 	golden.File(t, "../../docs/onboarding.md", page.String())
-}
-
-// until waits for something that another process does.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); {
-		if time.Now().After(end) {
-			t.Fatalf("%s did not come", what)
-		}
-		wait := time.NewTimer(50 * time.Millisecond)
-		<-wait.C
-	}
 }
 
 // answered runs a command that asks for the address the browser ended on.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cli"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -88,15 +89,7 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	s, err := simulator.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	w := &world{Simulator: s, t: t, dir: filepath.Join(t.TempDir(), "data"), now: time.Now, env: map[string]string{}}
+	w := &world{Simulator: setup.Simulator(t, cfg), t: t, dir: filepath.Join(t.TempDir(), "data"), now: time.Now, env: map[string]string{}}
 	w.browser = func(address string) error {
 		w.browsers.Go(func() { w.visit(address) })
 		return nil

@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/tokens"
 )
@@ -70,15 +71,7 @@ func (h *fakeHost) count() (n int) {
 func simulated(t *testing.T, n, alerts int) (*simulator.Simulator, []simulator.Tenant) {
 	t.Helper()
 	customers := simulator.Generate(n, alerts, 1)
-	sim, err := simulator.New(simulator.Config{Tenants: customers})
-	if err == nil {
-		err = sim.Start("127.0.0.1:0")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
-	return sim, customers
+	return setup.Simulator(t, simulator.Config{Tenants: customers}), customers
 }
 
 func section(sim *simulator.Simulator, c simulator.Tenant, data string) config.Map {
@@ -354,14 +347,7 @@ func TestACertificateStandsInForTheSecret(t *testing.T) {
 		t.Run(api, func(t *testing.T) {
 			customers := simulator.Generate(1, 20, 1)
 			customers[0].Apps[0].Secret, customers[0].Apps[0].Certificates = "", []*x509.Certificate{certificate}
-			sim, err := simulator.New(simulator.Config{Tenants: customers})
-			if err == nil {
-				err = sim.Start("127.0.0.1:0")
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer sim.Close()
+			sim := setup.Simulator(t, simulator.Config{Tenants: customers})
 			keys := section(sim, customers[0], filepath.Join(t.TempDir(), "state"))
 			delete(keys, "client_secret")
 			delete(keys, "refresh_token")

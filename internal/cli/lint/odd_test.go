@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // odd is a configuration that was made from a good one by one change, what Fluent Bit
@@ -651,13 +651,7 @@ func TestCheckJudgesOddConfigurations(t *testing.T) {
 // TestFluentBitStartsWhatIsRecorded runs a real Fluent Bit, where there is one, with an
 // input that every Fluent Bit has in place of ours.
 func TestFluentBitStartsWhatIsRecorded(t *testing.T) {
-	bin := os.Getenv("FLUENT_BIT")
-	if bin == "" {
-		var err error
-		if bin, err = exec.LookPath("fluent-bit"); err != nil {
-			t.Skip("there is no fluent-bit on the PATH, and $FLUENT_BIT is not set")
-		}
-	}
+	bin := setup.FluentBit(t)
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
 			dir, fill := place(t)

@@ -3,13 +3,14 @@ package fluentbit
 import (
 	"bufio"
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // odd is one small configuration, and what Fluent Bit 5.1.1 does with it.
@@ -262,13 +263,7 @@ func TestTheReaderAgreesWithFluentBit(t *testing.T) {
 
 // TestFluentBitStillDoesWhatIsRecorded runs a real Fluent Bit, where there is one.
 func TestFluentBitStillDoesWhatIsRecorded(t *testing.T) {
-	bin := os.Getenv("FLUENT_BIT")
-	if bin == "" {
-		var err error
-		if bin, err = exec.LookPath("fluent-bit"); err != nil {
-			t.Skip("there is no fluent-bit on the PATH, and $FLUENT_BIT is not set")
-		}
-	}
+	bin := setup.FluentBit(t)
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
 			path := c.write(t)

@@ -12,20 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
-
-// long says that the tests take the sizes that the promise is proven with (make
-// torture), not those of every day.
-var long = os.Getenv("TORTURE_LONG") != ""
-
-func size(day, proof int) int {
-	if long {
-		return proof
-	}
-	return day
-}
 
 // complete waits until everything that the APIs list has arrived.
 func (r *rig) complete(limit time.Duration, customers []simulator.Tenant, api string) {
@@ -67,10 +57,10 @@ func (r *rig) accounts(customers []simulator.Tenant, api string) (arrived, repea
 func TestSIGKILLAtRandomMomentsLosesNothing(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		rng := rand.New(rand.NewPCG(1, 2))
-		customers := tenants(2, size(600, 6000))
+		customers := tenants(2, setup.Size(600, 6000))
 		r.simulate(simulator.Config{Tenants: customers, Faults: "drip:rate=1500000"})
 		sections := []flbhost.Instance{r.section(customers[0], "siem"), r.section(customers[1], "siem")}
-		kills := size(4, 20)
+		kills := setup.Size(4, 20)
 		for range kills {
 			r.mustStart(sections...)
 			time.Sleep(time.Duration(rng.Int64N(int64(4 * time.Second))))
@@ -101,18 +91,18 @@ func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachHost(t, func(t *testing.T, r *rig) {
-				customers := tenants(2, size(400, 6000))
+				customers := tenants(2, setup.Size(400, 6000))
 				r.simulate(simulator.Config{Tenants: customers, Faults: "drip:rate=1500000"})
 				sections := []flbhost.Instance{r.section(customers[0], "siem"), r.section(customers[1], "siem")}
 				r.mustStart(sections...)
-				for range size(3, 20) {
+				for range setup.Size(3, 20) {
 					time.Sleep(time.Duration(500+rand.IntN(1500)) * time.Millisecond)
 					end(r, sections)
 				}
 				r.complete(3*time.Minute, customers, "siem")
 				time.Sleep(2 * time.Second)
 				_, reading := r.accounts(customers, "siem")
-				for range size(3, 20) {
+				for range setup.Size(3, 20) {
 					end(r, sections)
 					time.Sleep(1500 * time.Millisecond)
 				}
@@ -134,13 +124,13 @@ func TestSIGTERMAndSIGHUPWhileIdleAndWhileReadingLoseNothing(t *testing.T) {
 
 func TestAnInputPausedByItsBufferAndResumedLosesNothing(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
-		customers := tenants(2, size(500, 2000))
+		customers := tenants(2, setup.Size(500, 2000))
 		r.simulate(simulator.Config{Tenants: customers})
 		paused := r.section(customers[0], "siem")
 		paused.MemBufLimit = 100_000
 		r.mustStart(paused, r.section(customers[1], "siem"))
 		r.host.Outputs(false)
-		time.Sleep(time.Duration(size(8, 60)) * time.Second)
+		time.Sleep(time.Duration(setup.Size(8, 60)) * time.Second)
 		r.host.Outputs(true)
 		r.complete(2*time.Minute, customers, "siem")
 		time.Sleep(2 * time.Second)
@@ -157,7 +147,7 @@ func TestAChainOfStrictlyRotatedTokensIsNeverLostToSIGKILL(t *testing.T) {
 		r.simulate(simulator.Config{Tenants: customers, Rotation: simulator.Strict, TokenLife: 3 * time.Second})
 		sections := []flbhost.Instance{r.section(customers[0], "siem")}
 		rng := rand.New(rand.NewPCG(5, 6))
-		for range size(5, 20) {
+		for range setup.Size(5, 20) {
 			r.mustStart(sections...)
 			before := r.sim.Requests().Redeemed
 			r.until("a redemption", time.Minute, func() bool { return r.sim.Requests().Redeemed > before })
@@ -225,7 +215,7 @@ func TestAFullDiskUnderDataDirStopsNothing(t *testing.T) {
 			}
 			f.Close()
 		}
-		for i := range size(4, 20) {
+		for i := range setup.Size(4, 20) {
 			r.sim.Generate(
 				customers[0].ID,
 				20,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -179,19 +180,15 @@ func forward(t *testing.T, address, target string) {
 }
 
 func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
-	so, err := plugin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := newRig(t, nil)
 	customers := tenants(3, 50)
 	r.simulate(simulator.Config{Tenants: customers, Faults: "stall:at=0.5"})
 
 	host, err := flbhost.Start(t.Context(), flbhost.Config{
-		Plugin:        so,
+		Plugin:        setup.Plugin(t),
 		StorageDir:    r.storage,
 		CallbackLimit: -1,
-		ExitLimit:     patience,
+		ExitLimit:     setup.LongWait,
 		Tick:          50 * time.Millisecond,
 		Instances: []flbhost.Instance{
 			r.section(customers[0], "siem"),
@@ -205,7 +202,7 @@ func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
 	r.host = host
 	t.Cleanup(func() { host.Kill() })
 
-	r.until("requests that hang", patience, func() bool { return r.sim.Requests().Count["siem"] >= len(customers) })
+	r.until("requests that hang", setup.LongWait, func() bool { return r.sim.Requests().Count["siem"] >= len(customers) })
 	took := func() (took []time.Duration) {
 		for _, c := range host.Calls() {
 			if c.Fn == "Callback" || c.Fn == "CallbackCtx" {
@@ -215,7 +212,7 @@ func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
 		return took
 	}
 	before := len(took())
-	r.until("a hundred callbacks", patience, func() bool { return len(took()) >= before+100 })
+	r.until("a hundred callbacks", setup.LongWait, func() bool { return len(took()) >= before+100 })
 
 	// A callback that waits for the API is held up until the request's timeout, a
 	// minute. One that waits for a processor is not.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -78,10 +79,7 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 
 func TestGoroutinesDescriptorsAndMemoryDoNotGrowOverThousandsOfPolls(t *testing.T) {
 	t.Parallel()
-	so, err := plugin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	so := setup.Plugin(t)
 	r := newRig(t, func(cfg flbhost.Config) (flbhost.Process, error) {
 		cfg.Plugin = so
 		cfg.LogLevel = "info"
@@ -104,7 +102,7 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrowOverThousandsOfPolls(t *testing.
 		},
 	)
 	polls := func() float64 { return gauge(t, address, "defender_polls_total") }
-	target := float64(size(600, 10_000))
+	target := float64(setup.Size(600, 10_000))
 	r.until("a fifth of the polls", 5*time.Minute, func() bool { return polls() > target/5 })
 	names := []string{
 		"go_goroutines",

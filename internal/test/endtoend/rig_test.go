@@ -8,45 +8,23 @@ import (
 	"hash/fnv"
 	"io"
 	"math/big"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// plugin is the path of the .so under test: the one that `make` builds, brought up to
-// date.
-var plugin = sync.OnceValues(func() (string, error) {
-	root, err := filepath.Abs("../../..")
-	if err != nil {
-		return "", err
-	}
-	so := filepath.Join(root, "build", "in_defender.so")
-	cmd := exec.Command("make", "-s", "build/in_defender.so")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
-	}
-	_, err = os.Stat(so) // so that `go test` knows that a result depends on it
-	return so, err
-})
-
 // hosts are the programs that the plugin is driven by.
 func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error) {
 	t.Helper()
-	so, err := plugin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	so := setup.Plugin(t)
 	list := map[string]func(flbhost.Config) (flbhost.Process, error){
 		"host": func(cfg flbhost.Config) (flbhost.Process, error) {
 			cfg.Plugin = so
@@ -84,7 +62,7 @@ func eachHost(t *testing.T, run func(t *testing.T, r *rig)) {
 // start the same Fluent Bit: the long runs take both for each test, the others one of
 // them.
 func everyday(t *testing.T, host string) bool {
-	if long || host == "host" {
+	if setup.Long() || host == "host" {
 		return true
 	}
 
@@ -144,15 +122,7 @@ func (r *rig) alert(rec flbhost.Record) alert {
 
 func (r *rig) simulate(cfg simulator.Config) {
 	r.t.Helper()
-	sim, err := simulator.New(cfg)
-	if err == nil {
-		err = sim.Start("127.0.0.1:0")
-	}
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.sim = sim
-	r.t.Cleanup(func() { sim.Close() })
+	r.sim = setup.Simulator(r.t, cfg)
 }
 
 // section is the [INPUT] of one tenant. more adds or replaces keys; an empty value
@@ -212,7 +182,7 @@ func (r *rig) start(instances ...flbhost.Instance) error {
 		LogLevel:      "trace",
 		HotReload:     true,
 		CallbackLimit: -1,
-		ExitLimit:     patience,
+		ExitLimit:     setup.LongWait,
 	})
 	if h != nil {
 		r.host = h
@@ -231,7 +201,7 @@ func (r *rig) mustStart(instances ...flbhost.Instance) {
 // stop ends the process by SIGTERM.
 func (r *rig) stop() {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 	defer cancel()
 	exit, err := r.host.Stop(ctx)
 	if err != nil || exit.Code != 0 {
@@ -255,19 +225,10 @@ func (r *rig) logText() string {
 	return b.String()
 }
 
-// patience is how long a test waits at least for what must happen. It is long because the
-// machine may be busy; it costs nothing unless the test fails.
-const patience = 2 * time.Minute
-
-// until waits for a condition, for the limit or for patience, whichever is longer.
+// until waits for a condition. A failure shows the log.
 func (r *rig) until(what string, limit time.Duration, ok func() bool) {
 	r.t.Helper()
-	limit = max(limit, patience)
-	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			r.t.Fatalf("%s: not within %v\n%s", what, limit, r.logText())
-		}
-	}
+	setup.Until(r.t, what, limit, ok, r.logText)
 }
 
 // alerts are the records of one tenant that reached the chunks: record_id to how often,

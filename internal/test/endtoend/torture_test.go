@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -254,7 +255,7 @@ func (tr *trial) snapshot() {
 // event is what happens to the process.
 func (tr *trial) event() {
 	host, _ := tr.r.host.(*flbhost.Host)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 	defer cancel()
 	pick := tr.rng.IntN(8)
 	if pick <= 2 || pick == 5 {
@@ -458,7 +459,7 @@ func (tr *trial) allowed(id string) (n int) {
 func TestTortureLosesNothing(t *testing.T) {
 	t.Parallel()
 	runs, seed := 3, uint64(1)
-	if long {
+	if setup.Long() {
 		seed = uint64(time.Now().UnixNano() % 1_000_000)
 	}
 	if n, err := strconv.Atoi(os.Getenv("TORTURE_RUNS")); err == nil {

@@ -2,7 +2,6 @@ package examples
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
@@ -21,14 +21,6 @@ func long(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short")
 	}
-}
-
-// size is how much a test takes: day every day, proof in make torture.
-func size(day, proof int) int {
-	if os.Getenv("TORTURE_LONG") != "" {
-		return proof
-	}
-	return day
 }
 
 // TestSplunkThatIsBusyEveryFourthTimeLosesNothing: alerts turn up in waves of 40, so
@@ -43,7 +35,7 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	r.install("splunk.conf", "splunk.conf")
 	r.start("splunk.conf")
 	waves := 0
-	for ; waves < size(10, 50) || r.hec.Status()[503] < 2 && waves < most; waves++ {
+	for ; waves < setup.Size(10, 50) || r.hec.Status()[503] < 2 && waves < most; waves++ {
 		wave := waves
 		r.sim.Generate(
 			f.tenantID,
@@ -164,7 +156,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	long(t)
 	t.Parallel()
-	each := size(100, 500)
+	each := setup.Size(100, 500)
 	tenants, feeds := oneOfEach()
 	r := newRig(t, tenants, receiver.HECConfig{})
 	server, err := receiver.Certificate(r.path("syslog-ca.pem"))
@@ -262,7 +254,7 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	long(t)
 	t.Parallel()
 	const each = 20
-	n := size(100, 300)
+	n := setup.Size(100, 300)
 	var tenants []simulator.Tenant
 	var feeds []feed
 	var file strings.Builder

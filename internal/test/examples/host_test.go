@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -22,12 +23,8 @@ import (
 // gives the alerts among them.
 func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.Record {
 	t.Helper()
-	so, err := plugin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := flbhost.Run(t, flbhost.Config{Plugin: so, Instances: instances})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	host := flbhost.Run(t, flbhost.Config{Plugin: setup.Plugin(t), Instances: instances})
+	ctx, cancel := context.WithTimeout(t.Context(), setup.LongWait)
 	defer cancel()
 	if err := host.WaitEvents(ctx, events); err != nil {
 		t.Fatal(err)
@@ -42,26 +39,13 @@ func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.R
 	return records
 }
 
-func simulate(t *testing.T, tenants []simulator.Tenant) *simulator.Simulator {
-	t.Helper()
-	sim, err := simulator.New(simulator.Config{Tenants: tenants, Seed: 11})
-	if err == nil {
-		err = sim.Start("127.0.0.1:0")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sim.Close() })
-	return sim
-}
-
 // TestCEFOfAllAPIsIsAsMapped: hostile texts of all four APIs, line by line against the
 // mapping.
 func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 	t.Parallel()
 	const each = 150
 	tenants, feeds := oneOfEach()
-	sim := simulate(t, tenants)
+	sim := setup.Simulator(t, simulator.Config{Tenants: tenants, Seed: 11})
 	addHostile(sim, feeds, each)
 	data := filepath.Join(t.TempDir(), "state")
 	var inputs []flbhost.Instance
@@ -129,7 +113,7 @@ func TestTenantsOfOneInputHaveTagsOfTheirOwn(t *testing.T) {
 			fmt.Fprintf(&file, "    tag: defender.%s\n", name)
 		}
 	}
-	sim := simulate(t, tenants)
+	sim := setup.Simulator(t, simulator.Config{Tenants: tenants, Seed: 11})
 	path := filepath.Join(t.TempDir(), "customers.yaml")
 	text := fmt.Sprintf(
 		"defaults:\n  client_id: %s\n  client_secret: %s\n  poll_interval: 5s\n  login_url: %s\n  api_url: %s\ntenants:\n%s",

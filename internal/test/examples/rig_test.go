@@ -20,32 +20,11 @@ import (
 
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/tokens"
 )
-
-// plugin is the path of the .so under test: the one that `make` builds, brought up to
-// date.
-var plugin = sync.OnceValues(func() (string, error) {
-	root, err := filepath.Abs("../../..")
-	if err != nil {
-		return "", err
-	}
-	so := filepath.Join(root, "build", "in_defender.so")
-	cmd := exec.Command("make", "-s", "build/in_defender.so")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
-	}
-	// go test takes a result from its cache unless a file changed that the test looked
-	// at itself.
-	if _, err := os.Stat(so); err != nil {
-		return "", err
-	}
-	return so, nil
-})
 
 const (
 	hecToken      = "7c1a2b3c-0000-4000-8000-00000000000a"
@@ -77,20 +56,11 @@ type rig struct {
 // newRig skips the test where there is no Fluent Bit.
 func newRig(t *testing.T, tenants []simulator.Tenant, hec receiver.HECConfig) *rig {
 	t.Helper()
-	program, err := flbhost.Find()
-	if err != nil {
-		t.Skipf("%v", err)
-	}
-	so, err := plugin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, program: program, dir: t.TempDir(), env: environment(t)}
-	r.sim, err = simulator.New(simulator.Config{Tenants: tenants, Seed: 11})
-	r.must(err)
-	r.must(r.sim.Start("127.0.0.1:0"))
-	t.Cleanup(func() { r.sim.Close() })
+	r := &rig{t: t, program: setup.FluentBit(t), dir: t.TempDir(), env: environment(t)}
+	so := setup.Plugin(t)
+	r.sim = setup.Simulator(t, simulator.Config{Tenants: tenants, Seed: 11})
 
+	var err error
 	r.server, err = receiver.Certificate(r.path("ca.pem"))
 	r.must(err)
 	hec.TLS = r.server
@@ -233,29 +203,23 @@ func (r *rig) stop() {
 		if err != nil {
 			r.t.Errorf("fluent-bit ended with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(setup.LongWait):
 		r.t.Error("fluent-bit did not end")
 	}
 }
 
-// patience is how long a test waits at least for what must happen: the machine may be
-// busy.
-const patience = 3 * time.Minute
-
-// until waits for a condition, for the limit or for patience, whichever is longer.
+// until waits for a condition while Fluent Bit runs.
 func (r *rig) until(what string, limit time.Duration, ok func() bool) {
 	r.t.Helper()
-	limit = max(limit, patience)
-	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
+	setup.Until(r.t, what, limit, func() bool {
 		select {
 		case err := <-r.ended:
 			r.t.Fatalf("fluent-bit ended (%v) before %s", err, what)
 		default:
 		}
-		if time.Now().After(end) {
-			r.t.Fatalf("%s: not within %v", what, limit)
-		}
-	}
+
+		return ok()
+	}, nil)
 }
 
 // customer is a tenant of the simulator that knows the application.

@@ -3,6 +3,7 @@ package flbhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,14 +55,16 @@ func events(n int) func(*testing.T, Process, string) {
 // Both hosts tick once a second, so looking ten times a second is no load.
 func waitTrace(t *testing.T, dir, id, prefix string, n int) {
 	t.Helper()
+	what := fmt.Sprintf("%d lines %q in the trace of %s", n, prefix, id)
+	waitFor(t, what, func() bool { return countTrace(dir, id, prefix) >= n })
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
 	ctx := deadline(t)
-	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
-		if countTrace(dir, id, prefix) >= n {
-			tick.Stop()
-			return
-		}
+	for tick := time.NewTicker(100 * time.Millisecond); !ok(); <-tick.C {
 		if ctx.Err() != nil {
-			t.Fatalf("trace of %s never had %d lines %q", id, n, prefix)
+			t.Fatalf("there never were %s", what)
 		}
 	}
 }
@@ -256,8 +259,8 @@ func (r *run) trace(dir, id string) string {
 	return strings.Join(out, "\n")
 }
 
-// on runs the scenario on one of the two and gives the records by tag: the order of
-// chunks of different tags is not promised.
+// on runs the scenario on one of the two and returns the records by tag. The order of
+// chunks with different tags is not promised.
 func (r *run) on(t *testing.T, start func(context.Context, Config) (Process, error), dir string) map[string]string {
 	t.Helper()
 	ctx := deadline(t)
@@ -306,21 +309,15 @@ func (r *run) on(t *testing.T, start func(context.Context, Config) (Process, err
 
 func waitState(t *testing.T, dir, id, want string) {
 	t.Helper()
-	ctx := deadline(t)
-	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
-		if text, _ := os.ReadFile(filepath.Join(dir, "state."+id)); string(text) == want {
-			tick.Stop()
-			return
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("state of %s never was %s", id, want)
-		}
-	}
+	waitFor(t, want+" events in the state of "+id, func() bool {
+		text, err := os.ReadFile(filepath.Join(dir, "state."+id))
+		return err == nil && string(text) == want
+	})
 }
 
-// byTag gives the records of each tag, sorted: a chunk left behind by a kill is
-// delivered after newer ones. One that was on its way at that moment is delivered
-// twice, so after a kill repeats do not count.
+// byTag returns the records of each tag, sorted: a chunk that a kill left behind is
+// delivered after newer ones. A chunk that was on its way at that moment is delivered
+// twice, so repeats do not count after a kill.
 func byTag(t *testing.T, p Process, killed bool) map[string]string {
 	t.Helper()
 	records, err := p.Records()

@@ -1,0 +1,114 @@
+// Package setup has the parts that tests of the whole share: the built plugin, a
+// simulator, a real Fluent Bit, and a wait for what must happen.
+package setup
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/testbed/simulator"
+)
+
+// LongWait is how long a test waits at least for what must happen. It is long because the
+// machine may be busy. It costs nothing unless the test fails.
+const LongWait = 3 * time.Minute
+
+// Plugin returns the path of the plugin that `make` builds, and brings it up to date.
+func Plugin(t testing.TB) string {
+	t.Helper()
+
+	so, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return so
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	_, file, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
+
+	cmd := exec.Command("make", "-s", "build/in_defender.so")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
+	}
+
+	// go test takes a result from its cache unless a file changed that the test itself
+	// looked at.
+	so := filepath.Join(root, "build", "in_defender.so")
+	_, err := os.Stat(so)
+
+	return so, err
+})
+
+// FluentBit returns the path of this machine's Fluent Bit. It skips the test where there is
+// none.
+func FluentBit(t testing.TB) string {
+	t.Helper()
+
+	program, err := flbhost.Find()
+	if err != nil {
+		t.Skip(err)
+	}
+
+	return program
+}
+
+// Simulator starts a simulator on a free port of 127.0.0.1. It is closed when the test ends.
+func Simulator(t testing.TB, cfg simulator.Config) *simulator.Simulator {
+	t.Helper()
+
+	sim, err := simulator.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	if err := sim.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sim.Close() })
+
+	return sim
+}
+
+// Until waits until ok returns true, asking ten times a second. It fails the test when that
+// takes longer than limit and [LongWait]. The failure ends with what explain returns, which
+// may be nil.
+func Until(t testing.TB, what string, limit time.Duration, ok func() bool, explain func() string) {
+	t.Helper()
+
+	limit = max(limit, LongWait)
+	for end := time.Now().Add(limit); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().Before(end) {
+			continue
+		}
+
+		why := ""
+		if explain != nil {
+			why = "\n" + explain()
+		}
+		t.Fatalf("%s: not within %v%s", what, limit, why)
+	}
+}
+
+// Long reports whether tests take the sizes with which `make torture` proves the promise,
+// instead of those of every day.
+func Long() bool { return os.Getenv("TORTURE_LONG") != "" }
+
+// Size returns how much a test does: daily in `make test`, torture in `make torture`.
+func Size(daily, torture int) int {
+	if Long() {
+		return torture
+	}
+
+	return daily
+}
