@@ -157,13 +157,7 @@ func (c *cli) lint(path string) (lint.Result, error) {
 	if err != nil {
 		var e *fluentbit.Error
 		if errors.As(err, &e) {
-			return lint.Result{Findings: []lint.Finding{{
-				Level:   lint.Error,
-				File:    e.File,
-				Line:    e.Line,
-				Problem: e.Problem,
-				Remedy:  e.Remedy,
-			}}}, nil
+			return lint.Unreadable(e), nil
 		}
 
 		return lint.Result{}, err

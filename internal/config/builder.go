@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"fluent-bit-defender/internal/config/plain"
@@ -20,8 +21,9 @@ type builder struct {
 	sources  Sources
 	faults   []error
 	warnings []Warning
-	// reported keeps a fault in an inherited value from being told once per tenant.
-	reported map[Fault]bool
+	// reported are the faults and warnings about inherited values, as text without the
+	// tenant: each is reported once, not once per tenant.
+	reported map[string]bool
 	// files keeps what was read: hundreds of tenants share a secret file.
 	files map[string]fileContent
 	// sum is the SHA-256 of the tenants file.
@@ -41,10 +43,8 @@ func (b *builder) add(f *Fault) {
 	case len(b.faults) < maxFaults:
 		b.faults = append(b.faults, f)
 	case len(b.faults) == maxFaults:
-		b.faults = append(
-			b.faults,
-			&Fault{File: f.File, Problem: fmt.Sprintf("more than %d faults", maxFaults), Remedy: "fix these first"},
-		)
+		problem := fmt.Sprintf("more than %d faults", maxFaults)
+		b.faults = append(b.faults, newFault(Place{File: f.File}, problem, "fix these first"))
 	}
 }
 
@@ -54,14 +54,17 @@ func (b *builder) warn(w Warning) {
 	}
 }
 
-// once reports whether a message is new, tenants aside.
-func (b *builder) once(f Fault) bool {
-	f.Tenant = ""
-	if b.reported[f] {
+// once reports whether a fault or warning is new, whichever tenant it is about.
+func (b *builder) once(f *Fault) bool {
+	at := f.Place
+	at.Tenant = ""
+	text := at.Sentence(f.Problem, f.Remedy)
+
+	if b.reported[text] {
 		return false
 	}
 
-	b.reported[f] = true
+	b.reported[text] = true
 
 	return true
 }
@@ -221,13 +224,12 @@ func (r *reader) raw(key string) value {
 // beside it.
 func (r *reader) group(keys ...string) []value {
 	for _, l := range r.layers {
-		values, any := make([]value, len(keys)), false
+		values := make([]value, len(keys))
 		for i, k := range keys {
 			values[i] = l.value(k)
-			any = any || values[i].set
 		}
 
-		if any {
+		if slices.ContainsFunc(values, func(v value) bool { return v.set }) {
 			return values
 		}
 	}
@@ -235,36 +237,30 @@ func (r *reader) group(keys ...string) []value {
 	return make([]value, len(keys))
 }
 
+// fault reports a fault in a value. One that is inherited is reported once, not once
+// per tenant.
 func (r *reader) fault(key string, v value, problem, remedy string) {
-	f := Fault{
-		Key:     key,
-		Tenant:  r.tenant,
-		File:    v.file,
-		Line:    v.line,
-		Problem: problem,
-		Remedy:  remedy,
+	f := newFault(r.place(key, v), problem, remedy)
+	if !v.inherited || r.once(f) {
+		r.add(f)
 	}
-	if v.inherited && !r.once(f) {
-		return
-	}
-
-	r.add(&f)
 }
 
+// warning reports what fault does not refuse.
 func (r *reader) warning(key string, v value, problem, remedy string) {
-	w := Warning{
-		Key:     key,
-		Tenant:  r.tenant,
-		File:    v.file,
-		Line:    v.line,
-		Problem: problem,
-		Remedy:  remedy,
+	f := newFault(r.place(key, v), problem, remedy)
+	if !v.inherited || r.once(f) {
+		r.warn(Warning(*f))
 	}
-	if v.inherited && !r.once(Fault(w)) {
-		return
-	}
+}
 
-	r.warn(w)
+func (r *reader) place(key string, v value) Place {
+	return Place{
+		File:   v.file,
+		Line:   v.line,
+		Key:    key,
+		Tenant: r.tenant,
+	}
 }
 
 // refuse reports a value that cannot be what the key wants. The value is shown unless

@@ -191,7 +191,7 @@ func FromPlugin(g Getter, s Sources) (*Input, []Warning, error) {
 
 // input builds the Input from a section that has been read.
 func (sec section) input(s Sources) (*Input, []Warning, error) {
-	b := &builder{sources: s, files: map[string]fileContent{}, reported: map[Fault]bool{}}
+	b := &builder{sources: s, files: map[string]fileContent{}, reported: map[string]bool{}}
 	in := &Input{section: sec}
 	r := b.reader(layer{value: sec.value})
 	in.DataDir = r.path("data_dir")
@@ -246,12 +246,11 @@ func (b *builder) shared(tenants []Tenant) {
 		id, ok := ids[t.TenantName]
 		if ok && id != t.TenantID && t.TenantID != "" && !told[t.TenantName] {
 			told[t.TenantName] = true
-			b.warn(Warning{
-				Key:     "tenant_name",
-				Tenant:  t.TenantName,
-				Problem: "names more than one tenant, " + id + " and " + t.TenantID + " among them",
-				Remedy:  "give each its own name, so that logs and commands tell them apart",
-			})
+			b.warn(Warning(*newFault(
+				Place{Key: "tenant_name", Tenant: t.TenantName},
+				"names more than one tenant, "+id+" and "+t.TenantID+" among them",
+				"give each its own name, so that logs and commands tell them apart",
+			)))
 		}
 
 		if !ok {

@@ -9,11 +9,11 @@ func EnvironmentWarnings(s Sources) []Warning {
 	for setting := range strings.SplitSeq(settings, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(setting), "=")
 		if name == "http2debug" && value != "" && value != "0" {
-			return []Warning{{
-				Key:     "GODEBUG",
-				Problem: "has http2debug, which makes Go print the headers of requests, with their tokens",
-				Remedy:  "remove http2debug from the environment variable GODEBUG of Fluent Bit",
-			}}
+			return []Warning{Warning(*newFault(
+				Place{Key: "GODEBUG"},
+				"has http2debug, which makes Go print the headers of requests, with their tokens",
+				"remove http2debug from the environment variable GODEBUG of Fluent Bit",
+			))}
 		}
 	}
 

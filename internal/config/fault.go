@@ -9,31 +9,41 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
+// Place says where in a configuration something is: a file and line, a key, and whose it
+// is. Each part is empty where it is not known.
+type Place struct {
+	File string `json:"file,omitempty"`
+	// Line counts from 1; 0 is unknown.
+	Line int `json:"line,omitempty"`
+	// Key is the option; empty when a file as a whole is at fault.
+	Key string `json:"key,omitempty"`
+	// Tenant is the tenant's name, or its id; empty when the fault is not one tenant's.
+	Tenant string `json:"tenant,omitempty"`
+}
+
 // Fault is one thing that is wrong in a configuration. It never holds the value of a
 // secret.
 type Fault struct {
-	// Key is the option; empty when a file as a whole is at fault.
-	Key string
-	// Tenant is the tenant's name, or its id; empty when the fault is not one tenant's.
-	Tenant string
-	// File and Line say where, as far as known; Line 0 is unknown.
-	File string
-	Line int
-	// Problem is what is wrong, Remedy what to write instead.
-	Problem, Remedy string
+	Place
+	advice.Fault
 }
 
-// Error is one line: where, key, tenant, problem, remedy.
-func (f *Fault) Error() string { return line(f.File, f.Line, f.Key, f.Tenant, f.Problem, f.Remedy) }
+// newFault returns a fault, which stays until somebody changes the configuration.
+func newFault(at Place, problem, remedy string) *Fault {
+	return &Fault{Place: at, Fault: advice.Fault{Problem: problem, Remedy: remedy, Fate: advice.NeedsFix}}
+}
+
+// Error returns one line: where, key, tenant, problem, remedy.
+func (f *Fault) Error() string { return f.Sentence(f.Problem, f.Remedy) }
 
 // Warning is something that works but is probably not meant, or not safe. Its fields
 // are those of a Fault.
 type Warning Fault
 
-// String is one line, like Fault.Error.
-func (w Warning) String() string { return line(w.File, w.Line, w.Key, w.Tenant, w.Problem, w.Remedy) }
+// String returns one line, like Fault.Error.
+func (w Warning) String() string { return w.Sentence(w.Problem, w.Remedy) }
 
-// Faults returns the faults that are joined in the error of FromPlugin.
+// Faults returns the faults in the error of FromPlugin or Watch.Poll.
 func Faults(err error) []*Fault {
 	var all []*Fault
 
@@ -47,28 +57,29 @@ func Faults(err error) []*Fault {
 	return all
 }
 
-func line(file string, number int, key, tenant, problem, remedy string) string {
+// Sentence returns one line about what is wrong at a place.
+func (p Place) Sentence(problem, remedy string) string {
 	var b strings.Builder
-	if file != "" {
-		b.WriteString(plain.Text(file, 256))
+	if p.File != "" {
+		b.WriteString(plain.Text(p.File, 256))
 
-		if number > 0 {
-			fmt.Fprintf(&b, ":%d", number)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
 		}
 
 		b.WriteString(": ")
 	}
 
-	if key != "" {
-		b.WriteString(plain.Text(key, 64))
+	if p.Key != "" {
+		b.WriteString(plain.Text(p.Key, 64))
 
-		if tenant != "" {
-			fmt.Fprintf(&b, " (tenant %s)", plain.Text(tenant, 128))
+		if p.Tenant != "" {
+			fmt.Fprintf(&b, " (tenant %s)", plain.Text(p.Tenant, 128))
 		}
 
 		b.WriteString(": ")
-	} else if tenant != "" {
-		fmt.Fprintf(&b, "tenant %s: ", plain.Text(tenant, 128))
+	} else if p.Tenant != "" {
+		fmt.Fprintf(&b, "tenant %s: ", plain.Text(p.Tenant, 128))
 	}
 
 	b.WriteString(plain.Text(problem, 1024))

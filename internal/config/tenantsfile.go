@@ -21,13 +21,8 @@ func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 	c := readFile(b.sources, path, maxTenantsFile)
 	if c.err != nil {
 		usual := "name a YAML file with the tenants, of at most 4 MB, readable by the user Fluent Bit runs as"
-		b.add(&Fault{
-			Key:     "tenants_file",
-			File:    at.file,
-			Line:    at.line,
-			Problem: named(path) + " " + c.err.Error(),
-			Remedy:  remedyOf(c.err, usual),
-		})
+		at := Place{File: at.file, Line: at.line, Key: "tenants_file"}
+		b.add(newFault(at, named(path)+" "+c.err.Error(), remedyOf(c.err, usual)))
 
 		return nil
 	}
@@ -51,14 +46,13 @@ type tenantsReader struct {
 }
 
 func (f *tenantsReader) fault(line int, key, tenant, problem, remedy string) {
-	f.add(&Fault{
-		Key:     key,
-		Tenant:  tenant,
-		File:    f.file,
-		Line:    line,
-		Problem: problem,
-		Remedy:  remedy,
-	})
+	at := Place{
+		File:   f.file,
+		Line:   line,
+		Key:    key,
+		Tenant: tenant,
+	}
+	f.add(newFault(at, problem, remedy))
 }
 
 const shape = "write `tenants:` and under it a list, each with its tenant_id"

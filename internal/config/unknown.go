@@ -60,16 +60,16 @@ var misplaced = map[string]string{
 // ignores such a key in silence. The caller adds file, line and tenant.
 func UnknownKey(key string) *Fault {
 	name := strings.ToLower(key)
-	if o, ok := Lookup(
-		name,
-	); ok && o.Scope != FileOnly || slices.Contains(coreKeys, name) ||
-		strings.HasPrefix(name, "rate_gate.") {
+	o, ok := Lookup(name)
+
+	known := ok && o.Scope != FileOnly
+	if known || slices.Contains(coreKeys, name) || strings.HasPrefix(name, "rate_gate.") {
 		return nil
 	}
 
 	problem, remedy := unknown(name, false)
 
-	return &Fault{Key: key, Problem: problem, Remedy: remedy}
+	return newFault(Place{Key: key}, problem, remedy)
 }
 
 // unknown words the fault of a key that does not exist; inFile: in a tenants file, else

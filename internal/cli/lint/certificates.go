@@ -4,6 +4,7 @@ import (
 	"io"
 	"time"
 
+	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/tokens"
@@ -26,27 +27,22 @@ func (l *linter) certificates() {
 
 			seen[path] = true
 
-			f := Finding{
-				Level:  Warning,
-				File:   in.TenantsFile,
-				Key:    "client_certificate_file",
-				Tenant: t.TenantName,
-			}
-			if in.TenantsFile == "" && i < len(l.sections) {
-				f.File, f.Line = l.sections[i].Where(f.Key)
-			}
-
 			end := certificateEnd(path)
 			if !end.Soon {
 				continue
 			}
 
-			if end.Ended {
-				f.Level = Error
+			at := config.Place{File: in.TenantsFile, Key: "client_certificate_file", Tenant: t.TenantName}
+			if in.TenantsFile == "" && i < len(l.sections) {
+				at.File, at.Line = l.sections[i].Where(at.Key)
 			}
 
-			f.Problem, f.Remedy = end.Text+": "+plain.Text(path, 256), end.Remedy
-			l.add(f)
+			level := Warning
+			if end.Ended {
+				level = Error
+			}
+
+			l.add(level, at, end.Text+": "+plain.Text(path, 256), end.Remedy)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
@@ -28,37 +29,38 @@ import (
 type Level string
 
 const (
-	// Error: the input does not start, or alerts are lost.
+	// Error is for what keeps the input from starting, or loses alerts.
 	Error Level = "error"
-	// Warning: it works, but is probably not meant, or not safe.
+	// Warning is for what works, but is probably not meant, or not safe.
 	Warning Level = "warning"
-	// Note: good to know; nothing is wrong.
+	// Note is for what is good to know; nothing is wrong.
 	Note Level = "note"
 )
 
 // Finding is one thing that was found. It holds no value of a secret.
 type Finding struct {
-	Level   Level  `json:"level"`
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
-	Key     string `json:"key,omitempty"`
-	Tenant  string `json:"tenant,omitempty"`
-	Problem string `json:"problem"`
-	Remedy  string `json:"remedy,omitempty"`
+	Level Level `json:"level"`
+	config.Place
+	advice.Fault
+}
+
+// finding returns a finding at a place.
+func finding(level Level, at config.Place, problem, remedy string) Finding {
+	return Finding{Level: level, Place: at, Fault: advice.Fault{
+		Problem: problem,
+		Remedy:  remedy,
+		Fate:    advice.NeedsFix,
+	}}
 }
 
 // String returns one line: level, where, what, remedy.
-func (f Finding) String() string {
-	w := config.Warning{
-		Key:     f.Key,
-		Tenant:  f.Tenant,
-		File:    f.File,
-		Line:    f.Line,
-		Problem: f.Problem,
-		Remedy:  f.Remedy,
-	}
+func (f Finding) String() string { return string(f.Level) + ": " + f.Sentence(f.Problem, f.Remedy) }
 
-	return string(f.Level) + ": " + w.String()
+// Unreadable returns what is found in a file that cannot be read as a configuration.
+func Unreadable(err *fluentbit.Error) Result {
+	at := config.Place{File: err.File, Line: err.Line}
+
+	return Result{Findings: []Finding{finding(Error, at, err.Problem, err.Remedy)}}
 }
 
 // Input is a section that was read without a fault.
@@ -74,6 +76,9 @@ type Result struct {
 	Inputs   []Input
 	Findings []Finding
 }
+
+// setVariable is the remedy for a variable that is not set in this process.
+const setVariable = "set it, or run this check with Fluent Bit's environment"
 
 // linter collects findings.
 type linter struct {
@@ -94,13 +99,7 @@ type linter struct {
 func Config(file *fluentbit.File, s config.Sources) Result {
 	l := &linter{sources: s, file: file, objects: map[string]string{}}
 	for _, n := range file.Notes {
-		l.add(Finding{
-			Level:   Warning,
-			File:    n.File,
-			Line:    n.Line,
-			Problem: n.Problem,
-			Remedy:  n.Remedy,
-		})
+		l.add(Warning, config.Place{File: n.File, Line: n.Line}, n.Problem, n.Remedy)
 	}
 
 	l.serviceSection()
@@ -127,12 +126,8 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	}
 
 	if len(l.sections) == 0 {
-		l.add(Finding{
-			Level:   Error,
-			File:    file.Path,
-			Problem: "there is no input with `Name defender`",
-			Remedy:  "add one, or name the right file",
-		})
+		l.add(Error, config.Place{File: file.Path}, "there is no input with `Name defender`",
+			"add one, or name the right file")
 
 		return l.sorted()
 	}
@@ -171,47 +166,57 @@ func TenantsFile(path string, s config.Sources) Result {
 // environment looks at the environment of this process, which Fluent Bit may share.
 func (l *linter) environment() {
 	for _, w := range config.EnvironmentWarnings(l.sources) {
-		l.add(Finding{
-			Level:   Warning,
-			Key:     w.Key,
-			Problem: w.Problem,
-			Remedy:  w.Remedy,
-		})
+		l.add(Warning, w.Place, w.Problem, w.Remedy)
 	}
 }
 
-func (l *linter) add(f Finding) { l.Findings = append(l.Findings, f) }
+// add adds a finding at a place.
+func (l *linter) add(level Level, at config.Place, problem, remedy string) {
+	l.Findings = append(l.Findings, finding(level, at, problem, remedy))
+}
 
 // at adds a finding about a key of a section.
 func (l *linter) at(level Level, sec fluentbit.Section, key, problem, remedy string) {
-	file, line := sec.Where(key)
 	if unset := sec.Unset(key); len(unset) > 0 && sec.Get(key) == "" {
 		problem += " (the variable " + strings.Join(unset, ", ") + " is not set here)"
-		remedy = "set it, or run this check with Fluent Bit's environment"
+		remedy = setVariable
 	}
 
-	l.add(Finding{
-		Level:   level,
-		File:    file,
-		Line:    line,
-		Key:     key,
-		Tenant:  sec.Get("tenant_name"),
-		Problem: problem,
-		Remedy:  remedy,
-	})
+	l.add(level, placeOf(sec, key), problem, remedy)
+}
+
+// placeOf returns where a key of a section is, or the section if it has no such key.
+func placeOf(sec fluentbit.Section, key string) config.Place {
+	file, line := sec.Where(key)
+
+	return config.Place{
+		File:   file,
+		Line:   line,
+		Key:    key,
+		Tenant: sec.Get("tenant_name"),
+	}
 }
 
 // line adds a finding about one property of a section.
 func (l *linter) line(level Level, sec fluentbit.Section, p fluentbit.Prop, problem, remedy string) {
-	l.add(Finding{
-		Level:   level,
-		File:    p.File,
-		Line:    p.Line,
-		Key:     p.Key,
-		Tenant:  sec.Get("tenant_name"),
-		Problem: problem,
-		Remedy:  remedy,
-	})
+	at := config.Place{
+		File:   p.File,
+		Line:   p.Line,
+		Key:    p.Key,
+		Tenant: sec.Get("tenant_name"),
+	}
+	l.add(level, at, problem, remedy)
+}
+
+// hazard adds a finding about a setting under which records are lost.
+func (l *linter) hazard(level Level, h fluentbit.Hazard, tenant string) {
+	at := config.Place{
+		File:   h.File,
+		Line:   h.Line,
+		Key:    h.Key,
+		Tenant: tenant,
+	}
+	l.add(level, at, h.Problem, h.Remedy)
 }
 
 // sorted puts findings in the order of the file, the worst of a line first, and drops
@@ -220,10 +225,13 @@ func (l *linter) sorted() Result {
 	rank := func(v Level) int { return slices.Index([]Level{Error, Warning, Note}, v) }
 
 	slices.SortStableFunc(l.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(rank(a.Level),
-			rank(b.Level)))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(rank(a.Level), rank(b.Level)))
 	})
-	l.Findings = slices.Compact(l.Findings)
+
+	l.Findings = slices.CompactFunc(l.Findings, func(a, b Finding) bool {
+		return a.Place == b.Place && a.String() == b.String()
+	})
 
 	return l.Result
 }
@@ -280,8 +288,9 @@ func (l *linter) keys(sec fluentbit.Section) {
 			case sec.Core(key):
 				l.repeated(sec, nil, p, first)
 			default:
-				l.line(Warning, sec, p, fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this "+
-					"one", first), "remove one")
+				l.line(Warning, sec, p,
+					fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this one", first),
+					"remove one")
 
 				continue
 			}
@@ -307,15 +316,7 @@ func (l *linter) hazards(sec fluentbit.Section) {
 			level = Error
 		}
 
-		l.add(Finding{
-			Level:   level,
-			File:    h.File,
-			Line:    h.Line,
-			Key:     h.Key,
-			Tenant:  sec.Get("tenant_name"),
-			Problem: h.Problem,
-			Remedy:  h.Remedy,
-		})
+		l.hazard(level, h, sec.Get("tenant_name"))
 	}
 }
 
@@ -323,8 +324,7 @@ func (l *linter) hazards(sec fluentbit.Section) {
 func (l *linter) unset(sec fluentbit.Section) {
 	for _, p := range sec.Props {
 		if len(p.Unset) > 0 && !l.faulty(p.File, p.Line) {
-			l.line(Warning, sec, p, "the environment variable "+strings.Join(p.Unset, ", ")+" is not set here",
-				"set it, or run this check with Fluent Bit's environment")
+			l.line(Warning, sec, p, "the environment variable "+strings.Join(p.Unset, ", ")+" is not set here", setVariable)
 		}
 	}
 }
@@ -332,37 +332,23 @@ func (l *linter) unset(sec fluentbit.Section) {
 // faulty reports whether an error was found in a line already.
 func (l *linter) faulty(file string, line int) bool {
 	return slices.ContainsFunc(l.Findings, func(f Finding) bool {
-		return f.Level == Error && f.File == file &&
-			f.Line == line
+		return f.Level == Error && f.File == file && f.Line == line
 	})
-}
-
-// finding returns what package config says as a finding.
-func finding(level Level, f config.Fault) Finding {
-	return Finding{
-		Level:   level,
-		File:    f.File,
-		Line:    f.Line,
-		Key:     f.Key,
-		Tenant:  f.Tenant,
-		Problem: f.Problem,
-		Remedy:  f.Remedy,
-	}
 }
 
 // read takes what package config says about a section.
 func (l *linter) read(in *config.Input, warnings []config.Warning, err error, tag string) {
 	for _, w := range warnings {
-		l.add(finding(Warning, config.Fault(w)))
+		l.add(Warning, w.Place, w.Problem, w.Remedy)
 	}
 
 	faults := config.Faults(err)
 	for _, f := range faults {
-		l.add(finding(Error, *f))
+		l.add(Error, f.Place, f.Problem, f.Remedy)
 	}
 
 	if err != nil && len(faults) == 0 {
-		l.add(Finding{Level: Error, Problem: err.Error()})
+		l.add(Error, config.Place{}, err.Error(), "")
 	}
 
 	l.parsed = append(l.parsed, in)

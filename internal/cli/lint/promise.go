@@ -89,14 +89,10 @@ func (l *linter) service() {
 	}
 
 	if len(tags) > chunks {
-		l.add(Finding{
-			Level: Warning,
-			File:  l.file.Path,
-			Key:   "storage.max_chunks_up",
-			Problem: fmt.Sprintf("is %d, but there are %d tags, each with a chunk of its own: delivery falls behind",
+		l.add(Warning, config.Place{File: l.file.Path, Key: "storage.max_chunks_up"},
+			fmt.Sprintf("is %d, but there are %d tags, each with a chunk of its own: delivery falls behind",
 				chunks, len(tags)),
-			Remedy: "write in [SERVICE]: storage.max_chunks_up 4096",
-		})
+			"write in [SERVICE]: storage.max_chunks_up 4096")
 	}
 }
 
@@ -206,15 +202,10 @@ func (l *linter) changeable(path string) {
 		return
 	}
 
-	f := Finding{
-		Level:   Warning,
-		File:    path,
-		Problem: plain.Shell(unsafe.Path) + " " + unsafe.Problem,
-		Remedy:  unsafe.Remedy,
-	}
+	level := Warning
 	if unsafe.Foreign {
-		f.Level = Note
+		level = Note
 	}
 
-	l.add(f)
+	l.add(level, config.Place{File: path}, plain.Shell(unsafe.Path)+" "+unsafe.Problem, unsafe.Remedy)
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
 )
@@ -181,26 +182,23 @@ func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 	discards := func(o matcher) bool { return slices.Contains(discarding, strings.ToLower(o.sec.Get("name"))) }
 	switch {
 	case len(takers) == 0:
-		l.add(l.about(Error, c, "reaches no output: its records are dropped without a word", remedy))
+		l.add(Error, tagPlace(c), plain.Quoted(c.tag)+" reaches no output: its records are dropped without a word",
+			remedy)
 	case !slices.ContainsFunc(takers, func(o matcher) bool { return !discards(o) }):
-		l.add(l.about(Warning, c, "reaches only outputs that throw its records away: "+takers[0].sec.Get("name"),
-			remedy))
+		l.add(Warning, tagPlace(c), plain.Quoted(c.tag)+
+			" reaches only outputs that throw its records away: "+takers[0].sec.Get("name"), remedy)
 	}
 }
 
-// about is a finding about a customer's tag.
-func (l *linter) about(level Level, c customer, problem, remedy string) Finding {
+// tagPlace returns where a customer's tag is set.
+func tagPlace(c customer) config.Place {
 	file, line := c.sec.Where("tag")
 
-	return Finding{
-		Level:  level,
+	return config.Place{
 		File:   file,
 		Line:   line,
 		Key:    "Tag",
 		Tenant: c.name,
-		Problem: plain.Quoted(c.tag) +
-			" " + problem,
-		Remedy: remedy,
 	}
 }
 
@@ -297,14 +295,7 @@ func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewr
 
 	for _, p := range o.sec.Processors {
 		if h, ok := p.ProcessorHazard(); ok {
-			l.add(Finding{
-				Level:   Error,
-				File:    h.File,
-				Line:    h.Line,
-				Key:     h.Key,
-				Problem: h.Problem,
-				Remedy:  h.Remedy,
-			})
+			l.hazard(Error, h, "")
 		}
 	}
 
@@ -458,11 +449,11 @@ func (l *linter) shared(customers []customer, outputs []matcher) {
 			level = Warning
 		}
 
-		f := l.about(level, group[1], "is the tag of "+some(names)+
+		at := tagPlace(group[1])
+		at.Tenant = ""
+		l.add(level, at, plain.Quoted(c.tag)+" is the tag of "+some(names)+
 			": no output can take the alerts of one of them alone",
 			"give each customer a tag of its own: Tag here, tag in a tenants file")
-		f.Tenant = ""
-		l.add(f)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
 )
@@ -15,7 +16,7 @@ const maxLook = 8 << 20
 // secretKey finds a secret that stands in a file itself, in classic or YAML form; a
 // variable or nothing is none.
 var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?` +
-	`(client_secret|clientSecret|refresh_token|refreshToken|splunk_token|splunkToken|http_passwd|httpPasswd|shared_key|sharedKey)` +
+	`(client_?secret|refresh_?token|splunk_?token|http_?passwd|shared_?key)` +
 	`["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
 
 // inline warns of a file that holds a secret and may be read by every user of the
@@ -50,14 +51,13 @@ func (l *linter) inline(path string) {
 			level = Warning
 		}
 
-		l.add(Finding{
-			Level:   level,
-			File:    path,
-			Line:    1 + strings.Count(string(data[:m[2]]), "\n"),
-			Key:     key,
-			Problem: "stands in a file that every user of this machine can read",
-			Remedy:  "chmod o-rwx " + plain.Text(path, 256) + ", or use " + remedy,
-		})
+		at := config.Place{
+			File: path,
+			Line: 1 + strings.Count(string(data[:m[2]]), "\n"),
+			Key:  key,
+		}
+		l.add(level, at, "stands in a file that every user of this machine can read",
+			"chmod o-rwx "+plain.Text(path, 256)+", or use "+remedy)
 	}
 }
 

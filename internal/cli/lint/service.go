@@ -250,13 +250,7 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 
 	var e *fluentbit.Error
 	if errors.As(err, &e) {
-		l.add(Finding{
-			Level:   Error,
-			File:    e.File,
-			Line:    e.Line,
-			Problem: e.Problem + refuses,
-			Remedy:  e.Remedy,
-		})
+		l.add(Error, config.Place{File: e.File, Line: e.Line}, e.Problem+refuses, e.Remedy)
 
 		return
 	}
@@ -444,33 +438,28 @@ func (l *linter) strangeSections() {
 	}
 
 	for _, sec := range l.file.Sections {
-		f := Finding{Level: Warning, File: sec.File, Line: sec.Line}
-
 		name := strings.ToLower(sec.Name)
+		classic := l.file.Format == fluentbit.Classic
+		at := config.Place{File: sec.File, Line: sec.Line}
+
 		switch {
-		case l.file.Format == fluentbit.Classic && (name == "parser" || name == "multiline_parser"):
-			f.Level, f.Problem = Error, "["+sec.Name+"] does not belong in the main file"+refuses
-			f.Remedy = "put it in a file of its own, and name that with Parsers_File in [SERVICE]"
-		case l.file.Format == fluentbit.Classic && sec.Kind == "plugins":
-			f.Level, f.Problem = Error, "[PLUGINS] does not belong in the main file"+refuses
-			f.Remedy = "put it in a file of its own, and name that with Plugins_File in [SERVICE]"
+		case classic && (name == "parser" || name == "multiline_parser"):
+			l.add(Error, at, "["+sec.Name+"] does not belong in the main file"+refuses,
+				"put it in a file of its own, and name that with Parsers_File in [SERVICE]")
+		case classic && sec.Kind == "plugins":
+			l.add(Error, at, "[PLUGINS] does not belong in the main file"+refuses,
+				"put it in a file of its own, and name that with Plugins_File in [SERVICE]")
 		case sec.Kind == "plugins":
 			for _, so := range sec.Props {
 				l.sharedObject(sec, so)
 			}
-
-			continue
 		case sec.Kind == fluentbit.Other && name != "env" && name != "extensions":
-			f.Problem = "the section " + plain.Quoted(sec.Name) + " is unknown, and Fluent Bit ignores it"
-
-			f.Remedy = "remove it"
+			level, remedy := Warning, "remove it"
 			if near := config.Nearest(strings.TrimSpace(sec.Name), names); near != "" {
-				f.Level, f.Remedy = Error, "did you mean "+near+"?"
+				level, remedy = Error, "did you mean "+near+"?"
 			}
-		default:
-			continue
-		}
 
-		l.add(f)
+			l.add(level, at, "the section "+plain.Quoted(sec.Name)+" is unknown, and Fluent Bit ignores it", remedy)
+		}
 	}
 }
