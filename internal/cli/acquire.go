@@ -17,8 +17,8 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/identity"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -103,12 +103,12 @@ func (a *acquisition) run(ctx context.Context) error {
 		return err
 	}
 
-	client, err := instance.HTTPClient(t)
+	client, err := wiring.HTTPClient(t)
 	if err != nil {
 		return err
 	}
 
-	app := instance.Application(t, func(level, text string) { c.say("%s: %s", level, text) })
+	app := wiring.Application(t, c.log)
 
 	s, err := c.open(place{})
 	if err != nil {

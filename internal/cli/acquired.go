@@ -12,8 +12,9 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -155,7 +156,14 @@ func (a *acquisition) tryAPI(
 	done := a.c.progress(func() string { return "asking " + t.APIURL + " for an alert" })
 	defer done()
 
-	found, err := probe(ctx, t, onlyToken{access}, client, a.c.Now)
+	parts := wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    a.c.Now,
+		Log:    logs.Discard(),
+	}
+
+	found, err := probe(ctx, parts, onlyToken{access})
 	if err == nil {
 		r.Answer, r.Alert = "ok", found
 		return
@@ -190,7 +198,7 @@ func (a *acquisition) tryAPI(
 		return
 	}
 
-	app := instance.Application(t, func(string, string) {})
+	app := wiring.Application(t, logs.Discard())
 
 	if has != "" {
 		r.Remedy = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, "+

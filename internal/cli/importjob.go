@@ -10,9 +10,9 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -306,7 +306,7 @@ func separate(jobs []*importJob) {
 
 		names[j.name] = true
 
-		unit := instance.Feed(j.tenant)
+		unit := wiring.Unit(j.tenant)
 		if key := fmt.Sprint(unit); units[key] {
 			j.keys["state_id"] = j.name
 		} else {
@@ -405,7 +405,7 @@ func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, 
 		Resource: t.Resource,
 	}
 
-	key := instance.Application(t, c.log).ChainKey()
+	key := wiring.Application(t, c.log).ChainKey()
 	if _, err := ready(ctx, s, key); err != nil {
 		return r, err
 	}

@@ -12,7 +12,9 @@ import (
 
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -58,10 +60,16 @@ func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
 					Request:    r,
 				}, nil
 			})}
+			parts := wiring.Parts{
+				Tenant: tenant,
+				HTTP:   client,
+				Now:    time.Now,
+				Log:    logs.Discard(),
+			}
 			source := onlyToken{tokens.Access{Token: secret.New("t")}}
 
 			began := time.Now()
-			_, err = probe(t.Context(), tenant, source, client, time.Now)
+			_, err = probe(t.Context(), parts, source)
 			took := time.Since(began)
 			if took != 2*time.Minute || err == nil || !strings.Contains(err.Error(), "2m0s of waiting") ||
 				exitCode(err) != exitFailed {

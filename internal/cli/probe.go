@@ -3,13 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/internal/wiring"
 )
 
 // probeReach is how far back an alert is looked for when an API is only tried.
@@ -51,24 +50,20 @@ func advised(err error) error {
 }
 
 // probe asks the API for one alert, and says what it found.
-func probe(
-	ctx context.Context,
-	t config.Tenant,
-	source defender.TokenSource,
-	client *http.Client,
-	now func() time.Time,
-) (string, error) {
-	if t.PageSize > 0 {
-		t.PageSize = 1
+func probe(ctx context.Context, parts wiring.Parts, source defender.TokenSource) (string, error) {
+	if parts.Tenant.PageSize > 0 {
+		parts.Tenant.PageSize = 1
 	}
 
-	reader, err := instance.NewReader(t, source, client, now, func(string, string) {})
+	t := parts.Tenant
+
+	reader, err := parts.Reader(source, nil)
 	if err != nil {
 		return "", err
 	}
 
 	sink := &firstSink{t: t}
-	at := tick.FromTime(now())
+	at := tick.FromTime(parts.Now())
 	limited, explain := limitWaiting(ctx, t, probeTimes, func() int64 { return 0 })
 
 	err = explain(reader.Read(limited, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink))

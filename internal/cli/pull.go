@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -77,22 +77,29 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 		}()
 	}
 
-	client, err := instance.HTTPClient(t)
+	client, err := wiring.HTTPClient(t)
 	if err != nil {
 		return err
 	}
 
-	source, err := instance.NewSource(t, chains, client, c.Now, c.log)
+	parts := wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    c.Now,
+		Log:    c.log,
+	}
+
+	source, err := parts.Source(chains)
 	if err != nil {
 		return err
 	}
 
-	reader, err := instance.NewReader(t, source, client, c.Now, c.log)
+	reader, err := parts.Reader(source, nil)
 	if err != nil {
 		return err
 	}
 
-	encoder, err := instance.NewEncoder(t)
+	encoder, err := wiring.NewEncoder(t)
 	if err != nil {
 		return err
 	}
@@ -154,7 +161,7 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, *stor
 
 	if p.format != "" {
 		t.Format = p.format
-		if _, err := instance.NewEncoder(t); err != nil {
+		if _, err := wiring.NewEncoder(t); err != nil {
 			return t, nil, usagef("--format: %w", err)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -264,7 +264,7 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 		cloudName = ""
 	}
 
-	if dir, _ = c.dir(""); dir == instance.DefaultDataDir {
+	if dir, _ = c.dir(""); dir == wiring.DefaultDataDir {
 		dir = ""
 	}
 

@@ -22,8 +22,8 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/identity"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -91,6 +91,7 @@ func newCLI(env Env) *cli {
 	}
 
 	c.Out, c.Err = c.out, plain.NewScreen(env.Err)
+	c.log = slog.New(sayHandler{c})
 
 	return c
 }
@@ -127,6 +128,7 @@ type cli struct {
 	// started: the command line was understood, and the command runs.
 	started bool
 	lines   *lineReader
+	log     *slog.Logger // for the packages that a command uses
 }
 
 // patience tells a person who has interrupted a command why it does not end at once: a
@@ -182,7 +184,7 @@ func (c *cli) root() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default "+
-		"$DEFENDER_DATA_DIR, else "+instance.DefaultDataDir+")")
+		"$DEFENDER_DATA_DIR, else "+wiring.DefaultDataDir+")")
 	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts "+
 		"the stored tokens")
 	group(root)
@@ -258,12 +260,12 @@ func group(cmd *cobra.Command) {
 // (The configuration goes before the environment, since it is where the input looks.)
 func (c *cli) dir(configured string) (string, error) {
 	dir, _ := c.LookupEnv("DEFENDER_DATA_DIR")
-	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, instance.DefaultDataDir))
+	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, wiring.DefaultDataDir))
 }
 
 // key is the key of the store: the flag's, or what a configuration says.
 func (c *cli) key(configured string) ([]byte, error) {
-	return instance.ReadKey(c.keyPath(configured))
+	return wiring.StoreKey(c.keyPath(configured))
 }
 
 // keyPath is the file of the store's key, as it reads from any directory; empty if
@@ -307,7 +309,7 @@ func (c *cli) open(configured place, corrected ...string) (*store.Store, error) 
 		Dir: dir,
 		Key: key,
 		Now: c.Now,
-		Log: c.log,
+		Log: wiring.Lines(c.log),
 	})
 	if err != nil {
 		return nil, err
@@ -367,7 +369,7 @@ func (c *cli) becomeOwner(dir string) error {
 // keeper uses the chains of a store; unsaved tells afterwards what could not be written
 // to it.
 func (c *cli) keeper(s *store.Store) *tokens.Keeper {
-	return tokens.NewKeeper(s.Tokens(), func(l slog.Level, text string) { c.log(l.String(), text) })
+	return tokens.NewKeeper(s.Tokens(), wiring.TokensLog(c.log))
 }
 
 // unsaved tries once more to write what a full or broken disk has kept in memory: this
@@ -443,7 +445,7 @@ func (c *cli) look() (*view, error) {
 		Key:      key,
 		ReadOnly: true,
 		Now:      c.Now,
-		Log:      c.log,
+		Log:      wiring.Lines(c.log),
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config/plain"
-	"fluent-bit-defender/internal/instance"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -218,14 +218,21 @@ func (c *cli) refreshCommand() *cobra.Command {
 		}
 		defer s.Close()
 
-		client, err := instance.HTTPClient(t.Tenant)
+		client, err := wiring.HTTPClient(t.Tenant)
 		if err != nil {
 			return err
 		}
 
 		keeper := c.keeper(s)
 
-		source, err := instance.NewSource(t.Tenant, keeper, client, c.Now, c.log)
+		parts := wiring.Parts{
+			Tenant: t.Tenant,
+			HTTP:   client,
+			Now:    c.Now,
+			Log:    c.log,
+		}
+
+		source, err := parts.Source(keeper)
 		if err != nil {
 			return err
 		}
@@ -255,7 +262,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 			r.Roles, r.Scp = append(r.Roles, claims.Roles...), append(r.Scp, claims.Scp...)
 		}
 
-		chain, ok, err := s.Tokens().Load(ctx, instance.Application(t.Tenant, c.log).ChainKey())
+		chain, ok, err := s.Tokens().Load(ctx, wiring.Application(t.Tenant, c.log).ChainKey())
 		if err != nil {
 			return err
 		}
@@ -288,13 +295,6 @@ func (c *cli) refreshCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 
 	return cmd
-}
-
-// log prints what sign-in and readers have to say, if it is more than information.
-func (c *cli) log(level, text string) {
-	if l := strings.ToLower(level); l != "info" && l != "debug" {
-		c.say("%s: %s", l, plain.Text(text, 2000))
-	}
 }
 
 // choose finds the tenant that a command is about, in a configuration or in the store,
@@ -468,7 +468,7 @@ func (c *cli) rekeyCommand() *cobra.Command {
 				path = ""
 			}
 
-			key, err := instance.ReadKey(path)
+			key, err := wiring.StoreKey(path)
 			if err != nil {
 				return err
 			}

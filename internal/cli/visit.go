@@ -13,8 +13,9 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
-	"fluent-bit-defender/internal/instance"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -170,15 +171,20 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 		chains = keeper
 	}
 
-	client, err := instance.HTTPClient(t)
+	client, err := wiring.HTTPClient(t)
 	if err != nil {
 		fail(err)
 		return
 	}
 
-	quiet := func(string, string) {}
+	parts := wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    c.Now,
+		Log:    logs.Discard(),
+	}
 
-	source, err := instance.NewSource(t, chains, client, c.Now, quiet)
+	source, err := parts.Source(chains)
 	if err != nil {
 		fail(err)
 		return
@@ -212,7 +218,7 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 		}
 	}
 
-	found, err := probe(ctx, t, source, client, c.Now)
+	found, err := probe(ctx, parts, source)
 	if err != nil {
 		if fail(err); v.Problem != "" {
 			v.Answer = outcome(err)
@@ -267,7 +273,7 @@ func certificate(t config.Tenant, now time.Time) tokens.Forecast {
 
 // chain looks at the end of the stored refresh token, as it is after the sign-in.
 func (c *cli) chain(ctx context.Context, t config.Tenant, keeper *tokens.Keeper) tokens.Forecast {
-	app := instance.Application(t, func(string, string) {})
+	app := wiring.Application(t, logs.Discard())
 
 	chain, ok, err := keeper.Load(ctx, app.ChainKey())
 	if err != nil || !ok {

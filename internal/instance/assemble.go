@@ -3,135 +3,139 @@ package instance
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/metrics"
-	"fluent-bit-defender/internal/secret"
-	"fluent-bit-defender/tokens"
+	"fluent-bit-defender/internal/wiring"
 )
 
-// assemble puts an input together: the store, and for each tenant sign-in, reader and
-// encoder. On an error nothing is left open; after that, the crew's end gives
-// everything back.
-func (s *shared) assemble(cfg *config.Input, mode delivery.Mode, log *logger) (_ *crew, err error) {
-	c := newCrew(s, log)
+// assemble puts an input together: its data directory, its tenants and its metrics. On an
+// error nothing is left open. Otherwise tenantSet.end gives everything back.
+func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Logger) (_ *tenantSet, err error) {
+	s := newTenantSet(r, log)
 
 	defer func() {
 		if err != nil {
-			c.release()
-			c.leave()
+			s.release()
+			s.leave()
 		}
 	}()
 
-	if err := c.claim(cfg.Tenants...); err != nil {
+	if err := s.claim(cfg.Tenants...); err != nil {
 		return nil, err
 	}
 
-	if c.home, err = s.enter(cfg, log); err != nil {
+	s.dir, err = r.enter(cfg, log)
+	if err != nil {
 		return nil, err
 	}
 
-	c.input = collect.NewInput(collect.Config{
-		Store:          c.home.store,
+	s.input = collect.NewInput(collect.Config{
+		Store:          s.dir.store,
 		Now:            time.Now,
-		Log:            log.log,
+		Log:            collectLog(log),
 		BufferLimit:    int(cfg.BufferLimit),
 		MaxConcurrency: cfg.MaxConcurrency,
 		Mode:           mode,
-		Upkeep:         c.upkeep,
+		Upkeep:         s.upkeep,
 	})
 
-	c.health = cfg.HealthInterval
+	s.healthInterval = cfg.HealthInterval
 	if cfg.TenantsFile != "" {
-		c.watch = cfg.Watch(config.Sources{})
+		s.watch = cfg.Watch(config.Sources{})
 	}
 
+	if err := s.addAll(cfg.Tenants); err != nil {
+		return nil, err
+	}
+
+	if cfg.MetricsListen != "" {
+		s.leaveMetrics, err = r.metrics.Serve(metricsSettings(cfg, log), s.input)
+		if err != nil {
+			return nil, err
+		}
+	}
+
+	return s, nil
+}
+
+// addAll adds the tenants that an input starts with. Its error joins those of all tenants.
+func (s *tenantSet) addAll(tenants []config.Tenant) error {
 	var errs []error
 
-	for _, t := range cfg.Tenants {
-		parts, err := c.parts(t)
+	for _, t := range tenants {
+		parts, err := s.parts(t)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 
-		c.input.Add(parts)
+		s.input.Add(parts)
 	}
 
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-
-	if cfg.MetricsListen != "" {
-		if c.leaveMetrics, err = s.metrics.Serve(metricsSettings(cfg, log), c.input); err != nil {
-			return nil, err
-		}
-	}
-
-	return c, nil
+	return errors.Join(errs...)
 }
 
-// metricsSettings says how the metrics of an input are served.
-func metricsSettings(cfg *config.Input, log *logger) metrics.Settings {
-	say := func(level, text string) { log.log(levelNamed(level), "", text) }
-
+// metricsSettings returns how the metrics of an input are served.
+func metricsSettings(cfg *config.Input, log *slog.Logger) metrics.Settings {
 	settings := metrics.Settings{
 		Address:   cfg.MetricsListen,
 		TokenFile: cfg.MetricsTokenFile,
 		Hosts:     cfg.MetricsHosts,
-		Log:       say,
+		Log:       log,
 	}
 	if cfg.MetricsTokenFile != "" {
-		settings.Token = watched("metrics_token_file", cfg.MetricsTokenFile, say)
+		settings.Token = wiring.SecretFile("metrics_token_file", cfg.MetricsTokenFile, log)
 	}
 
 	return settings
 }
 
 // parts puts together what one tenant is polled by.
-func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
+func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 	var none collect.TenantConfig
 
-	client, err := c.shared.client(t)
+	client, err := s.shared.transports.Client(t)
 	if err != nil {
 		return none, err
 	}
 
-	say := func(level, text string) { c.log.log(levelNamed(level), t.TenantName, text) }
 	skew := new(collect.Skew)
-	clock := func(address string, next func(server, local time.Time)) func(server, local time.Time) {
-		return c.shared.clocks.watch(
-			address,
-			func(level collect.Level, text string) { c.log.log(level, "", text) },
-			next,
-		)
+	parts := wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    time.Now,
+		Log:    logs.Tenant(s.log, t.TenantName),
+		// The sign-in service's clock says nothing about the time of alerts: it is only
+		// watched.
+		LoginClock: s.shared.clocks.watch(t.LoginURL, s.log, nil),
+		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew.Note),
 	}
 
-	// The sign-in service's clock says nothing about the time of alerts: it is only
-	// watched.
-	source, err := newSource(t, c.home.keeper, client, time.Now, say, clock(t.LoginURL, nil))
+	source, err := parts.Source(s.dir.keeper)
 	if err != nil {
 		return none, err
 	}
 
-	gate, feeds := c.shared.gate(t)
+	limiter, units := s.shared.limiter(t)
 
-	reader, err := newReader(t, source, client, gate, time.Now, say, clock(t.APIURL, skew.Note))
+	reader, err := parts.Reader(source, limiter)
 	if err != nil {
 		return none, err
 	}
 
-	encoder, err := NewEncoder(t)
+	encoder, err := wiring.NewEncoder(t)
 	if err != nil {
 		return none, err
 	}
 
 	return collect.TenantConfig{
-		Key:            Feed(t),
+		Key:            wiring.Unit(t),
 		Name:           t.TenantName,
 		ClientID:       t.ClientID,
 		API:            t.API,
@@ -141,12 +145,12 @@ func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
 		Overlap:        t.Overlap,
 		SweepInterval:  t.SweepInterval,
 		SweepLookback:  t.SweepLookback,
-		HealthInterval: c.health,
+		HealthInterval: s.healthInterval,
 		Updates:        t.Updates,
-		TimeField:      timeFieldOf(t.TimeField),
+		TimeField:      timeField(t.TimeField),
 		Reader:         reader,
-		Limiter:        gate,
-		Feeds:          feeds,
+		Limiter:        limiter,
+		Feeds:          units,
 		Skew:           skew,
 		Encoder:        encoder,
 		SignIn: func(ctx context.Context) error {
@@ -157,15 +161,8 @@ func (c *crew) parts(t config.Tenant) (collect.TenantConfig, error) {
 	}, nil
 }
 
-func versionOf(e cloud.Target) tokens.Version {
-	if e.V1 {
-		return tokens.V1
-	}
-
-	return tokens.V2
-}
-
-func timeFieldOf(name string) collect.TimeField {
+// timeField returns the value of the option `time_field` for package collect.
+func timeField(name string) collect.TimeField {
 	switch name {
 	case "created":
 		return collect.TimeCreated
@@ -176,45 +173,17 @@ func timeFieldOf(name string) collect.TimeField {
 	return collect.TimeUpdated
 }
 
-// credentialOf is how the application proves itself: a secret, a secret file that is
-// read again when it changes, a certificate, or nothing.
-func credentialOf(t config.Tenant, say func(level, text string)) tokens.Credential {
-	switch {
-	case !t.ClientSecret.IsZero():
-		return tokens.Secret(func() (secret.Text, error) { return t.ClientSecret, nil })
-	case t.ClientSecretFile != "":
-		return tokens.Secret(watched("client_secret_file", t.ClientSecretFile, say))
-	case t.ClientCertificateFile != "":
-		return tokens.Certificate(certificateFile(t.ClientCertificateFile, say))
+// collectLog returns the log callback of package collect.
+func collectLog(log *slog.Logger) func(level collect.Level, tenant, text string) {
+	levels := map[collect.Level]slog.Level{
+		collect.Error: slog.LevelError,
+		collect.Warn:  slog.LevelWarn,
+		collect.Info:  slog.LevelInfo,
+		collect.Debug: slog.LevelDebug,
+		collect.Trace: logs.LevelTrace,
 	}
 
-	return nil
-}
-
-// seedOf gives the configured refresh token, if there is one.
-func seedOf(t config.Tenant, say func(level, text string)) func() (secret.Text, error) {
-	switch {
-	case !t.RefreshToken.IsZero():
-		return func() (secret.Text, error) { return t.RefreshToken, nil }
-	case t.RefreshTokenFile != "":
-		return watched("refresh_token_file", t.RefreshTokenFile, say)
-	}
-
-	return nil
-}
-
-// watched reads a secret file again when it changes. When it is gone later, the last
-// content stays in use and one line says so.
-func watched(key, path string, say func(level, text string)) func() (secret.Text, error) {
-	file := config.WatchFile(path)
-
-	return func() (secret.Text, error) {
-		value, err := file.Value()
-		if err != nil && !value.IsZero() {
-			say("error", key+": "+err.Error())
-			err = nil
-		}
-
-		return value, err
+	return func(level collect.Level, tenant, text string) {
+		logs.Tenant(log, tenant).Log(context.Background(), levels[level], text)
 	}
 }

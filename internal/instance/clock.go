@@ -2,6 +2,7 @@ package instance
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"sync"
 	"time"
@@ -41,9 +42,12 @@ const (
 )
 
 // watch returns a function that passes what it is given on to next, which may be nil,
-// and says when the clock of the server at address is wrong, or ours.
-func (c *clocks) watch(address string, say func(level collect.Level, text string),
-	next func(server, local time.Time)) func(server, local time.Time) {
+// and logs when the clock of the server at address is wrong, or ours.
+func (c *clocks) watch(
+	address string,
+	log *slog.Logger,
+	next func(server, local time.Time),
+) func(server, local time.Time) {
 	host := address
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
 		host = u.Host
@@ -60,9 +64,9 @@ func (c *clocks) watch(address string, say func(level collect.Level, text string
 		switch {
 		case !changed:
 		case fault == clockRight:
-			say(collect.Info, "the clock of "+host+" and this machine's agree again")
+			log.Info("the clock of " + host + " and this machine's agree again")
 		default:
-			say(collect.Warn, clockLine(host, ahead, fault))
+			log.Warn(clockLine(host, ahead, fault))
 		}
 	}
 }

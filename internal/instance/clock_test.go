@@ -1,30 +1,27 @@
 package instance
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/collect"
+	"fluent-bit-defender/internal/testbed/loglines"
 )
 
 func TestAClockThatDiffersIsReportedOnceAtTheChange(t *testing.T) {
-	var c clocks
-	var lines []string
-	noted := 0
-	say := func(level collect.Level, text string) { lines = append(lines, fmt.Sprint(level, " ", text)) }
-	note := func(_, _ time.Time) { noted++ }
-	login := c.watch("https://login.example.test", say, note)
-	api, second := c.watch(
-		"https://api.example.test:8443",
-		say,
-		note,
-	), c.watch(
-		"https://api.example.test:8443",
-		say,
-		note,
+	var (
+		c     clocks
+		lines loglines.Lines
 	)
+
+	noted := 0
+	note := func(_, _ time.Time) { noted++ }
+	log := lines.Logger()
+
+	login := c.watch("https://login.example.test", log, note)
+	api := c.watch("https://api.example.test:8443", log, note)
+	second := c.watch("https://api.example.test:8443", log, note)
+
 	begin := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, step := range []struct {
 		watch func(server, local time.Time)
@@ -35,23 +32,22 @@ func TestAClockThatDiffersIsReportedOnceAtTheChange(t *testing.T) {
 		{login, 0, 0, ""},
 		{login, 0, 5*time.Minute - time.Second, ""},
 		{login, 0, -5*time.Minute + time.Second, ""},
-		{login, 0, 7 * time.Minute, "2 the clock of login.example.test is 7m0s ahead of this machine's"},
+		{login, 0, 7 * time.Minute, "WARN the clock of login.example.test is 7m0s ahead of this machine's"},
 		{login, 0, 8 * time.Minute, ""},
 		{login, 0, 270 * time.Second, ""},
-		{api, 0, -time.Hour, "2 the clock of api.example.test:8443 is 1h0m0s behind this machine's"},
+		{api, 0, -time.Hour, "WARN the clock of api.example.test:8443 is 1h0m0s behind this machine's"},
 		{second, 0, -time.Hour, ""},
 		{login, 14 * time.Minute, time.Minute, ""},
-		{login, 15 * time.Minute, time.Minute, "3 the clock of login.example.test and this machine's agree again"},
+		{login, 15 * time.Minute, time.Minute, "INFO the clock of login.example.test and this machine's agree again"},
 		{login, 16 * time.Minute, time.Minute, ""},
 		{second, 16 * time.Minute, 0, "agree again"},
 		{api, 17 * time.Minute, 6 * time.Minute, "alerts may come late"},
 		{api, 18 * time.Minute, 16 * time.Minute, "more than 15m0s is not believed, and this machine's clock is used"},
 		{api, 19 * time.Minute, 6 * time.Minute, ""},
 	} {
-		lines = nil
 		now := begin.Add(step.at)
 		step.watch(now.Add(step.ahead), now)
-		got := strings.Join(lines, "\n")
+		got := strings.Join(lines.Take(), "\n")
 		if (got == "") != (step.says == "") || !strings.Contains(got, step.says) {
 			t.Errorf("%v: %q, want %q", step.ahead, got, step.says)
 		}
@@ -62,16 +58,19 @@ func TestAClockThatDiffersIsReportedOnceAtTheChange(t *testing.T) {
 }
 
 func TestTwoClocksBehindOneNameAreSaidOnce(t *testing.T) {
-	var c clocks
-	var lines []string
-	say := func(_ collect.Level, text string) { lines = append(lines, text) }
-	watch := c.watch("https://api.example.test", say, nil)
+	var (
+		c     clocks
+		lines loglines.Lines
+	)
+
+	watch := c.watch("https://api.example.test", lines.Logger(), nil)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i := range 1000 {
 		now = now.Add(time.Second)
 		watch(now.Add(time.Duration(i%2)*-time.Hour), now)
 	}
-	if len(lines) != 1 {
-		t.Errorf("%d lines:\n%s", len(lines), strings.Join(lines, "\n"))
+
+	if list := lines.Take(); len(list) != 1 {
+		t.Errorf("%d lines:\n%s", len(list), strings.Join(list, "\n"))
 	}
 }

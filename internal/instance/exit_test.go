@@ -100,7 +100,7 @@ func TestARotationOnItsWayAtExitIsKept(t *testing.T) {
 	if got := refreshTokens(t, keys["data_dir"]); len(got) != 1 || !strings.HasPrefix(got[0], "rt-after-") {
 		t.Errorf("in the store: %d tokens, the rotated one is lost", len(got))
 	}
-	if len(p.shared.homes) != 0 {
+	if len(p.shared.dirs) != 0 {
 		t.Error("the data directory is still open")
 	}
 }
@@ -137,14 +137,14 @@ func TestAReloadDuringARedemptionJoinsItsStore(t *testing.T) {
 		t.Fatal(h.log())
 	}
 	p.Collect(handle)
-	if n := len(p.shared.homes); n != 1 {
-		t.Errorf("%d homes of one directory", n)
+	if n := len(p.shared.dirs); n != 1 {
+		t.Errorf("one directory is open %d times", n)
 	}
 	close(answer)
 	until(
 		t,
 		p,
-		func() bool { return !p.get(handle).crew.home.keeper.Busy() && p.shared.inputsOf(keys["data_dir"]) == 1 },
+		func() bool { return !p.get(handle).set.dir.keeper.Busy() && p.shared.inputsOf(keys["data_dir"]) == 1 },
 		handle,
 	)
 	p.Exit(pipeline.ID)
@@ -156,35 +156,37 @@ func TestAReloadDuringARedemptionJoinsItsStore(t *testing.T) {
 	}
 }
 
-// inputsOf tells how many inputs have not left a directory.
-func (s *shared) inputsOf(dir string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.homeAt(dir); h != nil {
-		return h.inputs
+// inputsOf returns how many inputs have not left a directory.
+func (r *resources) inputsOf(dir string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	if d := r.dirAt(dir); d != nil {
+		return d.inputs
 	}
+
 	return 0
 }
 
-func TestOneDirectoryUnderTwoNamesIsOneHome(t *testing.T) {
+func TestADirectoryWithTwoNamesIsOpenedOnce(t *testing.T) {
 	dir := t.TempDir()
-	real, link := filepath.Join(dir, "state"), filepath.Join(dir, "link")
-	if err := os.Symlink(real, link); err != nil {
+	target, link := filepath.Join(dir, "state"), filepath.Join(dir, "link")
+	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
 	sim, customers := simulated(t, 2, 1)
 	p := NewProcess()
-	for i, name := range []string{real, link} {
+	for i, name := range []string{target, link} {
 		h := &fakeHost{keys: section(sim, customers[i], name)}
 		if _, ok := p.Open(h, pipeline, false); !ok {
 			t.Fatal(h.log())
 		}
 	}
-	if n := len(p.shared.homes); n != 1 || p.shared.inputsOf(link) != 2 {
-		t.Errorf("%d homes, %d inputs in the first", n, p.shared.inputsOf(link))
+	if n := len(p.shared.dirs); n != 1 || p.shared.inputsOf(link) != 2 {
+		t.Errorf("%d directories, %d inputs in the first", n, p.shared.inputsOf(link))
 	}
 	p.Exit(pipeline.ID)
-	if len(p.shared.homes) != 0 {
+	if len(p.shared.dirs) != 0 {
 		t.Error("the directory is still open")
 	}
 }

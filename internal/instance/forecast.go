@@ -4,43 +4,51 @@ import (
 	"context"
 	"time"
 
-	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
-// forecastEvery is how often credentials are looked at for an end that is near, and so
-// how often a warning comes again.
+// forecastEvery is how often credentials are checked for an end that is near, and so
+// how often a warning is repeated.
 const forecastEvery = 24 * time.Hour
 
 // forecast warns, once a day, of credentials that end within tokens.WarnBefore. What
 // has ended already shows in the polls.
-func (c *crew) forecast(ctx context.Context, now time.Time) {
-	if now.Before(c.nextForecast) {
+func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
+	if now.Before(s.nextForecast) {
 		return
 	}
 
-	c.nextForecast = now.Add(forecastEvery)
-	c.mu.Lock()
+	s.nextForecast = now.Add(forecastEvery)
 
-	var tenants []config.Tenant
-	for _, m := range c.members {
-		tenants = append(tenants, m.tenant)
-	}
-	c.mu.Unlock()
-
-	for _, t := range tenants {
-		for _, f := range c.forecasts(ctx, t, now) {
+	for _, t := range s.tenants() {
+		for _, f := range s.forecasts(ctx, t, now) {
 			if f.Soon && !f.Ended {
-				c.log.log(collect.Warn, t.TenantName, f.Text+"; "+f.Remedy)
+				logs.Tenant(s.log, t.TenantName).Warn(f.Text + "; " + f.Remedy)
 			}
 		}
 	}
 }
 
-func (c *crew) forecasts(ctx context.Context, t config.Tenant, now time.Time) (list []tokens.Forecast) {
-	app := Application(t, func(string, string) {})
-	if chain, ok, err := c.home.keeper.Load(ctx, app.ChainKey()); err == nil && ok {
+// tenants returns the tenants that the input has now.
+func (s *tenantSet) tenants() []config.Tenant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	var list []config.Tenant
+	for _, e := range s.entries {
+		list = append(list, e.tenant)
+	}
+
+	return list
+}
+
+// forecasts returns what is known about the ends of a tenant's credentials.
+func (s *tenantSet) forecasts(ctx context.Context, t config.Tenant, now time.Time) (list []tokens.Forecast) {
+	app := wiring.Application(t, logs.Discard())
+	if chain, ok, err := s.dir.keeper.Load(ctx, app.ChainKey()); err == nil && ok {
 		list = append(list, chain.Forecast(now, app))
 	}
 

@@ -3,11 +3,11 @@ package instance
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 
-	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 )
@@ -128,8 +128,8 @@ func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.In
 }
 
 // warnOfHost logs what hostWarnings finds.
-func (p *Process) warnOfHost(g config.Getter, cfg *config.Input, log *logger) {
+func (p *Process) warnOfHost(g config.Getter, cfg *config.Input, log *slog.Logger) {
 	for _, line := range hostWarnings(g, cfg, p.commandLine()) {
-		log.log(collect.Warn, "", line)
+		log.Warn(line)
 	}
 }

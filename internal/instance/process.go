@@ -2,7 +2,9 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/tokens"
 )
 
@@ -19,15 +22,15 @@ import (
 // Exit; all on Fluent Bit's threads only.
 type Host interface {
 	config.Getter
-	// LogEnabled tells whether lines of a level (flb_log.h: 1 error … 5 trace) are
+	// LogEnabled reports whether lines of a level (flb_log.h: 1 error … 5 trace) are
 	// wanted.
 	LogEnabled(level int) bool
 	// Log prints a line.
 	Log(level int, text string)
-	// CanAppend tells whether the host offers direct append.
+	// CanAppend reports whether the host offers direct append.
 	CanAppend() bool
-	// Append hands over events under a tag (empty: the input's own) and tells whether
-	// they were kept. It may call Process.Pause.
+	// Append offers events under a tag (empty: the input's own) and reports whether Fluent
+	// Bit kept them. It may call Process.Pause.
 	Append(tag string, events []byte) bool
 }
 
@@ -37,20 +40,20 @@ type Thread struct {
 	Name string
 }
 
-// Threaded tells whether it is the thread of one input alone (Fluent Bit's default)
+// Threaded reports whether it is the thread of one input alone (Fluent Bit's default)
 // rather than the one that moves everything, `flb-pipeline`.
 func (t Thread) Threaded() bool { return strings.HasPrefix(t.Name, "flb-in-") }
 
-// Handle names an instance towards C.
+// Handle names an instance to the C side.
 type Handle uintptr
 
 // Process is the registry of all instances in the process and what they share. Its
 // methods are safe for concurrent use.
 type Process struct {
-	shared *shared
+	shared *resources
 	time   timeShare
 
-	exitTime, redeemTime time.Duration
+	exitTime, redeemTime time.Duration // the constants, but in tests
 
 	warned sync.Once // of the process's environment
 	// commandLine returns that of Fluent Bit.
@@ -64,7 +67,7 @@ type Process struct {
 // NewProcess makes an empty registry.
 func NewProcess() *Process {
 	return &Process{
-		shared:      newShared(),
+		shared:      newResources(),
 		instances:   make(map[Handle]*Instance),
 		exitTime:    exitTime,
 		redeemTime:  redeemTime,
@@ -76,13 +79,14 @@ func NewProcess() *Process {
 type Instance struct {
 	host   Host
 	thread uint64
-	log    *logger
+	lines  *logQueue
+	log    *slog.Logger // writes to lines
 	input  *collect.Input
-	crew   *crew
+	set    *tenantSet
 
-	started   bool
-	behind    bool // the last tick left something waiting; of the collect callback's thread
-	appending atomic.Bool
+	started   bool         // of the collect callback's thread
+	behind    bool         // the last tick left something waiting; of the same thread
+	appending atomic.Bool  // an append is running
 	faultAt   atomic.Int64 // when a panic was last reported, nanoseconds since 1970
 }
 
@@ -90,13 +94,14 @@ type Instance struct {
 // is false; nothing is left behind then. forked says that the process was forked after
 // the plugin had been loaded.
 func (p *Process) Open(h Host, t Thread, forked bool) (handle Handle, ok bool) {
-	log := newLogger(h)
-	defer log.flush()
+	lines := newLogQueue(h)
+	defer lines.flush()
 
-	i, err := p.open(h, t, forked, log)
+	i, err := p.open(h, t, forked, lines)
 	if err != nil {
+		log := lines.logger()
 		for _, line := range faults(err) {
-			log.log(collect.Error, "", line)
+			log.Error(line)
 		}
 
 		return 0, false
@@ -121,7 +126,8 @@ func faults(err error) []string {
 	return lines
 }
 
-func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance, err error) {
+// open makes the instance of a section. A panic in here becomes an error.
+func (p *Process) open(h Host, t Thread, forked bool, lines *logQueue) (i *Instance, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			i, err = nil, fmt.Errorf("a fault in the plugin, please report it: %v", r)
@@ -129,68 +135,86 @@ func (p *Process) open(h Host, t Thread, forked bool, log *logger) (i *Instance,
 	}()
 
 	if forked {
-		return nil, fmt.Errorf(
-			"fluent-bit runs as a daemon (-d, or `daemon on`), in which a Go plugin cannot work: run it in the foreground, under systemd for instance",
-		)
+		return nil, errors.New("fluent-bit runs as a daemon (-d, or `daemon on`), in which a Go plugin cannot work: " +
+			"run it in the foreground, under systemd for instance")
 	}
+
+	log := lines.logger()
 
 	p.warned.Do(func() {
 		for _, w := range config.EnvironmentWarnings(config.Sources{}) {
-			log.log(collect.Warn, "", w.String())
+			log.Warn(w.String())
 		}
 	})
 
 	cfg, warnings, err := config.FromPlugin(h, config.Sources{})
 	for _, w := range warnings {
-		log.log(collect.Warn, w.Tenant, w.String())
+		logs.Tenant(log, w.Tenant).Warn(w.String())
 	}
 
 	if err != nil {
 		return nil, err
 	}
 
-	mode := delivery.Sure
-
-	if t.Threaded() {
-		if !cfg.AllowThreaded {
-			return nil, fmt.Errorf(
-				"`threaded` is on, where Fluent Bit can lose alerts without telling anybody: add the line `Threaded Off` to the [INPUT] section of %s (or `allow_threaded on`, to run without the promise)",
-				subject(cfg),
-			)
-		}
-
-		mode = delivery.BestEffort
-
-		log.log(
-			collect.Warn,
-			"",
-			"runs threaded, best effort: an end of Fluent Bit can lose alerts; `Threaded Off` avoids that",
-		)
+	mode, err := modeOf(t, cfg, log)
+	if err != nil {
+		return nil, err
 	}
 
 	p.warnOfHost(h, cfg, log)
 
-	if !h.CanAppend() {
-		for _, tenant := range cfg.Tenants {
-			if tenant.Tag != "" {
-				return nil, fmt.Errorf(
-					"`tag` of tenant %s: this host does not let an input choose its tags (flb_input_log_append is missing); use an [INPUT] per tag",
-					tenant.TenantName,
-				)
-			}
-		}
+	if err := checkTags(h, cfg); err != nil {
+		return nil, err
 	}
 
-	i = &Instance{host: h, thread: t.ID, log: log}
-
-	i.crew, err = p.shared.assemble(cfg, mode, log)
+	set, err := p.shared.assemble(cfg, mode, log)
 	if err != nil {
 		return nil, err
 	}
 
-	i.input = i.crew.input
+	return &Instance{
+		host:   h,
+		thread: t.ID,
+		lines:  lines,
+		log:    log,
+		input:  set.input,
+		set:    set,
+	}, nil
+}
 
-	return i, nil
+// modeOf returns how an input on a thread delivers. It is an error to run threaded without
+// having asked for it.
+func modeOf(t Thread, cfg *config.Input, log *slog.Logger) (delivery.Mode, error) {
+	if !t.Threaded() {
+		return delivery.Sure, nil
+	}
+
+	if !cfg.AllowThreaded {
+		return delivery.Sure, fmt.Errorf("`threaded` is on, where Fluent Bit can lose alerts without telling anybody: "+
+			"add the line `Threaded Off` to the [INPUT] section of %s (or `allow_threaded on`, to run without "+
+			"the promise)", subject(cfg))
+	}
+
+	log.Warn("runs threaded, best effort: an end of Fluent Bit can lose alerts; `Threaded Off` avoids that")
+
+	return delivery.BestEffort, nil
+}
+
+// checkTags returns an error if a tenant has a tag of its own and the host does not let an
+// input choose its tags.
+func checkTags(h Host, cfg *config.Input) error {
+	if h.CanAppend() {
+		return nil
+	}
+
+	for _, t := range cfg.Tenants {
+		if t.Tag != "" {
+			return fmt.Errorf("`tag` of tenant %s: this host does not let an input choose its tags "+
+				"(flb_input_log_append is missing); use an [INPUT] per tag", t.TenantName)
+		}
+	}
+
+	return nil
 }
 
 // subject names a section by what it polls.
@@ -251,8 +275,8 @@ func (p *Process) affected(thread uint64) (list []*Instance) {
 	return list
 }
 
-// Collect is the collect callback: it hands over what is queued, by append or, where
-// the host has none, by returning it.
+// Collect is the collect callback. It delivers what is queued, by append or, where the
+// host has none, by returning it.
 func (p *Process) Collect(h Handle) (events []byte) {
 	i := p.get(h)
 	if i == nil {
@@ -264,7 +288,7 @@ func (p *Process) Collect(h Handle) (events []byte) {
 		i.started = true
 		i.input.Start()
 	}
-	defer i.log.flush()
+	defer i.lines.flush()
 
 	if !i.host.CanAppend() {
 		return i.input.Delivery.Next()
@@ -290,7 +314,7 @@ func (p *Process) Cleanup(h Handle) {
 	}
 }
 
-// Pause keeps the instances that it means from handing anything over. It takes no lock
+// Pause keeps the instances that are meant from delivering anything. It takes no lock
 // that is held across an append.
 func (p *Process) Pause(thread uint64) {
 	for _, i := range p.affected(thread) {
@@ -307,14 +331,14 @@ func (p *Process) Resume(thread uint64) {
 
 // exitTime is how long the end of an input may take: Fluent Bit waits for it.
 // redeemTime is the most it may take while a redemption is on its way, whose answer
-// holds the only good refresh token: that lives tokens.GraceTime longer, and is then
-// written down.
+// holds the only good refresh token: the redemption may take tokens.GraceTime longer, and
+// the token is then stored.
 const (
 	exitTime   = 1500 * time.Millisecond
 	redeemTime = tokens.GraceTime + time.Second
 )
 
-// Exit ends the instances of a thread and writes down what was taken in.
+// Exit ends the instances of a thread and commits what was delivered.
 func (p *Process) Exit(thread uint64) {
 	p.mu.Lock()
 
@@ -341,17 +365,11 @@ func (p *Process) Exit(thread uint64) {
 			defer i.contain()
 
 			if err := i.input.Stop(ctx); err != nil {
-				i.log.log(
-					collect.Warn,
-					"",
-					fmt.Sprintf(
-						"the last seconds' progress could not be written down; some alerts will be repeated: %v",
-						err,
-					),
-				)
+				i.log.Warn(fmt.Sprintf("the progress of the last seconds could not be committed; some alerts will be "+
+					"repeated: %v", err))
 			}
 
-			i.crew.end(longer)
+			i.set.end(longer)
 		})
 		p.time.note(&i.behind, false)
 	}
@@ -359,15 +377,15 @@ func (p *Process) Exit(thread uint64) {
 	wg.Wait()
 
 	for _, i := range ending {
-		i.log.close()
+		i.lines.close()
 	}
 }
 
 // faultEvery is how often a panic that comes again and again is reported.
 const faultEvery = 15 * time.Minute
 
-// contain keeps a panic of ours from ending Fluent Bit; one that lasts is reported now
-// and then.
+// contain keeps a panic of the plugin from ending Fluent Bit. It is deferred. One that
+// comes again and again is reported once in faultEvery.
 func (i *Instance) contain() {
 	r := recover()
 	if r == nil {
@@ -376,6 +394,6 @@ func (i *Instance) contain() {
 
 	now := time.Now().UnixNano()
 	if last := i.faultAt.Load(); (last == 0 || now-last >= int64(faultEvery)) && i.faultAt.CompareAndSwap(last, now) {
-		i.log.log(collect.Error, "", fmt.Sprintf("a fault in the plugin, please report it: %v", r))
+		i.log.Error(fmt.Sprintf("a fault in the plugin, please report it: %v", r))
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
+	"fluent-bit-defender/internal/testbed/testcert"
 	"fluent-bit-defender/tokens"
 )
 
@@ -289,7 +290,7 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	sim, customers := simulated(t, 1, 1)
 	dir := t.TempDir()
-	text, _ := makeCertificate(t, 5*24*time.Hour)
+	text, _ := testcert.New(t, 5*24*time.Hour)
 	cert := filepath.Join(dir, "app.pem")
 	if err := os.WriteFile(cert, text, 0o600); err != nil {
 		t.Fatal(err)
@@ -302,15 +303,19 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newShared()
-	log := newLogger(h)
-	home, err := s.enter(cfg, log)
+
+	s := newResources()
+	lines := newLogQueue(h)
+	log := lines.logger()
+
+	state, err := s.enter(cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.leave(home, log)
-	c := newCrew(s, log)
-	c.home = home
+	defer s.leave(state, log)
+
+	c := newTenantSet(s, log)
+	c.dir = state
 	if err := c.claim(cfg.Tenants...); err != nil {
 		t.Fatal(err)
 	}
@@ -321,13 +326,13 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 		ClientID: cfg.Tenants[0].ClientID,
 	}
 	chain := tokens.Chain{Refresh: secret.New("rt"), Obtained: now, Refreshed: now.Add(-80 * 24 * time.Hour)}
-	if err := home.keeper.Save(context.Background(), app.ChainKey(), chain); err != nil {
+	if err := state.keeper.Save(context.Background(), app.ChainKey(), chain); err != nil {
 		t.Fatal(err)
 	}
 	for hour := range 30 {
 		c.forecast(context.Background(), now.Add(time.Duration(hour)*time.Hour))
 	}
-	log.flush()
+	lines.flush()
 	if n := strings.Count(h.log(), "certificate ends in"); n != 2 {
 		t.Errorf("%d warnings of the certificate in 30 hours; want 2:\n%s", n, h.log())
 	}
@@ -338,7 +343,7 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 
 func TestACertificateStandsInForTheSecret(t *testing.T) {
 	dir := t.TempDir()
-	text, certificate := makeCertificate(t, 365*24*time.Hour)
+	text, certificate := testcert.New(t, 365*24*time.Hour)
 	file := filepath.Join(dir, "app.pem")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ const (
 )
 
 // timeShare divides callbackTime among the instances that have more waiting than they
-// could hand over.
+// could deliver.
 type timeShare struct {
 	behind atomic.Int32
 }

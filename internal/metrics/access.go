@@ -35,7 +35,7 @@ func (v *server) authorised(next http.Handler) http.Handler {
 		// The last good token comes with the error of a file that has become unusable.
 		want, err := v.settings.Token()
 		if err != nil {
-			v.log("error", "metrics_token_file: "+err.Error())
+			v.log.Error("metrics_token_file: " + err.Error())
 		}
 
 		got, ok := bearer(r.Header.Get("Authorization"))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -45,8 +47,8 @@ type Settings struct {
 	// Hosts are the names, in lower case, that a Host header may have besides addresses
 	// and localhost.
 	Hosts []string
-	// Log prints a line; level is "error", "warn", "info" or "debug".
-	Log func(level, text string)
+	// Log, if not nil, gets the lines about the server while the source is shown.
+	Log *slog.Logger
 }
 
 // same reports whether two inputs ask for the same server.
@@ -69,13 +71,20 @@ type server struct {
 	gather   chan struct{} // holds a value while a scrape is gathered
 	metrics  http.Handler
 
-	mu      sync.Mutex
-	sources map[Source]func(level, text string)
+	relay logs.Relay // the loggers of the sources
+	log   *slog.Logger
+
+	mu      sync.Mutex // guards sources
+	sources map[Source]*slog.Logger
 }
 
 // Serve makes a source visible at an address until leave is called; the last one to
 // leave closes the listener.
 func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error) {
+	if settings.Log == nil {
+		settings.Log = logs.Discard()
+	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -103,6 +112,8 @@ func (s *Servers) Serve(settings Settings, src Source) (leave func(), err error)
 	v.sources[src] = settings.Log
 	v.mu.Unlock()
 
+	v.relay.Add(settings.Log)
+
 	return sync.OnceFunc(func() { s.leave(settings.Address, v, src) }), nil
 }
 
@@ -111,6 +122,7 @@ func (s *Servers) leave(address string, v *server, src Source) {
 	defer s.mu.Unlock()
 
 	v.mu.Lock()
+	v.relay.Remove(v.sources[src])
 	delete(v.sources, src)
 	last := len(v.sources) == 0
 	v.mu.Unlock()
@@ -140,8 +152,9 @@ func listen(settings Settings) (*server, error) {
 		settings: settings,
 		listener: newListener(l, maxConnections),
 		gather:   make(chan struct{}, 1),
-		sources:  make(map[Source]func(level, text string)),
+		sources:  make(map[Source]*slog.Logger),
 	}
+	v.log = v.relay.Logger()
 	registry := prometheus.NewPedanticRegistry()
 
 	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
@@ -172,28 +185,15 @@ func listen(settings Settings) (*server, error) {
 	return v, nil
 }
 
-// log prints a line through any of the inputs that the server shows.
-func (v *server) log(level, text string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-
-	for _, log := range v.sources {
-		if log != nil {
-			log(level, text)
-			return
-		}
-	}
-}
-
 // Write takes the lines of net/http, which would go to stderr otherwise. Most are about
 // a single connection and of no use to an operator.
 func (v *server) Write(line []byte) (int, error) {
-	level := "debug"
+	level := slog.LevelDebug
 	if bytes.Contains(line, []byte("panic serving")) {
-		level = "error"
+		level = slog.LevelError
 	}
 
-	v.log(level, "metrics_listen: "+strings.TrimSpace(string(line)))
+	v.log.Log(context.Background(), level, "metrics_listen: "+strings.TrimSpace(string(line)))
 
 	return len(line), nil
 }

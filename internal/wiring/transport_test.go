@@ -1,4 +1,4 @@
-package instance
+package wiring
 
 import (
 	"net/http"

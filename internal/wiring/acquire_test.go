@@ -1,10 +1,11 @@
-package instance
+package wiring
 
 import (
 	"strings"
 	"testing"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/logs"
 )
 
 func TestTheCommandForANewSignInHasEverySettingThatIsNotTheDefault(t *testing.T) {
@@ -29,7 +30,7 @@ func TestTheCommandForANewSignInHasEverySettingThatIsNotTheDefault(t *testing.T)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := Application(in.Tenants[0], nil).Acquire; got != bare+c.want || strings.Contains(got, "hidden") {
+			if got := Application(in.Tenants[0], logs.Discard()).Acquire; got != bare+c.want || strings.Contains(got, "hidden") {
 				t.Errorf("got  %s\nwant %s", got, bare+c.want)
 			}
 		})

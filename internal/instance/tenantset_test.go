@@ -10,10 +10,12 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/testbed/testcert"
+	"fluent-bit-defender/internal/wiring"
 )
 
-// atWork gives the crew of a running input with one tenant.
-func atWork(t *testing.T) (*crew, *fakeHost, config.Tenant) {
+// atWork returns the tenant set of a running input with one tenant.
+func atWork(t *testing.T) (*tenantSet, *logQueue, config.Tenant) {
 	t.Helper()
 	sim, customers := simulated(t, 1, 1)
 	h := &fakeHost{keys: section(sim, customers[0], filepath.Join(t.TempDir(), "state"))}
@@ -21,7 +23,10 @@ func atWork(t *testing.T) (*crew, *fakeHost, config.Tenant) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newShared().assemble(cfg, delivery.Sure, newLogger(h))
+
+	lines := newLogQueue(h)
+
+	c, err := newResources().assemble(cfg, delivery.Sure, lines.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,16 +35,17 @@ func atWork(t *testing.T) (*crew, *fakeHost, config.Tenant) {
 		c.input.Stop(context.Background())
 		c.end(context.Background())
 	})
-	return c, h, cfg.Tenants[0]
+
+	return c, lines, cfg.Tenants[0]
 }
 
-// feeds counts, at each application's gate, who shares it.
-func (s *shared) counts() map[string]int {
+// counts returns how many units share the limiter of each application.
+func (s *resources) counts() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := make(map[string]int)
-	for k, g := range s.gates {
-		m[k.clientID] = g.feeds
+	for k, g := range s.limiters {
+		m[k.clientID] = g.units
 	}
 	return m
 }
@@ -48,7 +54,7 @@ func TestAFeedIsCountedAtTheGateThatItShares(t *testing.T) {
 	c, _, tenant := atWork(t)
 	other := tenant
 	other.ClientID = "another-application"
-	c.follow([]config.Tenant{other})
+	c.apply([]config.Tenant{other})
 	if m := c.shared.counts(); m[tenant.ClientID] != 0 || m[other.ClientID] != 1 {
 		t.Errorf("after a change of client_id: %v", m)
 	}
@@ -59,28 +65,31 @@ func TestAFeedIsCountedAtTheGateThatItShares(t *testing.T) {
 }
 
 func TestATenantThatCannotStartYetIsTriedAgainAndReportedOnce(t *testing.T) {
-	c, h, tenant := atWork(t)
+	c, lines, tenant := atWork(t)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	second := tenant
 	second.StateID, second.CAFile = "second", ca
-	c.follow([]config.Tenant{tenant, second})
+	c.apply([]config.Tenant{tenant, second})
 	for range 3 {
-		c.upkeepWanted()
+		c.tryPending()
 	}
 	if n := len(c.input.Statuses()); n != 1 {
 		t.Fatalf("%d tenants run without the file that one needs", n)
 	}
-	text, _ := makeCertificate(t, time.Hour)
+	text, _ := testcert.New(t, time.Hour)
 	if err := os.WriteFile(ca, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.upkeepWanted()
+	c.tryPending()
 	if n := len(c.input.Statuses()); n != 2 {
 		t.Errorf("%d tenants run; want 2", n)
 	}
-	c.log.flush()
-	if n := strings.Count(h.log(), "ca_file"); n != 1 {
-		t.Errorf("reported %d times:\n%s", n, h.log())
+
+	lines.flush()
+
+	log := lines.host.(*fakeHost).log()
+	if n := strings.Count(log, "ca_file"); n != 1 {
+		t.Errorf("reported %d times:\n%s", n, log)
 	}
 }
 
@@ -88,8 +97,8 @@ func TestATenantThatCouldNotStartGivesItsFeedBack(t *testing.T) {
 	c, _, tenant := atWork(t)
 	second := tenant
 	second.StateID, second.CAFile = "second", "/does/not/exist"
-	c.follow([]config.Tenant{tenant, second})
-	c.follow([]config.Tenant{tenant})
+	c.apply([]config.Tenant{tenant, second})
+	c.apply([]config.Tenant{tenant})
 	if _, err := c.shared.claim([]config.Tenant{second}); err != nil {
 		t.Errorf("another input cannot have it: %v", err)
 	}
@@ -99,34 +108,35 @@ func TestSettingsThatCannotBeUsedYetLeaveTheOldOnesInForce(t *testing.T) {
 	c, _, tenant := atWork(t)
 	broken := tenant
 	broken.CAFile = "/does/not/exist"
-	c.follow([]config.Tenant{broken})
+	c.apply([]config.Tenant{broken})
 	for key, s := range c.input.Statuses() {
-		if key == Feed(tenant) && s.State == "stopped" {
+		if key == wiring.Unit(tenant) && s.State == "stopped" {
 			t.Error("the tenant was stopped although its new settings cannot be used")
 		}
 	}
-	c.follow([]config.Tenant{tenant})
-	if len(c.wanted) != 0 || !c.members[Feed(tenant)].tenant.Equal(tenant) {
+	c.apply([]config.Tenant{tenant})
+	if len(c.pending) != 0 || !c.entries[wiring.Unit(tenant)].tenant.Equal(tenant) {
 		t.Error("taking the change back is no change")
 	}
 }
 
-// upkeepWanted is the part of upkeep that starts who is wanted.
-func (c *crew) upkeepWanted() {
+// tryPending is the part of upkeep that starts pending tenants.
+func (c *tenantSet) tryPending() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.startWanted()
+	c.startPending()
 }
 
 func TestAFaultThatLastsIsReportedNowAndThen(t *testing.T) {
 	h := &fakeHost{}
-	i := &Instance{log: newLogger(h)}
+	lines := newLogQueue(h)
+	i := &Instance{lines: lines, log: lines.logger()}
 	fail := func() {
 		defer i.contain()
 		panic("again")
 	}
 	count := func() int {
-		i.log.flush()
+		lines.flush()
 		return strings.Count(h.log(), "a fault in the plugin")
 	}
 	fail()

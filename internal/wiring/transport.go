@@ -1,4 +1,4 @@
-package instance
+package wiring
 
 import (
 	"crypto/sha256"
@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"fluent-bit-defender/internal/config"
@@ -26,8 +27,19 @@ type transportKey struct {
 // kilobytes.
 const mostHeaderBytes = 256 << 10
 
-// client returns an HTTP client for a tenant. Those who use it refuse redirects.
-func (s *shared) client(t config.Tenant) (*http.Client, error) {
+// Transports keeps the connections of a process: tenants with the same proxy and CA
+// bundle share them. The zero value is ready; its methods are safe for concurrent use.
+type Transports struct {
+	mu   sync.Mutex // guards made
+	made map[transportKey]*http.Transport
+}
+
+// HTTPClient returns the connections that one tenant's settings ask for, as
+// Transports.Client does.
+func HTTPClient(t config.Tenant) (*http.Client, error) { return new(Transports).Client(t) }
+
+// Client returns an HTTP client for a tenant. Those who use it refuse redirects.
+func (s *Transports) Client(t config.Tenant) (*http.Client, error) {
 	tr, err := s.transport(t)
 	if err != nil {
 		return nil, err
@@ -36,25 +48,23 @@ func (s *shared) client(t config.Tenant) (*http.Client, error) {
 	return &http.Client{Transport: tr}, nil
 }
 
-// transport returns the connections for a proxy and CA bundle.
-func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
+// transport returns the connections for the tenant's proxy and CA bundle.
+func (s *Transports) transport(t config.Tenant) (*http.Transport, error) {
 	key := transportKey{proxy: t.Proxy.Reveal()}
 
-	var bundle []byte
+	bundle, err := readBundle(t.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("ca_file (tenant %s): %w", t.TenantName, err)
+	}
 
-	if t.CAFile != "" {
-		var err error
-		if bundle, err = config.ReadPEM(t.CAFile); err != nil {
-			return nil, fmt.Errorf("ca_file (tenant %s): %w", t.TenantName, err)
-		}
-
+	if bundle != nil {
 		key.ca = sha256.Sum256(bundle)
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if tr := s.transports[key]; tr != nil {
+	if tr := s.made[key]; tr != nil {
 		return tr, nil
 	}
 
@@ -63,9 +73,22 @@ func (s *shared) transport(t config.Tenant) (*http.Transport, error) {
 		return nil, fmt.Errorf("%w (tenant %s)", err, t.TenantName)
 	}
 
-	s.transports[key] = tr
+	if s.made == nil {
+		s.made = make(map[transportKey]*http.Transport)
+	}
+
+	s.made[key] = tr
 
 	return tr, nil
+}
+
+// readBundle reads a CA bundle. It returns nil if there is none.
+func readBundle(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+
+	return config.ReadPEM(path)
 }
 
 // newTransport makes the connections for a proxy, empty for the environment's, and the

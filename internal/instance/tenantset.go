@@ -1,0 +1,302 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/collect"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
+)
+
+// tenantSet is the tenants that an input has, with what the input was put together from:
+// tenants come and go with the tenants file.
+type tenantSet struct {
+	shared         *resources
+	log            *slog.Logger
+	dir            *dataDir
+	input          *collect.Input
+	healthInterval time.Duration
+	leaveMetrics   func()        // nil without metrics_listen
+	watch          *config.Watch // nil without a tenants file
+	nextForecast   time.Time     // of the goroutine that calls upkeep
+
+	mu sync.Mutex // guards the fields below
+	// entries are the tenants whose units belong to this input, also those that are
+	// leaving.
+	entries map[store.FeedKey]*entry
+	// pending are tenants that could not start yet, or not with their new settings.
+	pending map[store.FeedKey]*pendingEntry
+	closed  bool
+}
+
+// entry is a tenant of the input.
+type entry struct {
+	tenant  config.Tenant
+	limiter *sharedLimiter // that counts its unit
+	leaving bool
+}
+
+// pendingEntry is a tenant that waits to start.
+type pendingEntry struct {
+	tenant config.Tenant
+	logged string // why it cannot start, as last logged
+}
+
+// newTenantSet returns a set without tenants. It has neither data directory nor input yet.
+func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
+	return &tenantSet{
+		shared:  shared,
+		log:     log,
+		entries: make(map[store.FeedKey]*entry),
+		pending: make(map[store.FeedKey]*pendingEntry),
+	}
+}
+
+// claim makes the units of tenants this input's own.
+func (s *tenantSet) claim(tenants ...config.Tenant) error {
+	limiters, err := s.shared.claim(tenants)
+	if err != nil {
+		return err
+	}
+
+	for i, t := range tenants {
+		s.entries[wiring.Unit(t)] = &entry{tenant: t, limiter: limiters[i]}
+	}
+
+	return nil
+}
+
+// release gives units, shares of limiters and metrics back, so that another input may have
+// them.
+func (s *tenantSet) release() {
+	if s.leaveMetrics != nil {
+		s.leaveMetrics()
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.closed = true
+	for key, e := range s.entries {
+		s.shared.release(key, e.limiter)
+	}
+
+	clear(s.entries)
+}
+
+// leave gives the data directory back, when nothing of the input uses it any more.
+func (s *tenantSet) leave() {
+	if s.dir != nil {
+		s.shared.leave(s.dir, s.log)
+	}
+}
+
+// endTime is how long the end waits for goroutines that have nothing to lose.
+const endTime = 100 * time.Millisecond
+
+// end gives back what is shared, after the input was stopped. The directory is left when
+// the last goroutine of the input has ended: an answer may arrive until then, and a new
+// input joins the directory with its locks. end waits for that until ctx ends, if a
+// redemption is on its way, and otherwise for endTime at most.
+func (s *tenantSet) end(ctx context.Context) {
+	s.release()
+	s.dir.logs.Remove(s.log)
+
+	if !s.dir.keeper.Busy() {
+		var cancel context.CancelFunc
+
+		ctx, cancel = context.WithTimeout(ctx, endTime)
+		defer cancel()
+	}
+
+	ended := s.input.Ended()
+	select {
+	case <-ended:
+		s.leave()
+	case <-ctx.Done():
+		go func() {
+			<-ended
+			s.leave()
+		}()
+	}
+}
+
+// upkeep is called every few seconds, by one goroutine at a time. It writes tokens that
+// could not be written before, warns of credentials that end, and follows the tenants
+// file. ending is true for the last call.
+func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
+	// The keeper has reported a fault, once; here it would be repeated every few seconds.
+	_ = s.dir.keeper.Flush(ctx)
+
+	if ending {
+		return
+	}
+
+	s.forecast(ctx, time.Now())
+
+	if s.watch != nil {
+		s.followFile()
+	}
+}
+
+// followFile starts tenants that could not start before, and applies a new version of the
+// tenants file.
+func (s *tenantSet) followFile() {
+	s.mu.Lock()
+	if !s.closed {
+		s.startPending()
+	}
+	s.mu.Unlock()
+
+	cfg, warnings, err := s.watch.Poll()
+	for _, w := range warnings {
+		logs.Tenant(s.log, w.Tenant).Warn(w.String())
+	}
+
+	if err != nil {
+		for _, line := range faults(err) {
+			s.log.Error(line)
+		}
+
+		s.log.Error("the new version of tenants_file is refused as a whole, and the one before it stays in force")
+
+		return
+	}
+
+	if cfg != nil {
+		s.apply(cfg.Tenants)
+	}
+}
+
+// apply starts tenants that were added, ends those that were removed, and restarts those
+// that have changed. next are all tenants from now on.
+func (s *tenantSet) apply(next []config.Tenant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.closed {
+		return
+	}
+
+	removed := make(map[store.FeedKey]*entry)
+
+	for key, e := range s.entries {
+		if !e.leaving {
+			removed[key] = e
+		}
+	}
+
+	clear(s.pending)
+
+	unchanged, changed, added := 0, 0, 0
+
+	for _, t := range next {
+		key := wiring.Unit(t)
+		e := removed[key]
+		delete(removed, key)
+
+		switch {
+		case e == nil:
+			added++
+		case e.tenant.Equal(t):
+			unchanged++
+			continue
+		default:
+			changed++
+		}
+
+		s.pending[key] = &pendingEntry{tenant: t}
+	}
+
+	for key, e := range removed {
+		e.leaving = true
+
+		s.input.Retire(key, func() { go s.left(key, e) })
+	}
+
+	s.log.Info(fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end",
+		unchanged, changed, added, len(removed)))
+	s.startPending()
+}
+
+// left gives back the unit of a tenant that was removed, when all that it had read is
+// committed.
+func (s *tenantSet) left(key store.FeedKey, e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.entries[key] == e {
+		delete(s.entries, key)
+		s.shared.release(key, e.limiter)
+	}
+}
+
+// startPending starts what can start. The rest is tried again at the next upkeep: its unit
+// belongs to another input or is still leaving here, or a file that it needs is not there.
+// s.mu must be held.
+func (s *tenantSet) startPending() {
+	for key, p := range s.pending {
+		err := s.start(key, p.tenant)
+		if err == nil {
+			delete(s.pending, key)
+			continue
+		}
+
+		if text := strings.Join(faults(err), "; "); text != p.logged {
+			p.logged = text
+			logs.Tenant(s.log, p.tenant.TenantName).Warn(text + "; it is tried again every few seconds")
+		}
+	}
+}
+
+// start starts a tenant, or restarts it with its new settings; on an error those before
+// them stay in force. s.mu must be held.
+func (s *tenantSet) start(key store.FeedKey, t config.Tenant) error {
+	if e := s.entries[key]; e != nil {
+		return s.restart(key, e, t)
+	}
+
+	if err := s.claim(t); err != nil {
+		return err
+	}
+
+	parts, err := s.parts(t)
+	if err != nil {
+		s.shared.release(key, s.entries[key].limiter)
+		delete(s.entries, key)
+
+		return err
+	}
+
+	s.input.Add(parts)
+
+	return nil
+}
+
+// restart gives an entry new settings. s.mu must be held.
+func (s *tenantSet) restart(key store.FeedKey, e *entry, t config.Tenant) error {
+	if e.leaving {
+		return errors.New("it cannot start yet: what it read before it was removed is still being delivered")
+	}
+
+	parts, err := s.parts(t)
+	if err != nil {
+		return err
+	}
+
+	e.tenant = t
+	e.limiter = s.shared.move(e.limiter, t)
+
+	s.input.Retire(key, nil)
+	s.input.Add(parts)
+
+	return nil
+}

@@ -1,0 +1,171 @@
+package wiring
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// Parts makes what signs in to one tenant and reads its alerts. Tenant, HTTP, Now and
+// Log are required.
+type Parts struct {
+	Tenant config.Tenant
+	HTTP   *http.Client // refuses redirects wherever it is used
+	Now    func() time.Time
+	// Log gets the lines about the tenant, such as that of a secret file that cannot be
+	// read any more.
+	Log *slog.Logger
+	// LoginClock and APIClock, if not nil, are called with a server's time, from the
+	// Date header of an answer, and the local time of the same moment.
+	LoginClock, APIClock func(server, local time.Time)
+}
+
+// Application returns the application that signs in to a tenant. log gets a line when a
+// secret file cannot be read any more.
+func Application(t config.Tenant, log *slog.Logger) tokens.App {
+	version := tokens.V2
+	if t.Endpoint.V1 {
+		version = tokens.V1
+	}
+
+	return tokens.App{
+		LoginURL:   t.LoginURL,
+		TenantID:   t.TenantID,
+		ClientID:   t.ClientID,
+		Version:    version,
+		Resource:   t.Resource,
+		Credential: credential(t, log),
+		Acquire:    acquireCommand(t),
+	}
+}
+
+// Source returns the source of the tenant's access tokens. chains may be nil where no
+// refresh token is used.
+func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
+	grant, err := tokens.ParseGrant(p.Tenant.Grant)
+	if err != nil {
+		return nil, err
+	}
+
+	return tokens.NewSource(tokens.SourceConfig{
+		App:        Application(p.Tenant, p.Log),
+		Grant:      grant,
+		Seed:       seed(p.Tenant, p.Log),
+		Store:      chains,
+		HTTP:       p.HTTP,
+		Timeout:    p.Tenant.HTTPTimeout,
+		Now:        p.Now,
+		TenantName: p.Tenant.TenantName,
+		Log:        TokensLog(p.Log),
+		OnSkew:     p.LoginClock,
+	})
+}
+
+// Reader returns the reader of the tenant's API. limiter holds its requests back; nil
+// stands for one without a budget, as a command uses it that reads once.
+func (p Parts) Reader(source defender.TokenSource, limiter *defender.Limiter) (defender.Reader, error) {
+	t := p.Tenant
+
+	if limiter == nil {
+		limiter = defender.NewLimiter(p.Now)
+	}
+
+	return defender.NewReader(t.API, defender.Settings{
+		BaseURL:     t.APIURL,
+		Path:        t.Endpoint.Path,
+		Resource:    t.Resource,
+		Filter:      t.Filter,
+		ClientID:    t.ClientID,
+		TenantID:    t.TenantID,
+		HTTP:        p.HTTP,
+		Tokens:      source,
+		IdleTimeout: t.HTTPTimeout,
+		Limiter:     limiter,
+		Now:         p.Now,
+		Skew:        p.APIClock,
+		Notice:      Lines(p.Log),
+		MaxPage:     t.Endpoint.MaxPage,
+		PageSize:    t.PageSize,
+		ByCreation:  !t.Updates,
+	})
+}
+
+// NewLimiter returns the limiter for the requests of an application in a tenant at an
+// API, with the budget that the service allows them.
+func NewLimiter(t config.Tenant, now func() time.Time) *defender.Limiter {
+	return defender.NewLimiter(
+		now,
+		defender.Budget{Calls: t.Endpoint.PerMinute, Per: time.Minute},
+		defender.Budget{Calls: t.Endpoint.PerHour, Per: time.Hour},
+	)
+}
+
+// NewEncoder returns the encoder of the tenant's records.
+func NewEncoder(t config.Tenant) (*record.Encoder, error) {
+	format, err := record.ParseFormat(t.Format)
+	if err != nil {
+		return nil, err
+	}
+
+	return record.NewEncoder(record.Options{
+		TenantID:    t.TenantID,
+		Tenant:      t.TenantName,
+		API:         string(t.API),
+		Format:      format,
+		CEFMaxBytes: t.CEFMaxBytes,
+	}), nil
+}
+
+// Unit returns the key under which the tenant's progress is kept.
+func Unit(t config.Tenant) store.FeedKey {
+	login, tenant, api, state := t.Feed()
+
+	return store.FeedKey{
+		LoginHost: login,
+		TenantID:  tenant,
+		API:       api,
+		StateID:   state,
+	}
+}
+
+// StoreKey reads the key that encrypts stored tokens. It returns nil if there is no
+// key_file.
+func StoreKey(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+
+	key, err := config.ReadKey(path)
+	if err != nil {
+		return nil, fmt.Errorf("key_file: %w", err)
+	}
+
+	return key, nil
+}
+
+// Lines returns a function that logs lines whose level is a name: "error", "warn",
+// "info" or "debug".
+func Lines(log *slog.Logger) func(level, text string) {
+	return func(level, text string) {
+		var l slog.Level
+		if err := l.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
+			l = slog.LevelInfo
+		}
+
+		log.Log(context.Background(), l, text)
+	}
+}
+
+// TokensLog returns the log callback of package tokens.
+func TokensLog(log *slog.Logger) func(slog.Level, string) {
+	return func(level slog.Level, text string) { log.Log(context.Background(), level, text) }
+}
