@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -240,11 +241,15 @@ func encodeAll(lines, events string) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 
 	w := bufio.NewWriterSize(out, 1<<20)
-	encoder := record.NewEncoder(record.Options{
+
+	encoder, err := record.NewEncoder(record.Options{
 		TenantID: "99999999-8888-7777-6666-555555555555",
 		Tenant:   "contoso",
-		API:      simulator.Endpoint,
+		API:      alert.Endpoint,
 	})
+	if err != nil {
+		return err
+	}
 
 	scan := bufio.NewScanner(in)
 	scan.Buffer(nil, 64<<20)
@@ -252,7 +257,7 @@ func encodeAll(lines, events string) (err error) {
 	var batch []byte
 
 	for scan.Scan() {
-		id := record.MakeID("", "", scan.Bytes(), nil)
+		id := alert.MakeID("", "", scan.Bytes(), nil)
 		if batch, err = encoder.Alert(batch, 17_000_000_000_000_000, id, scan.Bytes()); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/store"
@@ -400,13 +400,13 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 // https://learn.microsoft.com/graph/api/security-list-alerts_v2,
 // https://learn.microsoft.com/defender-endpoint/api/get-alerts,
 // https://learn.microsoft.com/defender-xdr/api-list-incidents
-func needs(api cloud.API) string {
+func needs(api alert.API) string {
 	switch api {
-	case cloud.Graph:
+	case alert.Graph:
 		return "SecurityAlert.Read.All"
-	case cloud.Endpoint:
+	case alert.Endpoint:
 		return "Alert.Read (application: Alert.Read.All)"
-	case cloud.Incidents:
+	case alert.Incidents:
 		return "Incident.Read (application: Incident.Read.All)"
 	}
 

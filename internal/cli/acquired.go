@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/defender"
@@ -189,7 +189,7 @@ func (a *acquisition) tryAPI(
 		r.Problem = bare.Error()
 	}
 
-	if t.API == cloud.SIEM {
+	if t.API == alert.SIEM {
 		r.Remedy = fmt.Sprintf("somebody with \"Manage portal system settings\" opens "+
 			"https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application "+
 			"id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, "+
@@ -216,8 +216,8 @@ func (a *acquisition) tryAPI(
 
 // permitted gives the permission among those of a token that allows reading an API's
 // alerts; empty if there is none.
-func permitted(api cloud.API, list []string) string {
-	what := map[cloud.API]string{cloud.Graph: "SecurityAlert", cloud.Endpoint: "Alert", cloud.Incidents: "Incident"}[api]
+func permitted(api alert.API, list []string) string {
+	what := map[alert.API]string{alert.Graph: "SecurityAlert", alert.Endpoint: "Alert", alert.Incidents: "Incident"}[api]
 
 	for _, p := range list {
 		subject, rest, _ := strings.Cut(p, ".")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 )
@@ -173,7 +174,7 @@ func (c *cli) tenant(keys config.Map, known ...string) (config.Tenant, error) {
 // wrongRegion names the regions that the API has in the cloud, where another one is
 // given: those of all APIs are no help.
 func wrongRegion(keys config.Map) error {
-	api, apiErr := cloud.ParseAPI(keys["api"])
+	api, apiErr := alert.ParseAPI(keys["api"])
 
 	name, cloudErr := cloud.ParseCloud(keys["cloud"])
 	if keys["region"] == "" || apiErr != nil || cloudErr != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/connector"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
@@ -102,7 +103,7 @@ func (im *importing) answers() bool { return im.c.InTerminal || !im.several }
 // region asks for the region, where the API has a host for each.
 func (im *importing) region(ctx context.Context, s connector.Stanza, keys config.Map) error {
 	commercial := keys["cloud"] == "" || keys["cloud"] == string(cloud.Commercial)
-	if keys["api"] != string(cloud.SIEM) || keys["region"] != "" || keys["api_url"] != "" || !commercial {
+	if keys["api"] != string(alert.SIEM) || keys["region"] != "" || keys["api_url"] != "" || !commercial {
 		return nil
 	}
 
@@ -174,7 +175,7 @@ func (im *importing) addresses(s connector.Stanza, keys config.Map, fill func(ke
 
 	fill("cloud", string(cloudOf(host)))
 
-	target, err := cloud.Lookup(cloud.Cloud(keys["cloud"]), cloud.Graph, "")
+	target, err := cloud.Lookup(cloud.Cloud(keys["cloud"]), alert.Graph, "")
 	if err != nil || tokens.LoginHost(target.LoginURL) != host {
 		fill("login_url", s.LoginURL)
 
@@ -217,7 +218,7 @@ func fromEvents(keys config.Map, found connector.Settings, login string) {
 // these files were made for.
 func apiOf(resource string) string {
 	if resource == "" {
-		return string(cloud.SIEM)
+		return string(alert.SIEM)
 	}
 
 	for _, row := range cloud.Table() {
@@ -226,7 +227,7 @@ func apiOf(resource string) string {
 		}
 	}
 
-	return string(cloud.SIEM)
+	return string(alert.SIEM)
 }
 
 // secret finds the application secret: by flag, from the environment, in the stanza, or

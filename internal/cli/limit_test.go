@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
@@ -37,10 +38,10 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // TestAProbeEndsHoweverAnAnswerDrips: a command does not hang.
 func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		synctest.Test(t, func(t *testing.T) {
 			target, err := cloud.Lookup(cloud.Commercial, api, "")
-			if err != nil && api != cloud.SIEM {
+			if err != nil && api != alert.SIEM {
 				t.Fatal(err)
 			}
 			tenant := config.Tenant{

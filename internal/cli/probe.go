@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/internal/wiring"
@@ -18,13 +18,13 @@ const probeReach = 24 * time.Hour
 var errEnough = errors.New("enough")
 
 type firstSink struct {
-	t     config.Tenant
-	found *defender.Row
+	describer *alert.Describer
+	found     bool
+	updated   tick.Tick
 }
 
 func (s *firstSink) Row(raw []byte) error {
-	row := defender.Describe(s.t.API, raw)
-	s.found = &defender.Row{Updated: row.Updated, Created: row.Created}
+	s.found, s.updated = true, s.describer.Describe(raw).Updated
 
 	return errEnough
 }
@@ -62,14 +62,19 @@ func probe(ctx context.Context, parts wiring.Parts, source defender.TokenSource)
 		return "", err
 	}
 
-	sink := &firstSink{t: t}
+	describer, err := alert.NewDescriber(t.API)
+	if err != nil {
+		return "", err
+	}
+
+	sink := &firstSink{describer: describer}
 	at := tick.FromTime(parts.Now())
 	limited, explain := limitWaiting(ctx, t, probeTimes, func() int64 { return 0 })
 
 	err = explain(reader.Read(limited, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink))
 	switch {
-	case errors.Is(err, errEnough) && sink.found != nil && sink.found.Updated != 0:
-		return "alert of " + sink.found.Updated.Time().Format("2006-01-02 15:04Z"), nil
+	case errors.Is(err, errEnough) && sink.found && sink.updated != 0:
+		return "alert of " + sink.updated.Time().Format("2006-01-02 15:04Z"), nil
 	case errors.Is(err, errEnough):
 		return "alert without a time", nil
 	case err != nil:

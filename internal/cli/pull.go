@@ -104,8 +104,13 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 		return err
 	}
 
+	identifier, err := wiring.NewIdentifier(t)
+	if err != nil {
+		return err
+	}
+
 	out := bufio.NewWriterSize(c.Out, 64<<10)
-	sink := newPullSink(t, encoder, out, from, to, p.limit, now)
+	sink := newPullSink(identifier, encoder, out, from, to, p.limit, now)
 	done := c.progress(func() string {
 		return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load())
 	})

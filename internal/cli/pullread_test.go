@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/internal/wiring"
 )
 
 // scripted is a reader that does one step after the other; the last one again and again.
@@ -82,9 +82,22 @@ func pullWith(t *testing.T, reader *scripted) (out string, slept time.Duration, 
 			return nil
 		},
 	})
-	tenant := config.Tenant{TenantID: "contoso.example", API: cloud.Graph, Updates: true, TimeField: "updated"}
-	encoder := record.NewEncoder(record.Options{TenantID: tenant.TenantID, API: string(tenant.API)})
-	sink := newPullSink(tenant, encoder, c.Out, minute(0), 0, 0, pullNow)
+	tenant := config.Tenant{
+		TenantID:  "contoso.example",
+		API:       alert.Graph,
+		Updates:   true,
+		TimeField: "updated",
+		Format:    "json",
+	}
+	encoder, err := wiring.NewEncoder(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identifier, err := wiring.NewIdentifier(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := newPullSink(identifier, encoder, c.Out, minute(0), 0, 0, pullNow)
 	err = (&pullRead{c: c, tenant: tenant, reader: reader, sink: sink}).run(t.Context())
 	for line := range strings.Lines(printed.String()) {
 		_, after, _ := strings.Cut(line, `"id":"`)

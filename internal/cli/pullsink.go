@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
@@ -22,14 +22,14 @@ const maxTick = tick.Tick(math.MaxInt64)
 // first. Rows wait until the reader says that nothing older can come any more, so that
 // memory is bounded by the pages of an API that sorts.
 type pullSink struct {
-	t        config.Tenant
-	encoder  *record.Encoder
-	out      io.Writer
-	from, to tick.Tick
-	limit    int
-	now      time.Time
+	identifier *alert.Identifier
+	encoder    *record.Encoder
+	out        io.Writer
+	from, to   tick.Tick
+	limit      int
+	now        time.Time
 
-	seen    map[[16]byte]bool
+	seen    map[alert.Key]bool
 	waiting []waitingRow
 	skipped []skipped // what could not be read while what is behind it could
 	safe    tick.Tick // everything before it has come
@@ -43,12 +43,12 @@ type pullSink struct {
 // of their ids: the SIEM API has none.
 type waitingRow struct {
 	at   tick.Tick
-	id   record.ID
+	id   alert.ID
 	line []byte
 }
 
 func newPullSink(
-	t config.Tenant,
+	i *alert.Identifier,
 	e *record.Encoder,
 	out io.Writer,
 	from, to tick.Tick,
@@ -56,49 +56,38 @@ func newPullSink(
 	now time.Time,
 ) *pullSink {
 	return &pullSink{
-		t:       t,
-		encoder: e,
-		out:     out,
-		from:    from,
-		to:      to,
-		limit:   limit,
-		now:     now,
-		seen:    map[[16]byte]bool{},
+		identifier: i,
+		encoder:    e,
+		out:        out,
+		from:       from,
+		to:         to,
+		limit:      limit,
+		now:        now,
+		seen:       map[alert.Key]bool{},
 	}
 }
 
-// Row implements defender.Sink. Which row is which, and when, is decided as the input
-// does (package collect).
+// Row implements defender.Sink.
 func (s *pullSink) Row(raw []byte) error {
-	row := defender.Describe(s.t.API, raw)
 	s.read.Add(1)
 
-	at := row.At(s.t.API, !s.t.Updates)
-	if at == 0 {
-		at = tick.FromTime(s.now) // without a time it is as old as this command
-	} else if at < s.from || s.to != 0 && at >= s.to {
+	now := tick.FromTime(s.now)
+	version := s.identifier.Identify(raw, alert.Moment{Present: now, Now: now})
+
+	at := version.At
+	if !version.Undated && (at < s.from || s.to != 0 && at >= s.to) {
 		return nil // readers reach a little further than they are asked to
 	}
 
-	id := record.MakeID(s.t.TenantID, string(s.t.API), row.Identity, row.Version)
-	key := id.Key()
-
-	switch {
-	case !s.t.Updates:
-		key = record.MakeID(s.t.TenantID, string(s.t.API), row.Identity, nil).Key()
-	case row.Whole:
-		key = record.MakeID("", "", id[:], raw).Key()
-	}
-
-	if s.seen[key] {
+	if s.seen[version.Repeat] {
 		return nil
 	}
 
-	s.seen[key] = true
+	s.seen[version.Repeat] = true
 
 	var err error
-	if s.event, err = s.encoder.Alert(s.event[:0], s.eventTime(row), id, raw); err != nil {
-		s.event = s.encoder.Raw(s.event[:0], s.eventTime(row), id, raw)
+	if s.event, err = s.encoder.Alert(s.event[:0], version.Time, version.ID, raw); err != nil {
+		s.event = s.encoder.Raw(s.event[:0], version.Time, version.ID, raw)
 	}
 
 	_, line, err := record.Decode(s.event)
@@ -106,26 +95,9 @@ func (s *pullSink) Row(raw []byte) error {
 		return err
 	}
 
-	s.waiting = append(s.waiting, waitingRow{at, id, line})
+	s.waiting = append(s.waiting, waitingRow{at, version.ID, line})
 
 	return nil
-}
-
-func (s *pullSink) eventTime(row defender.Row) tick.Tick {
-	at := tick.Tick(0)
-
-	switch s.t.TimeField {
-	case "updated":
-		at = row.Updated
-	case "created":
-		at = row.Created
-	}
-
-	if at <= 0 { // .NET writes the year 1 for none
-		at = tick.FromTime(s.now)
-	}
-
-	return at
 }
 
 // Safe implements defender.Sink: everything before t is there.

@@ -5,24 +5,24 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/internal/wiring"
 )
 
 func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		api     cloud.API
+		api     alert.API
 		updates bool
 		row     string
 		printed bool
 	}{
-		"the year 1 is no time":                {cloud.Graph, true, `{"id":"a","lastUpdateDateTime":"0001-01-01T00:00:00Z"}`, true},
-		"by creation":                          {cloud.Graph, false, `{"id":"a","lastUpdateDateTime":"2026-03-01T11:30:00Z","createdDateTime":"2026-02-01T00:00:00Z"}`, false},
-		"siem goes by the time it processed":   {cloud.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-03-01T11:30:00Z","AlertTime":"2026-02-01T00:00:00Z"}`, true},
-		"siem, processed before what is asked": {cloud.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-02-01T00:00:00Z","AlertTime":"2026-03-01T11:30:00Z"}`, false},
+		"the year 1 is no time":                {alert.Graph, true, `{"id":"a","lastUpdateDateTime":"0001-01-01T00:00:00Z"}`, true},
+		"by creation":                          {alert.Graph, false, `{"id":"a","lastUpdateDateTime":"2026-03-01T11:30:00Z","createdDateTime":"2026-02-01T00:00:00Z"}`, false},
+		"siem goes by the time it processed":   {alert.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-03-01T11:30:00Z","AlertTime":"2026-02-01T00:00:00Z"}`, true},
+		"siem, processed before what is asked": {alert.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-02-01T00:00:00Z","AlertTime":"2026-03-01T11:30:00Z"}`, false},
 	} {
 		var out bytes.Buffer
 		tenant := config.Tenant{
@@ -31,10 +31,19 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 			API:        c.api,
 			Updates:    c.updates,
 			TimeField:  "updated",
+			Format:     "json",
+		}
+		encoder, err := wiring.NewEncoder(tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		identifier, err := wiring.NewIdentifier(tenant)
+		if err != nil {
+			t.Fatal(err)
 		}
 		s := newPullSink(
-			tenant,
-			record.NewEncoder(record.Options{TenantID: tenant.TenantID, API: string(c.api)}),
+			identifier,
+			encoder,
 			&out,
 			tick.FromTime(now.Add(-time.Hour)),
 			0,

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
@@ -235,7 +236,7 @@ func loginURL(host string) string {
 // cloudOf is the cloud that signs in at a host.
 func cloudOf(host string) cloud.Cloud {
 	for _, c := range cloud.Clouds() {
-		if t, err := cloud.Lookup(c, cloud.Graph, ""); err == nil && tokens.LoginHost(t.LoginURL) == host {
+		if t, err := cloud.Lookup(c, alert.Graph, ""); err == nil && tokens.LoginHost(t.LoginURL) == host {
 			return c
 		}
 	}
@@ -252,7 +253,7 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 	at, login, dir := cloudOf(i.Key.LoginHost), "", ""
 	if usual, err := cloud.Lookup(
 		at,
-		cloud.Graph,
+		alert.Graph,
 		"",
 	); err == nil &&
 		tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
@@ -268,7 +269,7 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 		dir = ""
 	}
 
-	if api == string(cloud.Graph) {
+	if api == string(alert.Graph) {
 		api = "" // the default
 	}
 
@@ -300,7 +301,7 @@ func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, api string, set 
 	at := cloud.Cloud(cmp.Or(keys["cloud"], string(cloudOf(i.Key.LoginHost))))
 	if _, err := cloud.Lookup(
 		at,
-		cloud.API(api),
+		alert.API(api),
 		keys["region"],
 	); err == nil &&
 		keys["api"]+keys["api_url"]+keys["resource"] == "" {

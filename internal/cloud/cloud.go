@@ -1,48 +1,14 @@
 package cloud
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/alert"
 )
-
-// API is one of the four alert APIs, spelled as the key `api` has it.
-type API string
-
-// The four APIs.
-const (
-	// Graph is Microsoft Graph security/alerts_v2: alerts of all Defender products.
-	Graph API = "graph"
-	// Endpoint is the Defender for Endpoint alerts API.
-	Endpoint API = "endpoint"
-	// SIEM is the legacy alert exporter ("pull detections"), deprecated since 31
-	// December 2023.
-	SIEM API = "siem"
-	// Incidents is the Defender XDR incidents API.
-	Incidents API = "incidents"
-)
-
-// APIs lists the values of the key `api`, the default first.
-func APIs() []API { return []API{Graph, Endpoint, SIEM, Incidents} }
-
-// ParseAPI reads a value of the key `api`, in any case; an empty one is Graph.
-func ParseAPI(s string) (API, error) {
-	if s == "" {
-		return Graph, nil
-	}
-
-	if a := API(strings.ToLower(s)); slices.Contains(APIs(), a) {
-		return a, nil
-	}
-
-	return "", keyError(
-		"api",
-		fmt.Sprintf("unknown API %.64q", s),
-		"use one of graph, endpoint, siem, incidents",
-	)
-}
 
 // Cloud is one of Microsoft's clouds, spelled as the key `cloud` has it. Tokens of one
 // are worthless in another.
@@ -124,7 +90,7 @@ func keyError(key, problem, remedy string) *KeyError {
 
 // Regions lists the values that the key `region` may have for an API in a cloud; nil
 // where the key is an error.
-func Regions(c Cloud, api API) []string {
+func Regions(c Cloud, api alert.API) []string {
 	var regions []string
 
 	for _, r := range hosts {
@@ -141,10 +107,10 @@ func Regions(c Cloud, api API) []string {
 // Where only the region is missing (siem in the commercial cloud) the target comes with
 // the error, complete but for APIURL: a caller that has an address of its own goes on
 // with it.
-func Lookup(c Cloud, api API, region string) (Target, error) {
-	if !slices.Contains(APIs(), api) {
-		_, err := ParseAPI(string(api))
-		return Target{}, err
+func Lookup(c Cloud, api alert.API, region string) (Target, error) {
+	facts, err := api.Descriptor()
+	if err != nil {
+		return Target{}, unknownAPI(err)
 	}
 
 	if !slices.Contains(Clouds(), c) {
@@ -155,13 +121,13 @@ func Lookup(c Cloud, api API, region string) (Target, error) {
 	region = strings.ToLower(region)
 	for _, h := range hosts {
 		if h.api == api && h.region == region && slices.Contains(h.clouds, c) {
-			return h.target(c), nil
+			return h.target(c, facts), nil
 		}
 	}
 
 	regions := Regions(c, api)
 	if region == "" {
-		t := host{api: api, resource: siemResource}.target(c)
+		t := host{api: api, resource: siemResource}.target(c, facts)
 
 		return t, keyError(
 			"region",
@@ -183,4 +149,14 @@ func Lookup(c Cloud, api API, region string) (Target, error) {
 		fmt.Sprintf("api %s in the %s cloud has no region %.64q", api, c, region),
 		"use one of "+strings.Join(regions, ", "),
 	)
+}
+
+// unknownAPI returns the error of package alert as a KeyError.
+func unknownAPI(err error) error {
+	var unknown *alert.UnknownError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+
+	return keyError(unknown.Key, unknown.Problem(), unknown.Remedy())
 }

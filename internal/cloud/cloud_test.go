@@ -5,30 +5,32 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 	for _, c := range []struct {
 		cloud                 Cloud
-		api                   API
+		api                   alert.API
 		region                string
 		login, host, resource string
 		page, minute, hour    int
 		v1                    bool
 	}{
-		{Commercial, Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
-		{GCC, Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
-		{GCCHigh, Graph, "", "login.microsoftonline.us", "graph.microsoft.us", "https://graph.microsoft.us", 1000, 150, 0, false},
-		{DoD, Graph, "", "login.microsoftonline.us", "dod-graph.microsoft.us", "https://dod-graph.microsoft.us", 1000, 150, 0, false},
-		{Commercial, Endpoint, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
-		{Commercial, Endpoint, "AU", "login.microsoftonline.com", "au.api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
-		{GCC, Endpoint, "", "login.microsoftonline.com", "api-gcc.securitycenter.microsoft.us", "https://api-gcc.securitycenter.microsoft.us", 10000, 100, 1500, false},
-		{DoD, Endpoint, "", "login.microsoftonline.us", "api-gov.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us", 10000, 100, 1500, false},
-		{Commercial, SIEM, "eu", "login.microsoftonline.com", "wdatp-alertexporter-eu.windows.com", "https://graph.windows.net", 0, 0, 0, true},
-		{GCC, SIEM, "", "login.microsoftonline.com", "wdatp-alertexporter-us.gcc.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
-		{GCCHigh, SIEM, "us", "login.microsoftonline.us", "wdatp-alertexporter-us.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
-		{Commercial, Incidents, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.security.microsoft.com", 100, 50, 1500, false},
-		{GCCHigh, Incidents, "", "login.microsoftonline.us", "api-gov.security.microsoft.us", "https://api-gov.security.microsoft.us", 100, 50, 1500, false},
+		{Commercial, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
+		{GCC, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
+		{GCCHigh, alert.Graph, "", "login.microsoftonline.us", "graph.microsoft.us", "https://graph.microsoft.us", 1000, 150, 0, false},
+		{DoD, alert.Graph, "", "login.microsoftonline.us", "dod-graph.microsoft.us", "https://dod-graph.microsoft.us", 1000, 150, 0, false},
+		{Commercial, alert.Endpoint, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
+		{Commercial, alert.Endpoint, "AU", "login.microsoftonline.com", "au.api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
+		{GCC, alert.Endpoint, "", "login.microsoftonline.com", "api-gcc.securitycenter.microsoft.us", "https://api-gcc.securitycenter.microsoft.us", 10000, 100, 1500, false},
+		{DoD, alert.Endpoint, "", "login.microsoftonline.us", "api-gov.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us", 10000, 100, 1500, false},
+		{Commercial, alert.SIEM, "eu", "login.microsoftonline.com", "wdatp-alertexporter-eu.windows.com", "https://graph.windows.net", 0, 0, 0, true},
+		{GCC, alert.SIEM, "", "login.microsoftonline.com", "wdatp-alertexporter-us.gcc.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
+		{GCCHigh, alert.SIEM, "us", "login.microsoftonline.us", "wdatp-alertexporter-us.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
+		{Commercial, alert.Incidents, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.security.microsoft.com", 100, 50, 1500, false},
+		{GCCHigh, alert.Incidents, "", "login.microsoftonline.us", "api-gov.security.microsoft.us", "https://api-gov.security.microsoft.us", 100, 50, 1500, false},
 	} {
 		got, err := Lookup(c.cloud, c.api, c.region)
 		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource || got.MaxPage != c.page ||
@@ -45,17 +47,17 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 	for name, c := range map[string]struct {
 		cloud       Cloud
-		api         API
+		api         alert.API
 		region      string
 		key, remedy string
 	}{
-		"siem needs a region":         {Commercial, SIEM, "", "region", "us, eu, uk"},
-		"siem has no such region":     {Commercial, SIEM, "swa", "region", "us, eu, uk"},
-		"endpoint has no such region": {Commercial, Endpoint, "moon", "region", "us, eu, uk, au, swa"},
-		"graph has no regions":        {Commercial, Graph, "eu", "region", "remove region"},
-		"gcc endpoint has no regions": {GCC, Endpoint, "us", "region", "remove region"},
+		"siem needs a region":         {Commercial, alert.SIEM, "", "region", "us, eu, uk"},
+		"siem has no such region":     {Commercial, alert.SIEM, "swa", "region", "us, eu, uk"},
+		"endpoint has no such region": {Commercial, alert.Endpoint, "moon", "region", "us, eu, uk, au, swa"},
+		"graph has no regions":        {Commercial, alert.Graph, "eu", "region", "remove region"},
+		"gcc endpoint has no regions": {GCC, alert.Endpoint, "us", "region", "remove region"},
 		"unknown api":                 {Commercial, "grape", "", "api", "graph, endpoint, siem, incidents"},
-		"unknown cloud":               {"cumulus", Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
+		"unknown cloud":               {"cumulus", alert.Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Lookup(c.cloud, c.api, c.region)
@@ -69,7 +71,7 @@ func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 }
 
 func TestAMissingRegionLeavesAllButTheHost(t *testing.T) {
-	got, err := Lookup(Commercial, SIEM, "")
+	got, err := Lookup(Commercial, alert.SIEM, "")
 	if err == nil || got.APIURL != "" || got.LoginURL == "" || got.Path != "/api/alerts" ||
 		got.Resource != "https://graph.windows.net" ||
 		!got.V1 {
@@ -80,7 +82,7 @@ func TestAMissingRegionLeavesAllButTheHost(t *testing.T) {
 func TestTheTableIsWhatLookupAnswers(t *testing.T) {
 	type place struct {
 		Cloud
-		API
+		alert.API
 		region string
 	}
 	seen := map[place]bool{}
@@ -103,7 +105,7 @@ func TestTheTableIsWhatLookupAnswers(t *testing.T) {
 		}
 	}
 	for _, c := range Clouds() {
-		for _, a := range APIs() {
+		for _, a := range alert.APIs() {
 			if !seen[place{c, a, ""}] && len(Regions(c, a)) == 0 {
 				t.Errorf("%s %s cannot be reached", c, a)
 			}
@@ -112,8 +114,8 @@ func TestTheTableIsWhatLookupAnswers(t *testing.T) {
 }
 
 func TestNamesAreReadInAnyCase(t *testing.T) {
-	for _, a := range APIs() {
-		if got, err := ParseAPI(strings.ToUpper(string(a))); got != a || err != nil {
+	for _, a := range alert.APIs() {
+		if got, err := alert.ParseAPI(strings.ToUpper(string(a))); got != a || err != nil {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
@@ -122,7 +124,7 @@ func TestNamesAreReadInAnyCase(t *testing.T) {
 			t.Errorf("%s: %v", c, err)
 		}
 	}
-	if a, err := ParseAPI(""); a != Graph || err != nil {
+	if a, err := alert.ParseAPI(""); a != alert.Graph || err != nil {
 		t.Error("graph is not the default")
 	}
 	if c, err := ParseCloud(""); c != Commercial || err != nil {

@@ -1,41 +1,6 @@
 package cloud
 
-// limits is what an API is like in every cloud.
-type limits struct {
-	path               string
-	v1                 bool
-	page               int
-	perMinute, perHour int
-	source             string
-}
-
-// The pages named here are Microsoft's, in the public repositories
-// MicrosoftDocs/defender-docs, MicrosoftDocs/microsoft-365-docs and
-// microsoftgraph/microsoft-graph-docs-contrib.
-var limitsOf = map[API]limits{
-	Graph: {
-		path:      "/v1.0/security/alerts_v2",
-		page:      1000,
-		perMinute: 150,
-		source:    "graph: api/security-list-alerts_v2, security-error-codes, throttling-limits, deployments",
-	},
-	Endpoint: {
-		path:      "/api/alerts",
-		page:      10000,
-		perMinute: 100,
-		perHour:   1500,
-		source:    "defender-endpoint: api/get-alerts, exposed-apis-list, gov",
-	},
-	SIEM: {path: "/api/alerts", v1: true,
-		source: "defender-endpoint: pull-alerts-using-rest-api, fetch-alerts-mssp, gov (2021)"},
-	Incidents: {
-		path:      "/api/incidents",
-		page:      100,
-		perMinute: 50,
-		perHour:   1500,
-		source:    "defender-xdr: api-list-incidents, usgov",
-	},
-}
+import "fluent-bit-defender/internal/alert"
 
 // loginURLs come from entra-docs authentication-national-cloud.
 var loginURLs = map[Cloud]string{
@@ -51,7 +16,7 @@ const siemResource = "https://graph.windows.net"
 
 // host is one row: where an API lives in some clouds and one region.
 type host struct {
-	api      API
+	api      alert.API
 	clouds   []Cloud
 	region   string
 	url      string
@@ -85,53 +50,51 @@ const siemGovDoubt = "path and resource; the row was removed from the public pag
 // hosts is the table. Where a region is optional there is a row without one; where it
 // is required there is not.
 var hosts = []host{
-	{Graph, worldwide, "", "https://graph.microsoft.com", "https://graph.microsoft.com", ""},
-	{Graph, []Cloud{GCCHigh}, "", "https://graph.microsoft.us", "https://graph.microsoft.us", ""},
-	{Graph, []Cloud{DoD}, "", "https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us", ""},
+	{alert.Graph, worldwide, "", "https://graph.microsoft.com", "https://graph.microsoft.com", ""},
+	{alert.Graph, []Cloud{GCCHigh}, "", "https://graph.microsoft.us", "https://graph.microsoft.us", ""},
+	{alert.Graph, []Cloud{DoD}, "", "https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us", ""},
 
-	{Endpoint, commercial, "", xdr, mdeResource, ""},
-	{Endpoint, commercial, "us", "https://us.api.security.microsoft.com", mdeResource, ""},
-	{Endpoint, commercial, "eu", "https://eu.api.security.microsoft.com", mdeResource, ""},
-	{Endpoint, commercial, "uk", "https://uk.api.security.microsoft.com", mdeResource, ""},
-	{Endpoint, commercial, "au", "https://au.api.security.microsoft.com", mdeResource, ""},
-	{Endpoint, commercial, "swa", "https://swa.api.security.microsoft.com", mdeResource, ""},
-	{Endpoint, gcc, "", mdeGCC, mdeGCC, govResource},
-	{Endpoint, usGov, "", mdeGov, mdeGov, govResource},
+	{alert.Endpoint, commercial, "", xdr, mdeResource, ""},
+	{alert.Endpoint, commercial, "us", "https://us.api.security.microsoft.com", mdeResource, ""},
+	{alert.Endpoint, commercial, "eu", "https://eu.api.security.microsoft.com", mdeResource, ""},
+	{alert.Endpoint, commercial, "uk", "https://uk.api.security.microsoft.com", mdeResource, ""},
+	{alert.Endpoint, commercial, "au", "https://au.api.security.microsoft.com", mdeResource, ""},
+	{alert.Endpoint, commercial, "swa", "https://swa.api.security.microsoft.com", mdeResource, ""},
+	{alert.Endpoint, gcc, "", mdeGCC, mdeGCC, govResource},
+	{alert.Endpoint, usGov, "", mdeGov, mdeGov, govResource},
 
-	{SIEM, commercial, "us", "https://wdatp-alertexporter-us.windows.com", siemResource, ""},
-	{SIEM, commercial, "eu", "https://wdatp-alertexporter-eu.windows.com", siemResource, ""},
-	{SIEM, commercial, "uk", "https://wdatp-alertexporter-uk.windows.com", siemResource, ""},
+	{alert.SIEM, commercial, "us", "https://wdatp-alertexporter-us.windows.com", siemResource, ""},
+	{alert.SIEM, commercial, "eu", "https://wdatp-alertexporter-eu.windows.com", siemResource, ""},
+	{alert.SIEM, commercial, "uk", "https://wdatp-alertexporter-uk.windows.com", siemResource, ""},
 	// The government exporters exist in the United States only: `region us` says
 	// nothing new and is no error.
-	{SIEM, gcc, "", siemGCC, siemResource, siemGovDoubt},
-	{SIEM, gcc, "us", siemGCC, siemResource, siemGovDoubt},
-	{SIEM, usGov, "", siemGov, siemResource, siemGovDoubt},
-	{SIEM, usGov, "us", siemGov, siemResource, siemGovDoubt},
+	{alert.SIEM, gcc, "", siemGCC, siemResource, siemGovDoubt},
+	{alert.SIEM, gcc, "us", siemGCC, siemResource, siemGovDoubt},
+	{alert.SIEM, usGov, "", siemGov, siemResource, siemGovDoubt},
+	{alert.SIEM, usGov, "us", siemGov, siemResource, siemGovDoubt},
 
-	{Incidents, commercial, "", xdr, xdr, ""},
-	{Incidents, gcc, "", xdrGCC, xdrGCC, govResource},
-	{Incidents, usGov, "", xdrGov, xdrGov, govResource},
+	{alert.Incidents, commercial, "", xdr, xdr, ""},
+	{alert.Incidents, gcc, "", xdrGCC, xdrGCC, govResource},
+	{alert.Incidents, usGov, "", xdrGov, xdrGov, govResource},
 }
 
-func (h host) target(c Cloud) Target {
-	l := limitsOf[h.api]
-
+func (h host) target(c Cloud, facts *alert.Descriptor) Target {
 	return Target{
 		LoginURL:    loginURLs[c],
 		APIURL:      h.url,
-		Path:        l.path,
+		Path:        facts.Path,
 		Resource:    h.resource,
-		V1:          l.v1,
-		MaxPage:     l.page,
-		DefaultPage: l.page,
-		PerMinute:   l.perMinute,
-		PerHour:     l.perHour,
+		V1:          facts.SignIn == alert.SignInV1,
+		MaxPage:     facts.MaxPage,
+		DefaultPage: facts.MaxPage,
+		PerMinute:   facts.PerMinute,
+		PerHour:     facts.PerHour,
 	}
 }
 
 // Row is one line of the table for people.
 type Row struct {
-	API    API
+	API    alert.API
 	Cloud  Cloud
 	Region string // empty: none given
 	Target
@@ -140,19 +103,24 @@ type Row struct {
 	Source, Unverified string
 }
 
-// Table gives every combination of API, cloud and region that Lookup accepts, in a
+// Table returns every combination of API, cloud and region that Lookup accepts, in a
 // fixed order.
 func Table() []Row {
 	var rows []Row
 
 	for _, h := range hosts {
+		facts, err := h.api.Descriptor()
+		if err != nil {
+			continue // a test compares hosts with the APIs that there are
+		}
+
 		for _, c := range h.clouds {
 			rows = append(rows, Row{
 				API:        h.api,
 				Cloud:      c,
 				Region:     h.region,
-				Target:     h.target(c),
-				Source:     limitsOf[h.api].source,
+				Target:     h.target(c, facts),
+				Source:     facts.Source,
 				Unverified: h.unverified,
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
@@ -43,7 +44,7 @@ func (t *Tenant) judge(ctx context.Context, started time.Time, err error) time.T
 			v = verdict{
 				kind:   fine,
 				cause:  "alien",
-				reason: "the API lists alerts of another tenant, " + alien,
+				reason: "the API lists alerts of another tenant, " + string(alien),
 				remedy: "check tenant_id and whose account signed in",
 			}
 		} else if unread, ok := t.unread(); ok {
@@ -132,7 +133,7 @@ func (t *Tenant) broken() {
 
 // foreign is another tenant whose alerts were listed in this pass, empty if there were
 // none.
-func (t *Tenant) foreign() string {
+func (t *Tenant) foreign() alert.TenantID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
@@ -20,7 +20,7 @@ import (
 )
 
 // alert is one version of an alert in the tenant.
-type alert struct {
+type listed struct {
 	id      string
 	updated tick.Tick
 	visible time.Time // from when on it is listed
@@ -33,7 +33,7 @@ type alert struct {
 // the test says.
 type tenantAPI struct {
 	mu     sync.Mutex
-	alerts []alert
+	alerts []listed
 	fail   func(row int) error // before each row, and once at the end
 	reads  []defender.Window
 	rng    *rand.Rand
@@ -42,7 +42,7 @@ type tenantAPI struct {
 func (a *tenantAPI) add(id string, updated, visible time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.alerts = append(a.alerts, alert{id, tick.FromTime(updated), visible, 0, nil})
+	a.alerts = append(a.alerts, listed{id, tick.FromTime(updated), visible, 0, nil})
 }
 
 func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.Sink) error {
@@ -80,7 +80,7 @@ func (a *tenantAPI) failure(row int) error {
 	return a.fail(row)
 }
 
-func (x *alert) json() []byte {
+func (x *listed) json() []byte {
 	if x.text != nil {
 		return x.text
 	}
@@ -160,6 +160,7 @@ type rig struct {
 	api   *tenantAPI
 	chunk *chunks
 	cfg   TenantConfig
+	rules alert.Rules
 	limit int
 	seen  *progress.Budget
 	in    *Input
@@ -177,16 +178,15 @@ func newRig(t *testing.T, seed uint64) *rig {
 		limit: 1 << 20,
 	}
 	key := store.FeedKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
+	r.rules = alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(key.TenantID), Updates: true}
 	r.cfg = TenantConfig{
 		Key:           key,
 		Name:          "contoso",
-		API:           cloud.SIEM,
 		PollInterval:  time.Minute,
 		Lookback:      24 * time.Hour,
 		Overlap:       10 * time.Minute,
 		SweepInterval: time.Hour,
 		SweepLookback: 24 * time.Hour,
-		Updates:       true,
 		Reader:        r.api,
 		SignIn:        func(context.Context) error { return nil },
 	}
@@ -225,8 +225,25 @@ func (r *rig) start() *Tenant {
 // tenant is the tenant's configuration with an encoder of its own.
 func (r *rig) tenant() TenantConfig {
 	cfg := r.cfg
-	cfg.Encoder = record.NewEncoder(record.Options{TenantID: cfg.Key.TenantID, API: cfg.Key.API})
+	cfg.Encoder, cfg.Identifier = encoderOf(r.rules), identifierOf(r.rules)
 	return cfg
+}
+
+// encoderOf returns the encoder of a tenant whose rows go by the given rules.
+func encoderOf(rules alert.Rules) *record.Encoder {
+	e, err := record.NewEncoder(record.Options{TenantID: rules.TenantID, API: rules.API})
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func identifierOf(rules alert.Rules) *alert.Identifier {
+	i, err := alert.NewIdentifier(rules)
+	if err != nil {
+		panic(err)
+	}
+	return i
 }
 
 // change does something to what the model's servers and host go by, or looks at it,

@@ -12,9 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
-	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/tokens"
@@ -23,7 +22,7 @@ import (
 // slowly reads an API whose answer never ends: a blank comes every so often, or nothing
 // at all. It lasts for ever, or until an end.
 func slowly(t *testing.T, every time.Duration, end ...time.Time) defender.Reader {
-	reader, err := defender.NewReader(cloud.SIEM, defender.Settings{
+	reader, err := defender.NewReader(alert.SIEM, defender.Settings{
 		BaseURL:     "http://slow.test",
 		HTTP:        &http.Client{Transport: slowServer{every, end}},
 		Tokens:      anyToken{},
@@ -114,16 +113,16 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 }
 
 func (c *crowd) add(name string, reader defender.Reader) {
+	rules := alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(name), Updates: true}
 	c.in.Add(TenantConfig{
 		Key:          store.FeedKey{TenantID: name, API: "siem"},
 		Name:         name,
-		API:          cloud.SIEM,
 		PollInterval: 10 * time.Second,
 		Lookback:     time.Hour,
 		Overlap:      10 * time.Minute,
-		Updates:      true,
+		Identifier:   identifierOf(rules),
 		Reader:       reader,
-		Encoder:      record.NewEncoder(record.Options{TenantID: name, API: "siem"}),
+		Encoder:      encoderOf(rules),
 		SignIn:       func(context.Context) error { return nil },
 	})
 }

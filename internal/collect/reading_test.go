@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -195,7 +195,7 @@ func TestUpdatesOffEmitsTheFirstVersionOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 11)
 		begin := time.Now()
-		r.cfg.API, r.cfg.Updates = cloud.Graph, false
+		r.rules.API, r.rules.Updates = alert.Graph, false
 		r.api.add("0", begin, begin)
 		r.api.add("0", begin.Add(time.Hour), begin.Add(time.Hour))
 		for i := range r.api.alerts {
@@ -301,7 +301,7 @@ func TestNothingFallsBetweenTwoSweeps(t *testing.T) {
 func TestWithUpdatesOffADetectionProcessedLongAfterItHappenedIsEmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 28)
-		r.cfg.Updates = false
+		r.rules.Updates = false
 		begin := time.Now()
 		at := begin.Add(time.Hour)
 		r.api.add("0", at, at)
@@ -324,19 +324,5 @@ func TestAnAlertWithTheYear1IsEmitted(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		r.stop()
 		r.want(1, 1)
-		for name, field := range map[string]TimeField{"updated": TimeUpdated, "created": TimeCreated} {
-			tenant := Tenant{in: r.in, cfg: TenantConfig{TimeField: field}}
-			year1, err := tick.Parse("0001-01-01T00:00:00Z")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, now := tenant.eventTime(
-				defender.Row{Updated: year1, Created: year1},
-			), tick.FromTime(
-				time.Now(),
-			); got != now {
-				t.Errorf("time_field %s: the event's time is %v; want %v", name, got, now)
-			}
-		}
 	})
 }

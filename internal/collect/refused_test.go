@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -231,7 +231,7 @@ func rows(r *rig, ids ...string) (events []byte) {
 		event, err := r.tenant().Encoder.Alert(
 			nil,
 			1,
-			record.MakeID("x", "siem", []byte(id), nil),
+			alert.MakeID("x", "siem", []byte(id), nil),
 			[]byte(`{"FullId":"`+id+`"}`),
 		)
 		if err != nil {

@@ -7,10 +7,10 @@ import (
 	"regexp"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/progress"
-	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -59,27 +59,17 @@ func (s *sink) Row(raw []byte) error {
 	t := s.t
 	t.slot.row()
 	t.health(s.ctx, false) // a backlog may take longer than health_interval
-	row := t.describe.Describe(raw)
+	version := t.cfg.Identifier.Identify(raw, alert.Moment{
+		Present: t.present(s.pass.Started),
+		Now:     tick.FromTime(t.now()),
+	})
 
-	at := row.At(t.cfg.API, !t.cfg.Updates)
-	if at == 0 {
-		at = t.present(s.pass.Started) // without a time it is as old as this poll
-	}
-
+	at, key := version.At, version.Repeat
 	if at < s.floor {
 		return nil // nothing older is ever emitted: docs/contract.md
 	}
 
-	t.compareTenant(row.Tenant) // a repeat tells as much
-	id := record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, row.Version)
-	key := id.Key()
-
-	switch {
-	case !t.cfg.Updates:
-		key = record.MakeID(t.cfg.Key.TenantID, t.cfg.Key.API, row.Identity, nil).Key()
-	case row.Whole:
-		key = contentKey(id, raw)
-	}
+	t.compareTenant(version.Tenant) // a repeat tells as much
 
 	if at < s.since || t.progress.Repeated(key, at, t.added) {
 		t.update(func(st *store.Status) { st.Repeats++ })
@@ -90,9 +80,9 @@ func (s *sink) Row(raw []byte) error {
 		return errSeenFull(t.cfg.Key.API, t.in.cfg.Seen)
 	}
 
-	event, err := t.cfg.Encoder.Alert(t.event[:0], t.eventTime(row), id, raw)
+	event, err := t.cfg.Encoder.Alert(t.event[:0], version.Time, version.ID, raw)
 	if err != nil {
-		if event = t.cfg.Encoder.Raw(t.event[:0], t.eventTime(row), id, raw); !t.oddRows {
+		if event = t.cfg.Encoder.Raw(t.event[:0], version.Time, version.ID, raw); !t.oddRows {
 			t.oddRows = true
 			t.in.log(
 				Warn,
@@ -181,29 +171,12 @@ func (s *sink) wait() (done func()) {
 	}
 }
 
-func (t *Tenant) eventTime(row defender.Row) tick.Tick {
-	at := tick.Tick(0)
-
-	switch t.cfg.TimeField {
-	case TimeUpdated:
-		at = row.Updated
-	case TimeCreated:
-		at = row.Created
-	}
-
-	if at <= 0 { // .NET writes the year 1 for none
-		at = tick.FromTime(t.now())
-	}
-
-	return at
-}
-
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // compareTenant notices rows that belong to another tenant.
-func (t *Tenant) compareTenant(claimed string) {
-	if claimed == "" || claimed == t.cfg.Key.TenantID || !guid.MatchString(t.cfg.Key.TenantID) ||
-		!guid.MatchString(claimed) {
+func (t *Tenant) compareTenant(claimed alert.TenantID) {
+	own := alert.TenantID(t.cfg.Key.TenantID)
+	if claimed == "" || claimed == own || !guid.MatchString(string(own)) || !guid.MatchString(string(claimed)) {
 		return
 	}
 
@@ -216,12 +189,7 @@ func (t *Tenant) compareTenant(claimed string) {
 		t.in.log(
 			Warn,
 			t.cfg.Name,
-			"the API lists alerts of another tenant, "+claimed+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in",
+			"the API lists alerts of another tenant, "+string(claimed)+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in",
 		)
 	}
-}
-
-// contentKey tells apart versions of an alert that has no update time, by all its bytes.
-func contentKey(id record.ID, raw []byte) [16]byte {
-	return record.MakeID("", "", id[:], raw).Key()
 }

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/health"
@@ -22,19 +22,17 @@ type TenantConfig struct {
 	Key      store.FeedKey
 	Name     string // label for people
 	ClientID string
-	API      cloud.API
 	Tag      string // empty: the input's own
 
 	PollInterval, Lookback, Overlap time.Duration
 	SweepInterval, SweepLookback    time.Duration // 0 switches sweeps off
 	HealthInterval                  time.Duration // 0: no health records
-	Updates                         bool          // false: only the first version of an alert is emitted
-	TimeField                       TimeField
 
-	Reader  defender.Reader
-	Encoder *record.Encoder
-	Limiter *defender.Limiter // nil for none
-	Skew    *Skew             // the clock of the API's host, as Reader sees it; nil to trust ours
+	Reader     defender.Reader
+	Identifier *alert.Identifier
+	Encoder    *record.Encoder
+	Limiter    *defender.Limiter // nil for none
+	Skew       *Skew             // the clock of the API's host, as Reader sees it; nil to trust ours
 	// SignIn gets an access token, so that a refusal is found before anything is read.
 	SignIn func(context.Context) error
 	// Feeds tells how many feeds share the limiter at this moment; nil for this one alone.
@@ -44,16 +42,6 @@ type TenantConfig struct {
 	// stored token. nil for never.
 	Changed func(context.Context) bool
 }
-
-// TimeField says which time an event gets: the key `time_field`.
-type TimeField int
-
-// The values of time_field.
-const (
-	TimeUpdated TimeField = iota
-	TimeCreated
-	TimeNow
-)
 
 // Tenant polls one API of one tenant and puts what is new into the outbox.
 type Tenant struct {
@@ -96,7 +84,6 @@ type Tenant struct {
 	verdict     verdict
 	asides      []asideWindow
 	toTakeBack  []int64 // entries of the store, see takeBack
-	describe    *defender.Describer
 	reminded    time.Time
 	healthAt    time.Time // when the next health record is due; zero at the beginning
 	healthSaid  bool      // there was one
@@ -107,14 +94,13 @@ type Tenant struct {
 	// the end of an earlier run and is in the outbox again, ascending by number.
 	parked   []store.Deferred
 	returned []parkedEntry
-	alien    string // another tenant's id found in a row of this pass
+	alien    alert.TenantID // another tenant's id found in a row of this pass
 	pace     pace
 }
 
 // configure is called once, before run.
 func (t *Tenant) configure(cfg TenantConfig) {
 	t.cfg = cfg
-	t.describe = defender.NewDescriber(cfg.API)
 	t.stream = delivery.NewStream(cfg.Tag, streamOwner{t})
 	t.refused.t = t
 	t.waitLeft = waitWithPlace

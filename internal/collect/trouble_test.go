@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
@@ -176,7 +176,7 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 16)
 		r.cfg.Key.TenantID = "99999999-8888-7777-6666-555555555555"
-		r.cfg.Key.API, r.cfg.API = "graph", cloud.Graph
+		r.cfg.Key.API, r.rules.API = "graph", alert.Graph
 		begin := time.Now()
 		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
 			if time.Since(begin) > 10*time.Minute {

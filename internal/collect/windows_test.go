@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/tick"
 )
@@ -47,7 +48,7 @@ type outside struct {
 }
 
 func (o outside) Row(raw []byte) error {
-	if at := defender.Describe("siem", raw).Updated; at >= o.w.From && at < o.w.To {
+	if at := describeSIEM(raw).Updated; at >= o.w.From && at < o.w.To {
 		return nil
 	}
 	return o.Sink.Row(raw)
@@ -167,4 +168,13 @@ func TestAClockThatWasAheadPostponesNoWindowThatWasSetAside(t *testing.T) {
 		r.arrivedOnce(t, "1")
 		r.stop()
 	})
+}
+
+// describeSIEM is what a row of the SIEM API says about itself.
+func describeSIEM(raw []byte) alert.Row {
+	d, err := alert.NewDescriber(alert.SIEM)
+	if err != nil {
+		panic(err)
+	}
+	return d.Describe(raw)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/secret"
@@ -116,7 +117,7 @@ type Tenant struct {
 	RefreshTokenFile string
 	// Grant is "auto", "refresh_token" or "client_credentials".
 	Grant string
-	API   cloud.API
+	API   alert.API
 	Cloud cloud.Cloud
 	// Region is in lower case, or empty.
 	Region string

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/secret"
 )
@@ -24,7 +25,7 @@ func readAll(t *testing.T, path string) string {
 
 func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	in := must(t, good(), env())
-	target, err := cloud.Lookup(cloud.Commercial, cloud.Graph, "")
+	target, err := cloud.Lookup(cloud.Commercial, alert.Graph, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		TenantName:    contoso,
 		ClientID:      app,
 		Grant:         "auto",
-		API:           cloud.Graph,
+		API:           alert.Graph,
 		Cloud:         cloud.Commercial,
 		LoginURL:      "https://login.microsoftonline.com",
 		APIURL:        "https://graph.microsoft.com",
@@ -82,7 +83,7 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		"enums in any case": {
 			good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"),
 			func(_ *Input, t Tenant) bool {
-				return t.API == cloud.Incidents && t.Cloud == cloud.DoD && t.Format == "cef" && t.TimeField == "now"
+				return t.API == alert.Incidents && t.Cloud == cloud.DoD && t.Format == "cef" && t.TimeField == "now"
 			},
 		},
 		"white space around":      {good("page_size", " 10 "), func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
@@ -203,7 +204,7 @@ func TestEqualSeesEveryField(t *testing.T) {
 	for i := range v.NumField() {
 		b = a
 		switch f := v.Field(i); f.Interface().(type) {
-		case string, cloud.API, cloud.Cloud:
+		case string, alert.API, cloud.Cloud:
 			f.SetString(f.String() + "x")
 		case time.Duration, int:
 			f.SetInt(f.Int() + 1)

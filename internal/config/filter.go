@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 )
 
 // siemFilters are the query parameters of the legacy exporter that restrict what it
@@ -15,14 +15,14 @@ var siemFilters = []string{"machinegroups", "DeviceCreatedMachineTags", "CloudCr
 
 // filter gives the operator's own restriction, checked as far as it can be without the
 // service.
-func (r *reader) filter(api cloud.API) string {
+func (r *reader) filter(api alert.API) string {
 	s, v := r.text("filter", 8192)
 	if s == "" {
 		return ""
 	}
 
 	problem, remedy := odataProblem(s)
-	if api == cloud.SIEM {
+	if api == alert.SIEM {
 		problem, remedy = siemProblem(s)
 	}
 

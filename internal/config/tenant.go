@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/secret"
 )
@@ -30,7 +31,7 @@ func (r *reader) readTenant() Tenant {
 
 	api, apiAt := r.enum("api")
 	name, cloudAt := r.enum("cloud")
-	t.API, t.Cloud = cloud.API(api), cloud.Cloud(name)
+	t.API, t.Cloud = alert.API(api), cloud.Cloud(name)
 	// What depends on an API or cloud that was refused is not judged by the default in
 	// its place.
 	known := !refused(api, apiAt) && !refused(name, cloudAt)
@@ -98,8 +99,8 @@ func (r *reader) addresses(t *Tenant, known bool) {
 }
 
 // pageSize returns the number of rows to ask for at a time, 0 where the API has no pages.
-func (r *reader) pageSize(api cloud.API, target cloud.Target) int {
-	if api == cloud.SIEM {
+func (r *reader) pageSize(api alert.API, target cloud.Target) int {
+	if api == alert.SIEM {
 		if v := r.raw("page_size"); v.set && v.text != "" {
 			r.fault("page_size", v, "api siem has no pages", "remove page_size")
 		}

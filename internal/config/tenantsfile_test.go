@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/test/golden"
 )
 
@@ -165,7 +165,7 @@ tenants:
 		!a.ClientSecret.IsZero() {
 		t.Errorf("first: %+v", a)
 	}
-	if b.API != cloud.SIEM || b.APIURL != "https://wdatp-alertexporter-eu.windows.com" || b.PageSize != 0 ||
+	if b.API != alert.SIEM || b.APIURL != "https://wdatp-alertexporter-eu.windows.com" || b.PageSize != 0 ||
 		b.PollInterval != 90*time.Second ||
 		b.ClientCertificateFile == "" ||
 		b.ClientSecretFile != "" ||

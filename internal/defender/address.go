@@ -37,8 +37,8 @@ func (r *odata) address(q query) string {
 		b.WriteString("&$skip=" + strconv.Itoa(q.skip))
 	}
 
-	if r.expand != "" && !q.plain {
-		b.WriteString("&$expand=" + r.expand)
+	if r.facts.Expand != "" && !q.plain {
+		b.WriteString("&$expand=" + r.facts.Expand)
 	}
 
 	return b.String()

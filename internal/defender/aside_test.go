@@ -12,14 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/tick"
 )
 
 // poisoned is a service with alerts of which some cannot be read: every answer that
 // holds one of them fails.
 type poisoned struct {
-	api    cloud.API
+	api    alert.API
 	alerts []time.Time
 	poison map[int]bool
 	// evidence says that only with $expand they fail; status how: 0 is an answer that
@@ -34,7 +34,7 @@ var bound = regexp.MustCompile(` (ge|lt) (\S+)`)
 
 func (p *poisoned) window(q url.Values) (from, to tick.Tick) {
 	to = 1 << 62
-	if p.api == cloud.SIEM {
+	if p.api == alert.SIEM {
 		from, _ = tick.Parse(q.Get("sinceTimeUtc"))
 		if q.Has("untilTimeUtc") {
 			to, _ = tick.Parse(q.Get("untilTimeUtc"))
@@ -74,7 +74,7 @@ func (p *poisoned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rows = append(rows, row(p.api, fmt.Sprint(i), at))
 	}
 	text := "[" + strings.Join(rows, ",") + "]"
-	if p.api != cloud.SIEM {
+	if p.api != alert.SIEM {
 		text = `{"value":` + text + `}`
 	}
 	switch {
@@ -107,8 +107,8 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 		"with evidence":    {poison: map[int]bool{40: true}, status: 500, evidence: true},
 		"one among others": {poison: map[int]bool{50: true}, status: 500},
 	} {
-		for _, api := range cloud.APIs() {
-			if test.evidence && api != cloud.Endpoint {
+		for _, api := range alert.APIs() {
+			if test.evidence && api != alert.Endpoint {
 				continue
 			}
 			p := test
@@ -137,7 +137,7 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 				for i := range p.alerts {
 					if k.times(i) == 0 {
 						missing++
-						if !p.poison[i] && !(api == cloud.SIEM && near(p, i)) {
+						if !p.poison[i] && !(api == alert.SIEM && near(p, i)) {
 							t.Errorf("alert %d is missing", i)
 						}
 					}
@@ -236,7 +236,7 @@ func (b *basket) times(i int) int {
 // TestNothingIsDeferredWhileTheServiceIsDown: a general outage says nothing about a
 // window, however long it lasts.
 func TestNothingIsDeferredWhileTheServiceIsDown(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		for _, status := range []int{0, 500, 503} {
 			p := poisoned{api: api, alerts: hundredAlerts(), down: true, status: status}
 			reader, _ := fake(t, api, p.ServeHTTP)
@@ -263,7 +263,7 @@ func TestNothingIsDeferredWhileTheServiceIsDown(t *testing.T) {
 // TestTooMuchIsNoPoison: where all alerts together fail and few at a time do not,
 // nothing is deferred.
 func TestTooMuchIsNoPoison(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts()}
 		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 			q, _ := url.ParseQuery(r.URL.RawQuery)
@@ -295,7 +295,7 @@ func TestTooMuchIsNoPoison(t *testing.T) {
 // TestAWindowThatNobodyKeepsIsNotSteppedOver: a sink that cannot defer gets the error,
 // and nothing is lost behind its back.
 func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts(), poison: map[int]bool{40: true}, status: 500}
 		reader, _ := fake(t, api, p.ServeHTTP)
 		b := newBasket(t, api)
@@ -339,12 +339,12 @@ func (r refusing) Defer(Window, string) error { return r.err }
 // $expand for every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	c := &clock{now: start}
-	p := poisoned{api: cloud.Endpoint, alerts: hundredAlerts(), poison: map[int]bool{}, status: 500, evidence: true}
+	p := poisoned{api: alert.Endpoint, alerts: hundredAlerts(), poison: map[int]bool{}, status: 500, evidence: true}
 	for i := range p.alerts {
 		p.poison[i] = true
 	}
-	reader, notices := fake(t, cloud.Endpoint, p.ServeHTTP, func(s *Settings) { s.Now = c.Now })
-	k := keeper{basket: newBasket(t, cloud.Endpoint)}
+	reader, notices := fake(t, alert.Endpoint, p.ServeHTTP, func(s *Settings) { s.Now = c.Now })
+	k := keeper{basket: newBasket(t, alert.Endpoint)}
 	for range 20 {
 		if err := reader.Read(t.Context(), Window{From: max(w0().From, k.safe), Now: w0().Now}, &k); err == nil {
 			break

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
@@ -15,16 +16,16 @@ import (
 // takes in the service's own time.
 func TestABacklogStaysWithinTheBudget(t *testing.T) {
 	for _, test := range []struct {
-		api    cloud.API
+		api    alert.API
 		alerts int
 		page   int
 		calls  int           // at most
 		time   time.Duration // at most
 	}{
-		{cloud.Endpoint, 100_000, 10_000, 20, time.Minute},
-		{cloud.Graph, 20_000, 1000, 40, time.Minute},
-		{cloud.Incidents, 20_000, 100, 260, 10 * time.Minute},
-		{cloud.Endpoint, 20_000, 10, 2600, 3 * time.Hour},
+		{alert.Endpoint, 100_000, 10_000, 20, time.Minute},
+		{alert.Graph, 20_000, 1000, 40, time.Minute},
+		{alert.Incidents, 20_000, 100, 260, 10 * time.Minute},
+		{alert.Endpoint, 20_000, 10, 2600, 3 * time.Hour},
 	} {
 		if testing.Short() && test.alerts > 20_000 {
 			continue

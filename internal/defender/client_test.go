@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
@@ -21,7 +21,7 @@ import (
 )
 
 // readError reads the last hour from a handler and gives the error as *Error.
-func readError(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Settings)) *Error {
+func readError(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Settings)) *Error {
 	t.Helper()
 	reader, _ := fake(t, api, h, change...)
 	err := reader.Read(t.Context(), lastHour(), discard{})
@@ -36,21 +36,21 @@ func readError(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*
 // zone, milliseconds for siem, and headers.
 func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 	for _, test := range []struct {
-		api    cloud.API
+		api    alert.API
 		change func(*Settings)
 		window Window
 		want   string // the first request's query, unescaped
 		prefer string
 	}{
-		{cloud.Endpoint, nil, lastHour(), "$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100&$expand=evidence", ""},
-		{cloud.Graph, nil, lastHour(), "$filter=lastUpdateDateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateDateTime asc&$top=100", "include-unknown-enum-members"},
-		{cloud.Incidents, nil, lastHour(), "$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100", ""},
-		{cloud.Graph, func(s *Settings) { s.Filter = "severity eq 'high' or status eq 'a+b&c'"; s.ByCreation = true },
+		{alert.Endpoint, nil, lastHour(), "$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100&$expand=evidence", ""},
+		{alert.Graph, nil, lastHour(), "$filter=lastUpdateDateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateDateTime asc&$top=100", "include-unknown-enum-members"},
+		{alert.Incidents, nil, lastHour(), "$filter=lastUpdateTime ge 2026-03-01T11:00:00.0000000Z&$orderby=lastUpdateTime asc&$top=100", ""},
+		{alert.Graph, func(s *Settings) { s.Filter = "severity eq 'high' or status eq 'a+b&c'"; s.ByCreation = true },
 			Window{From: tick.FromTime(start) + 1, To: tick.FromTime(start) + 20_000_000},
 			"$filter=(createdDateTime ge 2026-03-01T12:00:00.0000001Z and createdDateTime lt 2026-03-01T12:00:02.0000000Z) and (severity eq 'high' or status eq 'a+b&c')" +
 				"&$orderby=createdDateTime asc&$top=100", "include-unknown-enum-members"},
-		{cloud.SIEM, nil, lastHour(), "sinceTimeUtc=2026-03-01T10:59:59.999", ""},
-		{cloud.SIEM, func(s *Settings) { s.Filter = "machinegroups=A&machinegroups=B" },
+		{alert.SIEM, nil, lastHour(), "sinceTimeUtc=2026-03-01T10:59:59.999", ""},
+		{alert.SIEM, func(s *Settings) { s.Filter = "machinegroups=A&machinegroups=B" },
 			Window{From: tick.FromTime(start) + 12_345, To: tick.FromTime(start) + 20_000_001},
 			"sinceTimeUtc=2026-03-01T12:00:00.000&untilTimeUtc=2026-03-01T12:00:03.001&machinegroups=A&machinegroups=B", ""},
 	} {
@@ -59,7 +59,7 @@ func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 			if first == nil {
 				first = r
 			}
-			if test.api == cloud.SIEM {
+			if test.api == alert.SIEM {
 				_, _ = io.WriteString(w, "[]")
 				return
 			}
@@ -128,7 +128,7 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 		{204, nil, ``, TryAgain, []string{"HTTP 204", "without a list"}},
 		{206, nil, `{"value":[]}`, TryAgain, []string{"HTTP 206", "without a list"}},
 	} {
-		for _, api := range cloud.APIs() {
+		for _, api := range alert.APIs() {
 			e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {
 				for k, v := range test.header {
 					w.Header()[k] = v
@@ -165,7 +165,7 @@ func TestRetryAfterInAllItsForms(t *testing.T) {
 		"Mon, 02 Mar 2026 12:00:50 GMT": 24 * time.Hour,
 	} {
 		limiter := NewLimiter(func() time.Time { return start })
-		e := readError(t, cloud.Graph, func(w http.ResponseWriter, _ *http.Request) {
+		e := readError(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", "Sun, 01 Mar 2026 12:00:50 GMT")
 			if value != "" {
 				w.Header().Set("Retry-After", value)
@@ -193,8 +193,8 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 		w.WriteHeader(503)
 	}
 	change := func(s *Settings) { s.Limiter, s.Now = limiter, c.Now }
-	one, _ := fake(t, cloud.Endpoint, h, change)
-	two, _ := fake(t, cloud.Endpoint, h, change)
+	one, _ := fake(t, alert.Endpoint, h, change)
+	two, _ := fake(t, alert.Endpoint, h, change)
 	for i := range 61 {
 		for _, reader := range []Reader{one, two} {
 			var e *Error
@@ -226,7 +226,7 @@ func (s *spy) Invalidate(tokens.Access) { s.dropped++ }
 // TestARefusedTokenIsReplacedOnce: a fresh one is tried at once; if that is refused
 // too, a person has to look.
 func TestARefusedTokenIsReplacedOnce(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		var got []string
 		s := &spy{}
 		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
@@ -235,7 +235,7 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 				w.WriteHeader(401)
 				return
 			}
-			_, _ = io.WriteString(w, map[bool]string{true: "[]", false: pageOf()}[api == cloud.SIEM])
+			_, _ = io.WriteString(w, map[bool]string{true: "[]", false: pageOf()}[api == alert.SIEM])
 		}, func(c *Settings) { c.Tokens = s })
 		if err := reader.Read(
 			t.Context(),
@@ -265,7 +265,7 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 		t.Errorf("%s arrived with %q", r.URL, r.Header.Get("Authorization"))
 	}))
 	defer other.Close()
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			e := readError(
 				t,
@@ -291,13 +291,13 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 		"too long":        "http://HOST/alerts?$filter=x&$skiptoken=" + strings.Repeat("a", longestLink),
 	} {
 		asked := 0
-		reader, notices := fake(t, cloud.Graph, func(w http.ResponseWriter, r *http.Request) {
+		reader, notices := fake(t, alert.Graph, func(w http.ResponseWriter, r *http.Request) {
 			asked++
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			if q.Has("$skiptoken") {
 				t.Errorf("%s: followed", name)
 			}
-			rows := []string{row(cloud.Graph, "a", start.Add(-time.Minute)), row(cloud.Graph, "b", start)}
+			rows := []string{row(alert.Graph, "a", start.Add(-time.Minute)), row(alert.Graph, "b", start)}
 			if q.Has("$skip") || strings.Contains(q.Get("$filter"), " lt ") {
 				_, _ = io.WriteString(w, pageOf())
 				return
@@ -317,7 +317,7 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 				)+`"}`,
 			)
 		})
-		b := newBasket(t, cloud.Graph)
+		b := newBasket(t, alert.Graph)
 		for range 3 {
 			b.safe = 0
 			if err := reader.Read(t.Context(), lastHour(), b); err != nil {
@@ -336,7 +336,7 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 // TestALinkToAnotherHostIsNotFollowed is the same with the simulator, whose attacker
 // has a name.
 func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
-	r := newRig(t, cloud.Graph, func(_ *simulator.Config, s *Settings) {
+	r := newRig(t, alert.Graph, func(_ *simulator.Config, s *Settings) {
 		s.HTTP = &http.Client{
 			Transport: &http.Transport{
 				DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -353,7 +353,7 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 	if err := r.SetFaults("link:kind=otherhost"); err != nil {
 		t.Fatal(err)
 	}
-	b := newBasket(t, cloud.Graph)
+	b := newBasket(t, alert.Graph)
 	r.readOn(r.window(2*time.Hour), b, &b.safe)
 	r.complete(b)
 	if len(r.notices) != 1 || !strings.Contains(r.notices[0], "graph.attacker.example") {
@@ -376,7 +376,7 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 // TestPreferIsSentOnLinksToo: trap 30 in doc.go.
 func TestPreferIsSentOnLinksToo(t *testing.T) {
 	links := 0
-	r := newRig(t, cloud.Graph, func(_ *simulator.Config, s *Settings) {
+	r := newRig(t, alert.Graph, func(_ *simulator.Config, s *Settings) {
 		s.PageSize, s.MaxPage = 10, 10
 		s.HTTP = &http.Client{Transport: seeing(func(r *http.Request) {
 			if strings.Contains(r.URL.RawQuery, "skiptoken") {
@@ -388,7 +388,7 @@ func TestPreferIsSentOnLinksToo(t *testing.T) {
 		})}
 	})
 	manyTied(r.Simulator, 1, 40, start.Add(-time.Hour), 0)
-	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), newBasket(t, cloud.Graph)); err != nil || links == 0 {
+	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), newBasket(t, alert.Graph)); err != nil || links == 0 {
 		t.Errorf("%v, %d links", err, links)
 	}
 }
@@ -405,7 +405,7 @@ func (s seeing) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestSkewIsToldTheServersTime(t *testing.T) {
 	for _, status := range []int{200, 503} {
 		var server, local time.Time
-		reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, _ *http.Request) {
+		reader, _ := fake(t, alert.SIEM, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", "Sun, 01 Mar 2026 11:50:00 GMT")
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "[]")

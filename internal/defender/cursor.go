@@ -367,7 +367,7 @@ func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
 	host := r.client.service.host
 
 	return &Error{
-		Op:      r.op,
+		Op:      r.facts.Reading,
 		Problem: host + " may list more alerts of " + at.String() + " than can be read: it " + why,
 		Remedy:  "look at them in the portal, or narrow `filter`",
 		Smaller: true,

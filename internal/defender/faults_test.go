@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -76,11 +76,11 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 		"everything at once": {faults: "move,dup:p=0.1,shuffle:p=0.02,cut:p=0.1,500:p=0.1,429:p=0.05,junk:p=0.05,emptypage:p=0.1,401:p=0.05",
 			change: page(37)},
 	} {
-		for _, api := range cloud.APIs() {
+		for _, api := range alert.APIs() {
 			t.Run(fmt.Sprintf("%s/%s", name, api), func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, api, func(c *simulator.Config, s *Settings) {
-					if test.change != nil && api != cloud.SIEM {
+					if test.change != nil && api != alert.SIEM {
 						test.change(c, s)
 					}
 				})
@@ -93,7 +93,7 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 				r.readOn(r.window(24*time.Hour), b, &b.safe)
 				r.pollAgain(b)
 				r.complete(b)
-				if api == cloud.SIEM {
+				if api == alert.SIEM {
 					return
 				}
 				calls := r.Requests().Count[string(api)]
@@ -147,7 +147,7 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 					}
 				}
 				r.complete(b.basket)
-				if must := api == cloud.Graph &&
+				if must := api == alert.Graph &&
 					strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.deferred) > 0) {
 					t.Errorf("%d windows were deferred", len(b.deferred))
 				}
@@ -162,7 +162,7 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 // TestSmallAnswersCostFewCalls: what a poll of a quiet tenant takes is what the call
 // budgets are planned by.
 func TestSmallAnswersCostFewCalls(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		for _, alerts := range []int{0, 1, 2, 30} {
 			r := newRig(t, api, nil)
 			for i := range alerts {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -57,7 +58,7 @@ func (c *clock) Sleep(_ context.Context, d time.Duration) error {
 type rig struct {
 	*simulator.Simulator
 	t       *testing.T
-	api     cloud.API
+	api     alert.API
 	clock   *clock
 	reader  DeferringReader
 	limiter *Limiter
@@ -67,7 +68,7 @@ type rig struct {
 
 // newRig makes a rig; change may alter the simulator's configuration and the reader's
 // settings.
-func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Settings)) *rig {
+func newRig(t *testing.T, api alert.API, change func(*simulator.Config, *Settings)) *rig {
 	t.Helper()
 	r := &rig{t: t, api: api, clock: &clock{now: start}}
 	sim := simulator.Config{Clock: r.clock.Now, Seed: 7, Quotas: map[string]simulator.Quota{string(api): {}},
@@ -75,7 +76,7 @@ func newRig(t *testing.T, api cloud.API, change func(*simulator.Config, *Setting
 		Tenants: []simulator.Tenant{{ID: contoso, Domain: "contoso.example", MSSPAuthorised: true,
 			Apps: []simulator.App{{ClientID: clientID, Secret: clientSecret}}}}}
 	target, err := cloud.Lookup(cloud.Commercial, api, "")
-	if err != nil && api != cloud.SIEM {
+	if err != nil && api != alert.SIEM {
 		t.Fatal(err)
 	}
 	r.cfg = Settings{
@@ -132,7 +133,7 @@ func (s *signIn) Token(context.Context) (tokens.Access, error) {
 	s.asked++
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {clientID}, "client_secret": {clientSecret}}
 	path := "/oauth2/v2.0/token"
-	if s.rig.api == cloud.SIEM {
+	if s.rig.api == alert.SIEM {
 		path = "/oauth2/token"
 		form.Set("resource", s.rig.cfg.Resource)
 	} else {
@@ -158,7 +159,7 @@ func (s *signIn) Invalidate(tokens.Access) { s.have = tokens.Access{} }
 // basket is a sink that keeps what it gets.
 type basket struct {
 	t     *testing.T
-	api   cloud.API
+	api   alert.API
 	rows  map[string]int // by identity \n version, as the simulator's ledger has them
 	total int
 	safe  tick.Tick
@@ -166,7 +167,7 @@ type basket struct {
 	before func(raw []byte) error
 }
 
-func newBasket(t *testing.T, api cloud.API) *basket {
+func newBasket(t *testing.T, api alert.API) *basket {
 	return &basket{t: t, api: api, rows: map[string]int{}}
 }
 
@@ -176,7 +177,11 @@ func (b *basket) Row(raw []byte) error {
 			return err
 		}
 	}
-	row := Describe(b.api, raw)
+	describer, err := alert.NewDescriber(b.api)
+	if err != nil {
+		return err
+	}
+	row := describer.Describe(raw)
 	b.rows[string(row.Identity)+"\n"+string(row.Version)]++
 	b.total++
 	return nil
@@ -265,10 +270,10 @@ func (r *rig) complete(b *basket) {
 	}
 }
 
-var oDataAPIs = []cloud.API{cloud.Endpoint, cloud.Graph, cloud.Incidents}
+var oDataAPIs = []alert.API{alert.Endpoint, alert.Graph, alert.Incidents}
 
 // fake makes a reader in front of a handler.
-func fake(t *testing.T, api cloud.API, h http.HandlerFunc, change ...func(*Settings)) (DeferringReader, *[]string) {
+func fake(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Settings)) (DeferringReader, *[]string) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
@@ -303,11 +308,20 @@ func (f fixedToken) Token(context.Context) (tokens.Access, error) {
 }
 func (fixedToken) Invalidate(tokens.Access) {}
 
+// fields returns the names of an API's fields.
+func fields(api alert.API) alert.RowFields {
+	facts, err := api.Descriptor()
+	if err != nil {
+		panic(err)
+	}
+	return facts.Row
+}
+
 // row prints an alert of an OData API.
-func row(api cloud.API, id string, at time.Time) string {
-	names := namesOf[api]
+func row(api alert.API, id string, at time.Time) string {
+	names := fields(api)
 	id = `"` + id + `"`
-	return fmt.Sprintf(`{%q:%s,%q:%q}`, names[inIdentity], id, names[inUpdated], tick.FromTime(at).Text())
+	return fmt.Sprintf(`{%q:%s,%q:%q}`, names.Identity, id, names.Updated, tick.FromTime(at).Text())
 }
 
 func pageOf(rows ...string) string { return `{"value":[` + strings.Join(rows, ",") + `]}` }

@@ -12,13 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/tick"
 )
 
 // listing is an OData service whose habits a test may change.
 type listing struct {
-	api    cloud.API
+	api    alert.API
 	alerts []time.Time
 	// desc answers newest first, whatever is asked; noFilter and noSkip ignore these
 	// options; clamp is the largest page.
@@ -192,7 +192,7 @@ func TestTrapT15AnIgnoredFilterIsNoticed(t *testing.T) {
 // from outside of the window among others.
 func TestOneOddTimeStopsNobody(t *testing.T) {
 	for _, api := range oDataAPIs {
-		names := namesOf[api]
+		names := fields(api)
 		for name, odd := range map[string]string{
 			"none":       `{%[1]q:"odd"}`,
 			"null":       `{%[1]q:"odd",%[2]q:null}`,
@@ -205,8 +205,8 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 			"an object":  `{}`,
 		} {
 			odd := strings.ReplaceAll(
-				fmt.Sprintf(odd+"%[1]s%[2]s", names[inIdentity], names[inUpdated]),
-				string(names[inIdentity])+string(names[inUpdated]),
+				fmt.Sprintf(odd+"%[1]s%[2]s", names.Identity, names.Updated),
+				names.Identity+names.Updated,
 				"",
 			)
 			for _, last := range []bool{false, true} {
@@ -253,7 +253,7 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 // bounded number of requests.
 func TestEndlessAnswersEnd(t *testing.T) {
 	n := 0
-	fresh := func() string { n++; return row(cloud.Graph, fmt.Sprint("new-", n), start.Add(-time.Minute)) }
+	fresh := func() string { n++; return row(alert.Graph, fmt.Sprint("new-", n), start.Add(-time.Minute)) }
 	link := func(r *http.Request) string {
 		n++
 		return fmt.Sprintf(`,"@odata.nextLink":"http://%s/alerts?$filter=x&$skiptoken=%d"`, r.Host, n)
@@ -268,7 +268,7 @@ func TestEndlessAnswersEnd(t *testing.T) {
 			return fmt.Sprintf(`{"value":[],"@odata.nextLink":"http://%s%s"}`, r.Host, strings.ReplaceAll(r.URL.RequestURI(), `"`, `%22`))
 		}, 500, false},
 		"the same page with ever new links": {func(r *http.Request) string {
-			return `{"value":[` + row(cloud.Graph, "a", start.Add(-time.Minute)) + `]` + link(r) + `}`
+			return `{"value":[` + row(alert.Graph, "a", start.Add(-time.Minute)) + `]` + link(r) + `}`
 		}, 2000, false},
 		"other alerts of one instant each time": {func(*http.Request) string { return pageOf(fresh(), fresh()) }, 2000, false},
 		"alerts whose bytes change each time": {func(*http.Request) string {
@@ -278,13 +278,13 @@ func TestEndlessAnswersEnd(t *testing.T) {
 		"alerts without id whose bytes change": {func(*http.Request) string { n++; return pageOf(fmt.Sprintf(`{"served":%d}`, n)) }, 2000, false},
 	} {
 		asked := 0
-		reader, _ := fake(t, cloud.Graph, func(w http.ResponseWriter, r *http.Request) {
+		reader, _ := fake(t, alert.Graph, func(w http.ResponseWriter, r *http.Request) {
 			if asked++; asked > 100_000 {
 				panic("endless")
 			}
 			_, _ = io.WriteString(w, test.answer(r))
 		}, func(s *Settings) { s.MaxPage, s.PageSize = 2, 2 })
-		k := keeper{basket: newBasket(t, cloud.Graph)}
+		k := keeper{basket: newBasket(t, alert.Graph)}
 		err := reader.Read(t.Context(), lastHour(), &k)
 		var e *Error
 		if (err == nil) != test.fine || err != nil && !errors.As(err, &e) || asked > test.most {
@@ -298,12 +298,12 @@ func TestEndlessAnswersEnd(t *testing.T) {
 // number.
 func TestAnEndlessBodyEnds(t *testing.T) {
 	endless := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
-		one := row(cloud.Graph, "a", start) + ","
+		one := row(alert.Graph, "a", start) + ","
 		body := io.MultiReader(strings.NewReader(`{"value":[`), &repeating{text: strings.Repeat(one, 500)})
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
 	})}
-	reader, _ := fake(t, cloud.Graph, nil, func(s *Settings) { s.HTTP = endless })
-	b := newBasket(t, cloud.Graph)
+	reader, _ := fake(t, alert.Graph, nil, func(s *Settings) { s.HTTP = endless })
+	b := newBasket(t, alert.Graph)
 	var e *Error
 	if err := reader.Read(t.Context(), lastHour(), b); !errors.As(err, &e) || !e.Smaller || b.total != maxRows {
 		t.Errorf("%v after %d rows", err, b.total)
@@ -334,12 +334,12 @@ func (r *repeating) Read(p []byte) (int, error) {
 // TestSkipIsNotTrusted: a service that ignores $skip gives an error, or all of it, but
 // never an end that is none.
 func TestSkipIsNotTrusted(t *testing.T) {
-	l := listing{api: cloud.Endpoint, clamp: 10, noSkip: true}
+	l := listing{api: alert.Endpoint, clamp: 10, noSkip: true}
 	for range 30 {
 		l.alerts = append(l.alerts, start.Add(-time.Minute))
 	}
-	reader, _ := fake(t, cloud.Endpoint, l.ServeHTTP)
-	b := newBasket(t, cloud.Endpoint)
+	reader, _ := fake(t, alert.Endpoint, l.ServeHTTP)
+	b := newBasket(t, alert.Endpoint)
 	err := reader.Read(t.Context(), lastHour(), b)
 	if err == nil && len(b.rows) != 30 {
 		t.Errorf("%d of 30 and no error", len(b.rows))

@@ -3,7 +3,7 @@ package defender
 import (
 	"context"
 	"errors"
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fmt"
 	"io"
 	"log"
@@ -32,7 +32,7 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 			"a stalled body":       {body: 70 * time.Second, fails: true},
 		} {
 			body := &slowly{
-				parts: []string{`[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]`},
+				parts: []string{`[` + row(alert.Graph, "a", start), `,` + row(alert.Graph, "b", start) + `]`},
 				pause: test.body,
 			}
 			client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
@@ -45,7 +45,7 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
 			})}
 			reader, err := NewReader(
-				cloud.SIEM,
+				alert.SIEM,
 				Settings{
 					BaseURL:     "http://x.example",
 					Path:        "/alerts",
@@ -58,7 +58,7 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, began := newBasket(t, cloud.Graph), time.Now()
+			b, began := newBasket(t, alert.Graph), time.Now()
 			b.before = func([]byte) error { time.Sleep(test.sink); return nil }
 			err = reader.Read(t.Context(), lastHour(), b)
 			if (err != nil) != test.fails {
@@ -101,7 +101,7 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 		},
 		"no TLS there": func(s *Settings) { s.BaseURL = strings.Replace(s.BaseURL, "http:", "https:", 1) },
 	} {
-		e := readError(t, cloud.Graph, func(http.ResponseWriter, *http.Request) {}, change)
+		e := readError(t, alert.Graph, func(http.ResponseWriter, *http.Request) {}, change)
 		if !e.Unreachable || e.Fate != TryAgain || e.Remedy == "" || strings.Contains(e.Error(), "pass-word") ||
 			strings.Contains(e.Error(), "filter=") {
 			t.Errorf("%s: %v", name, e)
@@ -113,7 +113,7 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	defer tls.Close()
 	if e := readError(
 		t,
-		cloud.Graph,
+		alert.Graph,
 		nil,
 		func(s *Settings) { s.BaseURL, s.HTTP = tls.URL, &http.Client{} },
 	); !e.Unreachable ||
@@ -122,7 +122,7 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopping")
-	reader, _ := fake(t, cloud.Graph, func(_ http.ResponseWriter, r *http.Request) {
+	reader, _ := fake(t, alert.Graph, func(_ http.ResponseWriter, r *http.Request) {
 		cancel(stop)
 		<-r.Context().Done()
 	})
@@ -165,7 +165,7 @@ func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 				Request: r,
 			}, nil
 		})}
-		for _, api := range []cloud.API{cloud.SIEM, cloud.Graph} {
+		for _, api := range []alert.API{alert.SIEM, alert.Graph} {
 			reader, _ := NewReader(
 				api,
 				Settings{BaseURL: "http://x.example", Path: "/a", HTTP: client, Tokens: fixedToken(token),

@@ -9,34 +9,19 @@ import (
 	"net/http"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/page"
 	"fluent-bit-defender/internal/tick"
 )
 
-// dialect holds the differences between the three OData APIs.
-type dialect struct {
-	api    cloud.API
-	expand string // $expand, empty for none
-	prefer string // the header Prefer
-	op     string // what errors say was being done
-}
-
-// dialects has an entry for each OData API.
-var dialects = map[cloud.API]dialect{
-	cloud.Endpoint:  {api: cloud.Endpoint, expand: "evidence", op: "reading alerts"},
-	cloud.Graph:     {api: cloud.Graph, prefer: "include-unknown-enum-members", op: "reading alerts"},
-	cloud.Incidents: {api: cloud.Incidents, op: "reading incidents"},
-}
-
 // odata reads an API with $filter, $orderby and $top: with walk.go where the service
 // keeps the order that it is asked for, with slices.go where it does not.
 type odata struct {
-	dialect
+	facts  *alert.Descriptor
 	client client
 	pieces pieces
-	field  string      // the time that windows mean
-	names  *fieldNames // the identity, and that time as inUpdated
+	field  string        // the time that windows mean
+	finder *alert.Finder // of the identity and that time
 	seed   maphash.Seed
 
 	top, maxTop int       // rows asked for at a time; the most that may be
@@ -50,47 +35,35 @@ type odata struct {
 	warned      map[string]bool
 }
 
-// newOData returns a reader of the API a.
-func newOData(a cloud.API, s Settings) *odata {
-	d, names := dialects[a], *namesOf[a]
-	if s.ByCreation {
-		names[inUpdated] = names[inCreated]
-	}
-
-	names[inCreated], names[inTenant], names[inAlerts] = nil, nil, nil
-
+// newOData returns a reader of the API that facts describes.
+func newOData(facts *alert.Descriptor, s Settings) *odata {
 	top := max(1, s.PageSize)
 
 	return &odata{
-		dialect: d,
-		field:   string(names[inUpdated]),
-		names:   &names,
-		seed:    maphash.MakeSeed(),
-		top:     top,
-		maxTop:  max(top, s.MaxPage),
-		warned:  map[string]bool{},
+		facts:  facts,
+		field:  facts.Row.Window(s.ByCreation),
+		finder: alert.NewFinder(&facts.Row, s.ByCreation),
+		seed:   maphash.MakeSeed(),
+		top:    top,
+		maxTop: max(top, s.MaxPage),
+		warned: map[string]bool{},
 		client: client{
 			Settings: s,
-			op:       d.op,
+			op:       facts.Reading,
 			service: service{
 				host:            hostOf(s.BaseURL),
 				resource:        s.Resource,
 				forbidden:       "the token has no permission for this API in the customer's tenant",
-				forbiddenRemedy: permissionRemedy(a, s),
+				forbiddenRemedy: permissionRemedy(facts.Permission, s),
 			},
 		},
 	}
 }
 
 // permissionRemedy says which permission has to be granted, and where.
-func permissionRemedy(a cloud.API, s Settings) string {
-	role := map[cloud.API]string{
-		cloud.Endpoint:  "Alert.Read.All (delegated: Alert.Read) of WindowsDefenderATP",
-		cloud.Graph:     "SecurityAlert.Read.All of Microsoft Graph",
-		cloud.Incidents: "Incident.Read.All (delegated: Incident.Read) of Microsoft Threat Protection",
-	}[a]
-
-	return "add " + role + " to application " + s.ClientID + " and ask an administrator of tenant " + s.TenantID +
+func permissionRemedy(p alert.Permission, s Settings) string {
+	return "add " + p.Names() + " of " + p.Service + " to application " + s.ClientID +
+		" and ask an administrator of tenant " + s.TenantID +
 		" to consent to it; a user who signed in also needs a role that may view alerts"
 }
 
@@ -264,7 +237,7 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 // single fetches a page of one row, without $expand if it cannot be read with it.
 func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	a, err := r.page(ctx, q, known, sink)
-	if !soft(err) || r.expand == "" {
+	if !soft(err) || r.facts.Expand == "" {
 		return a, err
 	}
 
@@ -281,12 +254,12 @@ func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (ans
 // readPlainly notes an alert that could be read only without $expand. After several in a
 // row, all are read without it for a while.
 func (r *odata) readPlainly() {
-	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.expand+" and is emitted without it")
+	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.facts.Expand+" and is emitted without it")
 
 	r.plainly++
 	if r.plainly >= expandSuspect {
 		r.plainUntil = r.client.Now().Add(expandAgain)
-		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.expand+
+		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.facts.Expand+
 			"; alerts are emitted without it, and it is tried again every hour")
 	}
 }
@@ -394,7 +367,7 @@ func (r *odata) strays(a answer) error {
 	host := r.client.service.host
 
 	return &Error{
-		Op:      r.op,
+		Op:      r.facts.Reading,
 		Fate:    WaitForHuman,
 		Status:  http.StatusOK,
 		Problem: host + " ignores the time filter: it lists alerts from outside of the window asked for",
@@ -409,11 +382,9 @@ const slack = 2 * tick.Second
 
 // note adds a row to the description of its page.
 func (r *odata) note(a *answer, q query, known keys, raw []byte) {
-	var v [fieldCount][]byte
-	find(raw, r.names, &v)
-	at := max(0, timeOf(v[inUpdated])) // .NET prints the year 1 for no time at all
+	identity, at := r.finder.Find(raw)
 
-	key := r.key(raw, v[inIdentity], at)
+	key := r.key(raw, identity, at)
 	if q.each != nil {
 		q.each(key, at)
 	}
@@ -453,7 +424,7 @@ func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 
-	if textOf(identity) == nil || at == 0 {
+	if identity == nil || at == 0 {
 		_, _ = h.Write(raw)
 		return h.Sum64()
 	}
@@ -465,11 +436,11 @@ func (r *odata) key(raw, identity []byte, at tick.Tick) uint64 {
 }
 
 func (r *odata) header() http.Header {
-	if r.prefer == "" {
+	if r.facts.Prefer == "" {
 		return nil
 	}
 
-	return http.Header{"Prefer": {r.prefer}}
+	return http.Header{"Prefer": {r.facts.Prefer}}
 }
 
 // warn writes a line to the log, once for each about.

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"testing"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -18,7 +18,7 @@ type oddAnswer struct {
 }
 
 // oddAnswers are what may be mistaken for a list without alerts.
-func oddAnswers(api cloud.API) map[string]oddAnswer {
+func oddAnswers(api alert.API) map[string]oddAnswer {
 	all := map[string]oddAnswer{
 		"400":                   {http.StatusBadRequest, `{"error":{"code":"BadRequest","message":"x"}}`},
 		"404":                   {http.StatusNotFound, `{}`},
@@ -35,7 +35,7 @@ func oddAnswers(api cloud.API) map[string]oddAnswer {
 		"HTML":                  {http.StatusOK, `<html></html>`},
 		"half a list":           {http.StatusOK, `[`},
 	}
-	if api == cloud.SIEM {
+	if api == alert.SIEM {
 		all["an object instead of an array"] = oddAnswer{http.StatusOK, `{"value":[]}`}
 		return all
 	}
@@ -50,7 +50,7 @@ func oddAnswers(api cloud.API) map[string]oddAnswer {
 // answered well are never taken for read: not those that are too long, and not those
 // that hold a certain alert. All other alerts come.
 func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		for name, odd := range oddAnswers(api) {
 			for what, strikes := range map[string]func(from, to tick.Tick) bool{
 				"long windows": func(from, to tick.Tick) bool { return min(to, tick.FromTime(start))-from > 10*tick.Minute },

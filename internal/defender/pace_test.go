@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 )
 
 // dripping is a body that begins with start and then brings more, again and again.
@@ -82,7 +82,7 @@ func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 // slowReader makes a reader of the legacy exporter, with a timeout of a minute.
 func slowReader(t *testing.T, client *http.Client) Reader {
 	t.Helper()
-	reader, err := NewReader(cloud.SIEM, Settings{
+	reader, err := NewReader(alert.SIEM, Settings{
 		BaseURL:     "http://x.example",
 		Path:        "/alerts",
 		HTTP:        client,
@@ -107,7 +107,7 @@ func TestASlowAnswerThatMovesOnIsRead(t *testing.T) {
 			body := &slowly{ctx: r.Context(), parts: append(parts, "]"), pause: 25 * time.Second}
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
 		})}
-		rows := newBasket(t, cloud.SIEM)
+		rows := newBasket(t, alert.SIEM)
 		if err := slowReader(t, client).Read(t.Context(), lastHour(), rows); err != nil || rows.total != 21 {
 			t.Errorf("%d rows, %v", rows.total, err)
 		}
@@ -160,7 +160,7 @@ func dripHeaders(c net.Conn, piece string) {
 
 // TestAnEmptyAnswerIsNamedAsSuch: not as one that is incomplete.
 func TestAnEmptyAnswerIsNamedAsSuch(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		e := readError(t, api, func(http.ResponseWriter, *http.Request) {})
 		if e.Fate != TryAgain || !strings.Contains(e.Problem, "sent an empty answer") || e.Remedy == "" {
 			t.Errorf("%s: %v", api, e)
@@ -175,7 +175,7 @@ func TestAnAnswerWithTooManyRowsIsCut(t *testing.T) {
 		body := io.MultiReader(strings.NewReader("[1"), &repeating{text: strings.Repeat(",1", 500)})
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
 	})}
-	rows := newBasket(t, cloud.SIEM)
+	rows := newBasket(t, alert.SIEM)
 	err := slowReader(t, client).Read(t.Context(), lastHour(), rows)
 	var e *Error
 	if !errors.As(err, &e) || !e.Smaller || !e.TooLarge || e.Remedy == "" || rows.total != maxRows {
@@ -199,7 +199,7 @@ func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 	inside, errs := make(chan struct{}, 1), make(chan error)
 	for range 4 {
 		go func() {
-			rows := newBasket(t, cloud.SIEM)
+			rows := newBasket(t, alert.SIEM)
 			rows.before = func(raw []byte) error {
 				if len(raw) < 1<<20 {
 					return nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -26,12 +26,12 @@ func TestRandomServices(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(uint64(seed), 1))
-			api := cloud.APIs()[random.IntN(4)]
+			api := alert.APIs()[random.IntN(4)]
 			var habits []string
 			r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 				c.Seed = uint64(seed)
 				c.SIEMBounds = []string{"[)", "[]", "()", "(]"}[random.IntN(4)]
-				if api == cloud.SIEM {
+				if api == alert.SIEM {
 					return
 				}
 				s.MaxPage = min(s.MaxPage, []int{s.MaxPage, s.MaxPage, 60, 200}[random.IntN(4)])

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -64,13 +64,18 @@ type DeferringReader interface {
 }
 
 // NewReader returns the reader of an API. It returns an error for an unknown one.
-func NewReader(api cloud.API, s Settings) (Reader, error) {
-	switch api {
-	case cloud.SIEM:
-		return newSIEM(s), nil
-	case cloud.Endpoint, cloud.Graph, cloud.Incidents:
-		return newOData(api, s), nil
+func NewReader(api alert.API, s Settings) (Reader, error) {
+	facts, err := api.Descriptor()
+	if err != nil {
+		return nil, err
 	}
 
-	return nil, fmt.Errorf("api: there is no API %q", api)
+	switch facts.Protocol {
+	case alert.OData:
+		return newOData(facts, s), nil
+	case alert.Exporter:
+		return newSIEM(facts, s), nil
+	}
+
+	return nil, fmt.Errorf("api: no reader knows the protocol of %s", api)
 }

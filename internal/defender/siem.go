@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/page"
 	"fluent-bit-defender/internal/tick"
 )
@@ -32,11 +33,11 @@ const smallestSpan = tick.Second
 const siemOverlap = tick.Second
 
 // newSIEM returns the reader of the legacy alert exporter.
-func newSIEM(s Settings) Reader {
+func newSIEM(facts *alert.Descriptor, s Settings) Reader {
 	return &siem{
 		client: client{
 			Settings: s,
-			op:       "reading detections",
+			op:       facts.Reading,
 			service: service{
 				host:      hostOf(s.BaseURL),
 				resource:  s.Resource,

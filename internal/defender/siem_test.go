@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
@@ -20,7 +20,7 @@ import (
 // service keeps and the milliseconds that it is asked in.
 func TestSIEMWhateverTheBoundsMean(t *testing.T) {
 	for _, bounds := range []string{"[)", "[]", "()", "(]"} {
-		r := newRig(t, cloud.SIEM, func(c *simulator.Config, _ *Settings) { c.SIEMBounds = bounds })
+		r := newRig(t, alert.SIEM, func(c *simulator.Config, _ *Settings) { c.SIEMBounds = bounds })
 		random := rand.New(rand.NewPCG(1, 2))
 		from := start.Add(-10 * time.Minute)
 		for i := range 400 {
@@ -36,7 +36,7 @@ func TestSIEMWhateverTheBoundsMean(t *testing.T) {
 			r.Add(contoso, simulator.Alert{Created: at, Updated: at})
 		}
 		r.Add(contoso, simulator.Alert{Created: from, Updated: from})
-		b := newBasket(t, cloud.SIEM)
+		b := newBasket(t, alert.SIEM)
 		for at := tick.FromTime(from); at < tick.FromTime(start); {
 			to := at + []tick.Tick{1, 9_999, 10_000, 10_001, 7 * tick.Second, 70 * tick.Second}[random.IntN(6)]
 			if err := r.reader.Read(t.Context(), Window{From: at, To: to, Now: tick.FromTime(start)}, b); err != nil {
@@ -60,7 +60,7 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 	for _, longest := range []time.Duration{time.Second * 3, 5 * time.Minute, 7 * time.Hour} {
 		var spans []time.Duration
 		failures := 0
-		reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, r *http.Request) {
+		reader, _ := fake(t, alert.SIEM, func(w http.ResponseWriter, r *http.Request) {
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			for _, name := range []string{"sinceTimeUtc", "untilTimeUtc"} {
 				if q.Has(name) && !siemForm.MatchString(q.Get(name)) {
@@ -70,7 +70,7 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 			if q.Has("limit") || q.Has("ago") {
 				t.Errorf("asks for %s", r.URL.RawQuery)
 			}
-			from, to := (&poisoned{api: cloud.SIEM}).window(q)
+			from, to := (&poisoned{api: alert.SIEM}).window(q)
 			if span := (min(to, tick.FromTime(start)) - from).Duration(); span > longest {
 				failures++
 				w.WriteHeader(http.StatusGatewayTimeout)
@@ -80,7 +80,7 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, "[]")
 		})
-		b := newBasket(t, cloud.SIEM)
+		b := newBasket(t, alert.SIEM)
 		w := Window{From: tick.FromTime(start.Add(-10 * time.Hour)), Now: tick.FromTime(start)}
 		if longest < time.Minute {
 			w.From = tick.FromTime(start.Add(-10 * time.Minute))
@@ -113,10 +113,10 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 // long an hour ago is cut at once.
 func TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep(t *testing.T) {
 	now, requests := start, 0
-	reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, r *http.Request) {
+	reader, _ := fake(t, alert.SIEM, func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		q, _ := url.ParseQuery(r.URL.RawQuery)
-		if from, to := (&poisoned{api: cloud.SIEM}).window(q); min(to, tick.FromTime(now))-from > 60*tick.Minute {
+		if from, to := (&poisoned{api: alert.SIEM}).window(q); min(to, tick.FromTime(now))-from > 60*tick.Minute {
 			w.WriteHeader(http.StatusGatewayTimeout)
 			return
 		}
@@ -131,7 +131,7 @@ func TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep(t *t
 		}
 		w := Window{From: tick.FromTime(now.Add(-back)), Now: tick.FromTime(now)}
 		for try := range 5 {
-			err := reader.Read(t.Context(), w, newBasket(t, cloud.SIEM))
+			err := reader.Read(t.Context(), w, newBasket(t, alert.SIEM))
 			if err == nil {
 				break
 			}
@@ -148,13 +148,13 @@ func TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep(t *t
 
 // TestSIEMOpenWindowHasNoUpperBound: what was processed while we asked comes too.
 func TestSIEMOpenWindowHasNoUpperBound(t *testing.T) {
-	reader, _ := fake(t, cloud.SIEM, func(w http.ResponseWriter, r *http.Request) {
+	reader, _ := fake(t, alert.SIEM, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("untilTimeUtc") {
 			t.Errorf("asks for %s", r.URL.RawQuery)
 		}
-		_, _ = fmt.Fprintf(w, "[%s]", row(cloud.SIEM, "a", start.Add(time.Minute)))
+		_, _ = fmt.Fprintf(w, "[%s]", row(alert.SIEM, "a", start.Add(time.Minute)))
 	})
-	b := newBasket(t, cloud.SIEM)
+	b := newBasket(t, alert.SIEM)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 1 || b.safe != 0 {
 		t.Errorf("%v, %d rows, safe until %v", err, len(b.rows), b.safe)
 	}
@@ -162,7 +162,7 @@ func TestSIEMOpenWindowHasNoUpperBound(t *testing.T) {
 
 // TestAClosedWindowEndsWhereItIsAskedTo for every API, and Safe says so.
 func TestAClosedWindowEndsWhereItIsAskedTo(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts()}
 		reader, _ := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 10 })
 		b := newBasket(t, api)
@@ -171,7 +171,7 @@ func TestAClosedWindowEndsWhereItIsAskedTo(t *testing.T) {
 			t.Context(),
 			w,
 			b,
-		); err != nil || b.safe != w.To || len(b.rows) != 40 && api != cloud.SIEM ||
+		); err != nil || b.safe != w.To || len(b.rows) != 40 && api != alert.SIEM ||
 			len(b.rows) < 40 {
 			t.Errorf("%s: %v, %d rows, safe until %v", api, err, len(b.rows), b.safe)
 		}
@@ -182,12 +182,12 @@ func TestAClosedWindowEndsWhereItIsAskedTo(t *testing.T) {
 // later.
 func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
 	c := &clock{now: start}
-	l := listing{api: cloud.Endpoint, desc: true}
+	l := listing{api: alert.Endpoint, desc: true}
 	for i := range 20 {
 		l.alerts = append(l.alerts, start.Add(-time.Duration(i)*time.Minute))
 	}
 	ordered := 0
-	reader, notices := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
+	reader, notices := fake(t, alert.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("$orderby") {
 			ordered++
 		}
@@ -195,7 +195,7 @@ func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
 	}, func(s *Settings) { s.Now = c.Now })
 	read := func() int {
 		before := ordered
-		b := newBasket(t, cloud.Endpoint)
+		b := newBasket(t, alert.Endpoint)
 		if err := reader.Read(
 			t.Context(),
 			lastHour(),

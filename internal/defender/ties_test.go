@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -23,7 +23,7 @@ type bulk struct {
 // newBulk makes a bulk whose alerts are step apart, up to each of one instant.
 func newBulk(
 	t *testing.T,
-	api cloud.API,
+	api alert.API,
 	many, each int,
 	step time.Duration,
 	change func(*simulator.Config, *Settings),
@@ -78,7 +78,7 @@ func TestManyAlertsOfOneInstant(t *testing.T) {
 					}
 					// Without links the simulated Graph lets 1,500 be read: $skip ends
 					// at 500.
-					way := link == "link" || skip == "skip works" && api != cloud.Graph
+					way := link == "link" || skip == "skip works" && api != alert.Graph
 					b.check(t, way)
 				})
 			}
@@ -232,7 +232,7 @@ func TestARefusedSkipIsNoFailure(t *testing.T) {
 // TestTenThousandAlertsOfOneInstant: what is read of an instant costs as many requests
 // as it has pages, twice.
 func TestTenThousandAlertsOfOneInstant(t *testing.T) {
-	b := newBulk(t, cloud.Incidents, 10_000, 10_000, 0, nil)
+	b := newBulk(t, alert.Incidents, 10_000, 10_000, 0, nil)
 	b.readOn(b.window(24*time.Hour), b, &b.safe)
 	if tied, later := b.arrived(); tied != 10_000 || later != 50 || len(b.deferred) > 0 || b.calls() > 220 {
 		t.Errorf("%d alerts, %d later, %d deferred, %d requests", tied, later, len(b.deferred), b.calls())
@@ -260,13 +260,13 @@ func TestASinkThatCannotDeferGetsAnError(t *testing.T) {
 func TestAnInstantWithoutEndCostsBoundedRequests(t *testing.T) {
 	for _, links := range []bool{false, true} {
 		asked := 0
-		reader, _ := fake(t, cloud.Graph, func(w http.ResponseWriter, r *http.Request) {
+		reader, _ := fake(t, alert.Graph, func(w http.ResponseWriter, r *http.Request) {
 			asked++
 			q, _ := url.ParseQuery(r.URL.RawQuery)
-			from, _ := (&poisoned{api: cloud.Graph}).window(q)
+			from, _ := (&poisoned{api: alert.Graph}).window(q)
 			text := pageOf(
-				row(cloud.Graph, fmt.Sprint("a", asked), from.Time()),
-				row(cloud.Graph, fmt.Sprint("b", asked), from.Time()),
+				row(alert.Graph, fmt.Sprint("a", asked), from.Time()),
+				row(alert.Graph, fmt.Sprint("b", asked), from.Time()),
 			)
 			if links {
 				link := fmt.Sprintf(`,"@odata.nextLink":"http://%s/alerts?$filter=%s&$skiptoken=%d"}`,
@@ -276,7 +276,7 @@ func TestAnInstantWithoutEndCostsBoundedRequests(t *testing.T) {
 			_, _ = io.WriteString(w, text)
 		}, func(s *Settings) { s.MaxPage, s.PageSize = 2, 2 })
 
-		k := keeper{basket: newBasket(t, cloud.Graph)}
+		k := keeper{basket: newBasket(t, alert.Graph)}
 		err := reader.Read(t.Context(), lastHour(), &k)
 		if err == nil || len(k.deferred) == 0 || len(k.deferred) > mostDeferredAtOnce || asked > 4000 {
 			t.Errorf("links %v: %v, %d deferred, %d requests", links, err, len(k.deferred), asked)

@@ -2,7 +2,7 @@ package defender
 
 import (
 	"errors"
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 	"fmt"
@@ -20,7 +20,7 @@ import (
 // "Z".
 func TestFractionsAreTimesNotText(t *testing.T) {
 	asked := 0
-	reader, notices := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
+	reader, notices := fake(t, alert.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		asked++
 		times := []string{
 			"2026-03-01T11:30:50Z",
@@ -41,7 +41,7 @@ func TestFractionsAreTimesNotText(t *testing.T) {
 		rows = rows[min(skip, len(rows)):]
 		_, _ = io.WriteString(w, pageOf(rows[:min(2, len(rows))]...))
 	})
-	b := newBasket(t, cloud.Endpoint)
+	b := newBasket(t, alert.Endpoint)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 5 || len(*notices) > 0 {
 		t.Errorf("%d of 5 after %d requests, %v, %q", len(b.rows), asked, err, *notices)
 	}
@@ -50,12 +50,12 @@ func TestFractionsAreTimesNotText(t *testing.T) {
 // TestEqualsAtAPageEdge: neither lost nor, within a poll, endlessly repeated.
 func TestEqualsAtAPageEdge(t *testing.T) {
 	for size := 2; size < 12; size++ {
-		l := listing{api: cloud.Incidents}
+		l := listing{api: alert.Incidents}
 		for i := range 40 {
 			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/3)*time.Second))
 		}
-		reader, _ := fake(t, cloud.Incidents, l.ServeHTTP, func(s *Settings) { s.PageSize = size })
-		b := newBasket(t, cloud.Incidents)
+		reader, _ := fake(t, alert.Incidents, l.ServeHTTP, func(s *Settings) { s.PageSize = size })
+		b := newBasket(t, alert.Incidents)
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 40 || l.asked > 45 {
 			t.Errorf("pages of %d: %d of 40 after %d requests, %v", size, len(b.rows), l.asked, err)
 		}
@@ -65,12 +65,12 @@ func TestEqualsAtAPageEdge(t *testing.T) {
 // TestBoundsAreFinerThanStamps: alerts 100 ns apart on both sides of every bound,
 // in small closed windows.
 func TestBoundsAreFinerThanStamps(t *testing.T) {
-	l := listing{api: cloud.Graph, desc: true, clamp: 5}
+	l := listing{api: alert.Graph, desc: true, clamp: 5}
 	for i := range 50 {
 		l.alerts = append(l.alerts, start.Add(-time.Minute+time.Duration(i*100)))
 	}
-	reader, _ := fake(t, cloud.Graph, l.ServeHTTP)
-	b := newBasket(t, cloud.Graph)
+	reader, _ := fake(t, alert.Graph, l.ServeHTTP)
+	b := newBasket(t, alert.Graph)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 50 {
 		t.Errorf("%d of 50, %v", len(b.rows), err)
 	}
@@ -79,7 +79,7 @@ func TestBoundsAreFinerThanStamps(t *testing.T) {
 // TestProgressOnlyByTimesThatAreThere: rows without the time that windows go by
 // move nothing on.
 func TestProgressOnlyByTimesThatAreThere(t *testing.T) {
-	reader, _ := fake(t, cloud.Endpoint, func(w http.ResponseWriter, r *http.Request) {
+	reader, _ := fake(t, alert.Endpoint, func(w http.ResponseWriter, r *http.Request) {
 		q, _ := url.ParseQuery(r.URL.RawQuery)
 		if skip, _ := strconv.Atoi(q.Get("$skip")); skip > 0 {
 			_, _ = io.WriteString(w, pageOf())
@@ -87,7 +87,7 @@ func TestProgressOnlyByTimesThatAreThere(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, pageOf(`{"id":"1","updated":"2026-03-01T11:59:00Z"}`, `{"id":"2"}`))
 	})
-	b := newBasket(t, cloud.Endpoint)
+	b := newBasket(t, alert.Endpoint)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || b.safe != 0 || len(b.rows) != 2 {
 		t.Errorf("%v, safe until %v, %d rows", err, b.safe, len(b.rows))
 	}
@@ -96,7 +96,7 @@ func TestProgressOnlyByTimesThatAreThere(t *testing.T) {
 // TestNothingIsSafeBeforeTheSinkTookIt: when the sink fails, no progress is
 // reported for the page that it refused a row of.
 func TestNothingIsSafeBeforeTheSinkTookIt(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		p := poisoned{api: api, alerts: hundredAlerts()}
 		reader, _ := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 10 })
 		b, stop := newBasket(t, api), errors.New("buffer closed")
@@ -116,7 +116,7 @@ func TestNothingIsSafeBeforeTheSinkTookIt(t *testing.T) {
 // TestALargePageIsReadWhole: trap 32 in doc.go; a body of 20 MB, with one alert of
 // several megabytes in it.
 func TestALargePageIsReadWhole(t *testing.T) {
-	for _, api := range cloud.APIs() {
+	for _, api := range alert.APIs() {
 		r := newRig(t, api, nil)
 		r.Generate(contoso, 30, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 200_000})
 		r.Generate(
@@ -137,9 +137,9 @@ func TestALargePageIsReadWhole(t *testing.T) {
 
 // TestOneRowIsOneAlert: evidence does not make several of one.
 func TestOneRowIsOneAlert(t *testing.T) {
-	r := newRig(t, cloud.Endpoint, nil)
+	r := newRig(t, alert.Endpoint, nil)
 	r.Add(contoso, simulator.Alert{Created: start.Add(-time.Minute), Evidence: make([]simulator.Evidence, 5)})
-	b := newBasket(t, cloud.Endpoint)
+	b := newBasket(t, alert.Endpoint)
 	evidence := 0
 	b.before = func(raw []byte) error {
 		evidence = strings.Count(string(raw), `"entityType"`)
@@ -152,12 +152,12 @@ func TestOneRowIsOneAlert(t *testing.T) {
 
 // TestAnEmptyPageWithALinkIsNotTheEnd.
 func TestAnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
-	r := newRig(t, cloud.Graph, nil)
+	r := newRig(t, alert.Graph, nil)
 	manyTied(r.Simulator, 3, 2, start.Add(-time.Hour), time.Minute)
 	if err := r.SetFaults("emptypage:count=3"); err != nil {
 		t.Fatal(err)
 	}
-	b := newBasket(t, cloud.Graph)
+	b := newBasket(t, alert.Graph)
 	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), b); err != nil {
 		t.Error(err)
 	}
@@ -181,12 +181,12 @@ func TestLinksAreNotNeeded(t *testing.T) {
 			return "http://" + r.Host + "/alerts?$filter=" + url.QueryEscape(q.Get("$filter")) + "&$top=" + q.Get("$top") + "&$skiptoken=" + token
 		},
 	} {
-		l := listing{api: cloud.Graph, clamp: 10, link: link}
+		l := listing{api: alert.Graph, clamp: 10, link: link}
 		for i := range 90 {
 			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/30)*time.Minute))
 		}
-		reader, notices := fake(t, cloud.Graph, l.ServeHTTP)
-		b := newBasket(t, cloud.Graph)
+		reader, notices := fake(t, alert.Graph, l.ServeHTTP)
+		b := newBasket(t, alert.Graph)
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 90 || l.asked > 150 {
 			t.Errorf("%s: %d of 90 after %d requests, %v", name, len(b.rows), l.asked, err)
 		}
@@ -199,28 +199,28 @@ func TestLinksAreNotNeeded(t *testing.T) {
 // TestOddTypesAreTakenAsTheyStand: null where an object is expected, a number
 // where a text is, and the reverse.
 func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
-	for _, api := range cloud.APIs() {
-		names := namesOf[api]
+	for _, api := range alert.APIs() {
+		names := fields(api)
 		rows := []string{
 			fmt.Sprintf(
 				`{%q:12345678901234567890,%q:"2026-03-01T11:30:00Z","evidence":null,"alerts":null}`,
-				names[inIdentity],
-				names[inUpdated],
+				names.Identity,
+				names.Updated,
 			),
 			fmt.Sprintf(
 				`{%q:"x",%q:"2026-03-01T11:30:00Z","evidence":"none","alerts":{"a":[]}}`,
-				names[inIdentity],
-				names[inUpdated],
+				names.Identity,
+				names.Updated,
 			),
-			fmt.Sprintf(`{%q:null,%q:"2026-03-01T11:30:00Z"}`, names[inIdentity], names[inUpdated]),
-			fmt.Sprintf(`{%q:"y",%q:1772364600}`, names[inIdentity], names[inUpdated]),
+			fmt.Sprintf(`{%q:null,%q:"2026-03-01T11:30:00Z"}`, names.Identity, names.Updated),
+			fmt.Sprintf(`{%q:"y",%q:1772364600}`, names.Identity, names.Updated),
 			`null`,
 		}
 		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			skip, _ := strconv.Atoi(q.Get("$skip"))
 			text := pageOf(rows[min(skip, len(rows)):]...)
-			if api == cloud.SIEM {
+			if api == alert.SIEM {
 				text = "[" + strings.Join(rows, ",") + "]"
 			}
 			_, _ = io.WriteString(w, text)
@@ -248,7 +248,7 @@ func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
 // comes in several versions, also at one time of another API's.
 func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 	for _, api := range oDataAPIs {
-		names := namesOf[api]
+		names := fields(api)
 		var rows []string
 		for _, id := range []string{`"null"`, `-17`, `"-17"`, `"da1_-2"`} {
 			for minute := range 3 {
@@ -256,9 +256,9 @@ func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 					rows,
 					fmt.Sprintf(
 						`{%q:%s,%q:"2026-03-01T11:%02d:00Z","category":"null"}`,
-						names[inIdentity],
+						names.Identity,
 						id,
-						names[inUpdated],
+						names.Updated,
 						minute,
 					),
 				)

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/tokens"
 )
 
@@ -27,7 +27,7 @@ func (slowToken) Invalidate(tokens.Access) {}
 func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := &slowly{
-			parts: []string{`[` + row(cloud.Graph, "a", start), `,` + row(cloud.Graph, "b", start) + `]`},
+			parts: []string{`[` + row(alert.Graph, "a", start), `,` + row(alert.Graph, "b", start) + `]`},
 			pause: 5 * time.Second,
 		}
 		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
@@ -35,7 +35,7 @@ func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 			body.ctx = r.Context()
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
 		})}
-		reader, err := NewReader(cloud.SIEM, Settings{
+		reader, err := NewReader(alert.SIEM, Settings{
 			BaseURL:     "http://x.example",
 			Path:        "/alerts",
 			HTTP:        client,
@@ -60,7 +60,7 @@ func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 				open = false
 			}
 		})
-		b := newBasket(t, cloud.Graph)
+		b := newBasket(t, alert.Graph)
 		b.before = func([]byte) error {
 			if open {
 				t.Error("a row arrives during a wait")

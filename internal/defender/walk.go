@@ -139,7 +139,7 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 	for hops := 0; err == nil && a.rows == 0 && a.more; hops++ {
 		if a.link == "" || hops == mostEmpty {
 			return a, &Error{
-				Op:      r.op,
+				Op:      r.facts.Reading,
 				Problem: r.client.service.host + " sends an empty page and no link to the next one",
 				Smaller: true,
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
 )
@@ -37,8 +38,11 @@ func newStream(t testing.TB) (*Stream, *recorder) {
 // event is an alert with this id, encoded.
 func event(tb testing.TB, id string) []byte {
 	tb.Helper()
-	encoder := record.NewEncoder(record.Options{TenantID: "x", API: "siem"})
-	key := record.MakeID("x", "siem", []byte(id), nil)
+	encoder, err := record.NewEncoder(record.Options{TenantID: "x", API: alert.SIEM})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	key := alert.MakeID("x", "siem", []byte(id), nil)
 	encoded, err := encoder.Alert(nil, tick.FromTime(time.Now()), key, []byte(`{"FullId":"`+id+`"}`))
 	if err != nil {
 		tb.Fatal(err)

@@ -129,6 +129,11 @@ func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 		return none, err
 	}
 
+	identifier, err := wiring.NewIdentifier(t)
+	if err != nil {
+		return none, err
+	}
+
 	encoder, err := wiring.NewEncoder(t)
 	if err != nil {
 		return none, err
@@ -138,7 +143,6 @@ func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 		Key:            wiring.Unit(t),
 		Name:           t.TenantName,
 		ClientID:       t.ClientID,
-		API:            t.API,
 		Tag:            t.Tag,
 		PollInterval:   t.PollInterval,
 		Lookback:       t.Lookback,
@@ -146,12 +150,11 @@ func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 		SweepInterval:  t.SweepInterval,
 		SweepLookback:  t.SweepLookback,
 		HealthInterval: s.healthInterval,
-		Updates:        t.Updates,
-		TimeField:      timeField(t.TimeField),
 		Reader:         reader,
 		Limiter:        limiter,
 		Feeds:          units,
 		Skew:           skew,
+		Identifier:     identifier,
 		Encoder:        encoder,
 		SignIn: func(ctx context.Context) error {
 			_, err := source.Token(ctx)
@@ -159,18 +162,6 @@ func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 		},
 		Changed: source.Changed,
 	}, nil
-}
-
-// timeField returns the value of the option `time_field` for package collect.
-func timeField(name string) collect.TimeField {
-	switch name {
-	case "created":
-		return collect.TimeCreated
-	case "now":
-		return collect.TimeNow
-	}
-
-	return collect.TimeUpdated
 }
 
 // collectLog returns the log callback of package collect.

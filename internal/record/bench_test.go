@@ -11,6 +11,7 @@ import (
 	"github.com/fluent/fluent-bit-go/input"
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/page"
 )
 
@@ -20,7 +21,7 @@ import (
 
 var apis = []string{"Graph", "Endpoint", "SIEM", "Japanese", "Indented"}
 
-func overCorpus(b *testing.B, f func(alert []byte)) {
+func overCorpus(b *testing.B, f func(raw []byte)) {
 	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
 			alerts, size := corpus(api, corpusAlerts), 0
@@ -39,15 +40,15 @@ func overCorpus(b *testing.B, f func(alert []byte)) {
 }
 
 func BenchmarkTranscode(b *testing.B) {
-	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
-	id := MakeID("t", "graph", []byte("x"), nil)
+	e := newEncoder(b, Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
+	id := alert.MakeID("t", "graph", []byte("x"), nil)
 	dst := make([]byte, 0, 2<<20)
-	overCorpus(b, func(alert []byte) {
+	overCorpus(b, func(raw []byte) {
 		if len(dst) > 1<<20 { // batches as they are handed over
 			dst = dst[:0]
 		}
 		var err error
-		if dst, err = e.Alert(dst, 16014749601234567, id, alert); err != nil {
+		if dst, err = e.Alert(dst, 16014749601234567, id, raw); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -55,7 +56,7 @@ func BenchmarkTranscode(b *testing.B) {
 
 // BenchmarkPage is the way from a page's bytes to batches of 1 MB: reader and transcoder.
 func BenchmarkPage(b *testing.B) {
-	e := NewEncoder(Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
+	e := newEncoder(b, Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
 	dst := make([]byte, 0, 2<<20)
 	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
@@ -72,7 +73,7 @@ func BenchmarkPage(b *testing.B) {
 						break
 					}
 					if err == nil {
-						dst, err = e.Alert(dst, 16014749601234567, ID{}, row)
+						dst, err = e.Alert(dst, 16014749601234567, alert.ID{}, row)
 					}
 					if err != nil {
 						b.Fatal(err)
@@ -88,7 +89,7 @@ func BenchmarkPage(b *testing.B) {
 
 // BenchmarkCEF is json+cef: the transcoder and the line.
 func BenchmarkCEF(b *testing.B) {
-	e := NewEncoder(
+	e := newEncoder(b,
 		Options{
 			TenantID: "99999999-8888-7777-6666-555555555555",
 			Tenant:   "contoso",
@@ -97,16 +98,16 @@ func BenchmarkCEF(b *testing.B) {
 		},
 	)
 	dst := make([]byte, 0, 2<<20)
-	overCorpus(b, func(alert []byte) {
-		if _, err := e.Alert(dst, 16014749601234567, ID{}, alert); err != nil {
+	overCorpus(b, func(raw []byte) {
+		if _, err := e.Alert(dst, 16014749601234567, alert.ID{}, raw); err != nil {
 			b.Fatal(err)
 		}
 	})
 }
 
 func BenchmarkValidBytes(b *testing.B) {
-	overCorpus(b, func(alert []byte) {
-		if !gjson.ValidBytes(alert) {
+	overCorpus(b, func(raw []byte) {
+		if !gjson.ValidBytes(raw) {
 			b.Fatal("not valid")
 		}
 	})
@@ -114,18 +115,18 @@ func BenchmarkValidBytes(b *testing.B) {
 
 func BenchmarkCopy(b *testing.B) {
 	dst := make([]byte, 0, 2<<20)
-	overCorpus(b, func(alert []byte) {
+	overCorpus(b, func(raw []byte) {
 		if len(dst) > 1<<20 {
 			dst = dst[:0]
 		}
-		dst = append(dst, alert...)
+		dst = append(dst, raw...)
 	})
 }
 
 // BenchmarkStdlib is what a plugin with fluent-bit-go's own means does.
 func BenchmarkStdlib(b *testing.B) {
-	overCorpus(b, func(alert []byte) {
-		if _, err := stdlib(alert); err != nil {
+	overCorpus(b, func(raw []byte) {
+		if _, err := stdlib(raw); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -133,9 +134,9 @@ func BenchmarkStdlib(b *testing.B) {
 
 // stdlib is what fluent-bit-go's example leads to: encoding/json into a map, and the
 // map with the library's encoder into msgpack.
-func stdlib(alert []byte) ([]byte, error) {
+func stdlib(raw []byte) ([]byte, error) {
 	var m map[string]any
-	if err := json.Unmarshal(alert, &m); err != nil {
+	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, err
 	}
 	return libEncoder.Encode([]any{input.FLBTime{Time: time.Unix(1601474960, 0)}, m})

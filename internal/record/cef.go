@@ -2,17 +2,21 @@ package record
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // A cefBuilder writes the CEF lines of one tenant and API. The lines it returns are
 // valid until its next call.
 type cefBuilder struct {
 	col      int
+	facts    *alert.Descriptor
 	tenant   string
 	maxBytes int
 	fields   []gjson.Result
@@ -26,22 +30,31 @@ type cefBuilder struct {
 // yet escaped.
 type cefPair struct{ key, value, label string }
 
-func (c *cefBuilder) init(o Options) {
+// init prepares the builder. It fails if the table has no column for the API.
+func (c *cefBuilder) init(o Options) error {
+	facts, err := o.API.Descriptor()
+	if err != nil {
+		return err
+	}
+
 	col, ok := cefColumns[o.API]
 	if !ok {
-		col = colGraph
+		return fmt.Errorf("api %s has no mapping to CEF", o.API)
 	}
 
 	*c = cefBuilder{
 		col:      col,
+		facts:    facts,
 		tenant:   o.Tenant,
 		maxBytes: o.CEFMaxBytes,
 		fields:   make([]gjson.Result, len(rowFields.paths)),
 	}
+
+	return nil
 }
 
 // alert returns the line of a row, which must be valid JSON.
-func (c *cefBuilder) alert(raw []byte, id ID) []byte {
+func (c *cefBuilder) alert(raw []byte, id alert.ID) []byte {
 	defer c.release()
 
 	a := &cefAlert{
@@ -62,8 +75,8 @@ func (c *cefBuilder) alert(raw []byte, id ID) []byte {
 	}
 
 	h := &cefHeaders[c.col]
-	class := cmp.Or(headerText(h.class.get(a), maxClass), h.noClass)
-	name := cmp.Or(headerText(h.name.get(a), maxName), h.untitled)
+	class := cmp.Or(headerText(h.class.get(a), maxClass), c.facts.Noun)
+	name := cmp.Or(headerText(h.name.get(a), maxName), "Untitled "+c.facts.Noun)
 
 	return c.finish(class, name, cefSeverity(h.severity.get(a)))
 }
@@ -75,7 +88,7 @@ func (c *cefBuilder) release() {
 }
 
 // raw gives the line of a row that could not be decoded.
-func (c *cefBuilder) raw(id ID) []byte {
+func (c *cefBuilder) raw(id alert.ID) []byte {
 	c.pairs = c.pairs[:0]
 	c.add("cs3", "RecordId", 4000, id.String())
 	c.add("flexString2", "Tenant", 1023, c.tenant)
@@ -172,10 +185,8 @@ func cutText(s string, limit int) string {
 func (c *cefBuilder) finish(class, name, severity string) []byte {
 	defer func() { clear(c.pairs[:cap(c.pairs)]) }() // they are parts of a copy of the row, which may be large
 
-	h := &cefHeaders[c.col]
-
 	c.line = append(c.line[:0], "CEF:0|Microsoft|"...)
-	for _, field := range [...]string{h.product, h.version, class, name, severity} {
+	for _, field := range [...]string{c.facts.CEF.Product, c.facts.CEF.Version, class, name, severity} {
 		c.line = append(appendEscaped(c.line, field, '|'), '|')
 	}
 

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // graphEvidence returns an alert of Graph with the evidence; each begins with its kind.
@@ -187,7 +189,7 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		{"a null does not hide a value in another case", "siem", `{"SHA1":null,"Sha1":"11"}`, "fileHash=11"},
 		{"evidence that is none", "graph", `{"evidence":[null,7,"x",[],{},{"@odata.type":7},{"@odata.type":"#x.userEvidence","userAccount":7}]}`, ""},
 	} {
-		line, _ := cefLine(t, Options{TenantID: "t", API: c.api}, c.raw)
+		line, _ := cefLine(t, Options{TenantID: "t", API: alert.API(c.api)}, c.raw)
 		_, extension, _ := strings.Cut(line, "|Unknown|")
 		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t flexString2Label=Tenant)`).
 			ReplaceAllString(extension, "")
@@ -235,7 +237,7 @@ func TestNoLineMixesEntities(t *testing.T) {
 			"endpoint":  `{"evidence":[` + strings.Join(flat, ",") + `]}`,
 			"incidents": `{"alerts":[{"devices":[` + strings.Join(flat, ",") + `],"entities":[` + strings.Join(flat, ",") + `]}]}`,
 		} {
-			line, p := cefLine(t, Options{TenantID: "t", API: api}, raw)
+			line, p := cefLine(t, Options{TenantID: "t", API: alert.API(api)}, raw)
 			for _, group := range groups {
 				var of []string
 				for _, key := range group {

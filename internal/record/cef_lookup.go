@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -15,7 +16,7 @@ import (
 // JSON, read once.
 type cefAlert struct {
 	col    int
-	id     ID
+	id     alert.ID
 	tenant string
 	fields []gjson.Result   // by index in rowFields
 	alerts [][]gjson.Result // of an incident, each by index in alertFields

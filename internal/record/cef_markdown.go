@@ -3,6 +3,8 @@ package record
 import (
 	"fmt"
 	"strings"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // CEFMarkdown gives the page that explains the CEF lines, docs/cef.md, made of the
@@ -11,12 +13,17 @@ func CEFMarkdown() string {
 	var b strings.Builder
 	b.WriteString(cefPageHead)
 
-	columns := [numColumns]string{
-		colSIEM:      "siem",
-		colEndpoint:  "endpoint",
-		colGraph:     "graph",
-		colIncidents: "incidents",
+	var apis [numColumns]*alert.Descriptor
+
+	for api, col := range cefColumns {
+		facts, err := api.Descriptor()
+		if err != nil {
+			panic(err) // a test runs this
+		}
+
+		apis[col] = facts
 	}
+
 	row := func(name, limit string, cell func(col int) string) {
 		fmt.Fprintf(&b, "| %s | %s |", name, limit)
 
@@ -32,7 +39,7 @@ func CEFMarkdown() string {
 		b.WriteByte('\n')
 	}
 	table := func(name string) {
-		row(name, "bytes", func(col int) string { return "`" + columns[col] + "`" })
+		row(name, "bytes", func(col int) string { return "`" + string(apis[col].API) + "`" })
 		b.WriteString("| --- | --- |" + strings.Repeat(" --- |", numColumns) + "\n")
 	}
 	orElse := func(s source, text string) string {
@@ -45,17 +52,17 @@ func CEFMarkdown() string {
 
 	table("header")
 	row("vendor", "63", func(int) string { return "`Microsoft`" })
-	row("product", "63", func(col int) string { return "`" + cefHeaders[col].product + "`" })
-	row("version", "31", func(col int) string { return "`" + cefHeaders[col].version + "`" })
+	row("product", "63", func(col int) string { return "`" + apis[col].CEF.Product + "`" })
+	row("version", "31", func(col int) string { return "`" + apis[col].CEF.Version + "`" })
 	row(
 		"class id",
 		fmt.Sprint(maxClass),
-		func(col int) string { return orElse(cefHeaders[col].class, cefHeaders[col].noClass) },
+		func(col int) string { return orElse(cefHeaders[col].class, apis[col].Noun) },
 	)
 	row(
 		"name",
 		fmt.Sprint(maxName),
-		func(col int) string { return orElse(cefHeaders[col].name, cefHeaders[col].untitled) },
+		func(col int) string { return orElse(cefHeaders[col].name, "Untitled "+apis[col].Noun) },
 	)
 	row("severity", "", func(col int) string { return cefHeaders[col].severity.what })
 	b.WriteString(cefPageSeverity)

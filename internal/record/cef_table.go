@@ -1,5 +1,7 @@
 package record
 
+import "fluent-bit-defender/internal/alert"
+
 // The mapping to CEF as a table: a row per extension key, in the order of the line, a
 // column per API. For siem it follows the ArcSight map that Microsoft publishes with
 // the SIEM API ("Microsoft Defender for Endpoint detections API fields",
@@ -16,59 +18,38 @@ const (
 	numColumns
 )
 
-var cefColumns = map[string]int{
-	"siem":      colSIEM,
-	"endpoint":  colEndpoint,
-	"graph":     colGraph,
-	"incidents": colIncidents,
+var cefColumns = map[alert.API]int{
+	alert.SIEM:      colSIEM,
+	alert.Endpoint:  colEndpoint,
+	alert.Graph:     colGraph,
+	alert.Incidents: colIncidents,
 }
 
-// A cefHeader says what is in the header: CEF:0|Microsoft|product|version|class
-// id|name|severity|
-type cefHeader struct {
-	product, version      string
-	class, name, severity source
-	// noClass and untitled are written when the alert has no class and name, which are
-	// mandatory.
-	noClass, untitled string
-}
+// A cefHeader says where the last three fields of the header come from:
+// CEF:0|Microsoft|product|version|class id|name|severity|. Product and version, and what
+// is written when an alert has no class or name, come from the API's descriptor.
+type cefHeader struct{ class, name, severity source }
 
 var cefHeaders = [numColumns]cefHeader{
 	colSIEM: {
-		product:  "Microsoft Defender ATP",
-		version:  "2.0",
 		class:    first("IoaDefinitionId", "Category"),
 		name:     first("AlertTitle"),
 		severity: first("Severity"),
-		noClass:  "alert",
-		untitled: "Untitled alert",
 	},
 	colEndpoint: {
-		product:  "Microsoft Defender for Endpoint",
-		version:  "1.0",
 		class:    first("detectorId", "category"),
 		name:     first("title"),
 		severity: first("severity"),
-		noClass:  "alert",
-		untitled: "Untitled alert",
 	},
 	colGraph: {
-		product:  "Microsoft Defender XDR",
-		version:  "1.0",
 		class:    first("detectorId", "category"),
 		name:     first("title"),
 		severity: first("severity"),
-		noClass:  "alert",
-		untitled: "Untitled alert",
 	},
 	colIncidents: {
-		product:  "Microsoft Defender XDR Incidents",
-		version:  "1.0",
 		class:    constant("incident"),
 		name:     first("incidentName"),
 		severity: first("severity"),
-		noClass:  "incident",
-		untitled: "Untitled incident",
 	},
 }
 

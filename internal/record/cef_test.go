@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 )
 
@@ -17,8 +18,8 @@ import (
 func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 	t.Helper()
 	o.Format = FormatCEF
-	e := NewEncoder(o)
-	event, err := e.Alert(nil, 1, MakeID("t", o.API, []byte("x"), nil), []byte(raw))
+	e := newEncoder(t, o)
+	event, err := e.Alert(nil, 1, alert.MakeID("t", o.API, []byte("x"), nil), []byte(raw))
 	if err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
@@ -86,7 +87,7 @@ func TestCEFValues(t *testing.T) {
 		{"alerts that are none", "incidents", `{"incidentId":1,"alerts":7}`, "cnt", ""},
 		{"the tenant", "siem", `{}`, "flexString2", "Contoso | Ltd = 1"},
 	} {
-		line, p := cefLine(t, Options{TenantID: "t", Tenant: "Contoso | Ltd = 1", API: c.api}, c.raw)
+		line, p := cefLine(t, Options{TenantID: "t", Tenant: "Contoso | Ltd = 1", API: alert.API(c.api)}, c.raw)
 		got := p.ext[c.key]
 		switch c.key {
 		case "class":
@@ -163,8 +164,8 @@ func TestLabelsFollowTheirValue(t *testing.T) {
 }
 
 func TestBothFormatsInOneRecord(t *testing.T) {
-	e := NewEncoder(Options{TenantID: "t", API: "graph", Format: FormatJSONCEF})
-	event, err := e.Alert([]byte{}, 1, ID{}, []byte(`{"id":"1","title":"x","cef":"own"}`))
+	e := newEncoder(t, Options{TenantID: "t", API: "graph", Format: FormatJSONCEF})
+	event, err := e.Alert([]byte{}, 1, alert.ID{}, []byte(`{"id":"1","title":"x","cef":"own"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,8 +182,8 @@ func TestHealthAndRawRecords(t *testing.T) {
 	at := time.Date(2026, 2, 3, 9, 10, 11, 500, time.UTC)
 	bad := []byte("\xff{\"a\":")
 	for _, format := range []Format{FormatJSON, FormatCEF, FormatJSONCEF} {
-		e := NewEncoder(Options{TenantID: "tid", Tenant: "contoso", API: "siem", Format: format})
-		id := MakeID("tid", "siem", bad, nil)
+		e := newEncoder(t, Options{TenantID: "tid", Tenant: "contoso", API: "siem", Format: format})
+		id := alert.MakeID("tid", "siem", bad, nil)
 		batch := e.Health(nil, Health{State: health.OK, LastSuccess: at, LagSeconds: 12.3, At: at})
 		batch = e.Health(batch, Health{State: health.Failing, Reason: "token dead\n", Remedy: "sign in = again", At: at})
 		batch = e.Raw(batch, 1, id, bad)
@@ -208,10 +209,10 @@ func TestHealthAndRawRecords(t *testing.T) {
 			}
 			got, batch = append(got, string(text)), rest
 		}
-		prefix := func(kind string, id ID) string {
+		prefix := func(kind string, id alert.ID) string {
 			return `{"mssp":{"kind":"` + kind + `","tenant_id":"tid","tenant":"contoso","api":"siem","record_id":"` + id.String() + `"},`
 		}
-		health := healthID("tid", "siem", 17701098110000005)
+		health := alert.HealthID("tid", "siem", 17701098110000005)
 		want := []string{
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant ok|1|flexString2=contoso flexString2Label=Tenant`,
 			prefix(
@@ -271,14 +272,14 @@ func FuzzCEF(f *testing.F) {
 }
 
 func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
-	e := NewEncoder(Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
+	e := newEncoder(t, Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
 	raw := []byte(
 		`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence","deviceDnsName":"h"}],"big":"` + strings.Repeat(
 			"x",
 			8<<20,
 		) + `"}`,
 	)
-	if _, err := e.Alert(nil, 1, ID{}, raw); err != nil {
+	if _, err := e.Alert(nil, 1, alert.ID{}, raw); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range e.cef.pairs[:cap(e.cef.pairs)] { // a value is a part of the copy of the row, and keeps all of it

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/tick"
 )
@@ -17,9 +18,9 @@ const DefaultCEFMaxBytes = 8192
 
 // Options are what every record of a tenant has in common.
 type Options struct {
-	TenantID    string // the customer's tenant, as configured (lower case)
+	TenantID    alert.TenantID
 	Tenant      string // its name for people; TenantID when empty
-	API         string // graph, endpoint, siem or incidents
+	API         alert.API
 	Format      Format
 	CEFMaxBytes int // longest CEF line in bytes; 0 means DefaultCEFMaxBytes
 }
@@ -34,11 +35,11 @@ type Encoder struct {
 	cef                cefBuilder
 }
 
-// NewEncoder makes an Encoder. Texts that are not UTF-8 are mended with U+FFFD: Fluent
-// Bit's outputs need UTF-8.
-func NewEncoder(o Options) *Encoder {
+// NewEncoder returns an Encoder. It fails if there is no such API. Bytes of texts that are
+// not UTF-8 become U+FFFD: Fluent Bit's outputs need UTF-8.
+func NewEncoder(o Options) (*Encoder, error) {
 	if o.Tenant == "" {
-		o.Tenant = o.TenantID
+		o.Tenant = string(o.TenantID)
 	}
 
 	if o.CEFMaxBytes <= 0 {
@@ -47,9 +48,12 @@ func NewEncoder(o Options) *Encoder {
 
 	e := &Encoder{opt: o}
 	e.alert, e.raw, e.health = prefix("alert", o), prefix("raw", o), prefix("health", o)
-	e.cef.init(o)
 
-	return e
+	if err := e.cef.init(o); err != nil {
+		return nil, err
+	}
+
+	return e, nil
 }
 
 // The beginning of every event: [[EventTime, {}], {"mssp": …. EventTime is fixext8 of
@@ -66,7 +70,7 @@ func prefix(kind string, o Options) []byte {
 	b = appendStr(b, "mssp")
 
 	b = append(b, mpFixMap|5)
-	for _, kv := range [...][2]string{{"kind", kind}, {"tenant_id", o.TenantID}, {"tenant", o.Tenant}, {"api", o.API}} {
+	for _, kv := range [...][2]string{{"kind", kind}, {"tenant_id", string(o.TenantID)}, {"tenant", o.Tenant}, {"api", string(o.API)}} {
 		b = appendStr(b, kv[0])
 		b = appendStr(b, strings.ToValidUTF8(kv[1], "\uFFFD"))
 	}
@@ -78,7 +82,7 @@ func prefix(kind string, o Options) []byte {
 }
 
 // begin appends a prefix with its time and id.
-func begin(dst, prefix []byte, at tick.Tick, id *ID) []byte {
+func begin(dst, prefix []byte, at tick.Tick, id *alert.ID) []byte {
 	start := len(dst)
 	dst = append(dst, prefix...)
 	putTime(dst[start+atTime:], at)
@@ -111,7 +115,7 @@ func putTime(b []byte, at tick.Tick) {
 // be one JSON object. raw is validated as it is read. On an error dst comes back as it
 // was; the error wraps one of this package's sentinels with the offset in raw, and the
 // row is a case for Raw. With room in dst it does not allocate (FormatJSON).
-func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, error) {
+func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]byte, error) {
 	start := len(dst)
 	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
 	dst = begin(dst, e.alert, at, &id)
@@ -142,7 +146,7 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id ID, raw []byte) ([]byte, er
 
 // Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text,
 // or in base64 (RFC 4648 §4) when they are not UTF-8.
-func (e *Encoder) Raw(dst []byte, at tick.Tick, id ID, row []byte) []byte {
+func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte {
 	start := len(dst)
 	dst = begin(dst, e.raw, at, &id)
 
@@ -185,7 +189,7 @@ func (h Health) status() string {
 // when there never was one; the record_id is made of tenant, API and the moment.
 func (e *Encoder) Health(dst []byte, h Health) []byte {
 	at := tick.FromTime(h.At)
-	id := healthID(e.opt.TenantID, e.opt.API, at)
+	id := alert.HealthID(e.opt.TenantID, e.opt.API, at)
 	start := len(dst)
 	dst = begin(dst, e.health, at, &id)
 	dst = appendStr(appendStr(dst, "status"), h.status())

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/ugorji/go/codec"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // TestAnotherDecoderReadsTheSame holds the events against a msgpack decoder that is not
@@ -17,8 +19,8 @@ func TestAnotherDecoderReadsTheSame(t *testing.T) {
 	handle.MapType = reflect.TypeFor[map[string]any]()
 	for api := range corpusOf {
 		for _, row := range append(corpus(api, 20), []byte(`{"a":[[],{},[{}],{"b":[1,-1,200,-200,70000,-70000,5000000000,-5000000000,1.5,true,false,null,""]}]}`)) {
-			e := NewEncoder(Options{TenantID: "tid", Tenant: "contoso", API: "graph"})
-			event, err := e.Alert(nil, 16014749601234567, ID{1}, row)
+			e := newEncoder(t, Options{TenantID: "tid", Tenant: "contoso", API: "graph"})
+			event, err := e.Alert(nil, 16014749601234567, alert.ID{1}, row)
 			if err != nil {
 				t.Fatal(err)
 			}

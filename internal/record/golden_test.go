@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/page"
 	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/tick"
@@ -40,12 +41,12 @@ func TestGoldenRecords(t *testing.T) {
 	for _, name := range []string{"siem", "endpoint", "graph", "incidents", "graph-mail", "graph-identity", "incidents-mail"} {
 		api, _, _ := strings.Cut(name, "-")
 		raw := bytes.TrimSpace(testdata(t, name+".json"))
-		id := MakeID("99999999-8888-7777-6666-555555555555", api, []byte("1"), []byte("2"))
-		e := NewEncoder(
+		id := alert.MakeID("99999999-8888-7777-6666-555555555555", alert.API(api), []byte("1"), []byte("2"))
+		e := newEncoder(t,
 			Options{
 				TenantID: "99999999-8888-7777-6666-555555555555",
 				Tenant:   "contoso",
-				API:      api,
+				API:      alert.API(api),
 				Format:   FormatJSONCEF,
 			},
 		)
@@ -113,8 +114,8 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 
 func compareRow(t *testing.T, name, api, row string) {
 	t.Helper()
-	e := NewEncoder(Options{TenantID: "t", API: api, Format: FormatJSONCEF})
-	event, err := e.Alert(nil, 1, ID{}, []byte(row))
+	e := newEncoder(t, Options{TenantID: "t", API: alert.API(api), Format: FormatJSONCEF})
+	event, err := e.Alert(nil, 1, alert.ID{}, []byte(row))
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return

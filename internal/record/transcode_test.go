@@ -15,14 +15,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // recordOf sends raw through an Encoder and gives back what stands behind mssp in the
 // record.
 func recordOf(t *testing.T, raw string) (string, error) {
 	t.Helper()
-	e := NewEncoder(Options{TenantID: "t", API: "graph"})
-	event, err := e.Alert([]byte("before"), 1, ID{}, []byte(raw))
+	e := newEncoder(t, Options{TenantID: "t", API: "graph"})
+	event, err := e.Alert([]byte("before"), 1, alert.ID{}, []byte(raw))
 	if err != nil {
 		if string(event) != "before" {
 			t.Errorf("%q: after an error dst is %q", raw, event)
@@ -245,13 +247,13 @@ func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
 }
 
 func TestAlertDoesNotAllocate(t *testing.T) {
-	e := NewEncoder(Options{TenantID: "t", API: "graph"})
+	e := newEncoder(t, Options{TenantID: "t", API: "graph"})
 	dst := make([]byte, 0, 1<<20)
 	for api := range corpusOf {
 		some := corpus(api, 50)
 		if n := testing.AllocsPerRun(10, func() {
 			for _, a := range some {
-				if _, err := e.Alert(dst, 1, MakeID("t", api, a[:40], a[40:60]), a); err != nil {
+				if _, err := e.Alert(dst, 1, alert.MakeID("t", alert.API(api), a[:40], a[40:60]), a); err != nil {
 					t.Fatal(err)
 				}
 			}

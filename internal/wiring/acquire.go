@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"path/filepath"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/tokens"
@@ -40,7 +41,7 @@ func acquireCommand(t config.Tenant) string {
 		"--client-certificate-file",
 		absolute(t.ClientCertificateFile),
 		"--api",
-		unless(string(t.API), string(cloud.Graph)),
+		unless(string(t.API), string(alert.Graph)),
 		"--cloud",
 		unless(string(t.Cloud), string(cloud.Commercial)),
 		"--region",

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
@@ -109,6 +110,16 @@ func NewLimiter(t config.Tenant, now func() time.Time) *defender.Limiter {
 	)
 }
 
+// NewIdentifier returns what decides which row is which version of which alert.
+func NewIdentifier(t config.Tenant) (*alert.Identifier, error) {
+	return alert.NewIdentifier(alert.Rules{
+		API:       t.API,
+		TenantID:  alert.TenantID(t.TenantID),
+		Updates:   t.Updates,
+		TimeField: alert.TimeField(t.TimeField),
+	})
+}
+
 // NewEncoder returns the encoder of the tenant's records.
 func NewEncoder(t config.Tenant) (*record.Encoder, error) {
 	format, err := record.ParseFormat(t.Format)
@@ -117,12 +128,12 @@ func NewEncoder(t config.Tenant) (*record.Encoder, error) {
 	}
 
 	return record.NewEncoder(record.Options{
-		TenantID:    t.TenantID,
+		TenantID:    alert.TenantID(t.TenantID),
 		Tenant:      t.TenantName,
-		API:         string(t.API),
+		API:         t.API,
 		Format:      format,
 		CEFMaxBytes: t.CEFMaxBytes,
-	}), nil
+	})
 }
 
 // Unit returns the key under which the tenant's progress is kept.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -147,16 +148,20 @@ func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := record.NewEncoder(
+	tenant, api := alert.TenantID(fd.tenantID), alert.API(fd.api)
+	e, err := record.NewEncoder(
 		record.Options{
-			TenantID:    fd.tenantID,
+			TenantID:    tenant,
 			Tenant:      fd.tenant,
-			API:         fd.api,
+			API:         api,
 			Format:      record.FormatCEF,
 			CEFMaxBytes: 1_000_000,
 		},
 	)
-	id := record.MakeID(fd.tenantID, fd.api, []byte("x"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := alert.MakeID(tenant, api, []byte("x"), nil)
 	event, err := e.Alert(nil, 1, id, row)
 	if err != nil {
 		t.Fatal(err)

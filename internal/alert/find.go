@@ -1,4 +1,4 @@
-package defender
+package alert
 
 import (
 	"bytes"
@@ -7,10 +7,10 @@ import (
 )
 
 // find looks up top-level fields of a JSON object in one pass, without copying: v gets
-// their values as they stand. A field that is there under its very name is preferred to
-// one that differs in case, and of several the first. It stops as soon as all were
-// found, and gives up without a word where raw breaks off being JSON: what was found
-// until then counts.
+// their values as they are in raw. A field with exactly the name is preferred to one that
+// differs in case, and of several the first counts. find stops as soon as it has found
+// all fields. It also stops where raw is no longer JSON, and leaves what it found until
+// then.
 func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
 	var loose [fieldCount][]byte
 
@@ -70,7 +70,7 @@ func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
 	}
 }
 
-// alike tells whether a key differs from a name in case at most. Two texts of which one
+// alike reports whether a key differs from a name in case at most. Two texts of which one
 // is longer can only be alike if it is not ASCII.
 func alike(key, name []byte) bool {
 	if len(key) < len(name) {
@@ -84,7 +84,7 @@ func alike(key, name []byte) bool {
 	return len(key) <= 3*len(name) && bytes.EqualFold(key, name)
 }
 
-// blank gives the first position from i on that is not white space.
+// blank returns the first position from i on that is not white space.
 func blank(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
@@ -93,7 +93,7 @@ func blank(b []byte, i int) int {
 	return i
 }
 
-// textEnd gives the position behind the string that begins at i, -1 if it does not end.
+// textEnd returns the position behind the string that begins at i, -1 if it does not end.
 func textEnd(b []byte, i int) int {
 	for i++; ; i++ {
 		n := bytes.IndexByte(b[i:], '"')
@@ -114,7 +114,7 @@ func textEnd(b []byte, i int) int {
 	}
 }
 
-// valueEnd gives the position behind the JSON value that begins at i, -1 if it does not
+// valueEnd returns the position behind the JSON value that begins at i, -1 if it does not
 // end or there is none. Brackets are counted, not checked.
 func valueEnd(b []byte, i int) int {
 	if i >= len(b) {

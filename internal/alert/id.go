@@ -1,4 +1,4 @@
-package record
+package alert
 
 import (
 	"crypto/sha256"
@@ -12,14 +12,14 @@ import (
 // alert on every machine and in every run, so that a receiver can discard a repeat.
 type ID [32]byte
 
-// MakeID gives the record_id of a row: the first 32 hex digits of SHA-256 over
+// MakeID returns the record_id of a row: the first 32 hex digits of SHA-256 over
 //
 //	tenantID "\n" api "\n" identity "\n" version
 //
 // with version as text, times in decimal ticks (100 ns since 1970 UTC), and empty when
 // the row has none. It does not allocate unless the four together exceed some 450
 // bytes.
-func MakeID(tenantID, api string, identity, version []byte) ID {
+func MakeID(tenantID TenantID, api API, identity, version []byte) ID {
 	var stack [512]byte
 
 	b := append(stack[:0], tenantID...)
@@ -37,11 +37,14 @@ func MakeID(tenantID, api string, identity, version []byte) ID {
 	return id
 }
 
-// Key is the number behind the hex digits, the first 128 bits of the hash: half as
-// long, for sets of seen records. An ID that MakeID did not make may have no such
-// number; then Key is the first 128 bits of the SHA-256 of its bytes.
-func (id ID) Key() [16]byte {
-	var key [16]byte
+// Key is what repeats of a row are recognised by: 128 bits, in memory and in the store.
+type Key [16]byte
+
+// Key returns the number behind the hex digits, the first 128 bits of the hash: half as
+// long. An ID that MakeID did not make may have no such number; then Key is the first 128
+// bits of the SHA-256 of its bytes.
+func (id ID) Key() Key {
+	var key Key
 	if _, err := hex.Decode(key[:], id[:]); err != nil {
 		sum := sha256.Sum256(id[:])
 		copy(key[:], sum[:])
@@ -50,12 +53,12 @@ func (id ID) Key() [16]byte {
 	return key
 }
 
-// String is the 32 digits as text.
+// String returns the 32 digits as text.
 func (id ID) String() string { return string(id[:]) }
 
-// healthID names a health record: it has no alert behind it, so its time takes the
-// place of the identity.
-func healthID(tenantID, api string, at tick.Tick) ID {
+// HealthID returns the record_id of a health record. There is no alert behind it, so it is
+// made of the moment at.
+func HealthID(tenantID TenantID, api API, at tick.Tick) ID {
 	var version [20]byte
 	return MakeID(tenantID, api, []byte("health"), strconv.AppendInt(version[:0], int64(at), 10))
 }

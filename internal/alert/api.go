@@ -1,0 +1,83 @@
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// API is one of the alert APIs, spelled as the key `api` has it.
+type API string
+
+// The APIs.
+const (
+	// Graph is Microsoft Graph security/alerts_v2: alerts of all Defender products.
+	Graph API = "graph"
+	// Endpoint is the Defender for Endpoint alerts API.
+	Endpoint API = "endpoint"
+	// SIEM is the legacy alert exporter ("pull detections").
+	SIEM API = "siem"
+	// Incidents is the Defender XDR incidents API.
+	Incidents API = "incidents"
+)
+
+// APIs returns the APIs in the order of the table, the default first.
+func APIs() []API {
+	list := make([]API, len(descriptors))
+	for i := range descriptors {
+		list[i] = descriptors[i].API
+	}
+
+	return list
+}
+
+// APINames returns the values of the key `api`, the default first.
+func APINames() []string { return namesOf(APIs()) }
+
+// ParseAPI reads a value of the key `api`, in any case; an empty one is the default.
+// Its error is an *UnknownError.
+func ParseAPI(s string) (API, error) { return parse("api", "API", s, APIs()) }
+
+// UnknownError is a value that is none of those that a key may have.
+type UnknownError struct {
+	Key   string // the configuration's key
+	Kind  string // what the value should be, for people
+	Value string
+	Known []string // the values that there are
+}
+
+// Error returns the key, the value and the values that there are, in one line.
+func (e *UnknownError) Error() string { return e.Key + ": " + e.Problem() + "; " + e.Remedy() }
+
+// Problem says what is wrong, without the key.
+func (e *UnknownError) Problem() string { return fmt.Sprintf("unknown %s %.64q", e.Kind, e.Value) }
+
+// Remedy says what to write.
+func (e *UnknownError) Remedy() string { return "use one of " + strings.Join(e.Known, ", ") }
+
+// parse finds a name among those of known, in any case. An empty one is the first.
+func parse[T ~string](key, kind, s string, known []T) (T, error) {
+	if s == "" {
+		return known[0], nil
+	}
+
+	if v := T(strings.ToLower(s)); slices.Contains(known, v) {
+		return v, nil
+	}
+
+	return "", &UnknownError{
+		Key:   key,
+		Kind:  kind,
+		Value: s,
+		Known: namesOf(known),
+	}
+}
+
+func namesOf[T ~string](list []T) []string {
+	names := make([]string, len(list))
+	for i, v := range list {
+		names[i] = string(v)
+	}
+
+	return names
+}

@@ -1,0 +1,306 @@
+package alert
+
+import "strings"
+
+// Descriptor is everything that is a fact of one API, whatever the cloud. A field that
+// is empty has its reason in Absent.
+type Descriptor struct {
+	API API
+	// Help describes the API in the reference of the key `api`.
+	Help string
+	// Deprecation says since when Microsoft advises against the API.
+	Deprecation string
+	// Noun is what one row is: the word in records and messages.
+	Noun string
+	// Reading says in messages what a reader of the API does.
+	Reading string
+	// Source names Microsoft's public pages. They are in the repositories
+	// MicrosoftDocs/defender-docs, MicrosoftDocs/microsoft-365-docs and
+	// microsoftgraph/microsoft-graph-docs-contrib.
+	Source string
+
+	Protocol Protocol
+	SignIn   SignIn
+	// Path is the path of the rows on the API's host.
+	Path string
+	// MaxPage is the greatest number of rows that the API returns in a page.
+	MaxPage int
+	// PerMinute and PerHour are the published call budgets, per application and tenant.
+	PerMinute, PerHour int
+	// Expand is the value of $expand, Prefer that of the header Prefer.
+	Expand, Prefer string
+	// FilterParameters are the query parameters that the key `filter` may set; an OData
+	// API takes an expression instead.
+	FilterParameters []string
+
+	Row        RowFields
+	Version    VersionRule
+	Permission Permission
+	CEF        Device
+
+	// Absent says why a field is empty, by its name ("Row.Tenant").
+	Absent map[string]string
+}
+
+// Protocol is the way in which an API is asked.
+type Protocol int
+
+// The protocols.
+const (
+	// OData is a list in pages with $filter, $orderby and $top.
+	OData Protocol = iota + 1
+	// Exporter is one bare array for a window between two query parameters.
+	Exporter
+)
+
+// SignIn is the version of the sign-in service's endpoints that an API's tokens come
+// from.
+type SignIn int
+
+// The versions.
+const (
+	SignInV1 SignIn = iota + 1 // /oauth2/token, with the parameter resource
+	SignInV2                   // /oauth2/v2.0/token, with the parameter scope
+)
+
+// RowFields are the names of the fields that identify a row.
+type RowFields struct {
+	Identity string
+	// IdentityParts stand in for Identity, joined, when all of them are there.
+	IdentityParts []string
+	// Updated is the update time, which windows go by.
+	Updated string
+	// Created is the creation time.
+	Created string
+	// WindowsByCreated says that the API can be asked for windows of Created too.
+	WindowsByCreated bool
+	// Tenant is the tenant that a row itself claims to belong to.
+	Tenant string
+	// Alerts is the list of the alerts inside a row, AlertUpdated the update time of
+	// one of them.
+	Alerts, AlertUpdated string
+}
+
+// VersionRule says what tells two versions of one alert apart.
+type VersionRule int
+
+// The rules.
+const (
+	// VersionByUpdate: the update time.
+	VersionByUpdate VersionRule = iota + 1
+	// VersionByAlerts: the greatest update time of the row and its inner alerts, and
+	// the number of these. An alert inside may be newer than its incident.
+	VersionByAlerts
+	// VersionInIdentity: the identity is that of the version already.
+	VersionInIdentity
+)
+
+// Permission is what an application needs to read an API.
+type Permission struct {
+	// Subject is the first part of the names of all permissions that allow reading,
+	// such as "Alert" in "Alert.ReadWrite.All".
+	Subject string
+	// Application and Delegated are the least permissions for the application itself
+	// and for a user who signed in.
+	Application, Delegated string
+	// Service is the name under which the portal lists them.
+	Service string
+}
+
+// Names returns the permissions in a few words, such as "Alert.Read.All (delegated:
+// Alert.Read)".
+func (p Permission) Names() string {
+	if p.Delegated == p.Application {
+		return p.Application
+	}
+
+	return p.Application + " (delegated: " + p.Delegated + ")"
+}
+
+// Allows reports whether a permission that a token has allows reading.
+func (p Permission) Allows(permission string) bool {
+	subject, rest, _ := strings.Cut(permission, ".")
+
+	return p.Subject != "" && strings.EqualFold(subject, p.Subject) &&
+		strings.HasPrefix(strings.ToLower(rest), "read")
+}
+
+// Device is how the API's product is called in the header of a CEF line.
+type Device struct{ Product, Version string }
+
+// descriptors is the table of the APIs, the default first.
+var descriptors = [...]Descriptor{
+	{
+		API:       Graph,
+		Help:      "security/alerts_v2",
+		Noun:      "alert",
+		Reading:   "reading alerts",
+		Source:    "graph: api/security-list-alerts_v2, security-error-codes, throttling-limits, deployments",
+		Protocol:  OData,
+		SignIn:    SignInV2,
+		Path:      "/v1.0/security/alerts_v2",
+		MaxPage:   1000,
+		PerMinute: 150,
+		Prefer:    "include-unknown-enum-members",
+		Row: RowFields{
+			Identity:         "id",
+			Updated:          "lastUpdateDateTime",
+			Created:          "createdDateTime",
+			WindowsByCreated: true,
+			Tenant:           "tenantId",
+		},
+		Version: VersionByUpdate,
+		Permission: Permission{
+			Subject:     "SecurityAlert",
+			Application: "SecurityAlert.Read.All",
+			Delegated:   "SecurityAlert.Read.All",
+			Service:     "Microsoft Graph",
+		},
+		CEF: Device{Product: "Microsoft Defender XDR", Version: "1.0"},
+		Absent: map[string]string{
+			"Deprecation":       current,
+			"PerHour":           "Microsoft publishes a budget per minute only",
+			"Expand":            "a row has its evidence without being asked",
+			"FilterParameters":  expression,
+			"Row.IdentityParts": oneIdentity,
+			"Row.Alerts":        flat,
+			"Row.AlertUpdated":  flat,
+		},
+	},
+	{
+		API:       Endpoint,
+		Help:      "Defender for Endpoint /api/alerts",
+		Noun:      "alert",
+		Reading:   "reading alerts",
+		Source:    "defender-endpoint: api/get-alerts, exposed-apis-list, gov",
+		Protocol:  OData,
+		SignIn:    SignInV2,
+		Path:      "/api/alerts",
+		MaxPage:   10000,
+		PerMinute: 100,
+		PerHour:   1500,
+		Expand:    "evidence",
+		Row: RowFields{
+			Identity:         "id",
+			Updated:          "lastUpdateTime",
+			Created:          "alertCreationTime",
+			WindowsByCreated: true,
+			Tenant:           "aadTenantId",
+		},
+		Version: VersionByUpdate,
+		Permission: Permission{
+			Subject:     "Alert",
+			Application: "Alert.Read.All",
+			Delegated:   "Alert.Read",
+			Service:     "WindowsDefenderATP",
+		},
+		CEF: Device{Product: "Microsoft Defender for Endpoint", Version: "1.0"},
+		Absent: map[string]string{
+			"Deprecation":       current,
+			"Prefer":            noPrefer,
+			"FilterParameters":  expression,
+			"Row.IdentityParts": oneIdentity,
+			"Row.Alerts":        flat,
+			"Row.AlertUpdated":  flat,
+		},
+	},
+	{
+		API:              SIEM,
+		Help:             "the legacy alert exporter",
+		Deprecation:      "deprecated since 31 December 2023",
+		Noun:             "alert",
+		Reading:          "reading detections",
+		Source:           "defender-endpoint: pull-alerts-using-rest-api, fetch-alerts-mssp, gov (2021)",
+		Protocol:         Exporter,
+		SignIn:           SignInV1,
+		Path:             "/api/alerts",
+		FilterParameters: []string{"machinegroups", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"},
+		Row: RowFields{
+			Identity:      "FullId",
+			IdentityParts: []string{"AlertId", "AlertPart", "LastProcessedTimeUtc"},
+			Updated:       "LastProcessedTimeUtc",
+			Created:       "AlertTime",
+		},
+		Version: VersionInIdentity,
+		CEF:     Device{Product: "Microsoft Defender ATP", Version: "2.0"},
+		Absent: map[string]string{
+			"MaxPage":                "there are no pages: a window comes in one piece",
+			"PerMinute":              "Microsoft publishes no budget",
+			"PerHour":                "Microsoft publishes no budget",
+			"Expand":                 notOData,
+			"Prefer":                 notOData,
+			"Row.WindowsByCreated":   "the service filters by the time of processing only",
+			"Row.Tenant":             "a detection does not name its tenant",
+			"Row.Alerts":             flat,
+			"Row.AlertUpdated":       flat,
+			"Permission.Subject":     portal,
+			"Permission.Application": portal,
+			"Permission.Delegated":   portal,
+			"Permission.Service":     portal,
+		},
+	},
+	{
+		API:       Incidents,
+		Help:      "Defender XDR /api/incidents",
+		Noun:      "incident",
+		Reading:   "reading incidents",
+		Source:    "defender-xdr: api-list-incidents, usgov",
+		Protocol:  OData,
+		SignIn:    SignInV2,
+		Path:      "/api/incidents",
+		MaxPage:   100,
+		PerMinute: 50,
+		PerHour:   1500,
+		Row: RowFields{
+			Identity:         "incidentId",
+			Updated:          "lastUpdateTime",
+			Created:          "createdTime",
+			WindowsByCreated: true,
+			Tenant:           "tenantId",
+			Alerts:           "alerts",
+			AlertUpdated:     "lastUpdatedTime", // with a d, unlike that of the incident
+		},
+		Version: VersionByAlerts,
+		Permission: Permission{
+			Subject:     "Incident",
+			Application: "Incident.Read.All",
+			Delegated:   "Incident.Read",
+			Service:     "Microsoft Threat Protection",
+		},
+		CEF: Device{Product: "Microsoft Defender XDR Incidents", Version: "1.0"},
+		Absent: map[string]string{
+			"Deprecation":       current,
+			"Expand":            "a row has its alerts without being asked",
+			"Prefer":            noPrefer,
+			"FilterParameters":  expression,
+			"Row.IdentityParts": oneIdentity,
+		},
+	},
+}
+
+// Reasons that several APIs share.
+const (
+	current     = "Microsoft does not advise against it"
+	expression  = "the key filter is an OData expression"
+	flat        = "a row holds one alert"
+	noPrefer    = "no preference changes the answer"
+	notOData    = "it is no OData service"
+	oneIdentity = "every row has its identity in one field"
+	portal      = "the customer authorises the application in the Defender portal instead"
+)
+
+// Descriptor returns the facts of an API. Its error is an *UnknownError.
+func (a API) Descriptor() (*Descriptor, error) {
+	for i := range descriptors {
+		if descriptors[i].API == a {
+			return &descriptors[i], nil
+		}
+	}
+
+	return nil, &UnknownError{
+		Key:   "api",
+		Kind:  "API",
+		Value: string(a),
+		Known: APINames(),
+	}
+}

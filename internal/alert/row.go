@@ -1,0 +1,343 @@
+package alert
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/tick"
+)
+
+// Row is what a row says about itself: docs/contract.md, "Records".
+type Row struct {
+	// Identity and Version make up the record_id, as text. Version is empty where the
+	// API has none or the row lacks it.
+	Identity, Version []byte
+	// Updated is the update time, Created the creation time; 0 where the row has none.
+	Updated, Created tick.Tick
+	// Tenant is the tenant that the row claims to belong to, in lower case; empty if it
+	// claims none.
+	Tenant TenantID
+	// Whole says that Identity and Version do not tell two versions of the alert apart,
+	// since the row lacks what they are made of. Then only the same bytes are the same
+	// version.
+	Whole bool
+}
+
+// The places of the fields that Row needs, in fieldNames.
+const (
+	inIdentity = iota
+	inUpdated
+	inCreated
+	inTenant
+	inAlerts
+	fieldCount
+)
+
+// fieldNames are the names that find looks for; nil for none.
+type fieldNames [fieldCount][]byte
+
+// names returns the fields of an API as find needs them.
+func (f *RowFields) names() *fieldNames {
+	return namesFor(f.Identity, f.Updated, f.Created, f.Tenant, f.Alerts)
+}
+
+func namesFor(list ...string) *fieldNames {
+	var names fieldNames
+
+	for i, name := range list {
+		if name != "" {
+			names[i] = []byte(name)
+		}
+	}
+
+	return &names
+}
+
+// Describer looks up what Row holds in the rows of one API. It keeps scratch memory, so
+// that a row costs no allocation. It is for one goroutine at a time.
+type Describer struct {
+	rule    VersionRule
+	names   *fieldNames
+	parts   *fieldNames // of an identity; nil if it is never in parts
+	inside  *fieldNames // of an alert inside a row
+	version []byte
+	text    []byte   // an identity that had escapes
+	claimed []byte   // the tenant of the last row, as it is in the row
+	tenant  TenantID // and in lower case: the next row's is nearly always the same
+}
+
+// longestKept is the longest field for which a Describer keeps scratch memory. What is
+// longer is no identity or tenant of the services, and would be held, one for each
+// tenant, until the next row.
+const longestKept = 4 << 10
+
+// NewDescriber returns a Describer for an API. It fails if there is no such API.
+func NewDescriber(api API) (*Describer, error) {
+	facts, err := api.Descriptor()
+	if err != nil {
+		return nil, err
+	}
+
+	d := &Describer{
+		rule:   facts.Version,
+		names:  facts.Row.names(),
+		inside: namesFor(facts.Row.AlertUpdated),
+	}
+	if parts := facts.Row.IdentityParts; parts != nil {
+		d.parts = namesFor(parts...)
+	}
+
+	return d, nil
+}
+
+// Describe looks up what Row holds in a row as the API sent it. Identity and Version are
+// valid until the next call, and as long as raw is. Fields are found by their name, or by
+// their name in another case: Microsoft's pages disagree about some
+// (internal/defender/doc.go).
+func (d *Describer) Describe(raw []byte) Row {
+	var v [fieldCount][]byte
+	find(raw, d.names, &v)
+
+	r := Row{
+		Identity: d.identity(v[inIdentity]),
+		Updated:  timeOf(v[inUpdated]),
+		Created:  timeOf(v[inCreated]),
+		Tenant:   d.tenantOf(v[inTenant]),
+	}
+
+	if r.Identity == nil && d.parts != nil {
+		r.Identity = d.joined(raw)
+	}
+
+	d.version = d.appendVersion(d.version[:0], r.Updated, v[inAlerts])
+
+	if r.Identity == nil {
+		sum := sha256.Sum256(raw)
+		r.Identity, d.version = hex.AppendEncode(nil, sum[:]), d.version[:0]
+	}
+
+	if len(d.version) > 0 {
+		r.Version = d.version
+	}
+
+	r.Whole = r.Version == nil && d.rule != VersionInIdentity
+
+	return r
+}
+
+// appendVersion appends the version of a row with the given update time and inner
+// alerts, or nothing if it has none.
+func (d *Describer) appendVersion(b []byte, updated tick.Tick, alerts []byte) []byte {
+	switch d.rule {
+	case VersionByUpdate:
+		if updated != 0 {
+			b = strconv.AppendInt(b, int64(updated), 10)
+		}
+	case VersionByAlerts:
+		greatest, count := d.newest(alerts, updated)
+		if greatest != 0 {
+			b = append(strconv.AppendInt(b, int64(greatest), 10), ':')
+			b = strconv.AppendInt(b, int64(count), 10)
+		}
+	case VersionInIdentity:
+	}
+
+	return b
+}
+
+// identity is textOf without an allocation for the escapes that the services write.
+// .NET's System.Text.Json writes "+" as \u002B, and base64, which identities of siem are
+// made of, has many.
+func (d *Describer) identity(v []byte) []byte {
+	if len(v) < 3 || len(v) > longestKept || v[0] != '"' || bytes.IndexByte(v, '\\') < 0 {
+		return textOf(v)
+	}
+
+	d.text = d.text[:0]
+
+	for s := v[1 : len(v)-1]; len(s) > 0; {
+		if s[0] != '\\' {
+			d.text, s = append(d.text, s[0]), s[1:]
+			continue
+		}
+
+		switch {
+		case len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\'):
+			d.text, s = append(d.text, s[1]), s[2:]
+		case len(s) >= 6 && s[1] == 'u' && s[2] == '0' && s[3] == '0':
+			c, ok1 := hexDigit(s[4])
+
+			e, ok2 := hexDigit(s[5])
+			if !ok1 || !ok2 {
+				return textOf(v)
+			}
+
+			d.text, s = utf8.AppendRune(d.text, rune(c<<4|e)), s[6:]
+		default:
+			return textOf(v)
+		}
+	}
+
+	return d.text
+}
+
+func hexDigit(c byte) (int, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0'), true
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10, true
+	}
+
+	return 0, false
+}
+
+// tenantOf returns the tenant in lower case. What is neither a string nor a number is
+// returned as it is: it is no tenant's name.
+func (d *Describer) tenantOf(v []byte) TenantID {
+	if v == nil || string(v) == "null" {
+		return ""
+	}
+
+	if len(v) > longestKept {
+		return lowerTenant(v)
+	}
+
+	if d.claimed == nil || !bytes.Equal(v, d.claimed) {
+		d.claimed = append(d.claimed[:0], v...)
+		d.tenant = lowerTenant(v)
+	}
+
+	return d.tenant
+}
+
+func lowerTenant(v []byte) TenantID { return TenantID(strings.ToLower(gjson.ParseBytes(v).String())) }
+
+// joined returns the identity of a row that has it in parts only, nil if one is missing.
+func (d *Describer) joined(raw []byte) []byte {
+	var v [fieldCount][]byte
+	find(raw, d.parts, &v)
+
+	var parts [][]byte
+
+	for i, name := range d.parts {
+		if name == nil {
+			continue
+		}
+
+		part := textOf(v[i])
+		if part == nil {
+			return nil
+		}
+
+		parts = append(parts, part)
+	}
+
+	return bytes.Join(parts, []byte(":"))
+}
+
+// newest returns the greatest update time of an incident's alerts, at least the given
+// one, and how many alerts there are.
+func (d *Describer) newest(alerts []byte, greatest tick.Tick) (tick.Tick, int) {
+	n := 0
+
+	if len(alerts) == 0 || alerts[0] != '[' {
+		return greatest, 0
+	}
+
+	for i := 1; ; {
+		i = blank(alerts, i)
+		if i < len(alerts) && alerts[i] == ',' {
+			i = blank(alerts, i+1)
+		}
+
+		if i >= len(alerts) || alerts[i] == ']' {
+			return greatest, n
+		}
+
+		end := valueEnd(alerts, i)
+		if end < 0 {
+			return greatest, n
+		}
+
+		var v [fieldCount][]byte
+		find(alerts[i:end], d.inside, &v)
+		greatest, n, i = max(greatest, timeOf(v[0])), n+1, end
+	}
+}
+
+// textOf returns a string or a number as text, nil where it is missing, null or empty. v
+// is a JSON value.
+func textOf(v []byte) []byte {
+	switch {
+	case len(v) == 0:
+		return nil
+	case v[0] == '-' || v[0] >= '0' && v[0] <= '9':
+		return v
+	case v[0] != '"' || len(v) < 3:
+		return nil
+	case bytes.IndexByte(v, '\\') < 0:
+		return v[1 : len(v)-1]
+	}
+
+	if s := gjson.ParseBytes(v).Str; s != "" {
+		return []byte(s)
+	}
+
+	return nil
+}
+
+// timeOf returns a time, 0 where v is none. v is a JSON value.
+func timeOf(v []byte) tick.Tick {
+	if len(v) < 2 || v[0] != '"' {
+		return 0
+	}
+
+	t, err := tick.Parse(textOf(v))
+	if err != nil {
+		return 0
+	}
+
+	return t
+}
+
+// Finder finds the identity and the time of a row, as a reader needs them to go from page
+// to page. It may be used by several goroutines.
+type Finder struct{ names fieldNames }
+
+// NewFinder returns the Finder for an API, for windows of creation time if byCreation.
+func NewFinder(f *RowFields, byCreation bool) *Finder {
+	return &Finder{names: *namesFor(f.Identity, f.Window(byCreation))}
+}
+
+// Window is the field that windows go by: the update time, or the creation time if
+// byCreation and the API can be asked for that.
+func (f *RowFields) Window(byCreation bool) string {
+	if byCreation && f.WindowsByCreated {
+		return f.Created
+	}
+
+	return f.Updated
+}
+
+// Find returns the identity of a row as the JSON value that it is, nil if the row has
+// none, and the row's time, 0 if it has none.
+func (f *Finder) Find(raw []byte) (identity []byte, at tick.Tick) {
+	var v [fieldCount][]byte
+	find(raw, &f.names, &v)
+
+	if textOf(v[inIdentity]) != nil {
+		identity = v[inIdentity]
+	}
+
+	return identity, dated(timeOf(v[inUpdated]))
+}
+
+// dated returns a time, 0 for one before 1970: .NET writes the year 1 for none.
+func dated(at tick.Tick) tick.Tick { return max(0, at) }
