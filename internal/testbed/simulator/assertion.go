@@ -14,11 +14,11 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// assertionLife is how long before its end an assertion may have begun, at most; the
-// documents say 5 to 10 minutes.
+// assertionLife is the longest time for which an assertion may be valid; the documents say
+// 5 to 10 minutes.
 const assertionLife = time.Hour
 
-// clockTolerance is what the service allows for a client's clock.
+// clockTolerance is how wrong a client's clock may be.
 const clockTolerance = 5 * time.Minute
 
 type assertionHeader struct {
@@ -39,14 +39,14 @@ type assertionClaims struct {
 
 // assertion checks a signed client assertion (RFC 7523 section 3; entra-docs,
 // certificate-credentials.md): RS256 with x5t or PS256 with x5t#S256, for this token
-// endpoint, within its time, used once. s.mu is held.
+// endpoint, within its time, used once. The caller holds s.mu.
 func (in *signIn) assertion() *refusal {
 	text := in.form.Get("client_assertion")
-	if in.form.Get("client_assertion_type") != assertionType {
-		return refused(900144, "client_assertion_type")
-	}
 
-	if text == "" {
+	switch {
+	case in.form.Get("client_assertion_type") != assertionType:
+		return refused(900144, "client_assertion_type")
+	case text == "":
 		return refused(900144, "client_assertion")
 	}
 
@@ -66,63 +66,83 @@ func (in *signIn) assertion() *refusal {
 	}
 
 	cert := in.certificate(h)
-	if cert == nil {
+	if cert == nil || !signed(cert, h.Alg, parts[0]+"."+parts[1], signature) {
 		return refused(700027)
 	}
 
+	if now := in.x.now; now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+		return refused(700027)
+	}
+
+	if bad := in.checkClaims(c); bad != nil {
+		return bad
+	}
+
+	return in.useOnce(c)
+}
+
+// signed reports whether a signature of text is valid by the key of cert.
+func signed(cert *x509.Certificate, algorithm, text string, signature []byte) bool {
 	key, ok := cert.PublicKey.(*rsa.PublicKey)
 	if !ok {
-		return refused(700027)
+		return false
 	}
 
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	sum := sha256.Sum256([]byte(text))
 
-	switch h.Alg {
+	switch algorithm {
 	case "RS256":
-		err = rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature)
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil
 	case "PS256":
-		err = rsa.VerifyPSS(
-			key,
-			crypto.SHA256,
-			sum[:],
-			signature,
-			&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
-		)
-	default:
-		return refused(700027)
+		options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+		return rsa.VerifyPSS(key, crypto.SHA256, sum[:], signature, options) == nil
 	}
 
-	now := in.x.now
-	nbf, exp := time.Unix(c.Nbf, 0), time.Unix(c.Exp, 0)
+	return false
+}
 
-	replay := in.client + " " + c.Jti
+// checkClaims checks for whom and when an assertion is valid.
+func (in *signIn) checkClaims(c assertionClaims) *refusal {
+	now := in.x.now
+	begin, end := time.Unix(c.Nbf, 0), time.Unix(c.Exp, 0)
+
 	switch {
-	case err != nil, now.Before(cert.NotBefore), now.After(cert.NotAfter):
-		return refused(700027)
 	case c.Iss != c.Sub || !strings.EqualFold(c.Sub, in.client):
 		return refused(700021)
 	case !in.audience(c.Aud):
 		return refused(700023)
-	case c.Exp == 0 || c.Nbf == 0 || now.Add(clockTolerance).Before(nbf) || now.Add(-clockTolerance).After(exp) || exp.Sub(nbf) > assertionLife:
+	case c.Exp == 0 || c.Nbf == 0 || end.Sub(begin) > assertionLife,
+		now.Add(clockTolerance).Before(begin), now.Add(-clockTolerance).After(end):
 		return refused(700024)
 	case c.Jti == "":
 		return refused(50027)
-	case !in.x.sim.jtis[replay].IsZero():
-		return refused(50012)
 	}
-
-	for id, end := range in.x.sim.jtis {
-		if now.After(end) {
-			delete(in.x.sim.jtis, id)
-		}
-	}
-
-	in.x.sim.jtis[replay] = exp.Add(clockTolerance)
 
 	return nil
 }
 
-// audience is the token endpoint that was called, as this host or as Microsoft's.
+// useOnce refuses an assertion that was used before.
+func (in *signIn) useOnce(c assertionClaims) *refusal {
+	used := in.x.sim.jtis
+
+	id := in.client + " " + c.Jti
+	if !used[id].IsZero() {
+		return refused(50012)
+	}
+
+	for old, end := range used {
+		if in.x.now.After(end) {
+			delete(used, old)
+		}
+	}
+
+	used[id] = time.Unix(c.Exp, 0).Add(clockTolerance)
+
+	return nil
+}
+
+// audience reports whether aud is the token endpoint that was called, by this host's name
+// or by Microsoft's.
 func (in *signIn) audience(aud string) bool {
 	path := in.x.r.URL.Path
 
@@ -130,9 +150,8 @@ func (in *signIn) audience(aud string) bool {
 		aud == "https://login.microsoftonline.com"+path
 }
 
-// certificate finds the registered certificate by its thumbprint. Which thumbprint goes
-// with which algorithm is the documents'; clients in the field write it in any dialect
-// of base64.
+// certificate finds the registered certificate by its thumbprint: x5t goes with RS256,
+// x5t#S256 with any algorithm. Clients write it in several kinds of base64.
 func (in *signIn) certificate(h assertionHeader) *x509.Certificate {
 	for _, cert := range in.app.Certificates {
 		sum1, sum256 := sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw) //#nosec G401 -- see the import
@@ -145,11 +164,13 @@ func (in *signIn) certificate(h assertionHeader) *x509.Certificate {
 	return nil
 }
 
+// sameBase64 reports whether text is want in any kind of base64.
 func sameBase64(text string, want []byte) bool {
 	text = strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(text), "=")
 	return text == base64.RawURLEncoding.EncodeToString(want)
 }
 
+// decodePart decodes the header or the claims of an assertion.
 func decodePart(part string, to any) bool {
 	b, err := base64.RawURLEncoding.DecodeString(part)
 	return err == nil && json.Unmarshal(b, to) == nil

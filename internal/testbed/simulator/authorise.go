@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// authorise checks the access token: known, alive, for this API, with a permission. The
-// tenant in it is whose alerts are served.
+// authorise checks the access token: known, valid now, for this API, with a permission.
+// The tenant in it is the one whose alerts are served. If authorise reports false, it has
+// answered the request.
 func (x *exchange) authorise() bool {
 	s := x.sim
 	text := bearer(x.r)
@@ -23,18 +24,16 @@ func (x *exchange) authorise() bool {
 	}
 	s.mu.Unlock()
 
+	if problem := x.tokenProblem(text, t); problem != "" {
+		x.refuse(http.StatusUnauthorized, "", problem)
+		return false
+	}
+
+	if x.overQuota() {
+		return false
+	}
+
 	switch {
-	case text == "":
-		x.refuse(http.StatusUnauthorized, "", "Access token is empty.")
-	case t == nil:
-		x.refuse(http.StatusUnauthorized, "", "Access token validation failure. Signature is invalid.")
-	case !x.now.Before(t.expires):
-		x.refuse(http.StatusUnauthorized, "", "Lifetime validation failed, the token is expired.")
-	case t.resource.api != x.api:
-		x.refuse(http.StatusUnauthorized, "", "Access token validation failure. Invalid audience.")
-	case x.api == SIEM && t.v2 && !s.cfg.SIEMAcceptsV2Tokens:
-		x.refuse(http.StatusUnauthorized, "", "Access token validation failure. Invalid audience.")
-	case x.overQuota():
 	case gone:
 		x.refuse(http.StatusForbidden, "", "The tenant's state is deleted.")
 	case x.api == SIEM && !authorised:
@@ -48,19 +47,37 @@ func (x *exchange) authorise() bool {
 	return false
 }
 
-// missing is the message for a token without a permission (wazuh issues 29854, 31670).
-func missing(t *accessToken) string {
-	if !t.appOnly {
-		return "Missing application scopes. API required scopes: " + strings.Join(
-			t.resource.scopes,
-			",",
-		) + ", application scopes: ."
+// tokenProblem returns the message for a token that this API does not accept, "" if it
+// does. t is nil if the text is not an access token.
+func (x *exchange) tokenProblem(text string, t *accessToken) string {
+	const wrongAudience = "Access token validation failure. Invalid audience."
+
+	switch {
+	case text == "":
+		return "Access token is empty."
+	case t == nil:
+		return "Access token validation failure. Signature is invalid."
+	case !x.now.Before(t.expires):
+		return "Lifetime validation failed, the token is expired."
+	case t.resource.api != x.api:
+		return wrongAudience
+	case x.api == SIEM && t.v2 && !x.sim.cfg.SIEMAcceptsV2Tokens:
+		return wrongAudience
 	}
 
-	return "Missing application roles. API required roles: " + strings.Join(
-		t.resource.roles,
-		",",
-	) + ", application roles: ."
+	return ""
+}
+
+// missing returns the message for a token without a permission (trap 27 in
+// internal/defender/doc.go).
+func missing(t *accessToken) string {
+	if !t.appOnly {
+		return "Missing application scopes. API required scopes: " +
+			strings.Join(t.resource.scopes, ",") + ", application scopes: ."
+	}
+
+	return "Missing application roles. API required roles: " +
+		strings.Join(t.resource.roles, ",") + ", application roles: ."
 }
 
 // quotaState counts the calls of one application for one tenant and API in the current

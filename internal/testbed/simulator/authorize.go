@@ -25,12 +25,12 @@ type grantCode struct {
 	client    string
 	redirect  string
 	challenge string // empty if PKCE was not used
-	plain     bool
+	plain     bool   // the challenge is the verifier itself
 	issued    time.Time
 	used      bool
 }
 
-// authRequest is a request to the authorize endpoint that is in order so far.
+// authRequest is a request to the authorize endpoint.
 type authRequest struct {
 	query    url.Values
 	tenant   *tenant
@@ -40,29 +40,14 @@ type authRequest struct {
 	v2       bool
 }
 
-// authorize answers the page on which a person signs in. What is wrong with the
-// application or the reply address is shown on the page; everything else goes back to
-// the application.
+// authorize answers the page on which a person signs in. It shows on the page what is
+// wrong with the application or the reply address; everything else it sends back to the
+// application.
 func (s *Simulator) authorize(x *exchange, path string, v2 bool) {
 	query := x.r.URL.Query()
-	decision := ""
 
-	switch x.r.Method {
-	case http.MethodGet:
-	case http.MethodPost: // from the page's buttons; OpenID Connect also allows the request itself to be posted
-		body, err := readAll(x.r.Body, 1<<16)
-
-		form, err2 := url.ParseQuery(string(body))
-		if err != nil || err2 != nil {
-			x.signInPage(refused(9002313))
-			return
-		}
-
-		decision = form.Get("decision")
-	default:
-		x.header.Set("Allow", "GET, POST")
-		x.html(http.StatusMethodNotAllowed, "")
-
+	decision, ok := x.decision()
+	if !ok {
 		return
 	}
 
@@ -80,76 +65,118 @@ func (s *Simulator) authorize(x *exchange, path string, v2 bool) {
 		return
 	}
 
-	back := func(values url.Values) {
-		if state := query.Get("state"); state != "" {
-			values.Set("state", state)
-		}
-
-		x.sendBack(q.redirect, query.Get("response_mode"), values)
-	}
-	refuse := func(r *refusal) {
-		id := guid(random(s.cfg.Seed, "authorize", s.issued))
-		text := strings.NewReplacer("{client}", q.app.ClientID, "{tenant}", path, "{user}", q.tenant.User, "{resource}", query.Get("resource")).
-			Replace(r.text)
-		back(
-			url.Values{
-				"error":             {r.err},
-				"error_description": {(&refusal{codes: r.codes, text: text}).description(id, id, x.now)},
-				"error_uri":         {fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", r.code())},
-			},
-		)
-	}
-
 	g, bad := s.checkAuthorize(q)
+
+	accepted := decision == "accept" || decision != "decline" && s.cfg.AutoConsent
+	if code := max(q.app.AADSTS, q.tenant.AADSTS); bad == nil && accepted && code != 0 {
+		bad = refused(code)
+	}
+
 	switch {
 	case bad != nil:
-		refuse(bad)
+		s.refuseAuthorize(x, q, bad)
 	case decision == "decline":
-		back(
-			url.Values{
-				"error":             {"access_denied"},
-				"error_description": {"AADSTS65004: the user canceled the authentication"},
-			},
-		)
-	case decision == "accept" || s.cfg.AutoConsent:
-		if code := max(q.app.AADSTS, q.tenant.AADSTS); code != 0 {
-			refuse(refused(code))
-			return
-		}
-
-		s.consent(q.tenant, q.app)
-		s.issued++
-		code := "0.A" + base64URL(random(s.cfg.Seed, "code", s.issued), 80)
-		s.codes[code] = &grantCode{
-			grant:     *g,
-			tenant:    q.tenant,
-			path:      q.tenant.ID,
-			client:    strings.ToLower(q.app.ClientID),
-			redirect:  q.redirect,
-			challenge: query.Get("code_challenge"),
-			plain:     query.Get("code_challenge_method") != "S256",
-			issued:    s.cfg.Clock(),
-		}
-		back(url.Values{"code": {code}, "session_state": {guid(random(s.cfg.Seed, "session", s.issued))}})
+		x.answerAuthorize(q, url.Values{
+			"error":             {"access_denied"},
+			"error_description": {"AADSTS65004: the user canceled the authentication"},
+		})
+	case accepted:
+		s.issueCode(x, q, g)
 	default:
-		x.decisionPage(
-			"Permissions requested",
-			fmt.Sprintf(
-				"<p id=\"app\">Application %s</p><p id=\"account\">%s signs in to %s</p><p id=\"scope\">%s</p>",
-				html.EscapeString(
-					q.app.ClientID,
-				),
-				html.EscapeString(q.tenant.User),
-				html.EscapeString(first(q.tenant.Name, q.tenant.Domain, q.tenant.ID)),
-				html.EscapeString(first(query.Get("scope"), query.Get("resource"))),
-			),
-			"",
-		)
+		x.consentPage(q)
 	}
 }
 
-// findApp finds the tenant, the application and whether the reply address is its own;
-// s.mu is held.
+// decision returns what the person decided with the page's buttons, "" for nothing yet. If
+// it reports false, it has answered the request. OpenID Connect also allows the request
+// itself to be posted.
+func (x *exchange) decision() (decision string, ok bool) {
+	switch x.r.Method {
+	case http.MethodGet:
+		return "", true
+	case http.MethodPost:
+		body, err := readAll(x.r.Body, 1<<16)
+
+		form, formErr := url.ParseQuery(string(body))
+		if err != nil || formErr != nil {
+			x.signInPage(refused(9002313))
+			return "", false
+		}
+
+		return form.Get("decision"), true
+	}
+
+	x.header.Set("Allow", "GET, POST")
+	x.html(http.StatusMethodNotAllowed, "")
+
+	return "", false
+}
+
+// answerAuthorize sends values to the application.
+func (x *exchange) answerAuthorize(q *authRequest, values url.Values) {
+	if state := q.query.Get("state"); state != "" {
+		values.Set("state", state)
+	}
+
+	x.sendBack(q.redirect, q.query.Get("response_mode"), values)
+}
+
+// refuseAuthorize sends an error to the application. The caller holds s.mu.
+func (s *Simulator) refuseAuthorize(x *exchange, q *authRequest, r *refusal) {
+	id := guid(random(s.cfg.Seed, "authorize", s.issued))
+	text := strings.NewReplacer(
+		"{client}", q.app.ClientID,
+		"{tenant}", q.path,
+		"{user}", q.tenant.User,
+		"{resource}", q.query.Get("resource"),
+	).Replace(r.text)
+
+	x.answerAuthorize(q, url.Values{
+		"error":             {r.err},
+		"error_description": {(&refusal{codes: r.codes, text: text}).description(id, id, x.now)},
+		"error_uri":         {fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", r.code())},
+	})
+}
+
+// issueCode gives consent and sends an authorization code to the application. The caller
+// holds s.mu.
+func (s *Simulator) issueCode(x *exchange, q *authRequest, g *grant) {
+	s.consent(q.tenant, q.app)
+	s.issued++
+
+	code := "0.A" + base64URL(random(s.cfg.Seed, "code", s.issued), 80)
+	s.codes[code] = &grantCode{
+		grant:     *g,
+		tenant:    q.tenant,
+		path:      q.tenant.ID,
+		client:    strings.ToLower(q.app.ClientID),
+		redirect:  q.redirect,
+		challenge: q.query.Get("code_challenge"),
+		plain:     q.query.Get("code_challenge_method") != "S256",
+		issued:    s.cfg.Clock(),
+	}
+
+	session := guid(random(s.cfg.Seed, "session", s.issued))
+	x.answerAuthorize(q, url.Values{"code": {code}, "session_state": {session}})
+}
+
+// consentPage asks the person for a decision.
+func (x *exchange) consentPage(q *authRequest) {
+	x.decisionPage(
+		"Permissions requested",
+		fmt.Sprintf(
+			"<p id=\"app\">Application %s</p><p id=\"account\">%s signs in to %s</p><p id=\"scope\">%s</p>",
+			html.EscapeString(q.app.ClientID),
+			html.EscapeString(q.tenant.User),
+			html.EscapeString(first(q.tenant.Name, q.tenant.Domain, q.tenant.ID)),
+			html.EscapeString(first(q.query.Get("scope"), q.query.Get("resource"))),
+		),
+		"",
+	)
+}
+
+// findApp finds the tenant and the application of a request, and checks the reply address.
+// The caller holds s.mu.
 func (s *Simulator) findApp(q *authRequest) *refusal {
 	client := q.query.Get("client_id")
 	if client == "" {
@@ -157,23 +184,14 @@ func (s *Simulator) findApp(q *authRequest) *refusal {
 	}
 
 	common := slices.Contains([]string{"common", "organizations", "consumers"}, strings.ToLower(q.path))
-	if q.tenant = s.tenant(q.path); common {
-		q.tenant = s.tenantOf(client)
-		if q.tenant == nil && len(s.tenants) > 0 && s.foreign[strings.ToLower(client)] != nil {
-			q.tenant = s.tenants[0]
-		}
-
-		if q.tenant == nil {
-			return refused(700016)
-		}
+	if bad := s.findTenant(q, client, common); bad != nil {
+		return bad
 	}
 
-	if q.tenant == nil {
-		return refused(90002)
-	}
-
-	if q.app = q.tenant.app(client); q.app == nil {
-		if q.app = s.foreign[strings.ToLower(client)]; q.app == nil || q.app.SingleTenant {
+	q.app = q.tenant.app(client)
+	if q.app == nil {
+		q.app = s.foreign[strings.ToLower(client)]
+		if q.app == nil || q.app.SingleTenant {
 			return refused(700016)
 		}
 	}
@@ -182,10 +200,11 @@ func (s *Simulator) findApp(q *authRequest) *refusal {
 		return refused(50194)
 	}
 
-	if q.redirect == "" && !q.v2 { // recommended only: the first registered one is used
-		q.redirect = first(append(slices.Clone(q.app.RedirectURIs), "http://localhost")...)
-	} else if q.redirect == "" {
+	switch {
+	case q.redirect == "" && q.v2:
 		return refused(900144, "redirect_uri")
+	case q.redirect == "": // v1 uses the first registered one
+		q.redirect = first(append(slices.Clone(q.app.RedirectURIs), "http://localhost")...)
 	}
 
 	if !redirectAllowed(q.app, q.redirect) {
@@ -195,28 +214,71 @@ func (s *Simulator) findApp(q *authRequest) *refusal {
 	return nil
 }
 
+// findTenant finds the tenant of a request: of its path, or with a common path a tenant
+// that knows the client. The caller holds s.mu.
+func (s *Simulator) findTenant(q *authRequest, client string, common bool) *refusal {
+	if !common {
+		q.tenant = s.tenant(q.path)
+		if q.tenant == nil {
+			return refused(90002)
+		}
+
+		return nil
+	}
+
+	q.tenant = s.tenantOf(client)
+	if q.tenant == nil && len(s.tenants) > 0 && s.foreign[strings.ToLower(client)] != nil {
+		q.tenant = s.tenants[0]
+	}
+
+	if q.tenant == nil {
+		return refused(700016)
+	}
+
+	return nil
+}
+
 var challengeForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// checkAuthorize checks what is reported back to the application; s.mu is held.
+// checkAuthorize checks what is reported back to the application. The caller holds s.mu.
 func (s *Simulator) checkAuthorize(q *authRequest) (*grant, *refusal) {
-	v := q.query
-	for _, list := range v {
+	for _, list := range q.query {
 		if len(list) > 1 {
 			return nil, refused(9002313)
 		}
 	}
 
-	if t := v.Get("response_type"); t == "" {
-		return nil, refused(900144, "response_type")
-	} else if t != "code" {
+	if bad := checkModes(q); bad != nil {
+		return nil, bad
+	}
+
+	if bad := checkChallenge(q.query.Get("code_challenge_method"), q.query.Get("code_challenge")); bad != nil {
+		return nil, bad
+	}
+
+	g, bad := requestedGrant(q)
+	if bad == nil && q.query.Get("prompt") == "none" {
+		bad = refused(50058)
+	}
+
+	return g, bad
+}
+
+// checkModes checks response_type, response_mode and prompt.
+func checkModes(q *authRequest) *refusal {
+	switch q.query.Get("response_type") {
+	case "code":
+	case "":
+		return refused(900144, "response_type")
+	default:
 		r := refused(90023, "the response_type is not supported")
 		r.err = "unsupported_response_type"
 
-		return nil, r
+		return r
 	}
 
-	if !slices.Contains([]string{"", "query", "fragment", "form_post"}, v.Get("response_mode")) {
-		return nil, refused(90023, "the response_mode is not supported")
+	if !slices.Contains([]string{"", "query", "fragment", "form_post"}, q.query.Get("response_mode")) {
+		return refused(90023, "the response_mode is not supported")
 	}
 
 	prompts := []string{"", "login", "none", "consent", "select_account"}
@@ -224,58 +286,65 @@ func (s *Simulator) checkAuthorize(q *authRequest) (*grant, *refusal) {
 		prompts = append(prompts, "admin_consent")
 	}
 
-	if !slices.Contains(prompts, v.Get("prompt")) {
-		return nil, refused(90023, "unsupported prompt value")
+	if !slices.Contains(prompts, q.query.Get("prompt")) {
+		return refused(90023, "unsupported prompt value")
 	}
 
-	if method, challenge := v.Get(
-		"code_challenge_method",
-	), v.Get(
-		"code_challenge",
-	); !slices.Contains(
-		[]string{"", "S256", "plain"},
-		method,
-	) {
-		return nil, refused(90023, "the code_challenge_method is not supported")
-	} else if challenge != "" &&
-		(!challengeForm.MatchString(challenge) || method == "S256" && len(challenge) != 43) {
-		return nil, refused(501491)
-	} else if challenge == "" &&
-		method != "" {
-		return nil, refused(900144, "code_challenge")
+	return nil
+}
+
+// checkChallenge checks the challenge of PKCE (RFC 7636 section 4.3).
+func checkChallenge(method, challenge string) *refusal {
+	switch {
+	case method != "" && method != "S256" && method != "plain":
+		return refused(90023, "the code_challenge_method is not supported")
+	case challenge == "" && method != "":
+		return refused(900144, "code_challenge")
+	case challenge != "" && (!challengeForm.MatchString(challenge) || method == "S256" && len(challenge) != 43):
+		return refused(501491)
 	}
 
+	return nil
+}
+
+// requestedGrant returns what the application asks for, with scope (v2) or resource (v1).
+func requestedGrant(q *authRequest) (*grant, *refusal) {
+	v := q.query
 	g := &grant{user: q.tenant.User, offline: true, exact: true}
-	if q.v2 {
-		if v.Has("resource") {
-			return nil, refused(901002)
+
+	if !q.v2 {
+		g.resource = v.Get("resource")
+		if g.resource != "" && resourceOf(g.resource) == nil {
+			return nil, refused(50001)
 		}
 
-		sc := parseScopes(v.Get("scope"))
-		if len(sc.list) == 0 {
-			return nil, refused(900144, "scope")
-		}
-
-		if sc.unknown != "" || sc.dflt && (len(sc.uris) > 1 || len(sc.names) > 0) {
-			return nil, refused(70011)
-		}
-
-		g.scope, g.offline = v.Get("scope"), sc.offline
-		if len(sc.uris) > 0 {
-			g.resource = sc.uris[0]
-		}
-	} else if g.resource = v.Get("resource"); g.resource != "" && resourceOf(g.resource) == nil {
-		return nil, refused(50001)
+		return g, nil
 	}
 
-	if v.Get("prompt") == "none" {
-		return nil, refused(50058)
+	if v.Has("resource") {
+		return nil, refused(901002)
+	}
+
+	sc := parseScopes(v.Get("scope"))
+	if len(sc.list) == 0 {
+		return nil, refused(900144, "scope")
+	}
+
+	if sc.unknown != "" || sc.dflt && (len(sc.uris) > 1 || len(sc.names) > 0) {
+		return nil, refused(70011)
+	}
+
+	g.scope = v.Get("scope")
+	g.offline = sc.offline
+
+	if len(sc.uris) > 0 {
+		g.resource = sc.uris[0]
 	}
 
 	return g, nil
 }
 
-// consent makes an application known in a tenant; s.mu is held.
+// consent makes an application known in a tenant. The caller holds s.mu.
 func (s *Simulator) consent(t *tenant, a *App) {
 	if t.app(a.ClientID) == nil {
 		c := *a
@@ -284,8 +353,8 @@ func (s *Simulator) consent(t *tenant, a *App) {
 	}
 }
 
-// sendBack redirects to the application with the answer, in the way it asked for. A
-// reply address without a path gets a slash.
+// sendBack sends the answer to the application, in the mode that it asked for. A reply
+// address without a path gets a slash.
 func (x *exchange) sendBack(redirect, mode string, values url.Values) {
 	u, err := url.Parse(redirect)
 	if err != nil {
@@ -340,8 +409,9 @@ func (x *exchange) signInPage(r *refusal, fill ...string) {
 	x.html(
 		http.StatusBadRequest,
 		fmt.Sprintf(
-			"<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body><h1>Sorry, but we're having trouble "+
-				"signing you in.</h1><p id=\"error\">AADSTS%d: %s</p></body></html>",
+			"<!DOCTYPE html><html><head><title>Sign in to your account</title></head><body>"+
+				"<h1>Sorry, but we're having trouble signing you in.</h1>"+
+				"<p id=\"error\">AADSTS%d: %s</p></body></html>",
 			r.code(),
 			html.EscapeString(text),
 		),
@@ -355,7 +425,8 @@ func (x *exchange) decisionPage(title, text, fields string) {
 	x.html(
 		http.StatusOK,
 		fmt.Sprintf("<!DOCTYPE html><html><head><title>%s</title></head><body><h1>%s</h1>%s<form method=\"post\">%s"+
-			"<button id=\"decline\" name=\"decision\" value=\"decline\">Cancel</button> <button id=\"accept\" name=\"decision\" value=\"accept\">Accept</button>"+
+			"<button id=\"decline\" name=\"decision\" value=\"decline\">Cancel</button> "+
+			"<button id=\"accept\" name=\"decision\" value=\"accept\">Accept</button>"+
 			"</form></body></html>", title, title, text, fields),
 	)
 }
@@ -408,6 +479,7 @@ func (in *signIn) authorizationCode() ([]byte, *refusal) {
 	return in.answer(t, &g, refresh, g.idToken), nil
 }
 
+// verify checks the verifier of PKCE (RFC 7636 section 4.6).
 func (c *grantCode) verify(verifier string) *refusal {
 	if c.challenge == "" {
 		if verifier != "" {

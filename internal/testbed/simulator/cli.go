@@ -80,114 +80,102 @@ type ConfigOptions struct {
 	Output string
 }
 
-// FluentBitConfig gives a classic Fluent Bit configuration with one [INPUT] per tenant
+// FluentBitConfig returns a classic Fluent Bit configuration with one [INPUT] per tenant
 // that reads from this simulator, which must have been started. Tenants of the SIEM API
 // sign in with a refresh token, the others with client credentials.
 func (s *Simulator) FluentBitConfig(o ConfigOptions) (string, error) {
-	login := s.LoginURL()
-	if login == "" {
+	if s.LoginURL() == "" {
 		return "", errors.New("simulator: it has not been started")
 	}
 
 	var b strings.Builder
 
-	section := func(name string, pairs ...string) {
-		fmt.Fprintf(&b, "[%s]\n", name)
+	writeSection(&b, "SERVICE", [][2]string{
+		{"Flush", "1"},
+		{"Grace", "5"},
+		{"Plugins_File", o.PluginsFile},
+		{"storage.path", cmp.Or(o.StoragePath, "./defender-chunks")},
+		{"storage.sync", "normal"},
+		{"storage.checksum", "off"},
+		{"storage.max_chunks_up", "4096"},
+	})
 
-		for i := 0; i+1 < len(pairs); i += 2 {
-			if pairs[i+1] != "" {
-				fmt.Fprintf(&b, "    %-20s %s\n", pairs[i], pairs[i+1])
-			}
-		}
-
-		b.WriteByte('\n')
-	}
-	section(
-		"SERVICE",
-		"Flush",
-		"1",
-		"Grace",
-		"5",
-		"Plugins_File",
-		o.PluginsFile,
-		"storage.path",
-		cmp.Or(o.StoragePath, "./defender-chunks"),
-		"storage.sync",
-		"normal",
-		"storage.checksum",
-		"off",
-		"storage.max_chunks_up",
-		"4096",
-	)
 	s.mu.Lock()
 	tenants := append([]*tenant(nil), s.tenants...)
 	s.mu.Unlock()
 
 	for i, t := range tenants {
 		api := cmp.Or(o.API, APIs()[i%4])
-
-		url := s.APIURL(api)
-		if url == "" {
+		if s.APIURL(api) == "" {
 			return "", fmt.Errorf("simulator: there is no API %q", api)
 		}
 
-		s.mu.Lock()
-
-		var app App
-		if len(t.Apps) > 0 {
-			app = t.Apps[0]
-		}
-
-		name := cmp.Or(t.Name, t.Domain, t.ID)
-		s.mu.Unlock()
-
-		grant, seed := "client_credentials", ""
-		if (api == SIEM || app.Secret == "") && len(app.RefreshTokens) > 0 {
-			grant, seed = "refresh_token", app.RefreshTokens[0]
-		}
-
-		section(
-			"INPUT",
-			"Name",
-			"defender",
-			"Tag",
-			"defender."+name,
-			"Threaded",
-			"Off",
-			"storage.type",
-			"filesystem",
-			"tenant_id",
-			t.ID,
-			"tenant_name",
-			name,
-			"client_id",
-			app.ClientID,
-			"client_secret",
-			app.Secret,
-			"grant",
-			grant,
-			"refresh_token",
-			seed,
-			"api",
-			api,
-			"login_url",
-			login,
-			"api_url",
-			url,
-			"poll_interval",
-			cmp.Or(o.PollInterval, 10*time.Second).String(),
-			"data_dir",
-			cmp.Or(o.DataDir, "./defender-data"),
-		)
+		writeSection(&b, "INPUT", s.inputKeys(t, api, o))
 	}
 
 	if o.Output != "" {
 		b.WriteString(strings.TrimRight(o.Output, "\n") + "\n")
-	} else {
-		section("OUTPUT", "Name", "stdout", "Match", "defender.*", "Format", "json_lines", "Retry_Limit", "no_limits")
+		return b.String(), nil
 	}
 
+	writeSection(&b, "OUTPUT", [][2]string{
+		{"Name", "stdout"},
+		{"Match", "defender.*"},
+		{"Format", "json_lines"},
+		{"Retry_Limit", "no_limits"},
+	})
+
 	return b.String(), nil
+}
+
+// writeSection writes a section of a classic configuration, without the keys that have no
+// value.
+func writeSection(b *strings.Builder, name string, keys [][2]string) {
+	fmt.Fprintf(b, "[%s]\n", name)
+
+	for _, k := range keys {
+		if k[1] != "" {
+			fmt.Fprintf(b, "    %-20s %s\n", k[0], k[1])
+		}
+	}
+
+	b.WriteByte('\n')
+}
+
+// inputKeys returns the keys of an [INPUT] that reads an API of a tenant.
+func (s *Simulator) inputKeys(t *tenant, api string, o ConfigOptions) [][2]string {
+	s.mu.Lock()
+
+	var app App
+	if len(t.Apps) > 0 {
+		app = t.Apps[0]
+	}
+
+	name := cmp.Or(t.Name, t.Domain, t.ID)
+	s.mu.Unlock()
+
+	grant, seed := "client_credentials", ""
+	if (api == SIEM || app.Secret == "") && len(app.RefreshTokens) > 0 {
+		grant, seed = "refresh_token", app.RefreshTokens[0]
+	}
+
+	return [][2]string{
+		{"Name", "defender"},
+		{"Tag", "defender." + name},
+		{"Threaded", "Off"},
+		{"storage.type", "filesystem"},
+		{"tenant_id", t.ID},
+		{"tenant_name", name},
+		{"client_id", app.ClientID},
+		{"client_secret", app.Secret},
+		{"grant", grant},
+		{"refresh_token", seed},
+		{"api", api},
+		{"login_url", s.LoginURL()},
+		{"api_url", s.APIURL(api)},
+		{"poll_interval", cmp.Or(o.PollInterval, 10*time.Second).String()},
+		{"data_dir", cmp.Or(o.DataDir, "./defender-data")},
+	}
 }
 
 // Trickle adds a new alert to each tenant, or updates one of the newest, about every

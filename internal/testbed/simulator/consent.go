@@ -3,7 +3,6 @@ package simulator
 import (
 	"fmt"
 	"html"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,56 +11,26 @@ import (
 // adminConsent answers the page on which an administrator gives consent for the whole
 // tenant (v2-admin-consent.md).
 func (s *Simulator) adminConsent(x *exchange, path string, v2 bool) {
-	query := x.r.URL.Query()
-	decision := ""
-
-	if x.r.Method == http.MethodPost {
-		body, err := readAll(x.r.Body, 1<<16)
-
-		form, err2 := url.ParseQuery(string(body))
-		if err != nil || err2 != nil {
-			x.signInPage(refused(9002313))
-			return
-		}
-
-		decision = form.Get("decision")
-	} else if x.r.Method != http.MethodGet {
-		x.header.Set("Allow", "GET, POST")
-		x.html(http.StatusMethodNotAllowed, "")
-
+	decision, ok := x.decision()
+	if !ok {
 		return
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	query := x.r.URL.Query()
 	q := &authRequest{
 		query:    query,
 		path:     path,
 		redirect: query.Get("redirect_uri"),
 		v2:       true,
 	}
-	if v2 && slices.Contains([]string{"common", "consumers"}, strings.ToLower(path)) {
-		x.signInPage(refused(90023, "admin consent is not possible over /"+path))
-		return
-	}
 
-	if bad := s.findApp(q); bad != nil {
+	bad := s.checkConsent(q, v2)
+	if bad != nil {
 		x.signInPage(bad, "{tenant}", path, "{client}", query.Get("client_id"))
 		return
-	}
-
-	if v2 {
-		sc := parseScopes(query.Get("scope"))
-		if len(sc.list) == 0 {
-			x.signInPage(refused(900144, "scope"))
-			return
-		}
-
-		if sc.unknown != "" {
-			x.signInPage(refused(70011))
-			return
-		}
 	}
 
 	values := url.Values{}
@@ -97,4 +66,25 @@ func (s *Simulator) adminConsent(x *exchange, path string, v2 bool) {
 	}
 
 	x.sendBack(q.redirect, "query", values)
+}
+
+// checkConsent finds tenant and application of a request for consent, and checks its
+// scope. The caller holds s.mu.
+func (s *Simulator) checkConsent(q *authRequest, v2 bool) *refusal {
+	if v2 && slices.Contains([]string{"common", "consumers"}, strings.ToLower(q.path)) {
+		return refused(90023, "admin consent is not possible over /"+q.path)
+	}
+
+	if bad := s.findApp(q); bad != nil || !v2 {
+		return bad
+	}
+
+	switch sc := parseScopes(q.query.Get("scope")); {
+	case len(sc.list) == 0:
+		return refused(900144, "scope")
+	case sc.unknown != "":
+		return refused(70011)
+	}
+
+	return nil
 }

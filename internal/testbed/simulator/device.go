@@ -68,53 +68,24 @@ func (s *Simulator) deviceStart(x *exchange, path string, v2 bool) {
 	x.json(http.StatusOK, o.b)
 }
 
+// newDevice reads a request for a device code and issues the code.
 func (in *signIn) newDevice() (*deviceCode, string, *refusal) {
-	if in.x.r.Method != http.MethodPost {
-		return nil, "", refused(900561, in.x.r.Method)
-	}
-
-	body, err := readAll(in.x.r.Body, 1<<20)
-	if err == nil {
-		in.form, err = url.ParseQuery(string(body))
-	}
-
-	if err != nil {
-		return nil, "", refused(9002313)
-	}
-
-	if in.client = strings.ToLower(in.form.Get("client_id")); in.client == "" {
-		return nil, "", refused(900144, "client_id")
+	if bad := in.parseDevice(); bad != nil {
+		return nil, "", bad
 	}
 
 	s := in.x.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	q := &authRequest{query: url.Values{"client_id": {in.client}}, path: in.path, redirect: ""}
+	q := &authRequest{query: url.Values{"client_id": {in.client}}, path: in.path}
 	if bad := s.findApp(q); bad != nil && bad.code() != 50011 {
 		return nil, "", bad
 	}
 
 	g := grant{user: q.tenant.User, offline: true, exact: true}
-	if in.v2 {
-		sc := parseScopes(in.form.Get("scope"))
-		switch {
-		case in.form.Has("resource"):
-			return nil, "", refused(901002)
-		case len(sc.list) == 0:
-			return nil, "", refused(900144, "scope")
-		case sc.unknown != "":
-			return nil, "", refused(70011)
-		}
-
-		g.scope, g.offline = in.form.Get("scope"), sc.offline
-		if len(sc.uris) > 0 {
-			g.resource = sc.uris[0]
-		}
-	} else if g.resource = in.form.Get("resource"); g.resource == "" {
-		return nil, "", refused(900144, "resource")
-	} else if resourceOf(g.resource) == nil {
-		return nil, "", refused(50001)
+	if bad := in.deviceGrant(&g); bad != nil {
+		return nil, "", bad
 	}
 
 	s.issued++
@@ -138,6 +109,65 @@ func (in *signIn) newDevice() (*deviceCode, string, *refusal) {
 	}
 
 	return d, code, nil
+}
+
+// parseDevice reads the form of a request for a device code.
+func (in *signIn) parseDevice() *refusal {
+	if in.x.r.Method != http.MethodPost {
+		return refused(900561, in.x.r.Method)
+	}
+
+	body, err := readAll(in.x.r.Body, 1<<20)
+	if err == nil {
+		in.form, err = url.ParseQuery(string(body))
+	}
+
+	if err != nil {
+		return refused(9002313)
+	}
+
+	in.client = strings.ToLower(in.form.Get("client_id"))
+	if in.client == "" {
+		return refused(900144, "client_id")
+	}
+
+	return nil
+}
+
+// deviceGrant adds to g what a request for a device code asks for.
+func (in *signIn) deviceGrant(g *grant) *refusal {
+	if !in.v2 {
+		g.resource = in.form.Get("resource")
+
+		switch {
+		case g.resource == "":
+			return refused(900144, "resource")
+		case resourceOf(g.resource) == nil:
+			return refused(50001)
+		}
+
+		return nil
+	}
+
+	sc := parseScopes(in.form.Get("scope"))
+
+	switch {
+	case in.form.Has("resource"):
+		return refused(901002)
+	case len(sc.list) == 0:
+		return refused(900144, "scope")
+	case sc.unknown != "":
+		return refused(70011)
+	}
+
+	g.scope = in.form.Get("scope")
+	g.offline = sc.offline
+
+	if len(sc.uris) > 0 {
+		g.resource = sc.uris[0]
+	}
+
+	return nil
 }
 
 // userCode is nine letters and digits that cannot be mistaken for each other.

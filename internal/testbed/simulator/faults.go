@@ -3,6 +3,7 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,14 +13,14 @@ import (
 // ErrFaults is returned for a text that is not in the grammar of FaultsHelp.
 var ErrFaults = errors.New("faults")
 
-// Fault is one item of the grammar, read.
+// Fault is one fault, as read from the grammar.
 type Fault struct {
 	// Name is what it does: see FaultsHelp.
 	Name string
 	// Code is the HTTP status of a fault named by it, or the AADSTS code.
 	Code int
-	// Every and P are the rate: each N-th matching request, or each with this
-	// probability. Neither: every one.
+	// Every and P are the rate: every N-th matching request, or each with this
+	// probability. If both are 0, the fault strikes at every one.
 	Every int
 	P     float64
 	// From and To bound when it is active, since New; To 0 is for ever. Count is how
@@ -41,6 +42,7 @@ type Fault struct {
 	Kind string
 }
 
+// faultKind describes the faults of one name.
 type faultKind struct {
 	options string // those it has besides rate, schedule and scope
 	kinds   string // the first is the default
@@ -79,7 +81,7 @@ var faultKinds = map[string]faultKind{
 	"redirect":  {options: "kind", kinds: "307 308 302"},
 }
 
-// FaultNames lists what ParseFaults knows, besides HTTP statuses.
+// FaultNames returns the names that ParseFaults knows, besides HTTP statuses.
 func FaultNames() []string { return sortedKeys(faultKinds) }
 
 // ParseFaults reads faults in the grammar of [FaultsHelp], such as
@@ -103,30 +105,53 @@ func ParseFaults(grammar string) ([]Fault, error) {
 	return list, nil
 }
 
+// parseFault reads one fault of the grammar.
 func parseFault(item string) (Fault, error) {
 	head, options, _ := strings.Cut(item, ":")
 	name, value, hasValue := strings.Cut(strings.TrimSpace(head), "=")
+
+	f, kind, err := newFault(strings.ToLower(strings.TrimSpace(name)))
+	if err == nil {
+		err = f.setValue(strings.TrimSpace(value), hasValue, kind)
+	}
+
+	if err == nil {
+		err = f.setOptions(options, kind)
+	}
+
+	if err == nil {
+		err = f.check(kind)
+	}
+
+	if err != nil {
+		return f, fmt.Errorf("%w: %q: %w", ErrFaults, strings.TrimSpace(item), err)
+	}
+
+	return f, nil
+}
+
+// newFault returns the fault of a name, with its defaults.
+func newFault(name string) (Fault, faultKind, error) {
 	f := Fault{
-		Name: strings.ToLower(strings.TrimSpace(name)),
+		Name: name,
 		Wait: 5 * time.Second,
 		Rate: 1000,
 		Size: 20_000_000,
 	}
-	value = strings.TrimSpace(value)
-	fail := func(format string, args ...any) (Fault, error) {
-		return f, fmt.Errorf("%w: %q: %s", ErrFaults, strings.TrimSpace(item), fmt.Sprintf(format, args...))
-	}
 
-	kind, known := faultKinds[f.Name]
-	if n, err := strconv.Atoi(f.Name); err == nil && n >= 400 && n <= 599 {
-		kind, known, f.Code, f.After = faultKind{options: "after wait"}, true, n, "none"
-		if n == 429 {
+	kind, known := faultKinds[name]
+	if n, err := strconv.Atoi(name); err == nil && n >= 400 && n <= 599 {
+		kind, known = faultKind{options: "after wait"}, true
+		f.Code = n
+		f.After = "none"
+
+		if n == http.StatusTooManyRequests {
 			f.After = "seconds"
 		}
 	}
 
 	if !known {
-		return fail("there is no such fault; there are 400 to 599, %s", strings.Join(FaultNames(), ", "))
+		return f, kind, fmt.Errorf("there is no such fault; there are 400 to 599, %s", strings.Join(FaultNames(), ", "))
 	}
 
 	f.By, f.At = kind.by, kind.at
@@ -134,138 +159,162 @@ func parseFault(item string) (Fault, error) {
 		f.Kind = kinds[0]
 	}
 
-	if f.Name == "clamp" {
-		f.Size = 100
-	}
-
-	if f.Name == "login503" {
-		f.Code, f.After = 503, "none"
-	}
-
 	if kind.login {
 		f.API = Login
 	}
 
+	switch name {
+	case "clamp":
+		f.Size = 100
+	case "login503":
+		f.Code, f.After = http.StatusServiceUnavailable, "none"
+	}
+
+	return f, kind, nil
+}
+
+// setValue reads what follows the name and "=".
+func (f *Fault) setValue(value string, hasValue bool, kind faultKind) error {
 	switch {
 	case f.Name == "aadsts":
 		n, err := strconv.Atoi(value)
 		if err != nil || n <= 0 || n > 99_999_999 {
-			return fail("aadsts wants a code, as in aadsts=700082")
+			return errors.New("aadsts wants a code, as in aadsts=700082")
 		}
 
 		f.Code = n
 	case hasValue && strings.Contains(kind.options, "by"):
-		if err := f.set("by", value, kind); err != nil {
-			return fail("%v", err)
-		}
+		return f.set("by", value, kind)
 	case hasValue:
-		return fail("it takes no value of its own")
+		return errors.New("it takes no value of its own")
 	}
 
+	return nil
+}
+
+// setOptions reads the options.
+func (f *Fault) setOptions(options string, kind faultKind) error {
 	for option := range strings.FieldsFuncSeq(options, func(r rune) bool { return r == ';' || r == '&' }) {
 		key, value, ok := strings.Cut(option, "=")
 		if !ok {
-			return fail("option %q has no value", strings.TrimSpace(option))
+			return fmt.Errorf("option %q has no value", strings.TrimSpace(option))
 		}
 
 		if err := f.set(strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value), kind); err != nil {
-			return fail("%v", err)
+			return err
 		}
 	}
 
-	if f.Every > 0 && f.P > 0 {
-		return fail("every and p exclude each other")
-	}
-
-	if f.To > 0 && f.To <= f.From {
-		return fail("to must be later than from")
-	}
-
-	if kind.mode && f.Every > 0 {
-		return fail("every does not go with it")
-	}
-
-	return f, nil
+	return nil
 }
 
+// check returns an error for options that exclude each other.
+func (f *Fault) check(kind faultKind) error {
+	switch {
+	case f.Every > 0 && f.P > 0:
+		return errors.New("every and p exclude each other")
+	case f.To > 0 && f.To <= f.From:
+		return errors.New("to must be later than from")
+	case kind.mode && f.Every > 0:
+		return errors.New("every cannot be used with it")
+	}
+
+	return nil
+}
+
+// generalOptions are those that every fault has.
+var generalOptions = []string{"every", "p", "from", "to", "count", "api", "tenant"}
+
+// set reads one option.
 func (f *Fault) set(key, value string, kind faultKind) (err error) {
-	switch key {
-	case "every", "p", "from", "to", "count", "api", "tenant":
-	default:
-		if !slices.Contains(strings.Fields(kind.options), key) {
-			return fmt.Errorf("it has no option %q", key)
-		}
-	}
-
-	number := func(most int64) int64 {
-		var n int64
-		if n, err = strconv.ParseInt(value, 10, 64); err != nil || n < 1 || n > most {
-			err = fmt.Errorf("%s is %q: must be a number from 1 to %d", key, value, most)
-		}
-
-		return n
-	}
-	fraction := func() float64 {
-		var x float64
-		if x, err = strconv.ParseFloat(value, 64); err != nil || !(x >= 0 && x <= 1) {
-			err = fmt.Errorf("%s is %q: must be from 0 to 1", key, value)
-		}
-
-		return x
-	}
-	span := func(negative bool) time.Duration {
-		var d time.Duration
-		if d, err = time.ParseDuration(value); err != nil || d < 0 && !negative {
-			err = fmt.Errorf("%s is %q: must be a duration such as 10s", key, value)
-		}
-
-		return d
-	}
-	oneOf := func(list string) string {
-		if !slices.Contains(strings.Fields(list), value) {
-			err = fmt.Errorf("%s is %q: must be one of %s", key, value, list)
-		}
-
-		return value
+	if !slices.Contains(generalOptions, key) && !slices.Contains(strings.Fields(kind.options), key) {
+		return fmt.Errorf("it has no option %q", key)
 	}
 
 	switch key {
 	case "every":
-		f.Every = int(number(1_000_000_000))
+		f.Every, err = wholeNumber[int](key, value)
 	case "count":
-		f.Count = int(number(1_000_000_000))
+		f.Count, err = wholeNumber[int](key, value)
+	case "rate":
+		f.Rate, err = wholeNumber[int64](key, value)
+	case "size":
+		f.Size, err = size(value)
 	case "p":
-		if f.P = fraction(); err == nil && f.P == 0 {
+		f.P, err = fraction(key, value)
+		if err == nil && f.P == 0 {
 			err = errors.New("p is 0: leave the fault out")
 		}
 	case "at":
-		f.At = fraction()
-	case "from":
-		f.From = span(false)
-	case "to":
-		f.To = span(false)
-	case "wait":
-		f.Wait = span(false)
-	case "by":
-		f.By = span(f.Name == "skew")
-	case "rate":
-		f.Rate = number(1_000_000_000)
-	case "size":
-		f.Size, err = size(value)
+		f.At, err = fraction(key, value)
 	case "after":
-		f.After = oneOf("seconds date none")
+		f.After, err = value, oneOf(key, value, "seconds date none")
 	case "kind":
-		f.Kind = oneOf(kind.kinds)
+		f.Kind, err = value, oneOf(key, value, kind.kinds)
 	case "api":
-		f.API = oneOf("siem endpoint graph incidents login all")
+		f.API, err = value, oneOf(key, value, "siem endpoint graph incidents login all")
 	case "tenant":
 		f.Tenant = strings.ToLower(value)
+	default:
+		return f.setTime(key, value)
 	}
 
 	return err
 }
 
-// size reads bytes with an optional k, M or G, in thousands as Fluent Bit has them.
+// setTime reads an option that is a duration.
+func (f *Fault) setTime(key, value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 && (key != "by" || f.Name != "skew") {
+		return fmt.Errorf("%s is %q: must be a duration such as 10s", key, value)
+	}
+
+	switch key {
+	case "from":
+		f.From = d
+	case "to":
+		f.To = d
+	case "wait":
+		f.Wait = d
+	case "by":
+		f.By = d
+	}
+
+	return nil
+}
+
+// wholeNumber reads a number of 1 and more.
+func wholeNumber[T int | int64](key, value string) (T, error) {
+	const most = 1_000_000_000
+
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s is %q: must be a number from 1 to %d", key, value, most)
+	}
+
+	return T(n), nil
+}
+
+// fraction reads a number from 0 to 1.
+func fraction(key, value string) (float64, error) {
+	x, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(x >= 0 && x <= 1) { // not x < 0 || x > 1: NaN is neither
+		return 0, fmt.Errorf("%s is %q: must be from 0 to 1", key, value)
+	}
+
+	return x, nil
+}
+
+// oneOf returns an error if value is not one of the words of list.
+func oneOf(key, value, list string) error {
+	if !slices.Contains(strings.Fields(list), value) {
+		return fmt.Errorf("%s is %q: must be one of %s", key, value, list)
+	}
+
+	return nil
+}
+
+// size reads a number of bytes with an optional k, M or G. A k is 1000, as in Fluent Bit.
 func size(value string) (int64, error) {
 	unit, digits := int64(1), value
 	if value != "" {

@@ -28,6 +28,7 @@ func (o *object) close() {
 	o.b = append(o.b, '}')
 }
 
+// rest writes the overrides whose keys were not written.
 func (o *object) rest() {
 	if len(o.used) == len(o.over) {
 		return
@@ -52,7 +53,7 @@ func (o *object) key(key string) {
 	o.b = append(o.b, ':')
 }
 
-// begin writes the key and tells whether the caller shall write the value.
+// begin writes the key and reports whether the caller has to write the value.
 func (o *object) begin(key string) bool {
 	if v, ok := o.over[key]; ok {
 		o.used = append(o.used, key)
@@ -166,8 +167,8 @@ func (o *object) array(n int, item func(o *object, i int)) {
 	o.b = append(o.b, ']')
 }
 
-// timeText prints a time as the services do: zero to seven fraction digits, trailing
-// zeros cut, "Z".
+// timeText returns a time as the services print it: with zero to seven digits of fraction,
+// without trailing zeros, with "Z".
 func timeText(t time.Time) string {
 	s := tick.FromTime(t).Text()
 
@@ -194,26 +195,31 @@ func appendText(b []byte, s string, mode EscapeMode) []byte {
 
 	b, s = append(b, s[:plain]...), s[plain:]
 	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r < 0x20 && mode != EscapeMax && short(r) != 0:
-			b = append(b, '\\', short(r))
-		case r == '/' && mode == EscapeMax:
-			b = append(b, '\\', '/')
-		case r < 0x20, mode != EscapeMin && (r >= 0x7f || r == '<' || r == '>' || r == '&' || r == '\'' || r == '+'):
-			if r > 0xffff {
-				hi, lo := utf16.EncodeRune(r)
-				b = appendEscape(appendEscape(b, hi), lo)
-			} else {
-				b = appendEscape(b, r)
-			}
-		default:
-			b = append(b, string(r)...)
-		}
+		b = appendRune(b, r, mode)
 	}
 
 	return append(b, '"')
+}
+
+// appendRune writes a character of a JSON string, escaped if it must be or mode says so.
+func appendRune(b []byte, r rune, mode EscapeMode) []byte {
+	switch {
+	case r == '"' || r == '\\':
+		return append(b, '\\', byte(r))
+	case r < 0x20 && mode != EscapeMax && short(r) != 0:
+		return append(b, '\\', short(r))
+	case r == '/' && mode == EscapeMax:
+		return append(b, '\\', '/')
+	case r >= 0x20 && (mode == EscapeMin || r < 0x7f && !strings.ContainsRune("<>&'+", r)):
+		return append(b, string(r)...)
+	}
+
+	if r > 0xffff {
+		high, low := utf16.EncodeRune(r)
+		return appendEscape(appendEscape(b, high), low)
+	}
+
+	return appendEscape(b, r)
 }
 
 // asIs are the bytes that every mode writes as they are.
@@ -225,6 +231,7 @@ var asIs = func() (t [256]bool) {
 	return t
 }()
 
+// short returns the letter of a character's short escape, 0 if it has none.
 func short(r rune) byte {
 	switch r {
 	case '\n':

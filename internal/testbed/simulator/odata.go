@@ -298,26 +298,16 @@ var kindNames = map[string]string{
 }
 var flipped = map[string]string{"eq": "eq", "ne": "ne", "gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
 
+// compare reads a comparison: a property, an operator and a constant, or the other way
+// round.
 func (p *filterParser) compare() (condition, error) {
 	left, leftValue, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
 
-	if !p.space() {
-		return nil, p.syntax()
-	}
-
-	op := ""
-
-	for name := range kindNames {
-		if p.word(name) {
-			op = name
-			break
-		}
-	}
-
-	if op == "" || !p.space() {
+	op := p.operator()
+	if op == "" {
 		return nil, p.syntax()
 	}
 
@@ -328,29 +318,44 @@ func (p *filterParser) compare() (condition, error) {
 
 	kind := kindNames[op]
 	if left == nil && right != nil {
-		left, rightValue, op = right, leftValue, flipped[op]
+		left = right
+		rightValue = leftValue
+		op = flipped[op]
 	} else if left == nil || right != nil {
 		return nil, filterError("One operand must be a property and the other a constant.")
 	}
 
-	if rightValue.null {
-		if op != "eq" && op != "ne" {
-			return nil, filterError("null can only be compared by eq and ne.")
-		}
-	} else if left.kind != rightValue.kind {
-		return nil, filterError(
-			fmt.Sprintf(
-				"A binary operator with incompatible types was detected. Found operand types '%s' and '%s' for operator kind '%s'.",
-				edm[left.kind],
-				edm[rightValue.kind],
-				kind,
-			),
-		)
+	switch {
+	case rightValue.null && op != "eq" && op != "ne":
+		return nil, filterError("null can only be compared by eq and ne.")
+	case !rightValue.null && left.kind != rightValue.kind:
+		return nil, filterError(fmt.Sprintf("A binary operator with incompatible types was detected. "+
+			"Found operand types '%s' and '%s' for operator kind '%s'.", edm[left.kind], edm[rightValue.kind], kind))
 	}
 
 	return comparison{left, op, rightValue.null, rightValue.text, rightValue.num, rightValue.at}, nil
 }
 
+// operator reads an operator between spaces. It returns "" if there is none.
+func (p *filterParser) operator() string {
+	if !p.space() {
+		return ""
+	}
+
+	for name := range kindNames {
+		if p.word(name) {
+			if !p.space() {
+				return ""
+			}
+
+			return name
+		}
+	}
+
+	return ""
+}
+
+// operand reads a property or a constant.
 func (p *filterParser) operand() (*property, literal, error) {
 	if strings.HasPrefix(p.rest, "'") {
 		text, err := p.quoted()

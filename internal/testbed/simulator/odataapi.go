@@ -34,6 +34,7 @@ func (s *Simulator) incidents(x *exchange) {
 	s.odata(x, strings.TrimPrefix(x.r.URL.Path, "/api"), "/incidents")
 }
 
+// odata answers a request below collection: for the list, or for one of its elements.
 func (s *Simulator) odata(x *exchange, path, collection string) {
 	if len(path) < len(collection) || !strings.EqualFold(path[:len(collection)], collection) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
@@ -58,6 +59,7 @@ func (s *Simulator) odata(x *exchange, path, collection string) {
 	s.odataList(x)
 }
 
+// odataList answers a list: the page that the query asks for, with its faults.
 func (s *Simulator) odataList(x *exchange) {
 	a := odataAPIs[x.api]
 
@@ -80,20 +82,10 @@ func (s *Simulator) odataList(x *exchange) {
 		return
 	}
 
-	linked := a.api == Graph || s.cfg.EndpointLinks && a.api == Endpoint && !l.topGiven ||
-		s.strikes(x, "links") != nil
-	broken := ""
-
-	if linked {
-		if f := s.strikes(x, "link"); f != nil {
-			broken = f.Kind
-		}
-	}
-
+	linked, broken := s.links(x, l)
 	if broken == "skiptoken" && l.followed {
-		x.badQuery(
-			"The query specified in the URI is not valid. Query option 'SkipToken' is not allowed. To allow it, set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings.",
-		)
+		x.badQuery("The query specified in the URI is not valid. Query option 'SkipToken' is not allowed. To allow it, " +
+			"set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings.")
 
 		return
 	}
@@ -106,49 +98,77 @@ func (s *Simulator) odataList(x *exchange) {
 		l.ties = x.random()
 	}
 
+	p := s.distort(x, s.readPage(x, l), linked)
+	head := `{"@odata.context":"` + a.context + `",`
+
+	if l.count {
+		head += `"@odata.count":` + strconv.Itoa(p.total) + `,`
+	}
+
+	if p.more && linked && (broken != "none" || len(p.rows) == 0) {
+		head += `"@odata.nextLink":` + string(appendText(nil, x.nextLink(l, p.next, broken), EscapeMin)) + `,`
+	}
+
+	x.list(head+`"value":[`, p.rows, l.variant, "]}")
+
+	if a.api == Graph {
+		x.header.Set("Content-Type",
+			"application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
+	}
+}
+
+// links reports whether pages have a link to the next one, and the fault of that link, if
+// it has one.
+func (s *Simulator) links(x *exchange, l listing) (linked bool, broken string) {
+	linked = x.api == Graph || s.cfg.EndpointLinks && x.api == Endpoint && !l.topGiven ||
+		s.strikes(x, "links") != nil
+	if !linked {
+		return false, ""
+	}
+
+	if f := s.strikes(x, "link"); f != nil {
+		broken = f.Kind
+	}
+
+	return true, broken
+}
+
+// readPage reads the page that a listing asks for. It takes the tenant's lock.
+func (s *Simulator) readPage(x *exchange, l listing) page {
 	x.tenant.mu.Lock()
+	defer x.tenant.mu.Unlock()
 
-	rows, more, total := x.tenant.page(x.tenant.view(x.api), l)
+	p := x.tenant.page(x.tenant.view(x.api), l)
 	if l.variant == asMasked {
-		makeMasked(rows)
-	}
-	x.tenant.mu.Unlock()
-
-	next := l.skip + len(rows)
-	if linked && len(rows) > 0 && s.strikes(x, "emptypage") != nil {
-		rows, more, next = nil, true, l.skip
+		makeMasked(p.rows)
 	}
 
-	if linked && !more && len(rows) > 0 && s.strikes(x, "lastlink") != nil {
-		more = true
+	p.next = l.skip + len(p.rows)
+
+	return p
+}
+
+// distort applies the faults that change the rows of a page.
+func (s *Simulator) distort(x *exchange, p page, linked bool) page {
+	if linked && len(p.rows) > 0 && s.strikes(x, "emptypage") != nil {
+		p.next -= len(p.rows)
+		p.rows, p.more = nil, true
 	}
 
-	if s.strikes(x, "dup") != nil && len(rows) > 0 {
-		rows = append(rows[:len(rows):len(rows)], rows[len(rows)/2])
+	if linked && !p.more && len(p.rows) > 0 && s.strikes(x, "lastlink") != nil {
+		p.more = true
+	}
+
+	if s.strikes(x, "dup") != nil && len(p.rows) > 0 {
+		p.rows = append(p.rows[:len(p.rows):len(p.rows)], p.rows[len(p.rows)/2])
 	}
 
 	if s.strikes(x, "shuffle") != nil {
-		rows = append([]*row(nil), rows...)
-		x.random().Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+		p.rows = append([]*row(nil), p.rows...)
+		x.random().Shuffle(len(p.rows), func(i, j int) { p.rows[i], p.rows[j] = p.rows[j], p.rows[i] })
 	}
 
-	head := `{"@odata.context":"` + a.context + `",`
-	if l.count {
-		head += `"@odata.count":` + strconv.Itoa(total) + `,`
-	}
-
-	if more && linked && (broken != "none" || len(rows) == 0) {
-		head += `"@odata.nextLink":` + string(appendText(nil, x.nextLink(l, next, broken), EscapeMin)) + `,`
-	}
-
-	x.list(head+`"value":[`, rows, l.variant, "]}")
-
-	if a.api == Graph {
-		x.header.Set(
-			"Content-Type",
-			"application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8",
-		)
-	}
+	return p
 }
 
 // limit applies the faults that concern $top and $skip. It reports whether the request is
@@ -170,8 +190,8 @@ func (s *Simulator) limit(x *exchange, l *listing) bool {
 	return f == nil || f.Kind != "refused"
 }
 
-// nextLink is the address of the next page: the same options and where to go on, unless
-// it is broken on purpose.
+// nextLink returns the address of the next page: the same options, and where that page
+// begins. broken is the fault of the link, empty for none.
 func (x *exchange) nextLink(l listing, next int, broken string) string {
 	base, query := x.base(), l.rest
 	if query != "" {
@@ -181,7 +201,7 @@ func (x *exchange) nextLink(l listing, next int, broken string) string {
 	if x.sim.cfg.GraphLinks == LinkSkip {
 		query += "$skip=" + strconv.Itoa(next)
 	} else {
-		query += "$skiptoken=" + skipToken(next, l.rest, uint32(x.random().Uint32()))
+		query += "$skiptoken=" + skipToken(next, l.rest, x.random().Uint32())
 	}
 
 	switch broken {
@@ -196,7 +216,7 @@ func (x *exchange) nextLink(l listing, next int, broken string) string {
 	return base + x.r.URL.Path + "?" + query
 }
 
-// prefersUnknown tells whether the client knows of newer enumeration members.
+// prefersUnknown reports whether the client knows of newer enumeration members.
 func (x *exchange) prefersUnknown() bool {
 	for _, h := range x.r.Header.Values("Prefer") {
 		for item := range strings.SplitSeq(h, ",") {
@@ -219,7 +239,7 @@ func (s *Simulator) move(t *tenant, api string, l listing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
-	rows, _, _ := t.page(t.view(api), l)
+	rows := t.page(t.view(api), l).rows
 	if len(rows) == 0 {
 		return
 	}

@@ -11,19 +11,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/tick"
 )
 
-// odataAPI is what tells the three OData APIs apart.
+// odataAPI holds the differences between the three OData APIs.
 type odataAPI struct {
 	api     string
 	context string
 	filter  []property
-	// maxTop is the largest $top; clamp says that a larger one is cut down to it
-	// without a word, else it is a 400.
+	// maxTop is the largest $top. A larger one is refused with 400; with clamp it is
+	// silently reduced.
 	maxTop int
 	clamp  bool
 	// maxSkip is the largest $skip; 0 is any.
@@ -117,7 +118,8 @@ type listing struct {
 	rest      string     // the query without $skip and $skiptoken, for the link
 	followed  bool       // it came from a link
 	bySkip    bool       // it had $skip
-	ties      *rand.Rand // if set, draws the order of rows that are equal in order
+	ties      *rand.Rand // if set, chooses the order of rows that are equal
+	token     string     // the $skiptoken, empty for none
 }
 
 type orderKey struct {
@@ -125,15 +127,20 @@ type orderKey struct {
 	desc bool
 }
 
-// parseListing reads the query. An option whose name lacks its "$" is not an option,
-// and is ignored (azure-docs issue 11920).
+// errQuery begins the text of most refusals of a query.
+const errQuery = "The query specified in the URI is not valid. "
+
+// parseListing reads the query. It ignores an option whose name lacks its "$", as the
+// services do (trap 15 in internal/defender/doc.go).
 func (s *Simulator) parseListing(a *odataAPI, query string) (l listing, problem string) {
 	l.top, l.variant = a.maxTop, asFull
 	if a.expand != "" {
 		l.variant = asShort
 	}
 
-	seen, skipToken, kept := map[string]bool{}, "", []string(nil)
+	seen := map[string]bool{}
+
+	var rest []string
 
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {
@@ -141,15 +148,15 @@ func (s *Simulator) parseListing(a *odataAPI, query string) (l listing, problem 
 		}
 
 		k, v, _ := strings.Cut(pair, "=")
-		key, err1 := url.QueryUnescape(k)
+		key, keyErr := url.QueryUnescape(k)
 
-		value, err2 := url.QueryUnescape(v)
-		if err1 != nil || err2 != nil {
-			return l, "The query specified in the URI is not valid."
+		value, valueErr := url.QueryUnescape(v)
+		if keyErr != nil || valueErr != nil {
+			return l, strings.TrimSpace(errQuery)
 		}
 
 		if key != "$skip" && key != "$skiptoken" {
-			kept = append(kept, pair)
+			rest = append(rest, pair)
 		}
 
 		if !strings.HasPrefix(key, "$") {
@@ -157,100 +164,132 @@ func (s *Simulator) parseListing(a *odataAPI, query string) (l listing, problem 
 		}
 
 		if seen[key] {
-			return l, fmt.Sprintf(
-				"Query option '%s' was specified more than once, but it must be specified at most once.",
-				key,
-			)
+			return l, "Query option '" + key + "' was specified more than once, but it must be specified at most once."
 		}
 
 		seen[key] = true
-		switch key {
-		case "$filter":
-			c, err := parseFilter(value, a.filter)
-			if err != nil {
-				return l, err.Error()
-			}
 
-			l.where = c
-		case "$orderby":
-			if problem = s.orderBy(&l, a, value); problem != "" {
-				return l, problem
-			}
-		case "$top":
-			n, err := strconv.Atoi(value)
-			if err != nil || n < 0 {
-				return l, fmt.Sprintf(
-					"Invalid value '%s' for $top query option found. The $top query option requires a non-negative integer value.",
-					value,
-				)
-			}
-
-			if n > a.maxTop && !a.clamp {
-				return l, fmt.Sprintf(
-					"The limit of '%d' for Top query has been exceeded. The value from the incoming request is '%d'.",
-					a.maxTop,
-					n,
-				)
-			}
-
-			l.top, l.topGiven = min(n, a.maxTop), true
-		case "$skip":
-			n, err := strconv.Atoi(value)
-			if err != nil || n < 0 {
-				return l, fmt.Sprintf(
-					"Invalid value '%s' for $skip query option found. The $skip query option requires a non-negative integer value.",
-					value,
-				)
-			}
-
-			if a.maxSkip > 0 && n > a.maxSkip {
-				return l, fmt.Sprintf(
-					"The limit of '%d' for Skip query has been exceeded. The value from the incoming request is '%d'.",
-					a.maxSkip,
-					n,
-				)
-			}
-
-			l.skip, l.followed, l.bySkip = n, n > 0, n > 0
-		case "$skiptoken":
-			skipToken = value
-		case "$count":
-			if value != "true" && value != "false" {
-				return l, "Invalid value for $count query option found."
-			}
-
-			l.count = value == "true"
-		case "$expand":
-			if a.expand == "" || value != a.expand {
-				return l, fmt.Sprintf(
-					"The query specified in the URI is not valid. Could not find a property named '%s' to expand.",
-					value,
-				)
-			}
-
-			l.variant = asFull
-		default:
-			return l, fmt.Sprintf("The query parameter '%s' is not supported.", key)
+		if problem = s.option(&l, a, key, value); problem != "" {
+			return l, problem
 		}
 	}
 
-	l.rest = strings.Join(kept, "&")
-	if skipToken != "" {
-		n, ok := readSkipToken(skipToken, l.rest)
-		if !ok || seen["$skip"] {
-			return l, "The query specified in the URI is not valid. The skip token is not valid."
-		}
+	l.rest = strings.Join(rest, "&")
 
-		l.skip, l.followed = n, true
-	}
-
-	return l, ""
+	return l, l.followToken(seen["$skip"])
 }
 
+// option reads one option of a query into l.
+func (s *Simulator) option(l *listing, a *odataAPI, key, value string) (problem string) {
+	switch key {
+	case "$filter":
+		c, err := parseFilter(value, a.filter)
+		if err != nil {
+			return err.Error()
+		}
+
+		l.where = c
+	case "$orderby":
+		return s.orderBy(l, a, value)
+	case "$top":
+		return l.setTop(a, value)
+	case "$skip":
+		return l.setSkip(a, value)
+	case "$skiptoken":
+		l.token = value
+	case "$count":
+		if value != "true" && value != "false" {
+			return "Invalid value for $count query option found."
+		}
+
+		l.count = value == "true"
+	case "$expand":
+		if a.expand == "" || value != a.expand {
+			return errQuery + "Could not find a property named '" + value + "' to expand."
+		}
+
+		l.variant = asFull
+	default:
+		return "The query parameter '" + key + "' is not supported."
+	}
+
+	return ""
+}
+
+// setTop reads $top.
+func (l *listing) setTop(a *odataAPI, value string) (problem string) {
+	n, problem := natural("$top", value)
+	if problem != "" {
+		return problem
+	}
+
+	if n > a.maxTop && !a.clamp {
+		return exceeded("Top", a.maxTop, n)
+	}
+
+	l.top = min(n, a.maxTop)
+	l.topGiven = true
+
+	return ""
+}
+
+// setSkip reads $skip.
+func (l *listing) setSkip(a *odataAPI, value string) (problem string) {
+	n, problem := natural("$skip", value)
+	if problem != "" {
+		return problem
+	}
+
+	if a.maxSkip > 0 && n > a.maxSkip {
+		return exceeded("Skip", a.maxSkip, n)
+	}
+
+	l.skip = n
+	l.followed = n > 0
+	l.bySkip = n > 0
+
+	return ""
+}
+
+// natural reads the value of an option that is a number.
+func natural(option, value string) (n int, problem string) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return 0, fmt.Sprintf("Invalid value '%s' for %s query option found. "+
+			"The %s query option requires a non-negative integer value.", value, option, option)
+	}
+
+	return n, ""
+}
+
+// exceeded returns the refusal of a number that is too large.
+func exceeded(option string, limit, value int) string {
+	return fmt.Sprintf("The limit of '%d' for %s query has been exceeded. "+
+		"The value from the incoming request is '%d'.", limit, option, value)
+}
+
+// followToken goes to the place that the query's $skiptoken names, if it has one.
+func (l *listing) followToken(alsoSkip bool) (problem string) {
+	if l.token == "" {
+		return ""
+	}
+
+	n, ok := readSkipToken(l.token, l.rest)
+	if !ok || alsoSkip {
+		return errQuery + "The skip token is not valid."
+	}
+
+	l.skip = n
+	l.followed = true
+
+	return ""
+}
+
+// orderBy reads $orderby.
 func (s *Simulator) orderBy(l *listing, a *odataAPI, value string) (problem string) {
 	switch s.cfg.OrderBy {
 	case OrderRefused:
-		return "The query specified in the URI is not valid. Query option 'OrderBy' is not allowed. To allow it, set the 'AllowedQueryOptions' property."
+		return errQuery + "Query option 'OrderBy' is not allowed. To allow it, set the 'AllowedQueryOptions' property."
 	case OrderIgnored:
 		return ""
 	}
@@ -272,7 +311,7 @@ func (s *Simulator) orderBy(l *listing, a *odataAPI, value string) (problem stri
 	return ""
 }
 
-// skipToken is opaque to clients: where to go on, bound to the query that it belongs to.
+// skipToken returns a token, opaque to clients, for the place offset of a query.
 func skipToken(offset int, query string, nonce uint32) string {
 	h := fnv.New32a()
 	h.Write([]byte(query))
@@ -280,6 +319,7 @@ func skipToken(offset int, query string, nonce uint32) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%d.%d", offset, h.Sum32(), nonce))
 }
 
+// readSkipToken returns the place that a token of this query names.
 func readSkipToken(text, query string) (int, bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -299,87 +339,122 @@ func readSkipToken(text, query string) (int, bool) {
 	return n, err == nil && n >= 0
 }
 
-// page picks the rows of a listing; more says that there are further ones, total is
-// their number (if asked for). The tenant's lock is held.
-func (t *tenant) page(v *view, l listing) (rows []*row, more bool, total int) {
+// page is what a listing brings.
+type page struct {
+	rows  []*row
+	more  bool // there are further rows
+	total int  // the number of all rows, if it was asked for
+	next  int  // the place of the first row behind the page
+}
+
+// page picks the rows of a listing. The caller holds the tenant's lock.
+func (t *tenant) page(v *view, l listing) page {
 	v.sort()
 
-	now := t.sim.cfg.Clock()
-
-	order := l.order
-	if len(order) == 0 { // "newest first"; which time is meant is not documented
-		order = []orderKey{{&property{kind: propTime, role: 'c'}, true}}
+	if len(l.order) == 0 { // "newest first"; which time is meant is not documented
+		l.order = []orderKey{{&property{kind: propTime, role: 'c'}, true}}
 	}
 
-	index, role := v.byCreated, byte('c')
-	if order[0].prop.role == 'u' {
-		index, role = v.byUpdated, 'u'
+	role := byte('c')
+	if l.order[0].prop.role == 'u' {
+		role = 'u'
 	}
 
-	lo, hi := v.span(l.where, role)
-	other := byte('c' + 'u' - role)
-	lo2, hi2 := v.span(l.where, other)
+	rows := v.within(l.where, role)
+	others := v.within(l.where, otherRole(role))
+	ordered := len(l.order) == 1 && l.order[0].prop.role != 0
 
-	ordered := len(order) == 1 && order[0].prop.role != 0
-	if !ordered || l.ties != nil || (hi-lo) > 4*(hi2-lo2)+100 {
-		if hi2-lo2 < hi-lo {
-			if index, lo, hi = v.byUpdated, lo2, hi2; other == 'c' {
-				index = v.byCreated
-			}
-		}
-
-		var list []*row
-
-		for _, r := range index[lo:hi] {
-			if r.listedAt(now) && (l.where == nil || l.where.holds(r)) {
-				list = append(list, r)
-			}
-		}
-
-		if l.ties != nil {
-			l.ties.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		}
-
-		slices.SortStableFunc(list, func(a, b *row) int { return compareRows(a, b, order) })
-		total = len(list)
-		list = list[min(l.skip, total):]
-
-		return list[:min(l.top, len(list))], len(list) > l.top, total
+	if ordered && l.ties == nil && len(rows) <= 4*len(others)+100 {
+		return l.inOrder(rows, t.sim.cfg.Clock())
 	}
 
-	for i := range hi - lo {
-		r := index[lo+i]
-		if order[0].desc {
-			r = index[hi-1-i]
+	if len(others) < len(rows) {
+		rows = others
+	}
+
+	return l.sorted(rows, t.sim.cfg.Clock())
+}
+
+// sorted picks from rows in any order, which it sorts.
+func (l listing) sorted(rows []*row, now time.Time) page {
+	var list []*row
+
+	for _, r := range rows {
+		if l.lists(r, now) {
+			list = append(list, r)
+		}
+	}
+
+	if l.ties != nil {
+		l.ties.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	}
+
+	slices.SortStableFunc(list, func(a, b *row) int { return compareRows(a, b, l.order) })
+
+	total := len(list)
+	list = list[min(l.skip, total):]
+
+	return page{rows: list[:min(l.top, len(list))], more: len(list) > l.top, total: total}
+}
+
+// inOrder picks from rows that are in ascending order of the time asked for.
+func (l listing) inOrder(rows []*row, now time.Time) page {
+	var p page
+
+	for i := range rows {
+		r := rows[i]
+		if l.order[0].desc {
+			r = rows[len(rows)-1-i]
 		}
 
-		if !r.listedAt(now) || l.where != nil && !l.where.holds(r) {
+		if !l.lists(r, now) {
 			continue
 		}
 
-		if total++; total <= l.skip {
+		p.total++
+		if p.total <= l.skip {
 			continue
 		}
 
-		if len(rows) < l.top {
-			rows = append(rows, r)
-		} else if more = true; !l.count {
+		if len(p.rows) < l.top {
+			p.rows = append(p.rows, r)
+			continue
+		}
+
+		p.more = true
+		if !l.count {
 			break
 		}
 	}
 
-	return rows, more, total
+	return p
 }
 
-// span is the part of an index outside of which the condition holds for no row.
-func (v *view) span(c condition, role byte) (lo, hi int) {
+// lists reports whether a listing has a row.
+func (l listing) lists(r *row, now time.Time) bool {
+	return r.listedAt(now) && (l.where == nil || l.where.holds(r))
+}
+
+// otherRole returns the role of the other time: 'c' is that of creation, 'u' that of the
+// last update.
+func otherRole(role byte) byte {
+	if role == 'c' {
+		return 'u'
+	}
+
+	return 'c'
+}
+
+// within returns a part of the index of a time outside of which the condition holds for no
+// row.
+func (v *view) within(c condition, role byte) []*row {
 	index, at := v.byUpdated, func(r *row) tick.Tick { return r.updated }
 	if role == 'c' {
 		index, at = v.byCreated, func(r *row) tick.Tick { return r.created }
 	}
 
 	if c == nil {
-		return 0, len(index)
+		return index
 	}
 
 	from, to := bounds(c, role)
@@ -394,11 +469,12 @@ func (v *view) span(c condition, role byte) (lo, hi int) {
 
 		return i
 	}
-	lo, hi = find(from), find(to)
+	low, high := find(from), find(to)
 
-	return lo, max(lo, hi)
+	return index[low:max(low, high)]
 }
 
+// compareRows compares two rows by the keys of an order.
 func compareRows(a, b *row, order []orderKey) int {
 	for _, k := range order {
 		c := 0

@@ -54,11 +54,12 @@ func (s *Simulator) siem(x *exchange) {
 	if s.strikes(x, "dup") != nil {
 		rows = append(rows, rows[:len(rows)/2]...)
 	}
-	// The order is not documented: it is never that of time, and another one each time.
+	// The order is not documented, so it is random each time.
 	x.random().Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 	x.list("[", rows, asFull, "]")
 }
 
+// siemRows returns the rows of a window, newest first.
 func (s *Simulator) siemRows(t *tenant, w siemWindow) []*row {
 	now := s.cfg.Clock()
 
@@ -101,6 +102,7 @@ func (s *Simulator) siemRows(t *tenant, w siemWindow) []*row {
 	return rows
 }
 
+// matches reports whether each of these fields has one of its values.
 func (r *row) matches(equal map[string][]string) bool {
 	for field, values := range equal {
 		if !slices.Contains(values, gjson.GetBytes(r.full, field).String()) {
@@ -111,62 +113,65 @@ func (r *row) matches(equal map[string][]string) bool {
 	return true
 }
 
+// parseSIEM reads the query.
 func (s *Simulator) parseSIEM(query string, now time.Time) (w siemWindow, problem string) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return w, "The query is malformed."
 	}
 
-	w.until, w.equal = tick.FromTime(now), map[string][]string{}
+	w.until = tick.FromTime(now)
 	w.since = w.until - 120*tick.Minute
+	w.equal = map[string][]string{}
 
 	for _, name := range sortedKeys(values) {
-		list := values[name]
-
 		i := slices.IndexFunc(siemParameters, func(p string) bool { return strings.EqualFold(p, name) })
-		if i < 0 {
-			if s.cfg.SIEMUnknownParameters {
-				continue
-			}
 
+		switch {
+		case i < 0 && s.cfg.SIEMUnknownParameters:
+			continue
+		case i < 0:
 			return w, "The query parameter '" + name + "' is not known."
-		}
-
-		if len(list) > 1 && siemParameters[i] != "machinegroups" {
+		case len(values[name]) > 1 && siemParameters[i] != "machinegroups":
 			return w, "The query parameter '" + name + "' is given more than once."
+		case siemParameters[i] == "ago" && (values.Has("sinceTimeUtc") || values.Has("untilTimeUtc")):
+			return w, "'ago' cannot be combined with other bounds." // their precedence is not documented
 		}
 
-		ok := true
-
-		switch p := siemParameters[i]; p {
-		case "sinceTimeUtc":
-			w.since, ok = siemTime(list[0])
-		case "untilTimeUtc":
-			w.until, ok = siemTime(list[0])
-		case "ago":
-			var d time.Duration
-
-			if values.Has("sinceTimeUtc") || values.Has("untilTimeUtc") {
-				return w, "'ago' cannot be combined with other bounds." // their precedence is not documented
-			}
-
-			d, ok = isoDuration(list[0])
-			w.since = w.until - tick.FromDuration(d)
-		case "limit":
-			w.limit, err = strconv.Atoi(list[0])
-			ok = err == nil && w.limit > 0
-		case "machinegroups":
-			w.equal["MachineGroup"] = list
-		default:
-			w.equal[p] = list
-		}
-
-		if !ok {
+		if !w.set(siemParameters[i], values[name]) {
 			return w, "The value of '" + name + "' is not valid."
 		}
 	}
 
 	return w, ""
+}
+
+// set reads the values of one parameter. It reports whether they are valid.
+func (w *siemWindow) set(parameter string, values []string) (ok bool) {
+	switch parameter {
+	case "sinceTimeUtc":
+		w.since, ok = siemTime(values[0])
+		return ok
+	case "untilTimeUtc":
+		w.until, ok = siemTime(values[0])
+		return ok
+	case "ago":
+		d, ok := isoDuration(values[0])
+		w.since = w.until - tick.FromDuration(d)
+
+		return ok
+	case "limit":
+		n, err := strconv.Atoi(values[0])
+		w.limit = n
+
+		return err == nil && n > 0
+	case "machinegroups":
+		w.equal["MachineGroup"] = values
+	default:
+		w.equal[parameter] = values
+	}
+
+	return true
 }
 
 // siemTime reads a date-time without quotes. The samples have milliseconds and no zone.

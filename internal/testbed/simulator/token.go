@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// accessToken is one that was issued. Times are the servers'.
+// accessToken is an issued access token. Its times are by the servers' clock.
 type accessToken struct {
 	tenant   *tenant
 	client   string
@@ -57,17 +57,14 @@ func (s *Simulator) token(x *exchange, path string, v2 bool) {
 
 	x.refuseSignIn(
 		bad,
-		"{client}",
-		in.client,
-		"{tenant}",
-		path,
-		"{user}",
-		user,
-		"{resource}",
-		first(in.form.Get("resource"), in.form.Get("scope")),
+		"{client}", in.client,
+		"{tenant}", path,
+		"{user}", user,
+		"{resource}", first(in.form.Get("resource"), in.form.Get("scope")),
 	)
 }
 
+// handle returns the answer to a request, or why it is refused.
 func (in *signIn) handle() ([]byte, *refusal) {
 	if in.x.r.Method != http.MethodPost {
 		return nil, refused(900561, in.x.r.Method)
@@ -109,8 +106,7 @@ func (in *signIn) handle() ([]byte, *refusal) {
 	return nil, refused(70003)
 }
 
-// parse reads the form. Only the body counts: what stands in the address's query is not
-// looked at.
+// parse reads the form. Only the body counts; the query of the address is ignored.
 func (in *signIn) parse() *refusal {
 	media, _, _ := mime.ParseMediaType(in.x.r.Header.Get("Content-Type"))
 	if media != "application/x-www-form-urlencoded" {
@@ -133,17 +129,8 @@ func (in *signIn) parse() *refusal {
 		}
 	}
 
-	if user, password, ok := in.x.r.BasicAuth(); ok && in.v2 { // RFC 6749 section 2.3.1: both parts are form-encoded
-		id, err1 := url.QueryUnescape(user)
-
-		secret, err2 := url.QueryUnescape(password)
-		if err1 != nil || err2 != nil || in.form.Has("client_secret") ||
-			in.form.Has("client_id") && !strings.EqualFold(in.form.Get("client_id"), id) {
-			return refused(9002313)
-		}
-
-		in.form.Set("client_id", id)
-		in.form.Set("client_secret", secret)
+	if bad := in.basicAuth(); bad != nil {
+		return bad
 	}
 
 	for _, name := range []string{"grant_type", "client_id"} {
@@ -158,8 +145,30 @@ func (in *signIn) parse() *refusal {
 	return nil
 }
 
-// identify finds tenant and application and checks the application's credential; s.mu
-// is held.
+// basicAuth reads the header Authorization of RFC 6749 section 2.3.1 into the form. Both of
+// its parts are form-encoded.
+func (in *signIn) basicAuth() *refusal {
+	user, password, ok := in.x.r.BasicAuth()
+	if !ok || !in.v2 {
+		return nil
+	}
+
+	id, idErr := url.QueryUnescape(user)
+
+	secret, secretErr := url.QueryUnescape(password)
+	if idErr != nil || secretErr != nil || in.form.Has("client_secret") ||
+		in.form.Has("client_id") && !strings.EqualFold(in.form.Get("client_id"), id) {
+		return refused(9002313)
+	}
+
+	in.form.Set("client_id", id)
+	in.form.Set("client_secret", secret)
+
+	return nil
+}
+
+// identify finds tenant and application and checks the application's credential. The
+// caller holds s.mu.
 func (in *signIn) identify() *refusal {
 	s := in.x.sim
 	switch strings.ToLower(in.path) {
@@ -181,7 +190,8 @@ func (in *signIn) identify() *refusal {
 		return refused(in.tenant.AADSTS)
 	}
 
-	if in.app = in.tenant.app(in.client); in.app == nil {
+	in.app = in.tenant.app(in.client)
+	if in.app == nil {
 		return refused(700016)
 	}
 
@@ -195,7 +205,7 @@ func (in *signIn) identify() *refusal {
 	return in.authenticate()
 }
 
-// tenantOf is where a person who signs in at /common with this application comes from:
+// tenantOf returns the tenant of a person who signs in at /common with this application:
 // the first tenant that knows it.
 func (s *Simulator) tenantOf(client string) *tenant {
 	for _, t := range s.tenants {
@@ -207,6 +217,7 @@ func (s *Simulator) tenantOf(client string) *tenant {
 	return nil
 }
 
+// app returns an application of the tenant, nil if the tenant does not know it.
 func (t *tenant) app(client string) *App {
 	for i := range t.Apps {
 		if strings.EqualFold(t.Apps[i].ClientID, client) {
@@ -217,29 +228,28 @@ func (t *tenant) app(client string) *App {
 	return nil
 }
 
-// authenticate checks the client's credential. Clients that have none must send none,
-// and a browser must not send one.
+// authenticate checks the client's credential. A client that has none must send none, and
+// a browser must not send one.
 func (in *signIn) authenticate() *refusal {
 	secret, hasSecret := in.form.Get("client_secret"), in.form.Has("client_secret")
-
 	hasAssertion := in.form.Has("client_assertion") || in.form.Has("client_assertion_type")
-	if origin := in.x.r.Header.Get("Origin") != ""; origin && (!in.app.SPA || hasSecret || hasAssertion) {
-		return refused(9002326)
-	} else if !origin && in.app.SPA && in.form.Get("grant_type") == "authorization_code" {
-		return refused(9002327)
+
+	if bad := in.checkOrigin(hasSecret || hasAssertion); bad != nil {
+		return bad
 	}
 
-	switch {
-	case in.app.Public || in.app.SPA:
-		if hasSecret || hasAssertion {
+	if in.app.Public || in.app.SPA {
+		switch {
+		case hasSecret || hasAssertion:
 			return refused(700025)
-		}
-
-		if in.form.Get("grant_type") == "client_credentials" {
+		case in.form.Get("grant_type") == "client_credentials":
 			return refused(7000218)
 		}
 
 		return nil
+	}
+
+	switch {
 	case hasAssertion && hasSecret:
 		return refused(9002313)
 	case hasAssertion:
@@ -255,11 +265,27 @@ func (in *signIn) authenticate() *refusal {
 	return nil
 }
 
-// clientCredentials is the grant of RFC 6749 section 4.4; it never gives a refresh token.
+// checkOrigin checks that a request of a browser, which has the header Origin, is that of
+// a single-page application, and the other way round.
+func (in *signIn) checkOrigin(hasCredential bool) *refusal {
+	switch browser := in.x.r.Header.Get("Origin") != ""; {
+	case browser && (!in.app.SPA || hasCredential):
+		return refused(9002326)
+	case !browser && in.app.SPA && in.form.Get("grant_type") == "authorization_code":
+		return refused(9002327)
+	}
+
+	return nil
+}
+
+// clientCredentials answers the grant of RFC 6749 section 4.4, which never has a refresh
+// token.
 func (in *signIn) clientCredentials() ([]byte, *refusal) {
 	var uri string
+
 	if !in.v2 {
-		if uri = in.form.Get("resource"); uri == "" {
+		uri = in.form.Get("resource")
+		if uri == "" {
 			return nil, refused(900144, "resource")
 		}
 
@@ -299,76 +325,103 @@ func (in *signIn) clientCredentials() ([]byte, *refusal) {
 	return in.answer(t, nil, "", false), nil
 }
 
-// delegated works out what a request with a user's grant is for: the resource and the
-// permissions.
-func (in *signIn) delegated(g *grant) (*accessToken, bool, *refusal) {
-	t := &accessToken{
-		tenant: in.tenant,
-		client: in.client,
-		v2:     in.v2,
-		aud:    g.resource,
-	}
-	offline, idToken := true, true
-
-	if !in.v2 {
-		if uri := in.form.Get("resource"); uri != "" {
-			if g.exact && g.resource != "" &&
-				!strings.EqualFold(strings.TrimRight(uri, "/"), strings.TrimRight(g.resource, "/")) {
-				return nil, false, refused(90023, "the resource differs from the one of the authorization request")
-			}
-
-			t.aud = uri
-		} else if !g.exact || g.resource == "" {
-			return nil, false, refused(900144, "resource")
-		}
-	} else {
-		sc := parseScopes(first(in.form.Get("scope"), g.scope))
-		if sc.unknown != "" {
-			return nil, false, refused(70011)
-		}
-
-		if in.form.Has("scope") && g.exact && len(sc.uris) > 1 {
-			return nil, false, refused(700022)
-		}
-
-		if len(sc.uris) > 0 {
-			t.aud = sc.uris[0]
-		}
-
-		switch {
-		case g.exact:
-			offline = g.offline || sc.offline
-		case in.form.Get("scope") == "":
-			offline = g.offline
-		default:
-			offline = sc.offline
-		}
-
-		if t.aud == "" {
-			return nil, false, refused(900144, "scope")
-		}
-
-		idToken = sc.openid
+// delegated returns the access token that a request with a user's grant is for, and
+// whether a refresh token goes with it.
+func (in *signIn) delegated(g *grant) (t *accessToken, offline bool, bad *refusal) {
+	wanted := in.wantedByResource
+	if in.v2 {
+		wanted = in.wantedByScope
 	}
 
-	if t.resource = resourceOf(t.aud); t.resource == nil {
-		if in.v2 {
-			return nil, false, refused(500011)
-		}
+	w, bad := wanted(g)
+	if bad != nil {
+		return nil, false, bad
+	}
 
+	t = &accessToken{
+		tenant:   in.tenant,
+		client:   in.client,
+		v2:       in.v2,
+		aud:      w.aud,
+		resource: resourceOf(w.aud),
+	}
+
+	switch {
+	case t.resource == nil && in.v2:
+		return nil, false, refused(500011)
+	case t.resource == nil:
 		return nil, false, refused(50001)
 	}
 
 	t.granted = t.resource.granted(in.app.Scopes, t.resource.scopes)
-	if len(t.granted) == 0 && len(t.resource.scopes) > 0 && in.app.Scopes != nil && t.resource.api != SIEM {
-		return nil, false, refused(65001)
-	}
-
 	if t.resource.api == SIEM && len(t.granted) == 0 {
 		t.granted = slices.Clone(t.resource.scopes)
 	}
 
-	g.idToken = idToken
+	if len(t.granted) == 0 && len(t.resource.scopes) > 0 && in.app.Scopes != nil {
+		return nil, false, refused(65001)
+	}
 
-	return t, offline, nil
+	g.idToken = w.idToken
+
+	return t, w.offline, nil
+}
+
+// wanted is what a request with a user's grant asks for.
+type wanted struct {
+	aud              string // the resource
+	offline, idToken bool
+}
+
+// wantedByResource returns what a request of v1 asks for.
+func (in *signIn) wantedByResource(g *grant) (wanted, *refusal) {
+	w := wanted{aud: g.resource, offline: true, idToken: true}
+	uri := in.form.Get("resource")
+
+	if uri == "" {
+		if !g.exact || g.resource == "" {
+			return w, refused(900144, "resource")
+		}
+
+		return w, nil
+	}
+
+	if g.exact && g.resource != "" &&
+		!strings.EqualFold(strings.TrimRight(uri, "/"), strings.TrimRight(g.resource, "/")) {
+		return w, refused(90023, "the resource differs from the one of the authorization request")
+	}
+
+	w.aud = uri
+
+	return w, nil
+}
+
+// wantedByScope returns what a request of v2 asks for.
+func (in *signIn) wantedByScope(g *grant) (wanted, *refusal) {
+	sc := parseScopes(first(in.form.Get("scope"), g.scope))
+
+	switch {
+	case sc.unknown != "":
+		return wanted{}, refused(70011)
+	case in.form.Has("scope") && g.exact && len(sc.uris) > 1:
+		return wanted{}, refused(700022)
+	}
+
+	w := wanted{aud: g.resource, offline: sc.offline, idToken: sc.openid}
+	if len(sc.uris) > 0 {
+		w.aud = sc.uris[0]
+	}
+
+	switch {
+	case g.exact:
+		w.offline = g.offline || sc.offline
+	case in.form.Get("scope") == "":
+		w.offline = g.offline
+	}
+
+	if w.aud == "" {
+		return w, refused(900144, "scope")
+	}
+
+	return w, nil
 }

@@ -220,71 +220,81 @@ func replaced(a *version, api string, render func() []byte) []byte {
 	return render()
 }
 
-// describe gives identity and version of a row, by the rules of the project's records:
-// what names the alert, and the decimal ticks of its update time, for an incident with
-// the number of its alerts. It reads what is sent, so that replaced fields count.
-func describe(api string, raw []byte) (identity, ver string) {
-	text := func(path string) string {
-		switch r := gjson.GetBytes(raw, path); r.Type {
-		case gjson.String:
-			return r.Str
-		case gjson.Number:
-			return r.Raw
-		}
-
-		return ""
-	}
-	ticks := func(s string) tick.Tick {
-		t, err := tick.Parse(s)
-		if err != nil {
-			return 0
-		}
-
-		return t
-	}
-
+// describe returns identity and version of a row, as docs/contract.md has them: what names
+// the alert, and its update time in ticks; for an incident also the number of its alerts.
+// It reads what is sent, so that replaced fields count.
+func describe(api string, raw []byte) (identity, version string) {
 	var at tick.Tick
+
+	count := ""
 
 	switch api {
 	case SIEM:
-		if identity = text("FullId"); identity == "" {
-			id, part, processed := text("AlertId"), text("AlertPart"), text("LastProcessedTimeUtc")
-			if id != "" && part != "" && processed != "" {
-				identity = id + ":" + part + ":" + processed
-			}
-		}
+		identity = detectionID(raw)
 	case Endpoint:
-		identity, at = text("id"), ticks(text("lastUpdateTime"))
+		identity = textAt(raw, "id")
+		at = timeAt(raw, "lastUpdateTime")
 	case Graph:
-		identity, at = text("id"), ticks(text("lastUpdateDateTime"))
+		identity = textAt(raw, "id")
+		at = timeAt(raw, "lastUpdateDateTime")
 	case Incidents:
-		identity, at = text("incidentId"), ticks(text("lastUpdateTime"))
+		identity = textAt(raw, "incidentId")
+		at = timeAt(raw, "lastUpdateTime")
 
-		inner := gjson.GetBytes(raw, "alerts.#.lastUpdatedTime").Array()
-		for _, r := range inner {
-			at = max(at, ticks(r.String()))
+		for _, r := range gjson.GetBytes(raw, "alerts.#.lastUpdatedTime").Array() {
+			at = max(at, parseTime(r.String()))
 		}
 
-		if at != 0 {
-			ver = strconv.FormatInt(
-				int64(at),
-				10,
-			) + ":" + strconv.FormatInt(
-				gjson.GetBytes(raw, "alerts.#").Int(),
-				10,
-			)
-		}
+		count = ":" + strconv.FormatInt(gjson.GetBytes(raw, "alerts.#").Int(), 10)
 	}
 
-	if identity == "" {
+	switch {
+	case identity == "":
 		return sha256Hex(raw), ""
+	case at == 0:
+		return identity, ""
 	}
 
-	if api != Incidents && at != 0 {
-		ver = strconv.FormatInt(int64(at), 10)
+	return identity, strconv.FormatInt(int64(at), 10) + count
+}
+
+// detectionID returns the identity of a detection, "" if it has none.
+func detectionID(raw []byte) string {
+	if id := textAt(raw, "FullId"); id != "" {
+		return id
 	}
 
-	return identity, ver
+	id, part, processed := textAt(raw, "AlertId"), textAt(raw, "AlertPart"), textAt(raw, "LastProcessedTimeUtc")
+	if id == "" || part == "" || processed == "" {
+		return ""
+	}
+
+	return id + ":" + part + ":" + processed
+}
+
+// textAt returns a text or a number of a row, "" if there is none.
+func textAt(raw []byte, path string) string {
+	switch r := gjson.GetBytes(raw, path); r.Type {
+	case gjson.String:
+		return r.Str
+	case gjson.Number:
+		return r.Raw
+	}
+
+	return ""
+}
+
+// timeAt returns a time of a row, 0 if there is none.
+func timeAt(raw []byte, path string) tick.Tick { return parseTime(textAt(raw, path)) }
+
+// parseTime returns the time of a text, 0 if it is none.
+func parseTime(text string) tick.Tick {
+	t, err := tick.Parse(text)
+	if err != nil {
+		return 0
+	}
+
+	return t
 }
 
 // each goes through the rows with an identity.

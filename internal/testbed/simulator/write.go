@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,15 +31,9 @@ func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 		x.retryAfter(f.After, f.Wait)
 
 		if f.Code >= 500 {
-			x.html(
-				f.Code,
-				fmt.Sprintf(
-					"<!DOCTYPE html>\r\n<html><head><title>%d %s</title></head>\r\n<body><h1>Our services aren't available right now</h1>"+
-						"</body></html>\r\n",
-					f.Code,
-					http.StatusText(f.Code),
-				),
-			)
+			x.html(f.Code, fmt.Sprintf("<!DOCTYPE html>\r\n<html><head><title>%d %s</title></head>\r\n"+
+				"<body><h1>Our services aren't available right now</h1></body></html>\r\n",
+				f.Code, http.StatusText(f.Code)))
 
 			return
 		}
@@ -52,8 +47,8 @@ func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 	}
 }
 
-// retryAfter sets the header of RFC 9110 section 10.2.3 in one of its forms, and
-// remembers it, to see whether the client waits.
+// retryAfter sets the header of RFC 9110 section 10.2.3 in one of its forms. It remembers
+// the time, to check whether the client waits.
 func (x *exchange) retryAfter(form string, wait time.Duration) {
 	if form == "none" || form == "" {
 		return
@@ -75,6 +70,7 @@ func (x *exchange) retryAfter(form string, wait time.Duration) {
 	x.sim.mu.Unlock()
 }
 
+// waitKey names the client, tenant and API that have to wait together.
 func (x *exchange) waitKey() string {
 	id := ""
 	if x.tenant != nil {
@@ -98,7 +94,7 @@ func (x *exchange) early() {
 // hangUp closes the connection, with a reset if asked for.
 func hangUp(w http.ResponseWriter, reset bool) {
 	c, _, err := http.NewResponseController(w).Hijack()
-	if err != nil { // HTTP/2 has no connection to give away
+	if err != nil { // HTTP/2 does not hand out its connection
 		panic(http.ErrAbortHandler)
 	}
 
@@ -137,8 +133,7 @@ func (s *Simulator) write(x *exchange) {
 		}
 	}
 
-	whole := out.send(total)
-	if whole {
+	if out.send(total) {
 		s.stats.count(func(c *Stats) {
 			if x.api != Login {
 				c.Rows[x.api] += int64(len(x.rows))
@@ -148,7 +143,7 @@ func (s *Simulator) write(x *exchange) {
 	}
 }
 
-// output is how the body is written.
+// output says how the body is written.
 type output struct {
 	x        *exchange
 	stopName string // cut, reset or stall
@@ -160,13 +155,16 @@ type output struct {
 	gzip     bool
 }
 
+// alter applies a fault to the answer.
 func (o *output) alter(f *fault) {
 	x := o.x
 
 	switch f.Name {
 	case "cut", "reset", "stall":
 		if o.stopName == "" {
-			o.stopName, o.stopKind, o.fraction = f.Name, f.Kind, f.At
+			o.stopName = f.Name
+			o.stopKind = f.Kind
+			o.fraction = f.At
 		}
 	case "drip":
 		o.rate = f.Rate
@@ -175,61 +173,63 @@ func (o *output) alter(f *fault) {
 	case "gzip":
 		o.gzip = strings.Contains(x.r.Header.Get("Accept-Encoding"), "gzip")
 	case "junk":
-		switch f.Kind {
-		case "html":
-			x.html(
-				200,
-				"<!DOCTYPE html><html><body><form action=\"/captive\">Welcome to the guest network</form></body></html>",
-			)
-		case "json":
-			x.json(200, []byte(`{"status":"ok","maintenance":true}`))
-		case "text":
-			x.json(200, []byte("upstream request timeout"))
-		case "list":
-			list := `[]`
-			if x.api == SIEM {
-				list = `{"value":[]}`
-			}
-
-			x.json(200, []byte(list))
-		default:
-			x.json(200, nil)
-		}
+		x.junk(f.Kind)
 	case "huge":
-		if len(x.body) > 0 && len(x.body[0]) > 0 && x.status == 200 { // white space behind the first bracket
-			pad := []byte(strings.Repeat(" ", 1<<16))
-			first := x.body[0]
-
-			list := [][]byte{first[:1]}
-			for n := f.Size; n > 0; n -= int64(len(pad)) {
-				list = append(list, pad[:min(n, int64(len(pad)))])
-			}
-
-			x.body = append(append(list, first[1:]), x.body[1:]...)
-			for i := range x.ends {
-				x.ends[i] += f.Size
-			}
-		}
+		x.inflate(f.Size)
 	}
 }
 
-// send writes head and body; it tells whether all of it went out.
+// junk replaces the answer with something that is not a list of alerts.
+func (x *exchange) junk(kind string) {
+	switch kind {
+	case "html":
+		x.html(http.StatusOK, "<!DOCTYPE html><html><body>"+
+			"<form action=\"/captive\">Welcome to the guest network</form></body></html>")
+	case "json":
+		x.json(http.StatusOK, []byte(`{"status":"ok","maintenance":true}`))
+	case "text":
+		x.json(http.StatusOK, []byte("upstream request timeout"))
+	case "list":
+		list := `[]`
+		if x.api == SIEM {
+			list = `{"value":[]}`
+		}
+
+		x.json(http.StatusOK, []byte(list))
+	default:
+		x.json(http.StatusOK, nil)
+	}
+}
+
+// inflate adds size bytes of white space behind the first bracket of a successful answer.
+func (x *exchange) inflate(size int64) {
+	if len(x.body) == 0 || len(x.body[0]) == 0 || x.status != http.StatusOK {
+		return
+	}
+
+	pad := []byte(strings.Repeat(" ", 1<<16))
+	first := x.body[0]
+
+	list := [][]byte{first[:1]}
+	for n := size; n > 0; n -= int64(len(pad)) {
+		list = append(list, pad[:min(n, int64(len(pad)))])
+	}
+
+	x.body = append(append(list, first[1:]), x.body[1:]...)
+	for i := range x.ends {
+		x.ends[i] += size
+	}
+}
+
+// send writes head and body. It reports whether all of it was sent.
 func (o *output) send(total int64) bool {
 	x := o.x
-	header := x.w.Header()
 
 	if o.stopName == "reset" || o.stopName == "cut" && o.stopKind == "clean" {
 		return o.sendRaw(total)
 	}
 
-	chunked := o.gzip || o.stopName == "cut" && o.stopKind == "chunked"
-	if o.gzip {
-		header.Set("Content-Encoding", "gzip")
-	}
-
-	if !chunked {
-		header.Set("Content-Length", strconv.FormatInt(total, 10))
-	}
+	o.setLength(total)
 
 	if o.stopName == "stall" && o.stopKind == "head" {
 		<-x.r.Context().Done()
@@ -238,29 +238,8 @@ func (o *output) send(total int64) bool {
 
 	x.w.WriteHeader(x.status)
 
-	var (
-		w   io.Writer = x.w
-		zip *gzip.Writer
-	)
-	if o.gzip {
-		zip, _ = gzip.NewWriterLevel(x.w, gzip.BestSpeed)
-		w = zip
-	}
-
-	written, err := o.copy(w)
-
-	whole := err == nil
-	if zip != nil && whole {
-		whole = zip.Close() == nil
-	}
-
-	x.record(written, whole)
-
-	if err == errAborted {
-		if zip != nil {
-			_ = zip.Flush()
-		}
-
+	err := o.sendBody()
+	if errors.Is(err, errAborted) {
 		_ = http.NewResponseController(x.w).Flush()
 		if o.stopName == "stall" {
 			<-x.r.Context().Done()
@@ -269,11 +248,50 @@ func (o *output) send(total int64) bool {
 		panic(http.ErrAbortHandler)
 	}
 
-	return whole
+	return err == nil
 }
 
-// sendRaw writes the answer without net/http, which would not leave out the length or
-// reset the connection.
+// setLength sets the headers that say how long the body is, and how it is encoded.
+func (o *output) setLength(total int64) {
+	header := o.x.w.Header()
+	if o.gzip {
+		header.Set("Content-Encoding", "gzip")
+		return
+	}
+
+	if o.stopName != "cut" || o.stopKind != "chunked" {
+		header.Set("Content-Length", strconv.FormatInt(total, 10))
+	}
+}
+
+// sendBody writes the body, compressed if a fault says so, and records how much of it was
+// written.
+func (o *output) sendBody() error {
+	if !o.gzip {
+		written, err := o.copy(o.x.w)
+		o.x.record(written, err == nil)
+
+		return err
+	}
+
+	zip, _ := gzip.NewWriterLevel(o.x.w, gzip.BestSpeed)
+
+	written, err := o.copy(zip)
+	if err == nil {
+		err = zip.Close()
+	}
+
+	o.x.record(written, err == nil)
+
+	if errors.Is(err, errAborted) {
+		_ = zip.Flush()
+	}
+
+	return err
+}
+
+// sendRaw writes the answer without net/http, which cannot leave out the length or reset
+// the connection. It reports whether all of it was sent.
 func (o *output) sendRaw(total int64) bool {
 	x := o.x
 
@@ -306,7 +324,7 @@ func (o *output) sendRaw(total int64) bool {
 	return err == nil
 }
 
-// copy writes the body up to where it stops, slowly if asked for.
+// copy writes the body up to where it stops, slowly if a fault says so.
 func (o *output) copy(w io.Writer) (written int64, err error) {
 	for _, b := range o.x.body {
 		aborted := false
@@ -333,6 +351,7 @@ func (o *output) copy(w io.Writer) (written int64, err error) {
 	return written, nil
 }
 
+// pace writes b at the rate of a fault.
 func (o *output) pace(w io.Writer, b []byte) (int, error) {
 	if o.rate == 0 {
 		return w.Write(b)
@@ -348,7 +367,9 @@ func (o *output) pace(w io.Writer, b []byte) (int, error) {
 		}
 
 		b = b[n:]
-		if o.paced += n; o.paced < piece { // rows are many small writes: the rate is that of them all
+
+		o.paced += n
+		if o.paced < piece { // rows are many small writes, and the rate is for all of them
 			continue
 		}
 
