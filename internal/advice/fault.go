@@ -103,7 +103,7 @@ func Flatten(err error) []error {
 		return nil
 	}
 
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this error itself, not its causes
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
