@@ -8,6 +8,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -29,8 +30,7 @@ type Device struct {
 // minutes.
 const defaultDeviceLife = 15 * time.Minute
 
-// defaultInterval: "If no value is provided, clients MUST use 5 as the default." (RFC
-// 8628 section 3.2)
+// defaultInterval is the pause where the service names none: RFC 8628 section 3.2.
 const defaultInterval = 5 * time.Second
 
 // DeviceAuth asks for a code that a person enters on another device. The registration
@@ -49,12 +49,7 @@ func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 
 	start := c.now()
 
-	conf := c.App.config(true)
-	if c.App.Version == V2 {
-		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
-	}
-
-	if _, err := conf.DeviceAuth(ctx); err != nil {
+	if _, err := c.deviceConfig().DeviceAuth(ctx); err != nil {
 		return nil, w.failure(err)
 	}
 
@@ -84,15 +79,43 @@ func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 	return d, nil
 }
 
-// DevicePoll asks until the person has signed in, declined, or the code has ended. The
-// service's slow_down adds 5 s to the pause for good (RFC 8628 section 3.5), and so does
-// an interruption of the network, which does not end the sign-in.
+// slowDownStep is what a slow_down adds to the interval for good: RFC 8628 section 3.5.
+const slowDownStep = 5 * time.Second
+
+// DevicePoll asks until the person has signed in or declined, or the code has ended. A
+// slow_down makes the interval longer for good, and so does a fault of the network, which
+// does not end the sign-in.
 func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 	caller := ctx
 
 	ctx, cancel := context.WithTimeout(ctx, d.Expiry.Sub(c.now()))
 	defer cancel()
 
+	interval := d.Interval
+
+	for {
+		t, slowDowns, err := c.pollDevice(ctx, d, interval)
+		interval += time.Duration(slowDowns) * slowDownStep
+
+		if err != nil && ctx.Err() != nil {
+			return Tokens{}, c.deviceEnd(caller)
+		}
+
+		var e *Error
+		if err == nil || !errors.As(err, &e) || e.Fate != advice.TryAgain {
+			return t, err
+		}
+
+		interval += slowDownStep
+		if pause.For(ctx, e.RetryAfter-interval) != nil {
+			return Tokens{}, c.deviceEnd(caller)
+		}
+	}
+}
+
+// pollDevice lets the library poll at an interval until it gives up or has an answer. It
+// returns how often the service said slow_down.
+func (c Client) pollDevice(ctx context.Context, d *Device, interval time.Duration) (Tokens, int, error) {
 	extra := c.App.resource()
 
 	var drop []string
@@ -105,52 +128,35 @@ func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 		drop = []string{"device_code", "scope"}
 	}
 
-	interval := d.Interval
+	slowDowns := 0
+	t, err := c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, w *wire) (*oauth2.Token, error) {
+		w.drop = drop
 
-	for {
-		slowDowns := 0
-		t, err := c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, w *wire) (*oauth2.Token, error) {
-			w.drop = drop
-
-			conf := c.App.config(true)
-			if c.App.Version == V2 {
-				conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
-			}
-
-			t, err := conf.DeviceAccessToken(
-				ctx,
-				&oauth2.DeviceAuthResponse{
-					DeviceCode: d.code.Reveal(),
-					Interval:   int64((interval + time.Second - 1) / time.Second),
-				},
-			)
-			slowDowns = w.slowDowns
-
-			return t, err
+		t, err := c.deviceConfig().DeviceAccessToken(ctx, &oauth2.DeviceAuthResponse{
+			DeviceCode: d.code.Reveal(),
+			Interval:   int64((interval + time.Second - 1) / time.Second),
 		})
-		interval += time.Duration(slowDowns) * 5 * time.Second
+		slowDowns = w.slowDowns
 
-		var e *Error
+		return t, err
+	})
 
-		if err != nil && ctx.Err() != nil {
-			return Tokens{}, c.deviceEnd(caller)
-		}
-
-		if err == nil || !errors.As(err, &e) || e.Fate != advice.TryAgain {
-			return t, err
-		}
-
-		interval += 5 * time.Second
-		if pause := e.RetryAfter - interval; pause > 0 {
-			if sleep(ctx, pause) != nil {
-				return Tokens{}, c.deviceEnd(caller)
-			}
-		}
-	}
+	return t, slowDowns, err
 }
 
-// deviceEnd is the error when the wait ended: the code's own end is told from the
-// caller's.
+// deviceConfig is the library's configuration for a device code. At v2 it asks for an id
+// token too, which has the account's name.
+func (c Client) deviceConfig() *oauth2.Config {
+	conf := c.App.config(true)
+	if c.App.Version == V2 {
+		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
+	}
+
+	return conf
+}
+
+// deviceEnd returns the error when the wait has ended: the caller's own if it has one,
+// else that the code has expired.
 func (c Client) deviceEnd(caller context.Context) error {
 	if err := caller.Err(); err != nil {
 		return err

@@ -62,11 +62,11 @@ var oauthExplanations = map[string]explanation{
 	),
 	"temporarily_unavailable": tryAgain(
 		"the sign-in service is busy",
-		wait,
+		tryLater,
 	),
 	"server_error": tryAgain(
 		"the sign-in service has a fault",
-		wait,
+		tryLater,
 	),
 	"authorization_pending": tryAgain(
 		"nobody has entered the device code yet",
@@ -493,24 +493,25 @@ var userCodes = map[int]explanation{
 	900421: needsSignIn("Partner Center asks for a sign-in with multi-factor authentication", mfa),
 }
 
-const wait = "try again later; a running input does so by itself"
+// tryLater is the remedy where a running input has the problem solved by itself.
+const tryLater = "try again later; a running input does so by itself"
 
 var serviceCodes = map[int]explanation{
 	50196: needsFix(
 		"the sign-in service saw the same request too often (a loop)",
 		"look for another program that signs in with {client} over and over; this one waits",
 	).of(advice.ScopeChain),
-	90006: tryAgain("the sign-in service is temporarily unavailable", wait),
-	90012: tryAgain("the sign-in service took too long", wait),
-	90024: tryAgain("the sign-in service is temporarily busy", wait),
-	90033: tryAgain("the sign-in service is temporarily unavailable", wait),
-	50033: tryAgain("the sign-in service has a temporary fault", wait),
-	50087: tryAgain("the sign-in service is temporarily unavailable", wait),
-	90090: tryAgain("the sign-in service has a temporary fault", wait),
-	90055: tryAgain("tenant {tenant} signs in too often and is slowed down", wait).of(advice.ScopeCustomer),
+	90006: tryAgain("the sign-in service is temporarily unavailable", tryLater),
+	90012: tryAgain("the sign-in service took too long", tryLater),
+	90024: tryAgain("the sign-in service is temporarily busy", tryLater),
+	90033: tryAgain("the sign-in service is temporarily unavailable", tryLater),
+	50033: tryAgain("the sign-in service has a temporary fault", tryLater),
+	50087: tryAgain("the sign-in service is temporarily unavailable", tryLater),
+	90090: tryAgain("the sign-in service has a temporary fault", tryLater),
+	90055: tryAgain("tenant {tenant} signs in too often and is slowed down", tryLater).of(advice.ScopeCustomer),
 	50000: tryAgain(
 		"the sign-in service has a fault",
-		wait+"; if it stays, send the ids that follow to Microsoft's support",
+		tryLater+"; if it stays, send the ids that follow to Microsoft's support",
 	),
 }
 

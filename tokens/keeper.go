@@ -5,213 +5,234 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// Keeper is a ChainStore over another that survives a broken disk: a chain that cannot
-// be written is kept in memory, used from there, and written at the next chance. Wrap a
-// process's store once and give the same Keeper to every Source: they share chains, and
-// what is not on disk is known to the Keeper only. Safe for concurrent use.
+// Keeper is a ChainStore in front of another one, and survives a store that fails: it
+// keeps a chain that cannot be written in memory, uses it from there, and writes it at
+// the next chance. Wrap a process's store once and give the same Keeper to every Source,
+// since only the Keeper knows what is not stored yet. Safe for concurrent use.
 type Keeper struct {
 	store ChainStore
 	log   func(slog.Level, string)
 
-	mu    sync.Mutex
-	chain map[ChainKey]*kept
+	mu     sync.Mutex
+	chains map[ChainKey]*keptChain
 }
 
-// kept is what a Keeper knows of one chain. Its fields are guarded by Keeper.mu; gate
-// is the lock within this process.
-type kept struct {
-	gate    chan struct{}
-	saves   int        // begun by this Keeper
-	pending bool       // last is newer than what is on disk
-	seeds   [][32]byte // not on disk yet
-	last    Chain
-	have    bool
-	ailing  bool // the fault has been reported
+// keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse.
+type keptChain struct {
+	// inUse holds one value while a goroutine of this process has the chain's lock.
+	inUse chan struct{}
+	// newest is the newest state: known says that there is one, unsaved that it is newer
+	// than what the store has.
+	newest  Chain
+	known   bool
+	unsaved bool
+	// unsavedSeeds are fingerprints that the store does not have yet.
+	unsavedSeeds [][32]byte
+	// saves counts the Saves that began.
+	saves int
+	// faultLogged says that the log has the store's fault already.
+	faultLogged bool
 }
 
-// UnsavedError says that a chain is in memory only, and why. Emission goes on; it is
-// lost if the process ends before the disk is mended.
+// UnsavedError says that a chain is in memory only, and why. Sign-ins go on with it. It is
+// lost if the process ends before the store works again.
 type UnsavedError struct{ Err error }
 
-// Error is one line.
+// Error returns one line.
 func (e *UnsavedError) Error() string { return fmt.Sprintf("refresh token not saved yet: %v", e.Err) }
 
-// Unwrap is the cause.
+// Unwrap returns the store's error.
 func (e *UnsavedError) Unwrap() error { return e.Err }
 
-// NewKeeper wraps store. log, if not nil, gets one line when the store fails and one
-// when it works again.
+// NewKeeper returns a Keeper in front of store. log, if not nil, gets one line when the
+// store fails and one when it works again.
 func NewKeeper(store ChainStore, log func(slog.Level, string)) *Keeper {
 	if log == nil {
 		log = func(slog.Level, string) {}
 	}
 
-	return &Keeper{store: store, log: log, chain: map[ChainKey]*kept{}}
+	return &Keeper{
+		store:  store,
+		log:    log,
+		chains: map[ChainKey]*keptChain{},
+	}
 }
 
-// of gives the state of a chain; k.mu must be held.
-func (k *Keeper) of(key ChainKey) *kept {
-	c, ok := k.chain[key]
+// of returns what is known of a chain. The caller holds k.mu.
+func (k *Keeper) of(key ChainKey) *keptChain {
+	c, ok := k.chains[key]
 	if !ok {
-		c = &kept{gate: make(chan struct{}, 1)}
-		k.chain[key] = c
+		c = &keptChain{inUse: make(chan struct{}, 1)}
+		k.chains[key] = c
 	}
 
 	return c
 }
 
-// ailment reports a fault of the store once per chain, until recovered.
-func (k *Keeper) ailment(key ChainKey, what string, err error) {
+// logFault logs a fault of the store, once for each chain until the store works again.
+func (k *Keeper) logFault(key ChainKey, what string, err error) {
 	k.mu.Lock()
 	c := k.of(key)
-	first := !c.ailing
-	c.ailing = true
+	first := !c.faultLogged
+	c.faultLogged = true
 	k.mu.Unlock()
 
-	if first {
-		k.log(
-			slog.LevelError,
-			plain.Line(
-				fmt.Sprintf(
-					"the token store %s (%v); tenant %s goes on with what is in memory, which is lost if the process ends; check data_dir and its disk",
-					what,
-					err,
-					key.TenantID,
-				),
-				600,
-			),
-		)
+	if !first {
+		return
 	}
+
+	k.log(slog.LevelError, plain.Line(fmt.Sprintf(
+		"the token store %s (%v); tenant %s goes on with what is in memory, which is lost if the process ends; "+
+			"check data_dir and its disk", what, err, key.TenantID), 600))
 }
 
-// errElsewhere says that it is another process that holds a chain.
-var errElsewhere = errors.New("another process holds it")
+// errLockedElsewhere says that another process holds a chain's lock.
+var errLockedElsewhere = errors.New("another process holds it")
 
-// Lock implements ChainStore. When the store cannot lock for another reason than ctx,
-// the chain is exclusive within this process only.
+// Lock implements ChainStore. When the store cannot lock for another reason than ctx, the
+// chain is exclusive within this process only.
 func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	k.mu.Lock()
 	c := k.of(key)
 	k.mu.Unlock()
 
 	select {
-	case c.gate <- struct{}{}:
+	case c.inUse <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 
 	unlock, err := k.store.Lock(ctx, key)
 	if err != nil && ctx.Err() != nil {
-		<-c.gate
-		return nil, fmt.Errorf("%w: %w", errElsewhere, ctx.Err())
+		<-c.inUse
+		return nil, fmt.Errorf("%w: %w", errLockedElsewhere, ctx.Err())
 	}
 
 	if err != nil {
-		k.ailment(key, "cannot be locked", err)
+		k.logFault(key, "cannot be locked", err)
 
 		unlock = func() {}
 	}
 
-	k.flush(ctx, key)
+	_ = k.flush(ctx, key) // what stays unsaved was logged, and is tried again
 
 	return sync.OnceFunc(func() {
 		unlock()
-		<-c.gate
+		<-c.inUse
 	}), nil
 }
 
-// Load implements ChainStore. A chain in memory only is newer than the one on disk,
-// unless another process wrote meanwhile: that one wins, since it may come from a
-// person who signed in.
+// Load implements ChainStore. A chain in memory only is newer than the stored one, unless
+// another process wrote meanwhile: that one wins, since it may come from a person who
+// signed in.
 func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	k.mu.Lock()
-	c := k.of(key)
-	before := c.saves
+	savesBefore := k.of(key).saves
 	k.mu.Unlock()
 
-	disk, ok, err := k.store.Load(ctx, key)
+	stored, ok, err := k.store.Load(ctx, key)
 	if err != nil && ctx.Err() != nil {
 		return Chain{}, false, err
 	}
 
 	k.mu.Lock()
-	switch {
-	case c.saves != before: // without the chain's lock, this was slower than a Save: what it read may be older
-		last := c.last
+	c := k.of(key)
+
+	// A Save that began meanwhile may be newer than what was read here.
+	overtaken := c.saves != savesBefore
+	if overtaken || err != nil && c.known {
+		newest := c.newest
 		k.mu.Unlock()
 
-		return last, true, nil
-	case err != nil && c.have:
-		last := c.last
-		k.mu.Unlock()
-		k.ailment(key, "cannot be read", err)
+		if !overtaken {
+			k.logFault(key, "cannot be read", err)
+		}
 
-		return last, true, nil
-	case err != nil:
-		k.mu.Unlock()
-		return Chain{}, false, err
-	case c.pending && ok && disk.Version <= c.last.Version, c.pending && !ok && c.last.Version == 0:
-		last := c.last
-		k.mu.Unlock()
-
-		return last, true, nil
+		return newest, true, nil
 	}
 
 	defer k.mu.Unlock()
 
-	c.pending = false
-	if !ok || disk.Version >= c.last.Version { // else another Load, which began later, was quicker
-		c.last, c.have = disk, ok
+	if err != nil {
+		return Chain{}, false, err
 	}
 
-	return disk, ok, nil
+	if c.unsaved && c.isNewerThan(stored, ok) {
+		return c.newest, true, nil
+	}
+
+	c.unsaved = false
+
+	// A Load that began later may have been quicker; its state stays.
+	if !ok || stored.Version >= c.newest.Version {
+		c.newest = stored
+		c.known = ok
+	}
+
+	return stored, ok, nil
 }
 
-// Save implements ChainStore. An *UnsavedError tells that c is kept in memory; it has
-// been reported to the log.
+// isNewerThan reports whether the state in memory follows the stored one; ok is false if
+// nothing is stored.
+func (c *keptChain) isNewerThan(stored Chain, ok bool) bool {
+	if !ok {
+		return c.newest.Version == 0
+	}
+
+	return stored.Version <= c.newest.Version
+}
+
+// Save implements ChainStore. An *UnsavedError says that the chain is kept in memory; the
+// log has it.
 func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
 	k.mu.Lock()
 	c := k.of(key)
-	chain.Version = c.last.Version // of the state on disk that this one follows
-	c.last, c.have, c.pending = chain, true, true
+	chain.Version = c.newest.Version // of the stored state that this one follows
+	c.newest = chain
+	c.known = true
+	c.unsaved = true
 	c.saves++
-	c.seeds = append(c.seeds, seeds...)
+	c.unsavedSeeds = append(c.unsavedSeeds, seeds...)
 	k.mu.Unlock()
 
 	return k.write(ctx, key)
 }
 
-// write brings what is pending to disk.
+// write stores what is in memory only.
 func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	k.mu.Lock()
 	c := k.of(key)
-	chain, seeds := c.last, c.seeds[:len(c.seeds):len(c.seeds)]
+	chain := c.newest
+	seeds := slices.Clone(c.unsavedSeeds)
 	k.mu.Unlock()
 
 	if err := k.store.Save(ctx, key, chain, seeds...); err != nil {
-		k.ailment(key, "cannot be written", err)
+		k.logFault(key, "cannot be written", err)
 		return &UnsavedError{err}
 	}
 
-	disk, ok, err := k.store.Load(ctx, key)
-	k.mu.Lock()
+	stored, ok, err := k.store.Load(ctx, key)
 
-	c.pending, c.seeds = false, c.seeds[len(seeds):]
+	k.mu.Lock()
+	c.unsaved = false
+	c.unsavedSeeds = c.unsavedSeeds[len(seeds):]
+
 	if err == nil && ok {
-		c.last = disk
+		c.newest = stored
 	}
 
-	ailing := c.ailing
-	c.ailing = false
+	faultWasLogged := c.faultLogged
+	c.faultLogged = false
 	k.mu.Unlock()
 
-	if ailing {
+	if faultWasLogged {
 		k.log(
 			slog.LevelInfo,
 			plain.Line("the token store works again; the refresh token of tenant "+key.TenantID+" is saved", 300),
@@ -221,51 +242,48 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	return nil
 }
 
-// SeedSeen implements ChainStore. When the store cannot tell, a chain in memory
-// decides: it must not be replaced on a guess.
-func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, f [32]byte) (bool, error) {
+// SeedSeen implements ChainStore. When the store cannot say, a chain in memory counts as
+// started with the seed: it must not be replaced on a guess.
+func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, fingerprint [32]byte) (bool, error) {
 	k.mu.Lock()
-
 	c := k.of(key)
-	for _, s := range c.seeds {
-		if s == f {
-			k.mu.Unlock()
-			return true, nil
-		}
-	}
-
-	have := c.have
+	unsaved := slices.Contains(c.unsavedSeeds, fingerprint)
+	known := c.known
 	k.mu.Unlock()
 
-	seen, err := k.store.SeedSeen(ctx, key, f)
-	if err != nil && ctx.Err() == nil && have {
-		k.ailment(key, "cannot be read", err)
+	if unsaved {
+		return true, nil
+	}
+
+	seen, err := k.store.SeedSeen(ctx, key, fingerprint)
+	if err != nil && ctx.Err() == nil && known {
+		k.logFault(key, "cannot be read", err)
 		return true, nil
 	}
 
 	return seen, err
 }
 
-// Pending tells whether something of a chain is in memory only.
+// Pending reports whether something of a chain is in memory only.
 func (k *Keeper) Pending(key ChainKey) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	c, ok := k.chain[key]
+	c, ok := k.chains[key]
 
-	return ok && c.unsaved()
+	return ok && c.pending()
 }
 
-func (c *kept) unsaved() bool { return c.pending || len(c.seeds) > 0 }
+func (c *keptChain) pending() bool { return c.unsaved || len(c.unsavedSeeds) > 0 }
 
-// Busy tells whether a chain is in use in this process: a redemption may be on its way,
-// whose answer holds the only good refresh token.
+// Busy reports whether a goroutine of this process uses a chain: a redemption may be
+// under way, whose answer holds the only good refresh token.
 func (k *Keeper) Busy() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
-	for _, c := range k.chain {
-		if len(c.gate) > 0 {
+	for _, c := range k.chains {
+		if len(c.inUse) > 0 {
 			return true
 		}
 	}
@@ -273,19 +291,18 @@ func (k *Keeper) Busy() bool {
 	return false
 }
 
-// flushTime bounds an attempt to write what is pending when nobody waits for it.
-const flushTime = 5 * time.Second
+// flushTimeout bounds an attempt to write what is pending while nobody waits for it.
+const flushTimeout = 5 * time.Second
 
-// Flush tries to write all that is in memory only: for every tick, and before the
-// process ends. Chains in use are left to their users. The error joins what still
+// Flush tries to write all that is in memory only. It is called at every tick and before
+// the process ends. It leaves chains in use to their users. The error joins what still
 // cannot be written.
 func (k *Keeper) Flush(ctx context.Context) error {
-	k.mu.Lock()
-
 	var keys []ChainKey
 
-	for key, c := range k.chain {
-		if c.unsaved() {
+	k.mu.Lock()
+	for key, c := range k.chains {
+		if c.pending() {
 			keys = append(keys, key)
 		}
 	}
@@ -306,14 +323,14 @@ func (k *Keeper) flushKey(ctx context.Context, key ChainKey) error {
 	k.mu.Unlock()
 
 	select {
-	case c.gate <- struct{}{}:
+	case c.inUse <- struct{}{}:
 	default:
 		return nil
 	}
 
-	defer func() { <-c.gate }()
+	defer func() { <-c.inUse }()
 
-	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 
 	unlock, err := k.store.Lock(ctx, key)
@@ -325,21 +342,24 @@ func (k *Keeper) flushKey(ctx context.Context, key ChainKey) error {
 	return k.flush(ctx, key)
 }
 
-// flush writes what is pending, with the chain locked. What another process wrote
-// meanwhile is left as it is, but for the seeds that are not on disk yet: without them
-// the chain would begin anew with an old one after a restart.
+// flush writes what is pending. The caller holds the chain's lock. What another process
+// wrote meanwhile stays, but the seeds that are not stored yet are added: without them the
+// chain would start again with an old seed after a restart.
 func (k *Keeper) flush(ctx context.Context, key ChainKey) error {
 	if !k.Pending(key) {
 		return nil
 	}
 
-	if _, ok, err := k.Load(ctx, key); err != nil {
+	_, stored, err := k.Load(ctx, key)
+	if err != nil {
 		return &UnsavedError{err}
-	} else if !ok { // somebody removed it, and with it what it began with
+	}
+
+	if !stored { // a person removed the chain, and its seeds with it
 		k.mu.Lock()
 		defer k.mu.Unlock()
 
-		k.of(key).seeds = nil
+		k.of(key).unsavedSeeds = nil
 
 		return nil
 	}

@@ -70,7 +70,7 @@ func (w *wire) strange(status int, header http.Header) *Error {
 	case status == http.StatusTooManyRequests, status >= 500, status == http.StatusRequestTimeout:
 		e.Fate = advice.TryAgain
 
-		e.Problem, e.Remedy = "the sign-in service "+host+" is not available", wait
+		e.Problem, e.Remedy = "the sign-in service "+host+" is not available", tryLater
 		if status == http.StatusTooManyRequests {
 			e.Problem = "the sign-in service " + host + " asks for fewer requests"
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,66 +14,62 @@ import (
 
 // SourceConfig describes a Source.
 type SourceConfig struct {
-	// App is who asks for what.
+	// App is the application, and what it asks for.
 	App App
-	// Grant is how; GrantAuto decides at the first use.
+	// Grant is how it signs in; GrantAuto decides at the first use.
 	Grant Grant
-	// Seed reads the configured refresh token or its file, anew at each use; nil, or a
-	// zero Text, for none.
+	// Seed returns the configured refresh token, read anew at each use. It is nil, or
+	// returns a zero Text, where there is none.
 	Seed func() (secret.Text, error)
-	// Store keeps the chain. Give all sources of a process the same *Keeper; another
-	// store is wrapped in one of its own. Without one there are client credentials only:
-	// a rotated refresh token that is not kept locks the tenant out.
+	// Store keeps the chain. All sources of a process share one *Keeper; a source wraps
+	// any other store in a Keeper of its own. Without a store a source uses client
+	// credentials only: a rotated refresh token that is not kept locks the tenant out.
 	Store ChainStore
 	// HTTP sends the requests; nil means a plain client.
 	HTTP *http.Client
-	// Timeout is how long to wait without a byte before a request is given up; 0 means a
-	// minute.
+	// Timeout is how long a request may go without a byte arriving; 0 means a minute.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log gets the few lines a source writes by itself; nil for none. Failures are
+	// Log gets the few lines that a source writes by itself; nil for none. Failures are
 	// returned, not logged.
 	Log func(slog.Level, string)
 	// TenantName is the label stored with a chain.
 	TenantName string
-	// OnSkew, if set, is told the service's clock and ours at that moment.
+	// OnSkew, if set, is called with the service's clock and ours at that moment.
 	OnSkew func(serverDate, at time.Time)
 }
 
-// Source gives access tokens for one API of one tenant, and renews them: the smaller of 5
-// minutes and 20 % of their life before they end. One sign-in at a time; safe for
-// concurrent use.
+// Source returns access tokens for one API of one tenant and renews them before they end:
+// 5 minutes before, or 20 % of their life if that is less. It makes one sign-in at a time.
+// Safe for concurrent use.
 type Source struct {
 	cfg    SourceConfig
 	client Client
 	keeper *Keeper
 	key    ChainKey
-	turn   chan struct{}
+	// turn is held by the goroutine that signs in.
+	turn chan struct{}
 
-	mu      sync.Mutex
-	access  Access
-	hold    time.Time // an early renewal failed: not again before this
-	grant   Grant
-	decided bool
-	reason  string
-	failed  *surroundings
+	mu     sync.Mutex
+	access Access
+	// renewNotBefore is when a renewal is tried again that failed early, while the token
+	// still served.
+	renewNotBefore time.Time
+	grant          Grant
+	grantReason    string // why it is this grant; empty: not decided yet
+	// failedWith is what the last sign-in depended on, if it failed.
+	failedWith *dependencies
 
-	// refusedSeed is the last configured refresh token that was refused while a chain
+	// refusedSeed is the last configured refresh token that was refused while the chain
 	// lives. Guarded by turn.
 	refusedSeed [32]byte
-	// until is when a redemption is not tried again within this sign-in any more. Guarded
-	// by turn.
-	until time.Time
-	// held is the state of the chain this source last read or wrote under its lock, and
-	// whether it did in this sign-in. Guarded by turn.
-	held struct {
-		done, chain bool
-		version     int64
-	}
+	// lastSeen is the state of the chain that this sign-in read or wrote last; nil if it
+	// did neither. Guarded by turn.
+	lastSeen *chainState
 }
 
-// NewSource checks cfg; nothing is asked or read yet.
+// NewSource returns a Source. It checks cfg only: it sends and reads nothing.
 func NewSource(cfg SourceConfig) (*Source, error) {
 	if err := cfg.App.validate(); err != nil {
 		return nil, err
@@ -119,15 +114,15 @@ func (s *Source) log(level slog.Level, text string) {
 	}
 }
 
-// earliest is when a token is renewed at the earliest, before its end.
-func (a Access) earliest() time.Time {
+// renewFrom returns when the token is due for renewal.
+func (a Access) renewFrom() time.Time {
 	return a.Expiry.Add(-min(5*time.Minute, a.Expiry.Sub(a.Obtained)/5))
 }
 
-// Token gives an access token that is good for some time still; it signs in when there is
-// none. Errors are *Error, or ctx's.
+// Token returns an access token that serves for some time still. It signs in when there
+// is none. Its errors are *Error, or ctx's.
 func (s *Source) Token(ctx context.Context) (Access, error) {
-	if a, ok := s.cached(true); ok {
+	if a, ok := s.fresh(); ok {
 		s.flush(ctx)
 		return a, nil
 	}
@@ -135,21 +130,19 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	select {
 	case s.turn <- struct{}{}:
 	default:
-		// Someone else renews. What has not ended yet still serves.
-		if a, ok := s.cached(false); ok {
+		// Another goroutine renews the token. The old one serves until it ends.
+		if a, ok := s.valid(); ok {
 			return a, nil
 		}
 
-		select {
-		case s.turn <- struct{}{}:
-		case <-ctx.Done():
-			return Access{}, ctx.Err()
+		if err := s.takeTurn(ctx); err != nil {
+			return Access{}, err
 		}
 	}
 
 	defer func() { <-s.turn }()
 
-	if a, ok := s.cached(true); ok {
+	if a, ok := s.fresh(); ok {
 		return a, nil
 	}
 
@@ -159,9 +152,9 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	}
 
 	var e *Error
-	if old, ok := s.cached(false); ok && errors.As(err, &e) && e.Fate == advice.TryAgain {
+	if old, ok := s.valid(); ok && errors.As(err, &e) && e.Fate == advice.TryAgain {
 		s.mu.Lock()
-		s.hold = s.client.now().Add(max(e.RetryAfter, 30*time.Second))
+		s.renewNotBefore = s.client.now().Add(max(e.RetryAfter, 30*time.Second))
 		s.mu.Unlock()
 
 		return old, nil
@@ -170,13 +163,21 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	return Access{}, err
 }
 
-// Refresh signs in now, whatever is cached: for a person who wants to see what the
-// service answers.
-func (s *Source) Refresh(ctx context.Context) (Access, error) {
+// takeTurn waits until no other goroutine signs in.
+func (s *Source) takeTurn(ctx context.Context) error {
 	select {
 	case s.turn <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return Access{}, ctx.Err()
+		return ctx.Err()
+	}
+}
+
+// Refresh signs in now, whatever token is at hand: for a person who wants to see what the
+// service answers.
+func (s *Source) Refresh(ctx context.Context) (Access, error) {
+	if err := s.takeTurn(ctx); err != nil {
+		return Access{}, err
 	}
 
 	defer func() { <-s.turn }()
@@ -184,62 +185,73 @@ func (s *Source) Refresh(ctx context.Context) (Access, error) {
 	return s.signIn(ctx)
 }
 
-// cached gives the token at hand: fresh, or merely not ended yet.
-func (s *Source) cached(fresh bool) (Access, bool) {
+// fresh returns the token at hand if it need not be renewed yet.
+func (s *Source) fresh() (Access, bool) {
+	a, ok := s.valid()
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	now := s.client.now()
-	if s.access.Token.IsZero() || !now.Before(s.access.Expiry) {
-		return Access{}, false
-	}
 
-	return s.access, !fresh || now.Before(s.access.earliest()) || now.Before(s.hold)
+	return a, ok && (now.Before(a.renewFrom()) || now.Before(s.renewNotBefore))
 }
 
-// flush retries to save a chain that is in memory only. Its trouble is the Keeper's to
-// report.
+// valid returns the token at hand if it has not ended.
+func (s *Source) valid() (Access, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.access, !s.access.Token.IsZero() && s.client.now().Before(s.access.Expiry)
+}
+
+// flush tries again to store a chain that is in memory only. The Keeper reports a failure.
 func (s *Source) flush(ctx context.Context) {
 	if s.keeper != nil && s.keeper.Pending(s.key) {
 		_ = s.keeper.flushKey(ctx, s.key)
 	}
 }
 
-// Invalidate forgets a: the API answered 401 to it. The next Token signs in. A token
-// renewed meanwhile stays.
+// Invalidate drops a, to which the API answered 401. The next Token signs in. A token
+// that was renewed meanwhile stays.
 func (s *Source) Invalidate(a Access) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	if s.access.Token.Equal(a.Token) {
-		s.access, s.hold = Access{}, time.Time{}
+		s.access = Access{}
+		s.renewNotBefore = time.Time{}
 	}
 }
 
-// signIn gets a new access token; s.turn is held.
+// signIn gets a new access token. The caller holds s.turn.
 func (s *Source) signIn(ctx context.Context) (Access, error) {
-	before := s.look(ctx)
-	s.held.done = false
-	a, err := s.ask(ctx)
+	before := s.dependencies(ctx)
+	s.lastSeen = nil
+	a, err := s.requestToken(ctx)
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	if err != nil {
-		if s.held.done { // our own mark on the chain is no news
-			before.version, before.chain = s.held.version, s.held.chain
+		if s.lastSeen != nil { // what we stored ourselves is no change
+			before.chain = *s.lastSeen
 		}
 
-		s.failed = &before
+		s.failedWith = &before
 
 		return Access{}, err
 	}
 
-	s.access, s.hold, s.failed = a, time.Time{}, nil
+	s.access = a
+	s.renewNotBefore = time.Time{}
+	s.failedWith = nil
 
 	return a, nil
 }
 
-func (s *Source) ask(ctx context.Context) (Access, error) {
+// requestToken asks the service for an access token by the source's grant.
+func (s *Source) requestToken(ctx context.Context) (Access, error) {
 	grant, _, err := s.Decide(ctx)
 	if err != nil {
 		return Access{}, err
@@ -253,30 +265,28 @@ func (s *Source) ask(ctx context.Context) (Access, error) {
 	return s.redeemChain(ctx)
 }
 
-// Decide settles the grant and says why, once: refresh token if one is configured or
-// stored, or there is nothing else; otherwise client credentials. A chain that has died
-// still is one: auto does not fall back to what the customer did not choose.
+// Decide decides the grant once, and returns it with the reason: refresh token if one is
+// configured or stored, or if there is nothing else; otherwise client credentials. A dead
+// chain counts as stored: auto does not fall back to what the customer did not choose.
 func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
-	s.mu.Lock()
-	if s.decided {
-		defer s.mu.Unlock()
-		return s.grant, s.reason, nil
+	if grant, reason := s.decided(); reason != "" {
+		return grant, reason, nil
 	}
-	s.mu.Unlock()
 
-	grant, reason, err := s.choose(ctx)
+	grant, reason, err := s.chooseGrant(ctx)
 	if err != nil {
 		return GrantAuto, "", err
 	}
 
 	s.mu.Lock()
 
-	first := !s.decided
+	first := s.grantReason == ""
 	if first {
-		s.grant, s.reason, s.decided = grant, reason, true
+		s.grant = grant
+		s.grantReason = reason
 	}
 
-	grant, reason = s.grant, s.reason
+	grant, reason = s.grant, s.grantReason
 	s.mu.Unlock()
 
 	if first {
@@ -286,43 +296,38 @@ func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
 	return grant, reason, nil
 }
 
-func (s *Source) choose(ctx context.Context) (Grant, string, error) {
+// decided returns the grant and its reason; the reason is empty until Decide has decided.
+func (s *Source) decided() (Grant, string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.grant, s.grantReason
+}
+
+// chooseGrant returns the grant and why it is this one.
+func (s *Source) chooseGrant(ctx context.Context) (Grant, string, error) {
 	if s.cfg.Grant != GrantAuto {
 		return s.cfg.Grant, "configured", nil
 	}
 
 	seed, seedErr := s.seed()
-	if s.keeper == nil {
-		switch {
-		case !seed.IsZero() || seedErr != nil:
-			return 0, "", settingError(
-				"a refresh token is configured and there is no token store to keep its successors",
-				"check data_dir",
-				seedErr,
-			)
-		case s.cfg.App.Credential == nil:
-			return 0, "", settingError(
-				"there is neither a token store nor a secret or certificate",
-				"check data_dir and client_secret",
-				nil,
-			)
-		}
 
-		return GrantClientCredentials, "there is no token store", nil
-	}
-
-	if !seed.IsZero() {
+	switch {
+	case s.keeper == nil:
+		return s.grantWithoutStore(seed, seedErr)
+	case !seed.IsZero():
 		return GrantRefreshToken, "a refresh token is configured", nil
 	}
 
-	_, ok, err := s.keeper.Load(ctx, s.key)
+	_, stored, err := s.keeper.Load(ctx, s.key)
+
 	switch {
 	case err != nil:
-		return 0, "", storeError(ctx, err)
-	case ok:
+		return GrantAuto, "", storeError(ctx, err)
+	case stored:
 		return GrantRefreshToken, "a refresh token is stored", nil
 	case seedErr != nil:
-		return 0, "", seedErr
+		return GrantAuto, "", seedErr
 	case s.cfg.App.Credential == nil:
 		return GrantRefreshToken, "there is no secret or certificate", nil
 	}
@@ -330,79 +335,75 @@ func (s *Source) choose(ctx context.Context) (Grant, string, error) {
 	return GrantClientCredentials, "no refresh token is configured or stored", nil
 }
 
-// Grant is the grant in use; GrantAuto as long as Decide has not settled it.
-func (s *Source) Grant() Grant {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// grantWithoutStore is chooseGrant where refresh tokens cannot be kept.
+func (s *Source) grantWithoutStore(seed secret.Text, seedErr error) (Grant, string, error) {
+	switch {
+	case !seed.IsZero() || seedErr != nil:
+		return GrantAuto, "", settingError(
+			"a refresh token is configured and there is no token store to keep its successors",
+			"check data_dir",
+			seedErr,
+		)
+	case s.cfg.App.Credential == nil:
+		return GrantAuto, "", settingError(
+			"there is neither a token store nor a secret or certificate",
+			"check data_dir and client_secret",
+			nil,
+		)
+	}
 
-	if s.decided {
-		return s.grant
+	return GrantClientCredentials, "there is no token store", nil
+}
+
+// Grant returns the grant in use; the configured one until Decide has decided.
+func (s *Source) Grant() Grant {
+	if grant, reason := s.decided(); reason != "" {
+		return grant
 	}
 
 	return s.cfg.Grant
 }
 
-// seed reads the configured refresh token; zero when there is none.
-func (s *Source) seed() (secret.Text, error) {
-	if s.cfg.Seed == nil {
-		return secret.Text{}, nil
-	}
-
-	t, err := s.cfg.Seed()
-	if err != nil {
-		return secret.Text{}, settingError(
-			"the configured refresh token cannot be read",
-			"check refresh_token_file",
-			err,
-		)
-	}
-
-	t = secret.New(strings.TrimSpace(t.Reveal()))
-	if err := t.CheckToken(); err != nil {
-		return secret.Text{}, settingError(
-			"the configured refresh token "+err.Error(),
-			"check refresh_token and refresh_token_file",
-			nil,
-		)
-	}
-
-	return t, nil
+// dependencies is what the success of a sign-in may depend on, as far as we can see it.
+type dependencies struct {
+	credential, seed [32]byte // fingerprints
+	chain            chainState
 }
 
-// surroundings is what a failed sign-in may depend on and we can see.
-type surroundings struct {
-	credential, seed [32]byte
-	version          int64
-	chain            bool
+// chainState tells one state of a stored chain from another.
+type chainState struct {
+	version int64
+	stored  bool
 }
 
-func (s *Source) look(ctx context.Context) surroundings {
-	var now surroundings
+// dependencies returns the present state. What cannot be read counts as a state too.
+func (s *Source) dependencies(ctx context.Context) dependencies {
+	var d dependencies
 	if c := s.cfg.App.Credential; c != nil {
-		now.credential, _ = c.fingerprint() // unreadable is a state like any other
+		d.credential, _ = c.fingerprint()
 	}
 
 	if t, err := s.seed(); err == nil {
-		now.seed = t.Fingerprint()
+		d.seed = t.Fingerprint()
 	}
 
 	if s.keeper != nil {
-		if c, ok, err := s.keeper.Load(ctx, s.key); err == nil {
-			now.version, now.chain = c.Version, ok
+		if c, stored, err := s.keeper.Load(ctx, s.key); err == nil {
+			d.chain = chainState{c.Version, stored}
 		}
 	}
 
-	return now
+	return d
 }
 
-// Changed tells whether, since the last Token that failed, anything changed that makes a
-// new try worthwhile at once: the secret or certificate, the configured refresh token, or
-// the stored chain (written by a person's sign-in or another process). Cheap enough for
-// every tick; false when nothing failed.
+// Changed reports whether, since the last Token that failed, something changed that makes
+// a new try worthwhile at once: the secret or certificate, the configured refresh token,
+// or the stored chain, which a person's sign-in or another process may have written. It is
+// cheap enough for every tick, and false when nothing failed.
 func (s *Source) Changed(ctx context.Context) bool {
 	s.mu.Lock()
-	failed := s.failed
+	failedWith := s.failedWith
 	s.mu.Unlock()
 
-	return failed != nil && s.look(ctx) != *failed
+	return failedWith != nil && s.dependencies(ctx) != *failedWith
 }
