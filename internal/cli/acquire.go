@@ -184,7 +184,7 @@ func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 
 // ready makes sure that a token can be stored, and gives the chain that there is. Who
 // holds a sign-in without a place for its token has lost a person's time.
-func ready(ctx context.Context, s *store.Store, key tokens.ChainKey) (tokens.Chain, error) {
+func ready(ctx context.Context, s store.Store, key tokens.ChainKey) (tokens.Chain, error) {
 	chains := s.Tokens()
 	unlock, err := chains.Lock(ctx, key)
 	if err != nil {

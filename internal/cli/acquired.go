@@ -103,7 +103,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 // person may make room on the disk and go on.
 func (a *acquisition) keep(
 	ctx context.Context,
-	s *store.Store,
+	s store.Store,
 	key tokens.ChainKey,
 	got tokens.Tokens,
 	r *acquired,

@@ -395,7 +395,7 @@ func (im *importing) told(err error) error {
 }
 
 // keepOne stores the token of a job and writes its [INPUT].
-func (im *importing) keepOne(ctx context.Context, s *store.Store, j *importJob, out *secretFile) (imported, error) {
+func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, out *secretFile) (imported, error) {
 	c, t := im.c, j.tenant
 	r := imported{
 		Stanza:   j.stanza.Name,

@@ -149,7 +149,7 @@ func (p *pulling) span(now time.Time) (from, to tick.Tick, err error) {
 }
 
 // tenant finds the tenant and opens the store, if refresh tokens may be needed.
-func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, *store.Store, error) {
+func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, store.Store, error) {
 	c := p.c
 
 	var (

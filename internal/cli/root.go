@@ -23,6 +23,7 @@ import (
 	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
@@ -288,7 +289,7 @@ func absolute(path string) string {
 // open opens the store for writing. configured is the configuration's word on where it
 // is and what encrypts it, each possibly empty. A warning that names one of corrected,
 // what the command is about to correct, is left out.
-func (c *cli) open(configured place, corrected ...string) (*store.Store, error) {
+func (c *cli) open(configured place, corrected ...string) (store.Store, error) {
 	dir, err := c.dir(configured.dataDir)
 	if err != nil {
 		return nil, err
@@ -305,7 +306,7 @@ func (c *cli) open(configured place, corrected ...string) (*store.Store, error) 
 
 	missing := !exists(dir)
 
-	s, err := store.Open(store.Options{
+	s, err := sqlite.Open(sqlite.Options{
 		Dir: dir,
 		Key: key,
 		Now: c.Now,
@@ -368,7 +369,7 @@ func (c *cli) becomeOwner(dir string) error {
 
 // keeper uses the chains of a store; unsaved tells afterwards what could not be written
 // to it.
-func (c *cli) keeper(s *store.Store) *tokens.Keeper {
+func (c *cli) keeper(s store.Store) *tokens.Keeper {
 	return tokens.NewKeeper(s.Tokens(), wiring.TokensLog(c.log))
 }
 
@@ -386,7 +387,7 @@ func unsaved(ctx context.Context, k *tokens.Keeper) error {
 // view is the store for looking only. A directory that is not there is empty, and is
 // not made.
 type view struct {
-	s *store.Store
+	s store.Store
 	// lost is the directory, if its tokens.db is gone while the copy of it is there.
 	lost string
 }
@@ -440,7 +441,7 @@ func (c *cli) look() (*view, error) {
 		return nil, err
 	}
 
-	s, err := store.Open(store.Options{
+	s, err := sqlite.Open(sqlite.Options{
 		Dir:      dir,
 		Key:      key,
 		ReadOnly: true,

@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
 
 // polled opens the data directory as a running input does, with feeds of contoso.
-func (w *world) polled(apis ...string) (*store.Store, []store.FeedKey) {
+func (w *world) polled(apis ...string) (store.Store, []store.FeedKey) {
 	w.t.Helper()
-	s, err := store.Open(store.Options{Dir: w.dir, Inputs: true})
+	s, err := sqlite.Open(sqlite.Options{Dir: w.dir, Inputs: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func (w *world) polled(apis ...string) (*store.Store, []store.FeedKey) {
 	return s, keys
 }
 
-func (w *world) report(s *store.Store, key store.FeedKey, st store.Status) {
+func (w *world) report(s store.Store, key store.FeedKey, st store.Status) {
 	w.t.Helper()
 	st.TenantName, st.ClientID, st.UpdatedAt = "contoso", client, time.Now()
 	if err := s.SetStatus(context.Background(), map[store.FeedKey]store.Status{key: st}); err != nil {

@@ -299,7 +299,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 
 // choose finds the tenant that a command is about, in a configuration or in the store,
 // and opens the store for writing.
-func (c *cli) choose(ctx context.Context, name, file string, set *settings) (chosen, *store.Store, error) {
+func (c *cli) choose(ctx context.Context, name, file string, set *settings) (chosen, store.Store, error) {
 	if file != "" {
 		t, err := c.fromConfig(file, name, set.get("api"), set.get("client_id"))
 		if err == nil {
@@ -420,7 +420,7 @@ func (c *cli) removeCommand() *cobra.Command {
 
 // nameOldTokens names the files that were set aside earlier, which a command that
 // changes all tokens does not reach.
-func (c *cli) nameOldTokens(s *store.Store, hold string) {
+func (c *cli) nameOldTokens(s store.Store, hold string) {
 	paths, err := s.OldTokenFiles()
 	if err != nil {
 		c.say("warning: files that were set aside as damaged could not be looked for: %v", err)

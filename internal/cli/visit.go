@@ -46,12 +46,12 @@ type visit struct {
 type stores struct {
 	c    *cli
 	mu   sync.Mutex
-	open map[string]*store.Store
+	open map[string]store.Store
 	errs map[string]error
 	keep map[string]*tokens.Keeper
 }
 
-func (s *stores) get(at place) (*store.Store, *tokens.Keeper, error) {
+func (s *stores) get(at place) (store.Store, *tokens.Keeper, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -86,7 +86,7 @@ func (s *stores) close(ctx context.Context) {
 func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	open := &stores{
 		c:    c,
-		open: map[string]*store.Store{},
+		open: map[string]store.Store{},
 		errs: map[string]error{},
 		keep: map[string]*tokens.Keeper{},
 	}

@@ -28,7 +28,7 @@ const (
 	Trace
 )
 
-// Store keeps what must survive the process. *store.Store is one.
+// Store keeps what must survive the process. store.Store is one.
 type Store interface {
 	// Load gives the checkpoint of a feed and what was emitted since; ok is false for a
 	// feed never seen.

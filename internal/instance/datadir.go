@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
@@ -18,7 +19,7 @@ import (
 // to it yet. All inputs of the process that name the directory share it.
 type dataDir struct {
 	path, keyFile string
-	store         *store.Store
+	store         store.Store
 	keeper        *tokens.Keeper
 	logs          logs.Relay // any of the inputs that use the directory
 
@@ -72,7 +73,7 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 	d.logs.Add(log)
 	relay := d.logs.Logger()
 
-	d.store, err = store.Open(store.Options{
+	d.store, err = sqlite.Open(sqlite.Options{
 		Dir:    path,
 		Key:    key,
 		Inputs: true,

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 )
 
 // rotating is a sign-in service that gives "rt-after-X" for X; before it answers it
@@ -50,7 +50,7 @@ func wait(t *testing.T, what string, done <-chan struct{}) {
 
 func refreshTokens(t *testing.T, data string) (list []string) {
 	t.Helper()
-	s, err := store.Open(store.Options{Dir: data})
+	s, err := sqlite.Open(sqlite.Options{Dir: data})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -129,7 +130,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			t.Cleanup(func() { healthy.Close() })
 			r.hec = healthy
 			r.env["SPLUNK_HEC_TOKEN"], r.env["SPLUNK_HEC_PORT"] = hecToken, strconv.Itoa(healthy.Port())
-			s, err := store.Open(store.Options{Dir: r.path("state")})
+			s, err := sqlite.Open(sqlite.Options{Dir: r.path("state")})
 			r.must(err)
 			key := store.FeedKey{
 				LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"),

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/secret"
-	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/receiver"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -143,7 +143,7 @@ func (r *rig) signIn(tenantID string) {
 	r.t.Helper()
 	token, err := r.sim.IssueRefreshToken(tenantID, clientID)
 	r.must(err)
-	s, err := store.Open(store.Options{Dir: r.path("state")})
+	s, err := sqlite.Open(sqlite.Options{Dir: r.path("state")})
 	r.must(err)
 	key := tokens.ChainKey{
 		LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"),

@@ -1,0 +1,199 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fluent-bit-defender/internal/store"
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+// marks are what is known of the machine on which inputs ran last. They are one row of
+// meta with a checksum: a wrong one could hide a crash.
+type marks struct {
+	bootID string // what the kernel called that run of the machine; empty if unknown
+	last   moment // the last sign of life; its boot counts starts of the machine
+	clean  bool   // inputs ended in an orderly way
+}
+
+func (m marks) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(m.last.boot))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.last.at))
+
+	b = append(b, 0)
+	if m.clean {
+		b[16] = 1
+	}
+
+	b = append(b, m.bootID...)
+
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func decodeMarks(b []byte) (m marks, err error) {
+	if len(b) < 21 || binary.BigEndian.Uint32(b[len(b)-4:]) != crc32.Checksum(b[:len(b)-4], castagnoli) {
+		return m, fmt.Errorf("%w: the marks of the last start have a wrong checksum", store.ErrDamaged)
+	}
+
+	return marks{bootID: string(b[17 : len(b)-4]), clean: b[16] == 1,
+		last: moment{int64(binary.BigEndian.Uint64(b)), time.Duration(binary.BigEndian.Uint64(b[8:]))}}, nil
+}
+
+func (m marks) write(t tx) error {
+	_, err := t.exec(`INSERT INTO meta VALUES ('marks', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, m.encode())
+	return err
+}
+
+// markBoot notes on which run of the machine inputs are running now, and that they did
+// not end yet. If the machine was started anew since they last ran, without a clean
+// exit before, it undoes the last CrashWindow of that run. All of it is one
+// transaction: a process killed here does it again, or has done it. The caller holds
+// inputsLock.
+func (sh *shared) markBoot() error {
+	id := sh.bootID()
+
+	var undone int
+
+	err := sh.feeds.update(context.Background(), func(t tx) error {
+		sh.crashed, undone = false, 0
+		sh.cache.clear()
+
+		var (
+			b   []byte
+			old marks
+		)
+
+		err := t.QueryRow(`SELECT v FROM meta WHERE k = 'marks'`).Scan(&b)
+
+		first := errors.Is(err, sql.ErrNoRows)
+		if err == nil {
+			old, err = decodeMarks(b)
+		}
+
+		if err != nil && !first {
+			return err
+		}
+
+		m := marks{bootID: id, last: moment{old.last.boot, sh.uptime()}}
+		// Without a boot id (no /proc) nobody can tell a killed process from a crashed
+		// machine: repeats are the lesser evil.
+		if first || id == "" || id != old.bootID {
+			m.last.boot++
+
+			if !first && !old.clean {
+				sh.crashed = true
+
+				if undone, err = undo(t, old.last); err != nil {
+					return err
+				}
+			}
+		} else {
+			m.last.at = max(m.last.at, old.last.at)
+		}
+
+		sh.cache.marks, sh.cache.alone = m, true
+
+		return m.write(t)
+	})
+	if err == nil && sh.crashed {
+		sh.log(
+			"warn",
+			fmt.Sprintf(
+				"the machine went down without a clean exit: what was committed in the %s before is emitted again (%d feeds)",
+				store.CrashWindow,
+				undone,
+			),
+		)
+	}
+
+	return err
+}
+
+// alive notes a sign of life, from which CrashWindow counts. A clock that went
+// backwards does not move it back.
+func (sh *shared) alive(t tx, at time.Duration) error {
+	if !sh.cache.alone {
+		return nil
+	}
+
+	sh.cache.marks.last.at = max(sh.cache.marks.last.at, at)
+
+	return sh.cache.marks.write(t)
+}
+
+// renewBoot puts the marks of markBoot into a new defender.db that took the place of a
+// damaged one while inputs run.
+func (sh *shared) renewBoot() error {
+	return sh.feeds.transact(context.Background(), func(t tx) error { return sh.alive(t, sh.uptime()) })
+}
+
+// undo takes every feed back to what is surely on disk after a crash of the machine at
+// the given moment.
+func undo(t tx, crash moment) (feeds int, err error) {
+	if _, err := t.Exec(
+		`DELETE FROM seen WHERE boot >= ? AND at > ?`,
+		crash.boot,
+		int64(crash.at-store.CrashWindow),
+	); err != nil {
+		return 0, err
+	}
+
+	if _, err := t.Exec(`UPDATE deferred SET gone_boot = NULL, gone_at = NULL WHERE gone_boot >= ? AND gone_at > ?`,
+		crash.boot, int64(crash.at-store.CrashWindow)); err != nil {
+		return 0, err
+	}
+
+	changed := make(map[int64][]byte)
+
+	rows, err := t.Query(`SELECT id, state FROM feeds`)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var (
+			id int64
+			b  []byte
+		)
+		if err := rows.Scan(&id, &b); err != nil {
+			return 0, err
+		}
+		// A row that is not what was written is reported when its feed is loaded.
+		if state, err := decodeState(b); err == nil && state.undo(crash) {
+			changed[id] = state.encode()
+		}
+	}
+
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+
+	for id, b := range changed {
+		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, b, id); err != nil {
+			return 0, err
+		}
+	}
+
+	return len(changed), nil
+}
+
+// markPatience bounds the wait for another process at the end: Fluent Bit waits for us
+// then. Without the mark the next start of the machine repeats two minutes.
+const markPatience = time.Second
+
+// markClean leaves the mark of a clean exit.
+func (sh *shared) markClean() error {
+	ctx, cancel := context.WithTimeout(context.Background(), markPatience)
+	defer cancel()
+
+	return sh.feeds.update(ctx, func(t tx) error {
+		m := sh.cache.marks
+		m.clean = true
+
+		return m.write(t)
+	})
+}

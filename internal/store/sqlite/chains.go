@@ -1,0 +1,239 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/seal"
+	"fluent-bit-defender/tokens"
+)
+
+const tokensSchema = `
+	CREATE TABLE chains (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL,
+		version INTEGER NOT NULL, removed INTEGER NOT NULL,
+		refresh BLOB, previous BLOB, account TEXT NOT NULL, tenant_name TEXT NOT NULL,
+		obtained INTEGER NOT NULL, refreshed INTEGER NOT NULL, dead TEXT NOT NULL, rejected INTEGER NOT NULL,
+		crc INTEGER NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, client_id));
+	CREATE TABLE seeds (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL, fingerprint BLOB NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, client_id, fingerprint)) WITHOUT ROWID;`
+
+const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous,
+	account, tenant_name, obtained, refreshed, dead, rejected, crc`
+
+const sealName = "seal"
+
+// chainTable is the table of chains in one transaction. It implements seal.Table.
+type chainTable struct{ tx }
+
+var _ seal.Table = chainTable{}
+
+// Seal implements seal.Table.
+func (t chainTable) Seal() ([]byte, error) {
+	var b []byte
+
+	err := t.row(`SELECT v FROM meta WHERE k = '` + sealName + `'`).Scan(&b)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+
+	return b, err
+}
+
+// PutSeal implements seal.Table.
+func (t chainTable) PutSeal(b []byte) error {
+	var err error
+	if b == nil {
+		_, err = t.exec(`DELETE FROM meta WHERE k = '` + sealName + `'`)
+	} else {
+		_, err = t.exec(`INSERT INTO meta VALUES ('`+sealName+`', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, b)
+	}
+
+	return err
+}
+
+// Generation implements seal.Table.
+func (t chainTable) Generation() (n uint64, err error) {
+	err = t.row(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&n)
+	return n, err
+}
+
+// Find implements seal.Table.
+func (t chainTable) Find(key tokens.ChainKey) (r seal.Row, ok bool, err error) {
+	err = scanChain(&r, t.row(
+		`SELECT `+chainColumns+` FROM chains WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
+		key.LoginHost,
+		key.TenantID,
+		key.ClientID,
+	).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return seal.Row{}, false, nil
+	}
+
+	return r, err == nil, err
+}
+
+// Each implements seal.Table.
+func (t chainTable) Each(do func(r *seal.Row) error) error {
+	rows, err := t.rows(`SELECT ` + chainColumns + ` FROM chains`)
+	if err != nil {
+		return err
+	}
+
+	return eachChain(rows, do)
+}
+
+// EachVersion implements seal.Table.
+func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) error {
+	rows, err := t.rows(`SELECT login_host, tenant_id, client_id, version FROM chains`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var (
+			key     tokens.ChainKey
+			version int64
+		)
+		if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &version); err != nil {
+			return err
+		}
+
+		do(key, version)
+	}
+
+	return rows.Err()
+}
+
+// write puts a row in the place of the one of its chain.
+func (t chainTable) write(r *seal.Row) error {
+	_, err := t.exec(
+		`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.Key.LoginHost,
+		r.Key.TenantID,
+		r.Key.ClientID,
+		r.Version,
+		r.Removed,
+		r.Refresh,
+		r.Previous,
+		r.Account,
+		r.TenantName,
+		r.Obtained,
+		r.Refreshed,
+		r.Dead,
+		r.Rejected,
+		checksum(r),
+	)
+
+	return err
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum covers the whole row: SQLite notices damage to its own structures, not to a
+// value.
+func checksum(r *seal.Row) int64 { return int64(crc32.Checksum(r.Bytes(), castagnoli)) }
+
+// scanChain reads a row of chainColumns.
+func scanChain(r *seal.Row, scan func(...any) error) error {
+	var crc int64
+	if err := scan(
+		&r.Key.LoginHost,
+		&r.Key.TenantID,
+		&r.Key.ClientID,
+		&r.Version,
+		&r.Removed,
+		&r.Refresh,
+		&r.Previous,
+		&r.Account,
+		&r.TenantName,
+		&r.Obtained,
+		&r.Refreshed,
+		&r.Dead,
+		&r.Rejected,
+		&crc,
+	); err != nil {
+		return err
+	}
+
+	if crc != checksum(r) {
+		return fmt.Errorf("%w: the row of tenant %q has a wrong checksum", store.ErrDamaged, r.Key.TenantID)
+	}
+
+	return nil
+}
+
+// eachChain goes through the rows of a query for chainColumns.
+func eachChain(rows *sql.Rows, do func(r *seal.Row) error) error {
+	defer rows.Close()
+
+	for rows.Next() {
+		var r seal.Row
+		if err := scanChain(&r, rows.Scan); err != nil {
+			return err
+		}
+
+		if err := do(&r); err != nil {
+			return err
+		}
+	}
+
+	return rows.Err()
+}
+
+// verifyChains reads every row with its checksum.
+func verifyChains(q querier) error {
+	rows, err := q.Query(`SELECT ` + chainColumns + ` FROM chains`)
+	if err != nil {
+		return err
+	}
+
+	if err := eachChain(rows, func(*seal.Row) error { return nil }); err != nil {
+		return err
+	}
+
+	var seeds int64
+
+	return q.QueryRow(`SELECT count(fingerprint) FROM seeds`).Scan(&seeds)
+}
+
+// seed is the mark that a chain once began with a token; the zero fingerprint stands for
+// "forget the marks of this chain".
+type seed struct {
+	key         tokens.ChainKey
+	fingerprint [32]byte
+}
+
+func (s seed) write(t tx) error {
+	if s.fingerprint == ([32]byte{}) {
+		_, err := t.exec(`DELETE FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
+			s.key.LoginHost, s.key.TenantID, s.key.ClientID)
+
+		return err
+	}
+
+	_, err := t.exec(
+		`INSERT OR IGNORE INTO seeds VALUES (?,?,?,?)`,
+		s.key.LoginHost,
+		s.key.TenantID,
+		s.key.ClientID,
+		s.fingerprint[:],
+	)
+
+	return err
+}
+
+// guard returns an error unless what tokens.db holds may be used with the configured key.
+func (sh *shared) guard(t tx) error { return sh.anchor.Check(chainTable{t}, sh.key.Load()) }
+
+// find reads the row of a chain, and refuses one that is not the one under the seal.
+// guard was called in the same transaction.
+func (sh *shared) find(t tx, key tokens.ChainKey) (seal.Row, bool, error) {
+	return sh.anchor.Find(chainTable{t}, sh.key.Load(), key)
+}

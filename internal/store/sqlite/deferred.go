@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fluent-bit-defender/internal/store"
+)
+
+// ListDeferred implements Feeds.
+func (s *Store) ListDeferred(ctx context.Context, key store.FeedKey) (list []store.Deferred, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		list = nil
+
+		rows, err := t.rows(
+			`SELECT d.id, kind, since, until, reason, tries, next_try FROM deferred d JOIN feeds ON feeds.id = feed
+			WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL
+			ORDER BY d.id`,
+			key.LoginHost,
+			key.TenantID,
+			key.API,
+			key.StateID,
+		)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		for rows.Next() {
+			var (
+				d    store.Deferred
+				next int64
+			)
+			if err := rows.Scan(&d.ID, &d.Kind, &d.From, &d.To, &d.Reason, &d.Tries, &next); err != nil {
+				return err
+			}
+
+			d.NextTry = fromNanos(next)
+			list = append(list, d)
+		}
+
+		return rows.Err()
+	})
+
+	return list, err
+}
+
+// DeferredEvents implements Feeds.
+func (s *Store) DeferredEvents(ctx context.Context, key store.FeedKey, id int64) (events []byte, ok bool, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		events = nil
+
+		err := t.row(`SELECT events FROM deferred d JOIN feeds ON feeds.id = feed
+			WHERE d.id = ? AND login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL`,
+			id, key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&events)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+
+		return err
+	})
+
+	return events, events != nil, err
+}
+
+// PutDeferred implements Feeds.
+func (s *Store) PutDeferred(ctx context.Context, key store.FeedKey, d store.Deferred) (id int64, err error) {
+	err = s.update(ctx, s.sh.feeds, func(t tx) error {
+		fc, err := s.sh.ensure(t, key)
+		if err == nil {
+			id, err = fc.putDeferred(t, d)
+		}
+
+		return err
+	})
+
+	return id, err
+}
+
+func (fc *feedCache) putDeferred(t tx, d store.Deferred) (id int64, err error) {
+	var given any // NULL: SQLite chooses
+	if d.ID != 0 {
+		given = d.ID
+	}
+
+	err = t.row(`INSERT OR REPLACE INTO deferred (id, feed, kind, since, until, reason, tries, next_try, events)
+		VALUES (?,?,?,?,?,?,?,?,?) RETURNING id`,
+		given, fc.id, d.Kind, int64(d.From), int64(d.To), d.Reason, d.Tries, nanos(d.NextTry), d.Events).
+		Scan(&id)
+
+	return id, err
+}
+
+// DropDeferred implements Feeds.
+func (s *Store) DropDeferred(ctx context.Context, key store.FeedKey, id int64) error {
+	return s.update(ctx, s.sh.feeds, func(t tx) error {
+		fc, err := s.sh.feed(t, key)
+		if fc == nil || err != nil {
+			return err
+		}
+
+		return fc.dropDeferred(t, id, s.sh.moment())
+	})
+}
+
+// dropDeferred removes an entry in two steps: it is hidden now, and deleted when
+// CrashWindow has passed. After a power cut its events may be in no chunk file, and
+// nothing else would read them again.
+func (fc *feedCache) dropDeferred(t tx, id int64, now moment) error {
+	if _, err := t.exec(
+		`UPDATE deferred SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`,
+		now.boot,
+		int64(now.at),
+		id,
+		fc.id,
+	); err != nil {
+		return err
+	}
+
+	_, err := t.exec(
+		`DELETE FROM deferred WHERE gone_boot < ? OR gone_at <= ?`,
+		now.boot,
+		int64(now.at-store.CrashWindow),
+	)
+
+	return err
+}

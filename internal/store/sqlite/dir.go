@@ -1,0 +1,383 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/filemode"
+	"fluent-bit-defender/internal/store"
+)
+
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// directory is data_dir after its checks: where it is, which one it is, and to whom its
+// files belong.
+type directory struct {
+	path     string
+	id       [2]uint64 // device and inode: one directory under two names is one
+	uid, gid int
+	readOnly bool
+}
+
+// prepareDir makes the directory if it is missing and looks at its rights. Warnings are
+// sentences for the operator.
+func prepareDir(path string, readOnly bool) (d directory, warnings []string, err error) {
+	if path == "" {
+		return d, nil, errors.New("data_dir is empty")
+	}
+
+	if path, err = filepath.Abs(path); err != nil {
+		return d, nil, fmt.Errorf("data_dir: %w", err)
+	}
+
+	if !readOnly {
+		if err := makeDir(path); err != nil {
+			return d, nil, fmt.Errorf(
+				"the directory cannot be made: %w; make it (mode 0700), or name another",
+				explain(path, err),
+			)
+		}
+	}
+
+	info, err := os.Stat(path)
+	if err != nil {
+		return d, nil, fmt.Errorf("data_dir: %w", err)
+	}
+
+	if !info.IsDir() {
+		return d, nil, fmt.Errorf("%s is not a directory; name one, or a path where one can be made", path)
+	}
+
+	st := info.Sys().(*syscall.Stat_t)
+
+	d = directory{
+		path:     path,
+		id:       [2]uint64{st.Dev, st.Ino},
+		uid:      int(st.Uid),
+		gid:      int(st.Gid),
+		readOnly: readOnly,
+	}
+	if wide := info.Mode().Perm() &^ dirMode; wide != 0 {
+		warnings = append(
+			warnings,
+			fmt.Sprintf("data_dir %s has mode %#o: other users may reach the tokens in it; chmod 700 %s",
+				path, info.Mode().Perm(), plain.Shell(path)),
+		)
+	} else if above := writableAbove(path); above != "" {
+		warnings = append(warnings, above)
+	}
+
+	if !readOnly {
+		if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil {
+			return d, warnings, explain(path, &fs.PathError{Op: "write in", Path: path, Err: err})
+		}
+	}
+
+	return d, warnings, nil
+}
+
+// writableAbove returns a warning when another user may put a directory of their own in
+// the place of data_dir. It is not refused: volumes of containers are often made like
+// that, where there is no other user.
+func writableAbove(path string) string {
+	var unsafe *filemode.Error
+	if !errors.As(filemode.Check(path), &unsafe) || unsafe.Foreign {
+		return ""
+	}
+
+	return fmt.Sprintf(
+		"data_dir %s can be replaced by other users: %s %s; %s",
+		path,
+		plain.Shell(unsafe.Path),
+		unsafe.Problem,
+		unsafe.Remedy,
+	)
+}
+
+// makeDir creates the directory with exactly dirMode, whatever the umask. Missing
+// parents get the usual mode.
+func makeDir(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+
+	parent, name := filepath.Split(path)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return err
+	}
+
+	above, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	defer above.Close()
+
+	if err := unix.Mkdirat(int(above.Fd()), name, dirMode); err != nil {
+		if errors.Is(err, fs.ErrExist) { // another process was faster
+			return nil
+		}
+
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+
+	made, err := openDir(int(above.Fd()), name)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer made.Close()
+
+	return chmodAt(made, dirMode)
+}
+
+// openDir opens a directory by its name in another one, or by a path (unix.AT_FDCWD),
+// never through a symbolic link, and without needing any right on it (O_PATH).
+func openDir(above int, name string) (*os.File, error) {
+	fd, err := unix.Openat(above, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// chmodAt changes the mode of what an O_PATH descriptor stands for, whatever its name
+// stands for by now. fchmod refuses such a descriptor, and fchmodat2 is younger than
+// the kernels we run on.
+func chmodAt(f *os.File, mode fs.FileMode) error {
+	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), mode)
+}
+
+func (d directory) join(name string) string { return filepath.Join(d.path, name) }
+
+// create makes an empty file of ours that did not exist: never through a symbolic link
+// (O_EXCL), with exactly fileMode whatever the umask, and with the directory's owner,
+// before anything is in it. It says whether the file was there already.
+func (d directory) create(name string) (existed bool, err error) {
+	f, err := os.OpenFile(d.join(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	if errors.Is(err, fs.ErrExist) {
+		return true, nil
+	}
+
+	if err != nil {
+		return false, err
+	}
+
+	defer f.Close()
+
+	return false, d.claim(f)
+}
+
+// claim gives an open file that we made its mode and owner.
+func (d directory) claim(f *os.File) error {
+	if err := f.Chmod(fileMode); err != nil {
+		return err
+	}
+
+	if os.Geteuid() == 0 && (d.uid != 0 || d.gid != 0) {
+		return f.Chown(d.uid, d.gid)
+	}
+
+	return nil
+}
+
+// openLockFile opens, and makes if need be, a file that only carries locks.
+func (d directory) openLockFile(name string) (*os.File, error) {
+	flags := os.O_RDWR
+	if d.readOnly {
+		flags = os.O_RDONLY
+	} else if _, err := d.create(name); err != nil {
+		return nil, explain(d.join(name), err)
+	}
+
+	if err := d.inspect(name); err != nil {
+		return nil, err
+	}
+
+	f, err := os.OpenFile(d.join(name), flags|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, explain(d.join(name), err)
+	}
+
+	info, err := f.Stat() // of the file that is open now, whatever the name stood for a moment ago
+	if err == nil {
+		err = d.ours(name, info)
+	}
+
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+
+	return f, nil
+}
+
+// inspect refuses a file that somebody else may have put there. It looks at the name
+// only, since opening and closing a database's file would drop SQLite's locks.
+func (d directory) inspect(name string) error {
+	info, err := os.Lstat(d.join(name))
+	if err != nil {
+		return explain(d.join(name), err)
+	}
+
+	return d.ours(name, info)
+}
+
+// inspectAll is inspect for a database and the files beside it, as far as they are
+// there: SQLite writes into a log or journal that it finds.
+func (d directory) inspectAll(name string) error {
+	for _, suffix := range suffixes {
+		if err := d.inspect(name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// ours refuses a symbolic link, the property of a user who is neither us, nor root, nor
+// the directory's owner, and a second name of somebody else's file: the directory's
+// owner may have made one, of a file of root's for instance (protected_hardlinks,
+// proc(5)).
+func (d directory) ours(name string, info fs.FileInfo) error {
+	st := info.Sys().(*syscall.Stat_t)
+
+	owner := int(st.Uid)
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf(
+			"%s: %w: it is a symbolic link; remove it (data_dir itself may be a link)",
+			d.join(name),
+			store.ErrUnsafe,
+		)
+	case info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0: // opening one may wait for ever
+		return fmt.Errorf("%s: %w: it is a pipe, socket or device; remove it", d.join(name), store.ErrUnsafe)
+	case owner != d.uid && owner != os.Geteuid() && owner != 0:
+		return fmt.Errorf(
+			"%s: %w: it belongs to user %d, the directory to user %d; chown it",
+			d.join(name),
+			store.ErrUnsafe,
+			owner,
+			d.uid,
+		)
+	case owner != d.uid && info.Mode().IsRegular() && st.Nlink > 1:
+		return fmt.Errorf(
+			"%s: %w: it belongs to user %d, the directory to user %d, and it has another name elsewhere (a hard link); remove it",
+			d.join(name),
+			store.ErrUnsafe,
+			owner,
+			d.uid,
+		)
+	}
+
+	return nil
+}
+
+// narrow takes rights of others off a file and, when root, gives it to the directory's
+// owner. A missing file is no error. What is changed is the very file that was looked
+// at, whatever becomes of its name meanwhile, and by a descriptor of which the closing
+// drops no locks (O_PATH).
+func (d directory) narrow(name string) (warning string, err error) {
+	path := d.join(name)
+
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return "", err
+	}
+
+	if err := d.ours(name, info); err != nil {
+		return "", err
+	}
+
+	st := info.Sys().(*syscall.Stat_t)
+	if os.Geteuid() == 0 && (int(st.Uid) != d.uid || int(st.Gid) != d.gid) {
+		if err := unix.Fchownat(fd, "", d.uid, d.gid, unix.AT_EMPTY_PATH); err != nil {
+			return "", &fs.PathError{Op: "chown", Path: path, Err: err}
+		}
+	}
+
+	if mode := info.Mode().Perm(); mode&^fileMode != 0 && (os.Geteuid() == 0 || int(st.Uid) == os.Geteuid()) {
+		if err := chmodAt(f, fileMode); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+
+		warning = fmt.Sprintf("%s had mode %#o, now 0600", path, mode)
+	}
+
+	return warning, nil
+}
+
+// setAside renames a file and what belongs to it to NAME.damaged-TIME, or whatever it
+// is besides damaged.
+func (d directory) setAside(name, what string, now time.Time) (string, error) {
+	stamped := name + "." + what + "-" + now.UTC().Format("20060102T150405.000Z")
+
+	aside := stamped
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(d.join(aside)); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+
+		aside = fmt.Sprintf("%s-%d", stamped, n)
+	}
+	// The main file goes last: a process that dies in between finds it damaged still,
+	// and no log of another file beside a good one.
+	for i := len(suffixes) - 1; i >= 0; i-- {
+		if err := os.Rename(
+			d.join(name+suffixes[i]),
+			d.join(aside+suffixes[i]),
+		); err != nil &&
+			!errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+
+	return d.join(aside), d.sync()
+}
+
+// rename puts a file in the place of another, for good.
+func (d directory) rename(from, to string) error {
+	if err := os.Rename(d.join(from), d.join(to)); err != nil {
+		return err
+	}
+
+	return d.sync()
+}
+
+// sync makes creations, renames and removals in the directory survive a crash of the
+// machine.
+func (d directory) sync() error {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// Some file systems (FUSE, SMB) cannot sync a directory; they give EINVAL, and no
+	// promise that we could keep for them.
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+
+	return nil
+}

@@ -1,0 +1,263 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+const feedsFile = "defender.db"
+
+// The id of a seen blob is the feed's id and a sequence number, so that the blobs of a
+// feed are neighbours in the one B-tree. data comes last: the other columns are read
+// without it.
+const feedsSchema = `
+	CREATE TABLE feeds (
+		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL,
+		state BLOB NOT NULL, UNIQUE (login_host, tenant_id, api, state_id));
+	CREATE TABLE seen (
+		id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at INTEGER NOT NULL,
+		n INTEGER NOT NULL, newest INTEGER NOT NULL, data BLOB NOT NULL);
+	CREATE TABLE status (feed INTEGER PRIMARY KEY, data BLOB NOT NULL);
+` + deferredSchema + `
+	CREATE TABLE rewinds (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL, since INTEGER NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
+
+const deferredSchema = `
+	CREATE TABLE deferred (
+		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, kind TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
+		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, gone_boot INTEGER, gone_at INTEGER, events BLOB);
+	CREATE INDEX deferred_feed ON deferred (feed);`
+
+const seqBits = 32
+
+// feedCache is what is known of a feed without reading the file. Only the process that
+// runs inputs writes, so it stays true.
+type feedCache struct {
+	id      int64
+	state   feedState
+	blobs   []blobMeta // in the order of seq
+	nextSeq int64
+}
+
+type blobMeta struct {
+	seq    int64
+	when   moment // of the first entry that went in
+	n      int
+	newest tick.Tick
+}
+
+// feedCaches is guarded by feeds.mu.
+type feedCaches struct {
+	m     map[store.FeedKey]*feedCache
+	alone bool  // this process runs inputs: no other writes
+	marks marks // of this run; without inputs zero
+}
+
+// clear is called whenever a writing transaction fails: what is in the cache may not be
+// in the file then.
+func (c *feedCaches) clear() { c.m = nil }
+
+// feed reads a feed's row and the list of its blobs; nil if there is no row.
+func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
+	if fc := sh.cache.m[key]; fc != nil {
+		return fc, nil
+	}
+
+	fc := &feedCache{}
+
+	var state []byte
+
+	err := t.row(`SELECT id, state FROM feeds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
+		key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&fc.id, &state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+
+	if err != nil {
+		return nil, err
+	}
+
+	if fc.state, err = decodeState(state); err != nil {
+		// One row is not the file: the others are good. The next commit of this feed
+		// writes a good one.
+		sh.log(
+			"error",
+			fmt.Sprintf(
+				"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, alerts may be emitted again",
+				sh.feeds.path(),
+				key.TenantID,
+				key.API,
+				err,
+			),
+		)
+
+		fc.state = feedState{}
+	}
+
+	rows, err := t.rows(
+		`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
+		fc.id<<seqBits,
+		(fc.id+1)<<seqBits-1,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var b blobMeta
+		if err := rows.Scan(&b.seq, &b.when.boot, &b.when.at, &b.n, &b.newest); err != nil {
+			return nil, err
+		}
+
+		b.seq &= 1<<seqBits - 1
+		fc.blobs = append(fc.blobs, b)
+		fc.nextSeq = b.seq + 1
+	}
+
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+
+	if sh.cache.alone {
+		if sh.cache.m == nil {
+			sh.cache.m = make(map[store.FeedKey]*feedCache)
+		}
+
+		sh.cache.m[key] = fc
+	}
+
+	return fc, nil
+}
+
+// ensure is feed, and makes the row if there is none.
+func (sh *shared) ensure(t tx, key store.FeedKey) (*feedCache, error) {
+	fc, err := sh.feed(t, key)
+	if fc != nil || err != nil {
+		return fc, err
+	}
+
+	fc = &feedCache{}
+	if err := t.row(`INSERT INTO feeds (login_host, tenant_id, api, state_id, state) VALUES (?,?,?,?,?) RETURNING id`,
+		key.LoginHost, key.TenantID, key.API, key.StateID, fc.state.encode()).Scan(&fc.id); err != nil {
+		return nil, err
+	}
+
+	return sh.feed(t, key)
+}
+
+func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.uptime()} }
+
+// Load implements Feeds. A feed of which the row or a part of the seen-set is damaged
+// is mended as far as it goes, and logged.
+func (s *Store) Load(ctx context.Context, key store.FeedKey) (c store.Checkpoint, seen []store.Seen, ok bool, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		c, seen, ok = store.Checkpoint{}, nil, false
+
+		fc, err := s.sh.feed(t, key)
+		if fc == nil || err != nil {
+			return err
+		}
+
+		c, ok = fc.state.now.checkpoint, fc.state.has
+		seen, err = readSeen(t, fc, fc.blobs, fc.state.now.checkpoint.SeenSince)
+
+		return err
+	})
+
+	return c, seen, ok, err
+}
+
+// readSeen gives the entries, not older than from, of blobs that are neighbours.
+func readSeen(t tx, fc *feedCache, blobs []blobMeta, from tick.Tick) ([]store.Seen, error) {
+	if len(blobs) == 0 {
+		return nil, nil
+	}
+
+	n := 0
+	for _, b := range blobs {
+		n += b.n
+	}
+
+	rows, err := t.rows(`SELECT data FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
+		fc.id<<seqBits|blobs[0].seq, fc.id<<seqBits|blobs[len(blobs)-1].seq)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+
+	seen := make([]store.Seen, 0, n)
+
+	var data sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&data); err != nil {
+			return nil, err
+		}
+
+		if seen, err = decodeSeen(seen, data, from); err != nil {
+			t.f.log("error", fmt.Sprintf("%s: %v: some alerts may be emitted again", t.f.path(), err))
+		}
+	}
+
+	return seen, rows.Err()
+}
+
+// Commit implements Feeds.
+func (s *Store) Commit(ctx context.Context, commits []store.Commit) error {
+	if len(commits) == 0 {
+		return ctx.Err()
+	}
+
+	sh := s.sh
+
+	return s.update(ctx, sh.feeds, func(t tx) error {
+		when := sh.moment()
+		for i := range commits {
+			if err := sh.commit(t, &commits[i], when); err != nil {
+				return err
+			}
+		}
+
+		return sh.alive(t, when.at)
+	})
+}
+
+func (sh *shared) commit(t tx, c *store.Commit, when moment) error {
+	fc, err := sh.ensure(t, c.Key)
+	if err != nil {
+		return err
+	}
+
+	fc.state.push(progress{when, c.Checkpoint})
+
+	if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+		return err
+	}
+
+	if len(c.Seen) > 0 {
+		if err := fc.add(t, c.Seen, when); err != nil {
+			return err
+		}
+	}
+
+	for _, d := range c.Deferred {
+		d.ID = 0
+		if _, err := fc.putDeferred(t, d); err != nil {
+			return err
+		}
+	}
+
+	for _, id := range c.Dropped {
+		if err := fc.dropDeferred(t, id, when); err != nil {
+			return err
+		}
+	}
+
+	return fc.compact(t, when)
+}

@@ -1,0 +1,492 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fluent-bit-defender/internal/store"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// spec is what one kind of database file looks like.
+type spec struct {
+	name    string
+	appID   int64 // PRAGMA application_id
+	version int64 // PRAGMA user_version, and "version" in the table meta
+	schema  string
+	// upgrades[i] makes a file of version i+2 out of one of version i+1.
+	upgrades []upgrade
+	params   string // of the data source name, beside the common ones
+	// verify reads what integrity_check cannot judge: rows with their checksums. An
+	// ErrDamaged condemns the file.
+	verify func(q querier) error
+	// restore puts a good file in place of one that is missing, empty or set aside;
+	// false if there is none.
+	restore func() (bool, error)
+	// lost is what the log says when a damaged file could not be restored.
+	lost string
+}
+
+// querier is the part of sql.DB and sql.Tx that reading needs.
+type querier interface {
+	Query(query string, args ...any) (*sql.Rows, error)
+	QueryRow(query string, args ...any) *sql.Row
+}
+
+// file is one SQLite database with one connection. All use goes through read and
+// update, one at a time.
+type file struct {
+	spec
+	dir   directory
+	locks *ranges
+	log   func(level, text string)
+	now   func() time.Time
+	// reset tells the owner of caches that the file behind them is another one.
+	reset func()
+	// replaced tells the owner that a damaged file was set aside and another one has
+	// its place.
+	replaced func()
+	// renewed writes into a file that replaced a damaged one, in the middle of the
+	// work, what Open would have written.
+	renewed func() error
+
+	mu       gate
+	db       *sql.DB // nil: closed, or (ReadOnly) there is no file yet
+	stmts    map[string]*sql.Stmt
+	closed   bool
+	warnings []string
+
+	stands atomic.Pointer[standing] // since connect; nil: not known
+}
+
+// suffixes of the files that belong to a database: https://www.sqlite.org/tempfiles.html
+var suffixes = []string{"", "-wal", "-shm", "-journal"}
+
+var processWide = sync.OnceFunc(func() {
+	// Both switches are best effort. Locks by open file description survive when some
+	// library in this process opens and closes our file; fdatasync spares the journal
+	// write for a changed timestamp with each commit.
+	_, _ = sqlite.OFDLocking(true)
+	_, _ = sqlite.Fdatasync(true)
+})
+
+// How long another process that writes is waited for: busyPatience in all, and no
+// longer than the context, at which begin looks every busyPiece.
+const (
+	busyPatience = 10 * time.Second
+	busyPiece    = 50 * time.Millisecond
+)
+
+// dsn is the data source name of a path. mode=rw: SQLite never makes the file, we do,
+// with its rights.
+func dsn(path, mode, params string) string {
+	// cell_size_check and trusted_schema=0 are what SQLite advises for files that may
+	// be damaged or tampered with.
+	return (&url.URL{Scheme: "file", Path: path}).String() + "?mode=" + mode +
+		"&_txlock=immediate&_busy_timeout=" + strconv.FormatInt(busyPatience.Milliseconds(), 10) + "&_defensive=1&_dqs=0&_error_rc=1" +
+		"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
+}
+
+// open makes, checks and if need be replaces the file. The caller holds rangeOpen.
+func (f *file) open() error {
+	processWide()
+
+	if f.dir.readOnly {
+		return f.openReadOnly()
+	}
+
+	existed, err := f.dir.create(f.name)
+	if err != nil {
+		return explain(f.path(), err)
+	}
+
+	if err := f.dir.inspectAll(f.name); err != nil {
+		return err
+	}
+
+	for _, suffix := range suffixes {
+		warning, err := f.dir.narrow(f.name + suffix)
+		if err != nil {
+			return explain(f.path()+suffix, err)
+		}
+
+		if warning != "" {
+			f.warnings = append(f.warnings, warning)
+		}
+	}
+
+	damage := f.look(existed)
+	if damage == nil {
+		if damage = f.connect(); damage == nil {
+			return nil
+		}
+	}
+
+	if !isDamage(damage) {
+		return explain(f.path(), damage)
+	}
+
+	return f.replace(damage)
+}
+
+// openReadOnly opens what is there. A missing file is an empty store: the owner of the
+// directory may not have started yet.
+func (f *file) openReadOnly() error {
+	info, err := os.Lstat(f.path())
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
+		f.stands.Store(f.names())
+		return nil
+	}
+
+	if err := f.dir.inspectAll(f.name); err != nil {
+		return err
+	}
+
+	return explain(f.path(), f.connect())
+}
+
+// path is called without any lock: of dir only what never changes may be used.
+func (f *file) path() string { return filepath.Join(f.dir.path, f.name) }
+
+// look judges a file before SQLite opens it. What has no header must not even be
+// opened: SQLite takes a file of a few bytes for a new database, and on closing a
+// broken one it empties the write-ahead log beside it, which may be all that is left.
+func (f *file) look(existed bool) error {
+	info, err := os.Lstat(f.path())
+	if err != nil {
+		return err
+	}
+
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w: it is not a file but %s", store.ErrDamaged, info.Mode().Type())
+	}
+
+	if info.Size() > 0 {
+		return f.header()
+	}
+	// SQLite takes an empty file for a new database and throws a write-ahead log beside
+	// it away.
+	if wal, err := os.Lstat(f.path() + "-wal"); err == nil && wal.Size() > 0 {
+		return fmt.Errorf("%w: it is empty", store.ErrDamaged)
+	}
+
+	if f.restore != nil {
+		ok, err := f.restore()
+		if err != nil {
+			return err
+		}
+
+		if ok {
+			f.log("error", fmt.Sprintf("%s was missing or empty and came back from its copy", f.path()))
+			return nil
+		}
+	}
+
+	if existed {
+		f.log("warn", fmt.Sprintf("%s was empty: %s", f.path(), f.lost))
+	}
+
+	return nil
+}
+
+// header looks at the first 100 bytes
+// (https://www.sqlite.org/fileformat2.html#the_database_header). No handle of this
+// process is on the file now, so opening and closing it drops no locks.
+func (f *file) header() error {
+	file, err := os.OpenFile(f.path(), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+
+	var b [100]byte
+	if _, err := io.ReadFull(file, b[:]); errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it is cut off in its header", store.ErrDamaged)
+	} else if err != nil {
+		return err
+	}
+
+	if string(b[:16]) != "SQLite format 3\x00" || b[18] < 1 || b[18] > 2 || b[19] < 1 || b[19] > 2 {
+		return fmt.Errorf("%w: it has no SQLite header", store.ErrDamaged)
+	}
+
+	return nil
+}
+
+// connect opens the file with SQLite, makes the tables in an empty one and checks
+// everything. Errors leave nothing open.
+func (f *file) connect() error {
+	mode := "rw"
+
+	params := f.params
+	if f.dir.readOnly {
+		mode, params = "ro", ""
+	}
+
+	db, err := sql.Open("sqlite", dsn(f.path(), mode, params))
+	if err != nil {
+		return err
+	}
+
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
+
+	if err := f.check(db); err != nil {
+		_ = db.Close()
+		return f.judge(err)
+	}
+	// From here on begin waits, in short pieces, so that a context can end it.
+	if _, err := db.Exec("PRAGMA busy_timeout = " + strconv.FormatInt(busyPiece.Milliseconds(), 10)); err != nil {
+		_ = db.Close()
+		return err
+	}
+
+	f.db, f.stmts = db, make(map[string]*sql.Stmt)
+	if !f.dir.readOnly {
+		// SQLite gives -wal and -shm the mode and, for root, the owner of the database;
+		// this makes sure.
+		for _, suffix := range suffixes {
+			_, _ = f.dir.narrow(f.name + suffix)
+		}
+	}
+
+	f.stands.Store(f.names())
+
+	return nil
+}
+
+// judge tells damage from other trouble in an error of check: tables that are missing
+// or a format number that SQLite does not know give plain SQL errors or "read only",
+// and mean damage when the file could in fact be written. A value of the wrong type is
+// an error of database/sql, which has no code.
+func (f *file) judge(err error) error {
+	switch code(err) & 0xff {
+	case 0:
+		_, system := errors.AsType[syscall.Errno](err)
+		if !system && !errors.Is(err, store.ErrNewer) && !errors.Is(err, store.ErrForeign) && !isDamage(err) {
+			return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+		}
+	case lib.SQLITE_ERROR, lib.SQLITE_MISMATCH, lib.SQLITE_CONSTRAINT, lib.SQLITE_TOOBIG:
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+	case lib.SQLITE_READONLY:
+		if !f.dir.readOnly && unix.Access(f.path(), unix.R_OK|unix.W_OK) == nil &&
+			unix.Access(f.dir.path, unix.W_OK|unix.X_OK) == nil {
+			return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+		}
+	}
+
+	return err
+}
+
+func (f *file) check(db *sql.DB) error {
+	var appID, version, tables int64
+	if err := db.QueryRow("PRAGMA application_id").Scan(&appID); err != nil {
+		return err
+	}
+
+	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+
+	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return err
+	}
+
+	if appID == 0 && version == 0 && tables == 0 && !f.dir.readOnly {
+		return f.initialise(db)
+	}
+	// Format and version stand twice, so that one flipped bit is not taken for another
+	// program or a newer version.
+	var format, inside int64
+
+	metaErr := db.QueryRow("SELECT (SELECT v FROM meta WHERE k = 'format'), (SELECT v FROM meta WHERE k = 'version')").
+		Scan(&format, &inside)
+	switch {
+	case appID != f.appID && format != f.appID && tables > 0 && appID != 0:
+		return fmt.Errorf("%s: %w (application id %d); choose another data_dir", f.path(), store.ErrForeign, appID)
+	case version > f.version && (metaErr != nil || inside == version) && appID == f.appID:
+		return fmt.Errorf("%s: %w (format %d, this program knows %d); use that version again, or another data_dir",
+			f.path(), store.ErrNewer, version, f.version)
+	case metaErr != nil:
+		return metaErr
+	case appID == f.appID && format == f.appID && version == inside && 0 < version && version < f.version:
+		if err := f.upgrade(db, version); err != nil {
+			return err
+		}
+	case appID != f.appID, format != f.appID, version != f.version, inside != f.version:
+		return fmt.Errorf("%w: its header is wrong", store.ErrDamaged)
+	}
+
+	if f.dir.readOnly && version < f.version {
+		return nil // its tables are those of an older version
+	}
+
+	if err := f.sameTables(db); err != nil {
+		return err
+	}
+
+	if f.dir.readOnly {
+		return nil // who only looks mends nothing, and is told of damage in what it reads: no full check of a large file for each look at it
+	}
+	// The full check, not quick_check: that one does not compare indexes with tables,
+	// and a flipped bit in an index hides a row.
+	var result string
+	if err := db.QueryRow("PRAGMA integrity_check(1)").Scan(&result); err != nil {
+		return err
+	}
+
+	if result != "ok" {
+		return fmt.Errorf("%w: %s", store.ErrDamaged, result)
+	}
+
+	if err := tryWrite(db); err != nil {
+		return err
+	}
+
+	return f.verify(db)
+}
+
+// sameTables compares the stored text of the tables with what initialise makes: a
+// flipped bit there may rename a column.
+func (f *file) sameTables(db *sql.DB) error {
+	fresh, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return err
+	}
+	defer fresh.Close()
+
+	fresh.SetMaxOpenConns(1)
+
+	if _, err := fresh.Exec(f.schema + metaSchema); err != nil {
+		return err
+	}
+
+	const tables = `SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY name) FROM sqlite_schema`
+
+	var want, got string
+	if err := fresh.QueryRow(tables).Scan(&want); err != nil {
+		return err
+	}
+
+	if err := db.QueryRow(tables).Scan(&got); err != nil {
+		return err
+	}
+
+	if got != want {
+		return fmt.Errorf("%w: its tables are not ours", store.ErrDamaged)
+	}
+
+	return nil
+}
+
+// metaSchema is the table that both files have.
+const metaSchema = `
+	CREATE TABLE meta (k TEXT PRIMARY KEY, v) WITHOUT ROWID;`
+
+// tryWrite finds out whether SQLite would write the file at all, without writing: it
+// takes one whose header asks for a newer version of SQLite as read-only.
+func tryWrite(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+
+	_, err = tx.Exec(`UPDATE meta SET v = v WHERE k = 'format'`)
+
+	return err
+}
+
+func (f *file) initialise(db *sql.DB) error {
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+
+	if _, err := tx.Exec(fmt.Sprintf(`%s
+		INSERT INTO meta VALUES ('format', %d), ('version', %d);
+		PRAGMA application_id = %[2]d; PRAGMA user_version = %[3]d`, f.schema+metaSchema, f.appID, f.version)); err != nil {
+		return err
+	}
+
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+
+	return f.dir.sync()
+}
+
+// patience is how long the replacing of a damaged file waits for other processes: a
+// defenderctl that just finishes, not a Fluent Bit that stays.
+const patience = 2 * time.Second
+
+// replace sets a damaged file aside and puts its copy, or a new file, in its place. The
+// caller holds rangeOpen.
+func (f *file) replace(damage error) error {
+	// Whoever has the file open would go on writing into the one set aside.
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeUsers); err != nil {
+		return fmt.Errorf(
+			"%s: %w (%v) and %w: stop Fluent Bit and every defenderctl, then start again",
+			f.path(),
+			store.ErrDamaged,
+			damage,
+			store.ErrInUse,
+		)
+	}
+
+	defer func() { _ = f.locks.try(unix.F_RDLCK, rangeUsers) }() // from exclusive back to shared: never waits
+
+	aside, err := f.dir.setAside(f.name, "damaged", f.now())
+	if err != nil {
+		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be set aside: %w", damage, err))
+	}
+
+	if f.replaced != nil {
+		f.replaced()
+	}
+
+	restored := false
+	if f.restore != nil {
+		if restored, err = f.restore(); err != nil {
+			return err
+		}
+	}
+
+	if restored {
+		f.log(
+			"error",
+			fmt.Sprintf(
+				"%s is damaged (%v); it was set aside as %s and came back from its copy",
+				f.path(),
+				damage,
+				aside,
+			),
+		)
+	} else {
+		if _, err := f.dir.create(f.name); err != nil {
+			return explain(f.path(), err)
+		}
+
+		f.log("error", fmt.Sprintf("%s is damaged (%v) and was set aside as %s: %s", f.path(), damage, aside, f.lost))
+	}
+
+	return explain(f.path(), f.connect())
+}

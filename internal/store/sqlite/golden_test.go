@@ -1,0 +1,239 @@
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/test/golden"
+	"fluent-bit-defender/internal/tick"
+)
+
+// goldenFiles is what the golden files hold.
+var goldenFiles = []string{tokensFile, copyFile, feedsFile}
+
+var goldenCheckpoint = store.Checkpoint{
+	Floor:     1,
+	Watermark: 16014749601234567,
+	SeenSince: 16014749600000000,
+	Swept:     16014749600000001,
+	Lateness:  90 * time.Second,
+}
+
+var goldenSeen = []store.Seen{
+	{Key: [16]byte{1, 2, 3}, Time: 16014749600000002},
+	{Key: [16]byte{255}, Time: 16014749601234567},
+}
+
+var goldenDeferred = []store.Deferred{
+	{
+		Kind:   store.UnreadableWindow,
+		From:   1,
+		To:     2,
+		Reason: "HTTP 500",
+	},
+	{
+		Kind:    store.RejectedEvent,
+		Events:  []byte("rejected"),
+		Reason:  "refused by Fluent Bit",
+		NextTry: time.Unix(0, 77).UTC(),
+	},
+	{
+		Kind:   store.ParkedBatch,
+		Events: []byte("parked"),
+		Reason: "waiting for Fluent Bit when the input ended",
+	},
+}
+
+var goldenStatus = store.Status{
+	State:    "failing",
+	Reason:   "no network",
+	Remedy:   `see "SetAside": 1`,
+	Deferred: 3,
+}
+
+// writeGolden writes the files of the present version.
+func writeGolden(t *testing.T, dir string) {
+	w := newWorld(t)
+	s := w.open(withKey(testKey))
+	save(t, s, 1, "version-1-token")
+
+	must := func(err error) {
+		t.Helper()
+
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	must(s.Tokens().Save(t.Context(), chainKey(2), chainOf("with-seed"), [32]byte{1}))
+	must(s.Commit(t.Context(), []store.Commit{{Key: testFeed, Checkpoint: goldenCheckpoint, Seen: goldenSeen}}))
+
+	for _, d := range goldenDeferred {
+		_, err := s.PutDeferred(t.Context(), testFeed, d)
+		must(err)
+	}
+
+	must(s.Rewind(t.Context(), testFeed, tick.Tick(77)))
+	must(s.SetStatus(t.Context(), map[store.FeedKey]store.Status{testFeed: goldenStatus}))
+	must(s.Close())
+	must(os.MkdirAll(dir, 0o755))
+
+	for _, name := range goldenFiles {
+		copyTo(t, filepath.Join(w.dir, name), filepath.Join(dir, name))
+	}
+}
+
+// expectGolden compares what a store holds with what was written into the golden files.
+func expectGolden(t *testing.T, s *Store, deferred []store.Deferred) {
+	t.Helper()
+	expectToken(t, s, 1, "version-1-token")
+
+	if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(2), [32]byte{1}); err != nil || !seen {
+		t.Errorf("SeedSeen = %v, %v", seen, err)
+	}
+
+	cp, seen, ok, err := s.Load(t.Context(), testFeed)
+	if err != nil || !ok || cp != goldenCheckpoint || !slices.Equal(seen, goldenSeen) {
+		t.Errorf("Load = %+v, %v, %v, %v", cp, seen, ok, err)
+	}
+
+	list, err := s.ListDeferred(t.Context(), testFeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for i := range list {
+		if list[i].Events, _, err = s.DeferredEvents(t.Context(), testFeed, list[i].ID); err != nil {
+			t.Fatal(err)
+		}
+
+		list[i].ID = 0
+	}
+
+	if !reflect.DeepEqual(list, deferred) {
+		t.Errorf("deferred are %+v; want %+v", list, deferred)
+	}
+
+	statuses, err := s.Statuses(t.Context())
+	if got := statuses[testFeed]; err != nil || got.Reason != "no network" || got.Deferred != len(deferred) && got.Deferred != 0 {
+		t.Errorf("Statuses = %+v, %v", statuses, err)
+	}
+
+	if pending, err := s.PendingRewind(t.Context(), testFeed); err != nil || pending[testFeed] != 77 {
+		t.Errorf("PendingRewind = %v, %v", pending, err)
+	}
+}
+
+// Every later version reads what an earlier one wrote: operators update the program,
+// not the files. The files of earlier versions are never written again.
+func TestGoldenFilesOfEveryVersionAreRead(t *testing.T) {
+	// Files are written only where they are missing: a file that this program wrote again
+	// would not show that it still reads the old one.
+	present := goldenDir("v2")
+	if _, err := os.Stat(present); golden.Update() && os.IsNotExist(err) {
+		writeGolden(t, present)
+	}
+
+	for _, c := range []struct {
+		name, dir string
+		deferred  []store.Deferred
+	}{
+		{"of version 1, tokens.db without a seal", "v1", goldenDeferred[:1]},
+		{"of version 1", "v1-sealed", goldenDeferred},
+		{"of version 2", "v2", goldenDeferred},
+	} {
+		for how, lost := range map[string]string{"all files": "", "tokens from the copy": tokensFile} {
+			t.Run(c.name+", "+how, func(t *testing.T) {
+				w := goldenWorld(t, goldenDir(c.dir), lost)
+				expectGolden(t, w.open(withKey(testKey)), c.deferred)
+			})
+		}
+
+		t.Run(c.name+", by one who only looks", func(t *testing.T) {
+			w := goldenWorld(t, goldenDir(c.dir), "")
+			before := readAll(t, w.dir)
+			expectGolden(t, w.open(withKey(testKey), readOnly), c.deferred)
+
+			if readAll(t, w.dir) != before {
+				t.Error("a file was changed")
+			}
+		})
+	}
+}
+
+// A process of the old version would not find its tables any more.
+func TestAFileInUseIsNotConverted(t *testing.T) {
+	w := goldenWorld(t, goldenDir("v1-sealed"), "")
+	if err := os.WriteFile(filepath.Join(w.dir, lockFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	looking := w.open(withKey(testKey), readOnly)
+
+	_, err := w.tryOpen(withKey(testKey))
+	if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), "stop Fluent Bit") {
+		t.Fatalf("err = %v", err)
+	}
+
+	if err := looking.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	expectGolden(t, w.open(withKey(testKey)), goldenDeferred)
+}
+
+func goldenDir(name string) string { return filepath.Join("..", "..", "..", "testdata", "store", name) }
+
+// goldenWorld is a data_dir with golden files in it, but for the one called lost.
+func goldenWorld(t *testing.T, dir, lost string) *world {
+	t.Helper()
+
+	w := newWorld(t)
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, name := range goldenFiles {
+		if name != lost {
+			copyTo(t, filepath.Join(dir, name), filepath.Join(w.dir, name))
+		}
+	}
+
+	return w
+}
+
+// readAll returns the databases of a directory, one behind the other.
+func readAll(t *testing.T, dir string) string {
+	t.Helper()
+
+	var all strings.Builder
+
+	for _, name := range goldenFiles {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		all.Write(b)
+	}
+
+	return all.String()
+}
+
+func copyTo(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

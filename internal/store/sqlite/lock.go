@@ -1,0 +1,230 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// Bytes of tokens.lock. The file stays empty: locks may lie beyond its end.
+const (
+	rangeUsers  = 0       // shared by every open store; exclusive while a damaged file is replaced
+	rangeOpen   = 1       // exclusive while files are created, checked, migrated
+	rangeCopy   = 2       // exclusive while tokens.db and its copy are written
+	rangeChains = 1 << 32 // one byte per chain from here on
+)
+
+const (
+	lockFile   = "tokens.lock"
+	inputsFile = "inputs.lock"
+)
+
+// ranges are locks on bytes of one file, by open file description (fcntl F_OFD_SETLK,
+// Linux 3.15): unlike POSIX locks they are not dropped when some other descriptor of
+// the file is closed, and unlike flock one descriptor carries many. They exclude
+// processes, not goroutines.
+type ranges struct {
+	f   atomic.Pointer[os.File] // nil: ReadOnly, and there is none
+	old []*os.File              // those that f replaced: a lock of theirs may still be in use. Guarded by registry.mu
+}
+
+// replace makes f the file that carries the locks from now on.
+func (r *ranges) replace(f *os.File) {
+	if old := r.f.Swap(f); old != nil {
+		r.old = append(r.old, old)
+	}
+}
+
+func (r *ranges) close() error {
+	var errs []error
+
+	for _, f := range append(r.old, r.f.Load()) {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+
+	return errors.Join(errs...)
+}
+
+func (r *ranges) try(kind int16, at int64) error { return tryRange(r.f.Load(), kind, at) }
+
+func tryRange(f *os.File, kind int16, at int64) error {
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{
+		Type:   kind,
+		Whence: io.SeekStart,
+		Start:  at,
+		Len:    1,
+	})
+}
+
+func (r *ranges) unlock(at int64) { _ = r.try(unix.F_UNLCK, at) }
+
+// lock waits for a byte until ctx ends. There is no blocking call that a context could
+// end (F_OFD_SETLKW ignores it), so it polls.
+func (r *ranges) lock(ctx context.Context, kind int16, at int64) error {
+	for pause := time.Millisecond; ; pause = min(pause*2, 50*time.Millisecond) {
+		err := r.try(kind, at)
+		if err == nil {
+			return nil
+		}
+
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("%s: %w", r.f.Load().Name(), err)
+		}
+
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%s: %w: %w", r.f.Load().Name(), store.ErrBusy, ctx.Err())
+		case <-timer.C:
+		}
+	}
+}
+
+// chainOffset is the byte of a chain: 62 bits of a hash, so that two chains practically
+// never share one; if they did, they would only wait for each other.
+func chainOffset(key tokens.ChainKey) int64 {
+	h := sha256.Sum256([]byte(strings.Join([]string{key.LoginHost, key.TenantID, key.ClientID}, "\n")))
+	return rangeChains + int64(binary.BigEndian.Uint64(h[:8])>>2)
+}
+
+// gate is a mutex for which the waiting ends with a context.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) lock(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", store.ErrBusy, ctx.Err())
+	}
+}
+
+func (g gate) unlock() { <-g }
+
+// keyedMutex excludes goroutines from each other, one key at a time. Waiting ends with
+// the context.
+type keyedMutex[K comparable] struct {
+	mu   sync.Mutex
+	held map[K]*keyedEntry
+}
+
+type keyedEntry struct {
+	token chan struct{} // holds one value while the key is free
+	users int           // holder and waiters; the entry goes with the last
+}
+
+func (m *keyedMutex[K]) lock(ctx context.Context, key K) error {
+	m.mu.Lock()
+	if m.held == nil {
+		m.held = make(map[K]*keyedEntry)
+	}
+
+	e := m.held[key]
+	if e == nil {
+		e = &keyedEntry{token: make(chan struct{}, 1)}
+		e.token <- struct{}{}
+
+		m.held[key] = e
+	}
+
+	e.users++
+	m.mu.Unlock()
+
+	select {
+	case <-e.token:
+		return nil
+	case <-ctx.Done():
+		m.release(key, e)
+		return fmt.Errorf("%w: %w", store.ErrBusy, ctx.Err())
+	}
+}
+
+func (m *keyedMutex[K]) unlock(key K) {
+	m.mu.Lock()
+	e := m.held[key]
+	m.mu.Unlock()
+
+	e.token <- struct{}{}
+
+	m.release(key, e)
+}
+
+func (m *keyedMutex[K]) release(key K, e *keyedEntry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if e.users--; e.users == 0 {
+		delete(m.held, key)
+	}
+}
+
+// lockInputs takes inputs.lock for this process and writes who we are into it, for the
+// message of the one that comes second.
+func lockInputs(d directory) (*os.File, error) {
+	f, err := d.openLockFile(inputsFile)
+	if err != nil {
+		return nil, err
+	}
+
+	if err := flock(f); err != nil {
+		defer f.Close()
+
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, explain(f.Name(), err)
+		}
+
+		return nil, fmt.Errorf("%w: %s runs inputs on %s; give this one another data_dir, or stop that one",
+			store.ErrInUse, holder(f), d.path)
+	}
+	// The lock counts, the text is a courtesy: a full disk must not keep an input from
+	// starting.
+	name, _ := os.Executable()
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), name), 0)
+	}
+
+	return f, nil
+}
+
+func flock(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// holder describes the process that wrote into the lock file.
+func holder(f *os.File) string {
+	b, _ := io.ReadAll(io.NewSectionReader(f, 0, 1024))
+
+	pid, name, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if pid == "" {
+		return "another process"
+	}
+
+	if name == "" {
+		return "process " + pid
+	}
+
+	return fmt.Sprintf("process %s (%s)", pid, name)
+}

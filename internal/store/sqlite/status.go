@@ -1,0 +1,234 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// Keys implements Feeds.
+func (s *Store) Keys(ctx context.Context) (keys []store.FeedKey, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		keys = nil
+
+		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id FROM feeds`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		for rows.Next() {
+			var k store.FeedKey
+			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID); err != nil {
+				return err
+			}
+
+			keys = append(keys, k)
+		}
+
+		return rows.Err()
+	})
+
+	slices.SortFunc(keys, func(a, b store.FeedKey) int {
+		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.API, b.API),
+			cmp.Compare(a.StateID, b.StateID), cmp.Compare(a.LoginHost, b.LoginHost))
+	})
+
+	return keys, err
+}
+
+// SetStatus implements Feeds.
+func (s *Store) SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error {
+	if len(statuses) == 0 {
+		return ctx.Err()
+	}
+
+	sh := s.sh
+
+	return s.update(ctx, sh.feeds, func(t tx) error {
+		for key, status := range statuses {
+			data, err := json.Marshal(status)
+			if err != nil {
+				return fmt.Errorf("status of tenant %s: %w", key.TenantID, err)
+			}
+
+			fc, err := sh.ensure(t, key)
+			if err != nil {
+				return err
+			}
+
+			if _, err := t.exec(
+				`INSERT INTO status VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data`,
+				fc.id,
+				data,
+			); err != nil {
+				return err
+			}
+		}
+
+		return sh.alive(t, sh.uptime())
+	})
+}
+
+// Statuses implements Feeds.
+func (s *Store) Statuses(ctx context.Context) (statuses map[store.FeedKey]store.Status, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		statuses = make(map[store.FeedKey]store.Status)
+
+		rows, err := t.rows(
+			`SELECT login_host, tenant_id, api, state_id, data FROM status JOIN feeds ON feeds.id = feed`,
+		)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		for rows.Next() {
+			var (
+				k    store.FeedKey
+				data []byte
+			)
+			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &data); err != nil {
+				return err
+			}
+
+			var status store.Status
+			if json.Unmarshal(data, &status) != nil {
+				continue // it is written anew within seconds
+			}
+
+			statuses[k] = status
+		}
+
+		return rows.Err()
+	})
+
+	return statuses, err
+}
+
+// Status implements Feeds.
+func (s *Store) Status(ctx context.Context, key store.FeedKey) (status store.Status, ok bool, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		status, ok = store.Status{}, false
+
+		var data []byte
+
+		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
+			key.LoginHost, key.TenantID, key.API, key.StateID).
+			Scan(&data)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+
+		ok = err == nil && json.Unmarshal(data, &status) == nil // else it is written anew within seconds
+
+		return err
+	})
+
+	return status, ok, err
+}
+
+// Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that
+// runs inputs, now or later, carries it out.
+func (s *Store) Rewind(ctx context.Context, key store.FeedKey, since tick.Tick) error {
+	return s.update(ctx, s.sh.feeds, func(t tx) error {
+		_, err := t.exec(
+			`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
+			key.LoginHost,
+			key.TenantID,
+			key.API,
+			key.StateID,
+			int64(since),
+		)
+
+		return err
+	})
+}
+
+// PendingRewind implements Feeds.
+func (s *Store) PendingRewind(ctx context.Context, keys ...store.FeedKey) (pending map[store.FeedKey]tick.Tick, err error) {
+	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+		pending = make(map[store.FeedKey]tick.Tick)
+
+		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, since FROM rewinds`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		for rows.Next() {
+			var (
+				k     store.FeedKey
+				since tick.Tick
+			)
+			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &since); err != nil {
+				return err
+			}
+
+			if len(keys) == 0 || slices.Contains(keys, k) {
+				pending[k] = since
+			}
+		}
+
+		return rows.Err()
+	})
+
+	return pending, err
+}
+
+// ApplyRewind implements Feeds.
+func (s *Store) ApplyRewind(ctx context.Context, key store.FeedKey) (c store.Checkpoint, ok bool, err error) {
+	err = s.update(ctx, s.sh.feeds, func(t tx) error {
+		c, ok = store.Checkpoint{}, false
+
+		var since tick.Tick
+
+		err := t.row(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? RETURNING since`,
+			key.LoginHost, key.TenantID, key.API, key.StateID).
+			Scan(&since)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+
+		if err != nil {
+			return err
+		}
+
+		fc, err := s.sh.feed(t, key)
+		if fc == nil || err != nil || !fc.state.has {
+			return err
+		}
+
+		fc.state.rewind(since)
+
+		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+			return err
+		}
+
+		c, ok = fc.state.now.checkpoint, true
+
+		return fc.filter(t, since)
+	})
+	if err != nil {
+		return store.Checkpoint{}, false, err
+	}
+
+	return c, ok, nil
+}
+
+// ClearRewind implements Feeds.
+func (s *Store) ClearRewind(ctx context.Context, key store.FeedKey) error {
+	return s.update(ctx, s.sh.feeds, func(t tx) error {
+		_, err := t.exec(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
+			key.LoginHost, key.TenantID, key.API, key.StateID)
+
+		return err
+	})
+}

@@ -1,0 +1,518 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/seal"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say which directory to open and how.
+type Options struct {
+	// Dir is data_dir. It is made if it is missing, unless ReadOnly.
+	Dir string
+	// Key is the 32-byte key that encrypts refresh tokens, or nil: they are plain then,
+	// in a file of mode 0600.
+	Key []byte
+	// Inputs is set by a process that polls: it takes inputs.lock, so that no second
+	// process does, and keeps the marks by which CrashedMachine knows. One process may
+	// open the same directory many times.
+	Inputs bool
+	// ReadOnly opens for looking only: nothing is made, checked as a whole, mended or
+	// migrated; missing files read as empty.
+	ReadOnly bool
+	// Now is the clock, by default time.Now.
+	Now func() time.Time
+	// Uptime is time since the machine started, unaffected by changes of the clock; by
+	// default CLOCK_BOOTTIME, or derived from Now when only that is given.
+	Uptime func() time.Duration
+	// BootID names the current run of the kernel, by default
+	// /proc/sys/kernel/random/boot_id. Empty means unknown.
+	BootID func() string
+	// Log gets what the operator should know ("error", "warn", "info"). By default
+	// nothing is logged.
+	Log func(level, text string)
+}
+
+func (o *Options) defaults() {
+	if o.Uptime == nil {
+		o.Uptime = uptime
+		if now := o.Now; now != nil {
+			o.Uptime = func() time.Duration { return time.Duration(now().UnixNano()) }
+		}
+	}
+
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+
+	if o.BootID == nil {
+		o.BootID = bootID
+	}
+
+	if o.Log == nil {
+		o.Log = func(string, string) {}
+	}
+}
+
+// uptime counts through suspension too.
+// https://man7.org/linux/man-pages/man2/clock_gettime.2.html
+func uptime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+
+	return time.Duration(ts.Nano())
+}
+
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+
+	return strings.TrimSpace(string(b))
+}
+
+// Store is one opening of a data_dir. It is safe for concurrent use.
+type Store struct {
+	sh       *shared
+	inputs   bool
+	readOnly bool
+	crashed  bool
+	warnings []string
+	closed   atomic.Bool
+}
+
+// shared is what all openings of one directory in this process have in common: SQLite's
+// locks belong to a process, so a file is opened once.
+type shared struct {
+	id     sharedID
+	dir    directory
+	key    atomic.Pointer[seal.Key]
+	locks  ranges
+	looked atomic.Int64 // when look last did, by clock
+	chains keyedMutex[int64]
+	tokens *file
+	feeds  *file
+	cache  feedCaches
+	now    func() time.Time
+	uptime func() time.Duration
+	bootID func() string
+	log    func(level, text string)
+
+	copyFails bool        // guarded by tokens.mu
+	anchor    seal.Anchor // guarded by tokens.mu
+
+	// Guarded by registry.mu.
+	refs, inputRefs int
+	inputsLock      *os.File
+	crashed         bool
+	warnings        []string
+	rescueFailed    time.Time
+}
+
+type sharedID struct {
+	dir      [2]uint64
+	readOnly bool
+}
+
+// registry has the directories that are open in this process. It is package state
+// because SQLite's POSIX locks are process state.
+var registry = struct {
+	mu   sync.Mutex
+	open map[sharedID]*shared
+}{open: make(map[sharedID]*shared)}
+
+// Open opens a data_dir: makes what is missing, checks every file, sets damaged ones
+// aside and, with Inputs, takes the directory for this process and undoes what a crash
+// of the machine may have lost (see store.Store.CrashedMachine). Its errors name the
+// file and the remedy: store.ErrInUse, ErrNewer, ErrForeign, ErrUnsafe, ErrReadOnly,
+// ErrFull.
+func Open(o Options) (store.Store, error) {
+	s, err := open(o)
+	if err != nil {
+		return nil, err
+	}
+
+	return s, nil
+}
+
+func open(o Options) (*Store, error) {
+	o.defaults()
+
+	if o.ReadOnly && o.Inputs {
+		return nil, errors.New("store: Inputs need to write")
+	}
+
+	key, err := seal.NewKey(o.Key)
+	if err != nil {
+		return nil, err
+	}
+
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+
+	for _, sh := range registry.open { // one that lost its directory must not be taken for another one
+		_ = sh.mend()
+	}
+
+	dir, warnings, err := prepareDir(o.Dir, o.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+
+	id := sharedID{dir.id, o.ReadOnly}
+
+	sh := registry.open[id]
+	if sh == nil {
+		sh = &shared{
+			id:     id,
+			dir:    dir,
+			now:    o.Now,
+			uptime: o.Uptime,
+			bootID: o.BootID,
+			log:    o.Log,
+		}
+		sh.key.Store(key)
+
+		if err := sh.open(o.Inputs); err != nil {
+			return nil, err
+		}
+
+		registry.open[id] = sh
+	} else if err := sh.join(key, o.Inputs); err != nil {
+		return nil, err
+	}
+
+	sh.refs++
+	if o.Inputs {
+		sh.inputRefs++
+	}
+
+	s := &Store{
+		sh:       sh,
+		inputs:   o.Inputs,
+		readOnly: o.ReadOnly,
+		crashed:  o.Inputs && sh.crashed,
+	}
+
+	s.warnings = append(append(s.warnings, warnings...), sh.warnings...)
+	if err := s.chains().upgrade(context.Background()); err != nil {
+		s.warnings = append(s.warnings, err.Error())
+	} else if n, tenant, err := s.chains().unsealed(context.Background()); err == nil && n > 0 {
+		how := "are encrypted with a key that is not configured: set key_file to the right one"
+		if key != nil {
+			how = "are not encrypted with the key in key_file and are not used: run `defenderctl tokens rekey`, or set the right key"
+		}
+
+		s.warnings = append(
+			s.warnings,
+			fmt.Sprintf("%s: the tokens of %d tenants (such as %s) %s", sh.tokens.path(), n, tenant, how),
+		)
+	}
+
+	return s, nil
+}
+
+// join checks a further opening against the first. The caller holds registry.mu.
+func (sh *shared) join(key *seal.Key, inputs bool) error {
+	if !key.Same(sh.key.Load()) {
+		return fmt.Errorf(
+			"%s: %w: two inputs of this process have different key_file settings; give them the same",
+			sh.dir.path,
+			store.ErrKey,
+		)
+	}
+
+	if inputs && sh.inputsLock == nil {
+		return sh.beginInputs()
+	}
+
+	return nil
+}
+
+// open does the work of the first opening. On error nothing stays open.
+func (sh *shared) open(inputs bool) (err error) {
+	defer func() {
+		if err != nil {
+			sh.shut()
+		}
+	}()
+
+	if inputs {
+		if sh.inputsLock, err = lockInputs(sh.dir); err != nil {
+			return err
+		}
+	}
+
+	f, err := sh.dir.openLockFile(lockFile)
+	if err != nil && !(sh.dir.readOnly && errors.Is(err, os.ErrNotExist)) {
+		return err
+	}
+
+	sh.locks.replace(f)
+	sh.makeFiles()
+
+	if f != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+
+		if !sh.dir.readOnly {
+			if err := sh.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
+				return err
+			}
+			defer sh.locks.unlock(rangeOpen)
+		}
+
+		if err := sh.locks.lock(ctx, unix.F_RDLCK, rangeUsers); err != nil {
+			return err
+		}
+	}
+
+	if err := sh.dir.inspectAll(copyFile); err != nil {
+		return err
+	}
+
+	for _, db := range []*file{sh.tokens, sh.feeds} {
+		if err := db.open(); err != nil {
+			return err
+		}
+
+		sh.warnings = append(sh.warnings, db.warnings...)
+	}
+
+	if sh.dir.readOnly {
+		return nil
+	}
+
+	if err := sh.locks.try(unix.F_WRLCK, rangeCopy); err == nil { // else another process is writing it this moment
+		sh.refreshCopy()
+		sh.locks.unlock(rangeCopy)
+	}
+
+	if _, err := sh.dir.narrow(copyFile); err != nil {
+		return explain(sh.dir.join(copyFile), err)
+	}
+
+	if inputs {
+		return sh.markBoot()
+	}
+
+	return nil
+}
+
+func (sh *shared) makeFiles() {
+	sh.anchor = seal.Anchor{
+		Where:  sh.dir.join(tokensFile),
+		Remedy: "Put back the newest good " + tokensFile + " and " + copyFile,
+	}
+	sh.tokens = &file{
+		mu:       newGate(),
+		dir:      sh.dir,
+		locks:    &sh.locks,
+		log:      sh.log,
+		now:      sh.now,
+		replaced: sh.anchor.Forget,
+	}
+	sh.feeds = &file{
+		mu:      newGate(),
+		dir:     sh.dir,
+		locks:   &sh.locks,
+		log:     sh.log,
+		now:     sh.now,
+		reset:   sh.cache.clear,
+		renewed: sh.renewBoot,
+	}
+	sh.tokens.spec = spec{
+		name:    tokensFile,
+		appID:   0x6664746b, /* "fdtk" */
+		version: 1,
+		schema:  tokensSchema,
+		// FULL: Save promises that the chain survives a crash of the machine.
+		// secure_delete: a removed token is overwritten.
+		params:  "&_journal_mode=WAL&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-512)&_pragma=journal_size_limit(1048576)",
+		verify:  verifyChains,
+		restore: sh.restoreTokens,
+		lost:    "there are no refresh tokens any more: sign in to each tenant again with `defenderctl tokens acquire`",
+	}
+	sh.feeds.spec = spec{
+		name:     feedsFile,
+		appID:    0x66646664, /* "fdfd" */
+		version:  2,
+		upgrades: []upgrade{feedsTo2},
+		schema:   feedsSchema,
+		// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead
+		// log is next synced, minutes later at a low rate. A power cut would take the
+		// file back by an unknown time, all of which repeats, and the last commit on
+		// disk would no longer tell when the machine died, from which the two minutes
+		// count whose chunks may be missing. With FULL every commit is on disk when it
+		// returns, and exactly those two minutes are undone at the next start
+		// (boot.go). The price is one fdatasync per commit, and a commit has all feeds
+		// in it.
+		params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=cache_size(-2048)&_pragma=journal_size_limit(8388608)",
+		verify: verifyFeeds,
+		lost:   "polling restarts from lookback; alerts since then may be emitted again",
+	}
+}
+
+// beginInputs makes a store that was opened without Inputs one that polls. The caller
+// holds registry.mu.
+func (sh *shared) beginInputs() error {
+	lock, err := lockInputs(sh.dir)
+	if err != nil {
+		return err
+	}
+
+	sh.inputsLock = lock
+	if err := sh.markBoot(); err != nil {
+		return errors.Join(err, sh.endInputs())
+	}
+
+	return nil
+}
+
+// endInputs lets another process run inputs. The caller holds registry.mu.
+func (sh *shared) endInputs() error {
+	_ = sh.feeds.mu.lock(context.Background())
+	sh.cache = feedCaches{}
+	sh.feeds.mu.unlock()
+	lock := sh.inputsLock
+	sh.inputsLock = nil
+
+	return lock.Close()
+}
+
+// excludeInputs keeps inputs of every process away until release is called; ErrInUse
+// when there are some.
+func (sh *shared) excludeInputs() (release func(), err error) {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+
+	if sh.inputsLock != nil {
+		return nil, fmt.Errorf("%w: inputs run in this very process", store.ErrInUse)
+	}
+
+	lock, err := lockInputs(sh.dir)
+	if err != nil {
+		return nil, err
+	}
+
+	return func() { _ = lock.Close() }, nil
+}
+
+// shut releases everything.
+func (sh *shared) shut() error {
+	var errs []error
+
+	for _, f := range []*file{sh.tokens, sh.feeds} {
+		if f != nil {
+			errs = append(errs, f.close())
+		}
+	}
+
+	errs = append(errs, sh.locks.close())
+	if sh.inputsLock != nil {
+		errs = append(errs, sh.inputsLock.Close())
+	}
+
+	return errors.Join(errs...)
+}
+
+// Close ends the use of the store; a second call does nothing. When the last opening
+// with Inputs of this process closes, it leaves the mark of a clean exit.
+func (s *Store) Close() error {
+	if !s.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+
+	sh := s.sh
+
+	var errs []error
+
+	if s.inputs {
+		if sh.inputRefs--; sh.inputRefs == 0 {
+			sh.rescueFailed = time.Time{} // the last chance
+			_ = sh.mend()
+
+			errs = append(errs, sh.markClean())
+			if sh.refs > 1 {
+				errs = append(errs, sh.endInputs())
+			}
+		}
+	}
+
+	if sh.refs--; sh.refs == 0 {
+		delete(registry.open, sh.id)
+		errs = append(errs, sh.shut())
+	}
+
+	return errors.Join(errs...)
+}
+
+// Warnings are sentences for the operator about the directory: rights that are too
+// wide, for instance.
+func (s *Store) Warnings() []string { return s.warnings }
+
+// CrashedMachine tells, for a store opened with Inputs, whether the machine went down
+// without a clean exit since the last one. What Fluent Bit had taken in shortly before
+// may be missing from its chunk files then (they are mmap'ed, and survive a kill of the
+// process but not a power cut), so Open has already undone the last CrashWindow of
+// commits, and Load gives feeds as they were before.
+func (s *Store) CrashedMachine() bool { return s.crashed }
+
+func (s *Store) writable() error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+
+	if s.readOnly {
+		return fmt.Errorf("%s: %w: the store was opened for reading", s.sh.dir.path, store.ErrReadOnly)
+	}
+
+	return nil
+}
+
+// view runs fn on a file in a transaction that reads. A ReadOnly store without the file
+// runs nothing and gives no error.
+func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+
+	if err := s.sh.look(false); err != nil {
+		return err
+	}
+
+	err := f.use(ctx, func() error { return f.begin(ctx, fn, true) })
+	if errors.Is(err, errNoFile) {
+		return nil
+	}
+
+	return err
+}
+
+// update runs fn on a file in a transaction that writes.
+func (s *Store) update(ctx context.Context, f *file, fn func(tx) error) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+
+	if err := s.sh.look(false); err != nil {
+		return err
+	}
+
+	return f.update(ctx, fn)
+}

@@ -1,0 +1,330 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/seal"
+	"fluent-bit-defender/tokens"
+)
+
+// Chains is the part of a Store that keeps refresh tokens. It implements store.Chains.
+type Chains struct{ s *Store }
+
+var _ store.Chains = (*Chains)(nil)
+
+// Tokens implements store.Store.
+func (s *Store) Tokens() store.Chains { return s.chains() }
+
+func (s *Store) chains() *Chains { return &Chains{s} }
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+
+	return time.Unix(0, n).UTC()
+}
+
+// Lock implements tokens.ChainStore: first against the goroutines of this process, then
+// against other processes, by a lock on one byte of tokens.lock. A process that dies
+// loses its locks at once.
+func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) {
+	if err := c.s.writable(); err != nil {
+		return nil, err
+	}
+
+	sh, at := c.s.sh, chainOffset(key)
+	if err := sh.chains.lock(ctx, at); err != nil {
+		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
+	}
+
+	if err := sh.locks.lock(ctx, unix.F_WRLCK, at); err != nil {
+		sh.chains.unlock(at)
+		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
+	}
+
+	return sync.OnceFunc(func() {
+		sh.locks.unlock(at)
+		sh.chains.unlock(at)
+	}), nil
+}
+
+// Load implements tokens.ChainStore. It returns store.ErrKey when the tokens are
+// encrypted with a key that is not configured, store.ErrPlain when a key is configured
+// and they are not encrypted, and store.ErrTampered when they are not those that were
+// written last.
+func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		chain, ok = tokens.Chain{}, false
+
+		if err := c.s.sh.guard(t); err != nil {
+			return err
+		}
+
+		r, found, err := c.s.sh.find(t, key)
+		if err != nil || !found || r.Removed {
+			return err
+		}
+
+		chain, err = r.Chain(c.s.sh.key.Load(), false)
+		ok = err == nil
+
+		return err
+	})
+	if err != nil {
+		return tokens.Chain{}, false, err
+	}
+
+	return chain, ok, nil
+}
+
+// Save implements tokens.ChainStore. A context that ends does not stop a Save that has
+// begun. The copy of tokens.db is written too; a failure there is logged, not returned,
+// since the chain itself is safe then.
+func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
+	return c.change(context.WithoutCancel(ctx), func(t tx) ([]seal.Row, []seed, error) {
+		old, _, err := c.s.sh.find(t, key)
+		if err != nil {
+			return nil, nil, err
+		}
+
+		row, err := seal.NewRow(c.s.sh.key.Load(), key, chain, old.Version+1)
+		if err != nil {
+			return nil, nil, err
+		}
+
+		marks := make([]seed, len(seeds))
+		for i, fingerprint := range seeds {
+			marks[i] = seed{key, fingerprint}
+		}
+
+		return []seal.Row{row}, marks, nil
+	})
+}
+
+// SeedSeen implements tokens.ChainStore.
+func (c *Chains) SeedSeen(ctx context.Context, key tokens.ChainKey, fingerprint [32]byte) (seen bool, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		return t.row(
+			`SELECT EXISTS (SELECT 1 FROM seeds
+			WHERE login_host = ? AND tenant_id = ? AND client_id = ? AND fingerprint = ?)`,
+			key.LoginHost,
+			key.TenantID,
+			key.ClientID,
+			fingerprint[:],
+		).Scan(&seen)
+	})
+
+	return seen, err
+}
+
+// List implements store.Chains.
+func (c *Chains) List(ctx context.Context) (list []store.ChainInfo, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		list = nil
+
+		barred := c.s.sh.guard(t)
+		if barred != nil && !errors.Is(barred, tokens.ErrBarred) {
+			return barred
+		}
+
+		rows, err := t.rows(
+			`SELECT ` + chainColumns + ` FROM chains WHERE NOT removed ORDER BY tenant_id, client_id, login_host`,
+		)
+		if err != nil {
+			return err
+		}
+
+		return eachChain(rows, func(r *seal.Row) error {
+			info, err := c.info(r, barred)
+			if err == nil {
+				list = append(list, info)
+			}
+
+			return err
+		})
+	})
+
+	return list, err
+}
+
+// info describes a row; barred says why none may be used. Only an error that is not
+// about the row's own tokens is returned.
+func (c *Chains) info(r *seal.Row, barred error) (store.ChainInfo, error) {
+	info := store.ChainInfo{Key: r.Key}
+	key := c.s.sh.key.Load()
+
+	info.Chain, info.Err = r.Chain(key, false)
+	if info.Err != nil && !errors.Is(info.Err, tokens.ErrBarred) {
+		return info, info.Err
+	}
+
+	if barred == nil && info.Err == nil {
+		info.Err = c.s.sh.anchor.Compare(key, r.Key, r, true)
+	}
+
+	if barred != nil {
+		info.Err = barred
+	}
+
+	if info.Err != nil {
+		info.Chain.Refresh = secret.Text{}
+		info.Chain.Previous = secret.Text{}
+	}
+
+	return info, nil
+}
+
+// Remove implements store.Chains.
+func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool, err error) {
+	unlock, err := c.Lock(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+
+	err = c.change(ctx, func(t tx) ([]seal.Row, []seed, error) {
+		old, ok, err := c.s.sh.find(t, key)
+
+		removed = ok && !old.Removed
+		if err != nil || !removed {
+			return nil, nil, err
+		}
+
+		return []seal.Row{seal.Removal(old)}, []seed{{key: key}}, nil
+	})
+	if removed && err == nil {
+		c.wipe()
+	}
+
+	return removed, err
+}
+
+// Rekey implements store.Chains. Rows that are in the new form already are left as they
+// are. What did not fit the seal, and was taken as good, is logged.
+func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err error) {
+	if err := c.s.writable(); err != nil {
+		return 0, err
+	}
+
+	to, err := seal.NewKey(newKey)
+	if err != nil {
+		return 0, err
+	}
+
+	release, err := c.s.sh.excludeInputs()
+	if err != nil {
+		return 0, fmt.Errorf("rekey: %w; stop Fluent Bit, rekey, set key_file, start it again", err)
+	}
+	defer release()
+
+	err = c.rewrite(ctx, to, func(t tx) ([]seal.Row, []seed, error) {
+		rows, err := c.renewed(t, to, func(r *seal.Row) bool { return !r.Current(to) })
+		changed = len(rows)
+
+		return rows, nil, err
+	})
+	if err != nil {
+		return 0, err
+	}
+
+	c.s.sh.key.Store(to)
+	c.wipe()
+
+	return changed, nil
+}
+
+// renewed returns the rows that need it, encrypted anew with a key.
+func (c *Chains) renewed(t tx, to *seal.Key, need func(*seal.Row) bool) (out []seal.Row, err error) {
+	err = chainTable{t}.Each(func(r *seal.Row) error {
+		if r.Removed || !need(r) {
+			return nil
+		}
+
+		row, err := r.Renew(c.s.sh.key.Load(), to)
+		out = append(out, row)
+
+		return err
+	})
+
+	return out, err
+}
+
+// upgrade encrypts tokens anew that an older version encrypted with this key, and seals
+// the file: from then on older rows are known as such.
+func (c *Chains) upgrade(ctx context.Context) error {
+	key := c.s.sh.key.Load()
+	if key == nil || c.s.readOnly {
+		return nil
+	}
+
+	return c.change(ctx, func(t tx) ([]seal.Row, []seed, error) {
+		if c.s.sh.anchor.Sealed() {
+			return nil, nil, nil
+		}
+
+		rows, err := c.renewed(t, key, func(r *seal.Row) bool { return r.Encrypted(key) })
+
+		return rows, nil, err
+	})
+}
+
+// wipe empties the write-ahead log, in which the former state of a row, perhaps a plain
+// token, would stand until the log comes round again. The pages themselves are
+// overwritten by secure_delete. It is best effort: another process that reads at this
+// moment prevents it.
+func (c *Chains) wipe() {
+	_ = c.s.sh.tokens.use(context.Background(), func() error {
+		_, err := c.s.sh.tokens.db.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`)
+		return err
+	})
+}
+
+// unsealed counts the chains whose tokens are not in the form in which the configured key
+// would write them, and returns the tenant of one of them.
+func (c *Chains) unsealed(ctx context.Context) (n int, example string, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		n = 0
+
+		rows, err := t.rows(`SELECT tenant_id, refresh, previous FROM chains WHERE NOT removed`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		var (
+			tenant            string
+			refresh, previous sql.RawBytes
+		)
+		for rows.Next() {
+			if err := rows.Scan(&tenant, &refresh, &previous); err != nil {
+				return err
+			}
+
+			if key := c.s.sh.key.Load(); !key.Current(refresh) || !key.Current(previous) {
+				n, example = n+1, tenant
+			}
+		}
+
+		return rows.Err()
+	})
+
+	return n, example, err
+}

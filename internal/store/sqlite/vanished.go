@@ -1,0 +1,414 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite"
+)
+
+// SQLite goes on writing into a file that was removed, moved away or replaced, and
+// whatever is written then is gone at the next start: with tokens.db, a sign-in for
+// each tenant. So a Store looks whether its files still stand where it opened them. The
+// process that runs inputs writes them there anew, out of what it has open. Other
+// processes follow it: of two that rescue the same file, one would lose what the other
+// has written since.
+
+const (
+	lookEvery   = time.Second      // a few lstat(2)
+	rescuePause = 30 * time.Second // after a rescue that failed
+)
+
+// A fileID is device and inode; zero: there is no file.
+type fileID [2]uint64
+
+// standing is what stands at the names of a database, in the order of suffixes.
+type standing [4]fileID
+
+// names looks what stands at the names of the database now; nil if that cannot be told.
+func (f *file) names() *standing {
+	s := new(standing)
+
+	for i, suffix := range suffixes {
+		info, err := os.Lstat(f.path() + suffix)
+		if err == nil {
+			st := info.Sys().(*syscall.Stat_t)
+			s[i] = fileID{st.Dev, st.Ino}
+		} else if !noSuchFile(err) {
+			return nil
+		}
+	}
+
+	return s
+}
+
+// noSuchFile: also when something else than a directory is where the directory was.
+func noSuchFile(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// moved tells whether another file, or none, stands at the name of the database, or
+// (beside) at that of its log or index.
+func (f *file) moved(beside bool) bool {
+	was, is := f.stands.Load(), f.names()
+	switch {
+	case was == nil || is == nil:
+		return false
+	case beside:
+		return *was != *is
+	}
+
+	return was[0] != is[0]
+}
+
+// spareNames keeps SQLite from removing, when it closes a database that moved, the log
+// of another one that has its name now.
+func (f *file) spareNames() {
+	if !f.moved(true) {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	if conn, err := f.db.Conn(ctx); err == nil {
+		_ = conn.Raw(func(c any) error {
+			control, ok := c.(sqlite.FileControl)
+			if !ok {
+				return driver.ErrSkip
+			}
+
+			_, err := control.FileControlPersistWAL("main", 1)
+
+			return err
+		})
+		_ = conn.Close()
+	}
+}
+
+// movedLock tells the same of a file that is only locked.
+func (sh *shared) movedLock(name string, f *os.File) bool {
+	if f == nil {
+		return false
+	}
+
+	is, err := os.Lstat(sh.dir.join(name))
+	if err != nil {
+		return noSuchFile(err)
+	}
+
+	was, err := f.Stat()
+
+	return err == nil && !os.SameFile(was, is)
+}
+
+// vanished gives the names of our files that no longer stand where they were opened.
+// The caller holds registry.mu.
+func (sh *shared) vanished() (names []string) {
+	for _, f := range []*file{sh.tokens, sh.feeds} {
+		if f.moved(sh.inputsLock != nil) {
+			names = append(names, f.name)
+		}
+	}
+
+	if sh.movedLock(lockFile, sh.locks.f.Load()) {
+		names = append(names, lockFile)
+	}
+
+	if sh.movedLock(inputsFile, sh.inputsLock) {
+		names = append(names, inputsFile)
+	}
+
+	return names
+}
+
+var began = time.Now()
+
+// look mends what has vanished; now and then only, unless it is to be now. An error
+// says that the files must not be used.
+func (sh *shared) look(now bool) error {
+	clock := int64(time.Since(began))
+	if last := sh.looked.Load(); !now && last != 0 && clock-last < int64(lookEvery) {
+		return nil
+	}
+
+	if !registry.mu.TryLock() { // somebody opens or closes a store
+		return nil
+	}
+
+	defer registry.mu.Unlock()
+
+	sh.looked.Store(clock)
+
+	return sh.mend()
+}
+
+// mend puts the files back, or follows the process that has. The caller holds
+// registry.mu.
+func (sh *shared) mend() error {
+	names := sh.vanished()
+
+	rescues := sh.inputsLock != nil
+	if len(names) == 0 || rescues && time.Since(sh.rescueFailed) < rescuePause {
+		return nil
+	}
+
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+
+	for _, f := range []*file{sh.tokens, sh.feeds} {
+		if f.mu.lock(ctx) != nil {
+			return nil // in use for long: another time
+		}
+		defer f.mu.unlock()
+	}
+
+	if !rescues {
+		return sh.follow(ctx)
+	}
+
+	aside, err := sh.rescue(ctx)
+
+	what := fmt.Sprintf(
+		"%s: %s no longer there, though in use (removed, moved away, or replaced by a restored backup?)",
+		sh.dir.path,
+		areOrIs(names),
+	)
+	switch {
+	case err == nil:
+		text := what + "; everything was written anew from what was still open, nothing is lost"
+		if len(aside) > 0 {
+			text += "; what stood there instead is now " + strings.Join(
+				aside,
+				" and ",
+			) + " (stop Fluent Bit before you restore a backup)"
+		}
+
+		sh.log("error", text)
+		sh.rescueFailed = time.Time{}
+	case sh.rescueFailed.IsZero():
+		sh.log(
+			"error",
+			fmt.Sprintf(
+				"%s, and cannot be written anew (%v). The work goes on with what is still open, and it is tried again every %s; "+
+					"do not stop Fluent Bit before, or refresh tokens are lost",
+				what,
+				err,
+				rescuePause,
+			),
+		)
+
+		fallthrough
+	default:
+		sh.rescueFailed = time.Now()
+	}
+
+	return nil
+}
+
+func areOrIs(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+
+	return strings.Join(names, ", ") + " are"
+}
+
+// rescue writes anew what has vanished, out of what is still open. It gives the files
+// that had to make room. The caller holds registry.mu and both files' mu. After an
+// error everything is as before, or further on: it can be called again.
+func (sh *shared) rescue(ctx context.Context) (aside []string, err error) {
+	if err := sh.remakeDir(); err != nil {
+		return nil, err
+	}
+
+	if err := sh.relock(); err != nil {
+		return nil, err
+	}
+
+	for _, at := range []int64{rangeOpen, rangeCopy} {
+		if err := sh.locks.lock(ctx, unix.F_WRLCK, at); err != nil {
+			return nil, err
+		}
+		defer sh.locks.unlock(at)
+	}
+
+	sh.copyTrouble(sh.wholeCopy()) // first: a process that dies from here on finds the tokens in it
+
+	for _, f := range []*file{sh.tokens, sh.feeds} {
+		if !f.moved(true) {
+			continue
+		}
+
+		found, err := f.rewrite()
+		if found != "" {
+			aside = append(aside, found)
+		}
+
+		if err != nil {
+			return aside, explain(f.path(), err)
+		}
+	}
+
+	return aside, nil
+}
+
+// remakeDir makes the directory again if it is gone, for the same owner, and takes it
+// over in any case.
+func (sh *shared) remakeDir() error {
+	_, err := os.Lstat(sh.dir.path)
+	gone := noSuchFile(err)
+
+	d, _, err := prepareDir(sh.dir.path, false)
+	if err != nil {
+		return err
+	}
+
+	if gone && os.Geteuid() == 0 {
+		made, err := openDir(unix.AT_FDCWD, d.path)
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: d.path, Err: err}
+		}
+		defer made.Close()
+
+		if err := unix.Fchownat(int(made.Fd()), "", sh.dir.uid, sh.dir.gid, unix.AT_EMPTY_PATH); err != nil {
+			return &fs.PathError{Op: "chown", Path: d.path, Err: err}
+		}
+
+		d.uid, d.gid = sh.dir.uid, sh.dir.gid
+	}
+
+	sh.adopt(d)
+
+	return nil
+}
+
+// adopt goes on with the directory that has the place of ours.
+func (sh *shared) adopt(d directory) {
+	for _, ours := range []*directory{&sh.dir, &sh.tokens.dir, &sh.feeds.dir} {
+		ours.id, ours.uid, ours.gid = d.id, d.uid, d.gid // the rest is the same, and read without locks
+	}
+
+	if registry.open[sh.id] == sh {
+		delete(registry.open, sh.id)
+		sh.id.dir = d.id
+		registry.open[sh.id] = sh
+	}
+}
+
+// relock makes lock files that are gone anew and locks them as they were. A redemption
+// under way keeps its lock on the old file.
+func (sh *shared) relock() error {
+	if sh.movedLock(inputsFile, sh.inputsLock) {
+		f, err := lockInputs(sh.dir)
+		if err != nil {
+			return err
+		}
+
+		_ = sh.inputsLock.Close()
+		sh.inputsLock = f
+	}
+
+	if sh.movedLock(lockFile, sh.locks.f.Load()) {
+		f, err := sh.dir.openLockFile(lockFile)
+		if err != nil {
+			return err
+		}
+
+		if err := tryRange(f, unix.F_RDLCK, rangeUsers); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
+		}
+
+		sh.locks.replace(f)
+	}
+
+	return nil
+}
+
+// rewrite writes the whole database to its name and goes on with that file. found is
+// what stood there and is not ours.
+func (f *file) rewrite() (found string, err error) {
+	if err := vacuumFresh(f.db, f.dir); err != nil {
+		return "", err
+	}
+
+	was, is := f.stands.Load(), f.names()
+	for i := range suffixes {
+		if found == "" && is != nil && is[i] != (fileID{}) && is[i] != was[i] {
+			if found, err = f.dir.setAside(f.name, "found", f.now()); err != nil {
+				return found, err
+			}
+		}
+	}
+	// A log that is left of the old file would be taken for the new one's.
+	for _, suffix := range suffixes[1:] {
+		if err := os.Remove(f.path() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return found, err
+		}
+	}
+
+	if err := f.dir.rename(freshFile, f.name); err != nil {
+		return found, err
+	}
+
+	_ = f.disconnect()
+
+	return found, f.reconnect()
+}
+
+// follow opens the files that have taken the place of ours. The caller holds
+// registry.mu and both files' mu.
+func (sh *shared) follow(ctx context.Context) error {
+	for _, f := range []*file{sh.tokens, sh.feeds} {
+		if is := f.names(); f.moved(false) && is[0] == (fileID{}) && !sh.dir.readOnly {
+			return fmt.Errorf("%s was removed while it was open: run the command again", f.path())
+		}
+	}
+
+	d, _, err := prepareDir(sh.dir.path, sh.dir.readOnly)
+	if err != nil {
+		return err
+	}
+
+	sh.adopt(d)
+
+	if err := sh.relock(); err != nil && !(sh.dir.readOnly && errors.Is(err, fs.ErrNotExist)) {
+		return err
+	}
+
+	if !sh.dir.readOnly {
+		if err := sh.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
+			return err
+		}
+		defer sh.locks.unlock(rangeOpen)
+	}
+
+	for _, f := range []*file{sh.tokens, sh.feeds} {
+		if !f.moved(false) {
+			continue
+		}
+
+		_ = f.disconnect()
+		if f.reset != nil {
+			f.reset()
+		}
+
+		if err := f.open(); err != nil {
+			if f.db == nil && !sh.dir.readOnly {
+				_ = f.reconnect()
+			}
+
+			return err
+		}
+	}
+
+	return nil
+}
