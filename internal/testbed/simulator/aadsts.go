@@ -38,7 +38,8 @@ var aadstsTable = map[int]aadsts{
 		"interaction_required",
 		400,
 		"",
-		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the application.",
+		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the " +
+			"application.",
 	},
 	16003: {
 		"invalid_grant",
@@ -56,7 +57,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_scope",
 		400,
 		"",
-		"Provided value for the input parameter scope cannot be empty when requesting an access token using the provided authorization code.",
+		"Provided value for the input parameter scope cannot be empty when requesting an access token using the " +
+			"provided authorization code.",
 	},
 	50000: {"server_error", 500, "", "There was an error issuing a token or an issue with our sign-in service."},
 	50001: {
@@ -69,13 +71,15 @@ var aadstsTable = map[int]aadsts{
 		"interaction_required",
 		400,
 		"message_only",
-		"User tried to log in to a device from a platform that's currently not supported through Conditional Access policy.",
+		"User tried to log in to a device from a platform that's currently not supported through Conditional " +
+			"Access policy.",
 	},
 	50011: {
 		"invalid_client",
 		400,
 		"",
-		"The redirect URI specified in the request does not match the redirect URIs configured for the application '{client}'.",
+		"The redirect URI specified in the request does not match the redirect URIs configured for the application " +
+			"'{client}'.",
 	},
 	50012: {"invalid_client", 401, "", "Authentication failed: the client assertion was used before."},
 	50013: {"invalid_grant", 400, "", "Assertion failed signature validation."},
@@ -84,7 +88,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"",
-		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant.",
+		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the " +
+			"application '{client}' in that tenant.",
 	},
 	50027: {"invalid_client", 401, "", "Invalid JWT token. The client assertion is malformed."},
 	50033: {"temporarily_unavailable", 503, "", "A transient error has occurred. Please try again."},
@@ -102,26 +107,30 @@ var aadstsTable = map[int]aadsts{
 		"interaction_required",
 		400,
 		basicAction,
-		"Due to a configuration change made by your administrator, you must enroll in multi-factor authentication to access '{resource}'.",
+		"Due to a configuration change made by your administrator, you must enroll in multi-factor authentication " +
+			"to access '{resource}'.",
 	},
 	50074: {"interaction_required", 400, basicAction, "Strong Authentication is required."},
 	50076: {
 		"interaction_required",
 		400,
 		basicAction,
-		"Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '{resource}'.",
+		"Due to a configuration change made by your administrator, or because you moved to a new location, you " +
+			"must use multi-factor authentication to access '{resource}'.",
 	},
 	50078: {
 		"interaction_required",
 		400,
 		basicAction,
-		"Presented multi-factor authentication has expired due to policies configured by your administrator, you must refresh your multi-factor authentication to access '{resource}'.",
+		"Presented multi-factor authentication has expired due to policies configured by your administrator, you " +
+			"must refresh your multi-factor authentication to access '{resource}'.",
 	},
 	50079: {
 		"interaction_required",
 		400,
 		basicAction,
-		"Due to a configuration change made by your administrator, you must enroll in multi-factor authentication to access '{resource}'.",
+		"Due to a configuration change made by your administrator, you must enroll in multi-factor authentication " +
+			"to access '{resource}'.",
 	},
 	50087: {
 		"temporarily_unavailable",
@@ -135,7 +144,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"",
-		"Your administrator has configured the application ('{client}') to block users unless they are specifically granted access to the application.",
+		"Your administrator has configured the application ('{client}') to block users unless they are " +
+			"specifically granted access to the application.",
 	},
 	50126: {"invalid_grant", 400, "", "Error validating credentials due to invalid username or password."},
 	50131: {"interaction_required", 400, "message_only", "Device is not in required device state."},
@@ -158,32 +168,38 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"bad_token",
-		"The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password.",
+		"The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have " +
+			"changed or reset their password.",
 	},
 	50177: {
 		"invalid_grant",
 		400,
 		"",
-		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant. The account needs to be added as an external user in the tenant first.",
+		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the " +
+			"application '{client}' in that tenant. The account needs to be added as an external user in the " +
+			"tenant first.",
 	},
 	50178: {"interaction_required", 400, "message_only", "Session control is not supported for passthrough users."},
 	50194: {
 		"invalid_request",
 		400,
 		"",
-		"Application '{client}' is not configured as a multi-tenant application. Usage of the /common endpoint is not supported for such apps.",
+		"Application '{client}' is not configured as a multi-tenant application. Usage of the /common endpoint is " +
+			"not supported for such apps.",
 	},
 	50196: {
 		"invalid_grant",
 		400,
 		"",
-		"The server terminated an operation because it encountered a client request loop. Please contact your app vendor.",
+		"The server terminated an operation because it encountered a client request loop. Please contact your app " +
+			"vendor.",
 	},
 	51004: {
 		"invalid_grant",
 		400,
 		"",
-		"The user account {user} does not exist in the {tenant} directory. To sign into this application, the account must be added to the directory.",
+		"The user account {user} does not exist in the {tenant} directory. To sign into this application, the " +
+			"account must be added to the directory.",
 	},
 	53000: {
 		"interaction_required",
@@ -208,19 +224,22 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"",
-		"OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.",
+		"OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing " +
+			"refresh token.",
 	},
 	65001: {
 		"invalid_grant",
 		400,
 		"consent_required",
-		"The user or administrator has not consented to use the application with ID '{client}'. Send an interactive authorization request for this user and resource.",
+		"The user or administrator has not consented to use the application with ID '{client}'. Send an " +
+			"interactive authorization request for this user and resource.",
 	},
 	65002: {
 		"invalid_grant",
 		400,
 		"",
-		"Consent between first party application '{client}' and first party resource must be configured via preauthorization.",
+		"Consent between first party application '{client}' and first party resource must be configured via " +
+			"preauthorization.",
 	},
 	65004: {"access_denied", 400, "", "User declined to consent to access the app."},
 	65005: {
@@ -237,7 +256,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"token_expired",
-		"The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.",
+		"The provided authorization code or refresh token has expired due to inactivity. Send a new interactive " +
+			"authorization request for this user and resource.",
 	},
 	70011: {"invalid_scope", 400, "", "The provided value for the input parameter 'scope' is not valid."},
 	70016: {
@@ -258,7 +278,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_request",
 		400,
 		"",
-		"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.",
+		"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the " +
+			"correct cloud.",
 	},
 	90004: {"invalid_request", 400, "", "Malformed request. The request isn't properly formatted."},
 	90006: {"temporarily_unavailable", 503, "", "The service is temporarily unavailable. Please retry later."},
@@ -283,14 +304,16 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"",
-		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant.",
+		"User account '{user}' from identity provider does not exist in tenant '{tenant}' and cannot access the " +
+			"application '{client}' in that tenant.",
 	},
 	90090: {"temporarily_unavailable", 503, "", "GraphRetryableError - The service is temporarily unavailable."},
 	90093: {
 		"access_denied",
 		400,
 		"",
-		"This operation can only be performed by an administrator. Sign out and sign in as an administrator or contact one of your organization's administrators.",
+		"This operation can only be performed by an administrator. Sign out and sign in as an administrator or " +
+			"contact one of your organization's administrators.",
 	},
 	90094: {
 		"access_denied",
@@ -303,14 +326,17 @@ var aadstsTable = map[int]aadsts{
 		"invalid_grant",
 		400,
 		"",
-		"The application '{client}' has not been authorized in the tenant '{tenant}'. Applications must be authorized to access the customer tenant before partner delegated administrators can use them.",
+		"The application '{client}' has not been authorized in the tenant '{tenant}'. Applications must be " +
+			"authorized to access the customer tenant before partner delegated administrators can use them.",
 	},
 	90100: {"invalid_request", 400, "", "The parameter '{detail}' is empty or not valid."},
 	500011: {
 		"invalid_resource",
 		400,
 		"",
-		"The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant.",
+		"The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if " +
+			"the application has not been installed by the administrator of the tenant or consented to by any user " +
+			"in the tenant.",
 	},
 	500021: {"access_denied", 400, "", "Access to '{tenant}' tenant is denied."},
 	500112: {
@@ -363,13 +389,15 @@ var aadstsTable = map[int]aadsts{
 		"invalid_client",
 		400,
 		"",
-		"The app needs access to a service '{resource}' that your organization '{tenant}' has not subscribed to or enabled.",
+		"The app needs access to a service '{resource}' that your organization '{tenant}' has not subscribed to or " +
+			"enabled.",
 	},
 	650057: {
 		"invalid_resource",
 		400,
 		"",
-		"Invalid resource. The client has requested access to a resource which is not listed in the requested permissions in the client's application registration.",
+		"Invalid resource. The client has requested access to a resource which is not listed in the requested " +
+			"permissions in the client's application registration.",
 	},
 	700003: {
 		"invalid_grant",
@@ -388,7 +416,9 @@ var aadstsTable = map[int]aadsts{
 		"unauthorized_client",
 		400,
 		"",
-		"Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant.",
+		"Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the " +
+			"application has not been installed by the administrator of the tenant or consented to by any user in " +
+			"the tenant.",
 	},
 	700021: {
 		"invalid_client",
@@ -414,19 +444,22 @@ var aadstsTable = map[int]aadsts{
 		"invalid_client",
 		401,
 		"",
-		"The certificate with identifier used to sign the client assertion is not registered on application. [Reason - The key was not found.]",
+		"The certificate with identifier used to sign the client assertion is not registered on application. " +
+			"[Reason - The key was not found.]",
 	},
 	700082: {
 		"invalid_grant",
 		400,
 		"token_expired",
-		"The refresh token has expired due to inactivity. The token was issued on {issued} and was inactive for 90.00:00:00.",
+		"The refresh token has expired due to inactivity. The token was issued on {issued} and was inactive for " +
+			"90.00:00:00.",
 	},
 	700084: {
 		"invalid_grant",
 		400,
 		"token_expired",
-		"The refresh token was issued to a single page app (SPA), and therefore has a fixed, limited lifetime of 1.00:00:00, which can't be extended.",
+		"The refresh token was issued to a single page app (SPA), and therefore has a fixed, limited lifetime of " +
+			"1.00:00:00, which can't be extended.",
 	},
 	900144: {"invalid_request", 400, "", "The request body must contain the following parameter: '{detail}'."},
 	900382: {"invalid_request", 400, "", "Confidential Client is not supported in Cross Cloud request."},
@@ -438,7 +471,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_scope",
 		400,
 		"",
-		"The provided value for scope {detail} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).",
+		"The provided value for scope {detail} is not valid. Client credential flows must have a scope value with " +
+			"/.default suffixed to the resource identifier (application ID URI).",
 	},
 	5000224: {"invalid_request", 400, "", "We are sorry, this resource is not available."},
 	5000225: {"invalid_request", 400, "", "This tenant has been blocked due to inactivity."},
@@ -447,7 +481,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_client",
 		401,
 		"",
-		"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{client}'.",
+		"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, " +
+			"not the client secret ID, for a secret added to app '{client}'.",
 	},
 	7000218: {
 		"invalid_client",
@@ -460,7 +495,8 @@ var aadstsTable = map[int]aadsts{
 		"invalid_request",
 		400,
 		"",
-		"The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations or tenant-specific endpoint.",
+		"The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations " +
+			"or tenant-specific endpoint.",
 	},
 	9002313: {"invalid_request", 400, "", "Invalid request. Request is malformed or invalid."},
 	9002326: {

@@ -55,7 +55,8 @@ func (x *exchange) refuse(status int, code, message string) {
 	if status == http.StatusUnauthorized {
 		x.header.Set(
 			"WWW-Authenticate",
-			`Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="invalid_token"`,
+			`Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", `+
+				`error="invalid_token"`,
 		)
 	}
 

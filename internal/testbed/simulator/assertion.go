@@ -14,8 +14,8 @@ import (
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// assertionLife is the longest time for which an assertion may be valid; the documents say
-// 5 to 10 minutes.
+// assertionLife is the longest time for which an assertion may be valid; the documents
+// say 5 to 10 minutes.
 const assertionLife = time.Hour
 
 // clockTolerance is how wrong a client's clock may be.
@@ -141,8 +141,8 @@ func (in *signIn) useOnce(c assertionClaims) *refusal {
 	return nil
 }
 
-// audience reports whether aud is the token endpoint that was called, by this host's name
-// or by Microsoft's.
+// audience reports whether aud is the token endpoint that was called, by this host's
+// name or by Microsoft's.
 func (in *signIn) audience(aud string) bool {
 	path := in.x.r.URL.Path
 

@@ -9,8 +9,8 @@ import (
 )
 
 // authorise checks the access token: known, valid now, for this API, with a permission.
-// The tenant in it is the one whose alerts are served. If authorise reports false, it has
-// answered the request.
+// The tenant in it is the one whose alerts are served. If authorise reports false, it
+// has answered the request.
 func (x *exchange) authorise() bool {
 	s := x.sim
 	text := bearer(x.r)

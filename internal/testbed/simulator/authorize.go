@@ -87,9 +87,9 @@ func (s *Simulator) authorize(x *exchange, path string, v2 bool) {
 	}
 }
 
-// decision returns what the person decided with the page's buttons, "" for nothing yet. If
-// it reports false, it has answered the request. OpenID Connect also allows the request
-// itself to be posted.
+// decision returns what the person decided with the page's buttons, "" for nothing yet.
+// If it reports false, it has answered the request. OpenID Connect also allows the
+// request itself to be posted.
 func (x *exchange) decision() (decision string, ok bool) {
 	switch x.r.Method {
 	case http.MethodGet:
@@ -138,8 +138,8 @@ func (s *Simulator) refuseAuthorize(x *exchange, q *authRequest, r *refusal) {
 	})
 }
 
-// issueCode gives consent and sends an authorization code to the application. The caller
-// holds s.mu.
+// issueCode returns consent and sends an authorization code to the application. The
+// caller holds s.mu.
 func (s *Simulator) issueCode(x *exchange, q *authRequest, g *grant) {
 	s.consent(q.tenant, q.app)
 	s.issued++
@@ -175,8 +175,8 @@ func (x *exchange) consentPage(q *authRequest) {
 	)
 }
 
-// findApp finds the tenant and the application of a request, and checks the reply address.
-// The caller holds s.mu.
+// findApp finds the tenant and the application of a request, and checks the reply
+// address. The caller holds s.mu.
 func (s *Simulator) findApp(q *authRequest) *refusal {
 	client := q.query.Get("client_id")
 	if client == "" {
@@ -307,7 +307,8 @@ func checkChallenge(method, challenge string) *refusal {
 	return nil
 }
 
-// requestedGrant returns what the application asks for, with scope (v2) or resource (v1).
+// requestedGrant returns what the application asks for, with scope (v2) or resource
+// (v1).
 func requestedGrant(q *authRequest) (*grant, *refusal) {
 	v := q.query
 	g := &grant{user: q.tenant.User, offline: true, exact: true}

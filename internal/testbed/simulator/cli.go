@@ -28,8 +28,8 @@ type CLIOptions struct {
 	Log func(string)
 }
 
-// ServeForCLI starts a simulator with generated tenants and gives the configuration for
-// it, once it listens. New alerts trickle in until ctx ends, which also closes the
+// ServeForCLI starts a simulator with generated tenants and returns the configuration
+// for it, once it listens. New alerts are added until ctx ends, which also closes the
 // simulator; Close does so too.
 func ServeForCLI(ctx context.Context, o CLIOptions) (s *Simulator, config string, err error) {
 	if o.Tenants < 0 || o.Tenants > 10_000 || o.Alerts < 0 || o.Alerts > 1_000_000 {
@@ -128,8 +128,8 @@ func (s *Simulator) FluentBitConfig(o ConfigOptions) (string, error) {
 	return b.String(), nil
 }
 
-// writeSection writes a section of a classic configuration, without the keys that have no
-// value.
+// writeSection writes a section of a classic configuration, without the keys that have
+// no value.
 func writeSection(b *strings.Builder, name string, keys [][2]string) {
 	fmt.Fprintf(b, "[%s]\n", name)
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"fluent-bit-defender/internal/pause"
 )
 
 // The names of the four data APIs, as the plugin's key `api` has them, and of the
@@ -22,7 +24,7 @@ const (
 // APIs lists the four data APIs.
 func APIs() []string { return []string{SIEM, Endpoint, Graph, Incidents} }
 
-// RotationMode says what becomes of a refresh token once it was redeemed.
+// RotationMode says what happens to a refresh token that was redeemed.
 type RotationMode int
 
 const (
@@ -32,19 +34,19 @@ const (
 	// Strict refuses the old token once its successor was redeemed, or 60 s after its
 	// own redemption.
 	Strict
-	// Kill refuses the old token from its redemption on.
+	// Kill refuses the old token after its redemption.
 	Kill
 )
 
-// Config is what a Simulator is made of. The zero value is a service without tenants.
+// Config configures a Simulator. The zero value is a service without tenants.
 type Config struct {
 	// Tenants are the customers' tenants; see also Generate.
 	Tenants []Tenant
 	// Apps are multi-tenant applications registered elsewhere (at the MSSP): unknown in
 	// a customer's tenant until somebody signs in or an administrator consents there.
 	Apps []App
-	// Clock tells the true time; time.Now if nil. Lives, windows, quotas and schedules
-	// of faults follow it.
+	// Clock returns the true time; time.Now if nil. Lives, windows, quotas and
+	// schedules of faults follow it.
 	Clock func() time.Time
 	// Sleep waits, for latency and slow bodies; it must end early when ctx does. A real
 	// timer if nil.
@@ -55,10 +57,10 @@ type Config struct {
 	Faults string
 	// TokenLife is how long access tokens live; 0 means 1 h.
 	TokenLife time.Duration
-	// RefreshLife is after how much time without use a refresh token is dead
-	// (AADSTS700082); 0 means 90 days.
+	// RefreshLife is how long a refresh token lives without use (then AADSTS700082); 0
+	// means 90 days.
 	RefreshLife time.Duration
-	// Rotation says what becomes of a redeemed refresh token.
+	// Rotation says what happens to a redeemed refresh token.
 	Rotation RotationMode
 	// OmitRefresh leaves the refresh token out of every answer to a refresh (RFC 6749
 	// section 6 allows it).
@@ -88,24 +90,24 @@ type Config struct {
 	// GraphPageSize is the number of rows where $top is missing, which is not
 	// documented; 100 if 0.
 	GraphPageSize int
-	// GraphLinks says how Graph's nextLink goes on: LinkSkipToken (default) or
-	// LinkSkip, which ends in a 400 past $skip=500.
+	// GraphLinks says how Graph's nextLink names the place of the next page:
+	// LinkSkipToken (default) or LinkSkip, which is refused with 400 beyond $skip=500.
 	GraphLinks LinkMode
 	// EndpointLinks makes Defender for Endpoint send a nextLink when $top is missing.
 	// By default it never sends one.
 	EndpointLinks bool
-	// OrderBy says what becomes of $orderby, which is not documented for any of the APIs.
+	// OrderBy says what the APIs do with $orderby, which none of them documents.
 	OrderBy OrderMode
-	// PrintedStep cuts the update times that an API prints (not those that it filters
-	// by) to a multiple, per API name: stored times can be finer than printed ones.
+	// PrintedStep rounds down the update times that an API prints (not those that it
+	// filters by), per API name: stored times can be more exact than printed ones.
 	PrintedStep map[string]time.Duration
 	// Quotas replaces the documented quota of an API; a zero field of it means no limit.
 	Quotas map[string]Quota
-	// Log, if set, gets a line per request, without secrets.
+	// Log, if set, is called with a line per request, without secrets.
 	Log func(string)
 }
 
-// LinkMode says how a nextLink goes on.
+// LinkMode says how a nextLink names the place of the next page.
 type LinkMode int
 
 // The two forms of a nextLink that Graph's page on paging names.
@@ -114,7 +116,7 @@ const (
 	LinkSkip
 )
 
-// OrderMode says what becomes of $orderby.
+// OrderMode says what the APIs do with $orderby.
 type OrderMode int
 
 const (
@@ -126,10 +128,12 @@ const (
 	OrderRefused
 )
 
-// Quota is how many requests one application may make for one tenant; 0 means any number.
+// Quota is how many requests one application may make for one tenant; 0 means any
+// number.
 type Quota struct{ PerMinute, PerHour int }
 
-// documented quotas: get-alerts.md, concepts/throttling-limits.md, api-list-incidents.md.
+// quotas are the documented ones: get-alerts.md, concepts/throttling-limits.md,
+// api-list-incidents.md.
 var quotas = map[string]Quota{
 	Endpoint:  {PerMinute: 100, PerHour: 1500},
 	Graph:     {PerMinute: 150},
@@ -191,13 +195,14 @@ type App struct {
 	AADSTS int
 }
 
+// fill sets the defaults.
 func (c *Config) fill() error {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
 
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = func(ctx context.Context, d time.Duration) { _ = pause.For(ctx, d) }
 	}
 
 	if c.TokenLife == 0 {
@@ -236,6 +241,7 @@ func (c *Config) fill() error {
 	return fmt.Errorf("simulator: SIEMBounds is %q: must be one of [) [] () (]", c.SIEMBounds)
 }
 
+// validate returns what is wrong with a tenant.
 func (t Tenant) validate() error {
 	if !isGUID(t.ID) {
 		return fmt.Errorf("simulator: tenant id %q is not a GUID", t.ID)
@@ -249,16 +255,15 @@ func (t Tenant) validate() error {
 		}
 
 		if a.Public && (a.Secret != "" || len(a.Certificates) > 0) {
-			errs = append(
-				errs,
-				fmt.Errorf("simulator: tenant %s: application %s is public and has a credential", t.ID, a.ClientID),
-			)
+			errs = append(errs,
+				fmt.Errorf("simulator: tenant %s: application %s is public and has a credential", t.ID, a.ClientID))
 		}
 	}
 
 	return errors.Join(errs...)
 }
 
+// isGUID reports whether s has the form of a GUID.
 func isGUID(s string) bool {
 	if len(s) != 36 {
 		return false
@@ -275,14 +280,4 @@ func isGUID(s string) bool {
 	}
 
 	return true
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -14,12 +14,13 @@ import (
 // https://microsoft.com/devicelogin).
 const devicePage = "/devicelogin"
 
-// The life of a device code, and how often it may be asked for.
+// The life of a device code, and how often a client may poll for it.
 const (
 	deviceLife     = 15 * time.Minute
 	deviceInterval = 5 * time.Second
 )
 
+// deviceCode is a sign-in on another device.
 type deviceCode struct {
 	user             string // what the person enters
 	tenant           *tenant
@@ -170,7 +171,7 @@ func (in *signIn) deviceGrant(g *grant) *refusal {
 	return nil
 }
 
-// userCode is nine letters and digits that cannot be mistaken for each other.
+// userCode returns nine letters and digits that a person does not confuse.
 func userCode(n uint64) string {
 	const letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -183,7 +184,7 @@ func userCode(n uint64) string {
 	return string(b)
 }
 
-// deviceCode is the grant of RFC 8628 section 3.4; at v1 the parameter is `code`.
+// deviceCode answers the grant of RFC 8628 section 3.4; at v1 the parameter is `code`.
 func (in *signIn) deviceCode() ([]byte, *refusal) {
 	s := in.x.sim
 
@@ -246,8 +247,8 @@ func (in *signIn) deviceCode() ([]byte, *refusal) {
 	return in.answer(t, &g, refresh, g.idToken), nil
 }
 
-// DecideDevice answers for the person who was shown a user code: accept or decline. It
-// fails if no such code is waiting.
+// DecideDevice accepts or declines for the person to whom a user code was shown. It
+// returns an error if no such code is waiting.
 func (s *Simulator) DecideDevice(userCode string, accept bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +256,8 @@ func (s *Simulator) DecideDevice(userCode string, accept bool) error {
 	for _, d := range s.devices {
 		if strings.EqualFold(d.user, strings.TrimSpace(userCode)) && !d.approved && !d.declined &&
 			s.cfg.Clock().Sub(d.issued) < deviceLife {
-			if d.approved, d.declined = accept, !accept; accept {
+			d.approved, d.declined = accept, !accept
+			if accept {
 				s.consent(d.tenant, d.app)
 			}
 

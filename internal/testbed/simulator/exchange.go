@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// exchange is one request and what is to be answered. Handlers fill it in; it is
-// written, with the faults that are due, at the end.
+// exchange is one request and its answer. Handlers fill in the answer, which is written
+// at the end, with the faults that are due.
 type exchange struct {
 	sim  *Simulator
 	api  string
@@ -34,7 +34,7 @@ type exchange struct {
 	leaveChain func()
 }
 
-// variant is which form of its rows an answer has.
+// variant is the form of the rows in an answer.
 type variant uint8
 
 const (
@@ -43,7 +43,8 @@ const (
 	asMasked
 )
 
-// appendTo adds the row's bytes to a list of pieces. Masked rows have been made by then.
+// appendTo adds the row's bytes to a list of pieces. makeMasked must have been called
+// for masked rows.
 func (r *row) appendTo(list [][]byte, v variant) [][]byte {
 	switch {
 	case v == asShort && r.cut > 0:
@@ -55,7 +56,7 @@ func (r *row) appendTo(list [][]byte, v variant) [][]byte {
 	return append(list, r.full)
 }
 
-// bytes is the row in one piece, which must not be changed.
+// bytes returns the row in one piece, which must not be changed.
 func (r *row) bytes(v variant) []byte {
 	pieces := r.appendTo(nil, v)
 	if len(pieces) == 1 {
@@ -65,7 +66,8 @@ func (r *row) bytes(v variant) []byte {
 	return bytes.Join(pieces, nil)
 }
 
-// makeMasked makes what mask has to make; the tenant's lock is held.
+// makeMasked makes the masked form of rows that have one; the caller holds the tenant's
+// lock.
 func makeMasked(rows []*row) {
 	for _, r := range rows {
 		if r.mask != nil && r.masked == nil {
@@ -74,6 +76,7 @@ func makeMasked(rows []*row) {
 	}
 }
 
+// exchange serves one request of an API, or of the sign-in service.
 func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request, handle func(*exchange)) {
 	x := &exchange{
 		sim:        s,
@@ -97,11 +100,9 @@ func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request,
 		s.cfg.Log(fmt.Sprintf("%s %s %s %d rows=%d", x.kind, r.Method, r.URL.Path, x.status, len(x.rows)))
 	}()
 
-	if v := r.Header.Get(
-		"client-request-id",
-	); v != "" &&
-		strings.EqualFold(r.Header.Get("return-client-request-id"), "true") {
-		x.header.Set("client-request-id", v)
+	id := r.Header.Get("client-request-id")
+	if id != "" && strings.EqualFold(r.Header.Get("return-client-request-id"), "true") {
+		x.header.Set("client-request-id", id)
 	}
 
 	x.identify()
@@ -126,8 +127,8 @@ func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request,
 	s.write(x)
 }
 
-// identify finds out whose request it is, without judging it: for the scope of faults
-// and for the statistics.
+// identify finds out whose request it is, without checking it. It is for the scope of
+// faults and for the statistics.
 func (x *exchange) identify() {
 	s := x.sim
 	s.mu.Lock()
@@ -145,7 +146,7 @@ func (x *exchange) identify() {
 	}
 }
 
-// bearer is the access token of a request (RFC 6750 section 2.1).
+// bearer returns the access token of a request (RFC 6750 section 2.1).
 func bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -155,7 +156,7 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// random is fresh for each answer, and reproducible.
+// random returns a new generator for each answer; its numbers depend on the seed only.
 func (x *exchange) random() *rand.Rand {
 	x.sim.mu.Lock()
 	defer x.sim.mu.Unlock()
@@ -165,7 +166,7 @@ func (x *exchange) random() *rand.Rand {
 	return random(x.sim.cfg.Seed, "answer", x.sim.errors)
 }
 
-// base is the address that the client used for this host.
+// base returns the address that the client used for this host.
 func (x *exchange) base() string {
 	if x.r.TLS != nil {
 		return "https://" + x.r.Host
@@ -180,6 +181,7 @@ func (x *exchange) json(status int, body []byte) {
 	x.header.Set("Content-Type", "application/json; charset=utf-8")
 }
 
+// html answers with a web page.
 func (x *exchange) html(status int, body string) {
 	x.status, x.body, x.rows, x.ends = status, [][]byte{[]byte(body)}, nil, nil
 	x.header.Set("Content-Type", "text/html; charset=utf-8")
@@ -210,8 +212,12 @@ func (x *exchange) list(head string, rows []*row, v variant, tail string) {
 	x.rows, x.variant = rows, v
 }
 
-var comma, withoutEvidence = []byte{','}, []byte("[]}")
+var (
+	comma           = []byte{','}
+	withoutEvidence = []byte("[]}")
+)
 
+// length returns the number of bytes in the body.
 func (x *exchange) length() (n int64) {
 	for _, b := range x.body {
 		n += int64(len(b))
@@ -220,5 +226,5 @@ func (x *exchange) length() (n int64) {
 	return n
 }
 
-// errAborted ends an answer in the middle.
+// errAborted says that an answer ends early because of a fault.
 var errAborted = errors.New("answer broken off on purpose")

@@ -314,7 +314,8 @@ func oneOf(key, value, list string) error {
 	return nil
 }
 
-// size reads a number of bytes with an optional k, M or G. A k is 1000, as in Fluent Bit.
+// size reads a number of bytes with an optional k, M or G. A k is 1000, as in Fluent
+// Bit.
 func size(value string) (int64, error) {
 	unit, digits := int64(1), value
 	if value != "" {

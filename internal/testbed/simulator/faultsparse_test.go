@@ -12,7 +12,8 @@ import (
 
 func TestParseFaults(t *testing.T) {
 	got, err := simulator.ParseFaults(
-		"429:every=7, cut:p=0.1;at=0.25&api=siem,503:from=10s;to=40s;after=date;wait=1m,aadsts=70000:count=1,skew=-10m,late:by=2h;tenant=Contoso.example,huge:size=2M,clamp,skip:kind=ignored,",
+		"429:every=7, " +
+			"cut:p=0.1;at=0.25&api=siem,503:from=10s;to=40s;after=date;wait=1m,aadsts=70000:count=1,skew=-10m,late:by=2h;tenant=Contoso.example,huge:size=2M,clamp,skip:kind=ignored,",
 	)
 	if err != nil {
 		t.Fatal(err)

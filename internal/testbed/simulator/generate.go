@@ -12,14 +12,15 @@ import (
 type GenerateOptions struct {
 	// Since and Until bound the update times; the last 20 h before now if zero.
 	Since, Until time.Time
-	// Plain leaves out the hostile content: then titles and texts are plain ASCII.
+	// Plain leaves out the hostile content, so that titles and texts are plain ASCII.
 	Plain bool
-	// Size, if not 0, is about how many bytes the text of an alert has at least.
+	// Size, if not 0, is about the least number of bytes in the text of an alert.
 	Size int
 	// Ties is how many alerts share an update time, to the hundred nanoseconds, in
 	// every tenth group; 4 if 0.
 	Ties int
-	// Name tells several calls for one tenant apart: the same name makes the same alerts.
+	// Name tells several calls for one tenant apart: the same name makes the same
+	// alerts.
 	Name string
 }
 
@@ -98,7 +99,7 @@ func (s *Simulator) Generate(tenantID string, n int, o GenerateOptions) {
 	}
 }
 
-// between picks a time with zero to seven fraction digits.
+// between picks a time with zero to seven digits of fraction.
 func between(r *rand.Rand, from, to time.Time) time.Time {
 	span := to.Sub(from)
 	if span <= 0 {
@@ -129,64 +130,44 @@ func between(r *rand.Rand, from, to time.Time) time.Time {
 	return at.Truncate(100)
 }
 
-// SampleAlert makes one alert as Generate does, updated at the given time: the same
-// seed and number make the same alert.
+// SampleAlert returns one alert as Generate makes them, updated at the given time. The
+// same seed and number make the same alert.
 func SampleAlert(seed uint64, number int, at time.Time) Alert {
 	s := Simulator{cfg: Config{Seed: seed}}
 	return s.sample(random(seed, "sample", number), at, GenerateOptions{})
 }
 
+// scene is what the parts of a generated alert have in common.
+type scene struct {
+	random        *rand.Rand
+	at, created   time.Time
+	user, domain  string
+	file, path    string
+	command, host string
+}
+
+// sample returns an alert that is updated at the given time. What it draws from r, and
+// in which order, decides what a seed makes.
 func (s *Simulator) sample(r *rand.Rand, at time.Time, o GenerateOptions) Alert {
-	created := at
+	c := scene{random: r, at: at, created: at}
 	if r.IntN(3) == 0 {
-		created = at.Add(-time.Duration(r.Int64N(int64(2 * time.Hour)))).Truncate(100)
+		c.created = at.Add(-time.Duration(r.Int64N(int64(2 * time.Hour)))).Truncate(100)
 	}
 
-	user, host := pick(r, users), pick(r, hosts)
-	domain := pick(r, domains)
+	c.user = pick(r, users)
+	c.host = pick(r, hosts)
+	c.domain = pick(r, domains)
 
-	a := Alert{
-		ID:           alertID(created, int32(r.Uint32())),
-		Title:        pick(r, titles),
-		Description:  "Line one.\n\nLine two about " + pick(r, files) + ".",
-		Category:     pick(r, categories),
-		Severity:     pick(r, []string{"Informational", "Low", "Medium", "High"}),
-		Status:       pick(r, []string{"New", "New", "InProgress", "Resolved"}),
-		Created:      created,
-		Updated:      at,
-		Machine:      host + "." + domain + ".example",
-		DeviceID:     hexText(r, 40),
-		MachineGroup: pick(r, []string{"", "A", "Servers", "Clients"}),
-		RegistryTags: pick(r, []string{"", "vip"}),
-		PortalTags:   pick(r, []string{"", "branch office"}),
-		Techniques:   []string{pick(r, []string{"T1059.001", "T1204", "T1566.002", "T1055"})},
-		Empty:        EmptyMode(r.IntN(3)),
-		Escapes:      EscapeMode(r.IntN(3)),
-		ServiceSource: pick(
-			r,
-			[]string{
-				"microsoftDefenderForEndpoint",
-				"microsoftDefenderForOffice365",
-				"microsoftSentinel",
-				"microsoft365Defender",
-			},
-		),
-		DetectionSource: pick(
-			r,
-			[]string{"antivirus", "microsoftDefenderForEndpoint", "smartScreen", "scheduledAlerts"},
-		),
-	}
-	if a.Empty == EmptyNull {
-		a.Techniques = nil
-	}
+	a := c.alert()
 
-	file := pick(r, files)
-	path := `C:\Users\` + user + `\AppData\Local\Temp`
-	command := `"` + path + `\` + file + `" /c "echo %TEMP% & exit /b 0"`
+	c.file = pick(r, files)
+	c.path = `C:\Users\` + c.user + `\AppData\Local\Temp`
+	c.command = `"` + c.path + `\` + c.file + `" /c "echo %TEMP% & exit /b 0"`
 
 	if !o.Plain {
-		a.Title, a.Description = a.Title+pick(r, oddities), a.Description+pick(r, oddities)+pick(r, oddities)
-		command += pick(r, oddities)
+		a.Title += pick(r, oddities)
+		a.Description += pick(r, oddities) + pick(r, oddities)
+		c.command += pick(r, oddities)
 		a.Fields = oddFields(r)
 	}
 
@@ -194,71 +175,125 @@ func (s *Simulator) sample(r *rand.Rand, at time.Time, o GenerateOptions) Alert 
 		a.Description += " " + strings.Repeat("0123456789abcdef", (o.Size-len(a.Description))/16+1)
 	}
 
-	for i := range 1 + r.IntN(3)*r.IntN(2) { // some alerts have several parts
-		d := Detection{
-			AlertTime:     created.Add(-time.Duration(r.Int64N(int64(time.Hour)))),
-			LastProcessed: at,
-			FileName:      file,
-			FilePath:      path,
-			Sha1:          hexText(r, 40),
-			CommandLine:   command,
-			UserName:      user,
-			UserDomain:    strings.ToUpper(domain),
-			IocUniqueID:   base64Text(r, 32),
-			ReportID:      r.Int64N(4_000_000_000),
-		}
-		if i > 0 && r.IntN(2) == 0 {
-			d.LastProcessed = at.Add(-time.Duration(r.IntN(300)) * 100)
-		}
+	a.Detections = c.detections()
+	a.Evidence = c.evidence()
 
-		a.Detections = append(a.Detections, d)
-	}
+	return a
+}
 
-	a.Evidence = []Evidence{
-		{
-			Type:        "User",
-			Created:     created,
-			AccountName: user,
-			DomainName:  strings.ToUpper(domain),
-			UserSID:     "S-1-5-21-1-2-3-1105",
-		},
-		{
-			Type:              "Process",
-			Created:           created,
-			Sha1:              hexText(r, 40),
-			Sha256:            hexText(r, 64),
-			FileName:          file,
-			FilePath:          path,
-			CommandLine:       command,
-			ProcessID:         r.Int64N(70000),
-			ParentProcessID:   r.Int64N(70000),
-			RemediationStatus: pick(r, []string{"none", "prevented", "active"}),
-		},
+// alert returns the alert without its parts.
+func (c *scene) alert() Alert {
+	r := c.random
+
+	a := Alert{
+		ID:           alertID(c.created, int32(r.Uint32())),
+		Title:        pick(r, titles),
+		Description:  "Line one.\n\nLine two about " + pick(r, files) + ".",
+		Category:     pick(r, categories),
+		Severity:     pick(r, []string{"Informational", "Low", "Medium", "High"}),
+		Status:       pick(r, []string{"New", "New", "InProgress", "Resolved"}),
+		Created:      c.created,
+		Updated:      c.at,
+		Machine:      c.host + "." + c.domain + ".example",
+		DeviceID:     hexText(r, 40),
+		MachineGroup: pick(r, []string{"", "A", "Servers", "Clients"}),
+		RegistryTags: pick(r, []string{"", "vip"}),
+		PortalTags:   pick(r, []string{"", "branch office"}),
+		Techniques:   []string{pick(r, []string{"T1059.001", "T1204", "T1566.002", "T1055"})},
+		Empty:        EmptyMode(r.IntN(3)),
+		Escapes:      EscapeMode(r.IntN(3)),
+		ServiceSource: pick(r, []string{
+			"microsoftDefenderForEndpoint",
+			"microsoftDefenderForOffice365",
+			"microsoftSentinel",
+			"microsoft365Defender",
+		}),
+		DetectionSource: pick(r, []string{
+			"antivirus",
+			"microsoftDefenderForEndpoint",
+			"smartScreen",
+			"scheduledAlerts",
+		}),
 	}
-	switch r.IntN(4) {
-	case 0:
-		a.Evidence = append(
-			a.Evidence,
-			Evidence{Type: "Ip", Created: created, IPAddress: fmt.Sprintf("192.0.2.%d", r.IntN(256))},
-		)
-	case 1:
-		a.Evidence = append(
-			a.Evidence,
-			Evidence{Type: "Url", Created: created, URL: "https://evil.example/a?b=c&d=%20|\\"},
-		)
-	case 2:
-		a.Evidence = append(a.Evidence, Evidence{
-			Type:     "File",
-			Created:  created,
-			FileName: file,
-			FileSize: 1<<53 + 1,
-		})
+	if a.Empty == EmptyNull {
+		a.Techniques = nil
 	}
 
 	return a
 }
 
-// oddFields are values at the edges of what JSON and Fluent Bit's format can hold.
+// detections returns the detections of an alert: one, or some.
+func (c *scene) detections() (list []Detection) {
+	r := c.random
+
+	for i := range 1 + r.IntN(3)*r.IntN(2) {
+		d := Detection{
+			AlertTime:     c.created.Add(-time.Duration(r.Int64N(int64(time.Hour)))),
+			LastProcessed: c.at,
+			FileName:      c.file,
+			FilePath:      c.path,
+			Sha1:          hexText(r, 40),
+			CommandLine:   c.command,
+			UserName:      c.user,
+			UserDomain:    strings.ToUpper(c.domain),
+			IocUniqueID:   base64Text(r, 32),
+			ReportID:      r.Int64N(4_000_000_000),
+		}
+		if i > 0 && r.IntN(2) == 0 {
+			d.LastProcessed = c.at.Add(-time.Duration(r.IntN(300)) * 100)
+		}
+
+		list = append(list, d)
+	}
+
+	return list
+}
+
+// evidence returns the evidence of an alert: a user, a process, and mostly one more.
+func (c *scene) evidence() []Evidence {
+	r := c.random
+
+	list := []Evidence{
+		{
+			Type:        "User",
+			Created:     c.created,
+			AccountName: c.user,
+			DomainName:  strings.ToUpper(c.domain),
+			UserSID:     "S-1-5-21-1-2-3-1105",
+		},
+		{
+			Type:              "Process",
+			Created:           c.created,
+			Sha1:              hexText(r, 40),
+			Sha256:            hexText(r, 64),
+			FileName:          c.file,
+			FilePath:          c.path,
+			CommandLine:       c.command,
+			ProcessID:         r.Int64N(70000),
+			ParentProcessID:   r.Int64N(70000),
+			RemediationStatus: pick(r, []string{"none", "prevented", "active"}),
+		},
+	}
+
+	switch r.IntN(4) {
+	case 0:
+		address := fmt.Sprintf("192.0.2.%d", r.IntN(256))
+		list = append(list, Evidence{Type: "Ip", Created: c.created, IPAddress: address})
+	case 1:
+		list = append(list, Evidence{Type: "Url", Created: c.created, URL: "https://evil.example/a?b=c&d=%20|\\"})
+	case 2:
+		list = append(list, Evidence{
+			Type:     "File",
+			Created:  c.created,
+			FileName: c.file,
+			FileSize: 1<<53 + 1,
+		})
+	}
+
+	return list
+}
+
+// oddFields returns fields with values at the limits of JSON and of Fluent Bit's format.
 func oddFields(r *rand.Rand) map[string]map[string]json.RawMessage {
 	odd := []string{
 		"9223372036854775807",
@@ -289,9 +324,8 @@ func oddFields(r *rand.Rand) map[string]map[string]json.RawMessage {
 
 	fields := map[string]json.RawMessage{}
 	for range 1 + r.IntN(3) {
-		fields[pick(r, []string{"additionalData", "customDetails", "mssp", "cef", "x y", "\"", "Ünïcode"})] = json.RawMessage(
-			pick(r, odd),
-		)
+		key := pick(r, []string{"additionalData", "customDetails", "mssp", "cef", "x y", "\"", "Ünïcode"})
+		fields[key] = json.RawMessage(pick(r, odd))
 	}
 
 	m := map[string]map[string]json.RawMessage{}
@@ -302,6 +336,7 @@ func oddFields(r *rand.Rand) map[string]map[string]json.RawMessage {
 	return m
 }
 
+// pick returns a random element.
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
 var (

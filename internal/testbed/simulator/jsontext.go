@@ -167,8 +167,8 @@ func (o *object) array(n int, item func(o *object, i int)) {
 	o.b = append(o.b, ']')
 }
 
-// timeText returns a time as the services print it: with zero to seven digits of fraction,
-// without trailing zeros, with "Z".
+// timeText returns a time as the services print it: with zero to seven digits of
+// fraction, without trailing zeros, with "Z".
 func timeText(t time.Time) string {
 	s := tick.FromTime(t).Text()
 

@@ -30,7 +30,7 @@ func compact(header string, claims map[string]any, signature string) string {
 
 // accessJWT makes the text of an access token. It looks like Entra's, with a signature
 // that is none: clients must treat it as opaque, and the simulator knows its tokens by
-// heart. s.mu is held.
+// heart. the caller holds s.mu.
 func (s *Simulator) accessJWT(t *accessToken, g *grant, now time.Time) string {
 	s.issued++
 	r := random(s.cfg.Seed, "access", s.issued)
@@ -43,10 +43,14 @@ func (s *Simulator) accessJWT(t *accessToken, g *grant, now time.Time) string {
 		"exp": t.expires.Unix(),
 		"uti": base64URL(r, 16),
 	}
-	if t.v2 && t.resource.api != Graph { // the version of a token is the resource's choice; Graph takes version 1.0
-		claims["iss"], claims["azp"], claims["ver"] = "https://login.microsoftonline.com/"+t.tenant.ID+"/v2.0", t.client, "2.0"
+	if t.v2 && t.resource.api != Graph { // the resource chooses the version of its tokens; Graph takes 1.0
+		claims["iss"] = "https://login.microsoftonline.com/" + t.tenant.ID + "/v2.0"
+		claims["azp"] = t.client
+		claims["ver"] = "2.0"
 	} else {
-		claims["iss"], claims["appid"], claims["ver"] = "https://sts.windows.net/"+t.tenant.ID+"/", t.client, "1.0"
+		claims["iss"] = "https://sts.windows.net/" + t.tenant.ID + "/"
+		claims["appid"] = t.client
+		claims["ver"] = "1.0"
 	}
 
 	if t.appOnly {

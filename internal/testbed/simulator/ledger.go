@@ -33,7 +33,7 @@ type Ledger struct {
 	Updated map[string]int64
 }
 
-// Ledger gives the ledger of a tenant and API. It panics if there is no such tenant.
+// Ledger returns the ledger of a tenant and API. It panics if there is no such tenant.
 func (s *Simulator) Ledger(tenantID, api string) Ledger {
 	t := s.mustTenant(tenantID)
 	now := s.cfg.Clock()
@@ -81,7 +81,7 @@ func (s *Simulator) Ledger(tenantID, api string) Ledger {
 	return l
 }
 
-// record enters what was written of an answer.
+// record notes what was written of an answer.
 func (x *exchange) record(written int64, whole bool) {
 	if x.tenant == nil || len(x.rows) == 0 {
 		return

@@ -40,7 +40,7 @@ func many(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
 	return f
 }
 
-// ids gives the ids in an answer, joined.
+// ids returns the ids in an answer, joined.
 func (a answer) ids(t *testing.T, key string) string {
 	t.Helper()
 	list, ok := a.json(t)["value"].([]any)

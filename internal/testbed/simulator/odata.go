@@ -435,7 +435,8 @@ func number(word string) (literal, error) {
 			len(word) > 19 && word[19] == '.' && fractionDigits(word) > 7 {
 			return literal{}, filterError(
 				fmt.Sprintf(
-					"The DateTimeOffset text '%s' should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?' and each field value is within valid range.",
+					"The DateTimeOffset text '%s' should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?' and "+
+						"each field value is within valid range.",
 					word,
 				),
 			)

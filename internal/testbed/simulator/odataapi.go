@@ -84,7 +84,7 @@ func (s *Simulator) odataList(x *exchange) {
 
 	linked, broken := s.links(x, l)
 	if broken == "skiptoken" && l.followed {
-		x.badQuery("The query specified in the URI is not valid. Query option 'SkipToken' is not allowed. To allow it, " +
+		x.badQuery(errQuery + "Query option 'SkipToken' is not allowed. To allow it, " +
 			"set the 'AllowedQueryOptions' property on EnableQueryAttribute or QueryValidationSettings.")
 
 		return
@@ -117,8 +117,8 @@ func (s *Simulator) odataList(x *exchange) {
 	}
 }
 
-// links reports whether pages have a link to the next one, and the fault of that link, if
-// it has one.
+// links reports whether pages have a link to the next one, and the fault of that link,
+// if it has one.
 func (s *Simulator) links(x *exchange, l listing) (linked bool, broken string) {
 	linked = x.api == Graph || s.cfg.EndpointLinks && x.api == Endpoint && !l.topGiven ||
 		s.strikes(x, "links") != nil
@@ -171,8 +171,8 @@ func (s *Simulator) distort(x *exchange, p page, linked bool) page {
 	return p
 }
 
-// limit applies the faults that concern $top and $skip. It reports whether the request is
-// accepted.
+// limit applies the faults that concern $top and $skip. It reports whether the request
+// is accepted.
 func (s *Simulator) limit(x *exchange, l *listing) bool {
 	if f := s.strikes(x, "clamp"); f != nil {
 		l.top = min(l.top, int(f.Size))

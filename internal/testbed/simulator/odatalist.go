@@ -445,8 +445,8 @@ func otherRole(role byte) byte {
 	return 'c'
 }
 
-// within returns a part of the index of a time outside of which the condition holds for no
-// row.
+// within returns a part of the index of a time outside of which the condition holds for
+// no row.
 func (v *view) within(c condition, role byte) []*row {
 	index, at := v.byUpdated, func(r *row) tick.Tick { return r.updated }
 	if role == 'c' {

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// plan is the faults in force.
+// plan holds the faults in force.
 type plan struct {
 	seed   uint64
 	faults []*fault
 }
 
-// fault is a Fault and how often it was asked for and struck.
+// fault is a Fault, with how often it could have struck and did.
 type fault struct {
 	Fault
 	kind       faultKind
@@ -43,7 +43,7 @@ func (f *fault) active(elapsed time.Duration) bool {
 	return elapsed >= f.From && (f.To == 0 || elapsed < f.To) && (f.Count == 0 || f.used < f.Count)
 }
 
-// covers tells whether the scope has the API and the tenant.
+// covers reports whether the scope has the API and the tenant.
 func (f *fault) covers(api string, t *tenant) bool {
 	switch f.API {
 	case "all":
@@ -60,8 +60,8 @@ func (f *fault) covers(api string, t *tenant) bool {
 	return f.Tenant == "" || t != nil && (f.Tenant == t.ID || f.Tenant == t.Domain)
 }
 
-// roll decides by the rate. The n-th matching request meets the same fate in each run
-// with the same seed.
+// roll decides by the rate. For the n-th matching request it decides the same in every
+// run with the same seed.
 func (f *fault) roll(seed uint64) bool {
 	f.seen++
 	switch {
@@ -76,7 +76,7 @@ func (f *fault) roll(seed uint64) bool {
 	return true
 }
 
-// skew is the error of the servers' clock at a moment.
+// skew returns the error of the servers' clock at a moment.
 func (p *plan) skew(elapsed time.Duration) time.Duration {
 	for _, f := range p.faults {
 		if f.Name == "skew" && f.active(elapsed) {
@@ -87,7 +87,8 @@ func (p *plan) skew(elapsed time.Duration) time.Duration {
 	return 0
 }
 
-// late delays the listing of an alert, if a fault says so. The tenant's lock is held.
+// late delays the listing of an alert, if a fault says so. The caller holds the
+// tenant's lock.
 func (s *Simulator) late(t *tenant, a Alert) Alert {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,14 +119,13 @@ func (s *Simulator) late(t *tenant, a Alert) Alert {
 	return a
 }
 
-// replacing are the faults that take the place of an answer before the request is
-// looked at.
+// replacing are the faults that replace the answer before the request is read.
 func replacing(f *fault) bool {
 	return f.Code > 0 && f.Name != "aadsts" || f.Name == "refuse" || f.Name == "redirect"
 }
 
 // draw picks the faults that strike this request: at most one that replaces the answer,
-// and all that alter it. Faults that only some handlers know are asked for by strikes.
+// and all that alter it. Handlers themselves ask for some faults, with strikes.
 func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +157,7 @@ var handled = []string{
 	"aadsts", "die", "link", "links", "skip", "clamp", "emptypage", "lastlink", "move", "ties", "dup", "shuffle",
 }
 
-// strikes tells whether the named fault strikes now; nil if not.
+// strikes reports whether the named fault strikes now; nil if not.
 func (s *Simulator) strikes(x *exchange, name string) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +165,7 @@ func (s *Simulator) strikes(x *exchange, name string) *fault {
 	return s.strikesLocked(x, name)
 }
 
-// strikesLocked is strikes where s.mu is held.
+// strikesLocked is strikes where the caller holds s.mu.
 func (s *Simulator) strikesLocked(x *exchange, name string) *fault {
 	elapsed := s.cfg.Clock().Sub(s.started)
 	for _, f := range s.plan.faults {

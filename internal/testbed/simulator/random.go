@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// random gives a generator that depends on the seed and the names only, so that one
+// random returns a generator that depends on the seed and the names only, so that one
 // part's use of randomness does not disturb another's.
 func random(seed uint64, names ...any) *rand.Rand {
 	h := fnv.New64a()

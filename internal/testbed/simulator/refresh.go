@@ -18,7 +18,7 @@ type grant struct {
 	idToken  bool
 }
 
-// refreshToken is one of a chain. Times are true ones.
+// refreshToken is one token of a chain. Its times are true time.
 type refreshToken struct {
 	text   string
 	chain  int
@@ -46,7 +46,7 @@ const strictGrace = 60 * time.Second
 // rotation (entra-docs, refresh-tokens).
 const spaLife = 24 * time.Hour
 
-// seed makes a refresh token that is valid from the beginning; s.mu is held.
+// seed makes a refresh token that is valid from the beginning. The caller holds s.mu.
 func (s *Simulator) seed(t *tenant, a *App, text string) {
 	s.issued++
 	s.refresh[text] = &refreshToken{
@@ -60,8 +60,8 @@ func (s *Simulator) seed(t *tenant, a *App, text string) {
 	}
 }
 
-// chain notes that a chain is being redeemed, for the statistics; the function it gives
-// ends that.
+// chain notes that a chain is being redeemed, for the statistics; the function that it
+// returns ends that.
 func (in *signIn) chain() func() {
 	s := in.x.sim
 	if in.form.Get("grant_type") != "refresh_token" {
@@ -82,7 +82,7 @@ func (in *signIn) chain() func() {
 	)
 }
 
-// refreshToken is the grant of RFC 6749 section 6.
+// refreshToken answers the grant of RFC 6749 section 6.
 func (in *signIn) refreshToken() ([]byte, *refusal) {
 	s := in.x.sim
 
@@ -93,7 +93,7 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 
 	rt := s.refresh[text]
 	if rt == nil {
-		return nil, refused(9002313) // seen for texts that never were a token
+		return nil, refused(9002313) // seen for texts that were never a token
 	}
 
 	if bad := in.usable(rt); bad != nil {
@@ -134,7 +134,7 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 	return in.answer(t, &g, next, g.idToken), nil
 }
 
-// usable judges a refresh token.
+// usable returns why a refresh token is refused, nil if it is not.
 func (in *signIn) usable(rt *refreshToken) *refusal {
 	s := in.x.sim
 
@@ -168,7 +168,7 @@ func (in *signIn) usable(rt *refreshToken) *refusal {
 	return nil
 }
 
-// successor issues a new refresh token; s.mu is held.
+// successor issues a new refresh token. The caller holds s.mu.
 func (s *Simulator) successor(in *signIn, g *grant, from *refreshToken) string {
 	s.issued++
 	text := "1.A" + base64URL(random(s.cfg.Seed, "refresh", s.issued), 96) + "." + strconv.Itoa(s.issued)
@@ -196,7 +196,7 @@ func (s *Simulator) successor(in *signIn, g *grant, from *refreshToken) string {
 }
 
 // answer issues the access token and writes the answer in the form of the endpoint's
-// version; s.mu is held.
+// version. The caller holds s.mu.
 func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool) []byte {
 	s, now := in.x.sim, in.x.now
 	life := s.cfg.TokenLife
@@ -260,7 +260,7 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 	return o.b
 }
 
-// forget drops access tokens that ended long ago, now and then.
+// forget removes access tokens that expired long ago. Most calls do nothing.
 func (s *Simulator) forget(now time.Time) {
 	if len(s.access)%1024 != 0 {
 		return

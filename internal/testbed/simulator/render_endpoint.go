@@ -6,58 +6,9 @@ package simulator
 func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	o := object{b: make([]byte, 0, 2048), escapes: a.Escapes, over: a.Fields[Endpoint]}
 	o.open()
-	o.text("id", a.ID)
-	o.int("incidentId", a.IncidentID)
-	o.raw("investigationId", "null")
-	o.orNull("assignedTo", a.AssignedTo)
-	o.text("severity", a.Severity)
-	o.text("status", a.Status)
-	o.raw("classification", "null")
-	o.raw("determination", "null")
-	o.text("investigationState", "Queued")
-
-	if a.DetectionSource == "antivirus" {
-		o.text("detectionSource", "WindowsDefenderAv")
-	} else {
-		o.text("detectionSource", "WindowsDefenderAtp")
-	}
-
-	if _, ok := o.over["detectorId"]; ok || a.Empty != EmptyMissing { // older alerts have none
-		o.text("detectorId", detectorID(a))
-	}
-
-	o.text("category", a.Category)
-	o.raw("threatFamilyName", "null")
-	o.text("title", a.Title)
-	o.text("description", a.Description)
-	o.time("alertCreationTime", a.Created)
-	o.time("firstEventTime", firstEvent(a))
-	o.time("lastEventTime", lastEvent(a))
-	o.time("lastUpdateTime", a.Updated)
-
-	if a.Status == "Resolved" {
-		o.time("resolvedTime", a.Updated)
-	} else {
-		o.raw("resolvedTime", "null")
-	}
-
-	o.orNull("machineId", a.DeviceID)
-	o.orNull("computerDnsName", a.Machine)
-	o.orNull("rbacGroupName", a.MachineGroup)
-	o.text("aadTenantId", tenantID)
-	o.raw("threatName", "null")
-	o.texts("mitreTechniques", a.Techniques)
-
-	if u := userOf(a); u != nil && o.begin("relatedUser") {
-		in := object{b: o.b, escapes: a.Escapes}
-		in.open()
-		in.text("userName", u.AccountName)
-		in.text("domainName", u.DomainName)
-		in.close()
-		o.b = in.b
-	} else if u == nil {
-		o.raw("relatedUser", "null")
-	}
+	endpointState(&o, a)
+	endpointTexts(&o, a, tenantID)
+	relatedUser(&o, userOf(a))
 
 	o.list("comments", len(a.Comments), func(o *object, i int) {
 		o.text("comment", a.Comments[i].Text)
@@ -84,7 +35,76 @@ func renderEndpoint(a *Alert, tenantID string) (row []byte, evidenceAt int) {
 	return o.b, evidenceAt
 }
 
-// entities is the evidence but for devices, which both APIs show in fields of their own.
+// endpointState writes ids, state and detector.
+func endpointState(o *object, a *Alert) {
+	o.text("id", a.ID)
+	o.int("incidentId", a.IncidentID)
+	o.raw("investigationId", "null")
+	o.orNull("assignedTo", a.AssignedTo)
+	o.text("severity", a.Severity)
+	o.text("status", a.Status)
+	o.raw("classification", "null")
+	o.raw("determination", "null")
+	o.text("investigationState", "Queued")
+
+	if a.DetectionSource == "antivirus" {
+		o.text("detectionSource", "WindowsDefenderAv")
+	} else {
+		o.text("detectionSource", "WindowsDefenderAtp")
+	}
+
+	if _, ok := o.over["detectorId"]; ok || a.Empty != EmptyMissing { // older alerts have none
+		o.text("detectorId", detectorID(a))
+	}
+
+}
+
+// endpointTexts writes what the alert is about, its times and its device.
+func endpointTexts(o *object, a *Alert, tenantID string) {
+	o.text("category", a.Category)
+	o.raw("threatFamilyName", "null")
+	o.text("title", a.Title)
+	o.text("description", a.Description)
+	o.time("alertCreationTime", a.Created)
+	o.time("firstEventTime", firstEvent(a))
+	o.time("lastEventTime", lastEvent(a))
+	o.time("lastUpdateTime", a.Updated)
+
+	if a.Status == "Resolved" {
+		o.time("resolvedTime", a.Updated)
+	} else {
+		o.raw("resolvedTime", "null")
+	}
+
+	o.orNull("machineId", a.DeviceID)
+	o.orNull("computerDnsName", a.Machine)
+	o.orNull("rbacGroupName", a.MachineGroup)
+	o.text("aadTenantId", tenantID)
+	o.raw("threatName", "null")
+	o.texts("mitreTechniques", a.Techniques)
+}
+
+// relatedUser writes the user of an alert, null if there is none.
+func relatedUser(o *object, u *Evidence) {
+	if u == nil {
+		o.raw("relatedUser", "null")
+		return
+	}
+
+	if !o.begin("relatedUser") {
+		return
+	}
+
+	in := object{b: o.b, escapes: o.escapes}
+	in.open()
+	in.text("userName", u.AccountName)
+	in.text("domainName", u.DomainName)
+	in.close()
+	o.b = in.b
+}
+
+// entities returns the evidence without devices, which both APIs show in fields of their
+// own.
 func entities(a *Alert) []Evidence {
 	list := make([]Evidence, 0, len(a.Evidence))
 	for _, e := range a.Evidence {
@@ -96,7 +116,7 @@ func entities(a *Alert) []Evidence {
 	return list
 }
 
-// flatEvidence is the flat entity: every key is there, those that do not apply are null.
+// flatEvidence writes an entity with every key; keys that do not apply are null.
 func flatEvidence(o *object, e *Evidence) {
 	o.text("entityType", e.Type)
 	o.time("evidenceCreationTime", e.Created)
@@ -132,6 +152,7 @@ func flatEvidence(o *object, e *Evidence) {
 	}
 }
 
+// userOf returns the evidence of the alert's user, nil if there is none.
 func userOf(a *Alert) *Evidence {
 	for i := range a.Evidence {
 		if a.Evidence[i].Type == "User" {

@@ -19,15 +19,17 @@ var (
 	)
 	newDetectionSources = strings.Fields(
 		"microsoftDefenderForCloud microsoftDefenderForIoT microsoftDefenderForServers " +
-			"microsoftDefenderForStorage microsoftDefenderForDNS microsoftDefenderForDatabases microsoftDefenderForContainers " +
-			"microsoftDefenderForNetwork microsoftDefenderForAppService microsoftDefenderForKeyVault microsoftDefenderForResourceManager " +
-			"microsoftDefenderForApiManagement nrtAlerts scheduledAlerts microsoftDefenderThreatIntelligenceAnalytics builtInMl " +
-			"microsoftInsiderRiskManagement microsoftThreatIntelligence microsoftDefenderForAIServices securityCopilot microsoftSentinel",
+			"microsoftDefenderForStorage microsoftDefenderForDNS microsoftDefenderForDatabases " +
+			"microsoftDefenderForContainers microsoftDefenderForNetwork microsoftDefenderForAppService " +
+			"microsoftDefenderForKeyVault microsoftDefenderForResourceManager " +
+			"microsoftDefenderForApiManagement nrtAlerts scheduledAlerts " +
+			"microsoftDefenderThreatIntelligenceAnalytics builtInMl microsoftInsiderRiskManagement " +
+			"microsoftThreatIntelligence microsoftDefenderForAIServices securityCopilot microsoftSentinel",
 	)
 	newRemediations = strings.Fields("active pendingApproval declined unremediated running partiallyRemediated")
 )
 
-// masksAnything tells whether the row differs for clients that do not know the newer
+// masksAnything reports whether the row differs for clients that do not know the newer
 // members.
 func masksAnything(a *Alert) bool {
 	return slices.Contains(newServiceSources, a.ServiceSource) ||
@@ -38,6 +40,8 @@ func masksAnything(a *Alert) bool {
 		)
 }
 
+// masked returns value, or unknownFutureValue if mask is set and value is a newer
+// member.
 func masked(mask bool, value string, newer []string) string {
 	if mask && slices.Contains(newer, value) {
 		return unknownFuture
@@ -99,7 +103,7 @@ func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	return o.b
 }
 
-// graphTypes gives the derived type of each kind of evidence.
+// graphTypes returns the derived type of each kind of evidence.
 var graphTypes = map[string]string{
 	"User":     "userEvidence",
 	"Process":  "processEvidence",

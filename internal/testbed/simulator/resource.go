@@ -96,8 +96,8 @@ func (r *resource) granted(have, all []string) []string {
 	return list
 }
 
-// splitScope takes "https://graph.microsoft.com/SecurityAlert.Read.All" apart; a
-// permission alone belongs to Graph.
+// splitScope splits "https://graph.microsoft.com/SecurityAlert.Read.All" into resource
+// and permission. A permission alone belongs to Graph.
 func splitScope(scope string) (uri, permission string) {
 	if !strings.Contains(scope, "://") {
 		return "https://graph.microsoft.com", scope
@@ -146,8 +146,9 @@ func parseScopes(text string) scopes {
 		}
 
 		r := resourceOf(uri)
-		if s.unknown == "" &&
-			(r == nil || name != ".default" && !slices.Contains(r.scopes, name) && !strings.EqualFold(name, "user.read")) {
+		known := r != nil &&
+			(name == ".default" || slices.Contains(r.scopes, name) || strings.EqualFold(name, "user.read"))
+		if s.unknown == "" && !known {
 			s.unknown = item
 		}
 	}

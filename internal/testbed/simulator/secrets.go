@@ -1,6 +1,6 @@
 package simulator
 
-// Secrets gives everything that must never be seen outside the files that are made to
+// Secrets returns everything that must never be seen outside the files that are made to
 // hold it: the applications' secrets, every refresh token issued or seeded, and the
 // access tokens and authorization codes that are remembered. Tests look for each of
 // them in logs and records.

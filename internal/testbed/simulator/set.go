@@ -56,8 +56,8 @@ func (s *Simulator) SetApp(tenantID, clientID string, change func(*App)) {
 	}
 }
 
-// AddApp gives consent to an application in a tenant, in place of the one with the same
-// client id if there is one.
+// AddApp returns consent to an application in a tenant, in place of the one with the
+// same client id if there is one.
 func (s *Simulator) AddApp(tenantID string, a App) {
 	t := s.mustTenant(tenantID)
 	s.mu.Lock()
@@ -112,7 +112,7 @@ func (s *Simulator) EndAccessTokens(tenantID string) {
 }
 
 // IssueRefreshToken makes a new refresh token, as if the tenant's operator had signed
-// in to the application, and gives its text.
+// in to the application, and returns its text.
 func (s *Simulator) IssueRefreshToken(tenantID, clientID string) (string, error) {
 	t := s.mustTenant(tenantID)
 	s.mu.Lock()

@@ -233,7 +233,9 @@ func TestAPIsCheckPermissions(t *testing.T) {
 	if a.status != 403 ||
 		!strings.Contains(
 			a.body,
-			"Missing application roles. API required roles: SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: .",
+			"Missing application roles. API required roles: "+
+				"SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, "+
+				"application roles: .",
 		) {
 		t.Errorf("graph without a role: %d %s", a.status, a.body)
 	}

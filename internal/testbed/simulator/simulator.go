@@ -19,7 +19,8 @@ type Simulator struct {
 	cfg     Config
 	started time.Time
 
-	// mu guards what follows; it is never held while an answer is written.
+	// mu guards the fields below, up to stats. It is not held while an answer is
+	// written.
 	mu      sync.Mutex
 	tenants []*tenant
 	byName  map[string]*tenant // GUID and domain
@@ -43,7 +44,7 @@ type Simulator struct {
 	wg     sync.WaitGroup
 }
 
-// New makes a simulator of cfg. It listens nowhere until Start.
+// New returns a simulator. It does not listen until Start.
 func New(cfg Config) (*Simulator, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
@@ -190,11 +191,11 @@ func (s *Simulator) Close() error {
 	return errors.Join(errs...)
 }
 
-// LoginURL is the base address of the sign-in service, http://127.0.0.1:port; empty
+// LoginURL returns the base address of the sign-in service, http://127.0.0.1:port; empty
 // before Start.
 func (s *Simulator) LoginURL() string { return s.APIURL(Login) }
 
-// APIURL is the base address of an API; empty before Start.
+// APIURL returns the base address of an API; empty before Start.
 func (s *Simulator) APIURL(api string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,10 +228,10 @@ func (s *Simulator) Handler(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.exchange(name, w, r, h) })
 }
 
-// now is the time as the servers see it: the true one and the error of their clock.
+// now returns the time by the servers' clock: the true time and the clock's error.
 func (s *Simulator) now() time.Time { return s.cfg.Clock().Add(s.skew()) }
 
-// Skew is how far the servers' clock is from the true one.
+// skew returns the error of the servers' clock.
 func (s *Simulator) skew() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -238,9 +239,10 @@ func (s *Simulator) skew() time.Duration {
 	return s.plan.skew(s.elapsed())
 }
 
+// elapsed returns the time since New.
 func (s *Simulator) elapsed() time.Duration { return s.cfg.Clock().Sub(s.started) }
 
-// tenant finds a tenant by GUID or domain; s.mu is held.
+// tenant finds a tenant by GUID or domain. The caller holds s.mu.
 func (s *Simulator) tenant(name string) *tenant {
 	t := s.byName[strings.ToLower(name)]
 	if t == nil || t.gone {
@@ -251,7 +253,7 @@ func (s *Simulator) tenant(name string) *tenant {
 }
 
 // Add puts an alert into a tenant's store, or a new version of it if there is one with
-// that ID, and gives its ID. It panics if there is no such tenant, which is a mistake
+// that ID, and returns its ID. It panics if there is no such tenant, which is a mistake
 // of the test.
 func (s *Simulator) Add(tenantID string, a Alert) string {
 	t, skew := s.mustTenant(tenantID), s.skew()
@@ -281,6 +283,7 @@ func (s *Simulator) Update(tenantID, alertID string, at time.Time, mutate func(*
 	}
 }
 
+// mustTenant returns a tenant by GUID or domain; it panics if there is none.
 func (s *Simulator) mustTenant(name string) *tenant {
 	s.mu.Lock()
 	defer s.mu.Unlock()

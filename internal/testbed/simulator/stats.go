@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Stats is what was asked of the simulator so far.
+// Stats counts the requests to the simulator so far.
 type Stats struct {
 	// Count is the number of requests by kind: siem, endpoint, graph, incidents, token,
 	// authorize, devicecode, adminconsent, other.
@@ -41,7 +41,7 @@ type Stats struct {
 	Rows, Bytes map[string]int64
 }
 
-// Requests gives a copy of the counts.
+// Requests returns a copy of the counts.
 func (s *Simulator) Requests() Stats {
 	s.stats.mu.Lock()
 	defer s.stats.mu.Unlock()
@@ -90,7 +90,7 @@ func (s *statistics) init() {
 	s.inside = map[string]int{}
 }
 
-// enter counts a request; the function it gives counts the answer.
+// enter counts a request; the function that it returns counts the answer.
 func (s *statistics) enter(kind string) func(*exchange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -46,15 +46,15 @@ type row struct {
 	identity, version string
 	updated, created  tick.Tick
 	listed            time.Time
-	// next is the version that takes this one's place once it is listed.
+	// next is the version that replaces this one once it is listed.
 	next *row
-	// gone says that another row took its place before anybody saw it, or at the very
-	// moment at which it was seen.
+	// gone says that another row replaced it before or at the moment when it would have
+	// been listed.
 	gone bool
 	// full is the row itself.
 	full []byte
-	// cut is where the array of evidence begins, which comes last and is left out
-	// without $expand; 0 if it is always in.
+	// cut is where the array of evidence begins, which is last and is left out without
+	// $expand; 0 if it is never left out.
 	cut int
 	// masked is the row for clients that do not know newer enumeration members, and
 	// mask makes it; both nil if it is the same.
@@ -63,8 +63,10 @@ type row struct {
 	ledger served
 }
 
+// key returns the row's key in a Ledger.
 func (r *row) key() string { return r.identity + "\n" + r.version }
 
+// listedAt reports whether the row is listed at a moment, in true time.
 func (r *row) listedAt(now time.Time) bool {
 	return !r.gone && !r.listed.After(now) && (r.next == nil || r.next.listed.After(now))
 }
@@ -98,8 +100,8 @@ func newTenant(s *Simulator, t Tenant, number int) *tenant {
 	}
 }
 
-// add completes an alert and puts it in. The tenant's lock is held. listedFrom is the
-// earliest moment it can be listed.
+// add completes an alert and adds it. The caller holds the tenant's lock. listedFrom is
+// the earliest moment it can be listed.
 func (t *tenant) add(a Alert, listedFrom time.Time, skew time.Duration) string {
 	if a.Created.IsZero() {
 		a.Created = listedFrom
@@ -149,7 +151,7 @@ func (t *tenant) add(a Alert, listedFrom time.Time, skew time.Duration) string {
 	return a.ID
 }
 
-// update makes a new version of an alert. The tenant's lock is held.
+// update makes a new version of an alert. The caller holds the tenant's lock.
 func (t *tenant) update(id string, at, listedFrom time.Time, skew time.Duration, mutate func(*Alert)) error {
 	state := t.alerts[id]
 	if state == nil {
@@ -187,6 +189,7 @@ func (t *tenant) update(id string, at, listedFrom time.Time, skew time.Duration,
 	return nil
 }
 
+// push adds a version to an alert.
 func (t *tenant) push(state *alertState, v version) {
 	state.versions = append(state.versions, v)
 	for _, w := range t.views {
@@ -203,7 +206,7 @@ func (v *version) shift(by time.Duration, firstPart int) {
 	}
 }
 
-// complete fills in what an alert must have.
+// complete fills in the fields that every alert has.
 func complete(a *Alert, seed uint64, tenantID string) {
 	a.Title = cmp.Or(a.Title, "Suspicious activity")
 	a.Category = cmp.Or(a.Category, "SuspiciousActivity")
@@ -238,6 +241,7 @@ func complete(a *Alert, seed uint64, tenantID string) {
 	}
 }
 
+// laterOf returns the later of two times.
 func laterOf(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -246,8 +250,8 @@ func laterOf(a, b time.Time) time.Time {
 	return b
 }
 
-// alertID is the form of an alert's id: .NET ticks of its creation (100 ns since year
-// 1) and a signed 32-bit number.
+// alertID returns an alert's id: .NET ticks of its creation (100 ns since the year 1)
+// and a signed 32-bit number.
 func alertID(created time.Time, n int32) string {
 	const year1 = 621_355_968_000_000_000
 	return fmt.Sprintf("da%d_%d", year1+int64(tick.FromTime(created)), n)

@@ -145,8 +145,8 @@ func (in *signIn) parse() *refusal {
 	return nil
 }
 
-// basicAuth reads the header Authorization of RFC 6749 section 2.3.1 into the form. Both of
-// its parts are form-encoded.
+// basicAuth reads the header Authorization of RFC 6749 section 2.3.1 into the form.
+// Both of its parts are form-encoded.
 func (in *signIn) basicAuth() *refusal {
 	user, password, ok := in.x.r.BasicAuth()
 	if !ok || !in.v2 {
@@ -228,8 +228,8 @@ func (t *tenant) app(client string) *App {
 	return nil
 }
 
-// authenticate checks the client's credential. A client that has none must send none, and
-// a browser must not send one.
+// authenticate checks the client's credential. A client that has none must send none,
+// and a browser must not send one.
 func (in *signIn) authenticate() *refusal {
 	secret, hasSecret := in.form.Get("client_secret"), in.form.Has("client_secret")
 	hasAssertion := in.form.Has("client_assertion") || in.form.Has("client_assertion_type")
@@ -265,8 +265,8 @@ func (in *signIn) authenticate() *refusal {
 	return nil
 }
 
-// checkOrigin checks that a request of a browser, which has the header Origin, is that of
-// a single-page application, and the other way round.
+// checkOrigin checks that a request of a browser, which has the header Origin, is that
+// of a single-page application, and the other way round.
 func (in *signIn) checkOrigin(hasCredential bool) *refusal {
 	switch browser := in.x.r.Header.Get("Origin") != ""; {
 	case browser && (!in.app.SPA || hasCredential):

@@ -15,7 +15,7 @@ import (
 
 const formType = "application/x-www-form-urlencoded"
 
-// with gives a copy of v with pairs set; an empty value removes the key.
+// with returns a copy of v with pairs set; an empty value removes the key.
 func with(v url.Values, pairs ...string) url.Values {
 	c := url.Values{}
 	for k, list := range v {

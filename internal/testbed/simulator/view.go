@@ -12,8 +12,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// view gives the tenant's alerts as an API shows them; the tenant's lock is held. Rows
-// are made at first use and kept.
+// view returns the tenant's alerts as an API shows them; the caller holds the tenant's
+// lock. Rows are made at first use and kept.
 func (t *tenant) view(api string) *view {
 	v := t.views[api]
 	if v == nil {
@@ -169,9 +169,9 @@ func (t *tenant) incidentAt(id int64, states []*alertState, at time.Time) *row {
 	return r
 }
 
-// put adds a row behind the version that it follows.
+// put adds a row after the version that it follows.
 func (v *view) put(r, before *row) {
-	r.full = bytes.Clone(r.full) // without what was allocated too much
+	r.full = bytes.Clone(r.full) // frees unused capacity
 
 	r.identity, r.version = describe(v.api, r.full)
 	if before != nil {
@@ -190,7 +190,7 @@ func (v *view) put(r, before *row) {
 	v.rows = append(v.rows, r)
 }
 
-// sort brings the indexes up to date.
+// sort updates the indexes.
 func (v *view) sort() {
 	if v.sorted {
 		return
@@ -202,7 +202,7 @@ func (v *view) sort() {
 	v.sorted = true
 }
 
-// printed cuts a time to what the API prints.
+// printed rounds a time down to the precision that the API prints.
 func (t *tenant) printed(api string, at time.Time) time.Time {
 	if step := t.sim.cfg.PrintedStep[api]; step > 0 {
 		return at.Truncate(step)
@@ -211,7 +211,7 @@ func (t *tenant) printed(api string, at time.Time) time.Time {
 	return at
 }
 
-// replaced gives the alert's own raw row if it has one.
+// replaced returns the alert's own raw row if it has one.
 func replaced(a *version, api string, render func() []byte) []byte {
 	if raw := a.Raw[api]; raw != nil {
 		return raw
@@ -220,9 +220,9 @@ func replaced(a *version, api string, render func() []byte) []byte {
 	return render()
 }
 
-// describe returns identity and version of a row, as docs/contract.md has them: what names
-// the alert, and its update time in ticks; for an incident also the number of its alerts.
-// It reads what is sent, so that replaced fields count.
+// describe returns identity and version of a row, as docs/contract.md has them: what
+// names the alert, and its update time in ticks; for an incident also the number of its
+// alerts. It reads what is sent, so that replaced fields count.
 func describe(api string, raw []byte) (identity, version string) {
 	var at tick.Tick
 

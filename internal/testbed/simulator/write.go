@@ -47,8 +47,8 @@ func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 	}
 }
 
-// retryAfter sets the header of RFC 9110 section 10.2.3 in one of its forms. It remembers
-// the time, to check whether the client waits.
+// retryAfter sets the header of RFC 9110 section 10.2.3 in one of its forms. It
+// remembers the time, to check whether the client waits.
 func (x *exchange) retryAfter(form string, wait time.Duration) {
 	if form == "none" || form == "" {
 		return
@@ -201,7 +201,8 @@ func (x *exchange) junk(kind string) {
 	}
 }
 
-// inflate adds size bytes of white space behind the first bracket of a successful answer.
+// inflate adds size bytes of white space behind the first bracket of a successful
+// answer.
 func (x *exchange) inflate(size int64) {
 	if len(x.body) == 0 || len(x.body[0]) == 0 || x.status != http.StatusOK {
 		return
@@ -264,8 +265,8 @@ func (o *output) setLength(total int64) {
 	}
 }
 
-// sendBody writes the body, compressed if a fault says so, and records how much of it was
-// written.
+// sendBody writes the body, compressed if a fault says so, and records how much of it
+// was written.
 func (o *output) sendBody() error {
 	if !o.gzip {
 		written, err := o.copy(o.x.w)
