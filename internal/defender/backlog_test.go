@@ -8,6 +8,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
@@ -22,7 +23,7 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		calls  int           // at most
 		time   time.Duration // at most
 	}{
-		{alert.Endpoint, 100_000, 10_000, 20, time.Minute},
+		{alert.Endpoint, setup.Size(30_000, 100_000), 10_000, setup.Size(8, 20), time.Minute},
 		{alert.Graph, 20_000, 1000, 40, time.Minute},
 		{alert.Incidents, 20_000, 100, 260, 10 * time.Minute},
 		{alert.Endpoint, 20_000, 10, 2600, 3 * time.Hour},

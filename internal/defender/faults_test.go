@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -187,7 +188,7 @@ func TestSmallAnswersCostFewCalls(t *testing.T) {
 // instant anew for each request shows some of them on two pages of a pass and others on
 // none.
 func TestEqualsWithoutAnOrderAreAllRead(t *testing.T) {
-	for seed := range uint64(120) {
+	for seed := range uint64(setup.Size(24, 120)) {
 		for _, api := range oDataAPIs {
 			r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 				c.Seed, c.Faults = seed, "ties"

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // TestRandomServices reads random alerts from services with random habits and faults;
 // DEFENDER_SEEDS=from-to runs other seeds.
 func TestRandomServices(t *testing.T) {
-	from, to := 1, 40
+	from, to := 1, setup.Size(12, 200)
 	if text := os.Getenv("DEFENDER_SEEDS"); text != "" {
 		a, b, _ := strings.Cut(text, "-")
 		from, _ = strconv.Atoi(a)
