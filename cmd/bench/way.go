@@ -38,7 +38,12 @@ type contender struct {
 func (b *bench) way() error {
 	lines := filepath.Join(b.dir, "endpoint.jsonl")
 
-	endpoint, err := startServer(world{Tenants: 1, Alerts: wayAlerts, API: simulator.Endpoint, Dump: lines})
+	endpoint, err := startServer(world{
+		Tenants: 1,
+		Alerts:  wayAlerts,
+		API:     simulator.Endpoint,
+		Dump:    lines,
+	})
 	if err != nil {
 		return err
 	}
@@ -50,7 +55,12 @@ func (b *bench) way() error {
 	}
 	defer siem.close()
 
-	zipped, err := startServer(world{Tenants: 1, Alerts: wayAlerts, API: simulator.Endpoint, Gzip: true})
+	zipped, err := startServer(world{
+		Tenants: 1,
+		Alerts:  wayAlerts,
+		API:     simulator.Endpoint,
+		Gzip:    true,
+	})
 	if err != nil {
 		return err
 	}

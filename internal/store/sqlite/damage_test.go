@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // filled makes a directory with chains and feeds in it.
@@ -195,7 +197,7 @@ func TestFlippedBitsNeverGiveAWrongTokenOrAWatermarkAhead(t *testing.T) {
 		}
 		good[name] = b
 	}
-	for round := range 60 {
+	for round := range setup.Size(15, 60) {
 		for name, b := range good {
 			b = append([]byte(nil), b...)
 			if name != copyFile {

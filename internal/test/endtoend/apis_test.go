@@ -65,7 +65,7 @@ func TestAllFourAPIsAtOnceWithUpdatesAndLateRows(t *testing.T) {
 	})
 }
 
-func TestRowsThatMoveBetweenSmallPagesAndTiesOverTheirBordersAreReadOnce(t *testing.T) {
+func TestRowsThatMoveBetweenPagesAndTiesAreReadOnce(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(1, 0)
 		r.simulate(simulator.Config{Tenants: customers, Seed: 5, Faults: "move"})

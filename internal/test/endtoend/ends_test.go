@@ -169,7 +169,7 @@ func TestAChainOfStrictlyRotatedTokensIsNeverLostToSIGKILL(t *testing.T) {
 	})
 }
 
-func TestAServiceThatKillsTheOldTokenAtOnceShowsNeedsSignInWithinOnePoll(t *testing.T) {
+func TestARevokedTokenAsksForASignInWithinOnePoll(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(1, 10)
 		r.simulate(simulator.Config{Tenants: customers, TokenLife: 2 * time.Second})

@@ -26,7 +26,7 @@ func (r *rig) troubles(tenant string) (lines []string) {
 	return lines
 }
 
-func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.T) {
+func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 	t.Parallel()
 	gate := func(t *testing.T, r *rig) (address string, open func()) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +38,7 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 		return "http://" + at, func() { forward(t, at, strings.TrimPrefix(r.sim.APIURL("siem"), "http://")) }
 	}
 	for name, c := range map[string]struct {
-		spoil func(*testing.T, *rig, simulator.Tenant) (mend func(), keys []string)
+		spoil func(*testing.T, *rig, simulator.Tenant) (fix func(), keys []string)
 		says  []string
 	}{
 		"wrong client secret": {func(_ *testing.T, r *rig, c simulator.Tenant) (func(), []string) {
@@ -65,7 +65,7 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 				customers := tenants(2, 20)
 				r.simulate(simulator.Config{Tenants: customers})
 				bad, good := customers[0], customers[1]
-				mend, keys := c.spoil(t, r, bad)
+				fix, keys := c.spoil(t, r, bad)
 				r.mustStart(r.section(bad, "siem", keys...), r.section(good, "siem"))
 				r.until("a line that says why", time.Minute, func() bool { return len(r.troubles(bad.Name)) > 0 })
 				r.until("the other tenant's alerts", time.Minute, func() bool {
@@ -84,7 +84,7 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 				if n := len(r.troubles(good.Name)); n != 0 {
 					t.Errorf("the other tenant has trouble: %v", r.troubles(good.Name))
 				}
-				mend()
+				fix()
 				r.until("recovery", time.Minute, func() bool {
 					return len(r.arrived(bad.ID, "siem").count) == len(r.sim.Ledger(bad.ID, "siem").Exists)
 				})
@@ -97,7 +97,14 @@ func TestATenantThatFailsSaysWhyOnceWithTheRemedyAndRecoversByItself(t *testing.
 
 func TestAMissingOrWrongKeyIsRefusedAtTheStartWithItsName(t *testing.T) {
 	t.Parallel()
-	for key, value := range map[string]string{"tenant_id": "", "client_id": "", "region": "mars", "grant": "both", "poll_interval": "soon", "lookback": "-1"} {
+	for key, value := range map[string]string{
+		"tenant_id":     "",
+		"client_id":     "",
+		"region":        "mars",
+		"grant":         "both",
+		"poll_interval": "soon",
+		"lookback":      "-1",
+	} {
 		t.Run(key, func(t *testing.T) {
 			eachHost(t, func(t *testing.T, r *rig) {
 				customers := tenants(1, 1)

@@ -77,7 +77,7 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 	return path
 }
 
-func TestGoroutinesDescriptorsAndMemoryDoNotGrowOverThousandsOfPolls(t *testing.T) {
+func TestGoroutinesDescriptorsAndMemoryDoNotGrow(t *testing.T) {
 	t.Parallel()
 	so := setup.Plugin(t)
 	r := newRig(t, func(cfg flbhost.Config) (flbhost.Process, error) {

@@ -44,7 +44,8 @@ func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error
 
 // eachHost runs a test in the conformance host and, if there is one, in Fluent Bit. It
 // runs beside other tests, so nothing in it may depend on how long a call takes;
-// TestTheCollectCallbackNeverWaits runs alone and measures that.
+// TestTheCollectCallbackNeverWaitsWhileTheAPIHangs runs
+// alone and measures that.
 func eachHost(t *testing.T, run func(t *testing.T, r *rig)) {
 	t.Parallel()
 	for name, start := range hosts(t) {

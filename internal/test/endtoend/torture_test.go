@@ -130,7 +130,7 @@ func torture(t *testing.T, r *rig, seed uint64) {
 		tr.work(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
 		tr.event()
 	}
-	tr.settle()
+	tr.finish()
 	tr.verdict(seed)
 }
 
@@ -198,8 +198,8 @@ func (tr *trial) add(c simulator.Tenant, n int, since, until time.Time) {
 	tr.r.sim.Generate(c.ID, n, simulator.GenerateOptions{Name: strconv.Itoa(tr.added), Since: since, Until: until})
 }
 
-// ids returns how often each version was handed over: what was delivered, and what
-// waits in Fluent Bit's chunks on disk.
+// ids returns how often each version was delivered to Fluent Bit: what reached an output,
+// and what waits in Fluent Bit's chunks on disk.
 func (tr *trial) ids() map[string]int {
 	records, err := tr.r.host.Records()
 	if err != nil {
@@ -252,7 +252,7 @@ func (tr *trial) snapshot() {
 	tr.snaps = append(tr.snaps, snap{time.Now(), tr.ids(), tr.early()})
 }
 
-// event is what happens to the process.
+// event lets something happen to the process, or nothing.
 func (tr *trial) event() {
 	host, _ := tr.r.host.(*flbhost.Host)
 	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
@@ -318,11 +318,10 @@ func (tr *trial) event() {
 
 func (tr *trial) note(event string) { tr.events = append(tr.events, event) }
 
-// settle ends the faults and waits until everything that is listed has arrived.
-func (tr *trial) settle() {
-	if err := tr.r.sim.SetFaults(
-		tr.skew,
-	); err != nil { // a clock that jumps back would hide what was stored in its future
+// finish ends the faults and waits until everything that is listed has arrived.
+func (tr *trial) finish() {
+	// A clock that jumps back would hide what was stored in its future.
+	if err := tr.r.sim.SetFaults(tr.skew); err != nil {
 		tr.r.t.Fatal(err)
 	}
 	tr.r.until("everything listed has arrived", 2*time.Minute, func() bool {
@@ -340,8 +339,8 @@ func (tr *trial) settle() {
 	tr.r.stop()
 }
 
-// verdict compares. Repeats are allowed only of what was handed over in the five
-// seconds before a process ended.
+// verdict compares the ledger with what arrived. Only what was delivered in the five
+// seconds before a process ended may come twice.
 func (tr *trial) verdict(seed uint64) {
 	t := tr.r.t
 	noSecrets(t, tr.r)
@@ -437,9 +436,10 @@ func (tr *trial) overtaken(tenantID string) (n int) {
 	return n
 }
 
-// allowed counts the ends of a process before which, within the time that is promised, id
-// was handed over. What was there before that is the lesser count of the last two
-// snapshots: in one of them a chunk that was just delivered may count twice.
+// allowed returns how often id may come again: once for each end of a process that was
+// less than five seconds after a delivery of id. What was there before those seconds is
+// the lesser count of the last two snapshots: in one of them a chunk that was just
+// delivered may count twice.
 func (tr *trial) allowed(id string) (n int) {
 	for _, end := range tr.ends {
 		before, last := 0, 0

@@ -99,7 +99,10 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 		status int
 		token  string
 		limit  int64
-	}{"a token that was withdrawn": {403, "7c1a2b3c-0000-4000-8000-0000000000ff", 0}, "max_content_length of old releases": {413, hecToken, 1_000_000}} {
+	}{
+		"a token that was withdrawn":         {403, "7c1a2b3c-0000-4000-8000-0000000000ff", 0},
+		"max_content_length of old releases": {413, hecToken, 1_000_000},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := feed{oneCustomer, "contoso", "graph"}
@@ -120,10 +123,10 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			time.Sleep(4 * time.Second) // the rest of the first poll, and its checkpoint
 			r.stop()
 			if n := len(r.hec.Events()); n > 0 {
-				t.Fatalf("%d events were taken in", n)
+				t.Fatalf("%d events were accepted", n)
 			}
 
-			// Mended: another collector, or the right token. Then what `defenderctl
+			// The remedy: another collector, or the right token. Then what `defenderctl
 			// rewind` does.
 			healthy, err := receiver.StartHEC(receiver.HECConfig{Tokens: tokens, TLS: r.server})
 			r.must(err)
@@ -172,8 +175,11 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	for _, f := range feeds {
 		fmt.Fprintf(
 			&config,
-			"[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n"+
-				"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n    format cef\n    cef_max_bytes 60000\n    data_dir %s\n    login_url %s\n    api_url %s\n    poll_interval 2s\n",
+			"[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n"+
+				"    tenant_id %s\n    tenant_name %s\n"+
+				"    client_id %s\n    client_secret %s\n    grant client_credentials\n    api %s\n"+
+				"    format cef\n    cef_max_bytes 60000\n    data_dir %s\n"+
+				"    login_url %s\n    api_url %s\n    poll_interval 2s\n",
 			f.api,
 			f.tenantID,
 			f.tenant,
@@ -202,7 +208,8 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 			listeners[transport{format, mode}] = s
 			fmt.Fprintf(
 				&config,
-				"[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
+				"[OUTPUT]\n    Name syslog\n    Match cef.*\n    Host localhost\n    Port %d\n"+
+					"    Mode %s\n    Syslog_Format %s\n    Syslog_MaxSize 65536\n"+
 					"    Syslog_Message_Key cef\n    Syslog_Hostname_Preset poller\n    Retry_Limit no_limits\n",
 				s.Port(),
 				mode,
@@ -260,7 +267,9 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	var feeds []feed
 	var file strings.Builder
 	file.WriteString(
-		"defaults:\n  api: graph\n  client_id: " + clientID + "\n  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n",
+		"defaults:\n  api: graph\n  client_id: " + clientID + "\n" +
+			"  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n" +
+			"  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n",
 	)
 	for i := range n {
 		f := feed{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}

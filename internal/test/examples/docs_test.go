@@ -52,8 +52,10 @@ func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
 	}
 	for page, keys := range map[string]string{
 		"arcsight.md": "client_ID client_secret auth_url token_url redirect_uri scope reauthenticate",
-		"splunk.md": "endpoint oauth2_client_id oauth2_client_secret oauth2_refresh_token oauth2_access_token oauth2_refresh_url oauth2_refresh_props auth_type " +
-			"oauth2_token_type http_method response_type response_handler url_args polling_interval request_timeout backoff_time http_proxy https_proxy sourcetype",
+		"splunk.md": "endpoint oauth2_client_id oauth2_client_secret oauth2_refresh_token oauth2_access_token " +
+			"oauth2_refresh_url oauth2_refresh_props auth_type oauth2_token_type http_method response_type " +
+			"response_handler url_args polling_interval request_timeout backoff_time http_proxy https_proxy " +
+			"sourcetype",
 	} {
 		old := replacements(doc(t, page))
 		for _, key := range strings.Fields(keys) {
@@ -78,7 +80,12 @@ var link = regexp.MustCompile(`\]\(([^)#]+)`)
 
 // TestLinksOfThePagesLeadSomewhere looks at links to files.
 func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
-	for _, page := range []string{"../../../docs/splunk.md", "../../../docs/arcsight.md", "../../../docs/cef.md", "../../../examples/README.md"} {
+	for _, page := range []string{
+		"../../../docs/splunk.md",
+		"../../../docs/arcsight.md",
+		"../../../docs/cef.md",
+		"../../../examples/README.md",
+	} {
 		b, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

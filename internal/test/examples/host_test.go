@@ -127,7 +127,8 @@ func TestTenantsOfOneInputHaveTagsOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]int{}
-	for _, rec := range inHost(t, n*each, flbhost.Instance{Tag: "input", Props: flbhost.Props("tenants_file", path, "data_dir", filepath.Join(t.TempDir(), "state"))}) {
+	props := flbhost.Props("tenants_file", path, "data_dir", filepath.Join(t.TempDir(), "state"))
+	for _, rec := range inHost(t, n*each, flbhost.Instance{Tag: "input", Props: props}) {
 		m := gjson.GetBytes(rec.JSON(), "mssp")
 		name := m.Get("tenant").Str
 		if rec.Tag != want[name] {

@@ -52,9 +52,8 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 					"SPLUNK_HEC_HOST}",
 				)
 			})
-			time.Sleep(
-				6 * time.Second,
-			) // what is handed over in the last five seconds may come twice, and is no matter of the buffer
+			// What is delivered in the last five seconds may come twice.
+			time.Sleep(6 * time.Second)
 			r.must(r.cmd.Process.Kill())
 			<-r.ended
 			r.hec.SetDown(false)

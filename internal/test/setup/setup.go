@@ -50,8 +50,8 @@ var build = sync.OnceValues(func() (string, error) {
 	return so, err
 })
 
-// FluentBit returns the path of this machine's Fluent Bit. It skips the test where there is
-// none.
+// FluentBit returns the path of this machine's Fluent Bit. It skips the test where there
+// is none.
 func FluentBit(t testing.TB) string {
 	t.Helper()
 
@@ -63,7 +63,8 @@ func FluentBit(t testing.TB) string {
 	return program
 }
 
-// Simulator starts a simulator on a free port of 127.0.0.1. It is closed when the test ends.
+// Simulator starts a simulator on a free port of 127.0.0.1. It is closed when the test
+// ends.
 func Simulator(t testing.TB, cfg simulator.Config) *simulator.Simulator {
 	t.Helper()
 
@@ -80,9 +81,9 @@ func Simulator(t testing.TB, cfg simulator.Config) *simulator.Simulator {
 	return sim
 }
 
-// Until waits until ok returns true, asking ten times a second. It fails the test when that
-// takes longer than limit and [LongWait]. The failure ends with what explain returns, which
-// may be nil.
+// Until waits until ok returns true, asking ten times a second. It fails the test when
+// that takes longer than limit and [LongWait]. The failure ends with what explain
+// returns. explain may be nil.
 func Until(t testing.TB, what string, limit time.Duration, ok func() bool, explain func() string) {
 	t.Helper()
 

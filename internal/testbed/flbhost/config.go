@@ -95,7 +95,7 @@ type Config struct {
 	Name       string     // Real only: the plugin's name; empty means "defender"
 	Classic    bool       // Real only: classic configuration instead of YAML
 	Instances  []Instance // the [INPUT] sections, in order
-	StorageDir string     // where what was handed over is kept; the same directory again is a restart
+	StorageDir string     // where what was delivered is kept; the same directory again is a restart
 	LogLevel   string     // service log_level; empty means info
 	HotReload  bool       // Hot_Reload On: Reload works
 	Env        []string   // added to the environment of the process, "KEY=value"

@@ -18,7 +18,7 @@ func (h *Host) Pause(instance int) { h.Limit(instance) }
 // Resume ends what Limit began.
 func (h *Host) Resume(instance int) { h.send("resume", strconv.Itoa(instance)) }
 
-// Outputs says whether chunks can be delivered. While they cannot, MemBufLimit fills up
+// Outputs sets whether chunks can be delivered. While they cannot, MemBufLimit fills up
 // and Stop waits for GraceSeconds.
 func (h *Host) Outputs(up bool) { h.send("outputs", bit(up)) }
 
@@ -35,9 +35,8 @@ func (h *Host) Stall(d time.Duration) { h.send("stall", strconv.FormatInt(d.Mill
 // "after_cleanup", "pause" (Pause has returned). Wait sees the end.
 func (h *Host) KillAt(point string, n int) { h.send("kill_at", point, strconv.Itoa(n)) }
 
-// Sync waits until the host's main thread has taken in all commands before it. Limit,
-// Resume, Outputs and Stall are then with the engine thread, which takes them one a
-// round.
+// Sync waits until the host's main thread has read all commands before it. Limit, Resume,
+// Outputs and Stall are then with the engine thread, which reads one of them a round.
 func (h *Host) Sync(ctx context.Context) error {
 	h.mu.Lock()
 	before := h.marks["pong"]
@@ -88,5 +87,5 @@ func (h *Host) reload(ctx context.Context, instances []Instance, refuse bool) er
 	return h.waitMark(ctx, "reloaded", before, refused)
 }
 
-// Records are the events in the chunk files of this host's StorageDir, see Records.
+// Records returns the events in the chunk files of this host's StorageDir, see Records.
 func (h *Host) Records() ([]Record, error) { return Records(h.cfg.StorageDir) }

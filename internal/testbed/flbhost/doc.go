@@ -13,7 +13,7 @@
 // # Basics
 //
 // Run starts a Host in a test and reports its violations when the test ends; Start is
-// the same without a test. What the plugin handed over is in chunk files under
+// the same without a test. What the plugin delivered is in chunk files under
 // Config.StorageDir, written while the append runs, so it survives Kill; Records reads
 // them. A second Host on the same StorageDir is the restart after a crash.
 //
@@ -32,6 +32,6 @@
 // time its thread waited for a processor. ReloadRefused is the refusal that Fluent Bit
 // survives: the bad section stands before the plugin's. Where an unthreaded Go input
 // was read before the bad section, v5.1.1 calls its Pause on the main thread and dies
-// by SIGSEGV; the host does not play that. After a failed Init the process stays for
+// by SIGSEGV; the host does not imitate that. After a failed Init the process stays for
 // one second before it ends with code 255, as core does.
 package flbhost

@@ -21,16 +21,22 @@ type LogLine struct {
 
 // Call is one callback of the plugin.
 type Call struct {
-	Fn       string // "Init", "Callback", "Pause", … : the exported name without FLBPlugin and Input
-	Instance int    // -1 for PreRegister, Register and Unregister
-	Thread   string // name of the thread, at most 15 characters
-	TID      int
-	Arg      int // PreRegister, PreRun, PreExit: their argument; Callback: bytes returned; Cleanup: 1 = it freed the buffer
-	Ret      int
-	Took     time.Duration
+	// Fn is the exported name without FLBPlugin and Input: "Init", "Callback", "Pause".
+	Fn string
+	// Instance is the index in Config.Instances, and -1 for PreRegister, Register and
+	// Unregister.
+	Instance int
+	// Thread is the name of the thread, at most 15 characters. TID is its number.
+	Thread string
+	TID    int
+	// Arg is the argument of PreRegister, PreRun and PreExit, the number of bytes that
+	// Callback returned, and 1 for a Cleanup that freed the buffer.
+	Arg  int
+	Ret  int
+	Took time.Duration
 }
 
-// Append is one buffer that reached the input's chunk, or was refused.
+// Append is a buffer that reached the input's chunk, or was refused.
 type Append struct {
 	Instance      int
 	Tag           string
@@ -46,8 +52,8 @@ type Stats struct {
 	Cleanups         int           // calls of Cleanup
 	Unfreed          int           // Cleanups that did not free the buffer
 	LongestCallback  time.Duration // without the time spent in appends and waiting for a processor
-	Appends, Refused int           // buffers taken into a chunk, and not
-	Bytes, Events    int           // of the buffers taken in
+	Appends, Refused int           // buffers that reached a chunk, and that did not
+	Bytes, Events    int           // of the buffers that reached a chunk
 	LostToFullRing   int           // bytes that core threw away because the ring was full
 	LostAtExit       int           // bytes that were still in a ring when its instance ended
 }
@@ -73,7 +79,12 @@ type journal struct {
 }
 
 func newJournal() *journal {
-	return &journal{changed: make(chan struct{}), lost: map[string]int{}, marks: map[string]int{}, failed: -1}
+	return &journal{
+		changed: make(chan struct{}),
+		lost:    map[string]int{},
+		marks:   map[string]int{},
+		failed:  -1,
+	}
 }
 
 func (j *journal) update(f func()) {
@@ -85,7 +96,7 @@ func (j *journal) update(f func()) {
 	j.changed = make(chan struct{})
 }
 
-// wait returns when ok says so; it is called with the lock held after each change.
+// wait returns when ok returns true. It calls ok with the lock held, after each change.
 func (j *journal) wait(ctx context.Context, what string, ok func() bool) error {
 	for {
 		j.mu.Lock()
@@ -107,7 +118,7 @@ func (j *journal) wait(ctx context.Context, what string, ok func() bool) error {
 	}
 }
 
-// Logs are all log lines so far, the oldest first.
+// Logs returns all log lines so far, the oldest first.
 func (j *journal) Logs() []LogLine {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -134,8 +145,8 @@ func (j *journal) WaitLog(ctx context.Context, substring string) (LogLine, error
 	return found, err
 }
 
-// Violations are what the plugin did that Fluent Bit would answer with loss, leaks or a
-// crash, in words.
+// Violations returns, in words, what the plugin did that in Fluent Bit would mean loss,
+// leaks or a crash.
 func (j *journal) Violations() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -143,7 +154,7 @@ func (j *journal) Violations() []string {
 	return append([]string(nil), j.violations...)
 }
 
-// Calls are the callbacks so far, in order.
+// Calls returns the callbacks so far, in order.
 func (j *journal) Calls() []Call {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -151,7 +162,7 @@ func (j *journal) Calls() []Call {
 	return append([]Call(nil), j.calls...)
 }
 
-// Appends are the buffers so far, in order.
+// Appends returns the buffers so far, in order.
 func (j *journal) Appends() []Append {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -81,7 +81,8 @@ func TestJSONIsExact(t *testing.T) {
 		"a1 73 ca 3f800000"+
 		"a1 72 80"+
 		"a1 71 c4 02 ff00")}
-	want := `{"z":18446744073709551615,"y":-9223372036854775808,"x":-1,"w":null,"v":[false,true],"u":0.1,"t":"ä\"\n\u003c","s":1,"r":{},"q":"/wA="}`
+	want := `{"z":18446744073709551615,"y":-9223372036854775808,"x":-1,"w":null,"v":[false,true],` +
+		`"u":0.1,"t":"ä\"\n\u003c","s":1,"r":{},"q":"/wA="}`
 	if got := string(r.JSON()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -242,7 +242,7 @@ func TestAFullRingRefusesOrLoses(t *testing.T) {
 			}))
 			_, err := h.Stop(ctx)
 			must(t, err)
-			// What is in the ring when the process ends is lost in both modes: not looked at.
+			// What is in the ring when the process ends is lost in both modes.
 			if s := h.Stats(); (s.LostToFullRing > 0) != (mode == "return") {
 				t.Errorf("stats %+v", s)
 			}

@@ -9,7 +9,8 @@ import (
 
 func TestCEFIsReadBack(t *testing.T) {
 	const line = `CEF:0|Micro\|soft|a\\b|2.0|class=1|na me|Unknown|rt=1770110011722 msg=a b\=c\\d|e\r\nf src=192.0.2.1 ` +
-		`c6a2=2001:db8::1 c6a2Label=Source IPv6 Address cs1=x cs1Label=Threat cn1=-1 cn1Label=N cnt=7 smac=00:11:22:33:44:55 cfp1=1.5 cfp1Label=F end=Feb 03 2026 09:13:31`
+		`c6a2=2001:db8::1 c6a2Label=Source IPv6 Address cs1=x cs1Label=Threat cn1=-1 cn1Label=N cnt=7 ` +
+		`smac=00:11:22:33:44:55 cfp1=1.5 cfp1Label=F end=Feb 03 2026 09:13:31`
 	c, err := ParseCEF(line)
 	if err != nil {
 		t.Fatal(err)

@@ -7,13 +7,14 @@
 //
 //   - HEC answers with the statuses and codes of Splunk's page "Troubleshoot HTTP Event
 //     Collector", section "Possible error codes". It refuses: a token that is missing,
-//     unknown or disabled; an index that the token may not write to; a body that is not a
-//     sequence of JSON objects; a missing or blank event; nested fields; a missing channel
-//     where the token asks for indexer acknowledgement; a body above max_content_length.
-//   - Syslog reads one message a line, by RFC 3164 or RFC 5424, over TCP or TLS. It keeps
-//     each line that departs from the format as a fault with its reason: an octet count in
-//     front, a byte order mark that is wrong or missing, a carriage return or another
-//     control character, text that is not UTF-8, a last line without its end.
+//     unknown or disabled; an index that the token may not write to; a body that is not
+//     a sequence of JSON objects; a missing or blank event; nested fields; a missing
+//     channel where the token asks for indexer acknowledgement; a body above
+//     max_content_length.
+//   - Syslog reads one message a line, by RFC 3164 or RFC 5424, over TCP or TLS. It
+//     keeps each line that departs from the format as a fault with its reason: an octet
+//     count in front, a byte order mark that is wrong or missing, a carriage return or
+//     another control character, text that is not UTF-8, a last line without its end.
 //   - ParseCEF accepts only what the ArcSight CEF Implementation Standard (OpenText,
 //     document version 27) lets a producer send: its dictionary of keys, their types and
 //     lengths, its two ways of escaping, labels with custom fields.
@@ -24,6 +25,6 @@
 // # Caveats
 //
 // Nothing is indexed, and HEC never sends acknowledgements: Fluent Bit does not ask for
-// them. A syslog sender over TCP cannot know what was read: with SyslogConfig.BreakEvery a
-// message may be lost or come twice, as with every real receiver.
+// them. A syslog sender over TCP cannot know what was read: with SyslogConfig.BreakEvery
+// a message may be lost or come twice, as with every real receiver.
 package receiver

@@ -163,7 +163,7 @@ func TestHECFailsOnRequest(t *testing.T) {
 	for range 5 {
 		got = append(got, post(t, h, event, auth...))
 	}
-	// The third was taken in without an answer, which Go's client may have tried again:
+	// The third was accepted without an answer, which Go's client may have tried again:
 	// hence no index beyond it.
 	if got[0] != "200 0" || got[1] != "200 0" || len(h.Events()) < 3 || h.Status()[503] == 0 {
 		t.Errorf("answers %v, status %v", got, h.Status())
