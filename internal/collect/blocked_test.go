@@ -51,16 +51,11 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(500, 1)
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d events were set aside although everything was refused alike", n)
 		}
 
-		var said []string
-		for _, line := range r.logged() {
-			if !strings.HasPrefix(line, fmt.Sprint(int(Debug))) {
-				said = append(said, line)
-			}
-		}
+		said := r.log.important()
 		if len(said) != 2 || !strings.Contains(said[0], "takes nothing") ||
 			!strings.Contains(said[1], "takes alerts again") {
 			t.Errorf("want a line at the start and one at the end, got\n%s", strings.Join(said, "\n"))

@@ -1,19 +1,29 @@
-// Package collect polls tenants and hands their alerts to Fluent Bit, each version once.
+// Package collect polls units (one API of one tenant each) and delivers their alerts to
+// Fluent Bit, each version once.
 //
-// The way of an alert: a Tenant decides when to poll and from which time on; a
-// defender.Reader hands over raw rows; what was emitted before is dropped (the
-// seen-set); the rest is encoded and put into the Outbox, where it waits for Fluent
-// Bit's thread; when the batch it is in has been taken in, the alert counts as emitted,
-// and Input writes that down together with how far the tenant has come. Nothing is
-// written down before it was taken in, so that an end of the process at any moment
-// repeats a few seconds at worst and loses nothing. What the API cannot answer
-// (windows.go) and what Fluent Bit refuses for ever (refused.go) is set aside in the
-// store and tried again, so that it holds up nothing else.
+// The way of an alert: a poller decides when to poll and from which time on; a
+// defender.Reader returns raw rows; a sink drops what was emitted before, encodes the rest
+// and queues it in the outbox of package delivery; when the alert is delivered, the
+// committer writes that to the store, together with how far the unit has come (package
+// progress). Nothing is committed before it was delivered, so an end of the process at any
+// moment repeats a few seconds at worst and loses nothing.
+//
+// Three kinds of work are deferred: they are kept in the store, and tried again until they
+// succeed, so that they hold up nothing else. A window that the API fails to answer is in
+// windows.go, an event that Fluent Bit rejects in rejected.go, a batch that was queued at an
+// orderly end in parked.go.
+//
+// # Goroutines
+//
+// Each unit has a poller. The goroutine of a unit's rejected events lives as long as there
+// are some. Each input has one committer and one reporter, which writes the status that
+// `defenderctl status` shows. The collect callback calls Input.Delivery on Fluent Bit's
+// thread.
 //
 // # Caveats
 //
-// What the package promises is in docs/contract.md. Order is not kept. The seen-set
-// lives in memory, some 50 bytes for each alert version of the last sweep_lookback.
-// While the store cannot be written, polling goes on, and what could not be written is
-// kept in memory.
+// What the package promises is in docs/contract.md. Order is not kept. The seen-set lives
+// in memory, some 50 bytes for each alert version of the last sweep_lookback. While the
+// store cannot be written, polling goes on, and what could not be written is kept in
+// memory.
 package collect

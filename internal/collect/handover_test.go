@@ -27,7 +27,7 @@ func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.want(200, 1)
 		r.stop()
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d events were set aside although everything was refused alike", n)
 		}
 	})
@@ -47,12 +47,12 @@ func TestOneAlertThatFluentBitRefusesForEverHoldsUpNoOther(t *testing.T) {
 		if got := len(r.chunk.counts()); got != 49 {
 			t.Errorf("%d of the 49 others arrived", got)
 		}
-		if n := r.asides(); n != 1 {
+		if n := r.deferred(); n != 1 {
 			t.Errorf("%d events set aside; want 1", n)
 		}
 		time.Sleep(time.Hour)
 		r.want(50, 1)
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d events are still set aside after they were taken in", n)
 		}
 		r.stop()
@@ -84,7 +84,7 @@ func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 		r.stop()
 		errors := 0
 		for _, line := range r.logged() {
-			if strings.HasPrefix(line, "1 ") {
+			if strings.HasPrefix(line, "ERROR ") {
 				errors++
 			}
 		}
@@ -183,11 +183,11 @@ func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
 		r.store.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		r.store.mu.Lock()
-		r.store.full, r.store.noAsides = false, true
+		r.store.full, r.store.noDeferring = false, true
 		r.store.mu.Unlock()
 		time.Sleep(time.Minute) // progress can be written down, what was set aside cannot
 		r.kill()
-		refusing, r.store.noAsides = false, false
+		refusing, r.store.noDeferring = false, false
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
@@ -271,7 +271,7 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				r.stop()
 				r.want(c.alerts, 1)
-				if n := r.asides() + r.parked(); n != 0 {
+				if n := r.deferred() + r.parked(); n != 0 {
 					t.Errorf("%d entries are left in the store", n)
 				}
 			})

@@ -140,7 +140,7 @@ func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
 		r.stop()
 		said := 0
 		for _, line := range r.logged() {
-			if strings.HasPrefix(line, fmt.Sprint(int(Info), " ")) && strings.Contains(line, "call budget") {
+			if strings.HasPrefix(line, "INFO ") && strings.Contains(line, "call budget") {
 				said++
 			}
 		}

@@ -15,15 +15,15 @@ import (
 // memory is a store that lives as long as the test: what a process left behind is there
 // for the next one.
 type memory struct {
-	mu        sync.Mutex
-	cps       map[store.FeedKey]store.Checkpoint
-	seen      map[store.FeedKey][]store.Seen
-	asides    map[int64]store.Deferred
-	commits   int
-	lastAside int64
-	full      bool // every write fails
-	// noAsides makes only PutDeferred fail, noRewinds only ApplyRewind.
-	noAsides, noRewinds bool
+	mu           sync.Mutex
+	cps          map[store.FeedKey]store.Checkpoint
+	seen         map[store.FeedKey][]store.Seen
+	deferred     map[int64]store.Deferred
+	commits      int
+	lastDeferred int64
+	full         bool // every write fails
+	// noDeferring makes only PutDeferred fail, noRewinds only ApplyRewind.
+	noDeferring, noRewinds bool
 	// unlisted is how often ListDeferred fails.
 	unlisted int
 	rewinds  map[store.FeedKey]tick.Tick
@@ -34,7 +34,7 @@ func newMemory() *memory {
 	return &memory{
 		cps:      map[store.FeedKey]store.Checkpoint{},
 		seen:     map[store.FeedKey][]store.Seen{},
-		asides:   map[int64]store.Deferred{},
+		deferred: map[int64]store.Deferred{},
 		rewinds:  map[store.FeedKey]tick.Tick{},
 		statuses: map[store.FeedKey]store.Status{},
 	}
@@ -69,12 +69,12 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 		}
 		m.seen[c.Key] = append(kept, c.Seen...)
 		for _, a := range c.Deferred {
-			m.lastAside++
+			m.lastDeferred++
 			a.Events = bytes.Clone(a.Events)
-			m.asides[m.lastAside] = a
+			m.deferred[m.lastDeferred] = a
 		}
 		for _, id := range c.Dropped {
-			delete(m.asides, id)
+			delete(m.deferred, id)
 		}
 	}
 	return nil
@@ -128,15 +128,15 @@ func (m *memory) PutDeferred(
 ) (int64, error) { // as the store: an ID that is set is kept
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.full || m.noAsides {
+	if m.full || m.noDeferring {
 		return 0, errFull
 	}
 	id := a.ID
 	if id == 0 {
-		m.lastAside++
-		id = m.lastAside
+		m.lastDeferred++
+		id = m.lastDeferred
 	}
-	m.asides[id] = a
+	m.deferred[id] = a
 	return id, nil
 }
 
@@ -147,8 +147,8 @@ func (m *memory) ListDeferred(context.Context, store.FeedKey) (list []store.Defe
 		m.unlisted--
 		return nil, store.ErrBusy
 	}
-	for _, id := range slices.Sorted(maps.Keys(m.asides)) {
-		a := m.asides[id]
+	for _, id := range slices.Sorted(maps.Keys(m.deferred)) {
+		a := m.deferred[id]
 		a.ID, a.Events = id, nil
 		list = append(list, a)
 	}
@@ -158,7 +158,7 @@ func (m *memory) ListDeferred(context.Context, store.FeedKey) (list []store.Defe
 func (m *memory) DeferredEvents(_ context.Context, _ store.FeedKey, id int64) (row []byte, ok bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a, ok := m.asides[id]
+	a, ok := m.deferred[id]
 	return a.Events, ok && a.Events != nil, nil
 }
 
@@ -168,6 +168,6 @@ func (m *memory) DropDeferred(_ context.Context, _ store.FeedKey, id int64) erro
 	if m.full {
 		return errFull
 	}
-	delete(m.asides, id)
+	delete(m.deferred, id)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -159,13 +160,12 @@ type rig struct {
 	store *memory
 	api   *tenantAPI
 	chunk *chunks
-	cfg   TenantConfig
+	cfg   UnitConfig
 	rules alert.Rules
 	limit int
 	seen  *progress.Budget
 	in    *Input
-	logs  []string
-	logMu sync.Mutex
+	log   lines
 	ends  context.CancelFunc
 }
 
@@ -179,7 +179,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 	}
 	key := store.FeedKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
 	r.rules = alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(key.TenantID), Updates: true}
-	r.cfg = TenantConfig{
+	r.cfg = UnitConfig{
 		Key:           key,
 		Name:          "contoso",
 		PollInterval:  time.Minute,
@@ -194,13 +194,9 @@ func newRig(t *testing.T, seed uint64) *rig {
 }
 
 // start begins a process; its collect callback comes once a second.
-func (r *rig) start() *Tenant {
+func (r *rig) start() *Unit {
 	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2, Seen: r.seen,
-		Log: func(l Level, tenant, text string) {
-			r.logMu.Lock()
-			defer r.logMu.Unlock()
-			r.logs = append(r.logs, fmt.Sprintf("%d %s", l, text))
-		}})
+		Log: slog.New(&r.log)})
 	tenant := r.in.Add(r.tenant())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -223,7 +219,7 @@ func (r *rig) start() *Tenant {
 }
 
 // tenant is the tenant's configuration with an encoder of its own.
-func (r *rig) tenant() TenantConfig {
+func (r *rig) tenant() UnitConfig {
 	cfg := r.cfg
 	cfg.Encoder, cfg.Identifier = encoderOf(r.rules), identifierOf(r.rules)
 	return cfg
@@ -258,14 +254,14 @@ func (r *rig) change(what func()) {
 	what()
 }
 
-// asides is how many entries the store holds of what was set aside, parked how many of
+// deferred is how many entries the store holds of what was set aside, parked how many of
 // what waited at an end.
-func (r *rig) asides() (n int) { return r.entries(false) }
-func (r *rig) parked() (n int) { return r.entries(true) }
+func (r *rig) deferred() (n int) { return r.entries(false) }
+func (r *rig) parked() (n int)   { return r.entries(true) }
 
 func (r *rig) entries(parked bool) (n int) {
 	r.change(func() {
-		for _, a := range r.store.asides {
+		for _, a := range r.store.deferred {
 			if (a.Kind == store.ParkedBatch) == parked {
 				n++
 			}
@@ -295,11 +291,7 @@ func (r *rig) kill() {
 	r.in.wg.Wait()
 }
 
-func (r *rig) logged() []string {
-	r.logMu.Lock()
-	defer r.logMu.Unlock()
-	return append([]string(nil), r.logs...)
-}
+func (r *rig) logged() []string { return r.log.all() }
 
 // want fails the test unless exactly the alerts 0…n-1 arrived, each as often as times
 // allows.

@@ -5,111 +5,89 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/health"
-	"fluent-bit-defender/internal/store"
 )
 
 // A poll is too slow when it has not moved on for slowIntervals times its interval, and
-// for slowAtLeast: then it is said once, and the tenant shows as failing until a poll
-// ends. A page that was read to its end moves a poll on, or slowRows new alerts.
+// for at least slowAtLeast. This is logged once, and the unit shows as failing until a
+// poll ends. A page that was read to its end moves a poll on, and so do slowRows new
+// alerts.
 const (
 	slowIntervals = 5
 	slowAtLeast   = 90 * time.Second // longer than a silence that ends a request by itself
 	slowRows      = 100
 )
 
-// pace is how a poll gets on; it is guarded by Tenant.mu.
+// pace is how a poll gets on; it is guarded by board.mu.
 type pace struct {
-	moved   time.Time // when it began or last moved on; zero while there is none
+	moved   time.Time // when the poll began or last moved on; zero while there is none
 	place   bool      // it has a place
 	room    bool      // it waits for room in the outbox, which is not its fault
-	slow    bool      // it was said that it is too slow
-	changed bool      // this shows in no health record yet
+	slow    bool      // it was found too slow
+	changed bool      // no health record shows this yet
 }
 
-// beginPace notes that a poll begins, with the wait for a place.
-func (t *Tenant) beginPace() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// setPace changes the pace.
+func (b *board) setPace(change func(*pace)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 
-	t.pace.moved, t.pace.place, t.pace.room = t.now(), false, false
-}
-
-// hasPlace notes that the poll has got a place.
-func (t *Tenant) hasPlace() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-
-	t.pace.place = true
+	change(&b.pace)
 }
 
 // movedOn notes that the poll has come further.
-func (t *Tenant) movedOn() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-
-	t.pace.moved = t.now()
+func (p *poller) movedOn() {
+	now := p.now()
+	p.status.setPace(func(x *pace) { x.moved = now })
 }
 
-// endPace notes that the poll has ended.
-func (t *Tenant) endPace() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-
-	t.pace.moved = time.Time{}
-}
-
-// room notes that the poll waits for room in the outbox, without a place; the function
-// that it returns ends that.
-func (t *Tenant) room() (done func()) {
-	slot := t.slot
-	if slot == nil { // between two polls there is no place to give back
+// waitForRoom notes that the poll waits for room in the outbox, without a place; the
+// function that it returns ends that.
+func (p *poller) waitForRoom() (done func()) {
+	place := p.place
+	if place == nil { // between two polls there is no place to give back
 		return func() {}
 	}
 
-	t.mu.Lock()
-	t.pace.room = true
-	t.mu.Unlock()
-
-	back := slot.yield()
+	p.status.setPace(func(x *pace) { x.room = true })
+	takeAgain := place.yield()
 
 	return func() {
-		back()
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		takeAgain()
 
-		t.pace.room, t.pace.moved = false, t.now()
+		now := p.now()
+		p.status.setPace(func(x *pace) { x.room, x.moved = false, now })
 	}
 }
 
-// checkPace shows and says that a poll is too slow.
-func (t *Tenant) checkPace() {
-	now := t.now()
-	line := ""
-
-	t.update(func(s *store.Status) {
-		p := &t.pace
-
-		still := now.Sub(p.moved)
-		if p.moved.IsZero() || p.room || p.slow || still < max(slowIntervals*s.EffectiveInterval, slowAtLeast) {
-			return
-		}
-
-		p.slow, p.changed = true, true
-
-		if s.State != health.Failing {
-			s.Since = now
-		}
-
-		s.State, s.Reason, s.Remedy = health.Failing, slowReason(p.place, still), slowRemedy(p.place)
-		line = s.Reason + "; " + s.Remedy
-	})
-
-	if line != "" {
-		t.in.log(Warn, t.cfg.Name, line)
+// checkPace shows and logs that a poll is too slow. It belongs to the reporter.
+func (u *Unit) checkPace() {
+	reason, remedy, slow := u.status.findSlow(u.now())
+	if slow {
+		u.log.Warn(reason + "; " + remedy)
 	}
 }
 
-// slowReason is the sentence about a poll that has stood still for this long.
+// findSlow shows a unit as failing when its poll is too slow; found reports that this is
+// news.
+func (b *board) findSlow(now time.Time) (reason, remedy string, found bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	p, s := &b.pace, &b.shown
+
+	still := now.Sub(p.moved)
+	if p.moved.IsZero() || p.room || p.slow || still < max(slowIntervals*s.EffectiveInterval, slowAtLeast) {
+		return "", "", false
+	}
+
+	p.slow, p.changed = true, true
+	setState(s, health.Failing, now)
+	s.Reason, s.Remedy = slowReason(p.place, still), slowRemedy(p.place)
+
+	return s.Reason, s.Remedy, true
+}
+
+// slowReason describes a poll that has not moved on for this long.
 func slowReason(place bool, still time.Duration) string {
 	still = still.Round(time.Second)
 	if !place {
@@ -120,7 +98,7 @@ func slowReason(place bool, still time.Duration) string {
 		"the API answers slowly, or only a little at a time", still)
 }
 
-// slowRemedy is what to do about that.
+// slowRemedy says what to do about that.
 func slowRemedy(place bool) string {
 	if !place {
 		return "raise `max_concurrency`, and look for tenants that fail"
@@ -130,24 +108,17 @@ func slowRemedy(place bool) string {
 }
 
 // paceChanged reports, once, that a poll became too slow.
-func (t *Tenant) paceChanged() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-
-	changed := t.pace.changed
-	t.pace.changed = false
-
+func (b *board) paceChanged() (changed bool) {
+	b.setPace(func(p *pace) { changed, p.changed = p.changed, false })
 	return changed
 }
 
-// wasSlow reports, once, whether it was said that the poll that has ended now was too
-// slow.
-func (t *Tenant) wasSlow() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-
-	slow := t.pace.slow
-	t.pace.slow, t.pace.changed = false, false
+// wasSlow reports, once, whether the poll that has ended now was found too slow.
+func (b *board) wasSlow() (slow bool) {
+	b.setPace(func(p *pace) {
+		slow = p.slow
+		p.slow, p.changed = false, false
+	})
 
 	return slow
 }

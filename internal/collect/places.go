@@ -7,32 +7,33 @@ import (
 	"time"
 )
 
-// A tenant reads while it holds one of max_concurrency places. Waiting needs none: a
-// tenant that waits for room in the outbox gives its place back at once, and one that
-// waits for the network, for its sign-in or for a limiter when it has waited for
-// waitWithPlace, and takes one again when the wait is over. An answer that hangs, or
-// that drips, so keeps nobody else from reading.
+// A unit reads while it holds one of max_concurrency places. Waiting needs none: a unit
+// that waits for room in the outbox gives its place back at once. One that waits for the
+// network, for its sign-in or for a limiter gives it back when it has waited for
+// waitWithPlace. When the wait is over it takes a place again. So an answer that hangs, or
+// that comes byte by byte, keeps no other unit from reading.
 
 const (
-	// waitWithPlace is how long a tenant may wait while it holds a place. What a poll
-	// uses up of it comes back by the rows that are read, rowsWorth for each, and by a
-	// poll that is complete: a tenant whose last answers hung or dripped waits without
-	// a place from the beginning.
+	// waitWithPlace is how long a unit may wait while it holds a place. What a poll uses
+	// up of it comes back with the rows that are read, rowsWorth for each, and with a poll
+	// that is complete. So a unit whose last answers were slow waits without a place from
+	// the beginning.
 	waitWithPlace = 2 * time.Second
 	rowsWorth     = 50 * time.Millisecond
-	// fewAway and awayPerPlace bound how many tenants may wait without a place, so that
-	// an outage does not open a connection for each of thousands of tenants.
+	// fewAway and awayPerPlace bound how many units may wait without a place, so that
+	// an outage does not open a connection for each of thousands of units.
 	fewAway      = 64
 	awayPerPlace = 8
 )
 
-// places are the places of an input.
+// places are the places of an input. All methods may be called at the same time.
 type places struct {
 	taken    chan struct{}
-	away     atomic.Int64 // tenants that wait for others without a place
+	away     atomic.Int64 // units that wait for others without a place
 	mostAway int64
 }
 
+// newPlaces returns n places.
 func newPlaces(n int) *places {
 	return &places{
 		taken:    make(chan struct{}, n),
@@ -40,145 +41,145 @@ func newPlaces(n int) *places {
 	}
 }
 
-// slot is a tenant's place for one poll. Its methods are called on the goroutine that
+// place is a unit's place for one poll. Its methods are called on the goroutine that
 // polls.
-type slot struct {
+type place struct {
 	places *places
 	ctx    context.Context
 
 	began time.Time     // when the wait under way began
-	left  time.Duration // how long the tenant may still wait with a place
+	left  time.Duration // how long the unit may still wait with a place
 
 	mu      sync.Mutex
-	timer   *time.Timer // runs out when the tenant has waited for too long with a place
+	timer   *time.Timer // runs out when the unit has waited too long with a place
 	held    bool
 	waiting bool // for others
 	away    bool // it waits without a place
 }
 
-// slot waits for a place. left is how long the tenant may wait for others while it
-// holds it.
-func (in *Input) slot(ctx context.Context, left time.Duration) (*slot, error) {
-	s := &slot{places: in.places, ctx: ctx, left: left}
-	if !s.take() {
+// take waits for a place. left is how long the unit may wait for others while it holds it.
+func (p *places) take(ctx context.Context, left time.Duration) (*place, error) {
+	one := &place{places: p, ctx: ctx, left: left}
+	if !one.takeAgain() {
 		return nil, context.Cause(ctx)
 	}
 
-	return s, nil
+	return one, nil
 }
 
-// take waits for a place. It reports false when the context ended before.
-func (s *slot) take() bool {
+// takeAgain waits for a place. It reports false when the context ended before.
+func (p *place) takeAgain() bool {
 	select {
-	case s.places.taken <- struct{}{}:
-	case <-s.ctx.Done():
+	case p.places.taken <- struct{}{}:
+	case <-p.ctx.Done():
 		return false
 	}
 
-	s.mu.Lock()
-	s.held = true
-	s.mu.Unlock()
+	p.mu.Lock()
+	p.held = true
+	p.mu.Unlock()
 
 	return true
 }
 
 // release gives the place back, if it is held.
-func (s *slot) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (p *place) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 
-	s.giveBack()
+	p.giveBack()
 }
 
-// giveBack is release for who holds s.mu.
-func (s *slot) giveBack() {
-	if s.held {
-		s.held = false
-		<-s.places.taken
+// giveBack is release for a caller that holds p.mu.
+func (p *place) giveBack() {
+	if p.held {
+		p.held = false
+		<-p.places.taken
 	}
 }
 
-// yield gives the place away while the tenant waits for room in the outbox.
-func (s *slot) yield() func() {
-	s.release()
-	return func() { s.take() }
+// yield gives the place back while the unit waits for room in the outbox. The function
+// that it returns takes one again.
+func (p *place) yield() func() {
+	p.release()
+	return func() { p.takeAgain() }
 }
 
-// wait says that the tenant begins to wait for others; the function that it returns
-// says that the wait is over, and waits for a place if there is none any more. It suits
-// defender.WithWaiting.
-func (s *slot) wait() (done func()) {
-	s.began = time.Now()
+// wait says that the unit begins to wait for others; the function that it returns
+// says that the wait is over, and takes a place again if the unit has none any more. It
+// fits defender.WithWaiting.
+func (p *place) wait() (done func()) {
+	p.began = time.Now()
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 
-	s.waiting = true
-	if s.left <= 0 {
-		s.leave()
+	p.waiting = true
+	if p.left <= 0 {
+		p.leave()
 	} else {
-		s.arm(s.left)
+		p.arm(p.left)
 	}
 
-	return s.waited
+	return p.waited
 }
 
-// arm lets leave be called in a while; s.mu must be held.
-func (s *slot) arm(d time.Duration) {
-	if s.timer != nil {
-		s.timer.Reset(d)
+// arm lets leave be called after d; p.mu must be held.
+func (p *place) arm(d time.Duration) {
+	if p.timer != nil {
+		p.timer.Reset(d)
 		return
 	}
 
-	s.timer = time.AfterFunc(d, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	p.timer = time.AfterFunc(d, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 
-		s.leave()
+		p.leave()
 	})
 }
 
-// leave lets the tenant go on waiting without a place, or later if too many do; s.mu
-// must be held.
-func (s *slot) leave() {
-	if !s.waiting || !s.held {
+// leave lets the unit go on waiting without a place, or tries again later if too many
+// units do; p.mu must be held.
+func (p *place) leave() {
+	if !p.waiting || !p.held {
 		return
 	}
 
-	if s.places.away.Add(1) > s.places.mostAway {
-		s.places.away.Add(-1)
-		s.arm(waitWithPlace)
+	if p.places.away.Add(1) > p.places.mostAway {
+		p.places.away.Add(-1)
+		p.arm(waitWithPlace)
 
 		return
 	}
 
-	s.away = true
-	s.giveBack()
+	p.away = true
+	p.giveBack()
 }
 
 // waited ends what wait began.
-func (s *slot) waited() {
-	s.left = max(0, s.left-time.Since(s.began))
+func (p *place) waited() {
+	p.left = max(0, p.left-time.Since(p.began))
 
-	s.mu.Lock()
-	if s.timer != nil {
-		s.timer.Stop()
+	p.mu.Lock()
+	if p.timer != nil {
+		p.timer.Stop()
 	}
 
-	s.waiting = false
-	away := s.away
-	s.away = false
-	s.mu.Unlock()
+	p.waiting = false
+	away := p.away
+	p.away = false
+	p.mu.Unlock()
 
 	if away {
-		s.places.away.Add(-1)
-		s.take()
+		p.places.away.Add(-1)
+		p.takeAgain()
 	}
 }
 
-// row says that a row was read.
-func (s *slot) row() {
-	if s.left < waitWithPlace {
-		s.left += rowsWorth
+// row notes that a row was read.
+func (p *place) row() {
+	if p.left < waitWithPlace {
+		p.left += rowsWorth
 	}
 }

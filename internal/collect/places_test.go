@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,8 +84,7 @@ type crowd struct {
 	in      *Input
 	chunk   *chunks
 	healthy *tenantAPI
-	mu      sync.Mutex
-	logs    []string
+	log     lines
 }
 
 // newCrowd makes an input of this many places whose slow tenants poll before the
@@ -97,13 +96,7 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 		Now:            time.Now,
 		BufferLimit:    1 << 20,
 		MaxConcurrency: places,
-		Log: func(l Level, tenant, text string) {
-			if l < Debug {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				c.logs = append(c.logs, fmt.Sprintf("%s: %s", tenant, text))
-			}
-		},
+		Log:            slog.New(&c.log),
 	})
 	for i, reader := range slow {
 		c.add(fmt.Sprintf("slow%d", i), reader)
@@ -114,7 +107,7 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 
 func (c *crowd) add(name string, reader defender.Reader) {
 	rules := alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(name), Updates: true}
-	c.in.Add(TenantConfig{
+	c.in.Add(UnitConfig{
 		Key:          store.FeedKey{TenantID: name, API: "siem"},
 		Name:         name,
 		PollInterval: 10 * time.Second,
@@ -188,8 +181,8 @@ func TestAPollThatTakesManyIntervalsIsSaidOnce(t *testing.T) {
 				}
 			}
 		})
-		if len(c.logs) != 2 {
-			t.Errorf("want a line for each slow tenant, got\n%s", strings.Join(c.logs, "\n"))
+		if said := c.log.important(); len(said) != 2 {
+			t.Errorf("want a line for each slow tenant, got\n%s", strings.Join(said, "\n"))
 		}
 	})
 }
@@ -350,7 +343,7 @@ func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 func TestWindowsSetAsideAreTwoLinesPerPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5)
-		r.cfg.Reader = &asideReader{n: 20}
+		r.cfg.Reader = &deferringReader{n: 20}
 		tenant := r.start()
 		time.Sleep(time.Minute)
 		if n := tenant.snapshot().Deferred; n != 20 {
@@ -359,19 +352,19 @@ func TestWindowsSetAsideAreTwoLinesPerPoll(t *testing.T) {
 		lines := r.logged()
 		time.Sleep(time.Hour)
 		r.stop()
-		if n := count(lines, "1 "); n != 2 {
+		if n := count(lines, "ERROR "); n != 2 {
 			t.Errorf("%d error lines:\n%s", n, strings.Join(lines, "\n"))
 		}
-		if n := count(r.logged(), "3 "); n != 1 {
+		if n := count(r.logged(), "INFO "); n != 1 {
 			t.Errorf("%d lines say that they have been read:\n%s", n, strings.Join(r.logged(), "\n"))
 		}
 	})
 }
 
-// asideReader sets n windows aside at its first read, and reads them afterwards.
-type asideReader struct{ n int }
+// deferringReader sets n windows aside at its first read, and reads them afterwards.
+type deferringReader struct{ n int }
 
-func (r *asideReader) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
+func (r *deferringReader) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
 	for ; r.n > 0; r.n-- {
 		to := w.From + tick.Tick(r.n)*tick.Second
 		if err := sink.(defender.DeferringSink).Defer(
@@ -384,8 +377,10 @@ func (r *asideReader) Read(_ context.Context, w defender.Window, sink defender.S
 	return nil
 }
 
-func (r *asideReader) ReadDeferred(context.Context, defender.Window, defender.Sink) error { return nil }
-func (r *asideReader) Avoid(defender.Window)                                              {}
+func (r *deferringReader) ReadDeferred(context.Context, defender.Window, defender.Sink) error {
+	return nil
+}
+func (r *deferringReader) Avoid(defender.Window) {}
 
 // count is how many lines begin with this.
 func count(lines []string, prefix string) (n int) {
@@ -401,10 +396,10 @@ func TestAlertsTakenAtLastAreFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Deferred{
+			r.store.deferred[int64(i+1)] = store.Deferred{
 				Kind:    store.RejectedEvent,
 				Events:  rows(r, fmt.Sprint(i)),
-				Reason:  refusedReason,
+				Reason:  rejectedReason,
 				NextTry: time.Now(),
 			}
 		}
@@ -412,7 +407,7 @@ func TestAlertsTakenAtLastAreFewLines(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		r.stop()
 		r.want(2000, 1)
-		if n := strings.Count(strings.Join(r.logged(), "\n"), "that were set aside"); n == 0 || n > 3 {
+		if n := strings.Count(strings.Join(r.logged(), "\n"), "that were deferred"); n == 0 || n > 3 {
 			t.Errorf("%d lines", n)
 		}
 	})
@@ -425,7 +420,7 @@ func TestAStoreThatCannotBeReadIsSaidEveryFifteenMinutes(t *testing.T) {
 		r.start()
 		time.Sleep(2 * time.Hour)
 		r.stop()
-		if n := count(r.logged(), "1 "); n < 2 || n > 4 {
+		if n := count(r.logged(), "ERROR "); n < 2 || n > 4 {
 			t.Errorf("%d error lines", n)
 		}
 	})

@@ -5,59 +5,59 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"fluent-bit-defender/internal/store"
 )
 
-// Pauses after failures. A person who mends something wants to see it work: while
-// waiting for one we probe as often as an ordinary poll would come, within these
-// bounds. A dead refresh token is not sent at all, so its probe costs no request.
+// Pauses after failures. A person who fixes something wants to see it work: while one is
+// needed a poll is tried as often as an ordinary poll would come, within these bounds. A
+// dead refresh token is not sent at all, so such a try costs no request.
 const (
 	firstProbe   = 30 * time.Second
 	probe        = 50 * time.Second
 	firstPause   = time.Second
-	quickTries   = 3 // so many pauses have that length, from then on each is twice as long
+	quickTries   = 3 // how many pauses have that length; from then on each is twice as long
 	longestPause = 5 * time.Minute
 	quickPause   = 45 * time.Second // unreachable: back within a minute of the cause being gone
 )
 
-// interval is the time from one poll to the next: what is configured, or longer where
+// interval returns the time from one poll to the next: what is configured, or longer where
 // the call budget allows less.
-func (t *Tenant) interval() time.Duration {
+func (p *poller) interval() time.Duration {
 	feeds := 1
-	if t.cfg.Feeds != nil {
-		feeds = t.cfg.Feeds()
+	if p.cfg.Feeds != nil {
+		feeds = p.cfg.Feeds()
 	}
 
-	effective := max(t.cfg.PollInterval, t.cfg.Limiter.Interval(feeds))
-	t.mu.Lock()
-	changed := t.status.EffectiveInterval != effective
-	t.status.EffectiveInterval = effective
-	t.mu.Unlock()
+	effective := max(p.cfg.PollInterval, p.cfg.Limiter.Interval(feeds))
+	changed := false
+
+	p.status.update(func(s *store.Status) {
+		changed = s.EffectiveInterval != effective
+		s.EffectiveInterval = effective
+	})
 
 	switch {
-	case changed && effective > t.cfg.PollInterval:
+	case changed && effective > p.cfg.PollInterval:
 		shared := ""
 		if feeds > 1 {
 			shared = fmt.Sprintf(", shared by %d inputs of this application and tenant,", feeds)
 		}
 
-		t.in.log(
-			Info,
-			t.cfg.Name,
-			fmt.Sprintf("polls every %v: the call budget of the API%s allows no more", effective, shared),
-		)
+		p.log.Info(fmt.Sprintf("polls every %v: the call budget of the API%s allows no more", effective, shared))
 	case changed:
-		t.in.log(Info, t.cfg.Name, fmt.Sprintf("polls every %v again", effective))
+		p.log.Info(fmt.Sprintf("polls every %v again", effective))
 	}
 
 	return effective
 }
 
-// pause is how long to wait after a failure.
-func (t *Tenant) pause(v verdict) time.Duration {
+// pause returns how long to wait after a failure.
+func (p *poller) pause(v verdict) time.Duration {
 	switch {
 	case v.asked:
 		return min(v.retryAfter, time.Hour) + time.Duration(rand.Int64N(int64(time.Second)))
-	case v.kind >= human && t.failures == 1:
+	case v.kind >= human && p.failures == 1:
 		return firstProbe
 	case v.kind >= human:
 		return probe
@@ -68,7 +68,7 @@ func (t *Tenant) pause(v verdict) time.Duration {
 		longest = quickPause
 	}
 
-	ceiling := min(firstPause<<min(max(0, t.failures-quickTries), 10), longest)
+	ceiling := min(firstPause<<min(max(0, p.failures-quickTries), 10), longest)
 
 	return ceiling/2 + time.Duration(rand.Int64N(int64(ceiling/2)+1))
 }
@@ -86,31 +86,33 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// changeCheck is how often a waiting tenant looks whether its cause of failure has gone.
+// changeCheck is how often a unit that waits for a person looks whether the cause of its
+// failure has gone.
 const changeCheck = 5 * time.Second
 
-// rest waits until the next poll is due. While it fails, it looks every few seconds
-// whether something has changed that makes a try worthwhile.
-func (t *Tenant) rest(ctx context.Context, until time.Time) bool {
+// rest waits until the next poll is due. While the unit waits for a person it looks every
+// few seconds whether something has changed that makes a poll worthwhile. It reports false
+// when ctx ended.
+func (p *poller) rest(ctx context.Context, until time.Time) bool {
 	for {
-		left := until.Sub(t.now())
+		left := until.Sub(p.now())
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
 
 		step := left
-		if t.verdict.kind >= human {
+		if p.verdict.kind >= human {
 			step = min(left, changeCheck)
 		}
 
-		if t.cfg.HealthInterval > 0 {
-			step = min(step, max(0, t.healthAt.Sub(t.now())))
+		if p.cfg.HealthInterval > 0 {
+			step = min(step, max(0, p.health.due.Sub(p.now())))
 		}
 
 		timer := time.NewTimer(step)
 		select {
 		case <-timer.C:
-		case <-t.wake:
+		case <-p.wake:
 			timer.Stop()
 			return ctx.Err() == nil
 		case <-ctx.Done():
@@ -118,18 +120,10 @@ func (t *Tenant) rest(ctx context.Context, until time.Time) bool {
 			return false
 		}
 
-		t.health(ctx, false)
+		p.emitHealth(ctx, false)
 
-		if t.verdict.kind >= human && t.cfg.Changed != nil && t.cfg.Changed(ctx) {
+		if p.verdict.kind >= human && p.cfg.Changed != nil && p.cfg.Changed(ctx) {
 			return true
 		}
-	}
-}
-
-// Wake makes the tenant poll now.
-func (t *Tenant) Wake() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
 	}
 }

@@ -27,7 +27,7 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 				}),
 			)
 		}
-		for _, tenant := range c.in.tenants {
+		for _, tenant := range c.in.units {
 			tenant.cfg.PollInterval = interval
 		}
 		c.run(t, func() { time.Sleep(4 * interval) })

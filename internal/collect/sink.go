@@ -18,21 +18,21 @@ import (
 // sink takes the rows of one pass: it drops repeats, encodes the rest and puts it into
 // the outbox.
 type sink struct {
-	t            *Tenant
+	p            *poller
 	ctx          context.Context
 	pass         *progress.Pass
 	floor, since tick.Tick
-	first        bool          // nothing has come yet: the clock of the API's host may have to lower the floor
-	late         time.Duration // the greatest lateness of this poll that the overlap has to grow for
-	aside        int           // windows that this poll has set aside
+	first        bool          // no answer has come yet: the first may have to lower the floor
+	late         time.Duration // the greatest lateness of this poll that the overlap grows for
+	deferred     int           // windows that this poll has deferred
 	rows         int           // rows that were new
 }
 
-// errFloorLowered ends a pass whose first answer showed that the clock of the API's
-// host is behind ours: it begins anew, at the floor as that clock has it.
+// errFloorLowered ends a pass whose first answer showed that the clock of the API's host
+// is behind ours: it begins anew, at the floor as that clock has it.
 var errFloorLowered = errors.New("the pass begins anew at an earlier floor")
 
-// checkFloor returns errFloorLowered when the first answer lowered the floor. Nothing
+// checkFloor returns errFloorLowered when the first answer has lowered the floor. Nothing
 // was read then.
 func (s *sink) checkFloor() error {
 	if !s.first {
@@ -41,11 +41,11 @@ func (s *sink) checkFloor() error {
 
 	s.first = false
 
-	if !s.t.lowerFloor() {
+	if !s.p.lowerFloor() {
 		return nil
 	}
 
-	s.t.pass = nil
+	s.p.pass = nil
 
 	return errFloorLowered
 }
@@ -56,12 +56,12 @@ func (s *sink) Row(raw []byte) error {
 		return err
 	}
 
-	t := s.t
-	t.slot.row()
-	t.health(s.ctx, false) // a backlog may take longer than health_interval
-	version := t.cfg.Identifier.Identify(raw, alert.Moment{
-		Present: t.present(s.pass.Started),
-		Now:     tick.FromTime(t.now()),
+	p := s.p
+	p.place.row()
+	p.emitHealth(s.ctx, false) // a backlog may take longer than health_interval
+	version := p.cfg.Identifier.Identify(raw, alert.Moment{
+		Present: p.cfg.Skew.present(s.pass.Started),
+		Now:     tick.FromTime(p.now()),
 	})
 
 	at, key := version.At, version.Repeat
@@ -69,67 +69,76 @@ func (s *sink) Row(raw []byte) error {
 		return nil // nothing older is ever emitted: docs/contract.md
 	}
 
-	t.compareTenant(version.Tenant) // a repeat tells as much
+	p.compareTenant(version.Tenant) // of a repeat too
 
-	if at < s.since || t.progress.Repeated(key, at, t.added) {
-		t.update(func(st *store.Status) { st.Repeats++ })
+	if at < s.since || p.progress.Repeated(key, at, p.queued) {
+		p.status.update(func(st *store.Status) { st.Repeats++ })
 		return nil
 	}
 
-	if t.progress.Full() {
-		return errSeenFull(t.cfg.Key.API, t.in.cfg.Seen)
+	if p.progress.Full() {
+		return errSeenFull(p.cfg.Key.API, p.in.cfg.Seen)
 	}
 
-	event, err := t.cfg.Encoder.Alert(t.event[:0], version.Time, version.ID, raw)
-	if err != nil {
-		if event = t.cfg.Encoder.Raw(t.event[:0], version.Time, version.ID, raw); !t.oddRows {
-			t.oddRows = true
-			t.in.log(
-				Warn,
-				t.cfg.Name,
-				fmt.Sprintf(
-					"an alert could not be encoded and is emitted as a raw record; others are not reported: %v",
-					err,
-				),
-			)
-		}
-	}
-
-	if t.event = event; cap(event) > delivery.MaxBatch {
-		t.event = nil // one huge alert is no reason to keep its memory
-	}
-
-	n, err := t.in.outbox.Add(s.ctx, t.stream, event, t.room)
-	if err != nil {
+	if err := s.queue(p.encode(version, raw)); err != nil {
 		return err
 	}
 
-	t.added, t.progressed = n, true
-	if s.rows++; s.rows%slowRows == 0 {
-		t.movedOn()
-	}
-
-	t.progress.Emitted(t.added, key, at)
-	s.late = max(s.late, t.progress.NoteLate(s.pass, at, t.present(s.pass.Started)))
-	t.update(func(st *store.Status) { st.Emitted++; st.LastAlert = t.now() })
+	p.progress.Emitted(p.queued, key, at)
+	s.late = max(s.late, p.progress.NoteLate(s.pass, at, p.cfg.Skew.present(s.pass.Started)))
+	p.status.update(func(st *store.Status) { st.Emitted++; st.LastAlert = p.now() })
 
 	return nil
 }
 
-// errSeenFull returns the error for a tenant with more new alerts than can be
-// remembered. Without an entry in the seen-set an alert would be emitted again with
-// every poll, so it has to wait.
+// encode returns the event of an alert, valid until the next call. What cannot be encoded
+// becomes a raw record.
+func (p *poller) encode(version alert.Version, raw []byte) []byte {
+	event, err := p.cfg.Encoder.Alert(p.event[:0], version.Time, version.ID, raw)
+	if err != nil {
+		event = p.cfg.Encoder.Raw(p.event[:0], version.Time, version.ID, raw)
+
+		if p.rawRow.due(p.now()) {
+			p.log.Warn(fmt.Sprintf("an alert could not be encoded and is emitted as a raw record; "+
+				"others are not reported: %v", err))
+		}
+	}
+
+	if p.event = event; cap(event) > delivery.MaxBatch {
+		p.event = nil // one huge alert is no reason to keep its memory
+	}
+
+	return event
+}
+
+// queue puts an event into the outbox.
+func (s *sink) queue(event []byte) error {
+	p := s.p
+
+	n, err := p.in.outbox.Add(s.ctx, p.stream, event, p.waitForRoom)
+	if err != nil {
+		return err
+	}
+
+	p.queued, p.movedFurther = n, true
+	if s.rows++; s.rows%slowRows == 0 {
+		p.movedOn()
+	}
+
+	return nil
+}
+
+// errSeenFull returns the error of a unit with more new alerts than can be remembered.
+// Without an entry in the seen-set an alert would be emitted again with every poll, so it
+// has to wait.
 func errSeenFull(api string, b *progress.Budget) error {
 	return &defender.Error{
 		Op:   "reading alerts",
 		Fate: defender.WaitForHuman,
-		Problem: fmt.Sprintf(
-			"%s lists more alerts than can be remembered (%d of a tenant, %d in all) within the time that polls reach back",
-			api,
-			b.PerUnit,
-			b.Total,
-		),
-		Remedy:   "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; nothing is lost, reading goes on then",
+		Problem: fmt.Sprintf("%s lists more alerts than can be remembered (%d of a tenant, %d in all) "+
+			"within the time that polls reach back", api, b.PerUnit, b.Total),
+		Remedy: "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; " +
+			"nothing is lost, reading goes on then",
 		TooLarge: true,
 	}
 }
@@ -140,56 +149,50 @@ func (s *sink) Safe(upTo tick.Tick) error {
 		return err
 	}
 
-	upTo = min(upTo, s.t.present(s.pass.Started))
+	upTo = min(upTo, s.p.cfg.Skew.present(s.pass.Started))
 	if upTo > s.pass.Position {
-		s.pass.Position, s.t.progressed = upTo, true
-		s.t.movedOn()
+		s.pass.Position, s.p.movedFurther = upTo, true
+		s.p.movedOn()
 	}
 
-	s.t.progress.Read(upTo, s.t.added, 0)
-	s.t.in.dirty()
+	s.p.progress.Read(upTo, s.p.queued, 0)
+	s.p.in.wakeCommitter()
 
 	return s.ctx.Err()
 }
 
-// sayLate says by how much the overlap has grown, once a poll: late alerts come in
+// logLateness logs by how much the overlap has grown, once a poll: late alerts come in
 // ascending order.
-func (s *sink) sayLate() {
+func (s *sink) logLateness() {
 	if s.late > 0 {
-		s.t.in.log(Info, s.t.cfg.Name, fmt.Sprintf("an alert was listed %v after its update; "+
+		s.p.log.Info(fmt.Sprintf("an alert was listed %v after its update; "+
 			"from now on polls reach back that far", s.late.Round(time.Second)))
 	}
 }
 
 // wait says that the reader waits for others; the function that it returns ends that.
 func (s *sink) wait() (done func()) {
-	waited := s.t.slot.wait()
+	waited := s.p.place.wait()
 
 	return func() {
 		waited()
-		s.t.health(s.ctx, s.t.paceChanged())
+		s.p.emitHealth(s.ctx, s.p.status.paceChanged())
 	}
 }
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // compareTenant notices rows that belong to another tenant.
-func (t *Tenant) compareTenant(claimed alert.TenantID) {
-	own := alert.TenantID(t.cfg.Key.TenantID)
+func (p *poller) compareTenant(claimed alert.TenantID) {
+	own := alert.TenantID(p.cfg.Key.TenantID)
 	if claimed == "" || claimed == own || !guid.MatchString(string(own)) || !guid.MatchString(string(claimed)) {
 		return
 	}
 
-	t.mu.Lock()
-	t.alien = claimed
-	t.mu.Unlock()
+	p.status.setForeign(claimed)
 
-	if !t.alienSaid {
-		t.alienSaid = true
-		t.in.log(
-			Warn,
-			t.cfg.Name,
-			"the API lists alerts of another tenant, "+string(claimed)+", than the configured "+t.cfg.Key.TenantID+"; they are emitted. Check tenant_id and whose account signed in",
-		)
+	if p.foreignRow.due(p.now()) {
+		p.log.Warn(fmt.Sprintf("the API lists alerts of another tenant, %s, than the configured %s; "+
+			"they are emitted. Check tenant_id and whose account signed in", claimed, own))
 	}
 }

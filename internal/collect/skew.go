@@ -7,12 +7,6 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// present is a local time as the API host's clock would show it, if that is behind
-// ours: what the service has not reached yet cannot have been read.
-func (t *Tenant) present(local time.Time) tick.Tick {
-	return tick.FromTime(local) + tick.FromDuration(min(0, t.cfg.Skew.ahead()))
-}
-
 // MaxSkew is the greatest difference between the API host's clock and ours that is
 // believed. A Date header that is further away says nothing about the time of alerts;
 // our clock counts then.
@@ -41,4 +35,10 @@ func (s *Skew) ahead() time.Duration {
 	}
 
 	return time.Duration(s.by.Load())
+}
+
+// present returns a local time as the API host's clock shows it, if that clock is behind
+// ours: what the service has not reached yet cannot have been read.
+func (s *Skew) present(local time.Time) tick.Tick {
+	return tick.FromTime(local) + tick.FromDuration(min(0, s.ahead()))
 }

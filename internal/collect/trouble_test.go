@@ -59,7 +59,7 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 		r.stop()
 		var lines []string
 		for _, line := range r.logged() {
-			if strings.HasPrefix(line, "1 ") || strings.Contains(line, "works again") {
+			if strings.HasPrefix(line, "ERROR ") || strings.Contains(line, "works again") {
 				lines = append(lines, line)
 			}
 		}

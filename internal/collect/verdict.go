@@ -3,6 +3,7 @@ package collect
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
@@ -10,22 +11,23 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// verdict is what a poll's error means for the tenant.
+// verdict is what a poll's error means for the unit.
 type verdict struct {
 	kind kind
 	// line is for the log; reason and remedy, one line each, for the status and health
 	// records.
 	line, reason, remedy string
-	// cause tells one fault from another: a new one is a change of state. Transient
-	// faults are all one.
+	// cause tells one fault from another: a new cause is a change of state. All transient
+	// faults are one cause.
 	cause string
 	// retryAfter is what the service asked for, if it did.
 	retryAfter time.Duration
 	asked      bool
-	// quick says that nobody throttles us: nothing was reached.
+	// quick says that nothing was reached, so that nobody throttles us.
 	quick bool
 }
 
+// kind says who has to do something after a poll.
 type kind int
 
 const (
@@ -71,15 +73,16 @@ func verdictOf(err error) verdict {
 	return verdict{kind: transient, line: err.Error(), reason: err.Error()}
 }
 
-// levelOf: a person is needed for errors only.
-func levelOf(v verdict) Level {
+// levelOf returns the log level of a failure: error if a person is needed.
+func levelOf(v verdict) slog.Level {
 	if v.kind >= human {
-		return Error
+		return slog.LevelError
 	}
 
-	return Warn
+	return slog.LevelWarn
 }
 
+// describe returns the log line of a failure.
 func describe(v verdict) string {
 	if v.kind == transient {
 		return v.line + "; will try again by itself"
@@ -108,7 +111,9 @@ func signInVerdict(e *tokens.Error) verdict {
 	}
 
 	v.cause = fmt.Sprintf("sign-in %d", e.Code)
-	if e.Code == 0 { // with a code the name says nothing more, and a death that is remembered has lost it
+	// With a code the OAuth name says nothing more, and a token's death that is remembered
+	// has no name.
+	if e.Code == 0 {
 		v.cause = "sign-in " + e.Refusal.OAuth
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"fluent-bit-defender/internal/defender"
@@ -12,117 +13,117 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Two things are deferred, so that they hold up nothing else: windows that the API
-// fails to answer while it answers others, here, and events that Fluent Bit refuses
-// while it takes others, in refused.go. Both are kept in the store and tried again
-// until they are through.
-
-// A window is tried again after asideRetry, then after twice as long each time, up to
-// longestAside.
+// A window that the API fails to answer while it answers others is deferred, so that it
+// holds up no other. It is kept in the store and tried again after firstRetry, then after
+// twice as long each time, up to longestRetry.
 const (
-	asideRetry   = 5 * time.Minute
-	longestAside = time.Hour
+	firstRetry   = 5 * time.Minute
+	longestRetry = time.Hour
 )
 
-// takeUpWindows goes on with the windows that an earlier run deferred. A time written
-// while the clock was ahead is not waited for.
-func (t *Tenant) takeUpWindows(list []store.Deferred) {
-	latest := t.now().Add(longestAside)
-
-	for _, a := range list {
-		if a.Kind != store.UnreadableWindow {
-			continue
-		}
-
-		if a.NextTry.After(latest) {
-			a.NextTry = latest
-		}
-
-		t.hold(a)
-		t.update(func(s *store.Status) { s.Deferred++ })
-
-		if reader, ok := t.cfg.Reader.(defender.DeferringReader); ok {
-			reader.Avoid(windowOf(a))
-		}
-	}
-}
-
-// asideWindow is a window that was deferred.
-type asideWindow struct {
+// deferredWindow is a window that was deferred.
+type deferredWindow struct {
 	store.Deferred
-	// read says that it has been read; it is through when event last is written down.
+	// read says that it was read. It is not needed any more when event last is committed.
 	read bool
 	last uint64
 }
 
-// hold notes a window that is deferred. What was emitted of it is not forgotten
-// meanwhile.
-func (t *Tenant) hold(a store.Deferred) {
-	t.asides = append(t.asides, asideWindow{Deferred: a})
-	t.remember()
+// window returns the window as a reader takes it.
+func (w deferredWindow) window() defender.Window { return defender.Window{From: w.From, To: w.To} }
+
+// continueWindow goes on with a window that an earlier run deferred. A time that was
+// written while the clock was ahead is not waited for.
+func (p *poller) continueWindow(d store.Deferred) {
+	if latest := p.now().Add(longestRetry); d.NextTry.After(latest) {
+		d.NextTry = latest
+	}
+
+	w := p.deferWindow(d)
+	if reader, ok := p.cfg.Reader.(defender.DeferringReader); ok {
+		reader.Avoid(w.window())
+	}
 }
 
-// remember keeps what was emitted of deferred windows from being forgotten before they
-// are read.
-func (t *Tenant) remember() {
+// deferWindow takes a window, which is in the store, among those to be tried again.
+func (p *poller) deferWindow(d store.Deferred) deferredWindow {
+	w := deferredWindow{Deferred: d}
+
+	p.windows = append(p.windows, w)
+	p.needSeen()
+	p.status.update(func(s *store.Status) { s.Deferred++ })
+
+	return w
+}
+
+// needSeen keeps what was emitted of deferred windows from being forgotten before they are
+// read.
+func (p *poller) needSeen() {
 	oldest := tick.Tick(0)
-	for _, w := range t.asides {
+	for _, w := range p.windows {
 		if oldest == 0 || w.From < oldest {
 			oldest = w.From
 		}
 	}
 
-	t.progress.Need(oldest)
+	p.progress.Need(oldest)
 }
 
-func windowOf(a store.Deferred) defender.Window { return defender.Window{From: a.From, To: a.To} }
-
-// Defer implements defender.DeferringSink.
+// Defer implements defender.DeferringSink. After an error the reader does not go on behind
+// the window.
 func (s *sink) Defer(w defender.Window, reason string) error {
-	t := s.t
-	a := store.Deferred{
+	p := s.p
+	d := store.Deferred{
 		Kind:    store.UnreadableWindow,
 		From:    w.From,
 		To:      w.To,
 		Reason:  reason,
-		NextTry: t.now().Add(asideRetry),
+		NextTry: p.now().Add(firstRetry),
 	}
 
-	id, err := t.in.cfg.Store.PutDeferred(s.ctx, t.cfg.Key, a)
+	id, err := p.in.cfg.Store.PutDeferred(s.ctx, p.cfg.Key, d)
 	if err != nil {
-		return fmt.Errorf("deferring what cannot be read: %w", err) // then the walk does not go on behind it
+		return fmt.Errorf("deferring what cannot be read: %w", err)
 	}
 
-	a.ID = id
-	t.hold(a)
-	t.update(func(st *store.Status) { st.Deferred++ })
+	d.ID = id
+	p.deferWindow(d)
 
-	level := Error
-	if s.aside++; s.aside > 1 {
-		level = Debug // sayAside counts them
+	level := slog.LevelError
+	if s.deferred++; s.deferred > 1 {
+		level = slog.LevelDebug // logDeferred counts them
 	}
 
-	t.in.log(level, t.cfg.Name, fmt.Sprintf("some alerts updated from %v to %v cannot be read (%s), "+
+	p.log.Log(s.ctx, level, fmt.Sprintf("some alerts updated from %v to %v cannot be read (%s), "+
 		"while all others can; they are deferred and tried again by themselves", w.From, w.To, reason))
 
 	return nil
 }
 
-// unread describes the windows that are still deferred, since a tenant that lacks
-// alerts is not well. ok says that there are some.
-func (t *Tenant) unread() (v verdict, ok bool) {
+// logDeferred logs how many windows a poll has deferred, when Defer has named only the
+// first of them.
+func (s *sink) logDeferred() {
+	if s.deferred > 1 {
+		s.p.log.Error(fmt.Sprintf("this poll has deferred %d more such windows, "+
+			"which are tried again by themselves too", s.deferred-1))
+	}
+}
+
+// unread returns the verdict on a unit with deferred windows: a unit that lacks alerts is
+// not well. found reports that there are some.
+func (p *poller) unread() (v verdict, found bool) {
 	n := 0
 
-	var first asideWindow
+	var first deferredWindow
 
-	for _, a := range t.asides {
-		if a.read {
+	for _, w := range p.windows {
+		if w.read {
 			continue
 		}
 
 		n++
-		if n == 1 || a.From < first.From {
-			first = a
+		if n == 1 || w.From < first.From {
+			first = w
 		}
 	}
 
@@ -145,97 +146,86 @@ func (t *Tenant) unread() (v verdict, ok bool) {
 	}, true
 }
 
-// sayAside says how many windows a poll has deferred, when Defer has named only the
-// first of them.
-func (s *sink) sayAside() {
-	if s.aside > 1 {
-		s.t.in.log(Error, s.t.cfg.Name, fmt.Sprintf("this poll has deferred %d more such windows, "+
-			"which are tried again by themselves too", s.aside-1))
-	}
-}
-
-// retryAsides tries the windows that are due again; after a poll that worked, so that a
-// general outage does not count against them.
-func (t *Tenant) retryAsides(ctx context.Context) {
-	reader, ok := t.cfg.Reader.(defender.DeferringReader)
-	if !ok || len(t.asides) == 0 {
+// retryWindows tries the windows that are due. It is called after a poll that worked, so
+// that a general outage does not count against them.
+func (p *poller) retryWindows(ctx context.Context) {
+	reader, ok := p.cfg.Reader.(defender.DeferringReader)
+	if !ok || len(p.windows) == 0 {
 		return
 	}
 
-	var left, read []asideWindow
-	for _, a := range t.asides {
-		if !a.read && !t.now().Before(a.NextTry) {
-			t.retryAside(ctx, reader, &a)
+	var left, read []deferredWindow
+	for _, w := range p.windows {
+		if !w.read && !p.now().Before(w.NextTry) {
+			p.retryWindow(ctx, reader, &w)
 		}
 
-		if !a.read || !t.progress.Committed(a.last) {
-			left = append(left, a)
-			continue
+		if w.read && p.progress.Committed(w.last) && p.dropWindow(ctx, w) {
+			read = append(read, w)
+		} else {
+			left = append(left, w)
 		}
-
-		if err := t.in.cfg.Store.DropDeferred(ctx, t.cfg.Key, a.ID); err != nil {
-			t.in.log(
-				Debug,
-				t.cfg.Name,
-				fmt.Sprintf("a deferred window stays listed although it has been read: %v", err),
-			)
-
-			left = append(left, a)
-
-			continue
-		}
-
-		read = append(read, a)
 	}
 
-	t.asides = left
-	t.remember()
-	t.sayRead(read)
+	p.windows = left
+	p.needSeen()
+	p.logRead(read)
 }
 
-// sayRead shows and says, in one line, which windows that were set aside have been read.
-func (t *Tenant) sayRead(read []asideWindow) {
+// dropWindow removes a window that was read from the store. It reports whether that
+// worked.
+func (p *poller) dropWindow(ctx context.Context, w deferredWindow) bool {
+	if err := p.in.cfg.Store.DropDeferred(ctx, p.cfg.Key, w.ID); err != nil {
+		p.log.Debug(fmt.Sprintf("a deferred window stays listed although it has been read: %v", err))
+		return false
+	}
+
+	return true
+}
+
+// logRead shows and logs, in one line, which deferred windows have been read.
+func (p *poller) logRead(read []deferredWindow) {
 	if len(read) == 0 {
 		return
 	}
 
-	t.update(func(s *store.Status) { s.Deferred -= len(read) })
+	p.status.update(func(s *store.Status) { s.Deferred -= len(read) })
 
 	line := fmt.Sprintf("deferred alerts, updated from %v to %v, have been read", read[0].From, read[0].To)
 	if more := len(read) - 1; more > 0 {
 		line += fmt.Sprintf(", and %d more windows", more)
 	}
 
-	t.in.log(Info, t.cfg.Name, line)
+	p.log.Info(line)
 }
 
-// retryAside tries one window.
-func (t *Tenant) retryAside(ctx context.Context, reader defender.DeferringReader, a *asideWindow) {
-	end, err := t.enter(ctx)
+// retryWindow tries one window.
+func (p *poller) retryWindow(ctx context.Context, reader defender.DeferringReader, w *deferredWindow) {
+	end, err := p.enter(ctx)
 	if err != nil {
 		return
 	}
 	defer end()
 
-	s := &sink{t: t, pass: &progress.Pass{Started: t.now(), From: a.From, Position: a.From}}
+	s := &sink{p: p, pass: &progress.Pass{Started: p.now(), From: w.From, Position: w.From}}
 	s.ctx = defender.WithWaiting(ctx, s.wait)
-	s.floor, _ = t.progress.Bounds()
+	s.floor, _ = p.progress.Bounds()
 
-	// A reader rounds outwards; what is older may be forgotten already. What was
-	// emitted of the window is still known, see progress.Need.
-	s.since = a.From
+	// A reader rounds outwards: what is older than the window may be forgotten already.
+	// What was emitted of the window itself is still known, see needSeen.
+	s.since = w.From
 
-	err = reader.ReadDeferred(s.ctx, windowOf(a.Deferred), s)
+	err = reader.ReadDeferred(s.ctx, w.window(), s)
 	if err == nil {
-		a.read, a.last = true, t.added
+		w.read, w.last = true, p.queued
 		return
 	}
 
-	var refused *defender.Error
-	if !errors.As(err, &refused) || !refused.Budget {
-		a.Tries++
+	var fault *defender.Error
+	if !errors.As(err, &fault) || !fault.Budget {
+		w.Tries++
 	}
 
-	a.NextTry = t.now().Add(min(asideRetry<<min(a.Tries, 10), longestAside))
-	t.in.log(Debug, t.cfg.Name, fmt.Sprintf("deferred alerts cannot be read yet: %v", err))
+	w.NextTry = p.now().Add(min(firstRetry<<min(w.Tries, 10), longestRetry))
+	p.log.Debug(fmt.Sprintf("deferred alerts cannot be read yet: %v", err))
 }

@@ -92,7 +92,7 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		r.arrivedOnce(t, "0", "2")
 		time.Sleep(12 * time.Hour)
 		r.arrivedOnce(t, "0", "1", "2")
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
 		if s := tenant.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Reason != "" {
@@ -158,13 +158,13 @@ func TestAClockThatWasAheadPostponesNoWindowThatWasSetAside(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.kill()
 		r.change(func() {
-			for id, a := range r.store.asides {
+			for id, a := range r.store.deferred {
 				a.NextTry = begin.AddDate(10, 0, 0)
-				r.store.asides[id] = a
+				r.store.deferred[id] = a
 			}
 		})
 		r.start()
-		time.Sleep(longestAside + 2*time.Minute)
+		time.Sleep(longestRetry + 2*time.Minute)
 		r.arrivedOnce(t, "1")
 		r.stop()
 	})

@@ -38,7 +38,7 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	s.input = collect.NewInput(collect.Config{
 		Store:          s.dir.store,
 		Now:            time.Now,
-		Log:            collectLog(log),
+		Log:            log,
 		BufferLimit:    int(cfg.BufferLimit),
 		MaxConcurrency: cfg.MaxConcurrency,
 		Mode:           mode,
@@ -97,8 +97,8 @@ func metricsSettings(cfg *config.Input, log *slog.Logger) metrics.Settings {
 }
 
 // parts puts together what one tenant is polled by.
-func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
-	var none collect.TenantConfig
+func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
+	var none collect.UnitConfig
 
 	client, err := s.shared.transports.Client(t)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 		return none, err
 	}
 
-	return collect.TenantConfig{
+	return collect.UnitConfig{
 		Key:            wiring.Unit(t),
 		Name:           t.TenantName,
 		ClientID:       t.ClientID,
@@ -162,19 +162,4 @@ func (s *tenantSet) parts(t config.Tenant) (collect.TenantConfig, error) {
 		},
 		Changed: source.Changed,
 	}, nil
-}
-
-// collectLog returns the log callback of package collect.
-func collectLog(log *slog.Logger) func(level collect.Level, tenant, text string) {
-	levels := map[collect.Level]slog.Level{
-		collect.Error: slog.LevelError,
-		collect.Warn:  slog.LevelWarn,
-		collect.Info:  slog.LevelInfo,
-		collect.Debug: slog.LevelDebug,
-		collect.Trace: logs.LevelTrace,
-	}
-
-	return func(level collect.Level, tenant, text string) {
-		logs.Tenant(log, tenant).Log(context.Background(), levels[level], text)
-	}
 }

@@ -86,7 +86,7 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 					time.Sleep(time.Hour)
 					r.stop()
 					r.want(n, 1+restarts)
-					if n := r.asides(); n != 0 {
+					if n := r.deferred(); n != 0 {
 						t.Errorf("%d entries are still listed", n)
 					}
 				})
@@ -124,7 +124,7 @@ func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(2000, 1)
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d events were set aside", n)
 		}
 	})
@@ -199,7 +199,7 @@ func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
 		r.start()
 		time.Sleep(4*time.Hour + time.Minute)
 		r.stop()
-		if n := r.asides(); n != 40 {
+		if n := r.deferred(); n != 40 {
 			t.Fatalf("%d are set aside; want 40", n)
 		}
 		r.start()
@@ -216,13 +216,13 @@ func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
 
 // offering is one process that begins with this row set aside.
 func offering(r *rig, events []byte, next time.Time) {
-	r.store.asides[1] = store.Deferred{
+	r.store.deferred[1] = store.Deferred{
 		Kind:    store.RejectedEvent,
 		Events:  events,
-		Reason:  refusedReason,
+		Reason:  rejectedReason,
 		NextTry: next,
 	}
-	r.store.lastAside = 1
+	r.store.lastDeferred = 1
 }
 
 // rows are alerts as events, one behind the other.
@@ -259,7 +259,7 @@ func TestOneEventRefusedForEverDoesNotHoldUpTheOthersOfItsEntry(t *testing.T) {
 		time.Sleep(6 * time.Minute)
 		r.stop()
 		r.arrivedOnce(t, "0", "1", "2")
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
 	})
@@ -270,7 +270,7 @@ func TestAClockThatWasAheadPostponesNothingThatWasSetAside(t *testing.T) {
 		r := newRig(t, 7)
 		offering(r, rows(r, "0"), time.Now().AddDate(10, 0, 0))
 		r.start()
-		time.Sleep(refusedRetry + 10*time.Second)
+		time.Sleep(offerAgain + 10*time.Second)
 		r.stop()
 		r.arrivedOnce(t, "0")
 	})
@@ -313,10 +313,10 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 		r := newRig(t, 7)
 		on := true
 		for i := range 2000 {
-			r.store.asides[int64(i+1)] = store.Deferred{
+			r.store.deferred[int64(i+1)] = store.Deferred{
 				Kind:    store.RejectedEvent,
 				Events:  rows(r, fmt.Sprint(i)),
-				Reason:  refusedReason,
+				Reason:  rejectedReason,
 				NextTry: time.Now(),
 			}
 		}
@@ -327,7 +327,7 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 			time.Sleep(time.Second)
 			most = max(most, r.in.outbox.Bytes())
 		}
-		if limit := offeredAtOnce * 400; most > limit {
+		if limit := offersAtOnce * 400; most > limit {
 			t.Errorf("%d bytes were in the outbox for what is offered again; want less than %d", most, limit)
 		}
 		if n := tenant.snapshot().Deferred; n != 2000 {
@@ -356,7 +356,7 @@ func TestAnEventOfferedWhileItsTenantIsReplacedIsSentOnce(t *testing.T) {
 		}
 		r.stop()
 		r.arrivedOnce(t, "0")
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
 	})
@@ -406,7 +406,7 @@ func TestWhatIsOfferedAgainAndRefusedAgainComesInTheEndOnceAlsoWhenTheTenantIsRe
 		time.Sleep(5 * time.Hour)
 		r.stop()
 		r.want(100, 1)
-		if n := r.asides(); n != 0 {
+		if n := r.deferred(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
 	})

@@ -1,0 +1,120 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/store"
+)
+
+// judge notes how a poll ended, logs a change of state, and returns when the next poll is
+// due.
+func (p *poller) judge(ctx context.Context, started time.Time, err error) time.Time {
+	v := verdictOf(err)
+
+	switch v.kind {
+	case postponed:
+		return p.pollPostponed(ctx, v)
+	case fine:
+		p.pollEnded(ctx, v)
+		return started.Add(p.interval())
+	}
+
+	return p.pollFailed(ctx, v)
+}
+
+// pollPostponed notes a poll that ended because the call budget is used up. That is logged
+// once until a poll reads to its end.
+func (p *poller) pollPostponed(ctx context.Context, v verdict) time.Time {
+	p.log.Log(ctx, p.overBudget.level(p.now(), slog.LevelInfo), fmt.Sprintf(
+		"there is more to read than the call budget of the API allows at a time; goes on in %v",
+		v.retryAfter.Round(time.Second)))
+	p.emitHealth(ctx, false)
+
+	return p.now().Add(v.retryAfter)
+}
+
+// pollEnded notes a poll that was read to its end.
+func (p *poller) pollEnded(ctx context.Context, v verdict) {
+	if foreign := p.status.getForeign(); foreign != "" {
+		v = verdict{
+			kind:   fine,
+			cause:  "foreign",
+			reason: "the API lists alerts of another tenant, " + string(foreign),
+			remedy: "check tenant_id and whose account signed in",
+		}
+	} else if unread, found := p.unread(); found {
+		v = unread
+	}
+
+	slow := p.status.wasSlow()
+	if p.verdict.kind != fine || slow {
+		p.log.Info("works again")
+	}
+
+	state := health.OK
+	if v.cause != "" {
+		state = health.Failing
+	}
+
+	now := p.now()
+	p.status.update(func(s *store.Status) {
+		setState(s, state, now)
+
+		s.Polls++
+		s.Reason, s.Remedy, s.LastSuccess = v.reason, v.remedy, now
+	})
+
+	changed := slow || p.verdict.kind != fine || p.verdict.cause != v.cause
+	p.failures, p.verdict = 0, v
+	p.overBudget.over()
+	p.failure.over()
+	p.emitHealth(ctx, changed || !p.health.emitted)
+}
+
+// pollFailed notes a poll that failed.
+func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
+	p.status.wasSlow() // this poll has ended too
+
+	if p.movedFurther {
+		p.failures = 0 // a poll that moved on starts the back-off anew
+	}
+
+	p.failures++
+
+	changed := p.verdict.kind != v.kind || p.verdict.cause != v.cause
+	if changed {
+		p.failure.over()
+	}
+
+	p.verdict = v
+
+	now := p.now()
+	if p.failure.due(now) {
+		p.log.Log(ctx, levelOf(v), describe(v))
+	} else {
+		p.log.Debug("still failing: " + v.reason)
+	}
+
+	p.status.fail(v.reason, v.remedy, now, func(s *store.Status) {
+		s.Polls++
+		s.Errors++
+	})
+	p.emitHealth(ctx, changed || !p.health.emitted)
+
+	due := now.Add(p.pause(v))
+	if until := p.cfg.Limiter.Until(); until.After(due) {
+		due = until
+	}
+
+	return due
+}
+
+// broken shows a unit whose poller had a panic as failing.
+func (p *poller) broken() {
+	p.verdict = verdict{kind: transient, reason: "a fault in the plugin", remedy: "see the log, and report it"}
+	p.status.fail(p.verdict.reason, p.verdict.remedy, p.now(), func(s *store.Status) { s.Errors++ })
+}

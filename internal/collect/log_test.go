@@ -1,0 +1,53 @@
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"fluent-bit-defender/internal/logs"
+)
+
+// lines is a slog.Handler that keeps what is logged, as "LEVEL tenant: text".
+type lines struct {
+	mu   sync.Mutex
+	kept []string
+}
+
+func (l *lines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.kept)
+}
+
+// important returns the lines above the level debug.
+func (l *lines) important() []string {
+	return slices.DeleteFunc(l.all(), func(line string) bool { return strings.HasPrefix(line, "DEBUG ") })
+}
+
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = append(l.kept, r.Level.String()+" "+r.Message)
+	return nil
+}
+
+func (l *lines) WithAttrs(attrs []slog.Attr) slog.Handler { return ofTenant{l, attrs[0]} }
+func (l *lines) WithGroup(string) slog.Handler            { panic("no group is expected") }
+
+// ofTenant puts the tenant before the text.
+type ofTenant struct {
+	*lines
+	tenant slog.Attr
+}
+
+func (o ofTenant) Handle(ctx context.Context, r slog.Record) error {
+	if o.tenant.Key == logs.TenantKey {
+		r.Message = o.tenant.Value.String() + ": " + r.Message
+	}
+	return o.lines.Handle(ctx, r)
+}

@@ -1,0 +1,123 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/store"
+)
+
+const (
+	// reportPause is how often the status of all units is written.
+	reportPause = 5 * time.Second
+	// flowsFor is how long alerts have to be accepted again before that is logged: a disk
+	// that is nearly full accepts one now and then.
+	flowsFor = 30 * time.Second
+)
+
+// reporter writes the status of all units, in one transaction, and looks whether an
+// operator wants something.
+func (in *Input) reporter(ctx context.Context) {
+	for {
+		in.askForRewinds(ctx)
+		in.upkeep(ctx, false)
+
+		for _, u := range in.all() {
+			u.checkPace()
+		}
+
+		in.logBlocked()
+
+		if err := in.report(ctx); err != nil && ctx.Err() == nil {
+			in.log.Debug(fmt.Sprintf("the status cannot be written: %v", err))
+		}
+
+		if !sleep(ctx, reportPause) {
+			return
+		}
+	}
+}
+
+// report writes the status of the units that have read what the store shows of them.
+func (in *Input) report(ctx context.Context) error {
+	list := make(map[store.FeedKey]store.Status)
+
+	for _, u := range in.all() {
+		if u.progress.Begun() {
+			list[u.cfg.Key] = u.snapshot()
+		}
+	}
+
+	return in.cfg.Store.SetStatus(ctx, list)
+}
+
+// askForRewinds passes on what `defenderctl rewind` wrote into the store.
+func (in *Input) askForRewinds(ctx context.Context) {
+	units := in.all()
+
+	keys := make([]store.FeedKey, len(units))
+	for i, u := range units {
+		keys[i] = u.cfg.Key
+	}
+
+	pending, err := in.cfg.Store.PendingRewind(ctx, keys...)
+	if err != nil {
+		in.log.Debug(fmt.Sprintf("the store cannot be asked for rewinds: %v", err))
+	}
+
+	for _, u := range units {
+		if _, ok := pending[u.cfg.Key]; ok && u.rewind.CompareAndSwap(false, true) {
+			u.Wake()
+		}
+	}
+}
+
+// upkeep calls what else is to be done now and then.
+func (in *Input) upkeep(ctx context.Context, ending bool) {
+	if in.cfg.Upkeep != nil {
+		in.cfg.Upkeep(ctx, ending)
+	}
+}
+
+// Blocked reports whether Fluent Bit has taken nothing for some seconds although something
+// waits.
+func (in *Input) Blocked() bool {
+	_, blocked := in.Delivery.Blocked(in.cfg.Now())
+	return blocked
+}
+
+// logBlocked logs once that Fluent Bit takes nothing, and once that it takes alerts again.
+// It belongs to the reporter.
+func (in *Input) logBlocked() {
+	now := in.cfg.Now()
+
+	why, blocked := in.Delivery.Blocked(now)
+	if blocked {
+		in.blockedLast = now
+
+		if in.blocked.due(now) {
+			in.log.Error(fmt.Sprintf("%s; %s. %d bytes wait for it, and are tried again by themselves "+
+				"every few seconds", why.Reason, why.Remedy, in.outbox.Bytes()))
+		}
+
+		return
+	}
+
+	if now.Sub(in.blockedLast) >= flowsFor && in.blocked.over() {
+		in.log.Info("Fluent Bit takes alerts again")
+	}
+}
+
+// showBlocked makes the status of a unit that does not fail by itself say that Fluent Bit
+// takes nothing.
+func (in *Input) showBlocked(s *store.Status) {
+	if !s.State.Good() {
+		return
+	}
+
+	if why, blocked := in.Delivery.Blocked(s.UpdatedAt); blocked {
+		s.State, s.Since, s.Reason, s.Remedy = health.Waiting, why.Since, why.Reason, why.Remedy
+	}
+}

@@ -1,0 +1,139 @@
+package collect
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// board holds what is shown of a unit. Its zero value shows nothing.
+type board struct {
+	mu      sync.Mutex
+	shown   store.Status
+	pace    pace
+	foreign alert.TenantID // another tenant's id that was found in a row of this pass
+}
+
+// begin shows a unit that was not polled yet.
+func (b *board) begin(cfg UnitConfig, now time.Time) {
+	b.shown = store.Status{
+		TenantName:        cfg.Name,
+		ClientID:          cfg.ClientID,
+		State:             health.Starting,
+		Since:             now,
+		EffectiveInterval: cfg.PollInterval,
+	}
+}
+
+// update changes the status.
+func (b *board) update(change func(*store.Status)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	change(&b.shown)
+}
+
+// get returns the status.
+func (b *board) get() store.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	return b.shown
+}
+
+// fail shows a unit as failing. more, if not nil, changes the status further.
+func (b *board) fail(reason, remedy string, now time.Time, more func(*store.Status)) {
+	b.update(func(s *store.Status) {
+		setState(s, health.Failing, now)
+		s.Reason, s.Remedy = reason, remedy
+
+		if more != nil {
+			more(s)
+		}
+	})
+}
+
+// setState changes the state, and since when it is so.
+func setState(s *store.Status, state health.State, now time.Time) {
+	if s.State != state {
+		s.Since = now
+	}
+
+	s.State = state
+}
+
+// setForeign notes another tenant's id, empty for none.
+func (b *board) setForeign(id alert.TenantID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	b.foreign = id
+}
+
+// getForeign returns another tenant's id that was found in this pass, empty for none.
+func (b *board) getForeign() alert.TenantID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	return b.foreign
+}
+
+// snapshot returns what is to be shown of the unit at this moment.
+func (u *Unit) snapshot() store.Status {
+	watermark, moved := u.progress.Watermark()
+	if !moved { // a new unit is as far behind as it is old: the lookback is no delay
+		watermark += tick.FromDuration(u.cfg.Lookback)
+	}
+
+	s := u.status.get()
+	s.UpdatedAt = u.now()
+	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
+	u.in.showBlocked(&s)
+
+	return s
+}
+
+// healthRecords emits the health records of a unit. It belongs to the poller.
+type healthRecords struct {
+	due     time.Time // when the next record is due; zero at the beginning
+	emitted bool      // there was one
+}
+
+// emitHealth emits a health record if one is due, or at once if the state has changed.
+func (p *poller) emitHealth(ctx context.Context, changed bool) {
+	if p.cfg.HealthInterval <= 0 {
+		return
+	}
+
+	now := p.now()
+	h := &p.health
+
+	if h.due.IsZero() { // the first is due after a poll, or when that takes long
+		h.due = now.Add(p.cfg.HealthInterval)
+	}
+
+	if !changed && now.Before(h.due) {
+		return
+	}
+
+	h.due, h.emitted = now.Add(p.cfg.HealthInterval), true
+	s := p.snapshot()
+
+	event := p.cfg.Encoder.Health(nil, record.Health{
+		State:       s.State,
+		Reason:      s.Reason,
+		Remedy:      s.Remedy,
+		LastSuccess: s.LastSuccess,
+		LagSeconds:  s.LagSeconds,
+		At:          now,
+	})
+	if n, err := p.in.outbox.Add(ctx, p.stream, event, p.waitForRoom); err == nil {
+		p.queued = n
+	}
+}

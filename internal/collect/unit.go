@@ -1,0 +1,176 @@
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/progress"
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/store"
+)
+
+// UnitConfig is what a unit, one API of one tenant, is polled by. Fields without a remark
+// are required.
+type UnitConfig struct {
+	Key      store.FeedKey
+	Name     string // the tenant's label, for people
+	ClientID string
+	Tag      string // empty: the input's own
+
+	PollInterval   time.Duration
+	Lookback       time.Duration
+	Overlap        time.Duration
+	SweepInterval  time.Duration // 0: no sweeps, as with SweepLookback
+	SweepLookback  time.Duration
+	HealthInterval time.Duration // 0: no health records
+
+	Reader     defender.Reader
+	Identifier *alert.Identifier
+	Encoder    *record.Encoder
+	Limiter    *defender.Limiter // nil for none
+	Skew       *Skew             // the clock of the API's host, as Reader sees it; nil: our clock is right
+	// SignIn gets an access token, so that a refusal is found before anything is read.
+	SignIn func(context.Context) error
+	// Feeds returns how many units share the limiter at this moment; nil for this one alone.
+	Feeds func() int
+	// Changed reports, at little cost, whether something has changed since the last failure
+	// that makes another attempt worthwhile before its time: a secret file, a stored token.
+	// nil for never.
+	Changed func(context.Context) bool
+}
+
+// Unit is one API of one tenant: what several goroutines share of it. A poller polls it,
+// the committer writes its progress to the store, and the outbox reports to it what
+// became of its events.
+type Unit struct {
+	cfg UnitConfig
+	in  *Input
+	log *slog.Logger
+
+	progress *progress.Progress
+	stream   *delivery.Stream
+	status   board
+	rejected rejected
+	parked   parked
+
+	wake   chan struct{} // holds one when the next poll is to begin now
+	rewind atomic.Bool   // the store holds an operator's request to go back
+
+	// phase is when the second poll is due, counted from the start of the input; 0 for an
+	// interval after the first one.
+	phase time.Duration
+
+	ctx         context.Context // ends when the unit retires or the input stops; nil before the start
+	cancel      context.CancelFunc
+	ended       chan struct{}   // closed when the poller has ended
+	gone        chan struct{}   // closed when everything of a retired unit is committed
+	onGone      func()          // called then; guarded by Input.mu
+	predecessor <-chan struct{} // gone of a retired unit with the same key, nil if there is none
+}
+
+// newUnit returns a unit that is not started.
+func newUnit(in *Input, cfg UnitConfig) *Unit {
+	u := &Unit{
+		cfg:   cfg,
+		in:    in,
+		log:   logs.Tenant(in.cfg.Log, cfg.Name),
+		wake:  make(chan struct{}, 1),
+		ended: make(chan struct{}),
+		gone:  make(chan struct{}),
+		progress: progress.New(progress.Reach{
+			Overlap:       cfg.Overlap,
+			SweepInterval: cfg.SweepInterval,
+			SweepLookback: cfg.SweepLookback,
+		}, in.cfg.Seen),
+	}
+	u.stream = delivery.NewStream(cfg.Tag, streamOwner{u})
+	u.rejected = rejected{u: u, fault: notice{every: reminder}, through: notice{every: reminder}}
+	u.status.begin(cfg, u.now())
+
+	return u
+}
+
+func (u *Unit) now() time.Time { return u.in.cfg.Now() }
+
+// streamOwner is told by the outbox what becomes of the unit's events.
+type streamOwner struct{ u *Unit }
+
+// Delivered implements delivery.Owner.
+func (o streamOwner) Delivered(upTo uint64) {
+	o.u.progress.Delivered(upTo)
+	o.u.in.wakeCommitter()
+}
+
+// Rejected implements delivery.Owner.
+func (o streamOwner) Rejected(event *delivery.Batch) { o.u.rejected.add(event) }
+
+// start begins to poll after this wait.
+func (u *Unit) start(wait time.Duration) {
+	if u.ctx == nil {
+		u.ctx, u.cancel = context.WithCancel(u.in.ctx)
+	}
+
+	u.in.wg.Go(func() {
+		defer u.in.wakeCommitter()
+		defer close(u.ended)
+
+		if u.predecessor != nil {
+			select {
+			case <-u.predecessor:
+			case <-u.ctx.Done():
+				return
+			}
+		}
+
+		p := newPoller(u)
+		u.in.keepRunning(u.ctx, u.log, func(ctx context.Context) { p.runOrBreak(ctx, wait) })
+	})
+}
+
+// Wake makes the unit poll now.
+func (u *Unit) Wake() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// retired reports whether the unit was started and has ended.
+func (u *Unit) retired() bool { return u.ctx != nil && u.ctx.Err() != nil && closed(u.ended) }
+
+// allCommitted reports whether everything that the unit has read is delivered and in the
+// store. It belongs to the committer.
+func (u *Unit) allCommitted() bool {
+	_, _, due := u.due()
+	return !due && u.rejected.idle() && u.progress.Committed(u.in.outbox.Added(u.stream))
+}
+
+// due returns what the store does not know yet of what was delivered; ok is false if it
+// knows everything. When it is in the store, committed is to be called. It belongs to the
+// committer.
+func (u *Unit) due() (c store.Commit, committed func(), ok bool) {
+	step, due := u.progress.Due()
+
+	c.Deferred, c.Dropped = u.parked.due(u.progress.DeliveredUpTo())
+	if !due && len(c.Deferred) == 0 && len(c.Dropped) == 0 {
+		return c, nil, false
+	}
+
+	c.Key, c.Checkpoint = u.cfg.Key, store.Checkpoint(step.Checkpoint)
+	c.Seen = make([]store.Seen, len(step.Seen))
+
+	for i, s := range step.Seen {
+		c.Seen[i] = store.Seen(s)
+	}
+
+	return c, func() {
+		u.progress.Commit(step)
+		u.parked.committed(len(c.Dropped))
+	}, true
+}
