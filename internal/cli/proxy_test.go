@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -29,10 +30,15 @@ func (w *world) proxy(t *testing.T, request func(*http.Request), answer func(*ht
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		request(r.Out)
-	}, ModifyResponse: answer}
+	p := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			request(r.Out)
+		},
+		ModifyResponse: answer,
+		// A command that ends breaks its requests off, which is no news.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
 	s := httptest.NewServer(p)
 	t.Cleanup(s.Close)
 	return s.URL
