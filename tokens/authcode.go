@@ -202,7 +202,7 @@ func withScopes(list []string, more ...string) []string {
 func (c Client) Exchange(ctx context.Context, code secret.Text, redirectURI, verifier string) (Tokens, error) {
 	extra := c.App.resource()
 	if list := c.App.scopes(true); len(list) > 0 {
-		extra.Set("scope", joinScopes(list)) // one resource only, whatever the authorize request spanned
+		extra.Set("scope", strings.Join(list, " ")) // one resource only, whatever the authorize request spanned
 	}
 
 	return c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -91,12 +92,12 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 	}
 
 	w := &wire{
-		app:   c.App,
-		now:   c.now,
-		skew:  c.OnSkew,
-		host:  LoginHost(c.App.LoginURL),
-		quiet: c.timeout(),
-		add:   url.Values{},
+		app:     c.App,
+		now:     c.now,
+		skew:    c.OnSkew,
+		host:    LoginHost(c.App.LoginURL),
+		timeout: c.timeout(),
+		add:     url.Values{},
 	}
 	for name, values := range extra {
 		w.add[name] = values
@@ -139,18 +140,14 @@ func (c Client) tokens(
 	}
 
 	if t.Type() != "Bearer" || !usableInHeader(t.AccessToken) {
-		e := w.strange(w.status, w.header)
-		e.Problem = "the token of " + w.host + " cannot be used as a bearer token"
-		e.Refusal.CorrelationID = w.requestID
+		e := w.unusable("the token of " + w.host + " cannot be used as a bearer token")
 		w.keepRotated(e, sent)
 
 		return Tokens{}, e
 	}
 
 	if err := secret.New(t.RefreshToken).CheckToken(); err != nil {
-		e := w.strange(w.status, w.header)
-		e.Problem = "the refresh token in the answer of " + w.host + " " + err.Error()
-		e.Refusal.CorrelationID = w.requestID
+		e := w.unusable("the refresh token in the answer of " + w.host + " " + err.Error())
 
 		return Tokens{}, e
 	}
@@ -190,7 +187,7 @@ func (c Client) Redeem(ctx context.Context, refresh secret.Text) (Tokens, error)
 	// The library sends no scope with a refresh; without one v2 would answer for whatever
 	// was asked for first.
 	if list := c.App.scopes(true); len(list) > 0 {
-		extra.Set("scope", joinScopes(list))
+		extra.Set("scope", strings.Join(list, " "))
 	}
 
 	return c.tokens(ctx, extra, refresh, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
@@ -212,18 +209,4 @@ func (c Client) ClientCredentials(ctx context.Context) (Tokens, error) {
 
 		return conf.Token(ctx)
 	})
-}
-
-func joinScopes(list []string) string {
-	s := ""
-
-	for i, scope := range list {
-		if i > 0 {
-			s += " "
-		}
-
-		s += scope
-	}
-
-	return s
 }

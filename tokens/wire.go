@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,11 +22,11 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// maxBody bounds what is read of an answer; a token answer has a few kilobytes.
+// maxBody bounds what is read of an answer, in bytes; a token answer has a few kilobytes.
 const maxBody = 1 << 20
 
 // wire is the transport under golang.org/x/oauth2 for one sign-in. The library builds
-// requests and polls; what it cannot say or would not understand is added here:
+// requests and polls. wire adds what the library has no place for or does not understand:
 // `resource` at a v1 refresh, client assertions, our request id, numbers written as
 // strings, JSON under another content type, the service's clock, and errors that can be
 // told apart.
@@ -35,29 +36,36 @@ type wire struct {
 	now  func() time.Time
 	skew func(server, at time.Time)
 	host string
-	// quiet is how long to wait without a byte before a request is given up.
-	quiet time.Duration
+	// timeout is how long a request may go without a byte arriving.
+	timeout time.Duration
 
 	add  url.Values // parameters the library has no place for
 	drop []string   // parameters the library sends and v1 does not know
 
-	secrets []string // of the form that was sent last: none of them may be printed when it comes back
+	exchange // the last one
 
-	// what came back last
-	answer    answer
-	status    int
-	header    http.Header
+	slowDowns int // how often the service said slow_down
+}
+
+// exchange is one request and what came back.
+type exchange struct {
+	secrets   []string // of the form that was sent; none may be printed when it comes back
 	requestID string
-	sent      *atomic.Bool // the request went out whole; the transport may still set it after it gave up
-	fault     *Error       // why the answer is none
-	slowDowns int
+	// written says that the request went out whole. The transport may set it even after
+	// it gave up.
+	written *atomic.Bool
+
+	status int // 0: no answer
+	header http.Header
+	answer answer
+	fault  *Error // why there is no answer that can be used
 }
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	w.answer, w.status, w.header, w.sent, w.fault = answer{}, 0, nil, new(atomic.Bool), nil
+	w.exchange = exchange{written: new(atomic.Bool)}
 
-	ctx, heard, done := limited(req.Context(), w.quiet)
+	ctx, heard, done := withTimeouts(req.Context(), w.timeout)
 	defer done()
 
 	req, err := w.rewrite(req.WithContext(ctx))
@@ -69,56 +77,74 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	res, err := w.base.RoundTrip(req)
 	if err != nil {
-		w.fault = w.broken(ctx, err)
-		w.fault.lost = w.sent.Load()
-		w.fault.Refusal.CorrelationID = w.requestID
-
-		return nil, w.fault
+		return nil, w.fail(w.incomplete(ctx, err, w.written.Load()))
 	}
 	defer res.Body.Close()
 
-	w.status, w.header = res.StatusCode, res.Header
+	heard()
+
+	w.status = res.StatusCode
+	w.header = res.Header
+
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil && w.skew != nil {
 		w.skew(date, w.now())
 	}
 
-	heard()
-
-	body, err := io.ReadAll(io.LimitReader(&listening{Reader: res.Body, heard: heard}, maxBody+1))
-	switch {
-	case err != nil:
-		w.fault = w.broken(ctx, err)
-		w.fault.Refusal.Status = res.StatusCode
-		w.fault.lost = true
-	case len(body) > maxBody:
-		w.fault = w.strange(res.StatusCode, res.Header)
-		w.fault.Err = fmt.Errorf("it is larger than %d bytes", maxBody)
-	case res.StatusCode >= 300 && res.StatusCode < 400:
-		w.fault = w.strange(res.StatusCode, res.Header)
-	default:
-		w.answer, err = parseAnswer(body, start)
-		if err != nil || res.StatusCode >= 300 && w.answer.refusal.OAuth == "" && len(w.answer.refusal.AADSTS) == 0 {
-			w.fault = w.strange(res.StatusCode, res.Header)
-		}
-
-		w.answer.scrub(w.sentOut)
+	body, err := io.ReadAll(io.LimitReader(&meteredReader{Reader: res.Body, heard: heard}, maxBody+1))
+	if err != nil {
+		return nil, w.fail(w.incomplete(ctx, err, true))
 	}
 
-	if w.fault != nil {
-		w.fault.RetryAfter = w.retryAfter(res.Header)
-		w.fault.Refusal.CorrelationID = w.requestID
-
-		return nil, w.fault
+	if fault := w.read(body, start); fault != nil {
+		return nil, w.fail(fault)
 	}
 
 	if w.answer.refusal.OAuth == "slow_down" {
 		w.slowDowns++
 	}
 
-	return w.canonical(res)
+	return w.libraryAnswer(res)
 }
 
-// rewrite gives the request with what the library left out. The library always posts a
+// fail notes why the exchange failed.
+func (w *wire) fail(fault *Error) *Error {
+	fault.RetryAfter = w.retryAfter()
+	fault.Refusal.CorrelationID = w.requestID
+	w.fault = fault
+
+	return fault
+}
+
+// read takes in the body of an answer. It returns the fault of one that is not the
+// sign-in service's.
+func (w *wire) read(body []byte, start time.Time) *Error {
+	if len(body) > maxBody {
+		fault := w.unexpected()
+		fault.Err = fmt.Errorf("it is larger than %d bytes", maxBody)
+
+		return fault
+	}
+
+	if w.status >= 300 && w.status < 400 {
+		return w.unexpected()
+	}
+
+	a, err := parseAnswer(body, start)
+	if err != nil {
+		return w.unexpected()
+	}
+
+	a.scrub(w.holdsSecret)
+	w.answer = a
+
+	if w.status >= 300 && a.refusal.OAuth == "" && len(a.refusal.AADSTS) == 0 {
+		return w.unexpected()
+	}
+
+	return nil
+}
+
+// rewrite returns the request with what the library left out. The library always posts a
 // form.
 func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	old, err := io.ReadAll(req.Body)
@@ -146,25 +172,26 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 		w.secrets = append(w.secrets, form[name]...)
 	}
 
+	w.requestID = newGUID()
+
 	text := form.Encode() // each value form-encoded exactly once: AADSTS7000215 otherwise
-	sent := w.sent
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+	written := w.written
+	req = req.Clone(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
-				sent.Store(true)
+				written.Store(true)
 			}
 		},
-	})
-	req = req.Clone(ctx)
+	}))
 	req.Body = io.NopCloser(strings.NewReader(text))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 	req.ContentLength = int64(len(text))
-	// Sign-ins are an hour apart, so the connection kept open since the last one has
-	// often been closed at the other end. An empty key (never sent) tells net/http that
-	// it may repeat the request on a fresh connection when a reused one ends without a
+
+	// Sign-ins are an hour apart, so the service has often closed the connection that was
+	// kept open since the last one. This key, which is empty and never sent, tells net/http
+	// that it may repeat the request on a new connection when a reused one ends without a
 	// byte of an answer.
 	req.Header["Idempotency-Key"] = nil
-	w.requestID = newGUID()
 
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("client-request-id", w.requestID)
@@ -173,8 +200,8 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	return req, nil
 }
 
-// canonical is the answer as the library reads it without stumbling.
-func (w *wire) canonical(res *http.Response) (*http.Response, error) {
+// libraryAnswer returns the answer in the form that the library understands.
+func (w *wire) libraryAnswer(res *http.Response) (*http.Response, error) {
 	a := w.answer
 	m := map[string]any{}
 
@@ -183,8 +210,11 @@ func (w *wire) canonical(res *http.Response) (*http.Response, error) {
 			m[name] = value
 		}
 	}
-	if set("error", a.refusal.OAuth); a.refusal.OAuth == "" && res.StatusCode >= 300 {
-		set("error", "unknown_error")
+
+	set("error", a.refusal.OAuth)
+
+	if a.refusal.OAuth == "" && res.StatusCode >= 300 {
+		set("error", unknownError)
 	}
 
 	set("token_type", a.tokenType)
@@ -215,7 +245,7 @@ func (w *wire) canonical(res *http.Response) (*http.Response, error) {
 	return &out, nil
 }
 
-// failure explains why the library gave err.
+// failure returns the Error for an error of the library.
 func (w *wire) failure(err error) *Error {
 	switch {
 	case w.fault != nil:
@@ -223,29 +253,40 @@ func (w *wire) failure(err error) *Error {
 	case w.status == 0:
 		return networkError(err, w.host)
 	case w.answer.refusal.OAuth != "" || len(w.answer.refusal.AADSTS) > 0:
-		w.answer.refusal.Status = w.status
-		e := w.answer.refusal.Explain(w.app)
-
-		e.RetryAfter = w.retryAfter(w.header)
-		if e.Code == 50196 && e.RetryAfter == 0 {
-			e.RetryAfter = loopPause
-		}
-
-		if e.Refusal.CorrelationID == "" {
-			e.Refusal.CorrelationID = w.requestID
-		}
-
-		return e
+		return w.refused()
 	}
 
-	e := w.strange(w.status, w.header) // whole JSON, yet without what was asked for
+	return w.unusable("") // whole JSON, yet without what was asked for
+}
+
+// refused returns the Error for the service's refusal.
+func (w *wire) refused() *Error {
+	r := w.answer.refusal
+	r.Status = w.status
+	r.CorrelationID = cmp.Or(r.CorrelationID, w.requestID)
+
+	e := r.Explain(w.app)
+
+	e.RetryAfter = w.retryAfter()
+	if e.Code == 50196 && e.RetryAfter == 0 {
+		e.RetryAfter = loopPause
+	}
+
+	return e
+}
+
+// unusable returns the Error for a success that cannot be used. problem replaces the
+// usual one unless it is empty.
+func (w *wire) unusable(problem string) *Error {
+	e := w.unexpected()
+	e.Problem = cmp.Or(problem, e.Problem)
 	e.Refusal.CorrelationID = w.requestID
 
 	return e
 }
 
-// keepRotated puts the refresh token of a success into the error that it ended with, if
-// it is not the one we sent.
+// keepRotated puts the new refresh token of an answer that cannot be used into its error,
+// so that it is not lost.
 func (w *wire) keepRotated(e *Error, sent secret.Text) {
 	if w.status != http.StatusOK || w.answer.refusal.OAuth != "" || sent.IsZero() {
 		return
@@ -261,9 +302,9 @@ func (w *wire) keepRotated(e *Error, sent secret.Text) {
 // lasts some minutes by itself.
 const loopPause = 15 * time.Minute
 
-// bind puts w under the library, as the client of ctx. RoundTrip makes an error of every
-// redirect, so that the client follows none, whatever hc does: net/http would post the
-// form again to wherever a 307 points.
+// bind returns a context whose HTTP client sends the library's requests through w.
+// RoundTrip makes an error of every redirect, so the client follows none, whatever hc
+// does: net/http would post the form again to wherever a 307 points.
 func (w *wire) bind(ctx context.Context, hc *http.Client) context.Context {
 	client := &http.Client{}
 	if hc != nil {
@@ -291,33 +332,40 @@ var secretFields = []string{
 	"device_code",
 }
 
-// sentOut tells whether a foreign text holds a piece of a secret that we sent.
-func (w *wire) sentOut(text string) bool {
+// holdsSecret reports whether a text of another machine holds a part of a secret that we
+// sent.
+func (w *wire) holdsSecret(text string) bool {
 	return slices.ContainsFunc(w.secrets, func(s string) bool { return netfault.Shares(text, s) })
 }
 
-func (w *wire) retryAfter(h http.Header) time.Duration {
-	wait, _ := netfault.RetryAfter(h, w.now())
-	return wait
+// retryAfter returns how long the answer asks to wait; 0 if it does not.
+func (w *wire) retryAfter() time.Duration {
+	d, _ := netfault.RetryAfter(w.header, w.now())
+	return d
 }
 
-// broken explains why no whole answer came.
-func (w *wire) broken(ctx context.Context, err error) *Error {
+// incomplete returns the Error when no whole answer came. lost says that the service may
+// have acted on the request.
+func (w *wire) incomplete(ctx context.Context, err error, lost bool) *Error {
+	e := networkError(err, w.host)
+	e.Refusal.Status = w.status
+	e.lost = lost
+
 	cause := context.Cause(ctx)
 
-	e := networkError(err, w.host)
 	switch {
 	case errors.Is(cause, errSilent) && w.status == 0:
-		e.Problem, e.Err = fmt.Sprintf("%s sent nothing for %v", w.host, w.quiet), nil
+		e.Problem = fmt.Sprintf("%s sent nothing for %v", w.host, w.timeout)
 	case errors.Is(cause, errSilent):
-		e.Problem, e.Err = fmt.Sprintf("%s sent less than %d bytes in %v", w.host, leastBytes, w.quiet), nil
+		e.Problem = fmt.Sprintf("%s sent less than %d bytes in %v", w.host, leastBytes, w.timeout)
 	case errors.Is(cause, errSlow):
-		e.Problem, e.Err = fmt.Sprintf("%s did not answer whole within %v", w.host, wholeTime(w.quiet)), nil
+		e.Problem = fmt.Sprintf("%s did not answer whole within %v", w.host, wholeTimeout(w.timeout))
 	default:
 		return e
 	}
 
-	e.Remedy = "check the network, the firewall and proxy"
+	e.Remedy = checkNetwork
+	e.Err = nil
 
 	return e
 }
@@ -328,43 +376,46 @@ var (
 	errSlow   = errors.New("the answer takes too long")
 )
 
-// leastBytes is how much of an unfinished answer must arrive within Client.Timeout: less
-// counts as nothing.
+// leastBytes is how much of an unfinished answer has to arrive within Client.Timeout:
+// less counts as nothing.
 const leastBytes = 1 << 10
 
-// wholeTime is how long a whole request may take whose answer keeps coming: it has a few
-// kilobytes.
-func wholeTime(quiet time.Duration) time.Duration { return 2 * quiet }
+// wholeTimeout is how long a whole request may take whose answer keeps coming. An answer
+// has a few kilobytes.
+func wholeTimeout(timeout time.Duration) time.Duration { return 2 * timeout }
 
-// limited returns a context that ends when nothing was heard for as long as quiet, or the
-// whole takes too long. heard says that something was.
-func limited(ctx context.Context, quiet time.Duration) (limit context.Context, heard, done func()) {
+// withTimeouts returns a context that ends when heard was not called for the timeout, or
+// when the whole request takes too long. done releases it.
+func withTimeouts(ctx context.Context, timeout time.Duration) (limited context.Context, heard, done func()) {
 	ctx, giveUp := context.WithCancelCause(ctx)
-	ctx, end := context.WithTimeoutCause(ctx, wholeTime(quiet), errSlow)
-	silence := time.AfterFunc(quiet, func() { giveUp(errSilent) })
+	ctx, end := context.WithTimeoutCause(ctx, wholeTimeout(timeout), errSlow)
+	silence := time.AfterFunc(timeout, func() { giveUp(errSilent) })
 
-	return ctx, func() { silence.Reset(quiet) }, func() {
+	heard = func() { silence.Reset(timeout) }
+	done = func() {
 		silence.Stop()
 		end()
 		giveUp(nil)
 	}
+
+	return ctx, heard, done
 }
 
-// listening is a body that says whenever leastBytes have arrived.
-type listening struct {
+// meteredReader calls heard whenever leastBytes have arrived.
+type meteredReader struct {
 	io.Reader
 	heard func()
-	bytes int // since it said so
+	bytes int // since the last call
 }
 
 // Read implements io.Reader.
-func (l *listening) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
+func (m *meteredReader) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
 
-	l.bytes += n
-	if l.bytes >= leastBytes {
-		l.bytes = 0
-		l.heard()
+	m.bytes += n
+	if m.bytes >= leastBytes {
+		m.bytes = 0
+		m.heard()
 	}
 
 	return n, err
