@@ -7,10 +7,10 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// AcquireCommand is what a person types to sign in anew: `defenderctl tokens acquire` for
-// a tenant and an application. more are further flags, each followed by its value; one
-// with an empty value is left out. Words are quoted for a POSIX shell where they have to
-// be.
+// AcquireCommand is what a person types to sign in anew: `defenderctl tokens acquire`
+// for a tenant and an application. more are further flags, each followed by its value;
+// one with an empty value is left out. Words are quoted for a POSIX shell where they
+// have to be.
 func AcquireCommand(tenantID, clientID string, more ...string) string {
 	words := []string{
 		"defenderctl",

@@ -9,10 +9,11 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Adopt makes a refresh token that a person brought, by a sign-in or an import, the newest
-// of its chain, whatever was stored before. It remembers the fingerprint, so that the same
-// value in a configuration does not start the chain again. A text that cannot be a token
-// is refused. When Adopt returns nil, the token survives a crash of the machine.
+// Adopt makes a refresh token that a person brought, by a sign-in or an import, the
+// newest of its chain, whatever was stored before. It remembers the fingerprint, so
+// that the same value in a configuration does not start the chain again. A text that
+// cannot be a token is refused. When Adopt returns nil, the token survives a crash of
+// the machine.
 func Adopt(
 	ctx context.Context,
 	store ChainStore,

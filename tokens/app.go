@@ -14,14 +14,14 @@ import (
 type Version int
 
 const (
-	// V2 is /oauth2/v2.0/…: what is asked for is a scope. It is the zero value.
+	// V2 is /oauth2/v2.0/…, which is asked for a scope. It is the zero value.
 	V2 Version = iota
-	// V1 is /oauth2/…: what is asked for is a resource. The legacy SIEM API is
-	// documented for it only.
+	// V1 is /oauth2/…, which is asked for a resource. The legacy SIEM API is documented
+	// for it only.
 	V1
 )
 
-// String is "v1" or "v2".
+// String returns "v1" or "v2".
 func (v Version) String() string {
 	if v == V1 {
 		return "v1"
@@ -65,8 +65,8 @@ func (a App) ChainKey() ChainKey {
 	}
 }
 
-// LoginHost is the host of a sign-in URL in lower case, with its port unless that is
-// the scheme's own. What is not a URL comes back in lower case.
+// LoginHost returns the host of a sign-in URL in lower case, with its port unless that
+// is the scheme's own. A text that is not a URL comes back in lower case.
 func LoginHost(loginURL string) string {
 	u, err := url.Parse(strings.ToLower(loginURL))
 	if err != nil || u.Host == "" {
@@ -85,7 +85,7 @@ func LoginHost(loginURL string) string {
 	return host + ":" + port
 }
 
-// String names the application without its credential.
+// String returns a line that names the application without its credential.
 func (a App) String() string {
 	return fmt.Sprintf(
 		"client %s in tenant %s at %s (%s, %s)",
@@ -97,10 +97,10 @@ func (a App) String() string {
 	)
 }
 
-// GoString is String, so that %#v shows no credential either.
+// GoString returns String, so that %#v shows no credential either.
 func (a App) GoString() string { return a.String() }
 
-// validate finds what would make every request pointless.
+// validate returns an error if no request could succeed.
 func (a App) validate() error {
 	u, err := url.Parse(a.LoginURL)
 	switch {
@@ -119,7 +119,7 @@ func (a App) validate() error {
 	return nil
 }
 
-// endpoint gives the address of one of the tenant's endpoints:
+// endpoint returns the address of one of the tenant's endpoints:
 // /{tenant}/oauth2/[v2.0/]name
 // (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow).
 func (a App) endpoint(name string) string {
@@ -131,11 +131,12 @@ func (a App) endpoint(name string) string {
 	return strings.TrimRight(a.LoginURL, "/") + "/" + url.PathEscape(a.TenantID) + family + name
 }
 
-// tokenURL is where tokens are asked for; it is also the audience of a client assertion.
+// tokenURL returns the address of the token endpoint, which is also the audience of a
+// client assertion.
 func (a App) tokenURL() string { return a.endpoint("token") }
 
-// scopes is the v2 scope list; delegated: with a user present. v1 knows none (it
-// ignores scope).
+// scopes returns the scopes to ask for at v2; delegated means with a user. v1 has none:
+// it ignores them.
 func (a App) scopes(delegated bool) []string {
 	if a.Version == V1 {
 		return nil
@@ -149,19 +150,13 @@ func (a App) scopes(delegated bool) []string {
 	}
 
 	if delegated {
-		for _, s := range list {
-			if strings.EqualFold(s, "offline_access") {
-				return list
-			}
-		}
-
-		list = append(list[:len(list):len(list)], "offline_access")
+		list = withScopes(list, "offline_access")
 	}
 
 	return list
 }
 
-// resource is the form that names the API at v1; v2 refuses it (AADSTS901002).
+// resource returns the form that names the API at v1; v2 refuses it (AADSTS901002).
 func (a App) resource() url.Values {
 	if a.Version == V1 {
 		return url.Values{"resource": {a.Resource}}
@@ -170,9 +165,9 @@ func (a App) resource() url.Values {
 	return url.Values{}
 }
 
-// config is the application as golang.org/x/oauth2 knows it. The style is fixed:
-// probing would send every refused request twice.
-func (a App) config(delegated bool) *oauth2.Config {
+// config returns the application as golang.org/x/oauth2 knows it, for a sign-in with a
+// user. The style is fixed: probing would send every refused request twice.
+func (a App) config() *oauth2.Config {
 	device := a.endpoint("devicecode")
 	if a.Version == V1 {
 		device += "?api-version=1.0" // as ADAL sends it
@@ -180,7 +175,7 @@ func (a App) config(delegated bool) *oauth2.Config {
 
 	return &oauth2.Config{
 		ClientID: a.ClientID,
-		Scopes:   a.scopes(delegated),
+		Scopes:   a.scopes(true),
 		Endpoint: oauth2.Endpoint{
 			AuthURL:       a.endpoint("authorize"),
 			TokenURL:      a.tokenURL(),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -21,8 +22,8 @@ import (
 type AuthCode struct {
 	// Client redeems the code.
 	Client Client
-	// RedirectURI is where the browser is sent with the code, exactly as registered; the
-	// port of a loopback address is free.
+	// RedirectURI is where the browser is sent with the code, exactly as registered;
+	// the port of a loopback address is free.
 	RedirectURI string
 	// Prompt is what the service asks the person in any case: "select_account" (the
 	// usual), "login", "consent", or empty. LoginHint is the user whose name the page
@@ -33,7 +34,7 @@ type AuthCode struct {
 	verifier secret.Text
 }
 
-// NewAuthCode begins an attempt with fresh state and verifier.
+// NewAuthCode returns an attempt with a new state and verifier.
 func NewAuthCode(client Client, redirectURI, prompt string) *AuthCode {
 	var b [24]byte
 	rand.Read(b[:]) // never fails
@@ -47,7 +48,7 @@ func NewAuthCode(client Client, redirectURI, prompt string) *AuthCode {
 	}
 }
 
-// URL is the address for the person's browser.
+// URL returns the address for the person's browser.
 func (a *AuthCode) URL() string {
 	address := a.Client.App.AuthCodeURL(a.RedirectURI, a.state, a.verifier.Reveal(), a.Prompt)
 	if a.LoginHint != "" {
@@ -57,8 +58,8 @@ func (a *AuthCode) URL() string {
 	return address
 }
 
-// State is the value that comes back with the answer; it tells this attempt's answer from
-// others.
+// State returns the value that comes back with the answer and tells it from those to
+// other attempts.
 func (a *AuthCode) State() string { return a.state }
 
 // Exchange redeems the code that came back.
@@ -73,7 +74,8 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 	code, state, err := ParsePasted(text)
 	if state != "" && !sameState(state, a.state) {
 		return Tokens{}, errors.New(
-			"this address answers another sign-in, or was cut off: paste the one the browser ended on after opening the address above",
+			"this address answers another sign-in, or was cut off: " +
+				"paste the one the browser ended on after opening the address above",
 		)
 	}
 
@@ -85,8 +87,8 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 }
 
 // ExchangeReturned waits for the browser at cb, redeems the code that it brings, and
-// tells the browser how that went. If the person sees the URL before this is called, call
-// cb.Expect(a.State()) before that.
+// tells the browser how that went. If the person sees the URL before this is called,
+// call cb.Expect(a.State()) before that.
 func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, error) {
 	code, err := cb.Wait(ctx, a.state)
 	if err != nil {
@@ -108,8 +110,8 @@ func (a *AuthCode) redeemReturned(ctx context.Context, code secret.Text) (Tokens
 	return a.Exchange(ctx, code)
 }
 
-// closingPage is what the browser shows at the end: who signed in to what, or why nobody
-// did.
+// closingPage returns what the browser shows at the end: who signed in to what, or why
+// the sign-in failed.
 func (a *AuthCode) closingPage(t Tokens, err error) page {
 	app := a.Client.App
 
@@ -149,14 +151,14 @@ func (a *AuthCode) explain(err error) error {
 	return e.Refusal.Explain(a.Client.App)
 }
 
-// AuthCodeURL is the address of the authorize endpoint. prompt may be empty; so may
-// verifier, for a service without PKCE.
+// AuthCodeURL returns the address of the authorize endpoint. prompt may be empty; so
+// may verifier, for a service without PKCE.
 //
-// v1 is asked for the resource here already, so that consent and conditional access are
-// settled while the person is there.
+// v1 is asked for the resource here already, so that the person gives consent and meets
+// conditional access while at the browser.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow
 func (a App) AuthCodeURL(redirectURI, state, verifier, prompt string) string {
-	conf := a.config(true)
+	conf := a.config()
 	if a.Version == V2 {
 		// For the account's name, which comes with an id token.
 		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
@@ -180,16 +182,12 @@ func (a App) AuthCodeURL(redirectURI, state, verifier, prompt string) string {
 	return conf.AuthCodeURL(state, options...)
 }
 
+// withScopes returns the list with more scopes, each once.
 func withScopes(list []string, more ...string) []string {
 	list = list[:len(list):len(list)]
 
 	for _, m := range more {
-		known := false
-		for _, s := range list {
-			known = known || strings.EqualFold(s, m)
-		}
-
-		if !known {
+		if !slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, m) }) {
 			list = append(list, m)
 		}
 	}
@@ -206,7 +204,7 @@ func (c Client) Exchange(ctx context.Context, code secret.Text, redirectURI, ver
 	}
 
 	return c.tokens(ctx, extra, secret.Text{}, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
-		conf := c.App.config(true)
+		conf := c.App.config()
 		conf.RedirectURL = redirectURI
 
 		var options []oauth2.AuthCodeOption

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -29,8 +30,8 @@ type Claims struct {
 
 var errNotJWT = errors.New("the token is not a JWT that can be read")
 
-// Inspect reads the claims of a token. An opaque one gives an error, which says nothing
-// about its being usable.
+// Inspect reads the claims of a token. A token that is not a JWT gives an error; an API
+// may accept it all the same.
 func Inspect(token secret.Text) (Claims, error) {
 	parts := strings.Split(token.Reveal(), ".")
 	if len(parts) != 3 || len(parts[1]) > maxBody {
@@ -42,76 +43,82 @@ func Inspect(token secret.Text) (Claims, error) {
 		return Claims{}, errNotJWT
 	}
 
-	var m map[string]json.RawMessage
-	if json.Unmarshal(body, &m) != nil {
+	var set claimSet
+	if json.Unmarshal(body, &set) != nil {
 		return Claims{}, errNotJWT
 	}
 
-	list := func(name string) []string {
-		var (
-			one  string
-			many []string
-		)
-		switch raw := m[name]; {
-		case json.Unmarshal(raw, &one) == nil && raw != nil:
-			many = strings.Fields(one)
-		case json.Unmarshal(raw, &many) != nil:
-			return nil
-		}
-
-		many = many[:min(len(many), 64)]
-		for i := range many {
-			many[i] = plain.Line(many[i], 200)
-		}
-
-		return many
-	}
-	text := func(names ...string) string {
-		for _, name := range names {
-			var s string
-			if json.Unmarshal(m[name], &s) == nil && s != "" {
-				return plain.Line(s, 200)
-			}
-		}
-
-		return ""
-	}
-	at := func(name string) time.Time {
-		s, ok := seconds(m[name])
-		if !ok {
-			return time.Time{}
-		}
-
-		return time.Unix(int64(s/time.Second), 0).UTC()
-	}
-
 	return Claims{
-		Tid:   text("tid"),
-		Aud:   strings.Join(list("aud"), " "),
-		Iss:   text("iss"),
-		AppID: text("appid", "azp"),
-		Roles: list("roles"),
-		Scp:   list("scp"),
-		Exp:   at("exp"),
-		Nbf:   at("nbf"),
-		Upn:   text("upn", "preferred_username", "unique_name", "email"),
-		Name:  text("name"),
-		Oid:   text("oid"),
+		Tid:   set.text("tid"),
+		Aud:   strings.Join(set.list("aud"), " "),
+		Iss:   set.text("iss"),
+		AppID: set.text("appid", "azp"),
+		Roles: set.list("roles"),
+		Scp:   set.list("scp"),
+		Exp:   set.time("exp"),
+		Nbf:   set.time("nbf"),
+		Upn:   set.text("upn", "preferred_username", "unique_name", "email"),
+		Name:  set.text("name"),
+		Oid:   set.text("oid"),
 	}, nil
 }
 
-// Account is what to call the user: the sign-in name, else the display name; empty for
-// an application's token.
-func (c Claims) Account() string {
-	if c.Upn != "" {
-		return c.Upn
+// claimSet is the body of a JWT. A claim of another type than expected reads as
+// missing.
+type claimSet map[string]json.RawMessage
+
+// text returns the first of the claims that is there.
+func (c claimSet) text(names ...string) string {
+	for _, name := range names {
+		var s string
+		if json.Unmarshal(c[name], &s) == nil && s != "" {
+			return plain.Line(s, 200)
+		}
 	}
 
-	return c.Name
+	return ""
 }
 
-// String is one line for a log when an API refuses the token (T20: wrong audience,
-// missing role).
+// list returns a claim that is an array, or a text with blanks between its items.
+func (c claimSet) list(name string) []string {
+	var (
+		one  string
+		many []string
+	)
+
+	switch raw := c[name]; {
+	case json.Unmarshal(raw, &one) == nil && raw != nil:
+		many = strings.Fields(one)
+	case json.Unmarshal(raw, &many) != nil:
+		return nil
+	}
+
+	many = many[:min(len(many), 64)]
+	for i := range many {
+		many[i] = plain.Line(many[i], 200)
+	}
+
+	return many
+}
+
+// time returns a claim in seconds since 1970.
+func (c claimSet) time(name string) time.Time {
+	s, ok := seconds(c[name])
+	if !ok {
+		return time.Time{}
+	}
+
+	return time.Unix(int64(s/time.Second), 0).UTC()
+}
+
+// Account returns the user's sign-in name, else the display name; nothing for an
+// application's token.
+func (c Claims) Account() string {
+	return cmp.Or(c.Upn, c.Name)
+}
+
+// String returns one line for a log when an API refuses the token, for example for a
+// wrong audience or a missing role.
 func (c Claims) String() string {
 	return plain.Line(fmt.Sprintf("aud=%s tid=%s appid=%s roles=%s scp=%s exp=%s", c.Aud, c.Tid, c.AppID,
 		strings.Join(c.Roles, ","), strings.Join(c.Scp, ","), c.Exp.Format(time.RFC3339)), 600)

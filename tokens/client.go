@@ -44,11 +44,11 @@ type Tokens struct {
 type Client struct {
 	// App is who asks for what.
 	App App
-	// HTTP sends the requests; nil means a plain client. Its redirect policy and cookies
-	// are not used.
+	// HTTP sends the requests; nil means a plain client. Its redirect policy and
+	// cookies are not used.
 	HTTP *http.Client
-	// Timeout is how long to wait without a byte before a request is given up; 0 means a
-	// minute. A request may take twice that in all.
+	// Timeout is how long to wait without a byte before a request is given up; 0 means
+	// a minute. A request may take twice that in all.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -116,8 +116,8 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 	return w.bind(ctx, c.HTTP), w, nil
 }
 
-// tokens runs one exchange of the library and reads its answer. sent is the refresh token
-// that was sent, if any.
+// tokens runs one exchange of the library and reads its answer. sent is the refresh
+// token that was sent, if any.
 func (c Client) tokens(
 	ctx context.Context,
 	extra url.Values,
@@ -180,20 +180,20 @@ func (c Client) tokens(
 	return out, nil
 }
 
-// Redeem redeems a refresh token once (RFC 6749 section 6). The caller holds the chain's
-// lock and stores the successor.
+// Redeem redeems a refresh token once (RFC 6749 section 6). The caller holds the
+// chain's lock and stores the successor.
 func (c Client) Redeem(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	extra := c.App.resource()
-	// The library sends no scope with a refresh; without one v2 would answer for whatever
-	// was asked for first.
+	// The library sends no scope with a refresh; without one v2 would answer for
+	// whatever was asked for first.
 	if list := c.App.scopes(true); len(list) > 0 {
 		extra.Set("scope", strings.Join(list, " "))
 	}
 
 	return c.tokens(ctx, extra, refresh, func(ctx context.Context, _ *wire) (*oauth2.Token, error) {
-		// A token without an access token is not valid, so that the source redeems it at
-		// once.
-		return c.App.config(true).TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
+		// A token without an access token is not valid, so that the source redeems it
+		// at once.
+		return c.App.config().TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.Reveal()}).Token()
 	})
 }
 

@@ -220,7 +220,8 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 		"absent": {"", 0}, "negative": {"-3", 0}, "junk": {"soon", 0}, "NaN": {"NaN", 0}, "absurd": {"99999999999999", 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// The service's clock says 9:00; ours is an hour fast, which must not matter.
+			// The service's clock says 9:00; ours is an hour fast, which must not
+			// matter.
 			f := &fake{
 				header: map[string][]string{"Retry-After": {tc.value}, "Date": {"Tue, 03 Feb 2026 09:00:00 GMT"}},
 			}

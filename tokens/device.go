@@ -36,8 +36,8 @@ const defaultInterval = 5 * time.Second
 // DeviceAuth asks for a code that a person enters on another device. The registration
 // must allow public client flows.
 //
-// v1 answers with verification_url and numbers as strings, v2 as RFC 8628 says; both are
-// read. https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code
+// v1 answers with verification_url and numbers as strings, v2 as RFC 8628 says; both
+// are read. https://learn.microsoft.com/entra/identity-platform/v2-oauth2-device-code
 func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 	bare := c
 	bare.App.Credential = nil // the device endpoint takes none
@@ -83,8 +83,8 @@ func (c Client) DeviceAuth(ctx context.Context) (*Device, error) {
 const slowDownStep = 5 * time.Second
 
 // DevicePoll asks until the person has signed in or declined, or the code has ended. A
-// slow_down makes the interval longer for good, and so does a fault of the network, which
-// does not end the sign-in.
+// slow_down makes the interval longer for good, and so does a fault of the network,
+// which does not end the sign-in.
 func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 	caller := ctx
 
@@ -113,8 +113,8 @@ func (c Client) DevicePoll(ctx context.Context, d *Device) (Tokens, error) {
 	}
 }
 
-// pollDevice lets the library poll at an interval until it gives up or has an answer. It
-// returns how often the service said slow_down.
+// pollDevice lets the library poll at an interval until it gives up or has an answer.
+// It returns how often the service said slow_down.
 func (c Client) pollDevice(ctx context.Context, d *Device, interval time.Duration) (Tokens, int, error) {
 	extra := c.App.resource()
 
@@ -144,10 +144,10 @@ func (c Client) pollDevice(ctx context.Context, d *Device, interval time.Duratio
 	return t, slowDowns, err
 }
 
-// deviceConfig is the library's configuration for a device code. At v2 it asks for an id
-// token too, which has the account's name.
+// deviceConfig is the library's configuration for a device code. At v2 it asks for an
+// id token too, which has the account's name.
 func (c Client) deviceConfig() *oauth2.Config {
-	conf := c.App.config(true)
+	conf := c.App.config()
 	if c.App.Version == V2 {
 		conf.Scopes = withScopes(conf.Scopes, "openid", "profile")
 	}

@@ -8,8 +8,8 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Error is why there is no access token: a fault that is explained, and what the sign-in
-// service said. Its text is one bounded line without any secret.
+// Error is why there is no access token: a fault that is explained, and what the
+// sign-in service said. Its text is one bounded line without any secret.
 type Error struct {
 	// Fault has problem, remedy and fate. Its Codes are empty: see Explained.
 	advice.Fault

@@ -76,9 +76,9 @@ func fill(text string, app App) string {
 	).Replace(text)
 }
 
-// AdminConsentURL returns the address that an administrator of the customer's tenant opens to allow
-// the application everything its registration lists. redirectURI must be registered;
-// empty leaves the choice to the registration.
+// AdminConsentURL returns the address that an administrator of the customer's tenant
+// opens to allow the application everything its registration lists. redirectURI must be
+// registered; empty leaves the choice to the registration.
 //
 // https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
 func (a App) AdminConsentURL(redirectURI, state string) string {
@@ -149,7 +149,7 @@ func (r Refusal) Explain(app App) *Error {
 		unreliable: x.unreliable,
 	}
 
-	// A service that has a fault of its own has decided nothing.
+	// A service that answered 429 or 503 has decided nothing.
 	if r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError {
 		e.Fate = advice.TryAgain
 		e.Scope = advice.ScopeService
@@ -160,8 +160,8 @@ func (r Refusal) Explain(app App) *Error {
 	return e
 }
 
-// tellingCode returns the code that says most: the first known one that is not weak, else
-// the first known one; known is false where there is none.
+// tellingCode returns the code that says most: the first known one that is not weak,
+// else the first known one; known is false where there is none.
 func tellingCode(codes []int) (x explanation, code int, known bool) {
 	for _, c := range codes {
 		candidate, ok := lookUp(c)
@@ -202,9 +202,9 @@ func explainOAuth(r Refusal) explanation {
 	return x
 }
 
-// interaction are the suberrors after which the same refresh token may work again once a
-// person or an administrator acted, as the Microsoft Authentication Library classifies
-// them.
+// interaction are the suberrors after which the same refresh token may work again once
+// a person or an administrator acted, as the Microsoft Authentication Library
+// classifies them.
 var interaction = []string{
 	"basic_action",
 	"additional_action",

@@ -9,8 +9,8 @@ import (
 // signInAgain is the remedy of most dead refresh tokens.
 const signInAgain = "sign in again: {acquire}"
 
-// oauthExplanations are used when no AADSTS code says more. The errors of the device code
-// flow are those of RFC 8628 section 3.5.
+// oauthExplanations are used when no AADSTS code says more. The errors of the device
+// code flow are those of RFC 8628 section 3.5.
 var oauthExplanations = map[string]explanation{
 	"invalid_request": needsFix(
 		"the sign-in service found the request malformed",
@@ -515,8 +515,8 @@ var serviceCodes = map[int]explanation{
 	),
 }
 
-// family returns the explanation of a code by its first digits, for groups whose members
-// mean much the same; ok is false for other codes.
+// family returns the explanation of a code by its first digits, for groups whose
+// members mean much the same; ok is false for other codes.
 func family(code int) (explanation, bool) {
 	switch {
 	case code/10 == 5007:

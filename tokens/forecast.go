@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// RefreshLife is how long a refresh token lives without being used; each use gives one
-// with a new life.
+// RefreshLife is how long a refresh token lives without being used. Each use returns
+// one with a new life.
 //
 // https://learn.microsoft.com/entra/identity-platform/refresh-tokens#token-lifetime
 const RefreshLife = 90 * 24 * time.Hour
@@ -20,12 +20,13 @@ type Forecast struct {
 	Ends time.Time
 	// Ended: it is of no use any more. Soon: it ends within WarnBefore, or has ended.
 	Ended, Soon bool
-	// Text says so in a sentence, Remedy what to do; both are empty as long as nothing is
-	// to be done.
+	// Text says so in a sentence, Remedy what to do; both are empty as long as nothing
+	// is to be done.
 	Text, Remedy string
 }
 
-// State is the forecast in a few words, for a table: "ok", "ends in 5 days", "ended".
+// State returns the forecast in a few words, for a table: "ok", "ends in 5 days",
+// "ended".
 func (f Forecast) State(now time.Time) string {
 	switch {
 	case f.Ended:
@@ -37,11 +38,10 @@ func (f Forecast) State(now time.Time) string {
 	return "ok"
 }
 
-// Forecast tells how long the chain lives if nobody uses it: RefreshLife from its last
-// refresh on; a token that the service declared dead has ended. app is whose chain it is:
+// Forecast returns when the chain ends if nobody uses it: RefreshLife after its last
+// refresh. A chain that the service declared dead has ended. app is whose chain it is;
 // remedies name its command.
 func (c Chain) Forecast(now time.Time, app App) Forecast {
-	remedy := fill(signInAgain, app)
 	if !c.Dead.IsZero() {
 		return c.deadForecast(app)
 	}
@@ -58,25 +58,25 @@ func (c Chain) Forecast(now time.Time, app App) Forecast {
 	f := Forecast{Ends: issued.Add(RefreshLife)}
 	switch left := f.Ends.Sub(now); {
 	case left <= 0:
-		f.Ended, f.Soon, f.Remedy = true, true, remedy
+		f.Ended = true
+		f.Soon = true
+		f.Remedy = fill(signInAgain, app)
 		f.Text = "the refresh token was not used for 90 days and has ended"
 	case left <= WarnBefore:
-		f.Soon, f.Remedy = true, fill(
-			"start the input, or run: defenderctl tokens refresh {tenant} --config FILE",
-			app,
-		)
-		f.Text = "the refresh token has not been refreshed since " + issued.UTC().
-			Format(time.DateOnly) +
-			" and ends in " + days(
-			left,
+		f.Soon = true
+		f.Remedy = fill("start the input, or run: defenderctl tokens refresh {tenant} --config FILE", app)
+		f.Text = fmt.Sprintf(
+			"the refresh token has not been refreshed since %s and ends in %s",
+			issued.UTC().Format(time.DateOnly),
+			days(left),
 		)
 	}
 
 	return f
 }
 
-// deadForecast is the forecast of a token that the service declared dead, in the words of
-// its refusal.
+// deadForecast returns the forecast of a chain that the service declared dead, in the
+// words of its refusal.
 func (c Chain) deadForecast(app App) Forecast {
 	e := c.Dead.Explain(app)
 	f := Forecast{
@@ -94,25 +94,29 @@ func (c Chain) deadForecast(app App) Forecast {
 	return f
 }
 
-// Forecast tells when the certificate ends.
+// Forecast returns when the certificate ends.
 func (i CertificateInfo) Forecast(now time.Time) Forecast {
 	f := Forecast{Ends: i.NotAfter}
 
-	const remedy = "make a new certificate, add it to the application's registration, and put it into client_certificate_file"
+	const remedy = "make a new certificate, add it to the application's registration, " +
+		"and put it into client_certificate_file"
 
 	switch left := f.Ends.Sub(now); {
 	case left <= 0:
-		f.Ended, f.Soon, f.Remedy = true, true, remedy
+		f.Ended = true
+		f.Soon = true
+		f.Remedy = remedy
 		f.Text = "the client certificate ended on " + i.NotAfter.UTC().Format(time.DateOnly)
 	case left <= WarnBefore:
-		f.Soon, f.Remedy = true, remedy
+		f.Soon = true
+		f.Remedy = remedy
 		f.Text = "the client certificate ends in " + days(left)
 	}
 
 	return f
 }
 
-// days is a span as people say it.
+// days returns a span as people say it.
 func days(d time.Duration) string {
 	switch n := int(d.Round(time.Hour) / (24 * time.Hour)); {
 	case n < 1:

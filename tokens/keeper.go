@@ -14,8 +14,8 @@ import (
 
 // Keeper is a ChainStore in front of another one, and survives a store that fails: it
 // keeps a chain that cannot be written in memory, uses it from there, and writes it at
-// the next chance. Wrap a process's store once and give the same Keeper to every Source,
-// since only the Keeper knows what is not stored yet. Safe for concurrent use.
+// the next chance. Wrap a process's store once and give the same Keeper to every
+// Source, since only the Keeper knows what is not stored yet. Safe for concurrent use.
 type Keeper struct {
 	store ChainStore
 	log   func(slog.Level, string)
@@ -28,8 +28,8 @@ type Keeper struct {
 type keptChain struct {
 	// inUse holds one value while a goroutine of this process has the chain's lock.
 	inUse chan struct{}
-	// newest is the newest state: known says that there is one, unsaved that it is newer
-	// than what the store has.
+	// newest is the newest state: known says that there is one, unsaved that it is
+	// newer than what the store has.
 	newest  Chain
 	known   bool
 	unsaved bool
@@ -41,8 +41,8 @@ type keptChain struct {
 	faultLogged bool
 }
 
-// UnsavedError says that a chain is in memory only, and why. Sign-ins go on with it. It is
-// lost if the process ends before the store works again.
+// UnsavedError says that a chain is in memory only, and why. Sign-ins go on with it. It
+// is lost if the process ends before the store works again.
 type UnsavedError struct{ Err error }
 
 // Error returns one line.
@@ -96,8 +96,8 @@ func (k *Keeper) logFault(key ChainKey, what string, err error) {
 // errLockedElsewhere says that another process holds a chain's lock.
 var errLockedElsewhere = errors.New("another process holds it")
 
-// Lock implements ChainStore. When the store cannot lock for another reason than ctx, the
-// chain is exclusive within this process only.
+// Lock implements ChainStore. When the store cannot lock for another reason than ctx,
+// the chain is exclusive within this process only.
 func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -129,9 +129,9 @@ func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	}), nil
 }
 
-// Load implements ChainStore. A chain in memory only is newer than the stored one, unless
-// another process wrote meanwhile: that one wins, since it may come from a person who
-// signed in.
+// Load implements ChainStore. A chain in memory only is newer than the stored one,
+// unless another process wrote meanwhile: that one wins, since it may come from a
+// person who signed in.
 func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	k.mu.Lock()
 	savesBefore := k.of(key).saves
@@ -179,8 +179,8 @@ func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	return stored, ok, nil
 }
 
-// isNewerThan reports whether the state in memory follows the stored one; ok is false if
-// nothing is stored.
+// isNewerThan reports whether the state in memory follows the stored one; ok is false
+// if nothing is stored.
 func (c *keptChain) isNewerThan(stored Chain, ok bool) bool {
 	if !ok {
 		return c.newest.Version == 0
@@ -189,8 +189,8 @@ func (c *keptChain) isNewerThan(stored Chain, ok bool) bool {
 	return stored.Version <= c.newest.Version
 }
 
-// Save implements ChainStore. An *UnsavedError says that the chain is kept in memory; the
-// log has it.
+// Save implements ChainStore. An *UnsavedError says that the chain is kept in memory;
+// the log has it.
 func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
 	k.mu.Lock()
 	c := k.of(key)
@@ -242,8 +242,8 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	return nil
 }
 
-// SeedSeen implements ChainStore. When the store cannot say, a chain in memory counts as
-// started with the seed: it must not be replaced on a guess.
+// SeedSeen implements ChainStore. When the store cannot say, a chain in memory counts
+// as started with the seed: it must not be replaced on a guess.
 func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, fingerprint [32]byte) (bool, error) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -294,9 +294,9 @@ func (k *Keeper) Busy() bool {
 // flushTimeout bounds an attempt to write what is pending while nobody waits for it.
 const flushTimeout = 5 * time.Second
 
-// Flush tries to write all that is in memory only. It is called at every tick and before
-// the process ends. It leaves chains in use to their users. The error joins what still
-// cannot be written.
+// Flush tries to write all that is in memory only. It is called at every tick and
+// before the process ends. It leaves chains in use to their users. The error joins what
+// still cannot be written.
 func (k *Keeper) Flush(ctx context.Context) error {
 	var keys []ChainKey
 
@@ -343,8 +343,8 @@ func (k *Keeper) flushKey(ctx context.Context, key ChainKey) error {
 }
 
 // flush writes what is pending. The caller holds the chain's lock. What another process
-// wrote meanwhile stays, but the seeds that are not stored yet are added: without them the
-// chain would start again with an old seed after a restart.
+// wrote meanwhile stays, but the seeds that are not stored yet are added: without them
+// the chain would start again with an old seed after a restart.
 func (k *Keeper) flush(ctx context.Context, key ChainKey) error {
 	if !k.Pending(key) {
 		return nil

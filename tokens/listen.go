@@ -28,16 +28,16 @@ import (
 type Callback struct {
 	servers []*http.Server
 	port    int
-	// patience is how long a page waits for the code to be redeemed.
-	patience time.Duration
-	result   chan redirected
+	// pageTimeout is how long a page waits for the code to be redeemed.
+	pageTimeout time.Duration
+	result      chan redirected
 	// reported is closed once ending says how the sign-in ended.
 	reported chan struct{}
 
-	mu     sync.Mutex
-	state  string // what is expected; empty: nothing
-	done   bool
-	ending *page
+	mu       sync.Mutex
+	state    string // what is expected; empty: nothing
+	answered bool   // the answer has come
+	ending   *page  // how the sign-in ended
 }
 
 // page is what the browser is shown. Its texts are escaped when it is written.
@@ -46,9 +46,9 @@ type page struct {
 	title, text string
 }
 
-// pagePatience is how long a browser waits for its page; redeeming a code takes a second
+// pageTimeout is how long a browser waits for its page; redeeming a code takes a second
 // or two.
-const pagePatience = time.Minute
+const pageTimeout = time.Minute
 
 // redirected is what the browser brought.
 type redirected struct {
@@ -56,9 +56,9 @@ type redirected struct {
 	err  error
 }
 
-// Listen opens the port on both loopback addresses; 0 picks a free one. A machine without
-// IPv6 listens on 127.0.0.1 alone; a port that somebody else holds on one of the two is
-// an error, since the code could go to them.
+// Listen opens the port on both loopback addresses; 0 picks a free one. A machine
+// without IPv6 listens on 127.0.0.1 alone; a port that somebody else holds on one of
+// the two is an error, since the code could go to them.
 func Listen(port int) (*Callback, error) {
 	const tries = 16 // for a port that is free on both
 
@@ -101,17 +101,17 @@ func listen(port int) (*Callback, error) {
 	}
 
 	c := &Callback{
-		port:     port,
-		patience: pagePatience,
-		result:   make(chan redirected, 1),
-		reported: make(chan struct{}),
+		port:        port,
+		pageTimeout: pageTimeout,
+		result:      make(chan redirected, 1),
+		reported:    make(chan struct{}),
 	}
 	for _, l := range listeners {
 		s := &http.Server{
 			Handler:           http.HandlerFunc(c.serve),
 			ReadHeaderTimeout: 10 * time.Second,
 			ReadTimeout:       10 * time.Second,
-			WriteTimeout:      pagePatience + 10*time.Second,
+			WriteTimeout:      pageTimeout + 10*time.Second,
 			IdleTimeout:       10 * time.Second,
 			MaxHeaderBytes:    64 << 10,
 			ErrorLog:          log.New(io.Discard, "", 0),
@@ -128,8 +128,8 @@ func listen(port int) (*Callback, error) {
 // Port is the port listened on.
 func (c *Callback) Port() int { return c.port }
 
-// RedirectURI is the address to send the browser back to, with a path that was registered
-// ("/" or "" for none).
+// RedirectURI is the address to send the browser back to, with a path that was
+// registered ("/" or "" for none).
 func (c *Callback) RedirectURI(path string) string {
 	if path == "" || path[0] != '/' {
 		path = "/" + path
@@ -139,9 +139,9 @@ func (c *Callback) RedirectURI(path string) string {
 }
 
 // Expect tells the state to know the answer by. Call it before anybody is shown the
-// address to open: a browser that is signed in already comes back at once, and what comes
-// before Expect is nobody's answer. The first answer after it is kept for Wait. Each
-// Callback serves one state; another one is refused.
+// address to open: a browser that is signed in already comes back at once, and what
+// comes before Expect is nobody's answer. The first answer after it is kept for Wait.
+// Each Callback serves one state; another one is refused.
 func (c *Callback) Expect(state string) error {
 	if state == "" {
 		return errors.New("tokens: a callback needs a state to know its answer by")
@@ -161,8 +161,8 @@ func (c *Callback) Expect(state string) error {
 
 // Wait returns the code that comes with the state (see Expect, which it calls too); a
 // refusal by the service or the person is an *Error. It waits until ctx ends. Each
-// Callback serves one Wait. Whoever redeems the code calls report then; ExchangeReturned
-// does both.
+// Callback serves one Wait. Whoever redeems the code calls report then;
+// ExchangeReturned does both.
 func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
 	if err := c.Expect(state); err != nil {
 		return secret.Text{}, err
@@ -210,9 +210,9 @@ func (c *Callback) Close() error {
 	return errors.Join(errs...)
 }
 
-// serve answers any request, and takes the right one.
+// serve answers every request and accepts the right one.
 func (c *Callback) serve(w http.ResponseWriter, r *http.Request) {
-	p, wait := c.take(r)
+	p, wait := c.accept(r)
 	if wait {
 		p = c.outcome(r.Context())
 	}
@@ -239,9 +239,10 @@ const closingPage = `<!doctype html><html lang="en"><head><meta charset="utf-8">
 <body><h1>%s</h1><p>%s</p></body></html>
 `
 
-// outcome waits until the code was redeemed and returns the page that says how that went.
+// outcome waits until the code was redeemed and returns the page that says how that
+// went.
 func (c *Callback) outcome(ctx context.Context) page {
-	limit := time.NewTimer(c.patience)
+	limit := time.NewTimer(c.pageTimeout)
 	defer limit.Stop()
 
 	select {
@@ -264,9 +265,9 @@ func (c *Callback) outcome(ctx context.Context) page {
 	}
 }
 
-// take decides whether r is the answer, and what to show; wait tells to show the outcome
-// instead. Nothing of the request is shown.
-func (c *Callback) take(r *http.Request) (p page, wait bool) {
+// accept decides whether r is the answer, and returns the page to show; wait says to
+// show the outcome instead. The page shows nothing of the request.
+func (c *Callback) accept(r *http.Request) (p page, wait bool) {
 	if r.Method != http.MethodGet {
 		return page{http.StatusMethodNotAllowed, "Not this way", "The answer to a sign-in comes as a GET."}, false
 	}
@@ -286,14 +287,14 @@ func (c *Callback) take(r *http.Request) (p page, wait bool) {
 			"Not the sign-in that is waited for",
 			"Use the address that the command line printed last.",
 		}, false
-	case c.done:
+	case c.answered:
 		return page{
 			http.StatusConflict,
 			"Already done",
 			"This sign-in has been answered before. You can close this window.",
 		}, false
 	case len(faults) > 0:
-		c.done = true
+		c.answered = true
 		c.result <- redirected{err: redirectRefusal(form).Explain(App{})}
 
 		return page{
@@ -305,7 +306,7 @@ func (c *Callback) take(r *http.Request) (p page, wait bool) {
 		return page{http.StatusBadRequest, "Nothing here", "The answer has no code."}, false
 	}
 
-	c.done = true
+	c.answered = true
 	c.result <- redirected{code: secret.New(codes[0])}
 
 	return page{}, true

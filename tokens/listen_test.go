@@ -153,20 +153,20 @@ func TestThePageDoesNotWaitForEver(t *testing.T) {
 		t.Errorf("when the command ends, the page says %s", body)
 	}
 
-	slow := &Callback{patience: time.Millisecond, reported: make(chan struct{})}
+	slow := &Callback{pageTimeout: time.Millisecond, reported: make(chan struct{})}
 	if p := slow.outcome(t.Context()); p.status != 200 || p.title != "Not finished yet" {
 		t.Errorf("%+v", p)
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	patient := &Callback{patience: time.Hour, reported: make(chan struct{})}
-	if p := patient.outcome(gone); p.title != "Not finished yet" {
+	waiting := &Callback{pageTimeout: time.Hour, reported: make(chan struct{})}
+	if p := waiting.outcome(gone); p.title != "Not finished yet" {
 		t.Errorf("a browser that left: %+v", p)
 	}
 }
 
 func TestTheFirstReportCounts(t *testing.T) {
-	c := &Callback{patience: time.Hour, reported: make(chan struct{})}
+	c := &Callback{pageTimeout: time.Hour, reported: make(chan struct{})}
 	a := NewAuthCode(Client{App: App{TenantID: "t"}}, "", "")
 	c.report(a.closingPage(Tokens{Account: "soc@contoso.test"}, nil))
 	c.report(a.closingPage(Tokens{}, errors.New("x")))

@@ -16,8 +16,8 @@ const (
 	inspectingCA  = "if a proxy inspects TLS, give its CA in ca_file"
 )
 
-// networkFaults are the texts for each kind of failure: what stands before and behind the
-// host's name, and the remedy.
+// networkFaults are the texts for each kind of failure: what stands before and behind
+// the host's name, and the remedy.
 var networkFaults = map[netfault.Kind]struct{ before, behind, remedy string }{
 	netfault.Proxy:       {"there is no way through the proxy to ", "", "check proxy (or HTTPS_PROXY)"},
 	netfault.ProxySignIn: {"the proxy on the way to ", " asks for a user and a password", proxyPassword},

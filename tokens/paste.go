@@ -15,57 +15,34 @@ import (
 const maxPasted = 64 << 10
 
 // ParsePasted reads what a person copied from the browser after signing in: the whole
-// address it ended on, only its query, or the bare code. Line breaks and blanks that a
-// terminal or a mail put in are dropped, and so are quotes and angle brackets around it.
-// state is empty for a bare code only: an address without one was cut off, and its code
-// may be too. An address that carries a refusal (`error=`) gives an *Error with its
-// explanation, and its state.
+// address that it ended on, its query alone, or the code alone. It drops line breaks
+// and blanks that a terminal or a mail put in, and quotes and angle brackets around it.
+//
+// state is empty for a code alone. An address without a state was cut off, and so may
+// be its code: that is an error. An address that carries a refusal (`error=`) gives an
+// *Error with its explanation, and its state.
 func ParsePasted(text string) (code secret.Text, state string, err error) {
-	if len(text) > maxPasted {
-		return secret.Text{}, "", errors.New("the pasted text is too long to be the browser's address")
-	}
-
-	if !utf8.ValidString(text) {
-		return secret.Text{}, "", errors.New(
-			"the pasted text is damaged: paste the whole address the browser ended on",
-		)
-	}
-
-	text = strings.Trim(strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' {
-			return -1
-		}
-
-		return r
-	}, text), `"'<>`+"`")
-	if text == "" {
-		return secret.Text{}, "", errors.New("nothing was pasted: paste the whole address the browser ended on")
+	text, err = cleanPasted(text)
+	if err != nil {
+		return secret.Text{}, "", err
 	}
 
 	form, isAddress := pastedForm(text)
 	if !isAddress {
-		if strings.ContainsAny(text, "/?&#<>\"%") || len(text) < 16 {
-			return secret.Text{}, "", errors.New(
-				"the pasted text has no code: paste the whole address the browser ended on, from https:// to its end",
-			)
-		}
-
-		code := secret.New(text)
-		if err := checkCode(code); err != nil {
-			return secret.Text{}, "", err
-		}
-
-		return code, "", nil
+		code, err = pastedCode(text)
+		return code, "", err
 	}
+
+	state = form.Get("state")
 
 	switch codes := form["code"]; {
 	case form.Get("error") != "":
-		return secret.Text{}, form.Get("state"), redirectRefusal(form).Explain(App{})
+		return secret.Text{}, state, redirectRefusal(form).Explain(App{})
 	case len(codes) != 1 || codes[0] == "":
 		return secret.Text{}, "", errors.New(
 			"the pasted address has no code: finish the sign-in in the browser, then paste the address it ended on",
 		)
-	case form.Get("state") == "":
+	case state == "":
 		return secret.Text{}, "", errors.New(
 			"the pasted address has no state, so it was cut off: paste it again, whole",
 		)
@@ -75,13 +52,54 @@ func ParsePasted(text string) (code secret.Text, state string, err error) {
 
 	code = secret.New(form.Get("code"))
 	if err := checkCode(code); err != nil {
-		return secret.Text{}, form.Get("state"), err
+		return secret.Text{}, state, err
 	}
 
-	return code, form.Get("state"), nil
+	return code, state, nil
 }
 
-// checkCode refuses what cannot be an authorization code.
+// cleanPasted returns the text without what does not belong to an address or a code.
+func cleanPasted(text string) (string, error) {
+	switch {
+	case len(text) > maxPasted:
+		return "", errors.New("the pasted text is too long to be the browser's address")
+	case !utf8.ValidString(text):
+		return "", errors.New("the pasted text is damaged: paste the whole address the browser ended on")
+	}
+
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' {
+			return -1
+		}
+
+		return r
+	}, text)
+
+	text = strings.Trim(text, "\"'<>`")
+	if text == "" {
+		return "", errors.New("nothing was pasted: paste the whole address the browser ended on")
+	}
+
+	return text, nil
+}
+
+// pastedCode returns the code in a text that is no address.
+func pastedCode(text string) (secret.Text, error) {
+	if strings.ContainsAny(text, "/?&#<>\"%") || len(text) < 16 {
+		return secret.Text{}, errors.New(
+			"the pasted text has no code: paste the whole address the browser ended on, from https:// to its end",
+		)
+	}
+
+	code := secret.New(text)
+	if err := checkCode(code); err != nil {
+		return secret.Text{}, err
+	}
+
+	return code, nil
+}
+
+// checkCode returns an error for a text that cannot be an authorization code.
 func checkCode(code secret.Text) error {
 	if err := code.CheckToken(); err != nil {
 		return fmt.Errorf("the code in what was pasted %w", err)
@@ -90,8 +108,8 @@ func checkCode(code secret.Text) error {
 	return nil
 }
 
-// pastedForm finds the parameters in an address or a bare query; ok is false when there
-// are none.
+// pastedForm returns the parameters of an address or of a query alone; false when the
+// text is neither.
 func pastedForm(text string) (url.Values, bool) {
 	parts := []string{text}
 	if strings.Contains(text, "://") || strings.ContainsAny(text, "?#") {

@@ -14,24 +14,24 @@ import (
 )
 
 // retryPauses are the pauses before the same refresh token is sent again within one
-// sign-in: after a refusal that good tokens were seen to get (AADSTS70000), and after an
-// answer that was lost on its way. In the second case the service may have rotated the
-// token, and a strict service accepts the old one for a short time only.
+// sign-in: after a refusal that good tokens were seen to get (AADSTS70000), and after
+// an answer that was lost on its way. In the second case the service may have rotated
+// the token, and a strict service accepts the old one for a short time only.
 var retryPauses = [...]time.Duration{time.Second, 3 * time.Second}
 
 // GraceTime is how much longer than its caller's context a redemption under way may
 // live: its answer may hold the only good refresh token.
 const GraceTime = 3 * time.Second
 
-// lockTimeout bounds the wait for a chain that somebody else redeems: a process that was
-// stopped while it holds the lock would make us wait for ever.
+// lockTimeout bounds the wait for a chain that somebody else redeems: a process that
+// was stopped while it holds the lock would make us wait for ever.
 const lockTimeout = 30 * time.Second
 
 // saveTimeout bounds the writing of a new refresh token, which no caller can cancel.
 const saveTimeout = 15 * time.Second
 
-// redemption is one sign-in with the refresh tokens of a chain. It lives while the chain
-// is locked.
+// redemption is one sign-in with the refresh tokens of a chain. It lives while the
+// chain is locked.
 type redemption struct {
 	source *Source
 	// deadline is when no further try begins.
@@ -130,8 +130,9 @@ func (r *redemption) withChain(ctx context.Context) (Access, error) {
 	return r.advance(ctx)
 }
 
-// advance redeems the newest refresh token of a living chain, or the one before it where
-// the refusal is unreliable. It stores the successor before it returns the access token.
+// advance redeems the newest refresh token of a living chain, or the one before it
+// where the refusal is unreliable. It stores the successor before it returns the access
+// token.
 func (r *redemption) advance(ctx context.Context) (Access, error) {
 	sent := r.chain.Refresh
 	got, err := r.redeem(ctx, sent)
@@ -213,8 +214,9 @@ func (r *redemption) storeFailure(ctx context.Context, sent secret.Text, err err
 	r.source.saveChain(ctx, next)
 }
 
-// redeem redeems a refresh token. It sends the same token again after a short pause where
-// that can help, as long as there is time. A request under way outlives ctx by GraceTime.
+// redeem redeems a refresh token. It sends the same token again after a short pause
+// where that can help, as long as there is time. A request under way outlives ctx by
+// GraceTime.
 func (r *redemption) redeem(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	for _, interval := range retryPauses {
 		got, err := r.redeemOnce(ctx, refresh)
@@ -243,14 +245,14 @@ func (r *redemption) redeemOnce(ctx context.Context, refresh secret.Text) (Token
 	return r.source.client.Redeem(longer, refresh)
 }
 
-// tenantName returns the label to store with the chain: the configured one, else the one
-// that is there.
+// tenantName returns the label to store with the chain: the configured one, else the
+// one that is there.
 func (r *redemption) tenantName() string {
 	return cmp.Or(r.source.cfg.TenantName, r.chain.TenantName)
 }
 
-// saveChain stores the chain. The Keeper reports a store that fails, and tries again; the
-// token is good and is used meanwhile.
+// saveChain stores the chain. The Keeper reports a store that fails, and tries again;
+// the token is good and is used meanwhile.
 func (s *Source) saveChain(ctx context.Context, c Chain, seeds ...[32]byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()

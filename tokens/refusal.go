@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Refusal is what the sign-in service said when it refused a request. A ChainStore keeps
-// the one by which a refresh token was declared dead, so that it can be explained later in
-// the same words. The zero Refusal says nothing: the token lives.
+// Refusal is what the sign-in service said when it refused a request. A ChainStore
+// keeps the one by which a refresh token was declared dead, so that it can be explained
+// later in the same words. The zero Refusal says nothing: the token lives.
 type Refusal struct {
 	// AADSTS are Microsoft's numbers, in the order of the answer.
 	AADSTS []int
@@ -31,11 +31,12 @@ type storedRefusal struct {
 	CorrelationID string `json:"correlation_id,omitempty"`
 }
 
-// maxRefusal bounds the text form in bytes; the longest that MarshalText writes has some
-// 600.
+// maxRefusal bounds the text form in bytes; the longest that MarshalText writes has
+// some 600.
 const maxRefusal = 4096
 
-// IsZero reports whether the refusal has no code. One without a code never ends a token.
+// IsZero reports whether the refusal has no code. One without a code never ends a
+// token.
 func (r Refusal) IsZero() bool { return len(r.AADSTS) == 0 }
 
 // Code returns the AADSTS number that decides; 0 where there is none.
@@ -53,7 +54,8 @@ func (r Refusal) String() string {
 
 func codeName(code int) string { return "AADSTS" + strconv.Itoa(code) }
 
-// MarshalText returns the form that a store keeps: JSON, or nothing for the zero Refusal.
+// MarshalText returns the form that a store keeps: JSON, or nothing for the zero
+// Refusal.
 func (r Refusal) MarshalText() ([]byte, error) {
 	if r.IsZero() {
 		return nil, nil

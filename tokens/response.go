@@ -35,8 +35,8 @@ type answer struct {
 	refusal Refusal
 }
 
-// maxLife bounds what is believed of a token's or a device code's life; the longest that
-// Entra issues are 28 hours.
+// maxLife bounds what is believed of a token's or a device code's life; the longest
+// that Entra issues are 28 hours.
 const maxLife = 7 * 24 * time.Hour
 
 var errNotJSON = errors.New("the answer is not a JSON object")
@@ -112,14 +112,21 @@ const unknownError = "unknown_error"
 // (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow,
 // reference-error-codes).
 func knownOAuth(name string) bool {
-	_, ok := oauthExplanations[name]
+	_, explained := oauthExplanations[name]
 
-	return ok ||
-		slices.Contains(
-			[]string{"unsupported_response_type", "invalid_token", "insufficient_scope", "account_selection_required",
-				"invalid_request_object", "request_not_supported", "invalid_request_uri", unknownError},
-			name,
-		)
+	return explained || slices.Contains(unexplained, name)
+}
+
+// unexplained are known names without an explanation of their own.
+var unexplained = []string{
+	"unsupported_response_type",
+	"invalid_token",
+	"insufficient_scope",
+	"account_selection_required",
+	"invalid_request_object",
+	"request_not_supported",
+	"invalid_request_uri",
+	unknownError,
 }
 
 // suberrors are Microsoft's refinements of an error, as the Microsoft Authentication
@@ -139,18 +146,26 @@ var suberrors = []string{
 	"cancel",
 }
 
-// scrub takes out of what may be printed all that is a piece of what we sent.
-func (a *answer) scrub(sentOut func(string) bool) {
-	for _, s := range []*string{&a.scope, &a.userCode, &a.verification, &a.message, &a.refusal.TraceID, &a.refusal.CorrelationID} {
-		if sentOut(*s) {
+// scrub empties each text for people that holds a part of what we sent.
+func (a *answer) scrub(holdsSecret func(string) bool) {
+	for _, s := range []*string{
+		&a.scope,
+		&a.userCode,
+		&a.verification,
+		&a.message,
+		&a.refusal.TraceID,
+		&a.refusal.CorrelationID,
+	} {
+		if holdsSecret(*s) {
 			*s = ""
 		}
 	}
 }
 
-// parseRefusal reads the fields of an error answer, of a token endpoint or of a redirect
-// (RFC 6749 sections 4.1.2.1 and 5.2). It searches the description for numbers and ids
-// and drops the rest, which is a text of another machine and may quote what we sent.
+// parseRefusal reads the fields of an error answer, of a token endpoint or of a
+// redirect (RFC 6749 sections 4.1.2.1 and 5.2). It searches the description for numbers
+// and ids and drops the rest, which is a text of another machine and may quote what we
+// sent.
 func parseRefusal(name, suberror, description string, codes json.RawMessage) Refusal {
 	var r Refusal
 
@@ -198,8 +213,8 @@ func (r *Refusal) addCode(text string) {
 	r.AADSTS = append(r.AADSTS, n)
 }
 
-// printableID returns an id of hex digits and dashes, the only form that may reach a log;
-// anything else is dropped.
+// printableID returns an id of hex digits and dashes, the only form that may reach a
+// log; anything else is dropped.
 func printableID(s string) string {
 	if len(s) < 8 || len(s) > 64 || strings.Trim(s, "0123456789abcdefABCDEF-") != "" {
 		return ""
@@ -221,8 +236,8 @@ func seconds(raw json.RawMessage) (time.Duration, bool) {
 	return time.Duration(f * float64(time.Second)), true
 }
 
-// usableInHeader reports whether an access token can stand in an Authorization header (RFC
-// 6750 section 2.1, read generously).
+// usableInHeader reports whether an access token can stand in an Authorization header
+// (RFC 6750 section 2.1, read generously).
 func usableInHeader(token string) bool {
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {

@@ -124,9 +124,10 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 	return got.Access, nil
 }
 
-// advanceDespite redeems the stored chain although there is a new seed, which the service
-// refused. The seed may be half written, or of somebody who is not let in: that is no
-// reason to stop a living chain, nor to forget the seed. One line for each seed says so.
+// advanceDespite redeems the stored chain although there is a new seed, which the
+// service refused. The seed may be half written, or of somebody who is not let in: that
+// is no reason to stop a living chain, nor to forget the seed. One line for each seed
+// says so.
 func (r *redemption) advanceDespite(ctx context.Context, seed secret.Text, refused *Error) (Access, error) {
 	a, err := r.advance(ctx)
 

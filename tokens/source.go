@@ -40,9 +40,9 @@ type SourceConfig struct {
 	OnSkew func(serverDate, at time.Time)
 }
 
-// Source returns access tokens for one API of one tenant and renews them before they end:
-// 5 minutes before, or 20 % of their life if that is less. It makes one sign-in at a time.
-// Safe for concurrent use.
+// Source returns access tokens for one API of one tenant and renews them before they
+// end: 5 minutes before, or 20 % of their life if that is less. It makes one sign-in at
+// a time. Safe for concurrent use.
 type Source struct {
 	cfg    SourceConfig
 	client Client
@@ -53,8 +53,8 @@ type Source struct {
 
 	mu     sync.Mutex
 	access Access
-	// renewNotBefore is when a renewal is tried again that failed early, while the token
-	// still served.
+	// renewNotBefore is when a renewal is tried again that failed early, while the
+	// token still served.
 	renewNotBefore time.Time
 	grant          Grant
 	grantReason    string // why it is this grant; empty: not decided yet
@@ -64,8 +64,8 @@ type Source struct {
 	// refusedSeed is the last configured refresh token that was refused while the chain
 	// lives. Guarded by turn.
 	refusedSeed [32]byte
-	// lastSeen is the state of the chain that this sign-in read or wrote last; nil if it
-	// did neither. Guarded by turn.
+	// lastSeen is the state of the chain that this sign-in read or wrote last; nil if
+	// it did neither. Guarded by turn.
 	lastSeen *chainState
 }
 
@@ -173,8 +173,8 @@ func (s *Source) takeTurn(ctx context.Context) error {
 	}
 }
 
-// Refresh signs in now, whatever token is at hand: for a person who wants to see what the
-// service answers.
+// Refresh signs in now, whatever token is at hand: for a person who wants to see what
+// the service answers.
 func (s *Source) Refresh(ctx context.Context) (Access, error) {
 	if err := s.takeTurn(ctx); err != nil {
 		return Access{}, err
@@ -205,7 +205,8 @@ func (s *Source) valid() (Access, bool) {
 	return s.access, !s.access.Token.IsZero() && s.client.now().Before(s.access.Expiry)
 }
 
-// flush tries again to store a chain that is in memory only. The Keeper reports a failure.
+// flush tries again to store a chain that is in memory only. The Keeper reports a
+// failure.
 func (s *Source) flush(ctx context.Context) {
 	if s.keeper != nil && s.keeper.Pending(s.key) {
 		_ = s.keeper.flushKey(ctx, s.key)
@@ -265,9 +266,10 @@ func (s *Source) requestToken(ctx context.Context) (Access, error) {
 	return s.redeemChain(ctx)
 }
 
-// Decide decides the grant once, and returns it with the reason: refresh token if one is
-// configured or stored, or if there is nothing else; otherwise client credentials. A dead
-// chain counts as stored: auto does not fall back to what the customer did not choose.
+// Decide decides the grant once, and returns it with the reason: refresh token if one
+// is configured or stored, or if there is nothing else; otherwise client credentials. A
+// dead chain counts as stored: auto does not fall back to what the customer did not
+// choose.
 func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
 	if grant, reason := s.decided(); reason != "" {
 		return grant, reason, nil
@@ -296,7 +298,8 @@ func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
 	return grant, reason, nil
 }
 
-// decided returns the grant and its reason; the reason is empty until Decide has decided.
+// decided returns the grant and its reason; the reason is empty until Decide has
+// decided.
 func (s *Source) decided() (Grant, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -396,10 +399,10 @@ func (s *Source) dependencies(ctx context.Context) dependencies {
 	return d
 }
 
-// Changed reports whether, since the last Token that failed, something changed that makes
-// a new try worthwhile at once: the secret or certificate, the configured refresh token,
-// or the stored chain, which a person's sign-in or another process may have written. It is
-// cheap enough for every tick, and false when nothing failed.
+// Changed reports whether, since the last Token that failed, something changed that
+// makes a new try worthwhile at once: the secret or certificate, the configured refresh
+// token, or the stored chain, which a person's sign-in or another process may have
+// written. It is cheap enough for every tick, and false when nothing failed.
 func (s *Source) Changed(ctx context.Context) bool {
 	s.mu.Lock()
 	failedWith := s.failedWith

@@ -22,14 +22,15 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// maxBody bounds what is read of an answer, in bytes; a token answer has a few kilobytes.
+// maxBody bounds what is read of an answer, in bytes; a token answer has a few
+// kilobytes.
 const maxBody = 1 << 20
 
 // wire is the transport under golang.org/x/oauth2 for one sign-in. The library builds
-// requests and polls. wire adds what the library has no place for or does not understand:
-// `resource` at a v1 refresh, client assertions, our request id, numbers written as
-// strings, JSON under another content type, the service's clock, and errors that can be
-// told apart.
+// requests and polls. wire adds what the library has no place for or does not
+// understand: `resource` at a v1 refresh, client assertions, our request id, numbers
+// written as strings, JSON under another content type, the service's clock, and errors
+// that can be told apart.
 type wire struct {
 	base http.RoundTripper
 	app  App
@@ -144,8 +145,8 @@ func (w *wire) read(body []byte, start time.Time) *Error {
 	return nil
 }
 
-// rewrite returns the request with what the library left out. The library always posts a
-// form.
+// rewrite returns the request with what the library left out. The library always posts
+// a form.
 func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	old, err := io.ReadAll(req.Body)
 	req.Body.Close()
@@ -187,10 +188,10 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 	req.ContentLength = int64(len(text))
 
-	// Sign-ins are an hour apart, so the service has often closed the connection that was
-	// kept open since the last one. This key, which is empty and never sent, tells net/http
-	// that it may repeat the request on a new connection when a reused one ends without a
-	// byte of an answer.
+	// Sign-ins are an hour apart, so the service has often closed the connection that
+	// was kept open since the last one. This key, which is empty and never sent, tells
+	// net/http that it may repeat the request on a new connection when a reused one
+	// ends without a byte of an answer.
 	req.Header["Idempotency-Key"] = nil
 
 	req.Header.Set("Accept", "application/json")
@@ -285,8 +286,8 @@ func (w *wire) unusable(problem string) *Error {
 	return e
 }
 
-// keepRotated puts the new refresh token of an answer that cannot be used into its error,
-// so that it is not lost.
+// keepRotated puts the new refresh token of an answer that cannot be used into its
+// error, so that it is not lost.
 func (w *wire) keepRotated(e *Error, sent secret.Text) {
 	if w.status != http.StatusOK || w.answer.refusal.OAuth != "" || sent.IsZero() {
 		return
@@ -332,8 +333,8 @@ var secretFields = []string{
 	"device_code",
 }
 
-// holdsSecret reports whether a text of another machine holds a part of a secret that we
-// sent.
+// holdsSecret reports whether a text of another machine holds a part of a secret that
+// we sent.
 func (w *wire) holdsSecret(text string) bool {
 	return slices.ContainsFunc(w.secrets, func(s string) bool { return netfault.Shares(text, s) })
 }
@@ -344,8 +345,8 @@ func (w *wire) retryAfter() time.Duration {
 	return d
 }
 
-// incomplete returns the Error when no whole answer came. lost says that the service may
-// have acted on the request.
+// incomplete returns the Error when no whole answer came. lost says that the service
+// may have acted on the request.
 func (w *wire) incomplete(ctx context.Context, err error, lost bool) *Error {
 	e := networkError(err, w.host)
 	e.Refusal.Status = w.status
@@ -380,12 +381,12 @@ var (
 // less counts as nothing.
 const leastBytes = 1 << 10
 
-// wholeTimeout is how long a whole request may take whose answer keeps coming. An answer
-// has a few kilobytes.
+// wholeTimeout is how long a whole request may take whose answer keeps coming. An
+// answer has a few kilobytes.
 func wholeTimeout(timeout time.Duration) time.Duration { return 2 * timeout }
 
-// withTimeouts returns a context that ends when heard was not called for the timeout, or
-// when the whole request takes too long. done releases it.
+// withTimeouts returns a context that ends when heard was not called for the timeout,
+// or when the whole request takes too long. done releases it.
 func withTimeouts(ctx context.Context, timeout time.Duration) (limited context.Context, heard, done func()) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	ctx, end := context.WithTimeoutCause(ctx, wholeTimeout(timeout), errSlow)

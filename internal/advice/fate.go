@@ -2,8 +2,8 @@ package advice
 
 import "fmt"
 
-// Fate says what a fault waits for. It is the only question that a program has to ask of
-// one.
+// Fate says what a fault waits for. It is the only question that a program has to ask
+// of one.
 type Fate int
 
 const (
@@ -12,10 +12,11 @@ const (
 	TryAgain Fate = iota
 	// NewToken says that the access token was refused; another one may be accepted.
 	NewToken
-	// NeedsFix says that what we send or read is wrong until a person changes it: an id, a
-	// secret, an address, a file, a clock.
+	// NeedsFix says that what we send or read is wrong until a person changes it: an
+	// id, a secret, an address, a file, a clock.
 	NeedsFix
-	// NeedsSignIn says that a person has to sign in again, or to give a new refresh token.
+	// NeedsSignIn says that a person has to sign in again, or to give a new refresh
+	// token.
 	NeedsSignIn
 	// NotAuthorised says that somebody in the customer's tenant has to allow something:
 	// consent, an assignment, a policy, a licence.

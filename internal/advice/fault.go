@@ -19,8 +19,8 @@ type Fault struct {
 	Fate Fate `json:"-"`
 	// RetryAfter is how long the service asked to be left alone; 0 when it did not say.
 	RetryAfter time.Duration `json:"-"`
-	// Codes are what the service itself said, for its support: codes, the HTTP status and
-	// ids, the one that decided first.
+	// Codes are what the service itself said, for its support: codes, the HTTP status
+	// and ids, the one that decided first.
 	Codes []string `json:"-"`
 	// Scope says who else has the same fault; 0 where that is not known.
 	Scope Scope `json:"-"`
@@ -82,8 +82,8 @@ func Of(err error) *Fault {
 	return e.Explained()
 }
 
-// ExitCode returns the exit code of a command that ends with err: that of its fate where
-// err is or wraps a fault, ExitFailed for any other error, 0 for nil.
+// ExitCode returns the exit code of a command that ends with err: that of its fate
+// where err is or wraps a fault, ExitFailed for any other error, 0 for nil.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0

@@ -6,8 +6,8 @@ import "fmt"
 // too.
 //
 // It is about a refusal by one customer's tenant. A chain of refresh tokens may serve
-// many customers, so no customer's refusal may stop the others: whether the chain itself
-// has ended is for the chain's own tenant to say.
+// many customers, so no customer's refusal may stop the others: whether the chain
+// itself has ended is for the chain's own tenant to say.
 type Scope int
 
 const (
@@ -17,8 +17,8 @@ const (
 	ScopeChain
 	// ScopeCredential is the secret or certificate of the application: all who use it.
 	ScopeCredential
-	// ScopeApplication is the registration of the application, or what this program sends
-	// for it.
+	// ScopeApplication is the registration of the application, or what this program
+	// sends for it.
 	ScopeApplication
 	// ScopeService is the sign-in service itself: nothing was decided about anybody.
 	ScopeService

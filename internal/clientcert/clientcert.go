@@ -1,6 +1,6 @@
-// Package clientcert reads the file of a client certificate. The check of a configuration
-// and the sign-in judge a file by the same rules, so that a file that passes the check also
-// signs in.
+// Package clientcert reads the file of a client certificate. The check of a
+// configuration and the sign-in judge a file by the same rules, so that a file that
+// passes the check also signs in.
 package clientcert
 
 import (
@@ -13,7 +13,8 @@ import (
 	"fluent-bit-defender/internal/advice"
 )
 
-// Error is what is wrong with a file. It quotes nothing of the file, which holds the key.
+// Error is what is wrong with a file. It quotes nothing of the file, which holds the
+// key.
 type Error struct {
 	// Fault is about "the file".
 	advice.Fault
