@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -470,7 +471,7 @@ func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 		t,
 		tokens.SourceConfig{
 			App:   app(tokens.V2),
-			Grant: tokens.GrantRefreshToken,
+			Grant: grant.RefreshToken,
 			Store: tokenstest.New(),
 			HTTP:  f.client(),
 		},

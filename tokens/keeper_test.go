@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -143,7 +144,7 @@ func TestAStoreThatCannotBeReadOrLockedIsBridgedOnlyWithWhatIsKnown(t *testing.T
 		t,
 		tokens.SourceConfig{
 			App:   app(tokens.V2),
-			Grant: tokens.GrantRefreshToken,
+			Grant: grant.RefreshToken,
 			Store: keeper,
 			HTTP:  f.client(),
 			Now:   c.Now,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -67,14 +68,14 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 		"a body that drips":      {drip(5*time.Second, 1), 20 * time.Second, 20 * time.Second, "sent less than 1024 bytes in 20s"},
 		"a body that never ends": {drip(5*time.Second, 512), 40 * time.Second, 40 * time.Second, "did not answer whole within 40s"},
 	} {
-		for _, grant := range []tokens.Grant{tokens.GrantClientCredentials, tokens.GrantRefreshToken} {
-			t.Run(name+", "+grant.String(), func(t *testing.T) {
+		for _, g := range []grant.Grant{grant.ClientCredentials, grant.RefreshToken} {
+			t.Run(name+", "+string(g), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newSource(
 						t,
 						tokens.SourceConfig{
 							App:     app(tokens.V2),
-							Grant:   grant,
+							Grant:   g,
 							Seed:    seed("rt0"),
 							Store:   tokenstest.New(),
 							HTTP:    &http.Client{Transport: tc.service},
@@ -185,7 +186,7 @@ func TestACancelledWaitForAChainGivesTheContextsError(t *testing.T) {
 		defer unlock()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: tokens.GrantRefreshToken, Store: store})
+		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: grant.RefreshToken, Store: store})
 		if _, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}

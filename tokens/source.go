@@ -3,12 +3,14 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -16,8 +18,8 @@ import (
 type SourceConfig struct {
 	// App is the application, and what it asks for.
 	App App
-	// Grant is how it signs in; GrantAuto decides at the first use.
-	Grant Grant
+	// Grant is how it signs in. grant.Auto, or none, decides at the first use.
+	Grant grant.Grant
 	// Seed returns the configured refresh token, read anew at each use. It is nil, or
 	// returns a zero Text, where there is none.
 	Seed func() (secret.Text, error)
@@ -56,7 +58,7 @@ type Source struct {
 	// renewNotBefore is when a renewal is tried again that failed early, while the
 	// token still served.
 	renewNotBefore time.Time
-	grant          Grant
+	grant          grant.Grant
 	grantReason    string // why it is this grant; empty: not decided yet
 	// failedWith is what the last sign-in depended on, if it failed.
 	failedWith *dependencies
@@ -75,15 +77,18 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 		return nil, err
 	}
 
-	if cfg.Grant < GrantAuto || cfg.Grant > GrantClientCredentials {
-		return nil, errors.New("tokens: unknown grant")
+	chosen, err := grant.Parse(string(cfg.Grant))
+	if err != nil {
+		return nil, fmt.Errorf("tokens: %w", err)
 	}
 
-	if cfg.Store == nil && cfg.Grant == GrantRefreshToken {
+	cfg.Grant = chosen
+
+	if cfg.Store == nil && cfg.Grant == grant.RefreshToken {
 		return nil, errors.New("tokens: a store is needed for refresh tokens")
 	}
 
-	if cfg.Grant == GrantClientCredentials && cfg.App.Credential == nil {
+	if cfg.Grant == grant.ClientCredentials && cfg.App.Credential == nil {
 		return nil, errors.New("tokens: grant client_credentials needs a secret or a certificate")
 	}
 
@@ -253,12 +258,12 @@ func (s *Source) signIn(ctx context.Context) (Access, error) {
 
 // requestToken asks the service for an access token by the source's grant.
 func (s *Source) requestToken(ctx context.Context) (Access, error) {
-	grant, _, err := s.Decide(ctx)
+	chosen, _, err := s.Decide(ctx)
 	if err != nil {
 		return Access{}, err
 	}
 
-	if grant == GrantClientCredentials {
+	if chosen == grant.ClientCredentials {
 		t, err := s.client.ClientCredentials(ctx)
 		return t.Access, err
 	}
@@ -270,37 +275,37 @@ func (s *Source) requestToken(ctx context.Context) (Access, error) {
 // is configured or stored, or if there is nothing else; otherwise client credentials. A
 // dead chain counts as stored: auto does not fall back to what the customer did not
 // choose.
-func (s *Source) Decide(ctx context.Context) (Grant, string, error) {
-	if grant, reason := s.decided(); reason != "" {
-		return grant, reason, nil
+func (s *Source) Decide(ctx context.Context) (grant.Grant, string, error) {
+	if chosen, reason := s.decided(); reason != "" {
+		return chosen, reason, nil
 	}
 
-	grant, reason, err := s.chooseGrant(ctx)
+	chosen, reason, err := s.chooseGrant(ctx)
 	if err != nil {
-		return GrantAuto, "", err
+		return grant.Auto, "", err
 	}
 
 	s.mu.Lock()
 
 	first := s.grantReason == ""
 	if first {
-		s.grant = grant
+		s.grant = chosen
 		s.grantReason = reason
 	}
 
-	grant, reason = s.grant, s.grantReason
+	chosen, reason = s.grant, s.grantReason
 	s.mu.Unlock()
 
 	if first {
-		s.log(slog.LevelInfo, "grant "+grant.String()+": "+reason)
+		s.log(slog.LevelInfo, "grant "+string(chosen)+": "+reason)
 	}
 
-	return grant, reason, nil
+	return chosen, reason, nil
 }
 
 // decided returns the grant and its reason; the reason is empty until Decide has
 // decided.
-func (s *Source) decided() (Grant, string) {
+func (s *Source) decided() (grant.Grant, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -308,8 +313,8 @@ func (s *Source) decided() (Grant, string) {
 }
 
 // chooseGrant returns the grant and why it is this one.
-func (s *Source) chooseGrant(ctx context.Context) (Grant, string, error) {
-	if s.cfg.Grant != GrantAuto {
+func (s *Source) chooseGrant(ctx context.Context) (grant.Grant, string, error) {
+	if s.cfg.Grant != grant.Auto {
 		return s.cfg.Grant, "configured", nil
 	}
 
@@ -319,49 +324,49 @@ func (s *Source) chooseGrant(ctx context.Context) (Grant, string, error) {
 	case s.keeper == nil:
 		return s.grantWithoutStore(seed, seedErr)
 	case !seed.IsZero():
-		return GrantRefreshToken, "a refresh token is configured", nil
+		return grant.RefreshToken, "a refresh token is configured", nil
 	}
 
 	_, stored, err := s.keeper.Load(ctx, s.key)
 
 	switch {
 	case err != nil:
-		return GrantAuto, "", storeError(ctx, err)
+		return grant.Auto, "", storeError(ctx, err)
 	case stored:
-		return GrantRefreshToken, "a refresh token is stored", nil
+		return grant.RefreshToken, "a refresh token is stored", nil
 	case seedErr != nil:
-		return GrantAuto, "", seedErr
+		return grant.Auto, "", seedErr
 	case s.cfg.App.Credential == nil:
-		return GrantRefreshToken, "there is no secret or certificate", nil
+		return grant.RefreshToken, "there is no secret or certificate", nil
 	}
 
-	return GrantClientCredentials, "no refresh token is configured or stored", nil
+	return grant.ClientCredentials, "no refresh token is configured or stored", nil
 }
 
 // grantWithoutStore is chooseGrant where refresh tokens cannot be kept.
-func (s *Source) grantWithoutStore(seed secret.Text, seedErr error) (Grant, string, error) {
+func (s *Source) grantWithoutStore(seed secret.Text, seedErr error) (grant.Grant, string, error) {
 	switch {
 	case !seed.IsZero() || seedErr != nil:
-		return GrantAuto, "", settingError(
+		return grant.Auto, "", settingError(
 			"a refresh token is configured and there is no token store to keep its successors",
 			"check data_dir",
 			seedErr,
 		)
 	case s.cfg.App.Credential == nil:
-		return GrantAuto, "", settingError(
+		return grant.Auto, "", settingError(
 			"there is neither a token store nor a secret or certificate",
 			"check data_dir and client_secret",
 			nil,
 		)
 	}
 
-	return GrantClientCredentials, "there is no token store", nil
+	return grant.ClientCredentials, "there is no token store", nil
 }
 
 // Grant returns the grant in use; the configured one until Decide has decided.
-func (s *Source) Grant() Grant {
-	if grant, reason := s.decided(); reason != "" {
-		return grant
+func (s *Source) Grant() grant.Grant {
+	if chosen, reason := s.decided(); reason != "" {
+		return chosen
 	}
 
 	return s.cfg.Grant

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
@@ -18,7 +19,7 @@ import (
 func appOnly(f *fake, c *clock) tokens.SourceConfig {
 	return tokens.SourceConfig{
 		App:   app(tokens.V2),
-		Grant: tokens.GrantClientCredentials,
+		Grant: grant.ClientCredentials,
 		HTTP:  f.client(),
 		Now:   c.Now,
 	}
@@ -131,23 +132,23 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 		app   tokens.App
 		seed  func() (secret.Text, error)
 		store tokens.ChainStore
-		grant tokens.Grant
-		want  tokens.Grant
+		grant grant.Grant
+		want  grant.Grant
 		fails bool
 	}{
-		"configured":                      {app(tokens.V2), seed("rt0"), tokenstest.New(), tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"configured, store broken":        {app(tokens.V2), seed("rt0"), broken, tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"stored":                          {app(tokens.V2), nil, stored(t, "rt0", ""), tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"stored and dead: no fallback":    {app(tokens.V2), nil, dead, tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"neither":                         {app(tokens.V2), seed(" \n"), tokenstest.New(), tokens.GrantAuto, tokens.GrantClientCredentials, false},
-		"neither, public client":          {public, nil, tokenstest.New(), tokens.GrantAuto, tokens.GrantRefreshToken, false},
-		"store unreadable: no guess":      {app(tokens.V2), nil, broken, tokens.GrantAuto, 0, true},
-		"file unreadable: no guess":       {app(tokens.V2), unreadable, tokenstest.New(), tokens.GrantAuto, 0, true},
-		"no store":                        {app(tokens.V2), nil, nil, tokens.GrantAuto, tokens.GrantClientCredentials, false},
-		"no store for what is configured": {app(tokens.V2), seed("rt0"), nil, tokens.GrantAuto, 0, true},
-		"no store, public client":         {public, nil, nil, tokens.GrantAuto, 0, true},
-		"said: client credentials":        {app(tokens.V2), nil, stored(t, "rt0", ""), tokens.GrantClientCredentials, tokens.GrantClientCredentials, false},
-		"said: refresh token, though no":  {app(tokens.V2), nil, tokenstest.New(), tokens.GrantRefreshToken, tokens.GrantRefreshToken, false},
+		"configured":                      {app(tokens.V2), seed("rt0"), tokenstest.New(), grant.Auto, grant.RefreshToken, false},
+		"configured, store broken":        {app(tokens.V2), seed("rt0"), broken, grant.Auto, grant.RefreshToken, false},
+		"stored":                          {app(tokens.V2), nil, stored(t, "rt0", ""), grant.Auto, grant.RefreshToken, false},
+		"stored and dead: no fallback":    {app(tokens.V2), nil, dead, grant.Auto, grant.RefreshToken, false},
+		"neither":                         {app(tokens.V2), seed(" \n"), tokenstest.New(), grant.Auto, grant.ClientCredentials, false},
+		"neither, public client":          {public, nil, tokenstest.New(), grant.Auto, grant.RefreshToken, false},
+		"store unreadable: no guess":      {app(tokens.V2), nil, broken, grant.Auto, grant.Auto, true},
+		"file unreadable: no guess":       {app(tokens.V2), unreadable, tokenstest.New(), grant.Auto, grant.Auto, true},
+		"no store":                        {app(tokens.V2), nil, nil, grant.Auto, grant.ClientCredentials, false},
+		"no store for what is configured": {app(tokens.V2), seed("rt0"), nil, grant.Auto, grant.Auto, true},
+		"no store, public client":         {public, nil, nil, grant.Auto, grant.Auto, true},
+		"said: client credentials":        {app(tokens.V2), nil, stored(t, "rt0", ""), grant.ClientCredentials, grant.ClientCredentials, false},
+		"said: refresh token, though no":  {app(tokens.V2), nil, tokenstest.New(), grant.RefreshToken, grant.RefreshToken, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := 0
@@ -254,9 +255,9 @@ func TestASourceThatCannotWorkIsRefused(t *testing.T) {
 		"no tenant":                 func(c *tokens.SourceConfig) { c.App.TenantID = "" },
 		"no client":                 func(c *tokens.SourceConfig) { c.App.ClientID = "" },
 		"no resource":               func(c *tokens.SourceConfig) { c.App.Resource = "" },
-		"no store":                  func(c *tokens.SourceConfig) { c.Grant, c.Store = tokens.GrantRefreshToken, nil },
-		"no secret for app sign-in": func(c *tokens.SourceConfig) { c.Grant, c.App.Credential = tokens.GrantClientCredentials, nil },
-		"unknown grant":             func(c *tokens.SourceConfig) { c.Grant = 9 },
+		"no store":                  func(c *tokens.SourceConfig) { c.Grant, c.Store = grant.RefreshToken, nil },
+		"no secret for app sign-in": func(c *tokens.SourceConfig) { c.Grant, c.App.Credential = grant.ClientCredentials, nil },
+		"unknown grant":             func(c *tokens.SourceConfig) { c.Grant = "password" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good
@@ -280,16 +281,5 @@ func TestTheChainKeyIsInLowerCaseAndWithoutTheSchemesOwnPort(t *testing.T) {
 		if k != (tokens.ChainKey{LoginHost: want, TenantID: "contoso.onmicrosoft.com", ClientID: "abc"}) {
 			t.Errorf("%s gives %+v", in, k)
 		}
-	}
-}
-
-func TestGrantsAreReadAsWritten(t *testing.T) {
-	for _, g := range []tokens.Grant{tokens.GrantAuto, tokens.GrantRefreshToken, tokens.GrantClientCredentials} {
-		if got, err := tokens.ParseGrant(g.String()); err != nil || got != g {
-			t.Errorf("%v: %v, %v", g, got, err)
-		}
-	}
-	if _, err := tokens.ParseGrant("password"); err == nil {
-		t.Error("password accepted")
 	}
 }

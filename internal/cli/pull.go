@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/internal/wiring"
@@ -189,7 +190,7 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, store
 // Where there is no store, and nothing to put into one, the application signs in by
 // itself, and no directory is made.
 func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
-	if t.Grant == tokens.GrantClientCredentials.String() {
+	if t.Grant == grant.ClientCredentials {
 		return false, nil
 	}
 
@@ -199,11 +200,11 @@ func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
 	}
 
 	if exists(dir) || !t.RefreshToken.IsZero() || t.RefreshTokenFile != "" ||
-		t.Grant == tokens.GrantRefreshToken.String() {
+		t.Grant == grant.RefreshToken {
 		return true, nil
 	}
 
-	t.Grant = tokens.GrantClientCredentials.String()
+	t.Grant = grant.ClientCredentials
 
 	return false, nil
 }

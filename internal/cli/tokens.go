@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
@@ -176,18 +177,18 @@ func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string,
 
 // refreshed is the answer to `tokens refresh`, as --json prints it.
 type refreshed struct {
-	TenantID string   `json:"tenant_id"`
-	Tenant   string   `json:"tenant"`
-	ClientID string   `json:"client_id"`
-	Resource string   `json:"resource"`
-	Grant    string   `json:"grant"`
-	Rotated  bool     `json:"rotated"`
-	Tid      string   `json:"tid"`
-	Aud      string   `json:"aud"`
-	Roles    []string `json:"roles"`
-	Scp      []string `json:"scp"`
-	Exp      *string  `json:"exp"`
-	Expires  *string  `json:"expires"`
+	TenantID string      `json:"tenant_id"`
+	Tenant   string      `json:"tenant"`
+	ClientID string      `json:"client_id"`
+	Resource string      `json:"resource"`
+	Grant    grant.Grant `json:"grant"`
+	Rotated  bool        `json:"rotated"`
+	Tid      string      `json:"tid"`
+	Aud      string      `json:"aud"`
+	Roles    []string    `json:"roles"`
+	Scp      []string    `json:"scp"`
+	Exp      *string     `json:"exp"`
+	Expires  *string     `json:"expires"`
 }
 
 func (c *cli) refreshCommand() *cobra.Command {
@@ -251,7 +252,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 			Tenant:   t.TenantName,
 			ClientID: t.ClientID,
 			Resource: t.Resource,
-			Grant:    source.Grant().String(),
+			Grant:    source.Grant(),
 			Rotated:  access.Rotated,
 			Roles:    []string{},
 			Scp:      []string{},
@@ -280,7 +281,7 @@ func (c *cli) refreshCommand() *cobra.Command {
 		fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
 
 		switch {
-		case r.Grant == tokens.GrantClientCredentials.String():
+		case r.Grant == grant.ClientCredentials:
 			fmt.Fprintln(c.Out, "  the application signed in by itself: there is no refresh token")
 		case r.Rotated:
 			fmt.Fprintf(c.Out, "  a new refresh token is stored; unused, it lives until %s\n", *r.Expires)

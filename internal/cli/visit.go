@@ -13,6 +13,7 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
@@ -24,10 +25,10 @@ const atOnce = 8
 
 // visit is the live check of one tenant, as --json prints it.
 type visit struct {
-	TenantID string `json:"tenant_id"`
-	Tenant   string `json:"tenant"`
-	API      string `json:"api"`
-	Grant    string `json:"grant"`
+	TenantID string      `json:"tenant_id"`
+	Tenant   string      `json:"tenant"`
+	API      string      `json:"api"`
+	Grant    grant.Grant `json:"grant"`
 	// SignIn and Answer are "ok", "failed", "refused", or empty where it did not come
 	// to that.
 	SignIn  string  `json:"sign_in"`
@@ -192,8 +193,8 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 
 	access, err := source.Token(ctx)
 
-	v.Grant = source.Grant().String()
-	if keeper != nil && source.Grant() == tokens.GrantRefreshToken {
+	v.Grant = source.Grant()
+	if keeper != nil && source.Grant() == grant.RefreshToken {
 		f := c.chain(ctx, t, keeper)
 		v.ending(f)
 
@@ -290,7 +291,7 @@ func (c *cli) printVisits(all []*visit) {
 
 	var rows [][]string
 	for _, v := range all {
-		rows = append(rows, []string{v.Tenant, v.API, v.Grant, v.SignIn, v.Answer, date(v.ends), v.Found})
+		rows = append(rows, []string{v.Tenant, v.API, string(v.Grant), v.SignIn, v.Answer, date(v.ends), v.Found})
 	}
 
 	fmt.Fprintln(c.Out)

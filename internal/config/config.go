@@ -11,6 +11,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/filemode"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -115,10 +116,9 @@ type Tenant struct {
 	// At most one of RefreshToken and RefreshTokenFile is set.
 	RefreshToken     secret.Text
 	RefreshTokenFile string
-	// Grant is "auto", "refresh_token" or "client_credentials".
-	Grant string
-	API   alert.API
-	Cloud cloud.Cloud
+	Grant            grant.Grant
+	API              alert.API
+	Cloud            cloud.Cloud
 	// Region is in lower case, or empty.
 	Region string
 	// LoginURL, APIURL and Resource are scheme, host and, unless it is the scheme's

@@ -11,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -204,7 +205,7 @@ func TestEqualSeesEveryField(t *testing.T) {
 	for i := range v.NumField() {
 		b = a
 		switch f := v.Field(i); f.Interface().(type) {
-		case string, alert.API, cloud.Cloud:
+		case string, alert.API, cloud.Cloud, grant.Grant:
 			f.SetString(f.String() + "x")
 		case time.Duration, int:
 			f.SetInt(f.Int() + 1)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fluent-bit-defender/internal/grant"
 )
 
 // Kind is how the value of an option is written.
@@ -123,8 +125,8 @@ var options = []Option{
 		Name:    "grant",
 		Kind:    KindEnum,
 		Scope:   PerTenant,
-		Default: "auto",
-		Values:  []string{"auto", "refresh_token", "client_credentials"},
+		Default: string(grant.Auto),
+		Values:  grant.Names(),
 		Help: "How to sign in. `auto` is decided at start and logged: refresh token if one is configured or " +
 			"stored, else client credentials. Once a chain of refresh tokens has existed, `auto` never falls back " +
 			"by itself.",

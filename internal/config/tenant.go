@@ -6,6 +6,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -25,8 +26,8 @@ func (r *reader) readTenant() Tenant {
 	}
 
 	t.ClientID = r.clientID()
-	grant, grantAt := r.enum("grant")
-	t.Grant = grant
+	signIn, grantAt := r.enum("grant")
+	t.Grant = grant.Grant(signIn)
 	r.credentials(&t, grantAt)
 
 	api, apiAt := r.enum("api")
@@ -122,12 +123,12 @@ func (r *reader) credentials(t *Tenant, grantAt value) {
 	application := r.applicationCredential(t)
 	token := r.seedToken(t)
 
-	if t.Grant == "client_credentials" && token {
+	if t.Grant == grant.ClientCredentials && token {
 		r.fault("grant", grantAt, "client_credentials does not fit with a refresh token, which it would never use",
 			"remove the refresh token, or use grant auto or refresh_token")
 	}
 
-	if !application && t.Grant != "refresh_token" {
+	if !application && t.Grant != grant.RefreshToken {
 		r.missing("client_secret", r.raw("client_secret"), "no credential of the application is set",
 			"add client_secret_file, client_certificate_file or client_secret, "+
 				"or for a public client grant refresh_token")

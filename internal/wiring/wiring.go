@@ -52,14 +52,9 @@ func Application(t config.Tenant, log *slog.Logger) tokens.App {
 // Source returns the source of the tenant's access tokens. chains may be nil where no
 // refresh token is used.
 func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
-	grant, err := tokens.ParseGrant(p.Tenant.Grant)
-	if err != nil {
-		return nil, err
-	}
-
 	return tokens.NewSource(tokens.SourceConfig{
 		App:        Application(p.Tenant, p.Log),
-		Grant:      grant,
+		Grant:      p.Tenant.Grant,
 		Seed:       seed(p.Tenant, p.Log),
 		Store:      chains,
 		HTTP:       p.HTTP,
