@@ -50,7 +50,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &refused) && (refused.NotAuthorised || refused.Status == http.StatusForbidden):
+	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
 		return exitNotAuthorised
 	}
 

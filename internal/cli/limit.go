@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 )
@@ -42,9 +43,11 @@ func limitWaiting(
 		giveUp: giveUp,
 	}
 	w.reason = &defender.Error{
-		Op:      "waiting for an answer",
-		Problem: fmt.Sprintf("%s sent no alert and no end of the list in %v of waiting", t.APIURL, w.limit),
-		Remedy:  "check the network and `proxy`, or raise `http_timeout`",
+		Fault: advice.Fault{
+			Problem: fmt.Sprintf("%s sent no alert and no end of the list in %v of waiting", t.APIURL, w.limit),
+			Remedy:  "check the network and `proxy`, or raise `http_timeout`",
+		},
+		Op: "waiting for an answer",
 	}
 
 	explain = func(err error) error {

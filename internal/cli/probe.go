@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/tick"
@@ -35,14 +36,14 @@ func (s *firstSink) Safe(tick.Tick) error { return nil }
 // asks again, but a command ends.
 func advised(err error) error {
 	var e *defender.Error
-	if !errors.As(err, &e) || e.Fate != defender.TryAgain || e.Status == 0 || e.Remedy != "" {
+	if !errors.As(err, &e) || e.Fate != advice.TryAgain || e.Status == 0 || e.Remedy != "" {
 		return err
 	}
 
 	with := *e
 
 	with.Remedy = "try again later"
-	if e.HasRetryAfter {
+	if e.RetryAfter > 0 {
 		with.Remedy = "try again in " + span(e.RetryAfter)
 	}
 

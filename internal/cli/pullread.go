@@ -144,7 +144,7 @@ func (r *pullRead) pause(err error) (pause time.Duration, again bool) {
 		}
 	case errors.As(err, &auth):
 		return 0, false
-	case errors.As(err, &api) && api.Fate == defender.TryAgain:
+	case errors.As(err, &api) && api.Fate == advice.TryAgain:
 		asked = api.RetryAfter
 		if api.Unreachable {
 			most = mostUnreachable

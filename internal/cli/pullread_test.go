@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
@@ -107,7 +108,9 @@ func pullWith(t *testing.T, reader *scripted) (out string, slept time.Duration, 
 	return strings.TrimSpace(out), slept, err
 }
 
-func broken() error { return &defender.Error{Problem: "the answer broke off", Smaller: true} }
+func broken() error {
+	return &defender.Error{Fault: advice.Fault{Problem: "the answer broke off"}, Smaller: true}
+}
 
 func TestAPullGoesOnWhereItHadGotTo(t *testing.T) {
 	reader := &scripted{steps: []func(defender.Window, defender.Sink) error{

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/tick"
@@ -115,7 +116,7 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 			servers := rand.New(rand.NewPCG(seed, 11))
 			r.api.fail = func(int) error {
 				if servers.IntN(1000) == 0 {
-					return &defender.Error{Problem: "broke off"}
+					return &defender.Error{Fault: advice.Fault{Problem: "broke off"}}
 				}
 				return nil
 			}

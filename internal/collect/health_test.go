@@ -20,10 +20,12 @@ func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T
 		r.api.fail = func(int) error {
 			if d := time.Since(begin); d > 15*time.Minute && d < 18*time.Minute {
 				return &defender.Error{
-					Fate:    defender.WaitForHuman,
-					Status:  403,
-					Problem: "not authorised",
-					Remedy:  "open the portal",
+					Fault: advice.Fault{
+						Fate:    advice.NeedsFix,
+						Problem: "not authorised",
+						Remedy:  "open the portal",
+					},
+					Status: 403,
 				}
 			}
 			return nil
@@ -98,7 +100,7 @@ func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
 		time.Sleep(59*time.Minute + 30*time.Second)
 		before := tenant.snapshot()
 		r.stop()
-		r.api.fail = func(int) error { return &defender.Error{Fate: defender.WaitForHuman, Status: 403} }
+		r.api.fail = func(int) error { return &defender.Error{Fault: advice.Fault{Fate: advice.NeedsFix}, Status: 403} }
 		time.Sleep(time.Hour)
 		tenant = r.start()
 		time.Sleep(time.Minute)
@@ -131,7 +133,7 @@ func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
 		calls := 0
 		r.api.fail = func(int) error {
 			if calls++; calls%20 != 0 {
-				return &defender.Error{Budget: true, RetryAfter: time.Minute, HasRetryAfter: true}
+				return &defender.Error{Fault: advice.Fault{RetryAfter: time.Minute}, Budget: true}
 			}
 			return nil
 		}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/store"
@@ -273,7 +274,7 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 					continue
 				}
 				if requests++; requests%2 == 0 {
-					return &defender.Error{Status: 503, Problem: "has a fault of its own"}
+					return &defender.Error{Fault: advice.Fault{Problem: "has a fault of its own"}, Status: 503}
 				}
 				if err := sink.Safe(at); err != nil {
 					return err
@@ -302,7 +303,7 @@ func TestRowsThatAreRepeatedDoNotStartTheBackOffAnew(t *testing.T) {
 		}
 		r.api.fail = func(row int) error { // the answer always breaks off at its end
 			if row == 10 {
-				return &defender.Error{Problem: "the answer broke off", Smaller: true}
+				return &defender.Error{Fault: advice.Fault{Problem: "the answer broke off"}, Smaller: true}
 			}
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/store"
@@ -97,7 +98,7 @@ func TestACutAnswerIsReadAgainWithoutRepeats(t *testing.T) {
 		}
 		r.api.fail = func(int) error {
 			if rng.IntN(100) == 0 {
-				return &defender.Error{Problem: "the answer broke off", Smaller: true}
+				return &defender.Error{Fault: advice.Fault{Problem: "the answer broke off"}, Smaller: true}
 			}
 			return nil
 		}

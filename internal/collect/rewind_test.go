@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/tick"
 )
@@ -57,7 +58,7 @@ func TestARewindIsNotTakenBackByWhatWasOnItsWayBefore(t *testing.T) {
 			r.chunk.refuse = func([]string) bool { return refusing }
 			r.api.fail = func(int) error {
 				if failing {
-					return &defender.Error{Problem: "down"}
+					return &defender.Error{Fault: advice.Fault{Problem: "down"}}
 				}
 				return nil
 			}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
@@ -133,12 +134,14 @@ func (s *sink) queue(event []byte) error {
 // has to wait.
 func errSeenFull(api string, b *progress.Budget) error {
 	return &defender.Error{
-		Op:   "reading alerts",
-		Fate: defender.WaitForHuman,
-		Problem: fmt.Sprintf("%s lists more alerts than can be remembered (%d of a tenant, %d in all) "+
-			"within the time that polls reach back", api, b.PerUnit, b.Total),
-		Remedy: "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; " +
-			"nothing is lost, reading goes on then",
+		Fault: advice.Fault{
+			Fate: advice.NeedsFix,
+			Problem: fmt.Sprintf("%s lists more alerts than can be remembered (%d of a tenant, %d in all) "+
+				"within the time that polls reach back", api, b.PerUnit, b.Total),
+			Remedy: "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; " +
+				"nothing is lost, reading goes on then",
+		},
+		Op:       "reading alerts",
 		TooLarge: true,
 	}
 }

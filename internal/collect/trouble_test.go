@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/progress"
@@ -46,10 +47,12 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 		r.api.fail = func(int) error {
 			if time.Since(begin) < 31*time.Minute {
 				return &defender.Error{
-					Fate:    defender.WaitForHuman,
-					Status:  403,
-					Problem: "not authorised",
-					Remedy:  "open the portal",
+					Fault: advice.Fault{
+						Fate:    advice.NeedsFix,
+						Problem: "not authorised",
+						Remedy:  "open the portal",
+					},
+					Status: 403,
 				}
 			}
 			return nil
@@ -72,7 +75,7 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 
 func TestAMendedCauseIsNoticedWithinAMinute(t *testing.T) {
 	for name, fault := range map[string]*defender.Error{
-		"a person had to act": {Fate: defender.WaitForHuman, Status: 403},
+		"a person had to act": {Fault: advice.Fault{Fate: advice.NeedsFix}, Status: 403},
 		"unreachable":         {Unreachable: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +113,7 @@ func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 			calls = append(calls, time.Now())
 			if len(calls) == 1 {
 				r.cfg.Limiter.Hold(time.Now().Add(wait))
-				return &defender.Error{Status: 429, RetryAfter: wait, HasRetryAfter: true}
+				return &defender.Error{Fault: advice.Fault{RetryAfter: wait}, Status: 429}
 			}
 			return nil
 		}

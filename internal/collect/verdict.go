@@ -56,14 +56,14 @@ func verdictOf(err error) verdict {
 			reason:     api.Reason(),
 			remedy:     api.Remedy,
 			retryAfter: api.RetryAfter,
-			asked:      api.HasRetryAfter,
+			asked:      api.RetryAfter > 0,
 			quick:      api.Unreachable,
 		}
 		if api.Budget {
 			v.kind = postponed
 		}
 
-		if api.Fate != defender.TryAgain {
+		if api.Fate != advice.TryAgain {
 			v.kind, v.cause = human, fmt.Sprintf("api %d %s", api.Status, api.Code)
 		}
 

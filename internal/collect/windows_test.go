@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/tick"
@@ -34,7 +35,7 @@ func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink)
 
 func (p *poisoned) ReadDeferred(ctx context.Context, w defender.Window, s defender.Sink) error {
 	if time.Now().Before(p.mended) {
-		return &defender.Error{Status: 500, Problem: "still broken"}
+		return &defender.Error{Fault: advice.Fault{Problem: "still broken"}, Status: 500}
 	}
 	return p.tenantAPI.Read(ctx, w, s)
 }
@@ -124,7 +125,7 @@ func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 		var calls []time.Time
 		r.api.fail = func(int) error {
 			if calls = append(calls, time.Now()); len(calls) == 1 {
-				return &defender.Error{Budget: true, RetryAfter: 10 * time.Minute, HasRetryAfter: true}
+				return &defender.Error{Fault: advice.Fault{RetryAfter: 10 * time.Minute}, Budget: true}
 			}
 			return nil
 		}

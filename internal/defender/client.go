@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/netfault"
 	"fluent-bit-defender/tokens"
 )
@@ -182,10 +183,12 @@ func (c *client) request(ctx context.Context, address string, header http.Header
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, &Error{
-			Op:      c.op,
-			Fate:    WaitForHuman,
-			Problem: "the address of the API cannot be used",
-			Remedy:  "check `api_url`",
+			Fault: advice.Fault{
+				Fate:    advice.NeedsFix,
+				Problem: "the address of the API cannot be used",
+				Remedy:  "check `api_url`",
+			},
+			Op: c.op,
 		}
 	}
 
@@ -214,7 +217,7 @@ func (c *client) refused(res *http.Response, body *body, now time.Time) error {
 	e := refusal(c.op, res, start, now, c.service)
 	e.scrub(c.access.Token.Reveal())
 
-	if e.Fate == TryAgain {
+	if e.Fate == advice.TryAgain {
 		c.Limiter.refused(e)
 	}
 
@@ -233,7 +236,7 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 
 	fault, host := netfault.Of(err), c.service.host
 
-	e := &Error{Op: c.op, Fate: TryAgain, Err: fault.Err}
+	e := &Error{Fault: advice.Fault{Fate: advice.TryAgain, Err: fault.Err}, Op: c.op}
 	switch {
 	case connecting && fault.Kind == netfault.ProxySignIn:
 		e.Unreachable = true
@@ -269,10 +272,12 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 func (c *client) gaveUp(reason error) *Error {
 	host, quiet := c.service.host, c.IdleTimeout
 	e := &Error{
+		Fault: advice.Fault{
+			Fate:   advice.TryAgain,
+			Remedy: "if it lasts, check the network and `proxy`, or raise `http_timeout`",
+		},
 		Op:      c.op,
-		Fate:    TryAgain,
 		Smaller: true,
-		Remedy:  "if it lasts, check the network and `proxy`, or raise `http_timeout`",
 	}
 
 	switch {

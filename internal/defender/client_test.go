@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -95,38 +96,38 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 		status int
 		header http.Header
 		body   string
-		fate   Fate
+		fate   advice.Fate
 		want   []string
 	}{
-		{400, nil, `{"error":{"code":"BadRequest","message":"leak"}}`, WaitForHuman, []string{"`filter`", "HTTP 400", "BadRequest"}},
-		{401, nil, ``, NewToken, []string{"`resource`", "https://resource.example", "clock", "HTTP 401"}},
-		{400, nil, `{"error":{"code":"BadRequest","message":"leak: the tenant has no License"}}`, WaitForHuman, []string{"no licence", "onboarded", "`api`"}},
-		{402, nil, ``, WaitForHuman, []string{"no licence"}},
-		{403, nil, `{"error":{"code":"Forbidden","message":"leak"}}`, WaitForHuman, []string{clientID, contoso, "HTTP 403"}},
-		{403, nil, ``, WaitForHuman, []string{clientID, contoso, "HTTP 403"}},
-		{403, nil, `<html>leak`, WaitForHuman, []string{"web page", "proxy", clientID, contoso, "HTTP 403"}},
-		{403, http.Header{"Content-Type": {"Text/HTML; charset=x"}}, `leak`, WaitForHuman, []string{"web page"}},
-		{403, nil, `{"error":{"code":"Forbidden","message":"leak: Tenant is not onboarded to Microsoft Defender"}}`, WaitForHuman,
+		{400, nil, `{"error":{"code":"BadRequest","message":"leak"}}`, advice.NeedsFix, []string{"`filter`", "HTTP 400", "BadRequest"}},
+		{401, nil, ``, advice.NewToken, []string{"`resource`", "https://resource.example", "clock", "HTTP 401"}},
+		{400, nil, `{"error":{"code":"BadRequest","message":"leak: the tenant has no License"}}`, advice.NotAuthorised, []string{"no licence", "onboarded", "`api`"}},
+		{402, nil, ``, advice.NotAuthorised, []string{"no licence"}},
+		{403, nil, `{"error":{"code":"Forbidden","message":"leak"}}`, advice.NotAuthorised, []string{clientID, contoso, "HTTP 403"}},
+		{403, nil, ``, advice.NotAuthorised, []string{clientID, contoso, "HTTP 403"}},
+		{403, nil, `<html>leak`, advice.NeedsFix, []string{"web page", "proxy", clientID, contoso, "HTTP 403"}},
+		{403, http.Header{"Content-Type": {"Text/HTML; charset=x"}}, `leak`, advice.NeedsFix, []string{"web page"}},
+		{403, nil, `{"error":{"code":"Forbidden","message":"leak: Tenant is not onboarded to Microsoft Defender"}}`, advice.NotAuthorised,
 			[]string{"no licence", "onboarded", "HTTP 403, Forbidden"}},
-		{403, nil, `{"error":{"code":"DisabledFeature","message":"leak"}}`, WaitForHuman, []string{"switched off", "DisabledFeature"}},
-		{403, http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}, ``, WaitForHuman, []string{"conditional access", "exempt"}},
-		{401, http.Header{"Www-Authenticate": {`Bearer realm="", error="insufficient_claims", claims="leak"`}}, ``, WaitForHuman,
+		{403, nil, `{"error":{"code":"DisabledFeature","message":"leak"}}`, advice.NotAuthorised, []string{"switched off", "DisabledFeature"}},
+		{403, http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}, ``, advice.NotAuthorised, []string{"conditional access", "exempt"}},
+		{401, http.Header{"Www-Authenticate": {`Bearer realm="", error="insufficient_claims", claims="leak"`}}, ``, advice.NotAuthorised,
 			[]string{"conditional access", "exempt", "HTTP 401"}},
-		{401, http.Header{"Www-Authenticate": {`Basic realm="a, error=b"`, `BEARER Error = 'INSUFFICIENT_CLAIMS'`}}, ``, WaitForHuman,
+		{401, http.Header{"Www-Authenticate": {`Basic realm="a, error=b"`, `BEARER Error = 'INSUFFICIENT_CLAIMS'`}}, ``, advice.NotAuthorised,
 			[]string{"conditional access"}},
-		{401, http.Header{"Www-Authenticate": {`Bearer error="invalid_token", error_description="leak"`}}, ``, NewToken, []string{"`resource`"}},
-		{407, nil, ``, WaitForHuman, []string{"proxy", "user", "HTTPS_PROXY"}},
-		{404, nil, `<html>leak`, WaitForHuman, []string{"web page"}},
-		{404, nil, ``, WaitForHuman, []string{"`region`", "`cloud`", "HTTP 404"}},
-		{408, nil, ``, TryAgain, []string{"too long"}},
-		{413, nil, ``, TryAgain, []string{"too large"}},
-		{429, nil, `{"error":{"code":"TooManyRequests","message":"leak","target":"0a0a0a0a-0000-0000-0000-000000000000"}}`, TryAgain,
+		{401, http.Header{"Www-Authenticate": {`Bearer error="invalid_token", error_description="leak"`}}, ``, advice.NewToken, []string{"`resource`"}},
+		{407, nil, ``, advice.NeedsFix, []string{"proxy", "user", "HTTPS_PROXY"}},
+		{404, nil, `<html>leak`, advice.NeedsFix, []string{"web page"}},
+		{404, nil, ``, advice.NeedsFix, []string{"`region`", "`cloud`", "HTTP 404"}},
+		{408, nil, ``, advice.TryAgain, []string{"too long"}},
+		{413, nil, ``, advice.TryAgain, []string{"too large"}},
+		{429, nil, `{"error":{"code":"TooManyRequests","message":"leak","target":"0a0a0a0a-0000-0000-0000-000000000000"}}`, advice.TryAgain,
 			[]string{"too many requests", "TooManyRequests", "trace id 0a0a0a0a-0000-0000-0000-000000000000"}},
-		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, TryAgain, []string{"answered 500 (server error)", "trace id r-1"}},
-		{503, nil, ``, TryAgain, []string{"answered 503 (server error)"}},
-		{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, WaitForHuman, []string{"https://elsewhere.example", "api_url"}},
-		{204, nil, ``, TryAgain, []string{"HTTP 204", "without a list"}},
-		{206, nil, `{"value":[]}`, TryAgain, []string{"HTTP 206", "without a list"}},
+		{500, http.Header{"Request-Id": {"r-1"}}, `<html>leak</html>`, advice.TryAgain, []string{"answered 500 (server error)", "trace id r-1"}},
+		{503, nil, ``, advice.TryAgain, []string{"answered 503 (server error)"}},
+		{302, http.Header{"Location": {"https://elsewhere.example/x?leak"}}, ``, advice.NeedsFix, []string{"https://elsewhere.example", "api_url"}},
+		{204, nil, ``, advice.TryAgain, []string{"HTTP 204", "without a list"}},
+		{206, nil, `{"value":[]}`, advice.TryAgain, []string{"HTTP 206", "without a list"}},
 	} {
 		for _, api := range alert.APIs() {
 			e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {
@@ -145,9 +146,9 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 				}
 			}
 			if e.Fate != test.fate || strings.Contains(text, "leak") || strings.ContainsAny(text, "\n\r") {
-				t.Errorf("%s %d: fate %d, %q", api, test.status, e.Fate, text)
+				t.Errorf("%s %d: fate %v, %q", api, test.status, e.Fate, text)
 			}
-			if e.Fate == WaitForHuman && e.Remedy == "" {
+			if e.Fate.NeedsPerson() && e.Remedy == "" {
 				t.Errorf("%s %d: no remedy", api, test.status)
 			}
 		}
@@ -172,8 +173,8 @@ func TestRetryAfterInAllItsForms(t *testing.T) {
 			}
 			w.WriteHeader(429)
 		}, func(s *Settings) { s.Limiter = limiter })
-		if e.RetryAfter != want || e.HasRetryAfter != (want > 0) {
-			t.Errorf("%q: %v, %v", value, e.RetryAfter, e.HasRetryAfter)
+		if e.RetryAfter != want {
+			t.Errorf("%q: %v", value, e.RetryAfter)
 		}
 		held := limiter.Until().Sub(start)
 		if want > 0 && held != min(want, time.Hour) || want == 0 && (held < time.Second || held > firstHold) {
@@ -202,8 +203,8 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 				t.Context(),
 				lastHour(),
 				discard{},
-			); !errors.As(err, &e) || e.Fate != TryAgain ||
-				!e.HasRetryAfter {
+			); !errors.As(err, &e) || e.Fate != advice.TryAgain ||
+				e.RetryAfter == 0 {
 				t.Fatal(err)
 			}
 		}
@@ -250,8 +251,8 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 			asked++
 			w.WriteHeader(401)
 		}, func(c *Settings) { c.Tokens = s })
-		if e.Fate != NewToken || asked != 2 {
-			t.Errorf("%s: fate %d after %d requests", api, e.Fate, asked)
+		if e.Fate != advice.NewToken || asked != 2 {
+			t.Errorf("%s: fate %v after %d requests", api, e.Fate, asked)
 		}
 	}
 }
@@ -272,7 +273,7 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 				api,
 				func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL+"/x", status) },
 			)
-			if !strings.Contains(e.Error(), other.URL) || e.Fate != WaitForHuman {
+			if !strings.Contains(e.Error(), other.URL) || !e.Fate.NeedsPerson() {
 				t.Errorf("%s %d: %v", api, status, e)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -367,11 +368,13 @@ func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
 	host := r.client.service.host
 
 	return &Error{
+		Fault: advice.Fault{
+			Problem: host + " may list more alerts of " + at.String() + " than can be read: it " + why,
+			Remedy:  "look at them in the portal, or narrow `filter`",
+			Err:     cause,
+		},
 		Op:      r.facts.Reading,
-		Problem: host + " may list more alerts of " + at.String() + " than can be read: it " + why,
-		Remedy:  "look at them in the portal, or narrow `filter`",
 		Smaller: true,
-		Err:     cause,
 	}
 }
 

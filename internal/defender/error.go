@@ -12,188 +12,138 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/netfault"
 )
 
-// Fate says what an error waits for. It is the only question that a caller has to ask.
-type Fate int
-
-// The fates of an error.
-const (
-	// TryAgain: the network, the quota or an error of the service. The same request may
-	// succeed later, not before RetryAfter.
-	TryAgain Fate = iota
-	// NewToken: the access token was refused; the reader has already tried a second one.
-	NewToken
-	// WaitForHuman: the request will be refused until a person changes something.
-	WaitForHuman
-)
-
-// Error is a read that failed. Its text is one line with the remedy; it never holds the
+// Error is a read that failed. Its text is one line with the remedy. It never holds the
 // body of an answer, an address's query, or a secret.
 type Error struct {
+	// Fault has the problem, the remedy and what the error waits for. A RetryAfter is
+	// how long the service asked to wait, or until the call budget has room.
+	advice.Fault
 	// Op says what was being done, e.g. "reading detections".
 	Op string
-	// Fate says what is to be done.
-	Fate Fate
 	// Status is the HTTP status, 0 if there was no answer.
 	Status int
-	// Code is the API's own code, e.g. "TooManyRequests", where it gave one.
+	// Code is the API's own code, e.g. "TooManyRequests", where it sent one.
 	Code string
-	// Problem and Remedy are sentences for a person.
-	Problem, Remedy string
-	// RetryAfter is how long the service asked to wait, or until the call budget has
-	// room; HasRetryAfter says that it did. A request to wait for no time at all counts
-	// as none.
-	RetryAfter    time.Duration
-	HasRetryAfter bool
 	// Budget says that nothing failed: the request was not sent, because the call budget
 	// is used up until RetryAfter has passed.
 	Budget bool
-	// TraceID is what Microsoft's support asks for, where the answer had one.
-	TraceID string
 	// Smaller says that a smaller window or page may be answered where this one was not.
 	Smaller bool
 	// TooLarge says that the answer, or an alert in it, holds more than the reader
 	// takes at a time.
 	TooLarge bool
-	// NotAuthorised says that somebody in the customer's tenant has to allow something:
-	// a permission, a conditional access policy, a licence.
-	NotAuthorised bool
 	// Unreachable says that there was no connection. The service does not throttle, so a
 	// short pause is enough.
 	Unreachable bool
-	// Err is the cause, if there is one.
-	Err error
 
 	redirect string // the host of a redirect, as Problem names it
 }
-
-// Error returns one line: the problem, the remedy, then the raw codes.
-func (e *Error) Error() string { return e.line(e.Remedy) }
-
-// Reason returns Error without the remedy, for places that print the remedy apart.
-func (e *Error) Reason() string { return e.line("") }
-
-func (e *Error) line(remedy string) string {
-	var b strings.Builder
-	b.WriteString(e.Problem)
-
-	if e.Err != nil {
-		fmt.Fprintf(&b, ": %s", plain.Line(e.Err.Error(), 300))
-	}
-
-	if remedy != "" {
-		b.WriteString("; " + remedy)
-	}
-
-	var codes []string
-	if e.Status != 0 && e.Status < 500 { // the problem of a server error has it already
-		codes = append(codes, fmt.Sprintf("HTTP %d", e.Status))
-	}
-
-	if e.Code != "" {
-		codes = append(codes, e.Code)
-	}
-
-	if e.TraceID != "" {
-		codes = append(codes, "trace id "+e.TraceID)
-	}
-
-	if len(codes) > 0 {
-		b.WriteString(" (" + strings.Join(codes, ", ") + ")")
-	}
-
-	return b.String()
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
 
 // refusal explains an answer that is not a success. body is the beginning of it, for
 // the API's own code. Only codes and ids are kept of it, which are harmless; none of its
 // free text is.
 func refusal(op string, res *http.Response, body []byte, now time.Time, s service) *Error {
 	e := &Error{Op: op, Status: res.StatusCode}
-	if gjson.ValidBytes(body) {
-		e.Code = word(gjson.GetBytes(body, "error.code").String())
-		e.TraceID = cmp.Or(
-			word(gjson.GetBytes(body, "error.target").String()),
-			word(gjson.GetBytes(body, `error.innerError.request-id`).String()),
-		)
-	}
+	e.RetryAfter, _ = netfault.RetryAfter(res.Header, now)
+	e.readCodes(res, body)
 
-	e.TraceID = cmp.Or(e.TraceID, word(res.Header.Get("request-id")))
-	e.RetryAfter, e.HasRetryAfter = netfault.RetryAfter(res.Header, now)
-
-	switch code := res.StatusCode; {
-	case code < 300: // 204, 206: this is not the list, but the next answer may be
+	switch status := res.StatusCode; {
+	case status < 300: // 204, 206: this is not the list, but the next answer may be
 		e.Smaller = true
 		e.Problem = s.host + " answered without a list of alerts"
 		e.Remedy = notAList
-	case code < 400:
+	case status < 400:
 		to := redirectHost(res)
-		e.Fate = WaitForHuman
+		e.Fate = advice.NeedsFix
 		e.Problem = fmt.Sprintf("%s answered with a redirect to %s, which is not followed: "+
 			"a token is sent to the configured host only", s.host, to)
 		e.Remedy = "set `api_url` to the right host, or fix the proxy"
 		_, e.redirect, _ = strings.Cut(to, "://")
-	case code == http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests:
 		e.Problem = s.host + " reports too many requests"
-	case code == http.StatusRequestEntityTooLarge:
+	case status == http.StatusRequestEntityTooLarge:
 		e.Smaller = true
 		e.Problem = s.host + " reports that the answer would be too large"
-	case code == http.StatusRequestTimeout:
+	case status == http.StatusRequestTimeout:
 		e.Smaller = true
 		e.Problem = s.host + " took too long"
-	case code >= 500:
+	case status >= 500:
 		e.Smaller = true
-		e.Problem = fmt.Sprintf("%s answered %d (server error)", s.host, code)
+		e.Problem = fmt.Sprintf("%s answered %d (server error)", s.host, status)
 	default:
-		e.Fate = WaitForHuman
+		e.Fate = advice.NeedsFix
 		e.explainDenial(res, body, s)
 	}
 
 	return e
 }
 
+// readCodes collects the codes of a refusal.
+func (e *Error) readCodes(res *http.Response, body []byte) {
+	trace := ""
+
+	if gjson.ValidBytes(body) {
+		e.Code = word(gjson.GetBytes(body, "error.code").String())
+		trace = cmp.Or(
+			word(gjson.GetBytes(body, "error.target").String()),
+			word(gjson.GetBytes(body, `error.innerError.request-id`).String()),
+		)
+	}
+
+	if e.Status < http.StatusInternalServerError { // the problem of a server error has it already
+		e.Codes = append(e.Codes, fmt.Sprintf("HTTP %d", e.Status))
+	}
+
+	if e.Code != "" {
+		e.Codes = append(e.Codes, e.Code)
+	}
+
+	trace = cmp.Or(trace, word(res.Header.Get("request-id")))
+	if trace != "" {
+		e.Codes = append(e.Codes, "trace id "+trace)
+	}
+}
+
 // explainDenial explains an answer that stays the same until somebody changes something.
 func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
-	switch code := e.Status; {
-	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && wantsClaims(res.Header):
-		e.NotAuthorised = true
+	switch status := e.Status; {
+	case (status == http.StatusUnauthorized || status == http.StatusForbidden) && wantsClaims(res.Header):
+		e.Fate = advice.NotAuthorised
 		e.Problem = "a conditional access policy of the customer's tenant blocks the token at " + s.host
 		e.Remedy = "ask an administrator there to exempt the application and the account, then sign in again"
-	case code == http.StatusUnauthorized:
-		e.Fate = NewToken
+	case status == http.StatusUnauthorized:
+		e.Fate = advice.NewToken
 		e.Problem = s.host + " does not accept the access token, not even a new one"
 		e.Remedy = "check that `resource` is the one that this API wants (default " + s.resource +
 			") and that the clock is right"
-	case code == http.StatusProxyAuthRequired:
+	case status == http.StatusProxyAuthRequired:
 		e.Problem, e.Remedy = proxySignIn(s.host)
 	case isMarkup(res, body):
 		e.Problem = "a web page came instead of an answer of " + s.host +
 			": a proxy, firewall or gateway refuses the request"
 		e.Remedy = "allow requests to " + s.host + " there, or check `proxy` and `api_url`"
 
-		if code == http.StatusForbidden {
+		if status == http.StatusForbidden {
 			e.Remedy += "; if there is none, " + s.forbiddenRemedy
 		}
-	case code == http.StatusPaymentRequired, notLicensed(body):
-		e.NotAuthorised = true
+	case status == http.StatusPaymentRequired, notLicensed(body):
+		e.Fate = advice.NotAuthorised
 		e.Problem = "the customer's tenant has no licence for this API, or was never onboarded to its product"
 		e.Remedy = "ask an administrator there to check the licence and to open https://security.microsoft.com once, " +
 			"or choose another `api`"
 	case e.Code == "DisabledFeature", e.Code == "DisallowedOperation":
-		e.NotAuthorised = true
+		e.Fate = advice.NotAuthorised
 		e.Problem = "a feature that this API needs is switched off in the customer's tenant"
 		e.Remedy = "ask an administrator there to switch it on in https://security.microsoft.com, Settings, " +
 			"or choose another `api`"
-	case code == http.StatusForbidden:
-		e.NotAuthorised = true
+	case status == http.StatusForbidden:
+		e.Fate = advice.NotAuthorised
 		e.Problem, e.Remedy = s.forbidden, s.forbiddenRemedy
-	case code == http.StatusNotFound:
+	case status == http.StatusNotFound:
 		e.Problem = s.host + " has nothing at the address of this API"
 		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
 	default:
@@ -255,11 +205,13 @@ func notLicensed(body []byte) bool {
 // scrub removes what a server may have copied from our token into its codes and
 // addresses.
 func (e *Error) scrub(token string) {
-	for _, s := range []*string{&e.Code, &e.TraceID} {
-		if netfault.Shares(*s, token) {
-			*s = ""
-		}
+	if netfault.Shares(e.Code, token) {
+		e.Code = ""
 	}
+
+	e.Codes = slices.DeleteFunc(e.Codes, func(code string) bool {
+		return netfault.Shares(strings.TrimPrefix(code, "trace id "), token)
+	})
 
 	if e.redirect != "" && netfault.Shares(e.redirect, token) {
 		e.Problem = strings.ReplaceAll(e.Problem, e.redirect, "elsewhere")

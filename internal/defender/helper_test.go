@@ -226,7 +226,7 @@ func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 			return
 		}
 		var e *Error
-		if !errors.As(err, &e) || e.Fate == WaitForHuman {
+		if !errors.As(err, &e) || e.Fate.NeedsPerson() {
 			r.t.Fatalf("reading: %v", err)
 		}
 		w.From = max(w.From, *safe)

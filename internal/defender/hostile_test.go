@@ -179,7 +179,7 @@ func TestTrapT15AnIgnoredFilterIsNoticed(t *testing.T) {
 			reader, _ := fake(t, api, l.ServeHTTP)
 			var e *Error
 			err := reader.Read(t.Context(), lastHour(), newBasket(t, api))
-			if !errors.As(err, &e) || e.Fate != WaitForHuman || !strings.Contains(e.Error(), "time filter") ||
+			if !errors.As(err, &e) || !e.Fate.NeedsPerson() || !strings.Contains(e.Error(), "time filter") ||
 				e.Remedy == "" ||
 				l.asked > 2 {
 				t.Errorf("%s: %v after %d requests", api, err, l.asked)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/pause"
 )
 
@@ -115,7 +116,7 @@ func (l *Limiter) refused(e *Error) {
 	defer l.mu.Unlock()
 
 	switch {
-	case e.HasRetryAfter:
+	case e.RetryAfter > 0:
 		l.hold(l.now().Add(e.RetryAfter))
 	case e.Status == http.StatusTooManyRequests:
 		most := min(firstHold<<min(l.throttled, 20), longestHold)
@@ -190,12 +191,13 @@ func (l *Limiter) wait(ctx context.Context, waitMax time.Duration) error {
 
 		if left > waitMax {
 			return &Error{
-				Op:            "waiting",
-				Fate:          TryAgain,
-				Budget:        true,
-				RetryAfter:    left,
-				HasRetryAfter: true,
-				Problem:       "the call budget of this API is used up for the moment",
+				Fault: advice.Fault{
+					Fate:       advice.TryAgain,
+					RetryAfter: left,
+					Problem:    "the call budget of this API is used up for the moment",
+				},
+				Op:     "waiting",
+				Budget: true,
 			}
 		}
 
@@ -214,11 +216,12 @@ func (l *Limiter) take() (left time.Duration, err error) {
 	now := l.now()
 	if left := l.notBefore.Sub(now); left > 0 {
 		return 0, &Error{
-			Op:            "waiting",
-			Fate:          TryAgain,
-			Problem:       "the service asked to wait",
-			RetryAfter:    left,
-			HasRetryAfter: true,
+			Fault: advice.Fault{
+				Fate:       advice.TryAgain,
+				Problem:    "the service asked to wait",
+				RetryAfter: left,
+			},
+			Op: "waiting",
 		}
 	}
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fluent-bit-defender/internal/advice"
 )
 
 // virtual makes a limiter on a virtual clock that waits by moving it on.
@@ -45,7 +47,7 @@ func TestBudgetsAreNeverExceeded(t *testing.T) {
 					break
 				}
 				var e *Error
-				if !errors.As(err, &e) || !e.Budget || e.Fate != TryAgain || e.RetryAfter <= shortWait {
+				if !errors.As(err, &e) || !e.Budget || e.Fate != advice.TryAgain || e.RetryAfter <= shortWait {
 					t.Fatalf("%s: %v (%+v)", name, err, e)
 				}
 				c.Advance(e.RetryAfter)
@@ -165,7 +167,7 @@ func TestALimiterHoldsForAnHourAtMost(t *testing.T) {
 	if err := l.Wait(
 		t.Context(),
 	); !errors.As(err, &e) || e.RetryAfter != 30*time.Second || e.Budget ||
-		!e.HasRetryAfter {
+		e.RetryAfter == 0 {
 		t.Errorf("a closed limiter: %v", err)
 	}
 	l.Hold(start.Add(1000 * time.Hour))

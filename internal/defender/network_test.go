@@ -3,6 +3,7 @@ package defender
 import (
 	"context"
 	"errors"
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 			}
 			var e *Error
 			if test.fails &&
-				(!errors.As(err, &e) || e.Fate != TryAgain || !e.Smaller || !strings.Contains(e.Problem, "sent nothing for 1m0s")) {
+				(!errors.As(err, &e) || e.Fate != advice.TryAgain || !e.Smaller || !strings.Contains(e.Problem, "sent nothing for 1m0s")) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -102,7 +103,7 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 		"no TLS there": func(s *Settings) { s.BaseURL = strings.Replace(s.BaseURL, "http:", "https:", 1) },
 	} {
 		e := readError(t, alert.Graph, func(http.ResponseWriter, *http.Request) {}, change)
-		if !e.Unreachable || e.Fate != TryAgain || e.Remedy == "" || strings.Contains(e.Error(), "pass-word") ||
+		if !e.Unreachable || e.Fate != advice.TryAgain || e.Remedy == "" || strings.Contains(e.Error(), "pass-word") ||
 			strings.Contains(e.Error(), "filter=") {
 			t.Errorf("%s: %v", name, e)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/page"
 	"fluent-bit-defender/internal/tick"
@@ -367,12 +368,14 @@ func (r *odata) strays(a answer) error {
 	host := r.client.service.host
 
 	return &Error{
-		Op:      r.facts.Reading,
-		Fate:    WaitForHuman,
-		Status:  http.StatusOK,
-		Problem: host + " ignores the time filter: it lists alerts from outside of the window asked for",
-		Remedy: "check `filter` and `api_url`, and whether a proxy changes addresses " +
-			"(without its $ an option is ignored, and the service lists everything)",
+		Fault: advice.Fault{
+			Fate:    advice.NeedsFix,
+			Problem: host + " ignores the time filter: it lists alerts from outside of the window asked for",
+			Remedy: "check `filter` and `api_url`, and whether a proxy changes addresses " +
+				"(without its $ an option is ignored, and the service lists everything)",
+		},
+		Op:     r.facts.Reading,
+		Status: http.StatusOK,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 )
 
@@ -162,7 +163,7 @@ func dripHeaders(c net.Conn, piece string) {
 func TestAnEmptyAnswerIsNamedAsSuch(t *testing.T) {
 	for _, api := range alert.APIs() {
 		e := readError(t, api, func(http.ResponseWriter, *http.Request) {})
-		if e.Fate != TryAgain || !strings.Contains(e.Problem, "sent an empty answer") || e.Remedy == "" {
+		if e.Fate != advice.TryAgain || !strings.Contains(e.Problem, "sent an empty answer") || e.Remedy == "" {
 			t.Errorf("%s: %v", api, e)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/page"
 )
 
@@ -82,10 +83,12 @@ func (b *body) cutShort(err error, host string) error {
 	}
 
 	return &Error{
+		Fault: advice.Fault{
+			Problem: host + " sent an empty answer",
+			Remedy:  notAList,
+		},
 		Op:      "reading an answer",
-		Problem: host + " sent an empty answer",
 		Smaller: true,
-		Remedy:  notAList,
 	}
 }
 
@@ -107,7 +110,7 @@ func unreadable(err error, host string) error {
 		return e
 	}
 
-	e = &Error{Op: "reading an answer", Smaller: true, Err: err}
+	e = &Error{Fault: advice.Fault{Err: err}, Op: "reading an answer", Smaller: true}
 	switch {
 	case errors.Is(err, page.ErrNotPage):
 		e.Problem = host + " answered with something that is not a list of alerts"
@@ -125,10 +128,12 @@ func unreadable(err error, host string) error {
 // time.
 func tooMuch(op, problem string) *Error {
 	return &Error{
-		Op:      op,
-		Problem: problem,
-		Remedy: "smaller windows are tried by themselves; if it lasts, exclude the large alerts with `filter` " +
-			"where the API allows it, and look at them in the portal",
+		Fault: advice.Fault{
+			Problem: problem,
+			Remedy: "smaller windows are tried by themselves; if it lasts, exclude the large alerts with `filter` " +
+				"where the API allows it, and look at them in the portal",
+		},
+		Op:       op,
 		Smaller:  true,
 		TooLarge: true,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -139,8 +140,10 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 	for hops := 0; err == nil && a.rows == 0 && a.more; hops++ {
 		if a.link == "" || hops == mostEmpty {
 			return a, &Error{
+				Fault: advice.Fault{
+					Problem: r.client.service.host + " sends an empty page and no link to the next one",
+				},
 				Op:      r.facts.Reading,
-				Problem: r.client.service.host + " sends an empty page and no link to the next one",
 				Smaller: true,
 			}
 		}
