@@ -6,10 +6,11 @@
 // links are followed, and each component of the real path is judged.
 //
 // What is accepted on purpose:
-//   - Directories with the sticky bit, such as /tmp: there, only the owner of an entry can replace it. The entry must
-//     then belong to a trusted user.
-//   - File systems that are mounted read-only: nobody can write through them, whatever the modes say. Kubernetes mounts
-//     secrets and configuration maps like that, with a directory of mode 0777 on top.
+//   - Directories with the sticky bit, such as /tmp: there, only the owner of an entry
+//     can replace it. The entry must then belong to a trusted user.
+//   - File systems that are mounted read-only: nobody can write through them, whatever
+//     the modes say. Kubernetes mounts secrets and configuration maps like that, with a
+//     directory of mode 0777 on top.
 //
 // A group that only its owner belongs to cannot be told from others without asking the
 // directory service, so every group-writable file is refused. Access control lists and
@@ -67,7 +68,7 @@ func Check(path string, trusted ...int) error {
 		trusted: append([]int{0, os.Geteuid()}, trusted...),
 		shared:  map[string]bool{},
 	}
-	w.follow(path)
+	w.visit(path)
 
 	return w.result()
 }
@@ -82,7 +83,7 @@ func Owners(path string) ([]int, error) {
 	}
 
 	w := walk{shared: map[string]bool{}}
-	w.follow(path)
+	w.visit(path)
 
 	return w.owners, nil
 }
@@ -120,13 +121,13 @@ type walk struct {
 
 	writable []*Error // for a group or for everybody
 	planted  *Error   // an entry of a shared directory that is not ours
-	owners   []int    // of what was seen, root aside
+	owners   []int    // of what was seen, without root
 	foreign  *Error   // belongs to somebody else
 }
 
-// follow judges every component of an absolute path, and of the paths that symbolic
+// visit judges every component of an absolute path, and of the paths that symbolic
 // links in it lead to.
-func (w *walk) follow(path string) {
+func (w *walk) visit(path string) {
 	at := "/"
 	if info, err := os.Lstat(at); err == nil {
 		w.judge(at, info)

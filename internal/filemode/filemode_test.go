@@ -44,11 +44,23 @@ func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
 		problem           string // empty: accepted
 		fault             string // the last element of the path at fault
 	}{
-		"only ours":                 {file: 0o600, dir: 0o700, parent: 0o700},
-		"readable for all":          {file: 0o644, dir: 0o755, parent: 0o755},
-		"group-writable":            {file: 0o660, dir: 0o700, parent: 0o700, problem: "written by its group (mode 0660)", fault: "file"},
-		"world-writable":            {file: 0o666, dir: 0o700, parent: 0o700, problem: "written by every user of this machine (mode 0666)", fault: "file"},
-		"group-writable directory":  {file: 0o600, dir: 0o770, parent: 0o700, problem: "a directory that can be written by its group", fault: "defender"},
+		"only ours":        {file: 0o600, dir: 0o700, parent: 0o700},
+		"readable for all": {file: 0o644, dir: 0o755, parent: 0o755},
+		"group-writable":   {file: 0o660, dir: 0o700, parent: 0o700, problem: "written by its group (mode 0660)", fault: "file"},
+		"world-writable": {
+			file:    0o666,
+			dir:     0o700,
+			parent:  0o700,
+			problem: "written by every user of this machine (mode 0666)",
+			fault:   "file",
+		},
+		"group-writable directory": {
+			file:    0o600,
+			dir:     0o770,
+			parent:  0o700,
+			problem: "a directory that can be written by its group",
+			fault:   "defender",
+		},
 		"world-writable directory":  {file: 0o600, dir: 0o777, parent: 0o700, problem: "by every user", fault: "defender"},
 		"setgid volume":             {file: 0o600, dir: 0o777 | os.ModeSetgid, parent: 0o700, problem: "by every user", fault: "defender"},
 		"writable further up":       {file: 0o600, dir: 0o700, parent: 0o775, problem: "by its group", fault: "etc"},

@@ -2,7 +2,7 @@
 // tokens, authorization codes.
 //
 // A Text prints as "[redacted]" whatever verb, encoder or logger prints it, alone or
-// inside a struct. What is behind it is given by Reveal only, so that a search for that
+// inside a struct. Only Reveal returns what is behind it, so that a search for that
 // name finds every place where a secret leaves.
 package secret
 
@@ -27,7 +27,7 @@ type Text struct {
 	value *string
 }
 
-// New makes a secret of s; an empty s gives the zero Text.
+// New returns the secret s. An empty s is the zero Text.
 func New(s string) Text {
 	if s == "" {
 		return Text{}
@@ -36,7 +36,7 @@ func New(s string) Text {
 	return Text{&s}
 }
 
-// Reveal gives the secret itself: for the body of a sign-in request, an Authorization
+// Reveal returns the secret itself: for the body of a sign-in request, an Authorization
 // header, or the store.
 func (t Text) Reveal() string {
 	if t.value == nil {
@@ -46,7 +46,7 @@ func (t Text) Reveal() string {
 	return *t.value
 }
 
-// IsZero tells whether there is no secret.
+// IsZero reports whether there is no secret.
 func (t Text) IsZero() bool { return t.value == nil }
 
 // Equal compares two secrets in constant time.
@@ -54,10 +54,10 @@ func (t Text) Equal(u Text) bool {
 	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(u.Reveal())) == 1
 }
 
-// Fingerprint is the SHA-256 of the secret, which may be stored to know it again.
+// Fingerprint returns the SHA-256 of the secret, which may be stored to know it again.
 func (t Text) Fingerprint() [32]byte { return sha256.Sum256([]byte(t.Reveal())) }
 
-// String is Redacted, or nothing when there is no secret.
+// String returns Redacted, or nothing when there is no secret.
 func (t Text) String() string {
 	if t.value == nil {
 		return ""
@@ -93,7 +93,7 @@ var (
 
 // CheckToken reports why t cannot be a refresh token or an authorization code: it is
 // longer than MaxToken, or has other characters than printable ASCII (RFC 6749 appendices
-// A.11 and A.17). No secret at all is not its concern.
+// A.11 and A.17). The zero Text passes.
 func (t Text) CheckToken() error {
 	s := t.Reveal()
 	if len(s) > MaxToken {

@@ -19,7 +19,7 @@ var (
 	// Nothing is changed.
 	ErrForeign = errors.New("a database of another program")
 	// ErrDamaged is returned when a file, or a row of it, is not what was written and
-	// could not be set aside.
+	// could not be replaced.
 	ErrDamaged = errors.New("damaged")
 	// ErrFull is returned by a write when the disk is full (or a quota or file size
 	// limit is reached). Nothing was changed; the same call succeeds when there is room

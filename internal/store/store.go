@@ -18,7 +18,7 @@ type Store interface {
 	// wide, for instance.
 	Warnings() []string
 	// CrashedMachine reports, for a store opened to poll, whether the machine went down
-	// without a clean exit since the last one. What Fluent Bit had taken in shortly
+	// without a clean exit since the last one. What Fluent Bit had taken shortly
 	// before may be missing from its chunk files then (they are mapped into memory, and
 	// survive a kill of the process but not a power cut). Opening has already undone
 	// the last CrashWindow of commits, and Load returns feeds as they were before.
@@ -68,7 +68,7 @@ type Commit struct {
 	Key FeedKey
 	// Checkpoint is the new one.
 	Checkpoint Checkpoint
-	// Seen are the alert versions taken in since the last commit.
+	// Seen are the alert versions delivered since the last commit.
 	Seen []Seen
 	// Deferred is put off in the same transaction: what the checkpoint goes past without
 	// its having been delivered. The IDs are chosen by the

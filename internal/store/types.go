@@ -22,7 +22,7 @@ type Checkpoint struct {
 	// Floor is where the very first poll began: nothing updated earlier is ever emitted.
 	Floor tick.Tick
 	// Watermark: everything updated before it that was listed when it was read has been
-	// taken in by Fluent Bit.
+	// delivered.
 	Watermark tick.Tick
 	// SeenSince: the seen-set holds every alert version emitted with an update time at
 	// or after it. Entries with an earlier one are not needed: Load leaves them out at

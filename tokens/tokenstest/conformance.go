@@ -83,7 +83,9 @@ func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 		}
 
 		for name, pair := range map[string][2]time.Time{
-			"Obtained": {got.Obtained, want.Obtained}, "Refreshed": {got.Refreshed, want.Refreshed}, "Rejected": {got.Rejected, want.Rejected},
+			"Obtained":  {got.Obtained, want.Obtained},
+			"Refreshed": {got.Refreshed, want.Refreshed},
+			"Rejected":  {got.Rejected, want.Rejected},
 		} {
 			if !pair[0].Equal(pair[1]) {
 				t.Errorf("%s is %v, want %v", name, pair[0], pair[1])

@@ -55,11 +55,13 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 	}
 
 	for name, tamper := range map[string]func(t *testing.T, s Tamperer, first, second any){
-		"the row before the newest":    func(_ *testing.T, s Tamperer, _, second any) { s.Put(contoso, second) },
-		"the oldest row":               func(_ *testing.T, s Tamperer, first, _ any) { s.Put(contoso, first) },
-		"the row of another chain":     func(_ *testing.T, s Tamperer, _, _ any) { s.Put(contoso, s.Row(fabrikam)) },
-		"no row":                       func(_ *testing.T, s Tamperer, _, _ any) { s.Put(contoso, nil) },
-		"a row of a chain without any": func(_ *testing.T, s Tamperer, first, _ any) { s.Put(chainKey("third"), first) },
+		"the row before the newest": func(_ *testing.T, s Tamperer, _, second any) { s.Put(contoso, second) },
+		"the oldest row":            func(_ *testing.T, s Tamperer, first, _ any) { s.Put(contoso, first) },
+		"the row of another chain":  func(_ *testing.T, s Tamperer, _, _ any) { s.Put(contoso, s.Row(fabrikam)) },
+		"no row":                    func(_ *testing.T, s Tamperer, _, _ any) { s.Put(contoso, nil) },
+		"a row of a chain without any": func(_ *testing.T, s Tamperer, first, _ any) {
+			s.Put(chainKey("third"), first)
+		},
 		"a row that is not encrypted": func(t *testing.T, s Tamperer, _, _ any) {
 			plain := fresh(t)
 			save(t, plain.Open(nil), contoso, "of-the-attacker")

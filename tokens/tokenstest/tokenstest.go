@@ -20,7 +20,7 @@ type Store struct {
 	saves int
 }
 
-// New gives an empty store.
+// New returns an empty store.
 func New() *Store {
 	return &Store{
 		rows:  map[tokens.ChainKey]tokens.Chain{},
@@ -31,7 +31,7 @@ func New() *Store {
 }
 
 // Fail makes every later call of one method ("Lock", "Load", "Save" or "SeedSeen")
-// return err, without any effect; nil mends it.
+// return err, without any effect; nil ends that.
 func (s *Store) Fail(method string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,7 +39,7 @@ func (s *Store) Fail(method string, err error) {
 	s.fail[method] = err
 }
 
-// Saves tells how many calls of Save have succeeded.
+// Saves returns how many calls of Save have succeeded.
 func (s *Store) Saves() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,14 +10,14 @@ import (
 
 // Sizes of the seen-set in the file. A commit adds one blob; commits of the same second
 // go into the same one, so that there are at most some 120 blobs younger than
-// CrashWindow. Older ones are merged when there are maxSettled of them: the youngest
+// CrashWindow. Older ones are merged when there are maxDurable of them: the youngest
 // together, and with them each older one that is not more than twice as large as those.
 // So an entry is rewritten a logarithmic number of times, and a feed has a bounded
 // number of blobs.
 const (
 	sameBlob   = time.Second
 	sameBytes  = 64 << 10
-	maxSettled = 16
+	maxDurable = 16
 	mergeLeast = 8
 )
 
@@ -76,19 +76,19 @@ func (fc *feedCache) remove(t tx, b blobMeta) error {
 	return err
 }
 
-// compact drops settled blobs that fell out whole, and merges settled ones when there
+// compact drops durable blobs that fell out whole, and merges durable ones when there
 // are too many.
 func (fc *feedCache) compact(t tx, now moment) error {
-	prune := fc.state.settledPrune(now)
+	prune := fc.state.durablePrune(now)
 
-	settled := 0
-	for settled < len(fc.blobs) && fc.blobs[settled].when.settled(now) {
-		settled++
+	durable := 0
+	for durable < len(fc.blobs) && fc.blobs[durable].when.durable(now) {
+		durable++
 	}
 
 	var kept []blobMeta // nil: all of them
 
-	for i, b := range fc.blobs[:settled] {
+	for i, b := range fc.blobs[:durable] {
 		if b.newest >= prune {
 			if kept != nil {
 				kept = append(kept, b)
@@ -107,17 +107,17 @@ func (fc *feedCache) compact(t tx, now moment) error {
 	}
 
 	if kept != nil {
-		tail := fc.blobs[settled:]
-		settled = len(kept)
+		tail := fc.blobs[durable:]
+		durable = len(kept)
 		fc.blobs = append(kept, tail...)
 	}
 
-	if settled < maxSettled {
+	if durable < maxDurable {
 		return nil
 	}
 
-	from, sum := settled-mergeLeast, 0
-	for _, b := range fc.blobs[from:settled] {
+	from, sum := durable-mergeLeast, 0
+	for _, b := range fc.blobs[from:durable] {
 		sum += b.n
 	}
 
@@ -126,7 +126,7 @@ func (fc *feedCache) compact(t tx, now moment) error {
 		sum += fc.blobs[from].n
 	}
 
-	return fc.merge(t, from, settled, prune)
+	return fc.merge(t, from, durable, prune)
 }
 
 // merge makes one blob of those in [from, to), without entries older than prune.
@@ -211,12 +211,13 @@ func (fc *feedCache) filter(t tx, before tick.Tick) error {
 	return nil
 }
 
-// verifyFeeds tells whether every table is there and can be read. Checkpoints and seen
+// verifyFeeds reports whether every table is there and can be read. Checkpoints and seen
 // entries have checksums of their own, looked at when they are used: one bad row costs
 // its feed some repeats, not all feeds their state.
 func verifyFeeds(q querier) error {
 	var n int64
-	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds) + (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
+	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds)
+		+ (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
 		+ (SELECT count(tries) FROM deferred) + (SELECT count(since) FROM rewinds)`).
 		Scan(&n); err != nil {
 		return err

@@ -102,7 +102,8 @@ func (sh *shared) markBoot() error {
 		sh.log(
 			"warn",
 			fmt.Sprintf(
-				"the machine went down without a clean exit: what was committed in the %s before is emitted again (%d feeds)",
+				"the machine went down without a clean exit: what was committed in the %s before "+
+					"is emitted again (%d feeds)",
 				store.CrashWindow,
 				undone,
 			),
@@ -181,13 +182,13 @@ func undo(t tx, crash moment) (feeds int, err error) {
 	return len(changed), nil
 }
 
-// markPatience bounds the wait for another process at the end: Fluent Bit waits for us
+// markTimeout bounds the wait for another process at the end: Fluent Bit waits for us
 // then. Without the mark the next start of the machine repeats two minutes.
-const markPatience = time.Second
+const markTimeout = time.Second
 
 // markClean leaves the mark of a clean exit.
 func (sh *shared) markClean() error {
-	ctx, cancel := context.WithTimeout(context.Background(), markPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), markTimeout)
 	defer cancel()
 
 	return sh.feeds.update(ctx, func(t tx) error {

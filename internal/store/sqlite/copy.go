@@ -53,12 +53,12 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 	}
 
 	sh := c.s.sh
-	if err := sh.look(true); err != nil {
+	if err := sh.checkFiles(true); err != nil {
 		return err
 	}
 
 	return sh.tokens.use(ctx, func() error {
-		wait, cancel := context.WithTimeout(ctx, busyPatience)
+		wait, cancel := context.WithTimeout(ctx, busyTimeout)
 		defer cancel()
 
 		lockErr := sh.locks.lock(wait, unix.F_WRLCK, rangeCopy)
@@ -244,7 +244,7 @@ func (sh *shared) wholeCopy() error {
 	}
 
 	if info, err := os.Lstat(sh.dir.join(copyFile)); err == nil && !info.Mode().IsRegular() {
-		if _, err := sh.dir.setAside(copyFile, "damaged", sh.now()); err != nil {
+		if _, err := sh.dir.quarantine(copyFile, "damaged", sh.now()); err != nil {
 			return err
 		}
 	}
@@ -290,8 +290,8 @@ func vacuumFresh(db *sql.DB, d directory) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// restoreTokens puts the copy in the place of tokens.db. It gives false when there is no
-// good copy; a damaged one is set aside.
+// restoreTokens puts the copy in the place of tokens.db. It returns false when there is
+// no good copy; a damaged one is renamed.
 func (sh *shared) restoreTokens() (bool, error) {
 	info, err := os.Lstat(sh.dir.join(copyFile))
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().IsRegular() && info.Size() == 0) {
@@ -308,11 +308,12 @@ func (sh *shared) restoreTokens() (bool, error) {
 		now:  sh.now,
 		log:  sh.log,
 	}
-	c.name, c.params, c.restore = copyFile, copyParams, nil
+	c.name = copyFile
+	c.params = copyParams
 
 	err = c.dir.inspect(copyFile)
 	if err == nil {
-		err = c.look(true)
+		err = c.judgeFile(true)
 	}
 
 	if err == nil {
@@ -332,19 +333,19 @@ func (sh *shared) restoreTokens() (bool, error) {
 		return false, explain(sh.dir.join(copyFile), err)
 	}
 
-	aside, asideErr := sh.dir.setAside(copyFile, "damaged", sh.now())
+	renamed, renameErr := sh.dir.quarantine(copyFile, "damaged", sh.now())
 	sh.log(
 		"error",
 		fmt.Sprintf(
-			"%s, the copy of %s, is damaged as well (%v); it was set aside as %s",
+			"%s, the copy of %s, is damaged as well (%v); it was renamed to %s",
 			sh.dir.join(copyFile),
 			tokensFile,
 			err,
-			aside,
+			renamed,
 		),
 	)
 
-	return false, asideErr
+	return false, renameErr
 }
 
 // refreshCopy makes the copy anew at start unless it is good and of the same generation.
@@ -388,7 +389,6 @@ func (sh *shared) generationOfCopy() (generation int64, sealed bool) {
 	}
 	c.name = copyFile
 	c.params = copyParams
-	c.restore = nil
 
 	info, err := os.Lstat(c.path())
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || c.connect() != nil {

@@ -263,7 +263,7 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	drive(t, w, s, 1, 2000)
-	if n := len(s.sh.cache.m[testFeed].blobs); n > maxSettled+int(store.CrashWindow/time.Second)+1 {
+	if n := len(s.sh.cache.m[testFeed].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+1 {
 		t.Errorf("%d blobs", n)
 	}
 	if n := len(s.sh.cache.m[testFeed].state.history); n > int(store.CrashWindow/historyStep)+2 {
@@ -290,7 +290,7 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(s.sh.cache.m[testFeed].blobs); n > maxSettled+int(store.CrashWindow/time.Second)+2 {
+	if n := len(s.sh.cache.m[testFeed].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+2 {
 		t.Errorf("%d blobs after 1000 commits in one second", n)
 	}
 }

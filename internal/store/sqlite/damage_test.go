@@ -53,14 +53,14 @@ func filled(t *testing.T, w *world) {
 // template is what filled made the first time.
 var template map[string][]byte
 
-const padding = "----------------------------------------------------------------------------------------------------------------------------------------"
+var padding = strings.Repeat("-", 136)
 
-// damages are ways in which a file goes bad. want is what Open must do about it: mend,
+// damages are ways in which a file goes bad. want is what Open must do about it: repair,
 // refuse or, where both are right, either.
 var damages = []struct {
 	name   string
 	do     func(path string) error
-	intact bool // nothing is lost: it must not be set aside
+	intact bool // nothing is lost: it must not be replaced
 }{
 	{"empty", func(p string) error { return os.Truncate(p, 0) }, false},
 	{"1 byte", func(p string) error { return os.Truncate(p, 1) }, false},
@@ -179,7 +179,7 @@ func TestADamagedFileKeepsItsBytes(t *testing.T) {
 		}
 	}
 	if found != 2 {
-		t.Errorf("%d of 2 files were set aside whole: %s", found, list(t, w.dir))
+		t.Errorf("%d of 2 files were kept whole: %s", found, list(t, w.dir))
 	}
 }
 
@@ -251,7 +251,10 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 		}, store.ErrForeign},
 		{"a symbolic link", func(t *testing.T, w *world) {
 			target := filepath.Join(filepath.Dir(w.dir), "target")
-			if err := errors.Join(os.Rename(filepath.Join(w.dir, tokensFile), target), os.Symlink(target, filepath.Join(w.dir, tokensFile))); err != nil {
+			if err := errors.Join(
+				os.Rename(filepath.Join(w.dir, tokensFile), target),
+				os.Symlink(target, filepath.Join(w.dir, tokensFile)),
+			); err != nil {
 				t.Fatal(err)
 			}
 		}, store.ErrUnsafe},
@@ -383,7 +386,7 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAFileThatAnotherProcessHasOpenIsNotSetAside(t *testing.T) {
+func TestAFileThatAnotherProcessHasOpenIsNotReplaced(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
 	c := startChild(t, "hold inputs", w.dir)

@@ -14,12 +14,8 @@ func (s *Store) ListDeferred(ctx context.Context, key store.FeedKey) (list []sto
 
 		rows, err := t.rows(
 			`SELECT d.id, kind, since, until, reason, tries, next_try FROM deferred d JOIN feeds ON feeds.id = feed
-			WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL
-			ORDER BY d.id`,
-			key.LoginHost,
-			key.TenantID,
-			key.API,
-			key.StateID,
+			WHERE `+ofFeed+` AND gone_boot IS NULL ORDER BY d.id`,
+			keyArgs(key)...,
 		)
 		if err != nil {
 			return err
@@ -51,8 +47,7 @@ func (s *Store) DeferredEvents(ctx context.Context, key store.FeedKey, id int64)
 		events = nil
 
 		err := t.row(`SELECT events FROM deferred d JOIN feeds ON feeds.id = feed
-			WHERE d.id = ? AND login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? AND gone_boot IS NULL`,
-			id, key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&events)
+			WHERE `+ofFeed+` AND d.id = ? AND gone_boot IS NULL`, append(keyArgs(key), id)...).Scan(&events)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -271,7 +272,8 @@ func (d directory) ours(name string, info fs.FileInfo) error {
 		)
 	case owner != d.uid && info.Mode().IsRegular() && st.Nlink > 1:
 		return fmt.Errorf(
-			"%s: %w: it belongs to user %d, the directory to user %d, and it has another name elsewhere (a hard link); remove it",
+			"%s: %w: it belongs to user %d, the directory to user %d, and it has another name elsewhere "+
+				"(a hard link); remove it",
 			d.join(name),
 			store.ErrUnsafe,
 			owner,
@@ -328,32 +330,30 @@ func (d directory) narrow(name string) (warning string, err error) {
 	return warning, nil
 }
 
-// setAside renames a file and what belongs to it to NAME.damaged-TIME, or whatever it
-// is besides damaged.
-func (d directory) setAside(name, what string, now time.Time) (string, error) {
+// quarantine renames a file and what belongs to it to NAME.WHAT-TIME, where what is
+// "damaged" or "found", and returns the new path.
+func (d directory) quarantine(name, what string, now time.Time) (string, error) {
 	stamped := name + "." + what + "-" + now.UTC().Format("20060102T150405.000Z")
 
-	aside := stamped
+	free := stamped
 	for n := 2; ; n++ {
-		if _, err := os.Lstat(d.join(aside)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(d.join(free)); errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 
-		aside = fmt.Sprintf("%s-%d", stamped, n)
+		free = fmt.Sprintf("%s-%d", stamped, n)
 	}
+
 	// The main file goes last: a process that dies in between finds it damaged still,
 	// and no log of another file beside a good one.
-	for i := len(suffixes) - 1; i >= 0; i-- {
-		if err := os.Rename(
-			d.join(name+suffixes[i]),
-			d.join(aside+suffixes[i]),
-		); err != nil &&
-			!errors.Is(err, fs.ErrNotExist) {
+	for _, suffix := range slices.Backward(suffixes) {
+		err := os.Rename(d.join(name+suffix), d.join(free+suffix))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 	}
 
-	return d.join(aside), d.sync()
+	return d.join(free), d.sync()
 }
 
 // rename puts a file in the place of another, for good.

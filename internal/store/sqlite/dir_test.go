@@ -120,7 +120,7 @@ func TestRootWritesForTheOwnerOfTheDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open().Close()
-	expect("after mending")
+	expect("after the repair")
 	w.open(readOnly).Close()
 	expect("after looking")
 }
@@ -144,12 +144,15 @@ func TestWithoutRightsTheErrorSaysWhere(t *testing.T) {
 	asRoot(t)
 	for name, prepare := range map[string]func(w *world) error{
 		"the directory belongs to somebody else": func(w *world) error { return nil },
-		"the directory is read-only":             func(w *world) error { return errors.Join(chownAll(w.dir, 1234), os.Chmod(w.dir, 0o500)) },
+		"the directory is read-only": func(w *world) error {
+			return errors.Join(chownAll(w.dir, 1234), os.Chmod(w.dir, 0o500))
+		},
 		"a file belongs to somebody else": func(w *world) error {
 			return errors.Join(chownAll(w.dir, 1234), os.Chown(filepath.Join(w.dir, feedsFile), 0, 0))
 		},
 		"a file is read-only": func(w *world) error {
-			return errors.Join(chownAll(w.dir, 1234), os.Chown(filepath.Join(w.dir, tokensFile), 0, 1234), os.Chmod(filepath.Join(w.dir, tokensFile), 0o440))
+			file := filepath.Join(w.dir, tokensFile)
+			return errors.Join(chownAll(w.dir, 1234), os.Chown(file, 0, 1234), os.Chmod(file, 0o440))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +262,7 @@ func TestAReaderIsToldOfDamageInWhatItReads(t *testing.T) {
 	}
 	expectToken(t, r, 8, "token-8"+padding)
 	r.Close()
-	expectToken(t, w.open(), 7, "token-7"+padding) // who writes mends it
+	expectToken(t, w.open(), 7, "token-7"+padding) // who writes repairs it
 }
 
 func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
@@ -288,7 +291,10 @@ func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
 
 func TestASecondNameOfAStrangersFileIsNotGivenAway(t *testing.T) {
 	asRoot(t)
-	for _, name := range []string{tokensFile, tokensFile + "-journal", tokensFile + "-wal", feedsFile + "-shm", copyFile, copyFile + "-journal", lockFile, inputsFile} {
+	for _, name := range []string{
+		tokensFile, tokensFile + "-journal", tokensFile + "-wal", feedsFile + "-shm",
+		copyFile, copyFile + "-journal", lockFile, inputsFile,
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			stranger := filepath.Join(filepath.Dir(w.dir), "shadow")

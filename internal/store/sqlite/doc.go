@@ -17,10 +17,10 @@
 //
 // # Files
 //
-//	tokens.db, defender.db    SQLite, WAL; with -wal and -shm beside them while they are open
+//	tokens.db, defender.db    SQLite, WAL; with -wal and -shm beside them while open
 //	tokens.db.bak             the copy of tokens.db
 //	tokens.lock               no content; locks on its bytes (lock.go)
-//	inputs.lock               held by the process that runs inputs; its process id, for people
+//	inputs.lock               held by the process that runs inputs; its id, for people
 //
 // All have mode 0600 before anything is in them, whatever the umask, and belong to the
 // owner of the directory when root makes them.

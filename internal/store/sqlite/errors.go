@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -16,7 +17,7 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// code gives the SQLite result code behind err, 0 if there is none.
+// code returns the SQLite result code behind err, 0 if there is none.
 // https://www.sqlite.org/rescode.html
 func code(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
@@ -26,7 +27,8 @@ func code(err error) int {
 	return 0
 }
 
-// isDamage tells whether err says that the bytes of a database are not what SQLite wrote.
+// isDamage reports whether err says that the bytes of a database are not what SQLite
+// wrote.
 func isDamage(err error) bool {
 	if errors.Is(err, store.ErrDamaged) {
 		return true
@@ -46,11 +48,27 @@ func isDamage(err error) bool {
 	return false
 }
 
-// noRoom tells whether the file system of path is full: for the files beside a database
+// noRoom reports whether the file system of path is full: for the files beside a database
 // SQLite only says "disk I/O error" then.
 func noRoom(path string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(filepath.Dir(path), &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
+}
+
+// explained are the errors that say what is wrong already.
+var explained = []error{
+	store.ErrInUse,
+	store.ErrNewer,
+	store.ErrForeign,
+	store.ErrDamaged,
+	store.ErrFull,
+	store.ErrReadOnly,
+	store.ErrBusy,
+	store.ErrKey,
+	store.ErrPlain,
+	store.ErrTampered,
+	store.ErrUnsafe,
+	store.ErrClosed,
 }
 
 // explain gives an error of SQLite or of the system its class and a sentence that names
@@ -60,19 +78,17 @@ func explain(path string, err error) error {
 		return err
 	}
 
-	for _, known := range []error{store.ErrInUse, store.ErrNewer, store.ErrForeign, store.ErrDamaged, store.ErrFull, store.ErrReadOnly, store.ErrBusy, store.ErrKey, store.ErrPlain, store.ErrTampered, store.ErrUnsafe, store.ErrClosed} {
-		if errors.Is(err, known) {
-			return err
-		}
+	if slices.ContainsFunc(explained, func(known error) bool { return errors.Is(err, known) }) {
+		return err
 	}
 
-	class := func(kind error, mend string) error {
-		return fmt.Errorf("%s: %w: %s (%w)", path, kind, mend, err)
+	class := func(kind error, remedy string) error {
+		return fmt.Errorf("%s: %w: %s (%w)", path, kind, remedy, err)
 	}
 
 	switch {
 	case isDamage(err):
-		return class(store.ErrDamaged, "restart to have it set aside")
+		return class(store.ErrDamaged, "restart to have it replaced")
 	case code(err)&0xff == lib.SQLITE_FULL,
 		code(err)&0xff == lib.SQLITE_IOERR && noRoom(path),
 		errors.Is(err, syscall.ENOSPC),

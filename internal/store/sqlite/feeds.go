@@ -14,10 +14,12 @@ const feedsFile = "defender.db"
 
 // The id of a seen blob is the feed's id and a sequence number, so that the blobs of a
 // feed are neighbours in the one B-tree. data comes last: the other columns are read
-// without it.
+// without it. SQLite keeps these texts as they are, and files are compared with them: a
+// change, even of a space, needs a new version (upgrade.go).
 const feedsSchema = `
 	CREATE TABLE feeds (
-		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL,
+		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL,` +
+	` state_id TEXT NOT NULL,
 		state BLOB NOT NULL, UNIQUE (login_host, tenant_id, api, state_id));
 	CREATE TABLE seen (
 		id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -25,13 +27,16 @@ const feedsSchema = `
 	CREATE TABLE status (feed INTEGER PRIMARY KEY, data BLOB NOT NULL);
 ` + deferredSchema + `
 	CREATE TABLE rewinds (
-		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL, state_id TEXT NOT NULL, since INTEGER NOT NULL,
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL,` +
+	` state_id TEXT NOT NULL, since INTEGER NOT NULL,
 		PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
 
 const deferredSchema = `
 	CREATE TABLE deferred (
-		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, kind TEXT NOT NULL, since INTEGER NOT NULL, until INTEGER NOT NULL,
-		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL, gone_boot INTEGER, gone_at INTEGER, events BLOB);
+		id INTEGER PRIMARY KEY AUTOINCREMENT, feed INTEGER NOT NULL, kind TEXT NOT NULL,` +
+	` since INTEGER NOT NULL, until INTEGER NOT NULL,
+		reason TEXT NOT NULL, tries INTEGER NOT NULL, next_try INTEGER NOT NULL,` +
+	` gone_boot INTEGER, gone_at INTEGER, events BLOB);
 	CREATE INDEX deferred_feed ON deferred (feed);`
 
 const seqBits = 32
@@ -73,8 +78,7 @@ func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
 
 	var state []byte
 
-	err := t.row(`SELECT id, state FROM feeds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
-		key.LoginHost, key.TenantID, key.API, key.StateID).Scan(&fc.id, &state)
+	err := t.row(`SELECT id, state FROM feeds WHERE `+ofFeed, keyArgs(key)...).Scan(&fc.id, &state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -86,42 +90,19 @@ func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
 	if fc.state, err = decodeState(state); err != nil {
 		// One row is not the file: the others are good. The next commit of this feed
 		// writes a good one.
-		sh.log(
-			"error",
-			fmt.Sprintf(
-				"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, alerts may be emitted again",
-				sh.feeds.path(),
-				key.TenantID,
-				key.API,
-				err,
-			),
-		)
+		sh.log("error", fmt.Sprintf(
+			"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, "+
+				"alerts may be emitted again",
+			sh.feeds.path(),
+			key.TenantID,
+			key.API,
+			err,
+		))
 
 		fc.state = feedState{}
 	}
 
-	rows, err := t.rows(
-		`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
-		fc.id<<seqBits,
-		(fc.id+1)<<seqBits-1,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-
-	for rows.Next() {
-		var b blobMeta
-		if err := rows.Scan(&b.seq, &b.when.boot, &b.when.at, &b.n, &b.newest); err != nil {
-			return nil, err
-		}
-
-		b.seq &= 1<<seqBits - 1
-		fc.blobs = append(fc.blobs, b)
-		fc.nextSeq = b.seq + 1
-	}
-
-	if err := rows.Err(); err != nil {
+	if err := fc.readBlobs(t); err != nil {
 		return nil, err
 	}
 
@@ -134,6 +115,39 @@ func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
 	}
 
 	return fc, nil
+}
+
+// ofFeed is the condition for the rows of one feed; keyArgs are its arguments.
+const ofFeed = `login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`
+
+func keyArgs(key store.FeedKey) []any {
+	return []any{key.LoginHost, key.TenantID, key.API, key.StateID}
+}
+
+// readBlobs reads the list of a feed's blobs.
+func (fc *feedCache) readBlobs(t tx) error {
+	rows, err := t.rows(
+		`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
+		fc.id<<seqBits,
+		(fc.id+1)<<seqBits-1,
+	)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+
+	for rows.Next() {
+		var b blobMeta
+		if err := rows.Scan(&b.seq, &b.when.boot, &b.when.at, &b.n, &b.newest); err != nil {
+			return err
+		}
+
+		b.seq &= 1<<seqBits - 1
+		fc.blobs = append(fc.blobs, b)
+		fc.nextSeq = b.seq + 1
+	}
+
+	return rows.Err()
 }
 
 // ensure is feed, and makes the row if there is none.
@@ -155,8 +169,10 @@ func (sh *shared) ensure(t tx, key store.FeedKey) (*feedCache, error) {
 func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.uptime()} }
 
 // Load implements Feeds. A feed of which the row or a part of the seen-set is damaged
-// is mended as far as it goes, and logged.
-func (s *Store) Load(ctx context.Context, key store.FeedKey) (c store.Checkpoint, seen []store.Seen, ok bool, err error) {
+// is repaired as far as it goes, and logged.
+func (s *Store) Load(ctx context.Context, key store.FeedKey) (
+	c store.Checkpoint, seen []store.Seen, ok bool, err error,
+) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		c, seen, ok = store.Checkpoint{}, nil, false
 

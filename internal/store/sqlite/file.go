@@ -34,9 +34,6 @@ type spec struct {
 	// verify reads what integrity_check cannot judge: rows with their checksums. An
 	// ErrDamaged condemns the file.
 	verify func(q querier) error
-	// restore puts a good file in place of one that is missing, empty or set aside;
-	// false if there is none.
-	restore func() (bool, error)
 	// lost is what the log says when a damaged file could not be restored.
 	lost string
 }
@@ -55,9 +52,12 @@ type file struct {
 	locks *ranges
 	log   func(level, text string)
 	now   func() time.Time
+	// restore puts a good file in place of one that is missing, empty or quarantined;
+	// false if there is none.
+	restore func() (bool, error)
 	// reset tells the owner of caches that the file behind them is another one.
 	reset func()
-	// replaced tells the owner that a damaged file was set aside and another one has
+	// replaced tells the owner that a damaged file was renamed and another one has
 	// its place.
 	replaced func()
 	// renewed writes into a file that replaced a damaged one, in the middle of the
@@ -84,11 +84,11 @@ var processWide = sync.OnceFunc(func() {
 	_, _ = sqlite.Fdatasync(true)
 })
 
-// How long another process that writes is waited for: busyPatience in all, and no
+// How long another process that writes is waited for: busyTimeout in all, and no
 // longer than the context, at which begin looks every busyPiece.
 const (
-	busyPatience = 10 * time.Second
-	busyPiece    = 50 * time.Millisecond
+	busyTimeout = 10 * time.Second
+	busyPiece   = 50 * time.Millisecond
 )
 
 // dsn is the data source name of a path. mode=rw: SQLite never makes the file, we do,
@@ -97,8 +97,8 @@ func dsn(path, mode, params string) string {
 	// cell_size_check and trusted_schema=0 are what SQLite advises for files that may
 	// be damaged or tampered with.
 	return (&url.URL{Scheme: "file", Path: path}).String() + "?mode=" + mode +
-		"&_txlock=immediate&_busy_timeout=" + strconv.FormatInt(busyPatience.Milliseconds(), 10) + "&_defensive=1&_dqs=0&_error_rc=1" +
-		"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
+		"&_txlock=immediate&_busy_timeout=" + strconv.FormatInt(busyTimeout.Milliseconds(), 10) +
+		"&_defensive=1&_dqs=0&_error_rc=1&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
 }
 
 // open makes, checks and if need be replaces the file. The caller holds rangeOpen.
@@ -129,7 +129,7 @@ func (f *file) open() error {
 		}
 	}
 
-	damage := f.look(existed)
+	damage := f.judgeFile(existed)
 	if damage == nil {
 		if damage = f.connect(); damage == nil {
 			return nil
@@ -162,10 +162,10 @@ func (f *file) openReadOnly() error {
 // path is called without any lock: of dir only what never changes may be used.
 func (f *file) path() string { return filepath.Join(f.dir.path, f.name) }
 
-// look judges a file before SQLite opens it. What has no header must not even be
+// judgeFile judges a file before SQLite opens it. What has no header must not even be
 // opened: SQLite takes a file of a few bytes for a new database, and on closing a
 // broken one it empties the write-ahead log beside it, which may be all that is left.
-func (f *file) look(existed bool) error {
+func (f *file) judgeFile(existed bool) error {
 	info, err := os.Lstat(f.path())
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (f *file) look(existed bool) error {
 	}
 
 	if info.Size() > 0 {
-		return f.header()
+		return f.checkHeader()
 	}
 	// SQLite takes an empty file for a new database and throws a write-ahead log beside
 	// it away.
@@ -203,10 +203,10 @@ func (f *file) look(existed bool) error {
 	return nil
 }
 
-// header looks at the first 100 bytes
+// checkHeader looks at the first 100 bytes
 // (https://www.sqlite.org/fileformat2.html#the_database_header). No handle of this
 // process is on the file now, so opening and closing it drops no locks.
-func (f *file) header() error {
+func (f *file) checkHeader() error {
 	file, err := os.OpenFile(f.path(), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -292,56 +292,32 @@ func (f *file) judge(err error) error {
 	return err
 }
 
+// check judges an open database: is it ours, of which version, and whole? It makes the
+// tables in an empty one, and converts one of an older version.
 func (f *file) check(db *sql.DB) error {
-	var appID, version, tables int64
-	if err := db.QueryRow("PRAGMA application_id").Scan(&appID); err != nil {
+	h, err := readHeader(db)
+	if err != nil {
 		return err
 	}
 
-	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
-		return err
-	}
-
-	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
-		return err
-	}
-
-	if appID == 0 && version == 0 && tables == 0 && !f.dir.readOnly {
+	if h.empty() && !f.dir.readOnly {
 		return f.initialise(db)
 	}
-	// Format and version stand twice, so that one flipped bit is not taken for another
-	// program or a newer version.
-	var format, inside int64
 
-	metaErr := db.QueryRow("SELECT (SELECT v FROM meta WHERE k = 'format'), (SELECT v FROM meta WHERE k = 'version')").
-		Scan(&format, &inside)
-	switch {
-	case appID != f.appID && format != f.appID && tables > 0 && appID != 0:
-		return fmt.Errorf("%s: %w (application id %d); choose another data_dir", f.path(), store.ErrForeign, appID)
-	case version > f.version && (metaErr != nil || inside == version) && appID == f.appID:
-		return fmt.Errorf("%s: %w (format %d, this program knows %d); use that version again, or another data_dir",
-			f.path(), store.ErrNewer, version, f.version)
-	case metaErr != nil:
-		return metaErr
-	case appID == f.appID && format == f.appID && version == inside && 0 < version && version < f.version:
-		if err := f.upgrade(db, version); err != nil {
-			return err
-		}
-	case appID != f.appID, format != f.appID, version != f.version, inside != f.version:
-		return fmt.Errorf("%w: its header is wrong", store.ErrDamaged)
-	}
-
-	if f.dir.readOnly && version < f.version {
-		return nil // its tables are those of an older version
-	}
-
-	if err := f.sameTables(db); err != nil {
+	if err := f.recognise(h); err != nil {
 		return err
 	}
 
 	if f.dir.readOnly {
-		return nil // who only looks mends nothing, and is told of damage in what it reads: no full check of a large file for each look at it
+		// Who only looks changes nothing, and is told of damage in what it reads: a
+		// full check of a large file for each look would take too long.
+		if h.version < f.version {
+			return f.showUpgraded(db, h.version)
+		}
+
+		return f.sameTables(db)
 	}
+
 	// The full check, not quick_check: that one does not compare indexes with tables,
 	// and a flipped bit in an index hides a row.
 	var result string
@@ -353,11 +329,78 @@ func (f *file) check(db *sql.DB) error {
 		return fmt.Errorf("%w: %s", store.ErrDamaged, result)
 	}
 
+	if h.version < f.version {
+		if err := f.upgrade(db, h.version); err != nil {
+			return err
+		}
+	}
+
+	if err := f.sameTables(db); err != nil {
+		return err
+	}
+
 	if err := tryWrite(db); err != nil {
 		return err
 	}
 
 	return f.verify(db)
+}
+
+// header is what a database says of itself. Format and version stand twice, so that one
+// flipped bit is not taken for another program or a newer version.
+type header struct {
+	appID, version int64 // in the header of SQLite
+	tables         int64
+	format, inside int64 // the same two in the table meta
+	metaErr        error // why meta cannot be read
+}
+
+func readHeader(db *sql.DB) (h header, err error) {
+	for _, read := range []struct {
+		query string
+		into  *int64
+	}{
+		{"PRAGMA application_id", &h.appID},
+		{"PRAGMA user_version", &h.version},
+		{"SELECT count(*) FROM sqlite_schema", &h.tables},
+	} {
+		if err := db.QueryRow(read.query).Scan(read.into); err != nil {
+			return h, err
+		}
+	}
+
+	if !h.empty() {
+		h.metaErr = db.QueryRow(
+			"SELECT (SELECT v FROM meta WHERE k = 'format'), (SELECT v FROM meta WHERE k = 'version')",
+		).Scan(&h.format, &h.inside)
+	}
+
+	return h, nil
+}
+
+func (h header) empty() bool { return h.appID == 0 && h.version == 0 && h.tables == 0 }
+
+// recognise returns an error unless a database is ours, and of a version that this
+// program knows.
+func (f *file) recognise(h header) error {
+	ours := h.appID == f.appID && h.format == f.appID
+
+	switch {
+	case h.empty(): // an empty file that is only looked at has no tables to read
+		return fmt.Errorf("%w: it has no tables", store.ErrDamaged)
+	case h.appID != f.appID && h.format != f.appID && h.tables > 0 && h.appID != 0:
+		return fmt.Errorf("%s: %w (application id %d); choose another data_dir",
+			f.path(), store.ErrForeign, h.appID)
+	case h.version > f.version && (h.metaErr != nil || h.inside == h.version) && h.appID == f.appID:
+		return fmt.Errorf("%s: %w (format %d, this program knows %d); use that version again, or another data_dir",
+			f.path(), store.ErrNewer, h.version, f.version)
+	case h.metaErr != nil:
+		return h.metaErr
+	case !ours, h.version != h.inside, h.version < 1, h.version > f.version:
+		return fmt.Errorf("%w: its header is wrong", store.ErrDamaged)
+	}
+
+	return nil
 }
 
 // sameTables compares the stored text of the tables with what initialise makes: a
@@ -375,7 +418,8 @@ func (f *file) sameTables(db *sql.DB) error {
 		return err
 	}
 
-	const tables = `SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY name) FROM sqlite_schema`
+	const tables = `SELECT group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), char(10) ORDER BY name)
+		FROM sqlite_schema`
 
 	var want, got string
 	if err := fresh.QueryRow(tables).Scan(&want); err != nil {
@@ -418,9 +462,10 @@ func (f *file) initialise(db *sql.DB) error {
 	}
 	defer tx.Rollback()
 
-	if _, err := tx.Exec(fmt.Sprintf(`%s
+	marks := fmt.Sprintf(`
 		INSERT INTO meta VALUES ('format', %d), ('version', %d);
-		PRAGMA application_id = %[2]d; PRAGMA user_version = %[3]d`, f.schema+metaSchema, f.appID, f.version)); err != nil {
+		PRAGMA application_id = %[1]d; PRAGMA user_version = %[2]d`, f.appID, f.version)
+	if _, err := tx.Exec(f.schema + metaSchema + marks); err != nil {
 		return err
 	}
 
@@ -431,15 +476,15 @@ func (f *file) initialise(db *sql.DB) error {
 	return f.dir.sync()
 }
 
-// patience is how long the replacing of a damaged file waits for other processes: a
-// defenderctl that just finishes, not a Fluent Bit that stays.
-const patience = 2 * time.Second
+// exclusiveTimeout is how long the replacing of a damaged file waits for other
+// processes: a defenderctl that just finishes, not a Fluent Bit that stays.
+const exclusiveTimeout = 2 * time.Second
 
-// replace sets a damaged file aside and puts its copy, or a new file, in its place. The
+// replace renames a damaged file and puts its copy, or a new file, in its place. The
 // caller holds rangeOpen.
 func (f *file) replace(damage error) error {
-	// Whoever has the file open would go on writing into the one set aside.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	// Whoever has the file open would go on writing into the renamed one.
+	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
 	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeUsers); err != nil {
@@ -454,9 +499,9 @@ func (f *file) replace(damage error) error {
 
 	defer func() { _ = f.locks.try(unix.F_RDLCK, rangeUsers) }() // from exclusive back to shared: never waits
 
-	aside, err := f.dir.setAside(f.name, "damaged", f.now())
+	renamed, err := f.dir.quarantine(f.name, "damaged", f.now())
 	if err != nil {
-		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be set aside: %w", damage, err))
+		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be renamed: %w", damage, err))
 	}
 
 	if f.replaced != nil {
@@ -474,10 +519,10 @@ func (f *file) replace(damage error) error {
 		f.log(
 			"error",
 			fmt.Sprintf(
-				"%s is damaged (%v); it was set aside as %s and came back from its copy",
+				"%s is damaged (%v); it was renamed to %s and came back from its copy",
 				f.path(),
 				damage,
-				aside,
+				renamed,
 			),
 		)
 	} else {
@@ -485,7 +530,7 @@ func (f *file) replace(damage error) error {
 			return explain(f.path(), err)
 		}
 
-		f.log("error", fmt.Sprintf("%s is damaged (%v) and was set aside as %s: %s", f.path(), damage, aside, f.lost))
+		f.log("error", fmt.Sprintf("%s is damaged (%v) and was renamed to %s: %s", f.path(), damage, renamed, f.lost))
 	}
 
 	return explain(f.path(), f.connect())

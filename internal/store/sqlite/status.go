@@ -120,8 +120,7 @@ func (s *Store) Status(ctx context.Context, key store.FeedKey) (status store.Sta
 
 		var data []byte
 
-		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
-			key.LoginHost, key.TenantID, key.API, key.StateID).
+		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE `+ofFeed, keyArgs(key)...).
 			Scan(&data)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -153,7 +152,9 @@ func (s *Store) Rewind(ctx context.Context, key store.FeedKey, since tick.Tick) 
 }
 
 // PendingRewind implements Feeds.
-func (s *Store) PendingRewind(ctx context.Context, keys ...store.FeedKey) (pending map[store.FeedKey]tick.Tick, err error) {
+func (s *Store) PendingRewind(ctx context.Context, keys ...store.FeedKey) (
+	pending map[store.FeedKey]tick.Tick, err error,
+) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		pending = make(map[store.FeedKey]tick.Tick)
 
@@ -190,8 +191,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key store.FeedKey) (c store.Che
 
 		var since tick.Tick
 
-		err := t.row(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ? RETURNING since`,
-			key.LoginHost, key.TenantID, key.API, key.StateID).
+		err := t.row(`DELETE FROM rewinds WHERE `+ofFeed+` RETURNING since`, keyArgs(key)...).
 			Scan(&since)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -226,8 +226,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key store.FeedKey) (c store.Che
 // ClearRewind implements Feeds.
 func (s *Store) ClearRewind(ctx context.Context, key store.FeedKey) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		_, err := t.exec(`DELETE FROM rewinds WHERE login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`,
-			key.LoginHost, key.TenantID, key.API, key.StateID)
+		_, err := t.exec(`DELETE FROM rewinds WHERE `+ofFeed, keyArgs(key)...)
 
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"fluent-bit-defender/internal/store/seal"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ type Options struct {
 	// process does, and keeps the marks by which CrashedMachine knows. One process may
 	// open the same directory many times.
 	Inputs bool
-	// ReadOnly opens for looking only: nothing is made, checked as a whole, mended or
+	// ReadOnly opens for looking only: nothing is made, checked as a whole, repaired or
 	// migrated; missing files read as empty.
 	ReadOnly bool
 	// Now is the clock, by default time.Now.
@@ -96,19 +97,19 @@ type Store struct {
 // shared is what all openings of one directory in this process have in common: SQLite's
 // locks belong to a process, so a file is opened once.
 type shared struct {
-	id     sharedID
-	dir    directory
-	key    atomic.Pointer[seal.Key]
-	locks  ranges
-	looked atomic.Int64 // when look last did, by clock
-	chains keyedMutex[int64]
-	tokens *file
-	feeds  *file
-	cache  feedCaches
-	now    func() time.Time
-	uptime func() time.Duration
-	bootID func() string
-	log    func(level, text string)
+	id      sharedID
+	dir     directory
+	key     atomic.Pointer[seal.Key]
+	locks   ranges
+	checked atomic.Int64 // when checkFiles last did, by clock
+	chains  keyedMutex[int64]
+	tokens  *file
+	feeds   *file
+	cache   feedCaches
+	now     func() time.Time
+	uptime  func() time.Duration
+	bootID  func() string
+	log     func(level, text string)
 
 	copyFails bool        // guarded by tokens.mu
 	anchor    seal.Anchor // guarded by tokens.mu
@@ -133,8 +134,8 @@ var registry = struct {
 	open map[sharedID]*shared
 }{open: make(map[sharedID]*shared)}
 
-// Open opens a data_dir: makes what is missing, checks every file, sets damaged ones
-// aside and, with Inputs, takes the directory for this process and undoes what a crash
+// Open opens a data_dir: makes what is missing, checks every file, renames damaged
+// ones and, with Inputs, takes the directory for this process and undoes what a crash
 // of the machine may have lost (see store.Store.CrashedMachine). Its errors name the
 // file and the remedy: store.ErrInUse, ErrNewer, ErrForeign, ErrUnsafe, ErrReadOnly,
 // ErrFull.
@@ -162,35 +163,8 @@ func open(o Options) (*Store, error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 
-	for _, sh := range registry.open { // one that lost its directory must not be taken for another one
-		_ = sh.mend()
-	}
-
-	dir, warnings, err := prepareDir(o.Dir, o.ReadOnly)
+	sh, warnings, err := share(o, key)
 	if err != nil {
-		return nil, err
-	}
-
-	id := sharedID{dir.id, o.ReadOnly}
-
-	sh := registry.open[id]
-	if sh == nil {
-		sh = &shared{
-			id:     id,
-			dir:    dir,
-			now:    o.Now,
-			uptime: o.Uptime,
-			bootID: o.BootID,
-			log:    o.Log,
-		}
-		sh.key.Store(key)
-
-		if err := sh.open(o.Inputs); err != nil {
-			return nil, err
-		}
-
-		registry.open[id] = sh
-	} else if err := sh.join(key, o.Inputs); err != nil {
 		return nil, err
 	}
 
@@ -205,23 +179,67 @@ func open(o Options) (*Store, error) {
 		readOnly: o.ReadOnly,
 		crashed:  o.Inputs && sh.crashed,
 	}
-
-	s.warnings = append(append(s.warnings, warnings...), sh.warnings...)
-	if err := s.chains().upgrade(context.Background()); err != nil {
-		s.warnings = append(s.warnings, err.Error())
-	} else if n, tenant, err := s.chains().unsealed(context.Background()); err == nil && n > 0 {
-		how := "are encrypted with a key that is not configured: set key_file to the right one"
-		if key != nil {
-			how = "are not encrypted with the key in key_file and are not used: run `defenderctl tokens rekey`, or set the right key"
-		}
-
-		s.warnings = append(
-			s.warnings,
-			fmt.Sprintf("%s: the tokens of %d tenants (such as %s) %s", sh.tokens.path(), n, tenant, how),
-		)
-	}
+	s.warnings = slices.Concat(warnings, sh.warnings, s.keyWarnings(key))
 
 	return s, nil
+}
+
+// share returns what all openings of a directory have in common, and opens it if this is
+// the first. The caller holds registry.mu.
+func share(o Options, key *seal.Key) (sh *shared, warnings []string, err error) {
+	for _, sh := range registry.open { // one that lost its directory must not be taken for another one
+		_ = sh.restoreFiles()
+	}
+
+	dir, warnings, err := prepareDir(o.Dir, o.ReadOnly)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	id := sharedID{dir.id, o.ReadOnly}
+	if sh := registry.open[id]; sh != nil {
+		return sh, warnings, sh.join(key, o.Inputs)
+	}
+
+	sh = &shared{
+		id:     id,
+		dir:    dir,
+		now:    o.Now,
+		uptime: o.Uptime,
+		bootID: o.BootID,
+		log:    o.Log,
+	}
+	sh.key.Store(key)
+
+	if err := sh.open(o.Inputs); err != nil {
+		return nil, nil, err
+	}
+
+	registry.open[id] = sh
+
+	return sh, warnings, nil
+}
+
+// keyWarnings encrypts what an older version encrypted, and names the tokens that do not
+// fit the key.
+func (s *Store) keyWarnings(key *seal.Key) []string {
+	chains := s.chains()
+	if err := chains.upgrade(context.Background()); err != nil {
+		return []string{err.Error()}
+	}
+
+	n, tenant, err := chains.unsealed(context.Background())
+	if err != nil || n == 0 {
+		return nil
+	}
+
+	how := "are encrypted with a key that is not configured: set key_file to the right one"
+	if key != nil {
+		how = "are not encrypted with the key in key_file and are not used: " +
+			"run `defenderctl tokens rekey`, or set the right key"
+	}
+
+	return []string{fmt.Sprintf("%s: the tokens of %d tenants (such as %s) %s", s.sh.tokens.path(), n, tenant, how)}
 }
 
 // join checks a further opening against the first. The caller holds registry.mu.
@@ -245,7 +263,7 @@ func (sh *shared) join(key *seal.Key, inputs bool) error {
 func (sh *shared) open(inputs bool) (err error) {
 	defer func() {
 		if err != nil {
-			sh.shut()
+			_ = sh.shut()
 		}
 	}()
 
@@ -264,21 +282,54 @@ func (sh *shared) open(inputs bool) (err error) {
 	sh.makeFiles()
 
 	if f != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-
-		if !sh.dir.readOnly {
-			if err := sh.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
-				return err
-			}
-			defer sh.locks.unlock(rangeOpen)
-		}
-
-		if err := sh.locks.lock(ctx, unix.F_RDLCK, rangeUsers); err != nil {
+		unlock, err := sh.lockForOpening()
+		if err != nil {
 			return err
 		}
+		defer unlock()
 	}
 
+	if err := sh.openFiles(); err != nil {
+		return err
+	}
+
+	if inputs {
+		return sh.markBoot()
+	}
+
+	return nil
+}
+
+// lockForOpening keeps the lock of a user, which ends with the store, and the lock
+// under which files are made and checked, until unlock is called.
+func (sh *shared) lockForOpening() (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+
+	unlock = func() {}
+
+	if !sh.dir.readOnly {
+		if err := sh.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {
+			return nil, err
+		}
+
+		unlock = func() { sh.locks.unlock(rangeOpen) }
+	}
+
+	if err := sh.locks.lock(ctx, unix.F_RDLCK, rangeUsers); err != nil {
+		unlock()
+		return nil, err
+	}
+
+	return unlock, nil
+}
+
+// openTimeout bounds the wait for other processes that open the same directory.
+const openTimeout = 30 * time.Second
+
+// openFiles opens both databases and brings the copy of tokens.db up to date. The
+// caller holds rangeOpen.
+func (sh *shared) openFiles() error {
 	if err := sh.dir.inspectAll(copyFile); err != nil {
 		return err
 	}
@@ -295,17 +346,13 @@ func (sh *shared) open(inputs bool) (err error) {
 		return nil
 	}
 
-	if err := sh.locks.try(unix.F_WRLCK, rangeCopy); err == nil { // else another process is writing it this moment
+	if err := sh.locks.try(unix.F_WRLCK, rangeCopy); err == nil { // else another process is writing it now
 		sh.refreshCopy()
 		sh.locks.unlock(rangeCopy)
 	}
 
 	if _, err := sh.dir.narrow(copyFile); err != nil {
 		return explain(sh.dir.join(copyFile), err)
-	}
-
-	if inputs {
-		return sh.markBoot()
 	}
 
 	return nil
@@ -316,53 +363,57 @@ func (sh *shared) makeFiles() {
 		Where:  sh.dir.join(tokensFile),
 		Remedy: "Put back the newest good " + tokensFile + " and " + copyFile,
 	}
-	sh.tokens = &file{
-		mu:       newGate(),
-		dir:      sh.dir,
-		locks:    &sh.locks,
-		log:      sh.log,
-		now:      sh.now,
-		replaced: sh.anchor.Forget,
+
+	sh.tokens = sh.newFile(tokensSpec)
+	sh.tokens.restore = sh.restoreTokens
+	sh.tokens.replaced = sh.anchor.Forget
+
+	sh.feeds = sh.newFile(feedsSpec)
+	sh.feeds.reset = sh.cache.clear
+	sh.feeds.renewed = sh.renewBoot
+}
+
+func (sh *shared) newFile(s spec) *file {
+	return &file{
+		spec:  s,
+		mu:    newGate(),
+		dir:   sh.dir,
+		locks: &sh.locks,
+		log:   sh.log,
+		now:   sh.now,
 	}
-	sh.feeds = &file{
-		mu:      newGate(),
-		dir:     sh.dir,
-		locks:   &sh.locks,
-		log:     sh.log,
-		now:     sh.now,
-		reset:   sh.cache.clear,
-		renewed: sh.renewBoot,
-	}
-	sh.tokens.spec = spec{
-		name:    tokensFile,
-		appID:   0x6664746b, /* "fdtk" */
-		version: 1,
-		schema:  tokensSchema,
-		// FULL: Save promises that the chain survives a crash of the machine.
-		// secure_delete: a removed token is overwritten.
-		params:  "&_journal_mode=WAL&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-512)&_pragma=journal_size_limit(1048576)",
-		verify:  verifyChains,
-		restore: sh.restoreTokens,
-		lost:    "there are no refresh tokens any more: sign in to each tenant again with `defenderctl tokens acquire`",
-	}
-	sh.feeds.spec = spec{
-		name:     feedsFile,
-		appID:    0x66646664, /* "fdfd" */
-		version:  2,
-		upgrades: []upgrade{feedsTo2},
-		schema:   feedsSchema,
-		// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead
-		// log is next synced, minutes later at a low rate. A power cut would take the
-		// file back by an unknown time, all of which repeats, and the last commit on
-		// disk would no longer tell when the machine died, from which the two minutes
-		// count whose chunks may be missing. With FULL every commit is on disk when it
-		// returns, and exactly those two minutes are undone at the next start
-		// (boot.go). The price is one fdatasync per commit, and a commit has all feeds
-		// in it.
-		params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=cache_size(-2048)&_pragma=journal_size_limit(8388608)",
-		verify: verifyFeeds,
-		lost:   "polling restarts from lookback; alerts since then may be emitted again",
-	}
+}
+
+var tokensSpec = spec{
+	name:    tokensFile,
+	appID:   0x6664746b, // "fdtk"
+	version: 1,
+	schema:  tokensSchema,
+	// FULL: Save promises that the chain survives a crash of the machine.
+	// secure_delete: a removed token is overwritten.
+	params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-512)" +
+		"&_pragma=journal_size_limit(1048576)",
+	verify: verifyChains,
+	lost: "there are no refresh tokens any more: sign in to each tenant again with " +
+		"`defenderctl tokens acquire`",
+}
+
+var feedsSpec = spec{
+	name:     feedsFile,
+	appID:    0x66646664, // "fdfd"
+	version:  2,
+	upgrades: []upgrade{feedsTo2},
+	schema:   feedsSchema,
+	// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead log is
+	// next synced, minutes later at a low rate. A power cut would take the file back by
+	// an unknown time, all of which repeats, and the last commit on disk would no longer
+	// tell when the machine died, from which the two minutes count whose chunks may be
+	// missing. With FULL every commit is on disk when it returns, and exactly those two
+	// minutes are undone at the next start (boot.go). The price is one fdatasync per
+	// commit, and a commit has all feeds in it.
+	params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=cache_size(-2048)&_pragma=journal_size_limit(8388608)",
+	verify: verifyFeeds,
+	lost:   "polling restarts from lookback; alerts since then may be emitted again",
 }
 
 // beginInputs makes a store that was opened without Inputs one that polls. The caller
@@ -445,7 +496,7 @@ func (s *Store) Close() error {
 	if s.inputs {
 		if sh.inputRefs--; sh.inputRefs == 0 {
 			sh.rescueFailed = time.Time{} // the last chance
-			_ = sh.mend()
+			_ = sh.restoreFiles()
 
 			errs = append(errs, sh.markClean())
 			if sh.refs > 1 {
@@ -467,7 +518,7 @@ func (s *Store) Close() error {
 func (s *Store) Warnings() []string { return s.warnings }
 
 // CrashedMachine tells, for a store opened with Inputs, whether the machine went down
-// without a clean exit since the last one. What Fluent Bit had taken in shortly before
+// without a clean exit since the last one. What Fluent Bit had taken shortly before
 // may be missing from its chunk files then (they are mmap'ed, and survive a kill of the
 // process but not a power cut), so Open has already undone the last CrashWindow of
 // commits, and Load gives feeds as they were before.
@@ -492,7 +543,7 @@ func (s *Store) view(ctx context.Context, f *file, fn func(tx) error) error {
 		return store.ErrClosed
 	}
 
-	if err := s.sh.look(false); err != nil {
+	if err := s.sh.checkFiles(false); err != nil {
 		return err
 	}
 
@@ -510,7 +561,7 @@ func (s *Store) update(ctx context.Context, f *file, fn func(tx) error) error {
 		return err
 	}
 
-	if err := s.sh.look(false); err != nil {
+	if err := s.sh.checkFiles(false); err != nil {
 		return err
 	}
 

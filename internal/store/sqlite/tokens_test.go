@@ -145,7 +145,7 @@ func TestAWrongKeyIsSaidAndDamagesNothing(t *testing.T) {
 	}
 	expectToken(t, w.open(withKey(testKey)), 1, "secret")
 	if names := list(t, w.dir); strings.Contains(names, "damaged") {
-		t.Errorf("something was set aside: %s", names)
+		t.Errorf("something was renamed: %s", names)
 	}
 }
 

@@ -75,7 +75,7 @@ func (f *file) transact(ctx context.Context, fn func(tx) error) error { return f
 // gets the context: a call that was interrupted has the connection closed by
 // database/sql.
 func (f *file) begin(ctx context.Context, fn func(tx) error, readOnly bool) error {
-	for end := time.Now().Add(busyPatience); ; {
+	for end := time.Now().Add(busyTimeout); ; {
 		begun, err := f.once(fn, readOnly)
 		if code(err)&0xff != lib.SQLITE_BUSY || begun && !readOnly {
 			return err
@@ -151,7 +151,7 @@ var errNoFile = errors.New("no file yet")
 
 // heal replaces a file that turned out to be damaged while it was in use.
 func (f *file) heal(damage error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
 	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeOpen); err != nil {

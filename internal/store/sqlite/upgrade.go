@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	_ "embed"
 	"fluent-bit-defender/internal/store"
 	"fmt"
 
@@ -19,28 +20,34 @@ type upgrade struct {
 	show string
 }
 
-// upgrade brings a file of an older version to the present one. A ReadOnly store leaves
-// the file as it is. The caller holds rangeOpen.
-func (f *file) upgrade(db *sql.DB, from int64) error {
-	steps := f.upgrades[from-1:]
-
-	if f.dir.readOnly {
-		for _, step := range steps {
-			if _, err := db.Exec(step.show); err != nil {
-				return err
-			}
+// showUpgraded lets a ReadOnly store read a file of an older version, which stays as it
+// is.
+func (f *file) showUpgraded(db *sql.DB, from int64) error {
+	for _, step := range f.upgrades[from-1:] {
+		if _, err := db.Exec(step.show); err != nil {
+			return err
 		}
-
-		return nil
 	}
 
+	return nil
+}
+
+// upgrade brings a file of an older version to the present one. The caller holds
+// rangeOpen.
+func (f *file) upgrade(db *sql.DB, from int64) error {
 	// A process of the older version that has the file open could not use it afterwards.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
 	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeUsers); err != nil {
-		return fmt.Errorf("%s: %w: it has the format of an older version of this program (%d) and must be converted to %d: "+
-			"stop Fluent Bit and every defenderctl, then start the new version", f.path(), store.ErrInUse, from, f.version)
+		return fmt.Errorf(
+			"%s: %w: it has the format of an older version of this program (%d) and must be converted to %d: "+
+				"stop Fluent Bit and every defenderctl, then start the new version",
+			f.path(),
+			store.ErrInUse,
+			from,
+			f.version,
+		)
 	}
 
 	defer func() { _ = f.locks.try(unix.F_RDLCK, rangeUsers) }() // from exclusive back to shared: never waits
@@ -51,7 +58,7 @@ func (f *file) upgrade(db *sql.DB, from int64) error {
 	}
 	defer tx.Rollback()
 
-	for _, step := range steps {
+	for _, step := range f.upgrades[from-1:] {
 		if _, err := tx.Exec(step.change); err != nil {
 			return err
 		}
@@ -71,26 +78,12 @@ func (f *file) upgrade(db *sql.DB, from int64) error {
 	return nil
 }
 
-// feedsTo2 gives deferred work a kind. Version 1 told the kinds apart by what was
-// missing and by the text of the reason. The status counted "SetAside".
-var feedsTo2 = upgrade{
-	change: deferredSchema + `
-	INSERT INTO deferred (id, feed, kind, since, until, reason, tries, next_try, gone_boot, gone_at, events)
-		SELECT ` + deferredOf1 + ` FROM asides;
-	DELETE FROM sqlite_sequence WHERE name = 'deferred';
-	INSERT INTO sqlite_sequence (name, seq) SELECT 'deferred', seq FROM sqlite_sequence WHERE name = 'asides';
-	DROP TABLE asides;
-	UPDATE status SET data = ` + statusOf1 + `;`,
-	show: `
-	CREATE TEMP VIEW deferred (id, feed, kind, since, until, reason, tries, next_try, gone_boot, gone_at, events)
-		AS SELECT ` + deferredOf1 + ` FROM main.asides;
-	CREATE TEMP VIEW status (feed, data) AS SELECT feed, ` + statusOf1 + ` FROM main.status;`,
-}
+//go:embed upgrade2.sql
+var changeTo2 string
 
-const (
-	deferredOf1 = `id, feed, CASE WHEN row IS NULL THEN 'unreadable-window'
-		WHEN reason = 'waiting for Fluent Bit when the input ended' THEN 'parked-batch' ELSE 'rejected-event' END,
-		since, until, reason, tries, next_try, gone_boot, gone_at, row`
-	// In a text inside the JSON the quotes would have backslashes before them.
-	statusOf1 = `CAST(replace(CAST(data AS TEXT), '"SetAside":', '"Deferred":') AS BLOB)`
-)
+//go:embed upgrade2_show.sql
+var showAs2 string
+
+// feedsTo2 gives deferred work a kind. Version 1 told the kinds apart by what was
+// missing and by the text of the reason, and its status counted under another name.
+var feedsTo2 = upgrade{change: deferredSchema + changeTo2, show: showAs2}

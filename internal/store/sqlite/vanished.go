@@ -17,13 +17,13 @@ import (
 
 // SQLite goes on writing into a file that was removed, moved away or replaced, and
 // whatever is written then is gone at the next start: with tokens.db, a sign-in for
-// each tenant. So a Store looks whether its files still stand where it opened them. The
-// process that runs inputs writes them there anew, out of what it has open. Other
-// processes follow it: of two that rescue the same file, one would lose what the other
-// has written since.
+// each tenant. So a Store checks that its files still stand where it opened them. The
+// process that runs inputs writes them there again, from what it has open. Other
+// processes open those files then: of two that rescue the same file, one would lose what
+// the other has written since.
 
 const (
-	lookEvery   = time.Second      // a few lstat(2)
+	checkEvery  = time.Second      // a few lstat(2)
 	rescuePause = 30 * time.Second // after a rescue that failed
 )
 
@@ -55,7 +55,7 @@ func noSuchFile(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// moved tells whether another file, or none, stands at the name of the database, or
+// moved reports whether another file, or none, stands at the name of the database, or
 // (beside) at that of its log or index.
 func (f *file) moved(beside bool) bool {
 	was, is := f.stands.Load(), f.names()
@@ -76,7 +76,7 @@ func (f *file) spareNames() {
 		return
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
 	if conn, err := f.db.Conn(ctx); err == nil {
@@ -94,7 +94,7 @@ func (f *file) spareNames() {
 	}
 }
 
-// movedLock tells the same of a file that is only locked.
+// movedLock reports the same of a file that is only locked.
 func (sh *shared) movedLock(name string, f *os.File) bool {
 	if f == nil {
 		return false
@@ -110,7 +110,7 @@ func (sh *shared) movedLock(name string, f *os.File) bool {
 	return err == nil && !os.SameFile(was, is)
 }
 
-// vanished gives the names of our files that no longer stand where they were opened.
+// vanished returns the names of our files that no longer stand where they were opened.
 // The caller holds registry.mu.
 func (sh *shared) vanished() (names []string) {
 	for _, f := range []*file{sh.tokens, sh.feeds} {
@@ -132,11 +132,11 @@ func (sh *shared) vanished() (names []string) {
 
 var began = time.Now()
 
-// look mends what has vanished; now and then only, unless it is to be now. An error
-// says that the files must not be used.
-func (sh *shared) look(now bool) error {
+// checkFiles restores what has vanished. It checks once a second, unless it is to be now.
+// An error says that the files must not be used.
+func (sh *shared) checkFiles(now bool) error {
 	clock := int64(time.Since(began))
-	if last := sh.looked.Load(); !now && last != 0 && clock-last < int64(lookEvery) {
+	if last := sh.checked.Load(); !now && last != 0 && clock-last < int64(checkEvery) {
 		return nil
 	}
 
@@ -146,14 +146,14 @@ func (sh *shared) look(now bool) error {
 
 	defer registry.mu.Unlock()
 
-	sh.looked.Store(clock)
+	sh.checked.Store(clock)
 
-	return sh.mend()
+	return sh.restoreFiles()
 }
 
-// mend puts the files back, or follows the process that has. The caller holds
+// restoreFiles puts the files back, or follows the process that has. The caller holds
 // registry.mu.
-func (sh *shared) mend() error {
+func (sh *shared) restoreFiles() error {
 	names := sh.vanished()
 
 	rescues := sh.inputsLock != nil
@@ -161,7 +161,7 @@ func (sh *shared) mend() error {
 		return nil
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
 	for _, f := range []*file{sh.tokens, sh.feeds} {
@@ -172,46 +172,47 @@ func (sh *shared) mend() error {
 	}
 
 	if !rescues {
-		return sh.follow(ctx)
+		return sh.switchFiles(ctx)
 	}
 
-	aside, err := sh.rescue(ctx)
+	found, err := sh.rescue(ctx)
+	sh.reportRescue(names, found, err)
 
+	return nil
+}
+
+// reportRescue logs how a rescue ended: a failure once, until one works.
+func (sh *shared) reportRescue(names, found []string, err error) {
 	what := fmt.Sprintf(
 		"%s: %s no longer there, though in use (removed, moved away, or replaced by a restored backup?)",
 		sh.dir.path,
 		areOrIs(names),
 	)
-	switch {
-	case err == nil:
-		text := what + "; everything was written anew from what was still open, nothing is lost"
-		if len(aside) > 0 {
-			text += "; what stood there instead is now " + strings.Join(
-				aside,
-				" and ",
-			) + " (stop Fluent Bit before you restore a backup)"
-		}
 
-		sh.log("error", text)
-		sh.rescueFailed = time.Time{}
-	case sh.rescueFailed.IsZero():
-		sh.log(
-			"error",
-			fmt.Sprintf(
-				"%s, and cannot be written anew (%v). The work goes on with what is still open, and it is tried again every %s; "+
-					"do not stop Fluent Bit before, or refresh tokens are lost",
+	if err != nil {
+		if sh.rescueFailed.IsZero() {
+			sh.log("error", fmt.Sprintf(
+				"%s, and cannot be written again (%v). The work goes on with what is still open, and it is tried "+
+					"again every %s; do not stop Fluent Bit before, or refresh tokens are lost",
 				what,
 				err,
 				rescuePause,
-			),
-		)
+			))
+		}
 
-		fallthrough
-	default:
 		sh.rescueFailed = time.Now()
+
+		return
 	}
 
-	return nil
+	text := what + "; everything was written again from what was still open, nothing is lost"
+	if len(found) > 0 {
+		text += "; what stood there instead is now " + strings.Join(found, " and ") +
+			" (stop Fluent Bit before you restore a backup)"
+	}
+
+	sh.log("error", text)
+	sh.rescueFailed = time.Time{}
 }
 
 func areOrIs(names []string) string {
@@ -225,7 +226,7 @@ func areOrIs(names []string) string {
 // rescue writes anew what has vanished, out of what is still open. It gives the files
 // that had to make room. The caller holds registry.mu and both files' mu. After an
 // error everything is as before, or further on: it can be called again.
-func (sh *shared) rescue(ctx context.Context) (aside []string, err error) {
+func (sh *shared) rescue(ctx context.Context) (found []string, err error) {
 	if err := sh.remakeDir(); err != nil {
 		return nil, err
 	}
@@ -248,17 +249,17 @@ func (sh *shared) rescue(ctx context.Context) (aside []string, err error) {
 			continue
 		}
 
-		found, err := f.rewrite()
-		if found != "" {
-			aside = append(aside, found)
+		name, err := f.rewrite()
+		if name != "" {
+			found = append(found, name)
 		}
 
 		if err != nil {
-			return aside, explain(f.path(), err)
+			return found, explain(f.path(), err)
 		}
 	}
 
-	return aside, nil
+	return found, nil
 }
 
 // remakeDir makes the directory again if it is gone, for the same owner, and takes it
@@ -343,7 +344,7 @@ func (f *file) rewrite() (found string, err error) {
 	was, is := f.stands.Load(), f.names()
 	for i := range suffixes {
 		if found == "" && is != nil && is[i] != (fileID{}) && is[i] != was[i] {
-			if found, err = f.dir.setAside(f.name, "found", f.now()); err != nil {
+			if found, err = f.dir.quarantine(f.name, "found", f.now()); err != nil {
 				return found, err
 			}
 		}
@@ -364,9 +365,9 @@ func (f *file) rewrite() (found string, err error) {
 	return found, f.reconnect()
 }
 
-// follow opens the files that have taken the place of ours. The caller holds
+// switchFiles opens the files that have taken the place of ours. The caller holds
 // registry.mu and both files' mu.
-func (sh *shared) follow(ctx context.Context) error {
+func (sh *shared) switchFiles(ctx context.Context) error {
 	for _, f := range []*file{sh.tokens, sh.feeds} {
 		if is := f.names(); f.moved(false) && is[0] == (fileID{}) && !sh.dir.readOnly {
 			return fmt.Errorf("%s was removed while it was open: run the command again", f.path())
@@ -396,19 +397,25 @@ func (sh *shared) follow(ctx context.Context) error {
 			continue
 		}
 
-		_ = f.disconnect()
-		if f.reset != nil {
-			f.reset()
-		}
-
-		if err := f.open(); err != nil {
-			if f.db == nil && !sh.dir.readOnly {
-				_ = f.reconnect()
-			}
-
+		if err := f.reopen(); err != nil {
 			return err
 		}
 	}
 
 	return nil
+}
+
+// reopen opens the file that has the name of ours now.
+func (f *file) reopen() error {
+	_ = f.disconnect()
+	if f.reset != nil {
+		f.reset()
+	}
+
+	err := f.open()
+	if err != nil && f.db == nil && !f.dir.readOnly {
+		_ = f.reconnect()
+	}
+
+	return err
 }

@@ -29,7 +29,7 @@ func used(t *testing.T, w *world) *Store {
 // look makes a store look at once, which it does by itself every second.
 func look(t *testing.T, s *Store) {
 	t.Helper()
-	if err := s.sh.look(true); err != nil {
+	if err := s.sh.checkFiles(true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -155,7 +155,7 @@ func TestCloseIsTheLastChanceForWhatVanished(t *testing.T) {
 	goesOn(t, w, s)
 }
 
-func TestABackupRestoredUnderARunningInputIsSetAside(t *testing.T) {
+func TestABackupRestoredUnderARunningInputIsKept(t *testing.T) {
 	other := newWorld(t)
 	o := other.open()
 	save(t, o, 1, "from the backup")
@@ -173,7 +173,7 @@ func TestABackupRestoredUnderARunningInputIsSetAside(t *testing.T) {
 			look(t, s)
 			found, err := filepath.Glob(filepath.Join(w.dir, name+".found-*"))
 			if err != nil || len(found) == 0 || !w.logged(found[0]) {
-				t.Fatalf("set aside: %q, log %q", found, w.logs)
+				t.Fatalf("renamed: %q, log %q", found, w.logs)
 			}
 			b, err := os.ReadFile(found[0])
 			want, _ := os.ReadFile(filepath.Join(other.dir, name))
@@ -327,7 +327,7 @@ func TestTheDirectoryVanishesAgainAndAgainWhileEverybodyWorks(t *testing.T) {
 	}
 	for range 10 {
 		_ = os.RemoveAll(w.dir) // not empty, when a file is made meanwhile
-		_ = s.sh.look(true)
+		_ = s.sh.checkFiles(true)
 	}
 	close(stop)
 	for range last {

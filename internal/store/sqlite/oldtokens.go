@@ -7,7 +7,7 @@ import (
 )
 
 // OldTokenFiles returns the paths of the files that once were tokens.db or its copy and
-// were set aside, as damaged or because another file had its name. They may still hold
+// were renamed, as damaged or because another file had its name. They may still hold
 // every token as it was then: Remove and Rekey do not change them. They are in the
 // order of their names.
 func (s *Store) OldTokenFiles() ([]string, error) {
@@ -21,8 +21,8 @@ func (s *Store) OldTokenFiles() ([]string, error) {
 	for _, e := range entries {
 		name := e.Name()
 
-		aside := strings.Contains(name, ".damaged-") || strings.Contains(name, ".found-")
-		if aside && strings.HasPrefix(name, tokensFile) {
+		old := strings.Contains(name, ".damaged-") || strings.Contains(name, ".found-")
+		if old && strings.HasPrefix(name, tokensFile) {
 			paths = append(paths, s.sh.dir.join(name))
 		}
 	}

@@ -23,8 +23,8 @@ type moment struct {
 	at   time.Duration
 }
 
-// settled tells whether what happened at m can be relied on to be on disk at now.
-func (m moment) settled(now moment) bool {
+// durable reports whether what happened at m is surely on disk at now.
+func (m moment) durable(now moment) bool {
 	return m.boot < now.boot || m.at <= now.at-store.CrashWindow
 }
 
@@ -35,7 +35,7 @@ type progress struct {
 }
 
 // feedState is the row of a feed: its progress now and, to go back to after a crash of
-// the machine, as it was at earlier moments, oldest first: one that is settled, and
+// the machine, as it was at earlier moments, oldest first: one that is durable, and
 // those since.
 type feedState struct {
 	has     bool // a checkpoint was committed
@@ -55,34 +55,34 @@ func (s *feedState) push(p progress) {
 	}
 
 	first := 0
-	for first+1 < len(s.history) && s.history[first+1].when.settled(p.when) {
+	for first+1 < len(s.history) && s.history[first+1].when.durable(p.when) {
 		first++
 	}
 
 	s.history = s.history[first:]
 }
 
-// settledPrune is the bound below which seen entries are needed by no progress that may
+// durablePrune is the bound below which seen entries are needed by no progress that may
 // still become the current one.
-func (s *feedState) settledPrune(now moment) tick.Tick {
-	if len(s.history) == 0 || !s.history[0].when.settled(now) {
+func (s *feedState) durablePrune(now moment) tick.Tick {
+	if len(s.history) == 0 || !s.history[0].when.durable(now) {
 		return 0
 	}
 
 	return min(s.history[0].checkpoint.SeenSince, s.now.checkpoint.SeenSince)
 }
 
-// undo goes back to the newest progress that was settled at the moment of the crash. A
+// undo goes back to the newest progress that was durable at the moment of the crash. A
 // feed that began later than that starts again at its floor. It says whether anything
 // changed.
 func (s *feedState) undo(crash moment) bool {
-	if !s.has || s.now.when.settled(crash) {
+	if !s.has || s.now.when.durable(crash) {
 		return false
 	}
 
 	lateness := s.now.checkpoint.Lateness // an observation, not progress
 	for n := len(s.history); n > 0; n-- {
-		if p := s.history[n-1]; p.when.settled(crash) {
+		if p := s.history[n-1]; p.when.durable(crash) {
 			p.checkpoint.Lateness = lateness
 			s.now, s.history = p, s.history[:n]
 
