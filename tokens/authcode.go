@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -29,6 +30,10 @@ type AuthCode struct {
 	// usual), "login", "consent", or empty. LoginHint is the user whose name the page
 	// shows first, if any.
 	Prompt, LoginHint string
+	// Limit is how long ExchangeReturned waits for the browser; 0 means as long as its
+	// context. The redemption afterwards does not count: it has bounds of its own, and a
+	// person who has signed in has done so in time.
+	Limit time.Duration
 
 	state    string
 	verifier secret.Text
@@ -86,11 +91,14 @@ func (a *AuthCode) ExchangePasted(ctx context.Context, text string) (Tokens, err
 	return a.Exchange(ctx, code)
 }
 
+// ErrNobodyReturned is the error of ExchangeReturned when AuthCode.Limit is over.
+var ErrNobodyReturned = errors.New("tokens: nobody came back from the sign-in in time")
+
 // ExchangeReturned waits for the browser at cb, redeems the code that it brings, and
 // tells the browser how that went. If the person sees the URL before this is called,
 // call cb.Expect(a.State()) before that.
 func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, error) {
-	code, err := cb.Wait(ctx, a.state)
+	code, err := a.waitReturned(ctx, cb)
 	if err != nil {
 		return Tokens{}, a.explain(err)
 	}
@@ -99,6 +107,23 @@ func (a *AuthCode) ExchangeReturned(ctx context.Context, cb *Callback) (Tokens, 
 	cb.report(a.closingPage(t, err))
 
 	return t, err
+}
+
+// waitReturned waits for the browser at cb, until ctx ends or the limit is over.
+func (a *AuthCode) waitReturned(ctx context.Context, cb *Callback) (secret.Text, error) {
+	if a.Limit <= 0 {
+		return cb.Wait(ctx, a.state)
+	}
+
+	limited, cancel := context.WithTimeout(ctx, a.Limit)
+	defer cancel()
+
+	code, err := cb.Wait(limited, a.state)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return secret.Text{}, ErrNobodyReturned
+	}
+
+	return code, err
 }
 
 // redeemReturned redeems a code that came with a request.

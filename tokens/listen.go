@@ -172,6 +172,12 @@ func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) 
 	case r := <-c.result:
 		return r.code, r.err
 	case <-ctx.Done():
+	}
+
+	select {
+	case r := <-c.result: // it came in time, although the process has been slow to look
+		return r.code, r.err
+	default:
 		return secret.Text{}, ctx.Err()
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/secret"
 )
 
 // answering is a sign-in service that gives one answer, once released.
@@ -172,5 +174,59 @@ func TestTheFirstReportCounts(t *testing.T) {
 	c.report(a.closingPage(Tokens{}, errors.New("x")))
 	if p := c.outcome(t.Context()); p.title != "Signed in" {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestTheLimitIsForThePersonNotForTheRedemption(t *testing.T) {
+	service := answering{
+		status:  200,
+		body:    `{"token_type":"Bearer","access_token":"at","refresh_token":"rt-1","expires_in":3600}`,
+		asked:   make(chan struct{}, 1),
+		release: make(chan struct{}),
+	}
+	cb, attempt, shown := returning(t, service)
+	attempt.Limit = time.Minute
+
+	code, err := attempt.waitReturned(t.Context(), cb)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	cb.result <- redirected{code: code} // the browser is back,
+	attempt.Limit = time.Nanosecond     // and the limit ends at that moment
+	done := make(chan error, 1)
+
+	go func() {
+		_, err := attempt.ExchangeReturned(t.Context(), cb)
+		done <- err
+	}()
+
+	<-service.asked // the limit is over long since
+	close(service.release)
+
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+
+	if body := <-shown; !strings.Contains(body, "Signed in") {
+		t.Errorf("the page says %s", body)
+	}
+
+	if _, err := attempt.ExchangeReturned(t.Context(), cb); !errors.Is(err, ErrNobodyReturned) {
+		t.Errorf("without an answer: %v", err)
+	}
+}
+
+func TestAnAnswerThatIsThereIsNotLostToTheEndOfTheWait(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	for range 100 { // a select would choose between the two by chance
+		cb := &Callback{result: make(chan redirected, 1)}
+		cb.result <- redirected{code: secret.New("the-code")}
+
+		if _, err := cb.Wait(ended, "state"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -81,19 +81,10 @@ func (c *cli) acquireCommand() *cobra.Command {
 
 var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-// run signs in. The order matters: all that can fail without the person fails before
-// the person is asked.
+// run signs in. Everything that can fail without the person is done before the person is
+// asked.
 func (a *acquisition) run(ctx context.Context) error {
-	c := a.c
-	if a.timeout <= 0 {
-		return usagef("--timeout must be positive")
-	}
-
-	if prompts := []string{"select_account", "login", "consent", ""}; !slices.Contains(prompts, a.prompt) {
-		return usagef("--prompt: %q is none of select_account, login, consent and \"\"", a.prompt)
-	}
-
-	port, path, err := a.loopback()
+	listen, err := a.checkFlags()
 	if err != nil {
 		return err
 	}
@@ -108,15 +99,15 @@ func (a *acquisition) run(ctx context.Context) error {
 		return err
 	}
 
-	app := wiring.Application(t, c.log)
+	app := wiring.Application(t, a.c.log)
 
-	s, err := c.open(place{})
+	s, err := a.c.open(place{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 
-	before, err := ready(ctx, s, app.ChainKey())
+	before, err := checkStore(ctx, s, app.ChainKey())
 	if err != nil {
 		return err
 	}
@@ -127,26 +118,7 @@ func (a *acquisition) run(ctx context.Context) error {
 	}
 	defer out.abandon()
 
-	request := tokens.Client{App: app, HTTP: client, Now: c.Now}
-
-	waiting, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-
-	var got tokens.Tokens
-
-	switch {
-	case a.deviceCode:
-		got, err = a.byDevice(waiting, request)
-	case a.paste:
-		got, err = a.byPaste(waiting, request)
-	default:
-		got, err = a.byBrowser(waiting, request, port, path)
-	}
-
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("nobody signed in within %s; nothing was stored", config.FormatDuration(a.timeout))
-	}
-
+	got, err := a.signIn(ctx, tokens.Client{App: app, HTTP: client, Now: a.c.Now}, listen)
 	if err != nil {
 		return err
 	}
@@ -156,13 +128,57 @@ func (a *acquisition) run(ctx context.Context) error {
 		return err
 	}
 
-	if err := a.keep(ctx, s, app.ChainKey(), got, r, t, out); err != nil {
+	if err := a.store(ctx, s, app.ChainKey(), got, r, t, out); err != nil {
 		return err
 	}
 
 	a.tryAPI(ctx, t, client, got.Access, r)
 
 	return a.report(got, r)
+}
+
+// checkFlags checks the flags that need nothing else to be checked. It returns where to
+// wait for the browser.
+func (a *acquisition) checkFlags() (loopback, error) {
+	if a.timeout <= 0 {
+		return loopback{}, usagef("--timeout must be positive")
+	}
+
+	if prompts := []string{"select_account", "login", "consent", ""}; !slices.Contains(prompts, a.prompt) {
+		return loopback{}, usagef("--prompt: %q is none of select_account, login, consent and \"\"", a.prompt)
+	}
+
+	return a.loopback()
+}
+
+// signIn lets a person sign in, in the way that the flags ask for. The person has
+// a.timeout for it.
+func (a *acquisition) signIn(ctx context.Context, request tokens.Client, listen loopback) (tokens.Tokens, error) {
+	person, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+
+	var (
+		got tokens.Tokens
+		err error
+	)
+
+	switch {
+	case a.deviceCode:
+		got, err = a.byDevice(person, request)
+	case a.paste:
+		got, err = a.byPaste(ctx, person, request)
+	default:
+		got, err = a.byBrowser(ctx, request, listen)
+	}
+
+	var refused *tokens.Error
+
+	late := errors.Is(err, tokens.ErrNobodyReturned) || errors.Is(err, context.DeadlineExceeded)
+	if late && !errors.As(err, &refused) && ctx.Err() == nil {
+		return got, fmt.Errorf("nobody signed in within %s; nothing was stored", config.FormatDuration(a.timeout))
+	}
+
+	return got, err
 }
 
 // tenant reads the flags as an input would read its section.
@@ -182,9 +198,9 @@ func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 	return a.c.tenant(keys)
 }
 
-// ready makes sure that a token can be stored, and gives the chain that there is. Who
-// holds a sign-in without a place for its token has lost a person's time.
-func ready(ctx context.Context, s store.Store, key tokens.ChainKey) (tokens.Chain, error) {
+// checkStore returns an error if a token cannot be stored, and otherwise the chain that is
+// stored already. A sign-in whose token has no place would cost a person's time.
+func checkStore(ctx context.Context, s store.Store, key tokens.ChainKey) (tokens.Chain, error) {
 	chains := s.Tokens()
 	unlock, err := chains.Lock(ctx, key)
 	if err != nil {
@@ -216,71 +232,87 @@ func ready(ctx context.Context, s store.Store, key tokens.ChainKey) (tokens.Chai
 	return before, nil
 }
 
-// loopback tells port and path to wait on; it refuses addresses that never come back
-// here.
-func (a *acquisition) loopback() (port int, path string, err error) {
+// loopback is where to wait for the browser on this machine: a port, 0 for any free one,
+// and the path of the redirect address.
+type loopback struct {
+	port int
+	path string
+}
+
+// loopback returns where to wait for the browser. An address that never leads back to this
+// machine is an error, unless the person pastes it.
+func (a *acquisition) loopback() (loopback, error) {
 	if a.port < 0 || a.port > 65535 {
-		return 0, "", usagef("--port: %d is no port", a.port)
+		return loopback{}, usagef("--port: %d is no port", a.port)
 	}
 
 	if a.redirectURI == "" {
-		return a.port, "/", nil
+		return loopback{a.port, "/"}, nil
 	}
 
 	u, err := url.Parse(a.redirectURI)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "" {
-		return 0, "", usagef("--redirect-uri: write the address as it is registered, such as " +
+		return loopback{}, usagef("--redirect-uri: write the address as it is registered, such as " +
 			"https://example.com/SiemMsspConnector")
 	}
 
 	if a.paste {
-		return 0, "", nil
+		return loopback{}, nil
 	}
 
 	if u.Scheme != "http" || u.Hostname() != "localhost" && u.Hostname() != "127.0.0.1" {
-		return 0, "", usagef("--redirect-uri: the browser cannot come back to this program at %s; add --paste, or "+
-			"register http://localhost", u.Host)
+		return loopback{}, usagef("--redirect-uri: the browser cannot come back to this program at %s; add --paste, "+
+			"or register http://localhost", u.Host)
 	}
 
-	port = a.port
-
-	if p := u.Port(); p != "" {
-		n, err := strconv.Atoi(p)
-		if err != nil || n < 1 || n > 65535 {
-			return 0, "", usagef("--redirect-uri: %s is no port", p)
-		}
-
-		if a.port != 0 && a.port != n {
-			return 0, "", usagef("--redirect-uri and --port name different ports")
-		}
-
-		port = n
+	port, err := a.redirectPort(u.Port())
+	if err != nil {
+		return loopback{}, err
 	}
 
-	return port, u.EscapedPath(), nil
+	return loopback{port, u.EscapedPath()}, nil
+}
+
+// redirectPort returns the port to wait on for a redirect address with the given port,
+// which may be empty.
+func (a *acquisition) redirectPort(text string) (int, error) {
+	if text == "" {
+		return a.port, nil
+	}
+
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, usagef("--redirect-uri: %s is no port", text)
+	}
+
+	if a.port != 0 && a.port != n {
+		return 0, usagef("--redirect-uri and --port name different ports")
+	}
+
+	return n, nil
 }
 
 // byBrowser waits for the browser on this machine.
 func (a *acquisition) byBrowser(
 	ctx context.Context,
 	request tokens.Client,
-	port int,
-	path string,
+	listen loopback,
 ) (tokens.Tokens, error) {
-	callback, err := tokens.Listen(port)
+	callback, err := tokens.Listen(listen.port)
 	if err != nil {
 		return tokens.Tokens{}, err
 	}
 	defer callback.Close()
 
-	redirect := callback.RedirectURI(path)
+	redirect := callback.RedirectURI(listen.path)
 	if strings.HasPrefix(a.redirectURI, "http://127.0.0.1") {
 		redirect = strings.Replace(redirect, "localhost", "127.0.0.1", 1)
 	}
 
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
-
 	attempt.LoginHint = a.account
+	attempt.Limit = a.timeout
+
 	if err := callback.Expect(attempt.State()); err != nil {
 		return tokens.Tokens{}, err
 	}
@@ -298,8 +330,8 @@ func (a *acquisition) byBrowser(
 	return attempt.ExchangeReturned(ctx, callback)
 }
 
-// openBrowser opens an address without being waited for, and says what came of it. The
-// function it returns ends the watch, not the browser.
+// openBrowser opens an address in the browser and tells the person if that fails. It does
+// not wait for the browser; the function that it returns ends the watch, not the browser.
 func (a *acquisition) openBrowser(address string, port int) (done func()) {
 	opened, ended := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -316,14 +348,18 @@ func (a *acquisition) openBrowser(address string, port int) (done func()) {
 			return
 		}
 
+		elsewhere := fmt.Sprintf("From another machine: ssh -L %d:localhost:%d, or use --paste or --device-code.",
+			port, port)
+
 		var pending *pendingBrowser
-		switch elsewhere := fmt.Sprintf("From another machine: ssh -L %d:localhost:%d, or use --paste or "+
-			"--device-code.", port, port); {
+
+		switch {
 		case err == nil:
 		case errors.As(err, &pending):
-			a.c.aside("(%v: if no browser window has opened, open the address above yourself. %s)", err, elsewhere)
+			a.c.tellBetween("(%v: if no browser window has opened, open the address above yourself. %s)",
+				err, elsewhere)
 		default:
-			a.c.aside("(No browser was opened: %v. Open the address above yourself. %s)", err, elsewhere)
+			a.c.tellBetween("(No browser was opened: %v. Open the address above yourself. %s)", err, elsewhere)
 		}
 	})
 
@@ -333,9 +369,9 @@ func (a *acquisition) openBrowser(address string, port int) (done func()) {
 	}
 }
 
-// byPaste asks for the address that the browser ended on; what is no answer is asked
-// for again.
-func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (tokens.Tokens, error) {
+// byPaste asks for the address that the browser ended on. If the text is no answer, it asks
+// again, until person ends. The redemption is bound by ctx alone.
+func (a *acquisition) byPaste(ctx, person context.Context, request tokens.Client) (tokens.Tokens, error) {
 	redirect := a.redirectURI
 	if redirect == "" {
 		redirect = "http://localhost/" // nobody answers there, and the address bar keeps the answer
@@ -343,13 +379,14 @@ func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (token
 
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
 	attempt.LoginHint = a.account
+
 	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
 		"%s\n", request.App.TenantID, attempt.URL())
 	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
 
 	for {
-		line, err := a.c.answer(ctx, "Paste the whole address from its address bar: ", false)
-		if err != nil && ctx.Err() == nil {
+		line, err := a.c.answer(person, "Paste the whole address from its address bar: ", false)
+		if err != nil && person.Err() == nil {
 			return tokens.Tokens{}, errors.New("the input ended before an address was pasted; nothing was stored")
 		}
 
@@ -372,15 +409,16 @@ func (a *acquisition) byPaste(ctx context.Context, request tokens.Client) (token
 	}
 }
 
-// byDevice shows a code for another device.
+// byDevice shows a code for the person to enter on another device.
 func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (tokens.Tokens, error) {
 	d, err := request.DeviceAuth(ctx)
 	if err != nil {
 		return tokens.Tokens{}, err
 	}
 
-	left := min(d.Expiry.Sub(a.c.Now()), a.timeout) // whichever ends first ends the sign-in
-	if left = left.Round(time.Second); left >= 2*time.Minute {
+	// Whichever ends first ends the sign-in: the code or the timeout.
+	left := min(d.Expiry.Sub(a.c.Now()), a.timeout).Round(time.Second)
+	if left >= 2*time.Minute {
 		left = left.Round(time.Minute)
 	}
 
@@ -394,7 +432,7 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 	return request.DevicePoll(ctx, d)
 }
 
-// needs names the permission that reading takes, for a user and for the application
+// needs returns the permission that reading takes, for a user and for the application
 // itself.
 //
 // https://learn.microsoft.com/graph/api/security-list-alerts_v2,

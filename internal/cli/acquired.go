@@ -98,10 +98,10 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 	return r, nil
 }
 
-// keep stores the token, and writes it where else it is wanted. A store that fails now
+// store stores the token, and writes it to the file of --out. A store that fails now
 // must not cost the sign-in: the file is written in any case, and at a terminal the
 // person may make room on the disk and go on.
-func (a *acquisition) keep(
+func (a *acquisition) store(
 	ctx context.Context,
 	s store.Store,
 	key tokens.ChainKey,
@@ -181,7 +181,7 @@ func (a *acquisition) tryAPI(
 	if errors.As(err, &refused) {
 		bare := *refused
 
-		bare.Remedy = "" // the next step says it for this tenant
+		bare.Remedy = "" // r.Remedy says it for this tenant
 		if has != "" {
 			bare.Problem = "the API refuses the user although the token has the permission " + has
 		}
@@ -282,7 +282,7 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 	}
 
 	if r.Remedy != "" {
-		a.c.say("the token is stored, but the API refuses it: %s. Next step: %s", r.Problem, r.Remedy)
+		a.c.say("the token is stored, but the API refuses it: %s. What to do: %s", r.Problem, r.Remedy)
 	} else {
 		a.c.say("the token is stored, but the API could not be tried: %v", r.err)
 	}

@@ -407,7 +407,7 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 	}
 
 	key := wiring.Application(t, c.log).ChainKey()
-	if _, err := ready(ctx, s, key); err != nil {
+	if _, err := checkStore(ctx, s, key); err != nil {
 		return r, err
 	}
 

@@ -152,8 +152,8 @@ func (c *cli) ask(ctx context.Context, prompt string, hidden bool) (secret.Text,
 	return secret.New(strings.TrimSpace(s)), nil
 }
 
-// progress shows on stderr, if that is a terminal, what is going on when it takes
-// longer than a second. The function it returns ends it.
+// progress shows on stderr, if that is a terminal, what the command waits for when that
+// takes longer than a second. The function that it returns ends it.
 func (c *cli) progress(what func() string) (done func()) {
 	if !c.ErrTerminal {
 		return func() {}
@@ -190,8 +190,8 @@ func (c *cli) progress(what func() string) (done func()) {
 	})
 }
 
-// aside writes a line to stderr while the progress may be shown there.
-func (c *cli) aside(format string, args ...any) {
+// tellBetween writes a line to stderr while the progress may be shown there.
+func (c *cli) tellBetween(format string, args ...any) {
 	if c.ErrTerminal {
 		fmt.Fprint(c.bareErr, "\r\x1b[K")
 	}

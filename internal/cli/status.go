@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,14 +17,14 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// watchEvery is how often --watch looks; inputs write every five seconds.
+// watchEvery is how often --watch reads the statuses; inputs write them every five seconds.
 const watchEvery = 2 * time.Second
 
 // staleAfter is the age from which a status is no longer what the input does: nobody has
 // written for several rounds.
 const staleAfter = 30 * time.Second
 
-// reported is the status of one feed, as --json prints it.
+// reported is the status of one unit, as --json prints it.
 type reported struct {
 	TenantID     string       `json:"tenant_id"`
 	Tenant       string       `json:"tenant"`
@@ -60,42 +61,10 @@ func (c *cli) statusCommand() *cobra.Command {
 		Short: "Show how the inputs do, per tenant and API",
 		Args:  noArguments,
 		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent " +
-			"Bit runs. STATE is ok, failing, " +
-			"waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody has written it for 30 s, so " +
-			"Fluent Bit does not run, or not with this directory.",
+			"Bit runs. STATE is ok, failing, waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody " +
+			"has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
 		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.look()
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-
-			if s.s == nil {
-				return c.nowhere(asJSON)
-			}
-
-			for {
-				all, err := c.statuses(cmd.Context(), s)
-				if err != nil {
-					return err
-				}
-
-				if watch && c.OutTerminal && !asJSON {
-					fmt.Fprint(c.bareOut, "\x1b[H\x1b[2J")
-				}
-
-				if err := c.printStatus(all, asJSON); err != nil || c.out.err != nil || !watch {
-					return err
-				}
-
-				select {
-				case <-cmd.Context().Done():
-					return cmd.Context().Err()
-				case <-time.After(watchEvery):
-				}
-			}
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context(), asJSON, watch) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every 2 s until interrupted")
@@ -103,11 +72,46 @@ func (c *cli) statusCommand() *cobra.Command {
 	return cmd
 }
 
-// nowhere is the end of a status of a directory that does not exist: that nobody reports
-// a fault there says nothing.
-func (c *cli) nowhere(asJSON bool) error {
+// status prints the statuses, once or, with watch, again and again until ctx ends.
+func (c *cli) status(ctx context.Context, asJSON, watch bool) error {
+	s, err := c.look()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+
+	if s.s == nil {
+		return c.noDirectory(asJSON)
+	}
+
+	for {
+		all, err := c.statuses(ctx, s)
+		if err != nil {
+			return err
+		}
+
+		if watch && c.OutTerminal && !asJSON {
+			fmt.Fprint(c.bareOut, "\x1b[H\x1b[2J") // clears the screen
+		}
+
+		if err := c.printStatus(all, asJSON); err != nil || c.out.err != nil || !watch {
+			return err
+		}
+
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
+// noDirectory is the end of a command that lists what is in a data directory which does
+// not exist: that nothing is listed there means nothing. With asJSON it prints an empty
+// list.
+func (c *cli) noDirectory(asJSON bool) error {
 	if asJSON {
-		if err := printJSON(c.Out, []reported{}); err != nil {
+		if err := printJSON(c.Out, []struct{}{}); err != nil {
 			return err
 		}
 	}
@@ -117,9 +121,8 @@ func (c *cli) nowhere(asJSON bool) error {
 		return err
 	}
 
-	return fmt.Errorf("there is no directory %s: no input has run with it; give the input's data_dir with "+
-		"--data-dir or "+
-		"$DEFENDER_DATA_DIR", plain.Text(dir, 1024))
+	return fmt.Errorf("there is no directory %s: no input has run with it, and no token was stored in it; give the "+
+		"input's data_dir with --data-dir or $DEFENDER_DATA_DIR", plain.Text(dir, 1024))
 }
 
 // statuses reads what the inputs wrote, ordered by tenant.
@@ -137,44 +140,8 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 	}
 
 	all := []reported{}
-
 	for key, st := range statuses {
-		r := reported{
-			TenantID:    key.TenantID,
-			Tenant:      cmp.Or(st.TenantName, key.TenantID),
-			API:         key.API,
-			StateID:     key.StateID,
-			LoginHost:   key.LoginHost,
-			ClientID:    st.ClientID,
-			State:       st.State,
-			Reason:      st.Reason,
-			Remedy:      st.Remedy,
-			Since:       moment(st.Since),
-			LastSuccess: moment(st.LastSuccess),
-			LastAlert:   moment(st.LastAlert),
-			LagSeconds:  st.LagSeconds,
-			Emitted:     st.Emitted,
-			Repeats:     st.Repeats,
-			Deferred:    st.Deferred,
-			Errors:      st.Errors,
-			Polls:       st.Polls,
-			Interval:    st.EffectiveInterval.Seconds(),
-			UpdatedAt:   moment(st.UpdatedAt),
-			status:      st,
-		}
-		if st.State != health.Stopped && c.Now().Sub(st.UpdatedAt) > staleAfter {
-			r.State = health.Stale
-		}
-
-		for _, i := range chains {
-			if i.Key == (tokens.ChainKey{LoginHost: key.LoginHost, TenantID: key.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
-				r.chain = &i
-				r.TokenExpires = moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
-				r.TokenState, _ = c.stateOf(i, r.API)
-			}
-		}
-
-		all = append(all, r)
+		all = append(all, c.reported(key, st, chains))
 	}
 
 	slices.SortFunc(all, func(a, b reported) int {
@@ -189,6 +156,53 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 	return all, nil
 }
 
+// reported returns a status for the output. chains are all that are stored.
+func (c *cli) reported(key store.FeedKey, st store.Status, chains []store.ChainInfo) reported {
+	r := reported{
+		TenantID:    key.TenantID,
+		Tenant:      cmp.Or(st.TenantName, key.TenantID),
+		API:         key.API,
+		StateID:     key.StateID,
+		LoginHost:   key.LoginHost,
+		ClientID:    st.ClientID,
+		State:       st.State,
+		Reason:      st.Reason,
+		Remedy:      st.Remedy,
+		Since:       moment(st.Since),
+		LastSuccess: moment(st.LastSuccess),
+		LastAlert:   moment(st.LastAlert),
+		LagSeconds:  st.LagSeconds,
+		Emitted:     st.Emitted,
+		Repeats:     st.Repeats,
+		Deferred:    st.Deferred,
+		Errors:      st.Errors,
+		Polls:       st.Polls,
+		Interval:    st.EffectiveInterval.Seconds(),
+		UpdatedAt:   moment(st.UpdatedAt),
+		status:      st,
+	}
+	if st.State != health.Stopped && c.Now().Sub(st.UpdatedAt) > staleAfter {
+		r.State = health.Stale
+	}
+
+	chain := tokens.ChainKey{
+		LoginHost: key.LoginHost,
+		TenantID:  key.TenantID,
+		ClientID:  strings.ToLower(st.ClientID),
+	}
+
+	for _, i := range chains {
+		if i.Key == chain {
+			r.chain = &i
+			r.TokenExpires = moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
+			r.TokenState, _ = c.stateOf(i, r.API)
+		}
+	}
+
+	return r
+}
+
+// printStatus prints statuses: a table, and a line for each fault under it.
 func (c *cli) printStatus(all []reported, asJSON bool) error {
 	if asJSON {
 		return printJSON(c.Out, all)
@@ -199,45 +213,6 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		c.tell("no input has written its status to %s yet", dir)
 
 		return nil
-	}
-
-	now := c.Now()
-
-	var rows [][]string
-
-	for _, r := range all {
-		token := "-"
-
-		if r.chain != nil {
-			switch f := r.chain.Chain.Forecast(now, c.application(*r.chain, r.API)); {
-			case f.Ended:
-				token = "ended"
-			case !f.Ends.IsZero():
-				token = "in " + span(f.Ends.Sub(now))
-			}
-		}
-
-		api := r.API
-		if r.StateID != "" {
-			api += "/" + r.StateID
-		}
-
-		rows = append(
-			rows,
-			[]string{
-				r.Tenant,
-				api,
-				string(r.State),
-				age(r.status.LastSuccess, now),
-				age(r.status.LastAlert, now),
-				span(time.Duration(r.LagSeconds * float64(time.Second))),
-				fmt.Sprint(r.Emitted),
-				fmt.Sprint(r.Repeats),
-				fmt.Sprint(r.Deferred),
-				fmt.Sprint(r.Errors),
-				token,
-			},
-		)
 	}
 
 	header := []string{
@@ -253,32 +228,86 @@ func (c *cli) printStatus(all []reported, asJSON bool) error {
 		"ERRORS",
 		"TOKEN_ENDS",
 	}
+
+	var rows [][]string
+	for _, r := range all {
+		rows = append(rows, c.statusRow(r))
+	}
+
 	header, rows = without(c.Out, header, rows, "REPEATS", "ERRORS", "ALERT")
 	table(c.Out, header, rows, 0, 1)
 
 	for _, r := range all {
-		line := func(text string) {
+		for _, text := range c.statusLines(r) {
 			fmt.Fprintln(c.Out, c.wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
-		}
-
-		told := r.Reason != "" && r.State != health.OK
-		if told {
-			text := r.Reason
-			if !strings.Contains(text, r.Remedy) {
-				text += "; " + r.Remedy
-			}
-
-			line(text)
-		}
-
-		if r.chain == nil {
-			continue
-		}
-		// A token that has ended is what the input says itself.
-		if f := r.chain.Chain.Forecast(now, c.application(*r.chain, r.API)); f.Soon && !(f.Ended && told) {
-			line(f.Text + "; " + f.Remedy)
 		}
 	}
 
 	return nil
+}
+
+// statusRow returns the row of a status in the table.
+func (c *cli) statusRow(r reported) []string {
+	now := c.Now()
+	token := "-"
+
+	if f, ok := c.tokenForecast(r); ok {
+		switch {
+		case f.Ended:
+			token = "ended"
+		case !f.Ends.IsZero():
+			token = "in " + span(f.Ends.Sub(now))
+		}
+	}
+
+	api := r.API
+	if r.StateID != "" {
+		api += "/" + r.StateID
+	}
+
+	return []string{
+		r.Tenant,
+		api,
+		string(r.State),
+		age(r.status.LastSuccess, now),
+		age(r.status.LastAlert, now),
+		span(time.Duration(r.LagSeconds * float64(time.Second))),
+		strconv.FormatUint(r.Emitted, 10),
+		strconv.FormatUint(r.Repeats, 10),
+		strconv.Itoa(r.Deferred),
+		strconv.FormatUint(r.Errors, 10),
+		token,
+	}
+}
+
+// statusLines returns what there is to say about a status under the table.
+func (c *cli) statusLines(r reported) []string {
+	var lines []string
+
+	failing := r.Reason != "" && r.State != health.OK
+	if failing {
+		text := r.Reason
+		if !strings.Contains(text, r.Remedy) {
+			text += "; " + r.Remedy
+		}
+
+		lines = append(lines, text)
+	}
+
+	f, ok := c.tokenForecast(r)
+	if !ok || !f.Soon || f.Ended && failing { // the input itself reports a token that has ended
+		return lines
+	}
+
+	return append(lines, f.Text+"; "+f.Remedy)
+}
+
+// tokenForecast returns what is known about the end of the tenant's refresh token. ok is
+// false if none is stored.
+func (c *cli) tokenForecast(r reported) (f tokens.Forecast, ok bool) {
+	if r.chain == nil {
+		return tokens.Forecast{}, false
+	}
+
+	return r.chain.Chain.Forecast(c.Now(), c.application(*r.chain, r.API)), true
 }

@@ -23,7 +23,7 @@ func (w *world) typed(message string) result {
 	return w.run(append(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), "--timeout", "30s")...)
 }
 
-func TestTheNextStepTypedAsPrintedBringsTheTenantBack(t *testing.T) {
+func TestTheRemedyTypedAsPrintedBringsTheTenantBack(t *testing.T) {
 	for name, failing := range map[string]func(w *world, conf string) string{
 		"check": func(w *world, conf string) string { return w.expect(w.run("check", conf), 3).out },
 		"pull": func(w *world, conf string) string {
