@@ -134,7 +134,12 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 		for _, host := range hosts {
 			base := "http://" + host + ":" + strconv.Itoa(cb.Port())
 			for address, want := range map[string]int{
-				"/favicon.ico": 404, "/": 404, "/cb?code=x": 404, "/cb?state=" + state: 404, "/cb?code=evil&state=wrong": 400, "/cb?code=evil&state=": 400,
+				"/favicon.ico":                        404,
+				"/":                                   404,
+				"/cb?code=x":                          404,
+				"/cb?state=" + state:                  404,
+				"/cb?code=evil&state=wrong":           400,
+				"/cb?code=evil&state=":                400,
 				"/cb?error=access_denied&state=wrong": 400, "/cb?code=a&state=" + state + "&state=" + state: 404,
 			} {
 				if got, body := browse(t, "GET", base+address); got != want || strings.Contains(body, "evil") {
@@ -175,7 +180,7 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsFasterThanTheWaitIsKeptAndTheFirstOneCounts(t *testing.T) {
+func TestTheFirstAnswerCountsEvenBeforeTheWait(t *testing.T) {
 	f := &fake{}
 	cb, err := tokens.Listen(0)
 	if err != nil {
@@ -287,17 +292,32 @@ func TestTheWaitEndsWithTheContextAndATakenPortIsNamed(t *testing.T) {
 func TestPastedAnswersAreReadHoweverTheyWereCopied(t *testing.T) {
 	const code = "0.AXkA-long_enough.code"
 	for name, tc := range map[string]struct{ text, code, state, fault string }{
-		"whole address":            {"https://mssp.example.test/SiemMsspConnector?code=" + code + "&state=s%2Bt&session_state=x#", code, "s+t", ""},
-		"wrapped by a terminal":    {"  https://mssp.example.test/Siem\r\n MsspConnector?code=0.AXkA-long_\n enough.code&state=s\n", code, "s", ""},
-		"in quotes":                {`"https://x.test/?code=` + code + `&state=s"`, code, "s", ""},
-		"in angle brackets":        {"<https://x.test/?state=s&code=" + code + ">", code, "s", ""},
-		"without the scheme":       {"localhost:8400/?code=" + code + "&state=s", code, "s", ""},
-		"query alone":              {"code=" + code + "&state=s", code, "s", ""},
-		"query with mark":          {"?code=" + code + "&state=s", code, "s", ""},
-		"fragment":                 {"https://x.test/#code=" + code + "&state=s", code, "s", ""},
-		"bare code":                {" " + code + "\n", code, "", ""},
-		"percent signs in a code":  {"https://x.test/?code=a%2Fb%2Bc&state=s", "a/b+c", "s", ""},
-		"refusal":                  {"https://x.test/?error=access_denied&error_description=AADSTS65004%3a+declined&state=s", "", "s", "declined"},
+		"whole address": {
+			"https://mssp.example.test/SiemMsspConnector?code=" + code + "&state=s%2Bt&session_state=x#",
+			code,
+			"s+t",
+			"",
+		},
+		"wrapped by a terminal": {
+			"  https://mssp.example.test/Siem\r\n MsspConnector?code=0.AXkA-long_\n enough.code&state=s\n",
+			code,
+			"s",
+			"",
+		},
+		"in quotes":               {`"https://x.test/?code=` + code + `&state=s"`, code, "s", ""},
+		"in angle brackets":       {"<https://x.test/?state=s&code=" + code + ">", code, "s", ""},
+		"without the scheme":      {"localhost:8400/?code=" + code + "&state=s", code, "s", ""},
+		"query alone":             {"code=" + code + "&state=s", code, "s", ""},
+		"query with mark":         {"?code=" + code + "&state=s", code, "s", ""},
+		"fragment":                {"https://x.test/#code=" + code + "&state=s", code, "s", ""},
+		"bare code":               {" " + code + "\n", code, "", ""},
+		"percent signs in a code": {"https://x.test/?code=a%2Fb%2Bc&state=s", "a/b+c", "s", ""},
+		"refusal": {
+			"https://x.test/?error=access_denied&error_description=AADSTS65004%3a+declined&state=s",
+			"",
+			"s",
+			"declined",
+		},
 		"refusal without code":     {"https://x.test/?error=server_error", "", "", "fault"},
 		"the address to open":      {app(tokens.V2).AuthCodeURL("https://x.test", "s", "v", ""), "", "", "no code"},
 		"no parameters":            {"https://x.test/SiemMsspConnector", "", "", "no code"},

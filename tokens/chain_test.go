@@ -57,7 +57,7 @@ func fails(t *testing.T, s *tokens.Source) *tokens.Error {
 	return e
 }
 
-func TestTheNewRefreshTokenIsStoredBeforeTheAccessTokenIsHandedOut(t *testing.T) {
+func TestANewRefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
 	s := newSource(
@@ -231,7 +231,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 	}
 }
 
-func TestAConfiguredTokenThatIsRefusedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
+func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := stored(t, "rt0", "")
 	f.set(func(a asked) (int, string) {
@@ -272,7 +272,7 @@ func TestAConfiguredTokenThatIsRefusedIsRememberedAndHarmsNoLivingChain(t *testi
 	}
 }
 
-func TestADoubtfulRefusalIsAskedAgainThenTheTokenBeforeIsTried(t *testing.T) {
+func TestAnUnreliableRefusalIsRepeatedThenThePreviousTokenTried(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer func(try int, rt string) bool // true: granted
 		sent   string
@@ -307,10 +307,14 @@ func TestADoubtfulRefusalIsAskedAgainThenTheTokenBeforeIsTried(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyAPersonInTheTenantCanMendDoesNotKillTheToken(t *testing.T) {
+func TestARefusalThatAPersonCanLiftDoesNotEndTheToken(t *testing.T) {
 	for name, body := range map[string]string{
-		"conditional access": refusal("invalid_grant", 53003), "MFA": refusal("interaction_required", 50076), "consent": refusal("invalid_grant", 65001),
-		"wrong secret": refusal("invalid_client", 7000215), "no licence": refusal("invalid_resource", 500011), "account disabled": refusal("invalid_grant", 50057),
+		"conditional access": refusal("invalid_grant", 53003),
+		"MFA":                refusal("interaction_required", 50076),
+		"consent":            refusal("invalid_grant", 65001),
+		"wrong secret":       refusal("invalid_client", 7000215),
+		"no licence":         refusal("invalid_resource", 500011),
+		"account disabled":   refusal("invalid_grant", 50057),
 		"an unknown code that asks for interaction": `{"error":"invalid_grant","suberror":"basic_action","error_codes":[7999999]}`,
 		"a weak code beside a telling one":          refusal("invalid_client", 70002, 7000222),
 	} {
@@ -331,7 +335,7 @@ func TestWhatOnlyAPersonInTheTenantCanMendDoesNotKillTheToken(t *testing.T) {
 
 // Only the codes of the closed list end a token. Whatever else the service says, it is
 // tried again.
-func TestOnlyKnownDeadlyCodesEndAToken(t *testing.T) {
+func TestOnlyCodesOfTheClosedListEndAToken(t *testing.T) {
 	deadly := []int{70008, 700082, 700084, 70043, 50173, 50132, 50133}
 
 	bodies := map[string]string{
@@ -390,7 +394,8 @@ func TestADeadTokenIsExplainedLaterAsWhenItDied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, body }}
 			store := stored(t, "rt0", "")
-			cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()}
+			clock := newClock()
+			cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: clock.Now}
 
 			then := fails(t, newSource(t, cfg))
 			now := fails(t, newSource(t, cfg))
@@ -401,7 +406,7 @@ func TestADeadTokenIsExplainedLaterAsWhenItDied(t *testing.T) {
 				t.Errorf("then %v\n now %v", then, now)
 			}
 
-			forecast := load(t, store).Forecast(time.Now(), cfg.App)
+			forecast := load(t, store).Forecast(clock.Now(), cfg.App)
 			if !strings.Contains(forecast.Text, then.Reason()) || forecast.Remedy != then.Remedy {
 				t.Errorf("forecast %+v, want the words of %v", forecast, then)
 			}
@@ -422,7 +427,7 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-func TestALostAnswerIsAskedForAgainAtOnceWithTheSameToken(t *testing.T) {
+func TestALostAnswerIsRepeatedAtOnceWithTheSameToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		store := stored(t, "rt0", "")
@@ -526,22 +531,23 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 	}
 }
 
-func TestTheRefreshTokenThatTheOneBeforeWasRotatedToIsKeptToo(t *testing.T) {
-	f, c := &fake{answer: func(a asked) (int, string) {
-		if a.form.Get("refresh_token") == "rt1" {
-			return 400, refusal("invalid_grant", 70000)
+func TestTheSuccessorOfThePreviousTokenIsKeptToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answer: func(a asked) (int, string) {
+			if a.form.Get("refresh_token") == "rt1" {
+				return 400, refusal("invalid_grant", 70000)
+			}
+			return 200, `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`
+		}}
+		cfg := tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Store: stored(t, "rt1", "rt0"),
+			HTTP:  f.client(),
 		}
-		return 200, `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`
-	}}, newClock()
-	cfg := tokens.SourceConfig{
-		App:   app(tokens.V2),
-		Store: stored(t, "rt1", "rt0"),
-		HTTP:  f.client(),
-		Now:   c.Now,
-		Seed:  seed(""),
-	}
-	fails(t, newSource(t, cfg))
-	if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || !chain.Dead.IsZero() {
-		t.Errorf("stored %q, before it %q", chain.Refresh.Reveal(), chain.Previous.Reveal())
-	}
+
+		fails(t, newSource(t, cfg))
+		if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || !chain.Dead.IsZero() {
+			t.Errorf("stored %q, before it %q", chain.Refresh.Reveal(), chain.Previous.Reveal())
+		}
+	})
 }

@@ -21,9 +21,18 @@ func TestClaimsOfBothTokenVersionsAreRead(t *testing.T) {
 		claims string
 		want   tokens.Claims
 	}{
-		"v1, application": {`{"aud":"https://graph.example.test","iss":"https://sts.example.test/t/","tid":"t","appid":"a","roles":["SecurityAlert.Read.All"],"exp":1770112800}`,
-			tokens.Claims{Aud: "https://graph.example.test", Iss: "https://sts.example.test/t/", Tid: "t", AppID: "a", Roles: []string{"SecurityAlert.Read.All"}, Exp: exp}},
-		"v2, user": {`{"aud":["x","y"],"azp":"a","scp":"Alert.Read openid","preferred_username":"soc@contoso.test","name":"S O C","exp":"1770112800"}`,
+		"v1, application": {`{"aud":"https://graph.example.test","iss":"https://sts.example.test/t/","tid":"t",` +
+			`"appid":"a","roles":["SecurityAlert.Read.All"],"exp":1770112800}`,
+			tokens.Claims{
+				Aud:   "https://graph.example.test",
+				Iss:   "https://sts.example.test/t/",
+				Tid:   "t",
+				AppID: "a",
+				Roles: []string{"SecurityAlert.Read.All"},
+				Exp:   exp,
+			}},
+		"v2, user": {`{"aud":["x","y"],"azp":"a","scp":"Alert.Read openid",` +
+			`"preferred_username":"soc@contoso.test","name":"S O C","exp":"1770112800"}`,
 			tokens.Claims{Aud: "x y", AppID: "a", Scp: []string{"Alert.Read", "openid"}, Upn: "soc@contoso.test", Name: "S O C", Exp: exp}},
 		"odd types": {`{"aud":7,"roles":{"a":1},"exp":"soon","tid":null,"upn":"a\u0007b"}`, tokens.Claims{Upn: "ab"}},
 	} {

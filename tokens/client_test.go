@@ -124,12 +124,37 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 		refresh string
 		rotated bool
 	}{
-		"number":                                 {`{"access_token":"a","refresh_token":"r","expires_in":3599}`, 3599 * time.Second, "r", true},
-		"number in a string":                     {`{"access_token":"a","refresh_token":"r","expires_in":"3599"}`, 3599 * time.Second, "r", true},
-		"fraction":                               {`{"access_token":"a","expires_in":3599.9}`, 3599*time.Second + 900*time.Millisecond, "rt0", false},
-		"expires_on only":                        {`{"access_token":"a","expires_on":"1770116400"}`, time.Unix(1770116400, 0).Sub(c.Now()), "rt0", false},
-		"no life at all":                         {`{"access_token":"a"}`, time.Hour, "rt0", false},
-		"null and junk in fields nobody needs":   {`{"access_token":"a","expires_in":null,"ext_expires_in":{},"scope":7,"foci":[1]}`, time.Hour, "rt0", false},
+		"number": {
+			`{"access_token":"a","refresh_token":"r","expires_in":3599}`,
+			3599 * time.Second,
+			"r",
+			true,
+		},
+		"number in a string": {
+			`{"access_token":"a","refresh_token":"r","expires_in":"3599"}`,
+			3599 * time.Second,
+			"r",
+			true,
+		},
+		"fraction": {
+			`{"access_token":"a","expires_in":3599.9}`,
+			3599*time.Second + 900*time.Millisecond,
+			"rt0",
+			false,
+		},
+		"expires_on only": {
+			`{"access_token":"a","expires_on":"1770116400"}`,
+			time.Unix(1770116400, 0).Sub(c.Now()),
+			"rt0",
+			false,
+		},
+		"no life at all": {`{"access_token":"a"}`, time.Hour, "rt0", false},
+		"null and junk in fields nobody needs": {
+			`{"access_token":"a","expires_in":null,"ext_expires_in":{},"scope":7,"foci":[1]}`,
+			time.Hour,
+			"rt0",
+			false,
+		},
 		"a life below zero is a second":          {`{"access_token":"a","expires_in":-5}`, time.Second, "rt0", false},
 		"an absurd life is cut":                  {`{"access_token":"a","expires_in":999999999}`, 7 * 24 * time.Hour, "rt0", false},
 		"missing refresh token keeps the old":    {`{"access_token":"a","refresh_token":null,"expires_in":60}`, time.Minute, "rt0", false},
@@ -216,8 +241,10 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 		value string
 		want  time.Duration
 	}{
-		"seconds": {"17", 17 * time.Second}, "date": {"Tue, 03 Feb 2026 09:02:00 GMT", 2 * time.Minute}, "past date": {"Tue, 03 Feb 2026 08:02:00 GMT", 0},
-		"absent": {"", 0}, "negative": {"-3", 0}, "junk": {"soon", 0}, "NaN": {"NaN", 0}, "absurd": {"99999999999999", 24 * time.Hour},
+		"seconds":   {"17", 17 * time.Second},
+		"date":      {"Tue, 03 Feb 2026 09:02:00 GMT", 2 * time.Minute},
+		"past date": {"Tue, 03 Feb 2026 08:02:00 GMT", 0},
+		"absent":    {"", 0}, "negative": {"-3", 0}, "junk": {"soon", 0}, "NaN": {"NaN", 0}, "absurd": {"99999999999999", 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The service's clock says 9:00; ours is an hour fast, which must not

@@ -133,19 +133,22 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 		text []byte
 		want string // in the error; empty: accepted
 	}{
-		"key first":            {join(p.keyPEM, p.certPEM), ""},
-		"PKCS 8":               {join(p.certPEM, marshal(p.key)), ""},
-		"text around":          {join([]byte("Bag Attributes\n  x: y"), p.certPEM, p.keyPEM, []byte("the end")), ""},
-		"no key":               {p.certPEM, "no private key"},
-		"no certificate":       {p.keyPEM, "no certificate"},
-		"another's key":        {join(p.otherCert, p.keyPEM), "belongs to none"},
-		"two keys":             {join(p.certPEM, p.keyPEM, p.keyPEM), "more than one"},
-		"elliptic curve":       {join(p.certPEM, marshal(ec)), "not RSA"},
-		"encrypted":            {join(p.certPEM, encrypted), "without a passphrase"},
-		"not PEM":              {[]byte("\x30\x82binary"), "pkcs12"},
-		"empty":                {nil, "pkcs12"},
-		"damaged certificate":  {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), "CERTIFICATE"},
-		"damaged private key":  {join(p.certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})), "cannot be read"},
+		"key first":           {join(p.keyPEM, p.certPEM), ""},
+		"PKCS 8":              {join(p.certPEM, marshal(p.key)), ""},
+		"text around":         {join([]byte("Bag Attributes\n  x: y"), p.certPEM, p.keyPEM, []byte("the end")), ""},
+		"no key":              {p.certPEM, "no private key"},
+		"no certificate":      {p.keyPEM, "no certificate"},
+		"another's key":       {join(p.otherCert, p.keyPEM), "belongs to none"},
+		"two keys":            {join(p.certPEM, p.keyPEM, p.keyPEM), "more than one"},
+		"elliptic curve":      {join(p.certPEM, marshal(ec)), "not RSA"},
+		"encrypted":           {join(p.certPEM, encrypted), "without a passphrase"},
+		"not PEM":             {[]byte("\x30\x82binary"), "pkcs12"},
+		"empty":               {nil, "pkcs12"},
+		"damaged certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), "CERTIFICATE"},
+		"damaged private key": {
+			join(p.certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})),
+			"cannot be read",
+		},
 		"classic EC key block": {pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("x")}), "not RSA"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	deviceV1 = `{"user_code":"AB12-CD34","device_code":"dc-secret","verification_url":"https://device.example.test","expires_in":"900","interval":"5","message":"To sign in\r\nopen"}`
-	deviceV2 = `{"user_code":"AB12-CD34","device_code":"dc-secret","verification_uri":"https://device.example.test","expires_in":900,"interval":5,"message":"To sign in open"}`
+	deviceV1 = `{"user_code":"AB12-CD34","device_code":"dc-secret","verification_url":"https://device.example.test",` +
+		`"expires_in":"900","interval":"5","message":"To sign in\r\nopen"}`
+	deviceV2 = `{"user_code":"AB12-CD34","device_code":"dc-secret","verification_uri":"https://device.example.test",` +
+		`"expires_in":900,"interval":5,"message":"To sign in open"}`
 )
 
 // play answers the device endpoint, then the polls by the script, and notes when each
@@ -52,8 +54,18 @@ func TestDeviceCodeInBothEndpointFamilies(t *testing.T) {
 		want    map[string]string
 		without []string
 	}{
-		"v1": {tokens.V1, "/oauth2/devicecode?api-version=1.0", map[string]string{"grant_type": "device_code", "code": "dc-secret", "resource": resource}, []string{"device_code", "scope"}},
-		"v2": {tokens.V2, "/oauth2/v2.0/devicecode", map[string]string{"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "dc-secret"}, []string{"resource", "code"}},
+		"v1": {
+			tokens.V1,
+			"/oauth2/devicecode?api-version=1.0",
+			map[string]string{"grant_type": "device_code", "code": "dc-secret", "resource": resource},
+			[]string{"device_code", "scope"},
+		},
+		"v2": {
+			tokens.V2,
+			"/oauth2/v2.0/devicecode",
+			map[string]string{"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "dc-secret"},
+			[]string{"resource", "code"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -165,7 +177,9 @@ func TestARefusedOrUselessDeviceAnswerIsExplained(t *testing.T) {
 		body   string
 		code   int
 	}{
-		"public flows are off": {401, refusal("invalid_client", 7000218), 7000218}, "a page": {200, "<html>", 0}, "no code in it": {200, `{"user_code":"x"}`, 0},
+		"public flows are off": {401, refusal("invalid_client", 7000218), 7000218},
+		"a page":               {200, "<html>", 0},
+		"no code in it":        {200, `{"user_code":"x"}`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return tc.status, tc.body }}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"fluent-bit-defender/internal/secret"
@@ -12,14 +13,17 @@ import (
 	"fluent-bit-defender/tokens/tokenstest"
 )
 
-// A Source hands out access tokens; its errors say what to do.
+// A Source returns access tokens. Its errors say what to do.
 func ExampleSource() {
 	service := &fake{newest: 7} // stands for login.microsoftonline.com
 	store := tokens.NewKeeper(tokenstest.New(), nil)
 	app := tokens.App{
-		LoginURL: "https://login.microsoftonline.com", TenantID: "contoso.onmicrosoft.com", ClientID: client,
+		LoginURL: "https://login.microsoftonline.com",
+		TenantID: "contoso.onmicrosoft.com",
+		ClientID: client,
 		Resource: "https://graph.microsoft.com",
 	}
+
 	source, err := tokens.NewSource(
 		tokens.SourceConfig{App: app, Store: store, HTTP: &http.Client{Transport: service}},
 	)
@@ -27,12 +31,16 @@ func ExampleSource() {
 		fmt.Println(err)
 		return
 	}
+
 	_, err = source.Token(context.Background())
+
 	var e *tokens.Error
 	if errors.As(err, &e) {
-		fmt.Println(e.Fate, "·", e.Remedy)
+		command, _, _ := strings.Cut(e.Remedy, " --")
+		fmt.Println(e.Fate, "·", command)
 	}
-	// A person signs in; the source notices.
+
+	// A person signs in, and the source notices.
 	if err := tokens.Adopt(
 		context.Background(),
 		store,
@@ -44,11 +52,13 @@ func ExampleSource() {
 	); err != nil {
 		fmt.Println(err)
 	}
+
 	if source.Changed(context.Background()) {
 		access, err := source.Token(context.Background())
 		fmt.Println(access.Token, access.Expiry.Sub(access.Obtained), err)
 	}
+
 	// Output:
-	// needs-sign-in · sign in: defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com --client-id 11111111-2222-3333-4444-555555555555
+	// needs-sign-in · sign in: defenderctl tokens acquire
 	// [redacted] 1h0m0s <nil>
 }

@@ -186,10 +186,14 @@ func TestTheMoreTellingOfSeveralCodesDecides(t *testing.T) {
 		code int
 		fate advice.Fate
 	}{
-		"70002 is weak":                     {refusal("invalid_grant", 70002, 70008), 70008, advice.NeedsSignIn},
-		"whatever the order":                {refusal("invalid_client", 7000222, 70002), 7000222, advice.NeedsFix},
-		"unknown beside known":              {refusal("invalid_grant", 7999999, 53003), 53003, advice.NotAuthorised},
-		"code in the description only":      {`{"error":"invalid_client","error_description":"AADSTS7000215: x"}`, 7000215, advice.NeedsFix},
+		"70002 is weak":        {refusal("invalid_grant", 70002, 70008), 70008, advice.NeedsSignIn},
+		"whatever the order":   {refusal("invalid_client", 7000222, 70002), 7000222, advice.NeedsFix},
+		"unknown beside known": {refusal("invalid_grant", 7999999, 53003), 53003, advice.NotAuthorised},
+		"code in the description only": {
+			`{"error":"invalid_client","error_description":"AADSTS7000215: x"}`,
+			7000215,
+			advice.NeedsFix,
+		},
 		"codes as strings":                  {`{"error":"invalid_client","error_codes":["7000215"]}`, 7000215, advice.NeedsFix},
 		"a code without an error name":      {`{"error_codes":[700016]}`, 700016, advice.NotAuthorised},
 		"unknown code: by the error name":   {refusal("unauthorized_client", 7999999), 7999999, advice.NotAuthorised},

@@ -35,7 +35,9 @@ func addGolden(f *testing.F) {
 func FuzzTokenAnswer(f *testing.F) {
 	addGolden(f)
 	for _, s := range []string{
-		`{"token_type":"Bearer","scope":"user_impersonation","expires_in":"3599","ext_expires_in":"3599","expires_on":"1770116400","not_before":"1770112501","resource":"https://graph.windows.net","access_token":"eyJ.invented.at","refresh_token":"0.invented-rt","id_token":"eyJ.invented."}`,
+		`{"token_type":"Bearer","scope":"user_impersonation","expires_in":"3599","ext_expires_in":"3599",` +
+			`"expires_on":"1770116400","not_before":"1770112501","resource":"https://graph.windows.net",` +
+			`"access_token":"eyJ.invented.at","refresh_token":"0.invented-rt","id_token":"eyJ.invented."}`,
 		`{"expires_in":1e400,"interval":"-1"}`, `{"expires_in":9223372036854775807,"expires_on":-9e9}`, `{`, ``, `null`, `{"a":{"a":`,
 	} {
 		f.Add([]byte(s))
@@ -93,7 +95,15 @@ func FuzzRefusal(f *testing.F) {
 
 // FuzzParsePasted: whatever is pasted gives a code, or an error without it.
 func FuzzParsePasted(f *testing.F) {
-	for _, s := range []string{"https://x.test/?code=a&state=b", "code=a", "0.AXkA-long_enough.code", "?error=access_denied&error_description=AADSTS65004%3A+x&state=s", "#code=a;b&%zz", "\"<>", "a://b?c#d?e"} {
+	for _, s := range []string{
+		"https://x.test/?code=a&state=b",
+		"code=a",
+		"0.AXkA-long_enough.code",
+		"?error=access_denied&error_description=AADSTS65004%3A+x&state=s",
+		"#code=a;b&%zz",
+		"\"<>",
+		"a://b?c#d?e",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -113,7 +123,13 @@ func FuzzParsePasted(f *testing.F) {
 // FuzzInspect: a token that is no JWT, or a hostile one, gives an error or bounded
 // claims.
 func FuzzInspect(f *testing.F) {
-	for _, s := range []string{"eyJhbGciOiJub25lIn0.eyJ0aWQiOiJ4IiwiYXVkIjpbImEiLCJiIl0sInJvbGVzIjpbIngiXSwic2NwIjoiYSBiIiwiZXhwIjoxNzcwMTE2NDAwfQ.", "..", "a.e30.c", "a.bnVsbA.c", "opaque"} {
+	for _, s := range []string{
+		"eyJhbGciOiJub25lIn0.eyJ0aWQiOiJ4IiwiYXVkIjpbImEiLCJiIl0sInJvbGVzIjpbIngiXSwic2NwIjoiYSBiIiwiZXhwIjoxNzcwMTE2NDAwfQ.",
+		"..",
+		"a.e30.c",
+		"a.bnVsbA.c",
+		"opaque",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, token string) {

@@ -69,7 +69,7 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 		store,
 	); got.Refresh.Reveal() != "rt4" || got.Previous.Reveal() != "rt3" ||
 		keeper.Pending(cfg.App.ChainKey()) {
-		t.Errorf("stored %s after the disk was mended", got.Refresh.Reveal())
+		t.Errorf("stored %s after the disk was repaired", got.Refresh.Reveal())
 	}
 	if len(j.errors) != 1 || len(j.infos) != 1 {
 		t.Errorf("lines: %q %q", j.errors, j.infos)
@@ -137,7 +137,7 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 	}
 }
 
-func TestAStoreThatCannotBeReadOrLockedIsBridgedOnlyWithWhatIsKnown(t *testing.T) {
+func TestAnUnreadableStoreIsReplacedByWhatIsKnownOnly(t *testing.T) {
 	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &journal{}
 	keeper := tokens.NewKeeper(store, j.log)
 	s := newSource(
@@ -221,7 +221,7 @@ func (s *slowLoad) Load(ctx context.Context, k tokens.ChainKey) (tokens.Chain, b
 	return c, ok, err
 }
 
-func TestALookThatIsSlowerThanASaveDoesNotDropWhatIsInMemoryOnly(t *testing.T) {
+func TestALoadSlowerThanASaveKeepsWhatIsInMemoryOnly(t *testing.T) {
 	for name, before := range map[string]string{"a chain": "rt1", "no chain yet": ""} {
 		inner := tokenstest.New()
 		store := &slowLoad{ChainStore: inner, read: make(chan struct{}), gone: make(chan struct{})}
@@ -255,7 +255,7 @@ func TestALookThatIsSlowerThanASaveDoesNotDropWhatIsInMemoryOnly(t *testing.T) {
 	}
 }
 
-func TestASeedThatCouldNotBeWrittenIsAddedToWhatAnotherProcessWrote(t *testing.T) {
+func TestAnUnsavedSeedIsAddedToWhatAnotherProcessWrote(t *testing.T) {
 	store := tokenstest.New()
 	k := tokens.NewKeeper(store, nil)
 	key, ctx, f := app(tokens.V2).ChainKey(), t.Context(), secret.New("seed").Fingerprint()
@@ -281,7 +281,7 @@ func TestASeedThatCouldNotBeWrittenIsAddedToWhatAnotherProcessWrote(t *testing.T
 	}
 }
 
-func TestTokensThatMayNotBeUsedAreForAPersonToPutRight(t *testing.T) {
+func TestTokensThatMayNotBeUsedNeedAPerson(t *testing.T) {
 	f, store := &fake{}, stored(t, "rt0", "")
 	store.Fail("Load", fmt.Errorf("tokens.db: %w: run `defenderctl tokens rekey`", tokens.ErrBarred))
 	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Seed: seed("rt-seed")})

@@ -17,12 +17,24 @@ func TestAChainsEndIsForeseenNinetyDaysAfterItsLastRefresh(t *testing.T) {
 		soon, ended bool
 		state       string
 	}{
-		"just refreshed":            {tokens.Chain{Obtained: now.Add(-300 * day), Refreshed: now}, now.Add(90 * day), false, false, "ok"},
-		"never refreshed":           {tokens.Chain{Obtained: now.Add(-80 * day)}, now.Add(10 * day), true, false, "ends in 10 days"},
-		"one day left":              {tokens.Chain{Refreshed: now.Add(-89 * day)}, now.Add(day), true, false, "ends in 1 day"},
-		"an hour left":              {tokens.Chain{Refreshed: now.Add(-90*day + time.Hour)}, now.Add(time.Hour), true, false, "ends in less than a day"},
-		"unused for 90 days":        {tokens.Chain{Refreshed: now.Add(-90 * day)}, now, true, true, "ended"},
-		"declared dead":             {tokens.Chain{Refreshed: now, Dead: tokens.Refusal{AADSTS: []int{50173}}, Rejected: now}, now, true, true, "ended"},
+		"just refreshed":  {tokens.Chain{Obtained: now.Add(-300 * day), Refreshed: now}, now.Add(90 * day), false, false, "ok"},
+		"never refreshed": {tokens.Chain{Obtained: now.Add(-80 * day)}, now.Add(10 * day), true, false, "ends in 10 days"},
+		"one day left":    {tokens.Chain{Refreshed: now.Add(-89 * day)}, now.Add(day), true, false, "ends in 1 day"},
+		"an hour left": {
+			tokens.Chain{Refreshed: now.Add(-90*day + time.Hour)},
+			now.Add(time.Hour),
+			true,
+			false,
+			"ends in less than a day",
+		},
+		"unused for 90 days": {tokens.Chain{Refreshed: now.Add(-90 * day)}, now, true, true, "ended"},
+		"declared dead": {
+			tokens.Chain{Refreshed: now, Dead: tokens.Refusal{AADSTS: []int{50173}}, Rejected: now},
+			now,
+			true,
+			true,
+			"ended",
+		},
 		"nothing known of its ages": {tokens.Chain{Refresh: secret.New("x")}, time.Time{}, false, false, "ok"},
 	} {
 		t.Run(name, func(t *testing.T) {

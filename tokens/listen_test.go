@@ -89,7 +89,11 @@ func TestThePageSaysWhoSignedInOnceTheCodeIsRedeemed(t *testing.T) {
 		"redeemed": {
 			200,
 			`{"token_type":"Bearer","access_token":"a.` + claims + `.c","refresh_token":"rt-1","expires_in":3600}`,
-			[]string{"<h1>Signed in</h1>", "soc&lt;script&gt;@contoso.test signed in to tenant contoso&lt;b&gt;.test", "graph.example.test"},
+			[]string{
+				"<h1>Signed in</h1>",
+				"soc&lt;script&gt;@contoso.test signed in to tenant contoso&lt;b&gt;.test",
+				"graph.example.test",
+			},
 		},
 		"redeemed, of an unknown user": {
 			200,

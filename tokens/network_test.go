@@ -55,8 +55,12 @@ func TestNetworkFaultsAreToldApartAndTransient(t *testing.T) {
 		tr   *http.Transport
 		want string
 	}{
-		"refused":            {closed.URL, nil, "refused the connection"},
-		"unknown name":       {"https://login.invalid", &http.Transport{DialContext: (&net.Dialer{Resolver: noNames}).DialContext}, "cannot be resolved"},
+		"refused": {closed.URL, nil, "refused the connection"},
+		"unknown name": {
+			"https://login.invalid",
+			&http.Transport{DialContext: (&net.Dialer{Resolver: noNames}).DialContext},
+			"cannot be resolved",
+		},
 		"unknown authority":  {secure.URL, nil, "unknown authority"},
 		"not TLS":            {strings.Replace(plain.URL, "http:", "https:", 1), nil, "TLS"},
 		"broken":             {broken.URL, nil, "broke"},

@@ -25,9 +25,13 @@ func appOnly(f *fake, c *clock) tokens.SourceConfig {
 	}
 }
 
-func TestATokenIsRenewedTheSmallerOfFiveMinutesAndAFifthOfItsLifeEarly(t *testing.T) {
+func TestATokenIsRenewedFiveMinutesOrAFifthOfItsLifeEarly(t *testing.T) {
 	for _, tc := range []struct{ life, early time.Duration }{
-		{time.Hour, 5 * time.Minute}, {25 * time.Minute, 5 * time.Minute}, {10 * time.Minute, 2 * time.Minute}, {30 * time.Second, 6 * time.Second}, {24 * time.Hour, 5 * time.Minute},
+		{time.Hour, 5 * time.Minute},
+		{25 * time.Minute, 5 * time.Minute},
+		{10 * time.Minute, 2 * time.Minute},
+		{30 * time.Second, 6 * time.Second},
+		{24 * time.Hour, 5 * time.Minute},
 	} {
 		f, c := &fake{expires: int(tc.life / time.Second)}, newClock()
 		s := newSource(t, appOnly(f, c))
@@ -147,8 +151,15 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 		"no store":                        {app(tokens.V2), nil, nil, grant.Auto, grant.ClientCredentials, false},
 		"no store for what is configured": {app(tokens.V2), seed("rt0"), nil, grant.Auto, grant.Auto, true},
 		"no store, public client":         {public, nil, nil, grant.Auto, grant.Auto, true},
-		"said: client credentials":        {app(tokens.V2), nil, stored(t, "rt0", ""), grant.ClientCredentials, grant.ClientCredentials, false},
-		"said: refresh token, though no":  {app(tokens.V2), nil, tokenstest.New(), grant.RefreshToken, grant.RefreshToken, false},
+		"said: client credentials": {
+			app(tokens.V2),
+			nil,
+			stored(t, "rt0", ""),
+			grant.ClientCredentials,
+			grant.ClientCredentials,
+			false,
+		},
+		"said: refresh token, though no": {app(tokens.V2), nil, tokenstest.New(), grant.RefreshToken, grant.RefreshToken, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := 0
@@ -274,8 +285,13 @@ func TestASourceThatCannotWorkIsRefused(t *testing.T) {
 
 func TestTheChainKeyIsInLowerCaseAndWithoutTheSchemesOwnPort(t *testing.T) {
 	for in, want := range map[string]string{
-		"https://Login.Example.TEST": "login.example.test", "https://login.example.test:443/": "login.example.test", "http://localhost:80": "localhost",
-		"http://localhost:8080": "localhost:8080", "https://login.example.test:80": "login.example.test:80", "http://[::1]:8080": "[::1]:8080", "http://[::1]": "[::1]",
+		"https://Login.Example.TEST":      "login.example.test",
+		"https://login.example.test:443/": "login.example.test",
+		"http://localhost:80":             "localhost",
+		"http://localhost:8080":           "localhost:8080",
+		"https://login.example.test:80":   "login.example.test:80",
+		"http://[::1]:8080":               "[::1]:8080",
+		"http://[::1]":                    "[::1]",
 	} {
 		k := tokens.App{LoginURL: in, TenantID: "Contoso.OnMicrosoft.com", ClientID: "ABC"}.ChainKey()
 		if k != (tokens.ChainKey{LoginHost: want, TenantID: "contoso.onmicrosoft.com", ClientID: "abc"}) {
