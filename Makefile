@@ -56,12 +56,17 @@ torture: all
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h ./internal/defender ./internal/store ./internal/collect
 
+# golangci-lint and govulncheck come from a module of their own, so that go.mod has only what the product needs.
+TOOL = $(GO) tool -modfile=tools/go.mod
+
 lint:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$fmt" || { echo "gofmt: $$fmt"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(TOOL) golangci-lint run ./...
+	$(GO) run -C tools ./house ..
+	$(GO) test -C tools ./house
 	@sh .ci/govulncheck
 
 clean:
