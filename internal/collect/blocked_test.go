@@ -52,19 +52,16 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 		r.stop()
 		r.want(500, 1)
 		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events were set aside although everything was refused alike", n)
+			t.Errorf("%d events were rejected although everything was refused alike", n)
 		}
 
-		said := r.log.important()
-		if len(said) != 2 || !strings.Contains(said[0], "takes nothing") ||
-			!strings.Contains(said[1], "takes alerts again") {
-			t.Errorf("want a line at the start and one at the end, got\n%s", strings.Join(said, "\n"))
+		logged := r.log.important()
+		if len(logged) != 2 || !strings.Contains(logged[0], "takes nothing") ||
+			!strings.Contains(logged[1], "takes alerts again") {
+			t.Errorf("want a line at the start and one at the end, got\n%s", strings.Join(logged, "\n"))
 		}
-		if text := strings.Join(
-			r.chunk.health,
-			"\n",
-		); !strings.Contains(text, "waiting") ||
-			strings.Contains(text, "failing") {
+		text := strings.Join(r.chunk.health, "\n")
+		if !strings.Contains(text, "waiting") || strings.Contains(text, "failing") {
 			t.Errorf("health records\n%s", text)
 		}
 	})
@@ -136,7 +133,7 @@ func TestATenantThatFailsByItselfDoesNotShowAsWaiting(t *testing.T) {
 	})
 }
 
-func TestAShortRefusalIsNotSaid(t *testing.T) {
+func TestAShortRefusalIsNotLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 6)
 		begin := time.Now()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -32,14 +33,14 @@ func (in *Input) committer(ctx context.Context) {
 		case <-in.changed:
 		}
 
-		pause := commitPause
+		wait := commitPause
 		if err := in.save(ctx); err != nil && ctx.Err() == nil {
-			pause = retryPause
+			wait = retryPause
 
 			in.wakeCommitter()
 		}
 
-		if !sleep(ctx, pause) {
+		if pause.For(ctx, wait) != nil {
 			return
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T) {
+func TestHealthRecordsComeAtTheIntervalAndAtChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 23)
 		r.cfg.HealthInterval = 10 * time.Minute
@@ -42,11 +42,8 @@ func TestHealthRecordsComeAtTheIntervalAndAtOnceWhenTheStateChanges(t *testing.T
 		if got, want := strings.Join(states, " "), "ok ok failing ok ok"; got != want {
 			t.Errorf("got %s; want %s\n%s", got, want, strings.Join(r.chunk.health, "\n"))
 		}
-		if text := strings.Join(
-			r.chunk.health,
-			"\n",
-		); !strings.Contains(text, "not authorised") ||
-			strings.Contains(text, "open the portal") {
+		text := strings.Join(r.chunk.health, "\n")
+		if !strings.Contains(text, "not authorised") || strings.Contains(text, "open the portal") {
 			t.Errorf("the reason is missing, or holds the remedy, which has a place of its own:\n%s", text)
 		}
 	})
@@ -127,7 +124,7 @@ func TestADeadTokenIsOneCauseWhetherRefusedOrRemembered(t *testing.T) {
 	}
 }
 
-func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
+func TestABacklogBeyondTheCallBudgetIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 43)
 		calls := 0
@@ -140,18 +137,15 @@ func TestABacklogBeyondTheCallBudgetIsSaidOnce(t *testing.T) {
 		r.start()
 		time.Sleep(35 * time.Minute)
 		r.stop()
-		said := 0
+		logged := 0
 		for _, line := range r.logged() {
 			if strings.HasPrefix(line, "INFO ") && strings.Contains(line, "call budget") {
-				said++
+				logged++
 			}
 		}
-		if said != 2 {
-			t.Errorf(
-				"said %d times; want once before the poll that was read to its end, and once after:\n%s",
-				said,
-				strings.Join(r.logged(), "\n"),
-			)
+		if logged != 2 {
+			t.Errorf("logged %d times; want once before the poll that was read to its end, and once after:\n%s",
+				logged, strings.Join(r.logged(), "\n"))
 		}
 	})
 }

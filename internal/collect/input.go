@@ -12,6 +12,7 @@ import (
 
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -24,9 +25,9 @@ type Store interface {
 	Load(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, seen []store.Seen, ok bool, err error)
 	// Commit writes the progress of several units in one transaction.
 	Commit(ctx context.Context, commits []store.Commit) error
-	// PendingRewind returns which of these units an operator wants to have emitted again,
-	// and from when on. ApplyRewind does it and returns the checkpoint to go on from; ok is
-	// false if there was nothing to do.
+	// PendingRewind returns which of these units an operator wants to have emitted
+	// again, and from when on. ApplyRewind does it and returns the checkpoint to go on
+	// from; ok is false if there was nothing to do.
 	PendingRewind(ctx context.Context, keys ...store.FeedKey) (map[store.FeedKey]tick.Tick, error)
 	ApplyRewind(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, ok bool, err error)
 	// PutDeferred keeps deferred work, and returns the id by which DeferredEvents returns
@@ -130,8 +131,8 @@ func (in *Input) Stop(ctx context.Context) error {
 		u.status.update(func(s *store.Status) { s.State = health.Stopped })
 	}
 
-	// What was delivered is committed first: a goroutine that does not end in time must not
-	// use up the time for it.
+	// What was delivered is committed first: a goroutine that does not end in time must
+	// not use up the time for it.
 	err := errors.Join(in.save(ctx), in.report(ctx))
 	done := make(chan struct{})
 
@@ -178,17 +179,19 @@ func (in *Input) run(ctx context.Context, log *slog.Logger, work func(context.Co
 
 // keepRunning is run in the caller's goroutine.
 func (in *Input) keepRunning(ctx context.Context, log *slog.Logger, work func(context.Context)) {
-	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, longestPause) {
 		began := in.cfg.Now()
 		if contained(ctx, log, work) {
 			return
 		}
 
 		if in.cfg.Now().Sub(began) > 2*longestPause {
-			pause = time.Second // it worked for a long time
+			wait = time.Second // it worked for a long time
 		}
 
-		sleep(ctx, pause)
+		if pause.For(ctx, wait) != nil {
+			return
+		}
 	}
 }
 

@@ -26,8 +26,8 @@ func (p *poller) judge(ctx context.Context, started time.Time, err error) time.T
 	return p.pollFailed(ctx, v)
 }
 
-// pollPostponed notes a poll that ended because the call budget is used up. That is logged
-// once until a poll reads to its end.
+// pollPostponed notes a poll that ended because the call budget is used up. That is
+// logged once until a poll reads to its end.
 func (p *poller) pollPostponed(ctx context.Context, v verdict) time.Time {
 	p.log.Log(ctx, p.overBudget.level(p.now(), slog.LevelInfo), fmt.Sprintf(
 		"there is more to read than the call budget of the API allows at a time; goes on in %v",
@@ -39,7 +39,7 @@ func (p *poller) pollPostponed(ctx context.Context, v verdict) time.Time {
 
 // pollEnded notes a poll that was read to its end.
 func (p *poller) pollEnded(ctx context.Context, v verdict) {
-	if foreign := p.status.getForeign(); foreign != "" {
+	if foreign := p.status.foreignTenant(); foreign != "" {
 		v = verdict{
 			kind:   fine,
 			cause:  "foreign",

@@ -121,11 +121,8 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 	return cp, true, nil
 }
 
-func (m *memory) PutDeferred(
-	_ context.Context,
-	_ store.FeedKey,
-	a store.Deferred,
-) (int64, error) { // as the store: an ID that is set is kept
+// PutDeferred keeps an ID that is set, as the store does.
+func (m *memory) PutDeferred(_ context.Context, _ store.FeedKey, a store.Deferred) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full || m.noDeferring {

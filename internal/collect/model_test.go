@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -94,7 +95,13 @@ func (x *listed) json() []byte {
 	return b
 }
 
-// chunks is where Fluent Bit keeps what was handed over.
+// padded is an alert with a text of this size.
+func padded(id string, updated time.Time, size int) []byte {
+	return fmt.Appendf(nil, `{"FullId":%q,"LastProcessedTimeUtc":%q,"text":%q}`,
+		id, tick.FromTime(updated).Text(), strings.Repeat("x", size))
+}
+
+// chunks is where Fluent Bit keeps what was delivered.
 type chunks struct {
 	mu      sync.Mutex
 	ids     []string
@@ -120,15 +127,8 @@ func (c *chunks) append(tag string, events []byte) bool {
 		case "alert":
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
 		case "health":
-			health = append(
-				health,
-				time.Now().
-					Format("15:04:05 ")+
-					gjson.GetBytes(text, "status").
-						String()+
-					" "+gjson.GetBytes(text, "reason").
-					String(),
-			)
+			status, reason := gjson.GetBytes(text, "status"), gjson.GetBytes(text, "reason")
+			health = append(health, time.Now().Format("15:04:05 ")+status.String()+" "+reason.String())
 			c.lags = append(c.lags, gjson.GetBytes(text, "lag_seconds").Float())
 		}
 		rest = more
@@ -254,8 +254,8 @@ func (r *rig) change(what func()) {
 	what()
 }
 
-// deferred is how many entries the store holds of what was set aside, parked how many of
-// what waited at an end.
+// deferred returns how many windows and rejected events the store holds, parked how many
+// batches.
 func (r *rig) deferred() (n int) { return r.entries(false) }
 func (r *rig) parked() (n int)   { return r.entries(true) }
 

@@ -8,16 +8,16 @@ import (
 )
 
 // A unit reads while it holds one of max_concurrency places. Waiting needs none: a unit
-// that waits for room in the outbox gives its place back at once. One that waits for the
-// network, for its sign-in or for a limiter gives it back when it has waited for
-// waitWithPlace. When the wait is over it takes a place again. So an answer that hangs, or
-// that comes byte by byte, keeps no other unit from reading.
+// that waits for room in the outbox gives its place back at once. One that waits for
+// the network, for its sign-in or for a limiter gives it back when it has waited for
+// waitWithPlace. When the wait is over it takes a place again. So an answer that hangs,
+// or that comes byte by byte, keeps no other unit from reading.
 
 const (
-	// waitWithPlace is how long a unit may wait while it holds a place. What a poll uses
-	// up of it comes back with the rows that are read, rowsWorth for each, and with a poll
-	// that is complete. So a unit whose last answers were slow waits without a place from
-	// the beginning.
+	// waitWithPlace is how long a unit may wait while it holds a place. What a poll
+	// uses up of it comes back with the rows that are read, rowsWorth for each, and
+	// with a poll that is complete. So a unit whose last answers were slow waits
+	// without a place from the beginning.
 	waitWithPlace = 2 * time.Second
 	rowsWorth     = 50 * time.Millisecond
 	// fewAway and awayPerPlace bound how many units may wait without a place, so that
@@ -57,7 +57,8 @@ type place struct {
 	away    bool // it waits without a place
 }
 
-// take waits for a place. left is how long the unit may wait for others while it holds it.
+// take waits for a place. left is how long the unit may wait for others while it holds
+// it.
 func (p *places) take(ctx context.Context, left time.Duration) (*place, error) {
 	one := &place{places: p, ctx: ctx, left: left}
 	if !one.takeAgain() {

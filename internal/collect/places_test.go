@@ -15,6 +15,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/tokens"
@@ -67,17 +68,10 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	case s.every == 0:
 		<-b.ctx.Done()
 	default:
-		pause(b.ctx, s.every)
+		_ = pause.For(b.ctx, s.every)
 	}
 	p[0] = ' '
 	return 1, b.ctx.Err()
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // crowd is an input with slow tenants beside a healthy one.
@@ -128,7 +122,7 @@ func (c *crowd) run(t *testing.T, what func()) {
 	go func() {
 		for ctx.Err() == nil {
 			c.in.Delivery.Tick(c.chunk.append, time.Second)
-			pause(ctx, time.Second)
+			_ = pause.For(ctx, time.Second)
 		}
 	}()
 
@@ -164,7 +158,7 @@ func TestTenantsThatHangOrDripHoldUpNoOther(t *testing.T) {
 	}
 }
 
-func TestAPollThatTakesManyIntervalsIsSaidOnce(t *testing.T) {
+func TestAPollThatTakesManyIntervalsIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 8, slowly(t, 0), slowly(t, 2*time.Second))
 		c.run(t, func() {
@@ -182,8 +176,8 @@ func TestAPollThatTakesManyIntervalsIsSaidOnce(t *testing.T) {
 				}
 			}
 		})
-		if said := c.log.important(); len(said) != 2 {
-			t.Errorf("want a line for each slow tenant, got\n%s", strings.Join(said, "\n"))
+		if logged := c.log.important(); len(logged) != 2 {
+			t.Errorf("want a line for each slow tenant, got\n%s", strings.Join(logged, "\n"))
 		}
 	})
 }
@@ -227,7 +221,7 @@ func TestAPollThatCannotStartShowsWhatItWaitsFor(t *testing.T) {
 	})
 }
 
-func TestASlowPollThatEndsIsSaidAndNoLongerFailing(t *testing.T) {
+func TestASlowPollThatEndsIsLoggedAndNoLongerFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5)
 		r.cfg.HealthInterval = time.Hour
@@ -242,16 +236,12 @@ func TestASlowPollThatEndsIsSaidAndNoLongerFailing(t *testing.T) {
 			t.Errorf("state %q, reason %q after it has ended", s.State, s.Reason)
 		}
 		r.stop()
-		if text := strings.Join(
-			r.logged(),
-			"\n",
-		); strings.Count(text, "too slow") != 1 ||
-			strings.Count(text, "works again") != 1 {
+		text := strings.Join(r.logged(), "\n")
+		if strings.Count(text, "too slow") != 1 || strings.Count(text, "works again") != 1 {
 			t.Errorf("logged\n%s", text)
 		}
-		if n := len(
-			r.chunk.health,
-		); n < 2 || !strings.Contains(r.chunk.health[0], "failing") ||
+		n := len(r.chunk.health)
+		if n < 2 || !strings.Contains(r.chunk.health[0], "failing") ||
 			strings.Contains(r.chunk.health[n-1], "failing") {
 			t.Errorf("health records\n%s", strings.Join(r.chunk.health, "\n"))
 		}
@@ -274,7 +264,7 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 					continue
 				}
 				if requests++; requests%2 == 0 {
-					return &defender.Error{Fault: advice.Fault{Problem: "has a fault of its own"}, Status: 503}
+					return &defender.Error{Fault: advice.Fault{Problem: "answered 503 (server error)"}, Status: 503}
 				}
 				if err := sink.Safe(at); err != nil {
 					return err
@@ -335,20 +325,20 @@ func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		r.stop()
 		r.want(n, 1)
-		if said := strings.Count(strings.Join(r.logged(), "\n"), "after its update"); said != 1 {
-			t.Errorf("said %d times", said)
+		if logged := strings.Count(strings.Join(r.logged(), "\n"), "after its update"); logged != 1 {
+			t.Errorf("logged %d times", logged)
 		}
 	})
 }
 
-func TestWindowsSetAsideAreTwoLinesPerPoll(t *testing.T) {
+func TestDeferredWindowsAreTwoLinesPerPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5)
 		r.cfg.Reader = &deferringReader{n: 20}
 		tenant := r.start()
 		time.Sleep(time.Minute)
 		if n := tenant.snapshot().Deferred; n != 20 {
-			t.Errorf("%d are shown as set aside", n)
+			t.Errorf("%d are shown as deferred", n)
 		}
 		lines := r.logged()
 		time.Sleep(time.Hour)
@@ -362,16 +352,14 @@ func TestWindowsSetAsideAreTwoLinesPerPoll(t *testing.T) {
 	})
 }
 
-// deferringReader sets n windows aside at its first read, and reads them afterwards.
+// deferringReader defers n windows at its first read, and reads them afterwards.
 type deferringReader struct{ n int }
 
 func (r *deferringReader) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
 	for ; r.n > 0; r.n-- {
 		to := w.From + tick.Tick(r.n)*tick.Second
-		if err := sink.(defender.DeferringSink).Defer(
-			defender.Window{From: to - tick.Second, To: to},
-			"broken",
-		); err != nil {
+		w := defender.Window{From: to - tick.Second, To: to}
+		if err := sink.(defender.DeferringSink).Defer(w, "broken"); err != nil {
 			return err
 		}
 	}
@@ -393,7 +381,7 @@ func count(lines []string, prefix string) (n int) {
 	return n
 }
 
-func TestAlertsTakenAtLastAreFewLines(t *testing.T) {
+func TestAlertsDeliveredAtLastAreFewLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		for i := range 2000 {
@@ -414,7 +402,7 @@ func TestAlertsTakenAtLastAreFewLines(t *testing.T) {
 	})
 }
 
-func TestAStoreThatCannotBeReadIsSaidEveryFifteenMinutes(t *testing.T) {
+func TestAStoreThatFailsIsLoggedEveryFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		r.store.unlisted = 40 // some 36 minutes

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -66,7 +67,7 @@ func (p *poller) runOrBreak(ctx context.Context, wait time.Duration) {
 // run polls until ctx ends. wait is when the first poll is due.
 func (p *poller) run(ctx context.Context, wait time.Duration) {
 	begun := p.now()
-	if !p.restore(ctx) || !p.returnParked(ctx) || !sleep(ctx, wait) {
+	if !p.restore(ctx) || !p.returnParked(ctx) || pause.For(ctx, wait) != nil {
 		return
 	}
 
@@ -107,7 +108,7 @@ func (p *poller) restore(ctx context.Context) bool {
 
 	fault := notice{every: reminder}
 
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		err := p.tryRestore(ctx)
 		switch {
 		case err == nil:
@@ -119,7 +120,7 @@ func (p *poller) restore(ctx context.Context) bool {
 		p.log.Log(ctx, fault.level(p.now(), slog.LevelError),
 			"the checkpoint cannot be read, polling waits for it: "+err.Error())
 
-		if !sleep(ctx, pause) {
+		if pause.For(ctx, wait) != nil {
 			return false
 		}
 	}
@@ -216,7 +217,7 @@ func (p *poller) returnParked(ctx context.Context) bool {
 
 // parkedEvents reads an entry of the store, which is asked until it answers.
 func (p *poller) parkedEvents(ctx context.Context, id int64) (events []byte, ok bool) {
-	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		events, _, err := p.in.cfg.Store.DeferredEvents(ctx, p.cfg.Key, id)
 		if err == nil {
 			return events, true
@@ -224,7 +225,7 @@ func (p *poller) parkedEvents(ctx context.Context, id int64) (events []byte, ok 
 
 		p.log.Debug(fmt.Sprintf("a parked batch cannot be read from the store yet: %v", err))
 
-		if !sleep(ctx, pause) {
+		if pause.For(ctx, wait) != nil {
 			return nil, false
 		}
 	}
@@ -302,8 +303,9 @@ func (p *poller) read(s *sink) error {
 	s.floor, s.since = p.progress.Bounds()
 	present := p.cfg.Skew.present(pass.Started)
 
-	// A reader that has to cut the window ends it at Now. When the server's clock is ahead
-	// it counts there: what is updated by that clock now would otherwise be read later.
+	// A reader that has to cut the window ends it at Now. When the server's clock is
+	// ahead it counts there: what is updated by that clock now would otherwise be read
+	// later.
 	end := tick.FromTime(pass.Started) + tick.FromDuration(p.cfg.Skew.ahead())
 	if err := p.cfg.Reader.Read(s.ctx, defender.Window{From: pass.Position, Now: end}, s); err != nil {
 		return err
@@ -356,8 +358,8 @@ func (p *poller) applyRewind(ctx context.Context) {
 // goBack takes the unit back in the store and here, between two commits, so that none
 // moves on from the old place.
 func (p *poller) goBack(ctx context.Context) (cp store.Checkpoint, found bool, err error) {
-	// A unit without a checkpoint in the store could not go back, and the request would be
-	// lost.
+	// A unit without a checkpoint in the store could not go back, and the request would
+	// be lost.
 	if err := p.in.save(ctx); err != nil {
 		return cp, false, err
 	}

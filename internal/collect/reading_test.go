@@ -15,7 +15,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-func TestEveryAlertIsHandedOverOnceAndNotAgainAfterARestart(t *testing.T) {
+func TestEveryAlertIsDeliveredOnceAlsoAcrossARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		begin := time.Now()
@@ -234,7 +234,7 @@ func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 	})
 }
 
-func TestTheOverlapGrowsToTheLatenessObservedAndShrinksWhenItIsOver(t *testing.T) {
+func TestTheOverlapFollowsTheLatenessObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 22)
 		begin := time.Now()
@@ -299,7 +299,7 @@ func TestNothingFallsBetweenTwoSweeps(t *testing.T) {
 	})
 }
 
-func TestWithUpdatesOffADetectionProcessedLongAfterItHappenedIsEmitted(t *testing.T) {
+func TestWithUpdatesOffALateDetectionIsEmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 28)
 		r.rules.Updates = false

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 )
 
-// An event that Fluent Bit rejects is offered again after offerAgain; offersAtOnce entries
-// are in the outbox for that at a time.
+// An event that Fluent Bit rejects is offered again after offerAgain; offersAtOnce
+// entries are in the outbox for that at a time.
 const (
 	offerAgain   = 5 * time.Minute
 	offersAtOnce = 16
@@ -58,8 +59,8 @@ func (r *rejected) add(b *delivery.Batch) {
 	r.start()
 }
 
-// continueAll goes on with what an earlier run put into the store. A time that was written
-// while the clock was ahead is not waited for.
+// continueAll goes on with what an earlier run put into the store. A time that was
+// written while the clock was ahead is not waited for.
 func (r *rejected) continueAll(list []store.Deferred) {
 	if len(list) == 0 {
 		return
@@ -119,12 +120,12 @@ func (r *rejected) run(ctx context.Context) {
 			r.offerDue(ctx)
 		}
 
-		pause, more := r.next()
+		wait, more := r.next()
 		if !more {
 			return
 		}
 
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-r.wake:
@@ -136,7 +137,7 @@ func (r *rejected) run(ctx context.Context) {
 }
 
 // next returns how long there is nothing to do. more is false when that is for good.
-func (r *rejected) next() (pause time.Duration, more bool) {
+func (r *rejected) next() (wait time.Duration, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -218,7 +219,7 @@ func (r *rejected) insist(ctx context.Context, change func() error) bool {
 
 		r.u.log.Debug(fmt.Sprintf("a rejected event cannot be written to the store yet: %v", err))
 
-		if !sleep(ctx, retryPause) {
+		if pause.For(ctx, retryPause) != nil {
 			return false
 		}
 	}

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/tick"
 )
 
 // refusing makes Fluent Bit refuse these alerts for as long as *on.
@@ -29,9 +27,9 @@ func names(from, to, step int) (ids []string) {
 	return ids
 }
 
-// TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd: 300 alerts, one
+// TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd: 300 alerts, one
 // every 20 s, of which some are refused for two hours.
-func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing.T) {
+func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 	const n, apart = 300, 20 * time.Second
 	for name, bad := range map[string][]string{
 		"none":                           nil,
@@ -67,10 +65,8 @@ func TestWhicheverAlertsAreRefusedTheOthersGoOnAndAllComeOnceInTheEnd(t *testing
 						}
 						counts := r.chunk.counts()
 						for i := range n {
-							if at := begin.Add(
-								time.Duration(i) * apart,
-							); counts[fmt.Sprint(i)] == 0 &&
-								!slices.Contains(bad, fmt.Sprint(i)) {
+							id, at := fmt.Sprint(i), begin.Add(time.Duration(i)*apart)
+							if counts[id] == 0 && !slices.Contains(bad, id) {
 								worst = max(worst, time.Since(at))
 								break
 							}
@@ -125,12 +121,12 @@ func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
 		r.stop()
 		r.want(2000, 1)
 		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events were set aside", n)
+			t.Errorf("%d events were rejected", n)
 		}
 	})
 }
 
-func TestALargeAlertThatIsRefusedAndFillsTheBufferHoldsUpNoOther(t *testing.T) {
+func TestARejectedAlertThatFillsTheBufferHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		r.limit = 100 // less than one alert
@@ -152,21 +148,14 @@ func TestALargeAlertThatIsRefusedAndFillsTheBufferHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeSetAsideForWantOfAStoreStaysWithinTheBuffer(t *testing.T) {
+func TestWithoutAStoreRejectedAlertsStayWithinTheBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 44)
 		begin := time.Now()
 		const n = 300
 		for i := range n {
 			r.api.add(fmt.Sprint(i), begin, begin)
-			r.api.alerts[i].text = []byte(
-				fmt.Sprintf(
-					`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`,
-					i,
-					tick.FromTime(begin).Text(),
-					strings.Repeat("x", 20_000),
-				),
-			)
+			r.api.alerts[i].text = padded(fmt.Sprint(i), begin, 20_000)
 		}
 		on := true
 		r.chunk.refusing(&on, names(0, n, 2)...)
@@ -186,7 +175,7 @@ func TestWhatCannotBeSetAsideForWantOfAStoreStaysWithinTheBuffer(t *testing.T) {
 	})
 }
 
-func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
+func TestRejectedAlertsHoldUpNoOtherAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		r.cfg.PollInterval = 5 * time.Second
@@ -200,7 +189,7 @@ func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
 		time.Sleep(4*time.Hour + time.Minute)
 		r.stop()
 		if n := r.deferred(); n != 40 {
-			t.Fatalf("%d are set aside; want 40", n)
+			t.Fatalf("%d are deferred; want 40", n)
 		}
 		r.start()
 		for range 60 {
@@ -214,7 +203,7 @@ func TestRefusedAlertsTakenUpAfterARestartHoldUpNoOther(t *testing.T) {
 	})
 }
 
-// offering is one process that begins with this row set aside.
+// offering is one process that begins with these events deferred.
 func offering(r *rig, events []byte, next time.Time) {
 	r.store.deferred[1] = store.Deferred{
 		Kind:    store.RejectedEvent,
@@ -228,12 +217,8 @@ func offering(r *rig, events []byte, next time.Time) {
 // rows are alerts as events, one behind the other.
 func rows(r *rig, ids ...string) (events []byte) {
 	for _, id := range ids {
-		event, err := r.tenant().Encoder.Alert(
-			nil,
-			1,
-			alert.MakeID("x", "siem", []byte(id), nil),
-			[]byte(`{"FullId":"`+id+`"}`),
-		)
+		key := alert.MakeID("x", "siem", []byte(id), nil)
+		event, err := r.tenant().Encoder.Alert(nil, 1, key, []byte(`{"FullId":"`+id+`"}`))
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -242,7 +227,7 @@ func rows(r *rig, ids ...string) (events []byte) {
 	return events
 }
 
-func TestOneEventRefusedForEverDoesNotHoldUpTheOthersOfItsEntry(t *testing.T) {
+func TestARejectedEventHoldsUpNoOtherOfItsEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		on := true
@@ -265,7 +250,7 @@ func TestOneEventRefusedForEverDoesNotHoldUpTheOthersOfItsEntry(t *testing.T) {
 	})
 }
 
-func TestAClockThatWasAheadPostponesNothingThatWasSetAside(t *testing.T) {
+func TestAClockThatWasAheadDelaysNoRejectedEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		offering(r, rows(r, "0"), time.Now().AddDate(10, 0, 0))
@@ -276,7 +261,7 @@ func TestAClockThatWasAheadPostponesNothingThatWasSetAside(t *testing.T) {
 	})
 }
 
-func TestWhatWasSetAsideIsTakenUpThoughTheStoreFailsAtTheStart(t *testing.T) {
+func TestDeferredWorkContinuesThoughTheStoreFailsAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		offering(r, rows(r, "0"), time.Now())
@@ -286,12 +271,12 @@ func TestWhatWasSetAsideIsTakenUpThoughTheStoreFailsAtTheStart(t *testing.T) {
 		r.stop()
 		r.arrivedOnce(t, "0")
 		if n := tenant.snapshot().Deferred; n != 0 {
-			t.Errorf("%d are shown as set aside", n)
+			t.Errorf("%d are shown as deferred", n)
 		}
 	})
 }
 
-func TestAnEventTakenAtLastIsNotSentAgainThoughTheStoreFailsAtThatMoment(t *testing.T) {
+func TestAnEventDeliveredAtLastIsNotRepeatedIfTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		offering(r, rows(r, "0"), time.Now())
@@ -308,7 +293,7 @@ func TestAnEventTakenAtLastIsNotSentAgainThoughTheStoreFailsAtThatMoment(t *test
 	})
 }
 
-func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
+func TestRejectedAlertsTakeNoMemoryWhileTheyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		on := true
@@ -331,7 +316,7 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 			t.Errorf("%d bytes were in the outbox for what is offered again; want less than %d", most, limit)
 		}
 		if n := tenant.snapshot().Deferred; n != 2000 {
-			t.Errorf("%d are shown as set aside; want 2000", n)
+			t.Errorf("%d are shown as deferred; want 2000", n)
 		}
 		r.change(func() { on = false })
 		time.Sleep(10 * time.Minute)
@@ -340,7 +325,7 @@ func TestRefusedAlertsTakeNoMemoryWhileTheyAreSetAside(t *testing.T) {
 	})
 }
 
-func TestAnEventOfferedWhileItsTenantIsReplacedIsSentOnce(t *testing.T) {
+func TestAnEventOfferedWhileItsUnitIsReplacedIsSentOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		offering(r, rows(r, "0"), time.Now())
@@ -362,7 +347,7 @@ func TestAnEventOfferedWhileItsTenantIsReplacedIsSentOnce(t *testing.T) {
 	})
 }
 
-func TestSeveralRefusedAlertsInABatchHoldUpNoOther(t *testing.T) {
+func TestSeveralRejectedAlertsInABatchHoldUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		begin, on := time.Now(), true
@@ -385,7 +370,7 @@ func TestSeveralRefusedAlertsInABatchHoldUpNoOther(t *testing.T) {
 	})
 }
 
-func TestWhatIsOfferedAgainAndRefusedAgainComesInTheEndOnceAlsoWhenTheTenantIsReplaced(t *testing.T) {
+func TestARejectedEventComesOnceThoughItsUnitIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 8)
 		begin, on := time.Now(), true

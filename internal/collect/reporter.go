@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -34,7 +35,7 @@ func (in *Input) reporter(ctx context.Context) {
 			in.log.Debug(fmt.Sprintf("the status cannot be written: %v", err))
 		}
 
-		if !sleep(ctx, reportPause) {
+		if pause.For(ctx, reportPause) != nil {
 			return
 		}
 	}
@@ -81,15 +82,15 @@ func (in *Input) upkeep(ctx context.Context, ending bool) {
 	}
 }
 
-// Blocked reports whether Fluent Bit has taken nothing for some seconds although something
-// waits.
+// Blocked reports whether Fluent Bit has taken nothing for some seconds although
+// something waits.
 func (in *Input) Blocked() bool {
 	_, blocked := in.Delivery.Blocked(in.cfg.Now())
 	return blocked
 }
 
-// logBlocked logs once that Fluent Bit takes nothing, and once that it takes alerts again.
-// It belongs to the reporter.
+// logBlocked logs once that Fluent Bit takes nothing, and once that it takes alerts
+// again. It belongs to the reporter.
 func (in *Input) logBlocked() {
 	now := in.cfg.Now()
 

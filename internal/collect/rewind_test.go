@@ -43,7 +43,7 @@ func TestARewindEmitsEverythingSinceThenOnceMore(t *testing.T) {
 	})
 }
 
-func TestARewindIsNotTakenBackByWhatWasOnItsWayBefore(t *testing.T) {
+func TestARewindIsNotUndoneByWhatWasOnItsWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 26)
 		begin := time.Now()
@@ -85,7 +85,7 @@ func TestARewindIsNotTakenBackByWhatWasOnItsWayBefore(t *testing.T) {
 	})
 }
 
-func TestARewindThatCannotBeDoneIsSaidOnceAndTriedAgain(t *testing.T) {
+func TestARewindThatFailsIsLoggedOnceAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 29)
 		begin := time.Now()
@@ -102,7 +102,7 @@ func TestARewindThatCannotBeDoneIsSaidOnceAndTriedAgain(t *testing.T) {
 			t.Errorf("%d reads in an hour", n)
 		}
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "cannot be done yet"); n != 1 {
-			t.Errorf("said %d times", n)
+			t.Errorf("logged %d times", n)
 		}
 		r.store.mu.Lock()
 		r.store.noRewinds = false

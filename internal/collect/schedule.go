@@ -21,15 +21,15 @@ const (
 	quickPause   = 45 * time.Second // unreachable: back within a minute of the cause being gone
 )
 
-// interval returns the time from one poll to the next: what is configured, or longer where
-// the call budget allows less.
+// interval returns the time from one poll to the next: what is configured, or longer
+// where the call budget allows less.
 func (p *poller) interval() time.Duration {
-	feeds := 1
-	if p.cfg.Feeds != nil {
-		feeds = p.cfg.Feeds()
+	sharers := 1
+	if p.cfg.SharedBy != nil {
+		sharers = p.cfg.SharedBy()
 	}
 
-	effective := max(p.cfg.PollInterval, p.cfg.Limiter.Interval(feeds))
+	effective := max(p.cfg.PollInterval, p.cfg.Limiter.Interval(sharers))
 	changed := false
 
 	p.status.update(func(s *store.Status) {
@@ -40,8 +40,8 @@ func (p *poller) interval() time.Duration {
 	switch {
 	case changed && effective > p.cfg.PollInterval:
 		shared := ""
-		if feeds > 1 {
-			shared = fmt.Sprintf(", shared by %d inputs of this application and tenant,", feeds)
+		if sharers > 1 {
+			shared = fmt.Sprintf(", shared by %d inputs of this application and tenant,", sharers)
 		}
 
 		p.log.Info(fmt.Sprintf("polls every %v: the call budget of the API%s allows no more", effective, shared))
@@ -73,26 +73,13 @@ func (p *poller) pause(v verdict) time.Duration {
 	return ceiling/2 + time.Duration(rand.Int64N(int64(ceiling/2)+1))
 }
 
-// sleep waits for d. It reports false when ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // changeCheck is how often a unit that waits for a person looks whether the cause of its
 // failure has gone.
 const changeCheck = 5 * time.Second
 
-// rest waits until the next poll is due. While the unit waits for a person it looks every
-// few seconds whether something has changed that makes a poll worthwhile. It reports false
-// when ctx ended.
+// rest waits until the next poll is due. While the unit waits for a person it looks
+// every few seconds whether something has changed that makes a poll worthwhile. It
+// reports false when ctx ended.
 func (p *poller) rest(ctx context.Context, until time.Time) bool {
 	for {
 		left := until.Sub(p.now())

@@ -19,16 +19,14 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 		polls := make([][]time.Duration, n)
 		c := newCrowd(t, 8)
 		for i := range n {
-			c.add(
-				fmt.Sprintf("tenant%02d", i),
-				readerFunc(func(context.Context, defender.Window, defender.Sink) error {
-					polls[i] = append(polls[i], time.Since(begin))
-					return nil
-				}),
-			)
+			note := func(context.Context, defender.Window, defender.Sink) error {
+				polls[i] = append(polls[i], time.Since(begin))
+				return nil
+			}
+			c.add(fmt.Sprintf("tenant%02d", i), readerFunc(note))
 		}
-		for _, tenant := range c.in.units {
-			tenant.cfg.PollInterval = interval
+		for _, u := range c.in.units {
+			u.cfg.PollInterval = interval
 		}
 		c.run(t, func() { time.Sleep(4 * interval) })
 

@@ -76,8 +76,8 @@ func (b *board) setForeign(id alert.TenantID) {
 	b.foreign = id
 }
 
-// getForeign returns another tenant's id that was found in this pass, empty for none.
-func (b *board) getForeign() alert.TenantID {
+// foreignTenant returns another tenant's id that was found in this pass, empty for none.
+func (b *board) foreignTenant() alert.TenantID {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 

@@ -73,7 +73,7 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 	})
 }
 
-func TestAMendedCauseIsNoticedWithinAMinute(t *testing.T) {
+func TestAFixedCauseIsNoticedWithinAMinute(t *testing.T) {
 	for name, fault := range map[string]*defender.Error{
 		"a person had to act": {Fault: advice.Fault{Fate: advice.NeedsFix}, Status: 403},
 		"unreachable":         {Unreachable: true},
@@ -175,7 +175,7 @@ func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 	})
 }
 
-func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSaidOnce(t *testing.T) {
+func TestAlertsOfAnotherTenantShowAsFailingAndAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 16)
 		r.cfg.Key.TenantID = "99999999-8888-7777-6666-555555555555"
@@ -185,13 +185,8 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 			if time.Since(begin) > 10*time.Minute {
 				return nil
 			}
-			return sink.Row(
-				[]byte(
-					`{"id":"x","lastUpdateDateTime":"` + tick.FromTime(begin).
-						Text() +
-						`","tenantId":"11111111-8888-7777-6666-555555555555"}`,
-				),
-			)
+			return sink.Row(fmt.Appendf(nil, `{"id":"x","lastUpdateDateTime":%q,"tenantId":%q}`,
+				tick.FromTime(begin).Text(), "11111111-8888-7777-6666-555555555555"))
 		})
 		tenant := r.start()
 		for range 9 {
@@ -206,7 +201,7 @@ func TestAlertsOfAnotherTenantKeepTheTenantFailingAsLongAsTheyAreListedAndAreSai
 		}
 		r.stop()
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "alerts of another tenant"); n != 1 {
-			t.Errorf("said %d times", n)
+			t.Errorf("logged %d times", n)
 		}
 	})
 }

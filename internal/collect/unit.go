@@ -37,11 +37,12 @@ type UnitConfig struct {
 	Skew       *Skew             // the clock of the API's host, as Reader sees it; nil: our clock is right
 	// SignIn gets an access token, so that a refusal is found before anything is read.
 	SignIn func(context.Context) error
-	// Feeds returns how many units share the limiter at this moment; nil for this one alone.
-	Feeds func() int
-	// Changed reports, at little cost, whether something has changed since the last failure
-	// that makes another attempt worthwhile before its time: a secret file, a stored token.
-	// nil for never.
+	// SharedBy returns how many units share the limiter at this moment; nil for this one
+	// alone.
+	SharedBy func() int
+	// Changed reports, at little cost, whether something has changed since the last
+	// failure that makes another attempt worthwhile before its time: a secret file, a
+	// stored token. nil for never.
 	Changed func(context.Context) bool
 }
 

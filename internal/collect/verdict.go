@@ -111,8 +111,8 @@ func signInVerdict(e *tokens.Error) verdict {
 	}
 
 	v.cause = fmt.Sprintf("sign-in %d", e.Code)
-	// With a code the OAuth name says nothing more, and a token's death that is remembered
-	// has no name.
+	// With a code the OAuth name says nothing more, and a token's death that is
+	// remembered has no name.
 	if e.Code == 0 {
 		v.cause = "sign-in " + e.Refusal.OAuth
 	}

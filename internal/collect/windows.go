@@ -56,8 +56,8 @@ func (p *poller) deferWindow(d store.Deferred) deferredWindow {
 	return w
 }
 
-// needSeen keeps what was emitted of deferred windows from being forgotten before they are
-// read.
+// needSeen keeps what was emitted of deferred windows from being forgotten before they
+// are read.
 func (p *poller) needSeen() {
 	oldest := tick.Tick(0)
 	for _, w := range p.windows {
@@ -69,8 +69,8 @@ func (p *poller) needSeen() {
 	p.progress.Need(oldest)
 }
 
-// Defer implements defender.DeferringSink. After an error the reader does not go on behind
-// the window.
+// Defer implements defender.DeferringSink. After an error the reader does not go on
+// behind the window.
 func (s *sink) Defer(w defender.Window, reason string) error {
 	p := s.p
 	d := store.Deferred{

@@ -14,18 +14,18 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// poisoned is a Reader whose API cannot answer one window until mended.
+// poisoned is a Reader whose API cannot answer one window until it is fixed.
 type poisoned struct {
 	*tenantAPI
-	window  defender.Window
-	mended  time.Time
-	avoided []defender.Window
-	aside   bool
+	window   defender.Window
+	fixed    time.Time
+	avoided  []defender.Window
+	deferred bool
 }
 
 func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink) error {
-	if !p.aside && w.From <= p.window.From {
-		p.aside = true
+	if !p.deferred && w.From <= p.window.From {
+		p.deferred = true
 		if err := s.(defender.DeferringSink).Defer(p.window, "HTTP 500 for this millisecond"); err != nil {
 			return err
 		}
@@ -34,13 +34,13 @@ func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink)
 }
 
 func (p *poisoned) ReadDeferred(ctx context.Context, w defender.Window, s defender.Sink) error {
-	if time.Now().Before(p.mended) {
+	if time.Now().Before(p.fixed) {
 		return &defender.Error{Fault: advice.Fault{Problem: "still broken"}, Status: 500}
 	}
 	return p.tenantAPI.Read(ctx, w, s)
 }
 
-func (p *poisoned) Avoid(w defender.Window) { p.avoided, p.aside = append(p.avoided, w), true }
+func (p *poisoned) Avoid(w defender.Window) { p.avoided, p.deferred = append(p.avoided, w), true }
 
 // outside drops the rows of a window.
 type outside struct {
@@ -55,7 +55,7 @@ func (o outside) Row(raw []byte) error {
 	return o.Sink.Row(raw)
 }
 
-func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T) {
+func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 20)
 		begin := time.Now()
@@ -66,7 +66,7 @@ func TestAWindowThatCannotBeReadIsKeptAndReadLaterAlsoAfterARestart(t *testing.T
 		p := &poisoned{
 			tenantAPI: r.api,
 			window:    defender.Window{From: at, To: at + tick.Millisecond},
-			mended:    begin.Add(50 * time.Hour),
+			fixed:     begin.Add(50 * time.Hour),
 		}
 		r.cfg.Reader = p
 		tenant := r.start()
@@ -143,7 +143,7 @@ func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestAClockThatWasAheadPostponesNoWindowThatWasSetAside(t *testing.T) {
+func TestAClockThatWasAheadDelaysNoDeferredWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 20)
 		begin := time.Now()
@@ -152,7 +152,7 @@ func TestAClockThatWasAheadPostponesNoWindowThatWasSetAside(t *testing.T) {
 		p := &poisoned{
 			tenantAPI: r.api,
 			window:    defender.Window{From: at, To: at + tick.Millisecond},
-			mended:    begin.Add(90 * time.Minute),
+			fixed:     begin.Add(90 * time.Minute),
 		}
 		r.cfg.Reader = p
 		r.start()

@@ -18,18 +18,20 @@
 //	rejected ───────────────────────┘      in the store             │
 //	  └─────────────────────────────────────────────────────────────┘
 //
-// The states before "queued" (read) and after "delivered" (committed) belong to the owner.
+// The states before "queued" (read) and after "delivered" (committed) belong to the
+// owner.
 //
 //   - queued: the event is in a batch of the outbox.
-//   - suspect: its batch was refused for 30 seconds and was split into single events. It
-//     may be the reason. A suspect is outside the queue, so that it holds up no other event.
-//   - rejected: Fluent Bit refuses it while it accepts others. Owner.Rejected is called;
-//     the owner commits the event, calls Outbox.Release, and offers it again from time to
-//     time with Outbox.Offer.
+//   - suspect: its batch was refused for 30 seconds and was split into single events.
+//     It may be the reason. A suspect is outside the queue, so that it holds up no
+//     other event.
+//   - rejected: Fluent Bit refuses it while it accepts others. Owner.Rejected is
+//     called; the owner commits the event, calls Outbox.Release, and offers it again
+//     from time to time with Outbox.Offer.
 //   - delivered: the append returned success.
-//   - unconfirmed: in mode BestEffort the append returned success, which means only that
-//     the event is in a ring in memory. It is delivered at a tick at least a second later,
-//     if there was no pause in between.
+//   - unconfirmed: in mode BestEffort the append returned success, which means only
+//     that the event is in a ring in memory. It is delivered at a tick at least a
+//     second later, if there was no pause in between.
 //   - committed: the owner's store knows that the event was delivered, or rejected.
 //
 // # When everything is refused
@@ -43,7 +45,7 @@
 //
 // # Caveats
 //
-// Events of a stream may be delivered in another order than they were added. The events in
-// the outbox are lost when the process ends, unless the owner keeps what
+// Events of a stream may be delivered in another order than they were added. The events
+// in the outbox are lost when the process ends, unless the owner keeps what
 // Outbox.Undelivered returns.
 package delivery

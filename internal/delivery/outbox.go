@@ -218,8 +218,8 @@ func (o *Outbox) recycle(buf []byte) {
 	}
 }
 
-// shrink gives back the memory that a backlog needed. It is called by each tick that finds
-// nothing.
+// shrink gives back the memory that a backlog needed. It is called by each tick that
+// finds nothing.
 func (o *Outbox) shrink() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

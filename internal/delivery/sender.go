@@ -2,9 +2,9 @@ package delivery
 
 import "time"
 
-// Sender delivers the batches of an Outbox to Fluent Bit: doc.go draws the states. All its
-// methods but Blocked are called on the thread of one collect callback. Pause and Resume
-// may arrive from inside an append, on the same thread.
+// Sender delivers the batches of an Outbox to Fluent Bit: doc.go draws the states. All
+// its methods but Blocked are called on the thread of one collect callback. Pause and
+// Resume may arrive from inside an append, on the same thread.
 type Sender struct {
 	outbox *Outbox
 	mode   Mode
@@ -46,16 +46,17 @@ type unconfirmed struct {
 type Mode int
 
 const (
-	// Sure: an accepted batch is in the chunk (Threaded Off). It is delivered.
+	// Sure is for Threaded Off: an accepted batch is in the chunk. It is delivered.
 	Sure Mode = iota
-	// BestEffort: an accepted batch is in a ring in memory (threaded mode). It is
-	// delivered at a later tick, at least a second later, if there is no pause in between.
+	// BestEffort is for threaded mode: an accepted batch is in a ring in memory. It is
+	// delivered at a later tick, at least a second later, if there is no pause in
+	// between.
 	BestEffort
 )
 
 const (
-	// ringBudget is how many appends one tick may make in mode BestEffort, where an append
-	// to a full ring blocks.
+	// ringBudget is how many appends one tick may make in mode BestEffort, where an
+	// append to a full ring blocks.
 	ringBudget = 64
 	// splitAfter is for how long a batch is refused, pauses not counted, before it is
 	// split. Within faultMemory after an event was rejected it is split at once.
@@ -64,9 +65,10 @@ const (
 	// confirmAfter is when an unconfirmed batch is delivered.
 	confirmAfter = time.Second
 
-	// How many appends of a tick may be refused one after the other. Fluent Bit logs each
-	// of them. acceptingBudget is for a tick in which something was accepted, cautiousBudget
-	// for one in which nothing was yet, blockedBudget while everything is refused.
+	// How many appends of a tick may be refused one after the other. Fluent Bit logs
+	// each of them. acceptingBudget is for a tick in which something was accepted,
+	// cautiousBudget for one in which nothing was yet, blockedBudget while everything
+	// is refused.
 	acceptingBudget = 16
 	cautiousBudget  = 8
 	blockedBudget   = 3
@@ -74,8 +76,8 @@ const (
 	// nearly full small events are accepted and larger ones are not.
 	mostRefused = 20
 	// manySuspects is how many events may be suspects before the last one stays in the
-	// queue, where it counts against the limit of the outbox: while a disk is full no more
-	// is read than fits.
+	// queue, where it counts against the limit of the outbox: while a disk is full no
+	// more is read than fits.
 	manySuspects = 16
 
 	// While more is refused than accepted the next attempt comes after firstBackOff, then
@@ -178,8 +180,8 @@ func (s *Sender) confirm(now time.Time) {
 	}
 }
 
-// release lets go of a batch that is out of the queue, and answers the offer of a rejected
-// event.
+// release lets go of a batch that is out of the queue, and answers the offer of a
+// rejected event.
 func (s *Sender) release(b *Batch, delivered bool) {
 	s.outbox.Release(b)
 

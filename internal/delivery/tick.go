@@ -5,9 +5,9 @@ import "time"
 // Append is Fluent Bit's own append: it reports whether the events were accepted.
 type Append func(tag string, events []byte) bool
 
-// Tick delivers what is queued until nothing is left, a pause or a refusal stops it, or it
-// has worked for longer than limit. It delivers at least one batch. more reports that the
-// limit has stopped it.
+// Tick delivers what is queued until nothing is left, a pause or a refusal stops it, or
+// it has worked for longer than limit. It delivers at least one batch. more reports
+// that the limit has stopped it.
 func (s *Sender) Tick(appendTo Append, limit time.Duration) (more bool) {
 	t := &turn{
 		Sender:   s,
@@ -105,8 +105,8 @@ func (t *turn) tryQueue() (more bool) {
 	return false
 }
 
-// tryHead offers the head of the queue. It reports whether the tick may go on with what is
-// behind it.
+// tryHead offers the head of the queue. It reports whether the tick may go on with what
+// is behind it.
 func (t *turn) tryHead(b *Batch) bool {
 	switch {
 	case b.answer != nil && t.inARow > 0 && t.blocked(): // it was rejected before, and shows nothing new
@@ -158,8 +158,8 @@ func (t *turn) headWasRefused(b *Batch) bool {
 }
 
 // suspect makes suspects of the events of a batch that was refused just now. Unless
-// everything is refused it finds out at once which of them are refused. It reports whether
-// the tick may go on.
+// everything is refused it finds out at once which of them are refused. It reports
+// whether the tick may go on.
 func (t *turn) suspect(events []*Batch) bool {
 	if len(events) == 1 {
 		t.refused = append(t.refused, events[0])

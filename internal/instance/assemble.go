@@ -152,7 +152,7 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 		HealthInterval: s.healthInterval,
 		Reader:         reader,
 		Limiter:        limiter,
-		Feeds:          units,
+		SharedBy:       units,
 		Skew:           skew,
 		Identifier:     identifier,
 		Encoder:        encoder,

@@ -165,8 +165,8 @@ func (p *Progress) Need(since tick.Tick) {
 	p.needed = since
 }
 
-// Repeated reports whether key was emitted before. If it now has a newer time, the time is
-// committed after event seq is delivered.
+// Repeated reports whether key was emitted before. If it now has a newer time, the time
+// is committed after event seq is delivered.
 func (p *Progress) Repeated(key [16]byte, at tick.Tick, seq uint64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,7 +13,6 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/test/setup"
-	"fluent-bit-defender/internal/tick"
 )
 
 func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
@@ -30,32 +29,32 @@ func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 		r.want(200, 1)
 		r.stop()
 		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events were set aside although everything was refused alike", n)
+			t.Errorf("%d events were rejected although everything was refused alike", n)
 		}
 	})
 }
 
-func TestOneAlertThatFluentBitRefusesForEverHoldsUpNoOther(t *testing.T) {
+func TestAnAlertThatIsRejectedForLongHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
 		begin := time.Now()
 		for i := range 50 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
-		mended := begin.Add(time.Hour)
-		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "7") && time.Now().Before(mended) }
+		fixed := begin.Add(time.Hour)
+		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "7") && time.Now().Before(fixed) }
 		r.start()
 		time.Sleep(10 * time.Minute)
 		if got := len(r.chunk.counts()); got != 49 {
 			t.Errorf("%d of the 49 others arrived", got)
 		}
 		if n := r.deferred(); n != 1 {
-			t.Errorf("%d events set aside; want 1", n)
+			t.Errorf("%d events are deferred; want 1", n)
 		}
 		time.Sleep(time.Hour)
 		r.want(50, 1)
 		if n := r.deferred(); n != 0 {
-			t.Errorf("%d events are still set aside after they were taken in", n)
+			t.Errorf("%d events are still deferred after they were delivered", n)
 		}
 		r.stop()
 	})
@@ -144,7 +143,7 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 	}
 }
 
-func TestATenantThatIsReplacedWhileRunningLosesAndRepeatsNothing(t *testing.T) {
+func TestReplacingAUnitLosesAndRepeatsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 19)
 		r.limit = 3000
@@ -169,7 +168,7 @@ func TestATenantThatIsReplacedWhileRunningLosesAndRepeatsNothing(t *testing.T) {
 	})
 }
 
-func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
+func TestARejectedEventThatIsNotStoredYetSurvivesAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 25)
 		begin := time.Now()
@@ -179,7 +178,7 @@ func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
 		refusing := true
 		r.chunk.refuse = func(ids []string) bool { return refusing && slices.Contains(ids, "7") }
 		r.start()
-		time.Sleep(20 * time.Second) // the batch is refused, but not for long enough to be taken apart
+		time.Sleep(20 * time.Second) // the batch is refused, but not for long enough to be split
 		r.store.mu.Lock()
 		r.store.full = true
 		r.store.mu.Unlock()
@@ -187,7 +186,7 @@ func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
 		r.store.mu.Lock()
 		r.store.full, r.store.noDeferring = false, true
 		r.store.mu.Unlock()
-		time.Sleep(time.Minute) // progress can be written down, what was set aside cannot
+		time.Sleep(time.Minute) // progress can be committed, a rejected event cannot be stored
 		r.kill()
 		refusing, r.store.noDeferring = false, false
 		r.start()
@@ -199,7 +198,7 @@ func TestAnEventSetAsideButNotYetWrittenDownSurvivesAKill(t *testing.T) {
 	})
 }
 
-func TestAtTheEndProgressIsWrittenDownBeforeWaitingForStragglers(t *testing.T) {
+func TestStopCommitsBeforeItWaitsForSlowGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 31)
 		begin := time.Now()
@@ -215,16 +214,16 @@ func TestAtTheEndProgressIsWrittenDownBeforeWaitingForStragglers(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 		defer cancel()
 		if err := r.in.Stop(ctx); err != nil {
-			t.Errorf("nothing was written down: %v", err)
+			t.Errorf("nothing was committed: %v", err)
 		}
 		r.ends()
 		time.Sleep(time.Minute)
 	})
 }
 
-// What was read and not handed over when the input ended comes at the next start,
-// though the API lists something newer by then.
-func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
+// What was read and not delivered when the input ended comes at the next start, though
+// the API lists something newer by then.
+func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 	for name, c := range map[string]struct {
 		alerts, size int
 		restarts     int // without a tick in between
@@ -241,20 +240,13 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 				begin := time.Now()
 				for i := range c.alerts {
 					r.api.add(fmt.Sprint(i), begin, begin)
-					r.api.alerts[i].text = []byte(
-						fmt.Sprintf(
-							`{"FullId":"%d","LastProcessedTimeUtc":%q,"text":%q}`,
-							i,
-							tick.FromTime(begin).Text(),
-							strings.Repeat("x", c.size),
-						),
-					)
+					r.api.alerts[i].text = padded(fmt.Sprint(i), begin, c.size)
 				}
 				r.start()
 				time.Sleep(500 * time.Millisecond) // read, but the first tick comes after a second
 				r.stop()
 				if n := len(r.chunk.counts()); n != 0 {
-					t.Fatalf("%d alerts were handed over already", n)
+					t.Fatalf("%d alerts were delivered already", n)
 				}
 				r.api.alerts = nil
 				for range c.restarts {
@@ -265,7 +257,7 @@ func TestWhatWaitsAtAnOrderlyEndIsHandedOverAtTheNextStart(t *testing.T) {
 				tenant := r.start()
 				time.Sleep(10 * time.Minute)
 				if n := tenant.snapshot().Deferred; n != 0 {
-					t.Errorf("%d shown as set aside", n)
+					t.Errorf("%d are shown as deferred", n)
 				}
 				r.stop()
 				r.want(c.alerts, 1)
