@@ -195,7 +195,7 @@ func (b *basket) Safe(at tick.Tick) error {
 	return nil
 }
 
-// keeper is a basket that can set windows deferred.
+// keeper is a basket that takes deferred windows.
 type keeper struct {
 	*basket
 	deferred []Window

@@ -275,7 +275,8 @@ func TestEndlessAnswersEnd(t *testing.T) {
 			n++
 			return pageOf(fmt.Sprintf(`{"id":"a","lastUpdateDateTime":"2026-03-01T11:59:00Z","served":%d}`, n))
 		}, 20, true},
-		"alerts without id whose bytes change": {func(*http.Request) string { n++; return pageOf(fmt.Sprintf(`{"served":%d}`, n)) }, 2000, false},
+		"alerts without id whose bytes change": {func(*http.Request) string { n++; return pageOf(fmt.Sprintf(`{"served":%d}`, n)) },
+			2000, false},
 	} {
 		asked := 0
 		reader, _ := fake(t, alert.Graph, func(w http.ResponseWriter, r *http.Request) {

@@ -136,7 +136,8 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 // and body, its words do not reach a log, nor does our token when it is sent back.
 func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 	const token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.c2VjcmV0LWluLXRoZS1taWRkbGU.c2lnbmF0dXJl"
-	for _, body := range []string{`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`, `{"error":{"innerError":{"request-id":"%s"}}}`,
+	for _, body := range []string{`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`,
+		`{"error":{"innerError":{"request-id":"%s"}}}`,
 		`{"value":[{"id":"%s"}`, `{"value":"%s"}`, `{"value":[%s]}`} {
 		for _, status := range []int{200, 302, 400, 401, 403, 429, 500} {
 			f.Add(status, strings.ReplaceAll(body, "%s", token), token)

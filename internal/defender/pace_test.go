@@ -56,7 +56,8 @@ func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 		{"just above the least rate", 200, "[", blanks, 25 * time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
 		{"a row that never ends", 200, `[{"a":"`, blanks, 25 * time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
 		{"blanks in front", 200, "", blanks, time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
-		{"a small row again and again", 200, "[1", strings.Repeat(",1", 520), 25 * time.Second, time.Hour, "did not finish its answer within 1h0m0s"},
+		{"a small row again and again", 200, "[1", strings.Repeat(",1", 520), 25 * time.Second, time.Hour,
+			"did not finish its answer within 1h0m0s"},
 		{"a refusal", 403, `{"error":`, " ", time.Second, 10 * time.Second, "HTTP 403"},
 		{"a redirect", 302, "", blanks, time.Second, 10 * time.Second, "redirect"},
 		{"a fault of the service", 500, "", blanks, time.Second, 10 * time.Second, "server error"},
@@ -184,7 +185,7 @@ func TestAnAnswerWithTooManyRowsIsCut(t *testing.T) {
 	}
 }
 
-// TestLargeRowsAreReadOneAtATime: the second waits until the first was handed over, and
+// TestLargeRowsAreReadOneAtATime: the second waits until the sink has the first, and
 // then comes whole.
 func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 	large := `[{"a":"` + strings.Repeat("x", 9<<20) + `"},{"b":1}]`
@@ -264,7 +265,8 @@ func FuzzWantsClaims(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, around string) {
 		wantsClaims(http.Header{"Www-Authenticate": {around}})
-		for _, e := range []string{`error="insufficient_claims"`, `ERROR = insufficient_claims`, `error='Insufficient_Claims'`, `error=\"insufficient_claims\"`} {
+		for _, e := range []string{`error="insufficient_claims"`, `ERROR = insufficient_claims`, `error='Insufficient_Claims'`,
+			`error=\"insufficient_claims\"`} {
 			if !wantsClaims(http.Header{"Www-Authenticate": {"Basic", around + ", " + e + " " + around}}) {
 				t.Errorf("%q %s", around, e)
 			}

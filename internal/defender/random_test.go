@@ -37,7 +37,8 @@ func TestRandomServices(t *testing.T) {
 				}
 				s.MaxPage = min(s.MaxPage, []int{s.MaxPage, s.MaxPage, 60, 200}[random.IntN(4)])
 				s.PageSize = min(s.MaxPage, []int{s.MaxPage, 10, 37, 100}[random.IntN(4)])
-				c.OrderBy = []simulator.OrderMode{simulator.OrderKept, simulator.OrderKept, simulator.OrderIgnored, simulator.OrderRefused}[random.IntN(4)]
+				c.OrderBy = []simulator.OrderMode{simulator.OrderKept, simulator.OrderKept, simulator.OrderIgnored,
+					simulator.OrderRefused}[random.IntN(4)]
 				c.GraphLinks = simulator.LinkMode(random.IntN(2))
 				step := []time.Duration{0, time.Millisecond, time.Second}[random.IntN(3)]
 				c.PrintedStep = map[string]time.Duration{string(api): step}
@@ -56,8 +57,10 @@ func TestRandomServices(t *testing.T) {
 				)
 			})
 			var faults []string
-			for _, f := range []string{"move:p=0.3", "dup:p=0.2", "shuffle:p=0.05", "cut:p=0.1", "cut:p=0.05;kind=clean", "500:p=0.15", "429:p=0.1;wait=3s", "503:p=0.1;after=date",
-				"junk:p=0.1", "junk:p=0.05;kind=json", "emptypage:p=0.15", "lastlink:p=0.5", "ties", "401:p=0.05", "link:p=0.2;kind=repeat", "link:p=0.2;kind=nodollar",
+			for _, f := range []string{"move:p=0.3", "dup:p=0.2", "shuffle:p=0.05", "cut:p=0.1", "cut:p=0.05;kind=clean", "500:p=0.15",
+				"429:p=0.1;wait=3s", "503:p=0.1;after=date",
+				"junk:p=0.1", "junk:p=0.05;kind=json", "emptypage:p=0.15", "lastlink:p=0.5", "ties", "401:p=0.05",
+				"link:p=0.2;kind=repeat", "link:p=0.2;kind=nodollar",
 				"link:p=0.2;kind=otherhost", "reset:p=0.05", "gzip:p=0.3"} {
 				if random.IntN(4) == 0 {
 					faults = append(faults, f)
@@ -125,7 +128,7 @@ func TestRandomServices(t *testing.T) {
 	}
 }
 
-// has tells whether any version of an alert came.
+// has reports whether any version of an alert came.
 func (b *basket) has(identity string) bool {
 	for key := range b.rows {
 		if strings.HasPrefix(key, identity+"\n") {

@@ -109,9 +109,9 @@ func TestSIEMWindowsShrinkAndGrow(t *testing.T) {
 	}
 }
 
-// TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep: what was too
+// TestLongWindowsThatFailAreNoErrorAtEachSweep: what was too
 // long an hour ago is cut at once.
-func TestAServiceThatNeverAnswersLongWindowsIsNoReasonForAnErrorAtEachSweep(t *testing.T) {
+func TestLongWindowsThatFailAreNoErrorAtEachSweep(t *testing.T) {
 	now, requests := start, 0
 	reader, _ := fake(t, alert.SIEM, func(w http.ResponseWriter, r *http.Request) {
 		requests++

@@ -57,8 +57,8 @@ func (b *bulk) arrived() (tied, later int) {
 	return tied, later
 }
 
-// calls is how many requests were made.
-func (b *bulk) calls() int { return b.Requests().Count[string(b.rig.api)] }
+// calls returns how many requests were made.
+func (b *bulk) calls() int { return b.Requests().Count[string(b.api)] }
 
 // TestManyAlertsOfOneInstant: 2,500 alerts of one instant come, or are deferred, by
 // every way on that a service may have or refuse; later ones come always.

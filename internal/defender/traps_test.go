@@ -178,7 +178,8 @@ func TestLinksAreNotNeeded(t *testing.T) {
 				token = "b"
 			}
 			q, _ := url.ParseQuery(r.URL.RawQuery)
-			return "http://" + r.Host + "/alerts?$filter=" + url.QueryEscape(q.Get("$filter")) + "&$top=" + q.Get("$top") + "&$skiptoken=" + token
+			return "http://" + r.Host + "/alerts?$filter=" + url.QueryEscape(q.Get("$filter")) +
+				"&$top=" + q.Get("$top") + "&$skiptoken=" + token
 		},
 	} {
 		l := listing{api: alert.Graph, clamp: 10, link: link}

@@ -145,7 +145,8 @@ func TestAnHTTP2ResetIsNamedByItsCode(t *testing.T) {
 
 func TestAPieceOfASecretIsFoundHoweverItIsSpelt(t *testing.T) {
 	for text, want := range map[string]bool{
-		"https://sup3r~secret.example": true, url.QueryEscape(hidden): true, "x" + hidden[3:15]: true, hidden[:11]: false, "login.example.test": false, "": false,
+		"https://sup3r~secret.example": true, url.QueryEscape(hidden): true, "x" + hidden[3:15]: true, hidden[:11]: false,
+		"login.example.test": false, "": false,
 	} {
 		if got := netfault.Shares(text, hidden); got != want {
 			t.Errorf("%q: %v", text, got)
@@ -215,7 +216,8 @@ func TestRetryAfterIsReadInEveryForm(t *testing.T) {
 // FuzzRetryAfter: whatever a server sends, the wait is within bounds and in whole
 // seconds or zero.
 func FuzzRetryAfter(f *testing.F) {
-	for _, value := range []string{"30.5", "Sun, 01 Mar 2026 12:01:30 GMT", "1,2", "-1", "9223372036854775808", "2026-03-01T12:01:30+23:59"} {
+	for _, value := range []string{"30.5", "Sun, 01 Mar 2026 12:01:30 GMT", "1,2", "-1", "9223372036854775808",
+		"2026-03-01T12:01:30+23:59"} {
 		f.Add(value, value)
 	}
 	now := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)
@@ -239,7 +241,8 @@ func TestRetryAfterDoesNotBelieveADateOfAnotherAge(t *testing.T) {
 
 func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 	for address, want := range map[string]string{
-		"https://user:pw@login.example.test:8443/x?y": "https://login.example.test:8443", "https://a b/": "", "/path": "", "https://" + strings.Repeat("x", 200): "",
+		"https://user:pw@login.example.test:8443/x?y": "https://login.example.test:8443", "https://a b/": "", "/path": "",
+		"https://" + strings.Repeat("x", 200): "",
 	} {
 		u, err := url.Parse(address)
 		if want == "" {

@@ -315,7 +315,8 @@ func TestAuthorizeRefusals(t *testing.T) {
 			switch {
 			case test.page != "" && (a.status != 400 || !strings.Contains(a.body, test.page)):
 				t.Errorf("got %d %s %s, want a page with %s", a.status, a.header.Get("Location"), a.body, test.page)
-			case test.back != "" && (back.Get("error") != test.back || back.Get("state") != "st&te" || !strings.HasPrefix(back.Get("error_description"), "AADSTS")):
+			case test.back != "" && (back.Get("error") != test.back || back.Get("state") != "st&te" ||
+				!strings.HasPrefix(back.Get("error_description"), "AADSTS")):
 				t.Errorf("got %d %v %s, want %s", a.status, back, a.body, test.back)
 			}
 		})

@@ -27,8 +27,10 @@ func TestServeForCLI(t *testing.T) {
 	if n := strings.Count(config, "[INPUT]"); n != 5 {
 		t.Errorf("%d inputs", n)
 	}
-	for _, want := range []string{"Name                 defender", "Threaded             Off", "storage.type         filesystem", "storage.checksum     off", "Retry_Limit          no_limits",
-		"login_url            " + s.LoginURL(), "api_url              " + s.APIURL(simulator.SIEM), "api                  incidents", "grant                refresh_token"} {
+	for _, want := range []string{"Name                 defender", "Threaded             Off", "storage.type         filesystem",
+		"storage.checksum     off", "Retry_Limit          no_limits",
+		"login_url            " + s.LoginURL(), "api_url              " + s.APIURL(simulator.SIEM), "api                  incidents",
+		"grant                refresh_token"} {
 		if !strings.Contains(config, want) {
 			t.Errorf("the configuration lacks %q:\n%s", want, config)
 		}
@@ -97,11 +99,12 @@ func TestConfigIsOneThatTheInputTakes(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	for name, c := range map[string]simulator.Config{
-		"a tenant id that is no GUID":   {Tenants: []simulator.Tenant{{ID: "contoso"}}},
-		"a tenant listed twice":         {Tenants: []simulator.Tenant{{ID: contoso}, {ID: strings.ToUpper(contoso)}}},
-		"a public client with a secret": {Tenants: []simulator.Tenant{{ID: contoso, Apps: []simulator.App{{ClientID: client, Public: true, Secret: "x"}}}}},
-		"an application without an id":  {Tenants: []simulator.Tenant{{ID: contoso, Apps: []simulator.App{{}}}}},
-		"a fault that is none":          {Faults: "nothing"},
+		"a tenant id that is no GUID": {Tenants: []simulator.Tenant{{ID: "contoso"}}},
+		"a tenant listed twice":       {Tenants: []simulator.Tenant{{ID: contoso}, {ID: strings.ToUpper(contoso)}}},
+		"a public client with a secret": {Tenants: []simulator.Tenant{{ID: contoso,
+			Apps: []simulator.App{{ClientID: client, Public: true, Secret: "x"}}}}},
+		"an application without an id": {Tenants: []simulator.Tenant{{ID: contoso, Apps: []simulator.App{{}}}}},
+		"a fault that is none":         {Faults: "nothing"},
 	} {
 		if _, err := simulator.New(c); err == nil {
 			t.Errorf("%s was accepted", name)

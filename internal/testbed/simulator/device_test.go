@@ -87,16 +87,17 @@ func TestDeviceCodeRefusals(t *testing.T) {
 		answer answer
 		code   int
 	}{
-		"GET":                                    {do(t, "GET", f.LoginURL()+"/"+path, ""), 900561},
-		"no client":                              {f.token(path, with(deviceV2, "client_id", "")), 900144},
-		"no scope":                               {f.token(path, with(deviceV2, "scope", "")), 900144},
-		"an unknown client":                      {f.token(path, with(deviceV2, "client_id", contoso)), 700016},
-		"a resource at v2":                       {f.token(path, with(deviceV2, "resource", "https://graph.windows.net")), 901002},
-		"no resource at v1":                      {f.token(contoso+"/oauth2/devicecode", deviceV2), 900144},
-		"an unknown tenant":                      {f.token("nowhere.example/oauth2/v2.0/devicecode", deviceV2), 90002},
-		"a code that is none":                    {f.token(contoso+"/oauth2/v2.0/token", with(pollV2, "device_code", "x")), 70018},
-		"a poll without code":                    {f.token(contoso+"/oauth2/v2.0/token", pollV2), 900144},
-		"a poll of a web app without its secret": {f.token(contoso+"/oauth2/v2.0/token", with(pollV2, "client_id", client, "device_code", "x")), 7000218},
+		"GET":                 {do(t, "GET", f.LoginURL()+"/"+path, ""), 900561},
+		"no client":           {f.token(path, with(deviceV2, "client_id", "")), 900144},
+		"no scope":            {f.token(path, with(deviceV2, "scope", "")), 900144},
+		"an unknown client":   {f.token(path, with(deviceV2, "client_id", contoso)), 700016},
+		"a resource at v2":    {f.token(path, with(deviceV2, "resource", "https://graph.windows.net")), 901002},
+		"no resource at v1":   {f.token(contoso+"/oauth2/devicecode", deviceV2), 900144},
+		"an unknown tenant":   {f.token("nowhere.example/oauth2/v2.0/devicecode", deviceV2), 90002},
+		"a code that is none": {f.token(contoso+"/oauth2/v2.0/token", with(pollV2, "device_code", "x")), 70018},
+		"a poll without code": {f.token(contoso+"/oauth2/v2.0/token", pollV2), 900144},
+		"a poll of a web app without its secret": {f.token(contoso+"/oauth2/v2.0/token",
+			with(pollV2, "client_id", client, "device_code", "x")), 7000218},
 	} {
 		t.Run(name+" is refused", func(t *testing.T) {
 			if test.answer.code(t) != test.code {

@@ -241,10 +241,7 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 	case "size":
 		f.Size, err = size(value)
 	case "p":
-		f.P, err = fraction(key, value)
-		if err == nil && f.P == 0 {
-			err = errors.New("p is 0: leave the fault out")
-		}
+		f.P, err = probability(key, value)
 	case "at":
 		f.At, err = fraction(key, value)
 	case "after":
@@ -303,6 +300,16 @@ func fraction(key, value string) (float64, error) {
 	}
 
 	return x, nil
+}
+
+// probability reads a number from 0 to 1, and refuses 0.
+func probability(key, value string) (float64, error) {
+	p, err := fraction(key, value)
+	if err == nil && p == 0 {
+		err = errors.New("p is 0: leave the fault out")
+	}
+
+	return p, err
 }
 
 // oneOf returns an error if value is not one of the words of list.

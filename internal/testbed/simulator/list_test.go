@@ -81,7 +81,8 @@ func TestListOptions(t *testing.T) {
 		"$filter with plus signs": {simulator.Endpoint, "?$filter=severity+eq+'Low'", "a003 a001"},
 		"$filter, a window": {
 			simulator.Graph,
-			"?$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z",
+			"?$orderby=lastUpdateDateTime+asc" +
+				"&$filter=lastUpdateDateTime+ge+2026-03-01T11:59:57Z+and+lastUpdateDateTime+lt+2026-03-01T11:59:59Z",
 			"a002 a001",
 		},
 		"$filter by a time and $orderby another": {
@@ -305,7 +306,8 @@ func TestGraphLinks(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
-	for fault, want := range map[string]string{"link:kind=repeat": "$top=2", "link:kind=nodollar": "top=2&$skip=2", "link:kind=otherhost": "graph.attacker.example"} {
+	for fault, want := range map[string]string{"link:kind=repeat": "$top=2", "link:kind=nodollar": "top=2&$skip=2",
+		"link:kind=otherhost": "graph.attacker.example"} {
 		t.Run(fault, func(t *testing.T) {
 			f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = fault })
 			link, _ := f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string)

@@ -21,7 +21,8 @@ func TestFilterHolds(t *testing.T) {
 		updated: mustTick(t, "2026-03-01T12:00:00.1234567Z"),
 		created: mustTick(t, "2026-03-01T11:00:00Z"),
 		full: []byte(
-			`{"severity":"High","status":"New","incidentId":4711,"investigationId":null,"assignedTo":null,"category":"it's","lastEventTime":"2026-03-01T10:00:00.5Z"}`,
+			`{"severity":"High","status":"New","incidentId":4711,"investigationId":null,"assignedTo":null,` +
+				`"category":"it's","lastEventTime":"2026-03-01T10:00:00.5Z"}`,
 		),
 	}
 	tests := map[string]bool{
@@ -80,36 +81,37 @@ func TestFilterHolds(t *testing.T) {
 
 func TestFilterRefusals(t *testing.T) {
 	tests := map[string]string{
-		"":                                                "Syntax error",
-		"severity":                                        "Syntax error",
-		"severity eq":                                     "Syntax error",
-		"severity eq High":                                "Could not find a property",
-		"severity EQ 'High'":                              "Syntax error",
-		"severity = 'High'":                               "Syntax error",
-		"severity eq 'High":                               "unterminated",
-		"severity eq \"High\"":                            "Could not find a property",
-		"severity eq 'High' and":                          "Syntax error",
-		"severity eq 'High' status eq 'New'":              "Syntax error",
-		"(severity eq 'High'":                             "Syntax error",
-		"severity eq 'High')":                             "Syntax error",
-		"title eq 'x'":                                    "Could not find a property",
-		"Severity eq 'High'":                              "Could not find a property",
-		"severity eq 5":                                   "incompatible types",
-		"severity eq status":                              "One operand",
-		"'a' eq 'a'":                                      "One operand",
-		"lastUpdateTime gt null":                          "null",
-		"not severity eq 'High'":                          "Could not find a property",
-		"contains(title,'x')":                             "Could not find a property",
-		"lastUpdateTime ge '2026-03-01T12:00:00Z'":        "Found operand types 'Edm.DateTimeOffset' and 'Edm.String' for operator kind 'GreaterThanOrEqual'",
-		"lastUpdateTime ge 2026-03-01T12:00:00":           "should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?'",
-		"lastUpdateTime ge 2026-03-01T12:00:00.5":         "should be in format",
-		"lastUpdateTime ge 2026-03-01T12:00:00 05:00":     "should be in format", // a plus sign that was not encoded
-		"lastUpdateTime ge 2026-03-01 12:00:00Z":          "",
-		"lastUpdateTime ge 2026-02-30T12:00:00Z":          "should be in format",
-		"lastUpdateTime ge 2026-03-01T12:00:00.12345678Z": "should be in format",
-		"lastUpdateTime ge 2026-03-01T12:00:00z":          "should be in format",
-		"incidentId eq 0x10":                              "not valid",
-		"incidentId eq 1_000":                             "not valid",
+		"":                                   "Syntax error",
+		"severity":                           "Syntax error",
+		"severity eq":                        "Syntax error",
+		"severity eq High":                   "Could not find a property",
+		"severity EQ 'High'":                 "Syntax error",
+		"severity = 'High'":                  "Syntax error",
+		"severity eq 'High":                  "unterminated",
+		"severity eq \"High\"":               "Could not find a property",
+		"severity eq 'High' and":             "Syntax error",
+		"severity eq 'High' status eq 'New'": "Syntax error",
+		"(severity eq 'High'":                "Syntax error",
+		"severity eq 'High')":                "Syntax error",
+		"title eq 'x'":                       "Could not find a property",
+		"Severity eq 'High'":                 "Could not find a property",
+		"severity eq 5":                      "incompatible types",
+		"severity eq status":                 "One operand",
+		"'a' eq 'a'":                         "One operand",
+		"lastUpdateTime gt null":             "null",
+		"not severity eq 'High'":             "Could not find a property",
+		"contains(title,'x')":                "Could not find a property",
+		"lastUpdateTime ge '2026-03-01T12:00:00Z'": "Found operand types 'Edm.DateTimeOffset' and 'Edm.String' " +
+			"for operator kind 'GreaterThanOrEqual'",
+		"lastUpdateTime ge 2026-03-01T12:00:00":                               "should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?'",
+		"lastUpdateTime ge 2026-03-01T12:00:00.5":                             "should be in format",
+		"lastUpdateTime ge 2026-03-01T12:00:00 05:00":                         "should be in format", // a plus sign that was not encoded
+		"lastUpdateTime ge 2026-03-01 12:00:00Z":                              "",
+		"lastUpdateTime ge 2026-02-30T12:00:00Z":                              "should be in format",
+		"lastUpdateTime ge 2026-03-01T12:00:00.12345678Z":                     "should be in format",
+		"lastUpdateTime ge 2026-03-01T12:00:00z":                              "should be in format",
+		"incidentId eq 0x10":                                                  "not valid",
+		"incidentId eq 1_000":                                                 "not valid",
 		strings.Repeat("(", 60) + "severity eq 'a'" + strings.Repeat(")", 60): "recursion",
 		strings.Repeat("severity eq 'a' or ", 40) + "severity eq 'a'":         "node count",
 	}
@@ -124,7 +126,8 @@ func TestFilterRefusals(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	for _, s := range []string{"lastUpdateTime ge 2026-03-01T12:00:00Z and (severity eq 'it''s' or incidentId lt 5)", "((", "'", "a eq 2026-03-01T", "null eq null"} {
+	for _, s := range []string{"lastUpdateTime ge 2026-03-01T12:00:00Z and (severity eq 'it''s' or incidentId lt 5)", "((", "'",
+		"a eq 2026-03-01T", "null eq null"} {
 		f.Add(s)
 	}
 	r := &row{
@@ -151,7 +154,8 @@ func FuzzFilter(f *testing.F) {
 }
 
 func FuzzListing(f *testing.F) {
-	for _, s := range []string{"$top=5&$skip=1", "%24filter=severity+eq+'x'&$orderby=lastUpdateTime%20desc,severity", "$skiptoken=AAAA", "top=1&$top=x", "$count=true&$expand=evidence"} {
+	for _, s := range []string{"$top=5&$skip=1", "%24filter=severity+eq+'x'&$orderby=lastUpdateTime%20desc,severity", "$skiptoken=AAAA",
+		"top=1&$top=x", "$count=true&$expand=evidence"} {
 		f.Add(s)
 	}
 	s, err := New(Config{})

@@ -69,12 +69,8 @@ func (s *Simulator) odataList(x *exchange) {
 		return
 	}
 
-	if a.api == Graph && !l.topGiven {
-		l.top = s.cfg.GraphPageSize
-	}
-
-	if x.api == Graph && !x.prefersUnknown() {
-		l.variant = asMasked
+	if a.api == Graph {
+		s.graphListing(x, &l)
 	}
 
 	if !s.limit(x, &l) {
@@ -99,14 +95,37 @@ func (s *Simulator) odataList(x *exchange) {
 	}
 
 	p := s.distort(x, s.readPage(x, l), linked)
+	link := ""
+
+	if p.more && linked && (broken != "none" || len(p.rows) == 0) {
+		link = x.nextLink(l, p.next, broken)
+	}
+
+	x.listPage(a, l, p, link)
+}
+
+// graphListing applies what is special to Graph: its default page size, and the masking
+// of newer members.
+func (s *Simulator) graphListing(x *exchange, l *listing) {
+	if !l.topGiven {
+		l.top = s.cfg.GraphPageSize
+	}
+
+	if !x.prefersUnknown() {
+		l.variant = asMasked
+	}
+}
+
+// listPage answers with a page. link is the address of the next one, empty for none.
+func (x *exchange) listPage(a *odataAPI, l listing, p page, link string) {
 	head := `{"@odata.context":"` + a.context + `",`
 
 	if l.count {
 		head += `"@odata.count":` + strconv.Itoa(p.total) + `,`
 	}
 
-	if p.more && linked && (broken != "none" || len(p.rows) == 0) {
-		head += `"@odata.nextLink":` + string(appendText(nil, x.nextLink(l, p.next, broken), EscapeMin)) + `,`
+	if link != "" {
+		head += `"@odata.nextLink":` + string(appendText(nil, link, EscapeMin)) + `,`
 	}
 
 	x.list(head+`"value":[`, p.rows, l.variant, "]}")

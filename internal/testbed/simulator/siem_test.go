@@ -152,7 +152,8 @@ func TestAPIsCheckTheToken(t *testing.T) {
 		simulator.Graph:     "/v1.0/security/alerts_v2",
 		simulator.Incidents: "/api/incidents",
 	}
-	v2siem := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope", "https://graph.windows.net/.default")).json(t)["access_token"].(string)
+	v2siem := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope",
+		"https://graph.windows.net/.default")).json(t)["access_token"].(string)
 	for api, path := range paths {
 		get := func(token string) int {
 			return do(t, "GET", f.APIURL(api)+path, "", "Authorization", token).status
@@ -253,7 +254,8 @@ func TestTheTokensTenantDecides(t *testing.T) {
 	f.clock.Advance(time.Second)
 	for tenant, want := range map[string]string{contoso: "ours", fabrikam: "theirs"} {
 		for _, api := range simulator.APIs() {
-			path := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts", simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}[api]
+			path := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts",
+				simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}[api]
 			a := f.get(api, tenant, path)
 			if a.status != 200 || strings.Contains(a.body, "ours") != (want == "ours") ||
 				strings.Contains(a.body, "theirs") != (want == "theirs") {

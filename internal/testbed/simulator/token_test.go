@@ -389,12 +389,16 @@ func TestTokenRequestForm(t *testing.T) {
 		})
 	}
 	for name, a := range map[string]answer{
-		"an empty query is accepted, as Microsoft's script sends it": do(t, "POST", address+"?", appV1.Encode(), "Content-Type", formType+"; charset=utf-8"),
-		"the domain stands for the tenant":                           f.token("CONTOSO.example/oauth2/token", appV1),
-		"the tenant's GUID may be in capitals":                       f.token(strings.ToUpper(contoso)+"/oauth2/v2.0/token", appV2),
-		"HTTP Basic is accepted at v2":                               f.token(contoso+"/oauth2/v2.0/token", with(appV2, "client_id", "", "client_secret", ""), "Authorization", basic(client, secret)),
-		"a resource may end in a slash":                              f.token(contoso+"/oauth2/token", with(appV1, "resource", "https://graph.windows.net/")),
-		"Defender for Endpoint's other name":                         f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope", "https://securitycenter.onmicrosoft.com/windowsatpservice/.default")),
+		"an empty query is accepted, as Microsoft's script sends it": do(t, "POST", address+"?", appV1.Encode(), "Content-Type",
+			formType+"; charset=utf-8"),
+		"the domain stands for the tenant":     f.token("CONTOSO.example/oauth2/token", appV1),
+		"the tenant's GUID may be in capitals": f.token(strings.ToUpper(contoso)+"/oauth2/v2.0/token", appV2),
+		"HTTP Basic is accepted at v2": f.token(contoso+"/oauth2/v2.0/token",
+			with(appV2, "client_id", "", "client_secret", ""), "Authorization", basic(client, secret)),
+		"a resource may end in a slash": f.token(contoso+"/oauth2/token",
+			with(appV1, "resource", "https://graph.windows.net/")),
+		"Defender for Endpoint's other name": f.token(contoso+"/oauth2/v2.0/token",
+			with(appV2, "scope", "https://securitycenter.onmicrosoft.com/windowsatpservice/.default")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if a.status != 200 {
@@ -421,7 +425,8 @@ func TestErrorAnswerHasTheWholeBody(t *testing.T) {
 	)
 	m := a.json(t)
 	text := m["error_description"].(string)
-	form := `^AADSTS7000215: Invalid client secret provided\..*\r\nTrace ID: [0-9a-f-]{36}\r\nCorrelation ID: ` + id + `\r\nTimestamp: 2026-03-01 12:00:00Z$`
+	form := `^AADSTS7000215: Invalid client secret provided\..*\r\nTrace ID: [0-9a-f-]{36}\r\n` +
+		`Correlation ID: ` + id + `\r\nTimestamp: 2026-03-01 12:00:00Z$`
 	if !regexp.MustCompile(form).MatchString(text) {
 		t.Errorf("error_description is %q", text)
 	}
@@ -500,7 +505,8 @@ func TestTokenAnswers(t *testing.T) {
 
 func keys(m map[string]any) []string {
 	var list []string
-	for _, k := range []string{"access_token", "expires_in", "expires_on", "ext_expires_in", "id_token", "not_before", "refresh_token", "resource", "scope", "token_type"} {
+	for _, k := range []string{"access_token", "expires_in", "expires_on", "ext_expires_in", "id_token", "not_before", "refresh_token",
+		"resource", "scope", "token_type"} {
 		if _, ok := m[k]; ok {
 			list = append(list, k)
 		}

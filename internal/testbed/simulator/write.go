@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// replaceAnswer answers with a fault instead of looking at the request.
+// replaceAnswer answers with a fault and ignores the request.
 func (s *Simulator) replaceAnswer(x *exchange, f *fault) {
 	s.stats.count(func(c *Stats) { c.Faults[f.Name]++ })
 
-	switch {
-	case f.Name == "refuse":
+	switch f.Name {
+	case "refuse":
 		x.status = 0
 		hangUp(x.w, false)
-	case f.Name == "redirect":
+	case "redirect":
 		x.header.Set("Location", "http://login.attacker.example"+x.r.URL.RequestURI())
 
 		code, _ := strconv.Atoi(f.Kind)

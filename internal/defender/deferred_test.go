@@ -121,7 +121,7 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 			t.Run(name+"/"+string(api), func(t *testing.T) {
 				reader, notices := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 30 })
 				k := keeper{basket: newBasket(t, api)}
-				k.basket.rows = map[string]int{}
+				k.rows = map[string]int{}
 				w, failures := Window{From: tick.FromTime(start.Add(-2 * time.Hour)), Now: tick.FromTime(start)}, 0
 				for ; ; failures++ {
 					err := reader.Read(t.Context(), w, &k)
@@ -137,7 +137,7 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 				for i := range p.alerts {
 					if k.times(i) == 0 {
 						missing++
-						if !p.poison[i] && !(api == alert.SIEM && near(p, i)) {
+						if !p.poison[i] && (api != alert.SIEM || !near(p, i)) {
 							t.Errorf("alert %d is missing", i)
 						}
 					}
@@ -208,7 +208,7 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 	}
 }
 
-// near tells whether the second of an alert has another one that is poisoned.
+// near reports whether the second of an alert has another one that is poisoned.
 func near(p poisoned, i int) bool {
 	for j := range p.poison {
 		if d := p.alerts[i].Sub(p.alerts[j]); d > -2*time.Second && d < 2*time.Second {
