@@ -143,20 +143,24 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 		{Graph, `{"ID":"b","LastUpdateDateTime":"2026-01-01T00:00:00Z"}`, "b", "17672256000000000", "", false},
 		{Graph, `{"Id":"b","id":"a","iD":"c"}`, "a", "", "", true},
 		{Graph, `{"\u0069d":"a\/\u00e9"}`, "a/é", "", "", true},
-		{Graph, ` { "x" : [{"id":"inner"},"]"] , "id" : 17 , "lastUpdateDateTime":"2026-01-01T00:00:00Z"} `, "17", "17672256000000000", "", false},
-		{Graph, `{"id":"","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`, hash(`{"id":"","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`), "", "", true},
+		{Graph, ` { "x" : [{"id":"inner"},"]"] , "id" : 17 , "lastUpdateDateTime":"2026-01-01T00:00:00Z"} `, "17",
+			"17672256000000000", "", false},
+		{Graph, `{"id":"","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`,
+			hash(`{"id":"","lastUpdateDateTime":"2026-01-01T00:00:00Z"}`), "", "", true},
 		{Graph, `{"id":{"a":1}}`, hash(`{"id":{"a":1}}`), "", "", true},
 		{Graph, `[1]`, hash(`[1]`), "", "", true},
 		{Graph, ``, hash(``), "", "", true},
 		{Endpoint, `{"id":"da1_-2","lastUpdateTime":"2026-01-01 00:00:00","aadTenantId":null}`, "da1_-2", "17672256000000000", "", false},
 		{Endpoint, `{"id":"null","lastUpdateTime":"yesterday"}`, "null", "", "", true},
 		{SIEM, `{"FullId":"a:b","LastProcessedTimeUtc":"2026-01-01T00:00:00Z"}`, "a:b", "", "", false},
-		{SIEM, `{"FullId":"","AlertId":"x","AlertPart":0,"LastProcessedTimeUtc":"2026-01-01T00:00:00.1Z"}`, "x:0:2026-01-01T00:00:00.1Z", "", "", false},
+		{SIEM, `{"FullId":"","AlertId":"x","AlertPart":0,"LastProcessedTimeUtc":"2026-01-01T00:00:00.1Z"}`,
+			"x:0:2026-01-01T00:00:00.1Z", "", "", false},
 		{SIEM, `{"AlertId":"x","AlertPart":0}`, hash(`{"AlertId":"x","AlertPart":0}`), "", "", false},
 		{Incidents, `{"incidentId":18446744073709551615,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"},{}]}`,
 			"18446744073709551615", "17672256010000000:2", "", false},
 		{Incidents, `{"incidentId":1,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":null}`, "1", "17672256000000000:0", "", false},
-		{Incidents, `{"incidentId":1,"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"}, 3 ,"]",[],{"alerts":[{}]}]}`, "1", "17672256010000000:5", "", false},
+		{Incidents, `{"incidentId":1,"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"}, 3 ,"]",[],{"alerts":[{}]}]}`, "1",
+			"17672256010000000:5", "", false},
 		{Incidents, `{"incidentId":1}`, "1", "", "", true},
 	} {
 		r := describe(t, test.api, []byte(test.raw))
@@ -178,8 +182,10 @@ func FuzzDescribe(f *testing.F) {
 	for _, raw := range sampleRows(f) {
 		f.Add(raw, []byte(`{"id":"x","tenantId":"T"}`))
 	}
-	for _, raw := range []string{`{"id":1e5,"ID":2}`, `{"FULLID":"x\"y","alerttime":"2026-01-01T00:00:00Z"}`, `{"alerts":{"a":1},"incidentId":-0}`,
-		`{"incidentid":"7","alerts":[[{"lastUpdatedTime":"2026-01-01T00:00:00Z"}],{"lastupdatedtime":"2026-01-01T00:00:00Z"}]}`, `{"la\u017ftUpdateTime":"2026-01-01T00:00:00Z","id":"a"}`,
+	for _, raw := range []string{`{"id":1e5,"ID":2}`, `{"FULLID":"x\"y","alerttime":"2026-01-01T00:00:00Z"}`,
+		`{"alerts":{"a":1},"incidentId":-0}`,
+		`{"incidentid":"7","alerts":[[{"lastUpdatedTime":"2026-01-01T00:00:00Z"}],{"lastupdatedtime":"2026-01-01T00:00:00Z"}]}`,
+		`{"la\u017ftUpdateTime":"2026-01-01T00:00:00Z","id":"a"}`,
 		`{"laſtUpdateTime":"2026-01-01T00:00:00Z","id":"a","tenantId":["A"]}`, `{"id":"a","tenantId":true}`, `{"":1}`, `{"id":"\\"}`} {
 		f.Add([]byte(raw), []byte(raw))
 	}

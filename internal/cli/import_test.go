@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-const arcsight = "#OAuth 2 client properties\nclient_ID=" + client + "\nclient_secret=\nauth_url=https\\://login.microsoftonline.com/" + contoso +
-	"/oauth2/authorize?resource\\=https%3A%2F%2Fgraph.windows.net\ntoken_url=https\\://login.microsoftonline.com/" + contoso + "/oauth2/token\n"
+const arcsight = "#OAuth 2 client properties\nclient_ID=" + client +
+	"\nclient_secret=\nauth_url=https\\://login.microsoftonline.com/" + contoso +
+	"/oauth2/authorize?resource\\=https%3A%2F%2Fgraph.windows.net\ntoken_url=https\\://login.microsoftonline.com/" + contoso +
+	"/oauth2/token\n"
 
 func TestImportTakesOverAnArcSightFileAndPrintsAnInput(t *testing.T) {
 	w := newWorld(t)
@@ -120,8 +122,10 @@ func TestImportRefusesWhatIsNoConnectorsFile(t *testing.T) {
 // splunk is a Splunk authentication properties file for a tenant, with the host of its
 // events.
 func splunk(login, events string) string {
-	return "[rest://defender]\nendpoint = " + events + "/api/alerts\noauth2_client_id = " + client + "\noauth2_client_secret = " + appSecret +
-		"\noauth2_refresh_token = " + seedToken + "\noauth2_refresh_url = " + login + "/" + contoso + "/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n"
+	return "[rest://defender]\nendpoint = " + events + "/api/alerts\noauth2_client_id = " + client + "\noauth2_client_secret = " +
+		appSecret +
+		"\noauth2_refresh_token = " + seedToken + "\noauth2_refresh_url = " + login + "/" + contoso +
+		"/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n"
 }
 
 func TestImportTakesTheCloudFromTheHostOfTheEvents(t *testing.T) {
@@ -131,14 +135,21 @@ func TestImportTakesTheCloudFromTheHostOfTheEvents(t *testing.T) {
 		flags         []string
 		has, not      []string
 	}{
-		"commercial":        {com, "https://wdatp-alertexporter-eu.windows.com", nil, []string{"region eu"}, []string{"cloud ", "api_url"}},
-		"gcc":               {com, "https://wdatp-alertexporter-us.gcc.securitycenter.windows.us", nil, []string{"cloud gcc ", "region us"}, []string{"api_url"}},
-		"gcc high":          {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil, []string{"cloud gcchigh"}, []string{"api_url", "login_url"}},
-		"a host elsewhere":  {com, "https://exporter.example.com:8443", nil, []string{"api_url https://exporter.example.com:8443"}, []string{"region"}},
-		"of another cloud":  {com, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil, []string{"api_url https://wdatp-alertexporter-us.securitycenter.windows.us"}, []string{"cloud "}},
-		"a flag goes first": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--region", "uk"}, []string{"region uk"}, []string{"api_url"}},
-		"the api as a flag": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--api", "siem"}, []string{"region eu"}, []string{"api_url"}},
-		"dod as a flag":     {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", []string{"--cloud", "dod"}, []string{"cloud dod"}, []string{"api_url"}},
+		"commercial": {com, "https://wdatp-alertexporter-eu.windows.com", nil, []string{"region eu"}, []string{"cloud ", "api_url"}},
+		"gcc": {com, "https://wdatp-alertexporter-us.gcc.securitycenter.windows.us", nil,
+			[]string{"cloud gcc ", "region us"}, []string{"api_url"}},
+		"gcc high": {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil, []string{"cloud gcchigh"},
+			[]string{"api_url", "login_url"}},
+		"a host elsewhere": {com, "https://exporter.example.com:8443", nil, []string{"api_url https://exporter.example.com:8443"},
+			[]string{"region"}},
+		"of another cloud": {com, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil,
+			[]string{"api_url https://wdatp-alertexporter-us.securitycenter.windows.us"}, []string{"cloud "}},
+		"a flag goes first": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--region", "uk"}, []string{"region uk"},
+			[]string{"api_url"}},
+		"the api as a flag": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--api", "siem"}, []string{"region eu"},
+			[]string{"api_url"}},
+		"dod as a flag": {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", []string{"--cloud", "dod"},
+			[]string{"cloud dod"}, []string{"api_url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

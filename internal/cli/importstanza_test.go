@@ -172,7 +172,8 @@ func TestFlagsOfOneTenantAreNotTakenForAll(t *testing.T) {
 		"inputs.conf",
 		stanzaOf("a", contoso, client, "sa", "ta")+stanzaOf("b", fabrikam, public, "sb", "tb"),
 	)
-	for _, more := range [][]string{{"--tenant-id", contoso}, {"--tenant-name", "x"}, {"--refresh-token-file", w.file("rt", "x")}, {"--client-secret-file", w.secretFile()}} {
+	for _, more := range [][]string{{"--tenant-id", contoso}, {"--tenant-name", "x"}, {"--refresh-token-file", w.file("rt", "x")},
+		{"--client-secret-file", w.secretFile()}} {
 		contains(
 			t,
 			w.expect(w.run(append([]string{"tokens", "import", file, "--all"}, more...)...), 2).err,

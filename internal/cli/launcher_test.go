@@ -120,16 +120,21 @@ func TestAProgramThatOpensNoBrowserIsNamed(t *testing.T) {
 		env, programs map[string]string
 		want          string // of the error; empty: opened
 	}{
-		"no screen":              {map[string]string{}, map[string]string{"xdg-open": ""}, "there is no screen here"},
-		"not installed":          {map[string]string{"DISPLAY": ":0"}, nil, `"xdg-open" is not installed`},
-		"fails":                  {map[string]string{"DISPLAY": ":0"}, map[string]string{"xdg-open": "exit 3"}, `"xdg-open" failed (exit status 3)`},
-		"hangs":                  {map[string]string{"WAYLAND_DISPLAY": "0"}, map[string]string{"xdg-open": "exec /bin/sleep 5"}, `"xdg-open" has not come back yet`},
+		"no screen":     {map[string]string{}, map[string]string{"xdg-open": ""}, "there is no screen here"},
+		"not installed": {map[string]string{"DISPLAY": ":0"}, nil, `"xdg-open" is not installed`},
+		"fails": {map[string]string{"DISPLAY": ":0"}, map[string]string{"xdg-open": "exit 3"},
+			`"xdg-open" failed (exit status 3)`},
+		"hangs": {map[string]string{"WAYLAND_DISPLAY": "0"}, map[string]string{"xdg-open": "exec /bin/sleep 5"},
+			`"xdg-open" has not come back yet`},
 		"the next one works":     {map[string]string{"DISPLAY": ":0"}, map[string]string{"xdg-open": "exit 3", "x-www-browser": ""}, ""},
 		"BROWSER without screen": {map[string]string{"BROWSER": "mine"}, map[string]string{"mine": ""}, ""},
-		"the second of BROWSER":  {map[string]string{"BROWSER": "none:mine --new %s"}, map[string]string{"mine": `[ "$2" = "` + page + `" ]`}, ""},
-		"all of BROWSER fail":    {map[string]string{"BROWSER": "none:mine"}, map[string]string{"mine": "exit 1"}, `"none" is not installed; "mine" failed (exit status 1)`},
-		"Windows around it":      {map[string]string{"WSL_DISTRO_NAME": "Debian"}, map[string]string{"wslview": ""}, ""},
-		"PowerShell of Windows":  {map[string]string{"WSL_INTEROP": "/x"}, map[string]string{"powershell.exe": `[ "$4" = "Start-Process '` + page + `'" ]`}, ""},
+		"the second of BROWSER": {map[string]string{"BROWSER": "none:mine --new %s"},
+			map[string]string{"mine": `[ "$2" = "` + page + `" ]`}, ""},
+		"all of BROWSER fail": {map[string]string{"BROWSER": "none:mine"}, map[string]string{"mine": "exit 1"},
+			`"none" is not installed; "mine" failed (exit status 1)`},
+		"Windows around it": {map[string]string{"WSL_DISTRO_NAME": "Debian"}, map[string]string{"wslview": ""}, ""},
+		"PowerShell of Windows": {map[string]string{"WSL_INTEROP": "/x"},
+			map[string]string{"powershell.exe": `[ "$4" = "Start-Process '` + page + `'" ]`}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, _ := desktop(t, c.env, c.programs)

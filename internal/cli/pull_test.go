@@ -158,7 +158,8 @@ func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 
 func TestPullWritesCEF(t *testing.T) {
 	w := newWorld(t)
-	for _, m := range pulled(t, w.expect(w.run("pull", "contoso", "--config", w.conf("siem", "grant client_credentials"), "--format", "cef"), 0).out) {
+	for _, m := range pulled(t, w.expect(w.run("pull", "contoso", "--config", w.conf("siem", "grant client_credentials"),
+		"--format", "cef"), 0).out) {
 		if line, _ := m["cef"].(string); !strings.HasPrefix(line, "CEF:0|Microsoft|") || len(m) != 2 {
 			t.Errorf("record %v", m)
 		}
@@ -198,7 +199,8 @@ func TestPullTakesACredentialInsteadOfAConfigurationAndTouchesNothing(t *testing
 func TestPullRefusesWhatIsNoTimeNumberOrFormat(t *testing.T) {
 	w := newWorld(t)
 	conf := w.conf("graph", "grant client_credentials")
-	for _, more := range [][]string{{"--since", "yesterday"}, {"--until", "x"}, {"--limit", "-1"}, {"--format", "xml"}, {"--since", "1h", "--until", "2h"}, {"--limit", "many"}, {"--sinse", "1h"}} {
+	for _, more := range [][]string{{"--since", "yesterday"}, {"--until", "x"}, {"--limit", "-1"}, {"--format", "xml"},
+		{"--since", "1h", "--until", "2h"}, {"--limit", "many"}, {"--sinse", "1h"}} {
 		w.expect(w.run(append([]string{"pull", "contoso", "--config", conf}, more...)...), 2)
 	}
 	w.expect(w.run("pull", "contoso", "--config", w.file("none.conf", "[INPUT]\n    Name cpu\n")), 1)

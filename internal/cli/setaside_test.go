@@ -12,7 +12,8 @@ func TestFilesSetAsideAreNamedWhenTokensChange(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	var aside []string
-	for _, name := range []string{"tokens.db.bak.damaged-20260102T030405.000Z", "tokens.db.damaged-20260102T030405.000Z", "tokens.db.found-20260102T030405.000Z"} {
+	for _, name := range []string{"tokens.db.bak.damaged-20260102T030405.000Z", "tokens.db.damaged-20260102T030405.000Z",
+		"tokens.db.found-20260102T030405.000Z"} {
 		aside = append(aside, filepath.Join(w.dir, name))
 	}
 	for _, path := range append(aside, filepath.Join(w.dir, "defender.db.damaged-20260102T030405.000Z")) {
@@ -61,8 +62,10 @@ func TestANamedPipeNeverHangsACommand(t *testing.T) {
 		{"tokens", "refresh", contoso, "--config", pipe},
 		{"tokens", "rekey", "--key-file", pipe},
 		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", pipe, "--no-browser"},
-		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", w.secretFile(), "--no-browser", "--ca-file", pipe},
-		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", w.secretFile(), "--no-browser", "--out", pipe},
+		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", w.secretFile(),
+			"--no-browser", "--ca-file", pipe},
+		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", w.secretFile(),
+			"--no-browser", "--out", pipe},
 		{"pull", contoso, "--config", pipe},
 	} {
 		if r := w.run(args...); r.code == 0 || !strings.Contains(r.out+r.err, "regular file") {

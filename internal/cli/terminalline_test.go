@@ -104,7 +104,8 @@ func TestWhoGivesUpGetsTheTerminalBackForGood(t *testing.T) {
 }
 
 func TestALineCanBeEdited(t *testing.T) {
-	for typed, want := range map[string]string{"abc\n": "abc", "abd\x7fc\n": "abc", "ü株\x08\x08x\n": "x", "wrong\x15right\r": "right", "\x7f\n": "", "a\x01\x1bb\n": "ab", "cut": "cut", "a\x04\n": "a"} {
+	for typed, want := range map[string]string{"abc\n": "abc", "abd\x7fc\n": "abc", "ü株\x08\x08x\n": "x",
+		"wrong\x15right\r": "right", "\x7f\n": "", "a\x01\x1bb\n": "ab", "cut": "cut", "a\x04\n": "a"} {
 		var seen strings.Builder
 		got, err := editLine(strings.NewReader(typed), &seen)
 		if err != nil || got != want {

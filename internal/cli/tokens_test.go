@@ -153,7 +153,8 @@ func TestANameMayBeTheIdAndAnAmbiguousOneGivesTheList(t *testing.T) {
 		r := w.expect(w.run(cmd...), 2)
 		contains(t, r.err, "ambiguous", contoso, fabrikam)
 	}
-	for _, cmd := range [][]string{{"tokens", "refresh", "nobody"}, {"tokens", "remove", "nobody"}, {"pull", "nobody"}, {"rewind", "nobody", "--since", "1h"}} {
+	for _, cmd := range [][]string{{"tokens", "refresh", "nobody"}, {"tokens", "remove", "nobody"}, {"pull", "nobody"},
+		{"rewind", "nobody", "--since", "1h"}} {
 		contains(t, w.expect(w.run(cmd...), 2).err, `no tenant "nobody"`)
 	}
 	w.expect(w.run("tokens", "remove", strings.ToUpper(fabrikam), "--yes"), 0)

@@ -20,14 +20,16 @@ func TestAdviceFitsWhatWasGiven(t *testing.T) {
 		says string
 		not  string
 	}{
-		"a port that is none":                              {[]string{"--redirect-uri", "http://localhost:99999/"}, 2, "99999 is no port", "--port"},
-		"a prompt that is none":                            {[]string{"--prompt", "zz"}, 2, "--prompt", ""},
-		"an argument":                                      {[]string{"extra"}, 2, "takes no arguments", "unknown command"},
-		"a region of another API":                          {[]string{"--api", "siem", "--region", "swa"}, 2, "us, eu, uk", "swa, "},
-		"a region where there isn't":                       {[]string{"--region", "eu"}, 2, "remove region", "swa"},
-		"seconds without a unit":                           {[]string{"--timeout", "1", "--no-browser"}, 1, "within 1s", ""},
-		"a duration that is none":                          {[]string{"--timeout", "soon"}, 2, "--timeout", ""},
-		"the secret of the environment at a public client": {[]string{"--client-id", public, "--no-browser"}, 1, "unset DEFENDER_CLIENT_SECRET", ""},
+		"a port that is none": {[]string{"--redirect-uri", "http://localhost:99999/"}, 2,
+			"99999 is no port", "--port"},
+		"a prompt that is none":      {[]string{"--prompt", "zz"}, 2, "--prompt", ""},
+		"an argument":                {[]string{"extra"}, 2, "takes no arguments", "unknown command"},
+		"a region of another API":    {[]string{"--api", "siem", "--region", "swa"}, 2, "us, eu, uk", "swa, "},
+		"a region where there isn't": {[]string{"--region", "eu"}, 2, "remove region", "swa"},
+		"seconds without a unit":     {[]string{"--timeout", "1", "--no-browser"}, 1, "within 1s", ""},
+		"a duration that is none":    {[]string{"--timeout", "soon"}, 2, "--timeout", ""},
+		"the secret of the environment at a public client": {[]string{"--client-id", public, "--no-browser"}, 1,
+			"unset DEFENDER_CLIENT_SECRET", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -76,7 +78,8 @@ func (i *interrupting) Write(p []byte) (int, error) {
 }
 
 func TestACodeForAnotherDeviceSaysWhenTheWaitEnds(t *testing.T) {
-	for timeout, says := range map[string]string{"9": "within 9s.", "10m": "within 10m.", "20": "within 20s.", "90s": "within 90s.", "1d": "within 15m."} {
+	for timeout, says := range map[string]string{"9": "within 9s.", "10m": "within 10m.", "20": "within 20s.",
+		"90s": "within 90s.", "1d": "within 15m."} {
 		t.Run(timeout, func(t *testing.T) {
 			at := time.Now()
 			w := newWorld(t)

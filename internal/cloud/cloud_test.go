@@ -18,22 +18,33 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 		page, minute, hour    int
 		v1                    bool
 	}{
-		{Commercial, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
+		{Commercial, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150,
+			0, false},
 		{GCC, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
 		{GCCHigh, alert.Graph, "", "login.microsoftonline.us", "graph.microsoft.us", "https://graph.microsoft.us", 1000, 150, 0, false},
 		{DoD, alert.Graph, "", "login.microsoftonline.us", "dod-graph.microsoft.us", "https://dod-graph.microsoft.us", 1000, 150, 0, false},
-		{Commercial, alert.Endpoint, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
-		{Commercial, alert.Endpoint, "AU", "login.microsoftonline.com", "au.api.security.microsoft.com", "https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
-		{GCC, alert.Endpoint, "", "login.microsoftonline.com", "api-gcc.securitycenter.microsoft.us", "https://api-gcc.securitycenter.microsoft.us", 10000, 100, 1500, false},
-		{DoD, alert.Endpoint, "", "login.microsoftonline.us", "api-gov.securitycenter.microsoft.us", "https://api-gov.securitycenter.microsoft.us", 10000, 100, 1500, false},
-		{Commercial, alert.SIEM, "eu", "login.microsoftonline.com", "wdatp-alertexporter-eu.windows.com", "https://graph.windows.net", 0, 0, 0, true},
-		{GCC, alert.SIEM, "", "login.microsoftonline.com", "wdatp-alertexporter-us.gcc.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
-		{GCCHigh, alert.SIEM, "us", "login.microsoftonline.us", "wdatp-alertexporter-us.securitycenter.windows.us", "https://graph.windows.net", 0, 0, 0, true},
-		{Commercial, alert.Incidents, "", "login.microsoftonline.com", "api.security.microsoft.com", "https://api.security.microsoft.com", 100, 50, 1500, false},
-		{GCCHigh, alert.Incidents, "", "login.microsoftonline.us", "api-gov.security.microsoft.us", "https://api-gov.security.microsoft.us", 100, 50, 1500, false},
+		{Commercial, alert.Endpoint, "", "login.microsoftonline.com", "api.security.microsoft.com",
+			"https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
+		{Commercial, alert.Endpoint, "AU", "login.microsoftonline.com", "au.api.security.microsoft.com",
+			"https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
+		{GCC, alert.Endpoint, "", "login.microsoftonline.com", "api-gcc.securitycenter.microsoft.us",
+			"https://api-gcc.securitycenter.microsoft.us", 10000, 100, 1500, false},
+		{DoD, alert.Endpoint, "", "login.microsoftonline.us", "api-gov.securitycenter.microsoft.us",
+			"https://api-gov.securitycenter.microsoft.us", 10000, 100, 1500, false},
+		{Commercial, alert.SIEM, "eu", "login.microsoftonline.com", "wdatp-alertexporter-eu.windows.com",
+			"https://graph.windows.net", 0, 0, 0, true},
+		{GCC, alert.SIEM, "", "login.microsoftonline.com", "wdatp-alertexporter-us.gcc.securitycenter.windows.us",
+			"https://graph.windows.net", 0, 0, 0, true},
+		{GCCHigh, alert.SIEM, "us", "login.microsoftonline.us", "wdatp-alertexporter-us.securitycenter.windows.us",
+			"https://graph.windows.net", 0, 0, 0, true},
+		{Commercial, alert.Incidents, "", "login.microsoftonline.com", "api.security.microsoft.com",
+			"https://api.security.microsoft.com", 100, 50, 1500, false},
+		{GCCHigh, alert.Incidents, "", "login.microsoftonline.us", "api-gov.security.microsoft.us",
+			"https://api-gov.security.microsoft.us", 100, 50, 1500, false},
 	} {
 		got, err := Lookup(c.cloud, c.api, c.region)
-		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource || got.MaxPage != c.page ||
+		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource ||
+			got.MaxPage != c.page ||
 			got.DefaultPage != c.page ||
 			got.PerMinute != c.minute ||
 			got.PerHour != c.hour ||

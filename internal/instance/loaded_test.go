@@ -28,13 +28,15 @@ func TestTheLineOfASecondLoadingNamesBothPlaces(t *testing.T) {
 	}{
 		"option and configuration": {one, []string{"-Y", "-e", one, "-c", "x"},
 			[]string{one + " is loaded twice", "with -e " + one + " on the command line, and " + configuration}},
-		"option in one word":   {one, []string{"-e" + one}, []string{"with -e " + one + " on the command line, and"}},
-		"long option":          {one, []string{"--plugin", one}, []string{"with -e " + one + " on the command line, and"}},
-		"long option, joined":  {one, []string{"--plugin=" + one}, []string{"with -e " + one + " on the command line, and"}},
-		"option with a link":   {one, []string{"-e", link}, []string{"with -e " + link}},
-		"two options":          {one, []string{"-e", one, "-e", link}, []string{"with -e " + one + " and -e " + link + " on the command line;"}},
-		"configuration only":   {one, []string{"-c", one, "-e", "/none.so", "-e"}, []string{"both times " + configuration}},
-		"copies in two places": {two, []string{"-e", two}, []string{"two copies of the plugin are loaded, " + one + " and " + two, "with -e " + two}},
+		"option in one word":  {one, []string{"-e" + one}, []string{"with -e " + one + " on the command line, and"}},
+		"long option":         {one, []string{"--plugin", one}, []string{"with -e " + one + " on the command line, and"}},
+		"long option, joined": {one, []string{"--plugin=" + one}, []string{"with -e " + one + " on the command line, and"}},
+		"option with a link":  {one, []string{"-e", link}, []string{"with -e " + link}},
+		"two options": {one, []string{"-e", one, "-e", link},
+			[]string{"with -e " + one + " and -e " + link + " on the command line;"}},
+		"configuration only": {one, []string{"-c", one, "-e", "/none.so", "-e"}, []string{"both times " + configuration}},
+		"copies in two places": {two, []string{"-e", two},
+			[]string{"two copies of the plugin are loaded, " + one + " and " + two, "with -e " + two}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			line := LoadedTwice(one, tc.second, append([]string{"fluent-bit"}, tc.args...))

@@ -187,7 +187,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 			"shost=h deviceExternalId=i fname=f fileHash=11",
 		},
 		{"a null does not hide a value in another case", "siem", `{"SHA1":null,"Sha1":"11"}`, "fileHash=11"},
-		{"evidence that is none", "graph", `{"evidence":[null,7,"x",[],{},{"@odata.type":7},{"@odata.type":"#x.userEvidence","userAccount":7}]}`, ""},
+		{"evidence that is none", "graph",
+			`{"evidence":[null,7,"x",[],{},{"@odata.type":7},{"@odata.type":"#x.userEvidence","userAccount":7}]}`, ""},
 	} {
 		line, _ := cefLine(t, Options{TenantID: "t", API: alert.API(c.api)}, c.raw)
 		_, extension, _ := strings.Cut(line, "|Unknown|")

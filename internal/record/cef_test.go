@@ -59,7 +59,8 @@ func TestCEFValues(t *testing.T) {
 		{"nothing but spaces", "graph", graph(`"description":"   "`), "msg", ""},
 		{"null", "graph", graph(`"description":null`), "msg", ""},
 		{"a number for a text", "graph", graph(`"description":12345678901234567890`), "msg", "12345678901234567890"},
-		{"cut at 1023 bytes, between characters", "graph", graph(`"description":"` + strings.Repeat("é", 600) + `"`), "msg", strings.Repeat("é", 511)},
+		{"cut at 1023 bytes, between characters", "graph", graph(`"description":"` + strings.Repeat("é", 600) + `"`), "msg",
+			strings.Repeat("é", 511)},
 		{"cut at a space", "graph", graph(`"description":"` + strings.Repeat("a", 1020) + `   bc"`), "msg", strings.Repeat("a", 1020)},
 		{"cut before escaping", "graph", graph(`"description":"` + strings.Repeat(`\\`, 1100) + `"`), "msg", strings.Repeat(`\`, 1023)},
 		{"milliseconds", "graph", graph(`"createdDateTime":"2026-02-03T09:13:31.7219999Z"`), "rt", "1770110011721"},
@@ -219,14 +220,17 @@ func TestHealthAndRawRecords(t *testing.T) {
 				"health",
 				health,
 			) + `"status":"ok","reason":"","remedy":"","last_success":"2026-02-03T09:10:11.0000005Z","lag_seconds":12.3}`,
-			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant failing|8|reason=token dead\n msg=sign in \= again flexString2=contoso flexString2Label=Tenant`,
+			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant failing|8|reason=token dead\n msg=sign in \= again ` +
+				`flexString2=contoso flexString2Label=Tenant`,
 			prefix(
 				"health",
 				health,
 			) + `"status":"failing","reason":"token dead\n","remedy":"sign in = again","last_success":null,"lag_seconds":0.0}`,
-			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() + ` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
+			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() +
+				` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
 			prefix("raw", id) + `"raw":"/3siYSI6"}`,
-			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() + ` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
+			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() +
+				` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
 			prefix("raw", id) + `"raw":"{\"a\":01}"}`,
 		}
 		if !format.hasCEF() {

@@ -65,7 +65,9 @@ func timeText(r *rand.Rand) string {
 	)
 }
 
-const description = `Binaries signed by a trusted publisher can be used to run low-reputation arbitrary code. This technique hides the execution of malicious code within a trusted process. As a result, the process might exhibit suspicious behaviors, such as opening a listening port or connecting to a command-and-control (C\u0026C) server.`
+const description = `Binaries signed by a trusted publisher can be used to run low-reputation arbitrary code. This technique hides ` +
+	`the execution of malicious code within a trusted process. As a result, the process might exhibit suspicious behaviors, such as ` +
+	`opening a listening port or connecting to a command-and-control (C\u0026C) server.`
 
 func titles(r *rand.Rand) string {
 	return pick(
@@ -83,7 +85,8 @@ func commandLine(r *rand.Rand) string {
 	return pick(
 		r,
 		`\"rundll32.exe\" C:\\Windows\\system32\\shell32.dll,Control_RunDLL`,
-		`powershell.exe -NoProfile -ExecutionPolicy Bypass -EncodedCommand JABzAD0ATgBlAHcALQBPAGIAagBlAGMAdAAgAEkATwAuAE0AZQBtAG8AcgB5AFMAdAByAGUAYQBtAA==`,
+		`powershell.exe -NoProfile -ExecutionPolicy Bypass -EncodedCommand `+
+			`JABzAD0ATgBlAHcALQBPAGIAagBlAGMAdAAgAEkATwAuAE0AZQBtAG8AcgB5AFMAdAByAGUAYQBtAA==`,
 		`cmd.exe /c whoami`,
 		`\"MsSense.exe\"`,
 	)
@@ -92,7 +95,8 @@ func commandLine(r *rand.Rand) string {
 func graphAlert(r *rand.Rand) string {
 	id, tenant, incident := alertID(r), guid(r), r.IntN(1e5)
 	file := fmt.Sprintf(
-		`{"sha1":"%s","sha256":"%s","fileName":"%s","filePath":"C:\\Program Files\\temp","fileSize":%d,"filePublisher":"Microsoft Corporation","signer":null,"issuer":null}`,
+		`{"sha1":"%s","sha256":"%s","fileName":"%s","filePath":"C:\\Program Files\\temp","fileSize":%d,"filePublisher":"Microsoft `+
+			`Corporation","signer":null,"issuer":null}`,
 		hexText(r, 40),
 		hexText(r, 64),
 		pick(r, "MsSense.exe", "rundll32.exe", "cmd.exe"),

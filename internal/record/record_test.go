@@ -141,7 +141,8 @@ func TestTextsThatAreNotUTF8AreMended(t *testing.T) {
 }
 
 func TestErrorsDoNotQuoteTheAlert(t *testing.T) {
-	for _, raw := range []string{`secret`, `{"secret":secret}`, `{"secret":"\xsecret"}`, "{\"secret\":\"secret\xff\"}", `{"secret":1e999}`} {
+	for _, raw := range []string{`secret`, `{"secret":secret}`, `{"secret":"\xsecret"}`, "{\"secret\":\"secret\xff\"}",
+		`{"secret":1e999}`} {
 		if _, err := recordOf(t, raw); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", raw, err)
 		}

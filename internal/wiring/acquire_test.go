@@ -9,7 +9,8 @@ import (
 )
 
 func TestTheCommandForANewSignInHasEverySettingThatIsNotTheDefault(t *testing.T) {
-	const bare = "defenderctl tokens acquire --tenant-id 99999999-8888-4777-8666-555555555551 --client-id 11111111-2222-4333-8444-555555555555"
+	const bare = "defenderctl tokens acquire --tenant-id 99999999-8888-4777-8666-555555555551 --client-id " +
+		"11111111-2222-4333-8444-555555555555"
 	for name, c := range map[string]struct {
 		keys config.Map
 		want string
@@ -17,12 +18,15 @@ func TestTheCommandForANewSignInHasEverySettingThatIsNotTheDefault(t *testing.T)
 		"defaults": {config.Map{}, ""},
 		"siem":     {config.Map{"api": "siem", "region": "eu"}, " --api siem --region eu"},
 		"cloud":    {config.Map{"cloud": "gcchigh", "tenant_name": "Contoso & Sons"}, " --tenant-name 'Contoso & Sons' --cloud gcchigh"},
-		"addresses": {config.Map{"api": "siem", "login_url": "https://login.example.test", "api_url": "https://api.example.test:8443", "resource": "https://r.example.test"},
+		"addresses": {config.Map{"api": "siem", "login_url": "https://login.example.test",
+			"api_url": "https://api.example.test:8443", "resource": "https://r.example.test"},
 			" --api siem --login-url https://login.example.test --api-url https://api.example.test:8443 --resource https://r.example.test"},
-		"own addresses that are the default ones": {config.Map{"login_url": "https://login.microsoftonline.com", "api_url": "https://graph.microsoft.com"}, ""},
-		"the data directory":                      {config.Map{"data_dir": "/srv/my data"}, " --data-dir '/srv/my data'"},
-		"a proxy":                                 {config.Map{"proxy": "http://proxy.example.test:3128"}, " --proxy http://proxy.example.test:3128"},
-		"a proxy with a password":                 {config.Map{"proxy": "http://u:hidden@proxy.example.test:3128"}, ""},
+		"own addresses that are the default ones": {config.Map{"login_url": "https://login.microsoftonline.com",
+			"api_url": "https://graph.microsoft.com"}, ""},
+		"the data directory": {config.Map{"data_dir": "/srv/my data"}, " --data-dir '/srv/my data'"},
+		"a proxy": {config.Map{"proxy": "http://proxy.example.test:3128"},
+			" --proxy http://proxy.example.test:3128"},
+		"a proxy with a password": {config.Map{"proxy": "http://u:hidden@proxy.example.test:3128"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.keys["tenant_id"], c.keys["client_id"], c.keys["grant"] = "99999999-8888-4777-8666-555555555551", "11111111-2222-4333-8444-555555555555", "refresh_token"

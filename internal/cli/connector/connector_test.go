@@ -38,17 +38,26 @@ func TestConnectorFilesAreRead(t *testing.T) {
 		text                                                     string
 		tenant, client, login, secret, refresh, resource, region string
 	}{
-		"arcsight":         {arcsight, tenant, client, login, "", "", graph, ""},
-		"splunk":           {splunk, tenant, client, login, "a+b/c=d%e~", "0.token", graph, "eu"},
-		"windows lines":    {strings.ReplaceAll(arcsight, "\n", "\r\n"), tenant, client, login, "", "", graph, ""},
-		"byte order mark":  {"\ufeff" + splunk, tenant, client, login, "a+b/c=d%e~", "0.token", graph, "eu"},
-		"capital keys":     {"CLIENT_ID=" + client + "\nTOKEN_URL=https://LOGIN.microsoftonline.com/Contoso.OnMicrosoft.com/oauth2/token\n", "contoso.onmicrosoft.com", client, login, "", "", "", ""},
-		"old resource":     {strings.ReplaceAll(arcsight, "graph.windows.net", "WDATPAlertExport.Seville.onmicrosoft.com"), tenant, client, login, "", "", "https://WDATPAlertExport.Seville.onmicrosoft.com", ""},
-		"unicode escape":   {"client_id=" + client + "\nclient_secret=p\\u00e4ss\\=\\\\\ntoken_url=https://login.microsoftonline.com/" + tenant + "/oauth2/token", tenant, client, login, `päss=\`, "", "", ""},
-		"auth_url alone":   {"client_id=" + client + "\nauth_url=https://login.microsoftonline.com/" + tenant + "?resource=https%3A%2F%2Fgraph.windows.net\n", tenant, client, login, "", "", graph, ""},
-		"colons, blanks":   {"client_id : " + client + "  \n  token_url:https://login.microsoftonline.us/" + tenant + "/oauth2/token\n", tenant, client, "https://login.microsoftonline.us", "", "", "", ""},
-		"saved details":    {"OAuth 2 Token refresh URL: https://login.microsoftonline.com/" + tenant + "/oauth2/token\nOAuth 2 Client ID: " + client + "\nOAuth 2 Client secret: abc\n", tenant, client, login, "abc", "", "", ""},
-		"expansion is off": {"client_id=" + client + "\nclient_secret=${HOME}\ntoken_url=https://login.microsoftonline.com/" + tenant + "/oauth2/token\n", tenant, client, login, "${HOME}", "", "", ""},
+		"arcsight":        {arcsight, tenant, client, login, "", "", graph, ""},
+		"splunk":          {splunk, tenant, client, login, "a+b/c=d%e~", "0.token", graph, "eu"},
+		"windows lines":   {strings.ReplaceAll(arcsight, "\n", "\r\n"), tenant, client, login, "", "", graph, ""},
+		"byte order mark": {"\ufeff" + splunk, tenant, client, login, "a+b/c=d%e~", "0.token", graph, "eu"},
+		"capital keys": {"CLIENT_ID=" + client +
+			"\nTOKEN_URL=https://LOGIN.microsoftonline.com/Contoso.OnMicrosoft.com/oauth2/token\n", "contoso.onmicrosoft.com",
+			client, login, "", "", "", ""},
+		"old resource": {strings.ReplaceAll(arcsight, "graph.windows.net", "WDATPAlertExport.Seville.onmicrosoft.com"), tenant,
+			client, login, "", "", "https://WDATPAlertExport.Seville.onmicrosoft.com", ""},
+		"unicode escape": {"client_id=" + client +
+			"\nclient_secret=p\\u00e4ss\\=\\\\\ntoken_url=https://login.microsoftonline.com/" + tenant + "/oauth2/token", tenant,
+			client, login, `päss=\`, "", "", ""},
+		"auth_url alone": {"client_id=" + client + "\nauth_url=https://login.microsoftonline.com/" + tenant +
+			"?resource=https%3A%2F%2Fgraph.windows.net\n", tenant, client, login, "", "", graph, ""},
+		"colons, blanks": {"client_id : " + client + "  \n  token_url:https://login.microsoftonline.us/" + tenant +
+			"/oauth2/token\n", tenant, client, "https://login.microsoftonline.us", "", "", "", ""},
+		"saved details": {"OAuth 2 Token refresh URL: https://login.microsoftonline.com/" + tenant +
+			"/oauth2/token\nOAuth 2 Client ID: " + client + "\nOAuth 2 Client secret: abc\n", tenant, client, login, "abc", "", "", ""},
+		"expansion is off": {"client_id=" + client + "\nclient_secret=${HOME}\ntoken_url=https://login.microsoftonline.com/" +
+			tenant + "/oauth2/token\n", tenant, client, login, "${HOME}", "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := only(c.text)
@@ -84,8 +93,10 @@ func TestConnectorFilesAreRead(t *testing.T) {
 
 func TestWhatIsNoConnectorsFileIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
-		"empty": "", "other properties": "a=b\n", "html": "<html>", "no tenant": "client_id=x\ntoken_url=https://login.microsoftonline.com/\n",
-		"no address": "client_id=x\ntoken_url=nonsense\n", "broken escape": "client_secret=\\u00zz\n", "too large": strings.Repeat("#", MaxBytes+1),
+		"empty": "", "other properties": "a=b\n", "html": "<html>",
+		"no tenant":  "client_id=x\ntoken_url=https://login.microsoftonline.com/\n",
+		"no address": "client_id=x\ntoken_url=nonsense\n", "broken escape": "client_secret=\\u00zz\n",
+		"too large":               strings.Repeat("#", MaxBytes+1),
 		"password in the address": "client_id=x\ntoken_url=https://a:hidden@login.microsoftonline.com/t/oauth2/token\n",
 	} {
 		if _, err := only(text); err == nil {

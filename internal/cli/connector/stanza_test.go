@@ -44,7 +44,8 @@ func TestStanzasAreNeverMixed(t *testing.T) {
 			"rest://a A app-a secret-a token-a; rest://b B    disabled",
 		},
 		"the common application, tokens of each": {
-			"[default]\noauth2_client_id = app\noauth2_client_secret = s\n[a]\n" + urlOfA + "oauth2_refresh_token = ta\n[b]\n" + urlOfB + "oauth2_refresh_token = tb\n",
+			"[default]\noauth2_client_id = app\noauth2_client_secret = s\n[a]\n" + urlOfA + "oauth2_refresh_token = ta\n[b]\n" +
+				urlOfB + "oauth2_refresh_token = tb\n",
 			"a A app s ta; b B app s tb",
 		},
 		"a common token goes with its tenant only": {
@@ -150,7 +151,8 @@ func TestEveryEncodingOfAFileIsReadAlike(t *testing.T) {
 			t.Errorf("%s: read %q", name, got)
 		}
 	}
-	for name, data := range map[string][]byte{"half a character": []byte("\xff\xfea"), "zeroes": []byte("client_id=\x00\n"), "a header without an end": []byte("[a\nclient_id=x\n")} {
+	for name, data := range map[string][]byte{"half a character": []byte("\xff\xfea"), "zeroes": []byte("client_id=\x00\n"),
+		"a header without an end": []byte("[a\nclient_id=x\n")} {
 		if _, err := Read(data); err == nil {
 			t.Errorf("%s was taken", name)
 		}
