@@ -7,7 +7,7 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// AcquireCommand is what a person types to sign in anew: `defenderctl tokens acquire`
+// AcquireCommand returns what a person types to sign in: `defenderctl tokens acquire`
 // for a tenant and an application. more are further flags, each followed by its value;
 // one with an empty value is left out. Words are quoted for a POSIX shell where they
 // have to be.
@@ -35,11 +35,7 @@ func AcquireCommand(tenantID, clientID string, more ...string) string {
 	return strings.Join(words, " ")
 }
 
-// acquire is the command for a, as far as it is known.
+// acquire returns the command that signs in for a.
 func (a App) acquire() string {
-	if a.Acquire != "" {
-		return a.Acquire
-	}
-
-	return AcquireCommand(a.TenantID, a.ClientID)
+	return cmp.Or(a.Acquire, AcquireCommand(a.TenantID, a.ClientID))
 }

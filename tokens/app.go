@@ -56,14 +56,9 @@ type App struct {
 	Acquire string
 }
 
-// ChainKey names the chain of refresh tokens this application's sign-ins belong to.
-func (a App) ChainKey() ChainKey {
-	return ChainKey{
-		LoginHost: LoginHost(a.LoginURL),
-		TenantID:  strings.ToLower(a.TenantID),
-		ClientID:  strings.ToLower(a.ClientID),
-	}
-}
+// ChainKey returns the key of the chain that sign-ins to the application's own tenant
+// belong to.
+func (a App) ChainKey() ChainKey { return NewChainKey(a.LoginURL, a.TenantID, a.ClientID) }
 
 // LoginHost returns the host of a sign-in URL in lower case, with its port unless that
 // is the scheme's own. A text that is not a URL comes back in lower case.

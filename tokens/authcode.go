@@ -31,8 +31,8 @@ type AuthCode struct {
 	// shows first, if any.
 	Prompt, LoginHint string
 	// Limit is how long ExchangeReturned waits for the browser; 0 means as long as its
-	// context. The redemption afterwards does not count: it has bounds of its own, and a
-	// person who has signed in has done so in time.
+	// context. The redemption afterwards does not count: it has bounds of its own, and
+	// a person who has signed in has done so in time.
 	Limit time.Duration
 
 	state    string

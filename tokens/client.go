@@ -17,13 +17,13 @@ import (
 type Access struct {
 	// Token is opaque; it goes to the configured API host only.
 	Token secret.Text
-	// Obtained is our time just before it was asked for, Expiry that plus the life the
-	// service gave it. A wrong clock cancels out.
+	// Obtained is our time just before the request. Expiry is that plus the life that
+	// the service gave it, so a wrong clock does no harm.
 	Obtained, Expiry time.Time
-	// Scope is what was granted to a user's token; the service does not say for an
+	// Scope is what the service granted to a user's token. It does not say for an
 	// application's.
 	Scope string
-	// Rotated tells that a new refresh token came with it.
+	// Rotated says that a new refresh token came with it.
 	Rotated bool
 }
 
@@ -31,34 +31,34 @@ type Access struct {
 type Tokens struct {
 	// Access is the access token.
 	Access Access
-	// Refresh is the refresh token to use from now on; the one that was sent where the
-	// service gave no new one (RFC 6749 section 6). Zero for client credentials.
+	// Refresh is the refresh token to use from now on. It is the one that was sent
+	// where the service returned no new one (RFC 6749 section 6), and zero for client
+	// credentials.
 	Refresh secret.Text
-	// Account is the user who signed in, from the id token, where there is one; for
-	// people only.
+	// Account is the user who signed in, where there is one. It is for people only.
 	Account string
 }
 
 // Client makes single requests for an application. It keeps no state: Source does. Safe
 // for concurrent use.
 type Client struct {
-	// App is who asks for what.
+	// App is the application, and what it asks for.
 	App App
 	// HTTP sends the requests; nil means a plain client. Its redirect policy and
 	// cookies are not used.
 	HTTP *http.Client
-	// Timeout is how long to wait without a byte before a request is given up; 0 means
-	// a minute. A request may take twice that in all.
+	// Timeout is how long a request may go without a byte arriving; 0 means a minute. A
+	// whole request may take twice that.
 	Timeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// OnSkew, if set, is told the service's clock (the Date header) and ours at that
-	// moment.
+	// OnSkew, if set, is called with the service's clock (the Date header) and ours at
+	// that moment.
 	OnSkew func(serverDate, at time.Time)
 }
 
-// defaultLife is believed of an access token whose answer does not say: Entra's
-// documented hour.
+// defaultLife is the life of an access token whose answer does not say. Entra documents
+// an hour.
 const defaultLife = time.Hour
 
 // defaultTimeout is Client.Timeout where none is given.
@@ -80,8 +80,8 @@ func (c Client) now() time.Time {
 	return time.Now()
 }
 
-// prepare makes the transport for one sign-in, with the proof of the application in its
-// form.
+// prepare returns the transport for one sign-in, with the application's credential in
+// its form.
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
 	if err := c.App.validate(); err != nil {
 		return nil, nil, settingError(

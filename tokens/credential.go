@@ -28,9 +28,9 @@ type Credential interface {
 	fingerprint() ([32]byte, error)
 }
 
-// Secret is an application (client) secret. read is called for every request, so that a
-// file may change under a running program; white space around the value is dropped (a
-// pasted line break is refused as AADSTS7000215).
+// Secret returns an application (client) secret. read is called for every request, so
+// that a file may change while the program runs. White space around the value is
+// dropped: Entra refuses a pasted line break (AADSTS7000215).
 func Secret(read func() (secret.Text, error)) Credential { return &secretCredential{read} }
 
 type secretCredential struct{ read func() (secret.Text, error) }
@@ -63,13 +63,13 @@ func (c *secretCredential) fingerprint() ([32]byte, error) {
 	return t.Fingerprint(), err
 }
 
-// String says what it is, not what it holds.
+// String says what it is, without its value.
 func (c *secretCredential) String() string   { return "client secret" }
 func (c *secretCredential) GoString() string { return c.String() }
 
-// Certificate signs a client assertion with the key of a certificate. read gives PEM
-// with both; it is called for every request, so that a file may change under a running
-// program.
+// Certificate returns a credential that signs a client assertion with the key of a
+// certificate. read returns PEM with both. It is called for every request, so that a
+// file may change while the program runs.
 //
 // Format: https://learn.microsoft.com/entra/identity-platform/certificate-credentials
 func Certificate(read func() ([]byte, error)) Credential {
@@ -106,15 +106,17 @@ func (c *certificateCredential) load() (*rsa.PrivateKey, *x509.Certificate, [32]
 			return nil, nil, sum, fmt.Errorf("client certificate: %w", err)
 		}
 
-		c.cache.key, c.cache.cert, c.cache.sum = key, cert, sum
+		c.cache.key = key
+		c.cache.cert = cert
+		c.cache.sum = sum
 	}
 
 	return c.cache.key, c.cache.cert, sum, nil
 }
 
 // backdated is how far before now an assertion begins to be valid, and assertionLife
-// how long it is: a clock that is a little fast must not put its beginning in the
-// service's future (AADSTS700024).
+// how long it is valid. A clock that is a little fast must not put the beginning into
+// the service's future (AADSTS700024).
 const (
 	backdated     = time.Minute
 	assertionLife = 10 * time.Minute
@@ -131,8 +133,7 @@ func (c *certificateCredential) prove(form url.Values, tokenURL, clientID string
 		"iss": clientID,
 		"sub": clientID,
 		"jti": newGUID(),
-		"nbf": now.Add(-backdated).
-			Unix(),
+		"nbf": now.Add(-backdated).Unix(),
 		"iat": now.Add(-backdated).Unix(),
 		"exp": now.Add(assertionLife - backdated).Unix(),
 	})
@@ -155,7 +156,7 @@ func (c *certificateCredential) fingerprint() ([32]byte, error) {
 	return sum, err
 }
 
-// String says what it is, not what it holds.
+// String says what it is, without its value.
 func (c *certificateCredential) String() string   { return "client certificate" }
 func (c *certificateCredential) GoString() string { return c.String() }
 
@@ -170,18 +171,23 @@ type CertificateInfo struct {
 	Thumbprint string
 }
 
-// InspectCertificate checks PEM with certificate and private key as Certificate will
-// use it.
+// InspectCertificate checks PEM with certificate and private key as a sign-in will use
+// it, and returns what may be shown of the certificate.
 func InspectCertificate(text []byte) (CertificateInfo, error) {
 	_, cert, err := clientcert.Parse(text)
 	if err != nil {
 		return CertificateInfo{}, err
 	}
 
-	return CertificateInfo{cert.Subject.String(), cert.NotBefore, cert.NotAfter, sha1Hex(cert.Raw)}, nil
+	return CertificateInfo{
+		Subject:    cert.Subject.String(),
+		NotBefore:  cert.NotBefore,
+		NotAfter:   cert.NotAfter,
+		Thumbprint: sha1Hex(cert.Raw),
+	}, nil
 }
 
-// newGUID is a random (version 4) UUID:
+// newGUID returns a random (version 4) UUID:
 // https://www.rfc-editor.org/rfc/rfc9562#section-5.4
 func newGUID() string {
 	var b [16]byte

@@ -1,25 +1,26 @@
 // Package tokens signs in to Entra ID. It turns what an operator configured, or a
-// person's sign-in, into access tokens for Microsoft's APIs, and keeps the refresh tokens
-// of many customers' tenants alive.
+// person's sign-in, into access tokens for Microsoft's APIs, and keeps the refresh
+// tokens of many customers' tenants alive.
 //
 // The package is at the top of the module, beside plugin and cmd, because it stands on
-// its own: it knows nothing of alerts, Fluent Bit or a particular store, and the plugin,
-// the command line and any other program that signs in for many tenants use it alike.
+// its own: it knows nothing of alerts, Fluent Bit or a particular store, and the
+// plugin, the command line and any other program that signs in for many tenants use it
+// alike.
 //
 // # Basics
 //
 // An App says which application asks for what, in which tenant. A Client makes single
-// requests: Redeem, ClientCredentials, Exchange, DeviceAuth. A Source has an access token
-// for one API ready and renews it before it ends.
+// requests: Redeem, ClientCredentials, Exchange, DeviceAuth. A Source has an access
+// token for one API ready and renews it before it ends.
 //
 // A chain is the refresh tokens that follow from one sign-in: each redemption of one
 // returns its successor. A ChainKey names it, a ChainStore keeps it, and all Sources of
-// one application in one tenant share it. A Keeper in front of the store survives a full
-// disk. A seed is a refresh token from the configuration, which starts a chain.
+// one application in one tenant share it. A Keeper in front of the store survives a
+// full disk. A seed is a refresh token from the configuration, which starts a chain.
 //
 // AuthCode, Listen, ParsePasted and DevicePoll are for a person's first sign-in; Adopt
-// stores its result. Every failure is an *Error: an advice.Fault with a problem, a remedy
-// and a fate, and the Refusal of the service.
+// stores its result. Every failure is an *Error: an advice.Fault with a problem, a
+// remedy and a fate, and the Refusal of the service.
 //
 // # What it promises
 //
@@ -28,17 +29,18 @@
 //
 // Redemptions of one chain never overlap, not even between processes.
 //
-// A dead refresh token is not sent again, and its refusal is explained later in the same
-// words. Only a closed list of codes makes one dead; after any other refusal the token is
-// tried again.
+// A dead refresh token is not sent again, and its refusal is explained later in the
+// same words. Only a closed list of codes makes one dead; after any other refusal the
+// token is tried again.
 //
 // A seed starts a chain once in its life. A living chain goes on when a new seed is
 // refused.
 //
-// No request follows a redirect. No secret is in an error, a log line or a printed value,
-// whatever the other end sends back.
+// No request follows a redirect. No secret is in an error, a log line or a printed
+// value, whatever the other end sends back.
 //
-// No sign-in waits for ever: not for an answer, nor for a chain that somebody else holds.
+// No sign-in waits for ever: not for an answer, nor for a chain that somebody else
+// holds.
 //
 // # Caveats
 //
@@ -47,6 +49,6 @@
 //
 // While the store cannot be written, a new refresh token is in memory only: see Keeper.
 //
-// Microsoft may change the meaning of its AADSTS codes. Unknown ones are treated by their
-// OAuth error.
+// Microsoft may change the meaning of its AADSTS codes. Unknown ones are treated by
+// their OAuth error.
 package tokens

@@ -18,13 +18,13 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Callback waits on this machine for the browser to come back from a sign-in (RFC 8252
-// section 7.3). It listens on 127.0.0.1 and ::1, since browsers take either for
-// localhost. Only a GET with the expected state is an answer, and only the first one;
-// nothing else ends the wait.
+// Callback waits on this machine for the browser to come back from a sign-in: RFC 8252
+// section 7.3. It listens on 127.0.0.1 and ::1, since localhost may mean either to a
+// browser. Only the first GET with the expected state is the answer; nothing else ends
+// the wait.
 //
-// The browser gets its page when the code that it brought was redeemed: only then is it
-// known whether the sign-in succeeded, and who signed in.
+// The browser gets its page when the code that it brought has been redeemed: only then
+// is it known whether the sign-in succeeded, and who signed in.
 type Callback struct {
 	servers []*http.Server
 	port    int
@@ -125,11 +125,11 @@ func listen(port int) (*Callback, error) {
 	return c, nil
 }
 
-// Port is the port listened on.
+// Port returns the port.
 func (c *Callback) Port() int { return c.port }
 
-// RedirectURI is the address to send the browser back to, with a path that was
-// registered ("/" or "" for none).
+// RedirectURI returns the address to send the browser back to. path is the one that was
+// registered, "/" or "" for none.
 func (c *Callback) RedirectURI(path string) string {
 	if path == "" || path[0] != '/' {
 		path = "/" + path
@@ -138,10 +138,10 @@ func (c *Callback) RedirectURI(path string) string {
 	return "http://localhost:" + strconv.Itoa(c.port) + path
 }
 
-// Expect tells the state to know the answer by. Call it before anybody is shown the
-// address to open: a browser that is signed in already comes back at once, and what
-// comes before Expect is nobody's answer. The first answer after it is kept for Wait.
-// Each Callback serves one state; another one is refused.
+// Expect sets the state that the answer has to have. Call it before the person sees the
+// address to open: a browser that is signed in already comes back at once, and requests
+// before Expect are refused. The first answer after it is kept for Wait. A Callback
+// serves one state and refuses another.
 func (c *Callback) Expect(state string) error {
 	if state == "" {
 		return errors.New("tokens: a callback needs a state to know its answer by")
@@ -159,10 +159,9 @@ func (c *Callback) Expect(state string) error {
 	return nil
 }
 
-// Wait returns the code that comes with the state (see Expect, which it calls too); a
-// refusal by the service or the person is an *Error. It waits until ctx ends. Each
-// Callback serves one Wait. Whoever redeems the code calls report then;
-// ExchangeReturned does both.
+// Wait calls Expect and returns the code that comes with the state. A refusal by the
+// service or the person is an *Error. Wait ends with ctx. A Callback serves one Wait.
+// Whoever redeems the code calls report afterwards; ExchangeReturned does both.
 func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) {
 	if err := c.Expect(state); err != nil {
 		return secret.Text{}, err
@@ -182,7 +181,7 @@ func (c *Callback) Wait(ctx context.Context, state string) (secret.Text, error) 
 	}
 }
 
-// report says how the sign-in ended, to the browser that waits for its page. The first
+// report tells the browser that waits for its page how the sign-in ended. The first
 // report counts.
 func (c *Callback) report(p page) {
 	c.mu.Lock()
@@ -245,8 +244,8 @@ const closingPage = `<!doctype html><html lang="en"><head><meta charset="utf-8">
 <body><h1>%s</h1><p>%s</p></body></html>
 `
 
-// outcome waits until the code was redeemed and returns the page that says how that
-// went.
+// outcome waits until the code has been redeemed and returns the page that says how
+// that went.
 func (c *Callback) outcome(ctx context.Context) page {
 	limit := time.NewTimer(c.pageTimeout)
 	defer limit.Stop()

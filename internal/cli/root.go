@@ -500,7 +500,7 @@ func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	api := ""
 
 	for unit, st := range statuses {
-		if key != (tokens.ChainKey{LoginHost: unit.LoginHost, TenantID: unit.TenantID, ClientID: strings.ToLower(st.ClientID)}) {
+		if key != tokens.NewChainKey(unit.LoginHost, unit.TenantID, st.ClientID) {
 			continue
 		}
 
