@@ -11,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/internal/wiring"
@@ -166,10 +167,12 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, store
 	}
 
 	if p.format != "" {
-		t.Format = p.format
-		if _, err := wiring.NewEncoder(t); err != nil {
+		format, err := record.ParseFormat(p.format)
+		if err != nil {
 			return t, nil, usagef("--format: %w", err)
 		}
+
+		t.Format = format
 	}
 
 	if p.filter != "" {

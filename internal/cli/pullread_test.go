@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/internal/wiring"
 )
@@ -88,7 +89,7 @@ func pullWith(t *testing.T, reader *scripted) (out string, slept time.Duration, 
 		API:       alert.Graph,
 		Updates:   true,
 		TimeField: "updated",
-		Format:    "json",
+		Format:    record.FormatJSON,
 	}
 	encoder, err := wiring.NewEncoder(tenant)
 	if err != nil {

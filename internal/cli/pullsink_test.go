@@ -7,6 +7,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/internal/wiring"
 )
@@ -31,7 +32,7 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 			API:        c.api,
 			Updates:    c.updates,
 			TimeField:  "updated",
-			Format:     "json",
+			Format:     record.FormatJSON,
 		}
 		encoder, err := wiring.NewEncoder(tenant)
 		if err != nil {

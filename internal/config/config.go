@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/filemode"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -135,8 +136,9 @@ type Tenant struct {
 	PageSize int
 	// Updates: emit every version of an alert, not only the first.
 	Updates bool
-	// Format is "json", "cef" or "json+cef"; TimeField "updated", "created" or "now".
-	Format, TimeField string
+	Format  record.Format
+	// TimeField says which time an event gets.
+	TimeField alert.TimeField
 	// CEFMaxBytes is the longest CEF line.
 	CEFMaxBytes int
 	StateID     string

@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -34,7 +35,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		TenantID:      contoso,
 		TenantName:    contoso,
 		ClientID:      app,
-		Grant:         "auto",
+		Grant:         grant.Auto,
 		API:           alert.Graph,
 		Cloud:         cloud.Commercial,
 		LoginURL:      "https://login.microsoftonline.com",
@@ -48,7 +49,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		SweepLookback: 24 * time.Hour,
 		PageSize:      1000,
 		Updates:       true,
-		Format:        "json",
+		Format:        record.FormatJSON,
 		TimeField:     "updated",
 		CEFMaxBytes:   8192,
 		HTTPTimeout:   time.Minute,
@@ -84,7 +85,7 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		"enums in any case": {
 			good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"),
 			func(_ *Input, t Tenant) bool {
-				return t.API == alert.Incidents && t.Cloud == cloud.DoD && t.Format == "cef" && t.TimeField == "now"
+				return t.API == alert.Incidents && t.Cloud == cloud.DoD && t.Format == record.FormatCEF && t.TimeField == "now"
 			},
 		},
 		"white space around":      {good("page_size", " 10 "), func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
@@ -99,7 +100,7 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		},
 		"public client": {
 			good("client_secret", "", "grant", "refresh_token"),
-			func(_ *Input, t Tenant) bool { return t.Grant == "refresh_token" && t.ClientSecret.IsZero() },
+			func(_ *Input, t Tenant) bool { return t.Grant == grant.RefreshToken && t.ClientSecret.IsZero() },
 		},
 		"certificate of a chain": {
 			good("client_secret", "", "client_certificate_file", dir+"/chain.pem"),
@@ -205,10 +206,12 @@ func TestEqualSeesEveryField(t *testing.T) {
 	for i := range v.NumField() {
 		b = a
 		switch f := v.Field(i); f.Interface().(type) {
-		case string, alert.API, cloud.Cloud, grant.Grant:
+		case string, alert.API, alert.TimeField, cloud.Cloud, grant.Grant:
 			f.SetString(f.String() + "x")
 		case time.Duration, int:
 			f.SetInt(f.Int() + 1)
+		case record.Format:
+			f.SetUint(f.Uint() + 1)
 		case bool:
 			f.SetBool(!f.Bool())
 		case secret.Text:

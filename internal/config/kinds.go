@@ -71,6 +71,15 @@ func (r *reader) enum(key string) (string, value) {
 	return s, v
 }
 
+// parsed returns a value of an enum, whose values are those of the type.
+func parsed[T any](v T, err error) T {
+	if err != nil {
+		panic("config: " + err.Error()) // a slip in the table of options, found by its test
+	}
+
+	return v
+}
+
 // refused reports whether enum did not take what was written.
 func refused(result string, v value) bool {
 	return v.bad || v.text != "" && !strings.EqualFold(result, v.text)

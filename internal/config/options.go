@@ -5,7 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/record"
 )
 
 // Kind is how the value of an option is written.
@@ -136,7 +139,7 @@ var options = []Option{
 		Kind:    KindEnum,
 		Scope:   PerTenant,
 		Default: "graph",
-		Values:  []string{"graph", "endpoint", "siem", "incidents"},
+		Values:  alert.APINames(),
 		Help: "`graph` (security/alerts_v2), `endpoint` (Defender for Endpoint /api/alerts), `siem` (the legacy " +
 			"alert exporter), `incidents` (Defender XDR /api/incidents).",
 	},
@@ -145,7 +148,7 @@ var options = []Option{
 		Kind:    KindEnum,
 		Scope:   PerTenant,
 		Default: "commercial",
-		Values:  []string{"commercial", "gcc", "gcchigh", "dod"},
+		Values:  cloudNames(),
 		Help:    "Picks login and API hosts and the resource.",
 	},
 	{
@@ -255,7 +258,7 @@ var options = []Option{
 		Kind:    KindEnum,
 		Scope:   PerTenant,
 		Default: "json",
-		Values:  []string{"json", "cef", "json+cef"},
+		Values:  record.FormatNames(),
 		Help:    "What a record holds: the alert's own object, a CEF line, or both.",
 	},
 	{
@@ -272,7 +275,7 @@ var options = []Option{
 		Kind:    KindEnum,
 		Scope:   PerTenant,
 		Default: "updated",
-		Values:  []string{"updated", "created", "now"},
+		Values:  alert.TimeFieldNames(),
 		Help:    "Event time: `updated`, `created` (siem: `AlertTime`) or `now`; where the alert has none: now.",
 	},
 	{
@@ -393,7 +396,16 @@ var options = []Option{
 	},
 }
 
-// Options gives the description of every option, in the order of the reference page.
+func cloudNames() []string {
+	var names []string
+	for _, c := range cloud.Clouds() {
+		names = append(names, string(c))
+	}
+
+	return names
+}
+
+// Options returns the description of every option, in the order of the reference page.
 // The caller may change the slice.
 func Options() []Option { return slices.Clone(options) }
 

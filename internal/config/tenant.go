@@ -7,6 +7,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -53,9 +54,13 @@ func (r *reader) readTenant() Tenant {
 	}
 
 	t.Updates = r.boolean("updates")
-	t.Format, _ = r.enum("format")
 	t.CEFMaxBytes = int(r.size("cef_max_bytes"))
-	t.TimeField, _ = r.enum("time_field")
+
+	format, _ := r.enum("format")
+	t.Format = parsed(record.ParseFormat(format))
+
+	field, _ := r.enum("time_field")
+	t.TimeField = parsed(alert.ParseTimeField(field))
 	t.StateID = r.label("state_id", 128)
 	t.Tag = r.tag()
 

@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,9 @@ const (
 )
 
 var formatNames = [...]string{FormatJSON: "json", FormatCEF: "cef", FormatJSONCEF: "json+cef"}
+
+// FormatNames returns the values of the option "format", the default first.
+func FormatNames() []string { return slices.Clone(formatNames[:]) }
 
 // String is the name the configuration uses.
 func (f Format) String() string {

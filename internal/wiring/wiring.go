@@ -111,22 +111,17 @@ func NewIdentifier(t config.Tenant) (*alert.Identifier, error) {
 		API:       t.API,
 		TenantID:  alert.TenantID(t.TenantID),
 		Updates:   t.Updates,
-		TimeField: alert.TimeField(t.TimeField),
+		TimeField: t.TimeField,
 	})
 }
 
 // NewEncoder returns the encoder of the tenant's records.
 func NewEncoder(t config.Tenant) (*record.Encoder, error) {
-	format, err := record.ParseFormat(t.Format)
-	if err != nil {
-		return nil, err
-	}
-
 	return record.NewEncoder(record.Options{
 		TenantID:    alert.TenantID(t.TenantID),
 		Tenant:      t.TenantName,
 		API:         t.API,
-		Format:      format,
+		Format:      t.Format,
 		CEFMaxBytes: t.CEFMaxBytes,
 	})
 }

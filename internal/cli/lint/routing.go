@@ -63,7 +63,7 @@ func (l *linter) customers() []customer {
 				sec:      sec,
 				own:      t.Tag != "",
 				routed:   routed,
-				format:   t.Format,
+				format:   t.Format.String(),
 				cefBytes: t.CEFMaxBytes,
 			}
 			if c.tag == "" {
