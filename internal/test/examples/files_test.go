@@ -295,7 +295,7 @@ func TestEveryTenantOfTheManyReachesItsOutput(t *testing.T) {
 			for _, s := range f.Of("output") {
 				if out := settings(s); s.Matches(tag) {
 					reached = append(reached, out["alias"])
-					if (out["name"] == "syslog") != (tenant.Format == "cef") {
+					if (out["name"] == "syslog") != (tenant.Format.String() == "cef") {
 						t.Errorf("%s: %s gets format %s", tenant.TenantName, out["alias"], tenant.Format)
 					}
 				}
