@@ -51,9 +51,9 @@ type acquired struct {
 // user than was asked for is not kept.
 func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.Chain) (*acquired, error) {
 	r := &acquired{
-		TenantID: t.TenantID,
+		TenantID: string(t.TenantID),
 		Tenant:   t.TenantName,
-		ClientID: t.ClientID,
+		ClientID: string(t.ClientID),
 		API:      string(t.API),
 		Resource: t.Resource,
 		Account:  got.Account,
@@ -79,7 +79,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 		r.Exp = moment(got.Access.Expiry)
 	}
 
-	if r.Tid != "" && guid.MatchString(t.TenantID) && !strings.EqualFold(r.Tid, t.TenantID) {
+	if r.Tid != "" && guid.MatchString(string(t.TenantID)) && !strings.EqualFold(r.Tid, string(t.TenantID)) {
 		return nil, fmt.Errorf("the token is for tenant %s, not for %s: somebody signed in to the wrong tenant; "+
 			"nothing was stored. Sign in again with a user of the customer's tenant, or a guest "+
 			"there", plain.Text(r.Tid, 64), t.TenantID)
@@ -117,7 +117,7 @@ func (a *acquisition) store(
 	r.File = a.out
 
 	name := ""
-	if t.TenantName != t.TenantID {
+	if t.TenantName != string(t.TenantID) {
 		name = t.TenantName
 	}
 

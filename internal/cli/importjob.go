@@ -307,14 +307,14 @@ func separate(jobs []*importJob) {
 
 		names[j.name] = true
 
-		unit := wiring.Unit(j.tenant)
+		unit := j.tenant.Unit()
 		if key := fmt.Sprint(unit); units[key] {
 			j.keys["state_id"] = j.name
 		} else {
 			units[key] = true
 		}
 
-		secrets[strings.ToLower(j.tenant.ClientID)+" "+j.secret.Reveal()] = true
+		secrets[strings.ToLower(string(j.tenant.ClientID))+" "+j.secret.Reveal()] = true
 	}
 
 	for _, j := range jobs {
@@ -399,9 +399,9 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 	c, t := im.c, j.tenant
 	r := imported{
 		Stanza:   j.stanza.Name,
-		TenantID: t.TenantID,
+		TenantID: string(t.TenantID),
 		Tenant:   t.TenantName,
-		ClientID: t.ClientID,
+		ClientID: string(t.ClientID),
 		API:      string(t.API),
 		Resource: t.Resource,
 	}
@@ -437,7 +437,7 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 
 	j.keys["data_dir"], j.keys["key_file"] = dir, c.keyPath("")
 	r.Stored, r.DataDir, r.Input = true, dir, inputSection(t, j.keys)
-	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, t.TenantID), plain.Text(dir, 1024))
+	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, string(t.TenantID)), plain.Text(dir, 1024))
 
 	return r, nil
 }
@@ -454,7 +454,7 @@ func inputSection(t config.Tenant, keys config.Map) string {
 
 	b.WriteString("[INPUT]\n")
 	row("Name", "defender")
-	row("Tag", "defender."+cmp.Or(slug(keys["tenant_name"]), slug(t.TenantID)))
+	row("Tag", "defender."+cmp.Or(slug(keys["tenant_name"]), slug(string(t.TenantID))))
 	row("Threaded", "Off")
 	row("storage.type", "filesystem")
 

@@ -31,9 +31,9 @@ func (s *settings) override(ctx context.Context, t *config.Tenant) error {
 	// Read as the section of some tenant, so that values are checked and written as
 	// everywhere.
 	some := config.Map{
-		"tenant_id":   t.TenantID,
+		"tenant_id":   string(t.TenantID),
 		"tenant_name": t.TenantName,
-		"client_id":   t.ClientID,
+		"client_id":   string(t.ClientID),
 		"grant":       "refresh_token",
 	}
 	for k, v := range keys {

@@ -99,8 +99,8 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 
 	for _, i := range inputs {
 		for _, t := range i.in.Tenants {
-			known = append(known, label(t.TenantName, t.TenantID)+" api "+string(t.API))
-			if !called(name, t.TenantName, t.TenantID) {
+			known = append(known, label(t.TenantName, string(t.TenantID))+" api "+string(t.API))
+			if !called(name, t.TenantName, string(t.TenantID)) {
 				continue
 			}
 
@@ -109,7 +109,7 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 				continue
 			}
 
-			if clientID == "" || strings.EqualFold(clientID, t.ClientID) {
+			if clientID == "" || strings.EqualFold(clientID, string(t.ClientID)) {
 				at := place{i.in.DataDir, i.in.KeyFile}
 				c.settle(&t, at)
 				found = append(found, chosen{t, at})
@@ -137,7 +137,7 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 			list,
 			fmt.Sprintf(
 				"%s api %s client %s state_id %q",
-				label(f.TenantName, f.TenantID),
+				label(f.TenantName, string(f.TenantID)),
 				f.API,
 				f.ClientID,
 				f.StateID,

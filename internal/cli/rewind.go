@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store"
@@ -108,7 +109,7 @@ func (c *cli) rewindCommand() *cobra.Command {
 }
 
 // findFeeds finds what is polled of the one tenant that name means.
-func findFeeds(ctx context.Context, s *view, name, api, stateID string, withState bool) ([]store.FeedKey, error) {
+func findFeeds(ctx context.Context, s *view, name, api, stateID string, withState bool) ([]alert.UnitKey, error) {
 	keys, err := s.keys(ctx)
 	if err != nil {
 		return nil, err
@@ -136,28 +137,28 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 	}
 
 	var (
-		found                  []store.FeedKey
+		found                  []alert.UnitKey
 		known, several, others []string
 	)
 
 	tenants := map[string]bool{}
 
 	for _, key := range keys {
-		title := cmp.Or(statuses[key].TenantName, labels[key.TenantID])
+		title := cmp.Or(statuses[key].TenantName, labels[string(key.TenantID)])
 
-		known = append(known, label(title, key.TenantID))
-		if !called(name, title, key.TenantID) {
+		known = append(known, label(title, string(key.TenantID)))
+		if !called(name, title, string(key.TenantID)) {
 			continue
 		}
 
-		if api != "" && !strings.EqualFold(api, key.API) || withState && key.StateID != stateID {
-			others = append(others, unitName(key.API, key.StateID))
+		if api != "" && !strings.EqualFold(api, string(key.API)) || withState && key.StateID != stateID {
+			others = append(others, unitName(string(key.API), key.StateID))
 			continue
 		}
 
 		found = append(found, key)
-		tenants[key.LoginHost+" "+key.TenantID] = true
-		several = append(several, label(title, key.TenantID)+" at "+key.LoginHost)
+		tenants[key.LoginHost+" "+string(key.TenantID)] = true
+		several = append(several, label(title, string(key.TenantID))+" at "+key.LoginHost)
 	}
 
 	isStored := func(i store.ChainInfo) bool { return called(name, i.Chain.TenantName, i.Key.TenantID) }

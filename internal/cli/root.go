@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
@@ -481,7 +482,7 @@ func (v *view) chains(ctx context.Context) ([]store.ChainInfo, error) {
 	return v.s.Tokens().List(ctx)
 }
 
-func (v *view) statuses(ctx context.Context) (map[store.FeedKey]store.Status, error) {
+func (v *view) statuses(ctx context.Context) (map[alert.UnitKey]store.Status, error) {
 	if v.s == nil {
 		return nil, nil
 	}
@@ -500,21 +501,21 @@ func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	api := ""
 
 	for unit, st := range statuses {
-		if key != tokens.NewChainKey(unit.LoginHost, unit.TenantID, st.ClientID) {
+		if key != tokens.NewChainKey(unit.LoginHost, string(unit.TenantID), string(st.ClientID)) {
 			continue
 		}
 
-		if api != "" && api != unit.API {
+		if api != "" && api != string(unit.API) {
 			return ""
 		}
 
-		api = unit.API
+		api = string(unit.API)
 	}
 
 	return api
 }
 
-func (v *view) keys(ctx context.Context) ([]store.FeedKey, error) {
+func (v *view) keys(ctx context.Context) ([]alert.UnitKey, error) {
 	if v.s == nil {
 		return nil, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -18,17 +19,17 @@ import (
 )
 
 // polled opens the data directory as a running input does, with feeds of contoso.
-func (w *world) polled(apis ...string) (store.Store, []store.FeedKey) {
+func (w *world) polled(apis ...string) (store.Store, []alert.UnitKey) {
 	w.t.Helper()
 	s, err := sqlite.Open(sqlite.Options{Dir: w.dir, Inputs: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { s.Close() })
-	var keys []store.FeedKey
+	var keys []alert.UnitKey
 	host := strings.TrimPrefix(w.Simulator.LoginURL(), "http://")
 	for _, api := range apis {
-		key := store.FeedKey{LoginHost: host, TenantID: contoso, API: api}
+		key := alert.UnitKey{LoginHost: host, TenantID: contoso, API: alert.API(api)}
 		now := tick.FromTime(time.Now())
 		if err := s.Commit(
 			w.t.Context(),
@@ -50,10 +51,10 @@ func (w *world) polled(apis ...string) (store.Store, []store.FeedKey) {
 	return s, keys
 }
 
-func (w *world) report(s store.Store, key store.FeedKey, st store.Status) {
+func (w *world) report(s store.Store, key alert.UnitKey, st store.Status) {
 	w.t.Helper()
 	st.TenantName, st.ClientID, st.UpdatedAt = "contoso", client, time.Now()
-	if err := s.SetStatus(context.Background(), map[store.FeedKey]store.Status{key: st}); err != nil {
+	if err := s.SetStatus(context.Background(), map[alert.UnitKey]store.Status{key: st}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
@@ -157,14 +158,14 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 }
 
 // reported returns a status for the output. chains are all that are stored.
-func (c *cli) reported(key store.FeedKey, st store.Status, chains []store.ChainInfo) reported {
+func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainInfo) reported {
 	r := reported{
-		TenantID:    key.TenantID,
-		Tenant:      cmp.Or(st.TenantName, key.TenantID),
-		API:         key.API,
+		TenantID:    string(key.TenantID),
+		Tenant:      string(cmp.Or(alert.TenantID(st.TenantName), key.TenantID)),
+		API:         string(key.API),
 		StateID:     key.StateID,
 		LoginHost:   key.LoginHost,
-		ClientID:    st.ClientID,
+		ClientID:    string(st.ClientID),
 		State:       st.State,
 		Reason:      st.Reason,
 		Remedy:      st.Remedy,
@@ -187,8 +188,8 @@ func (c *cli) reported(key store.FeedKey, st store.Status, chains []store.ChainI
 
 	chain := tokens.ChainKey{
 		LoginHost: key.LoginHost,
-		TenantID:  key.TenantID,
-		ClientID:  strings.ToLower(st.ClientID),
+		TenantID:  string(key.TenantID),
+		ClientID:  strings.ToLower(string(st.ClientID)),
 	}
 
 	for _, i := range chains {

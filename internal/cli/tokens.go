@@ -177,7 +177,7 @@ func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string,
 
 	statuses, _ := s.statuses(context.Background())
 	for key, st := range statuses {
-		add(cmp.Or(st.TenantName, key.TenantID))
+		add(cmp.Or(st.TenantName, string(key.TenantID)))
 	}
 
 	return names, cobra.ShellCompDirectiveNoFileComp
@@ -273,9 +273,9 @@ func (c *cli) refresh(ctx context.Context, t config.Tenant, s store.Store) (refr
 	}
 
 	r := refreshed{
-		TenantID: t.TenantID,
+		TenantID: string(t.TenantID),
 		Tenant:   t.TenantName,
-		ClientID: t.ClientID,
+		ClientID: string(t.ClientID),
 		Resource: t.Resource,
 		Grant:    source.Grant(),
 		Rotated:  access.Rotated,

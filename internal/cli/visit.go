@@ -111,7 +111,7 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	for _, in := range inputs {
 		for _, t := range in.Tenants {
 			c.settle(&t, place{in.DataDir, in.KeyFile})
-			v := &visit{TenantID: t.TenantID, Tenant: t.TenantName, API: string(t.API)}
+			v := &visit{TenantID: string(t.TenantID), Tenant: t.TenantName, API: string(t.API)}
 			all = append(all, v)
 
 			g.Go(func() error {
@@ -214,7 +214,7 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 	v.SignIn = "ok"
 	if claims, err := tokens.Inspect(access.Token); err == nil {
 		v.Token = claims.String()
-		if guid.MatchString(t.TenantID) && claims.Tid != "" && claims.Tid != t.TenantID {
+		if guid.MatchString(string(t.TenantID)) && claims.Tid != "" && claims.Tid != string(t.TenantID) {
 			v.Warning = "the access token is for tenant " + plain.Text(claims.Tid, 64) + "; check tenant_id"
 		}
 	}

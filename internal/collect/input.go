@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/pause"
@@ -22,25 +23,25 @@ import (
 type Store interface {
 	// Load returns the checkpoint of a unit and its seen-set; ok is false for a unit that
 	// was never seen.
-	Load(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, seen []store.Seen, ok bool, err error)
+	Load(ctx context.Context, key alert.UnitKey) (cp store.Checkpoint, seen []store.Seen, ok bool, err error)
 	// Commit writes the progress of several units in one transaction.
 	Commit(ctx context.Context, commits []store.Commit) error
 	// PendingRewind returns which of these units an operator wants to have emitted
 	// again, and from when on. ApplyRewind does it and returns the checkpoint to go on
 	// from; ok is false if there was nothing to do.
-	PendingRewind(ctx context.Context, keys ...store.FeedKey) (map[store.FeedKey]tick.Tick, error)
-	ApplyRewind(ctx context.Context, key store.FeedKey) (cp store.Checkpoint, ok bool, err error)
+	PendingRewind(ctx context.Context, keys ...alert.UnitKey) (map[alert.UnitKey]tick.Tick, error)
+	ApplyRewind(ctx context.Context, key alert.UnitKey) (cp store.Checkpoint, ok bool, err error)
 	// PutDeferred keeps deferred work, and returns the id by which DeferredEvents returns
 	// its events and DropDeferred forgets it.
-	PutDeferred(ctx context.Context, key store.FeedKey, d store.Deferred) (id int64, err error)
+	PutDeferred(ctx context.Context, key alert.UnitKey, d store.Deferred) (id int64, err error)
 	// ListDeferred returns the deferred work of a unit, without the events.
-	ListDeferred(ctx context.Context, key store.FeedKey) ([]store.Deferred, error)
-	DeferredEvents(ctx context.Context, key store.FeedKey, id int64) (events []byte, ok bool, err error)
-	DropDeferred(ctx context.Context, key store.FeedKey, id int64) error
+	ListDeferred(ctx context.Context, key alert.UnitKey) ([]store.Deferred, error)
+	DeferredEvents(ctx context.Context, key alert.UnitKey, id int64) (events []byte, ok bool, err error)
+	DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error
 	// Status returns what was last shown of a unit; ok is false if nothing was.
-	Status(ctx context.Context, key store.FeedKey) (status store.Status, ok bool, err error)
+	Status(ctx context.Context, key alert.UnitKey) (status store.Status, ok bool, err error)
 	// SetStatus replaces what `defenderctl status` shows of the units.
-	SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error
+	SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.Status) error
 }
 
 // Config is what an Input works with. Fields without a remark are required.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -16,8 +17,8 @@ import (
 // for the next one.
 type memory struct {
 	mu           sync.Mutex
-	cps          map[store.FeedKey]store.Checkpoint
-	seen         map[store.FeedKey][]store.Seen
+	cps          map[alert.UnitKey]store.Checkpoint
+	seen         map[alert.UnitKey][]store.Seen
 	deferred     map[int64]store.Deferred
 	commits      int
 	lastDeferred int64
@@ -26,23 +27,23 @@ type memory struct {
 	noDeferring, noRewinds bool
 	// unlisted is how often ListDeferred fails.
 	unlisted int
-	rewinds  map[store.FeedKey]tick.Tick
-	statuses map[store.FeedKey]store.Status
+	rewinds  map[alert.UnitKey]tick.Tick
+	statuses map[alert.UnitKey]store.Status
 }
 
 func newMemory() *memory {
 	return &memory{
-		cps:      map[store.FeedKey]store.Checkpoint{},
-		seen:     map[store.FeedKey][]store.Seen{},
+		cps:      map[alert.UnitKey]store.Checkpoint{},
+		seen:     map[alert.UnitKey][]store.Seen{},
 		deferred: map[int64]store.Deferred{},
-		rewinds:  map[store.FeedKey]tick.Tick{},
-		statuses: map[store.FeedKey]store.Status{},
+		rewinds:  map[alert.UnitKey]tick.Tick{},
+		statuses: map[alert.UnitKey]store.Status{},
 	}
 }
 
 var errFull = errors.New("no space left on device")
 
-func (m *memory) Load(_ context.Context, k store.FeedKey) (store.Checkpoint, []store.Seen, bool, error) {
+func (m *memory) Load(_ context.Context, k alert.UnitKey) (store.Checkpoint, []store.Seen, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	cp, ok := m.cps[k]
@@ -80,27 +81,27 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 	return nil
 }
 
-func (m *memory) Status(_ context.Context, k store.FeedKey) (store.Status, bool, error) {
+func (m *memory) Status(_ context.Context, k alert.UnitKey) (store.Status, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.statuses[k]
 	return s, ok, nil
 }
 
-func (m *memory) SetStatus(_ context.Context, statuses map[store.FeedKey]store.Status) error {
+func (m *memory) SetStatus(_ context.Context, statuses map[alert.UnitKey]store.Status) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	maps.Copy(m.statuses, statuses)
 	return nil
 }
 
-func (m *memory) PendingRewind(context.Context, ...store.FeedKey) (map[store.FeedKey]tick.Tick, error) {
+func (m *memory) PendingRewind(context.Context, ...alert.UnitKey) (map[alert.UnitKey]tick.Tick, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.rewinds), nil
 }
 
-func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoint, bool, error) {
+func (m *memory) ApplyRewind(_ context.Context, k alert.UnitKey) (store.Checkpoint, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	since, ok := m.rewinds[k]
@@ -122,7 +123,7 @@ func (m *memory) ApplyRewind(_ context.Context, k store.FeedKey) (store.Checkpoi
 }
 
 // PutDeferred keeps an ID that is set, as the store does.
-func (m *memory) PutDeferred(_ context.Context, _ store.FeedKey, a store.Deferred) (int64, error) {
+func (m *memory) PutDeferred(_ context.Context, _ alert.UnitKey, a store.Deferred) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full || m.noDeferring {
@@ -137,7 +138,7 @@ func (m *memory) PutDeferred(_ context.Context, _ store.FeedKey, a store.Deferre
 	return id, nil
 }
 
-func (m *memory) ListDeferred(context.Context, store.FeedKey) (list []store.Deferred, err error) {
+func (m *memory) ListDeferred(context.Context, alert.UnitKey) (list []store.Deferred, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.unlisted > 0 {
@@ -152,14 +153,14 @@ func (m *memory) ListDeferred(context.Context, store.FeedKey) (list []store.Defe
 	return list, nil
 }
 
-func (m *memory) DeferredEvents(_ context.Context, _ store.FeedKey, id int64) (row []byte, ok bool, err error) {
+func (m *memory) DeferredEvents(_ context.Context, _ alert.UnitKey, id int64) (row []byte, ok bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a, ok := m.deferred[id]
 	return a.Events, ok && a.Events != nil, nil
 }
 
-func (m *memory) DropDeferred(_ context.Context, _ store.FeedKey, id int64) error {
+func (m *memory) DropDeferred(_ context.Context, _ alert.UnitKey, id int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full {

@@ -177,7 +177,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 		chunk: &chunks{},
 		limit: 1 << 20,
 	}
-	key := store.FeedKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
+	key := alert.UnitKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
 	r.rules = alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(key.TenantID), Updates: true}
 	r.cfg = UnitConfig{
 		Key:           key,

@@ -103,7 +103,7 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 func (c *crowd) add(name string, reader defender.Reader) {
 	rules := alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(name), Updates: true}
 	c.in.Add(UnitConfig{
-		Key:          store.FeedKey{TenantID: name, API: "siem"},
+		Key:          alert.UnitKey{TenantID: alert.TenantID(name), API: "siem"},
 		Name:         name,
 		PollInterval: 10 * time.Second,
 		Lookback:     time.Hour,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/store"
@@ -43,7 +44,7 @@ func (in *Input) reporter(ctx context.Context) {
 
 // report writes the status of the units that have read what the store shows of them.
 func (in *Input) report(ctx context.Context) error {
-	list := make(map[store.FeedKey]store.Status)
+	list := make(map[alert.UnitKey]store.Status)
 
 	for _, u := range in.all() {
 		if u.progress.Begun() {
@@ -58,7 +59,7 @@ func (in *Input) report(ctx context.Context) error {
 func (in *Input) askForRewinds(ctx context.Context) {
 	units := in.all()
 
-	keys := make([]store.FeedKey, len(units))
+	keys := make([]alert.UnitKey, len(units))
 	for i, u := range units {
 		keys[i] = u.cfg.Key
 	}

@@ -132,7 +132,7 @@ func (s *sink) queue(event []byte) error {
 // errSeenFull returns the error of a unit with more new alerts than can be remembered.
 // Without an entry in the seen-set an alert would be emitted again with every poll, so it
 // has to wait.
-func errSeenFull(api string, b *progress.Budget) error {
+func errSeenFull(api alert.API, b *progress.Budget) error {
 	return &defender.Error{
 		Fault: advice.Fault{
 			Fate: advice.NeedsFix,
@@ -187,7 +187,7 @@ var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 
 // compareTenant notices rows that belong to another tenant.
 func (p *poller) compareTenant(claimed alert.TenantID) {
-	own := alert.TenantID(p.cfg.Key.TenantID)
+	own := p.cfg.Key.TenantID
 	if claimed == "" || claimed == own || !guid.MatchString(string(own)) || !guid.MatchString(string(claimed)) {
 		return
 	}

@@ -18,9 +18,9 @@ import (
 // UnitConfig is what a unit, one API of one tenant, is polled by. Fields without a remark
 // are required.
 type UnitConfig struct {
-	Key      store.FeedKey
+	Key      alert.UnitKey
 	Name     string // the tenant's label, for people
-	ClientID string
+	ClientID alert.ClientID
 	Tag      string // empty: the input's own
 
 	PollInterval   time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
@@ -36,7 +37,7 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 
 // Retire ends the polling of a unit. What it has queued is still delivered and committed;
 // then gone, if not nil, is called.
-func (in *Input) Retire(key store.FeedKey, gone func()) {
+func (in *Input) Retire(key alert.UnitKey, gone func()) {
 	in.mu.Lock()
 	for _, u := range in.units {
 		if u.cfg.Key == key && u.cancel != nil && u.ctx.Err() == nil {
@@ -97,10 +98,10 @@ func closed(ch <-chan struct{}) bool {
 }
 
 // Statuses returns the status of every unit of the input at this moment.
-func (in *Input) Statuses() map[store.FeedKey]store.Status {
+func (in *Input) Statuses() map[alert.UnitKey]store.Status {
 	units := in.all()
 
-	list := make(map[store.FeedKey]store.Status, len(units))
+	list := make(map[alert.UnitKey]store.Status, len(units))
 	for _, u := range units {
 		list[u.cfg.Key] = u.snapshot()
 	}

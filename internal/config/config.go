@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -105,10 +106,11 @@ type Input struct {
 // Tenant is one thing to poll: a tenant and an API. All values are resolved and
 // effective.
 type Tenant struct {
-	// TenantID is in lower case, else as configured; TenantName is for people, never
-	// empty.
-	TenantID, TenantName string
-	ClientID             string
+	// TenantID is in lower case, else as configured.
+	TenantID alert.TenantID
+	// TenantName is for people, never empty.
+	TenantName string
+	ClientID   alert.ClientID
 	// At most one of ClientSecret, ClientSecretFile and ClientCertificateFile is set;
 	// none for a public client.
 	ClientSecret          secret.Text
@@ -167,10 +169,15 @@ func (t Tenant) LoginHost() string {
 	return u.Host
 }
 
-// Feed gives the four values under which checkpoints are kept; two live inputs must not
-// share them.
-func (t Tenant) Feed() (loginHost, tenantID, api, stateID string) {
-	return t.LoginHost(), t.TenantID, string(t.API), t.StateID
+// Unit returns the key under which the tenant's progress is kept. Two live inputs must
+// not have the same.
+func (t Tenant) Unit() alert.UnitKey {
+	return alert.UnitKey{
+		LoginHost: t.LoginHost(),
+		TenantID:  t.TenantID,
+		API:       t.API,
+		StateID:   t.StateID,
+	}
 }
 
 // Equal reports whether nothing about the tenant differs, secrets included; a tenant that
@@ -244,14 +251,14 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 
 // shared warns, once a label, of labels that name more than one tenant.
 func (b *builder) shared(tenants []Tenant) {
-	ids, told := map[string]string{}, map[string]bool{}
+	ids, told := map[string]alert.TenantID{}, map[string]bool{}
 	for _, t := range tenants {
 		id, ok := ids[t.TenantName]
 		if ok && id != t.TenantID && t.TenantID != "" && !told[t.TenantName] {
 			told[t.TenantName] = true
 			b.warn(Warning(*newFault(
 				Place{Key: "tenant_name", Tenant: t.TenantName},
-				"names more than one tenant, "+id+" and "+t.TenantID+" among them",
+				fmt.Sprintf("names more than one tenant, %s and %s among them", id, t.TenantID),
 				"give each its own name, so that logs and commands tell them apart",
 			)))
 		}

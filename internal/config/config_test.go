@@ -225,9 +225,9 @@ func TestEqualSeesEveryField(t *testing.T) {
 			t.Errorf("a change of %s goes unseen", v.Type().Field(i).Name)
 		}
 	}
-	host, id, api, state := a.Feed()
-	if host != "login.microsoftonline.com" || id != contoso || api != "graph" || state != "" {
-		t.Errorf("feed %s %s %s %s", host, id, api, state)
+	want := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: contoso, API: alert.Graph}
+	if got := a.Unit(); got != want {
+		t.Errorf("unit %+v, want %+v", got, want)
 	}
 }
 

@@ -3,6 +3,8 @@ package config
 import (
 	"regexp"
 	"strings"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 var (
@@ -18,7 +20,7 @@ var (
 const personalAccounts = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
 // tenantID gives the tenant's id in lower case.
-func (r *reader) tenantID() string {
+func (r *reader) tenantID() alert.TenantID {
 	s, v := r.text("tenant_id", 256)
 	if s == "" {
 		if v.text == "" && !v.bad {
@@ -48,10 +50,10 @@ func (r *reader) tenantID() string {
 		r.refuse(o, v, "is neither a GUID nor a domain", remedy)
 	}
 
-	return id
+	return alert.TenantID(id)
 }
 
-func (r *reader) clientID() string {
+func (r *reader) clientID() alert.ClientID {
 	s, v := r.text("client_id", 256)
 	switch {
 	case v.text == "" && !v.bad:
@@ -72,7 +74,7 @@ func (r *reader) clientID() string {
 		)
 	}
 
-	return s
+	return alert.ClientID(s)
 }
 
 // label checks the texts that end in logs, records and keys.

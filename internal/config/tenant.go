@@ -23,7 +23,7 @@ func (r *reader) readTenant() Tenant {
 
 	t.TenantID = r.tenantID()
 	if t.TenantName = r.label("tenant_name", 256); t.TenantName == "" {
-		t.TenantName = t.TenantID
+		t.TenantName = string(t.TenantID)
 	}
 
 	t.ClientID = r.clientID()

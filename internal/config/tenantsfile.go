@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
@@ -127,7 +128,7 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 
 	var all []Tenant
 
-	first := map[[3]string]int{}
+	first := map[alert.UnitKey]int{}
 
 	for i, n := range list.Content {
 		label := fmt.Sprintf("#%d", i+1)
@@ -139,7 +140,7 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 		r.tenant = label
 		t := r.readTenant()
 
-		unit := [3]string{t.TenantID, string(t.API), t.StateID}
+		unit := alert.UnitKey{TenantID: t.TenantID, API: t.API, StateID: t.StateID}
 		if line, twice := first[unit]; twice && t.TenantID != "" {
 			f.fault(n.Line, "tenant_id", t.TenantName,
 				fmt.Sprintf("is listed twice with api %s, first in line %d", t.API, line),

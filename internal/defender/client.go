@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/netfault"
 	"fluent-bit-defender/tokens"
 )
@@ -34,7 +35,8 @@ type Settings struct {
 	// Filter is the operator's own restriction, see the key `filter`; empty for none.
 	Filter string
 	// ClientID and TenantID are for remedies, which name them.
-	ClientID, TenantID string
+	ClientID alert.ClientID
+	TenantID alert.TenantID
 	// HTTP sends the requests. The reader uses a copy that does not follow redirects.
 	HTTP *http.Client
 	// Tokens returns the access tokens.

@@ -63,8 +63,8 @@ func newOData(facts *alert.Descriptor, s Settings) *odata {
 
 // permissionRemedy says which permission has to be granted, and where.
 func permissionRemedy(p alert.Permission, s Settings) string {
-	return "add " + p.Names() + " of " + p.Service + " to application " + s.ClientID +
-		" and ask an administrator of tenant " + s.TenantID +
+	return "add " + p.Names() + " of " + p.Service + " to application " + string(s.ClientID) +
+		" and ask an administrator of tenant " + string(s.TenantID) +
 		" to consent to it; a user who signed in also needs a role that may view alerts"
 }
 

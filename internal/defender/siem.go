@@ -42,8 +42,8 @@ func newSIEM(facts *alert.Descriptor, s Settings) Reader {
 				host:      hostOf(s.BaseURL),
 				resource:  s.Resource,
 				forbidden: "the customer's tenant has not authorised this application for its SIEM API",
-				forbiddenRemedy: "in https://security.microsoft.com?tid=" + s.TenantID +
-					" open Settings > Endpoints > APIs > SIEM > MSSP, enter application id " + s.ClientID +
+				forbiddenRemedy: "in https://security.microsoft.com?tid=" + string(s.TenantID) +
+					" open Settings > Endpoints > APIs > SIEM > MSSP, enter application id " + string(s.ClientID) +
 					" and your own tenant id, and press Authorize application",
 			},
 		},

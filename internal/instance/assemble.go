@@ -140,7 +140,7 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 	}
 
 	return collect.UnitConfig{
-		Key:            wiring.Unit(t),
+		Key:            t.Unit(),
 		Name:           t.TenantName,
 		ClientID:       t.ClientID,
 		Tag:            t.Tag,

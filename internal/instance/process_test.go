@@ -266,7 +266,7 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 	until(t, p, func() bool { return polled(customers[2]) }, handle)
 	polls := func(c simulator.Tenant) uint64 {
 		for key, s := range p.get(handle).input.Statuses() {
-			if key.TenantID == c.ID && s.State == "ok" {
+			if string(key.TenantID) == c.ID && s.State == "ok" {
 				return s.Polls
 			}
 		}
@@ -322,8 +322,8 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	now := time.Now()
 	app := tokens.App{
 		LoginURL: cfg.Tenants[0].LoginURL,
-		TenantID: cfg.Tenants[0].TenantID,
-		ClientID: cfg.Tenants[0].ClientID,
+		TenantID: string(cfg.Tenants[0].TenantID),
+		ClientID: string(cfg.Tenants[0].ClientID),
 	}
 	chain := tokens.Chain{Refresh: secret.New("rt"), Obtained: now, Refreshed: now.Add(-80 * 24 * time.Hour)}
 	if err := state.keeper.Save(context.Background(), app.ChainKey(), chain); err != nil {

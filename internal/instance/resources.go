@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/metrics"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 )
 
@@ -21,12 +21,17 @@ type resources struct {
 
 	mu       sync.Mutex // guards the fields below
 	dirs     []*dataDir
-	live     map[store.FeedKey]bool
+	live     map[alert.UnitKey]bool
 	limiters map[quota]*sharedLimiter
 }
 
 // quota names what the service counts calls by: tenants with the same one share it.
-type quota struct{ clientID, tenantID, apiURL, api string }
+type quota struct {
+	clientID alert.ClientID
+	tenantID alert.TenantID
+	apiURL   string
+	api      alert.API
+}
 
 // sharedLimiter is the limiter of a quota, and how many live units share it.
 type sharedLimiter struct {
@@ -36,7 +41,7 @@ type sharedLimiter struct {
 
 func newResources() *resources {
 	return &resources{
-		live:     make(map[store.FeedKey]bool),
+		live:     make(map[alert.UnitKey]bool),
 		limiters: make(map[quota]*sharedLimiter),
 	}
 }
@@ -52,7 +57,7 @@ func (r *resources) claim(tenants []config.Tenant) ([]*sharedLimiter, error) {
 	var errs []error
 
 	for _, t := range tenants {
-		if r.live[wiring.Unit(t)] {
+		if r.live[t.Unit()] {
 			errs = append(errs, fmt.Errorf("tenant_id: tenant %s with api %s is already polled by another [INPUT]: "+
 				"give this one another `state_id`, or use one input with `format json+cef`", t.TenantName, t.API))
 		}
@@ -64,7 +69,7 @@ func (r *resources) claim(tenants []config.Tenant) ([]*sharedLimiter, error) {
 
 	limiters := make([]*sharedLimiter, len(tenants))
 	for i, t := range tenants {
-		r.live[wiring.Unit(t)] = true
+		r.live[t.Unit()] = true
 		limiters[i] = r.limiterOf(t)
 		limiters[i].units++
 	}
@@ -73,7 +78,7 @@ func (r *resources) claim(tenants []config.Tenant) ([]*sharedLimiter, error) {
 }
 
 // release gives a unit back, and its share of a limiter.
-func (r *resources) release(key store.FeedKey, limiter *sharedLimiter) {
+func (r *resources) release(key alert.UnitKey, limiter *sharedLimiter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
@@ -102,7 +107,7 @@ func (r *resources) limiterOf(t config.Tenant) *sharedLimiter {
 		clientID: t.ClientID,
 		tenantID: t.TenantID,
 		apiURL:   t.APIURL,
-		api:      string(t.API),
+		api:      t.API,
 	}
 
 	l := r.limiters[key]

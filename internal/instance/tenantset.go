@@ -9,11 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
-	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/wiring"
 )
 
 // tenantSet is the tenants that an input has, with what the input was put together from:
@@ -31,9 +30,9 @@ type tenantSet struct {
 	mu sync.Mutex // guards the fields below
 	// entries are the tenants whose units belong to this input, also those that are
 	// leaving.
-	entries map[store.FeedKey]*entry
+	entries map[alert.UnitKey]*entry
 	// pending are tenants that could not start yet, or not with their new settings.
-	pending map[store.FeedKey]*pendingEntry
+	pending map[alert.UnitKey]*pendingEntry
 	closed  bool
 }
 
@@ -55,8 +54,8 @@ func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
 	return &tenantSet{
 		shared:  shared,
 		log:     log,
-		entries: make(map[store.FeedKey]*entry),
-		pending: make(map[store.FeedKey]*pendingEntry),
+		entries: make(map[alert.UnitKey]*entry),
+		pending: make(map[alert.UnitKey]*pendingEntry),
 	}
 }
 
@@ -68,7 +67,7 @@ func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	}
 
 	for i, t := range tenants {
-		s.entries[wiring.Unit(t)] = &entry{tenant: t, limiter: limiters[i]}
+		s.entries[t.Unit()] = &entry{tenant: t, limiter: limiters[i]}
 	}
 
 	return nil
@@ -186,7 +185,7 @@ func (s *tenantSet) apply(next []config.Tenant) {
 		return
 	}
 
-	removed := make(map[store.FeedKey]*entry)
+	removed := make(map[alert.UnitKey]*entry)
 
 	for key, e := range s.entries {
 		if !e.leaving {
@@ -199,7 +198,7 @@ func (s *tenantSet) apply(next []config.Tenant) {
 	unchanged, changed, added := 0, 0, 0
 
 	for _, t := range next {
-		key := wiring.Unit(t)
+		key := t.Unit()
 		e := removed[key]
 		delete(removed, key)
 
@@ -229,7 +228,7 @@ func (s *tenantSet) apply(next []config.Tenant) {
 
 // left gives back the unit of a tenant that was removed, when all that it had read is
 // committed.
-func (s *tenantSet) left(key store.FeedKey, e *entry) {
+func (s *tenantSet) left(key alert.UnitKey, e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -259,7 +258,7 @@ func (s *tenantSet) startPending() {
 
 // start starts a tenant, or restarts it with its new settings; on an error those before
 // them stay in force. s.mu must be held.
-func (s *tenantSet) start(key store.FeedKey, t config.Tenant) error {
+func (s *tenantSet) start(key alert.UnitKey, t config.Tenant) error {
 	if e := s.entries[key]; e != nil {
 		return s.restart(key, e, t)
 	}
@@ -282,7 +281,7 @@ func (s *tenantSet) start(key store.FeedKey, t config.Tenant) error {
 }
 
 // restart gives an entry new settings. s.mu must be held.
-func (s *tenantSet) restart(key store.FeedKey, e *entry, t config.Tenant) error {
+func (s *tenantSet) restart(key alert.UnitKey, e *entry, t config.Tenant) error {
 	if e.leaving {
 		return errors.New("it cannot start yet: what it read before it was removed is still being delivered")
 	}

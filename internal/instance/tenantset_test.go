@@ -11,7 +11,6 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/testbed/testcert"
-	"fluent-bit-defender/internal/wiring"
 )
 
 // atWork returns the tenant set of a running input with one tenant.
@@ -45,7 +44,7 @@ func (s *resources) counts() map[string]int {
 	defer s.mu.Unlock()
 	m := make(map[string]int)
 	for k, g := range s.limiters {
-		m[k.clientID] = g.units
+		m[string(k.clientID)] = g.units
 	}
 	return m
 }
@@ -55,11 +54,11 @@ func TestAFeedIsCountedAtTheGateThatItShares(t *testing.T) {
 	other := tenant
 	other.ClientID = "another-application"
 	c.apply([]config.Tenant{other})
-	if m := c.shared.counts(); m[tenant.ClientID] != 0 || m[other.ClientID] != 1 {
+	if m := c.shared.counts(); m[string(tenant.ClientID)] != 0 || m[string(other.ClientID)] != 1 {
 		t.Errorf("after a change of client_id: %v", m)
 	}
 	c.release()
-	if m := c.shared.counts(); m[tenant.ClientID] != 0 || m[other.ClientID] != 0 {
+	if m := c.shared.counts(); m[string(tenant.ClientID)] != 0 || m[string(other.ClientID)] != 0 {
 		t.Errorf("after the end: %v", m)
 	}
 }
@@ -110,12 +109,12 @@ func TestSettingsThatCannotBeUsedYetLeaveTheOldOnesInForce(t *testing.T) {
 	broken.CAFile = "/does/not/exist"
 	c.apply([]config.Tenant{broken})
 	for key, s := range c.input.Statuses() {
-		if key == wiring.Unit(tenant) && s.State == "stopped" {
+		if key == tenant.Unit() && s.State == "stopped" {
 			t.Error("the tenant was stopped although its new settings cannot be used")
 		}
 	}
 	c.apply([]config.Tenant{tenant})
-	if len(c.pending) != 0 || !c.entries[wiring.Unit(tenant)].tenant.Equal(tenant) {
+	if len(c.pending) != 0 || !c.entries[tenant.Unit()].tenant.Equal(tenant) {
 		t.Error("taking the change back is no change")
 	}
 }

@@ -14,13 +14,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
 // Source gives the state of an input's feeds, and how many bytes wait for Fluent Bit.
 type Source interface {
-	Statuses() map[store.FeedKey]store.Status
+	Statuses() map[alert.UnitKey]store.Status
 	Waiting() int
 	// Blocked reports whether Fluent Bit takes nothing although something waits for it.
 	Blocked() bool
@@ -34,7 +35,7 @@ type metric struct {
 }
 
 // labels name a tenant for people and its feed: two feeds may differ in any one part of
-// store.FeedKey, and equal labels make a scrape fail.
+// alert.UnitKey, and equal labels make a scrape fail.
 var labels = []string{"tenant", "login_host", "tenant_id", "api", "state_id"}
 
 func family(name, help string, kind prometheus.ValueType, read func(store.Status) float64) metric {
@@ -142,7 +143,7 @@ func (v *server) Collect(ch chan<- prometheus.Metric) {
 		}
 
 		for key, s := range src.Statuses() {
-			values := []string{s.TenantName, key.LoginHost, key.TenantID, key.API, key.StateID}
+			values := []string{s.TenantName, key.LoginHost, string(key.TenantID), string(key.API), key.StateID}
 			for i := range values {
 				// A classic configuration may be in any encoding, and Prometheus panics.
 				values[i] = strings.ToValidUTF8(values[i], "\uFFFD")

@@ -7,14 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 )
 
-type source map[store.FeedKey]store.Status
+type source map[alert.UnitKey]store.Status
 
 type pointer struct{ source }
 
-func (s pointer) Statuses() map[store.FeedKey]store.Status { return s.source }
+func (s pointer) Statuses() map[alert.UnitKey]store.Status { return s.source }
 func (s pointer) Waiting() int                             { return 42 }
 func (s pointer) Blocked() bool                            { return true }
 
@@ -116,7 +117,7 @@ func TestAnAddressInUseIsAClearError(t *testing.T) {
 
 func TestFeedsThatDifferInOnePartOfTheirKeyAndOddNamesAreToldApart(t *testing.T) {
 	var s Servers
-	feed := store.FeedKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
+	feed := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
 	gov, siem, other := feed, feed, feed
 	gov.LoginHost, siem.API, other.StateID = "login.microsoftonline.us", "siem", "x"
 	status := store.Status{TenantName: "M\xfcller", State: "ok"} // Latin-1

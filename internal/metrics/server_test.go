@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
 )
@@ -131,7 +132,7 @@ type slow struct {
 func (s *slow) Waiting() int  { return 0 }
 func (s *slow) Blocked() bool { return false }
 
-func (s *slow) Statuses() map[store.FeedKey]store.Status {
+func (s *slow) Statuses() map[alert.UnitKey]store.Status {
 	if n := s.now.Add(1); n > s.most.Load() {
 		s.most.Store(n)
 	}

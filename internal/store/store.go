@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/tokens"
 )
@@ -65,7 +66,7 @@ const CrashWindow = 2 * time.Minute
 
 // Commit is what became of one feed since its last commit.
 type Commit struct {
-	Key FeedKey
+	Key alert.UnitKey
 	// Checkpoint is the new one.
 	Checkpoint Checkpoint
 	// Seen are the alert versions delivered since the last commit.
@@ -83,41 +84,41 @@ type Commit struct {
 type Feeds interface {
 	// Load reads checkpoint and seen-set of a feed; ok is false when it never had a
 	// checkpoint.
-	Load(ctx context.Context, key FeedKey) (c Checkpoint, seen []Seen, ok bool, err error)
+	Load(ctx context.Context, key alert.UnitKey) (c Checkpoint, seen []Seen, ok bool, err error)
 	// Commit writes all commits in one transaction: all of them survive or none. When
 	// it returns nil, they survive a crash of the process, and of the machine but for
 	// CrashWindow. Once begun, it is not stopped by the context.
 	Commit(ctx context.Context, commits []Commit) error
 	// Keys gives every feed that is known, ordered.
-	Keys(ctx context.Context) ([]FeedKey, error)
+	Keys(ctx context.Context) ([]alert.UnitKey, error)
 	// SetStatus replaces the status of these feeds, in one transaction.
-	SetStatus(ctx context.Context, statuses map[FeedKey]Status) error
+	SetStatus(ctx context.Context, statuses map[alert.UnitKey]Status) error
 	// Statuses gives the last status of every feed that has one.
-	Statuses(ctx context.Context) (map[FeedKey]Status, error)
+	Statuses(ctx context.Context) (map[alert.UnitKey]Status, error)
 	// Status gives the last status of a feed; ok is false when it has none.
-	Status(ctx context.Context, key FeedKey) (status Status, ok bool, err error)
+	Status(ctx context.Context, key alert.UnitKey) (status Status, ok bool, err error)
 	// ListDeferred returns the deferred work of a feed, oldest first, without the
 	// events: they may be more than fits into memory.
-	ListDeferred(ctx context.Context, key FeedKey) ([]Deferred, error)
+	ListDeferred(ctx context.Context, key alert.UnitKey) ([]Deferred, error)
 	// DeferredEvents returns the events of one entry; ok is false if it has none, or
 	// does not exist any more.
-	DeferredEvents(ctx context.Context, key FeedKey, id int64) (events []byte, ok bool, err error)
+	DeferredEvents(ctx context.Context, key alert.UnitKey, id int64) (events []byte, ok bool, err error)
 	// PutDeferred adds d, or replaces the entry with its ID if that is not 0, and
 	// returns the ID.
-	PutDeferred(ctx context.Context, key FeedKey, d Deferred) (id int64, err error)
+	PutDeferred(ctx context.Context, key alert.UnitKey, d Deferred) (id int64, err error)
 	// DropDeferred removes an entry whose work is done. A crash of the machine within
 	// CrashWindow brings it back. An entry that does not exist is no error.
-	DropDeferred(ctx context.Context, key FeedKey, id int64) error
+	DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error
 	// Rewind requests that everything of a feed updated at or after since be emitted
 	// again. Of two requests the earlier since counts.
-	Rewind(ctx context.Context, key FeedKey, since tick.Tick) error
+	Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) error
 	// PendingRewind gives the requests for these feeds, for all when none is named.
-	PendingRewind(ctx context.Context, keys ...FeedKey) (map[FeedKey]tick.Tick, error)
+	PendingRewind(ctx context.Context, keys ...alert.UnitKey) (map[alert.UnitKey]tick.Tick, error)
 	// ApplyRewind carries a request out and removes it, in one transaction: the
 	// checkpoint goes back, the seen-set forgets what is not older than since. It gives
 	// the checkpoint to go on from; ok is false when there was no request. A feed
 	// without a checkpoint keeps none, and the request is removed.
-	ApplyRewind(ctx context.Context, key FeedKey) (c Checkpoint, ok bool, err error)
+	ApplyRewind(ctx context.Context, key alert.UnitKey) (c Checkpoint, ok bool, err error)
 	// ClearRewind removes a request without carrying it out.
-	ClearRewind(ctx context.Context, key FeedKey) error
+	ClearRewind(ctx context.Context, key alert.UnitKey) error
 }

@@ -3,19 +3,10 @@ package store
 import (
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/tick"
 )
-
-// FeedKey names what is polled as one: checkpoints and repeats are kept per feed.
-type FeedKey struct {
-	// LoginHost is the host[:port] of the sign-in service, in lower case; TenantID the
-	// tenant as configured, in lower case.
-	LoginHost, TenantID string
-	// API is "graph", "endpoint", "siem" or "incidents"; StateID the key state_id,
-	// normally empty.
-	API, StateID string
-}
 
 // Checkpoint is how far a feed has come. Times are ticks of the API's update time.
 type Checkpoint struct {
@@ -44,7 +35,8 @@ type Seen struct {
 
 // Status is what `defenderctl status` and the metrics show of one feed.
 type Status struct {
-	TenantName, ClientID    string
+	TenantName              string
+	ClientID                alert.ClientID
 	State                   health.State
 	Reason, Remedy          string // why it fails, and what to do; no secrets
 	Since                   time.Time

@@ -32,10 +32,10 @@ func acquireCommand(t config.Tenant) string {
 	}
 
 	return tokens.AcquireCommand(
-		t.TenantID,
-		t.ClientID,
+		string(t.TenantID),
+		string(t.ClientID),
 		"--tenant-name",
-		unless(t.TenantName, t.TenantID),
+		unless(t.TenantName, string(t.TenantID)),
 		"--client-secret-file",
 		absolute(t.ClientSecretFile),
 		"--client-certificate-file",

@@ -12,7 +12,6 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
-	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
@@ -40,8 +39,8 @@ func Application(t config.Tenant, log *slog.Logger) tokens.App {
 
 	return tokens.App{
 		LoginURL:   t.LoginURL,
-		TenantID:   t.TenantID,
-		ClientID:   t.ClientID,
+		TenantID:   string(t.TenantID),
+		ClientID:   string(t.ClientID),
 		Version:    version,
 		Resource:   t.Resource,
 		Credential: credential(t, log),
@@ -109,7 +108,7 @@ func NewLimiter(t config.Tenant, now func() time.Time) *defender.Limiter {
 func NewIdentifier(t config.Tenant) (*alert.Identifier, error) {
 	return alert.NewIdentifier(alert.Rules{
 		API:       t.API,
-		TenantID:  alert.TenantID(t.TenantID),
+		TenantID:  t.TenantID,
 		Updates:   t.Updates,
 		TimeField: t.TimeField,
 	})
@@ -118,24 +117,12 @@ func NewIdentifier(t config.Tenant) (*alert.Identifier, error) {
 // NewEncoder returns the encoder of the tenant's records.
 func NewEncoder(t config.Tenant) (*record.Encoder, error) {
 	return record.NewEncoder(record.Options{
-		TenantID:    alert.TenantID(t.TenantID),
+		TenantID:    t.TenantID,
 		Tenant:      t.TenantName,
 		API:         t.API,
 		Format:      t.Format,
 		CEFMaxBytes: t.CEFMaxBytes,
 	})
-}
-
-// Unit returns the key under which the tenant's progress is kept.
-func Unit(t config.Tenant) store.FeedKey {
-	login, tenant, api, state := t.Feed()
-
-	return store.FeedKey{
-		LoginHost: login,
-		TenantID:  tenant,
-		API:       api,
-		StateID:   state,
-	}
 }
 
 // StoreKey reads the key that encrypts stored tokens. It returns nil if there is no

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
-	"fluent-bit-defender/internal/store"
 )
 
 // What follows are the settings that break the promise. Each was seen to lose records
@@ -103,9 +103,9 @@ func (l *linter) together() {
 		in  *config.Input
 	}
 
-	feeds := map[store.FeedKey]owner{}
+	feeds := map[alert.UnitKey]owner{}
 	keys := map[string]owner{}
-	names := map[string]string{}
+	names := map[string]alert.TenantID{}
 
 	for i, in := range l.parsed {
 		if in == nil {
@@ -115,14 +115,7 @@ func (l *linter) together() {
 		sec := l.sections[i]
 
 		for _, t := range in.Tenants {
-			login, tenant, api, state := t.Feed()
-
-			key := store.FeedKey{
-				LoginHost: login,
-				TenantID:  tenant,
-				API:       api,
-				StateID:   state,
-			}
+			key := t.Unit()
 			if first, twice := feeds[key]; twice && first.sec.Line != sec.Line {
 				l.at(Error, sec, "tenant_id", fmt.Sprintf("tenant %s with api %s is polled by the input in %s:%d "+
 					"already, and the second one refuses to start", t.TenantName, t.API, first.sec.File,
@@ -134,7 +127,7 @@ func (l *linter) together() {
 
 			if id, ok := names[t.TenantName]; ok && id != t.TenantID {
 				l.at(Warning, sec, "tenant_name", plain.Quoted(t.TenantName)+" names more than one tenant, "+
-					plain.Text(id, 64)+" and "+plain.Text(t.TenantID, 64)+" among them",
+					plain.Text(string(id), 64)+" and "+plain.Text(string(t.TenantID), 64)+" among them",
 					"give each its own name, so that logs and commands tell them apart")
 			}
 

@@ -57,7 +57,7 @@ func (l *linter) customers() []customer {
 
 		for _, t := range in.Tenants {
 			c := customer{
-				id:       t.TenantID,
+				id:       string(t.TenantID),
 				name:     t.TenantName,
 				tag:      t.Tag,
 				sec:      sec,

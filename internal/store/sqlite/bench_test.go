@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/seal"
@@ -51,7 +52,7 @@ func BenchmarkCommit(b *testing.B) {
 				commits := make([]store.Commit, size.feeds)
 				for i := range commits {
 					commits[i] = store.Commit{
-						Key: store.FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
+						Key: alert.UnitKey{LoginHost: "h", TenantID: alert.TenantID(fmt.Sprint("tenant-", i)), API: "graph"},
 						Checkpoint: store.Checkpoint{
 							Watermark: at,
 							SeenSince: at - 10*tick.Minute,
@@ -100,9 +101,9 @@ func BenchmarkSetStatus(b *testing.B) {
 	for _, feeds := range []int{100, 10000} {
 		b.Run(fmt.Sprintf("feeds=%d", feeds), func(b *testing.B) {
 			s, _ := benchStore(b)
-			statuses := make(map[store.FeedKey]store.Status)
+			statuses := make(map[alert.UnitKey]store.Status)
 			for i := range feeds {
-				statuses[store.FeedKey{TenantID: fmt.Sprint("tenant-", i)}] = store.Status{
+				statuses[alert.UnitKey{TenantID: alert.TenantID(fmt.Sprint("tenant-", i))}] = store.Status{
 					TenantName: "x",
 					State:      "ok",
 					UpdatedAt:  time.Now(),
@@ -212,7 +213,7 @@ func BenchmarkOpen(b *testing.B) {
 	for i := range 10_000 {
 		commits = append(
 			commits,
-			store.Commit{Key: store.FeedKey{LoginHost: "h", TenantID: fmt.Sprint("tenant-", i), API: "graph"},
+			store.Commit{Key: alert.UnitKey{LoginHost: "h", TenantID: alert.TenantID(fmt.Sprint("tenant-", i)), API: "graph"},
 				Checkpoint: store.Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)},
 		)
 	}

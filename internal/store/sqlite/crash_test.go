@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -24,7 +25,7 @@ func drive(t *testing.T, w *world, s *Store, from, to int) {
 	}
 }
 
-var testFeed = store.FeedKey{LoginHost: "login.example", TenantID: "contoso", API: "graph"}
+var testFeed = alert.UnitKey{LoginHost: "login.example", TenantID: "contoso", API: "graph"}
 
 func seenTimes(seen []store.Seen) map[tick.Tick]bool {
 	m := make(map[tick.Tick]bool)

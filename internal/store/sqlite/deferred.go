@@ -4,11 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 )
 
 // ListDeferred implements Feeds.
-func (s *Store) ListDeferred(ctx context.Context, key store.FeedKey) (list []store.Deferred, err error) {
+func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []store.Deferred, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		list = nil
 
@@ -42,7 +43,7 @@ func (s *Store) ListDeferred(ctx context.Context, key store.FeedKey) (list []sto
 }
 
 // DeferredEvents implements Feeds.
-func (s *Store) DeferredEvents(ctx context.Context, key store.FeedKey, id int64) (events []byte, ok bool, err error) {
+func (s *Store) DeferredEvents(ctx context.Context, key alert.UnitKey, id int64) (events []byte, ok bool, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		events = nil
 
@@ -59,7 +60,7 @@ func (s *Store) DeferredEvents(ctx context.Context, key store.FeedKey, id int64)
 }
 
 // PutDeferred implements Feeds.
-func (s *Store) PutDeferred(ctx context.Context, key store.FeedKey, d store.Deferred) (id int64, err error) {
+func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Deferred) (id int64, err error) {
 	err = s.update(ctx, s.sh.feeds, func(t tx) error {
 		fc, err := s.sh.ensure(t, key)
 		if err == nil {
@@ -87,7 +88,7 @@ func (fc *feedCache) putDeferred(t tx, d store.Deferred) (id int64, err error) {
 }
 
 // DropDeferred implements Feeds.
-func (s *Store) DropDeferred(ctx context.Context, key store.FeedKey, id int64) error {
+func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
 		fc, err := s.sh.feed(t, key)
 		if fc == nil || err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // owners gives mode and owner of every file of the directory.
@@ -221,7 +223,7 @@ func TestReadOnlySeesWhatARunningProcessWrites(t *testing.T) {
 		save(t, s, n, "x")
 		if err := s.SetStatus(
 			t.Context(),
-			map[store.FeedKey]store.Status{testFeed: {State: "ok", Polls: uint64(n)}},
+			map[alert.UnitKey]store.Status{testFeed: {State: "ok", Polls: uint64(n)}},
 		); err != nil {
 			t.Fatal(err)
 		}

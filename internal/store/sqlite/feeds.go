@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -59,7 +60,7 @@ type blobMeta struct {
 
 // feedCaches is guarded by feeds.mu.
 type feedCaches struct {
-	m     map[store.FeedKey]*feedCache
+	m     map[alert.UnitKey]*feedCache
 	alone bool  // this process runs inputs: no other writes
 	marks marks // of this run; without inputs zero
 }
@@ -69,7 +70,7 @@ type feedCaches struct {
 func (c *feedCaches) clear() { c.m = nil }
 
 // feed reads a feed's row and the list of its blobs; nil if there is no row.
-func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
+func (sh *shared) feed(t tx, key alert.UnitKey) (*feedCache, error) {
 	if fc := sh.cache.m[key]; fc != nil {
 		return fc, nil
 	}
@@ -108,7 +109,7 @@ func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
 
 	if sh.cache.alone {
 		if sh.cache.m == nil {
-			sh.cache.m = make(map[store.FeedKey]*feedCache)
+			sh.cache.m = make(map[alert.UnitKey]*feedCache)
 		}
 
 		sh.cache.m[key] = fc
@@ -120,7 +121,7 @@ func (sh *shared) feed(t tx, key store.FeedKey) (*feedCache, error) {
 // ofFeed is the condition for the rows of one feed; keyArgs are its arguments.
 const ofFeed = `login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`
 
-func keyArgs(key store.FeedKey) []any {
+func keyArgs(key alert.UnitKey) []any {
 	return []any{key.LoginHost, key.TenantID, key.API, key.StateID}
 }
 
@@ -151,7 +152,7 @@ func (fc *feedCache) readBlobs(t tx) error {
 }
 
 // ensure is feed, and makes the row if there is none.
-func (sh *shared) ensure(t tx, key store.FeedKey) (*feedCache, error) {
+func (sh *shared) ensure(t tx, key alert.UnitKey) (*feedCache, error) {
 	fc, err := sh.feed(t, key)
 	if fc != nil || err != nil {
 		return fc, err
@@ -170,7 +171,7 @@ func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.u
 
 // Load implements Feeds. A feed of which the row or a part of the seen-set is damaged
 // is repaired as far as it goes, and logged.
-func (s *Store) Load(ctx context.Context, key store.FeedKey) (
+func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	c store.Checkpoint, seen []store.Seen, ok bool, err error,
 ) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {

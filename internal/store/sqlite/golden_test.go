@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/tick"
@@ -81,7 +82,7 @@ func writeGolden(t *testing.T, dir string) {
 	}
 
 	must(s.Rewind(t.Context(), testFeed, tick.Tick(77)))
-	must(s.SetStatus(t.Context(), map[store.FeedKey]store.Status{testFeed: goldenStatus}))
+	must(s.SetStatus(t.Context(), map[alert.UnitKey]store.Status{testFeed: goldenStatus}))
 	must(s.Close())
 	must(os.MkdirAll(dir, 0o755))
 

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/alert"
 )
 
 // Other processes are this test binary, started again with the name of a job in the
@@ -113,7 +115,7 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 		"commit feeds": func(t *testing.T, s *Store, acknowledged int) {
 			other := testFeed
 			other.TenantID = "other"
-			for _, key := range []store.FeedKey{testFeed, other} {
+			for _, key := range []alert.UnitKey{testFeed, other} {
 				c, seen, ok, err := s.Load(t.Context(), key)
 				if err != nil || !ok || int(c.Watermark) < acknowledged || int(c.Watermark) > acknowledged+1 {
 					t.Errorf("watermark %d (%v, %v), acknowledged %d", c.Watermark, ok, err, acknowledged)

@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"slices"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
 
 // Keys implements Feeds.
-func (s *Store) Keys(ctx context.Context) (keys []store.FeedKey, err error) {
+func (s *Store) Keys(ctx context.Context) (keys []alert.UnitKey, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		keys = nil
 
@@ -25,7 +26,7 @@ func (s *Store) Keys(ctx context.Context) (keys []store.FeedKey, err error) {
 		defer rows.Close()
 
 		for rows.Next() {
-			var k store.FeedKey
+			var k alert.UnitKey
 			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID); err != nil {
 				return err
 			}
@@ -36,7 +37,7 @@ func (s *Store) Keys(ctx context.Context) (keys []store.FeedKey, err error) {
 		return rows.Err()
 	})
 
-	slices.SortFunc(keys, func(a, b store.FeedKey) int {
+	slices.SortFunc(keys, func(a, b alert.UnitKey) int {
 		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.API, b.API),
 			cmp.Compare(a.StateID, b.StateID), cmp.Compare(a.LoginHost, b.LoginHost))
 	})
@@ -45,7 +46,7 @@ func (s *Store) Keys(ctx context.Context) (keys []store.FeedKey, err error) {
 }
 
 // SetStatus implements Feeds.
-func (s *Store) SetStatus(ctx context.Context, statuses map[store.FeedKey]store.Status) error {
+func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.Status) error {
 	if len(statuses) == 0 {
 		return ctx.Err()
 	}
@@ -78,9 +79,9 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[store.FeedKey]store.
 }
 
 // Statuses implements Feeds.
-func (s *Store) Statuses(ctx context.Context) (statuses map[store.FeedKey]store.Status, err error) {
+func (s *Store) Statuses(ctx context.Context) (statuses map[alert.UnitKey]store.Status, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
-		statuses = make(map[store.FeedKey]store.Status)
+		statuses = make(map[alert.UnitKey]store.Status)
 
 		rows, err := t.rows(
 			`SELECT login_host, tenant_id, api, state_id, data FROM status JOIN feeds ON feeds.id = feed`,
@@ -92,7 +93,7 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[store.FeedKey]store.
 
 		for rows.Next() {
 			var (
-				k    store.FeedKey
+				k    alert.UnitKey
 				data []byte
 			)
 			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &data); err != nil {
@@ -114,7 +115,7 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[store.FeedKey]store.
 }
 
 // Status implements Feeds.
-func (s *Store) Status(ctx context.Context, key store.FeedKey) (status store.Status, ok bool, err error) {
+func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Status, ok bool, err error) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
 		status, ok = store.Status{}, false
 
@@ -136,7 +137,7 @@ func (s *Store) Status(ctx context.Context, key store.FeedKey) (status store.Sta
 
 // Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that
 // runs inputs, now or later, carries it out.
-func (s *Store) Rewind(ctx context.Context, key store.FeedKey, since tick.Tick) error {
+func (s *Store) Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
 		_, err := t.exec(
 			`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
@@ -152,11 +153,11 @@ func (s *Store) Rewind(ctx context.Context, key store.FeedKey, since tick.Tick) 
 }
 
 // PendingRewind implements Feeds.
-func (s *Store) PendingRewind(ctx context.Context, keys ...store.FeedKey) (
-	pending map[store.FeedKey]tick.Tick, err error,
+func (s *Store) PendingRewind(ctx context.Context, keys ...alert.UnitKey) (
+	pending map[alert.UnitKey]tick.Tick, err error,
 ) {
 	err = s.view(ctx, s.sh.feeds, func(t tx) error {
-		pending = make(map[store.FeedKey]tick.Tick)
+		pending = make(map[alert.UnitKey]tick.Tick)
 
 		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, since FROM rewinds`)
 		if err != nil {
@@ -166,7 +167,7 @@ func (s *Store) PendingRewind(ctx context.Context, keys ...store.FeedKey) (
 
 		for rows.Next() {
 			var (
-				k     store.FeedKey
+				k     alert.UnitKey
 				since tick.Tick
 			)
 			if err := rows.Scan(&k.LoginHost, &k.TenantID, &k.API, &k.StateID, &since); err != nil {
@@ -185,7 +186,7 @@ func (s *Store) PendingRewind(ctx context.Context, keys ...store.FeedKey) (
 }
 
 // ApplyRewind implements Feeds.
-func (s *Store) ApplyRewind(ctx context.Context, key store.FeedKey) (c store.Checkpoint, ok bool, err error) {
+func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Checkpoint, ok bool, err error) {
 	err = s.update(ctx, s.sh.feeds, func(t tx) error {
 		c, ok = store.Checkpoint{}, false
 
@@ -224,7 +225,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key store.FeedKey) (c store.Che
 }
 
 // ClearRewind implements Feeds.
-func (s *Store) ClearRewind(ctx context.Context, key store.FeedKey) error {
+func (s *Store) ClearRewind(ctx context.Context, key alert.UnitKey) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
 		_, err := t.exec(`DELETE FROM rewinds WHERE `+ofFeed, keyArgs(key)...)
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -54,8 +55,8 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 }
 
 // Key makes feed keys: the same number, the same key.
-func Key(n int) store.FeedKey {
-	return store.FeedKey{LoginHost: "login.example", TenantID: fmt.Sprintf("tenant-%05d", n), API: "graph"}
+func Key(n int) alert.UnitKey {
+	return alert.UnitKey{LoginHost: "login.example", TenantID: alert.TenantID(fmt.Sprintf("tenant-%05d", n)), API: "graph"}
 }
 
 // Entries makes n seen entries of consecutive times.
@@ -87,7 +88,7 @@ func commit(t *testing.T, f store.Feeds, commits ...store.Commit) {
 }
 
 // Expect loads a feed and compares it.
-func Expect(t *testing.T, f store.Feeds, key store.FeedKey, want store.Checkpoint, seen []store.Seen) {
+func Expect(t *testing.T, f store.Feeds, key alert.UnitKey, want store.Checkpoint, seen []store.Seen) {
 	t.Helper()
 
 	c, got, ok, err := f.Load(t.Context(), key)
@@ -137,7 +138,7 @@ func committedIsLoaded(t *testing.T, b Backend) {
 		Expect(t, b.Feeds, Key(2), sample, nil)
 
 		keys, err := b.Feeds.Keys(t.Context())
-		if err != nil || !slices.Equal(keys, []store.FeedKey{Key(1), Key(2)}) {
+		if err != nil || !slices.Equal(keys, []alert.UnitKey{Key(1), Key(2)}) {
 			t.Errorf("Keys = %v, %v", keys, err)
 		}
 
@@ -146,7 +147,7 @@ func committedIsLoaded(t *testing.T, b Backend) {
 }
 
 func keysDoNotMix(t *testing.T, b Backend) {
-	keys := []store.FeedKey{
+	keys := []alert.UnitKey{
 		{
 			LoginHost: "h",
 			TenantID:  "t",
@@ -242,7 +243,7 @@ func statuses(t *testing.T, b Backend) {
 	}
 
 	two := store.Status{State: "ok"}
-	for _, step := range []map[store.FeedKey]store.Status{{Key(1): two, Key(2): two}, {Key(1): one}, {}} {
+	for _, step := range []map[alert.UnitKey]store.Status{{Key(1): two, Key(2): two}, {Key(1): one}, {}} {
 		if err := b.Feeds.SetStatus(t.Context(), step); err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +252,7 @@ func statuses(t *testing.T, b Backend) {
 	f := b.Reopen()
 
 	got, err := f.Statuses(t.Context())
-	if want := map[store.FeedKey]store.Status{Key(1): one, Key(2): two}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := map[alert.UnitKey]store.Status{Key(1): one, Key(2): two}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Statuses = %+v, %v; want %+v", got, err, want)
 	}
 
@@ -265,7 +266,7 @@ func statuses(t *testing.T, b Backend) {
 }
 
 // deferred returns the deferred work of a feed with its events.
-func deferred(t *testing.T, f store.Feeds, key store.FeedKey) (all []store.Deferred) {
+func deferred(t *testing.T, f store.Feeds, key alert.UnitKey) (all []store.Deferred) {
 	t.Helper()
 
 	list, err := f.ListDeferred(t.Context(), key)
@@ -311,7 +312,7 @@ func deferredIsKept(t *testing.T, b Backend) {
 		t.Fatal(id, err)
 	}
 
-	expect := func(f store.Feeds, key store.FeedKey, want ...store.Deferred) {
+	expect := func(f store.Feeds, key alert.UnitKey, want ...store.Deferred) {
 		t.Helper()
 
 		if got := deferred(t, f, key); !reflect.DeepEqual(got, want) {
@@ -322,7 +323,7 @@ func deferredIsKept(t *testing.T, b Backend) {
 	expect(b.Feeds, Key(2))
 
 	for _, drop := range []struct {
-		key store.FeedKey
+		key alert.UnitKey
 		id  int64
 	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), a.ID}} {
 		if err := b.Feeds.DropDeferred(t.Context(), drop.key, drop.id); err != nil {
@@ -334,7 +335,7 @@ func deferredIsKept(t *testing.T, b Backend) {
 	expect(f, Key(1), row)
 
 	for _, gone := range []struct {
-		key store.FeedKey
+		key alert.UnitKey
 		id  int64
 	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), 99}} {
 		if got, ok, err := f.DeferredEvents(t.Context(), gone.key, gone.id); err != nil || ok || got != nil {
@@ -395,11 +396,11 @@ func rewindIsPending(t *testing.T, b Backend) {
 
 	f := b.Reopen()
 	for _, test := range []struct {
-		ask  []store.FeedKey
-		want map[store.FeedKey]tick.Tick
+		ask  []alert.UnitKey
+		want map[alert.UnitKey]tick.Tick
 	}{
-		{nil, map[store.FeedKey]tick.Tick{Key(1): 1, Key(2): 2}},
-		{[]store.FeedKey{Key(2), Key(3)}, map[store.FeedKey]tick.Tick{Key(2): 2}},
+		{nil, map[alert.UnitKey]tick.Tick{Key(1): 1, Key(2): 2}},
+		{[]alert.UnitKey{Key(2), Key(3)}, map[alert.UnitKey]tick.Tick{Key(2): 2}},
 	} {
 		if got, err := f.PendingRewind(t.Context(), test.ask...); err != nil || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("PendingRewind(%v) = %v, %v", test.ask, got, err)

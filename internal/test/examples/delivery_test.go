@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/receiver"
@@ -135,10 +135,10 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			r.env["SPLUNK_HEC_TOKEN"], r.env["SPLUNK_HEC_PORT"] = hecToken, strconv.Itoa(healthy.Port())
 			s, err := sqlite.Open(sqlite.Options{Dir: r.path("state")})
 			r.must(err)
-			key := store.FeedKey{
+			key := alert.UnitKey{
 				LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"),
-				TenantID:  f.tenantID,
-				API:       f.api,
+				TenantID:  alert.TenantID(f.tenantID),
+				API:       alert.API(f.api),
 			}
 			r.must(s.Rewind(t.Context(), key, tick.FromTime(time.Now().Add(-24*time.Hour))))
 			r.must(s.Close())
