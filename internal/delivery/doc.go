@@ -8,18 +8,20 @@
 //
 // # States of an event
 //
-//	              accepted                      in the store
-//	queued ───────────────────► delivered ────────────────────► committed
-//	  │ refused for 30 s         ▲  ▲  ▲                            ▲
-//	  ▼           accepted       │  │  │ a second later             │
-//	suspect ─────────────────────┘  │  └─────────── unconfirmed     │
-//	  │ refused, others accepted    │                               │
-//	  ▼           accepted          │                               │
-//	rejected ───────────────────────┘      in the store             │
-//	  └─────────────────────────────────────────────────────────────┘
+//	        Outbox.Add          accepted                    in the store
+//	read ────────────► queued ─────────────► delivered ─────────────────────► committed
+//	                    │ │ accepted,            ▲                               ▲
+//	                    │ │ best effort          │ a second later                │
+//	                    │ └───────► unconfirmed ─┤                               │
+//	                    │ refused for 30 s       │                               │
+//	                    ▼           accepted     │                               │
+//	                 suspect ────────────────────┤                               │
+//	                    │ refused, while others  │                               │
+//	                    ▼ are accepted  accepted │                               │
+//	                 rejected ───────────────────┘       in the store            │
+//	                    └────────────────────────────────────────────────────────┘
 //
-// The states before "queued" (read) and after "delivered" (committed) belong to the
-// owner.
+// The first state and the last one, read and committed, belong to the owner of the stream.
 //
 //   - queued: the event is in a batch of the outbox.
 //   - suspect: its batch was refused for 30 seconds and was split into single events.
@@ -32,7 +34,8 @@
 //   - unconfirmed: in mode BestEffort the append returned success, which means only
 //     that the event is in a ring in memory. It is delivered at a tick at least a
 //     second later, if there was no pause in between.
-//   - committed: the owner's store knows that the event was delivered, or rejected.
+//   - committed: the owner's store knows that the event was delivered, or has it as
+//     rejected.
 //
 // # When everything is refused
 //

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,4 +227,95 @@ func TestFewAppendsAreTriedWhileADiskIsFull(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnOfferIsAnsweredOnceWithWhatBecameOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		for _, c := range []struct {
+			id   string
+			full bool
+			want bool
+		}{
+			{id: "good", want: true},
+			{id: "bad", want: false},
+			{id: "good", full: true, want: false},
+		} {
+			h.full = c.full
+			answer, err := h.outbox.Offer(t.Context(), "", event(t, c.id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.ticks(12)
+			select {
+			case delivered := <-answer:
+				if delivered != c.want {
+					t.Errorf("%s, disk full %t: delivered %t", c.id, c.full, delivered)
+				}
+			default:
+				t.Errorf("%s, disk full %t: no answer", c.id, c.full)
+			}
+			if n := h.outbox.Bytes(); n != 0 {
+				t.Errorf("%s, disk full %t: %d bytes are still in the outbox", c.id, c.full, n)
+			}
+		}
+	})
+}
+
+func TestABlockageIsReportedAfterSomeSeconds(t *testing.T) {
+	yes := func(string, []byte) bool { return true }
+	no := func(string, []byte) bool { return false }
+	for name, c := range map[string]struct {
+		append Append // nil: no tick comes
+		pause  bool
+		after  time.Duration
+		reason string // empty: nothing is blocked
+	}{
+		"all is well":              {append: yes, after: time.Minute},
+		"refused for a moment":     {append: no, after: 2 * time.Second},
+		"refused":                  {append: no, after: 5 * time.Second, reason: "refuses every append"},
+		"paused for a moment":      {append: yes, pause: true, after: 2 * time.Second},
+		"paused":                   {append: yes, pause: true, after: 5 * time.Second, reason: "has paused"},
+		"no callback for a moment": {after: 5 * time.Second},
+		"no callback":              {after: 15 * time.Second, reason: "does not call"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, _, _ := filled(t, 1)
+				s := NewSender(o, Sure, time.Now)
+				if c.pause {
+					s.Pause()
+				}
+				for begin := time.Now(); time.Since(begin) < c.after; time.Sleep(time.Second) {
+					if c.append != nil {
+						s.Tick(c.append, time.Second)
+					}
+				}
+				b, blocked := s.Blocked(time.Now())
+				if blocked != (c.reason != "") || !strings.Contains(b.Reason, c.reason) {
+					t.Errorf("blocked %t, reason %q; want %q", blocked, b.Reason, c.reason)
+				}
+			})
+		})
+	}
+}
+
+func TestABatchIsAddedWholeAndItsLastEventNumbered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		owner := &recorder{t: t}
+		s := NewStream("", owner)
+		events := append(event(t, "good"), event(t, "good too")...)
+		n, err := h.outbox.AddBatch(t.Context(), s, events)
+		if n != 2 || err != nil || h.outbox.Added(s) != 2 {
+			t.Errorf("AddBatch = %d, %v, %d added; want 2", n, err, h.outbox.Added(s))
+		}
+		if left := h.outbox.Undelivered(s); len(left) != 1 || len(left[0].Events()) != len(events) {
+			t.Errorf("%d batches are undelivered before a tick", len(left))
+		}
+		h.ticks(1)
+		if owner.upTo.Load() != 2 || len(h.outbox.Undelivered(s)) != 0 {
+			t.Errorf("delivered up to %d, %d batches left", owner.upTo.Load(), len(h.outbox.Undelivered(s)))
+		}
+	})
 }
