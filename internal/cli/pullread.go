@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/tokens"
 )
@@ -209,19 +210,11 @@ func (r *pullRead) deferred(ctx context.Context) error {
 	return nil
 }
 
-// sleep waits for d, or until ctx ends.
+// sleep waits for d, or until ctx ends. Tests replace it.
 func (c *cli) sleep(ctx context.Context, d time.Duration) error {
 	if c.Sleep != nil {
 		return c.Sleep(ctx, d)
 	}
 
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, d)
 }

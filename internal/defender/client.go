@@ -145,7 +145,7 @@ func (c *client) send(
 		guard.start(c.IdleTimeout, errSilent) // for the connection and all the headers together
 	}
 
-	res, err := httpClient.Do(req)
+	res, err := httpClient.Do(req) //nolint:bodyclose // body.Close closes it
 
 	guard.stop()
 	done()

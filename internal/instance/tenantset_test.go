@@ -49,7 +49,7 @@ func (s *resources) counts() map[string]int {
 	return m
 }
 
-func TestAFeedIsCountedAtTheGateThatItShares(t *testing.T) {
+func TestAUnitIsCountedAtTheLimiterItShares(t *testing.T) {
 	c, _, tenant := atWork(t)
 	other := tenant
 	other.ClientID = "another-application"

@@ -12,8 +12,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// recordID is interface.md, "Records", written anew: it must not lean on the code under
-// test.
+// recordID returns the record_id of docs/contract.md. It is written anew, since it must
+// not use the code under test.
 func recordID(tenantID, api, key string) string {
 	identity, version, _ := strings.Cut(key, "\n")
 	sum := sha256.Sum256([]byte(tenantID + "\n" + api + "\n" + identity + "\n" + version))

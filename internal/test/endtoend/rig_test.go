@@ -310,7 +310,7 @@ func alertOf(record []byte) []byte {
 
 // canonical writes JSON with its keys in their order and every value in one form, so
 // that equal texts are equal values. sent says that it is the API's text, in which
-// interface.md changes a few things: the alert's own keys mssp and cef get an
+// docs/contract.md changes a few things: the alert's own keys mssp and cef get an
 // underscore, and integers beyond 64 bits become doubles.
 func canonical(t *testing.T, text []byte, sent bool) string {
 	t.Helper()

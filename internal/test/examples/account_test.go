@@ -19,7 +19,7 @@ import (
 type feed struct{ tenantID, tenant, api string }
 
 // expected are the rows that the simulator has for a feed, by the record_id that
-// interface.md gives them.
+// docs/contract.md gives them.
 func expected(sim *simulator.Simulator, f feed) map[string]json.RawMessage {
 	rows := map[string]json.RawMessage{}
 	for key, row := range sim.Ledger(f.tenantID, f.api).Exists {
@@ -106,7 +106,7 @@ func differs(row []byte, e receiver.HECEvent, id string, f feed) string {
 		return err.Error()
 	}
 	for _, key := range []string{"mssp", "cef"} {
-		if v, own := want[key]; own { // interface.md, "Records": an alert's own keys of these names are renamed
+		if v, own := want[key]; own { // docs/contract.md: an alert's own keys of these names are renamed
 			want[key+"_"] = v
 			delete(want, key)
 		}
@@ -191,7 +191,7 @@ func cefAlerts(lines []receiver.CEF, f feed) map[string][]receiver.CEF {
 }
 
 // accountCEF holds the lines against the rows of the simulator and the mapping of
-// outputs.md.
+// docs/cef.md.
 func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f feed) outcome {
 	t.Helper()
 	rows, found := expected(sim, f), cefAlerts(lines, f)
