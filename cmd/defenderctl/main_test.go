@@ -89,8 +89,22 @@ func TestCompletionIsWrittenForEachShell(t *testing.T) {
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
-	for _, args := range [][]string{{}, {"tokens"}, {"tokens", "acquire"}, {"tokens", "list"}, {"tokens", "refresh"}, {"tokens", "remove"}, {"tokens", "rekey"}, {"tokens", "import"},
-		{"check"}, {"pull"}, {"rewind"}, {"status"}, {"simulate"}} {
+	for _, name := range []string{
+		"",
+		"tokens",
+		"tokens acquire",
+		"tokens list",
+		"tokens refresh",
+		"tokens remove",
+		"tokens rekey",
+		"tokens import",
+		"check",
+		"pull",
+		"rewind",
+		"status",
+		"simulate",
+	} {
+		args := strings.Fields(name)
 		out, err := command(t, nil, append(args, "--help")...).Output()
 		if err != nil || !bytes.Contains(out, []byte("Examples:")) || !bytes.Contains(out, []byte("--data-dir")) {
 			t.Errorf("%v: %v\n%s", args, err, out)

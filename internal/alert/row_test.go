@@ -156,7 +156,8 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 		{SIEM, `{"FullId":"","AlertId":"x","AlertPart":0,"LastProcessedTimeUtc":"2026-01-01T00:00:00.1Z"}`,
 			"x:0:2026-01-01T00:00:00.1Z", "", "", false},
 		{SIEM, `{"AlertId":"x","AlertPart":0}`, hash(`{"AlertId":"x","AlertPart":0}`), "", "", false},
-		{Incidents, `{"incidentId":18446744073709551615,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"},{}]}`,
+		{Incidents, `{"incidentId":18446744073709551615,"lastUpdateTime":"2026-01-01T00:00:00Z",` +
+			`"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"},{}]}`,
 			"18446744073709551615", "17672256010000000:2", "", false},
 		{Incidents, `{"incidentId":1,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":null}`, "1", "17672256000000000:0", "", false},
 		{Incidents, `{"incidentId":1,"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"}, 3 ,"]",[],{"alerts":[{}]}]}`, "1",

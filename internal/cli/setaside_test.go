@@ -53,7 +53,8 @@ func TestANamedPipeNeverHangsACommand(t *testing.T) {
 	conf := w.file(
 		"inputs.conf",
 		"[INPUT]\n    Name defender\n    Tag x\n    tenant_id "+contoso+"\n    client_id "+client+
-			"\n    client_secret_file "+pipe+"\n[SERVICE]\n    Plugins_File "+pipe+"\n    Parsers_File "+pipe+"\n[OUTPUT]\n    Name null\n    Match *\n",
+			"\n    client_secret_file "+pipe+"\n[SERVICE]\n    Plugins_File "+pipe+
+			"\n    Parsers_File "+pipe+"\n[OUTPUT]\n    Name null\n    Match *\n",
 	)
 	for _, args := range [][]string{
 		{"check", "--offline", pipe},

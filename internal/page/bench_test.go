@@ -11,12 +11,15 @@ import (
 // BenchmarkReader finds the 10,000 rows of a page of 24 MB, the reads being as large as
 // a TLS record.
 func BenchmarkReader(b *testing.B) {
-	row := `{"@odata.type":"#microsoft.graph.security.alert","id":"da639057068110345678_1020304050","status":"new","severity":"low","assignedTo":null,"osBuild":22631,"filePath":"C:\\Windows\\SysWOW64","tags":["a","b"],"description":"` + strings.Repeat(
+	row := `{"@odata.type":"#microsoft.graph.security.alert","id":"da639057068110345678_1020304050","status":"new",` +
+		`"severity":"low","assignedTo":null,"osBuild":22631,"filePath":"C:\\Windows\\SysWOW64","tags":["a","b"],` +
+		`"description":"` + strings.Repeat(
 		"A hidden file has been launched. ",
 		3,
 	) + `",`
 	row = row + strings.Repeat(
-		`"firstActivityDateTime":"2026-02-03T09:10:50.116Z","classification":null,"detail":{"sha1":"1111111111111111111111111111111111111111","fileSize":6136392},`,
+		`"firstActivityDateTime":"2026-02-03T09:10:50.116Z","classification":null,`+
+			`"detail":{"sha1":"1111111111111111111111111111111111111111","fileSize":6136392},`,
 		13,
 	) + `"comments":[]}`
 	doc := []byte(`{"value":[` + row + strings.Repeat(","+row, 9_999) + `]}`)

@@ -186,7 +186,8 @@ type stuck struct{}
 func (stuck) Read([]byte) (int, error) { return 0, nil }
 
 func TestErrorsDoNotQuoteThePage(t *testing.T) {
-	for _, doc := range []string{`<secret>`, `["secret`, `{"secret":1}`, `{"error":"secret"}`, `["secret" "secret"]`, `{"value":"secret"}`, `{"value":[],"@odata.nextLink":["secret"]}`} {
+	for _, doc := range []string{`<secret>`, `["secret`, `{"secret":1}`, `{"error":"secret"}`, `["secret" "secret"]`,
+		`{"value":"secret"}`, `{"value":[],"@odata.nextLink":["secret"]}`} {
 		if _, _, err := readAll(
 			t,
 			NewReader(strings.NewReader(doc), Options{}),
@@ -375,7 +376,8 @@ func reference(doc []byte) (rows []string, ok bool) {
 // FuzzReader: wherever the reads break, the result is the same; for every valid
 // document it is what encoding/json finds.
 func FuzzReader(f *testing.F) {
-	for _, s := range []string{`{"value":[{"a":"\\\""},1],"@odata.nextLink":"n"}`, `[{"a":[{}]},"x"]`, `{"error":{}}`, "\ufeff[]", `{"a":1,"value":[1`} {
+	for _, s := range []string{`{"value":[{"a":"\\\""},1],"@odata.nextLink":"n"}`, `[{"a":[{}]},"x"]`, `{"error":{}}`,
+		"\ufeff[]", `{"a":1,"value":[1`} {
 		f.Add([]byte(s), uint16(1), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, size uint16, seed uint64) {

@@ -41,7 +41,8 @@ func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 
 func TestCEFValues(t *testing.T) {
 	graph := func(s string) string { return `{"id":"1",` + s + `}` }
-	const file = `"evidence":[{"entityType":"Process","fileName":"p.exe","sha1":"p1"},{"entityType":"File","fileName":"f.exe","filePath":"C:\\f","sha1":"f1","sha256":"f2"}]`
+	const file = `"evidence":[{"entityType":"Process","fileName":"p.exe","sha1":"p1"},{"entityType":"File","fileName":"f.exe",` +
+		`"filePath":"C:\\f","sha1":"f1","sha256":"f2"}]`
 	for _, c := range []struct{ promise, api, raw, key, want string }{
 		{"an escaped title", "graph", graph(`"title":"a|b\\c=d\r\ne 😀"`), "name", `a|b\c=d e 😀`},
 		{"a title of 5000 characters", "graph", graph(`"title":"` + strings.Repeat("é", 5000) + `"`), "name", strings.Repeat("é", 256)},
@@ -80,7 +81,8 @@ func TestCEFValues(t *testing.T) {
 		{"the second link", "siem", `{"LinkToWDATP":"","LinkToMTP":"m"}`, "flexString1", "m"},
 		{"the file before the process", "endpoint", graph(file), "fname", "f.exe"},
 		{"its own hash", "endpoint", graph(file), "fileHash", "f1"},
-		{"the user's evidence", "endpoint", graph(`"relatedUser":null,"evidence":[{"entityType":"User","accountName":null},{"entityType":"User","accountName":"u","domainName":"d"}]`), "suser", "u"},
+		{"the user's evidence", "endpoint", graph(`"relatedUser":null,"evidence":[{"entityType":"User","accountName":null},` +
+			`{"entityType":"User","accountName":"u","domainName":"d"}]`), "suser", "u"},
 		{"techniques as a text", "endpoint", graph(`"mitreTechniques":"T1, T2"`), "cs5", "T1, T2"},
 		{"evidence that is no array", "graph", graph(`"evidence":{"a":1},"mitreTechniques":{"a":1}`), "cs5", ""},
 		{"an incident without alerts", "incidents", `{"incidentId":1,"alerts":[]}`, "cnt", "0"},
@@ -107,7 +109,9 @@ func TestCEFValues(t *testing.T) {
 func TestLongLinesAreShortenedInOrder(t *testing.T) {
 	fill := func(s string) string { return strings.Repeat(s+"=", 450) }
 	raw := fmt.Sprintf(
-		`{"AlertTitle":"%s","AlertTime":"2026-02-03T09:10:11Z","AlertId":"%s","Description":"%s","CommandLine":"%s","Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat","Sha1":"abc","ThreatName":"%s","FullId":"full"}`,
+		`{"AlertTitle":"%s","AlertTime":"2026-02-03T09:10:11Z","AlertId":"%s","Description":"%s","CommandLine":"%s",`+
+			`"Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat","Sha1":"abc",`+
+			`"ThreatName":"%s","FullId":"full"}`,
 		strings.Repeat(
 			"n",
 			512,
@@ -278,7 +282,8 @@ func FuzzCEF(f *testing.F) {
 func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
 	raw := []byte(
-		`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence","deviceDnsName":"h"}],"big":"` + strings.Repeat(
+		`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence",` +
+			`"deviceDnsName":"h"}],"big":"` + strings.Repeat(
 			"x",
 			8<<20,
 		) + `"}`,
