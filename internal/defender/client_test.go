@@ -21,7 +21,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// readError reads the last hour from a handler and gives the error as *Error.
+// readError reads the last hour from a handler and returns the error as *Error.
 func readError(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Settings)) *Error {
 	t.Helper()
 	reader, _ := fake(t, api, h, change...)
@@ -227,7 +227,7 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 	}
 }
 
-// spy is a TokenSource that gives a new token after each 401.
+// spy is a TokenSource that returns a new token after each 401.
 type spy struct{ given, dropped int }
 
 func (s *spy) Token(context.Context) (tokens.Access, error) {

@@ -26,7 +26,7 @@ type listing struct {
 	clamp                  int
 	// dup says which pages, counted from 1, have a row twice.
 	dup func(page int) bool
-	// link, if set, gives the nextLink of a page that has more behind it.
+	// link, if set, returns the nextLink of a page that has more behind it.
 	link  func(r *http.Request, next int) string
 	asked int
 }
@@ -78,9 +78,9 @@ func (l *listing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]`+link+`}`)
 }
 
-// TestTrapT8AShortPageIsNotTheEnd: a service that gives fewer rows than it is asked
-// for, without a word and without a link, is read to its end.
-func TestTrapT8AShortPageIsNotTheEnd(t *testing.T) {
+// TestAShortPageIsNotTheEnd (trap 8 in doc.go): a service that lists fewer rows than it
+// is asked for, without a word and without a link, is read to its end.
+func TestAShortPageIsNotTheEnd(t *testing.T) {
 	for _, api := range oDataAPIs {
 		for _, clamp := range []int{1, 2, 7, 25} {
 			for _, tied := range []int{1, 3, 30} {
@@ -148,9 +148,9 @@ func TestARowThatComesTwiceMakesNoPageShort(t *testing.T) {
 	}
 }
 
-// TestTrapT6NewestFirstIsNoticed even if the newest page is of a single instant, which
+// TestNewestFirstIsNoticed even if the newest page is of a single instant, which
 // looks like any order.
-func TestTrapT6NewestFirstIsNoticed(t *testing.T) {
+func TestNewestFirstIsNoticed(t *testing.T) {
 	for _, api := range oDataAPIs {
 		l := listing{api: api, clamp: 10, desc: true}
 		for i := range 40 {
@@ -167,9 +167,9 @@ func TestTrapT6NewestFirstIsNoticed(t *testing.T) {
 	}
 }
 
-// TestTrapT15AnIgnoredFilterIsNoticed: a service that lists everything, since an option
-// lost its $ on the way, is an error that says so, at once.
-func TestTrapT15AnIgnoredFilterIsNoticed(t *testing.T) {
+// TestAnIgnoredFilterIsNoticed (trap 15 in doc.go): a service that lists everything,
+// since an option lost its $ on the way, is an error that says so, at once.
+func TestAnIgnoredFilterIsNoticed(t *testing.T) {
 	for _, api := range oDataAPIs {
 		for _, desc := range []bool{false, true} {
 			l := listing{api: api, noFilter: true, desc: desc}
@@ -332,7 +332,7 @@ func (r *repeating) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestSkipIsNotTrusted: a service that ignores $skip gives an error, or all of it, but
+// TestSkipIsNotTrusted: a service that ignores $skip means an error, or all rows, but
 // never an end that is none.
 func TestSkipIsNotTrusted(t *testing.T) {
 	l := listing{api: alert.Endpoint, clamp: 10, noSkip: true}

@@ -150,7 +150,7 @@ func TestOneRowIsOneAlert(t *testing.T) {
 	}
 }
 
-// TestAnEmptyPageWithALinkIsNotTheEnd.
+// TestAnEmptyPageWithALinkIsNotTheEnd: the rows behind the link are read.
 func TestAnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
 	r := newRig(t, alert.Graph, nil)
 	manyTied(r.Simulator, 3, 2, start.Add(-time.Hour), time.Minute)

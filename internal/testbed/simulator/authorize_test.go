@@ -78,7 +78,7 @@ func (f fixture) ask(path string, v url.Values) (answer, url.Values) {
 	return a, u.Query()
 }
 
-// code signs in and gives the code.
+// code signs in and returns the code.
 func (f fixture) code(path string, v url.Values) string {
 	f.t.Helper()
 	a, back := f.ask(path, v)

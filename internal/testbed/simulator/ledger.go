@@ -27,7 +27,7 @@ type Ledger struct {
 	// Exists has every version that was listed at some time, with the bytes that were
 	// served last, or would be.
 	Exists map[string]json.RawMessage
-	// Latest gives the version that is listed now, as its key, for each identity.
+	// Latest has the version that is listed now, as its key, for each identity.
 	Latest map[string]string
 	// Updated is each version's update time as stored, in 100-ns ticks.
 	Updated map[string]int64

@@ -222,7 +222,7 @@ func TestListRefusals(t *testing.T) {
 	}
 }
 
-// walk follows links and gives all ids; it ends after most pages.
+// walk follows links and returns all ids; it stops after most pages.
 func (f fixture) walk(path string, most int) (ids []string, last answer) {
 	f.t.Helper()
 	next := f.APIURL(simulator.Graph) + path

@@ -7,7 +7,7 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// redeem redeems a refresh token and gives the successor or the code of the refusal.
+// redeem redeems a refresh token and returns the successor or the code of the refusal.
 func (f fixture) redeem(token string) (next string, code int) {
 	f.t.Helper()
 	a := f.token(contoso+"/oauth2/token", with(refreshV1, "refresh_token", token))

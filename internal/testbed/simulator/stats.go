@@ -109,7 +109,7 @@ func (s *statistics) enter(kind string) func(*exchange) {
 }
 
 // within counts how many are inside a named section at once, until the function it
-// gives is called.
+// returns is called.
 func (s *statistics) within(name string, most func(n int)) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
