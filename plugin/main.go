@@ -48,6 +48,7 @@ func FLBPluginPreRegister(hotReloading C.int) C.int {
 	text := C.CString(instance.LoadedTwice(C.GoString(&first[0]), C.GoString(&second[0]), os.Args))
 	defer C.free(unsafe.Pointer(text))
 	C.dfn_warn(text)
+
 	return -1
 }
 
@@ -69,7 +70,7 @@ func FLBPluginUnregister(def unsafe.Pointer) {
 	input.FLBPluginUnregister(def)
 }
 
-// FLBPluginInit starts one [INPUT] section. It gives FLB_OK, or FLB_ERROR after a line
+// FLBPluginInit starts one [INPUT] section. It returns FLB_OK, or FLB_ERROR after a line
 // per fault.
 //
 //export FLBPluginInit
@@ -82,17 +83,21 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 		ins:    p.i_ins,
 		append: C.dfn_find_append(),
 	}
+
 	handle, ok := process.Open(h, thread(), os.Getpid() != loadedBy)
 	h.plugin = nil // shared by all instances, and gone after Init
+
 	if !ok {
 		return input.FLB_ERROR
 	}
+
 	C.dfn_set_handle(p.context, C.uintptr_t(handle))
+
 	return input.FLB_OK
 }
 
-// FLBPluginInputCallbackCtx is called once a second on Fluent Bit's thread: it hands
-// over what is queued and never waits.
+// FLBPluginInputCallbackCtx is called once a second on Fluent Bit's thread: it
+// delivers what is queued and never waits.
 //
 //export FLBPluginInputCallbackCtx
 func FLBPluginInputCallbackCtx(ctx unsafe.Pointer, data *unsafe.Pointer, size *C.size_t) C.int {
@@ -108,19 +113,22 @@ func FLBPluginInputCallback(data *unsafe.Pointer, size *C.size_t) C.int {
 
 func collect(h instance.Handle, data *unsafe.Pointer, size *C.size_t) C.int {
 	*data, *size = nil, 0
+
 	if events := process.Collect(h); len(events) > 0 {
 		*data, *size = C.CBytes(events), C.size_t(len(events))
 	}
+
 	return input.FLB_OK
 }
 
-// FLBPluginInputCleanupCallbackCtx frees a buffer that core has copied: the events are
-// taken in.
+// FLBPluginInputCleanupCallbackCtx frees a buffer that core has copied: its events are
+// delivered.
 //
 //export FLBPluginInputCleanupCallbackCtx
 func FLBPluginInputCleanupCallbackCtx(ctx, data unsafe.Pointer) C.int {
 	C.free(data)
 	process.Cleanup(instance.Handle(uintptr(ctx)))
+
 	return input.FLB_OK
 }
 
@@ -130,6 +138,7 @@ func FLBPluginInputCleanupCallbackCtx(ctx, data unsafe.Pointer) C.int {
 func FLBPluginInputCleanupCallback(data unsafe.Pointer) C.int {
 	C.free(data)
 	process.Cleanup(process.OnThread(thread()))
+
 	return input.FLB_OK
 }
 
@@ -143,18 +152,20 @@ func FLBPluginInputPause() { process.Pause(thread().ID) }
 //export FLBPluginInputResume
 func FLBPluginInputResume() { process.Resume(thread().ID) }
 
-// FLBPluginExit ends the instances of the calling thread; without a context it cannot
-// be told which of those that share a thread.
+// FLBPluginExit ends the instances of the calling thread; without a context
+// nothing tells which of those that share the thread is meant.
 //
 //export FLBPluginExit
 func FLBPluginExit() C.int {
 	process.Exit(thread().ID)
+
 	return input.FLB_OK
 }
 
 func thread() instance.Thread {
 	var name [32]C.char
 	C.dfn_thread_name(&name[0], C.size_t(len(name)))
+
 	return instance.Thread{ID: uint64(C.dfn_thread()), Name: C.GoString(&name[0])}
 }
 
@@ -189,6 +200,7 @@ func (h *host) Append(tag string, events []byte) bool {
 		c = C.CString(tag)
 		defer C.free(unsafe.Pointer(c))
 	}
+
 	return C.dfn_append(
 		h.append,
 		h.ins,

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/store"
@@ -198,8 +197,8 @@ func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 	return a.c.tenant(keys)
 }
 
-// checkStore returns an error if a token cannot be stored, and otherwise the chain that is
-// stored already. A sign-in whose token has no place would cost a person's time.
+// checkStore returns an error if a token cannot be stored, and otherwise the chain that
+// is stored already. A sign-in whose token has no place would cost a person's time.
 func checkStore(ctx context.Context, s store.Store, key tokens.ChainKey) (tokens.Chain, error) {
 	chains := s.Tokens()
 	unlock, err := chains.Lock(ctx, key)
@@ -239,8 +238,8 @@ type loopback struct {
 	path string
 }
 
-// loopback returns where to wait for the browser. An address that never leads back to this
-// machine is an error, unless the person pastes it.
+// loopback returns where to wait for the browser. An address that never leads back to
+// this machine is an error, unless the person pastes it.
 func (a *acquisition) loopback() (loopback, error) {
 	if a.port < 0 || a.port > 65535 {
 		return loopback{}, usagef("--port: %d is no port", a.port)
@@ -369,8 +368,8 @@ func (a *acquisition) openBrowser(address string, port int) (done func()) {
 	}
 }
 
-// byPaste asks for the address that the browser ended on. If the text is no answer, it asks
-// again, until person ends. The redemption is bound by ctx alone.
+// byPaste asks for the address that the browser ended on. If the text is no answer, it
+// asks again, until person ends. The redemption is bound by ctx alone.
 func (a *acquisition) byPaste(ctx, person context.Context, request tokens.Client) (tokens.Tokens, error) {
 	redirect := a.redirectURI
 	if redirect == "" {
@@ -430,23 +429,4 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 	defer done()
 
 	return request.DevicePoll(ctx, d)
-}
-
-// needs returns the permission that reading takes, for a user and for the application
-// itself.
-//
-// https://learn.microsoft.com/graph/api/security-list-alerts_v2,
-// https://learn.microsoft.com/defender-endpoint/api/get-alerts,
-// https://learn.microsoft.com/defender-xdr/api-list-incidents
-func needs(api alert.API) string {
-	switch api {
-	case alert.Graph:
-		return "SecurityAlert.Read.All"
-	case alert.Endpoint:
-		return "Alert.Read (application: Alert.Read.All)"
-	case alert.Incidents:
-		return "Incident.Read (application: Incident.Read.All)"
-	}
-
-	return ""
 }

@@ -47,7 +47,7 @@ func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
 	}
 }
 
-func TestPasteTakesTheAddressTheRefusalOrTheBareCodeAndNothingElse(t *testing.T) {
+func TestPasteTakesAnAddressARefusalOrABareCode(t *testing.T) {
 	type step struct {
 		change func(answer *url.URL) string
 		code   int
@@ -185,7 +185,7 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 	}
 }
 
-func TestStrangersAtTheCallbackNeitherEndTheWaitNorAreTakenForTheAnswer(t *testing.T) {
+func TestStrangersAtTheCallbackDoNotEndTheWait(t *testing.T) {
 	w := newWorld(t)
 	opened := make(chan string, 1)
 	w.browser = func(address string) error { opened <- address; return nil }
@@ -418,7 +418,7 @@ func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
 	}
 }
 
-func TestAllThatCanFailWithoutThePersonFailsBeforeTheBrowserIsOpened(t *testing.T) {
+func TestWhatCanFailWithoutThePersonFailsFirst(t *testing.T) {
 	for name, args := range map[string]func(w *world) []string{
 		"no directory":    func(w *world) []string { return []string{"--data-dir", w.file("plain", "x")} },
 		"no place for rt": func(w *world) []string { return []string{"--out", "/nonexistent/rt"} },

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"fluent-bit-defender/internal/alert"
@@ -169,11 +170,17 @@ func (a *acquisition) tryAPI(
 		return
 	}
 
-	r.err, r.Problem, r.Answer = err, err.Error(), "failed"
-	if exitCode(err) != exitNotAuthorised {
-		return
-	}
+	r.err = err
+	r.Problem = err.Error()
+	r.Answer = "failed"
 
+	if exitCode(err) == exitNotAuthorised {
+		r.refused(t, err)
+	}
+}
+
+// refused notes that the API refused the token, and what can be done about it.
+func (r *acquired) refused(t config.Tenant, err error) {
 	r.Answer = "refused"
 	has := permitted(t.API, append(append([]string{}, r.Scp...), r.Roles...))
 
@@ -211,22 +218,30 @@ func (a *acquisition) tryAPI(
 
 	r.Remedy = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of "+
 		"the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
-		needs(t.API), orNone(append(append([]string{}, r.Scp...), r.Roles...)), app.AdminConsentURL("", ""))
+		permissionsFor(t.API).Names(), orNone(
+			append(append([]string{}, r.Scp...), r.Roles...),
+		), app.AdminConsentURL("", ""))
 }
 
-// permitted gives the permission among those of a token that allows reading an API's
-// alerts; empty if there is none.
-func permitted(api alert.API, list []string) string {
-	what := map[alert.API]string{alert.Graph: "SecurityAlert", alert.Endpoint: "Alert", alert.Incidents: "Incident"}[api]
-
-	for _, p := range list {
-		subject, rest, _ := strings.Cut(p, ".")
-		if what != "" && strings.EqualFold(subject, what) && strings.HasPrefix(strings.ToLower(rest), "read") {
-			return p
-		}
+// permissionsFor returns the permissions that reading the alerts of an API takes.
+func permissionsFor(api alert.API) alert.Permission {
+	d, err := api.Descriptor()
+	if err != nil {
+		return alert.Permission{}
 	}
 
-	return ""
+	return d.Permission
+}
+
+// permitted returns the permission among those of a token that allows reading an API's
+// alerts, empty if there is none.
+func permitted(api alert.API, list []string) string {
+	i := slices.IndexFunc(list, permissionsFor(api).Allows)
+	if i < 0 {
+		return ""
+	}
+
+	return list[i]
 }
 
 func orNone(list []string) string {

@@ -89,22 +89,12 @@ func TestARealBrowserSignsInOrDeclines(t *testing.T) {
 				}
 			}
 			do(chromedp.Navigate(<-opened))
-			question := see(t, browser, chromedp.Text("#account"))
+			question := see(browser, t, chromedp.Text("#account"))
 			do(chromedp.Click(c.button), chromedp.WaitNotPresent("#account"), chromedp.WaitVisible("h1"))
-			title, heading, text := see(
-				t,
-				browser,
-				chromedp.Title(),
-			), see(
-				t,
-				browser,
-				chromedp.Text("h1"),
-			), see(
-				t,
-				browser,
-				chromedp.Text("p"),
-			)
-			at, screenshot := see(t, browser, chromedp.Location()), see(t, browser, chromedp.FullScreenshot(100))
+			title := see(browser, t, chromedp.Title())
+			heading := see(browser, t, chromedp.Text("h1"))
+			text := see(browser, t, chromedp.Text("p"))
+			at, screenshot := see(browser, t, chromedp.Location()), see(browser, t, chromedp.FullScreenshot(100))
 			if !strings.Contains(question, "soc@contoso.example signs in to contoso") {
 				t.Errorf("the page asks %q", question)
 			}
@@ -127,7 +117,7 @@ func TestARealBrowserSignsInOrDeclines(t *testing.T) {
 }
 
 // see takes something from the page.
-func see[T any](t *testing.T, browser context.Context, what chromedp.Action[T]) T {
+func see[T any](browser context.Context, t *testing.T, what chromedp.Action[T]) T {
 	t.Helper()
 	v, err := chromedp.Run(browser, what)
 	if err != nil {

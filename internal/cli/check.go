@@ -40,8 +40,8 @@ func (c *cli) checkCommand() *cobra.Command {
 		Use:   "check [CONFIG]",
 		Short: "Check a configuration, sign in, and ask each API for an alert",
 		Args:  cobra.MaximumNArgs(1),
-		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, and " +
-			"names what Fluent Bit would refuse, misspelt keys, wrong values, outputs that cannot work, settings " +
+		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, " +
+			"and names what Fluent Bit would refuse, misspelt keys, wrong values, outputs that cannot work, settings " +
 			"under which alerts are lost, and files that others can read or change. Then it signs in for each tenant " +
 			"as the input would (tokens it gets are stored) and asks for one alert. CONFIG is " + defaultConfig +
 			" by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
@@ -248,7 +248,8 @@ func (c *cli) explain(asJSON bool) error {
 	table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "RESOURCE"}, signIn, 3)
 	fmt.Fprintln(c.Out)
 	table(c.Out, []string{"API", "CLOUD", "REGION", "ADDRESS"}, hosts, 3)
-	fmt.Fprintln(c.Out, "* not confirmed by a public page: see --json; login_url, api_url and resource override everything")
+	fmt.Fprintln(c.Out,
+		"* not confirmed by a public page: see --json; login_url, api_url and resource override everything")
 	fmt.Fprintln(c.Out)
 	table(c.Out, []string{"API", "ROWS A PAGE", "CALLS A MINUTE", "CALLS AN HOUR"}, limits)
 

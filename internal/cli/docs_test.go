@@ -48,7 +48,7 @@ func TestGroupsShowTheirHelpAndSuggestWhatWasMeant(t *testing.T) {
 	w := newWorld(t)
 	contains(t, w.expect(w.run("tokens"), 0).out, "acquire", "rekey")
 	contains(t, w.expect(w.run(), 0).out, "tokens", "simulate")
-	contains(t, w.expect(w.run("tokens", "aquire"), 2).err, "did you mean acquire?")
+	contains(t, w.expect(w.run("tokens", "acquir"), 2).err, "did you mean acquire?")
 	contains(t, w.expect(w.run("chek"), 2).err, "did you mean check?")
 	contains(t, w.expect(w.run("status", "--jsn"), 2).err, "--jsn")
 }

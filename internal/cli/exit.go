@@ -57,7 +57,7 @@ func exitCode(err error) int {
 	return advice.ExitCode(err)
 }
 
-// worst gives the exit code of several outcomes.
+// worst returns the exit code of several outcomes.
 func worst(codes ...int) int {
 	order := []int{exitInterrupted, exitUsage, exitNotAuthorised, exitNeedsSignIn, exitFailed}
 	for _, c := range order {

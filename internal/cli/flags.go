@@ -93,8 +93,8 @@ func (s *settings) given() map[string]string {
 func (s *settings) credential(ctx context.Context, keys config.Map) error {
 	given := 0
 
-	for _, set := range []bool{s.clientSecret != "", s.get("client_secret_file") != "", s.get("client_certificate_file") != ""} {
-		if set {
+	for _, value := range []string{s.clientSecret, s.get("client_secret_file"), s.get("client_certificate_file")} {
+		if value != "" {
 			given++
 		}
 	}
@@ -166,7 +166,7 @@ func (c *cli) tenant(keys config.Map, known ...string) (config.Tenant, error) {
 		return config.Tenant{}, flagFaults(err)
 	}
 
-	c.settle(&in.Tenants[0], place{})
+	c.noteStore(&in.Tenants[0], place{})
 
 	return in.Tenants[0], nil
 }

@@ -73,8 +73,10 @@ func completion(root *cobra.Command) {
 
 		for _, shell := range cmd.Commands() {
 			shell.Example = map[string]string{
-				"bash": "  defenderctl completion bash > /etc/bash_completion.d/defenderctl", "zsh": "  defenderctl completion zsh > \"${fpath[1]}/_defenderctl\"",
-				"fish": "  defenderctl completion fish > ~/.config/fish/completions/defenderctl.fish", "powershell": "  defenderctl completion powershell | Out-String | Invoke-Expression",
+				"bash":       "  defenderctl completion bash > /etc/bash_completion.d/defenderctl",
+				"zsh":        "  defenderctl completion zsh > \"${fpath[1]}/_defenderctl\"",
+				"fish":       "  defenderctl completion fish > ~/.config/fish/completions/defenderctl.fish",
+				"powershell": "  defenderctl completion powershell | Out-String | Invoke-Expression",
 			}[shell.Name()]
 		}
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,7 +52,7 @@ func limitWaiting(
 	}
 
 	explain = func(err error) error {
-		if err != nil && context.Cause(limited) == w.reason {
+		if err != nil && errors.Is(context.Cause(limited), w.reason) {
 			err = w.reason
 		}
 

@@ -106,10 +106,10 @@ func TestAlertsThatComeSlowlyAreNoReasonToGiveUp(t *testing.T) {
 		}
 		w.begin()
 		time.Sleep(11 * time.Minute)
-		if context.Cause(waiting) != w.reason {
+		if !errors.Is(context.Cause(waiting), w.reason) {
 			t.Error("it waits for ever")
 		}
-		if stop := errors.New("stop"); ctx.Err() != nil || explain(stop) != stop || ctx.Err() == nil {
+		if stop := errors.New("stop"); ctx.Err() != nil || !errors.Is(explain(stop), stop) || ctx.Err() == nil {
 			t.Error("another error is not explained away, and the context ends")
 		}
 	})

@@ -25,8 +25,8 @@ func (h sayHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithAttrs implements slog.Handler. A command is about one tenant, which its other output
-// names.
+// WithAttrs implements slog.Handler. A command is about one tenant, which its other
+// output names.
 func (h sayHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
 // WithGroup implements slog.Handler.

@@ -6,7 +6,7 @@ import (
 )
 
 // output is the standard output. It keeps the first error, so that one look at the end of
-// a command tells whether all of the result went out; after it nothing more is written.
+// a command reports whether all of the result went out; after it nothing more is written.
 type output struct {
 	w   io.Writer
 	err error

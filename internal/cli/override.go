@@ -2,9 +2,21 @@ package cli
 
 import (
 	"context"
+	"maps"
 
 	"fluent-bit-defender/internal/config"
 )
+
+// overrides are the keys of a configuration that flags override.
+var overrides = []string{
+	"login_url",
+	"api_url",
+	"resource",
+	"ca_file",
+	"proxy",
+	"client_secret_file",
+	"client_certificate_file",
+}
 
 // override puts what the flags say in place of what a configuration says about a
 // tenant: addresses, proxy, CA bundle, and the application's credential where the
@@ -13,7 +25,7 @@ import (
 func (s *settings) override(ctx context.Context, t *config.Tenant) error {
 	keys := config.Map{}
 
-	for _, key := range []string{"login_url", "api_url", "resource", "ca_file", "proxy", "client_secret_file", "client_certificate_file"} {
+	for _, key := range overrides {
 		if v := s.get(key); v != "" {
 			keys[key] = v
 		}
@@ -28,23 +40,29 @@ func (s *settings) override(ctx context.Context, t *config.Tenant) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	// Read as the section of some tenant, so that values are checked and written as
-	// everywhere.
-	some := config.Map{
+
+	// The flags are read as the section of some tenant, so that their values are
+	// checked as those of a configuration are.
+	section := config.Map{
 		"tenant_id":   string(t.TenantID),
 		"tenant_name": t.TenantName,
 		"client_id":   string(t.ClientID),
 		"grant":       "refresh_token",
 	}
-	for k, v := range keys {
-		some[k] = v
-	}
+	maps.Copy(section, keys)
 
-	read, err := s.c.tenant(some)
+	read, err := s.c.tenant(section)
 	if err != nil {
 		return err
 	}
 
+	take(t, read, keys)
+
+	return nil
+}
+
+// take puts in t what the keys have in read.
+func take(t *config.Tenant, read config.Tenant, keys config.Map) {
 	for key := range keys {
 		switch key {
 		case "login_url":
@@ -61,8 +79,8 @@ func (s *settings) override(ctx context.Context, t *config.Tenant) error {
 	}
 
 	if !read.ClientSecret.IsZero() || read.ClientSecretFile != "" || read.ClientCertificateFile != "" {
-		t.ClientSecret, t.ClientSecretFile, t.ClientCertificateFile = read.ClientSecret, read.ClientSecretFile, read.ClientCertificateFile
+		t.ClientSecret = read.ClientSecret
+		t.ClientSecretFile = read.ClientSecretFile
+		t.ClientCertificateFile = read.ClientCertificateFile
 	}
-
-	return nil
 }

@@ -79,7 +79,7 @@ func (w *world) key(name string) string {
 }
 
 // conf writes a configuration with contoso and the repository's advice, plus lines for
-// its input, and gives its path.
+// its input, and returns its path.
 func (w *world) conf(api string, lines ...string) string {
 	w.t.Helper()
 	return w.file(

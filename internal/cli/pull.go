@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
@@ -54,6 +55,7 @@ func (c *cli) pullCommand() *cobra.Command {
 	return cmd
 }
 
+// run prints the alerts of the tenant that name means.
 func (p *pulling) run(ctx context.Context, name string) (err error) {
 	c := p.c
 	now := c.Now()
@@ -79,24 +81,7 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 		}()
 	}
 
-	client, err := wiring.HTTPClient(t)
-	if err != nil {
-		return err
-	}
-
-	parts := wiring.Parts{
-		Tenant: t,
-		HTTP:   client,
-		Now:    c.Now,
-		Log:    c.log,
-	}
-
-	source, err := parts.Source(chains)
-	if err != nil {
-		return err
-	}
-
-	reader, err := parts.Reader(source, nil)
+	reader, err := c.reader(t, chains)
 	if err != nil {
 		return err
 	}
@@ -127,6 +112,28 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 	done()
 
 	return errors.Join(err, out.Flush())
+}
+
+// reader returns the reader of a tenant's API.
+func (c *cli) reader(t config.Tenant, chains tokens.ChainStore) (defender.Reader, error) {
+	client, err := wiring.HTTPClient(t)
+	if err != nil {
+		return nil, err
+	}
+
+	parts := wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    c.Now,
+		Log:    c.log,
+	}
+
+	source, err := parts.Source(chains)
+	if err != nil {
+		return nil, err
+	}
+
+	return parts.Reader(source, nil)
 }
 
 // span reads the flags that bound a pull; to is 0 for no end.
@@ -189,7 +196,7 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, store
 	return t, s, err
 }
 
-// needsStore tells whether a tenant's sign-in may take refresh tokens from the store.
+// needsStore reports whether a tenant's sign-in may take refresh tokens from the store.
 // Where there is no store, and nothing to put into one, the application signs in by
 // itself, and no directory is made.
 func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {

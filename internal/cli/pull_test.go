@@ -166,7 +166,7 @@ func TestPullWritesCEF(t *testing.T) {
 	}
 }
 
-func TestPullTakesACredentialInsteadOfAConfigurationAndTouchesNothing(t *testing.T) {
+func TestPullWithACredentialTouchesNothing(t *testing.T) {
 	w := newWorld(t)
 	r := w.expect(
 		w.run(
@@ -193,7 +193,7 @@ func TestPullTakesACredentialInsteadOfAConfigurationAndTouchesNothing(t *testing
 	if out := w.run("status", "--json").out; strings.TrimSpace(out) != "[]" {
 		t.Errorf("status: %s", out)
 	}
-	contains(t, w.run("tokens", "list").err, "no refresh tokens")
+	contains(t, w.run("tokens", "list").err, "there is no directory")
 }
 
 func TestPullRefusesWhatIsNoTimeNumberOrFormat(t *testing.T) {

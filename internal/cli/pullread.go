@@ -92,7 +92,7 @@ func (r *pullRead) window(ctx context.Context) error {
 	for {
 		safe, known := r.sink.safe, len(r.sink.seen)
 
-		err, final := r.once(ctx, func(limited context.Context) error {
+		final, err := r.once(ctx, func(limited context.Context) error {
 			return r.reader.Read(limited, defender.Window{
 				From: max(r.sink.from, r.sink.safe),
 				To:   r.sink.to,
@@ -120,12 +120,12 @@ func (r *pullRead) window(ctx context.Context) error {
 
 // once reads, and reports whether an error is final because the API answered nothing for
 // too long.
-func (r *pullRead) once(ctx context.Context, read func(limited context.Context) error) (err error, final bool) {
+func (r *pullRead) once(ctx context.Context, read func(limited context.Context) error) (final bool, err error) {
 	limited, explain := limitWaiting(ctx, r.tenant, pullTimes, r.sink.read.Load)
 	err = read(limited)
 	final = limited.Err() != nil
 
-	return explain(err), final
+	return final, explain(err)
 }
 
 // pause decides whether a failed read is tried again, and after which time.
@@ -192,7 +192,7 @@ func (r *pullRead) deferred(ctx context.Context) error {
 		var left []skipped
 
 		for _, s := range r.sink.skipped {
-			err, _ := r.once(ctx, func(limited context.Context) error {
+			_, err := r.once(ctx, func(limited context.Context) error {
 				return reader.ReadDeferred(limited, s.window, r.sink)
 			})
 			if ctx.Err() != nil {

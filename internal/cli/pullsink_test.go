@@ -20,10 +20,25 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 		row     string
 		printed bool
 	}{
-		"the year 1 is no time":                {alert.Graph, true, `{"id":"a","lastUpdateDateTime":"0001-01-01T00:00:00Z"}`, true},
-		"by creation":                          {alert.Graph, false, `{"id":"a","lastUpdateDateTime":"2026-03-01T11:30:00Z","createdDateTime":"2026-02-01T00:00:00Z"}`, false},
-		"siem goes by the time it processed":   {alert.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-03-01T11:30:00Z","AlertTime":"2026-02-01T00:00:00Z"}`, true},
-		"siem, processed before what is asked": {alert.SIEM, false, `{"FullId":"a","LastProcessedTimeUtc":"2026-02-01T00:00:00Z","AlertTime":"2026-03-01T11:30:00Z"}`, false},
+		"the year 1 is no time": {alert.Graph, true, `{"id":"a","lastUpdateDateTime":"0001-01-01T00:00:00Z"}`, true},
+		"by creation": {
+			alert.Graph,
+			false,
+			`{"id":"a","lastUpdateDateTime":"2026-03-01T11:30:00Z","createdDateTime":"2026-02-01T00:00:00Z"}`,
+			false,
+		},
+		"siem goes by the time it processed": {
+			alert.SIEM,
+			false,
+			`{"FullId":"a","LastProcessedTimeUtc":"2026-03-01T11:30:00Z","AlertTime":"2026-02-01T00:00:00Z"}`,
+			true,
+		},
+		"siem, processed before what is asked": {
+			alert.SIEM,
+			false,
+			`{"FullId":"a","LastProcessedTimeUtc":"2026-02-01T00:00:00Z","AlertTime":"2026-03-01T11:30:00Z"}`,
+			false,
+		},
 	} {
 		var out bytes.Buffer
 		tenant := config.Tenant{

@@ -20,7 +20,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// called tells whether a person who says name means this tenant.
+// called reports whether a person who says name means this tenant.
 func called(name, tenantName, tenantID string) bool {
 	return strings.EqualFold(name, tenantID) || tenantName != "" && strings.EqualFold(name, tenantName)
 }
@@ -111,7 +111,7 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 
 			if clientID == "" || strings.EqualFold(clientID, string(t.ClientID)) {
 				at := place{i.in.DataDir, i.in.KeyFile}
-				c.settle(&t, at)
+				c.noteStore(&t, at)
 				found = append(found, chosen{t, at})
 			}
 		}
@@ -328,7 +328,7 @@ func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, api string, set 
 	return chosen{Tenant: t}, err
 }
 
-// exists tells whether there is a data directory.
+// exists reports whether there is a data directory.
 func exists(dir string) bool {
 	_, err := os.Stat(dir)
 	return err == nil

@@ -36,80 +36,99 @@ func when(flag, text string, now time.Time) (tick.Tick, error) {
 		"or 7d", flag, text)
 }
 
+// rewinding is one run of `rewind`.
+type rewinding struct {
+	since, api, stateID string
+	withState           bool // stateID counts, also if it is empty
+}
+
 func (c *cli) rewindCommand() *cobra.Command {
-	var since, api, stateID string
+	var r rewinding
 
 	cmd := &cobra.Command{
-		Use: "rewind NAME --since TIME",
-		Short: "Have the input emit a tenant's alerts " +
-			"again",
-		Args: oneArgument("NAME"),
+		Use:   "rewind NAME --since TIME",
+		Short: "Have the input emit a tenant's alerts again",
+		Args:  oneArgument("NAME"),
 		Long: "Asks the input to emit everything of a tenant again that was updated at or after a time, with the " +
-			"same record_ids: for a SIEM that lost its " +
-			"index. A running input takes it up within seconds, one that is stopped when it starts.",
+			"same record_ids: for a SIEM that lost its index. A running input takes it up within seconds, one that " +
+			"is stopped when it starts.",
 		Example: "  defenderctl rewind contoso --since 2026-03-01T00:00:00Z",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-
-			if since == "" {
-				return usagef("--since is required")
-			}
-
-			from, err := when("--since", since, c.Now())
-			if err != nil {
-				return err
-			}
-
-			if from > tick.FromTime(c.Now()) {
-				return usagef("--since %s is in the future", from)
-			}
-
-			ro, err := c.lookFirst()
-			if err != nil {
-				return err
-			}
-
-			feeds, err := findFeeds(ctx, ro, args[0], api, stateID, cmd.Flags().Changed("state-id"))
-			ro.Close()
-
-			if err != nil {
-				return err
-			}
-
-			s, err := c.open(place{})
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-
-			for _, key := range feeds {
-				if err := s.Rewind(ctx, key, from); err != nil {
-					return err
-				}
-
-				state := ""
-				if key.StateID != "" {
-					state = " state_id " + key.StateID
-				}
-
-				fmt.Fprintf(c.Out, "%s api %s%s: everything updated since %s will be emitted "+
-					"again\n", args[0], key.API, state, from)
-			}
-
-			return nil
+			r.withState = cmd.Flags().Changed("state-id")
+			return c.rewind(cmd.Context(), args[0], r)
 		},
 	}
 	cmd.ValidArgsFunction = c.names
-	cmd.Flags().StringVar(&since, "since", "", "time to go back to, inclusive: ISO 8601, or a span before now such "+
-		"as 24h")
-	cmd.Flags().StringVar(&api, "api", "", "only this API of the tenant")
-	cmd.Flags().StringVar(&stateID, "state-id", "", "only this state_id")
+
+	flags := cmd.Flags()
+	flags.StringVar(&r.since, "since", "", "time to go back to, inclusive: ISO 8601, or a span before now such as 24h")
+	flags.StringVar(&r.api, "api", "", "only this API of the tenant")
+	flags.StringVar(&r.stateID, "state-id", "", "only this state_id")
 
 	return cmd
 }
 
-// findFeeds finds what is polled of the one tenant that name means.
-func findFeeds(ctx context.Context, s *view, name, api, stateID string, withState bool) ([]alert.UnitKey, error) {
+// rewind leaves a note for the inputs to emit a tenant's alerts again.
+func (c *cli) rewind(ctx context.Context, name string, r rewinding) error {
+	if r.since == "" {
+		return usagef("--since is required")
+	}
+
+	from, err := when("--since", r.since, c.Now())
+	if err != nil {
+		return err
+	}
+
+	if from > tick.FromTime(c.Now()) {
+		return usagef("--since %s is in the future", from)
+	}
+
+	readOnly, err := c.lookFirst()
+	if err != nil {
+		return err
+	}
+
+	units, err := findUnits(ctx, readOnly, name, r)
+	readOnly.Close()
+
+	if err != nil {
+		return err
+	}
+
+	s, err := c.open(place{})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+
+	for _, key := range units {
+		if err := s.Rewind(ctx, key, from); err != nil {
+			return err
+		}
+
+		state := ""
+		if key.StateID != "" {
+			state = " state_id " + key.StateID
+		}
+
+		fmt.Fprintf(c.Out, "%s api %s%s: everything updated since %s will be emitted again\n",
+			name, key.API, state, from)
+	}
+
+	return nil
+}
+
+// knownUnit is a unit that the store knows, with the name of its tenant.
+type knownUnit struct {
+	key    alert.UnitKey
+	tenant string // empty if the store knows no name
+}
+
+// label names the unit's tenant for a person.
+func (u knownUnit) label() string { return label(u.tenant, string(u.key.TenantID)) }
+
+// knownUnits returns all units that inputs have polled, with or without success.
+func knownUnits(ctx context.Context, s *view, chains []store.ChainInfo) ([]knownUnit, error) {
 	keys, err := s.keys(ctx)
 	if err != nil {
 		return nil, err
@@ -120,20 +139,35 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 		return nil, err
 	}
 
+	for key := range statuses {
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key) // polled, but never with success
+		}
+	}
+
+	names := map[string]string{} // of tenants that only the token store has a name for
+	for _, i := range chains {
+		names[i.Key.TenantID] = i.Chain.TenantName
+	}
+
+	var units []knownUnit
+	for _, key := range keys {
+		units = append(units, knownUnit{key, cmp.Or(statuses[key].TenantName, names[string(key.TenantID)])})
+	}
+
+	return units, nil
+}
+
+// findUnits returns the units that r asks for, of the one tenant that name means.
+func findUnits(ctx context.Context, s *view, name string, r rewinding) ([]alert.UnitKey, error) {
 	chains, err := s.chains(ctx)
 	if err != nil {
 		return nil, err
 	}
 
-	labels := map[string]string{} // of tenants that only the token store has a name for
-	for _, i := range chains {
-		labels[i.Key.TenantID] = i.Chain.TenantName
-	}
-
-	for key := range statuses {
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key) // polled, but never with success
-		}
+	units, err := knownUnits(ctx, s, chains)
+	if err != nil {
+		return nil, err
 	}
 
 	var (
@@ -143,38 +177,40 @@ func findFeeds(ctx context.Context, s *view, name, api, stateID string, withStat
 
 	tenants := map[string]bool{}
 
-	for _, key := range keys {
-		title := cmp.Or(statuses[key].TenantName, labels[string(key.TenantID)])
+	for _, u := range units {
+		known = append(known, u.label())
 
-		known = append(known, label(title, string(key.TenantID)))
-		if !called(name, title, string(key.TenantID)) {
-			continue
+		switch {
+		case !called(name, u.tenant, string(u.key.TenantID)):
+		case !r.wants(u.key):
+			others = append(others, unitName(string(u.key.API), u.key.StateID))
+		default:
+			found = append(found, u.key)
+			tenants[u.key.LoginHost+" "+string(u.key.TenantID)] = true
+			several = append(several, u.label()+" at "+u.key.LoginHost)
 		}
-
-		if api != "" && !strings.EqualFold(api, string(key.API)) || withState && key.StateID != stateID {
-			others = append(others, unitName(string(key.API), key.StateID))
-			continue
-		}
-
-		found = append(found, key)
-		tenants[key.LoginHost+" "+string(key.TenantID)] = true
-		several = append(several, label(title, string(key.TenantID))+" at "+key.LoginHost)
 	}
 
-	isStored := func(i store.ChainInfo) bool { return called(name, i.Chain.TenantName, i.Key.TenantID) }
 	switch {
-	case len(found) == 0 && len(known) == 0 && slices.ContainsFunc(chains, isStored):
-		return nil, usagef("a token of %q is stored, but no input with this data directory has polled it yet: "+
-			"there is nothing to emit again", name)
-	case len(found) == 0 && len(others) > 0:
-		return nil, otherUnits(name, others)
-	case len(found) == 0:
-		return nil, unknownName(name, known)
 	case len(tenants) > 1:
 		return nil, ambiguous(name, several, "its tenant id")
+	case len(found) > 0:
+		return found, nil
+	case len(others) > 0:
+		return nil, otherUnits(name, others)
+	case len(known) == 0 && slices.ContainsFunc(chains, func(i store.ChainInfo) bool {
+		return called(name, i.Chain.TenantName, i.Key.TenantID)
+	}):
+		return nil, usagef("a token of %q is stored, but no input with this data directory has polled it yet: "+
+			"there is nothing to emit again", name)
 	}
 
-	return found, nil
+	return nil, unknownName(name, known)
+}
+
+// wants reports whether the flags mean a unit.
+func (r rewinding) wants(key alert.UnitKey) bool {
+	return (r.api == "" || strings.EqualFold(r.api, string(key.API))) && (!r.withState || key.StateID == r.stateID)
 }
 
 // unitName is the API of a unit, with its state_id where it has one.

@@ -29,7 +29,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// Main runs the command line of the process and gives the exit code.
+// Main runs the command line of the process and returns the exit code.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -37,7 +37,7 @@ func Main(args []string) int {
 	return Run(ctx, SystemEnv(), args)
 }
 
-// Run runs one command line and gives the exit code: 0 done, 1 failed, 2 usage, 3 needs
+// Run runs one command line and returns the exit code: 0 done, 1 failed, 2 usage, 3 needs
 // sign-in again, 4 not authorised, 130 interrupted.
 func Run(ctx context.Context, env Env, args []string) int {
 	c := newCLI(env)
@@ -46,7 +46,7 @@ func Run(ctx context.Context, env Env, args []string) int {
 	root.SetArgs(args)
 
 	ran, err := func() (*cobra.Command, error) {
-		defer c.patience(ctx)()
+		defer c.explainEnd(ctx)()
 		return root.ExecuteContextC(ctx)
 	}()
 	if err != nil && !c.started {
@@ -133,10 +133,10 @@ type cli struct {
 	log     *slog.Logger // for the packages that a command uses
 }
 
-// patience tells a person who has interrupted a command why it does not end at once: a
-// redemption on its way is awaited for a few seconds, since its answer may hold the
-// only good refresh token. The function it returns ends the watch.
-func (c *cli) patience(ctx context.Context) (done func()) {
+// explainEnd tells a person who has interrupted a command why it does not end at once:
+// it waits a few seconds for the answer to a redemption, which may hold the only good
+// refresh token. The function that it returns ends the watch.
+func (c *cli) explainEnd(ctx context.Context) (done func()) {
 	ended := make(chan struct{})
 
 	var wg sync.WaitGroup
@@ -148,7 +148,7 @@ func (c *cli) patience(ctx context.Context) (done func()) {
 		}
 
 		select {
-		case <-time.After(patienceAfter):
+		case <-time.After(explainEndAfter):
 			c.say("ending; an answer that is on its way is awaited for a few seconds, so that no token is lost")
 		case <-ended:
 		}
@@ -160,8 +160,8 @@ func (c *cli) patience(ctx context.Context) (done func()) {
 	}
 }
 
-// patienceAfter is how long an interrupted command may take without a word.
-const patienceAfter = 500 * time.Millisecond
+// explainEndAfter is how long an interrupted command may take without a word.
+const explainEndAfter = 500 * time.Millisecond
 
 // say writes a line for the person to stderr.
 func (c *cli) say(format string, args ...any) {
@@ -258,20 +258,21 @@ func group(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// dir is data_dir: the flag, what a configuration says, the environment, the default.
-// (The configuration goes before the environment, since it is where the input looks.)
+// dir returns data_dir: the flag, what a configuration says, the environment, the
+// default. (The configuration goes before the environment, since it is where the input
+// looks.)
 func (c *cli) dir(configured string) (string, error) {
 	dir, _ := c.LookupEnv("DEFENDER_DATA_DIR")
 	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, wiring.DefaultDataDir))
 }
 
-// key is the key of the store: the flag's, or what a configuration says.
+// key returns the key of the store: that of the flag, or of a configuration.
 func (c *cli) key(configured string) ([]byte, error) {
 	return wiring.StoreKey(c.keyPath(configured))
 }
 
-// keyPath is the file of the store's key, as it reads from any directory; empty if
-// there is none.
+// keyPath returns the file of the store's key as an absolute path, empty if there is
+// none.
 func (c *cli) keyPath(configured string) string { return absolute(cmp.Or(c.keyFile, configured)) }
 
 // absolute makes a path that is given absolute: what is printed is used elsewhere.
@@ -288,7 +289,7 @@ func absolute(path string) string {
 }
 
 // open opens the store for writing. configured is the configuration's word on where it
-// is and what encrypts it, each possibly empty. A warning that names one of corrected,
+// is and what encrypts it; either may be empty. A warning that names one of corrected,
 // what the command is about to correct, is left out.
 func (c *cli) open(configured place, corrected ...string) (store.Store, error) {
 	dir, err := c.dir(configured.dataDir)
@@ -451,7 +452,7 @@ func (c *cli) look() (*view, error) {
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+
-			"something, sets the file aside", err)
+			"something, moves the damaged file away", err)
 	}
 
 	v := &view{s: s}
@@ -490,8 +491,13 @@ func (v *view) statuses(ctx context.Context) (map[alert.UnitKey]store.Status, er
 	return v.s.Statuses(ctx)
 }
 
-// apiOf is the API that inputs read with a chain; empty if that is not known, or they
-// read several.
+// chainOf returns the key of the chain by which a unit is read, if it is read with one.
+func chainOf(unit alert.UnitKey, clientID alert.ClientID) tokens.ChainKey {
+	return tokens.NewChainKey(unit.LoginHost, string(unit.TenantID), string(clientID))
+}
+
+// apiOf returns the API that inputs read with a chain; empty if that is not known, or
+// they read several.
 func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	statuses, err := v.statuses(ctx)
 	if err != nil {
@@ -501,7 +507,7 @@ func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	api := ""
 
 	for unit, st := range statuses {
-		if key != tokens.NewChainKey(unit.LoginHost, string(unit.TenantID), string(st.ClientID)) {
+		if key != chainOf(unit, st.ClientID) {
 			continue
 		}
 
@@ -526,9 +532,9 @@ func (v *view) keys(ctx context.Context) ([]alert.UnitKey, error) {
 // place is where a configuration keeps tokens.
 type place struct{ dataDir, keyFile string }
 
-// settle tells a tenant where its tokens are in this run, for the commands that
+// noteStore notes in a tenant where its tokens are in this run, for the commands that
 // messages name.
-func (c *cli) settle(t *config.Tenant, configured place) {
+func (c *cli) noteStore(t *config.Tenant, configured place) {
 	t.DataDir, _ = c.dir(configured.dataDir) // without a working directory the configured one is as good
 	t.KeyFile = c.keyPath(configured.keyFile)
 }

@@ -124,7 +124,14 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "failing", "the secret has expired; make a new one", "TOKEN_ENDS", "in 89d")
 	got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]
-	for key, want := range map[string]any{"state": "failing", "errors": 7.0, "deferred": 1.0, "lag_seconds": 12.5, "last_success": nil, "reason": "the secret has expired"} {
+	for key, want := range map[string]any{
+		"state":        "failing",
+		"errors":       7.0,
+		"deferred":     1.0,
+		"lag_seconds":  12.5,
+		"last_success": nil,
+		"reason":       "the secret has expired",
+	} {
 		if got[key] != want {
 			t.Errorf("%s is %v; want %v", key, got[key], want)
 		}
@@ -181,7 +188,12 @@ func TestRewindIsLeftInTheStoreForTheInput(t *testing.T) {
 	if err != nil || !ok || cp.Watermark > want {
 		t.Errorf("applied: %+v, %v, %v", cp, ok, err)
 	}
-	for _, args := range [][]string{{"rewind", "contoso"}, {"rewind", "contoso", "--since", "tomorrow"}, {"rewind", "contoso", "--since", "2999-01-01"}, {"rewind", "contoso", "--since", "1h", "--api", "none"}} {
+	for _, args := range [][]string{
+		{"rewind", "contoso"},
+		{"rewind", "contoso", "--since", "tomorrow"},
+		{"rewind", "contoso", "--since", "2999-01-01"},
+		{"rewind", "contoso", "--since", "1h", "--api", "none"},
+	} {
 		w.expect(w.run(args...), 2)
 	}
 }
@@ -246,7 +258,14 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 
 func TestFlagsGoBeforeTheConfiguration(t *testing.T) {
 	w := newWorld(t)
-	conf := strings.NewReplacer(w.LoginURL(), "http://127.0.0.1:1", w.APIURL("graph"), "http://127.0.0.1:2", "client_secret_file "+w.secretFile(), "client_secret nonsense").
+	conf := strings.NewReplacer(
+		w.LoginURL(),
+		"http://127.0.0.1:1",
+		w.APIURL("graph"),
+		"http://127.0.0.1:2",
+		"client_secret_file "+w.secretFile(),
+		"client_secret nonsense",
+	).
 		Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
 	path := w.file("elsewhere.conf", conf)
 	flags := []string{"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}

@@ -18,7 +18,8 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// watchEvery is how often --watch reads the statuses; inputs write them every five seconds.
+// watchEvery is how often --watch reads the statuses; inputs write them every five
+// seconds.
 const watchEvery = 2 * time.Second
 
 // staleAfter is the age from which a status is no longer what the input does: nobody has
@@ -186,11 +187,7 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 		r.State = health.Stale
 	}
 
-	chain := tokens.ChainKey{
-		LoginHost: key.LoginHost,
-		TenantID:  string(key.TenantID),
-		ClientID:  strings.ToLower(string(st.ClientID)),
-	}
+	chain := chainOf(key, st.ClientID)
 
 	for _, i := range chains {
 		if i.Key == chain {

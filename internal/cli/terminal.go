@@ -81,8 +81,8 @@ func (t *terminal) prepare(flush bool) error {
 	return nil
 }
 
-// leave brings the terminal back for good: who waited for a line has given up, and the
-// read that goes on must not change it again.
+// leave brings the terminal back for good. Whoever waited for a line has given up, and
+// the read that goes on must not change the terminal again.
 func (t *terminal) leave() {
 	t.mu.Lock()
 	t.left = true
@@ -111,55 +111,73 @@ const (
 
 // editLine reads up to the end of a line and echoes it. Of a line that is longer than
 // maxLine the rest is dropped. io.EOF comes with an empty line only. It reads byte by
-// byte: what follows the line is the next reader's.
+// byte, since what follows the line belongs to the next reader.
 func editLine(r io.Reader, echo io.Writer) (string, error) {
-	var line []byte
-
-	erase := func() {
-		_, size := utf8.DecodeLastRune(line)
-		fmt.Fprint(echo, eraser(line[len(line)-size:]))
-		line = line[:len(line)-size]
-	}
+	e := lineEditor{echo: echo}
 
 	var b [1]byte
+
 	for {
 		n, err := r.Read(b[:])
 		if n == 0 && err == nil {
 			continue
 		}
 
-		if err != nil {
-			if errors.Is(err, io.EOF) && len(line) > 0 {
-				return string(line), nil
-			}
+		if errors.Is(err, io.EOF) && len(e.line) > 0 {
+			return string(e.line), nil
+		}
 
+		if err != nil {
 			return "", err
 		}
 
 		switch c := b[0]; {
 		case c == '\n' || c == '\r':
 			fmt.Fprint(echo, "\n")
-			return string(line), nil
-		case c == keyEnd && len(line) == 0:
+			return string(e.line), nil
+		case c == keyEnd && len(e.line) == 0:
 			return "", io.EOF
-		case c == keyErase || c == keyDel:
-			if len(line) > 0 {
-				erase()
-			}
-		case c == keyKill:
-			for len(line) > 0 {
-				erase()
-			}
-		case c < ' ' && c != '\t' || len(line) > maxLine:
 		default:
-			line = append(line, c)
-
-			echo.Write(b[:]) // what the person sees is no result
+			e.key(c)
 		}
 	}
 }
 
-// eraser takes one character off the screen.
+// lineEditor is a line that is being typed.
+type lineEditor struct {
+	line []byte
+	echo io.Writer
+}
+
+// key takes one byte that does not end the line.
+func (e *lineEditor) key(c byte) {
+	switch {
+	case c == keyErase || c == keyDel:
+		e.erase()
+	case c == keyKill:
+		for len(e.line) > 0 {
+			e.erase()
+		}
+	case c < ' ' && c != '\t' || len(e.line) > maxLine:
+	default:
+		e.line = append(e.line, c)
+		e.echo.Write([]byte{c}) // what the person sees is no result
+	}
+}
+
+// erase takes the last character away, if there is one.
+func (e *lineEditor) erase() {
+	if len(e.line) == 0 {
+		return
+	}
+
+	_, size := utf8.DecodeLastRune(e.line)
+	fmt.Fprint(e.echo, eraser(e.line[len(e.line)-size:]))
+
+	e.line = e.line[:len(e.line)-size]
+}
+
+// eraser returns what takes one character off the screen.
 func eraser(char []byte) string {
 	s := ""
 	for range width(string(char)) {

@@ -114,7 +114,7 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 	}
 }
 
-func TestAnInterruptAtThePromptForASecretEndsItAndBringsTheEchoBack(t *testing.T) {
+func TestAnInterruptAtASecretBringsTheEchoBack(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	restored := false

@@ -145,8 +145,8 @@ func (c *cli) printChains(chains []store.ChainInfo) {
 		})
 	}
 
-	// On a narrow terminal these columns are shortened, in this order. The tenant id comes
-	// last, since it is there to be copied; the state is never shortened.
+	// On a narrow terminal these columns are shortened, in this order. The tenant id
+	// comes last, since it is there to be copied; the state is never shortened.
 	table(c.Out, header, rows, 2, 3, 1, 0)
 }
 
@@ -449,8 +449,8 @@ func (c *cli) confirmRemoval(ctx context.Context, name string) error {
 	return nil
 }
 
-// nameOldTokens names the files that were found damaged earlier: a command that changes all
-// tokens does not reach what is in them. hold says what they do.
+// nameOldTokens names the files that were found damaged earlier: a command that changes
+// all tokens does not reach what is in them. hold says what they do.
 func (c *cli) nameOldTokens(s store.Store, hold string) {
 	paths, err := s.OldTokenFiles()
 	if err != nil {

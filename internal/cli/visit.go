@@ -45,8 +45,9 @@ type visit struct {
 
 // stores opens each data directory once.
 type stores struct {
-	c    *cli
-	mu   sync.Mutex
+	c *cli
+
+	mu   sync.Mutex // guards the fields below
 	open map[string]store.Store
 	errs map[string]error
 	keep map[string]*tokens.Keeper
@@ -110,7 +111,7 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 
 	for _, in := range inputs {
 		for _, t := range in.Tenants {
-			c.settle(&t, place{in.DataDir, in.KeyFile})
+			c.noteStore(&t, place{in.DataDir, in.KeyFile})
 			v := &visit{TenantID: string(t.TenantID), Tenant: t.TenantName, API: string(t.API)}
 			all = append(all, v)
 
@@ -128,53 +129,24 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	return all
 }
 
-// visit fills v.
+// visit fills v: it signs in for a tenant and asks its API for an alert.
 func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, open *stores) {
 	if ctx.Err() != nil { // interrupted before its turn
 		v.Code = exitInterrupted
 		return
 	}
 
-	fail := func(err error) {
-		v.Code = exitCode(err)
-		if known := v.Code == exitNeedsSignIn || v.Code == exitNotAuthorised; ctx.Err() != nil && !known {
-			v.Code = exitInterrupted // that an answer was not awaited says nothing about the tenant
-			return
-		}
-
-		v.Problem = err.Error()
-	}
-
-	defer func() {
-		if v.Warning != "" {
-			v.Code = worst(v.Code, exitFailed)
-		}
-	}()
-
 	v.ending(certificate(t, c.Now()))
 
-	need, err := c.needsStore(&t, at)
+	keeper, err := c.keeperFor(&t, at, open)
 	if err != nil {
-		fail(err)
+		v.fail(ctx, err)
 		return
-	}
-
-	var (
-		chains tokens.ChainStore
-		keeper *tokens.Keeper
-	)
-	if need {
-		if _, keeper, err = open.get(at); err != nil {
-			fail(err)
-			return
-		}
-
-		chains = keeper
 	}
 
 	client, err := wiring.HTTPClient(t)
 	if err != nil {
-		fail(err)
+		v.fail(ctx, err)
 		return
 	}
 
@@ -185,17 +157,46 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 		Log:    logs.Discard(),
 	}
 
+	if source := c.visitSignIn(ctx, v, parts, keeper); source != nil {
+		visitAPI(ctx, v, parts, source)
+	}
+
+	if v.Warning != "" {
+		v.Code = worst(v.Code, exitFailed)
+	}
+}
+
+// keeperFor returns the chains that a tenant's sign-in uses, nil if it uses none. It may
+// decide the tenant's grant.
+func (c *cli) keeperFor(t *config.Tenant, at place, open *stores) (*tokens.Keeper, error) {
+	need, err := c.needsStore(t, at)
+	if err != nil || !need {
+		return nil, err
+	}
+
+	_, keeper, err := open.get(at)
+
+	return keeper, err
+}
+
+// visitSignIn signs in, and returns the source of access tokens if that succeeded.
+func (c *cli) visitSignIn(ctx context.Context, v *visit, parts wiring.Parts, keeper *tokens.Keeper) *tokens.Source {
+	var chains tokens.ChainStore
+	if keeper != nil { // else chains would be a nil *Keeper, which is not nil
+		chains = keeper
+	}
+
 	source, err := parts.Source(chains)
 	if err != nil {
-		fail(err)
-		return
+		v.fail(ctx, err)
+		return nil
 	}
 
 	access, err := source.Token(ctx)
 
 	v.Grant = source.Grant()
 	if keeper != nil && source.Grant() == grant.RefreshToken {
-		f := c.chain(ctx, t, keeper)
+		f := c.chain(ctx, parts.Tenant, keeper)
 		v.ending(f)
 
 		if f.Soon && (err == nil || !f.Ended) { // else the failure says it
@@ -204,35 +205,61 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 	}
 
 	if err != nil {
-		if fail(err); v.Problem != "" {
+		if v.fail(ctx, err) {
 			v.SignIn = outcome(err)
 		}
 
-		return
+		return nil
 	}
 
 	v.SignIn = "ok"
-	if claims, err := tokens.Inspect(access.Token); err == nil {
-		v.Token = claims.String()
-		if guid.MatchString(string(t.TenantID)) && claims.Tid != "" && claims.Tid != string(t.TenantID) {
-			v.Warning = "the access token is for tenant " + plain.Text(claims.Tid, 64) + "; check tenant_id"
-		}
+	v.inspect(access, parts.Tenant)
+
+	return source
+}
+
+// inspect notes what the access token says of itself.
+func (v *visit) inspect(access tokens.Access, t config.Tenant) {
+	claims, err := tokens.Inspect(access.Token)
+	if err != nil {
+		return // an opaque token
 	}
 
+	v.Token = claims.String()
+	if guid.MatchString(string(t.TenantID)) && claims.Tid != "" && claims.Tid != string(t.TenantID) {
+		v.Warning = "the access token is for tenant " + plain.Text(claims.Tid, 64) + "; check tenant_id"
+	}
+}
+
+// visitAPI asks the tenant's API for an alert.
+func visitAPI(ctx context.Context, v *visit, parts wiring.Parts, source *tokens.Source) {
 	found, err := probe(ctx, parts, source)
-	if err != nil {
-		if fail(err); v.Problem != "" {
-			v.Answer = outcome(err)
-		}
-
-		if v.Token != "" && v.Answer == "refused" {
-			v.Problem += "; the token says: " + v.Token
-		}
-
+	if err == nil {
+		v.Answer, v.Found = "ok", found
 		return
 	}
 
-	v.Answer, v.Found = "ok", found
+	if v.fail(ctx, err) {
+		v.Answer = outcome(err)
+	}
+
+	if v.Token != "" && v.Answer == "refused" {
+		v.Problem += "; the token says: " + v.Token
+	}
+}
+
+// fail notes why a visit ended. It reports whether err says something about the tenant:
+// an answer that was not awaited since the command was interrupted says nothing.
+func (v *visit) fail(ctx context.Context, err error) bool {
+	v.Code = exitCode(err)
+	if known := v.Code == exitNeedsSignIn || v.Code == exitNotAuthorised; ctx.Err() != nil && !known {
+		v.Code = exitInterrupted
+		return false
+	}
+
+	v.Problem = err.Error()
+
+	return true
 }
 
 // outcome is what became of a request that failed: it was refused, or nobody could be

@@ -124,7 +124,7 @@ func TestPassingTroubleOfAnAPIHasARemedy(t *testing.T) {
 	}
 }
 
-func TestRekeyingDoesNotAskForRekeyingAndNamesTheKeyForEveryDirectory(t *testing.T) {
+func TestRekeyNamesTheKeyForEveryDirectory(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	t.Chdir(filepath.Dir(w.key("a")))

@@ -110,7 +110,7 @@ func (w *world) visit(address string) {
 	w.closing.status, w.closing.text = res.StatusCode, string(text)
 }
 
-// shown waits until every browser has its last page and gives what that was: the
+// shown waits until every browser has its last page and returns what that was: the
 // command may end before the browser has read it.
 func (w *world) shown() (status int, text string) {
 	w.browsers.Wait()
@@ -199,7 +199,7 @@ func (w *world) acquire(api string, more ...string) []string {
 		more...)
 }
 
-// file writes a file of mode 0600 and gives its path.
+// file writes a file of mode 0600 and returns its path.
 func (w *world) file(name, text string) string {
 	w.t.Helper()
 	path := filepath.Join(filepath.Dir(w.dir), name)
@@ -220,8 +220,8 @@ func (w *world) expect(r result, code int) result {
 	return r
 }
 
-// contains fails the test unless all texts are in s, line breaks of wrapped messages
-// aside.
+// contains fails the test unless all texts are in s. Line breaks of wrapped messages do
+// not count.
 func contains(t *testing.T, s string, texts ...string) {
 	t.Helper()
 	flat := regexp.MustCompile(`\s+`).ReplaceAllString(s, " ")

@@ -64,7 +64,8 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	return s, nil
 }
 
-// addAll adds the tenants that an input starts with. Its error joins those of all tenants.
+// addAll adds the tenants that an input starts with. Its error joins those of all
+// tenants.
 func (s *tenantSet) addAll(tenants []config.Tenant) error {
 	var errs []error
 
@@ -96,25 +97,33 @@ func metricsSettings(cfg *config.Input, log *slog.Logger) metrics.Settings {
 	return settings
 }
 
+// wiring returns what a tenant's parts are made of. skew is told the API's clock. The
+// sign-in service's clock says nothing about the time of alerts: it is only watched.
+func (s *tenantSet) wiring(t config.Tenant, skew *collect.Skew) (wiring.Parts, error) {
+	client, err := s.shared.transports.Client(t)
+	if err != nil {
+		return wiring.Parts{}, err
+	}
+
+	return wiring.Parts{
+		Tenant:     t,
+		HTTP:       client,
+		Now:        time.Now,
+		Log:        logs.Tenant(s.log, t.TenantName),
+		LoginClock: s.shared.clocks.watch(t.LoginURL, s.log, nil),
+		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew.Note),
+	}, nil
+}
+
 // parts puts together what one tenant is polled by.
 func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 	var none collect.UnitConfig
 
-	client, err := s.shared.transports.Client(t)
+	skew := new(collect.Skew)
+
+	parts, err := s.wiring(t, skew)
 	if err != nil {
 		return none, err
-	}
-
-	skew := new(collect.Skew)
-	parts := wiring.Parts{
-		Tenant: t,
-		HTTP:   client,
-		Now:    time.Now,
-		Log:    logs.Tenant(s.log, t.TenantName),
-		// The sign-in service's clock says nothing about the time of alerts: it is only
-		// watched.
-		LoginClock: s.shared.clocks.watch(t.LoginURL, s.log, nil),
-		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew.Note),
 	}
 
 	source, err := parts.Source(s.dir.keeper)

@@ -29,8 +29,8 @@ type Host interface {
 	Log(level int, text string)
 	// CanAppend reports whether the host offers direct append.
 	CanAppend() bool
-	// Append offers events under a tag (empty: the input's own) and reports whether Fluent
-	// Bit kept them. It may call Process.Pause.
+	// Append offers events under a tag (empty: the input's own) and reports whether
+	// Fluent Bit kept them. It may call Process.Pause.
 	Append(tag string, events []byte) bool
 }
 
@@ -182,8 +182,8 @@ func (p *Process) open(h Host, t Thread, forked bool, lines *logQueue) (i *Insta
 	}, nil
 }
 
-// modeOf returns how an input on a thread delivers. It is an error to run threaded without
-// having asked for it.
+// modeOf returns how an input on a thread delivers. It is an error to run threaded
+// without having asked for it.
 func modeOf(t Thread, cfg *config.Input, log *slog.Logger) (delivery.Mode, error) {
 	if !t.Threaded() {
 		return delivery.Sure, nil
@@ -200,8 +200,8 @@ func modeOf(t Thread, cfg *config.Input, log *slog.Logger) (delivery.Mode, error
 	return delivery.BestEffort, nil
 }
 
-// checkTags returns an error if a tenant has a tag of its own and the host does not let an
-// input choose its tags.
+// checkTags returns an error if a tenant has a tag of its own and the host does not let
+// an input choose its tags.
 func checkTags(h Host, cfg *config.Input) error {
 	if h.CanAppend() {
 		return nil

@@ -178,11 +178,16 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 		forked bool
 		says   string
 	}{
-		"forked":         {nil, pipeline, true, "daemon"},
-		"threaded":       {nil, Thread{2, "flb-in-defender"}, false, "Threaded Off"},
-		"missing key":    {map[string]string{"client_id": ""}, pipeline, false, "client_id"},
-		"metrics in use": {map[string]string{"metrics_listen": strings.TrimPrefix(sim.LoginURL(), "http://")}, pipeline, false, "metrics_listen"},
-		"no CA":          {map[string]string{"ca_file": "/does/not/exist"}, pipeline, false, "ca_file"},
+		"forked":      {nil, pipeline, true, "daemon"},
+		"threaded":    {nil, Thread{2, "flb-in-defender"}, false, "Threaded Off"},
+		"missing key": {map[string]string{"client_id": ""}, pipeline, false, "client_id"},
+		"metrics in use": {
+			map[string]string{"metrics_listen": strings.TrimPrefix(sim.LoginURL(), "http://")},
+			pipeline,
+			false,
+			"metrics_listen",
+		},
+		"no CA": {map[string]string{"ca_file": "/does/not/exist"}, pipeline, false, "ca_file"},
 	} {
 		keys := config.Map{}
 		for k, v := range good {

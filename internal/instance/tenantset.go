@@ -49,7 +49,8 @@ type pendingEntry struct {
 	logged string // why it cannot start, as last logged
 }
 
-// newTenantSet returns a set without tenants. It has neither data directory nor input yet.
+// newTenantSet returns a set without tenants. It has neither data directory nor input
+// yet.
 func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
 	return &tenantSet{
 		shared:  shared,
@@ -73,8 +74,8 @@ func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	return nil
 }
 
-// release gives units, shares of limiters and metrics back, so that another input may have
-// them.
+// release gives units, shares of limiters and metrics back, so that another input may
+// have them.
 func (s *tenantSet) release() {
 	if s.leaveMetrics != nil {
 		s.leaveMetrics()
@@ -238,9 +239,9 @@ func (s *tenantSet) left(key alert.UnitKey, e *entry) {
 	}
 }
 
-// startPending starts what can start. The rest is tried again at the next upkeep: its unit
-// belongs to another input or is still leaving here, or a file that it needs is not there.
-// s.mu must be held.
+// startPending starts what can start. The rest is tried again at the next upkeep: its
+// unit belongs to another input or is still leaving here, or a file that it needs is
+// not there. s.mu must be held.
 func (s *tenantSet) startPending() {
 	for key, p := range s.pending {
 		err := s.start(key, p.tenant)

@@ -1,5 +1,5 @@
-// Package metrics serves the state of all feeds of the process as Prometheus metrics,
-// at /metrics.
+// Package metrics serves the state of all units of the process as Prometheus metrics, at
+// /metrics.
 //
 // It reads what collect counts anyway at the moment of a scrape; nothing is kept twice,
 // and no label holds a secret.
@@ -19,7 +19,7 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// Source gives the state of an input's feeds, and how many bytes wait for Fluent Bit.
+// Source returns the state of an input's units, and how many bytes wait for Fluent Bit.
 type Source interface {
 	Statuses() map[alert.UnitKey]store.Status
 	Waiting() int
@@ -57,7 +57,7 @@ var families = []metric{
 	),
 	family(
 		"lag_seconds",
-		"How far what was taken in by Fluent Bit is behind the present.",
+		"How far what was delivered to Fluent Bit is behind the present.",
 		prometheus.GaugeValue,
 		func(s store.Status) float64 { return s.LagSeconds },
 	),

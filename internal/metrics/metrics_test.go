@@ -115,7 +115,7 @@ func TestAnAddressInUseIsAClearError(t *testing.T) {
 	}
 }
 
-func TestFeedsThatDifferInOnePartOfTheirKeyAndOddNamesAreToldApart(t *testing.T) {
+func TestUnitsThatDifferInOnePartOfTheirKeyAreToldApart(t *testing.T) {
 	var s Servers
 	feed := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
 	gov, siem, other := feed, feed, feed

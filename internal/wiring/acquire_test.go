@@ -8,7 +8,7 @@ import (
 	"fluent-bit-defender/internal/logs"
 )
 
-func TestTheCommandForANewSignInHasEverySettingThatIsNotTheDefault(t *testing.T) {
+func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 	const bare = "defenderctl tokens acquire --tenant-id 99999999-8888-4777-8666-555555555551 --client-id " +
 		"11111111-2222-4333-8444-555555555555"
 	for name, c := range map[string]struct {

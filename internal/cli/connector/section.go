@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/magiconair/properties"
@@ -82,8 +83,10 @@ func (s *section) add(key, value string, line int) {
 	}
 
 	before := s.values[f]
+	mayDiffer := f == fieldProps || f == fieldEvents || f == fieldDisabled
+
 	switch {
-	case f == fieldProps || f == fieldEvents || f == fieldDisabled || before.value == "" || same(f, before.value, value):
+	case mayDiffer || before.value == "" || same(f, before.value, value):
 		if f != fieldEvents || before.value == "" || rank(f, key) <= rank(f, before.key) {
 			s.values[f] = found{value, key, line}
 		}
@@ -128,25 +131,37 @@ func (s section) inherit(common section) section {
 		v.err = common.err
 	}
 
-	other := func(f field) bool { return s.has(f) && !(common.has(f) && same(f, s.get(f), common.get(f))) }
-	otherClient := other(fieldClient)
-	otherTenant := other(fieldToken) || other(fieldAuth)
-
 	for f, value := range common.values {
-		switch {
-		case f == fieldSecret && otherClient:
-		case f == fieldRefresh && (otherClient || otherTenant):
-		case (f == fieldToken || f == fieldAuth) && (s.has(fieldToken) || s.has(fieldAuth)):
-		default:
+		if s.inherits(f, common) {
 			v.values[f] = value
 		}
 	}
 
-	for f, value := range s.values {
-		v.values[f] = value
-	}
+	maps.Copy(v.values, s.values)
 
 	return v
+}
+
+// inherits reports whether the section may take over a field from the common one.
+func (s section) inherits(f field, common section) bool {
+	otherClient := s.differs(fieldClient, common)
+	otherTenant := s.differs(fieldToken, common) || s.differs(fieldAuth, common)
+
+	switch f {
+	case fieldSecret:
+		return !otherClient
+	case fieldRefresh:
+		return !otherClient && !otherTenant
+	case fieldToken, fieldAuth:
+		return !s.has(fieldToken) && !s.has(fieldAuth)
+	}
+
+	return true
+}
+
+// differs reports whether the section has a field, and the common one has not the same.
+func (s section) differs(f field, common section) bool {
+	return s.has(f) && (!common.has(f) || !same(f, s.get(f), common.get(f)))
 }
 
 // A logicalLine is a line together with those that continue it, or a header.

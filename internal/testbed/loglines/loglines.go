@@ -10,8 +10,8 @@ import (
 	"fluent-bit-defender/internal/logs"
 )
 
-// Lines keeps lines of the form "WARN text", or "WARN [contoso] text" when they are about a
-// tenant. The zero value is empty; its methods are safe for concurrent use.
+// Lines keeps lines of the form "WARN text", or "WARN [contoso] text" when they are
+// about a tenant. The zero value is empty; its methods are safe for concurrent use.
 type Lines struct {
 	mu   sync.Mutex
 	list []string

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-func TestFilesSetAsideAreNamedWhenTokensChange(t *testing.T) {
+func TestDamagedFilesAreNamedWhenTokensChange(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
-	var aside []string
+	var damaged []string
 	for _, name := range []string{"tokens.db.bak.damaged-20260102T030405.000Z", "tokens.db.damaged-20260102T030405.000Z",
 		"tokens.db.found-20260102T030405.000Z"} {
-		aside = append(aside, filepath.Join(w.dir, name))
+		damaged = append(damaged, filepath.Join(w.dir, name))
 	}
-	for _, path := range append(aside, filepath.Join(w.dir, "defender.db.damaged-20260102T030405.000Z")) {
+	for _, path := range append(damaged, filepath.Join(w.dir, "defender.db.damaged-20260102T030405.000Z")) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -29,18 +29,18 @@ func TestFilesSetAsideAreNamedWhenTokensChange(t *testing.T) {
 	} {
 		r := w.expect(w.run(args...), 0)
 		said := strings.Join(strings.Fields(r.err), " ") // lines are wrapped
-		if !strings.Contains(said, "rm "+strings.Join(aside, " ")) || strings.Contains(said, "defender.db") {
+		if !strings.Contains(said, "rm "+strings.Join(damaged, " ")) || strings.Contains(said, "defender.db") {
 			t.Errorf("%v: %s", args, r.err)
 		}
 	}
 
-	for _, path := range aside {
+	for _, path := range damaged {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := w.expect(w.run("tokens", "rekey", "--key-file", key, "--decrypt"), 0)
-	if strings.Contains(r.err, "set aside") {
+	if strings.Contains(r.err, "were found damaged") {
 		t.Errorf("nothing is there: %s", r.err)
 	}
 }
