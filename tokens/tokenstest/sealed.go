@@ -30,30 +30,48 @@ type Tamperer interface {
 // whoever can write the store without the key can make it unusable, but cannot make it
 // use a token that is not the newest. fresh returns an empty store.
 func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
-	key, other := bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{9}, 32)
-	contoso, fabrikam := chainKey("contoso"), chainKey("fabrikam")
+	t.Run("a row that was put there", func(t *testing.T) { foreignRow(t, fresh) })
 
-	// grown is a store with two chains, each saved three times, and the first and second
-	// row of contoso.
-	grown := func(t *testing.T, key []byte) (s Tamperer, first, second any) {
-		s = fresh(t)
+	for _, test := range []struct {
+		promise string
+		run     func(t *testing.T, fresh func(*testing.T) Tamperer)
+	}{
+		{"what is not encrypted is refused with a key, except to encrypt it", plainIsRefused},
+		{"without the key, or with another, nothing is read or written", wrongKey},
+		{"after a new key the rows of the old one are refused", oldRowsAreRefused},
+		{"encrypting again takes what is there as good", rekeyAccepts},
+	} {
+		t.Run(test.promise, func(t *testing.T) { test.run(t, fresh) })
+	}
+}
 
-		chains := s.Open(key)
-		for i, name := range []string{"first", "second", "third"} {
-			save(t, chains, contoso, "contoso-"+name)
-			save(t, chains, fabrikam, "fabrikam-"+name)
+var (
+	key, other        = bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{9}, 32)
+	contoso, fabrikam = chainKey("contoso"), chainKey("fabrikam")
+)
 
-			switch i {
-			case 0:
-				first = s.Row(contoso)
-			case 1:
-				second = s.Row(contoso)
-			}
+// grown is a store with two chains, each saved three times, and the first and second
+// row of contoso.
+func grown(t *testing.T, fresh func(*testing.T) Tamperer, key []byte) (s Tamperer, first, second any) {
+	s = fresh(t)
+
+	chains := s.Open(key)
+	for i, name := range []string{"first", "second", "third"} {
+		save(t, chains, contoso, "contoso-"+name)
+		save(t, chains, fabrikam, "fabrikam-"+name)
+
+		switch i {
+		case 0:
+			first = s.Row(contoso)
+		case 1:
+			second = s.Row(contoso)
 		}
-
-		return s, first, second
 	}
 
+	return s, first, second
+}
+
+func foreignRow(t *testing.T, fresh func(*testing.T) Tamperer) {
 	for name, tamper := range map[string]func(t *testing.T, s Tamperer, first, second any){
 		"the row before the newest": func(_ *testing.T, s Tamperer, _, second any) { s.Put(contoso, second) },
 		"the oldest row":            func(_ *testing.T, s Tamperer, first, _ any) { s.Put(contoso, first) },
@@ -70,7 +88,7 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 	} {
 		for when, reopen := range map[string]bool{"while it is open": false, "while it is closed": true} {
 			t.Run(name+", put there "+when, func(t *testing.T) {
-				s, first, second := grown(t, key)
+				s, first, second := grown(t, fresh, key)
 				chains := s.Open(key)
 				expect(t, chains, contoso, "contoso-third")
 				tamper(t, s, first, second)
@@ -88,77 +106,77 @@ func TestSealedStore(t *testing.T, fresh func(*testing.T) Tamperer) {
 			})
 		}
 	}
+}
 
-	t.Run("what is not encrypted is refused with a key, except to encrypt it", func(t *testing.T) {
-		s, _, _ := grown(t, nil)
+func plainIsRefused(t *testing.T, fresh func(*testing.T) Tamperer) {
+	s, _, _ := grown(t, fresh, nil)
 
-		chains := s.Open(key)
+	chains := s.Open(key)
+	if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
+		t.Errorf("Load: %v, %v", ok, err)
+	}
+
+	if err := chains.Save(t.Context(), chainKey("third"), tokens.Chain{Refresh: secret.New("x")}); err == nil {
+		t.Error("a token was saved beside those that are refused")
+	}
+
+	if err := s.Rekey(key); err != nil {
+		t.Fatal(err)
+	}
+
+	expect(t, s.Open(key), contoso, "contoso-third")
+}
+
+func wrongKey(t *testing.T, fresh func(*testing.T) Tamperer) {
+	s, _, _ := grown(t, fresh, key)
+	for _, wrong := range [][]byte{nil, other} {
+		chains := s.Open(wrong)
 		if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
 			t.Errorf("Load: %v, %v", ok, err)
 		}
 
-		if err := chains.Save(t.Context(), chainKey("third"), tokens.Chain{Refresh: secret.New("x")}); err == nil {
-			t.Error("a token was saved beside those that are refused")
+		if _, ok, err := chains.Load(t.Context(), chainKey("third")); ok || err == nil {
+			t.Errorf("Load of what is not there: %v, %v; a token redeemed now could not be saved", ok, err)
 		}
 
-		if err := s.Rekey(key); err != nil {
-			t.Fatal(err)
+		if err := chains.Save(t.Context(), contoso, tokens.Chain{Refresh: secret.New("x")}); err == nil {
+			t.Error("a token was saved")
 		}
+	}
 
-		expect(t, s.Open(key), contoso, "contoso-third")
-	})
+	expect(t, s.Open(key), contoso, "contoso-third")
+}
 
-	t.Run("without the key, or with another, nothing is read or written", func(t *testing.T) {
-		s, _, _ := grown(t, key)
-		for _, wrong := range [][]byte{nil, other} {
-			chains := s.Open(wrong)
-			if _, ok, err := chains.Load(t.Context(), contoso); ok || err == nil {
-				t.Errorf("Load: %v, %v", ok, err)
-			}
+func oldRowsAreRefused(t *testing.T, fresh func(*testing.T) Tamperer) {
+	s, _, _ := grown(t, fresh, key)
+	old := s.Row(contoso)
+	s.Open(key)
 
-			if _, ok, err := chains.Load(t.Context(), chainKey("third")); ok || err == nil {
-				t.Errorf("Load of what is not there: %v, %v; a token redeemed now could not be saved", ok, err)
-			}
+	if err := s.Rekey(other); err != nil {
+		t.Fatal(err)
+	}
 
-			if err := chains.Save(t.Context(), contoso, tokens.Chain{Refresh: secret.New("x")}); err == nil {
-				t.Error("a token was saved")
-			}
-		}
+	expect(t, s.Open(other), contoso, "contoso-third")
+	s.Put(contoso, old)
 
-		expect(t, s.Open(key), contoso, "contoso-third")
-	})
+	if _, ok, err := s.Open(other).Load(t.Context(), contoso); ok || err == nil {
+		t.Errorf("Load: %v, %v", ok, err)
+	}
+}
 
-	t.Run("after a new key the rows of the old one are refused", func(t *testing.T) {
-		s, _, _ := grown(t, key)
-		old := s.Row(contoso)
-		s.Open(key)
+func rekeyAccepts(t *testing.T, fresh func(*testing.T) Tamperer) {
+	s, _, second := grown(t, fresh, key)
+	s.Put(contoso, second)
+	s.Open(key)
 
-		if err := s.Rekey(other); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.Rekey(key); err != nil {
+		t.Fatal(err)
+	}
 
-		expect(t, s.Open(other), contoso, "contoso-third")
-		s.Put(contoso, old)
-
-		if _, ok, err := s.Open(other).Load(t.Context(), contoso); ok || err == nil {
-			t.Errorf("Load: %v, %v", ok, err)
-		}
-	})
-
-	t.Run("encrypting again takes what is there as good", func(t *testing.T) {
-		s, _, second := grown(t, key)
-		s.Put(contoso, second)
-		s.Open(key)
-
-		if err := s.Rekey(key); err != nil {
-			t.Fatal(err)
-		}
-
-		chains := s.Open(key)
-		expect(t, chains, contoso, "contoso-second")
-		save(t, chains, contoso, "contoso-fourth")
-		expect(t, s.Open(key), contoso, "contoso-fourth")
-	})
+	chains := s.Open(key)
+	expect(t, chains, contoso, "contoso-second")
+	save(t, chains, contoso, "contoso-fourth")
+	expect(t, s.Open(key), contoso, "contoso-fourth")
 }
 
 func chainKey(tenant string) tokens.ChainKey {

@@ -22,9 +22,9 @@ import (
 //	0x01 keyID[8] nonce[24] sealed    XChaCha20-Poly1305; read, no longer written
 //	0x02 keyID[8] nonce[24] sealed    the same, bound to the version of the row too
 //
-// XChaCha20 is in draft-irtf-cfrg-xchacha. Nonces are random: 192 bits do not collide. The associated data names chain and field,
-// so that a token cannot be moved to another tenant inside the database; with form 2 it
-// names the version of the row as well. The Anchor sees to it that no older row takes
+// XChaCha20 is in draft-irtf-cfrg-xchacha. Nonces are random: 192 bits do not collide.
+// The associated data names chain and field, so that a token cannot be moved to another
+// tenant inside the database; with form 2 it names the version of the row as well. The Anchor sees to it that no older row takes
 // the place of a newer one.
 const (
 	formPlain   = 0

@@ -44,7 +44,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, size := range []struct{ feeds, alerts int }{{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1}} {
 		b.Run(fmt.Sprintf("feeds=%d/alerts=%d", size.feeds, size.alerts), func(b *testing.B) {
 			s, up := benchStore(b)
-			at := tick.Tick(1000 * tick.Minute)
+			at := 1000 * tick.Minute
 			for b.Loop() {
 				b.StopTimer()
 				*up += time.Second

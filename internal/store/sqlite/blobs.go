@@ -41,7 +41,7 @@ func (fc *feedCache) add(t tx, seen []store.Seen, when moment) error {
 
 			last.n += len(seen)
 			last.newest = max(last.newest, newest)
-			_, err := t.exec(`UPDATE seen SET n = ?, newest = ?, data = ? WHERE id = ?`,
+			err := t.exec(`UPDATE seen SET n = ?, newest = ?, data = ? WHERE id = ?`,
 				last.n, last.newest, appendSeen(data, seen), fc.id<<seqBits|last.seq)
 
 			return err
@@ -65,14 +65,14 @@ func (fc *feedCache) add(t tx, seen []store.Seen, when moment) error {
 }
 
 func (fc *feedCache) insert(t tx, b blobMeta, data []byte) error {
-	_, err := t.exec(`INSERT OR REPLACE INTO seen (id, boot, at, n, newest, data) VALUES (?,?,?,?,?,?)`,
+	err := t.exec(`INSERT OR REPLACE INTO seen (id, boot, at, n, newest, data) VALUES (?,?,?,?,?,?)`,
 		fc.id<<seqBits|b.seq, b.when.boot, int64(b.when.at), b.n, int64(b.newest), data)
 
 	return err
 }
 
 func (fc *feedCache) remove(t tx, b blobMeta) error {
-	_, err := t.exec(`DELETE FROM seen WHERE id = ?`, fc.id<<seqBits|b.seq)
+	err := t.exec(`DELETE FROM seen WHERE id = ?`, fc.id<<seqBits|b.seq)
 	return err
 }
 
@@ -157,7 +157,7 @@ func (fc *feedCache) merge(t tx, from, to int, prune tick.Tick) error {
 		}
 
 		fc.blobs = append(fc.blobs, last)
-		_, err = t.exec(`UPDATE seen SET n = ?, newest = ?, data = ? WHERE id = ?`,
+		err = t.exec(`UPDATE seen SET n = ?, newest = ?, data = ? WHERE id = ?`,
 			last.n, int64(last.newest), appendSeen(nil, seen), fc.id<<seqBits|last.seq)
 	}
 
@@ -197,7 +197,7 @@ func (fc *feedCache) filter(t tx, before tick.Tick) error {
 
 		if len(older) != b.n {
 			b.n = len(older)
-			if _, err := t.exec(`UPDATE seen SET n = ?, newest = ?, data = ? WHERE id = ?`,
+			if err := t.exec(`UPDATE seen SET n = ?, newest = ?, data = ? WHERE id = ?`,
 				b.n, int64(b.newest), appendSeen(nil, older), fc.id<<seqBits|b.seq); err != nil {
 				return err
 			}

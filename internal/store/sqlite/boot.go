@@ -43,7 +43,7 @@ func decodeMarks(b []byte) (m marks, err error) {
 }
 
 func (m marks) write(t tx) error {
-	_, err := t.exec(`INSERT INTO meta VALUES ('marks', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, m.encode())
+	err := t.exec(`INSERT INTO meta VALUES ('marks', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, m.encode())
 	return err
 }
 
@@ -174,7 +174,7 @@ func undo(t tx, crash moment) (feeds int, err error) {
 	}
 
 	for id, b := range changed {
-		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, b, id); err != nil {
+		if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, b, id); err != nil {
 			return 0, err
 		}
 	}

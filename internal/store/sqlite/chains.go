@@ -49,9 +49,9 @@ func (t chainTable) Seal() ([]byte, error) {
 func (t chainTable) PutSeal(b []byte) error {
 	var err error
 	if b == nil {
-		_, err = t.exec(`DELETE FROM meta WHERE k = '` + sealName + `'`)
+		err = t.exec(`DELETE FROM meta WHERE k = '` + sealName + `'`)
 	} else {
-		_, err = t.exec(`INSERT INTO meta VALUES ('`+sealName+`', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, b)
+		err = t.exec(`INSERT INTO meta VALUES ('`+sealName+`', ?) ON CONFLICT DO UPDATE SET v = excluded.v`, b)
 	}
 
 	return err
@@ -113,7 +113,7 @@ func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) err
 
 // write puts a row in the place of the one of its chain.
 func (t chainTable) write(r *seal.Row) error {
-	_, err := t.exec(
+	err := t.exec(
 		`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Key.LoginHost,
 		r.Key.TenantID,
@@ -212,13 +212,13 @@ type seed struct {
 
 func (s seed) write(t tx) error {
 	if s.fingerprint == ([32]byte{}) {
-		_, err := t.exec(`DELETE FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
+		err := t.exec(`DELETE FROM seeds WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
 			s.key.LoginHost, s.key.TenantID, s.key.ClientID)
 
 		return err
 	}
 
-	_, err := t.exec(
+	err := t.exec(
 		`INSERT OR IGNORE INTO seeds VALUES (?,?,?,?)`,
 		s.key.LoginHost,
 		s.key.TenantID,

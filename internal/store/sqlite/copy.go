@@ -108,7 +108,7 @@ func (a *alteration) run(t tx) error {
 	table := chainTable{t}
 
 	a.barred = a.sh.guard(t)
-	if a.barred != nil && !(a.anyway && errors.Is(a.barred, tokens.ErrBarred)) {
+	if a.barred != nil && (!a.anyway || !errors.Is(a.barred, tokens.ErrBarred)) {
 		return a.barred
 	}
 

@@ -103,7 +103,7 @@ func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) e
 // CrashWindow has passed. After a power cut its events may be in no chunk file, and
 // nothing else would read them again.
 func (fc *feedCache) dropDeferred(t tx, id int64, now moment) error {
-	if _, err := t.exec(
+	if err := t.exec(
 		`UPDATE deferred SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`,
 		now.boot,
 		int64(now.at),
@@ -113,7 +113,7 @@ func (fc *feedCache) dropDeferred(t tx, id int64, now moment) error {
 		return err
 	}
 
-	_, err := t.exec(
+	err := t.exec(
 		`DELETE FROM deferred WHERE gone_boot < ? OR gone_at <= ?`,
 		now.boot,
 		int64(now.at-store.CrashWindow),

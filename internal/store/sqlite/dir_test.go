@@ -269,14 +269,14 @@ func TestAReaderIsToldOfDamageInWhatItReads(t *testing.T) {
 
 func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
 	w := newWorld(t)
-	real := filepath.Join(t.TempDir(), "a ?b#c%20d&_pragma=x ü")
-	if err := errors.Join(os.Mkdir(real, 0o700), os.Symlink(real, w.dir)); err != nil {
+	target := filepath.Join(t.TempDir(), "a ?b#c%20d&_pragma=x ü")
+	if err := errors.Join(os.Mkdir(target, 0o700), os.Symlink(target, w.dir)); err != nil {
 		t.Fatal(err)
 	}
 	s := w.open()
 	save(t, s, 1, "x")
 	o := w.options()
-	o.Dir = real
+	o.Dir = target
 	other, err := open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +286,7 @@ func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
 	}
 	other.Close()
 	s.Close()
-	if names := list(t, real); !strings.Contains(names, "defender.db") || !strings.Contains(names, "tokens.db.bak") {
+	if names := list(t, target); !strings.Contains(names, "defender.db") || !strings.Contains(names, "tokens.db.bak") {
 		t.Errorf("files: %s", names)
 	}
 }

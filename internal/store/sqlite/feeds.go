@@ -253,7 +253,7 @@ func (sh *shared) commit(t tx, c *store.Commit, when moment) error {
 
 	fc.state.push(progress{when, c.Checkpoint})
 
-	if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+	if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
 		return err
 	}
 

@@ -98,7 +98,8 @@ func dsn(path, mode, params string) string {
 	// be damaged or tampered with.
 	return (&url.URL{Scheme: "file", Path: path}).String() + "?mode=" + mode +
 		"&_txlock=immediate&_busy_timeout=" + strconv.FormatInt(busyTimeout.Milliseconds(), 10) +
-		"&_defensive=1&_dqs=0&_error_rc=1&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
+		"&_defensive=1&_dqs=0&_error_rc=1" +
+		"&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=temp_store(2)" + params
 }
 
 // open makes, checks and if need be replaces the file. The caller holds rangeOpen.
@@ -489,10 +490,10 @@ func (f *file) replace(damage error) error {
 
 	if err := f.locks.lock(ctx, unix.F_WRLCK, rangeUsers); err != nil {
 		return fmt.Errorf(
-			"%s: %w (%v) and %w: stop Fluent Bit and every defenderctl, then start again",
+			"%s: %w (%s) and %w: stop Fluent Bit and every defenderctl, then start again",
 			f.path(),
 			store.ErrDamaged,
-			damage,
+			damage.Error(), // for people: its class decides nothing here
 			store.ErrInUse,
 		)
 	}
@@ -501,7 +502,7 @@ func (f *file) replace(damage error) error {
 
 	renamed, err := f.dir.quarantine(f.name, "damaged", f.now())
 	if err != nil {
-		return explain(f.path(), fmt.Errorf("damaged (%v), and could not be renamed: %w", damage, err))
+		return explain(f.path(), fmt.Errorf("damaged (%s), and could not be renamed: %w", damage.Error(), err))
 	}
 
 	if f.replaced != nil {

@@ -65,7 +65,7 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 				return err
 			}
 
-			if _, err := t.exec(
+			if err := t.exec(
 				`INSERT INTO status VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data`,
 				fc.id,
 				data,
@@ -139,7 +139,7 @@ func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Sta
 // runs inputs, now or later, carries it out.
 func (s *Store) Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		_, err := t.exec(
+		err := t.exec(
 			`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
 			key.LoginHost,
 			key.TenantID,
@@ -209,7 +209,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 
 		fc.state.rewind(since)
 
-		if _, err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+		if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
 			return err
 		}
 
@@ -227,7 +227,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 // ClearRewind implements Feeds.
 func (s *Store) ClearRewind(ctx context.Context, key alert.UnitKey) error {
 	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		_, err := t.exec(`DELETE FROM rewinds WHERE `+ofFeed, keyArgs(key)...)
+		err := t.exec(`DELETE FROM rewinds WHERE `+ofFeed, keyArgs(key)...)
 
 		return err
 	})

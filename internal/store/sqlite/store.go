@@ -84,6 +84,8 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
+var _ store.Store = (*Store)(nil)
+
 // Store is one opening of a data_dir. It is safe for concurrent use.
 type Store struct {
 	sh       *shared
@@ -274,7 +276,7 @@ func (sh *shared) open(inputs bool) (err error) {
 	}
 
 	f, err := sh.dir.openLockFile(lockFile)
-	if err != nil && !(sh.dir.readOnly && errors.Is(err, os.ErrNotExist)) {
+	if err != nil && (!sh.dir.readOnly || !errors.Is(err, os.ErrNotExist)) {
 		return err
 	}
 

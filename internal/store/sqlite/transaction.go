@@ -19,13 +19,15 @@ type tx struct {
 }
 
 // exec runs a statement, prepared once per file.
-func (t tx) exec(query string, args ...any) (sql.Result, error) {
+func (t tx) exec(query string, args ...any) error {
 	s, err := t.stmt(query)
 	if err != nil {
-		return nil, err
+		return err
 	}
 
-	return s.Exec(args...)
+	_, err = s.Exec(args...)
+
+	return err
 }
 
 // row runs a query that gives one row. The error of preparing it comes out of Scan.

@@ -381,7 +381,7 @@ func (sh *shared) switchFiles(ctx context.Context) error {
 
 	sh.adopt(d)
 
-	if err := sh.relock(); err != nil && !(sh.dir.readOnly && errors.Is(err, fs.ErrNotExist)) {
+	if err := sh.relock(); err != nil && (!sh.dir.readOnly || !errors.Is(err, fs.ErrNotExist)) {
 		return err
 	}
 

@@ -503,6 +503,29 @@ type model struct {
 	seen       []store.Seen
 }
 
+// rewind takes the store and the model back to since.
+func (m *model) rewind(t *testing.T, b Backend, key store.FeedKey, since tick.Tick) {
+	t.Helper()
+
+	if err := b.Feeds.Rewind(t.Context(), key, since); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), key); err != nil || ok != m.has {
+		t.Fatal(ok, err)
+	}
+
+	if !m.has {
+		return
+	}
+
+	c := &m.checkpoint
+	c.Floor = min(c.Floor, since)
+	c.Watermark = min(c.Watermark, since)
+	c.SeenSince = min(c.SeenSince, since)
+	m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time >= since })
+}
+
 func againstModel(t *testing.T, b Backend) {
 	const feeds = 4
 
@@ -523,29 +546,7 @@ func againstModel(t *testing.T, b Backend) {
 		case 1:
 			b.Advance(time.Duration(rnd.IntN(300)) * time.Second)
 		case 2:
-			since := next - tick.Tick(rnd.IntN(200))
-			if err := b.Feeds.Rewind(t.Context(), key, since); err != nil {
-				t.Fatal(err)
-			}
-
-			if _, ok, err := b.Feeds.ApplyRewind(t.Context(), key); err != nil || ok != m.has {
-				t.Fatal(ok, err)
-			}
-
-			if m.has {
-				c := &m.checkpoint
-				c.Floor, c.Watermark, c.SeenSince = min(
-					c.Floor,
-					since,
-				), min(
-					c.Watermark,
-					since,
-				), min(
-					c.SeenSince,
-					since,
-				)
-				m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time >= since })
-			}
+			m.rewind(t, b, key, next-tick.Tick(rnd.IntN(200)))
 		default:
 			c := store.Commit{Key: key, Seen: Entries(next, rnd.IntN(30))}
 			next += tick.Tick(len(c.Seen))
