@@ -24,8 +24,8 @@ import (
 //
 // XChaCha20 is in draft-irtf-cfrg-xchacha. Nonces are random: 192 bits do not collide.
 // The associated data names chain and field, so that a token cannot be moved to another
-// tenant inside the database; with form 2 it names the version of the row as well. The Anchor sees to it that no older row takes
-// the place of a newer one.
+// tenant inside the database; with form 2 it names the version of the row as well. The
+// Anchor sees to it that no older row takes the place of a newer one.
 const (
 	formPlain   = 0
 	formSealed1 = 1

@@ -11,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/seal"
+	"fluent-bit-defender/internal/store/storetest"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -73,8 +74,12 @@ func (a *attacked) Rekey(to []byte) error {
 	return err
 }
 
-func TestWhoCanWriteTheFileCannotChooseTheToken(t *testing.T) {
-	tokenstest.TestSealedStore(t, func(t *testing.T) tokenstest.Tamperer { return &attacked{w: newWorld(t)} })
+func TestSQLiteKeepsThePromisesOfStore(t *testing.T) {
+	storetest.TestStore(
+		t,
+		func(t *testing.T) store.Store { return newWorld(t).open(noInputs) },
+		func(t *testing.T) tokenstest.Tamperer { return &attacked{w: newWorld(t)} },
+	)
 }
 
 // refused expects that no token is used, and that the operator is told what to do.

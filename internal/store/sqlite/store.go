@@ -104,7 +104,7 @@ type shared struct {
 	key     atomic.Pointer[seal.Key]
 	locks   ranges
 	checked atomic.Int64 // when checkFiles last did, by clock
-	chains  keyedMutex[int64]
+	chains  gates        // against goroutines, as locks is against processes
 	tokens  *file
 	feeds   *file
 	cache   feedCaches

@@ -51,18 +51,20 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 	}
 
 	sh, at := c.s.sh, chainOffset(key)
-	if err := sh.chains.lock(ctx, at); err != nil {
+
+	inProcess := sh.chains.of(at)
+	if err := inProcess.lock(ctx); err != nil {
 		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
 	}
 
 	if err := sh.locks.lock(ctx, unix.F_WRLCK, at); err != nil {
-		sh.chains.unlock(at)
+		inProcess.unlock()
 		return nil, fmt.Errorf("lock the tokens of tenant %s: %w", key.TenantID, err)
 	}
 
 	return sync.OnceFunc(func() {
 		sh.locks.unlock(at)
-		sh.chains.unlock(at)
+		inProcess.unlock()
 	}), nil
 }
 

@@ -12,10 +12,14 @@ import (
 )
 
 // TestStore holds an implementation against the promises in the comments of store.Store
-// and store.Chains. open opens an empty store without a key and without inputs, anew for
-// each test. What is sealed is tested by tokenstest.TestSealedStore, what is polled by
-// TestFeeds.
-func TestStore(t *testing.T, open func(t *testing.T) store.Store) {
+// and store.Chains. open opens an empty store without a key and without inputs, and
+// sealed makes one for tokenstest.TestSealedStore, anew for each test. What is polled is
+// tested by TestFeeds.
+func TestStore(t *testing.T, open func(*testing.T) store.Store, sealed func(*testing.T) tokenstest.Tamperer) {
+	t.Run("who can write the rows cannot choose the token", func(t *testing.T) {
+		tokenstest.TestSealedStore(t, sealed)
+	})
+
 	for _, test := range []struct {
 		promise string
 		run     func(t *testing.T, s store.Store)
@@ -88,6 +92,7 @@ func chainsAreListed(t *testing.T, s store.Store) {
 func chainIsRemoved(t *testing.T, s store.Store) {
 	key, seed := chainKey("h", "a", "1"), [32]byte{1}
 	save(t, s, key, "a", seed)
+
 	before, _, err := s.Tokens().Load(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -41,13 +41,16 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 		{"entries older than SeenSince are left out", prunedIsLeftOut},
 		{"an empty commit changes nothing", emptyCommit},
 		{"a context that has ended stops a call before it begins", endedContext},
+
 		{"statuses replace each other", statuses},
 		{"deferred work is kept, changed and dropped", deferredIsKept},
 		{"a commit defers, with all the rest or not at all", deferredInACommit},
+
 		{"a rewind is pending until it is applied or cleared", rewindIsPending},
 		{"of two rewinds the earlier counts", rewindEarlierCounts},
 		{"a rewind takes the checkpoint back and forgets what is to be emitted again", rewindApplied},
 		{"a rewind of a feed without a checkpoint is removed", rewindWithoutCheckpoint},
+
 		{"random operations give what a Go map gives", againstModel},
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
@@ -504,7 +507,7 @@ type model struct {
 }
 
 // rewind takes the store and the model back to since.
-func (m *model) rewind(t *testing.T, b Backend, key store.FeedKey, since tick.Tick) {
+func (m *model) rewind(t *testing.T, b Backend, key alert.UnitKey, since tick.Tick) {
 	t.Helper()
 
 	if err := b.Feeds.Rewind(t.Context(), key, since); err != nil {
