@@ -59,7 +59,11 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 
 // Key makes feed keys: the same number, the same key.
 func Key(n int) alert.UnitKey {
-	return alert.UnitKey{LoginHost: "login.example", TenantID: alert.TenantID(fmt.Sprintf("tenant-%05d", n)), API: "graph"}
+	return alert.UnitKey{
+		LoginHost: "login.example",
+		TenantID:  alert.TenantID(fmt.Sprintf("tenant-%05d", n)),
+		API:       "graph",
+	}
 }
 
 // Entries makes n seen entries of consecutive times.
