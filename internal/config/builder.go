@@ -13,10 +13,10 @@ import (
 	"fluent-bit-defender/internal/filemode"
 )
 
-// maxFaults bounds what a hostile file can make us say.
+// maxFaults bounds the number of faults, and of warnings, that one file can cause.
 const maxFaults = 1000
 
-// builder collects what is found while one configuration is read.
+// builder collects the faults and warnings of one configuration while it is read.
 type builder struct {
 	sources  Sources
 	faults   []error
@@ -208,7 +208,7 @@ func (r *reader) missing(key string, v value, problem, remedy string) {
 	r.fault(key, v, problem, remedy)
 }
 
-// raw gives the value of a key from the first layer that has it.
+// raw returns the value of a key from the first layer that has it.
 func (r *reader) raw(key string) value {
 	for _, l := range r.layers {
 		if v := l.value(key); v.set {
@@ -219,7 +219,7 @@ func (r *reader) raw(key string) value {
 	return r.layers[0].value(key)
 }
 
-// group gives the values of keys that replace each other, all from the first layer that
+// group returns the values of keys that replace each other, all from the first layer that
 // has any of them: a tenant's certificate stands instead of the defaults' secret, not
 // beside it.
 func (r *reader) group(keys ...string) []value {
@@ -283,7 +283,7 @@ func quoted(s string) bool {
 	return len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0]
 }
 
-// option gives the description of a key of the table.
+// option returns the description of a key of the table.
 func option(key string) Option {
 	o, ok := Lookup(key)
 	if !ok {

@@ -17,27 +17,27 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// Getter gives one property as Fluent Bit has it: "" when unset. Names are given in
-// lower case; an implementation finds them in any case. The plugin's host implements
-// it, a parsed section (package fluentbit) does, and Map.
+// Getter returns one property as Fluent Bit has it: "" when unset. Names are given in
+// lower case; an implementation finds them in any case. The plugin's host, a
+// parsed section (package fluentbit) and Map implement it.
 type Getter interface{ Get(key string) string }
 
-// Locator is what a Getter may be besides: one that knows where a key stands. Faults
+// Locator is implemented by a Getter that knows where a key is. Faults
 // then name file and line.
 type Locator interface {
-	// Where gives the file and line of a key, or of the section itself when it has no
+	// Where returns the file and line of a key, or of the section itself when it has no
 	// such key.
 	Where(key string) (file string, line int)
 }
 
-// variables is what a Getter may be besides: one that knows which variables in a value
-// are not set.
+// variables is implemented by a Getter that knows which variables in a value are not
+// set.
 type variables interface{ Unset(key string) []string }
 
 // Map is a Getter over a map, for the command line and tests; its keys are in lower case.
 type Map map[string]string
 
-// Get gives the value of a key, in any case.
+// Get returns the value of a key, in any case.
 func (m Map) Get(key string) string { return m[strings.ToLower(key)] }
 
 // Sources are what reading a configuration needs of the machine; the zero value uses
@@ -46,7 +46,7 @@ type Sources struct {
 	// Open opens a file; nil: the file system, where files that other users may change
 	// are refused.
 	Open func(name string) (fs.File, error)
-	// Env gives an environment variable; nil: the process's own.
+	// Env returns an environment variable; nil: the process's own.
 	Env func(name string) (string, bool)
 }
 

@@ -206,7 +206,7 @@ func TestEqualSeesEveryField(t *testing.T) {
 	for i := range v.NumField() {
 		b = a
 		switch f := v.Field(i); f.Interface().(type) {
-		case string, alert.API, alert.TimeField, cloud.Cloud, grant.Grant:
+		case string, alert.API, alert.ClientID, alert.TenantID, alert.TimeField, cloud.Cloud, grant.Grant:
 			f.SetString(f.String() + "x")
 		case time.Duration, int:
 			f.SetInt(f.Int() + 1)

@@ -13,7 +13,7 @@ import (
 // pull-alerts-using-rest-api).
 var siemFilters = []string{"machinegroups", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"}
 
-// filter gives the operator's own restriction, checked as far as it can be without the
+// filter returns the operator's own restriction, checked as far as it can be without the
 // service.
 func (r *reader) filter(api alert.API) string {
 	s, v := r.text("filter", 8192)

@@ -19,7 +19,7 @@ var (
 // (https://learn.microsoft.com/entra/identity-platform/id-tokens, claim iss).
 const personalAccounts = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
-// tenantID gives the tenant's id in lower case.
+// tenantID returns the tenant's id in lower case.
 func (r *reader) tenantID() alert.TenantID {
 	s, v := r.text("tenant_id", 256)
 	if s == "" {

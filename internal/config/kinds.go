@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// text gives a string option: the value, or the default. Control characters never pass:
+// text returns a string option: the value, or the default. Control characters never pass:
 // values reach logs, URLs and records.
 func (r *reader) text(key string, most int) (string, value) {
 	o, v := option(key), r.raw(key)
@@ -38,7 +38,7 @@ func (r *reader) text(key string, most int) (string, value) {
 
 const maxPath = 4096
 
-// path gives a file option.
+// path returns a file option.
 func (r *reader) path(key string) string {
 	s, _ := r.text(key, maxPath)
 	if s == "" {
@@ -48,7 +48,7 @@ func (r *reader) path(key string) string {
 	return s
 }
 
-// enum gives one of the option's values, in lower case; the default where the value was
+// enum returns one of the option's values, in lower case; the default where the value was
 // refused (see refused).
 func (r *reader) enum(key string) (string, value) {
 	o, v := option(key), r.raw(key)
@@ -172,7 +172,7 @@ func (r *reader) size(key string) int64 {
 	return def
 }
 
-// integer gives an Int option whose bounds are in the table.
+// integer returns an Int option whose bounds are in the table.
 func (r *reader) integer(key string) int64 {
 	o := option(key)
 	def, _ := strconv.ParseInt(o.Default, 10, 64)
@@ -203,7 +203,7 @@ func (r *reader) bounded(key string, least, most, def int64) int64 {
 	return def
 }
 
-// listen gives an address to listen on, host:port.
+// listen returns an address to listen on, host:port.
 func (r *reader) listen(key string) string {
 	s, v := r.text(key, 256)
 	if s == "" {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Markdown gives the reference page of all options, made from the table of Options.
+// Markdown returns the reference page of all options, made from the table of Options.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Options of the input `defender`\n\n" +

@@ -5,7 +5,7 @@ import "strings"
 // Nearest returns the candidate that s is probably a slip of, or "".
 func Nearest(s string, candidates []string) string { return nearest(s, candidates) }
 
-// nearest gives the candidate that s is probably a slip of, or "". Distance is the
+// nearest returns the candidate that s is probably a slip of, or "". Distance is the
 // number of letters added, left out, changed or swapped with their neighbour (optimal
 // string alignment).
 func nearest(s string, candidates []string) string {

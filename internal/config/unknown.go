@@ -55,9 +55,9 @@ var misplaced = map[string]string{
 	"url":              "use api_url",
 }
 
-// UnknownKey looks at a key of a section of this input: nil if it means something to
+// UnknownKey checks a key of a section of this input: nil if it means something to
 // the plugin or to Fluent Bit, else a fault with a suggestion. Fluent Bit itself
-// ignores such a key in silence. The caller adds file, line and tenant.
+// ignores such a key silently. The caller adds file, line and tenant.
 func UnknownKey(key string) *Fault {
 	name := strings.ToLower(key)
 	o, ok := Lookup(name)

@@ -5,8 +5,8 @@ import "time"
 // Watch looks whether a tenants file has changed, and reads it again. It is for one
 // goroutine.
 //
-// A new version is taken when it has stood still for some seconds: half of one may be
-// good YAML that ends tenants, or name one whose id is cut short.
+// A new version is read when it has not changed for some seconds. Half of one may be good
+// YAML that leaves tenants out, or cuts an id short.
 type Watch struct {
 	sources Sources
 	section section
@@ -40,8 +40,8 @@ func (in *Input) Watch(s Sources) *Watch {
 	return w
 }
 
-// Poll looks at the file. It gives nil and no error while nothing changed. A new good
-// version gives the whole new Input (compare tenants with Tenant.Equal), also when it
+// Poll checks the file. It gives nil and no error while nothing changed. A new good
+// version returns the whole new Input (compare tenants with Tenant.Equal), also when it
 // fixes a broken one; a broken one is refused as a whole and gives its faults, once for
 // the same faults: the input before it stays in force.
 func (w *Watch) Poll() (*Input, []Warning, error) {
@@ -83,8 +83,8 @@ func (w *Watch) Poll() (*Input, []Warning, error) {
 	return in, warnings, nil
 }
 
-// still reports whether nothing has been written to the file for a while: by its own
-// time, or as seen from here where that is no help.
+// still reports whether nothing has been written to the file for a while: by the time of
+// the file, or by our own observation where that time is of no use.
 func (w *Watch) still(sign signature) bool {
 	if sign.info != nil && time.Since(sign.info.ModTime()) > settled {
 		return true

@@ -19,7 +19,7 @@ type File struct {
 	sign  signature
 	value secret.Text
 	good  bool // it could be used before
-	// told is the trouble that was last reported, so that it is reported once.
+	// told is the error that was last reported, so that it is reported once.
 	told string
 }
 
@@ -27,10 +27,10 @@ type File struct {
 // is not read before the first Value.
 func WatchFile(path string) *File { return &File{path: path} }
 
-// Value gives the file's content, without white space around it.
+// Value returns the file's content, without white space around it.
 //
-// When the file cannot be used (gone, empty, not text) but once could, Value gives the
-// last good content; the error that comes with it is returned once per trouble, for one
+// When the file cannot be used (gone, empty, not text) but once could, Value returns the
+// last good content; the error that comes with it is returned once per error, for one
 // line in the log, then nil until the trouble changes. A file that was never good gives
 // an error every time. Errors name the path and never hold the content.
 func (f *File) Value() (secret.Text, error) {

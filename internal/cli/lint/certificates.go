@@ -10,7 +10,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// certificates looks at the ends of client certificates, of each file once.
+// certificates checks the ends of client certificates, of each file once.
 func (l *linter) certificates() {
 	seen := map[string]bool{}
 

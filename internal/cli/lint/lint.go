@@ -2,7 +2,7 @@
 // project, before it is run.
 //
 // It promises to name file and line, what is wrong, and the line to write instead, and
-// to find what Fluent Bit itself passes over in silence: misspelt keys, and settings
+// to find what Fluent Bit itself ignores silently: misspelt keys, and settings
 // under which alerts are lost (docs/contract.md).
 //
 // # Caveats
@@ -95,7 +95,7 @@ type linter struct {
 	more []string
 }
 
-// Config looks at a configuration of Fluent Bit that was read.
+// Config checks a configuration of Fluent Bit that was read.
 func Config(file *fluentbit.File, s config.Sources) Result {
 	l := &linter{sources: s, file: file, objects: map[string]string{}}
 	for _, n := range file.Notes {
@@ -146,7 +146,7 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	return l.sorted()
 }
 
-// TenantsFile looks at a tenants file alone; keys of the input's section are not known.
+// TenantsFile checks a tenants file alone; keys of the input's section are not known.
 func TenantsFile(path string, s config.Sources) Result {
 	l := &linter{sources: s, objects: map[string]string{}}
 
@@ -163,7 +163,7 @@ func TenantsFile(path string, s config.Sources) Result {
 	return l.sorted()
 }
 
-// environment looks at the environment of this process, which Fluent Bit may share.
+// environment checks the environment of this process, which Fluent Bit may share.
 func (l *linter) environment() {
 	for _, w := range config.EnvironmentWarnings(l.sources) {
 		l.add(Warning, w.Place, w.Problem, w.Remedy)
@@ -236,7 +236,7 @@ func (l *linter) sorted() Result {
 	return l.Result
 }
 
-// stranger looks at inputs of other plugins for ours under another name.
+// stranger checks inputs of other plugins for ours under another name.
 func (l *linter) stranger(sec fluentbit.Section) {
 	name := strings.ToLower(sec.Get("name"))
 	_, hasTenant := sec.Prop("tenant_id")
@@ -248,7 +248,7 @@ func (l *linter) stranger(sec fluentbit.Section) {
 	}
 }
 
-// input looks at one section of ours.
+// input checks one section of ours.
 func (l *linter) input(sec fluentbit.Section) {
 	in, warnings, err := config.FromPlugin(sec, l.sources)
 	l.read(in, warnings, err, sec.Get("tag"))
@@ -269,7 +269,7 @@ func (l *linter) input(sec fluentbit.Section) {
 	}
 }
 
-// keys looks at the keys of a section of ours: misspelt, repeated, with values that
+// keys checks the keys of a section of ours: misspelt, repeated, with values that
 // Fluent Bit refuses.
 func (l *linter) keys(sec fluentbit.Section) {
 	seen := map[string]int{}
@@ -361,7 +361,7 @@ func (l *linter) read(in *config.Input, warnings []config.Warning, err error, ta
 func off(v string) bool { b, err := config.ParseBool(v); return err == nil && !b }
 func on(v string) bool  { b, err := config.ParseBool(v); return err == nil && b }
 
-// mode gives the permissions of a file that is there.
+// mode returns the permissions of a file that is there.
 func mode(path string) (os.FileMode, bool) {
 	info, err := os.Stat(path)
 	if err != nil {

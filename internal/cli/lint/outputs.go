@@ -127,7 +127,7 @@ func lacks(mine []customer, wanted string) string {
 // fieldOf says which key of the records a text format has: cef and raw put all into one.
 var fieldOf = map[string]string{"cef": "cef", "message": "raw"}
 
-// field looks at the name of the only key of the records that an output sends.
+// field checks the name of the only key of the records that an output sends.
 func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine []customer) {
 	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) +
 		", and in the section of the input: format cef"
@@ -159,7 +159,7 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 	}
 }
 
-// syslog looks at an output of that name. It sends one key of each record, and an empty
+// syslog checks an output of that name. It sends one key of each record, and an empty
 // message where a record does not have it.
 func (l *linter) syslog(sec fluentbit.Section, mine []customer) {
 	const empty = "the receiver gets empty lines, and nobody is told"
@@ -211,7 +211,7 @@ func (l *linter) preset(sec fluentbit.Section, key string, most int) {
 	}
 }
 
-// syslogHeader looks at what stands before the message.
+// syslogHeader checks what stands before the message.
 func (l *linter) syslogHeader(sec fluentbit.Section) {
 	if f := strings.ToLower(sec.Get("syslog_format")); f != "rfc3164" {
 		if sec.Get("syslog_message_key") == "cef" && (f == "" || f == "rfc5424") {
@@ -287,7 +287,7 @@ func sizeOf(v string) int {
 	return n
 }
 
-// splunk looks at an output to Splunk's HTTP Event Collector.
+// splunk checks an output to Splunk's HTTP Event Collector.
 func (l *linter) splunk(sec fluentbit.Section, mine []customer) {
 	switch {
 	case sec.Get("splunk_token") == "" && sec.Get("http_user") == "":
@@ -525,7 +525,7 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// takesAway looks at filters that remove the keys by which the records are sent or
+// takesAway checks filters that remove the keys by which the records are sent or
 // recognised.
 func (l *linter) takesAway(sec fluentbit.Section) {
 	name := strings.ToLower(sec.Get("name"))

@@ -94,7 +94,7 @@ func (p *pluginInfo) find(key string) (setting, bool) {
 // refuses ends a problem for which Fluent Bit does not start.
 const refuses = ", and Fluent Bit refuses to start"
 
-// plugin looks at the keys of a section of a plugin that is not ours.
+// plugin checks the keys of a section of a plugin that is not ours.
 func (l *linter) plugin(sec fluentbit.Section) {
 	if sec.Get("name") == "" {
 		l.at(Error, sec, "Name", "is missing"+refuses, "write: Name and the name of the "+sec.Kind)
@@ -133,7 +133,7 @@ func (l *linter) plugin(sec fluentbit.Section) {
 	}
 }
 
-// contentModifier looks at the keys that each action of this processor needs
+// contentModifier checks the keys that each action of this processor needs
 // (cm_config.c).
 func (l *linter) contentModifier(sec fluentbit.Section) {
 	needs := map[string][]string{
@@ -196,7 +196,7 @@ func (l *linter) objectNames() []string { return slices.Collect(maps.Keys(l.obje
 // serverKeys are those of every plugin that is an HTTP server.
 var serverKeys = []string{"http2", "buffer_max_size", "buffer_chunk_size", "max_connections", "workers"}
 
-// property looks at a key that Fluent Bit compares with the list of the plugin.
+// property checks a key that Fluent Bit compares with the list of the plugin.
 func (l *linter) property(sec fluentbit.Section, info *pluginInfo, p fluentbit.Prop) {
 	key := strings.ToLower(p.Key)
 	switch {
@@ -273,7 +273,7 @@ var (
 		"oauth2.allowed_clients", "oauth2.jwks_refresh_interval"}
 )
 
-// value looks at a value that Fluent Bit refuses for its type.
+// value checks a value that Fluent Bit refuses for its type.
 func (l *linter) value(sec fluentbit.Section, s setting, p fluentbit.Prop) {
 	if p.Value == "" {
 		return

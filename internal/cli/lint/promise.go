@@ -52,7 +52,7 @@ func (l *linter) pauses(sec fluentbit.Section) {
 	}
 }
 
-// service looks at what the inputs share.
+// service checks what the inputs share.
 func (l *linter) service() {
 	sec := l.file.Service()
 	if on(sec.Get("storage.checksum")) {
@@ -96,7 +96,7 @@ func (l *linter) service() {
 	}
 }
 
-// together looks at what inputs must not share, or must.
+// together checks what inputs must not share, or must.
 func (l *linter) together() {
 	type owner struct {
 		sec fluentbit.Section
@@ -143,7 +143,7 @@ func (l *linter) together() {
 	}
 }
 
-// modes looks at who else may read what should be secret, or change what Fluent Bit runs.
+// modes checks who else may read what should be secret, or change what Fluent Bit runs.
 func (l *linter) modes() {
 	for _, path := range l.file.Files {
 		l.inline(path)

@@ -26,7 +26,7 @@ type customer struct {
 	cefBytes int
 }
 
-// customers gives the tags under which records are emitted; those that Fluent Bit makes
+// customers returns the tags under which records are emitted; those that Fluent Bit makes
 // up are left out.
 func (l *linter) customers() []customer {
 	var all []customer
@@ -107,7 +107,7 @@ func (m matcher) takes(c customer) bool {
 	})
 }
 
-// routing looks at where the records go.
+// routing checks where the records go.
 func (l *linter) routing() {
 	customers := l.customers()
 
@@ -140,7 +140,7 @@ func (l *linter) routing() {
 	}
 }
 
-// routes looks at where the conditional routes of an input lead.
+// routes checks where the conditional routes of an input lead.
 func (l *linter) routes(sec fluentbit.Section, outputs []matcher) {
 	for _, r := range sec.Routes {
 		if r.Name == "" {
@@ -163,7 +163,7 @@ func (l *linter) routes(sec fluentbit.Section, outputs []matcher) {
 // discarding are the outputs that send nothing anywhere.
 var discarding = []string{"null", "counter", "flowcounter", "exit"}
 
-// reaches looks at whether the records of a customer go anywhere.
+// reaches checks whether the records of a customer go anywhere.
 func (l *linter) reaches(c customer, outputs []matcher, rewritten bool) {
 	if rewritten || c.routed {
 		return
@@ -202,7 +202,7 @@ func tagPlace(c customer) config.Place {
 	}
 }
 
-// filters looks at the filters that take records of ours, and returns the tags that one
+// filters checks the filters that take records of ours, and returns the tags that one
 // takes away.
 func (l *linter) filters(customers []customer) map[string]bool {
 	taken := map[string]bool{}
@@ -251,7 +251,7 @@ func (l *linter) filters(customers []customer) map[string]bool {
 	return taken
 }
 
-// output looks at one output that records of ours reach.
+// output checks one output that records of ours reach.
 func (l *linter) output(o matcher, customers []customer, outputs []matcher, rewritten bool) {
 	var mine []customer
 

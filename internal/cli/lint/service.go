@@ -16,7 +16,7 @@ import (
 )
 
 // serviceKeys are the keys of [SERVICE] with their types (service_configs of
-// flb_config.c). Fluent Bit ignores all others in silence.
+// flb_config.c). Fluent Bit ignores all others silently.
 var serviceKeys = map[string]string{
 	"flush":                               "double",
 	"flush.adaptive":                      "bool",
@@ -74,7 +74,7 @@ var serviceKeys = map[string]string{
 	"telemetry":                           "map",
 }
 
-// serviceSection looks at the keys of the service section, of all files together.
+// serviceSection checks the keys of the service section, of all files together.
 func (l *linter) serviceSection() {
 	sec := l.file.Service()
 
@@ -230,7 +230,7 @@ func leadingFloat(v string) float64 {
 	return 0
 }
 
-// serviceFile looks at a file that the service section names, and at what it names.
+// serviceFile checks a file that the service section names, and at what it names.
 func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string) {
 	if key == "streams_file" {
 		if _, ok := l.find(p.Value); !ok { // only of this one Fluent Bit can do without
@@ -275,7 +275,7 @@ func (l *linter) serviceFile(sec fluentbit.Section, p fluentbit.Prop, key string
 	}
 }
 
-// parsers looks at the definitions of a parsers file
+// parsers checks the definitions of a parsers file
 // (flb_parser_load_parser_definitions).
 func (l *linter) parsers(file *fluentbit.File) {
 	for _, sec := range file.Of("parser") {
@@ -294,7 +294,7 @@ func (l *linter) parsers(file *fluentbit.File) {
 	}
 }
 
-// sharedObject looks at the path of an external plugin. Fluent Bit gives it to dlopen
+// sharedObject checks the path of an external plugin. Fluent Bit gives it to dlopen
 // as it is: a relative one starts from Fluent Bit's working directory.
 func (l *linter) sharedObject(sec fluentbit.Section, p fluentbit.Prop) {
 	if p.Written != "" && p.Written != p.Value {
@@ -416,7 +416,7 @@ func (l *linter) remarks(sec fluentbit.Section) {
 	}
 }
 
-// strangeSections looks at sections that Fluent Bit ignores or refuses.
+// strangeSections checks sections that Fluent Bit ignores or refuses.
 func (l *linter) strangeSections() {
 	names := []string{"SERVICE", "INPUT", "FILTER", "OUTPUT", "PARSER", "MULTILINE_PARSER", "PLUGINS", "CUSTOM",
 		"STREAM_PROCESSOR",

@@ -23,7 +23,7 @@ type variable struct {
 }
 
 // setVariables sets the variables of the configuration. Fluent Bit does that when
-// everything is read and before it looks at the first section.
+// everything is read and before it checks the first section.
 func (l *loader) setVariables() error {
 	for _, v := range l.sets {
 		value := v.value

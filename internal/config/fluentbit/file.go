@@ -107,8 +107,8 @@ func Load(path string, env func(string) (string, bool)) (*File, error) {
 
 func newLoader(path string, format Format, env func(string) (string, bool)) *loader {
 	root := filepath.Dir(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		root = filepath.Dir(real)
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		root = filepath.Dir(target)
 	}
 
 	return &loader{

@@ -16,19 +16,19 @@ import (
 type Error struct {
 	// Line counts from 1; 0 is unknown.
 	Line int
-	// Problem is what is wrong, as the end of a sentence about the file; Remedy what to do.
+	// Problem ends a sentence about the file; Remedy says what to do.
 	Problem, Remedy string
 	// Empty: there is no document at all.
 	Empty bool
 }
 
-// Error gives problem and remedy in one line.
+// Error returns problem and remedy in one line.
 func (e *Error) Error() string { return e.Problem + "; " + e.Remedy }
 
 // inText finds the line in a message of the YAML library, which has it in the text only.
 var inText = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// Parse gives the root node of the only document in data. A byte order mark is skipped;
+// Parse returns the root node of the only document in data. A byte order mark is skipped;
 // other encodings than UTF-8 are errors. Errors are *Error.
 func Parse(data []byte) (*yaml.Node, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
@@ -81,7 +81,7 @@ func syntax(err error) *Error {
 	return e
 }
 
-// afterText gives what follows the longest beginning that is UTF-8.
+// afterText returns what follows the longest beginning that is UTF-8.
 func afterText(data []byte) []byte {
 	for len(data) > 0 {
 		r, size := utf8.DecodeRune(data)
