@@ -21,7 +21,8 @@
 //	                 rejected ───────────────────┘       in the store            │
 //	                    └────────────────────────────────────────────────────────┘
 //
-// The first state and the last one, read and committed, belong to the owner of the stream.
+// The first state and the last one, read and committed, belong to the owner of the
+// stream.
 //
 //   - queued: the event is in a batch of the outbox.
 //   - suspect: its batch was refused for 30 seconds and was split into single events.
