@@ -1,5 +1,7 @@
 package alert
 
+import "regexp"
+
 // TenantID names a customer's tenant: a GUID or a domain, as configured, in lower case.
 type TenantID string
 
@@ -15,3 +17,9 @@ type UnitKey struct {
 	// StateID is the key state_id, normally empty.
 	StateID string
 }
+
+var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// IsGUID reports whether a text has the form of Entra's ids of tenants and
+// applications, in any case. A tenant may also be named by a domain.
+func IsGUID(s string) bool { return guid.MatchString(s) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,8 +76,6 @@ func (c *cli) acquireCommand() *cobra.Command {
 
 	return cmd
 }
-
-var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // run signs in. Everything that can fail without the person is done before the person is
 // asked.

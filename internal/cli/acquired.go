@@ -80,7 +80,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 		r.Exp = moment(got.Access.Expiry)
 	}
 
-	if r.Tid != "" && guid.MatchString(string(t.TenantID)) && !strings.EqualFold(r.Tid, string(t.TenantID)) {
+	if r.Tid != "" && alert.IsGUID(string(t.TenantID)) && !strings.EqualFold(r.Tid, string(t.TenantID)) {
 		return nil, fmt.Errorf("the token is for tenant %s, not for %s: somebody signed in to the wrong tenant; "+
 			"nothing was stored. Sign in again with a user of the customer's tenant, or a guest "+
 			"there", plain.Text(r.Tid, 64), t.TenantID)
@@ -182,7 +182,7 @@ func (a *acquisition) tryAPI(
 // refused notes that the API refused the token, and what can be done about it.
 func (r *acquired) refused(t config.Tenant, err error) {
 	r.Answer = "refused"
-	has := permitted(t.API, append(append([]string{}, r.Scp...), r.Roles...))
+	has := permitted(t.API, slices.Concat(r.Scp, r.Roles))
 
 	var refused *defender.Error
 	if errors.As(err, &refused) {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
@@ -226,7 +227,7 @@ func (v *visit) inspect(access tokens.Access, t config.Tenant) {
 	}
 
 	v.Token = claims.String()
-	if guid.MatchString(string(t.TenantID)) && claims.Tid != "" && claims.Tid != string(t.TenantID) {
+	if alert.IsGUID(string(t.TenantID)) && claims.Tid != "" && claims.Tid != string(t.TenantID) {
 		v.Warning = "the access token is for tenant " + plain.Text(claims.Tid, 64) + "; check tenant_id"
 	}
 }

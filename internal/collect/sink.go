@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
@@ -183,12 +182,10 @@ func (s *sink) wait() (done func()) {
 	}
 }
 
-var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-
 // compareTenant notices rows that belong to another tenant.
 func (p *poller) compareTenant(claimed alert.TenantID) {
 	own := p.cfg.Key.TenantID
-	if claimed == "" || claimed == own || !guid.MatchString(string(own)) || !guid.MatchString(string(claimed)) {
+	if claimed == "" || claimed == own || !alert.IsGUID(string(own)) || !alert.IsGUID(string(claimed)) {
 		return
 	}
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
@@ -141,7 +142,7 @@ func (r *reader) warnForeign(key string, v value, c fileContent) {
 // adviseSecret warns of the commonest slip: the portal shows the secret's ID beside its
 // value (AADSTS7000215).
 func (r *reader) adviseSecret(key string, v value, t secret.Text) {
-	if guid.MatchString(t.Reveal()) {
+	if alert.IsGUID(t.Reveal()) {
 		r.warning(
 			key,
 			v,

@@ -7,12 +7,9 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-var (
-	guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	// domain is a DNS name of at least two labels whose last is no number (else it is
-	// an IP address).
-	domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
-)
+// domain is a DNS name of at least two labels whose last is no number (else it is
+// an IP address).
+var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // personalAccounts is the tenant behind `consumers`: every Microsoft account lives in
 // it, and no organisation
@@ -46,7 +43,7 @@ func (r *reader) tenantID() alert.TenantID {
 			"has characters beyond ASCII",
 			"write an international domain in its xn-- form, or use the tenant's GUID",
 		)
-	case !guid.MatchString(id) && (!domain.MatchString(id) || len(id) > 253):
+	case !alert.IsGUID(id) && (!domain.MatchString(id) || len(id) > 253):
 		r.refuse(o, v, "is neither a GUID nor a domain", remedy)
 	}
 
@@ -65,7 +62,7 @@ func (r *reader) clientID() alert.ClientID {
 			"is not an application id",
 			"copy the application (client) id of the app registration, a GUID",
 		)
-	case s != "" && !guid.MatchString(s):
+	case s != "" && !alert.IsGUID(s):
 		r.warning(
 			"client_id",
 			v,
