@@ -324,7 +324,8 @@ func (l *linter) hazards(sec fluentbit.Section) {
 func (l *linter) unset(sec fluentbit.Section) {
 	for _, p := range sec.Props {
 		if len(p.Unset) > 0 && !l.faulty(p.File, p.Line) {
-			l.line(Warning, sec, p, "the environment variable "+strings.Join(p.Unset, ", ")+" is not set here", setVariable)
+			l.line(Warning, sec, p, "the environment variable "+strings.Join(p.Unset, ", ")+" is not set here",
+				setVariable)
 		}
 	}
 }

@@ -37,7 +37,7 @@ var outputs = map[string]func(l *linter, sec fluentbit.Section, mine []customer)
 	},
 }
 
-// withoutCustomers makes a check of an output of one that does not depend on the customers.
+// withoutCustomers adapts a check that does not depend on the customers.
 func withoutCustomers(check func(*linter, fluentbit.Section)) func(*linter, fluentbit.Section, []customer) {
 	return func(l *linter, sec fluentbit.Section, _ []customer) { check(l, sec) }
 }
