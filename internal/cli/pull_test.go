@@ -200,7 +200,7 @@ func TestPullRefusesWhatIsNoTimeNumberOrFormat(t *testing.T) {
 	w := newWorld(t)
 	conf := w.conf("graph", "grant client_credentials")
 	for _, more := range [][]string{{"--since", "yesterday"}, {"--until", "x"}, {"--limit", "-1"}, {"--format", "xml"},
-		{"--since", "1h", "--until", "2h"}, {"--limit", "many"}, {"--sinse", "1h"}} {
+		{"--since", "1h", "--until", "2h"}, {"--limit", "many"}, {"--sincee", "1h"}} {
 		w.expect(w.run(append([]string{"pull", "contoso", "--config", conf}, more...)...), 2)
 	}
 	w.expect(w.run("pull", "contoso", "--config", w.file("none.conf", "[INPUT]\n    Name cpu\n")), 1)
