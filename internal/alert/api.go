@@ -34,6 +34,16 @@ func APIs() []API {
 // APINames returns the values of the key `api`, the default first.
 func APINames() []string { return namesOf(APIs()) }
 
+// APIHelp returns the values of the key `api` with what each means.
+func APIHelp() string {
+	words := make([]string, len(descriptors))
+	for i := range descriptors {
+		words[i] = fmt.Sprintf("`%s` (%s)", descriptors[i].API, descriptors[i].Help)
+	}
+
+	return strings.Join(words, ", ")
+}
+
 // ParseAPI reads a value of the key `api`, in any case; an empty one is the default.
 // Its error is an *UnknownError.
 func ParseAPI(s string) (API, error) { return parse("api", "API", s, APIs()) }

@@ -138,10 +138,9 @@ var options = []Option{
 		Name:    "api",
 		Kind:    KindEnum,
 		Scope:   PerTenant,
-		Default: "graph",
+		Default: string(alert.APIs()[0]),
 		Values:  alert.APINames(),
-		Help: "`graph` (security/alerts_v2), `endpoint` (Defender for Endpoint /api/alerts), `siem` (the legacy " +
-			"alert exporter), `incidents` (Defender XDR /api/incidents).",
+		Help:    alert.APIHelp() + ".",
 	},
 	{
 		Name:    "cloud",

@@ -203,7 +203,7 @@ func TestHealthAndRawRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if line := gjson.GetBytes(text, "cef"); line.Exists() != format.hasCEF() {
+			if line := gjson.GetBytes(text, "cef"); line.Exists() != (format != FormatJSON) {
 				t.Errorf("%s: cef is %q", format, line)
 			} else if line.Exists() {
 				if _, err := parseCEF(line.Str); err != nil {
@@ -237,7 +237,7 @@ func TestHealthAndRawRecords(t *testing.T) {
 				` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
 			prefix("raw", id) + `"raw":"{\"a\":01}"}`,
 		}
-		if !format.hasCEF() {
+		if format == FormatJSON {
 			want = []string{want[1], want[3], want[5], want[7]}
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -30,12 +30,13 @@ type Options struct {
 // calls and is not for concurrent use.
 type Encoder struct {
 	opt                Options
+	content            content
 	alert, raw, health []byte // event up to and with mssp; the last 32 bytes are the place of the id
 	tc                 transcoder
 	cef                cefBuilder
 }
 
-// NewEncoder returns an Encoder. It fails if there is no such API. Bytes of texts that are
+// NewEncoder returns an Encoder. It fails if there is no such API or format. Bytes of texts that are
 // not UTF-8 become U+FFFD: Fluent Bit's outputs need UTF-8.
 func NewEncoder(o Options) (*Encoder, error) {
 	if o.Tenant == "" {
@@ -46,7 +47,12 @@ func NewEncoder(o Options) (*Encoder, error) {
 		o.CEFMaxBytes = DefaultCEFMaxBytes
 	}
 
-	e := &Encoder{opt: o}
+	form, err := o.Format.content()
+	if err != nil {
+		return nil, err
+	}
+
+	e := &Encoder{opt: o, content: form}
 	e.alert, e.raw, e.health = prefix("alert", o), prefix("raw", o), prefix("health", o)
 
 	if err := e.cef.init(o); err != nil {
@@ -126,12 +132,12 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]by
 		return dst[:start], err
 	}
 
-	if !e.opt.Format.hasCEF() {
+	if !e.content.cef {
 		return setSize(dst, start+atRecord, n+1), nil
 	}
 
 	line := e.cef.alert(raw, id)
-	if e.opt.Format == FormatCEF {
+	if !e.content.body {
 		return appendCEF(dst[:body], start+atRecord, 1, line), nil
 	}
 	// The record is there; its key cef belongs straight behind mssp.
@@ -158,7 +164,7 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte 
 		dst = base64.StdEncoding.AppendEncode(dst, row)
 	}
 
-	if e.opt.Format.hasCEF() {
+	if e.content.cef {
 		return appendCEF(dst, start+atRecord, 2, e.cef.raw(id))
 	}
 
@@ -204,7 +210,7 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 	}
 
 	dst = appendDouble(appendStr(dst, "lag_seconds"), finite(h.LagSeconds))
-	if e.opt.Format.hasCEF() {
+	if e.content.cef {
 		return appendCEF(dst, start+atRecord, 6, e.cef.health(h))
 	}
 

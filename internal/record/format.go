@@ -2,7 +2,6 @@ package record
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -16,29 +15,57 @@ const (
 	FormatJSONCEF               // both
 )
 
-var formatNames = [...]string{FormatJSON: "json", FormatCEF: "cef", FormatJSONCEF: "json+cef"}
-
-// FormatNames returns the values of the option "format", the default first.
-func FormatNames() []string { return slices.Clone(formatNames[:]) }
-
-// String is the name the configuration uses.
-func (f Format) String() string {
-	if int(f) < len(formatNames) {
-		return formatNames[f]
-	}
-
-	return fmt.Sprintf("Format(%d)", uint8(f))
+// content is what a format puts into the record of an alert.
+type content struct {
+	name string // in the configuration
+	body bool   // the alert's own keys
+	cef  bool   // the CEF line
 }
 
-// ParseFormat reads the name of a format; capital letters are taken as small ones.
+// contents is the registry of the formats, the default first. A format without a row here
+// is an error for NewEncoder.
+var contents = [...]content{
+	FormatJSON:    {name: "json", body: true},
+	FormatCEF:     {name: "cef", cef: true},
+	FormatJSONCEF: {name: "json+cef", body: true, cef: true},
+}
+
+// FormatNames returns the values of the option "format", the default first.
+func FormatNames() []string {
+	names := make([]string, len(contents))
+	for i, s := range contents {
+		names[i] = s.name
+	}
+
+	return names
+}
+
+// content returns the row of the registry. It fails if there is none.
+func (f Format) content() (content, error) {
+	if int(f) >= len(contents) || contents[f].name == "" {
+		return content{}, fmt.Errorf("there is no format %d", uint8(f))
+	}
+
+	return contents[f], nil
+}
+
+// String returns the name that the configuration uses.
+func (f Format) String() string {
+	s, err := f.content()
+	if err != nil {
+		return fmt.Sprintf("Format(%d)", uint8(f))
+	}
+
+	return s.name
+}
+
+// ParseFormat reads the name of a format, in any case.
 func ParseFormat(s string) (Format, error) {
-	for f, name := range formatNames {
-		if strings.EqualFold(s, name) {
+	for f := range contents {
+		if strings.EqualFold(s, contents[f].name) {
 			return Format(f), nil
 		}
 	}
 
-	return 0, fmt.Errorf("format %q is none of json, cef, json+cef", s)
+	return 0, fmt.Errorf("format %q is none of %s", s, strings.Join(FormatNames(), ", "))
 }
-
-func (f Format) hasCEF() bool { return f == FormatCEF || f == FormatJSONCEF }

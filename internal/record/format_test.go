@@ -1,0 +1,85 @@
+package record
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"fluent-bit-defender/internal/alert"
+)
+
+func TestAnUnknownFormatIsAnError(t *testing.T) {
+	beyond := Format(len(contents))
+	if _, err := NewEncoder(Options{TenantID: "t", API: alert.Graph, Format: beyond}); err == nil {
+		t.Error("it has an encoder")
+	}
+
+	for _, name := range []string{"", "xml", "json+", fmt.Sprint(beyond)} {
+		if f, err := ParseFormat(name); err == nil {
+			t.Errorf("%q is read as %v", name, f)
+		}
+	}
+}
+
+// Every format has a row in the registry, and its records hold something of the alert.
+func TestEveryFormatHasContent(t *testing.T) {
+	for i := range contents {
+		f := Format(i)
+		if back, err := ParseFormat(f.String()); err != nil || back != f {
+			t.Errorf("%v is read as %v, %v", f, back, err)
+		}
+
+		e, err := NewEncoder(Options{TenantID: "t", API: alert.Graph, Format: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		event, err := e.Alert(nil, 1, alert.ID{}, []byte(`{"id":"a"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		_, text, err := Decode(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var record map[string]any
+		if err := json.Unmarshal(text, &record); err != nil || len(record) < 2 {
+			t.Errorf("%v: %s, %v", f, text, err)
+		}
+	}
+
+	if names := FormatNames(); !slices.Equal(names, []string{"json", "cef", "json+cef"}) {
+		t.Errorf("the formats are %q: docs/contract.md and the golden records name them too", names)
+	}
+}
+
+// Every API has a column of the CEF table, with a header and the keys that a receiver
+// sorts by.
+func TestEveryAPIHasAMappingToCEF(t *testing.T) {
+	for _, api := range alert.APIs() {
+		col, ok := cefColumns[api]
+		if !ok {
+			t.Errorf("%s has no column", api)
+			continue
+		}
+
+		h := cefHeaders[col]
+		if h.class.get == nil || h.name.get == nil || h.severity.get == nil {
+			t.Errorf("%s has no complete header", api)
+		}
+
+		for _, key := range []string{"rt", "externalId", "cs3"} {
+			i := slices.IndexFunc(cefTable[:], func(r cefRow) bool { return r.key == key })
+			if i < 0 || cefTable[i].column(col).get == nil {
+				t.Errorf("%s has nothing for %s", api, key)
+			}
+		}
+	}
+
+	if len(cefColumns) != numColumns {
+		t.Errorf("%d columns belong to %d APIs", numColumns, len(cefColumns))
+	}
+}
