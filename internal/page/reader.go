@@ -122,7 +122,7 @@ func (p *Reader) shrink() {
 // Rows is how many rows were met so far, those that were too large among them.
 func (p *Reader) Rows() int { return p.rows }
 
-// Bare tells whether the document is an array rather than an object. It is known as
+// Bare reports whether the document is an array rather than an object. It is known as
 // soon as Next gave a row or io.EOF.
 func (p *Reader) Bare() bool { return p.bare }
 

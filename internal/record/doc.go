@@ -11,24 +11,31 @@
 // Every field of the alert, with its name, its nesting, its value and its place:
 //
 //   - Integers from −2⁶³ to 2⁶⁴−1 are integers. "-0" is the integer 0.
-//   - Numbers with a fraction or an exponent are doubles, and so are integers beyond those; "-0.0" is the double −0.
-//   - A number beyond the doubles, such as 1e400, is refused (ErrNumber): an infinity cannot be written by any JSON output,
-//     and every other value would be wrong. The raw record keeps its digits. One too small for a double is 0.
-//   - Duplicate keys are all kept, in order: which of them counts is for the receiver to say (Fluent Bit's own JSON
-//     writer leaves out a key that comes again later, so that the last one stands, as in encoding/json).
-//   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however they are spelled ("\u006dssp").
-//     Where mssp_ is there already, there are two of it.
-//   - "\u0000" is kept as a byte 0; msgpack strings have a length. DEL, U+2028 and other rare characters are kept.
-//   - A surrogate escape without its partner ("\ud83d") becomes U+FFFD, as in encoding/json: UTF-8 cannot hold it, and one
-//     broken character, as cutting a text in .NET leaves it, must not cost an alert its fields.
+//   - Numbers with a fraction or an exponent are doubles, and so are integers beyond
+//     those; "-0.0" is the double −0.
+//   - A number beyond the doubles, such as 1e400, is refused (ErrNumber): an infinity
+//     cannot be written by any JSON output, and every other value would be wrong. The
+//     raw record keeps its digits. One too small for a double is 0.
+//   - Duplicate keys are all kept, in order: which of them counts is for the receiver
+//     to say (Fluent Bit's own JSON writer leaves out a key that comes again later,
+//     so that the last one stands, as in encoding/json).
+//   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however
+//     they are spelled ("\u006dssp"). Where mssp_ is there already, there are two of
+//     it.
+//   - "\u0000" is kept as a byte 0; msgpack strings have a length. DEL, U+2028 and
+//     other rare characters are kept.
+//   - A surrogate escape without its partner ("\ud83d") becomes U+FFFD, as in
+//     encoding/json: UTF-8 cannot hold it, and one broken character, as cutting a
+//     text in .NET leaves it, must not cost an alert its fields.
 //
 // What cannot be kept is refused as a whole, so that nothing is changed unseen; the
 // caller then emits Encoder.Raw:
 //
 //   - What is not JSON by RFC 8259 (ErrSyntax) or is no object (ErrNotObject).
 //   - Bytes that are not UTF-8 (ErrUTF8). encoding/json puts U+FFFD in their place.
-//   - Objects and arrays nested more than MaxDepth = 31 levels deep (ErrTooDeep): Fluent Bit cannot decode them, and would
-//     drop the event and all that follow it. encoding/json goes to 10,000.
+//   - Objects and arrays nested more than MaxDepth = 31 levels deep (ErrTooDeep):
+//     Fluent Bit cannot decode them, and would drop the event and all that follow it.
+//     encoding/json goes to 10,000.
 //
 // These are all the differences from encoding/json with UseNumber; FuzzAlert holds them
 // against each other.
@@ -52,8 +59,10 @@
 // # Caveats
 //
 //   - An Encoder is not for concurrent use; one per worker.
-//   - CEF is looked up with gjson, which allocates, and costs some ten times as much as the transcoding.
-//   - MaxDepth is what Fluent Bit itself can decode. Who wraps records in more containers behind it (a nest filter, the
-//     forward protocol) has as many levels less.
+//   - CEF is looked up with gjson, which allocates, and costs some ten times as much
+//     as the transcoding.
+//   - MaxDepth is what Fluent Bit itself can decode. Who wraps records in more
+//     containers behind it (a nest filter, the forward protocol) has as many levels
+//     less.
 //   - Errors give an offset, never content: alerts are confidential.
 package record
