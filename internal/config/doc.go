@@ -7,9 +7,9 @@
 //
 // What it promises:
 //
-//   - FromPlugin returns either a complete Input or an error that joins all faults. Each
-//     is one line that names the key, or the file and line, the tenant and the remedy.
-//     It never returns half of an input.
+//   - FromPlugin returns either a complete Input or an error that joins all faults.
+//     Each is one line that names the key, or the file and line, the tenant and the
+//     remedy. It never returns half of an input.
 //   - No fault, warning or printed Input shows the value of a secret.
 //   - Nothing is asked over the network; a tenant_id is never resolved.
 //   - A tenants file of any content is answered in bounded time and memory.

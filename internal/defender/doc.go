@@ -12,16 +12,16 @@
 //     that the Sink agreed to defer. Sink.Safe is called only for times before which
 //     that already holds.
 //   - A refused or odd answer is never the end of a list. The end is reached when a
-//     request, anchored at or behind the last row, brings nothing new and is answered as
-//     documented. Where the end of an instant cannot be found, the reader defers that
-//     instant and goes on behind it.
+//     request, anchored at or behind the last row, brings nothing new and is answered
+//     as documented. Where the end of an instant cannot be found, the reader defers
+//     that instant and goes on behind it.
 //   - Every Read ends. Whatever a service answers, the number of requests, rows and
 //     bytes has a bound.
 //   - A bearer token is sent to the configured host only; redirects are never followed.
 //     No text that leaves the package has a token, the query of an address, or free
 //     text of an answer in it.
-//   - No request is sent before the time has passed for which the service asked to wait,
-//     nor beyond the call budgets of the Limiter.
+//   - No request is sent before the time has passed for which the service asked to
+//     wait, nor beyond the call budgets of the Limiter.
 //
 // # How a window is read
 //
@@ -45,8 +45,8 @@
 //     its whole rows before the error.
 //   - A service that lists everything whatever the filter is recognised by the times of
 //     its rows, unless these all lie in the window.
-//   - A service that refuses $skip, sends no links, and cuts its pages to fewer than ten
-//     rows without saying so is believed while there is nothing later than its last
+//   - A service that refuses $skip, sends no links, and cuts its pages to fewer than
+//     ten rows without saying so is believed while there is nothing later than its last
 //     instant.
 //
 // # Traps of the APIs

@@ -17,16 +17,16 @@
 //     cannot be written by any JSON output, and every other value would be wrong. The
 //     raw record keeps its digits. One too small for a double is 0.
 //   - Duplicate keys are all kept, in order: which of them counts is for the receiver
-//     to say (Fluent Bit's own JSON writer leaves out a key that comes again later,
-//     so that the last one stands, as in encoding/json).
+//     to say (Fluent Bit's own JSON writer leaves out a key that comes again later, so
+//     that the last one stands, as in encoding/json).
 //   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however
 //     they are spelled ("\u006dssp"). Where mssp_ is there already, there are two of
 //     it.
 //   - "\u0000" is kept as a byte 0; msgpack strings have a length. DEL, U+2028 and
 //     other rare characters are kept.
 //   - A surrogate escape without its partner ("\ud83d") becomes U+FFFD, as in
-//     encoding/json: UTF-8 cannot hold it, and one broken character, as cutting a
-//     text in .NET leaves it, must not cost an alert its fields.
+//     encoding/json: UTF-8 cannot hold it, and one broken character, as cutting a text
+//     in .NET leaves it, must not cost an alert its fields.
 //
 // What cannot be kept is refused as a whole, so that nothing is changed unseen; the
 // caller then emits Encoder.Raw:
@@ -59,8 +59,8 @@
 // # Caveats
 //
 //   - An Encoder is not for concurrent use; one per worker.
-//   - CEF is looked up with gjson, which allocates, and costs some ten times as much
-//     as the transcoding.
+//   - CEF is looked up with gjson, which allocates, and costs some ten times as much as
+//     the transcoding.
 //   - MaxDepth is what Fluent Bit itself can decode. Who wraps records in more
 //     containers behind it (a nest filter, the forward protocol) has as many levels
 //     less.

@@ -9,8 +9,8 @@
 //
 // # Caveats
 //
-//   - Nothing is asked over the network, and nothing is checked but form: package config
-//     does that.
+//   - Nothing is asked over the network, and nothing is checked but form: package
+//     config does that.
 //   - What belongs to one tenant is never combined with what belongs to another one.
 //     Where a file leaves that open, it is refused.
 package connector

@@ -12,8 +12,8 @@
 //
 //   - Values are those that a plugin would get: a variable that is not set became
 //     nothing. Prop.Unset names it.
-//   - Files that Fluent Bit loads from the service section (parsers_file, plugins_file …)
-//     are not followed; Load reads each of them as well.
+//   - Files that Fluent Bit loads from the service section (parsers_file, plugins_file
+//     …) are not followed; Load reads each of them as well.
 //   - Groups of a section are kept by name only, except processors and routes.
 //   - Includes are bounded in number and size; a file that includes itself is an error,
 //     as it is for Fluent Bit.

@@ -16,8 +16,8 @@
 //     count in front, a byte order mark that is wrong or missing, a carriage return or
 //     another control character, text that is not UTF-8, a last line without its end.
 //   - ParseCEF accepts only what the ArcSight CEF Implementation Standard (OpenText,
-//     document version 27) lets a producer send: its dictionary of keys, their types and
-//     lengths, its two ways of escaping, labels with custom fields.
+//     document version 27) lets a producer send: its dictionary of keys, their types
+//     and lengths, its two ways of escaping, labels with custom fields.
 //
 // It shares no code with the encoder (package record). A rule that the encoder gets wrong
 // is therefore seen here.
