@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"fluent-bit-defender/internal/test/golden"
 )
 
 // age sets a file's time far enough back for its signature to be trusted.
@@ -203,32 +201,6 @@ func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 func TestAnInputWithoutTenantsFileNeverChanges(t *testing.T) {
 	if next, _, err := must(t, good(), env()).Watch(env()).Poll(); next != nil || err != nil {
 		t.Errorf("got %v, %v", next, err)
-	}
-}
-
-func TestGoldenOptionsPage(t *testing.T) {
-	page := Markdown()
-	golden.File(t, "../../docs/options.md", page)
-	for _, o := range Options() {
-		if strings.Count(page, "\n| `"+o.Name+"` |") != 1 {
-			t.Errorf("%s is not on the page once", o.Name)
-		}
-		if o.Help == "" || o.Kind == "" || o.Scope == "" || o.Secret && o.Default != "" {
-			t.Errorf("%s is described badly: %+v", o.Name, o)
-		}
-		if o.Kind == KindDuration {
-			for _, d := range []string{o.Default, o.Min, o.Max} {
-				if _, err := ParseDuration(d); err != nil {
-					t.Errorf("%s: %v", o.Name, err)
-				}
-			}
-		}
-		if _, err := ParseSize(o.Default); o.Kind == KindSize && err != nil {
-			t.Errorf("%s: %v", o.Name, err)
-		}
-		if _, err := ParseBool(o.Default); o.Kind == KindBool && err != nil {
-			t.Errorf("%s: %v", o.Name, err)
-		}
 	}
 }
 

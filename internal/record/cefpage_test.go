@@ -1,0 +1,150 @@
+package record
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"text/template"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/golden"
+)
+
+// cefPage writes the tables of docs/cef.md from the tables by which lines are written.
+type cefPage struct {
+	apis [numColumns]*alert.Descriptor
+	b    strings.Builder
+}
+
+func newCEFPage(t *testing.T) *cefPage {
+	t.Helper()
+
+	p := &cefPage{}
+	for api, col := range cefColumns {
+		facts, err := api.Descriptor()
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		p.apis[col] = facts
+	}
+
+	return p
+}
+
+// table begins a table with a column for each API.
+func (p *cefPage) table(name string) {
+	p.b.Reset()
+	p.row(name, "bytes", func(col int) string { return "`" + string(p.apis[col].API) + "`" })
+	p.b.WriteString("| --- | --- |" + strings.Repeat(" --- |", numColumns) + "\n")
+}
+
+func (p *cefPage) row(name, limit string, cell func(col int) string) {
+	fmt.Fprintf(&p.b, "| %s | %s |", name, limit)
+
+	for col := range numColumns {
+		text := cell(col)
+		if text == "" {
+			text = "–"
+		}
+
+		fmt.Fprintf(&p.b, " %s |", text)
+	}
+
+	p.b.WriteByte('\n')
+}
+
+// header returns the table of the header's fields.
+func (p *cefPage) header() string {
+	p.table("header")
+	p.row("vendor", "63", func(int) string { return "`Microsoft`" })
+	p.row("product", "63", func(col int) string { return "`" + p.apis[col].CEF.Product + "`" })
+	p.row("version", "31", func(col int) string { return "`" + p.apis[col].CEF.Version + "`" })
+	p.row("class id", fmt.Sprint(maxClass), func(col int) string {
+		return sourceOrElse(cefHeaders[col].class, p.apis[col].Noun)
+	})
+	p.row("name", fmt.Sprint(maxName), func(col int) string {
+		return sourceOrElse(cefHeaders[col].name, "Untitled "+p.apis[col].Noun)
+	})
+	p.row("severity", "", func(col int) string { return cefHeaders[col].severity.what })
+
+	return p.b.String()
+}
+
+// sourceOrElse names a source and what stands in for it, unless the source is that text.
+func sourceOrElse(s source, text string) string {
+	if strings.Trim(s.what, "`") == text {
+		return s.what
+	}
+
+	return s.what + ", else `" + text + "`"
+}
+
+// extension returns the table of the keys.
+func (p *cefPage) extension() string {
+	p.table("key")
+
+	for i := range cefTable {
+		r := &cefTable[i]
+
+		name := "`" + r.key + "`"
+		if r.label != "" {
+			name += " `" + r.label + "`"
+		}
+
+		limit := ""
+		if r.max > 0 {
+			limit = fmt.Sprint(r.max)
+		}
+
+		p.row(name, limit, func(col int) string { return r.column(col).what })
+	}
+
+	return p.b.String()
+}
+
+func severities() string {
+	var b strings.Builder
+	for _, s := range [...]string{"informational", "low", "medium", "high"} {
+		fmt.Fprintf(&b, "%s %s, ", s, cefSeverity(s))
+	}
+
+	return b.String() + fmt.Sprintf("anything else `%s`.", cefSeverity(""))
+}
+
+// docs/cef.md says what the code does.
+func TestGoldenCEFPage(t *testing.T) {
+	page, err := template.ParseFiles("../../testdata/record/cefpage.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	p := newCEFPage(t)
+
+	var b strings.Builder
+	if err := page.Execute(&b, map[string]any{
+		"Header":    p.header(),
+		"Severity":  severities(),
+		"Extension": p.extension(),
+		"MaxBytes":  DefaultCEFMaxBytes,
+		"CutFirst":  "`" + strings.Join(cutFirst[:], "`, `") + "`",
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	text := b.String()
+	golden.File(t, "../../docs/cef.md", text)
+
+	for i := range cefTable {
+		for col := range numColumns {
+			if s := cefTable[i].column(col); (s.get == nil) != (s.what == "") {
+				t.Errorf("%s: a source of column %d is not explained", cefTable[i].key, col)
+			}
+		}
+	}
+	for key := range cutNever {
+		if !strings.Contains(text, "`"+key+"`") {
+			t.Errorf("%s is not on the page", key)
+		}
+	}
+}
