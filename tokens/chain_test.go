@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -240,14 +240,14 @@ func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
 		}
 		return f.rotate(a)
 	})
-	var lines []string
+	var lines loglines.Lines
 	cfg := tokens.SourceConfig{
 		App:   app(tokens.V2),
 		Store: store,
 		HTTP:  f.client(),
 		Now:   c.Now,
 		Seed:  seed("bad"),
-		Log:   func(_ slog.Level, s string) { lines = append(lines, s) },
+		Log:   lines.Logger(),
 	}
 	if got := token(t, newSource(t, cfg)); got != "at1" {
 		t.Errorf("got %s", got)
@@ -256,8 +256,8 @@ func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
 	if f.refreshes() != "bad rt0 rt1" {
 		t.Errorf("sent %s", f.refreshes())
 	}
-	if !strings.Contains(strings.Join(lines, "\n"), "the stored one stays in use") {
-		t.Errorf("log: %q", lines)
+	if !strings.Contains(lines.String(), "the stored one stays in use") {
+		t.Errorf("log: %q", lines.String())
 	}
 
 	empty := tokenstest.New()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/logs"
 )
 
 // Keeper is a ChainStore in front of another one, and survives a store that fails: it
@@ -18,7 +19,7 @@ import (
 // Source, since only the Keeper knows what is not stored yet. Safe for concurrent use.
 type Keeper struct {
 	store ChainStore
-	log   func(slog.Level, string)
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	chains map[ChainKey]*keptChain
@@ -51,11 +52,11 @@ func (e *UnsavedError) Error() string { return fmt.Sprintf("refresh token not sa
 // Unwrap returns the store's error.
 func (e *UnsavedError) Unwrap() error { return e.Err }
 
-// NewKeeper returns a Keeper in front of store. log, if not nil, gets one line when the
-// store fails and one when it works again.
-func NewKeeper(store ChainStore, log func(slog.Level, string)) *Keeper {
+// NewKeeper returns a Keeper in front of store. log gets one line when the store
+// fails and one when it works again; nil for none.
+func NewKeeper(store ChainStore, log *slog.Logger) *Keeper {
 	if log == nil {
-		log = func(slog.Level, string) {}
+		log = logs.Discard()
 	}
 
 	return &Keeper{
@@ -88,7 +89,7 @@ func (k *Keeper) logFault(key ChainKey, what string, err error) {
 		return
 	}
 
-	k.log(slog.LevelError, plain.Line(fmt.Sprintf(
+	k.log.Error(plain.Line(fmt.Sprintf(
 		"the token store %s (%v); tenant %s goes on with what is in memory, which is lost if the process ends; "+
 			"check data_dir and its disk", what, err, key.TenantID), 600))
 }
@@ -233,8 +234,7 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	k.mu.Unlock()
 
 	if faultWasLogged {
-		k.log(
-			slog.LevelInfo,
+		k.log.Info(
 			plain.Line("the token store works again; the refresh token of tenant "+key.TenantID+" is saved", 300),
 		)
 	}

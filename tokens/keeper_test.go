@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,22 +11,12 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
 
 var errDisk = errors.New("no space left on device")
-
-// journal collects log lines by level.
-type journal struct{ errors, infos []string }
-
-func (j *journal) log(l slog.Level, s string) {
-	if l >= slog.LevelError {
-		j.errors = append(j.errors, s)
-	} else {
-		j.infos = append(j.infos, s)
-	}
-}
 
 func TestAKeeperIsAChainStore(t *testing.T) {
 	s := tokenstest.New()
@@ -41,8 +30,8 @@ func TestKeepersOverOneStoreAreAChainStoreAsProcessesAre(t *testing.T) {
 }
 
 func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
-	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &journal{}
-	keeper := tokens.NewKeeper(store, j.log)
+	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &loglines.Lines{}
+	keeper := tokens.NewKeeper(store, j.Logger())
 	cfg := tokens.SourceConfig{App: app(tokens.V2), Store: keeper, HTTP: f.client(), Now: c.Now}
 	a, b := newSource(t, cfg), newSource(t, cfg)
 	store.Fail("Save", errDisk)
@@ -56,9 +45,9 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 	if load(t, store).Refresh.Reveal() != "rt0" || !keeper.Pending(cfg.App.ChainKey()) {
 		t.Fatal("the disk was not full after all")
 	}
-	if len(j.errors) != 1 || !strings.Contains(j.errors[0], "no space left") ||
-		!strings.Contains(j.errors[0], tenant) {
-		t.Errorf("error lines: %q", j.errors)
+	if errs := j.With("ERROR"); len(errs) != 1 || !strings.Contains(errs[0], "no space left") ||
+		!strings.Contains(errs[0], tenant) {
+		t.Errorf("error lines: %q", errs)
 	}
 	c.add(-time.Hour) // the last token lives: calls that need no sign-in save as well
 	token(t, b)
@@ -71,8 +60,8 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 		keeper.Pending(cfg.App.ChainKey()) {
 		t.Errorf("stored %s after the disk was repaired", got.Refresh.Reveal())
 	}
-	if len(j.errors) != 1 || len(j.infos) != 1 {
-		t.Errorf("lines: %q %q", j.errors, j.infos)
+	if len(j.With("ERROR")) != 1 || len(j.With("INFO")) != 1 {
+		t.Errorf("lines: %q", j.String())
 	}
 	if err := keeper.Flush(t.Context()); err != nil {
 		t.Error(err)
@@ -138,8 +127,8 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 }
 
 func TestAnUnreadableStoreIsReplacedByWhatIsKnownOnly(t *testing.T) {
-	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &journal{}
-	keeper := tokens.NewKeeper(store, j.log)
+	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &loglines.Lines{}
+	keeper := tokens.NewKeeper(store, j.Logger())
 	s := newSource(
 		t,
 		tokens.SourceConfig{
@@ -164,7 +153,7 @@ func TestAnUnreadableStoreIsReplacedByWhatIsKnownOnly(t *testing.T) {
 	if f.refreshes() != "rt0 rt1" {
 		t.Errorf("sent %s", f.refreshes())
 	}
-	if len(j.errors) == 0 {
+	if len(j.With("ERROR")) == 0 {
 		t.Error("nothing was reported")
 	}
 }

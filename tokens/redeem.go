@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
@@ -161,10 +160,7 @@ func (r *redemption) redeemPrevious(ctx context.Context, refused *Error) (Tokens
 	var second *Error
 	switch {
 	case err == nil:
-		r.source.log(
-			slog.LevelWarn,
-			"the newest refresh token was refused, the one before it still works: "+refused.Error(),
-		)
+		r.source.log.Warn("the newest refresh token was refused, the one before it still works: " + refused.Error())
 	case errors.As(err, &second) && second.rotated.IsZero() && second.Fate != advice.TryAgain:
 		return Tokens{}, refused
 	}

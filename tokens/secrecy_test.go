@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -26,6 +27,7 @@ const hidden = "H1DDEN"
 
 func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 	var out bytes.Buffer
+	var lines loglines.Lines
 	logger := slog.New(slog.NewJSONHandler(&out, nil))
 	show := func(values ...any) {
 		for _, v := range values {
@@ -61,13 +63,13 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 			a := app(tokens.V2)
 			a.Credential = cred
 			store := tokenstest.New()
-			keeper := tokens.NewKeeper(store, func(_ slog.Level, s string) { out.WriteString(s) })
+			keeper := tokens.NewKeeper(store, lines.Logger())
 			cfg := tokens.SourceConfig{
 				App:   a,
 				Seed:  seed("seed-" + hidden),
 				Store: keeper,
 				HTTP:  f.client(),
-				Log:   func(_ slog.Level, s string) { out.WriteString(s) },
+				Log:   lines.Logger(),
 			}
 			s := newSource(t, cfg)
 			access, err := s.Token(t.Context())
@@ -105,7 +107,7 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 		_, err := tokens.Client{App: app(tokens.V1), HTTP: hc}.Redeem(t.Context(), secret.New("rt-"+hidden))
 		show(err)
 	}
-	text := out.String()
+	text := out.String() + lines.String()
 	for _, spelled := range []string{
 		hidden,
 		hex.EncodeToString([]byte(hidden)),

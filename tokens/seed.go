@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 
 	"fluent-bit-defender/internal/secret"
@@ -119,7 +118,7 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 	}
 
 	r.source.saveChain(ctx, first, seed.Fingerprint())
-	r.source.log(slog.LevelInfo, "a chain of refresh tokens begins with the configured one")
+	r.source.log.Info("a chain of refresh tokens begins with the configured one")
 
 	return got.Access, nil
 }
@@ -145,8 +144,5 @@ func (r *redemption) advanceDespite(ctx context.Context, seed secret.Text, refus
 }
 
 func (s *Source) warnOfSeed(refused *Error) {
-	s.log(
-		slog.LevelWarn,
-		"the newly configured refresh token is refused, the stored one stays in use: "+refused.Error(),
-	)
+	s.log.Warn("the newly configured refresh token is refused, the stored one stays in use: " + refused.Error())
 }

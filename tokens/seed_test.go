@@ -2,13 +2,13 @@ package tokens_test
 
 import (
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 )
 
@@ -31,7 +31,7 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 			}
 			return f.rotate(a)
 		})
-		var lines []string
+		var lines loglines.Lines
 		current := "0.AXk"
 		s := newSource(
 			t,
@@ -41,11 +41,7 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 				Seed:  func() (secret.Text, error) { return secret.New(current), nil },
 				HTTP:  f.client(),
 				Now:   c.Now,
-				Log: func(l slog.Level, text string) {
-					if l == slog.LevelWarn {
-						lines = append(lines, text)
-					}
-				},
+				Log:   lines.Logger(),
 			},
 		)
 		_, err := s.Token(t.Context())
@@ -59,8 +55,9 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		}
 		c.add(time.Hour)
 		token(t, s)
-		if len(lines) != 1 || !strings.Contains(lines[0], "the stored one stays in use") {
-			t.Errorf("%s: warnings %q", name, lines)
+		warnings := lines.With("WARN")
+		if len(warnings) != 1 || !strings.Contains(warnings[0], "the stored one stays in use") {
+			t.Errorf("%s: warnings %q", name, warnings)
 		}
 		if seen, _ := store.SeedSeen(
 			t.Context(),

@@ -11,6 +11,7 @@ import (
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -35,7 +36,7 @@ type SourceConfig struct {
 	Now func() time.Time
 	// Log gets the few lines that a source writes by itself; nil for none. Failures are
 	// returned, not logged.
-	Log func(slog.Level, string)
+	Log *slog.Logger
 	// TenantName is the label stored with a chain.
 	TenantName string
 	// OnSkew, if set, is called with the service's clock and ours at that moment.
@@ -47,6 +48,7 @@ type SourceConfig struct {
 // a time. Safe for concurrent use.
 type Source struct {
 	cfg    SourceConfig
+	log    *slog.Logger
 	client Client
 	keeper *Keeper
 	key    ChainKey
@@ -94,6 +96,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 
 	s := &Source{
 		cfg: cfg,
+		log: cfg.Log,
 		client: Client{
 			App:     cfg.App,
 			HTTP:    cfg.HTTP,
@@ -104,6 +107,10 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 		key:  cfg.App.ChainKey(),
 		turn: make(chan struct{}, 1),
 	}
+	if s.log == nil {
+		s.log = logs.Discard()
+	}
+
 	if k, ok := cfg.Store.(*Keeper); ok {
 		s.keeper = k
 	} else if cfg.Store != nil {
@@ -111,12 +118,6 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	}
 
 	return s, nil
-}
-
-func (s *Source) log(level slog.Level, text string) {
-	if s.cfg.Log != nil {
-		s.cfg.Log(level, text)
-	}
 }
 
 // renewFrom returns when the token is due for renewal.
@@ -297,7 +298,7 @@ func (s *Source) Decide(ctx context.Context) (grant.Grant, string, error) {
 	s.mu.Unlock()
 
 	if first {
-		s.log(slog.LevelInfo, "grant "+string(chosen)+": "+reason)
+		s.log.Info("grant " + string(chosen) + ": " + reason)
 	}
 
 	return chosen, reason, nil

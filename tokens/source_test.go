@@ -3,7 +3,6 @@ package tokens_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +11,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -162,7 +162,7 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 		"said: refresh token, though no": {app(tokens.V2), nil, tokenstest.New(), grant.RefreshToken, grant.RefreshToken, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			lines := 0
+			var lines loglines.Lines
 			s := newSource(
 				t,
 				tokens.SourceConfig{
@@ -170,11 +170,7 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 					Seed:  tc.seed,
 					Store: tc.store,
 					Grant: tc.grant,
-					Log: func(l slog.Level, _ string) {
-						if l == slog.LevelInfo {
-							lines++
-						}
-					},
+					Log:   lines.Logger(),
 				},
 			)
 			got, reason, err := s.Decide(t.Context())
@@ -188,8 +184,8 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 				t.Fatalf("got %v (%s), %v", got, reason, err)
 			}
 			s.Decide(t.Context())
-			if lines != 1 {
-				t.Errorf("%d lines, want 1", lines)
+			if infos := lines.With("INFO"); len(infos) != 1 {
+				t.Errorf("lines %q, want 1", infos)
 			}
 		})
 	}

@@ -372,7 +372,7 @@ func (c *cli) becomeOwner(dir string) error {
 // keeper uses the chains of a store; unsaved tells afterwards what could not be written
 // to it.
 func (c *cli) keeper(s store.Store) *tokens.Keeper {
-	return tokens.NewKeeper(s.Tokens(), wiring.TokensLog(c.log))
+	return tokens.NewKeeper(s.Tokens(), c.log)
 }
 
 // unsaved tries once more to write what a full or broken disk has kept in memory: this

@@ -83,7 +83,7 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
 
-	d.keeper = tokens.NewKeeper(d.store.Tokens(), wiring.TokensLog(relay))
+	d.keeper = tokens.NewKeeper(d.store.Tokens(), relay)
 
 	for _, w := range d.store.Warnings() {
 		log.Warn("data_dir: " + w)

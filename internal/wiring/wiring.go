@@ -60,7 +60,7 @@ func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
 		Timeout:    p.Tenant.HTTPTimeout,
 		Now:        p.Now,
 		TenantName: p.Tenant.TenantName,
-		Log:        TokensLog(p.Log),
+		Log:        p.Log,
 		OnSkew:     p.LoginClock,
 	})
 }
@@ -151,9 +151,4 @@ func Lines(log *slog.Logger) func(level, text string) {
 
 		log.Log(context.Background(), l, text)
 	}
-}
-
-// TokensLog returns the log callback of package tokens.
-func TokensLog(log *slog.Logger) func(slog.Level, string) {
-	return func(level slog.Level, text string) { log.Log(context.Background(), level, text) }
 }

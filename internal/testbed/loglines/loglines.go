@@ -31,6 +31,22 @@ func (l *Lines) Take() []string {
 	return list
 }
 
+// With returns the lines of a level, such as "WARN", that were not taken.
+func (l *Lines) With(level string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	var list []string
+
+	for _, line := range l.list {
+		if strings.HasPrefix(line, level+" ") {
+			list = append(list, line)
+		}
+	}
+
+	return list
+}
+
 // String returns the lines that were not taken, each with a newline at its end.
 func (l *Lines) String() string {
 	l.mu.Lock()
