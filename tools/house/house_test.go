@@ -100,6 +100,13 @@ func TestEachViolationIsFound(t *testing.T) {
 			files: map[string]string{"a.go": "package a\n\n// ok tells whether all is well.\nfunc ok() {}\n"},
 			want:  `"tells whether": the glossary says reports whether`,
 		},
+		"C outside of the plugin": {
+			files: map[string]string{"a/a.go": "package a\n\nimport \"C\"\n"},
+			want:  "only the folder plugin imports C",
+		},
+		"C in the plugin": {
+			files: map[string]string{"plugin/a.go": "package main\n\nimport \"C\"\n"},
+		},
 		"wide prose": {
 			files: map[string]string{"a.md": strings.Repeat("word ", 22) + "\n"},
 			want:  "110 columns, at most 100",

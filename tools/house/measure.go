@@ -46,6 +46,7 @@ func measure(t *tree) *report {
 		r.lines(t, s)
 		r.functions(t, s)
 		r.literals(t, s)
+		r.imports(t, s)
 		r.commentNames(t, s, n)
 		r.glossary(t, s)
 	}
@@ -55,6 +56,16 @@ func measure(t *tree) *report {
 
 func (r *report) add(s *source, line int, format string, args ...any) {
 	r.violations = append(r.violations, fmt.Sprintf("%s:%d: %s", s.path, line, fmt.Sprintf(format, args...)))
+}
+
+// imports checks that C is in the folder plugin only. golangci-lint's depguard does not see
+// files that use cgo.
+func (r *report) imports(t *tree, s *source) {
+	for _, i := range s.file.Imports {
+		if i.Path.Value == `"C"` && !strings.HasPrefix(s.path, "plugin/") {
+			r.add(s, t.fset.Position(i.Pos()).Line, "only the folder plugin imports C")
+		}
+	}
 }
 
 // width returns the number of columns of a line.

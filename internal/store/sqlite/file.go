@@ -64,7 +64,7 @@ type file struct {
 	// work, what Open would have written.
 	renewed func() error
 
-	mu       gate
+	mu       mutex
 	db       *sql.DB // nil: closed, or (ReadOnly) there is no file yet
 	stmts    map[string]*sql.Stmt
 	closed   bool

@@ -104,12 +104,12 @@ func chainOffset(key tokens.ChainKey) int64 {
 	return rangeChains + int64(binary.BigEndian.Uint64(h[:8])>>2)
 }
 
-// gate is a mutex for which the waiting ends with a context.
-type gate chan struct{}
+// mutex is a lock for which the waiting ends with a context.
+type mutex chan struct{}
 
-func newGate() gate { return make(gate, 1) }
+func newMutex() mutex { return make(mutex, 1) }
 
-func (g gate) lock(ctx context.Context) error {
+func (g mutex) lock(ctx context.Context) error {
 	select {
 	case g <- struct{}{}:
 		return nil
@@ -118,20 +118,20 @@ func (g gate) lock(ctx context.Context) error {
 	}
 }
 
-func (g gate) unlock() { <-g }
+func (g mutex) unlock() { <-g }
 
-// gates are one gate per chain, by its offset in tokens.lock. A gate stays: there are no
-// more than there are chains.
-type gates struct{ m sync.Map }
+// chainMutexes are one mutex per chain, by its offset in tokens.lock. A mutex stays: there
+// are no more than there are chains.
+type chainMutexes struct{ m sync.Map }
 
-func (g *gates) of(at int64) gate {
+func (g *chainMutexes) of(at int64) mutex {
 	if found, ok := g.m.Load(at); ok {
-		return found.(gate)
+		return found.(mutex)
 	}
 
-	found, _ := g.m.LoadOrStore(at, newGate())
+	found, _ := g.m.LoadOrStore(at, newMutex())
 
-	return found.(gate)
+	return found.(mutex)
 }
 
 // lockInputs takes inputs.lock for this process and writes who we are into it, for the

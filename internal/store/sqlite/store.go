@@ -104,7 +104,7 @@ type shared struct {
 	key     atomic.Pointer[seal.Key]
 	locks   ranges
 	checked atomic.Int64 // when checkFiles last did, by clock
-	chains  gates        // against goroutines, as locks is against processes
+	chains  chainMutexes // against goroutines, as locks is against processes
 	tokens  *file
 	feeds   *file
 	cache   feedCaches
@@ -378,7 +378,7 @@ func (sh *shared) makeFiles() {
 func (sh *shared) newFile(s spec) *file {
 	return &file{
 		spec:  s,
-		mu:    newGate(),
+		mu:    newMutex(),
 		dir:   sh.dir,
 		locks: &sh.locks,
 		log:   sh.log,

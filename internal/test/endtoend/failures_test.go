@@ -28,7 +28,7 @@ func (r *rig) troubles(tenant string) (lines []string) {
 
 func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 	t.Parallel()
-	gate := func(t *testing.T, r *rig) (address string, open func()) {
+	closable := func(t *testing.T, r *rig) (address string, open func()) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +56,7 @@ func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 			return func() { r.sim.SetMSSPAuthorised(c.ID, true) }, nil
 		}, []string{"HTTP 403", "MSSP", "https://security.microsoft.com?tid="}},
 		"unreachable host": {func(t *testing.T, r *rig, c simulator.Tenant) (func(), []string) {
-			address, open := gate(t, r)
+			address, open := closable(t, r)
 			return open, []string{"api_url", address}
 		}, []string{"cannot be reached", "api_url"}},
 	} {
