@@ -207,6 +207,6 @@ func (h *host) Append(tag string, events []byte) bool {
 		c,
 		C.size_t(len(tag)),
 		unsafe.Pointer(unsafe.SliceData(events)),
-		C.size_t(len(events)),
+		C.size_t(len(events)), //nolint:nlreturn // cgo puts a return of its own here
 	) == 0
 }

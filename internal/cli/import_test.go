@@ -94,10 +94,13 @@ func TestImportTakesOverASplunkFileOfWhichTheTokenWorks(t *testing.T) {
 	w := newWorld(t)
 	file := w.file(
 		"splunk.properties",
-		"[rest://defender]\nendpoint = "+w.APIURL(
-			"siem",
-		)+"/api/alerts\noauth2_client_id = "+client+"\noauth2_client_secret = "+appSecret+
-			"\noauth2_refresh_token = "+seedToken+"\noauth2_refresh_url = "+w.LoginURL()+"/"+contoso+"/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n",
+		"[rest://defender]\n"+
+			"endpoint = "+w.APIURL("siem")+"/api/alerts\n"+
+			"oauth2_client_id = "+client+"\n"+
+			"oauth2_client_secret = "+appSecret+"\n"+
+			"oauth2_refresh_token = "+seedToken+"\n"+
+			"oauth2_refresh_url = "+w.LoginURL()+"/"+contoso+"/oauth2/token\n"+
+			"oauth2_refresh_props = resource=https://graph.windows.net\n",
 	)
 	r := w.expect(
 		w.run("tokens", "import", file, "--tenant-name", "contoso", "--api-url", w.APIURL("siem"), "--json"),

@@ -202,7 +202,20 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 	w := newWorld(t)
 	section := func(name, id, api, more string) string {
 		return fmt.Sprintf(
-			"[INPUT]\n    Name defender\n    Tag defender.%s\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n    tenant_name %s\n    client_id %s\n    client_secret_file %s\n    api %s\n    login_url %s\n    api_url %s\n    data_dir %s\n%s",
+			"[INPUT]\n"+
+				"    Name defender\n"+
+				"    Tag defender.%s\n"+
+				"    Threaded Off\n"+
+				"    storage.type filesystem\n"+
+				"    tenant_id %s\n"+
+				"    tenant_name %s\n"+
+				"    client_id %s\n"+
+				"    client_secret_file %s\n"+
+				"    api %s\n"+
+				"    login_url %s\n"+
+				"    api_url %s\n"+
+				"    data_dir %s\n"+
+				"%s",
 			name,
 			id,
 			name,
@@ -301,7 +314,19 @@ func TestCheckOfATenantsFileAlone(t *testing.T) {
 	path := w.file(
 		"tenants.yaml",
 		fmt.Sprintf(
-			"defaults:\n  client_id: %s\n  client_secret_file: %s\n  login_url: %s\ntenants:\n  - tenant_id: %s\n    tenant_name: contoso\n    api: graph\n    api_url: %s\n  - tenant_id: %s\n    tenant_name: fabrikam\n    api: endpoint\n    api_url: %s\n",
+			"defaults:\n"+
+				"  client_id: %s\n"+
+				"  client_secret_file: %s\n"+
+				"  login_url: %s\n"+
+				"tenants:\n"+
+				"  - tenant_id: %s\n"+
+				"    tenant_name: contoso\n"+
+				"    api: graph\n"+
+				"    api_url: %s\n"+
+				"  - tenant_id: %s\n"+
+				"    tenant_name: fabrikam\n"+
+				"    api: endpoint\n"+
+				"    api_url: %s\n",
 			client,
 			w.secretFile(),
 			w.LoginURL(),

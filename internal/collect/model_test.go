@@ -178,7 +178,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 		limit: 1 << 20,
 	}
 	key := alert.UnitKey{LoginHost: "login.test", TenantID: "contoso.test", API: "siem"}
-	r.rules = alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(key.TenantID), Updates: true}
+	r.rules = alert.Rules{API: alert.SIEM, TenantID: key.TenantID, Updates: true}
 	r.cfg = UnitConfig{
 		Key:           key,
 		Name:          "contoso",

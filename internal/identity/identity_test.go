@@ -74,8 +74,11 @@ func asRoot() error {
 // started checks the line that a program of ours prints.
 func started(cmd *exec.Cmd, want string) error {
 	out, err := cmd.Output()
-	if got := strings.Join(strings.Fields(string(out)), " "); err != nil || got != want {
-		return fmt.Errorf("a program has %q, %v, want %q", got, err, want)
+	if err != nil {
+		return fmt.Errorf("a program has printed %q: %w", out, err)
+	}
+	if got := strings.Join(strings.Fields(string(out)), " "); got != want {
+		return fmt.Errorf("a program has %q, want %q", got, want)
 	}
 	return nil
 }

@@ -80,7 +80,8 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 		`defender_up{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 0`,
 		`defender_alerts_emitted_total{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 3`,
 		`defender_poll_errors_total{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 7`,
-		`defender_last_success_timestamp_seconds{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 1.7e+09`,
+		`defender_last_success_timestamp_seconds{api="graph",login_host="login.example",state_id="",` +
+			`tenant="contoso",tenant_id="a"} 1.7e+09`,
 		`defender_buffer_bytes 84`,
 		`defender_delivery_blocked 1`,
 	} {

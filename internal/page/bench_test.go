@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkReader finds the 10,000 rows of a page of 24 MB, the reads being as large as
-// a TLS record.
+// BenchmarkReader finds the 10,000 rows of a page of 24 MB. Each read returns as much as
+// a TLS record holds.
 func BenchmarkReader(b *testing.B) {
 	row := `{"@odata.type":"#microsoft.graph.security.alert","id":"da639057068110345678_1020304050","status":"new",` +
 		`"severity":"low","assignedTo":null,"osBuild":22631,"filePath":"C:\\Windows\\SysWOW64","tags":["a","b"],` +

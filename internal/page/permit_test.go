@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestALargeRowNeedsAPermit: it is asked for once, before the buffer grows that far,
-// and given back with the buffer when the next row is wanted.
+// The permit is asked for once, before the buffer grows that far. It is released together
+// with the buffer when the next row is read.
 func TestALargeRowNeedsAPermit(t *testing.T) {
 	large := `{"a":"` + strings.Repeat("x", 3*LargeRow) + `"}`
 	asked, held := 0, 0
@@ -43,8 +43,7 @@ func TestALargeRowNeedsAPermit(t *testing.T) {
 	}
 }
 
-// TestWithoutAPermitTheLargeRowEndsThePage: with the rows before it read, and the
-// reason told.
+// The rows before the large one are returned first, then the error of the permit.
 func TestWithoutAPermitTheLargeRowEndsThePage(t *testing.T) {
 	refusal := errors.New("no")
 	p := NewReader(strings.NewReader(`[1,"`+strings.Repeat("x", 3*LargeRow)+`"]`), Options{})

@@ -22,33 +22,37 @@ const maxText = 1 << 20
 
 // Options of a Reader.
 type Options struct {
-	MaxRow int // longest row in bytes; 0 means DefaultMaxRow
-	Buffer int // bytes of the buffer to begin with, which is also kept for the next page; 0 means DefaultBuffer
+	// MaxRow is the length of the longest row in bytes; 0 means DefaultMaxRow.
+	MaxRow int
+	// Buffer is the initial size of the buffer in bytes, and its size when the next
+	// page begins; 0 means DefaultBuffer.
+	Buffer int
 }
 
 // A Reader finds the rows of a page: the elements of the array "value" of an OData
-// object, wherever it stands among the other keys, or those of a bare array. It holds
-// its buffer and the row it is at, however long the page is: at most MaxRow (but 1 MiB
-// at least, for its link) + Buffer bytes, and half as much again while the buffer
-// grows. It is not for concurrent use.
+// object, wherever that key is among the others, or those of a bare array. Its memory
+// does not depend on the length of the page: it is at most Buffer + MaxRow bytes (or
+// Buffer + 1 MiB if MaxRow is less, for the link), and half as much again while the
+// buffer grows. It is not for concurrent use.
 type Reader struct {
 	src    io.Reader
 	opt    Options
 	buf    []byte
 	permit Permit
-	giveUp func() // gives the permit back; nil while there is none
-	r, w   int    // buf[r:w] was read from src and not consumed
+	giveUp func() // returns the permit; nil while there is none
+	r, w   int    // buf[r:w] is read from src and not consumed yet
 	srcErr error
 
 	state    state
 	bare     bool // the document is an array
-	noBOM    bool // there was one
+	noBOM    bool // no byte order mark may follow: there was one
 	hasValue bool
 	rows     int
 	nextLink string
-	err      error // final
+	err      error // what Next returns from now on
 }
 
+// state is the place in the document that the Reader is at.
 type state uint8
 
 const (
@@ -62,11 +66,11 @@ const (
 	atEnd // behind the last bracket
 )
 
-// A Permit is asked for before the buffer grows beyond LargeRow. It may wait; an error
-// ends the page. release is called once, when the large row is no longer needed.
+// A Permit is called before the buffer grows beyond LargeRow. It may wait. An error of
+// it ends the page. The Reader calls release once, when it no longer needs the large row.
 type Permit func() (release func(), err error)
 
-// NewReader makes a Reader of the page that r delivers.
+// NewReader returns a Reader of the page that r delivers.
 func NewReader(r io.Reader, o Options) *Reader {
 	if o.MaxRow <= 0 {
 		o.MaxRow = DefaultMaxRow
@@ -82,8 +86,8 @@ func NewReader(r io.Reader, o Options) *Reader {
 	return p
 }
 
-// Reset makes p a Reader of the page that r delivers, as if it were new, with the
-// buffer it has; a buffer that grew for a large row is given up.
+// Reset makes p a Reader of the page that r delivers, as if it were new. It keeps its
+// buffer, unless that has grown for a large row.
 func (p *Reader) Reset(r io.Reader) {
 	buf := p.buf
 	if len(buf) != p.opt.Buffer {
@@ -94,11 +98,11 @@ func (p *Reader) Reset(r io.Reader) {
 	*p = Reader{src: r, opt: p.opt, buf: buf}
 }
 
-// Ask makes p ask for a permit before it keeps a row of more than LargeRow bytes, until
-// Reset.
+// Ask makes p call permit before it keeps a row of more than LargeRow bytes. It holds
+// until Reset.
 func (p *Reader) Ask(permit Permit) { p.permit = permit }
 
-// release gives the permit back, if there is one.
+// release returns the permit, if there is one.
 func (p *Reader) release() {
 	if p.giveUp != nil {
 		p.giveUp()
@@ -106,7 +110,8 @@ func (p *Reader) release() {
 	}
 }
 
-// shrink gives up a buffer that grew for a large row, and then the permit.
+// shrink replaces a buffer that has grown for a large row by a small one, and then
+// returns the permit.
 func (p *Reader) shrink() {
 	if len(p.buf) <= max(LargeRow, p.opt.Buffer) {
 		return
@@ -119,27 +124,29 @@ func (p *Reader) shrink() {
 	p.release()
 }
 
-// Rows is how many rows were met so far, those that were too large among them.
+// Rows returns the number of rows so far, including those that were too large.
 func (p *Reader) Rows() int { return p.rows }
 
 // Bare reports whether the document is an array rather than an object. It is known as
-// soon as Next gave a row or io.EOF.
+// soon as Next has returned a row or io.EOF.
 func (p *Reader) Bare() bool { return p.bare }
 
-// NextLink is the "@odata.nextLink" of the page, empty when it has none. It may stand
-// behind the rows, so it is known for certain only once Next has given io.EOF.
+// NextLink returns the "@odata.nextLink" of the page, empty if it has none. The link may
+// follow the rows, so it is known for certain only when Next has returned io.EOF.
 func (p *Reader) NextLink() string { return p.nextLink }
 
-// Next gives the next row as it stands in the page. It is valid until the next call. A
-// row need not be an object, nor even JSON: only strings and brackets were followed.
+// Next returns the next row, byte for byte as the page has it. It is valid until the next
+// call. A row need not be an object, nor even JSON: Next only follows strings and
+// brackets to find its end.
 //
-// At the end of the document, and only there, Next gives io.EOF. Other errors:
-//   - ErrRowTooLarge: this row was passed over, reading can go on;
+// At the end of the document, and only there, Next returns io.EOF. Other errors:
+//   - ErrRowTooLarge: this row was skipped, reading can go on;
 //   - ErrNotPage, ErrSyntax: the rows so far are whole, the rest is unknown;
-//   - wrapping io.ErrUnexpectedEOF: the body was cut short, the rows so far are whole;
-//   - wrapping what the underlying reader reported: the same.
+//   - one that wraps io.ErrUnexpectedEOF: the body was cut short, the rows so far are
+//     whole;
+//   - one that wraps an error of the underlying reader or of the permit: the same.
 //
-// All but the first stay: Next gives them again.
+// All but the first are final: Next returns them again.
 func (p *Reader) Next() ([]byte, error) {
 	if p.err != nil {
 		return nil, p.err
@@ -155,97 +162,127 @@ func (p *Reader) Next() ([]byte, error) {
 	return row, err
 }
 
+// next reads on from where the last call stopped, up to the next row. Each round of the
+// loop handles the byte c, which is the first of something or the end of it.
 func (p *Reader) next() ([]byte, error) {
 	for {
 		c, err := p.peek()
-		if errors.Is(err, io.EOF) && p.state == atEnd {
-			if !p.bare && !p.hasValue {
-				return nil, fmt.Errorf(`%w: an object without "value"`, ErrNotPage)
-			}
-
-			return nil, io.EOF
-		}
-
 		if err != nil {
-			return nil, p.broken(err)
+			return nil, p.ended(err)
 		}
 
 		switch p.state {
 		case atStart:
-			if err := p.start(c); err != nil {
-				return nil, err
-			}
+			err = p.start(c)
 		case atFirstRow, atRow:
-			if c == ']' && p.state == atFirstRow {
-				p.r++
-				p.endArray()
-
-				continue
+			if c != ']' || p.state == atRow {
+				return p.row()
 			}
 
-			p.state = behindRow
-
-			n, err := p.span(p.opt.MaxRow)
-			if err == nil || errors.Is(err, ErrRowTooLarge) {
-				p.rows++
-			}
-
-			if err != nil {
-				return nil, err
-			}
-
-			row := p.buf[p.r : p.r+n : p.r+n]
-			p.r += n
-
-			return row, nil
+			p.r++
+			p.endArray()
 		case behindRow:
-			p.r++
-
-			switch c {
-			case ',':
-				p.state = atRow
-			case ']':
-				p.endArray()
-			default:
-				return nil, p.syntax()
-			}
+			err = p.afterRow(c)
 		case atFirstKey, atKey:
-			if c == '}' && p.state == atFirstKey {
-				p.r++
-				p.state = atEnd
-
-				continue
-			}
-
-			if c != '"' {
-				return nil, p.syntax()
-			}
-
-			if err := p.member(); err != nil {
-				return nil, err
-			}
+			err = p.key(c)
 		case behindMember:
-			p.r++
-
-			switch c {
-			case ',':
-				p.state = atKey
-			case '}':
-				p.state = atEnd
-			default:
-				return nil, p.syntax()
-			}
+			err = p.afterMember(c)
 		case atEnd:
-			return nil, p.syntax()
+			err = p.syntax()
+		}
+
+		if err != nil {
+			return nil, err
 		}
 	}
 }
 
-// bom is the byte order mark that some proxies put in front; a reader of JSON may pass
-// over it (RFC 8259 §8.1).
+// ended returns what Next returns when the source has ended with err: io.EOF if the
+// document is complete, and else why it is not a page.
+func (p *Reader) ended(err error) error {
+	if p.state != atEnd || !errors.Is(err, io.EOF) {
+		return p.broken(err)
+	}
+
+	if !p.bare && !p.hasValue {
+		return fmt.Errorf(`%w: an object without "value"`, ErrNotPage)
+	}
+
+	return io.EOF
+}
+
+// row reads the row that begins at buf[r].
+func (p *Reader) row() ([]byte, error) {
+	p.state = behindRow
+
+	n, err := p.span(p.opt.MaxRow)
+	if err == nil || errors.Is(err, ErrRowTooLarge) {
+		p.rows++
+	}
+
+	if err != nil {
+		return nil, err
+	}
+
+	row := p.buf[p.r : p.r+n : p.r+n]
+	p.r += n
+
+	return row, nil
+}
+
+// afterRow reads the byte c behind a row: a comma or the end of the array.
+func (p *Reader) afterRow(c byte) error {
+	p.r++
+
+	switch c {
+	case ',':
+		p.state = atRow
+	case ']':
+		p.endArray()
+	default:
+		return p.syntax()
+	}
+
+	return nil
+}
+
+// key reads the member of the page's object that begins with c, or the end of an object
+// without members.
+func (p *Reader) key(c byte) error {
+	switch {
+	case c == '"':
+		return p.member()
+	case c == '}' && p.state == atFirstKey:
+		p.r++
+		p.state = atEnd
+
+		return nil
+	}
+
+	return p.syntax()
+}
+
+// afterMember reads the byte c behind a member: a comma or the end of the object.
+func (p *Reader) afterMember(c byte) error {
+	p.r++
+
+	switch c {
+	case ',':
+		p.state = atKey
+	case '}':
+		p.state = atEnd
+	default:
+		return p.syntax()
+	}
+
+	return nil
+}
+
+// bom is the byte order mark that some proxies put in front; a reader of JSON may ignore
+// it (RFC 8259 §8.1).
 const bom = "\ufeff"
 
-// start looks at the first byte of the document.
+// start reads the first byte of the document, c, or the byte order mark in front of it.
 func (p *Reader) start(c byte) error {
 	switch c {
 	case '{':
@@ -275,6 +312,7 @@ func (p *Reader) start(c byte) error {
 	return nil
 }
 
+// endArray sets the state behind the array of rows.
 func (p *Reader) endArray() {
 	p.state = behindMember
 	if p.bare {
@@ -290,7 +328,7 @@ func (p *Reader) member() error {
 		return err
 	}
 
-	name, err := unquote(p.take(n)) // empty when it was too long: no key that matters here
+	name, err := unquote(p.take(n)) // empty for a key that is too long: it is none of those below
 	if err != nil {
 		return p.syntax()
 	}
@@ -335,6 +373,7 @@ func (p *Reader) member() error {
 	return nil
 }
 
+// link reads the value of "@odata.nextLink", which begins with c.
 func (p *Reader) link(c byte) error {
 	p.state = behindMember
 
@@ -358,7 +397,7 @@ func (p *Reader) link(c byte) error {
 	return nil
 }
 
-// unquote gives the text of a JSON string, a copy, or nothing for no bytes.
+// unquote returns the text of a JSON string as a copy, and an empty text for no bytes.
 func unquote(b []byte) (string, error) {
 	if len(b) == 0 {
 		return "", nil
@@ -375,6 +414,7 @@ func unquote(b []byte) (string, error) {
 	return s, err
 }
 
+// take consumes n bytes and returns them. They are valid until the next fill.
 func (p *Reader) take(n int) []byte {
 	b := p.buf[p.r : p.r+n]
 	p.r += n
@@ -382,9 +422,9 @@ func (p *Reader) take(n int) []byte {
 	return b
 }
 
-// span gives the length of the value that begins at buf[r] and brings all of it into
-// the buffer, if it is no longer than limit. A longer one is consumed without being
-// kept, and ErrRowTooLarge returned.
+// span reads the whole value that begins at buf[r] into the buffer and returns its
+// length. A value longer than limit bytes is consumed instead, and the error is
+// ErrRowTooLarge.
 func (p *Reader) span(limit int) (int, error) {
 	s, ok := newScanner(p.buf[p.r])
 	if !ok {
@@ -416,8 +456,8 @@ func (p *Reader) span(limit int) (int, error) {
 	}
 }
 
-// peek gives the next byte that is not white space, without consuming it. The error is
-// fill's.
+// peek returns the next byte that is not white space, without consuming it. Its error is
+// that of fill.
 func (p *Reader) peek() (byte, error) {
 	for {
 		for p.r < p.w {
@@ -435,8 +475,8 @@ func (p *Reader) peek() (byte, error) {
 	}
 }
 
-// fill reads more behind buf[w], keeping buf[r:w]; it makes room first, or a larger
-// buffer.
+// fill reads more bytes into the buffer and keeps buf[r:w]. Where there is no room it
+// makes some first. Its error is that of the source or of the permit.
 func (p *Reader) fill() error {
 	if p.srcErr != nil {
 		return p.srcErr
@@ -452,7 +492,8 @@ func (p *Reader) fill() error {
 		}
 	}
 
-	// What is read behind a large row is kept in a small buffer later, see shrink.
+	// Not more than opt.Buffer bytes: what follows a large row must fit into the small
+	// buffer that shrink moves it to.
 	end := min(len(p.buf), p.w+p.opt.Buffer)
 	for range 100 {
 		n, err := p.src.Read(p.buf[p.w:end])
@@ -498,7 +539,7 @@ func (p *Reader) makeRoom() error {
 	return nil
 }
 
-// broken is the error for a document that ends, for the reason err, where it must not.
+// broken returns the error for a document that ends too early, because of err.
 func (p *Reader) broken(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
@@ -507,4 +548,5 @@ func (p *Reader) broken(err error) error {
 	return fmt.Errorf("page cut short after %d rows: %w", p.rows, err)
 }
 
+// syntax returns the error for a document that is not JSON.
 func (p *Reader) syntax() error { return fmt.Errorf("%w after %d rows", ErrSyntax, p.rows) }

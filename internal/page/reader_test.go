@@ -15,8 +15,8 @@ import (
 	"testing/iotest"
 )
 
-// readAll gives all rows, the link and the final error (nil for io.EOF); rows too large
-// are given as "TOO LARGE".
+// readAll returns all rows, the link and the final error (nil for io.EOF). A row that is
+// too large is returned as "TOO LARGE".
 func readAll(t testing.TB, p *Reader) (rows []string, link string, err error) {
 	t.Helper()
 	for {
@@ -25,13 +25,13 @@ func readAll(t testing.TB, p *Reader) (rows []string, link string, err error) {
 		case errors.Is(err, ErrRowTooLarge):
 			rows = append(rows, "TOO LARGE")
 		case err != nil:
-			if _, again := p.Next(); again != err {
+			if _, again := p.Next(); !errors.Is(again, err) {
 				t.Errorf("after %v comes %v", err, again)
 			}
 			if p.Rows() != len(rows) {
 				t.Errorf("Rows is %d after %d rows", p.Rows(), len(rows))
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			return rows, p.NextLink(), err
@@ -177,7 +177,7 @@ func TestErrorsOfTheTransportComeThrough(t *testing.T) {
 		}
 	}
 	if _, _, err := readAll(t, NewReader(stuck{}, Options{})); !errors.Is(err, io.ErrNoProgress) {
-		t.Errorf("a reader that never gives anything: %v", err)
+		t.Errorf("a reader that never returns anything: %v", err)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestRowsTooLargeArePassedOver(t *testing.T) {
 	}
 }
 
-// generated is a page of n rows with the same content, which exists only as it is read.
+// generated is a page of n equal rows that is made while it is read.
 type generated struct {
 	row  string
 	rest string // the row behind a comma
@@ -279,7 +279,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		rows := 0
 		for {
 			row, err := p.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil || string(row) != page.row {
@@ -325,8 +325,8 @@ func TestPublishedSamples(t *testing.T) {
 	}
 }
 
-// reference reads a whole document with encoding/json; ok is false when that does not
-// see a page in it.
+// reference reads a whole document with encoding/json. ok is false if the document is not
+// a page.
 func reference(doc []byte) (rows []string, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	open, err := d.Token()

@@ -5,9 +5,9 @@ import (
 	"math/bits"
 )
 
-// A scanner finds the end of one JSON value in text that comes in pieces. It follows
-// strings and counts brackets; whether what is between them is JSON, and whether
-// brackets match in kind, is for the transcoder to find out.
+// A scanner finds the end of one JSON value in text that arrives in pieces. It follows
+// strings and counts brackets. It does not check that the text between them is JSON, nor
+// that brackets match in kind: internal/record does.
 type scanner struct {
 	scalar   bool // a number or literal: it ends before the next delimiter
 	inString bool
@@ -15,8 +15,8 @@ type scanner struct {
 	depth    int  // open brackets
 }
 
-// newScanner begins with the first byte of a value, which scan has to be given too. ok
-// is false when no value begins so.
+// newScanner returns the scanner for a value with the given first byte. That byte must be
+// passed to scan too. ok is false if no JSON value begins with it.
 func newScanner(first byte) (s scanner, ok bool) {
 	switch first {
 	case '{', '[', '"':
@@ -28,7 +28,7 @@ func newScanner(first byte) (s scanner, ok bool) {
 	return scanner{}, false
 }
 
-// What a byte outside strings means.
+// The meanings of a byte outside strings.
 const (
 	other = iota
 	quote
@@ -40,8 +40,8 @@ var meaning = [256]uint8{'"': quote, '{': opening, '[': opening, '}': closing, '
 
 var delimits = [256]bool{',': true, ']': true, '}': true, ' ': true, '\n': true, '\r': true, '\t': true}
 
-// scan goes on with the bytes b and gives how many of them belong to the value, and
-// whether it ends there.
+// scan continues with the bytes b. It returns how many of them belong to the value, and
+// whether the value ends there.
 func (s *scanner) scan(b []byte) (n int, done bool) {
 	if s.scalar {
 		for i, c := range b {
@@ -90,13 +90,16 @@ func (s *scanner) scan(b []byte) (n int, done bool) {
 	return i, false
 }
 
+// Masks for the zero-byte test of stringEnd: the lowest and the highest bit of each of
+// eight bytes.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// stringEnd gives the offset behind the quote that ends the string b[i:] is in and
-// leaves the string, or len(b) when the string goes on.
+// stringEnd returns the offset behind the quote that ends the string, where b[i:] is
+// inside that string, and clears inString. It returns len(b) if the string does not end
+// in b.
 func (s *scanner) stringEnd(b []byte, i int) int {
 	if s.escaped && i < len(b) {
 		s.escaped = false

@@ -29,7 +29,9 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 		"a proxy with a password": {config.Map{"proxy": "http://u:hidden@proxy.example.test:3128"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.keys["tenant_id"], c.keys["client_id"], c.keys["grant"] = "99999999-8888-4777-8666-555555555551", "11111111-2222-4333-8444-555555555555", "refresh_token"
+			c.keys["tenant_id"] = "99999999-8888-4777-8666-555555555551"
+			c.keys["client_id"] = "11111111-2222-4333-8444-555555555555"
+			c.keys["grant"] = "refresh_token"
 			in, _, err := config.FromPlugin(c.keys, config.Sources{})
 			if err != nil {
 				t.Fatal(err)
