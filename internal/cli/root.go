@@ -312,7 +312,7 @@ func (c *cli) open(configured place, corrected ...string) (store.Store, error) {
 		Dir: dir,
 		Key: key,
 		Now: c.Now,
-		Log: wiring.Lines(c.log),
+		Log: c.log,
 	})
 	if err != nil {
 		return nil, err
@@ -448,7 +448,7 @@ func (c *cli) look() (*view, error) {
 		Key:      key,
 		ReadOnly: true,
 		Now:      c.Now,
-		Log:      wiring.Lines(c.log),
+		Log:      c.log,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+

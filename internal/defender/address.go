@@ -1,6 +1,7 @@
 package defender
 
 import (
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -64,7 +65,9 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 	base, baseErr := url.Parse(r.client.BaseURL)
 	switch {
 	case len(address) > longestLink, err != nil, baseErr != nil:
-		r.warn("odd link", "warn", host+" gives a link that is not an address; alerts are read without links")
+		r.logOnce("odd link", slog.LevelWarn,
+			host+" gives a link that is not an address; alerts are read without links")
+
 		return true, ""
 	case u.Scheme != base.Scheme, !sameHost(u, base), u.User != nil:
 		to := netfault.Host(u)
@@ -72,15 +75,17 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 			to = "another host"
 		}
 
-		r.warn("foreign link", "error",
+		r.logOnce("foreign link", slog.LevelError,
 			host+" links to "+to+", which is not followed: a token is sent to the configured host only")
 
 		return true, ""
 	case lostDollar(u.Query()):
-		r.warn("lost $", "warn", host+" gives links whose options have lost their $; alerts are read without links")
+		r.logOnce("lost $", slog.LevelWarn,
+			host+" gives links whose options have lost their $; alerts are read without links")
+
 		return true, ""
 	case address == q.link, sameOptions(address, r.address(q)):
-		r.warn("repeated link", "warn", host+" links a page to itself; alerts are read without links")
+		r.logOnce("repeated link", slog.LevelWarn, host+" links a page to itself; alerts are read without links")
 
 		return true, ""
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -52,9 +53,8 @@ type Settings struct {
 	// Skew is called with the service's time, from the header Date, and ours when an
 	// answer arrives; nil for none.
 	Skew func(server, local time.Time)
-	// Notice takes a line for the log about something that is unusual but no error; nil
-	// for none.
-	Notice func(level, text string)
+	// Log gets a line about something that is unusual but no error; nil for none.
+	Log *slog.Logger
 	// MaxPage is the most rows that the API lists at a time, PageSize how many to ask
 	// for; both are for APIs with pages.
 	MaxPage, PageSize int
@@ -83,12 +83,6 @@ func (c *client) waitLong() (restore func()) {
 	c.waitMax = longWait
 
 	return func() { c.waitMax = before }
-}
-
-func (c *client) notice(level, text string) {
-	if c.Notice != nil {
-		c.Notice(level, text)
-	}
 }
 
 // get requests address and returns the body of a successful answer. After a 401 it tries

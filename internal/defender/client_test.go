@@ -337,8 +337,8 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if len(b.rows) != 2 || len(*notices) != 1 {
-			t.Errorf("%s: %d rows, said %q", name, len(b.rows), *notices)
+		if len(b.rows) != 2 || len(notices.List()) != 1 {
+			t.Errorf("%s: %d rows, said %q", name, len(b.rows), notices.List())
 		}
 	}
 	if arrived > 0 {
@@ -369,8 +369,8 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 	b := newBasket(t, alert.Graph)
 	r.readOn(r.window(2*time.Hour), b, &b.safe)
 	r.complete(b)
-	if len(r.notices) != 1 || !strings.Contains(r.notices[0], "graph.attacker.example") {
-		t.Errorf("said %q", r.notices)
+	if len(r.notices.List()) != 1 || !strings.Contains(r.notices.List()[0], "graph.attacker.example") {
+		t.Errorf("said %q", r.notices.List())
 	}
 	if err := r.SetFaults("redirect:kind=307"); err != nil {
 		t.Fatal(err)

@@ -143,12 +143,12 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 					}
 				}
 				if p.evidence {
-					if missing > 0 || len(k.deferred) > 0 || len(*notices) != 1 {
+					if missing > 0 || len(k.deferred) > 0 || len(notices.List()) != 1 {
 						t.Errorf(
 							"without $expand they can be read: %d missing, %v deferred, said %q",
 							missing,
 							k.deferred,
-							*notices,
+							notices.List(),
 						)
 					}
 					return
@@ -350,13 +350,13 @@ func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 			break
 		}
 	}
-	if len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 500 || len(*notices) != 2 {
+	if len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 500 || len(notices.List()) != 2 {
 		t.Errorf(
 			"%d alerts, %d windows deferred, %d requests, said %q",
 			len(k.rows),
 			len(k.deferred),
 			p.asked,
-			*notices,
+			notices.List(),
 		)
 	}
 	p.poison = nil
@@ -390,14 +390,14 @@ func TestAnOrderThatMakesItFailIsLeftOut(t *testing.T) {
 		for ; reads < 20 && reader.Read(t.Context(), lastHour(), &k) != nil; reads++ {
 			k.safe = 0
 		}
-		if len(k.rows) != 20 || len(k.deferred) > 0 || reads > 10 || len(*notices) != 1 {
+		if len(k.rows) != 20 || len(k.deferred) > 0 || reads > 10 || len(notices.List()) != 1 {
 			t.Errorf(
 				"%s: %d alerts after %d reads, %d windows deferred, said %q",
 				api,
 				len(k.rows),
 				reads,
 				len(k.deferred),
-				*notices,
+				notices.List(),
 			)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 	"fluent-bit-defender/tokens"
@@ -62,7 +63,7 @@ type rig struct {
 	clock   *clock
 	reader  DeferringReader
 	limiter *Limiter
-	notices []string
+	notices loglines.Lines
 	cfg     Settings
 }
 
@@ -89,7 +90,7 @@ func newRig(t *testing.T, api alert.API, change func(*simulator.Config, *Setting
 		IdleTimeout: time.Minute,
 		MaxPage:     target.MaxPage,
 		PageSize:    target.DefaultPage,
-		Notice:      func(level, text string) { r.notices = append(r.notices, level+": "+text) },
+		Log:         r.notices.Logger(),
 	}
 	if change != nil {
 		change(&sim, &r.cfg)
@@ -273,11 +274,11 @@ func (r *rig) complete(b *basket) {
 var oDataAPIs = []alert.API{alert.Endpoint, alert.Graph, alert.Incidents}
 
 // fake makes a reader in front of a handler.
-func fake(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Settings)) (DeferringReader, *[]string) {
+func fake(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Settings)) (DeferringReader, *loglines.Lines) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	var notices []string
+	notices := &loglines.Lines{}
 	s := Settings{
 		BaseURL:  server.URL,
 		Path:     "/alerts",
@@ -289,7 +290,7 @@ func fake(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Setti
 		Now:      func() time.Time { return start },
 		MaxPage:  100,
 		PageSize: 100,
-		Notice:   func(level, text string) { notices = append(notices, level+": "+text) },
+		Log:      notices.Logger(),
 	}
 	for _, f := range change {
 		f(&s)
@@ -298,7 +299,7 @@ func fake(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Setti
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reader.(DeferringReader), &notices
+	return reader.(DeferringReader), notices
 }
 
 type fixedToken string

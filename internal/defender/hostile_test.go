@@ -161,8 +161,8 @@ func TestNewestFirstIsNoticed(t *testing.T) {
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 40 {
 			t.Errorf("%s: %d of 40, %v", api, len(b.rows), err)
 		}
-		if len(*notices) != 1 || !strings.Contains((*notices)[0], "order") {
-			t.Errorf("%s: said %q", api, *notices)
+		if len(notices.List()) != 1 || !strings.Contains(notices.List()[0], "order") {
+			t.Errorf("%s: said %q", api, notices.List())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -165,7 +166,7 @@ func (r *odata) disorder(problem string) {
 	r.unordered = r.client.Now()
 	r.orderKept = false
 
-	r.warn("order", "warn", r.client.service.host+" "+problem+"; it is read in small closed windows instead")
+	r.logOnce("order", slog.LevelWarn, r.client.service.host+" "+problem+"; it is read in small closed windows instead")
 }
 
 // finest implements piecewise.
@@ -255,12 +256,13 @@ func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (ans
 // readPlainly notes an alert that could be read only without $expand. After several in a
 // row, all are read without it for a while.
 func (r *odata) readPlainly() {
-	r.warn("plain", "warn", "an alert cannot be read with $expand="+r.facts.Expand+" and is emitted without it")
+	r.logOnce("plain", slog.LevelWarn,
+		"an alert cannot be read with $expand="+r.facts.Expand+" and is emitted without it")
 
 	r.plainly++
 	if r.plainly >= expandSuspect {
 		r.plainUntil = r.client.Now().Add(expandAgain)
-		r.warn("all plain", "warn", r.client.service.host+" fails with $expand="+r.facts.Expand+
+		r.logOnce("all plain", slog.LevelWarn, r.client.service.host+" fails with $expand="+r.facts.Expand+
 			"; alerts are emitted without it, and it is tried again every hour")
 	}
 }
@@ -446,11 +448,11 @@ func (r *odata) header() http.Header {
 	return http.Header{"Prefer": {r.facts.Prefer}}
 }
 
-// warn writes a line to the log, once for each about.
-func (r *odata) warn(about, level, text string) {
+// logOnce writes a line to the log, once for each about.
+func (r *odata) logOnce(about string, level slog.Level, text string) {
 	if !r.warned[about] {
 		r.warned[about] = true
-		r.client.notice(level, text)
+		r.client.Log.Log(context.Background(), level, text)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestRandomServices(t *testing.T) {
 						habits,
 						faults,
 						r.Requests().Count[string(api)],
-						r.notices,
+						r.notices.List(),
 					)
 				}
 			})

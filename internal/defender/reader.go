@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -68,6 +69,10 @@ func NewReader(api alert.API, s Settings) (Reader, error) {
 	facts, err := api.Descriptor()
 	if err != nil {
 		return nil, err
+	}
+
+	if s.Log == nil {
+		s.Log = logs.Discard()
 	}
 
 	switch facts.Protocol {

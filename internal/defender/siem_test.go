@@ -211,7 +211,7 @@ func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
 	}
 	c.Advance(orderAgain)
 	l.desc = false
-	if again, on := read(), read(); again == 0 || on == 0 || len(*notices) != 1 {
-		t.Errorf("asked for the order %d, then %d times; said %q", again, on, *notices)
+	if again, on := read(), read(); again == 0 || on == 0 || len(notices.List()) != 1 {
+		t.Errorf("asked for the order %d, then %d times; said %q", again, on, notices.List())
 	}
 }

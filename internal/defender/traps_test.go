@@ -42,8 +42,8 @@ func TestFractionsAreTimesNotText(t *testing.T) {
 		_, _ = io.WriteString(w, pageOf(rows[:min(2, len(rows))]...))
 	})
 	b := newBasket(t, alert.Endpoint)
-	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 5 || len(*notices) > 0 {
-		t.Errorf("%d of 5 after %d requests, %v, %q", len(b.rows), asked, err, *notices)
+	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 5 || len(notices.List()) > 0 {
+		t.Errorf("%d of 5 after %d requests, %v, %q", len(b.rows), asked, err, notices.List())
 	}
 }
 
@@ -191,8 +191,8 @@ func TestLinksAreNotNeeded(t *testing.T) {
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 90 || l.asked > 150 {
 			t.Errorf("%s: %d of 90 after %d requests, %v", name, len(b.rows), l.asked, err)
 		}
-		if len(*notices) > 1 {
-			t.Errorf("%s: said %q", name, *notices)
+		if len(notices.List()) > 1 {
+			t.Errorf("%s: said %q", name, notices.List())
 		}
 	}
 }

@@ -77,7 +77,7 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 		Dir:    path,
 		Key:    key,
 		Inputs: true,
-		Log:    wiring.Lines(relay),
+		Log:    relay,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)

@@ -1,11 +1,9 @@
 package wiring
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
@@ -87,7 +85,7 @@ func (p Parts) Reader(source defender.TokenSource, limiter *defender.Limiter) (d
 		Limiter:     limiter,
 		Now:         p.Now,
 		Skew:        p.APIClock,
-		Notice:      Lines(p.Log),
+		Log:         p.Log,
 		MaxPage:     t.Endpoint.MaxPage,
 		PageSize:    t.PageSize,
 		ByCreation:  !t.Updates,
@@ -138,17 +136,4 @@ func StoreKey(path string) ([]byte, error) {
 	}
 
 	return key, nil
-}
-
-// Lines returns a function that logs lines whose level is a name: "error", "warn",
-// "info" or "debug".
-func Lines(log *slog.Logger) func(level, text string) {
-	return func(level, text string) {
-		var l slog.Level
-		if err := l.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
-			l = slog.LevelInfo
-		}
-
-		log.Log(context.Background(), l, text)
-	}
 }

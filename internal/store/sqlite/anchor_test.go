@@ -164,7 +164,7 @@ func TestAnOlderFileGivesWayToItsNewerCopy(t *testing.T) {
 	s := w.open(noInputs, withKey(testKey))
 	expectToken(t, s, 1, "new")
 	if !w.logged("older than its copy") || !w.logged("came back from its copy") {
-		t.Errorf("log: %q", w.logs)
+		t.Errorf("log: %q", w.logs.String())
 	}
 	save(t, s, 1, "newer")
 	s.Close()

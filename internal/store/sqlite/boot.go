@@ -99,8 +99,7 @@ func (sh *shared) markBoot() error {
 		return m.write(t)
 	})
 	if err == nil && sh.crashed {
-		sh.log(
-			"warn",
+		sh.log.Warn(
 			fmt.Sprintf(
 				"the machine went down without a clean exit: what was committed in the %s before "+
 					"is emitted again (%d feeds)",

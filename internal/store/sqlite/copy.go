@@ -74,7 +74,7 @@ func (c *Chains) apply(ctx context.Context, a *alteration) error {
 		sh.anchor.Commit(a.sealed)
 
 		if a.barred != nil {
-			sh.log("warn", fmt.Sprintf("what %s held was taken as good, although: %v", sh.tokens.path(), a.barred))
+			sh.log.Warn(fmt.Sprintf("what %s held was taken as good, although: %v", sh.tokens.path(), a.barred))
 		}
 
 		copyErr := lockErr
@@ -163,8 +163,7 @@ func (t chainTable) writeAll(rows []seal.Row, seeds []seed) error {
 func (sh *shared) copyTrouble(err error) {
 	path := sh.dir.join(copyFile)
 	if err != nil && !sh.copyFails {
-		sh.log(
-			"warn",
+		sh.log.Warn(
 			fmt.Sprintf(
 				"%s, the copy that serves when %s is damaged, cannot be written: %v",
 				path,
@@ -173,7 +172,7 @@ func (sh *shared) copyTrouble(err error) {
 			),
 		)
 	} else if err == nil && sh.copyFails {
-		sh.log("info", fmt.Sprintf("%s is written again", path))
+		sh.log.Info(fmt.Sprintf("%s is written again", path))
 	}
 
 	sh.copyFails = err != nil
@@ -334,8 +333,7 @@ func (sh *shared) restoreTokens() (bool, error) {
 	}
 
 	renamed, renameErr := sh.dir.quarantine(copyFile, "damaged", sh.now())
-	sh.log(
-		"error",
+	sh.log.Error(
 		fmt.Sprintf(
 			"%s, the copy of %s, is damaged as well (%v); it was renamed to %s",
 			sh.dir.join(copyFile),
@@ -363,11 +361,11 @@ func (sh *shared) refreshCopy() {
 	case its > mine && sealed:
 		_ = sh.tokens.disconnect()
 		if err := sh.tokens.replace(errOlder); err != nil {
-			sh.log("error", err.Error())
+			sh.log.Error(err.Error())
 
 			sh.anchor.Raise(uint64(its))
 			if err := sh.tokens.reconnect(); err != nil {
-				sh.log("error", explain(sh.tokens.path(), err).Error())
+				sh.log.Error(explain(sh.tokens.path(), err).Error())
 			}
 		}
 	case its != mine:

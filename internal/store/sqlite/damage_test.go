@@ -142,7 +142,7 @@ func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
 				if err != nil || (file == tokensFile && c.Watermark != 300) || (ok && c.Watermark != 300) {
 					t.Errorf("feed: %+v, %v, %v", c, ok, err)
 				}
-				if len(w.logs) == 0 && !d.intact {
+				if w.logs.String() == "" && !d.intact {
 					t.Error("nothing was logged")
 				}
 				// It goes on from there.
@@ -294,7 +294,7 @@ func TestWhenTheCopyIsDamagedTooItStartsEmptyAndSaysSo(t *testing.T) {
 	s := w.open()
 	expectToken(t, s, 1, "")
 	if !w.logged("tokens acquire") || !w.logged("damaged as well") || strings.Count(list(t, w.dir), "damaged-") != 2 {
-		t.Errorf("log %q, files %s", w.logs, list(t, w.dir))
+		t.Errorf("log %q, files %s", w.logs.String(), list(t, w.dir))
 	}
 	if c, _, ok, err := s.Load(t.Context(), testFeed); !ok || err != nil || c.Watermark != 300 {
 		t.Errorf("feed: %+v, %v, %v", c, ok, err)
@@ -339,7 +339,7 @@ func TestARowThatWasChangedCostsOnlyItsFeed(t *testing.T) {
 	)
 	s = w.open()
 	if _, _, ok, err := s.Load(t.Context(), testFeed); ok || err != nil || !w.logged("restarts from lookback") {
-		t.Errorf("the damaged one: %v, %v, log %q", ok, err, w.logs)
+		t.Errorf("the damaged one: %v, %v, log %q", ok, err, w.logs.String())
 	}
 	if c, seen, ok, err := s.Load(t.Context(), other); !ok || err != nil || c.Watermark != 9 || len(seen) != 1 {
 		t.Errorf("the other: %+v, %v, %v, %v", c, seen, ok, err)
@@ -375,7 +375,7 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !w.logged("is damaged") || !strings.Contains(list(t, w.dir), file+".damaged-") {
-				t.Errorf("log %q, files %s", w.logs, list(t, w.dir))
+				t.Errorf("log %q, files %s", w.logs.String(), list(t, w.dir))
 			}
 			expectToken(t, s, 7, "token-7"+padding)
 			drive(t, w, s, 301, 305)

@@ -91,7 +91,7 @@ func (sh *shared) feed(t tx, key alert.UnitKey) (*feedCache, error) {
 	if fc.state, err = decodeState(state); err != nil {
 		// One row is not the file: the others are good. The next commit of this feed
 		// writes a good one.
-		sh.log("error", fmt.Sprintf(
+		sh.log.Error(fmt.Sprintf(
 			"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, "+
 				"alerts may be emitted again",
 			sh.feeds.path(),
@@ -218,7 +218,7 @@ func readSeen(t tx, fc *feedCache, blobs []blobMeta, from tick.Tick) ([]store.Se
 		}
 
 		if seen, err = decodeSeen(seen, data, from); err != nil {
-			t.f.log("error", fmt.Sprintf("%s: %v: some alerts may be emitted again", t.f.path(), err))
+			t.f.log.Error(fmt.Sprintf("%s: %v: some alerts may be emitted again", t.f.path(), err))
 		}
 	}
 

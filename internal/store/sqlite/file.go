@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ type file struct {
 	spec
 	dir   directory
 	locks *ranges
-	log   func(level, text string)
+	log   *slog.Logger
 	now   func() time.Time
 	// restore puts a good file in place of one that is missing, empty or quarantined;
 	// false if there is none.
@@ -192,13 +193,13 @@ func (f *file) judgeFile(existed bool) error {
 		}
 
 		if ok {
-			f.log("error", fmt.Sprintf("%s was missing or empty and came back from its copy", f.path()))
+			f.log.Error(fmt.Sprintf("%s was missing or empty and came back from its copy", f.path()))
 			return nil
 		}
 	}
 
 	if existed {
-		f.log("warn", fmt.Sprintf("%s was empty: %s", f.path(), f.lost))
+		f.log.Warn(fmt.Sprintf("%s was empty: %s", f.path(), f.lost))
 	}
 
 	return nil
@@ -517,8 +518,7 @@ func (f *file) replace(damage error) error {
 	}
 
 	if restored {
-		f.log(
-			"error",
+		f.log.Error(
 			fmt.Sprintf(
 				"%s is damaged (%v); it was renamed to %s and came back from its copy",
 				f.path(),
@@ -531,7 +531,7 @@ func (f *file) replace(damage error) error {
 			return explain(f.path(), err)
 		}
 
-		f.log("error", fmt.Sprintf("%s is damaged (%v) and was renamed to %s: %s", f.path(), damage, renamed, f.lost))
+		f.log.Error(fmt.Sprintf("%s is damaged (%v) and was renamed to %s: %s", f.path(), damage, renamed, f.lost))
 	}
 
 	return explain(f.path(), f.connect())

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/testbed/loglines"
 )
 
 // world is a directory with a machine around it: clocks, boot id, log.
@@ -19,7 +21,7 @@ type world struct {
 	now  time.Time
 	up   time.Duration
 	boot string
-	logs []string
+	logs loglines.Lines
 }
 
 // newWorld makes an empty data_dir. When the test ends, whatever databases are left in
@@ -42,11 +44,7 @@ func (w *world) options() Options {
 		Now:    func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
 		Uptime: func() time.Duration { w.mu.Lock(); defer w.mu.Unlock(); return w.up },
 		BootID: func() string { w.mu.Lock(); defer w.mu.Unlock(); return w.boot },
-		Log: func(level, text string) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.logs = append(w.logs, level+": "+text)
-		}}
+		Log:    w.logs.Logger()}
 }
 
 func (w *world) advance(d time.Duration) {
@@ -64,9 +62,7 @@ func (w *world) reboot() {
 }
 
 func (w *world) logged(part string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Contains(strings.Join(w.logs, "\n"), part)
+	return strings.Contains(w.logs.String(), part)
 }
 
 // open opens the store and closes it when the test ends.

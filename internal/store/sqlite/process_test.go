@@ -161,7 +161,7 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 				}
 				checkConsistency(t, w.dir)
 				if names := list(t, w.dir); strings.Contains(names, "damaged") || w.logged("damaged") {
-					t.Errorf("a kill damages files: %s, %q", names, w.logs)
+					t.Errorf("a kill damages files: %s, %q", names, w.logs.String())
 				}
 			}
 		})

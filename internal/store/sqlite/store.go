@@ -3,9 +3,8 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/store/seal"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +13,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/seal"
 )
 
 // Options say which directory to open and how.
@@ -38,9 +41,8 @@ type Options struct {
 	// BootID names the current run of the kernel, by default
 	// /proc/sys/kernel/random/boot_id. Empty means unknown.
 	BootID func() string
-	// Log gets what the operator should know ("error", "warn", "info"). By default
-	// nothing is logged.
-	Log func(level, text string)
+	// Log gets what the operator should know. By default nothing is logged.
+	Log *slog.Logger
 }
 
 func (o *Options) defaults() {
@@ -60,7 +62,7 @@ func (o *Options) defaults() {
 	}
 
 	if o.Log == nil {
-		o.Log = func(string, string) {}
+		o.Log = logs.Discard()
 	}
 }
 
@@ -111,7 +113,7 @@ type shared struct {
 	now     func() time.Time
 	uptime  func() time.Duration
 	bootID  func() string
-	log     func(level, text string)
+	log     *slog.Logger
 
 	copyFails bool        // guarded by tokens.mu
 	anchor    seal.Anchor // guarded by tokens.mu

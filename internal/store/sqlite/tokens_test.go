@@ -276,7 +276,7 @@ func TestTheCopyFollowsEachSave(t *testing.T) {
 		}
 	}
 	if !w.logged("came back from its copy") {
-		t.Errorf("log: %q", w.logs)
+		t.Errorf("log: %q", w.logs.String())
 	}
 }
 
@@ -313,15 +313,15 @@ func TestAFailingCopyIsLoggedOnceAndDoesNotStopSave(t *testing.T) {
 	save(t, s, 1, "a")
 	save(t, s, 1, "b")
 	expectToken(t, s, 1, "b")
-	if n := strings.Count(strings.Join(w.logs, "\n"), "cannot be written"); n != 1 {
-		t.Errorf("%d lines in the log: %q", n, w.logs)
+	if n := strings.Count(w.logs.String(), "cannot be written"); n != 1 {
+		t.Errorf("%d lines in the log: %q", n, w.logs.String())
 	}
 	if err := os.RemoveAll(filepath.Join(w.dir, freshFile)); err != nil {
 		t.Fatal(err)
 	}
 	save(t, s, 1, "c")
 	if !w.logged("is written again") {
-		t.Errorf("log: %q", w.logs)
+		t.Errorf("log: %q", w.logs.String())
 	}
 }
 

@@ -73,7 +73,7 @@ func (f *file) upgrade(db *sql.DB, from int64) error {
 		return err
 	}
 
-	f.log("info", fmt.Sprintf("%s was converted from format %d to %d", f.path(), from, f.version))
+	f.log.Info(fmt.Sprintf("%s was converted from format %d to %d", f.path(), from, f.version))
 
 	return nil
 }

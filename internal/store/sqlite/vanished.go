@@ -191,7 +191,7 @@ func (sh *shared) reportRescue(names, found []string, err error) {
 
 	if err != nil {
 		if sh.rescueFailed.IsZero() {
-			sh.log("error", fmt.Sprintf(
+			sh.log.Error(fmt.Sprintf(
 				"%s, and cannot be written again (%v). The work goes on with what is still open, and it is tried "+
 					"again every %s; do not stop Fluent Bit before, or refresh tokens are lost",
 				what,
@@ -211,7 +211,7 @@ func (sh *shared) reportRescue(names, found []string, err error) {
 			" (stop Fluent Bit before you restore a backup)"
 	}
 
-	sh.log("error", text)
+	sh.log.Error(text)
 	sh.rescueFailed = time.Time{}
 }
 

@@ -94,8 +94,8 @@ func TestWhatVanishesUnderARunningInputIsWrittenAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 			look(t, s)
-			if name != "the copy" && !w.logged("error: "+w.dir+": ") {
-				t.Errorf("log: %q", w.logs)
+			if name != "the copy" && !w.logged("ERROR "+w.dir+": ") {
+				t.Errorf("log: %q", w.logs.String())
 			}
 			// Another process sees the same locks.
 			if name != "the copy" {
@@ -173,7 +173,7 @@ func TestABackupRestoredUnderARunningInputIsKept(t *testing.T) {
 			look(t, s)
 			found, err := filepath.Glob(filepath.Join(w.dir, name+".found-*"))
 			if err != nil || len(found) == 0 || !w.logged(found[0]) {
-				t.Fatalf("renamed: %q, log %q", found, w.logs)
+				t.Fatalf("renamed: %q, log %q", found, w.logs.String())
 			}
 			b, err := os.ReadFile(found[0])
 			want, _ := os.ReadFile(filepath.Join(other.dir, name))
@@ -198,11 +198,9 @@ func TestARescueThatFailsIsSaidOnceAndTriedAgain(t *testing.T) {
 		save(t, s, 0, "token-0")
 		s.sh.rescueFailed = s.sh.rescueFailed.Add(-rescuePause)
 	}
-	w.mu.Lock()
-	said := strings.Count(strings.Join(w.logs, "\n"), "do not stop Fluent Bit")
-	w.mu.Unlock()
+	said := strings.Count(w.logs.String(), "do not stop Fluent Bit")
 	if said != 1 {
-		t.Errorf("said %d times: %q", said, w.logs)
+		t.Errorf("said %d times: %q", said, w.logs.String())
 	}
 	if err := os.Remove(w.dir); err != nil {
 		t.Fatal(err)
@@ -210,7 +208,7 @@ func TestARescueThatFailsIsSaidOnceAndTriedAgain(t *testing.T) {
 	s.sh.rescueFailed = time.Now().Add(-rescuePause)
 	look(t, s)
 	if !w.logged("nothing is lost") {
-		t.Errorf("log: %q", w.logs)
+		t.Errorf("log: %q", w.logs.String())
 	}
 	goesOn(t, w, s)
 }

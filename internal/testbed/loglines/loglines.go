@@ -4,6 +4,7 @@ package loglines
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -31,29 +32,23 @@ func (l *Lines) Take() []string {
 	return list
 }
 
-// With returns the lines of a level, such as "WARN", that were not taken.
-func (l *Lines) With(level string) []string {
+// List returns the lines that were not taken.
+func (l *Lines) List() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 
-	var list []string
+	return slices.Clone(l.list)
+}
 
-	for _, line := range l.list {
-		if strings.HasPrefix(line, level+" ") {
-			list = append(list, line)
-		}
-	}
-
-	return list
+// With returns the lines of a level, such as "WARN", that were not taken.
+func (l *Lines) With(level string) []string {
+	return slices.DeleteFunc(l.List(), func(line string) bool { return !strings.HasPrefix(line, level+" ") })
 }
 
 // String returns the lines that were not taken, each with a newline at its end.
 func (l *Lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
 	var b strings.Builder
-	for _, line := range l.list {
+	for _, line := range l.List() {
 		b.WriteString(line + "\n")
 	}
 
