@@ -54,7 +54,7 @@ bench: all
 torture: all
 	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/test/endtoend
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
-	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h ./internal/defender ./internal/store ./internal/collect
+	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h ./internal/defender ./internal/store/sqlite ./internal/collect
 
 # golangci-lint and govulncheck come from a module of their own, so that go.mod has only what the product needs.
 TOOL = $(GO) tool -modfile=tools/go.mod
