@@ -316,7 +316,7 @@ func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 		r := newRig(t, 5)
 		r.cfg.Overlap = time.Minute
 		r.start()
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2*time.Hour + betweenTicks)
 		const n = 60
 		for i := range n { // in ascending order of lateness
 			r.api.add(fmt.Sprint(i), time.Now().Add(-time.Duration(i)*time.Second-5*time.Minute), time.Now())
