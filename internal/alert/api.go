@@ -48,24 +48,25 @@ func APIHelp() string {
 // Its error is an *UnknownError.
 func ParseAPI(s string) (API, error) { return parse("api", "API", s, APIs()) }
 
-// UnknownError is a value that is none of those that a key may have.
+// UnknownError is the error for a value that a key does not have.
 type UnknownError struct {
 	Key   string // the configuration's key
-	Kind  string // what the value should be, for people
+	Kind  string // what the value should be, in words
 	Value string
-	Known []string // the values that there are
+	Known []string // the values that the key has
 }
 
-// Error returns the key, the value and the values that there are, in one line.
+// Error returns the key, the value and the known values, in one line.
 func (e *UnknownError) Error() string { return e.Key + ": " + e.Problem() + "; " + e.Remedy() }
 
-// Problem says what is wrong, without the key.
+// Problem returns what is wrong, without the key.
 func (e *UnknownError) Problem() string { return fmt.Sprintf("unknown %s %.64q", e.Kind, e.Value) }
 
-// Remedy says what to write.
+// Remedy returns what to write instead.
 func (e *UnknownError) Remedy() string { return "use one of " + strings.Join(e.Known, ", ") }
 
-// parse finds a name among those of known, in any case. An empty one is the first.
+// parse returns the one of known that s names, in any case. If s is empty, it is the
+// first of known.
 func parse[T ~string](key, kind, s string, known []T) (T, error) {
 	if s == "" {
 		return known[0], nil
@@ -83,6 +84,7 @@ func parse[T ~string](key, kind, s string, known []T) (T, error) {
 	}
 }
 
+// namesOf returns the values of a list as texts.
 func namesOf[T ~string](list []T) []string {
 	names := make([]string, len(list))
 	for i, v := range list {

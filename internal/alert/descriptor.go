@@ -2,17 +2,17 @@ package alert
 
 import "strings"
 
-// Descriptor is everything that is a fact of one API, whatever the cloud. A field that
-// is empty has its reason in Absent.
+// Descriptor has all facts of one API that are the same in every cloud. Absent has the
+// reason for each field that is empty.
 type Descriptor struct {
 	API API
 	// Help describes the API in the reference of the key `api`.
 	Help string
 	// Deprecation says since when Microsoft advises against the API.
 	Deprecation string
-	// Noun is what one row is: the word in records and messages.
+	// Noun is the word for one row in records and messages.
 	Noun string
-	// Reading says in messages what a reader of the API does.
+	// Reading is the phrase for reading from the API in messages.
 	Reading string
 	// Source names Microsoft's public pages. They are in the repositories
 	// MicrosoftDocs/defender-docs, MicrosoftDocs/microsoft-365-docs and
@@ -42,7 +42,7 @@ type Descriptor struct {
 	Absent map[string]string
 }
 
-// Protocol is the way in which an API is asked.
+// Protocol is the way in which an API is queried.
 type Protocol int
 
 // The protocols.
@@ -66,13 +66,13 @@ const (
 // RowFields are the names of the fields that identify a row.
 type RowFields struct {
 	Identity string
-	// IdentityParts stand in for Identity, joined, when all of them are there.
+	// IdentityParts, joined, replace a missing Identity if a row has all of them.
 	IdentityParts []string
-	// Updated is the update time, which windows go by.
+	// Updated is the update time, which windows filter by.
 	Updated string
 	// Created is the creation time.
 	Created string
-	// WindowsByCreated says that the API can be asked for windows of Created too.
+	// WindowsByCreated says that the API can filter by Created too.
 	WindowsByCreated bool
 	// Tenant is the tenant that a row itself claims to belong to.
 	Tenant string
@@ -81,7 +81,7 @@ type RowFields struct {
 	Alerts, AlertUpdated string
 }
 
-// VersionRule says what tells two versions of one alert apart.
+// VersionRule says how two versions of one alert differ.
 type VersionRule int
 
 // The rules.
@@ -91,7 +91,7 @@ const (
 	// VersionByAlerts: the greatest update time of the row and its inner alerts, and
 	// the number of these. An alert inside may be newer than its incident.
 	VersionByAlerts
-	// VersionInIdentity: the identity is that of the version already.
+	// VersionInIdentity: each version has an identity of its own.
 	VersionInIdentity
 )
 

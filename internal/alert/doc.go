@@ -1,14 +1,14 @@
-// Package alert is the vocabulary of the project: the alert APIs, the names of what is
-// polled, and what makes a row an alert of its own.
+// Package alert is the vocabulary of the project: the alert APIs, the names of the units
+// that are polled, and the identity of a row.
 //
 // # What it holds
 //
-//   - descriptor.go is one table with every fact that depends on the API alone. What
-//     depends on the cloud and region too is in package cloud.
+//   - descriptor.go is one table with every fact that depends on the API alone. Facts
+//     that depend on the cloud or region too are in package cloud.
 //   - unit.go has the types of the identifiers that travel between packages.
-//   - identify.go decides the time, the record_id and the repeat key of a row, for
-//     everyone: docs/contract.md, "Records", says what users may rely on.
-//   - row.go and find.go find the fields for that in the bytes of a row.
+//   - identify.go finds the time, the record_id and the repeat key of a row, for all
+//     other packages. docs/contract.md, "Records", says what users may rely on.
+//   - row.go and find.go find the fields that this takes in the bytes of a row.
 //
 // # What it promises
 //
@@ -17,6 +17,6 @@
 //
 // # Caveats
 //
-//   - A row is not checked: whatever its bytes are, it gets an identity.
+//   - A row is not validated. It gets an identity whatever its bytes are.
 //   - An Identifier and a Describer are for one goroutine at a time.
 package alert

@@ -7,43 +7,22 @@ import (
 )
 
 // find looks up top-level fields of a JSON object in one pass, without copying: v gets
-// their values as they are in raw. A field with exactly the name is preferred to one that
-// differs in case, and of several the first counts. find stops as soon as it has found
-// all fields. It also stops where raw is no longer JSON, and leaves what it found until
-// then.
+// their values, byte for byte as raw has them. A field with exactly the name is preferred
+// to one that differs in case, and of several the first counts. find stops as soon as it
+// has found all fields. It also stops where raw is no longer JSON, and v then has what
+// it has found so far.
 func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
-	var loose [fieldCount][]byte
-
-	missing := 0
-
-	for _, name := range names {
-		if name != nil {
-			missing++
-		}
-	}
-
 	i := blank(raw, 0)
 	if i >= len(raw) || raw[i] != '{' {
 		return
 	}
 
-	for i = blank(raw, i+1); missing > 0 && i < len(raw) && raw[i] == '"'; i = blank(raw, i) {
-		end := textEnd(raw, i)
+	var alikes [fieldCount][]byte // values of fields whose names differ in case
+
+	i = blank(raw, i+1)
+	for missing := names.count(); missing > 0; {
+		key, value, end := member(raw, i)
 		if end < 0 {
-			break
-		}
-
-		key := raw[i+1 : end-1]
-		if bytes.IndexByte(key, '\\') >= 0 {
-			key = []byte(gjson.ParseBytes(raw[i:end]).Str)
-		}
-
-		if i = blank(raw, end); i >= len(raw) || raw[i] != ':' {
-			break
-		}
-
-		from := blank(raw, i+1)
-		if i = valueEnd(raw, from); i < 0 {
 			break
 		}
 
@@ -51,27 +30,82 @@ func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
 			switch {
 			case name == nil || v[n] != nil:
 			case string(key) == string(name):
-				v[n] = raw[from:i]
+				v[n] = value
 				missing--
-			case loose[n] == nil && alike(key, name):
-				loose[n] = raw[from:i]
+			case alikes[n] == nil && alike(key, name):
+				alikes[n] = value
 			}
 		}
 
-		if i = blank(raw, i); i < len(raw) && raw[i] == ',' {
-			i++
-		}
+		i = skipComma(raw, end)
 	}
 
 	for n := range v {
 		if v[n] == nil {
-			v[n] = loose[n]
+			v[n] = alikes[n]
 		}
 	}
 }
 
-// alike reports whether a key differs from a name in case at most. Two texts of which one
-// is longer can only be alike if it is not ASCII.
+// count returns how many names there are.
+func (f *fieldNames) count() int {
+	n := 0
+
+	for _, name := range f {
+		if name != nil {
+			n++
+		}
+	}
+
+	return n
+}
+
+// member reads the member of an object that begins at i. It returns its key without
+// escapes, its value as it is in raw, and the position behind it. That is -1 if there is
+// no member at i, or if it is not JSON.
+func member(raw []byte, i int) (key, value []byte, end int) {
+	if i >= len(raw) || raw[i] != '"' {
+		return nil, nil, -1
+	}
+
+	keyEnd := textEnd(raw, i)
+	if keyEnd < 0 {
+		return nil, nil, -1
+	}
+
+	key = raw[i+1 : keyEnd-1]
+	if bytes.IndexByte(key, '\\') >= 0 {
+		key = []byte(gjson.ParseBytes(raw[i:keyEnd]).Str)
+	}
+
+	colon := blank(raw, keyEnd)
+	if colon >= len(raw) || raw[colon] != ':' {
+		return nil, nil, -1
+	}
+
+	from := blank(raw, colon+1)
+
+	end = valueEnd(raw, from)
+	if end < 0 {
+		return nil, nil, -1
+	}
+
+	return key, raw[from:end], end
+}
+
+// skipComma returns the first position from i on that is neither white space nor the
+// comma between two members or elements.
+func skipComma(b []byte, i int) int {
+	i = blank(b, i)
+	if i < len(b) && b[i] == ',' {
+		i = blank(b, i+1)
+	}
+
+	return i
+}
+
+// alike reports whether a key and a name are equal but for their case. Texts of different
+// lengths can only be so if the key has letters beyond ASCII, such as "ſ" for "s".
 func alike(key, name []byte) bool {
 	if len(key) < len(name) {
 		return false

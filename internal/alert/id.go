@@ -37,12 +37,13 @@ func MakeID(tenantID TenantID, api API, identity, version []byte) ID {
 	return id
 }
 
-// Key is what repeats of a row are recognised by: 128 bits, in memory and in the store.
+// Key identifies a row, so that a repeat of it is recognised. It has 128 bits, in memory
+// and in the store.
 type Key [16]byte
 
-// Key returns the number behind the hex digits, the first 128 bits of the hash: half as
-// long. An ID that MakeID did not make may have no such number; then Key is the first 128
-// bits of the SHA-256 of its bytes.
+// Key returns the 16 bytes that the hex digits of the ID stand for. An ID that was not
+// made by MakeID may have other characters; then Key is the first 16 bytes of the SHA-256
+// of its bytes.
 func (id ID) Key() Key {
 	var key Key
 	if _, err := hex.Decode(key[:], id[:]); err != nil {
@@ -56,8 +57,8 @@ func (id ID) Key() Key {
 // String returns the 32 digits as text.
 func (id ID) String() string { return string(id[:]) }
 
-// HealthID returns the record_id of a health record. There is no alert behind it, so it is
-// made of the moment at.
+// HealthID returns the record_id of a health record. It has no alert, so its identity is
+// the moment at.
 func HealthID(tenantID TenantID, api API, at tick.Tick) ID {
 	var version [20]byte
 	return MakeID(tenantID, api, []byte("health"), strconv.AppendInt(version[:0], int64(at), 10))

@@ -6,35 +6,37 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Rules are the settings that decide what a row counts as.
+// Rules are the settings that decide which version of which alert a row is.
 type Rules struct {
 	API      API
 	TenantID TenantID // the configured one
-	// Updates says that every version of an alert counts, not only the first. Without
-	// it windows go by the creation time, where the API allows that.
+	// Updates says that every version of an alert is an event of its own. Without it
+	// only the first version is, and windows filter by the creation time where the API
+	// allows that.
 	Updates   bool
 	TimeField TimeField
 }
 
 // Moment is when a row was read.
 type Moment struct {
-	// Present is the end of what the poll could read, by the clock of the API's host.
+	// Present is the latest time that the poll could read up to, by the clock of the
+	// API's host.
 	Present tick.Tick
-	// Now is the moment by this machine's clock.
+	// Now is the time of reading by this machine's clock.
 	Now tick.Tick
 }
 
-// Version is what one row counts as: one version of one alert.
+// Version identifies what a row is: one version of one alert.
 type Version struct {
 	// ID is the record_id.
 	ID ID
-	// Repeat is the same for two rows of which one is to be dropped.
+	// Repeat is equal for two rows if one of them is a repeat, which is dropped.
 	Repeat Key
-	// At is the time that windows go by. A row without it is as old as the Moment's
-	// Present, and Undated.
+	// At is the time that windows filter by. For a row without that time, At is the
+	// Moment's Present and Undated is set.
 	At      tick.Tick
 	Undated bool
-	// Time is the time that the event gets.
+	// Time is the time of the event.
 	Time tick.Tick
 	// Updated and Created are the row's own times, 0 where it has none.
 	Updated, Created tick.Tick
@@ -43,16 +45,17 @@ type Version struct {
 	Tenant TenantID
 }
 
-// Identifier decides what the rows of one unit count as. It is the only place that does:
-// the input and `defenderctl pull` agree by using it. It is for one goroutine at a time.
+// Identifier finds out which versions of which alerts the rows of one unit are. Both the
+// input and `defenderctl pull` use it, so that they agree. It is for one goroutine at a
+// time.
 type Identifier struct {
 	rules      Rules
-	byCreation bool // windows go by the creation time
+	byCreation bool // windows filter by the creation time
 	describer  *Describer
 }
 
-// NewIdentifier returns the Identifier of a unit. It fails if a rule has a value that
-// there is not.
+// NewIdentifier returns the Identifier of a unit. It fails if a rule has an unknown
+// value.
 func NewIdentifier(r Rules) (*Identifier, error) {
 	facts, err := r.API.Descriptor()
 	if err != nil {
@@ -75,8 +78,8 @@ func NewIdentifier(r Rules) (*Identifier, error) {
 	}, nil
 }
 
-// Identify says what a row counts as that was read at the given moment. It keeps no
-// reference to raw.
+// Identify returns the version that a row is, which was read at the given moment. It
+// keeps no reference to raw.
 func (i *Identifier) Identify(raw []byte, read Moment) Version {
 	row := i.describer.Describe(raw)
 	id := MakeID(i.rules.TenantID, i.rules.API, row.Identity, row.Version)
@@ -94,7 +97,7 @@ func (i *Identifier) Identify(raw []byte, read Moment) Version {
 	}
 }
 
-// window returns the time that windows go by, 0 if the row has none.
+// window returns the row's time that windows filter by, 0 if the row has none.
 func (i *Identifier) window(row Row) tick.Tick {
 	if i.byCreation {
 		return dated(row.Created)
@@ -103,8 +106,8 @@ func (i *Identifier) window(row Row) tick.Tick {
 	return dated(row.Updated)
 }
 
-// eventTime returns the time that the key `time_field` asks for, 0 for the moment of
-// reading.
+// eventTime returns the row's time that the key `time_field` selects. It returns 0 if the
+// row has none, or if the event gets the time of reading.
 func (i *Identifier) eventTime(row Row) tick.Tick {
 	switch i.rules.TimeField {
 	case TimeUpdated:
@@ -117,8 +120,8 @@ func (i *Identifier) eventTime(row Row) tick.Tick {
 	return 0
 }
 
-// repeatKey returns the key of the version, or of the alert where only its first version
-// counts. A row without a version is told apart by all its bytes.
+// repeatKey returns the key of the version, or of the alert if only its first version is
+// an event. The key of a row without a version depends on all its bytes.
 func (i *Identifier) repeatKey(id ID, row Row, raw []byte) Key {
 	switch {
 	case !i.rules.Updates:

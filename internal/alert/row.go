@@ -23,13 +23,13 @@ type Row struct {
 	// Tenant is the tenant that the row claims to belong to, in lower case; empty if it
 	// claims none.
 	Tenant TenantID
-	// Whole says that Identity and Version do not tell two versions of the alert apart,
-	// since the row lacks what they are made of. Then only the same bytes are the same
-	// version.
+	// Whole says that Identity and Version are the same for all versions of the alert,
+	// because the row lacks the fields that they are made of. Then two rows are the same
+	// version only if all their bytes are equal.
 	Whole bool
 }
 
-// The places of the fields that Row needs, in fieldNames.
+// Indexes in fieldNames of the fields that Row needs.
 const (
 	inIdentity = iota
 	inUpdated
@@ -39,14 +39,15 @@ const (
 	fieldCount
 )
 
-// fieldNames are the names that find looks for; nil for none.
+// fieldNames are the names that find looks for. A nil is no name.
 type fieldNames [fieldCount][]byte
 
-// names returns the fields of an API as find needs them.
+// names returns the names that Describe looks for in the rows of an API.
 func (f *RowFields) names() *fieldNames {
 	return namesFor(f.Identity, f.Updated, f.Created, f.Tenant, f.Alerts)
 }
 
+// namesFor returns the names for find, an empty one as no name.
 func namesFor(list ...string) *fieldNames {
 	var names fieldNames
 
@@ -64,17 +65,19 @@ func namesFor(list ...string) *fieldNames {
 type Describer struct {
 	rule    VersionRule
 	names   *fieldNames
-	parts   *fieldNames // of an identity; nil if it is never in parts
-	inside  *fieldNames // of an alert inside a row
-	version []byte
-	text    []byte   // an identity that had escapes
-	claimed []byte   // the tenant of the last row, as it is in the row
-	tenant  TenantID // and in lower case: the next row's is nearly always the same
+	parts   *fieldNames // the parts of an identity; nil if it has none
+	inside  *fieldNames // the fields of an alert inside a row
+	version []byte      // scratch for the version
+	text    []byte      // scratch for an identity with escapes
+	// claimed is the tenant of the last row as the row has it, tenant the same in lower
+	// case. That of the next row is nearly always equal.
+	claimed []byte
+	tenant  TenantID
 }
 
-// longestKept is the longest field for which a Describer keeps scratch memory. What is
-// longer is no identity or tenant of the services, and would be held, one for each
-// tenant, until the next row.
+// longestKept is the length in bytes of the longest field for which a Describer keeps
+// scratch memory. A longer one is no identity or tenant of the services, and each
+// tenant's Describer would hold its memory until the next row.
 const longestKept = 4 << 10
 
 // NewDescriber returns a Describer for an API. It fails if there is no such API.
@@ -119,7 +122,8 @@ func (d *Describer) Describe(raw []byte) Row {
 
 	if r.Identity == nil {
 		sum := sha256.Sum256(raw)
-		r.Identity, d.version = hex.AppendEncode(nil, sum[:]), d.version[:0]
+		r.Identity = hex.AppendEncode(nil, sum[:])
+		d.version = d.version[:0]
 	}
 
 	if len(d.version) > 0 {
@@ -151,9 +155,9 @@ func (d *Describer) appendVersion(b []byte, updated tick.Tick, alerts []byte) []
 	return b
 }
 
-// identity is textOf without an allocation for the escapes that the services write.
-// .NET's System.Text.Json writes "+" as \u002B, and base64, which identities of siem are
-// made of, has many.
+// identity returns the same as textOf, but does not allocate for the escapes that the
+// services write. .NET's System.Text.Json writes "+" as \u002B, and identities of siem
+// are base64, which has many "+".
 func (d *Describer) identity(v []byte) []byte {
 	if len(v) < 3 || len(v) > longestKept || v[0] != '"' || bytes.IndexByte(v, '\\') < 0 {
 		return textOf(v)
@@ -163,30 +167,46 @@ func (d *Describer) identity(v []byte) []byte {
 
 	for s := v[1 : len(v)-1]; len(s) > 0; {
 		if s[0] != '\\' {
-			d.text, s = append(d.text, s[0]), s[1:]
+			d.text = append(d.text, s[0])
+			s = s[1:]
+
 			continue
 		}
 
-		switch {
-		case len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\'):
-			d.text, s = append(d.text, s[1]), s[2:]
-		case len(s) >= 6 && s[1] == 'u' && s[2] == '0' && s[3] == '0':
-			c, ok1 := hexDigit(s[4])
-
-			e, ok2 := hexDigit(s[5])
-			if !ok1 || !ok2 {
-				return textOf(v)
-			}
-
-			d.text, s = utf8.AppendRune(d.text, rune(c<<4|e)), s[6:]
-		default:
+		c, n := escaped(s)
+		if n == 0 {
 			return textOf(v)
 		}
+
+		d.text = utf8.AppendRune(d.text, c)
+		s = s[n:]
 	}
 
 	return d.text
 }
 
+// escaped returns the character that the escape at the beginning of s stands for, and
+// the length of the escape. The length is 0 for escapes that identities hardly ever have.
+func escaped(s []byte) (rune, int) {
+	if len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\') {
+		return rune(s[1]), 2
+	}
+
+	if len(s) < 6 || s[1] != 'u' || s[2] != '0' || s[3] != '0' {
+		return 0, 0
+	}
+
+	high, ok1 := hexDigit(s[4])
+	low, ok2 := hexDigit(s[5])
+
+	if !ok1 || !ok2 {
+		return 0, 0
+	}
+
+	return rune(high<<4 | low), 6
+}
+
+// hexDigit returns the value of a hex digit, in any case.
 func hexDigit(c byte) (int, bool) {
 	switch {
 	case c >= '0' && c <= '9':
@@ -198,8 +218,8 @@ func hexDigit(c byte) (int, bool) {
 	return 0, false
 }
 
-// tenantOf returns the tenant in lower case. What is neither a string nor a number is
-// returned as it is: it is no tenant's name.
+// tenantOf returns the tenant in lower case. A value that is neither a string nor a
+// number is returned as its JSON text: no tenant has such a name.
 func (d *Describer) tenantOf(v []byte) TenantID {
 	if v == nil || string(v) == "null" {
 		return ""
@@ -217,9 +237,11 @@ func (d *Describer) tenantOf(v []byte) TenantID {
 	return d.tenant
 }
 
+// lowerTenant returns a tenant in lower case, in memory of its own.
 func lowerTenant(v []byte) TenantID { return TenantID(strings.ToLower(gjson.ParseBytes(v).String())) }
 
-// joined returns the identity of a row that has it in parts only, nil if one is missing.
+// joined returns the identity of a row that has only the parts of it, nil if one of them
+// is missing.
 func (d *Describer) joined(raw []byte) []byte {
 	var v [fieldCount][]byte
 	find(raw, d.parts, &v)
@@ -242,8 +264,8 @@ func (d *Describer) joined(raw []byte) []byte {
 	return bytes.Join(parts, []byte(":"))
 }
 
-// newest returns the greatest update time of an incident's alerts, at least the given
-// one, and how many alerts there are.
+// newest returns the greatest of the given time and the update times of an incident's
+// alerts, and the number of these alerts.
 func (d *Describer) newest(alerts []byte, greatest tick.Tick) (tick.Tick, int) {
 	n := 0
 
@@ -252,11 +274,7 @@ func (d *Describer) newest(alerts []byte, greatest tick.Tick) (tick.Tick, int) {
 	}
 
 	for i := 1; ; {
-		i = blank(alerts, i)
-		if i < len(alerts) && alerts[i] == ',' {
-			i = blank(alerts, i+1)
-		}
-
+		i = skipComma(alerts, i)
 		if i >= len(alerts) || alerts[i] == ']' {
 			return greatest, n
 		}
@@ -268,12 +286,15 @@ func (d *Describer) newest(alerts []byte, greatest tick.Tick) (tick.Tick, int) {
 
 		var v [fieldCount][]byte
 		find(alerts[i:end], d.inside, &v)
-		greatest, n, i = max(greatest, timeOf(v[0])), n+1, end
+
+		greatest = max(greatest, timeOf(v[0]))
+		n++
+		i = end
 	}
 }
 
-// textOf returns a string or a number as text, nil where it is missing, null or empty. v
-// is a JSON value.
+// textOf returns the text of a JSON string or number. It returns nil for anything else,
+// and for an empty string.
 func textOf(v []byte) []byte {
 	switch {
 	case len(v) == 0:
@@ -293,7 +314,7 @@ func textOf(v []byte) []byte {
 	return nil
 }
 
-// timeOf returns a time, 0 where v is none. v is a JSON value.
+// timeOf returns the time in a JSON string, 0 if there is none.
 func timeOf(v []byte) tick.Tick {
 	if len(v) < 2 || v[0] != '"' {
 		return 0
@@ -307,17 +328,17 @@ func timeOf(v []byte) tick.Tick {
 	return t
 }
 
-// Finder finds the identity and the time of a row, as a reader needs them to go from page
-// to page. It may be used by several goroutines.
+// Finder finds the identity and the time of a row. A reader of an API needs them to
+// continue from page to page. Several goroutines may use it at the same time.
 type Finder struct{ names fieldNames }
 
-// NewFinder returns the Finder for an API, for windows of creation time if byCreation.
+// NewFinder returns the Finder for an API. Its time is the one that Window names.
 func NewFinder(f *RowFields, byCreation bool) *Finder {
 	return &Finder{names: *namesFor(f.Identity, f.Window(byCreation))}
 }
 
-// Window is the field that windows go by: the update time, or the creation time if
-// byCreation and the API can be asked for that.
+// Window returns the name of the field that windows filter by: the update time, or the
+// creation time if byCreation is set and the API can filter by it.
 func (f *RowFields) Window(byCreation bool) string {
 	if byCreation && f.WindowsByCreated {
 		return f.Created
@@ -326,8 +347,8 @@ func (f *RowFields) Window(byCreation bool) string {
 	return f.Updated
 }
 
-// Find returns the identity of a row as the JSON value that it is, nil if the row has
-// none, and the row's time, 0 if it has none.
+// Find returns the identity of a row as a JSON value, nil if the row has none, and the
+// row's time, 0 if it has none.
 func (f *Finder) Find(raw []byte) (identity []byte, at tick.Tick) {
 	var v [fieldCount][]byte
 	find(raw, &f.names, &v)
@@ -339,5 +360,5 @@ func (f *Finder) Find(raw []byte) (identity []byte, at tick.Tick) {
 	return identity, dated(timeOf(v[inUpdated]))
 }
 
-// dated returns a time, 0 for one before 1970: .NET writes the year 1 for none.
+// dated returns the time at, or 0 if it is before 1970: .NET writes "no time" as year 1.
 func dated(at tick.Tick) tick.Tick { return max(0, at) }

@@ -1,10 +1,10 @@
 package alert
 
-// TimeField says which time an event gets, spelled as the key `time_field` has it.
+// TimeField is a value of the key `time_field`: it selects the time of an event.
 type TimeField string
 
-// The values of the key `time_field`. A row without the time asked for gets the moment
-// at which it was read.
+// The values of the key `time_field`. If the row lacks the selected time, the event gets
+// the time at which the row was read.
 const (
 	TimeUpdated TimeField = "updated" // the update time
 	TimeCreated TimeField = "created" // the creation time

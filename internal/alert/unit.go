@@ -8,7 +8,8 @@ type TenantID string
 // ClientID names the application that signs in, as Entra's application (client) id.
 type ClientID string
 
-// UnitKey names a unit: what is polled, and what progress is kept for.
+// UnitKey identifies a unit: one tenant and API that are polled, with progress of their
+// own.
 type UnitKey struct {
 	// LoginHost is the host[:port] of the sign-in service, in lower case.
 	LoginHost string

@@ -10,8 +10,8 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// Cloud is one of Microsoft's clouds, spelled as the key `cloud` has it. Tokens of one
-// are worthless in another.
+// Cloud is one of Microsoft's clouds, spelled as the key `cloud` has it. A token of one
+// cloud is not valid in another.
 type Cloud string
 
 // The clouds.
@@ -26,7 +26,7 @@ const (
 	DoD Cloud = "dod"
 )
 
-// Clouds lists the values of the key `cloud`, the default first.
+// Clouds returns the values of the key `cloud`, the default first.
 func Clouds() []Cloud { return []Cloud{Commercial, GCC, GCCHigh, DoD} }
 
 // ParseCloud reads a value of the key `cloud`, in any case; an empty one is Commercial.
@@ -46,8 +46,8 @@ func ParseCloud(s string) (Cloud, error) {
 	)
 }
 
-// Target is everything that is known about one API in one cloud and region. Addresses
-// are scheme and host, without a path or a final slash.
+// Target has the facts of one API in one cloud and region. Addresses are scheme and host,
+// without a path or a final slash.
 type Target struct {
 	// LoginURL is the sign-in service, APIURL the API's host, Path the path of its
 	// alerts.
@@ -55,20 +55,21 @@ type Target struct {
 	// Resource is the App ID URI that tokens are asked for: the parameter `resource` at
 	// v1 endpoints, the base of the scope ("<Resource>/.default") at v2 endpoints.
 	Resource string
-	// V1 says that tokens come from the v1 endpoints (/oauth2/token); else from v2
-	// (/oauth2/v2.0/token).
+	// V1 says that tokens come from the v1 endpoints (/oauth2/token). Otherwise they
+	// come from v2 (/oauth2/v2.0/token).
 	V1 bool
-	// MaxPage is the greatest number of rows the API gives in a page, DefaultPage what
-	// is asked for when `page_size` is not set; both are 0 where the API has no pages.
+	// MaxPage is the greatest number of rows that the API returns in a page. DefaultPage
+	// is the number that is requested if `page_size` is not set. Both are 0 if the API
+	// has no pages.
 	MaxPage, DefaultPage int
-	// PerMinute and PerHour are the published call budgets, per application and tenant;
-	// 0 where none is published.
+	// PerMinute and PerHour are the published call budgets, per application and tenant,
+	// 0 if Microsoft publishes none.
 	PerMinute, PerHour int
 }
 
-// KeyError is a combination of keys that leads nowhere.
+// KeyError is the error for a combination of keys that has no target.
 type KeyError struct {
-	// Fault has the problem and what to write instead.
+	// Fault has the problem and the remedy.
 	advice.Fault
 	// Key is the key to change.
 	Key string
@@ -77,6 +78,7 @@ type KeyError struct {
 // Error returns one line: key, problem, remedy.
 func (e *KeyError) Error() string { return e.Key + ": " + e.Fault.Error() }
 
+// keyError returns a KeyError for a fault that the user must fix.
 func keyError(key, problem, remedy string) *KeyError {
 	return &KeyError{
 		Fault: advice.Fault{
@@ -88,8 +90,8 @@ func keyError(key, problem, remedy string) *KeyError {
 	}
 }
 
-// Regions lists the values that the key `region` may have for an API in a cloud; nil
-// where the key is an error.
+// Regions returns the values that the key `region` may have for an API in a cloud. It
+// returns nil if the key must not be set.
 func Regions(c Cloud, api alert.API) []string {
 	var regions []string
 
@@ -102,11 +104,11 @@ func Regions(c Cloud, api alert.API) []string {
 	return regions
 }
 
-// Lookup finds the target of an API in a cloud and region. Its errors are *KeyError.
+// Lookup returns the target of an API in a cloud and region. Its errors are *KeyError.
 //
-// Where only the region is missing (siem in the commercial cloud) the target comes with
-// the error, complete but for APIURL: a caller that has an address of its own goes on
-// with it.
+// If only the region is missing (siem in the commercial cloud), Lookup returns both an
+// error and a target that lacks only APIURL. A caller that has the address from the key
+// `api_url` can use that target.
 func Lookup(c Cloud, api alert.API, region string) (Target, error) {
 	facts, err := api.Descriptor()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// otherLogins are Microsoft's sign-in hosts that no row of the table has: old names that
-// still answer, and the cloud in China.
+// otherLogins are Microsoft's sign-in hosts that are not in the table: old names that
+// still work, and the cloud in China.
 //
 // https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 var otherLogins = []string{
@@ -20,8 +20,8 @@ var otherLogins = []string{
 }
 
 // KnownLogin reports whether an address is that of a sign-in service of Microsoft, or of
-// this machine. Secrets and refresh tokens are sent to whatever host is configured: a
-// caller warns of one that is unknown.
+// this machine. Secrets and refresh tokens are sent to the configured host, so a caller
+// warns if it is not known.
 func KnownLogin(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {

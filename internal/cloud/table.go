@@ -2,7 +2,8 @@ package cloud
 
 import "fluent-bit-defender/internal/alert"
 
-// loginURLs come from entra-docs authentication-national-cloud.
+// loginURLs are the addresses of the sign-in service:
+// https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 var loginURLs = map[Cloud]string{
 	Commercial: "https://login.microsoftonline.com",
 	GCC:        "https://login.microsoftonline.com",
@@ -10,11 +11,11 @@ var loginURLs = map[Cloud]string{
 	DoD:        "https://login.microsoftonline.us",
 }
 
-// siemResource is the resource of the legacy exporter since April 2018 in every cloud
-// that is documented.
+// siemResource is the resource of the legacy exporter in every documented cloud, since
+// April 2018.
 const siemResource = "https://graph.windows.net"
 
-// host is one row: where an API lives in some clouds and one region.
+// host is one row of the table: the host of an API in some clouds and one region.
 type host struct {
 	api      alert.API
 	clouds   []Cloud
@@ -47,8 +48,8 @@ const (
 
 const siemGovDoubt = "path and resource; the row was removed from the public page"
 
-// hosts is the table. Where a region is optional there is a row without one; where it
-// is required there is not.
+// hosts is the table. An API has a row without a region in a cloud unless the region is
+// required there.
 var hosts = []host{
 	{alert.Graph, worldwide, "", "https://graph.microsoft.com", "https://graph.microsoft.com", ""},
 	{alert.Graph, []Cloud{GCCHigh}, "", "https://graph.microsoft.us", "https://graph.microsoft.us", ""},
@@ -66,8 +67,8 @@ var hosts = []host{
 	{alert.SIEM, commercial, "us", "https://wdatp-alertexporter-us.windows.com", siemResource, ""},
 	{alert.SIEM, commercial, "eu", "https://wdatp-alertexporter-eu.windows.com", siemResource, ""},
 	{alert.SIEM, commercial, "uk", "https://wdatp-alertexporter-uk.windows.com", siemResource, ""},
-	// The government exporters exist in the United States only: `region us` says
-	// nothing new and is no error.
+	// The government exporters exist in the United States only, so `region us` is
+	// accepted but changes nothing.
 	{alert.SIEM, gcc, "", siemGCC, siemResource, siemGovDoubt},
 	{alert.SIEM, gcc, "us", siemGCC, siemResource, siemGovDoubt},
 	{alert.SIEM, usGov, "", siemGov, siemResource, siemGovDoubt},
@@ -78,6 +79,7 @@ var hosts = []host{
 	{alert.Incidents, usGov, "", xdrGov, xdrGov, govResource},
 }
 
+// target returns the target in a cloud, with the facts of the API of h.
 func (h host) target(c Cloud, facts *alert.Descriptor) Target {
 	return Target{
 		LoginURL:    loginURLs[c],
@@ -92,14 +94,14 @@ func (h host) target(c Cloud, facts *alert.Descriptor) Target {
 	}
 }
 
-// Row is one line of the table for people.
+// Row is one row of the table as `defenderctl` and the reference page show it.
 type Row struct {
 	API    alert.API
 	Cloud  Cloud
-	Region string // empty: none given
+	Region string // empty if the key is not set
 	Target
-	// Source names Microsoft's public pages; Unverified says what none of them
-	// confirms, empty when all is.
+	// Source names Microsoft's public pages. Unverified says which values none of them
+	// confirms; it is empty if there are none.
 	Source, Unverified string
 }
 

@@ -1,26 +1,25 @@
-// Package health names the states in which a unit can be. They are what people and
-// other programs read in `defenderctl status`, in health records and in /metrics; see
-// docs/contract.md.
+// Package health names the states of a unit. People and other programs read them in
+// `defenderctl status`, in health records and in /metrics: see docs/contract.md.
 package health
 
-// State is how a unit does. The zero value is no state.
+// State says whether a unit works. The zero value is no state.
 type State string
 
 const (
-	// Starting is before the first poll has ended.
+	// Starting means that the first poll has not ended yet.
 	Starting State = "starting"
-	// OK: the last poll was read to its end.
+	// OK means that the last poll was read to its end.
 	OK State = "ok"
-	// Failing: the last poll was not read to its end, or alerts are missing.
+	// Failing means that the last poll was not read to its end, or alerts are missing.
 	Failing State = "failing"
-	// Waiting: Fluent Bit takes nothing, so nothing is polled.
+	// Waiting means that Fluent Bit accepts no events, so nothing is polled.
 	Waiting State = "waiting"
-	// Stopped: the input has ended in an orderly way.
+	// Stopped means that the input has ended normally.
 	Stopped State = "stopped"
-	// Stale: nobody has written the status for so long that it says nothing. It is
-	// never stored; whoever shows a status finds it out.
+	// Stale means that the stored status is too old to rely on. It is never stored:
+	// the program that shows a status compares its age.
 	Stale State = "stale"
 )
 
-// Good reports whether nothing needs attention: OK, or Starting.
+// Good reports whether nothing needs attention: the state is OK or Starting.
 func (s State) Good() bool { return s == OK || s == Starting }

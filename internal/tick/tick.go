@@ -1,8 +1,8 @@
-// Package tick is the time of Microsoft's security APIs: 100-nanosecond steps.
+// Package tick has the times of Microsoft's security APIs, in steps of 100 nanoseconds.
 //
-// The APIs print update times with zero to seven fraction digits, trailing zeros cut
-// off, so their text does not sort ("…50Z" stands after "…50.1Z"). A Tick is the number
-// behind the text; it is compared, stored and hashed instead.
+// The APIs print update times with zero to seven fraction digits and without trailing
+// zeros, so the texts do not sort by time: "…50Z" sorts after "…50.1Z". A Tick is the
+// same time as a number. It is compared, stored and hashed instead of the text.
 package tick
 
 import (
@@ -51,9 +51,11 @@ func (t Tick) Time() time.Time {
 	return time.Unix(sec, sub*100).UTC()
 }
 
-// Duration is the span t as a time.Duration, for differences of two ticks.
+// Duration returns t as a time.Duration, for a t that is the difference of two ticks.
 func (t Tick) Duration() time.Duration { return time.Duration(t) * 100 }
 
+// split returns whole seconds since 1970 and the ticks that remain, which are never
+// negative.
 func (t Tick) split() (sec, sub int64) {
 	sec, sub = int64(t/Second), int64(t%Second)
 	if sub < 0 {
@@ -63,14 +65,14 @@ func (t Tick) split() (sec, sub int64) {
 	return sec, sub
 }
 
-// Text prints t as the OData services accept it in a filter: RFC 3339 in UTC with seven
+// Text returns t as the OData services accept it in a filter: RFC 3339 in UTC with seven
 // fraction digits and a "Z".
 func (t Tick) Text() string {
 	sec, sub := t.split()
 	return time.Unix(sec, sub*100).UTC().Format("2006-01-02T15:04:05.0000000Z")
 }
 
-// String is Text, or "never" for 0.
+// String returns the same as Text, but "never" for 0.
 func (t Tick) String() string {
 	if t == 0 {
 		return "never"
@@ -81,8 +83,8 @@ func (t Tick) String() string {
 
 // Parse reads a time as the services print it: "2006-01-02T15:04:05" or with a space
 // for the T, zero to nine fraction digits (digits beyond the seventh are cut off), then
-// "Z", "+hh:mm", "-hh:mm" or nothing, which means UTC (the services leave the zone out
-// in places). It does not allocate unless it fails.
+// "Z", "+hh:mm", "-hh:mm" or nothing, which means UTC: some services omit the zone. It
+// does not allocate unless it fails.
 func Parse[T string | []byte](s T) (Tick, error) {
 	if t, ok := parse(s); ok {
 		return t, nil
@@ -95,12 +97,43 @@ func Parse[T string | []byte](s T) (Tick, error) {
 	return 0, fmt.Errorf("%w: %q", ErrSyntax, string(s))
 }
 
+// parse does what Parse does, but returns false instead of an error.
 func parse[T string | []byte](s T) (Tick, bool) {
-	if len(s) < 19 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != 't' && s[10] != ' ') || s[13] != ':' ||
-		s[16] != ':' {
+	if len(s) < secondsEnd || !separated(s) {
 		return 0, false
 	}
 
+	sec, ok := seconds(s)
+	if !ok {
+		return 0, false
+	}
+
+	sub, n, ok := fraction(s[secondsEnd:])
+	if !ok {
+		return 0, false
+	}
+
+	offset, ok := zone(s[secondsEnd+n:])
+	if !ok {
+		return 0, false
+	}
+
+	return Tick(sec-offset)*Second + sub, true
+}
+
+// secondsEnd is the length of a time up to its seconds: "2006-01-02T15:04:05".
+const secondsEnd = 19
+
+// separated reports whether the separators up to the seconds are in their places.
+func separated[T string | []byte](s T) bool {
+	return s[4] == '-' && s[7] == '-' &&
+		(s[10] == 'T' || s[10] == 't' || s[10] == ' ') &&
+		s[13] == ':' && s[16] == ':'
+}
+
+// seconds reads the date and the time of day up to the seconds. It returns them in
+// seconds since 1970, as if they were in UTC.
+func seconds[T string | []byte](s T) (int64, bool) {
 	var f [6]int // year, month, day, hour, minute, second
 
 	for i, at := range [6][2]int{{0, 4}, {5, 7}, {8, 10}, {11, 13}, {14, 16}, {17, 19}} {
@@ -112,39 +145,36 @@ func parse[T string | []byte](s T) (Tick, bool) {
 		f[i] = n
 	}
 
-	if f[1] < 1 || f[1] > 12 || f[2] < 1 || f[2] > daysIn(f[0], f[1]) || f[3] > 23 || f[4] > 59 || f[5] > 59 {
+	year, month, day, hour, minute, second := f[0], f[1], f[2], f[3], f[4], f[5]
+
+	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
 		return 0, false
 	}
 
-	rest := s[19:]
-
-	var sub Tick
-
-	if len(rest) > 0 && rest[0] == '.' {
-		i, unit := 1, Second/10
-		for ; i < len(rest) && rest[i] >= '0' && rest[i] <= '9'; i++ {
-			sub += Tick(rest[i]-'0') * unit
-			unit /= 10
-		}
-
-		if i == 1 || i > 10 {
-			return 0, false
-		}
-
-		rest = rest[i:]
-	}
-
-	offset, ok := zone(rest)
-	if !ok {
+	if hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
 
-	sec := time.Date(f[0], time.Month(f[1]), f[2], f[3], f[4], f[5], 0, time.UTC).Unix() - offset
-
-	return Tick(sec)*Second + sub, true
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).Unix(), true
 }
 
-// zone reads what follows the seconds and gives the offset from UTC in seconds.
+// fraction reads the digits after the seconds: "." and one to nine digits, or nothing. It
+// returns their value and the length of what it has read.
+func fraction[T string | []byte](s T) (sub Tick, n int, ok bool) {
+	if len(s) == 0 || s[0] != '.' {
+		return 0, 0, true
+	}
+
+	unit := Second / 10
+	for n = 1; n < len(s) && s[n] >= '0' && s[n] <= '9'; n++ {
+		sub += Tick(s[n]-'0') * unit
+		unit /= 10
+	}
+
+	return sub, n, n > 1 && n <= 10
+}
+
+// zone reads the zone, which ends a time, and returns its offset from UTC in seconds.
 func zone[T string | []byte](s T) (int64, bool) {
 	switch {
 	case len(s) == 0, len(s) == 1 && (s[0] == 'Z' || s[0] == 'z'):
@@ -168,6 +198,7 @@ func zone[T string | []byte](s T) (int64, bool) {
 	return 0, false
 }
 
+// number reads a decimal number of digits only.
 func number[T string | []byte](s T) (int, bool) {
 	n := 0
 
@@ -182,6 +213,7 @@ func number[T string | []byte](s T) (int, bool) {
 	return n, true
 }
 
+// daysIn returns the number of days of a month in the Gregorian calendar.
 func daysIn(year, month int) int {
 	switch month {
 	case 4, 6, 9, 11:
