@@ -44,7 +44,7 @@ func BenchmarkTranscode(b *testing.B) {
 	id := alert.MakeID("t", "graph", []byte("x"), nil)
 	dst := make([]byte, 0, 2<<20)
 	overCorpus(b, func(raw []byte) {
-		if len(dst) > 1<<20 { // batches as they are handed over
+		if len(dst) > 1<<20 { // batches of the size that is delivered
 			dst = dst[:0]
 		}
 		var err error

@@ -118,7 +118,6 @@ type source struct {
 }
 
 var (
-	none       source
 	recordID   = source{func(a *cefAlert) string { return string(a.id[:]) }, "`record_id`"}
 	tenantName = source{func(a *cefAlert) string { return a.tenant }, "`tenant_name`"}
 )

@@ -32,37 +32,61 @@ func Next(batch []byte) (event, rest []byte, err error) {
 	return batch[:p:p], batch[p:], nil
 }
 
-// header reads what a msgpack value begins with: the length of its type and size bytes,
-// the bytes that follow those, and how many values it contains.
+// header reads the beginning of a msgpack value. It returns the length of its type and
+// size bytes, the number of content bytes that follow, and how many values it contains.
 func header(b []byte) (head, size, count int, ok bool) {
 	if len(b) == 0 {
 		return 0, 0, 0, false
 	}
 
 	switch c := b[0]; {
-	case c < mpFixMap, c >= 0xe0, c == mpNil, c == mpFalse, c == mpTrue:
+	case isSmallInt(c), c == mpNil, c == mpFalse, c == mpTrue:
 		return 1, 0, 0, true
-	case c < mpFixArray:
+	case c < mpFixArray: // fixmap
 		return 1, 0, 2 * int(c&0x0f), true
-	case c < mpFixStr:
+	case c < mpFixStr: // fixarray
 		return 1, 0, int(c & 0x0f), true
-	case c < mpNil:
+	case c < mpNil: // fixstr
 		return 1, int(c & 0x1f), 0, true
+	}
+
+	if size := fixedSize(b[0]); size > 0 {
+		return 1, size, 0, true
+	}
+
+	return sizedHeader(b)
+}
+
+// isSmallInt reports whether a value that begins with c is an integer of one byte.
+func isSmallInt(c byte) bool { return c < mpFixMap || c >= mpNegative }
+
+// fixedSize returns the number of content bytes of a type whose values all have the same
+// size, and 0 for other types.
+func fixedSize(c byte) int {
+	switch {
 	case c >= mpUint8 && c <= mpUint64:
-		return 1, 1 << (c - mpUint8), 0, true
+		return 1 << (c - mpUint8)
 	case c >= mpInt8 && c <= mpInt64:
-		return 1, 1 << (c - mpInt8), 0, true
+		return 1 << (c - mpInt8)
 	case c == mpFloat64:
-		return 1, 8, 0, true
+		return 8
 	case c == mpFixExt8:
-		return 1, 9, 0, true
-	case c >= mpStr8 && c <= mpStr32:
+		return 1 + 8 // with the type of the extension
+	}
+
+	return 0
+}
+
+// sizedHeader is header for the types whose size or count is a number behind b[0].
+func sizedHeader(b []byte) (head, size, count int, ok bool) {
+	switch c := b[0]; c {
+	case mpStr8, mpStr16, mpStr32:
 		n, width, ok := size32(b, 1<<(c-mpStr8))
 		return 1 + width, n, 0, ok
-	case c == mpArray16, c == mpArray32:
+	case mpArray16, mpArray32:
 		n, width, ok := size32(b, 2<<(c-mpArray16))
 		return 1 + width, 0, n, ok
-	case c == mpMap16, c == mpMap32:
+	case mpMap16, mpMap32:
 		n, width, ok := size32(b, 2<<(c-mpMap16))
 		return 1 + width, 0, 2 * n, ok
 	}
@@ -76,18 +100,23 @@ func size32(b []byte, width int) (n, w int, ok bool) {
 		return 0, 0, false
 	}
 
-	for _, c := range b[1 : 1+width] {
-		n = n<<8 | int(c)
-	}
-
-	return n, width, true
+	return int(bigEndian(b[1 : 1+width])), width, true
 }
 
-// Decode gives back what an event says: its time and its record as one line of JSON,
-// keys in their order, integers exact, doubles in the shortest form that reads back as
-// the same one and always with a point or an exponent, strings with no more escapes
-// than JSON requires. It is for tests, the CLI and the demo. The error wraps
-// ErrMalformed.
+// bigEndian returns the unsigned number of at most 8 bytes in b.
+func bigEndian(b []byte) uint64 {
+	var u uint64
+	for _, c := range b {
+		u = u<<8 | uint64(c)
+	}
+
+	return u
+}
+
+// Decode returns the time of an event and its record as one line of JSON. Keys keep
+// their order and integers are exact. Doubles have the shortest form that reads back as
+// the same number, always with a point or an exponent. Strings have no more escapes than
+// JSON requires. Decode is for tests, the CLI and the demo. The error wraps ErrMalformed.
 func Decode(event []byte) (at tick.Tick, json []byte, err error) {
 	const timeSize = atRecord
 	if len(event) < timeSize+1 ||
@@ -100,7 +129,7 @@ func Decode(event []byte) (at tick.Tick, json []byte, err error) {
 	at = tick.Tick(sec)*tick.Second + tick.Tick(nsec/100)
 
 	d := decoder{b: event, p: timeSize}
-	if c := event[timeSize]; c>>4 != mpFixMap>>4 && c != mpMap16 && c != mpMap32 {
+	if !isMap(event[timeSize]) {
 		return 0, nil, fmt.Errorf("%w: its record is no map", ErrMalformed)
 	}
 
@@ -118,6 +147,8 @@ type decoder struct {
 	p int
 }
 
+// value appends the next value to dst; depth is the number of containers around it, and
+// one more. It reports whether the value is whole and of a type that this package writes.
 func (d *decoder) value(dst []byte, depth int) ([]byte, bool) {
 	head, size, count, ok := header(d.b[d.p:])
 	if !ok || depth > MaxDepth+1 || size > len(d.b)-d.p-head || count > len(d.b)-d.p-head {
@@ -128,74 +159,89 @@ func (d *decoder) value(dst []byte, depth int) ([]byte, bool) {
 	d.p += head + size
 
 	switch {
+	case isStr(c):
+		return appendQuoted(dst, body), true
+	case isMap(c):
+		return d.object(dst, count/2, depth)
+	case isArray(c):
+		return d.array(dst, count, depth)
+	default:
+		return appendScalar(dst, c, body)
+	}
+}
+
+// appendScalar appends a number, a boolean or null. c is the first byte of its msgpack,
+// body what follows. It reports whether c is one of these types.
+func appendScalar(dst []byte, c byte, body []byte) ([]byte, bool) {
+	switch {
 	case c < mpFixMap:
 		return strconv.AppendUint(dst, uint64(c), 10), true
-	case c >= 0xe0:
+	case c >= mpNegative:
 		return strconv.AppendInt(dst, int64(int8(c)), 10), true
 	case c == mpNil:
 		return append(dst, "null"...), true
 	case c == mpFalse, c == mpTrue:
 		return strconv.AppendBool(dst, c == mpTrue), true
 	case c == mpFloat64:
-		return appendFloat(dst, math.Float64frombits(binary.BigEndian.Uint64(body))), true
+		return appendFloat(dst, math.Float64frombits(bigEndian(body))), true
 	case c >= mpUint8 && c <= mpUint64:
-		var u uint64
-		for _, x := range body {
-			u = u<<8 | uint64(x)
-		}
-
-		return strconv.AppendUint(dst, u, 10), true
+		return strconv.AppendUint(dst, bigEndian(body), 10), true
 	case c >= mpInt8 && c <= mpInt64:
-		v := int64(int8(body[0]))
-		for _, x := range body[1:] {
-			v = v<<8 | int64(x)
-		}
-
-		return strconv.AppendInt(dst, v, 10), true
-	case c >= mpFixStr && c < mpNil, c >= mpStr8 && c <= mpStr32:
-		return appendQuoted(dst, body), true
-	case c == mpFixExt8:
-		return dst, false
-	case c < mpFixArray, c == mpMap16, c == mpMap32:
-		return d.members(dst, count/2, depth, true)
-	default:
-		return d.members(dst, count, depth, false)
+		unused := 64 - 8*len(body) // bits; shifting there and back extends the sign
+		return strconv.AppendInt(dst, int64(bigEndian(body))<<unused>>unused, 10), true
 	}
+
+	return dst, false
 }
 
-func (d *decoder) members(dst []byte, n, depth int, object bool) ([]byte, bool) {
-	brackets := "[]"
-	if object {
-		brackets = "{}"
-	}
+// object appends the next n keys and values as a JSON object.
+func (d *decoder) object(dst []byte, n, depth int) ([]byte, bool) {
+	dst = append(dst, '{')
 
-	dst = append(dst, brackets[0])
+	for k := range n {
+		if d.p >= len(d.b) || !isStr(d.b[d.p]) {
+			return dst, false
+		}
 
-	ok := true
-	for k := 0; k < n && ok; k++ {
 		if k > 0 {
 			dst = append(dst, ',')
 		}
 
-		if object {
-			if d.p >= len(d.b) || !isStr(d.b[d.p]) {
-				return dst, false
-			}
-
-			if dst, ok = d.value(dst, depth+1); !ok {
-				return dst, false
-			}
-
-			dst = append(dst, ':')
+		var ok bool
+		if dst, ok = d.value(dst, depth+1); !ok {
+			return dst, false
 		}
 
-		dst, ok = d.value(dst, depth+1)
+		if dst, ok = d.value(append(dst, ':'), depth+1); !ok {
+			return dst, false
+		}
 	}
 
-	return append(dst, brackets[1]), ok
+	return append(dst, '}'), true
 }
 
-func isStr(c byte) bool { return c >= mpFixStr && c < mpNil || c >= mpStr8 && c <= mpStr32 }
+// array appends the next n values as a JSON array.
+func (d *decoder) array(dst []byte, n, depth int) ([]byte, bool) {
+	dst = append(dst, '[')
+
+	for k := range n {
+		if k > 0 {
+			dst = append(dst, ',')
+		}
+
+		var ok bool
+		if dst, ok = d.value(dst, depth+1); !ok {
+			return dst, false
+		}
+	}
+
+	return append(dst, ']'), true
+}
+
+// isStr, isMap and isArray report the type of a value that begins with c.
+func isStr(c byte) bool   { return c&^0x1f == mpFixStr || c >= mpStr8 && c <= mpStr32 }
+func isMap(c byte) bool   { return c&^0x0f == mpFixMap || c == mpMap16 || c == mpMap32 }
+func isArray(c byte) bool { return c&^0x0f == mpFixArray || c == mpArray16 || c == mpArray32 }
 
 // appendFloat writes f as encoding/json does, but so that it stays recognisable as a
 // double.

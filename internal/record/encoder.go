@@ -36,8 +36,8 @@ type Encoder struct {
 	cef                cefBuilder
 }
 
-// NewEncoder returns an Encoder. It fails if there is no such API or format. Bytes of texts that are
-// not UTF-8 become U+FFFD: Fluent Bit's outputs need UTF-8.
+// NewEncoder returns an Encoder. It fails if there is no such API or format. Bytes in
+// the options that are not UTF-8 become U+FFFD: Fluent Bit's outputs need UTF-8.
 func NewEncoder(o Options) (*Encoder, error) {
 	if o.Tenant == "" {
 		o.Tenant = string(o.TenantID)
@@ -76,7 +76,12 @@ func prefix(kind string, o Options) []byte {
 	b = appendStr(b, "mssp")
 
 	b = append(b, mpFixMap|5)
-	for _, kv := range [...][2]string{{"kind", kind}, {"tenant_id", string(o.TenantID)}, {"tenant", o.Tenant}, {"api", string(o.API)}} {
+	for _, kv := range [...][2]string{
+		{"kind", kind},
+		{"tenant_id", string(o.TenantID)},
+		{"tenant", o.Tenant},
+		{"api", string(o.API)},
+	} {
 		b = appendStr(b, kv[0])
 		b = appendStr(b, strings.ToValidUTF8(kv[1], "\uFFFD"))
 	}

@@ -32,9 +32,10 @@ const (
 	mpArray32  = 0xdd
 	mpMap16    = 0xde
 	mpMap32    = 0xdf
+	mpNegative = 0xe0 // and above: the integers from -32 to -1
 )
 
-// putStrHeader writes the header of a str of n bytes and gives its length.
+// putStrHeader writes the header of a str of n bytes and returns its length.
 func putStrHeader(b []byte, n int) int {
 	switch {
 	case n < 32:

@@ -37,7 +37,7 @@ func number(b []byte, o int, src []byte, i int) (int, int) {
 	if digits > 19 {
 		var over bool
 		if u, over = integer20(src[first:i]); over {
-			return double(b, o, src[start:i], i)
+			return double(b, o, src, start, i)
 		}
 	}
 
@@ -46,7 +46,7 @@ func number(b []byte, o int, src []byte, i int) (int, int) {
 	}
 
 	if u > 1<<63 {
-		return double(b, o, src[start:i], i)
+		return double(b, o, src, start, i)
 	}
 
 	return putNegative(b, o, int64(-u)), i
@@ -128,53 +128,38 @@ func putNegative(b []byte, o int, v int64) int {
 var exact10 = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
 	1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// fraction is number from the point or the exponent at src[i] on; u and digits are the
-// integer part. Where mantissa and power of ten are both exact, one division or
-// multiplication gives the nearest double (W. D. Clinger, "How to Read Floating Point
-// Numbers Accurately", 1990); the rest is left to strconv.
+// fraction is number from the point or the exponent at src[i] on; u is the value of the
+// integer part and digits its length. If mantissa and power of ten are both exact, one
+// division returns the nearest double (W. D. Clinger, "How to Read Floating Point Numbers
+// Accurately", 1990). All other numbers are left to strconv; those with an exponent
+// always, because they are rare in these APIs.
 func fraction(b []byte, o int, src []byte, start, i int, u uint64, digits int) (int, int) {
-	exp := 0
+	decimals := 0
 
 	if src[i] == '.' {
-		i++
+		first := i + 1
 
-		first := i
-		for i < len(src) && src[i]-'0' < 10 {
-			u = u*10 + uint64(src[i]-'0')
-			i++
-		}
-
-		if i == first {
+		if u, i = moreDigits(u, src, first); i == first {
 			return badSyntax, i
 		}
 
-		exp = first - i
-		digits -= exp
+		decimals = i - first
 	}
 
-	plain := digits <= 19
 	if i < len(src) && src[i]|0x20 == 'e' {
-		plain = false // rare in these APIs: not worth a way of its own
-
-		if i++; i < len(src) && (src[i] == '+' || src[i] == '-') {
-			i++
+		end, ok := exponent(src, i)
+		if !ok {
+			return badSyntax, end
 		}
 
-		first := i
-		for i < len(src) && src[i]-'0' < 10 {
-			i++
-		}
-
-		if i == first {
-			return badSyntax, i
-		}
+		return double(b, o, src, start, end)
 	}
 
-	if !plain || u >= 1<<53 || -exp >= len(exact10) {
-		return double(b, o, src[start:i], i)
+	if digits+decimals > 19 || u >= 1<<53 || decimals >= len(exact10) {
+		return double(b, o, src, start, i)
 	}
 
-	f := float64(u) / exact10[-exp]
+	f := float64(u) / exact10[decimals]
 	if src[start] == '-' {
 		f = -f
 	}
@@ -182,18 +167,45 @@ func fraction(b []byte, o int, src []byte, start, i int, u uint64, digits int) (
 	return putDouble(b, o, f), i
 }
 
-// double writes the number with the given text, which is valid JSON and ends at i, as a
-// double. One beyond the doubles is refused: an infinity would be no number in any
-// output, and the largest double would be another one.
-func double(b []byte, o int, text []byte, i int) (int, int) {
-	// strconv wants a string and does not keep it unless it fails; a copy would be an
-	// allocation per number.
-	f, err := strconv.ParseFloat(unsafe.String(&text[0], len(text)), 64)
-	if err != nil {
-		return badRange, i
+// moreDigits appends the decimal digits from src[i] on to the number u. It returns the
+// number, which is right up to 19 digits in all, and the offset behind the digits.
+func moreDigits(u uint64, src []byte, i int) (uint64, int) {
+	for i < len(src) && src[i]-'0' < 10 {
+		u = u*10 + uint64(src[i]-'0')
+		i++
 	}
 
-	return putDouble(b, o, f), i
+	return u, i
+}
+
+// exponent returns the offset behind the exponent whose "e" is src[i]. If no digit
+// follows it, ok is false and end is where the digit is missing.
+func exponent(src []byte, i int) (end int, ok bool) {
+	i++
+
+	if i < len(src) && (src[i] == '+' || src[i] == '-') {
+		i++
+	}
+
+	_, end = moreDigits(0, src, i)
+
+	return end, end > i
+}
+
+// double writes the number src[start:end], which is valid JSON, as a double. It refuses a
+// number beyond the range of doubles: JSON outputs cannot write an infinity, and the
+// largest double would be a different number.
+func double(b []byte, o int, src []byte, start, end int) (int, int) {
+	text := src[start:end]
+
+	// ParseFloat takes a string and does not keep it unless it fails. A copy would cost
+	// an allocation per number.
+	f, err := strconv.ParseFloat(unsafe.String(&text[0], len(text)), 64)
+	if err != nil {
+		return badRange, start
+	}
+
+	return putDouble(b, o, f), end
 }
 
 func putDouble(b []byte, o int, f float64) int {

@@ -15,7 +15,7 @@ import (
 // busy elsewhere slows all of them. The ratios are medians of the quotients of one
 // turn:
 //
-//	lib/x    how many times as long the library's way takes (stdlib), on 20 of the alerts
+//	lib/x    time of the library's way (stdlib) to the transcoder's, on 20 of the alerts
 //	x/valid  transcoder to gjson.ValidBytes: below 1 the transcoder is faster
 //	x/copy   transcoder to memcpy
 //

@@ -7,21 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// What text gives in place of an output offset when it fails; the input offset then
-// says where.
+// Codes that a step of the transcoder returns in place of an output offset if it fails;
+// the input offset then says where. See failure.
 const (
 	badSyntax = -1 - iota
 	badUTF8
 	badRange
+	tooDeep
 )
-
-func textError(code, offset int) error {
-	if code == badUTF8 {
-		return &rowError{ErrUTF8, offset}
-	}
-
-	return &rowError{ErrSyntax, offset}
-}
 
 // Eight bytes at a time (after "SIMD within a register",
 // https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord).
