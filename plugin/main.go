@@ -30,13 +30,13 @@ var (
 
 // Go's own packages print lines that may quote a response, with a secret in it, or with
 // GODEBUG=http2debug the headers of every request, all past Fluent Bit's log_level.
-// What an operator needs goes to Fluent Bit's log instead.
+// What an operator needs to know goes to Fluent Bit's log instead.
 func init() { log.SetOutput(io.Discard) }
 
 func main() {}
 
-// FLBPluginPreRegister refuses to be loaded twice by one configuration. A reload reads
-// the new configuration while the old one runs, so there it is called again.
+// FLBPluginPreRegister fails if one configuration loads the plugin twice. A reload reads
+// the new configuration while the old one runs, so it may call this again.
 //
 //export FLBPluginPreRegister
 func FLBPluginPreRegister(hotReloading C.int) C.int {
@@ -54,15 +54,16 @@ func FLBPluginPreRegister(hotReloading C.int) C.int {
 
 const maxPath = 4096
 
-// FLBPluginRegister names the plugin. Core looks it up when it loads the file.
+// FLBPluginRegister tells Fluent Bit the name of the plugin. Fluent Bit calls it when it
+// loads the file.
 //
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
 	return C.int(input.FLBPluginRegister(def, "defender", "Microsoft Defender alerts of customers' tenants"))
 }
 
-// FLBPluginUnregister frees what FLBPluginRegister made. After a reload the old
-// registration ends after the new one has begun, so it touches nothing else.
+// FLBPluginUnregister frees what FLBPluginRegister has allocated. In a reload the old
+// registration ends after the new one has begun, so nothing else is freed here.
 //
 //export FLBPluginUnregister
 func FLBPluginUnregister(def unsafe.Pointer) {
@@ -121,8 +122,8 @@ func collect(h instance.Handle, data *unsafe.Pointer, size *C.size_t) C.int {
 	return input.FLB_OK
 }
 
-// FLBPluginInputCleanupCallbackCtx frees a buffer that core has copied: its events are
-// delivered.
+// FLBPluginInputCleanupCallbackCtx frees a buffer that Fluent Bit has copied: its events
+// are delivered.
 //
 //export FLBPluginInputCleanupCallbackCtx
 func FLBPluginInputCleanupCallbackCtx(ctx, data unsafe.Pointer) C.int {
@@ -152,8 +153,8 @@ func FLBPluginInputPause() { process.Pause(thread().ID) }
 //export FLBPluginInputResume
 func FLBPluginInputResume() { process.Resume(thread().ID) }
 
-// FLBPluginExit ends the instances of the calling thread; without a context
-// nothing tells which of those that share the thread is meant.
+// FLBPluginExit ends all instances of the calling thread: it gets no context, so it
+// cannot know which of them is meant.
 //
 //export FLBPluginExit
 func FLBPluginExit() C.int {

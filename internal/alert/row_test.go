@@ -19,8 +19,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// plainly describes a row in the obvious way, field by field: what Describe must agree
-// with.
+// plainly describes a row in the obvious way, field by field. Describe must agree with
+// it.
 func plainly(api API, raw []byte) Row {
 	field := func(name string) gjson.Result {
 		if r := gjson.GetBytes(raw, name); r.Exists() || name == "" {
@@ -119,10 +119,7 @@ func describe(t testing.TB, api API, raw []byte) Row {
 
 func same(a, b Row) bool {
 	return bytes.Equal(a.Identity, b.Identity) && bytes.Equal(a.Version, b.Version) && (a.Version == nil) == (b.Version == nil) &&
-		a.Updated == b.Updated &&
-		a.Created == b.Created &&
-		a.Tenant == b.Tenant &&
-		a.Whole == b.Whole
+		a.Updated == b.Updated && a.Created == b.Created && a.Tenant == b.Tenant && a.Whole == b.Whole
 }
 
 // Identity and version are as docs/contract.md has them, also for the oddities that were
@@ -177,8 +174,8 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 	}
 }
 
-// FuzzDescribe compares the single pass with the obvious way, and keeps the Describer
-// from carrying anything over.
+// FuzzDescribe compares the single pass with the obvious way. It also checks that nothing
+// of one row affects the next.
 func FuzzDescribe(f *testing.F) {
 	for _, raw := range sampleRows(f) {
 		f.Add(raw, []byte(`{"id":"x","tenantId":"T"}`))
@@ -198,8 +195,8 @@ func FuzzDescribe(f *testing.F) {
 			if fresh := describe(t, api, raw); !same(got, fresh) {
 				t.Errorf("%s: after another row %+v, alone %+v", api, got, fresh)
 			}
-			// What is not UTF-8 or says a key twice is read in many ways; the obvious
-			// one follows the last of several lookups.
+			// Only valid JSON without NUL is compared: plainly may read other text in
+			// another way.
 			if !gjson.ValidBytes(raw) || bytes.Contains(raw, []byte("\\u0000")) {
 				continue
 			}
@@ -210,7 +207,7 @@ func FuzzDescribe(f *testing.F) {
 	})
 }
 
-// sampleRows are the alerts of the payloads that others published, if they are at hand.
+// sampleRows returns the alerts of published payloads, if this machine has them.
 func sampleRows(t testing.TB) (rows [][]byte) {
 	names, _ := filepath.Glob("../../../shared/samples/*/*.json")
 	for _, name := range names {
@@ -234,12 +231,12 @@ func sampleRows(t testing.TB) (rows [][]byte) {
 	return rows
 }
 
-// TestSamplesGoThrough: identity and version of every payload that others published are
-// as the obvious way finds them, and none changes.
-func TestSamplesGoThrough(t *testing.T) {
+// Identity and version of every published payload are as the obvious way finds them, and
+// Describe changes no byte of it.
+func TestDescribeOfPublishedSamples(t *testing.T) {
 	rows := sampleRows(t)
 	if len(rows) == 0 {
-		t.Log("no samples at hand")
+		t.Log("this machine has no samples")
 	}
 	for _, raw := range rows {
 		before := bytes.Clone(raw)
@@ -263,7 +260,7 @@ const contoso = "11111111-0000-4000-8000-000000000001"
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// benchRow makes a typical alert of an API.
+// benchRow returns a typical alert of an API.
 func benchRow(tb testing.TB, api API) []byte {
 	tb.Helper()
 	s, err := simulator.New(simulator.Config{Tenants: []simulator.Tenant{{ID: contoso, Domain: "contoso.example"}}})
@@ -278,8 +275,7 @@ func benchRow(tb testing.TB, api API) []byte {
 	return nil
 }
 
-// TestDescribeDoesNotAllocate: it is called for every row, and nearly all are repeats
-// in a quiet tenant.
+// Describe is called for every row, and in a quiet tenant nearly all rows are repeats.
 func TestDescribeDoesNotAllocate(t *testing.T) {
 	for _, api := range APIs() {
 		raw, d := benchRow(t, api), newDescriber(t, api)

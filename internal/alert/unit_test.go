@@ -2,7 +2,7 @@ package alert
 
 import "testing"
 
-func TestAGUIDIsTold(t *testing.T) {
+func TestIsGUID(t *testing.T) {
 	for text, want := range map[string]bool{
 		"9188040d-6c67-4c5b-b112-36a304b66dad":   true,
 		"9188040D-6C67-4C5B-B112-36A304B66DAD":   true,

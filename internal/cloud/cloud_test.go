@@ -44,12 +44,8 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 	} {
 		got, err := Lookup(c.cloud, c.api, c.region)
 		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource ||
-			got.MaxPage != c.page ||
-			got.DefaultPage != c.page ||
-			got.PerMinute != c.minute ||
-			got.PerHour != c.hour ||
-			got.V1 != c.v1 ||
-			!strings.HasPrefix(got.Path, "/") {
+			got.MaxPage != c.page || got.DefaultPage != c.page || got.PerMinute != c.minute || got.PerHour != c.hour ||
+			got.V1 != c.v1 || !strings.HasPrefix(got.Path, "/") {
 			t.Errorf("%s %s %q: %+v, %v", c.cloud, c.api, c.region, got, err)
 		}
 	}
@@ -84,13 +80,12 @@ func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 func TestAMissingRegionLeavesAllButTheHost(t *testing.T) {
 	got, err := Lookup(Commercial, alert.SIEM, "")
 	if err == nil || got.APIURL != "" || got.LoginURL == "" || got.Path != "/api/alerts" ||
-		got.Resource != "https://graph.windows.net" ||
-		!got.V1 {
+		got.Resource != "https://graph.windows.net" || !got.V1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
-func TestTheTableIsWhatLookupAnswers(t *testing.T) {
+func TestTableAndLookupAgree(t *testing.T) {
 	type place struct {
 		Cloud
 		alert.API
@@ -100,7 +95,7 @@ func TestTheTableIsWhatLookupAnswers(t *testing.T) {
 	for _, r := range Table() {
 		p := place{r.Cloud, r.API, r.Region}
 		if seen[p] {
-			t.Errorf("%v stands twice", p)
+			t.Errorf("%v is there twice", p)
 		}
 		seen[p] = true
 		if got, err := Lookup(r.Cloud, r.API, r.Region); err != nil || got != r.Target {

@@ -2,7 +2,7 @@ package cloud
 
 import "testing"
 
-func TestUnknownSignInHostsAreTold(t *testing.T) {
+func TestKnownLogin(t *testing.T) {
 	for address, want := range map[string]bool{
 		"https://login.microsoftonline.com":               true,
 		"https://LOGIN.microsoftonline.us":                true,
