@@ -87,7 +87,7 @@ func (c *cefBuilder) release() {
 	c.entities.release()
 }
 
-// raw gives the line of a row that could not be decoded.
+// raw returns the line of a row that could not be decoded.
 func (c *cefBuilder) raw(id alert.ID) []byte {
 	c.pairs = c.pairs[:0]
 	c.add("cs3", "RecordId", 4000, id.String())
@@ -96,7 +96,7 @@ func (c *cefBuilder) raw(id alert.ID) []byte {
 	return c.finish("raw", "Row not decodable", "6")
 }
 
-// health gives the line of a health record.
+// health returns the line of a health record.
 func (c *cefBuilder) health(h Health) []byte {
 	c.pairs = c.pairs[:0]
 	c.add("reason", "", 1023, h.Reason)

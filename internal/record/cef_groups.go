@@ -19,7 +19,7 @@ const (
 	numGroups
 )
 
-// Names of fields that are read from an entity and are no key of its group.
+// Names of fields that are read from an entity but are not keys of its group.
 const (
 	readAddress   = "(address)"
 	readPrincipal = "(principal)"
@@ -197,7 +197,7 @@ var cefGroups = [numGroups]cefGroup{
 	},
 }
 
-// Kinds of entities that do not stand in a list of evidence.
+// Kinds of entities that are not in a list of evidence.
 const (
 	kindDevice      = "devices"
 	kindRelatedUser = "relatedUser"

@@ -108,7 +108,7 @@ func kindAt(entity gjson.Result, key string) (kind string) {
 	return kind
 }
 
-// A source gives the text for one key, empty when the alert has none. A source without
+// A source returns the text for one key, empty if the alert has none. A source without
 // get never has one.
 type source struct {
 	get func(*cefAlert) string

@@ -390,7 +390,7 @@ var cefTable = [...]cefRow{
 	},
 }
 
-// column gives the source of a row for one API.
+// column returns the source of a row for one API.
 func (r *cefRow) column(col int) source {
 	return [numColumns]source{
 		colSIEM:      r.siem,

@@ -13,7 +13,7 @@ import (
 	"fluent-bit-defender/internal/health"
 )
 
-// cefLine encodes a row as cef and gives the line, which the strict reader has to
+// cefLine encodes a row as cef and returns the line, which the strict reader has to
 // accept, and the parsed line.
 func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 	t.Helper()

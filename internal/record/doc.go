@@ -3,7 +3,7 @@
 //
 // An event is the msgpack [[EventTime, {}], {"mssp": {…}, …the alert's own keys…}] that
 // Fluent Bit's log decoder accepts (src/flb_log_event_decoder.c; what it does not
-// accept, it drops without a word). The alert is transcoded from JSON in one pass,
+// accept, it drops without a message). The alert is transcoded from JSON in one pass,
 // without a tree and without an allocation, and validated on the way.
 //
 // # What it promises
@@ -18,7 +18,7 @@
 //     raw record keeps its digits. One too small for a double is 0.
 //   - Duplicate keys are all kept, in order: which of them counts is for the receiver
 //     to say (Fluent Bit's own JSON writer leaves out a key that comes again later, so
-//     that the last one stands, as in encoding/json).
+//     that the last one counts, as in encoding/json).
 //   - Only the keys mssp and cef of the alert itself become mssp_ and cef_, however
 //     they are spelled ("\u006dssp"). Where mssp_ is there already, there are two of
 //     it.
@@ -31,7 +31,7 @@
 // What cannot be kept is refused as a whole, so that nothing is changed unseen; the
 // caller then emits Encoder.Raw:
 //
-//   - What is not JSON by RFC 8259 (ErrSyntax) or is no object (ErrNotObject).
+//   - What is not JSON by RFC 8259 (ErrSyntax) or is not an object (ErrNotObject).
 //   - Bytes that are not UTF-8 (ErrUTF8). encoding/json puts U+FFFD in their place.
 //   - Objects and arrays nested more than MaxDepth = 31 levels deep (ErrTooDeep):
 //     Fluent Bit cannot decode them, and would drop the event and all that follow it.
@@ -61,8 +61,8 @@
 //   - An Encoder is not for concurrent use; one per worker.
 //   - CEF is looked up with gjson, which allocates, and costs some ten times as much as
 //     the transcoding.
-//   - MaxDepth is what Fluent Bit itself can decode. Who wraps records in more
-//     containers behind it (a nest filter, the forward protocol) has as many levels
-//     less.
-//   - Errors give an offset, never content: alerts are confidential.
+//   - MaxDepth is what Fluent Bit itself can decode. If records get more
+//     containers around them later (a nest filter, the forward protocol), that many
+//     fewer levels are left.
+//   - Errors contain an offset, never content: alerts are confidential.
 package record

@@ -237,7 +237,7 @@ func appendCEF(dst []byte, record, n int, line []byte) []byte {
 	return setSize(dst, record, n+1)
 }
 
-// setSize fills in the number of keys of the record whose map16 stands at offset at,
+// setSize fills in the number of keys of the record whose map16 is at offset at,
 // making a map32 of it when there are more than fit.
 func setSize(dst []byte, at, n int) []byte {
 	if n < 1<<16 {

@@ -8,7 +8,7 @@ import (
 // Why a row cannot become an event. Such a row goes out as a raw record (Encoder.Raw),
 // which keeps every byte of it.
 var (
-	// ErrNotObject: the row is no JSON object (a number, a string, an array, nothing).
+	// ErrNotObject: the row is not a JSON object (a number, a string, an array, nothing).
 	ErrNotObject = errors.New("not a JSON object")
 	// ErrSyntax: the row is not JSON by RFC 8259, or something follows the object.
 	ErrSyntax = errors.New("invalid JSON")

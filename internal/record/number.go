@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// number transcodes the JSON number at src[i] (RFC 8259 §6) to b[o] and gives the
+// number transcodes the JSON number at src[i] (RFC 8259 §6) to b[o] and returns the
 // offsets behind both; o is badSyntax or badRange when it fails. Integers from −2⁶³ to
 // 2⁶⁴−1 stay integers in their shortest form (−0 is 0), all else is a double.
 func number(b []byte, o int, src []byte, i int) (int, int) {

@@ -205,8 +205,15 @@ func ExampleEncoder() {
 	event, _, _ := Next(batch)
 	_, text, _ := Decode(event)
 	fmt.Println(at)
-	fmt.Println(string(text))
+	fmt.Println(strings.ReplaceAll(string(text), `,"`, ",\n\"")) // a key a line
 	// Output:
 	// 2026-02-03T09:13:33.2000000Z
-	// {"mssp":{"kind":"alert","tenant_id":"contoso.onmicrosoft.com","tenant":"contoso","api":"endpoint","record_id":"5db6f93682de33a3d78739614c494d05"},"id":"da1_2","lastUpdateTime":"2026-02-03T09:13:33.2Z","severity":"Low"}
+	// {"mssp":{"kind":"alert",
+	// "tenant_id":"contoso.onmicrosoft.com",
+	// "tenant":"contoso",
+	// "api":"endpoint",
+	// "record_id":"5db6f93682de33a3d78739614c494d05"},
+	// "id":"da1_2",
+	// "lastUpdateTime":"2026-02-03T09:13:33.2Z",
+	// "severity":"Low"}
 }

@@ -37,7 +37,7 @@ func specialASCII(x uint64) uint64 {
 }
 
 // text transcodes the JSON string whose opening quote is just before src[i] to a
-// msgpack str at b[o], and gives the offsets behind both. Most strings are short and
+// msgpack str at b[o], and returns the offsets behind both. Most strings are short and
 // plain: those are copied while they are searched for their end.
 func text(b []byte, o int, src []byte, i int) (int, int) {
 	if len(src)-i < 32 {
@@ -177,7 +177,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 	}
 }
 
-// foreignEnd gives the end of the run from j on that has no quote, backslash or control
+// foreignEnd returns the end of the run from j on that has no quote, backslash or control
 // character: such bytes are never part of a longer UTF-8 sequence, so the run can be
 // checked by itself.
 func foreignEnd(src []byte, j int) int {
@@ -196,7 +196,8 @@ func foreignEnd(src []byte, j int) int {
 	return j
 }
 
-// placeText gives the content in b[o+3:p] its header at b[o] and returns the end.
+// placeText writes the header of the content in b[o+3:p] at b[o], moves the content
+// right behind it, and returns the end.
 func placeText(b []byte, o, p int) int {
 	n := p - o - 3
 	switch {
@@ -212,7 +213,7 @@ func placeText(b []byte, o, p int) int {
 }
 
 // unicodeEscape reads the \uXXXX at the start of s, or two of them that make a
-// surrogate pair, and gives how many bytes it read, 0 when it is none. A surrogate
+// surrogate pair, and returns how many bytes it read, 0 if there is none. A surrogate
 // without its partner becomes U+FFFD, as in encoding/json: UTF-8 cannot hold it.
 func unicodeEscape(s []byte) (rune, int) {
 	r := hex4(s)

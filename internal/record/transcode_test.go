@@ -19,7 +19,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// recordOf sends raw through an Encoder and gives back what stands behind mssp in the
+// recordOf sends raw through an Encoder and returns what follows mssp in the
 // record.
 func recordOf(t *testing.T, raw string) (string, error) {
 	t.Helper()
@@ -268,7 +268,7 @@ func TestAlertDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// FuzzAlert: the transcoder gives what encoding/json's reading gives in the plainest
+// FuzzAlert: the transcoder returns what encoding/json's reading returns in the plainest
 // encoding, and refuses what encoding/json refuses; beyond that only what the package
 // comment lists.
 func FuzzAlert(f *testing.F) {
