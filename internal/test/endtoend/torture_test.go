@@ -404,9 +404,10 @@ func (tr *trial) waited(seed uint64) {
 			return end.After(since.at.Add(-3*time.Second)) && end.Before(until.at)
 		}) {
 			tr.r.t.Errorf(
-				"seed %d: %d requests before a Retry-After had passed, between %s and %s; ends at %v",
+				"seed %d: %d requests before a Retry-After had passed (%v in all), between %s and %s; ends at %v",
 				seed,
 				until.early-since.early,
+				tr.r.sim.Requests().Early,
 				since.at.Format("05.000"),
 				until.at.Format("05.000"),
 				times(tr.stops),
