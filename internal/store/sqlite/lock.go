@@ -120,8 +120,8 @@ func (g mutex) lock(ctx context.Context) error {
 
 func (g mutex) unlock() { <-g }
 
-// chainMutexes are one mutex per chain, by its offset in tokens.lock. A mutex stays: there
-// are no more than there are chains.
+// chainMutexes are one mutex per chain, by its offset in tokens.lock. A mutex stays:
+// there are no more than there are chains.
 type chainMutexes struct{ m sync.Map }
 
 func (g *chainMutexes) of(at int64) mutex {
