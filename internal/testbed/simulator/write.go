@@ -70,6 +70,19 @@ func (x *exchange) retryAfter(form string, wait time.Duration) {
 	x.sim.mu.Unlock()
 }
 
+// forgetWait takes back a Retry-After: what replaces a refusal asks nobody to wait.
+func (x *exchange) forgetWait() {
+	if x.header.Get("Retry-After") == "" {
+		return
+	}
+
+	x.header.Del("Retry-After")
+
+	x.sim.mu.Lock()
+	delete(x.sim.waits, x.waitKey())
+	x.sim.mu.Unlock()
+}
+
 // waitKey names the client, tenant and API that have to wait together.
 func (x *exchange) waitKey() string {
 	id := ""
@@ -181,6 +194,8 @@ func (o *output) alter(f *fault) {
 
 // junk replaces the answer with something that is not a list of alerts.
 func (x *exchange) junk(kind string) {
+	x.forgetWait()
+
 	switch kind {
 	case "html":
 		x.html(http.StatusOK, "<!DOCTYPE html><html><body>"+
