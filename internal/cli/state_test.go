@@ -18,7 +18,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// polled opens the data directory as a running input does, with feeds of contoso.
+// polled opens the data directory as a running input does, with units of contoso.
 func (w *world) polled(apis ...string) (store.Store, []alert.UnitKey) {
 	w.t.Helper()
 	s, err := sqlite.Open(sqlite.Options{Dir: w.dir, Inputs: true})

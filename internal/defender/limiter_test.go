@@ -130,11 +130,11 @@ func TestABudgetIsShared(t *testing.T) {
 	})
 }
 
-// TestInterval says how often feeds may poll that share a budget.
+// TestInterval says how often units may poll that share a budget.
 func TestInterval(t *testing.T) {
 	for _, test := range []struct {
 		budgets []Budget
-		feeds   int
+		units   int
 		want    time.Duration
 	}{
 		{nil, 5, 0},
@@ -145,8 +145,8 @@ func TestInterval(t *testing.T) {
 		{[]Budget{{150, time.Minute}, {0, time.Hour}}, 1, 2 * time.Second},
 		{[]Budget{{50, time.Minute}, {1500, time.Hour}}, 2, 16 * time.Second},
 	} {
-		if got := NewLimiter(time.Now, test.budgets...).Interval(test.feeds); got != test.want {
-			t.Errorf("%v, %d feeds: %v, not %v", test.budgets, test.feeds, got, test.want)
+		if got := NewLimiter(time.Now, test.budgets...).Interval(test.units); got != test.want {
+			t.Errorf("%v, %d units: %v, not %v", test.budgets, test.units, got, test.want)
 		}
 	}
 	if (*Limiter)(nil).Interval(3) != 0 || !(*Limiter)(nil).Until().IsZero() || (*Limiter)(nil).Wait(t.Context()) != nil {

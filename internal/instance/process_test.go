@@ -208,7 +208,7 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 	}
 	h := &fakeHost{keys: good}
 	if _, ok := p.Open(h, pipeline, false); !ok {
-		t.Errorf("the same feed cannot be opened after refusals:\n%s", h.log())
+		t.Errorf("the same unit cannot be opened after refusals:\n%s", h.log())
 	}
 	p.Exit(pipeline.ID)
 	if _, ok := NewProcess().Open(&fakeHost{keys: good}, pipeline, false); !ok {

@@ -92,7 +92,7 @@ func TestATenantThatCannotStartYetIsTriedAgainAndReportedOnce(t *testing.T) {
 	}
 }
 
-func TestATenantThatCouldNotStartGivesItsFeedBack(t *testing.T) {
+func TestATenantThatCouldNotStartGivesItsUnitBack(t *testing.T) {
 	c, _, tenant := atWork(t)
 	second := tenant
 	second.StateID, second.CAFile = "second", "/does/not/exist"

@@ -34,7 +34,7 @@ type metric struct {
 	read func(store.Status) float64
 }
 
-// labels name a tenant for people and its feed: two feeds may differ in any one part of
+// labels name a tenant for people and its unit: two units may differ in any one part of
 // alert.UnitKey, and equal labels make a scrape fail.
 var labels = []string{"tenant", "login_host", "tenant_id", "api", "state_id"}
 

@@ -118,11 +118,11 @@ func TestAnAddressInUseIsAClearError(t *testing.T) {
 
 func TestUnitsThatDifferInOnePartOfTheirKeyAreToldApart(t *testing.T) {
 	var s Servers
-	feed := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
-	gov, siem, other := feed, feed, feed
+	unit := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
+	gov, siem, other := unit, unit, unit
 	gov.LoginHost, siem.API, other.StateID = "login.microsoftonline.us", "siem", "x"
 	status := store.Status{TenantName: "M\xfcller", State: "ok"} // Latin-1
-	leave, err := s.Serve(anyPort, &pointer{source{feed: status, gov: status, siem: status, other: status}})
+	leave, err := s.Serve(anyPort, &pointer{source{unit: status, gov: status, siem: status, other: status}})
 	if err != nil {
 		t.Fatal(err)
 	}

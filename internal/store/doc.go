@@ -9,9 +9,9 @@
 // When Chains.Save returns nil the chain survives a crash of the machine. A chain is
 // used under Chains.Lock, by one goroutine of one process at a time.
 //
-// A Checkpoint and a set of Seen are kept per feed. Feeds.Commit writes both in one
-// transaction for all feeds: a checkpoint is never ahead of the entries that were
-// committed with it. After a crash of the machine, opening the store takes every feed
+// A Checkpoint and a set of Seen are kept per unit. Units.Commit writes both in one
+// transaction for all units: a checkpoint is never ahead of the entries that were
+// committed with it. After a crash of the machine, opening the store takes every unit
 // back by CrashWindow, because the chunk files of Fluent Bit may have lost that much
 // (Store.CrashedMachine).
 //
@@ -20,6 +20,6 @@
 //
 // # Caveats
 //
-// One process at a time commits feeds. Others may read everything, change chains and
+// One process at a time commits units. Others may read everything, change chains and
 // request rewinds.
 package store

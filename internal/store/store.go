@@ -12,7 +12,7 @@ import (
 // Store is one opening of a place that keeps what must survive. It is safe for
 // concurrent use. Package sqlite has one in files of this machine.
 type Store interface {
-	Feeds
+	Units
 	// Tokens returns the chains of refresh tokens.
 	Tokens() Chains
 	// Warnings are sentences for the operator about the place: rights that are too
@@ -22,7 +22,7 @@ type Store interface {
 	// without a clean exit since the last one. What Fluent Bit had taken shortly
 	// before may be missing from its chunk files then (they are mapped into memory, and
 	// survive a kill of the process but not a power cut). Opening has already undone
-	// the last CrashWindow of commits, and Load returns feeds as they were before.
+	// the last CrashWindow of commits, and Load returns units as they were before.
 	CrashedMachine() bool
 	// OldTokenFiles returns the paths of files that may hold tokens as they once were,
 	// and that Remove and Rekey do not change; none where there are no files.
@@ -64,7 +64,7 @@ type ChainInfo struct {
 // for a slow disk and for the time between hand-over and commit.
 const CrashWindow = 2 * time.Minute
 
-// Commit is what became of one feed since its last commit.
+// Commit is what became of one unit since its last commit.
 type Commit struct {
 	Key alert.UnitKey
 	// Checkpoint is the new one.
@@ -78,26 +78,26 @@ type Commit struct {
 	Dropped []int64
 }
 
-// Feeds is the part of a store that keeps progress. Package storetest has its
+// Units is the part of a store that keeps progress. Package storetest has its
 // conformance tests.
-// One process at a time commits to a feed; every process may read, and request rewinds.
-type Feeds interface {
-	// Load reads checkpoint and seen-set of a feed; ok is false when it never had a
+// One process at a time commits to a unit; every process may read, and request rewinds.
+type Units interface {
+	// Load reads checkpoint and seen-set of a unit; ok is false when it never had a
 	// checkpoint.
 	Load(ctx context.Context, key alert.UnitKey) (c Checkpoint, seen []Seen, ok bool, err error)
 	// Commit writes all commits in one transaction: all of them survive or none. When
 	// it returns nil, they survive a crash of the process, and of the machine but for
 	// CrashWindow. Once begun, it is not stopped by the context.
 	Commit(ctx context.Context, commits []Commit) error
-	// Keys gives every feed that is known, ordered.
+	// Keys gives every unit that is known, ordered.
 	Keys(ctx context.Context) ([]alert.UnitKey, error)
-	// SetStatus replaces the status of these feeds, in one transaction.
+	// SetStatus replaces the status of these units, in one transaction.
 	SetStatus(ctx context.Context, statuses map[alert.UnitKey]Status) error
-	// Statuses gives the last status of every feed that has one.
+	// Statuses gives the last status of every unit that has one.
 	Statuses(ctx context.Context) (map[alert.UnitKey]Status, error)
-	// Status gives the last status of a feed; ok is false when it has none.
+	// Status gives the last status of a unit; ok is false when it has none.
 	Status(ctx context.Context, key alert.UnitKey) (status Status, ok bool, err error)
-	// ListDeferred returns the deferred work of a feed, oldest first, without the
+	// ListDeferred returns the deferred work of a unit, oldest first, without the
 	// events: they may be more than fits into memory.
 	ListDeferred(ctx context.Context, key alert.UnitKey) ([]Deferred, error)
 	// DeferredEvents returns the events of one entry; ok is false if it has none, or
@@ -109,14 +109,14 @@ type Feeds interface {
 	// DropDeferred removes an entry whose work is done. A crash of the machine within
 	// CrashWindow brings it back. An entry that does not exist is no error.
 	DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error
-	// Rewind requests that everything of a feed updated at or after since be emitted
+	// Rewind requests that everything of a unit updated at or after since be emitted
 	// again. Of two requests the earlier since counts.
 	Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) error
-	// PendingRewind gives the requests for these feeds, for all when none is named.
+	// PendingRewind gives the requests for these units, for all when none is named.
 	PendingRewind(ctx context.Context, keys ...alert.UnitKey) (map[alert.UnitKey]tick.Tick, error)
 	// ApplyRewind carries a request out and removes it, in one transaction: the
 	// checkpoint goes back, the seen-set forgets what is not older than since. It gives
-	// the checkpoint to go on from; ok is false when there was no request. A feed
+	// the checkpoint to go on from; ok is false when there was no request. A unit
 	// without a checkpoint keeps none, and the request is removed.
 	ApplyRewind(ctx context.Context, key alert.UnitKey) (c Checkpoint, ok bool, err error)
 	// ClearRewind removes a request without carrying it out.

@@ -8,7 +8,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Checkpoint is how far a feed has come. Times are ticks of the API's update time.
+// Checkpoint is how far a unit has come. Times are ticks of the API's update time.
 type Checkpoint struct {
 	// Floor is where the very first poll began: nothing updated earlier is ever emitted.
 	Floor tick.Tick
@@ -33,7 +33,7 @@ type Seen struct {
 	Time tick.Tick
 }
 
-// Status is what `defenderctl status` and the metrics show of one feed.
+// Status is what `defenderctl status` and the metrics show of one unit.
 type Status struct {
 	TenantName              string
 	ClientID                alert.ClientID

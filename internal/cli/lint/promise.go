@@ -103,7 +103,7 @@ func (l *linter) together() {
 		in  *config.Input
 	}
 
-	feeds := map[alert.UnitKey]owner{}
+	units := map[alert.UnitKey]owner{}
 	keys := map[string]owner{}
 	names := map[string]alert.TenantID{}
 
@@ -116,13 +116,13 @@ func (l *linter) together() {
 
 		for _, t := range in.Tenants {
 			key := t.Unit()
-			if first, twice := feeds[key]; twice && first.sec.Line != sec.Line {
+			if first, twice := units[key]; twice && first.sec.Line != sec.Line {
 				l.at(Error, sec, "tenant_id", fmt.Sprintf("tenant %s with api %s is polled by the input in %s:%d "+
 					"already, and the second one refuses to start", t.TenantName, t.API, first.sec.File,
 					first.sec.Line),
 					"give this one another state_id, or use one input with format json+cef")
 			} else {
-				feeds[key] = owner{sec, in}
+				units[key] = owner{sec, in}
 			}
 
 			if id, ok := names[t.TenantName]; ok && id != t.TenantID {

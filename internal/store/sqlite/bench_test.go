@@ -38,18 +38,18 @@ func randomSeen(n int, at tick.Tick) []store.Seen {
 	return seen
 }
 
-// BenchmarkCommit measures transactions of so many feeds with so many new alerts each,
+// BenchmarkCommit measures transactions of so many units with so many new alerts each,
 // a second apart, over a set that is pruned and merged as in life.
 func BenchmarkCommit(b *testing.B) {
-	for _, size := range []struct{ feeds, alerts int }{{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1}} {
-		b.Run(fmt.Sprintf("feeds=%d/alerts=%d", size.feeds, size.alerts), func(b *testing.B) {
+	for _, size := range []struct{ units, alerts int }{{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1}} {
+		b.Run(fmt.Sprintf("units=%d/alerts=%d", size.units, size.alerts), func(b *testing.B) {
 			s, up := benchStore(b)
 			at := 1000 * tick.Minute
 			for b.Loop() {
 				b.StopTimer()
 				*up += time.Second
 				at += tick.Second
-				commits := make([]store.Commit, size.feeds)
+				commits := make([]store.Commit, size.units)
 				for i := range commits {
 					commits[i] = store.Commit{
 						Key: alert.UnitKey{LoginHost: "h", TenantID: alert.TenantID(fmt.Sprint("tenant-", i)), API: "graph"},
@@ -67,7 +67,7 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			perCommit := float64(b.Elapsed()) / float64(b.N)
 			b.ReportMetric(perCommit/1e6, "ms/commit")
-			if n := size.feeds * size.alerts; n > 0 {
+			if n := size.units * size.alerts; n > 0 {
 				b.ReportMetric(perCommit/1e3/float64(n), "µs/alert")
 			}
 		})
@@ -82,13 +82,13 @@ func BenchmarkLoad(b *testing.B) {
 				*up += time.Second
 				if err := s.Commit(
 					b.Context(),
-					[]store.Commit{{Key: testFeed, Checkpoint: store.Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}},
+					[]store.Commit{{Key: testUnit, Checkpoint: store.Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}},
 				); err != nil {
 					b.Fatal(err)
 				}
 			}
 			for b.Loop() {
-				_, seen, _, err := s.Load(b.Context(), testFeed)
+				_, seen, _, err := s.Load(b.Context(), testUnit)
 				if err != nil || len(seen) != 100_000 {
 					b.Fatal(len(seen), err)
 				}
@@ -98,11 +98,11 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func BenchmarkSetStatus(b *testing.B) {
-	for _, feeds := range []int{100, 10000} {
-		b.Run(fmt.Sprintf("feeds=%d", feeds), func(b *testing.B) {
+	for _, units := range []int{100, 10000} {
+		b.Run(fmt.Sprintf("units=%d", units), func(b *testing.B) {
 			s, _ := benchStore(b)
 			statuses := make(map[alert.UnitKey]store.Status)
-			for i := range feeds {
+			for i := range units {
 				statuses[alert.UnitKey{TenantID: alert.TenantID(fmt.Sprint("tenant-", i))}] = store.Status{
 					TenantName: "x",
 					State:      "ok",

@@ -12,7 +12,7 @@ import (
 // go into the same one, so that there are at most some 120 blobs younger than
 // CrashWindow. Older ones are merged when there are maxDurable of them: the youngest
 // together, and with them each older one that is not more than twice as large as those.
-// So an entry is rewritten a logarithmic number of times, and a feed has a bounded
+// So an entry is rewritten a logarithmic number of times, and a unit has a bounded
 // number of blobs.
 const (
 	sameBlob   = time.Second
@@ -22,7 +22,7 @@ const (
 )
 
 // add writes new entries.
-func (fc *feedCache) add(t tx, seen []store.Seen, when moment) error {
+func (fc *unitCache) add(t tx, seen []store.Seen, when moment) error {
 	newest := seen[0].Time
 	for i := range seen {
 		newest = max(newest, seen[i].Time)
@@ -64,21 +64,21 @@ func (fc *feedCache) add(t tx, seen []store.Seen, when moment) error {
 	return nil
 }
 
-func (fc *feedCache) insert(t tx, b blobMeta, data []byte) error {
+func (fc *unitCache) insert(t tx, b blobMeta, data []byte) error {
 	err := t.exec(`INSERT OR REPLACE INTO seen (id, boot, at, n, newest, data) VALUES (?,?,?,?,?,?)`,
 		fc.id<<seqBits|b.seq, b.when.boot, int64(b.when.at), b.n, int64(b.newest), data)
 
 	return err
 }
 
-func (fc *feedCache) remove(t tx, b blobMeta) error {
+func (fc *unitCache) remove(t tx, b blobMeta) error {
 	err := t.exec(`DELETE FROM seen WHERE id = ?`, fc.id<<seqBits|b.seq)
 	return err
 }
 
 // compact drops durable blobs that fell out whole, and merges durable ones when there
 // are too many.
-func (fc *feedCache) compact(t tx, now moment) error {
+func (fc *unitCache) compact(t tx, now moment) error {
 	prune := fc.state.durablePrune(now)
 
 	durable := 0
@@ -130,7 +130,7 @@ func (fc *feedCache) compact(t tx, now moment) error {
 }
 
 // merge makes one blob of those in [from, to), without entries older than prune.
-func (fc *feedCache) merge(t tx, from, to int, prune tick.Tick) error {
+func (fc *unitCache) merge(t tx, from, to int, prune tick.Tick) error {
 	group := fc.blobs[from:to]
 
 	seen, err := readSeen(t, fc, group, prune)
@@ -168,7 +168,7 @@ func (fc *feedCache) merge(t tx, from, to int, prune tick.Tick) error {
 
 // filter rewrites every blob with only the entries older than before, each with its own
 // moment, so that a crash still drops the young ones.
-func (fc *feedCache) filter(t tx, before tick.Tick) error {
+func (fc *unitCache) filter(t tx, before tick.Tick) error {
 	var kept []blobMeta
 
 	for i, b := range fc.blobs {
@@ -211,10 +211,10 @@ func (fc *feedCache) filter(t tx, before tick.Tick) error {
 	return nil
 }
 
-// verifyFeeds reports whether every table is there and can be read. Checkpoints and seen
+// verifyUnits reports whether every table is there and can be read. Checkpoints and seen
 // entries have checksums of their own, looked at when they are used: one bad row costs
-// its feed some repeats, not all feeds their state.
-func verifyFeeds(q querier) error {
+// its unit some repeats, not all units their state.
+func verifyUnits(q querier) error {
 	var n int64
 	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds)
 		+ (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)

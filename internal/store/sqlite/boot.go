@@ -57,7 +57,7 @@ func (sh *shared) markBoot() error {
 
 	var undone int
 
-	err := sh.feeds.update(context.Background(), func(t tx) error {
+	err := sh.units.update(context.Background(), func(t tx) error {
 		sh.crashed, undone = false, 0
 		sh.cache.clear()
 
@@ -102,7 +102,7 @@ func (sh *shared) markBoot() error {
 		sh.log.Warn(
 			fmt.Sprintf(
 				"the machine went down without a clean exit: what was committed in the %s before "+
-					"is emitted again (%d feeds)",
+					"is emitted again (%d units)",
 				store.CrashWindow,
 				undone,
 			),
@@ -127,12 +127,12 @@ func (sh *shared) alive(t tx, at time.Duration) error {
 // renewBoot puts the marks of markBoot into a new defender.db that took the place of a
 // damaged one while inputs run.
 func (sh *shared) renewBoot() error {
-	return sh.feeds.transact(context.Background(), func(t tx) error { return sh.alive(t, sh.uptime()) })
+	return sh.units.transact(context.Background(), func(t tx) error { return sh.alive(t, sh.uptime()) })
 }
 
-// undo takes every feed back to what is surely on disk after a crash of the machine at
+// undo takes every unit back to what is surely on disk after a crash of the machine at
 // the given moment.
-func undo(t tx, crash moment) (feeds int, err error) {
+func undo(t tx, crash moment) (units int, err error) {
 	if _, err := t.Exec(
 		`DELETE FROM seen WHERE boot >= ? AND at > ?`,
 		crash.boot,
@@ -162,7 +162,7 @@ func undo(t tx, crash moment) (feeds int, err error) {
 		if err := rows.Scan(&id, &b); err != nil {
 			return 0, err
 		}
-		// A row that is not what was written is reported when its feed is loaded.
+		// A row that is not what was written is reported when its unit is loaded.
 		if state, err := decodeState(b); err == nil && state.undo(crash) {
 			changed[id] = state.encode()
 		}
@@ -190,7 +190,7 @@ func (sh *shared) markClean() error {
 	ctx, cancel := context.WithTimeout(context.Background(), markTimeout)
 	defer cancel()
 
-	return sh.feeds.update(ctx, func(t tx) error {
+	return sh.units.update(ctx, func(t tx) error {
 		m := sh.cache.marks
 		m.clean = true
 

@@ -11,8 +11,8 @@ import (
 	"fluent-bit-defender/internal/store/storetest"
 )
 
-func TestSQLiteKeepsThePromisesOfFeeds(t *testing.T) {
-	storetest.TestFeeds(t, func(t *testing.T) storetest.Backend {
+func TestSQLiteKeepsThePromisesOfUnits(t *testing.T) {
+	storetest.TestUnits(t, func(t *testing.T) storetest.Backend {
 		var now atomic.Int64
 		now.Store(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 		o := sqlite.Options{
@@ -21,7 +21,7 @@ func TestSQLiteKeepsThePromisesOfFeeds(t *testing.T) {
 			Now:    func() time.Time { return time.Unix(0, now.Load()) },
 		}
 		var s store.Store
-		open := func() store.Feeds {
+		open := func() store.Units {
 			var err error
 			if s != nil {
 				if err := s.Close(); err != nil {
@@ -35,6 +35,6 @@ func TestSQLiteKeepsThePromisesOfFeeds(t *testing.T) {
 		}
 		open()
 		t.Cleanup(func() { s.Close() })
-		return storetest.Backend{Feeds: s, Reopen: open, Advance: func(d time.Duration) { now.Add(int64(d)) }}
+		return storetest.Backend{Units: s, Reopen: open, Advance: func(d time.Duration) { now.Add(int64(d)) }}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// The feed of these tests moves its watermark to n at the n-th second and takes in one
+// The unit of these tests moves its watermark to n at the n-th second and takes in one
 // alert updated at that time, committing every second.
 func drive(t *testing.T, w *world, s *Store, from, to int) {
 	t.Helper()
@@ -18,14 +18,14 @@ func drive(t *testing.T, w *world, s *Store, from, to int) {
 		c := store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: tick.Tick(max(1, n-50))}
 		e := store.Seen{Time: tick.Tick(n)}
 		e.Key[0], e.Key[1] = byte(n), byte(n>>8)
-		if err := s.Commit(t.Context(), []store.Commit{{Key: testFeed, Checkpoint: c, Seen: []store.Seen{e}}}); err != nil {
+		if err := s.Commit(t.Context(), []store.Commit{{Key: testUnit, Checkpoint: c, Seen: []store.Seen{e}}}); err != nil {
 			t.Fatal(err)
 		}
 		w.advance(time.Second)
 	}
 }
 
-var testFeed = alert.UnitKey{LoginHost: "login.example", TenantID: "contoso", API: "graph"}
+var testUnit = alert.UnitKey{LoginHost: "login.example", TenantID: "contoso", API: "graph"}
 
 func seenTimes(seen []store.Seen) map[tick.Tick]bool {
 	m := make(map[tick.Tick]bool)
@@ -67,7 +67,7 @@ func TestAfterACrashOfTheMachineTheLastTwoMinutesAreUndone(t *testing.T) {
 			if s.CrashedMachine() != test.crashed {
 				t.Fatalf("CrashedMachine = %v", s.CrashedMachine())
 			}
-			c, seen, ok, err := s.Load(t.Context(), testFeed)
+			c, seen, ok, err := s.Load(t.Context(), testUnit)
 			if err != nil || !ok {
 				t.Fatal(ok, err)
 			}
@@ -96,25 +96,25 @@ func TestAfterACrashOfTheMachineTheLastTwoMinutesAreUndone(t *testing.T) {
 			before := c
 			die(t, s)
 			s = w.open()
-			if c, _, _, _ := s.Load(t.Context(), testFeed); c != before || s.CrashedMachine() != (w.boot == "") {
+			if c, _, _, _ := s.Load(t.Context(), testUnit); c != before || s.CrashedMachine() != (w.boot == "") {
 				t.Errorf("after another start: %+v, was %+v", c, before)
 			}
 			drive(t, w, s, last+1, last+10)
-			if c, seen, _, _ := s.Load(t.Context(), testFeed); c.Watermark != last+10 || !seenTimes(seen)[last+5] {
+			if c, seen, _, _ := s.Load(t.Context(), testUnit); c.Watermark != last+10 || !seenTimes(seen)[last+5] {
 				t.Errorf("it does not go on: %+v", c)
 			}
 		})
 	}
 }
 
-func TestAFeedYoungerThanTheWindowBeginsAgainAtItsFloor(t *testing.T) {
+func TestAUnitYoungerThanTheWindowBeginsAgainAtItsFloor(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	drive(t, w, s, 1, 60)
 	die(t, s)
 	w.reboot()
 	s = w.open()
-	c, seen, ok, err := s.Load(t.Context(), testFeed)
+	c, seen, ok, err := s.Load(t.Context(), testUnit)
 	if err != nil || !ok || c.Floor != 1 || c.Watermark != 1 || c.SeenSince != 1 || len(seen) != 0 {
 		t.Errorf("Load = %+v, %d seen, %v, %v", c, len(seen), ok, err)
 	}
@@ -135,7 +135,7 @@ func TestUndoAtRandomMoments(t *testing.T) {
 			c := store.Checkpoint{Floor: 1, Watermark: n, SeenSince: max(1, n-80)}
 			if err := s.Commit(
 				t.Context(),
-				[]store.Commit{{Key: testFeed, Checkpoint: c, Seen: []store.Seen{{Time: n}}}},
+				[]store.Commit{{Key: testUnit, Checkpoint: c, Seen: []store.Seen{{Time: n}}}},
 			); err != nil {
 				t.Fatal(err)
 			}
@@ -154,7 +154,7 @@ func TestUndoAtRandomMoments(t *testing.T) {
 		alive := committed[n-1]
 		die(t, s)
 		w.reboot()
-		c, seen, _, err := w.open().Load(t.Context(), testFeed)
+		c, seen, _, err := w.open().Load(t.Context(), testUnit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,12 +189,12 @@ func TestDeferredWorkDroppedWithinTheWindowComesBack(t *testing.T) {
 	ids := make([]int64, 3)
 	for i := range ids {
 		var err error
-		if ids[i], err = s.PutDeferred(t.Context(), testFeed, store.Deferred{Kind: store.RejectedEvent, Reason: "x"}); err != nil {
+		if ids[i], err = s.PutDeferred(t.Context(), testUnit, store.Deferred{Kind: store.RejectedEvent, Reason: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 2 {
-		if err := s.DropDeferred(t.Context(), testFeed, ids[i]); err != nil {
+		if err := s.DropDeferred(t.Context(), testUnit, ids[i]); err != nil {
 			t.Fatal(err)
 		}
 		w.advance(store.CrashWindow / 3 * 2)
@@ -202,7 +202,7 @@ func TestDeferredWorkDroppedWithinTheWindowComesBack(t *testing.T) {
 	drive(t, w, s, 1, 1)
 	die(t, s)
 	w.reboot()
-	list, err := w.open().ListDeferred(t.Context(), testFeed)
+	list, err := w.open().ListDeferred(t.Context(), testUnit)
 	if err != nil || len(list) != 2 || list[0].ID != ids[1] || list[1].ID != ids[2] {
 		t.Errorf("ListDeferred = %+v, %v; want %v", list, err, ids[1:])
 	}
@@ -213,7 +213,7 @@ func TestACrashAfterDefenderDBWasReplacedIsNoticed(t *testing.T) {
 	s := w.open()
 	drive(t, w, s, 1, 200)
 	hurt := true
-	err := s.sh.feeds.update(t.Context(), func(tx) error {
+	err := s.sh.units.update(t.Context(), func(tx) error {
 		if hurt {
 			hurt = false
 			return store.ErrDamaged
@@ -229,7 +229,7 @@ func TestACrashAfterDefenderDBWasReplacedIsNoticed(t *testing.T) {
 	s = w.open()
 	if c, _, ok, err := s.Load(
 		t.Context(),
-		testFeed,
+		testUnit,
 	); !s.CrashedMachine() || !ok || err != nil || c.Watermark > 380 ||
 		c.Watermark < 365 {
 		t.Errorf("crashed: %v, %+v, %v, %v", s.CrashedMachine(), c, ok, err)
@@ -240,16 +240,16 @@ func TestARewindSurvivesACrashOfTheMachine(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	drive(t, w, s, 1, 400)
-	if err := s.Rewind(t.Context(), testFeed, 200); err != nil {
+	if err := s.Rewind(t.Context(), testUnit, 200); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := s.ApplyRewind(t.Context(), testFeed); !ok || err != nil {
+	if _, ok, err := s.ApplyRewind(t.Context(), testUnit); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	die(t, s)
 	w.reboot()
 	s = w.open()
-	c, seen, _, err := s.Load(t.Context(), testFeed)
+	c, seen, _, err := s.Load(t.Context(), testUnit)
 	if err != nil || c.Watermark != 200 {
 		t.Errorf("watermark %d, %v", c.Watermark, err)
 	}
@@ -264,17 +264,17 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	drive(t, w, s, 1, 2000)
-	if n := len(s.sh.cache.m[testFeed].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+1 {
+	if n := len(s.sh.cache.m[testUnit].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+1 {
 		t.Errorf("%d blobs", n)
 	}
-	if n := len(s.sh.cache.m[testFeed].state.history); n > int(store.CrashWindow/historyStep)+2 {
+	if n := len(s.sh.cache.m[testUnit].state.history); n > int(store.CrashWindow/historyStep)+2 {
 		t.Errorf("%d checkpoints in the history", n)
 	}
 	var rows, entries int
-	err := s.view(t.Context(), s.sh.feeds, func(t tx) error {
+	err := s.view(t.Context(), s.sh.units, func(t tx) error {
 		return t.QueryRow(`SELECT count(*), sum(n) FROM seen`).Scan(&rows, &entries)
 	})
-	if err != nil || rows != len(s.sh.cache.m[testFeed].blobs) || entries > 400 {
+	if err != nil || rows != len(s.sh.cache.m[testUnit].blobs) || entries > 400 {
 		t.Errorf("%d rows, %d entries, %v", rows, entries, err)
 	}
 	for range 1000 { // many commits in one second
@@ -282,7 +282,7 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 			t.Context(),
 			[]store.Commit{
 				{
-					Key:        testFeed,
+					Key:        testUnit,
 					Checkpoint: store.Checkpoint{Floor: 1, Watermark: 3000, SeenSince: 1950},
 					Seen:       []store.Seen{{Time: 3000}},
 				},
@@ -291,7 +291,7 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(s.sh.cache.m[testFeed].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+2 {
+	if n := len(s.sh.cache.m[testUnit].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+2 {
 		t.Errorf("%d blobs after 1000 commits in one second", n)
 	}
 }

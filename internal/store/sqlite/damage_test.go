@@ -14,7 +14,7 @@ import (
 	"fluent-bit-defender/internal/test/setup"
 )
 
-// filled makes a directory with chains and feeds in it.
+// filled makes a directory with chains and units in it.
 func filled(t *testing.T, w *world) {
 	t.Helper()
 	if template == nil {
@@ -27,8 +27,8 @@ func filled(t *testing.T, w *world) {
 			t.Fatal(err)
 		}
 		files := make(map[string][]byte)
-		tamper(t, filepath.Join(w.dir, feedsFile), "VACUUM") // a page that is free could be damaged without any loss
-		for _, name := range []string{tokensFile, copyFile, feedsFile} {
+		tamper(t, filepath.Join(w.dir, unitsFile), "VACUUM") // a page that is free could be damaged without any loss
+		for _, name := range []string{tokensFile, copyFile, unitsFile} {
 			b, err := os.ReadFile(filepath.Join(w.dir, name))
 			if err != nil {
 				t.Fatal(err)
@@ -125,7 +125,7 @@ func scribble(path string, at, n int64) error {
 }
 
 func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
-	for _, file := range []string{tokensFile, feedsFile} {
+	for _, file := range []string{tokensFile, unitsFile} {
 		for _, d := range damages {
 			t.Run(file+" "+d.name, func(t *testing.T) {
 				w := newWorld(t)
@@ -138,9 +138,9 @@ func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
 				for n := range 60 {
 					expectToken(t, s, n, fmt.Sprint("token-", n, padding))
 				}
-				c, _, ok, err := s.Load(t.Context(), testFeed)
+				c, _, ok, err := s.Load(t.Context(), testUnit)
 				if err != nil || (file == tokensFile && c.Watermark != 300) || (ok && c.Watermark != 300) {
-					t.Errorf("feed: %+v, %v, %v", c, ok, err)
+					t.Errorf("unit: %+v, %v, %v", c, ok, err)
 				}
 				if w.logs.String() == "" && !d.intact {
 					t.Error("nothing was logged")
@@ -151,8 +151,8 @@ func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
 				s.Close()
 				s = w.open()
 				expectToken(t, s, 3, "after")
-				if c, _, ok, err := s.Load(t.Context(), testFeed); err != nil || !ok || c.Watermark != 310 {
-					t.Errorf("feed after another start: %+v, %v, %v", c, ok, err)
+				if c, _, ok, err := s.Load(t.Context(), testUnit); err != nil || !ok || c.Watermark != 310 {
+					t.Errorf("unit after another start: %+v, %v, %v", c, ok, err)
 				}
 			})
 		}
@@ -164,7 +164,7 @@ func TestADamagedFileKeepsItsBytes(t *testing.T) {
 	filled(t, w)
 	garbage := []byte("garbage, but somebody may still read it")
 	for _, suffix := range []string{"", "-wal"} {
-		if err := os.WriteFile(filepath.Join(w.dir, feedsFile+suffix), garbage, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(w.dir, unitsFile+suffix), garbage, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestADamagedFileKeepsItsBytes(t *testing.T) {
 	found := 0
 	entries, _ := os.ReadDir(w.dir)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), feedsFile+".damaged-") {
+		if strings.HasPrefix(e.Name(), unitsFile+".damaged-") {
 			if b, _ := os.ReadFile(filepath.Join(w.dir, e.Name())); string(b) == string(garbage) {
 				found++
 			}
@@ -190,7 +190,7 @@ func TestFlippedBitsNeverGiveAWrongTokenOrAWatermarkAhead(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
 	good := make(map[string][]byte)
-	for _, name := range []string{tokensFile, copyFile, feedsFile} {
+	for _, name := range []string{tokensFile, copyFile, unitsFile} {
 		b, err := os.ReadFile(filepath.Join(w.dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestFlippedBitsNeverGiveAWrongTokenOrAWatermarkAhead(t *testing.T) {
 		for n := range 60 {
 			expectToken(t, s, n, fmt.Sprint("token-", n, padding))
 		}
-		c, _, ok, err := s.Load(t.Context(), testFeed)
+		c, _, ok, err := s.Load(t.Context(), testUnit)
 		if err != nil || (ok && c.Watermark > 300) {
 			t.Errorf("round %d: %+v, %v, %v", round, c, ok, err)
 		}
@@ -238,16 +238,16 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 			tamper(t, filepath.Join(w.dir, tokensFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
 		}, store.ErrNewer},
 		{"defender.db of a newer version", func(t *testing.T, w *world) {
-			tamper(t, filepath.Join(w.dir, feedsFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
+			tamper(t, filepath.Join(w.dir, unitsFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
 		}, store.ErrNewer},
 		{"a database of another program", func(t *testing.T, w *world) {
-			if err := os.Remove(filepath.Join(w.dir, feedsFile)); err != nil {
+			if err := os.Remove(filepath.Join(w.dir, unitsFile)); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(w.dir, feedsFile), nil, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(w.dir, unitsFile), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			tamper(t, filepath.Join(w.dir, feedsFile), "CREATE TABLE photos (x); PRAGMA application_id = 5")
+			tamper(t, filepath.Join(w.dir, unitsFile), "CREATE TABLE photos (x); PRAGMA application_id = 5")
 		}, store.ErrForeign},
 		{"a symbolic link", func(t *testing.T, w *world) {
 			target := filepath.Join(filepath.Dir(w.dir), "target")
@@ -296,8 +296,8 @@ func TestWhenTheCopyIsDamagedTooItStartsEmptyAndSaysSo(t *testing.T) {
 	if !w.logged("tokens acquire") || !w.logged("damaged as well") || strings.Count(list(t, w.dir), "damaged-") != 2 {
 		t.Errorf("log %q, files %s", w.logs.String(), list(t, w.dir))
 	}
-	if c, _, ok, err := s.Load(t.Context(), testFeed); !ok || err != nil || c.Watermark != 300 {
-		t.Errorf("feed: %+v, %v, %v", c, ok, err)
+	if c, _, ok, err := s.Load(t.Context(), testUnit); !ok || err != nil || c.Watermark != 300 {
+		t.Errorf("unit: %+v, %v, %v", c, ok, err)
 	}
 }
 
@@ -313,11 +313,11 @@ func TestADamagedCopyIsMadeAnew(t *testing.T) {
 	}
 }
 
-// One bad row must not cost the other feeds their state.
-func TestARowThatWasChangedCostsOnlyItsFeed(t *testing.T) {
+// One bad row must not cost the other units their state.
+func TestARowThatWasChangedCostsOnlyItsUnit(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
-	other := testFeed
+	other := testUnit
 	other.TenantID = "fabrikam"
 	s := w.open()
 	if err := s.Commit(
@@ -329,16 +329,16 @@ func TestARowThatWasChangedCostsOnlyItsFeed(t *testing.T) {
 	s.Close()
 	tamper(
 		t,
-		filepath.Join(w.dir, feedsFile),
+		filepath.Join(w.dir, unitsFile),
 		"UPDATE feeds SET state = zeroblob(length(state)) WHERE tenant_id = 'contoso'",
 	)
 	tamper(
 		t,
-		filepath.Join(w.dir, feedsFile),
+		filepath.Join(w.dir, unitsFile),
 		"UPDATE seen SET data = zeroblob(length(data) - 4) WHERE id = (SELECT min(id) FROM seen)",
 	)
 	s = w.open()
-	if _, _, ok, err := s.Load(t.Context(), testFeed); ok || err != nil || !w.logged("restarts from lookback") {
+	if _, _, ok, err := s.Load(t.Context(), testUnit); ok || err != nil || !w.logged("restarts from lookback") {
 		t.Errorf("the damaged one: %v, %v, log %q", ok, err, w.logs.String())
 	}
 	if c, seen, ok, err := s.Load(t.Context(), other); !ok || err != nil || c.Watermark != 9 || len(seen) != 1 {
@@ -346,20 +346,20 @@ func TestARowThatWasChangedCostsOnlyItsFeed(t *testing.T) {
 	}
 	drive(t, w, s, 1000, 1010)
 	s.Close()
-	if c, _, ok, err := w.open().Load(t.Context(), testFeed); !ok || err != nil || c.Watermark != 1010 {
+	if c, _, ok, err := w.open().Load(t.Context(), testUnit); !ok || err != nil || c.Watermark != 1010 {
 		t.Errorf("the damaged one, written again: %+v, %v, %v", c, ok, err)
 	}
 }
 
 func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
-	for _, file := range []string{tokensFile, feedsFile} {
+	for _, file := range []string{tokensFile, unitsFile} {
 		t.Run(file, func(t *testing.T) {
 			w := newWorld(t)
 			filled(t, w)
 			s := w.open()
 			f := s.sh.tokens
-			if file == feedsFile {
-				f = s.sh.feeds
+			if file == unitsFile {
+				f = s.sh.units
 			}
 			// Opening the file here would drop SQLite's locks; a bad statement result
 			// is what damage looks like from above.
@@ -379,8 +379,8 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 			}
 			expectToken(t, s, 7, "token-7"+padding)
 			drive(t, w, s, 301, 305)
-			if c, _, ok, err := s.Load(t.Context(), testFeed); !ok || err != nil || c.Watermark != 305 {
-				t.Errorf("feed: %+v, %v, %v", c, ok, err)
+			if c, _, ok, err := s.Load(t.Context(), testUnit); !ok || err != nil || c.Watermark != 305 {
+				t.Errorf("unit: %+v, %v, %v", c, ok, err)
 			}
 		})
 	}

@@ -8,14 +8,14 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// ListDeferred implements Feeds.
+// ListDeferred implements Units.
 func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []store.Deferred, err error) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		list = nil
 
 		rows, err := t.rows(
 			`SELECT d.id, kind, since, until, reason, tries, next_try FROM deferred d JOIN feeds ON feeds.id = feed
-			WHERE `+ofFeed+` AND gone_boot IS NULL ORDER BY d.id`,
+			WHERE `+ofUnit+` AND gone_boot IS NULL ORDER BY d.id`,
 			keyArgs(key)...,
 		)
 		if err != nil {
@@ -42,13 +42,13 @@ func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []sto
 	return list, err
 }
 
-// DeferredEvents implements Feeds.
+// DeferredEvents implements Units.
 func (s *Store) DeferredEvents(ctx context.Context, key alert.UnitKey, id int64) (events []byte, ok bool, err error) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		events = nil
 
 		err := t.row(`SELECT events FROM deferred d JOIN feeds ON feeds.id = feed
-			WHERE `+ofFeed+` AND d.id = ? AND gone_boot IS NULL`, append(keyArgs(key), id)...).Scan(&events)
+			WHERE `+ofUnit+` AND d.id = ? AND gone_boot IS NULL`, append(keyArgs(key), id)...).Scan(&events)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -59,9 +59,9 @@ func (s *Store) DeferredEvents(ctx context.Context, key alert.UnitKey, id int64)
 	return events, events != nil, err
 }
 
-// PutDeferred implements Feeds.
+// PutDeferred implements Units.
 func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Deferred) (id int64, err error) {
-	err = s.update(ctx, s.sh.feeds, func(t tx) error {
+	err = s.update(ctx, s.sh.units, func(t tx) error {
 		fc, err := s.sh.ensure(t, key)
 		if err == nil {
 			id, err = fc.putDeferred(t, d)
@@ -73,7 +73,7 @@ func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Defe
 	return id, err
 }
 
-func (fc *feedCache) putDeferred(t tx, d store.Deferred) (id int64, err error) {
+func (fc *unitCache) putDeferred(t tx, d store.Deferred) (id int64, err error) {
 	var given any // NULL: SQLite chooses
 	if d.ID != 0 {
 		given = d.ID
@@ -87,10 +87,10 @@ func (fc *feedCache) putDeferred(t tx, d store.Deferred) (id int64, err error) {
 	return id, err
 }
 
-// DropDeferred implements Feeds.
+// DropDeferred implements Units.
 func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error {
-	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		fc, err := s.sh.feed(t, key)
+	return s.update(ctx, s.sh.units, func(t tx) error {
+		fc, err := s.sh.unit(t, key)
 		if fc == nil || err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) e
 // dropDeferred removes an entry in two steps: it is hidden now, and deleted when
 // CrashWindow has passed. After a power cut its events may be in no chunk file, and
 // nothing else would read them again.
-func (fc *feedCache) dropDeferred(t tx, id int64, now moment) error {
+func (fc *unitCache) dropDeferred(t tx, id int64, now moment) error {
 	if err := t.exec(
 		`UPDATE deferred SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`,
 		now.boot,

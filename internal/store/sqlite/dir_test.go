@@ -115,7 +115,7 @@ func TestRootWritesForTheOwnerOfTheDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(
-		filepath.Join(w.dir, feedsFile),
+		filepath.Join(w.dir, unitsFile),
 		[]byte(strings.Repeat("garbage", 100)),
 		0o600,
 	); err != nil {
@@ -150,7 +150,7 @@ func TestWithoutRightsTheErrorSaysWhere(t *testing.T) {
 			return errors.Join(chownAll(w.dir, 1234), os.Chmod(w.dir, 0o500))
 		},
 		"a file belongs to somebody else": func(w *world) error {
-			return errors.Join(chownAll(w.dir, 1234), os.Chown(filepath.Join(w.dir, feedsFile), 0, 0))
+			return errors.Join(chownAll(w.dir, 1234), os.Chown(filepath.Join(w.dir, unitsFile), 0, 0))
 		},
 		"a file is read-only": func(w *world) error {
 			file := filepath.Join(w.dir, tokensFile)
@@ -223,12 +223,12 @@ func TestReadOnlySeesWhatARunningProcessWrites(t *testing.T) {
 		save(t, s, n, "x")
 		if err := s.SetStatus(
 			t.Context(),
-			map[alert.UnitKey]store.Status{testFeed: {State: "ok", Polls: uint64(n)}},
+			map[alert.UnitKey]store.Status{testUnit: {State: "ok", Polls: uint64(n)}},
 		); err != nil {
 			t.Fatal(err)
 		}
 		statuses, err := r.Statuses(t.Context())
-		if err != nil || statuses[testFeed].Polls != uint64(n) {
+		if err != nil || statuses[testUnit].Polls != uint64(n) {
 			t.Errorf("status %d: %+v, %v", n, statuses, err)
 		}
 		if chains, err := r.Tokens().List(t.Context()); err != nil || len(chains) != n+1 {
@@ -241,7 +241,7 @@ func TestReadOnlySeesWhatARunningProcessWrites(t *testing.T) {
 	if _, err := r.Tokens().Lock(t.Context(), chainKey(1)); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("Lock: %v", err)
 	}
-	if err := r.Rewind(t.Context(), testFeed, 1); !errors.Is(err, store.ErrReadOnly) {
+	if err := r.Rewind(t.Context(), testUnit, 1); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("Rewind: %v", err)
 	}
 	r.Close()
@@ -294,7 +294,7 @@ func TestADirectoryMayBeALinkAndHaveAnOddName(t *testing.T) {
 func TestASecondNameOfAStrangersFileIsNotGivenAway(t *testing.T) {
 	asRoot(t)
 	for _, name := range []string{
-		tokensFile, tokensFile + "-journal", tokensFile + "-wal", feedsFile + "-shm",
+		tokensFile, tokensFile + "-journal", tokensFile + "-wal", unitsFile + "-shm",
 		copyFile, copyFile + "-journal", lockFile, inputsFile,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestTheOwnerMayHaveSecondNamesOfHisFiles(t *testing.T) { // of a backup mad
 }
 
 func TestASymbolicLinkBesideADatabaseIsRefused(t *testing.T) {
-	for _, name := range []string{tokensFile + "-wal", tokensFile + "-journal", feedsFile + "-shm", copyFile + "-journal"} {
+	for _, name := range []string{tokensFile + "-wal", tokensFile + "-journal", unitsFile + "-shm", copyFile + "-journal"} {
 		w := newWorld(t)
 		filled(t, w)
 		target := filepath.Join(filepath.Dir(w.dir), "target")
@@ -419,7 +419,7 @@ func TestANewDirectoryIsNeverMadeThroughALink(t *testing.T) {
 }
 
 func TestAPipeInDataDirNeverHangs(t *testing.T) {
-	for _, name := range []string{tokensFile, feedsFile, copyFile, lockFile, inputsFile, tokensFile + "-wal"} {
+	for _, name := range []string{tokensFile, unitsFile, copyFile, lockFile, inputsFile, tokensFile + "-wal"} {
 		for _, readOnly := range []bool{false, true} {
 			w := newWorld(t)
 			s, err := open(w.options())

@@ -55,7 +55,7 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 		}
 	} else {
 		limit := func(pages string) {
-			for _, f := range []*file{s.sh.tokens, s.sh.feeds} {
+			for _, f := range []*file{s.sh.tokens, s.sh.units} {
 				if _, err := f.db.Exec("PRAGMA max_page_count = " + pages); err != nil {
 					t.Fatal(err)
 				}
@@ -66,25 +66,25 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 	}
 	// Fill what room the files have inside, until both refuse.
 	big := chainOf(strings.Repeat("x", 4000))
-	var tokenErr, feedErr error
+	var tokenErr, unitErr error
 	for n := 100; n < 2000 && tokenErr == nil; n++ {
 		tokenErr = s.Tokens().Save(t.Context(), chainKey(n), big)
 	}
 	n := 6
-	for ; n < 2000 && feedErr == nil; n++ {
-		feedErr = s.Commit(
+	for ; n < 2000 && unitErr == nil; n++ {
+		unitErr = s.Commit(
 			t.Context(),
-			[]store.Commit{{Key: testFeed, Checkpoint: store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
+			[]store.Commit{{Key: testUnit, Checkpoint: store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
 				Seen: append(make([]store.Seen, 200), store.Seen{Time: tick.Tick(n)})}},
 		)
 	}
-	for what, err := range map[string]error{"tokens": tokenErr, "feeds": feedErr} {
+	for what, err := range map[string]error{"tokens": tokenErr, "units": unitErr} {
 		if !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), w.dir) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	committed := tick.Tick(n - 2)
-	c, seen, ok, err := s.Load(t.Context(), testFeed)
+	c, seen, ok, err := s.Load(t.Context(), testUnit)
 	if err != nil || !ok || c.Watermark != committed || !seenTimes(seen)[committed] || seenTimes(seen)[committed+1] {
 		t.Errorf("while full: watermark %d, committed %d, %v, %v", c.Watermark, committed, ok, err)
 	}
@@ -97,7 +97,7 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 	die(t, s)
 	s = w.open()
 	expectToken(t, s, 1, "after")
-	c, seen, ok, err = s.Load(t.Context(), testFeed)
+	c, seen, ok, err = s.Load(t.Context(), testUnit)
 	if err != nil || !ok || c.Watermark != tick.Tick(n+3) || !seenTimes(seen)[committed] {
 		t.Errorf("after: %+v, %v, %v", c, ok, err)
 	}

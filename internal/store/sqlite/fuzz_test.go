@@ -9,7 +9,7 @@ import (
 )
 
 func FuzzDecodeState(f *testing.F) {
-	s := feedState{}
+	s := unitState{}
 	f.Add(s.encode())
 	for n := range 30 {
 		s.push(

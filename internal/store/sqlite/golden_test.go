@@ -17,7 +17,7 @@ import (
 )
 
 // goldenFiles is what the golden files hold.
-var goldenFiles = []string{tokensFile, copyFile, feedsFile}
+var goldenFiles = []string{tokensFile, copyFile, unitsFile}
 
 var goldenCheckpoint = store.Checkpoint{
 	Floor:     1,
@@ -74,15 +74,15 @@ func writeGolden(t *testing.T, dir string) {
 	}
 
 	must(s.Tokens().Save(t.Context(), chainKey(2), chainOf("with-seed"), [32]byte{1}))
-	must(s.Commit(t.Context(), []store.Commit{{Key: testFeed, Checkpoint: goldenCheckpoint, Seen: goldenSeen}}))
+	must(s.Commit(t.Context(), []store.Commit{{Key: testUnit, Checkpoint: goldenCheckpoint, Seen: goldenSeen}}))
 
 	for _, d := range goldenDeferred {
-		_, err := s.PutDeferred(t.Context(), testFeed, d)
+		_, err := s.PutDeferred(t.Context(), testUnit, d)
 		must(err)
 	}
 
-	must(s.Rewind(t.Context(), testFeed, tick.Tick(77)))
-	must(s.SetStatus(t.Context(), map[alert.UnitKey]store.Status{testFeed: goldenStatus}))
+	must(s.Rewind(t.Context(), testUnit, tick.Tick(77)))
+	must(s.SetStatus(t.Context(), map[alert.UnitKey]store.Status{testUnit: goldenStatus}))
 	must(s.Close())
 	must(os.MkdirAll(dir, 0o755))
 
@@ -100,18 +100,18 @@ func expectGolden(t *testing.T, s *Store, deferred []store.Deferred) {
 		t.Errorf("SeedSeen = %v, %v", seen, err)
 	}
 
-	cp, seen, ok, err := s.Load(t.Context(), testFeed)
+	cp, seen, ok, err := s.Load(t.Context(), testUnit)
 	if err != nil || !ok || cp != goldenCheckpoint || !slices.Equal(seen, goldenSeen) {
 		t.Errorf("Load = %+v, %v, %v, %v", cp, seen, ok, err)
 	}
 
-	list, err := s.ListDeferred(t.Context(), testFeed)
+	list, err := s.ListDeferred(t.Context(), testUnit)
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	for i := range list {
-		if list[i].Events, _, err = s.DeferredEvents(t.Context(), testFeed, list[i].ID); err != nil {
+		if list[i].Events, _, err = s.DeferredEvents(t.Context(), testUnit, list[i].ID); err != nil {
 			t.Fatal(err)
 		}
 
@@ -123,11 +123,11 @@ func expectGolden(t *testing.T, s *Store, deferred []store.Deferred) {
 	}
 
 	statuses, err := s.Statuses(t.Context())
-	if got := statuses[testFeed]; err != nil || got.Reason != "no network" || got.Deferred != len(deferred) && got.Deferred != 0 {
+	if got := statuses[testUnit]; err != nil || got.Reason != "no network" || got.Deferred != len(deferred) && got.Deferred != 0 {
 		t.Errorf("Statuses = %+v, %v", statuses, err)
 	}
 
-	if pending, err := s.PendingRewind(t.Context(), testFeed); err != nil || pending[testFeed] != 77 {
+	if pending, err := s.PendingRewind(t.Context(), testUnit); err != nil || pending[testUnit] != 77 {
 		t.Errorf("PendingRewind = %v, %v", pending, err)
 	}
 }

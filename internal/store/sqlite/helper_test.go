@@ -106,7 +106,7 @@ func readOnly(o *Options) { o.Inputs, o.ReadOnly = false, true }
 // checkConsistency runs SQLite's full check over every database that is in use or
 // serves as a copy.
 func checkConsistency(t *testing.T, dir string) {
-	for _, name := range []string{tokensFile, copyFile, feedsFile} {
+	for _, name := range []string{tokensFile, copyFile, unitsFile} {
 		path := filepath.Join(dir, name)
 		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 			continue

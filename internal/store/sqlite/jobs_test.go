@@ -35,29 +35,29 @@ var jobs = map[string]func(dir string) error{
 			fmt.Println(n)
 		}
 	},
-	"commit feeds": func(dir string) error {
+	"commit units": func(dir string) error {
 		up := time.Duration(0) // a minute per commit, so that blobs are merged and pruned all the time
 		s, err := open(Options{Dir: dir, Inputs: true, Uptime: func() time.Duration { up += time.Minute; return up }})
 		if err != nil {
 			return err
 		}
-		c, _, _, err := s.Load(context.Background(), testFeed)
+		c, _, _, err := s.Load(context.Background(), testUnit)
 		if err != nil {
 			return err
 		}
 		for n := int(c.Watermark) + 1; ; n++ {
 			c := store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: tick.Tick(max(1, n-100))}
-			other := testFeed
+			other := testUnit
 			other.TenantID = "other"
 			if err := s.Commit(context.Background(), []store.Commit{
-				{Key: testFeed, Checkpoint: c, Seen: []store.Seen{{Time: c.Watermark}}},
+				{Key: testUnit, Checkpoint: c, Seen: []store.Seen{{Time: c.Watermark}}},
 				{Key: other, Checkpoint: c, Seen: []store.Seen{{Time: c.Watermark}}}}); err != nil {
 				return err
 			}
 			fmt.Println(n)
 		}
 	},
-	"rewind feeds": func(dir string) error {
+	"rewind units": func(dir string) error {
 		s, err := open(Options{Dir: dir, Inputs: true})
 		if err != nil {
 			return err
@@ -66,14 +66,14 @@ var jobs = map[string]func(dir string) error{
 			c := store.Checkpoint{Floor: 1, Watermark: 100, SeenSince: 1}
 			if err := s.Commit(
 				context.Background(),
-				[]store.Commit{{Key: testFeed, Checkpoint: c, Seen: []store.Seen{{Time: 40}, {Time: 60}}}},
+				[]store.Commit{{Key: testUnit, Checkpoint: c, Seen: []store.Seen{{Time: 40}, {Time: 60}}}},
 			); err != nil {
 				return err
 			}
-			if err := s.Rewind(context.Background(), testFeed, 50); err != nil {
+			if err := s.Rewind(context.Background(), testUnit, 50); err != nil {
 				return err
 			}
-			if _, _, err := s.ApplyRewind(context.Background(), testFeed); err != nil {
+			if _, _, err := s.ApplyRewind(context.Background(), testUnit); err != nil {
 				return err
 			}
 			fmt.Println(n)

@@ -112,10 +112,10 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 				}
 			}
 		},
-		"commit feeds": func(t *testing.T, s *Store, acknowledged int) {
-			other := testFeed
+		"commit units": func(t *testing.T, s *Store, acknowledged int) {
+			other := testUnit
 			other.TenantID = "other"
-			for _, key := range []alert.UnitKey{testFeed, other} {
+			for _, key := range []alert.UnitKey{testUnit, other} {
 				c, seen, ok, err := s.Load(t.Context(), key)
 				if err != nil || !ok || int(c.Watermark) < acknowledged || int(c.Watermark) > acknowledged+1 {
 					t.Errorf("watermark %d (%v, %v), acknowledged %d", c.Watermark, ok, err, acknowledged)
@@ -131,8 +131,8 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 				}
 			}
 		},
-		"rewind feeds": func(t *testing.T, s *Store, _ int) {
-			c, seen, ok, err := s.Load(t.Context(), testFeed)
+		"rewind units": func(t *testing.T, s *Store, _ int) {
+			c, seen, ok, err := s.Load(t.Context(), testUnit)
 			times := seenTimes(seen)
 			if err != nil || !ok || !times[40] || (c.Watermark == 50) == times[60] || (c.Watermark != 50 && c.Watermark != 100) {
 				t.Errorf("half a rewind: %+v, %v, %v, %v", c, times, ok, err)
@@ -198,7 +198,7 @@ func TestInputsOfOneProcessShareTheDirectory(t *testing.T) {
 	}
 	a.Close()
 	a.Close()
-	if err := a.Commit(t.Context(), []store.Commit{{Key: testFeed}}); !errors.Is(err, store.ErrClosed) {
+	if err := a.Commit(t.Context(), []store.Commit{{Key: testUnit}}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Commit after Close: %v", err)
 	}
 	drive(t, w, b, 1, 3)

@@ -10,7 +10,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// historyStep is the least time between two remembered checkpoints of a feed: a crash
+// historyStep is the least time between two remembered checkpoints of a unit: a crash
 // goes back to the newest one older than CrashWindow, so a coarse step costs nothing
 // but reading that much more; repeats are filtered by the seen-set.
 const historyStep = 10 * time.Second
@@ -34,10 +34,10 @@ type progress struct {
 	checkpoint store.Checkpoint
 }
 
-// feedState is the row of a feed: its progress now and, to go back to after a crash of
+// unitState is the row of a unit: its progress now and, to go back to after a crash of
 // the machine, as it was at earlier moments, oldest first: one that is durable, and
 // those since.
-type feedState struct {
+type unitState struct {
 	has     bool // a checkpoint was committed
 	now     progress
 	history []progress
@@ -45,7 +45,7 @@ type feedState struct {
 
 // push makes p the newest progress and remembers it if the last one remembered is
 // historyStep old.
-func (s *feedState) push(p progress) {
+func (s *unitState) push(p progress) {
 	s.now, s.has = p, true
 	if n := len(
 		s.history,
@@ -64,7 +64,7 @@ func (s *feedState) push(p progress) {
 
 // durablePrune is the bound below which seen entries are needed by no progress that may
 // still become the current one.
-func (s *feedState) durablePrune(now moment) tick.Tick {
+func (s *unitState) durablePrune(now moment) tick.Tick {
 	if len(s.history) == 0 || !s.history[0].when.durable(now) {
 		return 0
 	}
@@ -73,9 +73,9 @@ func (s *feedState) durablePrune(now moment) tick.Tick {
 }
 
 // undo goes back to the newest progress that was durable at the moment of the crash. A
-// feed that began later than that starts again at its floor. It says whether anything
+// unit that began later than that starts again at its floor. It says whether anything
 // changed.
-func (s *feedState) undo(crash moment) bool {
+func (s *unitState) undo(crash moment) bool {
 	if !s.has || s.now.when.durable(crash) {
 		return false
 	}
@@ -104,7 +104,7 @@ func (s *feedState) undo(crash moment) bool {
 
 // rewind goes back to since, now and for every crash to come. Everything updated at or
 // after it counts as never emitted.
-func (s *feedState) rewind(since tick.Tick) {
+func (s *unitState) rewind(since tick.Tick) {
 	back := func(p *progress) {
 		c := &p.checkpoint
 		c.Floor, c.Watermark, c.SeenSince = min(c.Floor, since), min(c.Watermark, since), min(c.SeenSince, since)
@@ -116,7 +116,7 @@ func (s *feedState) rewind(since tick.Tick) {
 	}
 }
 
-// The row of a feed: version 1, flags, count of history, then the progresses, each
+// The row of a unit: version 1, flags, count of history, then the progresses, each
 // seven big-endian 64-bit numbers, then a CRC-32C of it all: a flipped bit in a
 // watermark would otherwise skip alerts.
 const (
@@ -124,7 +124,7 @@ const (
 	progressLen  = 7 * 8
 )
 
-func (s *feedState) encode() []byte {
+func (s *unitState) encode() []byte {
 	b := make([]byte, 0, 4+(1+len(s.history))*progressLen+4)
 
 	b = append(b, stateVersion, 0)
@@ -152,19 +152,19 @@ func (p *progress) append(b []byte) []byte {
 	return b
 }
 
-func decodeState(b []byte) (s feedState, err error) {
+func decodeState(b []byte) (s unitState, err error) {
 	if len(b) < 4+progressLen+4 || b[0] != stateVersion {
-		return s, fmt.Errorf("%w: not the state of a feed", store.ErrDamaged)
+		return s, fmt.Errorf("%w: not the state of a unit", store.ErrDamaged)
 	}
 
 	body, sum := b[:len(b)-4], b[len(b)-4:]
 	if binary.BigEndian.Uint32(sum) != crc32.Checksum(body, castagnoli) {
-		return s, fmt.Errorf("%w: the state of a feed has a wrong checksum", store.ErrDamaged)
+		return s, fmt.Errorf("%w: the state of a unit has a wrong checksum", store.ErrDamaged)
 	}
 
 	n := int(binary.BigEndian.Uint16(body[2:]))
 	if len(body) != 4+(1+n)*progressLen {
-		return s, fmt.Errorf("%w: the state of a feed has a wrong length", store.ErrDamaged)
+		return s, fmt.Errorf("%w: the state of a unit has a wrong length", store.ErrDamaged)
 	}
 
 	s.has = body[1]&1 != 0

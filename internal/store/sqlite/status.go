@@ -14,9 +14,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// Keys implements Feeds.
+// Keys implements Units.
 func (s *Store) Keys(ctx context.Context) (keys []alert.UnitKey, err error) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		keys = nil
 
 		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id FROM feeds`)
@@ -45,7 +45,7 @@ func (s *Store) Keys(ctx context.Context) (keys []alert.UnitKey, err error) {
 	return keys, err
 }
 
-// SetStatus implements Feeds.
+// SetStatus implements Units.
 func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.Status) error {
 	if len(statuses) == 0 {
 		return ctx.Err()
@@ -53,7 +53,7 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 
 	sh := s.sh
 
-	return s.update(ctx, sh.feeds, func(t tx) error {
+	return s.update(ctx, sh.units, func(t tx) error {
 		for key, status := range statuses {
 			data, err := json.Marshal(status)
 			if err != nil {
@@ -78,9 +78,9 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 	})
 }
 
-// Statuses implements Feeds.
+// Statuses implements Units.
 func (s *Store) Statuses(ctx context.Context) (statuses map[alert.UnitKey]store.Status, err error) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		statuses = make(map[alert.UnitKey]store.Status)
 
 		rows, err := t.rows(
@@ -114,14 +114,14 @@ func (s *Store) Statuses(ctx context.Context) (statuses map[alert.UnitKey]store.
 	return statuses, err
 }
 
-// Status implements Feeds.
+// Status implements Units.
 func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Status, ok bool, err error) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		status, ok = store.Status{}, false
 
 		var data []byte
 
-		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE `+ofFeed, keyArgs(key)...).
+		err := t.row(`SELECT data FROM status JOIN feeds ON feeds.id = feed WHERE `+ofUnit, keyArgs(key)...).
 			Scan(&data)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -135,10 +135,10 @@ func (s *Store) Status(ctx context.Context, key alert.UnitKey) (status store.Sta
 	return status, ok, err
 }
 
-// Rewind implements Feeds. It is what `defenderctl rewind` writes; the process that
+// Rewind implements Units. It is what `defenderctl rewind` writes; the process that
 // runs inputs, now or later, carries it out.
 func (s *Store) Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) error {
-	return s.update(ctx, s.sh.feeds, func(t tx) error {
+	return s.update(ctx, s.sh.units, func(t tx) error {
 		err := t.exec(
 			`INSERT INTO rewinds VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)`,
 			key.LoginHost,
@@ -152,11 +152,11 @@ func (s *Store) Rewind(ctx context.Context, key alert.UnitKey, since tick.Tick) 
 	})
 }
 
-// PendingRewind implements Feeds.
+// PendingRewind implements Units.
 func (s *Store) PendingRewind(ctx context.Context, keys ...alert.UnitKey) (
 	pending map[alert.UnitKey]tick.Tick, err error,
 ) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		pending = make(map[alert.UnitKey]tick.Tick)
 
 		rows, err := t.rows(`SELECT login_host, tenant_id, api, state_id, since FROM rewinds`)
@@ -185,14 +185,14 @@ func (s *Store) PendingRewind(ctx context.Context, keys ...alert.UnitKey) (
 	return pending, err
 }
 
-// ApplyRewind implements Feeds.
+// ApplyRewind implements Units.
 func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Checkpoint, ok bool, err error) {
-	err = s.update(ctx, s.sh.feeds, func(t tx) error {
+	err = s.update(ctx, s.sh.units, func(t tx) error {
 		c, ok = store.Checkpoint{}, false
 
 		var since tick.Tick
 
-		err := t.row(`DELETE FROM rewinds WHERE `+ofFeed+` RETURNING since`, keyArgs(key)...).
+		err := t.row(`DELETE FROM rewinds WHERE `+ofUnit+` RETURNING since`, keyArgs(key)...).
 			Scan(&since)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -202,7 +202,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 			return err
 		}
 
-		fc, err := s.sh.feed(t, key)
+		fc, err := s.sh.unit(t, key)
 		if fc == nil || err != nil || !fc.state.has {
 			return err
 		}
@@ -224,10 +224,10 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 	return c, ok, nil
 }
 
-// ClearRewind implements Feeds.
+// ClearRewind implements Units.
 func (s *Store) ClearRewind(ctx context.Context, key alert.UnitKey) error {
-	return s.update(ctx, s.sh.feeds, func(t tx) error {
-		err := t.exec(`DELETE FROM rewinds WHERE `+ofFeed, keyArgs(key)...)
+	return s.update(ctx, s.sh.units, func(t tx) error {
+		err := t.exec(`DELETE FROM rewinds WHERE `+ofUnit, keyArgs(key)...)
 
 		return err
 	})

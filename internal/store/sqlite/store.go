@@ -108,8 +108,8 @@ type shared struct {
 	checked atomic.Int64 // when checkFiles last did, by clock
 	chains  chainMutexes // against goroutines, as locks is against processes
 	tokens  *file
-	feeds   *file
-	cache   feedCaches
+	units   *file
+	cache   unitCaches
 	now     func() time.Time
 	uptime  func() time.Duration
 	bootID  func() string
@@ -338,7 +338,7 @@ func (sh *shared) openFiles() error {
 		return err
 	}
 
-	for _, db := range []*file{sh.tokens, sh.feeds} {
+	for _, db := range []*file{sh.tokens, sh.units} {
 		if err := db.open(); err != nil {
 			return err
 		}
@@ -372,9 +372,9 @@ func (sh *shared) makeFiles() {
 	sh.tokens.restore = sh.restoreTokens
 	sh.tokens.replaced = sh.anchor.Forget
 
-	sh.feeds = sh.newFile(feedsSpec)
-	sh.feeds.reset = sh.cache.clear
-	sh.feeds.renewed = sh.renewBoot
+	sh.units = sh.newFile(unitsSpec)
+	sh.units.reset = sh.cache.clear
+	sh.units.renewed = sh.renewBoot
 }
 
 func (sh *shared) newFile(s spec) *file {
@@ -402,21 +402,21 @@ var tokensSpec = spec{
 		"`defenderctl tokens acquire`",
 }
 
-var feedsSpec = spec{
-	name:     feedsFile,
+var unitsSpec = spec{
+	name:     unitsFile,
 	appID:    0x66646664, // "fdfd"
 	version:  2,
-	upgrades: []upgrade{feedsTo2},
-	schema:   feedsSchema,
+	upgrades: []upgrade{unitsTo2},
+	schema:   unitsSchema,
 	// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead log is
 	// next synced, minutes later at a low rate. A power cut would take the file back by
 	// an unknown time, all of which repeats, and the last commit on disk would no longer
 	// tell when the machine died, from which the two minutes count whose chunks may be
 	// missing. With FULL every commit is on disk when it returns, and exactly those two
 	// minutes are undone at the next start (boot.go). The price is one fdatasync per
-	// commit, and a commit has all feeds in it.
+	// commit, and a commit has all units in it.
 	params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=cache_size(-2048)&_pragma=journal_size_limit(8388608)",
-	verify: verifyFeeds,
+	verify: verifyUnits,
 	lost:   "polling restarts from lookback; alerts since then may be emitted again",
 }
 
@@ -438,9 +438,9 @@ func (sh *shared) beginInputs() error {
 
 // endInputs lets another process run inputs. The caller holds registry.mu.
 func (sh *shared) endInputs() error {
-	_ = sh.feeds.mu.lock(context.Background())
-	sh.cache = feedCaches{}
-	sh.feeds.mu.unlock()
+	_ = sh.units.mu.lock(context.Background())
+	sh.cache = unitCaches{}
+	sh.units.mu.unlock()
 	lock := sh.inputsLock
 	sh.inputsLock = nil
 
@@ -469,7 +469,7 @@ func (sh *shared) excludeInputs() (release func(), err error) {
 func (sh *shared) shut() error {
 	var errs []error
 
-	for _, f := range []*file{sh.tokens, sh.feeds} {
+	for _, f := range []*file{sh.tokens, sh.units} {
 		if f != nil {
 			errs = append(errs, f.close())
 		}
@@ -525,7 +525,7 @@ func (s *Store) Warnings() []string { return s.warnings }
 // without a clean exit since the last one. What Fluent Bit had taken shortly before
 // may be missing from its chunk files then (they are mmap'ed, and survive a kill of the
 // process but not a power cut), so Open has already undone the last CrashWindow of
-// commits, and Load gives feeds as they were before.
+// commits, and Load gives units as they were before.
 func (s *Store) CrashedMachine() bool { return s.crashed }
 
 func (s *Store) writable() error {

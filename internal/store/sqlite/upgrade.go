@@ -84,6 +84,6 @@ var changeTo2 string
 //go:embed upgrade2_show.sql
 var showAs2 string
 
-// feedsTo2 gives deferred work a kind. Version 1 told the kinds apart by what was
+// unitsTo2 gives deferred work a kind. Version 1 told the kinds apart by what was
 // missing and by the text of the reason, and its status counted under another name.
-var feedsTo2 = upgrade{change: deferredSchema + changeTo2, show: showAs2}
+var unitsTo2 = upgrade{change: deferredSchema + changeTo2, show: showAs2}

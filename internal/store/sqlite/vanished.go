@@ -113,7 +113,7 @@ func (sh *shared) movedLock(name string, f *os.File) bool {
 // vanished returns the names of our files that no longer stand where they were opened.
 // The caller holds registry.mu.
 func (sh *shared) vanished() (names []string) {
-	for _, f := range []*file{sh.tokens, sh.feeds} {
+	for _, f := range []*file{sh.tokens, sh.units} {
 		if f.moved(sh.inputsLock != nil) {
 			names = append(names, f.name)
 		}
@@ -164,7 +164,7 @@ func (sh *shared) restoreFiles() error {
 	ctx, cancel := context.WithTimeout(context.Background(), exclusiveTimeout)
 	defer cancel()
 
-	for _, f := range []*file{sh.tokens, sh.feeds} {
+	for _, f := range []*file{sh.tokens, sh.units} {
 		if f.mu.lock(ctx) != nil {
 			return nil // in use for long: another time
 		}
@@ -244,7 +244,7 @@ func (sh *shared) rescue(ctx context.Context) (found []string, err error) {
 
 	sh.copyTrouble(sh.wholeCopy()) // first: a process that dies from here on finds the tokens in it
 
-	for _, f := range []*file{sh.tokens, sh.feeds} {
+	for _, f := range []*file{sh.tokens, sh.units} {
 		if !f.moved(true) {
 			continue
 		}
@@ -294,7 +294,7 @@ func (sh *shared) remakeDir() error {
 
 // adopt goes on with the directory that has the place of ours.
 func (sh *shared) adopt(d directory) {
-	for _, ours := range []*directory{&sh.dir, &sh.tokens.dir, &sh.feeds.dir} {
+	for _, ours := range []*directory{&sh.dir, &sh.tokens.dir, &sh.units.dir} {
 		ours.id, ours.uid, ours.gid = d.id, d.uid, d.gid // the rest is the same, and read without locks
 	}
 
@@ -368,7 +368,7 @@ func (f *file) rewrite() (found string, err error) {
 // switchFiles opens the files that have taken the place of ours. The caller holds
 // registry.mu and both files' mu.
 func (sh *shared) switchFiles(ctx context.Context) error {
-	for _, f := range []*file{sh.tokens, sh.feeds} {
+	for _, f := range []*file{sh.tokens, sh.units} {
 		if is := f.names(); f.moved(false) && is[0] == (fileID{}) && !sh.dir.readOnly {
 			return fmt.Errorf("%s was removed while it was open: run the command again", f.path())
 		}
@@ -392,7 +392,7 @@ func (sh *shared) switchFiles(ctx context.Context) error {
 		defer sh.locks.unlock(rangeOpen)
 	}
 
-	for _, f := range []*file{sh.tokens, sh.feeds} {
+	for _, f := range []*file{sh.tokens, sh.units} {
 		if !f.moved(false) {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// used makes a store at work: three chains, a feed at its fifth second.
+// used makes a store at work: three chains, a unit at its fifth second.
 func used(t *testing.T, w *world) *Store {
 	t.Helper()
 	s := w.open()
@@ -56,8 +56,8 @@ func goesOn(t *testing.T, w *world, s *Store) *Store {
 	for n, want := range []string{"token-0", "rotated", "token-2"} {
 		expectToken(t, s, n, want)
 	}
-	if c, seen, ok, err := s.Load(t.Context(), testFeed); err != nil || !ok || c.Watermark != 8 || len(seen) != 8 {
-		t.Errorf("the feed: %+v, %d seen, %v, %v", c, len(seen), ok, err)
+	if c, seen, ok, err := s.Load(t.Context(), testUnit); err != nil || !ok || c.Watermark != 8 || len(seen) != 8 {
+		t.Errorf("the unit: %+v, %d seen, %v, %v", c, len(seen), ok, err)
 	}
 	return s
 }
@@ -76,9 +76,9 @@ func TestWhatVanishesUnderARunningInputIsWrittenAnew(t *testing.T) {
 		"its log":             remove(tokensFile + "-wal"),
 		"its index":           remove(tokensFile + "-shm"),
 		"tokens.db and all":   remove(tokensFile, tokensFile+"-wal", tokensFile+"-shm", copyFile),
-		"defender.db":         remove(feedsFile),
-		"its log, its index":  remove(feedsFile+"-wal", feedsFile+"-shm"),
-		"both databases":      remove(feedsFile, tokensFile),
+		"defender.db":         remove(unitsFile),
+		"its log, its index":  remove(unitsFile+"-wal", unitsFile+"-shm"),
+		"both databases":      remove(unitsFile, tokensFile),
 		"the locks":           remove(lockFile, inputsFile),
 		"the copy":            remove(copyFile),
 		"the directory":       os.RemoveAll,
@@ -161,7 +161,7 @@ func TestABackupRestoredUnderARunningInputIsKept(t *testing.T) {
 	save(t, o, 1, "from the backup")
 	drive(t, other, o, 1, 2)
 	o.Close()
-	for _, name := range []string{tokensFile, feedsFile} {
+	for _, name := range []string{tokensFile, unitsFile} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			s := used(t, w)
@@ -310,7 +310,7 @@ func TestTheDirectoryVanishesAgainAndAgainWhileEverybodyWorks(t *testing.T) {
 						s.Tokens().Save(t.Context(), chainKey(n), chainOf(fmt.Sprint(i))),
 						s.Commit(
 							t.Context(),
-							[]store.Commit{{Key: testFeed, Checkpoint: store.Checkpoint{Floor: 1, Watermark: 5}}},
+							[]store.Commit{{Key: testUnit, Checkpoint: store.Checkpoint{Floor: 1, Watermark: 5}}},
 						),
 					)
 					unlock()
@@ -342,7 +342,7 @@ func TestTheDirectoryVanishesAgainAndAgainWhileEverybodyWorks(t *testing.T) {
 			expectToken(t, s, n, fmt.Sprint(i))
 		}
 	}
-	if c, _, ok, err := s.Load(t.Context(), testFeed); err != nil || !ok || c.Watermark != 5 {
-		t.Errorf("the feed: %+v, %v, %v", c, ok, err)
+	if c, _, ok, err := s.Load(t.Context(), testUnit); err != nil || !ok || c.Watermark != 5 {
+		t.Errorf("the unit: %+v, %v, %v", c, ok, err)
 	}
 }

@@ -38,12 +38,12 @@ func TestAContextEndsTheWaitForAnotherProcess(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	drive(t, w, s, 1, 1)
-	release := hold(t, filepath.Join(w.dir, feedsFile))
-	err := s.Commit(soon(t), []store.Commit{{Key: testFeed, Seen: []store.Seen{{Time: 7}}}})
+	release := hold(t, filepath.Join(w.dir, unitsFile))
+	err := s.Commit(soon(t), []store.Commit{{Key: testUnit, Seen: []store.Seen{{Time: 7}}}})
 	if !errors.Is(err, store.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Commit: %v", err)
 	}
-	if c, _, ok, err := s.Load(t.Context(), testFeed); err != nil || !ok || c.Watermark != 1 {
+	if c, _, ok, err := s.Load(t.Context(), testUnit); err != nil || !ok || c.Watermark != 1 {
 		t.Errorf("reading meanwhile: %+v, %v, %v", c, ok, err)
 	}
 	release()
@@ -55,7 +55,7 @@ func TestAContextEndsTheWaitForAnotherCall(t *testing.T) {
 	s := w.open()
 	inside, leave, left := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
-		left <- s.update(context.Background(), s.sh.feeds, func(tx) error {
+		left <- s.update(context.Background(), s.sh.units, func(tx) error {
 			close(inside)
 			<-leave
 			return nil
@@ -96,7 +96,7 @@ func TestSaveOutlastsItsContextAndAnotherProcess(t *testing.T) {
 func TestCloseDoesNotWaitLongForAnotherProcess(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
-	release := hold(t, filepath.Join(w.dir, feedsFile))
+	release := hold(t, filepath.Join(w.dir, unitsFile))
 	err := s.Close()
 	if !errors.Is(err, store.ErrBusy) ||
 		!errors.Is(err, context.DeadlineExceeded) { // the mark's own limit, not SQLite's 10 s

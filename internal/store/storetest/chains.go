@@ -14,7 +14,7 @@ import (
 // TestStore holds an implementation against the promises in the comments of store.Store
 // and store.Chains. open opens an empty store without a key and without inputs, and
 // sealed makes one for tokenstest.TestSealedStore, anew for each test. What is polled is
-// tested by TestFeeds.
+// tested by TestUnits.
 func TestStore(t *testing.T, open func(*testing.T) store.Store, sealed func(*testing.T) tokenstest.Tamperer) {
 	t.Run("who can write the rows cannot choose the token", func(t *testing.T) {
 		tokenstest.TestSealedStore(t, sealed)

@@ -147,7 +147,7 @@ func TestThreadedModeIsRefusedWithTheLineToAdd(t *testing.T) {
 	})
 }
 
-func TestTwoInputsForTheSameFeedAreRefusedWithBothMends(t *testing.T) {
+func TestTwoInputsForTheSameUnitAreRefusedWithBothMends(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(1, 1)
 		r.simulate(simulator.Config{Tenants: customers})

@@ -15,12 +15,12 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// feed is a tenant and an API.
-type feed struct{ tenantID, tenant, api string }
+// unit is a tenant and an API.
+type unit struct{ tenantID, tenant, api string }
 
-// expected are the rows that the simulator has for a feed, by the record_id that
+// expected are the rows that the simulator has for a unit, by the record_id that
 // docs/contract.md gives them.
-func expected(sim *simulator.Simulator, f feed) map[string]json.RawMessage {
+func expected(sim *simulator.Simulator, f unit) map[string]json.RawMessage {
 	rows := map[string]json.RawMessage{}
 	for key, row := range sim.Ledger(f.tenantID, f.api).Exists {
 		identity, version, _ := strings.Cut(key, "\n")
@@ -30,7 +30,7 @@ func expected(sim *simulator.Simulator, f feed) map[string]json.RawMessage {
 	return rows
 }
 
-// outcome is what came of a feed at a receiver.
+// outcome is what came of a unit at a receiver.
 type outcome struct{ expected, lost, repeated, bent, foreign int }
 
 func (o outcome) String() string {
@@ -46,8 +46,8 @@ func (o outcome) String() string {
 
 func (o outcome) perfect() bool { return o.lost+o.repeated+o.bent+o.foreign == 0 && o.expected > 0 }
 
-// splunkAlerts are the alerts of a feed among the events of a collector, by record_id.
-func splunkAlerts(events []receiver.HECEvent, f feed) map[string][]receiver.HECEvent {
+// splunkAlerts are the alerts of a unit among the events of a collector, by record_id.
+func splunkAlerts(events []receiver.HECEvent, f unit) map[string][]receiver.HECEvent {
 	found := map[string][]receiver.HECEvent{}
 	for _, e := range events {
 		var head struct {
@@ -67,7 +67,7 @@ func splunkAlerts(events []receiver.HECEvent, f feed) map[string][]receiver.HECE
 }
 
 // accountSplunk holds the events against the rows of the simulator, value by value.
-func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HECEvent, f feed) outcome {
+func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HECEvent, f unit) outcome {
 	t.Helper()
 	rows, found := expected(sim, f), splunkAlerts(events, f)
 	o := outcome{expected: len(rows)}
@@ -93,7 +93,7 @@ func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HEC
 }
 
 // differs says how an event differs from the row that it was made of.
-func differs(row []byte, e receiver.HECEvent, id string, f feed) string {
+func differs(row []byte, e receiver.HECEvent, id string, f unit) string {
 	if e.Fields["record_id"] != id || e.Host != f.tenant {
 		return fmt.Sprintf("field record_id is %q, host %q", e.Fields["record_id"], e.Host)
 	}
@@ -180,7 +180,7 @@ func near(a, b json.Number) bool {
 }
 
 // cefAlerts are the alerts of a tenant and product among lines, by record_id.
-func cefAlerts(lines []receiver.CEF, f feed) map[string][]receiver.CEF {
+func cefAlerts(lines []receiver.CEF, f unit) map[string][]receiver.CEF {
 	found := map[string][]receiver.CEF{}
 	for _, c := range lines {
 		if c.ClassID != "health" && c.Product == products[f.api].name && c.Values["flexString2"] == f.tenant {
@@ -192,7 +192,7 @@ func cefAlerts(lines []receiver.CEF, f feed) map[string][]receiver.CEF {
 
 // accountCEF holds the lines against the rows of the simulator and the mapping of
 // docs/cef.md.
-func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f feed) outcome {
+func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f unit) outcome {
 	t.Helper()
 	rows, found := expected(sim, f), cefAlerts(lines, f)
 	o := outcome{expected: len(rows)}

@@ -30,7 +30,7 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	long(t)
 	t.Parallel()
 	const each, most = 40, 200
-	f := feed{oneCustomer, "contoso", "graph"}
+	f := unit{oneCustomer, "contoso", "graph"}
 	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 0)}, receiver.HECConfig{BusyEvery: 4,
 		Tokens: map[string]receiver.HECToken{hecToken: {Indexes: []string{"defender"}, Ack: true}}})
 	r.install("splunk.conf", "splunk.conf")
@@ -66,7 +66,7 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	long(t)
 	t.Parallel()
-	f := feed{oneCustomer, "contoso", "graph"}
+	f := unit{oneCustomer, "contoso", "graph"}
 	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 200)}, receiver.HECConfig{LoseAnswerEvery: 2,
 		Tokens: map[string]receiver.HECToken{hecToken: {}}})
 	r.install("splunk.yaml", "splunk.yaml")
@@ -105,7 +105,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := feed{oneCustomer, "contoso", "graph"}
+			f := unit{oneCustomer, "contoso", "graph"}
 			tokens := map[string]receiver.HECToken{hecToken: {}}
 			r := newRig(
 				t,
@@ -161,18 +161,18 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	long(t)
 	t.Parallel()
 	each := setup.Size(100, 500)
-	tenants, feeds := oneOfEach()
+	tenants, units := oneOfEach()
 	r := newRig(t, tenants, receiver.HECConfig{})
 	server, err := receiver.Certificate(r.path("syslog-ca.pem"))
 	r.must(err)
-	addHostile(r.sim, feeds, each)
+	addHostile(r.sim, units, each)
 	var config strings.Builder
 	config.WriteString(
 		"[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " + r.path(
 			"buffer",
 		) + "\n    scheduler.base 1\n    scheduler.cap 3\n",
 	)
-	for _, f := range feeds {
+	for _, f := range units {
 		fmt.Fprintf(
 			&config,
 			"[INPUT]\n    Name defender\n    Tag cef.%s\n    Threaded Off\n    storage.type filesystem\n"+
@@ -228,7 +228,7 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	r.start("cef.conf")
 	r.until("all alerts", 90*time.Second, func() bool {
 		for _, s := range listeners {
-			if len(s.Messages())+len(s.Faults()) < each*len(feeds) {
+			if len(s.Messages())+len(s.Faults()) < each*len(units) {
 				return false
 			}
 		}
@@ -239,7 +239,7 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	for how, s := range listeners {
 		lines := parseCEF(t, s)
 		all := outcome{}
-		for _, f := range feeds {
+		for _, f := range units {
 			o := accountCEF(t, r.sim, lines, f)
 			if !o.perfect() || o.expected != each {
 				t.Errorf("%s over %s, %s: %v", how.format, how.mode, f.api, o)
@@ -264,7 +264,7 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	const each = 20
 	n := setup.Size(100, 300)
 	var tenants []simulator.Tenant
-	var feeds []feed
+	var units []unit
 	var file strings.Builder
 	file.WriteString(
 		"defaults:\n  api: graph\n  client_id: " + clientID + "\n" +
@@ -272,8 +272,8 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 			"  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n",
 	)
 	for i := range n {
-		f := feed{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
-		tenants, feeds = append(tenants, customer(f.tenantID, f.tenant, each)), append(feeds, f)
+		f := unit{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
+		tenants, units = append(tenants, customer(f.tenantID, f.tenant, each)), append(units, f)
 		fmt.Fprintf(
 			&file,
 			"  - tenant_id: %s\n    tenant_name: %s\n    tag: defender.%s\n",
@@ -321,7 +321,7 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	for _, e := range events {
 		byHost[e.Host] = append(byHost[e.Host], e)
 	}
-	for _, f := range feeds {
+	for _, f := range units {
 		o := accountSplunk(t, r.sim, byHost[f.tenant], f)
 		if !o.perfect() || o.expected != each {
 			t.Errorf("%s: %v", f.tenant, o)

@@ -137,7 +137,7 @@ func FuzzCEF(f *testing.F) {
 
 func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 	apis := simulator.APIs()
-	fd := feed{"t", "Tenant | \\ =", apis[int(which)%len(apis)]}
+	fd := unit{"t", "Tenant | \\ =", apis[int(which)%len(apis)]}
 	for _, s := range []*string{&a, &b, &c, &d} {
 		*s = strings.ToValidUTF8(*s, "?")
 		if _, err := tick.Parse(*s); err == nil && !strings.HasSuffix(*s, "Z") {

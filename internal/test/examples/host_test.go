@@ -44,12 +44,12 @@ func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.R
 func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 	t.Parallel()
 	const each = 150
-	tenants, feeds := oneOfEach()
+	tenants, units := oneOfEach()
 	sim := setup.Simulator(t, simulator.Config{Tenants: tenants, Seed: 11})
-	addHostile(sim, feeds, each)
+	addHostile(sim, units, each)
 	data := filepath.Join(t.TempDir(), "state")
 	var inputs []flbhost.Instance
-	for _, f := range feeds {
+	for _, f := range units {
 		inputs = append(
 			inputs,
 			flbhost.Instance{Tag: "cef", Props: flbhost.Props(
@@ -79,7 +79,7 @@ func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 		)
 	}
 	var lines []receiver.CEF
-	for _, rec := range inHost(t, each*len(feeds), inputs...) {
+	for _, rec := range inHost(t, each*len(units), inputs...) {
 		line := gjson.GetBytes(rec.JSON(), "cef").Str
 		c, err := receiver.ParseCEF(line)
 		if err != nil {
@@ -88,7 +88,7 @@ func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 		}
 		lines = append(lines, c)
 	}
-	for _, f := range feeds {
+	for _, f := range units {
 		if o := accountCEF(t, sim, lines, f); !o.perfect() || o.expected != each {
 			t.Errorf("%s: %v", f.api, o)
 		}

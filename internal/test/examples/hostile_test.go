@@ -75,19 +75,19 @@ func hostileAlert(n int, at time.Time) simulator.Alert {
 }
 
 // oneOfEach is a tenant for each API.
-func oneOfEach() (tenants []simulator.Tenant, feeds []feed) {
+func oneOfEach() (tenants []simulator.Tenant, units []unit) {
 	for i, api := range simulator.APIs() {
-		f := feed{fmt.Sprintf("20000000-0000-0000-0000-00000000000%d", i), "Customer | = \\ " + api, api}
-		tenants, feeds = append(tenants, customer(f.tenantID, api, 0)), append(feeds, f)
+		f := unit{fmt.Sprintf("20000000-0000-0000-0000-00000000000%d", i), "Customer | = \\ " + api, api}
+		tenants, units = append(tenants, customer(f.tenantID, api, 0)), append(units, f)
 	}
-	return tenants, feeds
+	return tenants, units
 }
 
 // addHostile gives each tenant so many hostile alerts, updated at times of their own
 // within the last 24 hours.
-func addHostile(sim *simulator.Simulator, feeds []feed, each int) {
+func addHostile(sim *simulator.Simulator, units []unit, each int) {
 	now := time.Now()
-	for _, f := range feeds {
+	for _, f := range units {
 		for n := range each {
 			sim.Add(f.tenantID, hostileAlert(n, now.Add(-time.Duration(n+1)*time.Minute).Truncate(100)))
 		}

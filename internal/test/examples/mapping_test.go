@@ -138,7 +138,7 @@ func (l *line) truth(key, label string, v any) {
 }
 
 // mapped is the line of a row.
-func mapped(a map[string]any, id string, f feed) line {
+func mapped(a map[string]any, id string, f unit) line {
 	get := func(keys ...string) string { // the first that is there
 		for _, k := range keys {
 			if s := text(a[k]); s != "" {
@@ -176,7 +176,7 @@ func mapped(a map[string]any, id string, f feed) line {
 	return l
 }
 
-func (l *line) siem(a map[string]any, get func(...string) string, id string, f feed) {
+func (l *line) siem(a map[string]any, get func(...string) string, id string, f unit) {
 	l.time("rt", a["AlertTime"])
 	l.add("externalId", 40, "", get("AlertId"))
 	l.add("cat", 1023, "", get("Category"))
@@ -293,7 +293,7 @@ func theFile(things []thing, inFile, inProcess string) []string {
 }
 
 // alert is the line of endpoint and graph.
-func (l *line) alert(a map[string]any, get func(...string) string, id string, f feed) {
+func (l *line) alert(a map[string]any, get func(...string) string, id string, f unit) {
 	graph := f.api == "graph"
 	var things []thing
 	for _, e := range list(a["evidence"]) {
@@ -369,7 +369,7 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 	l.add("msg", 1023, "", get("description"))
 }
 
-func (l *line) incident(a map[string]any, get func(...string) string, id string, f feed) {
+func (l *line) incident(a map[string]any, get func(...string) string, id string, f unit) {
 	var (
 		things     []thing
 		techniques []string

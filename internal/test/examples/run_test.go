@@ -63,8 +63,8 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 			lines := parseCEF(t, r.syslog)
 			for _, d := range want {
 				for _, p := range d.to {
-					if o := r.account(lines, d.feed, p); o.lost+o.bent+o.foreign > 0 {
-						t.Errorf("%s (%s): %v", d.feed.tenant, d.feed.api, o)
+					if o := r.account(lines, d.unit, p); o.lost+o.bent+o.foreign > 0 {
+						t.Errorf("%s (%s): %v", d.unit.tenant, d.unit.api, o)
 					}
 				}
 			}
@@ -76,15 +76,15 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 // destinations say for each example, by its name without format, where the alerts of
 // each tenant have to arrive.
 func destinations() map[string][]delivery {
-	contoso := feed{oneCustomer, "contoso", "graph"}
-	many := []feed{
+	contoso := unit{oneCustomer, "contoso", "graph"}
+	many := []unit{
 		{manyCustomers + "1", "contoso", "graph"},
 		{manyCustomers + "2", "northwind", "endpoint"},
 		{manyCustomers + "3", "fabrikam", "siem"},
 		{manyCustomers + "4", "woodgrove", "incidents"},
 		{manyCustomers + "5", "tailspin", "graph"},
 	}
-	routed := []feed{many[0], {manyCustomers + "3", "fabrikam", "graph"}, many[4]}
+	routed := []unit{many[0], {manyCustomers + "3", "fabrikam", "graph"}, many[4]}
 	atSplunk := func(token, index, sourcetype string) place {
 		return place{token: token, index: index, sourcetype: sourcetype}
 	}
@@ -92,9 +92,9 @@ func destinations() map[string][]delivery {
 	arcsight := place{arcsight: true}
 	return map[string][]delivery{
 		"splunk":   {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
-		"arcsight": {{feed{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
+		"arcsight": {{unit{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
 		"splunk-arcsight": {
-			{feed{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}},
+			{unit{oneCustomer, "contoso", "endpoint"}, []place{atSplunk(hecToken, "defender", endpoint), arcsight}},
 		},
 		"tenants": {
 			{many[0], []place{atSplunk(hecToken, "sec_contoso", graph)}},
@@ -118,7 +118,7 @@ type place struct {
 }
 
 type delivery struct {
-	feed feed
+	unit unit
 	to   []place
 }
 
@@ -127,7 +127,7 @@ func prepare(t *testing.T, name string, want []delivery, busyEvery int) *rig {
 	t.Helper()
 	var tenants []simulator.Tenant
 	for _, d := range want {
-		tenants = append(tenants, customer(d.feed.tenantID, d.feed.tenant, few))
+		tenants = append(tenants, customer(d.unit.tenantID, d.unit.tenant, few))
 	}
 	// The tokens are as narrow as an administrator would make them, both with
 	// acknowledgement on.
@@ -143,8 +143,8 @@ func prepare(t *testing.T, name string, want []delivery, busyEvery int) *rig {
 	r.install(customers, "the-customers.yaml")
 	r.env["DEFENDER_TENANTS_FILE"] = r.path("the-customers.yaml")
 	for _, d := range want {
-		if d.feed.api == "siem" {
-			r.signIn(d.feed.tenantID)
+		if d.unit.api == "siem" {
+			r.signIn(d.unit.tenantID)
 		}
 	}
 	return r
@@ -156,7 +156,7 @@ func (r *rig) complete(want []delivery) {
 	r.until("all alerts", 60*time.Second, func() bool {
 		arrived := r.arrived()
 		for _, d := range want {
-			for id := range expected(r.sim, d.feed) {
+			for id := range expected(r.sim, d.unit) {
 				for _, p := range d.to {
 					if !arrived[p.arcsight][id] {
 						return false
@@ -168,7 +168,7 @@ func (r *rig) complete(want []delivery) {
 	})
 }
 
-func (r *rig) account(lines []receiver.CEF, f feed, p place) outcome {
+func (r *rig) account(lines []receiver.CEF, f unit, p place) outcome {
 	r.t.Helper()
 	if p.arcsight {
 		return accountCEF(r.t, r.sim, lines, f)
@@ -184,8 +184,8 @@ func runExample(t *testing.T, name string, want []delivery) {
 	lines := parseCEF(t, r.syslog)
 	for _, d := range want {
 		for _, p := range d.to {
-			if o := r.account(lines, d.feed, p); !o.perfect() {
-				t.Errorf("%s (%s): %v", d.feed.tenant, d.feed.api, o)
+			if o := r.account(lines, d.unit, p); !o.perfect() {
+				t.Errorf("%s (%s): %v", d.unit.tenant, d.unit.api, o)
 			}
 		}
 	}
@@ -221,12 +221,12 @@ func recordIDs(events []receiver.HECEvent) map[string]bool {
 	return ids
 }
 
-// places: no alert of a feed is anywhere but where it belongs.
+// places: no alert of a unit is anywhere but where it belongs.
 func (r *rig) places(want []delivery) {
 	r.t.Helper()
 	allowed := map[string][]place{}
 	for _, d := range want {
-		allowed[d.feed.tenant] = d.to
+		allowed[d.unit.tenant] = d.to
 	}
 	for _, e := range r.hec.Events() {
 		ok := false

@@ -15,7 +15,7 @@
 //   - "graph": Microsoft Graph, /v1.0/security/alerts_v2;
 //   - "incidents": Defender XDR, /api/incidents.
 //
-// One store of alerts feeds all four ([Simulator.Add], [Simulator.Update],
+// One store of alerts units all four ([Simulator.Add], [Simulator.Update],
 // [Simulator.Generate]); the tenant in the access token decides whose alerts are
 // served. Alerts may be listed late ([Alert].VisibleAt). [Simulator.Ledger] says
 // afterwards which versions were listed and served, under the identity and version that

@@ -1,4 +1,4 @@
-// Package storetest has the conformance tests of store.Feeds: every implementation,
+// Package storetest has the conformance tests of store.Units: every implementation,
 // SQLite or a server database, runs the same.
 package storetest
 
@@ -20,24 +20,24 @@ import (
 
 // Backend is an implementation under test.
 type Backend struct {
-	// Feeds is opened on an empty state.
-	Feeds store.Feeds
+	// Units is opened on an empty state.
+	Units store.Units
 	// Reopen closes it in an orderly way and opens the same state again.
-	Reopen func() store.Feeds
+	Reopen func() store.Units
 	// Advance moves the implementation's clocks forward.
 	Advance func(time.Duration)
 }
 
-// TestFeeds holds an implementation against the promises in the comments of
-// store.Feeds. open gives a fresh one for each test.
-func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
+// TestUnits holds an implementation against the promises in the comments of
+// store.Units. open gives a fresh one for each test.
+func TestUnits(t *testing.T, open func(t *testing.T) Backend) {
 	for _, test := range []struct {
 		promise string
 		run     func(t *testing.T, b Backend)
 	}{
-		{"a feed that was never committed is not there", unknownFeed},
+		{"a unit that was never committed is not there", unknownUnit},
 		{"what was committed is loaded, after reopening too", committedIsLoaded},
-		{"feeds that differ in one part of the key do not mix", keysDoNotMix},
+		{"units that differ in one part of the key do not mix", keysDoNotMix},
 		{"entries older than SeenSince are left out", prunedIsLeftOut},
 		{"an empty commit changes nothing", emptyCommit},
 		{"a context that has ended stops a call before it begins", endedContext},
@@ -49,7 +49,7 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 		{"a rewind is pending until it is applied or cleared", rewindIsPending},
 		{"of two rewinds the earlier counts", rewindEarlierCounts},
 		{"a rewind takes the checkpoint back and forgets what is to be emitted again", rewindApplied},
-		{"a rewind of a feed without a checkpoint is removed", rewindWithoutCheckpoint},
+		{"a rewind of a unit without a checkpoint is removed", rewindWithoutCheckpoint},
 
 		{"random operations give what a Go map gives", againstModel},
 	} {
@@ -57,7 +57,7 @@ func TestFeeds(t *testing.T, open func(t *testing.T) Backend) {
 	}
 }
 
-// Key makes feed keys: the same number, the same key.
+// Key makes unit keys: the same number, the same key.
 func Key(n int) alert.UnitKey {
 	return alert.UnitKey{
 		LoginHost: "login.example",
@@ -86,7 +86,7 @@ func order(seen []store.Seen) []store.Seen {
 	return seen
 }
 
-func commit(t *testing.T, f store.Feeds, commits ...store.Commit) {
+func commit(t *testing.T, f store.Units, commits ...store.Commit) {
 	t.Helper()
 
 	if err := f.Commit(t.Context(), commits); err != nil {
@@ -94,8 +94,8 @@ func commit(t *testing.T, f store.Feeds, commits ...store.Commit) {
 	}
 }
 
-// Expect loads a feed and compares it.
-func Expect(t *testing.T, f store.Feeds, key alert.UnitKey, want store.Checkpoint, seen []store.Seen) {
+// Expect loads a unit and compares it.
+func Expect(t *testing.T, f store.Units, key alert.UnitKey, want store.Checkpoint, seen []store.Seen) {
 	t.Helper()
 
 	c, got, ok, err := f.Load(t.Context(), key)
@@ -112,13 +112,13 @@ func Expect(t *testing.T, f store.Feeds, key alert.UnitKey, want store.Checkpoin
 	}
 }
 
-func unknownFeed(t *testing.T, b Backend) {
-	c, seen, ok, err := b.Feeds.Load(t.Context(), Key(1))
+func unknownUnit(t *testing.T, b Backend) {
+	c, seen, ok, err := b.Units.Load(t.Context(), Key(1))
 	if err != nil || ok || len(seen) != 0 || c != (store.Checkpoint{}) {
 		t.Errorf("Load = %v, %v, %v, %v", c, seen, ok, err)
 	}
 
-	if keys, err := b.Feeds.Keys(t.Context()); err != nil || len(keys) != 0 {
+	if keys, err := b.Units.Keys(t.Context()); err != nil || len(keys) != 0 {
 		t.Errorf("Keys = %v, %v", keys, err)
 	}
 }
@@ -134,22 +134,22 @@ var sample = store.Checkpoint{
 func committedIsLoaded(t *testing.T, b Backend) {
 	commit(
 		t,
-		b.Feeds,
+		b.Units,
 		store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(10, 3)},
 		store.Commit{Key: Key(2), Checkpoint: sample},
 	)
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(100, 2)})
+	commit(t, b.Units, store.Commit{Key: Key(1), Checkpoint: sample, Seen: Entries(100, 2)})
 
 	for range 2 {
-		Expect(t, b.Feeds, Key(1), sample, append(Entries(10, 3), Entries(100, 2)...))
-		Expect(t, b.Feeds, Key(2), sample, nil)
+		Expect(t, b.Units, Key(1), sample, append(Entries(10, 3), Entries(100, 2)...))
+		Expect(t, b.Units, Key(2), sample, nil)
 
-		keys, err := b.Feeds.Keys(t.Context())
+		keys, err := b.Units.Keys(t.Context())
 		if err != nil || !slices.Equal(keys, []alert.UnitKey{Key(1), Key(2)}) {
 			t.Errorf("Keys = %v, %v", keys, err)
 		}
 
-		b.Feeds = b.Reopen()
+		b.Units = b.Reopen()
 	}
 }
 
@@ -174,7 +174,7 @@ func keysDoNotMix(t *testing.T, b Backend) {
 	for i, key := range keys {
 		commit(
 			t,
-			b.Feeds,
+			b.Units,
 			store.Commit{
 				Key:        key,
 				Checkpoint: store.Checkpoint{Watermark: tick.Tick(i + 1)},
@@ -184,46 +184,46 @@ func keysDoNotMix(t *testing.T, b Backend) {
 	}
 
 	for i, key := range keys {
-		Expect(t, b.Feeds, key, store.Checkpoint{Watermark: tick.Tick(i + 1)}, Entries(tick.Tick(1000*i), i+1))
+		Expect(t, b.Units, key, store.Checkpoint{Watermark: tick.Tick(i + 1)}, Entries(tick.Tick(1000*i), i+1))
 	}
 }
 
 func prunedIsLeftOut(t *testing.T, b Backend) {
 	c := sample
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(10, 10)})
+	commit(t, b.Units, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(10, 10)})
 	c.SeenSince = 15
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c})
-	Expect(t, b.Feeds, Key(1), c, Entries(15, 5))
+	commit(t, b.Units, store.Commit{Key: Key(1), Checkpoint: c})
+	Expect(t, b.Units, Key(1), c, Entries(15, 5))
 	c.SeenSince = 18
 
 	for i := range 100 { // long enough for the entries to leave the file
 		b.Advance(time.Minute)
-		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(tick.Tick(1000+i), 1)})
+		commit(t, b.Units, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(tick.Tick(1000+i), 1)})
 	}
 
 	Expect(t, b.Reopen(), Key(1), c, append(Entries(18, 2), Entries(1000, 100)...))
 }
 
 func emptyCommit(t *testing.T, b Backend) {
-	commit(t, b.Feeds)
-	commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: sample})
-	commit(t, b.Feeds)
-	Expect(t, b.Feeds, Key(1), sample, nil)
+	commit(t, b.Units)
+	commit(t, b.Units, store.Commit{Key: Key(1), Checkpoint: sample})
+	commit(t, b.Units)
+	Expect(t, b.Units, Key(1), sample, nil)
 }
 
 func endedContext(t *testing.T, b Backend) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	if err := b.Feeds.Commit(ctx, []store.Commit{{Key: Key(1), Checkpoint: sample}}); err == nil {
+	if err := b.Units.Commit(ctx, []store.Commit{{Key: Key(1), Checkpoint: sample}}); err == nil {
 		t.Error("Commit worked")
 	}
 
-	if _, _, _, err := b.Feeds.Load(ctx, Key(1)); err == nil {
+	if _, _, _, err := b.Units.Load(ctx, Key(1)); err == nil {
 		t.Error("Load worked")
 	}
 
-	if keys, _ := b.Feeds.Keys(t.Context()); len(keys) != 0 {
+	if keys, _ := b.Units.Keys(t.Context()); len(keys) != 0 {
 		t.Errorf("Keys = %v", keys)
 	}
 }
@@ -251,7 +251,7 @@ func statuses(t *testing.T, b Backend) {
 
 	two := store.Status{State: "ok"}
 	for _, step := range []map[alert.UnitKey]store.Status{{Key(1): two, Key(2): two}, {Key(1): one}, {}} {
-		if err := b.Feeds.SetStatus(t.Context(), step); err != nil {
+		if err := b.Units.SetStatus(t.Context(), step); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -268,12 +268,12 @@ func statuses(t *testing.T, b Backend) {
 	}
 
 	if got, ok, err := f.Status(t.Context(), Key(3)); err != nil || ok || got != (store.Status{}) {
-		t.Errorf("of a feed without one: %+v, %t, %v", got, ok, err)
+		t.Errorf("of a unit without one: %+v, %t, %v", got, ok, err)
 	}
 }
 
-// deferred returns the deferred work of a feed with its events.
-func deferred(t *testing.T, f store.Feeds, key alert.UnitKey) (all []store.Deferred) {
+// deferred returns the deferred work of a unit with its events.
+func deferred(t *testing.T, f store.Units, key alert.UnitKey) (all []store.Deferred) {
 	t.Helper()
 
 	list, err := f.ListDeferred(t.Context(), key)
@@ -306,34 +306,34 @@ func deferredIsKept(t *testing.T, b Backend) {
 	row := store.Deferred{Kind: store.RejectedEvent, Events: []byte("{\x00\xff"), Reason: "refused"}
 
 	var err error
-	if a.ID, err = b.Feeds.PutDeferred(t.Context(), Key(1), a); err != nil || a.ID == 0 {
+	if a.ID, err = b.Units.PutDeferred(t.Context(), Key(1), a); err != nil || a.ID == 0 {
 		t.Fatal(a.ID, err)
 	}
 
-	if row.ID, err = b.Feeds.PutDeferred(t.Context(), Key(1), row); err != nil || row.ID == a.ID {
+	if row.ID, err = b.Units.PutDeferred(t.Context(), Key(1), row); err != nil || row.ID == a.ID {
 		t.Fatal(row.ID, err)
 	}
 
 	a.Tries = 2
-	if id, err := b.Feeds.PutDeferred(t.Context(), Key(1), a); err != nil || id != a.ID {
+	if id, err := b.Units.PutDeferred(t.Context(), Key(1), a); err != nil || id != a.ID {
 		t.Fatal(id, err)
 	}
 
-	expect := func(f store.Feeds, key alert.UnitKey, want ...store.Deferred) {
+	expect := func(f store.Units, key alert.UnitKey, want ...store.Deferred) {
 		t.Helper()
 
 		if got := deferred(t, f, key); !reflect.DeepEqual(got, want) {
 			t.Errorf("deferred: %+v; want %+v", got, want)
 		}
 	}
-	expect(b.Feeds, Key(1), a, row)
-	expect(b.Feeds, Key(2))
+	expect(b.Units, Key(1), a, row)
+	expect(b.Units, Key(2))
 
 	for _, drop := range []struct {
 		key alert.UnitKey
 		id  int64
 	}{{Key(2), row.ID}, {Key(1), a.ID}, {Key(1), a.ID}} {
-		if err := b.Feeds.DropDeferred(t.Context(), drop.key, drop.id); err != nil {
+		if err := b.Units.DropDeferred(t.Context(), drop.key, drop.id); err != nil {
 			t.Error(err)
 		}
 	}
@@ -358,15 +358,15 @@ func deferredInACommit(t *testing.T, b Backend) {
 	cancel()
 
 	c := []store.Commit{{Key: Key(1), Checkpoint: store.Checkpoint{Watermark: 5}, Deferred: []store.Deferred{one, two}}}
-	if err := b.Feeds.Commit(ended, c); err == nil {
+	if err := b.Units.Commit(ended, c); err == nil {
 		t.Error("a commit whose context had ended was made")
 	}
 
-	if got := deferred(t, b.Feeds, Key(1)); len(got) != 0 {
+	if got := deferred(t, b.Units, Key(1)); len(got) != 0 {
 		t.Errorf("after a commit that was not made: %+v", got)
 	}
 
-	commit(t, b.Feeds, c...)
+	commit(t, b.Units, c...)
 	f := b.Reopen()
 
 	got := deferred(t, f, Key(1))
@@ -392,12 +392,12 @@ func deferredInACommit(t *testing.T, b Backend) {
 
 func rewindIsPending(t *testing.T, b Backend) {
 	for n := 1; n <= 3; n++ {
-		if err := b.Feeds.Rewind(t.Context(), Key(n), tick.Tick(n)); err != nil {
+		if err := b.Units.Rewind(t.Context(), Key(n), tick.Tick(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if err := b.Feeds.ClearRewind(t.Context(), Key(3)); err != nil {
+	if err := b.Units.ClearRewind(t.Context(), Key(3)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -417,12 +417,12 @@ func rewindIsPending(t *testing.T, b Backend) {
 
 func rewindEarlierCounts(t *testing.T, b Backend) {
 	for _, since := range []tick.Tick{50, 20, 70} {
-		if err := b.Feeds.Rewind(t.Context(), Key(1), since); err != nil {
+		if err := b.Units.Rewind(t.Context(), Key(1), since); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || got[Key(1)] != 20 {
+	if got, err := b.Units.PendingRewind(t.Context()); err != nil || got[Key(1)] != 20 {
 		t.Errorf("PendingRewind = %v, %v", got, err)
 	}
 }
@@ -437,10 +437,10 @@ func rewindApplied(t *testing.T, b Backend) {
 	}
 	for i := range 40 {
 		b.Advance(10 * time.Second)
-		commit(t, b.Feeds, store.Commit{Key: Key(1), Checkpoint: start, Seen: Entries(tick.Tick(300+5*i), 5)})
+		commit(t, b.Units, store.Commit{Key: Key(1), Checkpoint: start, Seen: Entries(tick.Tick(300+5*i), 5)})
 	}
 
-	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
+	if _, ok, err := b.Units.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
 		t.Errorf("nothing was requested: %v, %v", ok, err)
 	}
 
@@ -471,34 +471,34 @@ func rewindApplied(t *testing.T, b Backend) {
 			Lateness:  time.Second,
 		}, nil},
 	} {
-		if err := b.Feeds.Rewind(t.Context(), Key(1), test.since); err != nil {
+		if err := b.Units.Rewind(t.Context(), Key(1), test.since); err != nil {
 			t.Fatal(err)
 		}
 
-		c, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1))
+		c, ok, err := b.Units.ApplyRewind(t.Context(), Key(1))
 		if err != nil || !ok || c != test.want {
 			t.Errorf("ApplyRewind(%d) = %+v, %v, %v; want %+v", test.since, c, ok, err, test.want)
 		}
 
-		b.Feeds = b.Reopen()
-		Expect(t, b.Feeds, Key(1), test.want, test.seen)
+		b.Units = b.Reopen()
+		Expect(t, b.Units, Key(1), test.want, test.seen)
 
-		if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || len(got) != 0 {
+		if got, err := b.Units.PendingRewind(t.Context()); err != nil || len(got) != 0 {
 			t.Errorf("still pending: %v, %v", got, err)
 		}
 	}
 }
 
 func rewindWithoutCheckpoint(t *testing.T, b Backend) {
-	if err := b.Feeds.Rewind(t.Context(), Key(1), 5); err != nil {
+	if err := b.Units.Rewind(t.Context(), Key(1), 5); err != nil {
 		t.Fatal(err)
 	}
 
-	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
+	if _, ok, err := b.Units.ApplyRewind(t.Context(), Key(1)); ok || err != nil {
 		t.Errorf("ApplyRewind = %v, %v", ok, err)
 	}
 
-	if got, err := b.Feeds.PendingRewind(t.Context()); err != nil || len(got) != 0 {
+	if got, err := b.Units.PendingRewind(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("still pending: %v, %v", got, err)
 	}
 }
@@ -514,11 +514,11 @@ type model struct {
 func (m *model) rewind(t *testing.T, b Backend, key alert.UnitKey, since tick.Tick) {
 	t.Helper()
 
-	if err := b.Feeds.Rewind(t.Context(), key, since); err != nil {
+	if err := b.Units.Rewind(t.Context(), key, since); err != nil {
 		t.Fatal(err)
 	}
 
-	if _, ok, err := b.Feeds.ApplyRewind(t.Context(), key); err != nil || ok != m.has {
+	if _, ok, err := b.Units.ApplyRewind(t.Context(), key); err != nil || ok != m.has {
 		t.Fatal(ok, err)
 	}
 
@@ -534,22 +534,22 @@ func (m *model) rewind(t *testing.T, b Backend, key alert.UnitKey, since tick.Ti
 }
 
 func againstModel(t *testing.T, b Backend) {
-	const feeds = 4
+	const units = 4
 
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	models := make([]model, feeds)
+	models := make([]model, units)
 
 	var next tick.Tick = 1000
 
 	for range 400 {
-		n := rnd.IntN(feeds)
+		n := rnd.IntN(units)
 		m, key := &models[n], Key(n)
 
 		switch rnd.IntN(12) {
 		case 0:
-			b.Feeds = b.Reopen()
+			b.Units = b.Reopen()
 		case 1:
 			b.Advance(time.Duration(rnd.IntN(300)) * time.Second)
 		case 2:
@@ -567,12 +567,12 @@ func againstModel(t *testing.T, b Backend) {
 			m.seen = append(m.seen, c.Seen...)
 			m.seen = slices.DeleteFunc(m.seen, func(e store.Seen) bool { return e.Time < m.checkpoint.SeenSince })
 
-			commit(t, b.Feeds, c)
+			commit(t, b.Units, c)
 			b.Advance(time.Duration(rnd.IntN(20)) * time.Second)
 		}
 
 		if m.has {
-			Expect(t, b.Feeds, key, m.checkpoint, m.seen)
+			Expect(t, b.Units, key, m.checkpoint, m.seen)
 		}
 
 		if t.Failed() {

@@ -11,13 +11,14 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-const feedsFile = "defender.db"
+const unitsFile = "defender.db"
 
-// The id of a seen blob is the feed's id and a sequence number, so that the blobs of a
-// feed are neighbours in the one B-tree. data comes last: the other columns are read
-// without it. SQLite keeps these texts as they are, and files are compared with them: a
-// change, even of a space, needs a new version (upgrade.go).
-const feedsSchema = `
+// The id of a seen blob is the unit's id and a sequence number, so that the blobs of a
+// unit are neighbours in the one B-tree. data comes last: the other columns are read
+// without it. The tables call a unit a feed, as format 1 did. SQLite keeps these texts as
+// they are, and files are compared with them: a change, even of a space, needs a new
+// version (upgrade.go).
+const unitsSchema = `
 	CREATE TABLE feeds (
 		id INTEGER PRIMARY KEY, login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL,` +
 	` state_id TEXT NOT NULL,
@@ -42,11 +43,11 @@ const deferredSchema = `
 
 const seqBits = 32
 
-// feedCache is what is known of a feed without reading the file. Only the process that
+// unitCache is what is known of a unit without reading the file. Only the process that
 // runs inputs writes, so it stays true.
-type feedCache struct {
+type unitCache struct {
 	id      int64
-	state   feedState
+	state   unitState
 	blobs   []blobMeta // in the order of seq
 	nextSeq int64
 }
@@ -58,28 +59,28 @@ type blobMeta struct {
 	newest tick.Tick
 }
 
-// feedCaches is guarded by feeds.mu.
-type feedCaches struct {
-	m     map[alert.UnitKey]*feedCache
+// unitCaches is guarded by units.mu.
+type unitCaches struct {
+	m     map[alert.UnitKey]*unitCache
 	alone bool  // this process runs inputs: no other writes
 	marks marks // of this run; without inputs zero
 }
 
 // clear is called whenever a writing transaction fails: what is in the cache may not be
 // in the file then.
-func (c *feedCaches) clear() { c.m = nil }
+func (c *unitCaches) clear() { c.m = nil }
 
-// feed reads a feed's row and the list of its blobs; nil if there is no row.
-func (sh *shared) feed(t tx, key alert.UnitKey) (*feedCache, error) {
+// unit reads a unit's row and the list of its blobs; nil if there is no row.
+func (sh *shared) unit(t tx, key alert.UnitKey) (*unitCache, error) {
 	if fc := sh.cache.m[key]; fc != nil {
 		return fc, nil
 	}
 
-	fc := &feedCache{}
+	fc := &unitCache{}
 
 	var state []byte
 
-	err := t.row(`SELECT id, state FROM feeds WHERE `+ofFeed, keyArgs(key)...).Scan(&fc.id, &state)
+	err := t.row(`SELECT id, state FROM feeds WHERE `+ofUnit, keyArgs(key)...).Scan(&fc.id, &state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -89,18 +90,18 @@ func (sh *shared) feed(t tx, key alert.UnitKey) (*feedCache, error) {
 	}
 
 	if fc.state, err = decodeState(state); err != nil {
-		// One row is not the file: the others are good. The next commit of this feed
+		// One row is not the file: the others are good. The next commit of this unit
 		// writes a good one.
 		sh.log.Error(fmt.Sprintf(
 			"%s: the checkpoint of tenant %s, api %s, is lost (%v): polling it restarts from lookback, "+
 				"alerts may be emitted again",
-			sh.feeds.path(),
+			sh.units.path(),
 			key.TenantID,
 			key.API,
 			err,
 		))
 
-		fc.state = feedState{}
+		fc.state = unitState{}
 	}
 
 	if err := fc.readBlobs(t); err != nil {
@@ -109,7 +110,7 @@ func (sh *shared) feed(t tx, key alert.UnitKey) (*feedCache, error) {
 
 	if sh.cache.alone {
 		if sh.cache.m == nil {
-			sh.cache.m = make(map[alert.UnitKey]*feedCache)
+			sh.cache.m = make(map[alert.UnitKey]*unitCache)
 		}
 
 		sh.cache.m[key] = fc
@@ -118,15 +119,15 @@ func (sh *shared) feed(t tx, key alert.UnitKey) (*feedCache, error) {
 	return fc, nil
 }
 
-// ofFeed is the condition for the rows of one feed; keyArgs are its arguments.
-const ofFeed = `login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`
+// ofUnit is the condition for the rows of one unit; keyArgs are its arguments.
+const ofUnit = `login_host = ? AND tenant_id = ? AND api = ? AND state_id = ?`
 
 func keyArgs(key alert.UnitKey) []any {
 	return []any{key.LoginHost, key.TenantID, key.API, key.StateID}
 }
 
-// readBlobs reads the list of a feed's blobs.
-func (fc *feedCache) readBlobs(t tx) error {
+// readBlobs reads the list of a unit's blobs.
+func (fc *unitCache) readBlobs(t tx) error {
 	rows, err := t.rows(
 		`SELECT id, boot, at, n, newest FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
 		fc.id<<seqBits,
@@ -151,33 +152,33 @@ func (fc *feedCache) readBlobs(t tx) error {
 	return rows.Err()
 }
 
-// ensure is feed, and makes the row if there is none.
-func (sh *shared) ensure(t tx, key alert.UnitKey) (*feedCache, error) {
-	fc, err := sh.feed(t, key)
+// ensure is as unit, and makes the row if there is none.
+func (sh *shared) ensure(t tx, key alert.UnitKey) (*unitCache, error) {
+	fc, err := sh.unit(t, key)
 	if fc != nil || err != nil {
 		return fc, err
 	}
 
-	fc = &feedCache{}
+	fc = &unitCache{}
 	if err := t.row(`INSERT INTO feeds (login_host, tenant_id, api, state_id, state) VALUES (?,?,?,?,?) RETURNING id`,
 		key.LoginHost, key.TenantID, key.API, key.StateID, fc.state.encode()).Scan(&fc.id); err != nil {
 		return nil, err
 	}
 
-	return sh.feed(t, key)
+	return sh.unit(t, key)
 }
 
 func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.uptime()} }
 
-// Load implements Feeds. A feed of which the row or a part of the seen-set is damaged
+// Load implements Units. A unit of which the row or a part of the seen-set is damaged
 // is repaired as far as it goes, and logged.
 func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	c store.Checkpoint, seen []store.Seen, ok bool, err error,
 ) {
-	err = s.view(ctx, s.sh.feeds, func(t tx) error {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
 		c, seen, ok = store.Checkpoint{}, nil, false
 
-		fc, err := s.sh.feed(t, key)
+		fc, err := s.sh.unit(t, key)
 		if fc == nil || err != nil {
 			return err
 		}
@@ -192,7 +193,7 @@ func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 }
 
 // readSeen gives the entries, not older than from, of blobs that are neighbours.
-func readSeen(t tx, fc *feedCache, blobs []blobMeta, from tick.Tick) ([]store.Seen, error) {
+func readSeen(t tx, fc *unitCache, blobs []blobMeta, from tick.Tick) ([]store.Seen, error) {
 	if len(blobs) == 0 {
 		return nil, nil
 	}
@@ -225,7 +226,7 @@ func readSeen(t tx, fc *feedCache, blobs []blobMeta, from tick.Tick) ([]store.Se
 	return seen, rows.Err()
 }
 
-// Commit implements Feeds.
+// Commit implements Units.
 func (s *Store) Commit(ctx context.Context, commits []store.Commit) error {
 	if len(commits) == 0 {
 		return ctx.Err()
@@ -233,7 +234,7 @@ func (s *Store) Commit(ctx context.Context, commits []store.Commit) error {
 
 	sh := s.sh
 
-	return s.update(ctx, sh.feeds, func(t tx) error {
+	return s.update(ctx, sh.units, func(t tx) error {
 		when := sh.moment()
 		for i := range commits {
 			if err := sh.commit(t, &commits[i], when); err != nil {
