@@ -50,7 +50,7 @@ type Config struct {
 	Now            func() time.Time
 	Log            *slog.Logger // lines about one tenant get the attribute "tenant"
 	BufferLimit    int
-	MaxConcurrency int
+	MaxConcurrency int           // 0: it follows from the number of units, see newPlaces
 	Mode           delivery.Mode // the zero value is Sure
 	// Seen bounds the seen-sets; nil for the budget of the process.
 	Seen *progress.Budget

@@ -43,13 +43,12 @@ func (p *poller) movedOn() {
 // waitForRoom notes that the poll waits for room in the outbox, without a place; the
 // function that it returns ends that.
 func (p *poller) waitForRoom() (done func()) {
-	place := p.place
-	if place == nil { // between two polls there is no place to give back
+	if p.place.ctx == nil { // between two polls there is no place to give back
 		return func() {}
 	}
 
 	p.status.setPace(func(x *pace) { x.room = true })
-	takeAgain := place.yield()
+	takeAgain := p.place.yield()
 
 	return func() {
 		takeAgain()

@@ -206,7 +206,7 @@ func TestAPollThatWaitsForFluentBitIsNotTooSlow(t *testing.T) {
 func TestAPollThatCannotStartShowsWhatItWaitsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 1, slowly(t, 0), slowly(t, 0))
-		c.in.places.mostAway = 0 // as when too many wait without a place already
+		c.in.places.away = 1 << 20 // as when too many wait without a place already
 		c.run(t, func() {
 			time.Sleep(2 * time.Minute)
 			for key, s := range c.in.Statuses() {

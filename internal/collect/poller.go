@@ -18,11 +18,10 @@ import (
 type poller struct {
 	*Unit
 
-	pass     *progress.Pass // the pass under way, nil between two
-	place    *place         // of the poll under way, nil between two
-	waitLeft time.Duration  // how long the next poll may wait for others while it has a place
-	queued   uint64         // number of the newest event in the outbox
-	event    []byte         // the buffer of the event under way
+	pass   *progress.Pass // the pass under way, nil between two
+	place  *place
+	queued uint64 // number of the newest event in the outbox
+	event  []byte // the buffer of the event under way
 
 	movedFurther bool // the last poll has read something new
 	failures     int  // polls failed in a row since one has read something new
@@ -43,9 +42,9 @@ type poller struct {
 // newPoller returns the poller of a unit.
 func newPoller(u *Unit) *poller {
 	return &poller{
-		Unit:     u,
-		waitLeft: waitWithPlace,
-		failure:  notice{every: reminder},
+		Unit:    u,
+		place:   newPlace(u.in.places),
+		failure: notice{every: reminder},
 	}
 }
 
@@ -273,19 +272,17 @@ func (p *poller) enter(ctx context.Context) (end func(), err error) {
 	p.status.setPace(func(x *pace) { x.moved, x.place, x.room = now, false, false })
 
 	endPace := func() { p.status.setPace(func(x *pace) { x.moved = time.Time{} }) }
+	watermark, _ := p.progress.Watermark()
 
-	place, err := p.in.places.take(ctx, p.waitLeft)
-	if err != nil {
+	if err := p.place.take(ctx, watermark); err != nil {
 		endPace()
 		return nil, err
 	}
 
-	p.place = place
 	p.status.setPace(func(x *pace) { x.place = true })
 
 	return func() {
-		place.release()
-		p.waitLeft, p.place = place.left, nil
+		p.place.end()
 		endPace()
 	}, nil
 }

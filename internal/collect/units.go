@@ -26,6 +26,7 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 	}
 
 	in.units = append(in.units, u)
+	in.places.follow(len(in.units))
 	in.mu.Unlock()
 
 	if in.ctx != nil {
@@ -85,6 +86,7 @@ func (in *Input) removeRetired() {
 
 		return true
 	})
+	in.places.follow(len(in.units))
 }
 
 // closed reports whether a channel that nobody sends to is closed.

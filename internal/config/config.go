@@ -81,7 +81,8 @@ type Input struct {
 	Tenants []Tenant
 	// DataDir and KeyFile are paths; KeyFile may be empty.
 	DataDir, KeyFile string
-	// MaxConcurrency is the number of tenants polled at the same moment, at least 1.
+	// MaxConcurrency is the number of tenants polled at the same moment; 0: it follows
+	// from how many there are.
 	MaxConcurrency int
 	// BufferLimit is in bytes, at least 1.
 	BufferLimit int64

@@ -312,13 +312,13 @@ var options = []Option{
 		Help:  "File with a 32-byte key (base64) that encrypts tokens in the store.",
 	},
 	{
-		Name:    "max_concurrency",
-		Kind:    KindInt,
-		Scope:   InputWide,
-		Default: "8",
-		Least:   1,
-		Most:    1024,
-		Help:    "Tenants polled at the same moment; one that waits for the buffer or a slow answer holds no place.",
+		Name:  "max_concurrency",
+		Kind:  KindInt,
+		Scope: InputWide,
+		Least: 1,
+		Most:  1024,
+		Help: "Tenants polled at the same moment; one that waits for the buffer or a slow answer holds no place. " +
+			"If not set: a sixteenth of the tenants, but at least 8 and at most 128; it follows `tenants_file`.",
 	},
 	{
 		Name:    "buffer_limit",
