@@ -10,26 +10,82 @@ export CGO_ENABLED = 1
 
 PLUGIN = build/in_defender.so
 CLI    = build/defenderctl
-# Given by hand rather than by Go's VCS stamping, which fails the build where git does not trust the checkout's owner.
-COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
-# What the linker relocates is read-only before the first line of ours runs, and every symbol is bound by then.
-HARDEN = -linkmode=external -extldflags "-Wl,-z,relro,-z,now"
 # Files that others may write are refused: a umask of 002 would make such files for the tests.
 UMASK  = umask 022;
-SOURCE = $(shell find plugin tokens internal cmd -name '*.go' -o -name '*.c' -o -name '*.h') go.mod go.sum
+SOURCE := $(sort $(shell find plugin tokens internal cmd -type f ! -name '*_test.go' ! -path '*/testdata/*')) \
+	go.mod go.sum Makefile
 
-.PHONY: all demo test golden bench torture lint clean
+.PHONY: all demo test golden bench torture lint clean FORCE
 
 all: $(PLUGIN) $(CLI)
 
-$(PLUGIN): $(SOURCE)
-	@mkdir -p build
-	$(GO) build -trimpath -buildmode=c-shared -ldflags '$(HARDEN)' -o $@ ./plugin
+# --- The binaries, one set for each architecture, in build/<arch> ---
 
-$(CLI): $(SOURCE)
+HOST_ARCH := $(shell $(GO) env GOHOSTARCH)
+
+# The C compiler of an architecture: this machine's own, or the cross compiler of Debian's package of the same name.
+CC_amd64 = $(if $(filter amd64,$(HOST_ARCH)),$(shell $(GO) env CC),x86_64-linux-gnu-gcc)
+CC_arm64 = $(if $(filter arm64,$(HOST_ARCH)),$(shell $(GO) env CC),aarch64-linux-gnu-gcc)
+
+# Fluent Bit for Linux is linked with glibc, so the plugin must be, too.
+ifneq ($(shell $(GO) env GOHOSTOS),linux)
+$(error This project is built on Linux only; this machine has $(shell $(GO) env GOHOSTOS))
+endif
+ifneq ($(findstring musl,$(shell $(shell $(GO) env CC) -dumpmachine 2>/dev/null)),)
+$(error This compiler makes programs for musl. Fluent Bit uses glibc, so build on a distribution with glibc)
+endif
+
+# What is built: version, commit, whether changed, time. Given by hand rather than by Go's VCS stamping, which fails
+# the build where git does not trust the owner of the checkout. The file changes only when the version does.
+build/version: FORCE
 	@mkdir -p build
-	$(GO) build -trimpath -buildmode=pie -ldflags '$(HARDEN) -X fluent-bit-defender/internal/cli.commit=$(COMMIT)' \
-		-o $@ ./cmd/defenderctl
+	@sh deploy/package/version.sh > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# Go makes its build id from the flags too, which name the folder of the stubs. So the plugin gets an id of its own.
+build/id: $(SOURCE) build/version
+	@{ $(GO) env GOVERSION; cat $^; } | sha256sum | cut -c 1-40 > $@
+
+STAMP = -X fluent-bit-defender/internal/version.version=$$(sed -n 1p build/version) \
+	-X fluent-bit-defender/internal/version.commit=$$(sed -n 2p build/version) \
+	-X fluent-bit-defender/internal/version.modified=$$(sed -n 3p build/version)
+
+# netgo and osusergo: names are resolved and users looked up by Go, not by the C library, whose newer versions have
+# other symbols for it. Without symbol table and debug information the files have a third less bytes; the traces of a
+# panic need neither.
+BUILD = -trimpath -tags netgo,osusergo
+
+# The plugin is linked with stubs instead of this machine's libpthread and libdl: see plugin/glibc/README.md. What the
+# linker relocates is read-only before the first line of ours runs, and every symbol is bound by then.
+#
+# defenderctl needs no C library at all.
+define binaries
+build/$(1)/stubs/%.so: plugin/glibc/%.c plugin/glibc/%.$(1).map
+	@mkdir -p $$(@D)
+	@command -v $$(firstword $$(CC_$(1))) >/dev/null || { echo "There is no $$(firstword $$(CC_$(1))), the C compiler for \
+	$(1). Debian has it in the package $(if $(filter $(1),$(HOST_ARCH)),gcc,gcc-$(if $(filter arm64,$(1)),aarch64,x86-64)-linux-gnu)." >&2; exit 1; }
+	$$(CC_$(1)) -shared -nostdlib -fPIC -Wl,--version-script=plugin/glibc/$$*.$(1).map \
+		-Wl,-soname=$$*.so.$$(if $$(filter libdl,$$*),2,0) -o $$@ $$<
+
+build/$(1)/in_defender.so: build/id build/$(1)/stubs/libpthread.so build/$(1)/stubs/libdl.so
+	GOARCH=$(1) CC="$$(CC_$(1))" $$(GO) build $$(BUILD) -buildmode=c-shared -ldflags "-s -w $$(STAMP) \
+		-buildid=$$$$(cat build/id)-$(1) -linkmode=external \
+		-extldflags '-Wl,-z,relro,-z,now \"-L$$(CURDIR)/build/$(1)/stubs\" -lpthread -ldl'" -o $$@.new ./plugin
+	@rm -f $$@.h
+	@mv $$@.new $$@
+
+build/$(1)/defenderctl: build/id
+	GOARCH=$(1) $$(GO) build $$(BUILD) -buildmode=pie -ldflags "-s -w -bindnow $$(STAMP)" -o $$@.new ./cmd/defenderctl
+	@mv $$@.new $$@
+endef
+$(foreach arch,amd64 arm64,$(eval $(call binaries,$(arch))))
+.SECONDARY:
+
+# A new file takes the place of the old one, which a running Fluent Bit may have loaded: writing into a loaded file
+# ends the program.
+$(PLUGIN) $(CLI): build/%: build/$(HOST_ARCH)/%
+	@cp $< $@.new
+	@mv $@.new $@
 
 demo: all
 	@$(UMASK) $(GO) run ./cmd/demo --plugin $(PLUGIN)
@@ -70,4 +126,4 @@ lint:
 	@sh .ci/govulncheck
 
 clean:
-	rm -rf build
+	rm -rf build dist

@@ -180,7 +180,7 @@ func (c *cli) root() *cobra.Command {
 		Example: "  defenderctl tokens acquire --tenant-id contoso.onmicrosoft.com \\\n" +
 			"      --client-id 11111111-2222-3333-4444-555555555555 --api siem --region eu\n  defenderctl check " +
 			"/etc/fluent-bit/fluent-bit.conf",
-		Version:       version(),
+		Version:       versionLine(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
