@@ -39,6 +39,11 @@ func (x *exchange) refuse(status int, code, message string) {
 				o.text("client-request-id", first(x.r.Header.Get("client-request-id"), id))
 			})
 		})
+	case Partner: // partner-center, "REST API error codes"
+		o.raw("code", code)
+		o.text("description", message)
+		o.raw("data", "[]")
+		o.text("source", "PartnerFD")
 	case Login:
 		o.text("error", code)
 		o.text("error_description", message)
@@ -74,6 +79,10 @@ func first(list ...string) string {
 }
 
 func usualCode(api string, status int) string {
+	if api == Partner {
+		return itoa(status)
+	}
+
 	switch status {
 	case http.StatusUnauthorized:
 		if api == Graph {

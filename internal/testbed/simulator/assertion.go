@@ -153,7 +153,7 @@ func (in *signIn) audience(aud string) bool {
 // certificate finds the registered certificate by its thumbprint: x5t goes with RS256,
 // x5t#S256 with any algorithm. Clients write it in several kinds of base64.
 func (in *signIn) certificate(h assertionHeader) *x509.Certificate {
-	for _, cert := range in.app.Certificates {
+	for _, cert := range in.registered.Certificates {
 		sum1, sum256 := sha1.Sum(cert.Raw), sha256.Sum256(cert.Raw) //#nosec G401 -- see the import
 		if h.Alg == "RS256" && h.X5t != "" && sameBase64(h.X5t, sum1[:]) ||
 			h.S256 != "" && sameBase64(h.S256, sum256[:]) {

@@ -22,6 +22,8 @@ func (x *exchange) authorise() bool {
 	if t != nil {
 		gone, authorised = t.tenant.gone, t.tenant.MSSPAuthorised
 	}
+
+	status, refusal := s.providerProblem(t)
 	s.mu.Unlock()
 
 	if problem := x.tokenProblem(text, t); problem != "" {
@@ -40,6 +42,8 @@ func (x *exchange) authorise() bool {
 		x.refuse(s.cfg.SIEMUnauthorisedStatus, "", "The application is not authorized for the tenant.")
 	case len(t.granted) == 0 && x.api != SIEM:
 		x.refuse(http.StatusForbidden, "Forbidden", missing(t))
+	case status != 0:
+		x.refuse(status, "", refusal)
 	default:
 		return true
 	}

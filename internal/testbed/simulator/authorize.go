@@ -190,7 +190,7 @@ func (s *Simulator) findApp(q *authRequest) *refusal {
 
 	q.app = q.tenant.app(client)
 	if q.app == nil {
-		q.app = s.foreign[strings.ToLower(client)]
+		q.app = s.registration(q.tenant, client)
 		if q.app == nil || q.app.SingleTenant {
 			return refused(700016)
 		}
@@ -311,7 +311,12 @@ func checkChallenge(method, challenge string) *refusal {
 // (v1).
 func requestedGrant(q *authRequest) (*grant, *refusal) {
 	v := q.query
-	g := &grant{user: q.tenant.User, offline: true, exact: true}
+	g := &grant{
+		user:    q.tenant.User,
+		offline: true,
+		mfa:     !q.tenant.NoMFA,
+		exact:   true,
+	}
 
 	if !q.v2 {
 		g.resource = v.Get("resource")

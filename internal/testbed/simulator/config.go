@@ -45,6 +45,17 @@ type Config struct {
 	// Apps are multi-tenant applications registered elsewhere (at the MSSP): unknown in
 	// a customer's tenant until somebody signs in or an administrator consents there.
 	Apps []App
+	// Home is the GUID or the domain of the provider's own tenant, which is one of
+	// Tenants; empty for none. All others are then its customers: a refresh token of a
+	// sign-in at Home is redeemed at each of them, as far as Relationships and the
+	// customer's settings allow. It is rotated at Home only, and one that a customer
+	// answers with is refused elsewhere, which is not documented.
+	Home string
+	// Relationships are the provider's to its customers; see also AddRelationship.
+	Relationships []Relationship
+	// RelationshipPage is the number of rows in the lists of relationships where $top is
+	// missing, which is not documented; 100 if 0.
+	RelationshipPage int
 	// Clock returns the true time; time.Now if nil. Lives, windows, quotas and
 	// schedules of faults follow it.
 	Clock func() time.Time
@@ -156,6 +167,22 @@ type Tenant struct {
 	MSSPAuthorised bool
 	// AADSTS, if not 0, is what every token request of the tenant is refused with.
 	AADSTS int
+	// Forbidden customers refuse the data APIs with 403, as Defender's own roles do.
+	Forbidden bool
+	// NoRole customers give the provider access tokens without a permission.
+	NoRole bool
+	// Guest says that the provider's user is also a guest here: AADSTS50020, since a
+	// guest and GDAP exclude each other.
+	Guest bool
+	// NoMFA makes sign-ins one without multi-factor authentication: their tokens lack
+	// the claim, customers refuse them (AADSTS50076) and so does Partner Center.
+	NoMFA bool
+	// Cloud is where the tenant is: commercial (also if empty), gcc, gcchigh or dod. Only
+	// the metadata documents tell.
+	Cloud string
+	// MissingPrincipals are the ids of Microsoft's applications that the tenant does not
+	// have, because it has no licence for them.
+	MissingPrincipals []string
 	// Alerts exist from the beginning. Generated ones are added to them.
 	Alerts []Alert
 	// Generated is how many alerts New adds, made as GenerateOptions say.
@@ -227,6 +254,10 @@ func (c *Config) fill() error {
 
 	if c.GraphPageSize == 0 {
 		c.GraphPageSize = 100
+	}
+
+	if c.RelationshipPage == 0 {
+		c.RelationshipPage = 100
 	}
 
 	if c.Log == nil {

@@ -24,7 +24,7 @@ func (s *Simulator) adminConsent(x *exchange, path string, v2 bool) {
 		query:    query,
 		path:     path,
 		redirect: query.Get("redirect_uri"),
-		v2:       true,
+		v2:       v2,
 	}
 
 	bad := s.checkConsent(q, v2)
@@ -47,7 +47,7 @@ func (s *Simulator) adminConsent(x *exchange, path string, v2 bool) {
 			values.Set("admin_consent", "True")
 		}
 	case decision == "accept" || s.cfg.AutoConsent:
-		s.consent(q.tenant, q.app)
+		s.consentByAdmin(q.tenant, q.app)
 		values.Set("admin_consent", "True")
 		values.Set("tenant", q.tenant.ID)
 
@@ -87,4 +87,17 @@ func (s *Simulator) checkConsent(q *authRequest, v2 bool) *refusal {
 	}
 
 	return nil
+}
+
+// consentByAdmin gives an application all permissions that it is registered for. The
+// caller holds s.mu.
+func (s *Simulator) consentByAdmin(t *tenant, a *App) {
+	if s.customer(t) {
+		registered := s.registration(t, a.ClientID)
+		s.grantConsent(t, registered, registered.Scopes)
+
+		return
+	}
+
+	s.consent(t, a)
 }

@@ -84,7 +84,12 @@ func (in *signIn) newDevice() (*deviceCode, string, *refusal) {
 		return nil, "", bad
 	}
 
-	g := grant{user: q.tenant.User, offline: true, exact: true}
+	g := grant{
+		user:    q.tenant.User,
+		offline: true,
+		mfa:     !q.tenant.NoMFA,
+		exact:   true,
+	}
 	if bad := in.deviceGrant(&g); bad != nil {
 		return nil, "", bad
 	}

@@ -23,6 +23,14 @@
 // [Simulator.Requests] counts what was asked, how often, how much at once, and whether
 // a Retry-After was respected.
 //
+// With [Config].Home there is a provider's own tenant, and the others are its customers
+// (GDAP): a refresh token of a sign-in at home is redeemed at each of them, as far as
+// the [Relationship]s and the customer's settings allow. Graph then lists the
+// relationships (/v1.0/tenantRelationships/…), and Partner Center consents for customers
+// ([Partner], /v1/customers/{customer}/applicationconsents). A [Tenant] has a switch for
+// each reason why a customer refuses; [Simulator.TokenRequests] says when the token
+// endpoints were asked, and what they answered.
+//
 // [Config].Faults and [Simulator.SetFaults] switch faults on, in the grammar that
 // [FaultsHelp] explains. The Set… methods change tenants and applications while it
 // runs. [Config].Seed decides everything random: two runs with the same requests, one

@@ -13,12 +13,14 @@ import (
 // exchange is one request and its answer. Handlers fill in the answer, which is written
 // at the end, with the faults that are due.
 type exchange struct {
-	sim  *Simulator
-	api  string
-	kind string // what the statistics count it as
-	w    http.ResponseWriter
-	r    *http.Request
-	now  time.Time // the servers' time
+	sim *Simulator
+	api string
+	// scope is what faults call the request: the API, or a part of it.
+	scope string
+	kind  string // what the statistics count it as
+	w     http.ResponseWriter
+	r     *http.Request
+	now   time.Time // the servers' time
 
 	tenant *tenant
 	client string
@@ -30,6 +32,9 @@ type exchange struct {
 	ends    []int64 // where in the body each row ends
 	variant variant
 	faults  []*fault
+	// grantType and aadsts are those of a request to a token endpoint.
+	grantType string
+	aadsts    int
 	// leaveChain ends the redemption of a chain of refresh tokens, once it is answered.
 	leaveChain func()
 }
@@ -81,7 +86,8 @@ func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request,
 	x := &exchange{
 		sim:        s,
 		api:        api,
-		kind:       api,
+		scope:      scopeOf(api, r.URL.Path),
+		kind:       scopeOf(api, r.URL.Path),
 		w:          w,
 		r:          r,
 		now:        s.now(),
@@ -105,8 +111,12 @@ func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request,
 		x.header.Set("client-request-id", id)
 	}
 
-	x.identify()
+	home := x.identify()
 	x.early()
+
+	if x.kind == "token" {
+		defer s.leaveToken(x, s.enterToken(x, home))
+	}
 
 	if x.tenant != nil {
 		defer s.stats.within(x.kind+" "+x.tenant.ID, func(n int) {
@@ -128,8 +138,8 @@ func (s *Simulator) exchange(api string, w http.ResponseWriter, r *http.Request,
 }
 
 // identify finds out whose request it is, without checking it. It is for the scope of
-// faults and for the statistics.
-func (x *exchange) identify() {
+// faults and for the statistics. It reports whether the tenant is the provider's own.
+func (x *exchange) identify() (home bool) {
 	s := x.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,12 +148,14 @@ func (x *exchange) identify() {
 		name, _, _ := strings.Cut(strings.TrimPrefix(x.r.URL.Path, "/"), "/")
 		x.tenant = s.tenant(name)
 
-		return
+		return x.tenant != nil && x.tenant == s.home
 	}
 
 	if t := s.access[bearer(x.r)]; t != nil {
 		x.tenant, x.client = t.tenant, t.client
 	}
+
+	return x.tenant != nil && x.tenant == s.home
 }
 
 // bearer returns the access token of a request (RFC 6750 section 2.1).

@@ -78,6 +78,7 @@ var faultKinds = map[string]faultKind{
 	"lastlink":  {},
 	"ties":      {},
 	"move":      {},
+	"vanish":    {},
 	"redirect":  {options: "kind", kinds: "307 308 302"},
 }
 
@@ -249,7 +250,7 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 	case "kind":
 		f.Kind, err = value, oneOf(key, value, kind.kinds)
 	case "api":
-		f.API, err = value, oneOf(key, value, "siem endpoint graph incidents login all")
+		f.API, err = value, oneOf(key, value, "siem endpoint graph incidents login discovery partner all")
 	case "tenant":
 		f.Tenant = strings.ToLower(value)
 	default:

@@ -60,7 +60,7 @@ func (s *Simulator) accessJWT(t *accessToken, g *grant, now time.Time) string {
 	} else {
 		scp := ""
 
-		for i, p := range t.granted {
+		for i, p := range t.permissions() {
 			if i > 0 {
 				scp += " "
 			}
@@ -69,6 +69,11 @@ func (s *Simulator) accessJWT(t *accessToken, g *grant, now time.Time) string {
 		}
 
 		claims["scp"], claims["upn"] = scp, g.user
+
+		claims["amr"] = []string{"pwd"}
+		if g.mfa {
+			claims["amr"] = []string{"pwd", "mfa"}
+		}
 	}
 
 	return compact(`{"typ":"JWT","alg":"RS256","kid":"simulated"}`, claims, base64URL(r, 48))

@@ -57,6 +57,11 @@ func (s *Simulator) login(x *exchange) {
 func (s *Simulator) metadata(x *exchange, path string, v2 bool) {
 	s.mu.Lock()
 	t := s.tenant(path)
+
+	var where cloudHosts
+	if t != nil {
+		where = cloudsByName[t.Cloud]
+	}
 	s.mu.Unlock()
 
 	if t == nil {
@@ -66,7 +71,7 @@ func (s *Simulator) metadata(x *exchange, path string, v2 bool) {
 
 	base, issuer := x.base()+"/"+t.ID+"/oauth2/", "https://sts.windows.net/"+t.ID+"/"
 	if v2 {
-		base, issuer = base+"v2.0/", "https://login.microsoftonline.com/"+t.ID+"/v2.0"
+		base, issuer = base+"v2.0/", "https://login."+where.instance+"/"+t.ID+"/v2.0"
 	}
 
 	o := object{}
@@ -81,6 +86,29 @@ func (s *Simulator) metadata(x *exchange, path string, v2 bool) {
 	)
 	o.texts("response_modes_supported", []string{"query", "fragment", "form_post"})
 	o.texts("response_types_supported", []string{"code"})
+	o.text("tenant_region_scope", where.region)
+
+	if where.subScope != "" {
+		o.text("tenant_region_sub_scope", where.subScope)
+	}
+
+	o.text("cloud_instance_name", where.instance)
+	o.text("cloud_graph_host_name", "graph.windows.net")
+	o.text("msgraph_host", where.graph)
 	o.close()
 	x.json(http.StatusOK, o.b)
+}
+
+// cloudHosts is what the metadata of a tenant say of the cloud that it is in.
+type cloudHosts struct{ instance, region, subScope, graph string }
+
+// cloudsByName are the clouds by the names that the key `cloud` has. A tenant in the
+// GCC is in the commercial cloud for the sign-in service, and only its sub-scope tells;
+// GCC High calls itself DODCON.
+var cloudsByName = map[string]cloudHosts{
+	"":           {"microsoftonline.com", "EU", "", "graph.microsoft.com"},
+	"commercial": {"microsoftonline.com", "EU", "", "graph.microsoft.com"},
+	"gcc":        {"microsoftonline.com", "NA", "GCC", "graph.microsoft.com"},
+	"gcchigh":    {"microsoftonline.us", "USGov", "DODCON", "graph.microsoft.us"},
+	"dod":        {"microsoftonline.us", "USGov", "DOD", "dod-graph.microsoft.us"},
 }

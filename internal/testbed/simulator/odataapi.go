@@ -21,6 +21,11 @@ func (s *Simulator) endpoint(x *exchange) {
 // graph answers Microsoft Graph: /v1.0/security/alerts_v2, in any case, and one alert
 // by id.
 func (s *Simulator) graph(x *exchange) {
+	if x.scope == Discovery {
+		s.relationshipsOf(x, x.r.URL.Path[len("/v1.0/tenantRelationships/"):])
+		return
+	}
+
 	if x.r.URL.Path != "" && len(x.r.URL.Path) > 5 && strings.EqualFold(x.r.URL.Path[:5], "/v1.0") {
 		s.odata(x, x.r.URL.Path[5:], "/security/alerts_v2")
 		return

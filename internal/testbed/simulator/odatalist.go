@@ -30,6 +30,7 @@ type odataAPI struct {
 	// maxSkip is the largest $skip; 0 is any.
 	maxSkip int
 	expand  string // what $expand may name
+	selects bool   // it has $select
 	code    string // of a 400 for a bad query
 }
 
@@ -120,6 +121,7 @@ type listing struct {
 	bySkip    bool       // it had $skip
 	ties      *rand.Rand // if set, chooses the order of rows that are equal
 	token     string     // the $skiptoken, empty for none
+	selects   []string   // the properties that $select names, empty for all
 }
 
 type orderKey struct {
@@ -191,6 +193,8 @@ func (s *Simulator) option(l *listing, a *odataAPI, key, value string) (problem 
 		l.where = c
 	case "$orderby":
 		return s.orderBy(l, a, value)
+	case "$select":
+		return l.setSelect(a, value)
 	case "$top":
 		return l.setTop(a, value)
 	case "$skip":
@@ -198,19 +202,30 @@ func (s *Simulator) option(l *listing, a *odataAPI, key, value string) (problem 
 	case "$skiptoken":
 		l.token = value
 	case "$count":
-		if value != "true" && value != "false" {
+		l.count = value == "true"
+		if !l.count && value != "false" {
 			return "Invalid value for $count query option found."
 		}
-
-		l.count = value == "true"
 	case "$expand":
+		l.variant = asFull
 		if a.expand == "" || value != a.expand {
 			return errQuery + "Could not find a property named '" + value + "' to expand."
 		}
-
-		l.variant = asFull
 	default:
 		return "The query parameter '" + key + "' is not supported."
+	}
+
+	return ""
+}
+
+// setSelect reads $select.
+func (l *listing) setSelect(a *odataAPI, value string) (problem string) {
+	if !a.selects {
+		return "The query parameter '$select' is not supported."
+	}
+
+	for name := range strings.SplitSeq(value, ",") {
+		l.selects = append(l.selects, strings.TrimSpace(name))
 	}
 
 	return ""
@@ -287,6 +302,10 @@ func (l *listing) followToken(alsoSkip bool) (problem string) {
 
 // orderBy reads $orderby.
 func (s *Simulator) orderBy(l *listing, a *odataAPI, value string) (problem string) {
+	if a.selects { // the lists of relationships, whose pages do not say that they sort
+		return "The query parameter '$orderby' is not supported."
+	}
+
 	switch s.cfg.OrderBy {
 	case OrderRefused:
 		return errQuery + "Query option 'OrderBy' is not allowed. To allow it, set the 'AllowedQueryOptions' property."

@@ -48,7 +48,7 @@ func (f *fault) covers(api string, t *tenant) bool {
 	switch f.API {
 	case "all":
 	case "":
-		if api == Login {
+		if api == Login || api == Discovery || api == Partner {
 			return false
 		}
 	default:
@@ -132,7 +132,7 @@ func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 
 	elapsed := s.cfg.Clock().Sub(s.started)
 	for _, f := range s.plan.faults {
-		if f.kind.mode || slices.Contains(handled, f.Name) || !f.active(elapsed) || !f.covers(x.api, x.tenant) {
+		if f.kind.mode || slices.Contains(handled, f.Name) || !f.active(elapsed) || !f.covers(x.scope, x.tenant) {
 			continue
 		}
 
@@ -155,6 +155,7 @@ func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 // handled are the faults that a handler asks for itself.
 var handled = []string{
 	"aadsts", "die", "link", "links", "skip", "clamp", "emptypage", "lastlink", "move", "ties", "dup", "shuffle",
+	"vanish",
 }
 
 // strikes reports whether the named fault strikes now; nil if not.
@@ -169,7 +170,7 @@ func (s *Simulator) strikes(x *exchange, name string) *fault {
 func (s *Simulator) strikesLocked(x *exchange, name string) *fault {
 	elapsed := s.cfg.Clock().Sub(s.started)
 	for _, f := range s.plan.faults {
-		if f.Name == name && f.active(elapsed) && f.covers(x.api, x.tenant) && f.roll(s.cfg.Seed) {
+		if f.Name == name && f.active(elapsed) && f.covers(x.scope, x.tenant) && f.roll(s.cfg.Seed) {
 			s.stats.count(func(c *Stats) { c.Faults[name]++ })
 			return f
 		}

@@ -14,6 +14,7 @@ type grant struct {
 	resource string // what was asked for when signing in, at v1; the first resource of scope at v2
 	scope    string
 	offline  bool // offline_access
+	mfa      bool // the person proved who they are with a second factor
 	exact    bool // the token must be for this resource (a code), not for any (a refresh token)
 	idToken  bool
 }
@@ -55,7 +56,7 @@ func (s *Simulator) seed(t *tenant, a *App, text string) {
 		tenant: t,
 		client: strings.ToLower(a.ClientID),
 		spa:    a.SPA,
-		grant:  grant{user: t.User, offline: true},
+		grant:  grant{user: t.User, offline: true, mfa: !t.NoMFA},
 		issued: s.cfg.Clock(),
 	}
 }
@@ -96,13 +97,7 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 		return nil, refused(9002313) // seen for texts that were never a token
 	}
 
-	if bad := in.usable(rt); bad != nil {
-		if rt.refused {
-			s.stats.count(func(c *Stats) { c.DeadAgain++ })
-		}
-
-		rt.refused = rt.client == in.client && rt.tenant == in.tenant
-
+	if bad := in.checkRefreshToken(rt); bad != nil {
 		return nil, bad
 	}
 
@@ -111,6 +106,12 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 	t, offline, bad := in.delegated(&g)
 	if bad != nil {
 		return nil, bad
+	}
+
+	s.stats.count(func(c *Stats) { c.Redeemed++ })
+
+	if rt.tenant != in.tenant && s.customer(in.tenant) {
+		return in.abroad(rt, t, &g), nil
 	}
 
 	now := s.cfg.Clock()
@@ -122,8 +123,6 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 		p.inherited = true
 	}
 
-	s.stats.count(func(c *Stats) { c.Redeemed++ })
-
 	next := ""
 	if offline && !s.cfg.OmitRefresh {
 		next = s.successor(in, &g, rt)
@@ -132,6 +131,25 @@ func (in *signIn) refreshToken() ([]byte, *refusal) {
 	}
 
 	return in.answer(t, &g, next, g.idToken), nil
+}
+
+// checkRefreshToken returns why a refresh token is refused, nil if it is not. It notes
+// what the client is told.
+func (in *signIn) checkRefreshToken(rt *refreshToken) *refusal {
+	bad := in.usable(rt)
+	if bad == nil {
+		return in.admission(rt)
+	}
+
+	if rt.refused {
+		in.x.sim.stats.count(func(c *Stats) { c.DeadAgain++ })
+	}
+
+	if rt.client == in.client && rt.tenant == in.tenant {
+		rt.refused = true
+	}
+
+	return bad
 }
 
 // usable returns why a refresh token is refused, nil if it is not.
@@ -145,7 +163,9 @@ func (in *signIn) usable(rt *refreshToken) *refusal {
 		r.suberror = "client_mismatch"
 
 		return r
-	case rt.tenant != in.tenant && !s.cfg.RefreshAcrossTenants:
+	case in.misplaced(rt) != nil:
+		return refused(70000)
+	case rt.tenant != in.tenant && rt.tenant != s.home && !s.cfg.RefreshAcrossTenants:
 		return refused(50020)
 	case rt.dead != 0:
 		return refused(rt.dead)
@@ -178,7 +198,7 @@ func (s *Simulator) successor(in *signIn, g *grant, from *refreshToken) string {
 		tenant: in.tenant,
 		client: in.client,
 		grant:  *g,
-		spa:    in.app.SPA,
+		spa:    in.registered.SPA,
 		issued: s.cfg.Clock(),
 	}
 
@@ -201,6 +221,7 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 	s, now := in.x.sim, in.x.now
 	life := s.cfg.TokenLife
 	t.expires = now.Add(life)
+	t.mfa = g != nil && g.mfa
 
 	text := s.accessJWT(t, g, now)
 	if f := s.strikesLocked(in.x, "die"); f != nil {
@@ -224,16 +245,7 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 	}
 
 	if g != nil {
-		if in.v2 {
-			list := make([]string, 0, len(t.granted))
-			for _, p := range t.granted {
-				list = append(list, strings.TrimRight(t.aud, "/")+"/"+p)
-			}
-
-			o.text("scope", strings.Join(list, " "))
-		} else {
-			o.text("scope", strings.Join(t.granted, " "))
-		}
+		o.text("scope", t.scope())
 	}
 
 	number("expires_in", seconds)
@@ -258,6 +270,19 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 	o.close()
 
 	return o.b
+}
+
+// scope is what the answer of the token endpoint says of the permissions.
+func (t *accessToken) scope() string {
+	list := t.permissions()
+
+	if t.v2 {
+		for i, p := range list {
+			list[i] = strings.TrimRight(t.aud, "/") + "/" + p
+		}
+	}
+
+	return strings.Join(list, " ")
 }
 
 // forget removes access tokens that expired long ago. Most calls do nothing.

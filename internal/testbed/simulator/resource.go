@@ -14,6 +14,8 @@ type resource struct {
 	// roles and scopes are the permissions for reading that it has, application and
 	// delegated; any of them is enough.
 	roles, scopes []string
+	// others are delegated permissions for something else.
+	others []string
 }
 
 // resources of the commercial and the US government clouds; sources: the "create app"
@@ -25,6 +27,7 @@ var resources = []resource{
 		[]string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"},
 		nil,
 		[]string{"user_impersonation"},
+		nil,
 	},
 	{
 		Endpoint,
@@ -37,6 +40,7 @@ var resources = []resource{
 		},
 		[]string{"Alert.Read.All", "Alert.ReadWrite.All"},
 		[]string{"Alert.Read", "Alert.ReadWrite"},
+		nil,
 	},
 	{
 		Graph,
@@ -53,6 +57,13 @@ var resources = []resource{
 			"SecurityIncident.Read.All",
 			"SecurityIncident.ReadWrite.All",
 		},
+		[]string{
+			"DelegatedAdminRelationship.Read.All",
+			"CrossTenantInformation.ReadBasic.All",
+			"Directory.Read.All",
+			"Organization.Read.All",
+			"User.Read",
+		},
 	},
 	{
 		Incidents,
@@ -63,7 +74,20 @@ var resources = []resource{
 		},
 		[]string{"Incident.Read.All", "Incident.ReadWrite.All"},
 		[]string{"Incident.Read", "Incident.ReadWrite"},
+		nil,
 	},
+	{ // partner-center, "Partner Center authentication"
+		Partner,
+		[]string{"https://api.partnercenter.microsoft.com"},
+		nil,
+		[]string{"user_impersonation"},
+		nil,
+	},
+}
+
+// resourceByAPI finds the resource of an API.
+func resourceByAPI(api string) *resource {
+	return &resources[slices.IndexFunc(resources, func(r resource) bool { return r.api == api })]
 }
 
 // resourceOf finds the resource of an App ID URI, with or without a slash at its end.
@@ -147,7 +171,8 @@ func parseScopes(text string) scopes {
 
 		r := resourceOf(uri)
 		known := r != nil &&
-			(name == ".default" || slices.Contains(r.scopes, name) || strings.EqualFold(name, "user.read"))
+			(name == ".default" || slices.Contains(r.scopes, name) || slices.Contains(r.others, name) ||
+				strings.EqualFold(name, "user.read"))
 		if s.unknown == "" && !known {
 			s.unknown = item
 		}

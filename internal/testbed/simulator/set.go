@@ -15,7 +15,8 @@ func (s *Simulator) SetTenant(tenantID string, change func(*Tenant)) {
 
 	c := t.Tenant
 	change(&c)
-	t.Name, t.User, t.MSSPAuthorised, t.AADSTS = c.Name, c.User, c.MSSPAuthorised, c.AADSTS
+	c.ID, c.Domain, c.Apps = t.ID, t.Domain, t.Apps
+	t.Tenant = c
 }
 
 // SetMSSPAuthorised enters the applications on the MSSP tab of the customer's portal,

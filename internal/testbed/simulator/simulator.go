@@ -30,11 +30,14 @@ type Simulator struct {
 	codes   map[string]*grantCode
 	devices map[string]*deviceCode
 	jtis    map[string]time.Time
-	quotas  map[string]*quotaState
-	waits   map[string]time.Time
-	plan    *plan
-	issued  int
-	errors  int
+	// home is the provider's tenant, nil without one.
+	home          *tenant
+	relationships []*Relationship
+	quotas        map[string]*quotaState
+	waits         map[string]time.Time
+	plan          *plan
+	issued        int
+	errors        int
 
 	stats  statistics
 	hosts  map[string]*http.Server
@@ -82,6 +85,14 @@ func New(cfg Config) (*Simulator, error) {
 		}
 	}
 
+	if err := errors.Join(validRelationships(&cfg), s.setHome(cfg.Home)); err != nil {
+		return nil, err
+	}
+
+	for _, r := range cfg.Relationships {
+		s.AddRelationship(r)
+	}
+
 	return s, nil
 }
 
@@ -127,7 +138,7 @@ func (s *Simulator) AddTenant(t Tenant) error {
 // Start listens on addr, such as "127.0.0.1:0", with the sign-in service, and on the
 // same host with each API on a port of its own: the SIEM API and Defender for Endpoint
 // share their path. A port other than 0 is that of the sign-in service; the APIs take
-// the next ones, in the order of APIs.
+// the next ones, in the order of APIs, and after them Partner Center if there is a home.
 func (s *Simulator) Start(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -139,7 +150,12 @@ func (s *Simulator) Start(addr string) error {
 		return fmt.Errorf("simulator: address %q: %w", addr, err)
 	}
 
-	for i, name := range append([]string{Login}, APIs()...) {
+	names := append([]string{Login}, APIs()...)
+	if s.cfg.Home != "" {
+		names = append(names, Partner)
+	}
+
+	for i, name := range names {
 		at := 0
 		if first != 0 {
 			at = first + i
@@ -221,6 +237,8 @@ func (s *Simulator) Handler(name string) http.Handler {
 		h = s.endpoint
 	case Graph:
 		h = s.graph
+	case Partner:
+		h = s.partner
 	default:
 		h = s.incidents
 	}

@@ -7,8 +7,8 @@ import (
 
 // Stats counts the requests to the simulator so far.
 type Stats struct {
-	// Count is the number of requests by kind: siem, endpoint, graph, incidents, token,
-	// authorize, devicecode, adminconsent, other.
+	// Count is the number of requests by kind: siem, endpoint, graph, incidents,
+	// discovery, partner, token, authorize, devicecode, adminconsent, other.
 	Count map[string]int
 	// Status counts answers by kind and status, such as "siem 200"; "siem 0" are those
 	// that were broken off before a status.
@@ -33,6 +33,9 @@ type Stats struct {
 	// DeadAgain counts redemptions of a refresh token that had been refused for good
 	// before: clients must not try a dead token again.
 	DeadAgain int
+	// Misplaced counts redemptions, at another tenant, of a refresh token that a customer
+	// of a provider gave; Consents the calls that consented by Partner Center.
+	Misplaced, Consents int
 	// Faults counts what was injected, by the name in the grammar.
 	Faults map[string]int
 	// OverQuota counts the requests beyond an API's quota.
@@ -72,6 +75,7 @@ type statistics struct {
 	mu sync.Mutex
 	Stats
 	inside map[string]int
+	tokens []*TokenRequest
 }
 
 func (s *statistics) init() {

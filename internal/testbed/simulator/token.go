@@ -18,9 +18,16 @@ type accessToken struct {
 	resource *resource
 	v2       bool
 	appOnly  bool
-	granted  []string // roles or scp
+	granted  []string // roles or scp: those for reading alerts
+	others   []string // scp: those for something else
+	// provider says that it is for a customer, got with a sign-in at the provider's.
+	provider bool
+	mfa      bool
 	expires  time.Time
 }
+
+// permissions returns all permissions of the token.
+func (t *accessToken) permissions() []string { return append(slices.Clone(t.granted), t.others...) }
 
 // signIn is a request to the token endpoint.
 type signIn struct {
@@ -30,7 +37,10 @@ type signIn struct {
 	form   url.Values
 	tenant *tenant
 	app    *App
-	client string
+	// registered is the application where its credential is, which is the provider's
+	// tenant for its customers.
+	registered *App
+	client     string
 }
 
 // token answers the token endpoint of either version.
@@ -141,6 +151,7 @@ func (in *signIn) parse() *refusal {
 
 	in.client = strings.ToLower(in.form.Get("client_id"))
 	in.x.client = in.client
+	in.x.grantType = in.form.Get("grant_type")
 
 	return nil
 }
@@ -192,13 +203,15 @@ func (in *signIn) identify() *refusal {
 
 	in.app = in.tenant.app(in.client)
 	if in.app == nil {
-		return refused(700016)
+		return in.unknownApp()
 	}
+
+	in.registered = s.registration(in.tenant, in.client)
 
 	switch {
 	case in.app.AADSTS != 0:
 		return refused(in.app.AADSTS)
-	case in.app.Disabled:
+	case in.app.Disabled, in.registered.Disabled:
 		return refused(7000112)
 	}
 
@@ -238,7 +251,7 @@ func (in *signIn) authenticate() *refusal {
 		return bad
 	}
 
-	if in.app.Public || in.app.SPA {
+	if in.registered.Public || in.registered.SPA {
 		switch {
 		case hasSecret || hasAssertion:
 			return refused(700025)
@@ -256,9 +269,9 @@ func (in *signIn) authenticate() *refusal {
 		return in.assertion()
 	case secret == "":
 		return refused(7000218)
-	case subtle.ConstantTimeCompare([]byte(secret), []byte(in.app.Secret)) != 1:
+	case subtle.ConstantTimeCompare([]byte(secret), []byte(in.registered.Secret)) != 1:
 		return refused(7000215)
-	case in.app.SecretExpired:
+	case in.registered.SecretExpired:
 		return refused(7000222)
 	}
 
@@ -269,9 +282,9 @@ func (in *signIn) authenticate() *refusal {
 // of a single-page application, and the other way round.
 func (in *signIn) checkOrigin(hasCredential bool) *refusal {
 	switch browser := in.x.r.Header.Get("Origin") != ""; {
-	case browser && (!in.app.SPA || hasCredential):
+	case browser && (!in.registered.SPA || hasCredential):
 		return refused(9002326)
-	case !browser && in.app.SPA && in.form.Get("grant_type") == "authorization_code":
+	case !browser && in.registered.SPA && in.form.Get("grant_type") == "authorization_code":
 		return refused(9002327)
 	}
 
@@ -358,7 +371,12 @@ func (in *signIn) delegated(g *grant) (t *accessToken, offline bool, bad *refusa
 		t.granted = slices.Clone(t.resource.scopes)
 	}
 
-	if len(t.granted) == 0 && len(t.resource.scopes) > 0 && in.app.Scopes != nil {
+	t.others = t.resource.granted(in.app.Scopes, t.resource.others)
+	if in.app.Scopes == nil {
+		t.others = nil
+	}
+
+	if len(t.granted)+len(t.others) == 0 && len(t.resource.scopes) > 0 && in.app.Scopes != nil {
 		return nil, false, refused(65001)
 	}
 
