@@ -407,7 +407,7 @@ func TestADeadTokenIsExplainedLaterAsWhenItDied(t *testing.T) {
 			}
 
 			forecast := load(t, store).Forecast(clock.Now(), cfg.App)
-			if !strings.Contains(forecast.Text, then.Reason()) || forecast.Remedy != then.Remedy {
+			if !strings.Contains(forecast.Text, then.Message()) || forecast.Remedy != then.Remedy {
 				t.Errorf("forecast %+v, want the words of %v", forecast, then)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -85,6 +86,7 @@ func (c Client) now() time.Time {
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
 	if err := c.App.validate(); err != nil {
 		return nil, nil, settingError(
+			advice.CredentialWrong,
 			"the application is not fully described",
 			"check login_url, tenant_id, client_id and resource",
 			err,
@@ -106,6 +108,7 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 	if c.App.Credential != nil {
 		if err := c.App.Credential.prove(w.add, c.App.tokenURL(), c.App.ClientID, c.now()); err != nil {
 			return nil, nil, settingError(
+				advice.CredentialWrong,
 				"the application's credential cannot be used",
 				"check client_secret, client_secret_file or client_certificate_file",
 				err,

@@ -11,7 +11,8 @@ import (
 // Error is why there is no access token: a fault that is explained, and what the
 // sign-in service said. Its text is one bounded line without any secret.
 type Error struct {
-	// Fault has problem, remedy and fate. Its Codes are empty: see Explained.
+	// Fault has reason, problem, remedy and fate. Its Codes and Trace are empty: see
+	// Explained.
 	advice.Fault
 	// Code is the AADSTS number that decided; 0 when there was none.
 	Code int
@@ -34,13 +35,14 @@ type Error struct {
 // Error returns one line: problem, remedy, codes.
 func (e *Error) Error() string { return e.Explained().Error() }
 
-// Reason returns Error without the remedy, for where that stands beside it.
-func (e *Error) Reason() string { return e.Explained().Reason() }
+// Message returns Error without the remedy and the ids, for where these stand beside it.
+func (e *Error) Message() string { return e.Explained().Message() }
 
 // Explained returns the fault with the service's codes and ids in it.
 func (e *Error) Explained() *advice.Fault {
 	f := e.Fault
 	f.Codes = e.codes()
+	f.Trace = e.Refusal.trace()
 
 	return &f
 }
@@ -48,7 +50,7 @@ func (e *Error) Explained() *advice.Fault {
 // Dead reports whether the refresh token that was sent will never work again.
 func (e *Error) Dead() bool { return e.dead }
 
-// codes lists what Microsoft's support asks for, the code that decided first.
+// codes lists the codes of the refusal, the one that decided first.
 func (e *Error) codes() []string {
 	var list []string
 
@@ -74,8 +76,20 @@ func (e *Error) codes() []string {
 		add("HTTP ", strconv.Itoa(e.Refusal.Status))
 	}
 
-	add("trace id ", e.Refusal.TraceID)
-	add("correlation id ", e.Refusal.CorrelationID)
+	return list
+}
+
+// trace lists the service's ids of the request.
+func (r Refusal) trace() []string {
+	var list []string
+
+	if r.TraceID != "" {
+		list = append(list, "trace id "+r.TraceID)
+	}
+
+	if r.CorrelationID != "" {
+		list = append(list, "correlation id "+r.CorrelationID)
+	}
 
 	return list
 }
@@ -100,8 +114,9 @@ func (e *Error) refusesToken() bool {
 }
 
 // newError returns an Error that no answer of the service is behind.
-func newError(fate advice.Fate, problem, remedy string, cause error) *Error {
+func newError(reason advice.Reason, fate advice.Fate, problem, remedy string, cause error) *Error {
 	return &Error{Fault: advice.Fault{
+		Reason:  reason,
 		Problem: problem,
 		Remedy:  remedy,
 		Fate:    fate,
@@ -110,6 +125,6 @@ func newError(fate advice.Fate, problem, remedy string, cause error) *Error {
 }
 
 // settingError returns a fault on our side, such as a secret that cannot be read.
-func settingError(problem, remedy string, cause error) *Error {
-	return newError(advice.NeedsFix, problem, remedy, cause)
+func settingError(reason advice.Reason, problem, remedy string, cause error) *Error {
+	return newError(reason, advice.NeedsFix, problem, remedy, cause)
 }

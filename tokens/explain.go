@@ -13,6 +13,7 @@ import (
 
 // explanation is what is known of one AADSTS code.
 type explanation struct {
+	reason          advice.Reason
 	problem, remedy string
 	fate            advice.Fate
 	scope           advice.Scope
@@ -28,6 +29,7 @@ type explanation struct {
 // fault returns the explanation with app's ids filled in.
 func (x explanation) fault(app App) advice.Fault {
 	return advice.Fault{
+		Reason:  x.reason,
 		Problem: fill(x.problem, app),
 		Remedy:  fill(x.remedy, app),
 		Fate:    x.fate,
@@ -120,7 +122,7 @@ func unknownCode(code int) explanation {
 	return needsFix(
 		"the sign-in service refused with "+codeName(code)+", which this program does not know",
 		lookItUp(code),
-	).of(advice.ScopeCustomer)
+	).of(advice.ScopeCustomer).as(advice.BadAnswer)
 }
 
 func lookItUp(code int) string {
@@ -151,10 +153,15 @@ func (r Refusal) Explain(app App) *Error {
 
 	// A service that answered 429 or 503 has decided nothing.
 	if r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError {
+		e.Reason = advice.BadAnswer
 		e.Fate = advice.TryAgain
 		e.Scope = advice.ScopeService
 		e.dead = false
 		e.unreliable = false
+
+		if r.Status == http.StatusTooManyRequests || x.reason == advice.Throttled {
+			e.Reason = advice.Throttled
+		}
 	}
 
 	return e
@@ -190,7 +197,7 @@ func explainOAuth(r Refusal) explanation {
 		return needsFix(
 			"the sign-in service refused the request",
 			"look up the codes that follow, or send them to Microsoft's support",
-		).of(advice.ScopeCustomer)
+		).of(advice.ScopeCustomer).as(advice.BadAnswer)
 	case name == "invalid_grant" && len(r.AADSTS) > 0:
 		x.scope = advice.ScopeCustomer // an unknown code may be about this customer only
 	}

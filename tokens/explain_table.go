@@ -9,9 +9,12 @@ import (
 // signInAgain is the remedy of most dead refresh tokens.
 const signInAgain = "sign in again: {acquire}"
 
-// oauthExplanations are used when no AADSTS code says more. The errors of the device
+// oauthExplanations are oauthErrors with their reasons.
+var oauthExplanations = withReasons(oauthErrors, reasonsOfErrors)
+
+// oauthErrors are used when no AADSTS code says more. The errors of the device
 // code flow are those of RFC 8628 section 3.5.
-var oauthExplanations = map[string]explanation{
+var oauthErrors = map[string]explanation{
 	"invalid_request": needsFix(
 		"the sign-in service found the request malformed",
 		"check tenant_id {tenant}, client_id {client} and the resource {resource}",
@@ -94,8 +97,8 @@ var oauthExplanations = map[string]explanation{
 	).of(advice.ScopeChain),
 }
 
-// explanations by AADSTS code, built once from the groups.
-var explanations = join(
+// explanations by AADSTS code, built once from the groups, with their reasons.
+var explanations = withReasons(join(
 	applicationCodes,
 	permissionCodes,
 	requestCodes,
@@ -103,7 +106,7 @@ var explanations = join(
 	credentialCodes,
 	userCodes,
 	serviceCodes,
-)
+), reasonsOfCodes)
 
 // join puts the groups into one map.
 func join(groups ...map[int]explanation) map[int]explanation {
@@ -182,6 +185,12 @@ func tryAgain(problem, remedy string) explanation {
 // of sets the scope where it is not the usual one of its fate.
 func (x explanation) of(scope advice.Scope) explanation {
 	x.scope = scope
+	return x
+}
+
+// as sets the reason of a row that is in no list of reasonsOfCodes.
+func (x explanation) as(reason advice.Reason) explanation {
+	x.reason = reason
 	return x
 }
 
@@ -520,11 +529,15 @@ var serviceCodes = map[int]explanation{
 func family(code int) (explanation, bool) {
 	switch {
 	case code/10 == 5007:
-		return needsSignIn("multi-factor authentication is asked for", mfa).of(advice.ScopeCustomer), true
+		x := needsSignIn("multi-factor authentication is asked for", mfa).of(advice.ScopeCustomer)
+
+		return x.as(advice.MFARequired), true
 	case code/10 == 5013:
-		return needsSignIn("the session is not valid any more", signInAgain), true
+		return needsSignIn("the session is not valid any more", signInAgain).as(advice.TokenDead), true
 	case code/1000 == 53, code/1000 == 530:
-		return notAuthorised("a conditional access policy of tenant {tenant} blocks the sign-in", policy), true
+		x := notAuthorised("a conditional access policy of tenant {tenant} blocks the sign-in", policy)
+
+		return x.as(advice.ConditionalAccess), true
 	}
 
 	return explanation{}, false

@@ -83,7 +83,7 @@ func (c Chain) deadForecast(app App) Forecast {
 		Ends:   c.Rejected,
 		Ended:  true,
 		Soon:   true,
-		Text:   e.Reason(),
+		Text:   e.Message(),
 		Remedy: e.Remedy,
 	}
 

@@ -44,7 +44,7 @@ var networkFaults = map[netfault.Kind]struct{ before, behind, remedy string }{
 func networkError(err error, host string) *Error {
 	fault := netfault.Of(err)
 	if fault.Kind == netfault.Cancelled {
-		return newError(advice.TryAgain, "the sign-in was cancelled", "", fault.Err)
+		return newError(advice.Unreachable, advice.TryAgain, "the sign-in was cancelled", "", fault.Err)
 	}
 
 	text, ok := networkFaults[fault.Kind]
@@ -52,13 +52,19 @@ func networkError(err error, host string) *Error {
 		text = networkFaults[netfault.Other]
 	}
 
-	return newError(advice.TryAgain, text.before+host+text.behind, text.remedy, fault.Err)
+	reason := advice.Unreachable
+	if fault.Kind == netfault.Timeout && !fault.Dialing {
+		reason = advice.TooSlow
+	}
+
+	return newError(reason, advice.TryAgain, text.before+host+text.behind, text.remedy, fault.Err)
 }
 
 // unexpected explains an answer that is not the sign-in service's JSON: a page of a
 // gateway or proxy, or a part of an answer.
 func (w *wire) unexpected() *Error {
 	host := w.host
+	reason := advice.BadAnswer
 	fate := advice.NeedsFix
 	problem := "the answer of " + host + " is not the sign-in service's"
 	remedy := "check login_url, and whether a proxy or firewall answers instead"
@@ -68,6 +74,7 @@ func (w *wire) unexpected() *Error {
 		problem = host + " redirects to " + w.redirectTarget() + ", which is not followed"
 		remedy = checkLogin
 	case status == http.StatusTooManyRequests:
+		reason = advice.Throttled
 		fate = advice.TryAgain
 		problem = "the sign-in service " + host + " asks for fewer requests"
 		remedy = tryLater
@@ -76,6 +83,7 @@ func (w *wire) unexpected() *Error {
 		problem = "the sign-in service " + host + " is not available"
 		remedy = tryLater
 	case status == http.StatusProxyAuthRequired:
+		reason = advice.Unreachable
 		problem = "the proxy asks for authentication"
 		remedy = "put user and password into proxy"
 	case status == http.StatusNotFound:
@@ -86,7 +94,7 @@ func (w *wire) unexpected() *Error {
 		remedy = "check login_url, and whether a proxy or portal answers instead"
 	}
 
-	e := newError(fate, problem, remedy, nil)
+	e := newError(reason, fate, problem, remedy, nil)
 	e.Refusal.Status = w.status
 
 	return e

@@ -89,6 +89,7 @@ func (s *Source) lockChain(ctx context.Context) (unlock func(), err error) {
 		return nil, storeError(ctx, err)
 	case errors.Is(err, errLockedElsewhere):
 		return nil, newError(
+			advice.Store,
 			advice.TryAgain,
 			fill(
 				fmt.Sprintf("another process has held the refresh token of tenant {tenant} for %v", lockTimeout),
@@ -100,6 +101,7 @@ func (s *Source) lockChain(ctx context.Context) (unlock func(), err error) {
 	}
 
 	return nil, newError(
+		advice.TooSlow,
 		advice.TryAgain,
 		fill(
 			fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTimeout),
@@ -117,6 +119,7 @@ func (r *redemption) withChain(ctx context.Context) (Access, error) {
 	switch {
 	case !r.stored:
 		return Access{}, newError(
+			advice.TokenDead,
 			advice.NeedsSignIn,
 			fill("no refresh token is stored for tenant {tenant} and client {client}", app),
 			fill("sign in: {acquire}", app),
@@ -266,10 +269,11 @@ func storeError(ctx context.Context, err error) error {
 	}
 
 	if errors.Is(err, ErrBarred) {
-		return settingError("the stored tokens are not used", "check key_file and data_dir", err)
+		return settingError(advice.Store, "the stored tokens are not used", "check key_file and data_dir", err)
 	}
 
 	return newError(
+		advice.Store,
 		advice.TryAgain,
 		"the token store cannot be used",
 		"check data_dir, its disk and key_file",

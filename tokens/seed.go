@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/secret"
 )
 
@@ -17,6 +18,7 @@ func (s *Source) seed() (secret.Text, error) {
 	t, err := s.cfg.Seed()
 	if err != nil {
 		return secret.Text{}, settingError(
+			advice.CredentialWrong,
 			"the configured refresh token cannot be read",
 			"check refresh_token_file",
 			err,
@@ -26,6 +28,7 @@ func (s *Source) seed() (secret.Text, error) {
 	t = secret.New(strings.TrimSpace(t.Reveal()))
 	if err := t.CheckToken(); err != nil {
 		return secret.Text{}, settingError(
+			advice.CredentialWrong,
 			"the configured refresh token "+err.Error(),
 			"check refresh_token and refresh_token_file",
 			nil,

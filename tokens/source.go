@@ -349,12 +349,14 @@ func (s *Source) grantWithoutStore(seed secret.Text, seedErr error) (grant.Grant
 	switch {
 	case !seed.IsZero() || seedErr != nil:
 		return grant.Auto, "", settingError(
+			advice.Store,
 			"a refresh token is configured and there is no token store to keep its successors",
 			"check data_dir",
 			seedErr,
 		)
 	case s.cfg.App.Credential == nil:
 		return grant.Auto, "", settingError(
+			advice.CredentialWrong,
 			"there is neither a token store nor a secret or certificate",
 			"check data_dir and client_secret",
 			nil,

@@ -23,6 +23,7 @@ func TestAFaultPrintsInOneBoundedLine(t *testing.T) {
 		Problem: "the secret is wrong",
 		Remedy:  "paste its value",
 		Codes:   []string{"AADSTS7000215", "HTTP 401"},
+		Trace:   []string{"trace id 1", "correlation id 2"},
 		Err:     errors.New("read\nfailed\x1b[0m"),
 	}
 	long := advice.Fault{
@@ -35,8 +36,9 @@ func TestAFaultPrintsInOneBoundedLine(t *testing.T) {
 	}
 
 	for _, c := range []struct{ got, want string }{
-		{full.Error(), "the secret is wrong: read failed[0m; paste its value (AADSTS7000215, HTTP 401)"},
-		{full.Reason(), "the secret is wrong: read failed[0m (AADSTS7000215, HTTP 401)"},
+		{full.Error(), "the secret is wrong: read failed[0m; paste its value (AADSTS7000215, HTTP 401, trace id 1, correlation id 2)"},
+		{full.Message(), "the secret is wrong: read failed[0m (AADSTS7000215, HTTP 401)"},
+		{full.Traces(), "trace id 1, correlation id 2"},
 		{repeated.Error(), "disk full"},
 	} {
 		if c.got != c.want {
@@ -123,5 +125,25 @@ func TestJSONHasProblemAndRemedy(t *testing.T) {
 	got, err := json.Marshal(f)
 	if err != nil || string(got) != `{"problem":"missing","remedy":"add it"}` {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// The values are what users write into their rules: none may change or be missing.
+func TestTheListOfReasonsIsClosed(t *testing.T) {
+	const want = "[consent_missing role_missing gdap_ended guest_conflict session_control mfa_required " +
+		"conditional_access tenant_gone chain_dead token_dead credential_wrong credential_expired " +
+		"not_licensed throttled unreachable bad_answer too_slow too_large store blocked budget internal]"
+	if got := fmt.Sprint(advice.Reasons()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+
+	for _, r := range advice.Reasons() {
+		if !r.Known() {
+			t.Errorf("%s is not known", r)
+		}
+	}
+
+	if advice.Reason("").Known() || advice.Reason("odd").Known() {
+		t.Error("a reason is known that is not of the list")
 	}
 }

@@ -4,7 +4,7 @@
 // # Basics
 //
 // Fault is that shape. An error type of another package embeds it and adds what is
-// special to it, such as the key of a configuration. Error and Reason print every fault
+// special to it, such as the key of a configuration. Error and Message print every fault
 // in the same way, in a log line, a status record or a table. Of finds the fault in any
 // error, ExitCode the exit code that a command ends with.
 //

@@ -2,6 +2,7 @@ package advice
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 // Fault is something that went wrong, explained to a person. The methods of *Fault make
 // it an error; a type that embeds Fault has them too.
 type Fault struct {
+	// Reason is the word for it. Every fault of a unit has one; a fault of a
+	// configuration, which no unit ever shows, has none.
+	Reason Reason `json:"reason,omitempty"`
 	// Problem says what is wrong, in one sentence without a full stop.
 	Problem string `json:"problem"`
 	// Remedy says what a person can do about it; empty where there is nothing to do.
@@ -19,9 +23,12 @@ type Fault struct {
 	Fate Fate `json:"-"`
 	// RetryAfter is how long the service asked to be left alone; 0 when it did not say.
 	RetryAfter time.Duration `json:"-"`
-	// Codes are what the service itself said, for its support: codes, the HTTP status
-	// and ids, the one that decided first.
+	// Codes are what the service itself said: its codes and the HTTP status, the one
+	// that decided first.
 	Codes []string `json:"-"`
+	// Trace are the service's ids of the request, each with its name, for its support:
+	// "trace id …", "correlation id …".
+	Trace []string `json:"-"`
 	// Scope says who else has the same fault; 0 where that is not known.
 	Scope Scope `json:"-"`
 	// Err is the cause, where it is ours or the network's.
@@ -34,11 +41,14 @@ const MaxLine = 2400
 // maxCause bounds the cause in it.
 const maxCause = 500
 
-// Error returns one line: problem and cause, remedy, codes.
-func (f *Fault) Error() string { return f.line(f.Remedy) }
+// Error returns one line: problem and cause, remedy, codes, ids.
+func (f *Fault) Error() string { return f.line(f.Remedy, f.Codes, f.Trace) }
 
-// Reason returns Error without the remedy, for where that stands beside it.
-func (f *Fault) Reason() string { return f.line("") }
+// Message returns Error without the remedy and the ids, for where these stand beside it.
+func (f *Fault) Message() string { return f.line("", f.Codes) }
+
+// Traces returns the ids of the request as one text; empty when there are none.
+func (f *Fault) Traces() string { return strings.Join(f.Trace, ", ") }
 
 // Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Err }
@@ -46,7 +56,8 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Explained returns f. It makes Of find the fault in a type that embeds it.
 func (f *Fault) Explained() *Fault { return f }
 
-func (f *Fault) line(remedy string) string {
+// line returns one line of problem and cause, remedy, and details in brackets.
+func (f *Fault) line(remedy string, details ...[]string) string {
 	var b strings.Builder
 	b.WriteString(f.Problem)
 
@@ -62,8 +73,8 @@ func (f *Fault) line(remedy string) string {
 	}
 
 	codes := ""
-	if len(f.Codes) > 0 {
-		codes = " (" + strings.Join(f.Codes, ", ") + ")"
+	if list := slices.Concat(details...); len(list) > 0 {
+		codes = " (" + strings.Join(list, ", ") + ")"
 	}
 
 	return plain.Line(b.String(), MaxLine-len(codes)) + codes

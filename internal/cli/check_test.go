@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -103,13 +105,17 @@ func TestAProblemAndItsRemedyAreToldOnce(t *testing.T) {
 	}
 	r := w.expect(w.run("check", conf), 3)
 	once("check", r.out)
-	// An input writes the error's whole text, remedy included, as its reason.
+	// An input writes the error's whole text, remedy included, as its message.
 	_, problem, _ := strings.Cut(r.out, "contoso siem: ")
 	problem = strings.Join(strings.Fields(problem), " ")
 	_, remedy, _ := strings.Cut(problem, "; ")
 	remedy, _, _ = strings.Cut(remedy, " (AADSTS")
 	s, keys := w.polled("siem")
-	w.report(s, keys[0], store.Status{State: "failing", Reason: problem, Remedy: remedy})
+	w.report(s, keys[0], store.Status{State: "failing", Trouble: health.Trouble{
+		Reason:  advice.TokenDead,
+		Message: problem,
+		Remedy:  remedy,
+	}})
 	once("status", w.expect(w.run("status"), 0).out)
 }
 

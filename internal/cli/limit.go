@@ -45,6 +45,7 @@ func limitWaiting(
 	}
 	w.reason = &defender.Error{
 		Fault: advice.Fault{
+			Reason:  advice.TooSlow,
 			Problem: fmt.Sprintf("%s sent no alert and no end of the list in %v of waiting", t.APIURL, w.limit),
 			Remedy:  "check the network and `proxy`, or raise `http_timeout`",
 		},

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"fluent-bit-defender/internal/cli"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -49,7 +50,7 @@ func TestATerminalGetsNoControlsOfAlertTexts(t *testing.T) {
 
 	// The status holds names of a configuration and reasons of servers.
 	s, keys := w.polled("graph")
-	w.report(s, keys[0], store.Status{State: "failing", Reason: title})
+	w.report(s, keys[0], store.Status{State: "failing", Trouble: health.Trouble{Message: title}})
 	if shown := w.onScreen(80, "status", "--json").out; strings.ContainsAny(shown, "\u009b\u202e") {
 		t.Errorf("a terminal obeys: %q", shown)
 	}

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/testbed/simulator"
@@ -113,16 +115,20 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 		s,
 		keys[0],
 		store.Status{
-			State:      "failing",
-			Reason:     "the secret has expired",
-			Remedy:     "make a new one",
+			State: "failing",
+			Trouble: health.Trouble{
+				Reason:  advice.CredentialExpired,
+				Message: "the secret has expired",
+				Remedy:  "make a new one",
+				Trace:   "trace id 4711",
+			},
 			Errors:     7,
 			Deferred:   1,
 			LagSeconds: 12.5,
 		},
 	)
 	r := w.expect(w.run("status"), 0)
-	contains(t, r.out, "failing", "the secret has expired; make a new one", "TOKEN_ENDS", "in 89d")
+	contains(t, r.out, "failing", "the secret has expired; make a new one (trace id 4711)", "TOKEN_ENDS", "in 89d")
 	got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]
 	for key, want := range map[string]any{
 		"state":        "failing",
@@ -130,7 +136,10 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 		"deferred":     1.0,
 		"lag_seconds":  12.5,
 		"last_success": nil,
-		"reason":       "the secret has expired",
+		"reason":       "credential_expired",
+		"message":      "the secret has expired",
+		"remedy":       "make a new one",
+		"trace":        "trace id 4711",
 	} {
 		if got[key] != want {
 			t.Errorf("%s is %v; want %v", key, got[key], want)

@@ -36,7 +36,9 @@ type reported struct {
 	ClientID     string       `json:"client_id"`
 	State        health.State `json:"state"`
 	Reason       string       `json:"reason,omitempty"`
+	Message      string       `json:"message,omitempty"`
 	Remedy       string       `json:"remedy,omitempty"`
+	Trace        string       `json:"trace,omitempty"`
 	Since        *string      `json:"since"`
 	LastSuccess  *string      `json:"last_success"`
 	LastAlert    *string      `json:"last_alert"`
@@ -168,8 +170,10 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 		LoginHost:   key.LoginHost,
 		ClientID:    string(st.ClientID),
 		State:       st.State,
-		Reason:      st.Reason,
+		Reason:      string(st.Reason),
+		Message:     st.Message,
 		Remedy:      st.Remedy,
+		Trace:       st.Trace,
 		Since:       moment(st.Since),
 		LastSuccess: moment(st.LastSuccess),
 		LastAlert:   moment(st.LastAlert),
@@ -282,11 +286,15 @@ func (c *cli) statusRow(r reported) []string {
 func (c *cli) statusLines(r reported) []string {
 	var lines []string
 
-	failing := r.Reason != "" && r.State != health.OK
+	failing := r.Message != "" && r.State != health.OK
 	if failing {
-		text := r.Reason
+		text := r.Message
 		if !strings.Contains(text, r.Remedy) {
 			text += "; " + r.Remedy
+		}
+
+		if r.Trace != "" {
+			text += " (" + r.Trace + ")"
 		}
 
 		lines = append(lines, text)

@@ -26,6 +26,7 @@ type Error struct {
 func newError(defect, remedy string) *Error {
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.CredentialWrong,
 			Problem: "the file " + defect,
 			Remedy:  remedy,
 			Fate:    advice.NeedsFix,

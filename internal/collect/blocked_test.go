@@ -27,9 +27,9 @@ func TestAFullDiskShowsAsWaitingAndIsTriedSeldom(t *testing.T) {
 		r.change(func() { on, appends = true, r.chunk.appends })
 
 		time.Sleep(70 * time.Second) // the next poll, and ten seconds
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "takes nothing") ||
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Message, "takes nothing") ||
 			s.Remedy == "" {
-			t.Errorf("state %q, reason %q, remedy %q", s.State, s.Reason, s.Remedy)
+			t.Errorf("state %q, reason %q, remedy %q", s.State, s.Message, s.Remedy)
 		}
 		var shown store.Status
 		r.change(func() { shown = r.store.statuses[r.cfg.Key] })
@@ -90,8 +90,8 @@ func TestAPauseShowsAsWaitingWhileSomethingWaits(t *testing.T) {
 		}
 		r.api.add("0", time.Now(), time.Now())
 		ticks(70)
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "paused") {
-			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Message, "paused") {
+			t.Errorf("state %q, reason %q", s.State, s.Message)
 		}
 		r.in.Delivery.Resume()
 		ticks(2)
@@ -110,8 +110,8 @@ func TestACallbackThatDoesNotComeShowsAsWaiting(t *testing.T) {
 		tenant := r.start()
 		r.ends()
 		time.Sleep(time.Minute)
-		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Reason, "does not call") {
-			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		if s := tenant.snapshot(); s.State != "waiting" || !strings.Contains(s.Message, "does not call") {
+			t.Errorf("state %q, reason %q", s.State, s.Message)
 		}
 		r.kill()
 	})

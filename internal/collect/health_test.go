@@ -44,7 +44,7 @@ func TestHealthRecordsComeAtTheIntervalAndAtChanges(t *testing.T) {
 		}
 		text := strings.Join(r.chunk.health, "\n")
 		if !strings.Contains(text, "not authorised") || strings.Contains(text, "open the portal") {
-			t.Errorf("the reason is missing, or holds the remedy, which has a place of its own:\n%s", text)
+			t.Errorf("the message is missing, or holds the remedy, which has a place of its own:\n%s", text)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
@@ -41,10 +42,13 @@ func (p *poller) pollPostponed(ctx context.Context, v verdict) time.Time {
 func (p *poller) pollEnded(ctx context.Context, v verdict) {
 	if foreign := p.status.foreignTenant(); foreign != "" {
 		v = verdict{
-			kind:   fine,
-			cause:  "foreign",
-			reason: "the API lists alerts of another tenant, " + string(foreign),
-			remedy: "check tenant_id and whose account signed in",
+			kind:  fine,
+			cause: "foreign",
+			trouble: health.Trouble{
+				Reason:  advice.CredentialWrong,
+				Message: "the API lists alerts of another tenant, " + string(foreign),
+				Remedy:  "check tenant_id and whose account signed in",
+			},
 		}
 	} else if unread, found := p.unread(); found {
 		v = unread
@@ -65,7 +69,7 @@ func (p *poller) pollEnded(ctx context.Context, v verdict) {
 		setState(s, state, now)
 
 		s.Polls++
-		s.Reason, s.Remedy, s.LastSuccess = v.reason, v.remedy, now
+		s.Trouble, s.LastSuccess = v.trouble, now
 	})
 
 	changed := slow || p.verdict.kind != fine || p.verdict.cause != v.cause
@@ -96,10 +100,10 @@ func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
 	if p.failure.due(now) {
 		p.log.Log(ctx, levelOf(v), describe(v))
 	} else {
-		p.log.Debug("still failing: " + v.reason)
+		p.log.Debug("still failing: " + v.trouble.Message)
 	}
 
-	p.status.fail(v.reason, v.remedy, now, func(s *store.Status) {
+	p.status.fail(v.trouble, now, func(s *store.Status) {
 		s.Polls++
 		s.Errors++
 	})
@@ -115,6 +119,13 @@ func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
 
 // broken shows a unit whose poller had a panic as failing.
 func (p *poller) broken() {
-	p.verdict = verdict{kind: transient, reason: "a fault in the plugin", remedy: "see the log, and report it"}
-	p.status.fail(p.verdict.reason, p.verdict.remedy, p.now(), func(s *store.Status) { s.Errors++ })
+	p.verdict = verdict{
+		kind: transient,
+		trouble: health.Trouble{
+			Reason:  advice.Internal,
+			Message: "a fault in the plugin",
+			Remedy:  reportIt,
+		},
+	}
+	p.status.fail(p.verdict.trouble, p.now(), func(s *store.Status) { s.Errors++ })
 }

@@ -127,8 +127,8 @@ func (c *chunks) append(tag string, events []byte) bool {
 		case "alert":
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
 		case "health":
-			status, reason := gjson.GetBytes(text, "status"), gjson.GetBytes(text, "reason")
-			health = append(health, time.Now().Format("15:04:05 ")+status.String()+" "+reason.String())
+			status, message := gjson.GetBytes(text, "status"), gjson.GetBytes(text, "message")
+			health = append(health, time.Now().Format("15:04:05 ")+status.String()+" "+message.String())
 			c.lags = append(c.lags, gjson.GetBytes(text, "lag_seconds").Float())
 		}
 		rest = more

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/health"
 )
 
@@ -60,15 +61,15 @@ func (p *poller) waitForRoom() (done func()) {
 
 // checkPace shows and logs that a poll is too slow. It belongs to the reporter.
 func (u *Unit) checkPace() {
-	reason, remedy, slow := u.status.findSlow(u.now())
+	trouble, slow := u.status.findSlow(u.now())
 	if slow {
-		u.log.Warn(reason + "; " + remedy)
+		u.log.Warn(trouble.Message + "; " + trouble.Remedy)
 	}
 }
 
 // findSlow shows a unit as failing when its poll is too slow; found reports that this is
 // news.
-func (b *board) findSlow(now time.Time) (reason, remedy string, found bool) {
+func (b *board) findSlow(now time.Time) (trouble health.Trouble, found bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -76,18 +77,22 @@ func (b *board) findSlow(now time.Time) (reason, remedy string, found bool) {
 
 	still := now.Sub(p.moved)
 	if p.moved.IsZero() || p.room || p.slow || still < max(slowIntervals*s.EffectiveInterval, slowAtLeast) {
-		return "", "", false
+		return health.Trouble{}, false
 	}
 
 	p.slow, p.changed = true, true
 	setState(s, health.Failing, now)
-	s.Reason, s.Remedy = slowReason(p.place, still), slowRemedy(p.place)
+	s.Trouble = health.Trouble{
+		Reason:  advice.TooSlow,
+		Message: slowMessage(p.place, still),
+		Remedy:  slowRemedy(p.place),
+	}
 
-	return s.Reason, s.Remedy, true
+	return s.Trouble, true
 }
 
-// slowReason describes a poll that has not moved on for this long.
-func slowReason(place bool, still time.Duration) string {
+// slowMessage describes a poll that has not moved on for this long.
+func slowMessage(place bool, still time.Duration) string {
 	still = still.Round(time.Second)
 	if !place {
 		return fmt.Sprintf("too slow: the poll has waited %v for one of the places of `max_concurrency`", still)

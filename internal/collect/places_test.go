@@ -171,8 +171,8 @@ func TestAPollThatTakesManyIntervalsIsLoggedOnce(t *testing.T) {
 			time.Sleep(time.Hour)
 			for key, s := range c.in.Statuses() {
 				if slow := key.TenantID != "healthy"; slow != (s.State == "failing") ||
-					slow != strings.Contains(s.Reason, "too slow") {
-					t.Errorf("%s: state %q, reason %q", key.TenantID, s.State, s.Reason)
+					slow != strings.Contains(s.Message, "too slow") {
+					t.Errorf("%s: state %q, reason %q", key.TenantID, s.State, s.Message)
 				}
 			}
 		})
@@ -194,7 +194,7 @@ func TestAPollThatWaitsForFluentBitIsNotTooSlow(t *testing.T) {
 		tenant := r.start()
 		time.Sleep(time.Hour)
 		if s := tenant.snapshot(); s.State == "failing" {
-			t.Errorf("failing: %s", s.Reason)
+			t.Errorf("failing: %s", s.Message)
 		}
 		r.change(func() { on = false })
 		time.Sleep(10 * time.Minute)
@@ -213,8 +213,8 @@ func TestAPollThatCannotStartShowsWhatItWaitsFor(t *testing.T) {
 				if s.State != "failing" {
 					t.Errorf("%s: state %q", key.TenantID, s.State)
 				}
-				if key.TenantID == "healthy" && !strings.Contains(s.Reason, "max_concurrency") {
-					t.Errorf("reason %q", s.Reason)
+				if key.TenantID == "healthy" && !strings.Contains(s.Message, "max_concurrency") {
+					t.Errorf("reason %q", s.Message)
 				}
 			}
 		})
@@ -233,7 +233,7 @@ func TestASlowPollThatEndsIsLoggedAndNoLongerFailing(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		if s := tenant.snapshot(); s.State != "ok" {
-			t.Errorf("state %q, reason %q after it has ended", s.State, s.Reason)
+			t.Errorf("state %q, reason %q after it has ended", s.State, s.Message)
 		}
 		r.stop()
 		text := strings.Join(r.logged(), "\n")

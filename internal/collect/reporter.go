@@ -101,7 +101,7 @@ func (in *Input) logBlocked() {
 
 		if in.blocked.due(now) {
 			in.log.Error(fmt.Sprintf("%s; %s. %d bytes wait for it, and are tried again by themselves "+
-				"every few seconds", why.Reason, why.Remedy, in.outbox.Bytes()))
+				"every few seconds", why.Message, why.Remedy, in.outbox.Bytes()))
 		}
 
 		return
@@ -120,6 +120,6 @@ func (in *Input) showBlocked(s *store.Status) {
 	}
 
 	if why, blocked := in.Delivery.Blocked(s.UpdatedAt); blocked {
-		s.State, s.Since, s.Reason, s.Remedy = health.Waiting, why.Since, why.Reason, why.Remedy
+		s.State, s.Since, s.Trouble = health.Waiting, why.Since, why.Trouble
 	}
 }

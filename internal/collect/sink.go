@@ -134,7 +134,8 @@ func (s *sink) queue(event []byte) error {
 func errSeenFull(api alert.API, b *progress.Budget) error {
 	return &defender.Error{
 		Fault: advice.Fault{
-			Fate: advice.NeedsFix,
+			Reason: advice.TooLarge,
+			Fate:   advice.NeedsFix,
 			Problem: fmt.Sprintf("%s lists more alerts than can be remembered (%d of a tenant, %d in all) "+
 				"within the time that polls reach back", api, b.PerUnit, b.Total),
 			Remedy: "shorten `sweep_lookback` and `overlap`, or leave out what is so frequent with `filter`; " +

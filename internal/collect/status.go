@@ -48,10 +48,10 @@ func (b *board) get() store.Status {
 }
 
 // fail shows a unit as failing. more, if not nil, changes the status further.
-func (b *board) fail(reason, remedy string, now time.Time, more func(*store.Status)) {
+func (b *board) fail(trouble health.Trouble, now time.Time, more func(*store.Status)) {
 	b.update(func(s *store.Status) {
 		setState(s, health.Failing, now)
-		s.Reason, s.Remedy = reason, remedy
+		s.Trouble = trouble
 
 		if more != nil {
 			more(s)
@@ -127,8 +127,7 @@ func (p *poller) emitHealth(ctx context.Context, changed bool) {
 
 	event := p.cfg.Encoder.Health(nil, record.Health{
 		State:       s.State,
-		Reason:      s.Reason,
-		Remedy:      s.Remedy,
+		Trouble:     s.Trouble,
 		LastSuccess: s.LastSuccess,
 		LagSeconds:  s.LagSeconds,
 		At:          now,

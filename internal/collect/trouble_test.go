@@ -164,8 +164,8 @@ func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 		}
 		tenant := r.start()
 		time.Sleep(30 * time.Minute)
-		if s := tenant.snapshot(); s.State != "failing" || s.Reason == "" {
-			t.Errorf("state %q, reason %q", s.State, s.Reason)
+		if s := tenant.snapshot(); s.State != "failing" || s.Message == "" {
+			t.Errorf("state %q, reason %q", s.State, s.Message)
 		}
 		time.Sleep(time.Hour)
 		if s := tenant.snapshot(); s.State != "ok" {
@@ -191,8 +191,8 @@ func TestAlertsOfAnotherTenantShowAsFailingAndAreLoggedOnce(t *testing.T) {
 		tenant := r.start()
 		for range 9 {
 			time.Sleep(time.Minute)
-			if s := tenant.snapshot(); s.State != "failing" || !strings.Contains(s.Reason, "11111111-8888") {
-				t.Errorf("state %q, reason %q, while every poll lists an alert of another tenant", s.State, s.Reason)
+			if s := tenant.snapshot(); s.State != "failing" || !strings.Contains(s.Message, "11111111-8888") {
+				t.Errorf("state %q, reason %q, while every poll lists an alert of another tenant", s.State, s.Message)
 			}
 		}
 		time.Sleep(5 * time.Minute)
@@ -229,7 +229,7 @@ func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 		r.want(5, 1)
 		status := tenant.snapshot()
 		if status.State != "failing" || !strings.Contains(status.Remedy, "sweep_lookback") {
-			t.Errorf("%s: %s; %s", status.State, status.Reason, status.Remedy)
+			t.Errorf("%s: %s; %s", status.State, status.Message, status.Remedy)
 		}
 
 		others.End()

@@ -1,22 +1,25 @@
 package collect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/tokens"
 )
 
 // verdict is what a poll's error means for the unit.
 type verdict struct {
 	kind kind
-	// line is for the log; reason and remedy, one line each, for the status and health
-	// records.
-	line, reason, remedy string
+	// line is for the log; trouble for the status and health records.
+	line    string
+	trouble health.Trouble
 	// cause tells one fault from another: a new cause is a change of state. All transient
 	// faults are one cause.
 	cause string
@@ -53,8 +56,7 @@ func verdictOf(err error) verdict {
 		v := verdict{
 			kind:       transient,
 			line:       api.Error(),
-			reason:     api.Reason(),
-			remedy:     api.Remedy,
+			trouble:    troubleOf(api.Explained()),
 			retryAfter: api.RetryAfter,
 			asked:      api.RetryAfter > 0,
 			quick:      api.Unreachable,
@@ -70,7 +72,54 @@ func verdictOf(err error) verdict {
 		return v
 	}
 
-	return verdict{kind: transient, line: err.Error(), reason: err.Error()}
+	return unexplainedVerdict(err)
+}
+
+// unexplainedVerdict is the verdict on an error that is no explained fault. What a poll
+// calls besides sign-in and API is the store.
+func unexplainedVerdict(err error) verdict {
+	trouble := health.Trouble{
+		Reason:  advice.Internal,
+		Message: err.Error(),
+		Remedy:  reportIt,
+	}
+
+	var failed storeError
+	if errors.As(err, &failed) {
+		trouble = storeTrouble(err)
+	}
+
+	return verdict{kind: transient, line: err.Error(), trouble: trouble}
+}
+
+// reportIt is the remedy of a fault in this program.
+const reportIt = "see the log, and report it"
+
+// storeError is an error of the store.
+type storeError struct{ error }
+
+// Unwrap returns what the store returned.
+func (e storeError) Unwrap() error { return e.error }
+
+// storeTrouble is what is shown while the store fails.
+func storeTrouble(err error) health.Trouble {
+	return health.Trouble{
+		Reason:  advice.Store,
+		Message: plain.Line(err.Error(), advice.MaxLine),
+		Remedy: "make room on the disk of data_dir and check that its files can be written; " +
+			"it is tried again by itself",
+	}
+}
+
+// troubleOf returns what is shown of a fault. One without a reason is a mistake of this
+// program, and is shown as such.
+func troubleOf(f *advice.Fault) health.Trouble {
+	return health.Trouble{
+		Reason:  cmp.Or(f.Reason, advice.Internal),
+		Message: f.Message(),
+		Remedy:  f.Remedy,
+		Trace:   f.Traces(),
+	}
 }
 
 // levelOf returns the log level of a failure: error if a person is needed.
@@ -97,8 +146,7 @@ func signInVerdict(e *tokens.Error) verdict {
 	v := verdict{
 		kind:       human,
 		line:       e.Error(),
-		reason:     e.Reason(),
-		remedy:     e.Remedy,
+		trouble:    troubleOf(e.Explained()),
 		retryAfter: e.RetryAfter,
 		asked:      e.RetryAfter > 0,
 	}

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
@@ -83,7 +85,7 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 
 	id, err := p.in.cfg.Store.PutDeferred(s.ctx, p.cfg.Key, d)
 	if err != nil {
-		return fmt.Errorf("deferring what cannot be read: %w", err)
+		return storeError{fmt.Errorf("deferring what cannot be read: %w", err)}
 	}
 
 	d.ID = id
@@ -138,11 +140,14 @@ func (p *poller) unread() (v verdict, found bool) {
 	}
 
 	return verdict{
-		kind:   fine,
-		cause:  "deferred",
-		reason: what + ": " + first.Reason,
-		remedy: "they are tried again at least every hour; until then look them up in the portal, " +
-			"and if it lasts narrow `filter`",
+		kind:  fine,
+		cause: "deferred",
+		trouble: health.Trouble{
+			Reason:  advice.BadAnswer,
+			Message: what + ": " + first.Reason,
+			Remedy: "they are tried again at least every hour; until then look them up in the portal, " +
+				"and if it lasts narrow `filter`",
+		},
 	}, true
 }
 

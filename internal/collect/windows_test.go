@@ -74,9 +74,9 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 		r.arrivedOnce(t, "0", "2")
 		s := tenant.snapshot()
 		if s.Deferred != 1 || s.State != "failing" ||
-			!strings.Contains(s.Reason, "deferred: HTTP 500 for this millisecond") ||
+			!strings.Contains(s.Message, "deferred: HTTP 500 for this millisecond") ||
 			s.Remedy == "" {
-			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.Deferred, s.State, s.Reason, s.Remedy)
+			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.Deferred, s.State, s.Message, s.Remedy)
 		}
 		if s.LastSuccess.Before(time.Now().Add(-2 * time.Minute)) {
 			t.Errorf("polls are not complete any more since %v", s.LastSuccess)
@@ -84,8 +84,8 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 		r.kill()
 		tenant = r.start()
 		time.Sleep(30 * time.Hour)
-		if s := tenant.snapshot(); s.Deferred != 1 || s.State != "failing" || s.Reason == "" {
-			t.Errorf("after the restart %d deferred, state %s, reason %q", s.Deferred, s.State, s.Reason)
+		if s := tenant.snapshot(); s.Deferred != 1 || s.State != "failing" || s.Message == "" {
+			t.Errorf("after the restart %d deferred, state %s, reason %q", s.Deferred, s.State, s.Message)
 		}
 		if !slices.Equal(p.avoided, []defender.Window{p.window}) {
 			t.Errorf("after the restart %v was avoided", p.avoided)
@@ -96,8 +96,8 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 		if n := r.deferred(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
-		if s := tenant.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Reason != "" {
-			t.Errorf("afterwards %d deferred, state %s, reason %q", s.Deferred, s.State, s.Reason)
+		if s := tenant.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Message != "" {
+			t.Errorf("afterwards %d deferred, state %s, reason %q", s.Deferred, s.State, s.Message)
 		}
 		r.stop()
 	})

@@ -180,6 +180,7 @@ func (c *client) request(ctx context.Context, address string, header http.Header
 	if err != nil {
 		return nil, &Error{
 			Fault: advice.Fault{
+				Reason:  advice.Unreachable,
 				Fate:    advice.NeedsFix,
 				Problem: "the address of the API cannot be used",
 				Remedy:  "check `api_url`",
@@ -232,7 +233,7 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 
 	fault, host := netfault.Of(err), c.service.host
 
-	e := &Error{Fault: advice.Fault{Fate: advice.TryAgain, Err: fault.Err}, Op: c.op}
+	e := &Error{Fault: advice.Fault{Reason: advice.Unreachable, Err: fault.Err}, Op: c.op}
 	switch {
 	case connecting && fault.Kind == netfault.ProxySignIn:
 		e.Unreachable = true
@@ -250,13 +251,16 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 		e.Problem = "the certificate of " + host + " is not trusted here"
 		e.Remedy = "check `ca_file`, the proxy and the clock"
 	case fault.Kind == netfault.Reset:
+		e.Reason = advice.BadAnswer
 		e.Smaller = true
 		e.Problem = host + " ended the request early (HTTP/2 reset)"
 		e.Remedy = "if it lasts, check whether a proxy or firewall limits requests"
 	case connecting:
+		e.Reason = advice.BadAnswer
 		e.Smaller = true
 		e.Problem = "the connection to " + host + " ended before an answer came"
 	default:
+		e.Reason = advice.BadAnswer
 		e.Smaller = true
 		e.Problem = "the answer of " + host + " is incomplete"
 	}
@@ -269,6 +273,7 @@ func (c *client) gaveUp(reason error) *Error {
 	host, quiet := c.service.host, c.IdleTimeout
 	e := &Error{
 		Fault: advice.Fault{
+			Reason: advice.TooSlow,
 			Fate:   advice.TryAgain,
 			Remedy: "if it lasts, check the network and `proxy`, or raise `http_timeout`",
 		},

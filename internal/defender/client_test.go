@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,9 @@ func readError(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*
 	var e *Error
 	if !errors.As(err, &e) {
 		t.Fatalf("%s: %v is no *Error", api, err)
+	}
+	if !e.Reason.Known() {
+		t.Errorf("%s: %v has the reason %q", api, e, e.Reason)
 	}
 	return e
 }
@@ -163,6 +167,47 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 			if e.Fate.NeedsPerson() && e.Remedy == "" {
 				t.Errorf("%s %d: no remedy", api, test.status)
 			}
+		}
+	}
+}
+
+func TestRefusalsHaveReasons(t *testing.T) {
+	claims := http.Header{"Www-Authenticate": {`Bearer error="insufficient_claims"`}}
+
+	for _, test := range []struct {
+		status int
+		header http.Header
+		body   string
+		want   advice.Reason
+	}{
+		{204, nil, ``, advice.BadAnswer},
+		{302, nil, ``, advice.BadAnswer},
+		{400, nil, ``, advice.BadAnswer},
+		{401, nil, ``, advice.CredentialWrong},
+		{401, claims, ``, advice.ConditionalAccess},
+		{402, nil, ``, advice.NotLicensed},
+		{403, nil, ``, advice.RoleMissing},
+		{403, claims, ``, advice.ConditionalAccess},
+		{403, nil, `<html>`, advice.Unreachable},
+		{403, nil, `{"error":{"code":"DisabledFeature"}}`, advice.NotLicensed},
+		{403, nil, `{"error":{"message":"no licence"}}`, advice.NotLicensed},
+		{404, nil, ``, advice.BadAnswer},
+		{407, nil, ``, advice.Unreachable},
+		{408, nil, ``, advice.TooSlow},
+		{413, nil, ``, advice.TooLarge},
+		{429, nil, ``, advice.Throttled},
+		{500, nil, ``, advice.BadAnswer},
+		{503, nil, ``, advice.BadAnswer},
+	} {
+		e := readError(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) {
+			maps.Copy(w.Header(), test.header)
+			w.WriteHeader(test.status)
+			if test.status != 204 {
+				_, _ = io.WriteString(w, test.body)
+			}
+		})
+		if e.Reason != test.want {
+			t.Errorf("%d %q: %s, want %s", test.status, test.body, e.Reason, test.want)
 		}
 	}
 }

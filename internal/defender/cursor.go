@@ -369,6 +369,7 @@ func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
 
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.TooLarge,
 			Problem: host + " may list more alerts of " + at.String() + " than can be read: it " + why,
 			Remedy:  "look at them in the portal, or narrow `filter`",
 			Err:     cause,

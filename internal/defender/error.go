@@ -53,25 +53,31 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 
 	switch status := res.StatusCode; {
 	case status < 300: // 204, 206: this is not the list, but the next answer may be
+		e.Reason = advice.BadAnswer
 		e.Smaller = true
 		e.Problem = s.host + " answered without a list of alerts"
 		e.Remedy = notAList
 	case status < 400:
 		to := redirectHost(res)
+		e.Reason = advice.BadAnswer
 		e.Fate = advice.NeedsFix
 		e.Problem = fmt.Sprintf("%s answered with a redirect to %s, which is not followed: "+
 			"a token is sent to the configured host only", s.host, to)
 		e.Remedy = "set `api_url` to the right host, or fix the proxy"
 		_, e.redirect, _ = strings.Cut(to, "://")
 	case status == http.StatusTooManyRequests:
+		e.Reason = advice.Throttled
 		e.Problem = s.host + " reports too many requests"
 	case status == http.StatusRequestEntityTooLarge:
+		e.Reason = advice.TooLarge
 		e.Smaller = true
 		e.Problem = s.host + " reports that the answer would be too large"
 	case status == http.StatusRequestTimeout:
+		e.Reason = advice.TooSlow
 		e.Smaller = true
 		e.Problem = s.host + " took too long"
 	case status >= 500:
+		e.Reason = advice.BadAnswer
 		e.Smaller = true
 		e.Problem = fmt.Sprintf("%s answered %d (server error)", s.host, status)
 	default:
@@ -82,7 +88,7 @@ func refusal(op string, res *http.Response, body []byte, now time.Time, s servic
 	return e
 }
 
-// readCodes collects the codes of a refusal.
+// readCodes collects the codes of a refusal, and its trace id.
 func (e *Error) readCodes(res *http.Response, body []byte) {
 	trace := ""
 
@@ -104,7 +110,7 @@ func (e *Error) readCodes(res *http.Response, body []byte) {
 
 	trace = cmp.Or(trace, word(res.Header.Get("request-id")))
 	if trace != "" {
-		e.Codes = append(e.Codes, "trace id "+trace)
+		e.Trace = append(e.Trace, "trace id "+trace)
 	}
 }
 
@@ -112,17 +118,21 @@ func (e *Error) readCodes(res *http.Response, body []byte) {
 func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
 	switch status := e.Status; {
 	case (status == http.StatusUnauthorized || status == http.StatusForbidden) && wantsClaims(res.Header):
+		e.Reason = advice.ConditionalAccess
 		e.Fate = advice.NotAuthorised
 		e.Problem = "a conditional access policy of the customer's tenant blocks the token at " + s.host
 		e.Remedy = "ask an administrator there to exempt the application and the account, then sign in again"
 	case status == http.StatusUnauthorized:
+		e.Reason = advice.CredentialWrong
 		e.Fate = advice.NewToken
 		e.Problem = s.host + " does not accept the access token, not even a new one"
 		e.Remedy = "check that `resource` is the one that this API wants (default " + s.resource +
 			") and that the clock is right"
 	case status == http.StatusProxyAuthRequired:
+		e.Reason = advice.Unreachable
 		e.Problem, e.Remedy = proxySignIn(s.host)
 	case isMarkup(res, body):
+		e.Reason = advice.Unreachable
 		e.Problem = "a web page came instead of an answer of " + s.host +
 			": a proxy, firewall or gateway refuses the request"
 		e.Remedy = "allow requests to " + s.host + " there, or check `proxy` and `api_url`"
@@ -131,22 +141,27 @@ func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
 			e.Remedy += "; if there is none, " + s.forbiddenRemedy
 		}
 	case status == http.StatusPaymentRequired, notLicensed(body):
+		e.Reason = advice.NotLicensed
 		e.Fate = advice.NotAuthorised
 		e.Problem = "the customer's tenant has no licence for this API, or was never onboarded to its product"
 		e.Remedy = "ask an administrator there to check the licence and to open https://security.microsoft.com once, " +
 			"or choose another `api`"
 	case e.Code == "DisabledFeature", e.Code == "DisallowedOperation":
+		e.Reason = advice.NotLicensed
 		e.Fate = advice.NotAuthorised
 		e.Problem = "a feature that this API needs is switched off in the customer's tenant"
 		e.Remedy = "ask an administrator there to switch it on in https://security.microsoft.com, Settings, " +
 			"or choose another `api`"
 	case status == http.StatusForbidden:
+		e.Reason = advice.RoleMissing
 		e.Fate = advice.NotAuthorised
 		e.Problem, e.Remedy = s.forbidden, s.forbiddenRemedy
 	case status == http.StatusNotFound:
+		e.Reason = advice.BadAnswer
 		e.Problem = s.host + " has nothing at the address of this API"
 		e.Remedy = "check `api`, `cloud`, `region` and `api_url`"
 	default:
+		e.Reason = advice.BadAnswer
 		e.Problem = s.host + " refuses the request"
 		e.Remedy = "check `filter` if there is one, and whether there is a newer version of the plugin"
 	}
@@ -209,8 +224,9 @@ func (e *Error) scrub(token string) {
 		e.Code = ""
 	}
 
-	e.Codes = slices.DeleteFunc(e.Codes, func(code string) bool {
-		return netfault.Shares(strings.TrimPrefix(code, "trace id "), token)
+	e.Codes = slices.DeleteFunc(e.Codes, func(code string) bool { return netfault.Shares(code, token) })
+	e.Trace = slices.DeleteFunc(e.Trace, func(id string) bool {
+		return netfault.Shares(strings.TrimPrefix(id, "trace id "), token)
 	})
 
 	if e.redirect != "" && netfault.Shares(e.redirect, token) {

@@ -192,6 +192,7 @@ func (l *Limiter) wait(ctx context.Context, waitMax time.Duration) error {
 		if left > waitMax {
 			return &Error{
 				Fault: advice.Fault{
+					Reason:     advice.Budget,
 					Fate:       advice.TryAgain,
 					RetryAfter: left,
 					Problem:    "the call budget of this API is used up for the moment",
@@ -217,6 +218,7 @@ func (l *Limiter) take() (left time.Duration, err error) {
 	if left := l.notBefore.Sub(now); left > 0 {
 		return 0, &Error{
 			Fault: advice.Fault{
+				Reason:     advice.Throttled,
 				Fate:       advice.TryAgain,
 				Problem:    "the service asked to wait",
 				RetryAfter: left,

@@ -371,6 +371,7 @@ func (r *odata) strays(a answer) error {
 
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.BadAnswer,
 			Fate:    advice.NeedsFix,
 			Problem: host + " ignores the time filter: it lists alerts from outside of the window asked for",
 			Remedy: "check `filter` and `api_url`, and whether a proxy changes addresses " +

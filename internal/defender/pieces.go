@@ -289,7 +289,7 @@ func (p *pieces) putOff(w Window, cause error) error {
 
 	var e *Error
 	if errors.As(cause, &e) {
-		reason = e.Reason()
+		reason = e.Message()
 	}
 
 	if err := p.keeper.Defer(w, reason); err != nil {

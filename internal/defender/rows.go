@@ -84,6 +84,7 @@ func (b *body) cutShort(err error, host string) error {
 
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.BadAnswer,
 			Problem: host + " sent an empty answer",
 			Remedy:  notAList,
 		},
@@ -110,7 +111,7 @@ func unreadable(err error, host string) error {
 		return e
 	}
 
-	e = &Error{Fault: advice.Fault{Err: err}, Op: "reading an answer", Smaller: true}
+	e = &Error{Fault: advice.Fault{Reason: advice.BadAnswer, Err: err}, Op: "reading an answer", Smaller: true}
 	switch {
 	case errors.Is(err, page.ErrNotPage):
 		e.Problem = host + " answered with something that is not a list of alerts"
@@ -129,6 +130,7 @@ func unreadable(err error, host string) error {
 func tooMuch(op, problem string) *Error {
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.TooLarge,
 			Problem: problem,
 			Remedy: "smaller windows are tried by themselves; if it lasts, exclude the large alerts with `filter` " +
 				"where the API allows it, and look at them in the portal",

@@ -141,6 +141,7 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 		if a.link == "" || hops == mostEmpty {
 			return a, &Error{
 				Fault: advice.Fault{
+					Reason:  advice.BadAnswer,
 					Problem: r.client.service.host + " sends an empty page and no link to the next one",
 				},
 				Op:      r.facts.Reading,

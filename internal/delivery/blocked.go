@@ -3,6 +3,9 @@ package delivery
 import (
 	"sync/atomic"
 	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/health"
 )
 
 // signs are what the sender shows to other goroutines. The times are nanoseconds since
@@ -23,8 +26,8 @@ const (
 
 // Blockage is why Fluent Bit takes nothing.
 type Blockage struct {
-	Since          time.Time
-	Reason, Remedy string
+	Since time.Time
+	health.Trouble
 }
 
 // Blocked returns what has kept Fluent Bit from taking anything for some seconds; ok is
@@ -67,9 +70,12 @@ func (s *Sender) Blocked(now time.Time) (b Blockage, ok bool) {
 		}
 
 		return Blockage{
-			Since:  time.Unix(0, ns),
-			Reason: "Fluent Bit takes nothing: " + cause.reason,
-			Remedy: cause.remedy,
+			Since: time.Unix(0, ns),
+			Trouble: health.Trouble{
+				Reason:  advice.Blocked,
+				Message: "Fluent Bit takes nothing: " + cause.reason,
+				Remedy:  cause.remedy,
+			},
 		}, true
 	}
 

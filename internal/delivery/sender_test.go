@@ -292,8 +292,8 @@ func TestABlockageIsReportedAfterSomeSeconds(t *testing.T) {
 					}
 				}
 				b, blocked := s.Blocked(time.Now())
-				if blocked != (c.reason != "") || !strings.Contains(b.Reason, c.reason) {
-					t.Errorf("blocked %t, reason %q; want %q", blocked, b.Reason, c.reason)
+				if blocked != (c.reason != "") || !strings.Contains(b.Message, c.reason) {
+					t.Errorf("blocked %t, reason %q; want %q", blocked, b.Message, c.reason)
 				}
 			})
 		})

@@ -229,7 +229,7 @@ func TestASilentSignInServiceHoldsNobodyElseUp(t *testing.T) {
 	until(t, p, func() bool {
 		for key, s := range p.get(handle).input.Statuses() {
 			if string(key.TenantID) == customers[0].ID &&
-				(s.Errors == 0 || !strings.Contains(s.Reason, "sent nothing for 1s")) {
+				(s.Errors == 0 || !strings.Contains(s.Message, "sent nothing for 1s")) {
 				return false
 			}
 		}

@@ -99,8 +99,8 @@ func (c *cefBuilder) raw(id alert.ID) []byte {
 // health returns the line of a health record.
 func (c *cefBuilder) health(h Health) []byte {
 	c.pairs = c.pairs[:0]
-	c.add("reason", "", 1023, h.Reason)
-	c.add("msg", "", 1023, h.Remedy)
+	c.add("reason", "", 1023, string(h.Reason))
+	c.add("msg", "", 1023, h.sentence())
 	c.add("flexString2", "Tenant", 1023, c.tenant)
 
 	if h.State.Good() {

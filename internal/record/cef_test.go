@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
 )
@@ -190,7 +191,12 @@ func TestHealthAndRawRecords(t *testing.T) {
 		e := newEncoder(t, Options{TenantID: "tid", Tenant: "contoso", API: "siem", Format: format})
 		id := alert.MakeID("tid", "siem", bad, nil)
 		batch := e.Health(nil, Health{State: health.OK, LastSuccess: at, LagSeconds: 12.3, At: at})
-		batch = e.Health(batch, Health{State: health.Failing, Reason: "token dead\n", Remedy: "sign in = again", At: at})
+		batch = e.Health(batch, Health{State: health.Failing, Trouble: health.Trouble{
+			Reason:  advice.TokenDead,
+			Message: "expired\n",
+			Remedy:  "sign in = again",
+			Trace:   "trace id 1",
+		}, At: at})
 		batch = e.Raw(batch, 1, id, bad)
 		batch = e.Raw(batch, 1, id, []byte(`{"a":01}`))
 		var got []string
@@ -223,13 +229,16 @@ func TestHealthAndRawRecords(t *testing.T) {
 			prefix(
 				"health",
 				health,
-			) + `"status":"ok","reason":"","remedy":"","last_success":"2026-02-03T09:10:11.0000005Z","lag_seconds":12.3}`,
-			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant failing|8|reason=token dead\n msg=sign in \= again ` +
-				`flexString2=contoso flexString2Label=Tenant`,
+			) + `"status":"ok","reason":"","message":"","remedy":"","trace":"",` +
+				`"last_success":"2026-02-03T09:10:11.0000005Z","lag_seconds":12.3}`,
+			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant failing|8|reason=token_dead ` +
+				`msg=expired\n; sign in \= again flexString2=contoso flexString2Label=Tenant`,
 			prefix(
 				"health",
 				health,
-			) + `"status":"failing","reason":"token dead\n","remedy":"sign in = again","last_success":null,"lag_seconds":0.0}`,
+			) + `"status":"failing","reason":"token_dead","message":"expired\n",` +
+				`"remedy":"sign in = again",` +
+				`"trace":"trace id 1","last_success":null,"lag_seconds":0.0}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() +
 				` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
 			prefix("raw", id) + `"raw":"/3siYSI6"}`,

@@ -178,9 +178,8 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte 
 
 // Health is the state of a tenant at one moment.
 type Health struct {
+	health.Trouble
 	State       health.State
-	Reason      string    // what is wrong, empty when nothing is
-	Remedy      string    // what to do about it
 	LastSuccess time.Time // end of the last complete poll; zero when there was none
 	LagSeconds  float64   // age of the watermark
 	At          time.Time // the moment; the event's time
@@ -196,6 +195,18 @@ func (h Health) status() string {
 	return string(h.State)
 }
 
+// healthKeys is how many keys a health record has.
+const healthKeys = 8
+
+// sentence returns message and remedy in one text.
+func (h Health) sentence() string {
+	if h.Message == "" || h.Remedy == "" {
+		return h.Message + h.Remedy
+	}
+
+	return h.Message + "; " + h.Remedy
+}
+
 // Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null
 // when there never was one; the record_id is made of tenant, API and the moment.
 func (e *Encoder) Health(dst []byte, h Health) []byte {
@@ -204,8 +215,10 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 	start := len(dst)
 	dst = begin(dst, e.health, at, &id)
 	dst = appendStr(appendStr(dst, "status"), h.status())
-	dst = appendStr(appendStr(dst, "reason"), strings.ToValidUTF8(h.Reason, "\uFFFD"))
+	dst = appendStr(appendStr(dst, "reason"), string(h.Reason))
+	dst = appendStr(appendStr(dst, "message"), strings.ToValidUTF8(h.Message, "\uFFFD"))
 	dst = appendStr(appendStr(dst, "remedy"), strings.ToValidUTF8(h.Remedy, "\uFFFD"))
+	dst = appendStr(appendStr(dst, "trace"), strings.ToValidUTF8(h.Trace, "\uFFFD"))
 
 	dst = appendStr(dst, "last_success")
 	if h.LastSuccess.IsZero() {
@@ -216,10 +229,10 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 
 	dst = appendDouble(appendStr(dst, "lag_seconds"), finite(h.LagSeconds))
 	if e.content.cef {
-		return appendCEF(dst, start+atRecord, 6, e.cef.health(h))
+		return appendCEF(dst, start+atRecord, healthKeys, e.cef.health(h))
 	}
 
-	return setSize(dst, start+atRecord, 6)
+	return setSize(dst, start+atRecord, healthKeys)
 }
 
 // finite keeps out the doubles that JSON outputs cannot write.

@@ -124,7 +124,11 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 
 func TestTextsThatAreNotUTF8AreMended(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "t\xff", API: "graph", Format: FormatJSONCEF})
-	batch := e.Health(nil, Health{State: health.Failing, Reason: "a\xffb", LagSeconds: math.Inf(1)})
+	batch := e.Health(nil, Health{
+		Trouble:    health.Trouble{Message: "a\xffb", Remedy: "\xff", Trace: "\xff"},
+		State:      health.Failing,
+		LagSeconds: math.Inf(1),
+	})
 	batch = e.Raw(batch, 0, alert.ID{}, []byte("{"))
 	for len(batch) > 0 {
 		event, rest, err := Next(batch)

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"cmp"
+	"encoding/json"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
@@ -33,12 +35,13 @@ type Seen struct {
 	Time tick.Tick
 }
 
-// Status is what `defenderctl status` and the metrics show of one unit.
+// Status is what `defenderctl status` and the metrics show of one unit. It is kept as
+// JSON; the Trouble is its zero value while all is well.
 type Status struct {
-	TenantName              string
-	ClientID                alert.ClientID
-	State                   health.State
-	Reason, Remedy          string // why it fails, and what to do; no secrets
+	TenantName string
+	ClientID   alert.ClientID
+	State      health.State
+	health.Trouble
 	Since                   time.Time
 	LastSuccess, LastAlert  time.Time
 	LagSeconds              float64
@@ -47,6 +50,26 @@ type Status struct {
 	Deferred                int
 	EffectiveInterval       time.Duration
 	UpdatedAt               time.Time
+}
+
+// UnmarshalJSON implements json.Unmarshaler. Versions before this one wrote a sentence
+// as Reason: it becomes the Message.
+func (s *Status) UnmarshalJSON(data []byte) error {
+	type plain Status
+
+	var read plain
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+
+	if read.Reason != "" && !read.Reason.Known() {
+		read.Message = cmp.Or(read.Message, string(read.Reason))
+		read.Reason = ""
+	}
+
+	*s = Status(read)
+
+	return nil
 }
 
 // DeferredKind says what was deferred. It is written into the store as it is.

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/tick"
@@ -53,9 +55,12 @@ var goldenDeferred = []store.Deferred{
 }
 
 var goldenStatus = store.Status{
-	State:    "failing",
-	Reason:   "no network",
-	Remedy:   "see \"Set\x41side\": 1", // the word of format 1, which stays in a text
+	State: "failing",
+	Trouble: health.Trouble{
+		Reason:  advice.Unreachable,
+		Message: "no network",
+		Remedy:  "see \"Set\x41side\": 1", // the word of format 1, which stays in a text
+	},
 	Deferred: 3,
 }
 
@@ -123,7 +128,9 @@ func expectGolden(t *testing.T, s *Store, deferred []store.Deferred) {
 	}
 
 	statuses, err := s.Statuses(t.Context())
-	if got := statuses[testUnit]; err != nil || got.Reason != "no network" || got.Deferred != len(deferred) && got.Deferred != 0 {
+	if got := statuses[testUnit]; err != nil ||
+		got.Message != "no network" || got.Reason != "" && !got.Reason.Known() ||
+		got.Deferred != len(deferred) && got.Deferred != 0 {
 		t.Errorf("Statuses = %+v, %v", statuses, err)
 	}
 

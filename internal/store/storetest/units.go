@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -231,11 +233,15 @@ func endedContext(t *testing.T, b Backend) {
 func statuses(t *testing.T, b Backend) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
 	one := store.Status{
-		TenantName:        "Contoso \"quoted\" ü",
-		ClientID:          "c",
-		State:             "failing",
-		Reason:            "AADSTS700082",
-		Remedy:            "sign in",
+		TenantName: "Contoso \"quoted\" ü",
+		ClientID:   "c",
+		State:      "failing",
+		Trouble: health.Trouble{
+			Reason:  advice.TokenDead,
+			Message: "the refresh token has expired (AADSTS700082)",
+			Remedy:  "sign in",
+			Trace:   "trace id 1",
+		},
 		Since:             at,
 		LastSuccess:       at,
 		LastAlert:         at,
