@@ -12,12 +12,21 @@ import (
 // one with an empty value is left out. Words are quoted for a POSIX shell where they
 // have to be.
 func AcquireCommand(tenantID, clientID string, more ...string) string {
+	return acquireCommand("--tenant-id", cmp.Or(tenantID, "TENANT"), clientID, more)
+}
+
+// AcquireHomeCommand is AcquireCommand for a sign-in in the provider's own tenant.
+func AcquireHomeCommand(homeTenantID, clientID string, more ...string) string {
+	return acquireCommand("--home-tenant-id", homeTenantID, clientID, more)
+}
+
+func acquireCommand(flag, tenantID, clientID string, more []string) string {
 	words := []string{
 		"defenderctl",
 		"tokens",
 		"acquire",
-		"--tenant-id",
-		cmp.Or(tenantID, "TENANT"),
+		flag,
+		tenantID,
 		"--client-id",
 		cmp.Or(clientID, "CLIENT"),
 	}
@@ -37,5 +46,9 @@ func AcquireCommand(tenantID, clientID string, more ...string) string {
 
 // acquire returns the command that signs in for a.
 func (a App) acquire() string {
+	if a.Home != "" {
+		return cmp.Or(a.Acquire, AcquireHomeCommand(a.Home, a.ClientID))
+	}
+
 	return cmp.Or(a.Acquire, AcquireCommand(a.TenantID, a.ClientID))
 }

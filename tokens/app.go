@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -39,6 +40,9 @@ type App struct {
 	// TenantID is the customer's tenant: a GUID or a verified domain; ClientID the
 	// application (client) id.
 	TenantID, ClientID string
+	// Home is the provider's own tenant, whose user signed in and whose chain reaches
+	// the customer; empty: the user signed in to the customer's tenant itself.
+	Home string
 	// Version picks the endpoints.
 	Version Version
 	// Resource is the App ID URI of the API, such as https://graph.microsoft.com. A
@@ -56,9 +60,11 @@ type App struct {
 	Acquire string
 }
 
-// ChainKey returns the key of the chain that sign-ins to the application's own tenant
-// belong to.
-func (a App) ChainKey() ChainKey { return NewChainKey(a.LoginURL, a.TenantID, a.ClientID) }
+// ChainKey returns the key of the chain whose refresh tokens are redeemed for the
+// application.
+func (a App) ChainKey() ChainKey {
+	return NewChainKey(a.LoginURL, cmp.Or(a.Home, a.TenantID), a.ClientID)
+}
 
 // LoginHost returns the host of a sign-in URL in lower case, with its port unless that
 // is the scheme's own. A text that is not a URL comes back in lower case.

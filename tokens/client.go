@@ -26,6 +26,9 @@ type Access struct {
 	Scope string
 	// Rotated says that a new refresh token came with it.
 	Rotated bool
+	// SignedIn is Chain.Obtained of the chain with which it was got: a token of an
+	// earlier sign-in is told by it. Zero for an application's.
+	SignedIn time.Time
 }
 
 // Tokens is one successful answer of the token endpoint.

@@ -34,6 +34,9 @@ type keptChain struct {
 	newest  Chain
 	known   bool
 	unsaved bool
+	// anyway says that newest replaces what is stored, whatever that is. Otherwise it
+	// follows the stored state with its Version.
+	anyway bool
 	// unsavedSeeds are fingerprints that the store does not have yet.
 	unsavedSeeds [][32]byte
 	// saves counts the Saves that began.
@@ -170,6 +173,7 @@ func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	}
 
 	c.unsaved = false
+	c.anyway = false
 
 	// A Load that began later may have been quicker; its state stays.
 	if !ok || stored.Version >= c.newest.Version {
@@ -196,14 +200,49 @@ func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 	k.mu.Lock()
 	c := k.of(key)
 	chain.Version = c.newest.Version // of the stored state that this one follows
-	c.newest = chain
-	c.known = true
-	c.unsaved = true
-	c.saves++
-	c.unsavedSeeds = append(c.unsavedSeeds, seeds...)
+	c.keep(chain, true, seeds)
 	k.mu.Unlock()
 
 	return k.write(ctx, key)
+}
+
+// Swap implements ChainStore. An *UnsavedError says that the chain is kept in memory
+// until the store works again; should another state be stored by then, that one wins.
+func (k *Keeper) Swap(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
+	k.mu.Lock()
+	c := k.of(key)
+	before := *c
+	c.keep(chain, false, seeds)
+	saves := c.saves
+	k.mu.Unlock()
+
+	err := k.write(ctx, key)
+	if !errors.Is(err, ErrOvertaken) {
+		return err
+	}
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	if c.saves == saves { // else somebody saved meanwhile, who knows more
+		c.newest = before.newest
+		c.known = before.known
+		c.unsaved = before.unsaved
+		c.anyway = before.anyway
+		c.unsavedSeeds = before.unsavedSeeds
+	}
+
+	return err
+}
+
+// keep makes a chain the newest state, in memory only. The caller holds Keeper.mu.
+func (c *keptChain) keep(chain Chain, anyway bool, seeds [][32]byte) {
+	c.newest = chain
+	c.known = true
+	c.unsaved = true
+	c.anyway = anyway
+	c.saves++
+	c.unsavedSeeds = slices.Concat(c.unsavedSeeds, seeds)
 }
 
 // write stores what is in memory only.
@@ -212,9 +251,19 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	c := k.of(key)
 	chain := c.newest
 	seeds := slices.Clone(c.unsavedSeeds)
+
+	write := k.store.Swap
+	if c.anyway {
+		write = k.store.Save
+	}
 	k.mu.Unlock()
 
-	if err := k.store.Save(ctx, key, chain, seeds...); err != nil {
+	err := write(ctx, key, chain, seeds...)
+
+	switch {
+	case errors.Is(err, ErrOvertaken):
+		return err
+	case err != nil:
 		k.logFault(key, "cannot be written", err)
 		return &UnsavedError{err}
 	}
@@ -223,6 +272,7 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 
 	k.mu.Lock()
 	c.unsaved = false
+	c.anyway = false
 	c.unsavedSeeds = c.unsavedSeeds[len(seeds):]
 
 	if err == nil && ok {
@@ -262,6 +312,17 @@ func (k *Keeper) SeedSeen(ctx context.Context, key ChainKey, fingerprint [32]byt
 	}
 
 	return seen, err
+}
+
+// KeepAccess implements ChainStore. Nothing of it is kept in memory: a token that is
+// not kept costs one more redemption after a restart.
+func (k *Keeper) KeepAccess(ctx context.Context, at AccessKey, a Access) error {
+	return k.store.KeepAccess(ctx, at, a)
+}
+
+// KeptAccess implements ChainStore.
+func (k *Keeper) KeptAccess(ctx context.Context, at AccessKey) (a Access, ok bool, err error) {
+	return k.store.KeptAccess(ctx, at)
 }
 
 // Pending reports whether something of a chain is in memory only.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,6 +82,9 @@ type Input struct {
 	Tenants []Tenant
 	// DataDir and KeyFile are paths; KeyFile may be empty.
 	DataDir, KeyFile string
+	// GraphURL and PartnerURL override the hosts where customers are listed and consent
+	// is given; empty: the cloud's own. Each tenant has the effective ones.
+	GraphURL, PartnerURL string
 	// MaxConcurrency is the number of tenants polled at the same moment; 0: it follows
 	// from how many there are.
 	MaxConcurrency int
@@ -120,9 +124,14 @@ type Tenant struct {
 	// At most one of RefreshToken and RefreshTokenFile is set.
 	RefreshToken     secret.Text
 	RefreshTokenFile string
-	Grant            grant.Grant
-	API              alert.API
-	Cloud            cloud.Cloud
+	// HomeTenantID is the provider's own tenant, whose sign-in reaches this one, in
+	// lower case; empty: the tenant has a sign-in of its own. With it the refresh
+	// token, if any, is the seed of that tenant's chain, and Grant is
+	// grant.RefreshToken.
+	HomeTenantID alert.TenantID
+	Grant        grant.Grant
+	API          alert.API
+	Cloud        cloud.Cloud
 	// Region is in lower case, or empty.
 	Region string
 	// LoginURL, APIURL and Resource are scheme, host and, unless it is the scheme's
@@ -154,6 +163,9 @@ type Tenant struct {
 	CAFile      string
 	HTTPTimeout time.Duration
 
+	// GraphURL and PartnerURL are the hosts where the provider's customers are listed
+	// and consent is given, overrides already in them.
+	GraphURL, PartnerURL string
 	// DataDir and KeyFile are those of the input, for the commands that messages name.
 	DataDir, KeyFile string
 }
@@ -212,6 +224,8 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 		r.checkKeyFile(in.KeyFile)
 	}
 
+	in.GraphURL = r.address("graph_url", "")
+	in.PartnerURL = r.address("partner_url", "")
 	in.MaxConcurrency = int(r.integer("max_concurrency"))
 	in.BufferLimit = r.size("buffer_limit")
 	in.HealthInterval = r.duration("health_interval")
@@ -236,7 +250,7 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	}
 
 	for i := range in.Tenants {
-		in.Tenants[i].DataDir, in.Tenants[i].KeyFile = in.DataDir, in.KeyFile
+		in.adopt(&in.Tenants[i])
 	}
 
 	b.shared(in.Tenants)
@@ -248,6 +262,14 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in.sum = b.sum
 
 	return in, b.warnings, nil
+}
+
+// adopt gives a tenant what it has from the whole input.
+func (in *Input) adopt(t *Tenant) {
+	t.DataDir = in.DataDir
+	t.KeyFile = in.KeyFile
+	t.GraphURL = cmp.Or(in.GraphURL, cloud.GraphURL(t.Cloud))
+	t.PartnerURL = cmp.Or(in.PartnerURL, cloud.PartnerURL)
 }
 
 // shared warns, once a label, of labels that name more than one tenant.

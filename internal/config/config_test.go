@@ -55,6 +55,8 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		HTTPTimeout:   time.Minute,
 		ClientSecret:  secret.New(hidden),
 		DataDir:       "/var/lib/defender",
+		GraphURL:      "https://graph.microsoft.com",
+		PartnerURL:    "https://api.partnercenter.microsoft.com",
 	}
 	if got := in.Tenants[0]; !got.Equal(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -156,6 +158,30 @@ func TestWhatAUserMayWrite(t *testing.T) {
 					in.HealthInterval == 5*time.Minute && in.MetricsListen == ":9180" &&
 					in.MetricsTokenFile == dir+"/secret" &&
 					slices.Equal(in.MetricsHosts, []string{"a.example", "b", "c.example"}) && in.AllowThreaded
+			},
+		},
+		"a home tenant, in any case": {
+			good("home_tenant_id", strings.ToUpper(home), "refresh_token", "0.A", "client_secret", ""),
+			func(_ *Input, t Tenant) bool {
+				return t.HomeTenantID == home && t.Grant == grant.RefreshToken && t.RefreshToken.Reveal() == "0.A"
+			},
+		},
+		"a home tenant for siem": {
+			good("home_tenant_id", home, "api", "siem", "region", "eu"),
+			func(_ *Input, t Tenant) bool { return t.HomeTenantID == home && t.Endpoint.V1 },
+		},
+		"no home tenant": {
+			good("home_tenant_id", "None"),
+			func(_ *Input, t Tenant) bool { return t.HomeTenantID == "" && t.Grant == grant.Auto },
+		},
+		"the home tenant itself": {
+			good("tenant_id", home, "home_tenant_id", home),
+			func(_ *Input, t Tenant) bool { return t.HomeTenantID == home && t.TenantID == home },
+		},
+		"hosts of the provider's side": {
+			good("cloud", "gcchigh", "partner_url", "http://localhost:81"),
+			func(in *Input, t Tenant) bool {
+				return in.GraphURL == "" && t.GraphURL == "https://graph.microsoft.us" && t.PartnerURL == "http://localhost:81"
 			},
 		},
 		"ca_file": {good("ca_file", dir+"/cert.pem"), func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},

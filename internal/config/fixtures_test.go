@@ -24,6 +24,7 @@ import (
 const (
 	contoso = "99999999-8888-7777-6666-555555555555"
 	app     = "11111111-2222-3333-4444-555555555555"
+	home    = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 	hidden  = "hUsh-7~secret.Value"
 )
 

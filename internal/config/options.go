@@ -125,6 +125,15 @@ var options = []Option{
 		Help:  "File with the seed refresh token; trimmed, and read again when it changes.",
 	},
 	{
+		Name:  "home_tenant_id",
+		Kind:  KindString,
+		Scope: PerTenant,
+		Help: "GUID of the provider's own tenant: the customer is reached with the provider's sign-in there (GDAP or " +
+			"a guest account), which all such customers, inputs and APIs share. " +
+			"`refresh_token` or `refresh_token_file` beside it, or in the `defaults` of a tenants file, is the seed of that sign-in; a tenant's own is an error. `grant` must be `auto` or " +
+			"`refresh_token`. `none` lets a tenant opt out of a default.",
+	},
+	{
 		Name:    "grant",
 		Kind:    KindEnum,
 		Scope:   PerTenant,
@@ -310,6 +319,20 @@ var options = []Option{
 		Kind:  KindFile,
 		Scope: InputWide,
 		Help:  "File with a 32-byte key (base64) that encrypts tokens in the store.",
+	},
+	{
+		Name:  "graph_url",
+		Kind:  KindURL,
+		Scope: InputWide,
+		Help: "Microsoft Graph, where the relationships with customers are listed; from `cloud` if not set. " +
+			"As `login_url`.",
+	},
+	{
+		Name:  "partner_url",
+		Kind:  KindURL,
+		Scope: InputWide,
+		Help: "Partner Center, where consent is given for customers; `" + cloud.PartnerURL + "` if not set. " +
+			"As `login_url`.",
 	},
 	{
 		Name:  "max_concurrency",

@@ -29,6 +29,7 @@ func (r *reader) readTenant() Tenant {
 	t.ClientID = r.clientID()
 	signIn, grantAt := r.enum("grant")
 	t.Grant = grant.Grant(signIn)
+	r.home(&t, grantAt)
 	r.credentials(&t, grantAt)
 
 	api, apiAt := r.enum("api")
@@ -185,6 +186,10 @@ func (r *reader) applicationCredential(t *Tenant) bool {
 func (r *reader) seedToken(t *Tenant) bool {
 	values := r.group("refresh_token", "refresh_token_file")
 	text, file := values[0], values[1]
+
+	if !r.seedFits(*t, values) {
+		return false
+	}
 
 	if text.text != "" && file.text != "" {
 		r.fault("refresh_token_file", file, "refresh_token and refresh_token_file are set: two tokens at once",

@@ -71,7 +71,10 @@ func brokenTenants() map[string]string {
 			"\n  client_secret_file: DIR/none\ntenants:\n  - tenant_id: a.example\n  - tenant_id: b.example\n",
 		"secret pasted as file": "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret_file: " + hidden +
 			"\n",
-		"two credentials": minimal + "    client_secret_file: DIR/secret\n",
+		"a refresh token of a tenant's own beside a home tenant": "defaults:\n  home_tenant_id: " + home + "\n" + minimal +
+			"    refresh_token_file: DIR/token\n",
+		"provider's hosts in a tenants file": minimal + "    graph_url: http://localhost\n    partner_url: http://localhost\n",
+		"two credentials":                    minimal + "    client_secret_file: DIR/secret\n",
 		"a tenant's name in faults": "tenants:\n  - tenant_id: a.example\n    tenant_name: Contoso Ltd\n    client_id: " + app +
 			"\n    client_secret: x\n    updates: perhaps\n",
 	}

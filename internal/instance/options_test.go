@@ -174,6 +174,7 @@ func (w *workshop) valuesOf() map[string]keyCase {
 		"grant":         "refresh_token",
 		"refresh_token": "0.AXoA-token-that-looks-like-one-of-Microsoft",
 	}
+	provider := map[string]string{"home_tenant_id": "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"}
 	metrics := map[string]string{"metrics_listen": w.address}
 
 	return map[string]keyCase{
@@ -181,6 +182,9 @@ func (w *workshop) valuesOf() map[string]keyCase {
 		"client_certificate_file": {value: w.path("pem"), beside: noSecret},
 		"refresh_token":           {value: "0.AXoAnother-token-that-looks-like-one-of-Microsoft"},
 		"cloud":                   {value: "gcchigh"},
+		"home_tenant_id":          {value: "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"},
+		"graph_url":               {beside: provider},
+		"partner_url":             {beside: provider},
 		"region":                  {beside: map[string]string{"api": "endpoint"}},
 		"data_dir":                {value: w.path("elsewhere")},
 		"key_file":                {value: w.path("key")},

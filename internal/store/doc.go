@@ -15,6 +15,10 @@
 // back by CrashWindow, because the chunk files of Fluent Bit may have lost that much
 // (Store.CrashedMachine).
 //
+// A chain is replaced under its lock, and with Chains.Swap only by the state that
+// follows the stored one: a slow redemption never overwrites a newer sign-in. Access
+// tokens are kept with a key only.
+//
 // With a key, tokens that are not encrypted, or not those that were written last, are
 // refused (ErrPlain, ErrTampered). Only Chains.Rekey takes them as good.
 //

@@ -13,6 +13,7 @@ import (
 // concurrent use. Package sqlite has one in files of this machine.
 type Store interface {
 	Units
+	Documents
 	// Tokens returns the chains of refresh tokens.
 	Tokens() Chains
 	// Warnings are sentences for the operator about the place: rights that are too
@@ -32,6 +33,21 @@ type Store interface {
 	Close() error
 }
 
+// MaxDocument bounds a document, in bytes.
+const MaxDocument = 16 << 20
+
+// Documents is the part of a store that keeps small named texts, which are no secrets:
+// the last good list of customers, for instance.
+type Documents interface {
+	// Document returns what SetDocument kept last under a name; ok is false if there is
+	// nothing.
+	Document(ctx context.Context, name string) (body []byte, ok bool, err error)
+	// SetDocument keeps a body under a name, in place of the one before it; nil removes
+	// it. A body above MaxDocument is refused. When it returns nil, the document
+	// survives a crash of the machine.
+	SetDocument(ctx context.Context, name string, body []byte) error
+}
+
 // Chains is the part of a store that keeps chains of refresh tokens. Packages
 // tokenstest and storetest have its conformance tests.
 type Chains interface {
@@ -39,13 +55,14 @@ type Chains interface {
 	// List returns every chain, ordered by tenant, client and host. Where none may be
 	// used (ErrKey, ErrPlain, ErrTampered), each says so.
 	List(ctx context.Context) ([]ChainInfo, error)
-	// Remove forgets a chain and its seeds: a seed token that is still configured
-	// starts a new chain. It reports whether there was one.
+	// Remove forgets a chain, its seeds and its access tokens: a seed token that is
+	// still configured starts a new chain. It reports whether there was one.
 	Remove(ctx context.Context, key tokens.ChainKey) (removed bool, err error)
 	// Rekey encrypts every token with newKey (32 bytes), or keeps them plain if it is
 	// nil, and goes on with that key. Tokens that are not encrypted, and chains that do
 	// not fit their seal, are taken as good. No inputs may run meanwhile (ErrInUse):
-	// they would go on with the old key. It returns the number of chains that changed.
+	// they would go on with the old key. Access tokens are dropped. It returns the
+	// number of chains that changed.
 	Rekey(ctx context.Context, newKey []byte) (changed int, err error)
 }
 

@@ -3,6 +3,7 @@ package wiring
 import (
 	"net/url"
 	"path/filepath"
+	"slices"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
@@ -17,50 +18,80 @@ const DefaultDataDir = "/var/lib/defender"
 // very input uses the token: every setting that decides about the chain, its store or
 // the way to the service is in it, unless it has its default.
 func acquireCommand(t config.Tenant) string {
-	unless := func(value, usual string) string {
-		if value == usual {
-			return ""
+	usual, _ := cloud.Lookup(t.Cloud, t.API, t.Region) // where it knows no host, api_url is one's own
+	reach := []string{
+		"--cloud",
+		unless(string(t.Cloud), string(cloud.Commercial)),
+		"--login-url",
+		unless(t.LoginURL, usual.LoginURL),
+		"--ca-file",
+		absolute(t.CAFile),
+		"--proxy",
+		proxyToShow(t),
+		"--data-dir",
+		unless(absolute(t.DataDir), DefaultDataDir),
+		"--key-file",
+		absolute(t.KeyFile),
+	}
+	credential := []string{
+		"--client-secret-file",
+		absolute(t.ClientSecretFile),
+		"--client-certificate-file",
+		absolute(t.ClientCertificateFile),
+	}
+
+	if t.HomeTenantID != "" {
+		hosts := []string{
+			"--graph-url",
+			unless(t.GraphURL, cloud.GraphURL(t.Cloud)),
+			"--partner-url",
+			unless(t.PartnerURL, cloud.PartnerURL),
 		}
 
-		return value
+		return tokens.AcquireHomeCommand(
+			string(t.HomeTenantID),
+			string(t.ClientID),
+			slices.Concat(credential, hosts, reach)...,
+		)
 	}
-	usual, _ := cloud.Lookup(t.Cloud, t.API, t.Region) // where it knows no host, api_url is one's own
 
-	proxy := t.Proxy.Reveal()
-	if u, err := url.Parse(proxy); err != nil || u.User != nil {
-		proxy = "" // a password has no place in a log
+	name := []string{"--tenant-name", unless(t.TenantName, string(t.TenantID))}
+	api := []string{
+		"--api",
+		unless(string(t.API), string(alert.Graph)),
+		"--region",
+		t.Region,
+		"--api-url",
+		unless(t.APIURL, usual.APIURL),
+		"--resource",
+		unless(t.Resource, usual.Resource),
 	}
 
 	return tokens.AcquireCommand(
 		string(t.TenantID),
 		string(t.ClientID),
-		"--tenant-name",
-		unless(t.TenantName, string(t.TenantID)),
-		"--client-secret-file",
-		absolute(t.ClientSecretFile),
-		"--client-certificate-file",
-		absolute(t.ClientCertificateFile),
-		"--api",
-		unless(string(t.API), string(alert.Graph)),
-		"--cloud",
-		unless(string(t.Cloud), string(cloud.Commercial)),
-		"--region",
-		t.Region,
-		"--login-url",
-		unless(t.LoginURL, usual.LoginURL),
-		"--api-url",
-		unless(t.APIURL, usual.APIURL),
-		"--resource",
-		unless(t.Resource, usual.Resource),
-		"--ca-file",
-		absolute(t.CAFile),
-		"--proxy",
-		proxy,
-		"--data-dir",
-		unless(absolute(t.DataDir), DefaultDataDir),
-		"--key-file",
-		absolute(t.KeyFile),
+		slices.Concat(name, credential, api, reach)...,
 	)
+}
+
+// unless returns a value, or nothing for the usual one.
+func unless(value, usual string) string {
+	if value == usual {
+		return ""
+	}
+
+	return value
+}
+
+// proxyToShow returns the proxy, or nothing for one with a password, which has no place
+// in a log.
+func proxyToShow(t config.Tenant) string {
+	proxy := t.Proxy.Reveal()
+	if u, err := url.Parse(proxy); err != nil || u.User != nil {
+		return ""
+	}
+
+	return proxy
 }
 
 // absolute is a path as it reads from any directory: a person's is seldom Fluent Bit's.

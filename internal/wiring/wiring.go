@@ -39,6 +39,7 @@ func Application(t config.Tenant, log *slog.Logger) tokens.App {
 		LoginURL:   t.LoginURL,
 		TenantID:   string(t.TenantID),
 		ClientID:   string(t.ClientID),
+		Home:       string(t.HomeTenantID),
 		Version:    version,
 		Resource:   t.Resource,
 		Credential: credential(t, log),
@@ -61,6 +62,25 @@ func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
 		Log:        p.Log,
 		OnSkew:     p.LoginClock,
 	})
+}
+
+// HomeSource returns the source of access tokens for a resource in the provider's own
+// tenant, such as cloud.GraphResource or cloud.PartnerURL: what lists customers and gives
+// consent for them. The tenant must have a home_tenant_id. Each token that has to be
+// got redeems the chain there.
+func (p Parts) HomeSource(chains tokens.ChainStore, resource string) (*tokens.Source, error) {
+	if p.Tenant.HomeTenantID == "" {
+		return nil, fmt.Errorf("home_tenant_id (tenant %s): missing; set it to the provider's own tenant",
+			p.Tenant.TenantName)
+	}
+
+	home := p
+	home.Tenant.TenantID = p.Tenant.HomeTenantID
+	home.Tenant.TenantName = string(p.Tenant.HomeTenantID)
+	home.Tenant.Resource = resource
+	home.Tenant.Endpoint.V1 = false
+
+	return home.Source(chains)
 }
 
 // Reader returns the reader of the tenant's API. limiter holds its requests back; nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ func TestChainStore(t *testing.T, open func() tokens.ChainStore) {
 		{"what was saved is loaded, field by field, by any holder", savedIsLoaded},
 		{"empty fields stay empty", emptyStaysEmpty},
 		{"each save replaces the state and advances Version, whatever Version it was given", saveReplaces},
+		{"a swap replaces only the state that it follows", swapFollows},
+		{"of many swaps at the same moment one is made", swapsAtOnce},
 		{"chains with different host, tenant or client do not touch each other", chainsDoNotMix},
 		{"seeds are remembered for good, also when given again or several at once", seedsAreRemembered},
 		{"one holder at a time has the lock of a chain; reading and writing need no lock", lockExcludes},
@@ -43,6 +46,8 @@ func fullChain(refresh string) tokens.Chain {
 		TenantName: "Contoso Straße",
 		Obtained:   time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),
 		Refreshed:  time.Date(2026, 2, 4, 4, 5, 6, 0, time.UTC),
+		Home:       true,
+		Confirmed:  time.Date(2026, 2, 5, 4, 5, 6, 0, time.UTC),
 	}
 }
 
@@ -87,7 +92,7 @@ func savedIsLoaded(t *testing.T, open func() tokens.ChainStore) {
 		t.Error("a token changed on its way")
 	}
 
-	if got.Account != want.Account || got.TenantName != want.TenantName ||
+	if got.Account != want.Account || got.TenantName != want.TenantName || !got.Home ||
 		!reflect.DeepEqual(got.Dead, want.Dead) {
 		t.Errorf("got %+v", got)
 	}
@@ -96,6 +101,7 @@ func savedIsLoaded(t *testing.T, open func() tokens.ChainStore) {
 		"Obtained":  {got.Obtained, want.Obtained},
 		"Refreshed": {got.Refreshed, want.Refreshed},
 		"Rejected":  {got.Rejected, want.Rejected},
+		"Confirmed": {got.Confirmed, want.Confirmed},
 	} {
 		if !pair[0].Equal(pair[1]) {
 			t.Errorf("%s is %v, want %v", name, pair[0], pair[1])
@@ -109,7 +115,7 @@ func emptyStaysEmpty(t *testing.T, open func() tokens.ChainStore) {
 	must(t, err)
 
 	if !got.Previous.IsZero() || !got.Obtained.IsZero() || !got.Refreshed.IsZero() || !got.Rejected.IsZero() ||
-		!got.Dead.IsZero() {
+		!got.Dead.IsZero() || got.Home || !got.Confirmed.IsZero() {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -135,6 +141,82 @@ func saveReplaces(t *testing.T, open func() tokens.ChainStore) {
 		}
 
 		last = got.Version
+	}
+}
+
+func swapFollows(t *testing.T, open func() tokens.ChainStore) {
+	k, s := chainKey("swap"), open()
+	expectOvertaken := func(version int64, refresh string) {
+		t.Helper()
+
+		c := fullChain("overtaken")
+		c.Version = version
+
+		if err := s.Swap(t.Context(), k, c, [32]byte{9}); !errors.Is(err, tokens.ErrOvertaken) {
+			t.Errorf("Swap after version %d: %v, want ErrOvertaken", version, err)
+		}
+
+		if got, _, err := open().Load(t.Context(), k); err != nil || got.Refresh.Reveal() != refresh {
+			t.Errorf("%q is stored, %v; want %q", got.Refresh.Reveal(), err, refresh)
+		}
+	}
+
+	expectOvertaken(1, "")
+	must(t, s.Swap(t.Context(), k, fullChain("a"), [32]byte{1}))
+
+	first, _, err := s.Load(t.Context(), k)
+	must(t, err)
+	expectOvertaken(0, "a")
+
+	next := fullChain("b")
+	next.Version = first.Version
+	must(t, s.Swap(t.Context(), k, next))
+	expectOvertaken(first.Version, "b")
+
+	second, _, err := s.Load(t.Context(), k)
+	must(t, err)
+	must(t, s.Save(t.Context(), k, fullChain("of a person")))
+	expectOvertaken(second.Version, "of a person")
+
+	for fingerprint, want := range map[[32]byte]bool{{1}: true, {9}: false} {
+		if seen, err := s.SeedSeen(t.Context(), k, fingerprint); err != nil || seen != want {
+			t.Errorf("seed %d: seen %v, err %v", fingerprint[0], seen, err)
+		}
+	}
+}
+
+func swapsAtOnce(t *testing.T, open func() tokens.ChainStore) {
+	k := chainKey("swaps")
+	must(t, open().Save(t.Context(), k, fullChain("a")))
+
+	before, _, err := open().Load(t.Context(), k)
+	must(t, err)
+
+	var (
+		wg   sync.WaitGroup
+		made atomic.Int32
+	)
+
+	for range 8 {
+		s := open()
+
+		wg.Go(func() {
+			next := fullChain("b")
+			next.Version = before.Version
+
+			switch err := s.Swap(t.Context(), k, next); {
+			case err == nil:
+				made.Add(1)
+			case !errors.Is(err, tokens.ErrOvertaken):
+				t.Error(err)
+			}
+		})
+	}
+
+	wg.Wait()
+
+	if made.Load() != 1 {
+		t.Errorf("%d swaps of one state were made", made.Load())
 	}
 }
 

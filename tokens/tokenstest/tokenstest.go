@@ -15,6 +15,7 @@ type Store struct {
 	mu    sync.Mutex
 	rows  map[tokens.ChainKey]tokens.Chain
 	seeds map[tokens.ChainKey]map[[32]byte]bool
+	kept  map[tokens.AccessKey]tokens.Access
 	locks map[tokens.ChainKey]chan struct{}
 	fail  map[string]error
 	saves int
@@ -25,13 +26,15 @@ func New() *Store {
 	return &Store{
 		rows:  map[tokens.ChainKey]tokens.Chain{},
 		seeds: map[tokens.ChainKey]map[[32]byte]bool{},
+		kept:  map[tokens.AccessKey]tokens.Access{},
 		locks: map[tokens.ChainKey]chan struct{}{},
 		fail:  map[string]error{},
 	}
 }
 
-// Fail makes every later call of one method ("Lock", "Load", "Save" or "SeedSeen")
-// return err, without any effect; nil ends that.
+// Fail makes every later call of one method ("Lock", "Load", "Save", which stands for
+// Swap too, "SeedSeen", "KeepAccess" or "KeptAccess") return err, without any effect;
+// nil ends that.
 func (s *Store) Fail(method string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,7 +42,7 @@ func (s *Store) Fail(method string, err error) {
 	s.fail[method] = err
 }
 
-// Saves returns how many calls of Save have succeeded.
+// Saves returns how many calls of Save and Swap have succeeded.
 func (s *Store) Saves() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,6 +96,23 @@ func (s *Store) Save(_ context.Context, key tokens.ChainKey, c tokens.Chain, see
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	return s.save(key, c, seeds)
+}
+
+// Swap implements tokens.ChainStore.
+func (s *Store) Swap(_ context.Context, key tokens.ChainKey, c tokens.Chain, seeds ...[32]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.fail["Save"] == nil && s.rows[key].Version != c.Version {
+		return tokens.ErrOvertaken
+	}
+
+	return s.save(key, c, seeds)
+}
+
+// save does the work of Save. The caller holds s.mu.
+func (s *Store) save(key tokens.ChainKey, c tokens.Chain, seeds [][32]byte) error {
 	if err := s.fail["Save"]; err != nil {
 		return err
 	}
@@ -111,6 +131,40 @@ func (s *Store) Save(_ context.Context, key tokens.ChainKey, c tokens.Chain, see
 	s.saves++
 
 	return nil
+}
+
+// KeepAccess implements tokens.ChainStore. This store keeps access tokens as one that
+// encrypts.
+func (s *Store) KeepAccess(_ context.Context, at tokens.AccessKey, a tokens.Access) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.fail["KeepAccess"]; err != nil {
+		return err
+	}
+
+	if a.Token.IsZero() {
+		delete(s.kept, at)
+		return nil
+	}
+
+	s.kept[at] = a
+
+	return nil
+}
+
+// KeptAccess implements tokens.ChainStore.
+func (s *Store) KeptAccess(_ context.Context, at tokens.AccessKey) (tokens.Access, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if err := s.fail["KeptAccess"]; err != nil {
+		return tokens.Access{}, false, err
+	}
+
+	a, ok := s.kept[at]
+
+	return a, ok, nil
 }
 
 // SeedSeen implements tokens.ChainStore.

@@ -16,8 +16,11 @@ type Row struct {
 	// Refresh and Previous are tokens as Encrypt returns them.
 	Refresh, Previous         []byte
 	Account, TenantName, Dead string
-	// Obtained, Refreshed and Rejected are in nanoseconds since 1970; 0 is no time.
-	Obtained, Refreshed, Rejected int64
+	// Obtained, Refreshed, Rejected and Confirmed are in nanoseconds since 1970; 0 is no
+	// time.
+	Obtained, Refreshed, Rejected, Confirmed int64
+	// Home says that other tenants are reached with the chain.
+	Home bool
 }
 
 // Removal returns the row that takes the place of an old one when its chain is removed.
@@ -41,6 +44,8 @@ func NewRow(k *Key, key tokens.ChainKey, c tokens.Chain, version int64) (r Row, 
 		Obtained:   nanos(c.Obtained),
 		Refreshed:  nanos(c.Refreshed),
 		Rejected:   nanos(c.Rejected),
+		Confirmed:  nanos(c.Confirmed),
+		Home:       c.Home,
 	}
 
 	r.Refresh, err = k.Encrypt(r.place("refresh"), c.Refresh)
@@ -62,6 +67,8 @@ func (r *Row) Chain(k *Key, plainToo bool) (tokens.Chain, error) {
 		Obtained:   fromNanos(r.Obtained),
 		Refreshed:  fromNanos(r.Refreshed),
 		Version:    r.Version,
+		Home:       r.Home,
+		Confirmed:  fromNanos(r.Confirmed),
 	}
 	if err := c.Dead.UnmarshalText([]byte(r.Dead)); err != nil {
 		return c, err
@@ -104,7 +111,8 @@ func (r *Row) place(field string) Place {
 	return Place{Key: r.Key, Field: field, Version: r.Version}
 }
 
-// Bytes returns the whole row as one unambiguous text, for checksums.
+// Bytes returns the whole row as one unambiguous text, for checksums. The text of a row
+// that an older version wrote, which knew neither Confirmed nor Home, stays the same.
 func (r *Row) Bytes() []byte {
 	var b []byte
 
@@ -130,6 +138,15 @@ func (r *Row) Bytes() []byte {
 
 	if r.Removed {
 		b = append(b, 1)
+	}
+
+	if r.Home {
+		b = append(b, 2)
+	}
+
+	if r.Confirmed != 0 {
+		b = append(b, 3)
+		number(r.Confirmed)
 	}
 
 	return b

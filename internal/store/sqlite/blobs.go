@@ -218,7 +218,8 @@ func verifyUnits(q querier) error {
 	var n int64
 	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds)
 		+ (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
-		+ (SELECT count(tries) FROM deferred) + (SELECT count(since) FROM rewinds)`).
+		+ (SELECT count(tries) FROM deferred) + (SELECT count(since) FROM rewinds)
+		+ (SELECT count(crc) FROM documents)`).
 		Scan(&n); err != nil {
 		return err
 	}

@@ -11,20 +11,32 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-const tokensSchema = `
+// SQLite keeps these texts as they are, and files are compared with them: a change, even
+// of a space, needs a new version (upgrade.go).
+const tokensSchema = chainsSchema + `
+	CREATE TABLE seeds (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL, fingerprint BLOB NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, client_id, fingerprint)) WITHOUT ROWID;` + accessSchema
+
+const chainsSchema = `
 	CREATE TABLE chains (
 		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL,
 		version INTEGER NOT NULL, removed INTEGER NOT NULL,
 		refresh BLOB, previous BLOB, account TEXT NOT NULL, tenant_name TEXT NOT NULL,
 		obtained INTEGER NOT NULL, refreshed INTEGER NOT NULL, dead TEXT NOT NULL, rejected INTEGER NOT NULL,
+		confirmed INTEGER NOT NULL, home INTEGER NOT NULL,
 		crc INTEGER NOT NULL,
-		PRIMARY KEY (login_host, tenant_id, client_id));
-	CREATE TABLE seeds (
-		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL, fingerprint BLOB NOT NULL,
-		PRIMARY KEY (login_host, tenant_id, client_id, fingerprint)) WITHOUT ROWID;`
+		PRIMARY KEY (login_host, tenant_id, client_id));`
+
+const accessSchema = `
+	CREATE TABLE access (
+		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, client_id TEXT NOT NULL,
+		customer TEXT NOT NULL, resource TEXT NOT NULL,
+		expiry INTEGER NOT NULL, sealed BLOB NOT NULL,
+		PRIMARY KEY (login_host, tenant_id, client_id, customer, resource)) WITHOUT ROWID;`
 
 const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous,
-	account, tenant_name, obtained, refreshed, dead, rejected, crc`
+	account, tenant_name, obtained, refreshed, dead, rejected, confirmed, home, crc`
 
 const sealName = "seal"
 
@@ -114,7 +126,7 @@ func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) err
 // write puts a row in the place of the one of its chain.
 func (t chainTable) write(r *seal.Row) error {
 	err := t.exec(
-		`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Key.LoginHost,
 		r.Key.TenantID,
 		r.Key.ClientID,
@@ -128,6 +140,8 @@ func (t chainTable) write(r *seal.Row) error {
 		r.Refreshed,
 		r.Dead,
 		r.Rejected,
+		r.Confirmed,
+		r.Home,
 		checksum(r),
 	)
 
@@ -157,6 +171,8 @@ func scanChain(r *seal.Row, scan func(...any) error) error {
 		&r.Refreshed,
 		&r.Dead,
 		&r.Rejected,
+		&r.Confirmed,
+		&r.Home,
 		&crc,
 	); err != nil {
 		return err
@@ -198,9 +214,12 @@ func verifyChains(q querier) error {
 		return err
 	}
 
-	var seeds int64
+	var seeds, kept int64
+	if err := q.QueryRow(`SELECT count(fingerprint) FROM seeds`).Scan(&seeds); err != nil {
+		return err
+	}
 
-	return q.QueryRow(`SELECT count(fingerprint) FROM seeds`).Scan(&seeds)
+	return q.QueryRow(`SELECT count(sealed) FROM access`).Scan(&kept)
 }
 
 // seed is the mark that a chain once began with a token; the zero fingerprint stands for

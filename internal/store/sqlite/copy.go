@@ -301,14 +301,7 @@ func (sh *shared) restoreTokens() (bool, error) {
 		return false, explain(sh.dir.join(copyFile), err)
 	}
 
-	c := &file{
-		spec: sh.tokens.spec,
-		dir:  sh.dir,
-		now:  sh.now,
-		log:  sh.log,
-	}
-	c.name = copyFile
-	c.params = copyParams
+	c := sh.copyToRead()
 
 	err = c.dir.inspect(copyFile)
 	if err == nil {
@@ -346,7 +339,24 @@ func (sh *shared) restoreTokens() (bool, error) {
 	return false, renameErr
 }
 
-// refreshCopy makes the copy anew at start unless it is good and of the same generation.
+// copyToRead returns the copy as a file of its own, not open yet. One of an older version
+// stays as it is: the file that is made of it is converted, and the copy made anew.
+func (sh *shared) copyToRead() *file {
+	c := &file{
+		spec: sh.tokens.spec,
+		dir:  sh.dir,
+		now:  sh.now,
+		log:  sh.log,
+	}
+	c.name = copyFile
+	c.params = copyParams
+	c.asItIs = true
+
+	return c
+}
+
+// refreshCopy makes the copy anew at start unless it is good, of the present version and
+// of the same generation.
 // A copy that is newer than the file, by its seal, takes the file's place: somebody put
 // back an older one, or the disk lost what it had promised to keep. While another process
 // has the file open, it is refused instead.
@@ -356,7 +366,7 @@ func (sh *shared) refreshCopy() {
 		return // nothing was ever saved; or whoever uses the table next reports it
 	}
 
-	its, sealed := sh.generationOfCopy()
+	its, sealed, current := sh.generationOfCopy()
 	switch {
 	case its > mine && sealed:
 		_ = sh.tokens.disconnect()
@@ -368,7 +378,7 @@ func (sh *shared) refreshCopy() {
 				sh.log.Error(explain(sh.tokens.path(), err).Error())
 			}
 		}
-	case its != mine:
+	case its != mine || !current:
 		sh.copyTrouble(sh.wholeCopy())
 	}
 }
@@ -377,35 +387,33 @@ func (sh *shared) refreshCopy() {
 var errOlder = fmt.Errorf("%w: it is older than its copy", store.ErrDamaged)
 
 // generationOfCopy returns how many changes the copy has seen, -1 if that cannot be told;
-// sealed reports whether a seal with our key says so.
-func (sh *shared) generationOfCopy() (generation int64, sealed bool) {
-	c := &file{
-		spec: sh.tokens.spec,
-		dir:  sh.dir,
-		now:  sh.now,
-		log:  sh.log,
-	}
-	c.name = copyFile
-	c.params = copyParams
+// sealed reports whether a seal with our key says so, current whether the copy is of the
+// present version.
+func (sh *shared) generationOfCopy() (generation int64, sealed, current bool) {
+	c := sh.copyToRead()
 
 	info, err := os.Lstat(c.path())
 	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 || c.connect() != nil {
-		return -1, false
+		return -1, false, false
 	}
 	defer c.disconnect()
 
-	if c.db.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&generation) != nil {
-		return -1, false
+	var version int64
+	if c.db.QueryRow(`SELECT (SELECT v FROM meta WHERE k = 'generation'), (SELECT v FROM meta WHERE k = 'version')`).
+		Scan(&generation, &version) != nil {
+		return -1, false, false
 	}
+
+	current = version == c.version
 
 	var stored []byte
 
 	key := sh.key.Load()
 	if key == nil || c.db.QueryRow(`SELECT v FROM meta WHERE k = '`+sealName+`'`).Scan(&stored) != nil {
-		return generation, false
+		return generation, false, current
 	}
 
 	counted, ok := key.Generation(stored)
 
-	return generation, ok && counted == uint64(generation)
+	return generation, ok && counted == uint64(generation), current
 }

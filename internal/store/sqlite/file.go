@@ -37,6 +37,8 @@ type spec struct {
 	verify func(q querier) error
 	// lost is what the log says when a damaged file could not be restored.
 	lost string
+	// asItIs leaves a file of an older version as it is. Only a copy is read so.
+	asItIs bool
 }
 
 // querier is the part of sql.DB and sql.Tx that reading needs.
@@ -329,6 +331,14 @@ func (f *file) check(db *sql.DB) error {
 
 	if result != "ok" {
 		return fmt.Errorf("%w: %s", store.ErrDamaged, result)
+	}
+
+	if h.version < f.version && f.asItIs {
+		if err := f.showUpgraded(db, h.version); err != nil {
+			return err
+		}
+
+		return f.verify(db)
 	}
 
 	if h.version < f.version {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,9 +14,11 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/test/golden"
 	"fluent-bit-defender/internal/tick"
+	"fluent-bit-defender/tokens"
 )
 
 // goldenFiles is what the golden files hold.
@@ -64,6 +67,33 @@ var goldenStatus = store.Status{
 	Deferred: 3,
 }
 
+// What version 3 added: a document, an access token, and what a chain knows of the
+// provider's own tenant.
+var (
+	goldenConfirmed = time.Unix(0, 88).UTC()
+	goldenAccess    = tokens.AccessKey{Chain: chainKey(3), TenantID: "contoso", Resource: "https://graph.test"}
+)
+
+// expectVersion3 compares what version 3 added; before it there was nothing.
+func expectVersion3(t *testing.T, s *Store, there bool) {
+	t.Helper()
+
+	body, ok, err := s.Document(t.Context(), "customers")
+	if err != nil || ok != there || there && string(body) != "contoso" {
+		t.Errorf("Document = %q, %v, %v", body, ok, err)
+	}
+
+	c, ok, err := s.Tokens().Load(t.Context(), chainKey(3))
+	if err != nil || ok != there || c.Home != there || there && !c.Confirmed.Equal(goldenConfirmed) {
+		t.Errorf("Load = %+v, %v, %v", c, ok, err)
+	}
+
+	a, ok, err := s.Tokens().KeptAccess(t.Context(), goldenAccess)
+	if err != nil || ok && a.Token.Reveal() != "access" {
+		t.Errorf("KeptAccess = %+v, %v, %v", a, ok, err)
+	}
+}
+
 // writeGolden writes the files of the present version.
 func writeGolden(t *testing.T, dir string) {
 	w := newWorld(t)
@@ -88,6 +118,16 @@ func writeGolden(t *testing.T, dir string) {
 
 	must(s.Rewind(t.Context(), testUnit, tick.Tick(77)))
 	must(s.SetStatus(t.Context(), map[alert.UnitKey]store.Status{testUnit: goldenStatus}))
+	must(s.SetDocument(t.Context(), "customers", []byte("contoso")))
+	must(s.Tokens().KeepAccess(t.Context(), goldenAccess, tokens.Access{
+		Token:  secret.New("access"),
+		Expiry: time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC),
+	}))
+
+	home := chainOf("home")
+	home.Home = true
+	home.Confirmed = goldenConfirmed
+	must(s.Tokens().Save(t.Context(), chainKey(3), home))
 	must(s.Close())
 	must(os.MkdirAll(dir, 0o755))
 
@@ -144,7 +184,7 @@ func expectGolden(t *testing.T, s *Store, deferred []store.Deferred) {
 func TestGoldenFilesOfEveryVersionAreRead(t *testing.T) {
 	// Files are written only where they are missing: a file that this program wrote again
 	// would not show that it still reads the old one.
-	present := goldenDir("v2")
+	present := goldenDir("v3")
 	if _, err := os.Stat(present); golden.Update() && os.IsNotExist(err) {
 		writeGolden(t, present)
 	}
@@ -156,23 +196,46 @@ func TestGoldenFilesOfEveryVersionAreRead(t *testing.T) {
 		{"of version 1, tokens.db without a seal", "v1", goldenDeferred[:1]},
 		{"of version 1", "v1-sealed", goldenDeferred},
 		{"of version 2", "v2", goldenDeferred},
+		{"of version 3", "v3", goldenDeferred},
 	} {
 		for how, lost := range map[string]string{"all files": "", "tokens from the copy": tokensFile} {
 			t.Run(c.name+", "+how, func(t *testing.T) {
 				w := goldenWorld(t, goldenDir(c.dir), lost)
-				expectGolden(t, w.open(withKey(testKey)), c.deferred)
+				s := w.open(withKey(testKey))
+				expectGolden(t, s, c.deferred)
+				expectVersion3(t, s, c.dir == "v3")
+				save(t, s, 1, "after the conversion")
+				expectCopy(t, w)
 			})
 		}
 
 		t.Run(c.name+", by one who only looks", func(t *testing.T) {
 			w := goldenWorld(t, goldenDir(c.dir), "")
 			before := readAll(t, w.dir)
-			expectGolden(t, w.open(withKey(testKey), readOnly), c.deferred)
+			s := w.open(withKey(testKey), readOnly)
+			expectGolden(t, s, c.deferred)
+			expectVersion3(t, s, c.dir == "v3")
 
 			if readAll(t, w.dir) != before {
 				t.Error("a file was changed")
 			}
 		})
+	}
+}
+
+// expectCopy expects that the copy of tokens.db is of the present version.
+func expectCopy(t *testing.T, w *world) {
+	t.Helper()
+
+	db, err := sql.Open("sqlite", filepath.Join(w.dir, copyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+
+	var version int64
+	if err := db.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil || version != tokensSpec.version {
+		t.Errorf("the copy has version %d, %v", version, err)
 	}
 }
 

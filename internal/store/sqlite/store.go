@@ -391,8 +391,10 @@ func (sh *shared) newFile(s spec) *file {
 var tokensSpec = spec{
 	name:    tokensFile,
 	appID:   0x6664746b, // "fdtk"
-	version: 1,
-	schema:  tokensSchema,
+	version: 3,
+	// Version 2 was of defender.db only: both files count alike.
+	upgrades: []upgrade{{}, tokensTo3},
+	schema:   tokensSchema,
 	// FULL: Save promises that the chain survives a crash of the machine.
 	// secure_delete: a removed token is overwritten.
 	params: "&_journal_mode=WAL&_synchronous=FULL&_pragma=secure_delete(1)&_pragma=cache_size(-512)" +
@@ -405,8 +407,8 @@ var tokensSpec = spec{
 var unitsSpec = spec{
 	name:     unitsFile,
 	appID:    0x66646664, // "fdfd"
-	version:  2,
-	upgrades: []upgrade{unitsTo2},
+	version:  3,
+	upgrades: []upgrade{unitsTo2, unitsTo3},
 	schema:   unitsSchema,
 	// FULL, not NORMAL. With NORMAL a commit is on disk only when the write-ahead log is
 	// next synced, minutes later at a low rate. A power cut would take the file back by

@@ -101,9 +101,41 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 // begun. The copy of tokens.db is written too; a failure there is logged, not returned,
 // since the chain itself is safe then.
 func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
+	return c.put(ctx, key, chain, seeds, func(seal.Row) error { return nil })
+}
+
+// Swap implements tokens.ChainStore.
+func (c *Chains) Swap(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
+	return c.put(ctx, key, chain, seeds, func(old seal.Row) error {
+		stored := old.Version
+		if old.Removed {
+			stored = 0
+		}
+
+		if stored != chain.Version {
+			return fmt.Errorf("tokens of tenant %s: %w", key.TenantID, tokens.ErrOvertaken)
+		}
+
+		return nil
+	})
+}
+
+// put makes a chain the newest state, unless allow returns an error for the row that is
+// there.
+func (c *Chains) put(
+	ctx context.Context,
+	key tokens.ChainKey,
+	chain tokens.Chain,
+	seeds [][32]byte,
+	allow func(old seal.Row) error,
+) error {
 	return c.change(context.WithoutCancel(ctx), func(t tx) ([]seal.Row, []seed, error) {
 		old, _, err := c.s.sh.find(t, key)
 		if err != nil {
+			return nil, nil, err
+		}
+
+		if err := allow(old); err != nil {
 			return nil, nil, err
 		}
 
@@ -210,6 +242,10 @@ func (c *Chains) Remove(ctx context.Context, key tokens.ChainKey) (removed bool,
 			return nil, nil, err
 		}
 
+		if err := dropAccess(t, key); err != nil {
+			return nil, nil, err
+		}
+
 		return []seal.Row{seal.Removal(old)}, []seed{{key: key}}, nil
 	})
 	if removed && err == nil {
@@ -240,6 +276,10 @@ func (c *Chains) Rekey(ctx context.Context, newKey []byte) (changed int, err err
 	err = c.rewrite(ctx, to, func(t tx) ([]seal.Row, []seed, error) {
 		rows, err := c.renewed(t, to, func(r *seal.Row) bool { return !r.Current(to) })
 		changed = len(rows)
+
+		if err == nil {
+			err = t.exec(`DELETE FROM access`)
+		}
 
 		return rows, nil, err
 	})

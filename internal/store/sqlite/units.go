@@ -31,7 +31,7 @@ const unitsSchema = `
 	CREATE TABLE rewinds (
 		login_host TEXT NOT NULL, tenant_id TEXT NOT NULL, api TEXT NOT NULL,` +
 	` state_id TEXT NOT NULL, since INTEGER NOT NULL,
-		PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;`
+		PRIMARY KEY (login_host, tenant_id, api, state_id)) WITHOUT ROWID;` + documentsSchema
 
 const deferredSchema = `
 	CREATE TABLE deferred (

@@ -87,3 +87,25 @@ var showAs2 string
 // unitsTo2 gives deferred work a kind. Version 1 told the kinds apart by what was
 // missing and by the text of the reason, and its status counted under another name.
 var unitsTo2 = upgrade{change: deferredSchema + changeTo2, show: showAs2}
+
+// unitsTo3 adds the documents.
+var unitsTo3 = upgrade{
+	change: documentsSchema,
+	show: `CREATE TEMP VIEW documents (name, body, crc) AS
+		SELECT '', x'', 0 WHERE 0`,
+}
+
+// oldChains selects the chains of version 2 as if they were of version 3. The checksum of
+// a row stays the same, since what is new is empty.
+const oldChains = `SELECT login_host, tenant_id, client_id, version, removed, refresh, previous,
+	account, tenant_name, obtained, refreshed, dead, rejected, 0, 0, crc FROM main.`
+
+// tokensTo3 adds what a chain knows of the provider's own tenant, and the access tokens.
+var tokensTo3 = upgrade{
+	change: `ALTER TABLE chains RENAME TO chains2;` + chainsSchema + `
+		INSERT INTO chains (` + chainColumns + `) ` + oldChains + `chains2;
+		DROP TABLE chains2;` + accessSchema,
+	show: `CREATE TEMP VIEW chains (` + chainColumns + `) AS ` + oldChains + `chains;
+		CREATE TEMP VIEW access (login_host, tenant_id, client_id, customer, resource, expiry, sealed) AS
+			SELECT '', '', '', '', '', 0, x'' WHERE 0;`,
+}

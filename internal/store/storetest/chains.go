@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
@@ -28,6 +30,10 @@ func TestStore(t *testing.T, open func(*testing.T) store.Store, sealed func(*tes
 		{"chains are listed by tenant, client and host", chainsAreListed},
 		{"a removed chain is gone with its seeds, its version counts on", chainIsRemoved},
 		{"another key changes every chain, once", chainsAreRekeyed},
+		{"access tokens are kept with a key only", accessIsKept},
+		{"access tokens go with their chain, and with another key", accessIsDropped},
+		{"access tokens that have ended go", endedAccessGoes},
+		{"documents replace each other, and nil removes one", documents},
 		{"after Close every call fails, and Close does nothing", closedStore},
 	} {
 		t.Run(test.promise, func(t *testing.T) {
@@ -148,6 +154,159 @@ func chainsAreRekeyed(t *testing.T, s store.Store) {
 	}
 }
 
+func access(token string) tokens.Access {
+	// Whatever the clock of the store: it has not ended.
+	expiry := time.Date(2200, 1, 1, 12, 0, 0, 0, time.UTC)
+
+	return tokens.Access{
+		Token:    secret.New(token),
+		Obtained: expiry.Add(-time.Hour),
+		Expiry:   expiry,
+		SignedIn: expiry.Add(-24 * time.Hour),
+		Scope:    "SecurityAlert.Read.All",
+	}
+}
+
+func accessKey(chain tokens.ChainKey, tenant string) tokens.AccessKey {
+	return tokens.AccessKey{Chain: chain, TenantID: tenant, Resource: "https://graph.test"}
+}
+
+func keepAccess(t *testing.T, s store.Store, at tokens.AccessKey, a tokens.Access) {
+	t.Helper()
+
+	if err := s.Tokens().KeepAccess(t.Context(), at, a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expectAccess expects an access token, or none for "".
+func expectAccess(t *testing.T, s store.Store, at tokens.AccessKey, want string) {
+	t.Helper()
+
+	a, ok, err := s.Tokens().KeptAccess(t.Context(), at)
+	if err != nil || ok != (want != "") || a.Token.Reveal() != want {
+		t.Errorf("%v: %q, %v, %v; want %q", at, a.Token.Reveal(), ok, err, want)
+	}
+}
+
+// rekey changes the key of a store: none for 0.
+func rekey(t *testing.T, s store.Store, fill byte) {
+	t.Helper()
+
+	var key []byte
+	if fill != 0 {
+		key = bytes.Repeat([]byte{fill}, 32)
+	}
+
+	if _, err := s.Tokens().Rekey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func accessIsKept(t *testing.T, s store.Store) {
+	chain := chainKey("h", "home", "1")
+	at := accessKey(chain, "contoso")
+
+	keepAccess(t, s, at, access("plain"))
+	expectAccess(t, s, at, "")
+
+	rekey(t, s, 1)
+	expectAccess(t, s, at, "")
+
+	want := access("first")
+	keepAccess(t, s, at, access("before"))
+	keepAccess(t, s, at, want)
+	keepAccess(t, s, accessKey(chain, "fabrikam"), access("second"))
+	expectAccess(t, s, at, "first")
+	expectAccess(t, s, accessKey(chain, "fabrikam"), "second")
+	expectAccess(t, s, accessKey(chainKey("h", "home", "2"), "contoso"), "")
+
+	other := at
+
+	other.Resource = "https://other.test"
+	expectAccess(t, s, other, "")
+
+	got, _, err := s.Tokens().KeptAccess(t.Context(), at)
+	if err != nil || got.Scope != want.Scope || !got.Obtained.Equal(want.Obtained) ||
+		!got.Expiry.Equal(want.Expiry) || !got.SignedIn.Equal(want.SignedIn) {
+		t.Errorf("kept %+v, %v; want %+v", got, err, want)
+	}
+
+	keepAccess(t, s, at, tokens.Access{})
+	expectAccess(t, s, at, "")
+	expectAccess(t, s, accessKey(chain, "fabrikam"), "second")
+}
+
+func accessIsDropped(t *testing.T, s store.Store) {
+	rekey(t, s, 1)
+
+	a, b := chainKey("h", "a", "1"), chainKey("h", "b", "1")
+	for _, chain := range []tokens.ChainKey{a, b} {
+		save(t, s, chain, chain.TenantID)
+		keepAccess(t, s, accessKey(chain, "contoso"), access(chain.TenantID))
+	}
+
+	if _, err := s.Tokens().Remove(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+
+	expectAccess(t, s, accessKey(a, "contoso"), "")
+	expectAccess(t, s, accessKey(b, "contoso"), "b")
+
+	rekey(t, s, 2)
+	expectAccess(t, s, accessKey(b, "contoso"), "")
+}
+
+// endedAccessGoes shows that tokens do not pile up: what has ended goes when another one
+// is kept.
+func endedAccessGoes(t *testing.T, s store.Store) {
+	rekey(t, s, 1)
+
+	chain := chainKey("h", "home", "1")
+	ended := access("ended")
+	ended.Expiry = time.Date(2000, 1, 1, 12, 0, 0, 0, time.UTC)
+
+	keepAccess(t, s, accessKey(chain, "contoso"), ended)
+	keepAccess(t, s, accessKey(chain, "fabrikam"), access("lives"))
+	expectAccess(t, s, accessKey(chain, "contoso"), "")
+	expectAccess(t, s, accessKey(chain, "fabrikam"), "lives")
+}
+
+func documents(t *testing.T, s store.Store) {
+	expect := func(name, want string, wantOK bool) {
+		t.Helper()
+
+		body, ok, err := s.Document(t.Context(), name)
+		if err != nil || ok != wantOK || string(body) != want {
+			t.Errorf("%s: %q, %v, %v; want %q, %v", name, body, ok, err, want, wantOK)
+		}
+	}
+	set := func(name string, body []byte) {
+		t.Helper()
+
+		if err := s.SetDocument(t.Context(), name, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	expect("customers", "", false)
+	set("customers", []byte("first"))
+	set("customers", []byte("second\x00\xff"))
+	set("other", []byte{})
+	expect("customers", "second\x00\xff", true)
+	expect("other", "", true)
+	set("customers", nil)
+	set("customers", nil)
+	expect("customers", "", false)
+	expect("other", "", true)
+
+	if err := s.SetDocument(t.Context(), "other", make([]byte, store.MaxDocument+1)); err == nil {
+		t.Error("a document that is too large was kept")
+	}
+
+	expect("other", "", true)
+}
+
 func closedStore(t *testing.T, s store.Store) {
 	for range 2 {
 		if err := s.Close(); err != nil {
@@ -162,6 +321,8 @@ func closedStore(t *testing.T, s store.Store) {
 		"Load":        load,
 		"Commit":      s.Commit(t.Context(), []store.Commit{{Key: Key(1)}}),
 		"Tokens.Load": chain,
+		"SetDocument": s.SetDocument(t.Context(), "a", nil),
+		"Tokens.Swap": s.Tokens().Swap(t.Context(), chainKey("h", "a", "1"), tokens.Chain{}),
 		"Tokens.Save": s.Tokens().Save(t.Context(), chainKey("h", "a", "1"), tokens.Chain{}),
 	} {
 		if !errors.Is(err, store.ErrClosed) {

@@ -1,0 +1,102 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"fluent-bit-defender/tokens"
+)
+
+// Access tokens are encrypted and bound to what they are for, so no seal is needed: who
+// can write the file can put an older one of the same place back, which ends as it did
+// before. They are not written to the copy of the file: to lose them costs redemptions.
+
+// KeepAccess implements tokens.ChainStore. Without a key nothing is kept. Tokens that
+// have ended go.
+func (c *Chains) KeepAccess(ctx context.Context, at tokens.AccessKey, a tokens.Access) error {
+	key := c.s.sh.key.Load()
+	if key == nil {
+		return c.s.writable()
+	}
+
+	var (
+		sealed []byte
+		err    error
+	)
+
+	if !a.Token.IsZero() {
+		if sealed, err = key.EncryptAccess(at, a); err != nil {
+			return err
+		}
+	}
+
+	return c.s.update(ctx, c.s.sh.tokens, func(t tx) error {
+		if err := t.exec(`DELETE FROM access WHERE expiry <= ?`, nanos(c.s.sh.now())); err != nil {
+			return err
+		}
+
+		if sealed == nil {
+			return t.exec(`DELETE FROM access WHERE `+ofAccess, accessArgs(at)...)
+		}
+
+		return t.exec(
+			`INSERT OR REPLACE INTO access VALUES (?,?,?,?,?,?,?)`,
+			append(accessArgs(at), nanos(a.Expiry), sealed)...,
+		)
+	})
+}
+
+// KeptAccess implements tokens.ChainStore. What cannot be decrypted counts as not there:
+// it was kept with another key.
+func (c *Chains) KeptAccess(ctx context.Context, at tokens.AccessKey) (a tokens.Access, ok bool, err error) {
+	key := c.s.sh.key.Load()
+	if key == nil {
+		return tokens.Access{}, false, nil
+	}
+
+	var sealed []byte
+
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		sealed = nil
+
+		err := t.row(`SELECT sealed FROM access WHERE `+ofAccess, accessArgs(at)...).Scan(&sealed)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+
+		return err
+	})
+	if err != nil || sealed == nil {
+		return tokens.Access{}, false, err
+	}
+
+	a, err = key.DecryptAccess(at, sealed)
+	if err != nil {
+		return tokens.Access{}, false, nil //nolint:nilerr // explained above
+	}
+
+	return a, true, nil
+}
+
+const ofAccess = `login_host = ? AND tenant_id = ? AND client_id = ? AND customer = ? AND resource = ?`
+
+func accessArgs(at tokens.AccessKey) []any {
+	return []any{
+		at.Chain.LoginHost,
+		at.Chain.TenantID,
+		at.Chain.ClientID,
+		at.TenantID,
+		at.Resource,
+	}
+}
+
+// dropAccess removes the access tokens of a chain.
+func dropAccess(t tx, key tokens.ChainKey) error {
+	return t.exec(
+		`DELETE FROM access WHERE login_host = ? AND tenant_id = ? AND client_id = ?`,
+		key.LoginHost,
+		key.TenantID,
+		key.ClientID,
+	)
+}
