@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,8 @@ func (c *cli) pullCommand() *cobra.Command {
 	f.StringVar(&p.file, "config", "", "configuration with the tenant: conf, YAML or tenants file")
 	f.StringVar(&p.since, "since", "24h", "first time, inclusive: ISO 8601, or a span before now such as 7d")
 	f.StringVar(&p.until, "until", "", "first time no longer wanted: likewise (default now)")
-	f.StringVar(&p.format, "format", "", "json, cef or json+cef (default as configured, else json)")
+	f.StringVar(&p.format, "format", "", "one of "+strings.Join(record.FormatNames(), ", ")+
+		" (default as configured, else json)")
 	f.StringVar(&p.filter, "filter", "", "the API's own filter, as the input's key (default as configured)")
 	f.IntVar(&p.limit, "limit", 0, "stop after so many records; 0 for all")
 

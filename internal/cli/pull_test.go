@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -264,5 +265,35 @@ func TestPullEndsWhenNothingComesAnyMore(t *testing.T) {
 			}
 			contains(t, r.err, c.says)
 		})
+	}
+}
+
+// Each format prints the same alerts under the same ids; raw ones byte for byte.
+func TestPullPrintsEveryFormat(t *testing.T) {
+	for _, api := range simulator.APIs() {
+		w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 40 })
+		conf := w.conf(api, "grant client_credentials", "format cef")
+		sent := map[string]bool{}
+		for _, row := range w.Ledger(contoso, api).Exists {
+			sent[string(row)] = true
+		}
+
+		for _, format := range record.FormatNames() {
+			out := w.expect(w.run("pull", "contoso", "--config", conf, "--since", "7d", "--format", format), 0).out
+			body, line := strings.TrimSuffix(format, "+cef"), strings.HasSuffix(format, "cef")
+			all := pulled(t, out)
+			if len(all) != len(sent) {
+				t.Errorf("%s %s: %d records; the API listed %d", api, format, len(all), len(sent))
+			}
+
+			for _, m := range all {
+				text, isLine := m["cef"].(string)
+				message, _ := m["message"].(string)
+				if isLine != line || line && !strings.HasPrefix(text, "CEF:0|Microsoft|") ||
+					(body == "raw") != sent[message] {
+					t.Fatalf("%s %s: %.300v", api, format, m)
+				}
+			}
+		}
 	}
 }

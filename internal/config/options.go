@@ -267,7 +267,8 @@ var options = []Option{
 		Scope:   PerTenant,
 		Default: "json",
 		Values:  record.FormatNames(),
-		Help:    "What a record holds: the alert's own object, a CEF line, or both.",
+		Help: "What a record holds: the alert's own object (`json`), its own bytes as a text (`raw`), " +
+			"a CEF line (`cef`), or one of the first two and the line.",
 	},
 	{
 		Name:    "cef_max_bytes",

@@ -40,6 +40,9 @@
 // These are all the differences from encoding/json with UseNumber; FuzzAlert holds them
 // against each other.
 //
+// With the formats raw and raw+cef the row is not transcoded at all: its own bytes are
+// the text message, and only what is no object or not UTF-8 is refused.
+//
 // # Shape of the output
 //
 // Objects and arrays have 16-bit headers, as their size is known only when they end;

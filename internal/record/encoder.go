@@ -125,14 +125,14 @@ func putTime(b []byte, at tick.Tick) {
 // Alert appends one event to dst: time at, then the record of the row raw, which has to
 // be one JSON object. raw is validated as it is read. On an error dst comes back as it
 // was; the error wraps one of this package's sentinels with the offset in raw, and the
-// row is a case for Raw. With room in dst it does not allocate (FormatJSON).
+// row is a case for Raw. With room in dst it does not allocate (without a CEF line).
 func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]byte, error) {
 	start := len(dst)
 	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
 	dst = begin(dst, e.alert, at, &id)
 	body := len(dst)
 
-	dst, n, err := e.tc.object(dst, raw)
+	dst, n, err := e.body(dst, raw)
 	if err != nil {
 		return dst[:start], err
 	}
@@ -142,9 +142,7 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]by
 	}
 
 	line := e.cef.alert(raw, id)
-	if !e.content.body {
-		return appendCEF(dst[:body], start+atRecord, 1, line), nil
-	}
+
 	// The record is there; its key cef belongs straight behind mssp.
 	end := len(dst)
 	dst = appendStr(appendStr(dst, "cef"), line)
@@ -153,6 +151,55 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]by
 	copy(dst[body:], e.cef.move)
 
 	return setSize(dst, start+atRecord, n+2), nil
+}
+
+// body appends what the format keeps of the row besides a CEF line, and returns how many
+// keys that is.
+func (e *Encoder) body(dst, raw []byte) ([]byte, int, error) {
+	switch e.content.body {
+	case ownKeys:
+		return e.tc.object(dst, raw)
+	case message:
+		return appendMessage(dst, raw)
+	case noBody:
+	}
+
+	// The row is transcoded only to find out whether it is valid: the lookups of a CEF
+	// line take that for granted.
+	_, _, err := e.tc.object(dst, raw)
+
+	return dst, 0, err
+}
+
+// appendMessage appends the key message with the row's own bytes. It fails if they are
+// not UTF-8, which msgpack cannot hold in a str, or are no object. It does not check what
+// is in the object: whoever parses the message does.
+func appendMessage(dst, raw []byte) ([]byte, int, error) {
+	if _, err := openingBrace(raw); err != nil {
+		return dst, 0, err
+	}
+
+	if !utf8.Valid(raw) {
+		return dst, 0, &rowError{ErrUTF8, invalidAt(raw)}
+	}
+
+	return appendStr(appendStr(dst, "message"), raw), 1, nil
+}
+
+// invalidAt returns the offset of the first byte that is not UTF-8.
+func invalidAt(raw []byte) int {
+	i := 0
+
+	for i < len(raw) {
+		r, n := utf8.DecodeRune(raw[i:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+
+		i += n
+	}
+
+	return i
 }
 
 // Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text,

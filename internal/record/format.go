@@ -11,23 +11,37 @@ type Format uint8
 // The formats of the option "format".
 const (
 	FormatJSON    Format = iota // the alert's own keys
+	FormatRaw                   // the alert's own bytes, as a text under the key "message"
 	FormatCEF                   // one CEF line under the key "cef"
-	FormatJSONCEF               // both
+	FormatJSONCEF               // both of these two
+	FormatRawCEF
+)
+
+// body is what a record holds of the alert, beside a CEF line.
+type body uint8
+
+// The bodies.
+const (
+	noBody  body = iota
+	ownKeys      // the alert's own keys
+	message      // the key message, with the alert's own bytes
 )
 
 // content is what a format puts into the record of an alert.
 type content struct {
 	name string // in the configuration
-	body bool   // the alert's own keys
-	cef  bool   // the CEF line
+	body body
+	cef  bool // the CEF line
 }
 
 // contents is the registry of the formats, the default first. A format without a row here
 // is an error for NewEncoder.
 var contents = [...]content{
-	FormatJSON:    {name: "json", body: true},
+	FormatJSON:    {name: "json", body: ownKeys},
+	FormatRaw:     {name: "raw", body: message},
 	FormatCEF:     {name: "cef", cef: true},
-	FormatJSONCEF: {name: "json+cef", body: true, cef: true},
+	FormatJSONCEF: {name: "json+cef", body: ownKeys, cef: true},
+	FormatRawCEF:  {name: "raw+cef", body: message, cef: true},
 }
 
 // FormatNames returns the values of the option "format", the default first.

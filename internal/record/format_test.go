@@ -3,7 +3,10 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"fluent-bit-defender/internal/alert"
@@ -50,9 +53,23 @@ func TestEveryFormatHasContent(t *testing.T) {
 			t.Errorf("%v: %s, %v", f, text, err)
 		}
 	}
+}
 
-	if names := FormatNames(); !slices.Equal(names, []string{"json", "cef", "json+cef"}) {
-		t.Errorf("the formats are %q: docs/contract.md and the golden records name them too", names)
+// The contract has a row for every format in the table of records.
+func TestTheContractNamesEveryFormat(t *testing.T) {
+	page, err := os.ReadFile("../../docs/contract.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_, table, _ := strings.Cut(string(page), "### Kind `alert`")
+	table, _, _ = strings.Cut(table, "\n#")
+
+	for _, name := range FormatNames() {
+		named := regexp.MustCompile("(?m)^\\|[^|]*`" + regexp.QuoteMeta(name) + "`")
+		if !named.MatchString(table) {
+			t.Errorf("docs/contract.md does not say what a record of the format %s holds", name)
+		}
 	}
 }
 

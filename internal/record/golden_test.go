@@ -62,10 +62,29 @@ func TestGoldenRecords(t *testing.T) {
 		if _, err := parseCEF(line); err != nil {
 			t.Errorf("%s: %v", api, err)
 		}
+		message := recordText(t, e.opt, FormatRawCEF, at, id, raw)
+		if gjson.GetBytes(message, "message").Str != string(raw) || gjson.GetBytes(message, "cef").Str != line {
+			t.Errorf("%s: %s", name, message)
+		}
 		for suffix, got := range map[string]string{".record": string(text) + "\n", ".cef": line + "\n", ".event.hex": hex.Dump(event)} {
 			golden.File(t, goldenDir+name+suffix, got)
 		}
 	}
+}
+
+// recordText returns the record of a row in another format.
+func recordText(t *testing.T, o Options, f Format, at tick.Tick, id alert.ID, raw []byte) []byte {
+	t.Helper()
+	o.Format = f
+	event, err := newEncoder(t, o).Alert(nil, at, id, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, err := Decode(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // TestSamplesOfOthersComeBack sends every published sample that lies beside the

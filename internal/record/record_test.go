@@ -27,7 +27,8 @@ func newEncoder(t testing.TB, o Options) *Encoder {
 }
 
 func TestFormatNames(t *testing.T) {
-	for _, f := range []Format{FormatJSON, FormatCEF, FormatJSONCEF} {
+	for i := range contents {
+		f := Format(i)
 		if got, err := ParseFormat(strings.ToUpper(f.String())); err != nil || got != f {
 			t.Errorf("%s: %v, %v", f, got, err)
 		}

@@ -1,0 +1,130 @@
+package endtoend
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/testbed/simulator"
+)
+
+// formatsAlerts is how many alerts each input reads; some are in more than one row.
+const formatsAlerts = 40
+
+// TestEveryFormatArrivesWholeFromEveryAPI runs an input for each format and API, all for
+// one customer, and looks at every record that arrives.
+func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		customers := tenants(1, formatsAlerts)
+		r.simulate(simulator.Config{Tenants: customers, Seed: 16})
+		c := customers[0]
+
+		var inputs []flbhost.Instance
+
+		for _, format := range record.FormatNames() {
+			for _, in := range r.inputs(c, simulator.APIs(), "format", format, "state_id", format) {
+				in.Tag = format
+				inputs = append(inputs, in)
+			}
+		}
+
+		r.mustStart(inputs...)
+
+		expected := 0
+		for _, api := range simulator.APIs() {
+			expected += len(r.sim.Ledger(c.ID, api).Exists)
+		}
+
+		var byTag map[string][]alert
+
+		r.until("all records of all formats", 2*time.Minute, func() bool {
+			byTag = r.byTag()
+			for _, format := range record.FormatNames() {
+				if len(byTag[format]) < expected {
+					return false
+				}
+			}
+
+			return true
+		})
+		r.stop()
+
+		for _, format := range record.FormatNames() {
+			r.checkFormat(c.ID, format, byTag[format], expected)
+		}
+	})
+}
+
+// byTag returns the alerts that reached the chunks, by their tag.
+func (r *rig) byTag() map[string][]alert {
+	r.t.Helper()
+
+	records, err := r.host.Records()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+
+	list := map[string][]alert{}
+	for _, rec := range records {
+		list[rec.Tag] = append(list[rec.Tag], r.alert(rec))
+	}
+
+	return list
+}
+
+// checkFormat holds the records of one format against the rows that the simulator served.
+func (r *rig) checkFormat(tenantID, format string, got []alert, expected int) {
+	r.t.Helper()
+
+	sent := map[string]string{}
+	for _, api := range simulator.APIs() {
+		for key, row := range r.sim.Ledger(tenantID, api).Exists {
+			sent[recordID(tenantID, api, key)] = string(row)
+		}
+	}
+
+	if len(got) != expected {
+		r.t.Errorf("%s: %d records of %d alerts", format, len(got), expected)
+	}
+
+	body, line := strings.TrimSuffix(format, "+cef"), strings.HasSuffix(format, "cef")
+	seen := map[string]bool{}
+
+	for _, a := range got {
+		row, known := sent[a.id]
+		if !known || seen[a.id] {
+			r.t.Errorf("%s: a record that was never sent, or comes twice: %s", format, a.text)
+		}
+
+		seen[a.id] = true
+
+		if cef := gjson.GetBytes(a.text, "cef").Str; strings.HasPrefix(cef, "CEF:0|Microsoft|") != line {
+			r.t.Errorf("%s: the line is %.60q", format, cef)
+		}
+
+		switch body {
+		case "raw":
+			if message := gjson.GetBytes(a.text, "message").Str; message != row {
+				r.t.Errorf("%s: the message is not what the API sent:\n%s\n%s", format, message, row)
+			}
+		case "json":
+			if have := alertOf(withoutCEF(a.text)); canonical(r.t, have, false) != canonical(r.t, []byte(row), true) {
+				r.t.Errorf("%s: the record differs from what the API sent:\n%s\n%s", format, have, row)
+			}
+		}
+	}
+}
+
+// withoutCEF takes the key cef off a record, where it stands straight behind mssp.
+func withoutCEF(text []byte) []byte {
+	mssp, line := gjson.GetBytes(text, "mssp"), gjson.GetBytes(text, "cef")
+	if at := mssp.Index + len(mssp.Raw) + len(`,"cef":`); !line.Exists() || line.Index != at {
+		return text
+	}
+
+	return append(text[:mssp.Index+len(mssp.Raw):mssp.Index+len(mssp.Raw)], text[line.Index+len(line.Raw):]...)
+}
