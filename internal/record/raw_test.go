@@ -11,6 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
 )
 
 // What JSON readers and writers like to change must stay as it is.
@@ -122,7 +123,7 @@ func TestHealthAndRawKindsAreTheSameInEveryFormat(t *testing.T) {
 
 		var got []string
 		for _, event := range [][]byte{
-			e.Health(nil, Health{State: "failing", Reason: "r"}),
+			e.Health(nil, Health{State: "failing", Trouble: health.Trouble{Message: "m"}}),
 			e.Raw(nil, 1, alert.ID{}, []byte("\xff")),
 			e.Raw(nil, 1, alert.ID{}, []byte("{")),
 		} {
