@@ -114,19 +114,20 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 
 func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 	dir := t.TempDir()
-	sim := command(
-		t,
-		nil,
-		"simulate",
-		"--tenants",
-		"4",
-		"--alerts",
-		"3",
-		"--data-dir",
-		filepath.Join(dir, "data"),
-		"--trickle",
-		"0",
-	)
+	conf := simulated(t, "--tenants", "4", "--alerts", "3", "--data-dir", filepath.Join(dir, "data"))
+	path := filepath.Join(dir, "simulated.conf")
+	if err := os.WriteFile(path, conf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(t, nil, "check", "--offline", path).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, out, conf)
+	}
+}
+
+// simulated runs defenderctl simulate until it listens and returns what it printed.
+func simulated(t *testing.T, args ...string) []byte {
+	t.Helper()
+	sim := command(t, nil, append([]string{"simulate", "--trickle", "0"}, args...)...)
 	stdout, err := sim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -140,14 +141,11 @@ func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 	}
 	ready := make(chan struct{})
 	go func() {
+		defer close(ready)
 		s := bufio.NewScanner(stderr)
-		for s.Scan() {
-			if strings.Contains(s.Text(), "Ctrl-C") {
-				close(ready)
-				break
-			}
+		for s.Scan() && !strings.Contains(s.Text(), "Ctrl-C") {
 		}
-		io.Copy(io.Discard, stderr) // its requests, until it ends
+		go io.Copy(io.Discard, stderr) // its requests, until it ends
 	}()
 	text := make(chan []byte, 1)
 	go func() {
@@ -162,25 +160,42 @@ func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 	if err := sim.Wait(); code(err) != 130 {
 		t.Errorf("exit code %d", code(err))
 	}
-	path := filepath.Join(dir, "simulated.conf")
-	if err := os.WriteFile(path, conf, 0o600); err != nil {
+	return conf
+}
+
+func TestSimulateAProviderWritesItsTenantsFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tenants.yaml")
+	args := []string{"--home", "--customers", "4", "--tenants-file", file, "--data-dir", filepath.Join(dir, "data")}
+	for _, want := range []string{"discover:", "tenant_name: \"fabrikam001\""} {
+		conf := simulated(t, args...)
+		written, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(written, []byte(want)) || !bytes.Contains(conf, []byte("home_tenant_id")) ||
+			!bytes.Contains(conf, []byte(file)) {
+			t.Errorf("%v\n%s\n%s", err, conf, written)
+		}
+		args = append(args, "--listed")
+	}
+	if err := os.WriteFile(file, []byte("tenants: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := command(t, nil, "check", "--offline", path).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s\n%s", err, out, conf)
+	out, err := command(t, nil, append([]string{"simulate"}, args...)...).CombinedOutput()
+	if code(err) != 2 || !bytes.Contains(out, []byte("name another file")) {
+		t.Errorf("a file of somebody else: %v %s", err, out)
 	}
 }
 
-func TestSimulateRefusesFaultsItDoesNotKnow(t *testing.T) {
-	if out, err := command(
-		t,
-		nil,
-		"simulate",
-		"--faults",
-		"nonsense",
-	).CombinedOutput(); code(err) != 2 ||
-		!bytes.Contains(out, []byte("--faults")) {
-		t.Errorf("exit code %d: %s", code(err), out)
+func TestSimulateRefusesFlagsThatDoNotFit(t *testing.T) {
+	for want, args := range map[string][]string{
+		"--faults":    {"--faults", "nonsense"},
+		"--tenants":   {"--home", "--tenants", "3"},
+		"--customers": {"--home", "--customers", "0"},
+		"state":       {"--home", "--state", "fabrikam001=asleep"},
+	} {
+		out, err := command(t, nil, append([]string{"simulate"}, args...)...).CombinedOutput()
+		if code(err) != 2 || !bytes.Contains(out, []byte(want)) {
+			t.Errorf("%v: exit code %d: %s", args, code(err), out)
+		}
 	}
 }
 

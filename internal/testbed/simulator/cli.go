@@ -16,6 +16,11 @@ type CLIOptions struct {
 	Listen string
 	// Tenants is how many there are, 3 if 0; Alerts how many each has at the start.
 	Tenants, Alerts int
+	// Home makes a provider's tenant, and Customers the number of its customers, 10 if
+	// 0; Tenants does not count then. States puts tenants into states of StatesHelp.
+	Home      bool
+	Customers int
+	States    map[string]string
 	// Faults is in the grammar of FaultsHelp; Seed makes everything reproducible.
 	Faults string
 	Seed   uint64
@@ -24,6 +29,8 @@ type CLIOptions struct {
 	Trickle time.Duration
 	// Config is how the configuration is to look.
 	Config ConfigOptions
+	// WriteTenants writes the tenants file of a provider, if Home is set.
+	WriteTenants func(text string) error
 	// Log gets a line per request, if set.
 	Log func(string)
 }
@@ -32,17 +39,11 @@ type CLIOptions struct {
 // for it, once it listens. New alerts are added until ctx ends, which also closes the
 // simulator; Close does so too.
 func ServeForCLI(ctx context.Context, o CLIOptions) (s *Simulator, config string, err error) {
-	if o.Tenants < 0 || o.Tenants > 10_000 || o.Alerts < 0 || o.Alerts > 1_000_000 {
+	if min(o.Tenants, o.Customers, o.Alerts) < 0 || max(o.Tenants, o.Customers) > 10_000 || o.Alerts > 1_000_000 {
 		return nil, "", errors.New("simulator: tenants must be at most 10,000 and alerts at most 1,000,000")
 	}
 
-	s, err = New(Config{
-		Tenants:     Generate(cmp.Or(o.Tenants, 3), o.Alerts, o.Seed),
-		Seed:        o.Seed,
-		Faults:      o.Faults,
-		AutoConsent: false,
-		Log:         o.Log,
-	})
+	s, err = New(o.simulated())
 	if err != nil {
 		return nil, "", err
 	}
@@ -51,7 +52,7 @@ func ServeForCLI(ctx context.Context, o CLIOptions) (s *Simulator, config string
 		return nil, "", err
 	}
 
-	config, err = s.FluentBitConfig(o.Config)
+	config, err = s.configure(o)
 	if err != nil {
 		return nil, "", errors.Join(err, s.Close())
 	}
@@ -65,6 +66,47 @@ func ServeForCLI(ctx context.Context, o CLIOptions) (s *Simulator, config string
 	return s, config, nil
 }
 
+// simulated returns the configuration of the simulator.
+func (o CLIOptions) simulated() Config {
+	cfg := Config{
+		Seed:   o.Seed,
+		Faults: o.Faults,
+		Log:    o.Log,
+	}
+
+	if !o.Home {
+		cfg.Tenants = Generate(cmp.Or(o.Tenants, 3), o.Alerts, o.Seed)
+		return cfg
+	}
+
+	cfg.Tenants = GenerateHome(cmp.Or(o.Customers, 10), o.Alerts, o.Seed)
+	cfg.Home = cfg.Tenants[0].ID
+	cfg.Rotation = Strict
+	cfg.Relationships = GenerateRelationships(cfg.Tenants, time.Now())
+
+	return cfg
+}
+
+// configure puts tenants into their states and returns the configuration for Fluent Bit.
+func (s *Simulator) configure(o CLIOptions) (string, error) {
+	for name, state := range o.States {
+		if err := s.SetState(name, state); err != nil {
+			return "", err
+		}
+	}
+
+	if !o.Home {
+		return s.FluentBitConfig(o.Config)
+	}
+
+	config, tenants, err := s.HomeConfig(o.Config)
+	if err == nil && o.WriteTenants != nil {
+		err = o.WriteTenants(tenants)
+	}
+
+	return config, err
+}
+
 // ConfigOptions say how FluentBitConfig writes its text.
 type ConfigOptions struct {
 	// API is which API all tenants are read from; empty takes the four in turn.
@@ -76,6 +118,13 @@ type ConfigOptions struct {
 	DataDir, StoragePath string
 	// PluginsFile is named in [SERVICE] if set.
 	PluginsFile string
+	// TenantsFile is the name of a provider's tenants file; DefaultTenantsFile if empty.
+	// Listed lists the customers in it, which are otherwise left to discovery.
+	// WithoutToken leaves the provider's refresh token out, so that somebody has to sign
+	// in.
+	TenantsFile  string
+	Listed       bool
+	WithoutToken bool
 	// Output replaces the [OUTPUT] section, which otherwise prints JSON lines.
 	Output string
 }
@@ -90,15 +139,7 @@ func (s *Simulator) FluentBitConfig(o ConfigOptions) (string, error) {
 
 	var b strings.Builder
 
-	writeSection(&b, "SERVICE", [][2]string{
-		{"Flush", "1"},
-		{"Grace", "5"},
-		{"Plugins_File", o.PluginsFile},
-		{"storage.path", cmp.Or(o.StoragePath, "./defender-chunks")},
-		{"storage.sync", "normal"},
-		{"storage.checksum", "off"},
-		{"storage.max_chunks_up", "4096"},
-	})
+	o.writeService(&b)
 
 	s.mu.Lock()
 	tenants := append([]*tenant(nil), s.tenants...)
@@ -113,19 +154,37 @@ func (s *Simulator) FluentBitConfig(o ConfigOptions) (string, error) {
 		writeSection(&b, "INPUT", s.inputKeys(t, api, o))
 	}
 
+	o.writeOutput(&b)
+
+	return b.String(), nil
+}
+
+// writeService writes the section [SERVICE].
+func (o ConfigOptions) writeService(b *strings.Builder) {
+	writeSection(b, "SERVICE", [][2]string{
+		{"Flush", "1"},
+		{"Grace", "5"},
+		{"Plugins_File", o.PluginsFile},
+		{"storage.path", cmp.Or(o.StoragePath, "./defender-chunks")},
+		{"storage.sync", "normal"},
+		{"storage.checksum", "off"},
+		{"storage.max_chunks_up", "4096"},
+	})
+}
+
+// writeOutput writes the section [OUTPUT].
+func (o ConfigOptions) writeOutput(b *strings.Builder) {
 	if o.Output != "" {
 		b.WriteString(strings.TrimRight(o.Output, "\n") + "\n")
-		return b.String(), nil
+		return
 	}
 
-	writeSection(&b, "OUTPUT", [][2]string{
+	writeSection(b, "OUTPUT", [][2]string{
 		{"Name", "stdout"},
 		{"Match", "defender.*"},
 		{"Format", "json_lines"},
 		{"Retry_Limit", "no_limits"},
 	})
-
-	return b.String(), nil
 }
 
 // writeSection writes a section of a classic configuration, without the keys that have

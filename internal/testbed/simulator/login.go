@@ -44,6 +44,11 @@ func (s *Simulator) login(x *exchange) {
 	case ".well-known/openid-configuration", "v2.0/.well-known/openid-configuration":
 		s.metadata(x, path, strings.HasPrefix(rest, "v2.0/"))
 	default:
+		if x.r.URL.Path == controlPage && s.cfg.Home != "" {
+			s.control(x)
+			return
+		}
+
 		if x.r.URL.Path == devicePage {
 			s.deviceEnter(x)
 			return
