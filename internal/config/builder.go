@@ -38,6 +38,13 @@ type fileContent struct {
 	foreign *filemode.Error
 }
 
+func newBuilder(s Sources) *builder {
+	return &builder{sources: s, files: map[string]fileContent{}, reported: map[string]bool{}}
+}
+
+// failure returns the faults as one error, nil if there are none.
+func (b *builder) failure() error { return errors.Join(b.faults...) }
+
 func (b *builder) add(f *Fault) {
 	switch {
 	case len(b.faults) < maxFaults:

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -78,8 +77,11 @@ func (s Sources) env(name string) (string, bool) {
 
 // Input is one input of Fluent Bit, complete and checked.
 type Input struct {
-	// Tenants are in the order of the file; at least one.
+	// Tenants are those that are listed, in the order of the file; at least one, unless
+	// others are discovered.
 	Tenants []Tenant
+	// Discovery says how more tenants are found; nil for none.
+	Discovery *Discovery
 	// DataDir and KeyFile are paths; KeyFile may be empty.
 	DataDir, KeyFile string
 	// GraphURL and PartnerURL override the hosts where customers are listed and consent
@@ -214,7 +216,7 @@ func FromPlugin(g Getter, s Sources) (*Input, []Warning, error) {
 
 // input builds the Input from a section that has been read.
 func (sec section) input(s Sources) (*Input, []Warning, error) {
-	b := &builder{sources: s, files: map[string]fileContent{}, reported: map[string]bool{}}
+	b := newBuilder(s)
 	in := &Input{section: sec}
 	r := b.reader(layer{value: sec.value})
 	in.DataDir = r.path("data_dir")
@@ -246,17 +248,22 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 			)
 		}
 
-		in.Tenants = b.tenantsFile(in.TenantsFile, r.raw("tenants_file"), sec)
+		in.Tenants, in.Discovery = b.tenantsFile(in.TenantsFile, r.raw("tenants_file"), sec)
 	}
 
 	for i := range in.Tenants {
 		in.adopt(&in.Tenants[i])
 	}
 
+	if d := in.Discovery; d != nil {
+		d.adopt = in.adopt
+		d.adopt(&d.Home)
+	}
+
 	b.shared(in.Tenants)
 
-	if len(b.faults) > 0 {
-		return nil, b.warnings, errors.Join(b.faults...)
+	if err := b.failure(); err != nil {
+		return nil, b.warnings, err
 	}
 
 	in.sum = b.sum

@@ -86,10 +86,7 @@ func (r *reader) label(key string, most int) string {
 func (r *reader) tag() string {
 	s, v := r.text("tag", 256)
 
-	other := func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._-", c)
-	}
-	if strings.ContainsFunc(s, other) {
+	if strings.ContainsFunc(s, func(c rune) bool { return !inTag(c) }) {
 		r.refuse(
 			option("tag"),
 			v,
@@ -101,4 +98,9 @@ func (r *reader) tag() string {
 	}
 
 	return s
+}
+
+// inTag reports whether a tag may have a character.
+func inTag(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-", c)
 }

@@ -16,16 +16,16 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// tenantsFile reads many tenants. Faults go to b; the tenants are complete only if
-// there is none.
-func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
+// tenantsFile reads many tenants, and how others are discovered; nil if none are. Faults
+// go to b; the tenants are complete only if there is none.
+func (b *builder) tenantsFile(path string, at value, sec section) ([]Tenant, *Discovery) {
 	c := readFile(b.sources, path, maxTenantsFile)
 	if c.err != nil {
 		usual := "name a YAML file with the tenants, of at most 4 MB, readable by the user Fluent Bit runs as"
 		at := Place{File: at.file, Line: at.line, Key: "tenants_file"}
 		b.add(newFault(at, named(path)+" "+c.err.Error(), remedyOf(c.err, usual)))
 
-		return nil
+		return nil, nil
 	}
 
 	b.reader().warnForeign("tenants_file", at, c)
@@ -34,16 +34,17 @@ func (b *builder) tenantsFile(path string, at value, sec section) []Tenant {
 
 	root := f.parse(c.data)
 	if root == nil {
-		return nil
+		return nil, nil
 	}
 
-	return f.tenants(root, sec)
+	return f.tenants(root, sec), f.found
 }
 
 // tenantsReader reads one tenants file.
 type tenantsReader struct {
 	*builder
-	file string
+	file  string
+	found *Discovery // what stands under `discover`; nil for nothing
 }
 
 func (f *tenantsReader) fault(line int, key, tenant, problem, remedy string) {
@@ -98,7 +99,7 @@ func (f *tenantsReader) mapping(n *yaml.Node, tenant string) mapping {
 		case k.Kind != yaml.ScalarNode:
 			f.fault(k.Line, "", tenant, "has a key that is not a word", shape)
 		case k.Tag == "!!merge":
-			f.fault(k.Line, "", tenant, "has a merge key (<<)", inDefaults)
+			f.fault(k.Line, "", tenant, "has a merge key (<<)", commonKeys)
 		case twice:
 			f.fault(k.Line, name, tenant, fmt.Sprintf("stands twice, first in line %d", first.key.Line),
 				"keep one of them")
@@ -110,9 +111,9 @@ func (f *tenantsReader) mapping(n *yaml.Node, tenant string) mapping {
 	return m
 }
 
-// inDefaults is the remedy for what YAML offers to write a text once: anchors and merge
+// commonKeys is the remedy for what YAML offers to write a text once: anchors and merge
 // keys are not followed.
-const inDefaults = "write what is common to all tenants under `defaults:`"
+const commonKeys = "write what is common to all tenants under `defaults:`"
 
 // tenants reads the root mapping.
 func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
@@ -120,12 +121,25 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 	f.unknownParts(top)
 
 	defaults := f.defaults(top)
+	f.found = f.discovery(top, defaults, sec)
 
-	list := f.list(root, top)
-	if list == nil {
-		return nil
+	var all []Tenant
+
+	if list := f.list(root, top); list != nil {
+		all = f.listed(list, defaults, sec)
 	}
 
+	if f.found != nil {
+		for _, t := range all {
+			f.found.listed = append(f.found.listed, t.TenantID)
+		}
+	}
+
+	return all
+}
+
+// listed reads the tenants of the list.
+func (f *tenantsReader) listed(list *yaml.Node, defaults layer, sec section) []Tenant {
 	var all []Tenant
 
 	first := map[alert.UnitKey]int{}
@@ -136,7 +150,7 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 			continue
 		}
 
-		r := f.reader(f.layer(n, label, false), defaults, layer{value: sec.inherited})
+		r := f.reader(f.layer(n, label, inTenant), defaults, layer{value: sec.inherited})
 		r.tenant = label
 		t := r.readTenant()
 
@@ -157,18 +171,24 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 
 // unknownParts reports what a tenants file does not have.
 func (f *tenantsReader) unknownParts(top mapping) {
-	for _, name := range sortedKeys(top) {
-		if name == "defaults" || name == "tenants" {
+	f.unknownKeys(top, []string{"defaults", "tenants", "discover"},
+		"a tenants file has only `defaults:`, `tenants:` and `discover:`")
+}
+
+// unknownKeys reports the keys of a mapping that are not known. remedy says which are.
+func (f *tenantsReader) unknownKeys(m mapping, known []string, remedy string) {
+	for _, name := range sortedKeys(m) {
+		if slices.Contains(known, name) {
 			continue
 		}
 
-		remedy := "a tenants file has only `defaults:` and `tenants:`"
-		if near := nearest(name, []string{"defaults", "tenants"}); near != "" {
-			remedy = "did you mean " + near + "?"
+		what := remedy
+		if near := nearest(strings.ReplaceAll(name, "-", "_"), known); near != "" {
+			what = "did you mean " + near + "?"
 		}
 
-		k := top[name].key
-		f.fault(k.Line, k.Value, "", "unknown key", remedy)
+		k := m[name].key
+		f.fault(k.Line, k.Value, "", "unknown key", what)
 	}
 }
 
@@ -176,7 +196,7 @@ func (f *tenantsReader) unknownParts(top mapping) {
 func (f *tenantsReader) defaults(top mapping) layer {
 	d, ok := top["defaults"]
 	if ok && d.value.Kind == yaml.MappingNode {
-		return f.layer(d.value, "", true)
+		return f.layer(d.value, "", inDefaults)
 	}
 
 	if ok && !yamldoc.IsNull(d.value) {
@@ -186,11 +206,16 @@ func (f *tenantsReader) defaults(top mapping) layer {
 	return layer{value: func(string) value { return value{file: f.file, inherited: true} }}
 }
 
-// list returns the list under `tenants`, or reports why there is none.
+// list returns the list under `tenants`, or reports why there is none. Where tenants are
+// discovered, none need be listed.
 func (f *tenantsReader) list(root *yaml.Node, top mapping) *yaml.Node {
 	list, ok := top["tenants"]
+	_, discovered := top["discover"]
 
 	switch {
+	case discovered && (!ok || yamldoc.IsNull(list.value)):
+	case discovered && list.value.Kind == yaml.SequenceNode:
+		return list.value
 	case !ok:
 		f.fault(root.Line, "tenants", "", "missing", shape)
 	case list.value.Kind != yaml.SequenceNode && !yamldoc.IsNull(list.value):
@@ -211,7 +236,7 @@ func (f *tenantsReader) isTenant(n *yaml.Node, label string) bool {
 	case yaml.MappingNode:
 		return true
 	case yaml.AliasNode:
-		f.fault(n.Line, "", label, "uses an alias", inDefaults)
+		f.fault(n.Line, "", label, "uses an alias", commonKeys)
 	default:
 		f.fault(n.Line, "", label, "is not a mapping", shape)
 	}
@@ -219,9 +244,18 @@ func (f *tenantsReader) isTenant(n *yaml.Node, label string) bool {
 	return false
 }
 
+// part is a part of a tenants file in which keys of tenants stand.
+type part int
+
+const (
+	inTenant part = iota // one tenant of the list
+	inDefaults
+	inDiscover // the defaults of discovered tenants
+)
+
 // layer reads the keys of the defaults or of one tenant. A value that was refused stays
 // in the layer and is marked as bad, so that the key does not count as missing.
-func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
+func (f *tenantsReader) layer(n *yaml.Node, label string, at part) layer {
 	m := f.mapping(n, label)
 
 	for _, key := range []string{"tenant_name", "tenant_id"} {
@@ -234,7 +268,7 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 	values := map[string]value{}
 
 	for _, name := range sortedKeys(m) {
-		text, ok := "", f.belongs(name, m[name], label, defaults)
+		text, ok := "", f.belongs(name, m[name], label, at)
 		if ok {
 			text, ok = f.text(name, m[name], label)
 		}
@@ -245,7 +279,7 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 			bad:       !ok,
 			file:      f.file,
 			line:      m[name].value.Line,
-			inherited: defaults,
+			inherited: at != inTenant,
 		}
 	}
 
@@ -254,13 +288,13 @@ func (f *tenantsReader) layer(n *yaml.Node, label string, defaults bool) layer {
 			return v
 		}
 
-		return value{file: f.file, line: n.Line, inherited: defaults}
+		return value{file: f.file, line: n.Line, inherited: at != inTenant}
 	}}
 }
 
 // belongs reports whether a key may stand where it does, and reports a fault if it may
 // not.
-func (f *tenantsReader) belongs(name string, p pair, label string, defaults bool) bool {
+func (f *tenantsReader) belongs(name string, p pair, label string, at part) bool {
 	o, known := Lookup(name)
 
 	switch {
@@ -270,7 +304,9 @@ func (f *tenantsReader) belongs(name string, p pair, label string, defaults bool
 	case o.Scope == InputWide:
 		f.fault(p.key.Line, name, label, "is for the whole input",
 			"move it to the input's section in Fluent Bit's configuration")
-	case defaults && o.Scope == FileOnly:
+	case at == inDiscover && (name == "tenant_id" || name == "tenant_name"):
+		f.fault(p.key.Line, name, label, "comes from the customer itself", "remove it")
+	case at == inDefaults && o.Scope == FileOnly:
 		f.fault(p.key.Line, name, label, "belongs to one tenant", "move it from defaults to the tenants")
 	default:
 		return true
@@ -286,7 +322,7 @@ func (f *tenantsReader) text(name string, p pair, label string) (text string, ok
 
 	switch {
 	case v.Kind == yaml.AliasNode || v.Anchor != "":
-		f.fault(v.Line, name, label, "uses an anchor or alias", inDefaults)
+		f.fault(v.Line, name, label, "uses an anchor or alias", commonKeys)
 		return "", false
 	case v.Kind != yaml.ScalarNode || strings.HasPrefix(v.Tag, "!") && !slices.Contains(plainTags, v.Tag):
 		f.fault(v.Line, name, label, "is not a plain value", "write one value on the line of the key")

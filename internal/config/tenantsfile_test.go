@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,6 +84,7 @@ func brokenTenants() map[string]string {
 func TestGoldenFaultsOfATenantsFileNameTheLine(t *testing.T) {
 	dir := workshop(t)
 	files := brokenTenants()
+	maps.Copy(files, brokenDiscoveries())
 	names := make([]string, 0, len(files))
 	for name := range files {
 		names = append(names, name)
