@@ -71,7 +71,9 @@ type Input struct {
 
 	mu    sync.Mutex
 	units []*Unit // retired ones too, until everything of them is committed
+	added int     // units so far
 
+	began  time.Time       // when Start was called
 	ctx    context.Context // ends with Stop; nil before Start
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -101,16 +103,14 @@ func NewInput(cfg Config) *Input {
 // firstPolls is within how long every unit is polled for the first time after a start.
 const firstPolls = 10 * time.Second
 
-// Start begins to poll: all units within firstPolls, and then the k-th of n at k/n of its
-// interval.
+// Start begins to poll: all units within firstPolls, and then each at its turn.
 func (in *Input) Start() {
+	in.began = in.cfg.Now()
 	in.ctx, in.cancel = context.WithCancel(context.Background())
 
 	units := in.all()
 	for k, u := range units {
-		interval := u.cfg.PollInterval
-		u.phase = interval * time.Duration(k) / time.Duration(len(units))
-		u.start(min(interval, firstPolls) * time.Duration(k) / time.Duration(len(units)))
+		u.start(min(u.cfg.PollInterval, firstPolls) * time.Duration(k) / time.Duration(len(units)))
 	}
 
 	in.run(in.ctx, in.log, in.committer)

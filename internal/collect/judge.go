@@ -21,7 +21,7 @@ func (p *poller) judge(ctx context.Context, started time.Time, err error) time.T
 		return p.pollPostponed(ctx, v)
 	case fine:
 		p.pollEnded(ctx, v)
-		return started.Add(p.interval())
+		return p.nextTurn(started, p.interval())
 	}
 
 	return p.pollFailed(ctx, v)

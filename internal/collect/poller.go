@@ -65,12 +65,11 @@ func (p *poller) runOrBreak(ctx context.Context, wait time.Duration) {
 
 // run polls until ctx ends. wait is when the first poll is due.
 func (p *poller) run(ctx context.Context, wait time.Duration) {
-	begun := p.now()
 	if !p.restore(ctx) || !p.returnParked(ctx) || pause.For(ctx, wait) != nil {
 		return
 	}
 
-	for first := true; ctx.Err() == nil; first = false {
+	for ctx.Err() == nil {
 		p.applyRewind(ctx)
 		started := p.now()
 
@@ -80,13 +79,6 @@ func (p *poller) run(ctx context.Context, wait time.Duration) {
 		}
 
 		due := p.judge(ctx, started, err)
-
-		// From the second poll on the units are spread over the interval.
-		phase := begun.Add(p.phase)
-		if first && err == nil && phase.After(started.Add(time.Second)) && phase.Before(due) {
-			due = phase
-		}
-
 		if err == nil {
 			p.retryWindows(ctx)
 		}

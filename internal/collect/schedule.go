@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -50,6 +51,29 @@ func (p *poller) interval() time.Duration {
 	}
 
 	return effective
+}
+
+// nextTurn returns when a poll is due after one that began at started and was read to
+// its end: an interval later, or less, since each unit has a turn of its own in an
+// interval. Units that began together, after a start or because an outage ended for all
+// of them, are so spread over the interval again.
+func (p *poller) nextTurn(started time.Time, interval time.Duration) time.Time {
+	latest := started.Add(interval)
+	first := p.in.began.Add(time.Duration(p.turn * float64(interval)))
+	turn := latest.Add(-(latest.Sub(first) % interval))
+
+	if turn.After(latest) || turn.Sub(started) < min(time.Second, interval/2) {
+		return latest
+	}
+
+	return turn
+}
+
+// turnOf returns the turn in an interval of the n-th unit of an input, from 0 to 1. By
+// the golden ratio any number of units in a row are spread evenly, whoever comes and goes.
+func turnOf(n int) float64 {
+	_, turn := math.Modf(float64(n) * (math.Phi - 1))
+	return turn
 }
 
 // pause returns how long to wait after a failure.

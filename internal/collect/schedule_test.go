@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,58 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 			if count < 4 || count > 8 {
 				t.Errorf("%d of %d tenants are polled in tenth %d of the interval", count, n, k)
 			}
+		}
+	})
+}
+
+// TestTenantsThatRecoverTogetherSpreadAgain: an outage in which every answer hangs ends
+// for all of them at the same moment.
+func TestTenantsThatRecoverTogetherSpreadAgain(t *testing.T) {
+	const n, interval = 100, time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			mu    sync.Mutex
+			polls []time.Duration // of the time after the outage
+		)
+		begin := time.Now()
+		outage := make(chan struct{})
+		c := newCrowd(t, 0)
+		for i := range n {
+			read := func(ctx context.Context, _ defender.Window, _ defender.Sink) error {
+				select {
+				case <-outage:
+				case <-ctx.Done():
+				}
+				mu.Lock()
+				polls = append(polls, time.Since(begin))
+				mu.Unlock()
+				return nil
+			}
+			c.add(fmt.Sprintf("tenant%02d", i), readerFunc(read))
+		}
+		for _, u := range c.in.units {
+			u.cfg.PollInterval = interval
+			u.in.places.fixed, u.in.places.number = n+1, n+1 // all wait with a place
+		}
+		c.run(t, func() {
+			time.Sleep(10 * time.Minute)
+			close(outage)
+			time.Sleep(5 * interval)
+		})
+
+		in := map[int]int{} // polls in each tenth of an interval, from the second one on
+		for _, at := range polls {
+			if at > 10*time.Minute+2*interval {
+				in[int(at*10/interval)]++
+			}
+		}
+		for tenth, count := range in {
+			if count > 15 {
+				t.Errorf("%d of %d tenants are polled in tenth %d", count, n, tenth)
+			}
+		}
+		if len(in) < 29 {
+			t.Errorf("tenants are polled in %d tenths of three intervals", len(in))
 		}
 	})
 }

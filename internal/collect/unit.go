@@ -63,9 +63,8 @@ type Unit struct {
 	wake   chan struct{} // holds one when the next poll is to begin now
 	rewind atomic.Bool   // the store holds an operator's request to go back
 
-	// phase is when the second poll is due, counted from the start of the input; 0 for an
-	// interval after the first one.
-	phase time.Duration
+	// turn is when in an interval the unit is polled, from 0 to 1: see nextTurn.
+	turn float64
 
 	ctx         context.Context // ends when the unit retires or the input stops; nil before the start
 	cancel      context.CancelFunc

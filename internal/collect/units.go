@@ -25,6 +25,8 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 		u.ctx, u.cancel = context.WithCancel(in.ctx)
 	}
 
+	u.turn = turnOf(in.added)
+	in.added++
 	in.units = append(in.units, u)
 	in.places.follow(len(in.units))
 	in.mu.Unlock()
