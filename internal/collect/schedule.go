@@ -70,7 +70,8 @@ func (p *poller) nextTurn(started time.Time, interval time.Duration) time.Time {
 }
 
 // turnOf returns the turn in an interval of the n-th unit of an input, from 0 to 1. By
-// the golden ratio any number of units in a row are spread evenly, whoever comes and goes.
+// the golden ratio any number of units in a row are spread evenly, whoever comes and
+// goes.
 func turnOf(n int) float64 {
 	_, turn := math.Modf(float64(n) * (math.Phi - 1))
 	return turn

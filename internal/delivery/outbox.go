@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -27,18 +28,20 @@ type Outbox struct {
 	limit int
 
 	mu       sync.Mutex
-	queue    []*Batch
+	queue    []*Batch  // ascending by round
+	round    uint64    // of the batch that left the queue last
 	bytes    int       // of all events that are not delivered
 	rejected int       // of bytes, what was rejected and waits for its owner's store
-	line     []*waiter // who waits for room, in order of arrival: small events do not overtake a large one for ever
+	line     []*waiter // who waits for room, in order of arrival: see next
 	closed   bool
 	spare    [][]byte // buffers of MaxBatch
 }
 
 // waiter is a call that waits for room.
 type waiter struct {
-	size int
-	turn chan struct{} // holds one when there may be room
+	stream *Stream
+	size   int
+	turn   chan struct{} // holds one when there may be room
 }
 
 // NewOutbox returns an outbox for limit bytes.
@@ -49,13 +52,13 @@ func NewOutbox(limit int) *Outbox { return &Outbox{limit: limit} }
 // the waiting begins, and the function that it returns when it has ended. An event larger
 // than the whole limit is added when nothing else is queued.
 func (o *Outbox) Add(ctx context.Context, s *Stream, event []byte, wait func() func()) (n uint64, err error) {
-	err = o.enter(ctx, len(event), wait, func() { n = o.put(s, event) })
+	err = o.enter(ctx, s, len(event), wait, func() { n = o.put(s, event) })
 	return n, err
 }
 
 // AddBatch adds several events, all of them or none, and returns the number of the last.
 func (o *Outbox) AddBatch(ctx context.Context, s *Stream, events []byte) (n uint64, err error) {
-	err = o.enter(ctx, len(events), nil, func() {
+	err = o.enter(ctx, s, len(events), nil, func() {
 		for rest := events; len(rest) > 0; {
 			var event []byte
 
@@ -77,10 +80,10 @@ func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (delivered
 		last:   1,
 		answer: make(chan bool, 1),
 	}
-	err = o.enter(ctx, len(event), nil, func() {
+	err = o.enter(ctx, b.stream, len(event), nil, func() {
 		b.stream.added, b.stream.undelivered = 1, []*Batch{b}
-		o.queue = append(o.queue, b)
-		o.bytes += len(event)
+		o.push(b)
+		o.grow(b.stream, len(event))
 	})
 
 	return b.answer, err
@@ -96,17 +99,17 @@ func firstEvent(events []byte) (event, rest []byte) {
 	return event, rest
 }
 
-// enter runs put, with the lock held, when there is room for size bytes.
-func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put func()) error {
+// enter runs put, with the lock held, when there is room for size bytes of a stream.
+func (o *Outbox) enter(ctx context.Context, s *Stream, size int, wait func() func(), put func()) error {
 	o.mu.Lock()
-	if !o.closed && len(o.line) == 0 && o.fits(size) {
+	if !o.closed && o.next() == nil && !o.beyondShare(s) && o.fits(size) {
 		put()
 		o.mu.Unlock()
 
 		return nil
 	}
 
-	w := &waiter{size, make(chan struct{}, 1)}
+	w := &waiter{s, size, make(chan struct{}, 1)}
 	o.line = append(o.line, w)
 	o.mu.Unlock()
 
@@ -126,8 +129,8 @@ func (o *Outbox) enter(ctx context.Context, size int, wait func() func(), put fu
 	}
 }
 
-// tryEnter runs put if there is room and w is the first in the line. With that, or with
-// an error, w has left the line.
+// tryEnter runs put if there is room and it is w's turn. With that, or with an error, w
+// has left the line.
 func (o *Outbox) tryEnter(ctx context.Context, w *waiter, put func()) (entered bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,7 +141,7 @@ func (o *Outbox) tryEnter(ctx context.Context, w *waiter, put func()) (entered b
 	}
 
 	if err == nil {
-		if o.line[0] != w || !o.fits(w.size) {
+		if o.next() != w || !o.fits(w.size) {
 			return false, nil
 		}
 
@@ -159,14 +162,67 @@ func (o *Outbox) fits(size int) bool {
 	return len(o.queue) == 0 && o.rejected < o.limit || o.bytes+size <= o.limit
 }
 
-// callNext wakes the first in the line if there is room for it; o.mu must be held.
+// shareOfFree is how many times the free room a stream may take up.
+const shareOfFree = 3
+
+// beyondShare reports whether a stream takes up so much that others come first; o.mu
+// must be held. The share shrinks with the free room: of two streams with a backlog each
+// gets three sevenths of the limit, of ten nearly a tenth, and some room always stays
+// free for streams that have a few events only. A stream that is alone may fill it all.
+func (o *Outbox) beyondShare(s *Stream) bool {
+	return s.bytes < o.bytes && len(o.queue) > 0 && s.bytes > shareOfFree*max(0, o.limit-o.bytes)
+}
+
+// next returns who is to enter next, nil if nobody is; o.mu must be held. It is the first
+// in the line whose stream is within its share. Small events do not overtake a large one
+// for ever: a stream that has nothing queued is always within.
+func (o *Outbox) next() *waiter {
+	for _, w := range o.line {
+		if !o.beyondShare(w.stream) {
+			return w
+		}
+	}
+
+	return nil
+}
+
+// callNext wakes who is to enter next if there is room; o.mu must be held. When the
+// outbox is closed, whoever leaves the line calls the next one.
 func (o *Outbox) callNext() {
-	if len(o.line) > 0 && (o.closed || o.fits(o.line[0].size)) {
+	w := o.next()
+	if o.closed && len(o.line) > 0 {
+		w = o.line[0]
+	}
+
+	if w != nil && (o.closed || o.fits(w.size)) {
 		select {
-		case o.line[0].turn <- struct{}{}:
+		case w.turn <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// push puts a batch into the queue. Streams take turns, so that a backlog holds up
+// nobody: in each round a stream delivers one batch. The head of the queue stays where it
+// is, since it may be on its way to Fluent Bit. o.mu must be held.
+func (o *Outbox) push(b *Batch) {
+	b.round = max(b.stream.round+1, o.round)
+	b.stream.round = b.round
+	i := 0
+
+	if len(o.queue) > 0 {
+		later := func(x *Batch, round uint64) int { return cmp.Compare(x.round, round+1) }
+		i, _ = slices.BinarySearchFunc(o.queue[1:], b.round, later)
+		i++
+	}
+
+	o.queue = slices.Insert(o.queue, i, b)
+}
+
+// grow counts size bytes more of a stream; o.mu must be held.
+func (o *Outbox) grow(s *Stream, size int) {
+	o.bytes += size
+	s.bytes += size
 }
 
 // put adds an event to the open batch of its stream, or to a new one; o.mu must be held.
@@ -175,7 +231,7 @@ func (o *Outbox) put(s *Stream, event []byte) uint64 {
 	if b == nil || len(b.events)+len(event) > MaxBatch {
 		s.busy = s.busy || b != nil
 		b = &Batch{stream: s, first: s.added + 1, events: o.buffer(s, len(event))}
-		o.queue = append(o.queue, b)
+		o.push(b)
 		s.undelivered = append(s.undelivered, b)
 		s.open = b
 	}
@@ -183,7 +239,7 @@ func (o *Outbox) put(s *Stream, event []byte) uint64 {
 	b.events = append(b.events, event...)
 	s.added++
 	b.last = s.added
-	o.bytes += len(event)
+	o.grow(s, len(event))
 
 	return s.added
 }
@@ -271,7 +327,8 @@ func (o *Outbox) Release(b *Batch) {
 
 	b.stream.release(b)
 
-	o.bytes -= len(b.events)
+	o.grow(b.stream, -len(b.events))
+
 	if b.rejected {
 		o.rejected -= len(b.events)
 	}
@@ -311,6 +368,7 @@ func (o *Outbox) pop() *Batch {
 	b := o.queue[0]
 	o.queue[0] = nil
 	o.queue = o.queue[1:]
+	o.round = b.round
 
 	return b
 }

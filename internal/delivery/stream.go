@@ -28,6 +28,8 @@ type Stream struct {
 	undelivered []*Batch // ascending by number
 	open        *Batch   // the last batch of this stream in the queue, if it may still grow
 	busy        bool     // the stream fills its batches
+	bytes       int      // of its events that are not delivered
+	round       uint64   // of its newest batch: see Outbox.push
 }
 
 // NewStream returns a stream whose events carry tag. An empty tag stands for the input's
@@ -40,6 +42,7 @@ type Batch struct {
 	events   []byte
 	first    uint64 // numbers of its first event and its last
 	last     uint64
+	round    uint64 // its place in the queue: see Outbox.push
 	rejected bool
 	answer   chan bool // for an event that is offered again, see Outbox.Offer
 }
