@@ -238,7 +238,7 @@ func TestHalfAListIsAnError(t *testing.T) {
 			})
 			list, err := client.Customers(t.Context())
 			var e *Error
-			if list != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), c.problem) || e.Fate != c.fate {
+			if list != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), c.problem) || e.Fate != c.fate || !e.Reason.Known() {
 				t.Errorf("got %v, %v", list, err)
 			}
 		})

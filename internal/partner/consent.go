@@ -99,7 +99,7 @@ func consentError(err error, got answer) error {
 	}
 
 	if got.details.mentions("service principal") || got.details.mentions("does not exist") {
-		e.Fate = advice.NotAuthorised
+		e.Fate, e.Reason = advice.NotAuthorised, advice.NotLicensed
 		e.Problem = "the customer's tenant does not have the API for which the consent is"
 		e.Remedy = "ask an administrator there to open https://security.microsoft.com once, which sets Defender up, " +
 			"then try again"

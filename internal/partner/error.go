@@ -108,33 +108,35 @@ func (e *Error) explain(op call, res *http.Response, b *refusalBody) {
 
 	switch status := e.Status; {
 	case status < 400:
-		e.Fate = advice.NeedsFix
+		e.Fate, e.Reason = advice.NeedsFix, advice.BadAnswer
 		e.Problem = op.host + " answered with a redirect, which is not followed: a token is sent to the " +
 			"configured host only"
 		e.Remedy = "check `" + op.key + "` and the proxy"
 	case status == http.StatusTooManyRequests:
+		e.Reason = advice.Throttled
 		e.Problem = op.host + " reports too many requests"
 	case status >= 500, status == http.StatusRequestTimeout:
+		e.Reason = advice.BadAnswer
 		e.Problem = fmt.Sprintf("%s answered %d (server error)", op.host, status)
 		e.Codes = e.Codes[1:]
 	case strings.Contains(codes, noMFA), b.mentions("mfa required"):
-		e.Fate = advice.NeedsSignIn
+		e.Fate, e.Reason = advice.NeedsSignIn, advice.MFARequired
 		e.Problem = "the provider's own sign-in had no second factor (MFA), and the Partner Center asks for one"
 		e.Remedy = "sign in again with MFA: defenderctl tokens acquire --home-tenant-id …"
 	case status == http.StatusUnauthorized:
-		e.Fate = advice.NewToken
+		e.Fate, e.Reason = advice.NewToken, advice.CredentialWrong
 		e.Problem = op.host + " does not accept the access token, not even a new one"
 		e.Remedy = "check `" + op.key + "` and the clock; sign in again if it lasts"
 	case status == http.StatusForbidden:
-		e.Fate = advice.NotAuthorised
+		e.Fate, e.Reason = advice.NotAuthorised, advice.RoleMissing
 		e.Problem = op.forbidden
 		e.Remedy = op.forbiddenRemedy
 	case status == http.StatusNotFound:
-		e.Fate = advice.NeedsFix
+		e.Fate, e.Reason = advice.NeedsFix, advice.BadAnswer
 		e.Problem = op.host + " does not know what was asked for"
 		e.Remedy = cmp.Or(op.missingRemedy, "check `"+op.key+"`")
 	default:
-		e.Fate = advice.NeedsFix
+		e.Fate, e.Reason = advice.NeedsFix, advice.BadAnswer
 		e.Problem = op.host + " refuses the request"
 		e.Remedy = "check `" + op.key + "`, or report it if that is right"
 	}
@@ -144,6 +146,7 @@ func (e *Error) explain(op call, res *http.Response, b *refusalBody) {
 func badAnswer(op call, problem string) *Error {
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.BadAnswer,
 			Problem: op.host + " " + problem,
 			Remedy:  "it is tried again; if it lasts, check `" + op.key + "` and the proxy",
 		},
@@ -155,7 +158,7 @@ func badAnswer(op call, problem string) *Error {
 func broken(op call, err error) *Error {
 	fault := netfault.Of(err)
 
-	e := &Error{Fault: advice.Fault{Err: fault.Err}, Op: op.name}
+	e := &Error{Fault: advice.Fault{Reason: advice.Unreachable, Err: fault.Err}, Op: op.name}
 	switch {
 	case fault.Kind == netfault.ProxySignIn, fault.Kind == netfault.Proxy:
 		e.Problem = "the proxy does not connect to " + op.host
@@ -167,6 +170,7 @@ func broken(op call, err error) *Error {
 		e.Problem = op.host + " cannot be reached"
 		e.Remedy = "check `" + op.key + "`, `proxy`, the name service and the firewall"
 	case fault.Kind == netfault.Timeout:
+		e.Reason = advice.TooSlow
 		e.Problem = op.host + " did not answer in time"
 		e.Remedy = "if it lasts, check the network and `proxy`, or raise `http_timeout`"
 	default:

@@ -36,7 +36,7 @@ func (c *Client) Tenant(ctx context.Context, name string) (Tenant, error) {
 
 	switch {
 	case errors.As(err, &e) && (e.Status == http.StatusBadRequest || e.Status == http.StatusNotFound):
-		e.Fate = advice.NeedsFix
+		e.Fate, e.Reason = advice.NeedsFix, advice.TenantGone
 		e.Problem = op.host + " does not know the tenant"
 		e.Remedy = "check tenant_id and `cloud`; if the tenant is gone, remove it"
 
