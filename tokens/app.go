@@ -66,6 +66,19 @@ func (a App) ChainKey() ChainKey {
 	return NewChainKey(a.LoginURL, cmp.Or(a.Home, a.TenantID), a.ClientID)
 }
 
+// isHome reports whether the application's tenant is the provider's own.
+func (a App) isHome() bool { return a.Home != "" && strings.EqualFold(a.Home, a.TenantID) }
+
+// isAbroad reports whether the application's tenant is reached with a sign-in in
+// another one.
+func (a App) isAbroad() bool { return a.Home != "" && !a.isHome() }
+
+// athome returns the application in the tenant that its chain belongs to.
+func (a App) athome() App {
+	a.TenantID = cmp.Or(a.Home, a.TenantID)
+	return a
+}
+
 // LoginHost returns the host of a sign-in URL in lower case, with its port unless that
 // is the scheme's own. A text that is not a URL comes back in lower case.
 func LoginHost(loginURL string) string {

@@ -367,10 +367,14 @@ func TestOnlyCodesOfTheClosedListEndAToken(t *testing.T) {
 					t.Errorf("%v; sent %s", e, f.refreshes())
 				}
 				before := len(f.sent())
+
+				time.Sleep(e.RetryAfter)
+
 				if fails(t, s); len(f.sent()) == before {
 					t.Error("the token is not tried again")
 				}
 
+				time.Sleep(e.RetryAfter)
 				f.set(nil)
 				if got := token(t, s); got != "at1" {
 					t.Errorf("got %s once the service takes it again", got)

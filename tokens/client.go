@@ -59,6 +59,9 @@ type Client struct {
 	// OnSkew, if set, is called with the service's clock (the Date header) and ours at
 	// that moment.
 	OnSkew func(serverDate, at time.Time)
+
+	// onWritten, if set, is called when a request has been sent whole.
+	onWritten func()
 }
 
 // defaultLife is the life of an access token whose answer does not say. Entra documents
@@ -97,12 +100,13 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 	}
 
 	w := &wire{
-		app:     c.App,
-		now:     c.now,
-		skew:    c.OnSkew,
-		host:    LoginHost(c.App.LoginURL),
-		timeout: c.timeout(),
-		add:     url.Values{},
+		app:       c.App,
+		now:       c.now,
+		skew:      c.OnSkew,
+		host:      LoginHost(c.App.LoginURL),
+		timeout:   c.timeout(),
+		onWritten: c.onWritten,
+		add:       url.Values{},
 	}
 	for name, values := range extra {
 		w.add[name] = values

@@ -17,6 +17,9 @@ type explanation struct {
 	problem, remedy string
 	fate            advice.Fate
 	scope           advice.Scope
+	// view is how it reads where a customer refused the provider's sign-in; zero: as
+	// everywhere.
+	view view
 	// dead: the refresh token that was sent will never work again.
 	dead bool
 	// unreliable: good tokens were refused with this code too. The same token is sent
@@ -28,6 +31,8 @@ type explanation struct {
 
 // fault returns the explanation with app's ids filled in.
 func (x explanation) fault(app App) advice.Fault {
+	x = x.seenFrom(app)
+
 	return advice.Fault{
 		Reason:  x.reason,
 		Problem: fill(x.problem, app),
@@ -74,6 +79,7 @@ func fill(text string, app App) string {
 		"{resource}", cmp.Or(app.Resource, "the API"),
 		"{login}", cmp.Or(LoginHost(app.LoginURL), "the sign-in service"),
 		"{consent}", app.consentAddress(),
+		"{home}", cmp.Or(app.Home, app.TenantID, "TENANT"),
 		"{acquire}", app.acquire(),
 	).Replace(text)
 }

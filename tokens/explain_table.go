@@ -216,7 +216,7 @@ var applicationCodes = map[int]explanation{
 		"the application {client} is registered for a single tenant",
 		"use the customer's tenant id, or make the registration multi-tenant (Authentication, Supported account types)",
 	),
-	700016: notAuthorised(appMissing, consent),
+	700016: notAuthorised(appMissing, consent).abroad(newCustomer),
 	700011: notAuthorised(appMissing, consent),
 	7000112: notAuthorised(
 		"the application {client} is disabled",
@@ -226,7 +226,7 @@ var applicationCodes = map[int]explanation{
 	90002: needsFix(
 		"the tenant {tenant} does not exist at {login}",
 		"check tenant_id, and cloud or login_url",
-	).of(advice.ScopeCustomer),
+	).of(advice.ScopeCustomer).abroad(gone),
 	90038: needsFix(
 		"the tenant {tenant} belongs to another national cloud than {login}",
 		nextCloud,
@@ -250,11 +250,11 @@ var applicationCodes = map[int]explanation{
 	5000224: notAuthorised(
 		"the tenant {tenant} is not available any more: it was deleted or blocked",
 		"if the customer has left, remove the tenant; else the customer asks Microsoft's support",
-	),
+	).abroad(gone),
 	5000225: notAuthorised(
 		"the tenant {tenant} was blocked because it was not used for long",
 		"an administrator of the tenant reactivates it; if the customer has left, remove the tenant",
-	),
+	).abroad(gone),
 }
 
 var permissionCodes = map[int]explanation{
@@ -272,16 +272,19 @@ var permissionCodes = map[int]explanation{
 	65001: notAuthorised(
 		"the application {client} has no consent in tenant {tenant}",
 		"an administrator of the tenant opens {consent}",
-	),
+	).abroad(unconsented),
 	65004: notAuthorised(
 		"the user declined the application's permissions",
 		"sign in again and accept, or let an administrator of the tenant open {consent}",
-	),
-	90094: notAuthorised("consent of an administrator is required", "an administrator of the tenant opens {consent}"),
+	).abroad(unconsented),
+	90094: notAuthorised(
+		"consent of an administrator is required",
+		"an administrator of the tenant opens {consent}",
+	).abroad(unconsented),
 	90095: notAuthorised(
 		"consent of an administrator was requested and is not given yet",
 		"an administrator of the tenant approves the request, or opens {consent}",
-	),
+	).abroad(unconsented),
 	50105: notAuthorised(
 		"the user is not assigned to the application {client}",
 		"assign the user: Entra admin center, Enterprise applications, Users and groups",
@@ -289,19 +292,19 @@ var permissionCodes = map[int]explanation{
 	650051: notAuthorised(
 		"the application {client} asks for a permission that tenant {tenant} has not consented to",
 		"an administrator of the tenant opens {consent}",
-	),
+	).abroad(unconsented),
 	65002: notAuthorised(
 		"the application {client} may not be given consent for {resource} in tenant {tenant}",
 		"use an application that your own organisation registered, and have an administrator open {consent}",
-	),
+	).abroad(unconsented),
 	90093: notAuthorised(
 		"only an administrator of tenant {tenant} may do what the sign-in asks for",
 		"an administrator of the tenant opens {consent}",
-	),
+	).abroad(unconsented),
 	90099: notAuthorised(
 		"the application {client} was not authorised in tenant {tenant} yet, so a partner's user cannot use it there",
 		"an administrator of the tenant opens {consent}",
-	),
+	).abroad(newCustomer),
 }
 
 const report = "this is a fault of this program or of what stands between: report it with the ids that follow"
@@ -359,7 +362,7 @@ var grantCodes = map[int]explanation{
 	70043: endsToken(
 		"the refresh token has expired by the tenant's sign-in frequency policy",
 		"exempt the account from the policy, then sign in again: {acquire}",
-	).of(advice.ScopeCustomer),
+	).of(advice.ScopeCustomer).abroad(secondFactor),
 	70000: unreliable(
 		"the refresh token or code is malformed, cut short or not usable any more",
 		"check that it was pasted whole; if it stays refused, sign in again: {acquire}",
@@ -431,22 +434,46 @@ const (
 )
 
 var userCodes = map[int]explanation{
-	50076:  needsSignIn("multi-factor authentication is required now", mfa).of(advice.ScopeCustomer),
-	50074:  needsSignIn("multi-factor authentication is required now", mfa).of(advice.ScopeCustomer),
-	50079:  needsSignIn("the user must enrol for multi-factor authentication", mfa).of(advice.ScopeCustomer),
-	50072:  needsSignIn("the user must enrol for multi-factor authentication", mfa).of(advice.ScopeCustomer),
-	50078:  needsSignIn("the multi-factor authentication has expired", mfa).of(advice.ScopeCustomer),
-	50158:  needsSignIn("an external security challenge has to be met", mfa).of(advice.ScopeCustomer),
-	53003:  notAuthorised("a conditional access policy of tenant {tenant} blocks the sign-in", policy),
-	530032: notAuthorised("a security policy of tenant {tenant} blocks the sign-in", policy),
-	53000:  notAuthorised("a policy of tenant {tenant} asks for a compliant device", policy),
-	53001:  notAuthorised("a policy of tenant {tenant} asks for a domain-joined device", policy),
-	50005:  notAuthorised("a policy of tenant {tenant} does not allow this kind of device", policy),
-	50097:  notAuthorised("a policy of tenant {tenant} asks for device authentication", policy),
+	50076: needsSignIn(
+		"multi-factor authentication is required now",
+		mfa,
+	).of(advice.ScopeCustomer).abroad(secondFactor),
+	50074: needsSignIn(
+		"multi-factor authentication is required now",
+		mfa,
+	).of(advice.ScopeCustomer).abroad(secondFactor),
+	50079: needsSignIn(
+		"the user must enrol for multi-factor authentication",
+		mfa,
+	).of(advice.ScopeCustomer).abroad(secondFactor),
+	50072: needsSignIn(
+		"the user must enrol for multi-factor authentication",
+		mfa,
+	).of(advice.ScopeCustomer).abroad(secondFactor),
+	50078: needsSignIn(
+		"the multi-factor authentication has expired",
+		mfa,
+	).of(advice.ScopeCustomer).abroad(secondFactor),
+	50158: needsSignIn(
+		"an external security challenge has to be met",
+		mfa,
+	).of(advice.ScopeCustomer).abroad(sessionPolicy),
+	53003: notAuthorised(
+		"a conditional access policy of tenant {tenant} blocks the sign-in",
+		policy,
+	).abroad(accessPolicy),
+	530032: notAuthorised("a security policy of tenant {tenant} blocks the sign-in", policy).abroad(accessPolicy),
+	53000:  notAuthorised("a policy of tenant {tenant} asks for a compliant device", policy).abroad(accessPolicy),
+	53001:  notAuthorised("a policy of tenant {tenant} asks for a domain-joined device", policy).abroad(accessPolicy),
+	50005: notAuthorised(
+		"a policy of tenant {tenant} does not allow this kind of device",
+		policy,
+	).abroad(accessPolicy),
+	50097: notAuthorised("a policy of tenant {tenant} asks for device authentication", policy).abroad(accessPolicy),
 	50131: needsSignIn(
 		"a conditional access policy of tenant {tenant} does not accept this sign-in",
 		"sign in again from where the policy allows it: {acquire}; or "+policy,
-	).of(advice.ScopeCustomer),
+	).of(advice.ScopeCustomer).abroad(accessPolicy),
 	53011: notAuthorised(
 		"the user is blocked for risk in the home tenant",
 		"an administrator of the user's home tenant clears the risk, then sign in again: {acquire}",
@@ -459,16 +486,16 @@ var userCodes = map[int]explanation{
 		"the account is locked, or the address is known as malicious",
 		"an administrator unlocks the account; check what else tries to sign in with it",
 	).of(advice.ScopeChain),
-	50034: notAuthorised("the account does not exist in tenant {tenant}", guest),
-	50020: notAuthorised("the account is not in tenant {tenant}", guest),
+	50034: notAuthorised("the account does not exist in tenant {tenant}", guest).abroad(noRole),
+	50020: notAuthorised("the account is not in tenant {tenant}", guest).abroad(noRole),
 	16000: notAuthorised(
 		"the account is not in tenant {tenant}, or several accounts are signed in",
 		"choose the right account when signing in; else "+guest,
-	),
-	16003: notAuthorised("the account was not added to tenant {tenant}", guest),
-	50014: notAuthorised("the guest account has not accepted its invitation", guest),
-	51004: notAuthorised("the account is not in tenant {tenant}", guest),
-	90072: notAuthorised("the account is not in tenant {tenant}", guest),
+	).abroad(noRole),
+	16003: notAuthorised("the account was not added to tenant {tenant}", guest).abroad(noRole),
+	50014: notAuthorised("the guest account has not accepted its invitation", guest).abroad(noRole),
+	51004: notAuthorised("the account is not in tenant {tenant}", guest).abroad(noRole),
+	90072: notAuthorised("the account is not in tenant {tenant}", guest).abroad(noRole),
 	500212: notAuthorised(
 		"the cross-tenant access policy does not allow this sign-in",
 		"the customer's or the home tenant's administrator allows it in the cross-tenant access settings",
@@ -492,13 +519,16 @@ var userCodes = map[int]explanation{
 	50177: notAuthorised(
 		"the account has no access to tenant {tenant}: it is no guest there, and no role reaches it through GDAP",
 		"the provider checks that the relationship is active and the user's group has a role in it; else "+guest,
-	),
+	).abroad(noRole),
 	50178: notAuthorised(
 		"a session policy of tenant {tenant} asks for what a provider's user or guest cannot meet",
 		exclude,
-	),
-	530003: notAuthorised("a policy of tenant {tenant} asks for a managed device", policy),
-	530036: notAuthorised("a conditional access policy of tenant {tenant} does not allow this way to sign in", policy),
+	).abroad(sessionPolicy),
+	530003: notAuthorised("a policy of tenant {tenant} asks for a managed device", policy).abroad(accessPolicy),
+	530036: notAuthorised(
+		"a conditional access policy of tenant {tenant} does not allow this way to sign in",
+		policy,
+	).abroad(accessPolicy),
 	900421: needsSignIn("Partner Center asks for a sign-in with multi-factor authentication", mfa),
 }
 
@@ -531,13 +561,13 @@ func family(code int) (explanation, bool) {
 	case code/10 == 5007:
 		x := needsSignIn("multi-factor authentication is asked for", mfa).of(advice.ScopeCustomer)
 
-		return x.as(advice.MFARequired), true
+		return x.as(advice.MFARequired).abroad(secondFactor), true
 	case code/10 == 5013:
 		return needsSignIn("the session is not valid any more", signInAgain).as(advice.TokenDead), true
 	case code/1000 == 53, code/1000 == 530:
 		x := notAuthorised("a conditional access policy of tenant {tenant} blocks the sign-in", policy)
 
-		return x.as(advice.ConditionalAccess), true
+		return x.as(advice.ConditionalAccess).abroad(accessPolicy), true
 	}
 
 	return explanation{}, false

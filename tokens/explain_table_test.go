@@ -3,6 +3,7 @@ package tokens
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ func TestGoldenTableOfCodes(t *testing.T) {
 	var b strings.Builder
 	line := func(name string, x explanation) {
 		f := x.fault(app)
+		x = x.seenFrom(app)
 		if len(f.Problem) < 15 || len(f.Remedy) < 10 || strings.ContainsAny(f.Problem+f.Remedy, "{}\n") {
 			t.Errorf("%s: %q; %q", name, f.Problem, f.Remedy)
 		}
@@ -30,7 +32,7 @@ func TestGoldenTableOfCodes(t *testing.T) {
 			t.Errorf("%s has no scope", name)
 		}
 		ofChain := f.Scope == advice.ScopeChain || f.Scope == advice.ScopeCustomer
-		if x.dead && (!ofChain || f.Fate != advice.NeedsSignIn || x.unreliable) {
+		if x.dead && (!ofChain && app.Home == "" || f.Fate != advice.NeedsSignIn || x.unreliable) {
 			t.Errorf("%s ends a refresh token, and has scope %v, fate %v", name, f.Scope, f.Fate)
 		}
 
@@ -54,6 +56,27 @@ func TestGoldenTableOfCodes(t *testing.T) {
 			t.Errorf("%d is of no family", code)
 		}
 		line("family of "+codeName(code), x)
+	}
+
+	// What reads differently with the provider's sign-in: at customers, and at home.
+	for _, home := range []struct{ title, home string }{
+		{"at a customer that is reached with the provider's sign-in", "HOME"},
+		{"in the provider's own tenant", app.TenantID},
+	} {
+		fmt.Fprintf(&b, "\n%s:\n", home.title)
+
+		ordinary := app
+		ordinary.Acquire = "ACQUIRE"
+		app.Acquire = "ACQUIRE"
+		app.Home = home.home
+
+		for _, code := range KnownCodes() {
+			if x := explanations[code]; !reflect.DeepEqual(x.fault(app), x.fault(ordinary)) {
+				line(codeName(code), x)
+			}
+		}
+
+		app.Home = ""
 	}
 
 	golden.File(t, "../testdata/tokens/codes.txt", b.String())

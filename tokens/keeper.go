@@ -21,8 +21,12 @@ type Keeper struct {
 	store ChainStore
 	log   *slog.Logger
 
+	// redemptions spreads them where a Source has none of its process.
+	redemptions Redemptions
+
 	mu     sync.Mutex
 	chains map[ChainKey]*keptChain
+	slots  map[AccessKey]*slot
 }
 
 // keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse.
@@ -43,6 +47,7 @@ type keptChain struct {
 	saves int
 	// faultLogged says that the log has the store's fault already.
 	faultLogged bool
+	home        homeState
 }
 
 // UnsavedError says that a chain is in memory only, and why. Sign-ins go on with it. It
@@ -66,6 +71,7 @@ func NewKeeper(store ChainStore, log *slog.Logger) *Keeper {
 		store:  store,
 		log:    log,
 		chains: map[ChainKey]*keptChain{},
+		slots:  map[AccessKey]*slot{},
 	}
 }
 
@@ -211,7 +217,13 @@ func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 func (k *Keeper) Swap(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
 	k.mu.Lock()
 	c := k.of(key)
-	before := *c
+	before := keptChain{
+		newest:       c.newest,
+		known:        c.known,
+		unsaved:      c.unsaved,
+		anyway:       c.anyway,
+		unsavedSeeds: c.unsavedSeeds,
+	}
 	c.keep(chain, false, seeds)
 	saves := c.saves
 	k.mu.Unlock()

@@ -29,14 +29,16 @@ const lockTimeout = 30 * time.Second
 // saveTimeout bounds the writing of a new refresh token, which no caller can cancel.
 const saveTimeout = 15 * time.Second
 
-// redemption is one sign-in with the refresh tokens of a chain. It lives while the
-// chain is locked.
+// redemption is one sign-in with the refresh tokens of a chain, in the tenant that the
+// chain belongs to. It lives while the chain is locked.
 type redemption struct {
 	source *Source
+	// client redeems.
+	client Client
 	// deadline is when no further try begins.
 	deadline time.Time
-	// chain is the stored state when the lock was taken; stored is false if there was
-	// none.
+	// chain is the newest state that was read or written under the lock; stored is
+	// false if there is none.
 	chain  Chain
 	stored bool
 }
@@ -44,30 +46,49 @@ type redemption struct {
 // redeemChain redeems the chain's newest refresh token, or a new seed, for the source's
 // resource. It holds the chain's lock.
 func (s *Source) redeemChain(ctx context.Context) (Access, error) {
-	unlock, err := s.lockChain(ctx)
+	r, unlock, err := s.openChain(ctx, s.client)
 	if err != nil {
 		return Access{}, err
 	}
 	defer unlock()
 
-	// Read under the lock: whoever held it before may have rotated the token.
-	chain, stored, err := s.keeper.Load(ctx, s.key)
+	a, err := r.newest(ctx)
+	s.lastSeen = s.stateOf(r.chain, r.stored)
+	s.keeper.noteHome(s.key, r, err)
+
+	return a, err
+}
+
+// openChain locks the chain for a redemption, and reads it: whoever held the lock before
+// may have rotated the token.
+func (s *Source) openChain(ctx context.Context, client Client) (r *redemption, unlock func(), err error) {
+	unlock, err = s.lockChain(ctx)
 	if err != nil {
-		return Access{}, storeError(ctx, err)
+		return nil, nil, err
 	}
 
-	s.lastSeen = &chainState{chain.Version, stored}
+	chain, stored, err := s.keeper.Load(ctx, s.key)
+	if err != nil {
+		unlock()
+		return nil, nil, storeError(ctx, err)
+	}
 
-	r := &redemption{
+	r = &redemption{
 		source:   s,
-		deadline: s.client.now().Add(s.client.timeout()), // the lock is held for little more than one request
+		client:   client,
+		deadline: client.now().Add(client.timeout()), // the lock is held for little more than one request
 		chain:    chain,
 		stored:   stored,
 	}
 
-	seed, err := s.newSeed(ctx)
+	return r, unlock, nil
+}
+
+// newest redeems a new seed, or the chain's newest refresh token.
+func (r *redemption) newest(ctx context.Context) (Access, error) {
+	seed, err := r.source.newSeed(ctx)
 	switch {
-	case err != nil && !stored:
+	case err != nil && !r.stored:
 		return Access{}, err
 	case !seed.IsZero():
 		return r.withSeed(ctx, seed)
@@ -114,22 +135,40 @@ func (s *Source) lockChain(ctx context.Context) (unlock func(), err error) {
 
 // withChain redeems the stored chain, if it can be.
 func (r *redemption) withChain(ctx context.Context) (Access, error) {
-	app := r.source.cfg.App
+	if err := unusable(r.chain, r.stored, r.client.App); err != nil {
+		return Access{}, err
+	}
 
+	return r.advance(ctx)
+}
+
+// unusable returns why a chain has no refresh token that can be sent; nil if it has one.
+func unusable(chain Chain, stored bool, app App) error {
 	switch {
-	case !r.stored:
-		return Access{}, newError(
+	case !stored && app.Home != "":
+		e := newError(
+			advice.ChainDead,
+			advice.NeedsSignIn,
+			fill("nobody has signed in to the provider's own tenant {home} with client {client} yet", app),
+			fill("sign in: {acquire}", app),
+			nil,
+		)
+		e.Scope = advice.ScopeChain
+
+		return e
+	case !stored:
+		return newError(
 			advice.TokenDead,
 			advice.NeedsSignIn,
 			fill("no refresh token is stored for tenant {tenant} and client {client}", app),
 			fill("sign in: {acquire}", app),
 			nil,
 		)
-	case !r.chain.Dead.IsZero():
-		return Access{}, r.chain.Dead.Explain(app)
+	case !chain.Dead.IsZero():
+		return chain.Dead.Explain(app.athome())
 	}
 
-	return r.advance(ctx)
+	return nil
 }
 
 // advance redeems the newest refresh token of a living chain, or the one before it
@@ -146,13 +185,10 @@ func (r *redemption) advance(ctx context.Context) (Access, error) {
 	}
 
 	if err != nil {
-		r.storeFailure(ctx, sent, err)
-		return Access{}, err
+		return Access{}, r.storeFailure(ctx, sent, err)
 	}
 
-	r.storeSuccess(ctx, sent, got)
-
-	return got.Access, nil
+	return r.storeSuccess(ctx, sent, got), nil
 }
 
 // redeemPrevious redeems the token before the newest one, which was refused. When both
@@ -171,8 +207,9 @@ func (r *redemption) redeemPrevious(ctx context.Context, refused *Error) (Tokens
 	return got, err
 }
 
-// storeSuccess stores the successor of the token that was sent.
-func (r *redemption) storeSuccess(ctx context.Context, sent secret.Text, got Tokens) {
+// storeSuccess stores the successor of the token that was sent, and returns the access
+// token that came with it.
+func (r *redemption) storeSuccess(ctx context.Context, sent secret.Text, got Tokens) Access {
 	next := r.chain
 	next.Refresh = got.Refresh
 	next.Previous = secret.Text{}
@@ -184,17 +221,29 @@ func (r *redemption) storeSuccess(ctx context.Context, sent secret.Text, got Tok
 		next.Refreshed = got.Access.Obtained
 	}
 
-	if got.Access.Rotated || !next.Refresh.Equal(r.chain.Refresh) || !r.chain.Previous.IsZero() {
-		r.source.saveChain(ctx, next)
+	changed := got.Access.Rotated || !next.Refresh.Equal(r.chain.Refresh) || !r.chain.Previous.IsZero()
+
+	if r.client.App.Home != "" {
+		next.Confirmed = got.Access.Obtained
+		changed = true
 	}
+
+	if changed {
+		r.save(ctx, next)
+	}
+
+	got.Access.SignedIn = next.Obtained
+
+	return got.Access
 }
 
 // storeFailure stores what a failed redemption of the token that was sent means for the
-// chain: that it is dead, or has a successor all the same.
-func (r *redemption) storeFailure(ctx context.Context, sent secret.Text, err error) {
+// chain: that it is dead, or has a successor all the same. It returns the error, or
+// another one where a newer sign-in was stored meanwhile.
+func (r *redemption) storeFailure(ctx context.Context, sent secret.Text, err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
-		return
+		return err
 	}
 
 	next := r.chain
@@ -205,12 +254,22 @@ func (r *redemption) storeFailure(ctx context.Context, sent secret.Text, err err
 		next.Previous = sent
 	case e.dead:
 		next.Dead = e.Refusal
-		next.Rejected = r.source.client.now()
+		next.Rejected = r.client.now()
 	default:
-		return
+		return err
 	}
 
-	r.source.saveChain(ctx, next)
+	if r.save(ctx, next) {
+		return newError(
+			advice.Internal,
+			advice.TryAgain,
+			fill("the refresh token of tenant {tenant} was replaced while it was used", r.client.App),
+			tryLater,
+			err,
+		)
+	}
+
+	return err
 }
 
 // redeem redeems a refresh token. It sends the same token again after a short pause
@@ -225,7 +284,7 @@ func (r *redemption) redeem(ctx context.Context, refresh secret.Text) (Tokens, e
 			return got, err
 		}
 
-		if r.deadline.Sub(r.source.client.now()) < interval {
+		if r.deadline.Sub(r.client.now()) < interval {
 			return got, err
 		}
 
@@ -238,28 +297,54 @@ func (r *redemption) redeem(ctx context.Context, refresh secret.Text) (Tokens, e
 }
 
 func (r *redemption) redeemOnce(ctx context.Context, refresh secret.Text) (Tokens, error) {
-	longer, cancel := withGrace(ctx, GraceTime)
-	defer cancel()
+	redeem := func(ctx context.Context, c Client) (Tokens, error) { return c.Redeem(ctx, refresh) }
 
-	return r.source.client.Redeem(longer, refresh)
+	return r.source.spread.send(ctx, urgent, r.client, redeem)
 }
 
 // tenantName returns the label to store with the chain: the configured one, else the
-// one that is there.
+// one that is there. A customer's label does not fit the provider's own tenant.
 func (r *redemption) tenantName() string {
+	if app := r.source.cfg.App; app.Home != "" && !app.isHome() {
+		return r.chain.TenantName
+	}
+
 	return cmp.Or(r.source.cfg.TenantName, r.chain.TenantName)
 }
 
-// saveChain stores the chain. The Keeper reports a store that fails, and tries again;
-// the token is good and is used meanwhile.
-func (s *Source) saveChain(ctx context.Context, c Chain, seeds ...[32]byte) {
+// save stores a state that follows r.chain, and reports whether another one was stored
+// meanwhile, which stays. The Keeper reports a store that fails, and tries again; the
+// token is good and is used meanwhile.
+func (r *redemption) save(ctx context.Context, next Chain, seeds ...[32]byte) (overtaken bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
 
-	_ = s.keeper.Save(ctx, s.key, c, seeds...)
-	if c, stored, err := s.keeper.Load(ctx, s.key); err == nil {
-		s.lastSeen = &chainState{c.Version, stored}
+	k, key := r.source.keeper, r.source.key
+	next.Version = r.chain.Version
+	next.Home = r.chain.Home || r.client.App.Home != ""
+
+	err := k.Swap(ctx, key, next, seeds...)
+	overtaken = errors.Is(err, ErrOvertaken)
+
+	// The seed began a chain all the same: it must not begin another one after a
+	// restart.
+	for range 3 {
+		chain, stored, loadErr := k.Load(ctx, key)
+		if loadErr != nil {
+			break
+		}
+
+		r.chain = chain
+		r.stored = stored
+
+		if !errors.Is(err, ErrOvertaken) || len(seeds) == 0 || !stored {
+			break
+		}
+
+		err = k.Swap(ctx, key, chain, seeds...)
 	}
+
+	return overtaken
 }
 
 // storeError returns the error for a store that failed, or ctx's if that has ended.

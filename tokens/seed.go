@@ -71,16 +71,16 @@ func (r *redemption) withSeed(ctx context.Context, seed secret.Text) (Access, er
 
 	switch {
 	case refused.dead && alive:
-		r.source.saveChain(ctx, r.chain, seed.Fingerprint())
+		r.save(ctx, r.chain, seed.Fingerprint())
 		r.source.warnOfSeed(refused)
 
 		return r.advance(ctx)
 	case refused.dead:
-		r.source.saveChain(ctx, Chain{
+		r.save(ctx, Chain{
 			Refresh:    seed,
 			TenantName: r.tenantName(),
 			Dead:       refused.Refusal,
-			Rejected:   r.source.client.now(),
+			Rejected:   r.client.now(),
 		}, seed.Fingerprint())
 	case alive && refused.refusesToken():
 		return r.advanceDespite(ctx, seed, refused)
@@ -95,11 +95,11 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 
 	var e *Error
 	if errors.As(err, &e) && !e.rotated.IsZero() {
-		now := r.source.client.now()
-		r.source.saveChain(ctx, Chain{
+		now := r.client.now()
+		r.save(ctx, Chain{
 			Refresh:    e.rotated,
 			Previous:   seed,
-			TenantName: r.source.cfg.TenantName,
+			TenantName: r.tenantName(),
 			Obtained:   now,
 			Refreshed:  now,
 		}, seed.Fingerprint())
@@ -112,7 +112,7 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 	first := Chain{
 		Refresh:    got.Refresh,
 		Account:    got.Account,
-		TenantName: r.source.cfg.TenantName,
+		TenantName: r.tenantName(),
 		Obtained:   got.Access.Obtained,
 		Refreshed:  got.Access.Obtained,
 	}
@@ -120,8 +120,14 @@ func (r *redemption) start(ctx context.Context, seed secret.Text) (Access, error
 		first.Previous = seed
 	}
 
-	r.source.saveChain(ctx, first, seed.Fingerprint())
+	if r.client.App.Home != "" {
+		first.Confirmed = got.Access.Obtained
+	}
+
+	r.save(ctx, first, seed.Fingerprint())
 	r.source.log.Info("a chain of refresh tokens begins with the configured one")
+
+	got.Access.SignedIn = first.Obtained
 
 	return got.Access, nil
 }
@@ -138,8 +144,7 @@ func (r *redemption) advanceDespite(ctx context.Context, seed secret.Text, refus
 		return Access{}, refused // a person has to replace the seed anyway
 	}
 
-	if f := seed.Fingerprint(); err == nil && r.source.refusedSeed != f {
-		r.source.refusedSeed = f
+	if err == nil && r.source.keeper.refusedSeed(r.source.key, seed) {
 		r.source.warnOfSeed(refused)
 	}
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,11 @@ type SourceConfig struct {
 	TenantName string
 	// OnSkew, if set, is called with the service's clock and ours at that moment.
 	OnSkew func(serverDate, at time.Time)
+	// Redemptions spreads those of the process; nil: of the Keeper.
+	Redemptions *Redemptions
+	// HomeResource is what the provider's own tenant (App.Home) is asked for when
+	// nobody needs a certain token: Microsoft Graph. Required with App.Home.
+	HomeResource string
 }
 
 // Source returns access tokens for one API of one tenant and renews them before they
@@ -50,26 +56,22 @@ type Source struct {
 	cfg    SourceConfig
 	log    *slog.Logger
 	client Client
-	keeper *Keeper
-	key    ChainKey
-	// turn is held by the goroutine that signs in.
-	turn chan struct{}
+	// homeClient redeems in the provider's own tenant; without App.Home it is client.
+	homeClient Client
+	keeper     *Keeper
+	key        ChainKey
+	spread     *spread
+	// slot has the access token. With App.Home other sources may have the same.
+	slot *slot
 
-	mu     sync.Mutex
-	access Access
-	// renewNotBefore is when a renewal is tried again that failed early, while the
-	// token still served.
-	renewNotBefore time.Time
-	grant          grant.Grant
-	grantReason    string // why it is this grant; empty: not decided yet
+	mu          sync.Mutex
+	grant       grant.Grant
+	grantReason string // why it is this grant; empty: not decided yet
 	// failedWith is what the last sign-in depended on, if it failed.
 	failedWith *dependencies
 
-	// refusedSeed is the last configured refresh token that was refused while the chain
-	// lives. Guarded by turn.
-	refusedSeed [32]byte
 	// lastSeen is the state of the chain that this sign-in read or wrote last; nil if
-	// it did neither. Guarded by turn.
+	// it did neither. Guarded by the slot's turn.
 	lastSeen *chainState
 }
 
@@ -85,6 +87,14 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	}
 
 	cfg.Grant = chosen
+
+	if cfg.App.Home != "" {
+		cfg.Grant = grant.RefreshToken
+	}
+
+	if cfg.App.Home != "" && cfg.HomeResource == "" {
+		return nil, errors.New("tokens: the resource to ask for in the provider's own tenant is empty")
+	}
 
 	if cfg.Store == nil && cfg.Grant == grant.RefreshToken {
 		return nil, errors.New("tokens: a store is needed for refresh tokens")
@@ -105,7 +115,7 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 			OnSkew:  cfg.OnSkew,
 		},
 		key:  cfg.App.ChainKey(),
-		turn: make(chan struct{}, 1),
+		slot: newSlot(),
 	}
 	if s.log == nil {
 		s.log = logs.Discard()
@@ -117,8 +127,36 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 		s.keeper = NewKeeper(cfg.Store, s.log)
 	}
 
+	s.share()
+
 	return s, nil
 }
+
+// share sets what the source has in common with others.
+func (s *Source) share() {
+	s.homeClient = s.client
+	if s.keeper == nil {
+		return
+	}
+
+	all := s.cfg.Redemptions
+	if all == nil {
+		all = &s.keeper.redemptions
+	}
+
+	s.spread = all.of(s.key)
+
+	if s.cfg.App.Home != "" {
+		s.slot = s.keeper.slot(s.accessKey())
+		s.homeClient.App = s.cfg.App.athome()
+		s.homeClient.App.Version = V2
+		s.homeClient.App.Scope = ""
+		s.homeClient.App.Resource = s.cfg.HomeResource
+	}
+}
+
+// tenantKey returns the source's tenant as keys have it.
+func (s *Source) tenantKey() string { return strings.ToLower(s.cfg.App.TenantID) }
 
 // renewFrom returns when the token is due for renewal.
 func (a Access) renewFrom() time.Time {
@@ -128,40 +166,40 @@ func (a Access) renewFrom() time.Time {
 // Token returns an access token that serves for some time still. It signs in when there
 // is none. Its errors are *Error, or ctx's.
 func (s *Source) Token(ctx context.Context) (Access, error) {
-	if a, ok := s.fresh(); ok {
+	if s.cfg.App.Home != "" {
+		s.rotateIfDue(ctx)
+	}
+
+	if a, ok := s.slot.fresh(s.client.now()); ok {
 		s.flush(ctx)
 		return a, nil
 	}
 
-	select {
-	case s.turn <- struct{}{}:
-	default:
+	if !s.slot.tryTake() {
 		// Another goroutine renews the token. The old one serves until it ends.
-		if a, ok := s.valid(); ok {
+		if a, ok := s.slot.valid(s.client.now()); ok {
 			return a, nil
 		}
 
-		if err := s.takeTurn(ctx); err != nil {
+		if err := s.slot.take(ctx); err != nil {
 			return Access{}, err
 		}
 	}
 
-	defer func() { <-s.turn }()
+	defer s.slot.leave()
 
-	if a, ok := s.fresh(); ok {
+	if a, ok := s.slot.fresh(s.client.now()); ok {
 		return a, nil
 	}
 
-	a, err := s.signIn(ctx)
+	a, err := s.signIn(ctx, false)
 	if err == nil {
 		return a, nil
 	}
 
 	var e *Error
-	if old, ok := s.valid(); ok && errors.As(err, &e) && e.Fate == advice.TryAgain {
-		s.mu.Lock()
-		s.renewNotBefore = s.client.now().Add(max(e.RetryAfter, 30*time.Second))
-		s.mu.Unlock()
+	if old, ok := s.slot.valid(s.client.now()); ok && errors.As(err, &e) && e.goesAway() {
+		s.slot.postpone(s.client.now().Add(max(e.RetryAfter, 30*time.Second)))
 
 		return old, nil
 	}
@@ -169,46 +207,19 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 	return Access{}, err
 }
 
-// takeTurn waits until no other goroutine signs in.
-func (s *Source) takeTurn(ctx context.Context) error {
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// goesAway reports whether a sign-in may succeed later without anybody's doing anything.
+func (e *Error) goesAway() bool { return e.Fate == advice.TryAgain || e.Reason == advice.Throttled }
 
 // Refresh signs in now, whatever token is at hand: for a person who wants to see what
 // the service answers.
 func (s *Source) Refresh(ctx context.Context) (Access, error) {
-	if err := s.takeTurn(ctx); err != nil {
+	if err := s.slot.take(ctx); err != nil {
 		return Access{}, err
 	}
 
-	defer func() { <-s.turn }()
+	defer s.slot.leave()
 
-	return s.signIn(ctx)
-}
-
-// fresh returns the token at hand if it need not be renewed yet.
-func (s *Source) fresh() (Access, bool) {
-	a, ok := s.valid()
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	now := s.client.now()
-
-	return a, ok && (now.Before(a.renewFrom()) || now.Before(s.renewNotBefore))
-}
-
-// valid returns the token at hand if it has not ended.
-func (s *Source) valid() (Access, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	return s.access, !s.access.Token.IsZero() && s.client.now().Before(s.access.Expiry)
+	return s.signIn(ctx, true)
 }
 
 // flush tries again to store a chain that is in memory only. The Keeper reports a
@@ -221,21 +232,18 @@ func (s *Source) flush(ctx context.Context) {
 
 // Invalidate drops a, to which the API answered 401. The next Token signs in. A token
 // that was renewed meanwhile stays.
-func (s *Source) Invalidate(a Access) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Source) Invalidate(a Access) { s.slot.drop(a) }
 
-	if s.access.Token.Equal(a.Token) {
-		s.access = Access{}
-		s.renewNotBefore = time.Time{}
-	}
-}
-
-// signIn gets a new access token. The caller holds s.turn.
-func (s *Source) signIn(ctx context.Context) (Access, error) {
+// signIn gets a new access token; anew: even if an earlier run kept one. The caller has
+// the slot's turn.
+func (s *Source) signIn(ctx context.Context, anew bool) (Access, error) {
 	before := s.dependencies(ctx)
 	s.lastSeen = nil
-	a, err := s.requestToken(ctx)
+	a, err := s.requestToken(ctx, before, anew)
+
+	if err == nil {
+		s.slot.put(a)
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,23 +258,23 @@ func (s *Source) signIn(ctx context.Context) (Access, error) {
 		return Access{}, err
 	}
 
-	s.access = a
-	s.renewNotBefore = time.Time{}
 	s.failedWith = nil
 
 	return a, nil
 }
 
 // requestToken asks the service for an access token by the source's grant.
-func (s *Source) requestToken(ctx context.Context) (Access, error) {
+func (s *Source) requestToken(ctx context.Context, before dependencies, anew bool) (Access, error) {
 	chosen, _, err := s.Decide(ctx)
-	if err != nil {
-		return Access{}, err
-	}
 
-	if chosen == grant.ClientCredentials {
+	switch {
+	case err != nil:
+		return Access{}, err
+	case chosen == grant.ClientCredentials:
 		t, err := s.client.ClientCredentials(ctx)
 		return t.Access, err
+	case s.cfg.App.Home != "":
+		return s.homeToken(ctx, before, anew)
 	}
 
 	return s.redeemChain(ctx)
@@ -315,7 +323,10 @@ func (s *Source) decided() (grant.Grant, string) {
 
 // chooseGrant returns the grant and why it is this one.
 func (s *Source) chooseGrant(ctx context.Context) (grant.Grant, string, error) {
-	if s.cfg.Grant != grant.Auto {
+	switch {
+	case s.cfg.App.Home != "":
+		return grant.RefreshToken, "home_tenant_id is set", nil
+	case s.cfg.Grant != grant.Auto:
 		return s.cfg.Grant, "configured", nil
 	}
 
@@ -381,10 +392,27 @@ type dependencies struct {
 	chain            chainState
 }
 
-// chainState tells one state of a stored chain from another.
+// chainState tells one state of a stored chain from another. Where customers are reached
+// with the chain, only another sign-in or its end is another state: that it was rotated
+// changes nothing for a customer that refuses.
 type chainState struct {
 	version int64
 	stored  bool
+	dead    bool
+}
+
+// stateOf returns the state of a chain.
+func (s *Source) stateOf(c Chain, stored bool) *chainState {
+	state := chainState{
+		version: c.Version,
+		stored:  stored,
+		dead:    !c.Dead.IsZero(),
+	}
+	if s.cfg.App.Home != "" && stored {
+		state.version = c.Obtained.UnixNano()
+	}
+
+	return &state
 }
 
 // dependencies returns the present state. What cannot be read counts as a state too.
@@ -400,7 +428,7 @@ func (s *Source) dependencies(ctx context.Context) dependencies {
 
 	if s.keeper != nil {
 		if c, stored, err := s.keeper.Load(ctx, s.key); err == nil {
-			d.chain = chainState{c.Version, stored}
+			d.chain = *s.stateOf(c, stored)
 		}
 	}
 

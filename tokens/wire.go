@@ -39,6 +39,8 @@ type wire struct {
 	host string
 	// timeout is how long a request may go without a byte arriving.
 	timeout time.Duration
+	// onWritten, if set, is called when a request has been sent whole.
+	onWritten func()
 
 	add  url.Values // parameters the library has no place for
 	drop []string   // parameters the library sends and v1 does not know
@@ -179,8 +181,14 @@ func (w *wire) rewrite(req *http.Request) (*http.Request, error) {
 	written := w.written
 	req = req.Clone(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			if info.Err == nil {
-				written.Store(true)
+			if info.Err != nil {
+				return
+			}
+
+			written.Store(true)
+
+			if w.onWritten != nil {
+				w.onWritten()
 			}
 		},
 	}))
@@ -269,7 +277,7 @@ func (w *wire) refused() *Error {
 	e := r.Explain(w.app)
 
 	e.RetryAfter = w.retryAfter()
-	if e.Code == 50196 && e.RetryAfter == 0 {
+	if e.Code == loopCode && e.RetryAfter == 0 {
 		e.RetryAfter = loopPause
 	}
 

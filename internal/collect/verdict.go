@@ -122,9 +122,13 @@ func troubleOf(f *advice.Fault) health.Trouble {
 	}
 }
 
-// levelOf returns the log level of a failure: error if a person is needed.
+// levelOf returns the log level of a failure: error if a person is needed. The end of a
+// sign-in that many tenants share is logged by package tokens, once for all of them.
 func levelOf(v verdict) slog.Level {
-	if v.kind >= human {
+	switch {
+	case v.trouble.Reason == advice.ChainDead:
+		return slog.LevelDebug
+	case v.kind >= human:
 		return slog.LevelError
 	}
 

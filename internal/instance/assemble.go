@@ -112,6 +112,8 @@ func (s *tenantSet) wiring(t config.Tenant, skew *collect.Skew) (wiring.Parts, e
 		Log:        logs.Tenant(s.log, t.TenantName),
 		LoginClock: s.shared.clocks.watch(t.LoginURL, s.log, nil),
 		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew.Note),
+
+		Redemptions: &s.shared.redemptions,
 	}, nil
 }
 

@@ -11,13 +11,16 @@ import (
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/metrics"
 	"fluent-bit-defender/internal/wiring"
+	"fluent-bit-defender/tokens"
 )
 
 // resources are what the instances of a process have in common.
 type resources struct {
 	transports wiring.Transports
-	metrics    metrics.Servers
-	clocks     clocks
+	// redemptions spreads the redemptions of refresh tokens over time.
+	redemptions tokens.Redemptions
+	metrics     metrics.Servers
+	clocks      clocks
 
 	mu       sync.Mutex // guards the fields below
 	dirs     []*dataDir

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
@@ -25,6 +26,8 @@ type Parts struct {
 	// LoginClock and APIClock, if not nil, are called with a server's time, from the
 	// Date header of an answer, and the local time of the same moment.
 	LoginClock, APIClock func(server, local time.Time)
+	// Redemptions spreads the redemptions of the process; nil: those of one token store.
+	Redemptions *tokens.Redemptions
 }
 
 // Application returns the application that signs in to a tenant. log gets a line when a
@@ -61,6 +64,9 @@ func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
 		TenantName: p.Tenant.TenantName,
 		Log:        p.Log,
 		OnSkew:     p.LoginClock,
+
+		Redemptions:  p.Redemptions,
+		HomeResource: cloud.GraphResource(p.Tenant.Cloud),
 	})
 }
 

@@ -1,0 +1,388 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/secret"
+)
+
+// A provider's user signs in once, in the provider's own tenant (App.Home), and the
+// refresh token is redeemed at each customer's token endpoint. That works where the
+// customer gave the provider a role (GDAP) or a guest account:
+// https://learn.microsoft.com/partner-center/developer/gdap-and-secure-application-model
+//
+// A customer's redemption takes no lock, and the refresh token in its answer is dropped:
+// the chain is rotated at home only. So a refusal by a customer says nothing of the chain
+// until home was asked.
+
+// refusedPause is how long a customer that refused is left alone: several APIs may want
+// the same token.
+const refusedPause = 25 * time.Second
+
+// mostTries bounds the redemptions of one sign-in at a customer, each with a newer
+// refresh token than the one before.
+const mostTries = 3
+
+// homeToken gets an access token with the provider's sign-in. anew is set when a person
+// wants to see what the service answers now.
+func (s *Source) homeToken(ctx context.Context, before dependencies, anew bool) (Access, error) {
+	if !anew {
+		if a, ok := s.keptToken(ctx); ok {
+			return a, nil
+		}
+	}
+
+	if s.cfg.App.isHome() {
+		a, err := s.redeemChain(ctx)
+		if err != nil {
+			s.logDeath(err)
+			return Access{}, err
+		}
+
+		s.keep(ctx, s.slot, AccessKey{s.key, s.key.TenantID, s.cfg.App.Resource}, a)
+
+		return a, nil
+	}
+
+	how := usual
+
+	if err := s.refusedLately(before); err != nil && !anew {
+		how = yielding
+
+		if s.client.now().Sub(err.at) < refusedPause {
+			return Access{}, err.err
+		}
+	}
+
+	a, err := s.redeemAtCustomer(ctx, before, how)
+
+	var e *Error
+	if errors.As(err, &e) && e.Reason == advice.ChainDead {
+		s.logDeath(err)
+	}
+
+	return a, err
+}
+
+// refusedLately returns the last refusal that would come again: of this customer, or of
+// the application's credential, which all customers have in common.
+func (s *Source) refusedLately(now dependencies) *refusedWith {
+	if r := s.slot.lastRefusal(); r != nil && r.with == now {
+		return r
+	}
+
+	if r := s.keeper.credentialRefusal(s.key); r != nil && r.with.credential == now.credential {
+		return r
+	}
+
+	return nil
+}
+
+// redeemAtCustomer redeems the newest refresh token at the customer's tenant.
+func (s *Source) redeemAtCustomer(ctx context.Context, before dependencies, how urgency) (Access, error) {
+	chain, err := s.homeChain(ctx)
+	if err != nil {
+		return Access{}, err
+	}
+
+	for tries := 1; ; tries++ {
+		got, err := s.sendToCustomer(ctx, chain.Refresh, how)
+		if err == nil {
+			return s.accept(ctx, chain, got), nil
+		}
+
+		if errors.Is(err, errYielded) {
+			return Access{}, s.refusedLately(before).err
+		}
+
+		chain, err = s.afterRefusal(ctx, chain, err, tries)
+		if err != nil {
+			s.noteRefusal(ctx, err)
+			return Access{}, err
+		}
+	}
+}
+
+// sendToCustomer makes one redemption at the customer's tenant.
+func (s *Source) sendToCustomer(ctx context.Context, refresh secret.Text, how urgency) (Tokens, error) {
+	redeem := func(ctx context.Context, c Client) (Tokens, error) { return c.Redeem(ctx, refresh) }
+
+	return s.spread.send(ctx, how, s.client, redeem)
+}
+
+// accept takes an access token that a customer answered with. The refresh token beside it
+// is dropped.
+func (s *Source) accept(ctx context.Context, chain Chain, got Tokens) Access {
+	a := got.Access
+	a.Rotated = false
+	a.SignedIn = chain.Obtained
+
+	s.keeper.noteCredential(s.key, nil)
+	s.keep(ctx, s.slot, s.accessKey(), a)
+
+	return a
+}
+
+// homeChain returns the chain with a refresh token that can be sent. A configured token
+// that did not begin it yet is redeemed at home first.
+func (s *Source) homeChain(ctx context.Context) (Chain, error) {
+	seed, seedErr := s.newSeed(ctx)
+
+	chain, stored, err := s.keeper.Load(ctx, s.key)
+	if err != nil {
+		return Chain{}, storeError(ctx, err)
+	}
+
+	if seedErr != nil && !stored {
+		return Chain{}, seedErr
+	}
+
+	if !seed.IsZero() && s.keeper.seedIsDue(s.key, seed, s.client.now()) {
+		chain, stored, err = s.askHome(ctx, func(Chain) bool {
+			seen, err := s.keeper.SeedSeen(ctx, s.key, seed.Fingerprint())
+			return err == nil && !seen
+		})
+	}
+
+	s.lastSeen = s.stateOf(chain, stored)
+
+	if err != nil && (!stored || !chain.Dead.IsZero()) {
+		return Chain{}, err
+	}
+
+	return chain, unusable(chain, stored, s.homeClient.App)
+}
+
+// askHome redeems the chain's newest refresh token, or a new seed, in the provider's own
+// tenant, under the chain's lock. needed is asked under the lock, since somebody else may
+// have done it meanwhile. It returns the chain as it is then.
+func (s *Source) askHome(ctx context.Context, needed func(Chain) bool) (chain Chain, stored bool, err error) {
+	r, unlock, err := s.openChain(ctx, s.homeClient)
+	if err != nil {
+		return Chain{}, false, err
+	}
+	defer unlock()
+
+	if !needed(r.chain) {
+		return r.chain, r.stored, nil
+	}
+
+	a, err := r.newest(ctx)
+	s.keeper.noteHome(s.key, r, err)
+
+	if err != nil {
+		s.logDeath(err)
+		return r.chain, r.stored, err
+	}
+
+	at := AccessKey{s.key, s.key.TenantID, s.homeClient.App.Resource}
+	l := s.keeper.slot(at)
+	l.put(a)
+	s.keep(ctx, l, at, a)
+
+	return r.chain, r.stored, nil
+}
+
+// afterRefusal decides what a failed redemption at the customer means. It returns the
+// chain to try again with, or the error that it comes to.
+func (s *Source) afterRefusal(ctx context.Context, sent Chain, refused error, tries int) (Chain, error) {
+	var e *Error
+	if !errors.As(refused, &e) || e.Fate == advice.TryAgain || e.Code == loopCode {
+		return Chain{}, refused
+	}
+
+	chain, stored, err := s.keeper.Load(ctx, s.key)
+	if err != nil {
+		return Chain{}, storeError(ctx, err)
+	}
+
+	s.lastSeen = s.stateOf(chain, stored)
+	if err := unusable(chain, stored, s.homeClient.App); err != nil {
+		return Chain{}, err
+	}
+
+	switch {
+	case e.Scope == advice.ScopeCredential:
+		return Chain{}, e
+	case !chain.Refresh.Equal(sent.Refresh) && tries < mostTries:
+		return chain, nil // a person has signed in, or the chain was rotated
+	case !e.mayConcernChain():
+		return Chain{}, e
+	}
+
+	return s.afterAskingHome(ctx, chain, e, tries)
+}
+
+// mayConcernChain reports whether a customer's refusal may be about the chain itself:
+// home has to be asked.
+func (e *Error) mayConcernChain() bool {
+	return e.dead || e.unreliable || e.Scope == advice.ScopeChain || e.Reason == advice.MFARequired
+}
+
+// afterAskingHome is afterRefusal for what may concern the chain itself.
+func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, tries int) (Chain, error) {
+	chain := sent
+
+	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now())
+	if !answered {
+		var stored bool
+
+		chain, stored, homeErr = s.askHome(ctx, func(c Chain) bool {
+			_, answered := s.keeper.homeAnswer(s.key, c, s.client.now())
+			return c.Dead.IsZero() && !answered
+		})
+		s.lastSeen = s.stateOf(chain, stored)
+
+		if homeErr == nil {
+			homeErr = unusable(chain, stored, s.homeClient.App)
+		}
+
+		if homeErr == nil {
+			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now())
+		}
+	}
+
+	switch {
+	case homeErr != nil && !acceptedToken(homeErr):
+		return Chain{}, homeErr
+	case !chain.Refresh.Equal(sent.Refresh) && tries < mostTries:
+		return chain, nil
+	}
+
+	return Chain{}, e.customersOwn(s.cfg.App)
+}
+
+// acceptedToken reports whether a refusal by the provider's own tenant is about something
+// else than the refresh token: a consent, or a policy for the API.
+func acceptedToken(err error) bool {
+	var e *Error
+
+	return errors.As(err, &e) && e.Scope == advice.ScopeCustomer && e.Fate == advice.NotAuthorised
+}
+
+// customersOwn returns the refusal of a sign-in that the provider's own tenant accepts:
+// it is the customer's, whatever its code says.
+func (e *Error) customersOwn(app App) *Error {
+	if e.Scope == advice.ScopeCustomer && !e.dead {
+		return e
+	}
+
+	own := *e
+	own.dead = false
+	own.unreliable = false
+	own.Scope = advice.ScopeCustomer
+	own.Fate = advice.NotAuthorised
+	own.Problem = fill(
+		"tenant {tenant} does not accept the provider's sign-in, although the provider's own tenant {home} does: ",
+		app,
+	) + e.Problem
+	own.Remedy = fill(
+		"the customer checks its policies on sign-in frequency and sessions for the provider's users; "+
+			"if it stays, sign in again: {acquire}",
+		app,
+	)
+
+	return &own
+}
+
+// noteRefusal remembers a refusal, with what it depended on, so that the same is not sent
+// again at once.
+func (s *Source) noteRefusal(ctx context.Context, err error) {
+	var e *Error
+	if !errors.As(err, &e) || e.Fate == advice.TryAgain || e.Code == loopCode {
+		return
+	}
+
+	r := &refusedWith{err: e, at: s.client.now(), with: s.dependencies(ctx)}
+	s.slot.refuse(r)
+
+	if e.Scope == advice.ScopeCredential {
+		s.keeper.noteCredential(s.key, r)
+	}
+}
+
+// rotateIfDue redeems the chain at home if that was long ago. A failure is logged once:
+// the tokens at hand serve until they end.
+func (s *Source) rotateIfDue(ctx context.Context) {
+	now := s.client.now()
+	if !s.keeper.beginRotation(s.key, now) {
+		return
+	}
+
+	_, _, err := s.askHome(ctx, func(c Chain) bool {
+		return c.Dead.IsZero() && c.confirmed(now) >= rotateAfter
+	})
+
+	log := s.keeper.endRotation(s.key, now, err)
+
+	var e *Error
+	if log && ctx.Err() == nil && !(errors.As(err, &e) && e.Reason == advice.ChainDead) {
+		s.keeper.log.Warn("the provider's refresh token could not be renewed in its own tenant " +
+			s.key.TenantID + ", and serves meanwhile: " + err.Error())
+	}
+}
+
+// logDeath logs, once for each sign-in, that it has ended: hundreds of customers would
+// say the same.
+func (s *Source) logDeath(err error) {
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != advice.ChainDead {
+		return
+	}
+
+	if s.keeper.deathIsNews(s.key) {
+		s.keeper.log.Error(e.Error())
+	}
+}
+
+// accessKey returns the key of the source's access token.
+func (s *Source) accessKey() AccessKey {
+	return AccessKey{
+		Chain:    s.key,
+		TenantID: s.tenantKey(),
+		Resource: s.cfg.App.Resource,
+	}
+}
+
+// keptToken returns the access token that an earlier run of the process kept, if it
+// serves for some time still and belongs to the present sign-in.
+func (s *Source) keptToken(ctx context.Context) (Access, bool) {
+	if !s.slot.look() {
+		return Access{}, false
+	}
+
+	seed, err := s.newSeed(ctx)
+	if err != nil || !seed.IsZero() {
+		return Access{}, false
+	}
+
+	chain, stored, err := s.keeper.Load(ctx, s.key)
+	if err != nil || unusable(chain, stored, s.homeClient.App) != nil {
+		return Access{}, false // whoever needs the chain says so
+	}
+
+	a, ok, err := s.keeper.KeptAccess(ctx, s.accessKey())
+	if err != nil {
+		s.log.Debug("the access token of the last run cannot be read: " + err.Error())
+	}
+
+	now := s.client.now()
+	ok = ok && a.SignedIn.Equal(chain.Obtained) && now.Before(a.renewFrom()) && !now.Before(a.Obtained)
+
+	return a, ok
+}
+
+// keep lets the store keep an access token for the next run. A failure costs a redemption
+// then; it is logged once.
+func (s *Source) keep(ctx context.Context, l *slot, at AccessKey, a Access) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+
+	err := s.keeper.KeepAccess(ctx, at, a)
+	if err != nil && l.failsAnew() {
+		s.log.Warn("the access token is not kept for the next start: " + err.Error())
+	}
+}

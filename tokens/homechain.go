@@ -1,0 +1,216 @@
+package tokens
+
+import (
+	"errors"
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/secret"
+)
+
+// rotateAfter is how old the last answer of the provider's own tenant may be before a
+// refresh token is redeemed there again. It leaves an hour, so that it happens at least
+// once a day whatever the poll interval. A refresh token lives for 90 days; whether
+// redeeming it at customers extends that is not documented.
+const rotateAfter = 23 * time.Hour
+
+// homeCounts is how long an answer of the provider's own tenant counts when a customer
+// says that the sign-in has ended.
+const homeCounts = time.Hour
+
+// homePause is how long the provider's own tenant is left alone after it could not be
+// asked, or refused for another reason than the chain: hundreds of customers would ask it
+// one after the other.
+const (
+	homePause     = 30 * time.Second
+	rotationPause = 10 * time.Minute
+)
+
+// homeState is what a Keeper knows of a chain that other tenants are reached with, beside
+// the chain itself. Keeper.mu guards it.
+type homeState struct {
+	// asked is when the chain's own tenant was asked last, err what came of it; nil
+	// after a success. signIn is the sign-in whose token was sent.
+	asked  time.Time
+	err    error
+	signIn time.Time
+	// rotating says that a goroutine is about to redeem for rotation's sake.
+	rotating bool
+	// rotateNotBefore is when a rotation is tried again that failed.
+	rotateNotBefore time.Time
+	// rotationFailed says that the log has it.
+	rotationFailed bool
+	// deadLogged is the sign-in whose end the log has.
+	deadLogged time.Time
+	// refusedSeed is the last configured refresh token that was refused while the chain
+	// lives; seedAsked is when.
+	refusedSeed [32]byte
+	seedAsked   time.Time
+	// credential is the last refusal of the application's secret or certificate.
+	credential *refusedWith
+}
+
+// slot returns the slot of an access token that Sources share.
+func (k *Keeper) slot(at AccessKey) *slot {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	l, ok := k.slots[at]
+	if !ok {
+		l = newSlot()
+		k.slots[at] = l
+	}
+
+	return l
+}
+
+// noteHome notes what a redemption in the chain's own tenant came to.
+func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	h := &k.of(key).home
+	h.asked = r.client.now()
+	h.err = err
+	h.signIn = r.chain.Obtained
+}
+
+// homeAnswer returns what the chain's own tenant said last about a sign-in, if that still
+// counts; ok is false if it has to be asked. A success that another process had, or this
+// one before a restart, counts too.
+func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now time.Time) (err error, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	h := &k.of(key).home
+	age := now.Sub(h.asked)
+	same := h.signIn.Equal(chain.Obtained)
+
+	var e *Error
+
+	switch {
+	case same && errors.As(h.err, &e) && e.Fate != advice.TryAgain && age < homeCounts:
+		return h.err, true
+	case same && h.err != nil && age < homePause:
+		return h.err, true
+	}
+
+	return nil, chain.confirmed(now) < homeCounts
+}
+
+// confirmed returns how long ago the chain's own tenant accepted a token of it.
+func (c Chain) confirmed(now time.Time) time.Duration {
+	last := c.Confirmed
+	if c.Refreshed.After(last) {
+		last = c.Refreshed
+	}
+
+	return now.Sub(last)
+}
+
+// beginRotation reports whether it is time to redeem in the chain's own tenant, and makes
+// the caller the one who does: endRotation has to follow.
+func (k *Keeper) beginRotation(key ChainKey, now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	c := k.of(key)
+
+	due := c.known && c.newest.Dead.IsZero() && c.newest.confirmed(now) >= rotateAfter
+	if !due || c.home.rotating || now.Before(c.home.rotateNotBefore) {
+		return false
+	}
+
+	c.home.rotating = true
+
+	return true
+}
+
+// endRotation notes how a rotation ended, and reports whether a failure is to be logged.
+func (k *Keeper) endRotation(key ChainKey, now time.Time, err error) (log bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	h := &k.of(key).home
+	h.rotating = false
+
+	if err == nil {
+		h.rotationFailed = false
+		return false
+	}
+
+	h.rotateNotBefore = now.Add(rotationPause)
+	first := !h.rotationFailed
+	h.rotationFailed = true
+
+	return first
+}
+
+// deathIsNews reports whether the end of a sign-in was not logged yet.
+func (k *Keeper) deathIsNews(key ChainKey) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	c := k.of(key)
+
+	signIn := mark(c.newest.Obtained) // zero where nobody has signed in yet
+	news := !c.home.deadLogged.Equal(signIn)
+	c.home.deadLogged = signIn
+
+	return news
+}
+
+// mark is a time that is never zero.
+func mark(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Unix(0, 0)
+	}
+
+	return t
+}
+
+// refusedSeed reports whether the refusal of a configured refresh token is news.
+func (k *Keeper) refusedSeed(key ChainKey, seed secret.Text) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	h := &k.of(key).home
+	news := h.refusedSeed != seed.Fingerprint()
+	h.refusedSeed = seed.Fingerprint()
+
+	return news
+}
+
+// seedIsDue reports whether a configured refresh token that did not begin the chain yet
+// should be tried: not again at once after it was refused.
+func (k *Keeper) seedIsDue(key ChainKey, seed secret.Text, now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	h := &k.of(key).home
+	if h.refusedSeed == seed.Fingerprint() && now.Sub(h.seedAsked) < rotationPause {
+		return false
+	}
+
+	h.seedAsked = now
+
+	return true
+}
+
+// credentialRefusal returns the last refusal of the application's credential; nil if a
+// redemption has succeeded since.
+func (k *Keeper) credentialRefusal(key ChainKey) *refusedWith {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	return k.of(key).home.credential
+}
+
+// noteCredential notes a refusal of the application's credential, or with nil that it is
+// accepted.
+func (k *Keeper) noteCredential(key ChainKey, r *refusedWith) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	k.of(key).home.credential = r
+}

@@ -1,0 +1,237 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// perSecond is how many redemptions of one chain a sign-in service may get in any second.
+// Nobody publishes a limit; far more than this was seen to be taken for a loop
+// (AADSTS50196), which shuts the application out for all customers.
+const perSecond = 5
+
+// How long a place stays taken. When the answer is there the request has arrived, so that
+// from then on a second has to pass. A request whose answer does not come has arrived
+// too, some time after it was written.
+const (
+	afterAnswer = time.Second
+	afterWrite  = 3 * time.Second
+)
+
+// Redemptions spreads the redemptions of refresh tokens: for each chain at most five
+// reach the service within any second, whoever asks. All Sources of a process share one.
+// The zero value is ready. Safe for concurrent use.
+type Redemptions struct {
+	mu     sync.Mutex
+	chains map[ChainKey]*spread
+}
+
+// of returns what spreads the redemptions of a chain.
+func (r *Redemptions) of(key ChainKey) *spread {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	s := r.chains[key]
+	if s == nil {
+		s = &spread{free: perSecond}
+
+		if r.chains == nil {
+			r.chains = map[ChainKey]*spread{}
+		}
+
+		r.chains[key] = s
+	}
+
+	return s
+}
+
+// spread gives out the places of one chain.
+type spread struct {
+	mu   sync.Mutex
+	free int
+	// waiting are served in this order; a closed channel is a place that was given.
+	waiting []chan struct{}
+	// urgent is how many of the first ones are urgent.
+	urgent int
+
+	// stopped is the refusal after which nothing is sent until a time.
+	stopped *Error
+	until   time.Time
+}
+
+// urgency says who waits for a place, and for how long.
+type urgency int
+
+const (
+	// usual waits behind all that came before.
+	usual urgency = iota
+	// urgent waits behind other urgent ones only: the chain's own tenant, whose lock is
+	// held meanwhile.
+	urgent
+	// yielding does not wait: it has been refused lately, and others have not.
+	yielding
+)
+
+// place is the right to send one redemption.
+type place struct {
+	s       *spread
+	release func()
+}
+
+// enter waits for a place. ok is false for a yielding one that would have to wait.
+func (s *spread) enter(ctx context.Context, how urgency) (p *place, ok bool, err error) {
+	s.mu.Lock()
+
+	if s.free > 0 {
+		s.free--
+		s.mu.Unlock()
+
+		return s.taken(), true, nil
+	}
+
+	if how == yielding {
+		s.mu.Unlock()
+		return nil, false, nil
+	}
+
+	given := make(chan struct{})
+
+	at := len(s.waiting)
+	if how == urgent {
+		at = s.urgent
+		s.urgent++
+	}
+
+	s.waiting = slices.Insert(s.waiting, at, given)
+	s.mu.Unlock()
+
+	select {
+	case <-given:
+		return s.taken(), true, nil
+	case <-ctx.Done():
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if i := slices.Index(s.waiting, given); i >= 0 {
+		s.remove(i)
+	} else {
+		s.giveBack() // it was given at the same moment
+	}
+
+	return nil, false, ctx.Err()
+}
+
+// remove takes one out of the queue. The caller holds s.mu.
+func (s *spread) remove(i int) {
+	if i < s.urgent {
+		s.urgent--
+	}
+
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+}
+
+// giveBack makes a place free, or gives it to the first who waits. The caller holds
+// s.mu.
+func (s *spread) giveBack() {
+	if len(s.waiting) == 0 {
+		s.free++
+		return
+	}
+
+	first := s.waiting[0]
+	s.remove(0)
+	close(first)
+}
+
+// taken returns a place that was taken from the free ones.
+func (s *spread) taken() *place {
+	return &place{
+		s: s,
+		release: sync.OnceFunc(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+
+			s.giveBack()
+		}),
+	}
+}
+
+// written says that the request has been sent.
+func (p *place) written() { time.AfterFunc(afterWrite, p.release) }
+
+// answered says that the request is over.
+func (p *place) answered() { time.AfterFunc(afterAnswer, p.release) }
+
+// stop lets nothing be sent for a time: the service has seen too many requests.
+func (s *spread) stop(e *Error, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.stopped = e
+	s.until = now.Add(e.RetryAfter)
+}
+
+// refuse returns the refusal that stopped the chain, as long as that lasts.
+func (s *spread) refuse(now time.Time) *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.stopped == nil || !now.Before(s.until) {
+		s.stopped = nil
+		return nil
+	}
+
+	e := *s.stopped
+	e.RetryAfter = s.until.Sub(now)
+
+	return &e
+}
+
+// loopCode is the code of "request loop detected", which is about the whole chain.
+const loopCode = 50196
+
+// errYielded says that a redemption that was refused lately gave way to others.
+var errYielded = errors.New("tokens: no place at this moment")
+
+// send makes one redemption when the chain has a place for it. A request under way
+// outlives ctx by GraceTime.
+func (s *spread) send(ctx context.Context, how urgency, c Client, redeem func(context.Context, Client) (Tokens, error)) (
+	Tokens, error,
+) {
+	if e := s.refuse(c.now()); e != nil {
+		return Tokens{}, e
+	}
+
+	p, ok, err := s.enter(ctx, how)
+
+	switch {
+	case err != nil:
+		return Tokens{}, err
+	case !ok:
+		return Tokens{}, errYielded
+	}
+	defer p.answered()
+
+	if e := s.refuse(c.now()); e != nil {
+		return Tokens{}, e
+	}
+
+	longer, cancel := withGrace(ctx, GraceTime)
+	defer cancel()
+
+	c.onWritten = p.written
+
+	got, err := redeem(longer, c)
+
+	var e *Error
+	if errors.As(err, &e) && e.Code == loopCode {
+		s.stop(e, c.now())
+	}
+
+	return got, err
+}
