@@ -2,6 +2,8 @@ package tokens
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +26,9 @@ type Access struct {
 	// Scope is what the service granted to a user's token. It does not say for an
 	// application's.
 	Scope string
+	// SecretRefused is why the configured secret was refused, where one that it accepted
+	// before was used instead; nil where the configured one is good.
+	SecretRefused error
 	// Rotated says that a new refresh token came with it.
 	Rotated bool
 	// SignedIn is Chain.Obtained of the chain with which it was got: a token of an
@@ -90,6 +95,34 @@ func (c Client) now() time.Time {
 // prepare returns the transport for one sign-in, with the application's credential in
 // its form.
 func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context, *wire, *Error) {
+	proof := url.Values{}
+	if fault := c.prove(proof); fault != nil {
+		return nil, nil, fault
+	}
+
+	return c.prepareWith(ctx, extra, proof)
+}
+
+// prove adds the application's credential to a form.
+func (c Client) prove(form url.Values) *Error {
+	if c.App.Credential == nil {
+		return nil
+	}
+
+	if err := c.App.Credential.prove(form, c.App.tokenURL(), c.App.ClientID, c.now()); err != nil {
+		return settingError(
+			advice.CredentialWrong,
+			"the application's credential cannot be used",
+			"check client_secret, client_secret_file or client_certificate_file",
+			err,
+		)
+	}
+
+	return nil
+}
+
+// prepareWith is prepare for a credential that is in a form already.
+func (c Client) prepareWith(ctx context.Context, extra, proof url.Values) (context.Context, *wire, *Error) {
 	if err := c.App.validate(); err != nil {
 		return nil, nil, settingError(
 			advice.CredentialWrong,
@@ -108,33 +141,70 @@ func (c Client) prepare(ctx context.Context, extra url.Values) (context.Context,
 		onWritten: c.onWritten,
 		add:       url.Values{},
 	}
-	for name, values := range extra {
-		w.add[name] = values
-	}
-
-	if c.App.Credential != nil {
-		if err := c.App.Credential.prove(w.add, c.App.tokenURL(), c.App.ClientID, c.now()); err != nil {
-			return nil, nil, settingError(
-				advice.CredentialWrong,
-				"the application's credential cannot be used",
-				"check client_secret, client_secret_file or client_certificate_file",
-				err,
-			)
-		}
-	}
+	maps.Copy(w.add, extra)
+	maps.Copy(w.add, proof)
 
 	return w.bind(ctx, c.HTTP), w, nil
 }
 
+// exchangeFunc is one exchange of the library.
+type exchangeFunc func(context.Context, *wire) (*oauth2.Token, error)
+
 // tokens runs one exchange of the library and reads its answer. sent is the refresh
-// token that was sent, if any.
-func (c Client) tokens(
+// token that was sent, if any. When the service refuses the application's secret,
+// another one that it may accept is tried at once.
+func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, run exchangeFunc) (Tokens, error) {
+	proof := url.Values{}
+	if fault := c.prove(proof); fault != nil {
+		return Tokens{}, fault
+	}
+
+	got, err := c.exchange(ctx, extra, proof, sent, run)
+
+	var tried []string
+
+	for refused := err; isRefusedCredential(refused) && c.App.Credential != nil; {
+		tried = append(tried, proof.Get(secretField))
+
+		old, ok := c.App.Credential.another(proof, tried)
+		if !ok {
+			return got, err // what the configured one was refused with says most
+		}
+
+		var second Tokens
+
+		second, refused = c.exchange(ctx, extra, proof, sent, run)
+		if refused == nil {
+			if old {
+				second.Access.SecretRefused = err
+			}
+
+			got, err = second, nil
+		}
+	}
+
+	if err == nil && c.App.Credential != nil {
+		c.App.Credential.accepted(proof)
+	}
+
+	return got, err
+}
+
+// isRefusedCredential reports whether the service refused the secret or certificate.
+func isRefusedCredential(err error) bool {
+	var e *Error
+
+	return errors.As(err, &e) && e.Scope == advice.ScopeCredential && e.Fate != advice.TryAgain
+}
+
+// exchange runs one exchange with the credential in proof.
+func (c Client) exchange(
 	ctx context.Context,
-	extra url.Values,
+	extra, proof url.Values,
 	sent secret.Text,
-	run func(context.Context, *wire) (*oauth2.Token, error),
+	run exchangeFunc,
 ) (Tokens, error) {
-	ctx, w, fault := c.prepare(ctx, extra)
+	ctx, w, fault := c.prepareWith(ctx, extra, proof)
 	if fault != nil {
 		return Tokens{}, fault
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,12 @@ import (
 type Credential interface {
 	// prove adds to form what a token request to tokenURL needs.
 	prove(form url.Values, tokenURL, clientID string, now time.Time) error
+	// accepted is called with the form of a request that the service accepted.
+	accepted(form url.Values)
+	// another adds to form, in place of what the service refused in it, another value
+	// that it may accept; ok is false if there is none. tried are the values refused
+	// before; old says that the value is not the configured one any more.
+	another(form url.Values, tried []string) (old, ok bool)
 	// fingerprint changes when the secret or certificate behind it does.
 	fingerprint() ([32]byte, error)
 }
@@ -31,9 +38,44 @@ type Credential interface {
 // Secret returns an application (client) secret. read is called for every request, so
 // that a file may change while the program runs. White space around the value is
 // dropped: Entra refuses a pasted line break (AADSTS7000215).
-func Secret(read func() (secret.Text, error)) Credential { return &secretCredential{read} }
+//
+// While a secret is rotated, the file may hold the new one before the service knows it,
+// or the old one a moment longer than the service does. So a value that is refused is
+// read again, and the last one that was accepted is tried too.
+func Secret(read func() (secret.Text, error)) Credential { return &secretCredential{read: read} }
 
-type secretCredential struct{ read func() (secret.Text, error) }
+type secretCredential struct {
+	read func() (secret.Text, error)
+
+	mu   sync.Mutex
+	good secret.Text // the last one that the service accepted
+}
+
+const secretField = "client_secret"
+
+func (c *secretCredential) accepted(form url.Values) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	c.good = secret.New(form.Get(secretField))
+}
+
+func (c *secretCredential) another(form url.Values, tried []string) (old, ok bool) {
+	c.mu.Lock()
+	good := c.good
+	c.mu.Unlock()
+
+	now, _ := c.value() // a file that cannot be read has no other value
+
+	for i, t := range []secret.Text{now, good} {
+		if !t.IsZero() && !slices.Contains(tried, t.Reveal()) {
+			form.Set(secretField, t.Reveal())
+			return i > 0, true
+		}
+	}
+
+	return false, false
+}
 
 func (c *secretCredential) value() (secret.Text, error) {
 	t, err := c.read()
@@ -52,7 +94,7 @@ func (c *secretCredential) value() (secret.Text, error) {
 func (c *secretCredential) prove(form url.Values, _, _ string, _ time.Time) error {
 	t, err := c.value()
 	if err == nil {
-		form.Set("client_secret", t.Reveal())
+		form.Set(secretField, t.Reveal())
 	}
 
 	return err
@@ -75,6 +117,11 @@ func (c *secretCredential) GoString() string { return c.String() }
 func Certificate(read func() ([]byte, error)) Credential {
 	return &certificateCredential{read: read, cache: &parsedPEM{}}
 }
+
+func (c *certificateCredential) accepted(url.Values) {}
+
+// another reports false: a certificate that is replaced is known to the service before.
+func (c *certificateCredential) another(url.Values, []string) (old, ok bool) { return false, false }
 
 type certificateCredential struct {
 	read  func() ([]byte, error)

@@ -67,6 +67,8 @@ type Source struct {
 	mu          sync.Mutex
 	grant       grant.Grant
 	grantReason string // why it is this grant; empty: not decided yet
+	// warnedOfSecret says that a line tells of a refused secret already.
+	warnedOfSecret bool
 	// failedWith is what the last sign-in depended on, if it failed.
 	failedWith *dependencies
 
@@ -194,12 +196,15 @@ func (s *Source) Token(ctx context.Context) (Access, error) {
 
 	a, err := s.signIn(ctx, false)
 	if err == nil {
+		s.warnOfSecret(a.SecretRefused)
 		return a, nil
 	}
 
+	// Neither an outage nor a secret that is being replaced ends a token that serves.
 	var e *Error
-	if old, ok := s.slot.valid(s.client.now()); ok && errors.As(err, &e) && e.goesAway() {
+	if old, ok := s.slot.valid(s.client.now()); ok && errors.As(err, &e) && (e.goesAway() || isRefusedCredential(err)) {
 		s.slot.postpone(s.client.now().Add(max(e.RetryAfter, 30*time.Second)))
+		s.warnOfSecret(err)
 
 		return old, nil
 	}
@@ -260,7 +265,29 @@ func (s *Source) signIn(ctx context.Context, anew bool) (Access, error) {
 
 	s.failedWith = nil
 
+	if a.SecretRefused == nil {
+		s.warnedOfSecret = false
+	}
+
 	return a, nil
+}
+
+// warnOfSecret logs, once until the configured secret is accepted, that it is refused
+// while polling goes on.
+func (s *Source) warnOfSecret(err error) {
+	if err == nil || !isRefusedCredential(err) {
+		return
+	}
+
+	s.mu.Lock()
+	warned := s.warnedOfSecret
+	s.warnedOfSecret = true
+	s.mu.Unlock()
+
+	if !warned {
+		s.log.Warn("the configured client secret or certificate is refused; what was accepted before serves " +
+			"for the moment: " + err.Error())
+	}
 }
 
 // requestToken asks the service for an access token by the source's grant.

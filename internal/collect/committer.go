@@ -64,6 +64,8 @@ func (in *Input) save(ctx context.Context) error {
 
 	if len(commits) > 0 {
 		if err := in.cfg.Store.Commit(ctx, commits); err != nil {
+			in.storeFailed(ctx, err)
+
 			if ctx.Err() == nil && in.storeFault.due(in.cfg.Now()) {
 				in.log.Error(fmt.Sprintf("progress cannot be written to the store; polling goes on, "+
 					"and if the process ends meanwhile alerts are repeated: %v", err))
@@ -71,6 +73,8 @@ func (in *Input) save(ctx context.Context) error {
 
 			return err
 		}
+
+		in.storeWorks()
 
 		if in.storeFault.over() {
 			in.log.Info("progress can be written to the store again")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
@@ -80,6 +81,10 @@ type Input struct {
 
 	commit     sync.Mutex // one commit, or one rewind, at a time
 	storeFault notice     // guarded by commit
+	storeFails atomic.Pointer[storeFailure]
+
+	notice  atomic.Pointer[health.Trouble] // see SetNotice
+	greeter greeter
 
 	blocked     notice    // of the reporter, as is blockedLast
 	blockedLast time.Time // when Fluent Bit last took nothing
@@ -95,6 +100,7 @@ func NewInput(cfg Config) *Input {
 		places:  newPlaces(cfg.MaxConcurrency),
 		changed: make(chan struct{}, 1),
 	}
+	in.greeter = greeter{log: cfg.Log, now: cfg.Now}
 	in.Delivery = delivery.NewSender(in.outbox, cfg.Mode, cfg.Now)
 
 	return in

@@ -64,6 +64,11 @@ func (p *poller) pollEnded(ctx context.Context, v verdict) {
 		state = health.Failing
 	}
 
+	if !p.greeted {
+		p.greeted = true
+		p.in.greeter.polled(ctx, p.Unit, p.alerts)
+	}
+
 	now := p.now()
 	p.status.update(func(s *store.Status) {
 		setState(s, state, now)

@@ -22,9 +22,11 @@ func (l *lines) all() []string {
 	return slices.Clone(l.kept)
 }
 
-// important returns the lines above the level debug.
+// important returns the lines above the level debug, but for those about first polls.
 func (l *lines) important() []string {
-	return slices.DeleteFunc(l.all(), func(line string) bool { return strings.HasPrefix(line, "DEBUG ") })
+	return slices.DeleteFunc(l.all(), func(line string) bool {
+		return strings.HasPrefix(line, "DEBUG ") || strings.Contains(line, "first poll: ")
+	})
 }
 
 func (l *lines) Enabled(context.Context, slog.Level) bool { return true }

@@ -91,6 +91,9 @@ func (m *memory) Status(_ context.Context, k alert.UnitKey) (store.Status, bool,
 func (m *memory) SetStatus(_ context.Context, statuses map[alert.UnitKey]store.Status) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.full {
+		return errFull
+	}
 	maps.Copy(m.statuses, statuses)
 	return nil
 }

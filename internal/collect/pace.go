@@ -87,6 +87,7 @@ func (b *board) findSlow(now time.Time) (trouble health.Trouble, found bool) {
 		Message: slowMessage(p.place, still),
 		Remedy:  slowRemedy(p.place),
 	}
+	s.Note(now)
 
 	return s.Trouble, true
 }

@@ -23,8 +23,10 @@ type poller struct {
 	queued uint64 // number of the newest event in the outbox
 	event  []byte // the buffer of the event under way
 
-	movedFurther bool // the last poll has read something new
-	failures     int  // polls failed in a row since one has read something new
+	greeted      bool   // the first poll that was read to its end has been told
+	alerts       uint64 // that polls have queued
+	movedFurther bool   // the last poll has read something new
+	failures     int    // polls failed in a row since one has read something new
 	verdict      verdict
 
 	windows  []deferredWindow
@@ -108,6 +110,7 @@ func (p *poller) restore(ctx context.Context) bool {
 			return false
 		}
 
+		p.status.fail(storeTrouble(err), p.now(), nil)
 		p.log.Log(ctx, fault.level(p.now(), slog.LevelError),
 			"the checkpoint cannot be read, polling waits for it: "+err.Error())
 
@@ -167,15 +170,15 @@ func (p *poller) continueDeferred(list []store.Deferred) {
 	p.rejected.continueAll(events)
 }
 
-// recall goes on showing when alerts last came. What is counted is counted from the
-// start of the input.
+// recall goes on showing when alerts last came, and what changed in the last day. What is
+// counted is counted from the start of the input.
 func (p *poller) recall(ctx context.Context) {
 	before, _, err := p.in.cfg.Store.Status(ctx, p.cfg.Key)
 	if err != nil {
 		p.log.Debug("the status of the last run cannot be read: " + err.Error())
 	}
 
-	p.status.update(func(s *store.Status) { s.LastSuccess, s.LastAlert = before.LastSuccess, before.LastAlert })
+	p.status.recall(before)
 }
 
 // returnParked puts what an earlier run parked into the outbox, before anything is read.

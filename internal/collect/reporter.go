@@ -31,9 +31,13 @@ func (in *Input) reporter(ctx context.Context) {
 		}
 
 		in.logBlocked()
+		in.greeter.report()
 
 		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log.Debug(fmt.Sprintf("the status cannot be written: %v", err))
+			in.storeFailed(ctx, err)
+		} else if err == nil {
+			in.storeWorks()
 		}
 
 		if pause.For(ctx, reportPause) != nil {
@@ -111,6 +115,48 @@ func (in *Input) logBlocked() {
 		in.log.Info("Fluent Bit takes alerts again")
 	}
 }
+
+// storeFailure is a store that cannot be written.
+type storeFailure struct {
+	since   time.Time
+	trouble health.Trouble
+}
+
+// storeFailsAfter is how long the store may fail before units show it: a lock that
+// another process holds for a moment is no fault.
+const storeFailsAfter = 15 * time.Second
+
+// storeFailed notes that a write to the store has failed.
+func (in *Input) storeFailed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+
+	since := in.cfg.Now()
+	if before := in.storeFails.Load(); before != nil {
+		since = before.since
+	}
+
+	in.storeFails.Store(&storeFailure{since: since, trouble: storeTrouble(err)})
+}
+
+// storeWorks notes that a write to the store has succeeded.
+func (in *Input) storeWorks() { in.storeFails.Store(nil) }
+
+// showStoreFault makes the status of a unit that does not fail by itself say that the
+// store cannot be written: when the process ends, alerts are repeated.
+func (in *Input) showStoreFault(s *store.Status) {
+	f := in.storeFails.Load()
+	if f == nil || !s.State.Good() || s.UpdatedAt.Sub(f.since) < storeFailsAfter {
+		return
+	}
+
+	s.State, s.Since, s.Trouble = health.Failing, f.since, f.trouble
+}
+
+// SetNotice shows, with every unit, what is wrong with the input as a whole; nil for
+// nothing.
+func (in *Input) SetNotice(trouble *health.Trouble) { in.notice.Store(trouble) }
 
 // showBlocked makes the status of a unit that does not fail by itself say that Fluent Bit
 // takes nothing.

@@ -12,8 +12,9 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// board holds what is shown of a unit. Its zero value shows nothing.
+// board holds what is shown of a unit. It is not usable before begin.
 type board struct {
+	now     func() time.Time
 	mu      sync.Mutex
 	shown   store.Status
 	pace    pace
@@ -21,7 +22,9 @@ type board struct {
 }
 
 // begin shows a unit that was not polled yet.
-func (b *board) begin(cfg UnitConfig, now time.Time) {
+func (b *board) begin(cfg UnitConfig, clock func() time.Time) {
+	now := clock()
+	b.now = clock
 	b.shown = store.Status{
 		TenantName:        cfg.Name,
 		ClientID:          cfg.ClientID,
@@ -29,6 +32,7 @@ func (b *board) begin(cfg UnitConfig, now time.Time) {
 		Since:             now,
 		EffectiveInterval: cfg.PollInterval,
 	}
+	b.shown.Note(now)
 }
 
 // update changes the status.
@@ -37,6 +41,7 @@ func (b *board) update(change func(*store.Status)) {
 	defer b.mu.Unlock()
 
 	change(&b.shown)
+	b.shown.Note(b.now())
 }
 
 // get returns the status.
@@ -57,6 +62,16 @@ func (b *board) fail(trouble health.Trouble, now time.Time, more func(*store.Sta
 			more(s)
 		}
 	})
+}
+
+// recall goes on with what an earlier run showed.
+func (b *board) recall(before store.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	b.shown.LastSuccess, b.shown.LastAlert = before.LastSuccess, before.LastAlert
+	b.shown.History = before.History
+	b.shown.Note(b.now())
 }
 
 // setState changes the state, and since when it is so.
@@ -95,6 +110,10 @@ func (u *Unit) snapshot() store.Status {
 	s.UpdatedAt = u.now()
 	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
 	u.in.showBlocked(&s)
+	u.in.showStoreFault(&s)
+
+	s.Notice = u.in.notice.Load()
+	s.Note(s.UpdatedAt) // what the input as a whole adds is remembered by the store only
 
 	return s
 }

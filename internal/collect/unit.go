@@ -40,6 +40,8 @@ type UnitConfig struct {
 	// SharedBy returns how many units share the limiter at this moment; nil for this one
 	// alone.
 	SharedBy func() int
+	// Account says who signed in, for a line in the log; nil where that is not known.
+	Account func(context.Context) string
 	// Changed reports, at little cost, whether something has changed since the last
 	// failure that makes another attempt worthwhile before its time: a secret file, a
 	// stored token. nil for never.
@@ -91,7 +93,7 @@ func newUnit(in *Input, cfg UnitConfig) *Unit {
 	}
 	u.stream = delivery.NewStream(cfg.Tag, streamOwner{u})
 	u.rejected = rejected{u: u, fault: notice{every: reminder}, through: notice{every: reminder}}
-	u.status.begin(cfg, u.now())
+	u.status.begin(cfg, u.now)
 
 	return u
 }

@@ -171,6 +171,7 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 			_, err := source.Token(ctx)
 			return err
 		},
+		Account: func(ctx context.Context) string { return s.account(ctx, t, source) },
 		Changed: source.Changed,
 	}, nil
 }

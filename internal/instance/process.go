@@ -172,6 +172,8 @@ func (p *Process) open(h Host, t Thread, forked bool, lines *logQueue) (i *Insta
 		return nil, err
 	}
 
+	log.Info(set.introduction(cfg))
+
 	return &Instance{
 		host:   h,
 		thread: t.ID,

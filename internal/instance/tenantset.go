@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/logs"
 )
 
@@ -167,12 +169,31 @@ func (s *tenantSet) followFile() {
 		}
 
 		s.log.Error("the new version of tenants_file is refused as a whole, and the one before it stays in force")
+		s.input.SetNotice(refusedFile(err))
 
 		return
 	}
 
 	if cfg != nil {
+		s.input.SetNotice(nil)
 		s.apply(cfg.Tenants)
+	}
+}
+
+// refusedFile is what is shown while a new version of the tenants file is refused.
+func refusedFile(err error) *health.Trouble {
+	lines := faults(err)
+
+	more := ""
+	if len(lines) > 1 {
+		more = fmt.Sprintf(" (and %d more faults)", len(lines)-1)
+	}
+
+	return &health.Trouble{
+		Reason: advice.CredentialWrong,
+		Message: "the new version of tenants_file is refused as a whole, and the one before it stays in force: " +
+			lines[0] + more,
+		Remedy: "correct the file; defenderctl check FILE shows all faults",
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 var (
 	// ErrInUse is returned by Open when another process runs inputs on the same
 	// directory, and by operations that need the directory for themselves.
-	ErrInUse = errors.New("data_dir is in use by another process")
+	ErrInUse = errors.New("in use")
 	// ErrNewer is returned by Open when a file was written by a newer version of this
 	// program. Nothing is changed.
 	ErrNewer = errors.New("written by a newer version")

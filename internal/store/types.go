@@ -50,6 +50,11 @@ type Status struct {
 	Deferred                int
 	EffectiveInterval       time.Duration
 	UpdatedAt               time.Time
+	// History has the changes of the last day, oldest first; the last one is in force.
+	History []Change `json:",omitempty"`
+	// Notice is what is wrong with the input as a whole, which its units go on in spite
+	// of: a tenants file that was refused, for instance. nil while nothing is.
+	Notice *health.Trouble `json:",omitempty"`
 }
 
 // UnmarshalJSON implements json.Unmarshaler. Versions before this one wrote a sentence

@@ -35,11 +35,11 @@ type directory struct {
 // sentences for the operator.
 func prepareDir(path string, readOnly bool) (d directory, warnings []string, err error) {
 	if path == "" {
-		return d, nil, errors.New("data_dir is empty")
+		return d, nil, errors.New("no directory is named")
 	}
 
 	if path, err = filepath.Abs(path); err != nil {
-		return d, nil, fmt.Errorf("data_dir: %w", err)
+		return d, nil, err
 	}
 
 	if !readOnly {
@@ -53,7 +53,7 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 
 	info, err := os.Stat(path)
 	if err != nil {
-		return d, nil, fmt.Errorf("data_dir: %w", err)
+		return d, nil, err
 	}
 
 	if !info.IsDir() {
@@ -72,7 +72,7 @@ func prepareDir(path string, readOnly bool) (d directory, warnings []string, err
 	if wide := info.Mode().Perm() &^ dirMode; wide != 0 {
 		warnings = append(
 			warnings,
-			fmt.Sprintf("data_dir %s has mode %#o: other users may reach the tokens in it; chmod 700 %s",
+			fmt.Sprintf("%s has mode %#o: other users may reach the tokens in it; chmod 700 %s",
 				path, info.Mode().Perm(), plain.Shell(path)),
 		)
 	} else if above := writableAbove(path); above != "" {
@@ -98,7 +98,7 @@ func writableAbove(path string) string {
 	}
 
 	return fmt.Sprintf(
-		"data_dir %s can be replaced by other users: %s %s; %s",
+		"%s can be replaced by other users: %s %s; %s",
 		path,
 		plain.Shell(unsafe.Path),
 		unsafe.Problem,

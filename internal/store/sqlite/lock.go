@@ -149,8 +149,8 @@ func lockInputs(d directory) (*os.File, error) {
 			return nil, explain(f.Name(), err)
 		}
 
-		return nil, fmt.Errorf("%w: %s runs inputs on %s; give this one another data_dir, or stop that one",
-			store.ErrInUse, holder(f), d.path)
+		return nil, fmt.Errorf("%s: %w by another process: %s runs inputs on it; "+
+			"give this one another data_dir, or stop that one", d.path, store.ErrInUse, holder(f))
 	}
 	// The lock counts, the text is a courtesy: a full disk must not keep an input from
 	// starting.

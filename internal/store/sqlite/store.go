@@ -456,7 +456,7 @@ func (sh *shared) excludeInputs() (release func(), err error) {
 	defer registry.mu.Unlock()
 
 	if sh.inputsLock != nil {
-		return nil, fmt.Errorf("%w: inputs run in this very process", store.ErrInUse)
+		return nil, fmt.Errorf("%s: %w: inputs of this very process run on it", sh.dir.path, store.ErrInUse)
 	}
 
 	lock, err := lockInputs(sh.dir)

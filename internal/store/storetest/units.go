@@ -273,7 +273,7 @@ func statuses(t *testing.T, b Backend) {
 		t.Errorf("Status = %+v, %t, %v", got, ok, err)
 	}
 
-	if got, ok, err := f.Status(t.Context(), Key(3)); err != nil || ok || got != (store.Status{}) {
+	if got, ok, err := f.Status(t.Context(), Key(3)); err != nil || ok || !reflect.DeepEqual(got, store.Status{}) {
 		t.Errorf("of a unit without one: %+v, %t, %v", got, ok, err)
 	}
 }

@@ -1,0 +1,201 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/store"
+)
+
+func TestSuccessIsLoggedOnceForATenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.cfg.Account = func(context.Context) string { return "soc@contoso.test" }
+		begin := time.Now()
+		for i := range 34 {
+			r.api.add(fmt.Sprint(i), begin.Add(-time.Hour), begin)
+		}
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+
+		const want = "INFO contoso: signed in as soc@contoso.test, first poll: 34 alerts"
+		if n := count(r.logged(), want); n != 1 {
+			t.Errorf("%d lines %q in\n%s", n, want, strings.Join(r.logged(), "\n"))
+		}
+	})
+}
+
+func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
+	var log lines
+
+	now := time.Now()
+	g := greeter{log: slog.New(&log), now: func() time.Time { return now }}
+	u := &Unit{log: slog.New(&log)}
+
+	for i := range 1000 {
+		g.polled(t.Context(), u, 3)
+
+		if i%100 == 99 {
+			now = now.Add(time.Second)
+			g.report()
+		}
+	}
+
+	now = now.Add(greetingPause)
+	g.report()
+
+	all := log.all()
+	if len(all) > mostGreetings+3 {
+		t.Errorf("%d lines", len(all))
+	}
+
+	told := 0
+	alerts := 0
+
+	for _, line := range all[mostGreetings:] {
+		var n, a int
+		if _, err := fmt.Sscanf(line, "INFO %d more tenants have signed in and were polled for the first time: %d",
+			&n, &a); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+
+		told += n
+		alerts += a
+	}
+
+	if told != 1000-mostGreetings || alerts != 3*told {
+		t.Errorf("%d tenants with %d alerts told:\n%s", told, alerts, strings.Join(all, "\n"))
+	}
+}
+
+func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		down := false
+		r.api.fail = func(int) error {
+			if !down {
+				return nil
+			}
+
+			return &defender.Error{Fault: advice.Fault{
+				Reason:  advice.RoleMissing,
+				Fate:    advice.NeedsFix,
+				Problem: "not authorised",
+				Trace:   []string{"trace id 4711"},
+			}, Status: 403}
+		}
+
+		u := r.start()
+		time.Sleep(time.Hour)
+
+		down = true
+
+		time.Sleep(time.Hour)
+
+		down = false
+
+		time.Sleep(time.Hour)
+		r.stop()
+
+		saved, _, err := r.store.Status(t.Context(), u.cfg.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		var states []string
+		for _, c := range saved.History {
+			states = append(states, strings.TrimSpace(fmt.Sprintf("%s %s", c.State, c.Reason)))
+		}
+
+		if got, want := strings.Join(states, ", "), "starting, ok, failing role_missing, ok, stopped"; got != want {
+			t.Errorf("history %s\nwant %s", got, want)
+		}
+
+		if trace := saved.History[2].Trace; trace != "trace id 4711" {
+			t.Errorf("trace %q", trace)
+		}
+
+		// A restart goes on with it, and forgets it after a day.
+		u = r.start()
+		time.Sleep(time.Minute)
+
+		if n := len(u.snapshot().History); n != 7 {
+			t.Errorf("%d changes after a restart", n)
+		}
+
+		time.Sleep(30 * time.Hour)
+		r.stop()
+
+		if h := u.snapshot().History; len(h) > 2 {
+			t.Errorf("after a day %+v", h)
+		}
+	})
+}
+
+func TestAHistoryIsBounded(t *testing.T) {
+	s := store.Status{State: health.OK}
+	now := time.Now()
+
+	for i := range 1000 {
+		s.Message = strings.Repeat("ü", 1000)
+		s.Reason = advice.Reasons()[i%3]
+		s.Note(now.Add(time.Duration(i) * time.Second))
+	}
+
+	if len(s.History) > 16 || len(s.History[0].Message) > 300 {
+		t.Errorf("%d changes, %d bytes", len(s.History), len(s.History[0].Message))
+	}
+}
+
+func TestAStoreThatCannotBeWrittenIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		u := r.start()
+		time.Sleep(time.Minute)
+		r.change(func() { r.store.full = true })
+		time.Sleep(time.Minute)
+
+		if s := u.snapshot(); s.State != health.Failing || s.Reason != advice.Store || s.Remedy == "" {
+			t.Errorf("%+v", s)
+		}
+
+		r.change(func() { r.store.full = false })
+		time.Sleep(time.Minute)
+
+		if s := u.snapshot(); s.State != health.OK || s.Reason != "" {
+			t.Errorf("when it works again: %+v", s)
+		}
+
+		r.stop()
+	})
+}
+
+func TestANoticeIsShownWithEveryUnit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		u := r.start()
+		time.Sleep(time.Minute)
+		r.in.SetNotice(&health.Trouble{Reason: advice.CredentialWrong, Message: "refused"})
+
+		if s := u.snapshot(); s.State != health.OK || s.Notice == nil || s.Notice.Message != "refused" {
+			t.Errorf("%+v", s)
+		}
+
+		r.in.SetNotice(nil)
+
+		if s := u.snapshot(); s.Notice != nil {
+			t.Errorf("%+v", s)
+		}
+
+		r.stop()
+	})
+}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/health"
+)
+
+// Change is a moment at which the state of a unit, or the reason for it, changed.
+type Change struct {
+	At      time.Time
+	State   health.State
+	Reason  advice.Reason `json:",omitempty"`
+	Message string        `json:",omitempty"`
+	Trace   string        `json:",omitempty"`
+}
+
+// What a Status remembers: the changes of a day, and no more than fit into a row that is
+// written every few seconds.
+const (
+	historySpan    = 24 * time.Hour
+	mostChanges    = 16
+	longestMessage = 300
+)
+
+// Note adds what the status shows now to its history, unless its newest entry says so
+// already. The slice is not changed in place: a copy of the status may be in use.
+func (s *Status) Note(now time.Time) {
+	kept := s.History
+	for len(kept) > 0 && now.Sub(kept[0].At) > historySpan && len(kept) > 1 {
+		kept = kept[1:] // the newest of the old ones stays: it was in force when the day began
+	}
+
+	if n := len(kept); n > 0 && kept[n-1].State == s.State && kept[n-1].Reason == s.Reason {
+		s.History = kept
+		return
+	}
+
+	if len(kept) >= mostChanges {
+		kept = kept[len(kept)-mostChanges+1:]
+	}
+
+	s.History = append(kept[:len(kept):len(kept)], Change{
+		At:      now,
+		State:   s.State,
+		Reason:  s.Reason,
+		Message: cut(s.Message, longestMessage),
+		Trace:   cut(s.Trace, longestMessage),
+	})
+}
+
+// cut returns the first n bytes of a text, and whole characters only.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+
+	for n > 0 && text[n]&0xC0 == 0x80 {
+		n--
+	}
+
+	return text[:n]
+}
