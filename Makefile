@@ -3,7 +3,9 @@
 # make test    every test          make bench     the benchmark table
 # make lint    every check         make torture   long runs of random faults
 # make golden  writes the golden files and the generated pages again
-# Needs: Go, gcc, make. `make test` names whatever else a test needs.
+# make install, make uninstall   below /usr/local; prefix=/usr and DESTDIR=/some/folder choose another place
+# make dist    the packages, into dist/
+# Needs: Go, gcc, make. `make dist` names what it needs besides; `make test` names whatever else a test needs.
 
 GO ?= go
 export CGO_ENABLED = 1
@@ -15,23 +17,24 @@ UMASK  = umask 022;
 SOURCE := $(sort $(shell find plugin tokens internal cmd -type f ! -name '*_test.go' ! -path '*/testdata/*')) \
 	go.mod go.sum Makefile
 
-.PHONY: all demo test golden bench torture lint clean FORCE
+.PHONY: all demo test golden bench torture lint install uninstall stage dist clean FORCE
 
 all: $(PLUGIN) $(CLI)
 
 # --- The binaries, one set for each architecture, in build/<arch> ---
 
-HOST_ARCH := $(shell $(GO) env GOHOSTARCH)
+# Without Go on the PATH (sudo make install) the machine is asked; there is nothing to build then.
+HOST_ARCH := $(or $(shell $(GO) env GOHOSTARCH 2>/dev/null),$(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m))))
 
 # The C compiler of an architecture: this machine's own, or the cross compiler of Debian's package of the same name.
-CC_amd64 = $(if $(filter amd64,$(HOST_ARCH)),$(shell $(GO) env CC),x86_64-linux-gnu-gcc)
-CC_arm64 = $(if $(filter arm64,$(HOST_ARCH)),$(shell $(GO) env CC),aarch64-linux-gnu-gcc)
+CC_amd64 = $(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)
+CC_arm64 = $(if $(filter arm64,$(HOST_ARCH)),gcc,aarch64-linux-gnu-gcc)
 
 # Fluent Bit for Linux is linked with glibc, so the plugin must be, too.
-ifneq ($(shell $(GO) env GOHOSTOS),linux)
-$(error This project is built on Linux only; this machine has $(shell $(GO) env GOHOSTOS))
+ifneq ($(shell uname -s),Linux)
+$(error This project is built on Linux only; this machine has $(shell uname -s))
 endif
-ifneq ($(findstring musl,$(shell $(shell $(GO) env CC) -dumpmachine 2>/dev/null)),)
+ifneq ($(findstring musl,$(shell gcc -dumpmachine 2>/dev/null)),)
 $(error This compiler makes programs for musl. Fluent Bit uses glibc, so build on a distribution with glibc)
 endif
 
@@ -86,6 +89,63 @@ $(foreach arch,amd64 arm64,$(eval $(call binaries,$(arch))))
 $(PLUGIN) $(CLI): build/%: build/$(HOST_ARCH)/%
 	@cp $< $@.new
 	@mv $@.new $@
+
+# Manual pages and completions, as they lie below share.
+build/manual: build/id
+	@rm -rf $@
+	$(GO) run $(BUILD) -buildmode=pie ./cmd/manual -version $$(sed -n 1p build/version) \
+		-time $$(sed -n 4p build/version) $@
+	@gzip -9n $@/man/*/*
+
+# --- Installing ---
+
+prefix    ?= /usr/local
+LIBDIR     = $(prefix)/lib/fluent-bit
+DOCDIR     = $(prefix)/share/doc/in-defender
+# The drop-in of fluent-bit.service is an example unless a package is made, whose script looks at the service first.
+DROPIN_DIR = $(DOCDIR)/examples/fluent-bit.service.d
+ARCH       = $(HOST_ARCH)
+MANUAL     = $(patsubst build/manual/%,%,$(shell find build/manual -type f 2>/dev/null))
+DOCUMENTS  = $(filter-out docs/README.md,$(wildcard docs/*.md)) CHANGELOG.md LICENSE deploy/package/README
+EXAMPLES   = $(filter-out examples/README.md,$(wildcard examples/*)) deploy/package/fluent-bit.conf
+
+# put MODE,FILE,PLACE: a file takes the place of an older one at once, since Fluent Bit may have that loaded.
+define put
+@install -D -m $(1) $(2) $(DESTDIR)$(3).new
+@mv $(DESTDIR)$(3).new $(DESTDIR)$(3)
+
+endef
+
+install: build/$(ARCH)/in_defender.so build/$(ARCH)/defenderctl build/manual
+	@$(MAKE) --no-print-directory stage
+
+stage:
+	$(call put,0644,build/$(ARCH)/in_defender.so,$(LIBDIR)/in_defender.so)
+	$(call put,0755,build/$(ARCH)/defenderctl,$(prefix)/bin/defenderctl)
+	@printf '[PLUGINS]\n    Path $(LIBDIR)/in_defender.so\n' > build/plugins.conf
+	$(call put,0644,build/plugins.conf,$(prefix)/share/in-defender/plugins.conf)
+	$(call put,0644,deploy/package/sysusers.conf,$(prefix)/lib/sysusers.d/in-defender.conf)
+	$(call put,0644,deploy/package/tmpfiles.conf,$(prefix)/lib/tmpfiles.d/in-defender.conf)
+	$(call put,0644,deploy/package/fluent-bit.service.d.conf,$(DROPIN_DIR)/50-in-defender.conf)
+	$(foreach f,$(MANUAL),$(call put,0644,build/manual/$(f),$(prefix)/share/$(f)))
+	$(foreach f,$(DOCUMENTS),$(call put,0644,$(f),$(DOCDIR)/$(notdir $(f))))
+	$(foreach f,$(EXAMPLES),$(call put,0644,$(f),$(DOCDIR)/examples/$(notdir $(f))))
+
+# The data directory and the user stay.
+uninstall:
+	rm -f $(DESTDIR)$(LIBDIR)/in_defender.so $(DESTDIR)$(prefix)/bin/defenderctl
+	rm -f $(DESTDIR)$(prefix)/lib/sysusers.d/in-defender.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/in-defender.conf
+	rm -f $(DESTDIR)$(prefix)/share/man/man1/defenderctl.1.gz $(DESTDIR)$(prefix)/share/man/man1/defenderctl-*.1.gz
+	rm -f $(DESTDIR)$(prefix)/share/man/man5/in_defender.5.gz
+	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/defenderctl
+	rm -f $(DESTDIR)$(prefix)/share/zsh/site-functions/_defenderctl
+	rm -f $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/defenderctl.fish
+	rm -rf $(DESTDIR)$(prefix)/share/in-defender $(DESTDIR)$(DOCDIR) $(DESTDIR)$(DROPIN_DIR)/50-in-defender.conf
+
+# ARCHES=amd64 makes the packages of one architecture.
+ARCHES ?= amd64 arm64
+dist: $(foreach arch,$(ARCHES),build/$(arch)/in_defender.so build/$(arch)/defenderctl) build/manual
+	GO="$(GO)" ARCHES="$(ARCHES)" sh deploy/package/dist.sh
 
 demo: all
 	@$(UMASK) $(GO) run ./cmd/demo --plugin $(PLUGIN)

@@ -13,8 +13,10 @@ printf '%s' "$next" | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || {
     exit 1
 }
 
-# Without git, in a folder that git does not trust, and in a part of another repository there is no
-# commit to name.
+# `sudo make install` asks as root in a folder of another user, which git does not trust by itself.
+git() { command git -c safe.directory="$PWD" "$@"; }
+
+# Without git, and in a part of another repository, there is no commit to name.
 if ! commit=$(git rev-parse HEAD 2>/dev/null) || [ -n "$(git rev-parse --show-prefix)" ]; then
     printf '%s\nunknown\nfalse\n%s\n' "$next~source" "${SOURCE_DATE_EPOCH:-0}"
     exit

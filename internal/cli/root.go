@@ -82,6 +82,15 @@ func Run(ctx context.Context, env Env, args []string) int {
 	return code
 }
 
+// Commands returns the tree of commands, for the manual pages and the completions of
+// shells that are made of it. Nothing of it may be run.
+func Commands() *cobra.Command {
+	env := SystemEnv()
+	env.OutTerminal, env.ErrTerminal = false, false
+
+	return newCLI(env).root()
+}
+
 // newCLI makes a run of the command. What it prints for a person goes through
 // plain.Screen; only its own control sequences, written to bareOut and bareErr, do not.
 func newCLI(env Env) *cli {
