@@ -13,6 +13,8 @@ type API string
 const (
 	// Graph is Microsoft Graph security/alerts_v2: alerts of all Defender products.
 	Graph API = "graph"
+	// GraphIncidents is Microsoft Graph security/incidents: incidents with their alerts.
+	GraphIncidents API = "graph-incidents"
 	// Endpoint is the Defender for Endpoint alerts API.
 	Endpoint API = "endpoint"
 	// SIEM is the legacy alert exporter ("pull detections").

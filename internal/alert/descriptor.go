@@ -29,6 +29,8 @@ type Descriptor struct {
 	PerMinute, PerHour int
 	// Expand is the value of $expand, Prefer that of the header Prefer.
 	Expand, Prefer string
+	// Inner is where the alerts of a row can be had when the API fails with $expand.
+	Inner InnerAlerts
 	// FilterParameters are the query parameters that the key `filter` may set; an OData
 	// API takes an expression instead.
 	FilterParameters []string
@@ -62,6 +64,15 @@ const (
 	SignInV1 SignIn = iota + 1 // /oauth2/token, with the parameter resource
 	SignInV2                   // /oauth2/v2.0/token, with the parameter scope
 )
+
+// InnerAlerts says how the alerts inside a row are listed without the row: as rows of
+// another list on the same host.
+type InnerAlerts struct {
+	// Path is the path of that list.
+	Path string
+	// Owner is the field of its rows that holds the identity of the row around them.
+	Owner string
+}
 
 // RowFields are the names of the fields that identify a row.
 type RowFields struct {
@@ -159,12 +170,52 @@ var descriptors = [...]Descriptor{
 		CEF: Device{Product: "Microsoft Defender XDR", Version: "1.0"},
 		Absent: map[string]string{
 			"Deprecation":       current,
-			"PerHour":           "Microsoft publishes a budget per minute only",
+			"PerHour":           graphBudget,
 			"Expand":            "a row has its evidence without being asked",
+			"Inner.Path":        flat,
+			"Inner.Owner":       flat,
 			"FilterParameters":  expression,
 			"Row.IdentityParts": oneIdentity,
 			"Row.Alerts":        flat,
 			"Row.AlertUpdated":  flat,
+		},
+	},
+	{
+		API:       GraphIncidents,
+		Help:      "security/incidents with their alerts",
+		Noun:      "incident",
+		Reading:   "reading incidents",
+		Source:    "graph: api/security-list-incidents, resources/security-incident, throttling-limits, deployments",
+		Protocol:  OData,
+		SignIn:    SignInV2,
+		Path:      "/v1.0/security/incidents",
+		MaxPage:   50,
+		PerMinute: 150,
+		Expand:    "alerts",
+		Prefer:    "include-unknown-enum-members",
+		Inner:     InnerAlerts{Path: "/v1.0/security/alerts_v2", Owner: "incidentId"},
+		Row: RowFields{
+			Identity:         "id",
+			Updated:          "lastUpdateDateTime",
+			Created:          "createdDateTime",
+			WindowsByCreated: true,
+			Tenant:           "tenantId",
+			Alerts:           "alerts",
+			AlertUpdated:     "lastUpdateDateTime",
+		},
+		Version: VersionByAlerts,
+		Permission: Permission{
+			Subject:     "SecurityIncident",
+			Application: "SecurityIncident.Read.All",
+			Delegated:   "SecurityIncident.Read.All",
+			Service:     "Microsoft Graph",
+		},
+		CEF: Device{Product: "Microsoft Defender XDR Incidents", Version: "1.0"},
+		Absent: map[string]string{
+			"Deprecation":       current,
+			"PerHour":           graphBudget,
+			"FilterParameters":  expression,
+			"Row.IdentityParts": oneIdentity,
 		},
 	},
 	{
@@ -198,6 +249,8 @@ var descriptors = [...]Descriptor{
 		Absent: map[string]string{
 			"Deprecation":       current,
 			"Prefer":            noPrefer,
+			"Inner.Path":        flat,
+			"Inner.Owner":       flat,
 			"FilterParameters":  expression,
 			"Row.IdentityParts": oneIdentity,
 			"Row.Alerts":        flat,
@@ -229,6 +282,8 @@ var descriptors = [...]Descriptor{
 			"PerHour":                "Microsoft publishes no budget",
 			"Expand":                 notOData,
 			"Prefer":                 notOData,
+			"Inner.Path":             flat,
+			"Inner.Owner":            flat,
 			"Row.WindowsByCreated":   "the service filters by the time of processing only",
 			"Row.Tenant":             "a detection does not name its tenant",
 			"Row.Alerts":             flat,
@@ -270,8 +325,10 @@ var descriptors = [...]Descriptor{
 		CEF: Device{Product: "Microsoft Defender XDR Incidents", Version: "1.0"},
 		Absent: map[string]string{
 			"Deprecation":       current,
-			"Expand":            "a row has its alerts without being asked",
+			"Expand":            withAlerts,
 			"Prefer":            noPrefer,
+			"Inner.Path":        withAlerts,
+			"Inner.Owner":       withAlerts,
 			"FilterParameters":  expression,
 			"Row.IdentityParts": oneIdentity,
 		},
@@ -283,9 +340,11 @@ const (
 	current     = "Microsoft does not advise against it"
 	expression  = "the key filter is an OData expression"
 	flat        = "a row holds one alert"
+	graphBudget = "Microsoft publishes a budget per minute only"
 	noPrefer    = "no preference changes the answer"
 	notOData    = "it is no OData service"
 	oneIdentity = "every row has its identity in one field"
+	withAlerts  = "a row has its alerts without being asked"
 	portal      = "the customer authorises the application in the Defender portal instead"
 )
 

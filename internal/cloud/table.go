@@ -36,6 +36,10 @@ var (
 )
 
 const (
+	graphHost        = "https://graph.microsoft.com"
+	graphHostGCCHigh = "https://graph.microsoft.us"
+	graphHostDoD     = "https://dod-graph.microsoft.us"
+
 	mdeResource = "https://api.securitycenter.microsoft.com"
 	xdr         = "https://api.security.microsoft.com"
 	mdeGCC      = "https://api-gcc.securitycenter.microsoft.us"
@@ -51,9 +55,13 @@ const siemGovDoubt = "path and resource; the row was removed from the public pag
 // hosts is the table. An API has a row without a region in a cloud unless the region is
 // required there.
 var hosts = []host{
-	{alert.Graph, worldwide, "", "https://graph.microsoft.com", "https://graph.microsoft.com", ""},
-	{alert.Graph, []Cloud{GCCHigh}, "", "https://graph.microsoft.us", "https://graph.microsoft.us", ""},
-	{alert.Graph, []Cloud{DoD}, "", "https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us", ""},
+	{alert.Graph, worldwide, "", graphHost, graphHost, ""},
+	{alert.Graph, []Cloud{GCCHigh}, "", graphHostGCCHigh, graphHostGCCHigh, ""},
+	{alert.Graph, []Cloud{DoD}, "", graphHostDoD, graphHostDoD, ""},
+
+	{alert.GraphIncidents, worldwide, "", graphHost, graphHost, ""},
+	{alert.GraphIncidents, []Cloud{GCCHigh}, "", graphHostGCCHigh, graphHostGCCHigh, ""},
+	{alert.GraphIncidents, []Cloud{DoD}, "", graphHostDoD, graphHostDoD, ""},
 
 	{alert.Endpoint, commercial, "", xdr, mdeResource, ""},
 	{alert.Endpoint, commercial, "us", "https://us.api.security.microsoft.com", mdeResource, ""},
@@ -75,6 +83,9 @@ var hosts = []host{
 	{alert.SIEM, usGov, "us", siemGov, siemResource, siemGovDoubt},
 
 	{alert.Incidents, commercial, "", xdr, xdr, ""},
+	{alert.Incidents, commercial, "us", "https://us.api.security.microsoft.com", xdr, ""},
+	{alert.Incidents, commercial, "eu", "https://eu.api.security.microsoft.com", xdr, ""},
+	{alert.Incidents, commercial, "uk", "https://uk.api.security.microsoft.com", xdr, ""},
 	{alert.Incidents, gcc, "", xdrGCC, xdrGCC, govResource},
 	{alert.Incidents, usGov, "", xdrGov, xdrGov, govResource},
 }

@@ -98,7 +98,7 @@ func brokenSections() map[string]Map {
 		"siem in a region of endpoint":  good("api", "siem", "region", "au"),
 		"siem in a European government": good("api", "siem", "region", "eu", "cloud", "gcc"),
 		"region with graph":             good("region", "eu"),
-		"region with incidents":         good("region", "eu", "api", "incidents"),
+		"region with graph-incidents":   good("region", "eu", "api", "graph-incidents"),
 		"unknown region":                good("region", "emea", "api", "siem"),
 		"region of endpoint in gcc":     good("region", "us", "api", "endpoint", "cloud", "gcc"),
 		"api_url with a path":           good("api_url", "https://graph.microsoft.com/v1.0"),

@@ -1,17 +1,14 @@
 package config
 
 import (
+	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
 	"fluent-bit-defender/internal/alert"
 )
-
-// siemFilters are the query parameters of the legacy exporter that restrict what it
-// gives; the others belong to the window (MicrosoftDocs/microsoft-365-docs
-// pull-alerts-using-rest-api).
-var siemFilters = []string{"machinegroups", "DeviceCreatedMachineTags", "CloudCreatedMachineTags"}
 
 // filter returns the operator's own restriction, checked as far as it can be without the
 // service.
@@ -21,9 +18,14 @@ func (r *reader) filter(api alert.API) string {
 		return ""
 	}
 
+	facts, err := api.Descriptor()
+	if err != nil {
+		return "" // the API's own fault is reported already
+	}
+
 	problem, remedy := odataProblem(s)
-	if api == alert.SIEM {
-		problem, remedy = siemProblem(s)
+	if facts.FilterParameters != nil {
+		problem, remedy = parametersProblem(s, facts)
 	}
 
 	if problem != "" {
@@ -70,11 +72,13 @@ func odataProblem(s string) (problem, remedy string) {
 	return "", ""
 }
 
-func siemProblem(s string) (problem, remedy string) {
-	form := "with api siem write a query string of " + strings.Join(
-		siemFilters,
-		", ",
-	) + ", such as machinegroups=A&machinegroups=B"
+// parametersProblem finds what is wrong with a query string that may set only the
+// parameters that an API has for it; the others belong to the window.
+func parametersProblem(s string, facts *alert.Descriptor) (problem, remedy string) {
+	known := facts.FilterParameters
+	form := fmt.Sprintf("with api %s write a query string of %s, such as %[3]s=A&%[3]s=B",
+		facts.API, strings.Join(known, ", "), known[0])
+
 	if strings.ContainsRune(s, '#') || strings.ContainsRune(s, ' ') {
 		return "is not a query string", form
 	}
@@ -84,16 +88,9 @@ func siemProblem(s string) (problem, remedy string) {
 		return "is not a query string", form
 	}
 
-	names := make([]string, 0, len(q))
-	for name := range q {
-		names = append(names, name)
-	}
-
-	slices.Sort(names)
-
-	for _, name := range names {
-		if !slices.Contains(siemFilters, name) {
-			if near := nearest(name, siemFilters); near != "" {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) {
+			if near := nearest(name, known); near != "" {
 				return "has the unknown parameter " + shown(name), "did you mean " + near + "?"
 			}
 

@@ -163,10 +163,9 @@ var options = []Option{
 		Name:   "region",
 		Kind:   KindEnum,
 		Scope:  PerTenant,
-		Values: []string{"us", "eu", "uk", "au", "swa"},
-		APIs:   []string{"siem", "endpoint"},
-		Help: "`us`, `eu`, `uk` for `siem`, required there in the commercial cloud unless `api_url` is set; `us`, " +
-			"`eu`, `uk`, `au`, `swa` for `endpoint`, an optional host near the data. An error elsewhere.",
+		Values: regionNames(),
+		APIs:   apisWith(hasRegions),
+		Help:   regionHelp(),
 	},
 	{
 		Name:  "login_url",
@@ -191,8 +190,7 @@ var options = []Option{
 		Name:  "filter",
 		Kind:  KindString,
 		Scope: PerTenant,
-		Help: "`graph`, `endpoint`, `incidents`: extra OData, sent as `(<window>) and (<filter>)`. `siem`: a query " +
-			"string of `machinegroups`, `DeviceCreatedMachineTags`, `CloudCreatedMachineTags`.",
+		Help:  filterHelp(),
 	},
 	{
 		Name:    "poll_interval",
@@ -249,9 +247,8 @@ var options = []Option{
 		Kind:  KindInt,
 		Scope: PerTenant,
 		Least: 1,
-		APIs:  []string{"graph", "endpoint", "incidents"},
-		Help: "Rows asked for at a time; the API's maximum if not set: `graph` 1000, `endpoint` 10000, `incidents` " +
-			"100. An error with `siem`.",
+		APIs:  apisWith(hasPages),
+		Help:  pageSizeHelp(),
 	},
 	{
 		Name:    "updates",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"fluent-bit-defender/internal/alert"
@@ -51,7 +52,7 @@ func (r *reader) readTenant() Tenant {
 
 	t.SweepLookback = r.duration("sweep_lookback")
 	if known {
-		t.PageSize = r.pageSize(t.API, t.Endpoint)
+		t.PageSize = r.pageSize(t.API)
 	}
 
 	t.Updates = r.boolean("updates")
@@ -106,21 +107,21 @@ func (r *reader) addresses(t *Tenant, known bool) {
 }
 
 // pageSize returns the number of rows to ask for at a time, 0 where the API has no pages.
-func (r *reader) pageSize(api alert.API, target cloud.Target) int {
-	if api == alert.SIEM {
+func (r *reader) pageSize(api alert.API) int {
+	facts, err := api.Descriptor()
+	if err != nil {
+		return 0 // the API's own fault is reported already
+	}
+
+	if facts.MaxPage == 0 {
 		if v := r.raw("page_size"); v.set && v.text != "" {
-			r.fault("page_size", v, "api siem has no pages", "remove page_size")
+			r.fault("page_size", v, fmt.Sprintf("api %s has no pages", api), "remove page_size")
 		}
 
 		return 0
 	}
 
-	most := target.MaxPage
-	if most == 0 {
-		return 0 // the API's own fault is reported already
-	}
-
-	return int(r.bounded("page_size", option("page_size").Least, int64(most), int64(target.DefaultPage)))
+	return int(r.bounded("page_size", option("page_size").Least, int64(facts.MaxPage), int64(facts.MaxPage)))
 }
 
 // credentials reads how the application and the user sign in, and whether these fit

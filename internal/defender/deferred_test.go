@@ -249,7 +249,7 @@ func TestNothingIsDeferredWhileTheServiceIsDown(t *testing.T) {
 			if len(k.deferred) > 0 {
 				t.Errorf("%s %d: %v deferred", api, status, k.deferred)
 			}
-			if p.asked > 110 {
+			if p.asked > 120 {
 				t.Errorf("%s %d: %d requests in 50 polls", api, status, p.asked)
 			}
 			p.down = false

@@ -35,6 +35,7 @@ type odata struct {
 	plainUntil  time.Time // until then, all are read without $expand
 	strayed     int       // pages in a row with mostly rows from outside of the window
 	warned      map[string]bool
+	inner       inner // expand.go
 }
 
 // newOData returns a reader of the API that facts describes.
@@ -239,8 +240,8 @@ func (r *odata) singly(ctx context.Context, from, to tick.Tick, sink Sink) error
 // single fetches a page of one row, without $expand if it cannot be read with it.
 func (r *odata) single(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	a, err := r.page(ctx, q, known, sink)
-	if !soft(err) || r.facts.Expand == "" {
-		return a, err
+	if !soft(err) || r.facts.Expand == "" || r.facts.Inner.Path != "" {
+		return a, err // expand.go has tried it without $expand already
 	}
 
 	q.plain = true
@@ -309,9 +310,9 @@ func (a keys) union(b keys) {
 	}
 }
 
-// fetch requests one page and gives its rows to sink. Rows in known are not fresh; known
-// may be nil.
-func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
+// fetchPage requests one page and gives its rows to sink. Rows in known are not fresh;
+// known may be nil.
+func (r *odata) fetchPage(ctx context.Context, q query, known keys, sink Sink) (a answer, err error) {
 	q.plain = q.plain || r.client.Now().Before(r.plainUntil)
 
 	body, err := r.client.get(ctx, r.address(q), r.header())

@@ -27,7 +27,7 @@ func TestRandomServices(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(uint64(seed), 1))
-			api := alert.APIs()[random.IntN(4)]
+			api := alert.APIs()[random.IntN(len(alert.APIs()))]
 			var habits []string
 			r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 				c.Seed = uint64(seed)

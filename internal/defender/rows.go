@@ -148,21 +148,30 @@ var largeRows = make(chan struct{}, 1)
 
 // permit waits for the permit for large rows. The caller gives it back with release.
 func (b *body) permit() (release func(), err error) {
-	done := startWaiting(b.ctx)
-	defer done()
-
-	select {
-	case largeRows <- struct{}{}:
-	case <-b.ctx.Done():
-		return nil, context.Cause(b.ctx)
+	giveBack, err := permitLarge(b.ctx)
+	if err != nil {
+		return nil, err
 	}
 
 	b.pace.hold(true)
 
 	return func() {
 		b.pace.hold(false)
-		<-largeRows
+		giveBack()
 	}, nil
+}
+
+// permitLarge waits for the permit for large rows, outside of an answer.
+func permitLarge(ctx context.Context) (release func(), err error) {
+	done := startWaiting(ctx)
+	defer done()
+
+	select {
+	case largeRows <- struct{}{}:
+		return func() { <-largeRows }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // isStatus reports whether err is the API's refusal with one of these codes.

@@ -110,10 +110,13 @@ func (r *odata) slicePages(ctx context.Context, q query, sink Sink) (sliceResult
 }
 
 // leads finds out whether the link of a page leads to any rows: the last page of some
-// services has a link to an empty one.
+// services has a link to an empty one. An empty page may also mean that a row was updated
+// meanwhile, and that what followed it has moved up to the page before. So that page is
+// read again.
 func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (rest, error) {
-	q.link = a.link
-	b, err := r.fetch(ctx, q, a.keys, sink)
+	linked := q
+	linked.link = a.link
+	b, err := r.fetch(ctx, linked, a.keys, sink)
 
 	switch {
 	case refused(err):
@@ -121,6 +124,15 @@ func (r *odata) leads(ctx context.Context, q query, a answer, sink Sink) (rest, 
 	case err != nil:
 		return restUnknown, err
 	case b.rows > 0 || b.more:
+		return restSome, nil
+	}
+
+	again, err := r.fetch(ctx, q, a.keys, sink)
+	if err != nil {
+		return restUnknown, err
+	}
+
+	if again.fresh > 0 {
 		return restSome, nil
 	}
 

@@ -24,6 +24,8 @@ const maxText = 1 << 20
 type Options struct {
 	// MaxRow is the length of the longest row in bytes; 0 means DefaultMaxRow.
 	MaxRow int
+	// List is the key of the array whose elements are the rows; empty means "value".
+	List string
 	// Buffer is the initial size of the buffer in bytes, and its size when the next
 	// page begins; 0 means DefaultBuffer.
 	Buffer int
@@ -78,6 +80,10 @@ func NewReader(r io.Reader, o Options) *Reader {
 
 	if o.Buffer <= 0 {
 		o.Buffer = DefaultBuffer
+	}
+
+	if o.List == "" {
+		o.List = "value"
 	}
 
 	p := &Reader{opt: o}
@@ -205,7 +211,7 @@ func (p *Reader) ended(err error) error {
 	}
 
 	if !p.bare && !p.hasValue {
-		return fmt.Errorf(`%w: an object without "value"`, ErrNotPage)
+		return fmt.Errorf(`%w: an object without %q`, ErrNotPage, p.opt.List)
 	}
 
 	return io.EOF
@@ -348,9 +354,9 @@ func (p *Reader) member() error {
 	}
 
 	switch {
-	case name == "value":
+	case name == p.opt.List:
 		if c != '[' {
-			return fmt.Errorf(`%w: its "value" is no array`, ErrNotPage)
+			return fmt.Errorf(`%w: its %q is no array`, ErrNotPage, p.opt.List)
 		}
 
 		p.r++

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Alert is one alert as all four APIs show it. Only ID and the times matter to the
+// Alert is one alert as all APIs show it. Only ID and the times matter to the
 // simulator; what is empty is shown as the API shows what is unknown. Times are kept in
 // steps of 100 ns.
 type Alert struct {

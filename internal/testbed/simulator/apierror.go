@@ -27,7 +27,7 @@ func (x *exchange) refuse(status int, code, message string) {
 		}
 
 		o.text("Message", message)
-	case Graph: // concepts/errors.md; the date has no zone
+	case Graph, GraphIncidents: // concepts/errors.md; the date has no zone
 		o.nested("error", func(o *object) {
 			o.text("code", code)
 			o.text("message", message)
@@ -85,7 +85,7 @@ func usualCode(api string, status int) string {
 
 	switch status {
 	case http.StatusUnauthorized:
-		if api == Graph {
+		if isGraph(api) {
 			return "InvalidAuthenticationToken"
 		}
 

@@ -40,7 +40,7 @@ func (x *exchange) authorise() bool {
 		x.refuse(http.StatusForbidden, "", "The tenant's state is deleted.")
 	case x.api == SIEM && !authorised:
 		x.refuse(s.cfg.SIEMUnauthorisedStatus, "", "The application is not authorized for the tenant.")
-	case len(t.granted) == 0 && x.api != SIEM:
+	case x.api != SIEM && !t.resource.suffices(t.granted, x.api):
 		x.refuse(http.StatusForbidden, "Forbidden", missing(t))
 	case status != 0:
 		x.refuse(status, "", refusal)
@@ -63,7 +63,7 @@ func (x *exchange) tokenProblem(text string, t *accessToken) string {
 		return "Access token validation failure. Signature is invalid."
 	case !x.now.Before(t.expires):
 		return "Lifetime validation failed, the token is expired."
-	case t.resource.api != x.api:
+	case !t.resource.serves(x.api):
 		return wrongAudience
 	case x.api == SIEM && t.v2 && !x.sim.cfg.SIEMAcceptsV2Tokens:
 		return wrongAudience

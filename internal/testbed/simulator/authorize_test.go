@@ -98,7 +98,7 @@ func TestSignInWithPKCE(t *testing.T) {
 	token := with(codeV2, "code", back.Get("code"))
 	a = f.token("contoso.example/oauth2/v2.0/token", token)
 	if a.status != 200 || a.json(t)["refresh_token"] == nil ||
-		a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All" {
+		a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All https://graph.microsoft.com/SecurityIncident.Read.All" {
 		t.Fatalf("redeemed: %d %s", a.status, a.body)
 	}
 	next := f.token(

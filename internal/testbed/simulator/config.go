@@ -11,18 +11,19 @@ import (
 	"fluent-bit-defender/internal/pause"
 )
 
-// The names of the four data APIs, as the plugin's key `api` has them, and of the
-// sign-in service, as the faults' option `api` and the statistics have it.
+// The names of the data APIs, as the plugin's key `api` has them, and of the sign-in
+// service, as the faults' option `api` and the statistics have it.
 const (
-	SIEM      = "siem"
-	Endpoint  = "endpoint"
-	Graph     = "graph"
-	Incidents = "incidents"
-	Login     = "login"
+	SIEM           = "siem"
+	Endpoint       = "endpoint"
+	Graph          = "graph"
+	Incidents      = "incidents"
+	GraphIncidents = "graph-incidents"
+	Login          = "login"
 )
 
-// APIs lists the four data APIs.
-func APIs() []string { return []string{SIEM, Endpoint, Graph, Incidents} }
+// APIs lists the data APIs.
+func APIs() []string { return []string{SIEM, Endpoint, Graph, Incidents, GraphIncidents} }
 
 // RotationMode says what happens to a refresh token that was redeemed.
 type RotationMode int
@@ -146,9 +147,10 @@ type Quota struct{ PerMinute, PerHour int }
 // quotas are the documented ones: get-alerts.md, concepts/throttling-limits.md,
 // api-list-incidents.md.
 var quotas = map[string]Quota{
-	Endpoint:  {PerMinute: 100, PerHour: 1500},
-	Graph:     {PerMinute: 150},
-	Incidents: {PerMinute: 50, PerHour: 1500},
+	Endpoint:       {PerMinute: 100, PerHour: 1500},
+	Graph:          {PerMinute: 150},
+	Incidents:      {PerMinute: 50, PerHour: 1500},
+	GraphIncidents: {PerMinute: 150},
 }
 
 // Tenant is one customer's tenant.

@@ -1,4 +1,4 @@
-// Package simulator simulates Microsoft's sign-in service and the four Defender alert
+// Package simulator simulates Microsoft's sign-in service and the Defender alert
 // APIs. It is small enough to run inside a test and strict enough to find bugs: it
 // refuses what the real services refuse, with the same status, body and AADSTS code.
 //
@@ -15,7 +15,7 @@
 //   - "graph": Microsoft Graph, /v1.0/security/alerts_v2;
 //   - "incidents": Defender XDR, /api/incidents.
 //
-// One store of alerts units all four ([Simulator.Add], [Simulator.Update],
+// One store of alerts feeds all of them ([Simulator.Add], [Simulator.Update],
 // [Simulator.Generate]); the tenant in the access token decides whose alerts are
 // served. Alerts may be listed late ([Alert].VisibleAt). [Simulator.Ledger] says
 // afterwards which versions were listed and served, under the identity and version that

@@ -53,7 +53,7 @@ const (
 func (r *row) appendTo(list [][]byte, v variant) [][]byte {
 	switch {
 	case v == asShort && r.cut > 0:
-		return append(list, r.full[:r.cut], withoutEvidence)
+		return append(list, r.full[:r.cut], r.short)
 	case v == asMasked && r.masked != nil:
 		return append(list, r.masked)
 	}
@@ -224,10 +224,7 @@ func (x *exchange) list(head string, rows []*row, v variant, tail string) {
 	x.rows, x.variant = rows, v
 }
 
-var (
-	comma           = []byte{','}
-	withoutEvidence = []byte("[]}")
-)
+var comma = []byte{','}
 
 // length returns the number of bytes in the body.
 func (x *exchange) length() (n int64) {

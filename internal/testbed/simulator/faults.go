@@ -40,6 +40,8 @@ type Fault struct {
 	Rate, Size int64
 	// Kind is the variety, where there are several.
 	Kind string
+	// ID is the identity of a row that must be in the answer; empty for any.
+	ID string
 }
 
 // faultKind describes the faults of one name.
@@ -80,6 +82,7 @@ var faultKinds = map[string]faultKind{
 	"move":      {},
 	"vanish":    {},
 	"redirect":  {options: "kind", kinds: "307 308 302"},
+	"expand":    {options: "id kind by", kinds: "500 stall", by: time.Minute},
 }
 
 // FaultNames returns the names that ParseFaults knows, besides HTTP statuses.
@@ -250,9 +253,11 @@ func (f *Fault) set(key, value string, kind faultKind) (err error) {
 	case "kind":
 		f.Kind, err = value, oneOf(key, value, kind.kinds)
 	case "api":
-		f.API, err = value, oneOf(key, value, "siem endpoint graph incidents login discovery partner all")
+		f.API, err = value, oneOf(key, value, strings.Join(APIs(), " ")+" login discovery partner all")
 	case "tenant":
 		f.Tenant = strings.ToLower(value)
+	case "id":
+		f.ID = value
 	default:
 		return f.setTime(key, value)
 	}

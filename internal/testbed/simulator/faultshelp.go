@@ -42,11 +42,13 @@ emptypage  a page without rows, but with a nextLink to them
 lastlink   the last page has a nextLink to an empty page
 ties       rows of equal time come in another order with each request, so that pages of one list overlap
            and leave out
+expand     a request with $expand fails, if the answer has a row: kind=500 or stall (by=1m, then 500);
+           id=4711 strikes answers with that row only
 vanish     with api=discovery: the list is empty
 move       before a page after the first is read, an alert of an earlier page is updated, so that rows
            move between pages
 
 Rate: every=N or p=0.1; both missing: each time. Schedule: from=10s, to=40s since the simulator was made,
-count=N. Scope: api=siem, endpoint, graph, incidents, login, discovery (the lists of a provider's customers), partner
-(Partner Center) or all; by default the four APIs of alerts; tenant=GUID or domain. The first fault of the
-list that is due and replaces an answer wins; those that alter an answer add up.`
+count=N. Scope: api=siem, endpoint, graph, incidents, graph-incidents, login, discovery (the lists of a provider's
+customers), partner (Partner Center) or all; by default the APIs of alerts; tenant=GUID or domain. The first fault
+of the list that is due and replaces an answer wins; those that alter an answer add up.`

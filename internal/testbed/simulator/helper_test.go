@@ -165,6 +165,8 @@ var resourceOf = map[string]string{
 	simulator.Endpoint:  "https://api.securitycenter.microsoft.com",
 	simulator.Graph:     "https://graph.microsoft.com",
 	simulator.Incidents: "https://api.security.microsoft.com",
+
+	simulator.GraphIncidents: "https://graph.microsoft.com",
 }
 
 // access gets an access token for an API with client credentials.

@@ -14,6 +14,8 @@ var listPath = map[string]string{
 	simulator.Endpoint:  "/api/alerts",
 	simulator.Graph:     "/v1.0/security/alerts_v2",
 	simulator.Incidents: "/api/incidents",
+
+	simulator.GraphIncidents: "/v1.0/security/incidents",
 }
 
 // many starts a simulator with n alerts a minute apart, "a000" the oldest, that were
@@ -391,7 +393,8 @@ func TestUnknownMembersAreMasked(t *testing.T) {
 
 func TestOneAlert(t *testing.T) {
 	f := many(t, 2)
-	for api, id := range map[string]string{simulator.Endpoint: "a001", simulator.Graph: "a001", simulator.Incidents: "1001"} {
+	for api, id := range map[string]string{simulator.Endpoint: "a001", simulator.Graph: "a001", simulator.Incidents: "1001",
+		simulator.GraphIncidents: "1001"} {
 		a := f.get(api, contoso, listPath[api]+"/"+id)
 		if a.status != 200 || !strings.Contains(a.body, id) {
 			t.Errorf("%s: %d %s", api, a.status, a.body)

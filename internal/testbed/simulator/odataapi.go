@@ -2,8 +2,10 @@ package simulator
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // endpoint answers Defender for Endpoint: /api/alerts, also under /api/v1.0, and one
@@ -18,7 +20,38 @@ func (s *Simulator) endpoint(x *exchange) {
 	s.odata(x, strings.TrimPrefix(path, "/v1.0"), "/alerts")
 }
 
-// graph answers Microsoft Graph: /v1.0/security/alerts_v2, in any case, and one alert
+// The paths of the lists of Microsoft Graph, in any case.
+const (
+	graphVersion        = "/v1.0"
+	graphAlertsPath     = "/security/alerts_v2"
+	graphIncidentsPath  = "/security/incidents"
+	unknownGraphSegment = "Resource not found for the segment."
+)
+
+// graphAPI returns the API that a path of Microsoft Graph belongs to; usual if it belongs
+// to none.
+func graphAPI(usual, path string) string {
+	path = strings.ToLower(path)
+	if strings.HasPrefix(path, graphVersion+"/tenantrelationships/") {
+		return Graph
+	}
+
+	for api, list := range map[string]string{Graph: graphAlertsPath, GraphIncidents: graphIncidentsPath} {
+		if strings.HasPrefix(path, graphVersion+list) {
+			return api
+		}
+	}
+
+	return usual
+}
+
+// isGraph reports whether Microsoft Graph has the API.
+func isGraph(api string) bool { return api == Graph || api == GraphIncidents }
+
+// listsIncidents reports whether the rows of the API are incidents.
+func listsIncidents(api string) bool { return api == Incidents || api == GraphIncidents }
+
+// graph answers Microsoft Graph: the lists of alerts and of incidents, and one element
 // by id.
 func (s *Simulator) graph(x *exchange) {
 	if x.scope == Discovery {
@@ -26,12 +59,18 @@ func (s *Simulator) graph(x *exchange) {
 		return
 	}
 
-	if x.r.URL.Path != "" && len(x.r.URL.Path) > 5 && strings.EqualFold(x.r.URL.Path[:5], "/v1.0") {
-		s.odata(x, x.r.URL.Path[5:], "/security/alerts_v2")
+	path := x.r.URL.Path
+	if len(path) <= len(graphVersion) || !strings.EqualFold(path[:len(graphVersion)], graphVersion) {
+		x.refuse(http.StatusNotFound, "ResourceNotFound", unknownGraphSegment)
 		return
 	}
 
-	x.refuse(http.StatusNotFound, "ResourceNotFound", "Resource not found for the segment.")
+	if x.api == GraphIncidents {
+		s.odata(x, path[len(graphVersion):], graphIncidentsPath)
+		return
+	}
+
+	s.odata(x, path[len(graphVersion):], graphAlertsPath)
 }
 
 // incidents answers Defender XDR: /api/incidents and one incident by id.
@@ -74,7 +113,7 @@ func (s *Simulator) odataList(x *exchange) {
 		return
 	}
 
-	if a.api == Graph {
+	if isGraph(a.api) {
 		s.graphListing(x, &l)
 	}
 
@@ -100,6 +139,10 @@ func (s *Simulator) odataList(x *exchange) {
 	}
 
 	p := s.distort(x, s.readPage(x, l), linked)
+	if s.expandFails(x, l.variant, p.rows) {
+		return
+	}
+
 	link := ""
 
 	if p.more && linked && (broken != "none" || len(p.rows) == 0) {
@@ -113,10 +156,10 @@ func (s *Simulator) odataList(x *exchange) {
 // of newer members.
 func (s *Simulator) graphListing(x *exchange, l *listing) {
 	if !l.topGiven {
-		l.top = s.cfg.GraphPageSize
+		l.top = min(s.cfg.GraphPageSize, odataAPIs[x.api].maxTop)
 	}
 
-	if !x.prefersUnknown() {
+	if !x.prefersUnknown() && l.variant == asFull {
 		l.variant = asMasked
 	}
 }
@@ -135,7 +178,7 @@ func (x *exchange) listPage(a *odataAPI, l listing, p page, link string) {
 
 	x.list(head+`"value":[`, p.rows, l.variant, "]}")
 
-	if a.api == Graph {
+	if isGraph(a.api) {
 		x.header.Set("Content-Type",
 			"application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
 	}
@@ -144,7 +187,7 @@ func (x *exchange) listPage(a *odataAPI, l listing, p page, link string) {
 // links reports whether pages have a link to the next one, and the fault of that link,
 // if it has one.
 func (s *Simulator) links(x *exchange, l listing) (linked bool, broken string) {
-	linked = x.api == Graph || s.cfg.EndpointLinks && x.api == Endpoint && !l.topGiven ||
+	linked = isGraph(x.api) || s.cfg.EndpointLinks && x.api == Endpoint && !l.topGiven ||
 		s.strikes(x, "links") != nil
 	if !linked {
 		return false, ""
@@ -269,34 +312,87 @@ func (s *Simulator) move(t *tenant, api string, l listing) {
 	}
 
 	id := rows[0].identity
-	if n, err := strconv.ParseInt(id, 10, 64); err == nil && api == Incidents && len(t.incidents[n]) > 0 {
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && listsIncidents(api) && len(t.incidents[n]) > 0 {
 		id = t.incidents[n][0].versions[0].ID
 	}
 
 	_ = t.update(id, now, now, skew, nil) // rows whose fields were replaced have no alert of that name
 }
 
+// expandFails applies the fault of a request with $expand. It reports whether it has
+// answered.
+func (s *Simulator) expandFails(x *exchange, v variant, rows []*row) bool {
+	if v == asShort || odataAPIs[x.api].expand == "" || len(rows) == 0 {
+		return false
+	}
+
+	named := func(id string) bool {
+		return id == "" || slices.ContainsFunc(rows, func(r *row) bool { return r.identity == id })
+	}
+
+	f := s.strikesIf(x, "expand", func(f *fault) bool { return named(f.ID) })
+	if f == nil {
+		return false
+	}
+
+	if f.Kind == "stall" {
+		s.cfg.Sleep(x.r.Context(), f.By)
+	}
+
+	x.refuse(http.StatusInternalServerError, "InternalServerError", "An error has occurred.")
+
+	return true
+}
+
 // odataOne answers one alert or incident.
 func (s *Simulator) odataOne(x *exchange, id string) {
-	now := s.cfg.Clock()
+	v, problem := s.variantOf(x)
+	if problem != "" {
+		x.badQuery(problem)
+		return
+	}
 
-	x.tenant.mu.Lock()
-	defer x.tenant.mu.Unlock()
+	r := x.tenant.listed(x.api, id, v, s.cfg.Clock())
 
-	for r := range x.tenant.view(x.api).each(id) {
-		if r.listedAt(now) {
-			v := asFull
-			if x.api == Graph && !x.prefersUnknown() {
-				v = asMasked
+	switch {
+	case r == nil:
+		x.refuse(http.StatusNotFound, "ResourceNotFound", "The resource "+id+" was not found.")
+	case !s.expandFails(x, v, []*row{r}):
+		x.list("", []*row{r}, v, "")
+	}
+}
 
-				makeMasked([]*row{r})
-			}
-
-			x.list("", []*row{r}, v, "")
-
-			return
+// variantOf returns the form in which a request for one element wants it. Incidents of
+// Graph have their alerts only with $expand; the other APIs take no options.
+func (s *Simulator) variantOf(x *exchange) (v variant, problem string) {
+	if x.api == GraphIncidents {
+		l, problem := s.parseListing(odataAPIs[x.api], x.r.URL.RawQuery)
+		if problem != "" || l.variant == asShort {
+			return l.variant, problem
 		}
 	}
 
-	x.refuse(http.StatusNotFound, "ResourceNotFound", "The resource "+id+" was not found.")
+	if isGraph(x.api) && !x.prefersUnknown() {
+		return asMasked, ""
+	}
+
+	return asFull, ""
+}
+
+// listed returns the row of an element that an API lists now, or nil.
+func (t *tenant) listed(api, id string, v variant, now time.Time) *row {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	for r := range t.view(api).each(id) {
+		if r.listedAt(now) {
+			if v == asMasked {
+				makeMasked([]*row{r})
+			}
+
+			return r
+		}
+	}
+
+	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// odataAPI holds the differences between the three OData APIs.
+// odataAPI holds the differences between the OData APIs.
 type odataAPI struct {
 	api     string
 	context string
@@ -81,12 +81,33 @@ var odataAPIs = map[string]*odataAPI{
 			},
 			{name: "createdDateTime", kind: propTime, role: 'c'},
 			{name: "assignedTo"},
-			{
-				name: "classification",
-			},
+			{name: "classification"},
 			{name: "determination"},
 			{name: "severity"},
 			{name: "serviceSource"},
+			{name: "status"},
+			{name: "incidentId"}, // in use, though not in the page's list
+		},
+	},
+	GraphIncidents: {
+		api:     GraphIncidents,
+		context: "https://graph.microsoft.com/v1.0/$metadata#security/incidents",
+		maxTop:  50,
+		clamp:   true,
+		maxSkip: 500,
+		expand:  "alerts",
+		code:    "BadRequest",
+		filter: []property{ // security-list-incidents.md
+			{
+				name: "lastUpdateDateTime",
+				kind: propTime,
+				role: 'u',
+			},
+			{name: "createdDateTime", kind: propTime, role: 'c'},
+			{name: "assignedTo"},
+			{name: "classification"},
+			{name: "determination"},
+			{name: "severity"},
 			{name: "status"},
 		},
 	},

@@ -155,22 +155,30 @@ func (s *Simulator) draw(x *exchange) (replace *fault, alter []*fault) {
 // handled are the faults that a handler asks for itself.
 var handled = []string{
 	"aadsts", "die", "link", "links", "skip", "clamp", "emptypage", "lastlink", "move", "ties", "dup", "shuffle",
-	"vanish",
+	"vanish", "expand",
 }
 
 // strikes reports whether the named fault strikes now; nil if not.
 func (s *Simulator) strikes(x *exchange, name string) *fault {
+	return s.strikesIf(x, name, anyFault)
+}
+
+// anyFault is a condition for strikesIf that holds for every fault.
+func anyFault(*fault) bool { return true }
+
+// strikesIf is strikes for those faults of the name that a condition holds for.
+func (s *Simulator) strikesIf(x *exchange, name string, holds func(*fault) bool) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return s.strikesLocked(x, name)
+	return s.strikesLocked(x, name, holds)
 }
 
-// strikesLocked is strikes where the caller holds s.mu.
-func (s *Simulator) strikesLocked(x *exchange, name string) *fault {
+// strikesLocked is strikesIf where the caller holds s.mu.
+func (s *Simulator) strikesLocked(x *exchange, name string, holds func(*fault) bool) *fault {
 	elapsed := s.cfg.Clock().Sub(s.started)
 	for _, f := range s.plan.faults {
-		if f.Name == name && f.active(elapsed) && f.covers(x.scope, x.tenant) && f.roll(s.cfg.Seed) {
+		if f.Name == name && f.active(elapsed) && f.covers(x.scope, x.tenant) && holds(f) && f.roll(s.cfg.Seed) {
 			s.stats.count(func(c *Stats) { c.Faults[name]++ })
 			return f
 		}

@@ -224,7 +224,7 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 	t.mfa = g != nil && g.mfa
 
 	text := s.accessJWT(t, g, now)
-	if f := s.strikesLocked(in.x, "die"); f != nil {
+	if f := s.strikesLocked(in.x, "die", anyFault); f != nil {
 		t.expires = now.Add(f.By)
 	}
 

@@ -54,9 +54,17 @@ func masked(mask bool, value string, newer []string) string {
 // (api-reference/v1.0/api/security-list-alerts_v2.md).
 func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	o := object{b: make([]byte, 0, 2560), escapes: a.Escapes, over: a.Fields[Graph]}
+	o.open()
+	graphAlert(&o, a, tenantID, mask)
+	o.close()
+
+	return o.b
+}
+
+// graphAlert writes the fields of an alert.
+func graphAlert(o *object, a *Alert, tenantID string, mask bool) {
 	incident := strconv.FormatInt(a.IncidentID, 10)
 
-	o.open()
 	o.text("@odata.type", "#microsoft.graph.security.alert")
 	o.text("id", a.ID)
 	o.text("providerAlertId", a.ID)
@@ -98,9 +106,6 @@ func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	})
 	o.raw("systemTags", "[]")
 	o.list("evidence", len(a.Evidence), func(o *object, i int) { graphEvidence(o, a, &a.Evidence[i], mask) })
-	o.close()
-
-	return o.b
 }
 
 // graphTypes returns the derived type of each kind of evidence.

@@ -8,6 +8,9 @@ import (
 // resource is an API as the sign-in service knows it.
 type resource struct {
 	api string
+	// incidents is the API that lists incidents with tokens of this resource; empty for
+	// none.
+	incidents string
 	// uris are the App ID URIs under which tokens for it can be asked for; the token's
 	// aud is the one that was asked for.
 	uris []string
@@ -16,6 +19,9 @@ type resource struct {
 	roles, scopes []string
 	// others are delegated permissions for something else.
 	others []string
+	// usual are those that an application has unless it says otherwise: what all APIs of
+	// the resource need for reading. Nil is the first role or scope.
+	usual []string
 }
 
 // resources of the commercial and the US government clouds; sources: the "create app"
@@ -23,41 +29,30 @@ type resource struct {
 // alternative of Defender for Endpoint.
 var resources = []resource{
 	{
-		SIEM,
-		[]string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"},
-		nil,
-		[]string{"user_impersonation"},
-		nil,
+		api:    SIEM,
+		uris:   []string{"https://graph.windows.net", "https://WDATPAlertExport.Seville.onmicrosoft.com"},
+		scopes: []string{"user_impersonation"},
 	},
 	{
-		Endpoint,
-		[]string{
+		api: Endpoint,
+		uris: []string{
 			"https://api.securitycenter.microsoft.com",
 			"https://securitycenter.onmicrosoft.com/windowsatpservice",
 			"https://api.securitycenter.windows.com",
 			"https://api-gcc.securitycenter.microsoft.us",
 			"https://api-gov.securitycenter.microsoft.us",
 		},
-		[]string{"Alert.Read.All", "Alert.ReadWrite.All"},
-		[]string{"Alert.Read", "Alert.ReadWrite"},
-		nil,
+		roles:  []string{"Alert.Read.All", "Alert.ReadWrite.All"},
+		scopes: []string{"Alert.Read", "Alert.ReadWrite"},
 	},
 	{
-		Graph,
-		[]string{"https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"},
-		[]string{
-			"SecurityAlert.Read.All",
-			"SecurityAlert.ReadWrite.All",
-			"SecurityIncident.Read.All",
-			"SecurityIncident.ReadWrite.All",
-		},
-		[]string{
-			"SecurityAlert.Read.All",
-			"SecurityAlert.ReadWrite.All",
-			"SecurityIncident.Read.All",
-			"SecurityIncident.ReadWrite.All",
-		},
-		[]string{
+		api:       Graph,
+		incidents: GraphIncidents,
+		uris:      []string{"https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"},
+		roles:     graphPermissions,
+		scopes:    graphPermissions,
+		usual:     []string{"SecurityAlert.Read.All", "SecurityIncident.Read.All"},
+		others: []string{
 			"DelegatedAdminRelationship.Read.All",
 			"CrossTenantInformation.ReadBasic.All",
 			"Directory.Read.All",
@@ -66,28 +61,47 @@ var resources = []resource{
 		},
 	},
 	{
-		Incidents,
-		[]string{
+		api: Incidents,
+		uris: []string{
 			"https://api.security.microsoft.com",
 			"https://api-gcc.security.microsoft.us",
 			"https://api-gov.security.microsoft.us",
 		},
-		[]string{"Incident.Read.All", "Incident.ReadWrite.All"},
-		[]string{"Incident.Read", "Incident.ReadWrite"},
-		nil,
+		roles:  []string{"Incident.Read.All", "Incident.ReadWrite.All"},
+		scopes: []string{"Incident.Read", "Incident.ReadWrite"},
 	},
 	{ // partner-center, "Partner Center authentication"
-		Partner,
-		[]string{"https://api.partnercenter.microsoft.com"},
-		nil,
-		[]string{"user_impersonation"},
-		nil,
+		api:    Partner,
+		uris:   []string{"https://api.partnercenter.microsoft.com"},
+		scopes: []string{"user_impersonation"},
 	},
 }
 
 // resourceByAPI finds the resource of an API.
 func resourceByAPI(api string) *resource {
 	return &resources[slices.IndexFunc(resources, func(r resource) bool { return r.api == api })]
+}
+
+// graphPermissions are those of Graph. The list of alerts takes any of them, that of
+// incidents only those of incidents.
+var graphPermissions = []string{
+	"SecurityAlert.Read.All",
+	"SecurityAlert.ReadWrite.All",
+	"SecurityIncident.Read.All",
+	"SecurityIncident.ReadWrite.All",
+}
+
+// serves reports whether an API takes tokens of this resource.
+func (r *resource) serves(api string) bool { return api == r.api || api == r.incidents }
+
+// suffices reports whether one of the permissions that a token has allows reading an
+// API.
+func (r *resource) suffices(granted []string, api string) bool {
+	if api != r.incidents {
+		return len(granted) > 0
+	}
+
+	return slices.ContainsFunc(granted, func(p string) bool { return strings.HasPrefix(p, "SecurityIncident.") })
 }
 
 // resourceOf finds the resource of an App ID URI, with or without a slash at its end.
@@ -106,6 +120,10 @@ func resourceOf(uri string) *resource {
 // granted are the permissions of one kind that a token for the resource carries.
 func (r *resource) granted(have, all []string) []string {
 	if have == nil {
+		if r.usual != nil {
+			return r.usual
+		}
+
 		return all[:min(1, len(all))]
 	}
 

@@ -255,7 +255,8 @@ func TestTheTokensTenantDecides(t *testing.T) {
 	for tenant, want := range map[string]string{contoso: "ours", fabrikam: "theirs"} {
 		for _, api := range simulator.APIs() {
 			path := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts",
-				simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents"}[api]
+				simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents",
+				simulator.GraphIncidents: "/v1.0/security/incidents?$expand=alerts"}[api]
 			a := f.get(api, tenant, path)
 			if a.status != 200 || strings.Contains(a.body, "ours") != (want == "ours") ||
 				strings.Contains(a.body, "theirs") != (want == "theirs") {

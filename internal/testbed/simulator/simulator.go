@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Simulator is the sign-in service and the four APIs. Its methods may be called at any
+// Simulator is the sign-in service and the data APIs. Its methods may be called at any
 // time, from any goroutine, before Start and after Close too.
 type Simulator struct {
 	cfg     Config
@@ -235,10 +235,12 @@ func (s *Simulator) Handler(name string) http.Handler {
 		h = s.siem
 	case Endpoint:
 		h = s.endpoint
-	case Graph:
-		h = s.graph
 	case Partner:
 		h = s.partner
+	case Graph, GraphIncidents: // one host has both
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.exchange(graphAPI(name, r.URL.Path), w, r, s.graph)
+		})
 	default:
 		h = s.incidents
 	}

@@ -53,9 +53,10 @@ type row struct {
 	gone bool
 	// full is the row itself.
 	full []byte
-	// cut is where the array of evidence begins, which is last and is left out without
-	// $expand; 0 if it is never left out.
-	cut int
+	// cut is where that begins which is last and is left out without $expand, and short
+	// what is written instead; 0 if nothing is ever left out.
+	cut   int
+	short []byte
 	// masked is the row for clients that do not know newer enumeration members, and
 	// mask makes it; both nil if it is the same.
 	masked []byte

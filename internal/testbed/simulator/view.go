@@ -21,7 +21,7 @@ func (t *tenant) view(api string) *view {
 
 		t.views[api] = v
 		for _, a := range t.order {
-			if api == Incidents && t.incidents[a.versions[0].IncidentID][0] != a {
+			if listsIncidents(api) && t.incidents[a.versions[0].IncidentID][0] != a {
 				continue // its incident was shown with its first alert
 			}
 
@@ -37,7 +37,7 @@ func (t *tenant) show(v *view, state *alertState) {
 	switch v.api {
 	case SIEM:
 		t.showSIEM(v, state)
-	case Incidents:
+	case Incidents, GraphIncidents:
 		t.showIncident(v, state.versions[0].IncidentID)
 	default:
 		t.showAlert(v, state)
@@ -74,6 +74,8 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 		if v.api == Endpoint {
 			r.full = replaced(&a, Endpoint, func() (b []byte) {
 				b, r.cut = renderEndpoint(&a.Alert, t.ID)
+				r.short = []byte("[]}")
+
 				return b
 			})
 		} else {
@@ -108,7 +110,7 @@ func (t *tenant) showIncident(v *view, id int64) {
 
 	old, history := v.history[id], make([]*row, 0, len(moments))
 	for _, m := range moments {
-		r := t.incidentAt(id, states, m)
+		r := t.incidentAt(v.api, id, states, m)
 		for _, o := range old {
 			if o.listed.Equal(m) && bytes.Equal(o.full, r.full) {
 				r = o
@@ -139,7 +141,8 @@ func (t *tenant) showIncident(v *view, id int64) {
 	}
 }
 
-func (t *tenant) incidentAt(id int64, states []*alertState, at time.Time) *row {
+// incidentAt returns an incident as an API lists it at a moment.
+func (t *tenant) incidentAt(api string, id int64, states []*alertState, at time.Time) *row {
 	var (
 		alerts           []*Alert
 		updated, created time.Time
@@ -162,9 +165,31 @@ func (t *tenant) incidentAt(id int64, states []*alertState, at time.Time) *row {
 
 	r := &row{updated: tick.FromTime(updated), created: tick.FromTime(created), listed: at}
 	first := &version{Alert: *alerts[0]}
-	r.full = replaced(first, Incidents, func() []byte {
-		return renderIncident(id, alerts, t.printed(Incidents, updated), created)
+	if api == Incidents {
+		r.full = replaced(first, api, func() []byte {
+			return renderIncident(id, alerts, t.printed(api, updated), created)
+		})
+
+		return r
+	}
+
+	render := func(mask bool) ([]byte, int) {
+		return renderGraphIncident(id, alerts, t.ID, t.printed(api, updated), created, mask)
+	}
+
+	r.full = replaced(first, api, func() (b []byte) {
+		b, r.cut = render(false)
+		r.short = []byte("}")
+
+		return b
 	})
+
+	if first.Raw[api] == nil && slices.ContainsFunc(alerts, masksAnything) {
+		r.mask = func() []byte {
+			b, _ := render(true)
+			return b
+		}
+	}
 
 	return r
 }
@@ -239,13 +264,10 @@ func describe(api string, raw []byte) (identity, version string) {
 		at = timeAt(raw, "lastUpdateDateTime")
 	case Incidents:
 		identity = textAt(raw, "incidentId")
-		at = timeAt(raw, "lastUpdateTime")
-
-		for _, r := range gjson.GetBytes(raw, "alerts.#.lastUpdatedTime").Array() {
-			at = max(at, parseTime(r.String()))
-		}
-
-		count = ":" + strconv.FormatInt(gjson.GetBytes(raw, "alerts.#").Int(), 10)
+		at, count = incidentVersion(raw, "lastUpdateTime", "lastUpdatedTime")
+	case GraphIncidents:
+		identity = textAt(raw, "id")
+		at, count = incidentVersion(raw, "lastUpdateDateTime", "lastUpdateDateTime")
 	}
 
 	switch {
@@ -256,6 +278,18 @@ func describe(api string, raw []byte) (identity, version string) {
 	}
 
 	return identity, strconv.FormatInt(int64(at), 10) + count
+}
+
+// incidentVersion returns the greatest update time of an incident and its alerts, and the
+// number of these behind ":".
+func incidentVersion(raw []byte, updated, alertUpdated string) (at tick.Tick, count string) {
+	at = timeAt(raw, updated)
+
+	for _, r := range gjson.GetBytes(raw, "alerts.#."+alertUpdated).Array() {
+		at = max(at, parseTime(r.String()))
+	}
+
+	return at, ":" + strconv.FormatInt(gjson.GetBytes(raw, "alerts.#").Int(), 10)
 }
 
 // detectionID returns the identity of a detection, "" if it has none.

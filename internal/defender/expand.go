@@ -1,0 +1,422 @@
+package defender
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/page"
+	"fluent-bit-defender/internal/tick"
+)
+
+// Graph's list of incidents has their alerts only with $expand, and with that it can fail
+// for good: an incident with very many alerts times out or is answered with a 500, and so
+// is every page that holds it (elastic/integrations issue 18144). Such a page is read
+// without $expand, and each of its incidents is put together from its alerts: from the
+// incident itself with $expand, or else from the list of alerts.
+
+const (
+	// mostInnerPages bounds the pages of alerts of one incident.
+	mostInnerPages = 200
+	// mostInnerFailures bounds how many incidents are remembered whose $expand fails.
+	mostInnerFailures = 1000
+	// mostInnerGiven bounds how many rows are remembered that a page has given already.
+	mostInnerGiven = 10_000
+	// mostPlainBytes bounds a page of incidents without their alerts, which is held in
+	// memory: 50 incidents with all their texts.
+	mostPlainBytes = 64 << 20
+)
+
+// inner is what a reader knows about an API that fails with $expand.
+type inner struct {
+	// plain are windows that failed with $expand, ascending. Until plainUntil they are
+	// read without it.
+	plain      []Window
+	plainUntil time.Time
+	// failed are the identities of incidents whose own request with $expand failed, and
+	// until when they are not asked for it.
+	failed map[string]time.Time
+	// given are the rows that were put together and given to the sink from pages that
+	// could not be read whole: what is left of such a page is read at the next try.
+	given keys
+}
+
+// troubled reports whether a window failed with $expand within the last hour.
+func (i *inner) troubled(now time.Time) bool {
+	if len(i.plain) > 0 && !now.Before(i.plainUntil) {
+		i.plain = nil
+	}
+
+	return len(i.plain) > 0
+}
+
+// covers reports whether a request from that time on is better made without $expand.
+func (i *inner) covers(from tick.Tick, now time.Time) bool {
+	return i.troubled(now) && slices.ContainsFunc(i.plain, func(w Window) bool { return w.From <= from && from < w.To })
+}
+
+// avoid remembers a window that failed with $expand.
+func (i *inner) avoid(w Window, now time.Time) {
+	const mostWindows = 64
+
+	if !i.troubled(now) {
+		i.plainUntil = now.Add(expandAgain)
+	}
+
+	if len(i.plain) == mostWindows {
+		i.plain = i.plain[1:]
+	}
+
+	i.plain = append(i.plain, w)
+}
+
+// fails reports whether an incident's own request with $expand failed lately.
+func (i *inner) fails(id string, now time.Time) bool { return now.Before(i.failed[id]) }
+
+// failedNow remembers that an incident's own request with $expand has failed.
+func (i *inner) failedNow(id string, now time.Time) {
+	if i.failed == nil || len(i.failed) >= mostInnerFailures {
+		i.failed = map[string]time.Time{}
+	}
+
+	i.failed[id] = now.Add(expandAgain)
+}
+
+// fetch requests one page and gives its rows to sink, put together where the API fails
+// with $expand. Rows in known are not fresh; known may be nil.
+func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
+	if _, probe := sink.(discard); probe || r.facts.Inner.Path == "" {
+		return r.fetchPage(ctx, q, known, sink)
+	}
+
+	linked := q.link != ""
+	if q.plain || linked && !strings.Contains(q.link, "expand=") ||
+		!linked && r.inner.covers(q.from, r.client.Now()) {
+		return r.fetchWhole(ctx, q, known, sink)
+	}
+
+	a, failure := r.fetchPage(ctx, q, known, sink)
+	if !soft(failure) || linked || !r.suspectsExpand() || !r.pieces.answering(ctx, r, q.from) {
+		return a, failure
+	}
+
+	a, err := r.fetchWhole(ctx, q, known, sink)
+	if err != nil {
+		if soft(err) {
+			err = failure // the service fails without $expand too
+		}
+
+		return a, err
+	}
+
+	if a.rows == 0 {
+		return a, nil
+	}
+
+	r.inner.avoid(Window{From: q.from, To: max(a.last, q.from+1)}, r.client.Now())
+	r.logOnce("whole", slog.LevelWarn, fmt.Sprintf("%s fails with $expand=%s; the incidents concerned are "+
+		"put together from their alerts, and $expand is tried again every hour (%v)",
+		r.client.service.host, r.facts.Expand, failure))
+
+	return a, nil
+}
+
+// suspectsExpand reports whether $expand may be why a request failed. A single failure is
+// most likely the network's or the service's, and so are many in a row.
+func (r *odata) suspectsExpand() bool {
+	n := r.pieces.failures
+
+	return n == 1 || n > 0 && n%(2*orderSuspect) == 0 || r.inner.troubled(r.client.Now())
+}
+
+// fetchWhole requests one page without $expand and gives its rows to sink, each put
+// together with its alerts. A row whose alerts cannot be read is given without them, and
+// the error says so.
+func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
+	q.plain = true
+	rows := heldRows{host: r.client.service.host}
+
+	a, err := r.fetchPage(ctx, q, known, &rows)
+	if err != nil {
+		return a, err
+	}
+
+	var missing error
+
+	for _, raw := range rows.list {
+		err := r.giveWhole(ctx, raw, sink)
+		if !soft(err) && err != nil {
+			return a, err
+		}
+
+		missing = cmp.Or(missing, err)
+	}
+
+	if missing == nil {
+		for key := range a.keys {
+			delete(r.inner.given, key)
+		}
+	}
+
+	return a, missing
+}
+
+// giveWhole gives a row to sink, put together with its alerts, unless that was done
+// before and the page was not read whole then. Where the alerts cannot be read, it gives
+// the row without them and returns a soft error.
+func (r *odata) giveWhole(ctx context.Context, raw []byte, sink Sink) error {
+	identity, at := r.finder.Find(raw)
+
+	key := r.key(raw, identity, at)
+	if _, done := r.inner.given[key]; done {
+		return nil
+	}
+
+	whole, err := r.compose(ctx, raw)
+
+	switch {
+	case soft(err), refused(err):
+		if err := giveRow(ctx, sink, raw); err != nil {
+			return err
+		}
+
+		return r.withoutAlerts(err)
+	case err != nil:
+		return err
+	}
+
+	if err := giveRow(ctx, sink, whole); err != nil {
+		return err
+	}
+
+	if r.inner.given == nil || len(r.inner.given) > mostInnerGiven {
+		r.inner.given = keys{}
+	}
+
+	r.inner.given[key] = struct{}{}
+
+	return nil
+}
+
+// withoutAlerts returns the error for an incident whose alerts cannot be read because of
+// cause.
+func (r *odata) withoutAlerts(cause error) error {
+	return &Error{
+		Fault: advice.Fault{
+			Problem: r.client.service.host + " gives an incident, but not its alerts",
+			Remedy: "the incident is emitted without them, and they are asked for again; " +
+				"if it lasts, open the incident in the portal",
+			Err: cause,
+		},
+		Op:      r.facts.Reading,
+		Smaller: true,
+	}
+}
+
+// giveRow gives a row to sink. A large one needs the permit.
+func giveRow(ctx context.Context, sink Sink, raw []byte) error {
+	if len(raw) > page.LargeRow {
+		release, err := permitLarge(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+
+	return sink.Row(raw)
+}
+
+// heldRows is a Sink that keeps the rows of a page.
+type heldRows struct {
+	host string
+	list [][]byte
+	size int
+}
+
+// Row implements Sink.
+func (h *heldRows) Row(raw []byte) error {
+	h.size += len(raw)
+	if h.size > mostPlainBytes {
+		return tooMuch("reading an answer", fmt.Sprintf("%s lists incidents of more than %d MB in one page",
+			h.host, mostPlainBytes>>20))
+	}
+
+	h.list = append(h.list, bytes.Clone(raw))
+
+	return nil
+}
+
+// Safe implements Sink.
+func (*heldRows) Safe(tick.Tick) error { return nil }
+
+// compose returns a row as $expand would have given it.
+func (r *odata) compose(ctx context.Context, raw []byte) ([]byte, error) {
+	if gjson.GetBytes(raw, r.facts.Row.Alerts+".0").Exists() {
+		return raw, nil // the service sends the alerts without being asked
+	}
+
+	id := gjson.GetBytes(raw, r.facts.Row.Identity).String()
+	if id == "" {
+		return raw, nil // nothing can be asked for
+	}
+
+	now := r.client.Now()
+	if !r.inner.fails(id, now) {
+		alerts, err := r.ownAlerts(ctx, id)
+		if err == nil {
+			return r.splice(raw, alerts)
+		}
+
+		if !soft(err) && !refused(err) {
+			return nil, err
+		}
+
+		r.inner.failedNow(id, now)
+	}
+
+	alerts, err := r.listedAlerts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+
+	return r.splice(raw, alerts)
+}
+
+// ownAlerts returns the alerts of one incident, from its own address with $expand.
+func (r *odata) ownAlerts(ctx context.Context, id string) (joined, error) {
+	address := r.client.BaseURL + r.client.Path + "/" + url.PathEscape(id) + "?$expand=" + r.facts.Expand
+	alerts := joined{host: r.client.service.host}
+	p := page.NewReader(nil, page.Options{List: r.facts.Row.Alerts})
+
+	_, err := r.innerPage(ctx, p, address, alerts.add)
+
+	return alerts, err
+}
+
+// listedAlerts returns the alerts of one incident from the list of all alerts.
+func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
+	filter := r.facts.Inner.Owner + " eq '" + strings.ReplaceAll(id, "'", "''") + "'"
+	address := r.client.BaseURL + r.facts.Inner.Path + "?$filter=" + escape(filter)
+	alerts := joined{host: r.client.service.host}
+	p := page.NewReader(nil, page.Options{})
+
+	add := func(raw []byte) error {
+		if gjson.GetBytes(raw, r.facts.Inner.Owner).String() != id {
+			return nil // the service ignores the filter
+		}
+
+		return alerts.add(raw)
+	}
+
+	for range mostInnerPages {
+		link, err := r.innerPage(ctx, p, address, add)
+		if err != nil {
+			return alerts, err
+		}
+
+		more, next := r.checkLink(link, query{link: address})
+		if !more {
+			return alerts, nil
+		}
+
+		if next == "" {
+			break
+		}
+
+		address = next
+	}
+
+	return alerts, tooMuch(r.facts.Reading, r.client.service.host+" lists no end of the alerts of one incident")
+}
+
+// innerPage requests one page of alerts of an incident and calls add for each. It returns
+// the link to the next page.
+func (r *odata) innerPage(
+	ctx context.Context,
+	p *page.Reader,
+	address string,
+	add func(raw []byte) error,
+) (link string, err error) {
+	body, err := r.client.get(ctx, address, r.header())
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	defer func() { p.Reset(nil) }()
+
+	if err := eachRow(p, body, odataList, r.client.service.host, add); err != nil {
+		return "", err
+	}
+
+	return p.NextLink(), nil
+}
+
+// joined is a list of alerts as JSON, without its brackets, each alert once.
+type joined struct {
+	host string
+	json []byte
+	ids  map[string]struct{}
+}
+
+// add adds an alert, unless the list has it.
+func (j *joined) add(raw []byte) error {
+	if id := gjson.GetBytes(raw, "id").String(); id != "" {
+		if _, twice := j.ids[id]; twice {
+			return nil
+		}
+
+		if j.ids == nil {
+			j.ids = map[string]struct{}{}
+		}
+
+		j.ids[id] = struct{}{}
+	}
+
+	if len(j.json)+len(raw) > page.DefaultMaxRow {
+		return tooMuch("reading an answer",
+			fmt.Sprintf("%s lists an incident of more than %d MB", j.host, page.DefaultMaxRow>>20))
+	}
+
+	if len(j.json) > 0 {
+		j.json = append(j.json, ',')
+	}
+
+	j.json = append(j.json, raw...)
+
+	return nil
+}
+
+// errNoObject says that a row is not an object.
+var errNoObject = errors.New("a row is not a JSON object")
+
+// splice returns the row with the alerts in it: in place of those that it has, else
+// behind its last key.
+func (r *odata) splice(raw []byte, alerts joined) ([]byte, error) {
+	list := slices.Concat([]byte{'['}, alerts.json, []byte{']'})
+
+	if has := gjson.GetBytes(raw, r.facts.Row.Alerts); has.Exists() && has.Index > 0 {
+		return slices.Concat(raw[:has.Index], list, raw[has.Index+len(has.Raw):]), nil
+	}
+
+	end := bytes.LastIndexByte(raw, '}')
+	if end < 0 {
+		return nil, unreadable(errNoObject, r.client.service.host)
+	}
+
+	key := []byte(`,"` + r.facts.Row.Alerts + `":`)
+	if bytes.HasSuffix(bytes.TrimRight(raw[:end], " \t\r\n"), []byte{'{'}) {
+		key = key[1:] // the object is empty
+	}
+
+	return slices.Concat(raw[:end], key, list, raw[end:]), nil
+}

@@ -1,0 +1,83 @@
+package simulator
+
+import (
+	"strconv"
+	"time"
+)
+
+// renderGraphIncident writes a microsoft.graph.security.incident
+// (resources/security-incident.md) with its alerts, of which there is at least one. Its
+// own overrides are those of its first alert; an alert inside has none. The alerts come
+// last: without $expand the row ends at alertsAt.
+func renderGraphIncident(
+	id int64,
+	alerts []*Alert,
+	tenantID string,
+	updated, created time.Time,
+	mask bool,
+) (row []byte, alertsAt int) {
+	first := alerts[0]
+	number := strconv.FormatInt(id, 10)
+	o := object{b: make([]byte, 0, 2560), escapes: first.Escapes, over: first.Fields[GraphIncidents]}
+
+	o.open()
+	o.text("id", number)
+	o.text("tenantId", tenantID)
+	o.text("status", graphIncidentStatus(first))
+	o.text("incidentWebUrl", "https://security.microsoft.com/incidents/"+number+"?tid="+tenantID)
+
+	if first.RedirectIncidentID != 0 {
+		o.text("redirectIncidentId", strconv.FormatInt(first.RedirectIncidentID, 10))
+	} else {
+		o.raw("redirectIncidentId", "null")
+	}
+
+	o.text("displayName", first.Title)
+	o.time("createdDateTime", created)
+	o.time("lastUpdateDateTime", updated)
+	o.orNull("assignedTo", first.AssignedTo)
+	o.text("classification", "unknown")
+	o.text("determination", "unknown")
+	o.text("severity", camel(first.Severity))
+	o.raw("customTags", "[]")
+	o.raw("systemTags", "[]")
+	o.text("description", first.Description)
+	o.raw("summary", "null")
+	o.list("comments", len(first.Comments), func(o *object, i int) {
+		o.text("comment", first.Comments[i].Text)
+		o.text("createdByDisplayName", first.Comments[i].By)
+		o.time("createdDateTime", first.Comments[i].At)
+	})
+
+	_, replaced := o.over["alerts"]
+	if replaced {
+		o.raw("alerts", "")
+	}
+
+	o.rest()
+
+	if !replaced {
+		alertsAt = len(o.b)
+		o.key("alerts")
+		o.array(len(alerts), func(o *object, i int) {
+			o.escapes = alerts[i].Escapes
+			graphAlert(o, alerts[i], tenantID, mask)
+		})
+	}
+
+	o.close()
+
+	return o.b, alertsAt
+}
+
+// graphIncidentStatus returns the status of an incident by its first alert.
+func graphIncidentStatus(a *Alert) string {
+	switch {
+	case a.RedirectIncidentID != 0:
+		return "redirected"
+	case a.Status == "Resolved":
+		return "resolved"
+	}
+
+	return "active"
+}
