@@ -73,7 +73,7 @@ func plainly(api API, raw []byte) Row {
 		if r.Identity == nil && id != nil && part != nil && processed != nil {
 			r.Identity = bytes.Join([][]byte{id, part, processed}, []byte(":"))
 		}
-	case Incidents:
+	case Incidents, GraphIncidents:
 		greatest, count := r.Updated, 0
 		if alerts := field("alerts"); alerts.IsArray() {
 			for _, a := range alerts.Array() {
@@ -81,7 +81,7 @@ func plainly(api API, raw []byte) Row {
 				if a.IsObject() {
 					inner := raw
 					raw = []byte(a.Raw)
-					greatest = max(greatest, at(field("lastUpdatedTime")))
+					greatest = max(greatest, at(field(names.AlertUpdated)))
 					raw = inner
 				}
 			}

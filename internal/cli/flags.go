@@ -32,10 +32,10 @@ var (
 			"http://host:port (default from the environment)",
 	}
 	targetKeys = map[string]string{
-		"api": "graph, endpoint, siem or incidents (default graph)", "cloud": "commercial, gcc, gcchigh or dod " +
-			"(default commercial)",
-		"region": "us, eu or uk for siem; us, eu, uk, au or swa for endpoint", "resource": "what tokens are asked " +
-			"for (default from --cloud and --api)",
+		"api":      choices(alert.APINames()),
+		"cloud":    choices(cloud.Names()),
+		"region":   "the data's region, for APIs that have hosts per region: see docs/options.md",
+		"resource": "what tokens are asked for (default from --cloud and --api)",
 	}
 	credentialKeys = map[string]string{
 		"client_id": "application (client) id", "client_secret_file": "file with the application secret; - reads " +
@@ -43,6 +43,13 @@ var (
 		"client_certificate_file": "PEM file with certificate and private key",
 	}
 )
+
+// choices describes a flag with one of some values, the default first.
+func choices(values []string) string {
+	last := len(values) - 1
+
+	return strings.Join(values[:last], ", ") + " or " + values[last] + " (default " + values[0] + ")"
+}
 
 // newSettings adds the flags of some groups of keys to a command.
 func newSettings(c *cli, cmd *cobra.Command, groups ...map[string]string) *settings {

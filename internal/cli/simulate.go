@@ -23,7 +23,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run a simulated sign-in service and simulated APIs",
-		Long: "Runs Microsoft's sign-in service and the four alert APIs in miniature, with invented tenants and " +
+		Long: "Runs Microsoft's sign-in service and the alert APIs in miniature, with invented tenants and " +
 			"alerts, until it is interrupted. A ready configuration for Fluent Bit is printed once it listens, alone " +
 			"on the standard output; a line per request goes to stderr.\n\n" +
 			"With --home there is a provider's own tenant, whose one sign-in is good at all customers, with their " +
@@ -62,7 +62,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 		"with --home: the tenants file to write")
 	f.StringVar(&o.Faults, "faults", "", `faults, such as "429:every=7;wait=5s,cut:p=0.1"`)
 	f.Uint64Var(&o.Seed, "seed", 1, "makes everything reproducible")
-	f.StringVar(&o.Config.API, "api", "", "API of all tenants (default the four in turn; graph with --home)")
+	f.StringVar(&o.Config.API, "api", "", "API of all tenants (default all in turn; graph with --home)")
 	f.Var(
 		newDuration(&o.Trickle, 10*time.Second),
 		"trickle",

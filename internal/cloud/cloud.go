@@ -29,6 +29,16 @@ const (
 // Clouds returns the values of the key `cloud`, the default first.
 func Clouds() []Cloud { return []Cloud{Commercial, GCC, GCCHigh, DoD} }
 
+// Names returns the values of the key `cloud` as texts, the default first.
+func Names() []string {
+	var names []string
+	for _, c := range Clouds() {
+		names = append(names, string(c))
+	}
+
+	return names
+}
+
 // ParseCloud reads a value of the key `cloud`, in any case; an empty one is Commercial.
 func ParseCloud(s string) (Cloud, error) {
 	if s == "" {

@@ -63,7 +63,7 @@ func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 		"endpoint has no such region": {Commercial, alert.Endpoint, "moon", "region", "us, eu, uk, au, swa"},
 		"graph has no regions":        {Commercial, alert.Graph, "eu", "region", "remove region"},
 		"gcc endpoint has no regions": {GCC, alert.Endpoint, "us", "region", "remove region"},
-		"unknown api":                 {Commercial, "grape", "", "api", "graph, endpoint, siem, incidents"},
+		"unknown api":                 {Commercial, "grape", "", "api", "graph, graph-incidents, endpoint, siem, incidents"},
 		"unknown cloud":               {"cumulus", alert.Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -156,7 +156,7 @@ var options = []Option{
 		Kind:    KindEnum,
 		Scope:   PerTenant,
 		Default: "commercial",
-		Values:  cloudNames(),
+		Values:  cloud.Names(),
 		Help:    "Picks login and API hosts and the resource.",
 	},
 	{
@@ -414,15 +414,6 @@ var options = []Option{
 		Help: "`on`: run even without `Threaded Off`, best effort: an end of the process may then lose what " +
 			"Fluent Bit still held in memory.",
 	},
-}
-
-func cloudNames() []string {
-	var names []string
-	for _, c := range cloud.Clouds() {
-		names = append(names, string(c))
-	}
-
-	return names
 }
 
 // Options returns the description of every option, in the order of the reference page.

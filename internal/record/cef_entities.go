@@ -73,7 +73,7 @@ func makePlans() (plans [numColumns]map[string]*cefPlan) {
 	for col := range plans {
 		plans[col] = map[string]*cefPlan{}
 		for group := range cefGroups {
-			for _, entity := range cefGroups[group].entities[col] {
+			for _, entity := range cefGroups[group].of(col) {
 				kind := strings.ToLower(entity.kind)
 				if plans[col][kind] == nil {
 					plan := &cefPlan{}
@@ -111,6 +111,16 @@ func (p *cefPlan) add(group int, entity cefEntity) {
 	}
 
 	p.fills = append(p.fills, fill)
+}
+
+// of returns the kinds of evidence that may fill the group's keys for one API. The alerts
+// inside an incident of Graph are those of Graph's own list.
+func (g *cefGroup) of(col int) []cefEntity {
+	if col == colGraphIncidents {
+		col = colGraph
+	}
+
+	return g.entities[col]
 }
 
 // index returns where the key's text is in a candidate's values; -1: the group lacks

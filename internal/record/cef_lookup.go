@@ -37,6 +37,7 @@ var (
 	atRelatedUser = rowFields.add("relatedUser")
 	atDevices     = alertFields.add("devices")
 	atEntities    = alertFields.add("entities")
+	atOwnEvidence = alertFields.add("evidence")
 )
 
 // read reads the row, and chooses the entities that the line is about.
@@ -49,7 +50,7 @@ func (a *cefAlert) read(raw []byte, entities *cefCandidates) {
 		entities.all(a.col, a.fields[atEvidence], entityKind)
 	case colGraph:
 		entities.all(a.col, a.fields[atEvidence], odataKind)
-	case colIncidents:
+	case colIncidents, colGraphIncidents:
 		a.readAlerts(entities)
 	}
 
@@ -66,6 +67,11 @@ func (a *cefAlert) readAlerts(entities *cefCandidates) {
 		fields := make([]gjson.Result, len(alertFields.paths))
 		alertFields.read(alert, fields)
 		a.alerts = append(a.alerts, fields)
+
+		if a.col == colGraphIncidents {
+			entities.all(a.col, fields[atOwnEvidence], odataKind)
+			return true
+		}
 
 		entities.all(a.col, fields[atDevices], func(gjson.Result) string { return kindDevice })
 		entities.all(a.col, fields[atEntities], entityKind)
@@ -462,7 +468,7 @@ func fileOf(col int, key string) source {
 // user is a key of the user or, for the name, the sender of a message.
 func user(col int, key string) source {
 	s := chosen(col, groupUser, key)
-	if key == "suser" && len(cefGroups[groupMail].entities[col]) > 0 {
+	if key == "suser" && len(cefGroups[groupMail].of(col)) > 0 {
 		s.what += "; else " + groupText(col, groupMail, key)
 	}
 
@@ -490,7 +496,7 @@ func fileID(col int) source {
 }
 
 func requestURL(col int) source {
-	if len(cefGroups[groupMail].entities[col]) == 0 {
+	if len(cefGroups[groupMail].of(col)) == 0 {
 		return chosen(col, groupURL, readURL)
 	}
 
@@ -568,7 +574,7 @@ func groupText(col, group int, key string) string {
 		kinds  [][]string
 	)
 
-	for _, entity := range cefGroups[group].entities[col] {
+	for _, entity := range cefGroups[group].of(col) {
 		for _, field := range entity.fields {
 			if field.key != key {
 				continue

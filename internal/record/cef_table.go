@@ -15,6 +15,7 @@ const (
 	colEndpoint
 	colGraph
 	colIncidents
+	colGraphIncidents
 	numColumns
 )
 
@@ -23,6 +24,8 @@ var cefColumns = map[alert.API]int{
 	alert.Endpoint:  colEndpoint,
 	alert.Graph:     colGraph,
 	alert.Incidents: colIncidents,
+
+	alert.GraphIncidents: colGraphIncidents,
 }
 
 // A cefHeader says where the last three fields of the header come from:
@@ -51,6 +54,11 @@ var cefHeaders = [numColumns]cefHeader{
 		name:     first("incidentName"),
 		severity: first("severity"),
 	},
+	colGraphIncidents: {
+		class:    constant("incident"),
+		name:     first("displayName"),
+		severity: first("severity"),
+	},
 }
 
 // Lengths of the header's fields.
@@ -63,7 +71,7 @@ type cefRow struct {
 	key, label string
 	max        int // 0: a number, a time or an address, which is never cut
 
-	siem, endpoint, graph, incidents source
+	siem, endpoint, graph, incidents, graphIncidents source
 }
 
 var cefTable = [...]cefRow{
@@ -74,6 +82,8 @@ var cefTable = [...]cefRow{
 		endpoint:  millis("alertCreationTime"),
 		graph:     millis("createdDateTime"),
 		incidents: millis("createdTime"),
+
+		graphIncidents: millis("createdDateTime"),
 	},
 	{
 		key: "start",
@@ -81,6 +91,8 @@ var cefTable = [...]cefRow{
 		endpoint:  millis("firstEventTime"),
 		graph:     millis("firstActivityDateTime"),
 		incidents: earliest("firstActivity"),
+
+		graphIncidents: earliest("firstActivityDateTime"),
 	},
 	{
 		key: "end",
@@ -88,6 +100,8 @@ var cefTable = [...]cefRow{
 		endpoint:  millis("lastEventTime"),
 		graph:     millis("lastActivityDateTime"),
 		incidents: latest("lastActivity"),
+
+		graphIncidents: latest("lastActivityDateTime"),
 	},
 	{
 		key: "externalId",
@@ -97,6 +111,8 @@ var cefTable = [...]cefRow{
 		endpoint:  first("id"),
 		graph:     first("id"),
 		incidents: first("incidentId"),
+
+		graphIncidents: first("id"),
 	},
 	{
 		key: "cat",
@@ -106,6 +122,8 @@ var cefTable = [...]cefRow{
 		endpoint:  first("category"),
 		graph:     first("category"),
 		incidents: firstAlert("category"),
+
+		graphIncidents: firstAlert("category"),
 	},
 	{
 		key: "sourceServiceName",
@@ -115,6 +133,8 @@ var cefTable = [...]cefRow{
 		endpoint:  first("detectionSource"),
 		graph:     first("detectionSource"),
 		incidents: firstAlert("detectionSource"),
+
+		graphIncidents: firstAlert("detectionSource"),
 	},
 	{
 		key: "outcome",
@@ -123,6 +143,8 @@ var cefTable = [...]cefRow{
 		endpoint:  first("status"),
 		graph:     first("status"),
 		incidents: first("status"),
+
+		graphIncidents: first("status"),
 	},
 	{
 		key: "shost",
@@ -132,6 +154,8 @@ var cefTable = [...]cefRow{
 		endpoint:  first("computerDnsName"),
 		graph:     chosen(colGraph, groupHost, "shost"),
 		incidents: chosen(colIncidents, groupHost, "shost"),
+
+		graphIncidents: chosen(colGraphIncidents, groupHost, "shost"),
 	},
 	{
 		key: "sourceDnsDomain",
@@ -147,6 +171,8 @@ var cefTable = [...]cefRow{
 		endpoint:  first("machineId"),
 		graph:     chosen(colGraph, groupHost, "deviceExternalId"),
 		incidents: chosen(colIncidents, groupHost, "deviceExternalId"),
+
+		graphIncidents: chosen(colGraphIncidents, groupHost, "deviceExternalId"),
 	},
 	{
 		key: "sntdom",
@@ -156,6 +182,8 @@ var cefTable = [...]cefRow{
 		endpoint:  user(colEndpoint, "sntdom"),
 		graph:     user(colGraph, "sntdom"),
 		incidents: user(colIncidents, "sntdom"),
+
+		graphIncidents: user(colGraphIncidents, "sntdom"),
 	},
 	{
 		key: "suser",
@@ -165,6 +193,8 @@ var cefTable = [...]cefRow{
 		endpoint:  user(colEndpoint, "suser"),
 		graph:     user(colGraph, "suser"),
 		incidents: user(colIncidents, "suser"),
+
+		graphIncidents: user(colGraphIncidents, "suser"),
 	},
 	{
 		key: "suid",
@@ -173,6 +203,8 @@ var cefTable = [...]cefRow{
 		siem:      first("LogOnUsers"),
 		graph:     user(colGraph, "suid"),
 		incidents: user(colIncidents, "suid"),
+
+		graphIncidents: user(colGraphIncidents, "suid"),
 	},
 	{
 		key: "duser",
@@ -180,6 +212,8 @@ var cefTable = [...]cefRow{
 
 		graph:     recipient(colGraph),
 		incidents: recipient(colIncidents),
+
+		graphIncidents: recipient(colGraphIncidents),
 	},
 	{
 		key: "src",
@@ -188,6 +222,8 @@ var cefTable = [...]cefRow{
 		endpoint:  source4(colEndpoint),
 		graph:     source4(colGraph),
 		incidents: source4(colIncidents),
+
+		graphIncidents: source4(colGraphIncidents),
 	},
 	{
 		key:   "c6a2",
@@ -197,18 +233,24 @@ var cefTable = [...]cefRow{
 		endpoint:  source6(colEndpoint),
 		graph:     source6(colGraph),
 		incidents: source6(colIncidents),
+
+		graphIncidents: source6(colGraphIncidents),
 	},
 	{
 		key: "spt",
 
 		graph:     port(colGraph, "spt"),
 		incidents: port(colIncidents, "spt"),
+
+		graphIncidents: port(colGraphIncidents, "spt"),
 	},
 	{
 		key: "dst",
 
 		graph:     destination4(colGraph),
 		incidents: destination4(colIncidents),
+
+		graphIncidents: destination4(colGraphIncidents),
 	},
 	{
 		key:   "c6a3",
@@ -216,12 +258,16 @@ var cefTable = [...]cefRow{
 
 		graph:     destination6(colGraph),
 		incidents: destination6(colIncidents),
+
+		graphIncidents: destination6(colGraphIncidents),
 	},
 	{
 		key: "dpt",
 
 		graph:     port(colGraph, "dpt"),
 		incidents: port(colIncidents, "dpt"),
+
+		graphIncidents: port(colGraphIncidents, "dpt"),
 	},
 	{
 		key: "proto",
@@ -229,6 +275,8 @@ var cefTable = [...]cefRow{
 
 		graph:     chosen(colGraph, groupConnection, "proto"),
 		incidents: chosen(colIncidents, groupConnection, "proto"),
+
+		graphIncidents: chosen(colGraphIncidents, groupConnection, "proto"),
 	},
 	{
 		key: "request",
@@ -238,6 +286,8 @@ var cefTable = [...]cefRow{
 		endpoint:  requestURL(colEndpoint),
 		graph:     requestURL(colGraph),
 		incidents: requestURL(colIncidents),
+
+		graphIncidents: requestURL(colGraphIncidents),
 	},
 	{
 		key: "fname",
@@ -247,6 +297,8 @@ var cefTable = [...]cefRow{
 		endpoint:  fileOf(colEndpoint, "fname"),
 		graph:     fileOf(colGraph, "fname"),
 		incidents: fileOf(colIncidents, "fname"),
+
+		graphIncidents: fileOf(colGraphIncidents, "fname"),
 	},
 	{
 		key: "filePath",
@@ -256,6 +308,8 @@ var cefTable = [...]cefRow{
 		endpoint:  fileOf(colEndpoint, "filePath"),
 		graph:     fileOf(colGraph, "filePath"),
 		incidents: fileOf(colIncidents, "filePath"),
+
+		graphIncidents: fileOf(colGraphIncidents, "filePath"),
 	},
 	{
 		key: "fileHash",
@@ -265,6 +319,8 @@ var cefTable = [...]cefRow{
 		endpoint:  fileOf(colEndpoint, "fileHash"),
 		graph:     fileOf(colGraph, "fileHash"),
 		incidents: fileOf(colIncidents, "fileHash"),
+
+		graphIncidents: fileOf(colGraphIncidents, "fileHash"),
 	},
 	{
 		key: "fileId",
@@ -272,6 +328,8 @@ var cefTable = [...]cefRow{
 
 		graph:     fileID(colGraph),
 		incidents: fileID(colIncidents),
+
+		graphIncidents: fileID(colGraphIncidents),
 	},
 	{
 		key: "sproc",
@@ -281,6 +339,8 @@ var cefTable = [...]cefRow{
 		endpoint:  process(colEndpoint),
 		graph:     process(colGraph),
 		incidents: process(colIncidents),
+
+		graphIncidents: process(colGraphIncidents),
 	},
 	{
 		key:   "cs1",
@@ -309,6 +369,8 @@ var cefTable = [...]cefRow{
 		endpoint:  recordID,
 		graph:     recordID,
 		incidents: recordID,
+
+		graphIncidents: recordID,
 	},
 	{
 		key:   "cs4",
@@ -318,6 +380,8 @@ var cefTable = [...]cefRow{
 		siem:      first("Actor"),
 		graph:     first("actorDisplayName"),
 		incidents: anyAlert("actorName"),
+
+		graphIncidents: anyAlert("actorDisplayName"),
 	},
 	{
 		key:   "cs5",
@@ -334,6 +398,8 @@ var cefTable = [...]cefRow{
 		endpoint:  list("mitreTechniques"),
 		graph:     list("mitreTechniques"),
 		incidents: listOverAlerts("mitreTechniques"),
+
+		graphIncidents: listOverAlerts("mitreTechniques"),
 	},
 	{
 		key:   "cs6",
@@ -344,6 +410,8 @@ var cefTable = [...]cefRow{
 		endpoint:  fileOf(colEndpoint, "cs6"),
 		graph:     fileOf(colGraph, "cs6"),
 		incidents: fileOf(colIncidents, "cs6"),
+
+		graphIncidents: fileOf(colGraphIncidents, "cs6"),
 	},
 	{
 		key:   "cn1",
@@ -361,6 +429,8 @@ var cefTable = [...]cefRow{
 		key: "cnt",
 
 		incidents: numberOfAlerts,
+
+		graphIncidents: numberOfAlerts,
 	},
 	{
 		key:   "flexString1",
@@ -379,6 +449,8 @@ var cefTable = [...]cefRow{
 		endpoint:  tenantName,
 		graph:     tenantName,
 		incidents: tenantName,
+
+		graphIncidents: tenantName,
 	},
 	{
 		key: "msg",
@@ -397,6 +469,8 @@ func (r *cefRow) column(col int) source {
 		colEndpoint:  r.endpoint,
 		colGraph:     r.graph,
 		colIncidents: r.incidents,
+
+		colGraphIncidents: r.graphIncidents,
 	}[col]
 }
 

@@ -39,7 +39,7 @@ func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.R
 	return records
 }
 
-// TestCEFOfAllAPIsIsAsMapped: hostile texts of all four APIs, line by line against the
+// TestCEFOfAllAPIsIsAsMapped: hostile texts of all APIs, line by line against the
 // mapping.
 func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 	t.Parallel()

@@ -109,7 +109,7 @@ func (s *Simulator) configure(o CLIOptions) (string, error) {
 
 // ConfigOptions say how FluentBitConfig writes its text.
 type ConfigOptions struct {
-	// API is which API all tenants are read from; empty takes the four in turn.
+	// API is which API all tenants are read from; empty takes all in turn.
 	API string
 	// PollInterval is 10 s if 0.
 	PollInterval time.Duration
@@ -146,7 +146,7 @@ func (s *Simulator) FluentBitConfig(o ConfigOptions) (string, error) {
 	s.mu.Unlock()
 
 	for i, t := range tenants {
-		api := cmp.Or(o.API, APIs()[i%4])
+		api := cmp.Or(o.API, APIs()[i%len(APIs())])
 		if s.APIURL(api) == "" {
 			return "", fmt.Errorf("simulator: there is no API %q", api)
 		}
