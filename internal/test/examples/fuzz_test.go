@@ -70,6 +70,18 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 				},
 			},
 		}
+	case "graph-incidents":
+		return map[string]any{
+			"id":              "7",
+			"displayName":     a,
+			"severity":        b,
+			"status":          c,
+			"createdDateTime": d,
+			"alerts": []any{
+				map[string]any{"category": a, "firstActivityDateTime": b, "actorDisplayName": c, "mitreTechniques": []any{a, b, a}},
+				fuzzRow("graph", a, b, c, d),
+			},
+		}
 	case "graph":
 		return map[string]any{
 			"id":                a,

@@ -20,6 +20,7 @@ import (
 var products = map[string]struct{ name, version string }{
 	"siem": {"Microsoft Defender ATP", "2.0"}, "endpoint": {"Microsoft Defender for Endpoint", "1.0"},
 	"graph": {"Microsoft Defender XDR", "1.0"}, "incidents": {"Microsoft Defender XDR Incidents", "1.0"},
+	"graph-incidents": {"Microsoft Defender XDR Incidents", "1.0"},
 }
 
 // A line is what should stand in a CEF line: the pairs in their order, texts already
@@ -154,13 +155,16 @@ func mapped(a map[string]any, id string, f unit) line {
 		l.siem(a, get, id, f)
 	case "incidents":
 		l.class, l.name, l.severity = "incident", get("incidentName"), get("severity")
-		l.incident(a, get, id, f)
+		l.incident(a, get, id, f, xdrNames)
+	case "graph-incidents":
+		l.class, l.name, l.severity = "incident", get("displayName"), get("severity")
+		l.incident(a, get, id, f, graphNames)
 	default:
 		l.class, l.name, l.severity = get("detectorId", "category"), get("title"), get("severity")
 		l.alert(a, get, id, f)
 	}
 	kind := "alert"
-	if f.api == "incidents" {
+	if f.api == "incidents" || f.api == "graph-incidents" {
 		kind = "incident"
 	}
 	if l.class = clean(l.class, 1023, true); l.class == "" {
@@ -297,12 +301,11 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 	graph := f.api == "graph"
 	var things []thing
 	for _, e := range list(a["evidence"]) {
-		kind := text(at(e, "entityType"))
 		if graph {
-			kind = text(at(e, "@odata.type"))
-			kind = strings.TrimSuffix(kind[strings.LastIndex(kind, ".")+1:], "Evidence")
+			things = append(things, graphThing(e))
+		} else {
+			things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
 		}
-		things = append(things, thing{strings.ToLower(kind), e})
 	}
 	file := theFile(things, "", "")
 	user := best(things, "user", "domainName", "accountName|userPrincipalName")
@@ -369,7 +372,52 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 	l.add("msg", 1023, "", get("description"))
 }
 
-func (l *line) incident(a map[string]any, get func(...string) string, id string, f unit) {
+// graphThing is a piece of evidence of Graph.
+func graphThing(e any) thing {
+	kind := text(at(e, "@odata.type"))
+	kind = strings.TrimSuffix(kind[strings.LastIndex(kind, ".")+1:], "Evidence")
+	return thing{strings.ToLower(kind), e}
+}
+
+// incidentNames are the names of the two APIs that list incidents.
+type incidentNames struct {
+	created, id, first, last, actor string
+	things                          func(alert any) []thing
+	inFile, inProcess               string
+	user, host                      []string
+}
+
+var xdrNames = incidentNames{
+	created: "createdTime", id: "incidentId", first: "firstActivity", last: "lastActivity", actor: "actorName",
+	things: func(alert any) (things []thing) {
+		for _, e := range list(at(alert, "entities")) {
+			things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
+		}
+		for _, d := range list(at(alert, "devices")) {
+			things = append(things, thing{"device", d})
+		}
+		return things
+	},
+	user: []string{"domainName", "accountName|userPrincipalName", "userSid|aadUserId"},
+	host: []string{"deviceDnsName", "mdatpDeviceId|deviceId"},
+}
+
+var graphNames = incidentNames{
+	created: "createdDateTime", id: "id", first: "firstActivityDateTime", last: "lastActivityDateTime",
+	actor: "actorDisplayName",
+	things: func(alert any) (things []thing) {
+		for _, e := range list(at(alert, "evidence")) {
+			things = append(things, graphThing(e))
+		}
+		return things
+	},
+	inFile: "fileDetails.", inProcess: "imageFile.",
+	user: []string{"userAccount.domainName", "userAccount.accountName|userAccount.userPrincipalName",
+		"userAccount.userSid|userAccount.azureAdUserId"},
+	host: []string{"deviceDnsName|hostName", "mdeDeviceId"},
+}
+
+func (l *line) incident(a map[string]any, get func(...string) string, id string, f unit, names incidentNames) {
 	var (
 		things     []thing
 		techniques []string
@@ -379,9 +427,7 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 		alerts     = list(a["alerts"])
 	)
 	for _, alert := range alerts {
-		for _, e := range list(at(alert, "entities")) {
-			things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
-		}
+		things = append(things, names.things(alert)...)
 		for _, v := range list(at(alert, "mitreTechniques")) {
 			if s := text(v); s != "" && !seen[s] {
 				seen[s], techniques = true, append(techniques, s)
@@ -389,19 +435,16 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 		}
 		if t, err := time.Parse(
 			time.RFC3339Nano,
-			text(at(alert, "firstActivity")),
+			text(at(alert, names.first)),
 		); err == nil &&
 			(start.IsZero() || t.Before(start)) {
 			start = t
 		}
-		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, "lastActivity"))); err == nil && t.After(end) {
+		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, names.last))); err == nil && t.After(end) {
 			end = t
 		}
 		if actor == "" {
-			actor = text(at(alert, "actorName"))
-		}
-		for _, d := range list(at(alert, "devices")) {
-			things = append(things, thing{"devices", d})
+			actor = text(at(alert, names.actor))
 		}
 	}
 	firstAlert := func(key string) string {
@@ -410,18 +453,18 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 		}
 		return text(at(alerts[0], key))
 	}
-	file := theFile(things, "", "")
-	user := best(things, "user", "domainName", "accountName|userPrincipalName", "userSid|aadUserId")
-	host := best(things, "devices", "deviceDnsName", "mdatpDeviceId|deviceId")
+	file := theFile(things, names.inFile, names.inProcess)
+	user := best(things, "user", names.user...)
+	host := best(things, "device", names.host...)
 	sources := all(things, "ip", "ipAddress")
-	l.time("rt", a["createdTime"])
+	l.time("rt", a[names.created])
 	if !start.IsZero() {
 		l.add("start", 20, "", strconv.FormatInt(start.UnixMilli(), 10))
 	}
 	if !end.IsZero() {
 		l.add("end", 20, "", strconv.FormatInt(end.UnixMilli(), 10))
 	}
-	l.add("externalId", 40, "", get("incidentId"))
+	l.add("externalId", 40, "", get(names.id))
 	l.add("cat", 1023, "", firstAlert("category"))
 	l.add("sourceServiceName", 1023, "", firstAlert("detectionSource"))
 	l.add("outcome", 63, "", get("status"))

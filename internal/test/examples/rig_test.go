@@ -116,7 +116,7 @@ func (r *rig) write(name, text string) {
 // apiLine is the one place of an example that a test adds to: below it the addresses of
 // Microsoft's servers are replaced by those of the simulator, and the time between two
 // polls by a second.
-var apiLine = regexp.MustCompile(`(?m)^( +)api(:?) +(\w+)$`)
+var apiLine = regexp.MustCompile(`(?m)^( +)api(:?) +([\w-]+)$`)
 
 // install copies a file of the folder.
 func (r *rig) install(name, as string) {
