@@ -48,10 +48,14 @@ var resources = []resource{
 	{
 		api:       Graph,
 		incidents: GraphIncidents,
-		uris:      []string{"https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"},
-		roles:     graphPermissions,
-		scopes:    graphPermissions,
-		usual:     []string{"SecurityAlert.Read.All", "SecurityIncident.Read.All"},
+		uris: []string{
+			"https://graph.microsoft.com",
+			"https://graph.microsoft.us",
+			"https://dod-graph.microsoft.us",
+		},
+		roles:  graphPermissions,
+		scopes: graphPermissions,
+		usual:  []string{"SecurityAlert.Read.All", "SecurityIncident.Read.All"},
 		others: []string{
 			"DelegatedAdminRelationship.Read.All",
 			"CrossTenantInformation.ReadBasic.All",
