@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -173,6 +174,15 @@ func TestSimulateAProviderWritesItsTenantsFile(t *testing.T) {
 		if err != nil || !bytes.Contains(written, []byte(want)) || !bytes.Contains(conf, []byte("home_tenant_id")) ||
 			!bytes.Contains(conf, []byte(file)) {
 			t.Errorf("%v\n%s\n%s", err, conf, written)
+		}
+		path := filepath.Join(dir, "simulated.conf")
+		if err := os.WriteFile(path, conf, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(args, "--listed") {
+			if out, err := command(t, nil, "check", "--offline", path).CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s\n%s", err, out, conf)
+			}
 		}
 		args = append(args, "--listed")
 	}
