@@ -226,12 +226,20 @@ func (e *Error) mayConcernChain() bool {
 func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, tries int) (Chain, error) {
 	chain := sent
 
-	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now())
+	// The first time that a customer says that the sign-in has ended, it may have ended
+	// since home accepted it, however short ago. A customer that keeps saying so costs
+	// home a request an hour.
+	within := homeCounts
+	if e.dead && s.slot.lastRefusal() == nil {
+		within = homePause
+	}
+
+	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now(), within)
 	if !answered {
 		var stored bool
 
 		chain, stored, homeErr = s.askHome(ctx, func(c Chain) bool {
-			_, answered := s.keeper.homeAnswer(s.key, c, s.client.now())
+			_, answered := s.keeper.homeAnswer(s.key, c, s.client.now(), within)
 			return c.Dead.IsZero() && !answered
 		})
 		s.lastSeen = s.stateOf(chain, stored)
@@ -241,7 +249,7 @@ func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, trie
 		}
 
 		if homeErr == nil {
-			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now())
+			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now(), within)
 		}
 	}
 

@@ -448,6 +448,40 @@ func TestTheEndOfTheChainIsSaidOnce(t *testing.T) {
 	})
 }
 
+// TestAChainThatEndsSoonAfterHomeAcceptedIt is dead at once, not in an hour.
+func TestAChainThatEndsSoonAfterHomeAcceptedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHomeWorld(t)
+		sources := w.customers(20)
+
+		got := make([]tokens.Access, len(sources))
+		for i, s := range sources {
+			var err error
+			if got[i], err = s.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+
+		time.Sleep(2 * time.Minute)
+		w.provider.newSignIn("b")
+
+		for i, s := range sources {
+			s.Invalidate(got[i]) // the API answered 401
+		}
+
+		for i, err := range all(t, sources) {
+			var e *tokens.Error
+			if !errors.As(err, &e) || e.Reason != advice.ChainDead {
+				t.Errorf("customer %d: %v", i, err)
+			}
+		}
+
+		if n := w.provider.requests(home); n != 1 {
+			t.Errorf("home was asked %d times", n)
+		}
+	})
+}
+
 // TestANewSignInWinsOverRedemptionsInFlight with the token before it.
 func TestANewSignInWinsOverRedemptionsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -76,9 +76,9 @@ func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
 }
 
 // homeAnswer returns what the chain's own tenant said last about a sign-in, if that still
-// counts; ok is false if it has to be asked. A success that another process had, or this
-// one before a restart, counts too.
-func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now time.Time) (err error, ok bool) {
+// counts; ok is false if it has to be asked. A success counts if it is younger than
+// within, whoever had it: another process, or this one before a restart.
+func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now time.Time, within time.Duration) (err error, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
@@ -95,7 +95,7 @@ func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now time.Time) (err error
 		return h.err, true
 	}
 
-	return nil, chain.confirmed(now) < homeCounts
+	return nil, chain.confirmed(now) < within
 }
 
 // confirmed returns how long ago the chain's own tenant accepted a token of it.
