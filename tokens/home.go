@@ -226,20 +226,17 @@ func (e *Error) mayConcernChain() bool {
 func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, tries int) (Chain, error) {
 	chain := sent
 
-	// The first time that a customer says that the sign-in has ended, it may have ended
-	// since home accepted it, however short ago. A customer that keeps saying so costs
-	// home a request an hour.
-	within := homeCounts
-	if e.dead && s.slot.lastRefusal() == nil {
-		within = homePause
+	var since time.Time
+	if e.dead {
+		since = s.slot.deadFrom(s.client.now())
 	}
 
-	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now(), within)
+	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
 	if !answered {
 		var stored bool
 
 		chain, stored, homeErr = s.askHome(ctx, func(c Chain) bool {
-			_, answered := s.keeper.homeAnswer(s.key, c, s.client.now(), within)
+			_, answered := s.keeper.homeAnswer(s.key, c, s.client.now(), since)
 			return c.Dead.IsZero() && !answered
 		})
 		s.lastSeen = s.stateOf(chain, stored)
@@ -249,7 +246,7 @@ func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, trie
 		}
 
 		if homeErr == nil {
-			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now(), within)
+			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
 		}
 	}
 

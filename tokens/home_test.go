@@ -462,7 +462,7 @@ func TestAChainThatEndsSoonAfterHomeAcceptedIt(t *testing.T) {
 			}
 		}
 
-		time.Sleep(2 * time.Minute)
+		time.Sleep(6 * time.Second)
 		w.provider.newSignIn("b")
 
 		for i, s := range sources {

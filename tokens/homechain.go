@@ -18,6 +18,10 @@ const rotateAfter = 23 * time.Hour
 // says that the sign-in has ended.
 const homeCounts = time.Hour
 
+// homeFresh is how long a success of it counts in any case: hundreds of customers may say
+// so one after the other.
+const homeFresh = 5 * time.Second
+
 // homePause is how long the provider's own tenant is left alone after it could not be
 // asked, or refused for another reason than the chain: hundreds of customers would ask it
 // one after the other.
@@ -76,9 +80,10 @@ func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
 }
 
 // homeAnswer returns what the chain's own tenant said last about a sign-in, if that still
-// counts; ok is false if it has to be asked. A success counts if it is younger than
-// within, whoever had it: another process, or this one before a restart.
-func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now time.Time, within time.Duration) (err error, ok bool) {
+// counts; ok is false if it has to be asked. A success that another process had, or this
+// one before a restart, counts too, but not one from before since: when a customer began
+// to say that the sign-in has ended, which may have happened in between.
+func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (err error, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
@@ -95,7 +100,9 @@ func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now time.Time, within tim
 		return h.err, true
 	}
 
-	return nil, chain.confirmed(now) < within
+	age = chain.confirmed(now)
+
+	return nil, age < homeFresh || age < homeCounts && !now.Add(-age).Before(since)
 }
 
 // confirmed returns how long ago the chain's own tenant accepted a token of it.

@@ -21,6 +21,9 @@ type slot struct {
 	looked bool
 	// refused is the last refusal of a customer, with what it depended on.
 	refused *refusedWith
+	// deadSince is when the tenant began to say that the sign-in has ended; zero if it
+	// does not.
+	deadSince time.Time
 	// keepFailed says that the log has it that the store keeps no access token.
 	keepFailed bool
 }
@@ -84,6 +87,20 @@ func (l *slot) put(a Access) {
 	l.access = a
 	l.renewNotBefore = time.Time{}
 	l.refused = nil
+	l.deadSince = time.Time{}
+}
+
+// deadFrom returns when the tenant began to say that the sign-in has ended: now, if it had
+// not said so before.
+func (l *slot) deadFrom(now time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if l.deadSince.IsZero() {
+		l.deadSince = now
+	}
+
+	return l.deadSince
 }
 
 // postpone lets the token serve without a renewal until a time.
