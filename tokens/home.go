@@ -248,6 +248,10 @@ func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, trie
 		if homeErr == nil {
 			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
 		}
+
+		if homeErr == nil {
+			s.keeper.noteContradiction(s.key, s.client.now())
+		}
 	}
 
 	switch {

@@ -462,7 +462,6 @@ func TestAChainThatEndsSoonAfterHomeAcceptedIt(t *testing.T) {
 			}
 		}
 
-		time.Sleep(6 * time.Second)
 		w.provider.newSignIn("b")
 
 		for i, s := range sources {
@@ -478,6 +477,32 @@ func TestAChainThatEndsSoonAfterHomeAcceptedIt(t *testing.T) {
 
 		if n := w.provider.requests(home); n != 1 {
 			t.Errorf("home was asked %d times", n)
+		}
+	})
+}
+
+// TestCustomersThatAreWrongTogetherDoNotFloodHome, when they call ended what is not.
+func TestCustomersThatAreWrongTogetherDoNotFloodHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHomeWorld(t)
+		sources := w.customers(100)
+
+		for i := range sources {
+			w.provider.refuse(customerID(i), 50173)
+		}
+
+		start := time.Now()
+
+		for i, err := range all(t, sources) {
+			var e *tokens.Error
+			if !errors.As(err, &e) || e.Reason == advice.ChainDead {
+				t.Errorf("customer %d: %v", i, err)
+			}
+		}
+
+		// Once every half minute.
+		if n, took := w.provider.requests(home), time.Since(start); n > 2+int(took/(30*time.Second)) {
+			t.Errorf("home was asked %d times in %v", n, took)
 		}
 	})
 }

@@ -18,10 +18,6 @@ const rotateAfter = 23 * time.Hour
 // says that the sign-in has ended.
 const homeCounts = time.Hour
 
-// homeFresh is how long a success of it counts in any case: hundreds of customers may say
-// so one after the other.
-const homeFresh = 5 * time.Second
-
 // homePause is how long the provider's own tenant is left alone after it could not be
 // asked, or refused for another reason than the chain: hundreds of customers would ask it
 // one after the other.
@@ -38,6 +34,8 @@ type homeState struct {
 	asked  time.Time
 	err    error
 	signIn time.Time
+	// contradicted is when home accepted last what a customer had called ended.
+	contradicted time.Time
 	// rotating says that a goroutine is about to redeem for rotation's sake.
 	rotating bool
 	// rotateNotBefore is when a rotation is tried again that failed.
@@ -101,8 +99,9 @@ func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (er
 	}
 
 	age = chain.confirmed(now)
+	contradicted := same && now.Sub(h.contradicted) < homePause
 
-	return nil, age < homeFresh || age < homeCounts && !now.Add(-age).Before(since)
+	return nil, contradicted || age < homeCounts && !now.Add(-age).Before(since)
 }
 
 // confirmed returns how long ago the chain's own tenant accepted a token of it.
@@ -113,6 +112,15 @@ func (c Chain) confirmed(now time.Time) time.Duration {
 	}
 
 	return now.Sub(last)
+}
+
+// noteContradiction notes that home accepts what a customer calls ended. Hundreds of
+// customers may say the same one after the other, so home is not asked for each of them.
+func (k *Keeper) noteContradiction(key ChainKey, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	k.of(key).home.contradicted = now
 }
 
 // beginRotation reports whether it is time to redeem in the chain's own tenant, and makes

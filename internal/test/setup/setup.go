@@ -32,23 +32,41 @@ func Plugin(t testing.TB) string {
 	return so
 }
 
-var build = sync.OnceValues(func() (string, error) {
+var (
+	build    = sync.OnceValues(func() (string, error) { return made("in_defender.so") })
+	buildCLI = sync.OnceValues(func() (string, error) { return made("defenderctl") })
+)
+
+// made builds a file of the directory build and returns its path.
+func made(name string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
 
-	cmd := exec.Command("make", "-s", "build/in_defender.so")
+	cmd := exec.Command("make", "-s", "build/"+name)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the plugin: %w\n%s", err, out)
+		return "", fmt.Errorf("building %s: %w\n%s", name, err, out)
 	}
 
 	// go test takes a result from its cache unless a file changed that the test itself
 	// looked at.
-	so := filepath.Join(root, "build", "in_defender.so")
-	_, err := os.Stat(so)
+	path := filepath.Join(root, "build", name)
+	_, err := os.Stat(path)
 
-	return so, err
-})
+	return path, err
+}
+
+// CLI returns the path of the defenderctl that `make` builds, and brings it up to date.
+func CLI(t testing.TB) string {
+	t.Helper()
+
+	program, err := buildCLI()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return program
+}
 
 // FluentBit returns the path of this machine's Fluent Bit. It skips the test where there
 // is none.
