@@ -137,7 +137,7 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 		return
 	}
 
-	v.ending(certificate(t, c.Now()))
+	v.ending(wiring.CredentialForecast(t, c.Now()))
 
 	keeper, err := c.keeperFor(&t, at, open)
 	if err != nil {
@@ -278,26 +278,6 @@ func (v *visit) ending(f tokens.Forecast) {
 	if !f.Ends.IsZero() && (v.ends.IsZero() || f.Ends.Before(v.ends)) {
 		v.ends, v.Ends = f.Ends, moment(f.Ends)
 	}
-}
-
-// certificate looks at the end of a client certificate; what it says of it stands in
-// the findings about the files.
-func certificate(t config.Tenant, now time.Time) tokens.Forecast {
-	if t.ClientCertificateFile == "" {
-		return tokens.Forecast{}
-	}
-
-	pem, err := config.ReadPEM(t.ClientCertificateFile)
-	if err != nil {
-		return tokens.Forecast{} // signing in says so
-	}
-
-	info, err := tokens.InspectCertificate(pem)
-	if err != nil {
-		return tokens.Forecast{}
-	}
-
-	return info.Forecast(now)
 }
 
 // chain looks at the end of the stored refresh token, as it is after the sign-in.

@@ -86,6 +86,8 @@ type Input struct {
 	notice  atomic.Pointer[health.Trouble] // see SetNotice
 	greeter greeter
 
+	storeErrors atomic.Uint64 // calls of the store that failed
+
 	blocked     notice    // of the reporter, as is blockedLast
 	blockedLast time.Time // when Fluent Bit last took nothing
 }
@@ -101,6 +103,7 @@ func NewInput(cfg Config) *Input {
 		changed: make(chan struct{}, 1),
 	}
 	in.greeter = greeter{log: cfg.Log, now: cfg.Now}
+	in.cfg.Store = countedStore{cfg.Store, &in.storeErrors}
 	in.Delivery = delivery.NewSender(in.outbox, cfg.Mode, cfg.Now)
 
 	return in

@@ -108,6 +108,7 @@ func (p *poller) pollFailed(ctx context.Context, v verdict) time.Time {
 		p.log.Debug("still failing: " + v.trouble.Message)
 	}
 
+	p.cfg.Counters.Failed(v.trouble.Reason)
 	p.status.fail(v.trouble, now, func(s *store.Status) {
 		s.Polls++
 		s.Errors++
@@ -132,5 +133,6 @@ func (p *poller) broken() {
 			Remedy:  reportIt,
 		},
 	}
+	p.cfg.Counters.Failed(p.verdict.trouble.Reason)
 	p.status.fail(p.verdict.trouble, p.now(), func(s *store.Status) { s.Errors++ })
 }

@@ -80,6 +80,8 @@ func (p *poller) run(ctx context.Context, wait time.Duration) {
 			return
 		}
 
+		p.cfg.Counters.Poll(p.now().Sub(started))
+
 		due := p.judge(ctx, started, err)
 		if err == nil {
 			p.retryWindows(ctx)

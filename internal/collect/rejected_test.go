@@ -105,7 +105,7 @@ func TestWhileEverythingIsRefusedNoMoreIsReadThanFits(t *testing.T) {
 		most := 0
 		for range 6 * 360 {
 			time.Sleep(10 * time.Second)
-			most = max(most, r.in.Waiting())
+			most = max(most, r.in.outbox.Bytes())
 		}
 		if most > r.limit+1000 {
 			t.Errorf("%d bytes waited; the limit is %d", most, r.limit)
@@ -164,7 +164,7 @@ func TestWithoutAStoreRejectedAlertsStayWithinTheBuffer(t *testing.T) {
 		r.change(func() { r.store.full = true })
 		for range 6 {
 			time.Sleep(2 * time.Minute)
-			if w := r.in.Waiting(); w > 2*r.limit {
+			if w := r.in.outbox.Bytes(); w > 2*r.limit {
 				t.Errorf("%d bytes wait, the limit is %d", w, r.limit)
 			}
 		}

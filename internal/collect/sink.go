@@ -86,9 +86,22 @@ func (s *sink) Row(raw []byte) error {
 
 	p.progress.Emitted(p.queued, key, at)
 	s.late = max(s.late, p.progress.NoteLate(s.pass, at, p.cfg.Skew.present(s.pass.Started)))
-	p.status.update(func(st *store.Status) { st.Emitted++; st.LastAlert = p.now() })
+	s.count(at)
 
 	return nil
+}
+
+// count counts an alert that was new, and was updated at that time.
+func (s *sink) count(at tick.Tick) {
+	p := s.p
+	now := p.now()
+	p.cfg.Counters.Alert((p.cfg.Skew.present(now) - at).Duration())
+
+	p.status.update(func(st *store.Status) {
+		st.Emitted++
+		st.LastAlert = now
+		st.Hours.Add(now)
+	})
 }
 
 // encode returns the event of an alert, valid until the next call. What cannot be encoded

@@ -71,6 +71,7 @@ func (b *board) recall(before store.Status) {
 
 	b.shown.LastSuccess, b.shown.LastAlert = before.LastSuccess, before.LastAlert
 	b.shown.History = before.History
+	b.shown.Hours = before.Hours
 	b.shown.Note(b.now())
 }
 

@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
@@ -37,6 +38,9 @@ type UnitConfig struct {
 	Skew       *Skew             // the clock of the API's host, as Reader sees it; nil: our clock is right
 	// SignIn gets an access token, so that a refusal is found before anything is read.
 	SignIn func(context.Context) error
+	// Counters count what the unit does; nil for those of its own. Reader's requests are
+	// counted by whoever makes it.
+	Counters *measure.Counters
 	// SharedBy returns how many units share the limiter at this moment; nil for this one
 	// alone.
 	SharedBy func() int
@@ -78,6 +82,10 @@ type Unit struct {
 
 // newUnit returns a unit that is not started.
 func newUnit(in *Input, cfg UnitConfig) *Unit {
+	if cfg.Counters == nil {
+		cfg.Counters = new(measure.Counters)
+	}
+
 	u := &Unit{
 		cfg:   cfg,
 		in:    in,

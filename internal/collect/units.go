@@ -2,10 +2,13 @@ package collect
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -113,5 +116,52 @@ func (in *Input) Statuses() map[alert.UnitKey]store.Status {
 	return list
 }
 
-// Waiting returns the size in bytes of the encoded alerts that wait for Fluent Bit.
-func (in *Input) Waiting() int { return in.outbox.Bytes() }
+// Measure returns what is shown of every unit of the input at this moment, but for the
+// ends of credentials.
+func (in *Input) Measure() []measure.Unit {
+	units := in.all()
+
+	list := make([]measure.Unit, len(units))
+	for i, u := range units {
+		list[i] = measure.Unit{
+			Key:       u.cfg.Key,
+			Status:    u.snapshot(),
+			Reading:   u.cfg.Counters.Read(),
+			Throttled: u.cfg.Limiter.Throttled(),
+		}
+	}
+
+	return list
+}
+
+// MeasureInput returns what is shown of the input as a whole.
+func (in *Input) MeasureInput() measure.Input {
+	return measure.Input{
+		Bytes:       in.outbox.Bytes(),
+		Events:      in.outbox.Events(),
+		Blocked:     in.Blocked(),
+		StoreErrors: in.storeErrors.Load(),
+	}
+}
+
+// Ready returns nil once a unit was polled, however that ended, or while there is none,
+// if the store answers. Else the error says what is missing, to anybody who asks.
+func (in *Input) Ready(ctx context.Context) error {
+	units := in.all()
+	if len(units) == 0 {
+		return nil
+	}
+
+	if _, _, err := in.cfg.Store.Status(ctx, units[0].cfg.Key); err != nil {
+		in.log.Debug(fmt.Sprintf("the store does not answer: %v", err))
+		return errors.New("the store does not answer")
+	}
+
+	for _, u := range units {
+		if s := u.status.get(); s.Polls > 0 || s.Errors > 0 {
+			return nil
+		}
+	}
+
+	return errors.New("no tenant was polled yet")
+}

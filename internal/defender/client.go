@@ -53,6 +53,9 @@ type Settings struct {
 	// Skew is called with the service's time, from the header Date, and ours when an
 	// answer arrives; nil for none.
 	Skew func(server, local time.Time)
+	// Answered is called with the HTTP status of each answer, and with 0 for a request that
+	// got none; nil for none.
+	Answered func(status int)
 	// Log gets a line about something that is unusual but no error; nil for none.
 	Log *slog.Logger
 	// MaxPage is the most rows that the API lists at a time, PageSize how many to ask
@@ -143,6 +146,7 @@ func (c *client) send(
 
 	guard.stop()
 	done()
+	c.count(res)
 
 	if err != nil {
 		err = c.broken(ctx, err, true)
@@ -172,6 +176,17 @@ func (c *client) send(
 	}
 
 	return nil, c.refused(res, body, now)
+}
+
+// count passes on how a request was answered; res is nil for one that was not.
+func (c *client) count(res *http.Response) {
+	switch {
+	case c.Answered == nil:
+	case res == nil:
+		c.Answered(0)
+	default:
+		c.Answered(res.StatusCode)
+	}
 }
 
 // request returns a request with the access token.

@@ -62,9 +62,10 @@ type Limiter struct {
 	budgets []Budget // longest last
 
 	mu        sync.Mutex
-	notBefore time.Time   // the service has asked to wait until then
-	throttled int         // throttling answers in a row that named no time
-	calls     []time.Time // within the longest budget's span, oldest first
+	notBefore time.Time     // the service has asked to wait until then
+	held      time.Duration // the spans before notBefore that it was set for, together
+	throttled int           // throttling answers in a row that named no time
+	calls     []time.Time   // within the longest budget's span, oldest first
 }
 
 // NewLimiter returns a limiter that keeps within all budgets. A budget without calls or
@@ -100,9 +101,27 @@ func (l *Limiter) hold(t time.Time) {
 		t = limit
 	}
 
-	if t.After(l.notBefore) {
+	from := l.notBefore
+	if now := l.now(); now.After(from) {
+		from = now
+	}
+
+	if t.After(from) {
+		l.held += t.Sub(from)
 		l.notBefore = t
 	}
+}
+
+// Throttled returns for how long, until now, the service had asked to wait.
+func (l *Limiter) Throttled() time.Duration {
+	if l == nil {
+		return 0
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return max(0, l.held-max(0, l.notBefore.Sub(l.now())))
 }
 
 // refused notes a refusal. It holds requests back for as long as the service asked, or

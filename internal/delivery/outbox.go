@@ -31,6 +31,7 @@ type Outbox struct {
 	queue    []*Batch  // ascending by round
 	round    uint64    // of the batch that left the queue last
 	bytes    int       // of all events that are not delivered
+	events   int       // how many these are
 	rejected int       // of bytes, what was rejected and waits for its owner's store
 	line     []*waiter // who waits for room, in order of arrival: see next
 	closed   bool
@@ -84,6 +85,7 @@ func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (delivered
 		b.stream.added, b.stream.undelivered = 1, []*Batch{b}
 		o.push(b)
 		o.grow(b.stream, len(event))
+		o.events++
 	})
 
 	return b.answer, err
@@ -240,6 +242,7 @@ func (o *Outbox) put(s *Stream, event []byte) uint64 {
 	s.added++
 	b.last = s.added
 	o.grow(s, len(event))
+	o.events++
 
 	return s.added
 }
@@ -301,6 +304,14 @@ func (o *Outbox) Bytes() int {
 	return o.bytes
 }
 
+// Events returns how many events are not delivered.
+func (o *Outbox) Events() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	return o.events
+}
+
 // Close makes every later Add fail. What is queued stays where it is.
 func (o *Outbox) Close() {
 	o.mu.Lock()
@@ -328,6 +339,7 @@ func (o *Outbox) Release(b *Batch) {
 	b.stream.release(b)
 
 	o.grow(b.stream, -len(b.events))
+	o.events -= int(b.last - b.first + 1)
 
 	if b.rejected {
 		o.rejected -= len(b.events)

@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/metrics"
 	"fluent-bit-defender/internal/wiring"
 )
@@ -55,7 +56,7 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	}
 
 	if cfg.MetricsListen != "" {
-		s.leaveMetrics, err = r.metrics.Serve(metricsSettings(cfg, log), s.input)
+		s.leaveMetrics, err = r.metrics.Serve(metricsSettings(cfg, log), s)
 		if err != nil {
 			return nil, err
 		}
@@ -97,9 +98,12 @@ func metricsSettings(cfg *config.Input, log *slog.Logger) metrics.Settings {
 	return settings
 }
 
-// wiring returns what a tenant's parts are made of. skew is told the API's clock. The
+// wiring returns what a tenant's parts are made of. skew is told the API's clock, and
+// counters its answers. The
 // sign-in service's clock says nothing about the time of alerts: it is only watched.
-func (s *tenantSet) wiring(t config.Tenant, skew *collect.Skew) (wiring.Parts, error) {
+func (s *tenantSet) wiring(
+	t config.Tenant, skew *collect.Skew, counters *measure.Counters,
+) (wiring.Parts, error) {
 	client, err := s.shared.transports.Client(t)
 	if err != nil {
 		return wiring.Parts{}, err
@@ -112,6 +116,7 @@ func (s *tenantSet) wiring(t config.Tenant, skew *collect.Skew) (wiring.Parts, e
 		Log:        logs.Tenant(s.log, t.TenantName),
 		LoginClock: s.shared.clocks.watch(t.LoginURL, s.log, nil),
 		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew.Note),
+		Answered:   counters.Answered,
 
 		Redemptions: &s.shared.redemptions,
 	}, nil
@@ -122,8 +127,9 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 	var none collect.UnitConfig
 
 	skew := new(collect.Skew)
+	counters := new(measure.Counters)
 
-	parts, err := s.wiring(t, skew)
+	parts, err := s.wiring(t, skew, counters)
 	if err != nil {
 		return none, err
 	}
@@ -165,6 +171,7 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 		Limiter:        limiter,
 		SharedBy:       units,
 		Skew:           skew,
+		Counters:       counters,
 		Identifier:     identifier,
 		Encoder:        encoder,
 		SignIn: func(ctx context.Context) error {

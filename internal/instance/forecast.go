@@ -6,7 +6,6 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
-	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -24,7 +23,8 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 	s.nextForecast = now.Add(forecastEvery)
 
 	for _, t := range s.tenants() {
-		for _, f := range s.forecasts(ctx, t, now) {
+		known := s.forecasts(ctx, t, now)
+		for _, f := range []tokens.Forecast{known.chain, known.credential} {
 			if f.Soon && !f.Ended {
 				logs.Tenant(s.log, t.TenantName).Warn(f.Text + "; " + f.Remedy)
 			}
@@ -40,24 +40,6 @@ func (s *tenantSet) tenants() []config.Tenant {
 	var list []config.Tenant
 	for _, e := range s.entries {
 		list = append(list, e.tenant)
-	}
-
-	return list
-}
-
-// forecasts returns what is known about the ends of a tenant's credentials.
-func (s *tenantSet) forecasts(ctx context.Context, t config.Tenant, now time.Time) (list []tokens.Forecast) {
-	app := wiring.Application(t, logs.Discard())
-	if chain, ok, err := s.dir.keeper.Load(ctx, app.ChainKey()); err == nil && ok {
-		list = append(list, chain.Forecast(now, app))
-	}
-
-	if t.ClientCertificateFile != "" {
-		if pem, err := config.ReadPEM(t.ClientCertificateFile); err == nil {
-			if info, err := tokens.InspectCertificate(pem); err == nil {
-				list = append(list, info.Forecast(now))
-			}
-		}
 	}
 
 	return list

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
@@ -28,6 +29,8 @@ type tenantSet struct {
 	leaveMetrics   func()        // nil without metrics_listen
 	watch          *config.Watch // nil without a tenants file
 	nextForecast   time.Time     // of the goroutine that calls upkeep
+	ends           ends
+	fileRejected   atomic.Bool // the newest version of the tenants file is refused
 
 	mu sync.Mutex // guards the fields below
 	// entries are the tenants whose units belong to this input, also those that are
@@ -144,6 +147,10 @@ func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
 
 	s.forecast(ctx, time.Now())
 
+	if s.leaveMetrics != nil {
+		s.lookUpEnds(ctx, time.Now())
+	}
+
 	if s.watch != nil {
 		s.followFile()
 	}
@@ -170,12 +177,14 @@ func (s *tenantSet) followFile() {
 
 		s.log.Error("the new version of tenants_file is refused as a whole, and the one before it stays in force")
 		s.input.SetNotice(refusedFile(err))
+		s.fileRejected.Store(true)
 
 		return
 	}
 
 	if cfg != nil {
 		s.input.SetNotice(nil)
+		s.fileRejected.Store(false)
 		s.apply(cfg.Tenants)
 	}
 }

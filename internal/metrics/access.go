@@ -16,38 +16,60 @@ import (
 // (DNS rebinding) and is refused.
 func (v *server) authorised(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v.settings.Token == nil {
-			if !v.knows(r.Host) {
-				http.Error(
-					w,
-					"this host name is not allowed: use an address or localhost, or list the name in metrics_hosts",
-					http.StatusForbidden,
-				)
-
-				return
-			}
-
+		switch {
+		case v.settings.Token == nil && !v.knows(r.Host):
+			refuseName(w)
+		case v.settings.Token != nil && !v.hasToken(r):
+			w.Header().Add("WWW-Authenticate", `Bearer realm="metrics"`)
+			w.Header().Add("WWW-Authenticate", `Basic realm="metrics: the token is the password", charset="UTF-8"`)
+			http.Error(w, "the token of metrics_token_file is required, as a bearer token or as a password",
+				http.StatusUnauthorized)
+		default:
 			next.ServeHTTP(w, r)
-
-			return
 		}
+	})
+}
 
-		// The last good token comes with the error of a file that has become unusable.
-		want, err := v.settings.Token()
-		if err != nil {
-			v.log.Error("metrics_token_file: " + err.Error())
-		}
-
-		got, ok := bearer(r.Header.Get("Authorization"))
-		if want.IsZero() || !ok || !equal(got, want.Reveal()) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="metrics"`)
-			http.Error(w, "the bearer token of metrics_token_file is required", http.StatusUnauthorized)
-
+// named answers probes, which need no token: but like everybody else they have to name
+// the server by an address, by localhost or by a name that was listed, or have the token.
+func (v *server) named(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !v.knows(r.Host) && !v.hasToken(r) {
+			refuseName(w)
 			return
 		}
 
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuseName answers a request for a host name that is not allowed.
+func refuseName(w http.ResponseWriter) {
+	http.Error(
+		w,
+		"this host name is not allowed: use an address or localhost, or list the name in metrics_hosts",
+		http.StatusForbidden,
+	)
+}
+
+// hasToken reports whether a request has the token; it has not where none is configured.
+func (v *server) hasToken(r *http.Request) bool {
+	if v.settings.Token == nil {
+		return false
+	}
+
+	// The last good token comes with the error of a file that has become unusable.
+	want, err := v.settings.Token()
+	if err != nil {
+		v.log.Error("metrics_token_file: " + err.Error())
+	}
+
+	got, ok := bearer(r.Header.Get("Authorization"))
+	if !ok { // browsers cannot send a bearer token, but ask their user for a password
+		_, got, ok = r.BasicAuth()
+	}
+
+	return ok && !want.IsZero() && equal(got, want.Reveal())
 }
 
 // knows reports whether a Host header needs no token.

@@ -1,23 +1,36 @@
 package metrics
 
 import (
+	"bytes"
+	"context"
 	"io"
+	"log/slog"
 	"net/http"
+	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/test/golden"
 )
 
-type source map[alert.UnitKey]store.Status
+// fixed is a source that always shows the same.
+type fixed struct {
+	units []measure.Unit
+	input measure.Input
+	fault error // of Ready
+}
 
-type pointer struct{ source }
-
-func (s pointer) Statuses() map[alert.UnitKey]store.Status { return s.source }
-func (s pointer) Waiting() int                             { return 42 }
-func (s pointer) Blocked() bool                            { return true }
+func (f *fixed) Units() []measure.Unit       { return slices.Clone(f.units) }
+func (f *fixed) Input() measure.Input        { return f.input }
+func (f *fixed) Ready(context.Context) error { return f.fault }
 
 // anyPort lets the kernel choose; where returns what it chose.
 var anyPort = Settings{Address: "127.0.0.1:0"}
@@ -42,28 +55,121 @@ func scrape(t *testing.T, address string) string {
 	return string(text)
 }
 
-func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
-	var s Servers
-	at := time.Unix(1700000000, 0)
-	one := &pointer{
-		source{
-			{LoginHost: "login.example", TenantID: "a", API: "graph"}: {
-				TenantName:  "contoso",
-				State:       "ok",
-				Emitted:     3,
-				LagSeconds:  1.5,
-				LastSuccess: at,
-			},
+// noon is the present of the tests.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// customer returns a unit that works, at the usual sign-in service.
+func customer(id, name string, change ...func(*measure.Unit)) measure.Unit {
+	u := measure.Unit{
+		Key: alert.UnitKey{
+			LoginHost: "login.microsoftonline.com",
+			TenantID:  alert.TenantID(id),
+			API:       "graph",
+		},
+		Status: store.Status{
+			TenantName:  name,
+			State:       health.OK,
+			Since:       noon.Add(-time.Hour),
+			LastSuccess: noon.Add(-20 * time.Second),
+			LagSeconds:  20.5,
+		},
+		Reading: new(measure.Counters).Read(),
+	}
+	for _, c := range change {
+		c(&u)
+	}
+	return u
+}
+
+// everything is a source in which every metric has a sample.
+func everything() *fixed {
+	counters := new(measure.Counters)
+	for _, d := range []time.Duration{50 * time.Millisecond, time.Second, 2 * time.Second, time.Hour} {
+		counters.Poll(d)
+	}
+	for _, d := range []time.Duration{-time.Second, 45 * time.Second, 48 * time.Hour} {
+		counters.Alert(d)
+	}
+	counters.Failed(advice.Throttled)
+	counters.Failed(advice.Throttled)
+	counters.Failed(advice.Unreachable)
+	for _, code := range []int{200, 200, 429, measure.NoAnswer} {
+		counters.Answered(code)
+	}
+
+	return &fixed{
+		units: []measure.Unit{
+			customer("b", "fabrikam", func(u *measure.Unit) {
+				u.Key.LoginHost = "login.microsoftonline.us"
+				u.Key.StateID = "x"
+				u.Status.State = health.Failing
+				u.Status.Trouble = health.Trouble{Reason: advice.Throttled, Message: "the service asked to wait"}
+				u.Status.LastSuccess = time.Time{}
+			}),
+			customer("a", "contoso \"&\" \\Söhne\n\xff", func(u *measure.Unit) {
+				u.Status.Emitted = 3
+				u.Status.Repeats = 4
+				u.Status.Deferred = 5
+				u.Status.LastAlert = noon.Add(-time.Minute)
+				u.Reading = counters.Read()
+				u.Throttled = 1500 * time.Millisecond
+				u.Ends = measure.Ends{
+					RefreshToken: noon.AddDate(0, 0, 90),
+					Credential:   noon.AddDate(0, 1, 0),
+					Relationship: noon.AddDate(1, 0, 0),
+				}
+			}),
+		},
+		input: measure.Input{
+			Bytes:        42,
+			Events:       7,
+			Blocked:      true,
+			FileRejected: true,
+			StoreErrors:  9,
 		},
 	}
-	two := &pointer{
-		source{
-			{LoginHost: "login.example", TenantID: "b", API: "siem"}: {
-				TenantName: "fabrikam",
-				State:      "failing",
-				Errors:     7,
-			},
-		},
+}
+
+// exposed returns what Prometheus gets to see of a source.
+func exposed(t *testing.T, sources ...Source) string {
+	t.Helper()
+	v := &server{sources: make(map[Source]*slog.Logger)}
+	for _, s := range sources {
+		v.sources[s] = nil
+	}
+
+	var text bytes.Buffer
+	s := v.gather(noon)
+	if err := s.writeMetrics(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
+
+func TestGoldenExposition(t *testing.T) {
+	text := exposed(t, everything())
+	build := regexp.MustCompile(`(?m)^(defender_build_info)\{.*\}`)
+	golden.File(t, "../../testdata/metrics/exposition.golden", build.ReplaceAllString(text, "$1{…}"))
+}
+
+func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {
+	promtool := tool(t, "promtool")
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(exposed(t, everything()))
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
+	var s Servers
+	one := &fixed{
+		units: []measure.Unit{customer("a", "contoso")},
+		input: measure.Input{Bytes: 42},
+	}
+	two := &fixed{
+		units: []measure.Unit{customer("b", "fabrikam")},
+		input: measure.Input{Bytes: 42, Blocked: true},
 	}
 	leaveOne, err := s.Serve(anyPort, one)
 	if err != nil {
@@ -76,16 +182,14 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 	address := s.where(anyPort)
 	text := scrape(t, address)
 	for _, want := range []string{
-		`defender_up{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 1`,
-		`defender_up{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 0`,
-		`defender_alerts_emitted_total{api="graph",login_host="login.example",state_id="",tenant="contoso",tenant_id="a"} 3`,
-		`defender_poll_errors_total{api="siem",login_host="login.example",state_id="",tenant="fabrikam",tenant_id="b"} 7`,
-		`defender_last_success_timestamp_seconds{api="graph",login_host="login.example",state_id="",` +
-			`tenant="contoso",tenant_id="a"} 1.7e+09`,
-		`defender_buffer_bytes 84`,
-		`defender_delivery_blocked 1`,
+		`defender_up{tenant_id="a",api="graph"} 1`,
+		`defender_up{tenant_id="b",api="graph"} 1`,
+		"defender_buffer_bytes 84",
+		"defender_delivery_blocked 1",
+		"go_goroutines ",
+		"process_open_fds ",
 	} {
-		if !strings.Contains(text, want) {
+		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("missing: %s\n%s", want, text)
 		}
 	}
@@ -102,36 +206,40 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 
 func TestAnAddressInUseIsAClearError(t *testing.T) {
 	var a, b Servers
-	leave, err := a.Serve(anyPort, &pointer{})
+	leave, err := a.Serve(anyPort, &fixed{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer leave()
-	if _, err := b.Serve(
-		Settings{Address: a.where(anyPort)},
-		&pointer{},
-	); err == nil ||
-		!strings.Contains(err.Error(), "metrics_listen") {
+	_, err = b.Serve(Settings{Address: a.where(anyPort)}, &fixed{})
+	if err == nil || !strings.Contains(err.Error(), "metrics_listen") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestUnitsThatDifferInOnePartOfTheirKeyAreToldApart(t *testing.T) {
-	var s Servers
-	unit := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: "a", API: "graph"}
-	gov, siem, other := unit, unit, unit
-	gov.LoginHost, siem.API, other.StateID = "login.microsoftonline.us", "siem", "x"
-	status := store.Status{TenantName: "M\xfcller", State: "ok"} // Latin-1
-	leave, err := s.Serve(anyPort, &pointer{source{unit: status, gov: status, siem: status, other: status}})
-	if err != nil {
-		t.Fatal(err)
+	same := customer("a", "contoso")
+	gov, siem, other := same, same, same
+	gov.Key.LoginHost, siem.Key.API, other.Key.StateID = "login.microsoftonline.us", "siem", "x"
+
+	text := exposed(t, &fixed{units: []measure.Unit{same, gov, siem, other}})
+	series := make(map[string]bool)
+	for line := range strings.Lines(text) {
+		if name, _, ok := strings.Cut(line, " "); ok && !strings.HasPrefix(line, "#") {
+			if series[name] {
+				t.Errorf("%s comes twice", name)
+			}
+			series[name] = true
+		}
 	}
-	defer leave()
-	if text := scrape(
-		t,
-		s.where(anyPort),
-	); strings.Count(text, "\ndefender_up{") != 4 ||
-		!strings.Contains(text, `login_host="login.microsoftonline.us"`) {
-		t.Error(text)
+	for _, labels := range []string{
+		`tenant_id="a",api="graph"`,
+		`tenant_id="a",api="graph",login_host="login.microsoftonline.us"`,
+		`tenant_id="a",api="siem"`,
+		`tenant_id="a",api="graph",state_id="x"`,
+	} {
+		if !series["defender_up{"+labels+"}"] {
+			t.Errorf("no series with %s", labels)
+		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/secret"
@@ -31,8 +30,10 @@ const (
 	idleTimeout    = time.Minute
 	maxHeaderBytes = 16 << 10
 
-	// gatherWait is how long a scrape waits while another one is gathered.
-	gatherWait = 10 * time.Second
+	// turnWait is how long a request waits while the answers to others are put together.
+	turnWait = 10 * time.Second
+	// readyWait is how long the store may take to answer for /readyz.
+	readyWait = 5 * time.Second
 )
 
 // Settings say where a server listens and whom it answers.
@@ -68,8 +69,9 @@ type server struct {
 	http     *http.Server
 	settings Settings
 	listener *listener
-	gather   chan struct{} // holds a value while a scrape is gathered
-	metrics  http.Handler
+	turn     chan struct{}       // holds a value while an answer is put together
+	runtime  prometheus.Gatherer // the metrics of Go and of the process
+	now      func() time.Time
 
 	relay logs.Relay // the loggers of the sources
 	log   *slog.Logger
@@ -151,26 +153,24 @@ func listen(settings Settings) (*server, error) {
 	v := &server{
 		settings: settings,
 		listener: newListener(l, maxConnections),
-		gather:   make(chan struct{}, 1),
+		turn:     make(chan struct{}, 1),
+		now:      time.Now,
 		sources:  make(map[Source]*slog.Logger),
 	}
 	v.log = v.relay.Logger()
 	registry := prometheus.NewPedanticRegistry()
 
 	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
-	for _, c := range []prometheus.Collector{v, collectors.NewGoCollector(), process} {
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), process} {
 		if err := registry.Register(c); err != nil {
 			return nil, errors.Join(fmt.Errorf("metrics_listen: %w", err), l.Close())
 		}
 	}
 
-	v.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", v.serveMetrics)
+	v.runtime = registry
 
 	v.http = &http.Server{
-		Handler:           counted(v.authorised(mux)),
+		Handler:           counted(v.routes()),
 		ConnContext:       withConnection,
 		ConnState:         noteIdle,
 		ReadHeaderTimeout: headerTimeout,
@@ -196,52 +196,4 @@ func (v *server) Write(line []byte) (int, error) {
 	v.log.Log(context.Background(), level, "metrics_listen: "+strings.TrimSpace(string(line)))
 
 	return len(line), nil
-}
-
-// serveMetrics answers a scrape. One is gathered at a time, and it is complete before
-// the first byte is sent: a client that reads slowly keeps no other one waiting.
-func (v *server) serveMetrics(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), gatherWait)
-	defer cancel()
-
-	select {
-	case v.gather <- struct{}{}:
-	case <-ctx.Done():
-		http.Error(w, "another scrape takes too long; try again later", http.StatusServiceUnavailable)
-		return
-	}
-
-	page := newPage()
-
-	func() {
-		defer func() { <-v.gather }()
-
-		v.metrics.ServeHTTP(page, r)
-	}()
-
-	page.send(w)
-}
-
-// page is a response that is kept in memory until it is complete.
-type page struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func newPage() *page { return &page{header: make(http.Header), status: http.StatusOK} }
-
-func (p *page) Header() http.Header         { return p.header }
-func (p *page) WriteHeader(status int)      { p.status = status }
-func (p *page) Write(b []byte) (int, error) { return p.body.Write(b) }
-
-// send writes the page. A client that is gone is none of our business.
-func (p *page) send(w http.ResponseWriter) {
-	for name, values := range p.header {
-		w.Header()[name] = values
-	}
-
-	w.Header().Set("Content-Length", fmt.Sprint(p.body.Len()))
-	w.WriteHeader(p.status)
-	_, _ = w.Write(p.body.Bytes())
 }

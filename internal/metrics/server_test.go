@@ -15,9 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/secret"
-	"fluent-bit-defender/internal/store"
 )
 
 // serve starts a server on a free port and returns its address.
@@ -92,7 +91,7 @@ func answer(t *testing.T, c net.Conn) {
 }
 
 func TestIdleConnectionsGiveWayToNewOnes(t *testing.T) {
-	address := serve(t, Settings{}, &pointer{})
+	address := serve(t, Settings{}, &fixed{})
 
 	// The first one has been served; the others never say anything, or stop in the
 	// middle of a header.
@@ -129,10 +128,10 @@ type slow struct {
 	now, most     atomic.Int32
 }
 
-func (s *slow) Waiting() int  { return 0 }
-func (s *slow) Blocked() bool { return false }
+func (s *slow) Input() measure.Input        { return measure.Input{} }
+func (s *slow) Ready(context.Context) error { return nil }
 
-func (s *slow) Statuses() map[alert.UnitKey]store.Status {
+func (s *slow) Units() []measure.Unit {
 	if n := s.now.Add(1); n > s.most.Load() {
 		s.most.Store(n)
 	}
@@ -225,7 +224,7 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 		"token given but none asked": {host: "127.0.0.1", authorization: "Bearer x", status: 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := serve(t, tc.settings, &pointer{})
+			address := serve(t, tc.settings, &fixed{})
 			req, err := http.NewRequestWithContext(
 				context.Background(),
 				http.MethodGet,
@@ -261,14 +260,14 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 
 func TestOneAddressCannotHaveTwoTokens(t *testing.T) {
 	var s Servers
-	leave, err := s.Serve(anyPort, &pointer{})
+	leave, err := s.Serve(anyPort, &fixed{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer leave()
 	for _, other := range []Settings{{TokenFile: "/t"}, {Hosts: []string{"a.example"}}} {
 		other.Address = anyPort.Address
-		if _, err := s.Serve(other, &pointer{}); err == nil || !strings.Contains(err.Error(), "give both the same") {
+		if _, err := s.Serve(other, &fixed{}); err == nil || !strings.Contains(err.Error(), "give both the same") {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -55,6 +55,8 @@ type Status struct {
 	// Notice is what is wrong with the input as a whole, which its units go on in spite
 	// of: a tenants file that was refused, for instance. nil while nothing is.
 	Notice *health.Trouble `json:",omitempty"`
+	// Hours counts the alerts that were emitted, by the hour.
+	Hours health.Hours `json:",omitzero"`
 }
 
 // UnmarshalJSON implements json.Unmarshaler. Versions before this one wrote a sentence

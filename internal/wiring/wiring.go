@@ -28,6 +28,9 @@ type Parts struct {
 	LoginClock, APIClock func(server, local time.Time)
 	// Redemptions spreads the redemptions of the process; nil: those of one token store.
 	Redemptions *tokens.Redemptions
+	// Answered, if not nil, is called with the HTTP status of each answer of the API, and
+	// with 0 for a request that got none.
+	Answered func(status int)
 }
 
 // Application returns the application that signs in to a tenant. log gets a line when a
@@ -111,6 +114,7 @@ func (p Parts) Reader(source defender.TokenSource, limiter *defender.Limiter) (d
 		Limiter:     limiter,
 		Now:         p.Now,
 		Skew:        p.APIClock,
+		Answered:    p.Answered,
 		Log:         p.Log,
 		MaxPage:     t.Endpoint.MaxPage,
 		PageSize:    t.PageSize,

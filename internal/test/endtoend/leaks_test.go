@@ -101,7 +101,7 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrow(t *testing.T) {
 			),
 		},
 	)
-	polls := func() float64 { return gauge(t, address, "defender_polls_total") }
+	polls := func() float64 { return gauge(t, address, "defender_poll_duration_seconds_count") }
 	target := float64(setup.Size(600, 10_000))
 	r.until("a fifth of the polls", 5*time.Minute, func() bool { return polls() > target/5 })
 	names := []string{

@@ -1,0 +1,160 @@
+package metrics
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/version"
+)
+
+// statusDocument is the body of /api/status: what the page shows, for programs. The keys
+// of a tenant are those of `defenderctl status --json`, as far as that has them.
+type statusDocument struct {
+	Time    string         `json:"time"`
+	Version string         `json:"version"`
+	Summary statusSummary  `json:"summary"`
+	Input   statusInput    `json:"input"`
+	Tenants []statusTenant `json:"tenants"` // what needs attention first
+}
+
+// statusSummary counts the tenants, each API of a tenant for itself.
+type statusSummary struct {
+	Tenants int                  `json:"tenants"`
+	States  map[health.State]int `json:"states"`
+	Reasons map[string]int       `json:"reasons"`
+}
+
+// statusInput is about all inputs that the server shows.
+type statusInput struct {
+	BufferBytes         int    `json:"buffer_bytes"`
+	QueueEvents         int    `json:"queue_events"`
+	DeliveryBlocked     bool   `json:"delivery_blocked"`
+	TenantsFileRejected bool   `json:"tenants_file_rejected"`
+	StoreErrors         uint64 `json:"store_errors"`
+}
+
+// statusTenant is one tenant and API.
+type statusTenant struct {
+	TenantID  string       `json:"tenant_id"`
+	Tenant    string       `json:"tenant"`
+	API       string       `json:"api"`
+	StateID   string       `json:"state_id"`
+	LoginHost string       `json:"login_host"`
+	ClientID  string       `json:"client_id"`
+	State     health.State `json:"state"`
+	Attention bool         `json:"attention"` // a person has to look at it now or soon
+	Reason    string       `json:"reason,omitempty"`
+	Message   string       `json:"message,omitempty"`
+	Remedy    string       `json:"remedy,omitempty"`
+	Trace     string       `json:"trace,omitempty"`
+
+	Since       *string `json:"since"`
+	LastSuccess *string `json:"last_success"`
+	LastAlert   *string `json:"last_alert"`
+	LagSeconds  float64 `json:"lag_seconds"`
+
+	AlertsByHour [health.HoursShown]uint32 `json:"alerts_by_hour"` // of UTC, oldest first
+	Alerts24h    uint64                    `json:"alerts_24h"`
+
+	Emitted  uint64  `json:"emitted"`
+	Repeats  uint64  `json:"repeats"`
+	Deferred int     `json:"deferred"`
+	Errors   uint64  `json:"errors"`
+	Polls    uint64  `json:"polls"`
+	Interval float64 `json:"effective_interval_seconds"`
+
+	TokenExpires      *string `json:"token_expires"`
+	CredentialExpires *string `json:"credential_expires"`
+	GDAPEnds          *string `json:"gdap_ends"`
+	UpdatedAt         *string `json:"updated_at"`
+}
+
+// serveStatus answers a request for the page's data.
+func (v *server) serveStatus(w http.ResponseWriter, r *http.Request) {
+	v.serve(w, r, "application/json", func(to io.Writer, s *snapshot) error {
+		return json.NewEncoder(to).Encode(s.document())
+	})
+}
+
+// document returns the body of /api/status.
+func (s *snapshot) document() statusDocument {
+	rows := s.rows()
+	counted := summarize(rows)
+
+	d := statusDocument{
+		Time:    s.at.UTC().Format(time.RFC3339),
+		Version: version.This().Version,
+		Summary: statusSummary{
+			Tenants: counted.all,
+			States:  make(map[health.State]int),
+			Reasons: make(map[string]int),
+		},
+		Input: statusInput{
+			BufferBytes:         s.input.Bytes,
+			QueueEvents:         s.input.Events,
+			DeliveryBlocked:     s.input.Blocked,
+			TenantsFileRejected: s.input.FileRejected,
+			StoreErrors:         s.input.StoreErrors,
+		},
+		Tenants: make([]statusTenant, len(rows)),
+	}
+
+	for _, c := range counted.reasons {
+		d.Summary.Reasons[string(c.reason)] = c.n
+	}
+
+	for i := range rows {
+		d.Summary.States[rows[i].Status.State]++
+		d.Tenants[i] = rows[i].document()
+	}
+
+	return d
+}
+
+// document returns a row for programs.
+func (r *row) document() statusTenant {
+	return statusTenant{
+		TenantID:          string(r.Key.TenantID),
+		Tenant:            r.name,
+		API:               string(r.Key.API),
+		StateID:           r.Key.StateID,
+		LoginHost:         r.Key.LoginHost,
+		ClientID:          string(r.Status.ClientID),
+		State:             r.Status.State,
+		Attention:         r.urgency <= soon,
+		Reason:            string(r.problem.Reason),
+		Message:           r.problem.Message,
+		Remedy:            r.problem.Remedy,
+		Trace:             r.problem.Trace,
+		Since:             moment(r.Status.Since),
+		LastSuccess:       moment(r.Status.LastSuccess),
+		LastAlert:         moment(r.Status.LastAlert),
+		LagSeconds:        r.Status.LagSeconds,
+		AlertsByHour:      r.hours,
+		Alerts24h:         r.alerts,
+		Emitted:           r.Status.Emitted,
+		Repeats:           r.Status.Repeats,
+		Deferred:          r.Status.Deferred,
+		Errors:            r.Status.Errors,
+		Polls:             r.Status.Polls,
+		Interval:          r.Status.EffectiveInterval.Seconds(),
+		TokenExpires:      moment(r.Ends.RefreshToken),
+		CredentialExpires: moment(r.Ends.Credential),
+		GDAPEnds:          moment(r.Ends.Relationship),
+		UpdatedAt:         moment(r.Status.UpdatedAt),
+	}
+}
+
+// moment returns a time as JSON has it; nil, which becomes null, for none.
+func moment(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+
+	text := t.UTC().Format(time.RFC3339)
+
+	return &text
+}

@@ -1,0 +1,68 @@
+package metrics
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"fluent-bit-defender/internal/measure"
+)
+
+// Source is an input as the server shows it.
+type Source interface {
+	// Units returns what is shown of every unit at this moment.
+	Units() []measure.Unit
+	// Input returns what is shown of the input as a whole.
+	Input() measure.Input
+	// Ready returns nil when the store answers and a unit was polled or there is none; else
+	// the error says what is missing.
+	Ready(ctx context.Context) error
+}
+
+// snapshot is what all sources of a server show at one moment.
+type snapshot struct {
+	at    time.Time
+	units []measure.Unit // by tenant and API
+	input measure.Input  // of all inputs together
+}
+
+// gather asks all sources.
+func (v *server) gather(now time.Time) snapshot {
+	s := snapshot{at: now}
+
+	for _, src := range v.sourcesNow() {
+		s.units = append(s.units, src.Units()...)
+
+		in := src.Input()
+		s.input.Bytes += in.Bytes
+		s.input.Events += in.Events
+		s.input.Blocked = s.input.Blocked || in.Blocked
+		s.input.FileRejected = s.input.FileRejected || in.FileRejected
+		s.input.StoreErrors += in.StoreErrors
+	}
+
+	slices.SortFunc(s.units, func(a, b measure.Unit) int {
+		return cmp.Or(
+			cmp.Compare(a.Key.TenantID, b.Key.TenantID),
+			cmp.Compare(a.Key.API, b.Key.API),
+			cmp.Compare(a.Key.StateID, b.Key.StateID),
+			cmp.Compare(a.Key.LoginHost, b.Key.LoginHost),
+		)
+	})
+
+	return s
+}
+
+// sourcesNow returns the inputs that the server shows.
+func (v *server) sourcesNow() []Source {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+
+	list := make([]Source, 0, len(v.sources))
+	for src := range v.sources {
+		list = append(list, src)
+	}
+
+	return list
+}

@@ -1,0 +1,29 @@
+package wiring
+
+import (
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/tokens"
+)
+
+// CredentialForecast returns what is known about the end of the application's own
+// credential: the zero value where that is nothing, or where the file cannot be read,
+// which a sign-in reports.
+func CredentialForecast(t config.Tenant, now time.Time) tokens.Forecast {
+	if t.ClientCertificateFile == "" {
+		return tokens.Forecast{}
+	}
+
+	pem, err := config.ReadPEM(t.ClientCertificateFile)
+	if err != nil {
+		return tokens.Forecast{}
+	}
+
+	info, err := tokens.InspectCertificate(pem)
+	if err != nil {
+		return tokens.Forecast{}
+	}
+
+	return info.Forecast(now)
+}
