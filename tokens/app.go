@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -54,6 +55,9 @@ type App struct {
 	// Credential proves that we are the application; nil for a public client, which
 	// must send none (AADSTS700025).
 	Credential Credential
+	// SecretEnds is when the secret in Credential ends, as a person says; zero when that
+	// is not known.
+	SecretEnds time.Time
 	// Acquire is the command by which a person signs in for this application, as
 	// AcquireCommand writes it; remedies name it. Empty: the one with tenant and client
 	// alone, which is right where all else has its default.

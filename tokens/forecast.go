@@ -116,6 +116,33 @@ func (i CertificateInfo) Forecast(now time.Time) Forecast {
 	return f
 }
 
+// SecretForecast returns when the application's secret ends.
+func (a App) SecretForecast(now time.Time) Forecast {
+	if a.SecretEnds.IsZero() {
+		return Forecast{}
+	}
+
+	f := Forecast{Ends: a.SecretEnds}
+
+	const remedy = "make a new secret in the application's registration, put its value into client_secret_file, " +
+		"and its end into client_secret_expires"
+
+	switch left := f.Ends.Sub(now); {
+	case left <= 0:
+		f.Ended = true
+		f.Soon = true
+		f.Remedy = remedy
+		f.Text = "the client secret ended on " + a.SecretEnds.UTC().Format(time.DateOnly) +
+			", if client_secret_expires is right"
+	case left <= WarnBefore:
+		f.Soon = true
+		f.Remedy = remedy
+		f.Text = "the client secret ends in " + days(left)
+	}
+
+	return f
+}
+
 // days returns a span as people say it.
 func days(d time.Duration) string {
 	switch n := int(d.Round(time.Hour) / (24 * time.Hour)); {

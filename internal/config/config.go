@@ -123,6 +123,9 @@ type Tenant struct {
 	ClientSecret          secret.Text
 	ClientSecretFile      string
 	ClientCertificateFile string
+	// ClientSecretExpires is the day on which the secret ends; zero when that is not
+	// known.
+	ClientSecretExpires time.Time
 	// At most one of RefreshToken and RefreshTokenFile is set.
 	RefreshToken     secret.Text
 	RefreshTokenFile string

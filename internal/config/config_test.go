@@ -242,6 +242,8 @@ func TestEqualSeesEveryField(t *testing.T) {
 			f.SetBool(!f.Bool())
 		case secret.Text:
 			f.Set(reflect.ValueOf(secret.New("other")))
+		case time.Time:
+			f.Set(reflect.ValueOf(time.Unix(1, 0).UTC()))
 		case cloud.Target:
 			f.Set(reflect.ValueOf(cloud.Target{}))
 		default:

@@ -49,6 +49,8 @@ func brokenSections() map[string]Map {
 			"client_certificate_file",
 			"DIR/both.pem",
 		),
+		"client_secret_expires no date":          good("client_secret_expires", "31.01.2027"),
+		"client_secret_expires no such day":      good("client_secret_expires", "2027-02-30"),
 		"two refresh tokens":                     good("refresh_token", "0.A", "refresh_token_file", "DIR/token"),
 		"refresh token for client_credentials":   good("refresh_token", "0.A", "grant", "client_credentials"),
 		"home_tenant_id a domain":                good("home_tenant_id", "provider.example"),

@@ -71,6 +71,22 @@ func (r *reader) enum(key string) (string, value) {
 	return s, v
 }
 
+// date returns a day, which begins at midnight UTC; zero for none.
+func (r *reader) date(key string) time.Time {
+	o, v := option(key), r.raw(key)
+	if !v.set || v.text == "" {
+		return time.Time{}
+	}
+
+	day, err := time.Parse(time.DateOnly, v.text)
+	if err != nil {
+		r.refuse(o, v, "is not a date", "write year, month and day, such as 2027-01-31")
+		return time.Time{}
+	}
+
+	return day
+}
+
 // parsed returns a value of an enum, whose values are those of the type.
 func parsed[T any](v T, err error) T {
 	if err != nil {

@@ -25,6 +25,7 @@ const (
 	KindSecret   Kind = "secret" // never shown
 	KindFile     Kind = "file"   // a path
 	KindURL      Kind = "url"    // scheme, host, port
+	KindDate     Kind = "date"   // YYYY-MM-DD
 )
 
 // Scope is where an option may stand.
@@ -105,6 +106,13 @@ var options = []Option{
 			"error; missing later: the last value and one line in the log.",
 	},
 	{
+		Name:  "client_secret_expires",
+		Kind:  KindDate,
+		Scope: PerTenant,
+		Help: "Day on which the application secret ends, as its registration shows it: for a warning 14 days " +
+			"before, and for the metrics and the status page. Nothing else tells.",
+	},
+	{
 		Name:  "client_certificate_file",
 		Kind:  KindFile,
 		Scope: PerTenant,
@@ -130,8 +138,9 @@ var options = []Option{
 		Scope: PerTenant,
 		Help: "GUID of the provider's own tenant: the customer is reached with the provider's sign-in there (GDAP or " +
 			"a guest account), which all such customers, inputs and APIs share. " +
-			"`refresh_token` or `refresh_token_file` beside it, or in the `defaults` of a tenants file, is the seed of that sign-in; a tenant's own is an error. `grant` must be `auto` or " +
-			"`refresh_token`. `none` lets a tenant opt out of a default.",
+			"`refresh_token` or `refresh_token_file` beside it, or in the `defaults` of a tenants file, is the seed " +
+			"of that sign-in; a tenant's own is an error. `grant` must be `auto` or `refresh_token`. " +
+			"`none` lets a tenant opt out of a default.",
 	},
 	{
 		Name:    "grant",

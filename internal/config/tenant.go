@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
@@ -32,6 +33,7 @@ func (r *reader) readTenant() Tenant {
 	t.Grant = grant.Grant(signIn)
 	r.home(&t, grantAt)
 	r.credentials(&t, grantAt)
+	t.ClientSecretExpires = r.secretExpires(&t)
 
 	api, apiAt := r.enum("api")
 	name, cloudAt := r.enum("cloud")
@@ -181,6 +183,22 @@ func (r *reader) applicationCredential(t *Tenant) bool {
 	}
 
 	return len(given) > 0
+}
+
+// secretExpires reads the day on which the secret ends.
+func (r *reader) secretExpires(t *Tenant) time.Time {
+	const key = "client_secret_expires"
+
+	day := r.date(key)
+	if day.IsZero() || !t.ClientSecret.IsZero() || t.ClientSecretFile != "" {
+		return day
+	}
+
+	if v := r.raw(key); !v.inherited { // a tenant with a certificate may inherit it
+		r.warning(key, v, "has no effect without a client secret", "remove it")
+	}
+
+	return time.Time{}
 }
 
 // seedToken reads the refresh token to begin with, and reports whether there is one.

@@ -53,8 +53,8 @@ type Settings struct {
 	// Skew is called with the service's time, from the header Date, and ours when an
 	// answer arrives; nil for none.
 	Skew func(server, local time.Time)
-	// Answered is called with the HTTP status of each answer, and with 0 for a request that
-	// got none; nil for none.
+	// Answered is called with the HTTP status of each answer, and with 0 for a request
+	// that got none; nil for none.
 	Answered func(status int)
 	// Log gets a line about something that is unusual but no error; nil for none.
 	Log *slog.Logger

@@ -17,8 +17,8 @@ type Hours struct {
 // hourOf returns the number of the hour that t is in.
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// Add counts an event at t. An hour so long before the newest one shows that the clock was
-// wrong then: counting begins anew.
+// Add counts an event at t. An hour so long before the newest one shows that the clock
+// was wrong then: counting begins anew.
 func (h *Hours) Add(t time.Time) {
 	hour := hourOf(t)
 	if hour < HoursShown {

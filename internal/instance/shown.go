@@ -33,11 +33,12 @@ func (s *tenantSet) Input() measure.Input {
 func (s *tenantSet) Ready(ctx context.Context) error { return s.input.Ready(ctx) }
 
 const (
-	// endsAge is how old what is known of a tenant's credentials gets before it is looked
-	// up again, and endsRetry how old it gets while nothing is known.
+	// endsAge is how old what is known of a tenant's credentials gets before it is
+	// looked up again, and endsRetry how old it gets while nothing is known.
 	endsAge   = 5 * time.Minute
 	endsRetry = 10 * time.Second
-	// endsAtOnce is how many tenants are looked up at a time: each is a call of the store.
+	// endsAtOnce is how many tenants are looked up at a time: each is a call of the
+	// store.
 	endsAtOnce = 250
 )
 

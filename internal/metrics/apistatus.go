@@ -116,35 +116,37 @@ func (s *snapshot) document() statusDocument {
 
 // document returns a row for programs.
 func (r *row) document() statusTenant {
+	s := &r.Status
+
 	return statusTenant{
 		TenantID:          string(r.Key.TenantID),
 		Tenant:            r.name,
 		API:               string(r.Key.API),
 		StateID:           r.Key.StateID,
 		LoginHost:         r.Key.LoginHost,
-		ClientID:          string(r.Status.ClientID),
-		State:             r.Status.State,
+		ClientID:          string(s.ClientID),
+		State:             s.State,
 		Attention:         r.urgency <= soon,
 		Reason:            string(r.problem.Reason),
 		Message:           r.problem.Message,
 		Remedy:            r.problem.Remedy,
 		Trace:             r.problem.Trace,
-		Since:             moment(r.Status.Since),
-		LastSuccess:       moment(r.Status.LastSuccess),
-		LastAlert:         moment(r.Status.LastAlert),
-		LagSeconds:        r.Status.LagSeconds,
+		Since:             moment(s.Since),
+		LastSuccess:       moment(s.LastSuccess),
+		LastAlert:         moment(s.LastAlert),
+		LagSeconds:        s.LagSeconds,
 		AlertsByHour:      r.hours,
 		Alerts24h:         r.alerts,
-		Emitted:           r.Status.Emitted,
-		Repeats:           r.Status.Repeats,
-		Deferred:          r.Status.Deferred,
-		Errors:            r.Status.Errors,
-		Polls:             r.Status.Polls,
-		Interval:          r.Status.EffectiveInterval.Seconds(),
+		Emitted:           s.Emitted,
+		Repeats:           s.Repeats,
+		Deferred:          s.Deferred,
+		Errors:            s.Errors,
+		Polls:             s.Polls,
+		Interval:          s.EffectiveInterval.Seconds(),
 		TokenExpires:      moment(r.Ends.RefreshToken),
 		CredentialExpires: moment(r.Ends.Credential),
 		GDAPEnds:          moment(r.Ends.Relationship),
-		UpdatedAt:         moment(r.Status.UpdatedAt),
+		UpdatedAt:         moment(s.UpdatedAt),
 	}
 }
 

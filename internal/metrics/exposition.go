@@ -12,8 +12,8 @@ import (
 )
 
 // exposition writes metrics in Prometheus' text format, version 0.0.4. It is written by
-// hand because ten thousand tenants are a quarter of a million series: client_golang needs
-// a tree of objects for each of them first.
+// hand because ten thousand tenants are a quarter of a million series: client_golang
+// needs a tree of objects for each of them first.
 type exposition struct {
 	to     io.Writer
 	labels []string // of each unit, without braces

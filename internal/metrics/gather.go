@@ -15,8 +15,8 @@ type Source interface {
 	Units() []measure.Unit
 	// Input returns what is shown of the input as a whole.
 	Input() measure.Input
-	// Ready returns nil when the store answers and a unit was polled or there is none; else
-	// the error says what is missing.
+	// Ready returns nil when the store answers and a unit was polled or there is none;
+	// else the error says what is missing.
 	Ready(ctx context.Context) error
 }
 

@@ -110,7 +110,8 @@ func (m *markup) page(s *snapshot, c choice) {
 		`</script></body></html>`)
 }
 
-// head writes what is before the body. The title and the icon show whether a tenant fails.
+// head writes what is before the body. The title and the icon show whether a tenant
+// fails.
 func (m *markup) head(s *summary) {
 	bad := s.urgency[failing] + s.urgency[waiting]
 	title, color := "", "%23188038"
@@ -159,7 +160,10 @@ func (m *markup) summary(s *summary, c choice) {
 			continue
 		}
 
-		only := choice{view: i + 1, words: c.words, order: c.order, reverse: c.reverse}
+		only := c
+		only.view = i + 1
+		only.reason = ""
+
 		m.raw(`<a href="`)
 		m.text(only.address())
 		m.raw(`" class="`, views[i].name)
@@ -187,7 +191,10 @@ func (m *markup) reasons(list []reasonCount, c choice) {
 	m.raw(`<nav class="reasons" aria-label="Why tenants fail">`)
 
 	for _, one := range list {
-		only := choice{reason: one.reason, words: c.words, order: c.order, reverse: c.reverse}
+		only := c
+		only.view = 0
+
+		only.reason = one.reason
 		if c.reason == one.reason {
 			only.reason = "" // a second click shows all again
 		}
@@ -266,7 +273,11 @@ func (m *markup) table(rows []row, now time.Time, c choice) {
 	}
 
 	if len(rows) == 0 {
-		m.raw(`<tr id="none"><td class="empty" colspan="`, strconv.Itoa(len(columns)), `">No tenant matches.</td></tr>`)
+		m.raw(
+			`<tr id="none"><td class="empty" colspan="`,
+			strconv.Itoa(len(columns)),
+			`">No tenant matches.</td></tr>`,
+		)
 	}
 
 	m.raw(`</tbody></table>`)
@@ -411,6 +422,7 @@ func (m *markup) chart(r *row, now time.Time) {
 // chartTitle says in words what a chart shows.
 func chartTitle(r *row, most uint32, now time.Time) string {
 	peak := 0
+
 	for i, n := range r.hours {
 		if n == most {
 			peak = i

@@ -119,7 +119,7 @@ func (r *row) comingProblem(now time.Time) health.Trouble {
 	case r.Status.Deferred > 0:
 		return health.Trouble{
 			Message: "some alerts could not be read or delivered yet, although others were",
-			Remedy:  "nothing, for the first hour: they are tried again by themselves. Then look at the log of Fluent Bit",
+			Remedy:  "wait: they are tried again by themselves. After an hour look at the log of Fluent Bit",
 		}
 	}
 
@@ -136,7 +136,8 @@ const (
 // renewals says how to renew what ends.
 var renewals = map[string]string{
 	endRefreshToken: "it is renewed by being used; if it ends, sign in again with `defenderctl tokens acquire`",
-	endCredential:   "make a new secret or certificate in the application's registration, and put it into the configuration",
+	endCredential: "make a new secret or certificate in the application's registration, " +
+		"and put it into the configuration",
 	endRelationship: "extend it in Partner Center, or ask the customer for a new one",
 }
 
@@ -158,8 +159,8 @@ func firstEnd(e measure.Ends, now time.Time) (first ending) {
 	return first
 }
 
-// rows returns the rows of all units, what needs attention first: of those that fail, what
-// failed last.
+// rows returns the rows of all units, what needs attention first: of those that fail,
+// what failed last.
 func (s *snapshot) rows() []row {
 	rows := make([]row, len(s.units))
 	for i := range s.units {

@@ -12,7 +12,7 @@ import (
 // which a sign-in reports.
 func CredentialForecast(t config.Tenant, now time.Time) tokens.Forecast {
 	if t.ClientCertificateFile == "" {
-		return tokens.Forecast{}
+		return tokens.App{SecretEnds: t.ClientSecretExpires}.SecretForecast(now)
 	}
 
 	pem, err := config.ReadPEM(t.ClientCertificateFile)

@@ -49,6 +49,7 @@ func Application(t config.Tenant, log *slog.Logger) tokens.App {
 		Version:    version,
 		Resource:   t.Resource,
 		Credential: credential(t, log),
+		SecretEnds: t.ClientSecretExpires,
 		Acquire:    acquireCommand(t),
 	}
 }

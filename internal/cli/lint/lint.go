@@ -141,7 +141,7 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	l.together()
 	l.routing()
 	l.modes()
-	l.certificates()
+	l.credentialEnds()
 
 	return l.sorted()
 }
@@ -158,7 +158,7 @@ func TenantsFile(path string, s config.Sources) Result {
 	l.read(in, warnings, err, "")
 	l.environment()
 	l.inline(path)
-	l.certificates()
+	l.credentialEnds()
 
 	return l.sorted()
 }
