@@ -36,6 +36,7 @@ type Descriptor struct {
 	FilterParameters []string
 
 	Row        RowFields
+	Alert      Naming
 	Version    VersionRule
 	Permission Permission
 	CEF        Device
@@ -90,6 +91,17 @@ type RowFields struct {
 	// Alerts is the list of the alerts inside a row, AlertUpdated the update time of
 	// one of them.
 	Alerts, AlertUpdated string
+}
+
+// Naming has the names of the fields that tell people which alert one is: fields of the
+// row, or of the alerts inside it.
+type Naming struct {
+	// ID is the alert's own id, the same in all APIs that list the alert.
+	ID string
+	// Created is its creation time.
+	Created string
+	// Severity, Title and Source describe it. Source is the product that found it.
+	Severity, Title, Source string
 }
 
 // VersionRule says how two versions of one alert differ.
@@ -160,6 +172,13 @@ var descriptors = [...]Descriptor{
 			WindowsByCreated: true,
 			Tenant:           "tenantId",
 		},
+		Alert: Naming{
+			ID:       "id",
+			Created:  "createdDateTime",
+			Severity: "severity",
+			Title:    "title",
+			Source:   "serviceSource",
+		},
 		Version: VersionByUpdate,
 		Permission: Permission{
 			Subject:     "SecurityAlert",
@@ -203,6 +222,13 @@ var descriptors = [...]Descriptor{
 			Alerts:           "alerts",
 			AlertUpdated:     "lastUpdateDateTime",
 		},
+		Alert: Naming{
+			ID:       "id",
+			Created:  "createdDateTime",
+			Severity: "severity",
+			Title:    "title",
+			Source:   "serviceSource",
+		},
 		Version: VersionByAlerts,
 		Permission: Permission{
 			Subject:     "SecurityIncident",
@@ -237,6 +263,13 @@ var descriptors = [...]Descriptor{
 			Created:          "alertCreationTime",
 			WindowsByCreated: true,
 			Tenant:           "aadTenantId",
+		},
+		Alert: Naming{
+			ID:       "id",
+			Created:  "alertCreationTime",
+			Severity: "severity",
+			Title:    "title",
+			Source:   "detectionSource",
 		},
 		Version: VersionByUpdate,
 		Permission: Permission{
@@ -273,6 +306,13 @@ var descriptors = [...]Descriptor{
 			IdentityParts: []string{"AlertId", "AlertPart", "LastProcessedTimeUtc"},
 			Updated:       "LastProcessedTimeUtc",
 			Created:       "AlertTime",
+		},
+		Alert: Naming{
+			ID:       "AlertId",
+			Created:  "AlertTime",
+			Severity: "Severity",
+			Title:    "AlertTitle",
+			Source:   "Source",
 		},
 		Version: VersionInIdentity,
 		CEF:     Device{Product: "Microsoft Defender ATP", Version: "2.0"},
@@ -314,6 +354,13 @@ var descriptors = [...]Descriptor{
 			Tenant:           "tenantId",
 			Alerts:           "alerts",
 			AlertUpdated:     "lastUpdatedTime", // with a d, unlike that of the incident
+		},
+		Alert: Naming{
+			ID:       "alertId",
+			Created:  "creationTime",
+			Severity: "severity",
+			Title:    "title",
+			Source:   "serviceSource",
 		},
 		Version: VersionByAlerts,
 		Permission: Permission{

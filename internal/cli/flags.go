@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -80,6 +81,18 @@ func (s *settings) get(key string) string {
 	}
 
 	return ""
+}
+
+// with returns the same flags with other values for some keys.
+func (s *settings) with(values map[string]string) *settings {
+	other := *s
+	other.values = maps.Clone(s.values)
+
+	for key, v := range values {
+		other.values[key] = &v
+	}
+
+	return &other
 }
 
 // given lists the flags that were set, as keys.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/grant"
@@ -72,6 +73,22 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 		return err
 	}
 
+	out := bufio.NewWriterSize(c.Out, 64<<10)
+	err = c.pull(ctx, t, s, func(i *alert.Identifier, e *record.Encoder) *pullSink {
+		return newPullSink(i, e, out, from, to, p.limit, now)
+	})
+
+	return errors.Join(err, out.Flush())
+}
+
+// pull reads a tenant's alerts into a sink, which newSink returns, and closes the store;
+// s is nil if the tenant's sign-in needs none.
+func (c *cli) pull(
+	ctx context.Context,
+	t config.Tenant,
+	s store.Store,
+	newSink func(*alert.Identifier, *record.Encoder) *pullSink,
+) (err error) {
 	var chains tokens.ChainStore
 
 	if s != nil {
@@ -98,8 +115,7 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 		return err
 	}
 
-	out := bufio.NewWriterSize(c.Out, 64<<10)
-	sink := newPullSink(identifier, encoder, out, from, to, p.limit, now)
+	sink := newSink(identifier, encoder)
 	done := c.progress(func() string {
 		return fmt.Sprintf("%s: %d read, %d printed", t.TenantName, sink.read.Load(), sink.printed.Load())
 	})
@@ -113,7 +129,7 @@ func (p *pulling) run(ctx context.Context, name string) (err error) {
 
 	done()
 
-	return errors.Join(err, out.Flush())
+	return err
 }
 
 // reader returns the reader of a tenant's API.

@@ -215,6 +215,7 @@ func (c *cli) root() *cobra.Command {
 		chains,
 		c.checkCommand(),
 		c.pullCommand(),
+		c.compareCommand(),
 		c.rewindCommand(),
 		c.statusCommand(),
 		c.simulateCommand(),

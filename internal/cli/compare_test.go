@@ -1,0 +1,95 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/testbed/simulator"
+)
+
+// comparedBy is what `compare --json` prints.
+type comparedBy struct {
+	From       string `json:"from"`
+	To         string `json:"to"`
+	FromAlerts int    `json:"from_alerts"`
+	ToAlerts   int    `json:"to_alerts"`
+	Both       int    `json:"both"`
+	OnlyFrom   []struct {
+		ID    string `json:"alert_id"`
+		Title string `json:"title"`
+	} `json:"only_from"`
+	OnlyTo []struct {
+		ID string `json:"alert_id"`
+	} `json:"only_to"`
+}
+
+// renamed is an alert that one API lists under another id, as if it were another alert.
+func renamed(w *world, api, key, id string) {
+	w.Add(contoso, simulator.Alert{
+		ID:      id,
+		Title:   "Title of " + id,
+		Created: w.now().Add(-2 * time.Hour),
+		Fields:  map[string]map[string]json.RawMessage{api: {key: json.RawMessage(`"other-` + id + `"`)}},
+	})
+}
+
+func TestCompareFindsWhatOneAPILacks(t *testing.T) {
+	for _, from := range simulator.APIs() {
+		for _, to := range simulator.APIs() {
+			if from == to || strings.HasSuffix(to, "incidents") {
+				continue
+			}
+			t.Run(from+" to "+to, func(t *testing.T) {
+				w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
+				for i := range 30 {
+					at := w.now().Add(-time.Duration(i+1) * time.Hour)
+					w.Add(contoso, simulator.Alert{ID: fmt.Sprintf("a%02d", i), Created: at})
+				}
+				key := "id"
+				if to == "siem" {
+					key = "AlertId"
+				}
+				renamed(w, to, key, "lost")
+				args := []string{
+					"compare", "contoso", "--config", w.conf(from, "grant client_credentials"), "--json",
+					"--from", from, "--to", to, "--to-api-url", w.APIURL(to),
+				}
+				if to == "siem" {
+					args = append(args, "--to-region", "us")
+				}
+				r := w.expect(w.run(args...), 1)
+				var got comparedBy
+				if err := json.Unmarshal([]byte(r.out), &got); err != nil {
+					t.Fatalf("%v in %s", err, r.out)
+				}
+				if got.FromAlerts != 31 || got.ToAlerts != 31 || got.Both != 30 || len(got.OnlyFrom) != 1 ||
+					got.OnlyFrom[0].ID != "lost" || got.OnlyFrom[0].Title != "Title of lost" || len(got.OnlyTo) != 1 ||
+					got.OnlyTo[0].ID != "other-lost" {
+					t.Errorf("%+v", got)
+				}
+				if !strings.Contains(r.err, "does not list 1 of the alerts") {
+					t.Error(r.err)
+				}
+				noSecret(t, r)
+			})
+		}
+	}
+}
+
+func TestCompareOfEqualListsEndsWellForPeople(t *testing.T) {
+	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 40 })
+	conf := w.conf("endpoint", "grant client_credentials")
+	r := w.expect(w.run("compare", "contoso", "--config", conf, "--from", "endpoint", "--to", "graph", "--to-api-url",
+		w.APIURL("graph")), 0)
+	for _, want := range []string{"contoso", "endpoint", "graph", "both", "only endpoint            0"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("no %q in\n%s", want, r.out)
+		}
+	}
+	w.expect(w.run("compare", "contoso", "--config", conf, "--from", "endpoint", "--to", "grpah"), 2)
+	w.expect(w.run("compare", "nobody", "--config", conf, "--from", "endpoint", "--to", "graph"), 2)
+	w.expect(w.run("compare", "contoso", "--config", conf, "--from", "endpoint"), 2)
+}
