@@ -38,6 +38,9 @@ type Settings struct {
 	// ClientID and TenantID are for remedies, which name them.
 	ClientID alert.ClientID
 	TenantID alert.TenantID
+	// Home is the provider's own tenant, whose sign-in reads the alerts; empty for none.
+	// It is for remedies too.
+	Home alert.TenantID
 	// HTTP sends the requests. The reader uses a copy that does not follow redirects.
 	HTTP *http.Client
 	// Tokens returns the access tokens.

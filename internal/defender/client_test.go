@@ -212,6 +212,21 @@ func TestRefusalsHaveReasons(t *testing.T) {
 	}
 }
 
+// TestARefusedProviderAsksForARelationshipWithTheRole, and for no permission that it has.
+func TestARefusedProviderAsksForARelationshipWithTheRole(t *testing.T) {
+	for home, want := range map[alert.TenantID]string{
+		"":                                     "add SecurityAlert.Read.All",
+		contoso:                                "add SecurityAlert.Read.All", // the provider's own alerts
+		"aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee": "ask the customer for a new relationship with the role Security Reader",
+	} {
+		e := readError(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) },
+			func(s *Settings) { s.Home = home })
+		if e.Reason != advice.RoleMissing || !strings.HasPrefix(e.Remedy, want) {
+			t.Errorf("home %q: %s, %s", home, e.Reason, e.Remedy)
+		}
+	}
+}
+
 // TestRetryAfterInAllItsForms reads the header in all its forms; what asks for no wait
 // counts as none.
 func TestRetryAfterInAllItsForms(t *testing.T) {

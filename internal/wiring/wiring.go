@@ -109,6 +109,7 @@ func (p Parts) Reader(source defender.TokenSource, limiter *defender.Limiter) (d
 		Filter:      t.Filter,
 		ClientID:    t.ClientID,
 		TenantID:    t.TenantID,
+		Home:        t.HomeTenantID,
 		HTTP:        p.HTTP,
 		Tokens:      source,
 		IdleTimeout: t.HTTPTimeout,
