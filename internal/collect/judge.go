@@ -52,6 +52,12 @@ func (p *poller) pollEnded(ctx context.Context, v verdict) {
 		}
 	} else if unread, found := p.unread(); found {
 		v = unread
+	} else if trouble := p.cfg.relationship().Trouble; trouble.Reason != "" {
+		v = verdict{
+			kind:    fine,
+			cause:   "relationship " + string(trouble.Reason),
+			trouble: trouble,
+		}
 	}
 
 	slow := p.status.wasSlow()

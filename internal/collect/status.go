@@ -110,6 +110,7 @@ func (u *Unit) snapshot() store.Status {
 	s := u.status.get()
 	s.UpdatedAt = u.now()
 	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
+	s.RelationshipEnd = u.cfg.relationship().Ends
 	u.in.showBlocked(&s)
 	u.in.showStoreFault(&s)
 

@@ -9,6 +9,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/delivery"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/progress"
@@ -46,10 +47,30 @@ type UnitConfig struct {
 	SharedBy func() int
 	// Account says who signed in, for a line in the log; nil where that is not known.
 	Account func(context.Context) string
+	// Relationship returns what is known of the relationship with the customer by which
+	// the tenant is reached; nil for a tenant that is not reached by one.
+	Relationship func() Relationship
 	// Changed reports, at little cost, whether something has changed since the last
 	// failure that makes another attempt worthwhile before its time: a secret file, a
 	// stored token. nil for never.
 	Changed func(context.Context) bool
+}
+
+// Relationship is what is known of the relationship with a customer.
+type Relationship struct {
+	// Ends is when it ends; zero if that is not known.
+	Ends time.Time
+	// Trouble is what is wrong with it; the unit shows it while its polls succeed.
+	Trouble health.Trouble
+}
+
+// relationship returns what is known of the relationship with the unit's customer.
+func (c *UnitConfig) relationship() Relationship {
+	if c.Relationship == nil {
+		return Relationship{}
+	}
+
+	return c.Relationship()
 }
 
 // Unit is one API of one tenant: what several goroutines share of it. A poller polls it,

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -272,6 +273,16 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	in.sum = b.sum
 
 	return in, b.warnings, nil
+}
+
+// Examples returns the tenants of the file, and where others are discovered one that
+// stands for these.
+func (in *Input) Examples() []Tenant {
+	if in.Discovery == nil {
+		return in.Tenants
+	}
+
+	return append(slices.Clone(in.Tenants), in.Discovery.Home)
 }
 
 // adopt gives a tenant what it has from the whole input.

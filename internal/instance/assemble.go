@@ -55,6 +55,15 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 		return nil, err
 	}
 
+	s.cfg = cfg
+	s.found.store = s.dir.store
+
+	if err := s.followDiscovery(cfg.Discovery); err != nil {
+		return nil, err
+	}
+
+	s.startDiscovered()
+
 	if cfg.MetricsListen != "" {
 		s.leaveMetrics, err = r.metrics.Serve(metricsSettings(cfg, log), s)
 		if err != nil {
@@ -140,8 +149,9 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 	}
 
 	limiter, units := s.shared.limiter(t)
+	signIn := &customerSignIn{source: source, found: &s.found, tenant: &t}
 
-	reader, err := parts.Reader(source, limiter)
+	reader, err := parts.Reader(signIn, limiter)
 	if err != nil {
 		return none, err
 	}
@@ -174,11 +184,9 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 		Counters:       counters,
 		Identifier:     identifier,
 		Encoder:        encoder,
-		SignIn: func(ctx context.Context) error {
-			_, err := source.Token(ctx)
-			return err
-		},
-		Account: func(ctx context.Context) string { return s.account(ctx, t, source) },
-		Changed: source.Changed,
+		SignIn:         signIn.run,
+		Relationship:   func() collect.Relationship { return s.found.relationship(&t) },
+		Account:        func(ctx context.Context) string { return s.account(ctx, t, source) },
+		Changed:        signIn.changed,
 	}, nil
 }

@@ -22,6 +22,11 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 
 	s.nextForecast = now.Add(forecastEvery)
 
+	if names := s.found.endsSoon(now); len(names) > 0 {
+		s.log.Warn("relationships with customers end soon and are not extended by themselves: " + someOf(names) +
+			"; ask for new ones, with auto-extend")
+	}
+
 	for _, t := range s.tenants() {
 		known := s.forecasts(ctx, t, now)
 		for _, f := range []tokens.Forecast{known.chain, known.credential} {

@@ -91,7 +91,7 @@ func sectionWarnings(file *fluentbit.File, sec fluentbit.Section, cfg *config.In
 
 	var tags []string
 
-	for _, t := range cfg.Tenants {
+	for _, t := range cfg.Examples() {
 		tag := t.Tag
 		if tag == "" {
 			tag = sec.Get("tag")

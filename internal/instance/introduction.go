@@ -29,9 +29,12 @@ func describeTenants(cfg *config.Input) string {
 	units := make(map[alert.API]int)
 	intervals := make(map[time.Duration]bool)
 
+	for _, t := range cfg.Examples() {
+		intervals[t.PollInterval] = true
+	}
+
 	for _, t := range cfg.Tenants {
 		units[t.API]++
-		intervals[t.PollInterval] = true
 	}
 
 	var apis []string
@@ -44,6 +47,15 @@ func describeTenants(cfg *config.Input) string {
 		text += " of " + cfg.TenantsFile
 	} else if len(cfg.Tenants) == 1 {
 		text = fmt.Sprintf("polls tenant %s (%s)", cfg.Tenants[0].TenantName, cfg.Tenants[0].API)
+	}
+
+	if d := cfg.Discovery; d != nil {
+		customers := fmt.Sprintf("the customers of %s, which are listed every %v,", d.Home.HomeTenantID, d.Every)
+		if len(cfg.Tenants) == 0 {
+			text = "polls " + customers
+		} else {
+			text += " and " + customers
+		}
 	}
 
 	shown := slices.Sorted(maps.Keys(intervals))

@@ -209,7 +209,7 @@ func checkTags(h Host, cfg *config.Input) error {
 		return nil
 	}
 
-	for _, t := range cfg.Tenants {
+	for _, t := range cfg.Examples() {
 		if t.Tag != "" {
 			return fmt.Errorf("`tag` of tenant %s: this host does not let an input choose its tags "+
 				"(flb_input_log_append is missing); use an [INPUT] per tag", t.TenantName)

@@ -18,6 +18,10 @@ func (s *tenantSet) Units() []measure.Unit {
 	units := s.input.Measure()
 	s.ends.fill(units)
 
+	for i := range units {
+		units[i].Ends.Relationship = units[i].Status.RelationshipEnd
+	}
+
 	return units
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,8 @@ type tenantSet struct {
 	nextForecast   time.Time     // of the goroutine that calls upkeep
 	ends           ends
 	fileRejected   atomic.Bool // the newest version of the tenants file is refused
+	found          discovery
+	work           sync.WaitGroup // goroutines that ask for lists of customers
 
 	mu sync.Mutex // guards the fields below
 	// entries are the tenants whose units belong to this input, also those that are
@@ -38,7 +41,10 @@ type tenantSet struct {
 	entries map[alert.UnitKey]*entry
 	// pending are tenants that could not start yet, or not with their new settings.
 	pending map[alert.UnitKey]*pendingEntry
-	closed  bool
+	// cfg is the configuration in force; discovered are the tenants that it found.
+	cfg        *config.Input
+	discovered []config.Tenant
+	closed     bool
 }
 
 // entry is a tenant of the input.
@@ -60,6 +66,7 @@ func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
 	return &tenantSet{
 		shared:  shared,
 		log:     log,
+		found:   discovery{log: log, now: time.Now},
 		entries: make(map[alert.UnitKey]*entry),
 		pending: make(map[alert.UnitKey]*pendingEntry),
 	}
@@ -122,7 +129,7 @@ func (s *tenantSet) end(ctx context.Context) {
 		defer cancel()
 	}
 
-	ended := s.input.Ended()
+	ended := s.ended()
 	select {
 	case <-ended:
 		s.leave()
@@ -132,6 +139,20 @@ func (s *tenantSet) end(ctx context.Context) {
 			s.leave()
 		}()
 	}
+}
+
+// ended returns a channel that is closed when the last goroutine of the input has ended,
+// and the last list of customers with it.
+func (s *tenantSet) ended() <-chan struct{} {
+	ended := make(chan struct{})
+
+	go func() {
+		<-s.input.Ended()
+		s.work.Wait() // none begins any more
+		close(ended)
+	}()
+
+	return ended
 }
 
 // upkeep is called every few seconds, by one goroutine at a time. It writes tokens that
@@ -153,6 +174,7 @@ func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
 
 	if s.watch != nil {
 		s.followFile()
+		s.discover(ctx)
 	}
 }
 
@@ -185,7 +207,7 @@ func (s *tenantSet) followFile() {
 	if cfg != nil {
 		s.input.SetNotice(nil)
 		s.fileRejected.Store(false)
-		s.apply(cfg.Tenants)
+		s.follow(cfg)
 	}
 }
 
@@ -206,16 +228,36 @@ func refusedFile(err error) *health.Trouble {
 	}
 }
 
-// apply starts tenants that were added, ends those that were removed, and restarts those
-// that have changed. next are all tenants from now on.
+// follow puts a new version of the tenants file in force.
+func (s *tenantSet) follow(cfg *config.Input) {
+	if err := s.followDiscovery(cfg.Discovery); err != nil {
+		s.log.Error("the customers cannot be listed with the new settings, and those that are known stay: " +
+			err.Error())
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.cfg = cfg
+	if !s.closed {
+		s.replace(s.wanted(), "tenants_file has changed")
+	}
+}
+
+// apply is replace with other tenants of the file.
 func (s *tenantSet) apply(next []config.Tenant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	if s.closed {
-		return
+	if !s.closed {
+		s.replace(next, "tenants_file has changed")
 	}
+}
 
+// replace starts tenants that were added, ends those that were removed, and restarts
+// those that have changed. next are all tenants from now on; why is for the log, where
+// nothing is said if nothing differs. s.mu must be held.
+func (s *tenantSet) replace(next []config.Tenant, why string) {
 	removed := make(map[alert.UnitKey]*entry)
 
 	for key, e := range s.entries {
@@ -224,6 +266,7 @@ func (s *tenantSet) apply(next []config.Tenant) {
 		}
 	}
 
+	waiting := maps.Clone(s.pending)
 	clear(s.pending)
 
 	unchanged, changed, added := 0, 0, 0
@@ -233,7 +276,10 @@ func (s *tenantSet) apply(next []config.Tenant) {
 		e := removed[key]
 		delete(removed, key)
 
-		switch {
+		switch p := waiting[key]; {
+		case p != nil && p.tenant.Equal(t):
+			s.pending[key] = p
+			continue
 		case e == nil:
 			added++
 		case e.tenant.Equal(t):
@@ -252,8 +298,11 @@ func (s *tenantSet) apply(next []config.Tenant) {
 		s.input.Retire(key, func() { go s.left(key, e) })
 	}
 
-	s.log.Info(fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end",
-		unchanged, changed, added, len(removed)))
+	if changed+added+len(removed) > 0 {
+		s.log.Info(fmt.Sprintf("%s: %d tenants go on, %d restart, %d start, %d end",
+			why, unchanged, changed, added, len(removed)))
+	}
+
 	s.startPending()
 }
 

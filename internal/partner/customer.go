@@ -44,6 +44,15 @@ func longer(a, b Relationship) int {
 	return b.Ends.Compare(a.Ends)
 }
 
+// SoonEnds is how long before its end a relationship is worth a warning.
+const SoonEnds = 60 * 24 * time.Hour
+
+// EndsSoon reports whether a relationship ends within SoonEnds, and is not extended by
+// itself.
+func EndsSoon(ends time.Time, autoExtends bool, now time.Time) bool {
+	return !ends.IsZero() && !autoExtends && ends.Sub(now) <= SoonEnds
+}
+
 // Lasting returns the relationship that decides how long alerts can be read: of those
 // with a role that reads alerts the one that lasts longest, else the one that lasts
 // longest.

@@ -57,6 +57,9 @@ type Status struct {
 	Notice *health.Trouble `json:",omitempty"`
 	// Hours counts the alerts that were emitted, by the hour.
 	Hours health.Hours `json:",omitzero"`
+	// RelationshipEnd is when the relationship with the customer ends by which it is
+	// reached (GDAP); zero if that is not known.
+	RelationshipEnd time.Time `json:",omitzero"`
 }
 
 // UnmarshalJSON implements json.Unmarshaler. Versions before this one wrote a sentence

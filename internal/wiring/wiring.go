@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/partner"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/tokens"
 )
@@ -91,6 +92,31 @@ func (p Parts) HomeSource(chains tokens.ChainStore, resource string) (*tokens.So
 	home.Tenant.Endpoint.V1 = false
 
 	return home.Source(chains)
+}
+
+// Partner returns the client of the partner programme for the tenant's home tenant, and
+// the source of its tokens for the lists of customers.
+func (p Parts) Partner(chains tokens.ChainStore) (*partner.Client, *tokens.Source, error) {
+	graph, err := p.HomeSource(chains, cloud.GraphResource(p.Tenant.Cloud))
+	if err != nil {
+		return nil, nil, err
+	}
+
+	center, err := p.HomeSource(chains, cloud.PartnerURL)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	return partner.New(partner.Settings{
+		GraphURL:   p.Tenant.GraphURL,
+		PartnerURL: p.Tenant.PartnerURL,
+		LoginURL:   p.Tenant.LoginURL,
+		HTTP:       p.HTTP,
+		Graph:      graph,
+		Partner:    center,
+		Timeout:    p.Tenant.HTTPTimeout,
+		Now:        p.Now,
+	}), graph, nil
 }
 
 // Reader returns the reader of the tenant's API. limiter holds its requests back; nil

@@ -1,0 +1,414 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/collect"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/partner"
+	"fluent-bit-defender/internal/store"
+)
+
+// lister asks who the provider's customers are; *partner.Client is one.
+type lister interface {
+	Customers(ctx context.Context) ([]partner.Customer, error)
+	Tenant(ctx context.Context, name string) (partner.Tenant, error)
+}
+
+// discovery knows the provider's customers of one input. A list is asked for by one
+// goroutine at a time; what is known is read by every poller.
+type discovery struct {
+	log   *slog.Logger
+	store store.Documents
+	now   func() time.Time
+
+	// relations is what pollers read: the customers by their ids, and when they were
+	// listed.
+	relations atomic.Pointer[relations]
+
+	mu       sync.Mutex        // guards the fields below
+	settings *config.Discovery // nil: nothing is discovered
+	list     lister
+	// changed reports whether something about the sign-in has changed since it failed.
+	changed func(context.Context) bool
+	known   partner.Known
+	// domains are the ids of tenants that are listed in the file by a domain; empty for
+	// one that the sign-in service does not know.
+	domains  map[alert.TenantID]alert.TenantID
+	busy     bool
+	due      time.Time     // when the next list is asked for
+	asked    time.Time     // when the last one was
+	failures int           // lists that failed in a row
+	said     advice.Reason // why, as last logged
+	unsaved  bool          // the log says that the store does not keep the list
+}
+
+// relations are the customers as the last good list and those before it know them.
+type relations struct {
+	listed time.Time
+	of     map[alert.TenantID]partner.KnownCustomer
+}
+
+// Pauses between two lists.
+const (
+	retryFirst = time.Minute      // after a list that failed; it doubles, up to `every`
+	retrySoon  = time.Minute      // at least, when a customer's sign-in is refused
+	storeTime  = 10 * time.Second // for reading and writing the list in the store
+)
+
+// follow takes new settings, nil for none. list asks for customers with them, changed
+// reports whether the sign-in is worth another try. Who the customers are is read from
+// the store when the provider or its application is another one.
+func (d *discovery) follow(settings *config.Discovery, list lister, changed func(context.Context) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	same := d.settings != nil && settings != nil && documentOf(d.settings) == documentOf(settings)
+	d.settings = settings
+	d.list = list
+	d.changed = changed
+	d.due = time.Time{}
+
+	if !same {
+		d.known = partner.Known{}
+		d.failures = 0
+		d.said = ""
+
+		if settings != nil {
+			d.known = d.restore(documentOf(settings))
+		}
+	}
+
+	d.publish()
+}
+
+// documentOf returns the name under which the store keeps the list.
+func documentOf(settings *config.Discovery) string {
+	home := settings.Home
+
+	return partner.DocumentName(home.LoginHost(), home.HomeTenantID, home.ClientID)
+}
+
+// restore reads the last good list from the store.
+func (d *discovery) restore(name string) partner.Known {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+
+	body, ok, err := d.store.Document(ctx, name)
+
+	var known partner.Known
+	if err == nil && ok {
+		known, err = partner.DecodeKnown(body)
+	}
+
+	if err != nil {
+		d.log.Warn("the last list of customers is not used, a new one is asked for: " + err.Error())
+	}
+
+	return known
+}
+
+// publish shows pollers what is known. d.mu must be held.
+func (d *discovery) publish() {
+	r := &relations{listed: d.known.Listed, of: make(map[alert.TenantID]partner.KnownCustomer)}
+	for _, c := range d.known.Customers {
+		r.of[c.TenantID] = c
+	}
+
+	d.relations.Store(r)
+}
+
+// tenants returns the tenants that the known customers become.
+func (d *discovery) tenants() ([]config.Tenant, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	if d.settings == nil {
+		return nil, nil
+	}
+
+	listed := make(map[alert.TenantID]bool)
+	for _, id := range d.domains {
+		listed[id] = true
+	}
+
+	var customers []config.Customer
+
+	for _, c := range d.known.Customers {
+		stops := c.Gone() && d.settings.OnVanish == config.StopVanished
+		if !stops && !listed[c.TenantID] {
+			customers = append(customers, config.Customer{TenantID: c.TenantID, Name: c.Name})
+		}
+	}
+
+	return d.settings.Tenants(customers)
+}
+
+// begin reports whether a list is to be asked for now. If so, the caller must call end.
+func (d *discovery) begin(ctx context.Context) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	if d.settings == nil || d.busy {
+		return false
+	}
+
+	if d.now().Before(d.due) && (d.failures == 0 || d.changed == nil || !d.changed(ctx)) {
+		return false
+	}
+
+	d.busy = true
+	d.asked = d.now()
+
+	return true
+}
+
+// hurry makes the next list come soon, since a customer's sign-in is refused.
+func (d *discovery) hurry() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	if soon := d.asked.Add(retrySoon); soon.Before(d.due) {
+		d.due = soon
+	}
+}
+
+// run asks for a list and takes it over. It reports whether tenants may have changed. A
+// list that fails or is empty changes nothing.
+func (d *discovery) run(ctx context.Context) bool {
+	d.mu.Lock()
+	settings, list, asked := d.settings, d.list, d.asked
+	d.mu.Unlock()
+
+	customers, err := list.Customers(ctx)
+	if err == nil && len(customers) == 0 {
+		err = errNoCustomers
+	}
+
+	var domains map[alert.TenantID]alert.TenantID
+	if err == nil {
+		domains, err = d.resolve(ctx, list, settings.Listed())
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	d.busy = false
+
+	if ctx.Err() != nil || d.settings != settings {
+		return false // the end, or other settings: what was asked for is of no use
+	}
+
+	if err != nil {
+		d.failed(err)
+		return false
+	}
+
+	d.succeeded(customers, domains, asked)
+
+	return true
+}
+
+// errNoCustomers says that a list is empty: rather a sign-in that may not see the
+// customers than a provider who has lost them all.
+var errNoCustomers error = &advice.Fault{
+	Reason:  advice.RoleMissing,
+	Problem: "listing the relationships with customers: no relationship in force leads to a customer",
+	Remedy: "check home_tenant_id, and sign in as a user who may see the relationships (a member of " +
+		"AdminAgents); `defenderctl tenants discover` shows what is listed",
+	Fate: advice.NotAuthorised,
+}
+
+// failed notes a list that failed. The log gets one line until a list succeeds, or fails
+// for another reason. d.mu must be held.
+func (d *discovery) failed(err error) {
+	pause := min(retryFirst<<min(d.failures, 10), d.settings.Every)
+	d.failures++
+	d.due = d.now().Add(pause)
+
+	reason := advice.Internal
+	if f := advice.Of(err); f != nil {
+		reason = f.Reason
+	}
+
+	if d.said == reason {
+		d.log.Debug("the customers still cannot be listed: " + err.Error())
+		return
+	}
+
+	d.said = reason
+	d.log.Error(fmt.Sprintf("the customers cannot be listed, and the %d that are known stay: %v",
+		len(d.known.Customers), err))
+}
+
+// succeeded takes a list over. d.mu must be held.
+func (d *discovery) succeeded(
+	customers []partner.Customer, domains map[alert.TenantID]alert.TenantID, asked time.Time,
+) {
+	if d.said != "" {
+		d.log.Info("the customers are listed again")
+	}
+
+	d.said = ""
+	d.failures = 0
+	d.due = asked.Add(d.settings.Every)
+	d.domains = domains
+
+	covered := func(c *partner.KnownCustomer) bool {
+		return d.settings.OnVanish == config.KeepVanished &&
+			d.settings.Covers(config.Customer{TenantID: c.TenantID, Name: c.Name})
+	}
+
+	next, change := d.known.Update(customers, asked, covered)
+	d.known = next
+	d.publish()
+
+	if change.Any() {
+		d.log.Info(fmt.Sprintf("%d customers are listed%s", len(customers), changeText(change)))
+	}
+
+	d.save()
+}
+
+// save keeps the list in the store. d.mu must be held.
+func (d *discovery) save() {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+
+	body, err := d.known.Encode()
+	if err == nil {
+		err = d.store.SetDocument(ctx, documentOf(d.settings), body)
+	}
+
+	if err != nil && !d.unsaved {
+		d.log.Warn("the list of customers cannot be stored, and a restart would ask for a new one: " + err.Error())
+	}
+
+	d.unsaved = err != nil
+}
+
+// mostNames bounds how many customers a line names.
+const mostNames = 10
+
+// changeText names what differs between two lists.
+func changeText(change partner.Change) string {
+	var b strings.Builder
+
+	for _, part := range []struct {
+		word  string
+		names []string
+	}{{"new", change.New}, {"back", change.Back}, {"no longer there", change.Vanished}} {
+		if len(part.names) > 0 {
+			fmt.Fprintf(&b, "; %s: %s", part.word, someOf(part.names))
+		}
+	}
+
+	return b.String()
+}
+
+// someOf joins the first of some names.
+func someOf(names []string) string {
+	if len(names) <= mostNames {
+		return strings.Join(names, ", ")
+	}
+
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
+}
+
+// resolve returns the ids of tenants that the file lists by a domain, so that none is
+// polled twice, as a listed and as a discovered one.
+func (d *discovery) resolve(
+	ctx context.Context, list lister, listed []alert.TenantID,
+) (map[alert.TenantID]alert.TenantID, error) {
+	d.mu.Lock()
+	before := d.domains
+	d.mu.Unlock()
+
+	found := make(map[alert.TenantID]alert.TenantID)
+
+	for _, name := range listed {
+		if alert.IsGUID(string(name)) {
+			continue
+		}
+
+		id, known := before[name]
+		if !known {
+			t, err := list.Tenant(ctx, string(name))
+
+			var refused *partner.Error
+			if err != nil && (!errors.As(err, &refused) || refused.Reason != advice.TenantGone) {
+				return nil, err
+			}
+
+			id = t.ID
+		}
+
+		found[name] = id
+	}
+
+	return found, nil
+}
+
+// relationOf returns what is known of a tenant's customer; ok is false if nothing is.
+func (d *discovery) relationOf(t *config.Tenant) (c partner.KnownCustomer, listed time.Time, ok bool) {
+	r := d.relations.Load()
+	if r == nil || t.HomeTenantID == "" {
+		return c, listed, false
+	}
+
+	c, ok = r.of[t.TenantID]
+
+	return c, r.listed, ok
+}
+
+// relationship returns what a unit shows of the relationship with its customer.
+func (d *discovery) relationship(t *config.Tenant) collect.Relationship {
+	c, _, ok := d.relationOf(t)
+
+	switch {
+	case !ok:
+		return collect.Relationship{}
+	case !c.Gone():
+		return collect.Relationship{Ends: c.Ends}
+	}
+
+	return collect.Relationship{Ends: c.Ends, Trouble: health.Trouble{
+		Reason: advice.GDAPEnded,
+		Message: "since " + c.Vanished.UTC().Format(time.DateTime) +
+			" UTC no relationship in force leads to the customer; alerts are read as long as the sign-in allows it",
+		Remedy: "ask the customer for a new relationship; if the customer has left, add it to discover.exclude " +
+			"in the tenants file",
+	}}
+}
+
+// endsSoon are the customers whose relationship ends within this time and is not extended
+// by itself, each with the date.
+func (d *discovery) endsSoon(now time.Time) []string {
+	r := d.relations.Load()
+	if r == nil {
+		return nil
+	}
+
+	var names []string
+
+	for _, c := range r.of {
+		if !c.Gone() && partner.EndsSoon(c.Ends, c.AutoExtends, now) {
+			names = append(names, c.Name+" ("+c.Ends.Format(time.DateOnly)+")")
+		}
+	}
+
+	slices.Sort(names)
+
+	return names
+}
