@@ -22,6 +22,7 @@ var commands = []string{
 	"rewind",
 	"status",
 	"simulate",
+	"install",
 	"version",
 }
 

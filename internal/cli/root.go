@@ -219,6 +219,7 @@ func (c *cli) root() *cobra.Command {
 		c.rewindCommand(),
 		c.statusCommand(),
 		c.simulateCommand(),
+		c.installCommand(),
 		c.versionCommand(),
 	)
 	root.SetIn(c.In)
