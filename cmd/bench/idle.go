@@ -105,14 +105,17 @@ func (b *bench) idleInput(s *server) (section, error) {
 		return nil, err
 	}
 
+	x := s.Ways[ordinary]
+
 	return section{
 		"name", "defender",
 		"tag", "defender",
 		"tenants_file", file,
 		"client_id", s.Tenants[0].ClientID,
 		"api", simulator.Endpoint,
-		"login_url", s.LoginURL,
-		"api_url", s.APIURL,
+		"login_url", x.LoginURL,
+		"api_url", x.APIURL,
+		"ca_file", x.CA,
 		"poll_interval", idleInterval.String(),
 		"data_dir", state,
 	}, nil

@@ -28,7 +28,7 @@ func (b *bench) large() error {
 			c := &contender{
 				name:   "plugin, " + api + ", 20 MB",
 				plugin: b.plugin,
-				input:  b.tenant(s, api),
+				input:  b.tenant(s, ordinary, api),
 				rows:   s.Rows,
 			}
 			for range b.rounds {

@@ -22,12 +22,12 @@ type world struct {
 	Size            int    // bytes of an alert's text, 0 for its usual length
 	API             string // which API the rows are counted and dumped by
 	Dump            string // file for the rows, one a line; none if empty
-	Gzip            bool   // compress the answers
 }
 
 // served is what it serves.
 type served struct {
 	LoginURL, APIURL string
+	Ways             map[string]way // the same in other ways, by name
 	Tenants          []customer
 	Rows             int
 	Bytes            int64 // of all rows
@@ -100,12 +100,6 @@ func serve(spec string) error {
 		return err
 	}
 
-	if w.Gzip {
-		if err := sim.SetFaults("gzip"); err != nil {
-			return err
-		}
-	}
-
 	if err := sim.Start("127.0.0.1:0"); err != nil {
 		return err
 	}
@@ -124,6 +118,12 @@ func serve(spec string) error {
 			return err
 		}
 	}
+
+	end, err := s.serveWays(w, sim)
+	if err != nil {
+		return err
+	}
+	defer end()
 
 	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
 		return err

@@ -55,24 +55,19 @@ func (b *bench) way() error {
 	}
 	defer siem.close()
 
-	zipped, err := startServer(world{
-		Tenants: 1,
-		Alerts:  wayAlerts,
-		API:     simulator.Endpoint,
-		Gzip:    true,
-	})
-	if err != nil {
-		return err
-	}
-	defer zipped.close()
-
 	list := []*contender{
-		b.ours("pages of 10,000", endpoint, simulator.Endpoint),
-		b.ours("pages of 1,000", endpoint, simulator.Endpoint, "page_size", "1000"),
-		b.ours("pages of 10,000, gzip", zipped, simulator.Endpoint),
-		b.ours("one body", siem, simulator.SIEM),
+		b.ours(ordinary, endpoint, simulator.Endpoint),
+		b.ours("TLS, gzip, HTTP/1.1", endpoint, simulator.Endpoint),
+		b.ours("TLS", endpoint, simulator.Endpoint),
+		b.ours("gzip", endpoint, simulator.Endpoint),
+		b.ours(plain, endpoint, simulator.Endpoint),
+		b.ours(plain, endpoint, simulator.Endpoint, "page_size", "1000"),
+		b.ours(ordinary, siem, simulator.SIEM),
+		b.ours(plain, siem, simulator.SIEM),
 	}
-	list[1].once = true
+	few := list[5]
+	few.name += ", pages of 1,000"
+	few.once = true
 
 	var bare, tail *contender
 	if b.fluentBit != "" {
@@ -92,12 +87,13 @@ func (b *bench) way() error {
 	return nil
 }
 
-// ours is the plugin on all alerts of a simulator, with more keys in its section.
-func (b *bench) ours(what string, s *server, api string, more ...string) *contender {
+// ours is the plugin on all alerts of a simulator, reached in one of its ways, with more
+// keys in its section.
+func (b *bench) ours(by string, s *server, api string, more ...string) *contender {
 	return &contender{
-		name:   fmt.Sprintf("plugin, %s, %s", api, what),
+		name:   fmt.Sprintf("plugin, %s, %s", api, by),
 		plugin: b.plugin,
-		input:  b.tenant(s, api, more...),
+		input:  b.tenant(s, by, api, more...),
 		rows:   s.Rows,
 		bytes:  s.Bytes,
 	}
@@ -208,11 +204,11 @@ func (b *bench) compete(c *contender) error {
 }
 
 // tenant returns a function that makes the plugin's section for the only tenant of a
-// simulator. Each call of it starts from nothing, with a data_dir of its own.
-func (b *bench) tenant(s *server, api string, more ...string) func() section {
+// simulator, reached in one of its ways. Each call of it starts from nothing, with a data_dir of its own.
+func (b *bench) tenant(s *server, by, api string, more ...string) func() section {
 	return func() section {
 		b.states++
-		c := s.Tenants[0]
+		c, x := s.Tenants[0], s.Ways[by]
 
 		keys := section{
 			"name", "defender",
@@ -222,13 +218,17 @@ func (b *bench) tenant(s *server, api string, more ...string) func() section {
 			"client_id", c.ClientID,
 			"client_secret", c.Secret,
 			"api", api,
-			"login_url", s.LoginURL,
-			"api_url", s.APIURL,
+			"login_url", x.LoginURL,
+			"api_url", x.APIURL,
 			"lookback", "2d",
 			"data_dir", filepath.Join(b.dir, fmt.Sprintf("state%d", b.states)),
 		}
 		if api == simulator.SIEM {
 			keys = append(keys, "refresh_token", c.Refresh)
+		}
+
+		if x.CA != "" {
+			keys = append(keys, "ca_file", x.CA)
 		}
 
 		return append(keys, more...)
