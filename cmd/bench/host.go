@@ -39,6 +39,7 @@ type bench struct {
 	rounds     int
 	idleFor    time.Duration
 	idleCounts []int
+	only       string // end of the names of the contenders to measure; empty for all
 	verbose    bool
 	t          *table
 	hosts      int

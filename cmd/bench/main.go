@@ -32,6 +32,7 @@ func main() {
 	parts := flag.String("parts", "abcdef", "which parts of the table to measure")
 	rounds := flag.Int("rounds", 3, "rounds of which the median is taken")
 	idleFor := flag.Duration("idle", time.Minute, "how long idle tenants are watched")
+	only := flag.String("only", "", "of (d), measure the rows whose name ends so, and those to compare with")
 	counts := flag.String("tenants", "1,100,1000,10000", "numbers of idle tenants")
 	verbose := flag.Bool("v", false, "show the log of each Fluent Bit")
 	spec := flag.String("serve", "", "for itself: serve a simulated world")
@@ -46,6 +47,7 @@ func main() {
 		rounds:  max(1, *rounds),
 		idleFor: *idleFor,
 		verbose: *verbose,
+		only:    *only,
 		t:       &table{},
 	}
 

@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
@@ -68,6 +70,8 @@ func (b *bench) way() error {
 	few := list[5]
 	few.name += ", pages of 1,000"
 	few.once = true
+
+	list = slices.DeleteFunc(list, func(c *contender) bool { return !strings.HasSuffix(c.name, b.only) })
 
 	var bare, tail *contender
 	if b.fluentBit != "" {
@@ -204,7 +208,8 @@ func (b *bench) compete(c *contender) error {
 }
 
 // tenant returns a function that makes the plugin's section for the only tenant of a
-// simulator, reached in one of its ways. Each call of it starts from nothing, with a data_dir of its own.
+// simulator, reached in one of its ways. Each call of it starts from nothing, with a
+// data_dir of its own.
 func (b *bench) tenant(s *server, by, api string, more ...string) func() section {
 	return func() section {
 		b.states++

@@ -145,7 +145,7 @@ func (c *client) send(
 		guard.start(c.IdleTimeout, errSilent) // for the connection and all the headers together
 	}
 
-	res, err := httpClient.Do(req) //nolint:bodyclose // body.Close closes it
+	res, err := httpClient.Do(req)
 
 	guard.stop()
 	done()
@@ -170,7 +170,7 @@ func (c *client) send(
 		cancel: cancel,
 		guard:  guard,
 		pace:   pace{quiet: c.IdleTimeout},
-		from:   res.Body,
+		from:   plain(res),
 		left:   mostBytes,
 	}
 	if res.StatusCode == http.StatusOK {
@@ -212,6 +212,7 @@ func (c *client) request(ctx context.Context, address string, header http.Header
 	}
 
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", acceptEncoding)
 	req.Header.Set("User-Agent", UserAgent)
 	req.Header.Set("Authorization", "Bearer "+c.access.Token.Reveal())
 
@@ -273,6 +274,10 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 		e.Smaller = true
 		e.Problem = host + " ended the request early (HTTP/2 reset)"
 		e.Remedy = "if it lasts, check whether a proxy or firewall limits requests"
+	case errors.Is(err, errEncoding):
+		e.Err, e.Reason = nil, advice.BadAnswer
+		e.Problem = host + " answered in " + err.Error()
+		e.Remedy = notAList
 	case connecting:
 		e.Reason = advice.BadAnswer
 		e.Smaller = true
