@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,24 +10,30 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
+// SignIn is a refresh token that a person brought.
+type SignIn struct {
+	// Refresh is the token.
+	Refresh secret.Text
+	// Account is the user, where known; TenantName the operator's label, empty for the
+	// one that is stored.
+	Account, TenantName string
+	// Home says that it was made in the provider's own tenant, to reach customers.
+	Home bool
+	// At is when.
+	At time.Time
+}
+
 // Adopt makes a refresh token that a person brought, by a sign-in or an import, the
 // newest of its chain, whatever was stored before. It remembers the fingerprint, so
 // that the same value in a configuration does not start the chain again. A text that
 // cannot be a token is refused. When Adopt returns nil, the token survives a crash of
 // the machine.
-func Adopt(
-	ctx context.Context,
-	store ChainStore,
-	key ChainKey,
-	refresh secret.Text,
-	account, tenantName string,
-	now time.Time,
-) error {
-	if refresh.IsZero() {
+func Adopt(ctx context.Context, store ChainStore, key ChainKey, s SignIn) error {
+	if s.Refresh.IsZero() {
 		return errors.New("tokens: no refresh token to store")
 	}
 
-	if err := refresh.CheckToken(); err != nil {
+	if err := s.Refresh.CheckToken(); err != nil {
 		return fmt.Errorf("the refresh token is not stored: it %w", err)
 	}
 
@@ -36,20 +43,17 @@ func Adopt(
 	}
 	defer unlock()
 
-	if tenantName == "" {
-		old, _, err := store.Load(ctx, key)
-		if err != nil {
-			return err
-		}
-
-		tenantName = old.TenantName
+	old, _, err := store.Load(ctx, key)
+	if err != nil {
+		return err
 	}
 
 	return store.Save(ctx, key, Chain{
-		Refresh:    refresh,
-		Account:    account,
-		TenantName: tenantName,
-		Obtained:   now,
-		Refreshed:  now,
-	}, refresh.Fingerprint())
+		Refresh:    s.Refresh,
+		Account:    s.Account,
+		TenantName: cmp.Or(s.TenantName, old.TenantName),
+		Obtained:   s.At,
+		Refreshed:  s.At,
+		Home:       s.Home || old.Home,
+	}, s.Refresh.Fingerprint())
 }

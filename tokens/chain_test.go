@@ -192,15 +192,11 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		// From one side: a person signs in.
 		f.set(nil)
 		f.newest = 7
-		if err := tokens.Adopt(
-			t.Context(),
-			store,
-			cfg.App.ChainKey(),
-			secret.New("rt7"),
-			"soc@contoso.test",
-			"",
-			c.Now(),
-		); err != nil {
+		if err := tokens.Adopt(t.Context(), store, cfg.App.ChainKey(), tokens.SignIn{
+			Refresh: secret.New("rt7"),
+			Account: "soc@contoso.test",
+			At:      c.Now(),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if !s.Changed(t.Context()) {

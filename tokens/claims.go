@@ -26,6 +26,9 @@ type Claims struct {
 	Exp, Nbf time.Time
 	// Upn, Name and Oid are the user's.
 	Upn, Name, Oid string
+	// Amr is how the user proved to be who they are: mfa among them where it was by
+	// more than one factor.
+	Amr []string
 }
 
 var errNotJWT = errors.New("the token is not a JWT that can be read")
@@ -60,6 +63,7 @@ func Inspect(token secret.Text) (Claims, error) {
 		Upn:   set.text("upn", "preferred_username", "unique_name", "email"),
 		Name:  set.text("name"),
 		Oid:   set.text("oid"),
+		Amr:   set.list("amr"),
 	}, nil
 }
 

@@ -32,8 +32,16 @@ func TestClaimsOfBothTokenVersionsAreRead(t *testing.T) {
 				Exp:   exp,
 			}},
 		"v2, user": {`{"aud":["x","y"],"azp":"a","scp":"Alert.Read openid",` +
-			`"preferred_username":"soc@contoso.test","name":"S O C","exp":"1770112800"}`,
-			tokens.Claims{Aud: "x y", AppID: "a", Scp: []string{"Alert.Read", "openid"}, Upn: "soc@contoso.test", Name: "S O C", Exp: exp}},
+			`"preferred_username":"soc@contoso.test","name":"S O C","exp":"1770112800","amr":["pwd","mfa"]}`,
+			tokens.Claims{
+				Aud:   "x y",
+				AppID: "a",
+				Scp:   []string{"Alert.Read", "openid"},
+				Upn:   "soc@contoso.test",
+				Name:  "S O C",
+				Exp:   exp,
+				Amr:   []string{"pwd", "mfa"},
+			}},
 		"odd types": {`{"aud":7,"roles":{"a":1},"exp":"soon","tid":null,"upn":"a\u0007b"}`, tokens.Claims{Upn: "ab"}},
 	} {
 		got, err := tokens.Inspect(jwtOf(tc.claims))

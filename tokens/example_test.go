@@ -41,15 +41,12 @@ func ExampleSource() {
 	}
 
 	// A person signs in, and the source notices.
-	if err := tokens.Adopt(
-		context.Background(),
-		store,
-		app.ChainKey(),
-		secret.New("rt7"),
-		"soc@contoso.test",
-		"contoso",
-		time.Now(),
-	); err != nil {
+	if err := tokens.Adopt(context.Background(), store, app.ChainKey(), tokens.SignIn{
+		Refresh:    secret.New("rt7"),
+		Account:    "soc@contoso.test",
+		TenantName: "contoso",
+		At:         time.Now(),
+	}); err != nil {
 		fmt.Println(err)
 	}
 

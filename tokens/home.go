@@ -57,7 +57,7 @@ func (s *Source) homeToken(ctx context.Context, before dependencies, anew bool) 
 		}
 	}
 
-	a, err := s.redeemAtCustomer(ctx, before, how)
+	a, err := s.redeemAtCustomer(ctx, &attempt{how: how, before: before, anew: anew})
 
 	var e *Error
 	if errors.As(err, &e) && e.Reason == advice.ChainDead {
@@ -81,24 +81,41 @@ func (s *Source) refusedLately(now dependencies) *refusedWith {
 	return nil
 }
 
+// attempt is one sign-in at a customer: some redemptions, each with a newer refresh token
+// than the one before.
+type attempt struct {
+	how    urgency
+	before dependencies
+	// anew: a person wants to see what the service answers now.
+	anew  bool
+	tries int
+	// sent is the chain whose token was sent last, at when.
+	sent Chain
+	at   time.Time
+}
+
 // redeemAtCustomer redeems the newest refresh token at the customer's tenant.
-func (s *Source) redeemAtCustomer(ctx context.Context, before dependencies, how urgency) (Access, error) {
+func (s *Source) redeemAtCustomer(ctx context.Context, a *attempt) (Access, error) {
 	chain, err := s.homeChain(ctx)
 	if err != nil {
 		return Access{}, err
 	}
 
-	for tries := 1; ; tries++ {
-		got, err := s.sendToCustomer(ctx, chain.Refresh, how)
+	for {
+		a.tries++
+		a.sent = chain
+		a.at = s.client.now()
+
+		got, err := s.sendToCustomer(ctx, chain.Refresh, a.how)
 		if err == nil {
 			return s.accept(ctx, chain, got), nil
 		}
 
 		if errors.Is(err, errYielded) {
-			return Access{}, s.refusedLately(before).err
+			return Access{}, s.refusedLately(a.before).err
 		}
 
-		chain, err = s.afterRefusal(ctx, chain, err, tries)
+		chain, err = s.afterRefusal(ctx, a, err)
 		if err != nil {
 			s.noteRefusal(ctx, err)
 			return Access{}, err
@@ -188,7 +205,7 @@ func (s *Source) askHome(ctx context.Context, needed func(Chain) bool) (chain Ch
 
 // afterRefusal decides what a failed redemption at the customer means. It returns the
 // chain to try again with, or the error that it comes to.
-func (s *Source) afterRefusal(ctx context.Context, sent Chain, refused error, tries int) (Chain, error) {
+func (s *Source) afterRefusal(ctx context.Context, a *attempt, refused error) (Chain, error) {
 	var e *Error
 	if !errors.As(refused, &e) || e.Fate == advice.TryAgain || e.Code == loopCode {
 		return Chain{}, refused
@@ -207,13 +224,19 @@ func (s *Source) afterRefusal(ctx context.Context, sent Chain, refused error, tr
 	switch {
 	case e.Scope == advice.ScopeCredential:
 		return Chain{}, e
-	case !chain.Refresh.Equal(sent.Refresh) && tries < mostTries:
+	case a.mayTry(chain):
 		return chain, nil // a person has signed in, or the chain was rotated
 	case !e.mayConcernChain():
 		return Chain{}, e
 	}
 
-	return s.afterAskingHome(ctx, chain, e, tries)
+	return s.afterAskingHome(ctx, chain, a, e)
+}
+
+// mayTry reports whether a chain has another token than the one that was sent, which is
+// worth a try.
+func (a *attempt) mayTry(chain Chain) bool {
+	return !chain.Refresh.Equal(a.sent.Refresh) && a.tries < mostTries
 }
 
 // mayConcernChain reports whether a customer's refusal may be about the chain itself:
@@ -223,13 +246,8 @@ func (e *Error) mayConcernChain() bool {
 }
 
 // afterAskingHome is afterRefusal for what may concern the chain itself.
-func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, tries int) (Chain, error) {
-	chain := sent
-
-	var since time.Time
-	if e.dead {
-		since = s.slot.deadFrom(s.client.now())
-	}
+func (s *Source) afterAskingHome(ctx context.Context, chain Chain, a *attempt, e *Error) (Chain, error) {
+	since := s.homeCountsSince(a, e)
 
 	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
 	if !answered {
@@ -254,14 +272,34 @@ func (s *Source) afterAskingHome(ctx context.Context, sent Chain, e *Error, trie
 		}
 	}
 
-	switch {
-	case homeErr != nil && !acceptedToken(homeErr):
+	if homeErr != nil && !acceptedToken(homeErr) {
 		return Chain{}, homeErr
-	case !chain.Refresh.Equal(sent.Refresh) && tries < mostTries:
+	}
+
+	if !answered {
+		s.slot.check(s.client.now())
+	}
+
+	if a.mayTry(chain) {
 		return chain, nil
 	}
 
 	return Chain{}, e.customersOwn(s.cfg.App)
+}
+
+// homeCountsSince returns from when on a success of the provider's own tenant counts
+// against a customer's refusal. That a token has ended may have become true a moment ago,
+// so home is asked again; but not more than once an hour because of the same customer,
+// nor because of multi-factor authentication, which customers ask for by their own
+// policies.
+func (s *Source) homeCountsSince(a *attempt, e *Error) time.Time {
+	anHourAgo := s.client.now().Add(-homeCounts)
+
+	if a.anew || e.Reason != advice.MFARequired && !s.slot.checkedSince(anHourAgo) {
+		return a.at
+	}
+
+	return anHourAgo
 }
 
 // acceptedToken reports whether a refusal by the provider's own tenant is about something
@@ -322,7 +360,7 @@ func (s *Source) rotateIfDue(ctx context.Context) {
 	}
 
 	_, _, err := s.askHome(ctx, func(c Chain) bool {
-		return c.Dead.IsZero() && c.confirmed(now) >= rotateAfter
+		return c.Dead.IsZero() && now.Sub(c.confirmed()) >= rotateAfter
 	})
 
 	log := s.keeper.endRotation(s.key, now, err)

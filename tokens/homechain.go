@@ -15,7 +15,7 @@ import (
 const rotateAfter = 23 * time.Hour
 
 // homeCounts is how long an answer of the provider's own tenant counts when a customer
-// says that the sign-in has ended.
+// goes on saying that the sign-in has ended, or asks for multi-factor authentication.
 const homeCounts = time.Hour
 
 // homePause is how long the provider's own tenant is left alone after it could not be
@@ -78,9 +78,8 @@ func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
 }
 
 // homeAnswer returns what the chain's own tenant said last about a sign-in, if that still
-// counts; ok is false if it has to be asked. A success that another process had, or this
-// one before a restart, counts too, but not one from before since: when a customer began
-// to say that the sign-in has ended, which may have happened in between.
+// counts; ok is false if it has to be asked. A success counts if it came at or after
+// since; one that another process had, or this one before a restart, counts too.
 func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (err error, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -98,20 +97,18 @@ func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (er
 		return h.err, true
 	}
 
-	age = chain.confirmed(now)
 	contradicted := same && now.Sub(h.contradicted) < homePause
 
-	return nil, contradicted || age < homeCounts && !now.Add(-age).Before(since)
+	return nil, contradicted || !chain.confirmed().Before(since)
 }
 
-// confirmed returns how long ago the chain's own tenant accepted a token of it.
-func (c Chain) confirmed(now time.Time) time.Duration {
-	last := c.Confirmed
-	if c.Refreshed.After(last) {
-		last = c.Refreshed
+// confirmed returns when the chain's own tenant last accepted a token of it.
+func (c Chain) confirmed() time.Time {
+	if c.Refreshed.After(c.Confirmed) {
+		return c.Refreshed
 	}
 
-	return now.Sub(last)
+	return c.Confirmed
 }
 
 // noteContradiction notes that home accepts what a customer calls ended. Hundreds of
@@ -131,7 +128,7 @@ func (k *Keeper) beginRotation(key ChainKey, now time.Time) bool {
 
 	c := k.of(key)
 
-	due := c.known && c.newest.Dead.IsZero() && c.newest.confirmed(now) >= rotateAfter
+	due := c.known && c.newest.Dead.IsZero() && now.Sub(c.newest.confirmed()) >= rotateAfter
 	if !due || c.home.rotating || now.Before(c.home.rotateNotBefore) {
 		return false
 	}

@@ -108,15 +108,10 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 	token(t, s)
 	store.Fail("Save", nil)
 	f.newest = 30
-	if err := tokens.Adopt(
-		t.Context(),
-		store,
-		key,
-		secret.New("rt30"),
-		"",
-		"",
-		c.Now(),
-	); err != nil { // a person signed in
+	if err := tokens.Adopt(t.Context(), store, key, tokens.SignIn{
+		Refresh: secret.New("rt30"),
+		At:      c.Now(),
+	}); err != nil { // a person signed in
 		t.Fatal(err)
 	}
 	c.add(time.Hour)

@@ -21,9 +21,9 @@ type slot struct {
 	looked bool
 	// refused is the last refusal of a customer, with what it depended on.
 	refused *refusedWith
-	// deadSince is when the tenant began to say that the sign-in has ended; zero if it
-	// does not.
-	deadSince time.Time
+	// checked is when home, asked because of this customer's refusal, said that the
+	// sign-in lives.
+	checked time.Time
 	// keepFailed says that the log has it that the store keeps no access token.
 	keepFailed bool
 }
@@ -87,20 +87,6 @@ func (l *slot) put(a Access) {
 	l.access = a
 	l.renewNotBefore = time.Time{}
 	l.refused = nil
-	l.deadSince = time.Time{}
-}
-
-// deadFrom returns when the tenant began to say that the sign-in has ended: now, if it had
-// not said so before.
-func (l *slot) deadFrom(now time.Time) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-
-	if l.deadSince.IsZero() {
-		l.deadSince = now
-	}
-
-	return l.deadSince
 }
 
 // postpone lets the token serve without a renewal until a time.
@@ -142,6 +128,22 @@ func (l *slot) failsAnew() bool {
 	l.keepFailed = true
 
 	return first
+}
+
+// check notes that home was asked because of this customer.
+func (l *slot) check(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	l.checked = now
+}
+
+// checkedSince reports whether check was called since a time.
+func (l *slot) checkedSince(t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return l.checked.After(t)
 }
 
 // refuse remembers a refusal.

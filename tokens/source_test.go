@@ -196,15 +196,10 @@ func TestAutoStaysWithWhatItDecided(t *testing.T) {
 	store := tokenstest.New()
 	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now})
 	token(t, s)
-	if err := tokens.Adopt(
-		t.Context(),
-		store,
-		app(tokens.V2).ChainKey(),
-		secret.New("rt0"),
-		"",
-		"",
-		c.Now(),
-	); err != nil {
+	if err := tokens.Adopt(t.Context(), store, app(tokens.V2).ChainKey(), tokens.SignIn{
+		Refresh: secret.New("rt0"),
+		At:      c.Now(),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	c.add(2 * time.Hour)

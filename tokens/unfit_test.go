@@ -65,7 +65,10 @@ func TestAnUnfitConfiguredRefreshTokenIsNeverSent(t *testing.T) {
 func TestAnUnfitRefreshTokenIsNotAdopted(t *testing.T) {
 	store := tokenstest.New()
 	for _, text := range []string{strings.Repeat("x", secret.MaxToken+1), "rt\x00", "rt\r\n", "rt–"} {
-		err := tokens.Adopt(t.Context(), store, app(tokens.V2).ChainKey(), secret.New(text), "", "", newClock().Now())
+		err := tokens.Adopt(t.Context(), store, app(tokens.V2).ChainKey(), tokens.SignIn{
+			Refresh: secret.New(text),
+			At:      newClock().Now(),
+		})
 		if err == nil || !strings.Contains(err.Error(), "not stored") {
 			t.Errorf("%q: %v", text[:2], err)
 		}

@@ -25,21 +25,31 @@ type acquisition struct {
 	c   *cli
 	set *settings
 
+	file  string
+	every bool
+
 	paste, deviceCode, noBrowser bool
 	port                         int
 	redirectURI, prompt, account string
 	out                          string
 	print, json                  bool
 	timeout                      time.Duration
+
+	// results are those of --all, for --json.
+	results []*acquired
 }
 
 func (c *cli) acquireCommand() *cobra.Command {
 	a := &acquisition{c: c}
 	cmd := &cobra.Command{
-		Use:   "acquire --tenant-id TENANT --client-id CLIENT",
-		Short: "Sign in to a customer's tenant and store the refresh token",
+		Use:   "acquire [NAME | --all] [--tenant-id TENANT | --home-tenant-id HOME]",
+		Short: "Sign in and store the refresh token",
 		Long: "Signs in to a customer's tenant with a user who may see its alerts, stores the refresh token, and " +
-			"tries the API once.\n\n" +
+			"tries the API once. With NAME the settings are those of a tenant of --config; with --all every tenant " +
+			"of it that needs a sign-in has its turn, one after the other.\n\n" +
+			"--home-tenant-id signs in once for all customers, in the provider's own tenant: it says whether the " +
+			"sign-in had multi-factor authentication, and whether customers can be discovered and consented for " +
+			"with it.\n\n" +
 			"Three ways: the browser on this machine (the default; register http://localhost as redirect address); " +
 			"--paste, for a redirect address that is " +
 			"registered but answers elsewhere, such as https://<domain>/SiemMsspConnector; --device-code, with a " +
@@ -49,14 +59,22 @@ func (c *cli) acquireCommand() *cobra.Command {
 			"printed, and the exit code is 4.",
 		Example: "  defenderctl tokens acquire --tenant-id 99999999-8888-7777-6666-555555555555 \\\n" +
 			"      --tenant-name contoso --client-id 11111111-2222-3333-4444-555555555555 \\\n" +
-			"      --client-secret-file /run/secrets/mssp-app --api siem --region eu",
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd.Context()) },
+			"      --client-secret-file /run/secrets/mssp-app --api siem --region eu\n" +
+			"  defenderctl tokens acquire --home-tenant-id aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee \\\n" +
+			"      --client-id 11111111-2222-3333-4444-555555555555 \\\n" +
+			"      --client-secret-file /run/secrets/mssp-app\n" +
+			"  defenderctl tokens acquire --all --config /etc/fluent-bit/fluent-bit.conf",
+		Args: optionalArgument("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args) },
 	}
-	a.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, map[string]string{
+	cmd.ValidArgsFunction = c.names
+	a.set = newSettings(c, cmd, networkKeys, targetKeys, credentialKeys, providerKeys, map[string]string{
 		"tenant_id": "the customer's tenant: GUID (advised) or verified domain", "tenant_name": "label for people " +
 			"(default the tenant id)"})
 	f := cmd.Flags()
+	f.StringVar(&a.file, "config", "", "configuration with NAME, or for --all: conf, YAML or tenants file "+
+		"(default "+defaultConfig+")")
+	f.BoolVar(&a.every, "all", false, "every tenant of --config that needs a sign-in, one after the other")
 	f.BoolVar(&a.noBrowser, "no-browser", false, "only print the address to open")
 	f.IntVar(&a.port, "port", 0, "port to wait on for the browser (default any free one)")
 	f.StringVar(&a.redirectURI, "redirect-uri", "", "redirect address as registered (default http://localhost:PORT/)")
@@ -73,22 +91,35 @@ func (c *cli) acquireCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("device-code", "redirect-uri")
 	cmd.MarkFlagsMutuallyExclusive("device-code", "port")
 	cmd.MarkFlagsMutuallyExclusive("paste", "port")
+	cmd.MarkFlagsMutuallyExclusive("all", "out")
+	cmd.MarkFlagsMutuallyExclusive("all", "print")
 
 	return cmd
 }
 
 // run signs in. Everything that can fail without the person is done before the person is
 // asked.
-func (a *acquisition) run(ctx context.Context) error {
+func (a *acquisition) run(ctx context.Context, args []string) error {
 	listen, err := a.checkFlags()
 	if err != nil {
 		return err
 	}
 
-	t, err := a.tenant(ctx)
+	wanted, err := a.tenants(ctx, args)
 	if err != nil {
 		return err
 	}
+
+	if a.every {
+		return a.runAll(ctx, wanted, listen)
+	}
+
+	return a.runOne(ctx, wanted[0], listen)
+}
+
+// runOne signs in for one tenant.
+func (a *acquisition) runOne(ctx context.Context, wanted chosen, listen loopback) error {
+	t := wanted.Tenant
 
 	client, err := wiring.HTTPClient(t)
 	if err != nil {
@@ -97,7 +128,7 @@ func (a *acquisition) run(ctx context.Context) error {
 
 	app := wiring.Application(t, a.c.log)
 
-	s, err := a.c.open(place{})
+	s, err := a.c.open(wanted.place)
 	if err != nil {
 		return err
 	}
@@ -128,7 +159,11 @@ func (a *acquisition) run(ctx context.Context) error {
 		return err
 	}
 
-	a.tryAPI(ctx, t, client, got.Access, r)
+	if t.HomeTenantID != "" {
+		a.tryHome(ctx, t, client, s, got.Access, r)
+	} else {
+		a.tryAPI(ctx, t, client, got.Access, r)
+	}
 
 	return a.report(got, r)
 }
@@ -180,9 +215,16 @@ func (a *acquisition) signIn(ctx context.Context, request tokens.Client, listen 
 // tenant reads the flags as an input would read its section.
 func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 	keys := config.Map(a.set.given())
+
+	if keys["home_tenant_id"] != "" {
+		if err := homeKeys(keys); err != nil {
+			return config.Tenant{}, err
+		}
+	}
+
 	if keys["tenant_id"] == "" || keys["client_id"] == "" {
-		return config.Tenant{}, usagef("--tenant-id and --client-id are required: the customer's tenant, and the " +
-			"application that the MSSP registered")
+		return config.Tenant{}, usagef("--tenant-id (or --home-tenant-id) and --client-id are required: the " +
+			"customer's tenant, or the provider's own, and the application that the MSSP registered")
 	}
 
 	if err := a.set.credential(ctx, keys); err != nil {
@@ -191,7 +233,12 @@ func (a *acquisition) tenant(ctx context.Context) (config.Tenant, error) {
 
 	keys["grant"] = "refresh_token"
 
-	return a.c.tenant(keys)
+	t, err := a.c.tenant(keys)
+	if err == nil && t.HomeTenantID != "" {
+		t = atHome(t)
+	}
+
+	return t, err
 }
 
 // checkStore returns an error if a token cannot be stored, and otherwise the chain that
@@ -313,8 +360,7 @@ func (a *acquisition) byBrowser(
 		return tokens.Tokens{}, err
 	}
 
-	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
-		"%s\n", request.App.TenantID, attempt.URL())
+	a.c.tell("Sign in with %s. Open this address:\n\n  %s\n", whom(request.App), attempt.URL())
 
 	if !a.noBrowser {
 		defer a.openBrowser(attempt.URL(), callback.Port())()
@@ -376,8 +422,7 @@ func (a *acquisition) byPaste(ctx, person context.Context, request tokens.Client
 	attempt := tokens.NewAuthCode(request, redirect, a.prompt)
 	attempt.LoginHint = a.account
 
-	a.c.tell("Sign in with a user of %s who may see its alerts. Open this address:\n\n  "+
-		"%s\n", request.App.TenantID, attempt.URL())
+	a.c.tell("Sign in with %s. Open this address:\n\n  %s\n", whom(request.App), attempt.URL())
 	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
 
 	for {
@@ -418,9 +463,8 @@ func (a *acquisition) byDevice(ctx context.Context, request tokens.Client) (toke
 		left = left.Round(time.Minute)
 	}
 
-	a.c.tell("Sign in with a user of %s who may see its alerts. On any device, open\n\n  %s\n\nand enter the code  "+
-		"%s  within %s.",
-		request.App.TenantID, d.VerificationURI, d.UserCode, span(left))
+	a.c.tell("Sign in with %s. On any device, open\n\n  %s\n\nand enter the code  %s  within %s.",
+		whom(request.App), d.VerificationURI, d.UserCode, span(left))
 
 	done := a.c.progress(func() string { return "waiting for the code to be entered" })
 	defer done()

@@ -91,6 +91,12 @@ func TestPasteTakesAnAddressARefusalOrABareCode(t *testing.T) {
 // the registered redirect, and types what change makes of the address it ended on.
 func (w *world) paste(change func(*url.URL) string, more ...string) result {
 	w.t.Helper()
+	return w.pasteFor(change, w.acquire("siem", append([]string{"--paste"}, more...)...))
+}
+
+// pasteFor is paste for any command line.
+func (w *world) pasteFor(change func(*url.URL) string, args []string) result {
+	w.t.Helper()
 	in, typed := io.Pipe()
 	watch, errs := io.Pipe()
 	var out, all lockedBuffer
@@ -124,7 +130,7 @@ func (w *world) paste(change func(*url.URL) string, more ...string) result {
 			}()
 		}
 	})
-	code := w.start(w.t.Context(), in, &out, errs, w.acquire("siem", append([]string{"--paste"}, more...)...)...)
+	code := w.start(w.t.Context(), in, &out, errs, args...)
 	errs.Close()
 	watching.Wait() // a write to a pipe ends before its reader has noted it down
 	return result{code, out.String(), all.String()}

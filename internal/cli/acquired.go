@@ -41,6 +41,8 @@ type acquired struct {
 	Problem string `json:"problem,omitempty"`
 	Remedy  string `json:"remedy,omitempty"`
 	Alert   string `json:"alert,omitempty"`
+	// Home is what the sign-in is good for; nil for one in a customer's own tenant.
+	Home *homeReport `json:"home,omitempty"`
 
 	AccessToken  string `json:"access_token,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
@@ -82,8 +84,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 
 	if r.Tid != "" && alert.IsGUID(string(t.TenantID)) && !strings.EqualFold(r.Tid, string(t.TenantID)) {
 		return nil, fmt.Errorf("the token is for tenant %s, not for %s: somebody signed in to the wrong tenant; "+
-			"nothing was stored. Sign in again with a user of the customer's tenant, or a guest "+
-			"there", plain.Text(r.Tid, 64), t.TenantID)
+			"nothing was stored. Sign in again with a user of %s", plain.Text(r.Tid, 64), t.TenantID, whose(t))
 	}
 
 	if a.account != "" && !strings.EqualFold(a.account, r.Account) {
@@ -123,7 +124,13 @@ func (a *acquisition) store(
 	}
 
 	for {
-		err := tokens.Adopt(context.WithoutCancel(ctx), s.Tokens(), key, got.Refresh, r.Account, name, a.c.Now())
+		err := tokens.Adopt(context.WithoutCancel(ctx), s.Tokens(), key, tokens.SignIn{
+			Refresh:    got.Refresh,
+			Account:    r.Account,
+			TenantName: name,
+			Home:       t.HomeTenantID != "",
+			At:         a.c.Now(),
+		})
 		if err == nil {
 			break
 		}
@@ -141,7 +148,7 @@ func (a *acquisition) store(
 	}
 
 	r.Stored = true
-	r.DataDir, _ = a.c.dir("")
+	r.DataDir = t.DataDir
 
 	return nil
 }
@@ -259,11 +266,14 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		r.AccessToken, r.RefreshToken = got.Access.Token.Reveal(), got.Refresh.Reveal()
 	}
 
-	if a.json {
+	switch {
+	case a.json && a.every:
+		a.results = append(a.results, r)
+	case a.json:
 		if err := printJSON(w, r); err != nil {
 			return err
 		}
-	} else {
+	default:
 		if a.print {
 			fmt.Fprintf(w, "access_token: %s\nrefresh_token: %s\n", r.AccessToken, r.RefreshToken)
 			w = a.c.Err
@@ -284,8 +294,10 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		row("access token", "for %s in tenant %s, until %s", orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp)
 		row("permissions", "%s", orNone(append(append([]string{}, r.Scp...), r.Roles...)))
 
-		switch r.Answer {
-		case "ok":
+		switch {
+		case r.Home != nil:
+			r.Home.print(row)
+		case r.Answer == "ok":
 			row("API "+r.API, "answers; %s", r.Alert)
 		default:
 			row("API "+r.API, "%s", r.Problem)

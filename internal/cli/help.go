@@ -19,6 +19,18 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// optionalArgument refuses more than one argument, which the command's line of use calls
+// name.
+func optionalArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return fmt.Errorf("%s takes one %s; %s is one too many", cmd.CommandPath(), name, plain.Quoted(args[1]))
+		}
+
+		return nil
+	}
+}
+
 // oneArgument refuses any number of arguments but one, which the command's line of use
 // calls name.
 func oneArgument(name string) cobra.PositionalArgs {

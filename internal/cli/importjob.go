@@ -415,7 +415,11 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 		return r, err
 	}
 
-	if err := tokens.Adopt(ctx, s.Tokens(), key, j.refresh, "", j.keys["tenant_name"], c.Now()); err != nil {
+	if err := tokens.Adopt(ctx, s.Tokens(), key, tokens.SignIn{
+		Refresh:    j.refresh,
+		TenantName: j.keys["tenant_name"],
+		At:         c.Now(),
+	}); err != nil {
 		return r, err
 	}
 

@@ -16,6 +16,8 @@ var overrides = []string{
 	"proxy",
 	"client_secret_file",
 	"client_certificate_file",
+	"graph_url",
+	"partner_url",
 }
 
 // override puts what the flags say in place of what a configuration says about a
@@ -71,6 +73,10 @@ func take(t *config.Tenant, read config.Tenant, keys config.Map) {
 			t.APIURL, t.Endpoint.APIURL = read.APIURL, read.APIURL
 		case "resource":
 			t.Resource, t.Endpoint.Resource = read.Resource, read.Resource
+		case "graph_url":
+			t.GraphURL = read.GraphURL
+		case "partner_url":
+			t.PartnerURL = read.PartnerURL
 		case "ca_file":
 			t.CAFile = read.CAFile
 		case "proxy":

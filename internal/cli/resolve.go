@@ -269,17 +269,7 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 		dir = ""
 	}
 
-	if api == string(alert.Graph) {
-		api = "" // the default
-	}
-
-	app.Acquire = tokens.AcquireCommand(
-		i.Key.TenantID,
-		i.Key.ClientID,
-		"--tenant-name",
-		i.Chain.TenantName,
-		"--api",
-		api,
+	reach := []string{
 		"--cloud",
 		cloudName,
 		"--login-url",
@@ -288,7 +278,21 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 		dir,
 		"--key-file",
 		c.keyPath(""),
-	)
+	}
+
+	if i.Chain.Home {
+		app.Home = i.Key.TenantID
+		app.Acquire = tokens.AcquireHomeCommand(i.Key.TenantID, i.Key.ClientID, reach...)
+
+		return app
+	}
+
+	if api == string(alert.Graph) {
+		api = "" // the default
+	}
+
+	what := []string{"--tenant-name", i.Chain.TenantName, "--api", api}
+	app.Acquire = tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, slices.Concat(what, reach)...)
 
 	return app
 }

@@ -503,8 +503,10 @@ func (v *view) statuses(ctx context.Context) (map[alert.UnitKey]store.Status, er
 }
 
 // chainOf returns the key of the chain by which a unit is read, if it is read with one.
-func chainOf(unit alert.UnitKey, clientID alert.ClientID) tokens.ChainKey {
-	return tokens.NewChainKey(unit.LoginHost, string(unit.TenantID), string(clientID))
+func chainOf(unit alert.UnitKey, st store.Status) tokens.ChainKey {
+	signedInAt := cmp.Or(st.HomeTenantID, unit.TenantID)
+
+	return tokens.NewChainKey(unit.LoginHost, string(signedInAt), string(st.ClientID))
 }
 
 // apiOf returns the API that inputs read with a chain; empty if that is not known, or
@@ -518,7 +520,7 @@ func (v *view) apiOf(ctx context.Context, key tokens.ChainKey) string {
 	api := ""
 
 	for unit, st := range statuses {
-		if key != chainOf(unit, st.ClientID) {
+		if key != chainOf(unit, st) {
 			continue
 		}
 

@@ -191,7 +191,7 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 		r.State = health.Stale
 	}
 
-	chain := chainOf(key, st.ClientID)
+	chain := chainOf(key, st)
 
 	for _, i := range chains {
 		if i.Key == chain {

@@ -19,10 +19,12 @@ import (
 
 // listed is a stored chain, as --json prints it.
 type listed struct {
-	TenantID  string  `json:"tenant_id"`
-	Tenant    string  `json:"tenant"`
-	ClientID  string  `json:"client_id"`
-	LoginHost string  `json:"login_host"`
+	TenantID  string `json:"tenant_id"`
+	Tenant    string `json:"tenant"`
+	ClientID  string `json:"client_id"`
+	LoginHost string `json:"login_host"`
+	// Home says that customers are reached with it: it is the provider's own sign-in.
+	Home      bool    `json:"home"`
 	Account   string  `json:"account"`
 	Obtained  *string `json:"obtained"`
 	Refreshed *string `json:"refreshed"`
@@ -113,6 +115,7 @@ func (c *cli) listed(ctx context.Context, s *view, chains []store.ChainInfo) []l
 			Tenant:    cmp.Or(i.Chain.TenantName, i.Key.TenantID),
 			ClientID:  i.Key.ClientID,
 			LoginHost: i.Key.LoginHost,
+			Home:      i.Chain.Home,
 			Account:   i.Chain.Account,
 			Obtained:  moment(i.Chain.Obtained),
 			Refreshed: moment(i.Chain.Refreshed),
@@ -135,7 +138,7 @@ func (c *cli) printChains(chains []store.ChainInfo) {
 		state, _ := c.stateOf(i, "")
 		rows = append(rows, []string{
 			i.Key.TenantID,
-			cmp.Or(i.Chain.TenantName, "-"),
+			nameOf(i.Chain),
 			i.Key.ClientID,
 			i.Chain.Account,
 			age(i.Chain.Obtained, c.Now()),
@@ -148,6 +151,18 @@ func (c *cli) printChains(chains []store.ChainInfo) {
 	// On a narrow terminal these columns are shortened, in this order. The tenant id
 	// comes last, since it is there to be copied; the state is never shortened.
 	table(c.Out, header, rows, 2, 3, 1, 0)
+}
+
+// nameOf returns the label of a chain for a table. The provider's own sign-in is marked.
+func nameOf(c tokens.Chain) string {
+	switch {
+	case !c.Home:
+		return cmp.Or(c.TenantName, "-")
+	case c.TenantName == "":
+		return "home"
+	}
+
+	return c.TenantName + " (home)"
 }
 
 // names completes NAME from the store.

@@ -23,7 +23,7 @@ func TestAdviceFitsWhatWasGiven(t *testing.T) {
 		"a port that is none": {[]string{"--redirect-uri", "http://localhost:99999/"}, 2,
 			"99999 is no port", "--port"},
 		"a prompt that is none":      {[]string{"--prompt", "zz"}, 2, "--prompt", ""},
-		"an argument":                {[]string{"extra"}, 2, "takes no arguments", "unknown command"},
+		"an argument":                {[]string{"extra"}, 2, "does not go with", "unknown command"},
 		"a region of another API":    {[]string{"--api", "siem", "--region", "swa"}, 2, "us, eu, uk", "swa, "},
 		"a region where there isn't": {[]string{"--region", "eu"}, 2, "remove region", "swa"},
 		"seconds without a unit":     {[]string{"--timeout", "1", "--no-browser"}, 1, "within 1s", ""},

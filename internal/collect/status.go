@@ -28,6 +28,7 @@ func (b *board) begin(cfg UnitConfig, clock func() time.Time) {
 	b.shown = store.Status{
 		TenantName:        cfg.Name,
 		ClientID:          cfg.ClientID,
+		HomeTenantID:      cfg.HomeTenantID,
 		State:             health.Starting,
 		Since:             now,
 		EffectiveInterval: cfg.PollInterval,

@@ -23,7 +23,9 @@ type UnitConfig struct {
 	Key      alert.UnitKey
 	Name     string // the tenant's label, for people
 	ClientID alert.ClientID
-	Tag      string // empty: the input's own
+	// HomeTenantID is the tenant whose sign-in reaches this one; empty: its own.
+	HomeTenantID alert.TenantID
+	Tag          string // empty: the input's own
 
 	PollInterval   time.Duration
 	Lookback       time.Duration

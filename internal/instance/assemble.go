@@ -170,6 +170,7 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 		Key:            t.Unit(),
 		Name:           t.TenantName,
 		ClientID:       t.ClientID,
+		HomeTenantID:   t.HomeTenantID,
 		Tag:            t.Tag,
 		PollInterval:   t.PollInterval,
 		Lookback:       t.Lookback,

@@ -27,10 +27,16 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 			"; ask for new ones, with auto-extend")
 	}
 
+	// Many tenants may have a sign-in, or a certificate, in common.
+	said := map[string]bool{}
+
 	for _, t := range s.tenants() {
 		known := s.forecasts(ctx, t, now)
 		for _, f := range []tokens.Forecast{known.chain, known.credential} {
-			if f.Soon && !f.Ended {
+			text := f.Text + f.Remedy
+			if f.Soon && !f.Ended && !(t.HomeTenantID != "" && said[text]) {
+				said[text] = true
+
 				logs.Tenant(s.log, t.TenantName).Warn(f.Text + "; " + f.Remedy)
 			}
 		}

@@ -40,7 +40,9 @@ type Seen struct {
 type Status struct {
 	TenantName string
 	ClientID   alert.ClientID
-	State      health.State
+	// HomeTenantID is the tenant whose sign-in reaches the unit's; empty: its own.
+	HomeTenantID alert.TenantID `json:",omitempty"`
+	State        health.State
 	health.Trouble
 	Since                   time.Time
 	LastSuccess, LastAlert  time.Time

@@ -19,11 +19,15 @@ const DefaultDataDir = "/var/lib/defender"
 // the way to the service is in it, unless it has its default.
 func acquireCommand(t config.Tenant) string {
 	usual, _ := cloud.Lookup(t.Cloud, t.API, t.Region) // where it knows no host, api_url is one's own
-	reach := []string{
-		"--cloud",
-		unless(string(t.Cloud), string(cloud.Commercial)),
-		"--login-url",
-		unless(t.LoginURL, usual.LoginURL),
+	cloudName := unless(string(t.Cloud), string(cloud.Commercial))
+	loginURL := unless(t.LoginURL, usual.LoginURL)
+	credential := []string{
+		"--client-secret-file",
+		absolute(t.ClientSecretFile),
+		"--client-certificate-file",
+		absolute(t.ClientCertificateFile),
+	}
+	machine := []string{
 		"--ca-file",
 		absolute(t.CAFile),
 		"--proxy",
@@ -33,15 +37,13 @@ func acquireCommand(t config.Tenant) string {
 		"--key-file",
 		absolute(t.KeyFile),
 	}
-	credential := []string{
-		"--client-secret-file",
-		absolute(t.ClientSecretFile),
-		"--client-certificate-file",
-		absolute(t.ClientCertificateFile),
-	}
 
 	if t.HomeTenantID != "" {
 		hosts := []string{
+			"--cloud",
+			cloudName,
+			"--login-url",
+			loginURL,
 			"--graph-url",
 			unless(t.GraphURL, cloud.GraphURL(t.Cloud)),
 			"--partner-url",
@@ -51,7 +53,7 @@ func acquireCommand(t config.Tenant) string {
 		return tokens.AcquireHomeCommand(
 			string(t.HomeTenantID),
 			string(t.ClientID),
-			slices.Concat(credential, hosts, reach)...,
+			slices.Concat(credential, hosts, machine)...,
 		)
 	}
 
@@ -59,8 +61,12 @@ func acquireCommand(t config.Tenant) string {
 	api := []string{
 		"--api",
 		unless(string(t.API), string(alert.Graph)),
+		"--cloud",
+		cloudName,
 		"--region",
 		t.Region,
+		"--login-url",
+		loginURL,
 		"--api-url",
 		unless(t.APIURL, usual.APIURL),
 		"--resource",
@@ -70,7 +76,7 @@ func acquireCommand(t config.Tenant) string {
 	return tokens.AcquireCommand(
 		string(t.TenantID),
 		string(t.ClientID),
-		slices.Concat(name, credential, api, reach)...,
+		slices.Concat(name, credential, api, machine)...,
 	)
 }
 

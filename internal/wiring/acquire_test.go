@@ -20,7 +20,7 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 		"cloud":    {config.Map{"cloud": "gcchigh", "tenant_name": "Contoso & Sons"}, " --tenant-name 'Contoso & Sons' --cloud gcchigh"},
 		"addresses": {config.Map{"api": "siem", "login_url": "https://login.example.test",
 			"api_url": "https://api.example.test:8443", "resource": "https://r.example.test"},
-			" --api siem --api-url https://api.example.test:8443 --resource https://r.example.test --login-url https://login.example.test"},
+			" --api siem --login-url https://login.example.test --api-url https://api.example.test:8443 --resource https://r.example.test"},
 		"own addresses that are the default ones": {config.Map{"login_url": "https://login.microsoftonline.com",
 			"api_url": "https://graph.microsoft.com"}, ""},
 		"the data directory": {config.Map{"data_dir": "/srv/my data"}, " --data-dir '/srv/my data'"},
@@ -45,8 +45,8 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 
 func TestTheHomeAcquireCommandIsTheSameForEveryCustomer(t *testing.T) {
 	const want = "defenderctl tokens acquire --home-tenant-id aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee " +
-		"--client-id 11111111-2222-4333-8444-555555555555 --graph-url http://localhost:81 " +
-		"--partner-url http://localhost:82 --login-url https://login.example.test"
+		"--client-id 11111111-2222-4333-8444-555555555555 --login-url https://login.example.test " +
+		"--graph-url http://localhost:81 --partner-url http://localhost:82"
 
 	for _, api := range []string{"graph", "endpoint", "incidents"} {
 		in, _, err := config.FromPlugin(config.Map{

@@ -86,8 +86,11 @@ func (p Parts) HomeSource(chains tokens.ChainStore, resource string) (*tokens.So
 	}
 
 	home := p
-	home.Tenant.TenantID = p.Tenant.HomeTenantID
-	home.Tenant.TenantName = string(p.Tenant.HomeTenantID)
+	if p.Tenant.TenantID != p.Tenant.HomeTenantID {
+		home.Tenant.TenantID = p.Tenant.HomeTenantID
+		home.Tenant.TenantName = "" // a customer's does not fit
+	}
+
 	home.Tenant.Resource = resource
 	home.Tenant.Endpoint.V1 = false
 
