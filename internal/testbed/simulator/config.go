@@ -173,8 +173,8 @@ type Tenant struct {
 	Forbidden bool
 	// NoRole customers give the provider access tokens without a permission.
 	NoRole bool
-	// Guest says that the provider's user is also a guest here: AADSTS50020, since a
-	// guest and GDAP exclude each other.
+	// Guest says that the provider's user is a guest here, who may read alerts. With a
+	// relationship it is AADSTS50020: a guest and GDAP exclude each other.
 	Guest bool
 	// NoMFA makes sign-ins one without multi-factor authentication: their tokens lack
 	// the claim, customers refuse them (AADSTS50076) and so does Partner Center.

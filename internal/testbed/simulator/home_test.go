@@ -172,8 +172,12 @@ func TestACustomersSettingsDecide(t *testing.T) {
 		"no permission has consent": {func(p provider, id string) {
 			p.SetApp(id, p.app.ClientID, func(a *simulator.App) { a.Scopes = []string{} })
 		}, 65001, ok, 0},
-		"the relationship ended":            {provider.end, 50020, 401, 0},
-		"the user is a guest too":           {set(func(t *simulator.Tenant) { t.Guest = true }), 50020, 401, 0},
+		"the relationship ended":  {provider.end, 50020, 401, 0},
+		"the user is a guest too": {set(func(t *simulator.Tenant) { t.Guest = true }), 50020, 401, 0},
+		"a guest without a relationship": {func(p provider, id string) {
+			p.EndRelationships(id)
+			p.SetTenant(id, func(t *simulator.Tenant) { t.Guest = true })
+		}, 0, ok, ok},
 		"the tenant is gone":                {func(p provider, id string) { p.SetTenantGone(id, true) }, 90002, 403, 0},
 		"Defender's own roles":              {set(func(t *simulator.Tenant) { t.Forbidden = true }), 0, 403, 403},
 		"the token has no permission":       {set(func(t *simulator.Tenant) { t.NoRole = true }), 0, 403, 403},
