@@ -1,10 +1,12 @@
 package endtoend
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -136,11 +138,15 @@ func (h *homeRig) all(tenants []simulator.Tenant, status, reason string) time.Du
 	return time.Since(began)
 }
 
-// chain fails the test when the sign-in service was asked too often, for a token that
-// has no place there, or again with one that it had declared dead.
-func (h *homeRig) chain(rotations int) {
+// chain fails the test when the input asked the sign-in service too often, for a token
+// that has no place there, or again with one that it had declared dead. What the command
+// line asked at home meanwhile does not count.
+func (h *homeRig) chain(rotations int, commands ...string) {
 	h.t.Helper()
 	ledger, stats := h.sim.TokenRequests(), h.sim.Requests()
+	if len(commands) > 0 {
+		ledger = slices.DeleteFunc(ledger, func(r simulator.TokenRequest) bool { return r.Home })
+	}
 	if n := ledger.MostWithin(time.Second); n > 5 {
 		h.t.Errorf("%d token requests within a second", n)
 	}
@@ -250,6 +256,61 @@ func TestWhatCustomersRefuseIsNamedAndStopsNoOther(t *testing.T) {
 	})
 }
 
+// acquire signs in at home with the command line, beside the running input.
+func (h *homeRig) acquire() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, setup.CLI(h.t), "tokens", "acquire", "--device-code",
+		"--home-tenant-id", h.home.ID,
+		"--client-id", h.app.ClientID,
+		"--login-url", h.sim.LoginURL(),
+		"--graph-url", h.sim.APIURL(simulator.Graph),
+		"--partner-url", h.sim.APIURL(simulator.Partner),
+		"--data-dir", h.data)
+	cmd.Env = append(os.Environ(), "DEFENDER_CLIENT_SECRET="+h.app.Secret)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.t.Fatalf("tokens acquire: %v\n%s", err, out)
+	}
+}
+
+func TestANewSignInAtHomeBringsAllCustomersBack(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		h := r.provide(setup.Size(15, 300), 3)
+		h.mustStart(h.input())
+		h.complete(3*time.Minute, h.customers, "graph")
+
+		h.sim.RevokeRefreshTokens(h.home.ID, 50173)
+		for _, c := range append(h.customers, h.home) {
+			h.sim.EndAccessTokens(c.ID)
+		}
+		named := h.all(h.customers, "failing", "chain_dead")
+		var lines []string
+		for _, l := range h.host.Logs() {
+			if !l.Core && l.Level <= flbhost.LevelWarn && strings.Contains(l.Text, "50173") {
+				lines = append(lines, l.Text)
+			}
+		}
+		if len(lines) != 1 {
+			t.Errorf("%d lines about the chain's death:\n%s", len(lines), strings.Join(lines, "\n"))
+		}
+
+		h.acquire()
+		h.grow(h.customers)
+		back := h.all(h.customers, "ok", "")
+		if back > time.Minute {
+			t.Errorf("the last customer was back after %v", back)
+		}
+		h.complete(time.Minute, h.customers, "graph")
+		h.stop()
+		h.chain(0, "tokens acquire")
+		h.accounts(h.customers, "graph")
+		noSecrets(t, h.rig)
+		t.Logf("%d customers: named after %v, back after %v", len(h.customers), named.Round(time.Second),
+			back.Round(time.Second))
+	})
+}
+
 func TestSIGKILLAroundTheHomeRotationNeverLosesTheChain(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		rng := rand.New(rand.NewPCG(3, 4))
@@ -286,5 +347,90 @@ func TestSIGKILLAroundTheHomeRotationNeverLosesTheChain(t *testing.T) {
 		}
 		t.Logf("%d kills; answers at home %d, refused %v", kills, len(h.sim.TokenRequests().Redeemed(true)),
 			slices.Collect(maps.Keys(h.sim.Requests().Refused)))
+	})
+}
+
+// discovering writes a tenants file that names no tenant. Each call writes another
+// comment, since a changed file makes the input ask for the customers at once.
+func (h *homeRig) discovering() {
+	h.write(fmt.Sprintf("# %v\ndiscover:\n  from: gdap\n  every: 1m\n  defaults:\n    tag: defender.{tenant_name}\n", time.Now()))
+}
+
+// lists waits until the provider's customers were asked for again. In the long form
+// that is when `every` says so.
+func (h *homeRig) lists() {
+	h.t.Helper()
+	before := h.sim.Requests().Count["discovery"]
+	if !setup.Long() {
+		h.discovering()
+	}
+	h.until("a list of the customers", 2*time.Minute, func() bool {
+		return h.sim.Requests().Count["discovery"] > before
+	})
+}
+
+// lines counts the lines of the log with a text.
+func (h *homeRig) lines(text string) (n int) {
+	for _, l := range h.host.Logs() {
+		if !l.Core && strings.Contains(l.Text, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTheInputFollowsTheProvidersCustomers(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		h := r.provide(setup.Size(6, 50), 5)
+		h.discovering()
+		h.mustStart(h.input())
+		h.complete(3*time.Minute, h.customers, "graph")
+
+		changed := h.lines("the list of customers has changed")
+		faults := []string{
+			"vanish:api=discovery", "cut:api=discovery;at=0.5", "500:api=discovery", "junk:api=discovery;kind=json",
+		}
+		for _, faults := range faults[:setup.Size(0, 4)] { // the tests of instance have them every day
+			if err := h.sim.SetFaults(faults); err != nil {
+				t.Fatal(err)
+			}
+			h.lists()
+		}
+		if err := h.sim.SetFaults(""); err != nil {
+			t.Fatal(err)
+		}
+		h.grow(h.customers)
+		h.complete(time.Minute, h.customers, "graph")
+		if n := h.lines("the list of customers has changed"); n != changed {
+			t.Errorf("a list that failed changed the tenants: %d", n-changed)
+		}
+
+		app := simulator.App{ClientID: h.app.ClientID, Scopes: simulator.SecurityPermissions(), Roles: []string{}}
+		added := simulator.Tenant{
+			ID:        "77777777-0000-4000-8000-000000000001",
+			Name:      "adventure",
+			Apps:      []simulator.App{app},
+			Generated: 5,
+		}
+		if err := h.sim.AddCustomer(added); err != nil {
+			t.Fatal(err)
+		}
+		h.lists()
+		h.complete(2*time.Minute, []simulator.Tenant{added}, "graph")
+
+		ended := h.customers[:1]
+		began := time.Now()
+		h.sim.EndRelationships(ended[0].ID)
+		h.all(ended, "failing", "gdap_ended")
+		named := time.Since(began)
+		if setup.Long() {
+			h.lists()
+		}
+		h.grow(h.customers[1:])
+		h.complete(time.Minute, h.customers[1:], "graph")
+		h.stop()
+		h.accounts(append(slices.Clone(h.customers), added), "graph")
+		noSecrets(t, h.rig)
+		t.Logf("%d customers, one added, one ended and named after %v", len(h.customers), named.Round(time.Millisecond))
 	})
 }
