@@ -111,6 +111,44 @@ func TestARestartDoesNotForgetWhenAlertsLastCame(t *testing.T) {
 	})
 }
 
+func TestWhatAUnitDoesIsCountedAndADaySurvivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 44)
+		begin := time.Now()
+		r.api.add("0", begin.Add(-2*time.Minute), begin)
+		tenant := r.start()
+		if err := r.in.Ready(t.Context()); err == nil {
+			t.Error("ready before a poll")
+		}
+		time.Sleep(10 * time.Minute)
+		if err := r.in.Ready(t.Context()); err != nil {
+			t.Errorf("not ready after a poll: %v", err)
+		}
+		r.api.fail = func(int) error {
+			return &defender.Error{Fault: advice.Fault{Reason: advice.RoleMissing, Fate: advice.NeedsFix}, Status: 403}
+		}
+		time.Sleep(10 * time.Minute)
+
+		u := r.in.Measure()[0]
+		polls, delays := u.Polls.Count(), u.Delays.Count()
+		if polls != u.Status.Polls || polls < 10 || delays != 1 || u.Delays.Sum < 119 || u.Delays.Sum > 300 {
+			t.Errorf("%d polls, shown are %d; delay %v", polls, u.Status.Polls, u.Delays)
+		}
+		if u.Errors[advice.RoleMissing] != u.Status.Errors || u.Status.Errors == 0 {
+			t.Errorf("errors %v, shown are %d", u.Errors, u.Status.Errors)
+		}
+		r.stop()
+
+		r.start()
+		time.Sleep(time.Minute)
+		after := r.in.Measure()[0].Status
+		if tenant.snapshot().Hours.IsZero() || after.Hours != tenant.snapshot().Hours {
+			t.Errorf("the hours were %v and are %v after a restart", tenant.snapshot().Hours, after.Hours)
+		}
+		r.stop()
+	})
+}
+
 // The service's refusal names an OAuth error; what is remembered of a dead token is its
 // code alone.
 func TestADeadTokenIsOneCauseWhetherRefusedOrRemembered(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -487,5 +488,29 @@ func TestSkewIsToldTheServersTime(t *testing.T) {
 		if got := server.Sub(local); got != -10*time.Minute {
 			t.Errorf("%d: %v", status, got)
 		}
+	}
+}
+
+func TestEveryRequestIsCountedByItsAnswer(t *testing.T) {
+	var answers []int
+	codes := []int{http.StatusUnauthorized, http.StatusServiceUnavailable}
+	reader, _ := fake(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) {
+		if len(codes) == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(codes[0])
+		codes = codes[1:]
+	}, func(s *Settings) {
+		s.Answered = func(status int) { answers = append(answers, status) }
+		s.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	})
+	for range 2 {
+		if reader.Read(t.Context(), Window{Now: tick.FromTime(start)}, newBasket(t, alert.Graph)) == nil {
+			t.Error("it was read")
+		}
+	}
+	want := []int{http.StatusUnauthorized, http.StatusServiceUnavailable, 0}
+	if len(answers) < 3 || !slices.Equal(answers[:3], want) {
+		t.Errorf("counted %v, want %v", answers, want)
 	}
 }

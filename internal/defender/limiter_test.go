@@ -201,3 +201,31 @@ func TestThrottlingWithoutATimeHoldsLongerAndLonger(t *testing.T) {
 		t.Error("a fault of the service is no throttling")
 	}
 }
+
+func TestTheTimeOfThrottlingIsCountedOnce(t *testing.T) {
+	l, c := virtual()
+	expect := func(want time.Duration) {
+		t.Helper()
+		if got := l.Throttled(); got != want {
+			t.Errorf("throttled for %v, want %v", got, want)
+		}
+	}
+
+	expect(0)
+	l.Hold(c.Now().Add(-time.Minute)) // over already
+	expect(0)
+	l.Hold(c.Now().Add(10 * time.Second))
+	expect(0) // none of it has passed
+	c.Advance(4 * time.Second)
+	expect(4 * time.Second)
+	l.Hold(c.Now().Add(20 * time.Second)) // overlaps with the first
+	l.Hold(c.Now().Add(time.Second))      // changes nothing
+	c.Advance(time.Minute)
+	expect(24 * time.Second)
+	l.Hold(c.Now().Add(time.Second))
+	c.Advance(time.Minute)
+	expect(25 * time.Second)
+	if (*Limiter)(nil).Throttled() != 0 {
+		t.Error("no limiter throttles")
+	}
+}

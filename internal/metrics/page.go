@@ -253,7 +253,7 @@ var columns = []struct{ title, order, class string }{
 	{"State", "state", "state"},
 	{"Last alert", "alert", "last"},
 	{"Lag", "lag", "lag"},
-	{"Alerts in 24 hours", "alerts", "chart"},
+	{"Alerts, 24 h", "alerts", "chart"},
 	{"What is wrong, and what to do", "", "problem"},
 	{"Sign-in ends", "ends", "ends"},
 }
@@ -321,8 +321,9 @@ func (m *markup) row(r *row, now time.Time) {
 	}
 
 	if id := string(r.Key.TenantID); id != r.Status.TenantName {
-		m.raw(` · `)
+		m.raw(` <span class="id">`)
 		m.text(id)
+		m.raw(`</span>`)
 	}
 
 	m.raw(`</span></th><td class="state" data-label="State"><span class="badge">`, stateTitle(r),
@@ -335,7 +336,7 @@ func (m *markup) row(r *row, now time.Time) {
 	m.raw(`</span></td><td class="last" data-label="Last alert">`)
 	m.ago(r.Status.LastAlert, now)
 	m.raw(`</td><td class="lag" data-label="Lag">`, span(time.Duration(r.Status.LagSeconds*float64(time.Second))),
-		`</td><td class="chart" data-label="Alerts in 24 hours">`)
+		`</td><td class="chart" data-label="Alerts, 24 h">`)
 	m.chart(r, now)
 	m.raw(`</td><td class="problem" data-label="What is wrong">`)
 	m.problem(r)
@@ -347,7 +348,7 @@ func (m *markup) row(r *row, now time.Time) {
 // stateTitle returns a state as the page names it.
 func stateTitle(r *row) string {
 	if r.urgency == soon {
-		return "ok, look soon"
+		return "look soon"
 	}
 
 	return views[r.urgency].title
@@ -363,14 +364,14 @@ func (m *markup) problem(r *row) {
 	if p.Reason != "" {
 		m.raw(`<b>`)
 		m.text(reasonTitle(p.Reason))
-		m.raw(`</b> `)
+		m.raw(`:</b> `)
 	}
 
-	m.text(p.Message)
+	m.prose(p.Message)
 
 	if p.Remedy != "" {
 		m.raw(`<span class="remedy"><span class="unseen">What to do: </span>`)
-		m.text(p.Remedy)
+		m.prose(p.Remedy)
 		m.raw(`</span>`)
 	}
 
@@ -378,6 +379,23 @@ func (m *markup) problem(r *row) {
 		m.raw(`<span class="minor trace">`)
 		m.text(p.Trace)
 		m.raw(`</span>`)
+	}
+}
+
+// prose writes a sentence in which names of keys stand between grave accents.
+func (m *markup) prose(s string) {
+	parts := strings.Split(plain.Text(s, mostText), "`")
+	for i, part := range parts {
+		name := i%2 == 1 && i < len(parts)-1
+
+		switch {
+		case name:
+			m.raw(`<code>`, escapes.Replace(part), `</code>`)
+		case i%2 == 1: // an accent without another one
+			m.raw("`", escapes.Replace(part))
+		default:
+			m.raw(escapes.Replace(part))
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -288,6 +289,95 @@ func TestNetHTTPsOwnLinesGoToTheLog(t *testing.T) {
 	} {
 		if !strings.Contains(lines.String(), want) {
 			t.Errorf("no %s in %s", want, lines.String())
+		}
+	}
+}
+
+func TestIdleAndSlowClientsCostLittle(t *testing.T) {
+	const idle = 1100
+	src := &fixed{units: crowd(1000, time.Now())}
+	address, l := serveBounded(t, Settings{}, src)
+
+	for i := range idle {
+		c := dial(t, address)
+		if i%3 == 0 {
+			if _, err := fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if res, _ := get(t, address, "/", "", ""); res.StatusCode != 200 {
+		t.Fatalf("beside %d idle connections: %d", idle, res.StatusCode)
+	}
+
+	// All connections but one are taken by clients that ask for a page as it is, and read
+	// nothing.
+	before := heap()
+	for i := range maxConnections - 1 {
+		c := dial(t, address)
+		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+		path := []string{"/", "/metrics", "/api/status"}[i%3]
+		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+		l.waitBusy(i + 1)
+	}
+	for _, path := range []string{"/", "/metrics", "/api/status", "/healthz", "/readyz"} {
+		if res, body := get(t, address, path, "", ""); res.StatusCode != 200 || body == "" {
+			t.Errorf("%s beside slow readers: %d", path, res.StatusCode)
+		}
+	}
+	if more := heap() - before; more > 16<<20 {
+		t.Errorf("%d slow readers take %d MB", maxConnections-1, more>>20)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) > maxConnections {
+		t.Errorf("%d connections are open", len(l.open))
+	}
+}
+
+// heap returns how much memory is in use, in bytes.
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapInuse)
+}
+
+func TestAnAnswerIsCompressedForThoseWhoUnpackIt(t *testing.T) {
+	address := serve(t, Settings{}, &fixed{units: crowd(300, time.Now())})
+	asIs := &http.Transport{DisableCompression: true}
+	defer asIs.CloseIdleConnections()
+	for accepted, packed := range map[string]bool{
+		"":                    false,
+		"identity":            false,
+		"gzip":                true,
+		"deflate, gzip;q=1.0": true,
+		"br, GZIP;q=0.5":      true,
+		"gzip;q=0":            false,
+		"gzip; q=0.0, *":      false,
+		"xgzip":               false,
+	} {
+		req, err := http.NewRequest(http.MethodGet, "http://"+address+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept-Encoding", accepted)
+		res, err := asIs.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || int(res.ContentLength) != len(body) || (res.Header.Get("Content-Encoding") == "gzip") != packed {
+			t.Errorf("%q: %v, %d bytes of %d, %v", accepted, err, len(body), res.ContentLength, res.Header)
+		}
+		if !packed && !strings.HasSuffix(string(body), "</html>") {
+			t.Errorf("%q: the page ends in %q", accepted, body[len(body)-20:])
 		}
 	}
 }

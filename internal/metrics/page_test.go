@@ -1,0 +1,318 @@
+package metrics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
+	"fluent-bit-defender/internal/secret"
+)
+
+// get asks for a path, by a host name and with an Authorization header unless they are
+// empty.
+func get(t *testing.T, address, path, host, authorization string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// shown returns the page about some units, as it is at noon.
+func shown(t *testing.T, query string, units ...measure.Unit) string {
+	t.Helper()
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	m := &markup{to: &b}
+	m.page(&snapshot{at: noon, units: units}, choiceOf(values))
+	if m.err != nil {
+		t.Fatal(m.err)
+	}
+	return b.String()
+}
+
+// rowNames returns the names in a page, in its order.
+func rowNames(page string) (names []string) {
+	for _, m := range regexp.MustCompile(`data-name="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+func TestHostileTextStaysText(t *testing.T) {
+	hostile := `<img src=x onerror=alert(1)>"'&` + "\x00\xff\n\u202e</script>`"
+	page := shown(t, "q="+url.QueryEscape(hostile), customer(hostile, hostile, func(u *measure.Unit) {
+		u.Key.StateID = hostile
+		u.Status.State = health.Failing
+		u.Status.Trouble = health.Trouble{
+			Reason:  advice.Reason(hostile),
+			Message: hostile,
+			Remedy:  hostile,
+			Trace:   hostile,
+		}
+	}))
+	_, page, _ = strings.Cut(page, "<body>")
+	page, _, _ = strings.Cut(page, "<script>")
+	for _, bad := range []string{"<img", "onerror=alert(1)>\"", "</script>", "\x00", "\xff", "\u202e"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	if n := strings.Count(page, "&lt;img src=x onerror=alert(1)&gt;"); n < 7 {
+		t.Errorf("the text is shown %d times:\n%s", n, page)
+	}
+}
+
+func TestWhatNeedsAttentionComesFirst(t *testing.T) {
+	state := func(s health.State, since time.Duration) func(*measure.Unit) {
+		return func(u *measure.Unit) {
+			u.Status.State = s
+			u.Status.Since = noon.Add(-since)
+		}
+	}
+	units := []measure.Unit{
+		customer("1", "a fine one"),
+		customer("2", "starting", state(health.Starting, 0)),
+		customer("3", "stopped", state(health.Stopped, 0)),
+		customer("4", "token ends", func(u *measure.Unit) { u.Ends.RefreshToken = noon.AddDate(0, 0, 13) }),
+		customer("5", "gdap ends", func(u *measure.Unit) {
+			u.Ends.RefreshToken = noon.AddDate(0, 0, 20)
+			u.Ends.Relationship = noon.AddDate(0, 0, 29)
+		}),
+		customer("6", "deferred", func(u *measure.Unit) { u.Status.Deferred = 1 }),
+		customer("7", "waiting", state(health.Waiting, time.Minute)),
+		customer("8", "failing for long", state(health.Failing, 24*time.Hour)),
+		customer("9", "failing now", state(health.Failing, time.Minute)),
+		customer("10", "Another fine one", func(u *measure.Unit) {
+			u.Ends.RefreshToken = noon.AddDate(0, 0, 60)
+			u.Ends.Relationship = noon.AddDate(0, 0, 31)
+		}),
+	}
+	page := shown(t, "", units...)
+	want := []string{"failing now", "failing for long", "waiting", "deferred", "gdap ends", "token ends", "stopped",
+		"starting", "a fine one", "Another fine one"}
+	if got := rowNames(page); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	for _, text := range []string{"<b>10</b> tenants", "<b>2</b> failing", "the GDAP relationship ends in 29 d", "the refresh token ends in 13 d"} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page does not say %q", text)
+		}
+	}
+}
+
+func TestThePageShowsWhatWasChosen(t *testing.T) {
+	failing := func(r advice.Reason) func(*measure.Unit) {
+		return func(u *measure.Unit) {
+			u.Status.State = health.Failing
+			u.Status.Trouble = health.Trouble{Reason: r, Message: "it fails"}
+		}
+	}
+	alerts := func(n int, last time.Duration, lag float64) func(*measure.Unit) {
+		return func(u *measure.Unit) {
+			for range n {
+				u.Status.Hours.Add(noon)
+			}
+			u.Status.LastAlert = noon.Add(-last)
+			u.Status.LagSeconds = lag
+		}
+	}
+	units := []measure.Unit{
+		customer("aaaa", "Contoso", alerts(5, time.Hour, 3)),
+		customer("bbbb", "Fabrikam", alerts(9, time.Minute, 1), failing(advice.ConsentMissing)),
+		customer("cccc", "Litware", alerts(0, 5*time.Hour, 2), failing(advice.Throttled)),
+		customer("dddd", "Proseware", func(u *measure.Unit) { u.Ends.Credential = noon.AddDate(1, 0, 0) }),
+	}
+	for query, want := range map[string]string{
+		"":                               "Fabrikam Litware Contoso Proseware",
+		"q=CONT":                         "Contoso",
+		"q=dddd":                         "Proseware",
+		"q=fail+consent":                 "Fabrikam",
+		"q=nobody":                       "",
+		"show=failing":                   "Fabrikam Litware",
+		"show=ok":                        "Contoso Proseware",
+		"show=nonsense":                  "Fabrikam Litware Contoso Proseware",
+		"reason=throttled":               "Litware",
+		"reason=nonsense":                "Fabrikam Litware Contoso Proseware",
+		"sort=tenant":                    "Contoso Fabrikam Litware Proseware",
+		"sort=tenant&dir=desc":           "Proseware Litware Fabrikam Contoso",
+		"sort=alerts":                    "Fabrikam Contoso Litware Proseware",
+		"sort=alert":                     "Fabrikam Contoso Litware Proseware",
+		"sort=lag":                       "Proseware Contoso Litware Fabrikam",
+		"sort=ends":                      "Proseware Fabrikam Litware Contoso",
+		"sort=nonsense&dir=desc":         "Fabrikam Litware Contoso Proseware",
+		"sort=tenant&show=failing&q=lit": "Litware",
+	} {
+		if got := strings.Join(rowNames(shown(t, query, units...)), " "); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+}
+
+func TestAHeadSortsThenReversesThenLetsGo(t *testing.T) {
+	c := choice{words: "x y", view: 1}
+	for _, want := range []string{
+		"/?q=x+y&show=failing&sort=lag",
+		"/?dir=desc&q=x+y&show=failing&sort=lag",
+		"/?q=x+y&show=failing",
+	} {
+		if c = c.sortedBy("lag"); c.address() != want {
+			t.Errorf("%s, want %s", c.address(), want)
+		}
+	}
+}
+
+func TestAVeryLongListIsCut(t *testing.T) {
+	page := shown(t, "", crowd(mostRows+500, noon)...)
+	if n := len(rowNames(page)); n != mostRows || !strings.Contains(page, "The first 2,000 of 2,500") {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestThePageIsClosedToForeignCode(t *testing.T) {
+	src := everything()
+	address := serve(t, Settings{}, src)
+	res, page := get(t, address, "/", "", "")
+	policy := res.Header.Get("Content-Security-Policy")
+	for _, part := range []string{"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'",
+		"script-src '" + hashOf(pageScript) + "'", "style-src '" + hashOf(pageStyle) + "'"} {
+		if !strings.Contains(policy, part) {
+			t.Errorf("the policy has no %s: %s", part, policy)
+		}
+	}
+	if strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") || strings.Contains(policy, "*") {
+		t.Errorf("the policy is wide: %s", policy)
+	}
+	for path, kind := range map[string]string{
+		"/":           "text/html; charset=utf-8",
+		"/api/status": "application/json",
+		"/metrics":    textFormat,
+		"/healthz":    "text/plain; charset=utf-8",
+	} {
+		res, _ := get(t, address, path, "", "")
+		h := res.Header
+		if h.Get("Content-Type") != kind || h.Get("X-Content-Type-Options") != "nosniff" ||
+			h.Get("Cache-Control") != "no-store" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+
+	// Nothing in it leads elsewhere, and nothing in it is a style or handler that a policy
+	// of hashes would block.
+	for _, bad := range []string{"//", " style=", " onclick=", "@import", "url("} {
+		rest := strings.NewReplacer("http://www.w3.org/2000/svg", "").Replace(page)
+		for line := range strings.Lines(rest) {
+			if strings.Contains(line, bad) && !strings.HasPrefix(strings.TrimSpace(line), "//") {
+				t.Errorf("the page has %q in %.200q", bad, line)
+			}
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE"} {
+		req, err := http.NewRequest(method, "http://"+address+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := http.DefaultClient.Do(req); err != nil || res.StatusCode != 405 {
+			t.Errorf("%s: %v %v", method, res, err)
+		}
+	}
+	if res, _ := get(t, address, "/nothing", "", ""); res.StatusCode != 404 {
+		t.Errorf("/nothing: %d", res.StatusCode)
+	}
+}
+
+func TestTheStatusIsThereForPrograms(t *testing.T) {
+	src := everything()
+	src.units[1].Status.Hours.Add(time.Now())
+	_, body := get(t, serve(t, Settings{}, src), "/api/status", "", "")
+	var d struct {
+		Time    time.Time
+		Summary struct {
+			Tenants         int
+			States, Reasons map[string]int
+		}
+		Input struct {
+			Buffer_bytes, Queue_events, Store_errors int
+			Delivery_blocked, Tenants_file_rejected  bool
+		}
+		Tenants []map[string]any
+	}
+	if err := json.Unmarshal([]byte(body), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Summary.Tenants != 2 || d.Summary.States["failing"] != 1 || d.Summary.Reasons["throttled"] != 1 ||
+		d.Input.Buffer_bytes != 42 || d.Input.Queue_events != 7 || d.Input.Store_errors != 9 || !d.Input.Delivery_blocked ||
+		!d.Input.Tenants_file_rejected || time.Since(d.Time) > time.Hour {
+		t.Errorf("%s", body)
+	}
+	first, second := d.Tenants[0], d.Tenants[1]
+	if first["state"] != "failing" || first["reason"] != "throttled" || first["message"] != "the service asked to wait" ||
+		first["last_success"] != nil || first["state_id"] != "x" || first["attention"] != true {
+		t.Errorf("%v", first)
+	}
+	if second["tenant_id"] != "a" || second["emitted"] != 3.0 || second["alerts_24h"] != 1.0 ||
+		second["token_expires"] != "2026-05-30T12:00:00Z" || second["gdap_ends"] != "2027-03-01T12:00:00Z" ||
+		len(second["alerts_by_hour"].([]any)) != 24 {
+		t.Errorf("%v", second)
+	}
+}
+
+func TestProbesNeedNoTokenButAName(t *testing.T) {
+	token := func() (secret.Text, error) { return secret.New("s3cret"), nil }
+	settings := Settings{Token: token, Hosts: []string{"collector.example"}}
+	ready := serve(t, settings, &fixed{})
+	broken := serve(t, settings, &fixed{fault: errors.New("no tenant was polled yet")})
+	for _, c := range []struct {
+		address, path, host, authorization string
+		status                             int
+		body                               string
+	}{
+		{ready, "/healthz", "", "", 200, "ok\n"},
+		{ready, "/readyz", "", "", 200, "ok\n"},
+		{broken, "/healthz", "", "", 200, "ok\n"},
+		{broken, "/readyz", "", "", 503, "not ready: no tenant was polled yet\n"},
+		{ready, "/readyz", "collector.example:9180", "", 200, "ok\n"},
+		{ready, "/readyz", "evil.example", "", 403, ""},
+		{ready, "/healthz", "evil.example", "", 403, ""},
+		{ready, "/healthz", "evil.example", "Bearer s3cret", 200, "ok\n"},
+		{ready, "/", "", "", 401, ""},
+		{ready, "/api/status", "", "", 401, ""},
+		{ready, "/healthz/..", "", "", 401, ""},
+		{ready, "/", "", "Bearer s3cret", 200, ""},
+		{ready, "/", "", "Basic YW55Ym9keTpzM2NyZXQ=", 200, ""},
+		{ready, "/", "", "Basic YW55Ym9keTp3cm9uZw==", 401, ""},
+	} {
+		res, body := get(t, c.address, c.path, c.host, c.authorization)
+		if res.StatusCode != c.status || c.body != "" && body != c.body {
+			t.Errorf("%s of %q with %q: %d %q, want %d %q", c.path, c.host, c.authorization, res.StatusCode, body, c.status, c.body)
+		}
+	}
+}
