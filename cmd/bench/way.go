@@ -272,8 +272,8 @@ func encodeAll(lines, events string) (err error) {
 	var batch []byte
 
 	for scan.Scan() {
-		id := alert.MakeID("", "", scan.Bytes(), nil)
-		if batch, err = encoder.Alert(batch, 17_000_000_000_000_000, id, scan.Bytes()); err != nil {
+		version := alert.Version{Time: 17_000_000_000_000_000, ID: alert.MakeID("", "", scan.Bytes(), nil)}
+		if batch, err = encoder.Alert(batch, version, scan.Bytes()); err != nil {
 			return err
 		}
 

@@ -15,6 +15,8 @@ type Rules struct {
 	// allows that.
 	Updates   bool
 	TimeField TimeField
+	// Histories says that Version.Alert is wanted. It costs a hash for each row.
+	Histories bool
 }
 
 // Moment is when a row was read.
@@ -32,6 +34,11 @@ type Version struct {
 	ID ID
 	// Repeat is equal for two rows if one of them is a repeat, which is dropped.
 	Repeat Key
+	// Alert is equal for all versions of one alert. It is empty if the rules do not ask
+	// for it, and where an alert has one version only.
+	Alert Key
+	// History is what is known of earlier versions. An Identifier does not know it.
+	History History
 	// At is the time that windows filter by. For a row without that time, At is the
 	// Moment's Present and Undated is set.
 	At      tick.Tick
@@ -44,6 +51,16 @@ type Version struct {
 	// claims none.
 	Tenant TenantID
 }
+
+// History says whether an earlier version of an alert was emitted.
+type History uint8
+
+// The histories.
+const (
+	HistoryUnknown History = iota // what was emitted long ago is forgotten
+	FirstVersion
+	LaterVersion
+)
 
 // Identifier finds out which versions of which alerts the rows of one unit are. Both the
 // input and `defenderctl pull` use it, so that they agree. It is for one goroutine at a
@@ -88,6 +105,7 @@ func (i *Identifier) Identify(raw []byte, read Moment) Version {
 	return Version{
 		ID:      id,
 		Repeat:  i.repeatKey(id, row, raw),
+		Alert:   i.alertKey(row),
 		At:      cmp.Or(window, read.Present),
 		Undated: window == 0,
 		Time:    cmp.Or(i.eventTime(row), read.Now),
@@ -131,4 +149,14 @@ func (i *Identifier) repeatKey(id ID, row Row, raw []byte) Key {
 	}
 
 	return id.Key()
+}
+
+// alertKey returns the key of the alert, whatever version the row is. It differs from the
+// keys of all versions: their ids have a time at its end, or nothing.
+func (i *Identifier) alertKey(row Row) Key {
+	if !i.rules.Histories || i.describer.rule == VersionInIdentity {
+		return Key{}
+	}
+
+	return MakeID(i.rules.TenantID, i.rules.API, row.Identity, []byte("alert")).Key()
 }

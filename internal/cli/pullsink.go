@@ -85,8 +85,15 @@ func (s *pullSink) Row(raw []byte) error {
 
 	s.seen[version.Repeat] = true
 
+	// What was listed before this pull is not known: the row's times have to say it.
+	if s.seen[version.Alert] {
+		version.History = alert.LaterVersion
+	} else if version.Alert != (alert.Key{}) {
+		s.seen[version.Alert] = true
+	}
+
 	var err error
-	if s.event, err = s.encoder.Alert(s.event[:0], version.Time, version.ID, raw); err != nil {
+	if s.event, err = s.encoder.Alert(s.event[:0], version, raw); err != nil {
 		s.event = s.encoder.Raw(s.event[:0], version.Time, version.ID, raw)
 	}
 

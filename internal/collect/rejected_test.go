@@ -218,7 +218,7 @@ func offering(r *rig, events []byte, next time.Time) {
 func rows(r *rig, ids ...string) (events []byte) {
 	for _, id := range ids {
 		key := alert.MakeID("x", "siem", []byte(id), nil)
-		event, err := r.tenant().Encoder.Alert(nil, 1, key, []byte(`{"FullId":"`+id+`"}`))
+		event, err := r.tenant().Encoder.Alert(nil, alert.Version{Time: 1, ID: key}, []byte(`{"FullId":"`+id+`"}`))
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -80,11 +80,18 @@ func (s *sink) Row(raw []byte) error {
 		return errSeenFull(p.cfg.Key.API, p.in.cfg.Seen)
 	}
 
+	version.History = p.history(version)
+
 	if err := s.queue(p.encode(version, raw)); err != nil {
 		return err
 	}
 
 	p.progress.Emitted(p.queued, key, at)
+
+	if version.Alert != (alert.Key{}) {
+		p.progress.Emitted(p.queued, version.Alert, at)
+	}
+
 	s.late = max(s.late, p.progress.NoteLate(s.pass, at, p.cfg.Skew.present(s.pass.Started)))
 	s.count(at)
 
@@ -104,10 +111,27 @@ func (s *sink) count(at tick.Tick) {
 	})
 }
 
+// history returns whether an earlier version of the alert was emitted. It is not asked
+// for where the format does not need it.
+func (p *poller) history(v alert.Version) alert.History {
+	if v.Alert == (alert.Key{}) {
+		return alert.HistoryUnknown
+	}
+
+	switch earlier, known := p.progress.Earlier(v.Alert, v.Created); {
+	case earlier:
+		return alert.LaterVersion
+	case known:
+		return alert.FirstVersion
+	default:
+		return alert.HistoryUnknown
+	}
+}
+
 // encode returns the event of an alert, valid until the next call. What cannot be encoded
 // becomes a raw record.
 func (p *poller) encode(version alert.Version, raw []byte) []byte {
-	event, err := p.cfg.Encoder.Alert(p.event[:0], version.Time, version.ID, raw)
+	event, err := p.cfg.Encoder.Alert(p.event[:0], version, raw)
 	if err != nil {
 		event = p.cfg.Encoder.Raw(p.event[:0], version.Time, version.ID, raw)
 

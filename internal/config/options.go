@@ -274,7 +274,7 @@ var options = []Option{
 		Default: "json",
 		Values:  record.FormatNames(),
 		Help: "What a record holds: the alert's own object (`json`), its own bytes as a text (`raw`), " +
-			"a CEF line (`cef`), or one of the first two and the line.",
+			"an OCSF event (`ocsf`), a CEF line (`cef`), or one of the first three and the line.",
 	},
 	{
 		Name:    "cef_max_bytes",

@@ -182,6 +182,26 @@ func (p *Progress) Repeated(key [16]byte, at tick.Tick, seq uint64) bool {
 	return true
 }
 
+// Earlier reports whether an event with this key was emitted before. known is false if
+// that may be forgotten: what a key belongs to was there before the time from which on
+// the seen-set is complete. It is not forgotten when nothing was yet, since nothing
+// older than the floor was ever emitted.
+func (p *Progress) Earlier(key [16]byte, since tick.Tick) (earlier, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.seen.has(key) {
+		return true, true
+	}
+
+	complete := p.seen.since
+	if complete <= p.checkpoint.Floor {
+		return false, true
+	}
+
+	return false, since >= complete
+}
+
 // Full reports whether the budget allows no new entry in the seen-set. An alert without
 // an entry would be emitted again with every poll, so it has to wait.
 func (p *Progress) Full() bool {

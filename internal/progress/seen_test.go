@@ -66,3 +66,37 @@ func TestEntriesAreCountedWhileTheirUnitLives(t *testing.T) {
 		}
 	}
 }
+
+func TestEarlierKnowsWhatWasEmittedAndWhatIsForgotten(t *testing.T) {
+	alert := [16]byte{1}
+	other := [16]byte{2}
+
+	fresh := New(Reach{}, &Budget{PerUnit: 10, Total: 10, Always: 10})
+	fresh.Start(100)
+
+	resumed := New(Reach{}, &Budget{PerUnit: 10, Total: 10, Always: 10})
+	resumed.Resume(Checkpoint{Floor: 100, Watermark: 500, SeenSince: 400}, nil)
+
+	for _, p := range []*Progress{fresh, resumed} {
+		p.Emitted(1, alert, 600)
+	}
+
+	for _, c := range []struct {
+		promise        string
+		p              *Progress
+		key            [16]byte
+		since          tick.Tick
+		earlier, known bool
+	}{
+		{"emitted", fresh, alert, 50, true, true},
+		{"nothing was emitted before the floor", fresh, other, 50, false, true},
+		{"emitted since the set is complete", resumed, alert, 450, true, true},
+		{"there only since the set is complete", resumed, other, 450, false, true},
+		{"may have been forgotten", resumed, other, 399, false, false},
+		{"without a time", resumed, other, 0, false, false},
+	} {
+		if earlier, known := c.p.Earlier(c.key, c.since); earlier != c.earlier || known != c.known {
+			t.Errorf("%s: %v, %v", c.promise, earlier, known)
+		}
+	}
+}

@@ -23,20 +23,24 @@ var apis = []string{"Graph", "Endpoint", "SIEM", "Japanese", "Indented"}
 
 func overCorpus(b *testing.B, f func(raw []byte)) {
 	for _, api := range apis {
-		b.Run(api, func(b *testing.B) {
-			alerts, size := corpus(api, corpusAlerts), 0
-			for _, a := range alerts {
-				size += len(a)
-			}
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for b.Loop() {
-				for _, a := range alerts {
-					f(a)
-				}
-			}
-		})
+		overOne(b, api, f)
 	}
+}
+
+func overOne(b *testing.B, api string, f func(raw []byte)) {
+	b.Run(api, func(b *testing.B) {
+		alerts, size := corpus(api, corpusAlerts), 0
+		for _, a := range alerts {
+			size += len(a)
+		}
+		b.SetBytes(int64(size))
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, a := range alerts {
+				f(a)
+			}
+		}
+	})
 }
 
 func BenchmarkTranscode(b *testing.B) {
@@ -48,7 +52,7 @@ func BenchmarkTranscode(b *testing.B) {
 			dst = dst[:0]
 		}
 		var err error
-		if dst, err = e.Alert(dst, 16014749601234567, id, raw); err != nil {
+		if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567, ID: id}, raw); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -73,7 +77,7 @@ func BenchmarkPage(b *testing.B) {
 						break
 					}
 					if err == nil {
-						dst, err = e.Alert(dst, 16014749601234567, alert.ID{}, row)
+						dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567, ID: alert.ID{}}, row)
 					}
 					if err != nil {
 						b.Fatal(err)
@@ -99,10 +103,44 @@ func BenchmarkCEF(b *testing.B) {
 	)
 	dst := make([]byte, 0, 2<<20)
 	overCorpus(b, func(raw []byte) {
-		if _, err := e.Alert(dst, 16014749601234567, alert.ID{}, raw); err != nil {
+		if _, err := e.Alert(dst, alert.Version{Time: 16014749601234567, ID: alert.ID{}}, raw); err != nil {
 			b.Fatal(err)
 		}
 	})
+}
+
+// BenchmarkFormats is each format on the same alerts.
+func BenchmarkFormats(b *testing.B) {
+	for i := range contents {
+		b.Run(Format(i).String(), func(b *testing.B) {
+			dst := make([]byte, 0, 4<<20)
+			for _, api := range apis {
+				e := newEncoder(b, Options{
+					TenantID: "99999999-8888-7777-6666-555555555555",
+					Tenant:   "contoso",
+					API:      apiOf(api),
+					Format:   Format(i),
+				})
+				overOne(b, api, func(raw []byte) {
+					if len(dst) > 1<<20 {
+						dst = dst[:0]
+					}
+					var err error
+					if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567}, raw); err != nil {
+						b.Fatal(err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// apiOf returns the API of a page of the corpus.
+func apiOf(page string) alert.API {
+	if api, err := alert.ParseAPI(page); err == nil {
+		return api
+	}
+	return alert.Graph
 }
 
 func BenchmarkValidBytes(b *testing.B) {

@@ -20,7 +20,7 @@ func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 	t.Helper()
 	o.Format = FormatCEF
 	e := newEncoder(t, o)
-	event, err := e.Alert(nil, 1, alert.MakeID("t", o.API, []byte("x"), nil), []byte(raw))
+	event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.MakeID("t", o.API, []byte("x"), nil)}, []byte(raw))
 	if err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
@@ -171,7 +171,7 @@ func TestLabelsFollowTheirValue(t *testing.T) {
 
 func TestBothFormatsInOneRecord(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "t", API: "graph", Format: FormatJSONCEF})
-	event, err := e.Alert([]byte{}, 1, alert.ID{}, []byte(`{"id":"1","title":"x","cef":"own"}`))
+	event, err := e.Alert([]byte{}, alert.Version{Time: 1, ID: alert.ID{}}, []byte(`{"id":"1","title":"x","cef":"own"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 			8<<20,
 		) + `"}`,
 	)
-	if _, err := e.Alert(nil, 1, alert.ID{}, raw); err != nil {
+	if _, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, raw); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range e.cef.pairs[:cap(e.cef.pairs)] { // a value is a part of the copy of the row, and keeps all of it

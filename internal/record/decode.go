@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 
+	"fluent-bit-defender/internal/record/msgpack"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -14,7 +15,7 @@ import (
 // the event and does not look at its meaning. The error wraps ErrMalformed: the batch
 // is empty, cut, or nothing that this package wrote.
 func Next(batch []byte) (event, rest []byte, err error) {
-	if len(batch) == 0 || batch[0] != mpFixArray|2 {
+	if len(batch) == 0 || batch[0] != msgpack.FixArray|2 {
 		return nil, batch, fmt.Errorf("%w: no event begins here", ErrMalformed)
 	}
 
@@ -40,13 +41,13 @@ func header(b []byte) (head, size, count int, ok bool) {
 	}
 
 	switch c := b[0]; {
-	case isSmallInt(c), c == mpNil, c == mpFalse, c == mpTrue:
+	case isSmallInt(c), c == msgpack.Nil, c == msgpack.False, c == msgpack.True:
 		return 1, 0, 0, true
-	case c < mpFixArray: // fixmap
+	case c < msgpack.FixArray: // fixmap
 		return 1, 0, 2 * int(c&0x0f), true
-	case c < mpFixStr: // fixarray
+	case c < msgpack.FixStr: // fixarray
 		return 1, 0, int(c & 0x0f), true
-	case c < mpNil: // fixstr
+	case c < msgpack.Nil: // fixstr
 		return 1, int(c & 0x1f), 0, true
 	}
 
@@ -58,19 +59,19 @@ func header(b []byte) (head, size, count int, ok bool) {
 }
 
 // isSmallInt reports whether a value that begins with c is an integer of one byte.
-func isSmallInt(c byte) bool { return c < mpFixMap || c >= mpNegative }
+func isSmallInt(c byte) bool { return c < msgpack.FixMap || c >= msgpack.Negative }
 
 // fixedSize returns the number of content bytes of a type whose values all have the same
 // size, and 0 for other types.
 func fixedSize(c byte) int {
 	switch {
-	case c >= mpUint8 && c <= mpUint64:
-		return 1 << (c - mpUint8)
-	case c >= mpInt8 && c <= mpInt64:
-		return 1 << (c - mpInt8)
-	case c == mpFloat64:
+	case c >= msgpack.Uint8 && c <= msgpack.Uint64:
+		return 1 << (c - msgpack.Uint8)
+	case c >= msgpack.Int8 && c <= msgpack.Int64:
+		return 1 << (c - msgpack.Int8)
+	case c == msgpack.Float64:
 		return 8
-	case c == mpFixExt8:
+	case c == msgpack.FixExt8:
 		return 1 + 8 // with the type of the extension
 	}
 
@@ -80,14 +81,14 @@ func fixedSize(c byte) int {
 // sizedHeader is header for the types whose size or count is a number behind b[0].
 func sizedHeader(b []byte) (head, size, count int, ok bool) {
 	switch c := b[0]; c {
-	case mpStr8, mpStr16, mpStr32:
-		n, width, ok := size32(b, 1<<(c-mpStr8))
+	case msgpack.Str8, msgpack.Str16, msgpack.Str32:
+		n, width, ok := size32(b, 1<<(c-msgpack.Str8))
 		return 1 + width, n, 0, ok
-	case mpArray16, mpArray32:
-		n, width, ok := size32(b, 2<<(c-mpArray16))
+	case msgpack.Array16, msgpack.Array32:
+		n, width, ok := size32(b, 2<<(c-msgpack.Array16))
 		return 1 + width, 0, n, ok
-	case mpMap16, mpMap32:
-		n, width, ok := size32(b, 2<<(c-mpMap16))
+	case msgpack.Map16, msgpack.Map32:
+		n, width, ok := size32(b, 2<<(c-msgpack.Map16))
 		return 1 + width, 0, 2 * n, ok
 	}
 
@@ -120,8 +121,8 @@ func bigEndian(b []byte) uint64 {
 func Decode(event []byte) (at tick.Tick, json []byte, err error) {
 	const timeSize = atRecord
 	if len(event) < timeSize+1 ||
-		!bytes.Equal(event[:atTime], []byte{mpFixArray | 2, mpFixArray | 2, mpFixExt8, 0}) ||
-		event[timeSize-1] != mpFixMap {
+		!bytes.Equal(event[:atTime], []byte{msgpack.FixArray | 2, msgpack.FixArray | 2, msgpack.FixExt8, 0}) ||
+		event[timeSize-1] != msgpack.FixMap {
 		return 0, nil, fmt.Errorf("%w: it does not begin with [[EventTime, {}]", ErrMalformed)
 	}
 
@@ -174,19 +175,19 @@ func (d *decoder) value(dst []byte, depth int) ([]byte, bool) {
 // body what follows. It reports whether c is one of these types.
 func appendScalar(dst []byte, c byte, body []byte) ([]byte, bool) {
 	switch {
-	case c < mpFixMap:
+	case c < msgpack.FixMap:
 		return strconv.AppendUint(dst, uint64(c), 10), true
-	case c >= mpNegative:
+	case c >= msgpack.Negative:
 		return strconv.AppendInt(dst, int64(int8(c)), 10), true
-	case c == mpNil:
+	case c == msgpack.Nil:
 		return append(dst, "null"...), true
-	case c == mpFalse, c == mpTrue:
-		return strconv.AppendBool(dst, c == mpTrue), true
-	case c == mpFloat64:
+	case c == msgpack.False, c == msgpack.True:
+		return strconv.AppendBool(dst, c == msgpack.True), true
+	case c == msgpack.Float64:
 		return appendFloat(dst, math.Float64frombits(bigEndian(body))), true
-	case c >= mpUint8 && c <= mpUint64:
+	case c >= msgpack.Uint8 && c <= msgpack.Uint64:
 		return strconv.AppendUint(dst, bigEndian(body), 10), true
-	case c >= mpInt8 && c <= mpInt64:
+	case c >= msgpack.Int8 && c <= msgpack.Int64:
 		unused := 64 - 8*len(body) // bits; shifting there and back extends the sign
 		return strconv.AppendInt(dst, int64(bigEndian(body))<<unused>>unused, 10), true
 	}
@@ -239,9 +240,11 @@ func (d *decoder) array(dst []byte, n, depth int) ([]byte, bool) {
 }
 
 // isStr, isMap and isArray report the type of a value that begins with c.
-func isStr(c byte) bool   { return c&^0x1f == mpFixStr || c >= mpStr8 && c <= mpStr32 }
-func isMap(c byte) bool   { return c&^0x0f == mpFixMap || c == mpMap16 || c == mpMap32 }
-func isArray(c byte) bool { return c&^0x0f == mpFixArray || c == mpArray16 || c == mpArray32 }
+func isStr(c byte) bool { return c&^0x1f == msgpack.FixStr || c >= msgpack.Str8 && c <= msgpack.Str32 }
+func isMap(c byte) bool { return c&^0x0f == msgpack.FixMap || c == msgpack.Map16 || c == msgpack.Map32 }
+func isArray(c byte) bool {
+	return c&^0x0f == msgpack.FixArray || c == msgpack.Array16 || c == msgpack.Array32
+}
 
 // appendFloat writes f as encoding/json does, but so that it stays recognisable as a
 // double.

@@ -10,6 +10,8 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/record/msgpack"
+	"fluent-bit-defender/internal/record/ocsf"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -33,6 +35,7 @@ type Encoder struct {
 	content            content
 	alert, raw, health []byte // event up to and with mssp; the last 32 bytes are the place of the id
 	tc                 transcoder
+	ocsf               *ocsf.Encoder // for the formats that need it
 	cef                cefBuilder
 }
 
@@ -59,6 +62,12 @@ func NewEncoder(o Options) (*Encoder, error) {
 		return nil, err
 	}
 
+	if form.body == finding {
+		if e.ocsf, err = ocsf.NewEncoder(o.API, o.TenantID); err != nil {
+			return nil, err
+		}
+	}
+
 	return e, nil
 }
 
@@ -72,22 +81,23 @@ const (
 )
 
 func prefix(kind string, o Options) []byte {
-	b := []byte{mpFixArray | 2, mpFixArray | 2, mpFixExt8, 0, 0, 0, 0, 0, 0, 0, 0, 0, mpFixMap, mpMap16, 0, 0}
-	b = appendStr(b, "mssp")
+	b := []byte{msgpack.FixArray | 2, msgpack.FixArray | 2, msgpack.FixExt8, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	b = append(b, msgpack.FixMap, msgpack.Map16, 0, 0)
+	b = msgpack.AppendStr(b, "mssp")
 
-	b = append(b, mpFixMap|5)
+	b = append(b, msgpack.FixMap|5)
 	for _, kv := range [...][2]string{
 		{"kind", kind},
 		{"tenant_id", string(o.TenantID)},
 		{"tenant", o.Tenant},
 		{"api", string(o.API)},
 	} {
-		b = appendStr(b, kv[0])
-		b = appendStr(b, strings.ToValidUTF8(kv[1], "\uFFFD"))
+		b = msgpack.AppendStr(b, kv[0])
+		b = msgpack.AppendStr(b, strings.ToValidUTF8(kv[1], "\uFFFD"))
 	}
 
-	b = appendStr(b, "record_id")
-	b = appendStrHeader(b, idSize)
+	b = msgpack.AppendStr(b, "record_id")
+	b = msgpack.AppendStrHeader(b, idSize)
 
 	return append(b, make([]byte, idSize)...)
 }
@@ -122,17 +132,18 @@ func putTime(b []byte, at tick.Tick) {
 	binary.BigEndian.PutUint32(b[4:], uint32(nsec))
 }
 
-// Alert appends one event to dst: time at, then the record of the row raw, which has to
-// be one JSON object. raw is validated as it is read. On an error dst comes back as it
-// was; the error wraps one of this package's sentinels with the offset in raw, and the
-// row is a case for Raw. With room in dst it does not allocate (without a CEF line).
-func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]byte, error) {
+// Alert appends one event to dst: the time of the version, then the record of the row
+// raw, which has to be one JSON object. raw is validated as it is read. On an error dst
+// comes back as it was; the error wraps one of this package's sentinels with the offset
+// in raw, and the row is a case for Raw. With room in dst it does not allocate (without
+// a CEF line).
+func (e *Encoder) Alert(dst []byte, v alert.Version, raw []byte) ([]byte, error) {
 	start := len(dst)
 	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
-	dst = begin(dst, e.alert, at, &id)
+	dst = begin(dst, e.alert, v.Time, &v.ID)
 	body := len(dst)
 
-	dst, n, err := e.body(dst, raw)
+	dst, n, err := e.body(dst, v, raw)
 	if err != nil {
 		return dst[:start], err
 	}
@@ -141,11 +152,11 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]by
 		return setSize(dst, start+atRecord, n+1), nil
 	}
 
-	line := e.cef.alert(raw, id)
+	line := e.cef.alert(raw, v.ID)
 
 	// The record is there; its key cef belongs straight behind mssp.
 	end := len(dst)
-	dst = appendStr(appendStr(dst, "cef"), line)
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "cef"), line)
 	e.cef.move = append(e.cef.move[:0], dst[end:]...)
 	copy(dst[body+len(e.cef.move):], dst[body:end])
 	copy(dst[body:], e.cef.move)
@@ -155,12 +166,18 @@ func (e *Encoder) Alert(dst []byte, at tick.Tick, id alert.ID, raw []byte) ([]by
 
 // body appends what the format keeps of the row besides a CEF line, and returns how many
 // keys that is.
-func (e *Encoder) body(dst, raw []byte) ([]byte, int, error) {
+func (e *Encoder) body(dst []byte, v alert.Version, raw []byte) ([]byte, int, error) {
 	switch e.content.body {
 	case ownKeys:
 		return e.tc.object(dst, raw)
 	case message:
 		return appendMessage(dst, raw)
+	case finding:
+		if !utf8.Valid(raw) {
+			return dst, 0, msgpack.RowError(ErrUTF8, invalidAt(raw))
+		}
+
+		return e.ocsf.Append(dst, v, raw)
 	case noBody:
 	}
 
@@ -180,10 +197,10 @@ func appendMessage(dst, raw []byte) ([]byte, int, error) {
 	}
 
 	if !utf8.Valid(raw) {
-		return dst, 0, &rowError{ErrUTF8, invalidAt(raw)}
+		return dst, 0, msgpack.RowError(ErrUTF8, invalidAt(raw))
 	}
 
-	return appendStr(appendStr(dst, "message"), raw), 1, nil
+	return msgpack.AppendStr(msgpack.AppendStr(dst, "message"), raw), 1, nil
 }
 
 // invalidAt returns the offset of the first byte that is not UTF-8.
@@ -208,11 +225,11 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte 
 	start := len(dst)
 	dst = begin(dst, e.raw, at, &id)
 
-	dst = appendStr(dst, "raw")
+	dst = msgpack.AppendStr(dst, "raw")
 	if utf8.Valid(row) {
-		dst = appendStr(dst, row)
+		dst = msgpack.AppendStr(dst, row)
 	} else {
-		dst = appendStrHeader(dst, base64.StdEncoding.EncodedLen(len(row)))
+		dst = msgpack.AppendStrHeader(dst, base64.StdEncoding.EncodedLen(len(row)))
 		dst = base64.StdEncoding.AppendEncode(dst, row)
 	}
 
@@ -261,20 +278,20 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 	id := alert.HealthID(e.opt.TenantID, e.opt.API, at)
 	start := len(dst)
 	dst = begin(dst, e.health, at, &id)
-	dst = appendStr(appendStr(dst, "status"), h.status())
-	dst = appendStr(appendStr(dst, "reason"), string(h.Reason))
-	dst = appendStr(appendStr(dst, "message"), strings.ToValidUTF8(h.Message, "\uFFFD"))
-	dst = appendStr(appendStr(dst, "remedy"), strings.ToValidUTF8(h.Remedy, "\uFFFD"))
-	dst = appendStr(appendStr(dst, "trace"), strings.ToValidUTF8(h.Trace, "\uFFFD"))
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "status"), h.status())
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "reason"), string(h.Reason))
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "message"), strings.ToValidUTF8(h.Message, "\uFFFD"))
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "remedy"), strings.ToValidUTF8(h.Remedy, "\uFFFD"))
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "trace"), strings.ToValidUTF8(h.Trace, "\uFFFD"))
 
-	dst = appendStr(dst, "last_success")
+	dst = msgpack.AppendStr(dst, "last_success")
 	if h.LastSuccess.IsZero() {
-		dst = append(dst, mpNil)
+		dst = append(dst, msgpack.Nil)
 	} else {
-		dst = appendStr(dst, h.LastSuccess.UTC().Format(time.RFC3339Nano))
+		dst = msgpack.AppendStr(dst, h.LastSuccess.UTC().Format(time.RFC3339Nano))
 	}
 
-	dst = appendDouble(appendStr(dst, "lag_seconds"), finite(h.LagSeconds))
+	dst = msgpack.AppendDouble(msgpack.AppendStr(dst, "lag_seconds"), finite(h.LagSeconds))
 	if e.content.cef {
 		return appendCEF(dst, start+atRecord, healthKeys, e.cef.health(h))
 	}
@@ -293,7 +310,7 @@ func finite(f float64) float64 {
 
 // appendCEF adds the key cef to a record that has n keys so far, and sets its size.
 func appendCEF(dst []byte, record, n int, line []byte) []byte {
-	dst = appendStr(appendStr(dst, "cef"), line)
+	dst = msgpack.AppendStr(msgpack.AppendStr(dst, "cef"), line)
 	return setSize(dst, record, n+1)
 }
 
@@ -306,7 +323,7 @@ func setSize(dst []byte, at, n int) []byte {
 	}
 
 	dst = slices.Insert(dst, at+3, 0, 0)
-	dst[at] = mpMap32
+	dst[at] = msgpack.Map32
 	binary.BigEndian.PutUint32(dst[at+1:], uint32(n))
 
 	return dst

@@ -12,9 +12,11 @@ type Format uint8
 const (
 	FormatJSON    Format = iota // the alert's own keys
 	FormatRaw                   // the alert's own bytes, as a text under the key "message"
+	FormatOCSF                  // the keys of an OCSF event
 	FormatCEF                   // one CEF line under the key "cef"
-	FormatJSONCEF               // both of these two
+	FormatJSONCEF               // each of the first three with the line
 	FormatRawCEF
+	FormatOCSFCEF
 )
 
 // body is what a record holds of the alert, beside a CEF line.
@@ -25,6 +27,7 @@ const (
 	noBody  body = iota
 	ownKeys      // the alert's own keys
 	message      // the key message, with the alert's own bytes
+	finding      // the keys of an OCSF event
 )
 
 // content is what a format puts into the record of an alert.
@@ -39,9 +42,11 @@ type content struct {
 var contents = [...]content{
 	FormatJSON:    {name: "json", body: ownKeys},
 	FormatRaw:     {name: "raw", body: message},
+	FormatOCSF:    {name: "ocsf", body: finding},
 	FormatCEF:     {name: "cef", cef: true},
 	FormatJSONCEF: {name: "json+cef", body: ownKeys, cef: true},
 	FormatRawCEF:  {name: "raw+cef", body: message, cef: true},
+	FormatOCSFCEF: {name: "ocsf+cef", body: finding, cef: true},
 }
 
 // FormatNames returns the values of the option "format", the default first.
@@ -61,6 +66,12 @@ func (f Format) content() (content, error) {
 	}
 
 	return contents[f], nil
+}
+
+// NeedsHistory reports whether a record says if its alert had earlier versions.
+func (f Format) NeedsHistory() bool {
+	s, err := f.content()
+	return err == nil && s.body == finding
 }
 
 // String returns the name that the configuration uses.

@@ -38,7 +38,7 @@ func TestEveryFormatHasContent(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		event, err := e.Alert(nil, 1, alert.ID{}, []byte(`{"id":"a"}`))
+		event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(`{"id":"a"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ func TestGoldenRecords(t *testing.T) {
 				Format:   FormatJSONCEF,
 			},
 		)
-		event, err := e.Alert(nil, at, id, raw)
+		event, err := e.Alert(nil, alert.Version{Time: at, ID: id}, raw)
 		if err != nil {
 			t.Fatalf("%s: %v", api, err)
 		}
@@ -76,7 +76,7 @@ func TestGoldenRecords(t *testing.T) {
 func recordText(t *testing.T, o Options, f Format, at tick.Tick, id alert.ID, raw []byte) []byte {
 	t.Helper()
 	o.Format = f
-	event, err := newEncoder(t, o).Alert(nil, at, id, raw)
+	event, err := newEncoder(t, o).Alert(nil, alert.Version{Time: at, ID: id}, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 func compareRow(t *testing.T, name, api, row string) {
 	t.Helper()
 	e := newEncoder(t, Options{TenantID: "t", API: alert.API(api), Format: FormatJSONCEF})
-	event, err := e.Alert(nil, 1, alert.ID{}, []byte(row))
+	event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(row))
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return

@@ -31,7 +31,7 @@ func BenchmarkRatio(b *testing.B) {
 	}{
 		{"transcode", 400, func(b *testing.B, raw []byte) {
 			var err error
-			if dst, err = e.Alert(dst, 16014749601234567, alert.ID{}, raw); err != nil {
+			if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567, ID: alert.ID{}}, raw); err != nil {
 				b.Fatal(err)
 			}
 		}},

@@ -31,7 +31,7 @@ func TestRawKeepsEveryByteOfTheRow(t *testing.T) {
 		e := newEncoder(t, Options{TenantID: "t", API: alert.Graph, Format: f})
 
 		for _, row := range oddRows {
-			event, err := e.Alert(nil, 1, alert.ID{}, []byte(row))
+			event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(row))
 			if err != nil {
 				t.Errorf("%v: %.40q: %v", f, row, err)
 				continue
@@ -71,7 +71,7 @@ func TestRawRefusesOnlyWhatIsNoObjectOrNotUTF8(t *testing.T) {
 	} {
 		dst := []byte("before")
 
-		got, err := e.Alert(dst, 1, alert.ID{}, []byte(row))
+		got, err := e.Alert(dst, alert.Version{Time: 1, ID: alert.ID{}}, []byte(row))
 		if !errors.Is(err, want) || string(got) != "before" {
 			t.Errorf("%q: %q, %v; want %v", row, got, err, want)
 		}
@@ -98,7 +98,7 @@ func TestTheCEFLineStandsBehindMSSP(t *testing.T) {
 
 		e := newEncoder(t, Options{TenantID: "t", API: alert.Graph, Format: f})
 
-		event, err := e.Alert(nil, 1, alert.ID{}, []byte(`{"id":"a","cef":1}`))
+		event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(`{"id":"a","cef":1}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,7 @@ func TestEventTimesAreThoseFluentBitCanHold(t *testing.T) {
 		{"the other one", 4294967295 * tick.Second, 4294967293, 999999900},
 		{"the year 9999", tick.FromTime(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)), 4294967293, 999999900},
 	} {
-		event, err := e.Alert(nil, c.at, alert.ID{}, []byte(`{}`))
+		event, err := e.Alert(nil, alert.Version{Time: c.at, ID: alert.ID{}}, []byte(`{}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 	var batch []byte
 	var err error
 	for i, row := range rows {
-		if batch, err = e.Alert(batch, tick.Tick(i), alert.ID{byte('0' + i)}, []byte(row)); err != nil {
+		if batch, err = e.Alert(batch, alert.Version{Time: tick.Tick(i), ID: alert.ID{byte('0' + i)}}, []byte(row)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -159,7 +159,7 @@ func TestErrorsDoNotQuoteTheAlert(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	e := newEncoder(f, Options{TenantID: "t", API: "graph"})
 	for _, s := range []string{`{}`, `{"a":[1.5,-200,300000,"é\n",{"b":null}],"c":18446744073709551615,"d":-9223372036854775808}`} {
-		event, err := e.Alert(nil, 1, alert.ID{}, []byte(s))
+		event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(s))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func ExampleEncoder() {
 	at, _ := tick.Parse("2026-02-03T09:13:33.2Z")
 	id := alert.MakeID("contoso.onmicrosoft.com", "endpoint", []byte("da1_2"), fmt.Append(nil, int64(at)))
 
-	batch, err := e.Alert(nil, at, id, row)
+	batch, err := e.Alert(nil, alert.Version{Time: at, ID: id}, row)
 	if err != nil {
 		batch = e.Raw(nil, at, id, row)
 	}

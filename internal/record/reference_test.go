@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"fluent-bit-defender/internal/record/msgpack"
 )
 
 // An ordered reading of JSON by encoding/json's tokenizer, and an encoder in the
@@ -75,7 +77,7 @@ func appendReference(dst []byte, v any, top bool) ([]byte, error) {
 	case bool:
 		dst = append(dst, map[bool]byte{false: 0xc2, true: 0xc3}[v])
 	case string:
-		dst = appendStr(dst, v)
+		dst = msgpack.AppendStr(dst, v)
 	case json.Number:
 		return appendReferenceNumber(dst, string(v))
 	case []any:
@@ -93,7 +95,7 @@ func appendReference(dst []byte, v any, top bool) ([]byte, error) {
 			if top && (m.key == "mssp" || m.key == "cef") {
 				m.key += "_"
 			}
-			if dst, err = appendReference(appendStr(dst, m.key), m.value, false); err != nil {
+			if dst, err = appendReference(msgpack.AppendStr(dst, m.key), m.value, false); err != nil {
 				return nil, err
 			}
 		}

@@ -4,24 +4,18 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+
+	"fluent-bit-defender/internal/record/msgpack"
 )
 
 // MaxDepth is how deep objects and arrays of an alert may nest, the alert itself
-// counted. Fluent Bit decodes with msgpack-c, whose stack holds 32 containers
-// (MSGPACK_EMBED_STACK_SIZE in msgpack/unpack_define.h); one of them is the array
-// around the event. If containers nest deeper, an output drops the event and all that
-// follow it in its chunk, and does not report it.
-const MaxDepth = 31
-
-// slack is the room that must be free in the output in addition to what is left of the
-// input. It is for one header, one number, and stores of whole words that go beyond the
-// end of a short string.
-const slack = 64
+// counted.
+const MaxDepth = msgpack.MaxDepth
 
 // roomFor returns the room for the output of src at the start. Headers with a 32-bit
 // length have 2 bytes more than the quotes or brackets that they replace, but there is at
 // most one of them in 65,536 bytes.
-func roomFor(src []byte) int { return len(src) + len(src)>>14 + slack }
+func roomFor(src []byte) int { return len(src) + len(src)>>14 + msgpack.Slack }
 
 // A frame is an open object or array.
 type frame struct {
@@ -45,9 +39,10 @@ type transcoder struct {
 // functions of their own; they take and return offsets, and a negative output offset is
 // the code of a failure.
 //
-// The room in b from o on is always at least the input left from i on, plus slack. Only
-// numbers ("1.5," has 4 bytes, a double 9) and containers ("[0]" has 3 bytes, an array16
-// around 0 has 4) can become longer than their JSON, so only these call reserve.
+// The room in b from o on is always at least the input left from i on, plus
+// msgpack.Slack. Only numbers ("1.5," has 4 bytes, a double 9) and containers ("[0]" has
+// 3 bytes, an array16 around 0 has 4) can become longer than their JSON, so only these
+// call reserve.
 //
 //nolint:cyclop,funlen // one function keeps the offsets in registers; loops over steps were up to 12 % slower
 func (t *transcoder) object(dst, src []byte) ([]byte, int, error) {
@@ -82,7 +77,7 @@ key:
 	}
 	{
 		start := o
-		if o, i = text(b, o, src, i+1); o < 0 {
+		if o, i = msgpack.Text(b, o, src, i+1); o < 0 {
 			goto failed
 		}
 
@@ -108,12 +103,12 @@ value:
 
 	switch c = src[i]; c {
 	case '"':
-		if o, i = text(b, o, src, i+1); o < 0 {
+		if o, i = msgpack.Text(b, o, src, i+1); o < 0 {
 			goto failed
 		}
 	case '{', '[':
 		if depth == MaxDepth {
-			o = tooDeep
+			o = msgpack.TooDeep
 			goto failed
 		}
 
@@ -125,22 +120,22 @@ value:
 
 		if c == '{' {
 			if i < len(src) && src[i] == '}' {
-				b[o] = mpFixMap
+				b[o] = msgpack.FixMap
 				o, i = o+1, i+1
 
 				break
 			}
 
-			b[o] = mpMap16
+			b[o] = msgpack.Map16
 		} else {
 			if i < len(src) && src[i] == ']' {
-				b[o] = mpFixArray
+				b[o] = msgpack.FixArray
 				o, i = o+1, i+1
 
 				break
 			}
 
-			b[o] = mpArray16
+			b[o] = msgpack.Array16
 		}
 
 		t.open[depth-1] = frame{at, n, array}
@@ -156,7 +151,7 @@ value:
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		b = reserve(b, o, len(src)-i+margin)
 
-		if o, i = number(b, o, src, i); o < 0 {
+		if o, i = msgpack.Number(b, o, src, i); o < 0 {
 			goto failed
 		}
 	case 'n':
@@ -164,21 +159,21 @@ value:
 			goto syntax
 		}
 
-		b[o] = mpNil
+		b[o] = msgpack.Nil
 		o, i = o+1, i+4
 	case 't':
 		if len(src)-i < 4 || binary.LittleEndian.Uint32(src[i:]) != 't'|'r'<<8|'u'<<16|'e'<<24 {
 			goto syntax
 		}
 
-		b[o] = mpTrue
+		b[o] = msgpack.True
 		o, i = o+1, i+4
 	case 'f':
 		if len(src)-i < 5 || binary.LittleEndian.Uint32(src[i+1:]) != 'a'|'l'<<8|'s'<<16|'e'<<24 {
 			goto syntax
 		}
 
-		b[o] = mpFalse
+		b[o] = msgpack.False
 		o, i = o+1, i+5
 	case ' ', '\n', '\r', '\t':
 		i = skipSpace(src, i)
@@ -218,7 +213,7 @@ next:
 	}
 
 	if depth--; depth > 0 {
-		o = putSize(b, at, o, n)
+		o = msgpack.PutSize(b, at, o, n)
 
 		f := &t.open[depth-1]
 		at, n, array = f.at, f.n, f.array
@@ -232,62 +227,25 @@ done:
 	}
 
 syntax:
-	o, i = badSyntax, min(i, len(src))
+	o, i = msgpack.BadSyntax, min(i, len(src))
 
 failed:
-	return dst, 0, failure(o, i)
+	return dst, 0, msgpack.Failure(o, i)
 }
 
 // openingBrace returns the offset of the first byte inside the object src that is not
 // white space.
 func openingBrace(src []byte) (int, error) {
 	if len(src) > math.MaxUint32 {
-		return 0, &rowError{ErrTooLarge, 0}
+		return 0, msgpack.RowError(ErrTooLarge, 0)
 	}
 
 	i := skipSpace(src, 0)
 	if i >= len(src) || src[i] != '{' {
-		return 0, &rowError{ErrNotObject, i}
+		return 0, msgpack.RowError(ErrNotObject, i)
 	}
 
 	return skipSpace(src, i+1), nil
-}
-
-// failure returns the error for the code that a step returned as its output offset; i is
-// the offset in the input.
-func failure(code, i int) error {
-	switch code {
-	case badUTF8:
-		return &rowError{ErrUTF8, i}
-	case badRange:
-		return &rowError{ErrNumber, i}
-	case tooDeep:
-		return &rowError{ErrTooDeep, i}
-	default:
-		return &rowError{ErrSyntax, i}
-	}
-}
-
-// putSize writes the size n into the header at offset at, whose content ends at o. It
-// returns the end, which moves if the header has to become longer.
-func putSize(b []byte, at, o, n int) int {
-	if n < 1<<16 {
-		binary.BigEndian.PutUint16(b[at+1:], uint16(n))
-		return o
-	}
-
-	return widen(b, at, o, n)
-}
-
-// widen makes a map32 or array32 of the map16 or array16 at offset at, whose content ends
-// at o, and returns the new end. It moves a byte at most once for each container around
-// it, so the cost stays linear in the size of the input.
-func widen(b []byte, at, o, n int) int {
-	copy(b[at+5:o+2], b[at+3:o])
-	b[at]++ // 16 → 32, for both kinds
-	binary.BigEndian.PutUint32(b[at+1:], uint32(n))
-
-	return o + 2
 }
 
 // reserve returns b in its full capacity, with at least the given room from o on.
@@ -309,11 +267,11 @@ func grow(b []byte, o, room int) []byte {
 // with escapes.
 func rename(b []byte, start, o int) int {
 	switch b[start] {
-	case mpFixStr | 4:
+	case msgpack.FixStr | 4:
 		if string(b[start+1:o]) != "mssp" {
 			return o
 		}
-	case mpFixStr | 3:
+	case msgpack.FixStr | 3:
 		if string(b[start+1:o]) != "cef" {
 			return o
 		}
@@ -334,7 +292,7 @@ func skipSpace(src []byte, i int) int {
 		switch src[i] {
 		case ' ', '\n', '\r', '\t':
 			i++
-			for len(src)-i >= 8 && binary.LittleEndian.Uint64(src[i:]) == 0x20*ones { // indented pages
+			for len(src)-i >= 8 && binary.LittleEndian.Uint64(src[i:]) == 0x20*0x0101010101010101 { // indented pages
 				i += 8
 			}
 		default:

@@ -17,6 +17,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/record/msgpack"
 )
 
 // recordOf sends raw through an Encoder and returns what follows mssp in the
@@ -24,7 +25,7 @@ import (
 func recordOf(t *testing.T, raw string) (string, error) {
 	t.Helper()
 	e := newEncoder(t, Options{TenantID: "t", API: "graph"})
-	event, err := e.Alert([]byte("before"), 1, alert.ID{}, []byte(raw))
+	event, err := e.Alert([]byte("before"), alert.Version{Time: 1, ID: alert.ID{}}, []byte(raw))
 	if err != nil {
 		if string(event) != "before" {
 			t.Errorf("%q: after an error dst is %q", raw, event)
@@ -149,7 +150,7 @@ func TestDoublesAreTheNearest(t *testing.T) {
 			continue
 		}
 		var b [100]byte
-		o, i := number(b[:], 0, []byte(text+","), 0)
+		o, i := msgpack.Number(b[:], 0, []byte(text+","), 0)
 		if got := math.Float64frombits(binary.BigEndian.Uint64(b[1:])); o != 9 || i != len(text) || got != want {
 			t.Fatalf("%s is read as %v; want %v", text, got, want)
 		}
@@ -258,7 +259,7 @@ func TestAlertDoesNotAllocate(t *testing.T) {
 		some := corpus(api, 50)
 		if n := testing.AllocsPerRun(10, func() {
 			for _, a := range some {
-				if _, err := e.Alert(dst, 1, alert.MakeID("t", alert.API(api), a[:40], a[40:60]), a); err != nil {
+				if _, err := e.Alert(dst, alert.Version{Time: 1, ID: alert.MakeID("t", alert.API(api), a[:40], a[40:60])}, a); err != nil {
 					t.Fatal(err)
 				}
 			}

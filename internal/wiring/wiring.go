@@ -170,6 +170,7 @@ func NewIdentifier(t config.Tenant) (*alert.Identifier, error) {
 		TenantID:  t.TenantID,
 		Updates:   t.Updates,
 		TimeField: t.TimeField,
+		Histories: t.Format.NeedsHistory(),
 	})
 }
 

@@ -1,6 +1,8 @@
 package endtoend
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/record"
+	"fluent-bit-defender/internal/test/ocsfcheck"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
@@ -18,6 +21,8 @@ const formatsAlerts = 40
 // TestEveryFormatArrivesWholeFromEveryAPI runs an input for each format and API, all for
 // one customer, and looks at every record that arrives.
 func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
+	schema := ocsfcheck.Load(t)
+
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(1, formatsAlerts)
 		r.simulate(simulator.Config{Tenants: customers, Seed: 16})
@@ -54,9 +59,94 @@ func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
 		r.stop()
 
 		for _, format := range record.FormatNames() {
-			r.checkFormat(c.ID, format, byTag[format], expected)
+			r.checkFormat(schema, c.ID, format, byTag[format], expected)
 		}
 	})
+}
+
+// TestOCSFSaysWhichVersionIsTheFirst updates alerts while they are read, and restarts the
+// plugin in between: what was emitted is not forgotten.
+func TestOCSFSaysWhichVersionIsTheFirst(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		customers := tenants(1, 60)
+		r.simulate(simulator.Config{Tenants: customers, Seed: 17})
+		c := customers[0]
+
+		apis := []string{"graph", "endpoint", "incidents"}
+		inputs := r.inputs(c, apis, "format", "ocsf")
+
+		for round := range 3 {
+			r.mustStart(inputs...)
+
+			for _, api := range apis {
+				r.complete(2*time.Minute, customers, api)
+			}
+
+			if round < 2 {
+				now := time.Now()
+				for _, identity := range someOf(r.sim.Ledger(c.ID, "graph").Latest, 10) {
+					r.sim.Update(c.ID, identity, now, func(a *simulator.Alert) { a.Severity = "High" })
+				}
+
+				for _, api := range apis {
+					r.complete(2*time.Minute, customers, api)
+				}
+			}
+
+			r.stop()
+		}
+
+		for _, api := range apis {
+			r.checkActivities(c.ID, api)
+		}
+	})
+}
+
+// someOf returns n keys of a map, the same ones every time.
+func someOf(m map[string]string, n int) []string {
+	keys := slices.Sorted(maps.Keys(m))
+	return keys[:min(n, len(keys))]
+}
+
+// checkActivities reports alerts whose first version is no Create, or a later one is one.
+func (r *rig) checkActivities(tenantID, api string) {
+	r.t.Helper()
+
+	records, err := r.host.Records()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+
+	first, later := 0, 0
+	seen := map[string]bool{}
+
+	for _, rec := range records {
+		a := r.alert(rec)
+		if a.id == "" || a.api != api || a.tenantID != tenantID {
+			continue
+		}
+
+		id := gjson.GetBytes(a.text, "metadata.original_event_uid").String()
+		activity := gjson.GetBytes(a.text, "activity_id").Int()
+
+		if want := map[bool]int64{false: 1, true: 2}[seen[id]]; activity != 3 && activity != want {
+			r.t.Errorf("%s: activity %d of a version, and not %d: %s", api, activity, want, a.text)
+		}
+
+		if seen[id] {
+			later++
+		} else {
+			first++
+		}
+
+		seen[id] = true
+	}
+
+	r.t.Logf("%s: %d first versions, %d later ones", api, first, later)
+
+	if later == 0 {
+		r.t.Errorf("%s: no alert had a later version", api)
+	}
 }
 
 // byTag returns the alerts that reached the chunks, by their tag.
@@ -77,7 +167,7 @@ func (r *rig) byTag() map[string][]alert {
 }
 
 // checkFormat holds the records of one format against the rows that the simulator served.
-func (r *rig) checkFormat(tenantID, format string, got []alert, expected int) {
+func (r *rig) checkFormat(schema *ocsfcheck.Schema, tenantID, format string, got []alert, expected int) {
 	r.t.Helper()
 
 	sent := map[string]string{}
@@ -111,6 +201,12 @@ func (r *rig) checkFormat(tenantID, format string, got []alert, expected int) {
 			if message := gjson.GetBytes(a.text, "message").Str; message != row {
 				r.t.Errorf("%s: the message is not what the API sent:\n%s\n%s", format, message, row)
 			}
+		case "ocsf":
+			if uid := gjson.GetBytes(a.text, "metadata.uid").Str; uid != a.id {
+				r.t.Errorf("%s: metadata.uid is %q of %s", format, uid, a.id)
+			}
+
+			schema.Report(r.t, format, a.text)
 		case "json":
 			if have := alertOf(withoutCEF(a.text)); canonical(r.t, have, false) != canonical(r.t, []byte(row), true) {
 				r.t.Errorf("%s: the record differs from what the API sent:\n%s\n%s", format, have, row)

@@ -174,7 +174,7 @@ func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 		t.Fatal(err)
 	}
 	id := alert.MakeID(tenant, api, []byte("x"), nil)
-	event, err := e.Alert(nil, 1, id, row)
+	event, err := e.Alert(nil, alert.Version{Time: 1, ID: id}, row)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package record
+package msgpack
 
 import (
 	"encoding/binary"
@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// number transcodes the JSON number at src[i] (RFC 8259 §6) to b[o] and returns the
-// offsets behind both; o is badSyntax or badRange when it fails. Integers from −2⁶³ to
+// Number transcodes the JSON number at src[i] (RFC 8259 §6) to b[o] and returns the
+// offsets behind both; o is BadSyntax or BadRange when it fails. Integers from −2⁶³ to
 // 2⁶⁴−1 stay integers in their shortest form (−0 is 0), all else is a double.
-func number(b []byte, o int, src []byte, i int) (int, int) {
+func Number(b []byte, o int, src []byte, i int) (int, int) {
 	start, negative := i, src[i] == '-'
 	if negative {
 		i++
@@ -27,7 +27,7 @@ func number(b []byte, o int, src []byte, i int) (int, int) {
 
 	digits := i - first
 	if digits == 0 || digits > 1 && src[first] == '0' {
-		return badSyntax, first
+		return BadSyntax, first
 	}
 
 	if i < len(src) && (src[i] == '.' || src[i]|0x20 == 'e') {
@@ -72,26 +72,36 @@ func integer20(digits []byte) (u uint64, over bool) {
 	return u, false
 }
 
+// AppendInt appends an integer in its shortest form.
+func AppendInt(dst []byte, v int64) []byte {
+	var b [9]byte
+	if v < 0 {
+		return append(dst, b[:putNegative(b[:], 0, v)]...)
+	}
+
+	return append(dst, b[:putUint(b[:], 0, uint64(v))]...)
+}
+
 func putUint(b []byte, o int, u uint64) int {
 	switch {
 	case u < 1<<7:
 		b[o] = byte(u)
 		return o + 1
 	case u < 1<<8:
-		b[o], b[o+1] = mpUint8, byte(u)
+		b[o], b[o+1] = Uint8, byte(u)
 		return o + 2
 	case u < 1<<16:
-		b[o] = mpUint16
+		b[o] = Uint16
 		binary.BigEndian.PutUint16(b[o+1:], uint16(u))
 
 		return o + 3
 	case u < 1<<32:
-		b[o] = mpUint32
+		b[o] = Uint32
 		binary.BigEndian.PutUint32(b[o+1:], uint32(u))
 
 		return o + 5
 	default:
-		b[o] = mpUint64
+		b[o] = Uint64
 		binary.BigEndian.PutUint64(b[o+1:], u)
 
 		return o + 9
@@ -104,20 +114,20 @@ func putNegative(b []byte, o int, v int64) int {
 		b[o] = byte(v)
 		return o + 1
 	case v >= math.MinInt8:
-		b[o], b[o+1] = mpInt8, byte(v)
+		b[o], b[o+1] = Int8, byte(v)
 		return o + 2
 	case v >= math.MinInt16:
-		b[o] = mpInt16
+		b[o] = Int16
 		binary.BigEndian.PutUint16(b[o+1:], uint16(v))
 
 		return o + 3
 	case v >= math.MinInt32:
-		b[o] = mpInt32
+		b[o] = Int32
 		binary.BigEndian.PutUint32(b[o+1:], uint32(v))
 
 		return o + 5
 	default:
-		b[o] = mpInt64
+		b[o] = Int64
 		binary.BigEndian.PutUint64(b[o+1:], uint64(v))
 
 		return o + 9
@@ -128,7 +138,7 @@ func putNegative(b []byte, o int, v int64) int {
 var exact10 = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
 	1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// fraction is number from the point or the exponent at src[i] on; u is the value of the
+// fraction is Number from the point or the exponent at src[i] on; u is the value of the
 // integer part and digits its length. If mantissa and power of ten are both exact, one
 // division returns the nearest double (W. D. Clinger, "How to Read Floating Point Numbers
 // Accurately", 1990). All other numbers are left to strconv; those with an exponent
@@ -140,7 +150,7 @@ func fraction(b []byte, o int, src []byte, start, i int, u uint64, digits int) (
 		first := i + 1
 
 		if u, i = moreDigits(u, src, first); i == first {
-			return badSyntax, i
+			return BadSyntax, i
 		}
 
 		decimals = i - first
@@ -149,7 +159,7 @@ func fraction(b []byte, o int, src []byte, start, i int, u uint64, digits int) (
 	if i < len(src) && src[i]|0x20 == 'e' {
 		end, ok := exponent(src, i)
 		if !ok {
-			return badSyntax, end
+			return BadSyntax, end
 		}
 
 		return double(b, o, src, start, end)
@@ -202,14 +212,14 @@ func double(b []byte, o int, src []byte, start, end int) (int, int) {
 	// an allocation per number.
 	f, err := strconv.ParseFloat(unsafe.String(&text[0], len(text)), 64)
 	if err != nil {
-		return badRange, start
+		return BadRange, start
 	}
 
 	return putDouble(b, o, f), end
 }
 
 func putDouble(b []byte, o int, f float64) int {
-	b[o] = mpFloat64
+	b[o] = Float64
 	binary.BigEndian.PutUint64(b[o+1:], math.Float64bits(f))
 
 	return o + 9

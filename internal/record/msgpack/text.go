@@ -1,4 +1,4 @@
-package record
+package msgpack
 
 import (
 	"encoding/binary"
@@ -8,12 +8,12 @@ import (
 )
 
 // Codes that a step of the transcoder returns in place of an output offset if it fails;
-// the input offset then says where. See failure.
+// the input offset then says where. See Failure.
 const (
-	badSyntax = -1 - iota
-	badUTF8
-	badRange
-	tooDeep
+	BadSyntax = -1 - iota
+	BadUTF8
+	BadRange
+	TooDeep
 )
 
 // Eight bytes at a time (after "SIMD within a register",
@@ -36,10 +36,10 @@ func specialASCII(x uint64) uint64 {
 	return ((x-' '*ones)&^x | (q-ones)&^q | (s-ones)&^s) & highs
 }
 
-// text transcodes the JSON string whose opening quote is just before src[i] to a
+// Text transcodes the JSON string whose opening quote is just before src[i] to a
 // msgpack str at b[o], and returns the offsets behind both. Most strings are short and
 // plain: those are copied while they are searched for their end.
-func text(b []byte, o int, src []byte, i int) (int, int) {
+func Text(b []byte, o int, src []byte, i int) (int, int) {
 	if len(src)-i < 32 {
 		return textSlow(b, o, src, i, i)
 	}
@@ -73,12 +73,12 @@ func text(b []byte, o int, src []byte, i int) (int, int) {
 		return textSlow(b, o, src, i, i+n)
 	}
 
-	d[0] = mpFixStr | byte(n)
+	d[0] = FixStr | byte(n)
 
 	return o + 1 + n, i + 1 + n
 }
 
-// textLong is text for a string of which the first 32 bytes are known to be plain.
+// textLong is Text for a string of which the first 32 bytes are known to be plain.
 func textLong(b []byte, o int, src []byte, i int) (int, int) {
 	j := i + 32
 	for len(src)-j >= 16 {
@@ -103,7 +103,7 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 		return textSlow(b, o, src, i, j)
 	}
 
-	o += putStrHeader(b[o:], j-i)
+	o += PutStrHeader(b[o:], j-i)
 
 	return o + copy(b[o:o+j-i], src[i:j]), j + 1 // with its end, so that too little room could not pass unseen
 }
@@ -112,7 +112,7 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 // it is none of the short escapes.
 var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// textSlow is text for any string; src[i:j] is known to be plain. The content is
+// textSlow is Text for any string; src[i:j] is known to be plain. The content is
 // written three bytes ahead, the length of the commonest header it may need, and moved
 // when it turns out to need another one.
 func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
@@ -136,7 +136,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 		}
 
 		if j >= len(src) {
-			return badSyntax, len(src)
+			return BadSyntax, len(src)
 		}
 
 		switch c := src[j]; {
@@ -144,7 +144,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 			return placeText(b, o, p), j + 1
 		case c == '\\':
 			if j+1 >= len(src) {
-				return badSyntax, len(src)
+				return BadSyntax, len(src)
 			}
 
 			if r := unescaped[src[j+1]]; r != 0 {
@@ -156,19 +156,19 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 
 			r, n := unicodeEscape(src[j:])
 			if n == 0 {
-				return badSyntax, j
+				return BadSyntax, j
 			}
 
 			j, p = j+n, p+utf8.EncodeRune(b[p:], r)
 		case c < ' ':
-			return badSyntax, j
+			return BadSyntax, j
 		case c < utf8.RuneSelf: // the last bytes of src, one by one
 			b[p] = c
 			j, p = j+1, p+1
 		default:
 			end := foreignEnd(src, j)
 			if !utf8.Valid(src[j:end]) {
-				return badUTF8, j
+				return BadUTF8, j
 			}
 
 			p += copy(b[p:p+end-j], src[j:end])
@@ -209,7 +209,7 @@ func placeText(b []byte, o, p int) int {
 		copy(b[o+5:p+2], b[o+3:p])
 	}
 
-	return o + putStrHeader(b[o:], n) + n
+	return o + PutStrHeader(b[o:], n) + n
 }
 
 // unicodeEscape reads the \uXXXX at the start of s, or two of them that make a

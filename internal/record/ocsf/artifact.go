@@ -1,0 +1,529 @@
+package ocsf
+
+import "bytes"
+
+// noField stands for a field that there is not.
+const noField = -1
+
+// deviceArtifact, process, file and so on write what an artifact of their kind becomes.
+// Each marks as used what it has written, so that the rest of the artifact is data. An
+// object whose required attributes are missing is not written: all of it stays in data.
+func (e *event) deviceArtifact(f fields) { e.writeDevice(f) }
+
+func (e *event) file(f fields)    { e.writeFile("file", f, atFile) }
+func (e *event) user(f fields)    { e.writeUser(f, atUser) }
+func (e *event) account(f fields) { e.writeUser(f, atAccount) }
+func (e *event) url(f fields)     { e.writeURL(f) }
+
+// has reports whether one of the fields has a text.
+func (e *event) has(f fields, list ...int) bool {
+	for _, field := range list {
+		if len(e.text(f[field])) > 0 {
+			return true
+		}
+	}
+
+	return false
+}
+
+// writeDevice writes a device, and reports whether there is one.
+func (e *event) writeDevice(f fields) bool {
+	if !e.has(f, atDNSName, atHostName, atDeviceID) && e.address(f, atLastAddress) == nil {
+		return false
+	}
+
+	w := &e.w
+	w.object("device")
+	w.text("hostname", e.first(f, atDNSName, atHostName))
+	e.put("name", f, atHostName)
+	e.put("uid", f, atDeviceID)
+	e.put("uid_alt", f, atOtherDeviceID)
+	e.deviceAddress(f)
+	w.text("domain", e.first(f, atDNSDomain, atNTDomain))
+	e.system(f)
+	e.putWord("risk_level_id", "risk_level", &risks, f, atRisk)
+	e.putTime("first_seen_time", f, atFirstSeen)
+	w.kind("type_id", "type", &unknownDevice)
+	w.close()
+
+	return true
+}
+
+// deviceAddress writes the last address of a device, else the first of its interfaces.
+func (e *event) deviceAddress(f fields) {
+	if ip := e.address(f, atLastAddress); ip != nil {
+		f[atLastAddress].used = true
+		e.w.text("ip", ip)
+
+		return
+	}
+
+	var first []byte
+
+	e.texts(f[atInterfaces], func(text []byte) {
+		eachAddress(text, func(ip []byte) {
+			if first == nil {
+				first = ip
+			}
+		})
+	})
+
+	e.w.text("ip", first)
+}
+
+// eachAddress calls do with each address in a list of them, such as "192.0.2.1,
+// 192.0.2.2".
+func eachAddress(list []byte, do func(ip []byte)) {
+	for len(list) > 0 {
+		end := bytes.IndexAny(list, ",; ")
+		if end < 0 {
+			end = len(list)
+		}
+
+		if isAddress(list[:end]) {
+			do(list[:end])
+		}
+
+		list = list[min(end+1, len(list)):]
+	}
+}
+
+// system writes the operating system of a device.
+func (e *event) system(f fields) {
+	name := e.take(f, atOS)
+	if len(name) == 0 {
+		return
+	}
+
+	w := &e.w
+	w.object("os")
+	w.text("name", name)
+
+	w.kindOr("type_id", "type", system(name), name)
+	e.put("version", f, atOSVersion)
+	e.put("build", f, atOSBuild)
+	w.close()
+}
+
+// process writes a process. Without its number there is none in the schema.
+func (e *event) process(f fields) {
+	if _, ok := e.integer(f, atPID); !ok {
+		return
+	}
+
+	w := &e.w
+	w.object("process")
+	e.putInteger("pid", f, atPID)
+	e.put("cmd_line", f, atCommand)
+	e.putTime("created_time", f, atStarted)
+	e.image(f, e.source.image)
+	e.parent(f)
+
+	if e.source.kind == kindByType {
+		e.writeUser(f, atUser)
+	}
+
+	w.close()
+}
+
+// parent writes the process that started a process.
+func (e *event) parent(f fields) {
+	if _, ok := e.integer(f, atParentPID); !ok {
+		return
+	}
+
+	w := &e.w
+	w.object("parent_process")
+	e.putInteger("pid", f, atParentPID)
+	e.putTime("created_time", f, atParentStarted)
+	e.image(f, atParentFile)
+	w.close()
+}
+
+// image writes the file of a process.
+func (e *event) image(f fields, first int) {
+	w := &e.w
+	w.text("name", e.text(f[first+fileName]))
+
+	path := e.text(f[first+filePath])
+	w.text("path", path)
+
+	if !e.writeFile("file", f, first) && len(path) > 0 {
+		f[first+filePath].used = true
+	}
+}
+
+// writeFile writes the file whose fields begin at first, and reports whether there is
+// one. One without a name has its hash as the name.
+func (e *event) writeFile(key string, f fields, first int) bool {
+	var name []byte
+
+	for _, field := range [...]int{fileName, fileSHA256, fileSHA1, fileMD5} {
+		if name = e.text(f[first+field]); len(name) > 0 {
+			break
+		}
+	}
+
+	if len(name) == 0 {
+		return false
+	}
+
+	w := &e.w
+	w.object(key)
+	w.text("name", name)
+	e.take(f, first+fileName)
+	e.put("path", f, first+filePath)
+	e.putInteger("size", f, first+fileSize)
+	w.kind("type_id", "type", &regularFile)
+
+	w.array("hashes")
+
+	for i, field := range [...]int{fileMD5, fileSHA1, fileSHA256} {
+		if hash := e.take(f, first+field); len(hash) > 0 {
+			w.element()
+			w.kind("algorithm_id", "algorithm", &algorithms.words[i])
+			w.text("value", hash)
+			w.close()
+		}
+	}
+
+	w.close()
+	w.close()
+
+	return true
+}
+
+// hash writes a file of which only the hash is known.
+func (e *event) hash(f fields) {
+	value := e.take(f, atHash)
+	if len(value) == 0 {
+		return
+	}
+
+	w := &e.w
+	w.object("file")
+	w.text("name", value)
+	w.kind("type_id", "type", &regularFile)
+	w.array("hashes")
+	w.element()
+
+	if !e.putWord("algorithm_id", "algorithm", &algorithms, f, atAlgorithm) {
+		w.kind("algorithm_id", "algorithm", &unknownAlgorithm)
+	}
+
+	w.text("value", value)
+	w.close()
+	w.close()
+	w.close()
+}
+
+// writeUser writes the user whose fields begin at first. One without a name has the
+// address as the name.
+func (e *event) writeUser(f fields, first int) {
+	if !e.has(f, first+userName, first+userSID, first+userEntraID, first+userPrincipal) {
+		return
+	}
+
+	w := &e.w
+	w.object("user")
+
+	mail := e.mail(f, first+userPrincipal)
+
+	if name := e.take(f, first+userName); len(name) > 0 {
+		w.text("name", name)
+	} else {
+		e.put("name", f, first+userPrincipal)
+	}
+
+	if mail != nil {
+		f[first+userPrincipal].used = true
+		w.text("email_addr", mail)
+	}
+
+	if sid := e.take(f, first+userSID); len(sid) > 0 {
+		w.text("uid", sid)
+		e.put("uid_alt", f, first+userEntraID)
+	} else {
+		e.put("uid", f, first+userEntraID)
+	}
+
+	e.put("domain", f, first+userDomain)
+	e.put("full_name", f, first+userFullName)
+	w.kind("type_id", "type", &unknownUser)
+	w.close()
+}
+
+// ip writes an address: where something came from or, by its role, where it went.
+func (e *event) ip(f fields) {
+	key := "src_endpoint"
+
+	e.texts(f[atRoles], func(role []byte) {
+		if equalFold(role, "destination") || equalFold(role, "commandAndControl") {
+			key = "dst_endpoint"
+		}
+	})
+
+	e.writeEndpoint(key, f, noField, atAddress)
+}
+
+// writeEndpoint writes one end of a connection, the first of the addresses that is one.
+// It reports whether there is one.
+func (e *event) writeEndpoint(key string, f fields, port int, addresses ...int) bool {
+	const mostPort = 65535
+
+	for _, field := range addresses {
+		ip := e.address(f, field)
+		if ip == nil {
+			continue
+		}
+
+		f[field].used = true
+
+		w := &e.w
+		w.object(key)
+		w.text("ip", ip)
+
+		if port != noField {
+			if n, ok := e.integer(f, port); ok && 0 <= n && n <= mostPort {
+				e.putInteger("port", f, port)
+			}
+		}
+
+		w.close()
+
+		return true
+	}
+
+	return false
+}
+
+// connection writes a network connection.
+func (e *event) connection(f fields) {
+	from := e.writeEndpoint("src_endpoint", f, atSourcePort, atSource, atPlainSource)
+	to := e.writeEndpoint("dst_endpoint", f, atDestinationPort, atDestination, atPlainDestination)
+
+	if !from && !to && !e.has(f, atProtocol) {
+		return
+	}
+
+	w := &e.w
+	w.object("connection_info")
+	w.kind("direction_id", "direction", &unknownDirection)
+	e.put("protocol_name", f, atProtocol)
+	w.close()
+}
+
+func (e *event) writeURL(f fields) {
+	e.w.object("url")
+	e.put("url_string", f, atURL)
+	e.w.close()
+}
+
+// email writes a message. Without a sender and a recipient there is none in the schema.
+func (e *event) email(f fields) {
+	w := &e.w
+	from, to := noField, noField
+
+	for _, field := range [...]int{atSender, atOtherSender, atReportedSender} {
+		if from == noField && e.mail(f, field) != nil {
+			from = field
+		}
+	}
+
+	for _, field := range [...]int{atRecipient, atReportedRecipient} {
+		if to == noField && e.mail(f, field) != nil {
+			to = field
+		}
+	}
+
+	if from == noField && to == noField {
+		return
+	}
+
+	w.object("email")
+
+	if from != noField {
+		e.put("from", f, from)
+	}
+
+	if to != noField {
+		w.array("to")
+		e.item(f, to)
+		w.close()
+	}
+
+	e.put("subject", f, atSubject)
+	e.put("message_uid", f, atInternetID)
+	e.put("uid", f, atMessageID)
+
+	if e.address(f, atSenderAddress) != nil {
+		w.array("x_originating_ip")
+		e.item(f, atSenderAddress)
+		w.close()
+	}
+
+	w.close()
+}
+
+// registryPath returns the path of a registry key, with its hive.
+func (e *event) registryPath(f fields) []byte {
+	key := e.take(f, atRegistryKey)
+	if len(key) == 0 {
+		return nil
+	}
+
+	hive := e.take(f, atHive)
+	if len(hive) == 0 {
+		return key
+	}
+
+	e.joined = append(append(append(e.joined[:0], hive...), '\\'), key...)
+
+	return e.joined
+}
+
+func (e *event) registryKey(f fields) {
+	w := &e.w
+	w.object("reg_key")
+	w.text("path", e.registryPath(f))
+	w.close()
+}
+
+// registryValue writes a value of the registry; of one without a name only the key.
+func (e *event) registryValue(f fields) {
+	if !e.has(f, atRegistryName) || !e.has(f, atRegistryKey) {
+		e.registryKey(f)
+		return
+	}
+
+	w := &e.w
+	w.object("reg_value")
+	w.text("path", e.registryPath(f))
+	e.put("name", f, atRegistryName)
+	e.put("data", f, atRegistryValue)
+	e.putWord("type_id", "type", &registryTypes, f, atRegistryType)
+	w.close()
+}
+
+// dns writes a look-up: who asked for which name, and the first answer.
+func (e *event) dns(f fields) {
+	w := &e.w
+	e.writeEndpoint("src_endpoint", f, noField, atHostAddress)
+
+	w.object("dst_endpoint")
+	e.put("hostname", f, atDomain)
+
+	var first []byte
+
+	e.addresses(f[atAddresses], func(ip []byte) {
+		if first == nil {
+			first = ip
+		}
+	})
+
+	w.text("ip", first)
+	w.close()
+}
+
+// addressShape has the address of a nested ipEvidence.
+var addressShape = newShape([]string{"ipAddress"})
+
+// addresses calls do with the addresses of a list of texts or of ipEvidence.
+func (e *event) addresses(v span, do func(ip []byte)) {
+	e.each(v, func(i int) int {
+		var found [1]span
+
+		end := 0
+
+		if e.scan.src[i] == '{' {
+			end = e.scan.object(&addressShape.root, found[:], i)
+		} else {
+			end = e.scan.value(i)
+			found[0] = span{from: uint32(i), to: uint32(end)}
+		}
+
+		if text := e.text(found[0]); isAddress(text) {
+			do(text)
+		}
+
+		return end
+	})
+}
+
+// container writes a container.
+func (e *event) container(f fields) {
+	w := &e.w
+	if !e.has(f, atContainerID, atName) {
+		return
+	}
+
+	w.object("container")
+	e.put("uid", f, atContainerID)
+	e.put("name", f, atName)
+	w.object("image")
+	e.put("uid", f, atImageID)
+	w.close()
+	w.close()
+}
+
+// Which fields may be the name and the id of a resource, the best first.
+var (
+	resourceNames = []int{
+		atDisplayName,
+		atName,
+		atResourceName,
+		atServiceName,
+		atFriendlyName,
+		atAgentName,
+		atDeviceName,
+		atSubject,
+		atLogin,
+		atADDomain,
+		atRegistry,
+		atMailbox,
+		atCluster,
+	}
+	resourceIDs = []int{
+		atResourceID,
+		atAmazonID,
+		atFullName,
+		atServiceID,
+		atObjectID,
+		atAppID,
+		atAgentID,
+		atIoTID,
+		atOrganizationID,
+		atRepoID,
+		atGitHubUserID,
+		atGroupID,
+		atSID,
+		atTeamsID,
+		atConfigurationID,
+		atSessionID,
+		atRequestID,
+		atURN,
+		atMailbox,
+		atURL,
+		atImageID,
+		atSignature,
+		atMAC,
+	}
+)
+
+// resource writes what the schema has no object for by its name and id, if it has any.
+func (e *event) resource(f fields) {
+	name, id := e.first(f, resourceNames...), e.first(f, resourceIDs...)
+	if len(name) == 0 && len(id) == 0 {
+		return
+	}
+
+	w := &e.w
+	w.array("resources")
+	w.element()
+	w.text("type", e.kindOf(f))
+	w.text("name", name)
+	w.text("uid", id)
+	e.put("namespace", f, atNamespace)
+	w.close()
+	w.close()
+}

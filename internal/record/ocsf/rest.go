@@ -1,0 +1,110 @@
+package ocsf
+
+// unmapped writes what has no place of its own in the event.
+func (e *event) unmapped() {
+	w := &e.w
+	w.object("unmapped")
+
+	inner := e.source.inside != nil && e.isArray(e.row[inAlerts])
+	if inner {
+		e.row[inAlerts].used = true
+	}
+
+	e.rest(&e.source.shape.root, e.row, e.scan.space(0))
+
+	if inner {
+		e.restOfAlerts()
+	}
+
+	w.close()
+}
+
+// restOfAlerts writes what is left over of the alerts inside an incident, each in its
+// place, with their evidence.
+func (e *event) restOfAlerts() {
+	w := &e.w
+	w.array("alerts")
+
+	e.each(e.row[inAlerts], func(i int) int {
+		end := e.readInner(i)
+		if end == 0 {
+			w.open[w.depth-1].n++
+			return e.copyValue(i)
+		}
+
+		if len(e.text(e.inner[inID])) > 0 { // to mark what the finding_info of the alert has
+			w.element()
+			e.finding(e.inner, e.source.inside, true)
+			w.cancel()
+		}
+
+		w.element()
+		e.rest(&e.source.inside.shape.root, e.inner, i)
+		w.end()
+
+		return end
+	})
+
+	w.close()
+}
+
+// rest writes those members of the object at src[i] that are not marked as used. n is the
+// node of the object, and found are the values of its fields. Members that say nothing
+// are left out: null, and the empty text, array and object.
+func (e *event) rest(n *node, found fields, i int) {
+	w, s := &e.w, &e.scan
+
+	for i = s.space(i + 1); s.src[i] != '}'; {
+		key, value := s.member(i)
+
+		child := n.lookup(key)
+		v := childValue(child, found)
+		first := int(v.from) == value
+
+		switch {
+		case e.isBlank(value):
+			i = s.value(value)
+		case first && v.used:
+			i = int(v.to)
+		case first && child.children != nil && s.src[value] == '{':
+			w.objectOf(key)
+			e.rest(child, found, value)
+			w.close()
+
+			i = int(v.to)
+		default:
+			w.keyOf(key)
+			i = e.copyValue(value)
+		}
+
+		if i = s.space(i); s.src[i] == ',' {
+			i = s.space(i + 1)
+		}
+	}
+}
+
+// childValue returns the value of a field, an empty one for a key that is not in the
+// shape.
+func childValue(child *node, found fields) span {
+	if child == nil {
+		return span{}
+	}
+
+	return found[child.at]
+}
+
+// isBlank reports whether the value at src[i] says nothing.
+func (e *event) isBlank(i int) bool {
+	s := &e.scan
+
+	switch s.src[i] {
+	case 'n':
+		return true
+	case '"':
+		return s.src[i+1] == '"'
+	case '[', '{':
+		return s.peek(s.space(i+1)) == s.src[i]+2
+	}
+
+	return false
+}
