@@ -29,6 +29,8 @@ type Env struct {
 	// Columns returns how wide the terminal is, 0 if that is not known; nil is for no
 	// terminal.
 	Columns func() int
+	// Rows returns how many lines the terminal has, likewise.
+	Rows func() int
 	// ReadLine reads a line from the terminal, hidden or seen, and is used when
 	// InTerminal. It calls prompt when nothing that is typed from then on is seen of a
 	// hidden line. io.EOF: the person ended the input.
@@ -58,6 +60,7 @@ func SystemEnv() Env {
 		OutTerminal:     term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTerminal:     term.IsTerminal(int(os.Stderr.Fd())),
 		Columns:         terminalColumns,
+		Rows:            terminalRows,
 		ReadLine:        t.line,
 		RestoreTerminal: t.leave,
 		OpenBrowser:     systemLauncher().open,
@@ -71,6 +74,15 @@ func terminalColumns() int {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
 			return n
 		}
+	}
+
+	return 0
+}
+
+// terminalRows is how many lines the terminal that Out is has.
+func terminalRows() int {
+	if _, n, err := term.GetSize(int(os.Stdout.Fd())); err == nil && n > 0 {
+		return n
 	}
 
 	return 0

@@ -52,32 +52,77 @@ type reported struct {
 	TokenState   string       `json:"token_state,omitempty"`
 	Interval     float64      `json:"effective_interval_seconds"`
 	UpdatedAt    *string      `json:"updated_at"`
+	// Input is what is wrong with the input as a whole: a tenants file that was refused.
+	Input *inputFault `json:"input,omitempty"`
 
 	status store.Status
 	chain  *store.ChainInfo
 }
 
+// statusView is one run of `status`: what is shown, and how.
+type statusView struct {
+	names                        []string
+	asJSON, watch, check, hidden bool
+	format                       string
+}
+
+// The values of --output.
+const (
+	outputTable = ""
+	outputWide  = "wide"
+	outputJSON  = "json"
+)
+
+// inputFault is what is wrong with an input as a whole, as --json prints it.
+type inputFault struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy"`
+}
+
 func (c *cli) statusCommand() *cobra.Command {
-	var asJSON, watch bool
+	var v statusView
 
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [NAME...]",
 		Short: "Show how the inputs do, per tenant and API",
-		Args:  noArguments,
+		Args:  cobra.ArbitraryArgs,
 		Long: "Shows per tenant and API what the inputs last wrote about themselves, at most 10 s old while Fluent " +
-			"Bit runs. STATE is ok, failing, waiting (Fluent Bit takes nothing), starting, stopped, or stale: nobody " +
-			"has written it for 30 s, so Fluent Bit does not run, or not with this directory.",
-		Example: "  defenderctl status --watch\n  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context(), asJSON, watch) },
+			"Bit runs; with NAMEs of these tenants only. STATE is ok, failing, waiting (Fluent Bit takes nothing), " +
+			"starting, stopped, or stale: nobody has written it for 30 s, so Fluent Bit does not run, or not with " +
+			"this directory, or cannot write to it. A tenant that no input has polled for a day, while others are " +
+			"polled, is left out.\n\n" +
+			"--check is for monitoring systems with plugins as Nagios has them: one line with performance data, exit " +
+			"code 0 for ok, 1 for a warning, 2 for critical (failing, waiting, stale, or nothing runs), 3 for unknown.",
+		Example: "  defenderctl status --watch\n  defenderctl status contoso -o wide\n  defenderctl status --check\n" +
+			"  defenderctl status --json | jq '.[] | select(.state != \"ok\")'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v.names = args
+			return c.status(cmd.Context(), v)
+		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every 2 s until interrupted")
+	cmd.ValidArgsFunction = c.names
+
+	flags := cmd.Flags()
+	flags.BoolVar(&v.asJSON, "json", false, "print JSON, as -o json")
+	flags.StringVarP(&v.format, "output", "o", "", "json, or wide for more columns")
+	flags.BoolVarP(&v.watch, "watch", "w", false, "show it again every 2 s until interrupted, the worst first")
+	flags.BoolVar(&v.check, "check", false, "one line and an exit code for a monitoring system")
+	flags.BoolVar(&v.hidden, "all", false, "show tenants that no input polls any more, too")
 
 	return cmd
 }
 
 // status prints the statuses, once or, with watch, again and again until ctx ends.
-func (c *cli) status(ctx context.Context, asJSON, watch bool) error {
+func (c *cli) status(ctx context.Context, v statusView) error {
+	if v.check {
+		return c.statusCheck(ctx, v)
+	}
+
+	if err := v.complete(); err != nil {
+		return err
+	}
+
 	s, err := c.look()
 	if err != nil {
 		return err
@@ -85,20 +130,16 @@ func (c *cli) status(ctx context.Context, asJSON, watch bool) error {
 	defer s.Close()
 
 	if s.s == nil {
-		return c.noDirectory(asJSON)
+		return c.noDirectory(v.format == outputJSON)
 	}
 
 	for {
-		all, err := c.statuses(ctx, s)
+		seen, err := c.survey(ctx, s, v)
 		if err != nil {
 			return err
 		}
 
-		if watch && c.OutTerminal && !asJSON {
-			fmt.Fprint(c.bareOut, "\x1b[H\x1b[2J") // clears the screen
-		}
-
-		if err := c.printStatus(all, asJSON); err != nil || c.out.err != nil || !watch {
+		if err := c.printStatus(seen, v); err != nil || c.out.err != nil || !v.watch {
 			return err
 		}
 
@@ -108,6 +149,26 @@ func (c *cli) status(ctx context.Context, asJSON, watch bool) error {
 		case <-time.After(watchEvery):
 		}
 	}
+}
+
+// complete checks the flags, and makes one of those that mean the same.
+func (v *statusView) complete() error {
+	switch strings.ToLower(v.format) {
+	case outputTable, outputWide, outputJSON:
+		v.format = strings.ToLower(v.format)
+	default:
+		return usagef("--output %s: it is json or wide", plain.Quoted(v.format))
+	}
+
+	if v.asJSON && v.format == outputWide {
+		return usagef("give one of --json and --output wide")
+	}
+
+	if v.asJSON {
+		v.format = outputJSON
+	}
+
+	return nil
 }
 
 // noDirectory is the end of a command that lists what is in a data directory which does
@@ -187,6 +248,10 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 		UpdatedAt:   moment(st.UpdatedAt),
 		status:      st,
 	}
+	if n := st.Notice; n != nil {
+		r.Input = &inputFault{string(n.Reason), n.Message, n.Remedy}
+	}
+
 	if st.State != health.Stopped && c.Now().Sub(st.UpdatedAt) > staleAfter {
 		r.State = health.Stale
 	}
@@ -202,50 +267,6 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 	}
 
 	return r
-}
-
-// printStatus prints statuses: a table, and a line for each fault under it.
-func (c *cli) printStatus(all []reported, asJSON bool) error {
-	if asJSON {
-		return printJSON(c.Out, all)
-	}
-
-	if len(all) == 0 {
-		dir, _ := c.dir("")
-		c.tell("no input has written its status to %s yet", dir)
-
-		return nil
-	}
-
-	header := []string{
-		"TENANT",
-		"API",
-		"STATE",
-		"SUCCESS",
-		"ALERT",
-		"LAG",
-		"EMITTED",
-		"REPEATS",
-		"DEFERRED",
-		"ERRORS",
-		"TOKEN_ENDS",
-	}
-
-	var rows [][]string
-	for _, r := range all {
-		rows = append(rows, c.statusRow(r))
-	}
-
-	header, rows = without(c.Out, header, rows, "REPEATS", "ERRORS", "ALERT")
-	table(c.Out, header, rows, 0, 1)
-
-	for _, r := range all {
-		for _, text := range c.statusLines(r) {
-			fmt.Fprintln(c.Out, c.wrap(plain.Text(r.Tenant, 128)+" "+r.API+": "+plain.Text(text, 2000), "  "))
-		}
-	}
-
-	return nil
 }
 
 // statusRow returns the row of a status in the table.
@@ -279,8 +300,39 @@ func (c *cli) statusRow(r reported) []string {
 		strconv.Itoa(r.Deferred),
 		strconv.FormatUint(r.Errors, 10),
 		token,
+		r.Reason,
+		age(r.status.Since, now),
+		strconv.FormatUint(r.Polls, 10),
+		span(r.status.EffectiveInterval),
+		r.TenantID,
+		r.ClientID,
+		r.LoginHost,
 	}
 }
+
+// statusHeader names the columns of statusRow; those from wideFrom on are for wide.
+var statusHeader = []string{
+	"TENANT",
+	"API",
+	"STATE",
+	"SUCCESS",
+	"ALERT",
+	"LAG",
+	"EMITTED",
+	"REPEATS",
+	"DEFERRED",
+	"ERRORS",
+	"TOKEN_ENDS",
+	"REASON",
+	"SINCE",
+	"POLLS",
+	"INTERVAL",
+	"TENANT_ID",
+	"CLIENT_ID",
+	"LOGIN_HOST",
+}
+
+const wideFrom = 11
 
 // statusLines returns what there is to say about a status under the table.
 func (c *cli) statusLines(r reported) []string {

@@ -150,6 +150,17 @@ const (
 // table prints rows under a header. On a terminal that is too narrow, what the columns
 // named by shrink hold is shortened, the first of them first; elsewhere nothing is.
 func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
+	paintedTable(w, header, rows, nil, shrink...)
+}
+
+// paintedTable is table with cells that paint, if it is not nil, puts into colour.
+func paintedTable(
+	w io.Writer,
+	header []string,
+	rows [][]string,
+	paint func(column int, cell string) string,
+	shrink ...int,
+) {
 	widths := make([]int, len(header))
 	for i, h := range header {
 		widths[i] = width(h)
@@ -170,10 +181,10 @@ func table(w io.Writer, header []string, rows [][]string, shrink ...int) {
 		narrow(widths, header, columns, shrink)
 	}
 
-	printRow(w, header, widths)
+	printRow(w, header, widths, nil)
 
 	for _, row := range rows {
-		printRow(w, row, widths)
+		printRow(w, row, widths, paint)
 	}
 }
 
@@ -184,8 +195,12 @@ func without(w io.Writer, header []string, rows [][]string, columns ...string) (
 
 	for _, name := range columns {
 		i := slices.Index(header, name)
-		if most == 0 || i < 0 || tableWidth(header, rows) <= most {
+		if most == 0 || tableWidth(header, rows) <= most {
 			break
+		}
+
+		if i < 0 {
+			continue
 		}
 
 		header = slices.Delete(slices.Clone(header), i, i+1)
@@ -230,16 +245,22 @@ func narrow(widths []int, header []string, columns int, shrink []int) {
 	}
 }
 
-func printRow(w io.Writer, row []string, widths []int) {
+func printRow(w io.Writer, row []string, widths []int, paint func(column int, cell string) string) {
 	var b strings.Builder
 
 	for i, cell := range row {
 		cell = cutMiddle(cell, widths[i])
-		b.WriteString(cell)
 
+		fill := 0
 		if i < len(row)-1 {
-			b.WriteString(strings.Repeat(" ", widths[i]-width(cell)+gap))
+			fill = widths[i] - width(cell) + gap
 		}
+
+		if paint != nil {
+			cell = paint(i, cell)
+		}
+
+		b.WriteString(cell + strings.Repeat(" ", fill))
 	}
 
 	fmt.Fprintln(w, strings.TrimRight(b.String(), " "))

@@ -33,6 +33,14 @@ type Store interface {
 	Close() error
 }
 
+// Snapshotter is a Store that can write copies of its files while it is in use. One that
+// keeps nothing in files of this machine is backed up by the means of its database.
+type Snapshotter interface {
+	// Snapshot writes a consistent copy of every file into a directory that exists, and
+	// returns their names.
+	Snapshot(ctx context.Context, dir string) (files []string, err error)
+}
+
 // MaxDocument bounds a document, in bytes.
 const MaxDocument = 16 << 20
 
@@ -136,6 +144,10 @@ type Units interface {
 	// the checkpoint to go on from; ok is false when there was no request. A unit
 	// without a checkpoint keeps none, and the request is removed.
 	ApplyRewind(ctx context.Context, key alert.UnitKey) (c Checkpoint, ok bool, err error)
+	// Forget removes all that is known of a unit: progress, status, deferred work, a
+	// request to rewind. It reports whether the unit was known. No process may poll it
+	// meanwhile. When it is polled again it begins anew.
+	Forget(ctx context.Context, key alert.UnitKey) (known bool, err error)
 	// ClearRewind removes a request without carrying it out.
 	ClearRewind(ctx context.Context, key alert.UnitKey) error
 }

@@ -142,7 +142,7 @@ func lockInputs(d directory) (*os.File, error) {
 		return nil, err
 	}
 
-	if err := flock(f); err != nil {
+	if err := flockSoon(f); err != nil {
 		defer f.Close()
 
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
@@ -160,6 +160,18 @@ func lockInputs(d directory) (*os.File, error) {
 	}
 
 	return f, nil
+}
+
+// flockSoon is flock, tried for a moment: InputsRun may hold the lock for an instant.
+func flockSoon(f *os.File) error {
+	for left := 5; ; left-- {
+		err := flock(f)
+		if left == 0 || !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func flock(f *os.File) error {

@@ -178,6 +178,8 @@ func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	err = s.view(ctx, s.sh.units, func(t tx) error {
 		c, seen, ok = store.Checkpoint{}, nil, false
 
+		delete(s.sh.cache.m, key) // another process may have forgotten it (Forget) since it was polled last
+
 		fc, err := s.sh.unit(t, key)
 		if fc == nil || err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -52,6 +53,8 @@ func TestUnits(t *testing.T, open func(t *testing.T) Backend) {
 		{"of two rewinds the earlier counts", rewindEarlierCounts},
 		{"a rewind takes the checkpoint back and forgets what is to be emitted again", rewindApplied},
 		{"a rewind of a unit without a checkpoint is removed", rewindWithoutCheckpoint},
+
+		{"a unit that is forgotten begins anew, and no other does", forgotten},
 
 		{"random operations give what a Go map gives", againstModel},
 	} {
@@ -506,6 +509,76 @@ func rewindWithoutCheckpoint(t *testing.T, b Backend) {
 
 	if got, err := b.Units.PendingRewind(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("still pending: %v, %v", got, err)
+	}
+}
+
+func forgotten(t *testing.T, b Backend) {
+	for n := range 3 {
+		fill(t, b.Units, Key(n))
+	}
+
+	if known, err := b.Units.Forget(t.Context(), Key(1)); err != nil || !known {
+		t.Errorf("Forget = %t, %v", known, err)
+	}
+
+	if known, err := b.Units.Forget(t.Context(), Key(7)); err != nil || known {
+		t.Errorf("Forget of one that never was = %t, %v", known, err)
+	}
+
+	for n := range 3 {
+		expectThere(t, b.Units, Key(n), n != 1)
+	}
+
+	again := b.Reopen()
+	for n := range 3 {
+		expectThere(t, again, Key(n), n != 1)
+	}
+}
+
+// fill gives a unit one of everything.
+func fill(t *testing.T, u store.Units, key alert.UnitKey) {
+	t.Helper()
+
+	_, err := u.PutDeferred(t.Context(), key, store.Deferred{Kind: store.ParkedBatch})
+	err = errors.Join(
+		err,
+		u.Commit(t.Context(), []store.Commit{{
+			Key:        key,
+			Checkpoint: store.Checkpoint{Floor: 1, Watermark: 100, SeenSince: 1},
+			Seen:       Entries(10, 5),
+		}}),
+		u.SetStatus(t.Context(), map[alert.UnitKey]store.Status{key: {State: health.OK}}),
+		u.Rewind(t.Context(), key, 5),
+	)
+
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expectThere compares whether anything is known of a unit with what is expected.
+func expectThere(t *testing.T, u store.Units, key alert.UnitKey, there bool) {
+	t.Helper()
+
+	_, seen, ok, loadErr := u.Load(t.Context(), key)
+	_, status, statusErr := u.Status(t.Context(), key)
+	list, listErr := u.ListDeferred(t.Context(), key)
+	pending, pendingErr := u.PendingRewind(t.Context(), key)
+
+	if err := errors.Join(loadErr, statusErr, listErr, pendingErr); err != nil {
+		t.Error(err)
+	}
+
+	for what, got := range map[string]bool{
+		"checkpoint":     ok,
+		"seen-set":       len(seen) > 0,
+		"status":         status,
+		"deferred work":  len(list) > 0,
+		"pending rewind": len(pending) > 0,
+	} {
+		if got != there {
+			t.Errorf("%s of %s is there: %t", what, key.TenantID, got)
+		}
 	}
 }
 

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+)
+
+// scrubber removes secrets that are known from a text, in whatever form they stand there.
+// It is the second net: nothing that is a secret is written in the first place.
+type scrubber struct{ secrets [][]byte }
+
+// gone stands in the place of a secret.
+const gone = "(secret)"
+
+// shortestSecret is the length from which a text is looked for: a shorter one is found
+// everywhere.
+const shortestSecret = 6
+
+// add makes a text one that is removed.
+func (s *scrubber) add(text string) {
+	text = strings.TrimSpace(text)
+	if len(text) < shortestSecret {
+		return
+	}
+
+	quoted, _ := json.Marshal(text) // a string can always be encoded
+
+	for _, form := range []string{
+		text,
+		strings.Trim(string(quoted), `"`),
+		url.QueryEscape(text),
+		url.PathEscape(text),
+		base64.StdEncoding.EncodeToString([]byte(text)),
+		base64.RawURLEncoding.EncodeToString([]byte(text)),
+	} {
+		if !slices.ContainsFunc(s.secrets, func(b []byte) bool { return string(b) == form }) {
+			s.secrets = append(s.secrets, []byte(form))
+		}
+	}
+}
+
+// addWithheld adds a value that is not shown because nobody knows what it is. A plain
+// word is left out: it would be removed from every text.
+func (s *scrubber) addWithheld(value string) {
+	word := strings.Trim(strings.ToLower(value), "abcdefghijklmnopqrstuvwxyz_.- ") == ""
+	if len(value) >= 8 && (!word || len(value) >= 20) {
+		s.add(value)
+	}
+}
+
+// addAddress adds the password in an address.
+func (s *scrubber) addAddress(address string) {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return
+	}
+
+	password, _ := u.User.Password()
+	s.add(password)
+	s.add(u.User.String())
+}
+
+// addFile adds what a file holds, as a whole and line by line.
+func (s *scrubber) addFile(path string) {
+	const most = 1 << 20
+
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > most {
+		return
+	}
+
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return // what this process cannot read it cannot write anywhere
+	}
+
+	s.add(string(data))
+
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "-----") {
+			s.add(line)
+		}
+	}
+}
+
+// clean returns a text without the secrets.
+func (s *scrubber) clean(text []byte) []byte {
+	// The longest first: one may be a part of another.
+	slices.SortStableFunc(s.secrets, func(a, b []byte) int { return cmp.Compare(len(b), len(a)) })
+
+	for _, secret := range s.secrets {
+		text = bytes.ReplaceAll(text, secret, []byte(gone))
+	}
+
+	return text
+}
