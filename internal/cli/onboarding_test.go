@@ -273,6 +273,7 @@ func (w *world) block(text string) string {
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-03-01T12:00:00Z"},
 		{`([^T\d-])20\d\d-\d\d-\d\d([^T\d-])`, "${1}2026-05-30${2}"},
 		{`\d{4}-\d\d-\d\d \d\d:\d\dZ`, "2026-03-01 11:30Z"},
+		{`last success \d+s ago`, "last success 2s ago"},
 		{`"record_id":"[0-9a-f]{32}"`, `"record_id":"5f0e6c1a9b7d48c2a3e4f5061728394a"`},
 	} {
 		text = regexp.MustCompile(s.expr).ReplaceAllString(text, s.to)
