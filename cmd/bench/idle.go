@@ -41,7 +41,7 @@ func (b *bench) idleTenants(n int) error {
 	}
 	defer s.close()
 
-	input, err := b.idleInput(s)
+	input, err := b.manyTenants(s, idleInterval)
 	if err != nil {
 		return err
 	}
@@ -87,9 +87,9 @@ func (b *bench) idleTenants(n int) error {
 	return nil
 }
 
-// idleInput writes a tenants_file for all tenants of a simulator and returns the input's
-// section.
-func (b *bench) idleInput(s *server) (section, error) {
+// manyTenants writes a tenants_file for all tenants of a simulator and returns the
+// section of an input that polls each of them once an interval.
+func (b *bench) manyTenants(s *server, interval time.Duration) (section, error) {
 	b.states++
 	state := filepath.Join(b.dir, fmt.Sprintf("state%d", b.states))
 	file := state + ".yaml"
@@ -116,7 +116,7 @@ func (b *bench) idleInput(s *server) (section, error) {
 		"login_url", x.LoginURL,
 		"api_url", x.APIURL,
 		"ca_file", x.CA,
-		"poll_interval", idleInterval.String(),
+		"poll_interval", interval.String(),
 		"data_dir", state,
 	}, nil
 }

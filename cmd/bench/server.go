@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ type world struct {
 	Size            int    // bytes of an alert's text, 0 for its usual length
 	API             string // which API the rows are counted and dumped by
 	Dump            string // file for the rows, one a line; none if empty
+	Faults          string // see simulator.FaultsHelp
+	Sick            []string
+	Trickle         time.Duration // how often each tenant gets an alert; 0 is never. A report ends it
 }
 
 // served is what it serves.
@@ -41,7 +45,11 @@ type server struct {
 	served
 	cmd   *exec.Cmd
 	stdin io.Closer
+	out   *json.Decoder
 }
+
+// seed makes the same tenants in each process.
+const seed = 1
 
 func startServer(w world) (*server, error) {
 	self, err := os.Executable()
@@ -70,12 +78,22 @@ func startServer(w world) (*server, error) {
 		return nil, err
 	}
 
-	if err := json.NewDecoder(out).Decode(&s.served); err != nil {
+	s.out = json.NewDecoder(out)
+	if err := s.out.Decode(&s.served); err != nil {
 		s.close()
 		return nil, fmt.Errorf("the simulator did not start: %w", err)
 	}
 
 	return s, nil
+}
+
+// report ends the trickle of alerts and returns what became of them.
+func (s *server) report() (r report, err error) {
+	if err := s.stdin.Close(); err != nil {
+		return r, err
+	}
+
+	return r, s.out.Decode(&r)
 }
 
 func (s *server) close() {
@@ -90,12 +108,16 @@ func serve(spec string) error {
 		return err
 	}
 
-	tenants := simulator.Generate(w.Tenants, w.Alerts, 1)
+	tenants := simulator.Generate(w.Tenants, w.Alerts, seed)
 	for i := range tenants {
 		tenants[i].GenerateOptions = simulator.GenerateOptions{Plain: true, Size: w.Size}
 	}
 
-	sim, err := simulator.New(simulator.Config{Tenants: tenants, Quotas: map[string]simulator.Quota{w.API: {}}})
+	sim, err := simulator.New(simulator.Config{
+		Tenants: tenants,
+		Quotas:  map[string]simulator.Quota{w.API: {}},
+		Faults:  w.Faults,
+	})
 	if err != nil {
 		return err
 	}
@@ -113,7 +135,7 @@ func serve(spec string) error {
 		s.Tenants = append(s.Tenants, customer{t.ID, t.Name, a.ClientID, a.Secret, a.RefreshTokens[0]})
 	}
 
-	if w.Alerts > 0 {
+	if w.Alerts > 0 && w.Trickle == 0 {
 		if err := s.dump(w); err != nil {
 			return err
 		}
@@ -129,9 +151,16 @@ func serve(spec string) error {
 		return err
 	}
 
-	_, err = io.Copy(io.Discard, os.Stdin)
+	began := time.Now()
+	if w.Trickle > 0 {
+		go sim.Trickle(context.Background(), w.Trickle) // as long as the process
+	}
 
-	return err
+	if _, err = io.Copy(io.Discard, os.Stdin); err != nil || w.Trickle == 0 {
+		return err
+	}
+
+	return json.NewEncoder(os.Stdout).Encode(reportOn(sim, w, began))
 }
 
 // dump reads all rows over HTTP, counts them and writes them down, one a line. That

@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/delivery"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/progress"
 	"fluent-bit-defender/internal/store"
@@ -68,7 +69,8 @@ type Input struct {
 	outbox   *delivery.Outbox
 	Delivery *delivery.Sender // for the collect callback's thread
 	places   *places
-	changed  chan struct{} // something may be ready to be committed
+	starts   measure.Starts // of polls
+	changed  chan struct{}  // something may be ready to be committed
 
 	mu    sync.Mutex
 	units []*Unit // retired ones too, until everything of them is committed

@@ -18,6 +18,7 @@ import (
 type poller struct {
 	*Unit
 
+	due    time.Time      // when the poll under way was due
 	pass   *progress.Pass // the pass under way, nil between two
 	place  *place
 	queued uint64 // number of the newest event in the outbox
@@ -67,6 +68,8 @@ func (p *poller) runOrBreak(ctx context.Context, wait time.Duration) {
 
 // run polls until ctx ends. wait is when the first poll is due.
 func (p *poller) run(ctx context.Context, wait time.Duration) {
+	p.due = p.now().Add(wait)
+
 	if !p.restore(ctx) || !p.returnParked(ctx) || pause.For(ctx, wait) != nil {
 		return
 	}
@@ -82,12 +85,12 @@ func (p *poller) run(ctx context.Context, wait time.Duration) {
 
 		p.cfg.Counters.Poll(p.now().Sub(started))
 
-		due := p.judge(ctx, started, err)
+		p.due = p.judge(ctx, started, err)
 		if err == nil {
 			p.retryWindows(ctx)
 		}
 
-		if !p.rest(ctx, due) {
+		if !p.rest(ctx, p.due) {
 			return
 		}
 	}
@@ -234,6 +237,8 @@ func (p *poller) poll(ctx context.Context) error {
 		return err
 	}
 	defer end()
+
+	p.in.starts.Began(p.now().Sub(p.due)) // a poll that was woken is early
 
 	p.movedFurther = false
 	s := &sink{p: p, first: true}

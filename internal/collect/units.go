@@ -141,6 +141,7 @@ func (in *Input) MeasureInput() measure.Input {
 		Events:      in.outbox.Events(),
 		Blocked:     in.Blocked(),
 		StoreErrors: in.storeErrors.Load(),
+		Starts:      in.starts.Read(),
 	}
 }
 

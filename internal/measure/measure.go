@@ -23,6 +23,8 @@ var (
 	pollBounds = [buckets]float64{0.1, 0.5, 1, 5, 15, 60, 300}
 	// delayBounds are those of the delay of alerts, in seconds.
 	delayBounds = [buckets]float64{30, 60, 300, 900, 3600, 21600, 86400}
+	// startBounds are those of the delay of polls, in seconds.
+	startBounds = [buckets]float64{0.01, 0.05, 0.1, 0.5, 1, 5, 30}
 )
 
 // Histogram counts values by size. The zero value is none.
@@ -51,6 +53,44 @@ func (h *Histogram) observe(d time.Duration) {
 	i, _ := slices.BinarySearch(h.Bounds[:], seconds)
 	h.Counts[i]++
 	h.Sum += seconds
+}
+
+// Add adds what another histogram with the same bounds has counted.
+func (h *Histogram) Add(other Histogram) {
+	if other.Bounds == nil {
+		return
+	}
+
+	h.Bounds = other.Bounds
+	h.Sum += other.Sum
+
+	for i, n := range other.Counts {
+		h.Counts[i] += n
+	}
+}
+
+// Starts counts the polls of an input by how late they began. The zero value is ready;
+// methods may be called at the same time.
+type Starts struct {
+	mu     sync.Mutex
+	delays Histogram
+}
+
+// Began counts a poll that began this long after it was due.
+func (s *Starts) Began(late time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.delays.Bounds = &startBounds
+	s.delays.observe(late)
+}
+
+// Read returns what was counted.
+func (s *Starts) Read() Histogram {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.delays
 }
 
 // NoAnswer is the status of a request that got no answer.
@@ -169,4 +209,6 @@ type Input struct {
 	FileRejected bool
 	// StoreErrors counts the calls of the store that failed since the start.
 	StoreErrors uint64
+	// Starts are the times from when a poll was due until it began.
+	Starts Histogram
 }

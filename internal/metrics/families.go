@@ -181,6 +181,14 @@ var processFamilies = []family{
 	},
 	process("tenants_file_rejected", "1 while the newest version of a tenants_file is refused.", gauge,
 		func(s *snapshot) float64 { return number(s.input.FileRejected) }),
+	{
+		name: "poll_start_delay_seconds",
+		help: "Time from when a poll was due until it began.",
+		kind: histogram,
+		whole: func(e *exposition, s *snapshot) {
+			e.histogram("poll_start_delay_seconds", "", &s.input.Starts)
+		},
+	},
 	process("store_errors_total", "Calls of the store that failed since the start.", total,
 		func(s *snapshot) float64 { return float64(s.input.StoreErrors) }),
 	{

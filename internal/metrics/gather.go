@@ -40,6 +40,7 @@ func (v *server) gather(now time.Time) snapshot {
 		s.input.Blocked = s.input.Blocked || in.Blocked
 		s.input.FileRejected = s.input.FileRejected || in.FileRejected
 		s.input.StoreErrors += in.StoreErrors
+		s.input.Starts.Add(in.Starts)
 	}
 
 	slices.SortFunc(s.units, func(a, b measure.Unit) int {
