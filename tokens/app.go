@@ -73,12 +73,8 @@ func (a App) ChainKey() ChainKey {
 // isHome reports whether the application's tenant is the provider's own.
 func (a App) isHome() bool { return a.Home != "" && strings.EqualFold(a.Home, a.TenantID) }
 
-// isAbroad reports whether the application's tenant is reached with a sign-in in
-// another one.
-func (a App) isAbroad() bool { return a.Home != "" && !a.isHome() }
-
-// athome returns the application in the tenant that its chain belongs to.
-func (a App) athome() App {
+// atHome returns the application in the tenant that its chain belongs to.
+func (a App) atHome() App {
 	a.TenantID = cmp.Or(a.Home, a.TenantID)
 	return a
 }

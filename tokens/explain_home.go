@@ -19,8 +19,8 @@ var (
 	noRole = view{
 		"the provider's user has no access to tenant {tenant}: the relationship (GDAP) has ended, the user's group " +
 			"has no role in it, or a guest account of the same user stands in its way",
-		"the provider checks in Partner Center that the relationship is active and the user's group has a role in it; " +
-			"the customer removes a guest account of the user",
+		"the provider checks in Partner Center that the relationship is active and the user's group has a role " +
+			"in it; the customer removes a guest account of the user",
 	}
 	sessionPolicy = view{
 		"a policy of tenant {tenant} asks for a session control or another's multi-factor authentication, " +

@@ -64,7 +64,7 @@ func (c Chain) Forecast(now time.Time, app App) Forecast {
 		f.Text = "the refresh token was not used for 90 days and has ended"
 	case left <= WarnBefore:
 		f.Soon = true
-		f.Remedy = fill("start the input, or run: defenderctl tokens refresh {tenant} --config FILE", app.athome())
+		f.Remedy = fill("start the input, or run: defenderctl tokens refresh {tenant} --config FILE", app.atHome())
 		f.Text = fmt.Sprintf(
 			"the refresh token has not been refreshed since %s and ends in %s",
 			issued.UTC().Format(time.DateOnly),
@@ -78,7 +78,7 @@ func (c Chain) Forecast(now time.Time, app App) Forecast {
 // deadForecast returns the forecast of a chain that the service declared dead, in the
 // words of its refusal.
 func (c Chain) deadForecast(app App) Forecast {
-	e := c.Dead.Explain(app.athome())
+	e := c.Dead.Explain(app.atHome())
 	f := Forecast{
 		Ends:   c.Rejected,
 		Ended:  true,

@@ -125,9 +125,7 @@ func (s *Source) redeemAtCustomer(ctx context.Context, a *attempt) (Access, erro
 
 // sendToCustomer makes one redemption at the customer's tenant.
 func (s *Source) sendToCustomer(ctx context.Context, refresh secret.Text, how urgency) (Tokens, error) {
-	redeem := func(ctx context.Context, c Client) (Tokens, error) { return c.Redeem(ctx, refresh) }
-
-	return s.spread.send(ctx, how, s.client, redeem)
+	return s.spread.send(ctx, how, s.client, refresh)
 }
 
 // accept takes an access token that a customer answered with. The refresh token beside it
@@ -249,12 +247,12 @@ func (e *Error) mayConcernChain() bool {
 func (s *Source) afterAskingHome(ctx context.Context, chain Chain, a *attempt, e *Error) (Chain, error) {
 	since := s.homeCountsSince(a, e)
 
-	homeErr, answered := s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
+	answered, homeErr := s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
 	if !answered {
 		var stored bool
 
 		chain, stored, homeErr = s.askHome(ctx, func(c Chain) bool {
-			_, answered := s.keeper.homeAnswer(s.key, c, s.client.now(), since)
+			answered, _ := s.keeper.homeAnswer(s.key, c, s.client.now(), since)
 			return c.Dead.IsZero() && !answered
 		})
 		s.lastSeen = s.stateOf(chain, stored)
@@ -264,7 +262,7 @@ func (s *Source) afterAskingHome(ctx context.Context, chain Chain, a *attempt, e
 		}
 
 		if homeErr == nil {
-			homeErr, _ = s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
+			_, homeErr = s.keeper.homeAnswer(s.key, chain, s.client.now(), since)
 		}
 
 		if homeErr == nil {
@@ -366,7 +364,11 @@ func (s *Source) rotateIfDue(ctx context.Context) {
 	log := s.keeper.endRotation(s.key, now, err)
 
 	var e *Error
-	if log && ctx.Err() == nil && !(errors.As(err, &e) && e.Reason == advice.ChainDead) {
+	if errors.As(err, &e) && e.Reason == advice.ChainDead {
+		return // it was logged
+	}
+
+	if log && ctx.Err() == nil {
 		s.keeper.log.Warn("the provider's refresh token could not be renewed in its own tenant " +
 			s.key.TenantID + ", and serves meanwhile: " + err.Error())
 	}

@@ -47,7 +47,7 @@ func newProvider() *provider {
 		signIn:   "a",
 		life:     3600,
 	}
-	p.fake.answer = p.reply
+	p.answer = p.reply
 
 	return p
 }

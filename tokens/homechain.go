@@ -78,9 +78,9 @@ func (k *Keeper) noteHome(key ChainKey, r *redemption, err error) {
 }
 
 // homeAnswer returns what the chain's own tenant said last about a sign-in, if that still
-// counts; ok is false if it has to be asked. A success counts if it came at or after
-// since; one that another process had, or this one before a restart, counts too.
-func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (err error, ok bool) {
+// counts; answered is false if it has to be asked. A success counts if it came at or
+// after since; one that another process had, or this one before a restart, counts too.
+func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (answered bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 
@@ -92,14 +92,14 @@ func (k *Keeper) homeAnswer(key ChainKey, chain Chain, now, since time.Time) (er
 
 	switch {
 	case same && errors.As(h.err, &e) && e.Fate != advice.TryAgain && age < homeCounts:
-		return h.err, true
+		return true, h.err
 	case same && h.err != nil && age < homePause:
-		return h.err, true
+		return true, h.err
 	}
 
 	contradicted := same && now.Sub(h.contradicted) < homePause
 
-	return nil, contradicted || !chain.confirmed().Before(since)
+	return contradicted || !chain.confirmed().Before(since), nil
 }
 
 // confirmed returns when the chain's own tenant last accepted a token of it.

@@ -275,3 +275,56 @@ func TestTokensThatMayNotBeUsedNeedAPerson(t *testing.T) {
 		t.Errorf("%v (fate %v), %d requests", e, e.Fate, len(f.sent()))
 	}
 }
+
+// TestASwapThatCannotBeWrittenYieldsToAnother: it is kept in memory, and written only if
+// nothing else was stored meanwhile.
+func TestASwapThatCannotBeWrittenYieldsToAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile string
+		want      string
+	}{
+		"nothing is stored meanwhile": {"", "rotated"},
+		"a person signs in":           {"of a person", "of a person"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := stored(t, "first", "")
+			key := app(tokens.V2).ChainKey()
+			k := tokens.NewKeeper(store, nil)
+
+			chain, _, err := k.Load(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			store.Fail("Save", errors.New("disk full"))
+
+			chain.Refresh = secret.New("rotated")
+
+			var unsaved *tokens.UnsavedError
+			if err := k.Swap(t.Context(), key, chain, [32]byte{1}); !errors.As(err, &unsaved) {
+				t.Fatalf("got %v", err)
+			}
+
+			if got, _, err := k.Load(t.Context(), key); err != nil || got.Refresh.Reveal() != "rotated" {
+				t.Errorf("in memory is %q, %v", got.Refresh.Reveal(), err)
+			}
+
+			store.Fail("Save", nil)
+
+			if c.meanwhile != "" {
+				if err := store.Save(t.Context(), key, tokens.Chain{Refresh: secret.New(c.meanwhile)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			if err := k.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+
+			seen, err := store.SeedSeen(t.Context(), key, [32]byte{1})
+			if got := load(t, store); got.Refresh.Reveal() != c.want || !seen || err != nil || k.Pending(key) {
+				t.Errorf("stored is %q, seed seen %v, %v, pending %v", got.Refresh.Reveal(), seen, err, k.Pending(key))
+			}
+		})
+	}
+}

@@ -165,7 +165,7 @@ func unusable(chain Chain, stored bool, app App) error {
 			nil,
 		)
 	case !chain.Dead.IsZero():
-		return chain.Dead.Explain(app.athome())
+		return chain.Dead.Explain(app.atHome())
 	}
 
 	return nil
@@ -297,9 +297,7 @@ func (r *redemption) redeem(ctx context.Context, refresh secret.Text) (Tokens, e
 }
 
 func (r *redemption) redeemOnce(ctx context.Context, refresh secret.Text) (Tokens, error) {
-	redeem := func(ctx context.Context, c Client) (Tokens, error) { return c.Redeem(ctx, refresh) }
-
-	return r.source.spread.send(ctx, urgent, r.client, redeem)
+	return r.source.spread.send(ctx, urgent, r.client, refresh)
 }
 
 // tenantName returns the label to store with the chain: the configured one, else the

@@ -150,7 +150,7 @@ func (s *Source) share() {
 
 	if s.cfg.App.Home != "" {
 		s.slot = s.keeper.slot(s.accessKey())
-		s.homeClient.App = s.cfg.App.athome()
+		s.homeClient.App = s.cfg.App.atHome()
 		s.homeClient.App.Version = V2
 		s.homeClient.App.Scope = ""
 		s.homeClient.App.Resource = s.cfg.HomeResource

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"fluent-bit-defender/internal/secret"
 )
 
 // perSecond is how many redemptions of one chain a sign-in service may get in any second.
@@ -200,9 +202,7 @@ var errYielded = errors.New("tokens: no place at this moment")
 
 // send makes one redemption when the chain has a place for it. A request under way
 // outlives ctx by GraceTime.
-func (s *spread) send(ctx context.Context, how urgency, c Client, redeem func(context.Context, Client) (Tokens, error)) (
-	Tokens, error,
-) {
+func (s *spread) send(ctx context.Context, how urgency, c Client, refresh secret.Text) (Tokens, error) {
 	if e := s.refuse(c.now()); e != nil {
 		return Tokens{}, e
 	}
@@ -226,7 +226,7 @@ func (s *spread) send(ctx context.Context, how urgency, c Client, redeem func(co
 
 	c.onWritten = p.written
 
-	got, err := redeem(longer, c)
+	got, err := c.Redeem(longer, refresh)
 
 	var e *Error
 	if errors.As(err, &e) && e.Code == loopCode {

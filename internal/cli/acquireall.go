@@ -101,7 +101,8 @@ func (a *acquisition) named(inputs []configured, name string) ([]chosen, error) 
 				seen[key] = true
 
 				found = append(found, one)
-				list = append(list, fmt.Sprintf("%s client %s", label(one.TenantName, string(one.TenantID)), one.ClientID))
+				name := label(one.TenantName, string(one.TenantID))
+				list = append(list, fmt.Sprintf("%s client %s", name, one.ClientID))
 			}
 		}
 	}
@@ -213,14 +214,15 @@ func (a *acquisition) signInAll(ctx context.Context, wanted []chosen, listen loo
 	codes := []int{exitOK}
 
 	for i, one := range wanted {
-		a.c.tell("(%d of %d) %s", i+1, len(wanted), label(one.TenantName, string(one.TenantID)))
+		name := label(one.TenantName, string(one.TenantID))
+		a.c.tell("(%d of %d) %s", i+1, len(wanted), name)
 
 		err := a.runOne(ctx, one, listen)
 		codes = append(codes, exitCode(err))
 
 		var silent *told
 		if err != nil && !errors.As(err, &silent) {
-			a.c.say("%s: %v", label(one.TenantName, string(one.TenantID)), err)
+			a.c.say("%s: %v", name, err)
 		}
 
 		if ctx.Err() != nil || slices.Contains(codes, exitInterrupted) {

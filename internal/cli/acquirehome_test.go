@@ -220,15 +220,21 @@ func TestHomeFlagsThatDoNotFitAreRefused(t *testing.T) {
 		args []string
 		says string
 	}{
-		"home and a tenant":        {w.acquireHome("--tenant-id", contoso), "do not go together"},
-		"home and a region":        {w.acquireHome("--region", "eu"), "do not go together"},
-		"home that is no GUID":     {[]string{"tokens", "acquire", "--home-tenant-id", "x.example", "--client-id", client}, "is not a GUID"},
-		"home none":                {[]string{"tokens", "acquire", "--home-tenant-id", "none", "--client-id", client}, "--tenant-id"},
-		"a name and --all":         {[]string{"tokens", "acquire", "x", "--all", "--config", conf}, "not both"},
-		"an unknown name":          {[]string{"tokens", "acquire", "nobody", "--config", conf}, "there is no tenant"},
-		"a configuration alone":    {[]string{"tokens", "acquire", "--config", conf}, "needs the NAME"},
-		"two names":                {[]string{"tokens", "acquire", "a", "b", "--config", conf}, "one too many"},
-		"a name and a tenant's id": {[]string{"tokens", "acquire", "a", "--tenant-id", contoso, "--config", conf}, "does not go with"},
+		"home and a tenant": {w.acquireHome("--tenant-id", contoso), "do not go together"},
+		"home and a region": {w.acquireHome("--region", "eu"), "do not go together"},
+		"home that is no GUID": {
+			[]string{"tokens", "acquire", "--home-tenant-id", "x.example", "--client-id", client},
+			"is not a GUID",
+		},
+		"home none":             {[]string{"tokens", "acquire", "--home-tenant-id", "none", "--client-id", client}, "--tenant-id"},
+		"a name and --all":      {[]string{"tokens", "acquire", "x", "--all", "--config", conf}, "not both"},
+		"an unknown name":       {[]string{"tokens", "acquire", "nobody", "--config", conf}, "there is no tenant"},
+		"a configuration alone": {[]string{"tokens", "acquire", "--config", conf}, "needs the NAME"},
+		"two names":             {[]string{"tokens", "acquire", "a", "b", "--config", conf}, "one too many"},
+		"a name and a tenant's id": {
+			[]string{"tokens", "acquire", "a", "--tenant-id", contoso, "--config", conf},
+			"does not go with",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			contains(t, w.expect(w.run(c.args...), 2).err, c.says)

@@ -34,7 +34,7 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 		known := s.forecasts(ctx, t, now)
 		for _, f := range []tokens.Forecast{known.chain, known.credential} {
 			text := f.Text + f.Remedy
-			if f.Soon && !f.Ended && !(t.HomeTenantID != "" && said[text]) {
+			if f.Soon && !f.Ended && (t.HomeTenantID == "" || !said[text]) {
 				said[text] = true
 
 				logs.Tenant(s.log, t.TenantName).Warn(f.Text + "; " + f.Remedy)

@@ -333,15 +333,10 @@ func (f *file) check(db *sql.DB) error {
 		return fmt.Errorf("%w: %s", store.ErrDamaged, result)
 	}
 
-	if h.version < f.version && f.asItIs {
-		if err := f.showUpgraded(db, h.version); err != nil {
-			return err
-		}
-
-		return f.verify(db)
-	}
-
-	if h.version < f.version {
+	switch {
+	case h.version < f.version && f.asItIs:
+		return f.verifyShown(db, h.version)
+	case h.version < f.version:
 		if err := f.upgrade(db, h.version); err != nil {
 			return err
 		}
@@ -352,6 +347,15 @@ func (f *file) check(db *sql.DB) error {
 	}
 
 	if err := tryWrite(db); err != nil {
+		return err
+	}
+
+	return f.verify(db)
+}
+
+// verifyShown is verify for a file of an older version, which stays as it is.
+func (f *file) verifyShown(db *sql.DB, from int64) error {
+	if err := f.showUpgraded(db, from); err != nil {
 		return err
 	}
 
