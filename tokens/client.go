@@ -67,6 +67,9 @@ type Client struct {
 
 	// onWritten, if set, is called when a request has been sent whole.
 	onWritten func()
+	// again, if set, is called before another request of the same exchange. It returns
+	// the onWritten of that one.
+	again func(ctx context.Context) (onWritten func(), err error)
 }
 
 // defaultLife is the life of an access token whose answer does not say. Entra documents
@@ -169,6 +172,13 @@ func (c Client) tokens(ctx context.Context, extra url.Values, sent secret.Text, 
 		old, ok := c.App.Credential.another(proof, tried)
 		if !ok {
 			return got, err // what the configured one was refused with says most
+		}
+
+		if c.again != nil {
+			var stopped error
+			if c.onWritten, stopped = c.again(ctx); stopped != nil {
+				return got, err
+			}
 		}
 
 		var second Tokens

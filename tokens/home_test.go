@@ -59,9 +59,17 @@ func (p *provider) refuse(tenant string, code int) {
 	p.codes[tenant] = code
 }
 
-func (p *provider) reply(a asked) (int, string) {
+// note notes when a request came.
+func (p *provider) note() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+
 	p.times = append(p.times, time.Now())
+}
+
+func (p *provider) reply(a asked) (int, string) {
+	p.note()
+	p.mu.Lock()
 	tenant, _, _ := strings.Cut(strings.TrimPrefix(a.path, "/"), "/")
 
 	if hold := p.hold; hold != nil && tenant != home {
@@ -647,6 +655,50 @@ func TestAWrongSecretIsNotSentForEachCustomer(t *testing.T) {
 		// Those that were asked at the same moment as the first.
 		if n := len(w.provider.sent()); n > 10 {
 			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+// TestASecondSecretTakesAPlaceToo: while a secret is rotated, a redemption may send two
+// requests.
+func TestASecondSecretTakesAPlaceToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHomeWorld(t)
+		current := "old"
+		secrets := tokens.Secret(func() (secret.Text, error) { return secret.New(current), nil })
+
+		w.provider.set(func(a asked) (int, string) {
+			if a.form.Get("client_secret") == "old" {
+				return w.provider.reply(a)
+			}
+
+			w.provider.note()
+
+			return 401, refusal("invalid_client", 7000215)
+		})
+
+		var sources []*tokens.Source
+
+		for i := range 30 {
+			cfg := w.config(customerID(i))
+			cfg.App.Credential = secrets
+			sources = append(sources, newSource(t, cfg))
+		}
+
+		for _, value := range []string{"old", "not-known-yet"} {
+			current = value
+
+			for i, err := range all(t, sources) {
+				if err != nil {
+					t.Errorf("customer %d: %v", i, err)
+				}
+			}
+
+			time.Sleep(2 * time.Hour)
+		}
+
+		if n := mostPerSecond(w.provider.times); n > 5 || len(w.provider.times) < 90 {
+			t.Errorf("%d of %d requests within a second", n, len(w.provider.times))
 		}
 	})
 }

@@ -215,7 +215,7 @@ func (s *spread) send(ctx context.Context, how urgency, c Client, refresh secret
 	case !ok:
 		return Tokens{}, errYielded
 	}
-	defer p.answered()
+	defer func() { p.answered() }()
 
 	if e := s.refuse(c.now()); e != nil {
 		return Tokens{}, e
@@ -225,6 +225,18 @@ func (s *spread) send(ctx context.Context, how urgency, c Client, refresh secret
 	defer cancel()
 
 	c.onWritten = p.written
+	c.again = func(ctx context.Context) (func(), error) {
+		next, _, err := s.enter(ctx, urgent)
+		if err != nil {
+			return nil, err
+		}
+
+		p.answered()
+
+		p = next
+
+		return p.written, nil
+	}
 
 	got, err := c.Redeem(longer, refresh)
 
