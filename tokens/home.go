@@ -49,6 +49,10 @@ func (s *Source) homeToken(ctx context.Context, before dependencies, anew bool) 
 
 	how := usual
 
+	if _, serves := s.slot.valid(s.client.now()); serves && !anew {
+		how = yielding // those that have no token go first
+	}
+
 	if err := s.refusedLately(before); err != nil && !anew {
 		how = yielding
 
@@ -112,7 +116,7 @@ func (s *Source) redeemAtCustomer(ctx context.Context, a *attempt) (Access, erro
 		}
 
 		if errors.Is(err, errYielded) {
-			return Access{}, s.refusedLately(a.before).err
+			return Access{}, s.yielded(a)
 		}
 
 		chain, err = s.afterRefusal(ctx, a, err)
@@ -121,6 +125,22 @@ func (s *Source) redeemAtCustomer(ctx context.Context, a *attempt) (Access, erro
 			return Access{}, err
 		}
 	}
+}
+
+// yielded returns the error of a redemption that gave way to others: the refusal of the
+// one before it, or that there is none yet.
+func (s *Source) yielded(a *attempt) error {
+	if r := s.refusedLately(a.before); r != nil {
+		return r.err
+	}
+
+	return newError(
+		advice.Throttled,
+		advice.TryAgain,
+		"other customers are signed in to at this moment",
+		tryLater,
+		nil,
+	)
 }
 
 // sendToCustomer makes one redemption at the customer's tenant.

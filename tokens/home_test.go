@@ -703,6 +703,52 @@ func TestASecondSecretTakesAPlaceToo(t *testing.T) {
 	})
 }
 
+// TestARenewalWaitsForNobody while the token at hand serves: all tokens were got in the
+// same minute, and end in the same minute.
+func TestARenewalWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHomeWorld(t)
+		sources := w.customers(300)
+
+		for i, err := range all(t, sources) {
+			if err != nil {
+				t.Fatalf("customer %d: %v", i, err)
+			}
+		}
+
+		time.Sleep(50 * time.Minute)
+
+		for range 10 {
+			start := time.Now()
+
+			for i, err := range all(t, sources) {
+				if err != nil {
+					t.Errorf("customer %d: %v", i, err)
+				}
+			}
+
+			if took := time.Since(start); took > 0 {
+				t.Errorf("a renewal held somebody up for %v", took)
+			}
+
+			time.Sleep(time.Minute)
+		}
+
+		// Those that had no chance to renew in time wait, as at the start.
+		renewed := 0
+
+		for i := range sources {
+			if w.provider.count(customerID(i)) == 2 {
+				renewed++
+			}
+		}
+
+		if renewed < 25 || mostPerSecond(w.provider.times) > 5 {
+			t.Errorf("%d of 300 were renewed in time; %d within a second", renewed, mostPerSecond(w.provider.times))
+		}
+	})
+}
+
 // TestLiveAccessTokensSurviveARestart without a redemption, but not a new sign-in.
 func TestLiveAccessTokensSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
