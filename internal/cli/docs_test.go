@@ -17,8 +17,6 @@ var commands = []string{
 	"tokens remove",
 	"tokens rekey",
 	"tokens import",
-	"tenants discover",
-	"tenants consent",
 	"check",
 	"pull",
 	"rewind",

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config"
@@ -42,9 +41,7 @@ type visit struct {
 	Warning string  `json:"warning,omitempty"`
 	Code    int     `json:"exit_code"`
 
-	ends   time.Time
-	reason advice.Reason
-	remedy string
+	ends time.Time
 }
 
 // stores opens each data directory once.
@@ -90,7 +87,12 @@ func (s *stores) close(ctx context.Context) {
 
 // visitAll signs in for every tenant and asks its API for an alert, several at a time.
 func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
-	open := newStores(c)
+	open := &stores{
+		c:    c,
+		open: map[string]store.Store{},
+		errs: map[string]error{},
+		keep: map[string]*tokens.Keeper{},
+	}
 	defer open.close(ctx)
 
 	all := []*visit{}
@@ -257,9 +259,6 @@ func (v *visit) fail(ctx context.Context, err error) bool {
 	}
 
 	v.Problem = err.Error()
-	if f := advice.Of(err); f != nil {
-		v.reason, v.remedy = f.Reason, f.Remedy
-	}
 
 	return true
 }

@@ -398,7 +398,7 @@ var odds = []odd{
 		says:  "gets the word \"cef\"",
 	},
 	{name: "udp", more: other + "udp\n    format json\n", level: lint.Warning, says: "udp loses datagrams"},
-	{name: "es", more: other + "es\n"},
+	{name: "es", more: other + "es\n", level: lint.Note, says: "use the output opensearch"},
 	{
 		name:    "es operation",
 		more:    other + "es\n    write_operation updte\n",

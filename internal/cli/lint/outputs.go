@@ -30,7 +30,12 @@ var outputs = map[string]func(l *linter, sec fluentbit.Section, mine []customer)
 	"stdout": func(l *linter, sec fluentbit.Section, _ []customer) {
 		l.format(sec, jsonFormats)
 	},
-	"es":         withoutCustomers((*linter).elasticsearch),
+	"es": withoutCustomers(func(l *linter, sec fluentbit.Section) {
+		l.at(Note, sec, "Name", "es takes an answer as done when one document of a request was stored, and "+
+			"forgets the documents that were refused beside it (429, a mapping that does not fit)",
+			"use the output opensearch, which Elasticsearch accepts too: it sends them again")
+		l.elasticsearch(sec)
+	}),
 	"opensearch": withoutCustomers((*linter).elasticsearch),
 	"exit": func(l *linter, sec fluentbit.Section, _ []customer) {
 		l.at(Error, sec, "Name", "exit ends Fluent Bit after a few records", "remove this output")

@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
+	"fluent-bit-defender/internal/record"
 )
 
 const folder = "../../../examples"
@@ -29,10 +30,20 @@ var configurations = []string{
 	"tenants.conf",
 	"tenants.yaml",
 	"routes.yaml",
+	"elastic.conf",
+	"elastic.yaml",
+	"opensearch.conf",
+	"opensearch.yaml",
+	"chronicle.conf",
+	"chronicle.yaml",
+	"s3-ocsf.conf",
+	"s3-ocsf.yaml",
 }
 
 // parts are the files that they refer to.
-var parts = []string{"plugins.conf", "defender.env", "customers.yaml", "routes-customers.yaml", "README.md"}
+var parts = []string{
+	"plugins.conf", "defender.env", "customers.yaml", "routes-customers.yaml", "README.md", "splunk-cim",
+}
 
 func TestEveryFileOfTheFolderIsTested(t *testing.T) {
 	entries, err := os.ReadDir(folder)
@@ -263,8 +274,28 @@ func checkOutput(t *testing.T, out map[string]string, in *config.Input) {
 				t.Errorf("%s: lines of %d bytes are cut", where, tenant.CEFMaxBytes)
 			}
 		}
+	case "opensearch":
+		expect(t, where, out, "write_operation", "create", "id_key", "$mssp['record_id']", "suppress_type_name", "on",
+			"buffer_size", "false", "compress", "gzip")
+		needFormat(t, where, in, record.FormatRaw)
+	case "s3":
+		expect(t, where, out, "json_date_key", "false", "use_put_object", "on", "compression", "gzip")
+		needFormat(t, where, in, record.FormatOCSF)
+	case "chronicle":
+		expect(t, where, out, "log_key", "message")
+		needFormat(t, where, in, record.FormatRaw)
 	default:
 		t.Errorf("an output %q", out["name"])
+	}
+}
+
+// needFormat checks that an output gets what it reads.
+func needFormat(t *testing.T, where string, in *config.Input, want record.Format) {
+	t.Helper()
+	for _, tenant := range in.Tenants {
+		if tenant.Format != want {
+			t.Errorf("%s: format %v", where, tenant.Format)
+		}
 	}
 }
 
@@ -322,7 +353,9 @@ func TestCheckFindsNothingInTheExamples(t *testing.T) {
 
 func TestClassicAndYAMLSayTheSame(t *testing.T) {
 	env := environment(t)
-	for _, name := range []string{"splunk", "arcsight", "splunk-arcsight", "tenants"} {
+	for _, name := range []string{
+		"splunk", "arcsight", "splunk-arcsight", "tenants", "elastic", "opensearch", "chronicle", "s3-ocsf",
+	} {
 		classic, yaml := load(t, name+".conf", env), load(t, name+".yaml", env)
 		if len(classic.Sections) != len(yaml.Sections) {
 			t.Fatalf("%s: %d sections and %d", name, len(classic.Sections), len(yaml.Sections))

@@ -8,16 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"maps"
-	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 )
 
@@ -71,9 +68,8 @@ type HECEvent struct {
 
 // HEC is a running collector.
 type HEC struct {
-	cfg      HECConfig
-	server   *http.Server
-	listener net.Listener
+	listening
+	cfg HECConfig
 
 	mu       sync.Mutex
 	requests int
@@ -85,32 +81,19 @@ type HEC struct {
 
 // StartHEC starts a collector on a free port of 127.0.0.1.
 func StartHEC(cfg HECConfig) (*HEC, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("receiver: %w", err)
-	}
-
 	if cfg.MaxContentLength == 0 {
 		cfg.MaxContentLength = DefaultMaxContentLength
 	}
 
-	h := &HEC{cfg: cfg, listener: l, status: map[int]int{}}
-	h.server = &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	h := &HEC{cfg: cfg, status: map[int]int{}}
 
-	if cfg.TLS != nil {
-		l = tls.NewListener(l, cfg.TLS)
+	var err error
+	if h.listening, err = listen(h, cfg.TLS); err != nil {
+		return nil, err
 	}
-
-	go func() { _ = h.server.Serve(l) }() // ends with Close
 
 	return h, nil
 }
-
-// Port returns the TCP port that the collector listens on.
-func (h *HEC) Port() int { return h.listener.Addr().(*net.TCPAddr).Port }
-
-// Close stops the collector and breaks its connections.
-func (h *HEC) Close() error { return h.server.Close() }
 
 // SetDown makes the collector answer 503 to every request until SetDown(false).
 func (h *HEC) SetDown(down bool) {
