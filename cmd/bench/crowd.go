@@ -33,7 +33,7 @@ var failures = []string{
 // crowd measures many tenants with alerts, some of which are sick.
 func (b *bench) crowd() error {
 	b.t.head(
-		fmt.Sprintf("(g) %d alerts each and one a minute, polled every %v, %s", crowdAlerts, crowdInterval, b.program()),
+		fmt.Sprintf("(g) %d alerts each, polled every %v, %s", crowdAlerts, crowdInterval, b.program()),
 		"alerts",
 		"not read",
 		"p50",
@@ -79,13 +79,8 @@ func (b *bench) crowdOf(n int, sick bool) error {
 		return err
 	}
 
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
-		return err
-	}
-
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
 		return err
 	}
 
@@ -114,6 +109,13 @@ func (b *bench) crowdOf(n int, sick bool) error {
 		return err
 	}
 
+	b.crowdRow(name, r, u, late)
+
+	return nil
+}
+
+// crowdRow adds a row to the table.
+func (b *bench) crowdRow(name string, r report, u usage, late string) {
 	b.t.row(
 		name,
 		strconv.Itoa(r.Alerts),
@@ -126,8 +128,16 @@ func (b *bench) crowdOf(n int, sick bool) error {
 		mb(u.peak),
 	)
 	b.progress("%s: %d of %d alerts not read, p99 %v, polls late by %s", name, r.Missing, r.Alerts, r.P99, late)
+}
 
-	return nil
+// freeAddress returns an address of this machine on which nobody listens.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+
+	return l.Addr().String(), l.Close()
 }
 
 // sickness returns the faults of some of n tenants, and whose they are.

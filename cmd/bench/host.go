@@ -60,15 +60,12 @@ func (b *bench) launch(plugin string, input section) (*host, error) {
 		return b.conformance(plugin, input, dir)
 	}
 
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
 
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
+	_, port, _ := net.SplitHostPort(address)
 
 	config := filepath.Join(dir, "fluent-bit.yaml")
 	if err := os.WriteFile(config, []byte(configuration(plugin, input, dir, port)), 0o600); err != nil {

@@ -1,7 +1,8 @@
 // Command bench measures the plugin and prints one table: the transcoder against what
 // else could be done with the same bytes (a, b, c), the whole plugin in a real Fluent
 // Bit against Fluent Bit's own tail and json parser (d), idle tenants (e), large alerts
-// (f) and a thousand tenants of which some are sick (g). `make bench` runs it; docs/performance.md has the results of a run.
+// (f) and a thousand tenants of which some are sick (g). `make bench` runs it;
+// docs/performance.md has the results of a run.
 //
 // Processes are measured from outside: processor time and peak memory (VmHWM) as the
 // kernel counts them. Simulated services run in a process of their own. Those that are

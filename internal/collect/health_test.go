@@ -9,6 +9,7 @@ import (
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/tokens"
 )
 
@@ -195,4 +196,30 @@ func signInRefused(fate advice.Fate, code int, oauth string) *tokens.Error {
 		Code:    code,
 		Refusal: tokens.Refusal{OAuth: oauth},
 	}
+}
+
+func TestAUsedUpBudgetIsShownAndNotTheErrorBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 44)
+		errs := []error{
+			&defender.Error{Fault: advice.Fault{Problem: "503", Reason: advice.Unreachable}, Status: 503},
+			&defender.Error{Fault: advice.Fault{RetryAfter: 10 * time.Minute, Reason: advice.Budget}, Budget: true},
+		}
+		r.api.fail = func(int) (err error) {
+			if len(errs) > 0 {
+				err, errs = errs[0], errs[1:]
+			}
+			return err
+		}
+		tenant := r.start()
+		time.Sleep(time.Minute)
+		if s := tenant.snapshot(); s.State != health.Failing || s.Reason != advice.Budget {
+			t.Errorf("state %q, %+v", s.State, s.Trouble)
+		}
+		time.Sleep(time.Hour)
+		if s := tenant.snapshot(); s.State != health.OK || s.Reason != "" {
+			t.Errorf("state %q, %+v", s.State, s.Trouble)
+		}
+		r.stop()
+	})
 }

@@ -28,14 +28,27 @@ func (p *poller) judge(ctx context.Context, started time.Time, err error) time.T
 }
 
 // pollPostponed notes a poll that ended because the call budget is used up. That is
-// logged once until a poll reads to its end.
+// logged once until a poll reads to its end. A unit that does not work yet shows it: the
+// failure before it is over.
 func (p *poller) pollPostponed(ctx context.Context, v verdict) time.Time {
 	p.log.Log(ctx, p.overBudget.level(p.now(), slog.LevelInfo), fmt.Sprintf(
 		"there is more to read than the call budget of the API allows at a time; goes on in %v",
 		v.retryAfter.Round(time.Second)))
+	p.status.update(func(s *store.Status) {
+		if s.State != health.OK {
+			s.Trouble = budgetUsedUp
+		}
+	})
 	p.emitHealth(ctx, false)
 
 	return p.now().Add(v.retryAfter)
+}
+
+// budgetUsedUp is what a unit shows while it waits for the call budget.
+var budgetUsedUp = health.Trouble{
+	Reason:  advice.Budget,
+	Message: "there is more to read than the call budget of the API allows at a time",
+	Remedy:  "nothing, reading goes on by itself; if it lasts, narrow `filter` or poll less often",
 }
 
 // pollEnded notes a poll that was read to its end.

@@ -1,6 +1,7 @@
 package defender
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"testing"
@@ -82,6 +83,56 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		)
 		if s.Count[api] > test.calls || took > test.time || s.OverQuota[api] > 0 || s.Early[api] > 0 {
 			t.Errorf("%s: %d calls in %v, %d over quota", api, s.Count[api], took, s.OverQuota[api])
+		}
+	}
+}
+
+// TestPiecesWithoutAlertsDoNotUseUpTheBudget: a service that fails now and then makes the
+// reader cut a day into pieces, of which nearly all are empty.
+func TestPiecesWithoutAlertsDoNotUseUpTheBudget(t *testing.T) {
+	for _, api := range []alert.API{alert.Incidents, alert.Graph} {
+		target, err := cloud.Lookup(cloud.Commercial, api, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, api, func(c *simulator.Config, s *Settings) {
+			c.Quotas = nil // the documented ones
+			c.Faults = "503:p=0.3"
+		})
+		limiter := NewLimiter(r.clock.Now, Budget{target.PerMinute, time.Minute}, Budget{target.PerHour, time.Hour})
+		limiter.sleep = r.clock.Sleep
+		client := &r.reader.(*odata).client
+		client.Limiter = limiter
+		sending := client.HTTP.Transport
+		client.HTTP = &http.Client{Transport: answering(func(req *http.Request) (*http.Response, error) {
+			r.clock.Advance(100 * time.Millisecond)
+			return cmp.Or(sending, http.DefaultTransport).RoundTrip(req)
+		})}
+		for _, ago := range []time.Duration{20 * time.Hour, 11 * time.Hour, 10 * time.Minute} {
+			r.Add(contoso, simulator.Alert{Created: start.Add(-ago), Updated: start.Add(-ago)})
+		}
+
+		// The state in which failures in a row have left the reader.
+		r.reader.(*odata).pieces = pieces{span: tick.Second, long: tick.Minute}
+		b := newBasket(t, api)
+		w := Window{From: tick.FromTime(start.Add(-24 * time.Hour)), Now: tick.FromTime(start)}
+		for range 200 {
+			err := r.reader.Read(t.Context(), w, b)
+			if err == nil {
+				break
+			}
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatal(err)
+			}
+			w.From = max(w.From, b.safe)
+			r.clock.Advance(max(e.RetryAfter, time.Second))
+		}
+		r.complete(b)
+		if took, n := r.clock.Now().Sub(start), r.Requests().Count[string(api)]; took > 90*time.Second || n > 60 {
+			t.Errorf("%s: three alerts took %v and %d requests", api, took, n)
+		} else {
+			t.Logf("%s: three alerts took %v and %d requests", api, took, n)
 		}
 	}
 }

@@ -190,6 +190,33 @@ func (r *odata) disorder(problem string) {
 	r.logOnce("order", slog.LevelWarn, r.client.service.host+" "+problem+"; it is read in small closed windows instead")
 }
 
+// following implements piecewise. The order is not relied upon: the first row counts only
+// if there is none in front of it.
+func (r *odata) following(ctx context.Context, from, to tick.Tick) (at tick.Tick, ok bool) {
+	q := query{
+		from:    from,
+		to:      to,
+		top:     1,
+		ordered: r.unordered.IsZero(),
+		plain:   true,
+	}
+
+	a, err := r.page(ctx, q, nil, discard{})
+	if err != nil || a.rows == 0 {
+		return 0, err == nil && !a.more
+	}
+
+	if a.timed == 0 || a.least <= from {
+		return 0, false
+	}
+
+	q.to = a.least
+
+	before, err := r.page(ctx, q, nil, discard{})
+
+	return a.least, err == nil && before.rows == 0 && !before.more
+}
+
 // finest implements piecewise.
 func (r *odata) finest() tick.Tick { return tick.Millisecond }
 

@@ -21,6 +21,9 @@ type piecewise interface {
 	// singly reads what it can of a window of the length finest that cannot be read as a
 	// whole. It returns nil if that was everything.
 	singly(ctx context.Context, from, to tick.Tick, sink Sink) error
+	// following returns the time of the first row in [from, to), where to 0 means no
+	// bound; 0 if there is none. ok is false if the service did not say so.
+	following(ctx context.Context, from, to tick.Tick) (at tick.Tick, ok bool)
 	// finest returns the length of the shortest window.
 	finest() tick.Tick
 }
@@ -36,6 +39,9 @@ const (
 	mostAgain    = 4
 	// mostSteps bounds how many failures one Read works on; the rest is for the next.
 	mostSteps = 60
+	// emptyPieces is how many pieces without a row are read before the service is asked
+	// where the next row is; twice as many each time it does not say so.
+	emptyPieces = 3
 	// proof is how many answers in a row prove that a service works.
 	proof = 3
 	// mostDeferred bounds how many windows may be deferred at a time. If more fail, the
@@ -63,7 +69,10 @@ type pieces struct {
 	failures int       // in a row
 	answers  int       // in a row, since the last failure
 	begin    tick.Tick // where the window begins
+	empty    int       // pieces without a row, in a row
 	deferred []Window  // windows to step over, ascending
+
+	leapAfter int // how many empty pieces in a row are read before the service is asked for the next row
 
 	retrying bool          // a deferred window is being read
 	added    int           // windows deferred during this Read
@@ -87,6 +96,7 @@ func maybeWindow(err error) bool {
 func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) error {
 	p.answers, p.begin = 0, w.From
 	p.added = 0
+	p.empty, p.leapAfter = 0, emptyPieces
 
 	p.keeper, _ = sink.(DeferringSink)
 	defer func() { p.keeper = nil }()
@@ -115,13 +125,9 @@ func (p *pieces) window(ctx context.Context, r piecewise, w Window, sink Sink) e
 				return p.complete(w, end, sink)
 			}
 
-			if err := sink.Safe(to); err != nil {
+			if from, err = p.goOn(ctx, r, way, to, end, w.To); err != nil {
 				return err
 			}
-
-			from = to
-
-			p.grow()
 
 			continue
 		}
@@ -160,6 +166,42 @@ func (p *pieces) complete(w Window, end tick.Tick, sink Sink) error {
 	}
 
 	return nil
+}
+
+// goOn notes a piece that was read up to from, and returns where the next one begins.
+// After some empty pieces that is the next row, which the service is asked for: pieces
+// without rows would use up the call budget, and no alert would come for minutes.
+func (p *pieces) goOn(
+	ctx context.Context, r piecewise, way *tracker, from, end, to tick.Tick,
+) (next tick.Tick, err error) {
+	if err := way.Safe(from); err != nil {
+		return 0, err
+	}
+
+	p.grow()
+
+	if way.rows > 0 {
+		p.empty = 0
+		return from, nil
+	}
+
+	if p.empty++; p.empty < p.leapAfter || from >= end {
+		return from, nil
+	}
+
+	p.empty = 0
+
+	next, ok := r.following(ctx, from, to)
+	if !ok {
+		p.leapAfter *= 2
+		return from, nil
+	}
+
+	if next == 0 || next > end {
+		next = end
+	}
+
+	return next, way.Safe(next)
 }
 
 // grow makes the next window longer than one that was read: up to the length that was
@@ -374,10 +416,17 @@ type rowsOnly struct{ Sink }
 // Safe implements Sink.
 func (rowsOnly) Safe(tick.Tick) error { return nil }
 
-// tracker is a Sink that notes up to where a piece was read.
+// tracker is a Sink that notes up to where a piece was read, and counts its rows.
 type tracker struct {
 	Sink
 	safe tick.Tick
+	rows int
+}
+
+// Row implements Sink.
+func (t *tracker) Row(raw []byte) error {
+	t.rows++
+	return t.Sink.Row(raw)
 }
 
 // Safe implements Sink.

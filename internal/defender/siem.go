@@ -91,6 +91,11 @@ func (r *siem) canary(ctx context.Context, at tick.Tick) error {
 	return r.window(ctx, from, from+tick.Millisecond, 0, discard{})
 }
 
+// following implements piecewise: the exporter has no way to ask for one alert.
+func (r *siem) following(context.Context, tick.Tick, tick.Tick) (at tick.Tick, ok bool) {
+	return 0, false
+}
+
 // finest implements piecewise.
 func (r *siem) finest() tick.Tick { return smallestSpan }
 
