@@ -187,6 +187,7 @@ func TestHomeGoesFirst(t *testing.T) {
 		}
 
 		time.Sleep(time.Minute)
+		synctest.Wait()
 
 		if got := strings.Join(order, " "); got != "2 4 0 1 3" {
 			t.Errorf("served in the order %s", got)
