@@ -52,10 +52,10 @@ const mostScratch = 64 << 10
 func (e *event) release() {
 	e.w.b = nil
 	e.scan.src = nil
-	e.device, e.profiles = 0, profiles{}
+	e.profiles = profiles{}
 	e.observables.reset()
 
-	e.arena, e.joined = kept(e.arena), kept(e.joined)
+	e.arena, e.joined, e.device = kept(e.arena), kept(e.joined), kept(e.device)
 	if len(e.scan.arrays) > mostScratch/8 {
 		e.scan.arrays = nil
 	}

@@ -19,11 +19,13 @@ type event struct {
 	log     []byte
 	version alert.Version
 
+	made, changed tick.Tick // when the finding was made and last changed; 0 for unknown
+
 	row      fields // of the finding, and of the artifact that the row itself is
 	inner    fields // of an alert inside an incident
 	artifact fields // of a piece of evidence
 
-	device      int // where the first artifact is that is a device, 0 for none
+	device      []byte // the first device of the evidence as it was written, with its key
 	observables observables
 	profiles    profiles
 }
@@ -134,6 +136,7 @@ func (e *event) incident() {
 // head writes what both classes begin with.
 func (e *event) head(c class, states *enum) activity {
 	w, f := &e.w, e.row
+	e.made, e.changed = timeOf(e.text(f[inCreated])), timeOf(e.text(f[inUpdated]))
 	a := e.activity()
 
 	w.integer("activity_id", int64(a))
@@ -179,8 +182,7 @@ func (e *event) activity() activity {
 		return updated
 	}
 
-	made, changed := timeOf(e.text(e.row[inCreated])), timeOf(e.text(e.row[inUpdated]))
-	if made > 0 && changed > made+young {
+	if e.made > 0 && e.changed > e.made+young {
 		return updated
 	}
 
@@ -194,16 +196,16 @@ func (e *event) isClosed(state []byte) bool {
 // time returns the event's time in milliseconds since 1970: when the finding was made, or
 // last changed.
 func (e *event) time(a activity) int64 {
-	made, changed := timeOf(e.text(e.row[inCreated])), timeOf(e.text(e.row[inUpdated]))
-	if a == created && made > 0 || changed == 0 {
-		changed = made
+	at := e.changed
+	if a == created && e.made > 0 || at == 0 {
+		at = e.made
 	}
 
-	if changed == 0 {
-		changed = max(0, e.version.Time)
+	if at == 0 {
+		at = max(0, e.version.Time)
 	}
 
-	return int64(changed / tick.Millisecond)
+	return int64(at / tick.Millisecond)
 }
 
 // span returns the times of the first and the last activity; of an incident those of all
@@ -358,15 +360,10 @@ func (e *event) remediation(f fields) {
 // mainDevice writes the device that the alert is about: what the row says itself, or the
 // first device of the evidence.
 func (e *event) mainDevice() {
-	f := e.row[findingFields:]
-
-	if e.device > 0 {
-		e.artifact = cleared(e.artifact, e.source.evidence.size)
-		e.scan.object(&e.source.evidence.root, e.artifact, e.device)
-		f = e.artifact
-	}
-
-	if e.writeDevice(f) {
+	if len(e.device) > 0 {
+		e.profiles.host = true
+		e.w.again(e.device)
+	} else if e.writeDevice(e.row[findingFields:]) {
 		e.profiles.host = true
 	}
 }
@@ -393,7 +390,7 @@ func (e *event) metadata(f fields) {
 	w.text("log_name", e.log)
 	e.writeProfiles()
 	e.labels(f)
-	w.time("modified_time", timeOf(e.text(f[inUpdated])))
+	w.time("modified_time", e.changed)
 	w.close()
 
 	w.object("cloud")

@@ -81,7 +81,7 @@ func (e *event) writeArtifact(f fields, i int) {
 	e.putWord("verdict_id", "verdict", &evidenceVerdicts, f, atVerdict)
 
 	kind := artifactKinds.find(e.kindOf(f))
-	before := w.members()
+	before, start := w.members(), len(w.b)
 
 	if kind.write(e, f); kind.whole {
 		w.key("data")
@@ -91,8 +91,8 @@ func (e *event) writeArtifact(f fields, i int) {
 	}
 
 	typed := w.members() > before
-	if typed && kind.device && e.device == 0 {
-		e.device = i
+	if typed && kind.device && len(e.device) == 0 {
+		e.device = append(e.device, w.b[start:]...)
 	}
 
 	w.object("data")

@@ -57,30 +57,39 @@ func (e *event) rest(n *node, found fields, i int) {
 	for i = s.space(i + 1); s.src[i] != '}'; {
 		key, value := s.member(i)
 
-		child := n.lookup(key)
-		v := childValue(child, found)
-		first := int(v.from) == value
-
-		switch {
-		case e.isBlank(value):
+		if e.isBlank(value) {
 			i = s.value(value)
-		case first && v.used:
-			i = int(v.to)
-		case first && child.children != nil && s.src[value] == '{':
-			w.objectOf(key)
-			e.rest(child, found, value)
-			w.close()
-
-			i = int(v.to)
-		default:
-			w.keyOf(key)
-			i = e.copyValue(value)
+		} else {
+			i = e.restOf(n.lookup(key), found, key, value)
 		}
 
 		if i = s.space(i); s.src[i] == ',' {
 			i = s.space(i + 1)
 		}
 	}
+}
+
+// restOf writes what is left over of the member whose value is at src[i], and returns the
+// offset behind it. n is the node of its key.
+func (e *event) restOf(n *node, found fields, key []byte, i int) int {
+	w := &e.w
+	v := childValue(n, found)
+	first := int(v.from) == i
+
+	switch {
+	case first && v.used:
+		return int(v.to)
+	case first && n.children != nil && e.scan.src[i] == '{':
+		w.objectOf(key)
+		e.rest(n, found, i)
+		w.close()
+
+		return int(v.to)
+	}
+
+	w.keyOf(key)
+
+	return e.copyValue(i)
 }
 
 // childValue returns the value of a field, an empty one for a key that is not in the

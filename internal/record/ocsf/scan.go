@@ -8,11 +8,11 @@ import (
 	"fluent-bit-defender/internal/record/msgpack"
 )
 
-// A span is where a value is in the row, and whether the event has it in a place of its
-// own. An empty span is no value.
+// A span is where a value is in the row. An empty span is no value.
 type span struct {
 	from, to uint32
-	used     bool
+	used     bool // the event has the value in a place of its own
+	plain    bool // it is a text without escapes
 }
 
 func (v span) is() bool { return v.to > v.from }
@@ -21,9 +21,11 @@ func (v span) is() bool { return v.to > v.from }
 // does not check UTF-8. A step returns the offset behind what it has read, or failed, and
 // at is then where.
 type scanner struct {
-	src    []byte
-	at     int
-	arrays []uint64 // one bit for each container around the present place: it is an array
+	src []byte
+	at  int
+	// escapes counts the escapes that were read, to tell texts that have some.
+	escapes int
+	arrays  []uint64 // one bit for each container around the present place: it is an array
 }
 
 const failed = -1
@@ -71,7 +73,7 @@ func (s *scanner) known(n *node, found []span, i int) int {
 		return s.value(i)
 	}
 
-	end := 0
+	end, escapes := 0, s.escapes
 	if n.children != nil && s.peek(i) == '{' {
 		end = s.object(n, found, i)
 	} else {
@@ -79,7 +81,7 @@ func (s *scanner) known(n *node, found []span, i int) int {
 	}
 
 	if end > 0 {
-		found[n.at] = span{from: uint32(i), to: uint32(end)}
+		found[n.at] = span{from: uint32(i), to: uint32(end), plain: s.escapes == escapes}
 	}
 
 	return end
@@ -92,22 +94,29 @@ func (s *scanner) member(i int) (key []byte, value int) {
 		return nil, s.fail(i)
 	}
 
+	escapes := s.escapes
+
 	end := s.text(i)
 	if end < 0 {
 		return nil, failed
 	}
 
 	key = s.src[i+1 : end-1]
-	if escaped(key) {
+	if s.escapes != escapes {
 		_, key = unescape(nil, s.src, i)
 	}
 
-	i = s.space(end)
-	if s.peek(i) != ':' {
-		return nil, s.fail(i)
+	if i = end; s.peek(i) != ':' {
+		if i = s.space(i); s.peek(i) != ':' {
+			return nil, s.fail(i)
+		}
 	}
 
-	return key, s.space(i + 1)
+	if i++; s.peek(i) > ' ' {
+		return key, i
+	}
+
+	return key, s.space(i)
 }
 
 // value reads any value.
@@ -236,16 +245,20 @@ func special(x uint64) uint64 {
 // text reads the string whose opening quote is src[i].
 func (s *scanner) text(i int) int {
 	src := s.src
-	i++
 
-	for {
+	for i++; ; {
 		for len(src)-i >= 8 {
-			if m := special(binary.LittleEndian.Uint64(src[i:])); m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
+			m := special(binary.LittleEndian.Uint64(src[i:]))
+			if m == 0 {
+				i += 8
+				continue
 			}
 
-			i += 8
+			if i += bits.TrailingZeros64(m) >> 3; src[i] == '"' {
+				return i + 1
+			}
+
+			break
 		}
 
 		switch c := s.peek(i); {
@@ -257,6 +270,7 @@ func (s *scanner) text(i int) int {
 				return s.fail(i)
 			}
 
+			s.escapes++
 			i += n
 		case c < ' ':
 			return s.fail(i)

@@ -114,7 +114,7 @@ func (t *keyTable) build() {
 	t.open = make([]entry, size)
 
 	for _, e := range t.list {
-		at := hashKey(e.key) & uint32(size-1)
+		at := hashKey([]byte(e.key)) & uint32(size-1)
 		for t.open[at].node != nil {
 			at = (at + 1) & uint32(size-1)
 		}
@@ -134,22 +134,18 @@ func (t *keyTable) find(key []byte) *node {
 		switch e := &t.open[at]; {
 		case e.node == nil:
 			return nil
-		case len(e.key) == len(key) && (e.key == string(key) || equalFold(key, e.key)):
+		case e.key == string(key) || len(e.key) == len(key) && equalFold(key, e.key):
 			return e.node
 		}
 	}
 }
 
 // hashKey is equal for keys that differ in case only.
-func hashKey[T string | []byte](key T) uint32 {
-	n := len(key)
-	h := uint32(n)
-	h = h*37 + uint32(key[0]|0x20)
-	h = h*37 + uint32(key[n/2]|0x20)
-	h = h*37 + uint32(key[n-1]|0x20)
-	h = h*37 + uint32(key[n/3]|0x20)
+func hashKey(key []byte) uint32 {
+	n := uint(len(key))
+	h := uint32(n)*0x9e37 + uint32(key[0]|0x20)*0x85eb + uint32(key[n-1]|0x20)*0xc2b3 + uint32(key[n/2]|0x20)*0x27d5
 
-	return h ^ h>>9
+	return h ^ h>>8
 }
 
 // equalFold reports whether a and b are equal but for the case of ASCII letters.

@@ -3,6 +3,7 @@ package ocsf
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"unsafe"
 
 	"fluent-bit-defender/internal/record/msgpack"
@@ -25,7 +26,7 @@ func (e *event) text(v span) []byte {
 	switch c := b[0]; {
 	case c == '"':
 		b = b[1 : len(b)-1]
-		if !escaped(b) {
+		if v.plain || !escaped(b) {
 			return b
 		}
 
@@ -291,10 +292,7 @@ func (e *event) copyValue(i int) int {
 
 	switch c := s.src[i]; c {
 	case '"':
-		end := s.text(i)
-		w.b = appendText(w.b, s.src, i, end)
-
-		return end
+		return e.copyText(i)
 	case '{', '[':
 		if w.depth >= msgpack.MaxDepth {
 			end := s.container(i)
@@ -325,12 +323,9 @@ func (e *event) copyValue(i int) int {
 func (e *event) copyObject(i int) int {
 	w, s := &e.w, &e.scan
 	w.push(len(w.b), msgpack.Map16)
-	w.open[w.depth-1].n = 0
 
 	for i = s.space(i + 1); s.src[i] != '}'; {
-		end := s.text(i)
-		w.b = appendText(w.b, s.src, i, end)
-		i = s.space(s.space(end) + 1)
+		i = s.space(s.space(e.copyText(i)) + 1)
 		w.open[w.depth-1].n++
 
 		if i = s.space(e.copyValue(i)); s.src[i] == ',' {
@@ -377,13 +372,17 @@ func (e *event) copyNumber(i int) int {
 	return end
 }
 
-// appendText appends the JSON string src[i:end] as a str.
-func appendText(b, src []byte, i, end int) []byte {
-	if content := src[i+1 : end-1]; !escaped(content) {
-		return msgpack.AppendStr(b, content)
+// copyText writes the string at src[i], and returns the offset behind it.
+func (e *event) copyText(i int) int {
+	w, src := &e.w, e.scan.src
+
+	// The room for all that is left of the row is there from the start, in general.
+	if room := len(src) - i + msgpack.Slack; cap(w.b)-len(w.b) < room {
+		w.b = slices.Grow(w.b, room)
 	}
 
-	b, _ = unescape(b, src, i)
+	o, end := msgpack.Text(w.b[:cap(w.b)], len(w.b), src, i+1)
+	w.b = w.b[:o]
 
-	return b
+	return end
 }

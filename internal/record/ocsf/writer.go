@@ -32,7 +32,7 @@ func (w *writer) members() int { return w.open[w.depth-1].n }
 // key writes a key of the innermost object; its value follows.
 func (w *writer) key(key string) {
 	w.open[w.depth-1].n++
-	w.b = msgpack.AppendStr(w.b, key)
+	w.b = appendShort(w.b, key)
 }
 
 // object and array open a container under a key of the innermost object.
@@ -107,10 +107,21 @@ func (w *writer) text(key string, text []byte) {
 	}
 }
 
-// word writes a text of our own under a key.
+// word writes a text of our own, which is short, under a key.
 func (w *writer) word(key, text string) {
 	w.key(key)
-	w.b = msgpack.AppendStr(w.b, text)
+	w.b = appendShort(w.b, text)
+}
+
+// appendShort is msgpack.AppendStr for texts of ours, which are nearly all short.
+func appendShort(b []byte, text string) []byte {
+	const longest = 31
+
+	if len(text) > longest {
+		return msgpack.AppendStr(b, text)
+	}
+
+	return append(append(b, msgpack.FixStr|byte(len(text))), text...)
 }
 
 func (w *writer) integer(key string, n int64) {
@@ -138,6 +149,12 @@ func (w *writer) item(text []byte) {
 func (w *writer) name(text string) {
 	w.open[w.depth-1].n++
 	w.b = msgpack.AppendStr(w.b, text)
+}
+
+// again writes a key and value that were written before.
+func (w *writer) again(member []byte) {
+	w.open[w.depth-1].n++
+	w.b = append(w.b, member...)
 }
 
 // number writes an integer as an element of the innermost array.
