@@ -52,7 +52,7 @@ func (e *event) restOfAlerts() {
 // node of the object, and found are the values of its fields. Members that say nothing
 // are left out: null, and the empty text, array and object.
 func (e *event) rest(n *node, found fields, i int) {
-	w, s := &e.w, &e.scan
+	s := &e.scan
 
 	for i = s.space(i + 1); s.src[i] != '}'; {
 		key, value := s.member(i)
