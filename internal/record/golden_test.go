@@ -31,6 +31,30 @@ func testdata(t *testing.T, name string) []byte {
 	return b
 }
 
+// goldenNames returns the names of the files of alerts.
+func goldenNames(t testing.TB) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(goldenDir + "*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no alerts in %s: %v", goldenDir, err)
+	}
+	for _, file := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".json"))
+	}
+	return names
+}
+
+// goldenAPI returns the API of a file of an alert: the one with the longest name that the
+// file's name begins with.
+func goldenAPI(name string) (longest alert.API) {
+	for _, api := range alert.APIs() {
+		if (name == string(api) || strings.HasPrefix(name, string(api)+"-")) && len(api) > len(longest) {
+			longest = api
+		}
+	}
+	return longest
+}
+
 // TestGoldenRecords holds the bytes, the record and the CEF line of one alert per API
 // against files: whatever changes here changes what every customer's SIEM gets.
 func TestGoldenRecords(t *testing.T) {
@@ -38,8 +62,10 @@ func TestGoldenRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"siem", "endpoint", "graph", "incidents", "graph-mail", "graph-identity", "incidents-mail"} {
-		api, _, _ := strings.Cut(name, "-")
+	seen := map[alert.API]bool{}
+	for _, name := range goldenNames(t) {
+		api := string(goldenAPI(name))
+		seen[alert.API(api)] = true
 		raw := bytes.TrimSpace(testdata(t, name+".json"))
 		id := alert.MakeID("99999999-8888-7777-6666-555555555555", alert.API(api), []byte("1"), []byte("2"))
 		e := newEncoder(t,
@@ -66,8 +92,23 @@ func TestGoldenRecords(t *testing.T) {
 		if gjson.GetBytes(message, "message").Str != string(raw) || gjson.GetBytes(message, "cef").Str != line {
 			t.Errorf("%s: %s", name, message)
 		}
-		for suffix, got := range map[string]string{".record": string(text) + "\n", ".cef": line + "\n", ".event.hex": hex.Dump(event)} {
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, recordText(t, e.opt, FormatOCSF, at, id, raw), "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		for suffix, got := range map[string]string{
+			".record":    string(text) + "\n",
+			".cef":       line + "\n",
+			".event.hex": hex.Dump(event),
+			".ocsf":      indented.String() + "\n",
+		} {
 			golden.File(t, goldenDir+name+suffix, got)
+		}
+	}
+
+	for _, api := range alert.APIs() {
+		if !seen[api] {
+			t.Errorf("there is no %s%s.json", goldenDir, api)
 		}
 	}
 }
@@ -76,7 +117,7 @@ func TestGoldenRecords(t *testing.T) {
 func recordText(t *testing.T, o Options, f Format, at tick.Tick, id alert.ID, raw []byte) []byte {
 	t.Helper()
 	o.Format = f
-	event, err := newEncoder(t, o).Alert(nil, alert.Version{Time: at, ID: id}, raw)
+	event, err := newEncoder(t, o).Alert(nil, alert.Version{Time: at, ID: id, History: alert.FirstVersion}, raw)
 	if err != nil {
 		t.Fatal(err)
 	}

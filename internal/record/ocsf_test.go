@@ -8,15 +8,19 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/page"
 	"fluent-bit-defender/internal/test/ocsfcheck"
+	"fluent-bit-defender/internal/test/setup"
+	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -142,7 +146,8 @@ func lost(t testing.TB, row, event []byte) string {
 			}
 		case json.Number:
 			f, err := v.Float64()
-			if !numbers[v.String()] && !strings.Contains(all, v.String()) && (err != nil || !numbers[fmt.Sprint(f)]) {
+			same := err == nil && numbers[fmt.Sprint(f+0)] // +0: -0 is the integer 0
+			if !numbers[v.String()] && !strings.Contains(all, v.String()) && !same {
 				missing = key + ": " + v.String()
 			}
 		case bool:
@@ -154,20 +159,25 @@ func lost(t testing.TB, row, event []byte) string {
 	return missing
 }
 
-// ownRows returns the rows of the golden files of an API.
+// ownRows returns the alerts of an API in the golden files, and one for each piece of
+// evidence of those that have much.
 func ownRows(t testing.TB, api alert.API) (rows [][]byte) {
 	t.Helper()
-	names, err := filepath.Glob(goldenDir + "*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		if of, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(name), ".json"), "-"); of == string(api) {
-			doc, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			rows = append(rows, rowsOf(t, doc)...)
+	const large = 20_000
+	for _, name := range goldenNames(t) {
+		if goldenAPI(name) != api {
+			continue
+		}
+		row, err := os.ReadFile(goldenDir + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(row) < large {
+			rows = append(rows, row)
+			continue
+		}
+		for _, evidence := range gjson.GetBytes(row, "evidence").Array() {
+			rows = append(rows, fmt.Appendf(nil, `{"id":"x","evidence":[%s]}`, evidence.Raw))
 		}
 	}
 	return rows
@@ -183,14 +193,20 @@ var wrongValues = []string{
 	`[{"@odata.type":5},{"entityType":"File"},{"@odata.type":"#microsoft.graph.security.ipEvidence"},null,"x"]`,
 }
 
-// TestAnyValueAnywhereIsValidOCSF puts every wrong value in place of every value of every
-// row, writes keys in another case, and twice.
+// TestAnyValueAnywhereIsValidOCSF puts every wrong value in place of every value of
+// every row; a long run takes all of them, others every fourth, and not the same ones
+// each time.
 func TestAnyValueAnywhereIsValidOCSF(t *testing.T) {
 	schema := ocsfcheck.Load(t)
 	for _, api := range alert.APIs() {
 		for _, row := range ownRows(t, api) {
+			k := 0
 			for at, end := range valuesIn(row) {
-				for _, wrong := range wrongValues {
+				k++
+				for i, wrong := range wrongValues {
+					if (i+k)%setup.Size(4, 1) != 0 {
+						continue
+					}
 					changed := slices.Concat(row[:at], []byte(wrong), row[end:])
 					event := eventOf(t, api, changed)
 					if faults := schema.Check(event); len(faults) > 0 {
@@ -223,4 +239,128 @@ func valuesIn(row []byte) map[int]int {
 		return true
 	})
 	return found
+}
+
+// Every alert that the simulator lists, of every API, is valid and whole.
+func TestGeneratedAlertsAreValidOCSF(t *testing.T) {
+	schema := ocsfcheck.Load(t)
+	customers := simulator.Generate(1, setup.Size(300, 5000), 16)
+	sim := setup.Simulator(t, simulator.Config{Tenants: customers, Seed: 16})
+	for _, api := range alert.APIs() {
+		rows := sim.Ledger(customers[0].ID, string(api)).Exists
+		if len(rows) < 200 {
+			t.Errorf("%s: only %d rows", api, len(rows))
+		}
+		for _, row := range rows {
+			event := eventOf(t, api, row)
+			schema.Report(t, string(api), event)
+			if text := lost(t, row, event); text != "" {
+				t.Errorf("%s: %s is not in %s\nof %s", api, text, event, row)
+			}
+		}
+	}
+}
+
+// What no format but raw could hold is held: numbers beyond the doubles, any depth, keys
+// twice and in any case. What is no JSON is refused, whatever comes before.
+func TestOCSFTakesAllThatIsJSON(t *testing.T) {
+	schema := ocsfcheck.Load(t)
+	deep := func(n int) string { return strings.Repeat(`[{"a":`, n) + "1" + strings.Repeat("}]", n) }
+	for row, want := range map[string]error{
+		`{"id":"a","x":1e400,"evidence":[{"y":-1e999}]}`:                                                                    nil,
+		`{"id":"a","x":` + deep(5) + `,"evidence":[{"y":` + deep(500) + `}]}`:                                               nil,
+		`{"id":"a","x":` + deep(200_000) + `}`:                                                                              nil,
+		`{"ID":null,"Id":"b","id":"c","TITLE":"t","title":{"x":"y"},"EVIDENCE":[{"A":1}]}`:                                  nil,
+		`{"\u0069d":"a","evidence":[{"\u0040odata.type":"#microsoft.graph.security.urlEvidence","u\u0072l":"https://x/"}]}`: nil,
+		" {\n\t\"evidence\" : [ { } , { \"a\" : [ ] } , null ] \r\n} ":                                                      nil,
+		``:                       ErrNotObject,
+		`[]`:                     ErrNotObject,
+		`{"id":"a"`:              ErrSyntax,
+		`{"id":"a"}}`:            ErrSyntax,
+		`{"id":"a",}`:            ErrSyntax,
+		`{"x":[1,2}`:             ErrSyntax,
+		`{"x":01}`:               ErrSyntax,
+		`{"x":"\q"}`:             ErrSyntax,
+		`{"evidence":[{"a":1]}`:  ErrSyntax,
+		`{"x":"` + "\x01" + `"}`: ErrSyntax,
+		`{"x":"` + "\xff" + `"}`: ErrUTF8,
+	} {
+		for _, api := range alert.APIs() {
+			e := newEncoder(t, Options{TenantID: "t", API: api, Format: FormatOCSF})
+			_, err := e.Alert(nil, alert.Version{Time: 1}, []byte(row))
+			if !errors.Is(err, want) || want == nil && err != nil {
+				t.Errorf("%s: %.100q: %v; want %v", api, row, err, want)
+			} else if want == nil && len(row) < 10_000 {
+				event := eventOf(t, api, []byte(row))
+				schema.Report(t, row, event)
+				if text := lost(t, []byte(row), event); text != "" {
+					t.Errorf("%s: %s is not in %s\nof %s", api, text, event, row)
+				}
+			}
+		}
+	}
+}
+
+// An encoder keeps little for the next row, however large the last one was, and the
+// event of a large alert needs no memory but for its own bytes.
+func TestALargeAlertLeavesNoMemoryBehind(t *testing.T) {
+	piece := gjson.GetBytes(testdata(t, "graph-evidence.json"), "evidence").Raw
+	piece = strings.Trim(piece, "[]")
+	row := []byte(`{"id":"a","description":"` + strings.Repeat(`\u0041`, 1_000_000) + `","evidence":[` +
+		strings.Repeat(piece+",", 500) + piece + `]}`)
+	e := newEncoder(t, Options{TenantID: "t", API: alert.Graph, Format: FormatOCSF})
+	before := heap()
+	size := func() int {
+		event, err := e.Alert(nil, alert.Version{Time: 1}, row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(event)
+	}()
+	if left := heap() - before; left > 1<<20 {
+		t.Errorf("%d bytes are left of a row of %d", left, len(row))
+	}
+	dst := make([]byte, 0, 2*size)
+	if n := testing.AllocsPerRun(1, func() { _, _ = e.Alert(dst, alert.Version{Time: 1}, row) }); n > 40 {
+		t.Errorf("%.0f allocations for a row of %d bytes", n, len(row))
+	}
+	runtime.KeepAlive(e)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// FuzzOCSF: an event is valid, or the row is no JSON object in UTF-8.
+func FuzzOCSF(f *testing.F) {
+	schema := ocsfcheck.Load(f)
+	for _, name := range goldenNames(f) {
+		for _, row := range ownRows(f, goldenAPI(name)) {
+			f.Add(row)
+		}
+	}
+	encoders := map[alert.API]*Encoder{}
+	for _, api := range alert.APIs() {
+		encoders[api] = newEncoder(f, Options{TenantID: "t", API: api, Format: FormatOCSFCEF})
+	}
+	f.Fuzz(func(t *testing.T, row []byte) {
+		isObject := gjson.ValidBytes(row) && gjson.ParseBytes(row).IsObject() && utf8.Valid(row)
+		for api, e := range encoders {
+			event, err := e.Alert(nil, alert.Version{Time: 1}, row)
+			if (err == nil) != isObject {
+				t.Fatalf("%s: %v of %q", api, err, row)
+			}
+			if err != nil {
+				continue
+			}
+			_, text, err := Decode(event)
+			if err != nil {
+				t.Fatalf("%s: %v of %q", api, err, row)
+			}
+			schema.Report(t, string(api), text)
+		}
+	})
 }

@@ -505,6 +505,7 @@ var (
 		atMailbox,
 		atURL,
 		atImageID,
+		atPlainImageID,
 		atSignature,
 		atMAC,
 	}

@@ -154,6 +154,18 @@ const (
 	atURN
 	atSignature
 	atMAC
+	atPlainImageID
+
+	// What is only observed.
+	atSessionHost
+	atSessionHostName
+	atSessionHostAddress
+	atNestedAddress
+	atPodAddress
+	atClusterAddress
+	atTeamsSender
+	atConfigured
+	atMailAddress
 
 	artifactFields
 )
@@ -500,6 +512,17 @@ var graphEvidence = newShape(paths{
 	atURN:             "urn",
 	atSignature:       "signatureHash",
 	atMAC:             "macAddress",
+	atPlainImageID:    "imageId",
+
+	atSessionHost:        "host.deviceDnsName",
+	atSessionHostName:    "host.hostName",
+	atSessionHostAddress: "host.lastIpAddress",
+	atNestedAddress:      "ipAddress.ipAddress",
+	atPodAddress:         "podIp.ipAddress",
+	atClusterAddress:     "clusterIP.ipAddress",
+	atTeamsSender:        "senderFromAddress",
+	atConfigured:         "mailboxPrimaryAddress",
+	atMailAddress:        "email",
 }.with(atFile, graphFile("fileDetails.")...).
 	with(atImageFile, graphFile("imageFile.")...).
 	with(atParentFile, graphFile("parentProcessImageFile.")...).

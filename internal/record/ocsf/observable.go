@@ -53,6 +53,15 @@ func makeObservers() []observer {
 		observed(mailObservable, atMailbox, "data.primaryAddress", isMail),
 		observed(mailObservable, atPrincipal, "data.upn", isMail),
 		observed(hashObservable, atHash, "file.hashes.value", nil),
+		observed(hostObservable, atSessionHost, "data.host.deviceDnsName", nil),
+		observed(hostObservable, atSessionHostName, "data.host.hostName", nil),
+		observed(addressObservable, atSessionHostAddress, "data.host.lastIpAddress", isAddress),
+		observed(addressObservable, atNestedAddress, "data.ipAddress.ipAddress", isAddress),
+		observed(addressObservable, atPodAddress, "data.podIp.ipAddress", isAddress),
+		observed(addressObservable, atClusterAddress, "data.clusterIP.ipAddress", isAddress),
+		observed(mailObservable, atTeamsSender, "data.senderFromAddress", isMail),
+		observed(mailObservable, atConfigured, "data.mailboxPrimaryAddress", isMail),
+		observed(mailObservable, atMailAddress, "data.email", isMail),
 	}
 
 	for first, name := range map[int]string{
