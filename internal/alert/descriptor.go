@@ -126,8 +126,9 @@ type Permission struct {
 	// Application and Delegated are the least permissions for the application itself
 	// and for a user who signed in.
 	Application, Delegated string
-	// Service is the name under which the portal lists them.
-	Service string
+	// Service is the name under which the portal lists them, AppID the application id of
+	// the API itself, for which a consent is.
+	Service, AppID string
 }
 
 // Names returns the permissions in a few words, such as "Alert.Read.All (delegated:
@@ -185,6 +186,7 @@ var descriptors = [...]Descriptor{
 			Application: "SecurityAlert.Read.All",
 			Delegated:   "SecurityAlert.Read.All",
 			Service:     "Microsoft Graph",
+			AppID:       "00000003-0000-0000-c000-000000000000",
 		},
 		CEF: Device{Product: "Microsoft Defender XDR", Version: "1.0"},
 		Absent: map[string]string{
@@ -235,6 +237,7 @@ var descriptors = [...]Descriptor{
 			Application: "SecurityIncident.Read.All",
 			Delegated:   "SecurityIncident.Read.All",
 			Service:     "Microsoft Graph",
+			AppID:       "00000003-0000-0000-c000-000000000000",
 		},
 		CEF: Device{Product: "Microsoft Defender XDR Incidents", Version: "1.0"},
 		Absent: map[string]string{
@@ -277,6 +280,7 @@ var descriptors = [...]Descriptor{
 			Application: "Alert.Read.All",
 			Delegated:   "Alert.Read",
 			Service:     "WindowsDefenderATP",
+			AppID:       "fc780465-2017-40d4-a0c5-307022471b92",
 		},
 		CEF: Device{Product: "Microsoft Defender for Endpoint", Version: "1.0"},
 		Absent: map[string]string{
@@ -332,6 +336,7 @@ var descriptors = [...]Descriptor{
 			"Permission.Application": portal,
 			"Permission.Delegated":   portal,
 			"Permission.Service":     portal,
+			"Permission.AppID":       portal,
 		},
 	},
 	{
@@ -368,6 +373,7 @@ var descriptors = [...]Descriptor{
 			Application: "Incident.Read.All",
 			Delegated:   "Incident.Read",
 			Service:     "Microsoft Threat Protection",
+			AppID:       "8ee8fdad-f234-4243-8f3b-15c294843740",
 		},
 		CEF: Device{Product: "Microsoft Defender XDR Incidents", Version: "1.0"},
 		Absent: map[string]string{

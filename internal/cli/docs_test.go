@@ -17,6 +17,8 @@ var commands = []string{
 	"tokens remove",
 	"tokens rekey",
 	"tokens import",
+	"tenants discover",
+	"tenants consent",
 	"check",
 	"pull",
 	"rewind",

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config"
@@ -41,7 +42,9 @@ type visit struct {
 	Warning string  `json:"warning,omitempty"`
 	Code    int     `json:"exit_code"`
 
-	ends time.Time
+	ends   time.Time
+	reason advice.Reason
+	remedy string
 }
 
 // stores opens each data directory once.
@@ -87,12 +90,7 @@ func (s *stores) close(ctx context.Context) {
 
 // visitAll signs in for every tenant and asks its API for an alert, several at a time.
 func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
-	open := &stores{
-		c:    c,
-		open: map[string]store.Store{},
-		errs: map[string]error{},
-		keep: map[string]*tokens.Keeper{},
-	}
+	open := newStores(c)
 	defer open.close(ctx)
 
 	all := []*visit{}
@@ -259,6 +257,9 @@ func (v *visit) fail(ctx context.Context, err error) bool {
 	}
 
 	v.Problem = err.Error()
+	if f := advice.Of(err); f != nil {
+		v.reason, v.remedy = f.Reason, f.Remedy
+	}
 
 	return true
 }

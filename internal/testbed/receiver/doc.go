@@ -24,8 +24,8 @@
 //   - Bulk takes only the action create, as a data stream does, with @timestamp in each
 //     document; a document whose id is there is a conflict (409).
 //
-//   - Bucket takes only signed requests that put an object and whose checksum is right. It looks at
-//     the form of the signature, not at its value.
+//   - Bucket takes only signed requests that put an object and whose checksum is right.
+//     It looks at the form of the signature, not at its value.
 //
 // It shares no code with the encoder (package record). A rule that the encoder gets wrong
 // is therefore seen here.

@@ -35,6 +35,8 @@ nomfa        at the provider's own tenant: sign-ins are without a second factor`
 var ErrState = errors.New("state")
 
 // SetState puts a tenant, found by its id, domain or name, into a state of StatesHelp.
+// Its access tokens end, and those of all customers when it is the provider's own, so
+// that the state shows at the next poll.
 func (s *Simulator) SetState(name, state string) error {
 	t := s.named(name)
 	if t == nil {
@@ -63,6 +65,15 @@ func (s *Simulator) SetState(name, state string) error {
 	}
 
 	change(s, t.ID)
+
+	ended := []string{t.ID}
+	if home {
+		ended = s.TenantIDs()
+	}
+
+	for _, id := range ended {
+		s.EndAccessTokens(id)
+	}
 
 	return nil
 }
