@@ -1,6 +1,9 @@
 package alert
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Descriptor has all facts of one API that are the same in every cloud. Absent has the
 // reason for each field that is empty.
@@ -297,7 +300,7 @@ var descriptors = [...]Descriptor{
 	{
 		API:              SIEM,
 		Help:             "the legacy alert exporter",
-		Deprecation:      "deprecated since 31 December 2023",
+		Deprecation:      "deprecated since 31 December 2023 and may end without notice since 31 December 2024",
 		Noun:             "alert",
 		Reading:          "reading detections",
 		Source:           "defender-endpoint: pull-alerts-using-rest-api, fetch-alerts-mssp, gov (2021)",
@@ -400,6 +403,19 @@ const (
 	withAlerts  = "a row has its alerts without being asked"
 	portal      = "the customer authorises the application in the Defender portal instead"
 )
+
+// Deprecated returns what a user of an API that Microsoft advises against is told: the
+// problem and the remedy. Both are empty for the other APIs.
+func (a API) Deprecated() (problem, remedy string) {
+	d, err := a.Descriptor()
+	if err != nil || d.Deprecation == "" {
+		return "", ""
+	}
+
+	return fmt.Sprintf("Microsoft's API %s is %s", a, d.Deprecation),
+		fmt.Sprintf("move to api %s: docs/apis.md has the steps; defenderctl compare NAME --from %s --to %s "+
+			"shows what each lists", Graph, a, Graph)
+}
 
 // Descriptor returns the facts of an API. Its error is an *UnknownError.
 func (a API) Descriptor() (*Descriptor, error) {

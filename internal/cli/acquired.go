@@ -304,6 +304,10 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		}
 	}
 
+	if problem, remedy := alert.API(r.API).Deprecated(); problem != "" {
+		a.c.say("note: %s; %s", problem, remedy)
+	}
+
 	if r.err == nil {
 		return nil
 	}

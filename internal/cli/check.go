@@ -173,12 +173,11 @@ func (c *cli) printFindings(r checked) {
 		fmt.Fprintln(c.Out, wrap(f.String(), "    "))
 	}
 
-	if len(r.Findings) == 0 {
-		fmt.Fprintf(c.Out, "%s: no problems found\n", plain.Text(r.Config, 256))
-		return
-	}
-
 	var parts []string
+
+	if counts[lint.Error]+counts[lint.Warning] == 0 {
+		parts = append(parts, "no problems found")
+	}
 
 	for _, l := range []lint.Level{lint.Error, lint.Warning, lint.Note} {
 		switch n := counts[l]; {

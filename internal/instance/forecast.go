@@ -2,8 +2,10 @@ package instance
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/tokens"
@@ -40,6 +42,34 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 				logs.Tenant(s.log, t.TenantName).Warn(f.Text + "; " + f.Remedy)
 			}
 		}
+	}
+}
+
+// deprecatedEvery is how often users of an API that Microsoft advises against are told.
+const deprecatedEvery = 7 * 24 * time.Hour
+
+// deprecated says once a week, in one line for each API, that tenants are read from an
+// API that Microsoft advises against.
+func (s *tenantSet) deprecated(now time.Time) {
+	if now.Before(s.nextDeprecated) {
+		return
+	}
+
+	s.nextDeprecated = now.Add(deprecatedEvery)
+
+	users := map[alert.API][]string{}
+
+	for _, t := range s.tenants() {
+		if problem, _ := t.API.Deprecated(); problem != "" {
+			users[t.API] = append(users[t.API], t.TenantName)
+		}
+	}
+
+	for api, names := range users {
+		slices.Sort(names)
+
+		problem, remedy := api.Deprecated()
+		s.log.Warn(problem + "; it is used for " + someOf(names) + "; " + remedy)
 	}
 }
 

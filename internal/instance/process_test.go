@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/secret"
@@ -343,6 +344,31 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	}
 	if n := strings.Count(h.log(), "refresh token"); n != 2 {
 		t.Errorf("%d warnings of the refresh token in 30 hours; want 2:\n%s", n, h.log())
+	}
+}
+
+func TestUsersOfADeprecatedAPIAreToldOnceAWeek(t *testing.T) {
+	h := &fakeHost{}
+	lines := newLogQueue(h)
+	s := newTenantSet(newResources(), lines.logger())
+	for _, name := range []string{"fabrikam", "contoso"} {
+		s.entries[alert.UnitKey{API: alert.SIEM, TenantID: alert.TenantID(name)}] = &entry{
+			tenant: config.Tenant{TenantName: name, API: alert.SIEM},
+		}
+	}
+	s.entries[alert.UnitKey{TenantID: "northwind"}] = &entry{
+		tenant: config.Tenant{TenantName: "northwind", API: alert.Graph},
+	}
+	for day := range 10 {
+		s.deprecated(time.Now().AddDate(0, 0, day))
+	}
+	lines.flush()
+	said := h.log()
+	if n := strings.Count(said, "API siem is deprecated since 31 December 2023"); n != 2 {
+		t.Errorf("%d lines in 10 days, want 2:\n%s", n, said)
+	}
+	if !strings.Contains(said, "contoso, fabrikam; move to api graph") || strings.Contains(said, "northwind") {
+		t.Error(said)
 	}
 }
 

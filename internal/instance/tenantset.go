@@ -30,6 +30,7 @@ type tenantSet struct {
 	leaveMetrics   func()        // nil without metrics_listen
 	watch          *config.Watch // nil without a tenants file
 	nextForecast   time.Time     // of the goroutine that calls upkeep
+	nextDeprecated time.Time     // likewise
 	ends           ends
 	fileRejected   atomic.Bool // the newest version of the tenants file is refused
 	found          discovery
@@ -167,6 +168,7 @@ func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
 	}
 
 	s.forecast(ctx, time.Now())
+	s.deprecated(time.Now())
 
 	if s.leaveMetrics != nil {
 		s.lookUpEnds(ctx, time.Now())

@@ -142,6 +142,7 @@ func Config(file *fluentbit.File, s config.Sources) Result {
 	l.routing()
 	l.modes()
 	l.credentialEnds()
+	l.deprecated()
 
 	return l.sorted()
 }
@@ -159,6 +160,7 @@ func TenantsFile(path string, s config.Sources) Result {
 	l.environment()
 	l.inline(path)
 	l.credentialEnds()
+	l.deprecated()
 
 	return l.sorted()
 }

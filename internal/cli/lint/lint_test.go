@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,8 +130,29 @@ func write(t *testing.T, path, text string, mode os.FileMode) string {
 
 func TestNothingIsObjectedToInAGoodConfiguration(t *testing.T) {
 	dir, fill := place(t)
-	for _, f := range look(t, write(t, filepath.Join(dir, "good.conf"), fill(good), 0o640)).Findings {
+	for _, f := range problems(look(t, write(t, filepath.Join(dir, "good.conf"), fill(good), 0o640))) {
 		t.Error(f)
+	}
+}
+
+// problems are the findings of a configuration but for the note that its API is old.
+func problems(r lint.Result) []lint.Finding {
+	return slices.DeleteFunc(r.Findings, func(f lint.Finding) bool {
+		return f.Level == lint.Note && strings.Contains(f.Problem, "deprecated since 31 December 2023")
+	})
+}
+
+func TestADeprecatedAPIIsNotedOnceForEachInput(t *testing.T) {
+	dir, fill := place(t)
+	var notes []lint.Finding
+	for _, f := range look(t, write(t, filepath.Join(dir, "good.conf"), fill(good), 0o640)).Findings {
+		if strings.Contains(f.Problem, "API siem is deprecated") {
+			notes = append(notes, f)
+		}
+	}
+	if len(notes) != 1 || notes[0].Level != lint.Note || notes[0].Key != "api" || notes[0].Line == 0 ||
+		!strings.Contains(notes[0].Remedy, "defenderctl compare NAME --from siem --to graph") {
+		t.Errorf("%+v", notes)
 	}
 }
 
@@ -385,7 +407,7 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		for _, f := range lint.Config(file, config.Sources{Env: env}).Findings {
+		for _, f := range problems(lint.Config(file, config.Sources{Env: env})) {
 			if f.Level == lint.Note && strings.Contains(f.Problem, "in_defender.so") {
 				continue // it is installed later
 			}

@@ -24,7 +24,7 @@ func TestFilesThatOthersMayChangeAreReported(t *testing.T) {
 				1,
 			)
 			path := write(t, filepath.Join(dir, "fluent-bit.conf"), fill(text+"@INCLUDE more.conf\n"), 0o600)
-			if findings := look(t, path).Findings; len(findings) != 0 {
+			if findings := problems(look(t, path)); len(findings) != 0 {
 				t.Fatalf("before: %v", findings)
 			}
 
