@@ -80,6 +80,7 @@ type crowd struct {
 	chunk   *chunks
 	healthy *tenantAPI
 	log     lines
+	began   time.Time
 }
 
 // newCrowd makes an input of this many places whose slow tenants poll before the
@@ -101,8 +102,12 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 }
 
 func (c *crowd) add(name string, reader defender.Reader) {
+	c.in.Add(c.unit(name, reader))
+}
+
+func (c *crowd) unit(name string, reader defender.Reader) UnitConfig {
 	rules := alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(name), Updates: true}
-	c.in.Add(UnitConfig{
+	return UnitConfig{
 		Key:          alert.UnitKey{TenantID: alert.TenantID(name), API: "siem"},
 		Name:         name,
 		PollInterval: 10 * time.Second,
@@ -112,12 +117,13 @@ func (c *crowd) add(name string, reader defender.Reader) {
 		Reader:       reader,
 		Encoder:      encoderOf(rules),
 		SignIn:       func(context.Context) error { return nil },
-	})
+	}
 }
 
 // run lets the input work while what happens, ticking once a second.
 func (c *crowd) run(t *testing.T, what func()) {
 	ctx, cancel := context.WithCancel(t.Context())
+	c.began = time.Now()
 	c.in.Start()
 	go func() {
 		for ctx.Err() == nil {
@@ -156,6 +162,53 @@ func TestTenantsThatHangOrDripHoldUpNoOther(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestASharedSignInIsAwaitedWithoutAPlace: five customers a second are through, and each
+// of them is polled at once, not after all others had their two seconds with a place.
+func TestASharedSignInIsAwaitedWithoutAPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const customers = 200
+
+		c := newCrowd(t, 20)
+		one := make(chan struct{}, 1)
+
+		for i := range customers {
+			u := c.unit(fmt.Sprintf("customer%03d", i), newRig(t, 1).api)
+			u.HomeTenantID = "home"
+			signedIn := false
+			u.SignIn = func(ctx context.Context) error {
+				if signedIn {
+					return nil
+				}
+
+				one <- struct{}{}
+				err := pause.For(ctx, 200*time.Millisecond)
+				<-one
+				signedIn = true
+
+				return err
+			}
+			c.in.Add(u)
+		}
+
+		c.run(t, func() {
+			for _, seconds := range []int{10, 20, 40} {
+				time.Sleep(time.Duration(seconds)*time.Second - time.Since(c.began))
+
+				polled := 0
+				for _, s := range c.in.Statuses() {
+					if !s.LastSuccess.IsZero() {
+						polled++
+					}
+				}
+
+				if want := seconds*5 - 20; polled < min(want, customers) {
+					t.Errorf("%d customers are polled after %d s, want %d", polled, seconds, want)
+				}
+			}
+		})
+	})
 }
 
 func TestAPollThatTakesManyIntervalsIsLoggedOnce(t *testing.T) {
