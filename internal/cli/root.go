@@ -211,16 +211,8 @@ func (c *cli) root() *cobra.Command {
 		c.rekeyCommand(),
 		c.importCommand(),
 	)
-	tenants := &cobra.Command{Use: "tenants", Short: "Customers of the provider's own sign-in: discover, consent",
-		Example: "  defenderctl tenants discover --config /etc/fluent-bit/fluent-bit.conf"}
-	group(tenants)
-	tenants.AddCommand(
-		c.discoverCommand(),
-		c.consentCommand(),
-	)
 	root.AddCommand(
 		chains,
-		tenants,
 		c.checkCommand(),
 		c.pullCommand(),
 		c.compareCommand(),

@@ -21,12 +21,17 @@ import (
 // tenantsCommand is the group of the commands about customers.
 func (c *cli) tenantsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "tenants",
-		Short:   "Customers' tenants",
-		Example: "  defenderctl tenants forget contoso",
+		Use:   "tenants",
+		Short: "Customers' tenants: discover, consent, forget",
+		Example: "  defenderctl tenants discover --config /etc/fluent-bit/fluent-bit.conf\n" +
+			"  defenderctl tenants forget contoso",
 	}
 	group(cmd)
-	cmd.AddCommand(c.forgetCommand())
+	cmd.AddCommand(
+		c.discoverCommand(),
+		c.consentCommand(),
+		c.forgetCommand(),
+	)
 
 	return cmd
 }
