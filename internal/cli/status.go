@@ -334,9 +334,13 @@ var statusHeader = []string{
 
 const wideFrom = 11
 
+// statusLine is a line under the table. Units with the same text share one, whatever the
+// trace, which is another one with each poll.
+type statusLine struct{ text, trace string }
+
 // statusLines returns what there is to say about a status under the table.
-func (c *cli) statusLines(r reported) []string {
-	var lines []string
+func (c *cli) statusLines(r reported) []statusLine {
+	var lines []statusLine
 
 	failing := r.Message != "" && r.State != health.OK
 	if failing {
@@ -345,11 +349,7 @@ func (c *cli) statusLines(r reported) []string {
 			text += "; " + r.Remedy
 		}
 
-		if r.Trace != "" {
-			text += " (" + r.Trace + ")"
-		}
-
-		lines = append(lines, text)
+		lines = append(lines, statusLine{text, r.Trace})
 	}
 
 	f, ok := c.tokenForecast(r)
@@ -357,7 +357,7 @@ func (c *cli) statusLines(r reported) []string {
 		return lines
 	}
 
-	return append(lines, f.Text+"; "+f.Remedy)
+	return append(lines, statusLine{text: f.Text + "; " + f.Remedy})
 }
 
 // tokenForecast returns what is known about the end of the tenant's refresh token. ok is

@@ -75,6 +75,7 @@ func TestStatusSumsUpAndSharesLines(t *testing.T) {
 			Reason:  advice.ChainDead,
 			Message: "the sign-in has ended",
 			Remedy:  "sign in again",
+			Trace:   fmt.Sprintf("trace id %d", i), // another one with each poll
 		}})
 	}
 

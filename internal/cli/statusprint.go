@@ -157,22 +157,22 @@ func (c *cli) notes(seen survey) (lines []string) {
 		lines = append(lines, c.wrap(c.shown("inputs: "+plain.Text(text, 2000)), "  "))
 	}
 
-	var texts []string
+	var first []statusLine
 
 	units := map[string][]string{}
 
 	for _, r := range seen.all {
-		for _, text := range c.statusLines(r) {
-			if units[text] == nil {
-				texts = append(texts, text)
+		for _, line := range c.statusLines(r) {
+			if units[line.text] == nil {
+				first = append(first, line)
 			}
 
-			units[text] = append(units[text], plain.Text(r.Tenant, 128)+" "+r.API)
+			units[line.text] = append(units[line.text], plain.Text(r.Tenant, 128)+" "+r.API)
 		}
 	}
 
-	for _, text := range texts {
-		who := units[text]
+	for _, line := range first {
+		who := units[line.text]
 
 		names := who[0]
 		if len(who) > 1 {
@@ -180,7 +180,12 @@ func (c *cli) notes(seen survey) (lines []string) {
 				len(who)-min(len(who)-1, 3))
 		}
 
-		lines = append(lines, c.wrap(c.shown(names+": "+plain.Text(text, 2000)), "  "))
+		text := names + ": " + plain.Text(line.text, 2000)
+		if line.trace != "" {
+			text += " (" + plain.Text(line.trace, 300) + ")"
+		}
+
+		lines = append(lines, c.wrap(c.shown(text), "  "))
 	}
 
 	return lines
