@@ -374,14 +374,16 @@ var options = []Option{
 		Name:  "metrics_listen",
 		Kind:  KindString,
 		Scope: InputWide,
-		Help: "`127.0.0.1:9180`: Prometheus metrics at `/metrics`; equal in two inputs = one server. " +
+		Help: "`127.0.0.1:9180`: status page at `/`, as JSON at `/api/status`; Prometheus metrics at `/metrics`; " +
+			"`/healthz` and `/readyz` for probes; equal in two inputs = one server. " +
 			"An address that other machines reach needs `metrics_token_file`, else it is a warning.",
 	},
 	{
 		Name:  "metrics_token_file",
 		Kind:  KindFile,
 		Scope: InputWide,
-		Help: "File with the bearer token that every request to `metrics_listen` must have. " +
+		Help: "File with the bearer token that every request to `metrics_listen` must have, but for `/healthz` and " +
+			"`/readyz`. A browser gets in with it as the password. " +
 			"Trimmed, and read again when it changes.",
 	},
 	{

@@ -73,8 +73,20 @@ var troubles = []health.Trouble{
 
 // crowd returns n units, of which some are in trouble, as they are at that moment.
 func crowd(n int, now time.Time) []measure.Unit {
-	names := []string{"Contoso", "Fabrikam", "Northwind Traders", "Adventure Works", "Tailspin Toys", "Wingtip", "Litware",
-		"Proseware", "Woodgrove Bank", "Fourth Coffee", "Graphic Design Institute", "Alpine Ski House"}
+	names := []string{
+		"Contoso",
+		"Fabrikam",
+		"Northwind Traders",
+		"Adventure Works",
+		"Tailspin Toys",
+		"Wingtip",
+		"Litware",
+		"Proseware",
+		"Woodgrove Bank",
+		"Fourth Coffee",
+		"Graphic Design Institute",
+		"Alpine Ski House",
+	}
 	kinds := []string{"", " Holding", " Services", " Retail", " Europe", " Labs"}
 
 	units := make([]measure.Unit, n)
@@ -264,7 +276,8 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 	}) {
 		t.Errorf("the filter leaves %q", got)
 	}
-	if got := read[string](b, "document.activeElement.id + ' ' + document.activeElement.value + ' ' + location.search"); got != "q wood BANK europe ?q=wood+BANK+europe" {
+	where := read[string](b, "document.activeElement.id + ' ' + document.activeElement.value + ' ' + location.search")
+	if got := where; got != "q wood BANK europe ?q=wood+BANK+europe" {
 		t.Errorf("after typing: %s", got)
 	}
 
@@ -299,8 +312,9 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 		u.Status.Trouble = troubles[3]
 	})
 	b.until("the failing tenant", "document.querySelector('#tenants tbody tr').dataset.name === 'Litware'")
-	if got := read[string](b, "document.title + ': ' + document.getElementById('news').textContent"); got != "(13) Defender alerts: Litware fails now." {
-		t.Errorf("announced: %q", got)
+	said := read[string](b, "document.title + ': ' + document.getElementById('news').textContent")
+	if said != "(13) Defender alerts: Litware fails now." {
+		t.Errorf("announced: %q", said)
 	}
 	if got := read[string](b, "getSelection().toString()"); got != selected || got == "" {
 		t.Errorf("the refresh changed the selection from %q to %q", selected, got)
@@ -335,7 +349,10 @@ func TestThePageFitsAPhoneAndTheDark(t *testing.T) {
 					t.Errorf("%s has a contrast of %.2f, at least 4.5", what, contrast)
 				}
 			}
-			if dark := read[float64](b, "("+luminance+")(getComputedStyle(document.body).backgroundColor)") < 0.2; dark != c.dark {
+			if dark := read[float64](
+				b,
+				"("+luminance+")(getComputedStyle(document.body).backgroundColor)",
+			) < 0.2; dark != c.dark {
 				t.Errorf("dark: %t", dark)
 			}
 			b.picture(name)
@@ -347,7 +364,8 @@ func TestThePageFitsAPhoneAndTheDark(t *testing.T) {
 // luminance is a function of a color, and contrastOf the contrast of an element's text
 // against what is behind it, both as WCAG 2 defines them.
 const luminance = `color => {
-	const [r, g, b] = color.match(/[\d.]+/g).slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+	const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+	const [r, g, b] = color.match(/[\d.]+/g).slice(0, 3).map(v => linear(v / 255));
 	return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }`
 

@@ -122,7 +122,10 @@ func TestWhatNeedsAttentionComesFirst(t *testing.T) {
 	if got := rowNames(page); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	for _, text := range []string{"<b>10</b> tenants", "<b>2</b> failing", "the GDAP relationship ends in 29 d", "the refresh token ends in 13 d"} {
+	for _, text := range []string{
+		"<b>10</b> tenants", "<b>2</b> failing",
+		"the GDAP relationship ends in 29 d", "the refresh token ends in 13 d",
+	} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not say %q", text)
 		}
@@ -220,13 +223,15 @@ func TestThePageIsClosedToForeignCode(t *testing.T) {
 		res, _ := get(t, address, path, "", "")
 		h := res.Header
 		if h.Get("Content-Type") != kind || h.Get("X-Content-Type-Options") != "nosniff" ||
-			h.Get("Cache-Control") != "no-store" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+			h.Get(
+				"Cache-Control",
+			) != "no-store" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %v", path, h)
 		}
 	}
 
-	// Nothing in it leads elsewhere, and nothing in it is a style or handler that a policy
-	// of hashes would block.
+	// Nothing in it leads elsewhere, and nothing in it is a style or handler that a
+	// policy of hashes would block.
 	for _, bad := range []string{"//", " style=", " onclick=", "@import", "url("} {
 		rest := strings.NewReplacer("http://www.w3.org/2000/svg", "").Replace(page)
 		for line := range strings.Lines(rest) {
@@ -260,8 +265,11 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 			States, Reasons map[string]int
 		}
 		Input struct {
-			Buffer_bytes, Queue_events, Store_errors int
-			Delivery_blocked, Tenants_file_rejected  bool
+			BufferBytes         int  `json:"buffer_bytes"`
+			QueueEvents         int  `json:"queue_events"`
+			StoreErrors         int  `json:"store_errors"`
+			DeliveryBlocked     bool `json:"delivery_blocked"`
+			TenantsFileRejected bool `json:"tenants_file_rejected"`
 		}
 		Tenants []map[string]any
 	}
@@ -269,13 +277,16 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d.Summary.Tenants != 2 || d.Summary.States["failing"] != 1 || d.Summary.Reasons["throttled"] != 1 ||
-		d.Input.Buffer_bytes != 42 || d.Input.Queue_events != 7 || d.Input.Store_errors != 9 || !d.Input.Delivery_blocked ||
-		!d.Input.Tenants_file_rejected || time.Since(d.Time) > time.Hour {
+		d.Input.BufferBytes != 42 || d.Input.QueueEvents != 7 || d.Input.StoreErrors != 9 || !d.Input.DeliveryBlocked ||
+		!d.Input.TenantsFileRejected || time.Since(d.Time) > time.Hour {
 		t.Errorf("%s", body)
 	}
 	first, second := d.Tenants[0], d.Tenants[1]
-	if first["state"] != "failing" || first["reason"] != "throttled" || first["message"] != "the service asked to wait" ||
-		first["last_success"] != nil || first["state_id"] != "x" || first["attention"] != true {
+	if first["state"] != "failing" || first["reason"] != "throttled" ||
+		first["message"] != "the service asked to wait" ||
+		first["last_success"] != nil ||
+		first["state_id"] != "x" ||
+		first["attention"] != true {
 		t.Errorf("%v", first)
 	}
 	if second["tenant_id"] != "a" || second["emitted"] != 3.0 || second["alerts_24h"] != 1.0 ||
@@ -312,7 +323,16 @@ func TestProbesNeedNoTokenButAName(t *testing.T) {
 	} {
 		res, body := get(t, c.address, c.path, c.host, c.authorization)
 		if res.StatusCode != c.status || c.body != "" && body != c.body {
-			t.Errorf("%s of %q with %q: %d %q, want %d %q", c.path, c.host, c.authorization, res.StatusCode, body, c.status, c.body)
+			t.Errorf(
+				"%s of %q with %q: %d %q, want %d %q",
+				c.path,
+				c.host,
+				c.authorization,
+				res.StatusCode,
+				body,
+				c.status,
+				c.body,
+			)
 		}
 	}
 }

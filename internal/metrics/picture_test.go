@@ -3,7 +3,6 @@ package metrics
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"image"
 	"image/color"
 	"image/draw"
@@ -47,7 +46,7 @@ func TestGoldenPicturesOfThePage(t *testing.T) {
 	} {
 		b := open(t, "http://"+servers.where(anyPort)+"/", c.width, c.height, c.scheme)
 		b.until("all rows", "document.querySelectorAll('#tenants tbody tr').length === 1000")
-		picture := small(t, b.ctx)
+		picture := small(t, b)
 		if len(picture) > mostPicture {
 			t.Errorf("%s has %d bytes, at most %d", c.file, len(picture), mostPicture)
 		}
@@ -55,11 +54,11 @@ func TestGoldenPicturesOfThePage(t *testing.T) {
 	}
 }
 
-// small takes a screenshot with 128 colors: those of the page, without most shades between
-// letters and their ground.
-func small(t *testing.T, ctx context.Context) []byte {
+// small takes a screenshot with 128 colors: those of the page, without most shades
+// between letters and their ground.
+func small(t *testing.T, b *tab) []byte {
 	t.Helper()
-	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
 	}
