@@ -1,0 +1,139 @@
+package cloud
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"text/template"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/golden"
+)
+
+// page compares a page of docs with what its template makes of values.
+func page(t *testing.T, name string, values map[string]string) {
+	t.Helper()
+	tmpl, err := template.ParseFiles("../../testdata/cloud/" + name + ".tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := tmpl.Execute(&b, values); err != nil {
+		t.Fatal(err)
+	}
+	golden.File(t, "../../docs/"+name+".md", b.String())
+}
+
+// firewall is a host with what it is reached for, in which clouds.
+type firewall struct{ host, port, what, clouds string }
+
+// firewalls are all hosts of the table, each once.
+func firewalls(t *testing.T) []firewall {
+	t.Helper()
+	type use struct{ whats, clouds []string }
+	uses := map[string]*use{}
+	var order []string
+	add := func(address, what string, c Cloud) {
+		u, err := url.Parse(address)
+		if err != nil || u.Scheme != "https" {
+			t.Fatalf("%q: %v", address, err)
+		}
+		host := u.Hostname() + " " + cmp.Or(u.Port(), "443")
+		if uses[host] == nil {
+			uses[host] = &use{}
+			order = append(order, host)
+		}
+		if !slices.Contains(uses[host].whats, what) {
+			uses[host].whats = append(uses[host].whats, what)
+		}
+		if !slices.Contains(uses[host].clouds, string(c)) {
+			uses[host].clouds = append(uses[host].clouds, string(c))
+		}
+	}
+	for _, r := range Table() {
+		add(r.LoginURL, "sign-in", r.Cloud)
+	}
+	for _, r := range Table() {
+		what := "`api " + string(r.API) + "`"
+		if r.Region != "" {
+			what += ", `region " + r.Region + "`"
+		}
+		add(r.APIURL, what, r.Cloud)
+	}
+	for _, c := range Clouds() {
+		add(GraphURL(c), "lists of customers (`discover`)", c)
+	}
+	add(PartnerURL, "consent for customers (`tenants consent`)", Commercial)
+
+	var list []firewall
+	for _, host := range order {
+		name, port, _ := strings.Cut(host, " ")
+		list = append(list, firewall{
+			host:   name,
+			port:   port,
+			what:   strings.Join(uses[host].whats, "; "),
+			clouds: strings.Join(uses[host].clouds, ", "),
+		})
+	}
+	return list
+}
+
+func TestGoldenInstallPage(t *testing.T) {
+	var rows strings.Builder
+	for _, f := range firewalls(t) {
+		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", f.host, f.port, f.what, f.clouds)
+	}
+	page(t, "install", map[string]string{"Hosts": rows.String()})
+}
+
+func TestTheFirewallTableHasEveryHost(t *testing.T) {
+	listed := map[string]bool{}
+	for _, f := range firewalls(t) {
+		if listed[f.host] {
+			t.Errorf("%s is there twice", f.host)
+		}
+		listed[f.host] = true
+	}
+	for _, r := range Table() {
+		for _, address := range []string{r.LoginURL, r.APIURL} {
+			if u, err := url.Parse(address); err != nil || !listed[u.Hostname()] {
+				t.Errorf("%s is not listed (%v)", address, err)
+			}
+		}
+	}
+}
+
+func TestGoldenAPIsPage(t *testing.T) {
+	var rows strings.Builder
+	for _, a := range alert.APIs() {
+		d, err := a.Descriptor()
+		if err != nil {
+			t.Fatal(err)
+		}
+		budget := "not published"
+		switch {
+		case d.PerMinute > 0 && d.PerHour > 0:
+			budget = fmt.Sprintf("%d a minute, %d an hour", d.PerMinute, d.PerHour)
+		case d.PerMinute > 0:
+			budget = fmt.Sprintf("%d a minute", d.PerMinute)
+		}
+		size := "all at once"
+		if d.MaxPage > 0 {
+			size = fmt.Sprint(d.MaxPage)
+		}
+		p := d.Permission
+		fmt.Fprintf(&rows, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", a, d.Path, orPortal(p.Delegated), orPortal(p.Application),
+			size, budget, cmp.Or(d.Deprecation, "current"))
+	}
+	page(t, "apis", map[string]string{"APIs": rows.String()})
+}
+
+func orPortal(permission string) string {
+	if permission == "" {
+		return "the MSSP tab in the customer's portal"
+	}
+	return "`" + permission + "`"
+}
