@@ -241,7 +241,7 @@ func (w *world) watched(args []string, in io.Reader, see func(string)) result {
 // block makes a code block in which all that changes from run to run is replaced.
 func (w *world) block(text string) string {
 	temp := filepath.Dir(w.dir)
-	r := strings.NewReplacer(
+	r := strings.NewReplacer(append(slices.Clone(w.hide),
 		w.LoginURL(),
 		"http://127.0.0.1:7000",
 		w.Simulator.LoginURL(),
@@ -261,7 +261,7 @@ func (w *world) block(text string) string {
 		"/var/lib/defender",
 		temp+"/",
 		"",
-	)
+	)...)
 	text = r.Replace(text)
 	for _, s := range []struct{ expr, to string }{
 		{`(?m)^defenderctl: made .*\n(  .*\n)*`, ""}, // said to root only

@@ -42,6 +42,8 @@ type world struct {
 	browser  func(address string) error
 	browsers sync.WaitGroup // that are still open
 	closing  page
+	// hide are texts that block replaces, each followed by what stands for it.
+	hide []string
 	// login is a proxy before the sign-in service.
 	login string
 	// slept is how long commands have slept in all: their clock goes forward instead.
