@@ -333,7 +333,12 @@ func (s *Source) Decide(ctx context.Context) (grant.Grant, string, error) {
 	s.mu.Unlock()
 
 	if first {
-		s.log.Info("grant " + string(chosen) + ": " + reason)
+		level := slog.LevelInfo
+		if s.cfg.App.Home != "" {
+			level = slog.LevelDebug // the same line for hundreds of customers
+		}
+
+		s.log.Log(ctx, level, "grant "+string(chosen)+": "+reason)
 	}
 
 	return chosen, reason, nil

@@ -55,7 +55,12 @@ func (l *linter) customers() []customer {
 			continue
 		}
 
-		for _, t := range in.Tenants {
+		tenants := in.Tenants
+		if in.Discovery != nil {
+			tenants = append(slices.Clone(tenants), in.Discovery.Sample())
+		}
+
+		for _, t := range tenants {
 			c := customer{
 				id:       string(t.TenantID),
 				name:     t.TenantName,
