@@ -92,6 +92,29 @@ func TestACertificateThatEndsIsAFindingAboutTheFiles(t *testing.T) {
 	}
 }
 
+func TestASecretThatEndsIsAFindingAboutTheFiles(t *testing.T) {
+	w := newWorld(t)
+	text := string(must(os.ReadFile(w.conf("graph"))))
+	secret := "client_secret_file " + w.secretFile()
+	for name, c := range map[string]struct {
+		in   time.Duration
+		code int
+		says string
+	}{
+		"later": {20 * 24 * time.Hour, 0, ""},
+		"soon":  {5*24*time.Hour + 12*time.Hour, 1, "1 warning"},
+		"ended": {-24 * time.Hour, 1, "1 error"},
+	} {
+		day := time.Now().UTC().Add(c.in).Format(time.DateOnly)
+		conf := w.file(name+".conf", strings.Replace(text, secret, secret+"\n    client_secret_expires "+day, 1))
+		r := w.run("check", "--offline", conf)
+		if r.code != c.code || !strings.Contains(r.out, c.says) ||
+			(c.code != 0) != strings.Contains(r.out, "the client secret end") {
+			t.Errorf("%s: %d\n%s", name, r.code, r.out)
+		}
+	}
+}
+
 func TestAProblemAndItsRemedyAreToldOnce(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)

@@ -34,6 +34,15 @@ type statusInput struct {
 	DeliveryBlocked     bool   `json:"delivery_blocked"`
 	TenantsFileRejected bool   `json:"tenants_file_rejected"`
 	StoreErrors         uint64 `json:"store_errors"`
+	// Notices are what is wrong with the inputs as a whole.
+	Notices []statusNotice `json:"notices"`
+}
+
+// statusNotice is something that is wrong with an input as a whole.
+type statusNotice struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
 }
 
 // statusTenant is one tenant and API.
@@ -98,8 +107,13 @@ func (s *snapshot) document() statusDocument {
 			DeliveryBlocked:     s.input.Blocked,
 			TenantsFileRejected: s.input.FileRejected,
 			StoreErrors:         s.input.StoreErrors,
+			Notices:             []statusNotice{},
 		},
 		Tenants: make([]statusTenant, len(rows)),
+	}
+
+	for _, n := range s.notices() {
+		d.Input.Notices = append(d.Input.Notices, statusNotice{string(n.Reason), n.Message, n.Remedy})
 	}
 
 	for _, c := range counted.reasons {

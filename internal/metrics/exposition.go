@@ -16,9 +16,10 @@ import (
 // needs a tree of objects for each of them first.
 type exposition struct {
 	to     io.Writer
-	labels []string // of each unit, without braces
-	line   []byte   // the buffer of the line under way
-	err    error    // the first one
+	labels []string           // of each unit, without braces
+	line   []byte             // the buffer of the line under way
+	bounds map[float64]string // the labels of buckets that were written before
+	err    error              // the first one
 }
 
 // textFormat is the type of such a body.
@@ -94,8 +95,7 @@ func (e *exposition) histogram(name, labels string, h *measure.Histogram) {
 			bound = h.Bounds[i]
 		}
 
-		le := boundLabel(bound)
-		e.sample(name, "_bucket", labels, le, float64(total))
+		e.sample(name, "_bucket", labels, e.boundLabel(bound), float64(total))
 	}
 
 	e.sample(name, "_sum", labels, "", h.Sum)
@@ -103,12 +103,14 @@ func (e *exposition) histogram(name, labels string, h *measure.Histogram) {
 }
 
 // boundLabel returns the label of a bucket.
-func boundLabel(bound float64) string {
-	if math.IsInf(bound, 1) {
-		return `le="+Inf"`
+func (e *exposition) boundLabel(bound float64) string {
+	text, ok := e.bounds[bound]
+	if !ok {
+		text = `le="` + strconv.FormatFloat(bound, 'g', -1, 64) + `"`
+		e.bounds[bound] = text
 	}
 
-	return `le="` + strconv.FormatFloat(bound, 'g', -1, 64) + `"`
+	return text
 }
 
 // label returns a label with its value made fit for the format. A classic configuration
@@ -164,7 +166,11 @@ func number(b bool) float64 {
 
 // writeMetrics writes all families of a snapshot.
 func (s *snapshot) writeMetrics(to io.Writer) error {
-	e := &exposition{to: to, labels: make([]string, len(s.units))}
+	e := &exposition{
+		to:     to,
+		labels: make([]string, len(s.units)),
+		bounds: make(map[float64]string),
+	}
 	for i := range s.units {
 		e.labels[i] = unitLabels(&s.units[i])
 	}

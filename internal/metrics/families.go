@@ -67,6 +67,15 @@ func process(name, help, kind string, read func(*snapshot) float64) family {
 // states are those that a running input shows.
 var states = []health.State{health.Starting, health.OK, health.Failing, health.Waiting, health.Stopped}
 
+// stateLabels are their labels.
+var stateLabels = func() (list []string) {
+	for _, s := range states {
+		list = append(list, label("state", string(s)))
+	}
+
+	return list
+}()
+
 // families are all families, in the order of docs/monitoring.md.
 var families = slices.Concat(tenantFamilies, endFamilies, processFamilies)
 
@@ -86,8 +95,8 @@ var tenantFamilies = []family{
 		help: "1 for the state that the tenant is in, 0 for the others.",
 		kind: gauge,
 		unit: func(e *exposition, u *measure.Unit, labels string) {
-			for _, s := range states {
-				e.sample("state", "", labels, label("state", string(s)), number(u.Status.State == s))
+			for i, s := range states {
+				e.sample("state", "", labels, stateLabels[i], number(u.Status.State == s))
 			}
 		},
 	},

@@ -130,20 +130,33 @@ func (m *markup) head(s *summary) {
 
 // warnings writes what is wrong with the inputs as a whole.
 func (m *markup) warnings(s *snapshot) {
-	for _, one := range []struct {
-		found bool
-		text  string
-	}{
-		{s.input.Blocked, "Fluent Bit takes no alerts. They wait, and nothing is lost. See whether its outputs " +
-			"deliver and whether the disk of storage.path is full."},
-		{s.input.FileRejected, "The newest version of tenants_file is refused, and the one before it stays in force. " +
-			"The log of Fluent Bit says why; or run: defenderctl check"},
-	} {
-		if one.found {
-			m.raw(`<p class="warning" role="alert">`)
-			m.text(one.text)
-			m.raw(`</p>`)
+	list := s.notices()
+
+	if s.input.FileRejected && len(list) == 0 {
+		list = append(list, health.Trouble{
+			Message: "the newest version of tenants_file is refused, and the one before it stays in force",
+			Remedy:  "the log of Fluent Bit says why; or run: defenderctl check",
+		})
+	}
+
+	if s.input.Blocked {
+		list = append(list, health.Trouble{
+			Message: "Fluent Bit takes no alerts: they wait, and nothing is lost",
+			Remedy:  "see whether its outputs deliver, and whether the disk of `storage.path` is full",
+		})
+	}
+
+	for _, one := range list {
+		m.raw(`<p class="warning" role="alert">`)
+		m.prose(one.Message)
+
+		if one.Remedy != "" {
+			m.raw(`<span class="remedy">`)
+			m.prose(one.Remedy)
+			m.raw(`</span>`)
 		}
+
+		m.raw(`</p>`)
 	}
 }
 

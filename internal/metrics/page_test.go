@@ -132,6 +132,33 @@ func TestWhatNeedsAttentionComesFirst(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongWithAnInputIsShownOnce(t *testing.T) {
+	refused := &health.Trouble{
+		Reason:  advice.CredentialWrong,
+		Message: "tenants_file is refused: line 3: `api` is <unknown>",
+		Remedy:  "correct it",
+	}
+	notice := func(u *measure.Unit) { u.Status.Notice = refused }
+	page := shown(t, "", customer("1", "a", notice), customer("2", "b", notice))
+	if n := strings.Count(page, "tenants_file is refused: line 3: <code>api</code> is &lt;unknown&gt;"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+
+	s := snapshot{
+		at:    noon,
+		input: measure.Input{Blocked: true, FileRejected: true},
+		units: []measure.Unit{customer("1", "a")},
+	}
+	var b strings.Builder
+	m := &markup{to: &b}
+	m.page(&s, choice{})
+	for _, text := range []string{"Fluent Bit takes no alerts", "the newest version of tenants_file is refused"} {
+		if strings.Count(b.String(), text) != 1 {
+			t.Errorf("the page does not say once: %s", text)
+		}
+	}
+}
+
 func TestThePageShowsWhatWasChosen(t *testing.T) {
 	failing := func(r advice.Reason) func(*measure.Unit) {
 		return func(u *measure.Unit) {

@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 
 	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 const monitoring = "../../../deploy/monitoring/"
@@ -275,4 +278,83 @@ func TestEveryQueryOfRulesAndDashboardHasData(t *testing.T) {
 		}
 	}
 	h.stop()
+}
+
+func TestTheInputGoesOnUnderCrowdsOfHTTPClients(t *testing.T) {
+	eachHost(t, func(t *testing.T, r *rig) {
+		customers := tenants(20, 5)
+		r.simulate(simulator.Config{Tenants: customers})
+		address := freeAddress(t)
+		r.mustStart(flbhost.Instance{
+			Tag: "defender",
+			Props: flbhost.Props(
+				"tenants_file", r.fileFor(customers, "siem"),
+				"data_dir", r.data,
+				"metrics_listen", address,
+			),
+		})
+		for _, c := range customers {
+			r.complete(time.Minute, []simulator.Tenant{c}, "siem")
+		}
+		r.until("/readyz", time.Minute, func() bool { return status(address, "/readyz", address) == 200 })
+		files := gauge(t, address, "process_open_fds")
+		memory := gauge(t, address, "process_resident_memory_bytes")
+
+		// Connections that say nothing, come by a foreign name, or read nothing.
+		for i := range 1100 {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			path := []string{"/", "/metrics", "/api/status"}[i%3]
+			switch {
+			case i < 1000 && i%2 == 0:
+				_, err = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: evil.example\r\n\r\n", path)
+			case i >= 1000:
+				_, err = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+			}
+			if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatal(err)
+			}
+		}
+
+		for _, c := range customers {
+			r.sim.Add(c.ID, simulator.Alert{Title: "meanwhile", Created: time.Now()})
+		}
+		r.complete(time.Minute, customers, "siem")
+		for path, want := range map[string]int{"/": 200, "/metrics": 200, "/api/status": 200, "/healthz": 200, "/readyz": 200} {
+			if got := status(address, path, address); got != want {
+				t.Errorf("%s: %d", path, got)
+			}
+			if got := status(address, path, "evil.example"); got != 403 {
+				t.Errorf("%s by a foreign name: %d", path, got)
+			}
+		}
+		t.Logf("%.0f files and %.1f MB more", gauge(t, address, "process_open_fds")-files,
+			(gauge(t, address, "process_resident_memory_bytes")-memory)/1e6)
+		if more := gauge(t, address, "process_open_fds") - files; more > 40 {
+			t.Errorf("%.0f more files are open", more)
+		}
+		if more := gauge(t, address, "process_resident_memory_bytes") - memory; more > 32e6 {
+			t.Errorf("%.0f MB more memory", more/1e6)
+		}
+		r.stop()
+	})
+}
+
+// status asks for a path by a host name, and returns the status of the answer; 0 for
+// none.
+func status(address, path, host string) int {
+	req, err := http.NewRequest(http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return 0
+	}
+	req.Host = host
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
 }
