@@ -42,7 +42,37 @@ func (b *bench) transcoder() error {
 		)
 	}
 
+	b.formats(names, runs)
+
 	return nil
+}
+
+// formats prints what the other formats cost, beside json.
+func (b *bench) formats(names []string, runs map[string]map[string][]float64) {
+	b.t.head(
+		"(a)(b) formats, 10,000 alerts",
+		"json",
+		"raw",
+		"time to json",
+		"allocations per alert",
+		"ocsf",
+		"time to json",
+		"allocations per alert",
+	)
+
+	for _, name := range names {
+		m := func(unit, format string) string { return fmt.Sprintf(format, median(runs[name][unit])) }
+		b.t.row(
+			strings.ToLower(name),
+			m("transcode-MB/s", "%.0f MB/s"),
+			m("raw-MB/s", "%.0f MB/s"),
+			m("raw/x", "%.2f"),
+			m("raw-allocs/alert", "%.0f"),
+			m("ocsf-MB/s", "%.0f MB/s"),
+			m("ocsf/x", "%.2f"),
+			m("ocsf-allocs/alert", "%.0f"),
+		)
+	}
 }
 
 // ratios runs the benchmark. It returns the names of the pages in their order and, by

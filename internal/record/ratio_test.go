@@ -12,29 +12,32 @@ import (
 
 // BenchmarkRatio compares the transcoder with the other things one could do with the
 // same bytes, turn by turn on the same 400 alerts (1 MB), so that a machine that is
-// busy elsewhere slows all of them. The ratios are medians of the quotients of one
-// turn:
+// busy elsewhere slows all of them; the slow ways take fewer alerts, so that each turn is
+// short. The ratios are medians of the quotients of one turn:
 //
 //	lib/x    time of the library's way (stdlib) to the transcoder's, on 20 of the alerts
 //	x/valid  transcoder to gjson.ValidBytes: below 1 the transcoder is faster
 //	x/copy   transcoder to memcpy
+//	raw/x    format raw to the transcoder, which is format json
+//	ocsf/x   format ocsf to the transcoder
 //
 // The other figures are medians in MB of JSON a second, and what the transcoder
-// allocates in one alert. `make bench` reads them.
+// and the formats allocate in one alert. `make bench` reads them.
 func BenchmarkRatio(b *testing.B) {
-	e := newEncoder(b, Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
+	var e, raws, events *Encoder // of the page's API
 	dst := make([]byte, 0, 4<<20)
+	encode := func(b *testing.B, e *Encoder, raw []byte) {
+		var err error
+		if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567}, raw); err != nil {
+			b.Fatal(err)
+		}
+	}
 	ways := []struct {
 		name  string
 		share int // of the alerts of a turn
 		do    func(b *testing.B, raw []byte)
 	}{
-		{"transcode", 400, func(b *testing.B, raw []byte) {
-			var err error
-			if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567, ID: alert.ID{}}, raw); err != nil {
-				b.Fatal(err)
-			}
-		}},
+		{"transcode", 400, func(b *testing.B, raw []byte) { encode(b, e, raw) }},
 		{"valid", 400, func(b *testing.B, raw []byte) {
 			if !gjson.ValidBytes(raw) {
 				b.Fatal("not valid")
@@ -46,10 +49,18 @@ func BenchmarkRatio(b *testing.B) {
 				b.Fatal(err)
 			}
 		}},
+		{"raw", 400, func(b *testing.B, raw []byte) { encode(b, raws, raw) }},
+		{"ocsf", 50, func(b *testing.B, raw []byte) { encode(b, events, raw) }},
 	}
 	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
 			alerts := corpus(api, corpusAlerts)
+			o := Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: apiOf(api)}
+			e = newEncoder(b, o)
+			o.Format = FormatRaw
+			raws = newEncoder(b, o)
+			o.Format = FormatOCSF
+			events = newEncoder(b, o)
 			times, rates := make([][]float64, len(ways)), make([][]float64, len(ways))
 			for k := 0; b.Loop(); k++ {
 				at := k * 400 % corpusAlerts
@@ -80,15 +91,19 @@ func BenchmarkRatio(b *testing.B) {
 			b.ReportMetric(quotient(3, 0), "lib/x")
 			b.ReportMetric(quotient(0, 1), "x/valid")
 			b.ReportMetric(quotient(0, 2), "x/copy")
+			b.ReportMetric(quotient(4, 0), "raw/x")
+			b.ReportMetric(quotient(5, 0), "ocsf/x")
 			for j, w := range ways {
 				b.ReportMetric(middle(rates[j]), w.name+"-MB/s")
 			}
-			b.ReportMetric(testing.AllocsPerRun(10, func() {
-				dst = dst[:0]
-				for _, a := range alerts[:100] {
-					ways[0].do(b, a)
-				}
-			})/100, "allocs/alert")
+			for way, unit := range map[int]string{0: "allocs/alert", 4: "raw-allocs/alert", 5: "ocsf-allocs/alert"} {
+				b.ReportMetric(testing.AllocsPerRun(10, func() {
+					dst = dst[:0]
+					for _, a := range alerts[:100] {
+						ways[way].do(b, a)
+					}
+				})/100, unit)
+			}
 		})
 	}
 }
