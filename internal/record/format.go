@@ -17,6 +17,7 @@ const (
 	FormatJSONCEF               // each of the first three with the line
 	FormatRawCEF
 	FormatOCSFCEF
+	numFormats
 )
 
 // body is what a record holds of the alert, beside a CEF line.
@@ -39,7 +40,7 @@ type content struct {
 
 // contents is the registry of the formats, the default first. A format without a row here
 // is an error for NewEncoder.
-var contents = [...]content{
+var contents = [numFormats]content{
 	FormatJSON:    {name: "json", body: ownKeys},
 	FormatRaw:     {name: "raw", body: message},
 	FormatOCSF:    {name: "ocsf", body: finding},
