@@ -171,8 +171,18 @@ func TestAStoreThatCannotBeWrittenIsShown(t *testing.T) {
 		r.change(func() { r.store.full = false })
 		time.Sleep(time.Minute)
 
-		if s := u.snapshot(); s.State != health.OK || s.Reason != "" {
+		s := u.snapshot()
+		if s.State != health.OK || s.Reason != "" {
 			t.Errorf("when it works again: %+v", s)
+		}
+
+		var states []string
+		for _, c := range s.History {
+			states = append(states, strings.TrimSpace(fmt.Sprintf("%s %s", c.State, c.Reason)))
+		}
+
+		if got, want := strings.Join(states, ", "), "starting, ok, failing store, ok"; got != want {
+			t.Errorf("history %s\nwant %s", got, want)
 		}
 
 		r.stop()

@@ -16,6 +16,7 @@ import (
 type board struct {
 	now     func() time.Time
 	mu      sync.Mutex
+	masked  bool // snapshot shows something else than shown has
 	shown   store.Status
 	pace    pace
 	foreign alert.TenantID // another tenant's id that was found in a row of this pass
@@ -42,7 +43,26 @@ func (b *board) update(change func(*store.Status)) {
 	defer b.mu.Unlock()
 
 	change(&b.shown)
-	b.shown.Note(b.now())
+
+	if !b.masked || !b.shown.State.Good() {
+		b.shown.Note(b.now())
+	}
+}
+
+// remember puts what is shown of the unit into its history, where something that all
+// units have in common stands in place of its own state: before is that own state.
+func (b *board) remember(before, shown *store.Status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	if b.shown.State != before.State || b.shown.Reason != before.Reason {
+		return // it has changed meanwhile, which is news enough
+	}
+
+	b.masked = shown.State != before.State || shown.Reason != before.Reason
+	shown.History = b.shown.History
+	shown.Note(b.now())
+	b.shown.History = shown.History
 }
 
 // get returns the status.
@@ -109,6 +129,7 @@ func (u *Unit) snapshot() store.Status {
 	}
 
 	s := u.status.get()
+	own := s
 	s.UpdatedAt = u.now()
 	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
 	s.RelationshipEnd = u.cfg.relationship().Ends
@@ -116,7 +137,7 @@ func (u *Unit) snapshot() store.Status {
 	u.in.showStoreFault(&s)
 
 	s.Notice = u.in.notice.Load()
-	s.Note(s.UpdatedAt) // what the input as a whole adds is remembered by the store only
+	u.status.remember(&own, &s)
 
 	return s
 }
