@@ -24,7 +24,9 @@ type checked struct {
 	Config   string         `json:"config"`
 	Findings []lint.Finding `json:"findings"`
 	Tenants  []*visit       `json:"tenants"`
-	ExitCode int            `json:"exit_code"`
+	// Homes are the providers' own sign-ins by which tenants are reached.
+	Homes    []*homeVisit `json:"homes,omitempty"`
+	ExitCode int          `json:"exit_code"`
 }
 
 // checkOptions are the flags of `check`.
@@ -43,7 +45,9 @@ func (c *cli) checkCommand() *cobra.Command {
 		Long: "Reads a configuration of Fluent Bit (classic or YAML, with includes and ${ENV}) or a tenants file, " +
 			"and names what Fluent Bit would refuse, misspelt keys, wrong values, outputs that cannot work, settings " +
 			"under which alerts are lost, and files that others can read or change. Then it signs in for each tenant " +
-			"as the input would (tokens it gets are stored) and asks for one alert. CONFIG is " + defaultConfig +
+			"as the input would (tokens it gets are stored) and asks for one alert, and names relationships with " +
+			"customers (GDAP) that end soon or lack a role, a provider's sign-in without multi-factor " +
+			"authentication, and tenants in another cloud. CONFIG is " + defaultConfig +
 			" by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
 		Example: "  defenderctl check\n  defenderctl check --offline tenants.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,9 +95,10 @@ func (c *cli) check(ctx context.Context, path string, o checkOptions) error {
 			return err
 		}
 
-		r.Tenants = c.visitAll(ctx, found.Inputs)
+		r.Tenants, r.Homes = c.visitAll(ctx, found.Inputs, o.set)
 		if !o.asJSON {
 			c.printVisits(r.Tenants)
+			c.printHomes(r.Homes)
 		}
 	}
 
@@ -123,6 +128,12 @@ func (s *settings) overrideAll(ctx context.Context, inputs []lint.Input) error {
 				return err
 			}
 		}
+
+		if in.Discovery != nil {
+			if err := s.override(ctx, &in.Discovery.Home); err != nil {
+				return err
+			}
+		}
 	}
 
 	return nil
@@ -140,6 +151,10 @@ func (r checked) exitCode() int {
 
 	for _, v := range r.Tenants {
 		codes = append(codes, v.Code)
+	}
+
+	for _, h := range r.Homes {
+		codes = append(codes, h.Code)
 	}
 
 	return worst(codes...)

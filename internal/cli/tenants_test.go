@@ -211,3 +211,79 @@ func TestConsentNeedsNames(t *testing.T) {
 	contains(t, w.expect(w.run(w.provided("tenants", "consent", "nobody")...), 2).err, w.customers[0].Name)
 	contains(t, w.expect(w.run("tenants", "disocver"), 2).err, "did you mean discover?")
 }
+
+// discoverConf writes a configuration that discovers its tenants, and returns its path.
+func (w *homeWorld) discoverConf(more string) string {
+	w.t.Helper()
+	conf, err := os.ReadFile(w.conf())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.file("tenants.yaml", "discover:\n  every: 1h\n  defaults: {api_url: \""+w.APIURL(simulator.Graph)+"\"}\n"+more)
+	return w.file("fluent-bit.conf", string(conf))
+}
+
+func TestCheckNamesWhatIsWrongWithRelationships(t *testing.T) {
+	w := signedIn(t, 3)
+	w.SetRelationships(w.customers[0].ID, func(r *simulator.Relationship) {
+		r.AutoExtend, r.End = false, time.Now().AddDate(0, 0, 59)
+	})
+	w.state(1, "noreader")
+	w.SetTenant(w.customers[2].ID, func(t *simulator.Tenant) { t.Cloud = "gcchigh" })
+
+	for name, conf := range map[string]string{"discovered": w.discoverConf(""), "listed": w.conf()} {
+		r := w.run("check", conf, "--json")
+		if r.code != 4 {
+			t.Fatalf("%s: exit code %d\n%s%s", name, r.code, r.out, r.err)
+		}
+		got := parse[struct {
+			Tenants []struct {
+				TenantID string `json:"tenant_id"`
+				Warning  string
+				End      string `json:"relationship_end"`
+				Code     int    `json:"exit_code"`
+			}
+			Homes []struct {
+				MFA    string
+				Listed int
+				Code   int `json:"exit_code"`
+			}
+		}](t, r.out)
+		if len(got.Homes) != 1 || got.Homes[0].MFA != "yes" || got.Homes[0].Listed != 3 || got.Homes[0].Code != 0 {
+			t.Errorf("%s: %+v", name, got.Homes)
+		}
+		all := map[string]string{}
+		for _, v := range got.Tenants {
+			all[v.TenantID] += v.Warning
+		}
+		for i, want := range []string{"is not extended by itself", "Security Reader", "set cloud gcchigh"} {
+			if !strings.Contains(all[w.customers[i].ID], want) {
+				t.Errorf("%s: %q does not say %q", name, all[w.customers[i].ID], want)
+			}
+		}
+	}
+	contains(t, w.run("check", w.discoverConf("  exclude: [\"*\"]\n")).out, "HOME TENANT", "yes")
+}
+
+func TestCheckWarnsOfASignInWithoutMFA(t *testing.T) {
+	w := signedIn(t, 1, func(c *simulator.Config) { c.Tenants[0].NoMFA = true })
+	r := w.run("check", w.discoverConf(""))
+	if r.code == 0 {
+		t.Error("exit code 0")
+	}
+	contains(t, r.out, "no multi-factor authentication", "tokens acquire --home-tenant-id")
+}
+
+func TestCheckSaysWhyNobodyIsDiscovered(t *testing.T) {
+	w := signedIn(t, 1)
+	w.state(0, "ended")
+	contains(t, w.expect(w.run("check", w.discoverConf("")), 1).out, "no relationship in force")
+}
+
+func TestTheCloudOfATenantWithoutHomeIsCheckedToo(t *testing.T) {
+	w := newWorld(t)
+	w.SetTenant(contoso, func(t *simulator.Tenant) { t.Cloud = "gcc" })
+	conf := w.file("tenants.yaml", "tenants:\n  - tenant_id: "+contoso+"\n    client_id: "+client+"\n    client_secret: "+appSecret+
+		"\n    grant: client_credentials\n    login_url: "+w.LoginURL()+"\n    api_url: "+w.APIURL("graph")+"\n")
+	contains(t, w.expect(w.run("check", conf), 1).out, "the tenant is in the cloud gcc, and `cloud` is commercial")
+}

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,14 +36,17 @@ type visit struct {
 	Grant    grant.Grant `json:"grant"`
 	// SignIn and Answer are "ok", "failed", "refused", or empty where it did not come
 	// to that.
-	SignIn  string  `json:"sign_in"`
-	Answer  string  `json:"api_answer"`
-	Found   string  `json:"found,omitempty"`
-	Token   string  `json:"token,omitempty"`
-	Ends    *string `json:"credential_ends"`
-	Problem string  `json:"problem,omitempty"`
-	Warning string  `json:"warning,omitempty"`
-	Code    int     `json:"exit_code"`
+	SignIn string  `json:"sign_in"`
+	Answer string  `json:"api_answer"`
+	Found  string  `json:"found,omitempty"`
+	Token  string  `json:"token,omitempty"`
+	Ends   *string `json:"credential_ends"`
+	// RelationshipEnd is when the relationship with the customer ends by which it is
+	// reached.
+	RelationshipEnd *string `json:"relationship_end,omitempty"`
+	Problem         string  `json:"problem,omitempty"`
+	Warning         string  `json:"warning,omitempty"`
+	Code            int     `json:"exit_code"`
 
 	ends   time.Time
 	reason advice.Reason
@@ -89,11 +95,12 @@ func (s *stores) close(ctx context.Context) {
 }
 
 // visitAll signs in for every tenant and asks its API for an alert, several at a time.
-func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
+func (c *cli) visitAll(ctx context.Context, inputs []lint.Input, set *settings) ([]*visit, []*homeVisit) {
 	open := newStores(c)
 	defer open.close(ctx)
 
 	all := []*visit{}
+	homes := c.visitHomes(ctx, inputs, open)
 
 	var g errgroup.Group
 	g.SetLimit(atOnce)
@@ -101,21 +108,33 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 	var ready atomic.Int64
 
 	total := 0
-	for _, in := range inputs {
-		total += len(in.Tenants)
+	tenants := make([][]config.Tenant, len(inputs))
+
+	for i, in := range inputs {
+		tenants[i] = c.tenantsOf(ctx, in, homes, set)
+		total += len(tenants[i])
 	}
 
 	done := c.progress(func() string { return fmt.Sprintf("%d of %d tenants checked", ready.Load(), total) })
 	defer done()
 
-	for _, in := range inputs {
-		for _, t := range in.Tenants {
+	known := map[alert.TenantID]bool{}
+
+	for i, in := range inputs {
+		for _, t := range tenants[i] {
 			c.noteStore(&t, place{in.DataDir, in.KeyFile})
 			v := &visit{TenantID: string(t.TenantID), Tenant: t.TenantName, API: string(t.API)}
 			all = append(all, v)
+			first := !known[t.TenantID]
+			known[t.TenantID] = true
 
 			g.Go(func() error {
 				c.visit(ctx, v, t, place{in.DataDir, in.KeyFile}, open)
+
+				if first { // what is the same for all its APIs
+					c.visitTenant(ctx, v, t, homes)
+				}
+
 				ready.Add(1)
 
 				return nil
@@ -125,7 +144,27 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input) []*visit {
 
 	g.Wait() // its functions give no errors
 
-	return all
+	list := slices.SortedFunc(maps.Values(homes), func(a, b *homeVisit) int {
+		return cmp.Or(cmp.Compare(a.HomeTenantID, b.HomeTenantID), cmp.Compare(a.ClientID, b.ClientID))
+	})
+
+	return all, list
+}
+
+// visitTenant adds to v what is wrong with a tenant whichever API is read there.
+func (c *cli) visitTenant(ctx context.Context, v *visit, t config.Tenant, homes map[homeOf]*homeVisit) {
+	if v.Code == exitInterrupted {
+		return
+	}
+
+	v.relationship(t, homes, c.Now())
+
+	client, err := wiring.HTTPClient(t)
+	if err != nil {
+		return // which the visit has said
+	}
+
+	v.cloud(ctx, wiring.Parts{Tenant: t, HTTP: client, Now: c.Now})
 }
 
 // visit fills v: it signs in for a tenant and asks its API for an alert.

@@ -21,7 +21,7 @@ func (l *linter) credentialEnds() {
 			continue
 		}
 
-		for _, t := range in.Tenants {
+		for _, t := range in.Examples() {
 			end := endOf(t)
 			if seen[end] {
 				continue

@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/cloud"
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/partner"
+	"fluent-bit-defender/internal/wiring"
+	"fluent-bit-defender/tokens"
+)
+
+// homeVisit is the live check of a provider's own sign-in, as --json prints it.
+type homeVisit struct {
+	HomeTenantID alert.TenantID `json:"home_tenant_id"`
+	ClientID     alert.ClientID `json:"client_id"`
+	// SignIn and Customers are "ok", "failed", "refused", or empty where it did not come
+	// to that: the sign-in, and the list of customers.
+	SignIn    string `json:"sign_in"`
+	Customers string `json:"customers"`
+	Listed    int    `json:"listed"`
+	// MFA is "yes", "no" or "unknown".
+	MFA     string `json:"mfa,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	Warning string `json:"warning,omitempty"`
+	Code    int    `json:"exit_code"`
+
+	customers map[alert.TenantID]*partner.Customer
+}
+
+// homeOf is what tells one provider's sign-in from another.
+type homeOf struct {
+	tokens.ChainKey
+	graphURL string
+}
+
+func homeKeyOf(t config.Tenant) homeOf {
+	return homeOf{wiring.Application(t, logs.Discard()).ChainKey(), t.GraphURL}
+}
+
+// visitHomes signs in once for each provider of the inputs, and lists its customers.
+func (c *cli) visitHomes(ctx context.Context, inputs []lint.Input, open *stores) map[homeOf]*homeVisit {
+	homes := map[homeOf]*homeVisit{}
+
+	for _, in := range inputs {
+		for _, t := range in.Examples() {
+			if t.HomeTenantID == "" {
+				continue
+			}
+
+			key := homeKeyOf(t)
+			if homes[key] == nil {
+				homes[key] = &homeVisit{HomeTenantID: t.HomeTenantID, ClientID: t.ClientID}
+				homes[key].run(ctx, c, t, place{in.DataDir, in.KeyFile}, open)
+			}
+
+			if in.Discovery != nil {
+				homes[key].mustList()
+			}
+		}
+	}
+
+	return homes
+}
+
+// run signs in at home and lists the customers. What is wrong with the sign-in is said
+// for each tenant that uses it; here only what nobody else says.
+func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, open *stores) {
+	c.noteStore(&t, at)
+
+	_, keeper, err := open.get(at)
+	if err != nil {
+		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
+		return
+	}
+
+	client, err := wiring.HTTPClient(t)
+	if err != nil {
+		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
+		return
+	}
+
+	parts := wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    c.Now,
+		Log:    logs.Discard(),
+	}
+
+	ask, source, err := parts.Partner(keeper)
+	if err != nil {
+		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
+		return
+	}
+
+	access, err := source.Token(ctx)
+	if err != nil {
+		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), outcome(err)
+		return
+	}
+
+	h.SignIn, h.MFA = "ok", multiFactor(access)
+	if h.MFA == "no" {
+		h.Warning = "the sign-in had no multi-factor authentication (MFA): Partner Center refuses it, and so do " +
+			"customers whose policies ask for it; require MFA for the user, then sign in again: " +
+			wiring.Application(t, logs.Discard()).Acquire
+		h.Code = exitFailed
+	}
+
+	list, err := ask.Customers(ctx)
+
+	h.Customers = "ok"
+	if err != nil {
+		h.Customers, h.Problem = outcome(err), err.Error()
+	}
+
+	h.Listed = len(list)
+	h.customers = map[alert.TenantID]*partner.Customer{}
+
+	for i := range list {
+		h.customers[list[i].TenantID] = &list[i]
+	}
+}
+
+// mustList notes that an input cannot do without the list of customers. Without discovery
+// it only adds to what is known.
+func (h *homeVisit) mustList() {
+	switch {
+	case h.Customers == "refused":
+		h.Code = worst(h.Code, exitNotAuthorised)
+	case h.Customers == "failed", h.Customers == "ok" && h.Listed == 0:
+		h.Code = worst(h.Code, exitFailed)
+	}
+
+	if h.Customers == "ok" && h.Listed == 0 {
+		h.Problem = "no relationship in force leads to a customer; check home_tenant_id and the user who signed in"
+	}
+}
+
+// tenantsOf returns the tenants of an input: those that are listed, and those that its
+// customers become. What is wrong with the settings of these shows in the findings.
+func (c *cli) tenantsOf(
+	ctx context.Context, in lint.Input, homes map[homeOf]*homeVisit, set *settings,
+) []config.Tenant {
+	if in.Discovery == nil {
+		return in.Tenants
+	}
+
+	home := homes[homeKeyOf(in.Discovery.Home)]
+	if home == nil {
+		return in.Tenants
+	}
+
+	var customers []config.Customer
+	for _, customer := range home.customers {
+		customers = append(customers, config.Customer{TenantID: customer.TenantID, Name: customer.Name})
+	}
+
+	found, err := in.Discovery.Tenants(customers)
+	for i := range found {
+		err = errors.Join(err, set.override(ctx, &found[i]))
+	}
+
+	if err != nil {
+		home.Problem, home.Code = err.Error(), worst(home.Code, exitFailed)
+	}
+
+	return append(in.Tenants[:len(in.Tenants):len(in.Tenants)], found...)
+}
+
+// relationship warns of what is wrong with the relationship by which a tenant is reached.
+func (v *visit) relationship(t config.Tenant, homes map[homeOf]*homeVisit, now time.Time) {
+	if t.HomeTenantID == "" {
+		return
+	}
+
+	home := homes[homeKeyOf(t)]
+	if home == nil || home.customers[t.TenantID] == nil {
+		return // a guest, or nobody knows
+	}
+
+	customer := home.customers[t.TenantID]
+	v.RelationshipEnd = moment(customer.Lasting().Ends)
+
+	if f := relationshipFault(customer, now); f != nil {
+		v.warn(f.Problem + "; " + f.Remedy)
+	}
+
+	if !customer.ReadsAlerts() && partner.EndsSoon(customer.Lasting().Ends, customer.Lasting().AutoExtends, now) {
+		v.warn("the relationship ends on " + date(customer.Lasting().Ends) + " and is not extended by itself")
+	}
+}
+
+// cloud warns when the tenant is in another cloud than the configuration says. That is
+// public; where it cannot be read nothing is said.
+func (v *visit) cloud(ctx context.Context, parts wiring.Parts) {
+	t := parts.Tenant
+
+	ask := partner.New(partner.Settings{
+		LoginURL: t.LoginURL,
+		HTTP:     parts.HTTP,
+		Timeout:  t.HTTPTimeout,
+		Now:      parts.Now,
+	})
+
+	found, err := ask.Tenant(ctx, string(t.TenantID))
+
+	var refused *partner.Error
+
+	switch {
+	case errors.As(err, &refused) && refused.Reason == advice.TenantGone && v.Problem != "":
+		v.warn("no such tenant is known at " + t.LoginURL + "; check tenant_id and `cloud`")
+	case err != nil || found.Cloud == "" || found.Cloud == t.Cloud:
+	case found.Cloud == cloud.GCC && t.Cloud == cloud.Commercial:
+		v.warn(cloudText(found.Cloud, t.Cloud) + ": hosts of Defender for Endpoint differ")
+	default:
+		v.warn(cloudText(found.Cloud, t.Cloud) + ": sign-in and APIs have other hosts there")
+	}
+}
+
+// cloudText says in which cloud a tenant is.
+func cloudText(is, set cloud.Cloud) string {
+	return fmt.Sprintf("the tenant is in the cloud %s, and `cloud` is %s; set cloud %s", is, set, is)
+}
+
+// warn adds a warning.
+func (v *visit) warn(text string) {
+	if v.Warning != "" {
+		text = v.Warning + "; also: " + text
+	}
+
+	v.Warning = text
+	v.Code = worst(v.Code, exitFailed)
+}
+
+// printHomes prints a line for each provider, and what is wrong with its sign-in.
+func (c *cli) printHomes(homes []*homeVisit) {
+	if len(homes) == 0 {
+		return
+	}
+
+	var rows [][]string
+	for _, h := range homes {
+		rows = append(rows, []string{
+			string(h.HomeTenantID),
+			string(h.ClientID),
+			h.SignIn,
+			h.MFA,
+			h.Customers,
+			fmt.Sprint(h.Listed),
+		})
+	}
+
+	fmt.Fprintln(c.Out)
+	table(c.Out, []string{"HOME TENANT", "CLIENT", "SIGN-IN", "MFA", "CUSTOMERS", "LISTED"}, rows)
+
+	for _, h := range homes {
+		for _, text := range []string{h.Problem, h.Warning} {
+			if text != "" {
+				fmt.Fprintln(c.Out, c.wrap("home "+string(h.HomeTenantID)+": "+plain.Text(text, 4000), "    "))
+			}
+		}
+	}
+}
