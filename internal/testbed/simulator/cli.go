@@ -169,6 +169,7 @@ func (o ConfigOptions) writeService(b *strings.Builder) {
 		{"storage.sync", "normal"},
 		{"storage.checksum", "off"},
 		{"storage.max_chunks_up", "4096"},
+		{"Hot_Reload.Ensure_Thread_Safety", "Off"},
 	})
 }
 

@@ -362,3 +362,22 @@ func TestShuffle(t *testing.T) {
 		t.Errorf("got %v", ids)
 	}
 }
+
+// TestJunkInPlaceOfARefusalAsksNobodyToWait: the answer that replaces a 429 has no
+// Retry-After, so who asks again at once is not too early.
+func TestJunkInPlaceOfARefusalAsksNobodyToWait(t *testing.T) {
+	f := start(t, func(c *simulator.Config) {
+		c.Quotas = map[string]simulator.Quota{simulator.Graph: {PerMinute: 1}}
+		c.Faults = "junk:kind=html"
+	})
+	token := "Bearer " + f.access(simulator.Graph, contoso)
+	for n := range 3 {
+		a := do(t, "GET", f.APIURL(simulator.Graph)+listPath[simulator.Graph], "", "Authorization", token)
+		if a.status != 200 || a.header.Get("Retry-After") != "" {
+			t.Errorf("answer %d: %d, Retry-After %q", n, a.status, a.header.Get("Retry-After"))
+		}
+	}
+	if early := f.Requests().Early[simulator.Graph]; early != 0 {
+		t.Errorf("%d requests counted as too early", early)
+	}
+}
