@@ -276,7 +276,7 @@ func (h *homeRig) acquire() {
 
 func TestANewSignInAtHomeBringsAllCustomersBack(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
-		h := r.provide(setup.Size(15, 300), 3)
+		h := r.provide(setup.Size(8, 300), 3)
 		h.mustStart(h.input())
 		h.complete(3*time.Minute, h.customers, "graph")
 
