@@ -176,6 +176,57 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 			"sproc=p",
 		},
 		{
+			"an application where there is no process", "graph",
+			graphEvidence(`oauthApplication "appId":"a1","displayName":"Evil app"`),
+			"fileId=a1 sproc=Evil app",
+		},
+		{
+			"an application with a number as its id", "graph",
+			graphEvidence(`cloudApplication "appId":11161,"displayName":"Office 365"`),
+			"fileId=11161 sproc=Office 365",
+		},
+		{
+			"a service principal by its own name", "graph",
+			graphEvidence(`servicePrincipal "appId":"a2","servicePrincipalName":"spn"`),
+			"fileId=a2 sproc=spn",
+		},
+		{
+			"the host and the user of a logon session", "graph",
+			graphEvidence(`hostLogonSession "account":{"userAccount":{"userPrincipalName":"u@x.example","azureAdUserId":"g"}},` +
+				`"host":{"hostName":"dc01","ntDomain":"CORP","lastIpAddress":"10.1.1.1"}`),
+			"shost=dc01.CORP suser=u@x.example suid=g src=10.1.1.1",
+		},
+		{
+			"an IPv4 address in an IPv6 one", "graph",
+			graphEvidence(`ip "ipAddress":"::ffff:192.0.2.1"`),
+			"src=192.0.2.1",
+		},
+		{
+			"both families of a list", "siem",
+			`{"IpAddress":"2001:db8::1, 192.0.2.1;192.0.2.2"}`,
+			"src=192.0.2.1 c6a2=2001:db8::1 c6a2Label=Source IPv6 Address",
+		},
+		{
+			"a mailbox by its user, and a user of another mailbox", "graph",
+			graphEvidence(`MAILBOX "primaryAddress":null,"userAccount":{"userPrincipalName":"v@x.example"}`,
+				`user "userAccount":{"accountName":"a","azureAdUserId":"g"}`),
+			"suser=a suid=g duser=v@x.example",
+		},
+		{
+			"the addresses of a connection of both families", "graph",
+			graphEvidence(`networkConnection "sourceAddress":{"ipAddress":"2001:db8::1"},"sourcePort":53,`+
+				`"destinationAddress":{"ipAddress":"2001:db8::2"},"destinationPort":53,"protocol":"udp"`,
+				`ip "ipAddress":"192.0.2.1"`),
+			"src=192.0.2.1 c6a2=2001:db8::1 c6a2Label=Source IPv6 Address spt=53 c6a3=2001:db8::2 " +
+				"c6a3Label=Destination IPv6 Address dpt=53 proto=udp",
+		},
+		{
+			"the devices and users of Graph's incidents", "graph-incidents",
+			`{"id":"1","ALERTS":[{"Evidence":[{"@odata.type":"#microsoft.graph.security.deviceEvidence","deviceDnsName":"h"},` +
+				`{"@odata.type":"#microsoft.graph.security.userEvidence","userAccount":{"accountName":"a","userSid":"S-1"}}]}]}`,
+			"shost=h suser=a suid=S-1 cnt=1",
+		},
+		{
 			"keys in any case", "siem",
 			`{"SHA1":"11","url":"http://a.example/","FULLID":"f","machinename":"h","MACHINEDOMAIN":"d","deviceId":"i"}`,
 			"shost=h sourceDnsDomain=d deviceExternalId=i request=http://a.example/ fileHash=11 cs2=f cs2Label=FullId",
