@@ -533,6 +533,17 @@ var odds = []odd{
 		says:  "status 4xx",
 	},
 	{
+		name:  "filter takes mssp",
+		more:  arcsight + "[FILTER]\n    Name record_modifier\n    Match *\n    Remove_key mssp\n",
+		level: lint.Error,
+		says:  "takes the key mssp away",
+	},
+	{
+		name:  "filter takes mssp of ocsf",
+		input: "format ocsf",
+		more:  "    alias a\n[FILTER]\n    Name record_modifier\n    Match *\n    Remove_key mssp\n",
+	},
+	{
 		name:  "filter takes cef",
 		input: "format cef",
 		more:  arcsight + "[FILTER]\n    Name modify\n    Match *\n    Remove cef\n",

@@ -132,6 +132,11 @@ func lacks(mine []customer, wanted string) string {
 // fieldOf says which key of the records a text format has: cef and raw put all into one.
 var fieldOf = map[string]string{"cef": "cef", "message": "raw"}
 
+// textOnly reports whether the records have no keys but those of fieldOf, beside mssp.
+func (c customer) textOnly() bool {
+	return c.format == "cef" || c.format == "raw" || c.format == "raw+cef"
+}
+
 // field checks the name of the only key of the records that an output sends.
 func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine []customer) {
 	remedy := "write: " + key + " " + strings.Replace(sec.Get(key), name, "cef", 1) +
@@ -153,7 +158,7 @@ func (l *linter) field(sec fluentbit.Section, key, name, otherwise string, mine 
 	case fieldOf[strings.ToLower(name)] != "":
 		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s: %s", plain.Quoted(name), otherwise),
 			"write it in small letters: "+strings.ToLower(name))
-	case slices.ContainsFunc(mine, func(c customer) bool { return c.format == "cef" || c.format == "raw" }):
+	case slices.ContainsFunc(mine, customer.textOnly):
 		l.at(Error, sec, key, fmt.Sprintf("the records have no key %s, only cef or message: %s", plain.Quoted(name),
 			otherwise), remedy)
 	case name == "mssp":
@@ -531,9 +536,11 @@ func isLoopback(host string) bool {
 }
 
 // takesAway checks filters that remove the keys by which the records are sent or
-// recognised.
-func (l *linter) takesAway(sec fluentbit.Section) {
+// recognised. An OCSF event has in other keys what mssp has, and a strict receiver refuses
+// mssp.
+func (l *linter) takesAway(sec fluentbit.Section, mine []customer) {
 	name := strings.ToLower(sec.Get("name"))
+	needed := slices.ContainsFunc(mine, func(c customer) bool { return !strings.HasPrefix(c.format, "ocsf") })
 	allowed, limits := []string{}, false
 
 	for _, p := range sec.Props {
@@ -542,14 +549,14 @@ func (l *linter) takesAway(sec fluentbit.Section) {
 		case name == "record_modifier" && (key == "allowlist_key" || key == "whitelist_key"):
 			allowed, limits = append(allowed, word), true
 		case name == "record_modifier" && key == "remove_key", name == "modify" && slices.Contains(removing, key):
-			if word == "mssp" || fieldOf[word] != "" {
+			if word == "mssp" && needed || fieldOf[word] != "" {
 				l.line(Error, sec, p, "takes the key "+word+" away from the records",
 					"leave it: outputs and receivers need it")
 			}
 		}
 	}
 
-	if limits && !slices.Contains(allowed, "mssp") {
+	if limits && needed && !slices.Contains(allowed, "mssp") {
 		l.at(Warning, sec, "Name", "record_modifier with Allowlist_key removes all other keys, mssp with the tenant "+
 			"and the record_id too",
 			"add: Allowlist_key mssp")

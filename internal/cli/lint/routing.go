@@ -237,7 +237,7 @@ func (l *linter) filters(customers []customer) map[string]bool {
 			continue
 		}
 
-		l.takesAway(sec)
+		l.takesAway(sec, mine)
 
 		if p, ok := sec.Prop("script"); ok && strings.EqualFold(sec.Get("name"), "lua") {
 			l.exists(sec, p)
