@@ -38,6 +38,7 @@ type bench struct {
 	dir        string // everything temporary
 	rounds     int
 	idleFor    time.Duration
+	every      time.Duration // how often an idle tenant is polled
 	idleCounts []int
 	only       string // end of the names of the contenders to measure; empty for all
 	verbose    bool

@@ -10,13 +10,10 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// idleInterval is how often an idle tenant is polled.
-const idleInterval = 30 * time.Second
-
 // idle measures what tenants cost that have no new alerts.
 func (b *bench) idle() error {
 	b.t.head(
-		"(e) idle tenants, polled every "+idleInterval.String()+", "+b.program(),
+		"(e) idle tenants, polled every "+b.every.String()+", "+b.program(),
 		"polls/s",
 		"one core",
 		"per poll",
@@ -41,7 +38,7 @@ func (b *bench) idleTenants(n int) error {
 	}
 	defer s.close()
 
-	input, err := b.manyTenants(s, idleInterval)
+	input, err := b.manyTenants(s, b.every)
 	if err != nil {
 		return err
 	}
@@ -53,7 +50,7 @@ func (b *bench) idleTenants(n int) error {
 	defer h.stop()
 
 	// In the first round the plugin signs in to every tenant.
-	if err := b.pause(idleInterval + 8*time.Second); err != nil {
+	if err := b.pause(b.every + 8*time.Second); err != nil {
 		return err
 	}
 
@@ -72,7 +69,7 @@ func (b *bench) idleTenants(n int) error {
 	}
 
 	cpu := after.cpu - before.cpu
-	polls := float64(n) * b.idleFor.Seconds() / idleInterval.Seconds()
+	polls := float64(n) * b.idleFor.Seconds() / b.every.Seconds()
 
 	b.t.row(
 		fmt.Sprintf("%d", n),

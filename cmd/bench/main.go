@@ -34,6 +34,7 @@ func main() {
 	rounds := flag.Int("rounds", 3, "rounds of which the median is taken")
 	idleFor := flag.Duration("idle", time.Minute, "how long idle tenants are watched")
 	only := flag.String("only", "", "of (d), measure the rows whose name ends so, and those to compare with")
+	every := flag.Duration("every", 30*time.Second, "how often an idle tenant is polled")
 	counts := flag.String("tenants", "1,100,1000,10000", "numbers of idle tenants")
 	verbose := flag.Bool("v", false, "show the log of each Fluent Bit")
 	spec := flag.String("serve", "", "for itself: serve a simulated world")
@@ -47,6 +48,7 @@ func main() {
 		ctx:     ctx,
 		rounds:  max(1, *rounds),
 		idleFor: *idleFor,
+		every:   *every,
 		verbose: *verbose,
 		only:    *only,
 		t:       &table{},

@@ -47,7 +47,6 @@ func (c *cefBuilder) init(o Options) error {
 		facts:    facts,
 		tenant:   o.Tenant,
 		maxBytes: o.CEFMaxBytes,
-		fields:   make([]gjson.Result, len(rowFields.paths)),
 	}
 
 	return nil
@@ -56,6 +55,10 @@ func (c *cefBuilder) init(o Options) error {
 // alert returns the line of a row, which must be valid JSON.
 func (c *cefBuilder) alert(raw []byte, id alert.ID) []byte {
 	defer c.release()
+
+	if c.fields == nil { // most units never need it
+		c.fields = make([]gjson.Result, len(rowFields.paths))
+	}
 
 	a := &cefAlert{
 		col:    c.col,

@@ -205,7 +205,7 @@ func (sh *shared) appendCopy(a *alteration) (done bool, err error) {
 	defer db.Close()
 
 	db.SetMaxOpenConns(1)
-	f := &file{db: db, stmts: make(map[string]*sql.Stmt)}
+	f := &file{db: db}
 	err = f.transact(context.Background(), func(t tx) error {
 		var at int64
 		if err := t.QueryRow(`SELECT v FROM meta WHERE k = 'generation'`).Scan(&at); err != nil {

@@ -69,7 +69,6 @@ type file struct {
 
 	mu       mutex
 	db       *sql.DB // nil: closed, or (ReadOnly) there is no file yet
-	stmts    map[string]*sql.Stmt
 	closed   bool
 	warnings []string
 
@@ -259,7 +258,7 @@ func (f *file) connect() error {
 		return err
 	}
 
-	f.db, f.stmts = db, make(map[string]*sql.Stmt)
+	f.db = db
 	if !f.dir.readOnly {
 		// SQLite gives -wal and -shm the mode and, for root, the owner of the database;
 		// this makes sure.

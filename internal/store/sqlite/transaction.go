@@ -12,13 +12,14 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// tx is a transaction with the file's prepared statements.
+// tx is a transaction with its prepared statements.
 type tx struct {
 	*sql.Tx
-	f *file
+	f     *file
+	stmts map[string]*sql.Stmt // closed by the end of the transaction
 }
 
-// exec runs a statement, prepared once per file.
+// exec runs a statement, prepared once per transaction.
 func (t tx) exec(query string, args ...any) error {
 	s, err := t.stmt(query)
 	if err != nil {
@@ -50,17 +51,16 @@ func (t tx) rows(query string, args ...any) (*sql.Rows, error) {
 }
 
 func (t tx) stmt(query string) (*sql.Stmt, error) {
-	s := t.f.stmts[query]
-	if s == nil {
-		var err error
-		if s, err = t.Prepare(query); err != nil {
-			return nil, err
-		}
-
-		t.f.stmts[query] = s
+	if s := t.stmts[query]; s != nil {
+		return s, nil
 	}
 
-	return t.Stmt(s), nil
+	s, err := t.Prepare(query)
+	if err == nil {
+		t.stmts[query] = s
+	}
+
+	return s, err
 }
 
 // update runs fn in one transaction. The context ends the waiting for other calls and
@@ -100,7 +100,7 @@ func (f *file) once(fn func(tx) error, readOnly bool) (begun bool, err error) {
 		return false, err
 	}
 
-	if err = fn(tx{t, f}); err != nil {
+	if err = fn(tx{t, f, make(map[string]*sql.Stmt)}); err != nil {
 		_ = t.Rollback()
 	} else {
 		err = t.Commit()
@@ -186,7 +186,6 @@ func (f *file) reconnect() error {
 	if err != nil {
 		f.db, _ = sql.Open("sqlite", dsn(f.path(), "rw", f.params))
 		f.db.SetMaxOpenConns(1)
-		f.stmts = make(map[string]*sql.Stmt)
 	}
 
 	return err
@@ -196,7 +195,7 @@ func (f *file) disconnect() (err error) {
 	if f.db != nil {
 		f.spareNames()
 		err = f.db.Close()
-		f.db, f.stmts = nil, nil
+		f.db = nil
 		f.stands.Store(nil)
 	}
 
