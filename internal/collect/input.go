@@ -145,7 +145,7 @@ func (in *Input) Stop(ctx context.Context) error {
 
 	// What was delivered is committed first: a goroutine that does not end in time must
 	// not use up the time for it.
-	err := errors.Join(in.save(ctx), in.report(ctx))
+	err := errors.Join(in.save(ctx), in.report(ctx, 0, 1))
 	done := make(chan struct{})
 
 	go func() {
@@ -161,7 +161,7 @@ func (in *Input) Stop(ctx context.Context) error {
 	select {
 	case <-done:
 		in.park()
-		err = errors.Join(in.save(ctx), in.report(ctx)) // with the last steps of the others
+		err = errors.Join(in.save(ctx), in.report(ctx, 0, 1)) // with the last steps of the others
 	case <-ctx.Done():
 	}
 

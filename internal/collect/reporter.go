@@ -12,8 +12,12 @@ import (
 )
 
 const (
-	// reportPause is how often the status of all units is written.
-	reportPause = 5 * time.Second
+	// reportPause is how often the status of all units is written. It is never older than
+	// 10 s: of more than manyUnits those that are well take turns, a half at a time,
+	// after reportPauseMany.
+	reportPause     = 5 * time.Second
+	reportPauseMany = 4 * time.Second
+	manyUnits       = 1000
 	// flowsFor is how long alerts have to be accepted again before that is logged: a disk
 	// that is nearly full accepts one now and then.
 	flowsFor = 30 * time.Second
@@ -22,37 +26,52 @@ const (
 // reporter writes the status of all units, in one transaction, and looks whether an
 // operator wants something.
 func (in *Input) reporter(ctx context.Context) {
-	for {
+	for turn := 0; ; turn++ {
 		in.askForRewinds(ctx)
 		in.upkeep(ctx, false)
 
-		for _, u := range in.all() {
+		units := in.all()
+		for _, u := range units {
 			u.checkPace()
+		}
+
+		parts, wait := 1, reportPause
+		if len(units) > manyUnits {
+			parts, wait = 2, reportPauseMany
 		}
 
 		in.logBlocked()
 		in.greeter.report()
 
-		if err := in.report(ctx); err != nil && ctx.Err() == nil {
+		if err := in.report(ctx, turn%parts, parts); err != nil && ctx.Err() == nil {
 			in.log.Debug(fmt.Sprintf("the status cannot be written: %v", err))
 			in.storeFailed(ctx, err)
 		} else if err == nil {
 			in.storeWorks()
 		}
 
-		if pause.For(ctx, reportPause) != nil {
+		if pause.For(ctx, wait) != nil {
 			return
 		}
 	}
 }
 
-// report writes the status of the units that have read what the store shows of them.
-func (in *Input) report(ctx context.Context) error {
-	list := make(map[alert.UnitKey]store.Status)
+// report writes the status of the units that have read what the store shows of them: of
+// those that are well, and have been for a while, one of several parts.
+func (in *Input) report(ctx context.Context, part, parts int) error {
+	units := in.all()
+	list := make(map[alert.UnitKey]store.Status, len(units)/parts)
 
-	for _, u := range in.all() {
-		if u.progress.Begun() {
-			list[u.cfg.Key] = u.snapshot()
+	for i, u := range units {
+		if !u.progress.Begun() {
+			continue
+		}
+
+		s := u.snapshot()
+		news := !s.State.Good() || s.UpdatedAt.Sub(s.Since) < 2*reportPause
+
+		if news || i%parts == part {
+			list[u.cfg.Key] = s
 		}
 	}
 

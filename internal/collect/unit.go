@@ -190,13 +190,27 @@ func (u *Unit) allCommitted() bool {
 func (u *Unit) due() (c store.Commit, committed func(), ok bool) {
 	step, due := u.progress.Due()
 
-	c.Deferred, c.Dropped = u.parked.due(u.progress.DeliveredUpTo())
-	if !due && len(c.Deferred) == 0 && len(c.Dropped) == 0 {
-		return c, nil, false
+	deferred, dropped := u.parked.due(u.progress.DeliveredUpTo())
+	if !due && len(deferred) == 0 && len(dropped) == 0 {
+		return c, nil, false // as for most units at most times: nothing is allocated
 	}
 
-	c.Key, c.Checkpoint = u.cfg.Key, store.Checkpoint(step.Checkpoint)
-	c.Seen = make([]store.Seen, len(step.Seen))
+	c, committed = u.commitOf(step, deferred, dropped)
+
+	return c, committed, true
+}
+
+// commitOf returns what the store does not know yet.
+func (u *Unit) commitOf(
+	step progress.Step, deferred []store.Deferred, dropped []int64,
+) (c store.Commit, committed func()) {
+	c = store.Commit{
+		Key:        u.cfg.Key,
+		Checkpoint: store.Checkpoint(step.Checkpoint),
+		Seen:       make([]store.Seen, len(step.Seen)),
+		Deferred:   deferred,
+		Dropped:    dropped,
+	}
 
 	for i, s := range step.Seen {
 		c.Seen[i] = store.Seen(s)
@@ -204,6 +218,6 @@ func (u *Unit) due() (c store.Commit, committed func(), ok bool) {
 
 	return c, func() {
 		u.progress.Commit(step)
-		u.parked.committed(len(c.Dropped))
-	}, true
+		u.parked.committed(len(dropped))
+	}
 }

@@ -66,6 +66,8 @@ type Process struct {
 
 // NewProcess makes an empty registry.
 func NewProcess() *Process {
+	boundGarbage()
+
 	return &Process{
 		shared:      newResources(),
 		instances:   make(map[Handle]*Instance),
