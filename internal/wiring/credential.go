@@ -15,9 +15,9 @@ import (
 // credential returns how the application proves itself: by a secret, by a secret file or
 // certificate file that is read again when it changes, or not at all (nil).
 func credential(t config.Tenant, log *slog.Logger) tokens.Credential {
-	switch {
-	case !t.ClientSecret.IsZero():
-		return tokens.Secret(func() (secret.Text, error) { return t.ClientSecret, nil })
+	switch text := t.ClientSecret; { // the function keeps the text, not the tenant
+	case !text.IsZero():
+		return tokens.Secret(func() (secret.Text, error) { return text, nil })
 	case t.ClientSecretFile != "":
 		return tokens.Secret(SecretFile("client_secret_file", t.ClientSecretFile, log))
 	case t.ClientCertificateFile != "":
@@ -29,9 +29,9 @@ func credential(t config.Tenant, log *slog.Logger) tokens.Credential {
 
 // seed returns the function that reads the configured refresh token, nil if none is.
 func seed(t config.Tenant, log *slog.Logger) func() (secret.Text, error) {
-	switch {
-	case !t.RefreshToken.IsZero():
-		return func() (secret.Text, error) { return t.RefreshToken, nil }
+	switch text := t.RefreshToken; { // as above
+	case !text.IsZero():
+		return func() (secret.Text, error) { return text, nil }
 	case t.RefreshTokenFile != "":
 		return SecretFile("refresh_token_file", t.RefreshTokenFile, log)
 	}
