@@ -18,6 +18,10 @@
 // one application in one tenant share it. A Keeper in front of the store survives a
 // full disk. A seed is a refresh token from the configuration, which starts a chain.
 //
+// With App.Home the chain is that of the provider's own tenant, and serves all customers
+// that are reached from there: its newest refresh token is redeemed at each of them
+// (home.go). Redemptions spreads the redemptions of a process over time.
+//
 // AuthCode, Listen, ParsePasted and DevicePoll are for a person's first sign-in; Adopt
 // stores its result. Every failure is an *Error: an advice.Fault with a problem, a
 // remedy and a fate, and the Refusal of the service.
@@ -27,7 +31,14 @@
 // A new refresh token is in the store before the access token that came with it is
 // returned. The one before it is kept until the new one has been redeemed once.
 //
-// Redemptions of one chain never overlap, not even between processes.
+// Redemptions of one chain never overlap, not even between processes; but those at
+// customers do, which rotate nothing. A new state of a chain is stored only in the place
+// of the one that it follows: a slow answer never replaces a newer sign-in.
+//
+// A customer's refusal never ends a chain that others use. Home is asked before it is
+// called dead, and its end is logged once.
+//
+// At most five redemptions of a chain reach the service within any second.
 //
 // A dead refresh token is not sent again, and its refusal is explained later in the
 // same words. Only a closed list of codes makes one dead; after any other refusal the

@@ -402,7 +402,7 @@ func (s *Source) logDeath(err error) {
 		return
 	}
 
-	if s.keeper.deathIsNews(s.key) {
+	if s.keeper.logEnds.Load() && s.keeper.deathIsNews(s.key) {
 		s.keeper.log.Error(e.Error())
 	}
 }

@@ -174,6 +174,7 @@ func newHomeWorld(t *testing.T) *world {
 // restart forgets what the process knew.
 func (w *world) restart() {
 	w.keeper = tokens.NewKeeper(w.store, slog.New(slog.NewTextHandler(w, nil)))
+	w.keeper.LogEnds()
 }
 
 // signIn is a person's sign-in at home, with another process.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fluent-bit-defender/internal/config/plain"
@@ -21,6 +22,8 @@ type Keeper struct {
 	store ChainStore
 	log   *slog.Logger
 
+	// logEnds says that the end of a shared sign-in is logged.
+	logEnds atomic.Bool
 	// redemptions spreads them where a Source has none of its process.
 	redemptions Redemptions
 
@@ -74,6 +77,10 @@ func NewKeeper(store ChainStore, log *slog.Logger) *Keeper {
 		slots:  map[AccessKey]*slot{},
 	}
 }
+
+// LogEnds makes the Keeper log, once for each sign-in that many tenants share, that it has
+// ended. A command that ends with that very error need not.
+func (k *Keeper) LogEnds() { k.logEnds.Store(true) }
 
 // of returns what is known of a chain. The caller holds k.mu.
 func (k *Keeper) of(key ChainKey) *keptChain {

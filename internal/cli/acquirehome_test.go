@@ -173,7 +173,19 @@ func TestAcquireTakesItsSettingsFromTheConfiguration(t *testing.T) {
 	contains(t, r.err, "no tenant needs a sign-in")
 
 	w.RevokeRefreshTokens(w.home.ID, 50173)
-	w.expect(w.run("tokens", "refresh", w.customers[1].ID, "--config", conf, "--api", "graph"), 3)
+
+	// The end of the sign-in is said once, however many customers it is for.
+	r = w.expect(w.run("tokens", "refresh", w.customers[1].ID, "--config", conf, "--api", "graph"), 3)
+	if n := strings.Count(r.err, "sign-in has ended"); n != 1 {
+		t.Errorf("it is said %d times:\n%s", n, r.err)
+	}
+
+	r = w.expect(w.run("check", conf), 3)
+	contains(t, r.out, "graph and 5 more: the provider's sign-in has ended")
+
+	if n := strings.Count(r.out+r.err, "sign-in has ended"); n != 1 {
+		t.Errorf("it is said %d times:\n%s%s", n, r.out, r.err)
+	}
 
 	r = w.expect(w.run("tokens", "acquire", "--all", "--config", conf, "--json"), 0)
 	contains(t, r.err, "(1 of 1) "+w.home.ID)

@@ -345,11 +345,36 @@ func (c *cli) printVisits(all []*visit) {
 	fmt.Fprintln(c.Out)
 	table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 6, 0)
 
+	c.printTexts(all)
+}
+
+// printTexts prints what is wrong, and what will be. What many tenants have in common,
+// such as the end of the sign-in that they share, is printed once.
+func (c *cli) printTexts(all []*visit) {
+	var texts []string
+
+	who := map[string][]string{}
+
 	for _, v := range all {
 		for _, text := range []string{v.Problem, v.Warning} {
-			if text != "" {
-				fmt.Fprintln(c.Out, c.wrap(plain.Text(v.Tenant, 128)+" "+v.API+": "+plain.Text(text, 4000), "    "))
+			if text == "" {
+				continue
 			}
+
+			if who[text] == nil {
+				texts = append(texts, text)
+			}
+
+			who[text] = append(who[text], plain.Text(v.Tenant, 128)+" "+v.API)
 		}
+	}
+
+	for _, text := range texts {
+		names := who[text][0]
+		if more := len(who[text]) - 1; more > 0 {
+			names = fmt.Sprintf("%s and %d more", names, more)
+		}
+
+		fmt.Fprintln(c.Out, c.wrap(names+": "+plain.Text(text, 4000), "    "))
 	}
 }

@@ -84,6 +84,7 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 	}
 
 	d.keeper = tokens.NewKeeper(d.store.Tokens(), relay)
+	d.keeper.LogEnds()
 
 	for _, w := range d.store.Warnings() {
 		log.Warn("data_dir: " + w)
