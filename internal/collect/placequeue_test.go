@@ -36,12 +36,18 @@ func TestPlacesFollowTheNumberOfUnits(t *testing.T) {
 func TestPlacesFollowTheTenantSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 0)
+		number := func() int {
+			c.in.places.mu.Lock()
+			defer c.in.places.mu.Unlock()
+
+			return c.in.places.number
+		}
 		quiet := func(context.Context, defender.Window, defender.Sink) error { return nil }
 		c.run(t, func() {
 			for i := range 199 { // with the healthy one 200
 				c.add(fmt.Sprintf("tenant%03d", i), readerFunc(quiet))
 			}
-			if n := c.in.places.number; n != 12 {
+			if n := number(); n != 12 {
 				t.Errorf("%d places for 200 units", n)
 			}
 			time.Sleep(time.Minute)
@@ -49,7 +55,7 @@ func TestPlacesFollowTheTenantSet(t *testing.T) {
 				c.in.Retire(u.cfg.Key, nil)
 			}
 			time.Sleep(time.Minute)
-			if n := c.in.places.number; n != 8 {
+			if n := number(); n != 8 {
 				t.Errorf("%d places for 50 units", n)
 			}
 		})

@@ -137,7 +137,7 @@ var options = []Option{
 		Kind:  KindString,
 		Scope: PerTenant,
 		Help: "GUID of the provider's own tenant: the customer is reached with the provider's sign-in there (GDAP or " +
-			"a guest account), which all such customers, inputs and APIs share. " +
+			"a guest account), which all such customers, inputs and APIs share; see [one sign-in](one-sign-in.md). " +
 			"`refresh_token` or `refresh_token_file` beside it, or in the `defaults` of a tenants file, is the seed " +
 			"of that sign-in; a tenant's own is an error. `grant` must be `auto` or `refresh_token`. " +
 			"`none` lets a tenant opt out of a default.",
