@@ -107,7 +107,7 @@ DROPIN_DIR = $(DOCDIR)/examples/fluent-bit.service.d
 ARCH       = $(HOST_ARCH)
 MANUAL     = $(patsubst build/manual/%,%,$(shell find build/manual -type f 2>/dev/null))
 DOCUMENTS  = $(filter-out docs/README.md,$(wildcard docs/*.md)) CHANGELOG.md LICENSE deploy/package/README
-EXAMPLES   = $(filter-out examples/README.md,$(wildcard examples/*)) deploy/package/fluent-bit.conf
+EXAMPLES   = $(sort $(shell find examples -type f ! -name README.md))
 
 # put MODE,FILE,PLACE: a file takes the place of an older one at once, since Fluent Bit may have that loaded.
 define put
@@ -129,7 +129,8 @@ stage:
 	$(call put,0644,deploy/package/fluent-bit.service.d.conf,$(DROPIN_DIR)/50-in-defender.conf)
 	$(foreach f,$(MANUAL),$(call put,0644,build/manual/$(f),$(prefix)/share/$(f)))
 	$(foreach f,$(DOCUMENTS),$(call put,0644,$(f),$(DOCDIR)/$(notdir $(f))))
-	$(foreach f,$(EXAMPLES),$(call put,0644,$(f),$(DOCDIR)/examples/$(notdir $(f))))
+	$(foreach f,$(EXAMPLES),$(call put,0644,$(f),$(DOCDIR)/$(f)))
+	$(call put,0644,deploy/package/fluent-bit.conf,$(DOCDIR)/examples/fluent-bit.conf)
 
 # The data directory and the user stay.
 uninstall:

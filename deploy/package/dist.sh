@@ -20,17 +20,20 @@ settle() { find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +; }
 
 # tree ARCH: what a package installs, and what only one kind of package has.
 tree() {
-    rm -rf "build/$1/tree" "build/$1/deb" "build/$1/rpm"
+    rm -rf "build/$1/tree" "build/$1/deb" "build/$1/rpm" "build/$1/doc"
     make --no-print-directory stage ARCH="$1" prefix=/usr DESTDIR="build/$1/tree" \
         DROPIN_DIR=/usr/lib/systemd/system/fluent-bit.service.d
 
     doc=build/$1/deb/usr/share/doc/in-defender
     mkdir -p "$doc" "build/$1/deb/usr/share/zsh/vendor-completions" "build/$1/rpm/usr/share/zsh/site-functions" \
-        "build/$1/rpm/usr/share/licenses/in-defender" "build/$1/deb/usr/share/lintian/overrides"
+        "build/$1/deb/usr/share/lintian/overrides"
     cp "build/$1/tree/usr/share/zsh/site-functions/_defenderctl" "build/$1/rpm/usr/share/zsh/site-functions/"
     mv "build/$1/tree/usr/share/zsh/site-functions/_defenderctl" "build/$1/deb/usr/share/zsh/vendor-completions/"
     rm -r "build/$1/tree/usr/share/zsh"
-    mv "build/$1/tree/usr/share/doc/in-defender/LICENSE" "build/$1/rpm/usr/share/licenses/in-defender/"
+    mkdir "build/$1/doc"
+    mv "build/$1/tree/usr/share/doc" "build/$1/tree/usr/share/man" "build/$1/doc/"
+    rm "build/$1/doc/doc/in-defender/LICENSE"
+    cp -R "build/$1/doc/." "build/$1/deb/usr/share/"
     cp deploy/package/copyright "$doc/copyright"
     cp deploy/package/lintian-overrides "build/$1/deb/usr/share/lintian/overrides/in-defender"
     {
@@ -38,9 +41,23 @@ tree() {
         printf ' -- %s  %s\n' "$MAINTAINER" "$(LC_ALL=C TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%a, %d %b %Y %H:%M:%S +0000')"
     } | gzip -9n > "$doc/changelog.gz"
 
-    for part in tree deb rpm; do
+    for part in tree deb rpm doc; do
         settle "build/$1/$part"
     done
+}
+
+# configuration KIND: that of nfpm. A deb has documents and list of changes among its files.
+configuration() {
+    if [ "$1" = deb ]; then
+        cat deploy/package/nfpm.yaml
+        return
+    fi
+
+    find "build/$ARCH/doc" -type f | sort | while read -r file; do
+        printf '  - src: %s\n    dst: /usr/share/%s\n    type: doc\n' "$file" "${file#"build/$ARCH/doc/"}"
+    done > build/documents.yaml
+    sed '/^  # Here dist.sh/r build/documents.yaml' deploy/package/nfpm.yaml
+    echo "changelog: build/changelog.yaml"
 }
 
 # archive ARCH: for machines without either kind of package. It is unpacked below /usr or /usr/local.
@@ -66,11 +83,21 @@ done
 rm -rf dist
 mkdir -p dist
 
+# The list of changes inside the rpm, in the form that nfpm reads. It wants versions without "~".
+cat > build/changelog.yaml << EOF
+- semver: $(echo "$VERSION" | tr '~' '-')
+  date: $(TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%Y-%m-%dT%H:%M:%SZ')
+  packager: $MAINTAINER
+  changes:
+    - note: What is new is in /usr/share/doc/in-defender/CHANGELOG.md.
+EOF
+
 for ARCH in $ARCHES; do
     export ARCH
     tree "$ARCH"
     for kind in deb rpm; do
-        tool nfpm package --config deploy/package/nfpm.yaml --packager $kind \
+        configuration $kind > build/nfpm.yaml
+        tool nfpm package --config build/nfpm.yaml --packager $kind \
             --target "dist/in-defender_${VERSION}_$ARCH.$kind" >&2
     done
     archive "$ARCH"
