@@ -33,6 +33,7 @@ type homeVisit struct {
 	Warning string `json:"warning,omitempty"`
 	Code    int    `json:"exit_code"`
 
+	list      []partner.Customer
 	customers map[alert.TenantID]*partner.Customer
 }
 
@@ -122,6 +123,7 @@ func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, 
 		h.Customers, h.Problem = outcome(err), err.Error()
 	}
 
+	h.list = list
 	h.Listed = len(list)
 	h.customers = map[alert.TenantID]*partner.Customer{}
 
@@ -160,7 +162,7 @@ func (c *cli) tenantsOf(
 	}
 
 	var customers []config.Customer
-	for _, customer := range home.customers {
+	for _, customer := range home.list {
 		customers = append(customers, config.Customer{TenantID: customer.TenantID, Name: customer.Name})
 	}
 

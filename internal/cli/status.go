@@ -50,8 +50,10 @@ type reported struct {
 	Polls        uint64       `json:"polls"`
 	TokenExpires *string      `json:"token_expires"`
 	TokenState   string       `json:"token_state,omitempty"`
-	Interval     float64      `json:"effective_interval_seconds"`
-	UpdatedAt    *string      `json:"updated_at"`
+	// RelationshipEnd is when the relationship with the customer ends (GDAP).
+	RelationshipEnd *string `json:"relationship_end,omitempty"`
+	Interval        float64 `json:"effective_interval_seconds"`
+	UpdatedAt       *string `json:"updated_at"`
 	// Input is what is wrong with the input as a whole: a tenants file that was refused.
 	Input *inputFault `json:"input,omitempty"`
 
@@ -247,6 +249,8 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 		Interval:    st.EffectiveInterval.Seconds(),
 		UpdatedAt:   moment(st.UpdatedAt),
 		status:      st,
+
+		RelationshipEnd: moment(st.RelationshipEnd),
 	}
 	if n := st.Notice; n != nil {
 		r.Input = &inputFault{string(n.Reason), n.Message, n.Remedy}
@@ -307,6 +311,7 @@ func (c *cli) statusRow(r reported) []string {
 		r.TenantID,
 		r.ClientID,
 		r.LoginHost,
+		date(r.status.RelationshipEnd),
 	}
 }
 
@@ -330,6 +335,7 @@ var statusHeader = []string{
 	"TENANT_ID",
 	"CLIENT_ID",
 	"LOGIN_HOST",
+	"GDAP_ENDS",
 }
 
 const wideFrom = 11
