@@ -110,9 +110,9 @@ func (s *Source) redeemAtCustomer(ctx context.Context, a *attempt) (Access, erro
 		a.sent = chain
 		a.at = s.client.now()
 
-		got, err := s.sendToCustomer(ctx, chain.Refresh, a.how)
+		got, err := s.sendToCustomer(ctx, a)
 		if err == nil {
-			return s.accept(ctx, chain, got), nil
+			return s.accept(ctx, a.sent, got), nil
 		}
 
 		if errors.Is(err, errYielded) {
@@ -143,9 +143,24 @@ func (s *Source) yielded(a *attempt) error {
 	)
 }
 
-// sendToCustomer makes one redemption at the customer's tenant.
-func (s *Source) sendToCustomer(ctx context.Context, refresh secret.Text, how urgency) (Tokens, error) {
-	return s.spread.send(ctx, how, s.client, refresh)
+// sendToCustomer makes one redemption at the customer's tenant, with the newest refresh
+// token at the moment of the request.
+func (s *Source) sendToCustomer(ctx context.Context, a *attempt) (Tokens, error) {
+	return s.spread.send(ctx, a.how, s.client, func(ctx context.Context) (secret.Text, error) {
+		chain, stored, err := s.keeper.Load(ctx, s.key)
+		if err != nil {
+			return secret.Text{}, storeError(ctx, err)
+		}
+
+		if err := unusable(chain, stored, s.homeClient.App); err != nil {
+			return secret.Text{}, err
+		}
+
+		a.sent = chain
+		a.at = s.client.now()
+
+		return chain.Refresh, nil
+	})
 }
 
 // accept takes an access token that a customer answered with. The refresh token beside it

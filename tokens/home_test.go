@@ -527,6 +527,29 @@ func TestCustomersThatAreWrongTogetherDoNotFloodHome(t *testing.T) {
 	})
 }
 
+// TestWhoWaitsForAPlaceSendsTheNewestToken: a person signs in while most customers wait.
+func TestWhoWaitsForAPlaceSendsTheNewestToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newHomeWorld(t)
+		sources := w.customers(40)
+
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			w.signIn("b")
+		}()
+
+		for i, err := range all(t, sources) {
+			if err != nil {
+				t.Errorf("customer %d: %v", i, err)
+			}
+		}
+
+		if n := len(w.provider.sent()); n != len(sources) {
+			t.Errorf("%d requests for %d customers", n, len(sources))
+		}
+	})
+}
+
 // TestANewSignInWinsOverRedemptionsInFlight with the token before it.
 func TestANewSignInWinsOverRedemptionsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -297,7 +297,9 @@ func (r *redemption) redeem(ctx context.Context, refresh secret.Text) (Tokens, e
 }
 
 func (r *redemption) redeemOnce(ctx context.Context, refresh secret.Text) (Tokens, error) {
-	return r.source.spread.send(ctx, urgent, r.client, refresh)
+	same := func(context.Context) (secret.Text, error) { return refresh, nil } // the chain is locked
+
+	return r.source.spread.send(ctx, urgent, r.client, same)
 }
 
 // tenantName returns the label to store with the chain: the configured one, else the

@@ -200,9 +200,12 @@ const loopCode = 50196
 // errYielded says that a redemption that was refused lately gave way to others.
 var errYielded = errors.New("tokens: no place at this moment")
 
-// send makes one redemption when the chain has a place for it. A request under way
-// outlives ctx by GraceTime.
-func (s *spread) send(ctx context.Context, how urgency, c Client, refresh secret.Text) (Tokens, error) {
+// send makes one redemption when the chain has a place for it. It asks for the refresh
+// token only then: while it waits, the sign-in may end, or another one may begin. A
+// request under way outlives ctx by GraceTime.
+func (s *spread) send(
+	ctx context.Context, how urgency, c Client, newest func(context.Context) (secret.Text, error),
+) (Tokens, error) {
 	if e := s.refuse(c.now()); e != nil {
 		return Tokens{}, e
 	}
@@ -219,6 +222,12 @@ func (s *spread) send(ctx context.Context, how urgency, c Client, refresh secret
 
 	if e := s.refuse(c.now()); e != nil {
 		return Tokens{}, e
+	}
+
+	refresh, err := newest(ctx)
+	if err != nil {
+		p.release() // nothing was sent
+		return Tokens{}, err
 	}
 
 	longer, cancel := withGrace(ctx, GraceTime)
