@@ -194,8 +194,7 @@ var wrongValues = []string{
 }
 
 // TestAnyValueAnywhereIsValidOCSF puts every wrong value in place of every value of
-// every row; a long run takes all of them, others every fourth, and not the same ones
-// each time.
+// every row; a long run takes all of them, others some, and not the same ones each time.
 func TestAnyValueAnywhereIsValidOCSF(t *testing.T) {
 	schema := ocsfcheck.Load(t)
 	for _, api := range alert.APIs() {
@@ -204,7 +203,7 @@ func TestAnyValueAnywhereIsValidOCSF(t *testing.T) {
 			for at, end := range valuesIn(row) {
 				k++
 				for i, wrong := range wrongValues {
-					if (i+k)%setup.Size(4, 1) != 0 {
+					if (i+k)%setup.Size(31, 1) != 0 {
 						continue
 					}
 					changed := slices.Concat(row[:at], []byte(wrong), row[end:])
@@ -244,11 +243,11 @@ func valuesIn(row []byte) map[int]int {
 // Every alert that the simulator lists, of every API, is valid and whole.
 func TestGeneratedAlertsAreValidOCSF(t *testing.T) {
 	schema := ocsfcheck.Load(t)
-	customers := simulator.Generate(1, setup.Size(300, 5000), 16)
+	customers := simulator.Generate(1, setup.Size(100, 5000), 16)
 	sim := setup.Simulator(t, simulator.Config{Tenants: customers, Seed: 16})
 	for _, api := range alert.APIs() {
 		rows := sim.Ledger(customers[0].ID, string(api)).Exists
-		if len(rows) < 200 {
+		if len(rows) < 60 {
 			t.Errorf("%s: only %d rows", api, len(rows))
 		}
 		for _, row := range rows {
@@ -306,8 +305,8 @@ func TestOCSFTakesAllThatIsJSON(t *testing.T) {
 func TestALargeAlertLeavesNoMemoryBehind(t *testing.T) {
 	piece := gjson.GetBytes(testdata(t, "graph-evidence.json"), "evidence").Raw
 	piece = strings.Trim(piece, "[]")
-	row := []byte(`{"id":"a","description":"` + strings.Repeat(`\u0041`, 1_000_000) + `","evidence":[` +
-		strings.Repeat(piece+",", 500) + piece + `]}`)
+	row := []byte(`{"id":"a","description":"` + strings.Repeat(`\u0041`, 200_000) + `","evidence":[` +
+		strings.Repeat(piece+",", 40) + piece + `]}`)
 	e := newEncoder(t, Options{TenantID: "t", API: alert.Graph, Format: FormatOCSF})
 	before := heap()
 	size := func() int {

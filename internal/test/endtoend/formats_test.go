@@ -72,8 +72,8 @@ func TestOCSFSaysWhichVersionIsTheFirst(t *testing.T) {
 		r.simulate(simulator.Config{Tenants: customers, Seed: 17})
 		c := customers[0]
 
-		apis := []string{"graph", "endpoint", "incidents"}
-		inputs := r.inputs(c, apis, "format", "ocsf")
+		apis := []string{"graph", "graph-incidents", "endpoint", "incidents"}
+		inputs := r.inputs(c, apis, "format", "ocsf", "page_size", "50")
 
 		for round := range 3 {
 			r.mustStart(inputs...)
