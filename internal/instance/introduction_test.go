@@ -117,6 +117,15 @@ func TestARefusedTenantsFileIsShownUntilItIsGood(t *testing.T) {
 	until(t, p, func() bool { return strings.Contains(h.log(), "first poll: ") }, handle)
 	write("tenants: [nonsense")
 	until(t, p, func() bool { return strings.Contains(shown(), "refused as a whole") }, handle)
+
+	if !p.get(handle).set.Input().FileRejected {
+		t.Error("the metrics do not say that the file is refused")
+	}
+
 	write(good)
 	until(t, p, func() bool { return shown() == "" }, handle)
+
+	if p.get(handle).set.Input().FileRejected {
+		t.Error("the metrics say that the file is refused")
+	}
 }

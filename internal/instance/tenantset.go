@@ -200,15 +200,15 @@ func (s *tenantSet) followFile() {
 		}
 
 		s.log.Error("the new version of tenants_file is refused as a whole, and the one before it stays in force")
-		s.input.SetNotice(refusedFile(err))
 		s.fileRejected.Store(true)
+		s.input.SetNotice(refusedFile(err))
 
 		return
 	}
 
 	if cfg != nil {
-		s.input.SetNotice(nil)
 		s.fileRejected.Store(false)
+		s.input.SetNotice(nil)
 		s.follow(cfg)
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // lifetime bounds a test's browser: a page that never does what is waited for ends it.
-const lifetime = 90 * time.Second
+const lifetime = 3 * time.Minute
 
 // Start starts a browser without a screen, which ends with the test. Continuous
 // integration must have one; elsewhere the test is skipped without.
