@@ -42,8 +42,7 @@ endif
 # the build where git does not trust the owner of the checkout. The file changes only when the version does.
 build/version: FORCE
 	@mkdir -p build
-	@sh deploy/package/version.sh > $@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@new=$@.$$$$; sh deploy/package/version.sh > $$new; if cmp -s $$new $@; then rm $$new; else mv $$new $@; fi
 
 # Go makes its build id from the flags too, which name the folder of the stubs. So the plugin gets an id of its own.
 build/id: $(SOURCE) build/version

@@ -3,12 +3,14 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,6 +44,13 @@ func made(name string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
 
+	// Tests of several packages run beside one another, and each asks for what it needs.
+	unlock, err := lock(filepath.Join(root, "build"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+
 	cmd := exec.Command("make", "-s", "build/"+name)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -51,9 +60,28 @@ func made(name string) (string, error) {
 	// go test takes a result from its cache unless a file changed that the test itself
 	// looked at.
 	path := filepath.Join(root, "build", name)
-	_, err := os.Stat(path)
+	_, err = os.Stat(path)
 
 	return path, err
+}
+
+// lock waits until no other process builds in dir. The function that it returns lets the
+// next one begin.
+func lock(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+
+	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+
+	return func() { _ = f.Close() }, nil // closing the file ends the lock
 }
 
 // CLI returns the path of the defenderctl that `make` builds, and brings it up to date.
