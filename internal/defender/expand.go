@@ -213,6 +213,7 @@ func (r *odata) giveWhole(ctx context.Context, raw []byte, sink Sink) error {
 func (r *odata) withoutAlerts(cause error) error {
 	return &Error{
 		Fault: advice.Fault{
+			Reason:  advice.BadAnswer,
 			Problem: r.client.service.host + " gives an incident, but not its alerts",
 			Remedy: "the incident is emitted without them, and they are asked for again; " +
 				"if it lasts, open the incident in the portal",
