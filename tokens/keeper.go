@@ -78,8 +78,8 @@ func NewKeeper(store ChainStore, log *slog.Logger) *Keeper {
 	}
 }
 
-// LogEnds makes the Keeper log, once for each sign-in that many tenants share, that it has
-// ended. A command that ends with that very error need not.
+// LogEnds makes the Keeper log, once for each sign-in that many tenants share, that it
+// has ended. A command that ends with that very error need not.
 func (k *Keeper) LogEnds() { k.logEnds.Store(true) }
 
 // of returns what is known of a chain. The caller holds k.mu.
