@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,9 +81,9 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
-		down := false
+		var down atomic.Bool
 		r.api.fail = func(int) error {
-			if !down {
+			if !down.Load() {
 				return nil
 			}
 
@@ -97,11 +98,11 @@ func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 		u := r.start()
 		time.Sleep(time.Hour)
 
-		down = true
+		down.Store(true)
 
 		time.Sleep(time.Hour)
 
-		down = false
+		down.Store(false)
 
 		time.Sleep(time.Hour)
 		r.stop()
