@@ -3,6 +3,7 @@ package collect
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,13 @@ func TestWhatAUnitDoesIsCountedAndADaySurvivesARestart(t *testing.T) {
 		r := newRig(t, 44)
 		begin := time.Now()
 		r.api.add("0", begin.Add(-2*time.Minute), begin)
+		var refused atomic.Bool
+		r.api.fail = func(int) error {
+			if !refused.Load() {
+				return nil
+			}
+			return &defender.Error{Fault: advice.Fault{Reason: advice.RoleMissing, Fate: advice.NeedsFix}, Status: 403}
+		}
 		tenant := r.start()
 		if err := r.in.Ready(t.Context()); err == nil {
 			t.Error("ready before a poll")
@@ -125,9 +133,7 @@ func TestWhatAUnitDoesIsCountedAndADaySurvivesARestart(t *testing.T) {
 		if err := r.in.Ready(t.Context()); err != nil {
 			t.Errorf("not ready after a poll: %v", err)
 		}
-		r.api.fail = func(int) error {
-			return &defender.Error{Fault: advice.Fault{Reason: advice.RoleMissing, Fate: advice.NeedsFix}, Status: 403}
-		}
+		refused.Store(true)
 		time.Sleep(10 * time.Minute)
 
 		u := r.in.Measure()[0]
