@@ -274,6 +274,7 @@ func (w *world) block(text string) string {
 		{`([^T\d-])20\d\d-\d\d-\d\d([^T\d-])`, "${1}2026-05-30${2}"},
 		{`\d{4}-\d\d-\d\d \d\d:\d\dZ`, "2026-03-01 11:30Z"},
 		{`last success \d+s ago`, "last success 2s ago"},
+		{`((?:trace|correlation)\s+id\s+)[0-9a-f-]{36}`, "${1}0a0a0a0a-0000-4000-8000-000000000001"},
 		{`"record_id":"[0-9a-f]{32}"`, `"record_id":"5f0e6c1a9b7d48c2a3e4f5061728394a"`},
 	} {
 		text = regexp.MustCompile(s.expr).ReplaceAllString(text, s.to)

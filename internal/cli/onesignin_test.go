@@ -119,6 +119,7 @@ func TestGoldenOneSignIn(t *testing.T) {
 		{"Discover", 0, []string{"tenants", "discover", "--config", conf}},
 		{"DryRun", 0, []string{"tenants", "consent", "--all", "--dry-run", "--config", conf}},
 		{"Consent", 0, []string{"tenants", "consent", "fabrikam", "--config", conf}},
+		{"Check", 4, []string{"check", conf}},
 	} {
 		r := w.expect(w.run(step.args...), step.code)
 		parts[step.part] = show(step.args, r)
