@@ -26,7 +26,7 @@
 //
 // # Caveats
 //
-// The seen-set is in memory, with 56 bytes for each alert version of the time that polls
-// reach back, and as much for each alert where the format says which version is the first.
-// A Budget bounds it, see Full.
+// The seen-set is in memory, with 56 bytes for each alert version of the time that
+// polls reach back, and as much for each alert where the format says which version is
+// the first. A Budget bounds it, see Full.
 package progress

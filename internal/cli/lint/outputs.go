@@ -536,8 +536,8 @@ func isLoopback(host string) bool {
 }
 
 // takesAway checks filters that remove the keys by which the records are sent or
-// recognised. An OCSF event has in other keys what mssp has, and a strict receiver refuses
-// mssp.
+// recognised. An OCSF event has in other keys what mssp has, and a strict receiver
+// refuses mssp.
 func (l *linter) takesAway(sec fluentbit.Section, mine []customer) {
 	name := strings.ToLower(sec.Get("name"))
 	needed := slices.ContainsFunc(mine, func(c customer) bool { return !strings.HasPrefix(c.format, "ocsf") })
