@@ -88,17 +88,6 @@ func (d *Discovery) Tenants(customers []Customer) ([]Tenant, error) {
 	return all, b.failure()
 }
 
-// Sample returns the tenant that an invented customer would become. It shows which tag
-// and format discovered tenants have.
-func (d *Discovery) Sample() Tenant {
-	sample := Customer{TenantID: "00000000-0000-0000-0000-000000000000", Name: "discovered-customer"}
-
-	t := newBuilder(d.sources).reader(d.layersOf(sample)...).readTenant()
-	d.adopt(&t)
-
-	return t
-}
-
 // layersOf returns the settings of a customer: its own id, name and tag before those that
 // all have.
 func (d *Discovery) layersOf(c Customer) []layer {

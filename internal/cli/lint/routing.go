@@ -55,12 +55,7 @@ func (l *linter) customers() []customer {
 			continue
 		}
 
-		tenants := in.Tenants
-		if in.Discovery != nil {
-			tenants = append(slices.Clone(tenants), in.Discovery.Sample())
-		}
-
-		for _, t := range tenants {
+		for _, t := range in.Examples() {
 			c := customer{
 				id:       string(t.TenantID),
 				name:     t.TenantName,
