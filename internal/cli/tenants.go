@@ -293,9 +293,8 @@ func (c *cli) awaitRelease(ctx context.Context, who leaver) error {
 				"among them is not known; look at its log, or stop it first", process, dir, who.label())
 		case state == polled || c.Now().After(end):
 			return fmt.Errorf("%s is polled by %s: remove it from its configuration or tenants_file first (a "+
-				"tenants_file is followed within seconds, anything else when Fluent Bit starts; a customer who was discovered is "+
-				"excluded there), then forget it",
-				who.label(), process)
+				"tenants_file is followed within seconds, anything else when Fluent Bit starts; a customer who was "+
+				"discovered is excluded there), then forget it", who.label(), process)
 		}
 
 		if !told {
