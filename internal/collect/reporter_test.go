@@ -3,13 +3,25 @@ package collect
 import (
 	"context"
 	"fmt"
+	"maps"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/store"
 )
+
+// allStatuses returns a copy of what is shown.
+func (m *memory) allStatuses() map[alert.UnitKey]store.Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return maps.Clone(m.statuses)
+}
 
 // TestTheStatusOfManyUnitsIsNeverTenSecondsOld: although not all are written each time;
 // and what begins to fail is written at once.
@@ -17,10 +29,10 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 	for _, n := range []int{3, manyUnits + 200} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCrowd(t, 0)
-			fails := false
+			var fails atomic.Bool
 			for i := range n {
 				c.add(fmt.Sprintf("tenant%04d", i), readerFunc(func(context.Context, defender.Window, defender.Sink) error {
-					if fails && i == 1 {
+					if i == 1 && fails.Load() {
 						return &defender.Error{Status: 500}
 					}
 					return nil
@@ -31,16 +43,16 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 				time.Sleep(time.Minute)
 				for range 20 {
 					time.Sleep(time.Second)
-					for key, s := range m.statuses {
+					for key, s := range m.allStatuses() {
 						if age := time.Since(s.UpdatedAt); age >= 10*time.Second {
 							t.Errorf("the status of %s is %v old", key.TenantID, age)
 						}
 					}
 				}
-				fails = true
+				fails.Store(true)
 				time.Sleep(10*time.Second + reportPause) // the poll, and the report
 				failing := 0
-				for _, s := range m.statuses {
+				for _, s := range m.allStatuses() {
 					if s.State == health.Failing {
 						failing++
 					}
