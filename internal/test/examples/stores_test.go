@@ -96,12 +96,12 @@ func TestABucketHasEachAlertOnceAsOCSF(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, []simulator.Tenant{customer(oneCustomer, "contoso", few)}, receiver.HECConfig{})
 			bucket, err := receiver.StartBucket(receiver.BucketConfig{
-				Name: r.env["S3_BUCKET"], Region: r.env["S3_REGION"], AccessKey: key, TLS: r.server,
+				Name: r.env["BUCKET_NAME"], Region: r.env["BUCKET_REGION"], AccessKey: key, TLS: r.server,
 			})
 			r.must(err)
 			t.Cleanup(func() { bucket.Close() })
 			maps.Copy(r.env, map[string]string{
-				"S3_STORE_DIR": r.path("s3"), "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "secret",
+				"BUCKET_STORE_DIR": r.path("s3"), "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "secret",
 			})
 			name := "s3-ocsf" + suffix
 			r.install(name, name)
