@@ -20,6 +20,7 @@ import (
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/version"
+	"fluent-bit-defender/internal/wiring"
 )
 
 func (c *cli) bundleCommand() *cobra.Command {
@@ -112,7 +113,7 @@ func (c *cli) collectBundle(ctx context.Context, b *bundle, conf string) error {
 	c.knownSecrets(b)
 
 	if conf != "" {
-		if err := b.add("configuration.json", c.bundleConfig(absolute(conf), &b.scrub)); err != nil {
+		if err := b.add("configuration.json", c.bundleConfig(wiring.AbsolutePath(conf), &b.scrub)); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
+	"fluent-bit-defender/internal/wiring"
 )
 
 // importing is one run of `tokens import`.
@@ -380,7 +381,7 @@ func (im *importing) unknownLogin(address string) {
 func absolutePaths(keys config.Map) {
 	for _, key := range []string{"ca_file", "client_secret_file", "client_certificate_file"} {
 		if keys[key] != "" && !isStream(keys[key]) {
-			keys[key] = absolute(keys[key])
+			keys[key] = wiring.AbsolutePath(keys[key])
 		}
 	}
 }

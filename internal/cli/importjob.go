@@ -431,7 +431,7 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 	switch {
 	case j.keys["client_secret_file"] != "" || j.keys["client_certificate_file"] != "":
 	case out != nil:
-		r.File = absolute(out.path)
+		r.File = wiring.AbsolutePath(out.path)
 		j.keys["client_secret_file"] = r.File
 	default:
 		j.keys["client_secret"] = "${" + j.variable + "}"

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/wiring"
 )
 
 const (
@@ -77,7 +78,7 @@ func (c *cli) install(ctx context.Context, o installOptions) error {
 		return err
 	}
 
-	to := absolute(o.to)
+	to := wiring.AbsolutePath(o.to)
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}

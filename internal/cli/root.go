@@ -288,19 +288,8 @@ func (c *cli) key(configured string) ([]byte, error) {
 
 // keyPath returns the file of the store's key as an absolute path, empty if there is
 // none.
-func (c *cli) keyPath(configured string) string { return absolute(cmp.Or(c.keyFile, configured)) }
-
-// absolute makes a path that is given absolute: what is printed is used elsewhere.
-func absolute(path string) string {
-	if path == "" {
-		return ""
-	}
-
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-
-	return path
+func (c *cli) keyPath(configured string) string {
+	return wiring.AbsolutePath(cmp.Or(c.keyFile, configured))
 }
 
 // open opens the store for writing. configured is the configuration's word on where it

@@ -518,7 +518,7 @@ func (c *cli) rekey(ctx context.Context, newKey string, decrypt bool) error {
 		return usagef("give --new-key-file, or --key-file alone for tokens that are not encrypted yet, or --decrypt")
 	}
 
-	path := absolute(cmp.Or(newKey, c.keyFile))
+	path := wiring.AbsolutePath(cmp.Or(newKey, c.keyFile))
 	if decrypt {
 		path = ""
 	}

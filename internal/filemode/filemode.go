@@ -59,7 +59,7 @@ func (e *Error) Error() string { return plain.Shell(e.Path) + " " + e.Problem + 
 // be: reading it reports the rest. Only regular files and directories have a content
 // that modes protect; devices and pipes pass.
 func Check(path string, trusted ...int) error {
-	path, err := absolute(path)
+	path, err := fromWorkingDirectory(path)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func Check(path string, trusted ...int) error {
 // it, and can therefore put something else in its place. Where path does not exist yet,
 // it is what there is of the way to it that counts.
 func Owners(path string) ([]int, error) {
-	path, err := absolute(path)
+	path, err := fromWorkingDirectory(path)
 	if err != nil {
 		return nil, err
 	}
@@ -88,9 +88,9 @@ func Owners(path string) ([]int, error) {
 	return w.owners, nil
 }
 
-// absolute puts the working directory before a path, which is not cleaned: ".." behind
+// fromWorkingDirectory puts the working directory before a path, which is not cleaned: ".." behind
 // a symbolic link leads elsewhere than the text says. In front, it does not.
-func absolute(path string) (string, error) {
+func fromWorkingDirectory(path string) (string, error) {
 	if filepath.IsAbs(path) {
 		return path, nil
 	}

@@ -23,19 +23,19 @@ func acquireCommand(t config.Tenant) string {
 	loginURL := unless(t.LoginURL, usual.LoginURL)
 	credential := []string{
 		"--client-secret-file",
-		absolute(t.ClientSecretFile),
+		AbsolutePath(t.ClientSecretFile),
 		"--client-certificate-file",
-		absolute(t.ClientCertificateFile),
+		AbsolutePath(t.ClientCertificateFile),
 	}
 	machine := []string{
 		"--ca-file",
-		absolute(t.CAFile),
+		AbsolutePath(t.CAFile),
 		"--proxy",
 		proxyToShow(t),
 		"--data-dir",
-		unless(absolute(t.DataDir), DefaultDataDir),
+		unless(AbsolutePath(t.DataDir), DefaultDataDir),
 		"--key-file",
-		absolute(t.KeyFile),
+		AbsolutePath(t.KeyFile),
 	}
 
 	if t.HomeTenantID != "" {
@@ -100,8 +100,9 @@ func proxyToShow(t config.Tenant) string {
 	return proxy
 }
 
-// absolute is a path as it reads from any directory: a person's is seldom Fluent Bit's.
-func absolute(path string) string {
+// AbsolutePath returns a path as it reads from any directory, since a person's is seldom
+// Fluent Bit's. It returns an empty path, and one that cannot be made absolute, as it is.
+func AbsolutePath(path string) string {
 	if path == "" {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,27 +12,26 @@ import (
 
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/test/ocsfcheck"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/flbhost"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// formatsAlerts is how many alerts each input reads; some are in more than one row.
-const formatsAlerts = 40
-
 // TestEveryFormatArrivesWholeFromEveryAPI runs an input for each format and API, all for
-// one customer, and looks at every record that arrives.
+// one customer, and looks at every record that arrives. Of the alerts some have equal
+// times; the long form updates some in each round and lists others hours late.
 func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
 	schema := ocsfcheck.Load(t)
 
 	eachHost(t, func(t *testing.T, r *rig) {
-		customers := tenants(1, formatsAlerts)
+		customers := tenants(1, setup.Size(40, 700))
 		r.simulate(simulator.Config{Tenants: customers, Seed: 16})
 		c := customers[0]
 
 		var inputs []flbhost.Instance
 
 		for _, format := range record.FormatNames() {
-			for _, in := range r.inputs(c, simulator.APIs(), "format", format, "state_id", format) {
+			for _, in := range r.inputs(c, simulator.APIs(), "format", format, "state_id", format, "sweep_interval", "5s") {
 				in.Tag = format
 				inputs = append(inputs, in)
 			}
@@ -39,29 +39,63 @@ func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
 
 		r.mustStart(inputs...)
 
-		expected := 0
-		for _, api := range simulator.APIs() {
-			expected += len(r.sim.Ledger(c.ID, api).Exists)
-		}
+		var (
+			byTag    map[string][]alert
+			expected int
+		)
 
-		var byTag map[string][]alert
-
-		r.until("all records of all formats", 2*time.Minute, func() bool {
-			byTag = r.byTag()
-			for _, format := range record.FormatNames() {
-				if len(byTag[format]) < expected {
-					return false
-				}
+		for round := range setup.Size(1, 4) {
+			if round > 0 {
+				r.updateAndAddLate(c.ID, round)
 			}
 
-			return true
-		})
+			byTag, expected = r.untilAllFormats(c.ID)
+		}
+
 		r.stop()
 
 		for _, format := range record.FormatNames() {
 			r.checkFormat(schema, c.ID, format, byTag[format], expected)
 		}
 	})
+}
+
+// updateAndAddLate gives some alerts a new version, and lists some that were updated
+// hours ago.
+func (r *rig) updateAndAddLate(tenantID string, round int) {
+	now := time.Now()
+	for _, identity := range someOf(r.sim.Ledger(tenantID, "graph").Latest, 20) {
+		r.sim.Update(tenantID, identity, now, func(a *simulator.Alert) { a.Status = "InProgress" })
+	}
+
+	r.sim.Generate(tenantID, 20, simulator.GenerateOptions{
+		Name:  fmt.Sprint("late ", round),
+		Since: now.Add(-5 * time.Hour),
+		Until: now.Add(-4 * time.Hour),
+	})
+}
+
+// untilAllFormats waits until each format has every version that the APIs list, and
+// returns the alerts by format and how many there have to be of each.
+func (r *rig) untilAllFormats(tenantID string) (byTag map[string][]alert, expected int) {
+	r.t.Helper()
+	r.until("all records of all formats", setup.LongWait, func() bool {
+		expected = 0
+		for _, api := range simulator.APIs() {
+			expected += len(r.sim.Ledger(tenantID, api).Exists)
+		}
+
+		byTag = r.byTag()
+		for _, format := range record.FormatNames() {
+			if len(byTag[format]) < expected {
+				return false
+			}
+		}
+
+		return true
+	})
+
+	return byTag, expected
 }
 
 // TestOCSFSaysWhichVersionIsTheFirst updates alerts while they are read, and restarts the
