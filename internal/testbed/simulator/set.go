@@ -15,8 +15,12 @@ func (s *Simulator) SetTenant(tenantID string, change func(*Tenant)) {
 
 	c := t.Tenant
 	change(&c)
-	c.ID, c.Domain, c.Apps = t.ID, t.Domain, t.Apps
-	t.Tenant = c
+
+	// Not the tenant as a whole: its ID and alerts are read without this lock.
+	t.Name, t.User, t.Cloud = c.Name, c.User, c.Cloud
+	t.MSSPAuthorised, t.Forbidden, t.Guest = c.MSSPAuthorised, c.Forbidden, c.Guest
+	t.NoRole, t.NoMFA = c.NoRole, c.NoMFA
+	t.AADSTS, t.MissingPrincipals = c.AADSTS, c.MissingPrincipals
 }
 
 // SetMSSPAuthorised enters the applications on the MSSP tab of the customer's portal,
