@@ -140,8 +140,8 @@ func (r *odata) suspectsExpand() bool {
 }
 
 // fetchWhole requests one page without $expand and gives its rows to sink, each put
-// together with its alerts. A row whose alerts cannot be read is given without them, and
-// the error says so.
+// together with its alerts. A row whose alerts cannot be read makes the page fail; one
+// that was asked for alone, because nothing larger can be read, is given without them.
 func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	q.plain = true
 	rows := heldRows{host: r.client.service.host}
@@ -154,7 +154,7 @@ func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) 
 	var missing error
 
 	for _, raw := range rows.list {
-		err := r.giveWhole(ctx, raw, sink)
+		err := r.giveWhole(ctx, raw, q.top == 1, sink)
 		if !soft(err) && err != nil {
 			return a, err
 		}
@@ -172,9 +172,9 @@ func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) 
 }
 
 // giveWhole gives a row to sink, put together with its alerts, unless that was done
-// before and the page was not read whole then. Where the alerts cannot be read, it gives
-// the row without them and returns a soft error.
-func (r *odata) giveWhole(ctx context.Context, raw []byte, sink Sink) error {
+// before and the page was not read whole then. Where the alerts cannot be read, it
+// returns a soft error, after giving the row without them if it was asked for alone.
+func (r *odata) giveWhole(ctx context.Context, raw []byte, alone bool, sink Sink) error {
 	identity, at := r.finder.Find(raw)
 
 	key := r.key(raw, identity, at)
@@ -185,11 +185,13 @@ func (r *odata) giveWhole(ctx context.Context, raw []byte, sink Sink) error {
 	whole, err := r.compose(ctx, raw)
 
 	switch {
-	case soft(err), refused(err):
+	case (soft(err) || refused(err)) && alone:
 		if err := giveRow(ctx, sink, raw); err != nil {
 			return err
 		}
 
+		return r.withoutAlerts(err)
+	case soft(err), refused(err):
 		return r.withoutAlerts(err)
 	case err != nil:
 		return err
@@ -215,8 +217,8 @@ func (r *odata) withoutAlerts(cause error) error {
 		Fault: advice.Fault{
 			Reason:  advice.BadAnswer,
 			Problem: r.client.service.host + " gives an incident, but not its alerts",
-			Remedy: "the incident is emitted without them, and they are asked for again; " +
-				"if it lasts, open the incident in the portal",
+			Remedy: "they are asked for again; if it lasts, the incident is emitted without them: " +
+				"open it in the portal",
 			Err: cause,
 		},
 		Op:      r.facts.Reading,

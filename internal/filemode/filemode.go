@@ -88,8 +88,8 @@ func Owners(path string) ([]int, error) {
 	return w.owners, nil
 }
 
-// fromWorkingDirectory puts the working directory before a path, which is not cleaned: ".." behind
-// a symbolic link leads elsewhere than the text says. In front, it does not.
+// fromWorkingDirectory puts the working directory before a path, which is not cleaned:
+// ".." behind a symbolic link leads elsewhere than the text says. In front, it does not.
 func fromWorkingDirectory(path string) (string, error) {
 	if filepath.IsAbs(path) {
 		return path, nil
