@@ -92,13 +92,15 @@ func answer(t *testing.T, c net.Conn) {
 }
 
 func TestIdleConnectionsGiveWayToNewOnes(t *testing.T) {
-	address := serve(t, Settings{}, &fixed{})
+	address, l := serveBounded(t, Settings{}, &fixed{})
 
 	// The first one has been served; the others never say anything, or stop in the
-	// middle of a header.
+	// middle of a header. The server is a little later than its client in noticing that
+	// an answer is complete, and a connection makes room in the order of being idle.
 	first := dial(t, address)
 	ask(t, first)
 	answer(t, first)
+	l.waitBusy(0)
 	var silent []net.Conn
 	for i := range 3 * maxConnections {
 		c := dial(t, address)
