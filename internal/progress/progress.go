@@ -16,6 +16,7 @@ type Checkpoint struct {
 	SeenSince tick.Tick     // the seen-set holds every version emitted with this update time or a later one
 	Swept     tick.Tick     // up to when the last complete sweep had read
 	Lateness  time.Duration // the overlap has grown to it
+	Replay    bool          // what is emitted until the next whole read may have been delivered before
 }
 
 // Progress is how far one unit has come. All methods may be called at the same time;

@@ -26,6 +26,10 @@ type Checkpoint struct {
 	// Lateness is the greatest delay observed between an alert's update and its being
 	// listed; the overlap grows to it.
 	Lateness time.Duration
+	// Replay says that a node which died may have delivered what is emitted from now on:
+	// it is marked so. A commit after the next whole read clears it. Only a Shared store
+	// sets it.
+	Replay bool
 }
 
 // Seen is one alert version that was emitted: SHA-256, cut to 128 bits, of its identity
@@ -111,4 +115,8 @@ type Deferred struct {
 	Reason  string
 	Tries   int
 	NextTry time.Time
+	// Replay says that a node which died may have delivered the events of this entry, or
+	// those of its window, before: they are marked so. Only a Shared store sets it, when
+	// the unit is taken over.
+	Replay bool
 }
