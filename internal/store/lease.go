@@ -55,7 +55,8 @@ type Shared interface {
 // that is gone. In the transaction of the claim the unit's seen-set forgets it, by the
 // time of delivery, and the checkpoint, deferred work that was done in that time
 // included, goes back to where it was then. From then on Checkpoint.Replay is set, until
-// a commit clears it, and Deferred.Replay for all deferred work of the unit.
+// a commit clears it, and Deferred.Replay for all deferred work of the unit. A unit that
+// has no checkpoint yet is marked too: Load returns Checkpoint.Replay with ok false then.
 type Leases interface {
 	// Join makes this opening a node with a lease that ends after Node.TTL unless it is
 	// renewed. A row that a process left behind under the same ID is taken over when it
@@ -68,12 +69,15 @@ type Leases interface {
 	Renew(ctx context.Context) (Standing, error)
 	// Claim takes units that belong to nobody, that this node left behind in an earlier
 	// run, or, with Claim.Expired, whose owner has expired. It takes at most
-	// Claim.Most of them, those first whose home this node is, and skips units that
-	// another node is claiming. A unit that is not known yet is made.
+	// Claim.Most of them, those first whose home this node is and those last whose home
+	// is another live node, and skips units that another node is claiming. A unit that
+	// is not known yet is made. A node that is draining, or whose own lease has expired,
+	// takes nothing.
 	Claim(ctx context.Context, c Claim) ([]Holding, error)
 	// Release gives units up that this node has delivered and committed to the end, or
 	// that it never polled: the next owner starts without a takeover. Other nodes notice
-	// at once. With away the node ceases to be their home (see Standing.Homes).
+	// at once. With away the node ceases to be their home (see Standing.Homes). Units
+	// that it does not hold any more are left as they are.
 	Release(ctx context.Context, away bool, keys ...alert.UnitKey) error
 	// Leave ends the lease: the units that are held are released, and the ID is free.
 	// Home stays.
@@ -112,6 +116,10 @@ type Claim struct {
 	Units []alert.UnitKey
 	// Most bounds how many are taken.
 	Most int
+	// FreeFor leaves out units that were free for less than this: another node may be
+	// about to take its share of them. A unit is free from the moment at which it was
+	// released, made, or at which its owner expired.
+	FreeFor time.Duration
 	// Expired allows those whose owner's lease has expired. A node whose own connection
 	// to the store has only just returned leaves it out for one TTL: the others may be
 	// about to renew.
