@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/filemode"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/sqlite"
@@ -493,6 +495,23 @@ func (v *view) statuses(ctx context.Context) (map[alert.UnitKey]store.Status, er
 	}
 
 	return v.s.Statuses(ctx)
+}
+
+// discoveryNotice returns why the last list of customers failed, as the input kept it;
+// nil after a good one. One that cannot be read says nothing.
+func (v *view) discoveryNotice(ctx context.Context) *inputFault {
+	if v.s == nil {
+		return nil
+	}
+
+	var trouble health.Trouble
+
+	body, ok, err := v.s.Document(ctx, store.DiscoveryNotice)
+	if err != nil || !ok || json.Unmarshal(body, &trouble) != nil {
+		return nil
+	}
+
+	return &inputFault{string(trouble.Reason), trouble.Message, trouble.Remedy}
 }
 
 // chainOf returns the key of the chain by which a unit is read, if it is read with one.

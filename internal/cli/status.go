@@ -82,6 +82,9 @@ type inputFault struct {
 	Remedy  string `json:"remedy"`
 }
 
+// text returns it as a line under the table.
+func (f *inputFault) text() string { return f.Message + "; " + f.Remedy }
+
 func (c *cli) statusCommand() *cobra.Command {
 	var v statusView
 

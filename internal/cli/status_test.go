@@ -13,6 +13,7 @@ import (
 	"fluent-bit-defender/internal/cli"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
 )
 
 // write writes the status of a unit of its own tenant as an input does.
@@ -244,6 +245,32 @@ func TestStatusSaysWhatIsWrongWithInputsAsAWhole(t *testing.T) {
 	if got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]; got["reason"] != "store" {
 		t.Errorf("%v", got)
 	}
+}
+
+func TestAFailedDiscoveryIsShownWithoutATenant(t *testing.T) {
+	w := newWorld(t)
+
+	s, err := sqlite.Open(sqlite.Options{Dir: w.dir, Inputs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { s.Close() })
+
+	if err := s.SetDocument(t.Context(), store.DiscoveryNotice, []byte(`{"Reason":"role_missing",`+
+		`"Message":"the provider's customers cannot be listed","Remedy":"sign in as a member of AdminAgents"}`)); err != nil {
+		t.Fatal(err)
+	}
+
+	contains(t, w.expect(w.run("status"), 0).out,
+		"inputs: the provider's customers cannot be listed; sign in as a member of AdminAgents")
+	contains(t, w.expect(w.run("status", "--check"), 2).out, "DEFENDER CRITICAL - the provider's customers cannot be listed")
+
+	if err := s.SetDocument(t.Context(), store.DiscoveryNotice, nil); err != nil {
+		t.Fatal(err)
+	}
+
+	contains(t, w.expect(w.run("status", "--check"), 3).out, "no input has written its status yet")
 }
 
 func TestColourIsForTerminalsOnly(t *testing.T) {

@@ -46,7 +46,10 @@ func (c *cli) statusCheck(ctx context.Context, v statusView) error {
 		return c.checked(checkUnknown, err.Error(), "")
 	}
 
-	if len(seen.all) == 0 {
+	switch {
+	case len(seen.all) == 0 && len(seen.notices) > 0:
+		return c.checked(checkCritical, firstOf(seen.notices), "")
+	case len(seen.all) == 0:
 		return c.checked(checkUnknown, "no input has written its status yet", "")
 	}
 

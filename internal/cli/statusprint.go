@@ -21,6 +21,10 @@ func (c *cli) printStatus(seen survey, v statusView) error {
 		dir, _ := c.dir("")
 		c.tell("no input has written its status to %s yet", dir)
 
+		for _, line := range c.notes(seen) {
+			c.bare(line + "\n")
+		}
+
 		return nil
 	}
 

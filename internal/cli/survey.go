@@ -47,6 +47,12 @@ func (c *cli) survey(ctx context.Context, s *view, v statusView) (survey, error)
 	seen := survey{all: all}
 	seen.notices = append(c.markUnwritable(all, dir), inputNotices(all)...)
 
+	if len(all) == 0 { // else the statuses have it
+		if f := s.discoveryNotice(ctx); f != nil {
+			seen.notices = append(seen.notices, f.text())
+		}
+	}
+
 	if notice := diskNotice(dir); notice != "" {
 		seen.notices = append(seen.notices, notice)
 	}
@@ -156,7 +162,7 @@ func inputNotices(all []reported) (notices []string) {
 			continue
 		}
 
-		if text := r.Input.Message + "; " + r.Input.Remedy; !slices.Contains(notices, text) {
+		if text := r.Input.text(); !slices.Contains(notices, text) {
 			notices = append(notices, text)
 		}
 	}

@@ -142,6 +142,7 @@ func (in *Input) MeasureInput() measure.Input {
 		Blocked:     in.Blocked(),
 		StoreErrors: in.storeErrors.Load(),
 		Starts:      in.starts.Read(),
+		Notice:      in.notice.Load(),
 	}
 }
 

@@ -153,6 +153,12 @@ func TestDiscoveredCustomersArePolledAndFollowed(t *testing.T) {
 	x.keys["graph_url"] = "http://127.0.0.1:9"
 	x.open()
 	x.until(added, func(s store.Status) bool { return s.State == health.OK })
+	x.until(added, func(s store.Status) bool { return s.Notice != nil && s.Notice.Reason == advice.Unreachable })
+
+	if in := x.p.get(x.h).set.Input(); !in.Discovery.Failed || in.Discovery.Listed.IsZero() || in.Notice == nil {
+		t.Errorf("the metrics do not say that customers cannot be listed: %+v", in)
+	}
+
 	x.until(x.list[1].ID, func(s store.Status) bool { return s.State == health.OK })
 }
 

@@ -1,7 +1,9 @@
 package instance
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +18,7 @@ import (
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/partner"
 	"fluent-bit-defender/internal/store"
 )
@@ -50,14 +53,24 @@ type discovery struct {
 	due      time.Time     // when the next list is asked for
 	asked    time.Time     // when the last one was
 	failures int           // lists that failed in a row
-	said     advice.Reason // why, as last logged
+	trouble  *troubleSince // why the last list failed; nil after a good one
+	noticed  bool          // the store has had the notice of this run
 	unsaved  bool          // the log says that the store does not keep the list
 }
 
-// relations are the customers as the last good list and those before it know them.
+// relations are the customers as the last good list and those before it know them, and
+// how the lists come in.
 type relations struct {
-	listed time.Time
-	of     map[alert.TenantID]partner.KnownCustomer
+	on      bool // customers are discovered
+	listed  time.Time
+	of      map[alert.TenantID]partner.KnownCustomer
+	trouble *troubleSince
+}
+
+// troubleSince is why lists fail, and since when.
+type troubleSince struct {
+	health.Trouble
+	since time.Time
 }
 
 // Pauses between two lists.
@@ -83,7 +96,7 @@ func (d *discovery) follow(settings *config.Discovery, list lister, changed func
 	if !same {
 		d.known = partner.Known{}
 		d.failures = 0
-		d.said = ""
+		d.trouble = nil
 
 		if settings != nil {
 			d.known = d.restore(documentOf(settings))
@@ -119,9 +132,14 @@ func (d *discovery) restore(name string) partner.Known {
 	return known
 }
 
-// publish shows pollers what is known. d.mu must be held.
+// publish shows pollers, metrics and page what is known. d.mu must be held.
 func (d *discovery) publish() {
-	r := &relations{listed: d.known.Listed, of: make(map[alert.TenantID]partner.KnownCustomer)}
+	r := &relations{
+		on:      d.settings != nil,
+		listed:  d.known.Listed,
+		of:      make(map[alert.TenantID]partner.KnownCustomer),
+		trouble: d.trouble,
+	}
 	for _, c := range d.known.Customers {
 		r.of[c.TenantID] = c
 	}
@@ -237,30 +255,81 @@ func (d *discovery) failed(err error) {
 	d.failures++
 	d.due = d.now().Add(pause)
 
-	reason := advice.Internal
-	if f := advice.Of(err); f != nil {
-		reason = f.Reason
-	}
+	before := d.trouble
+	d.trouble = d.troubleOf(err)
+	d.publish()
+	d.saveNotice()
 
-	if d.said == reason {
+	if before != nil && before.Reason == d.trouble.Reason {
 		d.log.Debug("the customers still cannot be listed: " + err.Error())
 		return
 	}
 
-	d.said = reason
 	d.log.Error(fmt.Sprintf("the customers cannot be listed, and the %d that are known stay: %v",
 		len(d.known.Customers), err))
+}
+
+// troubleOf returns what is shown of a list that failed. d.mu must be held.
+func (d *discovery) troubleOf(err error) *troubleSince {
+	t := &troubleSince{since: d.now()}
+	if d.trouble != nil {
+		t.since = d.trouble.since
+	}
+
+	message := err.Error()
+	t.Reason = advice.Internal
+
+	if f := advice.Of(err); f != nil {
+		message = f.Message()
+		t.Reason = f.Reason
+		t.Remedy = f.Remedy
+		t.Trace = f.Traces()
+	}
+
+	t.Message = fmt.Sprintf("the provider's customers cannot be listed since %s UTC, and the %d that are known stay: %s",
+		t.since.UTC().Format(time.DateTime), len(d.known.Customers), message)
+	t.Remedy = cmp.Or(t.Remedy, "see Fluent Bit's log; `defenderctl tenants discover` tries it at once")
+
+	return t
+}
+
+// measure returns how the lists come in.
+func (d *discovery) measure() measure.Discovery {
+	r := d.relations.Load()
+	if r == nil {
+		return measure.Discovery{}
+	}
+
+	return measure.Discovery{
+		On:     r.on,
+		Failed: r.trouble != nil,
+		Listed: r.listed,
+	}
+}
+
+// notice returns why the last list failed; nil after a good one.
+func (d *discovery) notice() *health.Trouble {
+	r := d.relations.Load()
+	if r == nil || r.trouble == nil {
+		return nil
+	}
+
+	return &r.trouble.Trouble
 }
 
 // succeeded takes a list over. d.mu must be held.
 func (d *discovery) succeeded(
 	customers []partner.Customer, domains map[alert.TenantID]alert.TenantID, asked time.Time,
 ) {
-	if d.said != "" {
+	if d.trouble != nil {
 		d.log.Info("the customers are listed again")
 	}
 
-	d.said = ""
+	if d.trouble != nil || !d.noticed { // also the notice of an earlier run goes
+		d.trouble = nil
+		d.saveNotice()
+	}
+
 	d.failures = 0
 	d.due = asked.Add(d.settings.Every)
 	d.domains = domains
@@ -296,6 +365,30 @@ func (d *discovery) save() {
 	}
 
 	d.unsaved = err != nil
+}
+
+// saveNotice keeps in the store why the last list failed, or that it did not. d.mu must
+// be held.
+func (d *discovery) saveNotice() {
+	d.noticed = true
+
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
+	defer cancel()
+
+	var body []byte
+
+	err := error(nil)
+	if d.trouble != nil {
+		body, err = json.Marshal(d.trouble.Trouble)
+	}
+
+	if err == nil {
+		err = d.store.SetDocument(ctx, store.DiscoveryNotice, body)
+	}
+
+	if err != nil {
+		d.log.Debug("`defenderctl status` does not learn how the list of customers came in: " + err.Error())
+	}
 }
 
 // mostNames bounds how many customers a line names.

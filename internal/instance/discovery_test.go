@@ -15,6 +15,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/partner"
+	"fluent-bit-defender/internal/store"
 )
 
 const (
@@ -146,6 +147,60 @@ func TestABadListChangesNothingAndSaysSoOnce(t *testing.T) {
 				t.Errorf("the end is not said:\n%s", &f.lines)
 			}
 		})
+	}
+}
+
+func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
+	kept := documents{}
+	list := &fakeLister{err: errors.New("unexplained")}
+	f := find(t, kept, list, "  every: 10m\n")
+
+	if m := f.measure(); !m.On || m.Failed || !m.Listed.IsZero() || f.notice() != nil {
+		t.Errorf("before the first list: %+v, %v", m, f.notice())
+	}
+
+	f.after(0)
+	began := f.at
+
+	n := f.notice()
+	if m := f.measure(); !m.Failed || !m.Listed.IsZero() || n == nil || n.Reason != advice.Internal || n.Remedy == "" ||
+		!strings.Contains(n.Message, "the 0 that are known stay: unexplained") {
+		t.Errorf("after a list that failed: %+v, %+v", m, n)
+	}
+
+	if !strings.Contains(string(kept[store.DiscoveryNotice]), "unexplained") {
+		t.Errorf("the store has %q", kept[store.DiscoveryNotice])
+	}
+
+	list.err = &partner.Error{Fault: advice.Fault{
+		Reason:  advice.RoleMissing,
+		Problem: "the account may not list",
+		Remedy:  "sign in as another",
+		Trace:   []string{"trace id 7"},
+	}}
+	f.after(10 * time.Minute)
+
+	n = f.notice()
+	if n.Reason != advice.RoleMissing || n.Remedy != "sign in as another" || n.Trace != "trace id 7" ||
+		!strings.Contains(n.Message, began.Format(time.DateTime)) || strings.Contains(n.Message, n.Remedy) {
+		t.Errorf("a second failure is shown as %+v", n)
+	}
+
+	list.customers, list.err = []partner.Customer{customerOf(firstID, "A")}, nil
+	f.after(10 * time.Minute)
+
+	good := f.at
+	if m := f.measure(); m.Failed || !m.Listed.Equal(good) || f.notice() != nil || kept[store.DiscoveryNotice] != nil {
+		t.Errorf("after a good list: %+v, %+v, %q", m, f.notice(), kept[store.DiscoveryNotice])
+	}
+
+	list.err = errors.New("unexplained")
+	if m := f.after(10 * time.Minute).measure(); !m.Failed || !m.Listed.Equal(good) {
+		t.Errorf("after another failure: %+v", m)
+	}
+
+	if f.follow(nil, nil, nil); f.measure().On || f.notice() != nil {
+		t.Errorf("without discovery: %+v, %+v", f.measure(), f.notice())
 	}
 }
 

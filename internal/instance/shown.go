@@ -28,7 +28,8 @@ func (s *tenantSet) Units() []measure.Unit {
 // Input implements metrics.Source.
 func (s *tenantSet) Input() measure.Input {
 	in := s.input.MeasureInput()
-	in.FileRejected = s.fileRejected.Load()
+	in.FileRejected = s.refused.Load() != nil
+	in.Discovery = s.found.measure()
 
 	return in
 }

@@ -32,9 +32,11 @@ type tenantSet struct {
 	nextForecast   time.Time     // of the goroutine that calls upkeep
 	nextDeprecated time.Time     // likewise
 	ends           ends
-	fileRejected   atomic.Bool // the newest version of the tenants file is refused
-	found          discovery
-	work           sync.WaitGroup // goroutines that ask for lists of customers
+	// refused is why the newest version of the tenants file is refused; nil while it is
+	// in force.
+	refused atomic.Pointer[health.Trouble]
+	found   discovery
+	work    sync.WaitGroup // goroutines that ask for lists of customers
 
 	mu sync.Mutex // guards the fields below
 	// entries are the tenants whose units belong to this input, also those that are
@@ -177,6 +179,24 @@ func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
 	if s.watch != nil {
 		s.followFile()
 		s.discover(ctx)
+		s.input.SetNotice(joinNotices(s.refused.Load(), s.found.notice()))
+	}
+}
+
+// joinNotices returns one notice that says what two say; nil where there is none.
+func joinNotices(first, second *health.Trouble) *health.Trouble {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+
+	return &health.Trouble{
+		Reason:  first.Reason,
+		Message: first.Message + "; besides, " + second.Message,
+		Remedy:  first.Remedy + "; besides, " + second.Remedy,
+		Trace:   second.Trace,
 	}
 }
 
@@ -200,15 +220,13 @@ func (s *tenantSet) followFile() {
 		}
 
 		s.log.Error("the new version of tenants_file is refused as a whole, and the one before it stays in force")
-		s.fileRejected.Store(true)
-		s.input.SetNotice(refusedFile(err))
+		s.refused.Store(refusedFile(err))
 
 		return
 	}
 
 	if cfg != nil {
-		s.fileRejected.Store(false)
-		s.input.SetNotice(nil)
+		s.refused.Store(nil)
 		s.follow(cfg)
 	}
 }

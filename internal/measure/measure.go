@@ -12,6 +12,7 @@ import (
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -207,8 +208,40 @@ type Input struct {
 	Blocked bool
 	// FileRejected: the newest version of the tenants file is refused.
 	FileRejected bool
+	// Discovery is how the lists of the provider's customers come in.
+	Discovery Discovery
+	// Notice is what is wrong with the input as a whole; nil while nothing is.
+	Notice *health.Trouble
 	// StoreErrors counts the calls of the store that failed since the start.
 	StoreErrors uint64
 	// Starts are the times from when a poll was due until it began.
 	Starts Histogram
+}
+
+// Discovery is how the lists of a provider's customers come in.
+type Discovery struct {
+	// On: the input discovers customers. Without it the rest means nothing.
+	On bool
+	// Failed: the last list failed, or was empty.
+	Failed bool
+	// Listed is when the last good list was asked for; zero when there was none.
+	Listed time.Time
+}
+
+// Join returns what is shown of two inputs together: what is worse of each.
+func (d Discovery) Join(other Discovery) Discovery {
+	switch {
+	case !other.On:
+		return d
+	case !d.On:
+		return other
+	}
+
+	if other.Listed.Before(d.Listed) {
+		d.Listed = other.Listed
+	}
+
+	d.Failed = d.Failed || other.Failed
+
+	return d
 }

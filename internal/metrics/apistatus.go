@@ -29,13 +29,21 @@ type statusSummary struct {
 
 // statusInput is about all inputs that the server shows.
 type statusInput struct {
-	BufferBytes         int    `json:"buffer_bytes"`
-	QueueEvents         int    `json:"queue_events"`
-	DeliveryBlocked     bool   `json:"delivery_blocked"`
-	TenantsFileRejected bool   `json:"tenants_file_rejected"`
-	StoreErrors         uint64 `json:"store_errors"`
+	BufferBytes         int  `json:"buffer_bytes"`
+	QueueEvents         int  `json:"queue_events"`
+	DeliveryBlocked     bool `json:"delivery_blocked"`
+	TenantsFileRejected bool `json:"tenants_file_rejected"`
+	// Discovery is null where no input discovers customers.
+	Discovery   *statusDiscovery `json:"discovery"`
+	StoreErrors uint64           `json:"store_errors"`
 	// Notices are what is wrong with the inputs as a whole.
 	Notices []statusNotice `json:"notices"`
+}
+
+// statusDiscovery is how the lists of customers come in, of all inputs the worst.
+type statusDiscovery struct {
+	Failed      bool    `json:"failed"`
+	LastSuccess *string `json:"last_success"`
 }
 
 // statusNotice is something that is wrong with an input as a whole.
@@ -112,7 +120,11 @@ func (s *snapshot) document() statusDocument {
 		Tenants: make([]statusTenant, len(rows)),
 	}
 
-	for _, n := range s.notices() {
+	if found := s.input.Discovery; found.On {
+		d.Input.Discovery = &statusDiscovery{found.Failed, moment(found.Listed)}
+	}
+
+	for _, n := range s.notices {
 		d.Input.Notices = append(d.Input.Notices, statusNotice{string(n.Reason), n.Message, n.Remedy})
 	}
 

@@ -64,6 +64,21 @@ func process(name, help, kind string, read func(*snapshot) float64) family {
 	}
 }
 
+// discovery makes a family with one sample for the process, where an input discovers
+// customers.
+func discovery(name, help string, read func(measure.Discovery) float64) family {
+	return family{
+		name: name,
+		help: help,
+		kind: gauge,
+		whole: func(e *exposition, s *snapshot) {
+			if s.input.Discovery.On {
+				e.sample(name, "", "", "", read(s.input.Discovery))
+			}
+		},
+	}
+}
+
 // states are those that a running input shows.
 var states = []health.State{health.Starting, health.OK, health.Failing, health.Waiting, health.Stopped}
 
@@ -190,6 +205,11 @@ var processFamilies = []family{
 	},
 	process("tenants_file_rejected", "1 while the newest version of a tenants_file is refused.", gauge,
 		func(s *snapshot) float64 { return number(s.input.FileRejected) }),
+	discovery("discovery_failed", "1 while the list of the provider's customers cannot be read.",
+		func(d measure.Discovery) float64 { return number(d.Failed) }),
+	discovery("discovery_last_success_timestamp_seconds",
+		"When the last good list of the provider's customers was asked for; 0 for never.",
+		func(d measure.Discovery) float64 { return unix(d.Listed) }),
 	{
 		name: "poll_start_delay_seconds",
 		help: "Time from when a poll was due until it began.",

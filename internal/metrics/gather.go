@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/measure"
 )
 
@@ -24,7 +25,9 @@ type Source interface {
 type snapshot struct {
 	at    time.Time
 	units []measure.Unit // by tenant and API
-	input measure.Input  // of all inputs together
+	input measure.Input  // of all inputs together, but for their notices
+	// notices are what is wrong with inputs as a whole, each thing once.
+	notices []health.Trouble
 }
 
 // gather asks all sources.
@@ -39,8 +42,13 @@ func (v *server) gather(now time.Time) snapshot {
 		s.input.Events += in.Events
 		s.input.Blocked = s.input.Blocked || in.Blocked
 		s.input.FileRejected = s.input.FileRejected || in.FileRejected
+		s.input.Discovery = s.input.Discovery.Join(in.Discovery)
 		s.input.StoreErrors += in.StoreErrors
 		s.input.Starts.Add(in.Starts)
+
+		if in.Notice != nil && !slices.Contains(s.notices, *in.Notice) {
+			s.notices = append(s.notices, *in.Notice)
+		}
 	}
 
 	slices.SortFunc(s.units, func(a, b measure.Unit) int {

@@ -126,6 +126,16 @@ func everything() *fixed {
 			Blocked:      true,
 			FileRejected: true,
 			StoreErrors:  9,
+			Discovery: measure.Discovery{
+				On:     true,
+				Failed: true,
+				Listed: noon.Add(-time.Hour),
+			},
+			Notice: &health.Trouble{
+				Reason:  advice.RoleMissing,
+				Message: "the provider's customers cannot be listed",
+				Remedy:  "sign in as another",
+			},
 		},
 	}
 }

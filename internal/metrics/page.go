@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,14 +131,7 @@ func (m *markup) head(s *summary) {
 
 // warnings writes what is wrong with the inputs as a whole.
 func (m *markup) warnings(s *snapshot) {
-	list := s.notices()
-
-	if s.input.FileRejected && len(list) == 0 {
-		list = append(list, health.Trouble{
-			Message: "the newest version of tenants_file is refused, and the one before it stays in force",
-			Remedy:  "the log of Fluent Bit says why; or run: defenderctl check",
-		})
-	}
+	list := slices.Clone(s.notices)
 
 	if s.input.Blocked {
 		list = append(list, health.Trouble{

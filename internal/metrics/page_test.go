@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -138,23 +139,24 @@ func TestWhatIsWrongWithAnInputIsShownOnce(t *testing.T) {
 		Message: "tenants_file is refused: line 3: `api` is <unknown>",
 		Remedy:  "correct it",
 	}
-	notice := func(u *measure.Unit) { u.Status.Notice = refused }
-	page := shown(t, "", customer("1", "a", notice), customer("2", "b", notice))
-	if n := strings.Count(page, "tenants_file is refused: line 3: <code>api</code> is &lt;unknown&gt;"); n != 1 {
-		t.Errorf("said %d times", n)
+	v := &server{sources: make(map[Source]*slog.Logger)}
+
+	for range 2 { // the second has no tenant yet
+		v.sources[&fixed{input: measure.Input{Blocked: true, Notice: refused}}] = nil
 	}
 
-	s := snapshot{
-		at:    noon,
-		input: measure.Input{Blocked: true, FileRejected: true},
-		units: []measure.Unit{customer("1", "a")},
-	}
 	var b strings.Builder
+
+	s := v.gather(noon)
 	m := &markup{to: &b}
 	m.page(&s, choice{})
-	for _, text := range []string{"Fluent Bit takes no alerts", "the newest version of tenants_file is refused"} {
-		if strings.Count(b.String(), text) != 1 {
-			t.Errorf("the page does not say once: %s", text)
+
+	for _, text := range []string{
+		"Fluent Bit takes no alerts",
+		"tenants_file is refused: line 3: <code>api</code> is &lt;unknown&gt;",
+	} {
+		if n := strings.Count(b.String(), text); n != 1 {
+			t.Errorf("said %d times: %s", n, text)
 		}
 	}
 }
@@ -297,6 +299,11 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 			StoreErrors         int  `json:"store_errors"`
 			DeliveryBlocked     bool `json:"delivery_blocked"`
 			TenantsFileRejected bool `json:"tenants_file_rejected"`
+			Discovery           struct {
+				Failed      bool
+				LastSuccess string `json:"last_success"`
+			}
+			Notices []struct{ Reason, Message, Remedy string }
 		}
 		Tenants []map[string]any
 	}
@@ -305,7 +312,9 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 	}
 	if d.Summary.Tenants != 2 || d.Summary.States["failing"] != 1 || d.Summary.Reasons["throttled"] != 1 ||
 		d.Input.BufferBytes != 42 || d.Input.QueueEvents != 7 || d.Input.StoreErrors != 9 || !d.Input.DeliveryBlocked ||
-		!d.Input.TenantsFileRejected || time.Since(d.Time) > time.Hour {
+		!d.Input.TenantsFileRejected ||
+		!d.Input.Discovery.Failed || d.Input.Discovery.LastSuccess != "2026-03-01T11:00:00Z" ||
+		len(d.Input.Notices) != 1 || d.Input.Notices[0].Reason != "role_missing" || time.Since(d.Time) > time.Hour {
 		t.Errorf("%s", body)
 	}
 	first, second := d.Tenants[0], d.Tenants[1]

@@ -194,17 +194,6 @@ func byName(a, b row) int {
 	)
 }
 
-// notices returns what is wrong with the inputs as a whole, each thing once.
-func (s *snapshot) notices() (list []health.Trouble) {
-	for i := range s.units {
-		if n := s.units[i].Status.Notice; n != nil && !slices.Contains(list, *n) {
-			list = append(list, *n)
-		}
-	}
-
-	return list
-}
-
 // summary counts rows.
 type summary struct {
 	all     int

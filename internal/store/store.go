@@ -56,6 +56,11 @@ type Documents interface {
 	SetDocument(ctx context.Context, name string, body []byte) error
 }
 
+// DiscoveryNotice is the name of the document that says, as a health.Trouble in JSON, why
+// the last list of a provider's customers failed. There is none after a good list. While
+// an input has no tenants, nothing else in the store shows that.
+const DiscoveryNotice = "notice/discovery"
+
 // Chains is the part of a store that keeps chains of refresh tokens. Packages
 // tokenstest and storetest have its conformance tests.
 type Chains interface {
