@@ -71,6 +71,26 @@ func TestANewTenantIsNotBehindByItsLookback(t *testing.T) {
 	})
 }
 
+func TestHealthRecordsSayWhenTheRelationshipEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 42)
+		r.cfg.HealthInterval = time.Minute
+		begin := time.Now()
+		r.cfg.Relationship = func() Relationship {
+			if time.Since(begin) < 30*time.Second { // before the first list
+				return Relationship{}
+			}
+			return Relationship{Ends: time.Date(2027, 5, 1, 0, 0, 0, 0, time.UTC)}
+		}
+		r.start()
+		time.Sleep(3 * time.Minute)
+		r.stop()
+		if n := len(r.chunk.ends); n < 3 || r.chunk.ends[0] != "" || r.chunk.ends[n-1] != "2027-05-01T00:00:00Z" {
+			t.Errorf("the records have %q", r.chunk.ends)
+		}
+	})
+}
+
 func TestHealthRecordsComeWhileABacklogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 41)

@@ -110,6 +110,7 @@ type chunks struct {
 	appends int
 	health  []string
 	lags    []float64 // of the health records, those too that were refused
+	ends    []string  // likewise, of the relationship with the customer; empty without one
 }
 
 func (c *chunks) append(tag string, events []byte) bool {
@@ -130,6 +131,7 @@ func (c *chunks) append(tag string, events []byte) bool {
 			status, message := gjson.GetBytes(text, "status"), gjson.GetBytes(text, "message")
 			health = append(health, time.Now().Format("15:04:05 ")+status.String()+" "+message.String())
 			c.lags = append(c.lags, gjson.GetBytes(text, "lag_seconds").Float())
+			c.ends = append(c.ends, gjson.GetBytes(text, "relationship_end").String())
 		}
 		rest = more
 	}

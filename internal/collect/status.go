@@ -169,11 +169,12 @@ func (p *poller) emitHealth(ctx context.Context, changed bool) {
 	s := p.snapshot()
 
 	event := p.cfg.Encoder.Health(nil, record.Health{
-		State:       s.State,
-		Trouble:     s.Trouble,
-		LastSuccess: s.LastSuccess,
-		LagSeconds:  s.LagSeconds,
-		At:          now,
+		State:           s.State,
+		Trouble:         s.Trouble,
+		LastSuccess:     s.LastSuccess,
+		LagSeconds:      s.LagSeconds,
+		RelationshipEnd: s.RelationshipEnd,
+		At:              now,
 	})
 	if n, err := p.in.outbox.Add(ctx, p.stream, event, p.waitForRoom); err == nil {
 		p.queued = n

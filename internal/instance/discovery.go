@@ -286,8 +286,8 @@ func (d *discovery) troubleOf(err error) *troubleSince {
 		t.Trace = f.Traces()
 	}
 
-	t.Message = fmt.Sprintf("the provider's customers cannot be listed since %s UTC, and the %d that are known stay: %s",
-		t.since.UTC().Format(time.DateTime), len(d.known.Customers), message)
+	t.Message = fmt.Sprintf("the provider's customers cannot be listed since %s UTC, and the %d that are known stay: "+
+		"%s", t.since.UTC().Format(time.DateTime), len(d.known.Customers), message)
 	t.Remedy = cmp.Or(t.Remedy, "see Fluent Bit's log; `defenderctl tenants discover` tries it at once")
 
 	return t

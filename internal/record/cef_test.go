@@ -196,7 +196,7 @@ func TestHealthAndRawRecords(t *testing.T) {
 			Message: "expired\n",
 			Remedy:  "sign in = again",
 			Trace:   "trace id 1",
-		}, At: at})
+		}, RelationshipEnd: at, At: at})
 		batch = e.Raw(batch, 1, id, bad)
 		batch = e.Raw(batch, 1, id, []byte(`{"a":01}`))
 		var got []string
@@ -238,7 +238,7 @@ func TestHealthAndRawRecords(t *testing.T) {
 				health,
 			) + `"status":"failing","reason":"token_dead","message":"expired\n",` +
 				`"remedy":"sign in = again",` +
-				`"trace":"trace id 1","last_success":null,"lag_seconds":0.0}`,
+				`"trace":"trace id 1","last_success":null,"lag_seconds":0.0,"relationship_end":"2026-02-03T09:10:11Z"}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() +
 				` cs3Label=RecordId flexString2=contoso flexString2Label=Tenant`,
 			prefix("raw", id) + `"raw":"/3siYSI6"}`,

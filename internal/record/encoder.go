@@ -246,6 +246,9 @@ type Health struct {
 	State       health.State
 	LastSuccess time.Time // end of the last complete poll; zero when there was none
 	LagSeconds  float64   // age of the watermark
+	// RelationshipEnd is when the relationship with the customer ends (GDAP); zero if that
+	// is not known. The record has no key for it then.
+	RelationshipEnd time.Time
 	At          time.Time // the moment; the event's time
 }
 
@@ -259,7 +262,7 @@ func (h Health) status() string {
 	return string(h.State)
 }
 
-// healthKeys is how many keys a health record has.
+// healthKeys is how many keys every health record has.
 const healthKeys = 8
 
 // sentence returns message and remedy in one text.
@@ -272,7 +275,8 @@ func (h Health) sentence() string {
 }
 
 // Health appends a record of kind "health". last_success is RFC 3339 in UTC, or null
-// when there never was one; the record_id is made of tenant, API and the moment.
+// when there never was one; relationship_end is there only where it is known. The
+// record_id is made of tenant, API and the moment.
 func (e *Encoder) Health(dst []byte, h Health) []byte {
 	at := tick.FromTime(h.At)
 	id := alert.HealthID(e.opt.TenantID, e.opt.API, at)
@@ -292,11 +296,19 @@ func (e *Encoder) Health(dst []byte, h Health) []byte {
 	}
 
 	dst = msgpack.AppendDouble(msgpack.AppendStr(dst, "lag_seconds"), finite(h.LagSeconds))
-	if e.content.cef {
-		return appendCEF(dst, start+atRecord, healthKeys, e.cef.health(h))
+	keys := healthKeys
+
+	if !h.RelationshipEnd.IsZero() {
+		end := h.RelationshipEnd.UTC().Format(time.RFC3339)
+		dst = msgpack.AppendStr(msgpack.AppendStr(dst, "relationship_end"), end)
+		keys++
 	}
 
-	return setSize(dst, start+atRecord, healthKeys)
+	if e.content.cef {
+		return appendCEF(dst, start+atRecord, keys, e.cef.health(h))
+	}
+
+	return setSize(dst, start+atRecord, keys)
 }
 
 // finite keeps out the doubles that JSON outputs cannot write.
