@@ -249,7 +249,7 @@ type Health struct {
 	// RelationshipEnd is when the relationship with the customer ends (GDAP); zero if that
 	// is not known. The record has no key for it then.
 	RelationshipEnd time.Time
-	At          time.Time // the moment; the event's time
+	At              time.Time // the moment; the event's time
 }
 
 // status returns the value of the key status of the record. The first poll is not
