@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/config/envvar"
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
@@ -368,22 +369,20 @@ func (f *tenantsReader) expand(s string, hidden bool) (out, problem, remedy stri
 			return b.String(), "", ""
 		}
 
-		name, def, hasDefault := strings.Cut(inside, ":-")
-
-		v, _ := f.sources.env(name)
-		switch {
-		case !envName.MatchString(name):
+		ref := envvar.Parse(inside)
+		if !envName.MatchString(ref.Name) {
 			if hidden {
 				return "", "has a ${…} that names no environment variable", "write ${NAME}"
 			}
 
 			return "", shown("${"+inside+"}") + " names no environment variable",
 				"write ${NAME} or ${NAME:-default}"
-		case v == "" && hasDefault:
-			v = def
-		case v == "":
-			return "", "the environment variable " + name + " is not set",
-				"set it for Fluent Bit, or write ${" + name + ":-default}"
+		}
+
+		v, set := ref.Value(f.nonEmpty)
+		if !set {
+			return "", "the environment variable " + ref.Name + " is not set",
+				"set it for Fluent Bit, or write ${" + ref.Name + ":-default}"
 		}
 
 		b.WriteString(before)
@@ -391,4 +390,10 @@ func (f *tenantsReader) expand(s string, hidden bool) (out, problem, remedy stri
 
 		s = after
 	}
+}
+
+// nonEmpty looks up an environment variable; an empty one counts as not set.
+func (f *tenantsReader) nonEmpty(name string) (value string, set bool) {
+	v, _ := f.sources.env(name)
+	return v, v != ""
 }

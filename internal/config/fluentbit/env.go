@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
+	"fluent-bit-defender/internal/config/envvar"
 	"fluent-bit-defender/internal/config/plain"
 )
 
@@ -107,7 +107,7 @@ func (l *loader) expandSection(s *Section) {
 
 	for i := range s.Props {
 		if p := &s.Props[i]; !p.Nested {
-			p.Value, p.Unset = l.expand(p.Value)
+			p.Value, p.Unset = envvar.Expand(p.Value, l.variable)
 		}
 	}
 
@@ -135,74 +135,4 @@ func (l *loader) variable(name string) (string, bool) {
 	}
 
 	return "", false
-}
-
-// expand replaces ${VAR} and ${VAR:-default} once, with the peculiarities of
-// flb_env_var_translate: it looks for the next brace that closes, also before the "${".
-// Where that goes wrong it stops, and what it had not looked at yet is lost up to that
-// brace.
-func (l *loader) expand(s string) (value string, unset []string) {
-	var b strings.Builder
-
-	replaced, closing, i := false, -1, 0
-
-	for i < len(s) {
-		open := strings.Index(s[i:], "${")
-		if open < 0 {
-			break
-		}
-
-		open += i
-
-		closing = strings.IndexByte(s[i:], '}')
-		if closing < 0 {
-			break
-		}
-
-		closing += i
-		if closing <= open+len("${") {
-			break
-		}
-
-		replaced = true
-
-		b.WriteString(s[i:open])
-		text, missing := l.value(s[open+len("${") : closing])
-		b.WriteString(text)
-
-		if missing != "" && !slices.Contains(unset, missing) {
-			unset = append(unset, missing)
-		}
-
-		i = closing + 1
-	}
-
-	if replaced && closing >= 0 {
-		b.WriteString(s[closing+1:])
-	}
-
-	if b.Len() == 0 && !replaced {
-		return s, nil
-	}
-
-	return b.String(), unset
-}
-
-// value returns what stands for the text between the braces, and its name if it is not
-// set.
-func (l *loader) value(inside string) (text, unset string) {
-	name, def, hasDefault := inside, "", false
-	if before, after, ok := strings.Cut(inside, ":"); ok && strings.HasPrefix(after, "-") {
-		name, def, hasDefault = before, after[1:], true
-	}
-
-	v, set := l.variable(name)
-	switch {
-	case set && (v != "" || !hasDefault):
-		return v, ""
-	case hasDefault:
-		return def, ""
-	default:
-		return "", name
-	}
 }

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"fluent-bit-defender/internal/config/envvar"
 )
 
 // Level is the severity of a log line, with Fluent Bit's numbers
@@ -137,7 +138,7 @@ var kept = map[string]bool{
 
 // visible gives the properties that reach the plugin, expanded, and the instance's own
 // log level ("" = the service's).
-func visible(props []Property, lookup func(string) string) ([]Property, string, error) {
+func visible(props []Property, lookup envvar.Lookup) ([]Property, string, error) {
 	var out []Property
 
 	level := ""
@@ -145,7 +146,7 @@ func visible(props []Property, lookup func(string) string) ([]Property, string, 
 	for _, p := range props {
 		key := strings.ToLower(p.Key)
 
-		value := expand(p.Value, lookup)
+		value, _ := envvar.Expand(p.Value, lookup)
 		switch {
 		case strings.HasPrefix(key, "net."):
 			return nil, "", fmt.Errorf("flbhost: %s: %w", p.Key, ErrCrashes)
@@ -178,39 +179,24 @@ func isOn(s string) bool {
 	return false
 }
 
-var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
-
-// expand replaces ${VAR} and ${VAR:-default} (src/flb_env.c); an unset variable becomes
-// nothing.
-func expand(s string, lookup func(string) string) string {
-	return variable.ReplaceAllStringFunc(s, func(m string) string {
-		name, def, _ := strings.Cut(m[2:len(m)-1], ":-")
-		if v := lookup(name); v != "" {
-			return v
-		}
-
-		return def
-	})
-}
-
 // environment is the process's environment with cfg.Env, as a list for exec and as a
-// lookup for expansion.
-func (cfg *Config) environment() ([]string, func(string) string) {
+// lookup for expansion, to which an empty variable is not set.
+func (cfg *Config) environment() ([]string, envvar.Lookup) {
 	env := append(os.Environ(), cfg.Env...)
 
-	return env, func(name string) string {
+	return env, func(name string) (string, bool) {
 		for i := len(env) - 1; i >= 0; i-- {
 			if k, v, ok := strings.Cut(env[i], "="); ok && k == name {
-				return v
+				return v, v != ""
 			}
 		}
 
-		return ""
+		return "", false
 	}
 }
 
 // lines are the host's configuration commands for the instances.
-func instanceLines(instances []Instance, lookup func(string) string) ([][]string, error) {
+func instanceLines(instances []Instance, lookup envvar.Lookup) ([][]string, error) {
 	var out [][]string
 
 	for i, ins := range instances {

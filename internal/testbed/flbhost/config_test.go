@@ -6,7 +6,10 @@ import (
 )
 
 func TestKeysOfFluentBitNeverReachThePlugin(t *testing.T) {
-	env := func(name string) string { return map[string]string{"SET": "value"}[name] }
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"SET": "value"}[name]
+		return v, ok
+	}
 	props, level, err := visible(
 		Props(
 			"Name",

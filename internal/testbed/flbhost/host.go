@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"fluent-bit-defender/internal/config/envvar"
 )
 
 // ErrReloadRefused is returned by Reload when the new configuration was not taken and
@@ -39,7 +41,7 @@ func (e *InitError) Error() string {
 type Host struct {
 	*process
 	cfg     Config
-	lookup  func(string) string
+	lookup  envvar.Lookup
 	writeMu sync.Mutex
 	stdin   io.WriteCloser
 }
