@@ -92,7 +92,7 @@ func (c *cli) readSecretFile(ctx context.Context, flag, path string) (secret.Tex
 		return secret.Text{}, usagef("%s: the file cannot be read: %w", flag, errors.Unwrap(err))
 	}
 
-	v, err := config.WatchFile(path).Value()
+	v, err := config.ReadSecret(path)
 	if err != nil {
 		return secret.Text{}, usagef("%s: %w", flag, err)
 	}

@@ -50,7 +50,7 @@ func TestFilesAreReadInEveryEncodingOfWindows(t *testing.T) {
 			must(t, good("client_secret", "", "client_certificate_file", dir+"/both.pem"), env())
 
 			for file, want := range map[string]string{"secret": hidden, "token": "0.AAAA-seed"} {
-				if got, err := WatchFile(filepath.Join(dir, file)).Value(); err != nil || got.Reveal() != want {
+				if got, err := ReadSecret(filepath.Join(dir, file)); err != nil || got.Reveal() != want {
 					t.Errorf("%s: %q, %v", file, got.Reveal(), err)
 				}
 			}

@@ -88,7 +88,7 @@ func (r *reader) secretText(key string, v value) secret.Text {
 	return t
 }
 
-// secretFile reads a secret's file as a check: who uses it reads it again (WatchFile).
+// secretFile reads a secret's file as a check: who uses it reads it again (ReadSecret).
 func (r *reader) secretFile(key string, v value) secret.Text {
 	path := v.text
 

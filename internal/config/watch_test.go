@@ -20,18 +20,20 @@ func age(t *testing.T, path string, back time.Duration) {
 
 func TestAWatchedSecretFollowsItsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
-	f := WatchFile(path)
+	var told error
+	f := WatchFile(path, ReadSecret, func(err error) { told = err })
 	for range 2 {
-		if v, err := f.Value(); err == nil || !v.IsZero() || !strings.Contains(err.Error(), path) {
-			t.Fatalf("missing at start: %v, %v", v, err)
+		if v, err := f.Value(); err == nil || !v.IsZero() || !strings.Contains(err.Error(), path) || told != nil {
+			t.Fatalf("missing at start: %v, %v, told %v", v, err, told)
 		}
 	}
 	expect := func(want, trouble string) {
 		t.Helper()
+		told = nil
 		v, err := f.Value()
-		if v.Reveal() != want || (err == nil) != (trouble == "") ||
-			err != nil && !strings.Contains(err.Error(), trouble) {
-			t.Fatalf("got error %v (right content: %v), want %q", err, v.Reveal() == want, trouble)
+		if err != nil || v.Reveal() != want || (told == nil) != (trouble == "") ||
+			told != nil && !strings.Contains(told.Error(), trouble) {
+			t.Fatalf("got %v, told %v (right content: %v), want %q", err, told, v.Reveal() == want, trouble)
 		}
 	}
 	write(t, path, "\xef\xbb\xbf one \r\n")
@@ -76,7 +78,7 @@ func TestAReplacedFileOfTheSameTimeAndSizeIsSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := WatchFile(path)
+	f := WatchFile(path, ReadSecret, func(err error) { t.Error(err) })
 	for i, want := range []string{"one", "two"} {
 		if err := os.Rename(filepath.Join(dir, fmt.Sprint(i)), path); err != nil {
 			t.Fatal(err)

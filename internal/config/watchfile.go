@@ -10,60 +10,75 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// File is a secret kept in a file, read again whenever the file changes. It is safe for
-// concurrent use.
-type File struct {
-	path string
+// A File is what is kept in a file, read again whenever the file changes. While the file
+// cannot be used, its last good content stays in use. It is safe for concurrent use.
+type File[T any] struct {
+	path   string
+	read   func(path string) (T, error)
+	report func(error)
 
 	mu    sync.Mutex
 	sign  signature
-	value secret.Text
+	value T
 	good  bool // it could be used before
 	// told is the error that was last reported, so that it is reported once.
 	told string
 }
 
-// WatchFile watches a file with a secret: a client secret, or a refresh token. The file
-// is not read before the first Value.
-func WatchFile(path string) *File { return &File{path: path} }
+// WatchFile returns the File at path, whose content is what read returns. The file is not
+// read before the first Value. report is called with the reason why the last good content
+// stays in use, once per reason.
+func WatchFile[T any](path string, read func(path string) (T, error), report func(error)) *File[T] {
+	return &File[T]{
+		path:   path,
+		read:   read,
+		report: report,
+	}
+}
 
-// Value returns the file's content, without white space around it.
-//
-// When the file cannot be used (gone, empty, not text) but once could, Value returns the
-// last good content; the error that comes with it is returned once per error, for one
-// line in the log, then nil until the trouble changes. A file that was never good gives
-// an error every time. Errors name the path and never hold the content.
-func (f *File) Value() (secret.Text, error) {
+// Value returns the file's content, or its last good content if the file cannot be used
+// any more (it is gone, or read fails). It fails, every time, if the file was never good.
+func (f *File[T]) Value() (T, error) {
+	value, trouble, err := f.refresh()
+	if trouble != nil {
+		f.report(fmt.Errorf("%w; the last good content stays in use", trouble))
+	}
+
+	return value, err
+}
+
+// refresh reads the file if it may have changed. trouble is the reason why the last good
+// content stays in use, unless that was reported before.
+func (f *File[T]) refresh() (value T, trouble, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
 	if f.good && f.told == "" && f.sign.same(signatureOf(f.path)) {
-		return f.value, nil
+		return f.value, nil, nil
 	}
+
 	// The signature is taken before reading: a change in between is then seen the next
 	// time.
 	sign := signatureOf(f.path)
+	value, err = f.read(f.path)
 
-	value, err := readSecret(f.path)
-	if err == nil {
+	switch {
+	case err == nil:
 		f.value, f.sign, f.good, f.told = value, sign, true, ""
-		return f.value, nil
-	}
-
-	if f.good {
-		if f.told == err.Error() {
-			return f.value, nil
-		}
-
+	case !f.good:
+		return f.value, nil, err
+	case f.told != err.Error():
 		f.told = err.Error()
-
-		return f.value, fmt.Errorf("%w; the last good content stays in use", err)
+		trouble = err
 	}
 
-	return secret.Text{}, err
+	return f.value, trouble, nil
 }
 
-func readSecret(path string) (secret.Text, error) {
+// ReadSecret reads a file with a secret, without white space around it. Like every file
+// named in a configuration it must be a regular one of a sane size. Errors name the path
+// and never hold the content.
+func ReadSecret(path string) (secret.Text, error) {
 	c := readFile(Sources{}, path, maxSecretFile)
 	if c.err == nil {
 		var t secret.Text
@@ -109,7 +124,7 @@ func (s signature) equal(now signature) bool {
 	}
 
 	return os.SameFile(s.info, now.info) &&
-		s.info.ModTime().
-			Equal(now.info.ModTime()) &&
-		s.info.Size() == now.info.Size() && s.info.Mode() == now.info.Mode()
+		s.info.ModTime().Equal(now.info.ModTime()) &&
+		s.info.Size() == now.info.Size() &&
+		s.info.Mode() == now.info.Mode()
 }

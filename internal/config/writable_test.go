@@ -67,7 +67,8 @@ func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 func TestASecretOthersMayChangeIsNotReadAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write(t, path, "one")
-	f := WatchFile(path)
+	var told error
+	f := WatchFile(path, ReadSecret, func(err error) { told = err })
 	if v, err := f.Value(); err != nil || v.Reveal() != "one" {
 		t.Fatal(err)
 	}
@@ -77,8 +78,8 @@ func TestASecretOthersMayChangeIsNotReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, err := f.Value()
-	if v.Reveal() != "one" || err == nil || !strings.Contains(err.Error(), "chmod go-w "+path) {
-		t.Errorf("kept: %v, error %v", v.Reveal() == "one", err)
+	if err != nil || v.Reveal() != "one" || told == nil || !strings.Contains(told.Error(), "chmod go-w "+path) {
+		t.Errorf("kept: %v, error %v, told %v", v.Reveal() == "one", err, told)
 	}
 
 	if err := os.Chmod(path, 0o600); err != nil {

@@ -58,7 +58,6 @@ func (v *server) hasToken(r *http.Request) bool {
 		return false
 	}
 
-	// The last good token comes with the error of a file that has become unusable.
 	want, err := v.settings.Token()
 	if err != nil {
 		v.log.Error("metrics_token_file: " + err.Error())

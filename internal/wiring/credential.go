@@ -1,10 +1,8 @@
 package wiring
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
-	"sync"
 
 	"fluent-bit-defender/internal/clientcert"
 	"fluent-bit-defender/internal/config"
@@ -43,55 +41,39 @@ func seed(t config.Tenant, log *slog.Logger) func() (secret.Text, error) {
 // the file cannot be used any more, the last good content stays in use and one line says
 // so. key is the option that names the file.
 func SecretFile(key, path string, log *slog.Logger) func() (secret.Text, error) {
-	file := config.WatchFile(path)
+	return watched(key, path, config.ReadSecret, log)
+}
 
-	return func() (secret.Text, error) {
-		value, err := file.Value()
-		if err != nil && !value.IsZero() {
-			log.Error(key + ": " + err.Error())
+// certificateFile does the same for a PEM file with certificate and private key.
+func certificateFile(path string, log *slog.Logger) func() ([]byte, error) {
+	const key = "client_certificate_file"
 
-			err = nil
+	value := watched(key, path, readCertificate, log)
+
+	return func() ([]byte, error) {
+		text, err := value()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 
-		return value, err
+		return text, nil
 	}
 }
 
-// certificateFile returns a function that reads a PEM file with certificate and private
-// key. It is called for every sign-in, since the file may be replaced while we run. When
-// the file cannot be used any more, the last good content stays in use and one line says
-// so.
-func certificateFile(path string, log *slog.Logger) func() ([]byte, error) {
-	var (
-		mu   sync.Mutex
-		last []byte
-		said string // the fault that was logged last
-	)
-
-	return func() ([]byte, error) {
-		mu.Lock()
-		defer mu.Unlock()
-
-		text, err := config.ReadPEM(path)
-		if err == nil && !bytes.Equal(text, last) { // parsing checks the key's primes, which is slow
-			_, _, err = clientcert.Parse(text)
-		}
-
-		if err == nil {
-			last, said = text, ""
-			return text, nil
-		}
-
-		if last == nil {
-			return nil, fmt.Errorf("client_certificate_file: %w", err)
-		}
-
-		if said != err.Error() {
-			said = err.Error()
-
-			log.Error("client_certificate_file: " + said + "; the last good content stays in use")
-		}
-
-		return last, nil
+// readCertificate returns the text of a PEM file from which sign-in can be done.
+func readCertificate(path string) ([]byte, error) {
+	text, err := config.ReadPEM(path)
+	if err == nil {
+		_, _, err = clientcert.Parse(text)
 	}
+
+	return text, err
+}
+
+// watched returns a function that returns what read makes of a file. It logs, under the
+// name of the option, why the last good content stays in use.
+func watched[T any](key, path string, read func(string) (T, error), log *slog.Logger) func() (T, error) {
+	report := func(err error) { log.Error(key + ": " + err.Error()) }
+
+	return config.WatchFile(path, read, report).Value
 }
