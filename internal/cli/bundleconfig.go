@@ -156,6 +156,8 @@ func shownOption(key, value string, s *scrubber) string {
 			return value
 		}
 	case !known:
+	case strings.EqualFold(value, option.Default):
+		return option.Default
 	case option.Kind == config.KindSecret:
 		s.add(value)
 		return "(set)"

@@ -49,6 +49,8 @@ type Sources struct {
 	Open func(name string) (fs.File, error)
 	// Env returns an environment variable; nil: the process's own.
 	Env func(name string) (string, bool)
+	// Hostname returns the name of the machine; nil: the machine's own.
+	Hostname func() (string, error)
 }
 
 func (s Sources) open(name string) (fs.File, error) {
@@ -85,6 +87,8 @@ type Input struct {
 	Discovery *Discovery
 	// DataDir and KeyFile are paths; KeyFile may be empty.
 	DataDir, KeyFile string
+	// Store says where progress and tokens are kept if that is not DataDir.
+	Store Store
 	// GraphURL and PartnerURL override the hosts where customers are listed and consent
 	// is given; empty: the cloud's own. Each tenant has the effective ones.
 	GraphURL, PartnerURL string
@@ -229,6 +233,8 @@ func (sec section) input(s Sources) (*Input, []Warning, error) {
 	if in.KeyFile != "" {
 		r.checkKeyFile(in.KeyFile)
 	}
+
+	r.store(in)
 
 	in.GraphURL = r.address("graph_url", "")
 	in.PartnerURL = r.address("partner_url", "")

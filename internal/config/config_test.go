@@ -61,7 +61,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	if got := in.Tenants[0]; !got.Equal(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.MaxConcurrency != 0 ||
+	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.Store != (Store{}) || in.MaxConcurrency != 0 ||
 		in.BufferLimit != 32_000_000 ||
 		in.HealthInterval != 0 ||
 		in.MetricsListen != "" ||

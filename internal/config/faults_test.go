@@ -178,6 +178,17 @@ func brokenSections() map[string]Map {
 		"http_timeout 0":                      good("http_timeout", "0"),
 		"key_file of 16 bytes":                good("key_file", "DIR/key16"),
 		"key_file missing":                    good("key_file", "DIR/none"),
+		"store of another kind":               good("store", "mysql://me:"+hidden+"@db.example/defender"),
+		"store without a scheme":              good("store", "me:"+hidden+"@db.example/defender"),
+		"store without anything behind it":    good("store", "postgres://", "key_file", "DIR/key32"),
+		"store misspelt":                      good("store", "sqllite"),
+		"store without key_file":              good("store", "postgres://me:"+hidden+"@db.example/defender"),
+		"store in quotation marks":            good("store", `"postgres://me:`+hidden+`@db.example/defender"`),
+		"node_id with a blank":                postgresql("node_id", "collector 1"),
+		"node_id with a line break":           postgresql("node_id", "a\nb"),
+		"lease_ttl too short":                 postgresql("lease_ttl", "4s"),
+		"lease_ttl too long":                  postgresql("lease_ttl", "1h"),
+		"takeover_replay no duration":         postgresql("takeover_replay", "a while"),
 		"allow_threaded 2":                    good("allow_threaded", "2"),
 		"tenants_file and tenant_id":          good("tenants_file", "DIR/none"),
 		"many at once": {
@@ -192,6 +203,13 @@ func brokenSections() map[string]Map {
 			"format":        "xml",
 		},
 	}
+}
+
+// postgresql is a section with a store that several machines share.
+func postgresql(more ...string) Map {
+	return good(append([]string{
+		"store", "postgres://me:" + hidden + "@db.example/defender", "key_file", "DIR/key32",
+	}, more...)...)
 }
 
 func TestGoldenFaultsNameKeyTenantAndRemedy(t *testing.T) {
@@ -258,7 +276,10 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 			good("metrics_listen", "192.0.2.1:9180", "metrics_hosts", "a.example"),
 			"can be reached from other machines",
 		},
-		"application id no GUID": {good("client_id", "my-app"), "client_id (tenant " + contoso + "): is not a GUID"},
+		"node_id with sqlite":         {good("node_id", "a"), "node_id: does nothing with store sqlite"},
+		"lease_ttl with sqlite":       {good("lease_ttl", "20s", "store", "SQLite"), "lease_ttl: does nothing"},
+		"takeover_replay with sqlite": {good("takeover_replay", "0"), "takeover_replay: does nothing"},
+		"application id no GUID":      {good("client_id", "my-app"), "client_id (tenant " + contoso + "): is not a GUID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, warnings, err := FromPlugin(c.section, env())
@@ -278,6 +299,7 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 		"a good section":       good(),
 		"metrics on localhost": good("metrics_listen", "LOCALHOST:9180"),
 		"metrics on loopback":  good("metrics_listen", "[::1]:9180"),
+		"PostgreSQL":           good("store", "postgres://db/x", "key_file", dir+"/key32", "lease_ttl", "20s"),
 		"metrics with a token": good("metrics_listen", "0.0.0.0:9180", "metrics_token_file", dir+"/secret"),
 	} {
 		if _, warnings, err := FromPlugin(section, env()); len(warnings) > 0 || err != nil {

@@ -325,7 +325,45 @@ var options = []Option{
 		Name:  "key_file",
 		Kind:  KindFile,
 		Scope: InputWide,
-		Help:  "File with a 32-byte key (base64) that encrypts tokens in the store.",
+		Help: "File with a 32-byte key (base64) that encrypts tokens in the store. Required with PostgreSQL, the " +
+			"same for all nodes.",
+	},
+	{
+		Name:    "store",
+		Kind:    KindURL,
+		Scope:   InputWide,
+		Default: sqliteStore,
+		Secret:  true,
+		Help: "Where tokens and progress are kept: `sqlite` is files in `data_dir`, for one process. " +
+			"`postgres://user@host:5432/database` is PostgreSQL, which several machines share: each unit is polled " +
+			"by one of them. All that libpq takes works: `sslmode`, `sslrootcert`, `PGPASSFILE`, `PGPASSWORD`.",
+	},
+	{
+		Name:  "node_id",
+		Kind:  KindString,
+		Scope: InputWide,
+		Help: "Name of this process among those on the same PostgreSQL: letters, digits, `.`, `_`, `-`; the host " +
+			"name if not set. While one process has it, a second one is refused.",
+	},
+	{
+		Name:    "lease_ttl",
+		Kind:    KindDuration,
+		Scope:   InputWide,
+		Default: "15s",
+		Min:     "5s",
+		Max:     "10m",
+		Help:    "With PostgreSQL: how long a node that is silent keeps its units. Then others take them over.",
+	},
+	{
+		Name:    "takeover_replay",
+		Kind:    KindDuration,
+		Scope:   InputWide,
+		Default: "15m",
+		Min:     "0s",
+		Max:     "7d",
+		Help: "With PostgreSQL: what a node that died had delivered within this time before its last sign of life is " +
+			"delivered again by its successor, with the same `record_id` and `mssp.replay` true, since it may be on " +
+			"a disk that is gone. `0`: not.",
 	},
 	{
 		Name:  "graph_url",

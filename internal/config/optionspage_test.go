@@ -81,7 +81,7 @@ func TestGoldenOptionsPage(t *testing.T) {
 		if strings.Count(page, "\n| `"+o.Name+"` |") != 1 {
 			t.Errorf("%s is not on the page once", o.Name)
 		}
-		if o.Help == "" || o.Kind == "" || o.Scope == "" || o.Secret && o.Default != "" {
+		if o.Help == "" || o.Kind == "" || o.Scope == "" || o.Kind == KindSecret && o.Default != "" {
 			t.Errorf("%s is described badly: %+v", o.Name, o)
 		}
 		if o.Kind == KindDuration {

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,6 +29,10 @@ type dataDir struct {
 
 // enter opens the data directory of an input, or joins the inputs that use it already.
 func (r *resources) enter(cfg *config.Input, log *slog.Logger) (*dataDir, error) {
+	if cfg.Store.Shared() {
+		return nil, errors.New("store: this version keeps its state in SQLite only; use sqlite")
+	}
+
 	path, err := filepath.Abs(cfg.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)

@@ -231,6 +231,9 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 			lint.Warning, "", []string{"rewrite_tag", "kill"}},
 		{"other data_dir mode", "data_dir DATA", "data_dir WIDE", lint.Warning, "data_dir", []string{"0755", "chmod 700"}},
 		{"two key files", in, "    key_file KEY\n" + in, lint.Error, "", []string{"key_file"}},
+		{"lease without PostgreSQL", in, "    lease_ttl 20s\n" + in, lint.Warning, "lease_ttl", []string{"does nothing"}},
+		{"PostgreSQL without a key", in, "    store postgres://me:s3cret@db/x\n" + in, lint.Error, "", []string{"key_file", "required"}},
+		{"store misspelt", in, "    store postgre://me:s3cret@db/x\n" + in, lint.Error, "store", []string{"neither sqlite"}},
 		{"key twice", in, "    api siem\n" + in, lint.Warning, "api", []string{"stands twice", "takes the first"}},
 		{"another input's name", "Name defender\n", "Name defendr\n", lint.Error, "Name", []string{"Name defender"}},
 		{"allow_threaded value", in, "    allow_threaded maybe\n" + in, lint.Error, "allow_threaded", []string{"allow_threaded"}},
@@ -279,12 +282,17 @@ func TestASecretInAFileForAllIsWarnedOf(t *testing.T) {
 		file, text string
 		found      bool
 	}{
-		"inline":    {"a.conf", "[INPUT]\n    Name defender\n    client_secret s3cret\n", true},
-		"variable":  {"a.conf", "[INPUT]\n    Name defender\n    client_secret ${APP_CREDENTIAL}\n", false},
-		"file":      {"a.conf", "[INPUT]\n    Name defender\n    client_secret_file /run/secrets/x\n", false},
-		"yaml":      {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      client_secret: s3cret\n", true},
-		"a token":   {"a.conf", "[INPUT]\n    Name defender\n[OUTPUT]\n    Name splunk\n    Splunk_Token s3cret\n", true},
-		"camelCase": {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      refreshToken: \"s3cret\"\n", true},
+		"inline":   {"a.conf", "[INPUT]\n    Name defender\n    client_secret s3cret\n", true},
+		"variable": {"a.conf", "[INPUT]\n    Name defender\n    client_secret ${APP_CREDENTIAL}\n", false},
+		"file":     {"a.conf", "[INPUT]\n    Name defender\n    client_secret_file /run/secrets/x\n", false},
+		"yaml":     {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      client_secret: s3cret\n", true},
+		"store":    {"a.conf", "[INPUT]\n    Name defender\n    store postgres://me:s3cret@db/x\n", true},
+		"store with a parameter": {
+			"a.conf", "[INPUT]\n    Name defender\n    store postgres://db/x?sslmode=require&password=s3cret\n", true,
+		},
+		"store without password": {"a.conf", "[INPUT]\n    Name defender\n    store postgres://me@db:5432/x\n", false},
+		"a token":                {"a.conf", "[INPUT]\n    Name defender\n[OUTPUT]\n    Name splunk\n    Splunk_Token s3cret\n", true},
+		"camelCase":              {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      refreshToken: \"s3cret\"\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, filepath.Join(t.TempDir(), c.file), c.text, 0o644)
@@ -450,5 +458,37 @@ func TestAnEnvironmentThatPrintsTokensIsFound(t *testing.T) {
 	found := fmt.Sprint(lint.TenantsFile(path, config.Sources{Env: debug}).Findings)
 	if !strings.Contains(found, "http2debug") {
 		t.Errorf("got %s", found)
+	}
+}
+
+func TestInputsOnOneStoreMustAgree(t *testing.T) {
+	dir, fill := place(t)
+	key := write(t, filepath.Join(dir, "key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 0o600)
+	const in = "    data_dir DATA\n"
+	store := "    store postgres://me:s3cret@db/x\n    key_file " + key + "\n    lease_ttl "
+
+	text := strings.Replace(good, in, store+"15s\n"+in, 1)
+	at := strings.LastIndex(text, in)
+	text = fill(text[:at] + store + "20s\n" + text[at:])
+	path := write(t, filepath.Join(dir, "fluent-bit.conf"), text, 0o600)
+
+	found := 0
+
+	for _, f := range look(t, path).Findings {
+		if strings.Contains(f.String(), "s3cret") {
+			t.Errorf("a secret is in %v", f)
+		}
+
+		if f.Level == lint.Error {
+			found++
+
+			if !strings.Contains(f.String(), "differs from that of the input in") || !strings.Contains(f.String(), "the same store") {
+				t.Errorf("got %v", f)
+			}
+		}
+	}
+
+	if found != 1 {
+		t.Errorf("%d errors, want one", found)
 	}
 }

@@ -104,7 +104,6 @@ func (l *linter) together() {
 	}
 
 	units := map[alert.UnitKey]owner{}
-	keys := map[string]owner{}
 	names := map[string]alert.TenantID{}
 
 	for i, in := range l.parsed {
@@ -133,12 +132,36 @@ func (l *linter) together() {
 
 			names[t.TenantName] = t.TenantID
 		}
+	}
 
-		if first, ok := keys[in.DataDir]; ok && first.in.KeyFile != in.KeyFile {
-			l.at(Error, sec, "key_file", fmt.Sprintf("differs from that of the input in %s:%d, which uses the same "+
-				"data_dir", first.sec.File, first.sec.Line), "give both the same key_file, or another data_dir")
-		} else if !ok {
-			keys[in.DataDir] = owner{sec, in}
+	l.sharedStores()
+}
+
+// sharedStores checks that inputs on the same store agree how it is used.
+func (l *linter) sharedStores() {
+	first := map[string]int{}
+
+	for i, in := range l.parsed {
+		if in == nil {
+			continue
+		}
+
+		place, key := in.DataDir, "data_dir"
+		if in.Store.Shared() {
+			place, key = in.Store.URL.Reveal(), "store"
+		}
+
+		k, known := first[place]
+		if !known {
+			first[place] = i
+			continue
+		}
+
+		for _, other := range in.DiffersOnStore(l.parsed[k]) {
+			l.at(Error, l.sections[i], other,
+				fmt.Sprintf("differs from that of the input in %s:%d, which uses the same %s",
+					l.sections[k].File, l.sections[k].Line, key),
+				"give both the same "+other+", or another "+key)
 		}
 	}
 }
@@ -167,7 +190,7 @@ func (l *linter) modes() {
 		}
 
 		m, ok := mode(in.DataDir)
-		if !ok || m&0o077 == 0 || seen[in.DataDir] {
+		if !ok || in.Store.Shared() || m&0o077 == 0 || seen[in.DataDir] {
 			continue
 		}
 

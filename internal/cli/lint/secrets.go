@@ -3,6 +3,7 @@ package lint
 import (
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"fluent-bit-defender/internal/config"
@@ -18,6 +19,10 @@ const maxLook = 8 << 20
 var secretKey = regexp.MustCompile(`(?im)^[\s-]*["']?` +
 	`(client_?secret|refresh_?token|splunk_?token|http_?passwd|shared_?key)` +
 	`["']?[ \t]*[: \t][ \t]*["']?([^\s"'#]+)`)
+
+// storePassword finds a password in the address of a store; group 2 begins with it.
+var storePassword = regexp.MustCompile(`(?im)^[\s-]*["']?(store)["']?[ \t]*[: \t][ \t]*["']?` +
+	`postgres(?:ql)?://(?:[^\s:@/]*:|[^\s?]*\?\S*password=)([^\s@&"'#]+)`)
 
 // inline warns of a file that holds a secret and may be read by every user of the
 // machine.
@@ -38,7 +43,8 @@ func (l *linter) inline(path string) {
 		return
 	}
 
-	for _, m := range secretKey.FindAllSubmatchIndex(data, -1) {
+	found := slices.Concat(secretKey.FindAllSubmatchIndex(data, -1), storePassword.FindAllSubmatchIndex(data, -1))
+	for _, m := range found {
 		if value := string(data[m[4]:m[5]]); strings.HasPrefix(value, "${") {
 			continue
 		}
@@ -69,6 +75,8 @@ func instead(key string) (remedy string, own bool) {
 		return "client_secret_file", true
 	case "refreshtoken":
 		return "refresh_token_file", true
+	case "store":
+		return "the variables PGPASSFILE or PGPASSWORD", true
 	}
 
 	return "a variable: " + key + " ${NAME}", false

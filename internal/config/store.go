@@ -1,0 +1,172 @@
+package config
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"fluent-bit-defender/internal/secret"
+)
+
+// Store says where an input keeps what must survive, and how it shares it.
+type Store struct {
+	// URL is how PostgreSQL is reached, as libpq takes it; zero: SQLite in DataDir. It
+	// may hold a password, hence the type.
+	URL secret.Text
+	// NodeID names this process among those on the same store. It is empty with SQLite,
+	// where the two times are 0.
+	NodeID string
+	// LeaseTTL is how long a silent node keeps its units.
+	LeaseTTL time.Duration
+	// TakeoverReplay is how much of what a dead node delivered is delivered again; 0:
+	// nothing.
+	TakeoverReplay time.Duration
+}
+
+// Shared reports whether other machines may use the same store.
+func (s Store) Shared() bool { return !s.URL.IsZero() }
+
+// DiffersOnStore returns the keys in which two inputs of a process on the same store
+// disagree, and must not.
+func (in *Input) DiffersOnStore(other *Input) []string {
+	var keys []string
+
+	for _, k := range []struct {
+		key     string
+		differs bool
+	}{
+		{"key_file", in.KeyFile != other.KeyFile},
+		{"node_id", in.Store.NodeID != other.Store.NodeID},
+		{"lease_ttl", in.Store.LeaseTTL != other.Store.LeaseTTL},
+		{"takeover_replay", in.Store.TakeoverReplay != other.Store.TakeoverReplay},
+	} {
+		if k.differs {
+			keys = append(keys, k.key)
+		}
+	}
+
+	return keys
+}
+
+// sqliteStore is the value of store that means files in data_dir.
+const sqliteStore = "sqlite"
+
+// storeForm says how the address of a store is written.
+const storeForm = "use sqlite, or an address like postgres://user@host:5432/database"
+
+// longestStore bounds the address of a store in bytes.
+const longestStore = 4096
+
+// ParseStore reads where the store is: `sqlite` or nothing, which returns a zero Text, or
+// the address of PostgreSQL. What the address says is checked by who opens it. problem is
+// empty if it is one of these; it never repeats the value, which may hold a password.
+func ParseStore(text string) (address secret.Text, problem, remedy string) {
+	if text == "" || strings.EqualFold(text, sqliteStore) {
+		return secret.Text{}, "", ""
+	}
+
+	scheme, rest, ok := strings.Cut(text, "://")
+
+	scheme = strings.ToLower(scheme)
+	if !ok || scheme != "postgres" && scheme != "postgresql" {
+		return secret.Text{}, "is neither sqlite nor the address of a PostgreSQL database", storeForm
+	}
+
+	if rest == "" {
+		return secret.Text{}, "names neither host nor database", storeForm
+	}
+
+	return secret.New(scheme + "://" + rest), "", ""
+}
+
+// sharedKeys are the keys that mean something with PostgreSQL only.
+var sharedKeys = []string{"node_id", "lease_ttl", "takeover_replay"}
+
+// store reads where the store is, and how it is shared.
+func (r *reader) store(in *Input) {
+	text, v := r.text("store", longestStore)
+
+	address, problem, remedy := ParseStore(text)
+	if problem != "" {
+		r.refuse(option("store"), v, problem, remedy)
+	}
+
+	node := r.nodeID(problem == "" && !address.IsZero())
+	ttl, replay := r.duration("lease_ttl"), r.duration("takeover_replay")
+
+	if address.IsZero() {
+		if problem == "" && !v.bad {
+			r.warnUnshared()
+		}
+
+		return
+	}
+
+	in.Store = Store{
+		URL:            address,
+		NodeID:         node,
+		LeaseTTL:       ttl,
+		TakeoverReplay: replay,
+	}
+
+	if in.KeyFile == "" {
+		r.fault("key_file", r.raw("key_file"), "is required with store "+scheme(text)+
+			", since the refresh tokens leave this machine",
+			"make one with: head -c 32 /dev/urandom | base64, and give all nodes the same")
+	}
+}
+
+// scheme returns the part of an address that holds no secret.
+func scheme(address string) string {
+	s, _, _ := strings.Cut(address, "://")
+
+	return strings.ToLower(s) + "://…"
+}
+
+// warnUnshared warns of keys that mean nothing with SQLite.
+func (r *reader) warnUnshared() {
+	for _, key := range sharedKeys {
+		if v := r.raw(key); v.text != "" {
+			r.warning(key, v, "does nothing with store sqlite, which one process uses",
+				"remove it, or set store to the address of a PostgreSQL database")
+		}
+	}
+}
+
+// nodeID returns the name of this process. The host name is asked for if it is needed.
+func (r *reader) nodeID(needed bool) string {
+	id, v := r.text("node_id", 253)
+	remedy := "use letters, digits, dots, underscores and hyphens, such as collector-1"
+
+	if id == "" && needed && !v.bad && v.text == "" {
+		id = r.sources.hostname()
+		if id == "" {
+			r.fault("node_id", v, "missing, and this machine has no host name", remedy)
+			return ""
+		}
+	}
+
+	if strings.ContainsFunc(id, func(c rune) bool { return !inTag(c) }) {
+		r.refuse(option("node_id"), v, "has other characters than letters, digits, dots, underscores and hyphens",
+			remedy)
+
+		return ""
+	}
+
+	return id
+}
+
+// hostname returns the name of the machine; empty if it has none.
+func (s Sources) hostname() string {
+	ask := os.Hostname
+	if s.Hostname != nil {
+		ask = s.Hostname
+	}
+
+	name, err := ask()
+	if err != nil {
+		return ""
+	}
+
+	return name
+}
