@@ -1,0 +1,396 @@
+package storetest
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+var takeoverPromises = []promise{
+	{"a takeover forgets what was delivered lately", forgetsDelivered},
+	{"it goes by delivery and not by the age of an alert", goesByDelivery},
+	{"it counts from the last renewal of the owner", countsFromRenewal},
+	{"the checkpoint goes back, and never below the floor", checkpointGoesBack},
+	{"of many commits it goes back by no more than needed", goesBackNoFurther},
+	{"deferred work that was done lately comes back", deferredComesBack},
+	{"a commit clears the mark, or keeps it", markIsCleared},
+	{"the mark lasts over a hand-over", markOutlivesHandOver},
+	{"the mark lasts over a rewind", markOutlivesRewind},
+	{"a second takeover undoes what the second owner did", takenOverTwice},
+	{"a unit without a checkpoint is marked, too", markedWithoutCheckpoint},
+	{"a replay of 0 undoes nothing, and marks", replayZero},
+	{"units of one node that were not taken are as they were", othersStay},
+	{"the clocks of the nodes make no difference", clocksOff},
+}
+
+// at makes the checkpoint of these tests.
+func at(watermark tick.Tick) store.Checkpoint {
+	return store.Checkpoint{Floor: 100, Watermark: watermark, SeenSince: 50}
+}
+
+// marked returns a checkpoint as it is after a takeover.
+func marked(c store.Checkpoint) store.Checkpoint {
+	c.Replay = true
+	return c
+}
+
+func forgetsDelivered(t *testing.T, f *fleet) {
+	a, b := f.join("a", keys(1, 2)...), f.join("b")
+	commit(t, a,
+		store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 100)},
+		store.Commit{Key: Key(2), Checkpoint: at(1000), Seen: Entries(900, 100)})
+	f.Advance(replay + 2*time.Hour)
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(2000), Seen: Entries(1900, 100)})
+	a.renew()
+	b.renew()
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(2100), Seen: Entries(2000, 100)})
+	f.expire(b)
+	b.takeOver(keys(1, 2)...)
+	Expect(t, b, Key(1), marked(at(1000)), Entries(900, 100))
+	Expect(t, b, Key(2), marked(at(1000)), Entries(900, 100))
+}
+
+func goesByDelivery(t *testing.T, f *fleet) {
+	a, b := f.join("a", Key(1)), f.join("b")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(5000), Seen: Entries(4000, 10)})
+	f.Advance(replay + 2*time.Hour)
+	// An alert that is older than all others is listed, and delivered, now.
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(5000), Seen: Entries(200, 3)})
+	a.renew()
+	f.expire(b)
+	b.takeOver(Key(1))
+	Expect(t, b, Key(1), marked(at(5000)), Entries(4000, 10))
+}
+
+func countsFromRenewal(t *testing.T, f *fleet) {
+	a, b := f.join("a", Key(1)), f.join("b")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 1)})
+	f.Advance(replay + time.Hour)
+	a.renew()
+
+	// The node is dead for long before anybody claims: the span begins at its end.
+	f.Advance(5 * time.Minute)
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1100), Seen: Entries(1000, 1)})
+	f.Advance(10 * replay)
+	b.renew()
+	b.takeOver(Key(1))
+	Expect(t, b, Key(1), marked(at(1000)), Entries(900, 1))
+}
+
+func checkpointGoesBack(t *testing.T, f *fleet) {
+	a, b := f.join("a", Key(1)), f.join("b")
+	first := at(1000)
+	first.Floor, first.Lateness = 700, time.Second
+	last := first
+	last.Watermark, last.SeenSince, last.Lateness = 2000, 1500, time.Minute
+
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: first, Seen: Entries(900, 50)})
+	f.Advance(time.Minute)
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: last, Seen: Entries(1600, 50)})
+	f.expire(b)
+	b.takeOver(Key(1))
+
+	// All of the unit is younger than the span. What was learned of the API stays.
+	Expect(t, b, Key(1), store.Checkpoint{
+		Floor:     700,
+		Watermark: 700,
+		SeenSince: 700,
+		Lateness:  time.Minute,
+		Replay:    true,
+	}, nil)
+}
+
+func goesBackNoFurther(t *testing.T, f *fleet) {
+	const (
+		step  = 10 * time.Minute
+		count = 200
+	)
+
+	a, b := f.join("a", Key(1)), f.join("b")
+
+	for i := range count {
+		c := at(tick.Tick(1000 + 10*i))
+		c.SeenSince = tick.Tick(1000 + 10*max(0, i-80)) // what is undone needs some that has fallen out
+		commit(t, a, store.Commit{Key: Key(1), Checkpoint: c, Seen: Entries(c.Watermark, 10)})
+		f.Advance(step)
+		a.renew()
+		b.renew()
+	}
+
+	f.expire(b)
+	b.takeOver(Key(1))
+
+	c, seen, ok, err := b.Load(t.Context(), Key(1))
+	if err != nil || !ok || !c.Replay {
+		t.Fatalf("Load = %+v, %t, %v", c, ok, err)
+	}
+
+	// The last renewal came a step after the last commit.
+	last := count - int(replay/step) - 1
+	earliest, latest := tick.Tick(1000+10*(last-1)), tick.Tick(1000+10*last)
+
+	if c.Watermark < earliest || c.Watermark > latest {
+		t.Errorf("the watermark is %d, want %d to %d", c.Watermark, earliest, latest)
+	}
+
+	if want := int(c.Watermark+10-c.SeenSince) / 10 * 10; len(seen) != want {
+		t.Errorf("%d seen entries with %+v, want %d", len(seen), c, want)
+	}
+}
+
+func deferredComesBack(t *testing.T, f *fleet) {
+	a, b := f.join("a", keys(1, 2)...), f.join("b")
+
+	put := func(key alert.UnitKey, reason string) store.Deferred {
+		t.Helper()
+
+		d := store.Deferred{Kind: store.RejectedEvent, Events: []byte(reason), Reason: reason}
+
+		id, err := a.PutDeferred(t.Context(), key, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		d.ID, d.Replay = id, true
+
+		return d
+	}
+	drop := func(d store.Deferred, key alert.UnitKey) {
+		t.Helper()
+
+		if err := a.DropDeferred(t.Context(), key, d.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long, late, inCommit, left := put(Key(1), "long"), put(Key(1), "late"), put(Key(1), "commit"), put(Key(1), "left")
+	other := put(Key(2), "other")
+
+	drop(long, Key(1))
+	f.Advance(replay + 2*time.Hour)
+	drop(late, Key(1))
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Dropped: []int64{inCommit.ID}})
+	a.renew()
+
+	late2 := put(Key(1), "since")
+	f.expire(b)
+	b.takeOver(Key(1))
+
+	if got, want := deferred(t, b, Key(1)), []store.Deferred{late, inCommit, left, late2}; !reflect.DeepEqual(got, want) {
+		t.Errorf("deferred:\n%+v\nwant\n%+v", got, want)
+	}
+
+	other.Replay = false // its unit was not taken over
+
+	if got := deferred(t, b, Key(2)); !reflect.DeepEqual(got, []store.Deferred{other}) {
+		t.Errorf("of the other unit: %+v", got)
+	}
+
+	left.Tries, left.Replay = 3, true
+	if _, err := b.PutDeferred(t.Context(), Key(1), left); err != nil {
+		t.Fatal(err)
+	}
+
+	fresh := store.Deferred{Kind: store.RejectedEvent, Events: []byte("fresh")}
+
+	id, err := b.PutDeferred(t.Context(), Key(1), fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	fresh.ID = id
+
+	if got, want := deferred(t, b, Key(1)), []store.Deferred{late, inCommit, left, late2, fresh}; !reflect.DeepEqual(
+		got, want) {
+		t.Errorf("after it was tried again:\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+func markIsCleared(t *testing.T, f *fleet) {
+	a, b := f.join("a", Key(1)), f.join("b")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000)})
+	f.Advance(replay + time.Hour)
+	a.renew()
+	f.expire(b)
+	b.takeOver(Key(1))
+
+	for _, c := range []store.Checkpoint{marked(at(1000)), marked(at(1500)), at(2000), at(2100)} {
+		commit(t, b, store.Commit{Key: Key(1), Checkpoint: c})
+		Expect(t, b, Key(1), c, nil)
+	}
+}
+
+func markOutlivesHandOver(t *testing.T, f *fleet) {
+	a, b, c := f.join("a", Key(1)), f.join("b"), f.join("c")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000)})
+	f.Advance(replay + time.Hour)
+	a.renew()
+	f.expire(b, c)
+	b.takeOver(Key(1))
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: marked(at(1500))})
+	b.release(true, Key(1))
+
+	if got := c.claim(store.Claim{Units: keys(1)}, Key(1)); got[0].Takeover {
+		t.Error("a hand-over is no takeover")
+	}
+
+	Expect(t, c, Key(1), marked(at(1500)), nil)
+}
+
+func markOutlivesRewind(t *testing.T, f *fleet) {
+	a, b := f.join("a", Key(1)), f.join("b")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000)})
+	f.Advance(replay + time.Hour)
+	a.renew()
+	f.expire(b)
+	b.takeOver(Key(1))
+
+	if err := b.Rewind(t.Context(), Key(1), 500); err != nil {
+		t.Fatal(err)
+	}
+
+	want := marked(at(500))
+	if c, ok, err := b.ApplyRewind(t.Context(), Key(1)); err != nil || !ok || c != want {
+		t.Errorf("ApplyRewind = %+v, %t, %v; want %+v", c, ok, err, want)
+	}
+
+	Expect(t, b, Key(1), want, nil)
+}
+
+func takenOverTwice(t *testing.T, f *fleet) {
+	a, b, c := f.join("a", Key(1)), f.join("b"), f.join("c")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 10)})
+	f.Advance(replay + time.Hour)
+	a.renew()
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1500), Seen: Entries(1400, 10)})
+	f.expire(b, c)
+	b.takeOver(Key(1))
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1600), Seen: Entries(1400, 20)})
+	Expect(t, b, Key(1), at(1600), append(Entries(900, 10), Entries(1400, 20)...))
+	f.expire(c)
+	c.takeOver(Key(1))
+	Expect(t, c, Key(1), marked(at(1000)), Entries(900, 10))
+	commit(t, c, store.Commit{Key: Key(1), Checkpoint: at(1700), Seen: Entries(1400, 30)})
+	f.Advance(2 * replay)
+	c.renew()
+	b = f.join("b")
+	f.expire(b)
+	b.takeOver(Key(1))
+	Expect(t, b, Key(1), marked(at(1700)), append(Entries(900, 10), Entries(1400, 30)...))
+}
+
+func markedWithoutCheckpoint(t *testing.T, f *fleet) {
+	f.join("a", Key(1))
+	b := f.join("b")
+	f.expire(b)
+	b.takeOver(Key(1))
+
+	if c, seen, ok, err := b.Load(t.Context(), Key(1)); c != marked(store.Checkpoint{}) || ok || seen != nil || err != nil {
+		t.Errorf("Load = %+v, %d seen, %t, %v", c, len(seen), ok, err)
+	}
+
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1000)})
+	Expect(t, b, Key(1), at(1000), nil)
+}
+
+func replayZero(t *testing.T, f *fleet) {
+	n := node("a")
+	n.TakeoverReplay = 0
+	a := f.joinAs(n, Key(1))
+	n.ID = "b"
+	b := f.joinAs(n)
+
+	event := store.Deferred{Kind: store.RejectedEvent, Events: []byte("event")}
+	done := store.Deferred{Kind: store.RejectedEvent, Events: []byte("done")}
+	commit(t, a, store.Commit{
+		Key:        Key(1),
+		Checkpoint: at(1000),
+		Seen:       Entries(900, 10),
+		Deferred:   []store.Deferred{event, done},
+	})
+
+	list := deferred(t, a, Key(1))
+	f.Advance(time.Minute)
+
+	if err := a.DropDeferred(t.Context(), Key(1), list[1].ID); err != nil {
+		t.Fatal(err)
+	}
+
+	f.expire(b)
+	b.takeOver(Key(1))
+	Expect(t, b, Key(1), marked(at(1000)), Entries(900, 10))
+
+	if got := deferred(t, b, Key(1)); len(got) != 1 || got[0].ID != list[0].ID || !got[0].Replay {
+		t.Errorf("deferred: %+v", got)
+	}
+}
+
+func othersStay(t *testing.T, f *fleet) {
+	a, b := f.join("a", keys(1, 2)...), f.join("b")
+
+	for _, key := range keys(1, 2) {
+		commit(t, a, store.Commit{Key: key, Checkpoint: at(1000), Seen: Entries(900, 10)})
+	}
+
+	f.expire(b)
+
+	got, err := b.Claim(t.Context(), store.Claim{Units: keys(1, 2), Most: 1, Expired: true})
+	if err != nil || len(got) != 1 {
+		t.Fatalf("Claim of 1 = %v, %v", got, err)
+	}
+
+	held := keysOf(got)
+	other := slices.DeleteFunc(keys(1, 2), func(key alert.UnitKey) bool { return slices.Contains(held, key) })
+
+	a.holds(other...) // expired is not dead
+	Expect(t, a, other[0], at(1000), Entries(900, 10))
+	commit(t, a, store.Commit{Key: other[0], Checkpoint: at(1100)})
+}
+
+func clocksOff(t *testing.T, f *fleet) {
+	off := func(id string, by time.Duration, keys ...alert.UnitKey) *member {
+		t.Helper()
+
+		m := &member{
+			Shared: f.Open(t, func() time.Time { return time.Now().Add(by) }),
+			t:      t,
+			id:     id,
+		}
+		t.Cleanup(func() { m.Close() })
+
+		if err := m.Join(t.Context(), node(id)); err != nil {
+			t.Fatal(err)
+		}
+
+		m.claim(store.Claim{Units: keys}, keys...)
+
+		return m
+	}
+	slow, fast := off("slow", -48*time.Hour, keys(1)...), off("fast", 48*time.Hour, keys(2)...)
+
+	for _, m := range []*member{slow, fast} {
+		m.claim(store.Claim{Units: keys(1, 2), Expired: true})
+	}
+
+	commit(t, slow, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 10)})
+	commit(t, fast, store.Commit{Key: Key(2), Checkpoint: at(1000), Seen: Entries(900, 10)})
+	f.Advance(replay + time.Hour)
+	slow.renew()
+	fast.renew()
+	commit(t, slow, store.Commit{Key: Key(1), Checkpoint: at(2000), Seen: Entries(1900, 10)})
+	f.Advance(ttl - time.Minute)
+	fast.renew()
+	fast.claim(store.Claim{Units: keys(1), Expired: true})
+	f.Advance(2 * time.Minute)
+	fast.takeOver(Key(1))
+	Expect(t, fast, Key(1), marked(at(1000)), Entries(900, 10))
+
+	slow.renew()
+	f.expire(slow)
+	slow.takeOver(keys(1, 2)...)
+	Expect(t, slow, Key(2), marked(at(1000)), Entries(900, 10))
+}
