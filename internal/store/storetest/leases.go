@@ -215,12 +215,12 @@ func (m *member) holders() map[alert.UnitKey]store.Holder {
 	return all
 }
 
-// drain asks a node to give everything away, or not any more.
-func (m *member) drain(id string, on bool) {
+// drained asks a node to give everything away, or not any more.
+func (m *member) drained(by store.Leases, on bool) {
 	m.t.Helper()
 
-	if known, err := m.Drain(m.t.Context(), id, on); err != nil || !known {
-		m.t.Fatalf("Drain(%s) = %t, %v", id, known, err)
+	if known, err := by.Drain(m.t.Context(), m.id, on); err != nil || !known {
+		m.t.Fatalf("Drain(%s) = %t, %v", m.id, known, err)
 	}
 }
 
@@ -445,7 +445,7 @@ func draining(t *testing.T, f *fleet) {
 		t.Errorf("Drain of a node that is none = %t, %v", known, err)
 	}
 
-	b.drain("a", true)
+	a.drained(b, true)
 
 	if s := a.holds(Key(1)); !s.Draining || !slices.Equal(s.Live, []string{"b"}) {
 		t.Errorf("standing of the node that drains: %+v", s)
@@ -461,7 +461,7 @@ func draining(t *testing.T, f *fleet) {
 
 	a.claim(store.Claim{Units: keys(2)})
 	commit(t, a, store.Commit{Key: Key(1), Checkpoint: sample}) // it delivers what it has
-	b.drain("a", false)
+	a.drained(b, false)
 
 	if s := a.holds(Key(1)); s.Draining || !slices.Equal(s.Live, []string{"a", "b"}) {
 		t.Errorf("standing when it drains no more: %+v", s)
@@ -479,7 +479,7 @@ func drainingEnds(t *testing.T, f *fleet) {
 		{"it died", func(*member) { f.expire() }},
 	} {
 		a := f.join("a")
-		a.drain("a", true)
+		a.drained(a, true)
 		test.do(a)
 
 		again := f.join("a")

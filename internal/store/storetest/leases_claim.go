@@ -269,10 +269,10 @@ func renewalRacesClaim(t *testing.T, f *fleet) {
 		f.expire(other)
 
 		var (
-			wait                    sync.WaitGroup
-			standing                store.Standing
-			claimed                 []store.Holding
-			renewFailed, claimFaild error
+			wait                     sync.WaitGroup
+			standing                 store.Standing
+			claimed                  []store.Holding
+			renewFailed, claimFailed error
 		)
 
 		first := rand.IntN(200)
@@ -285,7 +285,7 @@ func renewalRacesClaim(t *testing.T, f *fleet) {
 		wait.Go(func() {
 			spin(100)
 
-			claimed, claimFaild = other.Claim(t.Context(), store.Claim{
+			claimed, claimFailed = other.Claim(t.Context(), store.Claim{
 				Units:   all,
 				Most:    len(all),
 				Expired: true,
@@ -293,8 +293,8 @@ func renewalRacesClaim(t *testing.T, f *fleet) {
 		})
 		wait.Wait()
 
-		if renewFailed != nil || claimFaild != nil {
-			t.Fatal(renewFailed, claimFaild)
+		if renewFailed != nil || claimFailed != nil {
+			t.Fatal(renewFailed, claimFailed)
 		}
 
 		if both := append(keysOf(standing.Held), keysOf(claimed)...); !sameKeys(both, all) {

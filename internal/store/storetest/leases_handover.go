@@ -125,7 +125,7 @@ func homeIsKept(t *testing.T, f *fleet) {
 		}
 	}
 
-	a.drain("a", true)
+	a.drained(b, true)
 
 	if got := b.renew().Homes; len(got) != 0 {
 		t.Errorf("units go back to a node that drains: %v", got)

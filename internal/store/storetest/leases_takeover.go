@@ -143,71 +143,70 @@ func goesBackNoFurther(t *testing.T, f *fleet) {
 	}
 }
 
+// put adds an event that was rejected, with the mark that it has after a takeover.
+func (m *member) put(key alert.UnitKey, event string) store.Deferred {
+	m.t.Helper()
+
+	d := store.Deferred{Kind: store.RejectedEvent, Events: []byte(event), Reason: event}
+
+	id, err := m.PutDeferred(m.t.Context(), key, d)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+
+	d.ID, d.Replay = id, true
+
+	return d
+}
+
+// drop removes an event.
+func (m *member) drop(key alert.UnitKey, d store.Deferred) {
+	m.t.Helper()
+
+	if err := m.DropDeferred(m.t.Context(), key, d.ID); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// expectDeferred compares the deferred work of a unit.
+func (m *member) expectDeferred(key alert.UnitKey, want ...store.Deferred) {
+	m.t.Helper()
+
+	if got := deferred(m.t, m, key); !reflect.DeepEqual(got, want) {
+		m.t.Errorf("deferred:\n%+v\nwant\n%+v", got, want)
+	}
+}
+
 func deferredComesBack(t *testing.T, f *fleet) {
 	a, b := f.join("a", keys(1, 2)...), f.join("b")
+	long, late, inCommit := a.put(Key(1), "long"), a.put(Key(1), "late"), a.put(Key(1), "in a commit")
+	left, other := a.put(Key(1), "left"), a.put(Key(2), "other")
 
-	put := func(key alert.UnitKey, reason string) store.Deferred {
-		t.Helper()
-
-		d := store.Deferred{Kind: store.RejectedEvent, Events: []byte(reason), Reason: reason}
-
-		id, err := a.PutDeferred(t.Context(), key, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		d.ID, d.Replay = id, true
-
-		return d
-	}
-	drop := func(d store.Deferred, key alert.UnitKey) {
-		t.Helper()
-
-		if err := a.DropDeferred(t.Context(), key, d.ID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	long, late, inCommit, left := put(Key(1), "long"), put(Key(1), "late"), put(Key(1), "commit"), put(Key(1), "left")
-	other := put(Key(2), "other")
-
-	drop(long, Key(1))
+	a.drop(Key(1), long)
 	f.Advance(replay + 2*time.Hour)
-	drop(late, Key(1))
+	a.drop(Key(1), late)
 	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Dropped: []int64{inCommit.ID}})
 	a.renew()
 
-	late2 := put(Key(1), "since")
+	since := a.put(Key(1), "since")
+
 	f.expire(b)
 	b.takeOver(Key(1))
-
-	if got, want := deferred(t, b, Key(1)), []store.Deferred{late, inCommit, left, late2}; !reflect.DeepEqual(got, want) {
-		t.Errorf("deferred:\n%+v\nwant\n%+v", got, want)
-	}
+	b.expectDeferred(Key(1), late, inCommit, left, since)
 
 	other.Replay = false // its unit was not taken over
+	b.expectDeferred(Key(2), other)
 
-	if got := deferred(t, b, Key(2)); !reflect.DeepEqual(got, []store.Deferred{other}) {
-		t.Errorf("of the other unit: %+v", got)
-	}
-
-	left.Tries, left.Replay = 3, true
+	left.Tries = 3
 	if _, err := b.PutDeferred(t.Context(), Key(1), left); err != nil {
 		t.Fatal(err)
 	}
 
-	fresh := store.Deferred{Kind: store.RejectedEvent, Events: []byte("fresh")}
-
-	id, err := b.PutDeferred(t.Context(), Key(1), fresh)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	fresh.ID = id
-
-	if got, want := deferred(t, b, Key(1)), []store.Deferred{late, inCommit, left, late2, fresh}; !reflect.DeepEqual(
-		got, want) {
-		t.Errorf("after it was tried again:\n%+v\nwant\n%+v", got, want)
-	}
+	fresh := b.put(Key(1), "fresh")
+	fresh.Replay = false
+	b.expectDeferred(Key(1), late, inCommit, left, since, fresh)
+	b.drop(Key(1), late)
+	b.expectDeferred(Key(1), inCommit, left, since, fresh)
 }
 
 func markIsCleared(t *testing.T, f *fleet) {
@@ -271,12 +270,16 @@ func takenOverTwice(t *testing.T, f *fleet) {
 	b.takeOver(Key(1))
 	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1600), Seen: Entries(1400, 20)})
 	Expect(t, b, Key(1), at(1600), append(Entries(900, 10), Entries(1400, 20)...))
+
 	f.expire(c)
 	c.takeOver(Key(1))
 	Expect(t, c, Key(1), marked(at(1000)), Entries(900, 10))
+
+	// What the third did is older than the span when it dies.
 	commit(t, c, store.Commit{Key: Key(1), Checkpoint: at(1700), Seen: Entries(1400, 30)})
 	f.Advance(2 * replay)
 	c.renew()
+
 	b = f.join("b")
 	f.expire(b)
 	b.takeOver(Key(1))
@@ -289,7 +292,8 @@ func markedWithoutCheckpoint(t *testing.T, f *fleet) {
 	f.expire(b)
 	b.takeOver(Key(1))
 
-	if c, seen, ok, err := b.Load(t.Context(), Key(1)); c != marked(store.Checkpoint{}) || ok || seen != nil || err != nil {
+	c, seen, ok, err := b.Load(t.Context(), Key(1))
+	if c != marked(store.Checkpoint{}) || ok || len(seen) != 0 || err != nil {
 		t.Errorf("Load = %+v, %d seen, %t, %v", c, len(seen), ok, err)
 	}
 
