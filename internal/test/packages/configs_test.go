@@ -32,8 +32,9 @@ func decode(t *testing.T, name string, into any) {
 // configs returns the configurations of Fluent Bit that deploy has: each a set of files.
 func configs(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	var configMap struct{ Data map[string]string }
+	var configMap, three struct{ Data map[string]string }
 	decode(t, "kubernetes/configmap.yaml", &configMap)
+	decode(t, "kubernetes/high-availability/configmap.yaml", &three)
 	var values struct {
 		Config struct{ Service, Inputs, Filters, Outputs string }
 	}
@@ -45,6 +46,7 @@ func configs(t *testing.T) map[string]map[string]string {
 		"package":   {"fluent-bit.conf": read(t, "package/fluent-bit.conf")},
 		"docker":    {"fluent-bit.conf": read(t, "docker/fluent-bit.conf")},
 		"configmap": configMap.Data,
+		"three":     three.Data,
 		"chart":     {"fluent-bit.conf": chart},
 	}
 }
@@ -58,11 +60,18 @@ func TestConfigurationsOfDeployPassCheck(t *testing.T) {
 			if err := os.Mkdir(secrets, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			for _, secret := range []string{"client_secret", "metrics_token", "defender.client_secret"} {
-				if err := os.WriteFile(filepath.Join(secrets, secret), []byte("0123456789abcdef"), 0o400); err != nil {
+			for secret, text := range map[string]string{
+				"client_secret":          "0123456789abcdef",
+				"metrics_token":          "0123456789abcdef",
+				"defender.client_secret": "0123456789abcdef",
+				"key":                    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+			} {
+				if err := os.WriteFile(filepath.Join(secrets, secret), []byte(text), 0o400); err != nil {
 					t.Fatal(err)
 				}
 			}
+			t.Setenv("POD_NAME", "in-defender-0")
+			t.Setenv("DEFENDER_STORE", "postgres://defender@postgres.example.com/defender?sslmode=verify-full")
 			files["plugins.conf"] = "[PLUGINS]\n    Path /usr/lib/fluent-bit/in_defender.so\n"
 			here := strings.NewReplacer(
 				"/run/secrets/defender", secrets,

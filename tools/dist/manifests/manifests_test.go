@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
+	policy "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigyaml "sigs.k8s.io/yaml"
 )
@@ -32,17 +35,23 @@ func into(kind string) any {
 		return &core.Service{}
 	case "PersistentVolumeClaim":
 		return &core.PersistentVolumeClaim{}
+	case "PodDisruptionBudget":
+		return &policy.PodDisruptionBudget{}
 	}
 	return nil
 }
 
 func TestManifestsFitTheSchemasOfKubernetes(t *testing.T) {
-	paths, err := filepath.Glob(dir + "/*.yaml")
-	if err != nil {
-		t.Fatal(err)
+	paths := []string{dir + "/chart/objects.yaml"}
+	for _, pattern := range []string{"/*.yaml", "/high-availability/*.yaml"} {
+		found, err := filepath.Glob(dir + pattern)
+		if err != nil || len(found) == 0 {
+			t.Fatal(pattern, err)
+		}
+		paths = append(paths, found...)
 	}
 	kinds := map[string]int{}
-	for _, path := range append(paths, dir+"/chart/objects.yaml") {
+	for _, path := range paths {
 		if filepath.Base(path) == "kustomization.yaml" {
 			continue
 		}
@@ -76,45 +85,100 @@ func TestManifestsFitTheSchemasOfKubernetes(t *testing.T) {
 			kinds[head.Kind]++
 		}
 	}
-	if kinds["StatefulSet"] == 0 || kinds["ConfigMap"] == 0 || kinds["Secret"] != 2 || kinds["Service"] == 0 {
+	if kinds["StatefulSet"] != 2 || kinds["ConfigMap"] != 2 || kinds["Secret"] != 3 || kinds["Service"] != 2 ||
+		kinds["PodDisruptionBudget"] != 1 {
 		t.Errorf("kinds found: %v", kinds)
 	}
 }
 
-func TestTheStatefulSetIsRestricted(t *testing.T) {
-	text, err := os.ReadFile(dir + "/statefulset.yaml")
+func TestTheStatefulSetsAreRestricted(t *testing.T) {
+	for folder, replicas := range map[string]int32{"": 1, "/high-availability": 3} {
+		set := statefulSet(t, folder)
+		pod := set.Spec.Template.Spec
+		if set.Spec.Replicas == nil || *set.Spec.Replicas != replicas {
+			t.Errorf("%q: %v replicas, want %d", folder, set.Spec.Replicas, replicas)
+		}
+		if p := pod.SecurityContext; p == nil || p.RunAsNonRoot == nil || !*p.RunAsNonRoot || p.SeccompProfile == nil {
+			t.Errorf("%q: the pod is not restricted: %+v", folder, p)
+		}
+		for _, c := range pod.Containers {
+			restricted(t, c)
+			if c.LivenessProbe == nil || c.LivenessProbe.HTTPGet.Path != "/healthz" ||
+				c.ReadinessProbe == nil || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
+				t.Errorf("%q: container %s has no probes", folder, c.Name)
+			}
+			for _, m := range c.VolumeMounts {
+				known := m.Name == set.Spec.VolumeClaimTemplates[0].Name ||
+					slices.ContainsFunc(pod.Volumes, func(v core.Volume) bool { return v.Name == m.Name })
+				if !known {
+					t.Errorf("%q: there is no volume %s", folder, m.Name)
+				}
+			}
+		}
+	}
+}
+
+func statefulSet(t *testing.T, folder string) (set apps.StatefulSet) {
+	t.Helper()
+	text, err := os.ReadFile(dir + folder + "/statefulset.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var set apps.StatefulSet
 	if err := sigyaml.UnmarshalStrict(text, &set); err != nil {
 		t.Fatal(err)
 	}
+	return set
+}
+
+func restricted(t *testing.T, c core.Container) {
+	t.Helper()
+	s := c.SecurityContext
+	if s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
+		s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+		s.Capabilities == nil || !slices.Contains(s.Capabilities.Drop, "ALL") {
+		t.Errorf("container %s is not restricted: %+v", c.Name, s)
+	}
+}
+
+func TestThreeReplicasSurviveTheLossOfAMachine(t *testing.T) {
+	set := statefulSet(t, "/high-availability")
 	pod := set.Spec.Template.Spec
-	if set.Spec.Replicas == nil || *set.Spec.Replicas != 1 {
-		t.Error("SQLite is for one replica")
+	labels := set.Spec.Template.Labels
+	if len(pod.TopologySpreadConstraints) != 1 {
+		t.Fatal("nothing spreads the pods over machines")
 	}
-	if p := pod.SecurityContext; p == nil || p.RunAsNonRoot == nil || !*p.RunAsNonRoot || p.SeccompProfile == nil {
-		t.Errorf("the pod is not restricted: %+v", p)
+	spread := pod.TopologySpreadConstraints[0]
+	if spread.TopologyKey != "kubernetes.io/hostname" || spread.MaxSkew != 1 ||
+		!maps.Equal(spread.LabelSelector.MatchLabels, labels) {
+		t.Errorf("the pods are not spread over machines: %+v", spread)
 	}
-	for _, c := range pod.Containers {
-		s := c.SecurityContext
-		if s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
-			s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
-			s.Capabilities == nil || !slices.Contains(s.Capabilities.Drop, "ALL") {
-			t.Errorf("container %s is not restricted: %+v", c.Name, s)
-		}
-		if c.LivenessProbe == nil || c.LivenessProbe.HTTPGet.Path != "/healthz" ||
-			c.ReadinessProbe == nil || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
-			t.Errorf("container %s has no probes", c.Name)
-		}
-		for _, m := range c.VolumeMounts {
-			known := m.Name == set.Spec.VolumeClaimTemplates[0].Name ||
-				slices.ContainsFunc(pod.Volumes, func(v core.Volume) bool { return v.Name == m.Name })
-			if !known {
-				t.Errorf("there is no volume %s", m.Name)
-			}
-		}
+
+	text, err := os.ReadFile(dir + "/high-availability/poddisruptionbudget.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var budget policy.PodDisruptionBudget
+	if err := sigyaml.UnmarshalStrict(text, &budget); err != nil {
+		t.Fatal(err)
+	}
+	if most := budget.Spec.MaxUnavailable; most == nil || most.IntValue() != 1 ||
+		!maps.Equal(budget.Spec.Selector.MatchLabels, labels) {
+		t.Errorf("more than one pod may be taken away at a time: %+v", budget.Spec)
+	}
+
+	env := map[string]core.EnvVar{}
+	for _, v := range pod.Containers[0].Env {
+		env[v.Name] = v
+	}
+	if from := env["POD_NAME"].ValueFrom; from == nil || from.FieldRef.FieldPath != "metadata.name" {
+		t.Error("node_id is not the name of the pod")
+	}
+	if from := env["PGPASSWORD"].ValueFrom; from == nil || from.SecretKeyRef == nil {
+		t.Error("the password of the database is not from the secret")
+	}
+	if u, err := url.Parse(env["DEFENDER_STORE"].Value); err != nil || u.Scheme != "postgres" ||
+		u.Query().Get("sslmode") != "verify-full" {
+		t.Errorf("the database is not reached by TLS with its certificate checked: %v", u)
 	}
 }
 

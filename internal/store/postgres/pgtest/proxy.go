@@ -42,7 +42,12 @@ func NewProxy(t testing.TB, network, target string) *Proxy {
 		t.Fatal(err)
 	}
 
-	p := &Proxy{listener: listener, network: network, target: target, open: map[net.Conn]bool{}}
+	p := &Proxy{
+		listener: listener,
+		network:  network,
+		target:   target,
+		open:     map[net.Conn]bool{},
+	}
 	p.changed = sync.NewCond(&p.mu)
 	p.serving.Go(p.serve)
 	t.Cleanup(p.close)
