@@ -148,8 +148,8 @@ type Standing struct {
 	// before it ended in good order: they go back to it.
 	Homes map[alert.UnitKey]string
 	// Free are the units that nobody holds, or whose owner has expired, among all that
-	// are known.
-	Free int
+	// are known, those that were removed from the configuration included; in no order.
+	Free []alert.UnitKey
 }
 
 // NodeStatus is a node as Nodes gives it.

@@ -282,7 +282,7 @@ var nodePromises = []promise{
 	{"a node whose ID was taken holds nothing", takenID},
 	{"a lease that is renewed lasts", renewedLasts},
 	{"what has expired is listed so, until it leaves", expiredIsListed},
-	{"standing names the live nodes and counts free units", standing},
+	{"standing names the live nodes and the free units", standing},
 	{"a draining node is told so, and claims nothing", draining},
 	{"a node that joins anew does not drain any more", drainingEnds},
 	{"holders are listed with the age of their lease", holders},
@@ -418,24 +418,25 @@ func expiredIsListed(t *testing.T, f *fleet) {
 
 func standing(t *testing.T, f *fleet) {
 	c, a, b := f.join("c", keys(1, 2, 3)...), f.join("a"), f.join("b", Key(4))
-	check := func(step string, free int, live ...string) {
+	check := func(step string, free []alert.UnitKey, live ...string) {
 		t.Helper()
 
-		if s := a.renew(); !slices.Equal(s.Live, live) || s.Free != free {
-			t.Errorf("%s: live %v, free %d; want %v and %d", step, s.Live, s.Free, live, free)
+		if s := a.renew(); !slices.Equal(s.Live, live) || !sameKeys(s.Free, free) {
+			t.Errorf("%s: live %v, free %v; want %v and %v", step, s.Live, s.Free, live, free)
 		}
 	}
-	check("all work", 0, "a", "b", "c")
+
+	check("all work", nil, "a", "b", "c")
 	c.release(true, Key(3))
-	check("one unit was released", 1, "a", "b", "c")
+	check("one unit was released", keys(3), "a", "b", "c")
 	f.expire(a, c)
-	check("b has expired", 2, "a", "c")
+	check("b has expired", keys(3, 4), "a", "c")
 	c.leave()
-	check("c has left", 4, "a")
+	check("c has left", keys(1, 2, 3, 4), "a")
 	a.takeOver(Key(4))
-	check("a has taken a unit over", 3, "a")
+	check("a has taken a unit over", keys(1, 2, 3), "a")
 	b.renew()
-	check("b is back", 3, "a", "b")
+	check("b is back", keys(1, 2, 3), "a", "b")
 }
 
 func draining(t *testing.T, f *fleet) {
