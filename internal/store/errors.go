@@ -31,6 +31,12 @@ var (
 	// ErrBusy is returned when another process held the write lock of a file for too
 	// long. The same call can be made again.
 	ErrBusy = errors.New("locked by another process")
+	// ErrUnreachable is returned when a database does not answer: it is away, or the
+	// network is. The same call can be made again.
+	ErrUnreachable = errors.New("does not answer")
+	// ErrDenied is returned when a database refuses this program: the password is wrong,
+	// the database does not exist, or the role has no rights.
+	ErrDenied = errors.New("refuses this program")
 	// ErrKey is returned when tokens are encrypted with another key than the configured
 	// one, or no key is configured.
 	ErrKey error = barred("tokens are encrypted with another key")

@@ -1,0 +1,186 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fluent-bit-defender/internal/store"
+)
+
+// querier is a connection or a transaction.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// turn is a mutex whose wait ends with a context.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) lock(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) unlock() { <-t }
+
+// mostAttempts bounds how often a call is made again after its connection broke: all idle
+// connections of the pool may have been cut at once.
+const mostAttempts = maxConns + 2
+
+// view runs fn, which only reads, on a connection. fn is run again when the connection
+// breaks. A ReadOnly store without tables runs nothing, and returns no error.
+func (s *Store) view(ctx context.Context, name string, fn func(ctx context.Context, q querier) error) error {
+	return s.call(ctx, ctx, name, func(ctx context.Context) error {
+		if s.empty {
+			return nil
+		}
+
+		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
+			err = fn(ctx, c)
+			return broken(err), err
+		})
+	})
+}
+
+// update runs fn in a transaction. The given context ends the wait before it, and not the
+// transaction itself. fn is run again when the connection breaks before COMMIT is sent,
+// and when the database asks for it. An error of COMMIT leaves open whether it was
+// carried out (errUnknown).
+func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Context, t pgx.Tx) error) error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+
+	return s.call(ctx, context.WithoutCancel(ctx), name, func(ctx context.Context) error {
+		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
+			t, err := c.Begin(ctx)
+			if err != nil {
+				return broken(err), err
+			}
+
+			if err = fn(ctx, t); err != nil {
+				_ = t.Rollback(ctx)
+				return broken(err) || again40(err), err
+			}
+
+			if err = t.Commit(ctx); err != nil && broken(err) {
+				return false, fmt.Errorf("%w: %w", errUnknown, err)
+			}
+
+			return again40(err), err
+		})
+	})
+}
+
+// errUnknown is the error of a transaction of which nobody knows whether it was committed.
+var errUnknown = errors.New("the connection broke before the answer came")
+
+// call counts and bounds what fn does: begin ends it before it has begun, and runs is its
+// context, with the limit of a call. Its error gets its class and the name of the
+// database.
+func (s *Store) call(begin, runs context.Context, name string, fn func(context.Context) error) error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+
+	if err := begin.Err(); err != nil {
+		return err
+	}
+
+	started := time.Now()
+
+	limited, cancel := context.WithTimeout(runs, s.o.CallLimit)
+	defer cancel()
+
+	err := s.prepare(limited)
+	if err == nil {
+		err = fn(limited)
+	}
+
+	if err != nil {
+		if broken(err) && runs.Err() != nil {
+			err = errors.Join(runs.Err(), err) // whoever called gave up
+		}
+
+		err = s.explain(err)
+		if errors.Is(err, errNoTables) {
+			s.usable.Store(false) // they are made anew by the next call
+		}
+	}
+
+	s.calls.note(name, time.Since(started), err)
+
+	return err
+}
+
+// attempts runs fn on a connection, and again on another one while it says so.
+func (s *Store) attempts(ctx context.Context, fn func(c *pgxpool.Conn) (again bool, err error)) error {
+	for n := 1; ; n++ {
+		c, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+
+		again, err := fn(c)
+		c.Release()
+
+		if err == nil || !again || n >= mostAttempts || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// callCounter counts calls by name.
+type callCounter struct {
+	mu    sync.Mutex
+	calls map[string]*store.CallStats
+}
+
+func (c *callCounter) note(name string, took time.Duration, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	n := c.calls[name]
+	if n == nil {
+		if c.calls == nil {
+			c.calls = make(map[string]*store.CallStats)
+		}
+
+		n = &store.CallStats{Call: name}
+		c.calls[name] = n
+	}
+
+	n.Count++
+	n.Took += took
+
+	if err != nil && !errors.Is(err, store.ErrFenced) {
+		n.Failed++
+	}
+}
+
+// CallStats implements store.Measured.
+func (s *Store) CallStats() []store.CallStats {
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+
+	all := make([]store.CallStats, 0, len(s.calls.calls))
+	for _, n := range s.calls.calls {
+		all = append(all, *n)
+	}
+
+	return store.SortCallStats(all)
+}

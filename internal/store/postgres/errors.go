@@ -1,0 +1,176 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"fluent-bit-defender/internal/store"
+)
+
+// sqlState returns the SQLSTATE of an error of the database, empty if it is none.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+
+	return ""
+}
+
+// again40 reports whether a transaction was undone because of another one, so that it can
+// be run again.
+func again40(err error) bool {
+	state := sqlState(err)
+	return state == "40001" || state == "40P01"
+}
+
+// broken reports whether an error leaves the connection useless, or says that there is
+// none: the network, the end of the server, a limit of time.
+func broken(err error) bool {
+	if err == nil {
+		return false
+	}
+
+	if state := sqlState(err); state != "" {
+		return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
+	}
+
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+
+	return strings.Contains(err.Error(), "conn closed")
+}
+
+// errNoTables says that the schema went away under a store that had found it.
+var errNoTables = errors.New("the tables of the schema defender are gone")
+
+// explained are the errors that say what is wrong already.
+var explained = []error{
+	store.ErrInUse,
+	store.ErrNewer,
+	store.ErrForeign,
+	store.ErrDamaged,
+	store.ErrFull,
+	store.ErrReadOnly,
+	store.ErrBusy,
+	store.ErrKey,
+	store.ErrPlain,
+	store.ErrTampered,
+	store.ErrClosed,
+	store.ErrUnreachable,
+	store.ErrDenied,
+	store.ErrFenced,
+	store.ErrNodeInUse,
+}
+
+// explain gives an error its class, and a sentence that names the database.
+func (s *Store) explain(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) ||
+		slices.ContainsFunc(explained, func(known error) bool { return errors.Is(err, known) }) {
+		return err
+	}
+
+	err = oneLine{err}
+	class := func(kind error, remedy string) error {
+		return fmt.Errorf("%s: %w: %s (%w)", s.where, kind, remedy, err)
+	}
+
+	if kind, remedy := classOf(err); kind != nil {
+		return class(kind, remedy)
+	}
+
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return class(store.ErrDenied, "its certificate is not accepted: set sslrootcert to the authority that "+
+			"signed it, and use the host name that it was made for")
+	}
+
+	if broken(err) {
+		return class(store.ErrUnreachable, "it is tried again; see whether the server runs and the network lets "+
+			"this machine through")
+	}
+
+	return fmt.Errorf("%s: %w", s.where, err)
+}
+
+// oneLine is an error that names one failed connection a line, and some of them twice.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string {
+	lines := strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' || r == '\t' })
+	return strings.Join(slices.Compact(lines), " ")
+}
+
+func (e oneLine) Unwrap() error { return e.error }
+
+// classes have the SQLSTATEs, or their first two letters, that mean something to callers.
+var classes = []struct {
+	states string
+	kind   error
+	remedy string
+}{
+	{"53100 53200", store.ErrFull, "make room on the server"},
+	{"53300", store.ErrBusy, "the server has no connection left: raise max_connections, or lower pool_max_conns"},
+	{"53 55P03 57014 40", store.ErrBusy, "try again"},
+	{"25006", store.ErrReadOnly, "the server is a standby or read-only: name the primary in the connection " +
+		"string, or all of them with target_session_attrs=read-write"},
+	{"28", store.ErrDenied, "see user and password in the connection string or in PGPASSFILE, and pg_hba.conf " +
+		"on the server"},
+	{"3D000", store.ErrDenied, "make the database, or correct its name in the connection string"},
+	{"42501", store.ErrDenied, "the role needs rights on the schema defender, and to make it the right CREATE " +
+		"on the database"},
+	{"3F000 42P01 42883 42703", errNoTables, "they are made again; what was in them is lost unless a backup is " +
+		"put back"},
+	{"XX001 XX002", store.ErrDamaged, "the server found its files damaged: restore the database from a backup"},
+}
+
+// classOf returns the class of an error of the database; nil if it has none.
+func classOf(err error) (kind error, remedy string) {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return nil, ""
+	}
+
+	if e.Code == "08P01" && refusedByPooler(e.Message) {
+		return store.ErrDenied, "see user, password and database in the connection string, and the settings of " +
+			"the pooler"
+	}
+
+	for _, c := range classes {
+		for _, state := range strings.Fields(c.states) {
+			if strings.HasPrefix(e.Code, state) {
+				return c.kind, c.remedy
+			}
+		}
+	}
+
+	return nil, ""
+}
+
+// refusedByPooler tells refusals of pgbouncer, which have all the same SQLSTATE.
+func refusedByPooler(message string) bool {
+	for _, part := range []string{"no such database", "no such user", "authentication failed", "not allowed"} {
+		if strings.Contains(message, part) {
+			return true
+		}
+	}
+
+	return false
+}

@@ -1,0 +1,143 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"fluent-bit-defender/internal/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// schemaVersion is that of the last file in migrations. They are never changed once they
+// are released: what has to be different comes in a new one.
+const schemaVersion = 1
+
+// migrationLock is the number of the lock, held to the end of a transaction, under which
+// one process at a time makes or converts the tables.
+const migrationLock = 0x6664_6670_6773_716c
+
+// prepare finds the tables, and makes or converts them unless the store is ReadOnly.
+func (s *Store) prepare(ctx context.Context) error {
+	if s.usable.Load() {
+		return nil
+	}
+
+	if err := s.preparing.lock(ctx); err != nil {
+		return err
+	}
+	defer s.preparing.unlock()
+
+	if s.usable.Load() {
+		return nil
+	}
+
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer c.Release()
+
+	version, err := s.version(ctx, c)
+
+	switch {
+	case err != nil:
+		return s.explain(err)
+	case version > schemaVersion:
+		return fmt.Errorf("%s: %w of this program (schema %d, this one knows %d): install that version here too",
+			s.where, store.ErrNewer, version, schemaVersion)
+	case version < schemaVersion && !s.o.ReadOnly:
+		err = s.migrate(ctx, c.Conn())
+	}
+
+	if err == nil {
+		err = s.warn(ctx, c.Conn())
+	}
+
+	if err != nil {
+		return s.explain(err)
+	}
+
+	s.empty = version < schemaVersion && s.o.ReadOnly
+	s.usable.Store(!s.empty)
+
+	return nil
+}
+
+// version returns the version of the tables, 0 if there are none.
+func (s *Store) version(ctx context.Context, q querier) (version int64, err error) {
+	var there bool
+
+	// Not to_regclass, which may not see yet what another process has just made.
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'defender' AND c.relname = 'meta')`).Scan(&there)
+	if err != nil || !there {
+		return 0, err
+	}
+
+	err = q.QueryRow(ctx, `SELECT coalesce(max(number), 0) FROM defender.meta WHERE name = 'version'`).Scan(&version)
+
+	return version, err
+}
+
+// migrate brings the tables to the present version, in one transaction. Another process
+// may have done it meanwhile.
+func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
+	t, err := c.Begin(ctx)
+	if err != nil {
+		return err
+	}
+
+	defer func() { _ = t.Rollback(ctx) }() // does nothing after Commit
+
+	if _, err := t.Exec(ctx, `SELECT pg_advisory_xact_lock($1::bigint)`, int64(migrationLock)); err != nil {
+		return err
+	}
+
+	from, err := s.version(ctx, t)
+	if err != nil {
+		return err
+	}
+
+	for v := from + 1; v <= schemaVersion; v++ {
+		text, err := migrations.ReadFile(fmt.Sprintf("migrations/%d.sql", v))
+		if err != nil {
+			return err
+		}
+
+		if err := execScript(ctx, t, string(text)); err != nil {
+			return err
+		}
+	}
+
+	if from < schemaVersion {
+		if _, err := t.Exec(ctx, `INSERT INTO defender.meta (name, number) VALUES ('version', $1::bigint)
+			ON CONFLICT (name) DO UPDATE SET number = excluded.number`, int64(schemaVersion)); err != nil {
+			return err
+		}
+	}
+
+	if err := t.Commit(ctx); err != nil {
+		return err
+	}
+
+	if from < schemaVersion {
+		s.o.Log.Info(fmt.Sprintf("%s: the tables of schema defender are in version %d now, from %d",
+			s.where, schemaVersion, from))
+	}
+
+	return nil
+}
+
+// execScript runs several statements in one message.
+func execScript(ctx context.Context, t pgx.Tx, script string) error {
+	results := t.Conn().PgConn().Exec(ctx, script)
+	_, err := results.ReadAll()
+
+	return err
+}

@@ -1,0 +1,204 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/seal"
+)
+
+// Store is one opening of a database. It is safe for concurrent use.
+type Store struct {
+	o     Options
+	where string // names the database, for people
+	local bool   // it is reached without a network
+
+	pool *pgxpool.Pool
+	// lockPool has the connections that hold a chain's lock while a refresh token is
+	// redeemed: they must not be those that save it.
+	lockPool *pgxpool.Pool
+
+	key   atomic.Pointer[seal.Key]
+	clock databaseClock
+	calls callCounter
+
+	held   held
+	writes turn // one write to units at a time
+
+	closed atomic.Bool
+	usable atomic.Bool // the tables are there, in the present version
+
+	preparing turn // guards what follows
+	empty     bool // a ReadOnly store without tables
+
+	mu       sync.Mutex // guards warnings
+	warnings []string
+
+	unitState
+	chainState
+	leaseState
+}
+
+var _ store.Shared = (*Store)(nil)
+
+// Open opens a database, and makes or converts its tables. Its errors name the database
+// and the remedy: store.ErrUnreachable, ErrDenied, ErrNewer, ErrReadOnly. With Inputs, a
+// database that does not answer is no error: each call tries again.
+func Open(o Options) (*Store, error) {
+	o.defaults()
+
+	if o.Inputs && o.ReadOnly {
+		return nil, errors.New("store: Inputs need to write")
+	}
+
+	if o.Inputs && o.Key == nil {
+		return nil, fmt.Errorf("store: %w: with a database as store, key_file is required: the refresh tokens "+
+			"leave this machine, and everyone who can read the database could use them", store.ErrKey)
+	}
+
+	key, err := seal.NewKey(o.Key)
+	if err != nil {
+		return nil, err
+	}
+
+	s, err := connect(o)
+	if err != nil {
+		return nil, err
+	}
+
+	s.key.Store(key)
+
+	ctx, cancel := context.WithTimeout(context.Background(), o.CallLimit)
+	defer cancel()
+
+	err = s.prepare(ctx)
+	if o.Inputs && errors.Is(err, store.ErrUnreachable) {
+		o.Log.Warn(fmt.Sprintf("%v; what needs it waits", err))
+		return s, nil
+	}
+
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+
+	return s, nil
+}
+
+// connect makes the pools. Nothing is connected yet.
+func connect(o Options) (*Store, error) {
+	config, err := poolConfig(o.URL)
+	if err != nil {
+		return nil, err
+	}
+
+	s := &Store{
+		o:         o,
+		where:     place(config.ConnConfig),
+		local:     isLocal(config.ConnConfig.Host),
+		writes:    newTurn(),
+		preparing: newTurn(),
+	}
+	s.clock.uptime = o.Uptime
+
+	locks := config.Copy()
+	locks.MaxConns = maxLockConns
+	locks.MinConns = 0
+	locks.MinIdleConns = 0
+
+	if s.pool, err = pgxpool.NewWithConfig(context.Background(), config); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.where, err)
+	}
+
+	if s.lockPool, err = pgxpool.NewWithConfig(context.Background(), locks); err != nil {
+		s.pool.Close()
+		return nil, fmt.Errorf("%s: %w", s.where, err)
+	}
+
+	return s, nil
+}
+
+// isLocal reports whether a host is reached without a network.
+func isLocal(host string) bool {
+	return strings.HasPrefix(host, "/") || slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, host)
+}
+
+// Warnings implements store.Store.
+func (s *Store) Warnings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return slices.Clone(s.warnings)
+}
+
+// CrashedMachine implements store.Store. What a machine lost is delivered again by
+// whoever takes its units over.
+func (s *Store) CrashedMachine() bool { return false }
+
+// OldTokenFiles implements store.Store.
+func (s *Store) OldTokenFiles() ([]string, error) { return nil, nil }
+
+// Close implements store.Store. It does not leave the nodes: see Leave.
+func (s *Store) Close() error {
+	if !s.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+
+	s.closeLeases()
+
+	// A connection that is in use, in a call that has a limit, is closed when it is
+	// given back.
+	go s.pool.Close()
+	go s.lockPool.Close()
+
+	return nil
+}
+
+// writable returns why nothing can be written, or nil.
+func (s *Store) writable() error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+
+	if s.o.ReadOnly {
+		return fmt.Errorf("%s: %w: the store was opened for reading", s.where, store.ErrReadOnly)
+	}
+
+	return nil
+}
+
+// warn finds what the operator should know of the database, over a connection to it.
+func (s *Store) warn(ctx context.Context, c *pgx.Conn) error {
+	var found []string
+
+	if _, encrypted := c.PgConn().Conn().(*tls.Conn); !encrypted && !s.local {
+		found = append(found, s.where+": the connection is not encrypted: add sslmode=verify-full to the "+
+			"connection string of the store")
+	}
+
+	var setting string
+	if err := c.QueryRow(ctx, `SELECT current_setting('synchronous_commit')`).Scan(&setting); err != nil {
+		return err
+	}
+
+	if setting == "off" {
+		found = append(found, s.where+": synchronous_commit is off: when the server crashes, what was committed "+
+			"last is lost, alerts are emitted again, and a rotated refresh token may be lost: switch it on for "+
+			"this database or role")
+	}
+
+	s.mu.Lock()
+	s.warnings = found
+	s.mu.Unlock()
+
+	return nil
+}

@@ -1,0 +1,31 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Measured is a Store that counts its calls to a database.
+type Measured interface {
+	// CallStats returns what was counted since the store was opened, ordered by name.
+	CallStats() []CallStats
+}
+
+// CallStats counts the calls of one kind.
+type CallStats struct {
+	// Call names the kind: "commit", for instance.
+	Call string
+	// Count is how many there were, and Failed how many of them returned an error other
+	// than a FencedError.
+	Count, Failed uint64
+	// Took is how long all of them took together.
+	Took time.Duration
+}
+
+// SortCallStats orders them by name, in place, and returns them.
+func SortCallStats(all []CallStats) []CallStats {
+	slices.SortFunc(all, func(a, b CallStats) int { return cmp.Compare(a.Call, b.Call) })
+
+	return all
+}
