@@ -29,7 +29,10 @@ CREATE TABLE defender.nodes (
 -- owner is the node that polls the unit, under an epoch that grows with each change of
 -- hands. home is the node that had it before it ended in good order. stamp names the
 -- write that came last, so that one whose outcome is unknown can be told from one that
--- failed. state is the progress (package unitstate), null before the first commit.
+-- failed. replay is that of the checkpoint; it is set by a takeover, with or without a
+-- state. undo_after is set while nobody holds a unit whose owner died and joined again:
+-- what was delivered after it is undone by the next claim ('infinity': nothing is).
+-- state is the progress (package unitstate), null before the first commit.
 CREATE TABLE defender.units (
 	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	login_host text NOT NULL,
@@ -42,6 +45,8 @@ CREATE TABLE defender.units (
 	home       text,
 	free_since timestamptz,
 	stamp      bigint NOT NULL DEFAULT 0,
+	replay     boolean NOT NULL DEFAULT false,
+	undo_after timestamptz,
 	state      bytea,
 	UNIQUE (login_host, tenant_id, api, state_id))
 	WITH (fillfactor = 50);
