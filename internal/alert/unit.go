@@ -1,6 +1,9 @@
 package alert
 
-import "regexp"
+import (
+	"cmp"
+	"regexp"
+)
 
 // TenantID names a customer's tenant: a GUID or a domain, as configured, in lower case.
 type TenantID string
@@ -17,6 +20,16 @@ type UnitKey struct {
 	API       API
 	// StateID is the key state_id, normally empty.
 	StateID string
+}
+
+// Compare orders keys: by tenant first.
+func (k UnitKey) Compare(other UnitKey) int {
+	return cmp.Or(
+		cmp.Compare(k.TenantID, other.TenantID),
+		cmp.Compare(k.API, other.API),
+		cmp.Compare(k.StateID, other.StateID),
+		cmp.Compare(k.LoginHost, other.LoginHost),
+	)
 }
 
 var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)

@@ -129,7 +129,7 @@ type Claim struct {
 // Holding is a unit that this node holds.
 type Holding struct {
 	Key alert.UnitKey
-	// Epoch is that of the lease, and grows with each change of hands.
+	// Epoch grows by one with each claim, and with nothing else.
 	Epoch int64
 	// Takeover says that Claim took it from a node that had expired.
 	Takeover bool
