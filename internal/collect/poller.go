@@ -14,13 +14,17 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// poller polls one unit. Everything in it but the unit belongs to one goroutine.
+// poller polls one unit. It lives on one goroutine at a time, and on none while the unit
+// rests. Everything in it but the unit belongs to that goroutine.
 type poller struct {
 	*Unit
 
-	due    time.Time      // when the poll under way was due
-	pass   *progress.Pass // the pass under way, nil between two
-	place  *place
+	next  func()         // goes on with the unit after a rest
+	ready bool           // the checkpoint is restored, and what was parked is queued
+	due   time.Time      // when the next poll is due, or when the one under way was
+	pass  *progress.Pass // the pass under way, nil between two
+	place *place
+
 	queued uint64 // number of the newest event in the outbox
 	event  []byte // the buffer of the event under way
 
@@ -29,6 +33,9 @@ type poller struct {
 	movedFurther bool   // the last poll has read something new
 	failures     int    // polls failed in a row since one has read something new
 	verdict      verdict
+
+	panicked   time.Time     // when it last broke
+	panicPause time.Duration // how long it rested then
 
 	windows  []deferredWindow
 	toReturn []int64 // entries of the store that were parked
@@ -42,18 +49,70 @@ type poller struct {
 	foreignRow notice
 }
 
-// newPoller returns the poller of a unit.
-func newPoller(u *Unit) *poller {
-	return &poller{
+// newPoller returns the poller of a unit whose first poll is due at a time.
+func newPoller(u *Unit, due time.Time) *poller {
+	p := &poller{
 		Unit:    u,
+		due:     due,
 		place:   newPlace(u.in.places),
 		failure: notice{every: reminder},
 	}
+	p.next = p.goOn
+
+	return p
+}
+
+// goOn does what is due, and lets the unit rest then, or end.
+func (p *poller) goOn() {
+	rest := time.Duration(0)
+
+	if p.awaitPredecessor() && !contained(p.ctx, p.log, func(ctx context.Context) { rest = p.runOrBreak(ctx) }) {
+		rest = p.restAfterPanic()
+	}
+
+	if p.ctx.Err() != nil {
+		close(p.ended)
+		p.in.wakeCommitter()
+		p.in.wg.Done()
+
+		return
+	}
+
+	p.alarm.rest(rest, p.next)
+}
+
+// awaitPredecessor waits until a retired unit with the same key is gone. It reports false
+// when the unit is to end before.
+func (p *poller) awaitPredecessor() bool {
+	if p.predecessor == nil {
+		return true
+	}
+
+	select {
+	case <-p.predecessor:
+		return true
+	case <-p.ctx.Done():
+		return false
+	}
+}
+
+// restAfterPanic returns how long the unit rests after a panic: longer each time, unless
+// it has worked for a long time.
+func (p *poller) restAfterPanic() time.Duration {
+	now := p.now()
+	if now.Sub(p.panicked) > 2*longestPause {
+		p.panicPause = 0
+	}
+
+	p.panicked = now
+	p.panicPause = min(max(time.Second, 2*p.panicPause), longestPause)
+
+	return p.panicPause
 }
 
 // runOrBreak is run. After a panic in it, which goes on to the caller, the unit shows as
 // failing.
-func (p *poller) runOrBreak(ctx context.Context, wait time.Duration) {
+func (p *poller) runOrBreak(ctx context.Context) time.Duration {
 	ended := false
 	defer func() {
 		if !ended {
@@ -61,38 +120,49 @@ func (p *poller) runOrBreak(ctx context.Context, wait time.Duration) {
 		}
 	}()
 
-	p.run(ctx, wait)
-
+	rest := p.run(ctx)
 	ended = true
+
+	return rest
 }
 
-// run polls until ctx ends. wait is when the first poll is due.
-func (p *poller) run(ctx context.Context, wait time.Duration) {
-	p.due = p.now().Add(wait)
+// run polls as long as a poll is due, and returns how long the unit is to rest then. It
+// also returns when ctx ends.
+func (p *poller) run(ctx context.Context) (rest time.Duration) {
+	if !p.ready {
+		if !p.restore(ctx) || !p.returnParked(ctx) {
+			return 0
+		}
 
-	if !p.restore(ctx) || !p.returnParked(ctx) || pause.For(ctx, wait) != nil {
+		p.ready = true
+	}
+
+	for rested := true; ctx.Err() == nil; rested = false {
+		if rest = p.toRest(ctx, rested); rest > 0 {
+			return rest
+		}
+
+		p.pollOnce(ctx)
+	}
+
+	return 0
+}
+
+// pollOnce makes one poll, with what comes before and after it.
+func (p *poller) pollOnce(ctx context.Context) {
+	p.applyRewind(ctx)
+	started := p.now()
+
+	err := p.poll(ctx)
+	if ctx.Err() != nil {
 		return
 	}
 
-	for ctx.Err() == nil {
-		p.applyRewind(ctx)
-		started := p.now()
+	p.cfg.Counters.Poll(p.now().Sub(started))
 
-		err := p.poll(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-
-		p.cfg.Counters.Poll(p.now().Sub(started))
-
-		p.due = p.judge(ctx, started, err)
-		if err == nil {
-			p.retryWindows(ctx)
-		}
-
-		if !p.rest(ctx, p.due) {
-			return
-		}
+	p.due = p.judge(ctx, started, err)
+	if err == nil {
+		p.retryWindows(ctx)
 	}
 }
 

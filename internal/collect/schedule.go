@@ -102,40 +102,31 @@ func (p *poller) pause(v verdict) time.Duration {
 // failure has gone.
 const changeCheck = 5 * time.Second
 
-// rest waits until the next poll is due. While the unit waits for a person it looks
-// every few seconds whether something has changed that makes a poll worthwhile. It
-// reports false when ctx ended.
-func (p *poller) rest(ctx context.Context, until time.Time) bool {
-	for {
-		left := until.Sub(p.now())
-		if left <= 0 {
-			return ctx.Err() == nil
-		}
-
-		step := left
-		if p.verdict.kind >= human {
-			step = min(left, changeCheck)
-		}
-
-		if p.cfg.HealthInterval > 0 {
-			step = min(step, max(0, p.health.due.Sub(p.now())))
-		}
-
-		timer := time.NewTimer(step)
-		select {
-		case <-timer.C:
-		case <-p.wake:
-			timer.Stop()
-			return ctx.Err() == nil
-		case <-ctx.Done():
-			timer.Stop()
-			return false
-		}
-
-		p.emitHealth(ctx, false)
-
-		if p.verdict.kind >= human && p.cfg.Changed != nil && p.cfg.Changed(ctx) {
-			return true
-		}
+// toRest returns how long the unit rests until there is something to do; a poll is due if
+// that is 0 or less. While the unit waits for a person it looks after each rest, every few
+// seconds, whether something has changed that makes a poll worthwhile.
+func (p *poller) toRest(ctx context.Context, rested bool) time.Duration {
+	if p.alarm.woken() {
+		return 0
 	}
+
+	p.emitHealth(ctx, false)
+
+	waits := p.verdict.kind >= human
+	if rested && waits && p.cfg.Changed != nil && p.cfg.Changed(ctx) {
+		return 0
+	}
+
+	now := p.now()
+	rest := p.due.Sub(now)
+
+	if waits {
+		rest = min(rest, changeCheck)
+	}
+
+	if p.cfg.HealthInterval > 0 {
+		rest = min(rest, p.health.due.Sub(now))
+	}
+
+	return rest
 }

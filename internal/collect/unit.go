@@ -89,8 +89,8 @@ type Unit struct {
 	rejected rejected
 	parked   parked
 
-	wake   chan struct{} // holds one when the next poll is to begin now
-	rewind atomic.Bool   // the store holds an operator's request to go back
+	alarm  alarm       // ends the rest between two polls
+	rewind atomic.Bool // the store holds an operator's request to go back
 
 	// turn is when in an interval the unit is polled, from 0 to 1: see nextTurn.
 	turn float64
@@ -113,7 +113,6 @@ func newUnit(in *Input, cfg UnitConfig) *Unit {
 		cfg:   cfg,
 		in:    in,
 		log:   logs.Tenant(in.cfg.Log, cfg.Name),
-		wake:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
 		gone:  make(chan struct{}),
 		progress: progress.New(progress.Reach{
@@ -149,30 +148,14 @@ func (u *Unit) start(wait time.Duration) {
 		u.ctx, u.cancel = context.WithCancel(u.in.ctx)
 	}
 
-	u.in.wg.Go(func() {
-		defer u.in.wakeCommitter()
-		defer close(u.ended)
+	u.in.wg.Add(1) // until the poller has ended
+	context.AfterFunc(u.ctx, u.Wake)
 
-		if u.predecessor != nil {
-			select {
-			case <-u.predecessor:
-			case <-u.ctx.Done():
-				return
-			}
-		}
-
-		p := newPoller(u)
-		u.in.keepRunning(u.ctx, u.log, func(ctx context.Context) { p.runOrBreak(ctx, wait) })
-	})
+	go newPoller(u, u.now().Add(wait)).goOn()
 }
 
 // Wake makes the unit poll now.
-func (u *Unit) Wake() {
-	select {
-	case u.wake <- struct{}{}:
-	default:
-	}
-}
+func (u *Unit) Wake() { u.alarm.wake() }
 
 // retired reports whether the unit was started and has ended.
 func (u *Unit) retired() bool { return u.ctx != nil && u.ctx.Err() != nil && closed(u.ended) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,18 +22,15 @@ import (
 func (r *rig) complete(limit time.Duration, customers []simulator.Tenant, api string) {
 	r.t.Helper()
 	r.until("everything that "+api+" lists has arrived", limit, func() bool {
-		for _, c := range customers {
-			if len(r.missing(c.ID, api)) > 0 {
-				return false
-			}
-		}
-		return true
+		of := r.allArrived(api)
+		return !slices.ContainsFunc(customers, func(c simulator.Tenant) bool {
+			return len(r.missing(of(c.ID), c.ID, api)) > 0
+		})
 	})
 }
 
-// missing lists the latest versions that have not arrived.
-func (r *rig) missing(tenantID, api string) (keys []string) {
-	got := r.arrived(tenantID, api)
+// missing lists the latest versions that are not among the alerts that have arrived.
+func (r *rig) missing(got alerts, tenantID, api string) (keys []string) {
 	for _, key := range r.sim.Ledger(tenantID, api).Latest {
 		if got.count[recordID(tenantID, api, key)] == 0 {
 			keys = append(keys, key)
@@ -44,8 +42,9 @@ func (r *rig) missing(tenantID, api string) (keys []string) {
 // accounts sums up over all customers, and fails the test for anything lost or bent.
 func (r *rig) accounts(customers []simulator.Tenant, api string) (arrived, repeated int) {
 	r.t.Helper()
+	of := r.allArrived(api)
 	for _, c := range customers {
-		l, rep, b, a := r.account(c.ID, api)
+		l, rep, b, a := r.compared(of(c.ID), c.ID, api)
 		if l > 0 || b > 0 {
 			r.t.Errorf("%s: lost %d, bent %d of %d", c.Name, l, b, a)
 		}
