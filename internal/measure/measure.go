@@ -187,6 +187,14 @@ type Unit struct {
 	Throttled time.Duration
 	// Ends says when what the unit is reached with ends.
 	Ends Ends
+
+	// Shared says that the unit is in a store that several machines share, and Holder who
+	// holds it there.
+	Shared bool
+	Holder Holder
+	// Elsewhere says that this process does not poll the unit: Status is what the node
+	// that does has written, and there are no metrics of it.
+	Elsewhere bool
 }
 
 // Ends are the times at which something ends unless a person renews it. A zero time is
@@ -216,6 +224,9 @@ type Input struct {
 	StoreErrors uint64
 	// Starts are the times from when a poll was due until it began.
 	Starts Histogram
+	// Nodes has what this process is on a store that several machines share; none
+	// where the store is in files of this machine.
+	Nodes []Node
 }
 
 // Discovery is how the lists of a provider's customers come in.

@@ -25,6 +25,7 @@ const (
 	gauge     = "gauge"
 	total     = "counter"
 	histogram = "histogram"
+	summaries = "summary"
 )
 
 // one makes a family with one sample for each unit.
@@ -92,7 +93,7 @@ var stateLabels = func() (list []string) {
 }()
 
 // families are all families, in the order of docs/monitoring.md.
-var families = slices.Concat(tenantFamilies, endFamilies, processFamilies)
+var families = slices.Concat(tenantFamilies, endFamilies, processFamilies, nodeFamilies)
 
 var tenantFamilies = []family{
 	{

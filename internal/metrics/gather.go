@@ -23,9 +23,10 @@ type Source interface {
 
 // snapshot is what all sources of a server show at one moment.
 type snapshot struct {
-	at    time.Time
-	units []measure.Unit // by tenant and API
-	input measure.Input  // of all inputs together, but for their notices
+	at        time.Time
+	units     []measure.Unit // that this process polls, by tenant and API
+	elsewhere []measure.Unit // that it is configured for and does not poll, likewise
+	input     measure.Input  // of all inputs together, but for their notices
 	// notices are what is wrong with inputs as a whole, each thing once.
 	notices []health.Trouble
 }
@@ -35,7 +36,13 @@ func (v *server) gather(now time.Time) snapshot {
 	s := snapshot{at: now}
 
 	for _, src := range v.sourcesNow() {
-		s.units = append(s.units, src.Units()...)
+		for _, u := range src.Units() {
+			if u.Elsewhere {
+				s.elsewhere = append(s.elsewhere, u)
+			} else {
+				s.units = append(s.units, u)
+			}
+		}
 
 		in := src.Input()
 		s.input.Bytes += in.Bytes
@@ -45,22 +52,27 @@ func (v *server) gather(now time.Time) snapshot {
 		s.input.Discovery = s.input.Discovery.Join(in.Discovery)
 		s.input.StoreErrors += in.StoreErrors
 		s.input.Starts.Add(in.Starts)
+		s.input.Nodes = measure.JoinNodes(s.input.Nodes, in.Nodes)
 
 		if in.Notice != nil && !slices.Contains(s.notices, *in.Notice) {
 			s.notices = append(s.notices, *in.Notice)
 		}
 	}
 
-	slices.SortFunc(s.units, func(a, b measure.Unit) int {
-		return cmp.Or(
-			cmp.Compare(a.Key.TenantID, b.Key.TenantID),
-			cmp.Compare(a.Key.API, b.Key.API),
-			cmp.Compare(a.Key.StateID, b.Key.StateID),
-			cmp.Compare(a.Key.LoginHost, b.Key.LoginHost),
-		)
-	})
+	slices.SortFunc(s.units, byKey)
+	slices.SortFunc(s.elsewhere, byKey)
 
 	return s
+}
+
+// byKey orders units by tenant and API.
+func byKey(a, b measure.Unit) int {
+	return cmp.Or(
+		cmp.Compare(a.Key.TenantID, b.Key.TenantID),
+		cmp.Compare(a.Key.API, b.Key.API),
+		cmp.Compare(a.Key.StateID, b.Key.StateID),
+		cmp.Compare(a.Key.LoginHost, b.Key.LoginHost),
+	)
 }
 
 // sourcesNow returns the inputs that the server shows.

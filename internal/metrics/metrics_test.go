@@ -136,8 +136,48 @@ func everything() *fixed {
 				Message: "the provider's customers cannot be listed",
 				Remedy:  "sign in as another",
 			},
+			Nodes: []measure.Node{{
+				ID:        "pod-\"0\"",
+				Held:      2,
+				Wanted:    3,
+				Unowned:   1,
+				Live:      2,
+				LeaseAge:  1500 * time.Millisecond,
+				TTL:       15 * time.Second,
+				Takeovers: 4,
+				Lost:      5,
+				Fenced:    6,
+				Calls: []store.CallStats{
+					{Call: "commit", Count: 8, Failed: 1, Took: 250 * time.Millisecond},
+					{Call: "renew", Count: 9, Failed: 2, Took: 90 * time.Millisecond},
+				},
+			}},
 		},
 	}
+}
+
+func TestUnitsOfOtherNodesAreNoSeriesOfThisOne(t *testing.T) {
+	src := everything()
+	before := exposed(t, src)
+	src.units = append(src.units, customer("z", "elsewhere", func(u *measure.Unit) {
+		u.Shared, u.Elsewhere = true, true
+	}))
+	if after := exposed(t, src); after != before {
+		t.Errorf("it was\n%s\nand is\n%s", before, after)
+	}
+}
+
+func TestInputsOfOneNodeShowItOnce(t *testing.T) {
+	a, b := everything(), everything()
+	b.units = nil
+	if one, two := exposed(t, a), exposed(t, a, b); nodeLines(one) != nodeLines(two) || nodeLines(one) == "" {
+		t.Errorf("one input shows\n%s\ntwo show\n%s", nodeLines(one), nodeLines(two))
+	}
+}
+
+// nodeLines returns the samples about nodes and calls.
+func nodeLines(text string) string {
+	return strings.Join(regexp.MustCompile(`(?m)^defender_.*(node_id|call)=.*$`).FindAllString(text, -1), "\n")
 }
 
 // exposed returns what Prometheus gets to see of a source.
