@@ -271,6 +271,9 @@ func (s *Server) URL(database string) string {
 // Socket returns the path of the server's socket, for a proxy.
 func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQL.%d", port)) }
 
+// PID returns the id of the server's process.
+func (s *Server) PID() int { return s.server.Process.Pid }
+
 // Log returns what the server has logged.
 func (s *Server) Log(t testing.TB) string {
 	t.Helper()
