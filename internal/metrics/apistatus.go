@@ -33,6 +33,8 @@ type statusInput struct {
 	QueueEvents         int  `json:"queue_events"`
 	DeliveryBlocked     bool `json:"delivery_blocked"`
 	TenantsFileRejected bool `json:"tenants_file_rejected"`
+	// Nodes has what this process is where several nodes share a store; else it is empty.
+	Nodes []statusNode `json:"nodes"`
 	// Discovery is null where no input discovers customers.
 	Discovery   *statusDiscovery `json:"discovery"`
 	StoreErrors uint64           `json:"store_errors"`
@@ -44,6 +46,16 @@ type statusInput struct {
 type statusDiscovery struct {
 	Failed      bool    `json:"failed"`
 	LastSuccess *string `json:"last_success"`
+}
+
+// statusNode is what this process is on a store that several nodes share.
+type statusNode struct {
+	NodeID   string  `json:"node_id"`
+	Live     int     `json:"nodes_live"`
+	LeaseAge float64 `json:"lease_age_seconds"`
+	Held     int     `json:"units_held"`
+	Wanted   int     `json:"units_wanted"`
+	Unowned  int     `json:"units_unowned"`
 }
 
 // statusNotice is something that is wrong with an input as a whole.
@@ -87,6 +99,13 @@ type statusTenant struct {
 	CredentialExpires *string `json:"credential_expires"`
 	GDAPEnds          *string `json:"gdap_ends"`
 	UpdatedAt         *string `json:"updated_at"`
+
+	// Node is the node that holds it, and LeaseAge how long ago that renewed its lease;
+	// null where nobody holds it, and where no nodes share the store. Unowned says that
+	// no live node holds it.
+	Node     *string  `json:"node"`
+	LeaseAge *float64 `json:"lease_age_seconds"`
+	Unowned  bool     `json:"unowned"`
 }
 
 // serveStatus answers a request for the page's data.
@@ -116,12 +135,24 @@ func (s *snapshot) document() statusDocument {
 			TenantsFileRejected: s.input.FileRejected,
 			StoreErrors:         s.input.StoreErrors,
 			Notices:             []statusNotice{},
+			Nodes:               []statusNode{},
 		},
 		Tenants: make([]statusTenant, len(rows)),
 	}
 
 	if found := s.input.Discovery; found.On {
 		d.Input.Discovery = &statusDiscovery{found.Failed, moment(found.Listed)}
+	}
+
+	for _, n := range s.input.Nodes {
+		d.Input.Nodes = append(d.Input.Nodes, statusNode{
+			NodeID:   n.ID,
+			Live:     n.Live,
+			LeaseAge: n.LeaseAge.Seconds(),
+			Held:     n.Held,
+			Wanted:   n.Wanted,
+			Unowned:  n.Unowned,
+		})
 	}
 
 	for _, n := range s.notices {
@@ -134,15 +165,25 @@ func (s *snapshot) document() statusDocument {
 
 	for i := range rows {
 		d.Summary.States[rows[i].Status.State]++
-		d.Tenants[i] = rows[i].document()
+		d.Tenants[i] = rows[i].document(s.at)
 	}
 
 	return d
 }
 
 // document returns a row for programs.
-func (r *row) document() statusTenant {
+func (r *row) document(now time.Time) statusTenant {
 	s := &r.Status
+
+	var (
+		node *string
+		age  *float64
+	)
+
+	if id := r.Holder.Node; id != "" {
+		seconds := now.Sub(r.Holder.Renewed).Seconds()
+		node, age = &id, &seconds
+	}
 
 	return statusTenant{
 		TenantID:          string(r.Key.TenantID),
@@ -173,6 +214,9 @@ func (r *row) document() statusTenant {
 		CredentialExpires: moment(r.Ends.Credential),
 		GDAPEnds:          moment(r.Ends.Relationship),
 		UpdatedAt:         moment(s.UpdatedAt),
+		Node:              node,
+		LeaseAge:          age,
+		Unowned:           r.unowned(),
 	}
 }
 

@@ -336,11 +336,13 @@ func (m *markup) row(r *row, now time.Time) {
 	m.raw(`</span></th><td class="state" data-label="State"><span class="badge">`, stateTitle(r),
 		`</span> <span class="minor">`)
 
-	if r.urgency < soon {
+	if r.urgency < soon && !r.unowned() {
 		m.since(r.Status.Since, now)
 	}
 
-	m.raw(`</span></td><td class="last" data-label="Last alert">`)
+	m.raw(`</span>`)
+	m.holder(r, now)
+	m.raw(`</td><td class="last" data-label="Last alert">`)
 	m.ago(r.Status.LastAlert, now)
 	m.raw(`</td><td class="lag" data-label="Lag">`, span(time.Duration(r.Status.LagSeconds*float64(time.Second))),
 		`</td><td class="chart" data-label="Alerts, 24 h">`)
@@ -352,8 +354,30 @@ func (m *markup) row(r *row, now time.Time) {
 	m.raw(`</td></tr>`)
 }
 
+// holder writes which node polls a unit, where several share the store.
+func (m *markup) holder(r *row, now time.Time) {
+	if !r.Shared {
+		return
+	}
+
+	if r.Holder.Node == "" {
+		m.raw(` <span class="minor node">held by nobody</span>`)
+		return
+	}
+
+	m.raw(` <span class="minor node">on `)
+	m.text(r.Holder.Node)
+	m.raw(`, lease `)
+	m.moment(r.Holder.Renewed)
+	m.raw(span(now.Sub(r.Holder.Renewed)), ` old</time></span>`)
+}
+
 // stateTitle returns a state as the page names it.
 func stateTitle(r *row) string {
+	if r.unowned() {
+		return "no node"
+	}
+
 	if r.urgency == soon {
 		return "look soon"
 	}

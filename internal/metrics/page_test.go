@@ -372,3 +372,100 @@ func TestProbesNeedNoTokenButAName(t *testing.T) {
 		}
 	}
 }
+
+// onNodes are units of a store that three nodes share, as the node "a" shows them.
+func onNodes() *fixed {
+	held := func(id string, u *measure.Unit) {
+		u.Shared = true
+		u.Elsewhere = id != "a"
+		u.Holder = measure.Holder{Node: id, Renewed: noon.Add(-2 * time.Second), Live: true}
+		u.Status.UpdatedAt = noon.Add(-3 * time.Second)
+	}
+
+	return &fixed{
+		units: []measure.Unit{
+			customer("1", "here", func(u *measure.Unit) { held("a", u) }),
+			customer("2", "there", func(u *measure.Unit) { held("b<i>", u) }),
+			customer("3", "orphan", func(u *measure.Unit) {
+				held("c", u)
+				u.Holder = measure.Holder{}
+				u.Status.UpdatedAt = noon.Add(-time.Minute)
+			}),
+			customer("4", "widow", func(u *measure.Unit) {
+				held("d", u)
+				u.Holder.Live = false
+				u.Holder.Renewed = noon.Add(-5 * time.Minute)
+				u.Status.UpdatedAt = noon.Add(-5 * time.Minute)
+			}),
+			customer("5", "moving", func(u *measure.Unit) {
+				held("e", u)
+				u.Holder = measure.Holder{}
+			}),
+			customer("6", "silent", func(u *measure.Unit) {
+				held("f", u)
+				u.Status.UpdatedAt = noon.Add(-2 * time.Minute)
+			}),
+		},
+		input: measure.Input{
+			Nodes: []measure.Node{{
+				ID:       "a",
+				Held:     1,
+				Wanted:   6,
+				Unowned:  2,
+				Live:     3,
+				LeaseAge: 1500 * time.Millisecond,
+			}},
+		},
+	}
+}
+
+func TestThePageSaysWhichNodePollsAUnitAndThatNobodyDoes(t *testing.T) {
+	var servers Servers
+	leave, err := servers.Serve(anyPort, onNodes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(leave)
+	servers.open[anyPort.Address].now = func() time.Time { return noon }
+	_, page := get(t, servers.where(anyPort), "/", "", "")
+
+	if got, want := rowNames(page), []string{"orphan", "widow", "silent", "moving", "here", "there"}; !slices.Equal(got, want) {
+		t.Errorf("rows: %v, want %v", got, want)
+	}
+	for _, want := range []string{
+		"on a, lease", "on b&lt;i&gt;, lease", "2 s old", "held by nobody", "no node",
+		"no node holds it, so it is not polled", "its node d has not renewed its lease for 5 min",
+		"its node f has not written its status for 2 min",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q:\n%s", want, page)
+		}
+	}
+	if strings.Contains(shown(t, "", customer("1", "alone")), "held by") {
+		t.Error("a store of one machine has holders")
+	}
+
+	_, body := get(t, servers.where(anyPort), "/api/status", "", "")
+	var d struct {
+		Input   struct{ Nodes []map[string]any }
+		Tenants []struct {
+			Tenant   string
+			Node     *string
+			LeaseAge *float64 `json:"lease_age_seconds"`
+			Unowned  bool
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range d.Tenants {
+		nobody := slices.Contains([]string{"orphan", "widow", "moving"}, tenant.Tenant)
+		noNode := slices.Contains([]string{"orphan", "moving"}, tenant.Tenant)
+		if tenant.Unowned != nobody || (tenant.Node == nil) != noNode || (tenant.LeaseAge == nil) != noNode {
+			t.Errorf("%+v", tenant)
+		}
+	}
+	if len(d.Input.Nodes) != 1 || d.Input.Nodes[0]["node_id"] != "a" || d.Input.Nodes[0]["units_unowned"] != 2.0 {
+		t.Errorf("nodes: %v", d.Input.Nodes)
+	}
+}

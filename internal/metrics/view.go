@@ -78,18 +78,12 @@ func rowOf(u *measure.Unit, now time.Time) row {
 		r.alerts += uint64(n)
 	}
 
-	switch u.Status.State {
-	case health.Failing:
-		r.urgency = failing
-	case health.Waiting:
-		r.urgency = waiting
-	case health.Stopped:
-		r.urgency = stopped
-	case health.Starting:
-		r.urgency = starting
-	default:
-		r.urgency = fine
+	if r.unowned() {
+		r.urgency, r.problem = r.ofNobody(now)
+		return r
 	}
+
+	r.urgency = urgencyOf(u.Status.State)
 
 	if r.urgency < soon {
 		r.problem = u.Status.Trouble
@@ -101,6 +95,48 @@ func rowOf(u *measure.Unit, now time.Time) row {
 	}
 
 	return r
+}
+
+// urgencyOf returns how urgent a state is.
+func urgencyOf(state health.State) urgency {
+	switch state {
+	case health.Failing:
+		return failing
+	case health.Waiting:
+		return waiting
+	case health.Stopped:
+		return stopped
+	case health.Starting:
+		return starting
+	default:
+		return fine
+	}
+}
+
+// staleAfter is how old the status of a unit may be before somebody should have written
+// it anew; a node writes it every few seconds.
+const staleAfter = 30 * time.Second
+
+// unowned reports whether no live node holds the unit, in a store that several share.
+func (r *row) unowned() bool { return r.Shared && !r.Holder.Live }
+
+// ofNobody returns what is shown of a unit that no live node holds. While it changes
+// hands that is so for a moment, and nothing to worry about.
+func (r *row) ofNobody(now time.Time) (urgency, health.Trouble) {
+	if now.Sub(r.Status.UpdatedAt) <= staleAfter {
+		return starting, health.Trouble{}
+	}
+
+	trouble := health.Trouble{
+		Message: "no node holds it, so it is not polled",
+		Remedy:  "see `defenderctl nodes`: start nodes that have expired, and end the draining of others",
+	}
+	if r.Holder.Node != "" {
+		trouble.Message = "its node " + r.Holder.Node + " has not renewed its lease for " +
+			span(now.Sub(r.Holder.Renewed)) + ", so it is not polled"
+	}
+
+	return failing, trouble
 }
 
 // comingProblem says what of a unit that works needs a person before long.
@@ -120,6 +156,12 @@ func (r *row) comingProblem(now time.Time) health.Trouble {
 		return health.Trouble{
 			Message: "some alerts could not be read or delivered yet, although others were",
 			Remedy:  "wait: they are tried again by themselves. After an hour look at the log of Fluent Bit",
+		}
+	case r.Elsewhere && now.Sub(r.Status.UpdatedAt) > staleAfter:
+		return health.Trouble{
+			Message: "its node " + r.Holder.Node + " has not written its status for " +
+				span(now.Sub(r.Status.UpdatedAt)),
+			Remedy: "see the log of Fluent Bit on that node",
 		}
 	}
 
@@ -162,9 +204,12 @@ func firstEnd(e measure.Ends, now time.Time) (first ending) {
 // rows returns the rows of all units, what needs attention first: of those that fail,
 // what failed last.
 func (s *snapshot) rows() []row {
-	rows := make([]row, len(s.units))
-	for i := range s.units {
-		rows[i] = rowOf(&s.units[i], s.at)
+	rows := make([]row, 0, len(s.units)+len(s.elsewhere))
+
+	for _, units := range [][]measure.Unit{s.units, s.elsewhere} {
+		for i := range units {
+			rows = append(rows, rowOf(&units[i], s.at))
+		}
 	}
 
 	slices.SortStableFunc(rows, byAttention)
