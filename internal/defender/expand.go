@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -22,12 +23,15 @@ import (
 // Graph's list of incidents has their alerts only with $expand, and with that it can fail
 // for good: an incident with very many alerts times out or is answered with a 500, and so
 // is every page that holds it (elastic/integrations issue 18144). Such a page is read
-// without $expand, and each of its incidents is put together from its alerts: from the
-// incident itself with $expand, or else from the list of alerts.
+// without $expand, and then each of its incidents again with its alerts: from its own
+// address with $expand, or else put together with what the list of alerts has for it.
 
 const (
 	// mostInnerPages bounds the pages of alerts of one incident.
 	mostInnerPages = 200
+	// mostReadings is how often an incident is read whose alerts are listed, until it
+	// does not change meanwhile. The last time, that counts as read.
+	mostReadings = 3
 	// mostInnerFailures bounds how many incidents are remembered whose $expand fails.
 	mostInnerFailures = 1000
 	// mostInnerGiven bounds how many rows are remembered that a page has given already.
@@ -182,6 +186,9 @@ func (r *odata) giveWhole(ctx context.Context, raw []byte, alone bool, sink Sink
 		return nil
 	}
 
+	ctx, done := sharePermit(ctx)
+	defer done()
+
 	whole, err := r.compose(ctx, raw)
 
 	switch {
@@ -262,7 +269,7 @@ func (h *heldRows) Row(raw []byte) error {
 // Safe implements Sink.
 func (*heldRows) Safe(tick.Tick) error { return nil }
 
-// compose returns a row as $expand would have given it.
+// compose returns a row as $expand would have given it, or a later version of it.
 func (r *odata) compose(ctx context.Context, raw []byte) ([]byte, error) {
 	if gjson.GetBytes(raw, r.facts.Row.Alerts+".0").Exists() {
 		return raw, nil // the service sends the alerts without being asked
@@ -275,42 +282,121 @@ func (r *odata) compose(ctx context.Context, raw []byte) ([]byte, error) {
 
 	now := r.client.Now()
 	if !r.inner.fails(id, now) {
-		alerts, err := r.ownAlerts(ctx, id)
-		if err == nil {
-			return r.splice(raw, alerts)
-		}
-
-		if !soft(err) && !refused(err) {
-			return nil, err
+		whole, err := r.expanded(ctx, id)
+		if err == nil || !soft(err) && !refused(err) {
+			return whole, err
 		}
 
 		r.inner.failedNow(id, now)
 	}
 
-	alerts, err := r.listedAlerts(ctx, id)
+	return r.assemble(ctx, id, raw)
+}
+
+// expanded returns an incident with its alerts, from its own address with $expand.
+func (r *odata) expanded(ctx context.Context, id string) ([]byte, error) {
+	whole, err := r.element(ctx, id, "?$expand="+r.facts.Expand)
 	if err != nil {
 		return nil, err
 	}
 
-	return r.splice(raw, alerts)
+	if !gjson.GetBytes(whole, r.facts.Row.Alerts).IsArray() {
+		return nil, unreadable(errNoAlerts, r.client.service.host)
+	}
+
+	return whole, nil
 }
 
-// ownAlerts returns the alerts of one incident, from its own address with $expand.
-func (r *odata) ownAlerts(ctx context.Context, id string) (joined, error) {
-	address := r.client.BaseURL + r.client.Path + "/" + url.PathEscape(id) + "?$expand=" + r.facts.Expand
-	alerts := joined{host: r.client.service.host}
-	p := page.NewReader(nil, page.Options{List: r.facts.Row.Alerts})
+// assemble returns an incident with the alerts that the list of alerts has for it. The
+// incident is read again after its alerts: if it has changed, they may be of another
+// version, and are read again too. Otherwise a record could have the record_id of the
+// next version with texts of this one, and the next version would look like a repeat.
+func (r *odata) assemble(ctx context.Context, id string, row []byte) ([]byte, error) {
+	for try := 1; ; try++ {
+		alerts, err := r.listedAlerts(ctx, id)
+		if err != nil {
+			return nil, err
+		}
 
-	_, err := r.innerPage(ctx, p, address, alerts.add)
+		again, err := r.element(ctx, id, "")
 
-	return alerts, err
+		switch {
+		case err != nil && !soft(err) && !refused(err):
+			return nil, err
+		case err == nil && bytes.Equal(again, row), try == mostReadings:
+			return r.splice(row, alerts)
+		case err == nil:
+			row = again
+		}
+	}
 }
 
-// listedAlerts returns the alerts of one incident from the list of all alerts.
+// element returns one incident from its own address, as a list has it. query follows the
+// address.
+func (r *odata) element(ctx context.Context, id, query string) ([]byte, error) {
+	address := r.client.BaseURL + r.client.Path + "/" + url.PathEscape(id) + query
+
+	body, err := r.client.get(ctx, address, r.header())
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+
+	// As the only row of a list it is bounded like one, and a part of it is noticed.
+	p := page.NewReader(io.MultiReader(strings.NewReader("["), body, strings.NewReader("]")), page.Options{})
+	p.Ask(body.permit)
+	defer p.Reset(nil)
+
+	row, err := p.Next()
+
+	switch {
+	case errors.Is(err, page.ErrRowTooLarge):
+		return nil, unreadable(err, r.client.service.host)
+	case errors.Is(err, io.EOF):
+		return nil, body.cutShort(io.ErrUnexpectedEOF, r.client.service.host)
+	case err != nil:
+		return nil, body.cutShort(err, r.client.service.host)
+	case gjson.GetBytes(row, r.facts.Row.Identity).String() != id:
+		return nil, unreadable(page.ErrNotPage, r.client.service.host)
+	}
+
+	row = withoutContext(bytes.Clone(row))
+
+	if _, err := p.Next(); !errors.Is(err, io.EOF) {
+		return nil, body.cutShort(cmp.Or(err, page.ErrNotPage), r.client.service.host)
+	}
+
+	return row, nil
+}
+
+// withoutContext takes the key @odata.context off an object, where it comes first. Only
+// an object that is an answer of its own has it.
+func withoutContext(raw []byte) []byte {
+	const key = `"@odata.context"`
+
+	inside := bytes.TrimLeft(bytes.TrimPrefix(raw, []byte{'{'}), " \t\r\n")
+	if !bytes.HasPrefix(inside, []byte(key)) {
+		return raw
+	}
+
+	value := gjson.GetBytes(raw, `\@odata\.context`)
+	if value.Index == 0 {
+		return raw
+	}
+
+	rest := bytes.TrimLeft(raw[value.Index+len(value.Raw):], " \t\r\n")
+	rest = bytes.TrimLeft(bytes.TrimPrefix(rest, []byte{','}), " \t\r\n")
+
+	return append(raw[:1], rest...)
+}
+
+// listedAlerts returns the alerts of one incident from the list of all alerts, in the
+// order in which they were created: that list is the newest first, and the order that
+// $expand gives is not documented.
 func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
 	filter := r.facts.Inner.Owner + " eq '" + strings.ReplaceAll(id, "'", "''") + "'"
 	address := r.client.BaseURL + r.facts.Inner.Path + "?$filter=" + escape(filter)
-	alerts := joined{host: r.client.service.host}
+	alerts := joined{host: r.client.service.host, created: r.facts.Alert.Created}
 	p := page.NewReader(nil, page.Options{})
 
 	add := func(raw []byte) error {
@@ -318,7 +404,7 @@ func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
 			return nil // the service ignores the filter
 		}
 
-		return alerts.add(raw)
+		return alerts.add(ctx, raw)
 	}
 
 	for range mostInnerPages {
@@ -329,6 +415,7 @@ func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
 
 		more, next := r.checkLink(link, query{link: address})
 		if !more {
+			alerts.sort()
 			return alerts, nil
 		}
 
@@ -364,51 +451,93 @@ func (r *odata) innerPage(
 	return p.NextLink(), nil
 }
 
-// joined is a list of alerts as JSON, without its brackets, each alert once.
+// joined are the alerts of an incident, each alert once.
 type joined struct {
-	host string
-	json []byte
-	ids  map[string]struct{}
+	host    string
+	created string // the field that they are sorted by
+	list    []innerAlert
+	size    int
+	ids     map[string]struct{}
 }
 
-// add adds an alert, unless the list has it.
-func (j *joined) add(raw []byte) error {
-	if id := gjson.GetBytes(raw, "id").String(); id != "" {
-		if _, twice := j.ids[id]; twice {
-			return nil
-		}
+// innerAlert is an alert of an incident.
+type innerAlert struct {
+	id      string
+	created tick.Tick // 0 if it has none
+	raw     []byte
+}
 
-		if j.ids == nil {
-			j.ids = map[string]struct{}{}
-		}
-
-		j.ids[id] = struct{}{}
+// add adds an alert, unless the list has it. Many large ones need the permit.
+func (j *joined) add(ctx context.Context, raw []byte) error {
+	id := gjson.GetBytes(raw, "id").String()
+	if _, twice := j.ids[id]; twice && id != "" {
+		return nil
 	}
 
-	if len(j.json)+len(raw) > page.DefaultMaxRow {
+	j.size += len(raw) + len(",")
+	if j.size > page.DefaultMaxRow {
 		return tooMuch("reading an answer",
 			fmt.Sprintf("%s lists an incident of more than %d MB", j.host, page.DefaultMaxRow>>20))
 	}
 
-	if len(j.json) > 0 {
-		j.json = append(j.json, ',')
+	if j.size > page.LargeRow {
+		release, err := permitLarge(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 
-	j.json = append(j.json, raw...)
+	if j.ids == nil {
+		j.ids = map[string]struct{}{}
+	}
+
+	j.ids[id] = struct{}{}
+	created, _ := tick.Parse(gjson.GetBytes(raw, j.created).String()) // without one it comes first
+
+	j.list = append(j.list, innerAlert{id: id, created: created, raw: bytes.Clone(raw)})
 
 	return nil
 }
 
-// errNoObject says that a row is not an object.
-var errNoObject = errors.New("a row is not a JSON object")
+// sort sorts the alerts by the time of their creation, and then by their id.
+func (j *joined) sort() {
+	slices.SortStableFunc(j.list, func(a, b innerAlert) int {
+		return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.id, b.id))
+	})
+}
+
+// appendTo appends the alerts to b as a JSON array.
+func (j *joined) appendTo(b []byte) []byte {
+	b = append(b, '[')
+
+	for i, a := range j.list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+
+		b = append(b, a.raw...)
+	}
+
+	return append(b, ']')
+}
+
+var (
+	// errNoObject says that a row is not an object.
+	errNoObject = errors.New("a row is not a JSON object")
+	// errNoAlerts says that an incident that was asked for with its alerts has none.
+	errNoAlerts = errors.New("the incident has no list of alerts")
+)
 
 // splice returns the row with the alerts in it: in place of those that it has, else
 // behind its last key.
 func (r *odata) splice(raw []byte, alerts joined) ([]byte, error) {
-	list := slices.Concat([]byte{'['}, alerts.json, []byte{']'})
+	key := `"` + r.facts.Row.Alerts + `":`
+	whole := make([]byte, 0, len(raw)+alerts.size+len(key)+len(",[]"))
 
 	if has := gjson.GetBytes(raw, r.facts.Row.Alerts); has.Exists() && has.Index > 0 {
-		return slices.Concat(raw[:has.Index], list, raw[has.Index+len(has.Raw):]), nil
+		whole = alerts.appendTo(append(whole, raw[:has.Index]...))
+		return append(whole, raw[has.Index+len(has.Raw):]...), nil
 	}
 
 	end := bytes.LastIndexByte(raw, '}')
@@ -416,10 +545,12 @@ func (r *odata) splice(raw []byte, alerts joined) ([]byte, error) {
 		return nil, unreadable(errNoObject, r.client.service.host)
 	}
 
-	key := []byte(`,"` + r.facts.Row.Alerts + `":`)
-	if bytes.HasSuffix(bytes.TrimRight(raw[:end], " \t\r\n"), []byte{'{'}) {
-		key = key[1:] // the object is empty
+	whole = append(whole, raw[:end]...)
+	if !bytes.HasSuffix(bytes.TrimRight(whole, " \t\r\n"), []byte{'{'}) {
+		whole = append(whole, ',')
 	}
 
-	return slices.Concat(raw[:end], key, list, raw[end:]), nil
+	whole = alerts.appendTo(append(whole, key...))
+
+	return append(whole, raw[end:]...), nil
 }

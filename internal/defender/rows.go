@@ -163,6 +163,20 @@ func (b *body) permit() (release func(), err error) {
 
 // permitLarge waits for the permit for large rows, outside of an answer.
 func permitLarge(ctx context.Context) (release func(), err error) {
+	shared, ok := ctx.Value(sharedPermitKey{}).(*sharedPermit)
+	if !ok {
+		return waitForPermit(ctx)
+	}
+
+	if shared.release == nil {
+		shared.release, err = waitForPermit(ctx)
+	}
+
+	return func() {}, err
+}
+
+// waitForPermit waits for the permit for large rows.
+func waitForPermit(ctx context.Context) (release func(), err error) {
 	done := startWaiting(ctx)
 	defer done()
 
@@ -171,6 +185,24 @@ func permitLarge(ctx context.Context) (release func(), err error) {
 		return func() { <-largeRows }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// sharedPermit is the permit for large rows of several requests that put one row
+// together. Once one of them needs it, it is held until done.
+type sharedPermit struct{ release func() }
+
+type sharedPermitKey struct{}
+
+// sharePermit makes all requests with the returned context share one permit for large
+// rows. They must not run at the same time. done gives it back.
+func sharePermit(ctx context.Context) (with context.Context, done func()) {
+	shared := &sharedPermit{}
+
+	return context.WithValue(ctx, sharedPermitKey{}, shared), func() {
+		if shared.release != nil {
+			shared.release()
+		}
 	}
 }
 

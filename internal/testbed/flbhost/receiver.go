@@ -80,7 +80,14 @@ func (r *receiver) keep(tag string, body []byte) error {
 	r.sequence++
 
 	path := filepath.Join(r.dir, fmt.Sprintf("%010d.chunk", r.sequence))
-	if err := os.WriteFile(path, encodeChunk(tag, body), 0o644); err != nil {
+	part := path + ".part" // Records reads no chunk before it is whole
+
+	err := os.WriteFile(part, encodeChunk(tag, body), 0o644)
+	if err == nil {
+		err = os.Rename(part, path)
+	}
+
+	if err != nil {
 		return fmt.Errorf("flbhost: %w", err)
 	}
 

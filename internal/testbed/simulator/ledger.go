@@ -18,7 +18,8 @@ type served struct {
 // incidents).
 type Ledger struct {
 	// Served counts in how many whole answers a version was. A whole answer was written
-	// to the connection; whether a client that died has read it is not known.
+	// to the connection; whether a client that died has read it is not known. Incidents
+	// of Graph without their alerts do not count.
 	Served map[string]int
 	// First is when a version was first served, in true time.
 	First map[string]time.Time
@@ -87,14 +88,16 @@ func (x *exchange) record(written int64, whole bool) {
 		return
 	}
 
+	if x.api == GraphIncidents && x.variant == asShort {
+		return // without its alerts, which its version is made of, an incident was not served
+	}
+
 	now := x.sim.cfg.Clock()
 	x.tenant.mu.Lock()
 	defer x.tenant.mu.Unlock()
 
 	for i, r := range x.rows {
-		if x.api != GraphIncidents { // whose client puts rows without alerts together
-			r.ledger.variant = x.variant
-		}
+		r.ledger.variant = x.variant
 
 		switch {
 		case whole:

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
 	"strconv"
@@ -359,7 +360,21 @@ func (s *Simulator) odataOne(x *exchange, id string) {
 		x.refuse(http.StatusNotFound, "ResourceNotFound", "The resource "+id+" was not found.")
 	case !s.expandFails(x, v, []*row{r}):
 		x.list("", []*row{r}, v, "")
+		x.entity(odataAPIs[x.api].context + "/$entity")
 	}
+}
+
+// entity puts the address of its description in front of the keys of the one row that is
+// the answer, as OData has it (OData JSON Format 4.01, section 4.5.1).
+func (x *exchange) entity(context string) {
+	row, isObject := bytes.CutPrefix(x.body[1], []byte{'{'})
+	if !isObject {
+		return
+	}
+
+	head := `{"@odata.context":"` + context + `",`
+	x.body[0], x.body[1] = []byte(head), row
+	x.ends[0] += int64(len(head)) - 1
 }
 
 // variantOf returns the form in which a request for one element wants it. Incidents of

@@ -61,6 +61,13 @@ func renderGraph(a *Alert, tenantID string, mask bool) []byte {
 	return o.b
 }
 
+// graphRow returns an alert as Graph lists it.
+func (t *tenant) graphRow(a Alert, mask bool) []byte {
+	a.Updated = t.printed(Graph, a.Updated)
+
+	return replaced(&a, Graph, func() []byte { return renderGraph(&a, t.ID, mask) })
+}
+
 // graphAlert writes the fields of an alert.
 func graphAlert(o *object, a *Alert, tenantID string, mask bool) {
 	incident := strconv.FormatInt(a.IncidentID, 10)

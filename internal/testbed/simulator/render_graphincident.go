@@ -1,22 +1,22 @@
 package simulator
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 )
 
 // renderGraphIncident writes a microsoft.graph.security.incident
-// (resources/security-incident.md) with its alerts, of which there is at least one. Its
-// own overrides are those of its first alert; an alert inside has none. The alerts come
-// last: without $expand the row ends at alertsAt.
+// (resources/security-incident.md) with its alerts, of which first gives it its name, its
+// status and its overrides. Each alert is a row of alerts_v2. The alerts come last:
+// without $expand the row ends at alertsAt.
 func renderGraphIncident(
 	id int64,
-	alerts []*Alert,
+	first *Alert,
+	alerts [][]byte,
 	tenantID string,
 	updated, created time.Time,
-	mask bool,
 ) (row []byte, alertsAt int) {
-	first := alerts[0]
 	number := strconv.FormatInt(id, 10)
 	o := object{b: make([]byte, 0, 2560), escapes: first.Escapes, over: first.Fields[GraphIncidents]}
 
@@ -59,10 +59,9 @@ func renderGraphIncident(
 	if !replaced {
 		alertsAt = len(o.b)
 		o.key("alerts")
-		o.array(len(alerts), func(o *object, i int) {
-			o.escapes = alerts[i].Escapes
-			graphAlert(o, alerts[i], tenantID, mask)
-		})
+		o.b = append(o.b, '[')
+		o.b = append(o.b, bytes.Join(alerts, []byte{','})...)
+		o.b = append(o.b, ']')
 	}
 
 	o.close()

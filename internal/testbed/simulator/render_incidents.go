@@ -3,10 +3,9 @@ package simulator
 import "time"
 
 // renderIncident writes an incident of defender-xdr/api-list-incidents.md with its
-// alerts, of which there is at least one. Its own overrides are those of its first
-// alert; an alert inside has none.
-func renderIncident(id int64, alerts []*Alert, updated, created time.Time) []byte {
-	first := alerts[0]
+// alerts, of which first gives it its name, its status and its overrides; an alert inside
+// has none.
+func renderIncident(id int64, first *Alert, alerts []*Alert, updated, created time.Time) []byte {
 	o := object{b: make([]byte, 0, 2560), escapes: first.Escapes, over: first.Fields[Incidents]}
 	o.open()
 	o.int("incidentId", id)

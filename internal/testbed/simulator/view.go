@@ -50,7 +50,7 @@ func (t *tenant) showSIEM(v *view, state *alertState) {
 		d := a.Detections[state.parts]
 		r := &row{updated: tick.FromTime(d.LastProcessed), created: tick.FromTime(d.AlertTime), listed: d.VisibleAt}
 		d.LastProcessed = t.printed(SIEM, d.LastProcessed)
-		r.full = replaced(a, SIEM, func() []byte { return renderSIEM(&a.Alert, &d, state.parts) })
+		r.full = replaced(&a.Alert, SIEM, func() []byte { return renderSIEM(&a.Alert, &d, state.parts) })
 		v.put(r, nil)
 	}
 }
@@ -70,18 +70,18 @@ func (t *tenant) showAlert(v *view, state *alertState) {
 		a := state.versions[from]
 		r := &row{updated: tick.FromTime(a.Updated), created: tick.FromTime(a.Created), listed: a.listed}
 
-		a.Updated = t.printed(v.api, a.Updated)
 		if v.api == Endpoint {
-			r.full = replaced(&a, Endpoint, func() (b []byte) {
+			a.Updated = t.printed(v.api, a.Updated)
+			r.full = replaced(&a.Alert, Endpoint, func() (b []byte) {
 				b, r.cut = renderEndpoint(&a.Alert, t.ID)
 				r.short = []byte("[]}")
 
 				return b
 			})
 		} else {
-			r.full = replaced(&a, Graph, func() []byte { return renderGraph(&a.Alert, t.ID, false) })
+			r.full = t.graphRow(a.Alert, false)
 			if a.Raw[Graph] == nil && masksAnything(&a.Alert) {
-				r.mask = func() []byte { return renderGraph(&a.Alert, t.ID, true) }
+				r.mask = func() []byte { return t.graphRow(a.Alert, true) }
 			}
 		}
 
@@ -164,17 +164,25 @@ func (t *tenant) incidentAt(api string, id int64, states []*alertState, at time.
 	}
 
 	r := &row{updated: tick.FromTime(updated), created: tick.FromTime(created), listed: at}
-	first := &version{Alert: *alerts[0]}
+
+	first := alerts[0] // what comes to an incident later changes nothing of its name
+	slices.SortFunc(alerts, byCreation)
+
 	if api == Incidents {
 		r.full = replaced(first, api, func() []byte {
-			return renderIncident(id, alerts, t.printed(api, updated), created)
+			return renderIncident(id, first, alerts, t.printed(api, updated), created)
 		})
 
 		return r
 	}
 
 	render := func(mask bool) ([]byte, int) {
-		return renderGraphIncident(id, alerts, t.ID, t.printed(api, updated), created, mask)
+		rows := make([][]byte, len(alerts))
+		for i, a := range alerts {
+			rows[i] = t.graphRow(*a, mask)
+		}
+
+		return renderGraphIncident(id, first, rows, t.ID, t.printed(api, updated), created)
 	}
 
 	r.full = replaced(first, api, func() (b []byte) {
@@ -192,6 +200,11 @@ func (t *tenant) incidentAt(api string, id int64, states []*alertState, at time.
 	}
 
 	return r
+}
+
+// byCreation sorts the alerts of an incident.
+func byCreation(a, b *Alert) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 }
 
 // put adds a row after the version that it follows.
@@ -237,7 +250,7 @@ func (t *tenant) printed(api string, at time.Time) time.Time {
 }
 
 // replaced returns the alert's own raw row if it has one.
-func replaced(a *version, api string, render func() []byte) []byte {
+func replaced(a *Alert, api string, render func() []byte) []byte {
 	if raw := a.Raw[api]; raw != nil {
 		return raw
 	}
