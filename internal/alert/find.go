@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/tidwall/gjson"
+
+	"fluent-bit-defender/internal/jsontext"
 )
 
 // find looks up top-level fields of a JSON object in one pass, without copying: v gets
@@ -12,14 +14,14 @@ import (
 // has found all fields. It also stops where raw is no longer JSON, and v then has what
 // it has found so far.
 func find(raw []byte, names *fieldNames, v *[fieldCount][]byte) {
-	i := blank(raw, 0)
+	i := jsontext.SkipSpace(raw, 0)
 	if i >= len(raw) || raw[i] != '{' {
 		return
 	}
 
 	var alikes [fieldCount][]byte // values of fields whose names differ in case
 
-	i = blank(raw, i+1)
+	i = jsontext.SkipSpace(raw, i+1)
 	for missing := names.count(); missing > 0; {
 		key, value, end := member(raw, i)
 		if end < 0 {
@@ -78,12 +80,12 @@ func member(raw []byte, i int) (key, value []byte, end int) {
 		key = []byte(gjson.ParseBytes(raw[i:keyEnd]).Str)
 	}
 
-	colon := blank(raw, keyEnd)
+	colon := jsontext.SkipSpace(raw, keyEnd)
 	if colon >= len(raw) || raw[colon] != ':' {
 		return nil, nil, -1
 	}
 
-	from := blank(raw, colon+1)
+	from := jsontext.SkipSpace(raw, colon+1)
 
 	end = valueEnd(raw, from)
 	if end < 0 {
@@ -96,9 +98,9 @@ func member(raw []byte, i int) (key, value []byte, end int) {
 // skipComma returns the first position from i on that is neither white space nor the
 // comma between two members or elements.
 func skipComma(b []byte, i int) int {
-	i = blank(b, i)
+	i = jsontext.SkipSpace(b, i)
 	if i < len(b) && b[i] == ',' {
-		i = blank(b, i+1)
+		i = jsontext.SkipSpace(b, i+1)
 	}
 
 	return i
@@ -116,15 +118,6 @@ func alike(key, name []byte) bool {
 	}
 
 	return len(key) <= 3*len(name) && bytes.EqualFold(key, name)
-}
-
-// blank returns the first position from i on that is not white space.
-func blank(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
-		i++
-	}
-
-	return i
 }
 
 // textEnd returns the position behind the string that begins at i, -1 if it does not end.
@@ -181,10 +174,14 @@ func valueEnd(b []byte, i int) int {
 		return -1
 	}
 
+	return scalarEnd(b, i)
+}
+
+// scalarEnd is valueEnd for a number or a literal.
+func scalarEnd(b []byte, i int) int {
 	from := i
 	for i < len(b) {
-		switch b[i] {
-		case ',', '}', ']', ' ', '\n', '\r', '\t', ':', '"', '{', '[':
+		if c := b[i]; jsontext.EndsScalar(c) || c == ':' || c == '"' || c == '{' || c == '[' {
 			if i == from {
 				return -1
 			}

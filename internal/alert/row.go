@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"fluent-bit-defender/internal/jsontext"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -192,30 +193,11 @@ func escaped(s []byte) (rune, int) {
 		return rune(s[1]), 2
 	}
 
-	if len(s) < 6 || s[1] != 'u' || s[2] != '0' || s[3] != '0' {
-		return 0, 0
+	if c := jsontext.EscapedUnit(s); c >= 0 && c <= 0xff {
+		return c, 6
 	}
 
-	high, ok1 := hexDigit(s[4])
-	low, ok2 := hexDigit(s[5])
-
-	if !ok1 || !ok2 {
-		return 0, 0
-	}
-
-	return rune(high<<4 | low), 6
-}
-
-// hexDigit returns the value of a hex digit, in any case.
-func hexDigit(c byte) (int, bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0'), true
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10, true
-	}
-
-	return 0, false
+	return 0, 0
 }
 
 // tenantOf returns the tenant in lower case. A value that is neither a string nor a

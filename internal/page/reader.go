@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"fluent-bit-defender/internal/jsontext"
 )
 
 // Defaults of Options.
@@ -467,12 +469,12 @@ func (p *Reader) span(limit int) (int, error) {
 func (p *Reader) peek() (byte, error) {
 	for {
 		for p.r < p.w {
-			switch c := p.buf[p.r]; c {
-			case ' ', '\n', '\r', '\t':
-				p.r++
-			default:
+			c := p.buf[p.r]
+			if !jsontext.IsSpace(c) {
 				return c, nil
 			}
+
+			p.r++
 		}
 
 		if err := p.fill(); err != nil {

@@ -3,6 +3,8 @@ package page
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"fluent-bit-defender/internal/jsontext"
 )
 
 // A scanner finds the end of one JSON value in text that arrives in pieces. It follows
@@ -38,14 +40,12 @@ const (
 
 var meaning = [256]uint8{'"': quote, '{': opening, '[': opening, '}': closing, ']': closing}
 
-var delimits = [256]bool{',': true, ']': true, '}': true, ' ': true, '\n': true, '\r': true, '\t': true}
-
 // scan continues with the bytes b. It returns how many of them belong to the value, and
 // whether the value ends there.
 func (s *scanner) scan(b []byte) (n int, done bool) {
 	if s.scalar {
 		for i, c := range b {
-			if delimits[c] {
+			if jsontext.EndsScalar(c) {
 				return i, true
 			}
 		}
@@ -90,13 +90,6 @@ func (s *scanner) scan(b []byte) (n int, done bool) {
 	return i, false
 }
 
-// Masks for the zero-byte test of stringEnd: the lowest and the highest bit of each of
-// eight bytes.
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
 // stringEnd returns the offset behind the quote that ends the string, where b[i:] is
 // inside that string, and clears inString. It returns len(b) if the string does not end
 // in b.
@@ -108,10 +101,7 @@ func (s *scanner) stringEnd(b []byte, i int) int {
 
 	for {
 		for len(b)-i >= 8 { // eight bytes at a time up to the next quote or backslash
-			x := binary.LittleEndian.Uint64(b[i:])
-
-			q, e := x^'"'*ones, x^'\\'*ones
-			if m := ((q-ones)&^q | (e-ones)&^e) & highs; m != 0 {
+			if m := jsontext.QuoteOrBackslash(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 				i += bits.TrailingZeros64(m) >> 3
 				break
 			}

@@ -246,8 +246,8 @@ type Health struct {
 	State       health.State
 	LastSuccess time.Time // end of the last complete poll; zero when there was none
 	LagSeconds  float64   // age of the watermark
-	// RelationshipEnd is when the relationship with the customer ends (GDAP); zero if that
-	// is not known. The record has no key for it then.
+	// RelationshipEnd is when the relationship with the customer ends (GDAP); zero if
+	// that is not known. The record has no key for it then.
 	RelationshipEnd time.Time
 	At              time.Time // the moment; the event's time
 }

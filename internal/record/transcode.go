@@ -1,10 +1,10 @@
 package record
 
 import (
-	"encoding/binary"
 	"math"
 	"slices"
 
+	"fluent-bit-defender/internal/jsontext"
 	"fluent-bit-defender/internal/record/msgpack"
 )
 
@@ -71,7 +71,7 @@ func (t *transcoder) object(dst, src []byte) ([]byte, int, error) {
 
 key:
 	if i >= len(src) || src[i] != '"' {
-		if i = skipSpace(src, i); i >= len(src) || src[i] != '"' {
+		if i = jsontext.SkipIndent(src, i); i >= len(src) || src[i] != '"' {
 			goto syntax
 		}
 	}
@@ -89,7 +89,7 @@ key:
 	if i < len(src) && src[i] == ':' {
 		i++
 	} else {
-		if i = skipSpace(src, i); i >= len(src) || src[i] != ':' {
+		if i = jsontext.SkipIndent(src, i); i >= len(src) || src[i] != ':' {
 			goto syntax
 		}
 
@@ -115,7 +115,7 @@ value:
 		b = reserve(b, o, len(src)-i+margin)
 
 		if i++; i < len(src) && src[i] <= ' ' {
-			i = skipSpace(src, i)
+			i = jsontext.SkipIndent(src, i)
 		}
 
 		if c == '{' {
@@ -155,28 +155,28 @@ value:
 			goto failed
 		}
 	case 'n':
-		if len(src)-i < 4 || binary.LittleEndian.Uint32(src[i:]) != 'n'|'u'<<8|'l'<<16|'l'<<24 {
+		if !jsontext.IsNull(src, i) {
 			goto syntax
 		}
 
 		b[o] = msgpack.Nil
 		o, i = o+1, i+4
 	case 't':
-		if len(src)-i < 4 || binary.LittleEndian.Uint32(src[i:]) != 't'|'r'<<8|'u'<<16|'e'<<24 {
+		if !jsontext.IsTrue(src, i) {
 			goto syntax
 		}
 
 		b[o] = msgpack.True
 		o, i = o+1, i+4
 	case 'f':
-		if len(src)-i < 5 || binary.LittleEndian.Uint32(src[i+1:]) != 'a'|'l'<<8|'s'<<16|'e'<<24 {
+		if !jsontext.IsFalse(src, i) {
 			goto syntax
 		}
 
 		b[o] = msgpack.False
 		o, i = o+1, i+5
 	case ' ', '\n', '\r', '\t':
-		i = skipSpace(src, i)
+		i = jsontext.SkipIndent(src, i)
 		goto value
 	default:
 		goto syntax
@@ -190,7 +190,7 @@ next:
 	}
 
 	if c = src[i]; c <= ' ' {
-		if i = skipSpace(src, i); i >= len(src) {
+		if i = jsontext.SkipIndent(src, i); i >= len(src) {
 			goto syntax
 		}
 
@@ -222,7 +222,7 @@ next:
 	}
 
 done:
-	if i = skipSpace(src, i); i == len(src) {
+	if i = jsontext.SkipIndent(src, i); i == len(src) {
 		return b[:o], n, nil
 	}
 
@@ -240,12 +240,12 @@ func openingBrace(src []byte) (int, error) {
 		return 0, msgpack.RowError(ErrTooLarge, 0)
 	}
 
-	i := skipSpace(src, 0)
+	i := jsontext.SkipIndent(src, 0)
 	if i >= len(src) || src[i] != '{' {
 		return 0, msgpack.RowError(ErrNotObject, i)
 	}
 
-	return skipSpace(src, i+1), nil
+	return jsontext.SkipIndent(src, i+1), nil
 }
 
 // reserve returns b in its full capacity, with at least the given room from o on.
@@ -283,22 +283,4 @@ func rename(b []byte, start, o int) int {
 	b[o] = '_'
 
 	return o + 1
-}
-
-// skipSpace returns the offset of the first byte from i on that is not JSON white space,
-// or len(src) if there is none.
-func skipSpace(src []byte, i int) int {
-	for i < len(src) {
-		switch src[i] {
-		case ' ', '\n', '\r', '\t':
-			i++
-			for len(src)-i >= 8 && binary.LittleEndian.Uint64(src[i:]) == 0x20*0x0101010101010101 { // indented pages
-				i += 8
-			}
-		default:
-			return i
-		}
-	}
-
-	return i
 }

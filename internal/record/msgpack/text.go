@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"fluent-bit-defender/internal/jsontext"
 )
 
 // Codes that a step of the transcoder returns in place of an output offset if it fails;
@@ -15,26 +17,6 @@ const (
 	BadRange
 	TooDeep
 )
-
-// Eight bytes at a time (after "SIMD within a register",
-// https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord).
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// special marks the bytes of x that end a run of plain text: a quote, a backslash, a
-// control character, or anything that is not ASCII. Bytes above the lowest marked one
-// may be marked wrongly (a subtraction borrows from them); the lowest is exact.
-func special(x uint64) uint64 {
-	return (x | (x - ' '*ones) | (x ^ '"'*ones - ones) | (x ^ '\\'*ones - ones)) & highs
-}
-
-// specialASCII is special without the bytes that are not ASCII.
-func specialASCII(x uint64) uint64 {
-	q, s := x^'"'*ones, x^'\\'*ones
-	return ((x-' '*ones)&^x | (q-ones)&^q | (s-ones)&^s) & highs
-}
 
 // Text transcodes the JSON string whose opening quote is just before src[i] to a
 // msgpack str at b[o], and returns the offsets behind both. Most strings are short and
@@ -48,20 +30,20 @@ func Text(b []byte, o int, src []byte, i int) (int, int) {
 	x := binary.LittleEndian.Uint64(s[0:])
 	binary.LittleEndian.PutUint64(d[1:], x)
 
-	m, n := special(x), 0
+	m, n := jsontext.SpecialOrForeign(x), 0
 	if m == 0 {
 		x, n = binary.LittleEndian.Uint64(s[8:]), 8
 		binary.LittleEndian.PutUint64(d[9:], x)
 
-		if m = special(x); m == 0 {
+		if m = jsontext.SpecialOrForeign(x); m == 0 {
 			x, n = binary.LittleEndian.Uint64(s[16:]), 16
 			binary.LittleEndian.PutUint64(d[17:], x)
 
-			if m = special(x); m == 0 {
+			if m = jsontext.SpecialOrForeign(x); m == 0 {
 				x, n = binary.LittleEndian.Uint64(s[24:]), 24
 				binary.LittleEndian.PutUint64(d[25:], x)
 
-				if m = special(x); m == 0 {
+				if m = jsontext.SpecialOrForeign(x); m == 0 {
 					return textLong(b, o, src, i)
 				}
 			}
@@ -84,7 +66,9 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 	for len(src)-j >= 16 {
 		s := (*[16]byte)(src[j:])
 
-		m0, m1 := special(binary.LittleEndian.Uint64(s[0:])), special(binary.LittleEndian.Uint64(s[8:]))
+		m0 := jsontext.SpecialOrForeign(binary.LittleEndian.Uint64(s[0:]))
+		m1 := jsontext.SpecialOrForeign(binary.LittleEndian.Uint64(s[8:]))
+
 		if m0|m1 == 0 {
 			j += 16
 			continue
@@ -108,10 +92,6 @@ func textLong(b []byte, o int, src []byte, i int) (int, int) {
 	return o + copy(b[o:o+j-i], src[i:j]), j + 1 // with its end, so that too little room could not pass unseen
 }
 
-// unescaped is the byte that a backslash and this byte stand for (RFC 8259 §7), 0 when
-// it is none of the short escapes.
-var unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
-
 // textSlow is Text for any string; src[i:j] is known to be plain. The content is
 // written three bytes ahead, the length of the commonest header it may need, and moved
 // when it turns out to need another one.
@@ -124,7 +104,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 			x := binary.LittleEndian.Uint64(src[j:])
 			binary.LittleEndian.PutUint64(b[p:], x)
 
-			m := special(x)
+			m := jsontext.SpecialOrForeign(x)
 			if m != 0 {
 				n := bits.TrailingZeros64(m) >> 3
 				j, p = j+n, p+n
@@ -147,7 +127,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 				return BadSyntax, len(src)
 			}
 
-			if r := unescaped[src[j+1]]; r != 0 {
+			if r := jsontext.Unescaped[src[j+1]]; r != 0 {
 				b[p] = r
 				j, p = j+2, p+1
 
@@ -182,7 +162,7 @@ func textSlow(b []byte, o int, src []byte, i, j int) (int, int) {
 // checked by itself.
 func foreignEnd(src []byte, j int) int {
 	for len(src)-j >= 8 {
-		if m := specialASCII(binary.LittleEndian.Uint64(src[j:])); m != 0 {
+		if m := jsontext.Special(binary.LittleEndian.Uint64(src[j:])); m != 0 {
 			return j + bits.TrailingZeros64(m)>>3
 		}
 
@@ -216,7 +196,7 @@ func placeText(b []byte, o, p int) int {
 // surrogate pair, and returns how many bytes it read, 0 if there is none. A surrogate
 // without its partner becomes U+FFFD, as in encoding/json: UTF-8 cannot hold it.
 func unicodeEscape(s []byte) (rune, int) {
-	r := hex4(s)
+	r := jsontext.EscapedUnit(s)
 	if r < 0 {
 		return 0, 0
 	}
@@ -225,33 +205,11 @@ func unicodeEscape(s []byte) (rune, int) {
 		return r, 6
 	}
 
-	if low := hex4(s[6:]); low >= 0 {
+	if low := jsontext.EscapedUnit(s[6:]); low >= 0 {
 		if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
 			return pair, 12
 		}
 	}
 
 	return utf8.RuneError, 6
-}
-
-// hex4 reads \uXXXX, -1 when that is not what s begins with.
-func hex4(s []byte) rune {
-	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
-		return -1
-	}
-
-	var r rune
-
-	for _, c := range s[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return -1
-		}
-	}
-
-	return r
 }

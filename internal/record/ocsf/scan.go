@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"fluent-bit-defender/internal/jsontext"
 	"fluent-bit-defender/internal/record/msgpack"
 )
 
@@ -127,11 +128,11 @@ func (s *scanner) value(i int) int {
 	case '{', '[':
 		return s.container(i)
 	case 't':
-		return s.literal(i, "true")
+		return s.literal(i, len("true"), jsontext.IsTrue(s.src, i))
 	case 'f':
-		return s.literal(i, "false")
+		return s.literal(i, len("false"), jsontext.IsFalse(s.src, i))
 	case 'n':
-		return s.literal(i, "null")
+		return s.literal(i, len("null"), jsontext.IsNull(s.src, i))
 	default:
 		return s.number(i)
 	}
@@ -215,32 +216,8 @@ func (s *scanner) peek(i int) byte {
 	return 0
 }
 
-// space returns the offset of the first byte from i on that is no white space.
-func (s *scanner) space(i int) int {
-	for uint(i) < uint(len(s.src)) {
-		switch s.src[i] {
-		case ' ', '\n', '\r', '\t':
-			i++
-		default:
-			return i
-		}
-	}
-
-	return i
-}
-
-// Eight bytes at a time, as in package msgpack.
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// special marks the bytes of x that end a run of plain text: a quote, a backslash or a
-// control character. The lowest marked byte is exact.
-func special(x uint64) uint64 {
-	q, b := x^'"'*ones, x^'\\'*ones
-	return ((x-' '*ones)&^x | (q-ones)&^q | (b-ones)&^b) & highs
-}
+// space returns the offset of the first byte from i on that is not white space.
+func (s *scanner) space(i int) int { return jsontext.SkipSpace(s.src, i) }
 
 // text reads the string whose opening quote is src[i].
 func (s *scanner) text(i int) int {
@@ -248,7 +225,7 @@ func (s *scanner) text(i int) int {
 
 	for i++; ; {
 		for len(src)-i >= 8 {
-			m := special(binary.LittleEndian.Uint64(src[i:]))
+			m := jsontext.Special(binary.LittleEndian.Uint64(src[i:]))
 			if m == 0 {
 				i += 8
 				continue
@@ -286,26 +263,24 @@ func escapeLength(b []byte) int {
 		return 0
 	}
 
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	switch {
+	case jsontext.Unescaped[b[1]] != 0:
 		return 2
-	case 'u':
-		if len(b) >= 6 && isHex(b[2]) && isHex(b[3]) && isHex(b[4]) && isHex(b[5]) {
-			return 6
-		}
+	case jsontext.EscapedUnit(b) >= 0:
+		return 6
 	}
 
 	return 0
 }
 
-func isHex(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 6 }
-
-func (s *scanner) literal(i int, word string) int {
-	if len(s.src)-i < len(word) || string(s.src[i:i+len(word)]) != word {
+// literal returns the offset behind a literal of n bytes that begins at i. It fails if
+// the literal is not there.
+func (s *scanner) literal(i, n int, there bool) int {
+	if !there {
 		return s.fail(i)
 	}
 
-	return i + len(word)
+	return i + n
 }
 
 // number reads a number (RFC 8259 §6).
@@ -354,8 +329,7 @@ func (s *scanner) digits(i int) int {
 // escaped reports whether the content of a JSON string has escapes.
 func escaped(content []byte) bool {
 	for len(content) >= 8 {
-		x := binary.LittleEndian.Uint64(content) ^ '\\'*ones
-		if (x-ones)&^x&highs != 0 {
+		if jsontext.Backslash(binary.LittleEndian.Uint64(content)) != 0 {
 			return true
 		}
 

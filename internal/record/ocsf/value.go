@@ -6,6 +6,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"fluent-bit-defender/internal/jsontext"
 	"fluent-bit-defender/internal/record/msgpack"
 	"fluent-bit-defender/internal/tick"
 )
@@ -177,7 +178,7 @@ func (e *event) address(f fields, field int) []byte {
 func isAddress(text []byte) bool {
 	const longest = 40
 
-	if len(text) < 2 || len(text) > longest || !isHex(text[0]) && text[0] != ':' ||
+	if len(text) < 2 || len(text) > longest || jsontext.Hex(text[0]) < 0 && text[0] != ':' ||
 		bytes.IndexByte(text, '.') < 0 && bytes.IndexByte(text, ':') < 0 {
 		return false
 	}
