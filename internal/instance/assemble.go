@@ -80,7 +80,7 @@ func (s *tenantSet) addAll(tenants []config.Tenant) error {
 	var errs []error
 
 	for _, t := range tenants {
-		parts, err := s.parts(t)
+		parts, err := s.parts(s.entries[t.Unit()].tenant)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -132,13 +132,13 @@ func (s *tenantSet) wiring(
 }
 
 // parts puts together what one tenant is polled by.
-func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
+func (s *tenantSet) parts(t *config.Tenant) (collect.UnitConfig, error) {
 	var none collect.UnitConfig
 
 	skew := new(collect.Skew)
 	counters := new(measure.Counters)
 
-	parts, err := s.wiring(t, skew, counters)
+	parts, err := s.wiring(*t, skew, counters)
 	if err != nil {
 		return none, err
 	}
@@ -148,20 +148,20 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 		return none, err
 	}
 
-	limiter, units := s.shared.limiter(t)
-	signIn := &customerSignIn{source: source, found: &s.found, tenant: &t}
+	limiter, units := s.shared.limiter(*t)
+	signIn := &customerSignIn{source: source, found: &s.found, tenant: t}
 
 	reader, err := parts.Reader(signIn, limiter)
 	if err != nil {
 		return none, err
 	}
 
-	identifier, err := wiring.NewIdentifier(t)
+	identifier, err := wiring.NewIdentifier(*t)
 	if err != nil {
 		return none, err
 	}
 
-	encoder, err := wiring.NewEncoder(t)
+	encoder, err := wiring.NewEncoder(*t)
 	if err != nil {
 		return none, err
 	}
@@ -186,8 +186,8 @@ func (s *tenantSet) parts(t config.Tenant) (collect.UnitConfig, error) {
 		Identifier:     identifier,
 		Encoder:        encoder,
 		SignIn:         signIn.run,
-		Relationship:   func() collect.Relationship { return s.found.relationship(&t) },
-		Account:        func(ctx context.Context) string { return s.account(ctx, t, source) },
+		Relationship:   func() collect.Relationship { return s.found.relationship(t) },
+		Account:        func(ctx context.Context) string { return s.account(ctx, *t, source) },
 		Changed:        signIn.changed,
 	}, nil
 }

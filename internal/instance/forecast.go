@@ -33,7 +33,7 @@ func (s *tenantSet) forecast(ctx context.Context, now time.Time) {
 	said := map[string]bool{}
 
 	for _, t := range s.tenants() {
-		known := s.forecasts(ctx, t, now)
+		known := s.forecasts(ctx, *t, now)
 		for _, f := range []tokens.Forecast{known.chain, known.credential} {
 			text := f.Text + f.Remedy
 			if f.Soon && !f.Ended && (t.HomeTenantID == "" || !said[text]) {
@@ -74,11 +74,11 @@ func (s *tenantSet) deprecated(now time.Time) {
 }
 
 // tenants returns the tenants that the input has now.
-func (s *tenantSet) tenants() []config.Tenant {
+func (s *tenantSet) tenants() []*config.Tenant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	var list []config.Tenant
+	list := make([]*config.Tenant, 0, len(s.entries))
 	for _, e := range s.entries {
 		list = append(list, e.tenant)
 	}

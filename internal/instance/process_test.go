@@ -353,11 +353,11 @@ func TestUsersOfADeprecatedAPIAreToldOnceAWeek(t *testing.T) {
 	s := newTenantSet(newResources(), lines.logger())
 	for _, name := range []string{"fabrikam", "contoso"} {
 		s.entries[alert.UnitKey{API: alert.SIEM, TenantID: alert.TenantID(name)}] = &entry{
-			tenant: config.Tenant{TenantName: name, API: alert.SIEM},
+			tenant: &config.Tenant{TenantName: name, API: alert.SIEM},
 		}
 	}
 	s.entries[alert.UnitKey{TenantID: "northwind"}] = &entry{
-		tenant: config.Tenant{TenantName: "northwind", API: alert.Graph},
+		tenant: &config.Tenant{TenantName: "northwind", API: alert.Graph},
 	}
 	for day := range 10 {
 		s.deprecated(time.Now().AddDate(0, 0, day))

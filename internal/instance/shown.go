@@ -71,13 +71,13 @@ func (e *ends) fill(units []measure.Unit) {
 }
 
 // due returns the tenants that are to be looked up now, and forgets those that are gone.
-func (e *ends) due(tenants []config.Tenant, now time.Time) []config.Tenant {
+func (e *ends) due(tenants []*config.Tenant, now time.Time) []*config.Tenant {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 
 	known := make(map[alert.UnitKey]knownEnds, len(tenants))
 
-	var due []config.Tenant
+	var due []*config.Tenant
 
 	for _, t := range tenants {
 		k, found := e.known[t.Unit()]
@@ -112,7 +112,7 @@ func (e *ends) set(key alert.UnitKey, found measure.Ends, now time.Time) {
 // goroutine that calls upkeep.
 func (s *tenantSet) lookUpEnds(ctx context.Context, now time.Time) {
 	for _, t := range s.ends.due(s.tenants(), now) {
-		f := s.forecasts(ctx, t, now)
+		f := s.forecasts(ctx, *t, now)
 		s.ends.set(t.Unit(), measure.Ends{
 			RefreshToken: f.chain.Ends,
 			Credential:   f.credential.Ends,

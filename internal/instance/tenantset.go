@@ -52,7 +52,7 @@ type tenantSet struct {
 
 // entry is a tenant of the input.
 type entry struct {
-	tenant  config.Tenant
+	tenant  *config.Tenant // what its unit works with too: never changed
 	limiter *sharedLimiter // that counts its unit
 	leaving bool
 }
@@ -83,7 +83,7 @@ func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	}
 
 	for i, t := range tenants {
-		s.entries[t.Unit()] = &entry{tenant: t, limiter: limiters[i]}
+		s.entries[t.Unit()] = &entry{tenant: &t, limiter: limiters[i]}
 	}
 
 	return nil
@@ -367,7 +367,7 @@ func (s *tenantSet) start(key alert.UnitKey, t config.Tenant) error {
 		return err
 	}
 
-	parts, err := s.parts(t)
+	parts, err := s.parts(s.entries[key].tenant)
 	if err != nil {
 		s.shared.release(key, s.entries[key].limiter)
 		delete(s.entries, key)
@@ -386,12 +386,12 @@ func (s *tenantSet) restart(key alert.UnitKey, e *entry, t config.Tenant) error 
 		return errors.New("it cannot start yet: what it read before it was removed is still being delivered")
 	}
 
-	parts, err := s.parts(t)
+	parts, err := s.parts(&t)
 	if err != nil {
 		return err
 	}
 
-	e.tenant = t
+	e.tenant = &t
 	e.limiter = s.shared.move(e.limiter, t)
 
 	s.input.Retire(key, nil)

@@ -33,8 +33,8 @@ type Options struct {
 type Encoder struct {
 	opt                Options
 	content            content
-	alert, raw, health []byte // event up to and with mssp; the last 32 bytes are the place of the id
-	tc                 transcoder
+	alert, raw, health []byte        // event up to and with mssp; the last 32 bytes are the place of the id
+	tc                 *transcoder   // nil, as those above, before the first event
 	ocsf               *ocsf.Encoder // for the formats that need it
 	cef                cefBuilder
 }
@@ -56,8 +56,6 @@ func NewEncoder(o Options) (*Encoder, error) {
 	}
 
 	e := &Encoder{opt: o, content: form}
-	e.alert, e.raw, e.health = prefix("alert", o), prefix("raw", o), prefix("health", o)
-
 	if err := e.cef.init(o); err != nil {
 		return nil, err
 	}
@@ -69,6 +67,15 @@ func NewEncoder(o Options) (*Encoder, error) {
 	}
 
 	return e, nil
+}
+
+// prepare makes what the first event needs: most of ten thousand tenants have none for
+// days.
+func (e *Encoder) prepare() {
+	if e.tc == nil {
+		e.tc = new(transcoder)
+		e.alert, e.raw, e.health = prefix("alert", e.opt), prefix("raw", e.opt), prefix("health", e.opt)
+	}
 }
 
 // The beginning of every event: [[EventTime, {}], {"mssp": …. EventTime is fixext8 of
@@ -138,6 +145,8 @@ func putTime(b []byte, at tick.Tick) {
 // in raw, and the row is a case for Raw. With room in dst it does not allocate (without
 // a CEF line).
 func (e *Encoder) Alert(dst []byte, v alert.Version, raw []byte) ([]byte, error) {
+	e.prepare()
+
 	start := len(dst)
 	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
 	dst = begin(dst, e.alert, v.Time, &v.ID)
@@ -222,6 +231,8 @@ func invalidAt(raw []byte) int {
 // Raw appends a record of kind "raw" for a row that Alert refused: its bytes as text,
 // or in base64 (RFC 4648 §4) when they are not UTF-8.
 func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte {
+	e.prepare()
+
 	start := len(dst)
 	dst = begin(dst, e.raw, at, &id)
 
@@ -278,6 +289,8 @@ func (h Health) sentence() string {
 // when there never was one; relationship_end is there only where it is known. The
 // record_id is made of tenant, API and the moment.
 func (e *Encoder) Health(dst []byte, h Health) []byte {
+	e.prepare()
+
 	at := tick.FromTime(h.At)
 	id := alert.HealthID(e.opt.TenantID, e.opt.API, at)
 	start := len(dst)
