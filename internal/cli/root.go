@@ -494,7 +494,10 @@ func (v *view) statuses(ctx context.Context) (map[alert.UnitKey]store.Status, er
 		return nil, nil
 	}
 
-	return v.s.Statuses(ctx)
+	list, err := v.s.Statuses(ctx)
+	store.Freshen(list)
+
+	return list, err
 }
 
 // discoveryNotice returns why the last list of customers failed, as the input kept it;

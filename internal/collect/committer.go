@@ -85,6 +85,7 @@ func (in *Input) save(ctx context.Context) error {
 		committed()
 	}
 
+	in.reportRetired(ctx)
 	in.removeRetired()
 
 	return nil

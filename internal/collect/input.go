@@ -3,6 +3,7 @@ package collect
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,6 +66,7 @@ type Config struct {
 // progress to the store. The zero value is not usable.
 type Input struct {
 	cfg      Config
+	name     string // of this run, see store.Freshen
 	log      *slog.Logger
 	outbox   *delivery.Outbox
 	Delivery *delivery.Sender // for the collect callback's thread
@@ -99,6 +101,7 @@ func NewInput(cfg Config) *Input {
 	cfg.Seen = cmp.Or(cfg.Seen, progress.Process)
 	in := &Input{
 		cfg:     cfg,
+		name:    rand.Text(),
 		log:     cfg.Log,
 		outbox:  delivery.NewOutbox(cfg.BufferLimit),
 		places:  newPlaces(cfg.MaxConcurrency),
@@ -145,7 +148,7 @@ func (in *Input) Stop(ctx context.Context) error {
 
 	// What was delivered is committed first: a goroutine that does not end in time must
 	// not use up the time for it.
-	err := errors.Join(in.save(ctx), in.report(ctx, 0, 1))
+	err := errors.Join(in.save(ctx), in.report(ctx))
 	done := make(chan struct{})
 
 	go func() {
@@ -161,7 +164,7 @@ func (in *Input) Stop(ctx context.Context) error {
 	select {
 	case <-done:
 		in.park()
-		err = errors.Join(in.save(ctx), in.report(ctx, 0, 1)) // with the last steps of the others
+		err = errors.Join(in.save(ctx), in.report(ctx)) // with the last steps of the others
 	case <-ctx.Done():
 	}
 

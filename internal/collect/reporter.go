@@ -12,70 +12,97 @@ import (
 )
 
 const (
-	// reportPause is how often the status of all units is written. It is never older than
-	// 10 s: of more than manyUnits those that are well take turns, a half at a time,
-	// after reportPauseMany.
-	reportPause     = 5 * time.Second
-	reportPauseMany = 4 * time.Second
-	manyUnits       = 1000
+	// reportPause is how often statuses are written.
+	reportPause = 5 * time.Second
 	// flowsFor is how long alerts have to be accepted again before that is logged: a disk
 	// that is nearly full accepts one now and then.
 	flowsFor = 30 * time.Second
 )
 
-// reporter writes the status of all units, in one transaction, and looks whether an
-// operator wants something.
+// reporter writes what has changed in the status of all units, in one transaction, and
+// looks whether an operator wants something.
 func (in *Input) reporter(ctx context.Context) {
-	for turn := 0; ; turn++ {
+	for {
 		in.askForRewinds(ctx)
 		in.upkeep(ctx, false)
 
-		units := in.all()
-		for _, u := range units {
+		for _, u := range in.all() {
 			u.checkPace()
-		}
-
-		parts, wait := 1, reportPause
-		if len(units) > manyUnits {
-			parts, wait = 2, reportPauseMany
 		}
 
 		in.logBlocked()
 		in.greeter.report()
 
-		if err := in.report(ctx, turn%parts, parts); err != nil && ctx.Err() == nil {
+		if err := in.report(ctx); err != nil && ctx.Err() == nil {
 			in.log.Debug(fmt.Sprintf("the status cannot be written: %v", err))
 			in.storeFailed(ctx, err)
 		} else if err == nil {
 			in.storeWorks()
 		}
 
-		if pause.For(ctx, wait) != nil {
+		if pause.For(ctx, reportPause) != nil {
 			return
 		}
 	}
 }
 
-// report writes the status of the units that have read what the store shows of them: of
-// those that are well, and have been for a while, one of several parts.
-func (in *Input) report(ctx context.Context, part, parts int) error {
-	units := in.all()
-	list := make(map[alert.UnitKey]store.Status, len(units)/parts)
+// report writes the status of the units that have read what the store shows of them, if
+// it has changed since it was last written. That of one is written in any case, for
+// store.Freshen, and that of units that stop: nobody vouches for these.
+func (in *Input) report(ctx context.Context) error {
+	list := make(map[alert.UnitKey]store.Status)
+	marks := make(map[*Unit]uint64)
 
-	for i, u := range units {
+	for _, u := range in.all() {
 		if !u.progress.Begun() {
 			continue
 		}
 
 		s := u.snapshot()
-		news := !s.State.Good() || s.UpdatedAt.Sub(s.Since) < 2*reportPause
 
-		if news || i%parts == part {
+		mark := u.markOf(&s)
+		if mark != u.reported.Load() || s.State == health.Stopped || len(list) == 0 {
 			list[u.cfg.Key] = s
+			marks[u] = mark
 		}
 	}
 
-	return in.cfg.Store.SetStatus(ctx, list)
+	if err := in.cfg.Store.SetStatus(ctx, list); err != nil {
+		return err
+	}
+
+	for u, mark := range marks {
+		u.reported.Store(mark)
+	}
+
+	return nil
+}
+
+// reportRetired writes the last status of units that are let go next, unless another unit
+// with the same key takes over. It belongs to the committer.
+func (in *Input) reportRetired(ctx context.Context) {
+	units := in.all()
+	list := make(map[alert.UnitKey]store.Status)
+
+	for _, u := range units {
+		if u.retired() && u.progress.Begun() && u.allCommitted() {
+			list[u.cfg.Key] = u.snapshot()
+		}
+	}
+
+	if len(list) == 0 || in.ctx.Err() != nil { // at the end all units are reported
+		return
+	}
+
+	for _, u := range units {
+		if !u.retired() {
+			delete(list, u.cfg.Key)
+		}
+	}
+
+	if err := in.cfg.Store.SetStatus(ctx, list); err != nil {
+		in.log.Debug(fmt.Sprintf("the last status of tenants that are not polled any more cannot be written: %v", err))
+	}
 }
 
 // askForRewinds passes on what `defenderctl rewind` wrote into the store.

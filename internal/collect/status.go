@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -136,10 +137,50 @@ func (u *Unit) snapshot() store.Status {
 	u.in.showBlocked(&s)
 	u.in.showStoreFault(&s)
 
+	s.Run = u.in.name
 	s.Notice = u.in.notice.Load()
 	u.status.remember(&own, &s)
 
 	return s
+}
+
+// markSeed makes the marks of statuses.
+var markSeed = maphash.MakeSeed()
+
+// markOf returns a number that another status of the unit has too only if nothing but the
+// time differs.
+func (u *Unit) markOf(s *store.Status) uint64 {
+	watermark, _ := u.progress.Watermark()
+
+	notice := health.Trouble{}
+	if s.Notice != nil {
+		notice = *s.Notice
+	}
+
+	return maphash.Comparable(markSeed, struct {
+		watermark                          tick.Tick
+		state                              health.State
+		trouble, notice                    health.Trouble
+		since, success, alert, relationEnd time.Time
+		emitted, repeats, polls, errors    uint64
+		deferred                           int
+		interval                           time.Duration
+	}{
+		watermark:   watermark,
+		state:       s.State,
+		trouble:     s.Trouble,
+		notice:      notice,
+		since:       s.Since,
+		success:     s.LastSuccess,
+		alert:       s.LastAlert,
+		relationEnd: s.RelationshipEnd,
+		emitted:     s.Emitted,
+		repeats:     s.Repeats,
+		polls:       s.Polls,
+		errors:      s.Errors,
+		deferred:    s.Deferred,
+		interval:    s.EffectiveInterval,
+	})
 }
 
 // healthRecords emits the health records of a unit. It belongs to the poller.

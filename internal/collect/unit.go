@@ -92,6 +92,8 @@ type Unit struct {
 	alarm  alarm       // ends the rest between two polls
 	rewind atomic.Bool // the store holds an operator's request to go back
 
+	reported atomic.Uint64 // the mark of the status that was last written
+
 	// turn is when in an interval the unit is polled, from 0 to 1: see nextTurn.
 	turn float64
 

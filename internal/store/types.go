@@ -56,6 +56,9 @@ type Status struct {
 	Deferred                int
 	EffectiveInterval       time.Duration
 	UpdatedAt               time.Time
+	// Run names the run of the input that wrote it, see Freshen; empty: an older version
+	// wrote it.
+	Run string `json:",omitempty"`
 	// History has the changes of the last day, oldest first; the last one is in force.
 	History []Change `json:",omitempty"`
 	// Notice is what is wrong with the input as a whole, which its units go on in spite
