@@ -67,3 +67,55 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 		})
 	}
 }
+
+// countingStore counts the statuses that are written.
+type countingStore struct {
+	*memory
+	written atomic.Int64
+}
+
+func (s *countingStore) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.Status) error {
+	s.written.Add(int64(len(statuses)))
+	return s.memory.SetStatus(ctx, statuses)
+}
+
+func TestAStatusThatDoesNotChangeIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 0)
+		s := &countingStore{memory: c.in.cfg.Store.(countedStore).store.(*memory)}
+		c.in.cfg.Store = countedStore{s, &c.in.storeErrors}
+		for i := range 100 {
+			cfg := c.unit(fmt.Sprintf("tenant%03d", i), c.healthy)
+			cfg.PollInterval = time.Minute
+			c.in.Add(cfg)
+		}
+		c.run(t, func() {
+			time.Sleep(2 * time.Minute)
+			before := s.written.Load()
+			time.Sleep(10 * time.Minute)
+			// A poll changes it, and so does the commit after it.
+			if n := s.written.Load() - before; n < 100*10 || n > 100*10*2+200 {
+				t.Errorf("%d statuses of 101 units are written in ten minutes", n)
+			}
+		})
+	})
+}
+
+func TestNobodyVouchesForATenantThatWasRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 0)
+		leaves := c.unit("leaves", c.healthy)
+		c.in.Add(leaves)
+		m := c.in.cfg.Store.(countedStore).store.(*memory)
+		c.run(t, func() {
+			time.Sleep(31 * time.Second) // between two reports
+			c.in.Retire(leaves.Key, nil)
+			left := time.Now()
+			time.Sleep(time.Minute)
+			s := m.allStatuses()[leaves.Key]
+			if s.State != health.Stopped || s.UpdatedAt.Sub(left) > 2*reportPause {
+				t.Errorf("a minute after its end it is %s, written %v after that", s.State, s.UpdatedAt.Sub(left))
+			}
+		})
+	})
+}
