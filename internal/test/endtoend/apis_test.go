@@ -96,9 +96,9 @@ func TestRowsThatMoveBetweenPagesAndTiesAreReadOnce(t *testing.T) {
 	})
 }
 
-// TestIncidentsWhoseExpandFailsAreAllThere: of the incidents, one is answered with 500
-// and one with nothing when its alerts are asked for with it; of two with 20 MB one can be
-// read at once, and the other is answered with 500, too.
+// TestIncidentsWhoseExpandFailsAreAllThere: asked for with their alerts, one incident is
+// answered with 500, and one with nothing. Of two with 20 MB one can be read at once, and
+// the other is answered with 500, too.
 func TestIncidentsWhoseExpandFailsAreAllThere(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(1, 0)
