@@ -37,6 +37,7 @@ type Encoder struct {
 	tc                 *transcoder   // nil, as those above, before the first event
 	ocsf               *ocsf.Encoder // for the formats that need it
 	cef                cefBuilder
+	replay             bool // see Replay
 }
 
 // NewEncoder returns an Encoder. It fails if there is no such API or format. Bytes in
@@ -92,7 +93,7 @@ func prefix(kind string, o Options) []byte {
 	b = append(b, msgpack.FixMap, msgpack.Map16, 0, 0)
 	b = msgpack.AppendStr(b, "mssp")
 
-	b = append(b, msgpack.FixMap|5)
+	b = append(b, msgpack.FixMap|msspKeys)
 	for _, kv := range [...][2]string{
 		{"kind", kind},
 		{"tenant_id", string(o.TenantID)},
@@ -148,8 +149,13 @@ func (e *Encoder) Alert(dst []byte, v alert.Version, raw []byte) ([]byte, error)
 	e.prepare()
 
 	start := len(dst)
-	dst = slices.Grow(dst, len(e.alert)+roomFor(raw))
+	dst = slices.Grow(dst, len(e.alert)+len(replayKey)+roomFor(raw))
 	dst = begin(dst, e.alert, v.Time, &v.ID)
+
+	if e.replay {
+		dst = mark(dst, start)
+	}
+
 	body := len(dst)
 
 	dst, n, err := e.body(dst, v, raw)
@@ -235,6 +241,10 @@ func (e *Encoder) Raw(dst []byte, at tick.Tick, id alert.ID, row []byte) []byte 
 
 	start := len(dst)
 	dst = begin(dst, e.raw, at, &id)
+
+	if e.replay {
+		dst = mark(dst, start)
+	}
 
 	dst = msgpack.AppendStr(dst, "raw")
 	if utf8.Valid(row) {
