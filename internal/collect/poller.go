@@ -218,7 +218,7 @@ func (p *poller) tryRestore(ctx context.Context) error {
 		p.progress.Resume(progress.Checkpoint(cp), entries)
 		p.log.Debug("goes on from " + cp.Watermark.String())
 	} else {
-		p.progress.Start(tick.FromTime(p.now().Add(-p.cfg.Lookback)))
+		p.progress.Start(tick.FromTime(p.now().Add(-p.cfg.Lookback)), cp.Replay)
 		p.in.wakeCommitter()
 	}
 
@@ -401,7 +401,7 @@ func (p *poller) read(s *sink) error {
 		swept = present
 	}
 
-	p.progress.Read(present, p.queued, swept)
+	p.progress.ReadWhole(present, p.queued, swept)
 	p.pass = nil
 	p.in.wakeCommitter()
 

@@ -327,7 +327,7 @@ func (r *rejected) offer(ctx context.Context, id int64) *offer {
 	}
 
 	for _, event := range o.events {
-		answer, err := u.in.outbox.Offer(u.ctx, u.cfg.Tag, event)
+		answer, err := u.in.outbox.Offer(u.ctx, u.stream, event)
 		if err != nil {
 			break
 		}

@@ -20,6 +20,9 @@ const MaxBatch = 1 << 20
 // is stopping, and the events were not queued.
 var ErrClosed = errors.New("the input is stopping")
 
+// ErrDropped is returned by them once the stream was dropped.
+var ErrDropped = errors.New("another node polls the unit now")
+
 // Outbox is where encoded events wait for Fluent Bit: bounded, first in first out, with
 // many writers and one Sender that never waits. All its methods may be called at the
 // same time. Its lock is held for a few instructions and a copy of one event or batch
@@ -71,11 +74,11 @@ func (o *Outbox) AddBatch(ctx context.Context, s *Stream, events []byte) (n uint
 	return n, err
 }
 
-// Offer queues an event that was rejected before, as a batch of its own. The channel
-// receives once whether it was delivered now. If not, the outbox has let go of it.
-func (o *Outbox) Offer(ctx context.Context, tag string, event []byte) (delivered <-chan bool, err error) {
+// Offer queues an event of a stream that was rejected before, as a batch of its own. The
+// channel receives once whether it was delivered now. If not, the outbox has let go of it.
+func (o *Outbox) Offer(ctx context.Context, of *Stream, event []byte) (delivered <-chan bool, err error) {
 	b := &Batch{
-		stream: NewStream(tag, nil),
+		stream: &Stream{tag: of.tag, dropped: of.dropped},
 		events: event,
 		first:  1,
 		last:   1,
@@ -104,7 +107,7 @@ func firstEvent(events []byte) (event, rest []byte) {
 // enter runs put, with the lock held, when there is room for size bytes of a stream.
 func (o *Outbox) enter(ctx context.Context, s *Stream, size int, wait func() func(), put func()) error {
 	o.mu.Lock()
-	if !o.closed && o.next() == nil && !o.beyondShare(s) && o.fits(size) {
+	if !o.closed && !s.dropped.Load() && o.next() == nil && !o.beyondShare(s) && o.fits(size) {
 		put()
 		o.mu.Unlock()
 
@@ -138,6 +141,10 @@ func (o *Outbox) tryEnter(ctx context.Context, w *waiter, put func()) (entered b
 	defer o.mu.Unlock()
 
 	err = context.Cause(ctx)
+	if w.stream.dropped.Load() {
+		err = ErrDropped
+	}
+
 	if o.closed {
 		err = ErrClosed
 	}
@@ -321,6 +328,66 @@ func (o *Outbox) Close() {
 	o.callNext() // whoever leaves the line calls the next one
 }
 
+// Drop gives up what is queued of a stream: nothing of it is delivered any more, and no
+// later Add succeeds. Its owner is not told that it was delivered. What the sender holds
+// itself it lets go of at its next tick. An append that has begun is not stopped.
+func (o *Outbox) Drop(s *Stream) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	s.dropped.Store(true)
+	s.open = nil
+
+	for _, w := range o.line {
+		if w.stream.dropped == s.dropped {
+			select {
+			case w.turn <- struct{}{}:
+			default:
+			}
+		}
+	}
+
+	if len(o.queue) == 0 {
+		return
+	}
+
+	// The head may be on its way to Fluent Bit: the sender lets go of it.
+	o.queue = append(o.queue[:1], slices.DeleteFunc(o.queue[1:], func(b *Batch) bool {
+		if b.stream.dropped != s.dropped {
+			return false
+		}
+
+		o.forget(b)
+
+		return true
+	})...)
+
+	o.callNext()
+}
+
+// forget lets go of a batch of a dropped stream, which is out of the queue; o.mu must be
+// held.
+func (o *Outbox) forget(b *Batch) {
+	if i := b.stream.find(b); i < len(b.stream.undelivered) && b.stream.undelivered[i] == b {
+		b.stream.undelivered = slices.Delete(b.stream.undelivered, i, i+1)
+	}
+
+	o.uncount(b)
+
+	if b.answer != nil {
+		b.answer <- false
+	}
+}
+
+// dropHead lets go of the head of the queue, which is of a dropped stream.
+func (o *Outbox) dropHead() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+
+	o.forget(o.pop())
+	o.callNext()
+}
+
 // Undelivered returns the batches of a stream that are not delivered, by number. It is
 // for the end of an input, when the sender ticks no more.
 func (o *Outbox) Undelivered(s *Stream) []*Batch {
@@ -336,17 +403,25 @@ func (o *Outbox) Release(b *Batch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
-	b.stream.release(b)
+	if b.stream.dropped.Load() {
+		o.forget(b)
+	} else {
+		b.stream.release(b)
+		o.uncount(b)
+		o.recycle(b.events)
+	}
 
+	o.callNext()
+}
+
+// uncount takes a batch that is released off what is counted; o.mu must be held.
+func (o *Outbox) uncount(b *Batch) {
 	o.grow(b.stream, -len(b.events))
 	o.events -= int(b.last - b.first + 1)
 
 	if b.rejected {
 		o.rejected -= len(b.events)
 	}
-
-	o.recycle(b.events)
-	o.callNext()
 }
 
 // head closes the first batch of the queue and returns it, nil if there is none. The

@@ -1,14 +1,18 @@
 package delivery
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Sender delivers the batches of an Outbox to Fluent Bit: doc.go draws the states. All
 // its methods but Blocked are called on the thread of one collect callback. Pause and
 // Resume may arrive from inside an append, on the same thread.
 type Sender struct {
-	outbox *Outbox
-	mode   Mode
-	now    func() time.Time
+	outbox  *Outbox
+	mode    Mode
+	now     func() time.Time
+	trusted func() bool // see OnlyWhile
 
 	paused      bool
 	resumed     time.Time // when the last pause ended
@@ -89,11 +93,20 @@ const (
 
 // NewSender returns the sender of an outbox.
 func NewSender(o *Outbox, m Mode, now func() time.Time) *Sender {
-	s := &Sender{outbox: o, mode: m, now: now}
+	s := &Sender{
+		outbox:  o,
+		mode:    m,
+		now:     now,
+		trusted: func() bool { return true },
+	}
 	s.signs.ticked.Store(now().UnixNano())
 
 	return s
 }
+
+// OnlyWhile lets nothing be delivered while trusted returns false. It is asked before each
+// append. It is called once, before the first tick.
+func (s *Sender) OnlyWhile(trusted func() bool) { s.trusted = trusted }
 
 // Pause stops the delivery until Resume.
 func (s *Sender) Pause() {
@@ -127,17 +140,42 @@ func (s *Sender) Next() []byte {
 	s.signs.ticked.Store(now.UnixNano())
 	s.confirm(now)
 
-	if s.paused || s.returned != nil {
+	if s.paused || s.returned != nil || !s.trusted() {
 		return nil
 	}
 
-	s.returned = s.outbox.head()
+	s.returned = s.head()
 	if s.returned == nil {
 		s.outbox.shrink()
 		return nil
 	}
 
 	return s.returned.events
+}
+
+// head returns the first batch that is to be delivered, nil if there is none.
+func (s *Sender) head() *Batch {
+	for {
+		b := s.outbox.head()
+		if b == nil || !b.stream.dropped.Load() {
+			return b
+		}
+
+		s.outbox.dropHead()
+	}
+}
+
+// dropSuspects lets go of suspects whose stream was dropped.
+func (s *Sender) dropSuspects() {
+	s.suspects = slices.DeleteFunc(s.suspects, func(b *Batch) bool {
+		if !b.stream.dropped.Load() {
+			return false
+		}
+
+		s.outbox.Release(b)
+
+		return true
+	})
 }
 
 // Copied says that the host has copied the batch that Next returned.

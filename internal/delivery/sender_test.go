@@ -242,7 +242,7 @@ func TestAnOfferIsAnsweredOnceWithWhatBecameOfIt(t *testing.T) {
 			{id: "good", full: true, want: false},
 		} {
 			h.full = c.full
-			answer, err := h.outbox.Offer(t.Context(), "", event(t, c.id))
+			answer, err := h.outbox.Offer(t.Context(), NewStream("", nil), event(t, c.id))
 			if err != nil {
 				t.Fatal(err)
 			}

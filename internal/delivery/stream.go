@@ -3,6 +3,7 @@ package delivery
 import (
 	"cmp"
 	"slices"
+	"sync/atomic"
 )
 
 // Owner is told what becomes of the events of a stream. Its methods must not wait, since
@@ -19,10 +20,13 @@ type Owner interface {
 
 // Stream is one owner's way through the outbox. Its events are numbered 1, 2, 3… in the
 // order in which they are added. They may be delivered in another order. All fields but
-// the first two are guarded by Outbox.mu.
+// the first three are guarded by Outbox.mu.
 type Stream struct {
 	tag   string
 	owner Owner // nil for an event that is offered again
+	// dropped says that nothing of the stream is delivered any more; see Outbox.Drop. An
+	// event that is offered again shares it with the stream that it came from.
+	dropped *atomic.Bool
 
 	added       uint64
 	undelivered []*Batch // ascending by number
@@ -34,7 +38,9 @@ type Stream struct {
 
 // NewStream returns a stream whose events carry tag. An empty tag stands for the input's
 // own.
-func NewStream(tag string, owner Owner) *Stream { return &Stream{tag: tag, owner: owner} }
+func NewStream(tag string, owner Owner) *Stream {
+	return &Stream{tag: tag, owner: owner, dropped: new(atomic.Bool)}
+}
 
 // Batch is what is appended at once: some events of one stream.
 type Batch struct {

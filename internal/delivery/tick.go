@@ -17,6 +17,7 @@ func (s *Sender) Tick(appendTo Append, limit time.Duration) (more bool) {
 	}
 	s.signs.ticked.Store(t.start.UnixNano())
 	s.confirm(t.start)
+	s.dropSuspects()
 
 	if s.paused || t.start.Before(s.nextTry) {
 		return false
@@ -79,12 +80,12 @@ func (t *turn) append(b *Batch) bool {
 
 // tryQueue delivers the queue from its head on.
 func (t *turn) tryQueue() (more bool) {
-	for n := 0; !t.paused; n++ {
+	for n := 0; !t.paused && t.trusted(); n++ {
 		if t.mode == BestEffort && n >= ringBudget || t.inARow >= t.budget() || t.refusals >= mostRefused {
 			return false
 		}
 
-		b := t.outbox.head()
+		b := t.head()
 		if b == nil {
 			if n == 0 {
 				t.outbox.shrink()
@@ -179,7 +180,7 @@ func (t *turn) suspect(events []*Batch) bool {
 // trySuspects offers the first n suspects, until most appends were refused one after the
 // other.
 func (t *turn) trySuspects(n, most int) {
-	for ; n > 0 && !t.paused && t.inARow < most && t.refusals < mostRefused; n-- {
+	for ; n > 0 && !t.paused && t.trusted() && t.inARow < most && t.refusals < mostRefused; n-- {
 		if t.accepts > 0 {
 			most = max(most, acceptingBudget/2)
 		}

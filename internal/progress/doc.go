@@ -17,6 +17,12 @@
 // Nothing that was not delivered is ever part of a step, so an end of the process at any
 // moment repeats a little and loses nothing.
 //
+// # Replays
+//
+// After another node took a unit over from one that died, its checkpoint has Replay set:
+// what is emitted may have been delivered before, and is marked. That ends with the first
+// pass that was read to its end, and in the store when all of that pass is delivered.
+//
 // # How far a poll reaches back
 //
 // A poll reads from the read mark less the overlap, since alerts may be listed late. The

@@ -28,6 +28,7 @@ type Progress struct {
 	mu         sync.Mutex
 	checkpoint Checkpoint // as the store has it
 	unsaved    bool       // the store does not have checkpoint yet
+	replay     bool       // what is emitted now may have been delivered before
 	readMark   tick.Tick
 	swept      tick.Tick
 	lateness   time.Duration // the greatest that was observed
@@ -44,6 +45,7 @@ type mark struct {
 	seq       uint64
 	watermark tick.Tick
 	swept     tick.Tick
+	whole     bool // a pass was read to its end
 }
 
 // pendingSeen is an entry of the seen-set that is committed after event seq is delivered.
@@ -61,17 +63,24 @@ func New(reach Reach, budget *Budget) *Progress {
 	return &Progress{reach: reach, seen: seenSet{budget: budget}}
 }
 
-// Start begins a unit that was never polled.
-func (p *Progress) Start(floor tick.Tick) {
+// Start begins a unit of which the store has no checkpoint. With replay a node that died
+// may have delivered some of it.
+func (p *Progress) Start(floor tick.Tick, replay bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
+	p.replay = replay
 	p.startAt(floor)
 }
 
-// startAt is Start for a caller that holds p.mu.
+// startAt begins at a floor. p.mu must be held.
 func (p *Progress) startAt(floor tick.Tick) {
-	p.checkpoint = Checkpoint{Floor: floor, Watermark: floor, SeenSince: floor}
+	p.checkpoint = Checkpoint{
+		Floor:     floor,
+		Watermark: floor,
+		SeenSince: floor,
+		Replay:    p.replay,
+	}
 	p.readMark, p.unsaved = floor, true
 	p.seen.load(nil, floor)
 }
@@ -81,7 +90,7 @@ func (p *Progress) Resume(cp Checkpoint, seen []Seen) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	p.checkpoint = cp
+	p.checkpoint, p.replay = cp, cp.Replay
 	p.readMark, p.swept, p.lateness = cp.Watermark, cp.Swept, cp.Lateness
 	p.seen.load(seen, cp.SeenSince)
 }
@@ -118,6 +127,8 @@ func (p *Progress) Rewind(cp Checkpoint) {
 	defer p.mu.Unlock()
 
 	p.checkpoint, p.readMark, p.marks = cp, cp.Watermark, nil
+	p.replay = cp.Replay
+
 	for key, at := range p.seen.times {
 		if at >= cp.Watermark {
 			p.seen.drop(key)
@@ -227,12 +238,44 @@ func (p *Progress) Read(t tick.Tick, seq uint64, swept tick.Tick) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
+	p.read(t, seq, swept, false)
+}
+
+// ReadWhole is Read for the end of a pass. What is emitted from then on was delivered by
+// nobody else.
+func (p *Progress) ReadWhole(t tick.Tick, seq uint64, swept tick.Tick) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.replay = false
+	p.read(t, seq, swept, true)
+}
+
+// Replay reports whether what is emitted now may have been delivered before, by a node
+// that died: until the first pass was read to its end.
+func (p *Progress) Replay() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.replay
+}
+
+// read is Read and ReadWhole for a caller that holds p.mu.
+func (p *Progress) read(t tick.Tick, seq uint64, swept tick.Tick, whole bool) {
 	p.readMark = max(p.readMark, t)
 	p.swept = max(p.swept, swept)
 
-	m := mark{seq, p.readMark, p.swept}
+	m := mark{
+		seq:       seq,
+		watermark: p.readMark,
+		swept:     p.swept,
+		whole:     whole,
+	}
+
 	if n := len(p.marks); n > 0 && p.marks[n-1].seq == seq {
+		m.whole = m.whole || p.marks[n-1].whole
 		p.marks[n-1] = m
+
 		return
 	}
 

@@ -250,7 +250,7 @@ func TestARewindForgetsWhatIsNotOnItsWay(t *testing.T) {
 
 func TestTheFloorIsLoweredOnlyBeforeAnythingWasRead(t *testing.T) {
 	p := New(reach, &Budget{})
-	p.Start(1000)
+	p.Start(1000, false)
 	if p.Lower(2000) || !p.Lower(500) {
 		t.Error("the floor of a new unit moves to an earlier time only")
 	}
@@ -266,7 +266,7 @@ func TestTheFloorIsLoweredOnlyBeforeAnythingWasRead(t *testing.T) {
 // A commit is under way when the first answer shows that the server's clock is behind.
 func TestAFloorThatIsLoweredDuringACommitStaysLow(t *testing.T) {
 	p := New(reach, &Budget{})
-	p.Start(1000)
+	p.Start(1000, false)
 	step, due := p.Due()
 	if !due {
 		t.Fatal("nothing is due for a new unit")
@@ -278,5 +278,69 @@ func TestAFloorThatIsLoweredDuringACommitStaysLow(t *testing.T) {
 	}
 	if floor, _ := p.Bounds(); floor != 500 {
 		t.Errorf("floor %d", floor)
+	}
+}
+
+func TestAReplayEndsWithAWholePass(t *testing.T) {
+	p := resumed(Checkpoint{
+		Floor:     ago(24 * time.Hour),
+		Watermark: ago(time.Hour),
+		SeenSince: ago(24 * time.Hour),
+		Replay:    true,
+	})
+	if !p.Replay() {
+		t.Fatal("what is emitted after a takeover is not marked")
+	}
+
+	p.Emitted(1, [16]byte{1}, ago(time.Minute))
+	p.Read(ago(time.Minute), 1, 0)
+	p.Delivered(1)
+
+	step, due := p.Due()
+	if !due || !step.Checkpoint.Replay || !p.Replay() {
+		t.Errorf("a page ends it: %t, %+v, %t", due, step.Checkpoint, p.Replay())
+	}
+
+	p.Commit(step)
+	p.Emitted(2, [16]byte{2}, ago(0))
+	p.ReadWhole(ago(0), 2, 0)
+	p.Read(ago(0), 2, 0) // another pass, which finds nothing
+
+	if p.Replay() {
+		t.Error("what comes after the first whole pass is marked")
+	}
+
+	if step, _ := p.Due(); !step.Checkpoint.Replay {
+		t.Error("the store forgets the replay before the pass is delivered")
+	}
+
+	p.Delivered(2)
+
+	step, due = p.Due()
+	if !due || step.Checkpoint.Replay {
+		t.Errorf("the store does not forget the replay: %t, %+v", due, step.Checkpoint)
+	}
+
+	p.Commit(step)
+
+	p.Rewind(Checkpoint{Floor: ago(24 * time.Hour), Watermark: ago(2 * time.Hour), Replay: true})
+
+	if !p.Replay() {
+		t.Error("after a rewind the store says that it is a replay, and nothing is marked")
+	}
+}
+
+func TestAUnitThatWasNeverCommittedMayBeAReplay(t *testing.T) {
+	p := New(reach, &Budget{PerUnit: 100, Total: 100})
+	p.Start(1000, true)
+
+	if step, due := p.Due(); !due || !step.Checkpoint.Replay || !p.Replay() {
+		t.Errorf("%t, %+v", due, step.Checkpoint)
+	}
+
+	p.Lower(900)
+
+	if step, _ := p.Due(); !step.Checkpoint.Replay || !p.Replay() {
+		t.Errorf("with a lower floor: %+v", step.Checkpoint)
 	}
 }

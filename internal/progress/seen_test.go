@@ -72,7 +72,7 @@ func TestEarlierKnowsWhatWasEmittedAndWhatIsForgotten(t *testing.T) {
 	other := [16]byte{2}
 
 	fresh := New(Reach{}, &Budget{PerUnit: 10, Total: 10, Always: 10})
-	fresh.Start(100)
+	fresh.Start(100, false)
 
 	resumed := New(Reach{}, &Budget{PerUnit: 10, Total: 10, Always: 10})
 	resumed.Resume(Checkpoint{Floor: 100, Watermark: 500, SeenSince: 400}, nil)

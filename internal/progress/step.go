@@ -39,6 +39,7 @@ func (p *Progress) Due() (step Step, due bool) {
 	for step.marks < len(p.marks) && p.marks[step.marks].seq <= delivered {
 		m := p.marks[step.marks]
 		cp.Watermark, cp.Swept = max(cp.Watermark, m.watermark), max(cp.Swept, m.swept)
+		cp.Replay = cp.Replay && !m.whole
 		step.marks++
 	}
 
