@@ -3,8 +3,10 @@ package collect
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/store"
 )
@@ -57,13 +59,23 @@ func (in *Input) save(ctx context.Context) error {
 	)
 
 	for _, u := range in.all() {
+		if u.abandoned.Load() {
+			continue
+		}
+
 		if c, committed, ok := u.due(); ok {
 			commits, after = append(commits, c), append(after, committed)
 		}
 	}
 
 	if len(commits) > 0 {
-		if err := in.cfg.Store.Commit(ctx, commits); err != nil {
+		err := in.cfg.Store.Commit(ctx, commits)
+		if keys, ok := fenced(err); ok { // all others are committed
+			after = withoutUnits(after, commits, keys)
+			err = nil
+		}
+
+		if err != nil {
 			in.storeFailed(ctx, err)
 
 			if ctx.Err() == nil && in.storeFault.due(in.cfg.Now()) {
@@ -89,4 +101,17 @@ func (in *Input) save(ctx context.Context) error {
 	in.removeRetired()
 
 	return nil
+}
+
+// withoutUnits returns what follows the commits of all units but some.
+func withoutUnits(after []func(), commits []store.Commit, but []alert.UnitKey) []func() {
+	var left []func()
+
+	for i, c := range commits {
+		if !slices.Contains(but, c.Key) {
+			left = append(left, after[i])
+		}
+	}
+
+	return left
 }

@@ -14,10 +14,17 @@ import (
 type countedStore struct {
 	store  Store
 	failed *atomic.Uint64
+	lease  Lease // is told of units that another node has; nil for nobody
 }
 
-// note counts an error, and returns it.
+// note counts an error, and returns it. A write that was refused since another node has
+// the unit is no failure of the store.
 func (s countedStore) note(ctx context.Context, err error) error {
+	if keys, ok := fenced(err); ok && s.lease != nil {
+		s.lease.Lost(keys)
+		return err
+	}
+
 	if err != nil && ctx.Err() == nil {
 		s.failed.Add(1)
 	}
@@ -42,6 +49,10 @@ func (s countedStore) Commit(ctx context.Context, commits []store.Commit) error 
 func (s countedStore) PendingRewind(
 	ctx context.Context, keys ...alert.UnitKey,
 ) (map[alert.UnitKey]tick.Tick, error) {
+	if len(keys) == 0 {
+		return nil, nil // the store would return those of all units
+	}
+
 	pending, err := s.store.PendingRewind(ctx, keys...)
 	return pending, s.note(ctx, err)
 }
@@ -85,5 +96,9 @@ func (s countedStore) Status(ctx context.Context, key alert.UnitKey) (store.Stat
 
 // SetStatus implements Store.
 func (s countedStore) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.Status) error {
+	if len(statuses) == 0 {
+		return nil
+	}
+
 	return s.note(ctx, s.store.SetStatus(ctx, statuses))
 }

@@ -55,6 +55,9 @@ type Config struct {
 	BufferLimit    int
 	MaxConcurrency int           // 0: it follows from the number of units, see newPlaces
 	Mode           delivery.Mode // the zero value is Sure
+	// Lease says when units may be polled and delivered; nil: always, since no other
+	// machine uses the store.
+	Lease Lease
 	// Seen bounds the seen-sets; nil for the budget of the process.
 	Seen *progress.Budget
 	// Upkeep, if not nil, is called every few seconds, and once more when the input ends:
@@ -108,8 +111,12 @@ func NewInput(cfg Config) *Input {
 		changed: make(chan struct{}, 1),
 	}
 	in.greeter = greeter{log: cfg.Log, now: cfg.Now}
-	in.cfg.Store = countedStore{cfg.Store, &in.storeErrors}
+	in.cfg.Store = countedStore{cfg.Store, &in.storeErrors, cfg.Lease}
 	in.Delivery = delivery.NewSender(in.outbox, cfg.Mode, cfg.Now)
+
+	if cfg.Lease != nil {
+		in.Delivery.OnlyWhile(cfg.Lease.Trusted)
+	}
 
 	return in
 }
@@ -142,6 +149,25 @@ func (in *Input) Stop(ctx context.Context) error {
 	in.cancel() // first: whoever waits at the outbox is to see that it is the end, not a fault
 	in.outbox.Close()
 
+	if in.cfg.Lease == nil {
+		return in.finish(ctx)
+	}
+
+	// A database may take longer than ctx to answer, or not answer at all.
+	finished := make(chan error, 1)
+
+	go func() { finished <- in.finish(ctx) }()
+
+	select {
+	case err := <-finished:
+		return err
+	case <-ctx.Done():
+		return errors.New("the store does not answer in time")
+	}
+}
+
+// finish commits what was delivered, and parks what is queued.
+func (in *Input) finish(ctx context.Context) error {
 	for _, u := range in.all() {
 		u.status.update(func(s *store.Status) { s.State = health.Stopped })
 	}

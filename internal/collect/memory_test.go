@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
@@ -29,6 +31,24 @@ type memory struct {
 	unlisted int
 	rewinds  map[alert.UnitKey]tick.Tick
 	statuses map[alert.UnitKey]store.Status
+	fenced   map[alert.UnitKey]bool // another node has these units
+	unborn   bool                   // a node that died has polled units before their first commit
+	hangs    atomic.Int64           // how long a commit takes, whatever its context
+}
+
+// fence returns the error of a write to units that another node has, and whether to write
+// to one.
+func (m *memory) fence(keys ...alert.UnitKey) error {
+	var lost []alert.UnitKey
+	for _, key := range keys {
+		if m.fenced[key] {
+			lost = append(lost, key)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return &store.FencedError{Units: lost}
 }
 
 func newMemory() *memory {
@@ -47,10 +67,14 @@ func (m *memory) Load(_ context.Context, k alert.UnitKey) (store.Checkpoint, []s
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	cp, ok := m.cps[k]
+	if !ok {
+		cp.Replay = m.unborn
+	}
 	return cp, append([]store.Seen(nil), m.seen[k]...), ok, nil
 }
 
 func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
+	time.Sleep(time.Duration(m.hangs.Load()))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -60,7 +84,11 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 		return errFull
 	}
 	m.commits++
+	var keys []alert.UnitKey
 	for _, c := range commits {
+		if keys = append(keys, c.Key); m.fenced[c.Key] {
+			continue
+		}
 		m.cps[c.Key] = c.Checkpoint
 		kept := m.seen[c.Key][:0]
 		for _, s := range m.seen[c.Key] {
@@ -78,7 +106,7 @@ func (m *memory) Commit(ctx context.Context, commits []store.Commit) error {
 			delete(m.deferred, id)
 		}
 	}
-	return nil
+	return m.fence(keys...)
 }
 
 func (m *memory) Status(_ context.Context, k alert.UnitKey) (store.Status, bool, error) {

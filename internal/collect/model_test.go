@@ -108,13 +108,14 @@ type chunks struct {
 	tags    []string
 	refuse  func(ids []string) bool
 	appends int
+	replays []string // ids of what had the mark
 	health  []string
 	lags    []float64 // of the health records, those too that were refused
 	ends    []string  // likewise, of the relationship with the customer; empty without one
 }
 
 func (c *chunks) append(tag string, events []byte) bool {
-	var ids, health []string
+	var ids, health, replays []string
 	for rest := events; len(rest) > 0; {
 		event, more, err := record.Next(rest)
 		if err != nil {
@@ -127,6 +128,9 @@ func (c *chunks) append(tag string, events []byte) bool {
 		switch gjson.GetBytes(text, "mssp.kind").String() {
 		case "alert":
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
+			if gjson.GetBytes(text, "mssp.replay").Bool() {
+				replays = append(replays, gjson.GetBytes(text, "FullId").String())
+			}
 		case "health":
 			status, message := gjson.GetBytes(text, "status"), gjson.GetBytes(text, "message")
 			health = append(health, time.Now().Format("15:04:05 ")+status.String()+" "+message.String())
@@ -142,6 +146,7 @@ func (c *chunks) append(tag string, events []byte) bool {
 		return false
 	}
 	c.health = append(c.health, health...)
+	c.replays = append(c.replays, replays...)
 	c.ids, c.tags = append(c.ids, ids...), append(c.tags, tag)
 	return true
 }
@@ -166,6 +171,7 @@ type rig struct {
 	rules alert.Rules
 	limit int
 	seen  *progress.Budget
+	lease Lease
 	in    *Input
 	log   lines
 	ends  context.CancelFunc
@@ -197,7 +203,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 
 // start begins a process; its collect callback comes once a second.
 func (r *rig) start() *Unit {
-	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2, Seen: r.seen,
+	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2, Seen: r.seen, Lease: r.lease,
 		Log: slog.New(&r.log)})
 	tenant := r.in.Add(r.tenant())
 	ctx, cancel := context.WithCancel(context.Background())

@@ -62,6 +62,10 @@ func (in *Input) park() {
 	left := mostParked
 
 	for _, u := range in.all() {
+		if u.abandoned.Load() {
+			continue
+		}
+
 		for _, b := range in.outbox.Undelivered(u.stream) {
 			if left -= len(b.Events()); left < 0 {
 				return

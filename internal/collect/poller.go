@@ -10,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/progress"
+	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/tick"
 )
@@ -38,7 +39,7 @@ type poller struct {
 	panicPause time.Duration // how long it rested then
 
 	windows  []deferredWindow
-	toReturn []int64 // entries of the store that were parked
+	toReturn []store.Deferred // entries of the store that were parked
 	health   healthRecords
 
 	// What was logged already.
@@ -142,6 +143,10 @@ func (p *poller) run(ctx context.Context) (rest time.Duration) {
 			return rest
 		}
 
+		if !p.in.trusted() {
+			return trustCheck
+		}
+
 		p.pollOnce(ctx)
 	}
 
@@ -150,12 +155,18 @@ func (p *poller) run(ctx context.Context) (rest time.Duration) {
 
 // pollOnce makes one poll, with what comes before and after it.
 func (p *poller) pollOnce(ctx context.Context) {
+	if !p.leaving.begin() {
+		return // ctx has ended
+	}
+
 	p.applyRewind(ctx)
 	started := p.now()
 
 	err := p.poll(ctx)
-	if ctx.Err() != nil {
-		return
+	p.leaving.done()
+
+	if ctx.Err() != nil || errors.Is(err, errUntrusted) {
+		return // without trust nothing has failed: the poll goes on when the lease does
 	}
 
 	p.cfg.Counters.Poll(p.now().Sub(started))
@@ -238,7 +249,7 @@ func (p *poller) continueDeferred(list []store.Deferred) {
 		case store.RejectedEvent:
 			events = append(events, d)
 		case store.ParkedBatch:
-			p.toReturn = append(p.toReturn, d.ID)
+			p.toReturn = append(p.toReturn, d)
 		}
 	}
 
@@ -260,11 +271,15 @@ func (p *poller) recall(ctx context.Context) {
 // It reports false when ctx ended before.
 func (p *poller) returnParked(ctx context.Context) bool {
 	for ; len(p.toReturn) > 0; p.toReturn = p.toReturn[1:] {
-		id := p.toReturn[0]
+		id := p.toReturn[0].ID
 
 		events, ok := p.parkedEvents(ctx, id)
 		if !ok {
 			return false
+		}
+
+		if p.toReturn[0].Replay {
+			events = record.MarkReplays(events)
 		}
 
 		if len(events) > 0 {

@@ -46,8 +46,9 @@ type rejected struct {
 // rejectedEntry is an entry of the store: one event, or several in stores of earlier
 // versions.
 type rejectedEntry struct {
-	id  int64
-	due time.Time
+	id     int64
+	due    time.Time
+	replay bool // its events are marked when they are offered
 }
 
 // add takes an event. It is called on Fluent Bit's thread.
@@ -78,7 +79,7 @@ func (r *rejected) continueAll(list []store.Deferred) {
 			d.NextTry = latest
 		}
 
-		r.entries = append(r.entries, rejectedEntry{d.ID, d.NextTry})
+		r.entries = append(r.entries, rejectedEntry{d.ID, d.NextTry, d.Replay})
 	}
 
 	slices.SortStableFunc(r.entries, func(a, b rejectedEntry) int { return a.due.Compare(b.due) })
@@ -161,6 +162,11 @@ func (r *rejected) storeFresh(ctx context.Context) {
 			return
 		}
 
+		if r.u.abandoned.Load() {
+			r.forgetFresh(b)
+			continue
+		}
+
 		d := store.Deferred{
 			Kind:    store.RejectedEvent,
 			Events:  b.Events(),
@@ -172,15 +178,18 @@ func (r *rejected) storeFresh(ctx context.Context) {
 			d.ID, err = r.u.in.cfg.Store.PutDeferred(ctx, r.u.cfg.Key, d)
 			return err
 		}) {
+			if r.u.abandoned.Load() {
+				continue
+			}
+
 			return
 		}
 
 		r.mu.Lock()
-		r.fresh = r.fresh[1:]
-		r.entries = append(r.entries, rejectedEntry{d.ID, d.NextTry})
+		r.entries = append(r.entries, rejectedEntry{d.ID, d.NextTry, false})
 		r.mu.Unlock()
 
-		r.u.in.outbox.Release(b)
+		r.forgetFresh(b)
 		r.u.status.update(func(s *store.Status) { s.Deferred++ })
 		r.log(ctx)
 	}
@@ -199,6 +208,15 @@ func (r *rejected) firstFresh() *delivery.Batch {
 	return r.fresh[0]
 }
 
+// forgetFresh lets go of the first event that is not in the store yet.
+func (r *rejected) forgetFresh(b *delivery.Batch) {
+	r.mu.Lock()
+	r.fresh = r.fresh[1:]
+	r.mu.Unlock()
+
+	r.u.in.outbox.Release(b)
+}
+
 // log reports rejected events, one line in a while: a processor that fails may refuse
 // every second one.
 func (r *rejected) log(ctx context.Context) {
@@ -209,12 +227,16 @@ func (r *rejected) log(ctx context.Context) {
 }
 
 // insist repeats a change of the store until it has worked. It reports false if ctx ended
-// before.
+// before, or the unit was abandoned.
 func (r *rejected) insist(ctx context.Context, change func() error) bool {
 	for {
 		err := change()
 		if err == nil {
 			return true
+		}
+
+		if r.u.abandoned.Load() {
+			return false
 		}
 
 		r.u.log.Debug(fmt.Sprintf("a rejected event cannot be written to the store yet: %v", err))
@@ -231,12 +253,12 @@ func (r *rejected) offerDue(ctx context.Context) {
 	var offers []*offer
 
 	for range offersAtOnce {
-		id, ok := r.takeDue()
+		e, ok := r.takeDue()
 		if !ok {
 			break
 		}
 
-		if o := r.offer(ctx, id); o != nil {
+		if o := r.offer(ctx, e); o != nil {
 			offers = append(offers, o)
 		}
 	}
@@ -276,24 +298,25 @@ func (r *rejected) logDelivered() {
 
 // takeDue returns the entry that is due, if there is one. It stays listed, for the next
 // time.
-func (r *rejected) takeDue() (id int64, ok bool) {
+func (r *rejected) takeDue() (e rejectedEntry, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	now := r.u.now()
 	if len(r.entries) == 0 || r.entries[0].due.After(now) {
-		return 0, false
+		return e, false
 	}
 
-	e := r.entries[0]
-	r.entries = append(r.entries[1:], rejectedEntry{e.id, now.Add(offerAgain)})
+	e = r.entries[0]
+	r.entries = append(r.entries[1:], rejectedEntry{e.id, now.Add(offerAgain), e.replay})
 
-	return e.id, true
+	return e, true
 }
 
 // offer is an entry on its way through the outbox.
 type offer struct {
-	id      int64
+	rejectedEntry
+
 	size    int
 	events  [][]byte
 	answers []<-chan bool // of the first events, one each
@@ -301,18 +324,22 @@ type offer struct {
 
 // offer puts the events of an entry into the outbox. It returns nil if the store does not
 // answer.
-func (r *rejected) offer(ctx context.Context, id int64) *offer {
+func (r *rejected) offer(ctx context.Context, e rejectedEntry) *offer {
 	u := r.u
 
-	events, found, err := u.in.cfg.Store.DeferredEvents(ctx, u.cfg.Key, id)
+	events, found, err := u.in.cfg.Store.DeferredEvents(ctx, u.cfg.Key, e.id)
 	if err != nil {
 		u.log.Debug(fmt.Sprintf("a rejected event cannot be read from the store yet: %v", err))
 		return nil
 	}
 
-	o := &offer{id: id}
+	o := &offer{rejectedEntry: e}
 	if !found {
 		return o // somebody has dropped it
+	}
+
+	if e.replay {
+		events = record.MarkReplays(events)
 	}
 
 	o.size = len(events)
@@ -381,6 +408,7 @@ func (r *rejected) storeOutcome(ctx context.Context, o *offer, left []byte) {
 			Events:  left,
 			Reason:  rejectedReason,
 			NextTry: u.now().Add(offerAgain),
+			Replay:  o.replay,
 		}
 
 		r.insist(ctx, func() error { _, err := u.in.cfg.Store.PutDeferred(ctx, u.cfg.Key, d); return err })

@@ -54,7 +54,7 @@ func (in *Input) report(ctx context.Context) error {
 	marks := make(map[*Unit]uint64)
 
 	for _, u := range in.all() {
-		if !u.progress.Begun() {
+		if !u.progress.Begun() || u.abandoned.Load() {
 			continue
 		}
 
@@ -67,7 +67,8 @@ func (in *Input) report(ctx context.Context) error {
 		}
 	}
 
-	if err := in.cfg.Store.SetStatus(ctx, list); err != nil {
+	err := in.cfg.Store.SetStatus(ctx, list)
+	if _, ok := fenced(err); err != nil && !ok { // else those of all other units are written
 		return err
 	}
 
@@ -85,7 +86,7 @@ func (in *Input) reportRetired(ctx context.Context) {
 	list := make(map[alert.UnitKey]store.Status)
 
 	for _, u := range units {
-		if u.retired() && u.progress.Begun() && u.allCommitted() {
+		if u.retired() && !u.abandoned.Load() && u.progress.Begun() && u.allCommitted() {
 			list[u.cfg.Key] = u.snapshot()
 		}
 	}

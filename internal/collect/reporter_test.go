@@ -83,7 +83,7 @@ func TestAStatusThatDoesNotChangeIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 0)
 		s := &countingStore{memory: c.in.cfg.Store.(countedStore).store.(*memory)}
-		c.in.cfg.Store = countedStore{s, &c.in.storeErrors}
+		c.in.cfg.Store = countedStore{s, &c.in.storeErrors, nil}
 		for i := range 100 {
 			cfg := c.unit(fmt.Sprintf("tenant%03d", i), c.healthy)
 			cfg.PollInterval = time.Minute

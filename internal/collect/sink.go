@@ -26,6 +26,7 @@ type sink struct {
 	late         time.Duration // the greatest lateness of this poll that the overlap grows for
 	deferred     int           // windows that this poll has deferred
 	rows         int           // rows that were new
+	replay       bool          // a node that died may have delivered any of them
 }
 
 // errFloorLowered ends a pass whose first answer showed that the clock of the API's host
@@ -57,6 +58,10 @@ func (s *sink) Row(raw []byte) error {
 	}
 
 	p := s.p
+	if !p.in.trusted() {
+		return errUntrusted
+	}
+
 	p.place.row()
 	p.emitHealth(s.ctx, false) // a backlog may take longer than health_interval
 	version := p.cfg.Identifier.Identify(raw, alert.Moment{
@@ -81,6 +86,8 @@ func (s *sink) Row(raw []byte) error {
 	}
 
 	version.History = p.history(version)
+
+	p.cfg.Encoder.Replay(s.replay || p.progress.Replay())
 
 	if err := s.queue(p.encode(version, raw)); err != nil {
 		return err
@@ -198,6 +205,10 @@ func (s *sink) Safe(upTo tick.Tick) error {
 
 	s.p.progress.Read(upTo, s.p.queued, 0)
 	s.p.in.wakeCommitter()
+
+	if !s.p.in.trusted() {
+		return errUntrusted
+	}
 
 	return s.ctx.Err()
 }

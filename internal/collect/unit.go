@@ -94,6 +94,9 @@ type Unit struct {
 
 	reported atomic.Uint64 // the mark of the status that was last written
 
+	leaving   leaving     // how the unit ends between two polls
+	abandoned atomic.Bool // another node has it: nothing is delivered or committed any more
+
 	// turn is when in an interval the unit is polled, from 0 to 1: see nextTurn.
 	turn float64
 
@@ -101,7 +104,7 @@ type Unit struct {
 	cancel      context.CancelFunc
 	ended       chan struct{}   // closed when the poller has ended
 	gone        chan struct{}   // closed when everything of a retired unit is committed
-	onGone      func()          // called then; guarded by Input.mu
+	onGone      []func()        // called then; guarded by Input.mu
 	predecessor <-chan struct{} // gone of a retired unit with the same key, nil if there is none
 }
 
@@ -159,12 +162,19 @@ func (u *Unit) start(wait time.Duration) {
 // Wake makes the unit poll now.
 func (u *Unit) Wake() { u.alarm.wake() }
 
+// running reports whether the unit was started and is not to end.
+func (u *Unit) running() bool { return u.cancel != nil && u.ctx.Err() == nil }
+
 // retired reports whether the unit was started and has ended.
 func (u *Unit) retired() bool { return u.ctx != nil && u.ctx.Err() != nil && closed(u.ended) }
 
 // allCommitted reports whether everything that the unit has read is delivered and in the
 // store. It belongs to the committer.
 func (u *Unit) allCommitted() bool {
+	if u.abandoned.Load() {
+		return u.rejected.idle()
+	}
+
 	_, _, due := u.due()
 	return !due && u.rejected.idle() && u.progress.Committed(u.in.outbox.Added(u.stream))
 }

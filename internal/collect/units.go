@@ -46,8 +46,11 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 func (in *Input) Retire(key alert.UnitKey, gone func()) {
 	in.mu.Lock()
 	for _, u := range in.units {
-		if u.cfg.Key == key && u.cancel != nil && u.ctx.Err() == nil {
-			u.onGone = gone
+		if u.cfg.Key == key && u.running() {
+			if gone != nil {
+				u.onGone = append(u.onGone, gone)
+			}
+
 			u.cancel()
 			u.status.update(func(s *store.Status) { s.State = health.Stopped })
 		}
@@ -85,8 +88,8 @@ func (in *Input) removeRetired() {
 		u.progress.End()
 		close(u.gone)
 
-		if u.onGone != nil {
-			u.onGone()
+		for _, gone := range u.onGone {
+			gone()
 		}
 
 		return true
@@ -150,13 +153,23 @@ func (in *Input) MeasureInput() measure.Input {
 // if the store answers. Else the error says what is missing, to anybody who asks.
 func (in *Input) Ready(ctx context.Context) error {
 	units := in.all()
-	if len(units) == 0 {
-		return nil
+
+	var any alert.UnitKey // while there is no unit the store is asked for one that is not there
+	if len(units) > 0 {
+		any = units[0].cfg.Key
 	}
 
-	if _, _, err := in.cfg.Store.Status(ctx, units[0].cfg.Key); err != nil {
+	if _, _, err := in.cfg.Store.Status(ctx, any); err != nil {
 		in.log.Debug(fmt.Sprintf("the store does not answer: %v", err))
 		return errors.New("the store does not answer")
+	}
+
+	if !in.trusted() {
+		return errors.New("the lease of this node has ended")
+	}
+
+	if len(units) == 0 {
+		return nil
 	}
 
 	for _, u := range units {

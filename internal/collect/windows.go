@@ -81,6 +81,7 @@ func (s *sink) Defer(w defender.Window, reason string) error {
 		To:      w.To,
 		Reason:  reason,
 		NextTry: p.now().Add(firstRetry),
+		Replay:  p.progress.Replay(),
 	}
 
 	id, err := p.in.cfg.Store.PutDeferred(s.ctx, p.cfg.Key, d)
@@ -212,7 +213,11 @@ func (p *poller) retryWindow(ctx context.Context, reader defender.DeferringReade
 	}
 	defer end()
 
-	s := &sink{p: p, pass: &progress.Pass{Started: p.now(), From: w.From, Position: w.From}}
+	s := &sink{
+		p:      p,
+		pass:   &progress.Pass{Started: p.now(), From: w.From, Position: w.From},
+		replay: w.Replay,
+	}
 	s.ctx = defender.WithWaiting(ctx, s.wait)
 	s.floor, _ = p.progress.Bounds()
 
@@ -223,6 +228,10 @@ func (p *poller) retryWindow(ctx context.Context, reader defender.DeferringReade
 	err = reader.ReadDeferred(s.ctx, w.window(), s)
 	if err == nil {
 		w.read, w.last = true, p.queued
+		return
+	}
+
+	if errors.Is(err, errUntrusted) {
 		return
 	}
 
