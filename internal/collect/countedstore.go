@@ -54,6 +54,7 @@ func (s countedStore) PendingRewind(
 	}
 
 	pending, err := s.store.PendingRewind(ctx, keys...)
+
 	return pending, s.note(ctx, err)
 }
 

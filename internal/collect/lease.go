@@ -15,8 +15,8 @@ import (
 type Lease interface {
 	// Trusted reports whether this process certainly has its units at this moment.
 	Trusted() bool
-	// Lost is told of units for which the store refused a write, as another node has them.
-	// It calls Abandon.
+	// Lost is told of units for which the store refused a write, as another node has
+	// them. It calls Abandon.
 	Lost(keys []alert.UnitKey)
 }
 

@@ -39,6 +39,12 @@ func (l *leased) Lost(keys []alert.UnitKey) {
 	l.r.in.Abandon(keys, func(key alert.UnitKey) { l.gone <- key })
 }
 
+// checkpoint returns what the store has of the unit.
+func (r *rig) checkpoint() (cp store.Checkpoint) {
+	r.change(func() { cp = r.store.cps[r.cfg.Key] })
+	return cp
+}
+
 // more lists alerts that are updated and listed now.
 func (r *rig) more(first, last int) {
 	for i := first; i <= last; i++ {
@@ -120,13 +126,13 @@ func TestWhatIsAbandonedIsNeitherDeliveredNorCommitted(t *testing.T) {
 		r.start()
 		time.Sleep(90*time.Second + betweenTicks)
 
-		before := r.store.cps[r.cfg.Key]
+		before := r.checkpoint()
 
-		r.in.Delivery.Pause()
+		r.change(func() { r.chunk.refuse = func([]string) bool { return true } })
 		r.more(0, 9)
 		time.Sleep(time.Minute)
 		lease.Lost([]alert.UnitKey{r.cfg.Key})
-		r.in.Delivery.Resume()
+		r.change(func() { r.chunk.refuse = nil })
 
 		if key := <-lease.gone; key != r.cfg.Key {
 			t.Errorf("%v is gone", key)
@@ -138,7 +144,7 @@ func TestWhatIsAbandonedIsNeitherDeliveredNorCommitted(t *testing.T) {
 			t.Errorf("%d alerts were delivered, %d bytes wait", n, r.in.outbox.Bytes())
 		}
 
-		if got := r.store.cps[r.cfg.Key]; got.Watermark > before.Watermark+tick.FromDuration(time.Minute) {
+		if got := r.checkpoint(); got.Watermark > before.Watermark+tick.FromDuration(time.Minute) {
 			t.Errorf("progress was committed: from %v to %v", before.Watermark, got.Watermark)
 		}
 
@@ -175,11 +181,14 @@ func TestAFencedCommitGivesUpJustThatUnit(t *testing.T) {
 
 		time.Sleep(5 * time.Minute)
 
-		commits := r.store.commits
+		commits := 0
+		r.change(func() { commits = r.store.commits })
 		other.more(1, 1)
 		time.Sleep(2 * time.Minute)
 
-		if len(r.in.all()) != 1 || second.snapshot().State != "ok" || r.store.commits == commits {
+		r.change(func() { commits = r.store.commits - commits })
+
+		if len(r.in.all()) != 1 || second.snapshot().State != "ok" || commits == 0 {
 			t.Errorf("%d units are left, the other is %s", len(r.in.all()), second.snapshot().State)
 		}
 
@@ -242,8 +251,11 @@ func TestAHandOverWaitsForThePollAndCommitsEverything(t *testing.T) {
 
 		r.want(10, 1)
 
-		if len(r.in.all()) != 0 || len(r.store.seen[r.cfg.Key]) != 10 {
-			t.Errorf("%d units are left; %d alerts are committed", len(r.in.all()), len(r.store.seen[r.cfg.Key]))
+		committed := 0
+		r.change(func() { committed = len(r.store.seen[r.cfg.Key]) })
+
+		if len(r.in.all()) != 0 || committed != 10 {
+			t.Errorf("%d units are left; %d alerts are committed", len(r.in.all()), committed)
 		}
 
 		if r.in.HandOver(r.cfg.Key, nil) {
@@ -342,7 +354,7 @@ func TestAfterATakeoverTheFirstWholePassIsMarked(t *testing.T) {
 		r.start()
 		time.Sleep(3 * time.Second)
 
-		if !r.store.cps[r.cfg.Key].Replay {
+		if !r.checkpoint().Replay {
 			t.Error("the store forgot the replay before a whole pass")
 		}
 
@@ -401,12 +413,17 @@ func TestDeferredWorkOfADeadNodeIsMarked(t *testing.T) {
 		r.cfg.Reader = p
 		r.api.add("0", begin.Add(-30*time.Minute), begin) // in a window that cannot be read
 		r.api.add("1", begin, begin)                      // rejected
-		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "1") }
-		r.more(2, 4)
+		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "1") || slices.Contains(ids, "5") }
 		r.start()
-		time.Sleep(5 * time.Minute)
+		time.Sleep(betweenTicks)
+
+		for i := 2; i < 5; i++ {
+			r.more(i, i)
+			time.Sleep(time.Minute)
+		}
+
 		r.more(5, 5) // parked
-		time.Sleep(60*time.Second + 500*time.Millisecond)
+		time.Sleep(time.Minute)
 		r.stop()
 		r.more(6, 6)
 

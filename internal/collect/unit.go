@@ -176,6 +176,7 @@ func (u *Unit) allCommitted() bool {
 	}
 
 	_, _, due := u.due()
+
 	return !due && u.rejected.idle() && u.progress.Committed(u.in.outbox.Added(u.stream))
 }
 

@@ -154,12 +154,12 @@ func (in *Input) MeasureInput() measure.Input {
 func (in *Input) Ready(ctx context.Context) error {
 	units := in.all()
 
-	var any alert.UnitKey // while there is no unit the store is asked for one that is not there
+	var key alert.UnitKey // while there is no unit the store is asked for one that is not there
 	if len(units) > 0 {
-		any = units[0].cfg.Key
+		key = units[0].cfg.Key
 	}
 
-	if _, _, err := in.cfg.Store.Status(ctx, any); err != nil {
+	if _, _, err := in.cfg.Store.Status(ctx, key); err != nil {
 		in.log.Debug(fmt.Sprintf("the store does not answer: %v", err))
 		return errors.New("the store does not answer")
 	}

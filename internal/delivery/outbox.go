@@ -75,7 +75,8 @@ func (o *Outbox) AddBatch(ctx context.Context, s *Stream, events []byte) (n uint
 }
 
 // Offer queues an event of a stream that was rejected before, as a batch of its own. The
-// channel receives once whether it was delivered now. If not, the outbox has let go of it.
+// channel receives once whether it was delivered now. If not, the outbox has let go of
+// it.
 func (o *Outbox) Offer(ctx context.Context, of *Stream, event []byte) (delivered <-chan bool, err error) {
 	b := &Batch{
 		stream: &Stream{tag: of.tag, dropped: of.dropped},

@@ -104,8 +104,8 @@ func NewSender(o *Outbox, m Mode, now func() time.Time) *Sender {
 	return s
 }
 
-// OnlyWhile lets nothing be delivered while trusted returns false. It is asked before each
-// append. It is called once, before the first tick.
+// OnlyWhile lets nothing be delivered while trusted returns false, which is asked before
+// each append. It is called once, before the first tick.
 func (s *Sender) OnlyWhile(trusted func() bool) { s.trusted = trusted }
 
 // Pause stops the delivery until Resume.

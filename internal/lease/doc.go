@@ -7,10 +7,10 @@
 // # Trust
 //
 // The lease ends on the clock of the store. Here it is trusted until three seconds before
-// that, counted from the moment before the renewal was sent, on a clock that goes on while
-// the machine sleeps. Trusted is one comparison. Whoever polls or delivers asks it right
-// before. When trust ends nothing is dropped: when a renewal succeeds again, the units
-// that are still held go on, and the others are abandoned.
+// that, counted from the moment before the renewal was sent, on a clock that goes on
+// while the machine sleeps. Trusted is one comparison. Whoever polls or delivers asks it
+// right before. When trust ends nothing is dropped: when a renewal succeeds again, the
+// units that are still held go on, and the others are abandoned.
 //
 // # Balance
 //
@@ -18,7 +18,7 @@
 // by the number of live nodes; the first nodes in the order of their IDs get one more
 // where that leaves a rest. A node claims up to its share at once. Beyond it claims only
 // what has been free for a while, since another node may not be configured for it. What
-// is above the share is handed over, in the quiet moment of each unit, while another node
+// is above the share is given away, in the quiet moment of each unit, while another node
 // has less than its share. What came back after it was given away stays for ten minutes.
 //
 // A node that ends in good order stays the home of its units. When it is back, its units

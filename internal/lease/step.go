@@ -150,8 +150,8 @@ func (n *Node) noteDistrust() {
 	}
 
 	n.distrust = true
-	n.cfg.Log.Error("the store has not answered for too long, and the lease of this node has ended: nothing is polled " +
-		"or delivered until it answers again")
+	n.cfg.Log.Error("the store has not answered for too long, and the lease of this node has ended: nothing is " +
+		"polled or delivered until it answers again")
 }
 
 // noteTrust logs once that the lease is trusted again.
@@ -470,7 +470,7 @@ func (n *Node) handOver(units []*unit, away bool) {
 	}
 }
 
-// beginHandOver notes that a unit is being handed over, unless it was lost meanwhile.
+// beginHandOver notes that a hand-over begins, unless it was lost meanwhile.
 func (n *Node) beginHandOver(u *unit, away bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

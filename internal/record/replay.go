@@ -32,8 +32,8 @@ func mark(dst []byte, start int) []byte {
 	return append(dst, replayKey...)
 }
 
-// MarkReplays returns encoded events, one behind the other, with the mark of Replay. Every
-// other byte stays as it is. An event that has the mark, one that is a health record, and
+// MarkReplays returns encoded events, one behind the other, with the mark. Every other
+// byte stays as it is. An event that has the mark, one that is a health record, and
 // what this package did not write, stay as they are. The batch itself is not changed.
 func MarkReplays(batch []byte) []byte {
 	marked := make([]byte, 0, len(batch)+len(batch)/16)
