@@ -19,9 +19,9 @@ import (
 )
 
 // TestEveryFormatArrivesWholeFromEveryAPI runs an input for each format and API at once,
-// and looks at every record that arrives. Each format has a customer of its own, since the
-// APIs bound the calls for each customer. Of the alerts some have equal times; the long
-// form updates some in each round and lists others hours late.
+// and looks at every record that arrives. Each format has a customer of its own, since
+// the APIs bound the calls for each customer. Of the alerts some have equal times; the
+// long form updates some in each round and lists others hours late.
 func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
 	schema := ocsfcheck.Load(t)
 
@@ -101,8 +101,8 @@ func (r *rig) untilAllFormats(customerOf map[string]string) {
 	})
 }
 
-// lacking returns the versions, by record_id, that are not among the alerts: of those that
-// were served whole, and of the latest ones.
+// lacking returns the versions, by record_id, that are not among the alerts: of those
+// that were served whole, and of the latest ones.
 func (r *rig) lacking(tenantID string, got []alert) (ids []string) {
 	have := map[string]bool{}
 	for _, a := range got {
@@ -193,8 +193,8 @@ func (r *rig) checkActivities(tenantID, api string) {
 }
 
 // activities reports versions of alerts, in the order in which they arrived, whose
-// activity is wrong: the first one of an alert is a Create, all later ones are Updates, and
-// any may be a Close. It counts both kinds.
+// activity is wrong: the first one of an alert is a Create, all later ones are Updates,
+// and any may be a Close. It counts both kinds.
 func (r *rig) activities(got []alert) (first, later int) {
 	r.t.Helper()
 
