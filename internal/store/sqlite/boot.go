@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/unitstate"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -14,14 +15,14 @@ import (
 // marks are what is known of the machine on which inputs ran last. They are one row of
 // meta with a checksum: a wrong one could hide a crash.
 type marks struct {
-	bootID string // what the kernel called that run of the machine; empty if unknown
-	last   moment // the last sign of life; its boot counts starts of the machine
-	clean  bool   // inputs ended in an orderly way
+	bootID string           // what the kernel called that run of the machine; empty if unknown
+	last   unitstate.Moment // the last sign of life; its boot counts starts of the machine
+	clean  bool             // inputs ended in an orderly way
 }
 
 func (m marks) encode() []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(m.last.boot))
-	b = binary.BigEndian.AppendUint64(b, uint64(m.last.at))
+	b := binary.BigEndian.AppendUint64(nil, uint64(m.last.Boot))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.last.At))
 
 	b = append(b, 0)
 	if m.clean {
@@ -38,8 +39,14 @@ func decodeMarks(b []byte) (m marks, err error) {
 		return m, fmt.Errorf("%w: the marks of the last start have a wrong checksum", store.ErrDamaged)
 	}
 
-	return marks{bootID: string(b[17 : len(b)-4]), clean: b[16] == 1,
-		last: moment{int64(binary.BigEndian.Uint64(b)), time.Duration(binary.BigEndian.Uint64(b[8:]))}}, nil
+	return marks{
+		bootID: string(b[17 : len(b)-4]),
+		clean:  b[16] == 1,
+		last: unitstate.Moment{
+			Boot: int64(binary.BigEndian.Uint64(b)),
+			At:   time.Duration(binary.BigEndian.Uint64(b[8:])),
+		},
+	}, nil
 }
 
 func (m marks) write(t tx) error {
@@ -77,11 +84,11 @@ func (sh *shared) markBoot() error {
 			return err
 		}
 
-		m := marks{bootID: id, last: moment{old.last.boot, sh.uptime()}}
+		m := marks{bootID: id, last: unitstate.Moment{Boot: old.last.Boot, At: sh.uptime()}}
 		// Without a boot id (no /proc) nobody can tell a killed process from a crashed
 		// machine: repeats are the lesser evil.
 		if first || id == "" || id != old.bootID {
-			m.last.boot++
+			m.last.Boot++
 
 			if !first && !old.clean {
 				sh.crashed = true
@@ -91,7 +98,7 @@ func (sh *shared) markBoot() error {
 				}
 			}
 		} else {
-			m.last.at = max(m.last.at, old.last.at)
+			m.last.At = max(m.last.At, old.last.At)
 		}
 
 		sh.cache.marks, sh.cache.alone = m, true
@@ -119,7 +126,7 @@ func (sh *shared) alive(t tx, at time.Duration) error {
 		return nil
 	}
 
-	sh.cache.marks.last.at = max(sh.cache.marks.last.at, at)
+	sh.cache.marks.last.At = max(sh.cache.marks.last.At, at)
 
 	return sh.cache.marks.write(t)
 }
@@ -132,17 +139,17 @@ func (sh *shared) renewBoot() error {
 
 // undo takes every unit back to what is surely on disk after a crash of the machine at
 // the given moment.
-func undo(t tx, crash moment) (units int, err error) {
+func undo(t tx, crash unitstate.Moment) (units int, err error) {
 	if _, err := t.Exec(
 		`DELETE FROM seen WHERE boot >= ? AND at > ?`,
-		crash.boot,
-		int64(crash.at-store.CrashWindow),
+		crash.Boot,
+		int64(crash.At-store.CrashWindow),
 	); err != nil {
 		return 0, err
 	}
 
 	if _, err := t.Exec(`UPDATE deferred SET gone_boot = NULL, gone_at = NULL WHERE gone_boot >= ? AND gone_at > ?`,
-		crash.boot, int64(crash.at-store.CrashWindow)); err != nil {
+		crash.Boot, int64(crash.At-store.CrashWindow)); err != nil {
 		return 0, err
 	}
 
@@ -163,8 +170,8 @@ func undo(t tx, crash moment) (units int, err error) {
 			return 0, err
 		}
 		// A row that is not what was written is reported when its unit is loaded.
-		if state, err := decodeState(b); err == nil && state.undo(crash) {
-			changed[id] = state.encode()
+		if state, err := unitstate.Decode(b); err == nil && state.Undo(crash, policy) {
+			changed[id] = state.Encode()
 		}
 	}
 

@@ -7,6 +7,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/unitstate"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -161,11 +162,11 @@ func TestUndoAtRandomMoments(t *testing.T) {
 		times := seenTimes(seen)
 		for e := max(1, c.Watermark-80); e < n; e++ {
 			switch age := alive - committed[e]; {
-			case committed[e] < 0 || age > store.CrashWindow+sameBlob:
+			case committed[e] < 0 || age > store.CrashWindow+unitstate.Span:
 				if !times[e] {
 					t.Errorf("round %d: %d was committed %s before the end and is not seen", round, e, age)
 				}
-			case age < store.CrashWindow-sameBlob:
+			case age < store.CrashWindow-unitstate.Span:
 				if times[e] {
 					t.Errorf("round %d: %d was committed %s before the end and is seen", round, e, age)
 				}
@@ -264,17 +265,17 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	drive(t, w, s, 1, 2000)
-	if n := len(s.sh.cache.m[testUnit].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+1 {
+	if n := len(s.sh.cache.m[testUnit].seen.List); n > unitstate.MaxDurable+int(store.CrashWindow/time.Second)+1 {
 		t.Errorf("%d blobs", n)
 	}
-	if n := len(s.sh.cache.m[testUnit].state.history); n > int(store.CrashWindow/historyStep)+2 {
+	if n := len(s.sh.cache.m[testUnit].state.History); n > int(store.CrashWindow/historyStep)+2 {
 		t.Errorf("%d checkpoints in the history", n)
 	}
 	var rows, entries int
 	err := s.view(t.Context(), s.sh.units, func(t tx) error {
 		return t.QueryRow(`SELECT count(*), sum(n) FROM seen`).Scan(&rows, &entries)
 	})
-	if err != nil || rows != len(s.sh.cache.m[testUnit].blobs) || entries > 400 {
+	if err != nil || rows != len(s.sh.cache.m[testUnit].seen.List) || entries > 400 {
 		t.Errorf("%d rows, %d entries, %v", rows, entries, err)
 	}
 	for range 1000 { // many commits in one second
@@ -291,7 +292,7 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(s.sh.cache.m[testUnit].blobs); n > maxDurable+int(store.CrashWindow/time.Second)+2 {
+	if n := len(s.sh.cache.m[testUnit].seen.List); n > unitstate.MaxDurable+int(store.CrashWindow/time.Second)+2 {
 		t.Errorf("%d blobs after 1000 commits in one second", n)
 	}
 }

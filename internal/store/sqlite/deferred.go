@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/unitstate"
 )
 
 // ListDeferred implements Units.
@@ -102,11 +103,11 @@ func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) e
 // dropDeferred removes an entry in two steps: it is hidden now, and deleted when
 // CrashWindow has passed. After a power cut its events may be in no chunk file, and
 // nothing else would read them again.
-func (fc *unitCache) dropDeferred(t tx, id int64, now moment) error {
+func (fc *unitCache) dropDeferred(t tx, id int64, now unitstate.Moment) error {
 	if err := t.exec(
 		`UPDATE deferred SET gone_boot = ?, gone_at = ? WHERE id = ? AND feed = ?`,
-		now.boot,
-		int64(now.at),
+		now.Boot,
+		int64(now.At),
 		id,
 		fc.id,
 	); err != nil {
@@ -115,8 +116,8 @@ func (fc *unitCache) dropDeferred(t tx, id int64, now moment) error {
 
 	err := t.exec(
 		`DELETE FROM deferred WHERE gone_boot < ? OR gone_at <= ?`,
-		now.boot,
-		int64(now.at-store.CrashWindow),
+		now.Boot,
+		int64(now.At-store.CrashWindow),
 	)
 
 	return err

@@ -203,19 +203,19 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 		}
 
 		fc, err := s.sh.unit(t, key)
-		if fc == nil || err != nil || !fc.state.has {
+		if fc == nil || err != nil || !fc.state.Has {
 			return err
 		}
 
-		fc.state.rewind(since)
+		fc.state.Rewind(since)
 
-		if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+		if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.Encode(), fc.id); err != nil {
 			return err
 		}
 
-		c, ok = fc.state.now.checkpoint, true
+		c, ok = fc.state.Now.Checkpoint, true
 
-		return fc.filter(t, since)
+		return fc.seen.Filter(fc.table(t), since)
 	})
 	if err != nil {
 		return store.Checkpoint{}, false, err

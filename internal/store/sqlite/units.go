@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/unitstate"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -43,21 +45,18 @@ const deferredSchema = `
 
 const seqBits = 32
 
+// historyStep is the least time between two remembered checkpoints of a unit.
+const historyStep = 10 * time.Second
+
 // unitCache is what is known of a unit without reading the file. Only the process that
 // runs inputs writes, so it stays true.
 type unitCache struct {
-	id      int64
-	state   unitState
-	blobs   []blobMeta // in the order of seq
-	nextSeq int64
+	id    int64
+	state unitstate.State
+	seen  unitstate.Parts
 }
 
-type blobMeta struct {
-	seq    int64
-	when   moment // of the first entry that went in
-	n      int
-	newest tick.Tick
-}
+func (fc *unitCache) table(t tx) seenTable { return seenTable{t, fc.id} }
 
 // unitCaches is guarded by units.mu.
 type unitCaches struct {
@@ -89,7 +88,7 @@ func (sh *shared) unit(t tx, key alert.UnitKey) (*unitCache, error) {
 		return nil, err
 	}
 
-	if fc.state, err = decodeState(state); err != nil {
+	if fc.state, err = unitstate.Decode(state); err != nil {
 		// One row is not the file: the others are good. The next commit of this unit
 		// writes a good one.
 		sh.log.Error(fmt.Sprintf(
@@ -101,7 +100,7 @@ func (sh *shared) unit(t tx, key alert.UnitKey) (*unitCache, error) {
 			err,
 		))
 
-		fc.state = unitState{}
+		fc.state = unitstate.State{}
 	}
 
 	if err := fc.readBlobs(t); err != nil {
@@ -139,14 +138,14 @@ func (fc *unitCache) readBlobs(t tx) error {
 	defer rows.Close()
 
 	for rows.Next() {
-		var b blobMeta
-		if err := rows.Scan(&b.seq, &b.when.boot, &b.when.at, &b.n, &b.newest); err != nil {
+		var b unitstate.Part
+		if err := rows.Scan(&b.Seq, &b.When.Boot, &b.When.At, &b.N, &b.Newest); err != nil {
 			return err
 		}
 
-		b.seq &= 1<<seqBits - 1
-		fc.blobs = append(fc.blobs, b)
-		fc.nextSeq = b.seq + 1
+		b.Seq &= 1<<seqBits - 1
+		fc.seen.List = append(fc.seen.List, b)
+		fc.seen.Next = b.Seq + 1
 	}
 
 	return rows.Err()
@@ -161,14 +160,16 @@ func (sh *shared) ensure(t tx, key alert.UnitKey) (*unitCache, error) {
 
 	fc = &unitCache{}
 	if err := t.row(`INSERT INTO feeds (login_host, tenant_id, api, state_id, state) VALUES (?,?,?,?,?) RETURNING id`,
-		key.LoginHost, key.TenantID, key.API, key.StateID, fc.state.encode()).Scan(&fc.id); err != nil {
+		key.LoginHost, key.TenantID, key.API, key.StateID, fc.state.Encode()).Scan(&fc.id); err != nil {
 		return nil, err
 	}
 
 	return sh.unit(t, key)
 }
 
-func (sh *shared) moment() moment { return moment{sh.cache.marks.last.boot, sh.uptime()} }
+func (sh *shared) moment() unitstate.Moment {
+	return unitstate.Moment{Boot: sh.cache.marks.last.Boot, At: sh.uptime()}
+}
 
 // Load implements Units. A unit of which the row or a part of the seen-set is damaged
 // is repaired as far as it goes, and logged.
@@ -185,8 +186,8 @@ func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 			return err
 		}
 
-		c, ok = fc.state.now.checkpoint, fc.state.has
-		seen, err = readSeen(t, fc, fc.blobs, fc.state.now.checkpoint.SeenSince)
+		c, ok = fc.state.Now.Checkpoint, fc.state.Has
+		seen, err = readSeen(t, fc.id, fc.seen.List, c.SeenSince)
 
 		return err
 	})
@@ -195,18 +196,18 @@ func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 }
 
 // readSeen gives the entries, not older than from, of blobs that are neighbours.
-func readSeen(t tx, fc *unitCache, blobs []blobMeta, from tick.Tick) ([]store.Seen, error) {
+func readSeen(t tx, unit int64, blobs []unitstate.Part, from tick.Tick) ([]store.Seen, error) {
 	if len(blobs) == 0 {
 		return nil, nil
 	}
 
 	n := 0
 	for _, b := range blobs {
-		n += b.n
+		n += b.N
 	}
 
 	rows, err := t.rows(`SELECT data FROM seen WHERE id BETWEEN ? AND ? ORDER BY id`,
-		fc.id<<seqBits|blobs[0].seq, fc.id<<seqBits|blobs[len(blobs)-1].seq)
+		unit<<seqBits|blobs[0].Seq, unit<<seqBits|blobs[len(blobs)-1].Seq)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +221,7 @@ func readSeen(t tx, fc *unitCache, blobs []blobMeta, from tick.Tick) ([]store.Se
 			return nil, err
 		}
 
-		if seen, err = decodeSeen(seen, data, from); err != nil {
+		if seen, err = unitstate.DecodeSeen(seen, data, from); err != nil {
 			t.f.log.Error(fmt.Sprintf("%s: %v: some alerts may be emitted again", t.f.path(), err))
 		}
 	}
@@ -244,24 +245,24 @@ func (s *Store) Commit(ctx context.Context, commits []store.Commit) error {
 			}
 		}
 
-		return sh.alive(t, when.at)
+		return sh.alive(t, when.At)
 	})
 }
 
-func (sh *shared) commit(t tx, c *store.Commit, when moment) error {
+func (sh *shared) commit(t tx, c *store.Commit, when unitstate.Moment) error {
 	fc, err := sh.ensure(t, c.Key)
 	if err != nil {
 		return err
 	}
 
-	fc.state.push(progress{when, c.Checkpoint})
+	fc.state.Push(unitstate.Progress{When: when, Checkpoint: c.Checkpoint}, policy)
 
-	if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.encode(), fc.id); err != nil {
+	if err := t.exec(`UPDATE feeds SET state = ? WHERE id = ?`, fc.state.Encode(), fc.id); err != nil {
 		return err
 	}
 
 	if len(c.Seen) > 0 {
-		if err := fc.add(t, c.Seen, when); err != nil {
+		if err := fc.seen.Add(fc.table(t), c.Seen, when); err != nil {
 			return err
 		}
 	}
@@ -279,5 +280,5 @@ func (sh *shared) commit(t tx, c *store.Commit, when moment) error {
 		}
 	}
 
-	return fc.compact(t, when)
+	return fc.seen.Compact(fc.table(t), fc.state.DurablePrune(when, policy), when, policy)
 }
