@@ -70,3 +70,37 @@ func TestUnitsThatRestHaveNoGoroutine(t *testing.T) {
 		r.stop()
 	})
 }
+
+func TestWorkersAreUsedAgainAndDismissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		w := newWorkers(ended)
+		before := runtime.NumGoroutine()
+		var done atomic.Int32
+		for range 100 {
+			w.do(func() { done.Add(1) })
+			synctest.Wait()
+		}
+		if n := runtime.NumGoroutine() - before; n != 1 || done.Load() != 100 {
+			t.Errorf("%d tasks are done, by %d workers", done.Load(), n)
+		}
+		for range 5 {
+			w.do(func() { time.Sleep(time.Second) })
+		}
+		time.Sleep(2 * time.Second)
+		if n := runtime.NumGoroutine() - before; n != 5 {
+			t.Errorf("%d workers for 5 tasks at a time", n)
+		}
+		time.Sleep(2 * idleWorker)
+		if n := runtime.NumGoroutine() - before; n != 0 {
+			t.Errorf("%d workers have nothing to do and stay", n)
+		}
+		w.do(func() {})
+		synctest.Wait()
+		close(ended)
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n != 0 {
+			t.Errorf("%d workers are left at the end", n)
+		}
+	})
+}

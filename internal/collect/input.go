@@ -86,6 +86,8 @@ type Input struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	workers *workers // nil before Start
+
 	commit     sync.Mutex // one commit, or one rewind, at a time
 	storeFault notice     // guarded by commit
 	storeFails atomic.Pointer[storeFailure]
@@ -128,6 +130,7 @@ const firstPolls = 10 * time.Second
 func (in *Input) Start() {
 	in.began = in.cfg.Now()
 	in.ctx, in.cancel = context.WithCancel(context.Background())
+	in.workers = newWorkers(in.ctx.Done())
 
 	units := in.all()
 	for k, u := range units {

@@ -15,7 +15,7 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// poller polls one unit. It lives on one goroutine at a time, and on none while the unit
+// poller polls one unit. One goroutine at a time works on it, and none while the unit
 // rests. Everything in it but the unit belongs to that goroutine.
 type poller struct {
 	*Unit
@@ -58,12 +58,12 @@ func newPoller(u *Unit, due time.Time) *poller {
 		place:   newPlace(u.in.places),
 		failure: notice{every: reminder},
 	}
-	p.next = p.goOn
+	p.next = func() { u.in.workers.do(p.goOn) }
 
 	return p
 }
 
-// goOn does what is due, and lets the unit rest then, or end.
+// goOn is called by a worker. It does what is due, and lets the unit rest then, or end.
 func (p *poller) goOn() {
 	rest := time.Duration(0)
 

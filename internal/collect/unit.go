@@ -156,7 +156,7 @@ func (u *Unit) start(wait time.Duration) {
 	u.in.wg.Add(1) // until the poller has ended
 	context.AfterFunc(u.ctx, u.Wake)
 
-	go newPoller(u, u.now().Add(wait)).goOn()
+	newPoller(u, u.now().Add(wait)).next()
 }
 
 // Wake makes the unit poll now.
