@@ -128,7 +128,7 @@ func (a *acquisition) runOne(ctx context.Context, wanted chosen, listen loopback
 
 	app := wiring.Application(t, a.c.log)
 
-	s, err := a.c.open(wanted.place)
+	s, err := a.c.open(ctx, wanted.place)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (a *acquisition) named(inputs []configured, name string) ([]chosen, error) 
 				continue
 			}
 
-			one := a.c.signInOf(t, place{in.in.DataDir, in.in.KeyFile})
+			one := a.c.signInOf(t, placeOf(in.in))
 			if key := chainKeyOf(one.Tenant); !seen[key] {
 				seen[key] = true
 
@@ -143,9 +143,9 @@ func (a *acquisition) needing(ctx context.Context, inputs []configured) ([]chose
 	seen := map[tokens.ChainKey]bool{}
 
 	for _, in := range inputs {
-		at := place{in.in.DataDir, in.in.KeyFile}
+		at := placeOf(in.in)
 
-		s, err := a.c.open(at)
+		s, err := a.c.open(ctx, at)
 		if err != nil {
 			return nil, err
 		}

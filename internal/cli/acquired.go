@@ -30,6 +30,7 @@ type acquired struct {
 	Resource string   `json:"resource"`
 	Stored   bool     `json:"stored"`
 	DataDir  string   `json:"data_dir"`
+	Store    string   `json:"store,omitempty"`
 	File     string   `json:"file,omitempty"`
 	Tid      string   `json:"tid"`
 	Aud      string   `json:"aud"`
@@ -149,6 +150,7 @@ func (a *acquisition) store(
 
 	r.Stored = true
 	r.DataDir = t.DataDir
+	r.Store = t.Store
 
 	return nil
 }
@@ -285,7 +287,7 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		}
 
 		fmt.Fprintf(w, "%s: signed in%s\n", plain.Text(r.Tenant, 128), plain.Text(by(r.Account), 128))
-		row("refresh token", "stored in %s", r.DataDir)
+		row("refresh token", "stored in %s", cmp.Or(r.Store, r.DataDir))
 
 		if r.File != "" {
 			row("", "and written to %s", r.File)

@@ -21,6 +21,7 @@ import (
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/version"
+	"fluent-bit-defender/internal/wiring"
 )
 
 // manifestFile describes a backup. It is written last: a directory without it is no
@@ -57,7 +58,8 @@ func (c *cli) backupCommand() *cobra.Command {
 		Args:  oneArgument("DIR"),
 		Long: "Writes consistent copies of tokens.db and defender.db into DIR, which must be empty or not exist. " +
 			"A running Fluent Bit is not disturbed. The copies hold refresh tokens: keep them as secret as data_dir. " +
-			"The key_file is not part of it: keep it elsewhere, without it encrypted tokens cannot be used.",
+			"The key_file is not part of it: keep it elsewhere, without it encrypted tokens cannot be used. A store " +
+			"in PostgreSQL is backed up by its own means, pg_dump.",
 		Example: "  defenderctl backup /backup/defender-2026-03-01",
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.backup(cmd.Context(), args[0], asJSON) },
 	}
@@ -73,10 +75,16 @@ func (c *cli) backup(ctx context.Context, to string, asJSON bool) (err error) {
 		return err
 	}
 
-	from, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return err
 	}
+
+	if at.Shared() {
+		return errDatabase("backup", at)
+	}
+
+	from := at.DataDir
 
 	made, err := makeEmpty(to, from)
 	if err != nil {
@@ -96,7 +104,7 @@ func (c *cli) backup(ctx context.Context, to string, asJSON bool) (err error) {
 		}
 	}()
 
-	v, err := c.look()
+	v, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,7 +136,7 @@ func (c *cli) snapshot(ctx context.Context, v *view, to string, m *manifest) err
 
 	s, ok := v.s.(store.Snapshotter)
 	if !ok {
-		return errors.New("this store keeps nothing in files of this machine; back it up by the means of its database")
+		return errors.New("the store keeps nothing in files of this machine")
 	}
 
 	chains, err := v.chains(ctx) // an error when tokens.db is gone
@@ -272,7 +280,8 @@ func (c *cli) restoreCommand() *cobra.Command {
 		Args:  oneArgument("DIR"),
 		Long: "Puts what `backup` wrote into DIR into the data directory, which must be empty or not exist, and on " +
 			"which no Fluent Bit may run. Nothing is lost by it that the API still lists; what was delivered after " +
-			"the backup is emitted again, with the same record_ids.",
+			"the backup is emitted again, with the same record_ids. A store in PostgreSQL is restored by its own " +
+			"means, pg_restore.",
 		Example: "  defenderctl restore /backup/defender-2026-03-01 --data-dir /var/lib/defender",
 		RunE:    func(_ *cobra.Command, args []string) error { return c.restore(args[0]) },
 	}
@@ -280,9 +289,32 @@ func (c *cli) restoreCommand() *cobra.Command {
 	return cmd
 }
 
+// errDatabase refuses to back up a database, or to restore one, which its own tools do
+// better: their copy is consistent with all else that the database is restored with.
+func errDatabase(command string, at place) error {
+	const plainly = "this store is a PostgreSQL database, and nothing of it is in files of this machine: "
+
+	if command == "restore" {
+		return usagef(plainly+"stop all nodes, and restore it by its own means: pg_restore --clean -d %s FILE",
+			plain.Shell(at.Name()))
+	}
+
+	return usagef(plainly+"back it up by its own means: pg_dump --schema=defender -Fc -f FILE -d %s; "+
+		"keep the key_file elsewhere", plain.Shell(at.Name()))
+}
+
 // restore puts a backup into the data directory.
 func (c *cli) restore(from string) error {
-	from, err := filepath.Abs(from)
+	at, err := c.at(place{})
+	if err != nil {
+		return err
+	}
+
+	if at.Shared() {
+		return errDatabase("restore", at)
+	}
+
+	from, err = filepath.Abs(from)
 	if err != nil {
 		return err
 	}
@@ -298,12 +330,9 @@ func (c *cli) restore(from string) error {
 		}
 	}()
 
-	dir, err := c.dir("")
-	if err != nil {
-		return err
-	}
+	dir := at.DataDir
 
-	key, err := c.key("")
+	key, err := wiring.StoreKey(at.KeyFile)
 	if err != nil {
 		return err
 	}

@@ -118,13 +118,15 @@ func (c *cli) collectBundle(ctx context.Context, b *bundle, conf string) error {
 		}
 	}
 
-	dir, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return err
 	}
 
+	b.scrub.addDatabase(at.URL.Reveal())
+
 	// The formats come first: they are read from files that are not open yet.
-	place := c.describePlace(dir)
+	place := c.describePlace(at)
 
 	seen, storeErr := c.bundleSurvey(ctx, b)
 	if storeErr != nil {
@@ -154,10 +156,18 @@ func (c *cli) knownSecrets(b *bundle) {
 		}
 	}
 
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "DEFENDER_STORE"} {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		if value, ok := c.LookupEnv(name); ok {
 			b.scrub.addAddress(value)
 		}
+	}
+
+	if value, ok := c.LookupEnv(storeVariable); ok {
+		b.scrub.addDatabase(value)
+	}
+
+	if path, ok := c.LookupEnv("PGPASSFILE"); ok {
+		b.scrub.addPasswords(path)
 	}
 
 	if c.keyFile != "" {
@@ -171,6 +181,7 @@ type bundlePlace struct {
 	Defenderctl version.Build    `json:"defenderctl"`
 	Kernel      string           `json:"kernel"`
 	DataDir     string           `json:"data_dir"`
+	Store       string           `json:"store,omitempty"`
 	Inputs      string           `json:"inputs"`
 	Formats     map[string]int64 `json:"formats"`
 	Files       []bundledEntry   `json:"files"`
@@ -187,8 +198,21 @@ type bundledEntry struct {
 	Modified string `json:"modified"`
 }
 
-// describePlace describes the program, the machine and the data directory.
-func (c *cli) describePlace(dir string) bundlePlace {
+// describePlace describes the program, the machine and the place of the store.
+func (c *cli) describePlace(at place) bundlePlace {
+	dir := at.DataDir
+
+	if at.Shared() {
+		return bundlePlace{
+			Made:        c.Now().UTC().Format(time.RFC3339),
+			Defenderctl: version.This(),
+			Kernel:      kernel(),
+			Store:       at.Name(),
+			Formats:     map[string]int64{},
+			Files:       []bundledEntry{},
+		}
+	}
+
 	p := bundlePlace{
 		Made:        c.Now().UTC().Format(time.RFC3339),
 		Defenderctl: version.This(),
@@ -239,7 +263,7 @@ func kernel() string {
 
 // bundleSurvey reads the statuses, and tells the scrubber the tokens that are stored.
 func (c *cli) bundleSurvey(ctx context.Context, b *bundle) (survey, error) {
-	v, err := c.look()
+	v, err := c.look(ctx)
 	if err != nil {
 		return survey{}, err
 	}

@@ -60,7 +60,7 @@ func (c *cli) visitHomes(ctx context.Context, inputs []lint.Input, open *stores)
 			key := homeKeyOf(t)
 			if homes[key] == nil {
 				homes[key] = &homeVisit{HomeTenantID: t.HomeTenantID, ClientID: t.ClientID}
-				homes[key].run(ctx, c, t, place{in.DataDir, in.KeyFile}, open)
+				homes[key].run(ctx, c, t, placeOf(in.Input), open)
 			}
 
 			if in.Discovery != nil {
@@ -77,7 +77,7 @@ func (c *cli) visitHomes(ctx context.Context, inputs []lint.Input, open *stores)
 func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, open *stores) {
 	c.noteStore(&t, at)
 
-	_, keeper, err := open.get(at)
+	_, keeper, err := open.get(ctx, at)
 	if err != nil {
 		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
 		return

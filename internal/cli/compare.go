@@ -133,7 +133,7 @@ func (m *comparing) read(
 	t := found.Tenant
 	t.Updates, t.Format = true, record.FormatJSON
 
-	s, err := m.store(&t, found.place)
+	s, err := m.store(ctx, &t, found.place)
 	if err != nil {
 		return nil, err
 	}
@@ -151,13 +151,13 @@ func (m *comparing) read(
 }
 
 // store opens the store, if the tenant's sign-in may take refresh tokens from it.
-func (m *comparing) store(t *config.Tenant, at place) (store.Store, error) {
+func (m *comparing) store(ctx context.Context, t *config.Tenant, at place) (store.Store, error) {
 	need, err := m.c.needsStore(t, at)
 	if err != nil || !need {
 		return nil, err
 	}
 
-	return m.c.open(at)
+	return m.c.open(ctx, at)
 }
 
 // find finds the tenant with the settings for one API: those of the configuration, where

@@ -430,7 +430,7 @@ func (p *provider) reaches(e tenantfile.Entry) bool {
 // ownSignIns returns the tenants for which somebody has signed in apart from the
 // provider's own sign-in.
 func (p *provider) ownSignIns(ctx context.Context) (map[string]bool, error) {
-	s, _, err := p.open.get(p.place)
+	s, _, err := p.open.get(ctx, p.place)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,7 @@ type imported struct {
 	Resource string `json:"resource"`
 	Stored   bool   `json:"stored"`
 	DataDir  string `json:"data_dir"`
+	Store    string `json:"store,omitempty"`
 	File     string `json:"secret_file,omitempty"`
 	Input    string `json:"input"`
 	Problem  string `json:"problem,omitempty"`

@@ -356,7 +356,7 @@ func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, e
 		defer files[i].abandon()
 	}
 
-	s, err := c.open(place{})
+	s, err := c.open(ctx, place{})
 	if err != nil {
 		return nil, im.told(err)
 	}
@@ -423,7 +423,7 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 		return r, err
 	}
 
-	dir, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return r, err
 	}
@@ -439,9 +439,20 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 			"--secret-out", im.where(j.stanza), j.variable)
 	}
 
-	j.keys["data_dir"], j.keys["key_file"] = dir, c.keyPath("")
-	r.Stored, r.DataDir, r.Input = true, dir, inputSection(t, j.keys)
-	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, string(t.TenantID)), plain.Text(dir, 1024))
+	r.Stored = true
+	j.keys["key_file"] = at.KeyFile
+
+	if at.Shared() {
+		r.Store = at.Name()
+		j.keys["store"] = r.Store
+	} else {
+		r.DataDir = at.DataDir
+		j.keys["data_dir"] = r.DataDir
+	}
+
+	r.Input = inputSection(t, j.keys)
+	c.tell("%s: the refresh token is stored in %s", label(t.TenantName, string(t.TenantID)),
+		plain.Text(at.Name(), 1024))
 
 	return r, nil
 }

@@ -45,7 +45,7 @@ func (c *cli) provider(ctx context.Context, file string, set *settings) (*provid
 	}
 
 	if err == nil {
-		err = p.connect()
+		err = p.connect(ctx)
 	}
 
 	if err != nil {
@@ -57,8 +57,8 @@ func (c *cli) provider(ctx context.Context, file string, set *settings) (*provid
 }
 
 // connect opens the store with the sign-in, and makes the client that uses it.
-func (p *provider) connect() error {
-	_, keeper, err := p.open.get(p.place)
+func (p *provider) connect(ctx context.Context) error {
+	_, keeper, err := p.open.get(ctx, p.place)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (c *cli) homeOfFlags(ctx context.Context, set *settings) (chosen, error) {
 	keys["tenant_id"], keys["grant"] = home, "refresh_token"
 
 	if keys["client_id"] == "" {
-		s, err := c.lookFirst()
+		s, err := c.lookFirst(ctx)
 		if err != nil {
 			return chosen{}, err
 		}
@@ -154,7 +154,7 @@ func (c *cli) homeOfConfig(file, home string) (found chosen, inputs []configured
 			uses = true
 
 			if found.HomeTenantID == "" {
-				found = chosen{t, place{i.in.DataDir, i.in.KeyFile}}
+				found = chosen{t, placeOf(i.in)}
 				c.noteStore(&found.Tenant, found.place)
 			}
 		}

@@ -209,7 +209,7 @@ func (p *pulling) tenant(ctx context.Context, name string) (config.Tenant, store
 		return t, nil, err
 	}
 
-	s, err := c.open(at)
+	s, err := c.open(ctx, at)
 
 	return t, s, err
 }
@@ -222,12 +222,12 @@ func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
 		return false, nil
 	}
 
-	dir, err := c.dir(at.dataDir)
+	at, err := c.at(at)
 	if err != nil {
 		return false, err
 	}
 
-	if exists(dir) || !t.RefreshToken.IsZero() || t.RefreshTokenFile != "" ||
+	if at.Shared() || exists(at.DataDir) || !t.RefreshToken.IsZero() || t.RefreshTokenFile != "" ||
 		t.Grant == grant.RefreshToken {
 		return true, nil
 	}
@@ -248,7 +248,7 @@ func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 		return found, err
 	}
 
-	s, err := c.lookFirst()
+	s, err := c.lookFirst(ctx)
 	if err != nil {
 		return chosen{}, err
 	}

@@ -16,7 +16,6 @@ import (
 	"fluent-bit-defender/internal/config/fluentbit"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
@@ -81,7 +80,7 @@ func (c *cli) loadConfig(path string) ([]configured, error) {
 // chosen is a tenant with where its tokens are kept.
 type chosen struct {
 	config.Tenant
-	place
+	place place
 }
 
 // fromConfig finds the one tenant that name means in a configuration; api and clientID
@@ -110,7 +109,7 @@ func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
 			}
 
 			if clientID == "" || strings.EqualFold(clientID, string(t.ClientID)) {
-				at := place{i.in.DataDir, i.in.KeyFile}
+				at := placeOf(i.in)
 				c.noteStore(&t, at)
 				found = append(found, chosen{t, at})
 			}
@@ -250,7 +249,7 @@ func cloudOf(host string) cloud.Cloud {
 func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 	app := tokens.App{LoginURL: loginURL(i.Key.LoginHost), TenantID: i.Key.TenantID, ClientID: i.Key.ClientID}
 
-	at, login, dir := cloudOf(i.Key.LoginHost), "", ""
+	at, login := cloudOf(i.Key.LoginHost), ""
 	if usual, err := cloud.Lookup(
 		at,
 		alert.Graph,
@@ -265,20 +264,8 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 		cloudName = ""
 	}
 
-	if dir, _ = c.dir(""); dir == wiring.DefaultDataDir {
-		dir = ""
-	}
-
-	reach := []string{
-		"--cloud",
-		cloudName,
-		"--login-url",
-		login,
-		"--data-dir",
-		dir,
-		"--key-file",
-		c.keyPath(""),
-	}
+	where, _ := c.at(place{}) // the command itself says what is wrong
+	reach := append([]string{"--cloud", cloudName, "--login-url", login}, where.Flags()...)
 
 	if i.Chain.Home {
 		app.Home = i.Key.TenantID

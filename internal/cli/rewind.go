@@ -83,7 +83,7 @@ func (c *cli) rewind(ctx context.Context, name string, r rewinding) error {
 		return usagef("--since %s is in the future", from)
 	}
 
-	readOnly, err := c.lookFirst()
+	readOnly, err := c.lookFirst(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (c *cli) rewind(ctx context.Context, name string, r rewinding) error {
 		return err
 	}
 
-	s, err := c.open(place{})
+	s, err := c.open(ctx, place{})
 	if err != nil {
 		return err
 	}

@@ -3,15 +3,12 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,13 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/alert"
-	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
-	"fluent-bit-defender/internal/filemode"
-	"fluent-bit-defender/internal/health"
-	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
@@ -138,6 +130,8 @@ type cli struct {
 	out              *output // Env.Out
 	bareOut, bareErr io.Writer
 	dataDir, keyFile string
+	// store is --store, which may hold a password.
+	store string
 	// started: the command line was understood, and the command runs.
 	started bool
 	lines   *lineReader
@@ -198,6 +192,9 @@ func (c *cli) root() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&c.dataDir, "data-dir", "", "directory of tokens.db and defender.db (default "+
 		"$DEFENDER_DATA_DIR, else "+wiring.DefaultDataDir+")")
+	root.PersistentFlags().StringVar(&c.store, "store", "", "PostgreSQL database that several machines share, "+
+		"postgres://USER@HOST/DATABASE (default $"+storeVariable+"); its password belongs into a password file "+
+		"(PGPASSFILE) or $PGPASSWORD")
 	root.PersistentFlags().StringVar(&c.keyFile, "key-file", "", "file with the 32-byte key (base64) that encrypts "+
 		"the stored tokens")
 	group(root)
@@ -275,106 +272,6 @@ func group(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// dir returns data_dir: the flag, what a configuration says, the environment, the
-// default. (The configuration goes before the environment, since it is where the input
-// looks.)
-func (c *cli) dir(configured string) (string, error) {
-	dir, _ := c.LookupEnv("DEFENDER_DATA_DIR")
-	return filepath.Abs(cmp.Or(c.dataDir, configured, dir, wiring.DefaultDataDir))
-}
-
-// key returns the key of the store: that of the flag, or of a configuration.
-func (c *cli) key(configured string) ([]byte, error) {
-	return wiring.StoreKey(c.keyPath(configured))
-}
-
-// keyPath returns the file of the store's key as an absolute path, empty if there is
-// none.
-func (c *cli) keyPath(configured string) string {
-	return wiring.AbsolutePath(cmp.Or(c.keyFile, configured))
-}
-
-// open opens the store for writing. configured is the configuration's word on where it
-// is and what encrypts it; either may be empty. A warning that names one of corrected,
-// what the command is about to correct, is left out.
-func (c *cli) open(configured place, corrected ...string) (store.Store, error) {
-	dir, err := c.dir(configured.dataDir)
-	if err != nil {
-		return nil, err
-	}
-
-	key, err := c.key(configured.keyFile)
-	if err != nil {
-		return nil, err
-	}
-
-	if err := c.becomeOwner(dir); err != nil {
-		return nil, err
-	}
-
-	missing := !exists(dir)
-
-	s, err := sqlite.Open(sqlite.Options{
-		Dir: dir,
-		Key: key,
-		Now: c.Now,
-		Log: c.log,
-	})
-	if err != nil {
-		return nil, err
-	}
-
-	for _, w := range s.Warnings() {
-		if !slices.ContainsFunc(corrected, func(m string) bool { return strings.Contains(w, m) }) {
-			c.say("warning: %s", w)
-		}
-	}
-
-	if missing && os.Geteuid() == 0 {
-		c.say("made %s, which belongs to root; if Fluent Bit runs as another user: chown -R that-user "+
-			"%s", dir, plain.Shell(dir))
-	}
-
-	return s, nil
-}
-
-// becomeOwner makes root work in another user's data directory as that user, who could
-// otherwise have root read and write what a link in it names. It does so too when only
-// a directory above belongs to that user.
-func (c *cli) becomeOwner(dir string) error {
-	if c.Become == nil || os.Geteuid() != 0 && !identity.Changed() {
-		return nil
-	}
-
-	owners, err := filemode.Owners(dir)
-	if err != nil {
-		return err
-	}
-
-	remedy := "run it as the user Fluent Bit runs as: sudo -u USER defenderctl …"
-
-	switch len(owners) {
-	case 0:
-		if identity.Changed() {
-			return fmt.Errorf("data_dir %s belongs to root, another one of this configuration to another user; "+
-				"check them one by one", dir)
-		}
-
-		return nil
-	case 1:
-		if err := c.Become(owners[0]); err != nil {
-			return fmt.Errorf("data_dir %s belongs to user %d, and root does not work in it as root: %w; "+
-				"%s", dir, owners[0], err, remedy)
-		}
-
-		return nil
-	default:
-		return fmt.Errorf("data_dir %s or directories above it belong to the users %s: any of them could replace "+
-			"it; %s",
-			dir, strings.Trim(fmt.Sprint(owners), "[]"), remedy)
-	}
-}
-
 // keeper uses the chains of a store; unsaved tells afterwards what could not be written
 // to it.
 func (c *cli) keeper(s store.Store) *tokens.Keeper {
@@ -390,131 +287,6 @@ func unsaved(ctx context.Context, k *tokens.Keeper) error {
 	}
 
 	return nil
-}
-
-// view is the store for looking only. A directory that is not there is empty, and is
-// not made.
-type view struct {
-	s store.Store
-	// lost is the directory, if its tokens.db is gone while the copy of it is there.
-	lost string
-}
-
-// Names of the store's files.
-const (
-	tokensFile = "tokens.db"
-	tokensCopy = "tokens.db.bak"
-)
-
-// lostTokens reports whether tokens.db is gone from a directory, while its copy is there.
-func lostTokens(dir string) bool {
-	return !exists(filepath.Join(dir, tokensFile)) && exists(filepath.Join(dir, tokensCopy))
-}
-
-// lookFirst opens the store for reading, for a command that writes to it afterwards: it
-// may put the copy of tokens.db in its place.
-func (c *cli) lookFirst() (*view, error) {
-	dir, err := c.dir("")
-	if err != nil {
-		return nil, err
-	}
-
-	if lostTokens(dir) {
-		s, err := c.open(place{})
-		if err != nil {
-			return nil, err
-		}
-
-		if err := s.Close(); err != nil {
-			return nil, err
-		}
-	}
-
-	return c.look()
-}
-
-// look opens the store for reading.
-func (c *cli) look() (*view, error) {
-	dir, err := c.dir("")
-	if err != nil || !exists(dir) {
-		return &view{}, err
-	}
-
-	key, err := c.key("")
-	if err != nil {
-		return nil, err
-	}
-
-	if err := c.becomeOwner(dir); err != nil {
-		return nil, err
-	}
-
-	s, err := sqlite.Open(sqlite.Options{
-		Dir:      dir,
-		Key:      key,
-		ReadOnly: true,
-		Now:      c.Now,
-		Log:      c.log,
-	})
-	if errors.Is(err, store.ErrDamaged) {
-		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+
-			"something, moves the damaged file away", err)
-	}
-
-	v := &view{s: s}
-	if lostTokens(dir) {
-		v.lost = dir
-	}
-
-	return v, err
-}
-
-func (v *view) Close() {
-	if v.s != nil {
-		v.s.Close() // nothing was written
-	}
-}
-
-func (v *view) chains(ctx context.Context) ([]store.ChainInfo, error) {
-	if v.s == nil {
-		return nil, nil
-	}
-
-	if v.lost != "" {
-		return nil, fmt.Errorf("%s is gone from %s, but its copy %s is there; this command only reads: start the "+
-			"input, or run "+
-			"defenderctl tokens refresh NAME, and the copy takes its place", tokensFile, v.lost, tokensCopy)
-	}
-
-	return v.s.Tokens().List(ctx)
-}
-
-func (v *view) statuses(ctx context.Context) (map[alert.UnitKey]store.Status, error) {
-	if v.s == nil {
-		return nil, nil
-	}
-
-	list, err := v.s.Statuses(ctx)
-	store.Freshen(list)
-
-	return list, err
-}
-
-// discoveryNotice returns why the last list of customers failed, as the input kept it;
-// nil after a good one. One that cannot be read says nothing.
-func (v *view) discoveryNotice(ctx context.Context) *inputFault {
-	if v.s == nil {
-		return nil
-	}
-
-	var trouble health.Trouble
-
-	body, ok, err := v.s.Document(ctx, store.DiscoveryNotice)
-	if err != nil || !ok || json.Unmarshal(body, &trouble) != nil {
-		return nil
-	}
-
-	return &inputFault{string(trouble.Reason), trouble.Message, trouble.Remedy}
 }
 
 // chainOf returns the key of the chain by which a unit is read, if it is read with one.
@@ -555,14 +327,4 @@ func (v *view) keys(ctx context.Context) ([]alert.UnitKey, error) {
 	}
 
 	return v.s.Keys(ctx)
-}
-
-// place is where a configuration keeps tokens.
-type place struct{ dataDir, keyFile string }
-
-// noteStore notes in a tenant where its tokens are in this run, for the commands that
-// messages name.
-func (c *cli) noteStore(t *config.Tenant, configured place) {
-	t.DataDir, _ = c.dir(configured.dataDir) // without a working directory the configured one is as good
-	t.KeyFile = c.keyPath(configured.keyFile)
 }

@@ -66,6 +66,39 @@ func (s *scrubber) addAddress(address string) {
 	s.add(u.User.String())
 }
 
+// addDatabase adds the passwords in the address of a database.
+func (s *scrubber) addDatabase(address string) {
+	s.addAddress(address)
+
+	u, err := url.Parse(address)
+	if err != nil {
+		s.addWithheld(address)
+		return
+	}
+
+	for name, values := range u.Query() {
+		if strings.Contains(strings.ToLower(name), "password") {
+			for _, value := range values {
+				s.add(value)
+			}
+		}
+	}
+}
+
+// addPasswords adds the passwords in a password file of PostgreSQL, in which each line
+// ends with one.
+func (s *scrubber) addPasswords(path string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return // what this process cannot read it cannot write anywhere
+	}
+
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimRight(line, "\r\n")
+		s.add(line[strings.LastIndexByte(line, ':')+1:])
+	}
+}
+
 // addFile adds what a file holds, as a whole and line by line.
 func (s *scrubber) addFile(path string) {
 	const most = 1 << 20

@@ -128,7 +128,7 @@ func (c *cli) status(ctx context.Context, v statusView) error {
 		return err
 	}
 
-	s, err := c.look()
+	s, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -186,13 +186,14 @@ func (c *cli) noDirectory(asJSON bool) error {
 		}
 	}
 
-	dir, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return err
 	}
 
 	return fmt.Errorf("there is no directory %s: no input has run with it, and no token was stored in it; give the "+
-		"input's data_dir with --data-dir or $DEFENDER_DATA_DIR", plain.Text(dir, 1024))
+		"input's data_dir with --data-dir or $DEFENDER_DATA_DIR, or its store with --store or $%s",
+		plain.Text(at.DataDir, 1024), storeVariable)
 }
 
 // statuses reads what the inputs wrote, ordered by tenant.

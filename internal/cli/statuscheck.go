@@ -31,7 +31,7 @@ func (c *cli) statusCheck(ctx context.Context, v statusView) error {
 		return c.checked(checkUnknown, "--check cannot be combined with --watch, --json and --output", "")
 	}
 
-	s, err := c.look()
+	s, err := c.look(ctx)
 	if err == nil && s.s == nil {
 		err = c.noDirectory(false)
 	}

@@ -18,8 +18,8 @@ func (c *cli) printStatus(seen survey, v statusView) error {
 	}
 
 	if len(seen.all) == 0 {
-		dir, _ := c.dir("")
-		c.tell("no input has written its status to %s yet", dir)
+		at, _ := c.at(place{}) // it was read from there
+		c.tell("no input has written its status to %s yet", plain.Text(at.Name(), 1024))
 
 		for _, line := range c.notes(seen) {
 			c.bare(line + "\n")

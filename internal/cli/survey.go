@@ -39,22 +39,27 @@ func (c *cli) survey(ctx context.Context, s *view, v statusView) (survey, error)
 		return survey{}, err
 	}
 
-	dir, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return survey{}, err
 	}
 
 	seen := survey{all: all}
-	seen.notices = append(c.markUnwritable(all, dir), inputNotices(all)...)
+
+	if !at.Shared() {
+		seen.notices = append(seen.notices, c.markUnwritable(all, at.DataDir)...)
+
+		if notice := diskNotice(at.DataDir); notice != "" {
+			seen.notices = append(seen.notices, notice)
+		}
+	}
+
+	seen.notices = append(seen.notices, inputNotices(all)...)
 
 	if len(all) == 0 { // else the statuses have it
 		if f := s.discoveryNotice(ctx); f != nil {
 			seen.notices = append(seen.notices, f.text())
 		}
-	}
-
-	if notice := diskNotice(dir); notice != "" {
-		seen.notices = append(seen.notices, notice)
 	}
 
 	if len(v.names) > 0 {

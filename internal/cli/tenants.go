@@ -95,7 +95,7 @@ func (c *cli) forget(ctx context.Context, named string, f forgetting) error {
 		}
 	}
 
-	s, err := c.open(place{})
+	s, err := c.open(ctx, place{})
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (c *cli) printForgotten(who leaver, result forgotten) {
 
 // leaver finds the tenant that a name means.
 func (c *cli) leaver(ctx context.Context, named string) (leaver, error) {
-	v, err := c.lookFirst()
+	v, err := c.lookFirst(ctx)
 	if err != nil {
 		return leaver{}, err
 	}
@@ -270,7 +270,7 @@ const (
 // awaitRelease returns an error while a running input polls the tenant. One that was
 // removed from it is waited for until all that was read of it is committed.
 func (c *cli) awaitRelease(ctx context.Context, who leaver) error {
-	dir, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return err
 	}
@@ -278,19 +278,17 @@ func (c *cli) awaitRelease(ctx context.Context, who leaver) error {
 	told := false
 
 	for end := c.Now().Add(releaseWait); ; {
-		process, running := sqlite.InputsRun(dir)
-		if !running {
-			return nil
+		process, state, err := c.usedBy(ctx, at, who)
+		if err != nil {
+			return err
 		}
-
-		state := who.use(c.Now())
 
 		switch {
 		case state == released:
 			return nil
 		case state == unknownUse:
 			return fmt.Errorf("%s runs inputs on %s and has not written their status for a while, so whether %s is "+
-				"among them is not known; look at its log, or stop it first", process, dir, who.label())
+				"among them is not known; look at its log, or stop it first", process, at.Name(), who.label())
 		case state == polled || c.Now().After(end):
 			return fmt.Errorf("%s is polled by %s: remove it from its configuration or tenants_file first (a "+
 				"tenants_file is followed within seconds, anything else when Fluent Bit starts; a customer who was "+
@@ -308,18 +306,66 @@ func (c *cli) awaitRelease(ctx context.Context, who leaver) error {
 			return err
 		}
 
-		v, err := c.look()
-		if err != nil {
-			return err
-		}
-
-		who.statuses, err = v.statuses(ctx)
-		v.Close()
-
-		if err != nil {
+		if who.statuses, err = c.statusesNow(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// statusesNow returns what the inputs have written last.
+func (c *cli) statusesNow(ctx context.Context) (map[alert.UnitKey]store.Status, error) {
+	v, err := c.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Close()
+
+	return v.statuses(ctx)
+}
+
+// usedBy returns what running inputs do with a tenant, and names the process or the node.
+func (c *cli) usedBy(ctx context.Context, at place, who leaver) (name string, state use, err error) {
+	if !at.Shared() {
+		process, running := sqlite.InputsRun(at.DataDir)
+		if !running {
+			return "", released, nil
+		}
+
+		return process, who.use(c.Now()), nil
+	}
+
+	v, err := c.lookAt(ctx, at)
+	if err != nil {
+		return "", released, err
+	}
+	defer v.Close()
+
+	s, ok := v.s.(store.Shared)
+	if !ok {
+		return "", released, nil
+	}
+
+	holders, err := s.Holders(ctx)
+	if err != nil {
+		return "", released, err
+	}
+
+	for _, key := range who.units {
+		h, ok := holders[key]
+		if !ok || !h.Live {
+			continue
+		}
+
+		name = "node " + plain.Text(h.Node, 128)
+
+		if who.statuses[key].State != health.Stopped {
+			return name, polled, nil
+		}
+
+		state = leaving
+	}
+
+	return name, state, nil
 }
 
 // use is what a running input does with a tenant.

@@ -68,7 +68,7 @@ func (c *cli) listCommand() *cobra.Command {
 
 // list prints the stored chains.
 func (c *cli) list(ctx context.Context, asJSON bool) error {
-	s, err := c.look()
+	s, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func (c *cli) list(ctx context.Context, asJSON bool) error {
 	}
 
 	if len(chains) == 0 {
-		dir, _ := c.dir("")
-		c.tell("no refresh tokens are stored in %s; see: defenderctl tokens acquire --help", dir)
+		at, _ := c.at(place{}) // it was read from there
+		c.tell("no refresh tokens are stored in %s; see: defenderctl tokens acquire --help", plain.Text(at.Name(), 1024))
 
 		return nil
 	}
@@ -171,7 +171,7 @@ func (c *cli) names(cmd *cobra.Command, args []string, prefix string) ([]string,
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 
-	s, err := c.look()
+	s, err := c.look(cmd.Context())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -342,12 +342,12 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 			return chosen{}, nil, err
 		}
 
-		s, err := c.open(t.place)
+		s, err := c.open(ctx, t.place)
 
 		return t, s, err
 	}
 	// Looked up for reading first: a name that is not known makes no directory.
-	ro, err := c.lookFirst()
+	ro, err := c.lookFirst(ctx)
 	if err != nil {
 		return chosen{}, nil, err
 	}
@@ -365,7 +365,7 @@ func (c *cli) choose(ctx context.Context, name, file string, set *settings) (cho
 		return chosen{}, nil, err
 	}
 
-	s, err := c.open(place{})
+	s, err := c.open(ctx, place{})
 
 	return t, s, err
 }
@@ -403,7 +403,7 @@ func (c *cli) removeCommand() *cobra.Command {
 
 // remove forgets the chain that a name means.
 func (c *cli) remove(ctx context.Context, named string, r removal) error {
-	readOnly, err := c.lookFirst()
+	readOnly, err := c.lookFirst(ctx)
 	if err != nil {
 		return err
 	}
@@ -422,7 +422,7 @@ func (c *cli) remove(ctx context.Context, named string, r removal) error {
 		}
 	}
 
-	s, err := c.open(place{})
+	s, err := c.open(ctx, place{})
 	if err != nil {
 		return err
 	}
@@ -528,16 +528,20 @@ func (c *cli) rekey(ctx context.Context, newKey string, decrypt bool) error {
 		return err
 	}
 
-	dir, err := c.dir("")
+	at, err := c.at(place{})
 	if err != nil {
 		return err
 	}
 
-	if !exists(dir) {
-		return fmt.Errorf("there is no %s: nothing is stored there", dir)
+	switch {
+	case at.Shared() && decrypt:
+		return usagef("the tokens in a database are always encrypted, since they leave this machine; " +
+			"--decrypt is for files in --data-dir")
+	case !at.Shared() && !exists(at.DataDir):
+		return fmt.Errorf("there is no %s: nothing is stored there", plain.Text(at.DataDir, 1024))
 	}
 
-	s, err := c.open(place{}, "defenderctl tokens rekey")
+	s, err := c.openAt(ctx, at, "defenderctl tokens rekey")
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ type visit struct {
 	remedy string
 }
 
-// stores opens each data directory once.
+// stores opens each store once, by its name.
 type stores struct {
 	c *cli
 
@@ -63,32 +63,35 @@ type stores struct {
 	keep map[string]*tokens.Keeper
 }
 
-func (s *stores) get(at place) (store.Store, *tokens.Keeper, error) {
+func (s *stores) get(ctx context.Context, at place) (store.Store, *tokens.Keeper, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	dir, err := s.c.dir(at.dataDir)
+	at, err := s.c.at(at)
 	if err != nil {
 		return nil, nil, err
 	}
 
-	if s.open[dir] == nil && s.errs[dir] == nil {
-		if s.open[dir], s.errs[dir] = s.c.open(at); s.errs[dir] == nil {
-			s.keep[dir] = s.c.keeper(s.open[dir])
+	name := at.Name()
+
+	if s.open[name] == nil && s.errs[name] == nil {
+		opened, err := s.c.openAt(ctx, at)
+		if err != nil {
+			s.errs[name] = err
+			return nil, nil, err
 		}
+
+		s.open[name] = opened
+		s.keep[name] = s.c.keeper(opened)
 	}
 
-	return s.open[dir], s.keep[dir], s.errs[dir]
+	return s.open[name], s.keep[name], s.errs[name]
 }
 
 // close writes what is left to write and closes everything; its errors are told.
 func (s *stores) close(ctx context.Context) {
-	for dir, st := range s.open {
-		if st == nil {
-			continue
-		}
-
-		if err := errors.Join(unsaved(ctx, s.keep[dir]), st.Close()); err != nil {
+	for name, st := range s.open {
+		if err := errors.Join(unsaved(ctx, s.keep[name]), st.Close()); err != nil {
 			s.c.say("%v", err)
 		}
 	}
@@ -122,14 +125,14 @@ func (c *cli) visitAll(ctx context.Context, inputs []lint.Input, set *settings) 
 
 	for i, in := range inputs {
 		for _, t := range tenants[i] {
-			c.noteStore(&t, place{in.DataDir, in.KeyFile})
+			c.noteStore(&t, placeOf(in.Input))
 			v := &visit{TenantID: string(t.TenantID), Tenant: t.TenantName, API: string(t.API)}
 			all = append(all, v)
 			first := !known[t.TenantID]
 			known[t.TenantID] = true
 
 			g.Go(func() error {
-				c.visit(ctx, v, t, place{in.DataDir, in.KeyFile}, open)
+				c.visit(ctx, v, t, placeOf(in.Input), open)
 
 				if first { // what is the same for all its APIs
 					c.visitTenant(ctx, v, t, homes)
@@ -176,7 +179,7 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 
 	v.ending(wiring.CredentialForecast(t, c.Now()))
 
-	keeper, err := c.keeperFor(&t, at, open)
+	keeper, err := c.keeperFor(ctx, &t, at, open)
 	if err != nil {
 		v.fail(ctx, err)
 		return
@@ -206,13 +209,15 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 
 // keeperFor returns the chains that a tenant's sign-in uses, nil if it uses none. It may
 // decide the tenant's grant.
-func (c *cli) keeperFor(t *config.Tenant, at place, open *stores) (*tokens.Keeper, error) {
+func (c *cli) keeperFor(
+	ctx context.Context, t *config.Tenant, at place, open *stores,
+) (*tokens.Keeper, error) {
 	need, err := c.needsStore(t, at)
 	if err != nil || !need {
 		return nil, err
 	}
 
-	_, keeper, err := open.get(at)
+	_, keeper, err := open.get(ctx, at)
 
 	return keeper, err
 }

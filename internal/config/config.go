@@ -178,6 +178,9 @@ type Tenant struct {
 	GraphURL, PartnerURL string
 	// DataDir and KeyFile are those of the input, for the commands that messages name.
 	DataDir, KeyFile string
+	// Store is the address of the database in place of DataDir, without a password;
+	// empty: there is none.
+	Store string
 }
 
 // LoginHost is the sign-in service's host, with its port if it is not the scheme's own,
@@ -294,6 +297,11 @@ func (in *Input) Examples() []Tenant {
 // adopt gives a tenant what it has from the whole input.
 func (in *Input) adopt(t *Tenant) {
 	t.DataDir = in.DataDir
+
+	if in.Store.Shared() {
+		t.Store = ShownStore(in.Store.URL)
+	}
+
 	t.KeyFile = in.KeyFile
 	t.GraphURL = cmp.Or(in.GraphURL, cloud.GraphURL(t.Cloud))
 	t.PartnerURL = cmp.Or(in.PartnerURL, cloud.PartnerURL)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -169,4 +170,34 @@ func (s Sources) hostname() string {
 	}
 
 	return name
+}
+
+// secretParameters are the parameters of a PostgreSQL URL that hold secrets.
+var secretParameters = []string{"password", "sslpassword"}
+
+// ShownStore returns the URL of a database without the secrets that it may hold. What is
+// left can be typed: PGPASSWORD or a password file has the password then.
+func ShownStore(address secret.Text) string {
+	u, err := url.Parse(address.Reveal())
+	if err != nil {
+		return "postgres://(an address that cannot be read)"
+	}
+
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+
+	query := u.Query()
+	for name := range query {
+		for _, hidden := range secretParameters {
+			if strings.EqualFold(name, hidden) {
+				query.Del(name)
+			}
+		}
+	}
+
+	u.RawQuery = query.Encode()
+	u.Fragment = ""
+
+	return u.String()
 }

@@ -32,11 +32,8 @@ func acquireCommand(t config.Tenant) string {
 		AbsolutePath(t.CAFile),
 		"--proxy",
 		proxyToShow(t),
-		"--data-dir",
-		unless(AbsolutePath(t.DataDir), DefaultDataDir),
-		"--key-file",
-		AbsolutePath(t.KeyFile),
 	}
+	machine = append(machine, storeFlags(t.Store, t.DataDir, t.KeyFile)...)
 
 	if t.HomeTenantID != "" {
 		hosts := []string{

@@ -1,0 +1,100 @@
+package wiring
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/sqlite"
+)
+
+// Location says where a store is, and what encrypts the tokens in it.
+type Location struct {
+	// URL is that of a PostgreSQL database, which may hold a password. The zero Text:
+	// the store is in files of DataDir.
+	URL     secret.Text
+	DataDir string
+	KeyFile string
+}
+
+// Shared reports whether the store is a database that several machines may use.
+func (l Location) Shared() bool { return !l.URL.IsZero() }
+
+// Name names the place for people, without a secret.
+func (l Location) Name() string {
+	if l.Shared() {
+		return config.ShownStore(l.URL)
+	}
+
+	return l.DataDir
+}
+
+// Same reports whether two locations are one place, as far as their names tell.
+func (l Location) Same(other Location) bool {
+	if l.Shared() || other.Shared() {
+		return l.URL.Equal(other.URL)
+	}
+
+	return filepath.Clean(l.DataDir) == filepath.Clean(other.DataDir)
+}
+
+// Flags are those by which defenderctl finds the same store, each followed by its value,
+// which is empty for the default.
+func (l Location) Flags() []string {
+	shown := ""
+	if l.Shared() {
+		shown = config.ShownStore(l.URL)
+	}
+
+	return storeFlags(shown, l.DataDir, l.KeyFile)
+}
+
+// storeFlags are the flags for a database, shown without secrets, or for a directory.
+func storeFlags(shown, dataDir, keyFile string) []string {
+	if shown != "" {
+		dataDir = ""
+	}
+
+	return []string{
+		"--data-dir",
+		unless(AbsolutePath(dataDir), DefaultDataDir),
+		"--store",
+		shown,
+		"--key-file",
+		AbsolutePath(keyFile),
+	}
+}
+
+// StoreOptions say which store to open, and how.
+type StoreOptions struct {
+	Location
+	// Inputs is set by a process that polls, ReadOnly by one that only looks.
+	Inputs, ReadOnly bool
+	// Now is the clock, by default time.Now.
+	Now func() time.Time
+	// Log gets what the operator should know; nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// OpenStore opens a store, wherever it is. With files it may make the directory; a
+// database is asked for right away unless Inputs is set: an input waits for one that is
+// away.
+func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
+	key, err := StoreKey(o.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+
+	return sqlite.Open(sqlite.Options{
+		Dir:      o.DataDir,
+		Key:      key,
+		Inputs:   o.Inputs,
+		ReadOnly: o.ReadOnly,
+		Now:      o.Now,
+		Log:      o.Log,
+	})
+}
