@@ -107,11 +107,11 @@ func (c *cli) open(ctx context.Context, configured place, corrected ...string) (
 		return nil, err
 	}
 
-	return c.openAt(ctx, at, corrected...)
+	return c.openAt(at, corrected...)
 }
 
 // openAt opens the store at a place for writing.
-func (c *cli) openAt(ctx context.Context, at place, corrected ...string) (store.Store, error) {
+func (c *cli) openAt(at place, corrected ...string) (store.Store, error) {
 	missing := false
 
 	if !at.Shared() {
@@ -122,7 +122,12 @@ func (c *cli) openAt(ctx context.Context, at place, corrected ...string) (store.
 		missing = !exists(at.DataDir)
 	}
 
-	s, err := wiring.OpenStore(ctx, c.storeOptions(at))
+	o, err := c.storeOptions(at)
+	if err != nil {
+		return nil, err
+	}
+
+	s, err := wiring.OpenStore(o)
 	if err != nil {
 		return nil, err
 	}
@@ -142,12 +147,18 @@ func (c *cli) openAt(ctx context.Context, at place, corrected ...string) (store.
 }
 
 // storeOptions are those of the store at a place, for writing.
-func (c *cli) storeOptions(at place) wiring.StoreOptions {
+func (c *cli) storeOptions(at place) (wiring.StoreOptions, error) {
+	key, err := at.Key()
+	if err != nil {
+		return wiring.StoreOptions{}, err
+	}
+
 	return wiring.StoreOptions{
 		Location: at,
+		Key:      key,
 		Now:      c.Now,
 		Log:      c.log,
-	}
+	}, nil
 }
 
 // becomeOwner makes root work in another user's data directory as that user, who could
@@ -215,7 +226,7 @@ func (c *cli) lookFirst(ctx context.Context) (*view, error) {
 	}
 
 	if !at.Shared() && lostTokens(at.DataDir) {
-		s, err := c.openAt(ctx, at)
+		s, err := c.openAt(at)
 		if err != nil {
 			return nil, err
 		}
@@ -250,10 +261,14 @@ func (c *cli) lookAt(ctx context.Context, at place) (*view, error) {
 		}
 	}
 
-	o := c.storeOptions(at)
+	o, err := c.storeOptions(at)
+	if err != nil {
+		return nil, err
+	}
+
 	o.ReadOnly = true
 
-	s, err := wiring.OpenStore(ctx, o)
+	s, err := wiring.OpenStore(o)
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+
 			"something, moves the damaged file away", err)

@@ -541,7 +541,7 @@ func (c *cli) rekey(ctx context.Context, newKey string, decrypt bool) error {
 		return fmt.Errorf("there is no %s: nothing is stored there", plain.Text(at.DataDir, 1024))
 	}
 
-	s, err := c.openAt(ctx, at, "defenderctl tokens rekey")
+	s, err := c.openAt(at, "defenderctl tokens rekey")
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
@@ -65,7 +64,9 @@ func (r *resources) enter(cfg *config.Input, log *slog.Logger) (*dataDir, error)
 
 // openDir opens a data directory for its first input.
 func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
-	key, err := wiring.StoreKey(keyFile)
+	at := wiring.Location{DataDir: path, KeyFile: keyFile}
+
+	key, err := at.Key()
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +79,11 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 	d.logs.Add(log)
 	relay := d.logs.Logger()
 
-	d.store, err = sqlite.Open(sqlite.Options{
-		Dir:    path,
-		Key:    key,
-		Inputs: true,
-		Log:    relay,
+	d.store, err = wiring.OpenStore(wiring.StoreOptions{
+		Location: at,
+		Key:      key,
+		Inputs:   true,
+		Log:      relay,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)

@@ -1,7 +1,8 @@
 package wiring
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/postgres"
 	"fluent-bit-defender/internal/store/sqlite"
 )
 
@@ -42,6 +44,9 @@ func (l Location) Same(other Location) bool {
 	return filepath.Clean(l.DataDir) == filepath.Clean(other.DataDir)
 }
 
+// Key reads the key that encrypts the tokens; nil if there is none.
+func (l Location) Key() ([]byte, error) { return StoreKey(l.KeyFile) }
+
 // Flags are those by which defenderctl finds the same store, each followed by its value,
 // which is empty for the default.
 func (l Location) Flags() []string {
@@ -72,6 +77,8 @@ func storeFlags(shown, dataDir, keyFile string) []string {
 // StoreOptions say which store to open, and how.
 type StoreOptions struct {
 	Location
+	// Key is what KeyFile holds (Location.Key).
+	Key []byte
 	// Inputs is set by a process that polls, ReadOnly by one that only looks.
 	Inputs, ReadOnly bool
 	// Now is the clock, by default time.Now.
@@ -81,20 +88,44 @@ type StoreOptions struct {
 }
 
 // OpenStore opens a store, wherever it is. With files it may make the directory; a
-// database is asked for right away unless Inputs is set: an input waits for one that is
-// away.
-func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
-	key, err := StoreKey(o.KeyFile)
-	if err != nil {
-		return nil, err
+// database that is away is an error unless Inputs is set: an input waits for it.
+func OpenStore(o StoreOptions) (store.Store, error) {
+	if o.Shared() {
+		return openDatabase(o)
 	}
 
 	return sqlite.Open(sqlite.Options{
 		Dir:      o.DataDir,
-		Key:      key,
+		Key:      o.Key,
 		Inputs:   o.Inputs,
 		ReadOnly: o.ReadOnly,
 		Now:      o.Now,
 		Log:      o.Log,
 	})
 }
+
+// openDatabase opens a store in PostgreSQL.
+func openDatabase(o StoreOptions) (store.Store, error) {
+	if o.Key == nil && !o.ReadOnly {
+		return nil, fmt.Errorf("key_file: %w: it is required with PostgreSQL, since the refresh tokens leave this "+
+			"machine; make one with: (umask 077; head -c 32 /dev/urandom | base64 > FILE), and give every node the "+
+			"same as key_file, and this command as --key-file", errNoKey)
+	}
+
+	s, err := postgres.Open(postgres.Options{
+		URL:      o.URL,
+		Key:      o.Key,
+		Inputs:   o.Inputs,
+		ReadOnly: o.ReadOnly,
+		Now:      o.Now,
+		Log:      o.Log,
+	})
+	if err != nil {
+		return nil, err // s is a nil *postgres.Store, which is not nil
+	}
+
+	return s, nil
+}
+
+// errNoKey says that a database is never used without encryption.
+var errNoKey = errors.New("missing")
