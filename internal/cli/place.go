@@ -107,11 +107,11 @@ func (c *cli) open(ctx context.Context, configured place, corrected ...string) (
 		return nil, err
 	}
 
-	return c.openAt(at, corrected...)
+	return c.openAt(ctx, at, corrected...)
 }
 
 // openAt opens the store at a place for writing.
-func (c *cli) openAt(at place, corrected ...string) (store.Store, error) {
+func (c *cli) openAt(ctx context.Context, at place, corrected ...string) (store.Store, error) {
 	missing := false
 
 	if !at.Shared() {
@@ -127,7 +127,7 @@ func (c *cli) openAt(at place, corrected ...string) (store.Store, error) {
 		return nil, err
 	}
 
-	s, err := wiring.OpenStore(o)
+	s, err := wiring.OpenStore(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func (c *cli) lookFirst(ctx context.Context) (*view, error) {
 	}
 
 	if !at.Shared() && lostTokens(at.DataDir) {
-		s, err := c.openAt(at)
+		s, err := c.openAt(ctx, at)
 		if err != nil {
 			return nil, err
 		}
@@ -268,7 +268,7 @@ func (c *cli) lookAt(ctx context.Context, at place) (*view, error) {
 
 	o.ReadOnly = true
 
-	s, err := wiring.OpenStore(o)
+	s, err := wiring.OpenStore(ctx, o)
 	if errors.Is(err, store.ErrDamaged) {
 		err = fmt.Errorf("%w; this command only reads: starting the input, or the next command that stores "+
 			"something, moves the damaged file away", err)

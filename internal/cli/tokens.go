@@ -89,7 +89,8 @@ func (c *cli) list(ctx context.Context, asJSON bool) error {
 
 	if len(chains) == 0 {
 		at, _ := c.at(place{}) // it was read from there
-		c.tell("no refresh tokens are stored in %s; see: defenderctl tokens acquire --help", plain.Text(at.Name(), 1024))
+		c.tell("no refresh tokens are stored in %s; see: defenderctl tokens acquire --help",
+			plain.Text(at.Name(), 1024))
 
 		return nil
 	}
@@ -541,7 +542,7 @@ func (c *cli) rekey(ctx context.Context, newKey string, decrypt bool) error {
 		return fmt.Errorf("there is no %s: nothing is stored there", plain.Text(at.DataDir, 1024))
 	}
 
-	s, err := c.openAt(at, "defenderctl tokens rekey")
+	s, err := c.openAt(ctx, at, "defenderctl tokens rekey")
 	if err != nil {
 		return err
 	}

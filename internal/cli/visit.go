@@ -75,7 +75,7 @@ func (s *stores) get(ctx context.Context, at place) (store.Store, *tokens.Keeper
 	name := at.Name()
 
 	if s.open[name] == nil && s.errs[name] == nil {
-		opened, err := s.c.openAt(at)
+		opened, err := s.c.openAt(ctx, at)
 		if err != nil {
 			s.errs[name] = err
 			return nil, nil, err

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -79,7 +80,7 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 	d.logs.Add(log)
 	relay := d.logs.Logger()
 
-	d.store, err = wiring.OpenStore(wiring.StoreOptions{
+	d.store, err = wiring.OpenStore(context.Background(), wiring.StoreOptions{
 		Location: at,
 		Key:      key,
 		Inputs:   true,

@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -89,7 +90,11 @@ type StoreOptions struct {
 
 // OpenStore opens a store, wherever it is. With files it may make the directory; a
 // database that is away is an error unless Inputs is set: an input waits for it.
-func OpenStore(o StoreOptions) (store.Store, error) {
+func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // interrupted before it began
+	}
+
 	if o.Shared() {
 		return openDatabase(o)
 	}

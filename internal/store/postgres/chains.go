@@ -257,7 +257,7 @@ func (a *alteration) run(ctx context.Context, tx pgx.Tx) (err error) {
 	}
 
 	a.barred = a.c.s.anchor.Check(t, a.c.s.key.Load())
-	if a.barred != nil && !(a.anyway && errors.Is(a.barred, tokens.ErrBarred)) {
+	if a.barred != nil && (!a.anyway || !errors.Is(a.barred, tokens.ErrBarred)) {
 		return a.barred
 	}
 

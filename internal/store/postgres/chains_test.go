@@ -14,7 +14,6 @@ import (
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/postgres/pgtest"
 	"fluent-bit-defender/internal/store/seal"
-	"fluent-bit-defender/internal/store/storetest"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -83,14 +82,8 @@ func (a *attacked) Rekey(to []byte) error {
 	return err
 }
 
-func withoutKey(o *Options) { o.Key = nil }
-
-func TestPostgresKeepsThePromisesOfStore(t *testing.T) {
-	storetest.TestStore(
-		t,
-		func(t *testing.T) store.Store { return openOn(t, pgtest.New(t), withoutKey) },
-		func(t *testing.T) tokenstest.Tamperer { return &attacked{t: t, d: pgtest.New(t)} },
-	)
+func TestSealedChains(t *testing.T) {
+	tokenstest.TestSealedStore(t, func(t *testing.T) tokenstest.Tamperer { return &attacked{t: t, d: pgtest.New(t)} })
 }
 
 // Each call of open is another process, as far as the store can tell.

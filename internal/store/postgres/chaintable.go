@@ -178,7 +178,7 @@ func scanChain(r *seal.Row, row pgx.Row) error {
 
 // write puts a row in the place of the one of its chain.
 func (t chainTable) write(r *seal.Row) error {
-	return t.exec(`INSERT INTO defender.chains (`+chainColumns+`)
+	const put = `INSERT INTO defender.chains (` + chainColumns + `)
 		VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::boolean, $6::bytea, $7::bytea,
 			$8::text, $9::text, $10::bigint, $11::bigint, $12::text, $13::bigint, $14::bigint, $15::boolean)
 		ON CONFLICT (login_host, tenant_id, client_id) DO UPDATE SET
@@ -187,7 +187,9 @@ func (t chainTable) write(r *seal.Row) error {
 			account = excluded.account, tenant_name = excluded.tenant_name,
 			obtained = excluded.obtained, refreshed = excluded.refreshed,
 			dead = excluded.dead, rejected = excluded.rejected,
-			confirmed = excluded.confirmed, home = excluded.home`,
+			confirmed = excluded.confirmed, home = excluded.home`
+
+	return t.exec(put,
 		r.Key.LoginHost,
 		r.Key.TenantID,
 		r.Key.ClientID,
