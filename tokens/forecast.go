@@ -96,24 +96,10 @@ func (c Chain) deadForecast(app App) Forecast {
 
 // Forecast returns when the certificate ends.
 func (i CertificateInfo) Forecast(now time.Time) Forecast {
-	f := Forecast{Ends: i.NotAfter}
-
 	const remedy = "make a new certificate, add it to the application's registration, " +
 		"and put it into client_certificate_file"
 
-	switch left := f.Ends.Sub(now); {
-	case left <= 0:
-		f.Ended = true
-		f.Soon = true
-		f.Remedy = remedy
-		f.Text = "the client certificate ended on " + i.NotAfter.UTC().Format(time.DateOnly)
-	case left <= WarnBefore:
-		f.Soon = true
-		f.Remedy = remedy
-		f.Text = "the client certificate ends in " + days(left)
-	}
-
-	return f
+	return credentialForecast("the client certificate", i.NotAfter, now, remedy)
 }
 
 // SecretForecast returns when the application's secret ends.
@@ -122,22 +108,34 @@ func (a App) SecretForecast(now time.Time) Forecast {
 		return Forecast{}
 	}
 
-	f := Forecast{Ends: a.SecretEnds}
-
 	const remedy = "make a new secret in the application's registration, put its value into client_secret_file, " +
 		"and its end into client_secret_expires"
 
-	switch left := f.Ends.Sub(now); {
-	case left <= 0:
+	f := credentialForecast("the client secret", a.SecretEnds, now, remedy)
+	if f.Ended {
+		f.Text += ", if client_secret_expires is right"
+	}
+
+	return f
+}
+
+// credentialForecast returns when a credential of the application ends. name is what
+// people call it, remedy what they have to do then.
+func credentialForecast(name string, ends, now time.Time, remedy string) Forecast {
+	f := Forecast{Ends: ends}
+
+	left := ends.Sub(now)
+	if left > WarnBefore {
+		return f
+	}
+
+	f.Soon = true
+	f.Remedy = remedy
+	f.Text = name + " ends in " + days(left)
+
+	if left <= 0 {
 		f.Ended = true
-		f.Soon = true
-		f.Remedy = remedy
-		f.Text = "the client secret ended on " + a.SecretEnds.UTC().Format(time.DateOnly) +
-			", if client_secret_expires is right"
-	case left <= WarnBefore:
-		f.Soon = true
-		f.Remedy = remedy
-		f.Text = "the client secret ends in " + days(left)
+		f.Text = name + " ended on " + ends.UTC().Format(time.DateOnly)
 	}
 
 	return f

@@ -230,9 +230,5 @@ func (a *acquisition) signInAll(ctx context.Context, wanted []chosen, listen loo
 		}
 	}
 
-	if code := worst(codes...); code != exitOK {
-		return &told{code}
-	}
-
-	return nil
+	return endOf(codes)
 }

@@ -11,7 +11,6 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
-	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/partner"
 	"fluent-bit-defender/internal/wiring"
@@ -79,32 +78,25 @@ func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, 
 
 	_, keeper, err := open.get(ctx, at)
 	if err != nil {
-		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
+		h.fail(err, "failed")
 		return
 	}
 
-	client, err := wiring.HTTPClient(t)
+	parts, err := c.parts(t, logs.Discard())
 	if err != nil {
-		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
+		h.fail(err, "failed")
 		return
-	}
-
-	parts := wiring.Parts{
-		Tenant: t,
-		HTTP:   client,
-		Now:    c.Now,
-		Log:    logs.Discard(),
 	}
 
 	ask, source, err := parts.Partner(keeper)
 	if err != nil {
-		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), "failed"
+		h.fail(err, "failed")
 		return
 	}
 
 	access, err := source.Token(ctx)
 	if err != nil {
-		h.Problem, h.Code, h.SignIn = err.Error(), exitCode(err), outcome(err)
+		h.fail(err, outcome(err))
 		return
 	}
 
@@ -132,6 +124,13 @@ func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, 
 	}
 }
 
+// fail notes that the sign-in did not succeed. signIn is the value of its key.
+func (h *homeVisit) fail(err error, signIn string) {
+	h.Problem = err.Error()
+	h.Code = exitCode(err)
+	h.SignIn = signIn
+}
+
 // mustList notes that an input cannot do without the list of customers. Without discovery
 // it only adds to what is known.
 func (h *homeVisit) mustList() {
@@ -143,7 +142,7 @@ func (h *homeVisit) mustList() {
 	}
 
 	if h.Customers == "ok" && h.Listed == 0 {
-		h.Problem = "no relationship in force leads to a customer; check home_tenant_id and the user who signed in"
+		h.Problem = noCustomers + "; check home_tenant_id and the user who signed in"
 	}
 }
 
@@ -267,7 +266,7 @@ func (c *cli) printHomes(homes []*homeVisit) {
 	for _, h := range homes {
 		for _, text := range []string{h.Problem, h.Warning} {
 			if text != "" {
-				fmt.Fprintln(c.Out, c.wrap("home "+string(h.HomeTenantID)+": "+plain.Text(text, 4000), "    "))
+				c.below("home "+string(h.HomeTenantID), text)
 			}
 		}
 	}

@@ -339,17 +339,13 @@ func (n *consenting) report(rows []*consented) error {
 		codes = append(codes, r.code)
 	}
 
-	if code := worst(codes...); code != exitOK {
-		return &told{code}
-	}
-
-	return nil
+	return endOf(codes)
 }
 
 // print prints a line for each customer, and below what has to be done.
 func (n *consenting) print(rows []*consented) {
 	if len(rows) == 0 {
-		n.c.say("no relationship in force leads to a customer")
+		n.c.say(noCustomers)
 		return
 	}
 
@@ -367,7 +363,7 @@ func (n *consenting) print(rows []*consented) {
 
 	for _, r := range rows {
 		if r.note != "" {
-			fmt.Fprintln(n.c.Out, n.c.wrap(plain.Text(r.TenantName, 128)+": "+plain.Text(r.note, 4000), "    "))
+			n.c.below(plain.Text(r.TenantName, 128), r.note)
 		}
 
 		if r.Link != "" {

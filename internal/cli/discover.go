@@ -125,8 +125,8 @@ func (d *discovering) run(ctx context.Context) error {
 		codes = append(codes, r.code)
 	}
 
-	if code := worst(codes...); code != exitOK {
-		return &told{code}
+	if err := endOf(codes); err != nil {
+		return err
 	}
 
 	return ctx.Err()
@@ -257,7 +257,7 @@ func (d *discovering) print(rows []*discovered) error {
 	case d.comma:
 		return printCSV(d.c.Out, rows)
 	case len(rows) == 0:
-		d.c.say("no relationship in force leads to a customer")
+		d.c.say(noCustomers)
 		return nil
 	}
 
@@ -280,7 +280,7 @@ func (d *discovering) print(rows []*discovered) error {
 
 	for _, r := range rows {
 		if r.code != exitOK && r.problem != "" {
-			fmt.Fprintln(d.c.Out, d.c.wrap(plain.Text(r.TenantName, 128)+": "+plain.Text(r.problem, 4000), "    "))
+			d.c.below(plain.Text(r.TenantName, 128), r.problem)
 		}
 	}
 

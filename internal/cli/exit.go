@@ -68,3 +68,13 @@ func worst(codes ...int) int {
 
 	return exitOK
 }
+
+// endOf returns how a command ends that did several things, with the exit codes of all
+// of them: nil if all succeeded, else an error whose text was printed already.
+func endOf(codes []int) error {
+	if code := worst(codes...); code != exitOK {
+		return &told{code}
+	}
+
+	return nil
+}

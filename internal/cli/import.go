@@ -158,11 +158,7 @@ func (im *importing) outcome(errs []error) error {
 		codes = append(codes, exitCode(err))
 	}
 
-	if code := worst(codes...); code != exitOK {
-		return &told{code}
-	}
-
-	return nil
+	return endOf(codes)
 }
 
 // read reads the file; - is the standard input.

@@ -63,21 +63,18 @@ func (p *provider) connect(ctx context.Context) error {
 		return err
 	}
 
-	httpClient, err := wiring.HTTPClient(p.Tenant)
+	parts, err := p.c.parts(p.Tenant, logs.Discard())
 	if err != nil {
 		return err
 	}
 
-	parts := wiring.Parts{
-		Tenant: p.Tenant,
-		HTTP:   httpClient,
-		Now:    p.c.Now,
-		Log:    logs.Discard(),
-	}
 	p.client, _, err = parts.Partner(keeper)
 
 	return err
 }
+
+// noCustomers says that the list of customers is empty.
+const noCustomers = "no relationship in force leads to a customer"
 
 // close writes what is left to write, and closes the stores.
 func (p *provider) close(ctx context.Context) { p.open.close(ctx) }

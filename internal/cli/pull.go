@@ -134,16 +134,9 @@ func (c *cli) pull(
 
 // reader returns the reader of a tenant's API.
 func (c *cli) reader(t config.Tenant, chains tokens.ChainStore) (defender.Reader, error) {
-	client, err := wiring.HTTPClient(t)
+	parts, err := c.parts(t, c.log)
 	if err != nil {
 		return nil, err
-	}
-
-	parts := wiring.Parts{
-		Tenant: t,
-		HTTP:   client,
-		Now:    c.Now,
-		Log:    c.log,
 	}
 
 	source, err := parts.Source(chains)

@@ -37,6 +37,12 @@ const fixed = "\x00"
 // indent.
 func wrap(text, indent string) string { return wrapTo(text, indent, columns) }
 
+// below prints a line below a table, about what stands there under the name. text may
+// hold what a service said.
+func (c *cli) below(name, text string) {
+	fmt.Fprintln(c.Out, c.wrap(name+": "+plain.Text(text, 4000), "    "))
+}
+
 func wrapTo(text, indent string, columns int) string {
 	text = command.ReplaceAllStringFunc(text, func(s string) string { return strings.ReplaceAll(s, " ", fixed) })
 	return strings.ReplaceAll(fold(text, indent, columns), fixed, " ")

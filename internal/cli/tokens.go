@@ -261,17 +261,11 @@ func (c *cli) refreshCommand() *cobra.Command {
 
 // refresh gets an access token for a tenant and returns what the service said.
 func (c *cli) refresh(ctx context.Context, t config.Tenant, s store.Store) (refreshed, error) {
-	client, err := wiring.HTTPClient(t)
+	parts, err := c.parts(t, c.log)
 	if err != nil {
 		return refreshed{}, err
 	}
 
-	parts := wiring.Parts{
-		Tenant: t,
-		HTTP:   client,
-		Now:    c.Now,
-		Log:    c.log,
-	}
 	keeper := c.keeper(s)
 
 	source, err := parts.Source(keeper)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -162,12 +163,27 @@ func (c *cli) visitTenant(ctx context.Context, v *visit, t config.Tenant, homes 
 
 	v.relationship(t, homes, c.Now())
 
-	client, err := wiring.HTTPClient(t)
+	parts, err := c.parts(t, logs.Discard())
 	if err != nil {
 		return // which the visit has said
 	}
 
-	v.cloud(ctx, wiring.Parts{Tenant: t, HTTP: client, Now: c.Now})
+	v.cloud(ctx, parts)
+}
+
+// parts returns what signs in for a tenant and reads its API.
+func (c *cli) parts(t config.Tenant, log *slog.Logger) (wiring.Parts, error) {
+	client, err := wiring.HTTPClient(t)
+	if err != nil {
+		return wiring.Parts{}, err
+	}
+
+	return wiring.Parts{
+		Tenant: t,
+		HTTP:   client,
+		Now:    c.Now,
+		Log:    log,
+	}, nil
 }
 
 // visit fills v: it signs in for a tenant and asks its API for an alert.
@@ -185,17 +201,10 @@ func (c *cli) visit(ctx context.Context, v *visit, t config.Tenant, at place, op
 		return
 	}
 
-	client, err := wiring.HTTPClient(t)
+	parts, err := c.parts(t, logs.Discard())
 	if err != nil {
 		v.fail(ctx, err)
 		return
-	}
-
-	parts := wiring.Parts{
-		Tenant: t,
-		HTTP:   client,
-		Now:    c.Now,
-		Log:    logs.Discard(),
 	}
 
 	if source := c.visitSignIn(ctx, v, parts, keeper); source != nil {
@@ -380,6 +389,6 @@ func (c *cli) printTexts(all []*visit) {
 			names = fmt.Sprintf("%s and %d more", names, more)
 		}
 
-		fmt.Fprintln(c.Out, c.wrap(names+": "+plain.Text(text, 4000), "    "))
+		c.below(names, text)
 	}
 }

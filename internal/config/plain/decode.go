@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -18,8 +19,7 @@ var ErrEncoding = errors.New("is neither UTF-8 nor UTF-16 text: save it as UTF-8
 // mark. UTF-16 without one is known by the zero bytes that it has in every ASCII
 // character, so a secret in it is read and not taken for another.
 func Decode(data []byte) ([]byte, error) {
-	order, body := utf16Order(data)
-	if order != nil {
+	if order, body := UTF16Order(data); order != nil {
 		return decodeUTF16(order, body)
 	}
 
@@ -31,9 +31,10 @@ func Decode(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// utf16Order returns the byte order of UTF-16 data and the data without its mark; nil
-// if it is not UTF-16.
-func utf16Order(data []byte) (binary.ByteOrder, []byte) {
+// UTF16Order returns the byte order of UTF-16 data, and the data without its byte order
+// mark. Without a mark the order is known by where the zero bytes of the first character
+// are, if that is an ASCII one. The order is nil if data is not UTF-16.
+func UTF16Order(data []byte) (order binary.ByteOrder, body []byte) {
 	switch {
 	case len(data) < 2:
 		return nil, data
@@ -50,9 +51,11 @@ func utf16Order(data []byte) (binary.ByteOrder, []byte) {
 	return nil, data
 }
 
-func decodeUTF16(order binary.ByteOrder, body []byte) ([]byte, error) {
+// FromUTF16 returns the text of UTF-16 data without a byte order mark, and false if there
+// is half a character at the end.
+func FromUTF16(order binary.ByteOrder, body []byte) (text string, ok bool) {
 	if len(body)%2 != 0 {
-		return nil, ErrEncoding
+		return "", false
 	}
 
 	units := make([]uint16, len(body)/2)
@@ -60,8 +63,13 @@ func decodeUTF16(order binary.ByteOrder, body []byte) ([]byte, error) {
 		units[i] = order.Uint16(body[2*i:])
 	}
 
-	text := string(utf16.Decode(units))
-	if bytes.ContainsRune([]byte(text), unicode.ReplacementChar) || bytes.IndexByte([]byte(text), 0) >= 0 {
+	return string(utf16.Decode(units)), true
+}
+
+// decodeUTF16 is Decode for UTF-16.
+func decodeUTF16(order binary.ByteOrder, body []byte) ([]byte, error) {
+	text, ok := FromUTF16(order, body)
+	if !ok || strings.ContainsRune(text, unicode.ReplacementChar) || strings.IndexByte(text, 0) >= 0 {
 		return nil, ErrEncoding
 	}
 
