@@ -109,6 +109,7 @@ func connect(o Options) (*Store, error) {
 		preparing: newTurn(),
 	}
 	s.clock.uptime = o.Uptime
+	s.leaseState.init()
 
 	locks := config.Copy()
 	locks.MaxConns = maxLockConns

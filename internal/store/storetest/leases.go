@@ -15,9 +15,9 @@ import (
 // SharedBackend is an implementation of store.Shared under test: a place that several
 // openings use at the same time.
 type SharedBackend struct {
-	// Open opens the place once more, as another process would whose clock is now. The
-	// test closes it.
-	Open func(t *testing.T, now func() time.Time) store.Shared
+	// Open opens the place once more, as another process would whose clock is now: to
+	// poll, or only to look and to ask. The test closes it.
+	Open func(t *testing.T, poll bool, now func() time.Time) store.Shared
 	// Advance moves the clock of the place forward.
 	Advance func(time.Duration)
 }
@@ -57,10 +57,10 @@ type member struct {
 }
 
 // open opens the place without being a node.
-func (f *fleet) open() store.Shared {
+func (f *fleet) open(poll bool) store.Shared {
 	f.t.Helper()
 
-	s := f.Open(f.t, time.Now)
+	s := f.Open(f.t, poll, time.Now)
 	f.t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			f.t.Error(err)
@@ -92,7 +92,7 @@ func (f *fleet) joinAs(n store.Node, keys ...alert.UnitKey) *member {
 	f.t.Helper()
 
 	m := &member{
-		Shared: f.open(),
+		Shared: f.open(true),
 		t:      f.t,
 		id:     n.ID,
 	}
@@ -319,13 +319,13 @@ func joinedIsListed(t *testing.T, f *fleet) {
 func idInUse(t *testing.T, f *fleet) {
 	a := f.join("a", Key(1))
 
-	if err := f.open().Join(t.Context(), node("a")); !errors.Is(err, store.ErrNodeInUse) {
+	if err := f.open(true).Join(t.Context(), node("a")); !errors.Is(err, store.ErrNodeInUse) {
 		t.Errorf("a second process joined: %v", err)
 	}
 
 	f.Advance(ttl - time.Minute)
 
-	if err := f.open().Join(t.Context(), node("a")); !errors.Is(err, store.ErrNodeInUse) {
+	if err := f.open(true).Join(t.Context(), node("a")); !errors.Is(err, store.ErrNodeInUse) {
 		t.Errorf("a second process joined before the lease expired: %v", err)
 	}
 
@@ -499,7 +499,7 @@ func holders(t *testing.T, f *fleet) {
 	f.Advance(20 * time.Minute)
 	b.renew()
 
-	reader := f.open()
+	reader := f.open(false)
 
 	got, err := reader.Holders(t.Context())
 	if err != nil || len(got) != 3 {

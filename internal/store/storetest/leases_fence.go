@@ -215,7 +215,7 @@ func cameBack(t *testing.T, f *fleet) {
 }
 
 func readersNeedNoLease(t *testing.T, f *fleet) {
-	a, reader := f.join("a", Key(1)), f.open()
+	a, reader := f.join("a", Key(1)), f.open(false)
 	fill(t, a, Key(1))
 
 	if err := reader.Rewind(t.Context(), Key(1), 3); err != nil {
@@ -233,7 +233,7 @@ func readersNeedNoLease(t *testing.T, f *fleet) {
 }
 
 func heldIsNotForgotten(t *testing.T, f *fleet) {
-	a, other := f.join("a", Key(1)), f.open()
+	a, other := f.join("a", Key(1)), f.open(false)
 	fill(t, a, Key(1))
 	before := read(t, a, Key(1))
 

@@ -360,7 +360,7 @@ func clocksOff(t *testing.T, f *fleet) {
 		t.Helper()
 
 		m := &member{
-			Shared: f.Open(t, func() time.Time { return time.Now().Add(by) }),
+			Shared: f.Open(t, true, func() time.Time { return time.Now().Add(by) }),
 			t:      t,
 			id:     id,
 		}

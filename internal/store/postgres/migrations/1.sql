@@ -39,7 +39,7 @@ CREATE TABLE defender.units (
 	tenant_id  text NOT NULL,
 	api        text NOT NULL,
 	state_id   text NOT NULL,
-	owner      text,
+	owner      text REFERENCES defender.nodes (id),
 	epoch      bigint NOT NULL DEFAULT 0,
 	claimed_at timestamptz,
 	home       text,
