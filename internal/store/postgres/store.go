@@ -44,7 +44,6 @@ type Store struct {
 	mu       sync.Mutex // guards warnings
 	warnings []string
 
-	unitState
 	chainState
 	leaseState
 }

@@ -108,6 +108,14 @@ func wantedUnits(keys []alert.UnitKey) (w wanted) {
 const wantedTable = `wanted AS (SELECT *
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS w (login_host, tenant_id, api, state_id))`
 
+// insertUnits makes the rows of a wanted that are missing.
+const insertUnits = `
+	INSERT INTO defender.units (login_host, tenant_id, api, state_id, free_since)
+	SELECT w.login_host, w.tenant_id, w.api, w.state_id, defender.clock()
+	FROM wanted w LEFT JOIN defender.units u USING (login_host, tenant_id, api, state_id)
+	WHERE u.id IS NULL ORDER BY w.tenant_id, w.api, w.state_id, w.login_host
+	ON CONFLICT DO NOTHING`
+
 // claimable makes the units that are not known yet, and reports whether a claim may find
 // something. It is a look without a transaction, since it is called every second or so
 // while there is mostly nothing to claim.
@@ -130,12 +138,7 @@ func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, e
 	}
 
 	return true, s.update(ctx, "units", func(ctx context.Context, t pgx.Tx) error {
-		_, err := t.Exec(ctx, `WITH `+wantedTable+`
-			INSERT INTO defender.units (login_host, tenant_id, api, state_id, free_since)
-			SELECT w.login_host, w.tenant_id, w.api, w.state_id, defender.clock()
-			FROM wanted w LEFT JOIN defender.units u USING (login_host, tenant_id, api, state_id)
-			WHERE u.id IS NULL ORDER BY w.tenant_id, w.api, w.state_id, w.login_host
-			ON CONFLICT DO NOTHING`, w.loginHosts, w.tenants, w.apis, w.states)
+		_, err := t.Exec(ctx, `WITH `+wantedTable+insertUnits, w.loginHosts, w.tenants, w.apis, w.states)
 
 		return err
 	})

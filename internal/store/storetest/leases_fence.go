@@ -55,7 +55,7 @@ func commitNamesLost(t *testing.T, f *fleet) {
 			Key:        key,
 			Checkpoint: store.Checkpoint{Watermark: changed},
 			Seen:       Entries(changed, 2),
-			Deferred:   []store.Deferred{{Kind: store.ParkedBatch, Events: []byte("parked")}},
+			Deferred:   []store.Deferred{{Kind: store.ParkedBatch, Events: []byte("parked"), Reason: "new"}},
 		})
 	}
 
@@ -80,7 +80,7 @@ func commitNamesLost(t *testing.T, f *fleet) {
 		parked := 0
 
 		for _, d := range list {
-			if d.Kind == store.ParkedBatch {
+			if d.Reason == "new" {
 				parked++
 			}
 		}
@@ -145,12 +145,12 @@ type everything struct {
 func read(t *testing.T, s store.Store, key alert.UnitKey) (all everything) {
 	t.Helper()
 
-	var errs [3]error
+	var errs [4]error
 
 	all.checkpoint, all.seen, _, errs[0] = s.Load(t.Context(), key)
 	all.status, _, errs[1] = s.Status(t.Context(), key)
 	all.rewind, errs[2] = s.PendingRewind(t.Context(), key)
-	all.deferred = deferred(t, s, key)
+	all.deferred, errs[3] = s.ListDeferred(t.Context(), key)
 	all.seen = order(all.seen)
 
 	if err := errors.Join(errs[:]...); err != nil {
@@ -181,8 +181,8 @@ func oldOwnerIsFenced(t *testing.T, f *fleet) {
 			t.Errorf("%s changed\n%+v\nto\n%+v", write.name, before, after)
 		}
 
-		other := deferred(t, old, Key(2))
-		if err := write.call(t.Context(), old, Key(2), other[0].ID); err != nil {
+		other := read(t, old, Key(2))
+		if err := write.call(t.Context(), old, Key(2), other.deferred[0].ID); err != nil {
 			t.Errorf("%s of a unit that it holds: %v", write.name, err)
 		}
 
@@ -193,7 +193,7 @@ func oldOwnerIsFenced(t *testing.T, f *fleet) {
 func unclaimedIsFenced(t *testing.T, f *fleet) {
 	a := f.join("a", Key(1))
 	fill(t, a, Key(1))
-	list := deferred(t, a, Key(1))
+	list := read(t, a, Key(1)).deferred
 	a.leave()
 
 	for _, m := range []*member{a, f.join("b")} {

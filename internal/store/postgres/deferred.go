@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/store"
+)
+
+// ListDeferred implements store.Units.
+func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []store.Deferred, err error) {
+	err = s.view(ctx, "list-deferred", func(ctx context.Context, q querier) error {
+		rows, err := q.Query(ctx, `SELECT d.id, d.kind, d.since, d.until, d.reason, d.tries, d.next_try, d.replay
+			FROM defender.deferred d JOIN defender.units u ON u.id = d.unit
+			WHERE `+ofUnit+` AND d.gone_at IS NULL ORDER BY d.id`, keyArgs(key)...)
+		if err != nil {
+			return err
+		}
+
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d store.Deferred, err error) {
+			var next int64
+
+			err = row.Scan(&d.ID, &d.Kind, &d.From, &d.To, &d.Reason, &d.Tries, &next, &d.Replay)
+			d.NextTry = fromNanos(next)
+
+			return d, err
+		})
+
+		return err
+	})
+
+	return list, err
+}
+
+// DeferredEvents implements store.Units.
+func (s *Store) DeferredEvents(ctx context.Context, key alert.UnitKey, id int64) (events []byte, ok bool, err error) {
+	err = s.view(ctx, "deferred-events", func(ctx context.Context, q querier) error {
+		events = nil
+
+		err := q.QueryRow(ctx, `SELECT d.events FROM defender.deferred d JOIN defender.units u ON u.id = d.unit
+			WHERE `+ofUnit+` AND d.id = $5::bigint AND d.gone_at IS NULL`, keyArgs(key, id)...).Scan(&events)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+
+		return err
+	})
+
+	return events, events != nil, err
+}
+
+// putQuery adds an entry, or replaces the one with an ID.
+const putQuery = `INSERT INTO defender.deferred
+		(id, unit, kind, since, until, reason, tries, next_try, replay, stamp, events)
+	VALUES (coalesce(nullif($1::bigint, 0), nextval(pg_get_serial_sequence('defender.deferred', 'id'))),
+		$2::bigint, $3::text, $4::bigint, $5::bigint, $6::text, $7::bigint, $8::bigint, $9::boolean, $10::bigint,
+		$11::bytea)
+	ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, kind = excluded.kind, since = excluded.since,
+		until = excluded.until, reason = excluded.reason, tries = excluded.tries, next_try = excluded.next_try,
+		replay = excluded.replay, stamp = excluded.stamp, events = excluded.events, gone_at = NULL
+	RETURNING id`
+
+// putArgs are the arguments of putQuery.
+func (w *writing) putArgs(u *unitRow, d store.Deferred) []any {
+	return []any{
+		d.ID, u.id, string(d.Kind), int64(d.From), int64(d.To), clean(d.Reason), int64(d.Tries), nanos(d.NextTry),
+		d.Replay, w.stamp, d.Events,
+	}
+}
+
+// PutDeferred implements store.Units.
+func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Deferred) (id int64, err error) {
+	err = s.write(ctx, "put-deferred", []alert.UnitKey{key}, func(ctx context.Context, w *writing) error {
+		return w.t.QueryRow(ctx, putQuery, w.putArgs(w.units[key], d)...).Scan(&id)
+	})
+	if err != nil {
+		return 0, err
+	}
+
+	return id, nil
+}
+
+// queueDeferred queues an entry to be added.
+func (w *writing) queueDeferred(batch *pgx.Batch, u *unitRow, d store.Deferred) {
+	batch.Queue(putQuery, w.putArgs(u, d)...)
+}
+
+// DropDeferred implements store.Units.
+func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error {
+	return s.write(ctx, "drop-deferred", []alert.UnitKey{key}, func(ctx context.Context, w *writing) error {
+		batch := &pgx.Batch{}
+		w.queueDrop(batch, w.units[key], id)
+
+		return w.t.SendBatch(ctx, batch).Close()
+	})
+}
+
+// queueDrop queues the removal of an entry in two steps: it is hidden now, and deleted
+// when no takeover may bring it back any more.
+func (w *writing) queueDrop(batch *pgx.Batch, u *unitRow, id int64) {
+	at := time.UnixMicro(w.now.At.Microseconds())
+
+	batch.Queue(`UPDATE defender.deferred SET gone_at = $3::timestamptz
+		WHERE unit = $1::bigint AND id = $2::bigint AND gone_at IS NULL`, u.id, id, at)
+	batch.Queue(`DELETE FROM defender.deferred WHERE unit = $1::bigint AND gone_at < $2::timestamptz - $3::interval`,
+		u.id, at, w.s.policy().Window)
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+
+	return time.Unix(0, n).UTC()
+}
