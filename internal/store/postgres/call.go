@@ -86,7 +86,8 @@ func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Con
 	})
 }
 
-// errUnknown is the error of a transaction of which nobody knows whether it was committed.
+// errUnknown is the error of a transaction of which nobody knows whether it was
+// committed.
 var errUnknown = errors.New("the connection broke before the answer came")
 
 // call counts and bounds what fn does: begin ends it before it has begun, and runs is its

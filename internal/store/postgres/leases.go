@@ -28,7 +28,7 @@ type leaseState struct {
 	}
 }
 
-func (l *leaseState) init() {
+func (l *leaseState) initLeases() {
 	l.session = rand.Text()
 	l.changed = make(chan struct{}, 1)
 }
@@ -116,8 +116,8 @@ func (s *Store) enter(ctx context.Context, t pgx.Tx, n store.Node) error {
 		case session == s.session:
 			return s.rejoin(ctx, t, n)
 		case live:
-			return fmt.Errorf("%s: node_id %s: %w, and its lease lasts for %s: give each process a node_id of its own; "+
-				"if that process is gone, wait until the lease ends",
+			return fmt.Errorf("%s: node_id %s: %w, and its lease lasts for %s: give each process a node_id of its "+
+				"own; if that process is gone, wait until the lease ends",
 				s.where, n.ID, store.ErrNodeInUse, left.Round(time.Second))
 		}
 
@@ -186,7 +186,8 @@ func scanKey(row pgx.CollectableRow) (key alert.UnitKey, err error) {
 
 // Renew implements store.Leases. The node's row is renewed first, and its units are read
 // after that, in a statement of its own: a claim of them either waits for this
-// transaction and then sees that the node lives, or was committed before and is seen here.
+// transaction and then sees that the node lives, or was committed before and is seen
+// here.
 func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 	self := s.held.self()
 	if self.ID == "" {

@@ -108,7 +108,7 @@ func connect(o Options) (*Store, error) {
 		preparing: newTurn(),
 	}
 	s.clock.uptime = o.Uptime
-	s.leaseState.init()
+	s.initLeases()
 
 	locks := config.Copy()
 	locks.MaxConns = maxLockConns

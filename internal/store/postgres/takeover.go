@@ -30,7 +30,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Holding, erro
 
 	w := wantedUnits(c.Units)
 
-	if any, err := s.claimable(ctx, w, c); err != nil || !any {
+	if found, err := s.claimable(ctx, w, c); err != nil || !found {
 		return nil, err
 	}
 
@@ -177,14 +177,14 @@ type claimedUnit struct {
 	id       int64
 	epoch    int64
 	takeover bool
-	// undoAfter: what was delivered later is to be undone, in microseconds since 1970; nil
-	// if nothing is.
+	// undoAfter: what was delivered later is to be undone, in microseconds since 1970;
+	// nil if nothing is.
 	undoAfter *int64
 }
 
 // take gives this node the units that it may have. The condition for a unit names no
-// column of another table: when the unit has changed meanwhile, PostgreSQL judges it again
-// with the rows that were joined to it before.
+// column of another table: when the unit has changed meanwhile, PostgreSQL judges it
+// again with the rows that were joined to it before.
 // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
 func take(ctx context.Context, t pgx.Tx, self store.Node, w wanted, c store.Claim, dead []string) (
 	[]claimedUnit, error,
@@ -255,7 +255,8 @@ func undo(ctx context.Context, t pgx.Tx, claimed []claimedUnit) error {
 		WHERE s.unit = u.id AND s.at > to_timestamp(u.after / 1000000.0) - $3::interval`, ids, after, unitstate.Span)
 	batch.Queue(`UPDATE defender.deferred d SET gone_at = NULL
 		FROM unnest($1::bigint[], $2::bigint[]) AS u (id, after)
-		WHERE d.unit = u.id AND d.gone_at > to_timestamp(u.after / 1000000.0) - $3::interval`, ids, after, unitstate.Span)
+		WHERE d.unit = u.id AND d.gone_at > to_timestamp(u.after / 1000000.0) - $3::interval`,
+		ids, after, unitstate.Span)
 
 	if err := t.SendBatch(ctx, batch).Close(); err != nil {
 		return err

@@ -59,7 +59,7 @@ type unitRow struct {
 // write runs fn in a transaction that has locked the units it may write to. fn is not run
 // when there are none. It returns a FencedError for the others; what fn wrote stands all
 // the same. When the connection breaks while the transaction is committed, the stamp
-// tells whether it was.
+// says whether it was.
 func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey,
 	fn func(ctx context.Context, w *writing) error,
 ) error {
@@ -114,8 +114,8 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey,
 	return err
 }
 
-// lock locks the rows of units, in the order of their ids, and reads them. An opening with
-// inputs gets only units that it holds under its epoch, another one only those that
+// lock locks the rows of units, in the order of their ids, and reads them. An opening
+// with inputs gets only units that it holds under its epoch, another one only those that
 // nobody holds; it makes rows that are missing.
 func (w *writing) lock(ctx context.Context, keys []alert.UnitKey) error {
 	var (
@@ -308,8 +308,8 @@ func (w *writing) sign(ctx context.Context) error {
 func (s *Store) wasWritten(ctx context.Context, w *writing) (done bool, err error) {
 	for _, u := range w.units {
 		err = s.view(context.WithoutCancel(ctx), "stamp", func(ctx context.Context, q querier) error {
-			return q.QueryRow(ctx, `SELECT stamp = $2::bigint FROM defender.units WHERE id = $1::bigint`, u.id, w.stamp).
-				Scan(&done)
+			return q.QueryRow(ctx, `SELECT stamp = $2::bigint FROM defender.units WHERE id = $1::bigint`,
+				u.id, w.stamp).Scan(&done)
 		})
 
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -356,7 +356,8 @@ func (s *Store) Commit(ctx context.Context, commits []store.Commit) error {
 	})
 }
 
-// commit works a commit into the row of its unit, and returns what becomes of its seen-set.
+// commit works a commit into the row of its unit, and returns what becomes of its
+// seen-set.
 func (w *writing) commit(ctx context.Context, u *unitRow, c *store.Commit) (*partTable, error) {
 	policy := w.s.policy()
 	u.state.Push(unitstate.Progress{When: w.now, Checkpoint: c.Checkpoint}, policy)

@@ -124,4 +124,3 @@ func TestANodeKeepsThePromisesOfUnits(t *testing.T) {
 func TestAnOpeningWithoutInputsKeepsThePromisesOfUnits(t *testing.T) {
 	storetest.TestUnits(t, func(t *testing.T) storetest.Backend { return unitsBackend(t, false) })
 }
-
