@@ -56,8 +56,10 @@ type Node struct {
 	mu      sync.Mutex // guards the fields below
 	members map[Member][]alert.UnitKey
 	units   map[alert.UnitKey]*unit
-	live    []string // the nodes that share the units, as last heard
+	live    []string        // the nodes that share the units, as last heard
+	free    []alert.UnitKey // the units that nobody holds, or only a node that has expired
 	counted counters
+	renewed time.Duration // when the last renewal that succeeded began
 
 	// What follows belongs to whoever has turn.
 	joined   bool
@@ -75,6 +77,7 @@ type Node struct {
 type counters struct {
 	takeovers uint64
 	lost      uint64
+	fenced    uint64
 }
 
 // unit is a unit that this node holds, or is about to let go of.
@@ -200,6 +203,10 @@ func (n *Node) callLimit() time.Duration { return min(longestCall, n.cfg.Node.TT
 
 // trustFrom trusts the lease after a renewal that began at start.
 func (n *Node) trustFrom(start time.Duration) {
+	n.mu.Lock()
+	n.renewed = start
+	n.mu.Unlock()
+
 	n.until.Store(int64(start + n.cfg.Node.TTL - margin))
 }
 
@@ -226,6 +233,10 @@ func (n *Node) hurry() {
 
 // Lost says that a write to units was refused, since another node has them.
 func (n *Node) Lost(keys []alert.UnitKey) {
+	n.mu.Lock()
+	n.counted.fenced++
+	n.mu.Unlock()
+
 	n.abandon(func(u *unit) bool { return slices.Contains(keys, u.key) })
 }
 
@@ -302,15 +313,18 @@ type State struct {
 	ID string
 	// Held is how many units it polls, Wanted how many it is configured for.
 	Held, Wanted int
+	// Unowned is how many of the wanted ones nobody holds, or only a node that has
+	// expired.
+	Unowned int
 	// Live are the nodes that share the units, this one among them.
 	Live []string
-	// Trusted says that the lease is in force.
-	Trusted bool
-	// Left is how long the lease is still trusted; 0 or less: it is not.
-	Left time.Duration
+	// Age is how long ago the lease was renewed, and TTL how long it lasts.
+	Age, TTL time.Duration
 	// Takeovers counts the units that were taken over from a node that had died, Lost
 	// those that another node has taken from this one.
 	Takeovers, Lost uint64
+	// Fenced counts the writes that the store refused, since another node held the unit.
+	Fenced uint64
 }
 
 // State returns what is shown of the node at this moment.
@@ -321,14 +335,20 @@ func (n *Node) State() State {
 	s := State{
 		ID:        n.cfg.Node.ID,
 		Live:      slices.Clone(n.live),
-		Trusted:   n.Trusted(),
-		Left:      time.Duration(n.until.Load()) - n.cfg.Now(),
+		Age:       n.cfg.Now() - n.renewed,
+		TTL:       n.cfg.Node.TTL,
 		Takeovers: n.counted.takeovers,
 		Lost:      n.counted.lost,
+		Fenced:    n.counted.fenced,
 	}
 
-	for _, keys := range n.members {
-		s.Wanted += len(keys)
+	wanted := n.wanted()
+	s.Wanted = len(wanted)
+
+	for _, key := range n.free {
+		if wanted[key] != nil && n.units[key] == nil {
+			s.Unowned++
+		}
 	}
 
 	for _, u := range n.units {

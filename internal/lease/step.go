@@ -104,7 +104,7 @@ func (n *Node) follow(s store.Standing, now time.Duration) {
 
 	n.mu.Lock()
 	others := !slices.Equal(n.live, s.Live)
-	n.live = s.Live
+	n.live, n.free = s.Live, s.Free
 	n.mu.Unlock()
 
 	if others { // what nobody wanted before, one of these may want
