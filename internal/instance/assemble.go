@@ -19,10 +19,12 @@ import (
 // error nothing is left open. Otherwise tenantSet.end gives everything back.
 func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Logger) (_ *tenantSet, err error) {
 	s := newTenantSet(r, log)
+	s.leased = cfg.Store.Shared()
 
 	defer func() {
 		if err != nil {
 			s.release()
+			s.part(true)
 			s.leave()
 		}
 	}()
@@ -36,6 +38,10 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 		return nil, err
 	}
 
+	if s.node, err = s.dir.join(); err != nil {
+		return nil, err
+	}
+
 	s.input = collect.NewInput(collect.Config{
 		Store:          s.dir.store,
 		Now:            time.Now,
@@ -43,13 +49,12 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 		BufferLimit:    int(cfg.BufferLimit),
 		MaxConcurrency: cfg.MaxConcurrency,
 		Mode:           mode,
+		Lease:          s.lease(),
 		Upkeep:         s.upkeep,
 	})
 
 	s.healthInterval = cfg.HealthInterval
-	if cfg.TenantsFile != "" {
-		s.watch = cfg.Watch(config.Sources{})
-	}
+	s.watch = watchOf(cfg)
 
 	if err := s.addAll(cfg.Tenants); err != nil {
 		return nil, err
@@ -74,19 +79,30 @@ func (r *resources) assemble(cfg *config.Input, mode delivery.Mode, log *slog.Lo
 	return s, nil
 }
 
-// addAll adds the tenants that an input starts with. Its error joins those of all
-// tenants.
+// watchOf returns what watches the tenants file; nil if there is none.
+func watchOf(cfg *config.Input) *config.Watch {
+	if cfg.TenantsFile == "" {
+		return nil
+	}
+
+	return cfg.Watch(config.Sources{})
+}
+
+// addAll adds the tenants that an input starts with; where several machines share the
+// store it only checks that they can be added. Its error joins those of all tenants.
 func (s *tenantSet) addAll(tenants []config.Tenant) error {
 	var errs []error
 
 	for _, t := range tenants {
-		parts, err := s.parts(s.entries[t.Unit()].tenant)
+		e := s.entries[t.Unit()]
+
+		parts, err := s.parts(e.tenant)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 
-		s.input.Add(parts)
+		s.add(e, parts)
 	}
 
 	return errors.Join(errs...)

@@ -2,49 +2,59 @@ package instance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"time"
 
 	"fluent-bit-defender/internal/config"
+	"fluent-bit-defender/internal/lease"
 	"fluent-bit-defender/internal/logs"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
 )
 
-// dataDir is a data directory in use: the store, and the tokens that could not be written
-// to it yet. All inputs of the process that name the directory share it.
+// dataDir is a store in use, in a data directory or in a database, and the tokens that
+// could not be written to it yet. All inputs of the process that name it share it.
 type dataDir struct {
-	path, keyFile string
+	path, keyFile string        // no path with a database
+	settings      *config.Input // of the input that opened it
 	store         store.Store
 	keeper        *tokens.Keeper
-	logs          logs.Relay // any of the inputs that use the directory
+	logs          logs.Relay // any of the inputs that use it
 
 	inputs int // that have not left yet; guarded by resources.mu
+
+	joining sync.Mutex // guards the fields below; held while the process joins or leaves
+	node    *lease.Node
+	members int  // inputs that use the node
+	unclean bool // one of them could not commit everything
 }
 
-// enter opens the data directory of an input, or joins the inputs that use it already.
+// enter opens the store of an input, or joins the inputs that use it already.
 func (r *resources) enter(cfg *config.Input, log *slog.Logger) (*dataDir, error) {
-	if cfg.Store.Shared() {
-		return nil, errors.New("store: this version keeps its state in SQLite only; use sqlite")
-	}
+	path, place := "", "store"
 
-	path, err := filepath.Abs(cfg.DataDir)
-	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
+	if !cfg.Store.Shared() {
+		var err error
+		if path, err = filepath.Abs(cfg.DataDir); err != nil {
+			return nil, fmt.Errorf("data_dir: %w", err)
+		}
+
+		place = "data_dir " + path
 	}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	if d := r.dirAt(path); d != nil {
-		if d.keyFile != cfg.KeyFile {
-			return nil, fmt.Errorf("key_file: another [INPUT] uses the same data_dir %s with another key_file; "+
-				"give both the same", path)
+	if d := r.dirAt(path, cfg); d != nil {
+		for _, key := range cfg.DiffersOnStore(d.settings) {
+			return nil, fmt.Errorf("%s: another [INPUT] uses the same %s with another %s; give both the same",
+				key, place, key)
 		}
 
 		d.inputs++
@@ -53,7 +63,7 @@ func (r *resources) enter(cfg *config.Input, log *slog.Logger) (*dataDir, error)
 		return d, nil
 	}
 
-	d, err := openDir(path, cfg.KeyFile, log)
+	d, err := openDir(path, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +73,9 @@ func (r *resources) enter(cfg *config.Input, log *slog.Logger) (*dataDir, error)
 	return d, nil
 }
 
-// openDir opens a data directory for its first input.
-func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
-	at := wiring.Location{DataDir: path, KeyFile: keyFile}
+// openDir opens a store for its first input.
+func openDir(path string, cfg *config.Input, log *slog.Logger) (*dataDir, error) {
+	at := wiring.Location{URL: cfg.Store.URL, DataDir: path, KeyFile: cfg.KeyFile}
 
 	key, err := at.Key()
 	if err != nil {
@@ -73,28 +83,30 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 	}
 
 	d := &dataDir{
-		path:    path,
-		keyFile: keyFile,
-		inputs:  1,
+		path:     path,
+		keyFile:  cfg.KeyFile,
+		settings: cfg,
+		inputs:   1,
 	}
 	d.logs.Add(log)
 	relay := d.logs.Logger()
 
 	d.store, err = wiring.OpenStore(context.Background(), wiring.StoreOptions{
-		Location: at,
-		Key:      key,
-		Inputs:   true,
-		Log:      relay,
+		Location:  at,
+		Key:       key,
+		Inputs:    true,
+		CallLimit: callLimit(cfg.Store),
+		Log:       relay,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
+		return nil, fmt.Errorf("%s: %w", d.key(), err)
 	}
 
 	d.keeper = tokens.NewKeeper(d.store.Tokens(), relay)
 	d.keeper.LogEnds()
 
 	for _, w := range d.store.Warnings() {
-		log.Warn("data_dir: " + w)
+		log.Warn(d.key() + ": " + w)
 	}
 
 	if d.store.CrashedMachine() {
@@ -105,13 +117,36 @@ func openDir(path, keyFile string, log *slog.Logger) (*dataDir, error) {
 	return d, nil
 }
 
-// dirAt returns the data directory at a path, by whatever name, or nil: a Keeper of its
-// own over the same store would not know of tokens that another one could not write yet.
-// r.mu must be held.
-func (r *resources) dirAt(path string) *dataDir {
+// callLimit returns how long a call of a database may take: a lease has to be renewed in
+// time even if one call hangs.
+func callLimit(s config.Store) time.Duration {
+	return min(max(2*time.Second, s.LeaseTTL/3), 10*time.Second)
+}
+
+// key returns the key of the configuration that names the store.
+func (d *dataDir) key() string {
+	if d.settings.Store.Shared() {
+		return "store"
+	}
+
+	return "data_dir"
+}
+
+// dirAt returns the store of an input if it is in use, in the directory at a path by
+// whatever name, or nil: a Keeper of its own over the same store would not know of tokens
+// that another one could not write yet. r.mu must be held.
+func (r *resources) dirAt(path string, cfg *config.Input) *dataDir {
 	here, err := os.Stat(path)
 
 	for _, d := range r.dirs {
+		if d.settings.Store.Shared() || cfg.Store.Shared() {
+			if d.settings.Store.URL.Equal(cfg.Store.URL) {
+				return d
+			}
+
+			continue
+		}
+
 		if d.path == path {
 			return d
 		}
@@ -140,6 +175,6 @@ func (r *resources) leave(d *dataDir, log *slog.Logger) {
 	r.dirs = slices.DeleteFunc(r.dirs, func(other *dataDir) bool { return other == d })
 
 	if err := d.store.Close(); err != nil {
-		log.Warn(fmt.Sprintf("data_dir could not be closed in good order: %v", err))
+		log.Warn(fmt.Sprintf("%s could not be closed in good order: %v", d.key(), err))
 	}
 }

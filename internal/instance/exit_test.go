@@ -161,7 +161,7 @@ func (r *resources) inputsOf(dir string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	if d := r.dirAt(dir); d != nil {
+	if d := r.dirAt(dir, &config.Input{}); d != nil {
 		return d.inputs
 	}
 

@@ -71,6 +71,10 @@ func describeTenants(cfg *config.Input) string {
 
 // describeStore says which files are in use, and whether tokens are encrypted.
 func (s *tenantSet) describeStore() string {
+	if s.node != nil {
+		return s.describeNode()
+	}
+
 	how := "not encrypted"
 	if s.dir.keyFile != "" {
 		how = "encrypted with " + s.dir.keyFile
@@ -85,6 +89,15 @@ func (s *tenantSet) describeStore() string {
 	}
 
 	return fmt.Sprintf("%s, %d stored", text, len(chains))
+}
+
+// describeNode says which database is in use, and as whom.
+func (s *tenantSet) describeNode() string {
+	settings := s.dir.settings.Store
+
+	return fmt.Sprintf("progress and tokens are in %s, which several machines share, encrypted with %s: "+
+		"this is node %s, and it polls what it gets (lease_ttl %v, takeover_replay %v)",
+		config.ShownStore(settings.URL), s.dir.keyFile, settings.NodeID, settings.LeaseTTL, settings.TakeoverReplay)
 }
 
 // tokensFile is the file of the store that holds tokens.

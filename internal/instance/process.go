@@ -291,6 +291,7 @@ func (p *Process) Collect(h Handle) (events []byte) {
 	if !i.started {
 		i.started = true
 		i.input.Start()
+		i.set.begin()
 	}
 	defer i.lines.flush()
 
@@ -368,11 +369,15 @@ func (p *Process) Exit(thread uint64) {
 		wg.Go(func() {
 			defer i.contain()
 
-			if err := i.input.Stop(ctx); err != nil {
+			i.set.stopping()
+
+			err := i.input.Stop(ctx)
+			if err != nil {
 				i.log.Warn(fmt.Sprintf("the progress of the last seconds could not be committed; some alerts will be "+
 					"repeated: %v", err))
 			}
 
+			i.set.part(err == nil)
 			i.set.end(longer)
 		})
 		p.time.note(&i.behind, false)

@@ -16,6 +16,10 @@ import (
 // Units implements metrics.Source.
 func (s *tenantSet) Units() []measure.Unit {
 	units := s.input.Measure()
+	if s.node != nil {
+		units = s.withElsewhere(units)
+	}
+
 	s.ends.fill(units)
 
 	for i := range units {
@@ -30,6 +34,7 @@ func (s *tenantSet) Input() measure.Input {
 	in := s.input.MeasureInput()
 	in.FileRejected = s.refused.Load() != nil
 	in.Discovery = s.found.measure()
+	in.Nodes = s.nodes()
 
 	return in
 }

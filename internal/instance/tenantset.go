@@ -16,6 +16,7 @@ import (
 	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/lease"
 	"fluent-bit-defender/internal/logs"
 )
 
@@ -25,6 +26,8 @@ type tenantSet struct {
 	shared         *resources
 	log            *slog.Logger
 	dir            *dataDir
+	leased         bool        // several machines share the store
+	node           *lease.Node // this process among them; nil where nobody shares the store
 	input          *collect.Input
 	healthInterval time.Duration
 	leaveMetrics   func()        // nil without metrics_listen
@@ -32,6 +35,7 @@ type tenantSet struct {
 	nextForecast   time.Time     // of the goroutine that calls upkeep
 	nextDeprecated time.Time     // likewise
 	ends           ends
+	elsewhere      elsewhere
 	// refused is why the newest version of the tenants file is refused; nil while it is
 	// in force.
 	refused atomic.Pointer[health.Trouble]
@@ -48,6 +52,7 @@ type tenantSet struct {
 	cfg        *config.Input
 	discovered []config.Tenant
 	closed     bool
+	begun      bool // the node knows which units are wanted
 }
 
 // entry is a tenant of the input.
@@ -55,6 +60,8 @@ type entry struct {
 	tenant  *config.Tenant // what its unit works with too: never changed
 	limiter *sharedLimiter // that counts its unit
 	leaving bool
+	held    bool // this process holds the unit; without a node it always does
+	polled  bool // it is part of the input
 }
 
 // pendingEntry is a tenant that waits to start.
@@ -83,7 +90,11 @@ func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	}
 
 	for i, t := range tenants {
-		s.entries[t.Unit()] = &entry{tenant: &t, limiter: limiters[i]}
+		s.entries[t.Unit()] = &entry{
+			tenant:  &t,
+			limiter: limiters[i],
+			held:    !s.leased,
+		}
 	}
 
 	return nil
@@ -174,6 +185,13 @@ func (s *tenantSet) upkeep(ctx context.Context, ending bool) {
 
 	if s.leaveMetrics != nil {
 		s.lookUpEnds(ctx, time.Now())
+		s.lookElsewhere(ctx)
+	}
+
+	if s.node != nil {
+		s.mu.Lock()
+		s.startPending()
+		s.mu.Unlock()
 	}
 
 	if s.watch != nil {
@@ -315,7 +333,12 @@ func (s *tenantSet) replace(next []config.Tenant, why string) {
 	for key, e := range removed {
 		e.leaving = true
 
-		s.input.Retire(key, func() { go s.left(key, e) })
+		switch {
+		case s.node == nil:
+			s.input.Retire(key, func() { go s.left(key, e) })
+		case !e.held:
+			s.forget(key, e)
+		}
 	}
 
 	if changed+added+len(removed) > 0 {
@@ -324,6 +347,7 @@ func (s *tenantSet) replace(next []config.Tenant, why string) {
 	}
 
 	s.startPending()
+	s.want()
 }
 
 // left gives back the unit of a tenant that was removed, when all that it had read is
@@ -332,6 +356,11 @@ func (s *tenantSet) left(key alert.UnitKey, e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
+	s.forget(key, e)
+}
+
+// forget gives back the unit of a tenant that was removed. s.mu must be held.
+func (s *tenantSet) forget(key alert.UnitKey, e *entry) {
 	if s.entries[key] == e {
 		delete(s.entries, key)
 		s.shared.release(key, e.limiter)
@@ -342,10 +371,15 @@ func (s *tenantSet) left(key alert.UnitKey, e *entry) {
 // unit belongs to another input or is still leaving here, or a file that it needs is
 // not there. s.mu must be held.
 func (s *tenantSet) startPending() {
+	started := false
+
 	for key, p := range s.pending {
 		err := s.start(key, p.tenant)
 		if err == nil {
 			delete(s.pending, key)
+
+			started = true
+
 			continue
 		}
 
@@ -353,6 +387,10 @@ func (s *tenantSet) startPending() {
 			p.logged = text
 			logs.Tenant(s.log, p.tenant.TenantName).Warn(text + "; it is tried again every few seconds")
 		}
+	}
+
+	if started {
+		s.want()
 	}
 }
 
@@ -367,17 +405,26 @@ func (s *tenantSet) start(key alert.UnitKey, t config.Tenant) error {
 		return err
 	}
 
-	parts, err := s.parts(s.entries[key].tenant)
-	if err != nil {
-		s.shared.release(key, s.entries[key].limiter)
-		delete(s.entries, key)
+	e := s.entries[key]
 
+	parts, err := s.parts(e.tenant)
+	if err != nil {
+		s.forget(key, e)
 		return err
 	}
 
-	s.input.Add(parts)
+	s.add(e, parts)
 
 	return nil
+}
+
+// add makes a unit part of the input if this process holds it. s.mu must be held once the
+// input has started.
+func (s *tenantSet) add(e *entry, parts collect.UnitConfig) {
+	if e.held {
+		e.polled = true
+		s.input.Add(parts)
+	}
 }
 
 // restart gives an entry new settings. s.mu must be held.
@@ -394,8 +441,11 @@ func (s *tenantSet) restart(key alert.UnitKey, e *entry, t config.Tenant) error 
 	e.tenant = &t
 	e.limiter = s.shared.move(e.limiter, t)
 
-	s.input.Retire(key, nil)
-	s.input.Add(parts)
+	if e.polled {
+		s.input.Retire(key, nil)
+	}
+
+	s.add(e, parts)
 
 	return nil
 }

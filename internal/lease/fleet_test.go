@@ -42,10 +42,11 @@ type process struct {
 	mu      sync.Mutex
 	polls   map[alert.UnitKey]bool
 	blocked bool
+	refuses bool // it wants nothing of what it said
 	dead    bool
 }
 
-func (p *process) Start(key alert.UnitKey) {
+func (p *process) Start(key alert.UnitKey) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
@@ -53,7 +54,11 @@ func (p *process) Start(key alert.UnitKey) {
 		panic("started twice")
 	}
 
-	p.polls[key] = true
+	if !p.refuses {
+		p.polls[key] = true
+	}
+
+	return !p.refuses
 }
 
 // later calls f within a time.
@@ -448,6 +453,37 @@ func TestWhatIsNotWantedAnyMoreIsGivenUp(t *testing.T) {
 
 		if n := len(f.polled()); n != 12 {
 			t.Errorf("%d units are polled, want 12", n)
+		}
+	})
+}
+
+func TestWhatAMemberRefusesIsReleased(t *testing.T) {
+	inFleet(t, func(f *fleet) {
+		a := f.make("a")
+		a.refuses = true
+		f.live["a"] = a
+
+		if err := a.Join(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+
+		a.Want(a, unitsFor(1, 4))
+		f.run(5 * time.Second)
+
+		b := f.join("b", unitsFor(1, 4))
+		f.run(20 * time.Second)
+
+		if n := a.State().Held + len(b.holds()); n < 2 || n > 4 {
+			t.Errorf("a holds %d, b polls %d", a.State().Held, len(b.holds()))
+		}
+
+		a.mu.Lock()
+		a.refuses = false
+		a.mu.Unlock()
+		f.run(20 * time.Second)
+
+		if n := len(f.polled()); n != 4 {
+			t.Errorf("%d units are polled, want 4", n)
 		}
 	})
 }

@@ -262,7 +262,15 @@ func (n *Node) begins(holdings []store.Holding) {
 	n.mu.Unlock()
 
 	for _, u := range starting {
-		u.member.Start(u.key)
+		if u.member.Start(u.key) {
+			continue
+		}
+
+		n.mu.Lock()
+		if n.units[u.key] == u {
+			u.phase = handed
+		}
+		n.mu.Unlock()
 	}
 }
 

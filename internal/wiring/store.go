@@ -82,6 +82,8 @@ type StoreOptions struct {
 	Key []byte
 	// Inputs is set by a process that polls, ReadOnly by one that only looks.
 	Inputs, ReadOnly bool
+	// CallLimit bounds each call of a database; 0: as it does by default.
+	CallLimit time.Duration
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
 	// Log gets what the operator should know; nil: nothing is logged.
@@ -118,12 +120,13 @@ func openDatabase(o StoreOptions) (store.Store, error) {
 	}
 
 	s, err := postgres.Open(postgres.Options{
-		URL:      o.URL,
-		Key:      o.Key,
-		Inputs:   o.Inputs,
-		ReadOnly: o.ReadOnly,
-		Now:      o.Now,
-		Log:      o.Log,
+		URL:       o.URL,
+		Key:       o.Key,
+		Inputs:    o.Inputs,
+		ReadOnly:  o.ReadOnly,
+		CallLimit: o.CallLimit,
+		Now:       o.Now,
+		Log:       o.Log,
 	})
 	if err != nil {
 		return nil, err // s is a nil *postgres.Store, which is not nil
