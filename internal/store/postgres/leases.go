@@ -61,6 +61,10 @@ func (s *Store) Join(ctx context.Context, n store.Node) error {
 			return err
 		}
 
+		if _, err := t.Exec(ctx, forgetGiven); err != nil {
+			return err
+		}
+
 		rows, err := t.Query(ctx, heldQuery, n.ID)
 		if err != nil {
 			return err
@@ -137,6 +141,10 @@ func (s *Store) rejoin(ctx context.Context, t pgx.Tx, n store.Node) error {
 // succeed takes over the row of an earlier process that died. Its units are free, and
 // remember from when on they are to be undone. This node is their home.
 func (s *Store) succeed(ctx context.Context, t pgx.Tx, n store.Node) error {
+	if err := recall(ctx, t, n.TakeoverReplay, n.ID); err != nil {
+		return err
+	}
+
 	if _, err := t.Exec(ctx, `UPDATE defender.units u SET owner = NULL, home = n.id, free_since = defender.clock(),
 			undo_after = CASE WHEN greatest(n.replay, $2::interval) = interval '0' THEN 'infinity'
 				ELSE n.renewed_at - greatest(n.replay, $2::interval) END
@@ -177,6 +185,9 @@ func scanHeld(row pgx.CollectableRow) (u heldRow, err error) {
 const freeQuery = `SELECT u.login_host, u.tenant_id, u.api, u.state_id
 	FROM defender.units u LEFT JOIN defender.nodes o ON o.id = u.owner
 	WHERE u.owner IS NULL OR o.expires_at < defender.clock()`
+
+// forgetGiven removes what is older than any takeover_replay may be.
+const forgetGiven = `DELETE FROM defender.given WHERE at < defender.clock() - interval '8 days'`
 
 func scanKey(row pgx.CollectableRow) (key alert.UnitKey, err error) {
 	err = row.Scan(&key.LoginHost, &key.TenantID, &key.API, &key.StateID)
@@ -316,10 +327,13 @@ func (s *Store) Release(ctx context.Context, away bool, keys ...alert.UnitKey) e
 	defer s.writes.unlock()
 
 	err := s.update(ctx, "release", func(ctx context.Context, t pgx.Tx) error {
-		if _, err := t.Exec(ctx, `UPDATE defender.units u SET owner = NULL, free_since = defender.clock(),
+		rows, err := t.Query(ctx, `UPDATE defender.units u SET owner = NULL, free_since = defender.clock(),
 				home = CASE WHEN $2::boolean AND u.home = $1::text THEN NULL ELSE u.home END
 			FROM unnest($3::bigint[], $4::bigint[]) AS h (id, epoch)
-			WHERE u.id = h.id AND u.epoch = h.epoch AND u.owner = $1::text`, self.ID, away, ids, epochs); err != nil {
+			WHERE u.id = h.id AND u.epoch = h.epoch AND u.owner = $1::text
+			RETURNING u.id`, self.ID, away, ids, epochs)
+
+		if err := give(ctx, t, self.ID, rows, err); err != nil {
 			return err
 		}
 
@@ -353,8 +367,9 @@ func (s *Store) Leave(ctx context.Context) error {
 			return err // another process has the ID
 		}
 
-		if _, err := t.Exec(ctx, `UPDATE defender.units SET owner = NULL, free_since = defender.clock()
-			WHERE owner = $1::text`, self.ID); err != nil {
+		rows, err := t.Query(ctx, `UPDATE defender.units SET owner = NULL, free_since = defender.clock()
+			WHERE owner = $1::text RETURNING id`, self.ID)
+		if err := give(ctx, t, self.ID, rows, err); err != nil {
 			return err
 		}
 

@@ -46,7 +46,11 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Holding, erro
 
 		var dead []string
 		if c.Expired {
-			if dead, err = lockDead(ctx, t, c); err != nil {
+			if dead, err = lockDead(ctx, t, self, c); err != nil {
+				return err
+			}
+
+			if err = recall(ctx, t, self.TakeoverReplay, dead...); err != nil {
 				return err
 			}
 		}
@@ -128,10 +132,12 @@ func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, e
 	look := func(ctx context.Context, q querier) error {
 		return q.QueryRow(ctx, `WITH `+wantedTable+`
 			SELECT count(*) FILTER (WHERE u.id IS NULL) > 0,
-				count(*) FILTER (WHERE u.owner IS NULL OR $5::boolean AND o.expires_at < defender.clock()) > 0
+				count(*) FILTER (WHERE u.owner IS NULL OR $5::boolean AND (o.expires_at < defender.clock()
+					OR EXISTS (SELECT FROM defender.given g JOIN defender.nodes n ON n.id = g.node
+						WHERE g.unit = u.id AND `+lately("n", "$6::interval")+` AND n.expires_at < defender.clock()))) > 0
 			FROM wanted w LEFT JOIN defender.units u USING (login_host, tenant_id, api, state_id)
 				LEFT JOIN defender.nodes o ON o.id = u.owner`,
-			w.loginHosts, w.tenants, w.apis, w.states, c.Expired).Scan(&missing, &free)
+			w.loginHosts, w.tenants, w.apis, w.states, c.Expired, s.held.self().TakeoverReplay).Scan(&missing, &free)
 	}
 	if err := s.view(ctx, "claimable", look); err != nil || !missing {
 		return free, err
@@ -156,19 +162,72 @@ func (s *Store) mayClaim(ctx context.Context, t pgx.Tx, self store.Node) (ready 
 	return ready, err
 }
 
-// lockDead locks the rows of nodes that have expired and hold units, and returns their
-// IDs. A node that is just renewing its lease is not among them. Other nodes that claim
-// may lock them too, at the same time.
-func lockDead(ctx context.Context, t pgx.Tx, c store.Claim) ([]string, error) {
+// lockDead locks the rows of nodes that have expired and hold units, or gave some away
+// lately, and returns their IDs. A node that is just renewing its lease is not among
+// them. Other nodes that claim may lock them too, at the same time.
+func lockDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]string, error) {
 	rows, err := t.Query(ctx, `SELECT n.id FROM defender.nodes n
 		WHERE n.expires_at < defender.clock() - $1::interval
-			AND EXISTS (SELECT FROM defender.units u WHERE u.owner = n.id)
-		FOR SHARE OF n SKIP LOCKED`, c.FreeFor)
+			AND (EXISTS (SELECT FROM defender.units u WHERE u.owner = n.id)
+				OR EXISTS (SELECT FROM defender.given g WHERE g.node = n.id AND `+lately("n", "$2::interval")+`))
+		FOR SHARE OF n SKIP LOCKED`, c.FreeFor, self.TakeoverReplay)
 	if err != nil {
 		return nil, err
 	}
 
 	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// lately is the condition that a node, whose row is called node, gave a unit away in the
+// time before its last sign of life that is replayed. replay is what another node has as
+// takeover_replay.
+func lately(node, replay string) string {
+	return fmt.Sprintf(`greatest(%[1]s.replay, %[2]s) > interval '0'
+		AND g.at > %[1]s.renewed_at - greatest(%[1]s.replay, %[2]s)`, node, replay)
+}
+
+// recall takes units back that dead nodes gave away lately, in good order: what they had
+// delivered of them is on a disk that may be gone, too. The units are free, and remember
+// from when on they are to be undone. Whoever holds them notices as after a takeover.
+func recall(ctx context.Context, t pgx.Tx, replay time.Duration, dead ...string) error {
+	if len(dead) == 0 {
+		return nil
+	}
+
+	_, err := t.Exec(ctx, `WITH chosen AS (
+			SELECT g.unit, g.node, n.renewed_at - greatest(n.replay, $2::interval) AS after,
+				CASE WHEN u.owner = ANY ($1::text[]) THEN o.renewed_at - greatest(o.replay, $2::interval) END AS owned
+			FROM defender.given g JOIN defender.nodes n ON n.id = g.node JOIN defender.units u ON u.id = g.unit
+				LEFT JOIN defender.nodes o ON o.id = u.owner
+			WHERE g.node = ANY ($1::text[]) AND `+lately("n", "$2::interval")+`
+			FOR UPDATE OF g, u SKIP LOCKED),
+		done AS (
+			DELETE FROM defender.given g USING chosen c WHERE g.unit = c.unit AND g.node = c.node)
+		UPDATE defender.units u SET owner = NULL, free_since = defender.clock(),
+			undo_after = least(u.undo_after, c.after)
+		FROM (SELECT unit, min(least(after, owned)) AS after FROM chosen GROUP BY unit) AS c
+		WHERE u.id = c.unit`, dead, replay)
+
+	return err
+}
+
+// give notes which units a node gave away, in the transaction that makes them free. rows
+// and failed are the answer to the statement that did it.
+func give(ctx context.Context, t pgx.Tx, node string, rows pgx.Rows, failed error) error {
+	if failed != nil {
+		return failed
+	}
+
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+
+	_, err = t.Exec(ctx, `INSERT INTO defender.given (unit, node, at)
+		SELECT unit, $1::text, defender.clock() FROM unnest($2::bigint[]) AS u (unit)
+		ON CONFLICT (unit, node) DO UPDATE SET at = excluded.at`, node, ids)
+
+	return err
 }
 
 // claimedUnit is a unit that was claimed.

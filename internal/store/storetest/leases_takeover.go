@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -25,6 +26,9 @@ var takeoverPromises = []promise{
 	{"a unit without a checkpoint is marked, too", markedWithoutCheckpoint},
 	{"a replay of 0 undoes nothing, and marks", replayZero},
 	{"units of one node that were not taken are as they were", othersStay},
+	{"what a dead node gave away lately is undone, too", givenIsUndone},
+	{"what it gave away longer ago is not", givenLongAgo},
+	{"what a node gave away before it died and joined again, too", givenBeforeJoin},
 	{"the clocks of the nodes make no difference", clocksOff},
 }
 
@@ -354,6 +358,61 @@ func othersStay(t *testing.T, f *fleet) {
 	a.holds(other...) // expired is not dead
 	Expect(t, a, other[0], at(1000), Entries(900, 10))
 	commit(t, a, store.Commit{Key: other[0], Checkpoint: at(1100)})
+}
+
+// givenAway returns a node that has given unit 1 to b, and holds unit 2.
+func givenAway(t *testing.T, f *fleet) (a, b *member) {
+	t.Helper()
+
+	a, b = f.join("a", keys(1, 2)...), f.join("b")
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 100)})
+
+	if err := a.Release(t.Context(), true, Key(1)); err != nil {
+		t.Fatal(err)
+	}
+
+	b.claim(store.Claim{Units: keys(1)}, Key(1))
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1100), Seen: Entries(1000, 100)})
+
+	return a, b
+}
+
+func givenIsUndone(t *testing.T, f *fleet) {
+	_, b := givenAway(t, f)
+	f.expire(b)
+	b.takeOver(Key(2))
+
+	err := b.Commit(t.Context(), []store.Commit{{Key: Key(1), Checkpoint: at(1200)}})
+	if !errors.Is(err, store.ErrFenced) {
+		t.Errorf("Commit of a unit that is to be undone = %v", err)
+	}
+
+	b.renew()
+	b.takeOver(Key(1))
+	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
+
+	b.renew()
+	b.claim(store.Claim{Units: keys(1, 2), Expired: true})
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1300)})
+}
+
+func givenLongAgo(t *testing.T, f *fleet) {
+	a, b := givenAway(t, f)
+	f.Advance(replay + 2*time.Hour)
+	a.renew()
+	f.expire(b)
+	b.takeOver(Key(2))
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1200)})
+	Expect(t, b, Key(1), at(1200), append(Entries(900, 100), Entries(1000, 100)...))
+}
+
+func givenBeforeJoin(t *testing.T, f *fleet) {
+	_, b := givenAway(t, f)
+	f.expire(b)
+	f.join("a")
+	b.renew()
+	b.takeOver(keys(1, 2)...)
+	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
 }
 
 func clocksOff(t *testing.T, f *fleet) {

@@ -53,6 +53,16 @@ CREATE TABLE defender.units (
 
 CREATE INDEX units_owner ON defender.units (owner);
 
+-- Who gave a unit away in good order, and when: what a node delivered lately is undone
+-- when it dies after that, too.
+CREATE TABLE defender.given (
+	unit bigint NOT NULL,
+	node text NOT NULL,
+	at   timestamptz NOT NULL,
+	PRIMARY KEY (unit, node));
+
+CREATE INDEX given_node ON defender.given (node);
+
 -- The seen-set of a unit, in parts of one commit or more. at is when the first of them
 -- was committed, newest the latest update time in it.
 CREATE TABLE defender.seen (
