@@ -15,10 +15,11 @@
 //
 // # Goroutines
 //
-// Each unit has a poller. The goroutine of a unit's rejected events lives as long as
-// there are some. Each input has one committer and one reporter, which writes the
-// status that `defenderctl status` shows. The collect callback calls Input.Delivery on
-// Fluent Bit's thread.
+// Each unit has a poller. It works on a goroutine that pollers share (workers.go), and
+// has none while the unit rests (alarm.go). The goroutine of a unit's rejected events
+// lives as long as there are some. Each input has one committer and one reporter, which
+// writes the status that `defenderctl status` shows. The collect callback calls
+// Input.Delivery on Fluent Bit's thread.
 //
 // # Caveats
 //
