@@ -147,7 +147,8 @@ func (o streamOwner) Delivered(upTo uint64) {
 // Rejected implements delivery.Owner.
 func (o streamOwner) Rejected(event *delivery.Batch) { o.u.rejected.add(event) }
 
-// start begins to poll after this wait.
+// start begins to poll after this wait. The checkpoint is restored then too: ten thousand
+// units that did that at once would need much memory for a moment.
 func (u *Unit) start(wait time.Duration) {
 	if u.ctx == nil {
 		u.ctx, u.cancel = context.WithCancel(u.in.ctx)
@@ -156,7 +157,7 @@ func (u *Unit) start(wait time.Duration) {
 	u.in.wg.Add(1) // until the poller has ended
 	context.AfterFunc(u.ctx, u.Wake)
 
-	newPoller(u, u.now().Add(wait)).next()
+	u.alarm.rest(wait, newPoller(u, u.now().Add(wait)).next)
 }
 
 // Wake makes the unit poll now.
