@@ -84,7 +84,7 @@ func TestANewRefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 		if before := chain.Previous.Reveal(); before != "rt"+string(want[2]-1) {
 			t.Fatalf("step %d: the one before is %s", i, before)
 		}
-		c.add(time.Hour)
+		c.Advance(time.Hour)
 	}
 	if f.refreshes() != "rt0 rt1 rt2" {
 		t.Errorf("sent %s", f.refreshes())
@@ -142,7 +142,7 @@ func TestAConfiguredTokenBeginsAChainOnceInItsLife(t *testing.T) {
 	f.newest, current = 40, "rt40" // the operator configures a new one: it wins over a living chain
 	s := newSource(t, cfg)
 	token(t, s)
-	c.add(2 * time.Hour)
+	c.Advance(2 * time.Hour)
 	token(t, s)
 	if got := f.refreshes(); got != "rt0 rt1 rt40 rt41" {
 		t.Errorf("sent %s", got)
@@ -214,7 +214,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		}
 		// From the other: a new configured one, after the chain died again.
 		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
-		c.add(2 * time.Hour)
+		c.Advance(2 * time.Hour)
 		fails(t, s)
 		f.set(nil)
 		f.newest, current = 20, "rt20"

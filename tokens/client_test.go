@@ -254,7 +254,7 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 			}
 			f.answer = func(asked) (int, string) { return 429, "<html>" }
 			c := newClock()
-			c.add(time.Hour)
+			c.Advance(time.Hour)
 			var skew time.Duration
 			_, err := tokens.Client{
 				App:    app(tokens.V2),

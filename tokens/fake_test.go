@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/tokens"
 )
 
@@ -164,25 +165,7 @@ func seed(s string) func() (secret.Text, error) {
 	return func() (secret.Text, error) { return secret.New(s), nil }
 }
 
-// clock is a clock that a test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 2, 3, 9, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+func newClock() *clock.Manual { return clock.At(time.Date(2026, 2, 3, 9, 0, 0, 0, time.UTC)) }
 
 func newSource(t *testing.T, cfg tokens.SourceConfig) *tokens.Source {
 	t.Helper()

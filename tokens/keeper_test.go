@@ -40,7 +40,7 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 		if want := "rt0 rt1 rt2 rt3"[:4*(i+1)-1]; f.refreshes() != want {
 			t.Fatalf("sent %s, want %s", f.refreshes(), want)
 		}
-		c.add(time.Hour)
+		c.Advance(time.Hour)
 	}
 	if load(t, store).Refresh.Reveal() != "rt0" || !keeper.Pending(cfg.App.ChainKey()) {
 		t.Fatal("the disk was not full after all")
@@ -49,7 +49,7 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 		!strings.Contains(errs[0], tenant) {
 		t.Errorf("error lines: %q", errs)
 	}
-	c.add(-time.Hour) // the last token lives: calls that need no sign-in save as well
+	c.Advance(-time.Hour) // the last token lives: calls that need no sign-in save as well
 	token(t, b)
 	store.Fail("Save", nil)
 	token(t, b)
@@ -114,7 +114,7 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 	}); err != nil { // a person signed in
 		t.Fatal(err)
 	}
-	c.add(time.Hour)
+	c.Advance(time.Hour)
 	token(t, s)
 	if f.refreshes() != "rt0 rt30" || load(t, store).Refresh.Reveal() != "rt31" {
 		t.Errorf("sent %s, stored %s", f.refreshes(), load(t, store).Refresh.Reveal())
@@ -143,7 +143,7 @@ func TestAnUnreadableStoreIsReplacedByWhatIsKnownOnly(t *testing.T) {
 	store.Fail("Load", nil)
 	token(t, s)
 	store.Fail("Load", errDisk)
-	c.add(time.Hour)
+	c.Advance(time.Hour)
 	token(t, s)
 	if f.refreshes() != "rt0 rt1" {
 		t.Errorf("sent %s", f.refreshes())

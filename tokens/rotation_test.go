@@ -88,7 +88,7 @@ func TestARotatedSecretFailsNoSignIn(t *testing.T) {
 			}
 			accepted = c.accepted
 
-			clock.add(2 * time.Hour)
+			clock.Advance(2 * time.Hour)
 
 			_, err = s.Token(t.Context())
 			if (err != nil) != c.fails {
@@ -139,13 +139,13 @@ func TestATokenThatServesOutlivesARefusedSecret(t *testing.T) {
 
 	good = false
 
-	clock.add(first.Expiry.Sub(clock.Now()) - time.Minute)
+	clock.Advance(first.Expiry.Sub(clock.Now()) - time.Minute)
 
 	if _, err := s.Token(t.Context()); err != nil {
 		t.Errorf("a minute before its end: %v", err)
 	}
 
-	clock.add(2 * time.Minute)
+	clock.Advance(2 * time.Minute)
 
 	if _, err := s.Token(t.Context()); err == nil {
 		t.Error("an ended token serves")

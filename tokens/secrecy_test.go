@@ -1,16 +1,13 @@
 package tokens_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +15,7 @@ import (
 
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/testbed/loglines"
+	"fluent-bit-defender/internal/testbed/rawhttp"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -124,31 +122,6 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 	}
 }
 
-// echo answers every request with its own body in place of HTTP.
-func echo(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-					io.Copy(c, r.Body)
-					io.WriteString(c, "\r\n\r\n")
-				}
-			}()
-		}
-	}()
-	return "http://" + l.Addr().String()
-}
-
 func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 	const secretValue, refresh = "SuperSecretValue", "0.TheRefreshToken"
 	a := app(tokens.V2)
@@ -178,7 +151,7 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 		}
 	}
 	echoing := a
-	echoing.LoginURL = echo(t)
+	echoing.LoginURL = rawhttp.Serve(t, func(body string) string { return body + "\r\n\r\n" })
 	check("an answer that is not HTTP", tokens.Client{App: echoing})
 	for name, value := range map[string]string{"the secret": secretValue, "the refresh token": refresh} {
 		f := &fake{

@@ -53,7 +53,7 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		c.add(time.Hour)
+		c.Advance(time.Hour)
 		token(t, s)
 		warnings := lines.With("WARN")
 		if len(warnings) != 1 || !strings.Contains(warnings[0], "the stored one stays in use") {
@@ -66,7 +66,7 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		); seen {
 			t.Errorf("%s: the seed is given up, though it may be accepted later", name)
 		}
-		c.add(time.Hour)
+		c.Advance(time.Hour)
 		f.set(nil)
 		f.newest, current = 70, "rt70" // written whole
 		token(t, s)

@@ -11,12 +11,13 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
 
-func appOnly(f *fake, c *clock) tokens.SourceConfig {
+func appOnly(f *fake, c *clock.Manual) tokens.SourceConfig {
 	return tokens.SourceConfig{
 		App:   app(tokens.V2),
 		Grant: grant.ClientCredentials,
@@ -36,11 +37,11 @@ func TestATokenIsRenewedFiveMinutesOrAFifthOfItsLifeEarly(t *testing.T) {
 		f, c := &fake{expires: int(tc.life / time.Second)}, newClock()
 		s := newSource(t, appOnly(f, c))
 		first := token(t, s)
-		c.add(tc.life - tc.early - time.Millisecond)
+		c.Advance(tc.life - tc.early - time.Millisecond)
 		if token(t, s) != first {
 			t.Errorf("life %v: renewed too early", tc.life)
 		}
-		c.add(time.Millisecond)
+		c.Advance(time.Millisecond)
 		if token(t, s) == first {
 			t.Errorf("life %v: not renewed %v before its end", tc.life, tc.early)
 		}
@@ -52,7 +53,7 @@ func TestAFailedEarlyRenewalLeavesTheTokenInUseUntilItEnds(t *testing.T) {
 	s := newSource(t, appOnly(f, c))
 	first := token(t, s)
 	f.set(func(asked) (int, string) { return 503, "<html>" })
-	c.add(56 * time.Minute)
+	c.Advance(56 * time.Minute)
 	for range 5 {
 		if token(t, s) != first {
 			t.Fatal("not the token that still lives")
@@ -61,7 +62,7 @@ func TestAFailedEarlyRenewalLeavesTheTokenInUseUntilItEnds(t *testing.T) {
 	if n := len(f.sent()); n != 2 {
 		t.Errorf("%d requests: the failed renewal is hammered", n)
 	}
-	c.add(4 * time.Minute)
+	c.Advance(4 * time.Minute)
 	if e := fails(t, s); e.Fate != advice.TryAgain {
 		t.Errorf("%v", e)
 	}
@@ -202,7 +203,7 @@ func TestAutoStaysWithWhatItDecided(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c.add(2 * time.Hour)
+	c.Advance(2 * time.Hour)
 	token(t, s)
 	if f.refreshes() != " " {
 		t.Errorf("sent refresh tokens %q", f.refreshes())

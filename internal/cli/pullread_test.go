@@ -14,7 +14,6 @@ import (
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/record"
 	"fluent-bit-defender/internal/tick"
-	"fluent-bit-defender/internal/wiring"
 )
 
 // scripted is a reader that does one step after the other; the last one again and again.
@@ -91,14 +90,7 @@ func pullWith(t *testing.T, reader *scripted) (out string, slept time.Duration, 
 		TimeField: "updated",
 		Format:    record.FormatJSON,
 	}
-	encoder, err := wiring.NewEncoder(tenant)
-	if err != nil {
-		t.Fatal(err)
-	}
-	identifier, err := wiring.NewIdentifier(tenant)
-	if err != nil {
-		t.Fatal(err)
-	}
+	identifier, encoder := partsOf(t, tenant)
 	sink := newPullSink(identifier, encoder, c.Out, minute(0), 0, 0, pullNow)
 	err = (&pullRead{c: c, tenant: tenant, reader: reader, sink: sink}).run(t.Context())
 	for line := range strings.Lines(printed.String()) {

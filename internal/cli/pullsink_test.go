@@ -49,14 +49,7 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 			TimeField:  "updated",
 			Format:     record.FormatJSON,
 		}
-		encoder, err := wiring.NewEncoder(tenant)
-		if err != nil {
-			t.Fatal(err)
-		}
-		identifier, err := wiring.NewIdentifier(tenant)
-		if err != nil {
-			t.Fatal(err)
-		}
+		identifier, encoder := partsOf(t, tenant)
 		s := newPullSink(
 			identifier,
 			encoder,
@@ -76,4 +69,18 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 			t.Errorf("%s: printed %q", name, out.String())
 		}
 	}
+}
+
+// partsOf returns what a sink needs of a tenant.
+func partsOf(t *testing.T, tenant config.Tenant) (*alert.Identifier, *record.Encoder) {
+	t.Helper()
+	encoder, err := wiring.NewEncoder(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identifier, err := wiring.NewIdentifier(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identifier, encoder
 }

@@ -259,7 +259,7 @@ func TestRetryAfterInAllItsForms(t *testing.T) {
 // TestNoRequestBeforeRetryAfterHasPassed: not by this reader, not by another one that
 // shares the limiter.
 func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
-	c := &clock{now: start}
+	c := newClock()
 	limiter, asked := NewLimiter(c.Now), 0
 	h := func(w http.ResponseWriter, _ *http.Request) {
 		asked++

@@ -338,7 +338,7 @@ func (r refusing) Defer(Window, string) error { return r.err }
 // TestExpandIsLeftOutWhereItNeverWorks (trap 29 in doc.go): a service that fails with
 // $expand for every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
-	c := &clock{now: start}
+	c := newClock()
 	p := poisoned{api: alert.Endpoint, alerts: hundredAlerts(), poison: map[int]bool{}, status: 500, evidence: true}
 	for i := range p.alerts {
 		p.poison[i] = true

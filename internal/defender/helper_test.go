@@ -9,13 +9,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/internal/testbed/loglines"
 	"fluent-bit-defender/internal/testbed/simulator"
 	"fluent-bit-defender/internal/tick"
@@ -30,26 +30,13 @@ const (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// clock is a virtual clock.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+// virtualClock is a clock for which sleeping takes no time.
+type virtualClock struct{ *clock.Manual }
 
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+func newClock() virtualClock { return virtualClock{clock.At(start)} }
 
 // Sleep moves the clock on instead of waiting.
-func (c *clock) Sleep(_ context.Context, d time.Duration) error {
+func (c virtualClock) Sleep(_ context.Context, d time.Duration) error {
 	c.Advance(d)
 
 	return nil
@@ -60,7 +47,7 @@ type rig struct {
 	*simulator.Simulator
 	t       *testing.T
 	api     alert.API
-	clock   *clock
+	clock   virtualClock
 	reader  DeferringReader
 	limiter *Limiter
 	notices loglines.Lines
@@ -71,7 +58,7 @@ type rig struct {
 // settings.
 func newRig(t *testing.T, api alert.API, change func(*simulator.Config, *Settings)) *rig {
 	t.Helper()
-	r := &rig{t: t, api: api, clock: &clock{now: start}}
+	r := &rig{t: t, api: api, clock: newClock()}
 	sim := simulator.Config{Clock: r.clock.Now, Seed: 7, Quotas: map[string]simulator.Quota{string(api): {}},
 		Sleep: func(ctx context.Context, d time.Duration) { r.clock.Advance(d) },
 		Tenants: []simulator.Tenant{{ID: contoso, Domain: "contoso.example", MSSPAuthorised: true,

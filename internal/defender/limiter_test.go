@@ -13,8 +13,8 @@ import (
 )
 
 // virtual makes a limiter on a virtual clock that waits by moving it on.
-func virtual(budgets ...Budget) (*Limiter, *clock) {
-	c := &clock{now: start}
+func virtual(budgets ...Budget) (*Limiter, virtualClock) {
+	c := newClock()
 	l := NewLimiter(c.Now, budgets...)
 	l.sleep = c.Sleep
 	return l, c

@@ -45,23 +45,10 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 				body.ctx = r.Context()
 				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
 			})}
-			reader, err := NewReader(
-				alert.SIEM,
-				Settings{
-					BaseURL:     "http://x.example",
-					Path:        "/alerts",
-					HTTP:        client,
-					Tokens:      fixedToken("t"),
-					Now:         time.Now,
-					IdleTimeout: time.Minute,
-				},
-			)
-			if err != nil {
-				t.Fatal(err)
-			}
+			reader := slowReader(t, client)
 			b, began := newBasket(t, alert.Graph), time.Now()
 			b.before = func([]byte) error { time.Sleep(test.sink); return nil }
-			err = reader.Read(t.Context(), lastHour(), b)
+			err := reader.Read(t.Context(), lastHour(), b)
 			if (err != nil) != test.fails {
 				t.Errorf("%s: %v after %v", name, err, time.Since(began))
 			}

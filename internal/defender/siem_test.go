@@ -181,7 +181,7 @@ func TestAClosedWindowEndsWhereItIsAskedTo(t *testing.T) {
 // TestOrderIsAskedForAgainAfterAWhile: a service that did not keep it once may keep it
 // later.
 func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
-	c := &clock{now: start}
+	c := newClock()
 	l := listing{api: alert.Endpoint, desc: true}
 	for i := range 20 {
 		l.alerts = append(l.alerts, start.Add(-time.Duration(i)*time.Minute))

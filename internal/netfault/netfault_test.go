@@ -1,10 +1,8 @@
 package netfault_test
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,37 +11,10 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/netfault"
+	"fluent-bit-defender/internal/testbed/rawhttp"
 )
 
 const hidden = "Sup3r~Secret/Value+1"
-
-// serve answers every connection with what answer makes of the request's body.
-func serve(t *testing.T, answer func(body string) string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				r, err := http.ReadRequest(bufio.NewReader(c))
-				if err != nil {
-					return
-				}
-				body, _ := io.ReadAll(r.Body)
-				io.WriteString(c, answer(string(body)))
-			}()
-		}
-	}()
-	return "http://" + l.Addr().String()
-}
 
 func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 	for name, answer := range map[string]func(string) string{
@@ -59,10 +30,10 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 	} {
 		client, target := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, ""
 		if answer == nil {
-			proxy, _ := url.Parse(serve(t, func(string) string { return "HTTP/1.1 502 " + hidden + "\r\n\r\n" }))
+			proxy, _ := url.Parse(rawhttp.Serve(t, func(string) string { return "HTTP/1.1 502 " + hidden + "\r\n\r\n" }))
 			client.Transport, target = &http.Transport{Proxy: http.ProxyURL(proxy)}, "https://login.example.test"
 		} else {
-			target = serve(t, answer)
+			target = rawhttp.Serve(t, answer)
 		}
 		res, err := client.PostForm(target, url.Values{"client_secret": {hidden}})
 		if err == nil {
@@ -95,7 +66,7 @@ func TestTheProxysOwnRefusalIsNamed(t *testing.T) {
 		{"502 Bad Gateway", false, netfault.Proxy, "502 Bad Gateway"},
 		{"599 " + hidden, true, netfault.Proxy, "599"},
 	} {
-		u, err := url.Parse(serve(t, func(string) string { return "HTTP/1.1 " + tc.line + "\r\n\r\n" }))
+		u, err := url.Parse(rawhttp.Serve(t, func(string) string { return "HTTP/1.1 " + tc.line + "\r\n\r\n" }))
 		if err != nil {
 			t.Fatal(err)
 		}

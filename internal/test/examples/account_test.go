@@ -69,7 +69,21 @@ func splunkAlerts(events []receiver.HECEvent, f unit) map[string][]receiver.HECE
 // accountSplunk holds the events against the rows of the simulator, value by value.
 func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HECEvent, f unit) outcome {
 	t.Helper()
-	rows, found := expected(sim, f), splunkAlerts(events, f)
+	return account(t, expected(sim, f), splunkAlerts(events, f), func(row []byte, e receiver.HECEvent, id string) string {
+		why := differs(row, e, id, f)
+		if why != "" {
+			why += "\n" + string(e.Event)
+		}
+		return why
+	})
+}
+
+// account holds what arrived against the rows that were expected, both by record_id.
+// compare returns what is wrong with what was made of a row, or nothing.
+func account[T any](
+	t *testing.T, rows map[string]json.RawMessage, found map[string][]T, compare func(row []byte, got T, id string) string,
+) outcome {
+	t.Helper()
 	o := outcome{expected: len(rows)}
 	for id, row := range rows {
 		got := found[id]
@@ -78,9 +92,9 @@ func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HEC
 			continue
 		}
 		o.repeated += len(got) - 1
-		if why := differs(row, got[0], id, f); why != "" {
+		if why := compare(row, got[0], id); why != "" {
 			if o.bent++; o.bent < 3 {
-				t.Errorf("%s:\n%s\n%s", why, got[0].Event, row)
+				t.Errorf("%s\nof %s", why, row)
 			}
 		}
 	}
@@ -194,31 +208,13 @@ func cefAlerts(lines []receiver.CEF, f unit) map[string][]receiver.CEF {
 // docs/cef.md.
 func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f unit) outcome {
 	t.Helper()
-	rows, found := expected(sim, f), cefAlerts(lines, f)
-	o := outcome{expected: len(rows)}
-	for id, row := range rows {
-		got := found[id]
-		if len(got) == 0 {
-			o.lost++
-			continue
-		}
-		o.repeated += len(got) - 1
+	return account(t, expected(sim, f), cefAlerts(lines, f), func(row []byte, got receiver.CEF, id string) string {
 		alert, err := object(row)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if why := mapped(alert, id, f).differs(got[0]); why != "" {
-			if o.bent++; o.bent < 3 {
-				t.Errorf("%s\nof %s", why, row)
-			}
-		}
-	}
-	for id := range found {
-		if rows[id] == nil {
-			o.foreign++
-		}
-	}
-	return o
+		return mapped(alert, id, f).differs(got)
+	})
 }
 
 // parseCEF reads every message, and reports those that are no CEF and the lines that

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/testbed/clock"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -23,30 +23,12 @@ const (
 	seedRT   = "0.seed-token"
 )
 
-// clock is a virtual clock.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+func newClock() *clock.Manual { return clock.At(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)) }
 
 type fixture struct {
 	*simulator.Simulator
 	t     *testing.T
-	clock *clock
+	clock *clock.Manual
 }
 
 // start makes a simulator with two tenants, contoso with all permissions and fabrikam
