@@ -44,15 +44,9 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Holding, erro
 			return err
 		}
 
-		var dead []string
-		if c.Expired {
-			if dead, err = lockDead(ctx, t, self, c); err != nil {
-				return err
-			}
-
-			if err = recall(ctx, t, self.TakeoverReplay, dead...); err != nil {
-				return err
-			}
+		dead, err := findDead(ctx, t, self, c)
+		if err != nil {
+			return err
 		}
 
 		if claimed, err = take(ctx, t, self, w, c, dead); err != nil {
@@ -134,7 +128,8 @@ func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, e
 			SELECT count(*) FILTER (WHERE u.id IS NULL) > 0,
 				count(*) FILTER (WHERE u.owner IS NULL OR $5::boolean AND (o.expires_at < defender.clock()
 					OR EXISTS (SELECT FROM defender.given g JOIN defender.nodes n ON n.id = g.node
-						WHERE g.unit = u.id AND `+lately("n", "$6::interval")+` AND n.expires_at < defender.clock()))) > 0
+						WHERE g.unit = u.id AND n.expires_at < defender.clock()
+							AND `+lately("n", "$6::interval")+`))) > 0
 			FROM wanted w LEFT JOIN defender.units u USING (login_host, tenant_id, api, state_id)
 				LEFT JOIN defender.nodes o ON o.id = u.owner`,
 			w.loginHosts, w.tenants, w.apis, w.states, c.Expired, s.held.self().TakeoverReplay).Scan(&missing, &free)
@@ -176,6 +171,21 @@ func lockDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]
 	}
 
 	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// findDead returns the nodes whose units may be taken over, and takes back what they gave
+// away lately.
+func findDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]string, error) {
+	if !c.Expired {
+		return nil, nil
+	}
+
+	dead, err := lockDead(ctx, t, self, c)
+	if err != nil {
+		return nil, err
+	}
+
+	return dead, recall(ctx, t, self.TakeoverReplay, dead...)
 }
 
 // lately is the condition that a node, whose row is called node, gave a unit away in the
