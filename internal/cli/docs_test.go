@@ -23,6 +23,8 @@ var commands = []string{
 	"pull",
 	"rewind",
 	"status",
+	"nodes",
+	"drain",
 	"simulate",
 	"install",
 	"version",

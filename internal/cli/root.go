@@ -217,6 +217,8 @@ func (c *cli) root() *cobra.Command {
 		c.compareCommand(),
 		c.rewindCommand(),
 		c.statusCommand(),
+		c.nodesCommand(),
+		c.drainCommand(),
 		c.tenantsCommand(),
 		c.backupCommand(),
 		c.restoreCommand(),

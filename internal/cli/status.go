@@ -57,6 +57,13 @@ type reported struct {
 	// Input is what is wrong with the input as a whole: a tenants file that was refused.
 	Input *inputFault `json:"input,omitempty"`
 
+	// Node is the node that holds it, and LeaseAge how long ago that renewed its lease;
+	// null where nobody holds it, and where the store is in files of one machine. Unowned
+	// says that no live node holds it.
+	Node     *string  `json:"node"`
+	LeaseAge *float64 `json:"lease_age_seconds"`
+	Unowned  bool     `json:"unowned"`
+
 	status store.Status
 	chain  *store.ChainInfo
 }
@@ -210,9 +217,22 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 		}
 	}
 
+	holders, err := s.holders(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	_, shared := s.leases()
+
 	all := []reported{}
+
 	for key, st := range statuses {
-		all = append(all, c.reported(key, st, chains))
+		r := c.reported(key, st, chains)
+		if shared {
+			c.noteHolder(&r, holders[key])
+		}
+
+		all = append(all, r)
 	}
 
 	slices.SortFunc(all, func(a, b reported) int {
@@ -277,6 +297,40 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 	return r
 }
 
+// noteHolder notes which node polls a unit. The zero Holder is none. While a unit changes
+// hands that is so for a moment: only when nobody has written its status for a while is
+// it worth a line.
+func (c *cli) noteHolder(r *reported, h store.Holder) {
+	if h.Node != "" {
+		seconds := c.Now().Sub(h.Renewed).Seconds()
+		r.Node, r.LeaseAge = &h.Node, &seconds
+	}
+
+	r.Unowned = !h.Live && r.State != health.Stopped
+
+	switch {
+	case !r.Unowned || r.State != health.Stale:
+		return
+	case h.Node == "":
+		r.Message = "no node holds it, so it is not polled"
+	default:
+		r.Message = "its node " + h.Node + " has not renewed its lease for " + age(h.Renewed, c.Now()) +
+			", so it is not polled"
+	}
+
+	r.Reason, r.Trace = "", ""
+	r.Remedy = "see defenderctl nodes: start nodes that have expired, and end the draining of others"
+}
+
+// holderCells returns the cells of a row about the node that polls a unit.
+func holderCells(r reported) (node, lease string) {
+	if r.Node == nil {
+		return "-", "-"
+	}
+
+	return *r.Node, span(time.Duration(*r.LeaseAge * float64(time.Second)))
+}
+
 // statusRow returns the row of a status in the table.
 func (c *cli) statusRow(r reported) []string {
 	now := c.Now()
@@ -295,6 +349,8 @@ func (c *cli) statusRow(r reported) []string {
 	if r.StateID != "" {
 		api += "/" + r.StateID
 	}
+
+	node, lease := holderCells(r)
 
 	return []string{
 		r.Tenant,
@@ -316,6 +372,8 @@ func (c *cli) statusRow(r reported) []string {
 		r.ClientID,
 		r.LoginHost,
 		date(r.status.RelationshipEnd),
+		node,
+		lease,
 	}
 }
 
@@ -340,6 +398,8 @@ var statusHeader = []string{
 	"CLIENT_ID",
 	"LOGIN_HOST",
 	"GDAP_ENDS",
+	"NODE",
+	"LEASE_AGE",
 }
 
 const wideFrom = 11

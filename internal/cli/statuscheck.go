@@ -97,6 +97,13 @@ func (c *cli) judge(seen survey, named bool) (code int, text string) {
 	}
 
 	warning = append(warning, seen.notices...)
+
+	for _, n := range seen.nodes {
+		if !n.Live {
+			warning = append(warning, "node "+n.ID+" has expired")
+		}
+	}
+
 	summary := seen.summary(c.Now())
 
 	switch {
@@ -205,6 +212,18 @@ func (s survey) perfdata() string {
 		fmt.Sprintf("repeats=%dc", repeat),
 		fmt.Sprintf("errors=%dc", failures),
 	)
+
+	if s.shared {
+		live := 0
+
+		for _, n := range s.nodes {
+			if n.Live {
+				live++
+			}
+		}
+
+		parts = append(parts, fmt.Sprintf("nodes_live=%d", live), fmt.Sprintf("unowned=%d", s.unowned()))
+	}
 
 	return strings.Join(parts, " ")
 }

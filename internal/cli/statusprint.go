@@ -111,7 +111,7 @@ func (c *cli) statusTable(b *bytes.Buffer, seen survey, v statusView) {
 
 	out := &output{w: b, columns: c.out.columns}
 	header, rows := without(out, statusHeader[:columns], rows, "REPEATS", "ERRORS", "ALERT", "POLLS", "INTERVAL",
-		"LOGIN_HOST", "CLIENT_ID", "TOKEN_ENDS", "DEFERRED", "LAG")
+		"LOGIN_HOST", "CLIENT_ID", "LEASE_AGE", "TOKEN_ENDS", "DEFERRED", "LAG")
 	paintedTable(out, header, rows, c.painter(header), 0, 1)
 }
 

@@ -13,6 +13,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/sqlite"
 )
 
@@ -23,6 +24,9 @@ type survey struct {
 	hidden int
 	// notices say what is wrong with an input, or the place, as a whole.
 	notices []string
+	// shared says that several nodes share the store, and nodes which.
+	shared bool
+	nodes  []store.NodeStatus
 }
 
 // vanishedAfter is how much older than the newest status one is that no input writes any
@@ -45,6 +49,11 @@ func (c *cli) survey(ctx context.Context, s *view, v statusView) (survey, error)
 	}
 
 	seen := survey{all: all}
+
+	_, seen.shared = s.leases()
+	if seen.nodes, err = s.nodes(ctx); err != nil {
+		return survey{}, err
+	}
 
 	if !at.Shared() {
 		seen.notices = append(seen.notices, c.markUnwritable(all, at.DataDir)...)
@@ -252,8 +261,29 @@ func (s survey) summary(now time.Time) string {
 		last = "last success " + age(success, now) + " ago"
 	}
 
-	return fmt.Sprintf("%d in all: %s; %s; %d emitted, %d deferred", len(s.all), strings.Join(states, ", "), last,
-		emitted, deferred)
+	return fmt.Sprintf("%d in all: %s; %s; %d emitted, %d deferred%s", len(s.all), strings.Join(states, ", "), last,
+		emitted, deferred, s.nodeSummary())
+}
+
+// nodeSummary returns the end of the line about all units: which nodes there are, and what
+// no live one holds. It is empty where the store is in files.
+func (s survey) nodeSummary() string {
+	if !s.shared {
+		return ""
+	}
+
+	return fmt.Sprintf("; %s; %d held by no live node", countNodes(s.nodes), s.unowned())
+}
+
+// unowned returns how many units no live node holds.
+func (s survey) unowned() (n int) {
+	for _, r := range s.all {
+		if r.Unowned {
+			n++
+		}
+	}
+
+	return n
 }
 
 // reasons returns how often units fail for which reason, in brackets.

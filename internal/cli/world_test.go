@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,8 +36,10 @@ type world struct {
 	*simulator.Simulator
 	t   *testing.T
 	dir string
-	now func() time.Time
-	env map[string]string
+	// place are the flags that say where the store is, in place of --data-dir.
+	place []string
+	now   func() time.Time
+	env   map[string]string
 	// browser is what the command's browser does; by default it signs in and follows
 	// every redirect.
 	browser  func(address string) error
@@ -165,7 +168,10 @@ func (w *world) start(ctx context.Context, in io.Reader, out, errs io.Writer, ar
 		OpenBrowser: w.browser,
 		LookupEnv:   func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
 	}
-	if !strings.Contains(strings.Join(args, " "), "--data-dir") {
+	switch {
+	case len(w.place) > 0:
+		args = append(slices.Clip(w.place), args...)
+	case !strings.Contains(strings.Join(args, " "), "--data-dir"):
 		args = append([]string{"--data-dir", w.dir}, args...)
 	}
 	return cli.Run(ctx, env, args)
