@@ -333,7 +333,8 @@ func (c *cli) tellDraining(list []store.NodeStatus, n store.NodeStatus, on bool)
 		fmt.Fprintf(c.Out, "%s has not renewed its lease for %s; when it returns without a restart, it gives its "+
 			"tenants away\n", n.ID, age(n.Renewed, c.Now()))
 	default:
-		fmt.Fprintf(c.Out, "%s gives its %d units to the other nodes; see: defenderctl nodes\n", n.ID, n.Units)
+		fmt.Fprintf(c.Out, "%s gives all its tenants to the other nodes (units: %d); see: defenderctl nodes\n", n.ID,
+			n.Units)
 	}
 
 	if on && !others {

@@ -265,8 +265,8 @@ func (s survey) summary(now time.Time) string {
 		emitted, deferred, s.nodeSummary())
 }
 
-// nodeSummary returns the end of the line about all units: which nodes there are, and what
-// no live one holds. It is empty where the store is in files.
+// nodeSummary returns the end of the line about all units: which nodes there are, and
+// what no live one holds. It is empty where the store is in files.
 func (s survey) nodeSummary() string {
 	if !s.shared {
 		return ""
