@@ -240,6 +240,8 @@ func millis(key string) source {
 	}
 }
 
+// timeOf returns the time of a field. Times before 1970 and after 2106, the last year
+// that the record's own time can have, stand for "unknown" and "never".
 func timeOf(v gjson.Result) (tick.Tick, bool) {
 	if v.Type != gjson.String {
 		return 0, false
@@ -247,7 +249,7 @@ func timeOf(v gjson.Result) (tick.Tick, bool) {
 
 	at, err := tick.Parse(v.Str)
 
-	return at, err == nil && at > 0
+	return at, err == nil && at > 0 && at/tick.Second <= maxSeconds
 }
 
 func milliText(at tick.Tick, ok bool) string {

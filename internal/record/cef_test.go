@@ -66,6 +66,8 @@ func TestCEFValues(t *testing.T) {
 		{"cut at a space", "graph", graph(`"description":"` + strings.Repeat("a", 1020) + `   bc"`), "msg", strings.Repeat("a", 1020)},
 		{"cut before escaping", "graph", graph(`"description":"` + strings.Repeat(`\\`, 1100) + `"`), "msg", strings.Repeat(`\`, 1023)},
 		{"milliseconds", "graph", graph(`"createdDateTime":"2026-02-03T09:13:31.7219999Z"`), "rt", "1770110011721"},
+		{"no time that means never", "graph", graph(`"createdDateTime":"9999-12-31T23:59:59.9999999Z"`), "rt", ""},
+		{"no time that means unknown", "graph", graph(`"createdDateTime":"0001-01-01T00:00:00Z"`), "rt", ""},
 		{"no time", "graph", graph(`"createdDateTime":"soon"`), "rt", ""},
 		{"the beginning of time in .NET", "graph", graph(`"createdDateTime":"0001-01-01T00:00:00Z"`), "rt", ""},
 		{"an IPv4 address", "siem", `{"IpAddress":"192.0.2.1"}`, "src", "192.0.2.1"},
