@@ -169,18 +169,18 @@ func (m *comparing) find(ctx context.Context, name string, api alert.API, side c
 
 	clientID := m.set.get("client_id")
 
-	found, err := m.c.fromConfig(m.file, name, string(api), clientID)
+	found, err := m.c.fromConfig(ctx, m.file, name, string(api), clientID)
 	if err != nil {
 		var other chosen
 
 		for _, s := range m.sides {
-			if other, err = m.c.fromConfig(m.file, name, s.api, clientID); err == nil {
+			if other, err = m.c.fromConfig(ctx, m.file, name, s.api, clientID); err == nil {
 				break
 			}
 		}
 
 		if err != nil {
-			other, err = m.c.fromConfig(m.file, name, "", clientID)
+			other, err = m.c.fromConfig(ctx, m.file, name, "", clientID)
 		}
 
 		if err != nil {

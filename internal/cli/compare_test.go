@@ -42,6 +42,9 @@ func TestCompareFindsWhatOneAPILacks(t *testing.T) {
 			if from == to || strings.HasSuffix(to, "incidents") {
 				continue
 			}
+			if from == simulator.GraphIncidents && to == simulator.Graph {
+				continue // an alert has the same fields in both
+			}
 			t.Run(from+" to "+to, func(t *testing.T) {
 				w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
 				for i := range 30 {

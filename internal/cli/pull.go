@@ -233,7 +233,7 @@ func (c *cli) needsStore(t *config.Tenant, at place) (bool, error) {
 func (p *pulling) find(ctx context.Context, name string) (chosen, error) {
 	c := p.c
 	if p.file != "" {
-		found, err := c.fromConfig(p.file, name, p.set.get("api"), p.set.get("client_id"))
+		found, err := c.fromConfig(ctx, p.file, name, p.set.get("api"), p.set.get("client_id"))
 		if err == nil {
 			err = p.set.override(ctx, &found.Tenant)
 		}

@@ -83,68 +83,91 @@ type chosen struct {
 	place place
 }
 
-// fromConfig finds the one tenant that name means in a configuration; api and clientID
-// narrow it, if given.
-func (c *cli) fromConfig(path, name, api, clientID string) (chosen, error) {
+// fromConfig finds the one tenant that name means in a configuration, listed or
+// discovered; api and clientID narrow it, if given.
+func (c *cli) fromConfig(ctx context.Context, path, name, api, clientID string) (chosen, error) {
 	inputs, err := c.loadConfig(path)
 	if err != nil && len(inputs) == 0 {
 		return chosen{}, err
 	}
 
-	var (
-		found         []chosen
-		known, others []string
-	)
+	m := meant{
+		c:        c,
+		name:     name,
+		api:      api,
+		clientID: clientID,
+	}
 
 	for _, i := range inputs {
-		for _, t := range i.in.Tenants {
-			known = append(known, label(t.TenantName, string(t.TenantID))+" api "+string(t.API))
-			if !called(name, t.TenantName, string(t.TenantID)) {
-				continue
-			}
-
-			if api != "" && !strings.EqualFold(string(t.API), api) {
-				others = append(others, unitName(string(t.API), t.StateID))
-				continue
-			}
-
-			if clientID == "" || strings.EqualFold(clientID, string(t.ClientID)) {
-				at := placeOf(i.in)
-				c.noteStore(&t, at)
-				found = append(found, chosen{t, at})
-			}
-		}
+		m.among(i.in, i.in.Tenants)
 	}
 
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
+	if len(m.found)+len(m.others) == 0 { // those that are listed win, and need no store
+		err = errors.Join(err, m.amongDiscovered(ctx, inputs))
+	}
+
+	switch {
+	case len(m.found) == 1:
+		return m.found[0], nil
+	case len(m.found) > 1:
+		return chosen{}, ambiguous(name, m.list(), "its tenant id, --api or --client-id")
+	case err != nil:
+		return chosen{}, err
+	case len(m.others) > 0:
+		return chosen{}, otherUnits(name, m.others)
+	}
+
+	return chosen{}, unknownName(name, m.known)
+}
+
+// meant are the tenants of a configuration that a name may mean.
+type meant struct {
+	c                   *cli
+	name, api, clientID string
+
+	found []chosen
+	// others are units that have the name and another API; known are all tenants.
+	others, known []string
+}
+
+// among looks for the name among tenants of an input.
+func (m *meant) among(in *config.Input, tenants []config.Tenant) {
+	for _, t := range tenants {
+		m.known = append(m.known, label(t.TenantName, string(t.TenantID))+" api "+string(t.API))
+
 		switch {
-		case err != nil:
-			return chosen{}, err
-		case len(others) > 0:
-			return chosen{}, otherUnits(name, others)
+		case !called(m.name, t.TenantName, string(t.TenantID)):
+		case m.api != "" && !strings.EqualFold(string(t.API), m.api):
+			m.others = append(m.others, unitName(string(t.API), t.StateID))
+		case m.clientID == "" || strings.EqualFold(m.clientID, string(t.ClientID)):
+			at := placeOf(in)
+			m.c.noteStore(&t, at)
+			m.found = append(m.found, chosen{t, at})
 		}
+	}
+}
 
-		return chosen{}, unknownName(name, known)
+// amongDiscovered looks for the name among the tenants that inputs have discovered.
+func (m *meant) amongDiscovered(ctx context.Context, inputs []configured) error {
+	var faults []error
+
+	for _, i := range inputs {
+		discovered, err := m.c.knownTenants(ctx, i.in)
+		faults = append(faults, err)
+		m.among(i.in, discovered)
 	}
 
-	var list []string
-	for _, f := range found {
-		list = append(
-			list,
-			fmt.Sprintf(
-				"%s api %s client %s state_id %q",
-				label(f.TenantName, string(f.TenantID)),
-				f.API,
-				f.ClientID,
-				f.StateID,
-			),
-		)
+	return errors.Join(faults...)
+}
+
+// list names what was found, for a choice.
+func (m *meant) list() (list []string) {
+	for _, f := range m.found {
+		list = append(list, fmt.Sprintf("%s api %s client %s state_id %q",
+			label(f.TenantName, string(f.TenantID)), f.API, f.ClientID, f.StateID))
 	}
 
-	return chosen{}, ambiguous(name, list, "its tenant id, --api or --client-id")
+	return list
 }
 
 func label(name, id string) string {

@@ -328,7 +328,7 @@ func (c *cli) printRefreshed(r refreshed) {
 // and opens the store for writing.
 func (c *cli) choose(ctx context.Context, name, file string, set *settings) (chosen, store.Store, error) {
 	if file != "" {
-		t, err := c.fromConfig(file, name, set.get("api"), set.get("client_id"))
+		t, err := c.fromConfig(ctx, file, name, set.get("api"), set.get("client_id"))
 		if err == nil {
 			err = set.override(ctx, &t.Tenant)
 		}
