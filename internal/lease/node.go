@@ -19,8 +19,8 @@ import (
 // Member polls units for one input. Its methods are called by one goroutine at a time,
 // with no lock of the Node held. None of them may wait for the store.
 type Member interface {
-	// Start begins to poll a unit, which the node holds now. It reports false if the member
-	// does not want it any more: then it is released.
+	// Start begins to poll a unit, which the node holds now. It reports false if the
+	// member does not want it any more: then it is released.
 	Start(key alert.UnitKey) bool
 	// HandOver ends the polling of a unit in a quiet moment: no poll begins any more,
 	// what is queued is delivered and committed. Then done is called, from any goroutine.
