@@ -166,9 +166,10 @@ golden:
 bench: all
 	$(UMASK) $(GO) run ./cmd/bench --plugin $(PLUGIN)
 
-# TORTURE_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
+# TORTURE_RUNS, NODES_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
 torture: all
 	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/test/endtoend
+	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 2h -v -run 'Node|Database|RollingRestart|DeliveredLately|IdleUnits' ./internal/test/endtoend
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h ./internal/defender ./internal/store/sqlite ./internal/collect
 
