@@ -62,7 +62,7 @@ func (c *cli) at(configured place) (place, error) {
 // directory.
 func (c *cli) storeURL(configured place) (secret.Text, error) {
 	if c.store != "" {
-		url, err := parseStore("--store", c.store)
+		url, err := c.parseStore("--store", c.store)
 		if err == nil && !url.IsZero() && c.dataDir != "" {
 			err = usagef("give one of --store and --data-dir")
 		}
@@ -79,14 +79,23 @@ func (c *cli) storeURL(configured place) (secret.Text, error) {
 
 	value, _ := c.LookupEnv(storeVariable)
 
-	return parseStore("$"+storeVariable, value)
+	return c.parseStore("$"+storeVariable, value)
 }
 
 // parseStore reads the address of a store, which has a name for people.
-func parseStore(name, value string) (secret.Text, error) {
-	url, problem, remedy := config.ParseStore(strings.TrimSpace(value))
+func (c *cli) parseStore(name, value string) (secret.Text, error) {
+	value = strings.TrimSpace(value)
+
+	url, problem, remedy := config.ParseStore(value)
 	if problem != "" {
 		return url, usagef("%s: %s; %s", name, problem, remedy)
+	}
+
+	if strings.HasPrefix(name, "--") && config.StoreHasSecret(url) && !c.toldOfPassword {
+		c.toldOfPassword = true
+
+		c.say("warning: everybody on this machine can see the password in %s in the process list, and the shell keeps "+
+			"it in its history; use $%s, a password file (PGPASSFILE) or $PGPASSWORD", name, storeVariable)
 	}
 
 	return url, nil

@@ -132,6 +132,8 @@ type cli struct {
 	dataDir, keyFile string
 	// store is --store, which may hold a password.
 	store string
+	// toldOfPassword says that the warning about a password in a flag was given.
+	toldOfPassword bool
 	// started: the command line was understood, and the command runs.
 	started bool
 	lines   *lineReader
@@ -220,6 +222,7 @@ func (c *cli) root() *cobra.Command {
 		c.nodesCommand(),
 		c.drainCommand(),
 		c.tenantsCommand(),
+		c.storeCommand(),
 		c.backupCommand(),
 		c.restoreCommand(),
 		c.bundleCommand(),

@@ -201,3 +201,21 @@ func ShownStore(address secret.Text) string {
 
 	return u.String()
 }
+
+// StoreHasSecret reports whether the address of a database holds a password.
+func StoreHasSecret(address secret.Text) bool {
+	u, err := url.Parse(address.Reveal())
+	if err != nil {
+		return !address.IsZero()
+	}
+
+	_, has := u.User.Password()
+
+	for name := range u.Query() {
+		for _, hidden := range secretParameters {
+			has = has || strings.EqualFold(name, hidden)
+		}
+	}
+
+	return has
+}

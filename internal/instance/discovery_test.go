@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,10 @@ func (d documents) Document(_ context.Context, name string) ([]byte, bool, error
 func (d documents) SetDocument(_ context.Context, name string, body []byte) error {
 	d[name] = body
 	return nil
+}
+
+func (d documents) DocumentNames(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(d)), nil
 }
 
 // finder is a discovery with a clock of its own.

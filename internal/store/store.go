@@ -54,7 +54,13 @@ type Documents interface {
 	// it. A body above MaxDocument is refused. When it returns nil, the document
 	// survives a crash of the machine.
 	SetDocument(ctx context.Context, name string, body []byte) error
+	// DocumentNames returns the names of all documents, ordered.
+	DocumentNames(ctx context.Context) ([]string, error)
 }
+
+// CopyMark is the name of the document that a store has while it is made by copying
+// another one: it is not complete, and no input may use it.
+const CopyMark = "copy"
 
 // DiscoveryNotice is the name of the document that says, as a health.Trouble in JSON, why
 // the last list of a provider's customers failed. There is none after a good list. While
@@ -77,6 +83,8 @@ type Chains interface {
 	// they would go on with the old key. Access tokens are dropped. It returns the
 	// number of chains that changed.
 	Rekey(ctx context.Context, newKey []byte) (changed int, err error)
+	// Seeds returns the fingerprints that SeedSeen knows, by chain.
+	Seeds(ctx context.Context) (map[tokens.ChainKey][][32]byte, error)
 }
 
 // ChainInfo is one chain as List gives it.

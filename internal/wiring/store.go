@@ -84,6 +84,9 @@ type StoreOptions struct {
 	Inputs, ReadOnly bool
 	// CallLimit bounds each call of a database; 0: as it does by default.
 	CallLimit time.Duration
+	// Exclusive keeps inputs away from files until the store is closed, as another input
+	// would, and does for them what an input does first.
+	Exclusive bool
 	// Now is the clock, by default time.Now.
 	Now func() time.Time
 	// Log gets what the operator should know; nil: nothing is logged.
@@ -98,21 +101,26 @@ func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
 	}
 
 	if o.Shared() {
-		return openDatabase(o)
+		return openDatabase(ctx, o)
 	}
 
-	return sqlite.Open(sqlite.Options{
+	st, err := sqlite.Open(sqlite.Options{
 		Dir:      o.DataDir,
 		Key:      o.Key,
-		Inputs:   o.Inputs,
+		Inputs:   o.Inputs || o.Exclusive,
 		ReadOnly: o.ReadOnly,
 		Now:      o.Now,
 		Log:      o.Log,
 	})
+	if err != nil {
+		return nil, err
+	}
+
+	return complete(ctx, st, o)
 }
 
 // openDatabase opens a store in PostgreSQL.
-func openDatabase(o StoreOptions) (store.Store, error) {
+func openDatabase(ctx context.Context, o StoreOptions) (store.Store, error) {
 	if o.Key == nil && !o.ReadOnly {
 		return nil, fmt.Errorf("key_file: %w: it is required with PostgreSQL, since the refresh tokens leave this "+
 			"machine; make one with: (umask 077; head -c 32 /dev/urandom | base64 > FILE), and give every node the "+
@@ -132,8 +140,35 @@ func openDatabase(o StoreOptions) (store.Store, error) {
 		return nil, err // s is a nil *postgres.Store, which is not nil
 	}
 
+	return complete(ctx, s, o)
+}
+
+// complete returns a store to an input unless it holds part of a copy that was
+// interrupted. A database that is away is asked later.
+func complete(ctx context.Context, s store.Store, o StoreOptions) (store.Store, error) {
+	if !o.Inputs {
+		return s, nil
+	}
+
+	_, marked, err := s.Document(ctx, store.CopyMark)
+	if errors.Is(err, store.ErrUnreachable) || errors.Is(err, store.ErrBusy) {
+		return s, nil
+	}
+
+	if err == nil && marked {
+		err = errHalf
+	}
+
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+
 	return s, nil
 }
+
+// errHalf says that a store is not complete.
+var errHalf = errors.New("the store holds part of a copy that was interrupted: empty it and copy again " +
+	"(defenderctl store copy --help)")
 
 // errNoKey says that a database is never used without encryption.
 var errNoKey = errors.New("missing")

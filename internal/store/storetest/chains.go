@@ -34,6 +34,8 @@ func TestStore(t *testing.T, open func(*testing.T) store.Store, sealed func(*tes
 		{"access tokens go with their chain, and with another key", accessIsDropped},
 		{"access tokens that have ended go", endedAccessGoes},
 		{"documents replace each other, and nil removes one", documents},
+		{"documents are listed by name", documentsAreListed},
+		{"seeds are listed by chain, and go with it", seedsAreListed},
 		{"after Close every call fails, and Close does nothing", closedStore},
 	} {
 		t.Run(test.promise, func(t *testing.T) {
@@ -305,6 +307,38 @@ func documents(t *testing.T, s store.Store) {
 	}
 
 	expect("other", "", true)
+}
+
+func documentsAreListed(t *testing.T, s store.Store) {
+	for _, name := range []string{"b", "Z", "a"} {
+		if err := s.SetDocument(t.Context(), name, []byte(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if err := s.SetDocument(t.Context(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+
+	if names, err := s.DocumentNames(t.Context()); err != nil || !slices.Equal(names, []string{"Z", "b"}) {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
+func seedsAreListed(t *testing.T, s store.Store) {
+	a, b := chainKey("h", "a", "1"), chainKey("h", "b", "1")
+	save(t, s, a, "a", [32]byte{1}, [32]byte{2})
+	save(t, s, a, "a", [32]byte{2})
+	save(t, s, b, "b", [32]byte{3})
+
+	if _, err := s.Tokens().Remove(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+
+	seeds, err := s.Tokens().Seeds(t.Context())
+	if err != nil || len(seeds) != 1 || len(seeds[a]) != 2 || !slices.Contains(seeds[a], [32]byte{1}) {
+		t.Errorf("%v, %v", seeds, err)
+	}
 }
 
 func closedStore(t *testing.T, s store.Store) {

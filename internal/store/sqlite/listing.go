@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/tokens"
+)
+
+// DocumentNames implements store.Documents. A damaged document counts as not there.
+func (s *Store) DocumentNames(ctx context.Context) (names []string, err error) {
+	err = s.view(ctx, s.sh.units, func(t tx) error {
+		names = nil
+
+		rows, err := t.rows(`SELECT name, body, crc FROM documents ORDER BY name`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		for rows.Next() {
+			var (
+				name string
+				body []byte
+				sum  int64
+			)
+			if err := rows.Scan(&name, &body, &sum); err != nil {
+				return err
+			}
+
+			if sum == documentSum(name, body) {
+				names = append(names, name)
+			}
+		}
+
+		return rows.Err()
+	})
+
+	return names, err
+}
+
+// Seeds implements store.Chains.
+func (c *Chains) Seeds(ctx context.Context) (seeds map[tokens.ChainKey][][32]byte, err error) {
+	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+		seeds = make(map[tokens.ChainKey][][32]byte)
+
+		rows, err := t.rows(`SELECT login_host, tenant_id, client_id, fingerprint FROM seeds`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+
+		for rows.Next() {
+			var (
+				key         tokens.ChainKey
+				fingerprint []byte
+			)
+			if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &fingerprint); err != nil {
+				return err
+			}
+
+			if len(fingerprint) != 32 {
+				return fmt.Errorf("%w: a seed of tenant %q", store.ErrDamaged, key.TenantID)
+			}
+
+			seeds[key] = append(seeds[key], [32]byte(fingerprint))
+		}
+
+		return rows.Err()
+	})
+
+	return seeds, err
+}

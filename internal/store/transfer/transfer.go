@@ -1,0 +1,490 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/tick"
+)
+
+// Counts are how many of each kind a store has.
+type Counts struct {
+	Tokens    int `json:"tokens"`
+	Seeds     int `json:"seeds"`
+	Units     int `json:"units"`
+	Seen      int `json:"seen"`
+	Deferred  int `json:"deferred"`
+	Statuses  int `json:"statuses"`
+	Rewinds   int `json:"rewinds"`
+	Documents int `json:"documents"`
+}
+
+// ErrNotEmpty is returned when the target holds something already.
+var ErrNotEmpty = errors.New("not empty")
+
+// ErrInterrupted is returned when the target holds part of a copy that was interrupted.
+var ErrInterrupted = errors.New("holds part of a copy that was interrupted")
+
+// Copy copies a store into an empty one, and returns what was copied.
+func Copy(ctx context.Context, from, to store.Store) (Counts, error) {
+	if err := idle(ctx, from, to); err != nil {
+		return Counts{}, err
+	}
+
+	if err := empty(ctx, to); err != nil {
+		return Counts{}, fmt.Errorf("the target %w", err)
+	}
+
+	if _, marked, err := from.Document(ctx, store.CopyMark); err != nil || marked {
+		return Counts{}, errors.Join(err, markedError("the source", marked))
+	}
+
+	if err := to.SetDocument(ctx, store.CopyMark, []byte("{}")); err != nil {
+		return Counts{}, err
+	}
+
+	c := copying{from: from, to: to}
+
+	for _, step := range []func(context.Context) error{
+		c.chains,
+		c.units,
+		c.statuses,
+		c.rewinds,
+		c.documents,
+	} {
+		if err := step(ctx); err != nil {
+			return c.done, err
+		}
+	}
+
+	if err := c.verify(ctx); err != nil {
+		return c.done, err
+	}
+
+	if err := idle(ctx, from, to); err != nil {
+		return c.done, err
+	}
+
+	return c.done, to.SetDocument(ctx, store.CopyMark, nil)
+}
+
+func markedError(which string, marked bool) error {
+	if !marked {
+		return nil
+	}
+
+	return fmt.Errorf("%s %w", which, ErrInterrupted)
+}
+
+// idle returns store.ErrInUse while a node uses one of the stores, or has died while it
+// polled: what it delivered last is not settled before another node has taken over.
+func idle(ctx context.Context, stores ...store.Store) error {
+	for _, s := range stores {
+		shared, ok := s.(store.Shared)
+		if !ok {
+			continue
+		}
+
+		nodes, err := shared.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+
+		for _, n := range nodes {
+			switch {
+			case n.Live:
+				return fmt.Errorf("the database is %w by node %s: stop every node first", store.ErrInUse, n.ID)
+			case n.Units > 0:
+				return fmt.Errorf("the database is %w: node %s died while it polled %d unit(s), and what it "+
+					"delivered last is not settled; start it, or another node, and stop it in good order",
+					store.ErrInUse, n.ID, n.Units)
+			}
+		}
+	}
+
+	return nil
+}
+
+// empty returns an error unless a store has nothing in it.
+func empty(ctx context.Context, s store.Store) error {
+	if _, marked, err := s.Document(ctx, store.CopyMark); err != nil || marked {
+		return errors.Join(err, wrapIf(ErrInterrupted, marked))
+	}
+
+	n, err := Count(ctx, s)
+	if err != nil || n == (Counts{}) {
+		return err
+	}
+
+	return fmt.Errorf("is %w: it has %s", ErrNotEmpty, n)
+}
+
+func wrapIf(err error, when bool) error {
+	if when {
+		return err
+	}
+
+	return nil
+}
+
+// String says what there is, in words.
+func (n Counts) String() string {
+	var parts []string
+
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{n.Tokens, "refresh tokens"},
+		{n.Seeds, "marks of seeds"},
+		{n.Units, "units"},
+		{n.Seen, "delivered alert versions"},
+		{n.Deferred, "deferred entries"},
+		{n.Statuses, "statuses"},
+		{n.Rewinds, "requests to rewind"},
+		{n.Documents, "documents"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+
+	if len(parts) == 0 {
+		return "nothing"
+	}
+
+	return strings.Join(parts, ", ")
+}
+
+// Count counts what a store has.
+func Count(ctx context.Context, s store.Store) (n Counts, err error) {
+	chains, err := s.Tokens().List(ctx)
+	if err != nil {
+		return n, err
+	}
+
+	n.Tokens = len(chains)
+
+	seeds, err := s.Tokens().Seeds(ctx)
+	if err != nil {
+		return n, err
+	}
+
+	for _, list := range seeds {
+		n.Seeds += len(list)
+	}
+
+	keys, err := s.Keys(ctx)
+	if err != nil {
+		return n, err
+	}
+
+	for _, key := range keys {
+		_, seen, ok, err := s.Load(ctx, key)
+		if err != nil {
+			return n, err
+		}
+
+		if ok {
+			n.Units++
+		}
+
+		deferred, err := s.ListDeferred(ctx, key)
+		if err != nil {
+			return n, err
+		}
+
+		n.Seen += len(seen)
+		n.Deferred += len(deferred)
+	}
+
+	statuses, err := s.Statuses(ctx)
+	if err != nil {
+		return n, err
+	}
+
+	rewinds, err := s.PendingRewind(ctx)
+	if err != nil {
+		return n, err
+	}
+
+	names, err := s.DocumentNames(ctx)
+	n.Statuses = len(statuses)
+	n.Rewinds = len(rewinds)
+	n.Documents = len(slices.DeleteFunc(names, func(name string) bool { return name == store.CopyMark }))
+
+	return n, err
+}
+
+// copying is one copy.
+type copying struct {
+	from, to store.Store
+	done     Counts
+}
+
+func (c *copying) chains(ctx context.Context) error {
+	chains, err := c.from.Tokens().List(ctx)
+	if err != nil {
+		return err
+	}
+
+	seeds, err := c.from.Tokens().Seeds(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, i := range chains {
+		if i.Err != nil {
+			return fmt.Errorf("the refresh token of tenant %s: %w", i.Key.TenantID, i.Err)
+		}
+
+		if err := c.to.Tokens().Save(ctx, i.Key, i.Chain, seeds[i.Key]...); err != nil {
+			return err
+		}
+
+		c.done.Tokens++
+		c.done.Seeds += len(seeds[i.Key])
+	}
+
+	return nil
+}
+
+func (c *copying) units(ctx context.Context) error {
+	keys, err := c.from.Keys(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, key := range keys {
+		if err := c.unit(ctx, key); err != nil {
+			return fmt.Errorf("tenant %s, api %s: %w", key.TenantID, key.API, err)
+		}
+	}
+
+	return nil
+}
+
+// unit copies progress and deferred work of a unit.
+func (c *copying) unit(ctx context.Context, key alert.UnitKey) error {
+	checkpoint, seen, ok, err := c.from.Load(ctx, key)
+	if err != nil {
+		return err
+	}
+
+	if ok {
+		err = c.to.Commit(ctx, []store.Commit{{
+			Key:        key,
+			Checkpoint: checkpoint,
+			Seen:       seen,
+		}})
+		if err != nil {
+			return err
+		}
+
+		c.done.Units++
+		c.done.Seen += len(seen)
+	}
+
+	deferred, err := c.from.ListDeferred(ctx, key)
+	if err != nil {
+		return err
+	}
+
+	for _, d := range deferred {
+		if d.Events, _, err = c.from.DeferredEvents(ctx, key, d.ID); err != nil {
+			return err
+		}
+
+		d.ID = 0
+		if _, err := c.to.PutDeferred(ctx, key, d); err != nil {
+			return err
+		}
+
+		c.done.Deferred++
+	}
+
+	return nil
+}
+
+func (c *copying) statuses(ctx context.Context) error {
+	statuses, err := c.from.Statuses(ctx)
+	if err != nil || len(statuses) == 0 {
+		return err
+	}
+
+	c.done.Statuses = len(statuses)
+
+	return c.to.SetStatus(ctx, statuses)
+}
+
+func (c *copying) rewinds(ctx context.Context) error {
+	pending, err := c.from.PendingRewind(ctx)
+	if err != nil {
+		return err
+	}
+
+	for key, since := range pending {
+		if err := c.to.Rewind(ctx, key, since); err != nil {
+			return err
+		}
+
+		c.done.Rewinds++
+	}
+
+	return nil
+}
+
+func (c *copying) documents(ctx context.Context) error {
+	names, err := c.from.DocumentNames(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, name := range names {
+		body, ok, err := c.from.Document(ctx, name)
+		if err != nil {
+			return err
+		}
+
+		if !ok {
+			continue
+		}
+
+		if body == nil {
+			body = []byte{} // nil would remove it
+		}
+
+		if err := c.to.SetDocument(ctx, name, body); err != nil {
+			return err
+		}
+
+		c.done.Documents++
+	}
+
+	return nil
+}
+
+// verify reads what was written, and compares it with the source.
+func (c *copying) verify(ctx context.Context) error {
+	n, err := Count(ctx, c.to)
+	if err != nil {
+		return err
+	}
+
+	if n != c.done {
+		return fmt.Errorf("the copy is not what was copied: it has %s instead of %s", n, c.done)
+	}
+
+	for _, check := range []func(context.Context) error{c.sameChains, c.sameUnits, c.sameDocuments} {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+func (c *copying) sameChains(ctx context.Context) error {
+	want, err := c.from.Tokens().List(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, i := range want {
+		got, ok, err := c.to.Tokens().Load(ctx, i.Key)
+		if err != nil {
+			return err
+		}
+
+		if !ok || !got.Refresh.Equal(i.Chain.Refresh) || !got.Previous.Equal(i.Chain.Previous) {
+			return differs("the refresh token of tenant " + i.Key.TenantID)
+		}
+	}
+
+	return nil
+}
+
+func (c *copying) sameUnits(ctx context.Context) error {
+	keys, err := c.from.Keys(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, key := range keys {
+		want, wantSeen, _, err := c.from.Load(ctx, key)
+		if err != nil {
+			return err
+		}
+
+		got, gotSeen, _, err := c.to.Load(ctx, key)
+		if err != nil {
+			return err
+		}
+
+		got.Replay = want.Replay // only a shared store has it
+		if got != want || !maps.Equal(seenSet(wantSeen), seenSet(gotSeen)) {
+			return differs("the progress of tenant " + string(key.TenantID))
+		}
+	}
+
+	return nil
+}
+
+func seenSet(list []store.Seen) map[store.Seen]bool {
+	set := make(map[store.Seen]bool, len(list))
+	for _, s := range list {
+		set[s] = true
+	}
+
+	return set
+}
+
+func (c *copying) sameDocuments(ctx context.Context) error {
+	names, err := c.from.DocumentNames(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, name := range names {
+		want, _, err := c.from.Document(ctx, name)
+		if err != nil {
+			return err
+		}
+
+		got, _, err := c.to.Document(ctx, name)
+		if err != nil {
+			return err
+		}
+
+		if !bytes.Equal(got, want) {
+			return differs("the document " + name)
+		}
+	}
+
+	wantRewinds, err := c.from.PendingRewind(ctx)
+	if err != nil {
+		return err
+	}
+
+	gotRewinds, err := c.to.PendingRewind(ctx)
+	if err != nil {
+		return err
+	}
+
+	if !maps.EqualFunc(wantRewinds, gotRewinds, func(a, b tick.Tick) bool { return a == b }) {
+		return differs("a request to rewind")
+	}
+
+	return nil
+}
+
+func differs(what string) error {
+	return fmt.Errorf("%s in the copy is not what was copied; copy again, to an empty target", what)
+}
