@@ -108,18 +108,18 @@ func (c *cli) keyPath(configured string) string {
 }
 
 // open opens the store for writing. configured is the configuration's word on where it
-// is and what encrypts it; either may be empty. A warning that names one of corrected,
-// what the command is about to correct, is left out.
-func (c *cli) open(ctx context.Context, configured place, corrected ...string) (store.Store, error) {
+// is and what encrypts it; either may be empty.
+func (c *cli) open(ctx context.Context, configured place) (store.Store, error) {
 	at, err := c.at(configured)
 	if err != nil {
 		return nil, err
 	}
 
-	return c.openAt(ctx, at, corrected...)
+	return c.openAt(ctx, at)
 }
 
-// openAt opens the store at a place for writing.
+// openAt opens the store at a place for writing. A warning that names one of corrected,
+// what the command is about to correct, is left out.
 func (c *cli) openAt(ctx context.Context, at place, corrected ...string) (store.Store, error) {
 	missing := false
 

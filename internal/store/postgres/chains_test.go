@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/postgres/pgtest"
 	"fluent-bit-defender/internal/store/seal"
+	"fluent-bit-defender/internal/store/storetest"
 	"fluent-bit-defender/tokens"
 	"fluent-bit-defender/tokens/tokenstest"
 )
@@ -82,8 +83,12 @@ func (a *attacked) Rekey(to []byte) error {
 	return err
 }
 
-func TestSealedChains(t *testing.T) {
-	tokenstest.TestSealedStore(t, func(t *testing.T) tokenstest.Tamperer { return &attacked{t: t, d: pgtest.New(t)} })
+func TestPostgresKeepsThePromisesOfStore(t *testing.T) {
+	storetest.TestStore(
+		t,
+		func(t *testing.T) store.Store { return openOn(t, pgtest.New(t), func(o *Options) { o.Key = nil }) },
+		func(t *testing.T) tokenstest.Tamperer { return &attacked{t: t, d: pgtest.New(t)} },
+	)
 }
 
 // Each call of open is another process, as far as the store can tell.

@@ -51,9 +51,9 @@ const DefaultCallLimit = 10 * time.Second
 const (
 	connectTimeout = 5 * time.Second
 	maxConns       = 4
-	// maxLockConns bounds how many chains a process redeems at the same time: each holds a
-	// connection as long as the sign-in service takes. A few services that do not answer
-	// must not keep the others waiting.
+	// maxLockConns bounds how many chains a process redeems at the same time: each holds
+	// a connection as long as the sign-in service takes. A few services that do not
+	// answer must not keep the others waiting.
 	maxLockConns = 8
 	maxIdle      = 5 * time.Minute
 	programName  = "fluent-bit-defender"

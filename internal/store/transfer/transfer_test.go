@@ -6,12 +6,15 @@ import (
 	"errors"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/postgres"
+	"fluent-bit-defender/internal/store/postgres/pgtest"
 	"fluent-bit-defender/internal/store/sqlite"
 	"fluent-bit-defender/internal/store/transfer"
 	"fluent-bit-defender/internal/tick"
@@ -150,7 +153,7 @@ func content(t *testing.T, s store.Store) map[string]any {
 			list[i].NextTry = list[i].NextTry.UTC()
 		}
 
-		note("deferred "+tenant, list, err)
+		note("deferred "+tenant, append([]store.Deferred{}, list...), err)
 
 		status, ok, err := s.Status(t.Context(), unit(tenant, ""))
 		note("status "+tenant, []any{status.TenantName, status.Emitted, status.State, ok}, err)
@@ -226,6 +229,58 @@ func TestACopyHasAllAndIsEncryptedWithItsOwnKey(t *testing.T) {
 	}
 
 	expectSame(t, content(t, files(t, to, 2)), want)
+}
+
+// database opens a store in a database, as a command does.
+func database(t *testing.T, d *pgtest.Database) store.Store {
+	t.Helper()
+
+	s, err := postgres.Open(postgres.Options{URL: d.URL(), Key: bytes.Repeat([]byte{3}, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(func() { _ = s.Close() })
+
+	return s
+}
+
+func TestACopyToPostgresAndBack(t *testing.T) {
+	dir := t.TempDir()
+	source, shared := files(t, filepath.Join(dir, "from"), 1), database(t, pgtest.New(t))
+	copied(t, source, shared)
+
+	want := content(t, source)
+	back := files(t, filepath.Join(dir, "back"), 2)
+
+	if n, err := transfer.Copy(t.Context(), shared, back); err != nil || n != filled {
+		t.Fatalf("%+v, %v", n, err)
+	}
+
+	expectSame(t, content(t, back), want)
+}
+
+func TestNothingIsCopiedWhileANodeLives(t *testing.T) {
+	d := pgtest.New(t)
+	shared := database(t, d)
+	other := files(t, filepath.Join(t.TempDir(), "files"), 0)
+	fill(t, other)
+	d.Exec(t, `INSERT INTO defender.nodes (id, session, version, joined_at, renewed_at, expires_at, ttl, replay)
+		VALUES ('collector-1', 's', 'v', now(), now(), now() + interval '1 hour', '15s', '15m')`)
+
+	for name, pair := range map[string][2]store.Store{
+		"to the database":   {other, shared},
+		"from the database": {shared, files(t, filepath.Join(t.TempDir(), "empty"), 0)},
+	} {
+		_, err := transfer.Copy(t.Context(), pair[0], pair[1])
+		if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), "collector-1") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	if n, err := transfer.Count(t.Context(), shared); err != nil || n != (transfer.Counts{}) {
+		t.Errorf("%+v, %v", n, err)
+	}
 }
 
 func TestATargetThatIsNotEmptyIsRefused(t *testing.T) {
