@@ -134,7 +134,7 @@ func (in *Input) Start() {
 
 	units := in.all()
 	for k, u := range units {
-		u.start(min(u.cfg.PollInterval, firstPolls) * time.Duration(k) / time.Duration(len(units)))
+		u.start(inStep(min(u.cfg.PollInterval, firstPolls) * time.Duration(k) / time.Duration(len(units))))
 	}
 
 	in.run(in.ctx, in.log, in.committer)

@@ -59,7 +59,7 @@ func (p *poller) interval() time.Duration {
 // of them, are so spread over the interval again.
 func (p *poller) nextTurn(started time.Time, interval time.Duration) time.Time {
 	latest := started.Add(interval)
-	first := p.in.began.Add(time.Duration(p.turn * float64(interval)))
+	first := p.in.began.Add(inStep(time.Duration(p.turn * float64(interval))))
 	turn := latest.Add(-(latest.Sub(first) % interval))
 
 	if turn.After(latest) || turn.Sub(started) < min(time.Second, interval/2) {
@@ -68,6 +68,13 @@ func (p *poller) nextTurn(started time.Time, interval time.Duration) time.Time {
 
 	return turn
 }
+
+// step is the distance of the moments at which polls are due. Polls of many units that
+// begin in one moment wake the process once.
+const step = 100 * time.Millisecond
+
+// inStep returns the last such moment up to d after the start.
+func inStep(d time.Duration) time.Duration { return d.Truncate(step) }
 
 // turnOf returns the turn in an interval of the n-th unit of an input, from 0 to 1. By
 // the golden ratio any number of units in a row are spread evenly, whoever comes and
