@@ -3,6 +3,7 @@ package instance
 import (
 	"os"
 	"runtime/debug"
+	"time"
 )
 
 // garbage is how much memory may be garbage, as a percentage of what is in use, where
@@ -17,3 +18,11 @@ func boundGarbage() {
 		debug.SetGCPercent(garbage)
 	}
 }
+
+// startMemory is how long after the first start of an input the memory is given back that
+// only the start needed: reading the settings of thousands of tenants, and all their
+// first sign-ins. The runtime itself would take long to do that.
+const startMemory = time.Minute
+
+// returnMemory gives it back to the system then.
+func returnMemory() { time.AfterFunc(startMemory, debug.FreeOSMemory) }

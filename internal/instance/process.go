@@ -56,6 +56,7 @@ type Process struct {
 	exitTime, redeemTime time.Duration // the constants, but in tests
 
 	warned sync.Once // of the process's environment
+	tidied sync.Once // see returnMemory
 	// commandLine returns that of Fluent Bit.
 	commandLine func() []string
 
@@ -291,6 +292,7 @@ func (p *Process) Collect(h Handle) (events []byte) {
 	if !i.started {
 		i.started = true
 		i.input.Start()
+		p.tidied.Do(returnMemory)
 		i.set.begin()
 	}
 	defer i.lines.flush()
