@@ -294,22 +294,25 @@ func TestOtherNodesAreToldOfChangesAtOnce(t *testing.T) {
 	told(t, b, "it listens")
 	told(t, a, "it listens")
 
-	for what, change := range map[string]func() error{
-		"a release": func() error { return a.Release(t.Context(), true, storetest.Key(0)) },
-		"a drain": func() error {
+	for _, test := range []struct {
+		what   string
+		change func() error
+	}{
+		{"a release", func() error { return a.Release(t.Context(), true, storetest.Key(0)) }},
+		{"a drain", func() error {
 			_, err := a.Drain(t.Context(), "b", true)
 			return err
-		},
-		"a leave": func() error { return a.Leave(t.Context()) },
-		"a join":  func() error { return a.Join(t.Context(), testNode("a")) },
+		}},
+		{"a leave", func() error { return a.Leave(t.Context()) }},
+		{"a join", func() error { return a.Join(t.Context(), testNode("a")) }},
 	} {
 		quiet(b)
 
-		if err := change(); err != nil {
+		if err := test.change(); err != nil {
 			t.Fatal(err)
 		}
 
-		told(t, b, what)
+		told(t, b, test.what)
 	}
 
 	// The connection breaks: what happens meanwhile may be missed, so the new one tells.

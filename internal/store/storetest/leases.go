@@ -39,7 +39,10 @@ type promise struct {
 // store.Leases. open gives a fresh place for each test.
 func TestLeases(t *testing.T, open func(t *testing.T) SharedBackend) {
 	for _, p := range slices.Concat(nodePromises, claimPromises, handOverPromises, fencePromises, takeoverPromises) {
-		t.Run(p.text, func(t *testing.T) { p.run(t, &fleet{t: t, SharedBackend: open(t)}) })
+		t.Run(p.text, func(t *testing.T) {
+			t.Parallel()
+			p.run(t, &fleet{t: t, SharedBackend: open(t)})
+		})
 	}
 }
 
