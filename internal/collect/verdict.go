@@ -11,6 +11,7 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
@@ -103,11 +104,19 @@ func (e storeError) Unwrap() error { return e.error }
 
 // storeTrouble is what is shown while the store fails.
 func storeTrouble(err error) health.Trouble {
+	remedy := "make room on the disk of data_dir and check that its files can be written"
+
+	switch {
+	case errors.Is(err, store.ErrUnreachable):
+		remedy = "see whether the database runs, and whether this machine reaches it"
+	case errors.Is(err, store.ErrDenied):
+		remedy = "check user, password and rights of the database that `store` names"
+	}
+
 	return health.Trouble{
 		Reason:  advice.Store,
 		Message: plain.Line(err.Error(), advice.MaxLine),
-		Remedy: "make room on the disk of data_dir and check that its files can be written; " +
-			"it is tried again by itself",
+		Remedy:  remedy + "; it is tried again by itself",
 	}
 }
 

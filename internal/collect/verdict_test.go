@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/defender"
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
@@ -53,5 +55,17 @@ func TestNoPollFailsWithoutAReasonOfTheList(t *testing.T) {
 
 	if v := verdictOf(nil); v.trouble.Reason != "" {
 		t.Errorf("a poll that worked has the reason %q", v.trouble.Reason)
+	}
+}
+
+func TestTheRemedyOfAStoreThatFailsFitsIt(t *testing.T) {
+	for want, err := range map[string]error{
+		"data_dir":          store.ErrFull,
+		"the database runs": fmt.Errorf("PostgreSQL at db:5432: %w", store.ErrUnreachable),
+		"password":          fmt.Errorf("PostgreSQL at db:5432: %w", store.ErrDenied),
+	} {
+		if remedy := storeTrouble(err).Remedy; !strings.Contains(remedy, want) {
+			t.Errorf("%v: %s", err, remedy)
+		}
 	}
 }

@@ -328,6 +328,42 @@ func TestADatabaseThatIsAwayAtTheStartIsWaitedFor(t *testing.T) {
 	s.once()
 }
 
+func TestAnEndWithoutTheDatabaseIsQuick(t *testing.T) {
+	db := pgtest.New(t)
+	proxy := pgtest.NewProxy(t, "unix", db.Server.Socket())
+	s := newShared(t, 2, fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", proxy.Port(), db.Name))
+	a := s.start("a")
+	s.until("all has arrived", s.all)
+	s.more()
+	proxy.Freeze()
+
+	count := a.host.count()
+
+	s.until("something is delivered that is not committed", func() bool { return a.host.count() > count })
+	s.exit(a)
+	proxy.Restore()
+}
+
+func TestAReloadInOneProcessJoinsAgain(t *testing.T) {
+	s := newShared(t, 3, pgtest.New(t).URL().Reveal())
+	a := s.start("a")
+	s.until("all has arrived", s.all)
+	a.Exit(pipeline.ID)
+
+	began := time.Now()
+
+	handle, ok := a.Open(a.host, pipeline, false)
+	if took := time.Since(began); !ok || took > 3*time.Second {
+		t.Fatalf("started: %t, after %v\n%s", ok, took, a.host.log())
+	}
+
+	a.handle = handle
+
+	s.more()
+	s.until("the new ones have arrived", s.all)
+	s.once()
+}
+
 func TestAStoreThatCannotWorkIsAnInitError(t *testing.T) {
 	db := pgtest.New(t)
 	s := newShared(t, 1, db.URL().Reveal())
