@@ -144,8 +144,8 @@ func (c Client) pollDevice(ctx context.Context, d *Device, interval time.Duratio
 	return t, slowDowns, err
 }
 
-// deviceConfig is the library's configuration for a device code. At v2 it asks for an
-// id token too, which has the account's name.
+// deviceConfig returns the library's configuration for a device code. At v2 it asks for
+// an id token too, which has the account's name.
 func (c Client) deviceConfig() *oauth2.Config {
 	conf := c.App.config()
 	if c.App.Version == V2 {

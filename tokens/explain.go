@@ -110,7 +110,7 @@ func (a App) AdminConsentURL(redirectURI, state string) string {
 	return strings.TrimRight(a.LoginURL, "/") + "/" + url.PathEscape(a.TenantID) + path + "?" + v.Encode()
 }
 
-// consentAddress is the shortest form of AdminConsentURL, which needs no redirect
+// consentAddress returns the shortest form of AdminConsentURL, which needs no redirect
 // address.
 func (a App) consentAddress() string {
 	v1 := a

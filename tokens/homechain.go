@@ -172,7 +172,7 @@ func (k *Keeper) deathIsNews(key ChainKey) bool {
 	return news
 }
 
-// mark is a time that is never zero.
+// mark returns the time as a mark, which is never zero.
 func mark(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Unix(0, 0)

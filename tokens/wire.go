@@ -389,7 +389,7 @@ var (
 // less counts as nothing.
 const leastBytes = 1 << 10
 
-// wholeTimeout is how long a whole request may take whose answer keeps coming. An
+// wholeTimeout returns how long a whole request may take whose answer keeps coming. An
 // answer has a few kilobytes.
 func wholeTimeout(timeout time.Duration) time.Duration { return 2 * timeout }
 

@@ -91,8 +91,8 @@ func (b *bench) way() error {
 	return nil
 }
 
-// ours is the plugin on all alerts of a simulator, reached in one of its ways, with more
-// keys in its section.
+// ours returns the contender that is the plugin: it reads all alerts of a simulator in
+// one of its ways, with more keys in its section.
 func (b *bench) ours(by string, s *server, api string, more ...string) *contender {
 	return &contender{
 		name:   fmt.Sprintf("plugin, %s, %s", api, by),
@@ -103,8 +103,8 @@ func (b *bench) ours(by string, s *server, api string, more ...string) *contende
 	}
 }
 
-// theirs are what the plugin is compared with, on the alerts of the file lines: an input
-// that only appends finished events, and Fluent Bit's tail with its json parser.
+// theirs returns what the plugin is compared with, on the alerts of the file lines: an
+// input that only appends finished events, and Fluent Bit's tail with its json parser.
 func (b *bench) theirs(s *server, lines string) (bare, tail *contender, err error) {
 	so, err := b.bare()
 	if err != nil {

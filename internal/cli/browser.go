@@ -44,7 +44,7 @@ type launcher struct {
 	wait time.Duration
 }
 
-// systemLauncher is the launcher of this process.
+// systemLauncher returns the launcher of this process.
 func systemLauncher() *launcher {
 	version, _ := os.ReadFile("/proc/version") // without it this is no WSL
 
@@ -92,7 +92,7 @@ func (l *launcher) open(address string) error {
 	return errors.New(strings.Join(failed, "; "))
 }
 
-// commands are the programs to try, each with its arguments: those of $BROWSER, of
+// commands returns the programs to try, each with its arguments: those of $BROWSER, of
 // Windows around WSL, of the desktop.
 func (l *launcher) commands(address string) [][]string {
 	var all [][]string
@@ -144,7 +144,8 @@ func browserWords(entry, address string) []string {
 	return words
 }
 
-// identity is the person who called sudo; nil where this process is the person's own.
+// identity returns the person who called sudo, nil if this process was not started
+// with sudo.
 func (l *launcher) identity() (*user.User, error) {
 	uid := l.get("SUDO_UID")
 	if l.euid != 0 || uid == "" || uid == "0" {
@@ -236,8 +237,8 @@ var forBrowser = map[string]bool{
 	"WSL_DISTRO_NAME": true, "WSL_INTEROP": true, "MOZ_ENABLE_WAYLAND": true,
 }
 
-// environment is what a browser gets of this process's environment, with the home and
-// session of identity, if there is one.
+// environment returns what a browser gets of this process's environment, with the home
+// and session of identity, if there is one.
 func (l *launcher) environment(identity *user.User) []string {
 	own := map[string]bool{}
 

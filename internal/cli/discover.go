@@ -287,7 +287,7 @@ func (d *discovering) print(rows []*discovered) error {
 	return nil
 }
 
-// yesNo is a bool in a table.
+// yesNo returns a bool as a cell of a table.
 func yesNo(b bool) string {
 	if b {
 		return "yes"

@@ -46,7 +46,7 @@ type Env struct {
 	Become func(uid int) error
 }
 
-// SystemEnv is the process's own.
+// SystemEnv returns the Env of this process.
 func SystemEnv() Env {
 	t := &terminal{in: os.Stdin}
 
@@ -68,7 +68,7 @@ func SystemEnv() Env {
 	}
 }
 
-// terminalColumns is the width of the terminal that Out or Err is.
+// terminalColumns returns the width of the terminal that Out or Err writes to.
 func terminalColumns() int {
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
@@ -79,7 +79,7 @@ func terminalColumns() int {
 	return 0
 }
 
-// terminalRows is how many lines the terminal that Out is has.
+// terminalRows returns how many lines the terminal has that Out writes to.
 func terminalRows() int {
 	if _, n, err := term.GetSize(int(os.Stdout.Fd())); err == nil && n > 0 {
 		return n

@@ -34,7 +34,7 @@ type told struct{ code int }
 
 func (e *told) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// exitCode is the exit code for an error.
+// exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	var (
 		t       *told

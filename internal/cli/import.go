@@ -53,16 +53,13 @@ func (c *cli) importCommand() *cobra.Command {
 		Use:   "import FILE",
 		Short: "Take over the settings and token of an ArcSight or Splunk connector",
 		Long: "Reads client id, secret, token URL, resource and refresh token from a WDATP-connector.properties " +
-			"(ArcSight), or " +
-			"from the inputs.conf or authentication properties of Splunk, asks for what the file leaves blank, " +
-			"stores the " +
-			"refresh token, and prints an [INPUT] for it. Nothing is asked over the network: see tokens refresh. The " +
-			"application secret is not stored; --secret-out writes it to a file for client_secret_file.\n\n" +
+			"(ArcSight), or from the inputs.conf or authentication properties of Splunk, asks for what the file " +
+			"leaves blank, stores the refresh token, and prints an [INPUT] for it. Nothing is asked over the " +
+			"network: see tokens refresh. The application secret is not stored; --secret-out writes it to a file " +
+			"for client_secret_file.\n\n" +
 			"A file with several stanzas has several customers: choose one with --stanza, or take --all, which " +
-			"prints one " +
-			"[INPUT] for each, skips disabled stanzas, and writes each secret to a file of its own, PATH.NAME of " +
-			"--secret-out. " +
-			"What belongs to one stanza is never used for another one.",
+			"prints one [INPUT] for each, skips disabled stanzas, and writes each secret to a file of its own, " +
+			"PATH.NAME of --secret-out. What belongs to one stanza is never used for another one.",
 		Example: "  defenderctl tokens import WDATP-connector.properties --tenant-name contoso --region eu \\\n" +
 			"      --refresh-token-file rt.txt --secret-out /etc/fluent-bit/mssp-app\n" +
 			"  defenderctl tokens import inputs.conf --all --secret-out /etc/fluent-bit/mssp-app",
@@ -146,8 +143,8 @@ func (im *importing) run(ctx context.Context) error {
 	return im.outcome(append(failed, err))
 }
 
-// outcome is the end of the command: the worst of what happened to the stanzas. What was
-// said already is not said again.
+// outcome returns how the command ends: with --all by the worst exit code of its
+// stanzas, whose errors were printed already.
 func (im *importing) outcome(errs []error) error {
 	if !im.all {
 		return errors.Join(errs...)
@@ -161,7 +158,7 @@ func (im *importing) outcome(errs []error) error {
 	return endOf(codes)
 }
 
-// read reads the file; - is the standard input.
+// read reads the file; "-" means the standard input.
 func (im *importing) read(ctx context.Context) ([]byte, error) {
 	c := im.c
 	if isStream(im.file) {
@@ -265,7 +262,7 @@ func (im *importing) named(found []connector.Stanza) (connector.Stanza, error) {
 	)
 }
 
-// shortName is what follows the :// in a stanza's name.
+// shortName returns what follows the :// in a stanza's name.
 func shortName(s connector.Stanza) string {
 	if _, after, ok := strings.Cut(s.Name, "://"); ok && after != "" {
 		return after
@@ -301,7 +298,7 @@ func list(stanzas []connector.Stanza) string {
 	return strings.Join(lines, "\n")
 }
 
-// fit refuses flags that say something about one tenant where several are imported.
+// fit refuses flags that are about one tenant if several stanzas are imported.
 func (im *importing) fit(stanzas []connector.Stanza) error {
 	if !im.several {
 		return nil
@@ -369,8 +366,8 @@ func (im *importing) print(results []imported) error {
 func (im *importing) unknownLogin(address string) {
 	if !cloud.KnownLogin(address) {
 		im.c.say("warning: %s names the sign-in service %s, which is none of Microsoft's, and which will be sent "+
-			"the refresh token "+
-			"and the application secret; use it only if you know whose it is", im.file, plain.Text(address, 256))
+			"the refresh token and the application secret; use it only if you know whose it is",
+			im.file, plain.Text(address, 256))
 	}
 }
 
@@ -383,8 +380,8 @@ func absolutePaths(keys config.Map) {
 	}
 }
 
-// secretPath is where the secret of a stanza is written: --secret-out itself, or beside
-// it where there are several.
+// secretPath returns the file for the secret of a stanza: the one of --secret-out, or one
+// beside it if there are several stanzas.
 func (im *importing) secretPath(name string) string {
 	if im.secretOut == "" || !im.several {
 		return im.secretOut

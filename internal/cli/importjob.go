@@ -96,8 +96,9 @@ func (im *importing) where(s connector.Stanza) string {
 	return plain.Text(s.Name, 128) + ": "
 }
 
-// answers reports whether somebody can be asked about a stanza. With several of them the
-// lines of a file or pipe are not taken: nobody could say which line is whose.
+// answers reports whether somebody can be asked about a stanza. If several are imported,
+// lines of a file or pipe are not read as answers: it would not be clear which stanza a
+// line is for.
 func (im *importing) answers() bool { return im.c.InTerminal || !im.several }
 
 // region asks for the region, where the API has a host for each.
@@ -126,7 +127,7 @@ func (im *importing) region(ctx context.Context, s connector.Stanza, keys config
 	return nil
 }
 
-// keys are those of the [INPUT]; flags go before the file.
+// keys returns the keys of the [INPUT]. Flags have precedence over the file.
 func (im *importing) keys(s connector.Stanza) (config.Map, error) {
 	keys := config.Map(im.set.given())
 	fill := func(key, value string) {
@@ -191,7 +192,7 @@ func (im *importing) addresses(s connector.Stanza, keys config.Map, fill func(ke
 
 // fromEvents takes cloud and region from the host of the API in the file, if it is one
 // that is known and belongs to the sign-in service login; another one becomes api_url. A
-// cloud or region that was given as a flag goes before the file.
+// cloud or region that was given as a flag has precedence over the file.
 func fromEvents(keys config.Map, found connector.Settings, login string) {
 	given := keys["cloud"] != "" || keys["region"] != ""
 	events := tokens.LoginHost(found.EventsURL)
@@ -214,8 +215,8 @@ func fromEvents(keys config.Map, found connector.Settings, login string) {
 	}
 }
 
-// apiOf tells an API by its resource; what is not known is the alert exporter, which
-// these files were made for.
+// apiOf returns the API that a resource belongs to. An unknown resource means the alert
+// exporter, for which these files were made.
 func apiOf(resource string) string {
 	if resource == "" {
 		return string(alert.SIEM)
@@ -293,8 +294,8 @@ func (im *importing) refreshToken(ctx context.Context, s connector.Stanza) (secr
 	return answer, nil
 }
 
-// separate makes the names, units and variables of jobs differ, so that the sections can
-// stand in one configuration.
+// separate gives each job a name, unit and variable of its own, so that all sections can
+// be in one configuration.
 func separate(jobs []*importJob) {
 	names, units := map[string]bool{}, map[string]bool{}
 	secrets := map[string]bool{}
@@ -384,8 +385,8 @@ func (im *importing) keep(ctx context.Context, jobs []*importJob) ([]imported, e
 	return all, failed
 }
 
-// told says an error that ends the import of every stanza, where the exit code alone
-// would be left of it.
+// told prints an error that ends the import of every stanza: with --all the command
+// prints no error at its end, it only sets the exit code.
 func (im *importing) told(err error) error {
 	if im.all {
 		im.c.say("%v", err)

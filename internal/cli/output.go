@@ -15,7 +15,7 @@ type output struct {
 	columns func() int
 }
 
-// tableColumns is how wide a table on w may be; 0: as wide as it is.
+// tableColumns returns how wide a table on w may be; 0 means that there is no limit.
 func tableColumns(w io.Writer) int {
 	if o, ok := w.(*output); ok && o.columns != nil {
 		return o.columns()

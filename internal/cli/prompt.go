@@ -15,8 +15,8 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// maxLine bounds an answer in bytes; longer ones are cut after one byte more, by which
-// they are known.
+// maxLine bounds an answer in bytes. A longer one is cut to one byte more, which shows
+// that it was too long.
 const maxLine = 64 << 10
 
 // lineReader reads lines without holding up an interrupt.

@@ -240,8 +240,8 @@ func findChain(ctx context.Context, s *view, name, clientID, loginURL string) (s
 	return store.ChainInfo{}, ambiguous(name, several, "its tenant id, --client-id or --login-url")
 }
 
-// loginURL is the address of a sign-in service of which the store keeps the host only.
-// Plain HTTP is for this machine alone.
+// loginURL returns the address of a sign-in service. The store keeps only its host. Plain
+// HTTP is used on this machine only.
 func loginURL(host string) string {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -255,7 +255,7 @@ func loginURL(host string) string {
 	return "https://" + host
 }
 
-// cloudOf is the cloud that signs in at a host.
+// cloudOf returns the cloud whose sign-in service is at a host.
 func cloudOf(host string) cloud.Cloud {
 	for _, c := range cloud.Clouds() {
 		if t, err := cloud.Lookup(c, alert.Graph, ""); err == nil && tokens.LoginHost(t.LoginURL) == host {

@@ -213,7 +213,7 @@ func (r rewinding) wants(key alert.UnitKey) bool {
 	return (r.api == "" || strings.EqualFold(r.api, string(key.API))) && (!r.withState || key.StateID == r.stateID)
 }
 
-// unitName is the API of a unit, with its state_id where it has one.
+// unitName returns the API of a unit, with its state_id where it has one.
 func unitName(api, stateID string) string {
 	if stateID == "" {
 		return api

@@ -101,7 +101,7 @@ func newCLI(env Env) *cli {
 	return c
 }
 
-// columns is the width of the terminal, or of a page where that is not known.
+// columns returns the width of the terminal, or of a page where that is not known.
 func (c *cli) columns() int {
 	if c.Columns != nil {
 		if n := c.Columns(); n > 0 {
@@ -112,7 +112,8 @@ func (c *cli) columns() int {
 	return columns
 }
 
-// textColumns is how wide a text for a person is: no line is longer than is good to read.
+// textColumns returns how wide a text for a person may be. On a wide terminal that is
+// less than its width, since long lines are hard to read.
 func (c *cli) textColumns() int {
 	if c.OutTerminal || c.ErrTerminal {
 		return min(c.columns(), columns)

@@ -18,7 +18,7 @@ import (
 	"fluent-bit-defender/internal/store/sqlite"
 )
 
-// tenantsCommand is the group of the commands about customers.
+// tenantsCommand returns the group of commands about customers.
 func (c *cli) tenantsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tenants",

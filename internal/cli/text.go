@@ -79,8 +79,8 @@ func fold(text, indent string, columns int) string {
 	return b.String()
 }
 
-// width is how many columns a text takes in a terminal: two for the wide characters of
-// East Asia, and for emoji.
+// width returns how many columns a text takes in a terminal: two for the wide
+// characters of East Asia, and for emoji.
 func width(s string) int {
 	n := 0
 	for _, r := range s {
@@ -120,7 +120,7 @@ func cut(s string, n int) string {
 	return head(s, n-1) + "…"
 }
 
-// head is the beginning of a text that fits n columns.
+// head returns the beginning of a text that fits n columns.
 func head(s string, n int) string {
 	for s != "" && width(s) > n {
 		_, size := utf8.DecodeLastRuneInString(s)
@@ -218,7 +218,7 @@ func without(w io.Writer, header []string, rows [][]string, columns ...string) (
 	return header, rows
 }
 
-// tableWidth is how wide a table is.
+// tableWidth returns how wide a table is.
 func tableWidth(header []string, rows [][]string) int {
 	total := gap * (len(header) - 1)
 	for i, h := range header {
@@ -281,7 +281,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// moment is a time in JSON: RFC 3339 in UTC, null when it never was.
+// moment returns a time in JSON: RFC 3339 in UTC, null when it never was.
 func moment(t time.Time) *string {
 	if t.IsZero() {
 		return nil
@@ -301,7 +301,7 @@ func age(t, now time.Time) string {
 	return span(now.Sub(t))
 }
 
-// span is a duration in one unit.
+// span returns a duration in one unit.
 func span(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < 2*time.Minute:

@@ -8,7 +8,7 @@ import (
 	"fluent-bit-defender/internal/version"
 )
 
-// versionLine is the line of --version: version, commit, Go version.
+// versionLine returns the line of --version: version, commit, Go version.
 func versionLine() string { return "defenderctl " + version.This().String() }
 
 func (c *cli) versionCommand() *cobra.Command {

@@ -317,8 +317,8 @@ func (v *visit) fail(ctx context.Context, err error) bool {
 	return true
 }
 
-// outcome is what became of a request that failed: it was refused, or nobody could be
-// asked.
+// outcome returns what became of a request that failed: it was refused, or nobody could
+// be asked.
 func outcome(err error) string {
 	if exitCode(err) == exitFailed {
 		return "failed"

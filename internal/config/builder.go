@@ -171,8 +171,8 @@ func remedyOf(err error, usual string) string {
 	return usual
 }
 
-// unusable is the error for a file that is read while the input runs: its name, the
-// problem, and a remedy if one is known.
+// unusable returns the error for a file that is read while the input runs: its name,
+// the problem, and a remedy if one is known.
 func unusable(file string, err error) error {
 	if remedy := remedyOf(err, ""); remedy != "" {
 		return fmt.Errorf("%s %w; %s", file, err, remedy)

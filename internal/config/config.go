@@ -183,8 +183,8 @@ type Tenant struct {
 	Store string
 }
 
-// LoginHost is the sign-in service's host, with its port if it is not the scheme's own,
-// in lower case: the first part of the keys under which tokens and checkpoints are
+// LoginHost returns the sign-in service's host, with its port if it is not the scheme's
+// own, in lower case: the first part of the keys under which tokens and checkpoints are
 // kept.
 func (t Tenant) LoginHost() string {
 	u, err := url.Parse(t.LoginURL)

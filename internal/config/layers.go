@@ -88,7 +88,7 @@ func (s section) value(key string) value {
 	}
 }
 
-// inherited is the section seen from a tenant of a tenants file.
+// inherited returns the value of a key that a tenant of a tenants file inherits.
 func (s section) inherited(key string) value {
 	v := s.value(key)
 	v.inherited = true

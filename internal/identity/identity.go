@@ -205,8 +205,8 @@ func change(to ids) error {
 // keep leaves an id as it is.
 const keep = ^uintptr(0)
 
-// raw is a system call for the calling thread. The functions of packages syscall and
-// unix change every thread.
+// raw does a system call for the calling thread only. The functions of packages syscall
+// and unix change every thread.
 func raw(call, a, b, c uintptr) error {
 	if _, _, errno := unix.RawSyscall(call, a, b, c); errno != 0 {
 		return errno

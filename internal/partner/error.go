@@ -142,7 +142,8 @@ func (e *Error) explain(op call, res *http.Response, b *refusalBody) {
 	}
 }
 
-// badAnswer is the error for an answer that cannot be used. Nothing of it is quoted.
+// badAnswer returns the error for an answer that cannot be used. Nothing of it is
+// quoted.
 func badAnswer(op call, problem string) *Error {
 	return &Error{
 		Fault: advice.Fault{

@@ -136,8 +136,9 @@ func (c *cefBuilder) add(key, label string, limit int, value string) {
 	}
 }
 
-// extensionText is a value without what a line cannot hold: control characters other
-// than line breaks, spaces at its ends, and what is beyond limit bytes (0: no limit).
+// extensionText returns a value without what a line cannot hold: control characters
+// other than line breaks, spaces at its ends, and what is beyond limit bytes (0: no
+// limit).
 func extensionText(s string, limit int) string {
 	s = strings.Trim(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\r' {
@@ -153,7 +154,7 @@ func extensionText(s string, limit int) string {
 	return s
 }
 
-// headerText is the same for a field of the header, where a line break becomes a space.
+// headerText does the same for a field of the header. A line break becomes a space.
 func headerText(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {
@@ -219,7 +220,7 @@ func (c *cefBuilder) finish(class, name, severity string) []byte {
 	return c.line
 }
 
-// size is how much of the line the pair takes, with the space before it.
+// size returns how many bytes of the line the pair takes, with the space before it.
 func (p *cefPair) size() int {
 	n := len(" =") + len(p.key) + escapedLen(p.value)
 	if p.label != "" {

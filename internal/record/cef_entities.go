@@ -23,8 +23,8 @@ type cefChoice struct {
 	groups [numGroups]*candidate
 	// bySender reports whether the user is the sender of the message.
 	bySender bool
-	// source4 and source6 are the addresses that the alert came from, destination where
-	// to.
+	// source4 and source6 are the addresses that the attack came from, destination is
+	// the one that it went to.
 	source4, source6, destination netip.Addr
 }
 
@@ -214,7 +214,7 @@ func (p cefPath) text(found []gjson.Result) string {
 	return ""
 }
 
-// entityText is the value as text. Of an array it is the first text.
+// entityText returns the value as text. Of an array it returns the first text.
 func entityText(v gjson.Result) (text string) {
 	if !v.IsArray() {
 		return plain(v)

@@ -130,8 +130,8 @@ var (
 
 func constant(s string) source { return source{func(*cefAlert) string { return s }, "`" + s + "`"} }
 
-// plain is a value as text: strings unescaped, numbers as they are written, null as
-// nothing.
+// plain returns a value as text: strings unescaped, numbers as they are written, null
+// as nothing.
 func plain(v gjson.Result) string {
 	switch v.Type {
 	case gjson.Null:
@@ -145,8 +145,8 @@ func plain(v gjson.Result) string {
 	}
 }
 
-// joined is the members of an array as text with commas between them, without those
-// already in seen, which may be nil.
+// joined returns the members of an array as text with commas between them, without
+// those already in seen, which may be nil.
 func joined(v gjson.Result, seen map[string]bool) string {
 	if !v.IsArray() {
 		return ""
@@ -190,8 +190,8 @@ func first(keys ...string) source {
 	}
 }
 
-// list is a field that is an array of texts, or a text as the documentation of some has
-// it, joined by commas.
+// list is the source of a field that is an array of texts; they are joined by commas. A
+// single text is taken too, since the documentation of some fields has one.
 func list(key string) source {
 	s := first(key)
 	s.what += ", joined by commas"
@@ -228,7 +228,7 @@ func listOverAlerts(key string) source {
 	}
 }
 
-// millis is a time in milliseconds since 1970, as CEF wants it.
+// millis is the source of a time, in milliseconds since 1970 as CEF wants it.
 func millis(key string) source {
 	at := rowFields.add(key)
 
@@ -289,7 +289,7 @@ func extreme(key, which string, better func(a, b tick.Tick) bool) source {
 	}
 }
 
-// firstAlert is a field of the first alert of an incident.
+// firstAlert is the source of a field of the first alert of an incident.
 func firstAlert(key string) source {
 	at := alertFields.add(key)
 
@@ -305,7 +305,7 @@ func firstAlert(key string) source {
 	}
 }
 
-// anyAlert is a field of the first alert of an incident that has it.
+// anyAlert is the source of a field of the first alert of an incident that has it.
 func anyAlert(key string) source {
 	at := alertFields.add(key)
 
@@ -347,7 +347,7 @@ func longerThan(n int, s source) source {
 	}
 }
 
-// oneOrZero is a truth value as CEF's numbers have it; unknown (null) is nothing.
+// oneOrZero is the source of a truth value, as 1 or 0. null becomes nothing.
 func oneOrZero(key string) source {
 	at := rowFields.add(key)
 
@@ -414,7 +414,7 @@ func addressText(ip netip.Addr) string {
 	return ip.String()
 }
 
-// chosen is the value for the key of the entity that is chosen for the group.
+// chosen is the source of a key of the entity that was chosen for the group.
 func chosen(col, group int, key string) source {
 	at := cefGroups[group].index(key)
 
@@ -430,8 +430,8 @@ func chosen(col, group int, key string) source {
 	}
 }
 
-// orElse is the first of the sources that has a text. Groups that exclude each other may
-// fill the same key.
+// orElse takes the text of the first of the sources that has one. Groups that exclude
+// each other may fill the same key.
 func orElse(sources ...source) source {
 	what := make([]string, len(sources))
 	for i, s := range sources {
@@ -452,7 +452,7 @@ func orElse(sources ...source) source {
 	}
 }
 
-// process is the application or the process that the line is about.
+// process is the source of the application or the process that the line is about.
 func process(col int) source {
 	ofProcess, ofImage := chosen(col, groupProcess, "sproc"), chosen(col, groupImage, "sproc")
 	s := orElse(ofProcess, ofImage)
@@ -461,13 +461,13 @@ func process(col int) source {
 	return s
 }
 
-// fileOf is a key of the file, or of the process that the line is about where there is
-// no file.
+// fileOf is the source of a key of the file, or of the process that the line is about if
+// there is no file.
 func fileOf(col int, key string) source {
 	return orElse(chosen(col, groupFile, key), chosen(col, groupImage, key))
 }
 
-// user is a key of the user or, for the name, the sender of a message.
+// user is the source of a key of the user. The name may be the sender of a message.
 func user(col int, key string) source {
 	s := chosen(col, groupUser, key)
 	if key == "suser" && len(cefGroups[groupMail].of(col)) > 0 {
@@ -481,7 +481,8 @@ func recipient(col int) source {
 	return orElse(chosen(col, groupMail, "duser"), chosen(col, groupMailbox, "duser"))
 }
 
-// fileID is the id of the application that the line is about, else that of a message.
+// fileID is the source of the id of the application that the line is about, else of that
+// of a message.
 func fileID(col int) source {
 	application, message := chosen(col, groupProcess, "fileId"), chosen(col, groupMail, "fileId")
 
@@ -546,8 +547,8 @@ func destination6(col int) source {
 	}
 }
 
-// port is a port of the connection. The source's is left out without its address: another
-// address would stand beside it.
+// port is the source of a port of the connection. The port of the source is left out if
+// its address is not in the line, since it would stand beside another address then.
 func port(col int, key string) source {
 	s := chosen(col, groupConnection, key)
 	from := chosen(col, groupConnection, readAddress)

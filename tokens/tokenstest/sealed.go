@@ -50,8 +50,8 @@ var (
 	contoso, fabrikam = chainKey("contoso"), chainKey("fabrikam")
 )
 
-// grown is a store with two chains, each saved three times, and the first and second
-// row of contoso.
+// grown returns a store with two chains, each saved three times, and the first and
+// second row of contoso.
 func grown(t *testing.T, fresh func(*testing.T) Tamperer, key []byte) (s Tamperer, first, second any) {
 	s = fresh(t)
 

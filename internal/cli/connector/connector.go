@@ -24,10 +24,10 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// MaxBytes bounds a file; real ones have a kilobyte.
+// MaxBytes bounds the size of a file. Real ones have about a kilobyte.
 const MaxBytes = 1 << 20
 
-// Settings is what a file, or a stanza of it, says; what it leaves blank is empty.
+// Settings are what a file, or a stanza of it, sets. What it leaves blank is empty.
 type Settings struct {
 	// TenantID is from the first segment of the token URL's path; LoginURL its scheme and
 	// host.
@@ -59,7 +59,7 @@ type Stanza struct {
 // ErrNothing is wrapped when a file has none of the keys that are looked for.
 var ErrNothing = errors.New("has no token_url, client_id or refresh token of a connector")
 
-// A field is something that connectors are told under one of several names.
+// A field is a setting of a connector. Each kind of file has keys of its own for it.
 type field int
 
 const (
@@ -140,8 +140,8 @@ func Read(data []byte) ([]Stanza, error) {
 	return all, nil
 }
 
-// isConnector reports whether a section describes a connector: with a key of its own that
-// does, or with an address of events that goes with what is common to all sections.
+// isConnector reports whether a section describes a connector: by a key of its own, or by
+// an address of events to which the keys that all sections share belong.
 func (s section) isConnector(common section) bool {
 	own := func(s section) bool {
 		return s.has(fieldClient) || s.has(fieldToken) || s.has(fieldAuth) || s.has(fieldRefresh)

@@ -8,8 +8,8 @@ import (
 	"github.com/magiconair/properties"
 )
 
-// A section is a stanza as it stands in the file; the first one of a file is what stands
-// before all headers, together with [default].
+// A section is a stanza as it is in the file. The first section of a file has what is
+// before all headers, and what is in [default].
 type section struct {
 	name   string
 	values map[field]found
@@ -17,7 +17,7 @@ type section struct {
 	err error
 }
 
-// found is a value with where it stands. The key is as the file writes it.
+// found is a value, and the line where it stands. The key is as the file writes it.
 type found struct {
 	value, key string
 	line       int
@@ -27,7 +27,7 @@ func (s section) get(f field) string { return s.values[f].value }
 
 func (s section) has(f field) bool { return s.values[f].value != "" }
 
-// split cuts a text into sections, in their order. A header that comes again goes on with
+// split cuts a text into sections, in their order. A header that is repeated continues
 // its section, as in Splunk.
 func split(text string) ([]section, error) {
 	lines, err := logicalLines(text)
@@ -74,8 +74,8 @@ func split(text string) ([]section, error) {
 	return all, nil
 }
 
-// add notes a value. Two different values for one thing are a fault, since it cannot be
-// known which belongs to the rest.
+// add notes a value. Two different values for one field are a fault: nobody can know
+// which of them belongs to the other fields.
 func (s *section) add(key, value string, line int) {
 	f, known := fields[strings.ToLower(key)]
 	if !known || value == "" {
@@ -111,7 +111,8 @@ func same(f field, a, b string) bool {
 	return strings.EqualFold(a, b)
 }
 
-// rank is the place of a key among the names of its field; the first one counts most.
+// rank returns the place of a key among the names of its field; the first one counts
+// most.
 func rank(f field, key string) int {
 	for i, name := range names[f] {
 		if strings.EqualFold(name, key) {
@@ -159,7 +160,7 @@ func (s section) inherits(f field, common section) bool {
 	return true
 }
 
-// differs reports whether the section has a field, and the common one has not the same.
+// differs reports whether the section has a field with another value than the common one.
 func (s section) differs(f field, common section) bool {
 	return s.has(f) && (!common.has(f) || !same(f, s.get(f), common.get(f)))
 }

@@ -90,8 +90,8 @@ func compile(
 	return out, compileFiles(ctx, cc, out, files, flags, link)
 }
 
-// cacheDir is the user's cache, or without a home a folder for this user alone: what
-// lies in it is executed.
+// cacheDir returns the user's cache or, for a user without a home, a folder that only
+// this user can write: programs in it are executed.
 func cacheDir() (string, error) {
 	if cache, err := os.UserCacheDir(); err == nil {
 		return filepath.Join(cache, "fluent-bit-defender"), nil

@@ -32,7 +32,7 @@ var levelNames = map[string]Level{
 	"info": LevelInfo, "debug": LevelDebug, "trace": LevelTrace,
 }
 
-// String is the name that Fluent Bit's log_level takes, or "stderr".
+// String returns the name that Fluent Bit's log_level takes, or "stderr".
 func (l Level) String() string {
 	switch l {
 	case LevelError:
@@ -179,8 +179,8 @@ func isOn(s string) bool {
 	return false
 }
 
-// environment is the process's environment with cfg.Env, as a list for exec and as a
-// lookup for expansion, to which an empty variable is not set.
+// environment returns the process's environment with cfg.Env, as a list for exec and as
+// a lookup for expansion, to which an empty variable is not set.
 func (cfg *Config) environment() ([]string, envvar.Lookup) {
 	env := append(os.Environ(), cfg.Env...)
 

@@ -46,9 +46,10 @@ func (h *Host) Sync(ctx context.Context) error {
 	return h.wait(ctx, "an answer", func() bool { return h.marks["pong"] > before })
 }
 
-// Reload is a hot reload (SIGHUP) with new sections. It returns when the new instances
-// run. It fails with ErrReloadRefused when HotReload is off and with *InitError when a
-// new instance does not start, which ends the process, as in Fluent Bit.
+// Reload does a hot reload (SIGHUP) with new sections. It returns when the new
+// instances run. It fails with ErrReloadRefused when HotReload is off and with
+// *InitError when a new instance does not start, which ends the process, as in Fluent
+// Bit.
 func (h *Host) Reload(ctx context.Context, instances []Instance) error {
 	return h.reload(ctx, instances, false)
 }

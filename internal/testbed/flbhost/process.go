@@ -128,7 +128,7 @@ func (p *process) Wait(ctx context.Context) (Exit, error) {
 	}
 }
 
-// PID is the process id.
+// PID returns the process id.
 func (p *process) PID() int { return p.cmd.Process.Pid }
 
 func exitOf(s *os.ProcessState) Exit {

@@ -220,6 +220,6 @@ func (r *Real) reload(ctx context.Context) error {
 	return r.waitStarted(ctx, before)
 }
 
-// Records are the events delivered so far, by this Real and earlier ones on the same
-// StorageDir.
+// Records returns the events delivered so far, by this Real and earlier ones on the
+// same StorageDir.
 func (r *Real) Records() ([]Record, error) { return Records(r.received()) }

@@ -46,7 +46,7 @@ type confSection struct {
 
 func (s *confSection) set(key, value string) { s.keys = append(s.keys, Property{key, value}) }
 
-// sections are the service, the inputs and the output.
+// sections returns the sections of the service, the inputs and the output.
 func (r *Real) sections(instances []Instance) ([]confSection, error) {
 	level := LevelInfo
 

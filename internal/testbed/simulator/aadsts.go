@@ -545,8 +545,8 @@ func refused(code int, detail ...string) *refusal {
 	return r
 }
 
-// description is the error_description: text, trace id, correlation id and time, with
-// CRLF between them.
+// description returns the error_description: text, trace id, correlation id and time,
+// with CRLF between them.
 func (r *refusal) description(trace, correlation string, now time.Time) string {
 	return fmt.Sprintf(
 		"AADSTS%d: %s\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: %s",
@@ -558,7 +558,7 @@ func (r *refusal) description(trace, correlation string, now time.Time) string {
 	)
 }
 
-// stamp is the form of time that error answers have: a space, and Z.
+// stamp returns a time as error answers have it, with a space and Z.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
 // refuseSignIn writes the error answer of the token endpoint

@@ -437,8 +437,8 @@ func (x *exchange) decisionPage(title, text, fields string) {
 	)
 }
 
-// authorizationCode is the grant of RFC 6749 section 4.1.3 with PKCE (RFC 7636 section
-// 4.6).
+// authorizationCode answers the grant of RFC 6749 section 4.1.3 with PKCE (RFC 7636
+// section 4.6).
 func (in *signIn) authorizationCode() ([]byte, *refusal) {
 	s := in.x.sim
 	for _, name := range []string{"code", "redirect_uri"} {

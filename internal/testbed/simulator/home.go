@@ -343,8 +343,8 @@ func validRelationships(cfg *Config) error {
 	return nil
 }
 
-// SecurityPermissions are the delegated permissions that a provider's application needs
-// at a customer, for all APIs.
+// SecurityPermissions returns the delegated permissions that a provider's application
+// needs at a customer, for all APIs.
 func SecurityPermissions() []string {
 	return []string{
 		"SecurityAlert.Read.All",

@@ -112,8 +112,8 @@ func (c comparison) decide(order int) bool {
 	return order <= 0
 }
 
-// bounds are the times between which the update (role 'u') or creation time of every
-// row lies for which c holds: from ≤ t < to.
+// bounds returns the times between which the update (role 'u') or creation time of
+// every row lies for which c holds: from ≤ t < to.
 func bounds(c condition, role byte) (from, to tick.Tick) {
 	from, to = -1<<63, 1<<63-1
 

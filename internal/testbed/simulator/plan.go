@@ -119,7 +119,8 @@ func (s *Simulator) late(t *tenant, a Alert) Alert {
 	return a
 }
 
-// replacing are the faults that replace the answer before the request is read.
+// replacing is a condition for strikesIf: the fault replaces the answer before the
+// request is read.
 func replacing(f *fault) bool {
 	return f.Code > 0 && f.Name != "aadsts" || f.Name == "refuse" || f.Name == "redirect"
 }

@@ -30,7 +30,7 @@ func guid(r *rand.Rand) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// base64Text is n random bytes in base64.
+// base64Text returns n random bytes in base64.
 func base64Text(r *rand.Rand, n int) string {
 	b := make([]byte, n)
 	for i := range b {

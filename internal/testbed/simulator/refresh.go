@@ -272,7 +272,7 @@ func (in *signIn) answer(t *accessToken, g *grant, refresh string, idToken bool)
 	return o.b
 }
 
-// scope is what the answer of the token endpoint says of the permissions.
+// scope returns what the answer of the token endpoint says of the permissions.
 func (t *accessToken) scope() string {
 	list := t.permissions()
 

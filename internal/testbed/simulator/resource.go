@@ -121,7 +121,7 @@ func resourceOf(uri string) *resource {
 	return nil
 }
 
-// granted are the permissions of one kind that a token for the resource carries.
+// granted returns the permissions of one kind that a token for the resource carries.
 func (r *resource) granted(have, all []string) []string {
 	if have == nil {
 		if r.usual != nil {
@@ -154,7 +154,7 @@ func splitScope(scope string) (uri, permission string) {
 	return scope[:i], scope[i+1:]
 }
 
-// openID are the scopes of the sign-in service itself.
+// openID reports whether a scope is one of the sign-in service itself.
 func openID(scope string) bool {
 	return slices.Contains([]string{"openid", "profile", "email", "offline_access"}, scope)
 }
