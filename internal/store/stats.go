@@ -19,8 +19,6 @@ type CallStats struct {
 	// Count is how many there were, and Failed how many of them returned an error other
 	// than a FencedError.
 	Count, Failed uint64
-	// Fenced is how many were refused for some units: a FencedError.
-	Fenced uint64
 	// Took is how long all of them took together.
 	Took time.Duration
 }

@@ -173,16 +173,6 @@ func (c *callCounter) note(name string, took time.Duration, err error) {
 	}
 }
 
-// refused counts a call that was refused for some units, since another node held them.
-func (c *callCounter) refused(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-
-	if n := c.calls[name]; n != nil {
-		n.Fenced++
-	}
-}
-
 // CallStats implements store.Measured.
 func (s *Store) CallStats() []store.CallStats {
 	s.calls.mu.Lock()

@@ -106,8 +106,6 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey,
 	}
 
 	if err == nil && len(w.fenced) > 0 {
-		s.calls.refused(name)
-
 		return &store.FencedError{Units: w.fenced}
 	}
 

@@ -118,9 +118,11 @@ func unitsBackend(t *testing.T, inputs bool) storetest.Backend {
 }
 
 func TestANodeKeepsThePromisesOfUnits(t *testing.T) {
+	t.Parallel()
 	storetest.TestUnits(t, func(t *testing.T) storetest.Backend { return unitsBackend(t, true) })
 }
 
 func TestAnOpeningWithoutInputsKeepsThePromisesOfUnits(t *testing.T) {
+	t.Parallel()
 	storetest.TestUnits(t, func(t *testing.T) storetest.Backend { return unitsBackend(t, false) })
 }

@@ -227,6 +227,50 @@ func query(t *testing.T, address, expr string) (series int, fault string) {
 	return len(gjson.GetBytes(body, "data.result").Array()), gjson.GetBytes(body, "error").String()
 }
 
+// expectData waits until Prometheus has data for a query.
+func expectData(t *testing.T, server, q string) {
+	t.Helper()
+	for end := time.Now().Add(setup.LongWait); ; time.Sleep(200 * time.Millisecond) {
+		n, fault := query(t, server, q)
+		if strings.Contains(fault, "parse error") {
+			t.Fatalf("%s: %s", q, fault)
+		}
+		if n > 0 && fault == "" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no data for %s: %s", q, fault)
+		}
+	}
+}
+
+func TestEveryQueryAboutNodesHasData(t *testing.T) {
+	t.Parallel()
+	debian(t, "prometheus", "prometheus")
+	address := freeAddress(t)
+	c := newCluster(t, clusterOptions{
+		nodes:   1,
+		tenants: 2,
+		alerts:  1,
+		keys:    []string{"metrics_listen", address},
+	})
+	c.startAll()
+	server := prometheus(t, address, address)
+	var queries []string
+	for _, expr := range rules(t) {
+		queries = append(queries, selectors(expr)...)
+	}
+	queries = append(queries, dashboard(t)...)
+	slices.Sort(queries)
+	queries = slices.DeleteFunc(slices.Compact(queries), func(q string) bool { return !aboutNodes(q) })
+	if len(queries) < 8 {
+		t.Errorf("there are only %d queries about nodes", len(queries))
+	}
+	for _, q := range queries {
+		expectData(t, server, q)
+	}
+}
+
 // aboutNodes reports whether a query is about a store that several nodes share: where the
 // store is in files there is no data for it.
 func aboutNodes(query string) bool {
@@ -251,18 +295,7 @@ func TestEveryQueryOfRulesAndDashboardHasData(t *testing.T) {
 	queries = append(queries, dashboard(t)...)
 	slices.Sort(queries)
 	for _, q := range slices.DeleteFunc(slices.Compact(queries), aboutNodes) {
-		fault := ""
-		h.until("data for "+q, time.Minute, func() (found bool) {
-			n, err := query(t, server, q)
-			if strings.Contains(err, "parse error") {
-				t.Fatalf("%s: %s", q, err)
-			}
-			fault = err
-			return n > 0
-		})
-		if fault != "" {
-			t.Errorf("%s: %s", q, fault)
-		}
+		expectData(t, server, q)
 	}
 
 	res, err := http.Get("http://" + server + "/api/v1/rules")
