@@ -13,6 +13,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/wiring"
 )
 
 // reportedNode is a node, as --json prints it.
@@ -275,7 +276,14 @@ func (c *cli) drain(ctx context.Context, id string, on bool) error {
 		return usagef("%v", errOneNode)
 	}
 
-	s, err := c.openAt(ctx, at)
+	o, err := c.storeOptions(at)
+	if err != nil {
+		return err
+	}
+
+	o.NoTokens = true
+
+	s, err := wiring.OpenStore(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -188,6 +188,9 @@ func TestDrainAsksANodeAndTakesItBack(t *testing.T) {
 		t.Error("the node is still asked")
 	}
 
+	w.place = w.place[:2] // neither nodes nor drain asks for the key
+	contains(t, w.expect(w.run("nodes"), 0).out, "nodes: 1 live, 1 draining")
+	contains(t, w.expect(w.run("drain", "b", "--undo"), 0).out, "takes its share")
 	contains(t, w.expect(w.run("drain", "c"), 2).err, "there is no node", "there are: a b")
 	contains(t, w.expect(w.run("drain"), 2).err, "NODE")
 

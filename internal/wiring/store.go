@@ -82,6 +82,8 @@ type StoreOptions struct {
 	Key []byte
 	// Inputs is set by a process that polls, ReadOnly by one that only looks.
 	Inputs, ReadOnly bool
+	// NoTokens is set by whoever neither reads nor writes tokens: no key is asked for.
+	NoTokens bool
 	// CallLimit bounds each call of a database; 0: as it does by default.
 	CallLimit time.Duration
 	// Exclusive keeps inputs away from files until the store is closed, as another input
@@ -121,7 +123,7 @@ func OpenStore(ctx context.Context, o StoreOptions) (store.Store, error) {
 
 // openDatabase opens a store in PostgreSQL.
 func openDatabase(ctx context.Context, o StoreOptions) (store.Store, error) {
-	if o.Key == nil && !o.ReadOnly {
+	if o.Key == nil && !o.ReadOnly && !o.NoTokens {
 		return nil, fmt.Errorf("key_file: %w: it is required with PostgreSQL, since the refresh tokens leave this "+
 			"machine; make one with: (umask 077; head -c 32 /dev/urandom | base64 > FILE), and give every node the "+
 			"same as key_file, and this command as --key-file", errNoKey)
