@@ -272,6 +272,7 @@ func (o *ordeal) finish() {
 		if !n.running {
 			n.start()
 		}
+		o.drain(n, false) // it may not have come through before
 	}
 	o.complete()
 	o.balanced(o.nodes...)
