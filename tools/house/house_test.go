@@ -45,6 +45,7 @@ func check(t *testing.T, files map[string]string) []string {
 
 	r := measure(tree)
 	r.markdown(root, pages, collectNames(tree))
+	r.picture(root, tree)
 
 	var said []string
 	for _, v := range r.violations {
@@ -174,5 +175,40 @@ func f(x int) int {
 
 	if got := measure(tree).figures.mostBranches; got != 7 {
 		t.Errorf("%d branches, want 7", got)
+	}
+}
+
+func TestThePictureOfThePackagesIsHeldAgainstTheImports(t *testing.T) {
+	box := func(y, name string) string {
+		return `<rect x="1" y="` + y + `" width="9"/>` + "\n" +
+			`<text x="1" y="9" text-anchor="middle" font-weight="600">` + name + `</text>`
+	}
+
+	said := check(t, map[string]string{
+		"go.mod":                   "module m\n",
+		"docs/images/packages.svg": box("20", "a") + box("78", "b") + box("78", "gone"),
+		"internal/a/a.go":          "package a\n\nimport _ \"m/internal/b\"\n",
+		"internal/b/b.go":          "package b\n\nimport _ \"m/internal/a/below\"\n",
+		"internal/a/below/b.go":    "package below\n",
+		"internal/new/new.go":      "package fresh\n",
+		"internal/test/kit.go":     "package kit\n\nimport _ \"m/internal/a\"\n",
+	})
+
+	for _, want := range []string{
+		"docs/images/packages.svg draws internal/b not above what it imports: internal/a",
+		"internal/new is missing",
+		"there is no package internal/gone",
+	} {
+		i := slices.Index(said, want)
+		if i < 0 {
+			t.Errorf("%q is not found in %q", want, said)
+			continue
+		}
+
+		said = slices.Delete(said, i, i+1)
+	}
+
+	if len(said) > 0 {
+		t.Errorf("too much was said: %q", said)
 	}
 }

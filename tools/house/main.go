@@ -35,6 +35,7 @@ func main() {
 
 	report := measure(tree)
 	report.markdown(root, pages, collectNames(tree))
+	report.picture(root, tree)
 
 	if *figuresOnly {
 		report.figures.print(os.Stdout)
