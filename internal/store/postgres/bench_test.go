@@ -10,8 +10,8 @@ import (
 	"fluent-bit-defender/internal/tick"
 )
 
-// BenchmarkTakeover has a node take over 300 units of another one that has died, each with
-// the checkpoints and the seen-set of fifteen minutes.
+// BenchmarkTakeover has a node take over 300 units of another one that has died, each
+// with the checkpoints and the seen-set of fifteen minutes.
 func BenchmarkTakeover(b *testing.B) {
 	const (
 		units = 300

@@ -93,7 +93,7 @@ func (s *Store) explain(err error) error {
 		return fmt.Errorf("%s: %w: %s (%w)", s.where, kind, remedy, err)
 	}
 
-	if kind, remedy := classOf(err); kind != nil {
+	if remedy, kind := classOf(err); kind != nil {
 		return class(kind, remedy)
 	}
 
@@ -142,26 +142,26 @@ var classes = []struct {
 }
 
 // classOf returns the class of an error of the database; nil if it has none.
-func classOf(err error) (kind error, remedy string) {
+func classOf(err error) (remedy string, kind error) {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		return nil, ""
+		return "", nil
 	}
 
 	if e.Code == "08P01" && refusedByPooler(e.Message) {
-		return store.ErrDenied, "see user, password and database in the connection string, and the settings of " +
-			"the pooler"
+		return "see user, password and database in the connection string, and the settings of the pooler",
+			store.ErrDenied
 	}
 
 	for _, c := range classes {
 		for _, state := range strings.Fields(c.states) {
 			if strings.HasPrefix(e.Code, state) {
-				return c.kind, c.remedy
+				return c.remedy, c.kind
 			}
 		}
 	}
 
-	return nil, ""
+	return "", nil
 }
 
 // refusedByPooler tells refusals of pgbouncer, which have all the same SQLSTATE.

@@ -13,11 +13,12 @@ import (
 // it.
 const Span = time.Second
 
-// Sizes of the seen-set. A commit adds one part; commits within Span go into the same one,
-// so that there are at most as many parts younger than Policy.Window as that has seconds.
-// Older ones are merged when there are MaxDurable of them: the youngest together, and with
-// them each older one that is not more than twice as large as those. So an entry is
-// rewritten a logarithmic number of times, and a unit has a bounded number of parts.
+// Sizes of the seen-set. A commit adds one part; commits within Span go into the same
+// one, so that there are at most as many parts younger than Policy.Window as that has
+// seconds. Older ones are merged when there are MaxDurable of them: the youngest
+// together, and with them each older one that is not more than twice as large as those.
+// So an entry is rewritten a logarithmic number of times, and a unit has a bounded number
+// of parts.
 const (
 	MaxDurable = 16
 	sameBytes  = 64 << 10

@@ -1,6 +1,6 @@
-// Package pgtest starts PostgreSQL for tests: one server for each test binary, on a socket
-// in a temporary folder, and a database of its own for each test. Tests that stop or
-// kill a server start one for themselves.
+// Package pgtest starts PostgreSQL for tests: one server for each test binary, on a
+// socket in a temporary folder, and a database of its own for each test. Tests that stop
+// or kill a server start one for themselves.
 //
 // Without PostgreSQL on the machine a test is skipped, and fails where CI is set. The
 // server ends with the test binary, however that ends.
@@ -24,7 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// port names the socket; there is none on the network unless StartTCP is used.
+// port names the socket; there is none on the network.
 const port = 5432
 
 // startLimit is generous: many tests may start servers at once.
