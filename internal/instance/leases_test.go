@@ -294,7 +294,7 @@ func TestTheTenantsOfADeadNodeComeAgainMarked(t *testing.T) {
 	proxy.Restore()
 	s.until("the node is back with its share", func() bool { return a.units() == 2 && b.units() == 2 })
 
-	for _, text := range []string{"the lease of this node has ended", "are polled by another node now"} {
+	for _, text := range []string{"the lease of this node has ended", "polled by another node now"} {
 		if strings.Count(a.host.log(), text) != 1 {
 			t.Errorf("not logged once: %q\n%s", text, a.host.log())
 		}

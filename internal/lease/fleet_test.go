@@ -575,6 +575,25 @@ func TestAnIDTakenDuringAnOutageIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestAWriteThatCrossesAHandOverIsNotCounted(t *testing.T) {
+	inFleet(t, func(f *fleet) {
+		a := f.join("a", unitsFor(1, 2))
+		f.run(5 * time.Second)
+
+		a.Lost(unitsFor(3, 3))
+
+		if s := a.State(); s.Fenced != 0 || s.Lost != 0 || s.Held != 2 {
+			t.Errorf("after a write for a unit that it does not hold: %+v", s)
+		}
+
+		a.Lost(unitsFor(2, 3))
+
+		if s := a.State(); s.Fenced != 1 || s.Lost != 1 || s.Held != 1 {
+			t.Errorf("after a write for one that it holds: %+v", s)
+		}
+	})
+}
+
 func TestTrustEndsThreeSecondsBeforeTheLease(t *testing.T) {
 	inFleet(t, func(f *fleet) {
 		a := f.join("a", nil)

@@ -234,8 +234,15 @@ func (n *Node) hurry() {
 
 // Lost says that a write to units was refused, since another node has them.
 func (n *Node) Lost(keys []alert.UnitKey) {
+	held := func(key alert.UnitKey) bool {
+		u := n.units[key]
+		return u != nil && u.phase != abandoned
+	}
+
 	n.mu.Lock()
-	n.counted.fenced++
+	if slices.ContainsFunc(keys, held) { // else the write crossed a hand-over, which is no fault
+		n.counted.fenced++
+	}
 	n.mu.Unlock()
 
 	n.abandon(func(u *unit) bool { return slices.Contains(keys, u.key) })
@@ -402,8 +409,14 @@ func (n *Node) abandon(lost func(*unit) bool) {
 		m.Abandon(keys, func(key alert.UnitKey) { n.letGo(units[key]) })
 	}
 
-	n.cfg.Log.Warn(fmt.Sprintf("%d units are polled by another node now, as the lease of this one had ended: "+
-		"what was read and not delivered is left to it (%s)", len(units), names(slices.Collect(maps.Keys(units)))))
+	verb := "are"
+	if len(units) == 1 {
+		verb = "is"
+	}
+
+	n.cfg.Log.Warn(fmt.Sprintf("%s %s polled by another node now, as the lease of this one had ended: "+
+		"what was read and not delivered is left to it (%s)",
+		count(len(units)), verb, names(slices.Collect(maps.Keys(units)))))
 }
 
 // letGo notes that nothing of an abandoned unit is left.
@@ -414,6 +427,15 @@ func (n *Node) letGo(u *unit) {
 	}
 	n.mu.Unlock()
 	n.hurry()
+}
+
+// count says how many units there are.
+func count(n int) string {
+	if n == 1 {
+		return "1 unit"
+	}
+
+	return fmt.Sprintf("%d units", n)
 }
 
 // mostNames bounds how many tenants a line names.

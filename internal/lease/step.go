@@ -189,7 +189,7 @@ func (n *Node) release(ctx context.Context) {
 		}
 		n.mu.Unlock()
 
-		n.cfg.Log.Info(fmt.Sprintf("gave %d units to other nodes (%s)", len(keys), names(keys)))
+		n.cfg.Log.Info(fmt.Sprintf("gave %s to other nodes (%s)", count(len(keys)), names(keys)))
 	}
 }
 
@@ -350,12 +350,12 @@ func (n *Node) logClaimed(keys, taken []alert.UnitKey, wanted int) {
 	live := strings.Join(n.live, ", ")
 	n.mu.Unlock()
 
-	n.cfg.Log.Info(fmt.Sprintf("took %d units; node %s polls %d of %d now (nodes: %s)",
-		len(keys), n.cfg.Node.ID, n.State().Held, wanted, live))
+	n.cfg.Log.Info(fmt.Sprintf("took %s; node %s polls %d of %d now (nodes: %s)",
+		count(len(keys)), n.cfg.Node.ID, n.State().Held, wanted, live))
 
 	if len(taken) > 0 {
-		n.cfg.Log.Warn(fmt.Sprintf("%d of these were of a node that has died: what it may have delivered lately comes "+
-			"again, with `replay` in `mssp` (%s)", len(taken), names(taken)))
+		n.cfg.Log.Warn(fmt.Sprintf("%s of these belonged to a node that has died: what it may have delivered lately "+
+			"comes again, with `replay` in `mssp` (%s)", count(len(taken)), names(taken)))
 	}
 }
 
