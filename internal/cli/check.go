@@ -25,8 +25,10 @@ type checked struct {
 	Findings []lint.Finding `json:"findings"`
 	Tenants  []*visit       `json:"tenants"`
 	// Homes are the providers' own sign-ins by which tenants are reached.
-	Homes    []*homeVisit `json:"homes,omitempty"`
-	ExitCode int          `json:"exit_code"`
+	Homes []*homeVisit `json:"homes,omitempty"`
+	// Stores are the databases that inputs share with other machines.
+	Stores   []*storeVisit `json:"stores,omitempty"`
+	ExitCode int           `json:"exit_code"`
 }
 
 // checkOptions are the flags of `check`.
@@ -47,7 +49,8 @@ func (c *cli) checkCommand() *cobra.Command {
 			"under which alerts are lost, and files that others can read or change. Then it signs in for each tenant " +
 			"as the input would (tokens it gets are stored) and asks for one alert, and names relationships with " +
 			"customers (GDAP) that end soon or lack a role, a provider's sign-in without multi-factor " +
-			"authentication, and tenants in another cloud. CONFIG is " + defaultConfig +
+			"authentication, and tenants in another cloud; of a store in PostgreSQL it names version and " +
+			"encryption. CONFIG is " + defaultConfig +
 			" by default. Errors and warnings give exit code 1, refusals 3 or 4; notes do not count.",
 		Example: "  defenderctl check\n  defenderctl check --offline tenants.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -93,6 +96,11 @@ func (c *cli) check(ctx context.Context, path string, o checkOptions) error {
 	if !o.offline {
 		if err := o.set.overrideAll(ctx, found.Inputs); err != nil {
 			return err
+		}
+
+		r.Stores = c.visitStores(ctx, found.Inputs)
+		if !o.asJSON {
+			c.printStores(r.Stores)
 		}
 
 		r.Tenants, r.Homes = c.visitAll(ctx, found.Inputs, o.set)
@@ -155,6 +163,10 @@ func (r checked) exitCode() int {
 
 	for _, h := range r.Homes {
 		codes = append(codes, h.Code)
+	}
+
+	for _, s := range r.Stores {
+		codes = append(codes, s.Code)
 	}
 
 	return worst(codes...)

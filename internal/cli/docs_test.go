@@ -23,6 +23,7 @@ var commands = []string{
 	"pull",
 	"rewind",
 	"status",
+	"store copy",
 	"nodes",
 	"drain",
 	"simulate",

@@ -42,6 +42,8 @@ func TestABrowserGetsNoSecretOfTheEnvironment(t *testing.T) {
 		"DISPLAY":                ":0",
 		"DEFENDER_CLIENT_SECRET": "s3cret",
 		"AWS_SECRET_ACCESS_KEY":  "s3cret",
+		"PGPASSWORD":             "s3cret",
+		"DEFENDER_STORE":         "postgres://u:s3cret@db/d",
 		"XDG_CURRENT_DESKTOP":    "GNOME",
 		"LC_ALL":                 "C",
 		"HOME":                   "/home/x",

@@ -53,7 +53,7 @@ func (c *cli) storeCopyCommand() *cobra.Command {
 			"requests to rewind, and documents. Each STORE is a data directory or postgres://USER@HOST/DATABASE. " +
 			"Nothing may run on either: stop Fluent Bit on all machines in good order. The target must be empty. " +
 			"The tokens are decrypted with --from-key-file and encrypted with --to-key-file; --key-file stands for " +
-			"both. A database always needs a key.\n\n" +
+			"both, so leave it out for a source that is not encrypted. A database always needs a key.\n\n" +
 			"The source stays as it is. Keep it until the inputs run with the target, and then do not start them " +
 			"with it again. A copy that was interrupted is refused by inputs, and by the next copy: empty that " +
 			"target (remove the directory, or DROP SCHEMA defender CASCADE) and copy again.",
@@ -97,6 +97,9 @@ func (c *cli) copyStore(ctx context.Context, s storeCopying) error {
 		return copyFault(to, err)
 	}
 
+	c.say("set %s in every input now; do not start an input with %s again: what it delivers there is not known here",
+		inputKeys(to), plain.Text(from.Name(), 1024))
+
 	if s.asJSON {
 		return printJSON(c.Out, copiedStore{
 			From:   from.Name(),
@@ -107,8 +110,6 @@ func (c *cli) copyStore(ctx context.Context, s storeCopying) error {
 
 	fmt.Fprintln(c.Out, c.wrap(fmt.Sprintf("%s: copied from %s: %s", plain.Text(to.Name(), 1024),
 		plain.Text(from.Name(), 1024), copied), "  "))
-	c.say("set %s in every input now; do not start an input with %s again: what it delivers there is not known here",
-		inputKeys(to), plain.Text(from.Name(), 1024))
 
 	return nil
 }
@@ -141,6 +142,11 @@ func copyFault(to place, err error) error {
 		return fmt.Errorf("%w; name another one, or, if nobody needs what it has, %s", err, clean)
 	case errors.Is(err, store.ErrInUse):
 		return err
+	case errors.Is(err, store.ErrPlain):
+		return fmt.Errorf("nothing was copied: %w; if the source was never encrypted, give the key as --to-key-file, "+
+			"not as --key-file, which is for both", err)
+	case errors.Is(err, store.ErrKey):
+		return fmt.Errorf("nothing was copied: %w (--from-key-file)", err)
 	}
 
 	return fmt.Errorf("the copy is not complete: %w; the source is as it was; %s and copy again", err, clean)

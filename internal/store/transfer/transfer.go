@@ -46,6 +46,10 @@ func Copy(ctx context.Context, from, to store.Store) (Counts, error) {
 		return Counts{}, errors.Join(err, markedError("the source", marked))
 	}
 
+	if err := readable(ctx, from); err != nil {
+		return Counts{}, err
+	}
+
 	if err := to.SetDocument(ctx, store.CopyMark, []byte("{}")); err != nil {
 		return Counts{}, err
 	}
@@ -73,6 +77,22 @@ func Copy(ctx context.Context, from, to store.Store) (Counts, error) {
 	}
 
 	return c.done, to.SetDocument(ctx, store.CopyMark, nil)
+}
+
+// readable returns why a refresh token of the source cannot be used, if there is one.
+func readable(ctx context.Context, from store.Store) error {
+	chains, err := from.Tokens().List(ctx)
+	if err != nil {
+		return err
+	}
+
+	for _, i := range chains {
+		if i.Err != nil {
+			return fmt.Errorf("the refresh token of tenant %s: %w", i.Key.TenantID, i.Err)
+		}
+	}
+
+	return nil
 }
 
 func markedError(which string, marked bool) error {
@@ -241,10 +261,6 @@ func (c *copying) chains(ctx context.Context) error {
 	}
 
 	for _, i := range chains {
-		if i.Err != nil {
-			return fmt.Errorf("the refresh token of tenant %s: %w", i.Key.TenantID, i.Err)
-		}
-
 		if err := c.to.Tokens().Save(ctx, i.Key, i.Chain, seeds[i.Key]...); err != nil {
 			return err
 		}
