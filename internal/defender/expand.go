@@ -47,6 +47,9 @@ type inner struct {
 	// read without it.
 	plain      []Window
 	plainUntil time.Time
+	// once are windows that failed with $expand although each of their incidents could be
+	// read with it. Their next request decides: most likely the failure was an accident.
+	once []Window
 	// failed are the identities of incidents whose own request with $expand failed, and
 	// until when they are not asked for it.
 	failed map[string]time.Time
@@ -66,22 +69,42 @@ func (i *inner) troubled(now time.Time) bool {
 
 // covers reports whether a request from that time on is better made without $expand.
 func (i *inner) covers(from tick.Tick, now time.Time) bool {
-	return i.troubled(now) && slices.ContainsFunc(i.plain, func(w Window) bool { return w.From <= from && from < w.To })
+	return i.troubled(now) && holds(i.plain, from)
 }
 
-// avoid remembers a window that failed with $expand.
-func (i *inner) avoid(w Window, now time.Time) {
-	const mostWindows = 64
+// holds reports whether one of the windows has the time in it.
+func holds(windows []Window, at tick.Tick) bool {
+	return slices.ContainsFunc(windows, func(w Window) bool { return w.From <= at && at < w.To })
+}
+
+// mostPlain bounds the windows of each kind that are remembered.
+const mostPlain = 64
+
+// avoid remembers a window that failed with $expand. accident says that it may have been
+// one: then the window counts only when it fails again. It reports whether it counts.
+func (i *inner) avoid(w Window, accident bool, now time.Time) bool {
+	again := i.worked(w.From)
+	if accident && !again {
+		i.once = append(i.once[max(0, len(i.once)-mostPlain+1):], w)
+		return false
+	}
 
 	if !i.troubled(now) {
 		i.plainUntil = now.Add(expandAgain)
 	}
 
-	if len(i.plain) == mostWindows {
-		i.plain = i.plain[1:]
-	}
+	i.plain = append(i.plain[max(0, len(i.plain)-mostPlain+1):], w)
 
-	i.plain = append(i.plain, w)
+	return true
+}
+
+// worked forgets the windows that had failed once and have that time in them. It reports
+// whether there was one.
+func (i *inner) worked(from tick.Tick) bool {
+	n := len(i.once)
+	i.once = slices.DeleteFunc(i.once, func(w Window) bool { return holds([]Window{w}, from) })
+
+	return len(i.once) < n
 }
 
 // fails reports whether an incident's own request with $expand failed lately.
@@ -110,9 +133,15 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answ
 	}
 
 	a, failure := r.fetchPage(ctx, q, known, sink)
-	if !soft(failure) || linked || !r.suspectsExpand() || !r.pieces.answering(ctx, r, q.from) {
+	if failure == nil && a.rows > 0 && !linked {
+		r.inner.worked(q.from)
+	}
+
+	if !soft(failure) || linked || !r.suspectsExpand(q.from) || !r.pieces.answering(ctx, r, q.from) {
 		return a, failure
 	}
+
+	failed := len(r.inner.failed)
 
 	a, err := r.fetchWhole(ctx, q, known, sink)
 	if err != nil {
@@ -123,11 +152,13 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answ
 		return a, err
 	}
 
-	if a.rows == 0 {
+	w := Window{From: q.from, To: max(a.last, q.from+1)}
+	accident := len(r.inner.failed) == failed && a.rows > 1
+
+	if a.rows == 0 || !r.inner.avoid(w, accident, r.client.Now()) {
 		return a, nil
 	}
 
-	r.inner.avoid(Window{From: q.from, To: max(a.last, q.from+1)}, r.client.Now())
 	r.logOnce("whole", slog.LevelWarn, fmt.Sprintf("%s fails with $expand=%s; the incidents concerned are "+
 		"put together from their alerts, and $expand is tried again every hour (%v)",
 		r.client.service.host, r.facts.Expand, failure))
@@ -137,10 +168,10 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answ
 
 // suspectsExpand reports whether $expand may be why a request failed. A single failure is
 // most likely the network's or the service's, and so are many in a row.
-func (r *odata) suspectsExpand() bool {
+func (r *odata) suspectsExpand(from tick.Tick) bool {
 	n := r.pieces.failures
 
-	return n == 1 || n > 0 && n%(2*orderSuspect) == 0 || r.inner.troubled(r.client.Now())
+	return n == 1 || holds(r.inner.once, from) || n > 0 && n%(2*orderSuspect) == 0 || r.inner.troubled(r.client.Now())
 }
 
 // fetchWhole requests one page without $expand and gives its rows to sink, each put

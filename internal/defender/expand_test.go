@@ -115,6 +115,35 @@ func TestAnIncidentThatChangesMeanwhileIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestAnAccidentDoesNotEndExpand: a page whose incidents can each be read with $expand is
+// asked for with it again, and without it only after it failed twice in a row. Each of
+// its incidents costs a call then.
+func TestAnAccidentDoesNotEndExpand(t *testing.T) {
+	for fails, want := range map[int]int{1: 0, 2: 6, 3: 18} {
+		r := incidents(t, "")
+		pages, own := 0, 0
+		r.reader.(*odata).client.HTTP = &http.Client{Transport: answering(func(q *http.Request) (*http.Response, error) {
+			switch path, expand := q.URL.Path, q.URL.Query().Has("$expand"); {
+			case strings.Contains(path, "/incidents/"):
+				own++
+			case expand && pages < fails && !strings.Contains(q.URL.RawQuery, "T11"): // but at the list's end
+				pages++
+				return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody, Request: q}, nil
+			}
+
+			return http.DefaultTransport.RoundTrip(q)
+		})}
+
+		for range 3 {
+			r.whole()
+		}
+
+		if own != want {
+			t.Errorf("%d failures: %d incidents were read alone, want %d", fails, own, want)
+		}
+	}
+}
+
 // TestAnOddAnswerIsNoIncident: what answers at an incident's own address in its place is
 // not taken for it, and the incident's alerts are asked for elsewhere.
 func TestAnOddAnswerIsNoIncident(t *testing.T) {
