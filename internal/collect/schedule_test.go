@@ -51,6 +51,37 @@ func TestAllTenantsArePolledTenSecondsAfterAStart(t *testing.T) {
 	})
 }
 
+// TestPollsOfManyTenantsBeginTogether: within a step, so that they wake the process once.
+func TestPollsOfManyTenantsBeginTogether(t *testing.T) {
+	const n, interval = 500, 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		moments := make(map[time.Duration]int)
+		var mu sync.Mutex
+		c := newCrowd(t, n)
+		for i := range n {
+			c.add(fmt.Sprintf("tenant%03d", i), readerFunc(func(context.Context, defender.Window, defender.Sink) error {
+				mu.Lock()
+				defer mu.Unlock()
+				moments[time.Since(begin)]++
+				return nil
+			}))
+		}
+		c.run(t, func() { time.Sleep(10 * interval) })
+
+		polls := 0
+		for at, count := range moments {
+			polls += count
+			if at%step != 0 {
+				t.Errorf("%d polls began %v after the start", count, at)
+			}
+		}
+		if most := int(10*interval/step) + 1; len(moments) > most || polls < 9*n {
+			t.Errorf("%d polls at %d moments, of which there are %d", polls, len(moments), most)
+		}
+	})
+}
+
 // TestTenantsThatRecoverTogetherSpreadAgain: an outage in which every answer hangs ends
 // for all of them at the same moment.
 func TestTenantsThatRecoverTogetherSpreadAgain(t *testing.T) {

@@ -82,16 +82,17 @@ func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
 	}
 }
 
-// claim makes the units of tenants this input's own.
+// claim makes the units of tenants this input's own. The entries point into tenants, which
+// must not change afterwards.
 func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	limiters, err := s.shared.claim(tenants)
 	if err != nil {
 		return err
 	}
 
-	for i, t := range tenants {
-		s.entries[t.Unit()] = &entry{
-			tenant:  &t,
+	for i := range tenants {
+		s.entries[tenants[i].Unit()] = &entry{
+			tenant:  &tenants[i],
 			limiter: limiters[i],
 			held:    !s.leased,
 		}
