@@ -107,7 +107,7 @@ func (s *shared) start(id string, more ...string) *machine {
 func (s *shared) until(what string, ok func() bool) {
 	s.t.Helper()
 
-	for end := time.Now().Add(90 * time.Second); !ok(); {
+	for end := time.Now().Add(3 * time.Minute); !ok(); {
 		if time.Now().After(end) {
 			for _, m := range s.machines {
 				s.t.Log(m.host.log())

@@ -82,8 +82,8 @@ func (n *Node) renew(ctx context.Context) (s store.Standing, ok bool) {
 
 	n.abandon(func(u *unit) bool { return !held[u.key] }) // before the lease is trusted again
 
-	if int64(start) >= n.until.Load() {
-		n.working = 0 // the lease was not trusted for a while, for whatever reason
+	if start-n.renewed > n.cfg.Node.TTL {
+		n.working = 0 // this process, or its machine, stood still: so may have the others
 	}
 
 	if n.working == 0 {
