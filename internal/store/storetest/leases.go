@@ -376,6 +376,9 @@ func takenID(t *testing.T, f *fleet) {
 	f.expire()
 	again := f.join("a", keys(1, 2)...)
 
+	// It has the same ID, and does not know yet that another process has it.
+	expectFenced(t, zombie.Commit(t.Context(), []store.Commit{{Key: Key(1), Checkpoint: sample}}), Key(1))
+
 	if standing, err := zombie.Renew(t.Context()); !errors.Is(err, store.ErrNodeInUse) || len(standing.Held) != 0 {
 		t.Errorf("Renew = %+v, %v", standing, err)
 	}
