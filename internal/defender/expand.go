@@ -141,6 +141,12 @@ func (r *odata) fetch(ctx context.Context, q query, known keys, sink Sink) (answ
 		return a, failure
 	}
 
+	return r.fetchInstead(ctx, q, known, sink, failure)
+}
+
+// fetchInstead requests a page that failed with $expand without it, and remembers its
+// window if that works. failure is how it failed.
+func (r *odata) fetchInstead(ctx context.Context, q query, known keys, sink Sink, failure error) (answer, error) {
 	failed := len(r.inner.failed)
 
 	a, err := r.fetchWhole(ctx, q, known, sink)
