@@ -56,9 +56,9 @@ func (s *Store) DeferredEvents(ctx context.Context, key alert.UnitKey, id int64)
 // putQuery adds an entry, or replaces the one with an ID.
 const putQuery = `INSERT INTO defender.deferred
 		(id, unit, kind, since, until, reason, tries, next_try, replay, stamp, events)
-	VALUES (coalesce(nullif($1::bigint, 0), nextval(pg_get_serial_sequence('defender.deferred', 'id'))),
-		$2::bigint, $3::text, $4::bigint, $5::bigint, $6::text, $7::bigint, $8::bigint, $9::boolean, $10::bigint,
-		$11::bytea)
+	SELECT coalesce(nullif($1::bigint, 0), nextval(pg_get_serial_sequence('defender.deferred', 'id'))),
+		u.id, $3::text, $4::bigint, $5::bigint, $6::text, $7::bigint, $8::bigint, $9::boolean, $10::bigint, $11::bytea
+	FROM defender.units u WHERE u.id = $2::bigint AND u.stamp = $10::bigint
 	ON CONFLICT (id) DO UPDATE SET unit = excluded.unit, kind = excluded.kind, since = excluded.since,
 		until = excluded.until, reason = excluded.reason, tries = excluded.tries, next_try = excluded.next_try,
 		replay = excluded.replay, stamp = excluded.stamp, events = excluded.events, gone_at = NULL
@@ -75,7 +75,23 @@ func (w *writing) putArgs(u *unitRow, d store.Deferred) []any {
 // PutDeferred implements store.Units.
 func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Deferred) (id int64, err error) {
 	err = s.write(ctx, "put-deferred", []alert.UnitKey{key}, func(ctx context.Context, w *writing) error {
-		return w.t.QueryRow(ctx, putQuery, w.putArgs(w.units[key], d)...).Scan(&id)
+		u := w.units[key]
+
+		if stamp, ok := s.doubts.put(key, &d); ok && d.ID == 0 {
+			err := w.q.QueryRow(ctx, `SELECT id FROM defender.deferred WHERE unit = $1::bigint AND stamp = $2::bigint`,
+				u.id, stamp).Scan(&d.ID)
+			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return err
+			}
+		}
+
+		w.doing(key, doubt{put: &d})
+		w.queue(putQuery, w.putArgs(u, d)...).Query(func(rows pgx.Rows) (err error) {
+			_, err = pgx.ForEachRow(rows, []any{&id}, func() error { return nil })
+			return err
+		})
+
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -84,30 +100,27 @@ func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Defe
 	return id, nil
 }
 
-// queueDeferred queues an entry to be added.
-func (w *writing) queueDeferred(batch *pgx.Batch, u *unitRow, d store.Deferred) {
-	batch.Queue(putQuery, w.putArgs(u, d)...)
-}
-
 // DropDeferred implements store.Units.
 func (s *Store) DropDeferred(ctx context.Context, key alert.UnitKey, id int64) error {
 	return s.write(ctx, "drop-deferred", []alert.UnitKey{key}, func(ctx context.Context, w *writing) error {
-		batch := &pgx.Batch{}
-		w.queueDrop(batch, w.units[key], id)
+		w.queueDrop(w.units[key], id)
 
-		return w.t.SendBatch(ctx, batch).Close()
+		return nil
 	})
 }
 
 // queueDrop queues the removal of an entry in two steps: it is hidden now, and deleted
 // when no takeover may bring it back any more.
-func (w *writing) queueDrop(batch *pgx.Batch, u *unitRow, id int64) {
+func (w *writing) queueDrop(u *unitRow, id int64) {
 	at := time.UnixMicro(w.now.At.Microseconds())
 
-	batch.Queue(`UPDATE defender.deferred SET gone_at = $3::timestamptz
-		WHERE unit = $1::bigint AND id = $2::bigint AND gone_at IS NULL`, u.id, id, at)
-	batch.Queue(`DELETE FROM defender.deferred WHERE unit = $1::bigint AND gone_at < $2::timestamptz - $3::interval`,
-		u.id, at, w.s.policy().Window)
+	w.queue(`UPDATE defender.deferred d SET gone_at = $3::timestamptz
+		FROM defender.units u
+		WHERE d.unit = $1::bigint AND d.id = $2::bigint AND d.gone_at IS NULL
+			AND u.id = d.unit AND u.stamp = $4::bigint`, u.id, id, at, w.stamp)
+	w.queue(`DELETE FROM defender.deferred d USING defender.units u
+		WHERE d.unit = $1::bigint AND d.gone_at < $2::timestamptz - $3::interval
+			AND u.id = d.unit AND u.stamp = $4::bigint`, u.id, at, w.s.policy().Window, w.stamp)
 }
 
 func nanos(t time.Time) int64 {

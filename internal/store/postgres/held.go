@@ -16,12 +16,21 @@ type held struct {
 	units map[alert.UnitKey]*heldUnit
 }
 
-// heldUnit is a unit that this opening holds under an epoch. What follows key, id and
-// epoch is guarded by Store.writes.
+// heldUnit is a unit that this opening holds under an epoch.
 type heldUnit struct {
 	key   alert.UnitKey
 	id    int64
 	epoch int64
+	// row is what the tables say of it; nil if that is to be read. Store.writes guards
+	// it.
+	row *unitRow
+}
+
+// know notes what the tables say of the unit, if it is held.
+func (u *heldUnit) know(row *unitRow) {
+	if u != nil {
+		u.row = row
+	}
 }
 
 // setNode notes that this opening is a node. It holds nothing yet.

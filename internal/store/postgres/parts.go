@@ -19,7 +19,7 @@ import (
 type partTable struct {
 	ctx     context.Context
 	s       *Store
-	t       pgx.Tx
+	q       querier
 	unit    int64
 	changed map[int64]partChange // by Seq
 }
@@ -32,13 +32,16 @@ type partChange struct {
 
 // parts returns the table of a unit's seen-set.
 func (w *writing) parts(ctx context.Context, u *unitRow) *partTable {
-	return &partTable{
+	p := &partTable{
 		ctx:     ctx,
 		s:       w.s,
-		t:       w.t,
+		q:       w.q,
 		unit:    u.id,
 		changed: make(map[int64]partChange),
 	}
+	w.tables = append(w.tables, p)
+
+	return p
 }
 
 // Data implements unitstate.Table.
@@ -47,7 +50,7 @@ func (p *partTable) Data(part unitstate.Part) (data []byte, err error) {
 		return slices.Clone(c.data), nil
 	}
 
-	err = p.t.QueryRow(p.ctx, `SELECT data FROM defender.seen WHERE unit = $1::bigint AND seq = $2::bigint`,
+	err = p.q.QueryRow(p.ctx, `SELECT data FROM defender.seen WHERE unit = $1::bigint AND seq = $2::bigint`,
 		p.unit, part.Seq).Scan(&data)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -71,7 +74,7 @@ func (p *partTable) Entries(parts []unitstate.Part, from tick.Tick) ([]store.See
 	}
 
 	if len(ask) > 0 {
-		rows, err := p.t.Query(p.ctx, `SELECT seq, data FROM defender.seen
+		rows, err := p.q.Query(p.ctx, `SELECT seq, data FROM defender.seen
 			WHERE unit = $1::bigint AND seq = ANY ($2::bigint[])`, p.unit, ask)
 		if err != nil {
 			return nil, err
@@ -118,14 +121,14 @@ func (p *partTable) Delete(part unitstate.Part) error {
 }
 
 // queueParts queues all changes of seen-sets.
-func queueParts(batch *pgx.Batch, tables []*partTable) {
+func (w *writing) queueParts(message *pgx.Batch) {
 	var (
 		units, seqs, counts, newest, goneUnits, goneSeqs []int64
 		at                                               []time.Time
 		data                                             [][]byte
 	)
 
-	for _, table := range tables {
+	for _, table := range w.tables {
 		for seq, c := range table.changed {
 			if c.data == nil {
 				goneUnits, goneSeqs = append(goneUnits, table.unit), append(goneSeqs, seq)
@@ -139,14 +142,17 @@ func queueParts(batch *pgx.Batch, tables []*partTable) {
 	}
 
 	if len(goneSeqs) > 0 {
-		batch.Queue(`DELETE FROM defender.seen s USING unnest($1::bigint[], $2::bigint[]) AS g (unit, seq)
-			WHERE s.unit = g.unit AND s.seq = g.seq`, goneUnits, goneSeqs)
+		message.Queue(`DELETE FROM defender.seen s
+			USING unnest($1::bigint[], $2::bigint[]) AS g (unit, seq) JOIN defender.units u ON u.id = g.unit
+			WHERE s.unit = g.unit AND s.seq = g.seq AND u.stamp = $3::bigint`, goneUnits, goneSeqs, w.stamp)
 	}
 
 	if len(seqs) > 0 {
-		batch.Queue(`INSERT INTO defender.seen (unit, seq, at, n, newest, data)
-			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bytea[])
+		message.Queue(`INSERT INTO defender.seen (unit, seq, at, n, newest, data)
+			SELECT c.* FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[],
+				$6::bytea[]) AS c (unit, seq, at, n, newest, data) JOIN defender.units u ON u.id = c.unit
+			WHERE u.stamp = $7::bigint
 			ON CONFLICT (unit, seq) DO UPDATE SET n = excluded.n, newest = excluded.newest, data = excluded.data`,
-			units, seqs, at, counts, newest, data)
+			units, seqs, at, counts, newest, data, w.stamp)
 	}
 }

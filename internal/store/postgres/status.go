@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
@@ -56,33 +57,119 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 		return ctx.Err()
 	}
 
-	return s.write(ctx, "set-status", slices.Collect(maps.Keys(statuses)), func(ctx context.Context, w *writing) error {
-		now, err := s.databaseTime(ctx, w.t)
-		if err != nil {
-			return err
-		}
-
-		var (
-			ids  []int64
-			data []string
-			by   = s.ahead(now)
-		)
-
-		for key, u := range w.units {
-			text, err := json.Marshal(shifted(statuses[key], by))
-			if err != nil {
-				return fmt.Errorf("status of tenant %s: %w", key.TenantID, err)
-			}
-
-			ids, data = append(ids, u.id), append(data, string(text))
-		}
-
-		_, err = w.t.Exec(ctx, `INSERT INTO defender.status (unit, data)
-			SELECT * FROM unnest($1::bigint[], $2::text[])
-			ON CONFLICT (unit) DO UPDATE SET data = excluded.data`, ids, data)
-
+	if err := s.writable(); err != nil {
 		return err
+	}
+
+	var fenced []alert.UnitKey
+
+	err := s.call(ctx, context.WithoutCancel(ctx), "set-status", func(ctx context.Context) error {
+		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
+			fenced, err = s.setStatus(ctx, c, statuses)
+
+			return broken(err) || again40(err), err
+		})
 	})
+	if err == nil && len(fenced) > 0 {
+		s.calls.refused("set-status")
+
+		return &store.FencedError{Units: fenced}
+	}
+
+	return err
+}
+
+// setStatus writes in one statement, and returns the units that may not be written to.
+func (s *Store) setStatus(ctx context.Context, q querier, statuses map[alert.UnitKey]store.Status) (
+	fenced []alert.UnitKey, err error,
+) {
+	now, err := s.databaseTime(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+
+	ids, epochs, err := s.statusUnits(ctx, q, slices.Collect(maps.Keys(statuses)))
+	if err != nil {
+		return nil, err
+	}
+
+	var (
+		units, under []int64
+		data         []string
+		by           = s.ahead(now)
+		asked        = s.o.Uptime()
+	)
+
+	for key, id := range ids {
+		text, err := json.Marshal(shifted(statuses[key], by))
+		if err != nil {
+			return nil, fmt.Errorf("status of tenant %s: %w", key.TenantID, err)
+		}
+
+		units, under, data = append(units, id), append(under, epochs[key]), append(data, string(text))
+	}
+
+	rows, err := q.Query(ctx, `INSERT INTO defender.status AS s (unit, data)
+		SELECT u.id, c.data
+		FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS c (id, epoch, data) JOIN defender.units u USING (id)
+		WHERE `+mayWrite+` ORDER BY u.id
+		ON CONFLICT (unit) DO UPDATE SET data = excluded.data
+		RETURNING s.unit, defender.clock()`, s.held.self().ID, units, under, data)
+	if err != nil {
+		return nil, err
+	}
+
+	var (
+		unit    int64
+		written = make(map[int64]bool)
+	)
+
+	_, err = pgx.ForEachRow(rows, []any{&unit, &now}, func() error {
+		written[unit] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	if len(written) > 0 {
+		s.clock.observe(asked, now)
+	}
+
+	for key := range statuses {
+		if !written[ids[key]] {
+			fenced = append(fenced, key)
+		}
+	}
+
+	return fenced, nil
+}
+
+// statusUnits returns the ids of units, and the epochs of those that are held. An opening
+// without inputs makes those that are not known yet.
+func (s *Store) statusUnits(ctx context.Context, q querier, keys []alert.UnitKey) (
+	ids, epochs map[alert.UnitKey]int64, err error,
+) {
+	ids, epochs = make(map[alert.UnitKey]int64), make(map[alert.UnitKey]int64)
+
+	if !s.o.Inputs {
+		made, err := makeRows(ctx, q, keys)
+		if err != nil {
+			return nil, nil, err
+		}
+
+		for id, key := range made {
+			ids[key] = id
+		}
+	}
+
+	for _, key := range keys {
+		if u := s.held.unit(key); u != nil {
+			ids[key], epochs[key] = u.id, u.epoch
+		}
+	}
+
+	return ids, epochs, nil
 }
 
 // Statuses implements store.Units.

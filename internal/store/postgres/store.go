@@ -34,6 +34,7 @@ type Store struct {
 
 	held   held
 	writes turn // one write to units at a time
+	doubts doubts
 
 	closed atomic.Bool
 	usable atomic.Bool // the tables are there, in the present version
