@@ -165,8 +165,8 @@ func (d *doubts) takeRewind(key alert.UnitKey) {
 	d.filter(key, func(one *doubt) bool { return one.rewind == nil })
 }
 
-// addRewinds adds requests whose removal is in doubt: whoever asks has to apply them
-// again, to learn of the checkpoint. No keys are all of them.
+// addRewinds adds requests that may have been carried out: whoever asks has to apply
+// them again, to learn of the checkpoint. No keys are all of them.
 func (d *doubts) addRewinds(pending map[alert.UnitKey]tick.Tick, keys []alert.UnitKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

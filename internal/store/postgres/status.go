@@ -81,14 +81,16 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 
 // setStatus writes in one statement, and returns the units that may not be written to.
 func (s *Store) setStatus(ctx context.Context, q querier, statuses map[alert.UnitKey]store.Status) (
-	fenced []alert.UnitKey, err error,
+	[]alert.UnitKey, error,
 ) {
 	now, err := s.databaseTime(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 
-	ids, epochs, err := s.statusUnits(ctx, q, slices.Collect(maps.Keys(statuses)))
+	keys := slices.Collect(maps.Keys(statuses))
+
+	ids, epochs, err := s.statusUnits(ctx, q, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -136,13 +138,7 @@ func (s *Store) setStatus(ctx context.Context, q querier, statuses map[alert.Uni
 		s.clock.observe(asked, now)
 	}
 
-	for key := range statuses {
-		if !written[ids[key]] {
-			fenced = append(fenced, key)
-		}
-	}
-
-	return fenced, nil
+	return slices.DeleteFunc(keys, func(key alert.UnitKey) bool { return written[ids[key]] }), nil
 }
 
 // statusUnits returns the ids of units, and the epochs of those that are held. An opening

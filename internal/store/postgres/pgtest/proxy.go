@@ -1,8 +1,10 @@
 package pgtest
 
 import (
+	"bytes"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -19,6 +21,7 @@ type Proxy struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	state   proxyState
+	mark    []byte // mutes it when a client sends it
 	open    map[net.Conn]bool
 }
 
@@ -29,6 +32,7 @@ const (
 	passing proxyState = iota
 	cut
 	frozen
+	muted
 	closed
 )
 
@@ -68,7 +72,26 @@ func (p *Proxy) Cut() {
 // and new ones are accepted, but nobody answers. What was sent meanwhile arrives late.
 func (p *Proxy) Freeze() { p.set(frozen) }
 
-// Restore ends what Cut or Freeze began.
+// MuteAt lets no answer through from the time at which a client sends a text, until
+// Restore. What clients send arrives.
+func (p *Proxy) MuteAt(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	p.mark = []byte(text)
+}
+
+// sends notes what a client sends.
+func (p *Proxy) sends(data []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.mark != nil && bytes.Contains(data, p.mark) {
+		p.state, p.mark = muted, nil
+	}
+}
+
+// Restore ends what Cut, Freeze or MuteAt began.
 func (p *Proxy) Restore() { p.set(passing) }
 
 func (p *Proxy) set(state proxyState) {
@@ -116,7 +139,7 @@ func (p *Proxy) serve() {
 func (p *Proxy) pass(client net.Conn) {
 	defer p.forget(client)
 
-	if !p.remember(client) || !p.mayPass() {
+	if !p.remember(client) || !p.mayPass(frozen) {
 		return
 	}
 
@@ -131,25 +154,29 @@ func (p *Proxy) pass(client net.Conn) {
 	}
 
 	var directions sync.WaitGroup
-	directions.Go(func() { p.copy(server, client) })
-	p.copy(client, server)
+	directions.Go(func() { p.copy(server, client, frozen) })
+	p.copy(client, server, frozen, muted)
 	directions.Wait()
 }
 
-// copy moves data until one side ends, and then ends both.
-func (p *Proxy) copy(to, from net.Conn) {
+// copy moves data until one side ends, and then ends both. It waits in some states.
+func (p *Proxy) copy(to, from net.Conn, waiting ...proxyState) {
 	buffer := make([]byte, 1<<15)
 
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 && p.mayPass() {
+		if !slices.Contains(waiting, muted) {
+			p.sends(buffer[:n])
+		}
+
+		if n > 0 && p.mayPass(waiting...) {
 			if _, failed := to.Write(buffer[:n]); failed != nil {
 				err = failed
 			}
 		}
 
 		if err != nil {
-			p.mayPass() // the end of a connection does not arrive either while nothing does
+			p.mayPass(waiting...) // the end of a connection does not arrive either while nothing does
 
 			_ = to.Close()
 			_ = from.Close()
@@ -166,7 +193,7 @@ func (p *Proxy) remember(c net.Conn) bool {
 
 	p.open[c] = true
 
-	return p.state == passing || p.state == frozen
+	return p.state == passing || p.state == frozen || p.state == muted
 }
 
 func (p *Proxy) forget(c net.Conn) {
@@ -178,14 +205,15 @@ func (p *Proxy) forget(c net.Conn) {
 	delete(p.open, c)
 }
 
-// mayPass waits while the network is frozen, and reports whether data passes then.
-func (p *Proxy) mayPass() bool {
+// mayPass waits while the network is in one of some states, and reports whether data
+// passes then.
+func (p *Proxy) mayPass(waiting ...proxyState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	for p.state == frozen {
+	for slices.Contains(waiting, p.state) {
 		p.changed.Wait()
 	}
 
-	return p.state == passing
+	return p.state == passing || p.state == muted
 }
