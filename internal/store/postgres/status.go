@@ -71,7 +71,6 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 		})
 	})
 	if err == nil && len(fenced) > 0 {
-		s.calls.refused("set-status")
 
 		return &store.FencedError{Units: fenced}
 	}

@@ -105,7 +105,6 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey, p 
 
 	if err == nil && len(fenced) > 0 {
 		s.doubts.forget(fenced...)
-		s.calls.refused(name)
 
 		return &store.FencedError{Units: fenced}
 	}
