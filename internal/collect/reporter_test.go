@@ -26,8 +26,8 @@ func (m *memory) allStatuses() map[alert.UnitKey]store.Status {
 	return list
 }
 
-// TestTheStatusOfManyUnitsIsNeverTenSecondsOld: although only what has changed is written;
-// and what begins to fail is written at once.
+// TestTheStatusOfManyUnitsIsNeverTenSecondsOld: although only what has changed is
+// written; and what begins to fail is written at once.
 func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 	for _, n := range []int{3, 1200} {
 		synctest.Test(t, func(t *testing.T) {

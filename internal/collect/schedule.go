@@ -110,8 +110,8 @@ func (p *poller) pause(v verdict) time.Duration {
 const changeCheck = 5 * time.Second
 
 // toRest returns how long the unit rests until there is something to do; a poll is due if
-// that is 0 or less. While the unit waits for a person it looks after each rest, every few
-// seconds, whether something has changed that makes a poll worthwhile.
+// that is 0 or less. While the unit waits for a person it looks after each rest, every
+// few seconds, whether something has changed that makes a poll worthwhile.
 func (p *poller) toRest(ctx context.Context, rested bool) time.Duration {
 	if p.alarm.woken() {
 		return 0

@@ -82,8 +82,8 @@ func newTenantSet(shared *resources, log *slog.Logger) *tenantSet {
 	}
 }
 
-// claim makes the units of tenants this input's own. The entries point into tenants, which
-// must not change afterwards.
+// claim makes the units of tenants this input's own. The entries point into tenants,
+// which must not change afterwards.
 func (s *tenantSet) claim(tenants ...config.Tenant) error {
 	limiters, err := s.shared.claim(tenants)
 	if err != nil {
