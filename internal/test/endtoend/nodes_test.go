@@ -3,6 +3,7 @@ package endtoend
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +264,33 @@ func TestAReloadOfANodeRepeatsNothing(t *testing.T) {
 		}
 		c.complete()
 	}
+	c.balanced(c.nodes...)
+	c.grow(1)
+	c.complete()
+	c.stopAll()
+	c.verdict(false)
+}
+
+func TestADrainedNodeGivesItsUnitsAwayAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	c := spread(t, clusterOptions{})
+	command := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), setup.CLI(t), append(args, "--store", c.db.URL().Reveal())...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("defenderctl %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	c.grow(1)
+	command("drain", "node-1")
+	c.balanced(c.nodes[1:]...)
+	c.grow(1)
+	c.complete()
+	if out := command("nodes"); strings.Count(out, "node-") != 3 || !strings.Contains(out, "draining") {
+		t.Errorf("nodes:\n%s", out)
+	}
+	command("drain", "--undo", "node-1")
 	c.balanced(c.nodes...)
 	c.grow(1)
 	c.complete()
