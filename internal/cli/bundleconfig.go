@@ -166,10 +166,6 @@ func shownOption(key, value string, s *scrubber) string {
 	case option.Secret:
 		s.add(value)
 		return "(set)"
-	case option.Kind == config.KindFile:
-		if harmless.MatchString(value) {
-			return value
-		}
 	case option.Kind == config.KindString: // filters and the like are free texts
 		return "(set)"
 	case harmless.MatchString(value):
