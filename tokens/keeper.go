@@ -24,6 +24,8 @@ type Keeper struct {
 
 	// logEnds says that the end of a shared sign-in is logged.
 	logEnds atomic.Bool
+	// mustLock says that a chain that cannot be locked in the store is not redeemed.
+	mustLock atomic.Bool
 	// redemptions spreads them where a Source has none of its process.
 	redemptions Redemptions
 
@@ -82,6 +84,11 @@ func NewKeeper(store ChainStore, log *slog.Logger) *Keeper {
 // has ended. A command that ends with that very error need not.
 func (k *Keeper) LogEnds() { k.logEnds.Store(true) }
 
+// RequireLocks makes Lock fail when the store cannot lock. It is for a store that other
+// machines use too: what follows from a redemption there must be known to them, as this
+// process may die before the store works again.
+func (k *Keeper) RequireLocks() { k.mustLock.Store(true) }
+
 // of returns what is known of a chain. The caller holds k.mu.
 func (k *Keeper) of(key ChainKey) *keptChain {
 	c, ok := k.chains[key]
@@ -114,7 +121,7 @@ func (k *Keeper) logFault(key ChainKey, what string, err error) {
 var errLockedElsewhere = errors.New("another process holds it")
 
 // Lock implements ChainStore. When the store cannot lock for another reason than ctx,
-// the chain is exclusive within this process only.
+// the chain is exclusive within this process only, unless RequireLocks was called.
 func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	k.mu.Lock()
 	c := k.of(key)
@@ -130,6 +137,11 @@ func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 	if err != nil && ctx.Err() != nil {
 		<-c.inUse
 		return nil, fmt.Errorf("%w: %w", errLockedElsewhere, ctx.Err())
+	}
+
+	if err != nil && k.mustLock.Load() {
+		<-c.inUse
+		return nil, err
 	}
 
 	if err != nil {

@@ -68,6 +68,27 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 	}
 }
 
+func TestNothingIsRedeemedWhileASharedStoreIsAway(t *testing.T) {
+	f, c, store := &fake{}, newClock(), stored(t, "rt0", "")
+	keeper := tokens.NewKeeper(store, nil)
+	keeper.RequireLocks()
+	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: keeper, HTTP: f.client(), Now: c.Now})
+
+	store.Fail("Lock", errDisk)
+	if err := fails(t, s); err.Reason != advice.Store {
+		t.Errorf("reason %s: %v", err.Reason, err)
+	}
+	if f.refreshes() != "" {
+		t.Errorf("sent %s, which this process alone would know the successor of", f.refreshes())
+	}
+
+	store.Fail("Lock", nil)
+	token(t, s)
+	if f.refreshes() != "rt0" || load(t, store).Refresh.Reveal() != "rt1" {
+		t.Errorf("sent %s, stored %s", f.refreshes(), load(t, store).Refresh.Reveal())
+	}
+}
+
 func TestASeedIsRememberedThoughItCannotBeWritten(t *testing.T) {
 	f, c, store := &fake{}, newClock(), tokenstest.New()
 	keeper := tokens.NewKeeper(store, nil)

@@ -105,6 +105,10 @@ func openDir(path string, cfg *config.Input, log *slog.Logger) (*dataDir, error)
 	d.keeper = tokens.NewKeeper(d.store.Tokens(), relay)
 	d.keeper.LogEnds()
 
+	if at.Shared() {
+		d.keeper.RequireLocks()
+	}
+
 	for _, w := range d.store.Warnings() {
 		log.Warn(d.key() + ": " + w)
 	}
