@@ -34,10 +34,14 @@ type Keeper struct {
 	slots  map[AccessKey]*slot
 }
 
-// keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse.
+// keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse and
+// writing.
 type keptChain struct {
 	// inUse holds one value while a goroutine of this process has the chain's lock.
 	inUse chan struct{}
+	// writing is held over a write to the store and what follows from it, since a Swap
+	// needs no lock of the chain. It is taken before Keeper.mu.
+	writing sync.Mutex
 	// newest is the newest state: known says that there is one, unsaved that it is
 	// newer than what the store has.
 	newest  Chain
@@ -222,6 +226,8 @@ func (c *keptChain) isNewerThan(stored Chain, ok bool) bool {
 // Save implements ChainStore. An *UnsavedError says that the chain is kept in memory;
 // the log has it.
 func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
+	defer k.beginWrite(key)()
+
 	k.mu.Lock()
 	c := k.of(key)
 	chain.Version = c.newest.Version // of the stored state that this one follows
@@ -234,6 +240,8 @@ func (k *Keeper) Save(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 // Swap implements ChainStore. An *UnsavedError says that the chain is kept in memory
 // until the store works again; should another state be stored by then, that one wins.
 func (k *Keeper) Swap(ctx context.Context, key ChainKey, chain Chain, seeds ...[32]byte) error {
+	defer k.beginWrite(key)()
+
 	k.mu.Lock()
 	c := k.of(key)
 	before := keptChain{
@@ -266,6 +274,17 @@ func (k *Keeper) Swap(ctx context.Context, key ChainKey, chain Chain, seeds ...[
 	return err
 }
 
+// beginWrite waits until no other goroutine writes the chain; end lets the next one.
+func (k *Keeper) beginWrite(key ChainKey) (end func()) {
+	k.mu.Lock()
+	c := k.of(key)
+	k.mu.Unlock()
+
+	c.writing.Lock()
+
+	return c.writing.Unlock
+}
+
 // keep makes a chain the newest state, in memory only. The caller holds Keeper.mu.
 func (c *keptChain) keep(chain Chain, anyway bool, seeds [][32]byte) {
 	c.newest = chain
@@ -276,7 +295,7 @@ func (c *keptChain) keep(chain Chain, anyway bool, seeds [][32]byte) {
 	c.unsavedSeeds = slices.Concat(c.unsavedSeeds, seeds)
 }
 
-// write stores what is in memory only.
+// write stores what is in memory only. The caller has called beginWrite.
 func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 	k.mu.Lock()
 	c := k.of(key)
@@ -455,6 +474,8 @@ func (k *Keeper) flush(ctx context.Context, key ChainKey) error {
 
 		return nil
 	}
+
+	defer k.beginWrite(key)()
 
 	return k.write(ctx, key)
 }
