@@ -76,7 +76,7 @@ func TestADroppedStreamDeliversNothing(t *testing.T) {
 			})
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, inTime(func(t *testing.T) {
 			h, told := newHost(t), false
 			s := NewStream("", &dropOwner{func(uint64) { told = true }})
 
@@ -106,8 +106,13 @@ func TestADroppedStreamDeliversNothing(t *testing.T) {
 			if _, err := h.outbox.Add(t.Context(), s, event(t, "late"), nil); !errors.Is(err, ErrDropped) {
 				t.Errorf("a later Add: %v", err)
 			}
-		})
+		}))
 	}
+}
+
+// inTime runs a test with a clock that does not wait.
+func inTime(run func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, run) }
 }
 
 // dropOwner notes what counts as delivered.
