@@ -34,8 +34,8 @@ type Keeper struct {
 	slots  map[AccessKey]*slot
 }
 
-// keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse and
-// writing.
+// keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse
+// and writing.
 type keptChain struct {
 	// inUse holds one value while a goroutine of this process has the chain's lock.
 	inUse chan struct{}

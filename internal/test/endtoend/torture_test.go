@@ -324,8 +324,8 @@ func (tr *trial) finish() {
 	if err := tr.r.sim.SetFaults(tr.skew); err != nil {
 		tr.r.t.Fatal(err)
 	}
-	// A service that keeps no order is read in small windows, which uses the call budget up:
-	// reading pauses for most of a minute then, several times.
+	// A service that keeps no order is read in small windows, which uses the call budget
+	// up: reading pauses for most of a minute then, several times.
 	tr.r.until("everything listed has arrived", 6*time.Minute, func() bool {
 		for _, c := range tr.customers {
 			got := tr.r.arrived(c.ID, tr.api)
