@@ -67,7 +67,7 @@ func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Con
 
 	return s.call(ctx, context.WithoutCancel(ctx), name, func(ctx context.Context) error {
 		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
-			t, err := c.Begin(ctx)
+			t, err := begin(ctx, c, beginWrite, s.limits())
 			if err != nil {
 				return broken(err), err
 			}

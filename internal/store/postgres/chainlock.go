@@ -135,20 +135,14 @@ func tryLock(ctx context.Context, conn *pgxpool.Conn, key tokens.ChainKey) (pgx.
 		return nil, err
 	}
 
-	t, err := conn.Begin(ctx)
+	t, err := begin(ctx, conn, beginWrite, limits{silence: lockSilence})
 	if err != nil {
 		return nil, err
 	}
 
-	_, err = t.Exec(ctx, fmt.Sprintf(`SET LOCAL idle_in_transaction_session_timeout = %d`,
-		lockSilence.Milliseconds()))
-
 	locked := false
-	if err == nil {
-		err = t.QueryRow(ctx, `SELECT true FROM defender.chain_locks WHERE `+ofChain+` FOR UPDATE SKIP LOCKED`,
-			chainArgs(key)...).Scan(&locked)
-	}
-
+	err = t.QueryRow(ctx, `SELECT true FROM defender.chain_locks WHERE `+ofChain+` FOR UPDATE SKIP LOCKED`,
+		chainArgs(key)...).Scan(&locked)
 	if err == nil && locked {
 		return t, nil
 	}

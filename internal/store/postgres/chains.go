@@ -95,7 +95,7 @@ func (c *Chains) read(ctx context.Context, name string, fn func(t chainTable) er
 		}
 
 		return c.s.attempts(ctx, func(conn *pgxpool.Conn) (again bool, err error) {
-			t, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+			t, err := begin(ctx, conn, beginRead, c.s.limits())
 			if err != nil {
 				return broken(err), err
 			}

@@ -88,7 +88,7 @@ func (s *Store) version(ctx context.Context, q querier) (version int64, err erro
 // migrate brings the tables to the present version, in one transaction. Another process
 // may have done it meanwhile.
 func (s *Store) migrate(ctx context.Context, c *pgx.Conn) error {
-	t, err := c.Begin(ctx)
+	t, err := begin(ctx, c, beginWrite, s.limits())
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/pause"
 	"fluent-bit-defender/internal/secret"
@@ -267,6 +269,47 @@ func TestAWriteThatArrivesLateIsRefused(t *testing.T) {
 		return errors.Join(errors.New("it was not refused"), err)
 	})
 	storetest.Expect(t, other, key, want, nil)
+}
+
+func TestATransactionOfAStoppedNodeIsInNobodysWay(t *testing.T) {
+	for name, locked := range map[string]string{
+		"renewal": `UPDATE defender.nodes SET renewed_at = renewed_at WHERE id = 'stopped'`,
+		"commit":  `UPDATE defender.units SET replay = replay`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			d := pgtest.New(t)
+			key := storetest.Key(1)
+			stopped, proxy := throughProxy(t, d, "stopped", key)
+			other := joined(t, d, "other")
+
+			d.Advance(t, 2*time.Hour)
+
+			if _, err := other.Renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+
+			err := stopped.update(t.Context(), "test", func(ctx context.Context, tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, locked)
+				proxy.Freeze()
+
+				return err
+			})
+			if err == nil {
+				t.Fatal("a transaction whose COMMIT did not arrive succeeded")
+			}
+
+			until(t, "Claim", func(ctx context.Context) error {
+				got, err := other.Claim(ctx, store.Claim{Units: []alert.UnitKey{key}, Most: 1, Expired: true})
+				if err == nil && len(got) == 0 {
+					err = errors.New("nothing was claimed")
+				}
+
+				return err
+			})
+		})
+	}
 }
 
 // told waits until a store is told of a change.
