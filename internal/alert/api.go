@@ -33,6 +33,9 @@ func APIs() []API {
 	return list
 }
 
+// DefaultAPI returns the API that is meant where none is named.
+func DefaultAPI() API { return descriptors[0].API }
+
 // APINames returns the values of the key `api`, the default first.
 func APINames() []string { return namesOf(APIs()) }
 

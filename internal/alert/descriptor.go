@@ -132,6 +132,26 @@ type Permission struct {
 	// Service is the name under which the portal lists them, AppID the application id of
 	// the API itself, for which a consent is.
 	Service, AppID string
+	// Portal is the page of the customer's Defender portal on which the application is
+	// authorised, for an API that has no permission to consent to.
+	Portal string
+}
+
+// PortalAddress returns the address of a customer's Defender portal.
+func PortalAddress(tenant TenantID) string {
+	return "https://security.microsoft.com?tid=" + string(tenant)
+}
+
+// PortalRemedy returns what a customer does to authorise an application in the portal.
+// It is empty for an API that has a permission instead.
+func (p Permission) PortalRemedy(tenant TenantID, client ClientID) string {
+	if p.Portal == "" {
+		return ""
+	}
+
+	return fmt.Sprintf("an administrator of the customer (permission \"Manage portal system settings\") opens %s > %s, "+
+		"enters application id %s and your own tenant id, and presses Authorize application",
+		PortalAddress(tenant), p.Portal, client)
 }
 
 // Names returns the permissions in a few words, such as "Alert.Read.All (delegated:
@@ -199,6 +219,7 @@ var descriptors = [...]Descriptor{
 			"Inner.Path":        flat,
 			"Inner.Owner":       flat,
 			"FilterParameters":  expression,
+			"Permission.Portal": consent,
 			"Row.IdentityParts": oneIdentity,
 			"Row.Alerts":        flat,
 			"Row.AlertUpdated":  flat,
@@ -247,6 +268,7 @@ var descriptors = [...]Descriptor{
 			"Deprecation":       current,
 			"PerHour":           graphBudget,
 			"FilterParameters":  expression,
+			"Permission.Portal": consent,
 			"Row.IdentityParts": oneIdentity,
 		},
 	},
@@ -292,6 +314,7 @@ var descriptors = [...]Descriptor{
 			"Inner.Path":        flat,
 			"Inner.Owner":       flat,
 			"FilterParameters":  expression,
+			"Permission.Portal": consent,
 			"Row.IdentityParts": oneIdentity,
 			"Row.Alerts":        flat,
 			"Row.AlertUpdated":  flat,
@@ -321,8 +344,9 @@ var descriptors = [...]Descriptor{
 			Title:    "AlertTitle",
 			Source:   "Source",
 		},
-		Version: VersionInIdentity,
-		CEF:     Device{Product: "Microsoft Defender ATP", Version: "2.0"},
+		Version:    VersionInIdentity,
+		Permission: Permission{Portal: "Settings > Endpoints > APIs > SIEM > MSSP"},
+		CEF:        Device{Product: "Microsoft Defender ATP", Version: "2.0"},
 		Absent: map[string]string{
 			"MaxPage":                "there are no pages: a window comes in one piece",
 			"PerMinute":              "Microsoft publishes no budget",
@@ -386,6 +410,7 @@ var descriptors = [...]Descriptor{
 			"Inner.Path":        withAlerts,
 			"Inner.Owner":       withAlerts,
 			"FilterParameters":  expression,
+			"Permission.Portal": consent,
 			"Row.IdentityParts": oneIdentity,
 		},
 	},
@@ -402,6 +427,7 @@ const (
 	oneIdentity = "every row has its identity in one field"
 	withAlerts  = "a row has its alerts without being asked"
 	portal      = "the customer authorises the application in the Defender portal instead"
+	consent     = "the customer consents to a permission instead"
 )
 
 // Deprecated returns what a user of an API that Microsoft advises against is told: the

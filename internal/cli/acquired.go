@@ -205,12 +205,8 @@ func (r *acquired) refused(t config.Tenant, err error) {
 		r.Problem = bare.Error()
 	}
 
-	if t.API == alert.SIEM {
-		r.Remedy = fmt.Sprintf("somebody with \"Manage portal system settings\" opens "+
-			"https://security.microsoft.com?tid=%s > Settings > Endpoints > APIs > SIEM > MSSP, enters application "+
-			"id %s and the MSSP's own tenant id, and presses Authorize application; then run: defenderctl check, "+
-			"or simply start the input", t.TenantID, t.ClientID)
-
+	if remedy := permissionsFor(t.API).PortalRemedy(t.TenantID, t.ClientID); remedy != "" {
+		r.Remedy = remedy + "; then run: defenderctl check, or simply start the input"
 		return
 	}
 

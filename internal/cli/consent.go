@@ -62,8 +62,7 @@ func (c *cli) consentCommand() *cobra.Command {
 			"or tenant id. Where that way is not open it prints the admin consent link, to send to an " +
 			"administrator of the customer, and the exit code is 4: the relationship needs the role Cloud " +
 			"Application Administrator or Application Administrator, and the user must be in AdminAgents and " +
-			"have signed in with multi-factor authentication (else 3). The legacy API siem needs no consent: " +
-			"the customer authorises the application in the Defender portal.",
+			"have signed in with multi-factor authentication (else 3). " + portalNote(),
 		Example: "  defenderctl tenants consent contoso --config /etc/fluent-bit/fluent-bit.conf\n" +
 			"  defenderctl tenants consent --all --dry-run --config /etc/fluent-bit/fluent-bit.conf",
 		RunE: func(cmd *cobra.Command, args []string) error { return n.run(cmd.Context(), args) },
@@ -228,7 +227,7 @@ func (n *consenting) consent(ctx context.Context, p *provider, c *partner.Custom
 	switch {
 	case len(grants) == 0:
 		r.Result = "none needed"
-		r.note = "the customer authorises the application in the Defender portal (api siem)"
+		r.note = portalNote()
 	case !c.CanConsent():
 		r.Result, r.Link, r.Reason = "link", link, advice.ConsentMissing
 		r.Remedy = "send the link to an administrator of the customer"
@@ -277,6 +276,20 @@ func grantsOf(units []config.Tenant, r *consented) []partner.Grant {
 	}
 
 	return grants
+}
+
+// portalNote says which APIs need no consent, and what they need instead.
+func portalNote() string {
+	var names []string
+
+	for _, api := range alert.APIs() {
+		if permissionsFor(api).Portal != "" {
+			names = append(names, string(api))
+		}
+	}
+
+	return fmt.Sprintf("No consent is needed for api %s: the customer authorises the application in the Defender portal.",
+		strings.Join(names, ", "))
 }
 
 // consentPause keeps the calls of Partner Center below the 50 a second that it allows.

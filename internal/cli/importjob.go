@@ -101,25 +101,28 @@ func (im *importing) where(s connector.Stanza) string {
 // line is for.
 func (im *importing) answers() bool { return im.c.InTerminal || !im.several }
 
-// region asks for the region, where the API has a host for each.
+// region asks for the region, where the API has a host for each and none for all.
 func (im *importing) region(ctx context.Context, s connector.Stanza, keys config.Map) error {
-	commercial := keys["cloud"] == "" || keys["cloud"] == string(cloud.Commercial)
-	if keys["api"] != string(alert.SIEM) || keys["region"] != "" || keys["api_url"] != "" || !commercial {
+	where, api := cloud.Cloud(cmp.Or(keys["cloud"], string(cloud.Commercial))), alert.API(keys["api"])
+	if keys["region"] != "" || keys["api_url"] != "" || !cloud.NeedsRegion(where, api) {
 		return nil
 	}
+
+	regions := strings.Join(cloud.Regions(where, api), ", ")
 
 	answer := secret.Text{}
 
 	if im.answers() {
 		var err error
-		if answer, err = im.c.ask(ctx, im.where(s)+"Region of the customer's data (us, eu or "+
-			"uk): ", false); err != nil {
+
+		answer, err = im.c.ask(ctx, im.where(s)+"Region of the customer's data ("+regions+"): ", false)
+		if err != nil {
 			return err
 		}
 	}
 
 	if answer.IsZero() {
-		return usagef("the file does not tell the region: give --region us, eu or uk")
+		return usagef("the file does not name the region: add --region with one of %s", regions)
 	}
 
 	keys["region"] = strings.ToLower(answer.Reveal())

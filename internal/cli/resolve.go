@@ -273,12 +273,9 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 	app := tokens.App{LoginURL: loginURL(i.Key.LoginHost), TenantID: i.Key.TenantID, ClientID: i.Key.ClientID}
 
 	at, login := cloudOf(i.Key.LoginHost), ""
-	if usual, err := cloud.Lookup(
-		at,
-		alert.Graph,
-		"",
-	); err == nil &&
-		tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
+
+	usual, err := cloud.Lookup(at, alert.Graph, "")
+	if err == nil && tokens.LoginHost(usual.LoginURL) != i.Key.LoginHost {
 		login = app.LoginURL
 	}
 
@@ -297,8 +294,8 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 		return app
 	}
 
-	if api == string(alert.Graph) {
-		api = "" // the default
+	if api == string(alert.DefaultAPI()) {
+		api = ""
 	}
 
 	what := []string{"--tenant-name", i.Chain.TenantName, "--api", api}

@@ -30,7 +30,7 @@ func (c *cli) simulateCommand() *cobra.Command {
 			"relationships (GDAP) at Microsoft Graph and with Partner Center. The tenants file that the " +
 			"configuration names is written too. The page /simulator of the sign-in service shows the customers and " +
 			"changes them while it runs: POST tenant=NAME and state=STATE, or add=NAME for a new customer.\n\n" +
-			"States of --state and of that page:\n\n" + simulator.StatesHelp + "\n\n" + simulator.FaultsHelp,
+			"States of --state and of that page:\n\n" + simulator.StatesHelp + "\n\n" + simulator.FaultsHelp(),
 		Example: "  defenderctl simulate --tenants 3 --alerts 50 > simulated.conf &\n" +
 			"  fluent-bit -e in_defender.so -c simulated.conf\n\n" +
 			"  # One sign-in for 20 customers, of which one has not consented yet.\n" +

@@ -450,11 +450,14 @@ func (l leaver) revoke() []string {
 			"relationship in Partner Center (Customers, Admin relationships), or take the role away from it")
 	}
 
-	siem := false
+	var pages []string // of the portal, on which an application is authorised
 
 	for _, key := range l.units {
 		clients = append(clients, string(l.statuses[key].ClientID))
-		siem = siem || key.API == alert.SIEM
+
+		if page := permissionsFor(key.API).Portal; page != "" && !slices.Contains(pages, page) {
+			pages = append(pages, page)
+		}
 	}
 
 	slices.Sort(clients)
@@ -466,9 +469,9 @@ func (l leaver) revoke() []string {
 		}
 	}
 
-	if siem {
-		steps = append(steps, "in the customer's Defender portal (https://security.microsoft.com?tid="+l.tenantID+
-			"), Settings, MSSP: remove the authorisation of the application")
+	for _, page := range pages {
+		steps = append(steps, "in the customer's Defender portal: "+alert.PortalAddress(alert.TenantID(l.tenantID))+
+			" > "+page+": remove the authorisation of the application")
 	}
 
 	return append(steps, "a secret or certificate that was made for this customer only: delete it from the "+

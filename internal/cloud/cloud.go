@@ -114,9 +114,21 @@ func Regions(c Cloud, api alert.API) []string {
 	return regions
 }
 
+// NeedsRegion reports whether an API in a cloud has a host for each region, and none for
+// all of them.
+func NeedsRegion(c Cloud, api alert.API) bool {
+	if len(Regions(c, api)) == 0 {
+		return false
+	}
+
+	return !slices.ContainsFunc(hosts, func(h host) bool {
+		return h.api == api && h.region == "" && slices.Contains(h.clouds, c)
+	})
+}
+
 // Lookup returns the target of an API in a cloud and region. Its errors are *KeyError.
 //
-// If only the region is missing (siem in the commercial cloud), Lookup returns both an
+// If only the region is missing (see NeedsRegion), Lookup returns both an
 // error and a target that lacks only APIURL. A caller that has the address from the key
 // `api_url` can use that target.
 func Lookup(c Cloud, api alert.API, region string) (Target, error) {
@@ -139,7 +151,7 @@ func Lookup(c Cloud, api alert.API, region string) (Target, error) {
 
 	regions := Regions(c, api)
 	if region == "" {
-		t := host{api: api, resource: siemResource}.target(c, facts)
+		t := host{api: api, resource: regionalResource(c, api)}.target(c, facts)
 
 		return t, keyError(
 			"region",
@@ -161,6 +173,18 @@ func Lookup(c Cloud, api alert.API, region string) (Target, error) {
 		fmt.Sprintf("api %s in the %s cloud has no region %.64q", api, c, region),
 		"use one of "+strings.Join(regions, ", "),
 	)
+}
+
+// regionalResource returns the resource of an API in a cloud, which all its regions
+// share.
+func regionalResource(c Cloud, api alert.API) string {
+	for _, h := range hosts {
+		if h.api == api && slices.Contains(h.clouds, c) {
+			return h.resource
+		}
+	}
+
+	return ""
 }
 
 // unknownAPI returns the error of package alert as a KeyError.

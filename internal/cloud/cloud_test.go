@@ -119,6 +119,25 @@ func TestTableAndLookupAgree(t *testing.T) {
 	}
 }
 
+// Lookup without a region returns a target for a caller that knows the address: its
+// resource must be right for every region.
+func TestRegionsOfAnAPIShareTheResource(t *testing.T) {
+	needed := 0
+	for _, r := range Table() {
+		if !NeedsRegion(r.Cloud, r.API) {
+			continue
+		}
+		needed++
+		got, err := Lookup(r.Cloud, r.API, "")
+		if err == nil || got.Resource != r.Resource || got.Path != r.Path {
+			t.Errorf("%s %s without a region: %+v, %v, want the resource %s", r.Cloud, r.API, got, err, r.Resource)
+		}
+	}
+	if needed == 0 {
+		t.Error("no API needs a region")
+	}
+}
+
 func TestNamesAreReadInAnyCase(t *testing.T) {
 	for _, a := range alert.APIs() {
 		if got, err := alert.ParseAPI(strings.ToUpper(string(a))); got != a || err != nil {

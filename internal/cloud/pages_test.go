@@ -107,7 +107,7 @@ func TestTheFirewallTableHasEveryHost(t *testing.T) {
 }
 
 func TestGoldenAPIsPage(t *testing.T) {
-	var rows strings.Builder
+	var rows, fields strings.Builder
 	for _, a := range alert.APIs() {
 		d, err := a.Descriptor()
 		if err != nil {
@@ -125,15 +125,17 @@ func TestGoldenAPIsPage(t *testing.T) {
 			size = fmt.Sprint(d.MaxPage)
 		}
 		p := d.Permission
-		fmt.Fprintf(&rows, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", a, d.Path, orPortal(p.Delegated), orPortal(p.Application),
+		fmt.Fprintf(&rows, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", a, d.Path, orPortal(p, p.Delegated), orPortal(p, p.Application),
 			size, budget, cmp.Or(d.Deprecation, "current"))
+		fmt.Fprintf(&fields, "| `%s` | `%s` | `%s` | `%s` |\n", a, d.Row.Identity, d.Row.Updated, d.Row.Created)
 	}
-	page(t, "apis", map[string]string{"APIs": rows.String()})
+	page(t, "apis", map[string]string{"APIs": rows.String(), "Fields": fields.String()})
 }
 
-func orPortal(permission string) string {
-	if permission == "" {
-		return "the MSSP tab in the customer's portal"
+// orPortal returns a permission, or the page of the portal where an API has none.
+func orPortal(p alert.Permission, name string) string {
+	if name == "" {
+		return "none: the customer's portal, " + p.Portal
 	}
-	return "`" + permission + "`"
+	return "`" + name + "`"
 }

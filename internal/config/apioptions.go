@@ -70,7 +70,7 @@ func regionHelp() string {
 
 	for _, name := range apisWith(hasRegions) {
 		need := "optional: a host near the data"
-		if _, err := cloud.Lookup(cloud.Commercial, alert.API(name), ""); err != nil {
+		if cloud.NeedsRegion(cloud.Commercial, alert.API(name)) {
 			need = "required in the commercial cloud, unless `api_url` is set"
 		}
 

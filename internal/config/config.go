@@ -154,7 +154,7 @@ type Tenant struct {
 
 	PollInterval, Lookback, Overlap, SweepInterval, SweepLookback time.Duration
 
-	// PageSize is the number of rows to ask for; 0 with siem.
+	// PageSize is the number of rows to ask for; 0 with an API that has no pages.
 	PageSize int
 	// Updates: emit every version of an alert, not only the first.
 	Updates bool

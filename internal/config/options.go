@@ -156,7 +156,7 @@ var options = []Option{
 		Name:    "api",
 		Kind:    KindEnum,
 		Scope:   PerTenant,
-		Default: string(alert.APIs()[0]),
+		Default: string(alert.DefaultAPI()),
 		Values:  alert.APINames(),
 		Help:    alert.APIHelp() + ".",
 	},
@@ -291,7 +291,8 @@ var options = []Option{
 		Scope:   PerTenant,
 		Default: "updated",
 		Values:  alert.TimeFieldNames(),
-		Help:    "Event time: `updated`, `created` (siem: `AlertTime`) or `now`; where the alert has none: now.",
+		Help: "Event time: when the alert was `updated` or `created`, or `now`: when it was read. Where the alert " +
+			"lacks that time: now. [The fields](apis.md#times) depend on the API.",
 	},
 	{
 		Name:  "tenants_file",

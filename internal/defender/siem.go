@@ -39,12 +39,10 @@ func newSIEM(facts *alert.Descriptor, s Settings) Reader {
 			Settings: s,
 			op:       facts.Reading,
 			service: service{
-				host:      hostOf(s.BaseURL),
-				resource:  s.Resource,
-				forbidden: "the customer's tenant has not authorised this application for its SIEM API",
-				forbiddenRemedy: "in https://security.microsoft.com?tid=" + string(s.TenantID) +
-					" open Settings > Endpoints > APIs > SIEM > MSSP, enter application id " + string(s.ClientID) +
-					" and your own tenant id, and press Authorize application",
+				host:            hostOf(s.BaseURL),
+				resource:        s.Resource,
+				forbidden:       "the customer's tenant has not authorised this application for its SIEM API",
+				forbiddenRemedy: facts.Permission.PortalRemedy(s.TenantID, s.ClientID),
 			},
 		},
 		filter: s.Filter,

@@ -57,7 +57,7 @@ func acquireCommand(t config.Tenant) string {
 	name := []string{"--tenant-name", unless(t.TenantName, string(t.TenantID))}
 	api := []string{
 		"--api",
-		unless(string(t.API), string(alert.Graph)),
+		unless(string(t.API), string(alert.DefaultAPI())),
 		"--cloud",
 		cloudName,
 		"--region",

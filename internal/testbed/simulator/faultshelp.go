@@ -1,7 +1,11 @@
 package simulator
 
-// FaultsHelp explains the grammar of faults, for the help of a command.
-const FaultsHelp = `Faults are separated by commas:
+import "strings"
+
+// FaultsHelp returns the grammar of faults, explained for the help of a command.
+func FaultsHelp() string { return strings.Replace(faultsHelp, "{APIs}", strings.Join(APIs(), ", "), 1) }
+
+const faultsHelp = `Faults are separated by commas:
 
 faults  = fault *( "," fault )
 fault   = name [ "=" value ] [ ":" option *( ( ";" | "&" ) option ) ]
@@ -50,7 +54,9 @@ move       before a page after the first is read, an alert of an earlier page is
            rows move between pages
 
 Rate: every=N or p=0.1; both missing: each time. Schedule: from=10s, to=40s since the simulator
-was made, count=N. Scope: api=siem, endpoint, graph, incidents, graph-incidents, login, discovery
-(the lists of a provider's customers), partner (Partner Center) or all; by default the APIs of
-alerts; tenant=GUID or domain. The first fault of the list that is due and replaces an answer
-wins; those that alter an answer add up.`
+was made, count=N. The first fault of the list that is due and replaces an answer wins; those that
+alter an answer add up.
+
+Scope: tenant=GUID or domain; api=NAME, by default all APIs of alerts. Other names are login,
+discovery (the lists of a provider's customers), partner (Partner Center) and all. The APIs of
+alerts: {APIs}.`
