@@ -10,7 +10,9 @@ import (
 )
 
 func TestTheCommandOfARemedyMeansToAShellWhatWasMeant(t *testing.T) {
-	for _, name := range []string{"contoso", "Contoso & Sons", "O'Hara; rm -rf ~", "$(id)", `a "b" \c`, "-n", "株式会社", "a*b?", "#x"} {
+	for _, name := range []string{
+		"contoso", "Contoso & Sons", "O'Hara; rm -rf ~", "$(id)", `a "b" \c`, "-n", "株式会社", "a*b?", "#x",
+	} {
 		command := tokens.AcquireCommand(tenant, client, "--tenant-name", name, "--region", "", "--api", "siem")
 		out, err := exec.Command("sh", "-c", `defenderctl() { for w; do printf '%s\n' "$w"; done; }; `+command).
 			Output()

@@ -27,7 +27,8 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 		want    url.Values
 	}{
 		"v1": {tokens.V1, "/oauth2/authorize", url.Values{"resource": {resource}}},
-		"v2": {tokens.V2, "/oauth2/v2.0/authorize", url.Values{"scope": {resource + "/.default offline_access openid profile"}}},
+		"v2": {tokens.V2, "/oauth2/v2.0/authorize",
+			url.Values{"scope": {resource + "/.default offline_access openid profile"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			verifier := oauth2.GenerateVerifier()
@@ -68,17 +69,16 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 }
 
 func TestTheAdminConsentAddress(t *testing.T) {
-	if got, want := app(
-		tokens.V2,
-	).AdminConsentURL("https://r.test/", "s"),
-		loginURL+"/"+tenant+"/v2.0/adminconsent?client_id="+client+
-			"&redirect_uri=https%3A%2F%2Fr.test%2F&scope=https%3A%2F%2Fgraph.example.test%2F.default&state=s"; got != want {
+	got := app(tokens.V2).AdminConsentURL("https://r.test/", "s")
+	want := loginURL + "/" + tenant + "/v2.0/adminconsent?client_id=" + client +
+		"&redirect_uri=https%3A%2F%2Fr.test%2F&scope=https%3A%2F%2Fgraph.example.test%2F.default&state=s"
+	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got, want := app(
-		tokens.V1,
-	).AdminConsentURL("", ""),
-		loginURL+"/"+tenant+"/adminconsent?client_id="+client; got != want {
+
+	got = app(tokens.V1).AdminConsentURL("", "")
+	want = loginURL + "/" + tenant + "/adminconsent?client_id=" + client
+	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -311,8 +311,9 @@ func TestARefusalThatAPersonCanLiftDoesNotEndTheToken(t *testing.T) {
 		"wrong secret":       refusal("invalid_client", 7000215),
 		"no licence":         refusal("invalid_resource", 500011),
 		"account disabled":   refusal("invalid_grant", 50057),
-		"an unknown code that asks for interaction": `{"error":"invalid_grant","suberror":"basic_action","error_codes":[7999999]}`,
-		"a weak code beside a telling one":          refusal("invalid_client", 70002, 7000222),
+		"an unknown code that asks for interaction": `{"error":"invalid_grant","suberror":"basic_action",` +
+			`"error_codes":[7999999]}`,
+		"a weak code beside a telling one": refusal("invalid_client", 70002, 7000222),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, body }}
@@ -493,10 +494,11 @@ func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 // one does not take the old token for long.
 func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 	for name, answer := range map[string]string{
-		"no access token":      `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`,
-		"empty":                `{"token_type":"Bearer","access_token":"","expires_in":3600,"refresh_token":"rt-new"}`,
-		"another type":         `{"token_type":"pop","access_token":"a","expires_in":3600,"refresh_token":"rt-new"}`,
-		"not fit for a header": `{"token_type":"Bearer","access_token":"a\nb","expires_in":3600,"refresh_token":"rt-new"}`,
+		"no access token": `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`,
+		"empty":           `{"token_type":"Bearer","access_token":"","expires_in":3600,"refresh_token":"rt-new"}`,
+		"another type":    `{"token_type":"pop","access_token":"a","expires_in":3600,"refresh_token":"rt-new"}`,
+		"not fit for a header": `{"token_type":"Bearer","access_token":"a\nb","expires_in":3600,` +
+			`"refresh_token":"rt-new"}`,
 	} {
 		for _, seeded := range []bool{false, true} {
 			f, c := &fake{answer: func(asked) (int, string) { return 200, answer }}, newClock()

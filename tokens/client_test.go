@@ -39,17 +39,28 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 		"v1 refresh names the resource": {tokens.V1, redeem, "/oauth2/token", map[string]string{
 			"grant_type": "refresh_token", "refresh_token": "rt0", "resource": resource}, "scope"},
 		"v2 refresh names the scope": {tokens.V2, redeem, "/oauth2/v2.0/token", map[string]string{
-			"grant_type": "refresh_token", "refresh_token": "rt0", "scope": resource + "/.default offline_access"}, "resource"},
+			"grant_type":    "refresh_token",
+			"refresh_token": "rt0",
+			"scope":         resource + "/.default offline_access",
+		}, "resource"},
 		"v1 client credentials": {tokens.V1, app2app, "/oauth2/token", map[string]string{
 			"grant_type": "client_credentials", "resource": resource}, "scope"},
 		"v2 client credentials ask for .default alone": {tokens.V2, app2app, "/oauth2/v2.0/token", map[string]string{
 			"grant_type": "client_credentials", "scope": resource + "/.default"}, "resource"},
 		"v1 code": {tokens.V1, exchange, "/oauth2/token", map[string]string{
-			"grant_type": "authorization_code", "code": "the-code", "code_verifier": "the-verifier", "resource": resource,
-			"redirect_uri": "https://mssp.example.test/SiemMsspConnector"}, "scope"},
+			"grant_type":    "authorization_code",
+			"code":          "the-code",
+			"code_verifier": "the-verifier",
+			"resource":      resource,
+			"redirect_uri":  "https://mssp.example.test/SiemMsspConnector",
+		}, "scope"},
 		"v2 code": {tokens.V2, exchange, "/oauth2/v2.0/token", map[string]string{
-			"grant_type": "authorization_code", "code": "the-code", "code_verifier": "the-verifier",
-			"scope": resource + "/.default offline_access", "redirect_uri": "https://mssp.example.test/SiemMsspConnector"}, "resource"},
+			"grant_type":    "authorization_code",
+			"code":          "the-code",
+			"code_verifier": "the-verifier",
+			"scope":         resource + "/.default offline_access",
+			"redirect_uri":  "https://mssp.example.test/SiemMsspConnector",
+		}, "resource"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
@@ -155,12 +166,16 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 			"rt0",
 			false,
 		},
-		"a life below zero is a second":          {`{"access_token":"a","expires_in":-5}`, time.Second, "rt0", false},
-		"an absurd life is cut":                  {`{"access_token":"a","expires_in":999999999}`, 7 * 24 * time.Hour, "rt0", false},
-		"missing refresh token keeps the old":    {`{"access_token":"a","refresh_token":null,"expires_in":60}`, time.Minute, "rt0", false},
-		"the same refresh token is not rotation": {`{"access_token":"a","refresh_token":"rt0","expires_in":60}`, time.Minute, "rt0", false},
-		"byte order mark":                        {"\ufeff" + `{"access_token":"a","expires_in":60}`, time.Minute, "rt0", false},
-		"bearer in lower case":                   {`{"token_type":"bearer","access_token":"a","expires_in":60}`, time.Minute, "rt0", false},
+		"a life below zero is a second": {`{"access_token":"a","expires_in":-5}`, time.Second, "rt0", false},
+		"an absurd life is cut": {`{"access_token":"a","expires_in":999999999}`, 7 * 24 * time.Hour,
+			"rt0", false},
+		"missing refresh token keeps the old": {`{"access_token":"a","refresh_token":null,"expires_in":60}`,
+			time.Minute, "rt0", false},
+		"the same refresh token is not rotation": {`{"access_token":"a","refresh_token":"rt0","expires_in":60}`,
+			time.Minute, "rt0", false},
+		"byte order mark": {"\ufeff" + `{"access_token":"a","expires_in":60}`, time.Minute, "rt0", false},
+		"bearer in lower case": {`{"token_type":"bearer","access_token":"a","expires_in":60}`, time.Minute, "rt0",
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 200, tc.body }}
@@ -244,7 +259,11 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 		"seconds":   {"17", 17 * time.Second},
 		"date":      {"Tue, 03 Feb 2026 09:02:00 GMT", 2 * time.Minute},
 		"past date": {"Tue, 03 Feb 2026 08:02:00 GMT", 0},
-		"absent":    {"", 0}, "negative": {"-3", 0}, "junk": {"soon", 0}, "NaN": {"NaN", 0}, "absurd": {"99999999999999", 24 * time.Hour},
+		"absent":    {"", 0},
+		"negative":  {"-3", 0},
+		"junk":      {"soon", 0},
+		"NaN":       {"NaN", 0},
+		"absurd":    {"99999999999999", 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The service's clock says 9:00; ours is an hour fast, which must not

@@ -116,8 +116,10 @@ func TestDevicePollsSlowDownAndSurviveInterruptions(t *testing.T) {
 		fails  bool
 		fate   advice.Fate
 	}{
-		"pending":                  {[]string{"authorization_pending", "authorization_pending", "ok"}, s(5, 10, 15), false, 0},
-		"slow_down is lasting":     {[]string{"slow_down", "authorization_pending", "slow_down", "ok"}, s(5, 15, 25, 40), false, 0},
+		"pending": {[]string{"authorization_pending", "authorization_pending", "ok"}, s(5, 10, 15),
+			false, 0},
+		"slow_down is lasting": {[]string{"slow_down", "authorization_pending", "slow_down", "ok"},
+			s(5, 15, 25, 40), false, 0},
 		"a 503 in between":         {[]string{"authorization_pending", "503", "ok"}, s(5, 10, 20), false, 0},
 		"slow_down survives a 503": {[]string{"slow_down", "503", "ok"}, s(5, 15, 30), false, 0},
 		"declined":                 {[]string{"authorization_declined"}, s(5), true, advice.NotAuthorised},

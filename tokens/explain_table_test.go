@@ -40,7 +40,8 @@ func TestGoldenTableOfCodes(t *testing.T) {
 		if x.dead {
 			ends = ", ends the token"
 		}
-		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, f.Scope, f.Fate, f.Fate.ExitCode(), ends, f.Problem, f.Remedy)
+		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, f.Scope, f.Fate, f.Fate.ExitCode(), ends, f.Problem,
+			f.Remedy)
 	}
 
 	for _, code := range KnownCodes() {
@@ -94,7 +95,8 @@ func TestEachCodeSaysWhomItConcerns(t *testing.T) {
 			5000224, 5000225, 90002, // gone
 			500011, 50105, 90055,
 		},
-		advice.ScopeChain:       {700082, 70008, 700084, 50173, 50132, 50133, 70000, 50057, 50196, 9002313, 900421, 700003},
+		advice.ScopeChain: {700082, 70008, 700084, 50173, 50132, 50133, 70000, 50057, 50196, 9002313, 900421,
+			700003},
 		advice.ScopeCredential:  {7000215, 7000222, 700027, 50012, 700024, 70002, 7000218},
 		advice.ScopeApplication: {50011, 50194, 650057, 700025, 9002327, 70011, 901002},
 		advice.ScopeService:     {90033, 50000, 90006},

@@ -139,7 +139,8 @@ func refusal(oauth string, codes ...int) string {
 		`{"error":"%s","error_description":"AADSTS%d: text.\r\n`+
 			`Trace ID: 0a0a0a0a-0000-0000-0000-000000000001\r\n`+
 			`Correlation ID: 0b0b0b0b-0000-0000-0000-000000000002",`+
-			`"error_codes":[%s],"trace_id":"0a0a0a0a-0000-0000-0000-000000000001","correlation_id":"0b0b0b0b-0000-0000-0000-000000000002"}`,
+			`"error_codes":[%s],"trace_id":"0a0a0a0a-0000-0000-0000-000000000001",`+
+			`"correlation_id":"0b0b0b0b-0000-0000-0000-000000000002"}`,
 		oauth,
 		append(codes, 0)[0],
 		list,

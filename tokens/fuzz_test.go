@@ -38,8 +38,8 @@ func FuzzTokenAnswer(f *testing.F) {
 		`{"token_type":"Bearer","scope":"user_impersonation","expires_in":"3599","ext_expires_in":"3599",` +
 			`"expires_on":"1770116400","not_before":"1770112501","resource":"https://graph.windows.net",` +
 			`"access_token":"eyJ.invented.at","refresh_token":"0.invented-rt","id_token":"eyJ.invented."}`,
-		`{"expires_in":1e400,"interval":"-1"}`, `{"expires_in":9223372036854775807,"expires_on":-9e9}`, `{`, ``, `null`, `{"a":{"a":`,
-	} {
+		`{"expires_in":1e400,"interval":"-1"}`, `{"expires_in":9223372036854775807,"expires_on":-9e9}`, `{`, ``, `null`,
+		`{"a":{"a":`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -124,7 +124,8 @@ func FuzzParsePasted(f *testing.F) {
 // claims.
 func FuzzInspect(f *testing.F) {
 	for _, s := range []string{
-		"eyJhbGciOiJub25lIn0.eyJ0aWQiOiJ4IiwiYXVkIjpbImEiLCJiIl0sInJvbGVzIjpbIngiXSwic2NwIjoiYSBiIiwiZXhwIjoxNzcwMTE2NDAwfQ.",
+		"eyJhbGciOiJub25lIn0." +
+			"eyJ0aWQiOiJ4IiwiYXVkIjpbImEiLCJiIl0sInJvbGVzIjpbIngiXSwic2NwIjoiYSBiIiwiZXhwIjoxNzcwMTE2NDAwfQ.",
 		"..",
 		"a.e30.c",
 		"a.bnVsbA.c",

@@ -335,7 +335,8 @@ func TestACustomersRefusalConcernsNobodyElse(t *testing.T) {
 
 						var e *tokens.Error
 						if !errors.As(errs[0], &e) || e.Reason != reason || e.Fate.ExitCode() != 4 || e.Dead() {
-							t.Errorf("got %v (%s, exit %d); want %s, exit 4", errs[0], e.Reason, e.Fate.ExitCode(), reason)
+							t.Errorf("got %v (%s, exit %d); want %s, exit 4", errs[0], e.Reason, e.Fate.ExitCode(),
+								reason)
 						}
 
 						if e.Scope != advice.ScopeCustomer || e.Code != code && code != 53999 && code != 50071 {
@@ -593,7 +594,10 @@ func TestASlowAnswerOfHomeDoesNotReplaceANewSignIn(t *testing.T) {
 			w := newHomeWorld(t)
 			w.provider.set(func(a asked) (int, string) {
 				// While the answer is on its way.
-				err := w.store.Save(t.Context(), w.key(), tokens.Chain{Refresh: secret.New("of-a-person"), Obtained: time.Now()})
+				err := w.store.Save(t.Context(), w.key(), tokens.Chain{
+					Refresh:  secret.New("of-a-person"),
+					Obtained: time.Now(),
+				})
 				if err != nil {
 					t.Error(err)
 				}
@@ -924,7 +928,8 @@ func TestMultiFactorAtHomeConcernsTheWholeChain(t *testing.T) {
 		for range 3 {
 			for i, err := range all(t, sources) {
 				var e *tokens.Error
-				if !errors.As(err, &e) || e.Reason != advice.MFARequired || e.Fate.ExitCode() != 3 || e.Scope != advice.ScopeChain {
+				if !errors.As(err, &e) || e.Reason != advice.MFARequired || e.Fate.ExitCode() != 3 ||
+					e.Scope != advice.ScopeChain {
 					t.Fatalf("customer %d: %v", i, err)
 				}
 			}

@@ -17,9 +17,13 @@ func TestAChainsEndIsForeseenNinetyDaysAfterItsLastRefresh(t *testing.T) {
 		soon, ended bool
 		state       string
 	}{
-		"just refreshed":  {tokens.Chain{Obtained: now.Add(-300 * day), Refreshed: now}, now.Add(90 * day), false, false, "ok"},
-		"never refreshed": {tokens.Chain{Obtained: now.Add(-80 * day)}, now.Add(10 * day), true, false, "ends in 10 days"},
-		"one day left":    {tokens.Chain{Refreshed: now.Add(-89 * day)}, now.Add(day), true, false, "ends in 1 day"},
+		"just refreshed": {tokens.Chain{
+			Obtained:  now.Add(-300 * day),
+			Refreshed: now,
+		}, now.Add(90 * day), false, false, "ok"},
+		"never refreshed": {tokens.Chain{Obtained: now.Add(-80 * day)}, now.Add(10 * day), true, false,
+			"ends in 10 days"},
+		"one day left": {tokens.Chain{Refreshed: now.Add(-89 * day)}, now.Add(day), true, false, "ends in 1 day"},
 		"an hour left": {
 			tokens.Chain{Refreshed: now.Add(-90*day + time.Hour)},
 			now.Add(time.Hour),

@@ -63,10 +63,13 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 		most    time.Duration
 		says    string
 	}{
-		"no answer":              {silent, 20 * time.Second, 20 * time.Second, "sent nothing for 20s"},
-		"a body that stops":      {drip(time.Hour, 1), 20 * time.Second, 20 * time.Second, "sent less than 1024 bytes in 20s"},
-		"a body that drips":      {drip(5*time.Second, 1), 20 * time.Second, 20 * time.Second, "sent less than 1024 bytes in 20s"},
-		"a body that never ends": {drip(5*time.Second, 512), 40 * time.Second, 40 * time.Second, "did not answer whole within 40s"},
+		"no answer": {silent, 20 * time.Second, 20 * time.Second, "sent nothing for 20s"},
+		"a body that stops": {drip(time.Hour, 1), 20 * time.Second, 20 * time.Second,
+			"sent less than 1024 bytes in 20s"},
+		"a body that drips": {drip(5*time.Second, 1),
+			20 * time.Second, 20 * time.Second, "sent less than 1024 bytes in 20s"},
+		"a body that never ends": {drip(5*time.Second, 512), 40 * time.Second, 40 * time.Second,
+			"did not answer whole within 40s"},
 	} {
 		for _, g := range []grant.Grant{grant.ClientCredentials, grant.RefreshToken} {
 			t.Run(name+", "+string(g), func(t *testing.T) {
@@ -199,7 +202,8 @@ func TestTheTimeoutIsOneRequestsNotAWholeSignIns(t *testing.T) {
 		n := 0
 		service := &fake{answer: func(a asked) (int, string) {
 			if strings.Contains(a.path, "devicecode") {
-				return 200, `{"device_code":"dc","user_code":"AB","verification_uri":"https://x.test","expires_in":900,"interval":5}`
+				return 200, `{"device_code":"dc","user_code":"AB","verification_uri":"https://x.test",` +
+					`"expires_in":900,"interval":5}`
 			}
 			if n++; n < 100 {
 				return 400, refusal("authorization_pending", 70016)

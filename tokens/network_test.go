@@ -90,7 +90,8 @@ func TestRedirectsAreNotFollowedAndTheirTargetIsNamed(t *testing.T) {
 			http.Redirect(w, r, other.URL+"/token?secret=x", status)
 		}))
 		c := at(t, s.URL, nil)
-		c.HTTP.CheckRedirect = func(*http.Request, []*http.Request) error { return nil } // whatever the caller's client does
+		// whatever the caller's client does
+		c.HTTP.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
 		_, err := c.Redeem(t.Context(), secret.New("rt0"))
 		s.Close()
 		other.Close()

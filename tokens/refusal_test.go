@@ -38,7 +38,8 @@ func FuzzStoredRefusal(f *testing.F) {
 	for _, text := range []string{
 		"AADSTS700082",
 		"invalid_grant",
-		`{"codes":[70002,700082],"error":"invalid_grant","suberror":"token_expired","status":400,"trace_id":"0a0a0a0a-0000"}`,
+		`{"codes":[70002,700082],"error":"invalid_grant","suberror":"token_expired","status":400,` +
+			`"trace_id":"0a0a0a0a-0000"}`,
 		`{"codes":[50173,-1,99999999999],"error":"<script>","correlation_id":"x\u001b[0m"}`,
 	} {
 		f.Add([]byte(text))

@@ -45,10 +45,11 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 	}
 	for name, cred := range credentials {
 		for status, body := range map[int]string{
-			200: `{"access_token":"at-` + hidden + `","refresh_token":"rt-` + hidden + `","id_token":"` + hidden + `",` +
-				`"device_code":"` + hidden + `","user_code":"AB12","verification_uri":"https://x.test"}`,
+			200: `{"access_token":"at-` + hidden + `","refresh_token":"rt-` + hidden + `","id_token":"` + hidden +
+				`","device_code":"` + hidden + `","user_code":"AB12","verification_uri":"https://x.test"}`,
 			400: `{"error":"invalid_grant","error_description":"AADSTS7999999: ` + hidden + ` was sent",` +
-				`"error_codes":[70008],"suberror":"` + hidden + ` x","trace_id":"` + hidden + `","correlation_id":"` + hidden + `"}`,
+				`"error_codes":[70008],"suberror":"` + hidden + ` x","trace_id":"` + hidden + `","correlation_id":"` +
+				hidden + `"}`,
 			401: `<html>` + hidden + `</html>`,
 			302: hidden,
 			503: hidden,

@@ -141,11 +141,14 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 		want  grant.Grant
 		fails bool
 	}{
-		"configured":                      {app(tokens.V2), seed("rt0"), tokenstest.New(), grant.Auto, grant.RefreshToken, false},
-		"configured, store broken":        {app(tokens.V2), seed("rt0"), broken, grant.Auto, grant.RefreshToken, false},
-		"stored":                          {app(tokens.V2), nil, stored(t, "rt0", ""), grant.Auto, grant.RefreshToken, false},
-		"stored and dead: no fallback":    {app(tokens.V2), nil, dead, grant.Auto, grant.RefreshToken, false},
-		"neither":                         {app(tokens.V2), seed(" \n"), tokenstest.New(), grant.Auto, grant.ClientCredentials, false},
+		"configured": {app(tokens.V2),
+			seed("rt0"), tokenstest.New(), grant.Auto, grant.RefreshToken, false},
+		"configured, store broken": {app(tokens.V2), seed("rt0"), broken, grant.Auto, grant.RefreshToken, false},
+		"stored": {app(tokens.V2), nil, stored(t, "rt0", ""), grant.Auto, grant.RefreshToken,
+			false},
+		"stored and dead: no fallback": {app(tokens.V2), nil, dead, grant.Auto, grant.RefreshToken, false},
+		"neither": {app(tokens.V2),
+			seed(" \n"), tokenstest.New(), grant.Auto, grant.ClientCredentials, false},
 		"neither, public client":          {public, nil, tokenstest.New(), grant.Auto, grant.RefreshToken, false},
 		"store unreadable: no guess":      {app(tokens.V2), nil, broken, grant.Auto, grant.Auto, true},
 		"file unreadable: no guess":       {app(tokens.V2), unreadable, tokenstest.New(), grant.Auto, grant.Auto, true},
@@ -160,7 +163,8 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 			grant.ClientCredentials,
 			false,
 		},
-		"said: refresh token, though no": {app(tokens.V2), nil, tokenstest.New(), grant.RefreshToken, grant.RefreshToken, false},
+		"said: refresh token, though no": {app(tokens.V2),
+			nil, tokenstest.New(), grant.RefreshToken, grant.RefreshToken, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var lines loglines.Lines
@@ -251,16 +255,18 @@ func TestChangedNoticesANewSecretAfterAFailure(t *testing.T) {
 func TestASourceThatCannotWorkIsRefused(t *testing.T) {
 	good := tokens.SourceConfig{App: app(tokens.V1), Store: tokenstest.New()}
 	for name, spoil := range map[string]func(*tokens.SourceConfig){
-		"no login URL":              func(c *tokens.SourceConfig) { c.App.LoginURL = "" },
-		"login URL with a path":     func(c *tokens.SourceConfig) { c.App.LoginURL += "/common" },
-		"login URL with a user":     func(c *tokens.SourceConfig) { c.App.LoginURL = "https://u:p@login.example.test" },
-		"another scheme":            func(c *tokens.SourceConfig) { c.App.LoginURL = "ftp://login.example.test" },
-		"no tenant":                 func(c *tokens.SourceConfig) { c.App.TenantID = "" },
-		"no client":                 func(c *tokens.SourceConfig) { c.App.ClientID = "" },
-		"no resource":               func(c *tokens.SourceConfig) { c.App.Resource = "" },
-		"no store":                  func(c *tokens.SourceConfig) { c.Grant, c.Store = grant.RefreshToken, nil },
-		"no secret for app sign-in": func(c *tokens.SourceConfig) { c.Grant, c.App.Credential = grant.ClientCredentials, nil },
-		"unknown grant":             func(c *tokens.SourceConfig) { c.Grant = "password" },
+		"no login URL":          func(c *tokens.SourceConfig) { c.App.LoginURL = "" },
+		"login URL with a path": func(c *tokens.SourceConfig) { c.App.LoginURL += "/common" },
+		"login URL with a user": func(c *tokens.SourceConfig) { c.App.LoginURL = "https://u:p@login.example.test" },
+		"another scheme":        func(c *tokens.SourceConfig) { c.App.LoginURL = "ftp://login.example.test" },
+		"no tenant":             func(c *tokens.SourceConfig) { c.App.TenantID = "" },
+		"no client":             func(c *tokens.SourceConfig) { c.App.ClientID = "" },
+		"no resource":           func(c *tokens.SourceConfig) { c.App.Resource = "" },
+		"no store":              func(c *tokens.SourceConfig) { c.Grant, c.Store = grant.RefreshToken, nil },
+		"no secret for app sign-in": func(c *tokens.SourceConfig) {
+			c.Grant, c.App.Credential = grant.ClientCredentials, nil
+		},
+		"unknown grant": func(c *tokens.SourceConfig) { c.Grant = "password" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good

@@ -152,7 +152,8 @@ func TestWhoWaitsForARedemptionIsServedInTurn(t *testing.T) {
 		got := strings.Join(order[:2], ", ")
 		slices.Sort(order[2:])
 
-		if want := strings.Split(then, ", "); got != first || !slices.Equal(order[2:], slices.Sorted(slices.Values(want))) {
+		want := strings.Split(then, ", ")
+		if got != first || !slices.Equal(order[2:], slices.Sorted(slices.Values(want))) {
 			t.Errorf("served: %v", order)
 		}
 
@@ -209,7 +210,8 @@ func TestAChainIsStoppedForAsLongAsTheServiceAsks(t *testing.T) {
 	e.RetryAfter = time.Minute
 	s.stop(e, now)
 
-	if got := s.refuse(now.Add(20 * time.Second)); got == nil || got.RetryAfter != 40*time.Second || got.Code != loopCode {
+	if got := s.refuse(now.Add(20 * time.Second)); got == nil || got.RetryAfter != 40*time.Second ||
+		got.Code != loopCode {
 		t.Errorf("got %v", got)
 	}
 

@@ -10,7 +10,8 @@ import (
 )
 
 func TestAFigureOfEveryUnitIsReadFromABenchmarkLine(t *testing.T) {
-	line := "BenchmarkRatio/Graph-2         \t     400\t         0 allocs/alert\t      5347 copy-MB/s\t         0.7469 x/valid\n"
+	line := "BenchmarkRatio/Graph-2         \t     400\t         0 allocs/alert\t      5347 " +
+		"copy-MB/s\t         0.7469 x/valid\n"
 	name, metrics, ok := metricsOf(line)
 	want := map[string]float64{"allocs/alert": 0, "copy-MB/s": 5347, "x/valid": 0.7469}
 	if !ok || name != "Graph" || !maps.Equal(metrics, want) {

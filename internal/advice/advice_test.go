@@ -36,7 +36,8 @@ func TestAFaultPrintsInOneBoundedLine(t *testing.T) {
 	}
 
 	for _, c := range []struct{ got, want string }{
-		{full.Error(), "the secret is wrong: read failed[0m; paste its value (AADSTS7000215, HTTP 401, trace id 1, correlation id 2)"},
+		{full.Error(), "the secret is wrong: read failed[0m; paste its value (AADSTS7000215, HTTP 401, trace id 1, " +
+			"correlation id 2)"},
 		{full.Message(), "the secret is wrong: read failed[0m (AADSTS7000215, HTTP 401)"},
 		{full.Traces(), "trace id 1, correlation id 2"},
 		{repeated.Error(), "disk full"},

@@ -72,7 +72,8 @@ func TestAnUnknownAPIIsAnError(t *testing.T) {
 	}
 
 	_, err := ParseAPI("grape")
-	if want := `api: unknown API "grape"; use one of graph, graph-incidents, endpoint, siem, incidents`; err == nil || err.Error() != want {
+	want := `api: unknown API "grape"; use one of graph, graph-incidents, endpoint, siem, incidents`
+	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -21,7 +21,8 @@ func TestRecordIDIsTheDocumentedHash(t *testing.T) {
 		}
 	}
 	// printf 'contoso\ngraph\na1\n16199651413266667' | sha256sum
-	if id := MakeID("contoso", "graph", []byte("a1"), []byte("16199651413266667")); id.String() != "6b2b486701e584da942f43c4a7ac702e" {
+	id := MakeID("contoso", "graph", []byte("a1"), []byte("16199651413266667"))
+	if id.String() != "6b2b486701e584da942f43c4a7ac702e" {
 		t.Errorf("the id that sha256sum gives became %s", id)
 	}
 	if (ID{}).Key() == (ID{1}).Key() {

@@ -118,7 +118,8 @@ func describe(t testing.TB, api API, raw []byte) Row {
 }
 
 func same(a, b Row) bool {
-	return bytes.Equal(a.Identity, b.Identity) && bytes.Equal(a.Version, b.Version) && (a.Version == nil) == (b.Version == nil) &&
+	return bytes.Equal(a.Identity, b.Identity) && bytes.Equal(a.Version, b.Version) &&
+		(a.Version == nil) == (b.Version == nil) &&
 		a.Updated == b.Updated && a.Created == b.Created && a.Tenant == b.Tenant && a.Whole == b.Whole
 }
 
@@ -133,8 +134,10 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 		tenant            TenantID
 		whole             bool
 	}{
-		{Graph, `{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00.5Z","tenantId":"ABC"}`, "a", "17672256005000000", "abc", false},
-		{Graph, `{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00.5000000+00:00"}`, "a", "17672256005000000", "", false},
+		{Graph, `{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00.5Z","tenantId":"ABC"}`, "a", "17672256005000000",
+			"abc", false},
+		{Graph, `{"id":"a","lastUpdateDateTime":"2026-01-01T00:00:00.5000000+00:00"}`, "a", "17672256005000000", "",
+			false},
 		{Graph, `{"id":"a"}`, "a", "", "", true},
 		{Graph, `{"id":"a","lastUpdateDateTime":null}`, "a", "", "", true},
 		{Graph, `{"ID":"b","LastUpdateDateTime":"2026-01-01T00:00:00Z"}`, "b", "17672256000000000", "", false},
@@ -147,7 +150,8 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 		{Graph, `{"id":{"a":1}}`, hash(`{"id":{"a":1}}`), "", "", true},
 		{Graph, `[1]`, hash(`[1]`), "", "", true},
 		{Graph, ``, hash(``), "", "", true},
-		{Endpoint, `{"id":"da1_-2","lastUpdateTime":"2026-01-01 00:00:00","aadTenantId":null}`, "da1_-2", "17672256000000000", "", false},
+		{Endpoint, `{"id":"da1_-2","lastUpdateTime":"2026-01-01 00:00:00","aadTenantId":null}`, "da1_-2",
+			"17672256000000000", "", false},
 		{Endpoint, `{"id":"null","lastUpdateTime":"yesterday"}`, "null", "", "", true},
 		{SIEM, `{"FullId":"a:b","LastProcessedTimeUtc":"2026-01-01T00:00:00Z"}`, "a:b", "", "", false},
 		{SIEM, `{"FullId":"","AlertId":"x","AlertPart":0,"LastProcessedTimeUtc":"2026-01-01T00:00:00.1Z"}`,
@@ -156,9 +160,10 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 		{Incidents, `{"incidentId":18446744073709551615,"lastUpdateTime":"2026-01-01T00:00:00Z",` +
 			`"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"},{}]}`,
 			"18446744073709551615", "17672256010000000:2", "", false},
-		{Incidents, `{"incidentId":1,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":null}`, "1", "17672256000000000:0", "", false},
-		{Incidents, `{"incidentId":1,"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"}, 3 ,"]",[],{"alerts":[{}]}]}`, "1",
-			"17672256010000000:5", "", false},
+		{Incidents, `{"incidentId":1,"lastUpdateTime":"2026-01-01T00:00:00Z","alerts":null}`, "1",
+			"17672256000000000:0", "", false},
+		{Incidents, `{"incidentId":1,"alerts":[{"lastUpdatedTime":"2026-01-01T00:00:01Z"}, 3 ,"]",[],{"alerts":[{}]}]}`,
+			"1", "17672256010000000:5", "", false},
 		{Incidents, `{"incidentId":1}`, "1", "", "", true},
 	} {
 		r := describe(t, test.api, []byte(test.raw))
@@ -182,9 +187,11 @@ func FuzzDescribe(f *testing.F) {
 	}
 	for _, raw := range []string{`{"id":1e5,"ID":2}`, `{"FULLID":"x\"y","alerttime":"2026-01-01T00:00:00Z"}`,
 		`{"alerts":{"a":1},"incidentId":-0}`,
-		`{"incidentid":"7","alerts":[[{"lastUpdatedTime":"2026-01-01T00:00:00Z"}],{"lastupdatedtime":"2026-01-01T00:00:00Z"}]}`,
+		`{"incidentid":"7","alerts":[[{"lastUpdatedTime":"2026-01-01T00:00:00Z"}],` +
+			`{"lastupdatedtime":"2026-01-01T00:00:00Z"}]}`,
 		`{"la\u017ftUpdateTime":"2026-01-01T00:00:00Z","id":"a"}`,
-		`{"laſtUpdateTime":"2026-01-01T00:00:00Z","id":"a","tenantId":["A"]}`, `{"id":"a","tenantId":true}`, `{"":1}`, `{"id":"\\"}`} {
+		`{"laſtUpdateTime":"2026-01-01T00:00:00Z","id":"a","tenantId":["A"]}`, `{"id":"a","tenantId":true}`, `{"":1}`,
+		`{"id":"\\"}`} {
 		f.Add([]byte(raw), []byte(raw))
 	}
 	f.Fuzz(func(t *testing.T, raw, other []byte) {

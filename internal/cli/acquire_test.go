@@ -71,7 +71,8 @@ func TestPasteTakesAnAddressARefusalOrABareCode(t *testing.T) {
 		}, 0, "too long"},
 		"nonsense, then end": {func(*url.URL) string { return "hello" }, 1, "input ended"},
 		"declined": {func(u *url.URL) string {
-			return redirect + "?error=access_denied&error_description=AADSTS65004%3A+declined&state=" + u.Query().Get("state")
+			return redirect + "?error=access_denied&error_description=AADSTS65004%3A+declined&state=" +
+				u.Query().Get("state")
 		}, 4, "AADSTS65004"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -379,9 +380,13 @@ func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
 			w.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = 50020 })
 			return nil
 		}, 4, []string{"AADSTS50020"}},
-		"wrong secret": {func(w *world) []string { return []string{"--client-secret-file", w.file("wrong", "nonsense")} }, 1,
+		"wrong secret": {func(w *world) []string {
+			return []string{"--client-secret-file", w.file("wrong", "nonsense")}
+		}, 1,
 			[]string{"AADSTS7000215"}},
-		"service down": {func(w *world) []string { return []string{"--login-url", "http://127.0.0.1:1", "--timeout", "300ms"} }, 1,
+		"service down": {func(w *world) []string {
+			return []string{"--login-url", "http://127.0.0.1:1", "--timeout", "300ms"}
+		}, 1,
 			[]string{"nobody signed in"}},
 		"nobody comes": {func(w *world) []string {
 			w.browser = func(string) error { return nil }
@@ -389,21 +394,31 @@ func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
 		}, 1, []string{"nobody signed in within 50ms"}},
 		"wrong account": {func(w *world) []string { return []string{"--account", "boss@contoso.example"} }, 1,
 			[]string{"soc@contoso.example signed in, not boss@contoso.example", "nothing was stored"}},
-		"unknown tenant": {func(w *world) []string { w.SetTenantGone(contoso, true); return []string{"--timeout", "300ms"} },
+		"unknown tenant": {func(w *world) []string {
+			w.SetTenantGone(contoso, true)
+			return []string{"--timeout", "300ms"}
+		},
 			1, []string{"nobody signed in"}},
-		"no tenant":        {func(w *world) []string { return []string{"--tenant-id", ""} }, 2, []string{"--tenant-id"}},
-		"common":           {func(w *world) []string { return []string{"--tenant-id", "common"} }, 2, []string{"--tenant-id", "common"}},
-		"bad api":          {func(w *world) []string { return []string{"--api", "grahp"} }, 2, []string{"--api"}},
-		"both ways":        {func(w *world) []string { return []string{"--paste", "--device-code"} }, 2, []string{"paste"}},
-		"foreign redirect": {func(w *world) []string { return []string{"--redirect-uri", redirect} }, 2, []string{"--paste"}},
+		"no tenant": {func(w *world) []string { return []string{"--tenant-id", ""} }, 2,
+			[]string{"--tenant-id"}},
+		"common": {func(w *world) []string { return []string{"--tenant-id", "common"} }, 2,
+			[]string{"--tenant-id", "common"}},
+		"bad api": {func(w *world) []string { return []string{"--api", "grahp"} }, 2, []string{"--api"}},
+		"both ways": {func(w *world) []string { return []string{"--paste", "--device-code"} }, 2,
+			[]string{"paste"}},
+		"foreign redirect": {func(w *world) []string { return []string{"--redirect-uri", redirect} }, 2,
+			[]string{"--paste"}},
 		"two ports": {func(w *world) []string {
 			return []string{"--redirect-uri", "http://localhost:1234/", "--port",
 				"99"}
 		}, 2, []string{"different ports"}},
-		"two secrets": {func(w *world) []string { return []string{"--client-secret", "x"} }, 2, []string{"give one of"}},
+		"two secrets": {func(w *world) []string { return []string{"--client-secret", "x"} }, 2,
+			[]string{"give one of"}},
 		"file for the secret": {func(w *world) []string { return []string{"--client-secret-file", "/nonexistent"} }, 2,
 			[]string{"--client-secret-file"}},
-		"store not writable": {func(w *world) []string { return []string{"--data-dir", w.file("plain", "x") + "/below"} }, 1,
+		"store not writable": {func(w *world) []string {
+			return []string{"--data-dir", w.file("plain", "x") + "/below"}
+		}, 1,
 			[]string{"not a directory"}},
 		"out not writable": {func(w *world) []string { return []string{"--out", "/nonexistent/dir/rt"} }, 1,
 			[]string{"/nonexistent/dir/rt"}},

@@ -68,16 +68,20 @@ func (w *homeWorld) conf() string {
 		}
 	}
 
-	return w.file("fluent-bit.conf", fmt.Sprintf("[SERVICE]\n    storage.path %s\n[INPUT]\n    Name defender\n    Threaded Off\n"+
-		"    storage.type filesystem\n    client_id %s\n    client_secret_file %s\n    home_tenant_id %s\n    login_url %s\n"+
-		"    graph_url %s\n    partner_url %s\n    tenants_file %s\n    data_dir %s\n[OUTPUT]\n    Name stdout\n    Match *\n",
-		filepath.Dir(w.dir), w.app.ClientID, w.file("home.secret", w.app.Secret), w.home.ID, w.LoginURL(),
-		w.APIURL(simulator.Graph), w.APIURL(simulator.Partner), w.file("tenants.yaml", tenants.String()), w.dir))
+	return w.file("fluent-bit.conf",
+		fmt.Sprintf("[SERVICE]\n    storage.path %s\n[INPUT]\n    Name defender\n    Threaded Off\n"+
+			"    storage.type filesystem\n    client_id %s\n    client_secret_file %s\n    home_tenant_id %s\n"+
+			"    login_url %s\n    graph_url %s\n    partner_url %s\n    tenants_file %s\n    data_dir %s\n[OUTPUT]\n"+
+			"    Name stdout\n    Match *\n",
+			filepath.Dir(w.dir), w.app.ClientID, w.file("home.secret", w.app.Secret), w.home.ID, w.LoginURL(),
+			w.APIURL(simulator.Graph), w.APIURL(simulator.Partner), w.file("tenants.yaml", tenants.String()), w.dir))
 }
 
 func TestOneSignInAtHomeReachesEveryCustomer(t *testing.T) {
 	for name, signIn := range map[string]func(w *homeWorld) result{
-		"by the browser":      func(w *homeWorld) result { return w.run(w.acquireHome("--tenant-name", "provider")...) },
+		"by the browser": func(w *homeWorld) result {
+			return w.run(w.acquireHome("--tenant-name", "provider")...)
+		},
 		"by a pasted address": func(w *homeWorld) result { return w.pasteHome("--tenant-name", "provider") },
 		"by a code of devices": func(w *homeWorld) result {
 			return w.run(w.acquireHome("--tenant-name", "provider", "--device-code")...)
@@ -93,7 +97,8 @@ func TestOneSignInAtHomeReachesEveryCustomer(t *testing.T) {
 			noSecret(t, r)
 
 			list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
-			if len(list) != 1 || list[0]["tenant_id"] != w.home.ID || list[0]["home"] != true || list[0]["state"] != "ok" {
+			if len(list) != 1 || list[0]["tenant_id"] != w.home.ID || list[0]["home"] != true ||
+				list[0]["state"] != "ok" {
 				t.Errorf("listed: %v", list)
 			}
 
@@ -122,7 +127,8 @@ func TestASignInAtHomeSaysWhatItIsNotGoodFor(t *testing.T) {
 	}{
 		"no second factor": {
 			func(c *simulator.Config) { c.Tenants[0].NoMFA = true },
-			[]string{"warning: the sign-in had no multi-factor authentication", "consent not possible by Partner Center"},
+			[]string{"warning: the sign-in had no multi-factor authentication",
+				"consent not possible by Partner Center"},
 			map[string]any{"mfa": "no", "consent": "refused"},
 		},
 		"no permission for relationships": {
@@ -201,8 +207,9 @@ func TestAcquireTakesItsSettingsFromTheConfiguration(t *testing.T) {
 func TestAcquireAllSignsInOneAfterTheOther(t *testing.T) {
 	w := newWorld(t)
 	section := func(tenant, grant string) string {
-		return fmt.Sprintf("[INPUT]\n    Name defender\n    Threaded Off\n    storage.type filesystem\n    tenant_id %s\n"+
-			"    client_id %s\n    client_secret_file %s\n    grant %s\n    login_url %s\n    api_url %s\n    data_dir %s\n",
+		return fmt.Sprintf("[INPUT]\n    Name defender\n    Threaded Off\n    storage.type filesystem\n"+
+			"    tenant_id %s\n    client_id %s\n    client_secret_file %s\n    grant %s\n    login_url %s\n"+
+			"    api_url %s\n    data_dir %s\n",
 			tenant, client, w.secretFile(), grant, w.LoginURL(), w.APIURL(simulator.Graph), w.dir)
 	}
 	conf := w.file("two.conf", "[SERVICE]\n    storage.path "+filepath.Dir(w.dir)+"\n"+
@@ -239,7 +246,8 @@ func TestHomeFlagsThatDoNotFitAreRefused(t *testing.T) {
 			[]string{"tokens", "acquire", "--home-tenant-id", "x.example", "--client-id", client},
 			"is not a GUID",
 		},
-		"home none":             {[]string{"tokens", "acquire", "--home-tenant-id", "none", "--client-id", client}, "--tenant-id"},
+		"home none": {[]string{"tokens", "acquire", "--home-tenant-id", "none", "--client-id", client},
+			"--tenant-id"},
 		"a name and --all":      {[]string{"tokens", "acquire", "x", "--all", "--config", conf}, "not both"},
 		"an unknown name":       {[]string{"tokens", "acquire", "nobody", "--config", conf}, "there is no tenant"},
 		"a configuration alone": {[]string{"tokens", "acquire", "--config", conf}, "needs the NAME"},

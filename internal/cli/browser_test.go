@@ -22,7 +22,8 @@ func TestARealBrowserSignsInOrDeclines(t *testing.T) {
 		code                int
 	}{
 		"accept": {"#accept", "Signed in", "soc@contoso.example signed in to tenant " + contoso +
-			" for https://graph.microsoft.com with application " + client + ". Go back to the command line. You can close this window.", 0},
+			" for https://graph.microsoft.com with application " + client + ". Go back to the command line. You can " +
+			"close this window.", 0},
 		"decline": {"#decline", "The sign-in was refused", "The command line says why. You can close this window.", 4},
 	} {
 		t.Run(name, func(t *testing.T) {

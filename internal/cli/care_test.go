@@ -312,9 +312,10 @@ func TestASupportBundleHoldsNoSecret(t *testing.T) {
 		}
 	}
 
-	contains(t, text, `"defenderctl"`, `"tokens.db": `, "trace id 4711", `"token_dead"`, `"key": "poll_interval", "value": "30s"`,
-		"http://proxy.test:3128", "https://login.test", "splunk.test", "fabrikam", `"state": "failing"`, "runs inputs on it",
-		"is not YAML")
+	contains(t, text, `"defenderctl"`, `"tokens.db": `,
+		"trace id 4711", `"token_dead"`, `"key": "poll_interval", "value": "30s"`,
+		"http://proxy.test:3128", "https://login.test", "splunk.test", "fabrikam", `"state": "failing"`,
+		"runs inputs on it", "is not YAML")
 
 	contains(t, w.expect(w.run("support-bundle", path), 1).err, "exists")
 }

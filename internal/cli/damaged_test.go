@@ -12,8 +12,10 @@ func TestDamagedFilesAreNamedWhenTokensChange(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	var damaged []string
-	for _, name := range []string{"tokens.db.bak.damaged-20260102T030405.000Z", "tokens.db.damaged-20260102T030405.000Z",
-		"tokens.db.found-20260102T030405.000Z"} {
+	for _, name := range []string{
+		"tokens.db.bak.damaged-20260102T030405.000Z", "tokens.db.damaged-20260102T030405.000Z",
+		"tokens.db.found-20260102T030405.000Z",
+	} {
 		damaged = append(damaged, filepath.Join(w.dir, name))
 	}
 	for _, path := range append(damaged, filepath.Join(w.dir, "defender.db.damaged-20260102T030405.000Z")) {
@@ -62,7 +64,8 @@ func TestANamedPipeNeverHangsACommand(t *testing.T) {
 		{"tokens", "import", pipe},
 		{"tokens", "refresh", contoso, "--config", pipe},
 		{"tokens", "rekey", "--key-file", pipe},
-		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", pipe, "--no-browser"},
+		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", pipe,
+			"--no-browser"},
 		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", w.secretFile(),
 			"--no-browser", "--ca-file", pipe},
 		{"tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--client-secret-file", w.secretFile(),

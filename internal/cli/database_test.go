@@ -169,7 +169,8 @@ func TestCommandsForUnitsOnADatabase(t *testing.T) {
 	r = w.expect(w.run("tenants", "forget", "contoso", "--yes"), 0)
 	contains(t, r.out, "1 refresh token(s) forgotten", "api siem are forgotten")
 
-	if n := d.Count(t, `SELECT (SELECT count(*) FROM defender.rewinds) + (SELECT count(*) FROM defender.status)`); n != 0 {
+	const rows = `SELECT (SELECT count(*) FROM defender.rewinds) + (SELECT count(*) FROM defender.status)`
+	if n := d.Count(t, rows); n != 0 {
 		t.Errorf("%d rows are left", n)
 	}
 
@@ -275,13 +276,17 @@ func TestWhichStoreCounts(t *testing.T) {
 		code int
 		want string
 	}{
-		"the flag":                {"", []string{"tokens", "list", "--store", address, "--key-file", key}, 0, "contoso"},
-		"the variable":            {address, []string{"tokens", "list", "--key-file", key}, 0, "contoso"},
-		"the configuration":       {"", []string{"pull", "contoso", "--config", conf}, 0, "{"},
-		"the flag --data-dir":     {address, []string{"tokens", "list", "--data-dir", w.dir}, 1, "there is no directory"},
-		"the flag for files":      {address, []string{"tokens", "list", "--store", "sqlite"}, 1, "there is no directory"},
-		"both flags":              {"", []string{"status", "--store", address, "--data-dir", w.dir}, 2, "give one of"},
-		"an address of nonsense":  {"", []string{"status", "--store", "mysql://u:" + databasePassword + "@h/d"}, 2, "--store:"},
+		"the flag": {"", []string{"tokens", "list", "--store", address, "--key-file", key}, 0,
+			"contoso"},
+		"the variable":      {address, []string{"tokens", "list", "--key-file", key}, 0, "contoso"},
+		"the configuration": {"", []string{"pull", "contoso", "--config", conf}, 0, "{"},
+		"the flag --data-dir": {address, []string{"tokens", "list", "--data-dir", w.dir}, 1,
+			"there is no directory"},
+		"the flag for files": {address, []string{"tokens", "list", "--store", "sqlite"}, 1,
+			"there is no directory"},
+		"both flags": {"", []string{"status", "--store", address, "--data-dir", w.dir}, 2, "give one of"},
+		"an address of nonsense": {"", []string{"status", "--store", "mysql://u:" + databasePassword + "@h/d"}, 2,
+			"--store:"},
 		"a variable of nonsense":  {"u:" + databasePassword + "@h", []string{"status"}, 2, "$DEFENDER_STORE:"},
 		"a database that is gone": {"", []string{"status", "--store", address + "x/"}, 1, "PostgreSQL"},
 	} {

@@ -61,7 +61,8 @@ func TestListsAreNeverNull(t *testing.T) {
 	w := newWorld(t)
 	conf := w.file("none.conf", "[INPUT]\n    Name cpu\n[OUTPUT]\n    Name stdout\n    Match *\n")
 	for _, args := range [][]string{
-		{"tokens", "list", "--json"}, {"status", "--json"}, {"check", conf, "--json"}, {"check", "--offline", conf, "--json"},
+		{"tokens", "list", "--json"}, {"status", "--json"},
+		{"check", conf, "--json"}, {"check", "--offline", conf, "--json"},
 		{"check", "--explain", "--json"}, {"version", "--json"},
 	} {
 		if out := w.run(args...).out; strings.Contains(out, "null") || strings.TrimSpace(out) == "" {

@@ -10,8 +10,8 @@ import (
 
 const arcsight = "#OAuth 2 client properties\nclient_ID=" + client +
 	"\nclient_secret=\nauth_url=https\\://login.microsoftonline.com/" + contoso +
-	"/oauth2/authorize?resource\\=https%3A%2F%2Fgraph.windows.net\ntoken_url=https\\://login.microsoftonline.com/" + contoso +
-	"/oauth2/token\n"
+	"/oauth2/authorize?resource\\=https%3A%2F%2Fgraph.windows.net\ntoken_url=https\\://login.microsoftonline.com/" +
+	contoso + "/oauth2/token\n"
 
 func TestImportTakesOverAnArcSightFileAndPrintsAnInput(t *testing.T) {
 	w := newWorld(t)
@@ -57,7 +57,8 @@ func TestImportTakesOverAnArcSightFileAndPrintsAnInput(t *testing.T) {
 	// belongs to other sections.
 	conf := w.file(
 		"ready.conf",
-		"[SERVICE]\n    storage.path /x\n"+r.out+"[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n",
+		"[SERVICE]\n    storage.path /x\n"+r.out+"[OUTPUT]\n    Name stdout\n    Match defender.*\n"+
+			"    Retry_Limit no_limits\n",
 	)
 	w.expect(w.run("check", "--offline", conf), 0)
 }
@@ -125,8 +126,8 @@ func TestImportRefusesWhatIsNoConnectorsFile(t *testing.T) {
 // splunk is a Splunk authentication properties file for a tenant, with the host of its
 // events.
 func splunk(login, events string) string {
-	return "[rest://defender]\nendpoint = " + events + "/api/alerts\noauth2_client_id = " + client + "\noauth2_client_secret = " +
-		appSecret +
+	return "[rest://defender]\nendpoint = " + events + "/api/alerts\noauth2_client_id = " + client +
+		"\noauth2_client_secret = " + appSecret +
 		"\noauth2_refresh_token = " + seedToken + "\noauth2_refresh_url = " + login + "/" + contoso +
 		"/oauth2/token\noauth2_refresh_props = resource=https://graph.windows.net\n"
 }
@@ -138,19 +139,20 @@ func TestImportTakesTheCloudFromTheHostOfTheEvents(t *testing.T) {
 		flags         []string
 		has, not      []string
 	}{
-		"commercial": {com, "https://wdatp-alertexporter-eu.windows.com", nil, []string{"region eu"}, []string{"cloud ", "api_url"}},
+		"commercial": {com, "https://wdatp-alertexporter-eu.windows.com", nil, []string{"region eu"},
+			[]string{"cloud ", "api_url"}},
 		"gcc": {com, "https://wdatp-alertexporter-us.gcc.securitycenter.windows.us", nil,
 			[]string{"cloud gcc ", "region us"}, []string{"api_url"}},
 		"gcc high": {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil, []string{"cloud gcchigh"},
 			[]string{"api_url", "login_url"}},
-		"a host elsewhere": {com, "https://exporter.example.com:8443", nil, []string{"api_url https://exporter.example.com:8443"},
-			[]string{"region"}},
+		"a host elsewhere": {com, "https://exporter.example.com:8443", nil,
+			[]string{"api_url https://exporter.example.com:8443"}, []string{"region"}},
 		"of another cloud": {com, "https://wdatp-alertexporter-us.securitycenter.windows.us", nil,
 			[]string{"api_url https://wdatp-alertexporter-us.securitycenter.windows.us"}, []string{"cloud "}},
-		"a flag goes first": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--region", "uk"}, []string{"region uk"},
-			[]string{"api_url"}},
-		"the api as a flag": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--api", "siem"}, []string{"region eu"},
-			[]string{"api_url"}},
+		"a flag goes first": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--region", "uk"},
+			[]string{"region uk"}, []string{"api_url"}},
+		"the api as a flag": {com, "https://wdatp-alertexporter-eu.windows.com", []string{"--api", "siem"},
+			[]string{"region eu"}, []string{"api_url"}},
 		"dod as a flag": {gov, "https://wdatp-alertexporter-us.securitycenter.windows.us", []string{"--cloud", "dod"},
 			[]string{"cloud dod"}, []string{"api_url"}},
 	} {
@@ -199,7 +201,8 @@ func TestImportNamesTheFileAndWhatItLacks(t *testing.T) {
 	}
 	file = w.file(
 		"other.properties",
-		"token_url=https://login.microsoftonline.com/"+contoso+"/oauth2/token\nrefresh_token="+seedToken+"\nclient_secret="+appSecret+"\n",
+		"token_url=https://login.microsoftonline.com/"+contoso+"/oauth2/token\nrefresh_token="+seedToken+
+			"\nclient_secret="+appSecret+"\n",
 	)
 	contains(t, w.expect(w.run("tokens", "import", file, "--region", "eu"), 2).err, file, "client_id", "--client-id")
 }

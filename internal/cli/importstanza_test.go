@@ -9,8 +9,8 @@ import (
 
 // stanzaOf is a stanza of Splunk's inputs.conf for a tenant.
 func stanzaOf(name, tenant, app, secret, token string) string {
-	return "[rest://" + name + "]\nendpoint = https://wdatp-alertexporter-eu.windows.com/api/alerts\noauth2_client_id = " + app +
-		"\noauth2_client_secret = " + secret + "\noauth2_refresh_token = " + token +
+	return "[rest://" + name + "]\nendpoint = https://wdatp-alertexporter-eu.windows.com/api/alerts\n" +
+		"oauth2_client_id = " + app + "\noauth2_client_secret = " + secret + "\noauth2_refresh_token = " + token +
 		"\noauth2_refresh_url = https://login.microsoftonline.com/" + tenant + "/oauth2/token\n"
 }
 
@@ -104,7 +104,8 @@ func TestEveryStanzaIsStoredUnderItsOwnTenant(t *testing.T) {
 	// complaint about names or units.
 	conf := w.file(
 		"ready.conf",
-		"[SERVICE]\n    storage.path /x\n"+r.out+"[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n",
+		"[SERVICE]\n    storage.path /x\n"+r.out+"[OUTPUT]\n    Name stdout\n    Match defender.*\n"+
+			"    Retry_Limit no_limits\n",
 	)
 	if got := w.run("check", "--offline", conf); strings.Contains(got.out, "error") {
 		t.Errorf("the printed configuration is refused: %s", got.out)
@@ -119,7 +120,11 @@ func TestOneStanzaIsChosenByItsName(t *testing.T) {
 		"inputs.conf",
 		stanzaOf("Customer-A", contoso, client, "sa", "ta")+stanzaOf("customer-b", fabrikam, client, "sb", "tb"),
 	)
-	for name, tenant := range map[string]string{"rest://Customer-A": contoso, "customer-a": contoso, "REST://CUSTOMER-B": fabrikam} {
+	for name, tenant := range map[string]string{
+		"rest://Customer-A": contoso,
+		"customer-a":        contoso,
+		"REST://CUSTOMER-B": fabrikam,
+	} {
 		r := w.expect(w.run("tokens", "import", file, "--stanza", name), 0)
 		contains(t, r.out, "tenant_id "+tenant)
 		if strings.Count(r.out, "[INPUT]") != 1 {
@@ -172,8 +177,10 @@ func TestFlagsOfOneTenantAreNotTakenForAll(t *testing.T) {
 		"inputs.conf",
 		stanzaOf("a", contoso, client, "sa", "ta")+stanzaOf("b", fabrikam, public, "sb", "tb"),
 	)
-	for _, more := range [][]string{{"--tenant-id", contoso}, {"--tenant-name", "x"}, {"--refresh-token-file", w.file("rt", "x")},
-		{"--client-secret-file", w.secretFile()}} {
+	for _, more := range [][]string{
+		{"--tenant-id", contoso}, {"--tenant-name", "x"}, {"--refresh-token-file", w.file("rt", "x")},
+		{"--client-secret-file", w.secretFile()},
+	} {
 		contains(
 			t,
 			w.expect(w.run(append([]string{"tokens", "import", file, "--all"}, more...)...), 2).err,

@@ -88,7 +88,8 @@ func TestUnderSudoTheBrowserIsThePersons(t *testing.T) {
 		t,
 		env,
 		map[string]string{
-			"xdg-open": `exec > "$(dirname "$0")/out/who"; id -u; id -g; echo "$HOME $USER"; cat /proc/$$/stat | cut -d' ' -f7`,
+			"xdg-open": `exec > "$(dirname "$0")/out/who"; id -u; id -g; echo "$HOME $USER"; cat /proc/$$/stat | ` +
+				`cut -d' ' -f7`,
 		},
 	)
 	l.euid = 0
@@ -128,7 +129,10 @@ func TestAProgramThatOpensNoBrowserIsNamed(t *testing.T) {
 			`"xdg-open" failed (exit status 3)`},
 		"hangs": {map[string]string{"WAYLAND_DISPLAY": "0"}, map[string]string{"xdg-open": "exec /bin/sleep 5"},
 			`"xdg-open" has not come back yet`},
-		"the next one works":     {map[string]string{"DISPLAY": ":0"}, map[string]string{"xdg-open": "exit 3", "x-www-browser": ""}, ""},
+		"the next one works": {map[string]string{"DISPLAY": ":0"}, map[string]string{
+			"xdg-open":      "exit 3",
+			"x-www-browser": "",
+		}, ""},
 		"BROWSER without screen": {map[string]string{"BROWSER": "mine"}, map[string]string{"mine": ""}, ""},
 		"the second of BROWSER": {map[string]string{"BROWSER": "none:mine --new %s"},
 			map[string]string{"mine": `[ "$2" = "` + page + `" ]`}, ""},

@@ -347,7 +347,8 @@ func TestTablesAreTheSameHoweverLongThingsTook(t *testing.T) {
 	quick := "TENANT   ALERT  LAG  ERRORS\ncontoso  1s     1s   0\n\nLAG is a word"
 	slow := "TENANT   ALERT  LAG   ERRORS\ncontoso  never  100s  0\n\nLAG is a word"
 
-	if a, b := fixColumns(quick, cells), fixColumns(slow, cells); a != b || !strings.Contains(a, "contoso  4s     2s   0") {
+	a, b := fixColumns(quick, cells), fixColumns(slow, cells)
+	if a != b || !strings.Contains(a, "contoso  4s     2s   0") {
 		t.Errorf("%s\nand\n%s", a, b)
 	}
 }

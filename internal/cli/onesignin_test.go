@@ -194,7 +194,8 @@ func refusalTable(t *testing.T) string {
 	codes := regexp.MustCompile(` \([^()]*HTTP \d+[^()]*\)$`)
 	for i, c := range w.customers {
 		r := rows[c.Name]
-		plain := strings.NewReplacer("|", "\\|", c.ID, "*customer*", w.home.ID, "*home*", w.app.ClientID, "*client*", "\n", " ")
+		plain := strings.NewReplacer("|", "\\|", c.ID, "*customer*", w.home.ID, "*home*", w.app.ClientID, "*client*",
+			"\n", " ")
 		text := fmt.Sprintf("| `%s` | %s | %s | **%s**: %s |", r.Reason, refusals[i].sees,
 			plain.Replace(codes.ReplaceAllString(r.Message, "")), refusals[i].acts, plain.Replace(r.Remedy))
 		b.WriteString(strings.Trim(w.block(text), "`\n") + "\n")
@@ -206,8 +207,9 @@ func refusalTable(t *testing.T) string {
 func TestCommandsOfThePageParse(t *testing.T) {
 	w := newWorld(t)
 	text := strings.ReplaceAll(string(must(os.ReadFile("../../docs/one-sign-in.md"))), "\\\n", " ")
+	command := regexp.MustCompile(`(?m)^ *(?:\$ )?defenderctl (.*?)(?: [&>|].*)?$`)
 	found := 0
-	for _, m := range regexp.MustCompile(`(?m)^ *(?:\$ )?defenderctl (.*?)(?: [&>|].*)?$`).FindAllStringSubmatch(text, -1) {
+	for _, m := range command.FindAllStringSubmatch(text, -1) {
 		found++
 		args := strings.Fields(m[1])
 		if r := w.run(append(args, "--help")...); r.code != 0 || !strings.Contains(r.out, "defenderctl "+args[0]) {

@@ -20,9 +20,10 @@ func TestAResultThatCouldNotBeWrittenIsAFailure(t *testing.T) {
 	w.polled("siem")
 	conf := w.conf("siem")
 	for _, args := range [][]string{
-		{"tokens", "list"}, {"tokens", "list", "--json"}, {"check", "--explain"}, {"check", "--offline", conf}, {"check", conf},
-		{"check", conf, "--json"},
-		append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...), {"pull", "contoso", "--config", conf}, {"status", "--json"},
+		{"tokens", "list"}, {"tokens", "list", "--json"}, {"check", "--explain"}, {"check", "--offline", conf},
+		{"check", conf}, {"check", conf, "--json"},
+		append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...), {"pull", "contoso", "--config", conf},
+		{"status", "--json"},
 		{"rewind", contoso, "--since", "1h"}, {"--version"}, {"--help"}, {"completion", "bash"}, {"completion"},
 		{"tokens", "remove", "contoso", "--yes"}, {"version"}, {"version", "--json"},
 	} {

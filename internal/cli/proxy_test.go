@@ -84,8 +84,8 @@ func (w *world) conf(api string, lines ...string) string {
 	w.t.Helper()
 	return w.file(
 		"fluent-bit.conf",
-		"[SERVICE]\n    storage.path /var/lib/fluent-bit\n[INPUT]\n    Name defender\n    Tag defender.contoso\n    Threaded Off\n  "+
-			"  storage.type filesystem\n"+
+		"[SERVICE]\n    storage.path /var/lib/fluent-bit\n[INPUT]\n    Name defender\n    Tag defender.contoso\n"+
+			"    Threaded Off\n    storage.type filesystem\n"+
 			"    tenant_id "+contoso+"\n    tenant_name contoso\n    client_id "+
 			""+client+"\n    client_secret_file "+w.secretFile()+"\n    api "+api+"\n    login_url "+w.LoginURL()+
 			"\n    api_url "+w.APIURL(

@@ -159,8 +159,9 @@ func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 
 func TestPullWritesCEF(t *testing.T) {
 	w := newWorld(t)
-	for _, m := range pulled(t, w.expect(w.run("pull", "contoso", "--config", w.conf("siem", "grant client_credentials"),
-		"--format", "cef"), 0).out) {
+	for _, m := range pulled(t,
+		w.expect(w.run("pull", "contoso", "--config", w.conf("siem", "grant client_credentials"),
+			"--format", "cef"), 0).out) {
 		if line, _ := m["cef"].(string); !strings.HasPrefix(line, "CEF:0|Microsoft|") || len(m) != 2 {
 			t.Errorf("record %v", m)
 		}

@@ -97,7 +97,9 @@ func TestTextsFitATerminalOf80Columns(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	w.RevokeRefreshTokens(contoso, 50173)
-	for _, args := range [][]string{{"tokens", "acquire", "--help"}, {"tokens", "list"}, {"tokens", "import", "nothing"}} {
+	for _, args := range [][]string{
+		{"tokens", "acquire", "--help"}, {"tokens", "list"}, {"tokens", "import", "nothing"},
+	} {
 		r := w.onScreen(80, args...)
 		for line := range strings.Lines(r.out + r.err) {
 			line = strings.TrimRight(line, "\n")

@@ -64,7 +64,8 @@ func TestStatusShowsTheTenantsThatAreNamed(t *testing.T) {
 
 	contains(t, w.expect(w.run("status", "nobody"), 2).err, "there is no tenant", "contoso", "fabrikam")
 	contains(t, w.expect(w.run("status", "-o", "yaml"), 2).err, "json or wide")
-	contains(t, w.expect(w.run("status", "-o", "wide"), 0).out, "REASON", "role_missing", "TENANT_ID", "fabrikam.example")
+	contains(t, w.expect(w.run("status", "-o", "wide"), 0).out, "REASON", "role_missing", "TENANT_ID",
+		"fabrikam.example")
 }
 
 func TestStatusSumsUpAndSharesLines(t *testing.T) {
@@ -116,14 +117,20 @@ func TestStatusCheckIsALineForMonitoring(t *testing.T) {
 			want:  "DEFENDER OK - 1 in all",
 		},
 		"throttled": {
-			units: map[string]store.Status{"a": {State: health.Failing, Trouble: health.Trouble{Reason: advice.Throttled}}},
-			code:  1,
-			want:  "DEFENDER WARNING - a graph throttled",
+			units: map[string]store.Status{"a": {
+				State:   health.Failing,
+				Trouble: health.Trouble{Reason: advice.Throttled},
+			}},
+			code: 1,
+			want: "DEFENDER WARNING - a graph throttled",
 		},
 		"Fluent Bit takes nothing": {
-			units: map[string]store.Status{"a": {State: health.Waiting, Trouble: health.Trouble{Reason: advice.Blocked}}},
-			code:  2,
-			want:  "DEFENDER CRITICAL - a graph waiting blocked",
+			units: map[string]store.Status{"a": {
+				State:   health.Waiting,
+				Trouble: health.Trouble{Reason: advice.Blocked},
+			}},
+			code: 2,
+			want: "DEFENDER CRITICAL - a graph waiting blocked",
 		},
 		"nobody writes": {
 			units: map[string]store.Status{"a": {State: health.OK, UpdatedAt: old}},
@@ -179,8 +186,9 @@ func TestStatusCheckIsALineForMonitoring(t *testing.T) {
 				t.Errorf("%q; want %q", r.out, c.want)
 			}
 
-			if _, data, ok := strings.Cut(r.out, " | "); ok != (c.code != 3) ||
-				ok && !strings.Contains(data, fmt.Sprintf("units=%d failing=", max(len(c.units)*(1-len(c.names)), len(c.names)))) {
+			_, data, ok := strings.Cut(r.out, " | ")
+			counted := fmt.Sprintf("units=%d failing=", max(len(c.units)*(1-len(c.names)), len(c.names)))
+			if ok != (c.code != 3) || ok && !strings.Contains(data, counted) {
 				t.Errorf("performance data %q", data)
 			}
 		})
@@ -257,14 +265,16 @@ func TestAFailedDiscoveryIsShownWithoutATenant(t *testing.T) {
 
 	t.Cleanup(func() { s.Close() })
 
-	if err := s.SetDocument(t.Context(), store.DiscoveryNotice, []byte(`{"Reason":"role_missing",`+
-		`"Message":"the provider's customers cannot be listed","Remedy":"sign in as a member of AdminAgents"}`)); err != nil {
+	err = s.SetDocument(t.Context(), store.DiscoveryNotice, []byte(`{"Reason":"role_missing",`+
+		`"Message":"the provider's customers cannot be listed","Remedy":"sign in as a member of AdminAgents"}`))
+	if err != nil {
 		t.Fatal(err)
 	}
 
 	contains(t, w.expect(w.run("status"), 0).out,
 		"inputs: the provider's customers cannot be listed; sign in as a member of AdminAgents")
-	contains(t, w.expect(w.run("status", "--check"), 2).out, "DEFENDER CRITICAL - the provider's customers cannot be listed")
+	contains(t, w.expect(w.run("status", "--check"), 2).out,
+		"DEFENDER CRITICAL - the provider's customers cannot be listed")
 
 	if err := s.SetDocument(t.Context(), store.DiscoveryNotice, nil); err != nil {
 		t.Fatal(err)

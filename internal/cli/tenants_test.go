@@ -63,7 +63,8 @@ func TestGoldenDiscover(t *testing.T) {
 		args string
 		code int
 	}{{"", 0}, {"--csv", 0}, {"--probe", 4}, {"--probe --json", 4}} {
-		r := w.expect(w.run(w.provided(append([]string{"tenants", "discover"}, strings.Fields(c.args)...)...)...), c.code)
+		r := w.expect(w.run(w.provided(append([]string{"tenants", "discover"}, strings.Fields(c.args)...)...)...),
+			c.code)
 		noSecret(t, r)
 		out.WriteString("## tenants discover " + c.args + "\n" + clean(r.out) + "\n")
 	}
@@ -94,7 +95,8 @@ func TestDiscoverWritesATenantsFileOnce(t *testing.T) {
 	r := w.expect(w.run(discover...), 0)
 	contains(t, r.err, "4 tenants added")
 	first, err := os.ReadFile(path)
-	if err != nil || strings.Count(string(first), "tenant_id: ") != 4 || strings.Count(string(first), "tenant_name: ") != 4 {
+	if err != nil || strings.Count(string(first), "tenant_id: ") != 4 ||
+		strings.Count(string(first), "tenant_name: ") != 4 {
 		t.Fatalf("%s, %v", first, err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -107,7 +109,8 @@ func TestDiscoverWritesATenantsFileOnce(t *testing.T) {
 	}
 
 	// An ended relationship is remarked, a new one added, and a tenant of its own left.
-	commented := "# ours\ndefaults: {api: graph} # all\n" + string(first) + "  # the last one\n  - tenant_id: " + contoso +
+	commented := "# ours\ndefaults: {api: graph} # all\n" +
+		string(first) + "  # the last one\n  - tenant_id: " + contoso +
 		" # not ours\n    home_tenant_id: none\n\n# end\n"
 	if err := os.WriteFile(path, []byte(commented), 0o640); err != nil {
 		t.Fatal(err)
@@ -123,8 +126,8 @@ func TestDiscoverWritesATenantsFileOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	contains(t, string(third), "# ours", "# the last one", "# not ours home_tenant_id: none",
-		"# defenderctl: no relationship in force leads to this customer", "- tenant_id: "+w.customers[1].ID, "- tenant_id: "+added,
-		"tenant_name: newcomer")
+		"# defenderctl: no relationship in force leads to this customer", "- tenant_id: "+w.customers[1].ID,
+		"- tenant_id: "+added, "tenant_name: newcomer")
 	if strings.Count(string(third), "# defenderctl:") != 1 {
 		t.Errorf("remarks:\n%s", third)
 	}
@@ -154,7 +157,8 @@ func TestDiscoverSaysWhatIsMissing(t *testing.T) {
 	contains(t, w.expect(w.run("tenants", "discover"), 2).err, "--config FILE, or --home-tenant-id")
 	contains(t, w.expect(w.run("tenants", "discover", "--home-tenant-id", w.home.ID), 2).err, "there is no tenant")
 	contains(t, w.expect(w.run(w.provided("tenants", "discover")...), 3).err, "tokens acquire")
-	conf := w.file("plain.yaml", "tenants:\n  - tenant_id: a.example\n    client_id: "+client+"\n    client_secret: x\n")
+	conf := w.file("plain.yaml", "tenants:\n  - tenant_id: a.example\n    client_id: "+client+
+		"\n    client_secret: x\n")
 	contains(t, w.expect(w.run("tenants", "discover", "--config", conf), 2).err, "home_tenant_id")
 }
 
@@ -164,7 +168,8 @@ func TestConsentMakesANewCustomerReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := parse[[]map[string]any](t, w.expect(w.run(w.provided("tenants", "discover", "--probe", "--json")...), 4).out)
+	before := parse[[]map[string]any](t,
+		w.expect(w.run(w.provided("tenants", "discover", "--probe", "--json")...), 4).out)
 	if len(before) != 3 || before[1]["tenant_id"] != added || before[1]["consent"] != "missing" {
 		t.Fatalf("%v", before)
 	}
@@ -192,7 +197,8 @@ func TestWithoutARoleConsentIsALink(t *testing.T) {
 		r.Roles = []string{simulator.RoleSecurityReader}
 	})
 	r := w.expect(w.run(w.provided("tenants", "consent", "--all")...), 4)
-	contains(t, r.out, "/"+w.customers[0].ID+"/adminconsent?client_id="+w.app.ClientID, "link", "Application Administrator")
+	contains(t, r.out, "/"+w.customers[0].ID+"/adminconsent?client_id="+w.app.ClientID, "link",
+		"Application Administrator")
 }
 
 func TestConsentAsksForASecondFactorOnce(t *testing.T) {
@@ -283,7 +289,8 @@ func TestCheckSaysWhyNobodyIsDiscovered(t *testing.T) {
 func TestTheCloudOfATenantWithoutHomeIsCheckedToo(t *testing.T) {
 	w := newWorld(t)
 	w.SetTenant(contoso, func(t *simulator.Tenant) { t.Cloud = "gcc" })
-	conf := w.file("tenants.yaml", "tenants:\n  - tenant_id: "+contoso+"\n    client_id: "+client+"\n    client_secret: "+appSecret+
+	conf := w.file("tenants.yaml", "tenants:\n  - tenant_id: "+contoso+"\n    client_id: "+client+
+		"\n    client_secret: "+appSecret+
 		"\n    grant: client_credentials\n    login_url: "+w.LoginURL()+"\n    api_url: "+w.APIURL("graph")+"\n")
 	contains(t, w.expect(w.run("check", conf), 1).out, "the tenant is in the cloud gcc, and `cloud` is commercial")
 }

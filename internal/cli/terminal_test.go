@@ -105,8 +105,8 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 	if r := w.expect(
 		w.atTerminal("", "", w.acquire("graph")...),
 		0,
-	); !strings.Contains(r.err, "waiting for the browser at http://localhost:") || !strings.HasSuffix(r.err, "\x1b[K") ||
-		strings.Contains(r.out, "\x1b") {
+	); !strings.Contains(r.err, "waiting for the browser at http://localhost:") ||
+		!strings.HasSuffix(r.err, "\x1b[K") || strings.Contains(r.out, "\x1b") {
 		t.Errorf("no progress, or it stayed: %q", r.err)
 	}
 	if r := w.expect(w.run(w.acquire("graph")...), 0); strings.Contains(r.err, "\r") {
@@ -130,7 +130,8 @@ func TestAnInterruptAtASecretBringsTheEchoBack(t *testing.T) {
 		},
 		RestoreTerminal: func() { restored = true },
 		LookupEnv:       func(string) (string, bool) { return "", false },
-	}, []string{"--data-dir", w.dir, "tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--api", "graph"})
+	}, []string{"--data-dir", w.dir, "tokens", "acquire", "--tenant-id", contoso, "--client-id", client, "--api",
+		"graph"})
 	if code != 130 || !restored {
 		t.Errorf("exit code %d, restored %v: %s", code, restored, errs.String())
 	}

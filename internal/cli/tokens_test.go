@@ -149,7 +149,9 @@ func TestANameMayBeTheIdAndAnAmbiguousOneGivesTheList(t *testing.T) {
 		}
 	}
 	w.expect(w.run(args...), 0)
-	for _, cmd := range [][]string{{"tokens", "refresh", "contoso"}, {"tokens", "remove", "CONTOSO"}, {"pull", "contoso"}} {
+	for _, cmd := range [][]string{
+		{"tokens", "refresh", "contoso"}, {"tokens", "remove", "CONTOSO"}, {"pull", "contoso"},
+	} {
 		r := w.expect(w.run(cmd...), 2)
 		contains(t, r.err, "ambiguous", contoso, fabrikam)
 	}

@@ -94,7 +94,13 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	w := &world{Simulator: setup.Simulator(t, cfg), t: t, dir: filepath.Join(t.TempDir(), "data"), now: time.Now, env: map[string]string{}}
+	w := &world{
+		Simulator: setup.Simulator(t, cfg),
+		t:         t,
+		dir:       filepath.Join(t.TempDir(), "data"),
+		now:       time.Now,
+		env:       map[string]string{},
+	}
 	w.browser = func(address string) error {
 		w.browsers.Go(func() { w.visit(address) })
 		return nil

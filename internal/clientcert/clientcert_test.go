@@ -55,12 +55,13 @@ func TestTheCertificateOfTheKeyIsFoundWhereverItStands(t *testing.T) {
 	}
 
 	for name, text := range map[string][]byte{
-		"the key first":                   join(key, cert),
-		"PKCS #8":                         join(cert, pkcs8(t, rsaKey)),
-		"another certificate before":      join(other, cert, key),
-		"another certificate behind":      join(key, cert, other),
-		"white space around":              join([]byte("\n \r\n"), cert, []byte("\n\n"), key, []byte("\n ")),
-		"what openssl writes around":      join([]byte("Bag Attributes\n    localKeyID: 01\n"), cert, []byte("Key Attributes\n"), key),
+		"the key first":              join(key, cert),
+		"PKCS #8":                    join(cert, pkcs8(t, rsaKey)),
+		"another certificate before": join(other, cert, key),
+		"another certificate behind": join(key, cert, other),
+		"white space around":         join([]byte("\n \r\n"), cert, []byte("\n\n"), key, []byte("\n ")),
+		"what openssl writes around": join([]byte("Bag Attributes\n    localKeyID: 01\n"), cert,
+			[]byte("Key Attributes\n"), key),
 		"lines that end as on Windows":    bytes.ReplaceAll(join(cert, key), []byte("\n"), []byte("\r\n")),
 		"blocks of other kinds":           join(block("DH PARAMETERS", []byte{1}), cert, key),
 		"a key labelled as the other one": join(cert, block("PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))),
@@ -109,7 +110,8 @@ func TestAFileWithoutAWorkingPairIsExplained(t *testing.T) {
 		{"a curve in PKCS #8", "not RSA", join(cert, pkcs8(t, curve))},
 		{"a curve in SEC 1", "not RSA", join(cert, block("EC PRIVATE KEY", sec1))},
 		{"a key that is none", "private key that cannot be read", join(cert, block("PRIVATE KEY", []byte("x")))},
-		{"a certificate that is none", "CERTIFICATE block that cannot be read", join(block("CERTIFICATE", []byte("x")), key)},
+		{"a certificate that is none", "CERTIFICATE block that cannot be read",
+			join(block("CERTIFICATE", []byte("x")), key)},
 	} {
 		_, _, err := clientcert.Parse(c.text)
 

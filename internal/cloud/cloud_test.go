@@ -18,11 +18,14 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 		page, minute, hour    int
 		v1                    bool
 	}{
-		{Commercial, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150,
-			0, false},
-		{GCC, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000, 150, 0, false},
-		{GCCHigh, alert.Graph, "", "login.microsoftonline.us", "graph.microsoft.us", "https://graph.microsoft.us", 1000, 150, 0, false},
-		{DoD, alert.Graph, "", "login.microsoftonline.us", "dod-graph.microsoft.us", "https://dod-graph.microsoft.us", 1000, 150, 0, false},
+		{Commercial, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com",
+			1000, 150, 0, false},
+		{GCC, alert.Graph, "", "login.microsoftonline.com", "graph.microsoft.com", "https://graph.microsoft.com", 1000,
+			150, 0, false},
+		{GCCHigh, alert.Graph, "", "login.microsoftonline.us", "graph.microsoft.us", "https://graph.microsoft.us", 1000,
+			150, 0, false},
+		{DoD, alert.Graph, "", "login.microsoftonline.us", "dod-graph.microsoft.us", "https://dod-graph.microsoft.us",
+			1000, 150, 0, false},
 		{Commercial, alert.Endpoint, "", "login.microsoftonline.com", "api.security.microsoft.com",
 			"https://api.securitycenter.microsoft.com", 10000, 100, 1500, false},
 		{Commercial, alert.Endpoint, "AU", "login.microsoftonline.com", "au.api.security.microsoft.com",
@@ -43,7 +46,8 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 			"https://api-gov.security.microsoft.us", 100, 50, 1500, false},
 	} {
 		got, err := Lookup(c.cloud, c.api, c.region)
-		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host || got.Resource != c.resource ||
+		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host ||
+			got.Resource != c.resource ||
 			got.MaxPage != c.page || got.DefaultPage != c.page || got.PerMinute != c.minute || got.PerHour != c.hour ||
 			got.V1 != c.v1 || !strings.HasPrefix(got.Path, "/") {
 			t.Errorf("%s %s %q: %+v, %v", c.cloud, c.api, c.region, got, err)
@@ -63,8 +67,9 @@ func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 		"endpoint has no such region": {Commercial, alert.Endpoint, "moon", "region", "us, eu, uk, au, swa"},
 		"graph has no regions":        {Commercial, alert.Graph, "eu", "region", "remove region"},
 		"gcc endpoint has no regions": {GCC, alert.Endpoint, "us", "region", "remove region"},
-		"unknown api":                 {Commercial, "grape", "", "api", "graph, graph-incidents, endpoint, siem, incidents"},
-		"unknown cloud":               {"cumulus", alert.Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
+		"unknown api": {Commercial, "grape", "", "api",
+			"graph, graph-incidents, endpoint, siem, incidents"},
+		"unknown cloud": {"cumulus", alert.Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Lookup(c.cloud, c.api, c.region)

@@ -125,8 +125,8 @@ func TestGoldenAPIsPage(t *testing.T) {
 			size = fmt.Sprint(d.MaxPage)
 		}
 		p := d.Permission
-		fmt.Fprintf(&rows, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", a, d.Path, orPortal(p, p.Delegated), orPortal(p, p.Application),
-			size, budget, cmp.Or(d.Deprecation, "current"))
+		fmt.Fprintf(&rows, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", a, d.Path, orPortal(p, p.Delegated),
+			orPortal(p, p.Application), size, budget, cmp.Or(d.Deprecation, "current"))
 		fmt.Fprintf(&fields, "| `%s` | `%s` | `%s` | `%s` |\n", a, d.Row.Identity, d.Row.Updated, d.Row.Created)
 	}
 	page(t, "apis", map[string]string{"APIs": rows.String(), "Fields": fields.String()})

@@ -203,8 +203,15 @@ func newRig(t *testing.T, seed uint64) *rig {
 
 // start begins a process; its collect callback comes once a second.
 func (r *rig) start() *Unit {
-	r.in = NewInput(Config{Store: r.store, Now: time.Now, BufferLimit: r.limit, MaxConcurrency: 2, Seen: r.seen, Lease: r.lease,
-		Log: slog.New(&r.log)})
+	r.in = NewInput(Config{
+		Store:          r.store,
+		Now:            time.Now,
+		BufferLimit:    r.limit,
+		MaxConcurrency: 2,
+		Seen:           r.seen,
+		Lease:          r.lease,
+		Log:            slog.New(&r.log),
+	})
 	tenant := r.in.Add(r.tenant())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -74,7 +74,9 @@ func TestAlertsListedLateArriveByOverlapOrSweep(t *testing.T) {
 		r := newRig(t, 4)
 		begin := time.Now()
 		n := 0
-		for _, late := range []time.Duration{time.Minute, 9 * time.Minute, 30 * time.Minute, 6 * time.Hour, 23 * time.Hour} {
+		for _, late := range []time.Duration{
+			time.Minute, 9 * time.Minute, 30 * time.Minute, 6 * time.Hour, 23 * time.Hour,
+		} {
 			for i := range 20 {
 				at := begin.Add(30*time.Hour + time.Duration(i)*13*time.Minute)
 				r.api.add(fmt.Sprint(n), at, at.Add(late))

@@ -32,13 +32,14 @@ func names(from, to, step int) (ids []string) {
 func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 	const n, apart = 300, 20 * time.Second
 	for name, bad := range map[string][]string{
-		"none":                           nil,
-		"the first":                      names(0, 1, 1),
-		"the first two":                  names(0, 2, 1),
-		"five in a row":                  names(100, 105, 1),
-		"every second":                   names(0, n, 2),
-		"every tenth":                    names(3, n, 10),
-		"all but every tenth":            slices.DeleteFunc(names(0, n, 1), func(id string) bool { return id[len(id)-1] == '0' }),
+		"none":          nil,
+		"the first":     names(0, 1, 1),
+		"the first two": names(0, 2, 1),
+		"five in a row": names(100, 105, 1),
+		"every second":  names(0, n, 2),
+		"every tenth":   names(3, n, 10),
+		"all but every tenth": slices.DeleteFunc(names(0, n, 1),
+			func(id string) bool { return id[len(id)-1] == '0' }),
 		"a hundred in a row, in the end": names(n-100, n, 1),
 	} {
 		for _, kills := range []bool{false, true} {

@@ -34,12 +34,13 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 			c := newCrowd(t, 0)
 			var fails atomic.Bool
 			for i := range n {
-				c.add(fmt.Sprintf("tenant%04d", i), readerFunc(func(context.Context, defender.Window, defender.Sink) error {
-					if i == 1 && fails.Load() {
-						return &defender.Error{Status: 500}
-					}
-					return nil
-				}))
+				c.add(fmt.Sprintf("tenant%04d", i),
+					readerFunc(func(context.Context, defender.Window, defender.Sink) error {
+						if i == 1 && fails.Load() {
+							return &defender.Error{Status: 500}
+						}
+						return nil
+					}))
 			}
 			m := c.in.cfg.Store.(countedStore).store.(*memory)
 			c.run(t, func() {

@@ -24,8 +24,8 @@ func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 	_, _, err = FromPlugin(section, env())
 	got := strings.ReplaceAll(err.Error(), path, "F")
 	want := "F:5: client_secret (tenant a.example): no credential of the application is set; add client_secret_file, " +
-		"client_certificate_file or client_secret, or for a public client grant refresh_token; the environment variable SECRET in it is " +
-		"not set\n" +
+		"client_certificate_file or client_secret, or for a public client grant refresh_token; the environment " +
+		"variable SECRET in it is not set\n" +
 		"F:6: api (tenant a.example): \"grapf\" is unknown; did you mean graph? " +
 		"use one of graph, graph-incidents, endpoint, siem, incidents"
 	if got != want {

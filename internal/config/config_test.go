@@ -87,15 +87,19 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		"enums in any case": {
 			good("api", "Incidents", "cloud", "DoD", "format", "CEF", "time_field", "NOW"),
 			func(_ *Input, t Tenant) bool {
-				return t.API == alert.Incidents && t.Cloud == cloud.DoD && t.Format == record.FormatCEF && t.TimeField == "now"
+				return t.API == alert.Incidents && t.Cloud == cloud.DoD && t.Format == record.FormatCEF &&
+					t.TimeField == "now"
 			},
 		},
-		"white space around":      {good("page_size", " 10 "), func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
-		"variable left as it was": {good("page_size", "${PAGE}"), func(_ *Input, t Tenant) bool { return t.PageSize == 1000 }},
-		"days":                    {good("lookback", "7d"), func(_ *Input, t Tenant) bool { return t.Lookback == 168*time.Hour }},
-		"bare seconds":            {good("poll_interval", "90"), func(_ *Input, t Tenant) bool { return t.PollInterval == 90*time.Second }},
-		"sweeps off":              {good("sweep_interval", "0"), func(_ *Input, t Tenant) bool { return t.SweepInterval == 0 }},
-		"updates off":             {good("updates", "Off"), func(_ *Input, t Tenant) bool { return !t.Updates }},
+		"white space around": {good("page_size", " 10 "),
+			func(_ *Input, t Tenant) bool { return t.PageSize == 10 }},
+		"variable left as it was": {good("page_size", "${PAGE}"),
+			func(_ *Input, t Tenant) bool { return t.PageSize == 1000 }},
+		"days": {good("lookback", "7d"), func(_ *Input, t Tenant) bool { return t.Lookback == 168*time.Hour }},
+		"bare seconds": {good("poll_interval", "90"),
+			func(_ *Input, t Tenant) bool { return t.PollInterval == 90*time.Second }},
+		"sweeps off":  {good("sweep_interval", "0"), func(_ *Input, t Tenant) bool { return t.SweepInterval == 0 }},
+		"updates off": {good("updates", "Off"), func(_ *Input, t Tenant) bool { return !t.Updates }},
 		"sizes": {
 			good("buffer_limit", "1.5MB", "cef_max_bytes", "4k"),
 			func(in *Input, t Tenant) bool { return in.BufferLimit == 1_500_000 && t.CEFMaxBytes == 4000 },
@@ -117,10 +121,11 @@ func TestWhatAUserMayWrite(t *testing.T) {
 			func(_ *Input, t Tenant) bool { return t.RefreshTokenFile == dir+"/token" },
 		},
 		"loopback": {
-			good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource", "http://[::1]:99"),
+			good("login_url", "http://LocalHost:8080/", "api_url", "http://127.1.2.3:80", "resource",
+				"http://[::1]:99"),
 			func(_ *Input, t Tenant) bool {
-				return t.LoginURL == "http://localhost:8080" && t.APIURL == "http://127.1.2.3" && t.Resource == "http://[::1]:99" &&
-					t.LoginHost() == "localhost:8080"
+				return t.LoginURL == "http://localhost:8080" && t.APIURL == "http://127.1.2.3" &&
+					t.Resource == "http://[::1]:99" && t.LoginHost() == "localhost:8080"
 			},
 		},
 		"own port of the scheme": {good("login_url", "https://Login.Example:443"), func(_ *Input, t Tenant) bool {
@@ -151,8 +156,8 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		},
 		"input-wide keys": {
 			good("data_dir", "/srv/d", "key_file", dir+"/key32", "max_concurrency", "3", "health_interval", "5m",
-				"metrics_listen", ":9180", "metrics_token_file", dir+"/secret", "metrics_hosts", "A.example., b, c.example",
-				"allow_threaded", "yes"),
+				"metrics_listen", ":9180", "metrics_token_file", dir+"/secret", "metrics_hosts",
+				"A.example., b, c.example", "allow_threaded", "yes"),
 			func(in *Input, _ Tenant) bool {
 				return in.DataDir == "/srv/d" && in.KeyFile == dir+"/key32" && in.MaxConcurrency == 3 &&
 					in.HealthInterval == 5*time.Minute && in.MetricsListen == ":9180" &&
@@ -181,10 +186,12 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		"hosts of the provider's side": {
 			good("cloud", "gcchigh", "partner_url", "http://localhost:81"),
 			func(in *Input, t Tenant) bool {
-				return in.GraphURL == "" && t.GraphURL == "https://graph.microsoft.us" && t.PartnerURL == "http://localhost:81"
+				return in.GraphURL == "" && t.GraphURL == "https://graph.microsoft.us" &&
+					t.PartnerURL == "http://localhost:81"
 			},
 		},
-		"ca_file": {good("ca_file", dir+"/cert.pem"), func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},
+		"ca_file": {good("ca_file", dir+"/cert.pem"),
+			func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := must(t, c.section, env())
@@ -261,7 +268,9 @@ func TestEqualSeesEveryField(t *testing.T) {
 
 func FuzzSection(f *testing.F) {
 	dir := f.TempDir()
-	for _, s := range []string{"", "x", "-1", "https://a@b", "${X}", "a\nb", "\"q\"", "siem", "1h", "\x1b[2J", "machinegroups=%zz"} {
+	for _, s := range []string{
+		"", "x", "-1", "https://a@b", "${X}", "a\nb", "\"q\"", "siem", "1h", "\x1b[2J", "machinegroups=%zz",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -70,7 +70,8 @@ func TestDiscoveryHasTheDocumentedDefaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in, tenants := discoveredIn(t, text, Map{}, Customer{contoso, "Contoso"})
 			d := in.Discovery
-			if d.Every != time.Hour || d.OnVanish != KeepVanished || d.Home.HomeTenantID != home || len(in.Tenants) != 0 {
+			if d.Every != time.Hour || d.OnVanish != KeepVanished || d.Home.HomeTenantID != home ||
+				len(in.Tenants) != 0 {
 				t.Errorf("%+v", d)
 			}
 			if len(tenants) != 1 || tenants[0].TenantID != contoso || tenants[0].TenantName != "Contoso" ||
@@ -100,8 +101,8 @@ tenants:
 		t.Fatalf("a listed tenant wins: %+v", tenants)
 	}
 	got := tenants[0]
-	if got.API != alert.Endpoint || got.PollInterval != 3*time.Minute || got.Overlap != 7*time.Minute || got.StateID != "contoso" ||
-		got.RefreshToken.IsZero() || got.GraphURL != "http://127.0.0.1:9" {
+	if got.API != alert.Endpoint || got.PollInterval != 3*time.Minute || got.Overlap != 7*time.Minute ||
+		got.StateID != "contoso" || got.RefreshToken.IsZero() || got.GraphURL != "http://127.0.0.1:9" {
 		t.Errorf("%+v", got)
 	}
 	if in.Discovery.Every != 90*time.Second || in.Discovery.OnVanish != StopVanished {

@@ -265,9 +265,10 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 			good("client_secret", contoso),
 			"client_secret (tenant " + contoso + "): this looks like the secret's ID, not its value",
 		},
-		"secret's ID in a file": {good("client_secret", "", "client_secret_file", dir+"/id"), "client_secret_file (tenant"},
-		"file open to all":      {good("client_secret", "", "client_secret_file", dir+"/open"), "can be read by every user"},
-		"quoted secret":         {good("client_secret", `"x"`), "quotation marks"},
+		"secret's ID in a file": {good("client_secret", "", "client_secret_file", dir+"/id"),
+			"client_secret_file (tenant"},
+		"file open to all": {good("client_secret", "", "client_secret_file", dir+"/open"), "can be read by every user"},
+		"quoted secret":    {good("client_secret", `"x"`), "quotation marks"},
 		"metrics for all": {
 			good("metrics_listen", ":9180"),
 			"metrics_listen: \":9180\" can be reached from other machines",
@@ -279,7 +280,8 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 		"node_id with sqlite":         {good("node_id", "a"), "node_id: does nothing with store sqlite"},
 		"lease_ttl with sqlite":       {good("lease_ttl", "20s", "store", "SQLite"), "lease_ttl: does nothing"},
 		"takeover_replay with sqlite": {good("takeover_replay", "0"), "takeover_replay: does nothing"},
-		"application id no GUID":      {good("client_id", "my-app"), "client_id (tenant " + contoso + "): is not a GUID"},
+		"application id no GUID": {good("client_id", "my-app"),
+			"client_id (tenant " + contoso + "): is not a GUID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, warnings, err := FromPlugin(c.section, env())

@@ -47,13 +47,27 @@ func workshop(t *testing.T) string {
 	other, _ := selfSigned(t, madeKeys()[1])
 	curve, curveKey := selfSigned(t, madeKeys()[2])
 	for name, content := range map[string]string{
-		"secret": "  " + hidden + "\n", "empty": " \n", "lines": hidden + "\n" + hidden + "\n", "binary": "a\x00b", "latin1": "gr\xfc\xdfe",
-		"id": contoso + "\n", "big": strings.Repeat("x", maxSecretFile+1), "token": "0.AAAA-seed",
-		"typographic": "0.A–" + hidden, "endless": strings.Repeat("x", secret.MaxToken+1), "half16": "\xff\xfea\x00b",
-		"both.pem": certificate + key, "cert.pem": certificate, "key.pem": key, "mixed.pem": other + key,
-		"chain.pem": other + certificate + key, "curve.pem": curve + curveKey,
-		"encrypted.pem": certificate + "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-		"key32":         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", "key16": "AAECAwQFBgcICQoLDA0ODw==\n",
+		"secret":      "  " + hidden + "\n",
+		"empty":       " \n",
+		"lines":       hidden + "\n" + hidden + "\n",
+		"binary":      "a\x00b",
+		"latin1":      "gr\xfc\xdfe",
+		"id":          contoso + "\n",
+		"big":         strings.Repeat("x", maxSecretFile+1),
+		"token":       "0.AAAA-seed",
+		"typographic": "0.A–" + hidden,
+		"endless":     strings.Repeat("x", secret.MaxToken+1),
+		"half16":      "\xff\xfea\x00b",
+		"both.pem":    certificate + key,
+		"cert.pem":    certificate,
+		"key.pem":     key,
+		"mixed.pem":   other + key,
+		"chain.pem":   other + certificate + key,
+		"curve.pem":   curve + curveKey,
+		"encrypted.pem": certificate + "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n" +
+			"-----END ENCRYPTED PRIVATE KEY-----\n",
+		"key32": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+		"key16": "AAECAwQFBgcICQoLDA0ODw==\n",
 	} {
 		write(t, filepath.Join(dir, name), content)
 	}

@@ -20,13 +20,19 @@ func TestASeedBesideTheHomeTenantIsForItsChain(t *testing.T) {
 		defaults, tenant   string
 		wantHome, wantSeed string
 	}{
-		"both in defaults":               {nil, "home_tenant_id: H\n  refresh_token: 0.D", "", home, "0.D"},
-		"both in the section":            {Map{"home_tenant_id": home, "refresh_token": "0.S"}, "api: graph", "", home, "0.S"},
-		"home in the section":            {Map{"home_tenant_id": home}, "refresh_token: 0.D", "", home, "0.D"},
-		"seed in the section":            {Map{"refresh_token": "0.S"}, "home_tenant_id: H", "", home, "0.S"},
-		"an opt-out":                     {nil, "home_tenant_id: H\n  refresh_token: 0.D", "home_tenant_id: none", "", ""},
-		"an opt-out with its own seed":   {nil, "home_tenant_id: H", "home_tenant_id: none\n    refresh_token: 0.T", "", "0.T"},
-		"another home than the seed's":   {nil, "home_tenant_id: H\n  refresh_token: 0.D", "home_tenant_id: " + other, other, ""},
+		"both in defaults": {nil, "home_tenant_id: H\n  refresh_token: 0.D", "", home, "0.D"},
+		"both in the section": {Map{
+			"home_tenant_id": home,
+			"refresh_token":  "0.S",
+		}, "api: graph", "", home, "0.S"},
+		"home in the section": {Map{"home_tenant_id": home}, "refresh_token: 0.D", "", home, "0.D"},
+		"seed in the section": {Map{"refresh_token": "0.S"}, "home_tenant_id: H", "", home, "0.S"},
+		"an opt-out": {nil, "home_tenant_id: H\n  refresh_token: 0.D", "home_tenant_id: none", "",
+			""},
+		"an opt-out with its own seed": {nil, "home_tenant_id: H", "home_tenant_id: none\n    refresh_token: 0.T", "",
+			"0.T"},
+		"another home than the seed's": {nil, "home_tenant_id: H\n  refresh_token: 0.D", "home_tenant_id: " + other,
+			other, ""},
 		"no home, and an inherited seed": {nil, "refresh_token: 0.D", "", "", "0.D"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,7 +46,8 @@ func TestASeedBesideTheHomeTenantIsForItsChain(t *testing.T) {
 
 			got := must(t, section, env()).Tenants[0]
 			if string(got.HomeTenantID) != c.wantHome || got.RefreshToken.Reveal() != c.wantSeed {
-				t.Errorf("home %q, seed %q; want %q, %q", got.HomeTenantID, got.RefreshToken.Reveal(), c.wantHome, c.wantSeed)
+				t.Errorf("home %q, seed %q; want %q, %q", got.HomeTenantID, got.RefreshToken.Reveal(), c.wantHome,
+					c.wantSeed)
 			}
 		})
 	}

@@ -17,11 +17,13 @@ func TestWhereTheStoreIs(t *testing.T) {
 		want    Store
 		address string
 	}{
-		"nothing":       {good(), Store{}, ""},
-		"sqlite":        {good("store", "SQLite"), Store{}, ""},
-		"defaults":      {good("store", "postgres://db/d"), Store{NodeID: "collector-7"}, "postgres://db/d"},
-		"another name":  {good("store", "PostgreSQL://db/d", "node_id", "a.b_c-1"), Store{NodeID: "a.b_c-1"}, "postgresql://db/d"},
-		"a socket":      {good("store", "postgres:///d?host=/run/x"), Store{NodeID: "collector-7"}, "postgres:///d?host=/run/x"},
+		"nothing":  {good(), Store{}, ""},
+		"sqlite":   {good("store", "SQLite"), Store{}, ""},
+		"defaults": {good("store", "postgres://db/d"), Store{NodeID: "collector-7"}, "postgres://db/d"},
+		"another name": {good("store", "PostgreSQL://db/d", "node_id", "a.b_c-1"), Store{NodeID: "a.b_c-1"},
+			"postgresql://db/d"},
+		"a socket": {good("store", "postgres:///d?host=/run/x"), Store{NodeID: "collector-7"},
+			"postgres:///d?host=/run/x"},
 		"several hosts": {good("store", "postgres://a:1,b:2/d"), Store{NodeID: "collector-7"}, "postgres://a:1,b:2/d"},
 		"times": {
 			good("store", "postgres://db/d", "lease_ttl", "5", "takeover_replay", "0"),

@@ -39,8 +39,8 @@ func brokenTenants() map[string]string {
 		"far from any key":         minimal + "    colour: blue\n",
 		"key of Fluent Bit":        minimal + "    mem_buf_limit: 5M\n",
 		"input-wide keys": "defaults:\n  data_dir: /x\n  max_concurrency: 3\n" + minimal +
-			"    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n    metrics_listen: :1\n    " +
-			"metrics_token_file: /x\n    metrics_hosts: x\n    tenants_file: x\n",
+			"    buffer_limit: 1M\n    health_interval: 1m\n    allow_threaded: on\n    key_file: /x\n" +
+			"    metrics_listen: :1\n    metrics_token_file: /x\n    metrics_hosts: x\n    tenants_file: x\n",
 		"tag in defaults":  "defaults:\n  tag: b\n" + minimal,
 		"key twice":        minimal + "    api: graph\n    API: siem\n",
 		"tenants twice":    minimal + minimal,
@@ -60,24 +60,26 @@ func brokenTenants() map[string]string {
 		"variable not set":      minimal + "    tag: ${NOWHERE}\n",
 		"variable empty":        minimal + "    tag: ${EMPTY}\n",
 		"variable without name": minimal + "    tag: ${}\n",
-		"variable in a secret": "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret: " + hidden + "${" +
-			hidden + " }\n",
+		"variable in a secret": "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret: " +
+			hidden + "${" + hidden + " }\n",
 		"no credential":       "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n",
 		"nothing in a tenant": "tenants:\n  - {}\n",
-		"fault in defaults, once": "defaults:\n  poll_interval: often\n" + minimal + "  - tenant_id: b.example\n    client_id: " + app +
-			"\n    client_secret: y\n",
+		"fault in defaults, once": "defaults:\n  poll_interval: often\n" + minimal + "  - tenant_id: b.example\n" +
+			"    client_id: " + app + "\n    client_secret: y\n",
 		"fault of each tenant": "defaults:\n  page_size: 5000\n" + minimal +
-			"  - tenant_id: b.example\n    api: siem\n    region: eu\n    client_id: " + app + "\n    client_secret: y\n",
+			"  - tenant_id: b.example\n    api: siem\n    region: eu\n    client_id: " + app +
+			"\n    client_secret: y\n",
 		"secret file missing, once": "defaults:\n  client_id: " + app +
 			"\n  client_secret_file: DIR/none\ntenants:\n  - tenant_id: a.example\n  - tenant_id: b.example\n",
-		"secret pasted as file": "tenants:\n  - tenant_id: a.example\n    client_id: " + app + "\n    client_secret_file: " + hidden +
-			"\n",
-		"a refresh token of a tenant's own beside a home tenant": "defaults:\n  home_tenant_id: " + home + "\n" + minimal +
-			"    refresh_token_file: DIR/token\n",
-		"provider's hosts in a tenants file": minimal + "    graph_url: http://localhost\n    partner_url: http://localhost\n",
-		"two credentials":                    minimal + "    client_secret_file: DIR/secret\n",
-		"a tenant's name in faults": "tenants:\n  - tenant_id: a.example\n    tenant_name: Contoso Ltd\n    client_id: " + app +
-			"\n    client_secret: x\n    updates: perhaps\n",
+		"secret pasted as file": "tenants:\n  - tenant_id: a.example\n    client_id: " + app +
+			"\n    client_secret_file: " + hidden + "\n",
+		"a refresh token of a tenant's own beside a home tenant": "defaults:\n  home_tenant_id: " + home + "\n" +
+			minimal + "    refresh_token_file: DIR/token\n",
+		"provider's hosts in a tenants file": minimal +
+			"    graph_url: http://localhost\n    partner_url: http://localhost\n",
+		"two credentials": minimal + "    client_secret_file: DIR/secret\n",
+		"a tenant's name in faults": "tenants:\n  - tenant_id: a.example\n    tenant_name: Contoso Ltd\n" +
+			"    client_id: " + app + "\n    client_secret: x\n    updates: perhaps\n",
 	}
 }
 
@@ -192,7 +194,8 @@ func TestOneTenantThroughSeveralAPIs(t *testing.T) {
 		t,
 		path,
 		"defaults: {tenant_id: a.example, tenant_name: A, client_id: "+app+
-			", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n- tenant_id: b.example\n",
+			", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n"+
+			"- tenant_id: b.example\n",
 	)
 	in, warnings, err := FromPlugin(Map{"tenants_file": path}, env())
 	if err != nil || len(in.Tenants) != 4 || in.Tenants[2].StateID != "two" || in.Tenants[3].TenantName != "A" {
@@ -210,8 +213,20 @@ func TestOneTenantThroughSeveralAPIs(t *testing.T) {
 func TestVariablesAreExpandedOnce(t *testing.T) {
 	f := &tenantsReader{builder: &builder{sources: env("A", "1", "LOOP", "${A}", "EMPTY", "", "D.x", "dot")}}
 	for in, want := range map[string]string{
-		"plain": "plain", "${A}": "1", "x${A}y${A}z": "x1y1z", "${LOOP}": "${A}", "${NONE:-d}": "d", "${EMPTY:-d}": "d", "${A:-d}": "1",
-		"${NONE:-}": "", "${NONE:-a:-b}": "a:-b", "${D.x}": "dot", "$A": "$A", "${A": "${A", "a}b": "a}b", "$${A}": "$1",
+		"plain":         "plain",
+		"${A}":          "1",
+		"x${A}y${A}z":   "x1y1z",
+		"${LOOP}":       "${A}",
+		"${NONE:-d}":    "d",
+		"${EMPTY:-d}":   "d",
+		"${A:-d}":       "1",
+		"${NONE:-}":     "",
+		"${NONE:-a:-b}": "a:-b",
+		"${D.x}":        "dot",
+		"$A":            "$A",
+		"${A":           "${A",
+		"a}b":           "a}b",
+		"$${A}":         "$1",
 	} {
 		if got, problem, _ := f.expand(in, false); got != want || problem != "" {
 			t.Errorf("%q became %q (%s), want %q", in, got, problem, want)

@@ -119,7 +119,15 @@ func TestSizesAreThoseOfFluentBit(t *testing.T) {
 }
 
 func TestBoolsAreThoseOfFluentBit(t *testing.T) {
-	for in, want := range map[string]bool{"on": true, "On": true, "TRUE": true, "yes": true, "off": false, "False": false, "no": false} {
+	for in, want := range map[string]bool{
+		"on":    true,
+		"On":    true,
+		"TRUE":  true,
+		"yes":   true,
+		"off":   false,
+		"False": false,
+		"no":    false,
+	} {
 		if got, err := ParseBool(in); err != nil || got != want {
 			t.Errorf("%q = %v, %v", in, got, err)
 		}
@@ -244,8 +252,8 @@ func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "tenants.yaml")
-		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n  - tenant_id: " +
-			"contoso.example\n    tag: " + strconv.Quote(
+		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n" +
+			"  - tenant_id: contoso.example\n    tag: " + strconv.Quote(
 			tag,
 		) + "\n"
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

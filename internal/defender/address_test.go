@@ -12,9 +12,10 @@ func TestTheSchemesOwnPortIsNoOtherHost(t *testing.T) {
 	}{
 		{"https://api.example", "https://API.example:443", true}, {"http://localhost:80", "http://localhost", true},
 		{"https://[::1]", "https://[::1]:443", true},
-		{"https://api.example:8443", "https://api.example:8443", true}, {"https://api.example:444", "https://api.example", false},
-		{"https://api.example:80", "https://api.example", false}, {"https://evil.example", "https://api.example", false},
-		{"http://localhost:443", "http://localhost", false},
+		{"https://api.example:8443", "https://api.example:8443", true},
+		{"https://api.example:444", "https://api.example", false},
+		{"https://api.example:80", "https://api.example", false},
+		{"https://evil.example", "https://api.example", false}, {"http://localhost:443", "http://localhost", false},
 	} {
 		a, errA := url.Parse(c.a)
 		b, errB := url.Parse(c.b)

@@ -71,7 +71,8 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		s, api := r.Requests(), string(test.api)
 		took := r.clock.Now().Sub(start)
 		t.Logf(
-			"%s: %d alerts in pages of %d: %d calls in %v of the service's time, %d reads, %d rows, none over quota (%v here)",
+			"%s: %d alerts in pages of %d: %d calls in %v of the service's time, %d reads, %d rows, none over quota "+
+				"(%v here)",
 			api,
 			test.alerts,
 			test.page,

@@ -27,7 +27,9 @@ func incidents(t *testing.T, faults string) *rig {
 				Created:    created,
 				Escapes:    simulator.EscapeMode(j % 3),
 				Title:      "<a> & 'b'",
-				Fields:     map[string]map[string]json.RawMessage{"graph": {"customDetails": json.RawMessage(`{"x":1.50}`)}},
+				Fields: map[string]map[string]json.RawMessage{
+					"graph": {"customDetails": json.RawMessage(`{"x":1.50}`)},
+				},
 			})
 		}
 	}
@@ -122,7 +124,9 @@ func TestAnAccidentDoesNotEndExpand(t *testing.T) {
 	for fails, want := range map[int]int{1: 0, 2: 6, 3: 18} {
 		r := incidents(t, "")
 		pages, own := 0, 0
-		r.reader.(*odata).client.HTTP = &http.Client{Transport: answering(func(q *http.Request) (*http.Response, error) {
+		r.reader.(*odata).client.HTTP = &http.Client{Transport: answering(func(
+			q *http.Request,
+		) (*http.Response, error) {
 			switch path, expand := q.URL.Path, q.URL.Query().Has("$expand"); {
 			case strings.Contains(path, "/incidents/"):
 				own++

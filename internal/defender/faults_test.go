@@ -47,7 +47,11 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 		"order ignored, rows move": {faults: "move", change: order(simulator.OrderIgnored, 40)},
 		"order refused":            {change: order(simulator.OrderRefused, 40)},
 		"times printed by the second": {change: func(c *simulator.Config, s *Settings) {
-			c.PrintedStep = map[string]time.Duration{"graph": time.Second, "endpoint": time.Second, "incidents": time.Second}
+			c.PrintedStep = map[string]time.Duration{
+				"graph":     time.Second,
+				"endpoint":  time.Second,
+				"incidents": time.Second,
+			}
 			s.PageSize = 37
 		}},
 		"links repeat":          {faults: "link:kind=repeat", change: page(10)},
@@ -75,10 +79,16 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 		"413":                                     {faults: "413:every=3", change: page(50)},
 		"5xx in turn": {faults: "500:every=3,502:every=5,503:every=7;after=seconds;wait=3s,504:every=11",
 			change: page(50)},
-		"two failures of three":              {faults: "500:p=0.66", change: page(50)},
-		"429":                                {faults: "429:every=3;wait=20s,429:every=8;after=date;wait=9s", change: page(50)},
-		"429 without a time":                 {faults: "429:every=3;after=none", change: page(50)},
-		"gzip, white space, tokens that die": {faults: "gzip:every=2,huge:every=3;size=300k,401:every=5", change: page(50)},
+		"two failures of three": {faults: "500:p=0.66", change: page(50)},
+		"429": {
+			faults: "429:every=3;wait=20s,429:every=8;after=date;wait=9s",
+			change: page(50),
+		},
+		"429 without a time": {faults: "429:every=3;after=none", change: page(50)},
+		"gzip, white space, tokens that die": {
+			faults: "gzip:every=2,huge:every=3;size=300k,401:every=5",
+			change: page(50),
+		},
 		"everything at once": {faults: "move,dup:p=0.1,shuffle:p=0.02,cut:p=0.1,500:p=0.1,429:p=0.05," +
 			"junk:p=0.05,emptypage:p=0.1,401:p=0.05",
 			change: page(37)},
@@ -119,16 +129,21 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 		faults string
 		change func(*simulator.Config, *Settings)
 	}{
-		"links or skip":            {},
-		"rows move":                {faults: "move"},
-		"no order among equals":    {faults: "ties"},
-		"links refused":            {faults: "link:kind=skiptoken"},
-		"links refused later":      {faults: "link:kind=skiptoken;every=3"},
-		"links repeat":             {faults: "link:kind=repeat;every=2"},
-		"empty pages":              {faults: "emptypage:every=3"},
-		"links refused and empty":  {faults: "link:kind=skiptoken,emptypage:every=3"},
-		"order ignored":            {change: func(c *simulator.Config, s *Settings) { c.OrderBy = simulator.OrderIgnored }},
-		"order ignored, rows move": {faults: "move", change: func(c *simulator.Config, s *Settings) { c.OrderBy = simulator.OrderIgnored }},
+		"links or skip":           {},
+		"rows move":               {faults: "move"},
+		"no order among equals":   {faults: "ties"},
+		"links refused":           {faults: "link:kind=skiptoken"},
+		"links refused later":     {faults: "link:kind=skiptoken;every=3"},
+		"links repeat":            {faults: "link:kind=repeat;every=2"},
+		"empty pages":             {faults: "emptypage:every=3"},
+		"links refused and empty": {faults: "link:kind=skiptoken,emptypage:every=3"},
+		"order ignored": {
+			change: func(c *simulator.Config, s *Settings) { c.OrderBy = simulator.OrderIgnored },
+		},
+		"order ignored, rows move": {
+			faults: "move",
+			change: func(c *simulator.Config, s *Settings) { c.OrderBy = simulator.OrderIgnored },
+		},
 	} {
 		for _, api := range oDataAPIs {
 			t.Run(fmt.Sprintf("%s/%s", name, api), func(t *testing.T) {

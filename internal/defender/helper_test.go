@@ -261,7 +261,8 @@ func (r *rig) complete(b *basket) {
 var oDataAPIs = []alert.API{alert.Endpoint, alert.Graph, alert.Incidents}
 
 // fake makes a reader in front of a handler.
-func fake(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*Settings)) (DeferringReader, *loglines.Lines) {
+func fake(t *testing.T, api alert.API, h http.HandlerFunc,
+	change ...func(*Settings)) (DeferringReader, *loglines.Lines) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)

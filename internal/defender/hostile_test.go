@@ -263,19 +263,25 @@ func TestEndlessAnswersEnd(t *testing.T) {
 		most   int
 		fine   bool // it may also end well
 	}{
-		"empty pages with ever new links": {func(r *http.Request) string { return `{"value":[]` + link(r) + `}` }, 500, false},
+		"empty pages with ever new links": {func(r *http.Request) string { return `{"value":[]` + link(r) + `}` }, 500,
+			false},
 		"an empty page with a link to itself": {func(r *http.Request) string {
-			return fmt.Sprintf(`{"value":[],"@odata.nextLink":"http://%s%s"}`, r.Host, strings.ReplaceAll(r.URL.RequestURI(), `"`, `%22`))
+			return fmt.Sprintf(`{"value":[],"@odata.nextLink":"http://%s%s"}`, r.Host,
+				strings.ReplaceAll(r.URL.RequestURI(), `"`, `%22`))
 		}, 500, false},
 		"the same page with ever new links": {func(r *http.Request) string {
 			return `{"value":[` + row(alert.Graph, "a", start.Add(-time.Minute)) + `]` + link(r) + `}`
 		}, 2000, false},
-		"other alerts of one instant each time": {func(*http.Request) string { return pageOf(fresh(), fresh()) }, 2000, false},
+		"other alerts of one instant each time": {func(*http.Request) string { return pageOf(fresh(), fresh()) }, 2000,
+			false},
 		"alerts whose bytes change each time": {func(*http.Request) string {
 			n++
 			return pageOf(fmt.Sprintf(`{"id":"a","lastUpdateDateTime":"2026-03-01T11:59:00Z","served":%d}`, n))
 		}, 20, true},
-		"alerts without id whose bytes change": {func(*http.Request) string { n++; return pageOf(fmt.Sprintf(`{"served":%d}`, n)) },
+		"alerts without id whose bytes change": {func(*http.Request) string {
+			n++
+			return pageOf(fmt.Sprintf(`{"served":%d}`, n))
+		},
 			2000, false},
 	} {
 		asked := 0

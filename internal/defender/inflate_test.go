@@ -66,7 +66,8 @@ func TestACompressedAnswerIsReadWholeOrRefused(t *testing.T) {
 		{"text behind it", []string{"gzip"}, whole + "\r\n<html>", 1, "is incomplete"},
 		{"zeros behind it", []string{"gzip"}, whole + strings.Repeat("\x00", 20), 1, "is incomplete"},
 		{"compressed twice", []string{"gzip, gzip"}, zipped(t, whole), 0, "encoding that was not asked for"},
-		{"compressed twice, two headers", []string{"gzip", "gzip"}, zipped(t, whole), 0, "encoding that was not asked for"},
+		{"compressed twice, two headers", []string{"gzip", "gzip"}, zipped(t, whole), 0,
+			"encoding that was not asked for"},
 		{"Brotli", []string{"br"}, "\x0b\x02\x80", 0, "encoding that was not asked for"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -149,7 +149,8 @@ func TestInterval(t *testing.T) {
 			t.Errorf("%v, %d units: %v, not %v", test.budgets, test.units, got, test.want)
 		}
 	}
-	if (*Limiter)(nil).Interval(3) != 0 || !(*Limiter)(nil).Until().IsZero() || (*Limiter)(nil).Wait(t.Context()) != nil {
+	if (*Limiter)(nil).Interval(3) != 0 || !(*Limiter)(nil).Until().IsZero() ||
+		(*Limiter)(nil).Wait(t.Context()) != nil {
 		t.Error("no limiter is an open one")
 	}
 }

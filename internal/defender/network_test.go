@@ -54,7 +54,8 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 			}
 			var e *Error
 			if test.fails &&
-				(!errors.As(err, &e) || e.Fate != advice.TryAgain || !e.Smaller || !strings.Contains(e.Problem, "sent nothing for 1m0s")) {
+				(!errors.As(err, &e) || e.Fate != advice.TryAgain || !e.Smaller ||
+					!strings.Contains(e.Problem, "sent nothing for 1m0s")) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -79,13 +80,20 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	for name, change := range map[string]func(*Settings){
 		"nobody listens": func(s *Settings) { s.BaseURL = gone.URL },
 		"no such name": func(s *Settings) {
-			s.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x.example", IsNotFound: true}}
+			s.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(
+				context.Context, string, string,
+			) (net.Conn, error) {
+				return nil, &net.OpError{
+					Op:  "dial",
+					Err: &net.DNSError{Err: "no such host", Name: "x.example", IsNotFound: true},
+				}
 			}}}
 		},
 		"the proxy is gone": func(s *Settings) {
 			proxy, _ := url.Parse(strings.Replace(gone.URL, "http://", "http://user:pass-word@", 1))
-			s.BaseURL, s.HTTP = "https://x.example", &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}
+			s.BaseURL, s.HTTP = "https://x.example", &http.Client{
+				Transport: &http.Transport{Proxy: http.ProxyURL(proxy)},
+			}
 		},
 		"no TLS there": func(s *Settings) { s.BaseURL = strings.Replace(s.BaseURL, "http:", "https:", 1) },
 	} {
@@ -123,9 +131,11 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 // and body, its words do not reach a log, nor does our token when it is sent back.
 func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 	const token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.c2VjcmV0LWluLXRoZS1taWRkbGU.c2lnbmF0dXJl"
-	for _, body := range []string{`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`,
+	for _, body := range []string{
+		`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`,
 		`{"error":{"innerError":{"request-id":"%s"}}}`,
-		`{"value":[{"id":"%s"}`, `{"value":"%s"}`, `{"value":[%s]}`} {
+		`{"value":[{"id":"%s"}`, `{"value":"%s"}`, `{"value":[%s]}`,
+	} {
 		for _, status := range []int{200, 302, 400, 401, 403, 429, 500} {
 			f.Add(status, strings.ReplaceAll(body, "%s", token), token)
 			f.Add(

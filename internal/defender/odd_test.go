@@ -53,7 +53,9 @@ func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
 	for _, api := range alert.APIs() {
 		for name, odd := range oddAnswers(api) {
 			for what, strikes := range map[string]func(from, to tick.Tick) bool{
-				"long windows": func(from, to tick.Tick) bool { return min(to, tick.FromTime(start))-from > 10*tick.Minute },
+				"long windows": func(from, to tick.Tick) bool {
+					return min(to, tick.FromTime(start))-from > 10*tick.Minute
+				},
 				"one alert": func(from, to tick.Tick) bool {
 					at := tick.FromTime(hundredAlerts()[40])
 					return from <= at && at < to

@@ -53,8 +53,10 @@ func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 	}{
 		{"a blank now and then", 200, "[", " ", 2 * time.Second, time.Minute, "sent less than 1024 bytes in 1m0s"},
 		{"nothing any more", 200, "[", "", time.Hour, time.Minute, "sent nothing for 1m0s"},
-		{"just above the least rate", 200, "[", blanks, 25 * time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
-		{"a row that never ends", 200, `[{"a":"`, blanks, 25 * time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
+		{"just above the least rate", 200, "[", blanks,
+			25 * time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
+		{"a row that never ends", 200, `[{"a":"`, blanks,
+			25 * time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
 		{"blanks in front", 200, "", blanks, time.Second, 5 * time.Minute, "sent no whole alert in 5m0s"},
 		{"a small row again and again", 200, "[1", strings.Repeat(",1", 520), 25 * time.Second, time.Hour,
 			"did not finish its answer within 1h0m0s"},
@@ -265,8 +267,10 @@ func FuzzWantsClaims(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, around string) {
 		wantsClaims(http.Header{"Www-Authenticate": {around}})
-		for _, e := range []string{`error="insufficient_claims"`, `ERROR = insufficient_claims`, `error='Insufficient_Claims'`,
-			`error=\"insufficient_claims\"`} {
+		for _, e := range []string{
+			`error="insufficient_claims"`, `ERROR = insufficient_claims`, `error='Insufficient_Claims'`,
+			`error=\"insufficient_claims\"`,
+		} {
 			if !wantsClaims(http.Header{"Www-Authenticate": {"Basic", around + ", " + e + " " + around}}) {
 				t.Errorf("%q %s", around, e)
 			}

@@ -57,11 +57,13 @@ func TestRandomServices(t *testing.T) {
 				)
 			})
 			var faults []string
-			for _, f := range []string{"move:p=0.3", "dup:p=0.2", "shuffle:p=0.05", "cut:p=0.1", "cut:p=0.05;kind=clean", "500:p=0.15",
+			for _, f := range []string{
+				"move:p=0.3", "dup:p=0.2", "shuffle:p=0.05", "cut:p=0.1", "cut:p=0.05;kind=clean", "500:p=0.15",
 				"429:p=0.1;wait=3s", "503:p=0.1;after=date",
 				"junk:p=0.1", "junk:p=0.05;kind=json", "emptypage:p=0.15", "lastlink:p=0.5", "ties", "401:p=0.05",
 				"link:p=0.2;kind=repeat", "link:p=0.2;kind=nodollar",
-				"link:p=0.2;kind=otherhost", "reset:p=0.05", "gzip:p=0.3"} {
+				"link:p=0.2;kind=otherhost", "reset:p=0.05", "gzip:p=0.3",
+			} {
 				if random.IntN(4) == 0 {
 					faults = append(faults, f)
 				}

@@ -96,11 +96,13 @@ func TestADroppedStreamDeliversNothing(t *testing.T) {
 			}
 
 			if h.delivered != others || told {
-				t.Errorf("%d events delivered, want %d; the owner was told of a delivery: %t", h.delivered, others, told)
+				t.Errorf("%d events delivered, want %d; the owner was told of a delivery: %t", h.delivered, others,
+					told)
 			}
 
 			if h.outbox.Bytes() != 0 || h.outbox.Events() != 0 || s.bytes != 0 || len(s.undelivered) != 0 {
-				t.Errorf("%d bytes and %d events are left, %d bytes of the stream", h.outbox.Bytes(), h.outbox.Events(), s.bytes)
+				t.Errorf("%d bytes and %d events are left, %d bytes of the stream", h.outbox.Bytes(), h.outbox.Events(),
+					s.bytes)
 			}
 
 			if _, err := h.outbox.Add(t.Context(), s, event(t, "late"), nil); !errors.Is(err, ErrDropped) {

@@ -43,7 +43,10 @@ func event(tb testing.TB, id string) []byte {
 		tb.Fatal(err)
 	}
 	key := alert.MakeID("x", "siem", []byte(id), nil)
-	encoded, err := encoder.Alert(nil, alert.Version{Time: tick.FromTime(time.Now()), ID: key}, []byte(`{"FullId":"`+id+`"}`))
+	encoded, err := encoder.Alert(nil, alert.Version{
+		Time: tick.FromTime(time.Now()),
+		ID:   key,
+	}, []byte(`{"FullId":"`+id+`"}`))
 	if err != nil {
 		tb.Fatal(err)
 	}

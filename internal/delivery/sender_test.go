@@ -198,7 +198,10 @@ func TestAFullDiskIsNotTriedWithEverythingQueued(t *testing.T) {
 }
 
 func TestFewAppendsAreTriedWhileADiskIsFull(t *testing.T) {
-	for name, before := range map[string]bool{"nothing was rejected": false, "an event was rejected not long ago": true} {
+	for name, before := range map[string]bool{
+		"nothing was rejected":               false,
+		"an event was rejected not long ago": true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHost(t)

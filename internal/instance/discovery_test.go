@@ -90,8 +90,8 @@ func find(t *testing.T, kept documents, list lister, discover string) *finder {
 func (f *finder) set(discover string) {
 	f.t.Helper()
 	path := filepath.Join(f.t.TempDir(), "tenants.yaml")
-	text := "defaults:\n  client_id: 11111111-2222-4333-8444-555555555555\n  client_secret: x\n  home_tenant_id: " + homeID +
-		"\ndiscover:\n" + discover
+	text := "defaults:\n  client_id: 11111111-2222-4333-8444-555555555555\n  client_secret: x\n  home_tenant_id: " +
+		homeID + "\ndiscover:\n" + discover
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
@@ -262,7 +262,8 @@ func TestAVanishedCustomerIsKeptOrStopped(t *testing.T) {
 				t.Errorf("%q", f.names())
 			}
 			unit := &config.Tenant{TenantID: otherID, HomeTenantID: homeID}
-			if got := f.relationship(unit).Trouble; how == "keep" && (got.Reason != advice.GDAPEnded || got.Remedy == "") {
+			got := f.relationship(unit).Trouble
+			if how == "keep" && (got.Reason != advice.GDAPEnded || got.Remedy == "") {
 				t.Errorf("%+v", got)
 			}
 			list.customers = both
@@ -284,7 +285,8 @@ func TestATenantListedByItsDomainIsNotPolledTwice(t *testing.T) {
 		customers: []partner.Customer{customerOf(firstID, "A"), customerOf(otherID, "B")},
 		domains:   map[string]alert.TenantID{"a.example": firstID},
 	}
-	f := find(t, documents{}, list, "  every: 1h\ntenants:\n  - tenant_id: a.example\n  - tenant_id: gone.example\n").after(0)
+	f := find(t, documents{}, list, "  every: 1h\ntenants:\n  - tenant_id: a.example\n"+
+		"  - tenant_id: gone.example\n").after(0)
 	if f.names() != "B" {
 		t.Errorf("%q", f.names())
 	}

@@ -20,19 +20,24 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 		// says is in the only warning; none where it is empty.
 		says string
 	}{
-		"nothing":            {service + section + stored + output, ""},
-		"no storage.type":    {service + section + output, "storage.type: is memory"},
-		"memrb":              {service + section + "    storage.type memrb\n" + output, "drops the oldest records"},
-		"inherited":          {service + "    storage.type filesystem\n    storage.inherit on\n" + section + output, ""},
-		"not inherited":      {service + "    storage.type filesystem\n" + section + output, "storage.type: is memory"},
-		"routable off":       {service + section + stored + "    Routable Off\n" + output, "throws every record of this input away"},
-		"routable twice":     {service + section + stored + "    Routable Off\n    Routable On\n" + output, ""},
-		"no output":          {service + section + stored, "no output takes the tag \"defender.one\""},
-		"other output":       {service + section + stored + "[OUTPUT]\n    Name stdout\n    Match other\n", "no output takes the tag"},
-		"match twice":        {service + section + stored + output + "    Match other\n", "no output takes the tag"},
-		"throttle":           {service + section + stored + "[FILTER]\n    Name throttle\n    Match *\n" + output, "throttle drops"},
-		"another's throttle": {service + section + stored + "[FILTER]\n    Name throttle\n    Match other\n" + output, ""},
-		"another input":      {service + strings.Replace(section, "one.example", "two.example", 1), ""},
+		"nothing":         {service + section + stored + output, ""},
+		"no storage.type": {service + section + output, "storage.type: is memory"},
+		"memrb":           {service + section + "    storage.type memrb\n" + output, "drops the oldest records"},
+		"inherited": {service + "    storage.type filesystem\n    storage.inherit on\n" + section + output,
+			""},
+		"not inherited": {service + "    storage.type filesystem\n" + section + output, "storage.type: is memory"},
+		"routable off": {service + section + stored + "    Routable Off\n" + output,
+			"throws every record of this input away"},
+		"routable twice": {service + section + stored + "    Routable Off\n    Routable On\n" + output, ""},
+		"no output":      {service + section + stored, "no output takes the tag \"defender.one\""},
+		"other output": {service + section + stored + "[OUTPUT]\n    Name stdout\n    Match other\n",
+			"no output takes the tag"},
+		"match twice": {service + section + stored + output + "    Match other\n", "no output takes the tag"},
+		"throttle": {service + section + stored + "[FILTER]\n    Name throttle\n    Match *\n" + output,
+			"throttle drops"},
+		"another's throttle": {service + section + stored + "[FILTER]\n    Name throttle\n    Match other\n" + output,
+			""},
+		"another input": {service + strings.Replace(section, "one.example", "two.example", 1), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "fluent-bit.conf")
@@ -41,8 +46,10 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 			}
 			keys := config.Map{"tenant_id": "one.example"}
 			cfg := &config.Input{Tenants: []config.Tenant{{TenantID: "one.example"}}}
-			for _, args := range [][]string{{"fluent-bit", "-c", path}, {"x", "-v", "--config", path}, {"x", "--config=" + path}, {"x",
-				"-c" + path}} {
+			for _, args := range [][]string{
+				{"fluent-bit", "-c", path}, {"x", "-v", "--config", path}, {"x", "--config=" + path}, {"x",
+					"-c" + path},
+			} {
 				got := hostWarnings(keys, cfg, args)
 				if c.says == "" && len(got) != 0 ||
 					c.says != "" && (len(got) != 1 || !strings.Contains(got[0], c.says)) {
@@ -55,9 +62,10 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 
 func TestAProcessorThatLosesIsWarnedOfAtStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fluent-bit.yaml")
-	text := "pipeline:\n  inputs:\n    - name: defender\n      tag: t\n      storage.type: filesystem\n      tenant_id: one.example\n" +
-		"      processors:\n        logs:\n          - name: content_modifier\n            action: extract\n            key: x\n" +
-		"            pattern: y\n  outputs:\n    - name: stdout\n      match: '*'\n"
+	text := "pipeline:\n  inputs:\n    - name: defender\n      tag: t\n      storage.type: filesystem\n" +
+		"      tenant_id: one.example\n      processors:\n        logs:\n          - name: content_modifier\n" +
+		"            action: extract\n            key: x\n            pattern: y\n  outputs:\n    - name: stdout\n" +
+		"      match: '*'\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -40,10 +40,12 @@ func newShared(t *testing.T, customers int, url string) *shared {
 	s := &shared{t: t, dir: t.TempDir(), url: url}
 	s.sim, s.customers = simulated(t, customers, 5)
 
-	text := fmt.Sprintf("defaults: {api: siem, poll_interval: 1s, lookback: 2d, login_url: %q, api_url: %q}\ntenants:\n",
+	text := fmt.Sprintf("defaults: {api: siem, poll_interval: 1s, lookback: 2d, login_url: %q, api_url: %q}\n"+
+		"tenants:\n",
 		s.sim.LoginURL(), s.sim.APIURL("siem"))
 	for _, c := range s.customers {
-		text += fmt.Sprintf("  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, grant: client_credentials}\n",
+		text += fmt.Sprintf("  - {tenant_id: %q, tenant_name: %q, client_id: %q, client_secret: %q, grant: "+
+			"client_credentials}\n",
 			c.ID, c.Name, c.Apps[0].ClientID, c.Apps[0].Secret)
 	}
 
@@ -412,11 +414,15 @@ func TestTwoInputsOfAProcessAreOneNode(t *testing.T) {
 	other := s.start("b", "state_id", "second")
 
 	a.Exit(2)
-	s.until("another node has the units of the input that ended", func() bool { return other.units() == 2 && a.units() == 2 })
+	s.until("another node has the units of the input that ended",
+		func() bool { return other.units() == 2 && a.units() == 2 })
 
 	second.keys["lease_ttl"] = "7s"
 
-	if _, ok := a.Open(second, Thread{ID: 2, Name: "flb-pipeline"}, false); ok || !strings.Contains(second.log(), "lease_ttl") {
+	if _, ok := a.Open(second, Thread{
+		ID:   2,
+		Name: "flb-pipeline",
+	}, false); ok || !strings.Contains(second.log(), "lease_ttl") {
 		t.Errorf("two inputs of one process may disagree:\n%s", second.log())
 	}
 }

@@ -152,7 +152,8 @@ func TestWithoutDirectAppendBatchesGoOutByReturnValue(t *testing.T) {
 	if !ok {
 		t.Fatal(h.log())
 	}
-	for end := time.Now().Add(30 * time.Second); h.count() < len(sim.Ledger(customers[0].ID, "siem").Exists) || h.count() == 0; {
+	for end := time.Now().Add(30 * time.Second); h.count() < len(sim.Ledger(customers[0].ID, "siem").Exists) ||
+		h.count() == 0; {
 		if time.Now().After(end) {
 			t.Fatal("not within 30 s")
 		}

@@ -97,8 +97,9 @@ func FuzzWords(f *testing.F) {
 		mark func(uint64) uint64
 		is   func(byte) bool
 	}{
-		"Special":          {Special, func(c byte) bool { return c < ' ' || c == '"' || c == '\\' }},
-		"SpecialOrForeign": {SpecialOrForeign, func(c byte) bool { return c < ' ' || c == '"' || c == '\\' || c >= 0x80 }},
+		"Special": {Special, func(c byte) bool { return c < ' ' || c == '"' || c == '\\' }},
+		"SpecialOrForeign": {SpecialOrForeign,
+			func(c byte) bool { return c < ' ' || c == '"' || c == '\\' || c >= 0x80 }},
 		"QuoteOrBackslash": {QuoteOrBackslash, func(c byte) bool { return c == '"' || c == '\\' }},
 		"Backslash":        {Backslash, func(c byte) bool { return c == '\\' }},
 	}

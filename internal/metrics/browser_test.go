@@ -185,7 +185,8 @@ func (b *tab) until(what, expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
-	script := "new Promise(done => { const look = () => (" + expression + ") ? done(true) : setTimeout(look, 20); look() })"
+	script := "new Promise(done => { const look = () => (" + expression + ") ? done(true) : setTimeout(look, 20); " +
+		"look() })"
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)); err != nil {
 		b.t.Fatalf("%s: %v; the page shows %.2000s", what, err, read[string](b, "document.body.innerText"))
 	}

@@ -234,8 +234,10 @@ func TestThePageIsClosedToForeignCode(t *testing.T) {
 	address := serve(t, Settings{}, src)
 	res, page := get(t, address, "/", "", "")
 	policy := res.Header.Get("Content-Security-Policy")
-	for _, part := range []string{"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'",
-		"script-src '" + hashOf(pageScript) + "'", "style-src '" + hashOf(pageStyle) + "'"} {
+	for _, part := range []string{
+		"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'",
+		"script-src '" + hashOf(pageScript) + "'", "style-src '" + hashOf(pageStyle) + "'",
+	} {
 		if !strings.Contains(policy, part) {
 			t.Errorf("the policy has no %s: %s", part, policy)
 		}
@@ -429,7 +431,8 @@ func TestThePageSaysWhichNodePollsAUnitAndThatNobodyDoes(t *testing.T) {
 	servers.open[anyPort.Address].now = func() time.Time { return noon }
 	_, page := get(t, servers.where(anyPort), "/", "", "")
 
-	if got, want := rowNames(page), []string{"orphan", "widow", "silent", "moving", "here", "there"}; !slices.Equal(got, want) {
+	if got, want := rowNames(page), []string{"orphan", "widow", "silent", "moving", "here", "there"}; !slices.Equal(got,
+		want) {
 		t.Errorf("rows: %v, want %v", got, want)
 	}
 	for _, want := range []string{

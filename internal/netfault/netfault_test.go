@@ -18,11 +18,15 @@ const hidden = "Sup3r~Secret/Value+1"
 
 func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 	for name, answer := range map[string]func(string) string{
-		"an echo":         func(body string) string { return body + "\r\n\r\n" },
-		"in the status":   func(body string) string { return "HTTP/1.1 " + body + " x\r\n\r\n" },
-		"in a header":     func(body string) string { return "HTTP/1.1 200 OK\r\n" + body + "\r\n\r\n" },
-		"in the length":   func(body string) string { return "HTTP/1.1 200 OK\r\nContent-Length: " + body + "\r\n\r\n" },
-		"in the encoding": func(body string) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + body + "\r\n\r\n" },
+		"an echo":       func(body string) string { return body + "\r\n\r\n" },
+		"in the status": func(body string) string { return "HTTP/1.1 " + body + " x\r\n\r\n" },
+		"in a header":   func(body string) string { return "HTTP/1.1 200 OK\r\n" + body + "\r\n\r\n" },
+		"in the length": func(body string) string {
+			return "HTTP/1.1 200 OK\r\nContent-Length: " + body + "\r\n\r\n"
+		},
+		"in the encoding": func(body string) string {
+			return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + body + "\r\n\r\n"
+		},
 		"in a chunk's length": func(body string) string {
 			return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + "\r\n"
 		},
@@ -30,7 +34,8 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 	} {
 		client, target := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, ""
 		if answer == nil {
-			proxy, _ := url.Parse(rawhttp.Serve(t, func(string) string { return "HTTP/1.1 502 " + hidden + "\r\n\r\n" }))
+			proxy, _ := url.Parse(rawhttp.Serve(t,
+				func(string) string { return "HTTP/1.1 502 " + hidden + "\r\n\r\n" }))
 			client.Transport, target = &http.Transport{Proxy: http.ProxyURL(proxy)}, "https://login.example.test"
 		} else {
 			target = rawhttp.Serve(t, answer)
@@ -116,8 +121,12 @@ func TestAnHTTP2ResetIsNamedByItsCode(t *testing.T) {
 
 func TestAPieceOfASecretIsFoundHoweverItIsSpelt(t *testing.T) {
 	for text, want := range map[string]bool{
-		"https://sup3r~secret.example": true, url.QueryEscape(hidden): true, "x" + hidden[3:15]: true, hidden[:11]: false,
-		"login.example.test": false, "": false,
+		"https://sup3r~secret.example": true,
+		url.QueryEscape(hidden):        true,
+		"x" + hidden[3:15]:             true,
+		hidden[:11]:                    false,
+		"login.example.test":           false,
+		"":                             false,
 	} {
 		if got := netfault.Shares(text, hidden); got != want {
 			t.Errorf("%q: %v", text, got)
@@ -212,7 +221,9 @@ func TestRetryAfterDoesNotBelieveADateOfAnotherAge(t *testing.T) {
 
 func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 	for address, want := range map[string]string{
-		"https://user:pw@login.example.test:8443/x?y": "https://login.example.test:8443", "https://a b/": "", "/path": "",
+		"https://user:pw@login.example.test:8443/x?y": "https://login.example.test:8443",
+		"https://a b/":                        "",
+		"/path":                               "",
 		"https://" + strings.Repeat("x", 200): "",
 	} {
 		u, err := url.Parse(address)

@@ -72,22 +72,27 @@ func TestPages(t *testing.T) {
 		link         string
 		err          error
 	}{
-		{"an OData page", `{"@odata.context":"c","value":[{"a":1},{"b":[2,{}]}],"@odata.nextLink":"https://x/?$skip=1"}`,
+		{"an OData page", `{"@odata.context":"c","value":[{"a":1},{"b":[2,{}]}],` +
+			`"@odata.nextLink":"https://x/?$skip=1"}`,
 			[]string{`{"a":1}`, `{"b":[2,{}]}`}, "https://x/?$skip=1", nil},
 		{"the link first", `{"@odata.nextLink":"n","value":[{}]}`, []string{`{}`}, "n", nil},
-		{"a link with escapes", `{"value":[],"\u0040odata.nextLink":"https:\/\/x\/?a=1\u0026b=2"}`, nil, "https://x/?a=1&b=2", nil},
+		{"a link with escapes", `{"value":[],"\u0040odata.nextLink":"https:\/\/x\/?a=1\u0026b=2"}`, nil,
+			"https://x/?a=1&b=2", nil},
 		{"a link that is null", `{"value":[],"@odata.nextLink":null}`, nil, "", nil},
 		{"an empty page", `{"value":[]}`, nil, "", nil},
 		{"a bare array", `[{"a":1},{"b":2}]`, []string{`{"a":1}`, `{"b":2}`}, "", nil},
 		{"an empty array", `[]`, nil, "", nil},
-		{"white space anywhere", " \r\n\t{ \"value\" : [ { \"a\" : 1 } , 2\n] , \"x\" : { } } \n", []string{`{ "a" : 1 }`, `2`}, "", nil},
+		{"white space anywhere", " \r\n\t{ \"value\" : [ { \"a\" : 1 } , 2\n] , \"x\" : { } } \n",
+			[]string{`{ "a" : 1 }`, `2`}, "", nil},
 		{"a byte order mark", "\ufeff[1]", []string{`1`}, "", nil},
-		{"brackets and quotes in strings", `[{"a":"]}\"\\"},{"b":"{[\\\\\""}]`, []string{`{"a":"]}\"\\"}`, `{"b":"{[\\\\\""}`}, "", nil},
+		{"brackets and quotes in strings", `[{"a":"]}\"\\"},{"b":"{[\\\\\""}]`,
+			[]string{`{"a":"]}\"\\"}`, `{"b":"{[\\\\\""}`}, "", nil},
 		{"rows that are no objects", `[1,-2.5e3,"x,]\"",null,true,[[],[1]],{}]`,
 			[]string{`1`, `-2.5e3`, `"x,]\""`, `null`, `true`, `[[],[1]]`, `{}`}, "", nil},
-		{"a value within a value", `{"x":{"value":[1]},"value":[{"value":[2]}],"y":[{"value":[3]}]}`, []string{`{"value":[2]}`}, "", nil},
-		{"other keys of any kind", `{"a":1,"b":"value","c":null,"d":[1,"]"],"value":[7],"e":true,"@odata.count":2}`, []string{`7`},
-			"", nil},
+		{"a value within a value", `{"x":{"value":[1]},"value":[{"value":[2]}],"y":[{"value":[3]}]}`,
+			[]string{`{"value":[2]}`}, "", nil},
+		{"other keys of any kind", `{"a":1,"b":"value","c":null,"d":[1,"]"],"value":[7],"e":true,"@odata.count":2}`,
+			[]string{`7`}, "", nil},
 		{"value twice", `{"value":[1],"value":[2]}`, []string{`1`, `2`}, "", nil},
 		{"a long row", `[` + long + `,` + long + `]`, []string{long, long}, "", nil},
 		{"an error that is null", `{"error":null,"value":[1]}`, []string{`1`}, "", nil},
@@ -262,7 +267,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		mostMemory uint64 // MB allocated in all
 	}{
 		{"a page of 200 MB", 2400, 83_000, 4},
-		{"an alert of 20 MB", 20 << 20, 1, 110}, // the buffer doubles: 1/4 + 1/2 + … + 32 MB, and the row itself as a text
+		// the buffer doubles: 1/4 + 1/2 + … + 32 MB, and the row itself as a text
+		{"an alert of 20 MB", 20 << 20, 1, 110},
 	} {
 		row := `{"a":"` + strings.Repeat("x", c.row) + `"}`
 		page := &generated{row: row, rest: "," + row, n: c.n}

@@ -59,7 +59,8 @@ func serve(t *testing.T, handler http.HandlerFunc) (*Client, *source) {
 // relation is a row as the service writes it.
 func relation(id, name, status, relationship string, more ...string) string {
 	quoted, _ := json.Marshal(name)
-	row := fmt.Sprintf(`{"displayName":%q,"status":%q,"customer":{"tenantId":%q,"displayName":%s}`, relationship, status, id, quoted)
+	row := fmt.Sprintf(`{"displayName":%q,"status":%q,"customer":{"tenantId":%q,"displayName":%s}`, relationship,
+		status, id, quoted)
 	return row + strings.Join(append([]string{""}, more...), ",") + "}"
 }
 
@@ -95,7 +96,8 @@ func TestWhichRelationshipsMakeACustomer(t *testing.T) {
 		},
 		"Microsoft-led": {[]string{relation(contoso, "Contoso", "active", "MLT_contoso_1")}, ""},
 		"Microsoft-led, and another": {
-			[]string{relation(contoso, "Contoso", "active", "MLT_contoso_1"), relation(contoso, "Contoso", "active", "ours")},
+			[]string{relation(contoso, "Contoso", "active", "MLT_contoso_1"),
+				relation(contoso, "Contoso", "active", "ours")},
 			"Contoso",
 		},
 		"no customer": {[]string{`{"displayName":"new","status":"active","customer":null}`, `{"status":"active"}`}, ""},
@@ -107,12 +109,15 @@ func TestWhichRelationshipsMakeACustomer(t *testing.T) {
 			},
 			"Contoso",
 		},
-		"an id that is none":      {[]string{relation("../../x", "Evil", "active", "A"), relation("", "Nobody", "active", "A")}, ""},
+		"an id that is none": {[]string{relation("../../x", "Evil", "active", "A"),
+			relation("", "Nobody", "active", "A")}, ""},
 		"an unknown state":        {[]string{relation(contoso, "Contoso", "unknownFutureValue", "A")}, ""},
 		"a name with line breaks": {[]string{relation(contoso, "Con\ntoso\x1b[0m", "active", "A")}, "Con toso[0m"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answerWith(c.rows...)) })
+			client, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				io.WriteString(w, answerWith(c.rows...))
+			})
 			list, err := client.Customers(t.Context())
 			var got []string
 			for _, customer := range list {
@@ -133,7 +138,8 @@ func TestACustomerHasItsLongestRelationship(t *testing.T) {
 			relation(contoso, "Contoso", "active", "short",
 				`"endDateTime":"2027-01-01T00:00:00Z"`, `"autoExtendDuration":"PT0S"`, rolesOf(reader, reader)),
 			relation(contoso, "Contoso", "active", "long",
-				`"endDateTime":"2027-06-01T00:00:00.1234567Z"`, `"autoExtendDuration":"P0D"`, rolesOf(strings.ToUpper(reader))),
+				`"endDateTime":"2027-06-01T00:00:00.1234567Z"`, `"autoExtendDuration":"P0D"`,
+				rolesOf(strings.ToUpper(reader))),
 		))
 	})
 	list, err := client.Customers(t.Context())
@@ -207,12 +213,17 @@ func TestHalfAListIsAnError(t *testing.T) {
 			"another host",
 			advice.TryAgain,
 		},
-		"only the scheme": {func(*http.Request) (int, string) { return 200, first("//127.0.0.9/next") }, "another host", advice.TryAgain},
-		"a relative loop": {func(*http.Request) (int, string) { return 200, first("/v1.0/next") }, "without end", advice.TryAgain},
-		"cut":             {func(*http.Request) (int, string) { return 200, first("x")[:90] }, "cannot be read", advice.TryAgain},
-		"no list":         {func(*http.Request) (int, string) { return 200, `{}` }, "cannot be read", advice.TryAgain},
-		"null":            {func(*http.Request) (int, string) { return 200, `{"value":null}` }, "cannot be read", advice.TryAgain},
-		"a strange row":   {func(*http.Request) (int, string) { return 200, `{"value":[17]}` }, "row that cannot", advice.TryAgain},
+		"only the scheme": {func(*http.Request) (int, string) { return 200, first("//127.0.0.9/next") }, "another host",
+			advice.TryAgain},
+		"a relative loop": {func(*http.Request) (int, string) { return 200, first("/v1.0/next") }, "without end",
+			advice.TryAgain},
+		"cut": {func(*http.Request) (int, string) { return 200, first("x")[:90] }, "cannot be read",
+			advice.TryAgain},
+		"no list": {func(*http.Request) (int, string) { return 200, `{}` }, "cannot be read", advice.TryAgain},
+		"null": {func(*http.Request) (int, string) { return 200, `{"value":null}` }, "cannot be read",
+			advice.TryAgain},
+		"a strange row": {func(*http.Request) (int, string) { return 200, `{"value":[17]}` }, "row that cannot",
+			advice.TryAgain},
 		"no status": {
 			func(*http.Request) (int, string) { return 200, `{"value":[{"customer":{}}]}` },
 			"row that cannot",
@@ -238,7 +249,8 @@ func TestHalfAListIsAnError(t *testing.T) {
 			})
 			list, err := client.Customers(t.Context())
 			var e *Error
-			if list != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), c.problem) || e.Fate != c.fate || !e.Reason.Known() {
+			if list != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), c.problem) || e.Fate != c.fate ||
+				!e.Reason.Known() {
 				t.Errorf("got %v, %v", list, err)
 			}
 		})
@@ -268,7 +280,8 @@ func TestATokenThatEndedIsRenewedOnce(t *testing.T) {
 		}
 		io.WriteString(w, answerWith(relation(contoso, "Contoso", "active", "A")))
 	})
-	if list, err := client.Customers(t.Context()); err != nil || len(list) != 1 || s.issued.Load() != 2 || s.invalidated.Load() != 1 {
+	list, err := client.Customers(t.Context())
+	if err != nil || len(list) != 1 || s.issued.Load() != 2 || s.invalidated.Load() != 1 {
 		t.Errorf("%v, %v, %d tokens", list, err, s.issued.Load())
 	}
 }
@@ -285,7 +298,8 @@ func TestAServiceInTroubleIsAskedAgain(t *testing.T) {
 	})
 	var waits []time.Duration
 	client.s.Sleep = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
-	if list, err := client.Customers(t.Context()); err != nil || len(list) != 1 || len(waits) != 2 || waits[0] != 7*time.Second {
+	list, err := client.Customers(t.Context())
+	if err != nil || len(list) != 1 || len(waits) != 2 || waits[0] != 7*time.Second {
 		t.Errorf("%v, %v, %v", list, err, waits)
 	}
 }
@@ -325,7 +339,8 @@ func TestNamelessCustomersAreNamed(t *testing.T) {
 		}
 	})
 	list, err := client.Customers(t.Context())
-	if err != nil || len(list) != 3 || list[0].Name != third || list[1].Name != "Contoso" || list[2].Name != "Fabrikam" {
+	if err != nil || len(list) != 3 || list[0].Name != third || list[1].Name != "Contoso" ||
+		list[2].Name != "Fabrikam" {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
@@ -342,10 +357,11 @@ func TestConsentSaysWhatBecameOfIt(t *testing.T) {
 		"made":              {201, `{}`, Consented, 0, ""},
 		"there before":      {409, exists, ConsentedBefore, 0, ""},
 		"there before, 400": {400, exists, ConsentedBefore, 0, ""},
-		"without MFA":       {401, `{"code":"900421","description":"MFA required"}`, 0, advice.NeedsSignIn, "sign in again with MFA"},
-		"number":            {401, `{"code":900421}`, 0, advice.NeedsSignIn, "sign in again with MFA"},
-		"another app":       {403, `{"code":"403"}`, 0, advice.NotAuthorised, "AdminAgents"},
-		"no customer":       {404, `{}`, 0, advice.NeedsFix, "customer"},
+		"without MFA": {401, `{"code":"900421","description":"MFA required"}`, 0, advice.NeedsSignIn,
+			"sign in again with MFA"},
+		"number":      {401, `{"code":900421}`, 0, advice.NeedsSignIn, "sign in again with MFA"},
+		"another app": {403, `{"code":"403"}`, 0, advice.NotAuthorised, "AdminAgents"},
+		"no customer": {404, `{}`, 0, advice.NeedsFix, "customer"},
 		"no service": {
 			400,
 			`{"description":"The service principal fc780465 does not exist"}`,
@@ -387,17 +403,20 @@ func TestTheCloudOfATenantIsPublic(t *testing.T) {
 		body string
 		want cloud.Cloud
 	}{
-		"commercial":  {`"cloud_instance_name":"microsoftonline.com","tenant_region_scope":"EU"`, cloud.Commercial},
-		"gcc":         {`"cloud_instance_name":"microsoftonline.com","tenant_region_sub_scope":"GCC"`, cloud.GCC},
-		"gcchigh":     {`"cloud_instance_name":"microsoftonline.us","tenant_region_sub_scope":"DODCON"`, cloud.GCCHigh},
-		"dod":         {`"cloud_instance_name":"microsoftonline.us","tenant_region_sub_scope":"DOD"`, cloud.DoD},
-		"us by host":  {`"cloud_instance_name":"microsoftonline.us","msgraph_host":"graph.microsoft.us"`, cloud.GCCHigh},
-		"dod by host": {`"cloud_instance_name":"microsoftonline.us","msgraph_host":"dod-graph.microsoft.us"`, cloud.DoD},
-		"china":       {`"cloud_instance_name":"partner.microsoftonline.cn"`, ""},
+		"commercial": {`"cloud_instance_name":"microsoftonline.com","tenant_region_scope":"EU"`, cloud.Commercial},
+		"gcc":        {`"cloud_instance_name":"microsoftonline.com","tenant_region_sub_scope":"GCC"`, cloud.GCC},
+		"gcchigh":    {`"cloud_instance_name":"microsoftonline.us","tenant_region_sub_scope":"DODCON"`, cloud.GCCHigh},
+		"dod":        {`"cloud_instance_name":"microsoftonline.us","tenant_region_sub_scope":"DOD"`, cloud.DoD},
+		"us by host": {`"cloud_instance_name":"microsoftonline.us","msgraph_host":"graph.microsoft.us"`,
+			cloud.GCCHigh},
+		"dod by host": {`"cloud_instance_name":"microsoftonline.us","msgraph_host":"dod-graph.microsoft.us"`,
+			cloud.DoD},
+		"china": {`"cloud_instance_name":"partner.microsoftonline.cn"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path != "/contoso.com/v2.0/.well-known/openid-configuration" || r.Header.Get("Authorization") != "" {
+				if r.URL.Path != "/contoso.com/v2.0/.well-known/openid-configuration" ||
+					r.Header.Get("Authorization") != "" {
 					t.Errorf("%s %v", r.URL, r.Header)
 				}
 				io.WriteString(w, "{"+issuer+","+c.body+"}")
@@ -415,7 +434,8 @@ func TestAnUnknownTenantIsAFaultToFix(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		io.WriteString(w, `{"error":"invalid_tenant","error_description":"AADSTS90002: Tenant 'x' not found."}`)
 	})
-	if _, err := client.Tenant(t.Context(), "x.example"); advice.Of(err) == nil || advice.Of(err).Fate != advice.NeedsFix {
+	_, err := client.Tenant(t.Context(), "x.example")
+	if advice.Of(err) == nil || advice.Of(err).Fate != advice.NeedsFix {
 		t.Errorf("got %v", err)
 	}
 }

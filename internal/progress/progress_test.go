@@ -209,7 +209,11 @@ func TestEntriesAreForgottenBehindEveryPoll(t *testing.T) {
 		"not before a window that waits": {ago(48 * time.Hour), ago(48 * time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := resumed(Checkpoint{Floor: ago(99 * time.Hour), Watermark: ago(60 * time.Hour), SeenSince: ago(99 * time.Hour)})
+			p := resumed(Checkpoint{
+				Floor:     ago(99 * time.Hour),
+				Watermark: ago(60 * time.Hour),
+				SeenSince: ago(99 * time.Hour),
+			})
 			p.Need(c.needed)
 			p.Emitted(1, seenKey(1), ago(47*time.Hour))
 			p.Read(ago(0), 1, ago(0))

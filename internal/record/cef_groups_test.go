@@ -37,7 +37,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		message = `analyzedMessage "senderIp":"198.51.100.4","networkMessageId":"n1",` +
 			`"p1Sender":{"emailAddress":"bounce@evil.example"},"p2Sender":{"emailAddress":"bad@evil.example"},` +
 			`"recipientEmailAddress":"victim@x.example","urls":["http://evil.example/x","http://evil.example/y"]`
-		mailbox    = `mailbox "primaryAddress":"victim@x.example","userAccount":{"accountName":"victim","userSid":"S-9"}`
+		mailbox = `mailbox "primaryAddress":"victim@x.example","userAccount":{"accountName":"victim",` +
+			`"userSid":"S-9"}`
 		connection = `networkConnection "sourceAddress":{"ipAddress":"10.0.0.1"},"sourcePort":1025,` +
 			`"destinationAddress":{"ipAddress":"192.0.2.9"},"destinationPort":443,"protocol":"tcp"`
 	)
@@ -62,17 +63,20 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"the device that fills most keys", "graph",
-			graphEvidence(`device "deviceDnsName":null,"mdeDeviceId":"aa"`, `device "deviceDnsName":"b.example","mdeDeviceId":"bb"`),
+			graphEvidence(`device "deviceDnsName":null,"mdeDeviceId":"aa"`,
+				`device "deviceDnsName":"b.example","mdeDeviceId":"bb"`),
 			"shost=b.example deviceExternalId=bb",
 		},
 		{
 			"the device from which the attack came", "graph",
-			graphEvidence(`device "deviceDnsName":"a.example","mdeDeviceId":"aa"`, `device "deviceDnsName":"b.example","roles":["source"]`),
+			graphEvidence(`device "deviceDnsName":"a.example","mdeDeviceId":"aa"`,
+				`device "deviceDnsName":"b.example","roles":["source"]`),
 			"shost=b.example",
 		},
 		{
 			"a device without a DNS name", "graph",
-			graphEvidence(`device "hostName":"dc01","dnsDomain":"corp.example","ntDomain":"CORP","lastIpAddress":"10.1.1.1"`),
+			graphEvidence(`device "hostName":"dc01","dnsDomain":"corp.example","ntDomain":"CORP",` +
+				`"lastIpAddress":"10.1.1.1"`),
 			"shost=dc01.corp.example src=10.1.1.1",
 		},
 		{"its NT domain", "graph", graphEvidence(`device "hostName":"dc01","ntDomain":"CORP"`), "shost=dc01.CORP"},
@@ -92,7 +96,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		{
 			"the file without the process's hash", "graph",
 			graphEvidence(`file "fileDetails":{"fileName":"a.dll","filePath":"x","sha1":null}`,
-				`process "processCommandLine":"b","imageFile":{"fileName":"b.exe","filePath":"y","sha1":"22","sha256":"33"}`),
+				`process "processCommandLine":"b","imageFile":{"fileName":"b.exe","filePath":"y","sha1":"22",`+
+					`"sha256":"33"}`),
 			"fname=a.dll filePath=x sproc=b",
 		},
 		{
@@ -102,19 +107,21 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"a process with its own file", "incidents",
-			incident(`Process "processCommandLine":"a -x"`, `Process "processCommandLine":"b","fileName":"b.exe","sha256":"33"`),
+			incident(`Process "processCommandLine":"a -x"`,
+				`Process "processCommandLine":"b","fileName":"b.exe","sha256":"33"`),
 			"fname=b.exe sproc=b cs6=33 cs6Label=Sha256 cnt=1",
 		},
 		{
 			"the users and devices of all alerts", "incidents",
-			`{"alerts":[{"devices":[{"mdatpDeviceId":"d1"}],"entities":[{"entityType":"User","accountName":"a","userSid":"S-1"}]},` +
-				`{"devices":[{"deviceDnsName":"h2","mdatpDeviceId":"d2"}],` +
+			`{"alerts":[{"devices":[{"mdatpDeviceId":"d1"}],"entities":[{"entityType":"User","accountName":"a",` +
+				`"userSid":"S-1"}]},{"devices":[{"deviceDnsName":"h2","mdatpDeviceId":"d2"}],` +
 				`"entities":[{"entityType":"User","accountName":"b","domainName":"C","userSid":"S-2"}]}]}`,
 			"shost=h2 deviceExternalId=d2 sntdom=C suser=b suid=S-2 cnt=2",
 		},
 		{
 			"the related user without another's domain", "endpoint",
-			`{"relatedUser":{"userName":"u"},"evidence":` + flatEvidence(`User "accountName":"o","domainName":"OTHER"`) + `}`,
+			`{"relatedUser":{"userName":"u"},"evidence":` +
+				flatEvidence(`User "accountName":"o","domainName":"OTHER"`) + `}`,
 			"suser=u",
 		},
 		{
@@ -129,12 +136,14 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"the recipient is not the sender", "graph",
-			graphEvidence(`user "userAccount":{"accountName":"victim","domainName":"X","userPrincipalName":"Victim@x.example"}`, message),
+			graphEvidence(`user "userAccount":{"accountName":"victim","domainName":"X",`+
+				`"userPrincipalName":"Victim@x.example"}`, message),
 			"suser=bad@evil.example duser=victim@x.example src=198.51.100.4 request=http://evil.example/x fileId=n1",
 		},
 		{
 			"the sender of the envelope and of a submission", "graph",
-			graphEvidence(`submissionMail "sender":"bad@evil.example","recipient":"r@x.example","senderIp":"2001:db8::4"`),
+			graphEvidence(`submissionMail "sender":"bad@evil.example","recipient":"r@x.example",` +
+				`"senderIp":"2001:db8::4"`),
 			"suser=bad@evil.example duser=r@x.example c6a2=2001:db8::4 c6a2Label=Source IPv6 Address",
 		},
 		{
@@ -143,7 +152,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"the mail of an incident", "incidents",
-			incident(`MailBox "mailboxAddress":"other@x.example"`, `MailMessage "sender":"bad@evil.example","recipient":"v@x.example"`),
+			incident(`MailBox "mailboxAddress":"other@x.example"`,
+				`MailMessage "sender":"bad@evil.example","recipient":"v@x.example"`),
 			"suser=bad@evil.example duser=v@x.example cnt=1",
 		},
 		{
@@ -153,7 +163,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"the account of a cloud logon", "graph",
-			graphEvidence(`cloudLogonSession "account":{"userAccount":{"accountName":"u","domainName":"D","azureAdUserId":"g"}}`),
+			graphEvidence(`cloudLogonSession "account":{"userAccount":{"accountName":"u","domainName":"D",` +
+				`"azureAdUserId":"g"}}`),
 			"sntdom=D suser=u suid=g",
 		},
 		{
@@ -164,12 +175,16 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		{
 			"no port beside another's address", "graph",
 			graphEvidence(`ip "ipAddress":"203.0.113.9"`,
-				`networkConnection "sourcePort":1025,"destinationAddress":{"ipAddress":"2001:db8::9"},"destinationPort":70000`),
+				`networkConnection "sourcePort":1025,"destinationAddress":{"ipAddress":"2001:db8::9"},`+
+					`"destinationPort":70000`),
 			"src=203.0.113.9 c6a3=2001:db8::9 c6a3Label=Destination IPv6 Address",
 		},
-		{"an application", "graph", graphEvidence(`oauthApplication "displayName":"App","appId":"a1"`), "fileId=a1 sproc=App"},
-		{"a cloud application", "graph", graphEvidence(`cloudApplication "displayName":"App","appId":11161`), "fileId=11161 sproc=App"},
-		{"a service principal", "graph", graphEvidence(`servicePrincipal "servicePrincipalName":"S","appId":"a1"`), "fileId=a1 sproc=S"},
+		{"an application", "graph", graphEvidence(`oauthApplication "displayName":"App","appId":"a1"`),
+			"fileId=a1 sproc=App"},
+		{"a cloud application", "graph", graphEvidence(`cloudApplication "displayName":"App","appId":11161`),
+			"fileId=11161 sproc=App"},
+		{"a service principal", "graph", graphEvidence(`servicePrincipal "servicePrincipalName":"S","appId":"a1"`),
+			"fileId=a1 sproc=S"},
 		{
 			"a process without an application's id", "graph",
 			graphEvidence(`oauthApplication "displayName":"App","appId":"a1"`, `process "processCommandLine":"p"`),
@@ -192,8 +207,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"the host and the user of a logon session", "graph",
-			graphEvidence(`hostLogonSession "account":{"userAccount":{"userPrincipalName":"u@x.example","azureAdUserId":"g"}},` +
-				`"host":{"hostName":"dc01","ntDomain":"CORP","lastIpAddress":"10.1.1.1"}`),
+			graphEvidence(`hostLogonSession "account":{"userAccount":{"userPrincipalName":"u@x.example",` +
+				`"azureAdUserId":"g"}},"host":{"hostName":"dc01","ntDomain":"CORP","lastIpAddress":"10.1.1.1"}`),
 			"shost=dc01.CORP suser=u@x.example suid=g src=10.1.1.1",
 		},
 		{
@@ -222,8 +237,9 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"the devices and users of Graph's incidents", "graph-incidents",
-			`{"id":"1","ALERTS":[{"Evidence":[{"@odata.type":"#microsoft.graph.security.deviceEvidence","deviceDnsName":"h"},` +
-				`{"@odata.type":"#microsoft.graph.security.userEvidence","userAccount":{"accountName":"a","userSid":"S-1"}}]}]}`,
+			`{"id":"1","ALERTS":[{"Evidence":[{"@odata.type":"#microsoft.graph.security.deviceEvidence",` +
+				`"deviceDnsName":"h"},{"@odata.type":"#microsoft.graph.security.userEvidence",` +
+				`"userAccount":{"accountName":"a","userSid":"S-1"}}]}]}`,
 			"shost=h suser=a suid=S-1 cnt=1",
 		},
 		{
@@ -233,8 +249,9 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		},
 		{
 			"keys of evidence in any case", "graph",
-			`{"Evidence":[{"@OData.Type":"microsoft.graph.security.DEVICEevidence","DeviceDNSName":"h","MDEDEVICEID":"i"},` +
-				`{"@odata.type":"#microsoft.graph.security.FileEvidence","FileDetails":{"FILENAME":"f","SHA1":"11"}}]}`,
+			`{"Evidence":[{"@OData.Type":"microsoft.graph.security.DEVICEevidence","DeviceDNSName":"h",` +
+				`"MDEDEVICEID":"i"},{"@odata.type":"#microsoft.graph.security.FileEvidence",` +
+				`"FileDetails":{"FILENAME":"f","SHA1":"11"}}]}`,
 			"shost=h deviceExternalId=i fname=f fileHash=11",
 		},
 		{"a null does not hide a value in another case", "siem", `{"SHA1":null,"Sha1":"11"}`, "fileHash=11"},
@@ -243,7 +260,8 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 	} {
 		line, _ := cefLine(t, Options{TenantID: "t", API: alert.API(c.api)}, c.raw)
 		_, extension, _ := strings.Cut(line, "|Unknown|")
-		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t flexString2Label=Tenant)`).
+		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t `+
+			`flexString2Label=Tenant)`).
 			ReplaceAllString(extension, "")
 		if got = strings.TrimSpace(strings.ReplaceAll(got, `\=`, "=")); got != c.want {
 			t.Errorf("%s: %s\ngives %s\nwant  %s", c.promise, c.raw, got, c.want)
@@ -285,9 +303,10 @@ func TestNoLineMixesEntities(t *testing.T) {
 		}
 
 		for api, raw := range map[string]string{
-			"graph":     graphEvidence(nested...),
-			"endpoint":  `{"evidence":[` + strings.Join(flat, ",") + `]}`,
-			"incidents": `{"alerts":[{"devices":[` + strings.Join(flat, ",") + `],"entities":[` + strings.Join(flat, ",") + `]}]}`,
+			"graph":    graphEvidence(nested...),
+			"endpoint": `{"evidence":[` + strings.Join(flat, ",") + `]}`,
+			"incidents": `{"alerts":[{"devices":[` + strings.Join(flat, ",") + `],"entities":[` +
+				strings.Join(flat, ",") + `]}]}`,
 		} {
 			line, p := cefLine(t, Options{TenantID: "t", API: alert.API(api)}, raw)
 			for _, group := range groups {

@@ -215,8 +215,10 @@ func TestStrictReaderCanRefuse(t *testing.T) {
 	}
 	for _, line := range []string{"", `CEF:1|Microsoft|p|1|c|n|5|msg=a`, `CEF:0|Microsoft|p|1|c|n|11|msg=a`,
 		`CEF:0|Microsoft|p|1||n|1|msg=a`,
-		head, head + `msg=a\`, head + `msg=a\b`, head + `msg=a=b`, head + `msg=a msg=b`, head + `msg= a`, head + `msg=a `, head + `msg=`,
-		head + "msg=a\nb", head + "msg=\xff", head + `src=::1`, head + `c6a2=1.2.3.4 c6a2Label=x`, head + `rt=soon`, head + `nokey=1`,
+		head, head + `msg=a\`, head + `msg=a\b`, head + `msg=a=b`, head + `msg=a msg=b`, head + `msg= a`,
+		head + `msg=a `, head + `msg=`,
+		head + "msg=a\nb", head + "msg=\xff", head + `src=::1`, head + `c6a2=1.2.3.4 c6a2Label=x`, head + `rt=soon`,
+		head + `nokey=1`,
 		head + `cs1=a`, head + `cs1Label=a`, head + `outcome=` + strings.Repeat("x", 64), head + ` msg=a`} {
 		if _, err := parseCEF(line); err == nil {
 			t.Errorf("%q is accepted", line)

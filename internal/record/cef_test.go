@@ -42,11 +42,12 @@ func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 
 func TestCEFValues(t *testing.T) {
 	graph := func(s string) string { return `{"id":"1",` + s + `}` }
-	const file = `"evidence":[{"entityType":"Process","fileName":"p.exe","sha1":"p1"},{"entityType":"File","fileName":"f.exe",` +
-		`"filePath":"C:\\f","sha1":"f1","sha256":"f2"}]`
+	const file = `"evidence":[{"entityType":"Process","fileName":"p.exe","sha1":"p1"},{"entityType":"File",` +
+		`"fileName":"f.exe","filePath":"C:\\f","sha1":"f1","sha256":"f2"}]`
 	for _, c := range []struct{ promise, api, raw, key, want string }{
 		{"an escaped title", "graph", graph(`"title":"a|b\\c=d\r\ne 😀"`), "name", `a|b\c=d e 😀`},
-		{"a title of 5000 characters", "graph", graph(`"title":"` + strings.Repeat("é", 5000) + `"`), "name", strings.Repeat("é", 256)},
+		{"a title of 5000 characters", "graph", graph(`"title":"` + strings.Repeat("é", 5000) + `"`), "name",
+			strings.Repeat("é", 256)},
 		{"no title", "graph", graph(`"x":1`), "name", "Untitled alert"},
 		{"no class", "graph", graph(`"x":1`), "class", "alert"},
 		{"category for a class", "graph", graph(`"detectorId":"","category":"Malware"`), "class", "Malware"},
@@ -56,15 +57,18 @@ func TestCEFValues(t *testing.T) {
 		{"medium", "graph", graph(`"severity":"medium"`), "severity", "6"},
 		{"an unknown severity", "graph", graph(`"severity":"unknownFutureValue"`), "severity", "Unknown"},
 		{"line breaks in a value", "graph", graph(`"description":"a\r\nb\nc=d|e\\f"`), "msg", "a\r\nb\nc=d|e\\f"},
-		{"other control characters dropped", "graph", graph(`"description":"a\tb\u0000c\u007fd\u0085e"`), "msg", "abcde"},
+		{"other control characters dropped", "graph", graph(`"description":"a\tb\u0000c\u007fd\u0085e"`), "msg",
+			"abcde"},
 		{"spaces at the ends", "graph", graph(`"description":"  a b  "`), "msg", "a b"},
 		{"nothing but spaces", "graph", graph(`"description":"   "`), "msg", ""},
 		{"null", "graph", graph(`"description":null`), "msg", ""},
 		{"a number for a text", "graph", graph(`"description":12345678901234567890`), "msg", "12345678901234567890"},
-		{"cut at 1023 bytes, between characters", "graph", graph(`"description":"` + strings.Repeat("é", 600) + `"`), "msg",
-			strings.Repeat("é", 511)},
-		{"cut at a space", "graph", graph(`"description":"` + strings.Repeat("a", 1020) + `   bc"`), "msg", strings.Repeat("a", 1020)},
-		{"cut before escaping", "graph", graph(`"description":"` + strings.Repeat(`\\`, 1100) + `"`), "msg", strings.Repeat(`\`, 1023)},
+		{"cut at 1023 bytes, between characters", "graph", graph(`"description":"` + strings.Repeat("é", 600) + `"`),
+			"msg", strings.Repeat("é", 511)},
+		{"cut at a space", "graph", graph(`"description":"` + strings.Repeat("a", 1020) + `   bc"`), "msg",
+			strings.Repeat("a", 1020)},
+		{"cut before escaping", "graph", graph(`"description":"` + strings.Repeat(`\\`, 1100) + `"`), "msg",
+			strings.Repeat(`\`, 1023)},
 		{"milliseconds", "graph", graph(`"createdDateTime":"2026-02-03T09:13:31.7219999Z"`), "rt", "1770110011721"},
 		{"no time that means never", "graph", graph(`"createdDateTime":"9999-12-31T23:59:59.9999999Z"`), "rt", ""},
 		{"no time that means unknown", "graph", graph(`"createdDateTime":"0001-01-01T00:00:00Z"`), "rt", ""},
@@ -84,8 +88,9 @@ func TestCEFValues(t *testing.T) {
 		{"the second link", "siem", `{"LinkToWDATP":"","LinkToMTP":"m"}`, "flexString1", "m"},
 		{"the file before the process", "endpoint", graph(file), "fname", "f.exe"},
 		{"its own hash", "endpoint", graph(file), "fileHash", "f1"},
-		{"the user's evidence", "endpoint", graph(`"relatedUser":null,"evidence":[{"entityType":"User","accountName":null},` +
-			`{"entityType":"User","accountName":"u","domainName":"d"}]`), "suser", "u"},
+		{"the user's evidence", "endpoint",
+			graph(`"relatedUser":null,"evidence":[{"entityType":"User","accountName":null},` +
+				`{"entityType":"User","accountName":"u","domainName":"d"}]`), "suser", "u"},
 		{"techniques as a text", "endpoint", graph(`"mitreTechniques":"T1, T2"`), "cs5", "T1, T2"},
 		{"evidence that is no array", "graph", graph(`"evidence":{"a":1},"mitreTechniques":{"a":1}`), "cs5", ""},
 		{"an incident without alerts", "incidents", `{"incidentId":1,"alerts":[]}`, "cnt", "0"},
@@ -113,8 +118,8 @@ func TestLongLinesAreShortenedInOrder(t *testing.T) {
 	fill := func(s string) string { return strings.Repeat(s+"=", 450) }
 	raw := fmt.Sprintf(
 		`{"AlertTitle":"%s","AlertTime":"2026-02-03T09:10:11Z","AlertId":"%s","Description":"%s","CommandLine":"%s",`+
-			`"Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat","Sha1":"abc",`+
-			`"ThreatName":"%s","FullId":"full"}`,
+			`"Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat",`+
+			`"Sha1":"abc","ThreatName":"%s","FullId":"full"}`,
 		strings.Repeat(
 			"n",
 			512,
@@ -173,7 +178,10 @@ func TestLabelsFollowTheirValue(t *testing.T) {
 
 func TestBothFormatsInOneRecord(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "t", API: "graph", Format: FormatJSONCEF})
-	event, err := e.Alert([]byte{}, alert.Version{Time: 1, ID: alert.ID{}}, []byte(`{"id":"1","title":"x","cef":"own"}`))
+	event, err := e.Alert([]byte{}, alert.Version{
+		Time: 1,
+		ID:   alert.ID{},
+	}, []byte(`{"id":"1","title":"x","cef":"own"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,11 +231,13 @@ func TestHealthAndRawRecords(t *testing.T) {
 			got, batch = append(got, string(text)), rest
 		}
 		prefix := func(kind string, id alert.ID) string {
-			return `{"mssp":{"kind":"` + kind + `","tenant_id":"tid","tenant":"contoso","api":"siem","record_id":"` + id.String() + `"},`
+			return `{"mssp":{"kind":"` + kind + `","tenant_id":"tid","tenant":"contoso","api":"siem","record_id":"` +
+				id.String() + `"},`
 		}
 		health := alert.HealthID("tid", "siem", 17701098110000005)
 		want := []string{
-			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant ok|1|flexString2=contoso flexString2Label=Tenant`,
+			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant ok|1|flexString2=contoso ` +
+				`flexString2Label=Tenant`,
 			prefix(
 				"health",
 				health,

@@ -65,9 +65,10 @@ func timeText(r *rand.Rand) string {
 	)
 }
 
-const description = `Binaries signed by a trusted publisher can be used to run low-reputation arbitrary code. This technique hides ` +
-	`the execution of malicious code within a trusted process. As a result, the process might exhibit suspicious behaviors, such as ` +
-	`opening a listening port or connecting to a command-and-control (C\u0026C) server.`
+const description = `Binaries signed by a trusted publisher can be used to run low-reputation arbitrary code. This ` +
+	`technique hides the execution of malicious code within a trusted process. As a result, the process might ` +
+	`exhibit suspicious behaviors, such as opening a listening port or connecting to a command-and-control ` +
+	`(C\u0026C) server.`
 
 func titles(r *rand.Rand) string {
 	return pick(
@@ -95,24 +96,25 @@ func commandLine(r *rand.Rand) string {
 func graphAlert(r *rand.Rand) string {
 	id, tenant, incident := alertID(r), guid(r), r.IntN(1e5)
 	file := fmt.Sprintf(
-		`{"sha1":"%s","sha256":"%s","fileName":"%s","filePath":"C:\\Program Files\\temp","fileSize":%d,"filePublisher":"Microsoft `+
-			`Corporation","signer":null,"issuer":null}`,
+		`{"sha1":"%s","sha256":"%s","fileName":"%s","filePath":"C:\\Program Files\\temp","fileSize":%d,`+
+			`"filePublisher":"Microsoft Corporation","signer":null,"issuer":null}`,
 		hexText(r, 40),
 		hexText(r, 64),
 		pick(r, "MsSense.exe", "rundll32.exe", "cmd.exe"),
 		r.IntN(1e8),
 	)
 	return fmt.Sprintf(
-		`{"@odata.type":"#microsoft.graph.security.alert","id":"%s","providerAlertId":"%s","incidentId":"%d","status":"%s",`+
-			`"severity":"%s","classification":"unknown","determination":"unknown",`+
-			`"serviceSource":"microsoftDefenderForEndpoint","detectionSource":"antivirus","detectorId":"%s","tenantId":"%s",`+
-			`"title":"%s","description":"%s","recommendedActions":"Collect artifacts and determine scope\n\tReview the `+
-			`machine timeline for suspicious activities\n\tSubmit relevant files for deep analysis",`+
-			`"category":"DefenseEvasion","assignedTo":null,"alertWebUrl":"https://security.microsoft.com/alerts/%s?tid=%s",`+
+		`{"@odata.type":"#microsoft.graph.security.alert","id":"%s","providerAlertId":"%s","incidentId":"%d",`+
+			`"status":"%s","severity":"%s","classification":"unknown","determination":"unknown",`+
+			`"serviceSource":"microsoftDefenderForEndpoint","detectionSource":"antivirus","detectorId":"%s",`+
+			`"tenantId":"%s","title":"%s","description":"%s","recommendedActions":"Collect artifacts and `+
+			`determine scope\n\tReview the machine timeline for suspicious activities\n\tSubmit relevant files `+
+			`for deep analysis","category":"DefenseEvasion","assignedTo":null,`+
+			`"alertWebUrl":"https://security.microsoft.com/alerts/%s?tid=%s",`+
 			`"incidentWebUrl":"https://security.microsoft.com/incidents/%d?tid=%s","actorDisplayName":null,`+
 			`"threatDisplayName":null,"threatFamilyName":null,"mitreTechniques":["T1564.001"],"createdDateTime":"%s",`+
-			`"lastUpdateDateTime":"%s","resolvedDateTime":null,"firstActivityDateTime":"%s","lastActivityDateTime":"%s",`+
-			`"comments":[],"systemTags":[],"evidence":[`,
+			`"lastUpdateDateTime":"%s","resolvedDateTime":null,"firstActivityDateTime":"%s",`+
+			`"lastActivityDateTime":"%s","comments":[],"systemTags":[],"evidence":[`,
 		id,
 		id,
 		incident,
@@ -133,12 +135,13 @@ func graphAlert(r *rand.Rand) string {
 	) +
 		fmt.Sprintf(
 			`{"@odata.type":"#microsoft.graph.security.deviceEvidence","createdDateTime":"%s","verdict":"unknown",`+
-				`"remediationStatus":"none","remediationStatusDetails":null,"firstSeenDateTime":"%s","mdeDeviceId":"%s",`+
-				`"azureAdDeviceId":null,"deviceDnsName":"wks-%04d.corp.example","osPlatform":"Windows11","osBuild":22424,`+
-				`"version":"23H2","healthStatus":"active","riskScore":"medium","rbacGroupId":75,`+
+				`"remediationStatus":"none","remediationStatusDetails":null,"firstSeenDateTime":"%s",`+
+				`"mdeDeviceId":"%s","azureAdDeviceId":null,"deviceDnsName":"wks-%04d.corp.example",`+
+				`"osPlatform":"Windows11","osBuild":22424,"version":"23H2","healthStatus":"active",`+
+				`"riskScore":"medium","rbacGroupId":75,`+
 				`"rbacGroupName":"UnassignedGroup","onboardingStatus":"onboarded","defenderAvStatus":"unknown",`+
-				`"ipInterfaces":["192.0.2.%d"],"loggedOnUsers":[],"roles":["compromised"],"detailedRoles":["Main device"],`+
-				`"tags":["Test Machine"],"vmMetadata":null},`,
+				`"ipInterfaces":["192.0.2.%d"],"loggedOnUsers":[],"roles":["compromised"],"detailedRoles":["Main `+
+				`device"],"tags":["Test Machine"],"vmMetadata":null},`,
 			timeText(r),
 			timeText(r),
 			hexText(r, 40),
@@ -148,9 +151,9 @@ func graphAlert(r *rand.Rand) string {
 		fmt.Sprintf(
 			`{"@odata.type":"#microsoft.graph.security.processEvidence","createdDateTime":"%s","verdict":"unknown",`+
 				`"remediationStatus":"none","remediationStatusDetails":null,"processId":%d,"parentProcessId":%d,`+
-				`"processCommandLine":"%s","processCreationDateTime":"%s","detectionStatus":"detected","mdeDeviceId":"%s",`+
-				`"roles":[],"detailedRoles":[],"tags":[],"imageFile":%s,"userAccount":{"accountName":"user%d",`+
-				`"domainName":"CORP","userSid":"S-1-5-21-%d-%d"}}]}`,
+				`"processCommandLine":"%s","processCreationDateTime":"%s","detectionStatus":"detected",`+
+				`"mdeDeviceId":"%s","roles":[],"detailedRoles":[],"tags":[],"imageFile":%s,`+
+				`"userAccount":{"accountName":"user%d","domainName":"CORP","userSid":"S-1-5-21-%d-%d"}}]}`,
 			timeText(
 				r,
 			),
@@ -186,11 +189,13 @@ func endpointAlert(r *rand.Rand) string {
 	evidence := func(kind string) string {
 		return fmt.Sprintf(
 			`{"entityType":"%s","evidenceCreationTime":"%s","sha1":"%s","sha256":"%s","fileName":"%s",`+
-				`"filePath":"C:\\Windows\\SysWOW64","processId":%d,"processCommandLine":"%s","processCreationTime":"%s",`+
-				`"parentProcessId":%d,"parentProcessCreationTime":"%s","parentProcessFileName":"cmd.exe",`+
+				`"filePath":"C:\\Windows\\SysWOW64","processId":%d,"processCommandLine":"%s",`+
+				`"processCreationTime":"%s","parentProcessId":%d,"parentProcessCreationTime":"%s",`+
+				`"parentProcessFileName":"cmd.exe",`+
 				`"parentProcessFilePath":"C:\\Windows\\System32","ipAddress":null,"url":null,"registryKey":null,`+
-				`"registryHive":null,"registryValueType":null,"registryValue":null,"accountName":null,"domainName":null,`+
-				`"userSid":null,"aadUserId":null,"userPrincipalName":null,"detectionStatus":"Detected"}`,
+				`"registryHive":null,"registryValueType":null,"registryValue":null,"accountName":null,`+
+				`"domainName":null,"userSid":null,"aadUserId":null,"userPrincipalName":null,`+
+				`"detectionStatus":"Detected"}`,
 			kind,
 			timeText(r),
 			hexText(r, 40),
@@ -205,10 +210,12 @@ func endpointAlert(r *rand.Rand) string {
 	}
 	return fmt.Sprintf(
 		`{"id":"%s","incidentId":%d,"investigationId":null,"assignedTo":null,"severity":"%s","status":"New",`+
-			`"classification":null,"determination":null,"investigationState":"Queued","detectionSource":"WindowsDefenderAtp",`+
+			`"classification":null,"determination":null,"investigationState":"Queued",`+
+			`"detectionSource":"WindowsDefenderAtp",`+
 			`"detectorId":"%s","category":"Execution","threatFamilyName":null,"title":"%s","description":"%s",`+
-			`"alertCreationTime":"%s","firstEventTime":"%s","lastEventTime":"%s","lastUpdateTime":"%s","resolvedTime":null,`+
-			`"machineId":"%s","computerDnsName":"temp123.middleeast.corp.example","rbacGroupName":"A","aadTenantId":"%s",`+
+			`"alertCreationTime":"%s","firstEventTime":"%s","lastEventTime":"%s","lastUpdateTime":"%s",`+
+			`"resolvedTime":null,"machineId":"%s","computerDnsName":"temp123.middleeast.corp.example",`+
+			`"rbacGroupName":"A","aadTenantId":"%s",`+
 			`"threatName":null,"mitreTechniques":["T1064","T1085","T1220"],"relatedUser":{"userName":"temp123",`+
 			`"domainName":"DOMAIN"},"comments":[{"comment":"test comment","createdBy":"secop123@contoso.example",`+
 			`"createdTime":"%s"}],"evidence":[%s,%s]}`,
@@ -238,19 +245,20 @@ func siemAlert(r *rand.Rand) string {
 	link := "https://securitycenter.windows.com/alert/" + id
 	return fmt.Sprintf(
 		`{"AlertTime":"%s","ComputerDnsName":"mymachine1.domain.example","AlertTitle":"%s","Category":"Malware",`+
-			`"Severity":"%s","AlertId":"%s","Actor":"","LinkToWDATP":"%s","IocName":"","IocValue":"","CreatorIocName":"",`+
-			`"CreatorIocValue":"","Sha1":"%s","FileName":"cmdParent.exe","FilePath":"C:\\WINDOWS\\SysWOW64\\boo3\\qwerty",`+
-			`"IpAddress":"","Url":"","IoaDefinitionId":"%s","UserName":"","AlertPart":0,"FullId":"%s:%s",`+
-			`"LastProcessedTimeUtc":"%s","ThreatCategory":"","ThreatFamily":"","ThreatName":"","RemediationAction":"",`+
-			`"RemediationIsSuccess":null,"Source":"EDR","Md5":"%s","Sha256":"","WasExecutingWhileDetected":null,`+
-			`"UserDomain":"","LogOnUsers":"","MachineDomain":"domain.example","MachineName":"mymachine1",`+
-			`"InternalIPv4List":"192.168.1.7, 10.1.14.1","InternalIPv6List":"","FileHash":"%s","DeviceID":"%s",`+
+			`"Severity":"%s","AlertId":"%s","Actor":"","LinkToWDATP":"%s","IocName":"","IocValue":"",`+
+			`"CreatorIocName":"","CreatorIocValue":"","Sha1":"%s","FileName":"cmdParent.exe",`+
+			`"FilePath":"C:\\WINDOWS\\SysWOW64\\boo3\\qwerty","IpAddress":"","Url":"","IoaDefinitionId":"%s",`+
+			`"UserName":"","AlertPart":0,"FullId":"%s:%s","LastProcessedTimeUtc":"%s","ThreatCategory":"",`+
+			`"ThreatFamily":"","ThreatName":"","RemediationAction":"","RemediationIsSuccess":null,"Source":"EDR",`+
+			`"Md5":"%s","Sha256":"","WasExecutingWhileDetected":null,"UserDomain":"","LogOnUsers":"",`+
+			`"MachineDomain":"domain.example","MachineName":"mymachine1","InternalIPv4List":"192.168.1.7, `+
+			`10.1.14.1","InternalIPv6List":"","FileHash":"%s","DeviceID":"%s",`+
 			`"MachineGroup":"","Description":"%s","DeviceCreatedMachineTags":"","CloudCreatedMachineTags":"",`+
 			`"CommandLine":"%s",`+
 			`"IncidentLinkToWDATP":"https://securitycenter.windows.com/incidents/byalert?alertId=%s&source=SIEM",`+
 			`"ReportID":%d,"LinkToMTP":"https://security.microsoft.com/alert/%s",`+
-			`"IncidentLinkToMTP":"https://security.microsoft.com/incidents/byalert?alertId=%s&source=SIEM","ExternalId":"%s",`+
-			`"IocUniqueId":"%s"}`,
+			`"IncidentLinkToMTP":"https://security.microsoft.com/incidents/byalert?alertId=%s&source=SIEM",`+
+			`"ExternalId":"%s","IocUniqueId":"%s"}`,
 		timeText(
 			r,
 		),

@@ -19,7 +19,8 @@ func TestAnotherDecoderReadsTheSame(t *testing.T) {
 	handle.MapType = reflect.TypeFor[map[string]any]()
 	for api := range corpusOf {
 		for _, row := range append(corpus(api, 20),
-			[]byte(`{"a":[[],{},[{}],{"b":[1,-1,200,-200,70000,-70000,5000000000,-5000000000,1.5,true,false,null,""]}]}`)) {
+			[]byte(`{"a":[[],{},[{}],{"b":[1,-1,200,-200,70000,-70000,5000000000,-5000000000,1.5,true,false,`+
+				`null,""]}]}`)) {
 			e := newEncoder(t, Options{TenantID: "tid", Tenant: "contoso", API: "graph"})
 			event, err := e.Alert(nil, alert.Version{Time: 16014749601234567, ID: alert.ID{1}}, row)
 			if err != nil {

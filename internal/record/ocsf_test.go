@@ -27,7 +27,12 @@ import (
 // eventOf returns the OCSF event of a row.
 func eventOf(t testing.TB, api alert.API, row []byte) []byte {
 	t.Helper()
-	e := newEncoder(t, Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: api, Format: FormatOCSF})
+	e := newEncoder(t, Options{
+		TenantID: "99999999-8888-7777-6666-555555555555",
+		Tenant:   "contoso",
+		API:      api,
+		Format:   FormatOCSF,
+	})
 	event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.MakeID("t", api, row, nil)}, row)
 	if err != nil {
 		t.Fatalf("%v in %s", err, row)
@@ -141,7 +146,8 @@ func lost(t testing.TB, row, event []byte) string {
 		case string:
 			at, err := tick.Parse(v)
 			isTime := err == nil && (numbers[fmt.Sprint(int64(at/tick.Millisecond))] || at < 0)
-			if !strings.Contains(all, v) && !isTime && !captioned[strings.ToLower(key)] && !numbers[strings.TrimLeft(v, "+0")] {
+			if !strings.Contains(all, v) && !isTime && !captioned[strings.ToLower(key)] &&
+				!numbers[strings.TrimLeft(v, "+0")] {
 				missing = fmt.Sprintf("%s: %.100q", key, v)
 			}
 		case json.Number:
@@ -185,10 +191,12 @@ func ownRows(t testing.TB, api alert.API) (rows [][]byte) {
 
 // wrongValues stand in place of every value of a row in turn.
 var wrongValues = []string{
-	`null`, `""`, `"x"`, `" "`, `0`, `-1`, `4711`, `1.5`, `1e400`, `-1e999`, `18446744073709551615`, `99999999999999999999`, `true`,
-	`[]`, `{}`, `[null]`, `["a",5,{"b":[true]}]`, `{"id":{"id":"x"}}`, `"0001-01-01T00:00:00Z"`, `"1969-12-31T23:59:59Z"`,
-	`"9999-12-31T23:59:59.9999999Z"`, `"2026-13-01T00:00:00Z"`, `"a@b.c"`, `"a@b"`, `"192.0.2.1"`, `"fe80::1%eth0"`, `"\ud83d"`,
-	`"\u0000\n"`, `"T1059.0011"`, `"T1059.001"`, `"resolved"`, `"ReSoLvEd"`,
+	`null`, `""`, `"x"`, `" "`, `0`, `-1`, `4711`, `1.5`,
+	`1e400`, `-1e999`, `18446744073709551615`, `99999999999999999999`, `true`,
+	`[]`, `{}`, `[null]`, `["a",5,{"b":[true]}]`, `{"id":{"id":"x"}}`, `"0001-01-01T00:00:00Z"`,
+	`"1969-12-31T23:59:59Z"`,
+	`"9999-12-31T23:59:59.9999999Z"`, `"2026-13-01T00:00:00Z"`, `"a@b.c"`, `"a@b"`, `"192.0.2.1"`, `"fe80::1%eth0"`,
+	`"\ud83d"`, `"\u0000\n"`, `"T1059.0011"`, `"T1059.001"`, `"resolved"`, `"ReSoLvEd"`,
 	`[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]`,
 	`[{"@odata.type":5},{"entityType":"File"},{"@odata.type":"#microsoft.graph.security.ipEvidence"},null,"x"]`,
 }
@@ -265,13 +273,16 @@ func TestGeneratedAlertsAreValidOCSF(t *testing.T) {
 func TestOCSFTakesAllThatIsJSON(t *testing.T) {
 	schema := ocsfcheck.Load(t)
 	deep := func(n int) string { return strings.Repeat(`[{"a":`, n) + "1" + strings.Repeat("}]", n) }
+	written := `{"\u0069d":"a","evidence":[` +
+		`{"\u0040odata.type":"#microsoft.graph.security.urlEvidence","u\u0072l":"https://x/"}]}`
+
 	for row, want := range map[string]error{
-		`{"id":"a","x":1e400,"evidence":[{"y":-1e999}]}`:                                                                    nil,
-		`{"id":"a","x":` + deep(5) + `,"evidence":[{"y":` + deep(500) + `}]}`:                                               nil,
-		`{"id":"a","x":` + deep(200_000) + `}`:                                                                              nil,
-		`{"ID":null,"Id":"b","id":"c","TITLE":"t","title":{"x":"y"},"EVIDENCE":[{"A":1}]}`:                                  nil,
-		`{"\u0069d":"a","evidence":[{"\u0040odata.type":"#microsoft.graph.security.urlEvidence","u\u0072l":"https://x/"}]}`: nil,
-		" {\n\t\"evidence\" : [ { } , { \"a\" : [ ] } , null ] \r\n} ":                                                      nil,
+		`{"id":"a","x":1e400,"evidence":[{"y":-1e999}]}`:                                   nil,
+		`{"id":"a","x":` + deep(5) + `,"evidence":[{"y":` + deep(500) + `}]}`:              nil,
+		`{"id":"a","x":` + deep(200_000) + `}`:                                             nil,
+		`{"ID":null,"Id":"b","id":"c","TITLE":"t","title":{"x":"y"},"EVIDENCE":[{"A":1}]}`: nil,
+		written: nil,
+		" {\n\t\"evidence\" : [ { } , { \"a\" : [ ] } , null ] \r\n} ": nil,
 		``:                       ErrNotObject,
 		`[]`:                     ErrNotObject,
 		`{"id":"a"`:              ErrSyntax,

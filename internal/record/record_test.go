@@ -84,7 +84,10 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 	var batch []byte
 	var err error
 	for i, row := range rows {
-		if batch, err = e.Alert(batch, alert.Version{Time: tick.Tick(i), ID: alert.ID{byte('0' + i)}}, []byte(row)); err != nil {
+		if batch, err = e.Alert(batch, alert.Version{
+			Time: tick.Tick(i),
+			ID:   alert.ID{byte('0' + i)},
+		}, []byte(row)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,7 +161,9 @@ func TestErrorsDoNotQuoteTheAlert(t *testing.T) {
 // transcoder reads back.
 func FuzzDecode(f *testing.F) {
 	e := newEncoder(f, Options{TenantID: "t", API: "graph"})
-	for _, s := range []string{`{}`, `{"a":[1.5,-200,300000,"é\n",{"b":null}],"c":18446744073709551615,"d":-9223372036854775808}`} {
+	for _, s := range []string{
+		`{}`, `{"a":[1.5,-200,300000,"é\n",{"b":null}],"c":18446744073709551615,"d":-9223372036854775808}`,
+	} {
 		event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(s))
 		if err != nil {
 			f.Fatal(err)
@@ -186,8 +191,8 @@ func FuzzDecode(f *testing.F) {
 		if _, _, err := tc.object(
 			nil,
 			text,
-		); err != nil && !errors.Is(err, ErrUTF8) && !errors.Is(err, ErrTooDeep) && !bytes.Contains(text, []byte("Inf")) &&
-			!bytes.Contains(text, []byte("NaN")) {
+		); err != nil && !errors.Is(err, ErrUTF8) && !errors.Is(err, ErrTooDeep) &&
+			!bytes.Contains(text, []byte("Inf")) && !bytes.Contains(text, []byte("NaN")) {
 			t.Fatalf("%x is decoded as %s: %v", b, text, err)
 		}
 	})

@@ -102,7 +102,8 @@ func TestEveryEventOfABatchIsMarked(t *testing.T) {
 	for i := range 5 {
 		var err error
 
-		row := fmt.Sprintf(`{"id":"%d","mssp":{"kind":"health"},"many":{%s}}`, i, strings.Repeat(`"x":1,`, 70000)+`"y":2`)
+		row := fmt.Sprintf(`{"id":"%d","mssp":{"kind":"health"},"many":{%s}}`, i,
+			strings.Repeat(`"x":1,`, 70000)+`"y":2`)
 		if batch, err = e.Alert(batch, alert.Version{Time: 1}, []byte(row)); err != nil {
 			t.Fatal(err)
 		}

@@ -45,36 +45,47 @@ func TestAlertKeepsEveryFieldAsSent(t *testing.T) {
 	long := strings.Repeat("x", 70_000)
 	for _, c := range []struct{ promise, raw, want string }{
 		{"an empty object", `{}`, `{}`},
-		{"white space anywhere", " \t\r\n{ \"a\" \n:\t1 , \"b\" : [ 1 , 2 ] , \"c\" : { } , \"d\" : [ ]\n          }\n  ",
+		{"white space anywhere", " \t\r\n{ \"a\" \n:\t1 , \"b\" : [ 1 , 2 ] , \"c\" : { } , \"d\" : [ ]\n" +
+			"          }\n  ",
 			`{"a":1,"b":[1,2],"c":{},"d":[]}`},
 		{"key order", `{"z":1,"a":2,"m":3}`, ""},
 		{"duplicate keys, in place", `{"a":1,"b":2,"a":3}`, ""},
 		{"empty keys", `{"":{"":""}}`, ""},
 		{"null, true, false", `{"a":null,"b":true,"c":false}`, ""},
-		{"integers of all sizes", `{"a":[0,127,128,255,256,65535,65536,4294967295,4294967296,18446744073709551615]}`, ""},
-		{"negative integers of all sizes", `{"a":[-1,-32,-33,-128,-129,-32768,-32769,-2147483648,-2147483649,-9223372036854775808]}`, ""},
+		{"integers of all sizes", `{"a":[0,127,128,255,256,65535,65536,4294967295,4294967296,18446744073709551615]}`,
+			""},
+		{"negative integers of all sizes",
+			`{"a":[-1,-32,-33,-128,-129,-32768,-32769,-2147483648,-2147483649,-9223372036854775808]}`, ""},
 		{"minus zero as integer 0", `{"a":-0}`, `{"a":0}`},
 		{"minus zero with a fraction as double", `{"a":[-0.0,-0e5,0.0]}`, `{"a":[-0.0,-0.0,0.0]}`},
-		{"integers beyond 64 bits as doubles", `{"a":[18446744073709551616,-9223372036854775809,100000000000000000000]}`,
+		{"integers beyond 64 bits as doubles",
+			`{"a":[18446744073709551616,-9223372036854775809,100000000000000000000]}`,
 			`{"a":[18446744073709552000.0,-9223372036854776000.0,100000000000000000000.0]}`},
 		{"integers of 20 digits above 64 bits", `{"a":[99999999999999999999]}`, `{"a":[100000000000000000000.0]}`},
-		{"doubles", `{"a":[1.5,-2.25,1.0,1e3,1E+2,25e-1,0.1,3.141592653589793,1.7976931348623157e308,5e-324,123456789.125]}`,
-			`{"a":[1.5,-2.25,1.0,1000.0,100.0,2.5,0.1,3.141592653589793,1.7976931348623157e+308,5e-324,123456789.125]}`},
-		{"doubles of many digits", `{"a":[0.12345678901234567890123,9007199254740993.5,0.00000000000000000000000000001]}`,
+		{"doubles", `{"a":[1.5,-2.25,1.0,1e3,1E+2,25e-1,0.1,3.141592653589793,1.7976931348623157e308,5e-324,` +
+			`123456789.125]}`,
+			`{"a":[1.5,-2.25,1.0,1000.0,100.0,2.5,0.1,3.141592653589793,1.7976931348623157e+308,5e-324,` +
+				`123456789.125]}`},
+		{"doubles of many digits", `{"a":[0.12345678901234567890123,9007199254740993.5,` +
+			`0.00000000000000000000000000001]}`,
 			`{"a":[0.12345678901234568,9007199254740994.0,1e-29]}`},
 		{"too small for a double: 0", `{"a":[1e-400,-1e-400]}`, `{"a":[0.0,-0.0]}`},
 		{"short escapes", `{"a":"\"\\\/\b\f\n\r\t"}`, `{"a":"\"\\/\b\f\n\r\t"}`},
 		{"unicode escapes", `{"a":"\u0041\u00e9\u4e2d\uFFFF"}`, "{\"a\":\"Aé中\uffff\"}"},
 		{"NUL", `{"a":"x\u0000y"}`, `{"a":"x\u0000y"}`},
 		{"surrogate pairs", `{"a":"\ud83d\ude00\uD83D\uDE00"}`, `{"a":"😀😀"}`},
-		{"lone surrogates as U+FFFD", `{"a":"\ud83d|\ude00|\ud83d\ud83d\ude00|\ud83d\u0041|\ud83dx|\ud83d\n"}`, `{"a":"�|�|�😀|�A|�x|�\n"}`},
+		{"lone surrogates as U+FFFD", `{"a":"\ud83d|\ude00|\ud83d\ud83d\ude00|\ud83d\u0041|\ud83dx|\ud83d\n"}`,
+			`{"a":"�|�|�😀|�A|�x|�\n"}`},
 		{"a surrogate at the end", `{"a":"\ud83d"}`, `{"a":"�"}`},
 		{"UTF-8", `{"ключ":"中文 é 😀, plain text behind it, and again é"}`, ""},
 		{"DEL and line separators", "{\"a\":\"\x7f\u2028\u2029\"}", ""},
 		{"a title with everything", `{"t":"a|b\\c=d\r\ne 😀 <&>"}`, ""},
-		{"a Windows path", `{"p":"C:\\Windows\\SysWOW64\\WindowsPowerShell\\v1.0\\powershell.exe","q":"\\\\server\\share"}`, ""},
-		{"own mssp and cef renamed", `{"mssp":1,"cef":{"mssp":2},"mssp_":3}`, `{"mssp_":1,"cef_":{"mssp":2},"mssp_":3}`},
-		{"own mssp renamed under any spelling", `{"\u006dssp":1,"\u0063\u0065f":2,"MSSP":3}`, `{"mssp_":1,"cef_":2,"MSSP":3}`},
+		{"a Windows path", `{"p":"C:\\Windows\\SysWOW64\\WindowsPowerShell\\v1.0\\powershell.exe",` +
+			`"q":"\\\\server\\share"}`, ""},
+		{"own mssp and cef renamed", `{"mssp":1,"cef":{"mssp":2},"mssp_":3}`,
+			`{"mssp_":1,"cef_":{"mssp":2},"mssp_":3}`},
+		{"own mssp renamed under any spelling", `{"\u006dssp":1,"\u0063\u0065f":2,"MSSP":3}`,
+			`{"mssp_":1,"cef_":2,"MSSP":3}`},
 		{"a long string", `{"a":"` + long + `","b":1}`, ""},
 		{"a long string with an escape", `{"a":"` + long + `\n` + long + `","b":1}`, ""},
 		{"a long key", `{"` + long + `":"` + long + `"}`, ""},
@@ -105,7 +116,9 @@ func TestStringsOfEveryLengthComeBack(t *testing.T) {
 		}
 	}
 	for _, n := range []int{65_534, 65_535, 65_536, 65_537} {
-		for _, raw := range []string{`{"k":"` + strings.Repeat("a", n) + `"}`, `{"k":"\n` + strings.Repeat("a", n-1) + `"}`} {
+		for _, raw := range []string{
+			`{"k":"` + strings.Repeat("a", n) + `"}`, `{"k":"\n` + strings.Repeat("a", n-1) + `"}`,
+		} {
 			if got, err := recordOf(t, raw); err != nil || got != raw {
 				t.Errorf("a string of %d bytes does not come back: %v", n, err)
 			}
@@ -161,8 +174,10 @@ func TestContainersOfEverySizeComeBack(t *testing.T) {
 	for _, n := range []int{1, 15, 16, 255, 65_535, 65_536, 70_000} {
 		list := strings.TrimSuffix(strings.Repeat(`1,`, n), ",")
 		keys := strings.TrimSuffix(strings.Repeat(`"k":1.5,`, n), ",")
-		for _, raw := range []string{`{"a":[` + list + `],"b":2}`, `{"a":{` + keys + `},"b":2}`, `{` + keys + `}`, `{"a":[[` +
-			list + `],{"c":[` + list + `]}]}`} {
+		for _, raw := range []string{
+			`{"a":[` + list + `],"b":2}`, `{"a":{` + keys + `},"b":2}`, `{` + keys + `}`, `{"a":[[` +
+				list + `],{"c":[` + list + `]}]}`,
+		} {
 			if got, err := recordOf(t, raw); err != nil || got != raw {
 				t.Errorf("%d members, %.20s: does not come back: %v", n, raw, err)
 			}
@@ -242,8 +257,10 @@ func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
 	// Inputs that become longer in msgpack than in JSON, in a buffer without room to
 	// spare.
-	for _, unit := range []string{`"` + strings.Repeat("x", 65_536) + `",`, `1.5,`, `[0],`, `[[[[[0]]]]],`, `[1e1],`, `{"":0.5},`,
-		`[],`, `{},`, `100000,`, `-129,`, `"",`} {
+	for _, unit := range []string{
+		`"` + strings.Repeat("x", 65_536) + `",`, `1.5,`, `[0],`, `[[[[[0]]]]],`, `[1e1],`, `{"":0.5},`,
+		`[],`, `{},`, `100000,`, `-129,`, `"",`,
+	} {
 		raw := `{"a":[` + strings.TrimSuffix(strings.Repeat(unit, 20_000_000/(len(unit)+1_000)), ",") + `]}`
 		var tc transcoder
 		if _, _, err := tc.object(make([]byte, 0, roomFor([]byte(raw))), []byte(raw)); err != nil {
@@ -259,7 +276,11 @@ func TestAlertDoesNotAllocate(t *testing.T) {
 		some := corpus(api, 50)
 		if n := testing.AllocsPerRun(10, func() {
 			for _, a := range some {
-				if _, err := e.Alert(dst, alert.Version{Time: 1, ID: alert.MakeID("t", alert.API(api), a[:40], a[40:60])}, a); err != nil {
+				_, err := e.Alert(dst, alert.Version{
+					Time: 1,
+					ID:   alert.MakeID("t", alert.API(api), a[:40], a[40:60]),
+				}, a)
+				if err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -17,10 +17,18 @@ func TestTheNewestStatusOfARunVouchesForTheOthers(t *testing.T) {
 		age    time.Duration // after Freshen, at noon
 		lag    float64
 	}{
-		"the newest":          {store.Status{Run: "a", UpdatedAt: noon, LagSeconds: 5}, 0, 5},
-		"unchanged":           {store.Status{Run: "a", UpdatedAt: noon.Add(-time.Minute), LagSeconds: 5}, 0, 65},
-		"failing":             {store.Status{Run: "a", UpdatedAt: noon.Add(-time.Hour), State: health.Failing}, 0, 3600},
-		"stopped":             {store.Status{Run: "a", UpdatedAt: noon.Add(-time.Minute), State: health.Stopped}, time.Minute, 0},
+		"the newest": {store.Status{Run: "a", UpdatedAt: noon, LagSeconds: 5}, 0, 5},
+		"unchanged":  {store.Status{Run: "a", UpdatedAt: noon.Add(-time.Minute), LagSeconds: 5}, 0, 65},
+		"failing": {store.Status{
+			Run:       "a",
+			UpdatedAt: noon.Add(-time.Hour),
+			State:     health.Failing,
+		}, 0, 3600},
+		"stopped": {store.Status{
+			Run:       "a",
+			UpdatedAt: noon.Add(-time.Minute),
+			State:     health.Stopped,
+		}, time.Minute, 0},
 		"of another run":      {store.Status{Run: "b", UpdatedAt: noon.Add(-time.Minute)}, time.Minute, 0},
 		"of an older version": {store.Status{UpdatedAt: noon.Add(-time.Minute)}, time.Minute, 0},
 	} {

@@ -31,9 +31,11 @@ func TestParseReadsEveryFormTheServicesPrint(t *testing.T) {
 }
 
 func TestParseRefusesWhatIsNotATime(t *testing.T) {
-	for _, text := range []string{"", "null", "2020-09-30", "2020-13-30T14:09:20Z", "2020-02-30T14:09:20Z", "2023-02-29T00:00:00Z",
+	for _, text := range []string{
+		"", "null", "2020-09-30", "2020-13-30T14:09:20Z", "2020-02-30T14:09:20Z", "2023-02-29T00:00:00Z",
 		"2020-09-30T24:09:20Z", "2020-09-30T14:09:20.Z", "2020-09-30T14:09:20.1234567890Z", "2020-09-30T14:09:20X",
-		"2020-09-30T14:09:20+0200", "2020-09-30T14:09:20.-1Z", "２０２０-09-30T14:09:20Z"} {
+		"2020-09-30T14:09:20+0200", "2020-09-30T14:09:20.-1Z", "２０２０-09-30T14:09:20Z",
+	} {
 		if got, err := Parse(text); !errors.Is(err, ErrSyntax) {
 			t.Errorf("Parse(%q) = %d, %v; want ErrSyntax", text, got, err)
 		}

@@ -17,10 +17,14 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 	}{
 		"defaults": {config.Map{}, ""},
 		"siem":     {config.Map{"api": "siem", "region": "eu"}, " --api siem --region eu"},
-		"cloud":    {config.Map{"cloud": "gcchigh", "tenant_name": "Contoso & Sons"}, " --tenant-name 'Contoso & Sons' --cloud gcchigh"},
+		"cloud": {config.Map{
+			"cloud":       "gcchigh",
+			"tenant_name": "Contoso & Sons",
+		}, " --tenant-name 'Contoso & Sons' --cloud gcchigh"},
 		"addresses": {config.Map{"api": "siem", "login_url": "https://login.example.test",
 			"api_url": "https://api.example.test:8443", "resource": "https://r.example.test"},
-			" --api siem --login-url https://login.example.test --api-url https://api.example.test:8443 --resource https://r.example.test"},
+			" --api siem --login-url https://login.example.test --api-url https://api.example.test:8443 --resource " +
+				"https://r.example.test"},
 		"own addresses that are the default ones": {config.Map{"login_url": "https://login.microsoftonline.com",
 			"api_url": "https://graph.microsoft.com"}, ""},
 		"the data directory": {config.Map{"data_dir": "/srv/my data"}, " --data-dir '/srv/my data'"},
@@ -36,7 +40,8 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := Application(in.Tenants[0], logs.Discard()).Acquire; got != bare+c.want || strings.Contains(got, "hidden") {
+			got := Application(in.Tenants[0], logs.Discard()).Acquire
+			if got != bare+c.want || strings.Contains(got, "hidden") {
 				t.Errorf("got  %s\nwant %s", got, bare+c.want)
 			}
 		})

@@ -68,7 +68,9 @@ func TestAReplacedCertificateIsJudgedAsAtTheStart(t *testing.T) {
 	if _, err := read(); err == nil {
 		t.Error("a file that is not there is taken")
 	}
-	for _, step := range []struct{ write, want []byte }{{first, first}, {first[:100], first}, {second, second}, {second, second}} {
+	for _, step := range []struct{ write, want []byte }{
+		{first, first}, {first[:100], first}, {second, second}, {second, second},
+	} {
 		if err := os.WriteFile(path, step.write, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,12 @@ func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			source, err := wiring.Parts{Tenant: in.Tenants[0], HTTP: client, Now: time.Now, Log: logs.Discard()}.Source(keeper)
+			source, err := wiring.Parts{
+				Tenant: in.Tenants[0],
+				HTTP:   client,
+				Now:    time.Now,
+				Log:    logs.Discard(),
+			}.Source(keeper)
 			if err != nil {
 				t.Fatal(err)
 			}

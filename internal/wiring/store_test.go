@@ -13,11 +13,11 @@ import (
 
 func TestAnAddressIsShownWithoutItsSecrets(t *testing.T) {
 	for address, want := range map[string]string{
-		"postgres://u:hunter2@db.example:5433/d?sslmode=verify-full": "postgres://u@db.example:5433/d?sslmode=verify-full",
-		"postgres://u@db.example/d":                                  "postgres://u@db.example/d",
-		"postgres://db.example/d?password=hunter2&user=u":            "postgres://db.example/d?user=u",
-		"postgres://db.example/d?SSLPassword=hunter2":                "postgres://db.example/d",
-		"postgres://u:hunter2%zz@db.example/d":                       "postgres://(an address that cannot be read)",
+		"postgres://u:hunter2@db.example:5433/d?sslmode=require": "postgres://u@db.example:5433/d?sslmode=require",
+		"postgres://u@db.example/d":                              "postgres://u@db.example/d",
+		"postgres://db.example/d?password=hunter2&user=u":        "postgres://db.example/d?user=u",
+		"postgres://db.example/d?SSLPassword=hunter2":            "postgres://db.example/d",
+		"postgres://u:hunter2%zz@db.example/d":                   "postgres://(an address that cannot be read)",
 	} {
 		got := config.ShownStore(secret.New(address))
 		if got != want || strings.Contains(got, "hunter2") {

@@ -7,17 +7,19 @@ import (
 	"strings"
 )
 
-// replaced are the words that ARCHITECTURE.md's glossary replaces: one word has one meaning,
-// in names, comments, messages and documents alike.
+// replaced are the words that ARCHITECTURE.md's glossary replaces: one word has one
+// meaning, in names, comments, messages and documents alike.
 var replaced = []struct {
 	word *regexp.Regexp
 	use  string
 }{
-	{regexp.MustCompile(`(?i)\b(hand(s|ed|ing)?|taken?|takes|took) (it |them |what \w+ \w+ )?over\b.{0,30}Fluent Bit`), "delivered"},
+	{regexp.MustCompile(`(?i)\b(hand(s|ed|ing)?|taken?|takes|took) (it |them |what \w+ \w+ )?over\b.{0,30}Fluent Bit`),
+		"delivered"},
 	{regexp.MustCompile(`(?i)\bhanded over\b|\bhandedOver`), "delivered"},
 	{regexp.MustCompile(`(?i)\btaken in\b|\btakenIn\b`), "delivered"},
 	{regexp.MustCompile(`(?i)\bwritten ?down\b`), "committed"},
-	{regexp.MustCompile(`(?i)\bset(s|ting)? aside\b|\bput(s)? aside\b|\basides?\b|[a-z]Asides?\b|\bAside[A-Z]|\basides?[A-Z]`), "deferred"},
+	{regexp.MustCompile(`(?i)\bset(s|ting)? aside\b|\bput(s)? ` +
+		`aside\b|\basides?\b|[a-z]Asides?\b|\bAside[A-Z]|\basides?[A-Z]`), "deferred"},
 	{regexp.MustCompile(`(?i)\bdoubtful\b|\bin doubt\b|\bwary\b`), "suspect"},
 	{regexp.MustCompile(`(?i)\bunsure\b`), "unconfirmed"},
 	{regexp.MustCompile(`\bMends?\b|\bmend(s|ed|ing)?\b|\b[a-z]+Mends?\b`), "remedy, or fix"},
@@ -57,8 +59,8 @@ func (r *report) glossary(t *tree, s *source) {
 	}
 }
 
-// pageGlossary finds replaced words in a document, except in the glossary itself, whose rows
-// begin with the mark of a table.
+// pageGlossary finds replaced words in a document, except in the glossary itself, whose
+// rows begin with the mark of a table.
 func (r *report) pageGlossary(p *page) {
 	for _, l := range proseLines(p.lines) {
 		if strings.HasSuffix(p.path, "ARCHITECTURE.md") && strings.HasPrefix(l.text, "|") {

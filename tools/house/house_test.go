@@ -83,15 +83,17 @@ func TestEachViolationIsFound(t *testing.T) {
 			want:  "solid has 22 lines and no blank line",
 		},
 		"crowded literal": {
-			files: map[string]string{"a.go": "package a\n\ntype p struct{ a, b, c, d int }\n\nvar x = p{a: 1, b: 2,\n\tc: 3, d: 4}\n"},
-			want:  "literal of 4 fields with several on a line",
+			files: map[string]string{"a.go": "package a\n\ntype p struct{ a, b, c, d int }\n\n" +
+				"var x = p{a: 1, b: 2,\n\tc: 3, d: 4}\n"},
+			want: "literal of 4 fields with several on a line",
 		},
 		"long test name": {
 			files: map[string]string{"a_test.go": "package a\n\nfunc Test" + strings.Repeat("X", 60) + "() {}\n"},
 			want:  "test name of 64 characters, at most 60",
 		},
 		"comment on a name that exists": {
-			files: map[string]string{"a.go": "package a\n\n// readAll calls readOne.\nfunc readAll() {}\n\nfunc readOne() {}\n"},
+			files: map[string]string{"a.go": "package a\n\n// readAll calls readOne.\nfunc readAll() {}\n\n" +
+				"func readOne() {}\n"},
 		},
 		"comment on a name that does not": {
 			files: map[string]string{"a.go": "package a\n\n// readAll calls readTwo.\nfunc readAll() {}\n"},
@@ -124,8 +126,11 @@ func TestEachViolationIsFound(t *testing.T) {
 			want:  "the link leads to b.md#one, and there is no such heading",
 		},
 		"unknown key": {
-			files: map[string]string{"a.md": "Set `poll_intervall`.\n", "a.go": "package a\n\nconst k = \"poll_interval\"\n"},
-			want:  "there is no key or name poll_intervall",
+			files: map[string]string{
+				"a.md": "Set `poll_intervall`.\n",
+				"a.go": "package a\n\nconst k = \"poll_interval\"\n",
+			},
+			want: "there is no key or name poll_intervall",
 		},
 		"unknown flag": {
 			files: map[string]string{"a.md": "Use `--sinc T`.\n", "a.go": "package a\n\nconst f = \"since\"\n"},
@@ -173,7 +178,7 @@ func f(x int) int {
 		t.Fatal(err)
 	}
 
-	if got := measure(tree).figures.mostBranches; got != 7 {
+	if got := measure(tree).figures[product].branches.most; got != 7 {
 		t.Errorf("%d branches, want 7", got)
 	}
 }

@@ -15,8 +15,18 @@ type source struct {
 	path  string // relative to the root of the module
 	lines []string
 	file  *ast.File
-	test  bool
+	kind  kind
 }
+
+// kind says what a source is for. Only product code is held to everything; the tools are
+// held to their form, since their words are about the words of the others.
+type kind int
+
+const (
+	product kind = iota
+	test
+	tool
+)
 
 // tree is the Go code of a module, product and tests.
 type tree struct {
@@ -26,8 +36,8 @@ type tree struct {
 	foreign []string
 }
 
-// load parses every Go file below root, except in testdata and in folders whose name
-// begins with a dot.
+// load parses every Go file below root, except in testdata, in folders whose name begins
+// with a dot, and in what the build makes.
 func load(root string) (*tree, error) {
 	t := &tree{fset: token.NewFileSet()}
 
@@ -72,7 +82,19 @@ func foreignName(name string) bool {
 }
 
 func skipped(dir string) bool {
-	return dir == "testdata" || dir == "tools" || dir == "build" || strings.HasPrefix(dir, ".")
+	return dir == "testdata" || dir == "build" || strings.HasPrefix(dir, ".")
+}
+
+// kindOf returns what the Go file at path is for.
+func kindOf(path string) kind {
+	switch {
+	case strings.HasPrefix(path, "tools/"):
+		return tool
+	case strings.HasSuffix(path, "_test.go"):
+		return test
+	}
+
+	return product
 }
 
 func (t *tree) parse(root, path string) (*source, error) {
@@ -95,6 +117,6 @@ func (t *tree) parse(root, path string) (*source, error) {
 		path:  filepath.ToSlash(rel),
 		lines: strings.Split(string(text), "\n"),
 		file:  file,
-		test:  strings.HasSuffix(path, "_test.go"),
+		kind:  kindOf(filepath.ToSlash(rel)),
 	}, nil
 }

@@ -1,8 +1,9 @@
-// Command house measures how the code of a module reads and checks the bounds that linters
-// have no rule for: paragraphs inside functions, the width of comments, literals with
-// several fields on a line, and words that the glossary of ARCHITECTURE.md replaces.
+// Command house measures how the code of a module reads and checks the bounds that
+// linters have no rule for: paragraphs inside functions, the width of comments,
+// literals with several fields on a line, and words that the glossary of
+// ARCHITECTURE.md replaces.
 //
-//	go run ./house ..            # check: prints every violation, exits 1 if there is one
+//	go run ./house ..            # prints every violation, exits 1 if there is one
 //	go run ./house -figures ..   # prints the figures only
 package main
 
@@ -38,7 +39,11 @@ func main() {
 	report.picture(root, tree)
 
 	if *figuresOnly {
-		report.figures.print(os.Stdout)
+		for kind, name := range []string{"product and test kits", "tests", "tools"} {
+			fmt.Println(name + ":")
+			report.figures[kind].print(os.Stdout)
+		}
+
 		return
 	}
 

@@ -177,7 +177,8 @@ func unknownName(root, span string, n *names) string {
 	case key.MatchString(span) && !n.known(span) && !n.known(strings.TrimPrefix(span, "defender_")):
 		return "there is no key or name " + span
 	case repoFile.MatchString(span):
-		if matches, err := filepath.Glob(filepath.Join(root, strings.TrimSuffix(span, "/"))); err != nil || len(matches) == 0 {
+		matches, err := filepath.Glob(filepath.Join(root, strings.TrimSuffix(span, "/")))
+		if err != nil || len(matches) == 0 {
 			return "there is no file " + span
 		}
 	}

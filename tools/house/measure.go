@@ -3,38 +3,22 @@ package main
 import (
 	"fmt"
 	"go/ast"
-	"io"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 )
 
 // The bounds. A tab counts as four columns.
 const (
-	maxCodeWidth     = 120
-	maxTestCodeWidth = 140
-	maxCommentWidth  = 90
-	maxTestName      = 60
-	longFunction     = 20 // a function of this many lines needs at least one blank line
-	fieldsPerLine    = 3  // a literal with more fields has one a line
+	maxCodeWidth    = 120
+	maxCommentWidth = 90
+	maxTestName     = 60
+	longFunction    = 20 // a function of this many lines needs at least one blank line
+	fieldsPerLine   = 3  // a literal with more fields has one a line
 )
 
-// figures are the counts over product code, without tests.
-type figures struct {
-	files, codeLines, commentLines int
-	wideCode, wideComments         int
-	commentWidth                   int
-	longFunctions, solidFunctions  int
-	crowdedLiterals                int
-	mostBranches                   int
-	branchiest                     string
-	overFifteen, overSixty         int
-	returns, gives, tellsWhether   int
-}
-
-// report is what measure finds.
+// report is what measure finds: the figures of each kind of source, and the violations.
 type report struct {
-	figures    figures
+	figures    [3]figures
 	violations []string
 }
 
@@ -45,6 +29,10 @@ func measure(t *tree) *report {
 	for _, s := range t.sources {
 		r.lines(t, s)
 		r.functions(t, s)
+		if s.kind == tool {
+			continue
+		}
+
 		r.literals(t, s)
 		r.imports(t, s)
 		r.commentNames(t, s, n)
@@ -58,8 +46,8 @@ func (r *report) add(s *source, line int, format string, args ...any) {
 	r.violations = append(r.violations, fmt.Sprintf("%s:%d: %s", s.path, line, fmt.Sprintf(format, args...)))
 }
 
-// imports checks that C is in the folder plugin only. golangci-lint's depguard does not see
-// files that use cgo.
+// imports checks that C is in the folder plugin only. golangci-lint's depguard does not
+// see files that use cgo.
 func (r *report) imports(t *tree, s *source) {
 	for _, i := range s.file.Imports {
 		if i.Path.Value == `"C"` && !strings.HasPrefix(s.path, "plugin/") {
@@ -86,11 +74,6 @@ func (r *report) lines(t *tree, s *source) {
 		}
 	}
 
-	limit := maxCodeWidth
-	if s.test {
-		limit = maxTestCodeWidth
-	}
-
 	for i, line := range s.lines {
 		n := i + 1
 		w := width(line)
@@ -104,45 +87,14 @@ func (r *report) lines(t *tree, s *source) {
 			continue
 		case whole && w > maxCommentWidth && !strings.Contains(text, "://") && !strings.HasPrefix(text, "//nolint"):
 			r.add(s, n, "comment of %d columns, at most %d", w, maxCommentWidth)
-		case !whole && w > limit:
-			r.add(s, n, "line of %d columns, at most %d", w, limit)
+		case !whole && w > maxCodeWidth:
+			r.add(s, n, "line of %d columns, at most %d", w, maxCodeWidth)
 		}
 
-		if !s.test {
-			r.figures.count(text, w, whole)
-		}
+		r.figures[s.kind].line(text, w, whole)
 	}
 
-	if !s.test {
-		r.figures.files++
-	}
-}
-
-var (
-	returnsWord = regexp.MustCompile(`\breturns\b`)
-	givesWord   = regexp.MustCompile(`\bgives\b`)
-	tellsWord   = regexp.MustCompile(`\btells whether\b`)
-)
-
-func (f *figures) count(text string, w int, comment bool) {
-	if !comment {
-		f.codeLines++
-		if w > maxCodeWidth {
-			f.wideCode++
-		}
-
-		return
-	}
-
-	f.commentLines++
-	f.commentWidth += w
-	if w > maxCommentWidth {
-		f.wideComments++
-	}
-
-	f.returns += len(returnsWord.FindAllString(text, -1))
-	f.gives += len(givesWord.FindAllString(text, -1))
-	f.tellsWhether += len(tellsWord.FindAllString(text, -1))
+	r.figures[s.kind].files++
 }
 
 // functions checks paragraphs, lengths and branches, and the names of tests.
@@ -155,12 +107,8 @@ func (r *report) functions(t *tree, s *source) {
 
 		first := t.fset.Position(f.Pos()).Line
 		last := t.fset.Position(f.Body.End()).Line
-		if s.test {
-			if len(f.Name.Name) > maxTestName && strings.HasPrefix(f.Name.Name, "Test") {
-				r.add(s, first, "test name of %d characters, at most %d", len(f.Name.Name), maxTestName)
-			}
-
-			continue
+		if len(f.Name.Name) > maxTestName && strings.HasPrefix(f.Name.Name, "Test") {
+			r.add(s, first, "test name of %d characters, at most %d", len(f.Name.Name), maxTestName)
 		}
 
 		r.function(s, f, first, last)
@@ -168,26 +116,11 @@ func (r *report) functions(t *tree, s *source) {
 }
 
 func (r *report) function(s *source, f *ast.FuncDecl, first, last int) {
-	if last-first+1 >= longFunction {
-		r.figures.longFunctions++
-		if !hasBlankLine(s.lines[first-1 : last]) {
-			r.figures.solidFunctions++
-			r.add(s, first, "%s has %d lines and no blank line", f.Name.Name, last-first+1)
-		}
-	}
+	lines := s.lines[first-1 : last]
+	r.figures[s.kind].function(f, lines, s.path+" "+f.Name.Name)
 
-	if last-first+1 > 60 {
-		r.figures.overSixty++
-	}
-
-	branches := countBranches(f.Body)
-	if branches > 15 {
-		r.figures.overFifteen++
-	}
-
-	if branches > r.figures.mostBranches {
-		r.figures.mostBranches = branches
-		r.figures.branchiest = s.path + " " + f.Name.Name
+	if s.kind == product && len(lines) >= longFunction && !hasBlankLine(lines) {
+		r.add(s, first, "%s has %d lines and no blank line", f.Name.Name, len(lines))
 	}
 }
 
@@ -201,41 +134,9 @@ func hasBlankLine(lines []string) bool {
 	return false
 }
 
-// countBranches returns the number of decisions in a function: if, for, case, select
-// clauses, and the operators && and ||, as cyclomatic complexity counts them.
-func countBranches(body *ast.BlockStmt) int {
-	n := 1
-	ast.Inspect(body, func(node ast.Node) bool {
-		switch x := node.(type) {
-		case *ast.IfStmt, *ast.ForStmt, *ast.RangeStmt:
-			n++
-		case *ast.CaseClause:
-			if x.List != nil {
-				n++
-			}
-		case *ast.CommClause:
-			if x.Comm != nil {
-				n++
-			}
-		case *ast.BinaryExpr:
-			if op := x.Op.String(); op == "&&" || op == "||" {
-				n++
-			}
-		}
-
-		return true
-	})
-
-	return n
-}
-
 // literals finds composite literals of more than fieldsPerLine keyed fields that have
 // several of them on one line.
 func (r *report) literals(t *tree, s *source) {
-	if s.test {
-		return
-	}
-
 	ast.Inspect(s.file, func(node ast.Node) bool {
 		lit, ok := node.(*ast.CompositeLit)
 		if !ok || len(lit.Elts) <= fieldsPerLine {
@@ -255,8 +156,10 @@ func (r *report) literals(t *tree, s *source) {
 
 			line := t.fset.Position(kv.Pos()).Line
 			if line == previous {
-				r.figures.crowdedLiterals++
-				r.add(s, line, "literal of %d fields with several on a line", len(lit.Elts))
+				r.figures[s.kind].crowdedLiterals++
+				if s.kind == product {
+					r.add(s, line, "literal of %d fields with several on a line", len(lit.Elts))
+				}
 
 				return true
 			}
@@ -266,27 +169,4 @@ func (r *report) literals(t *tree, s *source) {
 
 		return true
 	})
-}
-
-func share(part, whole int) float64 {
-	if whole == 0 {
-		return 0
-	}
-
-	return 100 * float64(part) / float64(whole)
-}
-
-func (f *figures) print(w io.Writer) {
-	fmt.Fprintf(w, "product files %d, code lines %d, comment lines %d\n", f.files, f.codeLines, f.commentLines)
-	fmt.Fprintf(w, "functions of %d lines and more without a blank line: %d of %d (%.1f %%)\n",
-		longFunction, f.solidFunctions, f.longFunctions, share(f.solidFunctions, f.longFunctions))
-	fmt.Fprintf(w, "code lines over %d columns: %d (%.2f %%)\n", maxCodeWidth, f.wideCode, share(f.wideCode, f.codeLines))
-	fmt.Fprintf(w, "comment lines over %d columns: %d (%.1f %%), mean width %.0f\n",
-		maxCommentWidth, f.wideComments, share(f.wideComments, f.commentLines),
-		float64(f.commentWidth)/float64(max(1, f.commentLines)))
-	fmt.Fprintf(w, "literals of more than %d fields with several on a line: %d (%.1f per 1,000 lines)\n",
-		fieldsPerLine, f.crowdedLiterals, 1000*float64(f.crowdedLiterals)/float64(max(1, f.codeLines)))
-	fmt.Fprintf(w, "\"returns\" : \"gives\" : \"tells whether\" in comments: %d : %d : %d\n", f.returns, f.gives, f.tellsWhether)
-	fmt.Fprintf(w, "most branches in a function: %d (%s); over 15: %d functions; over 60 lines: %d functions\n",
-		f.mostBranches, f.branchiest, f.overFifteen, f.overSixty)
 }

@@ -17,10 +17,14 @@ type names struct {
 
 var wordInString = regexp.MustCompile(`[A-Za-z0-9_$@.-]+`)
 
-// collectNames reads the names of the whole module, tests included.
+// collectNames reads the names of the whole module, tests included, without the tools.
 func collectNames(t *tree) *names {
 	n := &names{idents: map[string]bool{}, words: map[string]bool{}}
 	for _, s := range t.sources {
+		if s.kind == tool {
+			continue
+		}
+
 		ast.Inspect(s.file, func(node ast.Node) bool {
 			switch x := node.(type) {
 			case *ast.Ident:

@@ -30,7 +30,7 @@ func (r *report) picture(root string, t *tree) {
 
 	for _, s := range t.sources {
 		folder := path.Dir(filepath.ToSlash(s.path))
-		if s.test || !pictured(folder) {
+		if s.kind != product || !pictured(folder) {
 			continue
 		}
 
@@ -46,7 +46,8 @@ func (r *report) picture(root string, t *tree) {
 
 			from, to := box(rows, folder), box(rows, name)
 			if from != "" && to != "" && from != to && rows[to] <= rows[from] {
-				r.add(s, t.fset.Position(i.Pos()).Line, "%s draws %s not above what it imports: %s", pictureFile, from, to)
+				r.add(s, t.fset.Position(i.Pos()).Line, "%s draws %s not above what it imports: %s", pictureFile, from,
+					to)
 			}
 		}
 	}

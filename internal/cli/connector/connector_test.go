@@ -33,7 +33,12 @@ polling_interval = 60
 `
 
 func TestConnectorFilesAreRead(t *testing.T) {
-	const client, login, graph = "11111111-2222-4333-8444-555555555555", "https://login.microsoftonline.com", "https://graph.windows.net"
+	const (
+		client = "11111111-2222-4333-8444-555555555555"
+		login  = "https://login.microsoftonline.com"
+		graph  = "https://graph.windows.net"
+	)
+
 	for name, c := range map[string]struct {
 		text                                                     string
 		tenant, client, login, secret, refresh, resource, region string
@@ -43,20 +48,23 @@ func TestConnectorFilesAreRead(t *testing.T) {
 		"windows lines":   {strings.ReplaceAll(arcsight, "\n", "\r\n"), tenant, client, login, "", "", graph, ""},
 		"byte order mark": {"\ufeff" + splunk, tenant, client, login, "a+b/c=d%e~", "0.token", graph, "eu"},
 		"capital keys": {"CLIENT_ID=" + client +
-			"\nTOKEN_URL=https://LOGIN.microsoftonline.com/Contoso.OnMicrosoft.com/oauth2/token\n", "contoso.onmicrosoft.com",
-			client, login, "", "", "", ""},
-		"old resource": {strings.ReplaceAll(arcsight, "graph.windows.net", "WDATPAlertExport.Seville.onmicrosoft.com"), tenant,
-			client, login, "", "", "https://WDATPAlertExport.Seville.onmicrosoft.com", ""},
+			"\nTOKEN_URL=https://LOGIN.microsoftonline.com/Contoso.OnMicrosoft.com/oauth2/token\n",
+			"contoso.onmicrosoft.com", client, login, "", "", "", ""},
+		"old resource": {strings.ReplaceAll(arcsight, "graph.windows.net", "WDATPAlertExport.Seville.onmicrosoft.com"),
+			tenant, client, login, "", "", "https://WDATPAlertExport.Seville.onmicrosoft.com", ""},
 		"unicode escape": {"client_id=" + client +
-			"\nclient_secret=p\\u00e4ss\\=\\\\\ntoken_url=https://login.microsoftonline.com/" + tenant + "/oauth2/token", tenant,
+			"\nclient_secret=p\\u00e4ss\\=\\\\\ntoken_url=https://login.microsoftonline.com/" + tenant +
+			"/oauth2/token", tenant,
 			client, login, `päss=\`, "", "", ""},
 		"auth_url alone": {"client_id=" + client + "\nauth_url=https://login.microsoftonline.com/" + tenant +
 			"?resource=https%3A%2F%2Fgraph.windows.net\n", tenant, client, login, "", "", graph, ""},
 		"colons, blanks": {"client_id : " + client + "  \n  token_url:https://login.microsoftonline.us/" + tenant +
 			"/oauth2/token\n", tenant, client, "https://login.microsoftonline.us", "", "", "", ""},
 		"saved details": {"OAuth 2 Token refresh URL: https://login.microsoftonline.com/" + tenant +
-			"/oauth2/token\nOAuth 2 Client ID: " + client + "\nOAuth 2 Client secret: abc\n", tenant, client, login, "abc", "", "", ""},
-		"expansion is off": {"client_id=" + client + "\nclient_secret=${HOME}\ntoken_url=https://login.microsoftonline.com/" +
+			"/oauth2/token\nOAuth 2 Client ID: " + client + "\nOAuth 2 Client secret: abc\n", tenant, client, login,
+			"abc", "", "", ""},
+		"expansion is off": {"client_id=" + client +
+			"\nclient_secret=${HOME}\ntoken_url=https://login.microsoftonline.com/" +
 			tenant + "/oauth2/token\n", tenant, client, login, "${HOME}", "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +139,8 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, s := range all {
 			if s.TenantID != "" &&
-				(!strings.HasPrefix(s.LoginURL, "http") || strings.ContainsAny(s.TenantID, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+				(!strings.HasPrefix(s.LoginURL, "http") ||
+					strings.ContainsAny(s.TenantID, "/ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
 				t.Errorf("tenant %q at %q", s.TenantID, s.LoginURL)
 			}
 		}

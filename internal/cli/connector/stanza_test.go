@@ -44,12 +44,13 @@ func TestStanzasAreNeverMixed(t *testing.T) {
 			"rest://a A app-a secret-a token-a; rest://b B    disabled",
 		},
 		"the common application, tokens of each": {
-			"[default]\noauth2_client_id = app\noauth2_client_secret = s\n[a]\n" + urlOfA + "oauth2_refresh_token = ta\n[b]\n" +
-				urlOfB + "oauth2_refresh_token = tb\n",
+			"[default]\noauth2_client_id = app\noauth2_client_secret = s\n[a]\n" + urlOfA +
+				"oauth2_refresh_token = ta\n[b]\n" + urlOfB + "oauth2_refresh_token = tb\n",
 			"a A app s ta; b B app s tb",
 		},
 		"a common token goes with its tenant only": {
-			"[default]\n" + urlOfA + partsOfA + "[a]\nendpoint = https://x\n[b]\n" + urlOfB + "[c]\nendpoint = https://y\n",
+			"[default]\n" + urlOfA + partsOfA + "[a]\nendpoint = https://x\n[b]\n" + urlOfB +
+				"[c]\nendpoint = https://y\n",
 			"a A app-a secret-a token-a; b B app-a secret-a ; c A app-a secret-a token-a",
 		},
 		"a common secret goes with its application only": {
@@ -61,7 +62,8 @@ func TestStanzasAreNeverMixed(t *testing.T) {
 			"a A app  ; b B app  ",
 		},
 		"a common sign-in page is not the tenant of a stanza": {
-			"[default]\noauth2_auth_url = " + login + tenant + "/oauth2/authorize\n[b]\n" + urlOfB + "oauth2_client_id = app\n",
+			"[default]\noauth2_auth_url = " + login + tenant + "/oauth2/authorize\n[b]\n" + urlOfB +
+				"oauth2_client_id = app\n",
 			"b B app  ",
 		},
 		"a stanza that comes again goes on": {
@@ -85,15 +87,18 @@ func TestStanzasAreNeverMixed(t *testing.T) {
 			"a A app-a secret-a token-a",
 		},
 		"sign-in page and token address of two tenants": {
-			"client_id=app\nauth_url=" + login + tenant + "/oauth2/authorize\ntoken_url=" + login + other + "/oauth2/token\n",
+			"client_id=app\nauth_url=" + login + tenant + "/oauth2/authorize\ntoken_url=" + login + other +
+				"/oauth2/token\n",
 			" refused",
 		},
 		"a sign-in page for all tenants": {
-			"client_id=app\nauth_url=" + login + "common/oauth2/authorize\ntoken_url=" + login + other + "/oauth2/token\n",
+			"client_id=app\nauth_url=" + login + "common/oauth2/authorize\ntoken_url=" + login + other +
+				"/oauth2/token\n",
 			" B app  ",
 		},
 		"other stanzas are passed over": {
-			"[default]\nhost = h\n[monitor:///var/log]\nurl = https://x\n[a]\n" + urlOfA + partsOfA + "[script://y]\ndisabled = 0\n",
+			"[default]\nhost = h\n[monitor:///var/log]\nurl = https://x\n[a]\n" + urlOfA + partsOfA + "[script://y]\n" +
+				"disabled = 0\n",
 			"a A app-a secret-a token-a",
 		},
 		"[default] alone": {
@@ -151,8 +156,11 @@ func TestEveryEncodingOfAFileIsReadAlike(t *testing.T) {
 			t.Errorf("%s: read %q", name, got)
 		}
 	}
-	for name, data := range map[string][]byte{"half a character": []byte("\xff\xfea"), "zeroes": []byte("client_id=\x00\n"),
-		"a header without an end": []byte("[a\nclient_id=x\n")} {
+	for name, data := range map[string][]byte{
+		"half a character":        []byte("\xff\xfea"),
+		"zeroes":                  []byte("client_id=\x00\n"),
+		"a header without an end": []byte("[a\nclient_id=x\n"),
+	} {
 		if _, err := Read(data); err == nil {
 			t.Errorf("%s was taken", name)
 		}

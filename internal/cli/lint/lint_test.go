@@ -165,78 +165,103 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 		says           []string
 	}
 	for _, c := range []mistake{
-		{"misspelt key", in, "    poll_intervall 30s\n" + in, lint.Error, "poll_intervall", []string{"did you mean poll_interval"}},
-		{"misspelt key, other case", in, "    Tenant_Nme x\n" + in, lint.Error, "Tenant_Nme", []string{"did you mean tenant_name"}},
-		{"key of another input", in, "    interval_sec 5\n" + in, lint.Error, "interval_sec", []string{"poll_interval"}},
+		{"misspelt key", in, "    poll_intervall 30s\n" + in, lint.Error, "poll_intervall",
+			[]string{"did you mean poll_interval"}},
+		{"misspelt key, other case", in, "    Tenant_Nme x\n" + in, lint.Error, "Tenant_Nme",
+			[]string{"did you mean tenant_name"}},
+		{"key of another input", in, "    interval_sec 5\n" + in, lint.Error, "interval_sec",
+			[]string{"poll_interval"}},
 		{"match in an input", in, "    Match *\n" + in, lint.Error, "Match", []string{"unknown key"}},
 		{"net key", in, "    net.keepalive on\n" + in, lint.Error, "net.keepalive", []string{"remove it"}},
-		{"value out of range", in, "    poll_interval 10ms\n" + in, lint.Error, "poll_interval", []string{"poll_interval"}},
+		{"value out of range", in, "    poll_interval 10ms\n" + in, lint.Error, "poll_interval",
+			[]string{"poll_interval"}},
 		{"not a duration", in, "    lookback soon\n" + in, lint.Error, "lookback", []string{"lookback"}},
 		{"unknown api", "    api siem\n", "    api sime\n", lint.Error, "api", []string{"sime"}},
 		{"region missing", "    region eu\n", "", lint.Error, "", []string{"region", "us, eu, uk"}},
-		{"region where it does not fit", "    api graph\n", "    api graph\n    region eu\n", lint.Error, "region", []string{"region"}},
-		{"page_size with siem", "    api siem\n", "    api siem\n    page_size 10\n", lint.Error, "page_size", []string{"page_size"}},
-		{"tenant missing", "    tenant_id 99999999-8888-4777-8666-555555555551\n", "", lint.Error, "", []string{"tenant_id"}},
-		{"tenant common", "99999999-8888-4777-8666-555555555551", "common", lint.Error, "tenant_id", []string{"common"}},
-		{"client missing", "    client_id 11111111-2222-4333-8444-555555555555\n", "", lint.Error, "", []string{"client_id"}},
-		{"secret file missing", "client_secret_file SECRET", "client_secret_file DIR/none", lint.Error, "client_secret_file",
-			[]string{"client_secret_file"}},
-		{"secret file for all", "client_secret_file SECRET", "client_secret_file OPEN", lint.Warning, "client_secret_file",
-			[]string{"every user", "chmod o-rwx"}},
-		{"two credentials", in, "    client_secret ${APP_CREDENTIAL}\n" + in, lint.Error, "", []string{"client_secret"}},
-		{"two seeds", in, "    refresh_token x\n    refresh_token_file SECRET\n" + in, lint.Error, "", []string{"refresh_token"}},
+		{"region where it does not fit", "    api graph\n", "    api graph\n    region eu\n", lint.Error, "region",
+			[]string{"region"}},
+		{"page_size with siem", "    api siem\n", "    api siem\n    page_size 10\n", lint.Error, "page_size",
+			[]string{"page_size"}},
+		{"tenant missing", "    tenant_id 99999999-8888-4777-8666-555555555551\n", "", lint.Error, "",
+			[]string{"tenant_id"}},
+		{"tenant common", "99999999-8888-4777-8666-555555555551", "common", lint.Error, "tenant_id",
+			[]string{"common"}},
+		{"client missing", "    client_id 11111111-2222-4333-8444-555555555555\n", "", lint.Error, "",
+			[]string{"client_id"}},
+		{"secret file missing", "client_secret_file SECRET", "client_secret_file DIR/none", lint.Error,
+			"client_secret_file", []string{"client_secret_file"}},
+		{"secret file for all", "client_secret_file SECRET", "client_secret_file OPEN", lint.Warning,
+			"client_secret_file", []string{"every user", "chmod o-rwx"}},
+		{"two credentials", in, "    client_secret ${APP_CREDENTIAL}\n" + in, lint.Error, "",
+			[]string{"client_secret"}},
+		{"two seeds", in, "    refresh_token x\n    refresh_token_file SECRET\n" + in, lint.Error, "",
+			[]string{"refresh_token"}},
 		{"no credential", "    client_secret_file SECRET\n", "", lint.Error, "", []string{"credential"}},
-		{"variable not set", "${APP_CREDENTIAL}", "${APP_CREDNTIAL}", lint.Error, "", []string{"APP_CREDNTIAL", "not set"}},
+		{"variable not set", "${APP_CREDENTIAL}", "${APP_CREDNTIAL}", lint.Error, "",
+			[]string{"APP_CREDNTIAL", "not set"}},
 		{"optional variable not set", in, "    filter ${NOWHERE}\n" + in, lint.Warning, "filter", []string{"NOWHERE"}},
 		{"same tenant twice", "99999999-8888-4777-8666-555555555552\n    tenant_name fabrikam\n    client_id " +
 			"11111111-2222-4333-8444-555555555555\n    client_secret ${APP_CREDENTIAL}\n    api graph\n",
-			"99999999-8888-4777-8666-555555555551\n    tenant_name fabrikam\n    client_id 11111111-2222-4333-8444-555555555555\n    " +
-				"client_secret ${APP_CREDENTIAL}\n    api siem\n    region eu\n", lint.Error, "tenant_id", []string{"polled by the input",
+			"99999999-8888-4777-8666-555555555551\n    tenant_name fabrikam\n" +
+				"    client_id 11111111-2222-4333-8444-555555555555\n    client_secret ${APP_CREDENTIAL}\n" +
+				"    api siem\n    region eu\n", lint.Error, "tenant_id", []string{"polled by the input",
 				"state_id"}},
 		{"same name for two", "tenant_name fabrikam", "tenant_name contoso", lint.Warning, "tenant_name",
 			[]string{"more than one tenant"}},
 		{"threaded missing", "    Threaded Off\n", "", lint.Error, "", []string{"Threaded Off", "refuses to start"}},
 		{"threaded on", "    Threaded Off\n", "    Threaded On\n", lint.Error, "Threaded", []string{"Threaded Off"}},
-		{"threaded and allowed", "    Threaded Off\n", "    Threaded On\n    allow_threaded on\n", lint.Warning, "Threaded",
-			[]string{"best effort"}},
-		{"threaded misspelt", "    Threaded Off\n", "    Threaded Of\n", lint.Error, "Threaded", []string{"neither on nor off",
-			"refuses to start"}},
+		{"threaded and allowed", "    Threaded Off\n", "    Threaded On\n    allow_threaded on\n", lint.Warning,
+			"Threaded", []string{"best effort"}},
+		{"threaded misspelt", "    Threaded Off\n", "    Threaded Of\n", lint.Error, "Threaded",
+			[]string{"neither on nor off", "refuses to start"}},
 		{"memory", "    storage.type filesystem\n", "", lint.Error, "", []string{"storage.type filesystem"}},
-		{"memrb", "    storage.type filesystem\n", "    storage.type memrb\n", lint.Error, "storage.type", []string{"drops the oldest"}},
-		{"storage misspelt", "    storage.type filesystem\n", "    storage.type filesytem\n", lint.Error, "storage.type",
-			[]string{"not a storage type"}},
+		{"memrb", "    storage.type filesystem\n", "    storage.type memrb\n", lint.Error, "storage.type",
+			[]string{"drops the oldest"}},
+		{"storage misspelt", "    storage.type filesystem\n", "    storage.type filesytem\n", lint.Error,
+			"storage.type", []string{"not a storage type"}},
 		{"no storage path", "    storage.path /var/lib/fluent-bit\n", "", lint.Error, "", []string{"storage.path"}},
-		{"checksum", "storage.checksum off", "storage.checksum on", lint.Error, "storage.checksum", []string{"storage.checksum off"}},
+		{"checksum", "storage.checksum off", "storage.checksum on", lint.Error, "storage.checksum",
+			[]string{"storage.checksum off"}},
 		{"daemon", "    Flush 1\n", "    Flush 1\n    Daemon On\n", lint.Error, "Daemon", []string{"forks"}},
-		{"mem_buf_limit among several", in, "    mem_buf_limit 5M\n" + in, lint.Warning, "mem_buf_limit", []string{"buffer_limit"}},
-		{"pause on overlimit", in, "    storage.pause_on_chunks_overlimit on\n" + in, lint.Warning, "storage.pause_on_chunks_overlimit",
-			[]string{"remove"}},
+		{"mem_buf_limit among several", in, "    mem_buf_limit 5M\n" + in, lint.Warning, "mem_buf_limit",
+			[]string{"buffer_limit"}},
+		{"pause on overlimit", in, "    storage.pause_on_chunks_overlimit on\n" + in, lint.Warning,
+			"storage.pause_on_chunks_overlimit", []string{"remove"}},
 		{"no retry limit", out, "    Match defender.contoso\n", lint.Error, "", []string{"Retry_Limit no_limits"}},
 		{"retry limit a number", out, "    Match defender.contoso\n    Retry_Limit 5\n", lint.Error, "Retry_Limit",
 			[]string{"no_limits"}},
-		{"no retries", out, "    Match defender.contoso\n    Retry_Limit no_retries\n", lint.Error, "Retry_Limit", []string{"no_limits"}},
-		{"retry limit misspelt", out, "    Match defender.contoso\n    Retry_Limit unlimited\n", lint.Error, "Retry_Limit",
-			[]string{"not understood"}},
+		{"no retries", out, "    Match defender.contoso\n    Retry_Limit no_retries\n", lint.Error, "Retry_Limit",
+			[]string{"no_limits"}},
+		{"retry limit misspelt", out, "    Match defender.contoso\n    Retry_Limit unlimited\n", lint.Error,
+			"Retry_Limit", []string{"not understood"}},
 		{"total limit", out, out + "    storage.total_limit_size 1G\n", lint.Warning, "storage.total_limit_size",
 			[]string{"deletes the oldest"}},
-		{"tag without output", "Tag defender.contoso", "Tag contoso", lint.Error, "Tag", []string{"reaches no output", "Match contoso"}},
-		{"match without tag", "Match defender.contoso", "Match defender.contso", lint.Warning, "Match", []string{"matches no input"}},
+		{"tag without output", "Tag defender.contoso", "Tag contoso", lint.Error, "Tag",
+			[]string{"reaches no output", "Match contoso"}},
+		{"match without tag", "Match defender.contoso", "Match defender.contso", lint.Warning, "Match",
+			[]string{"matches no input"}},
 		{"match missing", "    Match defender.contoso\n", "", lint.Error, "", []string{"Match", "missing"}},
 		{"match takes another customer too", "Match defender.contoso", "Match defender.*", lint.Warning, "Match",
 			[]string{"mixes 2 customers into one splunk output"}},
 		{"prefix of another customer's", "Tag defender.fabrikam\n", "Tag defender.contoso-uk\n", lint.Error, "", nil},
 		{"one tag for two customers", "Tag defender.fabrikam", "Tag defender.contoso", lint.Warning, "Tag",
 			[]string{"is the tag of contoso and fabrikam"}},
-		{"rewrite_tag", "[OUTPUT]\n", "[FILTER]\n    Name rewrite_tag\n    Match defender.contoso\n    Rule $x ^ y false\n[OUTPUT]\n",
+		{"rewrite_tag", "[OUTPUT]\n", "[FILTER]\n    Name rewrite_tag\n    Match defender.contoso\n" +
+			"    Rule $x ^ y false\n[OUTPUT]\n",
 			lint.Warning, "", []string{"rewrite_tag", "kill"}},
-		{"other data_dir mode", "data_dir DATA", "data_dir WIDE", lint.Warning, "data_dir", []string{"0755", "chmod 700"}},
+		{"other data_dir mode", "data_dir DATA", "data_dir WIDE", lint.Warning, "data_dir",
+			[]string{"0755", "chmod 700"}},
 		{"two key files", in, "    key_file KEY\n" + in, lint.Error, "", []string{"key_file"}},
-		{"lease without PostgreSQL", in, "    lease_ttl 20s\n" + in, lint.Warning, "lease_ttl", []string{"does nothing"}},
-		{"PostgreSQL without a key", in, "    store postgres://me:s3cret@db/x\n" + in, lint.Error, "", []string{"key_file", "required"}},
-		{"store misspelt", in, "    store postgre://me:s3cret@db/x\n" + in, lint.Error, "store", []string{"neither sqlite"}},
+		{"lease without PostgreSQL", in, "    lease_ttl 20s\n" + in, lint.Warning, "lease_ttl",
+			[]string{"does nothing"}},
+		{"PostgreSQL without a key", in, "    store postgres://me:s3cret@db/x\n" + in, lint.Error, "",
+			[]string{"key_file", "required"}},
+		{"store misspelt", in, "    store postgre://me:s3cret@db/x\n" + in, lint.Error, "store",
+			[]string{"neither sqlite"}},
 		{"key twice", in, "    api siem\n" + in, lint.Warning, "api", []string{"stands twice", "takes the first"}},
 		{"another input's name", "Name defender\n", "Name defendr\n", lint.Error, "Name", []string{"Name defender"}},
-		{"allow_threaded value", in, "    allow_threaded maybe\n" + in, lint.Error, "allow_threaded", []string{"allow_threaded"}},
+		{"allow_threaded value", in, "    allow_threaded maybe\n" + in, lint.Error, "allow_threaded",
+			[]string{"allow_threaded"}},
 		{"plain http", in, "    api_url http://api.example\n" + in, lint.Error, "api_url", []string{"loopback"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -291,8 +316,9 @@ func TestASecretInAFileForAllIsWarnedOf(t *testing.T) {
 			"a.conf", "[INPUT]\n    Name defender\n    store postgres://db/x?sslmode=require&password=s3cret\n", true,
 		},
 		"store without password": {"a.conf", "[INPUT]\n    Name defender\n    store postgres://me@db:5432/x\n", false},
-		"a token":                {"a.conf", "[INPUT]\n    Name defender\n[OUTPUT]\n    Name splunk\n    Splunk_Token s3cret\n", true},
-		"camelCase":              {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      refreshToken: \"s3cret\"\n", true},
+		"a token": {"a.conf",
+			"[INPUT]\n    Name defender\n[OUTPUT]\n    Name splunk\n    Splunk_Token s3cret\n", true},
+		"camelCase": {"a.yaml", "pipeline:\n  inputs:\n    - name: defender\n      refreshToken: \"s3cret\"\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, filepath.Join(t.TempDir(), c.file), c.text, 0o644)
@@ -328,22 +354,25 @@ tenants:
 		t,
 		filepath.Join(dir, "inputs.yaml"),
 		fill(
-			"pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n      storage.type: "+
-				"filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n      mem_buf_limit: 5M\n      routes:\n        "+
-				"logs:\n          - name: x\n            to: {outputs: [screen]}\n",
+			"pipeline:\n  inputs:\n    - name: defender\n      tag: defender.all\n      threaded: off\n"+
+				"      storage.type: filesystem\n      tenants_file: DIR/tenants.yaml\n      data_dir: DATA\n"+
+				"      mem_buf_limit: 5M\n      routes:\n        logs:\n          - name: x\n"+
+				"            to: {outputs: [screen]}\n",
 		),
 		0o600,
 	)
 	path := write(
 		t,
 		filepath.Join(dir, "fluent-bit.yaml"),
-		"includes:\n  - inputs.yaml\nservice:\n  storage.path: /var/lib/x\npipeline:\n  outputs:\n    - name: stdout\n      alias: "+
-			"screen\n      match: 'x'\n",
+		"includes:\n  - inputs.yaml\nservice:\n  storage.path: /var/lib/x\npipeline:\n  outputs:\n"+
+			"    - name: stdout\n      alias: screen\n      match: 'x'\n",
 		0o600,
 	)
 	all := fmt.Sprint(look(t, path).Findings)
-	for _, want := range []string{"listed twice", "did you mean poll_interval", "conditional routes", "Retry_Limit no_limits",
-		"tenants.yaml:"} {
+	for _, want := range []string{
+		"listed twice", "did you mean poll_interval", "conditional routes", "Retry_Limit no_limits",
+		"tenants.yaml:",
+	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is not in %s", want, all)
 		}
@@ -405,10 +434,18 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 	}
 	values["DEFENDER_CLIENT_SECRET_FILE"], values["DEFENDER_DATA_DIR"] = fill("SECRET"), filepath.Join(dir, "data")
 	env := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
-	for path, customers := range map[string]string{"fluent-bit.conf": "", "examples/arcsight.conf": "", "examples/arcsight.yaml": "",
-		"examples/splunk.conf": "", "examples/splunk.yaml": "",
-		"examples/splunk-arcsight.conf": "", "examples/splunk-arcsight.yaml": "", "examples/tenants.conf": "customers.yaml",
-		"examples/tenants.yaml": "customers.yaml", "examples/routes.yaml": "routes-customers.yaml"} {
+	for path, customers := range map[string]string{
+		"fluent-bit.conf":               "",
+		"examples/arcsight.conf":        "",
+		"examples/arcsight.yaml":        "",
+		"examples/splunk.conf":          "",
+		"examples/splunk.yaml":          "",
+		"examples/splunk-arcsight.conf": "",
+		"examples/splunk-arcsight.yaml": "",
+		"examples/tenants.conf":         "customers.yaml",
+		"examples/tenants.yaml":         "customers.yaml",
+		"examples/routes.yaml":          "routes-customers.yaml",
+	} {
 		values["DEFENDER_TENANTS_FILE"] = filepath.Join(root, "examples", customers)
 		file, err := fluentbit.Load(filepath.Join(root, path), env)
 		if err != nil {
@@ -432,9 +469,9 @@ func TestATagOfManyCustomersIsOneFindingThatNamesSomeOfThem(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "tenants.yaml"), fill(tenants), 0o600)
 	conf := fill(
-		"[SERVICE]\n    storage.path /x\n[INPUT]\n    Name defender\n    Tag defender\n    Threaded Off\n    storage.type " +
-			"filesystem\n    tenants_file DIR/tenants.yaml\n    data_dir DATA\n[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit " +
-			"no_limits\n",
+		"[SERVICE]\n    storage.path /x\n[INPUT]\n    Name defender\n    Tag defender\n    Threaded Off\n" +
+			"    storage.type filesystem\n    tenants_file DIR/tenants.yaml\n    data_dir DATA\n[OUTPUT]\n" +
+			"    Name stdout\n    Match *\n    Retry_Limit no_limits\n",
 	)
 	found := look(t, write(t, filepath.Join(dir, "fluent-bit.conf"), conf, 0o600)).Findings
 	if len(found) != 1 || found[0].Level != lint.Note || found[0].Tenant != "" {
@@ -482,7 +519,8 @@ func TestInputsOnOneStoreMustAgree(t *testing.T) {
 		if f.Level == lint.Error {
 			found++
 
-			if !strings.Contains(f.String(), "differs from that of the input in") || !strings.Contains(f.String(), "the same store") {
+			if !strings.Contains(f.String(), "differs from that of the input in") ||
+				!strings.Contains(f.String(), "the same store") {
 				t.Errorf("got %v", f)
 			}
 		}

@@ -10,7 +10,9 @@ import (
 )
 
 func TestFilesThatOthersMayChangeAreReported(t *testing.T) {
-	for _, name := range []string{"fluent-bit.conf", "more.conf", "plugins.conf", "in_defender.so", "parsers.conf", "secret", "."} {
+	for _, name := range []string{
+		"fluent-bit.conf", "more.conf", "plugins.conf", "in_defender.so", "parsers.conf", "secret", ".",
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir, fill := place(t)
 			write(t, filepath.Join(dir, "more.conf"), "[FILTER]\n    Name stdout\n    Match x\n", 0o600)

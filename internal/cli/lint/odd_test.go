@@ -33,8 +33,8 @@ const (
 	syslog = "[OUTPUT]\n    Name syslog\n    Match *\n    Retry_Limit no_limits\n    Host 127.0.0.1\n    Port 19612\n"
 	other  = "[OUTPUT]\n    Match *\n    Retry_Limit no_limits\n    Host 127.0.0.1\n    Port 19613\n    Name "
 	// arcsight is a syslog output with nothing wrong.
-	arcsight = syslog + "    Mode tcp\n    Syslog_Format rfc3164\n    Syslog_Hostname_Preset h\n    Syslog_MaxSize 65536\n    " +
-		"Syslog_Message_Key cef\n"
+	arcsight = syslog + "    Mode tcp\n    Syslog_Format rfc3164\n    Syslog_Hostname_Preset h\n" +
+		"    Syslog_MaxSize 65536\n    Syslog_Message_Key cef\n"
 )
 
 var odds = []odd{
@@ -74,7 +74,13 @@ var odds = []odd{
 	{name: "routable odd", input: "routable of", level: lint.Warning, says: "Fluent Bit ignores it"},
 	{name: "tag twice", input: "tag defender.two\n    tag defender.one", level: lint.Note, says: "takes the last"},
 
-	{name: "service log level", service: "log_level loud", refused: true, level: lint.Error, says: "is not a log level"},
+	{
+		name:    "service log level",
+		service: "log_level loud",
+		refused: true,
+		level:   lint.Error,
+		says:    "is not a log level",
+	},
 	{name: "flush 0", service: "flush 0", refused: true, level: lint.Error, says: "is not a number above 0"},
 	{name: "flush a word", service: "flush often", refused: true, level: lint.Error, says: "is not a number above 0"},
 	{
@@ -161,7 +167,13 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is not a size",
 	},
-	{name: "output log level", more: "    log_level loud", refused: true, level: lint.Error, says: "is not a log level"},
+	{
+		name:    "output log level",
+		more:    "    log_level loud",
+		refused: true,
+		level:   lint.Error,
+		says:    "is not a log level",
+	},
 	{
 		name:    "net key",
 		more:    splunk + "    Splunk_Token x\n    net.keepalve on\n",

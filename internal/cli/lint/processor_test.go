@@ -70,13 +70,13 @@ var oddProcessors = []struct {
 }
 
 func processors(ours, text string) string {
-	return "service:\n  flush: 1\n  storage.path: DIR/chunks\npipeline:\n  inputs:\n    - tag: t\n      threaded: off\n" +
-		"      storage.type: filesystem\n" + ours + "      processors:\n        logs:\n          - " +
-		strings.ReplaceAll(
-			text,
-			"|",
-			"\n            ",
-		) +
+	return "service:\n  flush: 1\n  storage.path: DIR/chunks\npipeline:\n  inputs:\n    - tag: t\n" +
+		"      threaded: off\n      storage.type: filesystem\n" + ours + "      processors:\n        logs:\n" +
+		"          - " + strings.ReplaceAll(
+		text,
+		"|",
+		"\n            ",
+	) +
 		"\n  outputs:\n    - name: stdout\n      match: '*'\n      retry_limit: no_limits\n"
 }
 
@@ -84,8 +84,9 @@ func TestProcessorsThatLoseOrFailAreNamed(t *testing.T) {
 	for _, c := range oddProcessors {
 		t.Run(c.name, func(t *testing.T) {
 			dir, fill := place(t)
-			ours := "      name: defender\n      tenant_id: one.example\n      client_id: 11111111-2222-4333-8444-555555555555\n" +
-				"      client_secret_file: SECRET\n      data_dir: DATA\n"
+			ours := "      name: defender\n      tenant_id: one.example\n" +
+				"      client_id: 11111111-2222-4333-8444-555555555555\n      client_secret_file: SECRET\n" +
+				"      data_dir: DATA\n"
 			path := write(t, filepath.Join(dir, "fluent-bit.yaml"), fill(processors(ours, c.text)), 0o600)
 			findings := look(t, path).Findings
 			found := c.says == "" && len(findings) == 0

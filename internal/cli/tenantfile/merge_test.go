@@ -34,13 +34,15 @@ var files = map[string]string{
 	"empty":         "",
 	"comments only": "# nothing yet\n\n# really\n",
 	"no tenants":    "# our file\ndefaults:\n  api: graph   # the default\n\n# the end",
-	"tenants first": "tenants:\n  - tenant_id: GONE\n    tenant_name: gone # why?\n\n# what all have\ndefaults:\n  api: graph\n",
+	"tenants first": "tenants:\n  - tenant_id: GONE\n    tenant_name: gone # why?\n\n# what all have\ndefaults:\n" +
+		"  api: graph\n",
 	"tenants alone": "defaults: {api: graph}\ntenants: # ours\n\ndiscover:\n  every: 1h\n",
 	"null":          "tenants: ~ # ours\ndefaults:\n  api: graph\n",
 	"empty list":    "tenants: [] # ours\ndefaults:\n  api: graph\n",
 	"without indent": "tenants:\n# first\n- tenant_id: GONE\n  api: siem\n" +
 		"# second\n- tenant_id: a.example\n  # of a\n  api: graph\n# the end\n",
-	"odd indent":  "tenants:\n       -    tenant_id: a.example\n            tenant_name: A\n       -    tenant_id: GONE\n",
+	"odd indent": "tenants:\n       -    tenant_id: a.example\n            tenant_name: A\n" +
+		"       -    tenant_id: GONE\n",
 	"dash alone":  "tenants:\n  -\n     tenant_id: GONE\n     tenant_name: x\n",
 	"Windows":     "defaults:\r\n  api: graph\r\ntenants:\r\n  - tenant_id: GONE\r\n    tenant_name: x\r\n",
 	"byte order":  "\ufefftenants:\n  - tenant_id: GONE\n",
@@ -48,21 +50,25 @@ var files = map[string]string{
 	"flow": "tenants: [{tenant_id: GONE, tenant_name: \"a ] } # \\\" b\"}, " +
 		"{tenant_id: a.example}] # ours\ndefaults: {api: graph}\n",
 	"flow, two gone": "tenants: [{tenant_id: a.example}, {tenant_id: GONE}]\n",
-	"flow in lines": "tenants: [\n  {tenant_id: a.example, tenant_name: 'it''s, # {'}, # one\n  {tenant_id: GONE, tenant_name: it's}" +
-		", # two\n  # the end\n]\n",
+	"flow in lines": "tenants: [\n  {tenant_id: a.example, tenant_name: 'it''s, # {'}, # one\n" +
+		"  {tenant_id: GONE, tenant_name: it's}, # two\n  # the end\n]\n",
 	"all flow":       "{defaults: {api: graph}, tenants: [{tenant_id: GONE}]}\n",
 	"all flow, none": "{defaults: {api: graph}}\n",
-	"flow items":     "tenants:\n  - {tenant_id: a.example, tenant_name: A}\n  - {tenant_id: GONE, api: siem}\n\n\n# end\n",
-	"anchors":        "x: &x {api: graph}\ntenants: &all\n  - &one\n    tenant_id: GONE\n  - &two\n    tenant_id: a.example\ny: *x\n",
-	"documents":      "---\ntenants:\n  - tenant_id: GONE\n...\n",
-	"document mark":  "# v1\n---\ndefaults: {api: graph}\n...\n# after\n",
-	"a long text":    "tenants:\n  - tenant_id: GONE\n    filter: |\n      severity eq 'high'\n\n      # not a comment\n\n# end\n",
-	"a folded text":  "tenants:\n  - tenant_id: GONE\n    filter: \"severity\n      eq 'high'\"\n\n\n",
+	"flow items": "tenants:\n  - {tenant_id: a.example, tenant_name: A}\n  - {tenant_id: GONE, api: siem}\n\n\n" +
+		"# end\n",
+	"anchors": "x: &x {api: graph}\ntenants: &all\n  - &one\n    tenant_id: GONE\n  - &two\n" +
+		"    tenant_id: a.example\ny: *x\n",
+	"documents":     "---\ntenants:\n  - tenant_id: GONE\n...\n",
+	"document mark": "# v1\n---\ndefaults: {api: graph}\n...\n# after\n",
+	"a long text": "tenants:\n  - tenant_id: GONE\n    filter: |\n      severity eq 'high'\n\n" +
+		"      # not a comment\n\n# end\n",
+	"a folded text": "tenants:\n  - tenant_id: GONE\n    filter: \"severity\n      eq 'high'\"\n\n\n",
 	"deep comments": "tenants:\n  - tenant_id: a.example\n    # - tenant_id: GONE\n" +
 		"  # - tenant_id: GONE\n#  - tenant_id: GONE\ndefaults:\n  api: graph\n",
-	"already remarked":  "tenants:\n  # defenderctl: no longer there, since May\n  # ask Ann\n  - tenant_id: GONE\n",
-	"there in capitals": "TENANTS:\n  - Tenant_ID: " + strings.ToUpper(contoso) + "\n    tenant_name: ours\n  - tenant_id: GONE\n",
-	"listed twice":      "tenants:\n  - {tenant_id: GONE, api: graph}\n  - {tenant_id: GONE, api: siem}\n",
+	"already remarked": "tenants:\n  # defenderctl: no longer there, since May\n  # ask Ann\n  - tenant_id: GONE\n",
+	"there in capitals": "TENANTS:\n  - Tenant_ID: " + strings.ToUpper(contoso) + "\n    tenant_name: ours\n" +
+		"  - tenant_id: GONE\n",
+	"listed twice": "tenants:\n  - {tenant_id: GONE, api: graph}\n  - {tenant_id: GONE, api: siem}\n",
 }
 
 // text returns the text of one of the files.
@@ -83,7 +89,8 @@ func TestGoldenMergedFiles(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		fmt.Fprintf(&out, "## %s: %d added, %d marked\n%s\n\n", name, r.Added, r.Marked, strings.ReplaceAll(string(r.Text), "\r", "<CR>"))
+		fmt.Fprintf(&out, "## %s: %d added, %d marked\n%s\n\n", name, r.Added, r.Marked,
+			strings.ReplaceAll(string(r.Text), "\r", "<CR>"))
 	}
 	golden.File(t, "../../../testdata/cli/tenantfile.golden", out.String())
 }
@@ -135,7 +142,11 @@ func TestAMergedFileIsReadByTheInput(t *testing.T) {
 		if err := os.WriteFile(path, r.Text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = config.FromPlugin(config.Map{"tenants_file": path, "client_id": contoso, "client_secret": "x"}, config.Sources{})
+		_, _, err = config.FromPlugin(config.Map{
+			"tenants_file":  path,
+			"client_id":     contoso,
+			"client_secret": "x",
+		}, config.Sources{})
 		for _, f := range config.Faults(err) {
 			if f.Key != "region" && f.Key != "home_tenant_id" && f.Key != "discover" && f.Key != "filter" {
 				t.Errorf("%s: %v\n%s", name, f, r.Text)

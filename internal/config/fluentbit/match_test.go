@@ -7,10 +7,10 @@ func TestAPatternMatchesATagAsFluentBitDoes(t *testing.T) {
 		pattern, tag string
 		want         bool
 	}{
-		{"*", "a.b", true}, {"a.*", "a.b", true}, {"a.*", "a", false}, {"a*", "a", true}, {"*b", "a.b", true}, {"*.b", "a.c", false},
-		{"a.*.c", "a.b.c", true},
-		{"a.*.c", "a.c", false}, {"a.b", "a.b", true}, {"a.b", "a.b.c", false}, {"A.*", "a.b", false}, {"a*a", "a", false}, {"**", "x",
-			true},
+		{"*", "a.b", true}, {"a.*", "a.b", true}, {"a.*", "a", false}, {"a*", "a", true}, {"*b", "a.b", true},
+		{"*.b", "a.c", false}, {"a.*.c", "a.b.c", true},
+		{"a.*.c", "a.c", false}, {"a.b", "a.b", true}, {"a.b", "a.b.c", false}, {"A.*", "a.b", false},
+		{"a*a", "a", false}, {"**", "x", true},
 	} {
 		if got := (Section{Kind: "output", Props: []Prop{{Key: "Match", Value: c.pattern}}}).Matches(
 			c.tag,

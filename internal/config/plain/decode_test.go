@@ -41,7 +41,9 @@ func TestTextsOfWindowsProgramsAreRead(t *testing.T) {
 // FuzzDecode: what comes out is text without zero bytes, and what UTF-16 says is the
 // same in UTF-8.
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{"s3cr3t", "\xef\xbb\xbfx", "\xff\xfes\x00", "\xfe\xff\x00s", "s\x003\x00", "\xff\xfe\x3d\xd8"} {
+	for _, s := range []string{
+		"s3cr3t", "\xef\xbb\xbfx", "\xff\xfes\x00", "\xfe\xff\x00s", "s\x003\x00", "\xff\xfe\x3d\xd8",
+	} {
 		f.Add([]byte(s))
 	}
 

@@ -145,7 +145,9 @@ func TestANumberStaysExactInItsShortestForm(t *testing.T) {
 }
 
 func TestAnIntegerIsAppendedAsItIsTranscoded(t *testing.T) {
-	for _, v := range []int64{0, 1, 127, 128, 255, 256, 65535, 65536, math.MaxInt64, -1, -32, -33, -128, -129, math.MinInt64} {
+	for _, v := range []int64{
+		0, 1, 127, 128, 255, 256, 65535, 65536, math.MaxInt64, -1, -32, -33, -128, -129, math.MinInt64,
+	} {
 		var b [Slack]byte
 
 		o, _ := Number(b[:], 0, []byte(strconv.FormatInt(v, 10)+","), 0)
@@ -180,7 +182,9 @@ func TestAnErrorNamesTheOffsetAndNothingOfTheRow(t *testing.T) {
 // FuzzText holds Text against encoding/json, which replaces bytes that are not UTF-8
 // instead of refusing them.
 func FuzzText(f *testing.F) {
-	for _, s := range []string{`plain`, `a\"b\\c\/d\b\f\n\r\t`, `\u0041\ud83d\ude00\ud83d`, "é\xff", "\x01", strings.Repeat("x", 300)} {
+	for _, s := range []string{
+		`plain`, `a\"b\\c\/d\b\f\n\r\t`, `\u0041\ud83d\ude00\ud83d`, "é\xff", "\x01", strings.Repeat("x", 300),
+	} {
 		f.Add(s)
 	}
 
@@ -211,7 +215,9 @@ func FuzzText(f *testing.F) {
 
 // FuzzNumber holds Number against encoding/json and strconv.
 func FuzzNumber(f *testing.F) {
-	for _, s := range []string{"0", "-1", "1.25", "1e5", "-0.0", "12345678901234567890", "1e400", "01", "0.1234567890123456789"} {
+	for _, s := range []string{
+		"0", "-1", "1.25", "1e5", "-0.0", "12345678901234567890", "1e400", "01", "0.1234567890123456789",
+	} {
 		f.Add(s)
 	}
 

@@ -111,11 +111,13 @@ func TestIncidentsOfGraphKeepTheirAlerts(t *testing.T) {
 
 	for _, row := range []string{
 		`{}`,
-		`{"id":"29","displayName":"Multi-stage incident","status":"redirected","redirectIncidentId":"30","severity":"medium",
+		`{"id":"29","displayName":"Multi-stage incident","status":"redirected","redirectIncidentId":"30",
+		"severity":"medium",
 		"createdDateTime":"2026-02-03T09:13:31Z","lastUpdateDateTime":"2026-02-03T10:13:31Z","customTags":["vip"],
 		"systemTags":["Defender Experts"],"tenantId":"99999999-8888-7777-6666-555555555555","summary":"s","alerts":[
-		{"id":"da1_1","title":"A","createdDateTime":"2026-02-03T09:13:31Z","mitreTechniques":["T1059.001"],"evidence":[
-		{"@odata.type":"#microsoft.graph.security.deviceEvidence","deviceDnsName":"wks-1","lastIpAddress":"192.0.2.1"}]},
+		{"id":"da1_1","title":"A","createdDateTime":"2026-02-03T09:13:31Z","mitreTechniques":["T1059.001"],
+		"evidence":[{"@odata.type":"#microsoft.graph.security.deviceEvidence","deviceDnsName":"wks-1",
+		"lastIpAddress":"192.0.2.1"}]},
 		{"title":"without an id"},null,"x"]}`,
 	} {
 		dst, n, err := e.Append(nil, alert.Version{ID: alert.MakeID("t", "graph-incidents", nil, nil)}, []byte(row))

@@ -176,7 +176,8 @@ func TestOneProcessAtATimeHasAChain(t *testing.T) {
 	all.Wait()
 
 	if c, _, err := openOn(t, d).Tokens().Load(t.Context(), key); err != nil || c.Version != 60 || together.Load() {
-		t.Errorf("version %d, %v; two at once: %t; want 60 changes, one after the other", c.Version, err, together.Load())
+		t.Errorf("version %d, %v; two at once: %t; want 60 changes, one after the other", c.Version, err,
+			together.Load())
 	}
 }
 

@@ -79,7 +79,12 @@ func TestAWriteThatNobodyAnsweredIsMadeOnce(t *testing.T) {
 		{
 			name: "deferred work",
 			call: func(ctx context.Context, s *Store) error {
-				_, err := s.PutDeferred(ctx, key, store.Deferred{Kind: store.UnreadableWindow, From: 5, To: 6, Reason: "w"})
+				_, err := s.PutDeferred(ctx, key, store.Deferred{
+					Kind:   store.UnreadableWindow,
+					From:   5,
+					To:     6,
+					Reason: "w",
+				})
 				return err
 			},
 			want: kept{first.Checkpoint, 20, []string{"w"}},

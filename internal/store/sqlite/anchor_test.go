@@ -86,7 +86,8 @@ func TestSQLiteKeepsThePromisesOfStore(t *testing.T) {
 func refused(t *testing.T, s *Store, want error) {
 	t.Helper()
 	_, ok, err := s.Tokens().Load(t.Context(), chainKey(1))
-	if ok || !errors.Is(err, want) || errors.Is(want, store.ErrTampered) && !strings.Contains(err.Error(), "tokens rekey") {
+	if ok || !errors.Is(err, want) || errors.Is(want, store.ErrTampered) &&
+		!strings.Contains(err.Error(), "tokens rekey") {
 		t.Errorf("Load: %v, %v; want %v", ok, err, want)
 	}
 	list, err := s.Tokens().List(t.Context())
@@ -118,9 +119,10 @@ func changedFile(t *testing.T) (w *world, older string) {
 
 func TestASealThatWasTamperedWithIsRefused(t *testing.T) {
 	for name, change := range map[string]string{
-		"taken away":             `DELETE FROM meta WHERE k = 'seal'`,
-		"of nonsense":            `UPDATE meta SET v = x'0102' WHERE k = 'seal'`,
-		"with another sum":       `UPDATE meta SET v = substr(v, 1, 16) || zeroblob(32) || substr(v, 49) WHERE k = 'seal'`,
+		"taken away":  `DELETE FROM meta WHERE k = 'seal'`,
+		"of nonsense": `UPDATE meta SET v = x'0102' WHERE k = 'seal'`,
+		"with another sum": `UPDATE meta SET v = substr(v, 1, 16) || zeroblob(32) || substr(v, 49) WHERE k ` +
+			`= 'seal'`,
 		"with another count":     `UPDATE meta SET v = 9 WHERE k = 'generation'`,
 		"beside a lost row":      `DELETE FROM chains`,
 		"beside a row marked so": `UPDATE chains SET dead = '', crc = crc + 0, account = ''`,

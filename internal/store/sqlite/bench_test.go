@@ -41,7 +41,9 @@ func randomSeen(n int, at tick.Tick) []store.Seen {
 // BenchmarkCommit measures transactions of so many units with so many new alerts each,
 // a second apart, over a set that is pruned and merged as in life.
 func BenchmarkCommit(b *testing.B) {
-	for _, size := range []struct{ units, alerts int }{{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1}} {
+	for _, size := range []struct{ units, alerts int }{
+		{1, 0}, {1, 100}, {1, 10000}, {100, 10}, {1000, 0}, {1000, 10}, {10000, 1},
+	} {
 		b.Run(fmt.Sprintf("units=%d/alerts=%d", size.units, size.alerts), func(b *testing.B) {
 			s, up := benchStore(b)
 			at := 1000 * tick.Minute
@@ -52,7 +54,11 @@ func BenchmarkCommit(b *testing.B) {
 				commits := make([]store.Commit, size.units)
 				for i := range commits {
 					commits[i] = store.Commit{
-						Key: alert.UnitKey{LoginHost: "h", TenantID: alert.TenantID(fmt.Sprint("tenant-", i)), API: "graph"},
+						Key: alert.UnitKey{
+							LoginHost: "h",
+							TenantID:  alert.TenantID(fmt.Sprint("tenant-", i)),
+							API:       "graph",
+						},
 						Checkpoint: store.Checkpoint{
 							Watermark: at,
 							SeenSince: at - 10*tick.Minute,
@@ -213,7 +219,11 @@ func BenchmarkOpen(b *testing.B) {
 	for i := range 10_000 {
 		commits = append(
 			commits,
-			store.Commit{Key: alert.UnitKey{LoginHost: "h", TenantID: alert.TenantID(fmt.Sprint("tenant-", i)), API: "graph"},
+			store.Commit{Key: alert.UnitKey{
+				LoginHost: "h",
+				TenantID:  alert.TenantID(fmt.Sprint("tenant-", i)),
+				API:       "graph",
+			},
 				Checkpoint: store.Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)},
 		)
 	}

@@ -19,7 +19,8 @@ func drive(t *testing.T, w *world, s *Store, from, to int) {
 		c := store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: tick.Tick(max(1, n-50))}
 		e := store.Seen{Time: tick.Tick(n)}
 		e.Key[0], e.Key[1] = byte(n), byte(n>>8)
-		if err := s.Commit(t.Context(), []store.Commit{{Key: testUnit, Checkpoint: c, Seen: []store.Seen{e}}}); err != nil {
+		err := s.Commit(t.Context(), []store.Commit{{Key: testUnit, Checkpoint: c, Seen: []store.Seen{e}}})
+		if err != nil {
 			t.Fatal(err)
 		}
 		w.advance(time.Second)
@@ -42,8 +43,10 @@ func TestAfterACrashOfTheMachineTheLastTwoMinutesAreUndone(t *testing.T) {
 		end     func(w *world, s *Store)
 		crashed bool
 	}{
-		"power cut":                        {func(w *world, s *Store) { die(t, s); w.reboot() }, true},
-		"power cut while the clock jumped": {func(w *world, s *Store) { w.now = w.now.Add(5 * time.Hour); die(t, s); w.reboot() }, true},
+		"power cut": {func(w *world, s *Store) { die(t, s); w.reboot() }, true},
+		"power cut while the clock jumped": {
+			func(w *world, s *Store) { w.now = w.now.Add(5 * time.Hour); die(t, s); w.reboot() }, true,
+		},
 		"killed, same machine":             {func(w *world, s *Store) { die(t, s) }, false},
 		"clean exit, then a reboot":        {func(w *world, s *Store) { s.Close(); w.reboot() }, false},
 		"clean exit":                       {func(w *world, s *Store) { s.Close() }, false},
@@ -190,7 +193,10 @@ func TestDeferredWorkDroppedWithinTheWindowComesBack(t *testing.T) {
 	ids := make([]int64, 3)
 	for i := range ids {
 		var err error
-		if ids[i], err = s.PutDeferred(t.Context(), testUnit, store.Deferred{Kind: store.RejectedEvent, Reason: "x"}); err != nil {
+		if ids[i], err = s.PutDeferred(t.Context(), testUnit, store.Deferred{
+			Kind:   store.RejectedEvent,
+			Reason: "x",
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -235,10 +235,12 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 		want error
 	}{
 		{"tokens.db of a newer version", func(t *testing.T, w *world) {
-			tamper(t, filepath.Join(w.dir, tokensFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
+			tamper(t, filepath.Join(w.dir, tokensFile),
+				"UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
 		}, store.ErrNewer},
 		{"defender.db of a newer version", func(t *testing.T, w *world) {
-			tamper(t, filepath.Join(w.dir, unitsFile), "UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
+			tamper(t, filepath.Join(w.dir, unitsFile),
+				"UPDATE meta SET v = 99 WHERE k = 'version'; PRAGMA user_version = 99")
 		}, store.ErrNewer},
 		{"a database of another program", func(t *testing.T, w *world) {
 			if err := os.Remove(filepath.Join(w.dir, unitsFile)); err != nil {
@@ -396,7 +398,8 @@ func TestAFileThatAnotherProcessHasOpenIsNotReplaced(t *testing.T) {
 	}
 	before := list(t, w.dir)
 	_, err := w.tryOpen(noInputs)
-	if !errors.Is(err, store.ErrDamaged) || !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), tokensFile) {
+	if !errors.Is(err, store.ErrDamaged) || !errors.Is(err, store.ErrInUse) ||
+		!strings.Contains(err.Error(), tokensFile) {
 		t.Errorf("Open: %v", err)
 	}
 	if after := list(t, w.dir); after != before {

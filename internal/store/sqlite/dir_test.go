@@ -333,7 +333,9 @@ func TestTheOwnerMayHaveSecondNamesOfHisFiles(t *testing.T) { // of a backup mad
 }
 
 func TestASymbolicLinkBesideADatabaseIsRefused(t *testing.T) {
-	for _, name := range []string{tokensFile + "-wal", tokensFile + "-journal", unitsFile + "-shm", copyFile + "-journal"} {
+	for _, name := range []string{
+		tokensFile + "-wal", tokensFile + "-journal", unitsFile + "-shm", copyFile + "-journal",
+	} {
 		w := newWorld(t)
 		filled(t, w)
 		target := filepath.Join(filepath.Dir(w.dir), "target")

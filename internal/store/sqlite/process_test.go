@@ -107,7 +107,8 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 				t.Errorf("token %d (%v, %v), acknowledged %d", number, ok, err, acknowledged)
 			}
 			for n := 1; n <= number; n++ {
-				if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(1), [32]byte{1, byte(n), byte(n >> 8)}); err != nil || !seen {
+				if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(1),
+					[32]byte{1, byte(n), byte(n >> 8)}); err != nil || !seen {
 					t.Errorf("seed %d of %d: %v, %v", n, number, seen, err)
 				}
 			}
@@ -134,7 +135,8 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 		"rewind units": func(t *testing.T, s *Store, _ int) {
 			c, seen, ok, err := s.Load(t.Context(), testUnit)
 			times := seenTimes(seen)
-			if err != nil || !ok || !times[40] || (c.Watermark == 50) == times[60] || (c.Watermark != 50 && c.Watermark != 100) {
+			if err != nil || !ok || !times[40] || (c.Watermark == 50) == times[60] ||
+				(c.Watermark != 50 && c.Watermark != 100) {
 				t.Errorf("half a rewind: %+v, %v, %v, %v", c, times, ok, err)
 			}
 		},

@@ -84,7 +84,8 @@ func TestSaveOutlastsItsContextAndAnotherProcess(t *testing.T) {
 	case err := <-saved:
 		t.Errorf("it did not wait: %v", err)
 		return
-	case <-time.After(4 * busyPiece): // long enough to try and be refused; if it is not even that far, the test is only weaker
+	// Long enough to try and be refused. If it is not even that far, the test is weaker.
+	case <-time.After(4 * busyPiece):
 	}
 	release()
 	if err := <-saved; err != nil {

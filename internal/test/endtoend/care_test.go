@@ -214,7 +214,8 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 					end++
 				}
 			}
-			line := fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end", stay, restart, start, end)
+			line := fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end", stay,
+				restart, start, end)
 			seen := f.lines(line)
 			f.list(next)
 			r.until(line, time.Minute, func() bool { return f.lines(line) > seen })
@@ -298,7 +299,8 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		r.stop()
 		arrived, repeated := r.accounts(f.customers, "siem")
-		t.Logf("%d tenants, %d detections: lost 0, repeated %d, polls failed %v", len(f.customers), arrived, repeated, failed)
+		t.Logf("%d tenants, %d detections: lost 0, repeated %d, polls failed %v", len(f.customers), arrived, repeated,
+			failed)
 		if repeated > 0 {
 			t.Errorf("%d repeated", repeated)
 		}

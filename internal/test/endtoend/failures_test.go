@@ -209,7 +209,8 @@ func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
 	r.host = host
 	t.Cleanup(func() { host.Kill() })
 
-	r.until("requests that hang", setup.LongWait, func() bool { return r.sim.Requests().Count["siem"] >= len(customers) })
+	r.until("requests that hang", setup.LongWait,
+		func() bool { return r.sim.Requests().Count["siem"] >= len(customers) })
 	took := func() (took []time.Duration) {
 		for _, c := range host.Calls() {
 			if c.Fn == "Callback" || c.Fn == "CallbackCtx" {

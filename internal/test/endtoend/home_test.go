@@ -355,7 +355,8 @@ func TestSIGKILLAroundTheHomeRotationNeverLosesTheChain(t *testing.T) {
 // discovering writes a tenants file that names no tenant. Each call writes another
 // comment, since a changed file makes the input ask for the customers at once.
 func (h *homeRig) discovering() {
-	h.write(fmt.Sprintf("# %v\ndiscover:\n  from: gdap\n  every: 1m\n  defaults:\n    tag: defender.{tenant_name}\n", time.Now()))
+	h.write(fmt.Sprintf("# %v\ndiscover:\n  from: gdap\n  every: 1m\n  defaults:\n    tag: defender.{tenant_name}\n",
+		time.Now()))
 }
 
 // lists waits until the provider's customers were asked for again. In the long form

@@ -53,7 +53,8 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 	var b strings.Builder
 	fmt.Fprintf(
 		&b,
-		"defaults: {api: %s, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 2s}\ntenants:\n",
+		"defaults: {api: %s, login_url: %q, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 2s}\n"+
+			"tenants:\n",
 		api,
 		r.sim.LoginURL(),
 		r.sim.APIURL(api),

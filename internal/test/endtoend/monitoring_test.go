@@ -109,7 +109,9 @@ func TestTheMonitoringPageExplainsEveryRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	var listed []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:Defender|FluentBit)[A-Za-z]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:Defender|FluentBit)[A-Za-z]+)` \\|").FindAllStringSubmatch(
+		string(page), -1,
+	) {
 		listed = append(listed, m[1])
 	}
 	slices.Sort(listed)
@@ -155,7 +157,9 @@ func fluentBit(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) }))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(text)
+		}))
 		t.Cleanup(server.Close)
 		return strings.TrimPrefix(server.URL, "http://")
 	}
@@ -362,7 +366,13 @@ func TestTheInputGoesOnUnderCrowdsOfHTTPClients(t *testing.T) {
 			r.sim.Add(c.ID, simulator.Alert{Title: "meanwhile", Created: time.Now()})
 		}
 		r.complete(time.Minute, customers, "siem")
-		for path, want := range map[string]int{"/": 200, "/metrics": 200, "/api/status": 200, "/healthz": 200, "/readyz": 200} {
+		for path, want := range map[string]int{
+			"/":           200,
+			"/metrics":    200,
+			"/api/status": 200,
+			"/healthz":    200,
+			"/readyz":     200,
+		} {
 			if got := status(address, path, address); got != want {
 				t.Errorf("%s: %d", path, got)
 			}

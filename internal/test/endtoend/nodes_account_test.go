@@ -23,7 +23,8 @@ type tally struct {
 
 // String returns the counts in a line.
 func (y tally) String() string {
-	return fmt.Sprintf("arrived %d, lost %d, repeated unmarked %d, repeated marked %d (of these before takeover_replay %d)",
+	return fmt.Sprintf("arrived %d, lost %d, repeated unmarked %d, repeated marked %d (of these before "+
+		"takeover_replay %d)",
 		y.arrived, y.lost, y.unmarked, y.marked, y.early)
 }
 
@@ -179,7 +180,10 @@ func TestTheAccountTellsMarkedRepeatsFromOthers(t *testing.T) {
 	}{
 		"once":         {list: []delivery{{node: "a", at: at(0)}}},
 		"once, marked": {list: []delivery{{node: "a", at: at(0), marked: true}}},
-		"replayed":     {list: []delivery{{node: "a", at: at(90)}, {node: "b", at: at(110), marked: true}}, want: tally{marked: 1}},
+		"replayed": {
+			list: []delivery{{node: "a", at: at(90)}, {node: "b", at: at(110), marked: true}},
+			want: tally{marked: 1},
+		},
 		"both seen at one look": {
 			list: []delivery{{node: "b", at: at(90), marked: true}, {node: "a", at: at(90)}},
 			want: tally{marked: 1},

@@ -70,7 +70,8 @@ func TestIdleUnitsOnPostgreSQLCostLittle(t *testing.T) {
 	time.Sleep(measure)
 	plugin, server = cpuTime(t, n.host.PID(), false)-plugin, cpuTime(t, c.server.PID(), true)-server
 	seconds := measure.Seconds()
-	t.Logf("PostgreSQL, %d units: plugin %.2f %% of a processor, server %.2f %%; %.1f transactions, %.1f statements a second",
+	t.Logf("PostgreSQL, %d units: plugin %.2f %% of a processor, server %.2f %%; %.1f transactions, %.1f statements "+
+		"a second",
 		o.tenants, 100*plugin.Seconds()/seconds, 100*server.Seconds()/seconds,
 		float64(c.commits()-commits)/seconds, float64(c.db.Count(t, `SELECT sum(calls)::bigint FROM pg_stat_statements s
 			JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()`))/seconds)
@@ -104,7 +105,13 @@ func (c *cluster) commits() int64 {
 // sqlite is the section of a node that keeps everything in files.
 func (c *cluster) sqlite(data string) flbhost.Instance {
 	section := c.nodes[0].section()
-	keys := map[string]bool{"store": true, "node_id": true, "lease_ttl": true, "takeover_replay": true, "data_dir": true}
+	keys := map[string]bool{
+		"store":           true,
+		"node_id":         true,
+		"lease_ttl":       true,
+		"takeover_replay": true,
+		"data_dir":        true,
+	}
 	var props []flbhost.Property
 	for _, p := range section.Props {
 		if !keys[p.Key] {

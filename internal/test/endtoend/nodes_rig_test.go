@@ -537,9 +537,10 @@ func (c *cluster) complete() time.Duration {
 		return list
 	}
 	began := time.Now()
-	setup.Until(c.t, "everything listed has arrived", time.Minute, func() bool { return len(missing()) == 0 }, func() string {
-		return fmt.Sprintf("missing of %v, %v\n%s", missing(), c.shares(), c.logText())
-	})
+	setup.Until(c.t, "everything listed has arrived", time.Minute, func() bool { return len(missing()) == 0 },
+		func() string {
+			return fmt.Sprintf("missing of %v, %v\n%s", missing(), c.shares(), c.logText())
+		})
 	return time.Since(began)
 }
 

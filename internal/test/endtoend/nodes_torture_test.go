@@ -87,7 +87,8 @@ func tortureNodes(t *testing.T, seed uint64) {
 		began:   time.Now(),
 		strict:  strict,
 	}
-	t.Logf("seed %d: %d units, replay %v, bouncer %t, faults %q", seed, len(o.customers), o.replay, options.bouncer, faults)
+	t.Logf("seed %d: %d units, replay %v, bouncer %t, faults %q", seed, len(o.customers), o.replay, options.bouncer,
+		faults)
 	defer func() { t.Logf("seed %d: %s", seed, strings.Join(o.events, ", ")) }()
 
 	o.startAll()

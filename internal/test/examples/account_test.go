@@ -69,20 +69,21 @@ func splunkAlerts(events []receiver.HECEvent, f unit) map[string][]receiver.HECE
 // accountSplunk holds the events against the rows of the simulator, value by value.
 func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HECEvent, f unit) outcome {
 	t.Helper()
-	return account(t, expected(sim, f), splunkAlerts(events, f), func(row []byte, e receiver.HECEvent, id string) string {
-		why := differs(row, e, id, f)
-		if why != "" {
-			why += "\n" + string(e.Event)
-		}
-		return why
-	})
+	return account(t, expected(sim, f), splunkAlerts(events, f),
+		func(row []byte, e receiver.HECEvent, id string) string {
+			why := differs(row, e, id, f)
+			if why != "" {
+				why += "\n" + string(e.Event)
+			}
+			return why
+		})
 }
 
 // account holds what arrived against the rows that were expected, both by record_id.
 // compare returns what is wrong with what was made of a row, or nothing.
 func account[T any](
-	t *testing.T, rows map[string]json.RawMessage, found map[string][]T, compare func(row []byte, got T, id string) string,
-) outcome {
+	t *testing.T, rows map[string]json.RawMessage, found map[string][]T,
+	compare func(row []byte, got T, id string) string) outcome {
 	t.Helper()
 	o := outcome{expected: len(rows)}
 	for id, row := range rows {

@@ -78,7 +78,12 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 			"status":          c,
 			"createdDateTime": d,
 			"alerts": []any{
-				map[string]any{"category": a, "firstActivityDateTime": b, "actorDisplayName": c, "mitreTechniques": []any{a, b, a}},
+				map[string]any{
+					"category":              a,
+					"firstActivityDateTime": b,
+					"actorDisplayName":      c,
+					"mitreTechniques":       []any{a, b, a},
+				},
 				fuzzRow("graph", a, b, c, d),
 			},
 		}

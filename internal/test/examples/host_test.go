@@ -116,7 +116,8 @@ func TestTenantsOfOneInputHaveTagsOfTheirOwn(t *testing.T) {
 	sim := setup.Simulator(t, simulator.Config{Tenants: tenants, Seed: 11})
 	path := filepath.Join(t.TempDir(), "customers.yaml")
 	text := fmt.Sprintf(
-		"defaults:\n  client_id: %s\n  client_secret: %s\n  poll_interval: 5s\n  login_url: %s\n  api_url: %s\ntenants:\n%s",
+		"defaults:\n  client_id: %s\n  client_secret: %s\n  poll_interval: 5s\n  login_url: %s\n  api_url: %s\n"+
+			"tenants:\n%s",
 		clientID,
 		clientSecret,
 		sim.LoginURL(),

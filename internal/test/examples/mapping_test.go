@@ -173,7 +173,12 @@ func mapped(a map[string]any, id string, f unit) line {
 	if l.name = clean(l.name, 512, true); l.name == "" {
 		l.name = "Untitled " + kind
 	}
-	severity, known := map[string]string{"informational": "1", "low": "3", "medium": "6", "high": "8"}[strings.ToLower(l.severity)]
+	severity, known := map[string]string{
+		"informational": "1",
+		"low":           "3",
+		"medium":        "6",
+		"high":          "8",
+	}[strings.ToLower(l.severity)]
 	if l.severity = "Unknown"; known {
 		l.severity = severity
 	}

@@ -152,7 +152,12 @@ func (r *rig) signIn(tenantID string) {
 	}
 	now := time.Now()
 	err = s.Tokens().
-		Save(context.Background(), key, tokens.Chain{Refresh: secret.New(token), Account: "soc@example.com", Obtained: now, Refreshed: now})
+		Save(context.Background(), key, tokens.Chain{
+			Refresh:   secret.New(token),
+			Account:   "soc@example.com",
+			Obtained:  now,
+			Refreshed: now,
+		})
 	r.must(err)
 	r.must(s.Close())
 }

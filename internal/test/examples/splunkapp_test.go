@@ -58,7 +58,8 @@ func TestTheFieldsForSplunkAreThoseOfTheAPI(t *testing.T) {
 				t.Errorf("%s: %s does not send %s", key, api, field)
 			}
 		}
-		for _, name := range strings.Fields("app dest signature signature_id severity src type user mitre_technique_id") {
+		for _, name := range strings.Fields("app dest signature signature_id severity src type user " +
+			"mitre_technique_id") {
 			if !made[name] {
 				t.Errorf("%s: the data model Alerts has %s", sourcetype, name)
 			}

@@ -149,8 +149,8 @@ func (r *rig) atSimulatedS3(name string, port int) {
 		if strings.Contains(found, ":") {
 			colon = ":"
 		}
-		return fmt.Sprintf("%s\n%sendpoint%s https://localhost:%d\n%stls.ca_file%s %s", found, indent, colon, port, indent,
-			colon, r.path("ca.pem"))
+		return fmt.Sprintf("%s\n%sendpoint%s https://localhost:%d\n%stls.ca_file%s %s", found, indent, colon, port,
+			indent, colon, r.path("ca.pem"))
 	})
 	r.write(name, text)
 }

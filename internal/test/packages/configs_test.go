@@ -119,7 +119,8 @@ func TestTheImageIsMadeOfWhatMakeBuilds(t *testing.T) {
 		}
 		return ""
 	}
-	if image, chart := version("docker/Dockerfile"), version("kubernetes/chart/values.yaml"); image != chart || image == "" {
+	image, chart := version("docker/Dockerfile"), version("kubernetes/chart/values.yaml")
+	if image != chart || image == "" {
 		t.Errorf("the image has Fluent Bit %q, the chart %q", image, chart)
 	}
 }

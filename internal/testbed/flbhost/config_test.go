@@ -50,7 +50,11 @@ func TestKeysOfFluentBitNeverReachThePlugin(t *testing.T) {
 }
 
 func TestSectionsThatFluentBitDoesNotStartWithAreRefused(t *testing.T) {
-	for key, want := range map[string]error{"net.keepalive": ErrCrashes, "OAuth2.enable": ErrUnknownProperty, "tls": ErrNoTLS} {
+	for key, want := range map[string]error{
+		"net.keepalive": ErrCrashes,
+		"OAuth2.enable": ErrUnknownProperty,
+		"tls":           ErrNoTLS,
+	} {
 		_, err := Start(
 			t.Context(),
 			Config{StorageDir: t.TempDir(), Instances: []Instance{{Props: Props(key, "on")}}},

@@ -75,7 +75,8 @@ func TestAppendedEventsReachTheChunks(t *testing.T) {
 						t.Fatalf("records %v", got)
 					}
 					s := h.Stats()
-					if s.Events != 10 || s.Unfreed != 0 || s.LostToFullRing+s.LostAtExit != 0 || s.Returned != s.Cleanups {
+					if s.Events != 10 || s.Unfreed != 0 ||
+						s.LostToFullRing+s.LostAtExit != 0 || s.Returned != s.Cleanups {
 						t.Fatalf("stats %+v", s)
 					}
 				})

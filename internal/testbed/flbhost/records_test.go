@@ -35,7 +35,8 @@ func TestEventsAreAcceptedAsFluentBitDoes(t *testing.T) {
 		{"metadata with content", "92 92 01 81 a1 61 91 c0 80", 1},
 		{"time after 2038", "92 d7 00 fffffffd 00000000 80", 1},
 		{"two events", good + good, 2},
-		{"group marks are no records", "92 92 d7 00 ffffffff 00000000 80 80" + good + "92 92 d7 00 fffffffe 00000000 80 80", 1},
+		{"group marks are no records", "92 92 d7 00 ffffffff 00000000 80 80" + good +
+			"92 92 d7 00 fffffffe 00000000 80 80", 1},
 		{"group mark with nanoseconds stops", "92 92 d7 00 ffffffff 00000001 80 80" + good, 0},
 		{"ext type 1", "92 92 d7 01 00000001 00000000 80 80", 0},
 		{"msgpack timestamp", "92 92 d6 ff 00000001 80 80", 0},
@@ -93,7 +94,11 @@ func TestRecordsReadsOnlyWhatWasCommitted(t *testing.T) {
 	event := unhex(t, "92 01 80")
 	whole := encodeChunk("t", append(append([]byte{}, event...), event...))
 	uncommitted := append(encodeChunk("u", event), event...)
-	for name, text := range map[string][]byte{"0000000001.chunk": whole, "0000000002.chunk": uncommitted, "0000000003.chunk": nil} {
+	for name, text := range map[string][]byte{
+		"0000000001.chunk": whole,
+		"0000000002.chunk": uncommitted,
+		"0000000003.chunk": nil,
+	} {
 		must(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
 	got, err := Records(dir)

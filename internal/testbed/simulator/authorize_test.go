@@ -98,7 +98,8 @@ func TestSignInWithPKCE(t *testing.T) {
 	token := with(codeV2, "code", back.Get("code"))
 	a = f.token("contoso.example/oauth2/v2.0/token", token)
 	if a.status != 200 || a.json(t)["refresh_token"] == nil ||
-		a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All https://graph.microsoft.com/SecurityIncident.Read.All" {
+		a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All "+
+			"https://graph.microsoft.com/SecurityIncident.Read.All" {
 		t.Fatalf("redeemed: %d %s", a.status, a.body)
 	}
 	next := f.token(
@@ -425,11 +426,13 @@ func TestAdminConsentRefusals(t *testing.T) {
 		form url.Values
 		want string
 	}{
-		"v2 over common":            {"common/v2.0/adminconsent", ok, "AADSTS90023"},
-		"v2 without a scope":        {contoso + "/v2.0/adminconsent", with(ok, "scope", ""), "AADSTS900144"},
-		"an unknown scope":          {contoso + "/v2.0/adminconsent", with(ok, "scope", "https://x.example/.default"), "AADSTS70011"},
-		"an unknown application":    {contoso + "/adminconsent", with(ok, "client_id", fabrikam), "AADSTS700016"},
-		"an unregistered redirect":  {contoso + "/adminconsent", with(ok, "redirect_uri", "http://localhost/x"), "AADSTS50011"},
+		"v2 over common":     {"common/v2.0/adminconsent", ok, "AADSTS90023"},
+		"v2 without a scope": {contoso + "/v2.0/adminconsent", with(ok, "scope", ""), "AADSTS900144"},
+		"an unknown scope": {contoso + "/v2.0/adminconsent", with(ok, "scope", "https://x.example/.default"),
+			"AADSTS70011"},
+		"an unknown application": {contoso + "/adminconsent", with(ok, "client_id", fabrikam), "AADSTS700016"},
+		"an unregistered redirect": {contoso + "/adminconsent", with(ok, "redirect_uri", "http://localhost/x"),
+			"AADSTS50011"},
 		"an unknown tenant":         {"nowhere.example/adminconsent", ok, "AADSTS90002"},
 		"an application without id": {contoso + "/adminconsent", with(ok, "client_id", ""), "AADSTS900144"},
 	} {

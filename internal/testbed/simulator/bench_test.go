@@ -63,9 +63,11 @@ func BenchmarkPages(b *testing.B) {
 					at := from.Add(time.Duration(i) * 21 * time.Hour / 100).UTC().Format("2006-01-02T15:04:05Z")
 					switch api {
 					case simulator.Graph:
-						q = "/v1.0/security/alerts_v2?$top=1000&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+ge+" + at
+						q = "/v1.0/security/alerts_v2?$top=1000&$orderby=lastUpdateDateTime+asc" +
+							"&$filter=lastUpdateDateTime+ge+" + at
 					case simulator.Endpoint:
-						q = "/api/alerts?$top=1000&$orderby=lastUpdateTime+asc&$expand=evidence&$filter=lastUpdateTime+ge+" + at
+						q = "/api/alerts?$top=1000&$orderby=lastUpdateTime+asc&$expand=evidence" +
+							"&$filter=lastUpdateTime+ge+" + at
 					}
 					req, err := http.NewRequestWithContext(b.Context(), "GET", s.APIURL(api)+q, nil)
 					if err != nil {

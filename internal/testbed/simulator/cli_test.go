@@ -27,10 +27,12 @@ func TestServeForCLI(t *testing.T) {
 	if n := strings.Count(config, "[INPUT]"); n != 5 {
 		t.Errorf("%d inputs", n)
 	}
-	for _, want := range []string{"Name                 defender", "Threaded             Off", "storage.type         filesystem",
+	for _, want := range []string{
+		"Name                 defender", "Threaded             Off", "storage.type         filesystem",
 		"storage.checksum     off", "Retry_Limit          no_limits",
-		"login_url            " + s.LoginURL(), "api_url              " + s.APIURL(simulator.SIEM), "api                  incidents",
-		"grant                refresh_token"} {
+		"login_url            " + s.LoginURL(), "api_url              " + s.APIURL(simulator.SIEM),
+		"api                  incidents", "grant                refresh_token",
+	} {
 		if !strings.Contains(config, want) {
 			t.Errorf("the configuration lacks %q:\n%s", want, config)
 		}

@@ -105,7 +105,8 @@ func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 	}
 	defer s.Close()
 	for _, want := range []string{
-		"home_tenant_id ", "tenants_file         ./defender-tenants.yaml", "api                  graph", "refresh_token ",
+		"home_tenant_id ", "tenants_file         ./defender-tenants.yaml", "api                  graph",
+		"refresh_token ",
 		"partner_url          " + s.APIURL(simulator.Partner), "graph_url            " + s.APIURL(simulator.Graph),
 	} {
 		if !strings.Contains(conf, want) {
@@ -115,12 +116,19 @@ func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 	if strings.Count(conf, "[INPUT]") != 1 || !strings.Contains(written, "from: gdap") {
 		t.Errorf("%s\n%s", conf, written)
 	}
-	listed, tenants, err := s.HomeConfig(simulator.ConfigOptions{Listed: true, WithoutToken: true, TenantsFile: "x.yaml"})
+	listed, tenants, err := s.HomeConfig(simulator.ConfigOptions{
+		Listed:       true,
+		WithoutToken: true,
+		TenantsFile:  "x.yaml",
+	})
 	if err != nil || strings.Contains(listed, "refresh_token") || !strings.Contains(listed, "x.yaml") ||
 		strings.Count(tenants, "tenant_id") != 4 {
 		t.Errorf("%v\n%s\n%s", err, listed, tenants)
 	}
-	_, _, err = simulator.ServeForCLI(t.Context(), simulator.CLIOptions{Home: true, States: map[string]string{"x": "ok"}})
+	_, _, err = simulator.ServeForCLI(t.Context(), simulator.CLIOptions{
+		Home:   true,
+		States: map[string]string{"x": "ok"},
+	})
 	if err == nil {
 		t.Error("a state of a tenant that does not exist was accepted")
 	}

@@ -81,7 +81,11 @@ func TestFaultsOfRateScheduleAndScope(t *testing.T) {
 		var b strings.Builder
 		for range n {
 			b.WriteByte(
-				map[int]byte{200: '.', 429: 'x', 503: 's'}[do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization",
+				map[int]byte{
+					200: '.',
+					429: 'x',
+					503: 's',
+				}[do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization",
 					token).status],
 			)
 			f.clock.Advance(step)

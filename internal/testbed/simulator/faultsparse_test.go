@@ -54,12 +54,14 @@ func TestParseFaults(t *testing.T) {
 }
 
 func TestParseFaultsRefusals(t *testing.T) {
-	for _, grammar := range []string{"nothing", "200", "600", "429:", "429:every", "429:every=0", "429:every=-1", "429:every=x",
+	for _, grammar := range []string{
+		"nothing", "200", "600", "429:", "429:every", "429:every=0", "429:every=-1", "429:every=x",
 		"cut:p=2", "cut:p=0", "cut:p=NaN", "cut:p=x",
-		"429:every=2;p=0.5", "cut:wait=5s", "429:after=soon", "503:from=10", "503:from=40s;to=10s", "late:every=2", "latency:by=-1s",
-		"skew:by=x", "aadsts", "aadsts=x",
-		"aadsts=0", "429=5", "junk:kind=xml", "cut:at=1.5", "huge:size=0", "huge:size=9G", "drip:rate=0", "429:api=mail",
-		"429:every=2:api=siem"} {
+		"429:every=2;p=0.5", "cut:wait=5s", "429:after=soon", "503:from=10", "503:from=40s;to=10s", "late:every=2",
+		"latency:by=-1s", "skew:by=x", "aadsts", "aadsts=x",
+		"aadsts=0", "429=5", "junk:kind=xml", "cut:at=1.5",
+		"huge:size=0", "huge:size=9G", "drip:rate=0", "429:api=mail", "429:every=2:api=siem",
+	} {
 		if grammar == "429:" {
 			continue // no options is no mistake
 		}
@@ -80,7 +82,9 @@ func TestParseFaultsRefusals(t *testing.T) {
 }
 
 func FuzzParseFaults(f *testing.F) {
-	for _, s := range []string{"429:every=7,cut:p=0.1", "aadsts=70000:count=1;from=1s", "skew=-10m", "huge:size=2M&api=all", ",,:", "=:="} {
+	for _, s := range []string{
+		"429:every=7,cut:p=0.1", "aadsts=70000:count=1;from=1s", "skew=-10m", "huge:size=2M&api=all", ",,:", "=:=",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, grammar string) {

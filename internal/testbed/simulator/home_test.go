@@ -355,12 +355,14 @@ func TestDiscoveryFails(t *testing.T) {
 	access := p.redeem(p.home.ID, p.app.RefreshTokens[0]).token()
 	const path = "/v1.0/tenantRelationships/delegatedAdminRelationships"
 	for faults, check := range map[string]func(answer) bool{
-		"500:api=discovery":    func(a answer) bool { return a.status == 500 },
-		"429:api=discovery":    func(a answer) bool { return a.status == 429 && a.header.Get("Retry-After") == "5" },
-		"vanish:api=discovery": func(a answer) bool { return a.status == 200 && strings.HasSuffix(a.body, `"value":[]}`) },
-		"cut:api=discovery":    func(a answer) bool { return a.err != nil },
-		"500":                  func(a answer) bool { return a.status == 200 },
-		"500:api=graph":        func(a answer) bool { return a.status == 200 },
+		"500:api=discovery": func(a answer) bool { return a.status == 500 },
+		"429:api=discovery": func(a answer) bool { return a.status == 429 && a.header.Get("Retry-After") == "5" },
+		"vanish:api=discovery": func(a answer) bool {
+			return a.status == 200 && strings.HasSuffix(a.body, `"value":[]}`)
+		},
+		"cut:api=discovery": func(a answer) bool { return a.err != nil },
+		"500":               func(a answer) bool { return a.status == 200 },
+		"500:api=graph":     func(a answer) bool { return a.status == 200 },
 	} {
 		if err := p.SetFaults(faults); err != nil {
 			t.Fatal(err)
@@ -431,11 +433,13 @@ func TestConsentIsRefused(t *testing.T) {
 	}
 	good := partner()
 	refused("another application", p.consent(good, id, client, simulator.AppGraph, scope), 403, "not issued to")
-	refused("another audience", p.consent(p.redeem(p.home.ID, seed).token(), id, app, simulator.AppGraph, scope), 401, "")
+	refused("another audience", p.consent(p.redeem(p.home.ID, seed).token(), id, app, simulator.AppGraph, scope), 401,
+		"")
 	refused("no customer", p.consent(good, client, app, simulator.AppGraph, scope), 404, "")
 	refused("no such scope", p.consent(good, id, app, simulator.AppGraph, "Mail.Read"), 400, "Mail.Read")
 	p.SetTenant(id, func(t *simulator.Tenant) { t.MissingPrincipals = []string{simulator.AppEndpoint} })
-	refused("no service principal", p.consent(good, id, app, simulator.AppEndpoint, "Alert.Read"), 400, "service principal")
+	refused("no service principal", p.consent(good, id, app, simulator.AppEndpoint, "Alert.Read"), 400,
+		"service principal")
 	p.SetRelationships(id, func(r *simulator.Relationship) { r.Roles = []string{simulator.RoleSecurityReader} })
 	refused("without the role", p.consent(good, id, app, simulator.AppGraph, scope), 403, "")
 	p.SetTenant(p.home.ID, func(t *simulator.Tenant) { t.NoMFA = true })
@@ -461,8 +465,10 @@ func TestMetadataTellTheCloudOfATenant(t *testing.T) {
 			c.Tenants[1+i].Cloud = cloud
 		}
 	})
-	for i, want := range []string{"<nil> microsoftonline.com graph.microsoft.com", "GCC microsoftonline.com graph.microsoft.com",
-		"DODCON microsoftonline.us graph.microsoft.us", "DOD microsoftonline.us dod-graph.microsoft.us"} {
+	for i, want := range []string{
+		"<nil> microsoftonline.com graph.microsoft.com", "GCC microsoftonline.com graph.microsoft.com",
+		"DODCON microsoftonline.us graph.microsoft.us", "DOD microsoftonline.us dod-graph.microsoft.us",
+	} {
 		m := do(t, "GET", p.LoginURL()+"/"+p.customers[i].Domain+"/v2.0/.well-known/openid-configuration", "").json(t)
 		got := fmt.Sprint(m["tenant_region_sub_scope"], " ", m["cloud_instance_name"], " ", m["msgraph_host"])
 		if got != want || !strings.Contains(fmt.Sprint(m["issuer"]), p.customers[i].ID) {

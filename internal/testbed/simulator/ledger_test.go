@@ -216,9 +216,11 @@ func TestGenerateIsReproducibleAndHostile(t *testing.T) {
 			bodies[api] = b.String()
 		}
 	}
-	for _, want := range []string{`\"`, `\\`, `\n`, `\u0001`, `😀`, `\ud83d\ude00`, "日本語", `\u65e5`, `18446744073709551616`,
+	for _, want := range []string{
+		`\"`, `\\`, `\n`, `\u0001`, `😀`, `\ud83d\ude00`, "日本語", `\u65e5`, `18446744073709551616`,
 		`-9223372036854775808`, `"Sha256":""`, `"Sha256":null`,
-		`IoaDefinitiondId`, `"AlertPart":1`, `00Z"`} {
+		`IoaDefinitiondId`, `"AlertPart":1`, `00Z"`,
+	} {
 		if !strings.Contains(bodies[simulator.SIEM], want) && !strings.Contains(bodies[simulator.Graph], want) {
 			t.Errorf("nowhere is there a %s", want)
 		}

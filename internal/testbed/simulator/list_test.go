@@ -393,8 +393,12 @@ func TestUnknownMembersAreMasked(t *testing.T) {
 
 func TestOneAlert(t *testing.T) {
 	f := many(t, 2)
-	for api, id := range map[string]string{simulator.Endpoint: "a001", simulator.Graph: "a001", simulator.Incidents: "1001",
-		simulator.GraphIncidents: "1001"} {
+	for api, id := range map[string]string{
+		simulator.Endpoint:       "a001",
+		simulator.Graph:          "a001",
+		simulator.Incidents:      "1001",
+		simulator.GraphIncidents: "1001",
+	} {
 		a := f.get(api, contoso, listPath[api]+"/"+id)
 		if a.status != 200 || !strings.Contains(a.body, id) {
 			t.Errorf("%s: %d %s", api, a.status, a.body)

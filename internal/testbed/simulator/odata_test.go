@@ -103,9 +103,11 @@ func TestFilterRefusals(t *testing.T) {
 		"contains(title,'x')":                "Could not find a property",
 		"lastUpdateTime ge '2026-03-01T12:00:00Z'": "Found operand types 'Edm.DateTimeOffset' and 'Edm.String' " +
 			"for operator kind 'GreaterThanOrEqual'",
-		"lastUpdateTime ge 2026-03-01T12:00:00":                               "should be in format 'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?'",
-		"lastUpdateTime ge 2026-03-01T12:00:00.5":                             "should be in format",
-		"lastUpdateTime ge 2026-03-01T12:00:00 05:00":                         "should be in format", // a plus sign that was not encoded
+		"lastUpdateTime ge 2026-03-01T12:00:00": "should be in format " +
+			"'yyyy-mm-ddThh:mm:ss('.'s+)?(zzzzzz)?'",
+		"lastUpdateTime ge 2026-03-01T12:00:00.5": "should be in format",
+		// a plus sign that was not encoded
+		"lastUpdateTime ge 2026-03-01T12:00:00 05:00":                         "should be in format",
 		"lastUpdateTime ge 2026-03-01 12:00:00Z":                              "",
 		"lastUpdateTime ge 2026-02-30T12:00:00Z":                              "should be in format",
 		"lastUpdateTime ge 2026-03-01T12:00:00.12345678Z":                     "should be in format",
@@ -126,8 +128,10 @@ func TestFilterRefusals(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	for _, s := range []string{"lastUpdateTime ge 2026-03-01T12:00:00Z and (severity eq 'it''s' or incidentId lt 5)", "((", "'",
-		"a eq 2026-03-01T", "null eq null"} {
+	for _, s := range []string{
+		"lastUpdateTime ge 2026-03-01T12:00:00Z and (severity eq 'it''s' or incidentId lt 5)", "((", "'",
+		"a eq 2026-03-01T", "null eq null",
+	} {
 		f.Add(s)
 	}
 	r := &row{
@@ -154,8 +158,10 @@ func FuzzFilter(f *testing.F) {
 }
 
 func FuzzListing(f *testing.F) {
-	for _, s := range []string{"$top=5&$skip=1", "%24filter=severity+eq+'x'&$orderby=lastUpdateTime%20desc,severity", "$skiptoken=AAAA",
-		"top=1&$top=x", "$count=true&$expand=evidence"} {
+	for _, s := range []string{
+		"$top=5&$skip=1", "%24filter=severity+eq+'x'&$orderby=lastUpdateTime%20desc,severity", "$skiptoken=AAAA",
+		"top=1&$top=x", "$count=true&$expand=evidence",
+	} {
 		f.Add(s)
 	}
 	s, err := New(Config{})

@@ -133,7 +133,8 @@ func TestSIEMBounds(t *testing.T) {
 		now := f.clock.Now()
 		f.Add(contoso, simulator.Alert{Created: now.Add(-20 * time.Minute)})
 		f.Add(contoso, simulator.Alert{Created: now.Add(-10 * time.Minute)})
-		rows := f.get(simulator.SIEM, contoso, "/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").
+		rows := f.get(simulator.SIEM, contoso,
+			"/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").
 			rows(t)
 		if len(rows) != want {
 			t.Errorf("%s: %d rows, want %d", bounds, len(rows), want)
@@ -235,7 +236,8 @@ func TestAPIsCheckPermissions(t *testing.T) {
 		!strings.Contains(
 			a.body,
 			"Missing application roles. API required roles: "+
-				"SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, "+
+				"SecurityAlert.Read.All,SecurityAlert.ReadWrite.All,"+
+				"SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, "+
 				"application roles: .",
 		) {
 		t.Errorf("graph without a role: %d %s", a.status, a.body)

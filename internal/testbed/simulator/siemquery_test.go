@@ -6,8 +6,10 @@ import (
 )
 
 func FuzzSIEMQuery(f *testing.F) {
-	for _, s := range []string{"sinceTimeUtc=2026-03-01T00:00:00.000&untilTimeUtc=2026-03-02T00:00:00Z", "ago=P1DT2H3M4S&limit=5",
-		"machinegroups=A&machinegroups=B", "ago=PT"} {
+	for _, s := range []string{
+		"sinceTimeUtc=2026-03-01T00:00:00.000&untilTimeUtc=2026-03-02T00:00:00Z", "ago=P1DT2H3M4S&limit=5",
+		"machinegroups=A&machinegroups=B", "ago=PT",
+	} {
 		f.Add(s)
 	}
 	s, err := New(Config{})
@@ -23,9 +25,20 @@ func FuzzSIEMQuery(f *testing.F) {
 }
 
 func TestISODuration(t *testing.T) {
-	for text, want := range map[string]time.Duration{"PT10M": 10 * time.Minute, "PT2H": 2 * time.Hour, "P1D": 24 * time.Hour,
+	for text, want := range map[string]time.Duration{
+		"PT10M":      10 * time.Minute,
+		"PT2H":       2 * time.Hour,
+		"P1D":        24 * time.Hour,
 		"P1DT1H1M1S": 25*time.Hour + 61*time.Second,
-		"P":          -1, "PT": -1, "P1DT": -1, "": -1, "1H": -1, "PT1.5H": -1, "P1M": -1, "-PT1H": -1} {
+		"P":          -1,
+		"PT":         -1,
+		"P1DT":       -1,
+		"":           -1,
+		"1H":         -1,
+		"PT1.5H":     -1,
+		"P1M":        -1,
+		"-PT1H":      -1,
+	} {
 		if d, ok := isoDuration(text); ok != (want >= 0) || ok && d != want {
 			t.Errorf("%q gave %v, %v", text, d, ok)
 		}

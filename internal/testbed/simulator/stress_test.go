@@ -27,9 +27,13 @@ func TestEverythingAtOnce(t *testing.T) {
 	for _, api := range simulator.APIs() {
 		tokens[api] = "Bearer " + f.access(api, contoso)
 	}
-	for api, path := range map[string]string{simulator.SIEM: "/api/alerts?ago=P1D", simulator.Endpoint: "/api/alerts?$top=50",
-		simulator.Incidents: "/api/incidents", simulator.GraphIncidents: "/v1.0/security/incidents?$expand=alerts",
-		simulator.Graph: listPath[simulator.Graph] + "?$top=50&$count=true"} {
+	for api, path := range map[string]string{
+		simulator.SIEM:           "/api/alerts?ago=P1D",
+		simulator.Endpoint:       "/api/alerts?$top=50",
+		simulator.Incidents:      "/api/incidents",
+		simulator.GraphIncidents: "/v1.0/security/incidents?$expand=alerts",
+		simulator.Graph:          listPath[simulator.Graph] + "?$top=50&$count=true",
+	} {
 		for range 2 {
 			wg.Go(func() {
 				for range 10 {

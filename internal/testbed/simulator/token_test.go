@@ -389,8 +389,8 @@ func TestTokenRequestForm(t *testing.T) {
 		})
 	}
 	for name, a := range map[string]answer{
-		"an empty query is accepted, as Microsoft's script sends it": do(t, "POST", address+"?", appV1.Encode(), "Content-Type",
-			formType+"; charset=utf-8"),
+		"an empty query is accepted, as Microsoft's script sends it": do(t, "POST", address+"?", appV1.Encode(),
+			"Content-Type", formType+"; charset=utf-8"),
 		"the domain stands for the tenant":     f.token("CONTOSO.example/oauth2/token", appV1),
 		"the tenant's GUID may be in capitals": f.token(strings.ToUpper(contoso)+"/oauth2/v2.0/token", appV2),
 		"HTTP Basic is accepted at v2": f.token(contoso+"/oauth2/v2.0/token",
@@ -465,7 +465,8 @@ func TestTokenAnswers(t *testing.T) {
 		"v1 refresh": {
 			contoso + "/oauth2/token",
 			refreshV1,
-			"access_token expires_in expires_on ext_expires_in id_token not_before refresh_token resource scope token_type",
+			"access_token expires_in expires_on ext_expires_in id_token not_before refresh_token resource scope " +
+				"token_type",
 			true,
 		},
 		"v2 refresh": {
@@ -505,8 +506,10 @@ func TestTokenAnswers(t *testing.T) {
 
 func keys(m map[string]any) []string {
 	var list []string
-	for _, k := range []string{"access_token", "expires_in", "expires_on", "ext_expires_in", "id_token", "not_before", "refresh_token",
-		"resource", "scope", "token_type"} {
+	for _, k := range []string{
+		"access_token", "expires_in", "expires_on", "ext_expires_in", "id_token", "not_before", "refresh_token",
+		"resource", "scope", "token_type",
+	} {
 		if _, ok := m[k]; ok {
 			list = append(list, k)
 		}

@@ -1,5 +1,5 @@
-// Package manifests decodes the files of deploy/kubernetes into Kubernetes' own types, which
-// refuse fields that do not exist.
+// Package manifests decodes the files of deploy/kubernetes into Kubernetes' own types,
+// which refuse fields that do not exist.
 package manifests
 
 import (
@@ -188,8 +188,8 @@ func TestValuesOfTheChartFitItsTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	// These are the values that the official chart knows, of those that are used here:
-	// https://github.com/fluent/helm-charts, charts/fluent-bit/values.yaml. A value with a
-	// type goes into the pod as it is.
+	// https://github.com/fluent/helm-charts, charts/fluent-bit/values.yaml. A value
+	// with a type goes into the pod as it is.
 	var values struct {
 		Pod            core.PodSecurityContext `json:"podSecurityContext"`
 		Container      core.SecurityContext    `json:"securityContext"`
@@ -216,7 +216,8 @@ func TestValuesOfTheChartFitItsTemplates(t *testing.T) {
 	if err := sigyaml.UnmarshalStrict(text, &values); err != nil {
 		t.Fatal(err)
 	}
-	if len(values.Init) != 1 || !slices.Equal(values.Init[0].Command, []string{"/usr/bin/defenderctl", "install", "--to", "/plugins"}) {
+	if len(values.Init) != 1 ||
+		!slices.Equal(values.Init[0].Command, []string{"/usr/bin/defenderctl", "install", "--to", "/plugins"}) {
 		t.Errorf("the init container: %+v", values.Init)
 	}
 }

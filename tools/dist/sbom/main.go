@@ -1,10 +1,11 @@
-// Command sbom joins the bills of materials of several binaries, as cyclonedx-gomod writes
-// them, into one for the release, and prints it:
+// Command sbom joins the bills of materials of several binaries, as cyclonedx-gomod
+// writes them, into one for the release, and prints it:
 //
 //	go run ./sbom -version 1.2.0 defenderctl=a.json defenderctl=b.json
 //
-// Each binary is a component with its checksum and the modules it depends on; a module that
-// several have is listed once. Nothing in the result depends on when or where it was made.
+// Each binary is a component with its checksum and the modules it depends on; a module
+// that several have is listed once. Nothing in the result depends on when or where it
+// was made.
 package main
 
 import (

@@ -11,7 +11,8 @@ func TestBouncerPassesOnAndSurvivesARestart(t *testing.T) {
 	s := Start(t)
 	p := NewProxy(t, "tcp", fmt.Sprintf("127.0.0.1:%d", s.Bouncer(t)))
 	ask := func() error {
-		config, err := pgx.ParseConfig(fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", p.Port()))
+		config, err := pgx.ParseConfig(fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable",
+			p.Port()))
 		if err != nil {
 			return err
 		}
