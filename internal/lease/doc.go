@@ -29,6 +29,10 @@
 // node whose own connection has worked for a whole TTL: after an outage of the store, all
 // leases have expired and nobody is dead.
 //
+// What a node that died had given away shortly before is recalled: whoever holds it gives
+// it up like something that was lost, and releases it when nothing of it is left. Until
+// then nobody else has it, since its holder may be delivering.
+//
 // # Goroutines
 //
 // A Node has one goroutine, from Join to Leave. It makes all calls of the store but those

@@ -40,7 +40,8 @@ type process struct {
 	rand   *rand.Rand
 
 	mu      sync.Mutex
-	polls   map[alert.UnitKey]bool
+	polls   map[alert.UnitKey]int // by which start
+	starts  int
 	blocked bool
 	refuses bool // it wants nothing of what it said
 	dead    bool
@@ -50,12 +51,13 @@ func (p *process) Start(key alert.UnitKey) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 
-	if p.polls[key] {
+	if p.polls[key] > 0 {
 		panic("started twice")
 	}
 
 	if !p.refuses {
-		p.polls[key] = true
+		p.starts++
+		p.polls[key] = p.starts
 	}
 
 	return !p.refuses
@@ -71,9 +73,15 @@ func (p *process) later(most time.Duration, f func()) {
 }
 
 func (p *process) HandOver(key alert.UnitKey, done func()) {
+	p.mu.Lock()
+	start := p.polls[key]
+	p.mu.Unlock()
+
 	p.later(2*time.Second, func() {
 		p.mu.Lock()
-		delete(p.polls, key)
+		if p.polls[key] == start { // else it was abandoned, and has come back
+			delete(p.polls, key)
+		}
 		p.mu.Unlock()
 		done()
 	})
@@ -144,13 +152,13 @@ func (f *fleet) make(id string) *process {
 	p := &process{
 		client: f.client(),
 		rand:   rand.New(rand.NewPCG(f.rand.Uint64(), 1)),
-		polls:  map[alert.UnitKey]bool{},
+		polls:  map[alert.UnitKey]int{},
 	}
 	p.Node = New(Config{
 		Leases: p.client,
 		Log:    logs.Discard(),
 		Now:    f.now,
-		Node:   store.Node{ID: id, TTL: ttl},
+		Node:   store.Node{ID: id, TTL: ttl, TakeoverReplay: time.Minute},
 	})
 	f.all = append(f.all, p)
 
@@ -280,6 +288,41 @@ func TestADeadNodesUnitsArePolledWithinTTLAnd5s(t *testing.T) {
 			f.balanced(300)
 		})
 	}
+}
+
+// A node that holds what a dead one had given away goes on until it knows of the recall,
+// and gives it back then.
+func TestARecalledUnitIsGivenUpBeforeItIsTakenOver(t *testing.T) {
+	inFleet(t, func(f *fleet) {
+		a := f.join("a", unitsFor(1, 10))
+		f.run(2 * ttl)
+
+		b, c := f.join("b", unitsFor(1, 10)), f.join("c", unitsFor(1, 10))
+		f.run(20 * time.Second)
+
+		given := len(b.holds()) + len(c.holds())
+		left := len(a.holds())
+
+		if given == 0 || left == 0 {
+			t.Fatalf("a has given %d of 10 units away, and holds %d", given, left)
+		}
+
+		f.kill("a")
+		f.run(2 * ttl)
+		f.balanced(10)
+
+		taken, lost := 0, 0
+
+		for _, p := range []*process{b, c} {
+			s := p.State()
+			taken += int(s.Takeovers)
+			lost += int(s.Lost)
+		}
+
+		if taken != given+left || lost > 0 {
+			t.Errorf("%d units were taken over, and %d lost; want %d and none", taken, lost, given+left)
+		}
+	})
 }
 
 func TestARollingRestartMovesEachUnitTwiceAtMost(t *testing.T) {
@@ -491,7 +534,7 @@ func TestWhatAMemberRefusesIsReleased(t *testing.T) {
 func TestAMemberThatEndsGivesItsUnitsUp(t *testing.T) {
 	inFleet(t, func(f *fleet) {
 		a := f.join("a", unitsFor(1, 4))
-		second := &process{Node: a.Node, rand: a.rand, polls: map[alert.UnitKey]bool{}}
+		second := &process{Node: a.Node, rand: a.rand, polls: map[alert.UnitKey]int{}}
 		a.Want(second, unitsFor(5, 8))
 		f.run(10 * time.Second)
 

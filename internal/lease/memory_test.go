@@ -39,6 +39,8 @@ type unitRow struct {
 	home      string
 	since     time.Time
 	freeSince time.Time
+	given     map[string]time.Time // when each node gave it away
+	recalled  bool
 }
 
 func newMemory() *memory {
@@ -119,6 +121,8 @@ func (c *client) Join(ctx context.Context, n store.Node) error {
 		c.m.nodes[n.ID] = row
 	case row.exists && now.Before(row.expires) && (c.session == 0 || row.session != c.session):
 		return store.ErrNodeInUse
+	case row.exists && !now.Before(row.expires):
+		c.m.recall(n.ID, row)
 	}
 
 	*row = nodeRow{
@@ -181,6 +185,10 @@ func (c *client) Renew(ctx context.Context) (s store.Standing, err error) {
 		case u.owner == c.id && u.session == c.session:
 			s.Held = append(s.Held, store.Holding{Key: key, Epoch: u.epoch})
 
+			if u.recalled {
+				s.Recalled = append(s.Recalled, key)
+			}
+
 			if u.home != c.id && slices.Contains(s.Live, u.home) {
 				s.Homes[key] = u.home
 			}
@@ -208,12 +216,18 @@ func (c *client) Claim(ctx context.Context, claim store.Claim) (got []store.Hold
 		return nil, nil
 	}
 
+	for id, other := range c.m.nodes {
+		if claim.Expired && other.exists && !now.Before(other.expires) {
+			c.m.recall(id, other)
+		}
+	}
+
 	var able []alert.UnitKey
 
 	for _, key := range claim.Units {
 		u := c.m.units[key]
 		if u == nil {
-			u = &unitRow{freeSince: now}
+			u = &unitRow{freeSince: now, given: map[string]time.Time{}}
 			c.m.units[key] = u
 		}
 
@@ -228,8 +242,8 @@ func (c *client) Claim(ctx context.Context, claim store.Claim) (got []store.Hold
 
 	for _, key := range able[:min(len(able), claim.Most)] {
 		u := c.m.units[key]
-		takeover := u.owner != ""
-		u.owner, u.session, u.since = c.id, c.session, now
+		takeover := u.owner != "" || u.recalled
+		u.owner, u.session, u.since, u.recalled = c.id, c.session, now, false
 		u.epoch++
 
 		if u.home == "" || takeover {
@@ -241,6 +255,17 @@ func (c *client) Claim(ctx context.Context, claim store.Claim) (got []store.Hold
 	}
 
 	return got, nil
+}
+
+// recall notes which units a dead node gave away lately; m.mu must be held.
+func (m *memory) recall(id string, row *nodeRow) {
+	for _, u := range m.units {
+		if at, gave := u.given[id]; gave && at.After(row.renewed.Add(-row.node.TakeoverReplay)) {
+			u.recalled = true
+		}
+
+		delete(u.given, id)
+	}
 }
 
 // order is by whose home a unit is: this node's own first, another live one's last.
@@ -292,6 +317,7 @@ func (c *client) release(away bool, keys []alert.UnitKey) {
 		}
 
 		u.owner, u.freeSince = "", time.Now()
+		u.given[c.id] = u.freeSince
 
 		if away && u.home == c.id {
 			u.home = ""

@@ -245,7 +245,7 @@ func (n *Node) Lost(keys []alert.UnitKey) {
 	}
 	n.mu.Unlock()
 
-	n.abandon(func(u *unit) bool { return slices.Contains(keys, u.key) })
+	n.lose(func(u *unit) bool { return slices.Contains(keys, u.key) })
 }
 
 // Remove ends a member, whose input has ended: its units are released, for others at
@@ -382,41 +382,48 @@ func (n *Node) wanted() map[alert.UnitKey]Member {
 	return all
 }
 
-// abandon gives up the units that lost returns true for. Their members drop what is not
-// delivered before it returns.
-func (n *Node) abandon(lost func(*unit) bool) {
-	n.mu.Lock()
-
-	gone := make(map[Member][]alert.UnitKey)
-	units := make(map[alert.UnitKey]*unit)
-
-	for key, u := range n.units {
-		if u.phase != abandoned && lost(u) {
-			u.phase = abandoned
-			units[key] = u
-			gone[u.member] = append(gone[u.member], key)
-		}
-	}
-
-	n.counted.lost += uint64(len(units))
-	n.mu.Unlock()
-
-	if len(units) == 0 {
+// lose gives up the units that lost returns true for, which other nodes hold.
+func (n *Node) lose(lost func(*unit) bool) {
+	keys := n.abandon(lost)
+	if len(keys) == 0 {
 		return
 	}
 
-	for m, keys := range gone {
-		m.Abandon(keys, func(key alert.UnitKey) { n.letGo(units[key]) })
-	}
+	n.mu.Lock()
+	n.counted.lost += uint64(len(keys))
+	n.mu.Unlock()
 
 	verb := "are"
-	if len(units) == 1 {
+	if len(keys) == 1 {
 		verb = "is"
 	}
 
 	n.cfg.Log.Warn(fmt.Sprintf("%s %s polled by another node now, as the lease of this one had ended: "+
-		"what was read and not delivered is left to it (%s)",
-		count(len(units)), verb, names(slices.Collect(maps.Keys(units)))))
+		"what was read and not delivered is left to it (%s)", count(len(keys)), verb, names(keys)))
+}
+
+// abandon gives up the units that gone returns true for, and returns them. Their members
+// drop what is not delivered before it returns.
+func (n *Node) abandon(gone func(*unit) bool) (keys []alert.UnitKey) {
+	n.mu.Lock()
+
+	units := make(map[alert.UnitKey]*unit)
+	by := make(map[Member][]alert.UnitKey)
+
+	for key, u := range n.units {
+		if u.phase != abandoned && gone(u) {
+			u.phase = abandoned
+			units[key] = u
+			by[u.member] = append(by[u.member], key)
+		}
+	}
+	n.mu.Unlock()
+
+	for m, keys := range by {
+		m.Abandon(keys, func(key alert.UnitKey) { n.letGo(units[key]) })
+	}
+
+	return slices.Collect(maps.Keys(units))
 }
 
 // letGo notes that nothing of an abandoned unit is left.

@@ -46,6 +46,7 @@ func (n *Node) step(ctx context.Context) {
 		return
 	}
 
+	n.giveBack(ctx, standing)
 	n.adopt(ctx, standing)
 	n.release(ctx)
 	n.giveAway(ctx, standing)
@@ -80,7 +81,7 @@ func (n *Node) renew(ctx context.Context) (s store.Standing, ok bool) {
 		held[h.Key] = true
 	}
 
-	n.abandon(func(u *unit) bool { return !held[u.key] }) // before the lease is trusted again
+	n.lose(func(u *unit) bool { return !held[u.key] }) // before the lease is trusted again
 
 	if start-n.renewed > n.cfg.Node.TTL {
 		n.working = 0 // this process, or its machine, stood still: so may have the others
@@ -134,7 +135,7 @@ func (n *Node) failed(ctx context.Context, err error) {
 
 	n.joined = false
 	n.until.Store(0)
-	n.abandon(func(*unit) bool { return true })
+	n.lose(func(*unit) bool { return true })
 
 	if !n.inUse {
 		n.inUse = true
@@ -206,6 +207,32 @@ func (n *Node) releaseUnits(ctx context.Context, away bool, keys []alert.UnitKey
 	return true
 }
 
+// giveBack gives up the units that are recalled, and releases those of which nothing is
+// left. Whoever claims them then, this node as well as any other, delivers again what the
+// node that died had delivered.
+func (n *Node) giveBack(ctx context.Context, s store.Standing) {
+	given := n.abandon(func(u *unit) bool { return u.phase != handed && slices.Contains(s.Recalled, u.key) })
+	if len(given) > 0 {
+		n.cfg.Log.Warn(fmt.Sprintf("%s had been polled shortly before by a node that has died: what it may have "+
+			"delivered lately comes again, with `replay` in `mssp` (%s)", count(len(given)), names(given)))
+	}
+
+	n.mu.Lock()
+
+	var left []alert.UnitKey
+
+	for _, key := range s.Recalled {
+		if n.units[key] == nil {
+			left = append(left, key)
+		}
+	}
+	n.mu.Unlock()
+
+	if len(left) > 0 {
+		n.releaseUnits(ctx, false, left)
+	}
+}
+
 // adopt starts what the store says that this node holds although it does not know of it:
 // a claim whose answer was lost. What nobody wants is released.
 func (n *Node) adopt(ctx context.Context, s store.Standing) {
@@ -219,7 +246,7 @@ func (n *Node) adopt(ctx context.Context, s store.Standing) {
 
 	for _, h := range s.Held {
 		switch _, known := n.units[h.Key]; {
-		case known:
+		case known, slices.Contains(s.Recalled, h.Key):
 		case wanted[h.Key] == nil:
 			unwanted = append(unwanted, h.Key)
 		default:

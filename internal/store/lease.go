@@ -57,6 +57,11 @@ type Shared interface {
 // included, goes back to where it was then. From then on Checkpoint.Replay is set, until
 // a commit clears it, and Deferred.Replay for all deferred work of the unit. A unit that
 // has no checkpoint yet is marked too: Load returns Checkpoint.Replay with ok false then.
+//
+// What the dead owner had given away in that time, in good order, is recalled: it is to
+// be undone, too, as far as the dead owner's last time goes. Whoever holds such a unit
+// keeps it until it has given it up, for it may be delivering at this moment: see
+// Standing.Recalled. The next claim is a takeover then.
 type Leases interface {
 	// Join makes this opening a node with a lease that ends after Node.TTL unless it is
 	// renewed. A row that a process left behind under the same ID is taken over when it
@@ -131,7 +136,8 @@ type Holding struct {
 	Key alert.UnitKey
 	// Epoch grows by one with each claim, and with nothing else.
 	Epoch int64
-	// Takeover says that Claim took it from a node that had expired.
+	// Takeover says that Claim took it from a node that had expired, or that it was
+	// recalled.
 	Takeover bool
 }
 
@@ -144,6 +150,9 @@ type Standing struct {
 	Live []string
 	// Draining says that this node is asked to give its units away.
 	Draining bool
+	// Recalled are those of Held that a node which has died since had polled lately: this
+	// node is to give them up at once, and then to release them.
+	Recalled []alert.UnitKey
 	// Homes names, for units that this node holds, the live node that had them
 	// before it ended in good order: they go back to it.
 	Homes map[alert.UnitKey]string

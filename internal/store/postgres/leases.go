@@ -141,13 +141,12 @@ func (s *Store) rejoin(ctx context.Context, t pgx.Tx, n store.Node) error {
 // succeed takes over the row of an earlier process that died. Its units are free, and
 // remember from when on they are to be undone. This node is their home.
 func (s *Store) succeed(ctx context.Context, t pgx.Tx, n store.Node) error {
-	if err := recall(ctx, t, n.TakeoverReplay, n.ID); err != nil {
+	if err := recall(ctx, t, waitLocked, n.TakeoverReplay, n.ID); err != nil {
 		return err
 	}
 
 	if _, err := t.Exec(ctx, `UPDATE defender.units u SET owner = NULL, home = n.id, free_since = defender.clock(),
-			undo_after = CASE WHEN greatest(n.replay, $2::interval) = interval '0' THEN 'infinity'
-				ELSE n.renewed_at - greatest(n.replay, $2::interval) END
+			undo_after = least(u.undo_after, `+undoAfter("n", "$2::interval")+`)
 		FROM defender.nodes n WHERE n.id = $1::text AND u.owner = n.id`, n.ID, n.TakeoverReplay); err != nil {
 		return err
 	}
@@ -167,16 +166,19 @@ type heldRow struct {
 	id    int64
 	epoch int64
 	home  *string // a live node other than this one that is its home
+	// recalled: see store.Standing.
+	recalled bool
 }
 
 // heldQuery asks for the units that a node holds.
-const heldQuery = `SELECT u.id, u.login_host, u.tenant_id, u.api, u.state_id, u.epoch, h.id
+const heldQuery = `SELECT u.id, u.login_host, u.tenant_id, u.api, u.state_id, u.epoch, h.id,
+		u.undo_after IS NOT NULL
 	FROM defender.units u LEFT JOIN defender.nodes h
 		ON h.id = u.home AND h.id <> u.owner AND NOT h.draining AND h.expires_at >= defender.clock()
 	WHERE u.owner = $1::text`
 
 func scanHeld(row pgx.CollectableRow) (u heldRow, err error) {
-	err = row.Scan(&u.id, &u.key.LoginHost, &u.key.TenantID, &u.key.API, &u.key.StateID, &u.epoch, &u.home)
+	err = row.Scan(&u.id, &u.key.LoginHost, &u.key.TenantID, &u.key.API, &u.key.StateID, &u.epoch, &u.home, &u.recalled)
 
 	return u, err
 }
@@ -287,6 +289,10 @@ func (s *Store) settle(standing *store.Standing, units []heldRow) {
 	for _, u := range units {
 		epochs[u.key] = u.epoch
 		standing.Held = append(standing.Held, store.Holding{Key: u.key, Epoch: u.epoch})
+
+		if u.recalled {
+			standing.Recalled = append(standing.Recalled, u.key)
+		}
 
 		if u.home != nil {
 			if standing.Homes == nil {

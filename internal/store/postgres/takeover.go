@@ -185,7 +185,7 @@ func findDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]
 		return nil, err
 	}
 
-	return dead, recall(ctx, t, self.TakeoverReplay, dead...)
+	return dead, recall(ctx, t, skipLocked, self.TakeoverReplay, dead...)
 }
 
 // lately is the condition that a node, whose row is called node, gave a unit away in the
@@ -196,26 +196,38 @@ func lately(node, replay string) string {
 		AND g.at > %[1]s.renewed_at - greatest(%[1]s.replay, %[2]s)`, node, replay)
 }
 
-// recall takes units back that dead nodes gave away lately, in good order: what they had
-// delivered of them is on a disk that may be gone, too. The units are free, and remember
-// from when on they are to be undone. Whoever holds them notices as after a takeover.
-func recall(ctx context.Context, t pgx.Tx, replay time.Duration, dead ...string) error {
+// What a recall does with units that another transaction has locked.
+const (
+	skipLocked = "SKIP LOCKED"
+	waitLocked = ""
+)
+
+// undoAfter is when the time begins that is undone when a node, whose row is called node,
+// has died; 'infinity' if nothing is. replay is as in lately.
+func undoAfter(node, replay string) string {
+	return fmt.Sprintf(`CASE WHEN greatest(%[1]s.replay, %[2]s) = interval '0' THEN 'infinity'
+		ELSE %[1]s.renewed_at - greatest(%[1]s.replay, %[2]s) END`, node, replay)
+}
+
+// recall notes, of units that dead nodes gave away lately, in good order, from when on
+// they are to be undone: what the dead nodes had delivered of them is on a disk that may
+// be gone, too. Whoever holds such a unit keeps it: it may be delivering at this moment,
+// and learns of it when it renews its lease. What is left out by skipLocked is recalled
+// by a later call.
+func recall(ctx context.Context, t pgx.Tx, locked string, replay time.Duration, dead ...string) error {
 	if len(dead) == 0 {
 		return nil
 	}
 
 	_, err := t.Exec(ctx, `WITH chosen AS (
-			SELECT g.unit, g.node, n.renewed_at - greatest(n.replay, $2::interval) AS after,
-				CASE WHEN u.owner = ANY ($1::text[]) THEN o.renewed_at - greatest(o.replay, $2::interval) END AS owned
+			SELECT g.unit, g.node, `+undoAfter("n", "$2::interval")+` AS after
 			FROM defender.given g JOIN defender.nodes n ON n.id = g.node JOIN defender.units u ON u.id = g.unit
-				LEFT JOIN defender.nodes o ON o.id = u.owner
 			WHERE g.node = ANY ($1::text[]) AND `+lately("n", "$2::interval")+`
-			FOR UPDATE OF g, u SKIP LOCKED),
+			ORDER BY u.id FOR UPDATE OF g, u `+locked+`),
 		done AS (
 			DELETE FROM defender.given g USING chosen c WHERE g.unit = c.unit AND g.node = c.node)
-		UPDATE defender.units u SET owner = NULL, free_since = defender.clock(),
-			undo_after = least(u.undo_after, c.after)
-		FROM (SELECT unit, min(least(after, owned)) AS after FROM chosen GROUP BY unit) AS c
+		UPDATE defender.units u SET undo_after = least(u.undo_after, c.after)
+		FROM (SELECT unit, min(after) AS after FROM chosen GROUP BY unit) AS c
 		WHERE u.id = c.unit`, dead, replay)
 
 	return err
@@ -261,10 +273,7 @@ func take(ctx context.Context, t pgx.Tx, self store.Node, w wanted, c store.Clai
 	rows, err := t.Query(ctx, `WITH `+wantedTable+`,
 		chosen AS (
 			SELECT u.id, u.owner IS NOT NULL OR u.undo_after IS NOT NULL AS takeover,
-				CASE WHEN u.undo_after IS NOT NULL THEN u.undo_after
-					WHEN u.owner IS NULL OR greatest(o.replay, $9::interval) = interval '0' THEN 'infinity'
-					ELSE o.renewed_at - greatest(o.replay, $9::interval)
-				END AS undo_after
+				least(u.undo_after, CASE WHEN u.owner IS NOT NULL THEN `+undoAfter("o", "$9::interval")+` END) AS undo_after
 			FROM wanted w JOIN defender.units u USING (login_host, tenant_id, api, state_id)
 				LEFT JOIN defender.nodes o ON o.id = u.owner
 				LEFT JOIN defender.nodes h ON h.id = u.home AND h.id <> $5::text

@@ -26,6 +26,15 @@ const (
 	historyParts = 15
 )
 
+// How long after the last renewal of a node that died the units that it had given away
+// are given back by whoever holds them, who goes on with them until then: so many TTLs,
+// and some seconds. What was delivered before they were given away is kept for that long
+// in addition.
+const (
+	recallTTLs = 2
+	recallTime = 10 * time.Second
+)
+
 // ofUnit is the condition for the rows of one unit; keyArgs are its arguments.
 const ofUnit = `login_host = $1::text AND tenant_id = $2::text AND api = $3::text AND state_id = $4::text`
 
@@ -35,9 +44,13 @@ func keyArgs(key alert.UnitKey, more ...any) []any {
 
 // policy says how much of its units this opening keeps for a takeover.
 func (s *Store) policy() unitstate.Policy {
-	replay := s.held.self().TakeoverReplay
+	self := s.held.self()
+	replay := self.TakeoverReplay
 
-	return unitstate.Policy{Window: replay + unitstate.Span, Step: min(max(leastStep, replay/historyParts), mostStep)}
+	return unitstate.Policy{
+		Window: replay + self.TTL*recallTTLs + recallTime + unitstate.Span,
+		Step:   min(max(leastStep, replay/historyParts), mostStep),
+	}
 }
 
 // Commit implements store.Units.

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -27,6 +26,7 @@ var takeoverPromises = []promise{
 	{"a replay of 0 undoes nothing, and marks", replayZero},
 	{"units of one node that were not taken are as they were", othersStay},
 	{"what a dead node gave away lately is undone, too", givenIsUndone},
+	{"what it gave away is undone when its new owner dies, too", recalledFromTheDead},
 	{"what it gave away longer ago is not", givenLongAgo},
 	{"what a node gave away before it died and joined again, too", givenBeforeJoin},
 	{"the clocks of the nodes make no difference", clocksOff},
@@ -379,21 +379,62 @@ func givenAway(t *testing.T, f *fleet) (a, b *member) {
 
 func givenIsUndone(t *testing.T, f *fleet) {
 	_, b := givenAway(t, f)
-	f.expire(b)
-	b.takeOver(Key(2))
+	c := f.join("c")
+	f.expire(b, c)
+	c.takeOver(Key(2))
 
-	err := b.Commit(t.Context(), []store.Commit{{Key: Key(1), Checkpoint: at(1200)}})
-	if !errors.Is(err, store.ErrFenced) {
-		t.Errorf("Commit of a unit that is to be undone = %v", err)
+	// It may be delivering at this moment.
+	c.claim(store.Claim{Units: keys(1), Expired: true})
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1150)})
+
+	b.givesBack(Key(1))
+	c.takeOver(Key(1))
+	Expect(t, c, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
+
+	if s := c.holds(keys(1, 2)...); len(s.Recalled) > 0 {
+		t.Errorf("recalled again: %v", s.Recalled)
 	}
 
-	b.renew()
-	b.takeOver(Key(1))
-	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
+	commit(t, c, store.Commit{Key: Key(1), Checkpoint: at(1300)})
+}
 
+// givesBack renews, and releases the units that are recalled.
+func (m *member) givesBack(want ...alert.UnitKey) {
+	m.t.Helper()
+
+	recalled := m.renew().Recalled
+	if !sameKeys(recalled, want) {
+		m.t.Errorf("recalled from %s: %v, want %v", m.id, recalled, want)
+	}
+
+	m.release(false, recalled...)
+}
+
+func recalledFromTheDead(t *testing.T, f *fleet) {
+	a, b, c := f.join("a", keys(1, 2)...), f.join("b"), f.join("c")
+
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1000), Seen: Entries(900, 10)})
+	f.Advance(3 * time.Hour)
+	commit(t, a, store.Commit{Key: Key(1), Checkpoint: at(1050), Seen: Entries(1000, 10)})
+	f.Advance(replay - time.Hour) // what came last is within takeover_replay, and the first is not
+
+	for _, m := range []*member{a, b, c} {
+		m.renew()
+	}
+
+	a.release(true, Key(1))
+	b.claim(store.Claim{Units: keys(1)}, Key(1))
+	f.expire(b, c)
+	c.takeOver(Key(2))
+
+	// The other node dies before it has given the unit back.
+	f.Advance(ttl / 2)
+	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1200), Seen: Entries(1100, 10)})
 	b.renew()
-	b.claim(store.Claim{Units: keys(1, 2), Expired: true})
-	commit(t, b, store.Commit{Key: Key(1), Checkpoint: at(1300)})
+	c.renew()
+	f.expire(c)
+	c.takeOver(Key(1))
+	Expect(t, c, Key(1), marked(at(1000)), Entries(900, 10))
 }
 
 func givenLongAgo(t *testing.T, f *fleet) {
@@ -410,7 +451,7 @@ func givenBeforeJoin(t *testing.T, f *fleet) {
 	_, b := givenAway(t, f)
 	f.expire(b)
 	f.join("a")
-	b.renew()
+	b.givesBack(Key(1))
 	b.takeOver(keys(1, 2)...)
 	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
 }
