@@ -325,6 +325,27 @@ func TestARecalledUnitIsGivenUpBeforeItIsTakenOver(t *testing.T) {
 	})
 }
 
+func TestADrainedNodeThatDiesIsTakenOverToo(t *testing.T) {
+	inFleet(t, func(f *fleet) {
+		f.join("a", unitsFor(1, 10))
+		b := f.join("b", unitsFor(1, 10))
+		f.run(2 * ttl)
+
+		if _, err := b.client.Drain(t.Context(), "a", true); err != nil {
+			t.Fatal(err)
+		}
+
+		f.run(20 * time.Second)
+		f.kill("a")
+		f.run(2 * ttl)
+		f.balanced(10)
+
+		if s := b.State(); s.Takeovers == 0 || s.Lost > 0 {
+			t.Errorf("%d units were taken over, and %d lost", s.Takeovers, s.Lost)
+		}
+	})
+}
+
 func TestARollingRestartMovesEachUnitTwiceAtMost(t *testing.T) {
 	inFleet(t, func(f *fleet) {
 		ids := []string{"a", "b", "c"}

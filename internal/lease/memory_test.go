@@ -122,7 +122,7 @@ func (c *client) Join(ctx context.Context, n store.Node) error {
 	case row.exists && now.Before(row.expires) && (c.session == 0 || row.session != c.session):
 		return store.ErrNodeInUse
 	case row.exists && !now.Before(row.expires):
-		c.m.recall(n.ID, row)
+		c.m.recall(n.ID, row, true)
 	}
 
 	*row = nodeRow{
@@ -171,7 +171,11 @@ func (c *client) Renew(ctx context.Context) (s store.Standing, err error) {
 	s.Draining = row.draining
 
 	for id, other := range c.m.nodes {
-		if other.exists && now.Before(other.expires) && !other.draining {
+		switch {
+		case !other.exists:
+		case !now.Before(other.expires):
+			s.ToRecall = s.ToRecall || c.m.recall(id, other, false)
+		case !other.draining:
 			s.Live = append(s.Live, id)
 		}
 	}
@@ -218,7 +222,7 @@ func (c *client) Claim(ctx context.Context, claim store.Claim) (got []store.Hold
 
 	for id, other := range c.m.nodes {
 		if claim.Expired && other.exists && !now.Before(other.expires) {
-			c.m.recall(id, other)
+			c.m.recall(id, other, true)
 		}
 	}
 
@@ -257,15 +261,21 @@ func (c *client) Claim(ctx context.Context, claim store.Claim) (got []store.Hold
 	return got, nil
 }
 
-// recall notes which units a dead node gave away lately; m.mu must be held.
-func (m *memory) recall(id string, row *nodeRow) {
+// recall reports whether a dead node gave units away lately, and notes that if it is to;
+// m.mu must be held.
+func (m *memory) recall(id string, row *nodeRow, note bool) (found bool) {
 	for _, u := range m.units {
 		if at, gave := u.given[id]; gave && at.After(row.renewed.Add(-row.node.TakeoverReplay)) {
-			u.recalled = true
+			found = true
+			u.recalled = u.recalled || note
 		}
 
-		delete(u.given, id)
+		if note {
+			delete(u.given, id)
+		}
 	}
+
+	return found
 }
 
 // order is by whose home a unit is: this node's own first, another live one's last.

@@ -324,7 +324,8 @@ func (n *Node) claim(ctx context.Context, s store.Standing) {
 	n.mu.Unlock()
 
 	free := slices.ContainsFunc(s.Free, func(key alert.UnitKey) bool { return wanted[key] != nil })
-	if len(others) == 0 || !free && n.cfg.Now() >= n.eager {
+	recall := s.ToRecall && n.expired
+	if !recall && (len(others) == 0 || !free && n.cfg.Now() >= n.eager) {
 		return
 	}
 

@@ -77,7 +77,8 @@ type Leases interface {
 	// Claim.Most of them, those first whose home this node is and those last whose home
 	// is another live node, and skips units that another node is claiming. A unit that
 	// is not known yet is made. A node that is draining, or whose own lease has expired,
-	// takes nothing.
+	// takes nothing. With Claim.Expired it also recalls what nodes that have expired had
+	// given away, whether any unit is wanted or not.
 	Claim(ctx context.Context, c Claim) ([]Holding, error)
 	// Release gives units up that this node has delivered and committed to the end, or
 	// that it never polled: the next owner starts without a takeover. Other nodes notice
@@ -153,6 +154,9 @@ type Standing struct {
 	// Recalled are those of Held that a node which has died since had polled lately: this
 	// node is to give them up at once, and then to release them.
 	Recalled []alert.UnitKey
+	// ToRecall says that a node which has expired had given units away lately: a claim with
+	// Claim.Expired recalls them.
+	ToRecall bool
 	// Homes names, for units that this node holds, the live node that had them
 	// before it ended in good order: they go back to it.
 	Homes map[alert.UnitKey]string

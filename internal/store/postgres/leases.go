@@ -217,7 +217,8 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 
 		batch := &pgx.Batch{}
 		batch.Queue(`UPDATE defender.nodes SET renewed_at = defender.clock(), expires_at = defender.clock() + ttl
-			WHERE id = $1::text AND session = $2::text RETURNING draining`, self.ID, s.session)
+			WHERE id = $1::text AND session = $2::text
+			RETURNING draining, `+toRecall("$3::interval"), self.ID, s.session, self.TakeoverReplay)
 		batch.Queue(heldQuery, self.ID)
 		batch.Queue(`SELECT id FROM defender.nodes WHERE NOT draining AND expires_at >= defender.clock()
 			ORDER BY id COLLATE "C"`)
@@ -247,7 +248,7 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 
 // readStanding reads the answers to the queries of Renew.
 func readStanding(results pgx.BatchResults, standing *store.Standing, units *[]heldRow) error {
-	err := results.QueryRow().Scan(&standing.Draining)
+	err := results.QueryRow().Scan(&standing.Draining, &standing.ToRecall)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return store.ErrNodeInUse
 	}

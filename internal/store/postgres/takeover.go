@@ -24,7 +24,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Holding, erro
 		return nil, fmt.Errorf("%s: %w", s.where, errNotJoined)
 	}
 
-	if len(c.Units) == 0 || c.Most <= 0 {
+	if (len(c.Units) == 0 || c.Most <= 0) && !c.Expired { // else something may be recalled
 		return nil, ctx.Err()
 	}
 
@@ -115,7 +115,7 @@ const insertUnits = `
 	ON CONFLICT DO NOTHING`
 
 // claimable makes the units that are not known yet, and reports whether a claim may find
-// something. It is a look without a transaction, since it is called every second or so
+// something, or may have something to recall. It is a look without a transaction, since it is called every second or so
 // while there is mostly nothing to claim.
 func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, error) {
 	var (
@@ -126,10 +126,8 @@ func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, e
 	look := func(ctx context.Context, q querier) error {
 		return q.QueryRow(ctx, `WITH `+wantedTable+`
 			SELECT count(*) FILTER (WHERE u.id IS NULL) > 0,
-				count(*) FILTER (WHERE u.owner IS NULL OR $5::boolean AND (o.expires_at < defender.clock()
-					OR EXISTS (SELECT FROM defender.given g JOIN defender.nodes n ON n.id = g.node
-						WHERE g.unit = u.id AND n.expires_at < defender.clock()
-							AND `+lately("n", "$6::interval")+`))) > 0
+				count(*) FILTER (WHERE u.owner IS NULL OR $5::boolean AND o.expires_at < defender.clock()) > 0
+					OR $5::boolean AND `+toRecall("$6::interval")+`
 			FROM wanted w LEFT JOIN defender.units u USING (login_host, tenant_id, api, state_id)
 				LEFT JOIN defender.nodes o ON o.id = u.owner`,
 			w.loginHosts, w.tenants, w.apis, w.states, c.Expired, s.held.self().TakeoverReplay).Scan(&missing, &free)
@@ -194,6 +192,13 @@ func findDead(ctx context.Context, t pgx.Tx, self store.Node, c store.Claim) ([]
 func lately(node, replay string) string {
 	return fmt.Sprintf(`greatest(%[1]s.replay, %[2]s) > interval '0'
 		AND g.at > %[1]s.renewed_at - greatest(%[1]s.replay, %[2]s)`, node, replay)
+}
+
+// toRecall is the condition that a node which has expired gave units away lately. replay
+// is as in lately.
+func toRecall(replay string) string {
+	return `EXISTS (SELECT FROM defender.given g JOIN defender.nodes n ON n.id = g.node
+		WHERE n.expires_at < defender.clock() AND ` + lately("n", replay) + `)`
 }
 
 // What a recall does with units that another transaction has locked.
@@ -273,7 +278,8 @@ func take(ctx context.Context, t pgx.Tx, self store.Node, w wanted, c store.Clai
 	rows, err := t.Query(ctx, `WITH `+wantedTable+`,
 		chosen AS (
 			SELECT u.id, u.owner IS NOT NULL OR u.undo_after IS NOT NULL AS takeover,
-				least(u.undo_after, CASE WHEN u.owner IS NOT NULL THEN `+undoAfter("o", "$9::interval")+` END) AS undo_after
+				least(u.undo_after,
+					CASE WHEN u.owner IS NOT NULL THEN `+undoAfter("o", "$9::interval")+` END) AS undo_after
 			FROM wanted w JOIN defender.units u USING (login_host, tenant_id, api, state_id)
 				LEFT JOIN defender.nodes o ON o.id = u.owner
 				LEFT JOIN defender.nodes h ON h.id = u.home AND h.id <> $5::text

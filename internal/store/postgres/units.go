@@ -314,7 +314,7 @@ func (s *Store) Forget(ctx context.Context, key alert.UnitKey) (known bool, err 
 		batch := &pgx.Batch{}
 		batch.Queue(`DELETE FROM defender.rewinds WHERE `+ofUnit, keyArgs(key)...)
 
-		for _, table := range []string{"status", "deferred", "seen"} {
+		for _, table := range []string{"status", "deferred", "seen", "given"} {
 			batch.Queue(`DELETE FROM defender.`+table+` WHERE unit = $1::bigint`, id)
 		}
 

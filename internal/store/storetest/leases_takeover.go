@@ -27,6 +27,7 @@ var takeoverPromises = []promise{
 	{"units of one node that were not taken are as they were", othersStay},
 	{"what a dead node gave away lately is undone, too", givenIsUndone},
 	{"what it gave away is undone when its new owner dies, too", recalledFromTheDead},
+	{"it is undone although nothing else is to be claimed", givenAll},
 	{"what it gave away longer ago is not", givenLongAgo},
 	{"what a node gave away before it died and joined again, too", givenBeforeJoin},
 	{"the clocks of the nodes make no difference", clocksOff},
@@ -408,6 +409,29 @@ func (m *member) givesBack(want ...alert.UnitKey) {
 	}
 
 	m.release(false, recalled...)
+}
+
+func givenAll(t *testing.T, f *fleet) {
+	a, b := givenAway(t, f)
+	a.release(true, Key(2))
+	b.claim(store.Claim{Units: keys(2)}, Key(2))
+	b.toRecall(false)
+	f.expire(b)
+	b.toRecall(true)
+	b.claim(store.Claim{Expired: true})
+	b.givesBack(keys(1, 2)...)
+	b.toRecall(false)
+	b.takeOver(keys(1, 2)...)
+	Expect(t, b, Key(1), marked(store.Checkpoint{Floor: 100, Watermark: 100, SeenSince: 100}), nil)
+}
+
+// toRecall renews, and compares whether something is to be recalled.
+func (m *member) toRecall(want bool) {
+	m.t.Helper()
+
+	if got := m.renew().ToRecall; got != want {
+		m.t.Errorf("ToRecall of %s = %t, want %t", m.id, got, want)
+	}
 }
 
 func recalledFromTheDead(t *testing.T, f *fleet) {

@@ -30,8 +30,6 @@ type ordeal struct {
 	due    []repair
 	events []string
 	began  time.Time
-	strict bool      // an old refresh token dies when it was replaced
-	outage time.Time // when the database was away last
 }
 
 // repair ends what an event began.
@@ -85,7 +83,6 @@ func tortureNodes(t *testing.T, seed uint64) {
 		cluster: newCluster(t, options),
 		rng:     rng,
 		began:   time.Now(),
-		strict:  strict,
 	}
 	t.Logf("seed %d: %d units, replay %v, bouncer %t, faults %q", seed, len(o.customers), o.replay, options.bouncer,
 		faults)
@@ -200,11 +197,6 @@ func (o *ordeal) event() {
 
 // killNode kills a node, of which the disk may be lost, too, and starts it again.
 func (o *ordeal) killNode(n *node) {
-	// A refresh token that came while it could not be stored is only in the memory of the
-	// node: with a service that takes the old one no more, a kill then loses the chain.
-	if o.strict && (o.busy(nil) || time.Since(o.outage) < 10*time.Second) {
-		return
-	}
 	held := o.heldBy(n)
 	at := time.Now()
 	o.note("kill %s", n.id)
@@ -233,7 +225,6 @@ func (o *ordeal) databaseEvent() {
 	o.later(nil, "database starts", []time.Duration{time.Second, 12 * time.Second}[o.rng.IntN(2)], func() {
 		o.server.Launch(o.t)
 		o.upset("")
-		o.outage = time.Now()
 	})
 }
 
