@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/test/setup"
 )
 
 func TestGosOwnLogLinesAreNeverPrinted(t *testing.T) {
@@ -17,8 +19,8 @@ func TestGosOwnLogLinesAreNeverPrinted(t *testing.T) {
 	}
 }
 
-// build makes the plugin, a copy of it, a link to it, and the program that loads them,
-// in one directory.
+// build makes a copy of the plugin, another copy, a link, and the program that loads
+// them, in one directory.
 func build(t *testing.T) string {
 	t.Helper()
 	cc := os.Getenv("CC")
@@ -28,7 +30,7 @@ func build(t *testing.T) string {
 	dir := t.TempDir()
 	plugin := filepath.Join(dir, "in_defender.so")
 	for _, cmd := range []*exec.Cmd{
-		exec.Command("go", "build", "-buildmode=c-shared", "-o", plugin, "."),
+		exec.Command("cp", setup.Plugin(t), plugin),
 		exec.Command("cp", plugin, filepath.Join(dir, "copy.so")),
 		exec.Command("ln", "-s", "in_defender.so", filepath.Join(dir, "link.so")),
 		exec.Command(cc, "-Wall", "-rdynamic", "-o", filepath.Join(dir, "loads"), "testdata/loads.c", "-ldl"),

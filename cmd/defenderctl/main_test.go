@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -19,36 +18,11 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// program is the built command.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "defenderctl-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "defenderctl")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := program(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
-
 // command prepares a run of the built command with a data directory of its own and no
 // environment but the given.
 func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), setup.CLI(t), args...)
 	cmd.Env = append(
 		[]string{"DEFENDER_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "HOME=" + t.TempDir()},
 		env...)
