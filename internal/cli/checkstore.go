@@ -7,6 +7,7 @@ import (
 	"fluent-bit-defender/internal/cli/lint"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store/postgres"
+	"fluent-bit-defender/internal/wiring"
 )
 
 // storeVisit is the live check of a database that inputs use, as --json prints it.
@@ -15,11 +16,12 @@ type storeVisit struct {
 	// Answer is "ok" or "failed".
 	Answer  string `json:"answer"`
 	Version string `json:"version,omitempty"`
-	// TLS is "verified", "unverified" or "off".
-	TLS     string `json:"tls,omitempty"`
-	Problem string `json:"problem,omitempty"`
-	Warning string `json:"warning,omitempty"`
-	Code    int    `json:"exit_code"`
+	// TLS is "verified", "authority", "unverified" or "off": see postgres.Server.
+	TLS      string   `json:"tls,omitempty"`
+	Problem  string   `json:"problem,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
+	Code     int      `json:"exit_code"`
 }
 
 // visitStores asks each database that the inputs use what it is.
@@ -50,7 +52,12 @@ func (c *cli) visitStore(ctx context.Context, at place) *storeVisit {
 		return v
 	}
 
-	s, err := c.openAt(ctx, at)
+	o, err := c.storeOptions(at)
+	if err != nil {
+		return fail(err)
+	}
+
+	s, err := wiring.OpenStore(ctx, o)
 	if err != nil {
 		return fail(err)
 	}
@@ -66,25 +73,20 @@ func (c *cli) visitStore(ctx context.Context, at place) *storeVisit {
 		return fail(err)
 	}
 
-	v.Answer, v.Version, v.TLS = "ok", server.Version, "off"
+	v.Answer, v.Version, v.TLS = "ok", server.Version, server.TLS
+	v.Warnings, v.Notes = s.Warnings(), server.Notes
+	c.warned = append(c.warned, v.Warnings...)
 
 	switch {
-	case server.Verified:
-		v.TLS = "verified"
-	case server.Encrypted:
-		v.TLS = "unverified"
+	case server.Standby:
+		v.Warnings = append(v.Warnings, "this server is a standby, and takes no changes: name the primary in the "+
+			"address of the store, or all of them with target_session_attrs=read-write")
+	case server.ReadOnly:
+		v.Warnings = append(v.Warnings, "it takes no changes (default_transaction_read_only is on, here or for the "+
+			"role): name the primary in the address of the store, or switch it off")
 	}
 
-	switch {
-	case server.Plain:
-		v.Warning = "the password may travel to another machine without encryption: add sslmode=verify-full to " +
-			"the address of the store, and sslrootcert with the authority that signed its certificate"
-	case server.Encrypted && !server.Verified:
-		v.Warning = "the connection is encrypted, but anybody could be at its other end: add sslmode=verify-full " +
-			"to the address of the store, and sslrootcert with the authority that signed its certificate"
-	}
-
-	if v.Warning != "" {
+	if len(v.Warnings) > 0 {
 		v.Code = exitFailed
 	}
 
@@ -102,10 +104,14 @@ func (c *cli) printStores(all []*storeVisit) {
 			text += fmt.Sprintf("PostgreSQL %s answers, TLS %s", plain.Text(v.Version, 64), v.TLS)
 		}
 
-		if v.Warning != "" {
-			text += "; " + v.Warning
+		fmt.Fprintln(c.Out, c.wrap(text, "    "))
+
+		for _, w := range v.Warnings {
+			fmt.Fprintln(c.Out, c.wrap("  warning: "+w, "    "))
 		}
 
-		fmt.Fprintln(c.Out, c.wrap(text, "    "))
+		for _, n := range v.Notes {
+			fmt.Fprintln(c.Out, c.wrap("  note: "+n, "    "))
+		}
 	}
 }

@@ -142,7 +142,9 @@ func (c *cli) openAt(ctx context.Context, at place, corrected ...string) (store.
 	}
 
 	for _, w := range s.Warnings() {
-		if !slices.ContainsFunc(corrected, func(m string) bool { return strings.Contains(w, m) }) {
+		if !slices.ContainsFunc(corrected, func(m string) bool { return strings.Contains(w, m) }) &&
+			!slices.Contains(c.warned, w) {
+			c.warned = append(c.warned, w)
 			c.say("warning: %s", w)
 		}
 	}

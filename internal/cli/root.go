@@ -135,6 +135,8 @@ type cli struct {
 	store string
 	// toldOfPassword says that the warning about a password in a flag was given.
 	toldOfPassword bool
+	// warned are the warnings of stores that were given.
+	warned []string
 	// started: the command line was understood, and the command runs.
 	started bool
 	lines   *lineReader

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -172,13 +174,47 @@ func (s Sources) hostname() string {
 	return name
 }
 
+// parseAddress parses the URL of a database. It may list several hosts, each with or
+// without a port, which no other URL does.
+func parseAddress(address secret.Text) (*url.URL, error) {
+	text := address.Reveal()
+	if u, err := url.Parse(text); err == nil {
+		return u, nil
+	}
+
+	scheme, rest, _ := strings.Cut(text, "://")
+
+	authority, after := rest, ""
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		authority, after = rest[:end], rest[end:]
+	}
+
+	hosts := strings.LastIndex(authority, "@") + 1
+
+	u, err := url.Parse(scheme + "://" + authority[:hosts] + "host" + after)
+	if err != nil {
+		return nil, err
+	}
+
+	u.Host = authority[hosts:]
+	if !hostList.MatchString(u.Host) || strings.Contains(u.Path, "@") {
+		return nil, errors.New("not a list of hosts") // part of it may be a password
+	}
+
+	return u, nil
+}
+
+// hostList is several hosts, each with or without a port.
+var hostList = regexp.MustCompile(`^(?:[^:,@\[\]]*|\[[0-9a-fA-F:.]+\])(?::\d*)?` +
+	`(?:,(?:[^:,@\[\]]*|\[[0-9a-fA-F:.]+\])(?::\d*)?)+$`)
+
 // secretParameters are the parameters of a PostgreSQL URL that hold secrets.
 var secretParameters = []string{"password", "sslpassword"}
 
 // ShownStore returns the URL of a database without the secrets that it may hold. What is
 // left can be typed: PGPASSWORD or a password file has the password then.
 func ShownStore(address secret.Text) string {
-	u, err := url.Parse(address.Reveal())
+	u, err := parseAddress(address)
 	if err != nil {
 		return "postgres://(an address that cannot be read)"
 	}
@@ -204,7 +240,7 @@ func ShownStore(address secret.Text) string {
 
 // StoreHasSecret reports whether the address of a database holds a password.
 func StoreHasSecret(address secret.Text) bool {
-	u, err := url.Parse(address.Reveal())
+	u, err := parseAddress(address)
 	if err != nil {
 		return !address.IsZero()
 	}

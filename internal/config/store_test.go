@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fluent-bit-defender/internal/secret"
 )
 
 func TestWhereTheStoreIs(t *testing.T) {
@@ -84,5 +86,27 @@ func TestTheKeysOfTheStoreAreRefusedInATenantsFile(t *testing.T) {
 				t.Errorf("%s in a tenants file: %v", key, err)
 			}
 		}
+	}
+}
+
+func TestShownStoreOfSeveralHosts(t *testing.T) {
+	const unreadable = "postgres://(an address that cannot be read)"
+
+	for address, want := range map[string]string{
+		"postgres://u:hunter2@a:1,b:2,c/d":            "postgres://u@a:1,b:2,c/d",
+		"postgres://a,b:2,c/d":                        "postgres://a,b:2,c/d",
+		"postgres://u@[::1]:1,[::2],c/d?sslmode=x":    "postgres://u@[::1]:1,[::2],c/d?sslmode=x",
+		"postgres://u:hunter2,a/@b:1,c/d":             unreadable,
+		"postgres://u:1,hun/ter2@b:1,c/d":             unreadable,
+		"postgres://u:hunter2@b:port,c/d":             unreadable,
+		"postgres://u:hunter2@a:1,b:2,c/d?password=x": "postgres://u@a:1,b:2,c/d",
+	} {
+		if got := ShownStore(secret.New(address)); got != want {
+			t.Errorf("%s is shown as %s, want %s", address, got, want)
+		}
+	}
+
+	if StoreHasSecret(secret.New("postgres://u@a:1,b:2,c/d")) {
+		t.Error("a list of hosts is taken for a password")
 	}
 }

@@ -137,12 +137,22 @@ func (s *Store) attempts(ctx context.Context, fn func(c *pgxpool.Conn) (again bo
 		}
 
 		again, err := fn(c)
-		c.Release()
+		release(ctx, c, err)
 
 		if err == nil || !again || n >= mostAttempts || ctx.Err() != nil {
 			return err
 		}
 	}
+}
+
+// release gives a connection back to the pool. One to a server that takes no changes is
+// closed: it may have become a standby, and the next connection finds its successor.
+func release(ctx context.Context, c *pgxpool.Conn, err error) {
+	if sqlState(err) == "25006" {
+		_ = c.Conn().Close(ctx) // it is of no use any more, however that ends
+	}
+
+	c.Release()
 }
 
 // callCounter counts calls by name.

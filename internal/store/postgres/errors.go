@@ -1,8 +1,8 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +62,9 @@ func broken(err error) bool {
 // errNoTables says that the schema went away under a store that had found it.
 var errNoTables = errors.New("the tables of the schema defender are gone")
 
+// errUnfit says that the database, or the role, has settings with which it does not work.
+var errUnfit = errors.New("cannot be used as it is")
+
 // explained are the errors that say what is wrong already.
 var explained = []error{
 	store.ErrInUse,
@@ -79,6 +82,7 @@ var explained = []error{
 	store.ErrDenied,
 	store.ErrFenced,
 	store.ErrNodeInUse,
+	errUnfit,
 }
 
 // explain gives an error its class, and a sentence that names the database.
@@ -94,12 +98,20 @@ func (s *Store) explain(err error) error {
 	}
 
 	if remedy, kind := classOf(err); kind != nil {
+		if sqlState(err) == "28P01" {
+			remedy = cmp.Or(s.o.noPassword(), remedy)
+		}
+
 		return class(kind, remedy)
 	}
 
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return class(store.ErrDenied, "its certificate is not accepted: set sslrootcert to the authority that "+
-			"signed it, and use the host name that it was made for")
+	if remedy := tlsRemedy(err); remedy != "" {
+		return class(store.ErrDenied, remedy)
+	}
+
+	if strings.Contains(err.Error(), "read only connection") {
+		return class(store.ErrUnreachable, "it is tried again; none of these servers takes changes: they are standbys, "+
+			"of which one has to be promoted, or read-only")
 	}
 
 	if broken(err) {
@@ -133,6 +145,8 @@ var classes = []struct {
 		"string, or all of them with target_session_attrs=read-write"},
 	{"28", store.ErrDenied, "see user and password in the connection string or in PGPASSFILE, and pg_hba.conf " +
 		"on the server"},
+	{"42704", store.ErrDenied, "the connection string has a parameter that neither this program nor the server " +
+		"knows"},
 	{"3D000", store.ErrDenied, "make the database, or correct its name in the connection string"},
 	{"42501", store.ErrDenied, "the role needs rights on the schema defender, and to make it the right CREATE " +
 		"on the database"},
@@ -141,11 +155,34 @@ var classes = []struct {
 	{"XX001 XX002", store.ErrDamaged, "the server found its files damaged: restore the database from a backup"},
 }
 
+// refusals are what a server says when it refuses a role for another reason than its
+// password.
+var refusals = []struct {
+	said, remedy string
+}{
+	{"valid client certificate", "it asks for a client certificate: name one with sslcert, and its key with sslkey"},
+	{"certificate authentication failed", "the client certificate in sslcert is for another name: its CN has to be " +
+		"that of the role, unless a map in pg_ident.conf says otherwise"},
+	{"no encryption", "pg_hba.conf on it has no line for this connection, which is not encrypted: add " +
+		"sslmode=verify-full to the connection string"},
+	{"no pg_hba.conf entry", "pg_hba.conf on it has no line for this connection: add one for this role, database " +
+		"and address"},
+	{"is not permitted to log in", "the role may not log in: ALTER ROLE … LOGIN"},
+}
+
 // classOf returns the class of an error of the database; nil if it has none.
 func classOf(err error) (remedy string, kind error) {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return "", nil
+	}
+
+	if strings.HasPrefix(e.Code, "28") {
+		for _, r := range refusals {
+			if strings.Contains(e.Message, r.said) {
+				return r.remedy, store.ErrDenied
+			}
+		}
 	}
 
 	if e.Code == "08P01" && refusedByPooler(e.Message) {

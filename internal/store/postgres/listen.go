@@ -125,7 +125,12 @@ func (s *Store) listenOnce(ctx context.Context, connected func()) error {
 // connectToListen returns a connection that listens.
 func (s *Store) connectToListen(ctx context.Context) (c *pgx.Conn, err error) {
 	err = s.limited(ctx, func(ctx context.Context) error {
-		if c, err = pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig); err != nil {
+		config := s.pool.Config()
+		if err = config.BeforeConnect(ctx, config.ConnConfig); err != nil {
+			return err
+		}
+
+		if c, err = pgx.ConnectConfig(ctx, config.ConnConfig); err != nil {
 			return err
 		}
 

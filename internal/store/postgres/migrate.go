@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store"
 )
 
@@ -43,6 +44,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	defer c.Release()
 
 	version, err := s.version(ctx, c)
+	if err == nil {
+		err = s.fit(ctx, c.Conn())
+	}
 
 	switch {
 	case err != nil:
@@ -64,6 +68,36 @@ func (s *Store) prepare(ctx context.Context) error {
 
 	s.empty = version < schemaVersion && s.o.ReadOnly
 	s.usable.Store(!s.empty)
+
+	return nil
+}
+
+// fit returns errUnfit if texts and values cannot be exchanged with the database as they
+// are.
+func (s *Store) fit(ctx context.Context, c *pgx.Conn) error {
+	// Names of tenants have letters of all languages.
+	if encoding := c.PgConn().ParameterStatus("server_encoding"); encoding != "" && encoding != "UTF8" {
+		return fmt.Errorf("%s: %w: its encoding is %s, which does not hold every name: make it anew with "+
+			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", s.where, errUnfit, plain.Text(encoding, 64))
+	}
+
+	var binary, intervals string
+
+	err := c.QueryRow(ctx, `SELECT current_setting('bytea_output'), current_setting('intervalstyle')`).
+		Scan(&binary, &intervals)
+	if err != nil {
+		return err
+	}
+
+	for _, setting := range []struct{ name, value, want string }{
+		{"bytea_output", binary, "hex"},
+		{"intervalstyle", intervals, "postgres"},
+	} {
+		if setting.value != setting.want {
+			return fmt.Errorf("%s: %w: %s is %s: ALTER ROLE %s SET %s = '%s'", s.where, errUnfit, setting.name,
+				plain.Text(setting.value, 64), s.pool.Config().ConnConfig.User, setting.name, setting.want)
+		}
+	}
 
 	return nil
 }

@@ -3,11 +3,9 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +40,9 @@ type Options struct {
 	// CallLimit bounds each call, the wait for a connection included; by default
 	// DefaultCallLimit.
 	CallLimit time.Duration
+
+	// home returns the home directory of the user where $HOME does not say it.
+	home func() string
 }
 
 // DefaultCallLimit is how long a call takes at most, unless Options say otherwise. It is
@@ -75,39 +76,33 @@ func (o *Options) defaults() {
 	if o.CallLimit == 0 {
 		o.CallLimit = DefaultCallLimit
 	}
+
+	if o.home == nil {
+		o.home = homeOfUser
+	}
 }
 
-// errURL says what a connection string looks like. What is wrong with the given one is
-// left out where it might quote a password.
-var errURL = errors.New("store: not a connection string of PostgreSQL: write " +
-	"postgres://user@host:port/database?sslmode=verify-full, and the password into the file that " +
-	"the variable PGPASSFILE names")
-
 // poolConfig reads the connection string. Its errors do not quote it.
-func poolConfig(url secret.Text) (*pgxpool.Config, error) {
-	c, err := pgxpool.ParseConfig(url.Reveal())
+func (o *Options) poolConfig() (*pgxpool.Config, error) {
+	c, err := o.parse()
 	if err != nil {
-		return nil, urlError(err)
+		return nil, err
 	}
 
-	if c.ConnConfig.ConnectTimeout == 0 {
-		c.ConnConfig.ConnectTimeout = connectTimeout
+	o.complete(c.ConnConfig)
+
+	// A changed password, authority or client certificate counts from the next
+	// connection on. While a file is being replaced, what was read before does.
+	c.BeforeConnect = func(_ context.Context, next *pgx.ConnConfig) error {
+		if fresh, err := o.parse(); err == nil {
+			o.complete(fresh.ConnConfig)
+			*next = *fresh.ConnConfig
+		}
+
+		return nil
 	}
 
-	dialer := net.Dialer{Timeout: c.ConnConfig.ConnectTimeout, KeepAlive: connectTimeout}
-	c.ConnConfig.DialFunc = dialer.DialContext
-
-	if c.ConnConfig.RuntimeParams["application_name"] == "" {
-		c.ConnConfig.RuntimeParams["application_name"] = programName
-	}
-
-	// Neither names for prepared statements nor a cache of them: a connection of a pool
-	// such as pgbouncer is another one with each transaction.
-	c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	c.ConnConfig.StatementCacheCapacity = 0
-	c.ConnConfig.DescriptionCacheCapacity = 0
-
-	if !strings.Contains(url.Reveal(), "pool_max_conns") {
+	if !strings.Contains(o.URL.Reveal(), "pool_max_conns") {
 		c.MaxConns = maxConns
 	}
 
@@ -118,26 +113,37 @@ func poolConfig(url secret.Text) (*pgxpool.Config, error) {
 	return c, nil
 }
 
-// urlError returns what is wrong with a connection string without quoting it.
-func urlError(err error) error {
-	text := err.Error() // cannot parse `…`: what is wrong
-
-	_, what, _ := strings.Cut(text, "`: ")
-	what, _, _ = strings.Cut(what, " (") // the rest quotes the value
-
-	if strings.HasPrefix(what, "invalid ") || strings.HasPrefix(what, "cannot parse pool_") {
-		return fmt.Errorf("%w (%s)", errURL, what)
+// complete sets what a connection has to be like here, whatever the role or the database
+// have as their settings.
+func (o *Options) complete(c *pgx.ConnConfig) {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
 	}
 
-	return errURL
+	dialer := net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: connectTimeout}
+	c.DialFunc = dialer.DialContext
+
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = programName
+	}
+
+	// A pooler lets these two through, and not many others.
+	c.RuntimeParams["client_encoding"] = "UTF8"
+	c.RuntimeParams["datestyle"] = "ISO"
+
+	// Neither names for prepared statements nor a cache of them: a connection of a pool
+	// such as pgbouncer is another one with each transaction.
+	c.DefaultQueryExecMode = pgx.QueryExecModeExec
+	c.StatementCacheCapacity = 0
+	c.DescriptionCacheCapacity = 0
 }
 
 // place names a database for people, without user and password.
 func place(c *pgx.ConnConfig) string {
-	at := c.Host
-	if !strings.HasPrefix(at, "/") {
-		at = net.JoinHostPort(at, strconv.Itoa(int(c.Port)))
+	var names []string
+	for _, e := range endpoints(c) {
+		names = append(names, e.name())
 	}
 
-	return fmt.Sprintf("PostgreSQL at %s, database %s", at, cmp.Or(c.Database, c.User))
+	return fmt.Sprintf("PostgreSQL at %s, database %s", strings.Join(names, " or "), cmp.Or(c.Database, c.User))
 }

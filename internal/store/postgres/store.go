@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -21,7 +19,6 @@ import (
 type Store struct {
 	o     Options
 	where string // names the database, for people
-	local bool   // it is reached without a network
 
 	pool *pgxpool.Pool
 	// lockPool has the connections that hold a chain's lock while a refresh token is
@@ -96,7 +93,7 @@ func Open(o Options) (*Store, error) {
 
 // connect makes the pools. Nothing is connected yet.
 func connect(o Options) (*Store, error) {
-	config, err := poolConfig(o.URL)
+	config, err := o.poolConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +101,6 @@ func connect(o Options) (*Store, error) {
 	s := &Store{
 		o:         o,
 		where:     place(config.ConnConfig),
-		local:     isLocal(config.ConnConfig.Host),
 		writes:    newTurn(),
 		preparing: newTurn(),
 	}
@@ -126,11 +122,6 @@ func connect(o Options) (*Store, error) {
 	}
 
 	return s, nil
-}
-
-// isLocal reports whether a host is reached without a network.
-func isLocal(host string) bool {
-	return strings.HasPrefix(host, "/") || slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, host)
 }
 
 // Warnings implements store.Store.
@@ -181,9 +172,12 @@ func (s *Store) writable() error {
 func (s *Store) warn(ctx context.Context, c *pgx.Conn) error {
 	var found []string
 
-	if _, encrypted := c.PgConn().Conn().(*tls.Conn); !encrypted && !s.local {
-		found = append(found, s.where+": the connection is not encrypted: add sslmode=verify-full to the "+
-			"connection string of the store")
+	if open := tlsWarning(s.pool.Config().ConnConfig); open != "" {
+		found = append(found, s.where+": "+open)
+	}
+
+	for _, readable := range s.o.readableSecrets() {
+		found = append(found, s.where+": "+readable)
 	}
 
 	var setting string

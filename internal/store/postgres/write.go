@@ -119,7 +119,7 @@ func (s *Store) attempt(ctx context.Context, keys []alert.UnitKey, p plan) (fenc
 	if err != nil {
 		return nil, nil, err
 	}
-	defer c.Release()
+	defer func() { release(ctx, c, err) }()
 
 	w := &writing{
 		s:      s,
