@@ -110,8 +110,8 @@ func (s *Store) explain(err error) error {
 	}
 
 	if strings.Contains(err.Error(), "read only connection") {
-		return class(store.ErrUnreachable, "it is tried again; none of these servers takes changes: they are standbys, "+
-			"of which one has to be promoted, or read-only")
+		return class(store.ErrUnreachable, "it is tried again; none of these servers takes changes: they are "+
+			"read-only, or standbys of which one has to be promoted")
 	}
 
 	if broken(err) {
@@ -161,7 +161,7 @@ var refusals = []struct {
 	said, remedy string
 }{
 	{"valid client certificate", "it asks for a client certificate: name one with sslcert, and its key with sslkey"},
-	{"certificate authentication failed", "the client certificate in sslcert is for another name: its CN has to be " +
+	{"certificate authentication failed", "the certificate in sslcert is for another name: its CN has to be " +
 		"that of the role, unless a map in pg_ident.conf says otherwise"},
 	{"no encryption", "pg_hba.conf on it has no line for this connection, which is not encrypted: add " +
 		"sslmode=verify-full to the connection string"},

@@ -10,8 +10,8 @@ import (
 type Server struct {
 	// Version is the server's own, such as "15.14".
 	Version string
-	// TLS is how this connection is protected: "verified", "authority" (of the certificate
-	// only the authority is verified, not the name), "unverified" or "off".
+	// TLS is how this connection is protected: "verified", "authority" (of the
+	// certificate only the authority is verified, not the name), "unverified" or "off".
 	TLS string
 	// Standby says that the server follows another one, and ReadOnly that it takes no
 	// changes for that or another reason.
@@ -80,6 +80,6 @@ func (r replication) notes(servers int) []string {
 	}
 
 	return []string{fmt.Sprintf("a commit does not wait for a standby (%s): when a standby takes over without the "+
-		"last commits, alerts of that time are emitted again, unmarked, and a customer whose refresh token was renewed "+
-		"in it may have to sign in again", reason)}
+		"last commits, alerts of that time are emitted again, unmarked, and a customer whose refresh token was "+
+		"renewed in it may have to be signed in to again", reason)}
 }

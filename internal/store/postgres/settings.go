@@ -227,7 +227,8 @@ var faults = []struct {
 	{"failed to decode sslkey", "sslkey (or PGSSLKEY): the file has no private key in PEM form"},
 	{"unable to read cert", "sslcert (or PGSSLCERT)"},
 	{"unable to load cert", "sslcert and sslkey: they are no certificate and its private key, both in PEM form"},
-	{"failed to read service file", "service (or PGSERVICE): the service file cannot be read: name it with PGSERVICEFILE"},
+	{"failed to read service file", "service (or PGSERVICE): the service file cannot be read: name one with " +
+		"PGSERVICEFILE"},
 	{"unable to find service", "service (or PGSERVICE): the service file has no such entry"},
 	{"could not match", "give one port for all hosts, or one for each"},
 }

@@ -41,7 +41,7 @@ default_pool_size = 10
 max_client_conn = 200
 server_login_retry = 1
 logfile = %s
-`, s.dir, port, listen, log)
+`, s.dir, s.port, listen, log)
 
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

@@ -31,9 +31,15 @@ func New(t testing.TB) *Database {
 // New returns an empty database, which goes with the test.
 func (s *Server) New(t testing.TB) *Database {
 	t.Helper()
+	return s.NewEncoded(t, "UTF8")
+}
+
+// NewEncoded is New with an encoding, such as LATIN1.
+func (s *Server) NewEncoded(t testing.TB, encoding string) *Database {
+	t.Helper()
 
 	d := &Database{Server: s, Name: fmt.Sprintf("t%d", databases.Add(1))}
-	s.exec(t, "postgres", fmt.Sprintf(`CREATE DATABASE %s TEMPLATE template0`, d.Name))
+	s.exec(t, "postgres", fmt.Sprintf(`CREATE DATABASE %s TEMPLATE template0 ENCODING '%s'`, d.Name, encoding))
 
 	t.Cleanup(func() {
 		if s != shared.server {

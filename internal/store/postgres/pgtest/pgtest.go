@@ -24,8 +24,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// port names the socket; there is none on the network.
-const port = 5432
+// socketPort names the socket of a server that has none on the network.
+const socketPort = 5432
 
 // startLimit is generous: many tests may start servers at once.
 const startLimit = 2 * time.Minute
@@ -36,6 +36,7 @@ type Server struct {
 	bin      string
 	owner    *syscall.Credential // nil: this user
 	settings []string
+	port     int // of the socket, and on the network if it listens there
 
 	watcher  *exec.Cmd // removes everything when this process is gone
 	lifeline *os.File  // open as long as this process needs the server
@@ -80,6 +81,43 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
+// StartPrepared returns a server for this test alone that listens on 127.0.0.1. prepare
+// writes files into its folder of data before it is started.
+func StartPrepared(t testing.TB, prepare func(*Server), settings ...string) *Server {
+	t.Helper()
+
+	s, err := initialized(binaries(t), append([]string{"listen_addresses=127.0.0.1"}, settings...))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Cleanup(s.remove)
+
+	s.port = freePort(t)
+	prepare(s)
+	s.Launch(t)
+
+	return s
+}
+
+// WriteFile writes a file into the folder of data, where only the server can read it.
+func (s *Server) WriteFile(t testing.TB, name string, data []byte) {
+	t.Helper()
+
+	path := filepath.Join(s.data(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	if s.owner == nil {
+		return
+	}
+
+	if err := os.Chown(path, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // binaries returns where the programs of PostgreSQL are.
 func binaries(t testing.TB) string {
 	t.Helper()
@@ -109,14 +147,25 @@ func binaries(t testing.TB) string {
 
 // start makes a cluster of databases and starts its server.
 func start(bin string, settings []string) (*Server, error) {
+	s, err := initialized(bin, settings)
+	if err != nil {
+		return nil, err
+	}
+
+	return s, s.launch()
+}
+
+// initialized makes a cluster of databases.
+func initialized(bin string, settings []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "pgtest")
 	if err != nil {
 		return nil, err
 	}
 
 	s := &Server{
-		dir: dir,
-		bin: bin,
+		dir:  dir,
+		bin:  bin,
+		port: socketPort,
 		settings: append([]string{
 			"listen_addresses=",
 			"unix_socket_directories=" + dir,
@@ -138,11 +187,7 @@ func start(bin string, settings []string) (*Server, error) {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 
-	if err := s.watch(); err != nil {
-		return nil, err
-	}
-
-	return s, s.launch()
+	return s, s.watch()
 }
 
 // own gives the folder to another user when this one is root, which PostgreSQL refuses.
@@ -210,7 +255,7 @@ func (s *Server) watch() error {
 
 // launch starts the server and waits until it answers.
 func (s *Server) launch() error {
-	args := []string{"-D", s.data(), "-p", strconv.Itoa(port)}
+	args := []string{"-D", s.data(), "-p", strconv.Itoa(s.port)}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
@@ -265,11 +310,14 @@ func (s *Server) await() error {
 
 // URL returns the connection string of a database of the server.
 func (s *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%d", database, url.QueryEscape(s.dir), port)
+	return fmt.Sprintf("postgres://postgres@/%s?host=%s&port=%d", database, url.QueryEscape(s.dir), s.port)
 }
 
 // Socket returns the path of the server's socket, for a proxy.
-func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQL.%d", port)) }
+func (s *Server) Socket() string { return filepath.Join(s.dir, fmt.Sprintf(".s.PGSQL.%d", s.port)) }
+
+// Port returns the port of 127.0.0.1 on which a server that was started prepared listens.
+func (s *Server) Port() int { return s.port }
 
 // PID returns the id of the server's process.
 func (s *Server) PID() int { return s.server.Process.Pid }
@@ -330,8 +378,14 @@ func (s *Server) Restart(t testing.TB) {
 
 // remove ends the server and removes its folder.
 func (s *Server) remove() {
-	_ = s.server.Process.Signal(syscall.SIGCONT)
+	if s.server != nil {
+		_ = s.server.Process.Signal(syscall.SIGCONT)
+	}
+
 	_ = s.lifeline.Close()
 	_ = s.watcher.Wait()
-	<-s.ended
+
+	if s.server != nil {
+		<-s.ended
+	}
 }
