@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/testbed/simulator"
 )
 
 // Every fact of every API is there, or its absence has a reason.
@@ -55,6 +57,19 @@ func fieldsOf(v reflect.Value, prefix string) map[string]bool {
 	return fields
 }
 
+// Tests that go through simulator.APIs() cover an API only if the simulator has it.
+func TestTheSimulatorHasEveryAPI(t *testing.T) {
+	has := simulator.APIs()
+	for _, api := range APIs() {
+		if !slices.Contains(has, string(api)) {
+			t.Errorf("the simulator does not have the API %s; it has %s", api, strings.Join(has, ", "))
+		}
+	}
+	if len(has) != len(APIs()) {
+		t.Errorf("the simulator has %s; the APIs are %s", strings.Join(has, ", "), strings.Join(APINames(), ", "))
+	}
+}
+
 func TestAnUnknownAPIIsAnError(t *testing.T) {
 	for _, name := range []string{"grape", "graph ", ""} {
 		var unknown *UnknownError
@@ -72,7 +87,7 @@ func TestAnUnknownAPIIsAnError(t *testing.T) {
 	}
 
 	_, err := ParseAPI("grape")
-	want := `api: unknown API "grape"; use one of graph, graph-incidents, endpoint, siem, incidents`
+	want := `api: unknown API "grape"; use one of ` + strings.Join(APINames(), ", ")
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -67,9 +67,8 @@ func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 		"endpoint has no such region": {Commercial, alert.Endpoint, "moon", "region", "us, eu, uk, au, swa"},
 		"graph has no regions":        {Commercial, alert.Graph, "eu", "region", "remove region"},
 		"gcc endpoint has no regions": {GCC, alert.Endpoint, "us", "region", "remove region"},
-		"unknown api": {Commercial, "grape", "", "api",
-			"graph, graph-incidents, endpoint, siem, incidents"},
-		"unknown cloud": {"cumulus", alert.Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
+		"unknown api":                 {Commercial, "grape", "", "api", strings.Join(alert.APINames(), ", ")},
+		"unknown cloud":               {"cumulus", alert.Graph, "", "cloud", "commercial, gcc, gcchigh, dod"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Lookup(c.cloud, c.api, c.region)

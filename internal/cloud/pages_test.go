@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -130,6 +131,21 @@ func TestGoldenAPIsPage(t *testing.T) {
 		fmt.Fprintf(&fields, "| `%s` | `%s` | `%s` | `%s` |\n", a, d.Row.Identity, d.Row.Updated, d.Row.Created)
 	}
 	page(t, "apis", map[string]string{"APIs": rows.String(), "Fields": fields.String()})
+}
+
+// The README and the first table of docs/apis.md are written by hand.
+func TestThePagesNameEveryAPI(t *testing.T) {
+	for path, tables := range map[string]int{"../../README.md": 1, "../../docs/apis.md": 3} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, api := range alert.APIs() {
+			if n := strings.Count(string(text), "\n| `"+string(api)+"` |"); n != tables {
+				t.Errorf("%s: %d rows are of `%s`, want %d: one in each table of the APIs", path, n, api, tables)
+			}
+		}
+	}
 }
 
 // orPortal returns a permission, or the page of the portal where an API has none.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config/fluentbit"
 )
 
@@ -27,7 +28,7 @@ func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 		"client_certificate_file or client_secret, or for a public client grant refresh_token; the environment " +
 		"variable SECRET in it is not set\n" +
 		"F:6: api (tenant a.example): \"grapf\" is unknown; did you mean graph? " +
-		"use one of graph, graph-incidents, endpoint, siem, incidents"
+		"use one of " + strings.Join(alert.APINames(), ", ")
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

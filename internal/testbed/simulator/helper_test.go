@@ -154,6 +154,9 @@ var resourceOf = map[string]string{
 // access gets an access token for an API with client credentials.
 func (f fixture) access(api, tenant string) string {
 	f.t.Helper()
+	if resourceOf[api] == "" {
+		f.t.Fatalf("resourceOf has no row for the API %s", api)
+	}
 	path, v := tenant+"/oauth2/v2.0/token", form(
 		"grant_type",
 		"client_credentials",

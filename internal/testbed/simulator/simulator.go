@@ -224,7 +224,7 @@ func (s *Simulator) APIURL(api string) string {
 }
 
 // Handler serves one API (or Login), for callers that bring their own listener, TLS or
-// path.
+// path. It panics if there is no such API.
 func (s *Simulator) Handler(name string) http.Handler {
 	var h func(*exchange)
 
@@ -241,8 +241,10 @@ func (s *Simulator) Handler(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.exchange(graphAPI(name, r.URL.Path), w, r, s.graph)
 		})
-	default:
+	case Incidents:
 		h = s.incidents
+	default:
+		panic(fmt.Sprintf("simulator: no handler serves the API %q", name))
 	}
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.exchange(name, w, r, h) })

@@ -60,7 +60,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	})
 	wg.Go(func() {
 		for i := range 20 {
-			f.Ledger(contoso, simulator.APIs()[i%5])
+			f.Ledger(contoso, simulator.APIs()[i%len(simulator.APIs())])
 			f.Requests()
 		}
 	})

@@ -3,6 +3,7 @@ package simulator
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -39,8 +40,10 @@ func (t *tenant) show(v *view, state *alertState) {
 		t.showSIEM(v, state)
 	case Incidents, GraphIncidents:
 		t.showIncident(v, state.versions[0].IncidentID)
-	default:
+	case Endpoint, Graph:
 		t.showAlert(v, state)
+	default:
+		panic(fmt.Sprintf("simulator: nothing shows the alerts of the API %q", v.api))
 	}
 }
 
@@ -281,6 +284,8 @@ func describe(api string, raw []byte) (identity, version string) {
 	case GraphIncidents:
 		identity = textAt(raw, "id")
 		at, count = incidentVersion(raw, "lastUpdateDateTime", "lastUpdateDateTime")
+	default:
+		panic(fmt.Sprintf("simulator: it is not known what identifies a row of the API %q", api))
 	}
 
 	switch {
