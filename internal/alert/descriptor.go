@@ -149,8 +149,8 @@ func (p Permission) PortalRemedy(tenant TenantID, client ClientID) string {
 		return ""
 	}
 
-	return fmt.Sprintf("an administrator of the customer (permission \"Manage portal system settings\") opens %s > %s, "+
-		"enters application id %s and your own tenant id, and presses Authorize application",
+	return fmt.Sprintf("an administrator of the customer (permission \"Manage portal system settings\") opens "+
+		"%s > %s, enters application id %s and your own tenant id, and presses Authorize application",
 		PortalAddress(tenant), p.Portal, client)
 }
 

@@ -288,7 +288,8 @@ func portalNote() string {
 		}
 	}
 
-	return fmt.Sprintf("No consent is needed for api %s: the customer authorises the application in the Defender portal.",
+	return fmt.Sprintf("No consent is needed for api %s: the customer authorises the application in the Defender "+
+		"portal.",
 		strings.Join(names, ", "))
 }
 
