@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 
 	"fluent-bit-defender/tokens"
 )
@@ -51,6 +52,32 @@ var (
 	// ErrClosed is returned by every call after Close.
 	ErrClosed = errors.New("store is closed")
 )
+
+// explained are the errors above and those of leases.
+var explained = []error{
+	ErrInUse,
+	ErrNewer,
+	ErrForeign,
+	ErrDamaged,
+	ErrFull,
+	ErrReadOnly,
+	ErrBusy,
+	ErrUnreachable,
+	ErrDenied,
+	ErrKey,
+	ErrPlain,
+	ErrTampered,
+	ErrUnsafe,
+	ErrClosed,
+	ErrFenced,
+	ErrNodeInUse,
+}
+
+// Explained reports whether an error is one of this package, and so says already what is
+// wrong.
+func Explained(err error) bool {
+	return slices.ContainsFunc(explained, func(known error) bool { return errors.Is(err, known) })
+}
 
 // barred is an error that says that tokens may not be used, and not that they cannot be
 // read.

@@ -56,34 +56,21 @@ func (c *Chains) KeepAccess(ctx context.Context, at tokens.AccessKey, a tokens.A
 	})
 }
 
-// KeptAccess implements tokens.ChainStore. What cannot be decrypted counts as not there:
-// it was kept with another key.
+// KeptAccess implements tokens.ChainStore.
 func (c *Chains) KeptAccess(ctx context.Context, at tokens.AccessKey) (a tokens.Access, ok bool, err error) {
-	key := c.s.key.Load()
-	if key == nil {
-		return tokens.Access{}, false, nil
-	}
+	return c.s.key.Load().KeptAccess(at, func() (sealed []byte, err error) {
+		err = c.s.view(ctx, "kept access", func(ctx context.Context, q querier) error {
+			sealed = nil
 
-	var sealed []byte
+			err := q.QueryRow(ctx, `SELECT sealed FROM defender.access WHERE `+ofAccess, accessArgs(at)...).
+				Scan(&sealed)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
 
-	err = c.s.view(ctx, "kept access", func(ctx context.Context, q querier) error {
-		sealed = nil
+			return err
+		})
 
-		err := q.QueryRow(ctx, `SELECT sealed FROM defender.access WHERE `+ofAccess, accessArgs(at)...).Scan(&sealed)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-
-		return err
+		return sealed, err
 	})
-	if err != nil || sealed == nil {
-		return tokens.Access{}, false, err
-	}
-
-	a, err = key.DecryptAccess(at, sealed)
-	if err != nil {
-		return tokens.Access{}, false, nil //nolint:nilerr // explained above
-	}
-
-	return a, true, nil
 }

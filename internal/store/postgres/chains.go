@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/seal"
 	"fluent-bit-defender/tokens"
@@ -52,23 +51,11 @@ func (s *Store) chains() *Chains {
 // written last.
 func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
 	err = c.read(ctx, "load chain", func(t chainTable) error {
-		chain, ok = tokens.Chain{}, false
-
-		r, found, err := c.find(t, key)
-		if err != nil || !found || r.Removed {
-			return err
-		}
-
-		chain, err = r.Chain(c.s.key.Load(), false)
-		ok = err == nil
-
+		chain, ok, err = c.s.anchor.Load(t, c.s.key.Load(), key)
 		return err
 	})
-	if err != nil {
-		return tokens.Chain{}, false, err
-	}
 
-	return chain, ok, nil
+	return chain, ok, err
 }
 
 // find reads the row of a chain, and refuses what does not fit the seal. The caller may
@@ -137,16 +124,7 @@ func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Cha
 // Swap implements tokens.ChainStore.
 func (c *Chains) Swap(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
 	return c.put(ctx, "swap chain", key, chain, seeds, func(old seal.Row) error {
-		stored := old.Version
-		if old.Removed {
-			stored = 0
-		}
-
-		if stored != chain.Version {
-			return fmt.Errorf("tokens of tenant %s: %w", key.TenantID, tokens.ErrOvertaken)
-		}
-
-		return nil
+		return old.CheckVersion(key, chain)
 	})
 }
 
@@ -325,7 +303,7 @@ func (c *Chains) List(ctx context.Context) (list []store.ChainInfo, err error) {
 
 		return t.each(`WHERE NOT removed ORDER BY tenant_id COLLATE "C", client_id COLLATE "C", login_host COLLATE "C"`,
 			func(r *seal.Row) error {
-				info, err := c.info(r, barred)
+				info, err := c.s.anchor.Info(c.s.key.Load(), r, barred)
 				if err == nil {
 					list = append(list, info)
 				}
@@ -335,33 +313,6 @@ func (c *Chains) List(ctx context.Context) (list []store.ChainInfo, err error) {
 	})
 
 	return list, err
-}
-
-// info describes a row; barred says why none may be used. Only an error that is not about
-// the row's own tokens is returned.
-func (c *Chains) info(r *seal.Row, barred error) (store.ChainInfo, error) {
-	info := store.ChainInfo{Key: r.Key}
-	key := c.s.key.Load()
-
-	info.Chain, info.Err = r.Chain(key, false)
-	if info.Err != nil && !errors.Is(info.Err, tokens.ErrBarred) {
-		return info, info.Err
-	}
-
-	if barred == nil && info.Err == nil {
-		info.Err = c.s.anchor.Compare(key, r.Key, r, true)
-	}
-
-	if barred != nil {
-		info.Err = barred
-	}
-
-	if info.Err != nil {
-		info.Chain.Refresh = secret.Text{}
-		info.Chain.Previous = secret.Text{}
-	}
-
-	return info, nil
 }
 
 // Remove implements store.Chains.

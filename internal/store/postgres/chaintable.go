@@ -26,9 +26,6 @@ const (
 	generationName = "generation"
 )
 
-const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous,
-	account, tenant_name, obtained, refreshed, dead, rejected, confirmed, home`
-
 // ofChain is the condition for a chain, with chainArgs.
 const ofChain = `login_host = $1::text AND tenant_id = $2::text AND client_id = $3::text`
 
@@ -98,8 +95,8 @@ func (t chainTable) putGeneration(n uint64) error {
 
 // Find implements seal.Table.
 func (t chainTable) Find(key tokens.ChainKey) (r seal.Row, ok bool, err error) {
-	err = scanChain(&r, t.q.QueryRow(t.ctx,
-		`SELECT `+chainColumns+` FROM defender.chains WHERE `+ofChain, chainArgs(key)...))
+	err = t.q.QueryRow(t.ctx, `SELECT `+seal.Columns+` FROM defender.chains WHERE `+ofChain, chainArgs(key)...).
+		Scan(r.Fields()...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return seal.Row{}, false, nil
 	}
@@ -112,7 +109,7 @@ func (t chainTable) Each(do func(r *seal.Row) error) error { return t.each("", d
 
 // each calls do for the rows that a clause leaves, in its order.
 func (t chainTable) each(clause string, do func(r *seal.Row) error) error {
-	rows, err := t.q.Query(t.ctx, `SELECT `+chainColumns+` FROM defender.chains `+clause)
+	rows, err := t.q.Query(t.ctx, `SELECT `+seal.Columns+` FROM defender.chains `+clause)
 	if err != nil {
 		return err
 	}
@@ -120,7 +117,7 @@ func (t chainTable) each(clause string, do func(r *seal.Row) error) error {
 
 	for rows.Next() {
 		var r seal.Row
-		if err := scanChain(&r, rows); err != nil {
+		if err := rows.Scan(r.Fields()...); err != nil {
 			return err
 		}
 
@@ -134,51 +131,18 @@ func (t chainTable) each(clause string, do func(r *seal.Row) error) error {
 
 // EachVersion implements seal.Table.
 func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) error {
-	rows, err := t.q.Query(t.ctx, `SELECT login_host, tenant_id, client_id, version FROM defender.chains`)
+	rows, err := t.q.Query(t.ctx, `SELECT `+seal.KeyColumns+`, version FROM defender.chains`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 
-	for rows.Next() {
-		var (
-			key     tokens.ChainKey
-			version int64
-		)
-		if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &version); err != nil {
-			return err
-		}
-
-		do(key, version)
-	}
-
-	return rows.Err()
-}
-
-// scanChain reads a row of chainColumns.
-func scanChain(r *seal.Row, row pgx.Row) error {
-	return row.Scan(
-		&r.Key.LoginHost,
-		&r.Key.TenantID,
-		&r.Key.ClientID,
-		&r.Version,
-		&r.Removed,
-		&r.Refresh,
-		&r.Previous,
-		&r.Account,
-		&r.TenantName,
-		&r.Obtained,
-		&r.Refreshed,
-		&r.Dead,
-		&r.Rejected,
-		&r.Confirmed,
-		&r.Home,
-	)
+	return seal.EachVersion(rows, do)
 }
 
 // write puts a row in the place of the one of its chain.
 func (t chainTable) write(r *seal.Row) error {
-	const put = `INSERT INTO defender.chains (` + chainColumns + `)
+	const put = `INSERT INTO defender.chains (` + seal.Columns + `)
 		VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::boolean, $6::bytea, $7::bytea,
 			$8::text, $9::text, $10::bigint, $11::bigint, $12::text, $13::bigint, $14::bigint, $15::boolean)
 		ON CONFLICT (login_host, tenant_id, client_id) DO UPDATE SET
@@ -189,23 +153,7 @@ func (t chainTable) write(r *seal.Row) error {
 			dead = excluded.dead, rejected = excluded.rejected,
 			confirmed = excluded.confirmed, home = excluded.home`
 
-	return t.exec(put,
-		r.Key.LoginHost,
-		r.Key.TenantID,
-		r.Key.ClientID,
-		r.Version,
-		r.Removed,
-		r.Refresh,
-		r.Previous,
-		r.Account,
-		r.TenantName,
-		r.Obtained,
-		r.Refreshed,
-		r.Dead,
-		r.Rejected,
-		r.Confirmed,
-		r.Home,
-	)
+	return t.exec(put, r.Values()...)
 }
 
 // excludeNodes returns store.ErrInUse while a node polls, and keeps others from joining

@@ -25,7 +25,7 @@ func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []sto
 			var next int64
 
 			err = row.Scan(&d.ID, &d.Kind, &d.From, &d.To, &d.Reason, &d.Tries, &next, &d.Replay)
-			d.NextTry = fromNanos(next)
+			d.NextTry = store.FromNanos(next)
 
 			return d, err
 		})
@@ -67,7 +67,7 @@ const putQuery = `INSERT INTO defender.deferred
 // putArgs are the arguments of putQuery.
 func (w *writing) putArgs(u *unitRow, d store.Deferred) []any {
 	return []any{
-		d.ID, u.id, string(d.Kind), int64(d.From), int64(d.To), clean(d.Reason), int64(d.Tries), nanos(d.NextTry),
+		d.ID, u.id, string(d.Kind), int64(d.From), int64(d.To), clean(d.Reason), int64(d.Tries), store.Nanos(d.NextTry),
 		d.Replay, w.stamp, d.Events,
 	}
 }
@@ -121,20 +121,4 @@ func (w *writing) queueDrop(u *unitRow, id int64) {
 	w.queue(`DELETE FROM defender.deferred d USING defender.units u
 		WHERE d.unit = $1::bigint AND d.gone_at < $2::timestamptz - $3::interval
 			AND u.id = d.unit AND u.stamp = $4::bigint`, u.id, at, w.s.policy().Window, w.stamp)
-}
-
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-
-	return t.UnixNano()
-}
-
-func fromNanos(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-
-	return time.Unix(0, n).UTC()
 }

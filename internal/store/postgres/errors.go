@@ -65,30 +65,9 @@ var errNoTables = errors.New("the tables of the schema defender are gone")
 // errUnfit says that the database, or the role, has settings with which it does not work.
 var errUnfit = errors.New("cannot be used as it is")
 
-// explained are the errors that say what is wrong already.
-var explained = []error{
-	store.ErrInUse,
-	store.ErrNewer,
-	store.ErrForeign,
-	store.ErrDamaged,
-	store.ErrFull,
-	store.ErrReadOnly,
-	store.ErrBusy,
-	store.ErrKey,
-	store.ErrPlain,
-	store.ErrTampered,
-	store.ErrClosed,
-	store.ErrUnreachable,
-	store.ErrDenied,
-	store.ErrFenced,
-	store.ErrNodeInUse,
-	errUnfit,
-}
-
 // explain gives an error its class, and a sentence that names the database.
 func (s *Store) explain(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) ||
-		slices.ContainsFunc(explained, func(known error) bool { return errors.Is(err, known) }) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errUnfit) || store.Explained(err) {
 		return err
 	}
 

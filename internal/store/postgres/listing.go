@@ -2,11 +2,10 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
-	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/store/seal"
 	"fluent-bit-defender/tokens"
 )
 
@@ -29,31 +28,15 @@ func (s *Store) DocumentNames(ctx context.Context) (names []string, err error) {
 // Seeds implements store.Chains.
 func (c *Chains) Seeds(ctx context.Context) (seeds map[tokens.ChainKey][][32]byte, err error) {
 	err = c.s.view(ctx, "seeds", func(ctx context.Context, q querier) error {
-		seeds = make(map[tokens.ChainKey][][32]byte)
-
-		rows, err := q.Query(ctx, `SELECT login_host, tenant_id, client_id, fingerprint FROM defender.seeds`)
+		rows, err := q.Query(ctx, `SELECT `+seal.KeyColumns+`, fingerprint FROM defender.seeds`)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 
-		for rows.Next() {
-			var (
-				key         tokens.ChainKey
-				fingerprint []byte
-			)
-			if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &fingerprint); err != nil {
-				return err
-			}
+		seeds, err = seal.Seeds(rows)
 
-			if len(fingerprint) != 32 {
-				return fmt.Errorf("%w: a seed of tenant %q", store.ErrDamaged, key.TenantID)
-			}
-
-			seeds[key] = append(seeds[key], [32]byte(fingerprint))
-		}
-
-		return rows.Err()
+		return err
 	})
 
 	return seeds, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
@@ -31,9 +32,9 @@ func (k *Key) EncryptAccess(at tokens.AccessKey, a tokens.Access) ([]byte, error
 
 	text, err := json.Marshal(access{
 		Token:    a.Token.Reveal(),
-		Obtained: nanos(a.Obtained),
-		Expiry:   nanos(a.Expiry),
-		SignedIn: nanos(a.SignedIn),
+		Obtained: store.Nanos(a.Obtained),
+		Expiry:   store.Nanos(a.Expiry),
+		SignedIn: store.Nanos(a.SignedIn),
 		Scope:    a.Scope,
 	})
 	if err != nil {
@@ -62,9 +63,9 @@ func (k *Key) DecryptAccess(at tokens.AccessKey, b []byte) (tokens.Access, error
 
 	return tokens.Access{
 		Token:    secret.New(a.Token),
-		Obtained: fromNanos(a.Obtained),
-		Expiry:   fromNanos(a.Expiry),
-		SignedIn: fromNanos(a.SignedIn),
+		Obtained: store.FromNanos(a.Obtained),
+		Expiry:   store.FromNanos(a.Expiry),
+		SignedIn: store.FromNanos(a.SignedIn),
 		Scope:    a.Scope,
 	}, nil
 }
@@ -75,4 +76,25 @@ func accessPlace(at tokens.AccessKey) Place {
 		Key:   at.Chain,
 		Field: fmt.Sprintf("access %q %q", at.TenantID, at.Resource),
 	}
+}
+
+// KeptAccess returns the access token of a key, of which read returns what the store has,
+// or nil. Without a Key nothing was kept. What cannot be decrypted counts as not there:
+// it was kept with another key.
+func (k *Key) KeptAccess(at tokens.AccessKey, read func() ([]byte, error)) (a tokens.Access, ok bool, err error) {
+	if k == nil {
+		return tokens.Access{}, false, nil
+	}
+
+	sealed, err := read()
+	if err != nil || sealed == nil {
+		return tokens.Access{}, false, err
+	}
+
+	a, err = k.DecryptAccess(at, sealed)
+	if err != nil {
+		return tokens.Access{}, false, nil //nolint:nilerr // explained above
+	}
+
+	return a, true, nil
 }

@@ -2,8 +2,8 @@ package seal
 
 import (
 	"encoding/binary"
-	"time"
 
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
@@ -41,10 +41,10 @@ func NewRow(k *Key, key tokens.ChainKey, c tokens.Chain, version int64) (r Row, 
 		Account:    c.Account,
 		TenantName: c.TenantName,
 		Dead:       string(dead),
-		Obtained:   nanos(c.Obtained),
-		Refreshed:  nanos(c.Refreshed),
-		Rejected:   nanos(c.Rejected),
-		Confirmed:  nanos(c.Confirmed),
+		Obtained:   store.Nanos(c.Obtained),
+		Refreshed:  store.Nanos(c.Refreshed),
+		Rejected:   store.Nanos(c.Rejected),
+		Confirmed:  store.Nanos(c.Confirmed),
 		Home:       c.Home,
 	}
 
@@ -64,18 +64,18 @@ func (r *Row) Chain(k *Key, plainToo bool) (tokens.Chain, error) {
 	c := tokens.Chain{
 		Account:    r.Account,
 		TenantName: r.TenantName,
-		Obtained:   fromNanos(r.Obtained),
-		Refreshed:  fromNanos(r.Refreshed),
+		Obtained:   store.FromNanos(r.Obtained),
+		Refreshed:  store.FromNanos(r.Refreshed),
 		Version:    r.Version,
 		Home:       r.Home,
-		Confirmed:  fromNanos(r.Confirmed),
+		Confirmed:  store.FromNanos(r.Confirmed),
 	}
 	if err := c.Dead.UnmarshalText([]byte(r.Dead)); err != nil {
 		return c, err
 	}
 
 	if !c.Dead.IsZero() {
-		c.Rejected = fromNanos(r.Rejected)
+		c.Rejected = store.FromNanos(r.Rejected)
 	}
 
 	var err error
@@ -150,20 +150,4 @@ func (r *Row) Bytes() []byte {
 	}
 
 	return b
-}
-
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-
-	return t.UnixNano()
-}
-
-func fromNanos(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-
-	return time.Unix(0, n).UTC()
 }

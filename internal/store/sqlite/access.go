@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
 
@@ -32,7 +33,7 @@ func (c *Chains) KeepAccess(ctx context.Context, at tokens.AccessKey, a tokens.A
 	}
 
 	return c.s.update(ctx, c.s.sh.tokens, func(t tx) error {
-		if err := t.exec(`DELETE FROM access WHERE expiry <= ?`, nanos(c.s.sh.now())); err != nil {
+		if err := t.exec(`DELETE FROM access WHERE expiry <= ?`, store.Nanos(c.s.sh.now())); err != nil {
 			return err
 		}
 
@@ -42,41 +43,27 @@ func (c *Chains) KeepAccess(ctx context.Context, at tokens.AccessKey, a tokens.A
 
 		return t.exec(
 			`INSERT OR REPLACE INTO access VALUES (?,?,?,?,?,?,?)`,
-			append(accessArgs(at), nanos(a.Expiry), sealed)...,
+			append(accessArgs(at), store.Nanos(a.Expiry), sealed)...,
 		)
 	})
 }
 
-// KeptAccess implements tokens.ChainStore. What cannot be decrypted counts as not there:
-// it was kept with another key.
+// KeptAccess implements tokens.ChainStore.
 func (c *Chains) KeptAccess(ctx context.Context, at tokens.AccessKey) (a tokens.Access, ok bool, err error) {
-	key := c.s.sh.key.Load()
-	if key == nil {
-		return tokens.Access{}, false, nil
-	}
+	return c.s.sh.key.Load().KeptAccess(at, func() (sealed []byte, err error) {
+		err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
+			sealed = nil
 
-	var sealed []byte
+			err := t.row(`SELECT sealed FROM access WHERE `+ofAccess, accessArgs(at)...).Scan(&sealed)
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
 
-	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
-		sealed = nil
+			return err
+		})
 
-		err := t.row(`SELECT sealed FROM access WHERE `+ofAccess, accessArgs(at)...).Scan(&sealed)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-
-		return err
+		return sealed, err
 	})
-	if err != nil || sealed == nil {
-		return tokens.Access{}, false, err
-	}
-
-	a, err = key.DecryptAccess(at, sealed)
-	if err != nil {
-		return tokens.Access{}, false, nil //nolint:nilerr // explained above
-	}
-
-	return a, true, nil
 }
 
 const ofAccess = `login_host = ? AND tenant_id = ? AND client_id = ? AND customer = ? AND resource = ?`

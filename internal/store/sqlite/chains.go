@@ -35,8 +35,7 @@ const accessSchema = `
 		expiry INTEGER NOT NULL, sealed BLOB NOT NULL,
 		PRIMARY KEY (login_host, tenant_id, client_id, customer, resource)) WITHOUT ROWID;`
 
-const chainColumns = `login_host, tenant_id, client_id, version, removed, refresh, previous,
-	account, tenant_name, obtained, refreshed, dead, rejected, confirmed, home, crc`
+const chainColumns = seal.Columns + `, crc`
 
 const sealName = "seal"
 
@@ -102,50 +101,19 @@ func (t chainTable) Each(do func(r *seal.Row) error) error {
 
 // EachVersion implements seal.Table.
 func (t chainTable) EachVersion(do func(key tokens.ChainKey, version int64)) error {
-	rows, err := t.rows(`SELECT login_host, tenant_id, client_id, version FROM chains`)
+	rows, err := t.rows(`SELECT ` + seal.KeyColumns + `, version FROM chains`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 
-	for rows.Next() {
-		var (
-			key     tokens.ChainKey
-			version int64
-		)
-		if err := rows.Scan(&key.LoginHost, &key.TenantID, &key.ClientID, &version); err != nil {
-			return err
-		}
-
-		do(key, version)
-	}
-
-	return rows.Err()
+	return seal.EachVersion(rows, do)
 }
 
 // write puts a row in the place of the one of its chain.
 func (t chainTable) write(r *seal.Row) error {
-	err := t.exec(
-		`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		r.Key.LoginHost,
-		r.Key.TenantID,
-		r.Key.ClientID,
-		r.Version,
-		r.Removed,
-		r.Refresh,
-		r.Previous,
-		r.Account,
-		r.TenantName,
-		r.Obtained,
-		r.Refreshed,
-		r.Dead,
-		r.Rejected,
-		r.Confirmed,
-		r.Home,
-		checksum(r),
-	)
-
-	return err
+	return t.exec(`INSERT OR REPLACE INTO chains (`+chainColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		append(r.Values(), checksum(r))...)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -157,24 +125,7 @@ func checksum(r *seal.Row) int64 { return int64(crc32.Checksum(r.Bytes(), castag
 // scanChain reads a row of chainColumns.
 func scanChain(r *seal.Row, scan func(...any) error) error {
 	var crc int64
-	if err := scan(
-		&r.Key.LoginHost,
-		&r.Key.TenantID,
-		&r.Key.ClientID,
-		&r.Version,
-		&r.Removed,
-		&r.Refresh,
-		&r.Previous,
-		&r.Account,
-		&r.TenantName,
-		&r.Obtained,
-		&r.Refreshed,
-		&r.Dead,
-		&r.Rejected,
-		&r.Confirmed,
-		&r.Home,
-		&crc,
-	); err != nil {
+	if err := scan(append(r.Fields(), &crc)...); err != nil {
 		return err
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/unitstate"
@@ -33,7 +34,7 @@ func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []sto
 				return err
 			}
 
-			d.NextTry = fromNanos(next)
+			d.NextTry = store.FromNanos(next)
 			list = append(list, d)
 		}
 
@@ -82,7 +83,7 @@ func (fc *unitCache) putDeferred(t tx, d store.Deferred) (id int64, err error) {
 
 	err = t.row(`INSERT OR REPLACE INTO deferred (id, feed, kind, since, until, reason, tries, next_try, events)
 		VALUES (?,?,?,?,?,?,?,?,?) RETURNING id`,
-		given, fc.id, d.Kind, int64(d.From), int64(d.To), d.Reason, d.Tries, nanos(d.NextTry), d.Events).
+		given, fc.id, d.Kind, int64(d.From), int64(d.To), d.Reason, d.Tries, store.Nanos(d.NextTry), d.Events).
 		Scan(&id)
 
 	return id, err

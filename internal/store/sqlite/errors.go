@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -55,30 +54,11 @@ func noRoom(path string) bool {
 	return unix.Statfs(filepath.Dir(path), &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
 }
 
-// explained are the errors that say what is wrong already.
-var explained = []error{
-	store.ErrInUse,
-	store.ErrNewer,
-	store.ErrForeign,
-	store.ErrDamaged,
-	store.ErrFull,
-	store.ErrReadOnly,
-	store.ErrBusy,
-	store.ErrKey,
-	store.ErrPlain,
-	store.ErrTampered,
-	store.ErrUnsafe,
-	store.ErrClosed,
-}
-
 // explain gives an error of SQLite or of the system its class and a sentence that names
 // the file.
 func explain(path string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-
-	if slices.ContainsFunc(explained, func(known error) bool { return errors.Is(err, known) }) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		store.Explained(err) {
 		return err
 	}
 

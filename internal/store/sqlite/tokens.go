@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/seal"
 	"fluent-bit-defender/tokens"
@@ -25,22 +23,6 @@ var _ store.Chains = (*Chains)(nil)
 func (s *Store) Tokens() store.Chains { return s.chains() }
 
 func (s *Store) chains() *Chains { return &Chains{s} }
-
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-
-	return t.UnixNano()
-}
-
-func fromNanos(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-
-	return time.Unix(0, n).UTC()
-}
 
 // Lock implements tokens.ChainStore: first against the goroutines of this process, then
 // against other processes, by a lock on one byte of tokens.lock. A process that dies
@@ -74,27 +56,11 @@ func (c *Chains) Lock(ctx context.Context, key tokens.ChainKey) (func(), error) 
 // written last.
 func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
 	err = c.s.view(ctx, c.s.sh.tokens, func(t tx) error {
-		chain, ok = tokens.Chain{}, false
-
-		if err := c.s.sh.guard(t); err != nil {
-			return err
-		}
-
-		r, found, err := c.s.sh.find(t, key)
-		if err != nil || !found || r.Removed {
-			return err
-		}
-
-		chain, err = r.Chain(c.s.sh.key.Load(), false)
-		ok = err == nil
-
+		chain, ok, err = c.s.sh.anchor.Load(chainTable{t}, c.s.sh.key.Load(), key)
 		return err
 	})
-	if err != nil {
-		return tokens.Chain{}, false, err
-	}
 
-	return chain, ok, nil
+	return chain, ok, err
 }
 
 // Save implements tokens.ChainStore. A context that ends does not stop a Save that has
@@ -107,16 +73,7 @@ func (c *Chains) Save(ctx context.Context, key tokens.ChainKey, chain tokens.Cha
 // Swap implements tokens.ChainStore.
 func (c *Chains) Swap(ctx context.Context, key tokens.ChainKey, chain tokens.Chain, seeds ...[32]byte) error {
 	return c.put(ctx, key, chain, seeds, func(old seal.Row) error {
-		stored := old.Version
-		if old.Removed {
-			stored = 0
-		}
-
-		if stored != chain.Version {
-			return fmt.Errorf("tokens of tenant %s: %w", key.TenantID, tokens.ErrOvertaken)
-		}
-
-		return nil
+		return old.CheckVersion(key, chain)
 	})
 }
 
@@ -187,7 +144,7 @@ func (c *Chains) List(ctx context.Context) (list []store.ChainInfo, err error) {
 		}
 
 		return eachChain(rows, func(r *seal.Row) error {
-			info, err := c.info(r, barred)
+			info, err := c.s.sh.anchor.Info(c.s.sh.key.Load(), r, barred)
 			if err == nil {
 				list = append(list, info)
 			}
@@ -197,33 +154,6 @@ func (c *Chains) List(ctx context.Context) (list []store.ChainInfo, err error) {
 	})
 
 	return list, err
-}
-
-// info describes a row; barred says why none may be used. Only an error that is not
-// about the row's own tokens is returned.
-func (c *Chains) info(r *seal.Row, barred error) (store.ChainInfo, error) {
-	info := store.ChainInfo{Key: r.Key}
-	key := c.s.sh.key.Load()
-
-	info.Chain, info.Err = r.Chain(key, false)
-	if info.Err != nil && !errors.Is(info.Err, tokens.ErrBarred) {
-		return info, info.Err
-	}
-
-	if barred == nil && info.Err == nil {
-		info.Err = c.s.sh.anchor.Compare(key, r.Key, r, true)
-	}
-
-	if barred != nil {
-		info.Err = barred
-	}
-
-	if info.Err != nil {
-		info.Chain.Refresh = secret.Text{}
-		info.Chain.Previous = secret.Text{}
-	}
-
-	return info, nil
 }
 
 // Remove implements store.Chains.
