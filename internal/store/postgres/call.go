@@ -44,7 +44,7 @@ const mostAttempts = maxConns + 2
 // view runs fn, which only reads, on a connection. fn is run again when the connection
 // breaks. A ReadOnly store without tables runs nothing, and returns no error.
 func (s *Store) view(ctx context.Context, name string, fn func(ctx context.Context, q querier) error) error {
-	return s.call(ctx, ctx, name, func(ctx context.Context) error {
+	return s.call(ctx, looks, name, func(ctx context.Context) error {
 		if s.empty {
 			return nil
 		}
@@ -65,7 +65,7 @@ func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Con
 		return err
 	}
 
-	return s.call(ctx, context.WithoutCancel(ctx), name, func(ctx context.Context) error {
+	return s.call(ctx, writes, name, func(ctx context.Context) error {
 		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
 			t, err := begin(ctx, c, beginWrite, s.limits())
 			if err != nil {
@@ -90,22 +90,43 @@ func (s *Store) update(ctx context.Context, name string, fn func(ctx context.Con
 // committed.
 var errUnknown = errors.New("the connection broke before the answer came")
 
-// call counts and bounds what fn does: begin ends it before it has begun, and runs is its
-// context, with the limit of a call. Its error gets its class and the name of the
-// database.
-func (s *Store) call(begin, runs context.Context, name string, fn func(context.Context) error) error {
+// kind says what becomes of a call whose caller gives up.
+type kind int
+
+const (
+	// looks: it goes on for patience, and is then given up, too. It is mostly over by
+	// then: whoever breaks it off at once has the server told to cancel it, by a
+	// connection that does not outlast a process which ends. pgbouncer 1.18 exits because
+	// of that.
+	// https://github.com/pgbouncer/pgbouncer/pull/846
+	looks kind = iota
+	// writes: it goes on, so that nobody has to wonder whether it was carried out.
+	writes
+)
+
+// patience is how long a call that looks goes on when its caller has given up.
+const patience = time.Second
+
+// call counts and bounds what fn does, whose context has the limit of a call. ctx ends it
+// before it has begun, and later as its kind says. Its error gets its class and the name
+// of the database.
+func (s *Store) call(ctx context.Context, k kind, name string, fn func(context.Context) error) error {
 	if s.closed.Load() {
 		return store.ErrClosed
 	}
 
-	if err := begin.Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 
 	started := time.Now()
 
-	limited, cancel := context.WithTimeout(runs, s.o.CallLimit)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.CallLimit)
 	defer cancel()
+
+	if k == looks {
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cancel) })()
+	}
 
 	err := s.prepare(limited)
 	if err == nil {
@@ -113,8 +134,8 @@ func (s *Store) call(begin, runs context.Context, name string, fn func(context.C
 	}
 
 	if err != nil {
-		if broken(err) && runs.Err() != nil {
-			err = errors.Join(runs.Err(), err) // whoever called gave up
+		if k == looks && broken(err) && ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err) // whoever called gave up
 		}
 
 		err = s.explain(err)

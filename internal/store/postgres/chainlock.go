@@ -108,7 +108,7 @@ func (c *Chains) tryRow(ctx context.Context, key tokens.ChainKey) (held *heldLoc
 
 	var t pgx.Tx
 
-	err = c.s.call(ctx, ctx, "lock chain", func(ctx context.Context) (err error) {
+	err = c.s.call(ctx, looks, "lock chain", func(ctx context.Context) (err error) {
 		t, err = tryLock(ctx, conn, key)
 		return err
 	})

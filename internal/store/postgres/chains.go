@@ -76,7 +76,7 @@ func (c *Chains) read(ctx context.Context, name string, fn func(t chainTable) er
 	}
 	defer unlock()
 
-	return c.s.call(ctx, ctx, name, func(ctx context.Context) error {
+	return c.s.call(ctx, looks, name, func(ctx context.Context) error {
 		if c.s.empty {
 			return nil
 		}

@@ -24,7 +24,7 @@ type Server struct {
 func (s *Store) Server(ctx context.Context) (found Server, err error) {
 	config := s.pool.Config().ConnConfig
 
-	err = s.call(ctx, ctx, "server", func(ctx context.Context) error {
+	err = s.call(ctx, looks, "server", func(ctx context.Context) error {
 		conn, err := s.pool.Acquire(ctx)
 		if err != nil {
 			return err

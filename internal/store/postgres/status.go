@@ -63,7 +63,7 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 
 	var fenced []alert.UnitKey
 
-	err := s.call(ctx, context.WithoutCancel(ctx), "set-status", func(ctx context.Context) error {
+	err := s.call(ctx, writes, "set-status", func(ctx context.Context) error {
 		return s.attempts(ctx, func(c *pgxpool.Conn) (again bool, err error) {
 			fenced, err = s.setStatus(ctx, c, statuses)
 

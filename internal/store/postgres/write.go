@@ -79,7 +79,7 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey, p 
 
 	var fenced []alert.UnitKey
 
-	err := s.call(ctx, context.WithoutCancel(ctx), name, func(ctx context.Context) error {
+	err := s.call(ctx, writes, name, func(ctx context.Context) error {
 		fenced = nil
 		left := slices.Clone(keys)
 

@@ -3,6 +3,7 @@ package endtoend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -325,8 +326,14 @@ func TestASecondProcessWithOneNodeIDIsRefused(t *testing.T) {
 		t.Cleanup(func() { h.Kill() })
 	}
 	var failed *flbhost.InitError
-	if !errors.As(err, &failed) || !strings.Contains(failed.Error(), "node_id") {
-		t.Errorf("the second process with node_id %s: %v", twin.id, err)
+	said := fmt.Sprint(err)
+	if h != nil {
+		for _, line := range h.Logs() {
+			said += "\n" + line.Text
+		}
+	}
+	if !errors.As(err, &failed) || !strings.Contains(said, "node_id") {
+		t.Errorf("the second process with node_id %s: %s", twin.id, said)
 	}
 	c.grow(1)
 	c.complete()

@@ -56,7 +56,12 @@ logfile = %s
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Kill()
-		_ = c.Wait() // says that it was killed
+		ended := c.Wait() // says that it was killed
+
+		if t.Failed() {
+			said, _ := os.ReadFile(log)
+			t.Logf("pgbouncer: %v\n%s", ended, said)
+		}
 	})
 
 	for end := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
