@@ -94,7 +94,7 @@ var errUnknown = errors.New("the connection broke before the answer came")
 type kind int
 
 const (
-	// looks: it goes on for patience, and is then given up, too. It is mostly over by
+	// looks: it goes on for lingering, and is then given up, too. It is mostly over by
 	// then: whoever breaks it off at once has the server told to cancel it, by a
 	// connection that does not outlast a process which ends. pgbouncer 1.18 exits because
 	// of that.
@@ -104,8 +104,8 @@ const (
 	writes
 )
 
-// patience is how long a call that looks goes on when its caller has given up.
-const patience = time.Second
+// lingering is how long a call that looks goes on when its caller has given up.
+const lingering = time.Second
 
 // call counts and bounds what fn does, whose context has the limit of a call. ctx ends it
 // before it has begun, and later as its kind says. Its error gets its class and the name
@@ -125,7 +125,7 @@ func (s *Store) call(ctx context.Context, k kind, name string, fn func(context.C
 	defer cancel()
 
 	if k == looks {
-		defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, cancel) })()
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(lingering, cancel) })()
 	}
 
 	err := s.prepare(limited)

@@ -26,7 +26,7 @@ func viewThatIsGivenUp(ctx context.Context, s *Store, seconds float64) error {
 func TestACallWhoseCallerGivesUpMayEnd(t *testing.T) {
 	s := openOn(t, pgtest.New(t))
 
-	// A machine that is busy may need more than patience for one of them.
+	// A machine that is busy may need more than lingering for one of them.
 	until(t, "a call that is soon over", func(ctx context.Context) error {
 		return viewThatIsGivenUp(ctx, s, 0.05)
 	})
