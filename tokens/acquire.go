@@ -46,9 +46,12 @@ func acquireCommand(flag, tenantID, clientID string, more []string) string {
 
 // acquire returns the command that signs in for a.
 func (a App) acquire() string {
-	if a.Home != "" {
-		return cmp.Or(a.Acquire, AcquireHomeCommand(a.Home, a.ClientID))
+	switch {
+	case a.Acquire != nil:
+		return a.Acquire()
+	case a.Home != "":
+		return AcquireHomeCommand(a.Home, a.ClientID)
 	}
 
-	return cmp.Or(a.Acquire, AcquireCommand(a.TenantID, a.ClientID))
+	return AcquireCommand(a.TenantID, a.ClientID)
 }

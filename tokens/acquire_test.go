@@ -39,13 +39,14 @@ func TestTheCommandOfARemedyMeansToAShellWhatWasMeant(t *testing.T) {
 
 func TestARemedyNamesTheApplicationsOwnCommand(t *testing.T) {
 	a := app(tokens.V2)
-	a.Acquire = tokens.AcquireCommand(tenant, client, "--api", "siem", "--data-dir", "/elsewhere")
+	command := tokens.AcquireCommand(tenant, client, "--api", "siem", "--data-dir", "/elsewhere")
+	a.Acquire = func() string { return command }
 
 	const bare = "defenderctl tokens acquire"
 	for _, code := range tokens.KnownCodes() {
 		plain := tokens.Explain(code, app(tokens.V2)).Remedy
 		own := tokens.Explain(code, a).Remedy
-		if strings.Count(plain, bare) != strings.Count(own, a.Acquire) {
+		if strings.Count(plain, bare) != strings.Count(own, command) {
 			t.Errorf("AADSTS%d: %s", code, own)
 		}
 	}
@@ -56,7 +57,7 @@ func TestARemedyNamesTheApplicationsOwnCommand(t *testing.T) {
 		{Refreshed: now, Dead: revoked},
 		{Refreshed: now.Add(-tokens.RefreshLife)},
 	} {
-		if f := c.Forecast(now, a); !strings.Contains(f.Remedy, a.Acquire) {
+		if f := c.Forecast(now, a); !strings.Contains(f.Remedy, command) {
 			t.Errorf("%+v", f)
 		}
 	}

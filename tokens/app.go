@@ -58,10 +58,10 @@ type App struct {
 	// SecretEnds is when the secret in Credential ends, as a person says; zero when that
 	// is not known.
 	SecretEnds time.Time
-	// Acquire is the command by which a person signs in for this application, as
-	// AcquireCommand writes it; remedies name it. Empty: the one with tenant and client
+	// Acquire returns the command by which a person signs in for this application, as
+	// AcquireCommand writes it; remedies name it. nil: the one with tenant and client
 	// alone, which is right where all else has its default.
-	Acquire string
+	Acquire func() string
 }
 
 // ChainKey returns the key of the chain whose refresh tokens are redeemed for the

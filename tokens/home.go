@@ -35,14 +35,14 @@ func (s *Source) homeToken(ctx context.Context, before dependencies, anew bool) 
 		}
 	}
 
-	if s.cfg.App.isHome() {
+	if s.client.App.isHome() {
 		a, err := s.redeemChain(ctx)
 		if err != nil {
 			s.logDeath(err)
 			return Access{}, err
 		}
 
-		s.keep(ctx, s.slot, AccessKey{s.key, s.key.TenantID, s.cfg.App.Resource}, a)
+		s.keep(ctx, s.slot, AccessKey{s.key, s.key.TenantID, s.client.App.Resource}, a)
 
 		return a, nil
 	}
@@ -146,7 +146,7 @@ func (s *Source) yielded(a *attempt) error {
 // sendToCustomer makes one redemption at the customer's tenant, with the newest refresh
 // token at the moment of the request.
 func (s *Source) sendToCustomer(ctx context.Context, a *attempt) (Tokens, error) {
-	return s.spread.send(ctx, a.how, s.client, func(ctx context.Context) (secret.Text, error) {
+	return s.redemptions.of(s.key).send(ctx, a.how, s.client, func(ctx context.Context) (secret.Text, error) {
 		chain, stored, err := s.keeper.Load(ctx, s.key)
 		if err != nil {
 			return secret.Text{}, storeError(ctx, err)
@@ -210,7 +210,7 @@ func (s *Source) homeChain(ctx context.Context) (Chain, error) {
 // tenant, under the chain's lock. needed is asked under the lock, since somebody else may
 // have done it meanwhile. It returns the chain as it is then.
 func (s *Source) askHome(ctx context.Context, needed func(Chain) bool) (chain Chain, stored bool, err error) {
-	r, unlock, err := s.openChain(ctx, s.homeClient)
+	r, unlock, err := s.openChain(ctx, *s.homeClient)
 	if err != nil {
 		return Chain{}, false, err
 	}
@@ -317,7 +317,7 @@ func (s *Source) afterAskingHome(ctx context.Context, chain Chain, a *attempt, e
 		return chain, nil
 	}
 
-	return Chain{}, e.customersOwn(s.cfg.App)
+	return Chain{}, e.customersOwn(s.client.App)
 }
 
 // homeCountsSince returns from when on a success of the provider's own tenant counts
@@ -427,7 +427,7 @@ func (s *Source) accessKey() AccessKey {
 	return AccessKey{
 		Chain:    s.key,
 		TenantID: s.tenantKey(),
-		Resource: s.cfg.App.Resource,
+		Resource: s.client.App.Resource,
 	}
 }
 

@@ -166,9 +166,7 @@ func (k *Keeper) Lock(ctx context.Context, key ChainKey) (func(), error) {
 // unless another process wrote meanwhile: that one wins, since it may come from a
 // person who signed in.
 func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
-	k.mu.Lock()
-	savesBefore := k.of(key).saves
-	k.mu.Unlock()
+	savesBefore := k.saves(key)
 
 	stored, ok, err := k.store.Load(ctx, key)
 	if err != nil && ctx.Err() != nil {
@@ -176,6 +174,12 @@ func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	}
 
 	k.mu.Lock()
+
+	if k.chains[key] == nil && !ok { // of a tenant that has no chain nothing is kept
+		k.mu.Unlock()
+		return Chain{}, false, err
+	}
+
 	c := k.of(key)
 
 	// A Save that began meanwhile may be newer than what was read here.
@@ -211,6 +215,18 @@ func (k *Keeper) Load(ctx context.Context, key ChainKey) (Chain, bool, error) {
 	}
 
 	return stored, ok, nil
+}
+
+// saves returns how many Saves of a chain have begun.
+func (k *Keeper) saves(key ChainKey) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	if c := k.chains[key]; c != nil {
+		return c.saves
+	}
+
+	return 0
 }
 
 // isNewerThan reports whether the state in memory follows the stored one; ok is false

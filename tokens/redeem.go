@@ -114,7 +114,7 @@ func (s *Source) lockChain(ctx context.Context) (unlock func(), err error) {
 			advice.TryAgain,
 			fill(
 				fmt.Sprintf("another process has held the refresh token of tenant {tenant} for %v", lockTimeout),
-				s.cfg.App,
+				s.client.App,
 			),
 			"look for a defenderctl that hangs or was stopped (Ctrl-Z): let it go on (fg), or end it",
 			nil,
@@ -126,7 +126,7 @@ func (s *Source) lockChain(ctx context.Context) (unlock func(), err error) {
 		advice.TryAgain,
 		fill(
 			fmt.Sprintf("another sign-in of client {client} in tenant {tenant} has been under way for %v", lockTimeout),
-			s.cfg.App,
+			s.client.App,
 		),
 		tryLater,
 		nil,
@@ -299,17 +299,17 @@ func (r *redemption) redeem(ctx context.Context, refresh secret.Text) (Tokens, e
 func (r *redemption) redeemOnce(ctx context.Context, refresh secret.Text) (Tokens, error) {
 	same := func(context.Context) (secret.Text, error) { return refresh, nil } // the chain is locked
 
-	return r.source.spread.send(ctx, urgent, r.client, same)
+	return r.source.redemptions.of(r.source.key).send(ctx, urgent, r.client, same)
 }
 
 // tenantName returns the label to store with the chain: the configured one, else the
 // one that is there. A customer's label does not fit the provider's own tenant.
 func (r *redemption) tenantName() string {
-	if app := r.source.cfg.App; app.Home != "" && !app.isHome() {
+	if app := r.source.client.App; app.Home != "" && !app.isHome() {
 		return r.chain.TenantName
 	}
 
-	return cmp.Or(r.source.cfg.TenantName, r.chain.TenantName)
+	return cmp.Or(r.source.tenantName, r.chain.TenantName)
 }
 
 // save stores a state that follows r.chain, and reports whether another one was stored

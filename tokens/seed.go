@@ -11,11 +11,11 @@ import (
 
 // seed returns the configured refresh token; zero when there is none.
 func (s *Source) seed() (secret.Text, error) {
-	if s.cfg.Seed == nil {
+	if s.configSeed == nil {
 		return secret.Text{}, nil
 	}
 
-	t, err := s.cfg.Seed()
+	t, err := s.configSeed()
 	if err != nil {
 		return secret.Text{}, settingError(
 			advice.CredentialWrong,

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,14 +54,17 @@ type SourceConfig struct {
 // end: 5 minutes before, or 20 % of their life if that is less. It makes one sign-in at
 // a time. Safe for concurrent use.
 type Source struct {
-	cfg    SourceConfig
 	log    *slog.Logger
-	client Client
+	client Client // its App is what the source signs in to
 	// homeClient redeems in the provider's own tenant; without App.Home it is client.
-	homeClient Client
+	homeClient *Client
 	keeper     *Keeper
 	key        ChainKey
-	spread     *spread
+	// redemptions spreads those of the chain; nil without a keeper.
+	redemptions *Redemptions
+	configured  grant.Grant
+	configSeed  func() (secret.Text, error) // SourceConfig.Seed
+	tenantName  string
 	// slot has the access token. With App.Home other sources may have the same.
 	slot *slot
 
@@ -107,7 +111,6 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 	}
 
 	s := &Source{
-		cfg: cfg,
 		log: cfg.Log,
 		client: Client{
 			App:     cfg.App,
@@ -116,8 +119,10 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 			Now:     cfg.Now,
 			OnSkew:  cfg.OnSkew,
 		},
-		key:  cfg.App.ChainKey(),
-		slot: newSlot(),
+		key:        cfg.App.ChainKey(),
+		configured: cfg.Grant,
+		configSeed: cfg.Seed,
+		tenantName: cfg.TenantName,
 	}
 	if s.log == nil {
 		s.log = logs.Discard()
@@ -129,36 +134,36 @@ func NewSource(cfg SourceConfig) (*Source, error) {
 		s.keeper = NewKeeper(cfg.Store, s.log)
 	}
 
-	s.share()
+	s.share(cfg.Redemptions, cfg.HomeResource)
 
 	return s, nil
 }
 
 // share sets what the source has in common with others.
-func (s *Source) share() {
-	s.homeClient = s.client
-	if s.keeper == nil {
+func (s *Source) share(redemptions *Redemptions, homeResource string) {
+	s.homeClient = &s.client
+
+	if s.keeper != nil {
+		s.redemptions = cmp.Or(redemptions, &s.keeper.redemptions)
+	}
+
+	if s.keeper == nil || s.client.App.Home == "" {
+		s.slot = newSlot()
 		return
 	}
 
-	all := s.cfg.Redemptions
-	if all == nil {
-		all = &s.keeper.redemptions
-	}
+	s.slot = s.keeper.slot(s.accessKey())
 
-	s.spread = all.of(s.key)
-
-	if s.cfg.App.Home != "" {
-		s.slot = s.keeper.slot(s.accessKey())
-		s.homeClient.App = s.cfg.App.atHome()
-		s.homeClient.App.Version = V2
-		s.homeClient.App.Scope = ""
-		s.homeClient.App.Resource = s.cfg.HomeResource
-	}
+	home := s.client
+	home.App = s.client.App.atHome()
+	home.App.Version = V2
+	home.App.Scope = ""
+	home.App.Resource = homeResource
+	s.homeClient = &home
 }
 
 // tenantKey returns the source's tenant as keys have it.
-func (s *Source) tenantKey() string { return strings.ToLower(s.cfg.App.TenantID) }
+func (s *Source) tenantKey() string { return strings.ToLower(s.client.App.TenantID) }
 
 // renewFrom returns when the token is due for renewal.
 func (a Access) renewFrom() time.Time {
@@ -168,7 +173,7 @@ func (a Access) renewFrom() time.Time {
 // Token returns an access token that serves for some time still. It signs in when there
 // is none. Its errors are *Error, or ctx's.
 func (s *Source) Token(ctx context.Context) (Access, error) {
-	if s.cfg.App.Home != "" {
+	if s.client.App.Home != "" {
 		s.rotateIfDue(ctx)
 	}
 
@@ -300,7 +305,7 @@ func (s *Source) requestToken(ctx context.Context, before dependencies, anew boo
 	case chosen == grant.ClientCredentials:
 		t, err := s.client.ClientCredentials(ctx)
 		return t.Access, err
-	case s.cfg.App.Home != "":
+	case s.client.App.Home != "":
 		return s.homeToken(ctx, before, anew)
 	}
 
@@ -334,7 +339,7 @@ func (s *Source) Decide(ctx context.Context) (grant.Grant, string, error) {
 
 	if first {
 		level := slog.LevelInfo
-		if s.cfg.App.Home != "" {
+		if s.client.App.Home != "" {
 			level = slog.LevelDebug // the same line for hundreds of customers
 		}
 
@@ -356,10 +361,10 @@ func (s *Source) decided() (grant.Grant, string) {
 // chooseGrant returns the grant and why it is this one.
 func (s *Source) chooseGrant(ctx context.Context) (grant.Grant, string, error) {
 	switch {
-	case s.cfg.App.Home != "":
+	case s.client.App.Home != "":
 		return grant.RefreshToken, "home_tenant_id is set", nil
-	case s.cfg.Grant != grant.Auto:
-		return s.cfg.Grant, "configured", nil
+	case s.configured != grant.Auto:
+		return s.configured, "configured", nil
 	}
 
 	seed, seedErr := s.seed()
@@ -380,7 +385,7 @@ func (s *Source) chooseGrant(ctx context.Context) (grant.Grant, string, error) {
 		return grant.RefreshToken, "a refresh token is stored", nil
 	case seedErr != nil:
 		return grant.Auto, "", seedErr
-	case s.cfg.App.Credential == nil:
+	case s.client.App.Credential == nil:
 		return grant.RefreshToken, "there is no secret or certificate", nil
 	}
 
@@ -397,7 +402,7 @@ func (s *Source) grantWithoutStore(seed secret.Text, seedErr error) (grant.Grant
 			"check data_dir",
 			seedErr,
 		)
-	case s.cfg.App.Credential == nil:
+	case s.client.App.Credential == nil:
 		return grant.Auto, "", settingError(
 			advice.CredentialWrong,
 			"there is neither a token store nor a secret or certificate",
@@ -415,7 +420,7 @@ func (s *Source) Grant() grant.Grant {
 		return chosen
 	}
 
-	return s.cfg.Grant
+	return s.configured
 }
 
 // dependencies is what the success of a sign-in may depend on, as far as we can see it.
@@ -440,7 +445,7 @@ func (s *Source) stateOf(c Chain, stored bool) *chainState {
 		stored:  stored,
 		dead:    !c.Dead.IsZero(),
 	}
-	if s.cfg.App.Home != "" && stored {
+	if s.client.App.Home != "" && stored {
 		state.version = c.Obtained.UnixNano()
 	}
 
@@ -450,7 +455,7 @@ func (s *Source) stateOf(c Chain, stored bool) *chainState {
 // dependencies returns the present state. What cannot be read counts as a state too.
 func (s *Source) dependencies(ctx context.Context) dependencies {
 	var d dependencies
-	if c := s.cfg.App.Credential; c != nil {
+	if c := s.client.App.Credential; c != nil {
 		d.credential, _ = c.fingerprint()
 	}
 

@@ -34,6 +34,7 @@ type host struct {
 type bench struct {
 	ctx        context.Context
 	plugin     string
+	beside     string // a plugin of another version; empty if there is none
 	fluentBit  string // path of a Fluent Bit; empty if there is none
 	dir        string // everything temporary
 	rounds     int

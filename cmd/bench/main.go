@@ -30,6 +30,7 @@ import (
 
 func main() {
 	plugin := flag.String("plugin", "build/in_defender.so", "the plugin to measure")
+	beside := flag.String("beside", "", "a plugin of another version, which (d) measures in turn with ours")
 	parts := flag.String("parts", "abcdefg", "which parts of the table to measure")
 	rounds := flag.Int("rounds", 3, "rounds of which the median is taken")
 	idleFor := flag.Duration("idle", time.Minute, "how long idle tenants are watched")
@@ -58,7 +59,7 @@ func main() {
 	if *spec != "" {
 		err = serve(*spec)
 	} else {
-		err = b.run(*plugin, *parts, *counts)
+		err = b.run(*plugin, *beside, *parts, *counts)
 	}
 
 	if err != nil {
@@ -67,7 +68,7 @@ func main() {
 	}
 }
 
-func (b *bench) run(plugin, parts, counts string) (err error) {
+func (b *bench) run(plugin, beside, parts, counts string) (err error) {
 	for n := range strings.SplitSeq(counts, ",") {
 		count, err := strconv.Atoi(n)
 		if err != nil || count < 1 {
@@ -79,6 +80,12 @@ func (b *bench) run(plugin, parts, counts string) (err error) {
 
 	if b.plugin, err = filepath.Abs(plugin); err != nil {
 		return err
+	}
+
+	if beside != "" {
+		if b.beside, err = filepath.Abs(beside); err != nil {
+			return err
+		}
 	}
 
 	if b.dir, err = os.MkdirTemp("", "defender-bench-"); err != nil {

@@ -71,7 +71,9 @@ func (b *bench) way() error {
 	few.name += ", pages of 1,000"
 	few.once = true
 
-	list = slices.DeleteFunc(list, func(c *contender) bool { return !strings.HasSuffix(c.name, b.only) })
+	list = b.withOtherVersion(slices.DeleteFunc(list, func(c *contender) bool {
+		return !strings.HasSuffix(c.name, b.only)
+	}))
 
 	var bare, tail *contender
 	if b.fluentBit != "" {
@@ -89,6 +91,25 @@ func (b *bench) way() error {
 	b.wayTable(list, bare, tail)
 
 	return nil
+}
+
+// withOtherVersion puts the same contender with the plugin of another version behind each
+// one, if there is such a plugin.
+func (b *bench) withOtherVersion(list []*contender) []*contender {
+	if b.beside == "" {
+		return list
+	}
+
+	var all []*contender
+
+	for _, c := range list {
+		other := *c
+		other.name = "the other " + c.name
+		other.plugin = b.beside
+		all = append(all, c, &other)
+	}
+
+	return all
 }
 
 // ours returns the contender that is the plugin: it reads all alerts of a simulator in

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -64,17 +65,45 @@ func namesFor(list ...string) *fieldNames {
 // Describer looks up what Row holds in the rows of one API. It keeps scratch memory, so
 // that a row costs no allocation. It is for one goroutine at a time.
 type Describer struct {
-	rule    VersionRule
-	names   *fieldNames
-	parts   *fieldNames // the parts of an identity; nil if it has none
-	inside  *fieldNames // the fields of an alert inside a row
-	version []byte      // scratch for the version
-	text    []byte      // scratch for an identity with escapes
+	*sought
+
+	version []byte // scratch for the version
+	text    []byte // scratch for an identity with escapes
 	// claimed is the tenant of the last row as the row has it, tenant the same in lower
 	// case. That of the next row is nearly always equal.
 	claimed []byte
 	tenant  TenantID
 }
+
+// sought is what all Describers of an API look for in its rows.
+type sought struct {
+	rule   VersionRule
+	names  *fieldNames
+	parts  *fieldNames // the parts of an identity; nil if it has none
+	inside *fieldNames // the fields of an alert inside a row
+}
+
+// soughtIn returns what is looked for in the rows of each API.
+var soughtIn = sync.OnceValue(func() map[API]*sought {
+	all := make(map[API]*sought, len(descriptors))
+
+	for i := range descriptors {
+		facts := &descriptors[i]
+
+		s := &sought{
+			rule:   facts.Version,
+			names:  facts.Row.names(),
+			inside: namesFor(facts.Row.AlertUpdated),
+		}
+		if parts := facts.Row.IdentityParts; parts != nil {
+			s.parts = namesFor(parts...)
+		}
+
+		all[facts.API] = s
+	}
+
+	return all
+})
 
 // longestKept is the length in bytes of the longest field for which a Describer keeps
 // scratch memory. A longer one is no identity or tenant of the services, and each
@@ -88,16 +117,7 @@ func NewDescriber(api API) (*Describer, error) {
 		return nil, err
 	}
 
-	d := &Describer{
-		rule:   facts.Version,
-		names:  facts.Row.names(),
-		inside: namesFor(facts.Row.AlertUpdated),
-	}
-	if parts := facts.Row.IdentityParts; parts != nil {
-		d.parts = namesFor(parts...)
-	}
-
-	return d, nil
+	return &Describer{sought: soughtIn()[facts.API]}, nil
 }
 
 // Describe looks up what Row holds in a row as the API sent it. Identity and Version are
@@ -314,9 +334,19 @@ func timeOf(v []byte) tick.Tick {
 // continue from page to page. Several goroutines may use it at the same time.
 type Finder struct{ names fieldNames }
 
+// finders are those in use, by the names that they look for: [2]string to *Finder.
+var finders sync.Map
+
 // NewFinder returns the Finder for an API. Its time is the one that Window names.
 func NewFinder(f *RowFields, byCreation bool) *Finder {
-	return &Finder{names: *namesFor(f.Identity, f.Window(byCreation))}
+	names := [...]string{f.Identity, f.Window(byCreation)}
+
+	found, ok := finders.Load(names)
+	if !ok {
+		found, _ = finders.LoadOrStore(names, &Finder{names: *namesFor(names[:]...)})
+	}
+
+	return found.(*Finder)
 }
 
 // Window returns the name of the field that windows filter by: the update time, or the

@@ -126,7 +126,7 @@ func (a *acquisition) runOne(ctx context.Context, wanted chosen, listen loopback
 		return err
 	}
 
-	app := wiring.Application(t, a.c.log)
+	app := wiring.Application(&t, a.c.log)
 
 	s, err := a.c.open(ctx, wanted.place)
 	if err != nil {

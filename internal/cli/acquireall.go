@@ -182,7 +182,7 @@ func (c *cli) needsPerson(ctx context.Context, s store.Store, t config.Tenant) (
 	case err != nil:
 		return false, err
 	case stored:
-		return chain.Forecast(c.Now(), wiring.Application(t, c.log)).Soon, nil
+		return chain.Forecast(c.Now(), wiring.Application(&t, c.log)).Soon, nil
 	}
 
 	seeded := !t.RefreshToken.IsZero() || t.RefreshTokenFile != ""

@@ -167,7 +167,7 @@ func (a *acquisition) tryAPI(
 	defer done()
 
 	parts := wiring.Parts{
-		Tenant: t,
+		Tenant: &t,
 		HTTP:   client,
 		Now:    a.c.Now,
 		Log:    logs.Discard(),
@@ -210,7 +210,7 @@ func (r *acquired) refused(t config.Tenant, err error) {
 		return
 	}
 
-	app := wiring.Application(t, logs.Discard())
+	app := wiring.Application(&t, logs.Discard())
 
 	if has != "" {
 		r.Remedy = fmt.Sprintf("an administrator of the customer's tenant gives %s a role that may see alerts, "+

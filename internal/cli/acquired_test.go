@@ -124,7 +124,7 @@ func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 				ClientID: client,
 				Resource: "https://graph.windows.net",
 				Version:  tokens.V1,
-				Acquire:  again,
+				Acquire:  func() string { return again },
 			},
 		)
 		if r.code != want.Fate.ExitCode() {

@@ -152,7 +152,7 @@ func (a *acquisition) tryHome(
 func (a *acquisition) tryPartner(ctx context.Context, t config.Tenant, client *http.Client, s store.Store) error {
 	keeper := a.c.keeper(s)
 	parts := wiring.Parts{
-		Tenant: t,
+		Tenant: &t,
 		HTTP:   client,
 		Now:    a.c.Now,
 		Log:    logs.Discard(),

@@ -43,7 +43,7 @@ type homeOf struct {
 }
 
 func homeKeyOf(t config.Tenant) homeOf {
-	return homeOf{wiring.Application(t, logs.Discard()).ChainKey(), t.GraphURL}
+	return homeOf{wiring.Application(&t, logs.Discard()).ChainKey(), t.GraphURL}
 }
 
 // visitHomes signs in once for each provider of the inputs, and lists its customers.
@@ -104,7 +104,7 @@ func (h *homeVisit) run(ctx context.Context, c *cli, t config.Tenant, at place, 
 	if h.MFA == "no" {
 		h.Warning = "the sign-in had no multi-factor authentication (MFA): Partner Center refuses it, and so do " +
 			"customers whose policies ask for it; require MFA for the user, then sign in again: " +
-			wiring.Application(t, logs.Discard()).Acquire
+			wiring.Application(&t, logs.Discard()).Acquire()
 		h.Code = exitFailed
 	}
 

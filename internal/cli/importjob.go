@@ -410,7 +410,7 @@ func (im *importing) keepOne(ctx context.Context, s store.Store, j *importJob, o
 		Resource: t.Resource,
 	}
 
-	key := wiring.Application(t, c.log).ChainKey()
+	key := wiring.Application(&t, c.log).ChainKey()
 	if _, err := checkStore(ctx, s, key); err != nil {
 		return r, err
 	}

@@ -62,7 +62,7 @@ func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
 				}, nil
 			})}
 			parts := wiring.Parts{
-				Tenant: tenant,
+				Tenant: &tenant,
 				HTTP:   client,
 				Now:    time.Now,
 				Log:    logs.Discard(),

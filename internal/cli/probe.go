@@ -70,7 +70,7 @@ func probe(ctx context.Context, parts wiring.Parts, source defender.TokenSource)
 
 	sink := &firstSink{describer: describer}
 	at := tick.FromTime(parts.Now())
-	limited, explain := limitWaiting(ctx, t, probeTimes, func() int64 { return 0 })
+	limited, explain := limitWaiting(ctx, *t, probeTimes, func() int64 { return 0 })
 
 	err = explain(reader.Read(limited, defender.Window{From: at - tick.FromDuration(probeReach), Now: at}, sink))
 	switch {

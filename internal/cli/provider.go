@@ -146,7 +146,7 @@ func (c *cli) homeOfConfig(file, home string) (found chosen, inputs []configured
 				continue
 			}
 
-			key := wiring.Application(t, logs.Discard()).ChainKey()
+			key := wiring.Application(&t, logs.Discard()).ChainKey()
 			homes[key] = fmt.Sprintf("%s client %s at %s", key.TenantID, key.ClientID, key.LoginHost)
 			uses = true
 

@@ -289,7 +289,9 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 
 	if i.Chain.Home {
 		app.Home = i.Key.TenantID
-		app.Acquire = tokens.AcquireHomeCommand(i.Key.TenantID, i.Key.ClientID, reach...)
+		app.Acquire = func() string {
+			return tokens.AcquireHomeCommand(i.Key.TenantID, i.Key.ClientID, reach...)
+		}
 
 		return app
 	}
@@ -299,7 +301,9 @@ func (c *cli) application(i store.ChainInfo, api string) tokens.App {
 	}
 
 	what := []string{"--tenant-name", i.Chain.TenantName, "--api", api}
-	app.Acquire = tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, slices.Concat(what, reach)...)
+	app.Acquire = func() string {
+		return tokens.AcquireCommand(i.Key.TenantID, i.Key.ClientID, slices.Concat(what, reach)...)
+	}
 
 	return app
 }

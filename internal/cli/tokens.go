@@ -300,7 +300,7 @@ func (c *cli) refresh(ctx context.Context, t config.Tenant, s store.Store) (refr
 		r.Scp = append(r.Scp, claims.Scp...)
 	}
 
-	chain, ok, err := s.Tokens().Load(ctx, wiring.Application(t, c.log).ChainKey())
+	chain, ok, err := s.Tokens().Load(ctx, wiring.Application(&t, c.log).ChainKey())
 	if ok {
 		r.Expires = moment(chain.Forecast(c.Now(), tokens.App{}).Ends)
 	}

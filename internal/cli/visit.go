@@ -179,7 +179,7 @@ func (c *cli) parts(t config.Tenant, log *slog.Logger) (wiring.Parts, error) {
 	}
 
 	return wiring.Parts{
-		Tenant: t,
+		Tenant: &t,
 		HTTP:   client,
 		Now:    c.Now,
 		Log:    log,
@@ -248,7 +248,7 @@ func (c *cli) visitSignIn(ctx context.Context, v *visit, parts wiring.Parts, kee
 
 	v.Grant = source.Grant()
 	if keeper != nil && source.Grant() == grant.RefreshToken {
-		f := c.chain(ctx, parts.Tenant, keeper)
+		f := c.chain(ctx, *parts.Tenant, keeper)
 		v.ending(f)
 
 		if f.Soon && (err == nil || !f.Ended) { // else the failure says it
@@ -265,7 +265,7 @@ func (c *cli) visitSignIn(ctx context.Context, v *visit, parts wiring.Parts, kee
 	}
 
 	v.SignIn = "ok"
-	v.inspect(access, parts.Tenant)
+	v.inspect(access, *parts.Tenant)
 
 	return source
 }
@@ -336,7 +336,7 @@ func (v *visit) ending(f tokens.Forecast) {
 
 // chain looks at the end of the stored refresh token, as it is after the sign-in.
 func (c *cli) chain(ctx context.Context, t config.Tenant, keeper *tokens.Keeper) tokens.Forecast {
-	app := wiring.Application(t, logs.Discard())
+	app := wiring.Application(&t, logs.Discard())
 
 	chain, ok, err := keeper.Load(ctx, app.ChainKey())
 	if err != nil || !ok {

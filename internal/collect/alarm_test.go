@@ -91,6 +91,13 @@ func TestWorkersAreUsedAgainAndDismissed(t *testing.T) {
 		if n := runtime.NumGoroutine() - before; n != 5 {
 			t.Errorf("%d workers for 5 tasks at a time", n)
 		}
+		for range 2 * idleWorker / time.Second {
+			w.do(func() {})
+			time.Sleep(time.Second)
+		}
+		if n := runtime.NumGoroutine() - before; n != 1 {
+			t.Errorf("%d workers for one task a second", n)
+		}
 		time.Sleep(2 * idleWorker)
 		if n := runtime.NumGoroutine() - before; n != 0 {
 			t.Errorf("%d workers have nothing to do and stay", n)

@@ -152,6 +152,10 @@ func (in *Input) Stop(ctx context.Context) error {
 	in.cancel() // first: whoever waits at the outbox is to see that it is the end, not a fault
 	in.outbox.Close()
 
+	for _, u := range in.all() {
+		u.Wake()
+	}
+
 	if in.cfg.Lease == nil {
 		return in.finish(ctx)
 	}

@@ -14,7 +14,8 @@ const parkedReason = "waiting for Fluent Bit when the input ended"
 // What is beyond that is read again.
 const mostParked = 64 << 20
 
-// parked is what of a unit was parked, or is to be. It is guarded by Input.commit.
+// parked is what of a unit was parked, or is to be. It is guarded by Input.commit. A nil
+// one is nothing, and only queuedAgain needs another.
 type parked struct {
 	// batches are to be parked with the next commit.
 	batches []store.Deferred
@@ -30,6 +31,16 @@ type returnedEntry struct {
 	id  int64
 }
 
+// parkedWork returns what of the unit is parked, to be changed. Input.commit must be
+// held.
+func (u *Unit) parkedWork() *parked {
+	if u.parked == nil {
+		u.parked = new(parked)
+	}
+
+	return u.parked
+}
+
 // queuedAgain notes that entry id of the store is in the outbox again, up to event seq.
 func (p *parked) queuedAgain(seq uint64, id int64) {
 	p.returned = append(p.returned, returnedEntry{seq, id})
@@ -37,6 +48,10 @@ func (p *parked) queuedAgain(seq uint64, id int64) {
 
 // due returns what the next commit is to park, and the entries that are delivered.
 func (p *parked) due(delivered uint64) (batches []store.Deferred, dropped []int64) {
+	if p == nil {
+		return nil, nil
+	}
+
 	for _, e := range p.returned {
 		if e.seq > delivered {
 			break
@@ -50,7 +65,9 @@ func (p *parked) due(delivered uint64) (batches []store.Deferred, dropped []int6
 
 // committed notes that the store has parked the batches, and dropped so many entries.
 func (p *parked) committed(dropped int) {
-	p.batches, p.returned = nil, p.returned[dropped:]
+	if p != nil {
+		p.batches, p.returned = nil, p.returned[dropped:]
+	}
 }
 
 // park lets go of what is queued. It is for the very end: nothing is added or delivered
@@ -71,7 +88,8 @@ func (in *Input) park() {
 				return
 			}
 
-			u.parked.batches = append(u.parked.batches, store.Deferred{
+			p := u.parkedWork()
+			p.batches = append(p.batches, store.Deferred{
 				Kind:    store.ParkedBatch,
 				Events:  b.Events(),
 				Reason:  parkedReason,

@@ -35,8 +35,7 @@ type poller struct {
 	failures     int    // polls failed in a row since one has read something new
 	verdict      verdict
 
-	panicked   time.Time     // when it last broke
-	panicPause time.Duration // how long it rested then
+	panicked *panicked // nil before the first one
 
 	windows  []deferredWindow
 	toReturn []store.Deferred // entries of the store that were parked
@@ -72,7 +71,7 @@ func (p *poller) goOn() {
 	}
 
 	if p.ctx.Err() != nil {
-		close(p.ended)
+		p.ended.Store(true)
 		p.in.wakeCommitter()
 		p.in.wg.Done()
 
@@ -101,14 +100,20 @@ func (p *poller) awaitPredecessor() bool {
 // it has worked for a long time.
 func (p *poller) restAfterPanic() time.Duration {
 	now := p.now()
-	if now.Sub(p.panicked) > 2*longestPause {
-		p.panicPause = 0
+	if p.panicked == nil || now.Sub(p.panicked.at) > 2*longestPause {
+		p.panicked = new(panicked)
 	}
 
-	p.panicked = now
-	p.panicPause = min(max(time.Second, 2*p.panicPause), longestPause)
+	p.panicked.at = now
+	p.panicked.rest = min(max(time.Second, 2*p.panicked.rest), longestPause)
 
-	return p.panicPause
+	return p.panicked.rest
+}
+
+// panicked is when a poller last broke, and how long it rested then.
+type panicked struct {
+	at   time.Time
+	rest time.Duration
 }
 
 // runOrBreak is run. After a panic in it, which goes on to the caller, the unit shows as
@@ -292,7 +297,7 @@ func (p *poller) returnParked(ctx context.Context) bool {
 		}
 
 		p.in.commit.Lock()
-		p.parked.queuedAgain(p.queued, id)
+		p.parkedWork().queuedAgain(p.queued, id)
 		p.in.commit.Unlock()
 	}
 

@@ -87,7 +87,7 @@ type Unit struct {
 	stream   *delivery.Stream
 	status   board
 	rejected rejected
-	parked   parked
+	parked   *parked // nil while nothing of the unit is parked
 
 	alarm  alarm       // ends the rest between two polls
 	rewind atomic.Bool // the store holds an operator's request to go back
@@ -102,9 +102,9 @@ type Unit struct {
 
 	ctx         context.Context // ends when the unit retires or the input stops; nil before the start
 	cancel      context.CancelFunc
-	ended       chan struct{}   // closed when the poller has ended
-	gone        chan struct{}   // closed when everything of a retired unit is committed
-	onGone      []func()        // called then; guarded by Input.mu
+	ended       atomic.Bool     // the poller has ended
+	gone        chan struct{}   // see whenGone; nil while nobody waits for it; guarded by Input.mu
+	onGone      []func()        // called when everything of a retired unit is committed; likewise
 	predecessor <-chan struct{} // gone of a retired unit with the same key, nil if there is none
 }
 
@@ -115,11 +115,9 @@ func newUnit(in *Input, cfg UnitConfig) *Unit {
 	}
 
 	u := &Unit{
-		cfg:   cfg,
-		in:    in,
-		log:   logs.Tenant(in.cfg.Log, cfg.Name),
-		ended: make(chan struct{}),
-		gone:  make(chan struct{}),
+		cfg: cfg,
+		in:  in,
+		log: logs.Tenant(in.cfg.Log, cfg.Name),
 		progress: progress.New(progress.Reach{
 			Overlap:       cfg.Overlap,
 			SweepInterval: cfg.SweepInterval,
@@ -151,13 +149,32 @@ func (o streamOwner) Rejected(event *delivery.Batch) { o.u.rejected.add(event) }
 // units that did that at once would need much memory for a moment.
 func (u *Unit) start(wait time.Duration) {
 	if u.ctx == nil {
-		u.ctx, u.cancel = context.WithCancel(u.in.ctx)
+		u.makeContext()
 	}
 
 	u.in.wg.Add(1) // until the poller has ended
-	context.AfterFunc(u.ctx, u.Wake)
-
 	u.alarm.rest(wait, newPoller(u, u.now().Add(wait)).next)
+}
+
+// makeContext makes the context of a unit that is about to start. A unit that rests when
+// it ends is woken by whoever ends it: cancel does it, and so does Stop.
+func (u *Unit) makeContext() {
+	ctx, cancel := context.WithCancel(u.in.ctx)
+	u.ctx = ctx
+	u.cancel = func() {
+		cancel()
+		u.Wake()
+	}
+}
+
+// whenGone returns a channel that is closed when everything of the unit, which is to
+// retire, is committed. Input.mu must be held.
+func (u *Unit) whenGone() <-chan struct{} {
+	if u.gone == nil {
+		u.gone = make(chan struct{})
+	}
+
+	return u.gone
 }
 
 // Wake makes the unit poll now.
@@ -167,7 +184,7 @@ func (u *Unit) Wake() { u.alarm.wake() }
 func (u *Unit) running() bool { return u.cancel != nil && u.ctx.Err() == nil }
 
 // retired reports whether the unit was started and has ended.
-func (u *Unit) retired() bool { return u.ctx != nil && u.ctx.Err() != nil && closed(u.ended) }
+func (u *Unit) retired() bool { return u.ctx != nil && u.ctx.Err() != nil && u.ended.Load() }
 
 // allCommitted reports whether everything that the unit has read is delivered and in the
 // store. It belongs to the committer.

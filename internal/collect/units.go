@@ -20,12 +20,12 @@ func (in *Input) Add(cfg UnitConfig) *Unit {
 	in.mu.Lock()
 	for _, old := range in.units {
 		if old.cfg.Key == u.cfg.Key {
-			u.predecessor = old.gone
+			u.predecessor = old.whenGone()
 		}
 	}
 
 	if in.ctx != nil { // before the committer sees it
-		u.ctx, u.cancel = context.WithCancel(in.ctx)
+		u.makeContext()
 	}
 
 	u.turn = turnOf(in.added)
@@ -86,7 +86,10 @@ func (in *Input) removeRetired() {
 		}
 
 		u.progress.End()
-		close(u.gone)
+
+		if u.gone != nil {
+			close(u.gone)
+		}
 
 		for _, gone := range u.onGone {
 			gone()

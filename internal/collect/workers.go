@@ -1,34 +1,55 @@
 package collect
 
-import "time"
+import (
+	"slices"
+	"sync"
+	"time"
+)
 
 // workers are the goroutines on which units do their work between two rests. They are
 // used again: the stack of a new goroutine would have to grow in every poll, which costs
-// a tenth of what a poll without alerts costs.
+// a tenth of what a poll without alerts costs. The one that worked last works next, so
+// that those of a busy moment end soon, and their stacks with them.
 type workers struct {
-	tasks chan func() // to a worker that is idle
 	ended <-chan struct{}
+
+	mu   sync.Mutex
+	idle []chan func() // those that wait, each for a task; the last one was busy last
 }
 
 // idleWorker is how long a worker waits for the next task.
 const idleWorker = 10 * time.Second
 
 // newWorkers returns workers that are dismissed when ended is closed.
-func newWorkers(ended <-chan struct{}) *workers {
-	return &workers{tasks: make(chan func()), ended: ended}
-}
+func newWorkers(ended <-chan struct{}) *workers { return &workers{ended: ended} }
 
 // do lets a worker do a task. It does not wait.
 func (w *workers) do(task func()) {
-	select {
-	case w.tasks <- task:
-	default:
+	if tasks := w.lastIdle(); tasks != nil {
+		tasks <- task
+	} else {
 		go w.work(task)
 	}
 }
 
+// lastIdle returns the worker that was busy last, which gets a task now; nil if all are
+// busy.
+func (w *workers) lastIdle() (tasks chan func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	if last := len(w.idle) - 1; last >= 0 {
+		tasks = w.idle[last]
+		w.idle = slices.Delete(w.idle, last, last+1)
+	}
+
+	return tasks
+}
+
 // work does a task, and those that come soon after one another.
 func (w *workers) work(task func()) {
+	tasks := make(chan func(), 1)
+
 	idle := time.NewTimer(idleWorker)
 	defer idle.Stop()
 
@@ -36,12 +57,36 @@ func (w *workers) work(task func()) {
 		task()
 		idle.Reset(idleWorker)
 
+		w.mu.Lock()
+		w.idle = append(w.idle, tasks)
+		w.mu.Unlock()
+
 		select {
-		case task = <-w.tasks:
+		case task = <-tasks:
+			continue
 		case <-idle.C:
-			return
 		case <-w.ended:
+		}
+
+		if w.dismiss(tasks) {
 			return
 		}
+
+		task = <-tasks
 	}
+}
+
+// dismiss reports whether a worker may end. Otherwise it has just got a task.
+func (w *workers) dismiss(tasks chan func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	at := slices.Index(w.idle, tasks)
+	if at < 0 {
+		return false
+	}
+
+	w.idle = slices.Delete(w.idle, at, at+1)
+
+	return true
 }

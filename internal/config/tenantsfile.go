@@ -141,9 +141,8 @@ func (f *tenantsReader) tenants(root *yaml.Node, sec section) []Tenant {
 
 // listed reads the tenants of the list.
 func (f *tenantsReader) listed(list *yaml.Node, defaults layer, sec section) []Tenant {
-	var all []Tenant
-
-	first := map[alert.UnitKey]int{}
+	all := make([]Tenant, 0, len(list.Content))
+	first := make(map[alert.UnitKey]int, len(list.Content))
 
 	for i, n := range list.Content {
 		label := fmt.Sprintf("#%d", i+1)

@@ -59,7 +59,7 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 		return false, ""
 	}
 
-	host := r.client.service.host
+	host := r.client.host
 	u, err := url.Parse(address)
 
 	base, baseErr := url.Parse(r.client.BaseURL)
@@ -71,7 +71,7 @@ func (r *odata) checkLink(address string, q query) (more bool, link string) {
 		return true, ""
 	case u.Scheme != base.Scheme, !sameHost(u, base), u.User != nil:
 		to := netfault.Host(u)
-		if netfault.Shares(to, r.client.access.Token.Reveal()) {
+		if netfault.Shares(to, r.client.token.Reveal()) {
 			to = "another host"
 		}
 

@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/netfault"
+	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/tokens"
 )
 
@@ -68,19 +69,33 @@ type Settings struct {
 	ByCreation bool
 }
 
-// service holds what errors say about the API.
-type service struct {
-	host, resource             string
-	forbidden, forbiddenRemedy string
-}
-
 // client sends the requests of one reader.
 type client struct {
 	Settings
-	service service
+	host    string // and port of the API, for messages
 	op      string
 	waitMax time.Duration // how long a request waits for the call budget
-	access  tokens.Access // the last one used, so that no error quotes it
+	token   secret.Text   // the last one used, so that no error quotes it
+	denied  denial
+}
+
+// denial returns what a refusal by the API means, and what to do about it.
+type denial func(Settings) (problem, remedy string)
+
+// service holds what errors say about the API.
+type service struct {
+	host, resource string
+	// denied returns what a refusal means, and what to do about it.
+	denied func() (problem, remedy string)
+}
+
+// service returns what errors say about the API.
+func (c *client) service() service {
+	return service{
+		host:     c.host,
+		resource: c.Resource,
+		denied:   func() (problem, remedy string) { return c.denied(c.Settings) },
+	}
 }
 
 // waitLong makes requests wait longWait for the call budget, until restore is called.
@@ -127,7 +142,7 @@ func (c *client) admit(ctx context.Context) (tokens.Access, error) {
 func (c *client) send(
 	ctx context.Context, address string, header http.Header, access tokens.Access,
 ) (*body, error) {
-	c.access = access
+	c.token = access.Token
 	ctx, cancel := context.WithCancelCause(ctx)
 
 	req, err := c.request(ctx, address, header)
@@ -214,7 +229,7 @@ func (c *client) request(ctx context.Context, address string, header http.Header
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", acceptEncoding)
 	req.Header.Set("User-Agent", UserAgent)
-	req.Header.Set("Authorization", "Bearer "+c.access.Token.Reveal())
+	req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 
 	return req, nil
 }
@@ -230,8 +245,8 @@ func (c *client) refused(res *http.Response, body *body, now time.Time) error {
 	body.pace.most = refusalTime
 	start, _ := io.ReadAll(io.LimitReader(body, mostRefusal))
 
-	e := refusal(c.op, res, start, now, c.service)
-	e.scrub(c.access.Token.Reveal())
+	e := refusal(c.op, res, start, now, c.service())
+	e.scrub(c.token.Reveal())
 
 	if e.Fate == advice.TryAgain {
 		c.Limiter.refused(e)
@@ -250,7 +265,7 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 		return cause // the caller told us to stop
 	}
 
-	fault, host := netfault.Of(err), c.service.host
+	fault, host := netfault.Of(err), c.host
 
 	e := &Error{Fault: advice.Fault{Reason: advice.Unreachable, Err: fault.Err}, Op: c.op}
 	switch {
@@ -293,7 +308,7 @@ func (c *client) broken(ctx context.Context, err error, connecting bool) error {
 
 // gaveUp explains why the reader itself gave a request up; it returns nil if it did not.
 func (c *client) gaveUp(reason error) *Error {
-	host, quiet := c.service.host, c.IdleTimeout
+	host, quiet := c.host, c.IdleTimeout
 	e := &Error{
 		Fault: advice.Fault{
 			Reason: advice.TooSlow,
@@ -353,7 +368,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 	b.read += int64(n)
 	if b.left -= int64(n); b.left < 0 && err == nil {
-		return n, tooMuch(b.c.op, b.c.service.host+" sends an endless answer")
+		return n, tooMuch(b.c.op, b.c.host+" sends an endless answer")
 	}
 
 	if err != nil && !errors.Is(err, io.EOF) {

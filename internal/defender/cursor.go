@@ -365,7 +365,7 @@ func (c *cursor) noEnd(why string) error {
 
 // noEnd returns the error for alerts of a time that cannot be read to their end.
 func (r *odata) noEnd(at tick.Tick, why string, cause error) *Error {
-	host := r.client.service.host
+	host := r.client.host
 
 	return &Error{
 		Fault: advice.Fault{

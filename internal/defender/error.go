@@ -138,7 +138,8 @@ func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
 		e.Remedy = "allow requests to " + s.host + " there, or check `proxy` and `api_url`"
 
 		if status == http.StatusForbidden {
-			e.Remedy += "; if there is none, " + s.forbiddenRemedy
+			_, remedy := s.denied()
+			e.Remedy += "; if there is none, " + remedy
 		}
 	case status == http.StatusPaymentRequired, notLicensed(body):
 		e.Reason = advice.NotLicensed
@@ -155,7 +156,7 @@ func (e *Error) explainDenial(res *http.Response, body []byte, s service) {
 	case status == http.StatusForbidden:
 		e.Reason = advice.RoleMissing
 		e.Fate = advice.NotAuthorised
-		e.Problem, e.Remedy = s.forbidden, s.forbiddenRemedy
+		e.Problem, e.Remedy = s.denied()
 	case status == http.StatusNotFound:
 		e.Reason = advice.BadAnswer
 		e.Problem = s.host + " has nothing at the address of this API"

@@ -167,7 +167,7 @@ func (r *odata) fetchInstead(ctx context.Context, q query, known keys, sink Sink
 
 	r.logOnce("whole", slog.LevelWarn, fmt.Sprintf("%s fails with $expand=%s; the incidents concerned are "+
 		"put together from their alerts, and $expand is tried again every hour (%v)",
-		r.client.service.host, r.facts.Expand, failure))
+		r.client.host, r.facts.Expand, failure))
 
 	return a, nil
 }
@@ -185,7 +185,7 @@ func (r *odata) suspectsExpand(from tick.Tick) bool {
 // that was asked for alone, because nothing larger can be read, is given without them.
 func (r *odata) fetchWhole(ctx context.Context, q query, known keys, sink Sink) (answer, error) {
 	q.plain = true
-	rows := heldRows{host: r.client.service.host}
+	rows := heldRows{host: r.client.host}
 
 	a, err := r.fetchPage(ctx, q, known, &rows)
 	if err != nil {
@@ -260,7 +260,7 @@ func (r *odata) withoutAlerts(cause error) error {
 	return &Error{
 		Fault: advice.Fault{
 			Reason:  advice.BadAnswer,
-			Problem: r.client.service.host + " gives an incident, but not its alerts",
+			Problem: r.client.host + " gives an incident, but not its alerts",
 			Remedy: "they are asked for again; if it lasts, the incident is emitted without them: " +
 				"open it in the portal",
 			Err: cause,
@@ -338,7 +338,7 @@ func (r *odata) expanded(ctx context.Context, id string) ([]byte, error) {
 	}
 
 	if !gjson.GetBytes(whole, r.facts.Row.Alerts).IsArray() {
-		return nil, unreadable(errNoAlerts, r.client.service.host)
+		return nil, unreadable(errNoAlerts, r.client.host)
 	}
 
 	return whole, nil
@@ -388,19 +388,19 @@ func (r *odata) element(ctx context.Context, id, query string) ([]byte, error) {
 
 	switch {
 	case errors.Is(err, page.ErrRowTooLarge):
-		return nil, unreadable(err, r.client.service.host)
+		return nil, unreadable(err, r.client.host)
 	case errors.Is(err, io.EOF):
-		return nil, body.cutShort(io.ErrUnexpectedEOF, r.client.service.host)
+		return nil, body.cutShort(io.ErrUnexpectedEOF, r.client.host)
 	case err != nil:
-		return nil, body.cutShort(err, r.client.service.host)
+		return nil, body.cutShort(err, r.client.host)
 	case gjson.GetBytes(row, r.facts.Row.Identity).String() != id:
-		return nil, unreadable(page.ErrNotPage, r.client.service.host)
+		return nil, unreadable(page.ErrNotPage, r.client.host)
 	}
 
 	row = withoutContext(bytes.Clone(row))
 
 	if _, err := p.Next(); !errors.Is(err, io.EOF) {
-		return nil, body.cutShort(cmp.Or(err, page.ErrNotPage), r.client.service.host)
+		return nil, body.cutShort(cmp.Or(err, page.ErrNotPage), r.client.host)
 	}
 
 	return row, nil
@@ -433,7 +433,7 @@ func withoutContext(raw []byte) []byte {
 func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
 	filter := r.facts.Inner.Owner + " eq '" + strings.ReplaceAll(id, "'", "''") + "'"
 	address := r.client.BaseURL + r.facts.Inner.Path + "?$filter=" + escape(filter)
-	alerts := joined{host: r.client.service.host, created: r.facts.Alert.Created}
+	alerts := joined{host: r.client.host, created: r.facts.Alert.Created}
 	p := page.NewReader(nil, page.Options{})
 
 	add := func(raw []byte) error {
@@ -463,7 +463,7 @@ func (r *odata) listedAlerts(ctx context.Context, id string) (joined, error) {
 		address = next
 	}
 
-	return alerts, tooMuch(r.facts.Reading, r.client.service.host+" lists no end of the alerts of one incident")
+	return alerts, tooMuch(r.facts.Reading, r.client.host+" lists no end of the alerts of one incident")
 }
 
 // innerPage requests one page of alerts of an incident and calls add for each. It returns
@@ -481,7 +481,7 @@ func (r *odata) innerPage(
 	defer body.Close()
 	defer func() { p.Reset(nil) }()
 
-	if err := eachRow(p, body, odataList, r.client.service.host, add); err != nil {
+	if err := eachRow(p, body, odataList, r.client.host, add); err != nil {
 		return "", err
 	}
 
@@ -579,7 +579,7 @@ func (r *odata) splice(raw []byte, alerts joined) ([]byte, error) {
 
 	end := bytes.LastIndexByte(raw, '}')
 	if end < 0 {
-		return nil, unreadable(errNoObject, r.client.service.host)
+		return nil, unreadable(errNoObject, r.client.host)
 	}
 
 	whole = append(whole, raw[:end]...)

@@ -49,15 +49,12 @@ func newOData(facts *alert.Descriptor, s Settings) *odata {
 		seed:   maphash.MakeSeed(),
 		top:    top,
 		maxTop: max(top, s.MaxPage),
-		warned: map[string]bool{},
 		client: client{
 			Settings: s,
 			op:       facts.Reading,
-			service: service{
-				host:            hostOf(s.BaseURL),
-				resource:        s.Resource,
-				forbidden:       forbidden(s),
-				forbiddenRemedy: permissionRemedy(facts.Permission, s),
+			host:     hostOf(s.BaseURL),
+			denied: func(s Settings) (problem, remedy string) {
+				return forbidden(s), permissionRemedy(facts.Permission, s)
 			},
 		},
 	}
@@ -187,7 +184,7 @@ func (r *odata) disorder(problem string) {
 	r.unordered = r.client.Now()
 	r.orderKept = false
 
-	r.logOnce("order", slog.LevelWarn, r.client.service.host+" "+problem+"; it is read in small closed windows instead")
+	r.logOnce("order", slog.LevelWarn, r.client.host+" "+problem+"; it is read in small closed windows instead")
 }
 
 // following implements piecewise. The order is not relied upon: the first row counts only
@@ -310,7 +307,7 @@ func (r *odata) readPlainly() {
 	r.plainly++
 	if r.plainly >= expandSuspect {
 		r.plainUntil = r.client.Now().Add(expandAgain)
-		r.logOnce("all plain", slog.LevelWarn, r.client.service.host+" fails with $expand="+r.facts.Expand+
+		r.logOnce("all plain", slog.LevelWarn, r.client.host+" fails with $expand="+r.facts.Expand+
 			"; alerts are emitted without it, and it is tried again every hour")
 	}
 }
@@ -376,7 +373,7 @@ func (r *odata) fetchPage(ctx context.Context, q query, known keys, sink Sink) (
 
 	a.top, a.keys = q.top, keys{}
 
-	err = eachRow(p, body, odataList, r.client.service.host, func(raw []byte) error {
+	err = eachRow(p, body, odataList, r.client.host, func(raw []byte) error {
 		r.note(&a, q, known, raw)
 		return sink.Row(raw)
 	})
@@ -415,7 +412,7 @@ func (r *odata) strays(a answer) error {
 	}
 
 	r.strayed = 0
-	host := r.client.service.host
+	host := r.client.host
 
 	return &Error{
 		Fault: advice.Fault{
@@ -500,6 +497,10 @@ func (r *odata) header() http.Header {
 // logOnce writes a line to the log, once for each about.
 func (r *odata) logOnce(about string, level slog.Level, text string) {
 	if !r.warned[about] {
+		if r.warned == nil {
+			r.warned = make(map[string]bool) // of most readers nothing is said
+		}
+
 		r.warned[about] = true
 		r.client.Log.Log(context.Background(), level, text)
 	}

@@ -38,16 +38,17 @@ func newSIEM(facts *alert.Descriptor, s Settings) Reader {
 		client: client{
 			Settings: s,
 			op:       facts.Reading,
-			service: service{
-				host:            hostOf(s.BaseURL),
-				resource:        s.Resource,
-				forbidden:       "the customer's tenant has not authorised this application for its SIEM API",
-				forbiddenRemedy: facts.Permission.PortalRemedy(s.TenantID, s.ClientID),
+			host:     hostOf(s.BaseURL),
+			denied: func(s Settings) (problem, remedy string) {
+				return notAuthorised, facts.Permission.PortalRemedy(s.TenantID, s.ClientID)
 			},
 		},
 		filter: s.Filter,
 	}
 }
+
+// notAuthorised says what a refusal by the exporter means.
+const notAuthorised = "the customer's tenant has not authorised this application for its SIEM API"
 
 // hostOf returns host and port of an address, for messages.
 func hostOf(base string) string {
@@ -122,7 +123,7 @@ func (r *siem) window(ctx context.Context, from, to, overlap tick.Tick, sink Sin
 		pages.Put(p)
 	}()
 
-	return eachRow(p, body, bareList, r.client.service.host, sink.Row)
+	return eachRow(p, body, bareList, r.client.host, sink.Row)
 }
 
 // address returns the address of a request. Times look as in the documentation's

@@ -142,7 +142,7 @@ func (r *odata) page(ctx context.Context, q query, known keys, sink Sink) (a ans
 			return a, &Error{
 				Fault: advice.Fault{
 					Reason:  advice.BadAnswer,
-					Problem: r.client.service.host + " sends an empty page and no link to the next one",
+					Problem: r.client.host + " sends an empty page and no link to the next one",
 				},
 				Op:      r.facts.Reading,
 				Smaller: true,

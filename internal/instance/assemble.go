@@ -124,12 +124,12 @@ func metricsSettings(cfg *config.Input, log *slog.Logger) metrics.Settings {
 }
 
 // wiring returns what a tenant's parts are made of. skew is told the API's clock, and
-// counters its answers. The
-// sign-in service's clock says nothing about the time of alerts: it is only watched.
+// counters its answers. The sign-in service's clock says nothing about the time of
+// alerts: it is only watched.
 func (s *tenantSet) wiring(
-	t config.Tenant, skew *collect.Skew, counters *measure.Counters,
+	t *config.Tenant, skew *collect.Skew, counters *measure.Counters,
 ) (wiring.Parts, error) {
-	client, err := s.shared.transports.Client(t)
+	client, err := s.shared.transports.Client(*t)
 	if err != nil {
 		return wiring.Parts{}, err
 	}
@@ -154,7 +154,7 @@ func (s *tenantSet) parts(t *config.Tenant) (collect.UnitConfig, error) {
 	skew := new(collect.Skew)
 	counters := new(measure.Counters)
 
-	parts, err := s.wiring(*t, skew, counters)
+	parts, err := s.wiring(t, skew, counters)
 	if err != nil {
 		return none, err
 	}

@@ -27,7 +27,7 @@ func (s *tenantSet) followDiscovery(settings *config.Discovery) error {
 	home := settings.Home
 	home.TenantName = string(home.HomeTenantID) // for people: it is no discovered tenant
 
-	parts, err := s.wiring(home, new(collect.Skew), new(measure.Counters))
+	parts, err := s.wiring(&home, new(collect.Skew), new(measure.Counters))
 	if err != nil {
 		return err
 	}

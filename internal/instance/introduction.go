@@ -112,7 +112,7 @@ func (s *tenantSet) account(ctx context.Context, t config.Tenant, source *tokens
 		return application
 	}
 
-	app := wiring.Application(t, logs.Discard())
+	app := wiring.Application(&t, logs.Discard())
 
 	chain, ok, err := s.dir.keeper.Load(ctx, app.ChainKey())
 	if err != nil || !ok {

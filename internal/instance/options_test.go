@@ -18,6 +18,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/secret"
 	"fluent-bit-defender/internal/testbed/testcert"
+	"fluent-bit-defender/tokens"
 )
 
 // TestEveryKeyReachesTheBuiltInput sets each key of the table of options to a value that
@@ -315,6 +316,10 @@ func (s *snapshot) add(path string, v reflect.Value) {
 		s.add(path, v.Elem())
 	case reflect.Struct:
 		s.values[path] = v.Type().String()
+
+		if v.Type() == reflect.TypeFor[tokens.App]() && v.CanAddr() { // remedies call it when they need it
+			s.values[path+".Acquire()"] = (*tokens.App)(v.Addr().UnsafePointer()).Acquire()
+		}
 
 		for i := range v.NumField() {
 			s.add(path+"."+v.Type().Field(i).Name, v.Field(i))

@@ -134,7 +134,7 @@ type forecasts struct {
 
 // forecasts returns what is known about the ends of a tenant's credentials.
 func (s *tenantSet) forecasts(ctx context.Context, t config.Tenant, now time.Time) (f forecasts) {
-	app := wiring.Application(t, logs.Discard())
+	app := wiring.Application(&t, logs.Discard())
 	if chain, ok, err := s.dir.keeper.Load(ctx, app.ChainKey()); err == nil && ok {
 		f.chain = chain.Forecast(now, app)
 	}

@@ -104,7 +104,13 @@ type Counters struct {
 	polls    Histogram
 	delays   Histogram
 	errors   map[advice.Reason]uint64
-	requests map[int]uint64
+	requests []answers // few: most units have only ever had one status
+}
+
+// answers is how many requests were answered with a status.
+type answers struct {
+	status int
+	count  uint64
 }
 
 // Poll counts a poll, however it ended, that took this long.
@@ -143,11 +149,13 @@ func (c *Counters) Answered(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	if c.requests == nil {
-		c.requests = make(map[int]uint64)
+	at := slices.IndexFunc(c.requests, func(a answers) bool { return a.status == status })
+	if at < 0 {
+		at = len(c.requests)
+		c.requests = append(c.requests, answers{status: status})
 	}
 
-	c.requests[status]++
+	c.requests[at].count++
 }
 
 // Reading is what Counters have counted at one moment.
@@ -170,8 +178,12 @@ func (c *Counters) Read() Reading {
 		Polls:    c.polls,
 		Delays:   c.delays,
 		Errors:   maps.Clone(c.errors),
-		Requests: maps.Clone(c.requests),
+		Requests: make(map[int]uint64, len(c.requests)),
 	}
+	for _, a := range c.requests {
+		r.Requests[a.status] = a.count
+	}
+
 	r.Polls.Bounds, r.Delays.Bounds = &pollBounds, &delayBounds
 
 	return r

@@ -30,26 +30,24 @@ type cefBuilder struct {
 // yet escaped.
 type cefPair struct{ key, value, label string }
 
-// init prepares the builder. It fails if the table has no column for the API.
-func (c *cefBuilder) init(o Options) error {
+// newCEFBuilder returns a builder. It fails if the table has no column for the API.
+func newCEFBuilder(o Options) (*cefBuilder, error) {
 	facts, err := o.API.Descriptor()
 	if err != nil {
-		return err
+		return nil, err
 	}
 
 	col, ok := cefColumns[o.API]
 	if !ok {
-		return fmt.Errorf("api %s has no mapping to CEF", o.API)
+		return nil, fmt.Errorf("api %s has no mapping to CEF", o.API)
 	}
 
-	*c = cefBuilder{
+	return &cefBuilder{
 		col:      col,
 		facts:    facts,
 		tenant:   o.Tenant,
 		maxBytes: o.CEFMaxBytes,
-	}
-
-	return nil
+	}, nil
 }
 
 // alert returns the line of a row, which must be valid JSON.

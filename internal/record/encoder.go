@@ -35,8 +35,8 @@ type Encoder struct {
 	content            content
 	alert, raw, health []byte        // event up to and with mssp; the last 32 bytes are the place of the id
 	tc                 *transcoder   // nil, as those above, before the first event
-	ocsf               *ocsf.Encoder // for the formats that need it
-	cef                cefBuilder
+	ocsf               *ocsf.Encoder // for the formats that need it, as cef
+	cef                *cefBuilder
 	replay             bool // see Replay
 }
 
@@ -57,8 +57,14 @@ func NewEncoder(o Options) (*Encoder, error) {
 	}
 
 	e := &Encoder{opt: o, content: form}
-	if err := e.cef.init(o); err != nil {
+
+	cef, err := newCEFBuilder(o)
+	if err != nil {
 		return nil, err
+	}
+
+	if form.cef {
+		e.cef = cef
 	}
 
 	if form.body == finding {

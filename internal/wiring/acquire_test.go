@@ -40,7 +40,7 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := Application(in.Tenants[0], logs.Discard()).Acquire
+			got := Application(&in.Tenants[0], logs.Discard()).Acquire()
 			if got != bare+c.want || strings.Contains(got, "hidden") {
 				t.Errorf("got  %s\nwant %s", got, bare+c.want)
 			}
@@ -68,7 +68,7 @@ func TestTheHomeAcquireCommandIsTheSameForEveryCustomer(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if got := Application(in.Tenants[0], logs.Discard()).Acquire; got != want {
+		if got := Application(&in.Tenants[0], logs.Discard()).Acquire(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}

@@ -64,7 +64,7 @@ func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 				t.Fatal(err)
 			}
 			source, err := wiring.Parts{
-				Tenant: in.Tenants[0],
+				Tenant: &in.Tenants[0],
 				HTTP:   client,
 				Now:    time.Now,
 				Log:    logs.Discard(),

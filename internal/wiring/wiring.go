@@ -18,7 +18,7 @@ import (
 // Parts makes what signs in to one tenant and reads its alerts. Tenant, HTTP, Now and
 // Log are required.
 type Parts struct {
-	Tenant config.Tenant
+	Tenant *config.Tenant // what is made keeps it: it must not change
 	HTTP   *http.Client // refuses redirects wherever it is used
 	Now    func() time.Time
 	// Log gets the lines about the tenant, such as that of a secret file that cannot be
@@ -36,7 +36,7 @@ type Parts struct {
 
 // Application returns the application that signs in to a tenant. log gets a line when a
 // secret file cannot be read any more.
-func Application(t config.Tenant, log *slog.Logger) tokens.App {
+func Application(t *config.Tenant, log *slog.Logger) tokens.App {
 	version := tokens.V2
 	if t.Endpoint.V1 {
 		version = tokens.V1
@@ -49,9 +49,9 @@ func Application(t config.Tenant, log *slog.Logger) tokens.App {
 		Home:       string(t.HomeTenantID),
 		Version:    version,
 		Resource:   t.Resource,
-		Credential: credential(t, log),
+		Credential: credential(*t, log),
 		SecretEnds: t.ClientSecretExpires,
-		Acquire:    acquireCommand(t),
+		Acquire:    func() string { return acquireCommand(*t) },
 	}
 }
 
@@ -61,7 +61,7 @@ func (p Parts) Source(chains tokens.ChainStore) (*tokens.Source, error) {
 	return tokens.NewSource(tokens.SourceConfig{
 		App:        Application(p.Tenant, p.Log),
 		Grant:      p.Tenant.Grant,
-		Seed:       seed(p.Tenant, p.Log),
+		Seed:       seed(*p.Tenant, p.Log),
 		Store:      chains,
 		HTTP:       p.HTTP,
 		Timeout:    p.Tenant.HTTPTimeout,
@@ -85,16 +85,17 @@ func (p Parts) HomeSource(chains tokens.ChainStore, resource string) (*tokens.So
 			p.Tenant.TenantName)
 	}
 
-	home := p
-	if p.Tenant.TenantID != p.Tenant.HomeTenantID {
-		home.Tenant.TenantID = p.Tenant.HomeTenantID
-		home.Tenant.TenantName = "" // a customer's does not fit
+	t := *p.Tenant
+	if t.TenantID != t.HomeTenantID {
+		t.TenantID = t.HomeTenantID
+		t.TenantName = "" // a customer's does not fit
 	}
 
-	home.Tenant.Resource = resource
-	home.Tenant.Endpoint.V1 = false
+	t.Resource = resource
+	t.Endpoint.V1 = false
+	p.Tenant = &t
 
-	return home.Source(chains)
+	return p.Source(chains)
 }
 
 // Partner returns the client of the partner programme for the tenant's home tenant, and
