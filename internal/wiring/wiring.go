@@ -19,7 +19,7 @@ import (
 // Log are required.
 type Parts struct {
 	Tenant *config.Tenant // what is made keeps it: it must not change
-	HTTP   *http.Client // refuses redirects wherever it is used
+	HTTP   *http.Client   // refuses redirects wherever it is used
 	Now    func() time.Time
 	// Log gets the lines about the tenant, such as that of a secret file that cannot be
 	// read any more.
