@@ -278,6 +278,7 @@ func (w *world) block(text string) string {
 	for _, s := range []struct{ expr, to string }{
 		{`(?m)^defenderctl: made .*\n(  .*\n)*`, ""}, // said to root only
 		{`(?m)^\(No browser was opened.*\n`, ""},
+		{`stored in\s+/`, "stored in /"}, // a long path is on a line of its own
 		{`localhost(:|%3A)\d+`, "localhost${1}53682"},
 		{`code_challenge=[\w-]+`, "code_challenge=CHALLENGE"},
 		{`state=[\w-]+`, "state=STATE"},

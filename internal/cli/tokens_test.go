@@ -207,8 +207,10 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	w.RevokeRefreshTokens(contoso, 700082)
 	w.run("tokens", "refresh", contoso, "--config", w.conf("siem"))
 	contains(t, w.onScreen(132, "tokens", "list").out, contoso, "dead AADSTS700082")
+	path := filepath.Dir(w.dir) // paths are not cut, and this one may be of any length
 	for _, cmd := range [][]string{{"check", "--explain"}, {"status"}, {"check", w.conf("siem")}} {
 		for line := range strings.Lines(w.onScreen(100, cmd...).out) {
+			line = strings.ReplaceAll(line, path, "")
 			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 && !strings.Contains(line, "://") {
 				t.Errorf("%v prints %d columns: %s", cmd, n, line)
 			}

@@ -96,7 +96,7 @@ func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 }
 
 func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
-	for seed := range uint64(setup.Size(4, 12)) {
+	for seed := range uint64(setup.Size(2, 12)) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, seed)
 			rng := rand.New(rand.NewPCG(seed, 9))

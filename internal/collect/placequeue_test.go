@@ -103,11 +103,11 @@ func TestALongBacklogLetsOthersHaveItsPlace(t *testing.T) {
 		c := newCrowd(t, 2)
 		backlog := func(ctx context.Context, w defender.Window, sink defender.Sink) error {
 			row := padded("known", w.Now.Time().Add(-24*time.Hour), 10) // older than the floor
-			for range 100_000 {
+			for range 20_000 {
 				if err := sink.Row(row); err != nil {
 					return err
 				}
-				if err := pause.For(ctx, time.Millisecond); err != nil { // it works
+				if err := pause.For(ctx, 5*time.Millisecond); err != nil { // it works
 					return err
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/tick"
 )
 
@@ -215,12 +216,13 @@ func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 17)
 		begin := time.Now()
-		for i := range 1000 {
+		n := setup.Size(400, 1000)
+		for i := range n {
 			at := begin.Add(time.Duration(i) * 10 * time.Minute)
 			r.api.add(fmt.Sprint(i), at, at)
 		}
 		r.start()
-		time.Sleep(1000 * 10 * time.Minute)
+		time.Sleep(time.Duration(n) * 10 * time.Minute)
 		var cp store.Checkpoint
 		r.change(func() {
 			cp = r.store.cps[r.cfg.Key]
@@ -232,7 +234,7 @@ func TestSeenEntriesFallOutBehindTheWatermark(t *testing.T) {
 			t.Errorf("the watermark stands at %v", cp.Watermark)
 		}
 		r.stop()
-		r.want(1000, 1)
+		r.want(n, 1)
 	})
 }
 

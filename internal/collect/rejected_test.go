@@ -10,6 +10,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // refusing makes Fluent Bit refuse these alerts for as long as *on.
@@ -30,7 +31,7 @@ func names(from, to, step int) (ids []string) {
 // TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd: 300 alerts, one
 // every 20 s, of which some are refused for two hours.
 func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
-	const n, apart = 300, 20 * time.Second
+	n, apart := setup.Size(150, 300), 20*time.Second
 	for name, bad := range map[string][]string{
 		"none":          nil,
 		"the first":     names(0, 1, 1),
@@ -56,7 +57,7 @@ func TestRejectedAlertsHoldUpNoOtherAndComeOnceInTheEnd(t *testing.T) {
 					r.start()
 					rng, restarts := rand.New(rand.NewPCG(1, 2)), 0
 					worst := 0 * time.Second
-					for time.Since(begin) < 2*time.Hour {
+					for time.Since(begin) < time.Duration(n)*24*time.Second {
 						time.Sleep(time.Duration(10+rng.IntN(10)) * time.Second)
 						if kills && rng.IntN(50) == 0 {
 							restarts++

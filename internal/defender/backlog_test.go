@@ -24,9 +24,9 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		calls  int           // at most
 		time   time.Duration // at most
 	}{
-		{alert.Endpoint, setup.Size(30_000, 100_000), 10_000, setup.Size(8, 20), time.Minute},
-		{alert.Graph, 20_000, 1000, 40, time.Minute},
-		{alert.Incidents, 20_000, 100, 260, 10 * time.Minute},
+		{alert.Endpoint, setup.Size(20_000, 100_000), 10_000, setup.Size(7, 20), time.Minute},
+		{alert.Graph, setup.Size(6000, 20_000), 1000, setup.Size(15, 40), time.Minute},
+		{alert.Incidents, setup.Size(10_000, 20_000), 100, setup.Size(140, 260), 10 * time.Minute},
 		{alert.Endpoint, 20_000, 10, 2600, 3 * time.Hour},
 	} {
 		if testing.Short() && test.alerts > 20_000 {

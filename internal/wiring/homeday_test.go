@@ -34,7 +34,7 @@ func (s simulated) RoundTrip(r *http.Request) (*http.Response, error) {
 // simulated time, at a strict sign-in service: an old token ends when it is replaced.
 func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 	const every = 4 * time.Minute
-	customers, days := setup.Size(100, 300), setup.Size(2, 10)
+	customers, days := setup.Size(50, 300), setup.Size(2, 10)
 
 	synctest.Test(t, func(t *testing.T) {
 		list := simulator.GenerateHome(customers, 0, 1)
