@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
@@ -51,11 +52,11 @@ func TestCompareFindsWhatOneAPILacks(t *testing.T) {
 					at := w.now().Add(-time.Duration(i+1) * time.Hour)
 					w.Add(contoso, simulator.Alert{ID: fmt.Sprintf("a%02d", i), Created: at})
 				}
-				key := "id"
-				if to == "siem" {
-					key = "AlertId"
+				facts, err := alert.API(to).Descriptor()
+				if err != nil {
+					t.Fatal(err)
 				}
-				renamed(w, to, key, "lost")
+				renamed(w, to, facts.Alert.ID, "lost")
 				args := []string{
 					"compare", "contoso", "--config", w.conf(from, "grant client_credentials"), "--json",
 					"--from", from, "--to", to, "--to-api-url", w.APIURL(to),

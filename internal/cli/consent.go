@@ -288,9 +288,8 @@ func portalNote() string {
 		}
 	}
 
-	return fmt.Sprintf("No consent is needed for api %s: the customer authorises the application in the Defender "+
-		"portal.",
-		strings.Join(names, ", "))
+	return "No consent is needed for api " + strings.Join(names, ", ") + ": the customer authorises the application " +
+		"in the Defender portal."
 }
 
 // consentPause keeps the calls of Partner Center below the 50 a second that it allows.

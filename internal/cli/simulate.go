@@ -32,11 +32,11 @@ func (c *cli) simulateCommand() *cobra.Command {
 			"changes them while it runs: POST tenant=NAME and state=STATE, or add=NAME for a new customer.\n\n" +
 			"States of --state and of that page:\n\n" + simulator.StatesHelp + "\n\n" + simulator.FaultsHelp(),
 		Example: "  defenderctl simulate --tenants 3 --alerts 50 > simulated.conf &\n" +
-			"  fluent-bit -e in_defender.so -c simulated.conf\n\n" +
+			"  fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c simulated.conf\n\n" +
 			"  # One sign-in for 20 customers, of which one has not consented yet.\n" +
 			"  defenderctl simulate --home --customers 20 --listen 127.0.0.1:8400 \\\n" +
 			"      --state fabrikam001=90099 > simulated.conf &\n" +
-			"  fluent-bit -e in_defender.so -c simulated.conf\n" +
+			"  fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c simulated.conf\n" +
 			"  curl -d tenant=northwind002 -d state=53003 http://127.0.0.1:8400/simulator\n" +
 			"  curl -d add=adventure http://127.0.0.1:8400/simulator",
 		Args: noArguments,
