@@ -1,18 +1,22 @@
-# make         builds build/in_defender.so (the plugin) and build/defenderctl (the companion)
-# make demo    the main job on simulated tenants, in fluent-bit if it is installed, else in the conformance host
+# make         builds build/in_defender.so (the plugin) and build/defenderctl (the CLI)
+# make demo    the main job on simulated tenants, in fluent-bit if it is installed, else
+#              in the conformance host
 # make test    every test          make bench     the benchmark table
 # make lint    every check         make torture   long runs of random faults
 # make golden  writes the golden files and the generated pages again
-# make install, make uninstall   below /usr/local; prefix=/usr and DESTDIR=/some/folder choose another place
+# make install, make uninstall   below /usr/local; prefix=/usr and DESTDIR=/some/folder
+#              choose another place
 # make dist    the packages, into dist/
-# Needs: Go, gcc, make. `make dist` names what it needs besides; `make test` names whatever else a test needs.
+# Needs: Go, gcc, make. `make dist` names what it needs besides; `make test` names
+# whatever else a test needs.
 
 GO ?= go
 export CGO_ENABLED = 1
 
 PLUGIN = build/in_defender.so
 CLI    = build/defenderctl
-# Files that others may write are refused: a umask of 002 would make such files for the tests.
+# Files that others may write are refused: a umask of 002 would make
+# such files for the tests.
 UMASK  = umask 022;
 SOURCE := $(sort $(shell find plugin tokens internal cmd -type f ! -name '*_test.go' ! -path '*/testdata/*')) \
 	go.mod go.sum Makefile
@@ -23,10 +27,13 @@ all: $(PLUGIN) $(CLI)
 
 # --- The binaries, one set for each architecture, in build/<arch> ---
 
-# Without Go on the PATH (sudo make install) the machine is asked; there is nothing to build then.
-HOST_ARCH := $(or $(shell $(GO) env GOHOSTARCH 2>/dev/null),$(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m))))
+# Without Go on the PATH (sudo make install) the machine is asked; there
+# is nothing to build then.
+HOST_ARCH := $(or $(shell $(GO) env GOHOSTARCH 2>/dev/null),\
+	$(subst x86_64,amd64,$(subst aarch64,arm64,$(shell uname -m))))
 
-# The C compiler of an architecture: this machine's own, or the cross compiler of Debian's package of the same name.
+# The C compiler of an architecture: this machine's own, or the cross compiler of
+# Debian's package of the same name.
 CC_amd64 = $(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)
 CC_arm64 = $(if $(filter arm64,$(HOST_ARCH)),gcc,aarch64-linux-gnu-gcc)
 
@@ -38,13 +45,15 @@ ifneq ($(findstring musl,$(shell gcc -dumpmachine 2>/dev/null)),)
 $(error This compiler makes programs for musl. Fluent Bit uses glibc, so build on a distribution with glibc)
 endif
 
-# What is built: version, commit, whether changed, time. Given by hand rather than by Go's VCS stamping, which fails
-# the build where git does not trust the owner of the checkout. The file changes only when the version does.
+# What is built: version, commit, whether changed, time. Given by hand rather than by
+# Go's VCS stamping, which fails the build where git does not trust the owner of the
+# checkout. The file changes only when the version does.
 build/version: FORCE
 	@mkdir -p build
 	@new=$@.$$$$; sh deploy/package/version.sh > $$new; if cmp -s $$new $@; then rm $$new; else mv $$new $@; fi
 
-# Go makes its build id from the flags too, which name the folder of the stubs. So the plugin gets an id of its own.
+# Go makes its build id from the flags too, which name the folder of the stubs. So the
+# plugin gets an id of its own.
 build/id: $(SOURCE) build/version
 	@{ $(GO) env GOVERSION; cat $^; } | sha256sum | cut -c 1-40 > $@
 
@@ -52,20 +61,23 @@ STAMP = -X fluent-bit-defender/internal/version.version=$$(sed -n 1p build/versi
 	-X fluent-bit-defender/internal/version.commit=$$(sed -n 2p build/version) \
 	-X fluent-bit-defender/internal/version.modified=$$(sed -n 3p build/version)
 
-# netgo and osusergo: names are resolved and users looked up by Go, not by the C library, whose newer versions have
-# other symbols for it. Without symbol table and debug information the files have a third less bytes; the traces of a
-# panic need neither.
+# netgo and osusergo: names are resolved and users looked up by Go, not by
+# the C library, whose newer versions have other symbols for it. Without
+# symbol table and debug information the files have a third less bytes; the
+# traces of a panic need neither.
 BUILD = -trimpath -tags netgo,osusergo
 
-# The plugin is linked with stubs instead of this machine's libpthread and libdl: see plugin/glibc/README.md. What the
-# linker relocates is read-only before the first line of ours runs, and every symbol is bound by then.
+# The plugin is linked with stubs instead of this machine's libpthread and libdl: see
+# plugin/glibc/README.md. What the linker relocates is read-only before the first line
+# of ours runs, and every symbol is bound by then.
 #
 # defenderctl needs no C library at all.
 define binaries
 build/$(1)/stubs/%.so: plugin/glibc/%.c plugin/glibc/%.$(1).map
 	@mkdir -p $$(@D)
-	@command -v $$(firstword $$(CC_$(1))) >/dev/null || { echo "There is no $$(firstword $$(CC_$(1))), the C compiler for \
-	$(1). Debian has it in the package $(if $(filter $(1),$(HOST_ARCH)),gcc,gcc-$(if $(filter arm64,$(1)),aarch64,x86-64)-linux-gnu)." >&2; exit 1; }
+	@command -v $$(firstword $$(CC_$(1))) >/dev/null || { \
+		echo "There is no $$(firstword $$(CC_$(1))), the C compiler for $(1). Debian has it in the package" \
+		"$(if $(filter $(1),$(HOST_ARCH)),gcc,gcc-$(if $(filter arm64,$(1)),aarch64,x86-64)-linux-gnu)." >&2; exit 1; }
 	$$(CC_$(1)) -shared -nostdlib -fPIC -Wl,--version-script=plugin/glibc/$$*.$(1).map \
 		-Wl,-soname=$$*.so.$$(if $$(filter libdl,$$*),2,0) -o $$@ $$<
 
@@ -83,8 +95,8 @@ endef
 $(foreach arch,amd64 arm64,$(eval $(call binaries,$(arch))))
 .SECONDARY:
 
-# A new file takes the place of the old one, which a running Fluent Bit may have loaded: writing into a loaded file
-# ends the program.
+# A new file takes the place of the old one, which a running Fluent Bit may have loaded:
+# writing into a loaded file ends the program.
 $(PLUGIN) $(CLI): build/%: build/$(HOST_ARCH)/%
 	@cp $< $@.new
 	@mv $@.new $@
@@ -101,14 +113,16 @@ build/manual: build/id
 prefix    ?= /usr/local
 LIBDIR     = $(prefix)/lib/fluent-bit
 DOCDIR     = $(prefix)/share/doc/in-defender
-# The drop-in of fluent-bit.service is an example unless a package is made, whose script looks at the service first.
+# The drop-in of fluent-bit.service is an example unless a package is made, whose script
+# looks at the service first.
 DROPIN_DIR = $(DOCDIR)/examples/fluent-bit.service.d
 ARCH       = $(HOST_ARCH)
 MANUAL     = $(patsubst build/manual/%,%,$(shell find build/manual -type f 2>/dev/null))
 DOCUMENTS  = $(filter-out docs/README.md,$(wildcard docs/*.md)) CHANGELOG.md LICENSE deploy/package/README
 EXAMPLES   = $(sort $(shell find examples -type f ! -name README.md))
 
-# put MODE,FILE,PLACE: a file takes the place of an older one at once, since Fluent Bit may have that loaded.
+# put MODE,FILE,PLACE: a file takes the place of an older one at once, since Fluent
+# Bit may have that loaded.
 define put
 @install -D -m $(1) $(2) $(DESTDIR)$(3).new
 @mv $(DESTDIR)$(3).new $(DESTDIR)$(3)
@@ -150,11 +164,13 @@ dist: $(foreach arch,$(ARCHES),build/$(arch)/in_defender.so build/$(arch)/defend
 demo: all
 	@$(UMASK) $(GO) run ./cmd/demo --plugin $(PLUGIN)
 
-# Many tests wait, for a clock or for other programs. So twice as many packages run at once as there are processors.
+# Many tests wait, for a clock or for other programs. So twice as many packages run at
+# once as there are processors.
 AT_ONCE = -p $$((2 * $$(nproc)))
-# These run without the race detector. Some run programs that mostly wait for each other, so they run beside one another:
-# the detector would look at the simulator in them, whose own tests it runs in, and not at the plugin. The others have no
-# goroutines and no locks: it finds nothing in them, and they take five times as long with it.
+# These run without the race detector. Some run programs that mostly wait for each other,
+# so they run beside one another: the detector would look at the simulator in them, whose
+# own tests it runs in, and not at the plugin. The others have no goroutines and no locks:
+# it finds nothing in them, and they take five times as long with it.
 PROGRAMS = ./internal/test/endtoend ./internal/test/examples
 PURE     = ./internal/record/... ./internal/page ./internal/jsontext
 # What vet finds, make lint finds.
@@ -172,15 +188,19 @@ golden:
 bench: all
 	$(UMASK) $(GO) run ./cmd/bench --plugin $(PLUGIN)
 
-# TORTURE_RUNS, NODES_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a failing run prints its seed.
+# TORTURE_RUNS, NODES_RUNS, TORTURE_SEED and TORTURE_HOST choose what runs; a
+# failing run prints its seed.
 torture: all
-	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v -run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/test/endtoend
-	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 2h -v -run 'Node|Database|RollingRestart|DeliveredLately|IdleUnits' ./internal/test/endtoend
+	$(UMASK) TORTURE_LONG=1 TORTURE_RUNS=$${TORTURE_RUNS:-200} $(GO) test -count 1 -timeout 4h -v \
+		-run 'Torture|SIGKILL|SIGTERM|Paused|Strictly|FullDisk|Goroutines' ./internal/test/endtoend
+	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 2h -v \
+		-run 'Node|Database|RollingRestart|DeliveredLately|IdleUnits' ./internal/test/endtoend
 	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h -parallel 8 ./internal/test/examples
-	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h ./internal/defender ./internal/store/sqlite ./internal/collect \
-		./internal/record ./internal/wiring
+	$(UMASK) TORTURE_LONG=1 $(GO) test -count 1 -timeout 1h \
+		./internal/defender ./internal/store/sqlite ./internal/collect ./internal/record ./internal/wiring
 
-# golangci-lint and govulncheck come from a module of their own, so that go.mod has only what the product needs.
+# golangci-lint and govulncheck come from a module of their own, so that go.mod has
+# only what the product needs.
 TOOL = $(GO) tool -modfile=tools/go.mod
 
 lint:

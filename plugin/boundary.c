@@ -51,9 +51,10 @@ uint64_t dfn_thread(void)
     return (uint64_t) pthread_self();
 }
 
-/* What one copy of this file has registered. Every copy of the file in the process has a table of its own, which the
- * others find by its name; so its layout never changes. All of it is touched on Fluent Bit's main thread only, except that
- * dfn_started also runs on input threads, while the main thread waits for them. */
+/* What one copy of this file has registered. Every copy of the file in the process has
+ * a table of its own, which the others find by its name; so its layout never changes.
+ * All of it is touched on Fluent Bit's main thread only, except that dfn_started also
+ * runs on input threads, while the main thread waits for them. */
 struct dfn_loads {
     int running;      /* registrations of the configuration that runs */
     int fresh;        /* registrations of a configuration that is being read */
@@ -62,10 +63,12 @@ struct dfn_loads {
 
 __attribute__((visibility("default"))) struct dfn_loads dfn_loads_v1;
 
-/* A configuration is read within this many seconds; a registration that is older belongs to the running one. */
+/* A configuration is read within this many seconds; a registration that is older
+ * belongs to the running one. */
 #define DFN_READ_TIME 10
 
-/* The names of all loaded objects. They are collected before any of them is opened, since dl_iterate_phdr holds a lock. */
+/* The names of all loaded objects. They are collected before any of them is opened,
+ * since dl_iterate_phdr holds a lock. */
 struct dfn_names {
     char **list;
     size_t count;
@@ -94,7 +97,8 @@ static int dfn_note(struct dl_phdr_info *info, size_t size, void *data)
     return 0;
 }
 
-/* Reports whether a loaded object is a copy of this file that the configuration being read has registered. */
+/* Reports whether a loaded object is a copy of this file that the configuration
+ * being read has registered. */
 static int dfn_registered(const char *name, int hot_reloading)
 {
     struct dfn_loads *loads;

@@ -1,6 +1,8 @@
-/* The structures that Fluent Bit hands to a Go input, as they are in memory (64 bit), and the few C calls that cgo cannot make.
- * Sources: include/fluent-bit/flb_plugin_proxy.h, flb_api.h and src/proxy/go/go.h of Fluent Bit v5.1.1.
- * fluent-bit-go declares an input's context as {void *remote_context;}: writing through that would overwrite coll_fd. */
+/* The structures that Fluent Bit hands to a Go input, as they are in memory (64 bit),
+ * and the few C calls that cgo cannot make. Sources:
+ * include/fluent-bit/flb_plugin_proxy.h, flb_api.h and src/proxy/go/go.h of Fluent Bit
+ * v5.1.1. fluent-bit-go declares an input's context as {void *remote_context;}: writing
+ * through that would overwrite coll_fd. */
 #ifndef DEFENDER_BOUNDARY_H
 #define DEFENDER_BOUNDARY_H
 
@@ -22,7 +24,8 @@ struct dfn_context {
     void *proxy;
 };
 
-/* The argument of FLBPluginInit: shared by all instances and overwritten for each, so nothing of it is kept but copies. */
+/* The argument of FLBPluginInit: shared by all instances and overwritten for each, so
+ * nothing of it is kept but copies. */
 struct dfn_input {
     char *name;
     struct dfn_api *api;
@@ -38,13 +41,15 @@ void dfn_log(struct dfn_api *api, int level, const char *text);
 void dfn_set_handle(struct dfn_context *context, uintptr_t handle);
 dfn_append_fn dfn_find_append(void);
 int dfn_append(dfn_append_fn append, void *i_ins, const char *tag, size_t tag_len, const void *buf, size_t size);
-/* Counts a registration that is about to begin, and refuses a second one of the same configuration: core would start every
- * [INPUT] twice and crash. Returns 0 when it may go on. Returns -1 when it was refused; then first is the file that is
- * registered already, and second this one. */
+/* Counts a registration that is about to begin, and refuses a second one of the same
+ * configuration: core would start every [INPUT] twice and crash. Returns 0 when it may
+ * go on. Returns -1 when it was refused; then first is the file that is registered
+ * already, and second this one. */
 int dfn_admit(int hot_reloading, char *first, char *second, size_t size);
 /* Prints a warning before there is an instance whose api could. */
 void dfn_warn(const char *text);
-/* A registration has ended, or an instance has started: what is registered now belongs to the running configuration. */
+/* A registration has ended, or an instance has started: what is registered now belongs
+ * to the running configuration. */
 void dfn_ended(void);
 void dfn_started(void);
 /* The name of the calling thread; at least 16 bytes. */

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes dist/ of what is in build/: packages, archives, bill of materials, checksums. `make dist` calls
-# it. Two runs on one commit make the same bytes.
+# Makes dist/ of what is in build/: packages, archives, bill of materials, checksums.
+# `make dist` calls it. Two runs on one commit make the same bytes.
 set -eu
 cd "$(dirname "$0")/../.."
 umask 022
@@ -37,8 +37,10 @@ tree() {
     cp deploy/package/copyright "$doc/copyright"
     cp deploy/package/lintian-overrides "build/$1/deb/usr/share/lintian/overrides/in-defender"
     {
-        printf 'in-defender (%s) unstable; urgency=medium\n\n  * What is new: CHANGELOG.md in this folder.\n\n' "$VERSION"
-        printf ' -- %s  %s\n' "$MAINTAINER" "$(LC_ALL=C TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%a, %d %b %Y %H:%M:%S +0000')"
+        printf 'in-defender (%s) unstable; urgency=medium\n\n' "$VERSION"
+        printf '  * What is new: CHANGELOG.md in this folder.\n\n'
+        printf ' -- %s  %s\n' "$MAINTAINER" \
+            "$(LC_ALL=C TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%a, %d %b %Y %H:%M:%S +0000')"
     } | gzip -9n > "$doc/changelog.gz"
 
     for part in tree deb rpm doc; do
@@ -46,7 +48,8 @@ tree() {
     done
 }
 
-# configuration KIND: that of nfpm. A deb has documents and list of changes among its files.
+# configuration KIND: that of nfpm. A deb has documents and list of
+# changes among its files.
 configuration() {
     if [ "$1" = deb ]; then
         cat deploy/package/nfpm.yaml
@@ -60,7 +63,8 @@ configuration() {
     echo "changelog: build/changelog.yaml"
 }
 
-# archive ARCH: for machines without either kind of package. It is unpacked below /usr or /usr/local.
+# archive ARCH: for machines without either kind of package. It is unpacked
+# below /usr or /usr/local.
 archive() {
     folder=in-defender_${VERSION}_linux_$1
     rm -rf "build/$1/archive"
@@ -83,7 +87,8 @@ done
 rm -rf dist
 mkdir -p dist
 
-# The list of changes inside the rpm, in the form that nfpm reads. It wants versions without "~".
+# The list of changes inside the rpm, in the form that nfpm reads. It
+# wants versions without "~".
 cat > build/changelog.yaml << EOF
 - semver: $(echo "$VERSION" | tr '~' '-')
   date: $(TZ=UTC date -d "@$SOURCE_DATE_EPOCH" '+%Y-%m-%dT%H:%M:%SZ')

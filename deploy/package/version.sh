@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints what is being built, a line each: version, commit, whether there are changes that are in no
-# commit, and the time of the commit in seconds since 1970.
+# Prints what is being built, a line each: version, commit, whether there are changes
+# that are in no commit, and the time of the commit in seconds since 1970.
 #
-# The file VERSION has the next release. A commit with the tag v<VERSION> is that release; any other
-# is <VERSION>~<date>.<commit>, which dpkg and rpm sort before it.
+# The file VERSION has the next release. A commit with the tag v<VERSION> is that
+# release; any other is <VERSION>~<date>.<commit>, which dpkg and rpm sort before it.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -13,7 +13,8 @@ printf '%s' "$next" | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || {
     exit 1
 }
 
-# `sudo make install` asks as root in a folder of another user, which git does not trust by itself.
+# `sudo make install` asks as root in a folder of another user, which git
+# does not trust by itself.
 git() { command git -c safe.directory="$PWD" "$@"; }
 
 # Without git, and in a part of another repository, there is no commit to name.

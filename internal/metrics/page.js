@@ -28,7 +28,8 @@
     from.slice(to.length).forEach(node => node.remove());
   };
 
-  // rows brings the rows of the table up to date. A row is found by its id, wherever it is.
+  // rows brings the rows of the table up to date. A row is found by its id, wherever it
+  // is.
   const rows = (a, b) => {
     const old = new Map([...a.rows].map(row => [row.id, row]));
     const news = [];
@@ -65,7 +66,8 @@
     const late = setTimeout(() => mine.abort(), patience);
     try {
       const answer = await fetch(location.pathname + location.search, {cache: 'no-store', signal: mine.signal});
-      if (!answer.ok) throw new Error(answer.status === 401 ? 'the token has changed: load the page again' : answer.status);
+      const changed = 'the token has changed: load the page again';
+      if (!answer.ok) throw new Error(answer.status === 401 ? changed : answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
       if (mine !== running) return;
       for (const id of ['fresh', 'main']) morph(document.getElementById(id), page.getElementById(id));

@@ -154,8 +154,8 @@ type Standing struct {
 	// Recalled are those of Held that a node which has died since had polled lately: this
 	// node is to give them up at once, and then to release them.
 	Recalled []alert.UnitKey
-	// ToRecall says that a node which has expired had given units away lately: a claim with
-	// Claim.Expired recalls them.
+	// ToRecall says that a node which has expired had given units away lately: a claim
+	// with Claim.Expired recalls them.
 	ToRecall bool
 	// Homes names, for units that this node holds, the live node that had them
 	// before it ended in good order: they go back to it.

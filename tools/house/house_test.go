@@ -75,6 +75,29 @@ func TestEachViolationIsFound(t *testing.T) {
 			files: map[string]string{"a.go": "// " + strings.Repeat("word ", 20) + "\npackage a\n"},
 			want:  "comment of 103 columns, at most 90",
 		},
+		"wide comment in C": {
+			files: map[string]string{"a.c": "/* " + strings.Repeat("word ", 20) + "*/\n"},
+			want:  "105 columns, at most 90",
+		},
+		"wide comment in a script": {
+			files: map[string]string{".ci/run": "# " + strings.Repeat("word ", 20) + "\n"},
+			want:  "102 columns, at most 90",
+		},
+		"wide line in a configuration": {
+			files: map[string]string{"a.yaml": "a: " + long + "\n"},
+			want:  "133 columns, at most 120",
+		},
+		"an address in a configuration, and data": {
+			files: map[string]string{
+				"a.yaml":          "a: https://" + long + "\n",
+				"a.json":          `"` + long + `"`,
+				"testdata/a.yaml": long,
+			},
+		},
+		"wide code in tools": {
+			files: map[string]string{"tools/a.go": "package a\n\nvar s = \"" + long + "\"\n"},
+			want:  "line of 140 columns, at most 120",
+		},
 		"address in a comment": {
 			files: map[string]string{"a.go": "// https://example.com/" + long + "\npackage a\n"},
 		},

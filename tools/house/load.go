@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 )
 
 // source is one Go file: its text, line by line, and its syntax.
@@ -32,8 +33,14 @@ const (
 type tree struct {
 	fset    *token.FileSet
 	sources []*source
-	// foreign is the text of C sources, scripts and the like: names in it exist too.
-	foreign []string
+	// foreign are C sources, scripts and the like: names in them exist too.
+	foreign []foreignFile
+}
+
+// foreignFile is a file that is neither Go nor a document.
+type foreignFile struct {
+	path string // relative to the root of the module
+	text string
 }
 
 // load parses every Go file below root, except in testdata, in folders whose name begins
@@ -49,11 +56,8 @@ func load(root string) (*tree, error) {
 			return filepath.SkipDir
 		case d.IsDir():
 			return nil
-		case foreignName(d.Name()):
-			text, err := os.ReadFile(path)
-			t.foreign = append(t.foreign, string(text))
-
-			return err
+		case isForeign(d.Name()):
+			return t.addForeign(root, path)
 		case !strings.HasSuffix(path, ".go"):
 			return nil
 		}
@@ -71,18 +75,34 @@ func load(root string) (*tree, error) {
 	return t, err
 }
 
-// foreignName reports whether a file holds names that are not in Go.
-func foreignName(name string) bool {
+// isForeign reports whether a file is of those that are read besides Go and documents.
+func isForeign(name string) bool {
 	switch filepath.Ext(name) {
-	case ".c", ".h", ".sh", ".sql", ".conf", ".yaml", ".yml", ".mod", ".json":
+	case ".c", ".h", ".sh", ".sql", ".conf", ".yaml", ".yml", ".mod", ".json", ".css", ".js", ".env":
 		return true
+	case "":
+		return name == "Makefile" || name == "Dockerfile" || !strings.ContainsFunc(name, unicode.IsUpper)
 	}
 
-	return name == "Makefile"
+	return false
 }
 
+func (t *tree) addForeign(root, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+
+	rel, err := filepath.Rel(root, path)
+	t.foreign = append(t.foreign, foreignFile{filepath.ToSlash(rel), string(text)})
+
+	return err
+}
+
+// skipped reports whether a folder has nothing to check: data, what the build makes, and
+// hidden folders but for that of the CI.
 func skipped(dir string) bool {
-	return dir == "testdata" || dir == "build" || strings.HasPrefix(dir, ".")
+	return dir == "testdata" || dir == "build" || strings.HasPrefix(dir, ".") && dir != ".ci"
 }
 
 // kindOf returns what the Go file at path is for.

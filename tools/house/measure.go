@@ -39,6 +39,10 @@ func measure(t *tree) *report {
 		r.glossary(t, s)
 	}
 
+	for _, f := range t.foreign {
+		r.widths(f)
+	}
+
 	return r
 }
 

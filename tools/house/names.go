@@ -39,8 +39,10 @@ func collectNames(t *tree) *names {
 		})
 	}
 
-	for _, text := range t.foreign {
-		n.addWords(text)
+	for _, f := range t.foreign {
+		if !strings.HasPrefix(f.path, "tools/") {
+			n.addWords(f.text)
+		}
 	}
 
 	return n

@@ -1,6 +1,8 @@
-/* The least an input can do in Fluent Bit: on its first tick it appends a file of finished events, whole events of at most 1 MB at
- * a time, and nothing after that. The file is a sequence of {uint32 length, little endian; events}. What a process with this input needs at its
- * peak is what Fluent Bit itself needs to keep the same events. Structures: see plugin/boundary.h. */
+/* The least an input can do in Fluent Bit: on its first tick it appends a file of
+ * finished events, whole events of at most 1 MB at a time, and nothing after that. The
+ * file is a sequence of {uint32 length, little endian; events}. What a process with
+ * this input needs at its peak is what Fluent Bit itself needs to keep the same events.
+ * Structures: see plugin/boundary.h. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the user and the data directory. Fluent Bit is never restarted: that is for the administrator
-# to decide.
+# Makes the user and the data directory. Fluent Bit is never restarted: that is for the
+# administrator to decide.
 #
-# dpkg calls it with "configure" and the version that was there before; rpm with the number of
-# versions that are installed now.
+# dpkg calls it with "configure" and the version that was there before; rpm with the
+# number of versions that are installed now.
 set -e
 
 case "${1:-}" in
@@ -19,7 +19,8 @@ elif ! getent passwd defender >/dev/null; then
     useradd --system --user-group --no-create-home --home-dir /var/lib/defender --shell /usr/sbin/nologin defender
 fi
 
-# A directory that exists stays as it is: it may belong to another user, whom Fluent Bit runs as.
+# A directory that exists stays as it is: it may belong to another user,
+# whom Fluent Bit runs as.
 if [ ! -e /var/lib/defender ]; then
     install -d -m 0700 -o defender -g defender /var/lib/defender
 fi

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Removing keeps the data: refresh tokens and progress. Purging, which only dpkg knows, deletes them.
+# Removing keeps the data: refresh tokens and progress. Purging, which only
+# dpkg knows, deletes them.
 set -e
 
 switched_off=/etc/systemd/system/fluent-bit.service.d/50-in-defender.conf

@@ -115,8 +115,8 @@ const insertUnits = `
 	ON CONFLICT DO NOTHING`
 
 // claimable makes the units that are not known yet, and reports whether a claim may find
-// something, or may have something to recall. It is a look without a transaction, since it is called every second or so
-// while there is mostly nothing to claim.
+// something, or may have something to recall. It is a look without a transaction, since
+// it is called every second or so while there is mostly nothing to claim.
 func (s *Store) claimable(ctx context.Context, w wanted, c store.Claim) (bool, error) {
 	var (
 		missing bool

@@ -30,9 +30,10 @@ CREATE TABLE defender.nodes (
 -- hands. home is the node that had it before it ended in good order. stamp names the
 -- write that came last, so that one whose outcome is unknown can be told from one that
 -- failed. replay is that of the checkpoint; it is set by a takeover, with or without a
--- state. undo_after is set from the moment at which a node died that had polled the unit
--- lately, although nobody, or another node, holds it: what was delivered after it is
--- undone by the next claim ('infinity': nothing is). Its holder is to release it. state is the progress (package unitstate), null before the first commit.
+-- state. undo_after is set from the moment at which a node died that had polled the
+-- unit lately, although nobody, or another node, holds it: what was delivered after it
+-- is undone by the next claim ('infinity': nothing is). Its holder is to release it.
+-- state is the progress (package unitstate), null before the first commit.
 CREATE TABLE defender.units (
 	id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	login_host text NOT NULL,

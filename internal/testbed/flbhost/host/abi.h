@@ -1,5 +1,7 @@
-/* The structures Fluent Bit v5.1.1 shares with a Go input plugin. They are part of the binary interface, so the
- * offsets are checked here: include/fluent-bit/flb_plugin_proxy.h, flb_api.h and src/proxy/go/go.h of that version. */
+/* The structures Fluent Bit v5.1.1 shares with a Go input plugin. They
+ * are part of the binary interface, so the offsets are checked here:
+ * include/fluent-bit/flb_plugin_proxy.h, flb_api.h and
+ * src/proxy/go/go.h of that version. */
 #ifndef HOST_ABI_H
 #define HOST_ABI_H
 

@@ -1,4 +1,5 @@
-/* The functions core offers to a plugin (src/flb_api.c), with checks that it is allowed to call them now. */
+/* The functions core offers to a plugin (src/flb_api.c), with checks that it is
+ * allowed to call them now. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

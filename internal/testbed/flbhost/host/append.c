@@ -1,4 +1,5 @@
-/* flb_input_log_append and the pause it may cause (src/flb_input_chunk.c, src/flb_input.c). */
+/* flb_input_log_append and the pause it may cause
+ * (src/flb_input_chunk.c, src/flb_input.c). */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,7 +37,8 @@ void input_resume(struct instance *ins)
     plugin_resume(ins);
 }
 
-static void report(struct instance *ins, const char *tag, size_t tag_len, size_t size, size_t events, int direct, int ret)
+static void report(struct instance *ins, const char *tag, size_t tag_len, size_t size,
+                   size_t events, int direct, int ret)
 {
     struct line l;
     char *copy = strndup(tag, tag_len);
@@ -108,7 +110,8 @@ static int append_ring(struct instance *ins, const char *tag, size_t tag_len, co
     node_free(n);
     core_log(LEVEL_ERROR, "[%s] could not enqueue records into the ring buffer", ins->name);
     if (direct) { /* the plugin knows: nothing is lost */
-        report(ins, tag ? tag : ins->tag, tag ? tag_len : strlen(ins->tag), size, count_events(buf, size, &valid), 1, -1);
+        report(ins, tag ? tag : ins->tag, tag ? tag_len : strlen(ins->tag), size,
+               count_events(buf, size, &valid), 1, -1);
         return -1;
     }
     line_begin(&l, "lost");

@@ -1,6 +1,7 @@
-/* Chunk files. What an append accepts is in a file before the append returns, so it survives SIGKILL as core's mmap'ed
- * chunks do. As in core the length is written after the data: an append that was cut by a kill does not exist.
- * File: "FLBHOST1", length of data (8 bytes little-endian), length of tag (4), tag, data. */
+/* Chunk files. What an append accepts is in a file before the append returns, so it
+ * survives SIGKILL as core's mmap'ed chunks do. As in core the length is written after
+ * the data: an append that was cut by a kill does not exist. File: "FLBHOST1", length
+ * of data (8 bytes little-endian), length of tag (4), tag, data. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -86,7 +87,8 @@ static struct chunk *chunk_find(struct instance *ins, const char *tag, size_t ta
     return NULL;
 }
 
-/* What core leaves of an append on a full disk: two lines where a chunk is open, else three lines and an empty file. */
+/* What core leaves of an append on a full disk: two lines where a chunk is open, else
+ * three lines and an empty file. */
 static void chunk_refuse(struct instance *ins, const char *tag, size_t tag_len)
 {
     char path[4096];

@@ -1,4 +1,5 @@
-/* Timers aligned as core's event loop aligns them, messages between threads, and the places where the driver kills. */
+/* Timers aligned as core's event loop aligns them, messages between threads, and the
+ * places where the driver kills. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,8 @@ long long clock_ns(void)
     return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-/* Expires first at the next whole multiple of the interval on CLOCK_MONOTONIC, so all instances tick at the same
- * instant (mk_event_epoll.c); late ticks coalesce. */
+/* Expires first at the next whole multiple of the interval on CLOCK_MONOTONIC, so all
+ * instances tick at the same instant (mk_event_epoll.c); late ticks coalesce. */
 int timer_create_aligned(long interval_ns)
 {
     struct itimerspec its;

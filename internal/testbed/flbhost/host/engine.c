@@ -9,7 +9,8 @@
 
 #include "host.h"
 
-/* What an event of the engine's loop is about; an instance's own timer carries the instance. */
+/* What an event of the engine's loop is about; an instance's own timer
+ * carries the instance. */
 static char tag_pipe, tag_drain, tag_flush, tag_shutdown;
 
 struct context *context_create(struct instance **ins, int n)
@@ -152,15 +153,17 @@ static void shut_down(struct context *c)
         instances_remove(ins);
         trap_close(ins->ctx, "the context of an instance after Exit");
         if (c->lib.proxy.instance == ins) {
-            /* Core would follow a freed pointer when an earlier instance handles its Pause now. */
+            /* Core would follow a freed pointer when an earlier instance
+             * handles its Pause now. */
             c->lib.proxy.instance = NULL;
         }
     }
 }
 
-/* What core does after a failed Init: the unthreaded instances get Pause, then PreExit and Exit in reverse order, those
- * after the failed one included, which never saw an Init; the failed one gets nothing. Threads wait for their START and get
- * nothing either. */
+/* What core does after a failed Init: the unthreaded instances get Pause, then
+ * PreExit and Exit in reverse order, those after the failed one included, which
+ * never saw an Init; the failed one gets nothing. Threads wait for their START
+ * and get nothing either. */
 static void abandon(struct context *c)
 {
     c->ingestion_active = 0;

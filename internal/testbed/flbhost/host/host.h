@@ -1,4 +1,5 @@
-/* What the files of the conformance host share. Each file has one purpose, named at its top. */
+/* What the files of the conformance host share. Each file has one
+ * purpose, named at its top. */
 #ifndef HOST_H
 #define HOST_H
 
@@ -39,12 +40,14 @@ void line_send(struct line *l);
 void events_to(int fd);
 void violation(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void core_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Splits a JSON array of strings in place. Returns the number of strings, -1 if the line is something else. */
+/* Splits a JSON array of strings in place. Returns the number of strings, -1 if the
+ * line is something else. */
 int parse_strings(char *line, char **out, int max);
 
 /* msgpack.c */
-/* Counts the log events a Fluent Bit output would find, and the bytes they take. It stops at the first bad one, as
- * core's decoder does; *valid < size means that the rest is lost there without a message. */
+/* Counts the log events a Fluent Bit output would find, and the bytes they take. It
+ * stops at the first bad one, as core's decoder does; *valid < size means that the rest
+ * is lost there without a message. */
 size_t count_events(const unsigned char *buf, size_t size, size_t *valid);
 
 /* ring.c: the bounded queue between an input thread and the engine. */
@@ -139,7 +142,10 @@ void collect(struct instance *ins);
 void plugin_pause(struct instance *ins);
 void plugin_resume(struct instance *ins);
 void collector_start(struct instance *ins);
-enum message { MSG_START = 1, MSG_PAUSE, MSG_RESUME, MSG_EXIT, MSG_STOP, MSG_LIMIT, MSG_RELEASE, MSG_OUTPUTS, MSG_STALL, MSG_DRAIN };
+enum message {
+    MSG_START = 1, MSG_PAUSE, MSG_RESUME, MSG_EXIT, MSG_STOP,
+    MSG_LIMIT, MSG_RELEASE, MSG_OUTPUTS, MSG_STALL, MSG_DRAIN,
+};
 void message_send(int fd, enum message m, int arg);
 int message_recv(int fd, int *arg);
 long long clock_ns(void);

@@ -1,4 +1,5 @@
-/* One input instance: its Init, its collector, its thread (src/flb_input_thread.c, src/flb_plugin_proxy.c). */
+/* One input instance: its Init, its collector, its thread (src/flb_input_thread.c,
+ * src/flb_plugin_proxy.c). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ static void called(struct instance *ins, const char *fn, int arg, int ret, long 
     line_send(&l);
 }
 
-/* Nanoseconds this thread stood ready without a processor: on a loaded machine they are not the plugin's. */
+/* Nanoseconds this thread stood ready without a processor: on a loaded machine they
+ * are not the plugin's. */
 static long long run_delay(void)
 {
     static _Thread_local int fd = -2;
@@ -115,7 +117,8 @@ static void collector_resume(struct instance *ins)
     }
 }
 
-/* The instance whose collector core stops: the one initialised last, not the one that is paused. */
+/* The instance whose collector core stops: the one initialised last, not
+ * the one that is paused. */
 static struct instance *pause_target(struct instance *ins)
 {
     return settings.fix_pause ? ins : ins->context->lib.proxy.instance;

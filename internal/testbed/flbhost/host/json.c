@@ -1,4 +1,5 @@
-/* The steering protocol: events leave as JSON objects, commands arrive as JSON arrays of strings, one a line. */
+/* The steering protocol: events leave as JSON objects, commands arrive as JSON arrays
+ * of strings, one a line. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,7 +145,8 @@ static int hex4(const char *s, unsigned *out)
     return 0;
 }
 
-/* Unescapes one string in place; s stands behind the opening quote. Returns the place behind the closing one. */
+/* Unescapes one string in place; s stands behind the opening quote. Returns the place
+ * behind the closing one. */
 static char *unescape(char *s)
 {
     char *w = s;
@@ -161,7 +163,8 @@ static char *unescape(char *s)
         case 'b': *w++ = '\b'; break;
         case 'f': *w++ = '\f'; break;
         case 'u':
-            /* The driver escapes only control characters and a few separators: no surrogate pairs come. */
+            /* The driver escapes only control characters and a few separators: no
+             * surrogate pairs come. */
             if (hex4(s + 1, &u) < 0) {
                 return NULL;
             }

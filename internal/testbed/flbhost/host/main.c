@@ -94,8 +94,9 @@ static void run(struct context *c)
     exit(255);
 }
 
-/* As "Daemon On": core forks after the plugins are loaded, so none of their threads lives in the process that goes on. Here
- * the parent stays: it hands its signals on through the pipe that both have, and the child dies with it. */
+/* As "Daemon On": core forks after the plugins are loaded, so none of their threads
+ * lives in the process that goes on. Here the parent stays: it hands its signals on
+ * through the pipe that both have, and the child dies with it. */
 static void become_daemon(void)
 {
     int status = 0;
@@ -203,7 +204,8 @@ static void on_signal(char sig)
     }
 }
 
-/* Commands are split from the bytes by hand: poll() and stdio's buffer do not go together. */
+/* Commands are split from the bytes by hand: poll() and stdio's
+ * buffer do not go together. */
 static void read_commands(void)
 {
     static char *buf;

@@ -1,4 +1,5 @@
-/* Counting log events as core's decoder does (src/flb_log_event_decoder.c): [ts, map] or [[ts, meta], map]. */
+/* Counting log events as core's decoder does (src/flb_log_event_decoder.c): [ts, map]
+ * or [[ts, meta], map]. */
 #include <string.h>
 
 #include "host.h"
@@ -22,10 +23,12 @@ static size_t big_endian(const unsigned char *p, int n)
     return v;
 }
 
-/* Reads one type byte and its length; kind is K_BAD when the buffer ends or the byte is 0xc1. */
+/* Reads one type byte and its length; kind is K_BAD when the buffer
+ * ends or the byte is 0xc1. */
 static struct object peek(const unsigned char *p, size_t left)
 {
-    /* From 0xc4 on: bytes of length field, then fixed bytes of data; kinds follow the table of the specification. */
+    /* From 0xc4 on: bytes of length field, then fixed bytes of data; kinds follow the
+     * table of the specification. */
     static const struct {
         unsigned char len, data;
         enum kind kind;
@@ -93,7 +96,8 @@ static struct object peek(const unsigned char *p, size_t left)
     return o;
 }
 
-/* Length of the object at p with all it contains, 0 if it is cut short. Iterative: the depth is the sender's choice. */
+/* Length of the object at p with all it contains, 0 if it is cut short. Iterative: the
+ * depth is the sender's choice. */
 static size_t skip(const unsigned char *p, size_t left)
 {
     size_t at = 0, todo = 1;

@@ -5,7 +5,8 @@
 
 #include "host.h"
 
-/* dlsym gives data pointers; the union is the conversion to a function pointer that ISO C allows. */
+/* dlsym gives data pointers; the union is the conversion to a function
+ * pointer that ISO C allows. */
 #define SYM(field, name)                              \
     do {                                              \
         union { void *p; __typeof__(field) f; } u_;   \

@@ -1,4 +1,5 @@
-/* The ring buffer of a threaded input: a bounded FIFO of copies. Core's is lock-free; a lock shows the same to a plugin. */
+/* The ring buffer of a threaded input: a bounded FIFO of copies. Core's is lock-free; a
+ * lock shows the same to a plugin. */
 #include <stdlib.h>
 #include <string.h>
 

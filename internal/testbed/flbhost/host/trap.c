@@ -1,4 +1,5 @@
-/* Pages that end the process when a plugin touches what it must not keep, and the signal handlers of core. */
+/* Pages that end the process when a plugin touches what it must not keep, and the
+ * signal handlers of core. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -44,8 +45,9 @@ void trap_close(void *page, const char *label)
     mprotect(page, PAGE, PROT_NONE);
 }
 
-/* As flb_signal_handler (src/fluent-bit.c): it re-installs all handlers, which takes SIGSEGV away from the Go runtime
- * after the first SIGHUP or SIGCONT, and a fault ends in abort(). */
+/* As flb_signal_handler (src/fluent-bit.c): it re-installs all handlers, which
+ * takes SIGSEGV away from the Go runtime after the first SIGHUP or SIGCONT, and a
+ * fault ends in abort(). */
 static void on_signal(int sig, siginfo_t *info, void *unused)
 {
     int saved = errno;

@@ -1,4 +1,5 @@
-/* Sees whether the plugin's Cleanup frees the buffer it returned: this free() stands before libc's in symbol lookup. */
+/* Sees whether the plugin's Cleanup frees the buffer it returned: this free() stands
+ * before libc's in symbol lookup. */
 #include "host.h"
 
 extern void __libc_free(void *);

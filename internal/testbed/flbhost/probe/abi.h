@@ -1,5 +1,5 @@
-/* The parts of Fluent Bit's plugin interface that the probe uses, written down apart from the host's own: a wrong offset in
- * one of the two shows. */
+/* The parts of Fluent Bit's plugin interface that the probe uses, written down apart
+ * from the host's own: a wrong offset in one of the two shows. */
 #ifndef PROBE_ABI_H
 #define PROBE_ABI_H
 

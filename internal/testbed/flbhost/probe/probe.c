@@ -1,9 +1,12 @@
-/* A Fluent Bit input plugin for the tests of the conformance host: it emits numbered events, writes down each callback
- * with its thread, and misbehaves on request. Built as a shared object; the interface is that of a Go input plugin.
+/* A Fluent Bit input plugin for the tests of the conformance host: it emits numbered
+ * events, notes each callback with its thread, and misbehaves on request. Built as a
+ * shared object; the interface is that of a Go input plugin.
  *
- * Properties: instance_id; count (events per tick); limit (stop after so many events); mode (return, append); append_tag (tag
- * for mode append); appends (how many a tick in that mode); state (file with the number of the next event: what was taken in
- * is not emitted again); trace (file with a line per callback) and trace_ticks (how many collect callbacks it shows); fault (see the code). */
+ * Properties: instance_id; count (events per tick); limit (stop after so many events);
+ * mode (return, append); append_tag (tag for mode append); appends (how many a tick in
+ * that mode); state (file with the number of the next event: what was delivered is not
+ * emitted again); trace (file with a line per callback) and trace_ticks (how many
+ * collect callbacks it shows); fault (see the code). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
