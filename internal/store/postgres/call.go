@@ -158,7 +158,7 @@ func (s *Store) attempts(ctx context.Context, fn func(c *pgxpool.Conn) (again bo
 		}
 
 		again, err := fn(c)
-		release(ctx, c, err)
+		s.release(ctx, c, err)
 
 		if err == nil || !again || n >= mostAttempts || ctx.Err() != nil {
 			return err
@@ -166,11 +166,14 @@ func (s *Store) attempts(ctx context.Context, fn func(c *pgxpool.Conn) (again bo
 	}
 }
 
-// release gives a connection back to the pool. One to a server that takes no changes is
-// closed: it may have become a standby, and the next connection finds its successor.
-func release(ctx context.Context, c *pgxpool.Conn, err error) {
-	if sqlState(err) == "25006" {
-		_ = c.Conn().Close(ctx) // it is of no use any more, however that ends
+// release gives a connection back to the pool. When its server does not answer in time,
+// or takes no changes any more, all connections go: each of the others would cost the
+// same time, and a new one finds the server that has taken over.
+func (s *Store) release(ctx context.Context, c *pgxpool.Conn, err error) {
+	silent := err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && sqlState(err) == ""
+
+	if silent || sqlState(err) == "25006" {
+		s.pool.Reset()
 	}
 
 	c.Release()

@@ -61,7 +61,7 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 // find reads the row of a chain, and refuses what does not fit the seal. The caller may
 // use the anchor.
 func (c *Chains) find(t chainTable, key tokens.ChainKey) (seal.Row, bool, error) {
-	if err := c.s.anchor.Check(t, c.s.key.Load()); err != nil {
+	if err := c.s.checkSeal(t); err != nil {
 		return seal.Row{}, false, err
 	}
 
@@ -234,7 +234,7 @@ func (a *alteration) run(ctx context.Context, tx pgx.Tx) (err error) {
 		return err
 	}
 
-	a.barred = a.c.s.anchor.Check(t, a.c.s.key.Load())
+	a.barred = a.c.s.checkSeal(t)
 	if a.barred != nil && (!a.anyway || !errors.Is(a.barred, tokens.ErrBarred)) {
 		return a.barred
 	}
@@ -296,7 +296,7 @@ func (c *Chains) List(ctx context.Context) (list []store.ChainInfo, err error) {
 	err = c.read(ctx, "list chains", func(t chainTable) error {
 		list = nil
 
-		barred := c.s.anchor.Check(t, c.s.key.Load())
+		barred := c.s.checkSeal(t)
 		if barred != nil && !errors.Is(barred, tokens.ErrBarred) {
 			return barred
 		}

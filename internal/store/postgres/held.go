@@ -1,7 +1,12 @@
 package postgres
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
@@ -22,15 +27,90 @@ type heldUnit struct {
 	id    int64
 	epoch int64
 	// row is what the tables say of it; nil if that is to be read. Store.writes guards
-	// it.
+	// it, and the fields below.
 	row *unitRow
+	// stamps are those that the row may have: of the write that came last, and of those
+	// after it of which nobody knows whether they were carried out. Without any, the row
+	// was not read yet.
+	stamps []int64
+	// undone says that the tables went back to before a write that was confirmed. The
+	// unit is not written to until it is loaded again.
+	undone atomic.Bool
 }
 
 // know notes what the tables say of the unit, if it is held.
 func (u *heldUnit) know(row *unitRow) {
-	if u != nil {
-		u.row = row
+	if u == nil {
+		return
 	}
+
+	u.row = row
+	if row != nil {
+		u.stamps = []int64{row.stamp}
+	}
+}
+
+// doubt notes that nobody knows whether a write with a stamp was carried out.
+func (u *heldUnit) doubt(stamp int64) {
+	if u != nil {
+		u.stamps = append(u.stamps, stamp)
+	}
+}
+
+// read notes the stamp that was found in the row. It reports false if what was written
+// before is not there any more.
+func (u *heldUnit) read(stamp int64) bool {
+	if u == nil {
+		return true
+	}
+
+	if len(u.stamps) == 0 {
+		u.stamps = []int64{stamp}
+	}
+
+	if !slices.Contains(u.stamps, stamp) {
+		u.undone.Store(true)
+	}
+
+	return !u.undone.Load()
+}
+
+// reloaded notes that what this process knows of a unit is what the tables say.
+func (s *Store) reloaded(ctx context.Context, key alert.UnitKey) error {
+	u := s.held.unit(key)
+	if u == nil || !u.undone.Load() {
+		return nil
+	}
+
+	if err := s.writes.lock(ctx); err != nil {
+		return err
+	}
+	defer s.writes.unlock()
+
+	u.row, u.stamps = nil, nil
+	u.undone.Store(false)
+
+	return nil
+}
+
+// undonePause is how often the log says that commits are gone: each unit of a node
+// notices it by itself.
+const undonePause = time.Minute
+
+// sayUndone says that the database has lost what was committed.
+func (s *Store) sayUndone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	now := s.o.Uptime()
+	if s.toldUndone != 0 && now-s.toldUndone < undonePause {
+		return
+	}
+
+	s.toldUndone = now
+	s.o.Log.Error(fmt.Sprintf("%s: what was committed last is not there any more: a standby has taken over without "+
+		"it, or a backup was put back; the tenants concerned are read again from where the database stands, and "+
+		"alerts are emitted again, unmarked", s.where))
 }
 
 // setNode notes that this opening is a node. It holds nothing yet.

@@ -59,6 +59,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 
 	if err == nil {
+		s.noteTimeline(ctx, c)
 		err = s.warn(ctx, c.Conn())
 	}
 

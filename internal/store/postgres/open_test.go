@@ -13,11 +13,16 @@ import (
 
 var testKey = make([]byte, 32)
 
-// openOn opens a store on a database, and closes it when the test ends.
+// openOn opens a store on a database, or where change says, and closes it when the test
+// ends.
 func openOn(t testing.TB, d *pgtest.Database, change ...func(*Options)) *Store {
 	t.Helper()
 
-	o := Options{URL: d.URL(), Key: testKey}
+	o := Options{Key: testKey}
+	if d != nil {
+		o.URL = d.URL()
+	}
+
 	for _, f := range change {
 		f(&o)
 	}

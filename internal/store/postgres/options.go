@@ -51,6 +51,7 @@ const DefaultCallLimit = 10 * time.Second
 
 const (
 	connectTimeout = 5 * time.Second
+	nextTimeout    = 2 * time.Second // where several servers are tried
 	maxConns       = 4
 	// maxLockConns bounds how many chains a process redeems at the same time: each holds
 	// a connection as long as the sign-in service takes. A few services that do not
@@ -118,6 +119,10 @@ func (o *Options) poolConfig() (*pgxpool.Config, error) {
 func (o *Options) complete(c *pgx.ConnConfig) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
+
+		if len(endpoints(c)) > 1 { // one that is off must not use up the time for the others
+			c.ConnectTimeout = nextTimeout
+		}
 	}
 
 	dialer := net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: connectTimeout}

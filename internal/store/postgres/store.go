@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -39,8 +40,11 @@ type Store struct {
 	preparing turn // guards what follows
 	empty     bool // a ReadOnly store without tables
 
-	mu       sync.Mutex // guards warnings
+	mu       sync.Mutex // guards the fields below
 	warnings []string
+	timeline string // of the server, as noted last; empty if it is not known
+	// toldUndone is when the log said last that commits are gone, by Options.Uptime.
+	toldUndone time.Duration
 
 	chainState
 	leaseState

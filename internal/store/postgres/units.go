@@ -116,6 +116,10 @@ func (w *writing) commit(ctx context.Context, u *unitRow, c *store.Commit) error
 func (s *Store) Load(ctx context.Context, key alert.UnitKey) (
 	c store.Checkpoint, seen []store.Seen, ok bool, err error,
 ) {
+	if err := s.reloaded(ctx, key); err != nil {
+		return store.Checkpoint{}, nil, false, s.explain(err)
+	}
+
 	err = s.view(ctx, "load", func(ctx context.Context, q querier) error {
 		c, seen, ok = store.Checkpoint{}, nil, false
 

@@ -119,7 +119,7 @@ func (s *Store) attempt(ctx context.Context, keys []alert.UnitKey, p plan) (fenc
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { release(ctx, c, err) }()
+	defer func() { s.release(ctx, c, err) }()
 
 	w := &writing{
 		s:      s,
@@ -165,7 +165,7 @@ func (w *writing) find(ctx context.Context, keys []alert.UnitKey) (err error) {
 		u := w.s.held.unit(key)
 
 		switch {
-		case u == nil:
+		case u == nil, u.undone.Load():
 		case u.row != nil:
 			w.units[key] = u.row.clone()
 		default:
@@ -241,14 +241,22 @@ func (w *writing) readRows(ctx context.Context, names map[int64]alert.UnitKey, h
 	}
 
 	var (
-		r    unitRow
-		data []byte
-		now  time.Time
-		byID = make(map[int64]*unitRow)
+		r      unitRow
+		data   []byte
+		now    time.Time
+		undone bool
+		byID   = make(map[int64]*unitRow)
 	)
 
 	_, err = pgx.ForEachRow(rows, []any{&r.id, &r.epoch, &r.stamp, &r.replay, &data, &now}, func() error {
 		row, key := r, names[r.id]
+
+		unit := w.s.held.unit(key)
+		if !unit.read(r.stamp) {
+			undone = true
+			return nil
+		}
+
 		row.state = w.s.decoded(key, data)
 		byID[r.id] = &row
 		w.units[key] = &row
@@ -256,6 +264,10 @@ func (w *writing) readRows(ctx context.Context, names map[int64]alert.UnitKey, h
 
 		return nil
 	})
+	if undone {
+		w.s.sayUndone()
+	}
+
 	if err != nil || len(byID) == 0 {
 		return err
 	}
@@ -435,9 +447,16 @@ func (w *writing) written() (stale []alert.UnitKey) {
 // is remembered: it may have been.
 func (w *writing) failed(err error) {
 	for key, u := range w.units {
-		w.s.held.unit(key).know(nil)
+		held := w.s.held.unit(key)
+		held.know(nil)
 
-		if d, ok := w.doubts[key]; ok && broken(err) {
+		if !broken(err) {
+			continue
+		}
+
+		held.doubt(w.stamp)
+
+		if d, ok := w.doubts[key]; ok {
 			d.stamp, d.before = w.stamp, u.stamp
 			w.s.doubts.add(key, d)
 		}

@@ -36,7 +36,8 @@ type Server struct {
 	bin      string
 	owner    *syscall.Credential // nil: this user
 	settings []string
-	port     int // of the socket, and on the network if it listens there
+	extra    []string // of settings, those of the test
+	port     int      // of the socket, and on the network if it listens there
 
 	watcher  *exec.Cmd // removes everything when this process is gone
 	lifeline *os.File  // open as long as this process needs the server
@@ -128,7 +129,9 @@ func binaries(t testing.TB) string {
 	}
 
 	if path, err := exec.LookPath("initdb"); err == nil {
-		found = append(found, path)
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			found = append(found, real) // the other programs are beside it
+		}
 	}
 
 	if len(found) > 0 {
@@ -157,15 +160,32 @@ func start(bin string, settings []string) (*Server, error) {
 
 // initialized makes a cluster of databases.
 func initialized(bin string, settings []string) (*Server, error) {
+	s, err := folder(bin, settings)
+	if err != nil {
+		return nil, err
+	}
+
+	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
+		"--no-locale")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+
+	return s, s.watch()
+}
+
+// folder makes the folder of a server.
+func folder(bin string, settings []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "pgtest")
 	if err != nil {
 		return nil, err
 	}
 
 	s := &Server{
-		dir:  dir,
-		bin:  bin,
-		port: socketPort,
+		dir:   dir,
+		bin:   bin,
+		port:  socketPort,
+		extra: settings,
 		settings: append([]string{
 			"listen_addresses=",
 			"unix_socket_directories=" + dir,
@@ -177,17 +197,7 @@ func initialized(bin string, settings []string) (*Server, error) {
 		}, settings...),
 	}
 
-	if err := s.own(); err != nil {
-		return nil, err
-	}
-
-	initdb := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
-		"--no-locale")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
-	}
-
-	return s, s.watch()
+	return s, s.own()
 }
 
 // own gives the folder to another user when this one is root, which PostgreSQL refuses.
