@@ -70,8 +70,9 @@ type Node struct {
 	listed   time.Duration // when the other nodes were listed last
 	gave     map[alert.UnitKey]given
 	stay     map[alert.UnitKey]time.Duration
-	distrust bool // the log says that the lease is not trusted
-	inUse    bool // the log says that another process has the ID
+	distrust bool  // the log says that the lease is not trusted
+	inUse    bool  // the log says that another process has the ID
+	reason   error // why the lease was not renewed last
 }
 
 // counters are what a node has counted since it joined.

@@ -127,6 +127,7 @@ func (n *Node) failed(ctx context.Context, err error) {
 	}
 
 	n.working = 0
+	n.reason = err
 
 	if !errors.Is(err, store.ErrNodeInUse) {
 		n.cfg.Log.Debug(fmt.Sprintf("the lease cannot be renewed, it is tried again: %v", err))
@@ -151,8 +152,8 @@ func (n *Node) noteDistrust() {
 	}
 
 	n.distrust = true
-	n.cfg.Log.Error("the store has not answered for too long, and the lease of this node has ended: nothing is " +
-		"polled or delivered until it answers again")
+	n.cfg.Log.Error(fmt.Sprintf("the store has not answered for too long, and the lease of this node has ended: "+
+		"nothing is polled or delivered until it answers again (%v)", n.reason))
 }
 
 // noteTrust logs once that the lease is trusted again.

@@ -88,17 +88,31 @@ func (s *Store) explain(err error) error {
 		return class(store.ErrDenied, remedy)
 	}
 
-	if strings.Contains(err.Error(), "read only connection") {
-		return class(store.ErrUnreachable, "it is tried again; none of these servers takes changes: they are "+
-			"read-only, or standbys of which one has to be promoted")
-	}
-
 	if broken(err) {
-		return class(store.ErrUnreachable, "it is tried again; see whether the server runs and the network lets "+
-			"this machine through")
+		return class(store.ErrUnreachable, s.unreachable(err))
 	}
 
 	return fmt.Errorf("%s: %w", s.where, err)
+}
+
+// unreachable says what to do about a server that does not answer.
+func (s *Store) unreachable(err error) string {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	remedy := "see whether the server runs and the network lets this machine through"
+
+	switch {
+	case strings.Contains(err.Error(), "read only connection"):
+		remedy = "none of these servers takes changes: they are read-only, or standbys of which one has to be promoted"
+	case !connecting && errors.Is(err, context.DeadlineExceeded):
+		remedy = fmt.Sprintf("no answer came within %s: see whether it is overloaded, or a table is locked (SELECT * FROM "+
+			"pg_stat_activity WHERE wait_event_type = 'Lock'), and whether the network works", s.o.CallLimit)
+	}
+
+	if s.o.Inputs {
+		return "it is tried again; " + remedy
+	}
+
+	return remedy
 }
 
 // oneLine is an error that names one failed connection a line, and some of them twice.
