@@ -42,6 +42,7 @@ type bench struct {
 	every      time.Duration // how often an idle tenant is polled
 	idleCounts []int
 	only       string // end of the names of the contenders to measure; empty for all
+	keys       string // more keys for the input of many tenants: key=value, and commas between them
 	verbose    bool
 	t          *table
 	hosts      int

@@ -104,7 +104,7 @@ func (b *bench) manyTenants(s *server, interval time.Duration) (section, error) 
 
 	x := s.Ways[ordinary]
 
-	return section{
+	input := section{
 		"name", "defender",
 		"tag", "defender",
 		"tenants_file", file,
@@ -115,5 +115,14 @@ func (b *bench) manyTenants(s *server, interval time.Duration) (section, error) 
 		"ca_file", x.CA,
 		"poll_interval", interval.String(),
 		"data_dir", state,
-	}, nil
+	}
+
+	if b.keys != "" {
+		for pair := range strings.SplitSeq(b.keys, ",") {
+			key, value, _ := strings.Cut(pair, "=")
+			input = append(input, key, value)
+		}
+	}
+
+	return input, nil
 }

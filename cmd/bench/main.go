@@ -37,6 +37,7 @@ func main() {
 	only := flag.String("only", "", "of (d), measure the rows whose name ends so, and those to compare with")
 	every := flag.Duration("every", 30*time.Second, "how often an idle tenant is polled")
 	counts := flag.String("tenants", "1,100,1000,10000", "numbers of idle tenants")
+	keys := flag.String("keys", "", "more keys for the input of (e) and (g): key=value, and commas between them")
 	verbose := flag.Bool("v", false, "show the log of each Fluent Bit")
 	spec := flag.String("serve", "", "for itself: serve a simulated world")
 
@@ -52,6 +53,7 @@ func main() {
 		every:   *every,
 		verbose: *verbose,
 		only:    *only,
+		keys:    *keys,
 		t:       &table{},
 	}
 

@@ -25,7 +25,8 @@ type builder struct {
 	// tenant: each is reported once, not once per tenant.
 	reported map[string]bool
 	// files keeps what was read: hundreds of tenants share a secret file.
-	files map[string]fileContent
+	files   map[string]fileContent
+	bundles map[string]bundle // of files
 	// sum is the SHA-256 of the tenants file.
 	sum [32]byte
 }
@@ -39,7 +40,12 @@ type fileContent struct {
 }
 
 func newBuilder(s Sources) *builder {
-	return &builder{sources: s, files: map[string]fileContent{}, reported: map[string]bool{}}
+	return &builder{
+		sources:  s,
+		files:    map[string]fileContent{},
+		bundles:  map[string]bundle{},
+		reported: map[string]bool{},
+	}
 }
 
 // failure returns the faults as one error, nil if there are none.

@@ -175,14 +175,38 @@ func (r *reader) checkCertificate(v value) {
 	r.warnOpen(key, v, path, c)
 }
 
+// bundle is a file with certificate authorities, as it was judged.
+type bundle struct {
+	fileContent
+
+	unread, all int // certificates that x509 passes over, and those that begin in the file
+}
+
+// bundle judges a ca_file, once however many tenants name it.
+func (b *builder) bundle(path string) bundle {
+	if known, ok := b.bundles[path]; ok {
+		return known
+	}
+
+	c := bundle{fileContent: b.read(path, maxPEMFile)}
+	if c.err == nil {
+		text := decodePEM(c.data)
+		c.unread, c.all = unreadCertificates(text)
+
+		if !x509.NewCertPool().AppendCertsFromPEM(text) {
+			c.err = errors.New("has no certificate in PEM form")
+		}
+	}
+
+	b.bundles[path] = c
+
+	return c
+}
+
 func (r *reader) checkCAFile(path string) {
 	v := r.raw("ca_file")
 
-	c := r.read(path, maxPEMFile)
-	if c.err == nil && !x509.NewCertPool().AppendCertsFromPEM(decodePEM(c.data)) {
-		c.err = errors.New("has no certificate in PEM form")
-	}
-
+	c := r.bundle(path)
 	if c.err != nil {
 		usual := "name a PEM file with the certificate authorities to trust"
 		r.fault("ca_file", v, named(path)+" "+c.err.Error(), remedyOf(c.err, usual))
@@ -190,12 +214,12 @@ func (r *reader) checkCAFile(path string) {
 		return
 	}
 
-	if unread, all := unreadCertificates(decodePEM(c.data)); unread > 0 {
+	if c.unread > 0 {
 		problem := fmt.Sprintf(
 			"%s: %d of %d certificates cannot be read and are not trusted",
 			named(path),
-			unread,
-			all,
+			c.unread,
+			c.all,
 		)
 		r.warning(
 			"ca_file",
@@ -205,7 +229,7 @@ func (r *reader) checkCAFile(path string) {
 		)
 	}
 
-	r.warnForeign("ca_file", v, c)
+	r.warnForeign("ca_file", v, c.fileContent)
 }
 
 // ReadPEM reads a file with certificates or a private key. Like every file named in a
