@@ -170,6 +170,7 @@ type rig struct {
 	cfg   UnitConfig
 	rules alert.Rules
 	limit int
+	clock time.Duration // how far that of the next process is ahead
 	seen  *progress.Budget
 	lease Lease
 	in    *Input
@@ -205,7 +206,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 func (r *rig) start() *Unit {
 	r.in = NewInput(Config{
 		Store:          r.store,
-		Now:            time.Now,
+		Now:            func() time.Time { return time.Now().Add(r.clock) },
 		BufferLimit:    r.limit,
 		MaxConcurrency: 2,
 		Seen:           r.seen,

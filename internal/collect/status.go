@@ -132,7 +132,8 @@ func (u *Unit) snapshot() store.Status {
 	s := u.status.get()
 	own := s
 	s.UpdatedAt = u.now()
-	s.LagSeconds = max(0, s.UpdatedAt.Sub(watermark.Time()).Seconds()) // by our clock alone
+	// By our clock alone, unless that is wrong.
+	s.LagSeconds = max(0, u.cfg.Skew.corrected(s.UpdatedAt).Sub(watermark.Time()).Seconds())
 	s.RelationshipEnd = u.cfg.relationship().Ends
 	u.in.showBlocked(&s)
 	u.in.showStoreFault(&s)

@@ -37,6 +37,20 @@ func (h *Hours) Add(t time.Time) {
 	h.Counts[hour%HoursShown]++
 }
 
+// Shifted returns the counts by the hour of a clock that is so many hours ahead.
+func (h *Hours) Shifted(by int64) (shifted Hours) {
+	if h.Last+by < HoursShown || h.Last < HoursShown {
+		return Hours{}
+	}
+
+	shifted.Last = h.Last + by
+	for hour := h.Last - HoursShown + 1; hour <= h.Last; hour++ {
+		shifted.Counts[(hour+by)%HoursShown] = h.Counts[hour%HoursShown]
+	}
+
+	return shifted
+}
+
 // Until returns the counts of the HoursShown hours that end with the hour of now, oldest
 // first.
 func (h *Hours) Until(now time.Time) [HoursShown]uint32 {

@@ -140,7 +140,7 @@ func (s *tenantSet) wiring(
 		Now:        time.Now,
 		Log:        logs.Tenant(s.log, t.TenantName),
 		LoginClock: s.shared.clocks.watch(t.LoginURL, s.log, nil),
-		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew.Note),
+		APIClock:   s.shared.clocks.watch(t.APIURL, s.log, skew),
 		Answered:   counters.Answered,
 
 		Redemptions: &s.shared.redemptions,
@@ -151,7 +151,7 @@ func (s *tenantSet) wiring(
 func (s *tenantSet) parts(t *config.Tenant) (collect.UnitConfig, error) {
 	var none collect.UnitConfig
 
-	skew := new(collect.Skew)
+	skew := s.dir.skew()
 	counters := new(measure.Counters)
 
 	parts, err := s.wiring(t, skew, counters)

@@ -41,21 +41,17 @@ const (
 	clockUnbelieved            // further off than collect.MaxSkew: our clock is used
 )
 
-// watch returns a function that passes what it is given on to next, which may be nil,
-// and logs when the clock of the server at address is wrong, or ours.
-func (c *clocks) watch(
-	address string,
-	log *slog.Logger,
-	next func(server, local time.Time),
-) func(server, local time.Time) {
+// watch returns a function that passes what it is given on to skew, which may be nil, and
+// logs when the clock of the server at address is wrong, or ours.
+func (c *clocks) watch(address string, log *slog.Logger, skew *collect.Skew) func(server, local time.Time) {
 	host := address
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
 		host = u.Host
 	}
 
 	return func(server, local time.Time) {
-		if next != nil {
-			next(server, local)
+		if skew != nil {
+			skew.Note(server, local)
 		}
 
 		ahead := server.Sub(local).Round(time.Second)
@@ -66,7 +62,7 @@ func (c *clocks) watch(
 		case fault == clockRight:
 			log.Info("the clock of " + host + " and this machine's agree again")
 		default:
-			log.Warn(clockLine(host, ahead, fault))
+			log.Warn(clockLine(host, ahead, fault, skew != nil && skew.Believes(ahead)))
 		}
 	}
 }
@@ -109,15 +105,19 @@ func (c *clocks) note(host string, ahead time.Duration, now time.Time) (fault cl
 	return fault, true
 }
 
-// clockLine is the line about a clock that differs from ours.
-func clockLine(host string, ahead time.Duration, fault clockFault) string {
+// clockLine is the line about a clock that differs from ours, and is believed or not.
+func clockLine(host string, ahead time.Duration, fault clockFault, believed bool) string {
 	direction := "ahead of"
 	if ahead < 0 {
 		direction = "behind"
 	}
 
 	effect := "until then alerts may come late"
-	if fault == clockUnbelieved {
+
+	switch {
+	case fault == clockUnbelieved && believed:
+		effect = "the clock of the database agrees with it, and alerts are read by that"
+	case fault == clockUnbelieved:
 		effect = fmt.Sprintf("more than %v is not believed, and this machine's clock is used", collect.MaxSkew)
 	}
 

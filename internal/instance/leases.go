@@ -77,6 +77,18 @@ func (d *dataDir) part(ctx context.Context, s *tenantSet, clean bool) error {
 	return node.Leave(ctx, !d.unclean)
 }
 
+// skew returns what learns the clock of an API's host. With a store that several machines
+// share, that store's clock is its witness.
+func (d *dataDir) skew() *collect.Skew {
+	skew := new(collect.Skew)
+
+	if shared, ok := d.store.(store.Clocked); ok {
+		skew.Witness = shared.ClockAhead
+	}
+
+	return skew
+}
+
 // partTime is how long the end of an input waits for its lease to end.
 const partTime = time.Second
 

@@ -12,6 +12,13 @@ type Measured interface {
 	CallStats() []CallStats
 }
 
+// Clocked is a Store with a clock of its own, which all machines that share it see.
+type Clocked interface {
+	// ClockAhead returns how far that clock is ahead of this machine's, as far as is
+	// known.
+	ClockAhead() time.Duration
+}
+
 // CallStats counts the calls of one kind.
 type CallStats struct {
 	// Call names the kind: "commit", for instance.

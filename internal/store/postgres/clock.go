@@ -56,6 +56,26 @@ func (c *databaseClock) now() (now time.Time, fresh bool) {
 	return c.at.Add(since), c.known && since < clockStale
 }
 
+// look returns the time on the database's clock, however long ago it was asked; known is
+// false if it never was.
+func (c *databaseClock) look() (now time.Time, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.at.Add(c.uptime() - c.asked), c.known
+}
+
+// ClockAhead implements store.Clocked. The answer to each renewal of a lease shows the
+// clock of the database.
+func (s *Store) ClockAhead() time.Duration {
+	now, known := s.clock.look()
+	if !known {
+		return 0
+	}
+
+	return s.ahead(now)
+}
+
 // databaseTime returns the time on the clock of the database, which is asked if the last
 // answer is old.
 func (s *Store) databaseTime(ctx context.Context, q querier) (time.Time, error) {

@@ -14,7 +14,8 @@ import (
 // ListDeferred implements store.Units.
 func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []store.Deferred, err error) {
 	err = s.view(ctx, "list-deferred", func(ctx context.Context, q querier) error {
-		rows, err := q.Query(ctx, `SELECT d.id, d.kind, d.since, d.until, d.reason, d.tries, d.next_try, d.replay
+		rows, err := q.Query(ctx, `SELECT d.id, d.kind, d.since, d.until, d.reason, d.tries, d.next_try, d.replay,
+				defender.clock()
 			FROM defender.deferred d JOIN defender.units u ON u.id = d.unit
 			WHERE `+ofUnit+` AND d.gone_at IS NULL ORDER BY d.id`, keyArgs(key)...)
 		if err != nil {
@@ -22,10 +23,13 @@ func (s *Store) ListDeferred(ctx context.Context, key alert.UnitKey) (list []sto
 		}
 
 		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d store.Deferred, err error) {
-			var next int64
+			var (
+				next int64
+				now  time.Time
+			)
 
-			err = row.Scan(&d.ID, &d.Kind, &d.From, &d.To, &d.Reason, &d.Tries, &next, &d.Replay)
-			d.NextTry = store.FromNanos(next)
+			err = row.Scan(&d.ID, &d.Kind, &d.From, &d.To, &d.Reason, &d.Tries, &next, &d.Replay, &now)
+			d.NextTry = shiftedTime(store.FromNanos(next), -s.ahead(now))
 
 			return d, err
 		})
@@ -64,12 +68,27 @@ const putQuery = `INSERT INTO defender.deferred
 		replay = excluded.replay, stamp = excluded.stamp, events = excluded.events, gone_at = NULL
 	RETURNING id`
 
-// putArgs are the arguments of putQuery.
-func (w *writing) putArgs(u *unitRow, d store.Deferred) []any {
-	return []any{
-		d.ID, u.id, string(d.Kind), int64(d.From), int64(d.To), clean(d.Reason), int64(d.Tries), store.Nanos(d.NextTry),
-		d.Replay, w.stamp, d.Events,
+// queuePut queues putQuery. The time of the next try is kept on the clock of the
+// database: the next one to try may be another machine.
+func (w *writing) queuePut(ctx context.Context, u *unitRow, d store.Deferred) (*pgx.QueuedQuery, error) {
+	now, err := w.s.databaseTime(ctx, w.q)
+	if err != nil {
+		return nil, err
 	}
+
+	next := store.Nanos(shiftedTime(d.NextTry, w.s.ahead(now)))
+
+	return w.queue(putQuery, d.ID, u.id, string(d.Kind), int64(d.From), int64(d.To), clean(d.Reason), int64(d.Tries),
+		next, d.Replay, w.stamp, d.Events), nil
+}
+
+// shiftedTime returns a time on another clock; no time stays none.
+func shiftedTime(t time.Time, by time.Duration) time.Time {
+	if t.IsZero() {
+		return t
+	}
+
+	return t.Add(by)
 }
 
 // PutDeferred implements store.Units.
@@ -86,7 +105,13 @@ func (s *Store) PutDeferred(ctx context.Context, key alert.UnitKey, d store.Defe
 		}
 
 		w.doing(key, doubt{put: &d})
-		w.queue(putQuery, w.putArgs(u, d)...).Query(func(rows pgx.Rows) (err error) {
+
+		put, err := w.queuePut(ctx, u, d)
+		if err != nil {
+			return err
+		}
+
+		put.Query(func(rows pgx.Rows) (err error) {
 			_, err = pgx.ForEachRow(rows, []any{&id}, func() error { return nil })
 			return err
 		})

@@ -214,11 +214,13 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 
 	err := s.update(ctx, "renew", func(ctx context.Context, t pgx.Tx) error {
 		standing = store.Standing{}
+		asked := s.o.Uptime()
 
 		batch := &pgx.Batch{}
 		batch.Queue(`UPDATE defender.nodes SET renewed_at = defender.clock(), expires_at = defender.clock() + ttl
 			WHERE id = $1::text AND session = $2::text
-			RETURNING draining, `+toRecall("$3::interval"), self.ID, s.session, self.TakeoverReplay)
+			RETURNING draining, `+toRecall("$3::interval")+`, defender.clock()`,
+			self.ID, s.session, self.TakeoverReplay)
 		batch.Queue(heldQuery, self.ID)
 		batch.Queue(`SELECT id FROM defender.nodes WHERE NOT draining AND expires_at >= defender.clock()
 			ORDER BY id COLLATE "C"`)
@@ -226,7 +228,10 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 
 		results := t.SendBatch(ctx, batch)
 
-		err := readStanding(results, &standing, &units)
+		now, err := readStanding(results, &standing, &units)
+		if err == nil {
+			s.clock.observe(asked, now)
+		}
 
 		return errors.Join(err, results.Close())
 	})
@@ -246,41 +251,42 @@ func (s *Store) Renew(ctx context.Context) (store.Standing, error) {
 	return standing, nil
 }
 
-// readStanding reads the answers to the queries of Renew.
-func readStanding(results pgx.BatchResults, standing *store.Standing, units *[]heldRow) error {
-	err := results.QueryRow().Scan(&standing.Draining, &standing.ToRecall)
+// readStanding reads the answers to the queries of Renew. now is the time of the
+// database.
+func readStanding(results pgx.BatchResults, standing *store.Standing, units *[]heldRow) (now time.Time, err error) {
+	err = results.QueryRow().Scan(&standing.Draining, &standing.ToRecall, &now)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return store.ErrNodeInUse
+		return now, store.ErrNodeInUse
 	}
 
 	if err != nil {
-		return err
+		return now, err
 	}
 
 	rows, err := results.Query()
 	if err != nil {
-		return err
+		return now, err
 	}
 
 	if *units, err = pgx.CollectRows(rows, scanHeld); err != nil {
-		return err
+		return now, err
 	}
 
 	if rows, err = results.Query(); err != nil {
-		return err
+		return now, err
 	}
 
 	if standing.Live, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-		return err
+		return now, err
 	}
 
 	if rows, err = results.Query(); err != nil {
-		return err
+		return now, err
 	}
 
 	standing.Free, err = pgx.CollectRows(rows, scanKey)
 
-	return err
+	return now, err
 }
 
 // settle notes which units are held, those of a claim whose answer was lost included.

@@ -31,17 +31,18 @@ func (s *Store) ahead(database time.Time) time.Duration {
 	return d
 }
 
-// shifted returns a status with its times on another clock.
+// shifted returns a status with its times on another clock. The end of a relationship is
+// on no clock of ours.
 func shifted(st store.Status, by time.Duration) store.Status {
 	if by == 0 {
 		return st
 	}
 
 	for _, t := range []*time.Time{&st.Since, &st.LastSuccess, &st.LastAlert, &st.UpdatedAt} {
-		if !t.IsZero() {
-			*t = t.Add(by)
-		}
+		*t = shiftedTime(*t, by)
 	}
+
+	st.Hours = st.Hours.Shifted(int64(by.Round(time.Hour) / time.Hour))
 
 	st.History = slices.Clone(st.History)
 	for i := range st.History {
@@ -71,7 +72,6 @@ func (s *Store) SetStatus(ctx context.Context, statuses map[alert.UnitKey]store.
 		})
 	})
 	if err == nil && len(fenced) > 0 {
-
 		return &store.FencedError{Units: fenced}
 	}
 

@@ -101,7 +101,10 @@ func (w *writing) commit(ctx context.Context, u *unitRow, c *store.Commit) error
 
 	for _, d := range deferred {
 		d.ID = 0
-		w.queue(putQuery, w.putArgs(u, d)...)
+
+		if _, err := w.queuePut(ctx, u, d); err != nil {
+			return err
+		}
 	}
 
 	for _, id := range c.Dropped {

@@ -265,7 +265,7 @@ func (o *ordeal) drain(n *node, on bool) {
 		s = opened
 		_, err = s.Drain(ctx, n.id, on)
 	}
-	o.note("drain %s %t: %v", n.id, on, err)
+	o.note("drain %s %t: came through %t", n.id, on, err == nil)
 }
 
 // finish ends all that is wrong and waits until everything has arrived.
