@@ -215,7 +215,7 @@ func hostileRows() []string {
 // TestEveryHostileRowIsARecordInEveryFormat of every API; a long run spoils all good
 // rows, others some.
 func TestEveryHostileRowIsARecordInEveryFormat(t *testing.T) {
-	schema := ocsfcheck.Load(t)
+	schema := ocsfcheck.Find(t)
 
 	for _, api := range alert.APIs() {
 		every := newEveryFormat(t, api, schema)
@@ -282,7 +282,7 @@ func spoiled(row []byte) (list [][]byte) {
 // TestAnyValueAnywhereIsARecordInEveryFormat puts every wrong value in place of every
 // value of every row; a long run takes all of them, others some.
 func TestAnyValueAnywhereIsARecordInEveryFormat(t *testing.T) {
-	schema := ocsfcheck.Load(t)
+	schema := ocsfcheck.Find(t)
 
 	for _, api := range alert.APIs() {
 		every := newEveryFormat(t, api, schema)
@@ -304,7 +304,7 @@ func TestAnyValueAnywhereIsARecordInEveryFormat(t *testing.T) {
 
 // FuzzEveryFormat: whatever a row is, each format makes a record of it for each API.
 func FuzzEveryFormat(f *testing.F) {
-	schema := ocsfcheck.Load(f)
+	schema := ocsfcheck.Find(f)
 
 	for _, api := range alert.APIs() {
 		for _, row := range ownRows(f, api) {

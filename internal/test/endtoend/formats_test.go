@@ -23,7 +23,7 @@ import (
 // the APIs bound the calls for each customer. Of the alerts some have equal times; the
 // long form updates some in each round and lists others hours late.
 func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
-	schema := ocsfcheck.Load(t)
+	schema := ocsfcheck.Find(t)
 
 	eachHost(t, func(t *testing.T, r *rig) {
 		formats := record.FormatNames()
