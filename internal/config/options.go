@@ -273,8 +273,7 @@ var options = []Option{
 		Scope:   PerTenant,
 		Default: "json",
 		Values:  record.FormatNames(),
-		Help: "What a record holds: the alert's own object (`json`), its own bytes as a text (`raw`), " +
-			"an OCSF event (`ocsf`), a CEF line (`cef`), or one of the first three and the line.",
+		Help:    "What a record holds: " + record.FormatHelp() + ".",
 	},
 	{
 		Name:    "cef_max_bytes",

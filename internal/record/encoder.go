@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -200,13 +201,14 @@ func (e *Encoder) body(dst []byte, v alert.Version, raw []byte) ([]byte, int, er
 
 		return e.ocsf.Append(dst, v, raw)
 	case noBody:
+		// The row is transcoded only to find out whether it is valid: the lookups of a CEF
+		// line take that for granted.
+		_, _, err := e.tc.object(dst, raw)
+
+		return dst, 0, err
 	}
 
-	// The row is transcoded only to find out whether it is valid: the lookups of a CEF
-	// line take that for granted.
-	_, _, err := e.tc.object(dst, raw)
-
-	return dst, 0, err
+	return dst, 0, fmt.Errorf("nothing encodes what a record of the format %s holds", e.opt.Format)
 }
 
 // appendMessage appends the key message with the row's own bytes. It fails if they are

@@ -34,6 +34,7 @@ const (
 // content is what a format puts into the record of an alert.
 type content struct {
 	name string // in the configuration
+	help string // what a record holds; empty for a body with the line, which says it itself
 	body body
 	cef  bool // the CEF line
 }
@@ -41,10 +42,10 @@ type content struct {
 // contents is the registry of the formats, the default first. A format without a row here
 // is an error for NewEncoder.
 var contents = [numFormats]content{
-	FormatJSON:    {name: "json", body: ownKeys},
-	FormatRaw:     {name: "raw", body: message},
-	FormatOCSF:    {name: "ocsf", body: finding},
-	FormatCEF:     {name: "cef", cef: true},
+	FormatJSON:    {name: "json", help: "the alert's own object", body: ownKeys},
+	FormatRaw:     {name: "raw", help: "its own bytes, as a text", body: message},
+	FormatOCSF:    {name: "ocsf", help: "an OCSF event", body: finding},
+	FormatCEF:     {name: "cef", help: "a CEF line", cef: true},
 	FormatJSONCEF: {name: "json+cef", body: ownKeys, cef: true},
 	FormatRawCEF:  {name: "raw+cef", body: message, cef: true},
 	FormatOCSFCEF: {name: "ocsf+cef", body: finding, cef: true},
@@ -58,6 +59,22 @@ func FormatNames() []string {
 	}
 
 	return names
+}
+
+// FormatHelp returns the values of the option "format" with what each means.
+func FormatHelp() string {
+	var alone, both []string
+
+	for _, c := range contents {
+		if c.cef && c.body != noBody {
+			both = append(both, "`"+c.name+"`")
+			continue
+		}
+
+		alone = append(alone, fmt.Sprintf("%s (`%s`)", c.help, c.name))
+	}
+
+	return strings.Join(alone, ", ") + "; or one of them and the CEF line: " + strings.Join(both, ", ")
 }
 
 // content returns the row of the registry. It fails if there is none.

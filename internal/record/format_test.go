@@ -25,6 +25,16 @@ func TestAnUnknownFormatIsAnError(t *testing.T) {
 	}
 }
 
+// The help of the option comes from the registry.
+func TestEveryFormatIsExplained(t *testing.T) {
+	for _, c := range contents {
+		alone := !c.cef || c.body == noBody
+		if alone != (c.help != "") || !strings.Contains(FormatHelp(), "`"+c.name+"`") {
+			t.Errorf("%s: the help is %q, in %q", c.name, c.help, FormatHelp())
+		}
+	}
+}
+
 // Every format has a row in the registry, and its records hold something of the alert.
 func TestEveryFormatHasContent(t *testing.T) {
 	for i := range contents {
