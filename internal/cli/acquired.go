@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/defender"
 	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
@@ -71,7 +72,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 
 	claims, err := tokens.Inspect(got.Access.Token)
 	if err == nil { // an opaque token says nothing, and is no worse for it
-		r.Tid, r.Aud, r.Exp = claims.Tid, claims.Aud, moment(claims.Exp)
+		r.Tid, r.Aud, r.Exp = claims.Tid, claims.Aud, measure.Moment(claims.Exp)
 
 		r.Roles, r.Scp = append(r.Roles, claims.Roles...), append(r.Scp, claims.Scp...)
 		if r.Account == "" {
@@ -80,7 +81,7 @@ func (a *acquisition) examine(t config.Tenant, got tokens.Tokens, before tokens.
 	}
 
 	if r.Exp == nil {
-		r.Exp = moment(got.Access.Expiry)
+		r.Exp = measure.Moment(got.Access.Expiry)
 	}
 
 	if r.Tid != "" && alert.IsGUID(string(t.TenantID)) && !strings.EqualFold(r.Tid, string(t.TenantID)) {

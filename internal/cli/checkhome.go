@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/partner"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
@@ -189,7 +190,7 @@ func (v *visit) relationship(t config.Tenant, homes map[homeOf]*homeVisit, now t
 	}
 
 	customer := home.customers[t.TenantID]
-	v.RelationshipEnd = moment(customer.Lasting().Ends)
+	v.RelationshipEnd = measure.Moment(customer.Lasting().Ends)
 
 	if f := relationshipFault(customer, now); f != nil {
 		v.warn(f.Problem + "; " + f.Remedy)

@@ -20,6 +20,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/partner"
 )
 
@@ -138,7 +139,7 @@ func describe(c *partner.Customer, now time.Time) *discovered {
 	row := &discovered{
 		TenantID:        c.TenantID,
 		TenantName:      c.Name,
-		RelationshipEnd: moment(lasting.Ends),
+		RelationshipEnd: measure.Moment(lasting.Ends),
 		AutoExtend:      lasting.AutoExtends,
 		Roles:           partner.RoleNames(c.Roles()),
 		ends:            lasting.Ends,

@@ -12,6 +12,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config/plain"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 )
@@ -161,9 +162,9 @@ func (c *cli) reportedNode(n store.NodeStatus) reportedNode {
 		Draining: n.Draining,
 		Units:    n.Units,
 		LeaseAge: c.Now().Sub(n.Renewed).Seconds(),
-		Joined:   moment(n.Joined),
-		Renewed:  moment(n.Renewed),
-		Expires:  moment(n.Expires),
+		Joined:   measure.Moment(n.Joined),
+		Renewed:  measure.Moment(n.Renewed),
+		Expires:  measure.Moment(n.Expires),
 	}
 }
 

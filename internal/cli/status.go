@@ -14,6 +14,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/tokens"
 )
@@ -22,47 +23,15 @@ import (
 // seconds.
 const watchEvery = 2 * time.Second
 
-// staleAfter is the age from which a status is no longer what the input does: nobody has
-// written for several rounds.
-const staleAfter = 30 * time.Second
-
 // reported is the status of one unit, as --json prints it.
 type reported struct {
-	TenantID     string       `json:"tenant_id"`
-	Tenant       string       `json:"tenant"`
-	API          string       `json:"api"`
-	StateID      string       `json:"state_id"`
-	LoginHost    string       `json:"login_host"`
-	ClientID     string       `json:"client_id"`
-	State        health.State `json:"state"`
-	Reason       string       `json:"reason,omitempty"`
-	Message      string       `json:"message,omitempty"`
-	Remedy       string       `json:"remedy,omitempty"`
-	Trace        string       `json:"trace,omitempty"`
-	Since        *string      `json:"since"`
-	LastSuccess  *string      `json:"last_success"`
-	LastAlert    *string      `json:"last_alert"`
-	LagSeconds   float64      `json:"lag_seconds"`
-	Emitted      uint64       `json:"emitted"`
-	Repeats      uint64       `json:"repeats"`
-	Deferred     int          `json:"deferred"`
-	Errors       uint64       `json:"errors"`
-	Polls        uint64       `json:"polls"`
-	TokenExpires *string      `json:"token_expires"`
-	TokenState   string       `json:"token_state,omitempty"`
+	measure.Document
+
+	TokenState string `json:"token_state,omitempty"`
 	// RelationshipEnd is when the relationship with the customer ends (GDAP).
 	RelationshipEnd *string `json:"relationship_end,omitempty"`
-	Interval        float64 `json:"effective_interval_seconds"`
-	UpdatedAt       *string `json:"updated_at"`
 	// Input is what is wrong with the input as a whole: a tenants file that was refused.
 	Input *inputFault `json:"input,omitempty"`
-
-	// Node is the node that holds it, and LeaseAge how long ago that renewed its lease;
-	// null where nobody holds it, and where the store is in files of one machine. Unowned
-	// says that no live node holds it.
-	Node     *string  `json:"node"`
-	LeaseAge *float64 `json:"lease_age_seconds"`
-	Unowned  bool     `json:"unowned"`
 
 	status store.Status
 	chain  *store.ChainInfo
@@ -250,37 +219,15 @@ func (c *cli) statuses(ctx context.Context, s *view) ([]reported, error) {
 // reported returns a status for the output. chains are all that are stored.
 func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainInfo) reported {
 	r := reported{
-		TenantID:    string(key.TenantID),
-		Tenant:      string(cmp.Or(alert.TenantID(st.TenantName), key.TenantID)),
-		API:         string(key.API),
-		StateID:     key.StateID,
-		LoginHost:   key.LoginHost,
-		ClientID:    string(st.ClientID),
-		State:       st.State,
-		Reason:      string(st.Reason),
-		Message:     st.Message,
-		Remedy:      st.Remedy,
-		Trace:       st.Trace,
-		Since:       moment(st.Since),
-		LastSuccess: moment(st.LastSuccess),
-		LastAlert:   moment(st.LastAlert),
-		LagSeconds:  st.LagSeconds,
-		Emitted:     st.Emitted,
-		Repeats:     st.Repeats,
-		Deferred:    st.Deferred,
-		Errors:      st.Errors,
-		Polls:       st.Polls,
-		Interval:    st.EffectiveInterval.Seconds(),
-		UpdatedAt:   moment(st.UpdatedAt),
-		status:      st,
-
-		RelationshipEnd: moment(st.RelationshipEnd),
+		Document:        measure.DocumentOf(key, &st),
+		RelationshipEnd: measure.Moment(st.RelationshipEnd),
+		status:          st,
 	}
 	if n := st.Notice; n != nil {
 		r.Input = &inputFault{string(n.Reason), n.Message, n.Remedy}
 	}
 
-	if st.State != health.Stopped && c.Now().Sub(st.UpdatedAt) > staleAfter {
+	if st.State != health.Stopped && c.Now().Sub(st.UpdatedAt) > measure.StaleAfter {
 		r.State = health.Stale
 	}
 
@@ -289,7 +236,7 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 	for _, i := range chains {
 		if i.Key == chain {
 			r.chain = &i
-			r.TokenExpires = moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
+			r.TokenExpires = measure.Moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends)
 			r.TokenState, _ = c.stateOf(i, r.API)
 		}
 	}
@@ -301,11 +248,7 @@ func (c *cli) reported(key alert.UnitKey, st store.Status, chains []store.ChainI
 // hands that is so for a moment: only when nobody has written its status for a while is
 // it worth a line.
 func (c *cli) noteHolder(r *reported, h store.Holder) {
-	if h.Node != "" {
-		seconds := c.Now().Sub(h.Renewed).Seconds()
-		r.Node, r.LeaseAge = &h.Node, &seconds
-	}
-
+	r.SetHolder(h.Node, c.Now().Sub(h.Renewed))
 	r.Unowned = !h.Live && r.State != health.Stopped
 
 	switch {

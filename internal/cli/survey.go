@@ -13,6 +13,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/store/sqlite"
 )
@@ -144,7 +145,7 @@ func newestOf(all []reported) (newest time.Time) {
 func (c *cli) markUnwritable(all []reported, dir string) (notices []string) {
 	newest := newestOf(all)
 
-	if len(all) == 0 || c.Now().Sub(newest) <= staleAfter {
+	if len(all) == 0 || c.Now().Sub(newest) <= measure.StaleAfter {
 		return nil
 	}
 
@@ -159,7 +160,7 @@ func (c *cli) markUnwritable(all []reported, dir string) (notices []string) {
 
 	for i := range all {
 		r := &all[i]
-		if r.State == health.Stale && newest.Sub(r.status.UpdatedAt) <= staleAfter {
+		if r.State == health.Stale && newest.Sub(r.status.UpdatedAt) <= measure.StaleAfter {
 			r.Reason = string(advice.Store)
 			r.Message = message
 			r.Remedy = remedy

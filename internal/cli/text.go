@@ -281,17 +281,6 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// moment returns a time in JSON: RFC 3339 in UTC, null when it never was.
-func moment(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-
-	s := t.UTC().Format(time.RFC3339)
-
-	return &s
-}
-
 // age says how long ago a time is, in one unit.
 func age(t, now time.Time) string {
 	if t.IsZero() {

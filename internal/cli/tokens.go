@@ -12,6 +12,7 @@ import (
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/grant"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
@@ -118,9 +119,9 @@ func (c *cli) listed(ctx context.Context, s *view, chains []store.ChainInfo) []l
 			LoginHost: i.Key.LoginHost,
 			Home:      i.Chain.Home,
 			Account:   i.Chain.Account,
-			Obtained:  moment(i.Chain.Obtained),
-			Refreshed: moment(i.Chain.Refreshed),
-			Expires:   moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends),
+			Obtained:  measure.Moment(i.Chain.Obtained),
+			Refreshed: measure.Moment(i.Chain.Refreshed),
+			Expires:   measure.Moment(i.Chain.Forecast(c.Now(), tokens.App{}).Ends),
 		}
 		l.State, l.Remedy = c.stateOf(i, s.apiOf(ctx, i.Key))
 		all = append(all, l)
@@ -291,7 +292,7 @@ func (c *cli) refresh(ctx context.Context, t config.Tenant, s store.Store) (refr
 		Rotated:  access.Rotated,
 		Roles:    []string{},
 		Scp:      []string{},
-		Exp:      moment(access.Expiry),
+		Exp:      measure.Moment(access.Expiry),
 	}
 	if claims, err := tokens.Inspect(access.Token); err == nil {
 		r.Tid = claims.Tid
@@ -302,7 +303,7 @@ func (c *cli) refresh(ctx context.Context, t config.Tenant, s store.Store) (refr
 
 	chain, ok, err := s.Tokens().Load(ctx, wiring.Application(&t, c.log).ChainKey())
 	if ok {
-		r.Expires = moment(chain.Forecast(c.Now(), tokens.App{}).Ends)
+		r.Expires = measure.Moment(chain.Forecast(c.Now(), tokens.App{}).Ends)
 	}
 
 	return r, err

@@ -21,6 +21,7 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/grant"
 	"fluent-bit-defender/internal/logs"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
 	"fluent-bit-defender/tokens"
@@ -330,7 +331,7 @@ func outcome(err error) string {
 // ending notes when a credential ends; of several the first counts.
 func (v *visit) ending(f tokens.Forecast) {
 	if !f.Ends.IsZero() && (v.ends.IsZero() || f.Ends.Before(v.ends)) {
-		v.ends, v.Ends = f.Ends, moment(f.Ends)
+		v.ends, v.Ends = f.Ends, measure.Moment(f.Ends)
 	}
 }
 

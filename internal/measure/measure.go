@@ -1,4 +1,5 @@
-// Package measure counts what happens in a unit, for the metrics and the status page.
+// Package measure counts what happens in a unit, for the metrics and the status page, and
+// puts a unit into the form that programs get.
 //
 // A unit's Counters take less than a kilobyte, and counting is a few instructions under a
 // lock of its own, so that ten thousand units cost next to nothing.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/health"
+	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/version"
 )
 
@@ -67,45 +68,15 @@ type statusNotice struct {
 
 // statusTenant is one tenant and API.
 type statusTenant struct {
-	TenantID  string       `json:"tenant_id"`
-	Tenant    string       `json:"tenant"`
-	API       string       `json:"api"`
-	StateID   string       `json:"state_id"`
-	LoginHost string       `json:"login_host"`
-	ClientID  string       `json:"client_id"`
-	State     health.State `json:"state"`
-	Attention bool         `json:"attention"` // a person has to look at it now or soon
-	Reason    string       `json:"reason,omitempty"`
-	Message   string       `json:"message,omitempty"`
-	Remedy    string       `json:"remedy,omitempty"`
-	Trace     string       `json:"trace,omitempty"`
+	measure.Document
 
-	Since       *string `json:"since"`
-	LastSuccess *string `json:"last_success"`
-	LastAlert   *string `json:"last_alert"`
-	LagSeconds  float64 `json:"lag_seconds"`
+	Attention bool `json:"attention"` // a person has to look at it now or soon
 
 	AlertsByHour [health.HoursShown]uint32 `json:"alerts_by_hour"` // of UTC, oldest first
 	Alerts24h    uint64                    `json:"alerts_24h"`
 
-	Emitted  uint64  `json:"emitted"`
-	Repeats  uint64  `json:"repeats"`
-	Deferred int     `json:"deferred"`
-	Errors   uint64  `json:"errors"`
-	Polls    uint64  `json:"polls"`
-	Interval float64 `json:"effective_interval_seconds"`
-
-	TokenExpires      *string `json:"token_expires"`
 	CredentialExpires *string `json:"credential_expires"`
 	GDAPEnds          *string `json:"gdap_ends"`
-	UpdatedAt         *string `json:"updated_at"`
-
-	// Node is the node that holds it, and LeaseAge how long ago that renewed its lease;
-	// null where nobody holds it, and where no nodes share the store. Unowned says that
-	// no live node holds it.
-	Node     *string  `json:"node"`
-	LeaseAge *float64 `json:"lease_age_seconds"`
-	Unowned  bool     `json:"unowned"`
 }
 
 // serveStatus answers a request for the page's data.
@@ -141,7 +112,7 @@ func (s *snapshot) document() statusDocument {
 	}
 
 	if found := s.input.Discovery; found.On {
-		d.Input.Discovery = &statusDiscovery{found.Failed, moment(found.Listed)}
+		d.Input.Discovery = &statusDiscovery{found.Failed, measure.Moment(found.Listed)}
 	}
 
 	for _, n := range s.input.Nodes {
@@ -173,60 +144,19 @@ func (s *snapshot) document() statusDocument {
 
 // document returns a row for programs.
 func (r *row) document(now time.Time) statusTenant {
-	s := &r.Status
-
-	var (
-		node *string
-		age  *float64
-	)
-
-	if id := r.Holder.Node; id != "" {
-		seconds := now.Sub(r.Holder.Renewed).Seconds()
-		node, age = &id, &seconds
-	}
+	d := measure.DocumentOf(r.Key, &r.Status)
+	d.Tenant = r.name
+	d.TokenExpires = measure.Moment(r.Ends.RefreshToken)
+	d.SetTrouble(r.problem)
+	d.SetHolder(r.Holder.Node, now.Sub(r.Holder.Renewed))
+	d.Unowned = r.unowned()
 
 	return statusTenant{
-		TenantID:          string(r.Key.TenantID),
-		Tenant:            r.name,
-		API:               string(r.Key.API),
-		StateID:           r.Key.StateID,
-		LoginHost:         r.Key.LoginHost,
-		ClientID:          string(s.ClientID),
-		State:             s.State,
+		Document:          d,
 		Attention:         r.urgency <= soon,
-		Reason:            string(r.problem.Reason),
-		Message:           r.problem.Message,
-		Remedy:            r.problem.Remedy,
-		Trace:             r.problem.Trace,
-		Since:             moment(s.Since),
-		LastSuccess:       moment(s.LastSuccess),
-		LastAlert:         moment(s.LastAlert),
-		LagSeconds:        s.LagSeconds,
 		AlertsByHour:      r.hours,
 		Alerts24h:         r.alerts,
-		Emitted:           s.Emitted,
-		Repeats:           s.Repeats,
-		Deferred:          s.Deferred,
-		Errors:            s.Errors,
-		Polls:             s.Polls,
-		Interval:          s.EffectiveInterval.Seconds(),
-		TokenExpires:      moment(r.Ends.RefreshToken),
-		CredentialExpires: moment(r.Ends.Credential),
-		GDAPEnds:          moment(r.Ends.Relationship),
-		UpdatedAt:         moment(s.UpdatedAt),
-		Node:              node,
-		LeaseAge:          age,
-		Unowned:           r.unowned(),
+		CredentialExpires: measure.Moment(r.Ends.Credential),
+		GDAPEnds:          measure.Moment(r.Ends.Relationship),
 	}
-}
-
-// moment returns a time as JSON has it; nil, which becomes null, for none.
-func moment(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-
-	text := t.UTC().Format(time.RFC3339)
-
-	return &text
 }

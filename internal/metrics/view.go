@@ -113,17 +113,13 @@ func urgencyOf(state health.State) urgency {
 	}
 }
 
-// staleAfter is how old the status of a unit may be before somebody should have written
-// it anew; a node writes it every few seconds.
-const staleAfter = 30 * time.Second
-
 // unowned reports whether no live node holds the unit, in a store that several share.
 func (r *row) unowned() bool { return r.Shared && !r.Holder.Live }
 
 // ofNobody returns what is shown of a unit that no live node holds. While it changes
 // hands that is so for a moment, and nothing to worry about.
 func (r *row) ofNobody(now time.Time) (urgency, health.Trouble) {
-	if now.Sub(r.Status.UpdatedAt) <= staleAfter {
+	if now.Sub(r.Status.UpdatedAt) <= measure.StaleAfter {
 		return starting, health.Trouble{}
 	}
 
@@ -157,7 +153,7 @@ func (r *row) comingProblem(now time.Time) health.Trouble {
 			Message: "some alerts could not be read or delivered yet, although others were",
 			Remedy:  "wait: they are tried again by themselves. After an hour look at the log of Fluent Bit",
 		}
-	case r.Elsewhere && now.Sub(r.Status.UpdatedAt) > staleAfter:
+	case r.Elsewhere && now.Sub(r.Status.UpdatedAt) > measure.StaleAfter:
 		return health.Trouble{
 			Message: "its node " + r.Holder.Node + " has not written its status for " +
 				span(now.Sub(r.Status.UpdatedAt)),
