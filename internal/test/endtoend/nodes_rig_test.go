@@ -337,17 +337,21 @@ func (c *cluster) upset(node string) {
 	c.upsets = append(c.upsets, upset{node, time.Now()})
 }
 
-// watch looks at what was delivered until the test ends.
+// watch looks at what was delivered until the test ends. While the machine is so busy that
+// it holds the test up, it holds the nodes up, too: their leases may end.
 func (c *cluster) watch() {
 	done := make(chan struct{})
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
-		for {
+		for last := time.Now(); ; last = time.Now() {
 			select {
 			case <-done:
 				return
 			case <-time.After(300 * time.Millisecond):
 				c.observe()
+			}
+			if time.Since(last) > c.ttl/2 {
+				c.upset("")
 			}
 		}
 	})
