@@ -3,19 +3,14 @@ package instance
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
-	"fluent-bit-defender/internal/collect"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/measure"
@@ -104,32 +99,6 @@ func (d *discovery) follow(settings *config.Discovery, list lister, changed func
 	}
 
 	d.publish()
-}
-
-// documentOf returns the name under which the store keeps the list.
-func documentOf(settings *config.Discovery) string {
-	home := settings.Home
-
-	return partner.DocumentName(home.LoginHost(), home.HomeTenantID, home.ClientID)
-}
-
-// restore reads the last good list from the store.
-func (d *discovery) restore(name string) partner.Known {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
-	defer cancel()
-
-	body, ok, err := d.store.Document(ctx, name)
-
-	var known partner.Known
-	if err == nil && ok {
-		known, err = partner.DecodeKnown(body)
-	}
-
-	if err != nil {
-		d.log.Warn("the last list of customers is not used, a new one is asked for: " + err.Error())
-	}
-
-	return known
 }
 
 // publish shows pollers, metrics and page what is known. d.mu must be held.
@@ -348,160 +317,4 @@ func (d *discovery) succeeded(
 	}
 
 	d.save()
-}
-
-// save keeps the list in the store. d.mu must be held.
-func (d *discovery) save() {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
-	defer cancel()
-
-	body, err := d.known.Encode()
-	if err == nil {
-		err = d.store.SetDocument(ctx, documentOf(d.settings), body)
-	}
-
-	if err != nil && !d.unsaved {
-		d.log.Warn("the list of customers cannot be stored, and a restart would ask for a new one: " + err.Error())
-	}
-
-	d.unsaved = err != nil
-}
-
-// saveNotice keeps in the store why the last list failed, or that it did not. d.mu must
-// be held.
-func (d *discovery) saveNotice() {
-	d.noticed = true
-
-	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
-	defer cancel()
-
-	var body []byte
-
-	err := error(nil)
-	if d.trouble != nil {
-		body, err = json.Marshal(d.trouble.Trouble)
-	}
-
-	if err == nil {
-		err = d.store.SetDocument(ctx, store.DiscoveryNotice, body)
-	}
-
-	if err != nil {
-		d.log.Debug("`defenderctl status` does not learn how the list of customers came in: " + err.Error())
-	}
-}
-
-// mostNames bounds how many customers a line names.
-const mostNames = 10
-
-// changeText names what differs between two lists.
-func changeText(change partner.Change) string {
-	var b strings.Builder
-
-	for _, part := range []struct {
-		word  string
-		names []string
-	}{{"new", change.New}, {"back", change.Back}, {"no longer there", change.Vanished}} {
-		if len(part.names) > 0 {
-			fmt.Fprintf(&b, "; %s: %s", part.word, someOf(part.names))
-		}
-	}
-
-	return b.String()
-}
-
-// someOf joins the first of some names.
-func someOf(names []string) string {
-	if len(names) <= mostNames {
-		return strings.Join(names, ", ")
-	}
-
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
-}
-
-// resolve returns the ids of tenants that the file lists by a domain, so that none is
-// polled twice, as a listed and as a discovered one.
-func (d *discovery) resolve(
-	ctx context.Context, list lister, listed []alert.TenantID,
-) (map[alert.TenantID]alert.TenantID, error) {
-	d.mu.Lock()
-	before := d.domains
-	d.mu.Unlock()
-
-	found := make(map[alert.TenantID]alert.TenantID)
-
-	for _, name := range listed {
-		if alert.IsGUID(string(name)) {
-			continue
-		}
-
-		id, known := before[name]
-		if !known {
-			t, err := list.Tenant(ctx, string(name))
-
-			var refused *partner.Error
-			if err != nil && (!errors.As(err, &refused) || refused.Reason != advice.TenantGone) {
-				return nil, err
-			}
-
-			id = t.ID
-		}
-
-		found[name] = id
-	}
-
-	return found, nil
-}
-
-// relationOf returns what is known of a tenant's customer; ok is false if nothing is.
-func (d *discovery) relationOf(t *config.Tenant) (c partner.KnownCustomer, listed time.Time, ok bool) {
-	r := d.relations.Load()
-	if r == nil || t.HomeTenantID == "" {
-		return c, listed, false
-	}
-
-	c, ok = r.of[t.TenantID]
-
-	return c, r.listed, ok
-}
-
-// relationship returns what a unit shows of the relationship with its customer.
-func (d *discovery) relationship(t *config.Tenant) collect.Relationship {
-	c, _, ok := d.relationOf(t)
-
-	switch {
-	case !ok:
-		return collect.Relationship{}
-	case !c.Gone():
-		return collect.Relationship{Ends: c.Ends}
-	}
-
-	return collect.Relationship{Ends: c.Ends, Trouble: health.Trouble{
-		Reason: advice.GDAPEnded,
-		Message: "since " + c.Vanished.UTC().Format(time.DateTime) +
-			" UTC no relationship in force leads to the customer; alerts are read as long as the sign-in allows it",
-		Remedy: "ask the customer for a new relationship; if the customer has left, add it to discover.exclude " +
-			"in the tenants file",
-	}}
-}
-
-// endsSoon are the customers whose relationship ends within this time and is not extended
-// by itself, each with the date.
-func (d *discovery) endsSoon(now time.Time) []string {
-	r := d.relations.Load()
-	if r == nil {
-		return nil
-	}
-
-	var names []string
-
-	for _, c := range r.of {
-		if !c.Gone() && partner.EndsSoon(c.Ends, c.AutoExtends, now) {
-			names = append(names, c.Name+" ("+c.Ends.Format(time.DateOnly)+")")
-		}
-	}
-
-	slices.Sort(names)
-
-	return names
 }

@@ -201,8 +201,8 @@ func (e *Encoder) body(dst []byte, v alert.Version, raw []byte) ([]byte, int, er
 
 		return e.ocsf.Append(dst, v, raw)
 	case noBody:
-		// The row is transcoded only to find out whether it is valid: the lookups of a CEF
-		// line take that for granted.
+		// The row is transcoded only to find out whether it is valid: the lookups of a
+		// CEF line take that for granted.
 		_, _, err := e.tc.object(dst, raw)
 
 		return dst, 0, err

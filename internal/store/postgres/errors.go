@@ -104,8 +104,8 @@ func (s *Store) unreachable(err error) string {
 	case strings.Contains(err.Error(), "read only connection"):
 		remedy = "none of these servers takes changes: they are read-only, or standbys of which one has to be promoted"
 	case !connecting && errors.Is(err, context.DeadlineExceeded):
-		remedy = fmt.Sprintf("no answer came within %s: see whether it is overloaded, or a table is locked (SELECT * FROM "+
-			"pg_stat_activity WHERE wait_event_type = 'Lock'), and whether the network works", s.o.CallLimit)
+		remedy = fmt.Sprintf("no answer came within %s: see whether it is overloaded, or a table is locked (SELECT "+
+			"* FROM pg_stat_activity WHERE wait_event_type = 'Lock'), and whether the network works", s.o.CallLimit)
 	}
 
 	if s.o.Inputs {

@@ -1,30 +1,13 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/store"
-	"fluent-bit-defender/internal/tick"
 )
-
-// Counts are how many of each kind a store has.
-type Counts struct {
-	Tokens    int `json:"tokens"`
-	Seeds     int `json:"seeds"`
-	Units     int `json:"units"`
-	Seen      int `json:"seen"`
-	Deferred  int `json:"deferred"`
-	Statuses  int `json:"statuses"`
-	Rewinds   int `json:"rewinds"`
-	Documents int `json:"documents"`
-}
 
 // ErrNotEmpty is returned when the target holds something already.
 var ErrNotEmpty = errors.New("not empty")
@@ -152,95 +135,6 @@ func wrapIf(err error, when bool) error {
 	}
 
 	return nil
-}
-
-// String says what there is, in words.
-func (n Counts) String() string {
-	var parts []string
-
-	for _, p := range []struct {
-		n    int
-		what string
-	}{
-		{n.Tokens, "refresh tokens"},
-		{n.Seeds, "marks of seeds"},
-		{n.Units, "units"},
-		{n.Seen, "delivered alert versions"},
-		{n.Deferred, "deferred entries"},
-		{n.Statuses, "statuses"},
-		{n.Rewinds, "requests to rewind"},
-		{n.Documents, "documents"},
-	} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
-		}
-	}
-
-	if len(parts) == 0 {
-		return "nothing"
-	}
-
-	return strings.Join(parts, ", ")
-}
-
-// Count counts what a store has.
-func Count(ctx context.Context, s store.Store) (n Counts, err error) {
-	chains, err := s.Tokens().List(ctx)
-	if err != nil {
-		return n, err
-	}
-
-	n.Tokens = len(chains)
-
-	seeds, err := s.Tokens().Seeds(ctx)
-	if err != nil {
-		return n, err
-	}
-
-	for _, list := range seeds {
-		n.Seeds += len(list)
-	}
-
-	keys, err := s.Keys(ctx)
-	if err != nil {
-		return n, err
-	}
-
-	for _, key := range keys {
-		_, seen, ok, err := s.Load(ctx, key)
-		if err != nil {
-			return n, err
-		}
-
-		if ok {
-			n.Units++
-		}
-
-		deferred, err := s.ListDeferred(ctx, key)
-		if err != nil {
-			return n, err
-		}
-
-		n.Seen += len(seen)
-		n.Deferred += len(deferred)
-	}
-
-	statuses, err := s.Statuses(ctx)
-	if err != nil {
-		return n, err
-	}
-
-	rewinds, err := s.PendingRewind(ctx)
-	if err != nil {
-		return n, err
-	}
-
-	names, err := s.DocumentNames(ctx)
-	n.Statuses = len(statuses)
-	n.Rewinds = len(rewinds)
-	n.Documents = len(slices.DeleteFunc(names, func(name string) bool { return name == store.CopyMark }))
-
-	return n, err
 }
 
 // copying is one copy.
@@ -385,122 +279,4 @@ func (c *copying) documents(ctx context.Context) error {
 	}
 
 	return nil
-}
-
-// verify reads what was written, and compares it with the source.
-func (c *copying) verify(ctx context.Context) error {
-	n, err := Count(ctx, c.to)
-	if err != nil {
-		return err
-	}
-
-	if n != c.done {
-		return fmt.Errorf("the copy is not what was copied: it has %s instead of %s", n, c.done)
-	}
-
-	for _, check := range []func(context.Context) error{c.sameChains, c.sameUnits, c.sameDocuments} {
-		if err := check(ctx); err != nil {
-			return err
-		}
-	}
-
-	return nil
-}
-
-func (c *copying) sameChains(ctx context.Context) error {
-	want, err := c.from.Tokens().List(ctx)
-	if err != nil {
-		return err
-	}
-
-	for _, i := range want {
-		got, ok, err := c.to.Tokens().Load(ctx, i.Key)
-		if err != nil {
-			return err
-		}
-
-		if !ok || !got.Refresh.Equal(i.Chain.Refresh) || !got.Previous.Equal(i.Chain.Previous) {
-			return differs("the refresh token of tenant " + i.Key.TenantID)
-		}
-	}
-
-	return nil
-}
-
-func (c *copying) sameUnits(ctx context.Context) error {
-	keys, err := c.from.Keys(ctx)
-	if err != nil {
-		return err
-	}
-
-	for _, key := range keys {
-		want, wantSeen, _, err := c.from.Load(ctx, key)
-		if err != nil {
-			return err
-		}
-
-		got, gotSeen, _, err := c.to.Load(ctx, key)
-		if err != nil {
-			return err
-		}
-
-		got.Replay = want.Replay // only a shared store has it
-		if got != want || !maps.Equal(seenSet(wantSeen), seenSet(gotSeen)) {
-			return differs("the progress of tenant " + string(key.TenantID))
-		}
-	}
-
-	return nil
-}
-
-func seenSet(list []store.Seen) map[store.Seen]bool {
-	set := make(map[store.Seen]bool, len(list))
-	for _, s := range list {
-		set[s] = true
-	}
-
-	return set
-}
-
-func (c *copying) sameDocuments(ctx context.Context) error {
-	names, err := c.from.DocumentNames(ctx)
-	if err != nil {
-		return err
-	}
-
-	for _, name := range names {
-		want, _, err := c.from.Document(ctx, name)
-		if err != nil {
-			return err
-		}
-
-		got, _, err := c.to.Document(ctx, name)
-		if err != nil {
-			return err
-		}
-
-		if !bytes.Equal(got, want) {
-			return differs("the document " + name)
-		}
-	}
-
-	wantRewinds, err := c.from.PendingRewind(ctx)
-	if err != nil {
-		return err
-	}
-
-	gotRewinds, err := c.to.PendingRewind(ctx)
-	if err != nil {
-		return err
-	}
-
-	if !maps.EqualFunc(wantRewinds, gotRewinds, func(a, b tick.Tick) bool { return a == b }) {
-		return differs("a request to rewind")
-	}
-
-	return nil
-}
-
-func differs(what string) error {
-	return fmt.Errorf("%s in the copy is not what was copied; copy again, to an empty target", what)
 }
