@@ -337,8 +337,8 @@ func (c *cluster) upset(node string) {
 	c.upsets = append(c.upsets, upset{node, time.Now()})
 }
 
-// watch looks at what was delivered until the test ends. While the machine is so busy that
-// it holds the test up, it holds the nodes up, too: their leases may end.
+// watch looks at what was delivered until the test ends. While the machine is so busy
+// that it holds the test up, it holds the nodes up, too: their leases may end.
 func (c *cluster) watch() {
 	done := make(chan struct{})
 	var watcher sync.WaitGroup

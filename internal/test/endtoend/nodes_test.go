@@ -360,8 +360,8 @@ func (c *cluster) heldBy(n *node) map[string]bool {
 	return held
 }
 
-// deliveredBy returns how many alerts a node has delivered without a mark. Marked ones come
-// when it takes the units of a node over that the busy machine held up.
+// deliveredBy returns how many alerts a node has delivered without a mark. Marked ones
+// come when it takes the units of a node over that the busy machine held up.
 func (c *cluster) deliveredBy(n *node) (many int) {
 	c.observe()
 	c.mu.Lock()
