@@ -224,9 +224,7 @@ func (r *acquired) refused(t config.Tenant, err error) {
 
 	r.Remedy = fmt.Sprintf("the application needs the permission %s (the token has: %s), and an administrator of "+
 		"the customer's tenant has to allow it at %s ; the user who signed in needs a role that may see alerts",
-		permissionsFor(t.API).Names(), orNone(
-			append(append([]string{}, r.Scp...), r.Roles...),
-		), app.AdminConsentURL("", ""))
+		permissionsFor(t.API).Names(), granted(r.Aud, r.Scp, r.Roles), app.AdminConsentURL("", ""))
 }
 
 // permissionsFor returns the permissions that reading the alerts of an API takes.
@@ -250,12 +248,17 @@ func permitted(api alert.API, list []string) string {
 	return list[i]
 }
 
-func orNone(list []string) string {
-	if len(list) == 0 {
+// granted returns the permissions in an access token for a person to read. A token that
+// names no audience is one that only the API can read: it may hold any permission.
+func granted(audience string, scopes, roles []string) string {
+	switch list := slices.Concat(scopes, roles); {
+	case len(list) > 0:
+		return strings.Join(list, ", ")
+	case audience == "":
+		return "unknown"
+	default:
 		return "none"
 	}
-
-	return strings.Join(list, ", ")
 }
 
 // report prints the result; its error is that of the API.
@@ -291,7 +294,7 @@ func (a *acquisition) report(got tokens.Tokens, r *acquired) error {
 		}
 
 		row("access token", "for %s in tenant %s, until %s", orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp)
-		row("permissions", "%s", orNone(append(append([]string{}, r.Scp...), r.Roles...)))
+		row("permissions", "%s", granted(r.Aud, r.Scp, r.Roles))
 
 		switch {
 		case r.Home != nil:

@@ -31,6 +31,10 @@ type discovered struct {
 	code    int
 }
 
+// consentByLink is the next step with a customer in whose directory the provider has no
+// role to consent.
+const consentByLink = "consent by the admin consent link: the relationship has no role for tenants consent"
+
 // describe returns what the relationships say of a customer.
 func describe(c *partner.Customer, now time.Time) *discovered {
 	lasting := c.Lasting()
@@ -47,7 +51,7 @@ func describe(c *partner.Customer, now time.Time) *discovered {
 	case f != nil:
 		row.Reason, row.Remedy, row.problem = f.Reason, f.Remedy, f.Problem
 	case !c.CanConsent():
-		row.Remedy = "consent by the admin consent link: the relationship has no role for tenants consent"
+		row.Remedy = consentByLink
 	}
 
 	return row
@@ -98,6 +102,10 @@ func (r *discovered) tried(v *visit, several bool) {
 		r.Consent = "ok"
 	case v.reason == advice.ConsentMissing:
 		r.Consent = "missing"
+	}
+
+	if r.Consent == "ok" && r.Remedy == consentByLink {
+		r.Remedy = "" // there is nothing left to consent to
 	}
 
 	if v.Problem != "" && worst(v.Code, r.code) == v.Code && v.Code != r.code {

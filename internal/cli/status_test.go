@@ -233,7 +233,7 @@ func TestStatusSaysWhatIsWrongWithInputsAsAWhole(t *testing.T) {
 		Remedy:  "correct the file",
 	}
 	w.write(s, "fabrikam", store.Status{State: health.OK, Notice: notice})
-	w.write(s, "contoso", store.Status{State: health.OK, Notice: notice})
+	w.write(s, "contoso", store.Status{State: health.Failing, Reason: "unreachable", Trace: "trace id 1", Notice: notice})
 
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "inputs: the new version of tenants_file is refused as a whole; correct the file")
@@ -251,6 +251,10 @@ func TestStatusSaysWhatIsWrongWithInputsAsAWhole(t *testing.T) {
 	w.now = func() time.Time { return time.Now().Add(10 * time.Minute) }
 	r = w.expect(w.run("status"), 0)
 	contains(t, r.out, "stale", "has not been able to write their status for 10m", "make room on the disk of "+w.dir)
+
+	if strings.Contains(r.out, "trace id") {
+		t.Errorf("the trace of an answer is beside the store's fault:\n%s", r.out)
+	}
 
 	if got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]; got["reason"] != "store" {
 		t.Errorf("%v", got)

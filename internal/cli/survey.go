@@ -164,6 +164,7 @@ func (c *cli) markUnwritable(all []reported, dir string) (notices []string) {
 			r.Reason = string(advice.Store)
 			r.Message = message
 			r.Remedy = remedy
+			r.Trace = "" // that of an answer, which has nothing to do with it
 		}
 	}
 

@@ -87,6 +87,31 @@ func TestDiscoverTriesEachAPIOfTheConfiguration(t *testing.T) {
 	}
 }
 
+func TestNoConsentIsAskedForWhereItIsThere(t *testing.T) {
+	w := signedIn(t, 2)
+	w.state(1, "90099")
+	for _, c := range w.customers[:2] {
+		w.SetRelationships(c.ID, func(r *simulator.Relationship) {
+			r.Roles = []string{simulator.RoleSecurityReader}
+		})
+	}
+
+	const byLink = "consent by the admin consent link: the relationship has no role for tenants consent"
+
+	list := parse[[]map[string]any](t,
+		w.expect(w.run(w.provided("tenants", "discover", "--json")...), 0).out)
+	if len(list) != 2 || list[0]["remedy"] != byLink || list[1]["remedy"] != byLink {
+		t.Errorf("without a try: %v", list)
+	}
+
+	list = parse[[]map[string]any](t,
+		w.expect(w.run(w.provided("tenants", "discover", "--probe", "--json")...), 4).out)
+	if len(list) != 2 || list[0]["consent"] != "ok" || list[0]["remedy"] != "" ||
+		list[1]["consent"] != "missing" || list[1]["remedy"] == "" {
+		t.Errorf("after a try: %v", list)
+	}
+}
+
 func TestDiscoverWritesATenantsFileOnce(t *testing.T) {
 	w := signedIn(t, 4)
 	path := filepath.Join(filepath.Dir(w.dir), "new.yaml")

@@ -128,7 +128,7 @@ func (c *cli) refresh(ctx context.Context, t config.Tenant, s store.Store) (refr
 func (c *cli) printRefreshed(r refreshed) {
 	fmt.Fprintln(c.Out, c.wrap(fmt.Sprintf("%s: the service gave an access token for %s in tenant %s, until %s",
 		label(r.Tenant, r.TenantID), orUnknown(r.Aud), orUnknown(r.Tid), *r.Exp), "  "))
-	fmt.Fprintf(c.Out, "  permissions: %s\n", orNone(append(r.Scp, r.Roles...)))
+	fmt.Fprintf(c.Out, "  permissions: %s\n", granted(r.Aud, r.Scp, r.Roles))
 
 	switch {
 	case r.Grant == grant.ClientCredentials:
