@@ -233,7 +233,11 @@ func TestStatusSaysWhatIsWrongWithInputsAsAWhole(t *testing.T) {
 		Remedy:  "correct the file",
 	}
 	w.write(s, "fabrikam", store.Status{State: health.OK, Notice: notice})
-	w.write(s, "contoso", store.Status{State: health.Failing, Reason: "unreachable", Trace: "trace id 1", Notice: notice})
+	w.write(s, "contoso", store.Status{
+		State:   health.Failing,
+		Trouble: health.Trouble{Reason: advice.Unreachable, Trace: "trace id 1"},
+		Notice:  notice,
+	})
 
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "inputs: the new version of tenants_file is refused as a whole; correct the file")
