@@ -517,7 +517,7 @@ var userCodes = map[int]explanation{
 	50126: needsSignIn("user name or password is wrong", signInAgain),
 	50058: needsSignIn("no user is signed in", signInAgain),
 	50177: notAuthorised(
-		"the account has no access to tenant {tenant}: it is no guest there, and no role reaches it through GDAP",
+		"the account has no access to tenant {tenant}: it is not a guest there, and no role reaches it through GDAP",
 		"the provider checks that the relationship is active and the user's group has a role in it; else "+guest,
 	).abroad(noRole),
 	50178: notAuthorised(

@@ -74,7 +74,7 @@ func (b *bench) run(plugin, beside, parts, counts string) (err error) {
 	for n := range strings.SplitSeq(counts, ",") {
 		count, err := strconv.Atoi(n)
 		if err != nil || count < 1 {
-			return fmt.Errorf("-tenants: %q is no number of tenants", n)
+			return fmt.Errorf("-tenants: %q is not a number of tenants", n)
 		}
 
 		b.idleCounts = append(b.idleCounts, count)

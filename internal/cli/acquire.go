@@ -171,7 +171,7 @@ func (a *acquisition) checkFlags() (loopback, error) {
 	}
 
 	if prompts := []string{"select_account", "login", "consent", ""}; !slices.Contains(prompts, a.prompt) {
-		return loopback{}, usagef("--prompt: %q is none of select_account, login, consent and \"\"", a.prompt)
+		return loopback{}, usagef("--prompt: %q is not one of select_account, login, consent and \"\"", a.prompt)
 	}
 
 	return a.loopback()

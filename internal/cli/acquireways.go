@@ -25,7 +25,7 @@ type loopback struct {
 // this machine is an error, unless the person pastes it.
 func (a *acquisition) loopback() (loopback, error) {
 	if a.port < 0 || a.port > 65535 {
-		return loopback{}, usagef("--port: %d is no port", a.port)
+		return loopback{}, usagef("--port: %d is not a port", a.port)
 	}
 
 	if a.redirectURI == "" {
@@ -64,7 +64,7 @@ func (a *acquisition) redirectPort(text string) (int, error) {
 
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 65535 {
-		return 0, usagef("--redirect-uri: %s is no port", text)
+		return 0, usagef("--redirect-uri: %s is not a port", text)
 	}
 
 	if a.port != 0 && a.port != n {

@@ -156,7 +156,7 @@ func TestABackupIsRestoredAndGoesOn(t *testing.T) {
 		t.Errorf("something was made: %v", err)
 	}
 
-	contains(t, w.expect(w.run("restore", old), 1).err, "is no backup")
+	contains(t, w.expect(w.run("restore", old), 1).err, "is not a backup")
 }
 
 func TestABackupThatFailsLeavesNothing(t *testing.T) {

@@ -65,7 +65,7 @@ func (c *cli) visitStore(ctx context.Context, at place) *storeVisit {
 
 	database, ok := s.(*postgres.Store)
 	if !ok {
-		return fail(fmt.Errorf("%s is no database", at.Name()))
+		return fail(fmt.Errorf("%s is not a database", at.Name()))
 	}
 
 	server, err := database.Server(ctx)

@@ -74,7 +74,7 @@ func (s *comparedSide) add(row gjson.Result) {
 	}
 
 	created := row.Get(names.Created).String()
-	at, _ := tick.Parse(created) // what is no time is 0
+	at, _ := tick.Parse(created) // what is not a time is 0
 
 	s.alerts[id] = comparedAlert{
 		ID:       id,

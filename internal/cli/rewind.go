@@ -32,7 +32,7 @@ func when(flag, text string, now time.Time) (tick.Tick, error) {
 		return tick.FromTime(now.Add(-d)), nil
 	}
 
-	return 0, usagef("%s: %q is no time; write 2026-03-01T12:00:00Z, 2026-03-01, or a span before now such as 24h "+
+	return 0, usagef("%s: %q is not a time; write 2026-03-01T12:00:00Z, 2026-03-01, or a span before now such as 24h "+
 		"or 7d", flag, text)
 }
 

@@ -21,7 +21,7 @@ func TestAdviceFitsWhatWasGiven(t *testing.T) {
 		not  string
 	}{
 		"a port that is none": {[]string{"--redirect-uri", "http://localhost:99999/"}, 2,
-			"99999 is no port", "--port"},
+			"99999 is not a port", "--port"},
 		"a prompt that is none":      {[]string{"--prompt", "zz"}, 2, "--prompt", ""},
 		"an argument":                {[]string{"extra"}, 2, "does not go with", "unknown command"},
 		"a region of another API":    {[]string{"--api", "siem", "--region", "swa"}, 2, "us, eu, uk", "swa, "},

@@ -291,7 +291,7 @@ func (r *rejected) logDelivered() {
 		return
 	}
 
-	r.u.log.Info(fmt.Sprintf("Fluent Bit has taken %d alerts that were deferred; deferred at present: %d",
+	r.u.log.Info(fmt.Sprintf("%d alerts that were deferred are delivered; still deferred: %d",
 		r.delivered, left))
 	r.delivered = 0
 }

@@ -291,7 +291,7 @@ func (f *tenantsReader) patterns(m mapping, key string) []string {
 		case problem != "":
 			f.fault(n.Line, "discover."+key, "", problem, remedy)
 		case text == "":
-			f.fault(n.Line, "discover."+key, "", "has an entry that is no name, id or pattern", remedy)
+			f.fault(n.Line, "discover."+key, "", "has an entry that is not a name, id or pattern", remedy)
 		default:
 			all = append(all, text)
 		}
@@ -322,7 +322,7 @@ func (f *tenantsReader) discoverDefaults(m mapping, line int) layer {
 func (f *tenantsReader) checkPlaceholders(v value) {
 	rest := strings.NewReplacer(placeholders[0], "", placeholders[1], "").Replace(v.text)
 	if strings.ContainsAny(rest, "{}") {
-		f.fault(v.line, "discover.defaults.tag", "", shown(v.text)+" has braces that are no placeholder",
+		f.fault(v.line, "discover.defaults.tag", "", shown(v.text)+" has braces that are not a placeholder",
 			"write "+strings.Join(placeholders, " or "))
 	}
 }

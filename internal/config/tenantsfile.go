@@ -102,7 +102,7 @@ func (f *tenantsReader) mapping(n *yaml.Node, tenant string) mapping {
 		case k.Tag == "!!merge":
 			f.fault(k.Line, "", tenant, "has a merge key (<<)", commonKeys)
 		case twice:
-			f.fault(k.Line, name, tenant, fmt.Sprintf("stands twice, first in line %d", first.key.Line),
+			f.fault(k.Line, name, tenant, fmt.Sprintf("is set twice, first in line %d", first.key.Line),
 				"keep one of them")
 		default:
 			m[name] = pair{key: k, value: v}

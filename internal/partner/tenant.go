@@ -67,7 +67,7 @@ func parseTenant(body []byte) (Tenant, error) {
 
 	u, err := url.Parse(doc.Issuer)
 	if err != nil {
-		return Tenant{}, errors.New("the issuer is no address")
+		return Tenant{}, errors.New("the issuer is not an address")
 	}
 
 	id, _, _ := strings.Cut(strings.ToLower(strings.TrimPrefix(u.Path, "/")), "/")

@@ -131,7 +131,7 @@ func Decode(event []byte) (at tick.Tick, json []byte, err error) {
 
 	d := decoder{b: event, p: timeSize}
 	if !isMap(event[timeSize]) {
-		return 0, nil, fmt.Errorf("%w: its record is no map", ErrMalformed)
+		return 0, nil, fmt.Errorf("%w: its record is not a map", ErrMalformed)
 	}
 
 	json, ok := d.value(make([]byte, 0, len(event)+len(event)/4), 1)

@@ -110,5 +110,5 @@ func ParseFormat(s string) (Format, error) {
 		}
 	}
 
-	return 0, fmt.Errorf("format %q is none of %s", s, strings.Join(FormatNames(), ", "))
+	return 0, fmt.Errorf("format %q is not one of %s", s, strings.Join(FormatNames(), ", "))
 }

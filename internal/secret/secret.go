@@ -85,7 +85,7 @@ const MaxToken = 16 << 10
 // Reasons why a text is no token. Each completes a sentence that begins with what was
 // read.
 var (
-	errLong       = fmt.Errorf("is longer than %d bytes, so it is no token", MaxToken)
+	errLong       = fmt.Errorf("is longer than %d bytes, so it is not a token", MaxToken)
 	errCharacters = errors.New(
 		"has characters that no token has (only printable ASCII may stand in one): copy it again, whole",
 	)

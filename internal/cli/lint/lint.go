@@ -291,7 +291,7 @@ func (l *linter) keys(sec fluentbit.Section) {
 				l.repeated(sec, nil, p, first)
 			default:
 				l.line(Warning, sec, p,
-					fmt.Sprintf("stands twice; Fluent Bit takes the first, in line %d, not this one", first),
+					fmt.Sprintf("is set twice; Fluent Bit uses the first, in line %d, not this one", first),
 					"remove one")
 
 				continue

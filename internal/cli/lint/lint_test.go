@@ -258,7 +258,7 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 			[]string{"key_file", "required"}},
 		{"store misspelt", in, "    store postgre://me:s3cret@db/x\n" + in, lint.Error, "store",
 			[]string{"neither sqlite"}},
-		{"key twice", in, "    api siem\n" + in, lint.Warning, "api", []string{"stands twice", "takes the first"}},
+		{"key twice", in, "    api siem\n" + in, lint.Warning, "api", []string{"is set twice", "uses the first"}},
 		{"another input's name", "Name defender\n", "Name defendr\n", lint.Error, "Name", []string{"Name defender"}},
 		{"allow_threaded value", in, "    allow_threaded maybe\n" + in, lint.Error, "allow_threaded",
 			[]string{"allow_threaded"}},

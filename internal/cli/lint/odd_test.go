@@ -72,7 +72,7 @@ var odds = []odd{
 	{name: "tls of an input", input: "tls on", refused: true, level: lint.Error, says: "has no TLS"},
 	{name: "routable off", input: "routable off", level: lint.Error, says: "throws every record of this input away"},
 	{name: "routable odd", input: "routable of", level: lint.Warning, says: "Fluent Bit ignores it"},
-	{name: "tag twice", input: "tag defender.two\n    tag defender.one", level: lint.Note, says: "takes the last"},
+	{name: "tag twice", input: "tag defender.two\n    tag defender.one", level: lint.Note, says: "uses the last"},
 
 	{
 		name:    "service log level",
@@ -149,7 +149,7 @@ var odds = []odd{
 		more:    "    format json_lines\n    format json",
 		refused: true,
 		level:   lint.Error,
-		says:    "stands twice",
+		says:    "is set twice",
 	},
 	{name: "match twice", more: "    match nowhere", level: lint.Error, says: "reaches no output"},
 	{
@@ -467,7 +467,7 @@ var odds = []odd{
 		more:    "    alias a\n[FILTER]\n    Name grep\n    Match *\n    Rejex a b\n",
 		refused: true,
 		level:   lint.Error,
-		says:    "is no key of the filter grep",
+		says:    "is not a key of the filter grep",
 	},
 	{
 		name:  "filter grep",

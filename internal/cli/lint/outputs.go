@@ -300,7 +300,7 @@ func (l *linter) toFile(sec fluentbit.Section) {
 	}
 
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		l.at(Error, sec, "Path", plain.Quoted(dir)+" is no directory here: Fluent Bit drops what it cannot write",
+		l.at(Error, sec, "Path", plain.Quoted(dir)+" is not a directory here: Fluent Bit drops what it cannot write",
 			"create it, or write: Mkdir On")
 	}
 }

@@ -147,7 +147,7 @@ func (l *linter) contentModifier(sec fluentbit.Section) {
 
 	keys, ok := needs[action]
 	if !ok {
-		l.at(Error, sec, "action", "is none of content_modifier"+refuses, "use "+
+		l.at(Error, sec, "action", "is not one of content_modifier"+refuses, "use "+
 			strings.Join(slices.Sorted(maps.Keys(needs)), ", "))
 
 		return
@@ -237,7 +237,7 @@ func (l *linter) unknownKey(sec fluentbit.Section, info *pluginInfo, p fluentbit
 		remedy = "did you mean " + near + "?"
 	}
 
-	problem := "is no key of the " + info.kind + " " + info.name
+	problem := "is not a key of the " + info.kind + " " + info.name
 	if sec.Core(p.Key) {
 		problem, remedy = "has no value", "write one, or remove the key"
 	}

@@ -73,7 +73,7 @@ func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 			Note,
 			sec,
 			p,
-			fmt.Sprintf("stands twice; Fluent Bit takes the last, in line %d, not the one in line %d",
+			fmt.Sprintf("is set twice; Fluent Bit uses the last, in line %d, not the one in line %d",
 				p.Line, first),
 			"remove one",
 		)
@@ -86,7 +86,7 @@ func (l *linter) repeated(sec fluentbit.Section, info *pluginInfo, p fluentbit.P
 	}
 
 	if s, ok := info.find(p.Key); ok && !s.many {
-		l.line(Error, sec, p, fmt.Sprintf("stands twice, in line %d too%s", first, refuses), "remove one")
+		l.line(Error, sec, p, fmt.Sprintf("is set twice, in line %d too%s", first, refuses), "remove one")
 	}
 }
 

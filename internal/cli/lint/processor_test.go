@@ -56,7 +56,7 @@ var oddProcessors = []struct {
 		"name: content_modifier|action: insrt|key: a|value: b",
 		true,
 		lint.Error,
-		"is none of content_modifier",
+		"is not one of content_modifier",
 	},
 	{
 		"unknown key",

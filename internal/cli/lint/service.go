@@ -94,7 +94,7 @@ func (l *linter) serviceSection() {
 				remedy = "did you mean " + near + "?"
 			}
 
-			l.line(Warning, sec, p, "is no key of the service section, and Fluent Bit ignores it", remedy)
+			l.line(Warning, sec, p, "is not a key of the service section, and Fluent Bit ignores it", remedy)
 		case kind == "map" && !p.Nested:
 			l.line(Error, sec, p, "is not a mapping"+refuses, "remove it")
 		case p.Nested || p.Value == "" && len(p.Unset) == 0:

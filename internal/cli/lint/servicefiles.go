@@ -70,7 +70,7 @@ func (l *linter) parsers(file *fluentbit.File) {
 		case format == "":
 			l.at(Error, sec, "Format", "is missing in a parser"+refuses, "write it")
 		case !slices.Contains([]string{"json", "regex", "ltsv", "logfmt"}, format):
-			l.at(Error, sec, "Format", plain.Quoted(format)+" is no format of a parser"+refuses,
+			l.at(Error, sec, "Format", plain.Quoted(format)+" is not a format of a parser"+refuses,
 				"use json, regex, ltsv or logfmt")
 		case format == "regex" && sec.Get("regex") == "":
 			l.at(Error, sec, "Regex", "is missing in a parser"+refuses, "write it")

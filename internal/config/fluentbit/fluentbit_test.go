@@ -249,7 +249,7 @@ func TestBrokenFilesNameFileAndLine(t *testing.T) {
 		"YAML inputs a mapping": {map[string]string{"a.yaml": "pipeline:\n  inputs:\n    name: x\n"},
 			"a.yaml:2: inputs is not a list; "},
 		"YAML service twice": {map[string]string{"a.yaml": "includes: [b.yaml]\nservice:\n  flush: 1\n",
-			"b.yaml": "service:\n  flush: 2\n"}, "a.yaml:2: service stands twice; "},
+			"b.yaml": "service:\n  flush: 2\n"}, "a.yaml:2: service is there twice; "},
 		"YAML env nested": {map[string]string{"a.yaml": "env:\n  A: {value: b}\n"},
 			"a.yaml:2: env has something that is not a plain value; "},
 		"YAML env file gone": {map[string]string{"a.yaml": "env:\n  A: file:///none/x\n"},

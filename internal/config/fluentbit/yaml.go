@@ -144,7 +144,7 @@ func (y *yamlReader) top(k, v *yaml.Node) error {
 		return y.plugins(k, v)
 	case "service":
 		if y.serviceSeen {
-			return y.fail(k, "service stands twice", "keep one, in all files together")
+			return y.fail(k, "service is there twice", "keep one, in all files together")
 		}
 
 		y.serviceSeen = true

@@ -226,7 +226,7 @@ var faults = []struct {
 	{"unable to decode sslkey", "sslkey (or PGSSLKEY): the file has no private key in PEM form"},
 	{"failed to decode sslkey", "sslkey (or PGSSLKEY): the file has no private key in PEM form"},
 	{"unable to read cert", "sslcert (or PGSSLCERT)"},
-	{"unable to load cert", "sslcert and sslkey: they are no certificate and its private key, both in PEM form"},
+	{"unable to load cert", "sslcert and sslkey: they are not a certificate and its private key, both in PEM form"},
 	{"failed to read service file", "service (or PGSERVICE): the service file cannot be read: name one with " +
 		"PGSERVICEFILE"},
 	{"unable to find service", "service (or PGSERVICE): the service file has no such entry"},

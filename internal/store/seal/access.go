@@ -11,7 +11,7 @@ import (
 )
 
 // access is the text that an access token is encrypted in. Times are in nanoseconds
-// since 1970; 0 is no time.
+// since 1970; 0 is not a time.
 type access struct {
 	Token    string `json:"token"`
 	Obtained int64  `json:"obtained"`

@@ -97,7 +97,7 @@ func Restore(o Options, copies map[string]io.Reader) (warnings []string, err err
 
 	for name, from := range copies {
 		if !slices.Contains(Files, name) {
-			return nil, fmt.Errorf("%s is no file of a store", plain.Text(name, 128))
+			return nil, fmt.Errorf("%s is not a file of a store", plain.Text(name, 128))
 		}
 
 		if err := d.copyIn(from, name); err != nil {

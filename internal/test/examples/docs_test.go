@@ -69,7 +69,7 @@ func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
 					name,
 				); !known && !notOurs[m[1]] && name != "defenderctl" &&
 					!regexp.MustCompile(`^(eu|uk|us|wdatp-.*)$`).MatchString(m[1]) {
-					t.Errorf("%s: %s is replaced by %s, which is no key of the input", page, key, m[1])
+					t.Errorf("%s: %s is replaced by %s, which is not a key of the input", page, key, m[1])
 				}
 			}
 		}

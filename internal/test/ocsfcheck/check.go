@@ -291,7 +291,7 @@ func (c *checker) attribute(at string, a *Attribute, v any) {
 func (c *checker) value(at string, a *Attribute, v any) {
 	if a.Enum != nil {
 		if _, ok := a.Enum[fmt.Sprint(v)]; !ok {
-			c.fault(at, "%v is none of the enum", v)
+			c.fault(at, "%v is not one of the enum", v)
 		}
 	}
 

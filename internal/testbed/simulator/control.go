@@ -185,7 +185,7 @@ func (s *Simulator) control(x *exchange) {
 
 	form, formErr := url.ParseQuery(string(body))
 	if err != nil || formErr != nil {
-		x.plainText(http.StatusBadRequest, "the body is no form")
+		x.plainText(http.StatusBadRequest, "the body is not a form")
 		return
 	}
 
