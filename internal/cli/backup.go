@@ -388,8 +388,8 @@ func openBackup(dir string) (m manifest, files map[string]*os.File, err error) {
 
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil, fmt.Errorf("%s is not a backup, or one that was not finished: %s is missing", plain.Text(dir, 1024),
-			manifestFile)
+		return m, nil, fmt.Errorf("%s is not a backup, or one that was not finished: %s is missing",
+			plain.Text(dir, 1024), manifestFile)
 	}
 
 	if err != nil {
