@@ -46,7 +46,7 @@ func load(t *testing.T, s tokens.ChainStore) tokens.Chain {
 	return c
 }
 
-// fails gives the *Error of a Token that must not succeed.
+// fails returns the *Error of a call of Token that must not succeed.
 func fails(t *testing.T, s *tokens.Source) *tokens.Error {
 	t.Helper()
 	_, err := s.Token(t.Context())

@@ -93,7 +93,8 @@ func FuzzRefusal(f *testing.F) {
 	})
 }
 
-// FuzzParsePasted: whatever is pasted gives a code, or an error without it.
+// FuzzParsePasted: for any pasted text a code is returned, or an error that does not
+// quote the text.
 func FuzzParsePasted(f *testing.F) {
 	for _, s := range []string{
 		"https://x.test/?code=a&state=b",
@@ -120,8 +121,8 @@ func FuzzParsePasted(f *testing.F) {
 	})
 }
 
-// FuzzInspect: a token that is no JWT, or a hostile one, gives an error or bounded
-// claims.
+// FuzzInspect: of a token that is not a JWT, or a hostile one, an error or bounded claims
+// are returned.
 func FuzzInspect(f *testing.F) {
 	for _, s := range []string{
 		"eyJhbGciOiJub25lIn0." +

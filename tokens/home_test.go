@@ -626,7 +626,7 @@ func TestASlowAnswerOfHomeDoesNotReplaceANewSignIn(t *testing.T) {
 	}
 }
 
-// TestTooManyRedemptionsPauseTheWholeChain (AADSTS50196): nobody asks meanwhile.
+// TestTooManyRedemptionsPauseTheWholeChain (AADSTS50196): no request is made meanwhile.
 func TestTooManyRedemptionsPauseTheWholeChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHomeWorld(t)

@@ -255,7 +255,7 @@ func TestALoadSlowerThanASaveKeepsWhatIsInMemoryOnly(t *testing.T) {
 		<-done
 		inner.Fail("Save", nil)
 		if c, _, _ := k.Load(ctx, key); c.Refresh.Reveal() != "rt3" {
-			t.Errorf("%s: the keeper gives %q; rt3 was the newest", name, c.Refresh.Reveal())
+			t.Errorf("%s: the Keeper returns %q, want rt3, the newest", name, c.Refresh.Reveal())
 		}
 	}
 }

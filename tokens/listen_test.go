@@ -15,7 +15,7 @@ import (
 	"fluent-bit-defender/internal/secret"
 )
 
-// answering is a sign-in service that gives one answer, once released.
+// answering is a sign-in service that sends one answer, once released.
 type answering struct {
 	status  int
 	body    string

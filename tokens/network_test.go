@@ -18,7 +18,7 @@ import (
 	"fluent-bit-defender/tokens"
 )
 
-// at gives a client for a service at u, with a transport of its own.
+// at returns a client for a service at u, with a transport of its own.
 func at(t *testing.T, u string, tr *http.Transport) tokens.Client {
 	t.Helper()
 	if tr == nil {

@@ -31,7 +31,7 @@ func TestMarksOfOlderVersionsAreRead(t *testing.T) {
 	}
 }
 
-// FuzzStoredRefusal: whatever stands in the store, what is read of it ends a token by a
+// FuzzStoredRefusal: whatever is in the store, what is read of it ends a token by a
 // code of the closed list, prints as one plain line, and is the same when it is written
 // and read again.
 func FuzzStoredRefusal(f *testing.F) {

@@ -293,7 +293,7 @@ func TestTheChainKeyIsInLowerCaseAndWithoutTheSchemesOwnPort(t *testing.T) {
 	} {
 		k := tokens.App{LoginURL: in, TenantID: "Contoso.OnMicrosoft.com", ClientID: "ABC"}.ChainKey()
 		if k != (tokens.ChainKey{LoginHost: want, TenantID: "contoso.onmicrosoft.com", ClientID: "abc"}) {
-			t.Errorf("%s gives %+v", in, k)
+			t.Errorf("%s is read as %+v", in, k)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func TestNoSecondSeesMoreThanFiveRedemptions(t *testing.T) {
 }
 
 // TestWhoWaitsForARedemptionIsServedInTurn: home first, then in order; one that was
-// refused lately does not wait, and one that gives up takes nobody's place.
+// refused lately does not wait, and one that stops waiting takes nobody's place.
 func TestWhoWaitsForARedemptionIsServedInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(Redemptions).of(ChainKey{})

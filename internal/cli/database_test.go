@@ -23,7 +23,7 @@ import (
 // databasePassword is in the addresses of these tests, and nowhere else.
 const databasePassword = "hunter2-of-the-database"
 
-// shared gives a world a database as its store, by an address with a password, on the
+// shared makes a database the store of a world, by an address with a password, on the
 // clock of the machine.
 func (w *world) shared() *pgtest.Database {
 	w.t.Helper()

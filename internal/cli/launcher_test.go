@@ -13,8 +13,8 @@ import (
 
 const page = "https://login.example/authorize?a=b&c=%20d"
 
-// desktop is a launcher with programs of a directory, which it gives too. Each program is
-// a shell script.
+// desktop returns a launcher with programs of a directory, and the directory. Each program
+// is a shell script.
 func desktop(t *testing.T, env map[string]string, programs map[string]string) (*launcher, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -165,7 +165,7 @@ func TestAnEntryOfBROWSERIsWordsWithPlaces(t *testing.T) {
 		" ":                  nil,
 	} {
 		if got := browserWords(entry, "A"); !slices.Equal(got, want) {
-			t.Errorf("%q gives %q", entry, got)
+			t.Errorf("%q became %q", entry, got)
 		}
 	}
 }

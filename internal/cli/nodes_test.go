@@ -19,7 +19,7 @@ import (
 // stopped is the time at which the clocks stand in these tests.
 const stopped = "2026-05-01 12:00:00+00"
 
-// onDatabase gives a world a database as its store. The clocks of both stand still.
+// onDatabase makes a database the store of a world. The clocks of both stand still.
 func (w *world) onDatabase() *pgtest.Database {
 	w.t.Helper()
 

@@ -19,7 +19,7 @@ import (
 // scripted is a reader that does one step after the other; the last one again and again.
 type scripted struct {
 	steps    []func(w defender.Window, sink defender.Sink) error
-	deferred []error // of ReadDeferred, likewise
+	deferred []error // the errors of ReadDeferred
 	asked    []defender.Window
 }
 

@@ -109,7 +109,7 @@ func TestALineCanBeEdited(t *testing.T) {
 		var seen strings.Builder
 		got, err := editLine(strings.NewReader(typed), &seen)
 		if err != nil || got != want {
-			t.Errorf("%q gives %q, %v", typed, got, err)
+			t.Errorf("%q is read as %q, %v", typed, got, err)
 		}
 		if strings.ContainsAny(seen.String(), "\x1b\x01") {
 			t.Errorf("%q shows %q", typed, seen.String())
@@ -117,7 +117,7 @@ func TestALineCanBeEdited(t *testing.T) {
 	}
 	for _, typed := range []string{"", "\x04"} {
 		if got, err := editLine(strings.NewReader(typed), io.Discard); !errors.Is(err, io.EOF) || got != "" {
-			t.Errorf("%q gives %q, %v", typed, got, err)
+			t.Errorf("%q is read as %q, %v", typed, got, err)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func TestACredentialIsSeenToEndFromFourteenDaysOn(t *testing.T) {
 			w := newWorld(
 				t,
 				func(c *simulator.Config) { c.OmitRefresh = true },
-			) // the service gives no successor: the token ages
+			) // the service returns no successor: the token ages
 			w.expect(w.run(w.acquire("siem")...), 0)
 			conf := w.conf("siem")
 			w.now = func() time.Time { return time.Now().Add(c.after) }

@@ -24,7 +24,7 @@ type leased struct {
 	gone chan alert.UnitKey
 }
 
-// newLeased gives a rig a lease that is trusted.
+// newLeased returns a rig with a lease that is trusted.
 func newLeased(r *rig) *leased {
 	l := &leased{r: r, gone: make(chan alert.UnitKey, 10)}
 	r.lease = l

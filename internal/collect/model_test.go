@@ -111,7 +111,7 @@ type chunks struct {
 	replays []string // ids of what had the mark
 	health  []string
 	lags    []float64 // of the health records, those too that were refused
-	ends    []string  // likewise, of the relationship with the customer; empty without one
+	ends    []string  // when the relationship with the customer ends, by record; empty without one
 }
 
 func (c *chunks) append(tag string, events []byte) bool {

@@ -305,7 +305,7 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 		"metrics with a token": good("metrics_listen", "0.0.0.0:9180", "metrics_token_file", dir+"/secret"),
 	} {
 		if _, warnings, err := FromPlugin(section, env()); len(warnings) > 0 || err != nil {
-			t.Errorf("%s gives %v, %v", name, warnings, err)
+			t.Errorf("%s: warnings %v, error %v", name, warnings, err)
 		}
 	}
 }

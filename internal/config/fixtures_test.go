@@ -115,7 +115,7 @@ func selfSigned(t *testing.T, k crypto.Signer) (certificate, key string) {
 		)
 }
 
-// env gives no variables but those named, so that tests do not depend on the machine.
+// env has no variables but those named, so that tests do not depend on the machine.
 func env(pairs ...string) Sources {
 	return Sources{Env: func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {

@@ -231,8 +231,8 @@ func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 	}
 }
 
-// TestAReaderThatWaitsForALargeRowCanBeStopped: and gives up nothing that it does not
-// have.
+// A reader that is stopped while it waits for a large row must not release a place that
+// it did not get.
 func TestAReaderThatWaitsForALargeRowCanBeStopped(t *testing.T) {
 	largeRows <- struct{}{}
 	defer func() { <-largeRows }()

@@ -42,7 +42,7 @@ func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		file, dir, parent os.FileMode
 		problem           string // empty: accepted
-		fault             string // the last element of the path at fault
+		fault             string // the last element of the path that is refused
 	}{
 		"only ours":        {file: 0o600, dir: 0o700, parent: 0o700},
 		"readable for all": {file: 0o644, dir: 0o755, parent: 0o755},

@@ -17,7 +17,7 @@ import (
 	"fluent-bit-defender/internal/store/sqlite"
 )
 
-// rotating is a sign-in service that gives "rt-after-X" for X; before it answers it
+// rotating is a sign-in service that answers "rt-after-X" to X; before it answers it
 // calls asked.
 func rotating(t *testing.T, asked func(n int32)) string {
 	t.Helper()

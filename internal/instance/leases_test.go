@@ -190,7 +190,7 @@ func (s *shared) arrived() (records map[string]int, unmarked int) {
 	return records, unmarked
 }
 
-// more gives each customer a new alert.
+// more adds a new alert to each customer.
 func (s *shared) more() {
 	for _, c := range s.customers {
 		s.sim.Add(c.ID, simulator.Alert{Title: "one more", Updated: time.Now()})

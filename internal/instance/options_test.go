@@ -211,7 +211,7 @@ func (w *workshop) valuesOf() map[string]keyCase {
 }
 
 // build opens an input with these keys, and returns everything in it that depends on
-// them. A key of a tenants file stands in one; all others stand in the section.
+// them. A key of a tenants file is put into one; all others are put into the section.
 func (w *workshop) build(
 	t *testing.T,
 	o config.Option,

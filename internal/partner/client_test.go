@@ -486,7 +486,7 @@ func FuzzCustomerNames(f *testing.F) {
 	})
 }
 
-// FuzzTenant: a description gives a GUID or an error.
+// FuzzTenant: any description leads to a GUID or an error.
 func FuzzTenant(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://login.microsoftonline.com/` + contoso + `/v2.0","tenant_region_sub_scope":"GCC"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

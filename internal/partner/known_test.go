@@ -72,7 +72,7 @@ func TestAListIsComparedWithTheOneBefore(t *testing.T) {
 	}
 }
 
-// FuzzKnown: what a store gives back is a list of one-line names with GUIDs, or an error.
+// FuzzKnown: what a store returns is a list of one-line names with GUIDs, or an error.
 func FuzzKnown(f *testing.F) {
 	f.Add([]byte(`{"listed":"2027-01-02T03:04:05Z","customers":[{"tenant_id":"` + contoso + `","tenant_name":"C"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

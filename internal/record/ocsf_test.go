@@ -189,7 +189,7 @@ func ownRows(t testing.TB, api alert.API) (rows [][]byte) {
 	return rows
 }
 
-// wrongValues stand in place of every value of a row in turn.
+// wrongValues are put in place of every value of a row in turn.
 var wrongValues = []string{
 	`null`, `""`, `"x"`, `" "`, `0`, `-1`, `4711`, `1.5`,
 	`1e400`, `-1e999`, `18446744073709551615`, `99999999999999999999`, `true`,

@@ -171,7 +171,7 @@ func FuzzMarkReplays(f *testing.F) {
 	})
 }
 
-// FuzzMarkForeign gives MarkReplays bytes of any kind.
+// FuzzMarkForeign calls MarkReplays with bytes of any kind.
 func FuzzMarkForeign(f *testing.F) {
 	e := newEncoder(f, Options{TenantID: "t", API: "graph"})
 	f.Add(e.Raw(nil, 1, alert.ID{}, []byte("x")))

@@ -249,7 +249,7 @@ func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 	} {
 		got, err := recordOf(t, c.raw)
 		if !errors.Is(err, c.want) || !strings.HasSuffix(err.Error(), fmt.Sprintf(" at byte %d", c.at)) {
-			t.Errorf("%s: %.60q gives %.60s, %v; want %v at byte %d", c.promise, c.raw, got, err, c.want, c.at)
+			t.Errorf("%s: %.60q became %.60s, %v; want %v at byte %d", c.promise, c.raw, got, err, c.want, c.at)
 		}
 	}
 }

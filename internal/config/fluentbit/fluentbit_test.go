@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// tree writes files into a directory of their own and gives it.
+// tree writes files into a directory of their own and returns it.
 func tree(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

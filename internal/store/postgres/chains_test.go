@@ -19,7 +19,7 @@ import (
 	"fluent-bit-defender/tokens/tokenstest"
 )
 
-// attacked is a database in the hands of somebody who can write its tables.
+// attacked is a database of an attacker who can write its tables.
 type attacked struct {
 	t *testing.T
 	d *pgtest.Database
@@ -181,7 +181,7 @@ func TestOneProcessAtATimeHasAChain(t *testing.T) {
 	}
 }
 
-// lockedElsewhere reports whether a chain's lock is not to be had at once.
+// lockedElsewhere reports whether a chain's lock cannot be taken at once.
 func lockedElsewhere(t *testing.T, s *Store, key tokens.ChainKey) bool {
 	t.Helper()
 

@@ -31,7 +31,7 @@ func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	}
 }
 
-// setRole gives a database settings as an operator could for other programs.
+// setRole sets options of a database as an operator could for other programs.
 func setRole(t *testing.T, d *pgtest.Database, settings ...string) {
 	t.Helper()
 

@@ -16,7 +16,7 @@ import (
 	"fluent-bit-defender/tokens/tokenstest"
 )
 
-// attacked is a data_dir in the hands of somebody who can write its files.
+// attacked is a data_dir of an attacker who can write its files.
 type attacked struct {
 	w *world
 	s *Store

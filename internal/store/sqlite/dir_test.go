@@ -15,7 +15,7 @@ import (
 	"fluent-bit-defender/internal/alert"
 )
 
-// owners gives mode and owner of every file of the directory.
+// owners returns mode and owner of every file of the directory.
 func eachFile(t *testing.T, dir string, f func(name string, mode fs.FileMode, uid, gid int)) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -53,7 +53,7 @@ func (w *world) advance(d time.Duration) {
 	w.now, w.up = w.now.Add(d), w.up+d
 }
 
-// reboot starts the machine anew: another boot id, uptime from 0.
+// reboot starts the machine again: another boot id, uptime from 0.
 func (w *world) reboot() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -74,7 +74,7 @@ func (c *child) next(t *testing.T) string {
 }
 
 // killAfter lets n pieces of work be done, waits some microseconds more, kills the
-// process and gives the last number it wrote.
+// process and returns the last number it wrote.
 func (c *child) killAfter(t *testing.T, n int, more time.Duration) int {
 	t.Helper()
 	last := -1
@@ -225,7 +225,7 @@ func TestAChainIsLockedAgainstOtherProcesses(t *testing.T) {
 	} else {
 		unlock()
 	}
-	c.killAfter(t, 0, 0) // a process that dies gives its locks back
+	c.killAfter(t, 0, 0) // a process that dies releases its locks
 	unlock, err := s.Tokens().Lock(t.Context(), chainKey(1))
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func TestProcessesAndGoroutinesTakeTurns(t *testing.T) {
 	expectToken(t, scratch.open(), 1, strconv.Itoa(4*countEach))
 }
 
-// stdinless gives what the process still writes, after telling it that no more input
+// stdinless returns what the process still writes, after telling it that no more input
 // comes.
 func (c *child) stdinless() io.Reader {
 	_ = c.stdin.Close()

@@ -373,7 +373,7 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 }
 
 // A customer leaves while the input runs, is forgotten, and comes back: the input, which
-// has known the tenant, begins anew.
+// has known the tenant, begins again.
 func TestAForgottenTenantBeginsAnewInARunningInput(t *testing.T) {
 	if !setup.Long() {
 		t.Skip("waits for half a minute; TORTURE_LONG=1 runs it")

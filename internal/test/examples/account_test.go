@@ -175,7 +175,7 @@ func unequal(path string, want, have any) string {
 	return fmt.Sprintf("%s: %#v is not %#v", path, have, want)
 }
 
-// whole gives a number's digits if it is an integer of 64 bits.
+// whole returns a number's digits if it is an integer of 64 bits.
 func whole(s string) string {
 	if _, err := strconv.ParseUint(strings.TrimPrefix(s, "-"), 10, 64); err != nil {
 		return "not " + s

@@ -20,7 +20,7 @@ func doc(t *testing.T, name string) string {
 }
 
 // replacements are the rows of the tables that say what replaces an old setting: what
-// stands in the last column in code.
+// is in the last column, marked as code.
 func replacements(text string) (old map[string]string) {
 	old = map[string]string{}
 	in := false
@@ -101,7 +101,7 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestCEFSentencesOnThePagesAreTrue: ports of numbers that stand in prose.
+// TestCEFSentencesOnThePagesAreTrue checks numbers that are in prose.
 func TestCEFSentencesOnThePagesAreTrue(t *testing.T) {
 	page := strings.Join(strings.Fields(doc(t, "arcsight.md")), " ")
 

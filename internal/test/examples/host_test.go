@@ -19,8 +19,8 @@ import (
 // What the examples' tests show in a real Fluent Bit, as far as the conformance host
 // goes: up to the chunks.
 
-// inHost runs inputs in the conformance host until so many events are in chunks, and
-// gives the alerts among them.
+// inHost runs inputs in the conformance host until so many events are in chunks. It
+// returns the alerts among them.
 func inHost(t *testing.T, events int, instances ...flbhost.Instance) []flbhost.Record {
 	t.Helper()
 	host := flbhost.Run(t, flbhost.Config{Plugin: setup.Plugin(t), Instances: instances})

@@ -83,7 +83,7 @@ func oneOfEach() (tenants []simulator.Tenant, units []unit) {
 	return tenants, units
 }
 
-// addHostile gives each tenant so many hostile alerts, updated at times of their own
+// addHostile adds so many hostile alerts to each tenant, updated at times of their own
 // within the last 24 hours.
 func addHostile(sim *simulator.Simulator, units []unit, each int) {
 	now := time.Now()

@@ -23,7 +23,7 @@ var products = map[string]struct{ name, version string }{
 	"graph-incidents": {"Microsoft Defender XDR Incidents", "1.0"},
 }
 
-// A line is what should stand in a CEF line: the pairs in their order, texts already
+// A line is what a CEF line should hold: the pairs in their order, texts already
 // cut to the key's length.
 type line struct {
 	api, class, name, severity string

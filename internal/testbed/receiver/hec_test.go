@@ -40,7 +40,7 @@ func collector(t *testing.T, change func(*HECConfig)) *HEC {
 	return h
 }
 
-// post sends a body and gives status, code and, where there is one, the number of the
+// post sends a body and returns status, code and, where there is one, the number of the
 // bad event.
 func post(t *testing.T, h *HEC, body string, headers ...string) string {
 	t.Helper()

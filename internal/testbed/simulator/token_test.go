@@ -481,7 +481,7 @@ func TestTokenAnswers(t *testing.T) {
 			"access_token expires_in ext_expires_in id_token refresh_token scope token_type",
 			false,
 		},
-		"v2 refresh without offline_access gives no refresh token": {
+		"v2 refresh without offline_access returns no refresh token": {
 			contoso + "/oauth2/v2.0/token",
 			with(refreshV2, "scope", "https://graph.microsoft.com/.default"),
 			"access_token expires_in ext_expires_in scope token_type",
