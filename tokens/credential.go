@@ -106,7 +106,9 @@ func (c *secretCredential) fingerprint() ([32]byte, error) {
 }
 
 // String says what it is, without its value.
-func (c *secretCredential) String() string   { return "client secret" }
+func (c *secretCredential) String() string { return "client secret" }
+
+// GoString returns the same, for %#v.
 func (c *secretCredential) GoString() string { return c.String() }
 
 // Certificate returns a credential that signs a client assertion with the key of a
@@ -204,7 +206,9 @@ func (c *certificateCredential) fingerprint() ([32]byte, error) {
 }
 
 // String says what it is, without its value.
-func (c *certificateCredential) String() string   { return "client certificate" }
+func (c *certificateCredential) String() string { return "client certificate" }
+
+// GoString returns the same, for %#v.
 func (c *certificateCredential) GoString() string { return c.String() }
 
 // CertificateInfo is what may be shown of a client certificate.

@@ -342,5 +342,8 @@ func orUnknown(s string) string {
 // onlyToken is a token that cannot be renewed.
 type onlyToken struct{ access tokens.Access }
 
+// Token implements defender.TokenSource.
 func (o onlyToken) Token(context.Context) (tokens.Access, error) { return o.access, nil }
-func (o onlyToken) Invalidate(tokens.Access)                     {}
+
+// Invalidate implements defender.TokenSource.
+func (o onlyToken) Invalidate(tokens.Access) {}

@@ -25,6 +25,7 @@ var errNoBrowser = errors.New("there is no screen here")
 // nor ended.
 type pendingBrowser struct{ program string }
 
+// Error implements error.
 func (p *pendingBrowser) Error() string {
 	return fmt.Sprintf("%s has not come back yet", plain.Quoted(p.program))
 }

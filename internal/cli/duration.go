@@ -15,6 +15,7 @@ func newDuration(value *time.Duration, usual time.Duration) *duration {
 	return &duration{value}
 }
 
+// String implements fmt.Stringer.
 func (d *duration) String() string {
 	if d.value == nil { // pflag asks the zero value
 		return ""
@@ -23,9 +24,11 @@ func (d *duration) String() string {
 	return config.FormatDuration(*d.value)
 }
 
+// Set implements pflag.Value.
 func (d *duration) Set(s string) (err error) {
 	*d.value, err = config.ParseDuration(s)
 	return err
 }
 
+// Type implements pflag.Value.
 func (d *duration) Type() string { return "duration" }

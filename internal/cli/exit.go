@@ -24,7 +24,10 @@ const (
 // usageError is a command line that cannot be carried out as it is.
 type usageError struct{ err error }
 
+// Error implements error.
 func (e *usageError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error below it, for errors.Is and errors.As.
 func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
@@ -32,6 +35,7 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 // told is an end whose reason has been printed already.
 type told struct{ code int }
 
+// Error implements error.
 func (e *told) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // exitCode returns the exit code for an error.

@@ -24,6 +24,7 @@ func tableColumns(w io.Writer) int {
 	return 0
 }
 
+// Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
 	if o.err != nil {
 		return 0, o.err

@@ -297,6 +297,7 @@ func (c *cli) lookAt(ctx context.Context, at place) (*view, error) {
 	return v, nil
 }
 
+// Close closes the store, if there is one.
 func (v *view) Close() {
 	if v.s != nil {
 		v.s.Close() // nothing was written

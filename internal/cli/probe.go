@@ -24,12 +24,14 @@ type firstSink struct {
 	updated   tick.Tick
 }
 
+// Row implements defender.Sink.
 func (s *firstSink) Row(raw []byte) error {
 	s.found, s.updated = true, s.describer.Describe(raw).Updated
 
 	return errEnough
 }
 
+// Safe implements defender.Sink.
 func (s *firstSink) Safe(tick.Tick) error { return nil }
 
 // advised adds the remedy of an API's passing trouble: an input needs none, since it

@@ -208,6 +208,8 @@ func (r *odata) logOnce(about string, level slog.Level, text string) {
 // discard is a Sink that ignores everything.
 type discard struct{}
 
+// Row implements Sink.
 func (discard) Row([]byte) error { return nil }
 
+// Safe implements Sink.
 func (discard) Safe(tick.Tick) error { return nil }

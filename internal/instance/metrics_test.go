@@ -1,12 +1,13 @@
 package instance
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"fluent-bit-defender/internal/test/setup"
 )
 
 func TestMetricsAskForTheTokenOfTheirFile(t *testing.T) {
@@ -16,7 +17,7 @@ func TestMetricsAskForTheTokenOfTheirFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := section(sim, customers[0], filepath.Join(t.TempDir(), "state"))
-	keys["metrics_listen"] = freeAddress(t)
+	keys["metrics_listen"] = setup.FreeAddress(t)
 	keys["metrics_token_file"] = token
 
 	p := NewProcess()
@@ -73,15 +74,4 @@ func TestAnEnvironmentThatPrintsTokensIsSaidOnce(t *testing.T) {
 	if n := strings.Count(h.log(), "GODEBUG: has"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, h.log())
 	}
-}
-
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

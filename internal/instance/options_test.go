@@ -17,6 +17,7 @@ import (
 
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/secret"
+	"fluent-bit-defender/internal/test/setup"
 	"fluent-bit-defender/internal/testbed/testcert"
 	"fluent-bit-defender/tokens"
 )
@@ -103,7 +104,7 @@ func newWorkshop(t *testing.T) *workshop {
 	t.Helper()
 	w := &workshop{
 		dir:       t.TempDir(),
-		address:   freeAddress(t),
+		address:   setup.FreeAddress(t),
 		baselines: map[string][2]map[string]string{},
 	}
 

@@ -83,6 +83,7 @@ func Explained(err error) bool {
 // read.
 type barred string
 
+// Error implements error.
 func (b barred) Error() string { return string(b) }
 
 // Is makes it a tokens.ErrBarred.

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	_ "embed"
 	"fmt"
 	"regexp"
 	"slices"

@@ -33,8 +33,10 @@ type rowError struct {
 // row.
 func RowError(err error, offset int) error { return &rowError{err, offset} }
 
+// Error implements error.
 func (e *rowError) Error() string { return e.err.Error() + " at byte " + strconv.Itoa(e.offset) }
 
+// Unwrap returns the error below it, for errors.Is and errors.As.
 func (e *rowError) Unwrap() error { return e.err }
 
 // Failure returns the error for the code that a step returned as its output offset; i is

@@ -118,11 +118,13 @@ func (s *Store) unreachable(err error) string {
 // oneLine is an error that names one failed connection a line, and some of them twice.
 type oneLine struct{ error }
 
+// Error implements error.
 func (e oneLine) Error() string {
 	lines := strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' || r == '\t' })
 	return strings.Join(slices.Compact(lines), " ")
 }
 
+// Unwrap returns the error below it, for errors.Is and errors.As.
 func (e oneLine) Unwrap() error { return e.error }
 
 // classes have the SQLSTATEs, or their first two letters, that mean something to callers.

@@ -44,6 +44,7 @@ func (o *Options) address() (a address, ok bool) {
 	return a, strings.Contains(a.front, "://")
 }
 
+// String implements fmt.Stringer.
 func (a address) String() string {
 	if a.query == "" {
 		return a.front

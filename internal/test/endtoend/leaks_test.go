@@ -3,7 +3,6 @@ package endtoend
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,16 +35,6 @@ func gauge(t *testing.T, address, name string) float64 {
 		}
 	}
 	return total
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // fileFor writes a tenants file.
@@ -88,7 +77,7 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrow(t *testing.T) {
 	})
 	customers := tenants(50, 5)
 	r.simulate(simulator.Config{Tenants: customers, Faults: "cut:p=0.05,503:p=0.02;wait=1s,reset:p=0.02"})
-	address := freeAddress(t)
+	address := setup.FreeAddress(t)
 	r.mustStart(
 		flbhost.Instance{
 			Tag: "defender",

@@ -164,7 +164,7 @@ func fluentBit(t *testing.T) string {
 		return strings.TrimPrefix(server.URL, "http://")
 	}
 
-	address := freeAddress(t)
+	address := setup.FreeAddress(t)
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ scrape_configs:
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := setup.FreeAddress(t)
 	start(t, exec.Command(program, "--config.file", file, "--storage.tsdb.path", filepath.Join(dir, "data"),
 		"--web.listen-address", address, "--log.level", "error"))
 	return address
@@ -251,7 +251,7 @@ func expectData(t *testing.T, server, q string) {
 func TestEveryQueryAboutNodesHasData(t *testing.T) {
 	t.Parallel()
 	debian(t, "prometheus", "prometheus")
-	address := freeAddress(t)
+	address := setup.FreeAddress(t)
 	c := newCluster(t, clusterOptions{
 		nodes:   1,
 		tenants: 2,
@@ -286,7 +286,7 @@ func TestEveryQueryOfRulesAndDashboardHasData(t *testing.T) {
 	debian(t, "prometheus", "prometheus")
 	h := hosted(t).provide(4, 3)
 	h.discovering()
-	address := freeAddress(t)
+	address := setup.FreeAddress(t)
 	h.mustStart(h.input("metrics_listen", address, "client_secret_expires", "2031-01-31"))
 	server := prometheus(t, address, fluentBit(t))
 	h.complete(time.Minute, h.customers, "graph")
@@ -327,7 +327,7 @@ func TestTheInputGoesOnUnderCrowdsOfHTTPClients(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(20, 5)
 		r.simulate(simulator.Config{Tenants: customers})
-		address := freeAddress(t)
+		address := setup.FreeAddress(t)
 		r.mustStart(flbhost.Instance{
 			Tag: "defender",
 			Props: flbhost.Props(

@@ -5,6 +5,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,4 +159,17 @@ func Size(daily, torture int) int {
 	}
 
 	return daily
+}
+
+// FreeAddress returns an address of this machine on which nobody listens.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+
+	return l.Addr().String()
 }

@@ -26,6 +26,7 @@ const (
 
 type filterError string
 
+// Error implements error.
 func (e filterError) Error() string { return "Invalid filter clause: " + string(e) }
 
 func parseFilter(text string, props []property) (condition, error) {

@@ -129,8 +129,8 @@ func binaries(t testing.TB) string {
 	}
 
 	if path, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			found = append(found, real) // the other programs are beside it
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			found = append(found, target) // the other programs are beside it
 		}
 	}
 
