@@ -13,8 +13,8 @@ import (
 
 const page = "https://login.example/authorize?a=b&c=%20d"
 
-// desktop returns a launcher with programs of a directory, and the directory. Each program
-// is a shell script.
+// desktop returns a launcher with programs of a directory, and the directory. Each
+// program is a shell script.
 func desktop(t *testing.T, env map[string]string, programs map[string]string) (*launcher, string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -13,8 +13,8 @@ import (
 	"fluent-bit-defender/internal/testbed/simulator"
 )
 
-// recordID returns the record_id of docs/contract.md. It is written again here, since it must
-// not use the code under test.
+// recordID returns the record_id of docs/contract.md. It is written again here, since it
+// must not use the code under test.
 func recordID(tenantID, api, key string) string {
 	identity, version, _ := strings.Cut(key, "\n")
 	sum := sha256.Sum256([]byte(tenantID + "\n" + api + "\n" + identity + "\n" + version))
