@@ -334,6 +334,32 @@ func TestAReplayEndsWithAWholePass(t *testing.T) {
 	}
 }
 
+func TestAReplayDoesNotCountAsLate(t *testing.T) {
+	p := resumed(Checkpoint{
+		Floor:     ago(24 * time.Hour),
+		Watermark: ago(time.Minute),
+		Swept:     ago(time.Minute),
+		SeenSince: ago(24 * time.Hour),
+		Replay:    true,
+	})
+	pass := p.NextPass(now, ago(0))
+	late := reach.Overlap + time.Hour
+
+	if got := p.NoteLate(pass, ago(late), ago(0)); got != 0 {
+		t.Errorf("what a node that died had delivered counts as listed %v late", got)
+	}
+
+	p.ReadWhole(ago(0), 0, 0)
+
+	if next := p.NextPass(now, ago(0)); next.From != ago(reach.Overlap) {
+		t.Errorf("polls reach back to %v, want to %v", next.From, ago(reach.Overlap))
+	}
+
+	if got := p.NoteLate(pass, ago(late), ago(0)); got != late {
+		t.Errorf("after the replay an alert counts as listed %v late, want %v", got, late)
+	}
+}
+
 func TestAUnitThatWasNeverCommittedMayBeAReplay(t *testing.T) {
 	p := New(reach, &Budget{PerUnit: 100, Total: 100})
 	p.Start(1000, true)
