@@ -81,11 +81,11 @@ type front struct {
 	servers []*http.Server
 }
 
-// newFront makes a certificate for 127.0.0.1.
-func newFront(sim *simulator.Simulator) (*front, error) {
+// newCertificate makes a certificate for 127.0.0.1.
+func newCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
 
 	template := &x509.Certificate{
@@ -100,6 +100,18 @@ func newFront(sim *simulator.Simulator) (*front, error) {
 
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
+		return tls.Certificate{}, err
+	}
+
+	leaf, err := x509.ParseCertificate(der)
+
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// newFront makes a certificate for the servers.
+func newFront(sim *simulator.Simulator) (*front, error) {
+	cert, err := newCertificate()
+	if err != nil {
 		return nil, err
 	}
 
@@ -108,8 +120,7 @@ func newFront(sim *simulator.Simulator) (*front, error) {
 		return nil, err
 	}
 
-	err = pem.Encode(ca, &pem.Block{Type: "CERTIFICATE", Bytes: der})
-	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	err = pem.Encode(ca, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
 
 	return &front{sim: sim, cert: cert, ca: ca.Name()}, errors.Join(err, ca.Close())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type contender struct {
 	name   string
 	plugin string
 	input  func() section
+	feed   func(context.Context) error // sends it the alerts; nil for one that gets them itself
 	rows   int
 	bytes  int64
 	once   bool // one round is enough: a run takes minutes, and only its memory matters
@@ -81,7 +83,12 @@ func (b *bench) way() error {
 			return err
 		}
 
-		list = append([]*contender{bare, tail}, list...)
+		posted, err := b.posted(endpoint, lines)
+		if err != nil {
+			return err
+		}
+
+		list = append([]*contender{bare, tail, posted}, list...)
 	}
 
 	if err := b.takeTurns(list); err != nil {
@@ -217,8 +224,22 @@ func (b *bench) compete(c *contender) error {
 	}
 	defer h.stop()
 
+	ctx, cancel := context.WithCancel(b.ctx)
+	fed := make(chan error, 1)
+
+	go func() {
+		if c.feed == nil {
+			fed <- nil
+		} else {
+			fed <- c.feed(ctx)
+		}
+	}()
+
 	u, took, err := b.finish(h, c.rows, 5*time.Minute)
-	if err != nil {
+
+	cancel()
+
+	if err := errors.Join(err, <-fed); err != nil {
 		return err
 	}
 
