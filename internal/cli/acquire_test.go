@@ -159,23 +159,7 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 					}
 				}
 			})
-			args := []string{
-				"tokens",
-				"acquire",
-				"--device-code",
-				"--tenant-id",
-				contoso,
-				"--tenant-name",
-				"contoso",
-				"--client-id",
-				public,
-				"--api",
-				"graph",
-				"--login-url",
-				w.LoginURL(),
-				"--api-url",
-				w.APIURL("graph"),
-			}
+			args := append(w.signIn(public, "graph"), "--device-code")
 			code := w.start(t.Context(), strings.NewReader(""), &out, errs, args...)
 			errs.Close()
 			watching.Wait()

@@ -36,28 +36,11 @@ func TestTokensArePrintedAndWrittenOnlyWhenAskedFor(t *testing.T) {
 
 func TestASecretOnTheCommandLineWorksAndIsWarnedOf(t *testing.T) {
 	w := newWorld(t)
-	args := []string{
-		"tokens",
-		"acquire",
-		"--tenant-id",
-		contoso,
-		"--client-id",
-		client,
-		"--client-secret",
-		appSecret,
-		"--api",
-		"graph",
-		"--login-url",
-		w.LoginURL(),
-		"--api-url",
-		w.APIURL("graph"),
-	}
-	r := w.expect(w.run(args...), 0)
+	r := w.expect(w.run(w.signIn(client, "graph", "--client-secret", appSecret)...), 0)
 	contains(t, r.err, "process list")
 	noSecret(t, r)
 	w.env["DEFENDER_CLIENT_SECRET"] = appSecret
-	args = append(args[:6:6], args[8:]...)
-	r = w.expect(w.run(args...), 0)
+	r = w.expect(w.run(w.signIn(client, "graph")...), 0)
 	if strings.Contains(r.err, "warning") {
 		t.Errorf("warned: %s", r.err)
 	}

@@ -48,25 +48,8 @@ func TestGoldenOnboarding(t *testing.T) {
 	// A public client needs no secret. The service's pauses between polls are made short.
 	w.SetAutoConsent(false)
 	w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
-	device := []string{
-		"tokens",
-		"acquire",
-		"--device-code",
-		"--tenant-id",
-		contoso,
-		"--tenant-name",
-		"contoso",
-		"--client-id",
-		public,
-		"--api",
-		"siem",
-		"--login-url",
-		w.LoginURL(),
-		"--api-url",
-		w.APIURL("siem"),
-		"--data-dir",
-		w.dir + "-device",
-	}
+	device := slices.Insert(w.signIn(public, "siem"), 2, "--device-code")
+	device = append(device, "--data-dir", w.dir+"-device")
 	r = w.expect(w.entered(device), 0)
 	parts["Device"] = show(device, r)
 	w.login = ""

@@ -50,27 +50,10 @@ func (w *world) atTerminal(lines, password string, args ...string) result {
 
 func TestTheSecretIsAskedForWithoutEchoWhenAPersonIsThere(t *testing.T) {
 	w := newWorld(t)
-	args := []string{
-		"tokens",
-		"acquire",
-		"--tenant-id",
-		contoso,
-		"--tenant-name",
-		"contoso",
-		"--client-id",
-		client,
-		"--api",
-		"graph",
-		"--login-url",
-		w.LoginURL(),
-		"--api-url",
-		w.APIURL("graph"),
-	}
-	r := w.expect(w.atTerminal("", appSecret, args...), 0)
+	r := w.expect(w.atTerminal("", appSecret, w.signIn(client, "graph")...), 0)
 	contains(t, r.err, "Application secret")
 	noSecret(t, r)
-	args[7] = public
-	w.expect(w.atTerminal("", "", args...), 0)
+	w.expect(w.atTerminal("", "", w.signIn(public, "graph")...), 0)
 }
 
 func TestRemovingAsksFirstWhenAPersonIsThere(t *testing.T) {

@@ -191,26 +191,16 @@ func (w *world) sleep(ctx context.Context, d time.Duration) error {
 
 // acquire are the arguments for a sign-in to contoso.
 func (w *world) acquire(api string, more ...string) []string {
-	return append(
-		[]string{
-			"tokens",
-			"acquire",
-			"--tenant-id",
-			contoso,
-			"--tenant-name",
-			"contoso",
-			"--client-id",
-			client,
-			"--client-secret-file",
-			w.secretFile(),
-			"--api",
-			api,
-			"--login-url",
-			w.LoginURL(),
-			"--api-url",
-			w.APIURL(api),
-		},
-		more...)
+	return append(w.signIn(client, api, "--client-secret-file", w.secretFile()), more...)
+}
+
+// signIn are the arguments for a sign-in to contoso with any application and credential.
+func (w *world) signIn(application, api string, credential ...string) []string {
+	return slices.Concat(
+		[]string{"tokens", "acquire", "--tenant-id", contoso, "--tenant-name", "contoso", "--client-id", application},
+		credential,
+		[]string{"--api", api, "--login-url", w.LoginURL(), "--api-url", w.APIURL(api)},
+	)
 }
 
 // file writes a file of mode 0600 and returns its path.
