@@ -82,10 +82,11 @@ func (p *Progress) forgetLateness(now time.Time) {
 	}
 }
 
-// NoteLate lets the overlap grow when a new alert, updated at this time, should have been
-// listed in an earlier poll. present is when the pass began, as the API's clock shows it.
-// It returns the lateness if polls reach back further because of it, else 0. A replay tells
-// nothing: what a node that died had delivered is new again, long after it was listed.
+// NoteLate lets the overlap grow when a new alert, updated at this time, should have
+// been listed in an earlier poll. present is when the pass began, as the API's clock
+// shows it. It returns the lateness if polls reach back further because of it, else 0.
+// A replay tells nothing: what a node that died had delivered is new again, long after
+// it was listed.
 func (p *Progress) NoteLate(pass *Pass, at, present tick.Tick) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
