@@ -162,7 +162,7 @@ func (a *acquisition) byPaste(ctx, person context.Context, request tokens.Client
 	attempt.LoginHint = a.account
 
 	a.c.tell("Sign in with %s. Open this address:\n\n  %s\n", whom(request.App), attempt.URL())
-	a.c.tell("The browser ends on %s, on a page that may well be missing.", redirect)
+	a.c.tell("The browser ends on %s, on a page that may not exist.", redirect)
 
 	for {
 		line, err := a.c.answer(person, "Paste the whole address from its address bar: ", false)

@@ -29,7 +29,7 @@ type Env struct {
 	// Columns returns how wide the terminal is, 0 if that is not known; nil is for no
 	// terminal.
 	Columns func() int
-	// Rows returns how many lines the terminal has, likewise.
+	// Rows returns how many lines the terminal has, 0 or nil as for Columns.
 	Rows func() int
 	// ReadLine reads a line from the terminal, hidden or seen, and is used when
 	// InTerminal. It calls prompt when nothing that is typed from then on is seen of a

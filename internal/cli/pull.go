@@ -49,7 +49,7 @@ func (c *cli) pullCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&p.file, "config", "", "configuration with the tenant: conf, YAML or tenants file")
 	f.StringVar(&p.since, "since", "24h", "first time, inclusive: ISO 8601, or a span before now such as 7d")
-	f.StringVar(&p.until, "until", "", "first time no longer wanted: likewise (default now)")
+	f.StringVar(&p.until, "until", "", "time before which to stop, written like --since (default now)")
 	f.StringVar(&p.format, "format", "", "one of "+strings.Join(record.FormatNames(), ", ")+
 		" (default as configured, else json)")
 	f.StringVar(&p.filter, "filter", "", "the API's own filter, as the input's key (default as configured)")

@@ -66,7 +66,7 @@ func (c *cli) storeCopyCommand() *cobra.Command {
 
 	flags := cmd.Flags()
 	flags.StringVar(&s.from, "from", "", "store to copy: a data directory, or postgres://…")
-	flags.StringVar(&s.to, "to", "", "empty store to copy to, likewise")
+	flags.StringVar(&s.to, "to", "", "empty store to copy to: a data directory, or postgres://…")
 	flags.StringVar(&s.fromKeyFile, "from-key-file", "", "file with the key of the source (default --key-file)")
 	flags.StringVar(&s.toKey, "to-key-file", "", "file with the key of the target (default --key-file)")
 	flags.BoolVar(&s.asJSON, "json", false, "print JSON")

@@ -37,7 +37,7 @@ func (c *cli) removeCommand() *cobra.Command {
 
 	flags := cmd.Flags()
 	flags.StringVar(&r.clientID, "client-id", "", "application, where a tenant has tokens of several")
-	flags.StringVar(&r.login, "login-url", "", "sign-in service, likewise")
+	flags.StringVar(&r.login, "login-url", "", "sign-in service, where a tenant has tokens of several")
 	flags.BoolVarP(&r.yes, "yes", "y", false, "do not ask; required where there is no terminal")
 
 	return cmd
