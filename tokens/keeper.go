@@ -32,6 +32,8 @@ type Keeper struct {
 	mu     sync.Mutex
 	chains map[ChainKey]*keptChain
 	slots  map[AccessKey]*slot
+	// faultLogged says that the log has a fault of the store, and not yet its end.
+	faultLogged bool
 }
 
 // keptChain is what a Keeper knows of one chain. Keeper.mu guards its fields but inUse
@@ -54,7 +56,7 @@ type keptChain struct {
 	unsavedSeeds [][32]byte
 	// saves counts the Saves that began.
 	saves int
-	// faultLogged says that the log has the store's fault already.
+	// faultLogged says that the log has a fault that this chain met.
 	faultLogged bool
 	home        homeState
 }
@@ -104,21 +106,31 @@ func (k *Keeper) of(key ChainKey) *keptChain {
 	return c
 }
 
-// logFault logs a fault of the store, once for each chain until the store works again.
+// logFault logs a fault of the store, once until the store works again: when a database is
+// away all chains meet the same one. A chain that goes on failing alone is not repeated.
 func (k *Keeper) logFault(key ChainKey, what string, err error) {
 	k.mu.Lock()
 	c := k.of(key)
-	first := !c.faultLogged
-	c.faultLogged = true
+	first := !c.faultLogged && !k.faultLogged
+
+	if first {
+		c.faultLogged = true
+		k.faultLogged = true
+	}
 	k.mu.Unlock()
 
 	if !first {
 		return
 	}
 
+	remedy := "check data_dir and its disk"
+	if k.mustLock.Load() {
+		remedy = "check the database"
+	}
+
 	k.log.Error(plain.Line(fmt.Sprintf(
 		"the token store %s (%v); tenant %s goes on with what is in memory, which is lost if the process ends; "+
-			"check data_dir and its disk", what, err, key.TenantID), 600))
+			"others are not reported; %s", what, err, key.TenantID, remedy), 600))
 }
 
 // errLockedElsewhere says that another process holds a chain's lock.
@@ -345,8 +357,9 @@ func (k *Keeper) write(ctx context.Context, key ChainKey) error {
 		c.newest = stored
 	}
 
-	faultWasLogged := c.faultLogged
+	faultWasLogged := k.faultLogged
 	c.faultLogged = false
+	k.faultLogged = false
 	k.mu.Unlock()
 
 	if faultWasLogged {

@@ -68,6 +68,49 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 	}
 }
 
+func TestAStoreThatIsAwayIsReportedOnceForAllChains(t *testing.T) {
+	store, j := tokenstest.New(), &loglines.Lines{}
+	keeper := tokens.NewKeeper(store, j.Logger())
+	keeper.RequireLocks()
+
+	keys := make([]tokens.ChainKey, 3)
+	for i := range keys {
+		keys[i] = app(tokens.V2).ChainKey()
+		keys[i].ClientID = fmt.Sprint(i)
+
+		if err := keeper.Save(t.Context(), keys[i], tokens.Chain{Refresh: secret.New("rt0")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	store.Fail("Load", errDisk)
+
+	for range 2 {
+		for _, key := range keys {
+			if c, ok, err := keeper.Load(t.Context(), key); err != nil || !ok || c.Refresh.Reveal() != "rt0" {
+				t.Fatalf("%v, %t, %v", c, ok, err)
+			}
+		}
+	}
+
+	errs := j.With("ERROR")
+	if len(errs) != 1 || strings.Contains(errs[0], "data_dir") || !strings.Contains(errs[0], "check the database") {
+		t.Errorf("error lines: %q", errs)
+	}
+
+	store.Fail("Load", nil)
+
+	for _, key := range keys {
+		if err := keeper.Save(t.Context(), key, tokens.Chain{Refresh: secret.New("rt1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if lines := j.With("INFO"); len(lines) != 1 {
+		t.Errorf("lines after the fault: %q", lines)
+	}
+}
+
 func TestNothingIsRedeemedWhileASharedStoreIsAway(t *testing.T) {
 	f, c, store := &fake{}, newClock(), stored(t, "rt0", "")
 	keeper := tokens.NewKeeper(store, nil)

@@ -361,7 +361,7 @@ func storeError(ctx context.Context, err error) error {
 		advice.Store,
 		advice.TryAgain,
 		"the token store cannot be used",
-		"check data_dir, its disk and key_file",
+		"check key_file and the store: data_dir and its disk, or the database",
 		err,
 	)
 }
