@@ -86,7 +86,8 @@ func (c *cli) nodesCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		Long: "Lists the nodes on the store that --store names: STATE is live, draining (it gives its tenants " +
 			"away), or expired: it has not renewed its lease, and others take its tenants over. UNITS is how many " +
-			"tenants a node holds, each API of a tenant for itself. A node that ended in good order is not listed.",
+			"tenants a node holds, each API of a tenant for itself. A node that ended in good order is not listed; " +
+			"one that died is for a day, and for as long as it holds tenants.",
 		Example: "  defenderctl nodes --store postgres://defender@db.example/defender",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.nodes(cmd.Context(), asJSON) },
 	}
@@ -206,8 +207,13 @@ func (c *cli) printNodes(list []store.NodeStatus, keys []alert.UnitKey, holders 
 		}
 	}
 
-	fmt.Fprintln(c.Out, "\n"+c.wrap(fmt.Sprintf("%s; %d units, %d held by no live node", countNodes(list), len(keys),
-		unowned), "  "))
+	units := fmt.Sprintf("%d units", len(keys))
+	if len(keys) == 1 {
+		units = "1 unit"
+	}
+
+	fmt.Fprintln(c.Out, "\n"+c.wrap(fmt.Sprintf("%s; %s, %d held by no live node", countNodes(list), units, unowned),
+		"  "))
 }
 
 // countNodes says how many nodes are in which state.

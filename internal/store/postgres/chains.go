@@ -21,6 +21,9 @@ type chainState struct {
 
 	sealing turn        // one use of the anchor at a time
 	anchor  seal.Anchor // guarded by sealing
+	// verifiedOn is the timeline of the server when the tokens were verified; sealing
+	// guards it.
+	verifiedOn string
 
 	chainLocks chainLocks
 }

@@ -33,8 +33,9 @@ func (l *leaseState) initLeases() {
 	l.changed = make(chan struct{}, 1)
 }
 
-// forgottenAfter is how long ago the lease of a node without units ended when its row is
-// removed: names of machines that were replaced would add up.
+// forgottenAfter is how long ago the lease of a node without units ended when it is not
+// listed any more, and its row goes with the next node that joins: names of machines that
+// were replaced would add up.
 const forgottenAfter = 24 * time.Hour
 
 // errNotJoined is returned by calls that only a node may make.
@@ -406,7 +407,9 @@ func (s *Store) Nodes(ctx context.Context) (list []store.NodeStatus, err error) 
 	err = s.view(ctx, "nodes", func(ctx context.Context, q querier) error {
 		rows, err := q.Query(ctx, `SELECT n.id, n.version, c - n.joined_at, c - n.renewed_at, c - n.expires_at,
 				n.expires_at >= c, n.draining, (SELECT count(*) FROM defender.units u WHERE u.owner = n.id)
-			FROM (SELECT defender.clock() AS c OFFSET 0) AS clock, defender.nodes n`)
+			FROM (SELECT defender.clock() AS c OFFSET 0) AS clock, defender.nodes n
+			WHERE n.expires_at >= c - $1::interval OR EXISTS (SELECT FROM defender.units u WHERE u.owner = n.id)`,
+			forgottenAfter)
 		if err != nil {
 			return err
 		}

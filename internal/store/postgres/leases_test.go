@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,4 +34,40 @@ func sharedBackend(t *testing.T) storetest.SharedBackend {
 
 func TestPostgresKeepsThePromisesOfLeases(t *testing.T) {
 	storetest.TestLeases(t, sharedBackend)
+}
+
+// A machine that was replaced is not listed for ever, even if no node joins any more. One
+// that still has units is: they wait for somebody.
+func TestANodeThatDiedIsListedForADay(t *testing.T) {
+	d := pgtest.New(t)
+	live := joined(t, d, "live")
+	joined(t, d, "replaced")
+	joined(t, d, "waiting", storetest.Key(1))
+
+	listed := func(hours int) (ids []string) {
+		d.Advance(t, time.Duration(hours)*time.Hour)
+
+		if _, err := live.Renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+
+		nodes, err := live.Nodes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		for _, n := range nodes {
+			ids = append(ids, n.ID)
+		}
+
+		return ids
+	}
+
+	if got := listed(20); !slices.Equal(got, []string{"live", "replaced", "waiting"}) {
+		t.Errorf("after 20 hours: %v", got)
+	}
+
+	if got := listed(10); !slices.Equal(got, []string{"live", "waiting"}) {
+		t.Errorf("after 30 hours: %v", got)
+	}
 }

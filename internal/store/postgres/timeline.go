@@ -28,19 +28,20 @@ func (s *Store) noteTimeline(ctx context.Context, q querier) {
 	s.timeline = timeline
 }
 
-// succeeded reports whether the server has another timeline than before. The new one is
-// noted.
-func (s *Store) succeeded(ctx context.Context, q querier) bool {
-	s.mu.Lock()
-	before := s.timeline
-	s.mu.Unlock()
-
-	s.noteTimeline(ctx, q)
-
+// noted returns the timeline that was noted last.
+func (s *Store) noted() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	return before != "" && s.timeline != before
+	return s.timeline
+}
+
+// succeeded reports whether the server has another timeline than the one under which the
+// tokens were verified. The caller may use the anchor.
+func (s *Store) succeeded(ctx context.Context, q querier) bool {
+	s.noteTimeline(ctx, q)
+
+	return s.verifiedOn != "" && s.noted() != s.verifiedOn
 }
 
 // checkSeal returns an error unless the tokens may be used. The caller may use the
@@ -48,6 +49,10 @@ func (s *Store) succeeded(ctx context.Context, q querier) bool {
 // over, which lacks the last commits: all of them are verified anew then.
 func (s *Store) checkSeal(t chainTable) error {
 	err := s.anchor.Check(t, s.key.Load())
+	if err == nil && s.verifiedOn == "" {
+		s.verifiedOn = s.noted()
+	}
+
 	if !errors.Is(err, store.ErrTampered) || !s.succeeded(t.ctx, t.q) {
 		return err
 	}
@@ -58,6 +63,7 @@ func (s *Store) checkSeal(t chainTable) error {
 		return err
 	}
 
+	s.verifiedOn = s.noted()
 	s.o.Log.Warn(fmt.Sprintf("%s: another server has taken over, without the last changes of the refresh tokens: "+
 		"it goes on with those that it has; a customer whose token the service does not take any more has to be "+
 		"signed in to again", s.where))

@@ -98,7 +98,7 @@ func unitsBackend(t *testing.T, inputs bool) storetest.Backend {
 		}
 
 		n := testNode("a")
-		n.TTL, n.TakeoverReplay = 1000*time.Hour, 2*time.Minute
+		n.TTL, n.TakeoverReplay = 1000*time.Hour, store.CrashWindow
 
 		if err := s.Join(t.Context(), n); err != nil {
 			t.Fatal(err)
@@ -107,7 +107,7 @@ func unitsBackend(t *testing.T, inputs bool) storetest.Backend {
 		return claiming{s, t}
 	}
 
-	return storetest.Backend{
+	b := storetest.Backend{
 		Units:  open(),
 		Reopen: open,
 		Advance: func(by time.Duration) {
@@ -115,6 +115,41 @@ func unitsBackend(t *testing.T, inputs bool) storetest.Backend {
 			d.Advance(t, by)
 		},
 	}
+
+	if inputs {
+		b.Crash = func() store.Units { return takenOver(t, b, s, d) }
+	}
+
+	return b
+}
+
+// takenOver lets the node of a store die, and returns that of another one that has taken
+// its units over.
+func takenOver(t *testing.T, b storetest.Backend, dead *Store, d *pgtest.Database) store.Units {
+	t.Helper()
+
+	if _, err := dead.Renew(t.Context()); err != nil { // its last sign of life
+		t.Fatal(err)
+	}
+
+	keys, err := dead.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	b.Advance(1001 * time.Hour)
+
+	n := testNode("other")
+	n.TakeoverReplay = store.CrashWindow
+
+	other := openOn(t, d, func(o *Options) { o.Inputs = true })
+	if err := other.Join(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+
+	claim(t, other, true, keys...)
+
+	return other
 }
 
 func TestANodeKeepsThePromisesOfUnits(t *testing.T) {

@@ -25,6 +25,10 @@ type Backend struct {
 	Units store.Units
 	// Reopen closes it in an orderly way and opens the same state again.
 	Reopen func() store.Units
+	// Crash ends the machine that it is on without a word, and opens the state as it is
+	// then polled again, here or on another machine. It is nil for openings without
+	// inputs.
+	Crash func() store.Units
 	// Advance moves the implementation's clocks forward.
 	Advance func(time.Duration)
 }
@@ -54,9 +58,83 @@ func TestUnits(t *testing.T, open func(t *testing.T) Backend) {
 
 		{"a unit that is forgotten begins anew, and no other does", forgotten},
 
+		{"a crash undoes what was committed in the last CrashWindow", crashed},
+
 		{"random operations give what a Go map gives", againstModel},
 	} {
 		t.Run(test.promise, func(t *testing.T) { test.run(t, open(t)) })
+	}
+}
+
+// crashed commits for three windows, and lets the machine crash.
+func crashed(t *testing.T, b Backend) {
+	if b.Crash == nil {
+		t.Skip("nothing is undone")
+	}
+
+	const step = 10 * time.Second
+
+	var (
+		key   = Key(1)
+		last  = 3 * int(store.CrashWindow/step)
+		early = store.Deferred{Kind: store.RejectedEvent, Events: []byte("early"), Reason: "r"}
+		late  = store.Deferred{Kind: store.RejectedEvent, Events: []byte("late"), Reason: "r"}
+		err   error
+	)
+
+	for n := 1; n <= last; n++ {
+		at := tick.Tick(1000 * n)
+		commit(t, b.Units, store.Commit{
+			Key:        key,
+			Checkpoint: store.Checkpoint{Floor: 1, Watermark: at, SeenSince: 1},
+			Seen:       Entries(at, 2),
+		})
+
+		switch n {
+		case 1:
+			for _, d := range []*store.Deferred{&early, &late} {
+				if d.ID, err = b.Units.PutDeferred(t.Context(), key, *d); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case 2:
+			err = b.Units.DropDeferred(t.Context(), key, early.ID)
+		case last:
+			err = b.Units.DropDeferred(t.Context(), key, late.ID)
+		}
+
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		b.Advance(step)
+	}
+
+	after := b.Crash()
+
+	c, seen, ok, err := after.Load(t.Context(), key)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+
+	// How much older than the window the state may be depends on the implementation.
+	newest := tick.Tick(1000 * (last - int(store.CrashWindow/step) + 1))
+	if oldest := newest - 4000; c.Watermark > newest || c.Watermark < oldest {
+		t.Errorf("the watermark is %d, want at most %d and at least %d", c.Watermark, newest, oldest)
+	}
+
+	for _, e := range seen {
+		if e.Time > newest+2 {
+			t.Errorf("what was committed in the window counts as seen: %d", e.Time)
+		}
+	}
+
+	if n := 2 * (last - int(store.CrashWindow/step) - 1); len(seen) < n {
+		t.Errorf("%d entries are left of at least %d that are older", len(seen), n)
+	}
+
+	if list := deferred(t, after, key); len(list) != 1 || string(list[0].Events) != "late" {
+		t.Errorf("deferred: %+v; want what was done in the window, and that alone", list)
 	}
 }
 
