@@ -53,7 +53,11 @@ func (s *Store) chains() *Chains {
 // and they are not encrypted, and store.ErrTampered when they are not those that were
 // written last.
 func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Chain, ok bool, err error) {
-	err = c.read(ctx, "load chain", func(t chainTable) error {
+	err = c.read(ctx, "load chain", func(t chainTable) (err error) {
+		if err = c.s.checkSeal(t); err != nil {
+			return err
+		}
+
 		chain, ok, err = c.s.anchor.Load(t, c.s.key.Load(), key)
 		return err
 	})

@@ -187,6 +187,11 @@ func TestAStandbyWithoutTheLastCommitsLosesNoDeferredWork(t *testing.T) {
 	if err := commit(store.Commit{Key: behind}, 12); err != nil {
 		t.Errorf("after it was loaded: %v", err)
 	}
+
+	// The tokens are those that the new server has.
+	expectChain(t, s, testChain("x"), "old")
+	saveChain(t, s, testChain("x"), "newer")
+	expectChain(t, s, testChain("x"), "newer")
 }
 
 func TestAStandbyIsNamedAsWhatItIs(t *testing.T) {
