@@ -223,13 +223,13 @@ func TestPullGoesOnThroughPassingTrouble(t *testing.T) {
 			"429:every=7;wait=5s,503:every=5,cut:every=6,junk:every=11,401:every=9",
 		} {
 			t.Run(api+" "+faults, func(t *testing.T) {
-				w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 400 })
+				w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 120 })
 				if err := w.SetFaults(faults); err != nil {
 					t.Fatal(err)
 				}
 				more := []string{"grant client_credentials"}
 				if api != "siem" {
-					more = append(more, "page_size 50")
+					more = append(more, "page_size 15")
 				}
 				r := w.expect(w.run("pull", "contoso", "--config", w.conf(api, more...), "--since", "7d"), 0)
 				if got, want := len(pulled(t, r.out)), len(w.Ledger(contoso, api).Exists); got != want {

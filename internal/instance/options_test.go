@@ -40,29 +40,45 @@ func TestEveryKeyReachesTheBuiltInput(t *testing.T) {
 			base, again := w.baseline(t, o, c)
 			other := w.build(t, o, with, c.thread)
 
-			if !differs(base, again, other) {
+			if difference(base, again, other) == "" {
 				t.Errorf("nothing that is built from %q depends on it: who reads the key?", o.Name+" "+c.value)
 			}
 		})
 	}
 }
 
-// differs reports whether an input differs from one that was built twice. What differed
-// between these two, such as a random number, does not count.
-func differs(base, again, other map[string]string) bool {
+// difference returns what differs between an input and one that was built twice, and
+// nothing if they are alike. What differed between these two, such as a random number,
+// does not count.
+func difference(base, again, other map[string]string) string {
 	for path, value := range base {
 		if got, ok := other[path]; again[path] == value && (!ok || got != value) {
-			return true
+			return fmt.Sprintf("%s: %q, then %q", path, value, got)
 		}
 	}
 
-	for path := range other {
+	for path, value := range other {
 		if _, ok := again[path]; !ok {
-			return true
+			return fmt.Sprintf("%s: nothing, then %q", path, value)
 		}
 	}
 
-	return false
+	return ""
+}
+
+// disregard makes again differ from base wherever third does.
+func disregard(again, base, third map[string]string) {
+	for path, value := range base {
+		if third[path] != value {
+			delete(again, path)
+		}
+	}
+
+	for path, value := range third {
+		if base[path] != value {
+			again[path] = value
+		}
+	}
 }
 
 // keyCase is how a key is tried: its value, the keys that it needs beside it, and the
@@ -80,7 +96,7 @@ type workshop struct {
 	baselines map[string][2]map[string]string
 }
 
-// baseline returns what is built twice without the key. A third time proves that only
+// baseline returns what is built twice without the key. A further time proves that only
 // keys make a difference.
 func (w *workshop) baseline(t *testing.T, o config.Option, c keyCase) (base, again map[string]string) {
 	t.Helper()
@@ -93,8 +109,21 @@ func (w *workshop) baseline(t *testing.T, o config.Option, c keyCase) (base, aga
 	base, again = w.build(t, o, c.beside, c.thread), w.build(t, o, c.beside, c.thread)
 	w.baselines[name] = [2]map[string]string{base, again}
 
-	if differs(base, again, w.build(t, o, c.beside, c.thread)) {
-		t.Error("the same keys do not build the same input: this test proves nothing")
+	for tries := 1; ; tries++ {
+		third := w.build(t, o, c.beside, c.thread)
+
+		text := difference(base, again, third)
+		if text == "" {
+			break
+		}
+
+		if tries == 5 {
+			t.Errorf("the same keys do not build the same input: this test proves nothing: %s", text)
+			break
+		}
+
+		// What goes on in the background had come further, or less far, than before.
+		disregard(again, base, third)
 	}
 
 	return base, again

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/test/setup"
 )
 
 // Other processes are this test binary, started again with the name of a job in the
@@ -144,7 +145,7 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 	} {
 		t.Run(job, func(t *testing.T) {
 			w := newWorld(t)
-			for range 8 {
+			for range setup.Size(5, 30) {
 				acknowledged := startChild(
 					t,
 					job,
