@@ -106,8 +106,9 @@ func (k *Keeper) of(key ChainKey) *keptChain {
 	return c
 }
 
-// logFault logs a fault of the store, once until the store works again: when a database is
-// away all chains meet the same one. A chain that goes on failing alone is not repeated.
+// logFault logs a fault of the store, once until the store works again: when a database
+// is away all chains meet the same one. A chain that goes on failing alone is not
+// repeated.
 func (k *Keeper) logFault(key ChainKey, what string, err error) {
 	k.mu.Lock()
 	c := k.of(key)

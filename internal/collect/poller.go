@@ -409,7 +409,7 @@ func (p *poller) read(s *sink) error {
 		return err
 	}
 
-	if err := s.checkFloor(); err != nil { // an answer without a row has shown the clock too
+	if err := s.endLowered(); err != nil {
 		return err
 	}
 

@@ -147,6 +147,33 @@ func TestTheServersClockDecidesWhenItIsBehind(t *testing.T) {
 	})
 }
 
+func TestTheAnswerThatLowersTheFloorIsEmittedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 10)
+		r.rules.API = alert.Graph
+		r.dated(-14 * time.Minute)
+		dated, updated, reads := r.cfg.Reader, time.Now().Add(-time.Hour), 0
+		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
+			if err := dated.Read(ctx, w, sink); err != nil {
+				return err
+			}
+			r.change(func() {
+				if reads++; reads == 1 { // the next answer has its second version
+					r.api.alerts[0] = listed{id: "0", updated: tick.FromTime(updated.Add(time.Minute))}
+				}
+			})
+			return nil
+		})
+		r.api.add("0", updated, updated)
+		r.start()
+		time.Sleep(time.Hour)
+		r.stop()
+		if n := len(r.chunk.ids); n != 2 {
+			t.Errorf("%d of 2 versions that were listed were emitted", n)
+		}
+	})
+}
+
 func TestAnEmptyFirstAnswerLowersTheFloorToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 10)

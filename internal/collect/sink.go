@@ -23,6 +23,7 @@ type sink struct {
 	pass         *progress.Pass
 	floor, since tick.Tick
 	first        bool          // no answer has come yet: the first may have to lower the floor
+	lowered      bool          // it did; the pass ends with that answer
 	late         time.Duration // the greatest lateness of this poll that the overlap grows for
 	deferred     int           // windows that this poll has deferred
 	rows         int           // rows that were new
@@ -33,29 +34,33 @@ type sink struct {
 // is behind ours: it begins anew, at the floor as that clock has it.
 var errFloorLowered = errors.New("the pass begins anew at an earlier floor")
 
-// checkFloor returns errFloorLowered when the first answer has lowered the floor. Nothing
-// was read then.
-func (s *sink) checkFloor() error {
-	if !s.first {
-		return nil
+// checkFloor lowers the floor if the first answer shows that it has to be. Nothing was
+// read then. The pass ends after the rows of that answer: the next answer may have later
+// versions in their place.
+func (s *sink) checkFloor() {
+	if s.first && s.p.lowerFloor() {
+		s.p.pass, s.lowered = nil, true
 	}
 
 	s.first = false
+}
 
-	if !s.p.lowerFloor() {
+// endLowered returns errFloorLowered if the answer that was read lowered the floor.
+func (s *sink) endLowered() error {
+	s.checkFloor() // an answer without a row has shown the clock too
+
+	if !s.lowered {
 		return nil
 	}
 
-	s.p.pass = nil
+	s.lowered = false
 
 	return errFloorLowered
 }
 
 // Row implements defender.Sink.
 func (s *sink) Row(raw []byte) error {
-	if err := s.checkFloor(); err != nil {
-		return err
-	}
+	s.checkFloor()
 
 	p := s.p
 	if !p.in.trusted() {
@@ -193,7 +198,7 @@ func errSeenFull(api alert.API, b *progress.Budget) error {
 
 // Safe implements defender.Sink.
 func (s *sink) Safe(upTo tick.Tick) error {
-	if err := s.checkFloor(); err != nil {
+	if err := s.endLowered(); err != nil {
 		return err
 	}
 
