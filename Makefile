@@ -173,10 +173,12 @@ AT_ONCE = -p $$((2 * $$(nproc)))
 # it finds nothing in them, and they take five times as long with it.
 PROGRAMS = ./internal/test/endtoend ./internal/test/examples
 PURE     = ./internal/record/... ./internal/page ./internal/jsontext
+# The longest come first: whatever runs last, runs alone.
+SLOW     = ./internal/store/postgres ./internal/cli ./internal/defender ./internal/store/sqlite ./internal/instance
 # What vet finds, make lint finds.
 test: all
 	$(UMASK) $(GO) test -race -vet=off $(AT_ONCE) -timeout 20m \
-		$(filter-out $(shell $(GO) list $(PROGRAMS) $(PURE)),$(shell $(GO) list ./...))
+		$(shell $(GO) list $(SLOW)) $(filter-out $(shell $(GO) list $(SLOW) $(PROGRAMS) $(PURE)),$(shell $(GO) list ./...))
 	$(UMASK) $(GO) test -vet=off -timeout 20m -parallel 8 $(PROGRAMS) $(PURE)
 
 # The packages whose tests use golden files are those that import internal/test/golden.

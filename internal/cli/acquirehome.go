@@ -211,8 +211,8 @@ func (h *homeReport) print(row func(name, format string, args ...any)) {
 		row("consent", "not possible by Partner Center: %s; administrators of the customers can consent with a link",
 			h.ConsentProblem)
 	case h.Discovery == "ok" && h.Consentable < h.Customers:
-		row("consent", "possible for %d of %s; the relationships with the others lack the role "+
-			"Cloud Application Administrator", h.Consentable, customersOf(h.Customers))
+		row("consent", "possible for %d of %s; the relationships with %d lack the role Cloud Application Administrator",
+			h.Consentable, customersOf(h.Customers), h.Customers-h.Consentable)
 	default:
 		row("consent", "possible")
 	}

@@ -59,6 +59,7 @@ func (c *Chains) Load(ctx context.Context, key tokens.ChainKey) (chain tokens.Ch
 		}
 
 		chain, ok, err = c.s.anchor.Load(t, c.s.key.Load(), key)
+
 		return err
 	})
 

@@ -99,8 +99,8 @@ func (s *tlsServer) expect(t *testing.T, o Options, want string) {
 
 	opened, err := Open(o)
 
-	// A server that refuses a certificate sends the reason and ends the connection. If the
-	// client writes in between, it sees the end and not the reason: then it asks again.
+	// A server that refuses a certificate sends the reason and ends the connection. A
+	// client that writes in between sees the end and not the reason: then it asks again.
 	for tries := 0; tries < 50 && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)); tries++ {
 		opened, err = Open(o)
 	}

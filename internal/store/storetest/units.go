@@ -66,23 +66,61 @@ func TestUnits(t *testing.T, open func(t *testing.T) Backend) {
 	}
 }
 
+// crashStep is the time between two commits of crashed, of which there are crashSteps.
+const (
+	crashStep  = 10 * time.Second
+	crashSteps = 3 * int(store.CrashWindow/crashStep)
+)
+
 // crashed commits for three windows, and lets the machine crash.
 func crashed(t *testing.T, b Backend) {
 	if b.Crash == nil {
 		t.Skip("nothing is undone")
 	}
 
-	const step = 10 * time.Second
+	key := Key(1)
+	commitSteps(t, b, key)
+
+	after := b.Crash()
+
+	c, seen, ok, err := after.Load(t.Context(), key)
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+
+	// How much older than the window the state may be depends on the implementation.
+	newest := tick.Tick(1000 * (crashSteps - int(store.CrashWindow/crashStep) + 1))
+	if oldest := newest - 4000; c.Watermark > newest || c.Watermark < oldest {
+		t.Errorf("the watermark is %d, want at most %d and at least %d", c.Watermark, newest, oldest)
+	}
+
+	for _, e := range seen {
+		if e.Time > newest+2 {
+			t.Errorf("what was committed in the window counts as seen: %d", e.Time)
+		}
+	}
+
+	if n := 2 * (crashSteps - int(store.CrashWindow/crashStep) - 1); len(seen) < n {
+		t.Errorf("%d entries are left of at least %d that are older", len(seen), n)
+	}
+
+	if list := deferred(t, after, key); len(list) != 1 || string(list[0].Events) != "late" {
+		t.Errorf("deferred: %+v; want what was done in the window, and that alone", list)
+	}
+}
+
+// commitSteps commits once each step, and defers two things: one is done early, the other
+// with the last commit.
+func commitSteps(t *testing.T, b Backend, key alert.UnitKey) {
+	t.Helper()
 
 	var (
-		key   = Key(1)
-		last  = 3 * int(store.CrashWindow/step)
 		early = store.Deferred{Kind: store.RejectedEvent, Events: []byte("early"), Reason: "r"}
 		late  = store.Deferred{Kind: store.RejectedEvent, Events: []byte("late"), Reason: "r"}
 		err   error
 	)
 
-	for n := 1; n <= last; n++ {
+	for n := 1; n <= crashSteps; n++ {
 		at := tick.Tick(1000 * n)
 		commit(t, b.Units, store.Commit{
 			Key:        key,
@@ -99,7 +137,7 @@ func crashed(t *testing.T, b Backend) {
 			}
 		case 2:
 			err = b.Units.DropDeferred(t.Context(), key, early.ID)
-		case last:
+		case crashSteps:
 			err = b.Units.DropDeferred(t.Context(), key, late.ID)
 		}
 
@@ -107,34 +145,7 @@ func crashed(t *testing.T, b Backend) {
 			t.Fatal(err)
 		}
 
-		b.Advance(step)
-	}
-
-	after := b.Crash()
-
-	c, seen, ok, err := after.Load(t.Context(), key)
-	if err != nil || !ok {
-		t.Fatal(ok, err)
-	}
-
-	// How much older than the window the state may be depends on the implementation.
-	newest := tick.Tick(1000 * (last - int(store.CrashWindow/step) + 1))
-	if oldest := newest - 4000; c.Watermark > newest || c.Watermark < oldest {
-		t.Errorf("the watermark is %d, want at most %d and at least %d", c.Watermark, newest, oldest)
-	}
-
-	for _, e := range seen {
-		if e.Time > newest+2 {
-			t.Errorf("what was committed in the window counts as seen: %d", e.Time)
-		}
-	}
-
-	if n := 2 * (last - int(store.CrashWindow/step) - 1); len(seen) < n {
-		t.Errorf("%d entries are left of at least %d that are older", len(seen), n)
-	}
-
-	if list := deferred(t, after, key); len(list) != 1 || string(list[0].Events) != "late" {
-		t.Errorf("deferred: %+v; want what was done in the window, and that alone", list)
+		b.Advance(crashStep)
 	}
 }
 
