@@ -178,7 +178,8 @@ SLOW     = ./internal/store/postgres ./internal/cli ./internal/defender ./intern
 # What vet finds, make lint finds.
 test: all
 	$(UMASK) $(GO) test -race -vet=off $(AT_ONCE) -timeout 20m \
-		$(shell $(GO) list $(SLOW)) $(filter-out $(shell $(GO) list $(SLOW) $(PROGRAMS) $(PURE)),$(shell $(GO) list ./...))
+		$(shell $(GO) list $(SLOW)) \
+		$(filter-out $(shell $(GO) list $(SLOW) $(PROGRAMS) $(PURE)),$(shell $(GO) list ./...))
 	$(UMASK) $(GO) test -vet=off -timeout 20m -parallel 8 $(PROGRAMS) $(PURE)
 
 # The packages whose tests use golden files are those that import internal/test/golden.
