@@ -144,9 +144,15 @@ func (s *Source) yielded(a *attempt) error {
 }
 
 // sendToCustomer makes one redemption at the customer's tenant, with the newest refresh
-// token at the moment of the request.
+// token at the moment of the request. It gives way if the application's credential was
+// refused while it waited for its place: three hundred customers may have waited.
 func (s *Source) sendToCustomer(ctx context.Context, a *attempt) (Tokens, error) {
 	return s.redemptions.of(s.key).send(ctx, a.how, s.client, func(ctx context.Context) (secret.Text, error) {
+		r := s.keeper.credentialRefusal(s.key)
+		if r != nil && !a.anew && r.with.credential == a.before.credential && s.client.now().Sub(r.at) < refusedPause {
+			return secret.Text{}, errYielded
+		}
+
 		chain, stored, err := s.keeper.Load(ctx, s.key)
 		if err != nil {
 			return secret.Text{}, storeError(ctx, err)

@@ -118,7 +118,7 @@ func (c *cluster) repeats(tenant simulator.Tenant, key string, list []delivery, 
 func (c *cluster) within(d delivery) bool {
 	const late = 5 * time.Second // of what the test sees
 	return slices.ContainsFunc(c.upsets, func(u upset) bool {
-		return d.at.After(u.at.Add(-c.replay-c.ttl-late)) && d.at.Before(u.at.Add(c.ttl+late))
+		return d.at.After(u.at.Add(-c.replay-c.steps-c.ttl-late)) && d.at.Before(u.at.Add(c.ttl+late))
 	})
 }
 

@@ -39,6 +39,7 @@ type cluster struct {
 	keys      []string // of the section, in addition
 	ttl       time.Duration
 	replay    time.Duration // takeover_replay
+	steps     time.Duration // by how much the database's clock stepped, in all
 	tenants   string        // tenants_file
 	key       string        // key_file
 	network   string        // where the proxies lead

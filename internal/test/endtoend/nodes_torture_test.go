@@ -30,6 +30,7 @@ type ordeal struct {
 	due    []repair
 	events []string
 	began  time.Time
+	step   time.Time // when the database's clock stepped last
 }
 
 // repair ends what an event began.
@@ -204,14 +205,19 @@ func (o *ordeal) killNode(n *node) {
 	// Who held what is not known while the database is away.
 	if len(held) > 0 && !o.busy(nil) && o.rng.IntN(2) == 0 {
 		o.note("its disk is lost")
-		n.loseDisk(at.Add(-o.replay+time.Second), func(tenantID string) bool { return !held[tenantID] })
+		n.loseDisk(at.Add(-o.replay+o.steps+time.Second), func(tenantID string) bool { return !held[tenantID] })
 	}
 	o.later(n, "start "+n.id, 12*time.Second, n.start)
 }
 
-// databaseEvent stops, kills or restarts the database.
+// databaseEvent stops, kills or restarts the database. In the long form its clock steps,
+// too.
 func (o *ordeal) databaseEvent() {
 	if o.busy(nil) {
+		return
+	}
+	if setup.Long() && o.rng.IntN(3) == 0 {
+		o.stepClock()
 		return
 	}
 	o.upset("")
@@ -226,6 +232,20 @@ func (o *ordeal) databaseEvent() {
 		o.server.Launch(o.t)
 		o.upset("")
 	})
+}
+
+// stepClock moves the database's clock, forward or back, by less than what a node leaves
+// of its lease for that (3 s). It renews the lease, with the new time, before the next
+// step.
+func (o *ordeal) stepClock() {
+	if time.Since(o.step) < 2*o.ttl {
+		return
+	}
+	by := time.Duration(o.rng.IntN(4000)-2000) * time.Millisecond
+	o.note("database's clock steps by %v", by)
+	o.db.Advance(o.t, by)
+	o.step = time.Now()
+	o.steps += by.Abs()
 }
 
 // wholeEvent happens to all nodes that are well: each is restarted, one after the other,
