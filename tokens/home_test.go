@@ -680,7 +680,7 @@ func TestAWrongSecretIsNotSentForEachCustomer(t *testing.T) {
 			time.Sleep(5 * time.Second)
 		}
 
-		// Those that were asked at the same moment as the first: no more have a place then.
+		// Those that were asked at the same moment as the first: no more have a place.
 		if n := len(w.provider.sent()); n > 5 {
 			t.Errorf("%d requests", n)
 		}
