@@ -66,8 +66,8 @@ func escape(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-var plainer = strings.NewReplacer(`\`, `\e`, "-", `\-`, "–", `\-`, "−", `\-`, "…", "...", "→", `\(->`, "≤", "<=",
-	"⁶³", "^63", "⁶⁴", "^64")
+var plainer = strings.NewReplacer(`\`, `\e`, "-", `\-`, "–", `\-`, "−", `\-`, "…", "...", "→", `\(->`,
+	"≤", "<=", "⁶³", "^63", "⁶⁴", "^64")
 
 // commandPage returns the page of one command.
 func (b book) commandPage(cmd *cobra.Command) string {

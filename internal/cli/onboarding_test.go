@@ -129,8 +129,8 @@ func TestGoldenOnboarding(t *testing.T) {
 	}
 	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
 	parts["Run"] = w.block(
-		fmt.Sprintf("$ fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)", first,
-			len(records)),
+		fmt.Sprintf("$ fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)",
+			first, len(records)),
 	)
 	setup.Until(t, "a status", 0, func() bool {
 		list := parse[[]map[string]any](t, w.run("status", "--json").out)

@@ -33,7 +33,9 @@ func TestALineStaysOneAndInOrder(t *testing.T) {
 		"\x1b[31mred\u009b0m":   "[31mred0m",
 		"\xff":                  "",
 		"moc\u202eelpmaxe":      "mocelpmaxe",
-		"a\u2028b\u0085c\u200b": "a b c", "0123456789abcdefgh": "0123456789abc…", "0123456789abüüüü": "0123456789ab…",
+		"a\u2028b\u0085c\u200b": "a b c",
+		"0123456789abcdefgh":    "0123456789abc…",
+		"0123456789abüüüü":      "0123456789ab…",
 	} {
 		if got := Line(in, 16); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
