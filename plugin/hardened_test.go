@@ -15,7 +15,9 @@ import (
 // architecture, which CI must have, and those of the others, which `make dist` makes.
 func built(t *testing.T, test func(t *testing.T, f *elf.File)) {
 	t.Helper()
+
 	paths := []string{"in_defender.so", "defenderctl"}
+
 	for _, arch := range []string{"amd64", "arm64"} {
 		for _, name := range []string{"in_defender.so", "defenderctl"} {
 			if _, err := os.Stat(filepath.Join("..", "build", arch, name)); err == nil {
@@ -30,10 +32,12 @@ func built(t *testing.T, test func(t *testing.T, f *elf.File)) {
 			if errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") == "" {
 				t.Skip("not built yet: run make")
 			}
+
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
+
 			test(t, f)
 		})
 	}
@@ -44,6 +48,7 @@ func TestWhatMakeBuildsIsHardened(t *testing.T) {
 		if f.Type != elf.ET_DYN {
 			t.Errorf("type %v: it is loaded at a fixed address", f.Type)
 		}
+
 		relro := false
 		for _, p := range f.Progs {
 			relro = relro || p.Type == elf.PT_GNU_RELRO
@@ -51,6 +56,7 @@ func TestWhatMakeBuildsIsHardened(t *testing.T) {
 				t.Error("the stack can be executed")
 			}
 		}
+
 		if !relro {
 			t.Error("no part becomes read-only after relocation")
 		}
@@ -71,6 +77,7 @@ func TestWhatMakeBuildsRunsOnOldSystems(t *testing.T) {
 		if err != nil && !errors.Is(err, elf.ErrNoSymbols) {
 			t.Fatal(err)
 		}
+
 		for _, s := range symbols {
 			if newer(s.Version, oldestGLIBC) {
 				t.Errorf("%s of %s is newer than %s: see plugin/glibc/README.md", s.Name, s.Version, oldestGLIBC)
@@ -87,13 +94,16 @@ func newer(a, b string) bool {
 		if i < len(as) {
 			x, _ = strconv.Atoi(as[i])
 		}
+
 		if i < len(bs) {
 			y, _ = strconv.Atoi(bs[i])
 		}
+
 		if x != y {
 			return x > y
 		}
 	}
+
 	return false
 }
 

@@ -23,11 +23,14 @@ func TestGosOwnLogLinesAreNeverPrinted(t *testing.T) {
 // them, in one directory.
 func build(t *testing.T) string {
 	t.Helper()
+
 	cc := os.Getenv("CC")
 	if cc == "" {
 		cc = "cc"
 	}
+
 	dir := t.TempDir()
+
 	plugin := filepath.Join(dir, "in_defender.so")
 	for _, cmd := range []*exec.Cmd{
 		exec.Command("cp", setup.Plugin(t), plugin),
@@ -39,6 +42,7 @@ func build(t *testing.T) string {
 			t.Fatalf("%v: %v\n%s", cmd, err, out)
 		}
 	}
+
 	return dir
 }
 
@@ -62,12 +66,16 @@ func TestTwoLoadingsOfOneConfigurationAreOne(t *testing.T) {
 				[]string{filepath.Join(dir, "in_defender.so"), filepath.Join(dir, tc.second)},
 				strings.Fields(tc.steps)...)
 			cmd := exec.Command(filepath.Join(dir, "loads"), args...)
+
 			var lines bytes.Buffer
+
 			cmd.Stderr = &lines
+
 			out, err := cmd.Output()
 			if got := strings.TrimSpace(string(out)); err != nil || got != tc.want {
 				t.Errorf("got %q, %v, want %q\n%s", got, err, tc.want, &lines)
 			}
+
 			if said, refused := strings.Count(
 				lines.String(),
 				"2 [input:defender] ",

@@ -14,11 +14,13 @@ func TestTheCommandOfARemedyMeansToAShellWhatWasMeant(t *testing.T) {
 		"contoso", "Contoso & Sons", "O'Hara; rm -rf ~", "$(id)", `a "b" \c`, "-n", "株式会社", "a*b?", "#x",
 	} {
 		command := tokens.AcquireCommand(tenant, client, "--tenant-name", name, "--region", "", "--api", "siem")
+
 		out, err := exec.Command("sh", "-c", `defenderctl() { for w; do printf '%s\n' "$w"; done; }; `+command).
 			Output()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		want := []string{
 			"tokens",
 			"acquire",
@@ -43,8 +45,10 @@ func TestARemedyNamesTheApplicationsOwnCommand(t *testing.T) {
 	a.Acquire = func() string { return command }
 
 	const bare = "defenderctl tokens acquire"
+
 	for _, code := range tokens.KnownCodes() {
 		plain := tokens.Explain(code, app(tokens.V2)).Remedy
+
 		own := tokens.Explain(code, a).Remedy
 		if strings.Count(plain, bare) != strings.Count(own, command) {
 			t.Errorf("AADSTS%d: %s", code, own)
@@ -52,6 +56,7 @@ func TestARemedyNamesTheApplicationsOwnCommand(t *testing.T) {
 	}
 
 	now := newClock().Now()
+
 	revoked := tokens.Refusal{AADSTS: []int{50173}}
 	for _, c := range []tokens.Chain{
 		{Refreshed: now, Dead: revoked},

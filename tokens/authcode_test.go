@@ -32,6 +32,7 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			verifier := oauth2.GenerateVerifier()
+
 			u, err := url.Parse(
 				app(
 					tc.version,
@@ -40,6 +41,7 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			tc.want["client_id"], tc.want["response_type"], tc.want["response_mode"] = []string{
 				client,
 			}, []string{
@@ -54,6 +56,7 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 			}, []string{
 				"select_account",
 			}
+
 			tc.want["code_challenge"], tc.want["code_challenge_method"] = []string{
 				oauth2.S256ChallengeFromVerifier(verifier),
 			}, []string{
@@ -70,6 +73,7 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 
 func TestTheAdminConsentAddress(t *testing.T) {
 	got := app(tokens.V2).AdminConsentURL("https://r.test/", "s")
+
 	want := loginURL + "/" + tenant + "/v2.0/adminconsent?client_id=" + client +
 		"&redirect_uri=https%3A%2F%2Fr.test%2F&scope=https%3A%2F%2Fgraph.example.test%2F.default&state=s"
 	if got != want {
@@ -77,6 +81,7 @@ func TestTheAdminConsentAddress(t *testing.T) {
 	}
 
 	got = app(tokens.V1).AdminConsentURL("", "")
+
 	want = loginURL + "/" + tenant + "/adminconsent?client_id=" + client
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -86,43 +91,56 @@ func TestTheAdminConsentAddress(t *testing.T) {
 // browse does what a browser or a stranger does; host is "127.0.0.1" or "[::1]".
 func browse(t *testing.T, method, address string) (int, string) {
 	t.Helper()
+
 	req, err := http.NewRequest(method, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	body, _ := io.ReadAll(res.Body)
+
 	return res.StatusCode, string(body)
 }
 
 func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 	f := &fake{}
+
 	cb, err := tokens.Listen(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cb.Close()
+
 	attempt := tokens.NewAuthCode(
 		tokens.Client{App: app(tokens.V2), HTTP: f.client()},
 		cb.RedirectURI("/cb"),
 		"select_account",
 	)
+
 	type result struct {
 		tokens.Tokens
 		err error
 	}
+
 	done := make(chan result, 1)
 	hosts := []string{"127.0.0.1"}
+
 	if c, err := net.Dial("tcp", "[::1]:"+strconv.Itoa(cb.Port())); err == nil {
 		c.Close()
+
 		hosts = append(hosts, "[::1]")
 	}
+
 	base := "http://127.0.0.1:" + strconv.Itoa(cb.Port())
+
 	state := url.QueryEscape(attempt.State())
+
 	if status, _ := browse(t, "GET", base+"/cb?code=early&state="+state); status != 400 {
 		t.Errorf("an answer before anybody waits: %d", status)
 	}
@@ -130,6 +148,7 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 		got, err := attempt.ExchangeReturned(t.Context(), cb)
 		done <- result{got, err}
 	}()
+
 	for status := 0; status != 409; { // until the wait has begun; then take the answer
 		for _, host := range hosts {
 			base := "http://" + host + ":" + strconv.Itoa(cb.Port())
@@ -146,34 +165,41 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 					t.Errorf("GET %s: %d, want %d", address, got, want)
 				}
 			}
+
 			for _, method := range []string{"POST", "PUT", "HEAD", "OPTIONS"} {
 				if got, _ := browse(t, method, base+"/cb?code=evil&state="+state); got != 405 {
 					t.Errorf("%s: %d", method, got)
 				}
 			}
 		}
+
 		select {
 		case r := <-done:
 			t.Fatalf("the wait ended early: %v", r.err)
 		default:
 		}
+
 		if got, _ := browse(t, "GET", base+"/cb?code=&state="+state); got != 400 {
 			t.Errorf("an empty code: %d", got)
 		}
+
 		status, _ = browse(t, "GET", base+"/cb?code=good-code&session_state=x&state="+state)
 		if status == 200 {
 			status, _ = browse(t, "GET", base+"/cb?code=second&state="+state)
 		}
 	}
+
 	r := <-done
 	if r.err != nil || r.Refresh.Reveal() != "rt1" {
 		t.Fatalf("%v", r.err)
 	}
+
 	form := f.sent()[0].form
 	if len(f.sent()) != 1 || form.Get("code") != "good-code" ||
 		form.Get("redirect_uri") != "http://localhost:"+strconv.Itoa(cb.Port())+"/cb" {
 		t.Errorf("sent %v", form)
 	}
+
 	raw, err := base64.RawURLEncoding.DecodeString(attempt.State())
 	if err != nil || len(raw) < 16 || len(form.Get("code_verifier")) < 43 {
 		t.Errorf("state of %d bytes, verifier of %d", len(raw), len(form.Get("code_verifier")))
@@ -182,44 +208,56 @@ func TestOnlyTheRightAnswerEndsTheWaitForTheBrowser(t *testing.T) {
 
 func TestTheFirstAnswerCountsEvenBeforeTheWait(t *testing.T) {
 	f := &fake{}
+
 	cb, err := tokens.Listen(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cb.Close()
+
 	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2), HTTP: f.client()}, cb.RedirectURI(""), "")
 	if err := cb.Expect(attempt.State()); err != nil {
 		t.Fatal(err)
 	}
+
 	base := "http://127.0.0.1:" + strconv.Itoa(cb.Port())
 	if got, _ := browse(t, "GET", base+"/?code=evil&state=wrong"); got != 400 {
 		t.Errorf("another state: %d", got)
 	}
+
 	shown := make(chan string, 1)
+
 	go func() {
 		_, body := browse(t, "GET", base+"/?code=good-code&state="+attempt.State())
 		shown <- body
 	}()
+
 	for status := 0; status != 409; { // until the good one was taken; an error is no answer before
 		status, _ = browse(t, "GET", base+"/?code=&state="+attempt.State())
 	}
+
 	for _, query := range []string{"code=second&state=", "error=access_denied&state="} {
 		if got, _ := browse(t, "GET", base+"/?"+query+attempt.State()); got != 409 {
 			t.Errorf("%s: %d", query, got)
 		}
 	}
+
 	if err := cb.Expect("another"); err == nil {
 		t.Error("a second state was taken")
 	}
+
 	if _, err := cb.Wait(t.Context(), "another"); err == nil {
 		t.Error("one sign-in's code was given to another")
 	}
+
 	if _, err := attempt.ExchangeReturned(t.Context(), cb); err != nil {
 		t.Fatal(err)
 	}
+
 	if sent := f.sent(); len(sent) != 1 || sent[0].form.Get("code") != "good-code" {
 		t.Errorf("sent %v", sent)
 	}
+
 	if body := <-shown; !strings.Contains(body, "<h1>Signed in</h1>") {
 		t.Errorf("the page says %s", body)
 	}
@@ -231,12 +269,15 @@ func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cb.Close()
+
 	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2)}, cb.RedirectURI(""), "")
 	done := make(chan error, 1)
+
 	go func() {
 		_, err := attempt.ExchangeReturned(t.Context(), cb)
 		done <- err
 	}()
+
 	address := "http://127.0.0.1:" + strconv.Itoa(
 		cb.Port(),
 	) + "/?error=access_denied&error_description=" + url.QueryEscape(
@@ -245,12 +286,14 @@ func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 		"&state=" + url.QueryEscape(
 		attempt.State(),
 	)
+
 	for status := 0; status != 200; {
 		var body string
 		if status, body = browse(t, "GET", address); strings.Contains(body, "script") {
 			t.Fatal("the page echoes the request")
 		}
 	}
+
 	var e *tokens.Error
 	if err := <-done; !errors.As(err, &e) || e.Code != 65004 || e.Fate != advice.NotAuthorised ||
 		!strings.Contains(e.Error(), tenant) ||
@@ -265,27 +308,34 @@ func TestTheWaitEndsWithTheContextAndATakenPortIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cb.Close()
+
 	if _, err := tokens.Listen(
 		cb.Port(),
 	); !errors.Is(err, syscall.EADDRINUSE) ||
 		!strings.Contains(err.Error(), strconv.Itoa(cb.Port())) {
 		t.Errorf("%v", err)
 	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
+
 	if _, err := cb.Wait(ctx, "state"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
+
 	if _, err := cb.Wait(t.Context(), ""); err == nil {
 		t.Error("an empty state would be matched by anybody")
 	}
+
 	if err := cb.Close(); err != nil {
 		t.Error(err)
 	}
+
 	again, err := tokens.Listen(cb.Port())
 	if err != nil {
 		t.Fatalf("the port is not free after Close: %v", err)
 	}
+
 	again.Close()
 }
 
@@ -338,8 +388,10 @@ func TestPastedAnswersAreReadHoweverTheyWereCopied(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tc.fault) || state != tc.state || !got.IsZero() {
 					t.Errorf("%q, %q, %v", got.Reveal(), state, err)
 				}
+
 				return
 			}
+
 			if err != nil || got.Reveal() != tc.code || state != tc.state {
 				t.Errorf("%q, %q, %v", got.Reveal(), state, err)
 			}
@@ -349,6 +401,7 @@ func TestPastedAnswersAreReadHoweverTheyWereCopied(t *testing.T) {
 
 func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 	f := &fake{}
+
 	attempt := tokens.NewAuthCode(
 		tokens.Client{App: app(tokens.V1), HTTP: f.client()},
 		"https://x.test/SiemMsspConnector",
@@ -361,6 +414,7 @@ func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 		len(f.sent()) != 0 {
 		t.Errorf("%v, sent %v", err, f.sent())
 	}
+
 	if _, err := attempt.ExchangePasted(
 		t.Context(),
 		"https://x.test/?code=cut-off-somewhere",
@@ -368,11 +422,13 @@ func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 		len(f.sent()) != 0 {
 		t.Errorf("an address without a state: %v, sent %v", err, f.sent())
 	}
+
 	for _, text := range []string{"https://x.test/?code=good&state=" + attempt.State(), "a-bare-code-of-some-length"} {
 		if _, err := attempt.ExchangePasted(t.Context(), text); err != nil {
 			t.Error(err)
 		}
 	}
+
 	if len(f.sent()) != 2 {
 		t.Errorf("sent %v", f.sent())
 	}
@@ -382,6 +438,7 @@ func TestTheAddressNamesTheUserWhoIsToSignIn(t *testing.T) {
 	attempt := tokens.NewAuthCode(tokens.Client{App: app(tokens.V2)}, "http://localhost:1/", "select_account")
 	for _, who := range []string{"", "soc+1@contoso.example"} {
 		attempt.LoginHint = who
+
 		u, err := url.Parse(attempt.URL())
 		if err != nil || u.Query().Get("login_hint") != who || u.Query().Has("login_hint") != (who != "") ||
 			u.Query().Get("state") != attempt.State() {

@@ -25,7 +25,9 @@ import (
 // stored puts a chain into a new store.
 func stored(t *testing.T, refresh, previous string) *tokenstest.Store {
 	t.Helper()
+
 	s := tokenstest.New()
+
 	err := s.Save(
 		t.Context(),
 		app(tokens.V2).ChainKey(),
@@ -34,15 +36,18 @@ func stored(t *testing.T, refresh, previous string) *tokenstest.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s
 }
 
 func load(t *testing.T, s tokens.ChainStore) tokens.Chain {
 	t.Helper()
+
 	c, _, err := s.Load(context.Background(), app(tokens.V2).ChainKey())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return c
 }
 
@@ -50,16 +55,19 @@ func load(t *testing.T, s tokens.ChainStore) tokens.Chain {
 func fails(t *testing.T, s *tokens.Source) *tokens.Error {
 	t.Helper()
 	_, err := s.Token(t.Context())
+
 	var e *tokens.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("got %v, want an *Error", err)
 	}
+
 	return e
 }
 
 func TestANewRefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
+
 	s := newSource(
 		t,
 		tokens.SourceConfig{
@@ -75,17 +83,21 @@ func TestANewRefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 		if got := token(t, s); got != want {
 			t.Fatalf("step %d: access token %s, want %s", i, got, want)
 		}
+
 		chain := load(t, store)
 		if chain.Refresh.Reveal() != "rt"+want[2:] || chain.TenantName != "contoso" ||
 			!chain.Refreshed.Equal(c.Now()) ||
 			!chain.Obtained.Equal(newClock().Now()) {
 			t.Fatalf("step %d: stored %+v", i, chain)
 		}
+
 		if before := chain.Previous.Reveal(); before != "rt"+string(want[2]-1) {
 			t.Fatalf("step %d: the one before is %s", i, before)
 		}
+
 		c.Advance(time.Hour)
 	}
+
 	if f.refreshes() != "rt0 rt1 rt2" {
 		t.Errorf("sent %s", f.refreshes())
 	}
@@ -94,9 +106,12 @@ func TestANewRefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 func TestSourcesOfOneTenantShareAChainAndNeverRedeemAtOnce(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
+
 	var sources []*tokens.Source
+
 	for i := range 8 {
 		a := app(tokens.V2)
+
 		a.Resource = "https://api" + string(rune('a'+i)) + ".example.test"
 		if i%2 == 1 {
 			a.Version = tokens.V1
@@ -104,10 +119,18 @@ func TestSourcesOfOneTenantShareAChainAndNeverRedeemAtOnce(t *testing.T) {
 		// Every other source has a Keeper of its own, as another process has.
 		sources = append(
 			sources,
-			newSource(t, tokens.SourceConfig{App: a, Seed: seed("rt0"), Store: store, HTTP: f.client(), Now: c.Now}),
+			newSource(t, tokens.SourceConfig{
+				App:   a,
+				Seed:  seed("rt0"),
+				Store: store,
+				HTTP:  f.client(),
+				Now:   c.Now,
+			}),
 		)
 	}
+
 	var wg sync.WaitGroup
+
 	for _, s := range sources {
 		for range 3 {
 			wg.Go(func() {
@@ -117,7 +140,9 @@ func TestSourcesOfOneTenantShareAChainAndNeverRedeemAtOnce(t *testing.T) {
 			})
 		}
 	}
+
 	wg.Wait()
+
 	if f.overlap || f.refreshes() != "rt0 rt1 rt2 rt3 rt4 rt5 rt6 rt7" {
 		t.Errorf("overlap %v, sent %s", f.overlap, f.refreshes())
 	}
@@ -136,19 +161,25 @@ func TestAConfiguredTokenBeginsAChainOnceInItsLife(t *testing.T) {
 	}
 	token(t, newSource(t, cfg))
 	token(t, newSource(t, cfg)) // a restart: the stored successor is used, not the configured value
+
 	if f.refreshes() != "rt0 rt1" {
 		t.Fatalf("sent %s", f.refreshes())
 	}
+
 	f.newest, current = 40, "rt40" // the operator configures a new one: it wins over a living chain
 	s := newSource(t, cfg)
 	token(t, s)
 	c.Advance(2 * time.Hour)
 	token(t, s)
+
 	if got := f.refreshes(); got != "rt0 rt1 rt40 rt41" {
 		t.Errorf("sent %s", got)
 	}
+
 	current = "rt0" // back to the old value: seen, so it changes nothing
+
 	token(t, newSource(t, cfg))
+
 	if got := f.refreshes(); got != "rt0 rt1 rt40 rt41 rt42" {
 		t.Errorf("sent %s", got)
 	}
@@ -158,7 +189,9 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 	for _, code := range []int{700082, 70008, 70043, 50173, 50132, 50133, 700084} {
 		f, c := &fake{}, newClock()
 		store := stored(t, "rt-dead", "rt-older")
+
 		f.set(func(asked) (int, string) { return 400, refusal("invalid_grant", code) })
+
 		current := ""
 		cfg := tokens.SourceConfig{
 			App:   app(tokens.V2),
@@ -168,13 +201,16 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 			Seed:  func() (secret.Text, error) { return secret.New(current), nil },
 		}
 		s := newSource(t, cfg)
+
 		e := fails(t, s)
 		if e.Fate != advice.NeedsSignIn || e.Code != code || !e.Dead() {
 			t.Fatalf("%d: %v (fate %v)", code, e, e.Fate)
 		}
+
 		if s.Changed(t.Context()) {
 			t.Errorf("%d: our own mark counts as a change", code)
 		}
+
 		if again := fails(
 			t,
 			s,
@@ -182,16 +218,20 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 			again.Code != code {
 			t.Errorf("%d: the second time it says %v", code, again)
 		}
+
 		fails(t, newSource(t, cfg)) // nor by another source
+
 		if f.refreshes() != "rt-dead" {
 			t.Errorf("%d: sent %s", code, f.refreshes())
 		}
+
 		if s.Changed(t.Context()) {
 			t.Errorf("%d: our own mark counts as a change", code)
 		}
 		// From one side: a person signs in.
 		f.set(nil)
 		f.newest = 7
+
 		if err := tokens.Adopt(t.Context(), store, cfg.App.ChainKey(), tokens.SignIn{
 			Refresh: secret.New("rt7"),
 			Account: "soc@contoso.test",
@@ -199,12 +239,15 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+
 		if !s.Changed(t.Context()) {
 			t.Errorf("%d: a sign-in is not noticed", code)
 		}
+
 		if got := token(t, s); got != "at8" || s.Changed(t.Context()) {
 			t.Errorf("%d: %s", code, got)
 		}
+
 		if chain := load(
 			t,
 			store,
@@ -218,9 +261,11 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 		fails(t, s)
 		f.set(nil)
 		f.newest, current = 20, "rt20"
+
 		if !s.Changed(t.Context()) {
 			t.Errorf("%d: a new configured token is not noticed", code)
 		}
+
 		if got := token(t, s); got != "at21" {
 			t.Errorf("%d: %s", code, got)
 		}
@@ -230,13 +275,17 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := stored(t, "rt0", "")
+
 	f.set(func(a asked) (int, string) {
 		if a.form.Get("refresh_token") == "bad" {
 			return 400, refusal("invalid_grant", 700082)
 		}
+
 		return f.rotate(a)
 	})
+
 	var lines loglines.Lines
+
 	cfg := tokens.SourceConfig{
 		App:   app(tokens.V2),
 		Store: store,
@@ -248,10 +297,13 @@ func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
 	if got := token(t, newSource(t, cfg)); got != "at1" {
 		t.Errorf("got %s", got)
 	}
+
 	token(t, newSource(t, cfg))
+
 	if f.refreshes() != "bad rt0 rt1" {
 		t.Errorf("sent %s", f.refreshes())
 	}
+
 	if !strings.Contains(lines.String(), "the stored one stays in use") {
 		t.Errorf("log: %q", lines.String())
 	}
@@ -263,6 +315,7 @@ func TestARefusedSeedIsRememberedAndHarmsNoLivingChain(t *testing.T) {
 	fails(t, s)
 	fails(t, s)
 	fails(t, newSource(t, cfg))
+
 	if n := len(f.sent()) - before; n != 1 {
 		t.Errorf("a dead configured token was sent %d times", n)
 	}
@@ -282,18 +335,22 @@ func TestAnUnreliableRefusalIsRepeatedThenThePreviousTokenTried(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fake{}
 				store := stored(t, "new", "old")
+
 				f.set(func(a asked) (int, string) {
 					if tc.answer(len(f.sent()), a.form.Get("refresh_token")) {
 						return 200, granted("at", "newest", 3600)
 					}
+
 					return 400, refusal("invalid_grant", 70000)
 				})
 				s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
 				_, err := s.Token(t.Context())
+
 				chain := load(t, store)
 				if (err == nil) != tc.alive || !chain.Dead.IsZero() || f.refreshes() != tc.sent {
 					t.Fatalf("err %v, chain %+v, sent %s", err, chain, f.refreshes())
 				}
+
 				last := strings.Fields(tc.sent)
 				if tc.alive && (chain.Refresh.Reveal() != "newest" || chain.Previous.Reveal() != last[len(last)-1]) {
 					t.Errorf("stored %s, before %s", chain.Refresh.Reveal(), chain.Previous.Reveal())
@@ -318,11 +375,14 @@ func TestARefusalThatAPersonCanLiftDoesNotEndTheToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, body }}
 			store := stored(t, "rt0", "")
+
 			s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client()})
 			if e := fails(t, s); e.Fate == advice.TryAgain || e.Dead() {
 				t.Errorf("%v: fate %v, dead %v", e, e.Fate, e.Dead())
 			}
+
 			f.set(nil)
+
 			if got := token(t, s); got != "at1" || f.refreshes() != "rt0 rt0" {
 				t.Errorf("%s, sent %s", got, f.refreshes())
 			}
@@ -343,11 +403,13 @@ func TestOnlyCodesOfTheClosedListEndAToken(t *testing.T) {
 		"70002 alone":              refusal("invalid_grant", 70002),
 		"70002 and an unknown one": refusal("invalid_grant", 70002, 7999999),
 	}
+
 	for _, code := range tokens.KnownCodes() {
 		if !slices.Contains(deadly, code) {
 			bodies[fmt.Sprint(code)] = refusal("invalid_grant", code)
 		}
 	}
+
 	for _, code := range []int{50071, 50139, 53999, 530999} { // of families
 		bodies[fmt.Sprint(code)] = refusal("invalid_grant", code)
 	}
@@ -363,6 +425,7 @@ func TestOnlyCodesOfTheClosedListEndAToken(t *testing.T) {
 				if e.Dead() || !load(t, store).Dead.IsZero() || strings.Trim(f.refreshes(), "rt0 ") != "" {
 					t.Errorf("%v; sent %s", e, f.refreshes())
 				}
+
 				before := len(f.sent())
 
 				time.Sleep(e.RetryAfter)
@@ -373,6 +436,7 @@ func TestOnlyCodesOfTheClosedListEndAToken(t *testing.T) {
 
 				time.Sleep(e.RetryAfter)
 				f.set(nil)
+
 				if got := token(t, s); got != "at1" {
 					t.Errorf("got %s once the service takes it again", got)
 				}
@@ -396,13 +460,20 @@ func TestADeadTokenIsExplainedLaterAsWhenItDied(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, body }}
 			store := stored(t, "rt0", "")
 			clock := newClock()
-			cfg := tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: clock.Now}
+			cfg := tokens.SourceConfig{
+				App:   app(tokens.V2),
+				Store: store,
+				HTTP:  f.client(),
+				Now:   clock.Now,
+			}
 
 			then := fails(t, newSource(t, cfg))
+
 			now := fails(t, newSource(t, cfg))
 			if !then.Dead() || len(f.sent()) != 1 {
 				t.Fatalf("%v; sent %s", then, f.refreshes())
 			}
+
 			if !reflect.DeepEqual(then, now) || now.Error() != then.Error() || now.Fate != advice.NeedsSignIn {
 				t.Errorf("then %v\n now %v", then, now)
 			}
@@ -439,9 +510,11 @@ func TestALostAnswerIsRepeatedAtOnceWithTheSameToken(t *testing.T) {
 				f.newest = 0 // a strict service still honours the token it was just given
 				res.Body = cutBody{io.MultiReader(strings.NewReader(`{"access_token":"at`), errReader{})}
 			}
+
 			return res, err
 		})}
 		start := time.Now()
+
 		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: hc})
 		if got := token(t, s); got != "at1" || f.refreshes() != "rt0 rt0 rt0" || time.Since(start) > 10*time.Second {
 			t.Errorf("%s after %v, sent %s", got, time.Since(start), f.refreshes())
@@ -456,6 +529,7 @@ func TestACancelledCallerDoesNotLoseTheAnswerUnderWay(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		hc := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 			cancel() // the program ends while the service answers
+
 			select {
 			case <-time.After(time.Second):
 				return f.RoundTrip(r)
@@ -465,6 +539,7 @@ func TestACancelledCallerDoesNotLoseTheAnswerUnderWay(t *testing.T) {
 		})}
 		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: hc})
 		s.Token(ctx)
+
 		if got := load(t, store).Refresh.Reveal(); got != "rt1" {
 			t.Errorf("stored %s", got)
 		}
@@ -482,6 +557,7 @@ func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 			HTTP:  f.client(),
 		},
 	)
+
 	e := fails(t, s)
 	if e.Fate != advice.NeedsSignIn ||
 		!strings.Contains(e.Error(), "defenderctl tokens acquire --tenant-id "+tenant) ||
@@ -502,6 +578,7 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 	} {
 		for _, seeded := range []bool{false, true} {
 			f, c := &fake{answer: func(asked) (int, string) { return 200, answer }}, newClock()
+
 			cfg := tokens.SourceConfig{
 				App:   app(tokens.V2),
 				Store: stored(t, "rt0", ""),
@@ -512,10 +589,12 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 			if seeded {
 				cfg.Store, cfg.Seed = tokenstest.New(), seed("rt0")
 			}
+
 			s := newSource(t, cfg)
 			if e := fails(t, s); e.Fate != advice.TryAgain || strings.Contains(e.Error(), "rt-new") {
 				t.Errorf("%s: %v", name, e)
 			}
+
 			if chain := load(
 				t,
 				cfg.Store,
@@ -539,6 +618,7 @@ func TestTheSuccessorOfThePreviousTokenIsKeptToo(t *testing.T) {
 			if a.form.Get("refresh_token") == "rt1" {
 				return 400, refusal("invalid_grant", 70000)
 			}
+
 			return 200, `{"token_type":"Bearer","expires_in":3600,"refresh_token":"rt-new"}`
 		}}
 		cfg := tokens.SourceConfig{
@@ -548,6 +628,7 @@ func TestTheSuccessorOfThePreviousTokenIsKeptToo(t *testing.T) {
 		}
 
 		fails(t, newSource(t, cfg))
+
 		if chain := load(t, cfg.Store); chain.Refresh.Reveal() != "rt-new" || !chain.Dead.IsZero() {
 			t.Errorf("stored %q, before it %q", chain.Refresh.Reveal(), chain.Previous.Reveal())
 		}

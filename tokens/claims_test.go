@@ -49,6 +49,7 @@ func TestClaimsOfBothTokenVersionsAreRead(t *testing.T) {
 			t.Errorf("%s:\n got %+v\nwant %+v, %v", name, got, tc.want, err)
 		}
 	}
+
 	for _, s := range []string{"", "opaque", "a.b", "a.!!.c", "a.W10.c"} {
 		if c, err := tokens.Inspect(secret.New(s)); err == nil || strings.Contains(err.Error(), "opaque") {
 			t.Errorf("%q: %+v, %v", s, c, err)
@@ -63,6 +64,7 @@ func TestTheAccountOfASignInIsTakenFromItsIDToken(t *testing.T) {
 		).Reveal() +
 			`"}`
 	}}
+
 	got, err := tokens.Client{
 		App:  app(tokens.V2),
 		HTTP: f.client(),

@@ -20,6 +20,7 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 		_, err := c.ClientCredentials(t.Context())
 		return err
 	}
+
 	exchange := func(c tokens.Client) error {
 		_, err := c.Exchange(
 			t.Context(),
@@ -27,6 +28,7 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 			"https://mssp.example.test/SiemMsspConnector",
 			"the-verifier",
 		)
+
 		return err
 	}
 	for name, tc := range map[string]struct {
@@ -67,26 +69,32 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 			if err := tc.call(tokens.Client{App: app(tc.version), HTTP: f.client()}); err != nil {
 				t.Fatal(err)
 			}
+
 			sent := f.sent()
 			if len(sent) != 1 {
 				t.Fatalf("%d requests, want 1 (no probing of the authentication style)", len(sent))
 			}
+
 			got := sent[0]
 			if got.path != "/"+tenant+tc.path {
 				t.Errorf("path %s", got.path)
 			}
+
 			tc.want["client_id"], tc.want["client_secret"] = client, "s3cr3t+/=%~"
 			for k, v := range tc.want {
 				if got.form.Get(k) != v || len(got.form[k]) != 1 {
 					t.Errorf("%s is %q, want %q", k, got.form[k], v)
 				}
 			}
+
 			if got.form.Has(tc.without) {
 				t.Errorf("%s was sent", tc.without)
 			}
+
 			if len(got.form) != len(tc.want) {
 				t.Errorf("sent %v", got.form)
 			}
+
 			if got.header.Get("Authorization") != "" || got.header.Get("Origin") != "" ||
 				len(got.header.Get("client-request-id")) != 36 {
 				t.Errorf("headers %v", got.header)
@@ -98,14 +106,18 @@ func TestEachGrantSendsWhatItsEndpointFamilyKnows(t *testing.T) {
 func TestAPastedLineBreakIsNoPartOfASecret(t *testing.T) {
 	f := &fake{}
 	a := app(tokens.V2)
+
 	a.Credential = fixed(" s3cr3t\r\n")
 	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	if got := f.sent()[0].form.Get("client_secret"); got != "s3cr3t" {
 		t.Errorf("sent %q", got)
 	}
+
 	a.Credential = fixed(" \n")
+
 	var e *tokens.Error
 	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(
 		t.Context(),
@@ -118,10 +130,12 @@ func TestAPastedLineBreakIsNoPartOfASecret(t *testing.T) {
 func TestAPublicClientSendsNoSecret(t *testing.T) {
 	f := &fake{}
 	a := app(tokens.V2)
+
 	a.Credential = nil
 	if _, err := (tokens.Client{App: a, HTTP: f.client()}).Redeem(t.Context(), secret.New("rt0")); err != nil {
 		t.Fatal(err)
 	}
+
 	if form := f.sent()[0].form; form.Has("client_secret") || form.Has("client_assertion") {
 		t.Errorf("sent %v", form)
 	}
@@ -182,6 +196,7 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 			f.header = map[string][]string{
 				"Content-Type": {"text/plain"},
 			} // a label that x/oauth2 would take at its word
+
 			got, err := tokens.Client{
 				App:  app(tokens.V1),
 				HTTP: f.client(),
@@ -193,9 +208,11 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if life := got.Access.Expiry.Sub(got.Access.Obtained); life != tc.life {
 				t.Errorf("life %v, want %v", life, tc.life)
 			}
+
 			if got.Access.Token.Reveal() != "a" || got.Refresh.Reveal() != tc.refresh ||
 				got.Access.Rotated != tc.rotated {
 				t.Errorf(
@@ -236,14 +253,17 @@ func TestUnusableAnswersAreErrorsNotTokens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return tc.status, tc.body }}
 			got, err := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.ClientCredentials(t.Context())
+
 			var e *tokens.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v, %v", got, err)
 			}
+
 			if e.Fate != tc.fate || e.Dead() || e.Refusal.Status != tc.status || e.Problem == "" || e.Remedy == "" ||
 				e.Refusal.CorrelationID == "" {
 				t.Errorf("fate %v, dead %v, status %d: %v", e.Fate, e.Dead(), e.Refusal.Status, e)
 			}
+
 			if strings.Contains(err.Error(), "html") || len(err.Error()) > 1300 {
 				t.Errorf("the body is in the error: %v", err)
 			}
@@ -274,7 +294,9 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 			f.answer = func(asked) (int, string) { return 429, "<html>" }
 			c := newClock()
 			c.Advance(time.Hour)
+
 			var skew time.Duration
+
 			_, err := tokens.Client{
 				App:    app(tokens.V2),
 				HTTP:   f.client(),
@@ -283,10 +305,12 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 			}.ClientCredentials(
 				t.Context(),
 			)
+
 			var e *tokens.Error
 			if !errors.As(err, &e) || e.RetryAfter != tc.want || e.Fate != advice.TryAgain {
 				t.Errorf("%v: wait %v, want %v", err, e.RetryAfter, tc.want)
 			}
+
 			if skew != time.Hour {
 				t.Errorf("skew %v", skew)
 			}

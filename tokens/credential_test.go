@@ -42,16 +42,19 @@ var makePair = sync.OnceValue(func() pair {
 		if err != nil {
 			panic(err)
 		}
+
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(1),
 			Subject:      pkix.Name{CommonName: "collector"},
 			NotBefore:    p.notAfter.AddDate(-1, 0, 0),
 			NotAfter:     p.notAfter,
 		}
+
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		if err != nil {
 			panic(err)
 		}
+
 		return key, der
 	}
 	_, other := create()
@@ -59,6 +62,7 @@ var makePair = sync.OnceValue(func() pair {
 	p.otherCert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: other})
 	p.certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.der})
 	p.keyPEM = pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(p.key)})
+
 	return p
 })
 
@@ -66,6 +70,7 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, []byte("\n")) }
 
 func TestTheAssertionIsWhatEntraDocuments(t *testing.T) {
 	p, c := makePair(), newClock()
+
 	for name, version := range map[string]tokens.Version{"v1": tokens.V1, "v2": tokens.V2} {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{}
@@ -75,39 +80,49 @@ func TestTheAssertionIsWhatEntraDocuments(t *testing.T) {
 			)
 			cl := tokens.Client{App: a, HTTP: f.client(), Now: c.Now}
 			ids := map[string]bool{}
+
 			for range 2 {
 				if _, err := cl.ClientCredentials(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+
 				sent := f.sent()
+
 				form := sent[len(sent)-1].form
 				if form.Has("client_secret") ||
 					form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
 					t.Errorf("sent %v", form)
 				}
+
 				claims := jwt.MapClaims{}
+
 				token, err := jwt.NewParser(jwt.WithValidMethods([]string{"PS256"}), jwt.WithTimeFunc(c.Now)).
 					ParseWithClaims(form.Get("client_assertion"), claims,
 						func(*jwt.Token) (any, error) { return p.key.Public(), nil })
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				sum := sha256.Sum256(p.der)
 				if token.Header["x5t#S256"] != base64.RawURLEncoding.EncodeToString(sum[:]) ||
 					token.Header["typ"] != "JWT" {
 					t.Errorf("header %v", token.Header)
 				}
+
 				if want := loginURL + strings.SplitN(sent[len(sent)-1].path, "?", 2)[0]; claims["aud"] != want ||
 					claims["iss"] != client ||
 					claims["sub"] != client {
 					t.Errorf("claims %v", claims)
 				}
+
 				nbf, exp := claims["nbf"].(float64), claims["exp"].(float64)
 				if now := float64(c.Now().Unix()); nbf != now-60 || exp-nbf != 600 {
 					t.Errorf("nbf %v, exp %v at %v", nbf, exp, now)
 				}
+
 				ids[claims["jti"].(string)] = true
 			}
+
 			if len(ids) != 2 {
 				t.Error("an assertion id was used twice")
 			}
@@ -117,17 +132,21 @@ func TestTheAssertionIsWhatEntraDocuments(t *testing.T) {
 
 func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 	p := makePair()
+
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	marshal := func(k crypto.PrivateKey) []byte {
 		der, err := x509.MarshalPKCS8PrivateKey(k)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	}
+
 	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
 	for name, tc := range map[string]struct {
 		text []byte
@@ -163,10 +182,12 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 			}
 		})
 	}
+
 	f, c := &fake{}, newClock()
 	cfg := appOnly(f, c)
 	text, fault := p.certPEM, error(nil)
 	cfg.App.Credential = tokens.Certificate(func() ([]byte, error) { return text, fault })
+
 	s := newSource(t, cfg)
 	if e := fails(
 		t,
@@ -175,13 +196,17 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 		len(f.sent()) != 0 {
 		t.Errorf("%v", e)
 	}
+
 	fault = errors.New("permission denied")
 	if e := fails(t, s); !errors.Is(e, fault) {
 		t.Errorf("%v", e)
 	}
+
 	text, fault = join(p.certPEM, p.keyPEM), nil
+
 	if !s.Changed(t.Context()) {
 		t.Error("a new certificate is not noticed")
 	}
+
 	token(t, s)
 }

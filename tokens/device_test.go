@@ -23,18 +23,25 @@ const (
 // play answers the device endpoint, then the polls by the script, and notes when each
 // poll came.
 func play(version tokens.Version, script ...string) (*fake, *[]time.Duration) {
-	var polls []time.Duration
-	var begin time.Time
+	var (
+		polls []time.Duration
+		begin time.Time
+	)
+
 	f := &fake{}
 	f.answer = func(a asked) (int, string) {
 		if a.form.Get("grant_type") == "" {
 			begin = time.Now()
+
 			if version == tokens.V1 {
 				return 200, deviceV1
 			}
+
 			return 200, deviceV2
 		}
+
 		polls = append(polls, time.Since(begin))
+
 		step := script[min(len(polls), len(script))-1]
 		switch step {
 		case "ok":
@@ -42,8 +49,10 @@ func play(version tokens.Version, script ...string) (*fake, *[]time.Duration) {
 		case "503":
 			return 503, "<html>"
 		}
+
 		return 400, refusal(step)
 	}
+
 	return f, &polls
 }
 
@@ -71,28 +80,34 @@ func TestDeviceCodeInBothEndpointFamilies(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, _ := play(tc.version, "authorization_pending", "ok")
 				c := tokens.Client{App: app(tc.version), HTTP: f.client()}
+
 				d, err := c.DeviceAuth(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				if d.UserCode != "AB12-CD34" || d.VerificationURI != "https://device.example.test" ||
 					d.Interval != 5*time.Second ||
 					time.Until(d.Expiry) != 15*time.Minute {
 					t.Errorf("%+v", d)
 				}
+
 				got, err := c.DevicePoll(t.Context(), d)
 				if err != nil || got.Refresh.Reveal() != "rt" {
 					t.Fatalf("%v", err)
 				}
+
 				sent := f.sent()
 				if sent[0].path != "/"+tenant+tc.path || sent[0].form.Has("client_secret") {
 					t.Errorf("asked %s with %v", sent[0].path, sent[0].form)
 				}
+
 				for k, v := range tc.want {
 					if sent[1].form.Get(k) != v {
 						t.Errorf("%s is %q", k, sent[1].form[k])
 					}
 				}
+
 				for _, k := range tc.without {
 					if sent[1].form.Has(k) {
 						t.Errorf("%s was sent", k)
@@ -108,6 +123,7 @@ func TestDevicePollsSlowDownAndSurviveInterruptions(t *testing.T) {
 		for _, n := range list {
 			out = append(out, time.Duration(n)*time.Second)
 		}
+
 		return out
 	}
 	for name, tc := range map[string]struct {
@@ -131,14 +147,17 @@ func TestDevicePollsSlowDownAndSurviveInterruptions(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, polls := play(tokens.V2, tc.script...)
 				c := tokens.Client{App: app(tokens.V2), HTTP: f.client()}
+
 				d, err := c.DeviceAuth(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				_, err = c.DevicePoll(t.Context(), d)
 				if (err != nil) != tc.fails || !slices.Equal(*polls, tc.polls) {
 					t.Fatalf("%v, polls at %v", err, *polls)
 				}
+
 				var e *tokens.Error
 				if tc.fails && (!errors.As(err, &e) || e.Fate != tc.fate) {
 					t.Errorf("%v", err)
@@ -152,21 +171,27 @@ func TestTheDeviceWaitEndsWithItsCodeOrItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, polls := play(tokens.V2, "authorization_pending")
 		c := tokens.Client{App: app(tokens.V2), HTTP: f.client()}
+
 		d, err := c.DeviceAuth(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		_, err = c.DevicePoll(t.Context(), d)
+
 		var e *tokens.Error
 		if !errors.As(err, &e) || e.Refusal.OAuth != "expired_token" || len(*polls) < 170 {
 			t.Errorf("%v after %d polls", err, len(*polls))
 		}
+
 		d, err = c.DeviceAuth(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
+
 		if _, err := c.DevicePoll(ctx, d); !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) {
 			t.Errorf("%v", err)
 		}
@@ -186,6 +211,7 @@ func TestARefusedOrUselessDeviceAnswerIsExplained(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return tc.status, tc.body }}
 			_, err := tokens.Client{App: app(tokens.V2), HTTP: &http.Client{Transport: f}}.DeviceAuth(t.Context())
+
 			var e *tokens.Error
 			if !errors.As(err, &e) || e.Code != tc.code || e.Remedy == "" {
 				t.Errorf("%v", err)

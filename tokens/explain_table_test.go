@@ -21,16 +21,21 @@ func TestGoldenTableOfCodes(t *testing.T) {
 		ClientID: "CLIENT",
 		Resource: "https://graph.example.test",
 	}
+
 	var b strings.Builder
+
 	line := func(name string, x explanation) {
 		f := x.fault(app)
 		x = x.seenFrom(app)
+
 		if len(f.Problem) < 15 || len(f.Remedy) < 10 || strings.ContainsAny(f.Problem+f.Remedy, "{}\n") {
 			t.Errorf("%s: %q; %q", name, f.Problem, f.Remedy)
 		}
+
 		if f.Scope < advice.ScopeCustomer || f.Scope > advice.ScopeService {
 			t.Errorf("%s has no scope", name)
 		}
+
 		ofChain := f.Scope == advice.ScopeChain || f.Scope == advice.ScopeCustomer
 		if x.dead && (!ofChain && app.Home == "" || f.Fate != advice.NeedsSignIn || x.unreliable) {
 			t.Errorf("%s ends a refresh token, and has scope %v, fate %v", name, f.Scope, f.Fate)
@@ -40,6 +45,7 @@ func TestGoldenTableOfCodes(t *testing.T) {
 		if x.dead {
 			ends = ", ends the token"
 		}
+
 		fmt.Fprintf(&b, "%s (%v, %v, exit %d%s): %s; %s\n", name, f.Scope, f.Fate, f.Fate.ExitCode(), ends, f.Problem,
 			f.Remedy)
 	}
@@ -47,15 +53,19 @@ func TestGoldenTableOfCodes(t *testing.T) {
 	for _, code := range KnownCodes() {
 		line(codeName(code), explanations[code])
 	}
+
 	for _, name := range slices.Sorted(maps.Keys(oauthExplanations)) {
 		line(name, oauthExplanations[name])
 	}
+
 	line("another code", unknownCode(7999999))
+
 	for _, code := range []int{50071, 50139, 53999, 530999} {
 		x, ok := family(code)
 		if !ok {
 			t.Errorf("%d is of no family", code)
 		}
+
 		line("family of "+codeName(code), x)
 	}
 

@@ -137,17 +137,21 @@ var met = map[advice.Fate][]int{
 func TestEveryCodeHasAProblemARemedyAndAFate(t *testing.T) {
 	known := tokens.KnownCodes()
 	total := 0
+
 	for fate, codes := range met {
 		for _, code := range codes {
 			total++
+
 			if !slices.Contains(known, code) {
 				t.Errorf("AADSTS%d has no explanation of its own", code)
 				continue
 			}
+
 			got := tokens.Explain(code, app(tokens.V2))
 			if len(got.Problem) < 15 || len(got.Remedy) < 10 || strings.ContainsAny(got.Problem+got.Remedy, "{}\n") {
 				t.Errorf("AADSTS%d: %q; %q", code, got.Problem, got.Remedy)
 			}
+
 			if got.Fate != fate {
 				t.Errorf("AADSTS%d: fate %v, want %v", code, got.Fate, fate)
 			}
@@ -158,6 +162,7 @@ func TestEveryCodeHasAProblemARemedyAndAFate(t *testing.T) {
 			}
 		}
 	}
+
 	if total != len(known) {
 		t.Errorf("%d codes explained, %d listed in this test", len(known), total)
 	}
@@ -206,6 +211,7 @@ func TestTheMoreTellingOfSeveralCodesDecides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{answer: func(asked) (int, string) { return 400, tc.body }}
 			_, err := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
+
 			var e *tokens.Error
 			if !errors.As(err, &e) || e.Code != tc.code || e.Fate != tc.fate || e.Problem == "" || e.Remedy == "" {
 				t.Errorf("%v", err)
@@ -217,6 +223,7 @@ func TestTheMoreTellingOfSeveralCodesDecides(t *testing.T) {
 func TestALoopThatTheServiceSawIsLeftAloneForAWhile(t *testing.T) {
 	f := &fake{answer: func(asked) (int, string) { return 400, refusal("invalid_grant", 50196) }}
 	_, err := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
+
 	var e *tokens.Error
 	if !errors.As(err, &e) || e.RetryAfter < 5*time.Minute || e.Dead() {
 		t.Errorf("%v, wait %v", err, e.RetryAfter)
@@ -230,11 +237,13 @@ func TestGoldenErrorLines(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files: %v", err)
 	}
+
 	for _, file := range files {
 		body, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		f := &fake{answer: func(asked) (int, string) { return 400, string(body) }}
 		_, got := tokens.Client{App: app(tokens.V2), HTTP: f.client()}.Redeem(t.Context(), secret.New("x"))
 		golden.File(t, strings.TrimSuffix(file, ".json")+".txt", got.Error()+"\n")

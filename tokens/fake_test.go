@@ -48,36 +48,48 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, err
 	}
+
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.WroteRequest != nil {
 		trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}
+
 	a := asked{r.URL.RequestURI(), r.PostForm, r.Header}
+
 	f.mu.Lock()
 	f.requests = append(f.requests, a)
 	f.busy++
 	f.overlap = f.overlap || f.busy > 1
 	answer := f.answer
 	f.mu.Unlock()
+
 	if answer == nil {
 		answer = f.rotate
 	}
+
 	status, body := answer(a)
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	f.busy--
+
 	rec := httptest.NewRecorder()
 	for name, values := range f.header {
 		rec.Header()[name] = values
 	}
+
 	rec.WriteHeader(status)
 	rec.WriteString(body)
+
 	return rec.Result(), nil
 }
 
 func (f *fake) rotate(a asked) (int, string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	var n int
+
 	switch a.form.Get("grant_type") {
 	case "client_credentials":
 		return 200, granted(fmt.Sprintf("app-at-%d", len(f.requests)), "", f.life())
@@ -91,7 +103,9 @@ func (f *fake) rotate(a asked) (int, string) {
 			return 400, refusal("invalid_grant", 700082)
 		}
 	}
+
 	f.newest = n + 1
+
 	return 200, granted(fmt.Sprintf("at%d", f.newest), fmt.Sprintf("rt%d", f.newest), f.life())
 }
 
@@ -99,18 +113,21 @@ func (f *fake) life() int {
 	if f.expires == 0 {
 		return 3600
 	}
+
 	return f.expires
 }
 
 func (f *fake) set(answer func(asked) (int, string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	f.answer = answer
 }
 
 func (f *fake) sent() []asked {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	return append([]asked(nil), f.requests...)
 }
 
@@ -120,6 +137,7 @@ func (f *fake) refreshes() string {
 	for _, a := range f.sent() {
 		list = append(list, a.form.Get("refresh_token"))
 	}
+
 	return strings.Join(list, " ")
 }
 
@@ -130,11 +148,13 @@ func granted(at, rt string, life int) string {
 	if rt != "" {
 		s += fmt.Sprintf(`,"refresh_token":"%s"`, rt)
 	}
+
 	return s + "}"
 }
 
 func refusal(oauth string, codes ...int) string {
 	list := strings.Join(strings.Fields(strings.Trim(fmt.Sprint(codes), "[]")), ",")
+
 	return fmt.Sprintf(
 		`{"error":"%s","error_description":"AADSTS%d: text.\r\n`+
 			`Trace ID: 0a0a0a0a-0000-0000-0000-000000000001\r\n`+
@@ -170,18 +190,22 @@ func newClock() *clock.Manual { return clock.At(time.Date(2026, 2, 3, 9, 0, 0, 0
 
 func newSource(t *testing.T, cfg tokens.SourceConfig) *tokens.Source {
 	t.Helper()
+
 	s, err := tokens.NewSource(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return s
 }
 
 func token(t *testing.T, s *tokens.Source) string {
 	t.Helper()
+
 	a, err := s.Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return a.Token.Reveal()
 }

@@ -8,6 +8,7 @@ import (
 
 func TestACredentialsEndIsForeseenFromFourteenDaysOn(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 	day := 24 * time.Hour
 	for name, c := range map[string]struct {
 		chain       Chain
@@ -37,6 +38,7 @@ func TestACredentialsEndIsForeseenFromFourteenDaysOn(t *testing.T) {
 			t.Errorf("%s: %q: %+v", name, f.State(now), f)
 		}
 	}
+
 	for left, want := range map[time.Duration]string{20 * day: "ok", 13 * day: "ends in 13 days", -day: "ended"} {
 		f := CertificateInfo{NotAfter: now.Add(left)}.Forecast(now)
 		if f.State(now) != want || (f.Text != "") != f.Soon {

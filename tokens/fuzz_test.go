@@ -22,11 +22,13 @@ func addGolden(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no samples: %v", err)
 	}
+
 	for _, file := range files {
 		body, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
 		}
+
 		f.Add(body)
 	}
 }
@@ -34,6 +36,7 @@ func addGolden(f *testing.F) {
 // FuzzTokenAnswer: whatever the service says is read within bounds or refused.
 func FuzzTokenAnswer(f *testing.F) {
 	addGolden(f)
+
 	for _, s := range []string{
 		`{"token_type":"Bearer","scope":"user_impersonation","expires_in":"3599","ext_expires_in":"3599",` +
 			`"expires_on":"1770116400","not_before":"1770112501","resource":"https://graph.windows.net",` +
@@ -42,17 +45,21 @@ func FuzzTokenAnswer(f *testing.F) {
 		`{"a":{"a":`} {
 		f.Add([]byte(s))
 	}
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a, err := parseAnswer(body, fuzzNow)
 		if err != nil {
 			if a.access.IsZero() && a.refusal.OAuth == "" && errors.Is(err, errNotJSON) {
 				return
 			}
+
 			t.Fatalf("an error together with an answer: %v", err)
 		}
+
 		if a.life < 0 || a.life > maxLife || a.interval < 0 || a.interval > 10*time.Minute {
 			t.Fatalf("life %v, interval %v", a.life, a.interval)
 		}
+
 		oneLine(t, a.scope, 4096)
 		oneLine(t, a.message, 1024)
 		oneLine(t, a.verification, 1024)
@@ -64,12 +71,15 @@ func FuzzTokenAnswer(f *testing.F) {
 // known ids and numbers.
 func FuzzRefusal(f *testing.F) {
 	addGolden(f)
+
 	allowed := regexp.MustCompile(`\(([0-9A-Za-z_.:, -]*)\)$`)
+
 	f.Fuzz(func(t *testing.T, body []byte) {
 		a, err := parseAnswer(body, fuzzNow)
 		if err != nil {
 			return
 		}
+
 		for _, status := range []int{0, 400, 503} {
 			a.refusal.Status = status
 			e := a.refusal.Explain(App{
@@ -80,12 +90,15 @@ func FuzzRefusal(f *testing.F) {
 			})
 			line := e.Error()
 			oneLine(t, line, advice.MaxLine)
+
 			if e.Problem == "" || e.Remedy == "" {
 				t.Fatalf("unexplained: %s", line)
 			}
+
 			if len(e.codes()) > 0 && !allowed.MatchString(line) {
 				t.Fatalf("foreign text in %q", line)
 			}
+
 			if status == 503 && e.dead {
 				t.Fatal("dead by a 503")
 			}
@@ -107,14 +120,17 @@ func FuzzParsePasted(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		code, _, err := ParsePasted(text)
 		if (err == nil) == code.IsZero() {
 			t.Fatalf("code %q, err %v", code.Reveal(), err)
 		}
+
 		if err != nil {
 			oneLine(t, err.Error(), advice.MaxLine)
 		}
+
 		if len(code.Reveal()) > len(text) {
 			t.Fatal("more came out than went in")
 		}
@@ -134,11 +150,13 @@ func FuzzInspect(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, token string) {
 		c, err := Inspect(secret.New(token))
 		if err != nil {
 			return
 		}
+
 		oneLine(t, c.String(), 600)
 		oneLine(t, c.Account(), 200)
 	})
@@ -146,6 +164,7 @@ func FuzzInspect(f *testing.F) {
 
 func oneLine(t *testing.T, s string, limit int) {
 	t.Helper()
+
 	if len(s) > limit || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 		t.Fatalf("not one line of at most %d bytes: %q", limit, s)

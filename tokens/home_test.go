@@ -918,6 +918,7 @@ func TestARotationThatFailsStopsNobody(t *testing.T) {
 func TestMultiFactorAtHomeConcernsTheWholeChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHomeWorld(t)
+
 		time.Sleep(2 * time.Hour)
 
 		for _, tenant := range []string{home, customerID(0), customerID(1)} {

@@ -10,6 +10,7 @@ import (
 
 func TestAChainsEndIsForeseenNinetyDaysAfterItsLastRefresh(t *testing.T) {
 	now := newClock().Now()
+
 	day := 24 * time.Hour
 	for name, tc := range map[string]struct {
 		chain       tokens.Chain
@@ -57,6 +58,7 @@ func TestACertificatesEndIsForeseenFourteenDaysAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	end := makePair().notAfter
 	for days, want := range map[int]string{-15: "ok", -14: "ends in 14 days", 0: "ended", 3: "ended"} {
 		now := end.AddDate(0, 0, days)

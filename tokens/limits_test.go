@@ -21,6 +21,7 @@ import (
 func silent(r *http.Request) (*http.Response, error) {
 	io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
+
 	return nil, r.Context().Err()
 }
 
@@ -37,6 +38,7 @@ func (d dripping) Read(p []byte) (int, error) {
 		for i := range p[:min(d.bytes, len(p))] {
 			p[i] = ' '
 		}
+
 		return min(d.bytes, len(p)), nil
 	case <-d.ctx.Done():
 		return 0, d.ctx.Err()
@@ -85,11 +87,14 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 							Timeout: 20 * time.Second,
 						},
 					)
+
 					ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 					defer cancel()
+
 					began := time.Now()
 					_, err := s.Token(ctx)
 					took := time.Since(began)
+
 					var e *tokens.Error
 					if !errors.As(err, &e) || e.Fate != advice.TryAgain || !strings.Contains(e.Error(), tc.says) ||
 						took < tc.least ||
@@ -108,7 +113,9 @@ func TestALostAnswerIsAskedForAgainOnlyWhileThereIsTime(t *testing.T) {
 			n := 0
 			breaks := tripper(func(r *http.Request) (*http.Response, error) {
 				n++
+
 				time.Sleep(life)
+
 				return &http.Response{
 					StatusCode: 200,
 					Header:     http.Header{},
@@ -116,6 +123,7 @@ func TestALostAnswerIsAskedForAgainOnlyWhileThereIsTime(t *testing.T) {
 					Request:    r,
 				}, nil
 			})
+
 			s := newSource(
 				t,
 				tokens.SourceConfig{
@@ -141,8 +149,15 @@ func TestAChainThatIsHeldForLongIsReported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Seed: seed("rt0"), Store: store, HTTP: f.client()})
+
+		s := newSource(t, tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Seed:  seed("rt0"),
+			Store: store,
+			HTTP:  f.client(),
+		})
 		began := time.Now()
+
 		e := fails(t, s)
 		if took := time.Since(
 			began,
@@ -150,6 +165,7 @@ func TestAChainThatIsHeldForLongIsReported(t *testing.T) {
 			!strings.Contains(e.Error(), "defenderctl") {
 			t.Errorf("after %v: %v", took, e)
 		}
+
 		stopped()
 		token(t, s)
 	})
@@ -162,6 +178,7 @@ func TestAChainThatIsInUseHereIsWaitedForAndThenReported(t *testing.T) {
 			time.Sleep(50 * time.Second)
 			return (&fake{}).RoundTrip(r)
 		})
+
 		cfg := tokens.SourceConfig{
 			App:   app(tokens.V2),
 			Seed:  seed("rt0"),
@@ -169,12 +186,15 @@ func TestAChainThatIsInUseHereIsWaitedForAndThenReported(t *testing.T) {
 			HTTP:  &http.Client{Transport: slow},
 		}
 		go newSource(t, cfg).Token(t.Context())
+
 		synctest.Wait()
+
 		e := fails(t, newSource(t, cfg))
 		if e.Fate != advice.TryAgain || !strings.Contains(e.Error(), "another sign-in") ||
 			strings.Contains(e.Error(), "process") {
 			t.Errorf("%v", e)
 		}
+
 		time.Sleep(time.Minute)
 	})
 }
@@ -187,8 +207,10 @@ func TestACancelledWaitForAChainGivesTheContextsError(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unlock()
+
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+
 		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Grant: grant.RefreshToken, Store: store})
 		if _, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v", err)
@@ -205,16 +227,20 @@ func TestTheTimeoutIsOneRequestsNotAWholeSignIns(t *testing.T) {
 				return 200, `{"device_code":"dc","user_code":"AB","verification_uri":"https://x.test",` +
 					`"expires_in":900,"interval":5}`
 			}
+
 			if n++; n < 100 {
 				return 400, refusal("authorization_pending", 70016)
 			}
+
 			return 200, granted("at", "rt", 3600)
 		}}
 		c := tokens.Client{App: app(tokens.V2), HTTP: service.client(), Timeout: 10 * time.Second}
+
 		d, err := c.DeviceAuth(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if got, err := c.DevicePoll(t.Context(), d); err != nil || !got.Refresh.Equal(secret.New("rt")) {
 			t.Errorf("%v", err)
 		}

@@ -25,6 +25,7 @@ type answering struct {
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.asked <- struct{}{}
+
 	select {
 	case <-a.release:
 	case <-r.Context().Done():
@@ -43,10 +44,12 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 // through the channel.
 func returning(t *testing.T, service http.RoundTripper) (*Callback, *AuthCode, chan string) {
 	t.Helper()
+
 	cb, err := Listen(0)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { cb.Close() })
 
 	app := App{
@@ -55,12 +58,14 @@ func returning(t *testing.T, service http.RoundTripper) (*Callback, *AuthCode, c
 		ClientID: "11111111-2222-3333-4444-555555555555",
 		Resource: "https://graph.example.test",
 	}
+
 	attempt := NewAuthCode(Client{App: app, HTTP: &http.Client{Transport: service}}, cb.RedirectURI(""), "")
 	if err := cb.Expect(attempt.State()); err != nil {
 		t.Fatal(err)
 	}
 
 	shown := make(chan string, 1)
+
 	address := "http://127.0.0.1:" + strconv.Itoa(
 		cb.Port(),
 	) + "/?code=the-code&state=" + url.QueryEscape(
@@ -73,9 +78,11 @@ func returning(t *testing.T, service http.RoundTripper) (*Callback, *AuthCode, c
 			return
 		}
 		defer res.Body.Close()
+
 		body, _ := io.ReadAll(res.Body)
 		shown <- strconv.Itoa(res.StatusCode) + " " + string(body)
 	}()
+
 	return cb, attempt, shown
 }
 
@@ -116,17 +123,20 @@ func TestThePageSaysWhoSignedInOnceTheCodeIsRedeemed(t *testing.T) {
 			}
 			cb, attempt, shown := returning(t, service)
 			done := make(chan error, 1)
+
 			go func() {
 				_, err := attempt.ExchangeReturned(t.Context(), cb)
 				done <- err
 			}()
 
 			<-service.asked // the code is on its way, and what comes of it is not known
+
 			select {
 			case body := <-shown:
 				t.Fatalf("before the code was redeemed the page says %s", body)
 			default:
 			}
+
 			close(service.release)
 
 			body := <-shown
@@ -135,10 +145,12 @@ func TestThePageSaysWhoSignedInOnceTheCodeIsRedeemed(t *testing.T) {
 					t.Errorf("%q is not in %s", want, body)
 				}
 			}
+
 			if strings.Contains(body, "<script>") || strings.Contains(body, "the-code") ||
 				strings.Contains(body, "rt-1") {
 				t.Errorf("the page shows what it must not: %s", body)
 			}
+
 			if err := <-done; (err == nil) != (tc.status == 200) {
 				t.Error(err)
 			}
@@ -151,10 +163,13 @@ func TestThePageDoesNotWaitForEver(t *testing.T) {
 	cb.mu.Lock()
 	state := cb.state
 	cb.mu.Unlock()
+
 	if _, err := cb.Wait(t.Context(), state); err != nil {
 		t.Fatal(err)
 	}
+
 	cb.Close()
+
 	if body := <-shown; !strings.Contains(body, "was not completed") {
 		t.Errorf("when the command ends, the page says %s", body)
 	}
@@ -163,8 +178,10 @@ func TestThePageDoesNotWaitForEver(t *testing.T) {
 	if p := slow.outcome(t.Context()); p.status != 200 || p.title != "Not finished yet" {
 		t.Errorf("%+v", p)
 	}
+
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	waiting := &Callback{pageTimeout: time.Hour, reported: make(chan struct{})}
 	if p := waiting.outcome(gone); p.title != "Not finished yet" {
 		t.Errorf("a browser that left: %+v", p)
@@ -176,6 +193,7 @@ func TestTheFirstReportCounts(t *testing.T) {
 	a := NewAuthCode(Client{App: App{TenantID: "t"}}, "", "")
 	c.report(a.closingPage(Tokens{Account: "soc@contoso.test"}, nil))
 	c.report(a.closingPage(Tokens{}, errors.New("x")))
+
 	if p := c.outcome(t.Context()); p.title != "Signed in" {
 		t.Errorf("%+v", p)
 	}
@@ -197,7 +215,8 @@ func TestTheLimitIsForThePersonNotForTheRedemption(t *testing.T) {
 	}
 
 	cb.result <- redirected{code: code} // the browser is back,
-	attempt.Limit = time.Nanosecond     // and the limit ends at that moment
+
+	attempt.Limit = time.Nanosecond // and the limit ends at that moment
 	done := make(chan error, 1)
 
 	go func() {

@@ -21,31 +21,41 @@ import (
 // at returns a client for a service at u, with a transport of its own.
 func at(t *testing.T, u string, tr *http.Transport) tokens.Client {
 	t.Helper()
+
 	if tr == nil {
 		tr = &http.Transport{}
 	}
+
 	t.Cleanup(tr.CloseIdleConnections)
+
 	a := app(tokens.V2)
 	a.LoginURL = u
+
 	return tokens.Client{App: a, HTTP: &http.Client{Transport: tr}}
 }
 
 func TestNetworkFaultsAreToldApartAndTransient(t *testing.T) {
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+
 	secure.StartTLS()
 	defer secure.Close()
+
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
+
 	broken := httptest.NewServer(
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }),
 	)
 	defer broken.Close()
+
 	silent := httptest.NewServer(http.HandlerFunc(sayNothing))
 	defer silent.Close()
+
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	dead, _ := url.Parse(closed.URL)
+
 	noNames := &net.Resolver{
 		PreferGo: true,
 		Dial:     func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no resolver") },
@@ -69,12 +79,14 @@ func TestNetworkFaultsAreToldApartAndTransient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := at(t, tc.url, tc.tr).ClientCredentials(t.Context())
+
 			var e *tokens.Error
 			if !errors.As(err, &e) || e.Fate != advice.TryAgain || e.Remedy == "" ||
 				e.Err == nil ||
 				e.Refusal.Status != 0 {
 				t.Fatalf("%v", err)
 			}
+
 			if !strings.Contains(e.Problem, tc.want) {
 				t.Errorf("%v does not say %q", err, tc.want)
 			}
@@ -93,12 +105,15 @@ func TestRedirectsAreNotFollowedAndTheirTargetIsNamed(t *testing.T) {
 		// whatever the caller's client does
 		c.HTTP.CheckRedirect = func(*http.Request, []*http.Request) error { return nil }
 		_, err := c.Redeem(t.Context(), secret.New("rt0"))
+
 		s.Close()
 		other.Close()
+
 		var e *tokens.Error
 		if !errors.As(err, &e) || e.Fate != advice.NeedsFix || e.Refusal.Status != status || e.Dead() {
 			t.Fatalf("%d: %v", status, err)
 		}
+
 		if !strings.Contains(err.Error(), "redirects to "+other.URL) || strings.Contains(err.Error(), "secret=x") ||
 			stolen != 0 {
 			t.Errorf("%d: %v; %d requests arrived", status, err, stolen)
@@ -111,11 +126,13 @@ func TestAStaleConnectionIsReplacedWithoutAnError(t *testing.T) {
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(granted("a", "", 60))) }),
 	)
 	defer s.Close()
+
 	c := at(t, s.URL, nil)
 	for range 3 {
 		if _, err := c.ClientCredentials(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+
 		s.CloseClientConnections() // as a load balancer closes idle connections
 	}
 }
@@ -123,8 +140,10 @@ func TestAStaleConnectionIsReplacedWithoutAnError(t *testing.T) {
 func TestACancelledRequestGivesTheContextsError(t *testing.T) {
 	silent := httptest.NewServer(http.HandlerFunc(sayNothing))
 	defer silent.Close()
+
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
+
 	if _, err := at(t, silent.URL, nil).ClientCredentials(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}

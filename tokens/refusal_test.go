@@ -50,8 +50,10 @@ func FuzzStoredRefusal(f *testing.F) {
 		if err := g.UnmarshalText(text); err != nil {
 			t.Fatal(err)
 		}
+
 		e := g.Explain(App{TenantID: "T", ClientID: "C"})
 		oneLine(t, e.Error(), advice.MaxLine)
+
 		if !g.IsZero() && (!e.dead || !explanations[e.Code].dead || e.Fate != advice.NeedsSignIn) {
 			t.Fatalf("dead by %v", e)
 		}
@@ -60,6 +62,7 @@ func FuzzStoredRefusal(f *testing.F) {
 		if err != nil || len(written) > maxRefusal {
 			t.Fatalf("%d bytes, %v", len(written), err)
 		}
+
 		if err := again.UnmarshalText(written); err != nil || !reflect.DeepEqual(g, again) {
 			t.Fatalf("%+v became %+v (%v)", g, again, err)
 		}

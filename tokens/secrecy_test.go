@@ -24,21 +24,27 @@ import (
 const hidden = "H1DDEN"
 
 func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
-	var out bytes.Buffer
-	var lines loglines.Lines
+	var (
+		out   bytes.Buffer
+		lines loglines.Lines
+	)
+
 	logger := slog.New(slog.NewJSONHandler(&out, nil))
 	show := func(values ...any) {
 		for _, v := range values {
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 				fmt.Fprintf(&out, verb+"\n", v)
 			}
+
 			logger.Info("x", "v", v)
+
 			if b, err := json.Marshal(v); err == nil {
 				out.Write(b)
 			}
 		}
 	}
 	p := makePair()
+
 	credentials := map[string]tokens.Credential{
 		"secret":      fixed("client-secret-" + hidden),
 		"certificate": tokens.Certificate(func() ([]byte, error) { return join(p.certPEM, p.keyPEM), nil }),
@@ -75,11 +81,14 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 			show(name, a, &a, cfg, access, err, a.ChainKey())
 			fmt.Fprintf(&out, "%+v %#v %v\n", s, s, s)
 			store.Fail("Save", errDisk)
+
 			access, err = s.Refresh(t.Context())
 			show(access, err)
+
 			chain, _, _ := keeper.Load(t.Context(), a.ChainKey())
 			show(chain)
 			fmt.Fprintf(&out, "%+v %#v\n", keeper, keeper)
+
 			c := tokens.Client{App: a, HTTP: f.client()}
 			got, err := c.Redeem(t.Context(), secret.New("rt-"+hidden))
 			show(c, got, err)
@@ -87,6 +96,7 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 			show(got, err)
 			device, err := c.DeviceAuth(t.Context())
 			show(device, err)
+
 			attempt := tokens.NewAuthCode(c, "https://r.test", "")
 			_, err = attempt.ExchangePasted(
 				t.Context(),
@@ -106,6 +116,7 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 		_, err := tokens.Client{App: app(tokens.V1), HTTP: hc}.Redeem(t.Context(), secret.New("rt-"+hidden))
 		show(err)
 	}
+
 	text := out.String() + lines.String()
 	for _, spelled := range []string{
 		hidden,
@@ -118,6 +129,7 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 			t.Fatalf("a secret shows: …%s…", text[max(0, i-300):min(len(text), i+100)])
 		}
 	}
+
 	if !strings.Contains(text, secret.Redacted) {
 		t.Error("nothing was printed: the test does not look")
 	}
@@ -125,10 +137,12 @@ func TestNoSecretIsInAnyErrorLogOrPrintedValue(t *testing.T) {
 
 func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 	const secretValue, refresh = "SuperSecretValue", "0.TheRefreshToken"
+
 	a := app(tokens.V2)
 	a.Credential = fixed(secretValue)
 	check := func(name string, c tokens.Client) {
 		t.Helper()
+
 		for i, ask := range []func() error{
 			func() error { _, err := c.ClientCredentials(t.Context()); return err },
 			func() error { _, err := c.Redeem(t.Context(), secret.New(refresh)); return err },
@@ -140,10 +154,12 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 			if i == 0 && strings.Contains(name, "refresh") {
 				continue // it sends none
 			}
+
 			err := ask()
 			if err == nil {
 				t.Fatalf("%s: no error", name)
 			}
+
 			text := strings.ToLower(fmt.Sprintf("%v %+v", err, err))
 			if strings.Contains(text, strings.ToLower(secretValue)) ||
 				strings.Contains(text, strings.ToLower(refresh)) {
@@ -154,6 +170,7 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 	echoing := a
 	echoing.LoginURL = rawhttp.Serve(t, func(body string) string { return body + "\r\n\r\n" })
 	check("an answer that is not HTTP", tokens.Client{App: echoing})
+
 	for name, value := range map[string]string{"the secret": secretValue, "the refresh token": refresh} {
 		f := &fake{
 			header: http.Header{"Location": {"https://" + value + ".example/"}},
@@ -173,7 +190,9 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 	}
 	// A secret of hexadecimal digits reads like an id.
 	const hexSecret = "0123456789abcdef0123456789abcdef"
+
 	a.Credential = fixed(hexSecret)
+
 	f := &fake{
 		answer: func(asked) (int, string) { return 400, `{"error":"invalid_client","trace_id":"` + hexSecret + `"}` },
 	}

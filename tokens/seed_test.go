@@ -29,9 +29,12 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 			if a.form.Get("refresh_token") == "0.AXk" {
 				return 400, tc.refusal
 			}
+
 			return f.rotate(a)
 		})
+
 		var lines loglines.Lines
+
 		current := "0.AXk"
 		s := newSource(
 			t,
@@ -45,20 +48,25 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 			},
 		)
 		_, err := s.Token(t.Context())
+
 		var e *tokens.Error
 		if f.refreshes() != tc.sent || (err == nil) != (tc.fate < 0) ||
 			err != nil && (!errors.As(err, &e) || e.Fate != tc.fate) {
 			t.Errorf("%s: %v, sent %s", name, err, f.refreshes())
 		}
+
 		if err != nil {
 			continue
 		}
+
 		c.Advance(time.Hour)
 		token(t, s)
+
 		warnings := lines.With("WARN")
 		if len(warnings) != 1 || !strings.Contains(warnings[0], "the stored one stays in use") {
 			t.Errorf("%s: warnings %q", name, warnings)
 		}
+
 		if seen, _ := store.SeedSeen(
 			t.Context(),
 			app(tokens.V2).ChainKey(),
@@ -66,10 +74,13 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		); seen {
 			t.Errorf("%s: the seed is given up, though it may be accepted later", name)
 		}
+
 		c.Advance(time.Hour)
 		f.set(nil)
 		f.newest, current = 70, "rt70" // written whole
+
 		token(t, s)
+
 		if got := load(t, store).Refresh.Reveal(); got != "rt71" {
 			t.Errorf("%s: stored %s after the new one was written whole", name, got)
 		}
@@ -82,14 +93,22 @@ func TestARefusedSeedIsNamedWhenTheChainHasDiedToo(t *testing.T) {
 		if a.form.Get("refresh_token") == "0.AXk" {
 			return 400, refusal("invalid_request", 9002313)
 		}
+
 		return 400, refusal("invalid_grant", 700082)
 	})
-	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, Seed: seed("0.AXk"), HTTP: f.client()})
+
+	s := newSource(t, tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: store,
+		Seed:  seed("0.AXk"),
+		HTTP:  f.client(),
+	})
 	for range 2 {
 		if e := fails(t, s); e.Code != 9002313 {
 			t.Errorf("%v", e)
 		}
 	}
+
 	if f.refreshes() != "0.AXk gone 0.AXk" {
 		t.Errorf("sent %s", f.refreshes())
 	}

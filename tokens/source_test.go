@@ -37,11 +37,15 @@ func TestATokenIsRenewedFiveMinutesOrAFifthOfItsLifeEarly(t *testing.T) {
 		f, c := &fake{expires: int(tc.life / time.Second)}, newClock()
 		s := newSource(t, appOnly(f, c))
 		first := token(t, s)
+
 		c.Advance(tc.life - tc.early - time.Millisecond)
+
 		if token(t, s) != first {
 			t.Errorf("life %v: renewed too early", tc.life)
 		}
+
 		c.Advance(time.Millisecond)
+
 		if token(t, s) == first {
 			t.Errorf("life %v: not renewed %v before its end", tc.life, tc.early)
 		}
@@ -52,17 +56,22 @@ func TestAFailedEarlyRenewalLeavesTheTokenInUseUntilItEnds(t *testing.T) {
 	f, c := &fake{}, newClock()
 	s := newSource(t, appOnly(f, c))
 	first := token(t, s)
+
 	f.set(func(asked) (int, string) { return 503, "<html>" })
 	c.Advance(56 * time.Minute)
+
 	for range 5 {
 		if token(t, s) != first {
 			t.Fatal("not the token that still lives")
 		}
 	}
+
 	if n := len(f.sent()); n != 2 {
 		t.Errorf("%d requests: the failed renewal is hammered", n)
 	}
+
 	c.Advance(4 * time.Minute)
+
 	if e := fails(t, s); e.Fate != advice.TryAgain {
 		t.Errorf("%v", e)
 	}
@@ -71,16 +80,21 @@ func TestAFailedEarlyRenewalLeavesTheTokenInUseUntilItEnds(t *testing.T) {
 func TestInvalidateForgetsThatTokenOnly(t *testing.T) {
 	f, c := &fake{}, newClock()
 	s := newSource(t, appOnly(f, c))
+
 	old, err := s.Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s.Invalidate(old)
+
 	renewed := token(t, s)
 	if renewed == old.Token.Reveal() {
 		t.Fatal("an invalid token is handed out again")
 	}
+
 	s.Invalidate(old) // a second worker reports the same 401 late
+
 	if token(t, s) != renewed {
 		t.Error("a token that nobody complained of was dropped")
 	}
@@ -89,6 +103,7 @@ func TestInvalidateForgetsThatTokenOnly(t *testing.T) {
 func TestManyCallersMakeOneSignIn(t *testing.T) {
 	f, c := &fake{}, newClock()
 	s := newSource(t, appOnly(f, c))
+
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -97,7 +112,9 @@ func TestManyCallersMakeOneSignIn(t *testing.T) {
 			}
 		})
 	}
+
 	wg.Wait()
+
 	if n := len(f.sent()); n != 1 {
 		t.Errorf("%d sign-ins", n)
 	}
@@ -107,14 +124,19 @@ func TestACallerThatWaitsForAnothersSignInCanGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		f := &fake{answer: func(asked) (int, string) { <-release; return 200, granted("a", "", 60) }}
+
 		s := newSource(t, appOnly(f, newClock()))
 		go s.Token(t.Context())
+
 		synctest.Wait()
+
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+
 		if _, err := s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
+
 		close(release)
 	})
 }
@@ -122,6 +144,7 @@ func TestACallerThatWaitsForAnothersSignInCanGiveUp(t *testing.T) {
 func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	public := app(tokens.V2)
 	public.Credential = nil
+
 	dead := tokenstest.New()
 	if err := dead.Save(
 		t.Context(),
@@ -130,8 +153,10 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
+
 	broken := tokenstest.New()
 	broken.Fail("Load", errors.New("disk I/O error"))
+
 	unreadable := func() (secret.Text, error) { return secret.Text{}, errors.New("permission denied") }
 	for name, tc := range map[string]struct {
 		app   tokens.App
@@ -168,6 +193,7 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var lines loglines.Lines
+
 			s := newSource(
 				t,
 				tokens.SourceConfig{
@@ -178,17 +204,22 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 					Log:   lines.Logger(),
 				},
 			)
+
 			got, reason, err := s.Decide(t.Context())
 			if tc.fails {
 				if err == nil {
 					t.Fatalf("decided %v", got)
 				}
+
 				return
 			}
+
 			if err != nil || got != tc.want || reason == "" || s.Grant() != tc.want {
 				t.Fatalf("got %v (%s), %v", got, reason, err)
 			}
+
 			s.Decide(t.Context())
+
 			if infos := lines.With("INFO"); len(infos) != 1 {
 				t.Errorf("lines %q, want 1", infos)
 			}
@@ -199,16 +230,24 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 func TestAutoStaysWithWhatItDecided(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
-	s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, HTTP: f.client(), Now: c.Now})
+	s := newSource(t, tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Store: store,
+		HTTP:  f.client(),
+		Now:   c.Now,
+	})
 	token(t, s)
+
 	if err := tokens.Adopt(t.Context(), store, app(tokens.V2).ChainKey(), tokens.SignIn{
 		Refresh: secret.New("rt0"),
 		At:      c.Now(),
 	}); err != nil {
 		t.Fatal(err)
 	}
+
 	c.Advance(2 * time.Hour)
 	token(t, s)
+
 	if f.refreshes() != " " {
 		t.Errorf("sent refresh tokens %q", f.refreshes())
 	}
@@ -220,33 +259,45 @@ func TestChangedNoticesANewSecretAfterAFailure(t *testing.T) {
 		if a.form.Get("client_secret") != "right" {
 			return 401, refusal("invalid_client", 7000215)
 		}
+
 		return f.rotate(a)
 	})
+
 	value, fault := "wrong", error(nil)
 	cfg := appOnly(f, c)
 	cfg.App.Credential = tokens.Secret(func() (secret.Text, error) { return secret.New(value), fault })
+
 	s := newSource(t, cfg)
 	if s.Changed(t.Context()) {
 		t.Error("changed before anything failed")
 	}
+
 	if e := fails(t, s); e.Fate != advice.NeedsFix {
 		t.Errorf("%v", e)
 	}
+
 	if s.Changed(t.Context()) {
 		t.Error("changed, though nothing did")
 	}
+
 	fault = errors.New("file is being replaced")
+
 	if !s.Changed(t.Context()) {
 		t.Error("an unreadable file is no change")
 	}
+
 	if e := fails(t, s); e.Fate != advice.NeedsFix || !errors.Is(e, fault) {
 		t.Errorf("%v", e)
 	}
+
 	value, fault = "right", nil
+
 	if !s.Changed(t.Context()) {
 		t.Error("a new secret is not noticed")
 	}
+
 	token(t, s)
+
 	if s.Changed(t.Context()) {
 		t.Error("changed after success")
 	}
@@ -254,6 +305,7 @@ func TestChangedNoticesANewSecretAfterAFailure(t *testing.T) {
 
 func TestASourceThatCannotWorkIsRefused(t *testing.T) {
 	good := tokens.SourceConfig{App: app(tokens.V1), Store: tokenstest.New()}
+
 	for name, spoil := range map[string]func(*tokens.SourceConfig){
 		"no login URL":          func(c *tokens.SourceConfig) { c.App.LoginURL = "" },
 		"login URL with a path": func(c *tokens.SourceConfig) { c.App.LoginURL += "/common" },
@@ -271,11 +323,13 @@ func TestASourceThatCannotWorkIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := good
 			spoil(&cfg)
+
 			if _, err := tokens.NewSource(cfg); err == nil {
 				t.Error("accepted")
 			}
 		})
 	}
+
 	if _, err := tokens.NewSource(good); err != nil {
 		t.Error(err)
 	}

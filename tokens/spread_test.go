@@ -138,6 +138,7 @@ func TestWhoWaitsForARedemptionIsServedInTurn(t *testing.T) {
 			{t.Context(), "refused", yielding},
 		} {
 			go wait(w.ctx, w.name, w.how)
+
 			synctest.Wait()
 		}
 

@@ -30,11 +30,13 @@ func TestAnUnfitRefreshTokenOfAnAnswerIsRefused(t *testing.T) {
 		if !strings.Contains(e.Problem, "the refresh token in the answer") || strings.Contains(e.Error(), "rt-new") {
 			t.Errorf("%s: %v", name, e)
 		}
+
 		if c := load(t, store); c.Refresh.Reveal() != "rt0" || !c.Dead.IsZero() {
 			t.Errorf("%s: stored %q, dead %v", name, c.Refresh.Reveal(), c.Dead)
 		}
 
 		f.set(nil)
+
 		if got := token(t, s); got != "at1" {
 			t.Errorf("%s: %s once the answers are sound", name, got)
 		}
@@ -50,12 +52,18 @@ func TestAnUnfitConfiguredRefreshTokenIsNeverSent(t *testing.T) {
 	} {
 		f := &fake{}
 		store := tokenstest.New()
-		s := newSource(t, tokens.SourceConfig{App: app(tokens.V2), Store: store, Seed: seed(text), HTTP: f.client()})
+		s := newSource(t, tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Store: store,
+			Seed:  seed(text),
+			HTTP:  f.client(),
+		})
 
 		e := fails(t, s)
 		if e.Fate != advice.NeedsFix || !strings.Contains(e.Error(), "refresh_token_file") || len(f.sent()) != 0 {
 			t.Errorf("%s: %v, %d requests", name, e, len(f.sent()))
 		}
+
 		if store.Saves() != 0 {
 			t.Errorf("%s: something was stored", name)
 		}
@@ -73,6 +81,7 @@ func TestAnUnfitRefreshTokenIsNotAdopted(t *testing.T) {
 			t.Errorf("%q: %v", text[:2], err)
 		}
 	}
+
 	if store.Saves() != 0 {
 		t.Error("something was stored")
 	}

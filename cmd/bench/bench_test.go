@@ -13,10 +13,12 @@ func TestAFigureOfEveryUnitIsReadFromABenchmarkLine(t *testing.T) {
 	line := "BenchmarkRatio/Graph-2         \t     400\t         0 allocs/alert\t      5347 " +
 		"copy-MB/s\t         0.7469 x/valid\n"
 	name, metrics, ok := metricsOf(line)
+
 	want := map[string]float64{"allocs/alert": 0, "copy-MB/s": 5347, "x/valid": 0.7469}
 	if !ok || name != "Graph" || !maps.Equal(metrics, want) {
 		t.Errorf("got %q %v %v, want Graph %v", name, metrics, ok, want)
 	}
+
 	for _, other := range []string{
 		"goos: linux",
 		"PASS",
@@ -38,19 +40,24 @@ func TestTheKernelsCountsOfThisProcess(t *testing.T) {
 	// 64 MB that are written to are in the peak; until a clock tick of work is counted,
 	// work.
 	held := make([]byte, 64<<20)
+
 	var after usage
 	for after.cpu <= before.cpu {
 		for i := range held {
 			held[i]++
 		}
+
 		if after, err = used(os.Getpid()); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if after.peak < 64<<20 || after.rss < 64<<20 || after.peak < after.rss/2 || before.rss <= 0 {
 		t.Errorf("before %+v, with 64 MB more %+v", before, after)
 	}
+
 	runtime.KeepAlive(held)
+
 	if _, err := used(-1); err == nil {
 		t.Error("there is no process -1")
 	}
@@ -77,6 +84,7 @@ func TestBothCompetitorsGetTheSameStorageAndThread(t *testing.T) {
 				t.Errorf("plugin %q: no %s in\n%s", plugin, want, text)
 			}
 		}
+
 		if strings.Contains(text, "plugins:") != (plugin != "") {
 			t.Errorf("plugin %q:\n%s", plugin, text)
 		}

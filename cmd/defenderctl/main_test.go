@@ -26,6 +26,7 @@ func command(t *testing.T, env []string, args ...string) *exec.Cmd {
 	cmd.Env = append(
 		[]string{"DEFENDER_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "HOME=" + t.TempDir()},
 		env...)
+
 	return cmd
 }
 
@@ -34,9 +35,11 @@ func code(err error) int {
 	if errors.As(err, &e) {
 		return e.ExitCode()
 	}
+
 	if err != nil {
 		return -1
 	}
+
 	return 0
 }
 
@@ -79,6 +82,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 		"simulate",
 	} {
 		args := strings.Fields(name)
+
 		out, err := command(t, nil, append(args, "--help")...).Output()
 		if err != nil || !bytes.Contains(out, []byte("Examples:")) || !bytes.Contains(out, []byte("--data-dir")) {
 			t.Errorf("%v: %v\n%s", args, err, out)
@@ -89,10 +93,12 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 	dir := t.TempDir()
 	conf := simulated(t, "--tenants", "4", "--alerts", "3", "--data-dir", filepath.Join(dir, "data"))
+
 	path := filepath.Join(dir, "simulated.conf")
 	if err := os.WriteFile(path, conf, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if out, err := command(t, nil, "check", "--offline", path).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, conf)
 	}
@@ -102,64 +108,84 @@ func TestSimulatePrintsAConfigurationAloneThatCheckFindsGood(t *testing.T) {
 func simulated(t *testing.T, args ...string) []byte {
 	t.Helper()
 	sim := command(t, nil, append([]string{"simulate", "--trickle", "0"}, args...)...)
+
 	stdout, err := sim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	stderr, err := sim.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := sim.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	ready := make(chan struct{})
 	go func() {
 		defer close(ready)
+
 		s := bufio.NewScanner(stderr)
 		for s.Scan() && !strings.Contains(s.Text(), "Ctrl-C") {
 		}
+
 		go io.Copy(io.Discard, stderr) // its requests, until it ends
 	}()
+
 	text := make(chan []byte, 1)
+
 	go func() {
 		b, _ := io.ReadAll(stdout)
 		text <- b
 	}()
+
 	<-ready
+
 	if err := sim.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
+
 	conf := <-text
+
 	if err := sim.Wait(); code(err) != 130 {
 		t.Errorf("exit code %d", code(err))
 	}
+
 	return conf
 }
 
 func TestSimulateAProviderWritesItsTenantsFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tenants.yaml")
+
 	args := []string{"--home", "--customers", "4", "--tenants-file", file, "--data-dir", filepath.Join(dir, "data")}
 	for _, want := range []string{"discover:", "tenant_name: \"fabrikam001\""} {
 		conf := simulated(t, args...)
+
 		written, err := os.ReadFile(file)
 		if err != nil || !bytes.Contains(written, []byte(want)) || !bytes.Contains(conf, []byte("home_tenant_id")) ||
 			!bytes.Contains(conf, []byte(file)) {
 			t.Errorf("%v\n%s\n%s", err, conf, written)
 		}
+
 		path := filepath.Join(dir, "simulated.conf")
 		if err := os.WriteFile(path, conf, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		if out, err := command(t, nil, "check", "--offline", path).CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s\n%s", err, out, conf)
 		}
+
 		args = append(args, "--listed")
 	}
+
 	if err := os.WriteFile(file, []byte("tenants: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	out, err := command(t, nil, append([]string{"simulate"}, args...)...).CombinedOutput()
 	if code(err) != 2 || !bytes.Contains(out, []byte("name another file")) {
 		t.Errorf("a file of somebody else: %v %s", err, out)
@@ -201,22 +227,28 @@ func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 		sim.APIURL("graph"),
 		"--no-browser",
 	)
+
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	var said strings.Builder
+
 	s := bufio.NewScanner(stderr)
 	for s.Scan() && !strings.Contains(s.Text(), "/authorize?") {
 		said.WriteString(s.Text() + "\n")
 	}
+
 	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, file := range list {
 		if line, err := os.ReadFile(
 			file,
@@ -225,15 +257,19 @@ func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 			t.Errorf("a secret is in the process list: %s", line)
 		}
 	}
+
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
+
 	for s.Scan() {
 		said.WriteString(s.Text() + "\n")
 	}
+
 	if err := cmd.Wait(); code(err) != 130 || !strings.Contains(said.String(), "interrupted") {
 		t.Errorf("exit code %d: %s", code(err), said.String())
 	}
+
 	if strings.Contains(said.String(), app.Secret) {
 		t.Error("the secret was printed")
 	}

@@ -14,6 +14,7 @@ func TestTheContractNamesEveryAPI(t *testing.T) {
 	}
 
 	lines := map[string]string{} // by what the first column names
+
 	for line := range strings.Lines(string(text)) {
 		if cells := strings.Split(line, "|"); len(cells) > 2 {
 			lines[strings.Trim(cells[1], " `")] += line // several tables may have it

@@ -41,6 +41,7 @@ func TestEveryAPIHasEveryFact(t *testing.T) {
 // fieldsOf reports for every field, those of structs inside too, whether it is empty.
 func fieldsOf(v reflect.Value, prefix string) map[string]bool {
 	fields := map[string]bool{}
+
 	for i := range v.NumField() {
 		name := prefix + v.Type().Field(i).Name
 		switch f := v.Field(i); {
@@ -65,6 +66,7 @@ func TestTheSimulatorHasEveryAPI(t *testing.T) {
 			t.Errorf("the simulator does not have the API %s; it has %s", api, strings.Join(has, ", "))
 		}
 	}
+
 	if len(has) != len(APIs()) {
 		t.Errorf("the simulator has %s; the APIs are %s", strings.Join(has, ", "), strings.Join(APINames(), ", "))
 	}
@@ -87,6 +89,7 @@ func TestAnUnknownAPIIsAnError(t *testing.T) {
 	}
 
 	_, err := ParseAPI("grape")
+
 	want := `api: unknown API "grape"; use one of ` + strings.Join(APINames(), ", ")
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -99,20 +102,25 @@ func TestNamesAreReadInAnyCase(t *testing.T) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
+
 	for _, f := range TimeFields() {
 		if got, err := ParseTimeField(strings.ToUpper(string(f))); got != f || err != nil {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
+
 	if a, err := ParseAPI(""); a != Graph || err != nil {
 		t.Error("graph is not the default")
 	}
+
 	if f, err := ParseTimeField(""); f != TimeUpdated || err != nil {
 		t.Error("updated is not the default")
 	}
+
 	if _, err := ParseTimeField("later"); err == nil {
 		t.Error("an unknown time field is accepted")
 	}
+
 	if !slices.Equal(TimeFieldNames(), []string{"updated", "created", "now"}) {
 		t.Error(TimeFieldNames())
 	}
@@ -137,6 +145,7 @@ func TestAPermissionThatAllowsReadingIsFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if got := facts.Permission.Allows(test.permission); got != test.want {
 			t.Errorf("%s, %s: %t", test.api, test.permission, got)
 		}

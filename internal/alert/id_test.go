@@ -15,6 +15,7 @@ func TestRecordIDIsTheDocumentedHash(t *testing.T) {
 	} {
 		sum := sha256.Sum256([]byte(strings.Join(c[:], "\n")))
 		want := hex.EncodeToString(sum[:])[:32]
+
 		id := MakeID(TenantID(c[0]), API(c[1]), []byte(c[2]), []byte(c[3]))
 		if id.String() != want || id.Key() != [16]byte(sum[:16]) {
 			t.Errorf("%.60q: %s, key %x; want %s", c, id, id.Key(), want)
@@ -25,10 +26,13 @@ func TestRecordIDIsTheDocumentedHash(t *testing.T) {
 	if id.String() != "6b2b486701e584da942f43c4a7ac702e" {
 		t.Errorf("the id that sha256sum gives became %s", id)
 	}
+
 	if (ID{}).Key() == (ID{1}).Key() {
 		t.Error("different foreign ids have the same key")
 	}
+
 	identity, version := []byte("da637551227677560813_-961444813"), []byte("16199651413266667")
+
 	if n := testing.AllocsPerRun(100, func() {
 		id := MakeID("contoso.onmicrosoft.com", "graph", identity, version)
 		_ = id.Key()

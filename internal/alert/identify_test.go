@@ -15,7 +15,9 @@ func TestARowCountsAsOneVersionOfOneAlert(t *testing.T) {
 		siem  = `{"FullId":"a","LastProcessedTimeUtc":"` + late + `","AlertTime":"` + early + `"}`
 		year1 = `{"id":"a","lastUpdateDateTime":"0001-01-01T00:00:00Z","createdDateTime":"0001-01-01T00:00:00Z"}`
 	)
+
 	read := Moment{Present: 7, Now: 9}
+
 	for name, test := range map[string]struct {
 		api     API
 		updates bool
@@ -34,7 +36,13 @@ func TestARowCountsAsOneVersionOfOneAlert(t *testing.T) {
 		"the year 1 is no time":  {Graph, true, TimeUpdated, year1, 7, 9, true},
 		"nor is it for creation": {Graph, false, TimeCreated, year1, 7, 9, true},
 	} {
-		i := identifier(t, Rules{API: test.api, TenantID: "t", Updates: test.updates, TimeField: test.field})
+		i := identifier(t, Rules{
+			API:       test.api,
+			TenantID:  "t",
+			Updates:   test.updates,
+			TimeField: test.field,
+		})
+
 		v := i.Identify([]byte(test.raw), read)
 		if v.At != test.at || v.Time != test.time || v.Undated != test.undated {
 			t.Errorf("%s: at %v, undated %t, time %v", name, v.At, v.Undated, v.Time)
@@ -63,6 +71,7 @@ func TestRepeatsAreToldFromVersions(t *testing.T) {
 		"no version, other bytes":      {true, bare, bareX, false, true},
 	} {
 		i := identifier(t, Rules{API: Graph, TenantID: "t", Updates: test.updates})
+
 		a, b := i.Identify([]byte(test.a), Moment{}), i.Identify([]byte(test.b), Moment{})
 		if (a.Repeat == b.Repeat) != test.repeat || (a.ID == b.ID) != test.sameText {
 			t.Errorf("%s: %v %x, %v %x", name, a.ID, a.Repeat, b.ID, b.Repeat)
@@ -87,18 +96,22 @@ func TestIdentifyingDoesNotAllocate(t *testing.T) {
 
 func identifier(t *testing.T, r Rules) *Identifier {
 	t.Helper()
+
 	i, err := NewIdentifier(r)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return i
 }
 
 func at(t *testing.T, s string) tick.Tick {
 	t.Helper()
+
 	v, err := tick.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return v
 }

@@ -26,13 +26,17 @@ func plainly(api API, raw []byte) Row {
 		if r := gjson.GetBytes(raw, name); r.Exists() || name == "" {
 			return r
 		}
+
 		var found gjson.Result
+
 		gjson.ParseBytes(raw).ForEach(func(k, v gjson.Result) bool {
 			if strings.EqualFold(k.Str, name) {
 				found = v
 			}
+
 			return !found.Exists()
 		})
+
 		return found
 	}
 	text := func(name string) []byte {
@@ -42,23 +46,29 @@ func plainly(api API, raw []byte) Row {
 		case r.Type == gjson.Number:
 			return []byte(r.Raw)
 		}
+
 		return nil
 	}
 	at := func(r gjson.Result) tick.Tick {
 		if r.Type != gjson.String {
 			return 0
 		}
+
 		t, err := tick.Parse(r.Str)
 		if err != nil {
 			return 0
 		}
+
 		return t
 	}
+
 	facts, err := api.Descriptor()
 	if err != nil {
 		panic(err)
 	}
+
 	names := facts.Row
+
 	r := Row{
 		Identity: text(names.Identity),
 		Updated:  at(field(names.Updated)),
@@ -67,6 +77,7 @@ func plainly(api API, raw []byte) Row {
 	if names.Tenant != "" {
 		r.Tenant = TenantID(strings.ToLower(field(names.Tenant).String()))
 	}
+
 	switch api {
 	case SIEM:
 		id, part, processed := text("AlertId"), text("AlertPart"), text("LastProcessedTimeUtc")
@@ -75,9 +86,11 @@ func plainly(api API, raw []byte) Row {
 		}
 	case Incidents, GraphIncidents:
 		greatest, count := r.Updated, 0
+
 		if alerts := field("alerts"); alerts.IsArray() {
 			for _, a := range alerts.Array() {
 				count++
+
 				if a.IsObject() {
 					inner := raw
 					raw = []byte(a.Raw)
@@ -86,6 +99,7 @@ func plainly(api API, raw []byte) Row {
 				}
 			}
 		}
+
 		if greatest != 0 {
 			r.Version = fmt.Appendf(nil, "%d:%d", greatest, count)
 		}
@@ -94,20 +108,25 @@ func plainly(api API, raw []byte) Row {
 			r.Version = strconv.AppendInt(nil, int64(r.Updated), 10)
 		}
 	}
+
 	if r.Identity == nil {
 		sum := sha256.Sum256(raw)
 		r.Identity, r.Version = []byte(hex.EncodeToString(sum[:])), nil
 	}
+
 	r.Whole = r.Version == nil && api != SIEM
+
 	return r
 }
 
 func newDescriber(t testing.TB, api API) *Describer {
 	t.Helper()
+
 	d, err := NewDescriber(api)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return d
 }
 
@@ -171,6 +190,7 @@ func TestDescribeFindsIdentityAndVersion(t *testing.T) {
 			r.Whole != test.whole {
 			t.Errorf("%s %s: %q %q %q %v", test.api, test.raw, r.Identity, r.Version, r.Tenant, r.Whole)
 		}
+
 		if gjson.Valid(test.raw) {
 			if p := plainly(test.api, []byte(test.raw)); !same(p, r) {
 				t.Errorf("%s %s: plainly %+v", test.api, test.raw, p)
@@ -185,6 +205,7 @@ func FuzzDescribe(f *testing.F) {
 	for _, raw := range sampleRows(f) {
 		f.Add(raw, []byte(`{"id":"x","tenantId":"T"}`))
 	}
+
 	for _, raw := range []string{`{"id":1e5,"ID":2}`, `{"FULLID":"x\"y","alerttime":"2026-01-01T00:00:00Z"}`,
 		`{"alerts":{"a":1},"incidentId":-0}`,
 		`{"incidentid":"7","alerts":[[{"lastUpdatedTime":"2026-01-01T00:00:00Z"}],` +
@@ -194,10 +215,12 @@ func FuzzDescribe(f *testing.F) {
 		`{"id":"\\"}`} {
 		f.Add([]byte(raw), []byte(raw))
 	}
+
 	f.Fuzz(func(t *testing.T, raw, other []byte) {
 		for _, api := range APIs() {
 			d := newDescriber(t, api)
 			d.Describe(other)
+
 			got := d.Describe(raw)
 			if fresh := describe(t, api, raw); !same(got, fresh) {
 				t.Errorf("%s: after another row %+v, alone %+v", api, got, fresh)
@@ -207,6 +230,7 @@ func FuzzDescribe(f *testing.F) {
 			if !gjson.ValidBytes(raw) || bytes.Contains(raw, []byte("\\u0000")) {
 				continue
 			}
+
 			if want := plainly(api, raw); !same(got, want) {
 				t.Errorf("%s: %s\n%+v, plainly %+v", api, raw, got, want)
 			}
@@ -222,19 +246,24 @@ func sampleRows(t testing.TB) (rows [][]byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		p := page.NewReader(bytes.NewReader(b), page.Options{})
+
 		n := 0
 		for ; ; n++ {
 			row, err := p.Next()
 			if err != nil {
 				break
 			}
+
 			rows = append(rows, bytes.Clone(row))
 		}
+
 		if n == 0 {
 			rows = append(rows, b)
 		}
 	}
+
 	return rows
 }
 
@@ -245,6 +274,7 @@ func TestDescribeOfPublishedSamples(t *testing.T) {
 	if len(rows) == 0 {
 		t.Log("this machine has no samples")
 	}
+
 	for _, raw := range rows {
 		before := bytes.Clone(raw)
 		for _, api := range APIs() {
@@ -252,9 +282,11 @@ func TestDescribeOfPublishedSamples(t *testing.T) {
 				t.Errorf("%s: %.100s: %+v, plainly %+v", api, raw, got, want)
 			}
 		}
+
 		if !bytes.Equal(raw, before) {
 			t.Errorf("changed: %.100s", raw)
 		}
+
 		if gjson.GetBytes(raw, "lastUpdateDateTime").Exists() {
 			if r := describe(t, Graph, raw); r.Whole || r.Updated == 0 || r.Created == 0 {
 				t.Errorf("not understood: %.100s", raw)
@@ -270,15 +302,20 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // benchRow returns a typical alert of an API.
 func benchRow(tb testing.TB, api API) []byte {
 	tb.Helper()
+
 	s, err := simulator.New(simulator.Config{Tenants: []simulator.Tenant{{ID: contoso, Domain: "contoso.example"}}})
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	s.Add(contoso, simulator.SampleAlert(1, 4, start))
+
 	for _, raw := range s.Ledger(contoso, string(api)).Exists {
 		return raw
 	}
+
 	tb.Fatal("no alert")
+
 	return nil
 }
 
@@ -298,6 +335,7 @@ func BenchmarkDescribe(b *testing.B) {
 		b.Run(string(api), func(b *testing.B) {
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
+
 			for b.Loop() {
 				d.Describe(raw)
 			}
@@ -305,6 +343,7 @@ func BenchmarkDescribe(b *testing.B) {
 		b.Run(string(api)+"/plainly", func(b *testing.B) {
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
+
 			for b.Loop() {
 				plainly(api, raw)
 			}
@@ -321,6 +360,7 @@ func TestADescriberKeepsNothingOfALargeRow(t *testing.T) {
 		if r := d.Describe([]byte(row)); len(r.Identity)+len(r.Tenant) < 8<<20 {
 			t.Errorf("%s: the row is not described", name)
 		}
+
 		if kept := cap(d.text) + cap(d.claimed) + len(d.tenant) + cap(d.version); kept > 3*longestKept {
 			t.Errorf("%s: %d bytes are kept", name, kept)
 		}

@@ -35,9 +35,11 @@ func TestOneCommandSignsInByBrowserAndTheTokenIsStored(t *testing.T) {
 				"API "+api+" answers",
 			)
 			noSecret(t, r)
+
 			if status, text := w.shown(); status != 200 || !strings.Contains(text, "You can close this window") {
 				t.Errorf("the browser ended on status %d: %s", status, text)
 			}
+
 			list := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
 			if len(list) != 1 || list[0]["tenant"] != "contoso" || list[0]["account"] != "soc@contoso.example" ||
 				list[0]["state"] != "ok" {
@@ -53,6 +55,7 @@ func TestPasteTakesAnAddressARefusalOrABareCode(t *testing.T) {
 		code   int
 		says   string
 	}
+
 	for name, c := range map[string]step{
 		"whole address": {func(u *url.URL) string { return u.String() }, 0, ""},
 		"in quotes":     {func(u *url.URL) string { return `"` + u.String() + `"` }, 0, ""},
@@ -61,6 +64,7 @@ func TestPasteTakesAnAddressARefusalOrABareCode(t *testing.T) {
 		"wrong state, then right": {func(u *url.URL) string {
 			v := u.Query()
 			v.Set("state", "another")
+
 			return redirect + "?" + v.Encode() + "\n\n" + u.String()
 		}, 0, "answers another sign-in"},
 		"cut off, then whole": {func(u *url.URL) string {
@@ -81,6 +85,7 @@ func TestPasteTakesAnAddressARefusalOrABareCode(t *testing.T) {
 			w.expect(r, c.code)
 			contains(t, r.err, c.says, redirect)
 			noSecret(t, result{out: r.out})
+
 			if stored := strings.Contains(w.run("tokens", "list").out, contoso[:8]); stored != (c.code == 0) {
 				t.Errorf("stored: %v", stored)
 			}
@@ -98,42 +103,55 @@ func (w *world) paste(change func(*url.URL) string, more ...string) result {
 // pasteFor is paste for any command line.
 func (w *world) pasteFor(change func(*url.URL) string, args []string) result {
 	w.t.Helper()
+
 	in, typed := io.Pipe()
 	watch, errs := io.Pipe()
-	var out, all lockedBuffer
-	var watching sync.WaitGroup
+
+	var (
+		out, all lockedBuffer
+		watching sync.WaitGroup
+	)
 	watching.Go(func() {
 		s := bufio.NewScanner(io.TeeReader(watch, &all))
 		done := false
+
 		for s.Scan() {
 			address := strings.TrimSpace(s.Text())
 			if done || !strings.HasPrefix(address, w.LoginURL()) {
 				continue
 			}
+
 			done = true
 			c := http.Client{
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			}
+
 			res, err := c.Get(address)
 			if err != nil {
 				w.t.Error(err)
 				continue
 			}
+
 			res.Body.Close()
+
 			answer, err := res.Location()
 			if err != nil {
 				w.t.Errorf("no redirect: %v", err)
+
 				answer = &url.URL{}
 			}
+
 			go func() {
 				fmt.Fprintln(typed, change(answer))
 				typed.Close()
 			}()
 		}
 	})
+
 	code := w.start(w.t.Context(), in, &out, errs, args...)
 	errs.Close()
 	watching.Wait() // a write to a pipe ends before its reader has noted it down
+
 	return result{code, out.String(), all.String()}
 }
 
@@ -141,14 +159,19 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 	for _, accept := range []bool{true, false} {
 		t.Run(fmt.Sprint("accept ", accept), func(t *testing.T) {
 			var ahead atomic.Int64 // the simulator's clock: its service asks for five seconds between polls
+
 			w := newWorld(t, func(c *simulator.Config) {
 				c.AutoConsent = false
 				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			w.quickPolls(t, func() { ahead.Add(int64(6 * time.Second)) })
+
 			watch, errs := io.Pipe()
-			var out, all lockedBuffer
-			var watching sync.WaitGroup
+
+			var (
+				out, all lockedBuffer
+				watching sync.WaitGroup
+			)
 			watching.Go(func() {
 				s := bufio.NewScanner(io.TeeReader(watch, &all))
 				for s.Scan() {
@@ -159,10 +182,12 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 					}
 				}
 			})
+
 			args := append(w.signIn(public, "graph"), "--device-code")
 			code := w.start(t.Context(), strings.NewReader(""), &out, errs, args...)
 			errs.Close()
 			watching.Wait()
+
 			r := result{code, out.String(), all.String()}
 			if accept {
 				w.expect(r, 0)
@@ -170,6 +195,7 @@ func TestDeviceCodeSignsInWhenThePersonEnteredIt(t *testing.T) {
 			} else {
 				w.expect(r, advice.ExitNotAuthorised)
 			}
+
 			contains(t, r.err, "/devicelogin", "enter the code")
 			noSecret(t, r)
 		})
@@ -180,24 +206,32 @@ func TestStrangersAtTheCallbackDoNotEndTheWait(t *testing.T) {
 	w := newWorld(t)
 	opened := make(chan string, 1)
 	w.browser = func(address string) error { opened <- address; return nil }
+
 	done := make(chan result, 1)
 	go func() { done <- w.run(w.acquire("siem")...) }()
+
 	address := <-opened
+
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	back, state := u.Query().Get("redirect_uri"), u.Query().Get("state")
+
 	get := func(method, address string) int {
 		req, err := http.NewRequest(method, address, strings.NewReader("code=stolen&state="+state))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatalf("the wait has ended: %v", err)
 		}
+
 		res.Body.Close()
+
 		return res.StatusCode
 	}
 	for name, c := range map[string]struct {
@@ -215,17 +249,21 @@ func TestStrangersAtTheCallbackDoNotEndTheWait(t *testing.T) {
 			t.Errorf("%s was answered with %d; want %d", name, got, c.status)
 		}
 	}
+
 	for i := range 10_000 {
 		if got := get("GET", fmt.Sprintf("%s?code=junk%d&state=junk%d", back, i, i)); got != 400 {
 			t.Fatalf("junk was answered with %d", got)
 		}
 	}
+
 	select {
 	case r := <-done:
 		t.Fatalf("the wait has ended: %+v", r)
 	default:
 	}
+
 	go w.visit(address)
+
 	r := w.expect(<-done, 0)
 	contains(t, r.out, "signed in as soc@contoso.example")
 	noSecret(t, r)
@@ -237,18 +275,23 @@ func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 	w := newWorld(t)
 	w.browser = func(address string) error {
 		c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 		res, err := c.Get(address)
 		if err != nil {
 			return err
 		}
+
 		res.Body.Close()
+
 		answer, err := res.Location()
 		if err != nil {
 			return err
 		}
+
 		stranger := *answer
 		v := answer.Query()
 		v.Set("code", "another-code-of-a-stranger")
+
 		stranger.RawQuery = v.Encode()
 		for _, visit := range []struct {
 			who    string
@@ -265,14 +308,17 @@ func TestASecondCallbackIsNotTakenForTheAnswer(t *testing.T) {
 			}
 
 			res.Body.Close()
+
 			if res.StatusCode != visit.status {
 				t.Errorf("%s was answered with %d; want %d", visit.who, res.StatusCode, visit.status)
 			}
 		}
+
 		return nil
 	}
 	r := w.expect(w.run(w.acquire("siem", "--timeout", "30s")...), 0)
 	contains(t, r.out, "signed in as soc@contoso.example")
+
 	if strings.Contains(r.err, "No browser was opened") {
 		t.Error(r.err)
 	}
@@ -291,6 +337,7 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 		"Authorize application",
 	)
 	noSecret(t, r)
+
 	got := parse[map[string]any](t, w.expect(w.run(w.acquire("siem", "--json")...), 4).out)
 	if got["stored"] != true || got["api_answer"] != "refused" || got["tid"] != contoso ||
 		!strings.Contains(fmt.Sprint(got["remedy"]), contoso) ||
@@ -302,6 +349,7 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 	if err := w.SetFaults("403:api=graph"); err != nil {
 		t.Fatal(err)
 	}
+
 	r = w.expect(w.run(w.acquire("graph")...), 4)
 	contains(t, r.out, "HTTP 403, Forbidden, trace id ")
 	contains(
@@ -311,9 +359,11 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 		"although the token has the permission SecurityAlert.Read.All",
 		"soc@contoso.example a role that may see alerts",
 	)
+
 	if strings.Contains(r.err, "adminconsent") {
 		t.Errorf("what is there is asked for: %s", r.err)
 	}
+
 	w.SetApp(contoso, client, func(a *simulator.App) { a.Scopes = []string{"SecurityIncident.Read.All"} })
 	r = w.expect(w.run(w.acquire("graph")...), 4)
 	contains(t, r.out+r.err, "adminconsent", "needs the permission SecurityAlert.Read.All")
@@ -322,6 +372,7 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 	if err := w.SetFaults("503:api=graph"); err != nil {
 		t.Fatal(err)
 	}
+
 	if got := parse[map[string]any](
 		t,
 		w.expect(w.run(w.acquire("graph", "--json")...), 1).out,
@@ -414,6 +465,7 @@ func TestWhatGoesWrongInASignInHasItsMessageAndExitCode(t *testing.T) {
 			r := w.expect(w.run(args...), c.code)
 			contains(t, r.err, c.says...)
 			noSecret(t, r)
+
 			if _, err := os.Stat(filepath.Join(w.dir, "tokens.db")); err == nil {
 				if list := w.run("tokens", "list", "--json"); strings.TrimSpace(list.out) != "[]" {
 					t.Errorf("stored: %s", list.out)
@@ -436,6 +488,7 @@ func TestWhatCanFailWithoutThePersonFailsFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			more := args(w)
+
 			w.browser = func(string) error { t.Error("the browser was opened"); return nil }
 			if r := w.run(w.acquire("siem", append(more, "--timeout", "100ms")...)...); r.code == 0 {
 				t.Error("it went well")
@@ -456,14 +509,17 @@ func TestAWrongTenantsTokenIsNotKept(t *testing.T) {
 	w := newWorld(t)
 	// A service that signs in to fabrikam whatever tenant the path names.
 	proxy := w.tenantSwapper(t)
+
 	args := w.acquire("siem")
 	for i := range args {
 		if args[i] == w.LoginURL() {
 			args[i] = proxy
 		}
 	}
+
 	r := w.expect(w.run(args...), 1)
 	contains(t, r.err, "is for tenant "+fabrikam, "not for "+contoso, "nothing was stored")
+
 	if list := w.run("tokens", "list", "--json"); strings.TrimSpace(list.out) != "[]" {
 		t.Errorf("stored: %s", list.out)
 	}
@@ -471,7 +527,9 @@ func TestAWrongTenantsTokenIsNotKept(t *testing.T) {
 
 func TestAFailedBrowserIsSaidAtOnceAndTheWaitGoesOn(t *testing.T) {
 	w := newWorld(t)
+
 	var address string
+
 	w.browser = func(a string) error {
 		address = a
 		return errors.New(`"xdg-open" failed (exit status 3)`)
@@ -479,13 +537,16 @@ func TestAFailedBrowserIsSaidAtOnceAndTheWaitGoesOn(t *testing.T) {
 	errs := &interrupting{text: "--device-code.)", cancel: func() {
 		if a := address; a != "" {
 			address = ""
+
 			go w.visit(a)
 		}
 	}}
+
 	var out lockedBuffer
 	if code := w.start(t.Context(), strings.NewReader(""), &out, errs, w.acquire("graph")...); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs.String())
 	}
+
 	contains(
 		t,
 		errs.String(),

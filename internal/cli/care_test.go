@@ -283,7 +283,12 @@ func TestASupportBundleHoldsNoSecret(t *testing.T) {
 			Remedy:  "sign in",
 			Trace:   "trace id 4711",
 		},
-		History: []store.Change{{At: time.Now(), State: health.Failing, Message: inFile, Trace: "trace id 4711"}},
+		History: []store.Change{{
+			At:      time.Now(),
+			State:   health.Failing,
+			Message: inFile,
+			Trace:   "trace id 4711",
+		}},
 	})
 
 	path := filepath.Join(t.TempDir(), "bundle.tar.gz")

@@ -31,6 +31,7 @@ func (w *world) many(n int, login string) string {
 	for i := range n {
 		text += fmt.Sprintf("  - tenant_id: customer%d.example\n    tenant_name: customer%d\n", i, i)
 	}
+
 	return w.file("many.yaml", text)
 }
 
@@ -39,22 +40,28 @@ func TestAnInterruptedCheckPrintsWhatItKnowsAndCallsNobodyRefused(t *testing.T) 
 		t.Run(fmt.Sprint("json ", asJSON), func(t *testing.T) {
 			w := newWorld(t)
 			ctx, cancel := context.WithCancel(t.Context())
+
 			login := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				io.Copy(io.Discard, r.Body) // else nobody looks whether the connection has ended
 				cancel()
 				<-r.Context().Done() // no answer comes
 			}))
 			defer login.Close()
+
 			args := []string{"check", w.many(30, login.URL)}
 			if asJSON {
 				args = append(args, "--json")
 			}
+
 			r := w.expect(w.with(ctx, "", args...), 130)
 			contains(t, r.err, "interrupted")
+
 			if strings.Contains(r.out, "refused") || strings.Contains(r.out, "failed") {
 				t.Errorf("tenants that were never asked are reported as refused:\n%s", r.out)
 			}
+
 			contains(t, r.out, "customer0", "customer29")
+
 			if asJSON {
 				got := parse[map[string]any](t, r.out)
 				if list := got["tenants"].([]any); len(list) != 30 || got["exit_code"] != 130.0 {
@@ -70,6 +77,7 @@ func TestACertificateThatEndsIsAFindingAboutTheFiles(t *testing.T) {
 	w := newWorld(t, func(s *simulator.Config) { s.Tenants[0].Apps[0].Certificates = []*x509.Certificate{cert} })
 	path := w.file("cert.pem", pem)
 	text := string(must(os.ReadFile(w.conf("graph"))))
+
 	conf := w.file(
 		"cert.conf",
 		strings.Replace(
@@ -82,9 +90,11 @@ func TestACertificateThatEndsIsAFindingAboutTheFiles(t *testing.T) {
 	for _, args := range [][]string{{"check", conf}, {"check", "--offline", conf}} {
 		r := w.expect(w.run(args...), 1)
 		contains(t, r.out, "1 warning", "the client certificate ends in 5 days", "cert.conf:")
+
 		if n := strings.Count(r.out, "ends in 5 days"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, r.out)
 		}
+
 		found := parse[map[string]any](t, w.expect(w.run(append(args, "--json")...), 1).out)["findings"].([]any)
 		if len(found) != 1 || found[0].(map[string]any)["key"] != "client_certificate_file" {
 			t.Errorf("findings: %v", found)
@@ -96,6 +106,7 @@ func TestASecretThatEndsIsAFindingAboutTheFiles(t *testing.T) {
 	w := newWorld(t)
 	text := string(must(os.ReadFile(w.conf("graph"))))
 	secret := "client_secret_file " + w.secretFile()
+
 	for name, c := range map[string]struct {
 		in   time.Duration
 		code int
@@ -107,6 +118,7 @@ func TestASecretThatEndsIsAFindingAboutTheFiles(t *testing.T) {
 	} {
 		day := time.Now().UTC().Add(c.in).Format(time.DateOnly)
 		conf := w.file(name+".conf", strings.Replace(text, secret, secret+"\n    client_secret_expires "+day, 1))
+
 		r := w.run("check", "--offline", conf)
 		if r.code != c.code || !strings.Contains(r.out, c.says) ||
 			(c.code != 0) != strings.Contains(r.out, "the client secret end") {
@@ -122,6 +134,7 @@ func TestAProblemAndItsRemedyAreToldOnce(t *testing.T) {
 	conf := w.conf("siem")
 	once := func(what, text string) {
 		t.Helper()
+
 		if n := strings.Count(text, "defenderctl tokens acquire"); n != 1 {
 			t.Errorf("%s names the command %d times:\n%s", what, n, text)
 		}
@@ -145,7 +158,9 @@ func TestAProblemAndItsRemedyAreToldOnce(t *testing.T) {
 func TestAnInterruptedRedemptionSaysWhatItWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
+
 	var silent atomic.Bool
+
 	w.login = w.proxy(t, func(r *http.Request) {
 		if silent.Load() {
 			io.Copy(io.Discard, r.Body) // else nobody looks whether the connection has ended
@@ -155,6 +170,7 @@ func TestAnInterruptedRedemptionSaysWhatItWaitsFor(t *testing.T) {
 	}, nil)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	silent.Store(true)
+
 	r := w.expect(w.with(ctx, "", append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 130)
 	contains(t, r.err, "an answer that is on its way is awaited", "interrupted")
 }

@@ -43,20 +43,25 @@ func TestCompareFindsWhatOneAPILacks(t *testing.T) {
 			if from == to || strings.HasSuffix(to, "incidents") {
 				continue
 			}
+
 			if from == simulator.GraphIncidents && to == simulator.Graph {
 				continue // an alert has the same fields in both
 			}
+
 			t.Run(from+" to "+to, func(t *testing.T) {
 				w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
 				for i := range 30 {
 					at := w.now().Add(-time.Duration(i+1) * time.Hour)
 					w.Add(contoso, simulator.Alert{ID: fmt.Sprintf("a%02d", i), Created: at})
 				}
+
 				facts, err := alert.API(to).Descriptor()
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				renamed(w, to, facts.Alert.ID, "lost")
+
 				args := []string{
 					"compare", "contoso", "--config", w.conf(from, "grant client_credentials"), "--json",
 					"--from", from, "--to", to, "--to-api-url", w.APIURL(to),
@@ -64,19 +69,24 @@ func TestCompareFindsWhatOneAPILacks(t *testing.T) {
 				if to == "siem" {
 					args = append(args, "--to-region", "us")
 				}
+
 				r := w.expect(w.run(args...), 1)
+
 				var got comparedBy
 				if err := json.Unmarshal([]byte(r.out), &got); err != nil {
 					t.Fatalf("%v in %s", err, r.out)
 				}
+
 				if got.FromAlerts != 31 || got.ToAlerts != 31 || got.Both != 30 || len(got.OnlyFrom) != 1 ||
 					got.OnlyFrom[0].ID != "lost" || got.OnlyFrom[0].Title != "Title of lost" || len(got.OnlyTo) != 1 ||
 					got.OnlyTo[0].ID != "other-lost" {
 					t.Errorf("%+v", got)
 				}
+
 				if !strings.Contains(r.err, "does not list 1 of the alerts") {
 					t.Error(r.err)
 				}
+
 				noSecret(t, r)
 			})
 		}
@@ -86,6 +96,7 @@ func TestCompareFindsWhatOneAPILacks(t *testing.T) {
 func TestCompareOfEqualListsEndsWellForPeople(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 40 })
 	conf := w.conf("endpoint", "grant client_credentials")
+
 	r := w.expect(w.run("compare", "contoso", "--config", conf, "--from", "endpoint", "--to", "graph", "--to-api-url",
 		w.APIURL("graph")), 0)
 	for _, want := range []string{"contoso", "endpoint", "graph", "both", "only endpoint            0"} {
@@ -93,6 +104,7 @@ func TestCompareOfEqualListsEndsWellForPeople(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, r.out)
 		}
 	}
+
 	w.expect(w.run("compare", "contoso", "--config", conf, "--from", "endpoint", "--to", "grpah"), 2)
 	w.expect(w.run("compare", "nobody", "--config", conf, "--from", "endpoint", "--to", "graph"), 2)
 	w.expect(w.run("compare", "contoso", "--config", conf, "--from", "endpoint"), 2)

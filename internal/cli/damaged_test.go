@@ -11,6 +11,7 @@ import (
 func TestDamagedFilesAreNamedWhenTokensChange(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
+
 	var damaged []string
 	for _, name := range []string{
 		"tokens.db.bak.damaged-20260102T030405.000Z", "tokens.db.damaged-20260102T030405.000Z",
@@ -18,11 +19,13 @@ func TestDamagedFilesAreNamedWhenTokensChange(t *testing.T) {
 	} {
 		damaged = append(damaged, filepath.Join(w.dir, name))
 	}
+
 	for _, path := range append(damaged, filepath.Join(w.dir, "defender.db.damaged-20260102T030405.000Z")) {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	key := w.file("key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
 
 	for _, args := range [][]string{
@@ -30,6 +33,7 @@ func TestDamagedFilesAreNamedWhenTokensChange(t *testing.T) {
 		{"tokens", "remove", "contoso", "--yes", "--key-file", key},
 	} {
 		r := w.expect(w.run(args...), 0)
+
 		said := strings.Join(strings.Fields(r.err), " ") // lines are wrapped
 		if !strings.Contains(said, "rm "+strings.Join(damaged, " ")) || strings.Contains(said, "defender.db") {
 			t.Errorf("%v: %s", args, r.err)
@@ -41,6 +45,7 @@ func TestDamagedFilesAreNamedWhenTokensChange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	r := w.expect(w.run("tokens", "rekey", "--key-file", key, "--decrypt"), 0)
 	if strings.Contains(r.err, "were found damaged") {
 		t.Errorf("nothing is there: %s", r.err)
@@ -83,6 +88,7 @@ func TestANamedPipeNeverHangsACommand(t *testing.T) {
 
 func mkfifo(t *testing.T, path string) {
 	t.Helper()
+
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}

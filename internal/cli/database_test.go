@@ -304,7 +304,6 @@ func TestWhichStoreCounts(t *testing.T) {
 			noPassword(t, result{code, out.String(), errs.String()})
 		})
 	}
-
 }
 
 func TestCheckNamesTheDatabase(t *testing.T) {

@@ -33,18 +33,24 @@ var commands = []string{
 
 func TestGoldenReferencePage(t *testing.T) {
 	w := newWorld(t)
+
 	type section struct{ Name, Text string }
+
 	var all []section
+
 	for _, name := range commands {
 		r := w.expect(w.run(append(strings.Fields(name), "--help")...), 0)
 		help, _, _ := strings.Cut(r.out, "\nGlobal Flags:")
 		all = append(all, section{name, "```\n" + strings.TrimSpace(help) + "\n```"})
 	}
+
 	var page strings.Builder
 	if err := must(template.ParseFiles("../../testdata/cli/defenderctl.tmpl")).Execute(&page, all); err != nil {
 		t.Fatal(err)
 	}
+
 	golden.File(t, "../../docs/defenderctl.md", page.String())
+
 	if root := w.run("--help").out; strings.Count(root, "\n  tokens ") != 1 {
 		t.Errorf("help: %s", root)
 	}
@@ -63,6 +69,7 @@ func TestTheDataDirectoryComesFromTheEnvironmentToo(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	w.env["DEFENDER_DATA_DIR"] = w.dir
+
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
 	if code := w.startAs(
 		t.Context(),
@@ -74,8 +81,11 @@ func TestTheDataDirectoryComesFromTheEnvironmentToo(t *testing.T) {
 		!strings.Contains(out.String(), "contoso") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
+
 	w.env["DEFENDER_DATA_DIR"] = "/nonexistent"
+
 	out.Reset()
+
 	if w.startAs(t.Context(), out, errs, "tokens", "list"); strings.Contains(out.String(), "contoso") {
 		t.Error(fmt.Sprint("the directory did not count: ", out))
 	}

@@ -16,9 +16,11 @@ func TestAWrongAPISaysWhichOnesTheTenantHas(t *testing.T) {
 	contains(t, r.err, "is known, but not with the --api", "it has: graph, siem")
 	r = w.expect(w.run("pull", "contoso", "--config", w.conf("siem"), "--api", "graph"), 2)
 	contains(t, r.err, "it has: siem")
+
 	if strings.Contains(r.err, "no tenant") {
 		t.Error(r.err)
 	}
+
 	contains(t, w.expect(w.run("rewind", "nobody", "--since", "1h"), 2).err, "there is no tenant")
 }
 
@@ -37,20 +39,24 @@ func TestRemovingWithoutATerminalNeedsYes(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	contains(t, w.expect(w.with(t.Context(), "y\n", "tokens", "remove", "contoso"), 2).err, "--yes", "contoso")
+
 	if list := parse[[]any](t, w.run("tokens", "list", "--json").out); len(list) != 1 {
 		t.Errorf("left: %v", list)
 	}
+
 	w.expect(w.run("tokens", "remove", "contoso", "-y"), 0)
 }
 
 func TestALostTokensFileNamesItsCopy(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
+
 	for _, name := range []string{"tokens.db", "tokens.db-wal", "tokens.db-shm"} {
 		if err := os.Remove(filepath.Join(w.dir, name)); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
 	}
+
 	contains(t, w.expect(w.run("tokens", "list"), 1).err, "tokens.db is gone from "+w.dir, "tokens.db.bak")
 	// A command that writes puts the copy in its place.
 	w.expect(w.run(append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 0)
@@ -59,6 +65,7 @@ func TestALostTokensFileNamesItsCopy(t *testing.T) {
 
 func TestListsAreNeverNull(t *testing.T) {
 	w := newWorld(t)
+
 	conf := w.file("none.conf", "[INPUT]\n    Name cpu\n[OUTPUT]\n    Name stdout\n    Match *\n")
 	for _, args := range [][]string{
 		{"tokens", "list", "--json"}, {"status", "--json"},
@@ -95,6 +102,7 @@ func TestAUsageErrorNamesTheHelpOfItsCommand(t *testing.T) {
 
 func TestVersionIsACommandToo(t *testing.T) {
 	w := newWorld(t)
+
 	line := w.expect(w.run("--version"), 0).out
 	if got := w.expect(
 		w.run("version"),
@@ -103,6 +111,7 @@ func TestVersionIsACommandToo(t *testing.T) {
 		!strings.Contains(got, "go1.") {
 		t.Errorf("version prints %q, --version %q", got, line)
 	}
+
 	got := parse[map[string]any](t, w.expect(w.run("version", "--json"), 0).out)
 	for _, key := range []string{"version", "commit", "go"} {
 		if s, _ := got[key].(string); s == "" {

@@ -49,6 +49,7 @@ func TestImportTakesOverAnArcSightFileAndPrintsAnInput(t *testing.T) {
 		"data_dir "+w.dir,
 	)
 	noSecret(t, r)
+
 	list := parse[[]map[string]any](t, w.run("tokens", "list", "--json").out)
 	if len(list) != 1 || list[0]["login_host"] != "login.microsoftonline.com" || list[0]["tenant"] != "contoso" {
 		t.Errorf("listed: %v", list)
@@ -74,6 +75,7 @@ func TestImportAsksForWhatTheFileLeavesBlank(t *testing.T) {
 	contains(t, r.err, "secret blank", "Refresh token", "Region")
 	contains(t, r.out, "client_secret_file "+out, "region eu")
 	noSecret(t, r)
+
 	if text := must(os.ReadFile(out)); strings.TrimSpace(string(text)) != appSecret {
 		t.Error("the secret was not written")
 	}
@@ -118,6 +120,7 @@ func TestImportRefusesWhatIsNoConnectorsFile(t *testing.T) {
 	w.expect(w.run("tokens", "import", w.file("x", "a=b\n")), 1)
 	w.expect(w.run("tokens", "import", "/nonexistent"), 1)
 	w.expect(w.run("tokens", "import"), 2)
+
 	if _, err := os.Stat(w.dir); err == nil {
 		t.Error("the data directory was made")
 	}
@@ -163,6 +166,7 @@ func TestImportTakesTheCloudFromTheHostOfTheEvents(t *testing.T) {
 				c.flags...)
 			r := w.expect(w.run(args...), 0)
 			contains(t, r.out+" ", c.has...)
+
 			flat := strings.Join(strings.Fields(r.out), " ") + " "
 			for _, not := range c.not {
 				if strings.Contains(flat, " "+not) {
@@ -196,9 +200,11 @@ func TestImportNamesTheFileAndWhatItLacks(t *testing.T) {
 	contains(t, w.expect(w.run("tokens", "import", file, "--region", "eu"), 2).err, file, "token_url", "--tenant-id")
 	r := w.expect(w.run("tokens", "import", file, "--region", "eu", "--tenant-id", contoso), 0)
 	contains(t, r.out, "tenant_id "+contoso, "region eu")
+
 	if strings.Contains(r.out, "login_url") {
 		t.Error(r.out)
 	}
+
 	file = w.file(
 		"other.properties",
 		"token_url=https://login.microsoftonline.com/"+contoso+"/oauth2/token\nrefresh_token="+seedToken+
@@ -209,6 +215,7 @@ func TestImportNamesTheFileAndWhatItLacks(t *testing.T) {
 
 func TestImportWarnsOfAFileThatOthersCanRead(t *testing.T) {
 	w := newWorld(t)
+
 	file := w.file(
 		"splunk.properties",
 		splunk("https://login.microsoftonline.com", "https://wdatp-alertexporter-eu.windows.com"),
@@ -216,9 +223,11 @@ func TestImportWarnsOfAFileThatOthersCanRead(t *testing.T) {
 	if r := w.expect(w.run("tokens", "import", file), 0); strings.Contains(r.err, "other users") {
 		t.Error(r.err)
 	}
+
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
+
 	contains(t, w.expect(w.run("tokens", "import", file), 0).err, "other users may read", "0640")
 }
 
@@ -234,6 +243,7 @@ func TestImportRefusesWhatCannotBeARefreshToken(t *testing.T) {
 			"--client-secret-file", w.secretFile()), 2)
 		contains(t, r.err, "the refresh token", "token", "nothing was stored")
 		noSecret(t, r)
+
 		if list := w.run("tokens", "list", "--json").out; strings.TrimSpace(list) != "[]" {
 			t.Errorf("%s: listed: %s", name, list)
 		}

@@ -30,9 +30,11 @@ func TestSeveralStanzasAreRefusedWithTheList(t *testing.T) {
 		"rest://a tenant "+contoso,
 		"rest://b tenant "+fabrikam+" (disabled)",
 	)
+
 	if r.out != "" {
 		t.Errorf("printed: %s", r.out)
 	}
+
 	if _, err := os.Stat(w.dir); err == nil {
 		t.Error("something was stored")
 	}
@@ -66,10 +68,12 @@ func TestEveryStanzaIsStoredUnderItsOwnTenant(t *testing.T) {
 	)
 	r := w.expect(w.run("tokens", "import", file, "--all", "--secret-out", out), 0)
 	contains(t, r.err, "rest://c is disabled")
+
 	sections := strings.Split(r.out, "[INPUT]")
 	if len(sections) != 3 {
 		t.Fatalf("%d sections:\n%s", len(sections)-1, r.out)
 	}
+
 	contains(
 		t,
 		sections[1],
@@ -88,14 +92,17 @@ func TestEveryStanzaIsStoredUnderItsOwnTenant(t *testing.T) {
 		"client_id "+public,
 		"client_secret_file "+out+".b",
 	)
+
 	for name, want := range map[string]string{out + ".a": "secret-of-a", out + ".b": "secret-of-b"} {
 		if got := strings.TrimSpace(string(must(os.ReadFile(name)))); got != want {
 			t.Errorf("%s holds %q", name, got)
 		}
 	}
+
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a secret of somebody is in the file without a name")
 	}
+
 	list := parse[[]map[string]any](t, w.run("tokens", "list", "--json").out)
 	if len(list) != 2 {
 		t.Errorf("stored: %v", list)
@@ -116,6 +123,7 @@ const redirectless = "99999999-8888-4777-8666-555555555553"
 
 func TestOneStanzaIsChosenByItsName(t *testing.T) {
 	w := newWorld(t)
+
 	file := w.file(
 		"inputs.conf",
 		stanzaOf("Customer-A", contoso, client, "sa", "ta")+stanzaOf("customer-b", fabrikam, client, "sb", "tb"),
@@ -127,10 +135,12 @@ func TestOneStanzaIsChosenByItsName(t *testing.T) {
 	} {
 		r := w.expect(w.run("tokens", "import", file, "--stanza", name), 0)
 		contains(t, r.out, "tenant_id "+tenant)
+
 		if strings.Count(r.out, "[INPUT]") != 1 {
 			t.Errorf("printed: %s", r.out)
 		}
 	}
+
 	contains(
 		t,
 		w.expect(w.run("tokens", "import", file, "--stanza", "c"), 2).err,
@@ -156,11 +166,13 @@ func TestAStanzaThatCannotBeImportedHoldsUpNoOther(t *testing.T) {
 		"rest://twice: not imported",
 		"it is not clear what belongs together",
 	)
+
 	list := parse[[]map[string]any](t, r.out)
 	if len(list) != 3 || list[2]["tenant_id"] != contoso || list[2]["stored"] != true || list[0]["stored"] != false ||
 		list[0]["problem"] == nil {
 		t.Errorf("reported: %v", list)
 	}
+
 	if stored := parse[[]map[string]any](
 		t,
 		w.run("tokens", "list", "--json").out,
@@ -168,11 +180,13 @@ func TestAStanzaThatCannotBeImportedHoldsUpNoOther(t *testing.T) {
 		stored[0]["tenant_id"] != contoso {
 		t.Errorf("stored: %v", stored)
 	}
+
 	contains(t, w.expect(w.run("tokens", "import", file, "--stanza", "twice"), 1).err, "line 9")
 }
 
 func TestFlagsOfOneTenantAreNotTakenForAll(t *testing.T) {
 	w := newWorld(t)
+
 	file := w.file(
 		"inputs.conf",
 		stanzaOf("a", contoso, client, "sa", "ta")+stanzaOf("b", fabrikam, public, "sb", "tb"),
@@ -216,6 +230,7 @@ func TestTwoStanzasOfOneTenantBecomeTwoUnits(t *testing.T) {
 	sections := strings.Split(r.out, "[INPUT]")
 	contains(t, sections[1], "region eu", "client_secret ${DEFENDER_CLIENT_SECRET}")
 	contains(t, sections[2], "region us", "state_id us", "client_secret ${DEFENDER_CLIENT_SECRET}")
+
 	if strings.Contains(sections[1], "state_id") {
 		t.Error(sections[1])
 	}
@@ -239,6 +254,7 @@ func TestImportWarnsOfAnUnknownSignInService(t *testing.T) {
 		"login.rnicrosoftonline.com",
 		"none of Microsoft's",
 	)
+
 	file = w.file("good.conf", stanzaOf("a", contoso, client, "s", "t"))
 	if r := w.expect(w.run("tokens", "import", file), 0); strings.Contains(r.err, "none of Microsoft's") {
 		t.Error(r.err)
@@ -247,12 +263,14 @@ func TestImportWarnsOfAnUnknownSignInService(t *testing.T) {
 
 func TestSecretsComeFromTheStandardInputToo(t *testing.T) {
 	w := newWorld(t)
+
 	args := w.acquire("siem")
 	for i := range args {
 		if args[i] == w.secretFile() {
 			args[i] = "-"
 		}
 	}
+
 	w.expect(w.with(t.Context(), appSecret+"\n", args...), 0)
 	refresh := append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)
 	refresh[len(refresh)-1] = "/dev/stdin"

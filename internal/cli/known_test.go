@@ -26,22 +26,27 @@ func TestADiscoveredCustomerIsFoundByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s, err := sqlite.Open(sqlite.Options{Dir: w.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	known := partner.Known{}
 	for _, c := range w.customers {
 		known.Customers = append(known.Customers, partner.KnownCustomer{TenantID: alert.TenantID(c.ID), Name: c.Name})
 	}
+
 	body, err := known.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	name := partner.DocumentName(login.Host, alert.TenantID(w.home.ID), alert.ClientID(w.app.ClientID))
 	if err := s.SetDocument(t.Context(), name, body); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +57,7 @@ func TestADiscoveredCustomerIsFoundByName(t *testing.T) {
 			t.Errorf("%s: %.400s", asked, r.out)
 		}
 	}
+
 	r = w.expect(w.run("pull", "fabrikan", "--config", conf), 2)
 	if !strings.Contains(r.err, "contoso") {
 		t.Errorf("the answer names none that is known: %s", r.err)

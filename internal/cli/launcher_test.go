@@ -17,14 +17,17 @@ const page = "https://login.example/authorize?a=b&c=%20d"
 // program is a shell script.
 func desktop(t *testing.T, env map[string]string, programs map[string]string) (*launcher, string) {
 	t.Helper()
+
 	dir := t.TempDir()
 	for name, script := range programs {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	env["PATH"] = dir + ":/usr/bin:/bin"
 	t.Setenv("PATH", dir) // where this process looks for programs
+
 	l := &launcher{
 		lookup:  func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 		account: func(string) (*user.User, error) { return nil, errors.New("nobody") },
@@ -34,6 +37,7 @@ func desktop(t *testing.T, env map[string]string, programs map[string]string) (*
 	for name, value := range env {
 		l.environ = append(l.environ, name+"="+value)
 	}
+
 	return l, dir
 }
 
@@ -48,6 +52,7 @@ func TestABrowserGetsNoSecretOfTheEnvironment(t *testing.T) {
 		"LC_ALL":                 "C",
 		"HOME":                   "/home/x",
 	}
+
 	l, dir := desktop(
 		t,
 		env,
@@ -56,15 +61,18 @@ func TestABrowserGetsNoSecretOfTheEnvironment(t *testing.T) {
 	if err := l.open(page); err != nil {
 		t.Fatal(err)
 	}
+
 	got := read(t, dir, "env")
 	for _, name := range []string{"DISPLAY=:0", "XDG_CURRENT_DESKTOP=GNOME", "LC_ALL=C", "HOME=/home/x"} {
 		if !strings.Contains(got, name+"\n") {
 			t.Errorf("%s is missing in %s", name, got)
 		}
 	}
+
 	if strings.Contains(got, "s3cret") {
 		t.Errorf("a secret is in its environment: %s", got)
 	}
+
 	if address := strings.TrimSpace(read(t, dir, "address")); address != page {
 		t.Errorf("it opened %s", address)
 	}
@@ -72,10 +80,12 @@ func TestABrowserGetsNoSecretOfTheEnvironment(t *testing.T) {
 
 func read(t *testing.T, dir, name string) string {
 	t.Helper()
+
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(data)
 }
 
@@ -83,6 +93,7 @@ func TestUnderSudoTheBrowserIsThePersons(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}
+
 	env := map[string]string{"DISPLAY": ":0", "HOME": "/root", "USER": "root", "SUDO_UID": "65533", "SUDO_USER": "x"}
 	l, dir := desktop(
 		t,
@@ -93,26 +104,37 @@ func TestUnderSudoTheBrowserIsThePersons(t *testing.T) {
 		},
 	)
 	l.euid = 0
+
 	if err := os.Mkdir(filepath.Join(dir, "out"), 0o777); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chmod(filepath.Join(dir, "out"), 0o777); err != nil {
 		t.Fatal(err)
 	}
+
 	for d := dir; d != "/tmp" && len(d) > 1; d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if err := l.open(page); err == nil || !strings.Contains(err.Error(), "no browser is started as root") {
 		t.Errorf("an unknown person: %v", err)
 	}
+
 	l.account = func(uid string) (*user.User, error) {
-		return &user.User{Uid: uid, Gid: "65532", Username: "person", HomeDir: "/home/person"}, nil
+		return &user.User{
+			Uid:      uid,
+			Gid:      "65532",
+			Username: "person",
+			HomeDir:  "/home/person",
+		}, nil
 	}
 	if err := l.open(page); err != nil {
 		t.Fatal(err)
 	}
+
 	if got := read(t, dir, "out/who"); got != "65533\n65532\n/home/person person\n0\n" {
 		t.Errorf("it runs as %q", got)
 	}
@@ -147,6 +169,7 @@ func TestAProgramThatOpensNoBrowserIsNamed(t *testing.T) {
 			if c.want != "" && strings.Contains(c.want, "come back") {
 				l.wait = 50 * time.Millisecond
 			}
+
 			err := l.open(page)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v", err)

@@ -44,6 +44,7 @@ func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
 			if err != nil && api != alert.SIEM {
 				t.Fatal(err)
 			}
+
 			tenant := config.Tenant{
 				API:         api,
 				APIURL:      "https://api.example",
@@ -71,6 +72,7 @@ func TestAProbeEndsHoweverAnAnswerDrips(t *testing.T) {
 
 			began := time.Now()
 			_, err = probe(t.Context(), parts, source)
+
 			took := time.Since(began)
 			if took != 2*time.Minute || err == nil || !strings.Contains(err.Error(), "2m0s of waiting") ||
 				exitCode(err) != exitFailed {
@@ -92,23 +94,30 @@ func TestAlertsThatComeSlowlyAreNoReasonToGiveUp(t *testing.T) {
 		)
 		w := &waitLimit{limit: 10 * time.Minute, rows: func() int64 { return rows }, reason: errors.New("no")}
 		waiting, giveUp := context.WithCancelCause(t.Context())
+
 		w.giveUp = giveUp
 		for range 10 {
 			w.begin()()
 			done := w.begin()
+
 			time.Sleep(9 * time.Minute)
 			done()
 			time.Sleep(time.Hour) // its own work
+
 			rows++
 		}
+
 		if waiting.Err() != nil {
 			t.Error(context.Cause(waiting))
 		}
+
 		w.begin()
 		time.Sleep(11 * time.Minute)
+
 		if !errors.Is(context.Cause(waiting), w.reason) {
 			t.Error("it waits for ever")
 		}
+
 		if stop := errors.New("stop"); ctx.Err() != nil || !errors.Is(explain(stop), stop) || ctx.Err() == nil {
 			t.Error("another error is not explained away, and the context ends")
 		}

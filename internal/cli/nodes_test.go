@@ -98,8 +98,18 @@ func threeNodes(t *testing.T) *world {
 	w.write(draining, names[2], store.Status{State: health.OK, LastSuccess: w.now()})
 
 	old := w.now().Add(-5 * time.Minute)
-	w.write(dead, names[1], store.Status{State: health.OK, Since: old, LastSuccess: old, UpdatedAt: old})
-	w.write(gone, names[3], store.Status{State: health.OK, Since: old, LastSuccess: old, UpdatedAt: old})
+	w.write(dead, names[1], store.Status{
+		State:       health.OK,
+		Since:       old,
+		LastSuccess: old,
+		UpdatedAt:   old,
+	})
+	w.write(gone, names[3], store.Status{
+		State:       health.OK,
+		Since:       old,
+		LastSuccess: old,
+		UpdatedAt:   old,
+	})
 
 	if err := gone.Leave(t.Context()); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ import (
 // docs/onboarding.md.
 func TestGoldenOnboarding(t *testing.T) {
 	var ahead atomic.Int64
+
 	w := newWorld(t, func(c *simulator.Config) {
 		c.Tenants[0].MSSPAuthorised = false
 		c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
@@ -37,6 +38,7 @@ func TestGoldenOnboarding(t *testing.T) {
 	args := w.acquire("siem")
 	r := w.expect(w.run(args...), 4)
 	parts["Browser"], parts["BrowserCode"] = show(args, r), fmt.Sprint(r.code)
+
 	w.SetMSSPAuthorised(contoso, true)
 	refresh := append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)
 	parts["Ready"] = show(refresh, w.expect(w.run(refresh...), 0))
@@ -65,6 +67,7 @@ func TestGoldenOnboarding(t *testing.T) {
 	parts["Check"] = show(check, w.expect(w.runIn(filepath.Dir(conf), check...), 0))
 
 	storage := t.TempDir()
+
 	host, err := flbhost.Start(
 		t.Context(),
 		flbhost.Config{
@@ -97,45 +100,57 @@ func TestGoldenOnboarding(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Kill()
+
 	want := len(w.Ledger(contoso, "siem").Exists)
+
 	var records []flbhost.Record
+
 	setup.Until(t, "all records", 0, func() bool {
 		records = must(host.Records())
 		return len(records) >= want
 	}, nil)
+
 	if len(records) != want {
 		t.Errorf("%d records; want %d", len(records), want)
 	}
 	// What pull prints is what the plugin emits. (Doubles are compared by value: the
 	// two sides write 1.0 and 1.)
 	var emitted, pulled []string
+
 	same := func(record []byte) string {
 		var v any
 		if err := json.Unmarshal(record, &v); err != nil {
 			t.Fatal(err)
 		}
+
 		return string(must(json.Marshal(v)))
 	}
 	for _, r := range records {
 		emitted = append(emitted, same(r.JSON()))
 	}
+
 	for line := range strings.Lines(w.expect(w.run("pull", "contoso", "--config", conf), 0).out) {
 		pulled = append(pulled, same([]byte(line)))
 	}
+
 	slices.Sort(emitted)
 	slices.Sort(pulled)
+
 	if !slices.Equal(emitted, pulled) {
 		t.Errorf("emitted:\n%s\npulled:\n%s", strings.Join(emitted, "\n"), strings.Join(pulled, "\n"))
 	}
+
 	first, _, _ := strings.Cut(string(records[0].JSON()), `},`)
 	parts["Run"] = w.block(
 		fmt.Sprintf("$ fluent-bit -e /usr/lib/fluent-bit/in_defender.so -c fluent-bit.conf\n%s},…\n(%d records)",
 			first, len(records)),
 	)
+
 	setup.Until(t, "a status", 0, func() bool {
 		list := parse[[]map[string]any](t, w.run("status", "--json").out)
 		return len(list) == 1 && list[0]["state"] == "ok" && list[0]["emitted"] == float64(want)
 	}, nil)
+
 	parts["Status"] = show([]string{"status"}, w.expect(w.run("status"), 0))
 	parts["List"] = show([]string{"tokens", "list"}, w.expect(w.run("tokens", "list"), 0))
 	// The SIEM lost its index: the running input emits everything again, under the same
@@ -145,15 +160,18 @@ func TestGoldenOnboarding(t *testing.T) {
 		records = must(host.Records())
 		return len(records) >= 2*want
 	}, nil)
+
 	ids := map[string]int{}
 	for _, r := range records {
 		ids[regexp.MustCompile(`"record_id":"[0-9a-f]{32}"`).FindString(string(r.JSON()))]++
 	}
+
 	for id, n := range ids {
 		if n != 2 || id == "" {
 			t.Errorf("%s came %d times; want 2", id, n)
 		}
 	}
+
 	if _, err := host.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -162,6 +180,7 @@ func TestGoldenOnboarding(t *testing.T) {
 	if err := must(template.ParseFiles("../../testdata/cli/onboarding.tmpl")).Execute(&page, parts); err != nil {
 		t.Fatal(err)
 	}
+
 	noSecret(t, result{out: page.String()})
 	golden.File(t, "../../docs/onboarding.md", page.String())
 }
@@ -171,6 +190,7 @@ func (w *world) runIn(dir string, args ...string) result {
 	w.t.Helper()
 
 	before := must(os.Getwd())
+
 	if err := os.Chdir(dir); err != nil {
 		w.t.Fatal(err)
 	}
@@ -187,17 +207,22 @@ func (w *world) runIn(dir string, args ...string) result {
 // answered runs a command that asks for the address the browser ended on.
 func (w *world) answered(args []string) result {
 	w.t.Helper()
+
 	in, typed := io.Pipe()
+
 	return w.watched(args, in, func(line string) {
 		if !strings.HasPrefix(strings.TrimSpace(line), w.LoginURL()) {
 			return
 		}
+
 		c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 		res, err := c.Get(strings.TrimSpace(line))
 		if err != nil {
 			w.t.Error(err)
 			return
 		}
+
 		res.Body.Close()
 		go fmt.Fprintln(typed, res.Header.Get("Location"))
 	})
@@ -206,7 +231,9 @@ func (w *world) answered(args []string) result {
 // entered runs a command that shows a code for another device, and accepts it there.
 func (w *world) entered(args []string) result {
 	w.t.Helper()
+
 	code := regexp.MustCompile(`enter the code  (\S+)`)
+
 	return w.watched(args, strings.NewReader(""), func(line string) {
 		if m := code.FindStringSubmatch(line); m != nil {
 			if err := w.DecideDevice(m[1], true); err != nil {
@@ -219,18 +246,23 @@ func (w *world) entered(args []string) result {
 // watched runs a command and calls see for each line of stderr.
 func (w *world) watched(args []string, in io.Reader, see func(string)) result {
 	watch, errs := io.Pipe()
+
 	var out, all lockedBuffer
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+
 		s := bufio.NewScanner(io.TeeReader(watch, &all))
 		for s.Scan() {
 			see(s.Text())
 		}
 	}()
+
 	code := w.start(w.t.Context(), in, &out, errs, args...)
 	errs.Close()
 	<-done
+
 	return result{code, out.String(), all.String()}
 }
 
@@ -258,6 +290,7 @@ func (w *world) block(text string) string {
 		temp+"/",
 		"",
 	)...)
+
 	text = r.Replace(text)
 	for _, s := range []struct{ expr, to string }{
 		{`(?m)^defenderctl: made .*\n(  .*\n)*`, ""}, // said to root only
@@ -355,6 +388,7 @@ func (w *world) shower() func(args []string, r result) string {
 	return func(args []string, r result) string {
 		var b strings.Builder
 		b.WriteString("$ defenderctl")
+
 		n := len("$ defenderctl")
 		for i := 0; i < len(args); i++ {
 			word := args[i]
@@ -362,19 +396,25 @@ func (w *world) shower() func(args []string, r result) string {
 				i++
 				continue
 			}
+
 			if strings.HasPrefix(word, "--") && i+1 < len(args) && !strings.HasPrefix(args[i+1], "--") {
 				word += " " + args[i+1]
 				i++
 			}
+
 			if shown := len(strings.Trim(w.block(word), "`\n")); n+shown > 95 {
 				b.WriteString(" \\\n   ")
+
 				n = 4
 			} else {
 				n += shown + 1
 			}
+
 			b.WriteString(" " + word)
 		}
+
 		b.WriteString("\n" + r.err + r.out)
+
 		return w.block(b.String())
 	}
 }

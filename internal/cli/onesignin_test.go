@@ -32,13 +32,16 @@ var refusals = []struct{ state, sees, acts string }{
 // oneSignIn is a provider whose customers have the ids of the page.
 func oneSignIn(t *testing.T, names ...string) *homeWorld {
 	t.Helper()
+
 	list := simulator.GenerateHome(len(names), 2, 1)
+
 	list[0].ID, list[0].Apps[0].ClientID = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", client
 	for i, name := range names {
 		c := &list[1+i]
 		c.ID = fmt.Sprintf("99999999-8888-4777-8666-5555555555%02d", 51+i)
 		c.Name, c.Domain, c.Apps[0].ClientID = name, name+".example", client
 	}
+
 	w := newWorld(t, func(c *simulator.Config) {
 		c.Tenants, c.Home, c.Rotation = list, list[0].ID, simulator.Strict
 		for i, customer := range list[1:] {
@@ -46,6 +49,7 @@ func oneSignIn(t *testing.T, names ...string) *homeWorld {
 			if customer.Name == "northwind" {
 				r.AutoExtend, r.End = false, time.Now().AddDate(0, 0, 20+i)
 			}
+
 			c.Relationships = append(c.Relationships, r)
 		}
 	})
@@ -54,6 +58,7 @@ func oneSignIn(t *testing.T, names ...string) *homeWorld {
 		w.APIURL(simulator.Partner), "http://127.0.0.1:7006",
 		w.file("home.secret", list[0].Apps[0].Secret), "/run/secrets/mssp-app",
 	}
+
 	return &homeWorld{
 		world:     w,
 		home:      list[0],
@@ -89,6 +94,7 @@ func (w *homeWorld) config(tenants string) (path, text string) {
 		filepath.Dir(w.dir), w.home.ID, w.app.ClientID, filepath.Join(filepath.Dir(w.dir), "home.secret"),
 		w.file("tenants.yaml", tenants), w.dir,
 		w.LoginURL(), w.APIURL(simulator.Graph), w.APIURL(simulator.Graph), w.APIURL(simulator.Partner))
+
 	return w.file("fluent-bit.conf", text), text
 }
 
@@ -101,6 +107,7 @@ func TestGoldenOneSignIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	parts := map[string]string{}
 	show := w.shower()
 
@@ -108,6 +115,7 @@ func TestGoldenOneSignIn(t *testing.T) {
 	parts["SignIn"] = show(acquire, w.expect(w.run(acquire...), 0))
 
 	const found = "discover:\n  from: gdap\n  every: 1h\n  defaults:\n    tag: defender.{tenant_name}\n"
+
 	conf, text := w.config(found)
 	parts["Config"], parts["Tenants"] = w.block(text), w.block(found)
 
@@ -124,12 +132,14 @@ func TestGoldenOneSignIn(t *testing.T) {
 		r := w.expect(w.run(step.args...), step.code)
 		parts[step.part] = show(step.args, r)
 	}
+
 	parts["Refusals"] = refusalTable(t)
 
 	var page strings.Builder
 	if err := must(template.ParseFiles("../../testdata/cli/one-sign-in.tmpl")).Execute(&page, parts); err != nil {
 		t.Fatal(err)
 	}
+
 	noSecret(t, result{out: page.String()})
 	golden.File(t, "../../docs/one-sign-in.md", page.String())
 }
@@ -138,20 +148,27 @@ func TestGoldenOneSignIn(t *testing.T) {
 // returns what `status` says of them as a table.
 func refusalTable(t *testing.T) string {
 	t.Helper()
+
 	var names []string
 	for i := range refusals {
 		names = append(names, fmt.Sprintf("customer%d", i))
 	}
+
 	w := oneSignIn(t, names...)
+
 	var tenants strings.Builder
 	tenants.WriteString("tenants:\n")
+
 	for i, c := range w.customers {
 		if err := w.SetState(c.ID, refusals[i].state); err != nil {
 			t.Fatal(err)
 		}
+
 		fmt.Fprintf(&tenants, "  - tenant_id: %s\n    tenant_name: %s\n", c.ID, c.Name)
 	}
+
 	w.config(tenants.String())
+
 	host, err := flbhost.Start(t.Context(), flbhost.Config{
 		Plugin:     setup.Plugin(t),
 		StorageDir: t.TempDir(),
@@ -175,23 +192,29 @@ func refusalTable(t *testing.T) string {
 	defer host.Kill()
 
 	type row struct{ Tenant, Reason, Message, Remedy string }
+
 	rows := map[string]row{}
+
 	setup.Until(t, "a reason for each", 0, func() bool {
 		var list []row
 		if err := json.Unmarshal([]byte(w.run("status", "--json").out), &list); err != nil {
 			return false
 		}
+
 		for _, r := range list {
 			if r.Reason != "" {
 				rows[r.Tenant] = r
 			}
 		}
+
 		return len(rows) == len(names)
 	}, nil)
 
 	var b strings.Builder
 	b.WriteString("| reason | you see | it says | who acts: what to do |\n| --- | --- | --- | --- |\n")
+
 	codes := regexp.MustCompile(` \([^()]*HTTP \d+[^()]*\)$`)
+
 	for i, c := range w.customers {
 		r := rows[c.Name]
 		plain := strings.NewReplacer("|", "\\|", c.ID, "*customer*", w.home.ID, "*home*", w.app.ClientID, "*client*",
@@ -200,6 +223,7 @@ func refusalTable(t *testing.T) string {
 			plain.Replace(codes.ReplaceAllString(r.Message, "")), refusals[i].acts, plain.Replace(r.Remedy))
 		b.WriteString(strings.Trim(w.block(text), "`\n") + "\n")
 	}
+
 	return strings.TrimSpace(b.String())
 }
 
@@ -208,14 +232,17 @@ func TestCommandsOfThePageParse(t *testing.T) {
 	w := newWorld(t)
 	text := strings.ReplaceAll(string(must(os.ReadFile("../../docs/one-sign-in.md"))), "\\\n", " ")
 	command := regexp.MustCompile(`(?m)^ *(?:\$ )?defenderctl (.*?)(?: [&>|].*)?$`)
+
 	found := 0
 	for _, m := range command.FindAllStringSubmatch(text, -1) {
 		found++
+
 		args := strings.Fields(m[1])
 		if r := w.run(append(args, "--help")...); r.code != 0 || !strings.Contains(r.out, "defenderctl "+args[0]) {
 			t.Errorf("defenderctl %s: exit code %d: %s", m[1], r.code, r.err)
 		}
 	}
+
 	if found < 6 {
 		t.Errorf("only %d commands were found", found)
 	}

@@ -18,6 +18,7 @@ func TestAResultThatCouldNotBeWrittenIsAFailure(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	w.polled("siem")
+
 	conf := w.conf("siem")
 	for _, args := range [][]string{
 		{"tokens", "list"}, {"tokens", "list", "--json"}, {"check", "--explain"}, {"check", "--offline", conf},
@@ -31,6 +32,7 @@ func TestAResultThatCouldNotBeWrittenIsAFailure(t *testing.T) {
 		if code := w.start(t.Context(), strings.NewReader(""), full{}, &errs, args...); code != 1 {
 			t.Errorf("%v ends with %d: %s", args, code, errs.String())
 		}
+
 		if n := strings.Count(
 			errs.String(),
 			errFull.Error(),
@@ -45,11 +47,14 @@ func TestAFailedWriteDoesNotHideAWorseEnd(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	w.RevokeRefreshTokens(contoso, 50173)
+
 	var errs lockedBuffer
 	if code := w.start(t.Context(), strings.NewReader(""), full{}, &errs, "check", w.conf("siem")); code != 3 {
 		t.Errorf("exit code %d: %s", code, errs.String())
 	}
+
 	contains(t, errs.String(), errFull.Error())
+
 	if code := w.start(t.Context(), strings.NewReader(""), full{}, io.Discard, "tokens", "list", "--jsn"); code != 2 {
 		t.Errorf("exit code %d of a wrong flag", code)
 	}

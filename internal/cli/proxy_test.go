@@ -20,16 +20,19 @@ func (w *world) LoginURL() string {
 	if w.login != "" {
 		return w.login
 	}
+
 	return w.Simulator.LoginURL()
 }
 
 // proxy puts something between the command and the sign-in service.
 func (w *world) proxy(t *testing.T, request func(*http.Request), answer func(*http.Response) error) string {
 	t.Helper()
+
 	target, err := url.Parse(w.Simulator.LoginURL())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -41,6 +44,7 @@ func (w *world) proxy(t *testing.T, request func(*http.Request), answer func(*ht
 	}
 	s := httptest.NewServer(p)
 	t.Cleanup(s.Close)
+
 	return s.URL
 }
 
@@ -56,13 +60,16 @@ func (w *world) quickPolls(t *testing.T, polled func()) {
 		if !strings.HasSuffix(r.Request.URL.Path, "/devicecode") {
 			return nil
 		}
+
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return err
 		}
+
 		body = interval.ReplaceAll(body, []byte(`"interval":1`))
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		r.Header.Del("Content-Length")
+
 		return nil
 	})
 }
@@ -82,6 +89,7 @@ func (w *world) key(name string) string {
 // its input, and returns its path.
 func (w *world) conf(api string, lines ...string) string {
 	w.t.Helper()
+
 	return w.file(
 		"fluent-bit.conf",
 		"[SERVICE]\n    storage.path /var/lib/fluent-bit\n[INPUT]\n    Name defender\n    Tag defender.contoso\n"+

@@ -15,14 +15,18 @@ import (
 // pulled are the records of a pull, as maps.
 func pulled(t *testing.T, out string) []map[string]any {
 	t.Helper()
+
 	var all []map[string]any
+
 	for line := range strings.Lines(out) {
 		var m map[string]any
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatalf("%v in %s", err, line)
 		}
+
 		all = append(all, m)
 	}
+
 	return all
 }
 
@@ -32,6 +36,7 @@ func TestPullPrintsEveryAlertOnceOldestFirst(t *testing.T) {
 		"endpoint": "lastUpdateTime",
 		"graph":    "lastUpdateDateTime",
 	}
+
 	for _, api := range simulator.APIs() {
 		t.Run(api, func(t *testing.T) {
 			w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 400 })
@@ -39,32 +44,42 @@ func TestPullPrintsEveryAlertOnceOldestFirst(t *testing.T) {
 				w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"),
 				0,
 			)
+
 			all := pulled(t, r.out)
 			if want := len(w.Ledger(contoso, api).Exists); len(all) != want {
 				t.Errorf("%d records; the API listed %d", len(all), want)
 			}
+
 			ids := map[string]bool{}
 			last := ""
+
 			for _, m := range all {
 				mssp := m["mssp"].(map[string]any)
+
 				id := mssp["record_id"].(string)
 				if ids[id] || mssp["api"] != api || mssp["tenant"] != "contoso" {
 					t.Fatalf("record %v comes twice, or is another's", mssp)
 				}
+
 				ids[id] = true
+
 				if key := times[api]; key != "" && mssp["kind"] == "alert" {
 					at, err := time.Parse(time.RFC3339Nano, strings.TrimSuffix(m[key].(string), "Z")+"Z")
 					if err != nil {
 						t.Fatal(err)
 					}
+
 					text := at.Format("2006-01-02T15:04:05.000000000")
 					if text < last {
 						t.Fatalf("%s comes after %s", text, last)
 					}
+
 					last = text
 				}
 			}
+
 			noSecret(t, result{err: r.err})
+
 			again := w.expect(
 				w.run("pull", "contoso", "--config", w.conf(api, "grant client_credentials"), "--since", "7d"),
 				0,
@@ -81,7 +96,9 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 		t.Run(api, func(t *testing.T) {
 			w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
 			base := time.Now().UTC().Add(-3 * time.Hour).Truncate(time.Second)
+
 			var want []string
+
 			for i := range 6 {
 				at := base.Add(time.Duration(i) * time.Minute)
 				w.Add(
@@ -93,10 +110,12 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 						Updated: at,
 					},
 				)
+
 				if i >= 1 && i < 4 {
 					want = append(want, fmt.Sprintf("alert %d", i))
 				}
 			}
+
 			args := []string{
 				"pull",
 				"contoso",
@@ -107,6 +126,7 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 				"--until",
 				base.Add(4 * time.Minute).Format(time.RFC3339),
 			}
+
 			titles := func(out string) (list []string) {
 				for _, m := range pulled(t, out) {
 					for _, key := range []string{"AlertTitle", "title"} {
@@ -115,11 +135,13 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 						}
 					}
 				}
+
 				return list
 			}
 			if got := titles(w.expect(w.run(args...), 0).out); !slices.Equal(got, want) {
 				t.Errorf("printed %v; want %v", got, want)
 			}
+
 			if got := titles(w.expect(w.run(append(args, "--limit", "2")...), 0).out); !slices.Equal(got, want[:2]) {
 				t.Errorf("--limit 2 printed %v; want %v", got, want[:2])
 			}
@@ -132,11 +154,14 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 	w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 0 })
 	now := time.Now().UTC()
+
 	bulk, later := now.Add(-2*time.Hour).Truncate(time.Second), now.Add(-time.Hour)
 	for range 1600 {
 		w.Add(contoso, simulator.Alert{Created: bulk, Updated: bulk})
 	}
+
 	w.Add(contoso, simulator.Alert{Created: later, Updated: later})
+
 	if err := w.SetFaults("link:kind=none,skip:kind=refused"); err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +173,7 @@ func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 	if n := len(pulled(t, r.out)); n != 1001 {
 		t.Errorf("%d records", n)
 	}
+
 	if said := strings.Join(
 		strings.Fields(r.err),
 		" ",
@@ -170,6 +196,7 @@ func TestPullWritesCEF(t *testing.T) {
 
 func TestPullWithACredentialTouchesNothing(t *testing.T) {
 	w := newWorld(t)
+
 	r := w.expect(
 		w.run(
 			"pull",
@@ -192,27 +219,35 @@ func TestPullWithACredentialTouchesNothing(t *testing.T) {
 	if len(pulled(t, r.out)) != 1 {
 		t.Errorf("printed:\n%s", r.out)
 	}
+
 	if out := w.run("status", "--json").out; strings.TrimSpace(out) != "[]" {
 		t.Errorf("status: %s", out)
 	}
+
 	contains(t, w.run("tokens", "list").err, "there is no directory")
 }
 
 func TestPullRefusesWhatIsNoTimeNumberOrFormat(t *testing.T) {
 	w := newWorld(t)
+
 	conf := w.conf("graph", "grant client_credentials")
 	for _, more := range [][]string{{"--since", "yesterday"}, {"--until", "x"}, {"--limit", "-1"}, {"--format", "xml"},
 		{"--since", "1h", "--until", "2h"}, {"--limit", "many"}, {"--sincee", "1h"}} {
 		w.expect(w.run(append([]string{"pull", "contoso", "--config", conf}, more...)...), 2)
 	}
+
 	w.expect(w.run("pull", "contoso", "--config", w.file("none.conf", "[INPUT]\n    Name cpu\n")), 1)
+
 	if err := w.SetFaults("403:api=graph"); err != nil {
 		t.Fatal(err)
 	}
+
 	w.expect(w.run("pull", "contoso", "--config", conf), 4)
+
 	if err := w.SetFaults("503:api=graph"); err != nil {
 		t.Fatal(err)
 	}
+
 	w.expect(w.run("pull", "contoso", "--config", conf), 1)
 }
 
@@ -227,10 +262,12 @@ func TestPullGoesOnThroughPassingTrouble(t *testing.T) {
 				if err := w.SetFaults(faults); err != nil {
 					t.Fatal(err)
 				}
+
 				more := []string{"grant client_credentials"}
 				if api != "siem" {
 					more = append(more, "page_size 15")
 				}
+
 				r := w.expect(w.run("pull", "contoso", "--config", w.conf(api, more...), "--since", "7d"), 0)
 				if got, want := len(pulled(t, r.out)), len(w.Ledger(contoso, api).Exists); got != want {
 					t.Errorf("%d records; the API listed %d: %s", got, want, r.err)
@@ -260,10 +297,12 @@ func TestPullEndsWhenNothingComesAnyMore(t *testing.T) {
 			if err := w.SetFaults(c.faults); err != nil {
 				t.Fatal(err)
 			}
+
 			r := w.run("pull", "contoso", "--config", w.conf("graph", "grant client_credentials"))
 			if slept := time.Duration(w.slept.Load()); r.code == 0 || slept < c.least || slept > c.most {
 				t.Errorf("exit code %d after %v: %s", r.code, slept, r.err)
 			}
+
 			contains(t, r.err, c.says)
 		})
 	}
@@ -274,6 +313,7 @@ func TestPullPrintsEveryFormat(t *testing.T) {
 	for _, api := range simulator.APIs() {
 		w := newWorld(t, func(c *simulator.Config) { c.Tenants[0].Generated = 40 })
 		conf := w.conf(api, "grant client_credentials", "format cef")
+
 		sent := map[string]bool{}
 		for _, row := range w.Ledger(contoso, api).Exists {
 			sent[string(row)] = true
@@ -282,6 +322,7 @@ func TestPullPrintsEveryFormat(t *testing.T) {
 		for _, format := range record.FormatNames() {
 			out := w.expect(w.run("pull", "contoso", "--config", conf, "--since", "7d", "--format", format), 0).out
 			body, line := strings.TrimSuffix(format, "+cef"), strings.HasSuffix(format, "cef")
+
 			all := pulled(t, out)
 			if len(all) != len(sent) {
 				t.Errorf("%s %s: %d records; the API listed %d", api, format, len(all), len(sent))
@@ -289,6 +330,7 @@ func TestPullPrintsEveryFormat(t *testing.T) {
 
 			for _, m := range all {
 				text, isLine := m["cef"].(string)
+
 				message, _ := m["message"].(string)
 				if isLine != line || line && !strings.HasPrefix(text, "CEF:0|Microsoft|") ||
 					(body == "raw") != sent[message] {

@@ -25,10 +25,12 @@ type scripted struct {
 
 func (s *scripted) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
 	s.asked = append(s.asked, w)
+
 	step := s.steps[0]
 	if len(s.steps) > 1 {
 		s.steps = s.steps[1:]
 	}
+
 	return step(w, sink)
 }
 
@@ -37,9 +39,11 @@ func (s *scripted) ReadDeferred(_ context.Context, _ defender.Window, sink defen
 	if len(s.deferred) > 1 {
 		s.deferred = s.deferred[1:]
 	}
+
 	if err == nil {
 		return sink.Row(alertAt(5))
 	}
+
 	return err
 }
 
@@ -64,16 +68,20 @@ func alerts(safe int, err error, list ...int) func(defender.Window, defender.Sin
 				return err
 			}
 		}
+
 		if err := sink.Safe(minute(safe)); err != nil {
 			return err
 		}
+
 		return err
 	}
 }
 
 func pullWith(t *testing.T, reader *scripted) (out string, slept time.Duration, err error) {
 	t.Helper()
+
 	var printed, said bytes.Buffer
+
 	c := newCLI(Env{
 		Out: &printed,
 		Err: &said,
@@ -92,12 +100,19 @@ func pullWith(t *testing.T, reader *scripted) (out string, slept time.Duration, 
 	}
 	identifier, encoder := partsOf(t, tenant)
 	sink := newPullSink(identifier, encoder, c.Out, minute(0), 0, 0, pullNow)
-	err = (&pullRead{c: c, tenant: tenant, reader: reader, sink: sink}).run(t.Context())
+	err = (&pullRead{
+		c:      c,
+		tenant: tenant,
+		reader: reader,
+		sink:   sink,
+	}).run(t.Context())
+
 	for line := range strings.Lines(printed.String()) {
 		_, after, _ := strings.Cut(line, `"id":"`)
 		id, _, _ := strings.Cut(after, `"`)
 		out += id + " "
 	}
+
 	return strings.TrimSpace(out), slept, err
 }
 
@@ -109,10 +124,12 @@ func TestAPullGoesOnWhereItHadGotTo(t *testing.T) {
 	reader := &scripted{steps: []func(defender.Window, defender.Sink) error{
 		alerts(2, broken(), 1, 2, 3), alerts(2, broken()), alerts(9, nil, 2, 3, 4),
 	}}
+
 	out, slept, err := pullWith(t, reader)
 	if err != nil || out != "a1 a2 a3 a4" || slept == 0 {
 		t.Errorf("printed %q after %v, %v", out, slept, err)
 	}
+
 	if reader.asked[0].From != minute(0) || reader.asked[1].From != minute(2) {
 		t.Errorf("asked for %v", reader.asked)
 	}
@@ -128,9 +145,11 @@ func TestAPullThatGivesUpSaysWhatIsMissing(t *testing.T) {
 	if out != "a1 a2 a3" || err == nil || exitCode(err) != exitFailed {
 		t.Fatalf("printed %q, %v", out, err)
 	}
+
 	if !strings.Contains(err.Error(), "go on with --since "+minute(2).String()) || slept > mostWaiting {
 		t.Errorf("%v after %v", err, slept)
 	}
+
 	if at, err := when("--since", minute(2).String(), pullNow); err != nil || at != minute(2) {
 		t.Errorf("the time it names is read as %v, %v", at, err)
 	}
@@ -144,8 +163,10 @@ func TestAPullTriesDeferredWindowsAgain(t *testing.T) {
 		); err != nil {
 			return err
 		}
+
 		return alerts(9, nil, 1, 7)(defender.Window{}, sink)
 	}
+
 	reader := &scripted{
 		steps:    []func(defender.Window, defender.Sink) error{deferring},
 		deferred: []error{broken(), nil},
@@ -153,7 +174,9 @@ func TestAPullTriesDeferredWindowsAgain(t *testing.T) {
 	if out, _, err := pullWith(t, reader); err != nil || out != "a1 a7 a5" {
 		t.Errorf("printed %q, %v", out, err)
 	}
+
 	reader = &scripted{steps: []func(defender.Window, defender.Sink) error{deferring}, deferred: []error{broken()}}
+
 	out, _, err := pullWith(t, reader)
 	if out != "a1 a7" || err == nil || !strings.Contains(err.Error(), minute(5).String()) ||
 		exitCode(err) != exitFailed {

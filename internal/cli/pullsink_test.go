@@ -14,6 +14,7 @@ import (
 
 func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 	for name, c := range map[string]struct {
 		api     alert.API
 		updates bool
@@ -41,6 +42,7 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 		},
 	} {
 		var out bytes.Buffer
+
 		tenant := config.Tenant{
 			TenantID:   "contoso.example",
 			TenantName: "contoso",
@@ -50,6 +52,7 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 			Format:     record.FormatJSON,
 		}
 		identifier, encoder := partsOf(t, tenant)
+
 		s := newPullSink(
 			identifier,
 			encoder,
@@ -62,9 +65,11 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 		if err := s.Row([]byte(c.row)); err != nil {
 			t.Fatal(err)
 		}
+
 		if err := s.flush(maxTick); err != nil {
 			t.Fatal(err)
 		}
+
 		if got := out.Len() > 0; got != c.printed {
 			t.Errorf("%s: printed %q", name, out.String())
 		}
@@ -74,13 +79,16 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 // partsOf returns what a sink needs of a tenant.
 func partsOf(t *testing.T, tenant config.Tenant) (*alert.Identifier, *record.Encoder) {
 	t.Helper()
+
 	encoder, err := wiring.NewEncoder(tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	identifier, err := wiring.NewIdentifier(tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return identifier, encoder
 }

@@ -11,15 +11,19 @@ import (
 // typed runs the command that a message names, as a shell reads it.
 func (w *world) typed(message string) result {
 	w.t.Helper()
+
 	flat := regexp.MustCompile(`\s+`).ReplaceAllString(message, " ")
+
 	command := regexp.MustCompile(`defenderctl tokens acquire( --[a-z-]+ ('[^']*'|[^ ;]+))+`).FindString(flat)
 	if command == "" {
 		w.t.Fatalf("there is no command in:\n%s", message)
 	}
+
 	out, err := exec.Command("sh", "-c", `defenderctl() { for w; do printf '%s\n' "$w"; done; }; `+command).Output()
 	if err != nil {
 		w.t.Fatalf("%v: %s", err, command)
 	}
+
 	return w.run(append(strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"), "--timeout", "30s")...)
 }
 
@@ -51,11 +55,13 @@ func TestTheRemedyTypedAsPrintedBringsTheTenantBack(t *testing.T) {
 					"",
 					1,
 				)
+
 				conf = w.file("elsewhere.conf", text)
 				if dead { // a token that was revoked, else none at all
 					w.expect(w.run(w.acquire("siem", "--data-dir", dir, "--key-file", w.key("k"))...), 0)
 					w.RevokeRefreshTokens(contoso, 50173)
 				}
+
 				says := failing(w, conf)
 				noSecret(t, result{out: says})
 				w.expect(w.typed(says), 0)

@@ -23,15 +23,20 @@ import (
 // polled opens the data directory as a running input does, with units of contoso.
 func (w *world) polled(apis ...string) (store.Store, []alert.UnitKey) {
 	w.t.Helper()
+
 	s, err := sqlite.Open(sqlite.Options{Dir: w.dir, Inputs: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	w.t.Cleanup(func() { s.Close() })
+
 	var keys []alert.UnitKey
+
 	host := strings.TrimPrefix(w.Simulator.LoginURL(), "http://")
 	for _, api := range apis {
 		key := alert.UnitKey{LoginHost: host, TenantID: contoso, API: alert.API(api)}
+
 		now := tick.FromTime(time.Now())
 		if err := s.Commit(
 			w.t.Context(),
@@ -48,13 +53,16 @@ func (w *world) polled(apis ...string) (store.Store, []alert.UnitKey) {
 		); err != nil {
 			w.t.Fatal(err)
 		}
+
 		keys = append(keys, key)
 	}
+
 	return s, keys
 }
 
 func (w *world) report(s store.Store, key alert.UnitKey, st store.Status) {
 	w.t.Helper()
+
 	st.TenantName, st.ClientID, st.UpdatedAt = "contoso", client, time.Now()
 	if err := s.SetStatus(context.Background(), map[alert.UnitKey]store.Status{key: st}); err != nil {
 		w.t.Fatal(err)
@@ -65,6 +73,7 @@ func TestStatusReadsWhileAnInputWrites(t *testing.T) {
 	w := newWorld(t)
 	s, keys := w.polled("siem", "graph")
 	stop := make(chan struct{})
+
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := uint64(1); ; n++ {
@@ -73,8 +82,16 @@ func TestStatusReadsWhileAnInputWrites(t *testing.T) {
 				return
 			default:
 			}
+
 			at := time.Now()
-			w.report(s, keys[0], store.Status{State: "ok", LastSuccess: at, LastAlert: at, Emitted: n, Polls: n})
+			w.report(s, keys[0], store.Status{
+				State:       "ok",
+				LastSuccess: at,
+				LastAlert:   at,
+				Emitted:     n,
+				Polls:       n,
+			})
+
 			if err := s.Commit(
 				context.Background(),
 				[]store.Commit{
@@ -89,21 +106,27 @@ func TestStatusReadsWhileAnInputWrites(t *testing.T) {
 			}
 		}
 	})
+
 	last := 0.0
+
 	for range 50 {
 		for _, r := range parse[[]map[string]any](t, w.expect(w.run("status", "--json"), 0).out) {
 			n := r["emitted"].(float64)
 			if r["api"] != "siem" || n < last || r["state"] != "ok" || r["tenant_id"] != contoso {
 				t.Fatalf("read %v after %v", r, last)
 			}
+
 			last = n
 		}
 	}
+
 	close(stop)
 	wg.Wait()
+
 	if last == 0 {
 		t.Error("nothing was read")
 	}
+
 	contains(t, w.expect(w.run("status"), 0).out, "contoso", "siem", "ok")
 }
 
@@ -129,6 +152,7 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 	)
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "failing", "the secret has expired; make a new one (trace id 4711)", "TOKEN_ENDS", "in 89d")
+
 	got := parse[[]map[string]any](t, w.run("status", "--json").out)[0]
 	for key, want := range map[string]any{
 		"state":        "failing",
@@ -145,9 +169,11 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 			t.Errorf("%s is %v; want %v", key, got[key], want)
 		}
 	}
+
 	if got["token_expires"] == nil {
 		t.Error("no token_expires")
 	}
+
 	w.now = func() time.Time { return time.Now().Add(80 * 24 * time.Hour) }
 	contains(t, w.run("status").out, "stale", "ends in 10 days")
 }
@@ -156,47 +182,60 @@ func TestStatusWatchGoesOnUntilInterrupted(t *testing.T) {
 	w := newWorld(t)
 	s, keys := w.polled("siem")
 	w.report(s, keys[0], store.Status{State: "ok"})
+
 	ctx, cancel := context.WithCancel(t.Context())
 	r, out := io.Pipe()
+
 	go func() {
 		buf := make([]byte, 1)
 		if _, err := r.Read(buf); err != nil && !errors.Is(err, io.EOF) {
 			t.Error(err)
 		}
+
 		cancel()
 		io.Copy(io.Discard, r) // until the command ends
 	}()
+
 	if code := w.start(ctx, strings.NewReader(""), out, io.Discard, "status", "--watch"); code != 130 {
 		t.Errorf("exit code %d", code)
 	}
+
 	out.Close()
 }
 
 func TestRewindIsLeftInTheStoreForTheInput(t *testing.T) {
 	w := newWorld(t)
+
 	s, keys := w.polled("siem", "graph")
 	for _, key := range keys {
 		w.report(s, key, store.Status{State: "ok"})
 	}
+
 	since := "2026-03-01T12:00:00Z"
 	r := w.expect(w.run("rewind", "contoso", "--since", since, "--api", "siem"), 0)
 	contains(t, r.out, "api siem", "2026-03-01T12:00:00")
+
 	pending, err := s.PendingRewind(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want, _ := tick.Parse(since)
 	if len(pending) != 1 || pending[keys[0]] != want {
 		t.Errorf("pending: %v", pending)
 	}
+
 	w.expect(w.run("rewind", strings.ToUpper(contoso), "--since", "7d"), 0)
+
 	if pending, err = s.PendingRewind(t.Context()); err != nil || len(pending) != 2 {
 		t.Errorf("pending: %v, %v", pending, err)
 	}
+
 	cp, ok, err := s.ApplyRewind(t.Context(), keys[0])
 	if err != nil || !ok || cp.Watermark > want {
 		t.Errorf("applied: %+v, %v, %v", cp, ok, err)
 	}
+
 	for _, args := range [][]string{
 		{"rewind", "contoso"},
 		{"rewind", "contoso", "--since", "tomorrow"},
@@ -258,13 +297,16 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 	w.SetApp(fabrikam, client, func(a *simulator.App) { a.Secret = "another" })
 	got := parse[map[string]any](t, w.expect(w.run("check", path, "--json"), 4).out)
 	codes := map[string]float64{}
+
 	for _, v := range got["tenants"].([]any) {
 		m := v.(map[string]any)
 		codes[m["tenant"].(string)] = m["exit_code"].(float64)
 	}
+
 	if codes["contoso"] != 4 || codes["fabrikam"] != 1 || got["exit_code"] != 4.0 {
 		t.Errorf("codes %v of %v", codes, got["exit_code"])
 	}
+
 	w.SetMSSPAuthorised(contoso, true)
 	w.expect(w.run("check", path), 1)
 	w.expect(w.run("check", "--offline", path), 0)
@@ -313,6 +355,7 @@ func TestExplainListsEveryHost(t *testing.T) {
 		"login.microsoftonline.us",
 		"1500",
 	)
+
 	if rows := parse[[]map[string]any](t, w.run("check", "--explain", "--json").out); len(rows) < 16 {
 		t.Errorf("%d rows", len(rows))
 	}

@@ -83,7 +83,12 @@ func TestStatusSumsUpAndSharesLines(t *testing.T) {
 		}})
 	}
 
-	w.write(s, "fabrikam", store.Status{State: health.OK, LastSuccess: w.now(), Emitted: 5, Deferred: 2})
+	w.write(s, "fabrikam", store.Status{
+		State:       health.OK,
+		LastSuccess: w.now(),
+		Emitted:     5,
+		Deferred:    2,
+	})
 	w.write(s, "contoso", store.Status{State: health.Failing, Trouble: noRole})
 
 	r := w.expect(w.run("status"), 0)
@@ -189,6 +194,7 @@ func TestStatusCheckIsALineForMonitoring(t *testing.T) {
 			}
 
 			_, data, ok := strings.Cut(r.out, " | ")
+
 			counted := fmt.Sprintf("units=%d failing=", max(len(c.units)*(1-len(c.names)), len(c.names)))
 			if ok != (c.code != 3) || ok && !strings.Contains(data, counted) {
 				t.Errorf("performance data %q", data)

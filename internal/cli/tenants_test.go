@@ -18,6 +18,7 @@ func signedIn(t *testing.T, customers int, change ...func(*simulator.Config)) *h
 	t.Helper()
 	w := newHomeWorld(t, customers, change...)
 	w.expect(w.run(w.acquireHome()...), 0)
+
 	return w
 }
 
@@ -37,6 +38,7 @@ func (w *homeWorld) provided(args ...string) []string {
 // state puts a customer into a state.
 func (w *homeWorld) state(customer int, state string) {
 	w.t.Helper()
+
 	if err := w.SetState(w.customers[customer].ID, state); err != nil {
 		w.t.Fatal(err)
 	}
@@ -48,6 +50,7 @@ func TestGoldenDiscover(t *testing.T) {
 	w.state(2, "ended")
 	w.state(3, "90099")
 	w.state(4, "53003")
+
 	day := regexp.MustCompile(`\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?`)
 	folds := regexp.MustCompile(`\n    (\S)`) // lines that were broken
 	ids := regexp.MustCompile(`(trace|correlation) id [0-9a-f-]+|[0-9a-f]{8}-[0-9a-f-]{27}`)
@@ -55,10 +58,14 @@ func TestGoldenDiscover(t *testing.T) {
 		if !strings.HasPrefix(s, "[") {
 			s = folds.ReplaceAllString(s, " $1")
 		}
+
 		s = ids.ReplaceAllString(day.ReplaceAllString(s, "DATE"), "ID")
+
 		return strings.NewReplacer(w.dir, "DIR", w.LoginURL(), "LOGIN").Replace(s)
 	}
+
 	var out strings.Builder
+
 	for _, c := range []struct {
 		args string
 		code int
@@ -68,6 +75,7 @@ func TestGoldenDiscover(t *testing.T) {
 		noSecret(t, r)
 		out.WriteString("## tenants discover " + c.args + "\n" + clean(r.out) + "\n")
 	}
+
 	golden.File(t, "../../testdata/cli/discover.golden", out.String())
 }
 
@@ -75,12 +83,14 @@ func TestDiscoverTriesEachAPIOfTheConfiguration(t *testing.T) {
 	w := signedIn(t, 2)
 	w.state(0, "65001")
 	r := w.expect(w.run("tenants", "discover", "--probe", "--json", "--config", w.conf()), 4)
+
 	list := parse[[]map[string]any](t, r.out)
 	if len(list) != 2 || list[0]["consent"] != "missing" || list[0]["reason"] != "consent_missing" ||
 		list[0]["api"] != "graph refused, endpoint refused" || list[0]["remedy"] == "" ||
 		list[1]["consent"] != "ok" || list[1]["api"] != "graph ok, endpoint ok" || list[1]["reason"] != "" {
 		t.Errorf("%v", list)
 	}
+
 	end, err := time.Parse(time.RFC3339, list[0]["relationship_end"].(string))
 	if err != nil || end.Before(time.Now()) || list[0]["auto_extend"] != true {
 		t.Errorf("%v, %v", list[0], err)
@@ -90,6 +100,7 @@ func TestDiscoverTriesEachAPIOfTheConfiguration(t *testing.T) {
 func TestNoConsentIsAskedForWhereItIsThere(t *testing.T) {
 	w := signedIn(t, 2)
 	w.state(1, "90099")
+
 	for _, c := range w.customers[:2] {
 		w.SetRelationships(c.ID, func(r *simulator.Relationship) {
 			r.Roles = []string{simulator.RoleSecurityReader}
@@ -119,16 +130,19 @@ func TestDiscoverWritesATenantsFileOnce(t *testing.T) {
 
 	r := w.expect(w.run(discover...), 0)
 	contains(t, r.err, "4 tenants added")
+
 	first, err := os.ReadFile(path)
 	if err != nil || strings.Count(string(first), "tenant_id: ") != 4 ||
 		strings.Count(string(first), "tenant_name: ") != 4 {
 		t.Fatalf("%s, %v", first, err)
 	}
+
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 
 	w.expect(w.run(discover...), 0)
+
 	if second, err := os.ReadFile(path); err != nil || !bytes.Equal(first, second) {
 		t.Errorf("the second time became\n%s\n%v", second, err)
 	}
@@ -140,23 +154,31 @@ func TestDiscoverWritesATenantsFileOnce(t *testing.T) {
 	if err := os.WriteFile(path, []byte(commented), 0o640); err != nil {
 		t.Fatal(err)
 	}
+
 	w.state(1, "ended")
+
 	added, err := w.AddGenerated("newcomer", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	contains(t, w.expect(w.run(discover...), 0).err, "1 tenants added, 1 marked")
+
 	third, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	contains(t, string(third), "# ours", "# the last one", "# not ours home_tenant_id: none",
 		"# defenderctl: no relationship in force leads to this customer", "- tenant_id: "+w.customers[1].ID,
 		"- tenant_id: "+added, "tenant_name: newcomer")
+
 	if strings.Count(string(third), "# defenderctl:") != 1 {
 		t.Errorf("remarks:\n%s", third)
 	}
+
 	w.expect(w.run(discover...), 0)
+
 	if fourth, err := os.ReadFile(path); err != nil || !bytes.Equal(third, fourth) {
 		t.Errorf("the second time became\n%s\n%v", fourth, err)
 	}
@@ -166,12 +188,15 @@ func TestABadListWritesNothing(t *testing.T) {
 	w := signedIn(t, 1)
 	path := w.file("tenants.yaml", "tenants:\n  - tenant_id: "+w.customers[0].ID+"\n")
 	before, _ := os.ReadFile(path)
+
 	w.state(0, "ended")
 	r := w.run(w.provided("tenants", "discover", "--write", path)...)
 	contains(t, w.expect(r, 1).err, "not changed")
+
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("became\n%s\n%v", after, err)
 	}
+
 	broken := w.file("broken.yaml", "tenants: {a: b}\n")
 	w.state(0, "ok")
 	contains(t, w.expect(w.run(w.provided("tenants", "discover", "--write", broken)...), 1).err, "broken.yaml")
@@ -189,15 +214,18 @@ func TestDiscoverSaysWhatIsMissing(t *testing.T) {
 
 func TestConsentMakesANewCustomerReadable(t *testing.T) {
 	w := signedIn(t, 2)
+
 	added, err := w.AddGenerated("newcomer", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	before := parse[[]map[string]any](t,
 		w.expect(w.run(w.provided("tenants", "discover", "--probe", "--json")...), 4).out)
 	if len(before) != 3 || before[1]["tenant_id"] != added || before[1]["consent"] != "missing" {
 		t.Fatalf("%v", before)
 	}
+
 	r := w.expect(w.run(w.provided("tenants", "consent", "newcomer", "--dry-run")...), 0)
 	contains(t, r.out, "would consent", "Microsoft Graph SecurityAlert.Read.All")
 	r = w.expect(w.run(w.provided("tenants", "consent", "newcomer")...), 0)
@@ -210,6 +238,7 @@ func TestConsentMakesANewCustomerReadable(t *testing.T) {
 func TestConsentForTheAPIsOfTheConfiguration(t *testing.T) {
 	w := signedIn(t, 2)
 	r := w.expect(w.run("tenants", "consent", "--all", "--dry-run", "--json", "--config", w.conf()), 0)
+
 	list := parse[[]map[string]any](t, r.out)
 	if len(list) != 2 || len(list[0]["permissions"].([]any)) != 2 || list[0]["result"] != "would consent" {
 		t.Errorf("%v", list)
@@ -228,6 +257,7 @@ func TestWithoutARoleConsentIsALink(t *testing.T) {
 
 func TestConsentAsksForASecondFactorOnce(t *testing.T) {
 	w := signedIn(t, 3, func(c *simulator.Config) { c.Tenants[0].NoMFA = true })
+
 	r := w.expect(w.run(w.provided("tenants", "consent", "--all", "--json")...), 3)
 	for _, row := range parse[[]map[string]any](t, r.out) {
 		if row["reason"] != "mfa_required" || row["link"] != nil {
@@ -246,11 +276,14 @@ func TestConsentNeedsNames(t *testing.T) {
 // discoverConf writes a configuration that discovers its tenants, and returns its path.
 func (w *homeWorld) discoverConf(more string) string {
 	w.t.Helper()
+
 	conf, err := os.ReadFile(w.conf())
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	w.file("tenants.yaml", "discover:\n  every: 1h\n  defaults: {api_url: \""+w.APIURL(simulator.Graph)+"\"}\n"+more)
+
 	return w.file("fluent-bit.conf", string(conf))
 }
 
@@ -267,6 +300,7 @@ func TestCheckNamesWhatIsWrongWithRelationships(t *testing.T) {
 		if r.code != 4 {
 			t.Fatalf("%s: exit code %d\n%s%s", name, r.code, r.out, r.err)
 		}
+
 		got := parse[struct {
 			Tenants []struct {
 				TenantID string `json:"tenant_id"`
@@ -283,25 +317,30 @@ func TestCheckNamesWhatIsWrongWithRelationships(t *testing.T) {
 		if len(got.Homes) != 1 || got.Homes[0].MFA != "yes" || got.Homes[0].Listed != 3 || got.Homes[0].Code != 0 {
 			t.Errorf("%s: %+v", name, got.Homes)
 		}
+
 		all := map[string]string{}
 		for _, v := range got.Tenants {
 			all[v.TenantID] += v.Warning
 		}
+
 		for i, want := range []string{"is not extended by itself", "Security Reader", "set cloud gcchigh"} {
 			if !strings.Contains(all[w.customers[i].ID], want) {
 				t.Errorf("%s: %q does not say %q", name, all[w.customers[i].ID], want)
 			}
 		}
 	}
+
 	contains(t, w.run("check", w.discoverConf("  exclude: [\"*\"]\n")).out, "HOME TENANT", "yes")
 }
 
 func TestCheckWarnsOfASignInWithoutMFA(t *testing.T) {
 	w := signedIn(t, 1, func(c *simulator.Config) { c.Tenants[0].NoMFA = true })
+
 	r := w.run("check", w.discoverConf(""))
 	if r.code == 0 {
 		t.Error("exit code 0")
 	}
+
 	contains(t, r.out, "no multi-factor authentication", "tokens acquire --home-tenant-id")
 }
 

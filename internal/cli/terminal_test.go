@@ -12,14 +12,21 @@ import (
 
 // startAs runs a command without a --data-dir of its own.
 func (w *world) startAs(ctx context.Context, out, errs io.Writer, args ...string) int {
-	return cli.Run(ctx, cli.Env{In: strings.NewReader(""), Out: out, Err: errs, Now: w.now, OpenBrowser: w.browser,
-		LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok }}, args)
+	return cli.Run(ctx, cli.Env{
+		In:          strings.NewReader(""),
+		Out:         out,
+		Err:         errs,
+		Now:         w.now,
+		OpenBrowser: w.browser,
+		LookupEnv:   func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
+	}, args)
 }
 
 // atTerminal runs a command with a person in front of it: lines are what they type,
 // passwords what they type unseen.
 func (w *world) atTerminal(lines, password string, args ...string) result {
 	var out, errs lockedBuffer
+
 	code := cli.Run(
 		w.t.Context(),
 		cli.Env{
@@ -31,20 +38,25 @@ func (w *world) atTerminal(lines, password string, args ...string) result {
 			ErrTerminal: true,
 			ReadLine: func(hidden bool, prompt func()) (string, error) {
 				prompt()
+
 				if hidden {
 					return password, nil
 				}
+
 				line, rest, more := strings.Cut(lines, "\n")
 				lines = rest
+
 				if !more && line == "" {
 					return "", io.EOF
 				}
+
 				return line, nil
 			},
 			LookupEnv: func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
 		},
 		append([]string{"--data-dir", w.dir}, args...),
 	)
+
 	return result{code, out.String(), errs.String()}
 }
 
@@ -74,8 +86,10 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 			<-timer.C
 			w.visit(address)
 		}()
+
 		return nil
 	}
+
 	begun := time.Now()
 	if r := w.expect(
 		w.atTerminal("", "", w.acquire("graph")...),
@@ -84,6 +98,7 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 		time.Since(begun) < time.Second {
 		t.Errorf("progress of what was quick: %q", r.err)
 	}
+
 	w.browser = slow
 	if r := w.expect(
 		w.atTerminal("", "", w.acquire("graph")...),
@@ -92,6 +107,7 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 		!strings.HasSuffix(r.err, "\x1b[K") || strings.Contains(r.out, "\x1b") {
 		t.Errorf("no progress, or it stayed: %q", r.err)
 	}
+
 	if r := w.expect(w.run(w.acquire("graph")...), 0); strings.Contains(r.err, "\r") {
 		t.Errorf("progress without a terminal: %q", r.err)
 	}
@@ -101,14 +117,23 @@ func TestAnInterruptAtASecretBringsTheEchoBack(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	restored := false
+
 	var errs lockedBuffer
+
 	never := make(chan struct{})
 	defer close(never)
-	code := cli.Run(ctx, cli.Env{In: strings.NewReader(""), Out: io.Discard, Err: &errs, Now: w.now, InTerminal: true,
+
+	code := cli.Run(ctx, cli.Env{
+		In:         strings.NewReader(""),
+		Out:        io.Discard,
+		Err:        &errs,
+		Now:        w.now,
+		InTerminal: true,
 		ReadLine: func(_ bool, prompt func()) (string, error) {
 			prompt()
 			cancel()
 			<-never // the person pressed Ctrl-C instead of Enter
+
 			return "", io.EOF
 		},
 		RestoreTerminal: func() { restored = true },

@@ -28,6 +28,7 @@ func TestRefreshSaysWhatTheServiceAnswers(t *testing.T) {
 	r := w.expect(w.run(append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)...), 0)
 	contains(t, r.out, "contoso ("+contoso+")", "https://graph.windows.net", "new refresh token is stored")
 	noSecret(t, r)
+
 	r = w.expect(w.run("tokens", "refresh", contoso, "--config", w.conf("siem"), "--json"), 0)
 	if got := parse[map[string]any](
 		t,
@@ -36,6 +37,7 @@ func TestRefreshSaysWhatTheServiceAnswers(t *testing.T) {
 		got["expires"] == nil {
 		t.Errorf("JSON: %v", got)
 	}
+
 	noSecret(t, r)
 }
 
@@ -48,9 +50,11 @@ func TestADeadTokenNeedsASignInAgainAndIsSeenEverywhere(t *testing.T) {
 		contains(t, r.err, "AADSTS", "defenderctl tokens acquire")
 		r = w.expect(w.run("check", w.conf("siem")), 3)
 		contains(t, r.out, "contoso", "refused")
+
 		if code == 50076 { // lives on when the person has done what is asked
 			continue
 		}
+
 		r = w.expect(w.run("tokens", "list"), 0)
 		contains(t, r.out, "dead AADSTS")
 		noSecret(t, r)
@@ -79,10 +83,12 @@ func TestACredentialIsSeenToEndFromFourteenDaysOn(t *testing.T) {
 			w.now = func() time.Time { return time.Now().Add(c.after) }
 			r := w.expect(w.run("tokens", "list"), 0)
 			contains(t, r.out, c.state)
+
 			got := parse[[]map[string]any](t, w.expect(w.run("tokens", "list", "--json"), 0).out)
 			if got[0]["state"] != c.state {
 				t.Errorf("state %v, want %s", got[0]["state"], c.state)
 			}
+
 			w.expect(w.run("check", conf), c.code)
 		})
 	}
@@ -107,6 +113,7 @@ func TestACertificateThatEndsSoonIsAWarning(t *testing.T) {
 					1,
 				),
 			)
+
 			r := w.expect(w.run("check", conf), c.code)
 			if c.code != 0 {
 				contains(t, r.out, "the client certificate ends in 5 days")
@@ -119,11 +126,13 @@ func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
+
 	return v
 }
 
 func certificate(t *testing.T, life time.Duration) (*x509.Certificate, string) {
 	t.Helper()
+
 	key := must(newKey())
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -136,31 +145,38 @@ func certificate(t *testing.T, life time.Duration) (*x509.Certificate, string) {
 	text = append(
 		text,
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})...)
+
 	return must(x509.ParseCertificate(der)), string(text)
 }
 
 func TestANameMayBeTheIdAndAnAmbiguousOneGivesTheList(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
+
 	args := w.acquire("siem")
 	for i := range args {
 		if args[i] == contoso {
 			args[i] = fabrikam // under the same name
 		}
 	}
+
 	w.expect(w.run(args...), 0)
+
 	for _, cmd := range [][]string{
 		{"tokens", "refresh", "contoso"}, {"tokens", "remove", "CONTOSO"}, {"pull", "contoso"},
 	} {
 		r := w.expect(w.run(cmd...), 2)
 		contains(t, r.err, "ambiguous", contoso, fabrikam)
 	}
+
 	for _, cmd := range [][]string{{"tokens", "refresh", "nobody"}, {"tokens", "remove", "nobody"}, {"pull", "nobody"},
 		{"rewind", "nobody", "--since", "1h"}} {
 		contains(t, w.expect(w.run(cmd...), 2).err, `no tenant "nobody"`)
 	}
+
 	w.expect(w.run("tokens", "remove", strings.ToUpper(fabrikam), "--yes"), 0)
 	w.expect(w.run("tokens", "remove", "contoso", "--yes"), 0)
+
 	if out := w.run("tokens", "list", "--json").out; strings.TrimSpace(out) != "[]" {
 		t.Errorf("left: %s", out)
 	}
@@ -173,20 +189,25 @@ func TestRekeyEncryptsAndChangesTheKey(t *testing.T) {
 	w.expect(w.run("tokens", "rekey"), 2)
 	contains(t, w.expect(w.run("tokens", "rekey", "--key-file", a), 0).out, "1 encrypted", "key_file "+a)
 	w.expect(w.run("tokens", "rekey", "--key-file", a, "--new-key-file", b), 0)
+
 	refresh := append([]string{"tokens", "refresh", "contoso"}, w.network("siem")...)
 	if r := w.run(append(refresh, "--key-file", a)...); r.code == 0 {
 		t.Error("the old key still works")
 	}
+
 	if r := w.run(refresh...); r.code == 0 {
 		t.Error("no key works")
 	}
+
 	contains(t, w.expect(w.run("tokens", "list"), 0).out, "encrypted")
 	w.expect(w.run(append(refresh, "--key-file", b)...), 0)
+
 	for _, name := range []string{"tokens.db", "tokens.db.bak"} {
 		if data := must(os.ReadFile(filepath.Join(w.dir, name))); strings.Contains(string(data), "0.A") {
 			t.Errorf("%s holds a plain token", name)
 		}
 	}
+
 	w.expect(w.run("tokens", "rekey", "--key-file", b, "--decrypt"), 0)
 	w.expect(w.run(refresh...), 0)
 	w.expect(w.run("--data-dir", filepath.Join(w.dir, "none"), "tokens", "rekey", "--key-file", a), 1)
@@ -194,12 +215,14 @@ func TestRekeyEncryptsAndChangesTheKey(t *testing.T) {
 
 func TestTablesFitTheTerminal(t *testing.T) {
 	w := newWorld(t)
+
 	args := w.acquire("siem")
 	for i := range args {
 		if args[i] == "contoso" {
 			args[i] = "a customer with quite a long name 株式会社コントソ"
 		}
 	}
+
 	w.expect(w.run(args...), 0)
 	w.expect(w.run("check", w.conf("siem", "tenant_name another customer with quite a long name")), 1)
 	// The ids of the list stay whole, for they are there to be copied, and so does the
@@ -207,6 +230,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	w.RevokeRefreshTokens(contoso, 700082)
 	w.run("tokens", "refresh", contoso, "--config", w.conf("siem"))
 	contains(t, w.onScreen(132, "tokens", "list").out, contoso, "dead AADSTS700082")
+
 	path := filepath.Dir(w.dir) // paths are not cut, and this one may be of any length
 	for _, cmd := range [][]string{{"check", "--explain"}, {"status"}, {"check", w.conf("siem")}} {
 		for line := range strings.Lines(w.onScreen(100, cmd...).out) {

@@ -33,11 +33,14 @@ func TestAdviceFitsWhatWasGiven(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+
 			w.env["DEFENDER_CLIENT_SECRET"] = appSecret
 			if name == "the secret of the environment at a public client" {
 				w.SetApp(contoso, public, func(a *simulator.App) { a.AADSTS = 700025 })
+
 				c.args = c.args[:2]
 			}
+
 			args := append(
 				[]string{
 					"tokens",
@@ -53,8 +56,10 @@ func TestAdviceFitsWhatWasGiven(t *testing.T) {
 			if !strings.Contains(strings.Join(args, " "), "--region") {
 				args = append(args, "--api-url", w.APIURL("graph"))
 			}
+
 			r := w.expect(w.run(args...), c.code)
 			contains(t, r.err, c.says)
+
 			if c.not != "" && strings.Contains(r.err, c.not) {
 				t.Errorf("%q is in %s", c.not, r.err)
 			}
@@ -74,6 +79,7 @@ func (i *interrupting) Write(p []byte) (int, error) {
 	if strings.Contains(i.String(), i.text) {
 		i.cancel()
 	}
+
 	return n, err
 }
 
@@ -113,11 +119,13 @@ func TestACodeForAnotherDeviceSaysWhenTheWaitEnds(t *testing.T) {
 func TestPassingTroubleOfAnAPIHasARemedy(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("graph")...), 0)
+
 	conf := w.conf("graph")
 	for _, fault := range []string{"429:api=graph;wait=30s", "500:api=graph"} {
 		if err := w.SetFaults(fault); err != nil {
 			t.Fatal(err)
 		}
+
 		contains(t, w.expect(w.run("check", conf), 1).out, "try again")
 		contains(t, w.expect(w.run("pull", "contoso", "--config", conf), 1).err, "try again")
 		contains(t, w.expect(w.run(w.acquire("graph")...), 1).err, "try again")
@@ -130,6 +138,7 @@ func TestRekeyNamesTheKeyForEveryDirectory(t *testing.T) {
 	t.Chdir(filepath.Dir(w.key("a")))
 	r := w.expect(w.run("tokens", "rekey", "--key-file", "a.key"), 0)
 	contains(t, r.out, "key_file "+w.key("a"))
+
 	if strings.Contains(r.err, "tokens rekey") {
 		t.Error(r.err)
 	}
@@ -156,6 +165,7 @@ func TestRemovingATokenSaysHowTheInputSignsInThen(t *testing.T) {
 func TestADamagedStoreIsNotSetAsideByLooking(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
+
 	if err := os.WriteFile(
 		filepath.Join(w.dir, "tokens.db"),
 		[]byte("this is no database, whatever its name says"),
@@ -163,11 +173,13 @@ func TestADamagedStoreIsNotSetAsideByLooking(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
+
 	contains(t, w.expect(w.run("tokens", "list"), 1).err, "this command only reads")
 }
 
 func TestHelpFitsAHundredColumnsAndHasExamples(t *testing.T) {
 	w := newWorld(t)
+
 	all := append(
 		[]string{
 			"",
@@ -184,6 +196,7 @@ func TestHelpFitsAHundredColumnsAndHasExamples(t *testing.T) {
 		if !strings.Contains(out, "Examples:") {
 			t.Errorf("%s has no example", name)
 		}
+
 		for line := range strings.Lines(out) {
 			if n := utf8.RuneCountInString(
 				strings.TrimRight(line, "\n"),
@@ -193,6 +206,7 @@ func TestHelpFitsAHundredColumnsAndHasExamples(t *testing.T) {
 			}
 		}
 	}
+
 	contains(t, w.expect(w.run("completion", "tcsh"), 2).err, "tcsh")
 	w.expect(w.run("completion"), 0)
 }

@@ -64,6 +64,7 @@ type page struct {
 // fabrikam beside it.
 func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	t.Helper()
+
 	app := simulator.App{
 		ClientID:      client,
 		Secret:        appSecret,
@@ -72,6 +73,7 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	}
 	other := app
 	other.RefreshTokens = []string{seedToken + "-2"}
+
 	cfg := simulator.Config{Seed: 1, AutoConsent: true, Tenants: []simulator.Tenant{
 		{
 			ID:             contoso,
@@ -94,6 +96,7 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
+
 	w := &world{
 		Simulator: setup.Simulator(t, cfg),
 		t:         t,
@@ -105,6 +108,7 @@ func newWorld(t *testing.T, change ...func(*simulator.Config)) *world {
 		w.browsers.Go(func() { w.visit(address) })
 		return nil
 	}
+
 	return w
 }
 
@@ -115,9 +119,12 @@ func (w *world) visit(address string) {
 		return
 	}
 	defer res.Body.Close()
+
 	text, _ := io.ReadAll(res.Body)
+
 	w.closing.Lock()
 	defer w.closing.Unlock()
+
 	w.closing.status, w.closing.text = res.StatusCode, string(text)
 }
 
@@ -127,6 +134,7 @@ func (w *world) shown() (status int, text string) {
 	w.browsers.Wait()
 	w.closing.Lock()
 	defer w.closing.Unlock()
+
 	return w.closing.status, w.closing.text
 }
 
@@ -145,12 +153,14 @@ type lockedBuffer struct {
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.Lock()
 	defer b.Unlock()
+
 	return b.Buffer.Write(p)
 }
 
 func (b *lockedBuffer) String() string {
 	b.Lock()
 	defer b.Unlock()
+
 	return b.Buffer.String()
 }
 
@@ -160,7 +170,9 @@ func (w *world) run(args ...string) result { return w.with(w.t.Context(), "", ar
 // with runs the command with an input and a context.
 func (w *world) with(ctx context.Context, stdin string, args ...string) result {
 	var out, errs lockedBuffer
+
 	code := w.start(ctx, strings.NewReader(stdin), &out, &errs, args...)
+
 	return result{code, out.String(), errs.String()}
 }
 
@@ -180,6 +192,7 @@ func (w *world) start(ctx context.Context, in io.Reader, out, errs io.Writer, ar
 	case !strings.Contains(strings.Join(args, " "), "--data-dir"):
 		args = append([]string{"--data-dir", w.dir}, args...)
 	}
+
 	return cli.Run(ctx, env, args)
 }
 
@@ -206,10 +219,12 @@ func (w *world) signIn(application, api string, credential ...string) []string {
 // file writes a file of mode 0600 and returns its path.
 func (w *world) file(name, text string) string {
 	w.t.Helper()
+
 	path := filepath.Join(filepath.Dir(w.dir), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
+
 	return path
 }
 
@@ -218,9 +233,11 @@ func (w *world) secretFile() string { return w.file("app.secret", appSecret+"\n"
 // expect fails the test unless the command ended with code.
 func (w *world) expect(r result, code int) result {
 	w.t.Helper()
+
 	if r.code != code {
 		w.t.Fatalf("exit code %d; want %d\nstdout:\n%s\nstderr:\n%s", r.code, code, r.out, r.err)
 	}
+
 	return r
 }
 
@@ -228,6 +245,7 @@ func (w *world) expect(r result, code int) result {
 // not count.
 func contains(t *testing.T, s string, texts ...string) {
 	t.Helper()
+
 	flat := regexp.MustCompile(`\s+`).ReplaceAllString(s, " ")
 	for _, text := range texts {
 		if !strings.Contains(flat, text) {
@@ -239,17 +257,21 @@ func contains(t *testing.T, s string, texts ...string) {
 // parse reads JSON that a command printed.
 func parse[T any](t *testing.T, text string) T {
 	t.Helper()
+
 	var v T
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatalf("%v in:\n%s", err, text)
 	}
+
 	return v
 }
 
 // noSecret fails the test if one of the things nobody may see is in the results.
 func noSecret(t *testing.T, results ...result) {
 	t.Helper()
+
 	jwt := regexp.MustCompile(`eyJ[\w-]{10,}\.[\w-]+\.`)
+
 	for _, r := range results {
 		for name, text := range map[string]string{"stdout": r.out, "stderr": r.err} {
 			for _, s := range []string{appSecret, seedToken, "0.A"} {
@@ -257,6 +279,7 @@ func noSecret(t *testing.T, results ...result) {
 					t.Errorf("%q is in %s:\n%s", s, name, text)
 				}
 			}
+
 			if m := jwt.FindString(text); m != "" {
 				t.Errorf("a token, %s, is in %s:\n%s", m, name, text)
 			}

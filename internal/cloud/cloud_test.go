@@ -72,6 +72,7 @@ func TestErrorsNameTheKeyAndTheRemedy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Lookup(c.cloud, c.api, c.region)
+
 			var e *KeyError
 			if !errors.As(err, &e) || e.Key != c.key || !strings.Contains(e.Remedy, c.remedy) ||
 				!strings.HasPrefix(err.Error(), c.key+": ") {
@@ -95,25 +96,31 @@ func TestTableAndLookupAgree(t *testing.T) {
 		alert.API
 		region string
 	}
+
 	seen := map[place]bool{}
+
 	for _, r := range Table() {
 		p := place{r.Cloud, r.API, r.Region}
 		if seen[p] {
 			t.Errorf("%v is there twice", p)
 		}
+
 		seen[p] = true
 		if got, err := Lookup(r.Cloud, r.API, r.Region); err != nil || got != r.Target {
 			t.Errorf("%v: %+v, %v", p, got, err)
 		}
+
 		for _, address := range []string{r.LoginURL, r.APIURL, r.Resource} {
 			if u, err := url.Parse(address); err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
 				t.Errorf("%v: %q is not scheme and host", p, address)
 			}
 		}
+
 		if r.Source == "" {
 			t.Errorf("%v: no source", p)
 		}
 	}
+
 	for _, c := range Clouds() {
 		for _, a := range alert.APIs() {
 			if !seen[place{c, a, ""}] && len(Regions(c, a)) == 0 {
@@ -127,16 +134,20 @@ func TestTableAndLookupAgree(t *testing.T) {
 // resource must be right for every region.
 func TestRegionsOfAnAPIShareTheResource(t *testing.T) {
 	needed := 0
+
 	for _, r := range Table() {
 		if !NeedsRegion(r.Cloud, r.API) {
 			continue
 		}
+
 		needed++
+
 		got, err := Lookup(r.Cloud, r.API, "")
 		if err == nil || got.Resource != r.Resource || got.Path != r.Path {
 			t.Errorf("%s %s without a region: %+v, %v, want the resource %s", r.Cloud, r.API, got, err, r.Resource)
 		}
 	}
+
 	if needed == 0 {
 		t.Error("no API needs a region")
 	}
@@ -148,14 +159,17 @@ func TestNamesAreReadInAnyCase(t *testing.T) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
+
 	for _, c := range Clouds() {
 		if got, err := ParseCloud(strings.ToUpper(string(c))); got != c || err != nil {
 			t.Errorf("%s: %v", c, err)
 		}
 	}
+
 	if a, err := alert.ParseAPI(""); a != alert.Graph || err != nil {
 		t.Error("graph is not the default")
 	}
+
 	if c, err := ParseCloud(""); c != Commercial || err != nil {
 		t.Error("commercial is not the default")
 	}

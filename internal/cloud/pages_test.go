@@ -17,14 +17,17 @@ import (
 // page compares a page of docs with what its template makes of values.
 func page(t *testing.T, name string, values map[string]string) {
 	t.Helper()
+
 	tmpl, err := template.ParseFiles("../../testdata/cloud/" + name + ".tmpl")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var b strings.Builder
 	if err := tmpl.Execute(&b, values); err != nil {
 		t.Fatal(err)
 	}
+
 	golden.File(t, "../../docs/"+name+".md", b.String())
 }
 
@@ -34,22 +37,29 @@ type firewall struct{ host, port, what, clouds string }
 // firewalls are all hosts of the table, each once.
 func firewalls(t *testing.T) []firewall {
 	t.Helper()
+
 	type use struct{ whats, clouds []string }
+
 	uses := map[string]*use{}
+
 	var order []string
+
 	add := func(address, what string, c Cloud) {
 		u, err := url.Parse(address)
 		if err != nil || u.Scheme != "https" {
 			t.Fatalf("%q: %v", address, err)
 		}
+
 		host := u.Hostname() + " " + cmp.Or(u.Port(), "443")
 		if uses[host] == nil {
 			uses[host] = &use{}
 			order = append(order, host)
 		}
+
 		if !slices.Contains(uses[host].whats, what) {
 			uses[host].whats = append(uses[host].whats, what)
 		}
+
 		if !slices.Contains(uses[host].clouds, string(c)) {
 			uses[host].clouds = append(uses[host].clouds, string(c))
 		}
@@ -57,19 +67,24 @@ func firewalls(t *testing.T) []firewall {
 	for _, r := range Table() {
 		add(r.LoginURL, "sign-in", r.Cloud)
 	}
+
 	for _, r := range Table() {
 		what := "`api " + string(r.API) + "`"
 		if r.Region != "" {
 			what += ", `region " + r.Region + "`"
 		}
+
 		add(r.APIURL, what, r.Cloud)
 	}
+
 	for _, c := range Clouds() {
 		add(GraphURL(c), "lists of customers (`discover`)", c)
 	}
+
 	add(PartnerURL, "consent for customers (`tenants consent`)", Commercial)
 
 	var list []firewall
+
 	for _, host := range order {
 		name, port, _ := strings.Cut(host, " ")
 		list = append(list, firewall{
@@ -79,6 +94,7 @@ func firewalls(t *testing.T) []firewall {
 			clouds: strings.Join(uses[host].clouds, ", "),
 		})
 	}
+
 	return list
 }
 
@@ -87,6 +103,7 @@ func TestGoldenInstallPage(t *testing.T) {
 	for _, f := range firewalls(t) {
 		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", f.host, f.port, f.what, f.clouds)
 	}
+
 	page(t, "install", map[string]string{"Hosts": rows.String()})
 }
 
@@ -96,8 +113,10 @@ func TestTheFirewallTableHasEveryHost(t *testing.T) {
 		if listed[f.host] {
 			t.Errorf("%s is there twice", f.host)
 		}
+
 		listed[f.host] = true
 	}
+
 	for _, r := range Table() {
 		for _, address := range []string{r.LoginURL, r.APIURL} {
 			if u, err := url.Parse(address); err != nil || !listed[u.Hostname()] {
@@ -109,27 +128,33 @@ func TestTheFirewallTableHasEveryHost(t *testing.T) {
 
 func TestGoldenAPIsPage(t *testing.T) {
 	var rows, fields strings.Builder
+
 	for _, a := range alert.APIs() {
 		d, err := a.Descriptor()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		budget := "not published"
+
 		switch {
 		case d.PerMinute > 0 && d.PerHour > 0:
 			budget = fmt.Sprintf("%d a minute, %d an hour", d.PerMinute, d.PerHour)
 		case d.PerMinute > 0:
 			budget = fmt.Sprintf("%d a minute", d.PerMinute)
 		}
+
 		size := "all at once"
 		if d.MaxPage > 0 {
 			size = fmt.Sprint(d.MaxPage)
 		}
+
 		p := d.Permission
 		fmt.Fprintf(&rows, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", a, d.Path, orPortal(p, p.Delegated),
 			orPortal(p, p.Application), size, budget, cmp.Or(d.Deprecation, "current"))
 		fmt.Fprintf(&fields, "| `%s` | `%s` | `%s` | `%s` |\n", a, d.Row.Identity, d.Row.Updated, d.Row.Created)
 	}
+
 	page(t, "apis", map[string]string{"APIs": rows.String(), "Fields": fields.String()})
 }
 
@@ -140,6 +165,7 @@ func TestThePagesNameEveryAPI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, api := range alert.APIs() {
 			if n := strings.Count(string(text), "\n| `"+string(api)+"` |"); n != tables {
 				t.Errorf("%s: %d rows are of `%s`, want %d: one in each table of the APIs", path, n, api, tables)
@@ -153,5 +179,6 @@ func orPortal(p alert.Permission, name string) string {
 	if name == "" {
 		return "none: the customer's portal, " + p.Portal
 	}
+
 	return "`" + name + "`"
 }

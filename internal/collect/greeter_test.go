@@ -20,10 +20,12 @@ func TestSuccessIsLoggedOnceForATenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		r.cfg.Account = func(context.Context) string { return "soc@contoso.test" }
+
 		begin := time.Now()
 		for i := range 34 {
 			r.api.add(fmt.Sprint(i), begin.Add(-time.Hour), begin)
 		}
+
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
@@ -47,11 +49,13 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 
 		if i%100 == 99 {
 			now = now.Add(time.Second)
+
 			g.report()
 		}
 	}
 
 	now = now.Add(greetingPause)
+
 	g.report()
 
 	all := log.all()
@@ -81,7 +85,9 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
+
 		var down atomic.Bool
+
 		r.api.fail = func(int) error {
 			if !down.Load() {
 				return nil
@@ -96,6 +102,7 @@ func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 		}
 
 		u := r.start()
+
 		time.Sleep(time.Hour)
 
 		down.Store(true)
@@ -127,6 +134,7 @@ func TestAStatusRemembersWhatChangedInADay(t *testing.T) {
 
 		// A restart goes on with it, and forgets it after a day.
 		u = r.start()
+
 		time.Sleep(time.Minute)
 
 		if n := len(u.snapshot().History); n != 7 {
@@ -161,6 +169,7 @@ func TestAStoreThatCannotBeWrittenIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		u := r.start()
+
 		time.Sleep(time.Minute)
 		r.change(func() { r.store.full = true })
 		time.Sleep(time.Minute)
@@ -194,6 +203,7 @@ func TestANoticeIsShownWithEveryUnit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		u := r.start()
+
 		time.Sleep(time.Minute)
 		r.in.SetNotice(&health.Trouble{Reason: advice.CredentialWrong, Message: "refused"})
 

@@ -59,6 +59,7 @@ func TestWithoutTrustNothingIsPolledOrDelivered(t *testing.T) {
 		r.more(0, 9)
 
 		tenant := r.start()
+
 		time.Sleep(500 * time.Millisecond) // read, but not delivered
 		lease.ends.Store(true)
 		time.Sleep(10 * time.Minute)
@@ -105,6 +106,7 @@ func TestAPollThatLosesTrustGoesOnWhereItWas(t *testing.T) {
 		}
 
 		tenant := r.start()
+
 		time.Sleep(5 * time.Minute)
 		r.change(func() { r.api.fail = nil })
 		lease.ends.Store(false)
@@ -170,6 +172,7 @@ func TestAFencedCommitGivesUpJustThatUnit(t *testing.T) {
 		other.rules.TenantID = "fabrikam.test"
 
 		second := r.in.Add(other.tenant())
+
 		time.Sleep(90*time.Second + betweenTicks)
 		r.change(func() { r.store.fenced[r.cfg.Key] = true })
 		r.more(0, 0)
@@ -182,6 +185,7 @@ func TestAFencedCommitGivesUpJustThatUnit(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 
 		commits := 0
+
 		r.change(func() { commits = r.store.commits })
 		other.more(1, 1)
 		time.Sleep(2 * time.Minute)
@@ -252,6 +256,7 @@ func TestAHandOverWaitsForThePollAndCommitsEverything(t *testing.T) {
 		r.want(10, 1)
 
 		committed := 0
+
 		r.change(func() { committed = len(r.store.seen[r.cfg.Key]) })
 
 		if len(r.in.all()) != 0 || committed != 10 {
@@ -263,6 +268,7 @@ func TestAHandOverWaitsForThePollAndCommitsEverything(t *testing.T) {
 		}
 
 		reads := r.reads()
+
 		time.Sleep(5 * time.Minute)
 
 		if r.reads() != reads {
@@ -282,6 +288,7 @@ func TestAHandOverOfAUnitAtRestIsQuick(t *testing.T) {
 
 		done := make(chan bool, 1)
 		began := time.Now()
+
 		r.in.HandOver(r.cfg.Key, func() { done <- true })
 		<-done
 
@@ -316,6 +323,7 @@ func TestAPollThatTakesVeryLongIsBrokenOff(t *testing.T) {
 
 		done := make(chan bool, 1)
 		began := time.Now()
+
 		r.in.HandOver(r.cfg.Key, func() { done <- true })
 		<-done
 

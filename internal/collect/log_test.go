@@ -19,6 +19,7 @@ type lines struct {
 func (l *lines) all() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	return slices.Clone(l.kept)
 }
 
@@ -34,7 +35,9 @@ func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
 func (l *lines) Handle(_ context.Context, r slog.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	l.kept = append(l.kept, r.Level.String()+" "+r.Message)
+
 	return nil
 }
 
@@ -51,5 +54,6 @@ func (o ofTenant) Handle(ctx context.Context, r slog.Record) error {
 	if o.tenant.Key == logs.TenantKey {
 		r.Message = o.tenant.Value.String() + ": " + r.Message
 	}
+
 	return o.lines.Handle(ctx, r)
 }

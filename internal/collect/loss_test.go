@@ -19,15 +19,18 @@ func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 6)
 		r.limit = 2000 // a few alerts: the reader has to wait
+
 		begin := time.Now()
 		for i := range 200 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
+
 		r.chunk.refuse = func([]string) bool { return time.Since(begin) < 10*time.Minute }
 		r.start()
 		time.Sleep(time.Hour)
 		r.want(200, 1)
 		r.stop()
+
 		if n := r.deferred(); n != 0 {
 			t.Errorf("%d events were rejected although everything was refused alike", n)
 		}
@@ -37,25 +40,32 @@ func TestAPauseOrAFullDiskLosesNothing(t *testing.T) {
 func TestAnAlertThatIsRejectedForLongHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 7)
+
 		begin := time.Now()
 		for i := range 50 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
+
 		fixed := begin.Add(time.Hour)
 		r.chunk.refuse = func(ids []string) bool { return slices.Contains(ids, "7") && time.Now().Before(fixed) }
 		r.start()
 		time.Sleep(10 * time.Minute)
+
 		if got := len(r.chunk.counts()); got != 49 {
 			t.Errorf("%d of the 49 others arrived", got)
 		}
+
 		if n := r.deferred(); n != 1 {
 			t.Errorf("%d events are deferred; want 1", n)
 		}
+
 		time.Sleep(time.Hour)
 		r.want(50, 1)
+
 		if n := r.deferred(); n != 0 {
 			t.Errorf("%d events are still deferred after they were delivered", n)
 		}
+
 		r.stop()
 	})
 }
@@ -68,10 +78,12 @@ func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 		r.store.mu.Lock()
 		r.store.full = true
 		r.store.mu.Unlock()
+
 		for i := range 10 {
 			at := time.Now().Add(time.Duration(i) * time.Minute)
 			r.api.add(fmt.Sprint(i), at, at)
 		}
+
 		time.Sleep(20 * time.Minute)
 		r.want(10, 1)
 		r.store.mu.Lock()
@@ -83,12 +95,15 @@ func TestAStoreThatCannotBeWrittenDoesNotStopEmission(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		r.want(10, 1)
 		r.stop()
+
 		errors := 0
+
 		for _, line := range r.logged() {
 			if strings.HasPrefix(line, "ERROR ") {
 				errors++
 			}
 		}
+
 		if errors != 1 {
 			t.Errorf("%d error lines; want 1:\n%s", errors, strings.Join(r.logged(), "\n"))
 		}
@@ -101,15 +116,19 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 			r := newRig(t, seed)
 			rng := rand.New(rand.NewPCG(seed, 9))
 			begin := time.Now()
+
 			n := 600
 			for i := range n {
 				at := begin.Add(time.Duration(rng.Int64N(int64(5 * time.Hour))))
+
 				late := time.Duration(0)
 				if rng.IntN(4) == 0 {
 					late = time.Duration(rng.Int64N(int64(3 * time.Hour)))
 				}
+
 				r.api.add(fmt.Sprint(i), at, at.Add(late))
 			}
+
 			host := rand.New(rand.NewPCG(seed, 10))
 			r.chunk.refuse = func([]string) bool { return host.IntN(3) == 0 }
 			servers := rand.New(rand.NewPCG(seed, 11))
@@ -117,25 +136,33 @@ func TestKillsLoseNothingAndRepeatFiveSecondsAtMost(t *testing.T) {
 				if servers.IntN(1000) == 0 {
 					return &defender.Error{Fault: advice.Fault{Problem: "broke off"}}
 				}
+
 				return nil
 			}
 			kills := 0
+
 			for time.Since(begin) < 30*time.Hour {
 				r.start()
+
 				if time.Since(begin) > 6*time.Hour {
 					time.Sleep(25 * time.Hour) // long enough for the last sweeps
 				}
+
 				time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Minute))))
+
 				if rng.IntN(3) == 0 {
 					r.stop()
 				} else {
 					kills++
+
 					r.kill()
 				}
 			}
+
 			repeats := -len(r.chunk.counts())
 			r.change(func() { repeats += len(r.chunk.ids) })
 			r.want(n, 1+kills)
+
 			if repeats > kills*20 {
 				t.Errorf("seed %d: %d repeats in %d kills", seed, repeats, kills)
 			}
@@ -147,22 +174,28 @@ func TestReplacingAUnitLosesAndRepeatsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 19)
 		r.limit = 3000
+
 		begin := time.Now()
 		for i := range 300 {
 			at := begin.Add(time.Duration(i) * time.Minute)
 			r.api.add(fmt.Sprint(i), at, at)
 		}
+
 		r.chunk.refuse = func([]string) bool { return time.Since(begin)%(20*time.Minute) < 5*time.Minute }
 		r.start()
+
 		for range 30 {
 			time.Sleep(10*time.Minute + 7*time.Second)
 			r.in.Retire(r.cfg.Key, nil)
 			r.in.Add(r.tenant())
 		}
+
 		time.Sleep(time.Hour)
+
 		if n := len(r.in.all()); n != 1 {
 			t.Errorf("%d tenants are still held; want 1", n)
 		}
+
 		r.stop()
 		r.want(300, 1)
 	})
@@ -171,10 +204,12 @@ func TestReplacingAUnitLosesAndRepeatsNothing(t *testing.T) {
 func TestARejectedEventThatIsNotStoredYetSurvivesAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 25)
+
 		begin := time.Now()
 		for i := range 30 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
+
 		refusing := true
 		r.chunk.refuse = func(ids []string) bool { return refusing && slices.Contains(ids, "7") }
 		r.start()
@@ -192,6 +227,7 @@ func TestARejectedEventThatIsNotStoredYetSurvivesAKill(t *testing.T) {
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
+
 		if n := r.chunk.counts()["7"]; n != 1 {
 			t.Errorf("the event that was refused arrived %d times", n)
 		}
@@ -207,15 +243,19 @@ func TestStopCommitsBeforeItWaitsForSlowGoroutines(t *testing.T) {
 			if time.Since(begin) > 61*time.Second {
 				time.Sleep(3 * time.Second)
 			}
+
 			return ctx.Err()
 		}
 		r.start()
 		time.Sleep(121 * time.Second)
+
 		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 		defer cancel()
+
 		if err := r.in.Stop(ctx); err != nil {
 			t.Errorf("nothing was committed: %v", err)
 		}
+
 		r.ends()
 		time.Sleep(time.Minute)
 	})
@@ -237,34 +277,43 @@ func TestWhatIsQueuedAtAnOrderlyEndIsDeliveredNext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, 32)
 				r.limit = 32 << 20
+
 				begin := time.Now()
 				for i := range c.alerts {
 					r.api.add(fmt.Sprint(i), begin, begin)
 					r.api.alerts[i].text = padded(fmt.Sprint(i), begin, c.size)
 				}
+
 				r.start()
 				time.Sleep(500 * time.Millisecond) // read, but the first tick comes after a second
 				r.stop()
+
 				if n := len(r.chunk.counts()); n != 0 {
 					t.Fatalf("%d alerts were delivered already", n)
 				}
+
 				r.api.alerts = nil
 				for range c.restarts {
 					r.start()
 					time.Sleep(500 * time.Millisecond)
 					r.stop()
 				}
+
 				tenant := r.start()
+
 				time.Sleep(10 * time.Minute)
+
 				if n := tenant.snapshot().Deferred; n != 0 {
 					t.Errorf("%d are shown as deferred", n)
 				}
+
 				r.stop()
 				r.want(c.alerts, 1)
 				r.start()
 				time.Sleep(10 * time.Minute)
 				r.stop()
 				r.want(c.alerts, 1)
+
 				if n := r.deferred() + r.parked(); n != 0 {
 					t.Errorf("%d entries are left in the store", n)
 				}
@@ -281,17 +330,21 @@ func TestWhatCannotBeParkedIsReadAgain(t *testing.T) {
 		r.cfg.PollInterval += 250 * time.Millisecond // between two ticks
 		r.start()
 		time.Sleep(90 * time.Second)
+
 		for i := range 20 {
 			r.api.add(fmt.Sprint(i), time.Now(), time.Now())
 		}
+
 		time.Sleep(30*time.Second + 750*time.Millisecond)
 		r.store.mu.Lock()
 		r.store.full = true
 		r.store.mu.Unlock()
 		r.ends()
+
 		if err := r.in.Stop(context.Background()); err == nil {
 			t.Error("nothing failed")
 		}
+
 		r.store.full = false
 		r.start()
 		time.Sleep(time.Hour)

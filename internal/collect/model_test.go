@@ -44,41 +44,51 @@ type tenantAPI struct {
 func (a *tenantAPI) add(id string, updated, visible time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	a.alerts = append(a.alerts, listed{id, tick.FromTime(updated), visible, 0, nil})
 }
 
 func (a *tenantAPI) Read(ctx context.Context, w defender.Window, sink defender.Sink) error {
 	a.mu.Lock()
 	a.reads = append(a.reads, w)
+
 	var listed [][]byte // what is sent, not the alerts: the list may grow and move while this answer is read
+
 	for i := range a.alerts {
 		x := &a.alerts[i]
 		if x.updated >= w.From && (w.To == 0 || x.updated < w.To) && !x.visible.After(time.Now()) {
 			listed = append(listed, x.json())
 		}
 	}
+
 	a.rng.Shuffle(len(listed), func(i, j int) { listed[i], listed[j] = listed[j], listed[i] })
 	a.mu.Unlock()
+
 	for i, row := range listed {
 		if err := a.failure(i); err != nil {
 			return err
 		}
+
 		if err := sink.Row(row); err != nil {
 			return err
 		}
 	}
+
 	if err := a.failure(len(listed)); err != nil {
 		return err
 	}
+
 	return ctx.Err()
 }
 
 func (a *tenantAPI) failure(row int) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	if a.fail == nil {
 		return nil
 	}
+
 	return a.fail(row)
 }
 
@@ -86,12 +96,15 @@ func (x *listed) json() []byte {
 	if x.text != nil {
 		return x.text
 	}
+
 	b, err := json.Marshal(map[string]any{"FullId": x.id, "LastProcessedTimeUtc": x.updated.Text(), "AlertTitle": "t",
 		"id": x.id, "lastUpdateDateTime": x.updated.Text(), "createdDateTime": x.created.Text()})
 	if err != nil {
 		panic(err)
 	}
+
 	x.text = b
+
 	return b
 }
 
@@ -116,15 +129,18 @@ type chunks struct {
 
 func (c *chunks) append(tag string, events []byte) bool {
 	var ids, health, replays []string
+
 	for rest := events; len(rest) > 0; {
 		event, more, err := record.Next(rest)
 		if err != nil {
 			panic(err)
 		}
+
 		_, text, err := record.Decode(event)
 		if err != nil {
 			panic(err)
 		}
+
 		switch gjson.GetBytes(text, "mssp.kind").String() {
 		case "alert":
 			ids = append(ids, gjson.GetBytes(text, "FullId").String())
@@ -137,27 +153,34 @@ func (c *chunks) append(tag string, events []byte) bool {
 			c.lags = append(c.lags, gjson.GetBytes(text, "lag_seconds").Float())
 			c.ends = append(c.ends, gjson.GetBytes(text, "relationship_end").String())
 		}
+
 		rest = more
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.appends++
 	if c.refuse != nil && c.refuse(ids) {
 		return false
 	}
+
 	c.health = append(c.health, health...)
 	c.replays = append(c.replays, replays...)
 	c.ids, c.tags = append(c.ids, ids...), append(c.tags, tag)
+
 	return true
 }
 
 func (c *chunks) counts() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	n := map[string]int{}
 	for _, id := range c.ids {
 		n[id]++
 	}
+
 	return n
 }
 
@@ -199,6 +222,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 		Reader:        r.api,
 		SignIn:        func(context.Context) error { return nil },
 	}
+
 	return r
 }
 
@@ -215,11 +239,14 @@ func (r *rig) start() *Unit {
 	})
 	tenant := r.in.Add(r.tenant())
 	ctx, cancel := context.WithCancel(context.Background())
+
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+
 		second := time.NewTicker(time.Second)
 		defer second.Stop()
+
 		for {
 			select {
 			case <-ctx.Done():
@@ -229,8 +256,10 @@ func (r *rig) start() *Unit {
 			}
 		}
 	}()
+
 	r.ends = func() { cancel(); <-ended }
 	r.in.Start()
+
 	return tenant
 }
 
@@ -238,6 +267,7 @@ func (r *rig) start() *Unit {
 func (r *rig) tenant() UnitConfig {
 	cfg := r.cfg
 	cfg.Encoder, cfg.Identifier = encoderOf(r.rules), identifierOf(r.rules)
+
 	return cfg
 }
 
@@ -247,6 +277,7 @@ func encoderOf(rules alert.Rules) *record.Encoder {
 	if err != nil {
 		panic(err)
 	}
+
 	return e
 }
 
@@ -255,6 +286,7 @@ func identifierOf(rules alert.Rules) *alert.Identifier {
 	if err != nil {
 		panic(err)
 	}
+
 	return i
 }
 
@@ -263,10 +295,13 @@ func identifierOf(rules alert.Rules) *alert.Identifier {
 func (r *rig) change(what func()) {
 	r.api.mu.Lock()
 	defer r.api.mu.Unlock()
+
 	r.chunk.mu.Lock()
 	defer r.chunk.mu.Unlock()
+
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
+
 	what()
 }
 
@@ -283,6 +318,7 @@ func (r *rig) entries(parked bool) (n int) {
 			}
 		}
 	})
+
 	return n
 }
 
@@ -295,6 +331,7 @@ func (r *rig) reads() (n int) {
 // stop ends the process in good order; kill ends it without a last word.
 func (r *rig) stop() {
 	r.ends()
+
 	if err := r.in.Stop(context.Background()); err != nil {
 		r.t.Errorf("stop: %v", err)
 	}
@@ -315,6 +352,7 @@ func (r *rig) want(n, most int) {
 	r.t.Helper()
 	counts := r.chunk.counts()
 	lost, repeated := 0, 0
+
 	for i := range n {
 		switch c := counts[fmt.Sprint(i)]; {
 		case c == 0:
@@ -323,6 +361,7 @@ func (r *rig) want(n, most int) {
 			repeated++
 		}
 	}
+
 	if lost > 0 || repeated > 0 || len(counts) != n {
 		r.t.Errorf("of %d alerts %d were lost, %d repeated; %d others arrived", n, lost, repeated, len(counts)-n+lost)
 	}

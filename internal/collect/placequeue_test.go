@@ -27,6 +27,7 @@ func TestPlacesFollowTheNumberOfUnits(t *testing.T) {
 	} {
 		p := newPlaces(c.fixed)
 		p.follow(c.units)
+
 		if p.number != c.want {
 			t.Errorf("%d places for %d units with max_concurrency %d, want %d", p.number, c.units, c.fixed, c.want)
 		}
@@ -43,18 +44,24 @@ func TestPlacesFollowTheTenantSet(t *testing.T) {
 			return c.in.places.number
 		}
 		quiet := func(context.Context, defender.Window, defender.Sink) error { return nil }
+
 		c.run(t, func() {
 			for i := range 199 { // with the healthy one 200
 				c.add(fmt.Sprintf("tenant%03d", i), readerFunc(quiet))
 			}
+
 			if n := number(); n != 12 {
 				t.Errorf("%d places for 200 units", n)
 			}
+
 			time.Sleep(time.Minute)
+
 			for _, u := range c.in.all()[:150] {
 				c.in.Retire(u.cfg.Key, nil)
 			}
+
 			time.Sleep(time.Minute)
+
 			if n := number(); n != 8 {
 				t.Errorf("%d places for 50 units", n)
 			}
@@ -85,12 +92,16 @@ func TestWhoLeavesTheQueueGetsNoPlace(t *testing.T) {
 		if !p.enter(t.Context(), 1) {
 			t.Fatal("no place although one is free")
 		}
+
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+
 		if p.enter(ctx, 1) {
 			t.Error("a place although none is free")
 		}
+
 		p.leave()
+
 		if p.taken != 0 || !p.queue.empty() {
 			t.Errorf("%d taken", p.taken)
 		}
@@ -101,26 +112,32 @@ func TestWhoLeavesTheQueueGetsNoPlace(t *testing.T) {
 func TestALongBacklogLetsOthersHaveItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 2)
+
 		backlog := func(ctx context.Context, w defender.Window, sink defender.Sink) error {
 			row := padded("known", w.Now.Time().Add(-24*time.Hour), 10) // older than the floor
 			for range 20_000 {
 				if err := sink.Row(row); err != nil {
 					return err
 				}
+
 				if err := pause.For(ctx, 5*time.Millisecond); err != nil { // it works
 					return err
 				}
 			}
+
 			return nil
 		}
 		for i := range 6 {
 			c.add(fmt.Sprintf("backlog%d", i), readerFunc(backlog))
 		}
+
 		c.run(t, func() {
 			time.Sleep(time.Minute)
+
 			for i := range 60 {
 				c.healthy.add(fmt.Sprint(i), time.Now(), time.Now())
 				time.Sleep(20 * time.Second)
+
 				if len(c.chunk.counts()) != i+1 {
 					t.Errorf("alert %d is not there after two intervals", i)
 				}

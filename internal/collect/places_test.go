@@ -34,6 +34,7 @@ func slowly(t *testing.T, every time.Duration, end ...time.Time) defender.Reader
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return reader
 }
 
@@ -51,6 +52,7 @@ type slowServer struct {
 func (s slowServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	res := &http.Response{StatusCode: 200, Header: http.Header{}, Request: req}
 	res.Body = io.NopCloser(&slowBody{server: s, ctx: req.Context(), list: strings.NewReader("[]")})
+
 	return res, nil
 }
 
@@ -70,7 +72,9 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	default:
 		_ = pause.For(b.ctx, s.every)
 	}
+
 	p[0] = ' '
+
 	return 1, b.ctx.Err()
 }
 
@@ -87,6 +91,7 @@ type crowd struct {
 // healthy one.
 func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 	c := &crowd{chunk: &chunks{}, healthy: newRig(t, 3).api}
+
 	c.in = NewInput(Config{
 		Store:          newMemory(),
 		Now:            time.Now,
@@ -97,7 +102,9 @@ func newCrowd(t *testing.T, places int, slow ...defender.Reader) *crowd {
 	for i, reader := range slow {
 		c.add(fmt.Sprintf("slow%d", i), reader)
 	}
+
 	c.add("healthy", c.healthy)
+
 	return c
 }
 
@@ -107,6 +114,7 @@ func (c *crowd) add(name string, reader defender.Reader) {
 
 func (c *crowd) unit(name string, reader defender.Reader) UnitConfig {
 	rules := alert.Rules{API: alert.SIEM, TenantID: alert.TenantID(name), Updates: true}
+
 	return UnitConfig{
 		Key:          alert.UnitKey{TenantID: alert.TenantID(name), API: "siem"},
 		Name:         name,
@@ -125,6 +133,7 @@ func (c *crowd) run(t *testing.T, what func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c.began = time.Now()
 	c.in.Start()
+
 	go func() {
 		for ctx.Err() == nil {
 			c.in.Delivery.Tick(c.chunk.append, time.Second)
@@ -135,6 +144,7 @@ func (c *crowd) run(t *testing.T, what func()) {
 	what()
 
 	cancel()
+
 	if err := c.in.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
@@ -148,12 +158,15 @@ func TestTenantsThatHangOrDripHoldUpNoOther(t *testing.T) {
 				for range n {
 					slow = append(slow, slowly(t, 0), slowly(t, 2*time.Second))
 				}
+
 				c := newCrowd(t, 8, slow...)
 				c.run(t, func() {
 					time.Sleep(30 * time.Second) // the slow ones have come in the meantime
+
 					for i := range 60 {
 						c.healthy.add(fmt.Sprint(i), time.Now(), time.Now())
 						time.Sleep(20*time.Second + time.Duration(i%10)*time.Second)
+
 						if len(c.chunk.counts()) != i+1 {
 							t.Errorf("alert %d is not there after two intervals", i)
 						}
@@ -183,8 +196,11 @@ func TestASharedSignInIsAwaitedWithoutAPlace(t *testing.T) {
 				}
 
 				one <- struct{}{}
+
 				err := pause.For(ctx, 200*time.Millisecond)
+
 				<-one
+
 				signedIn = true
 
 				return err
@@ -197,6 +213,7 @@ func TestASharedSignInIsAwaitedWithoutAPlace(t *testing.T) {
 				time.Sleep(time.Duration(seconds)*time.Second - time.Since(c.began))
 
 				polled := 0
+
 				for _, s := range c.in.Statuses() {
 					if !s.LastSuccess.IsZero() {
 						polled++
@@ -216,12 +233,15 @@ func TestAPollThatTakesManyIntervalsIsLoggedOnce(t *testing.T) {
 		c := newCrowd(t, 8, slowly(t, 0), slowly(t, 2*time.Second))
 		c.run(t, func() {
 			time.Sleep(30 * time.Second)
+
 			for key, s := range c.in.Statuses() {
 				if s.State == "failing" {
 					t.Errorf("%s is failing after half a minute", key.TenantID)
 				}
 			}
+
 			time.Sleep(time.Hour)
+
 			for key, s := range c.in.Statuses() {
 				if slow := key.TenantID != "healthy"; slow != (s.State == "failing") ||
 					slow != strings.Contains(s.Message, "too slow") {
@@ -229,6 +249,7 @@ func TestAPollThatTakesManyIntervalsIsLoggedOnce(t *testing.T) {
 				}
 			}
 		})
+
 		if logged := c.log.important(); len(logged) != 2 {
 			t.Errorf("want a line for each slow tenant, got\n%s", strings.Join(logged, "\n"))
 		}
@@ -239,16 +260,21 @@ func TestAPollThatWaitsForFluentBitIsNotTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 6)
 		r.limit = 2000
+
 		begin, on := time.Now(), true
 		for i := range 200 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
+
 		r.chunk.refuse = func([]string) bool { return on }
 		tenant := r.start()
+
 		time.Sleep(time.Hour)
+
 		if s := tenant.snapshot(); s.State == "failing" {
 			t.Errorf("failing: %s", s.Message)
 		}
+
 		r.change(func() { on = false })
 		time.Sleep(10 * time.Minute)
 		r.stop()
@@ -262,10 +288,12 @@ func TestAPollThatCannotStartShowsWhatItWaitsFor(t *testing.T) {
 		c.in.places.away = 1 << 20 // as when too many wait without a place already
 		c.run(t, func() {
 			time.Sleep(2 * time.Minute)
+
 			for key, s := range c.in.Statuses() {
 				if s.State != "failing" {
 					t.Errorf("%s: state %q", key.TenantID, s.State)
 				}
+
 				if key.TenantID == "healthy" && !strings.Contains(s.Message, "max_concurrency") {
 					t.Errorf("reason %q", s.Message)
 				}
@@ -280,19 +308,26 @@ func TestASlowPollThatEndsIsLoggedAndNoLongerFailing(t *testing.T) {
 		r.cfg.HealthInterval = time.Hour
 		r.cfg.Reader = slowly(t, time.Second, time.Now().Add(20*time.Minute))
 		tenant := r.start()
+
 		time.Sleep(19 * time.Minute)
+
 		if s := tenant.snapshot(); s.State != "failing" {
 			t.Errorf("state %q while the poll is slow", s.State)
 		}
+
 		time.Sleep(10 * time.Minute)
+
 		if s := tenant.snapshot(); s.State != "ok" {
 			t.Errorf("state %q, reason %q after it has ended", s.State, s.Message)
 		}
+
 		r.stop()
+
 		text := strings.Join(r.logged(), "\n")
 		if strings.Count(text, "too slow") != 1 || strings.Count(text, "works again") != 1 {
 			t.Errorf("logged\n%s", text)
 		}
+
 		n := len(r.chunk.health)
 		if n < 2 || !strings.Contains(r.chunk.health[0], "failing") ||
 			strings.Contains(r.chunk.health[n-1], "failing") {
@@ -305,6 +340,7 @@ func TestASlowPollThatEndsIsLoggedAndNoLongerFailing(t *testing.T) {
 // complete polls would grow to minutes.
 func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 	const pages = 60
+
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5)
 		r.cfg.SweepInterval = 0
@@ -316,23 +352,29 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 				if at <= w.From {
 					continue
 				}
+
 				if requests++; requests%2 == 0 {
 					return &defender.Error{Fault: advice.Fault{Problem: "answered 503 (server error)"}, Status: 503}
 				}
+
 				if err := sink.Safe(at); err != nil {
 					return err
 				}
 			}
+
 			return nil
 		})
 		begin := time.Now()
+
 		tenant := r.start()
 		for tenant.snapshot().LastSuccess.IsZero() {
 			time.Sleep(time.Second)
 		}
+
 		if took := time.Since(begin); took > 90*time.Second {
 			t.Errorf("the first complete poll took %v", took)
 		}
+
 		r.stop()
 	})
 }
@@ -340,19 +382,23 @@ func TestAPollThatMovedOnStartsTheBackOffAnew(t *testing.T) {
 func TestRowsThatAreRepeatedDoNotStartTheBackOffAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 5)
+
 		begin := time.Now()
 		for i := range 10 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
+
 		r.api.fail = func(row int) error { // the answer always breaks off at its end
 			if row == 10 {
 				return &defender.Error{Fault: advice.Fault{Problem: "the answer broke off"}, Smaller: true}
 			}
+
 			return nil
 		}
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
+
 		if n := r.reads(); n > 40 {
 			t.Errorf("%d requests in an hour to an API that always fails", n)
 		}
@@ -370,14 +416,17 @@ func TestLateAlertsAreOneLinePerPoll(t *testing.T) {
 		r.cfg.Overlap = time.Minute
 		r.start()
 		time.Sleep(2*time.Hour + betweenTicks)
+
 		const n = 60
 		for i := range n { // in ascending order of lateness
 			r.api.add(fmt.Sprint(i), time.Now().Add(-time.Duration(i)*time.Second-5*time.Minute), time.Now())
 		}
+
 		r.change(func() { r.api.rng = rand.New(inOrder{}) })
 		time.Sleep(2 * time.Hour)
 		r.stop()
 		r.want(n, 1)
+
 		if logged := strings.Count(strings.Join(r.logged(), "\n"), "after its update"); logged != 1 {
 			t.Errorf("logged %d times", logged)
 		}
@@ -389,16 +438,22 @@ func TestDeferredWindowsAreTwoLinesPerPoll(t *testing.T) {
 		r := newRig(t, 5)
 		r.cfg.Reader = &deferringReader{n: 20}
 		tenant := r.start()
+
 		time.Sleep(time.Minute)
+
 		if n := tenant.snapshot().Deferred; n != 20 {
 			t.Errorf("%d are shown as deferred", n)
 		}
+
 		lines := r.logged()
+
 		time.Sleep(time.Hour)
 		r.stop()
+
 		if n := count(lines, "ERROR "); n != 2 {
 			t.Errorf("%d error lines:\n%s", n, strings.Join(lines, "\n"))
 		}
+
 		if n := count(r.log.important(), "INFO "); n != 1 {
 			t.Errorf("%d lines say that they have been read:\n%s", n, strings.Join(r.logged(), "\n"))
 		}
@@ -411,11 +466,13 @@ type deferringReader struct{ n int }
 func (r *deferringReader) Read(_ context.Context, w defender.Window, sink defender.Sink) error {
 	for ; r.n > 0; r.n-- {
 		to := w.From + tick.Tick(r.n)*tick.Second
+
 		w := defender.Window{From: to - tick.Second, To: to}
 		if err := sink.(defender.DeferringSink).Defer(w, "broken"); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -431,6 +488,7 @@ func count(lines []string, prefix string) (n int) {
 			n++
 		}
 	}
+
 	return n
 }
 
@@ -445,10 +503,12 @@ func TestAlertsDeliveredAtLastAreFewLines(t *testing.T) {
 				NextTry: time.Now(),
 			}
 		}
+
 		r.start()
 		time.Sleep(10 * time.Minute)
 		r.stop()
 		r.want(2000, 1)
+
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "that were deferred"); n == 0 || n > 3 {
 			t.Errorf("%d lines", n)
 		}
@@ -462,6 +522,7 @@ func TestAStoreThatFailsIsLoggedEveryFifteenMinutes(t *testing.T) {
 		r.start()
 		time.Sleep(2 * time.Hour)
 		r.stop()
+
 		if n := count(r.logged(), "ERROR "); n < 2 || n > 4 {
 			t.Errorf("%d error lines", n)
 		}

@@ -32,35 +32,45 @@ func TestTheStatusOfManyUnitsIsNeverTenSecondsOld(t *testing.T) {
 	for _, n := range []int{3, 1200} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCrowd(t, 0)
+
 			var fails atomic.Bool
+
 			for i := range n {
 				c.add(fmt.Sprintf("tenant%04d", i),
 					readerFunc(func(context.Context, defender.Window, defender.Sink) error {
 						if i == 1 && fails.Load() {
 							return &defender.Error{Status: 500}
 						}
+
 						return nil
 					}))
 			}
+
 			m := c.in.cfg.Store.(countedStore).store.(*memory)
 			c.run(t, func() {
 				time.Sleep(time.Minute)
+
 				for range 20 {
 					time.Sleep(time.Second)
+
 					for key, s := range m.allStatuses() {
 						if age := time.Since(s.UpdatedAt); age >= 10*time.Second {
 							t.Errorf("the status of %s is %v old", key.TenantID, age)
 						}
 					}
 				}
+
 				fails.Store(true)
 				time.Sleep(10*time.Second + reportPause) // the poll, and the report
+
 				failing := 0
+
 				for _, s := range m.allStatuses() {
 					if s.State == health.Failing {
 						failing++
 					}
 				}
+
 				if failing != 1 {
 					t.Errorf("%d of %d units are shown as failing", failing, n)
 				}
@@ -84,15 +94,19 @@ func TestAStatusThatDoesNotChangeIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, 0)
 		s := &countingStore{memory: c.in.cfg.Store.(countedStore).store.(*memory)}
+
 		c.in.cfg.Store = countedStore{s, &c.in.storeErrors, nil}
 		for i := range 100 {
 			cfg := c.unit(fmt.Sprintf("tenant%03d", i), c.healthy)
 			cfg.PollInterval = time.Minute
 			c.in.Add(cfg)
 		}
+
 		c.run(t, func() {
 			time.Sleep(2 * time.Minute)
+
 			before := s.written.Load()
+
 			time.Sleep(10 * time.Minute)
 			// A poll changes it, and so does the commit after it.
 			if n := s.written.Load() - before; n < 100*10 || n > 100*10*2+200 {
@@ -111,8 +125,11 @@ func TestNobodyVouchesForATenantThatWasRemoved(t *testing.T) {
 		c.run(t, func() {
 			time.Sleep(31 * time.Second) // between two reports
 			c.in.Retire(leaves.Key, nil)
+
 			left := time.Now()
+
 			time.Sleep(time.Minute)
+
 			s := m.allStatuses()[leaves.Key]
 			if s.State != health.Stopped || s.UpdatedAt.Sub(left) > 2*reportPause {
 				t.Errorf("a minute after its end it is %s, written %v after that", s.State, s.UpdatedAt.Sub(left))

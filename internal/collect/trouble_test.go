@@ -22,18 +22,22 @@ func TestAPanicIsReportedOnceAndTheTenantGoesOn(t *testing.T) {
 		begin := time.Now()
 		r.api.add("0", begin, begin)
 		r.api.add("1", begin.Add(10*time.Minute), begin.Add(10*time.Minute))
+
 		first := true
 		r.api.fail = func(int) error {
 			if first {
 				first = false
+
 				panic("planted")
 			}
+
 			return nil
 		}
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
 		r.want(2, 1)
+
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "planted"); n != 1 {
 			t.Errorf("the panic was reported %d times", n)
 		}
@@ -55,17 +59,21 @@ func TestFailuresAreLoggedAtTheChangeAndThenEveryFifteenMinutes(t *testing.T) {
 					Status: 403,
 				}
 			}
+
 			return nil
 		}
 		r.start()
 		time.Sleep(time.Hour)
 		r.stop()
+
 		var lines []string
+
 		for _, line := range r.logged() {
 			if strings.HasPrefix(line, "ERROR ") || strings.Contains(line, "works again") {
 				lines = append(lines, line)
 			}
 		}
+
 		if len(lines) != 4 || !strings.Contains(lines[0], "open the portal") ||
 			!strings.Contains(lines[3], "works again") {
 			t.Errorf("want the fault, two reminders and the end; got:\n%s", strings.Join(lines, "\n"))
@@ -83,20 +91,25 @@ func TestAFixedCauseIsNoticedWithinAMinute(t *testing.T) {
 				r := newRig(t, 14)
 				begin := time.Now()
 				broken := true
+
 				r.api.add("0", begin, begin)
 				r.api.fail = func(int) error {
 					if broken {
 						return fault
 					}
+
 					return nil
 				}
 				tenant := r.start()
+
 				time.Sleep(2*time.Hour + 7*time.Second)
 				r.change(func() { broken = false })
 				time.Sleep(time.Minute)
+
 				if s := tenant.snapshot(); s.State != "ok" {
 					t.Errorf("state %q a minute after the cause was gone", s.State)
 				}
+
 				r.stop()
 			})
 		})
@@ -107,7 +120,9 @@ func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 15)
 		r.cfg.Limiter = defender.NewLimiter(time.Now)
+
 		var calls []time.Time
+
 		wait := 7 * time.Minute
 		r.api.fail = func(int) error {
 			calls = append(calls, time.Now())
@@ -115,11 +130,13 @@ func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 				r.cfg.Limiter.Hold(time.Now().Add(wait))
 				return &defender.Error{Fault: advice.Fault{RetryAfter: wait}, Status: 429}
 			}
+
 			return nil
 		}
 		r.start()
 		time.Sleep(20 * time.Minute)
 		r.stop()
+
 		if len(calls) < 2 || calls[1].Sub(calls[0]) < wait || calls[1].Sub(calls[0]) > wait+2*time.Second {
 			t.Errorf("calls at %v; want the second %v after the first", calls, wait)
 		}
@@ -129,7 +146,9 @@ func TestNoCallIsMadeBeforeRetryAfterHasPassed(t *testing.T) {
 func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 16)
+
 		var events []byte
+
 		r.cfg.Reader = readerFunc(func(ctx context.Context, w defender.Window, sink defender.Sink) error {
 			return sink.Row([]byte(`{"FullId":"x","LastProcessedTimeUtc":"` + w.Now.Text() + `","bad":tru}`))
 		})
@@ -137,11 +156,13 @@ func TestARowThatIsNotJSONGoesOutRaw(t *testing.T) {
 		r.ends()
 		time.Sleep(3 * time.Second)
 		r.in.Delivery.Tick(func(_ string, e []byte) bool { events = append(events, e...); return true }, time.Second)
+
 		_, text, err := record.Decode(events)
 		if err != nil || !strings.Contains(string(text), `"kind":"raw"`) ||
 			!strings.Contains(string(text), `"bad\":tru`) {
 			t.Errorf("got %s, %v", text, err)
 		}
+
 		r.kill()
 	})
 }
@@ -160,17 +181,23 @@ func TestATenantThatPanicsAtEveryPollShowsAsFailing(t *testing.T) {
 			if d := time.Since(begin); d > 10*time.Minute && d < time.Hour {
 				panic("planted")
 			}
+
 			return nil
 		}
 		tenant := r.start()
+
 		time.Sleep(30 * time.Minute)
+
 		if s := tenant.snapshot(); s.State != "failing" || s.Message == "" {
 			t.Errorf("state %q, reason %q", s.State, s.Message)
 		}
+
 		time.Sleep(time.Hour)
+
 		if s := tenant.snapshot(); s.State != "ok" {
 			t.Errorf("afterwards: state %q", s.State)
 		}
+
 		r.stop()
 	})
 }
@@ -185,21 +212,28 @@ func TestAlertsOfAnotherTenantShowAsFailingAndAreLoggedOnce(t *testing.T) {
 			if time.Since(begin) > 10*time.Minute {
 				return nil
 			}
+
 			return sink.Row(fmt.Appendf(nil, `{"id":"x","lastUpdateDateTime":%q,"tenantId":%q}`,
 				tick.FromTime(begin).Text(), "11111111-8888-7777-6666-555555555555"))
 		})
 		tenant := r.start()
+
 		for range 9 {
 			time.Sleep(time.Minute)
+
 			if s := tenant.snapshot(); s.State != "failing" || !strings.Contains(s.Message, "11111111-8888") {
 				t.Errorf("state %q, reason %q, while every poll lists an alert of another tenant", s.State, s.Message)
 			}
 		}
+
 		time.Sleep(5 * time.Minute)
+
 		if s := tenant.snapshot(); s.State != "ok" {
 			t.Errorf("state %q when no such alert is listed any more", s.State)
 		}
+
 		r.stop()
+
 		if n := strings.Count(strings.Join(r.logged(), "\n"), "alerts of another tenant"); n != 1 {
 			t.Errorf("logged %d times", n)
 		}
@@ -212,11 +246,14 @@ func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 31)
 		r.seen = &progress.Budget{PerUnit: 100, Always: 5, Total: 10}
+
 		begin := time.Now()
 		for i := range 5 {
 			r.api.add(fmt.Sprint(i), begin, begin)
 		}
+
 		tenant := r.start()
+
 		time.Sleep(2 * time.Minute)
 		r.want(5, 1)
 
@@ -224,9 +261,11 @@ func TestATenantThatCannotBeRememberedFailsAndGoesOn(t *testing.T) {
 		for i := range 5 {
 			others.Emitted(0, [16]byte{byte(i)}, 0)
 		}
+
 		r.api.add("5", time.Now(), time.Now())
 		time.Sleep(3 * time.Minute)
 		r.want(5, 1)
+
 		status := tenant.snapshot()
 		if status.State != "failing" || !strings.Contains(status.Remedy, "sweep_lookback") {
 			t.Errorf("%s: %s; %s", status.State, status.Message, status.Remedy)

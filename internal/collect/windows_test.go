@@ -30,6 +30,7 @@ func (p *poisoned) Read(ctx context.Context, w defender.Window, s defender.Sink)
 			return err
 		}
 	}
+
 	return p.tenantAPI.Read(ctx, w, outside{s, p.window})
 }
 
@@ -37,6 +38,7 @@ func (p *poisoned) ReadDeferred(ctx context.Context, w defender.Window, s defend
 	if time.Now().Before(p.fixed) {
 		return &defender.Error{Fault: advice.Fault{Problem: "still broken"}, Status: 500}
 	}
+
 	return p.tenantAPI.Read(ctx, w, s)
 }
 
@@ -52,6 +54,7 @@ func (o outside) Row(raw []byte) error {
 	if at := describeSIEM(raw).Updated; at >= o.w.From && at < o.w.To {
 		return nil
 	}
+
 	return o.Sink.Row(raw)
 }
 
@@ -70,35 +73,46 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 		}
 		r.cfg.Reader = p
 		tenant := r.start()
+
 		time.Sleep(10 * time.Hour)
 		r.arrivedOnce(t, "0", "2")
+
 		s := tenant.snapshot()
 		if s.Deferred != 1 || s.State != "failing" ||
 			!strings.Contains(s.Message, "deferred: HTTP 500 for this millisecond") ||
 			s.Remedy == "" {
 			t.Errorf("%d deferred, state %s, reason %q, remedy %q", s.Deferred, s.State, s.Message, s.Remedy)
 		}
+
 		if s.LastSuccess.Before(time.Now().Add(-2 * time.Minute)) {
 			t.Errorf("polls are not complete any more since %v", s.LastSuccess)
 		}
+
 		r.kill()
 		tenant = r.start()
+
 		time.Sleep(30 * time.Hour)
+
 		if s := tenant.snapshot(); s.Deferred != 1 || s.State != "failing" || s.Message == "" {
 			t.Errorf("after the restart %d deferred, state %s, reason %q", s.Deferred, s.State, s.Message)
 		}
+
 		if !slices.Equal(p.avoided, []defender.Window{p.window}) {
 			t.Errorf("after the restart %v was avoided", p.avoided)
 		}
+
 		r.arrivedOnce(t, "0", "2")
 		time.Sleep(12 * time.Hour)
 		r.arrivedOnce(t, "0", "1", "2")
+
 		if n := r.deferred(); n != 0 {
 			t.Errorf("%d entries are still listed", n)
 		}
+
 		if s := tenant.snapshot(); s.Deferred != 0 || s.State != "ok" || s.Message != "" {
 			t.Errorf("afterwards %d deferred, state %s, reason %q", s.Deferred, s.State, s.Message)
 		}
+
 		r.stop()
 	})
 }
@@ -106,12 +120,14 @@ func TestAnUnreadableWindowIsReadLaterAlsoAfterARestart(t *testing.T) {
 // arrivedOnce fails the test unless exactly these alerts arrived, each once.
 func (r *rig) arrivedOnce(t *testing.T, ids ...string) {
 	t.Helper()
+
 	counts := r.chunk.counts()
 	for _, id := range ids {
 		if counts[id] != 1 {
 			t.Errorf("alert %s arrived %d times", id, counts[id])
 		}
 	}
+
 	if len(counts) != len(ids) {
 		t.Errorf("%d alerts arrived; want %d", len(counts), len(ids))
 	}
@@ -122,23 +138,31 @@ func TestAUsedUpCallBudgetIsNoFailure(t *testing.T) {
 		r := newRig(t, 21)
 		begin := time.Now()
 		r.api.add("0", begin, begin)
+
 		var calls []time.Time
+
 		r.api.fail = func(int) error {
 			if calls = append(calls, time.Now()); len(calls) == 1 {
 				return &defender.Error{Fault: advice.Fault{RetryAfter: 10 * time.Minute}, Budget: true}
 			}
+
 			return nil
 		}
 		tenant := r.start()
+
 		time.Sleep(5 * time.Minute)
+
 		if s := tenant.snapshot(); s.Errors != 0 || s.State == "failing" {
 			t.Errorf("a budget counts as a failure: %+v", s)
 		}
+
 		time.Sleep(10 * time.Minute)
 		r.stop()
+
 		if len(calls) < 2 || calls[1].Sub(calls[0]) != 10*time.Minute {
 			t.Errorf("calls at %v", calls)
 		}
+
 		r.want(1, 1)
 	})
 }
@@ -177,5 +201,6 @@ func describeSIEM(raw []byte) alert.Row {
 	if err != nil {
 		panic(err)
 	}
+
 	return d.Describe(raw)
 }

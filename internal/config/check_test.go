@@ -17,13 +17,16 @@ func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 		"[INPUT]\n    Name defender\n    Tenant_Id ${TENANT}\n    Client_Id "+app+
 			"\n    client_secret ${SECRET}\n    api grapf\n    tennant_name x\n",
 	)
+
 	f, err := fluentbit.Load(path, func(name string) (string, bool) { return "a.example", name == "TENANT" })
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	section := f.Of("input")[0]
 	_, _, err = FromPlugin(section, env())
 	got := strings.ReplaceAll(err.Error(), path, "F")
+
 	want := "F:5: client_secret (tenant a.example): no credential of the application is set; add client_secret_file, " +
 		"client_certificate_file or client_secret, or for a public client grant refresh_token; the environment " +
 		"variable SECRET in it is not set\n" +
@@ -32,12 +35,15 @@ func TestFaultsOfAParsedSectionNameFileAndLine(t *testing.T) {
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+
 	var misspelt []string
+
 	for _, p := range section.Props {
 		if f := UnknownKey(p.Key); f != nil {
 			misspelt = append(misspelt, f.Error())
 		}
 	}
+
 	if len(misspelt) != 1 || misspelt[0] != "tennant_name: unknown key; did you mean tenant_name?" {
 		t.Errorf("misspelt: %q", misspelt)
 	}

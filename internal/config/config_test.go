@@ -18,19 +18,23 @@ import (
 
 func readAll(t *testing.T, path string) string {
 	t.Helper()
+
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
 func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	in := must(t, good(), env())
+
 	target, err := cloud.Lookup(cloud.Commercial, alert.Graph, "")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	want := Tenant{
 		TenantID:      contoso,
 		TenantName:    contoso,
@@ -61,6 +65,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 	if got := in.Tenants[0]; !got.Equal(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+
 	if in.DataDir != "/var/lib/defender" || in.KeyFile != "" || in.Store != (Store{}) || in.MaxConcurrency != 0 ||
 		in.BufferLimit != 32_000_000 ||
 		in.HealthInterval != 0 ||
@@ -69,6 +74,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 		in.TenantsFile != "" {
 		t.Errorf("got %+v", in)
 	}
+
 	if s := fmt.Sprintf("%v %+v %#v", in, in, *in); strings.Contains(s, hidden) {
 		t.Error("a printed input shows a secret")
 	}
@@ -206,11 +212,13 @@ func TestNothingAskedTwiceOfTheHost(t *testing.T) {
 	// Fluent Bit's strings end with the instance: an Input must not go back to them.
 	g := &counting{Map: good("client_secret", hidden)}
 	must(t, g, env())
+
 	for key, n := range g.asked {
 		if n > 1 {
 			t.Errorf("%s was asked for %d times", key, n)
 		}
 	}
+
 	if len(g.asked) != len(Options()) {
 		t.Errorf("%d keys asked for, %d exist", len(g.asked), len(Options()))
 	}
@@ -225,19 +233,24 @@ func (c *counting) Get(key string) string {
 	if c.asked == nil {
 		c.asked = map[string]int{}
 	}
+
 	c.asked[key]++
+
 	return c.Map.Get(key)
 }
 
 func TestEqualSeesEveryField(t *testing.T) {
 	a := must(t, good(), env()).Tenants[0]
+
 	b := must(t, good(), env()).Tenants[0]
 	if !a.Equal(b) {
 		t.Fatal("two tenants of the same section differ")
 	}
+
 	v := reflect.ValueOf(&b).Elem()
 	for i := range v.NumField() {
 		b = a
+
 		switch f := v.Field(i); f.Interface().(type) {
 		case string, alert.API, alert.ClientID, alert.TenantID, alert.TimeField, cloud.Cloud, grant.Grant:
 			f.SetString(f.String() + "x")
@@ -256,10 +269,12 @@ func TestEqualSeesEveryField(t *testing.T) {
 		default:
 			t.Fatalf("%s: a new kind of field", v.Type().Field(i).Name)
 		}
+
 		if a.Equal(b) {
 			t.Errorf("a change of %s goes unseen", v.Type().Field(i).Name)
 		}
 	}
+
 	want := alert.UnitKey{LoginHost: "login.microsoftonline.com", TenantID: contoso, API: alert.Graph}
 	if got := a.Unit(); got != want {
 		t.Errorf("unit %+v, want %+v", got, want)
@@ -273,22 +288,27 @@ func FuzzSection(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, o := range Options() {
 			if o.Kind == KindFile {
 				if text == "" || strings.ContainsAny(text, "/.") {
 					continue // no files of the machine
 				}
+
 				section := good(o.Name, dir+"/none/"+text)
 				if _, _, err := FromPlugin(section, env()); err == nil && o.Name != "data_dir" {
 					t.Errorf("%s: a missing file was accepted", o.Name)
 				}
+
 				continue
 			}
+
 			in, _, err := FromPlugin(good(o.Name, text), env())
 			if (in == nil) == (err == nil) {
 				t.Fatalf("%s: input %v, error %v", o.Name, in, err)
 			}
+
 			for _, fault := range Faults(err) {
 				if fault.Key == "" || strings.ContainsFunc(fault.Error(), func(r rune) bool { return r < ' ' }) {
 					t.Errorf("%s: fault %q", o.Name, fault.Error())

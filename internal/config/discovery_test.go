@@ -53,10 +53,12 @@ func discoveredIn(t *testing.T, text string, section Map, customers ...Customer)
 	write(t, path, text)
 	section["tenants_file"] = path
 	in := must(t, section, env("WHO", "contoso"))
+
 	tenants, err := in.Discovery.Tenants(customers)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return in, tenants
 }
 
@@ -69,11 +71,13 @@ func TestDiscoveryHasTheDocumentedDefaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, tenants := discoveredIn(t, text, Map{}, Customer{contoso, "Contoso"})
+
 			d := in.Discovery
 			if d.Every != time.Hour || d.OnVanish != KeepVanished || d.Home.HomeTenantID != home ||
 				len(in.Tenants) != 0 {
 				t.Errorf("%+v", d)
 			}
+
 			if len(tenants) != 1 || tenants[0].TenantID != contoso || tenants[0].TenantName != "Contoso" ||
 				tenants[0].HomeTenantID != home || tenants[0].Tag != "" || tenants[0].API != alert.Graph ||
 				tenants[0].DataDir != in.DataDir || tenants[0].Grant != grant.RefreshToken {
@@ -100,17 +104,21 @@ tenants:
 	if len(tenants) != 1 || len(in.Tenants) != 1 || !slices.Equal(in.Discovery.Listed(), []alert.TenantID{fabrikam}) {
 		t.Fatalf("a listed tenant wins: %+v", tenants)
 	}
+
 	got := tenants[0]
 	if got.API != alert.Endpoint || got.PollInterval != 3*time.Minute || got.Overlap != 7*time.Minute ||
 		got.StateID != "contoso" || got.RefreshToken.IsZero() || got.GraphURL != "http://127.0.0.1:9" {
 		t.Errorf("%+v", got)
 	}
+
 	if in.Discovery.Every != 90*time.Second || in.Discovery.OnVanish != StopVanished {
 		t.Errorf("%+v", in.Discovery)
 	}
+
 	if listed := in.Tenants[0]; listed.API != alert.Graph || listed.PollInterval != 9*time.Minute {
 		t.Errorf("discover.defaults are for discovered tenants only: %+v", listed)
 	}
+
 	if s := fmt.Sprintf("%+v %#v %+v", in, *in, in.Discovery); strings.Contains(s, "seed-of-home") {
 		t.Error("a printed input shows a secret")
 	}
@@ -171,10 +179,12 @@ func FuzzTag(f *testing.F) {
 		if strings.ContainsFunc(tag, func(c rune) bool { return !inTag(c) && c != '{' && c != '}' }) {
 			return
 		}
+
 		got := tagOf(tag, Customer{TenantID: contoso, Name: name})
 		if !strings.ContainsAny(tag, "{}") && got != tag {
 			t.Errorf("%q became %q", tag, got)
 		}
+
 		if strings.Contains(tag, "{tenant_name}") && strings.ContainsFunc(strings.Trim(got, "{}"), func(c rune) bool {
 			return !inTag(c) && c != '{' && c != '}'
 		}) {
@@ -190,6 +200,7 @@ func FuzzPattern(f *testing.F) {
 		if strings.Contains(a+b, "*") {
 			return
 		}
+
 		for _, pattern := range []string{a + b, a + "*", "*" + b, "*", a + "*" + b, "*" + a + "*"} {
 			if !matchPattern(pattern, a+b) {
 				t.Errorf("%q does not match %q", pattern, a+b)

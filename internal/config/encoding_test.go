@@ -14,9 +14,11 @@ func asUTF16(order binary.AppendByteOrder, mark bool, text string) string {
 	if mark {
 		b = order.AppendUint16(b, 0xfeff)
 	}
+
 	for _, u := range utf16.Encode([]rune(text)) {
 		b = order.AppendUint16(b, u)
 	}
+
 	return string(b)
 }
 
@@ -34,10 +36,12 @@ func TestFilesAreReadInEveryEncodingOfWindows(t *testing.T) {
 			dir := workshop(t)
 			for _, file := range []string{"secret", "token", "both.pem", "cert.pem", "key32"} {
 				path := filepath.Join(dir, file)
+
 				text, err := os.ReadFile(path)
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				write(t, path, encode(string(text)))
 			}
 
@@ -54,9 +58,11 @@ func TestFilesAreReadInEveryEncodingOfWindows(t *testing.T) {
 					t.Errorf("%s: %q, %v", file, got.Reveal(), err)
 				}
 			}
+
 			if key, err := ReadKey(filepath.Join(dir, "key32")); err != nil || len(key) != 32 || key[31] != 31 {
 				t.Errorf("key of %d bytes, %v", len(key), err)
 			}
+
 			if pem, err := ReadPEM(filepath.Join(dir, "cert.pem")); err != nil || string(pem[:10]) != "-----BEGIN" {
 				t.Errorf("PEM that begins with %q, %v", pem[:min(len(pem), 10)], err)
 			}

@@ -19,8 +19,10 @@ func ExampleFromPlugin() {
 		for _, fault := range config.Faults(err) {
 			fmt.Println(fault)
 		}
+
 		return
 	}
+
 	t := in.Tenants[0]
 	fmt.Println(t.TenantID, t.APIURL+t.Endpoint.Path, t.PollInterval, t.ClientSecret)
 	// Output: contoso.onmicrosoft.com https://wdatp-alertexporter-eu.windows.com/api/alerts 5m0s [redacted]

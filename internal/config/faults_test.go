@@ -13,6 +13,7 @@ import (
 // brokenSections are sections with what is wrong in them; DIR stands for the workshop.
 func brokenSections() map[string]Map {
 	long := strings.Repeat("x", 10000)
+
 	return map[string]Map{
 		"nothing at all":                 {},
 		"no client_id":                   good("client_id", ""),
@@ -215,48 +216,61 @@ func postgresql(more ...string) Map {
 func TestGoldenFaultsNameKeyTenantAndRemedy(t *testing.T) {
 	dir := workshop(t)
 	sections := brokenSections()
+
 	names := make([]string, 0, len(sections))
 	for name := range sections {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	var out strings.Builder
+
 	for _, name := range names {
 		section := Map{}
 		for k, v := range sections[name] {
 			section[k] = strings.ReplaceAll(v, "DIR", dir)
 		}
+
 		in, _, err := FromPlugin(section, env())
 		if err == nil || in != nil {
 			t.Errorf("%s: accepted", name)
 			continue
 		}
+
 		fmt.Fprintf(&out, "## %s\n%s\n\n", name, strings.ReplaceAll(err.Error(), dir, "DIR"))
+
 		faults := Faults(err)
 		if len(faults) != len(strings.Split(err.Error(), "\n")) {
 			t.Errorf("%s: %d faults in\n%v", name, len(faults), err)
 		}
+
 		for _, f := range faults {
 			if f.Key == "" || f.Remedy == "" || f.Problem == "" {
 				t.Errorf("%s: incomplete: %+v", name, f)
 			}
+
 			if len(f.Error()) > 1000 {
 				t.Errorf("%s: endless: %s", name, f)
 			}
 		}
 	}
+
 	if strings.Contains(out.String(), hidden) {
 		t.Error("a message shows a secret")
 	}
+
 	golden.File(t, "../../testdata/config/faults.golden", out.String())
 }
 
 func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 	dir := workshop(t)
 	write(t, filepath.Join(dir, "open"), hidden)
+
 	if err := chmod(filepath.Join(dir, "open"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, c := range map[string]struct {
 		section Map
 		want    string
@@ -288,6 +302,7 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 			if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].String(), c.want) {
 				t.Errorf("got %v, %v; want one warning with %q", warnings, err, c.want)
 			}
+
 			if s := fmt.Sprintf(
 				"%+v",
 				warnings,
@@ -297,6 +312,7 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 			}
 		})
 	}
+
 	for name, section := range map[string]Map{
 		"a good section":       good(),
 		"metrics on localhost": good("metrics_listen", "LOCALHOST:9180"),

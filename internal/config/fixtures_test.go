@@ -36,6 +36,7 @@ func good(more ...string) Map {
 			delete(m, more[i])
 		}
 	}
+
 	return m
 }
 
@@ -45,6 +46,7 @@ func workshop(t *testing.T) string {
 	dir := t.TempDir()
 	certificate, key := selfSigned(t, madeKeys()[0])
 	other, _ := selfSigned(t, madeKeys()[1])
+
 	curve, curveKey := selfSigned(t, madeKeys()[2])
 	for name, content := range map[string]string{
 		"secret":      "  " + hidden + "\n",
@@ -71,11 +73,13 @@ func workshop(t *testing.T) string {
 	} {
 		write(t, filepath.Join(dir, name), content)
 	}
+
 	return dir
 }
 
 func write(t *testing.T, path, content string) {
 	t.Helper()
+
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -84,30 +88,37 @@ func write(t *testing.T, path, content string) {
 // madeKeys are two RSA keys, and one that is none.
 var madeKeys = sync.OnceValue(func() (keys [3]crypto.Signer) {
 	var errs [3]error
+
 	keys[0], errs[0] = rsa.GenerateKey(rand.Reader, 2048)
 	keys[1], errs[1] = rsa.GenerateKey(rand.Reader, 2048)
+
 	keys[2], errs[2] = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err := errors.Join(errs[:]...); err != nil {
 		panic(err)
 	}
+
 	return keys
 })
 
 func selfSigned(t *testing.T, k crypto.Signer) (certificate, key string) {
 	t.Helper()
+
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "test"},
 		NotAfter:     time.Now().Add(time.Hour),
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	p, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(
 			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		), string(
@@ -123,16 +134,19 @@ func env(pairs ...string) Sources {
 				return pairs[i+1], true
 			}
 		}
+
 		return "", false
 	}}
 }
 
 func must(t *testing.T, g Getter, s Sources) *Input {
 	t.Helper()
+
 	in, _, err := FromPlugin(g, s)
 	if err != nil {
 		t.Fatalf("refused:\n%v", err)
 	}
+
 	return in
 }
 

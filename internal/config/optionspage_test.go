@@ -77,13 +77,16 @@ func bounds(o Option) string {
 func TestGoldenOptionsPage(t *testing.T) {
 	page := optionsPage(t)
 	golden.File(t, "../../docs/options.md", page)
+
 	for _, o := range Options() {
 		if strings.Count(page, "\n| `"+o.Name+"` |") != 1 {
 			t.Errorf("%s is not on the page once", o.Name)
 		}
+
 		if o.Help == "" || o.Kind == "" || o.Scope == "" || o.Kind == KindSecret && o.Default != "" {
 			t.Errorf("%s is described badly: %+v", o.Name, o)
 		}
+
 		if o.Kind == KindDuration {
 			for _, d := range []string{o.Default, o.Min, o.Max} {
 				if _, err := ParseDuration(d); err != nil {
@@ -91,9 +94,11 @@ func TestGoldenOptionsPage(t *testing.T) {
 				}
 			}
 		}
+
 		if _, err := ParseSize(o.Default); o.Kind == KindSize && err != nil {
 			t.Errorf("%s: %v", o.Name, err)
 		}
+
 		if _, err := ParseBool(o.Default); o.Kind == KindBool && err != nil {
 			t.Errorf("%s: %v", o.Name, err)
 		}

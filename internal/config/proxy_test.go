@@ -28,9 +28,11 @@ func TestAProxyOfTheEnvironmentIsRefusedIfItIsNone(t *testing.T) {
 				!strings.Contains(err.Error(), "http://host:port") {
 				t.Errorf("%s=%q: %v", name, text, err)
 			}
+
 			if err != nil && strings.Contains(err.Error(), "Sup3r") {
 				t.Errorf("%s=%q is quoted: %v", name, text, err)
 			}
+
 			if _, _, err := FromPlugin(good("proxy", "http://proxy.example:3128"), env(name, text)); err != nil {
 				t.Errorf("%s=%q, which `proxy` replaces: %v", name, text, err)
 			}
@@ -58,10 +60,12 @@ func TestAProxyOfTheEnvironmentIsTakenAsNetHTTPTakesIt(t *testing.T) {
 func TestCertificatesThatAreNotReadAreToldAbout(t *testing.T) {
 	dir := workshop(t)
 	path := filepath.Join(dir, "cert.pem")
+
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	one := string(text)
 	for bundle, unread := range map[string]int{
 		one + "\xef\xbb\xbf" + one:                        0,
@@ -70,17 +74,21 @@ func TestCertificatesThatAreNotReadAreToldAbout(t *testing.T) {
 		one + strings.Replace(one, "-----END", "----", 1): 1,
 	} {
 		write(t, path, bundle)
+
 		_, warnings, err := FromPlugin(good("ca_file", path), env())
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		said := ""
 		for _, w := range warnings {
 			said += w.Problem + w.Remedy
 		}
+
 		if strings.Contains(said, "1 of 2 certificates") != (unread == 1) {
 			t.Errorf("%d of two are not read: %q", unread, said)
 		}
+
 		if pem, err := ReadPEM(path); err != nil || strings.Contains(string(pem), "\ufeff") {
 			t.Errorf("a byte order mark is left, %v", err)
 		}

@@ -87,21 +87,28 @@ func TestGoldenFaultsOfATenantsFileNameTheLine(t *testing.T) {
 	dir := workshop(t)
 	files := brokenTenants()
 	maps.Copy(files, brokenDiscoveries())
+
 	names := make([]string, 0, len(files))
 	for name := range files {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	var out strings.Builder
+
 	path := filepath.Join(dir, "tenants.yaml")
 	for _, name := range names {
 		write(t, path, strings.ReplaceAll(files[name], "DIR", dir))
+
 		in, _, err := FromPlugin(Map{"tenants_file": path}, env("EMPTY", ""))
 		if err == nil || in != nil {
 			t.Errorf("%s: accepted", name)
 			continue
 		}
+
 		fmt.Fprintf(&out, "## %s\n%s\n\n", name, strings.ReplaceAll(err.Error(), dir, "DIR"))
+
 		for _, f := range Faults(err) {
 			if f.Line == 0 && name != "empty" && name != "comments only" && name != "deep nesting" ||
 				f.File != path ||
@@ -111,9 +118,11 @@ func TestGoldenFaultsOfATenantsFileNameTheLine(t *testing.T) {
 			}
 		}
 	}
+
 	if strings.Contains(out.String(), hidden) {
 		t.Error("a message shows a secret")
 	}
+
 	golden.File(t, "../../testdata/config/tenants-faults.golden", out.String())
 }
 
@@ -143,12 +152,15 @@ tenants:
     updates: off
     state_id_unused: &x y
 `)
+
 	_, _, err := FromPlugin(Map{"tenants_file": path}, env())
 	if err == nil {
 		t.Fatal("an unknown key was accepted")
 	}
+
 	data := strings.ReplaceAll(readAll(t, path), "    state_id_unused: &x y\n", "")
 	write(t, path, data)
+
 	in := must(
 		t,
 		Map{
@@ -163,6 +175,7 @@ tenants:
 	if len(in.Tenants) != 3 || in.MaxConcurrency != 2 || in.TenantsFile != path {
 		t.Fatalf("got %+v", in)
 	}
+
 	a, b, c := in.Tenants[0], in.Tenants[1], in.Tenants[2]
 	if a.TenantID != "contoso.onmicrosoft.com" || a.TenantName != "contoso" || a.Tag != "defender.contoso" ||
 		a.PollInterval != 5*time.Minute ||
@@ -172,6 +185,7 @@ tenants:
 		!a.ClientSecret.IsZero() {
 		t.Errorf("first: %+v", a)
 	}
+
 	if b.API != alert.SIEM || b.APIURL != "https://wdatp-alertexporter-eu.windows.com" || b.PageSize != 0 ||
 		b.PollInterval != 90*time.Second ||
 		b.ClientCertificateFile == "" ||
@@ -180,9 +194,11 @@ tenants:
 		b.Region != "eu" {
 		t.Errorf("second: %+v", b)
 	}
+
 	if c.StateID != "007" || c.Updates || c.TenantName != contoso || c.Tag != "" {
 		t.Errorf("third: %+v", c)
 	}
+
 	if s := fmt.Sprintf("%+v %#v %v", in, *in, in.section); strings.Contains(s, hidden) {
 		t.Error("a printed input shows a secret")
 	}
@@ -197,10 +213,12 @@ func TestOneTenantThroughSeveralAPIs(t *testing.T) {
 			", client_secret: x}\ntenants:\n- api: graph\n- api: endpoint\n- {api: graph, state_id: two}\n"+
 			"- tenant_id: b.example\n",
 	)
+
 	in, warnings, err := FromPlugin(Map{"tenants_file": path}, env())
 	if err != nil || len(in.Tenants) != 4 || in.Tenants[2].StateID != "two" || in.Tenants[3].TenantName != "A" {
 		t.Fatalf("got %+v, %v", in, err)
 	}
+
 	if len(warnings) != 1 ||
 		!strings.Contains(
 			warnings[0].String(),
@@ -237,23 +255,32 @@ func TestVariablesAreExpandedOnce(t *testing.T) {
 func TestALargeTenantsFileIsReadAndAnOversizedOneRefused(t *testing.T) {
 	dir := workshop(t)
 	path := filepath.Join(dir, "tenants.yaml")
+
 	var b strings.Builder
 	fmt.Fprintf(&b, "defaults:\n  client_id: %s\n  client_secret_file: %s/secret\ntenants:\n", app, dir)
+
 	for i := range 2000 {
 		fmt.Fprintf(&b, "  - tenant_id: t%d.example\n", i)
 	}
+
 	write(t, path, b.String())
+
 	if in := must(t, Map{"tenants_file": path}, env()); len(in.Tenants) != 2000 {
 		t.Errorf("read %d tenants", len(in.Tenants))
 	}
+
 	for i := range 2000 {
 		fmt.Fprintf(&b, "  - unknown%d: x\n", i)
 	}
+
 	write(t, path, b.String())
+
 	if _, _, err := FromPlugin(Map{"tenants_file": path}, env()); len(Faults(err)) != maxFaults+1 {
 		t.Errorf("%d faults, want %d and one that says there are more", len(Faults(err)), maxFaults)
 	}
+
 	write(t, path, strings.Repeat("#", maxTenantsFile+1))
+
 	if _, _, err := FromPlugin(
 		Map{"tenants_file": path},
 		env(),

@@ -33,6 +33,7 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%q = %v, %v; want %v", in, got, err, want)
 		}
 	}
+
 	for in, want := range map[string]error{
 		"":                             ErrSyntax,
 		" ":                            ErrSyntax,
@@ -62,6 +63,7 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%q = %v, %v; want %v", in, got, err, want)
 		}
 	}
+
 	for in, want := range map[time.Duration]string{
 		0:                      "0s",
 		90 * time.Second:       "1m30s",
@@ -94,6 +96,7 @@ func TestSizesAreThoseOfFluentBit(t *testing.T) {
 			t.Errorf("%q = %d, %v; want %d", in, got, err, want)
 		}
 	}
+
 	for in, want := range map[string]error{
 		"":                       ErrSyntax,
 		"M":                      ErrSyntax,
@@ -132,6 +135,7 @@ func TestBoolsAreThoseOfFluentBit(t *testing.T) {
 			t.Errorf("%q = %v, %v", in, got, err)
 		}
 	}
+
 	for _, in := range []string{"", "1", "0", "maybe", "onn", "y"} {
 		if _, err := ParseBool(in); !errors.Is(err, ErrSyntax) {
 			t.Errorf("%q: %v", in, err)
@@ -162,11 +166,13 @@ func TestSuggestionsAreNearAndNotWild(t *testing.T) {
 			t.Errorf("%.80s: got %v, want %q", in, f, want)
 		}
 	}
+
 	for _, o := range Options() {
 		if f := UnknownKey(strings.ToUpper(o.Name)); (f != nil) != false {
 			t.Errorf("%s: %v", o.Name, f)
 		}
 	}
+
 	for _, k := range coreKeys {
 		if UnknownKey(k) != nil {
 			t.Errorf("%s is Fluent Bit's own", k)
@@ -178,6 +184,7 @@ func FuzzParseDuration(f *testing.F) {
 	for _, s := range []string{"90", "7d", "1h30m", "-1", "1.5d", "99999999999999d", "5µs"} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, s string) {
 		d, err := ParseDuration(s)
 		if err != nil {
@@ -185,11 +192,14 @@ func FuzzParseDuration(f *testing.F) {
 				strings.ContainsAny(err.Error(), "\n\r\x1b") {
 				t.Errorf("%q: %v, %v", s, d, err)
 			}
+
 			return
 		}
+
 		if d < 0 || d > MaxDuration {
 			t.Errorf("%q = %v", s, d)
 		}
+
 		if again, err := ParseDuration(FormatDuration(d)); err != nil || again != d {
 			t.Errorf("%v is written %q, which reads %v, %v", d, FormatDuration(d), again, err)
 		}
@@ -200,6 +210,7 @@ func FuzzParseSize(f *testing.F) {
 	for _, s := range []string{"32M", "1.5kb", "false", "-1G", "99999999999G"} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, s string) {
 		n, err := ParseSize(s)
 		if err == nil && (n < 0 || n > math.MaxInt64/2) ||
@@ -220,18 +231,22 @@ func FuzzAddress(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, s string) {
 		normal, problem, remedy := base(s)
 		if problem != "" {
 			if remedy == "" || normal != "" {
 				t.Errorf("%q: %q, %q, %q", s, normal, problem, remedy)
 			}
+
 			return
 		}
+
 		if strings.HasSuffix(normal, "/") || strings.ContainsAny(normal, "@?# \n") ||
 			normal != strings.ToLower(normal) {
 			t.Errorf("%q became %q", s, normal)
 		}
+
 		if again, problem, _ := base(normal); again != normal || problem != "" {
 			t.Errorf("%q became %q, then %q (%s)", s, normal, again, problem)
 		}
@@ -252,6 +267,7 @@ func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "tenants.yaml")
+
 		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n" +
 			"  - tenant_id: contoso.example\n    tag: " + strconv.Quote(
 			tag,
@@ -259,10 +275,12 @@ func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		in, _, err := FromPlugin(Map{"tenants_file": path}, Sources{})
 		if good != (err == nil) {
 			t.Errorf("tag %q: %v", tag, err)
 		}
+
 		if good && err == nil && in.Tenants[0].Tag != tag {
 			t.Errorf("tag %q became %q", tag, in.Tenants[0].Tag)
 		}
@@ -285,6 +303,7 @@ func TestAnUnknownSignInServiceIsWarnedOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		found := slices.ContainsFunc(warnings, func(w Warning) bool { return w.Key == "login_url" })
 		if found != warned {
 			t.Errorf("%q: %v", address, warnings)

@@ -12,6 +12,7 @@ import (
 // age sets a file's time far enough back for its signature to be trusted.
 func age(t *testing.T, path string, back time.Duration) {
 	t.Helper()
+
 	at := time.Now().Add(-back)
 	if err := os.Chtimes(path, at, at); err != nil {
 		t.Fatal(err)
@@ -20,22 +21,28 @@ func age(t *testing.T, path string, back time.Duration) {
 
 func TestAWatchedSecretFollowsItsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
+
 	var told error
+
 	f := WatchFile(path, ReadSecret, func(err error) { told = err })
 	for range 2 {
 		if v, err := f.Value(); err == nil || !v.IsZero() || !strings.Contains(err.Error(), path) || told != nil {
 			t.Fatalf("missing at start: %v, %v, told %v", v, err, told)
 		}
 	}
+
 	expect := func(want, trouble string) {
 		t.Helper()
+
 		told = nil
+
 		v, err := f.Value()
 		if err != nil || v.Reveal() != want || (told == nil) != (trouble == "") ||
 			told != nil && !strings.Contains(told.Error(), trouble) {
 			t.Fatalf("got %v, told %v (right content: %v), want %q", err, told, v.Reveal() == want, trouble)
 		}
 	}
+
 	write(t, path, "\xef\xbb\xbf one \r\n")
 	expect("one", "")
 	write(t, path, "two") // within the same tick of the clock and of the same size
@@ -45,9 +52,11 @@ func TestAWatchedSecretFollowsItsFile(t *testing.T) {
 	write(t, path, "six")
 	age(t, path, 2*time.Hour)
 	expect("six", "")
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+
 	expect("six", "no such file")
 	expect("six", "") // told once
 	write(t, path, "")
@@ -55,15 +64,20 @@ func TestAWatchedSecretFollowsItsFile(t *testing.T) {
 	expect("six", "")
 	write(t, path, "six") // as it was
 	expect("six", "")
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+
 	expect("six", "no such file") // and again
+
 	other := path + ".new"
 	write(t, other, "ten")
+
 	if err := os.Rename(other, path); err != nil {
 		t.Fatal(err)
 	}
+
 	expect("ten", "")
 }
 
@@ -71,18 +85,22 @@ func TestAReplacedFileOfTheSameTimeAndSizeIsSeen(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "secret")
 	at := time.Now().Add(-time.Hour)
+
 	for i, content := range []string{"one", "two"} {
 		next := filepath.Join(dir, fmt.Sprint(i))
 		write(t, next, content)
+
 		if err := os.Chtimes(next, at, at); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	f := WatchFile(path, ReadSecret, func(err error) { t.Error(err) })
 	for i, want := range []string{"one", "two"} {
 		if err := os.Rename(filepath.Join(dir, fmt.Sprint(i)), path); err != nil {
 			t.Fatal(err)
 		}
+
 		if v, err := f.Value(); err != nil || v.Reveal() != want {
 			t.Fatalf("content %d: %v", i, err)
 		}
@@ -99,11 +117,13 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 	put := func(content string) { // each version has stood for a while, and has a time of its own
 		t.Helper()
 		write(t, path, content)
+
 		back -= time.Minute
 		age(t, path, back)
 	}
 	quiet := func() {
 		t.Helper()
+
 		if next, _, err := w.Poll(); next != nil || err != nil {
 			t.Fatalf("nothing changed, yet %v, %v", next, err)
 		}
@@ -112,37 +132,49 @@ func TestABrokenTenantsFileLeavesTheOldOneInForce(t *testing.T) {
 	quiet()
 
 	put(minimal + "  - tenant_id: b.example\n    client_id: " + app + "\n    client_secret: y\n")
+
 	next, _, err := w.Poll()
 	if err != nil || next == nil || len(next.Tenants) != 2 || next.Tenants[1].PollInterval != 5*time.Minute ||
 		!next.Tenants[0].Equal(in.Tenants[0]) {
 		t.Fatalf("got %+v, %v", next, err)
 	}
+
 	quiet()
 
 	put(minimal + "    client_secret_file: " + dir + "/later\n    api: grapf\n")
+
 	if next, _, err := w.Poll(); next != nil || err == nil || len(Faults(err)) != 3 {
 		t.Fatalf("got %+v, %v", next, err)
 	}
+
 	quiet() // told once
 
 	put(strings.Replace(minimal, "client_secret: x", "client_secret_file: "+dir+"/later", 1))
+
 	if next, _, err := w.Poll(); next != nil || err == nil {
 		t.Fatalf("got %+v, %v", next, err)
 	}
+
 	quiet()
 	write(t, dir+"/later", "x") // fixes it without a change of the file itself
+
 	if next, _, err := w.Poll(); err != nil || next == nil || len(next.Tenants) != 1 {
 		t.Fatalf("got %+v, %v", next, err)
 	}
+
 	quiet()
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+
 	quiet() // it may be on its way to be replaced
+
 	w.now = func() time.Time { return time.Now().Add(time.Minute) }
 	if _, _, err := w.Poll(); err == nil {
 		t.Fatal("a missing file goes unseen")
 	}
+
 	quiet()
 }
 
@@ -155,21 +187,28 @@ func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 	w.now = func() time.Time { return now }
 	poll := func(after time.Duration) int {
 		t.Helper()
+
 		now = now.Add(after)
+
 		next, _, err := w.Poll()
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if next == nil {
 			return 0
 		}
+
 		return len(next.Tenants)
 	}
 	poll(0)
 	poll(time.Minute)
+
 	later := time.Now().Add(time.Hour) // of a server whose clock is ahead, so that the file's own time says nothing
+
 	grow := func(content string) {
 		write(t, path, content)
+
 		later = later.Add(time.Second)
 		if err := os.Chtimes(path, later, later); err != nil {
 			t.Fatal(err)
@@ -177,11 +216,14 @@ func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 	}
 	for cut := len(minimal); cut < len(whole); cut += 20 {
 		grow(whole[:cut])
+
 		if n := poll(settled - time.Second); n != 0 {
 			t.Fatalf("a version cut at %d was taken: %d tenants", cut, n)
 		}
 	}
+
 	grow(whole + "  - tenant_id: c.example\n    client_id: " + app + "\n    client_secret: y\n")
+
 	if first, then, again := poll(
 		settled,
 	), poll(
@@ -192,9 +234,11 @@ func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 		again != 0 {
 		t.Errorf("whole again, the polls gave %d, %d, %d tenants", first, then, again)
 	}
+
 	age(t, path, settled+time.Minute) // a file's own time shows it at once
 	write(t, path, whole)
 	age(t, path, settled+time.Minute)
+
 	if n := poll(0); n != 2 {
 		t.Errorf("a version that was put there long ago: %d tenants", n)
 	}
@@ -208,21 +252,27 @@ func TestAnInputWithoutTenantsFileNeverChanges(t *testing.T) {
 
 func FuzzTenantsFile(f *testing.F) {
 	dir := f.TempDir()
+
 	for _, s := range brokenTenants() {
 		if len(s) < 10000 {
 			f.Add([]byte(s))
 		}
 	}
+
 	f.Add([]byte(minimal))
+
 	path := filepath.Join(dir, "tenants.yaml")
+
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		in, _, err := FromPlugin(Map{"tenants_file": path}, env())
 		if (in == nil) == (err == nil) || err == nil && len(in.Tenants) == 0 {
 			t.Fatalf("input %v, error %v", in, err)
 		}
+
 		if err == nil {
 			for _, tenant := range in.Tenants {
 				if tenant.TenantID == "" || tenant.ClientID == "" || tenant.LoginHost() == "" ||
@@ -231,8 +281,10 @@ func FuzzTenantsFile(f *testing.F) {
 					t.Errorf("incomplete: %+v", tenant)
 				}
 			}
+
 			return
 		}
+
 		for _, line := range strings.Split(err.Error(), "\n") {
 			if !strings.HasPrefix(line, path) ||
 				strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {

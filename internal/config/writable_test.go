@@ -24,6 +24,7 @@ func keysWithFiles(dir string) map[string]Map {
 func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 	dir := workshop(t)
 	write(t, filepath.Join(dir, "tenants.yaml"), minimal)
+
 	sections := keysWithFiles(dir)
 	for _, o := range Options() {
 		if o.Kind == KindFile && o.Name != "data_dir" && sections[o.Name] == nil {
@@ -40,12 +41,15 @@ func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 				if err := os.Chmod(path, mode); err != nil {
 					t.Fatal(err)
 				}
+
 				_, _, err := FromPlugin(section, env())
+
 				faults := Faults(err)
 				if len(faults) != 1 || faults[0].Key != key || faults[0].Remedy != "chmod go-w "+path {
 					t.Errorf("mode %o: %v", mode, err)
 				}
 			}
+
 			if err := os.Chmod(path, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -53,10 +57,12 @@ func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 			if err := os.Chmod(dir, 0o777); err != nil {
 				t.Fatal(err)
 			}
+
 			_, _, err := FromPlugin(section, env())
 			if err == nil || !strings.Contains(err.Error(), "not safe from other users: "+dir) {
 				t.Errorf("in a directory of mode 777: %v", err)
 			}
+
 			if err := os.Chmod(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -67,16 +73,20 @@ func TestFilesThatOthersMayChangeAreRefused(t *testing.T) {
 func TestASecretOthersMayChangeIsNotReadAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	write(t, path, "one")
+
 	var told error
+
 	f := WatchFile(path, ReadSecret, func(err error) { told = err })
 	if v, err := f.Value(); err != nil || v.Reveal() != "one" {
 		t.Fatal(err)
 	}
 
 	write(t, path, "theirs")
+
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
+
 	v, err := f.Value()
 	if err != nil || v.Reveal() != "one" || told == nil || !strings.Contains(told.Error(), "chmod go-w "+path) {
 		t.Errorf("kept: %v, error %v, told %v", v.Reveal() == "one", err, told)
@@ -85,6 +95,7 @@ func TestASecretOthersMayChangeIsNotReadAgain(t *testing.T) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if v, err := f.Value(); err != nil || v.Reveal() != "theirs" {
 		t.Errorf("after chmod: %v", err)
 	}
@@ -97,13 +108,16 @@ func TestATenantsFileOthersMayChangeIsNotTaken(t *testing.T) {
 
 	write(t, path, minimal+"    login_url: https://evil.example\n")
 	age(t, path, time.Hour)
+
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
+
 	next, _, err := w.Poll()
 	if next != nil || len(Faults(err)) != 1 || Faults(err)[0].Remedy != "chmod go-w "+path {
 		t.Fatalf("got %v, %v", next, err)
 	}
+
 	if next, _, err := w.Poll(); next != nil || err != nil {
 		t.Errorf("said again: %v, %v", next, err)
 	}
@@ -113,11 +127,14 @@ func TestAFileOfAnotherUserIsAWarning(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
 	}
+
 	dir := workshop(t)
+
 	path := filepath.Join(dir, "secret")
 	if err := os.Chown(path, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
+
 	_, warnings, err := FromPlugin(good("client_secret", "", "client_secret_file", path), env())
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].String(), "belongs to user 65534") {
 		t.Errorf("got %v, %v", warnings, err)

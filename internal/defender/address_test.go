@@ -18,6 +18,7 @@ func TestTheSchemesOwnPortIsNoOtherHost(t *testing.T) {
 		{"https://evil.example", "https://api.example", false}, {"http://localhost:443", "http://localhost", false},
 	} {
 		a, errA := url.Parse(c.a)
+
 		b, errB := url.Parse(c.b)
 		if errA != nil || errB != nil || sameHost(a, b) != c.same || sameHost(b, a) != c.same {
 			t.Errorf("%s and %s: not %v", c.a, c.b, c.same)

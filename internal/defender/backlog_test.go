@@ -32,10 +32,12 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		if testing.Short() && test.alerts > 20_000 {
 			continue
 		}
+
 		target, err := cloud.Lookup(cloud.Commercial, test.api, "")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		r := newRig(t, test.api, func(c *simulator.Config, s *Settings) {
 			c.Quotas = nil // the documented ones
 			s.PageSize = test.page
@@ -43,6 +45,7 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		limiter := NewLimiter(r.clock.Now, Budget{target.PerMinute, time.Minute}, Budget{target.PerHour, time.Hour})
 		limiter.sleep = r.clock.Sleep
 		r.reader.(*odata).client.Limiter = limiter
+
 		back := 20 * time.Hour
 		for i := range test.alerts {
 			at := start.Add(-back + back*time.Duration(i)/time.Duration(test.alerts)).Truncate(time.Microsecond * 10)
@@ -54,19 +57,25 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 		r.reader.(*odata).client.HTTP = &slow
 		b, reads, wall := newBasket(t, test.api), 0, time.Now()
 		w := Window{From: tick.FromTime(start.Add(-24 * time.Hour)), Now: tick.FromTime(start)}
+
 		for {
 			reads++
+
 			err := r.reader.Read(t.Context(), w, b)
 			if err == nil {
 				break
 			}
+
 			var e *Error
 			if !errors.As(err, &e) || !e.Budget {
 				t.Fatal(err)
 			}
+
 			w.From = max(w.From, b.safe)
+
 			r.clock.Advance(e.RetryAfter)
 		}
+
 		r.complete(b)
 		s, api := r.Requests(), string(test.api)
 		took := r.clock.Now().Sub(start)
@@ -82,6 +91,7 @@ func TestABacklogStaysWithinTheBudget(t *testing.T) {
 			b.total,
 			time.Since(wall).Round(time.Millisecond),
 		)
+
 		if s.Count[api] > test.calls || took > test.time || s.OverQuota[api] > 0 || s.Early[api] > 0 {
 			t.Errorf("%s: %d calls in %v, %d over quota", api, s.Count[api], took, s.OverQuota[api])
 		}
@@ -96,6 +106,7 @@ func TestPiecesWithoutAlertsDoNotUseUpTheBudget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 			c.Quotas = nil // the documented ones
 			c.Faults = "503:p=0.3"
@@ -109,6 +120,7 @@ func TestPiecesWithoutAlertsDoNotUseUpTheBudget(t *testing.T) {
 			r.clock.Advance(100 * time.Millisecond)
 			return cmp.Or(sending, http.DefaultTransport).RoundTrip(req)
 		})}
+
 		for _, ago := range []time.Duration{20 * time.Hour, 11 * time.Hour, 10 * time.Minute} {
 			r.Add(contoso, simulator.Alert{Created: start.Add(-ago), Updated: start.Add(-ago)})
 		}
@@ -116,20 +128,25 @@ func TestPiecesWithoutAlertsDoNotUseUpTheBudget(t *testing.T) {
 		// The state in which failures in a row have left the reader.
 		r.reader.(*odata).pieces = pieces{span: tick.Second, long: tick.Minute}
 		b := newBasket(t, api)
+
 		w := Window{From: tick.FromTime(start.Add(-24 * time.Hour)), Now: tick.FromTime(start)}
 		for range 200 {
 			err := r.reader.Read(t.Context(), w, b)
 			if err == nil {
 				break
 			}
+
 			var e *Error
 			if !errors.As(err, &e) {
 				t.Fatal(err)
 			}
+
 			w.From = max(w.From, b.safe)
 			r.clock.Advance(max(e.RetryAfter, time.Second))
 		}
+
 		r.complete(b)
+
 		if took, n := r.clock.Now().Sub(start), r.Requests().Count[string(api)]; took > 90*time.Second || n > 60 {
 			t.Errorf("%s: three alerts took %v and %d requests", api, took, n)
 		} else {

@@ -28,13 +28,16 @@ func readError(t *testing.T, api alert.API, h http.HandlerFunc, change ...func(*
 	t.Helper()
 	reader, _ := fake(t, api, h, change...)
 	err := reader.Read(t.Context(), lastHour(), discard{})
+
 	var e *Error
 	if !errors.As(err, &e) {
 		t.Fatalf("%s: %v is no *Error", api, err)
 	}
+
 	if !e.Reason.Known() {
 		t.Errorf("%s: %v has the reason %q", api, e, e.Reason)
 	}
+
 	return e
 }
 
@@ -68,14 +71,17 @@ func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 			""},
 	} {
 		var first *http.Request
+
 		reader, _ := fake(t, test.api, func(w http.ResponseWriter, r *http.Request) {
 			if first == nil {
 				first = r
 			}
+
 			if test.api == alert.SIEM {
 				_, _ = io.WriteString(w, "[]")
 				return
 			}
+
 			_, _ = io.WriteString(w, pageOf())
 		}, func(s *Settings) {
 			if test.change != nil {
@@ -86,13 +92,16 @@ func TestRequestsAreWhatTheServicesDocument(t *testing.T) {
 			t.Errorf("%s: %v", test.api, err)
 			continue
 		}
+
 		got, err := url.PathUnescape(first.URL.RawQuery)
 		if err != nil || got != test.want {
 			t.Errorf("%s asks for\n%s, not\n%s", test.api, got, test.want)
 		}
+
 		if strings.Contains(first.URL.RawQuery, "+") || strings.Contains(first.URL.RawQuery, " ") {
 			t.Errorf("%s: %q can be read in two ways", test.api, first.URL.RawQuery)
 		}
+
 		if h := first.Header; h.Get("Prefer") != test.prefer || h.Get("Authorization") != "Bearer tok" ||
 			h.Get("Accept") != "application/json" ||
 			h.Get("User-Agent") != UserAgent {
@@ -156,20 +165,25 @@ func TestRefusalsNameTheirRemedy(t *testing.T) {
 				for k, v := range test.header {
 					w.Header()[k] = v
 				}
+
 				w.WriteHeader(test.status)
+
 				if test.status != 204 {
 					_, _ = io.WriteString(w, test.body)
 				}
 			})
+
 			text := e.Error()
 			for _, want := range test.want {
 				if !strings.Contains(text, want) {
 					t.Errorf("%s %d: %q lacks %q", api, test.status, text, want)
 				}
 			}
+
 			if e.Fate != test.fate || strings.Contains(text, "leak") || strings.ContainsAny(text, "\n\r") {
 				t.Errorf("%s %d: fate %v, %q", api, test.status, e.Fate, text)
 			}
+
 			if e.Fate.NeedsPerson() && e.Remedy == "" {
 				t.Errorf("%s %d: no remedy", api, test.status)
 			}
@@ -208,6 +222,7 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		e := readError(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) {
 			maps.Copy(w.Header(), test.header)
 			w.WriteHeader(test.status)
+
 			if test.status != 204 {
 				_, _ = io.WriteString(w, test.body)
 			}
@@ -251,16 +266,20 @@ func TestRetryAfterInAllItsForms(t *testing.T) {
 		"Mon, 02 Mar 2026 12:00:50 GMT": 24 * time.Hour,
 	} {
 		limiter := NewLimiter(func() time.Time { return start })
+
 		e := readError(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", "Sun, 01 Mar 2026 12:00:50 GMT")
+
 			if value != "" {
 				w.Header().Set("Retry-After", value)
 			}
+
 			w.WriteHeader(429)
 		}, func(s *Settings) { s.Limiter = limiter })
 		if e.RetryAfter != want {
 			t.Errorf("%q: %v", value, e.RetryAfter)
 		}
+
 		held := limiter.Until().Sub(start)
 		if want > 0 && held != min(want, time.Hour) || want == 0 && (held < time.Second || held > firstHold) {
 			t.Errorf("%q: everybody is held for %v", value, held)
@@ -275,11 +294,13 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 	limiter, asked := NewLimiter(c.Now), 0
 	h := func(w http.ResponseWriter, _ *http.Request) {
 		asked++
+
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(503)
 	}
 	change := func(s *Settings) { s.Limiter, s.Now = limiter, c.Now }
 	one, _ := fake(t, alert.Endpoint, h, change)
+
 	two, _ := fake(t, alert.Endpoint, h, change)
 	for i := range 61 {
 		for _, reader := range []Reader{one, two} {
@@ -293,9 +314,11 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		if want := 1 + i/30; asked != want {
 			t.Fatalf("after %d s: %d requests, not %d", i, asked, want)
 		}
+
 		c.Advance(time.Second)
 	}
 }
@@ -314,13 +337,16 @@ func (s *spy) Invalidate(tokens.Access) { s.dropped++ }
 func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 	for _, api := range alert.APIs() {
 		var got []string
+
 		s := &spy{}
+
 		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 			got = append(got, r.Header.Get("Authorization"))
 			if len(got) == 1 {
 				w.WriteHeader(401)
 				return
 			}
+
 			_, _ = io.WriteString(w, map[bool]string{true: "[]", false: pageOf()}[api == alert.SIEM])
 		}, func(c *Settings) { c.Tokens = s })
 		if err := reader.Read(
@@ -331,9 +357,12 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 			s.dropped != 1 {
 			t.Errorf("%s: %v after %q", api, err, got)
 		}
+
 		s, asked := &spy{}, 0
+
 		e := readError(t, api, func(w http.ResponseWriter, _ *http.Request) {
 			asked++
+
 			w.WriteHeader(401)
 		}, func(c *Settings) { c.Tokens = s })
 		if e.Fate != advice.NewToken || asked != 2 {
@@ -346,11 +375,14 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 // line, and nothing arrives there (trap 36 in doc.go).
 func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 	arrived := 0
+
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		arrived++
+
 		t.Errorf("%s arrived with %q", r.URL, r.Header.Get("Authorization"))
 	}))
 	defer other.Close()
+
 	for _, api := range alert.APIs() {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			e := readError(
@@ -363,6 +395,7 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 			}
 		}
 	}
+
 	u, _ := url.Parse(other.URL)
 	for name, link := range map[string]string{
 		"another host":    other.URL + "/alerts?$filter=x&$skiptoken=1",
@@ -379,18 +412,23 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 		asked := 0
 		reader, notices := fake(t, alert.Graph, func(w http.ResponseWriter, r *http.Request) {
 			asked++
+
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			if q.Has("$skiptoken") {
 				t.Errorf("%s: followed", name)
 			}
+
 			rows := []string{row(alert.Graph, "a", start.Add(-time.Minute)), row(alert.Graph, "b", start)}
+
 			if q.Has("$skip") || strings.Contains(q.Get("$filter"), " lt ") {
 				_, _ = io.WriteString(w, pageOf())
 				return
 			}
+
 			if from, _ := (&poisoned{}).window(q); from > tick.FromTime(start.Add(-time.Minute)) {
 				rows = rows[1:]
 			}
+
 			_, _ = io.WriteString(
 				w,
 				`{"value":[`+strings.Join(
@@ -403,6 +441,7 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 				)+`"}`,
 			)
 		})
+
 		b := newBasket(t, alert.Graph)
 		for range 3 {
 			b.safe = 0
@@ -410,10 +449,12 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+
 		if len(b.rows) != 2 || len(notices.List()) != 1 {
 			t.Errorf("%s: %d rows, said %q", name, len(b.rows), notices.List())
 		}
 	}
+
 	if arrived > 0 {
 		t.Errorf("%d requests went elsewhere", arrived)
 	}
@@ -429,6 +470,7 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 					if !strings.HasPrefix(address, "127.0.0.1:") {
 						t.Errorf("connects to %s", address)
 					}
+
 					return (&net.Dialer{}).DialContext(ctx, network, address)
 				},
 			},
@@ -436,18 +478,23 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 		s.PageSize, s.MaxPage = 10, 10
 	})
 	manyTied(r.Simulator, 2, 40, start.Add(-time.Hour), time.Minute)
+
 	if err := r.SetFaults("link:kind=otherhost"); err != nil {
 		t.Fatal(err)
 	}
+
 	b := newBasket(t, alert.Graph)
 	r.readOn(r.window(2*time.Hour), b, &b.safe)
 	r.complete(b)
+
 	if len(r.notices.List()) != 1 || !strings.Contains(r.notices.List()[0], "graph.attacker.example") {
 		t.Errorf("said %q", r.notices.List())
 	}
+
 	if err := r.SetFaults("redirect:kind=307"); err != nil {
 		t.Fatal(err)
 	}
+
 	var e *Error
 	if err := r.reader.Read(
 		t.Context(),
@@ -468,12 +515,14 @@ func TestPreferIsSentOnLinksToo(t *testing.T) {
 			if strings.Contains(r.URL.RawQuery, "skiptoken") {
 				links++
 			}
+
 			if r.Header.Get("Prefer") != "include-unknown-enum-members" {
 				t.Errorf("%s without Prefer", r.URL.RawQuery)
 			}
 		})}
 	})
 	manyTied(r.Simulator, 1, 40, start.Add(-time.Hour), 0)
+
 	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), newBasket(t, alert.Graph)); err != nil || links == 0 {
 		t.Errorf("%v, %d links", err, links)
 	}
@@ -491,11 +540,13 @@ func (s seeing) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestSkewIsToldTheServersTime(t *testing.T) {
 	for _, status := range []int{200, 503} {
 		var server, local time.Time
+
 		reader, _ := fake(t, alert.SIEM, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Date", "Sun, 01 Mar 2026 11:50:00 GMT")
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "[]")
 		}, func(s *Settings) { s.Skew = func(a, b time.Time) { server, local = a, b } })
+
 		_ = reader.Read(t.Context(), lastHour(), discard{})
 		if got := server.Sub(local); got != -10*time.Minute {
 			t.Errorf("%d: %v", status, got)
@@ -505,11 +556,14 @@ func TestSkewIsToldTheServersTime(t *testing.T) {
 
 func TestEveryRequestIsCountedByItsAnswer(t *testing.T) {
 	var answers []int
+
 	codes := []int{http.StatusUnauthorized, http.StatusServiceUnavailable}
+
 	reader, _ := fake(t, alert.Graph, func(w http.ResponseWriter, _ *http.Request) {
 		if len(codes) == 0 {
 			panic(http.ErrAbortHandler)
 		}
+
 		w.WriteHeader(codes[0])
 		codes = codes[1:]
 	}, func(s *Settings) {
@@ -521,6 +575,7 @@ func TestEveryRequestIsCountedByItsAnswer(t *testing.T) {
 			t.Error("it was read")
 		}
 	}
+
 	want := []int{http.StatusUnauthorized, http.StatusServiceUnavailable, 0}
 	if len(answers) < 3 || !slices.Equal(answers[:3], want) {
 		t.Errorf("counted %v, want %v", answers, want)

@@ -25,7 +25,12 @@ func TestCursorRules(t *testing.T) {
 		{"a smaller $skip is refused too", view{refused: true, nearer: true}, "refused $skip", stopUnknown},
 
 		{"newest first", view{unordered: true, left: true}, "other order", stopUnordered},
-		{"a row is later", view{left: true, full: true, more: true, link: true}, "later time", stopWhole},
+		{"a row is later", view{
+			left: true,
+			full: true,
+			more: true,
+			link: true,
+		}, "later time", stopWhole},
 		{"the last page of those that are read", view{
 			long: true,
 			link: true,
@@ -81,12 +86,25 @@ func TestCursorRules(t *testing.T) {
 // is unknown says why.
 func TestEveryCursorRuleCounts(t *testing.T) {
 	used := map[string]bool{}
+
 	for bits := range 1 << 15 {
 		bit := func(n int) bool { return bits>>n&1 == 1 }
 		used[ruleFor(view{
-			refused: bit(0), byLink: bit(1), nearer: bit(2), canNearer: bit(3), linksEnded: bit(4),
-			unordered: bit(5), left: bit(6), none: bit(7), stale: bit(8), more: bit(9), link: bit(10), full: bit(11),
-			stuck: bit(12), blank: bit(13), long: bit(14),
+			refused:    bit(0),
+			byLink:     bit(1),
+			nearer:     bit(2),
+			canNearer:  bit(3),
+			linksEnded: bit(4),
+			unordered:  bit(5),
+			left:       bit(6),
+			none:       bit(7),
+			stale:      bit(8),
+			more:       bit(9),
+			link:       bit(10),
+			full:       bit(11),
+			stuck:      bit(12),
+			blank:      bit(13),
+			long:       bit(14),
 		}).name] = true
 	}
 
@@ -94,6 +112,7 @@ func TestEveryCursorRuleCounts(t *testing.T) {
 		if !used[rule.name] {
 			t.Errorf("%q never applies", rule.name)
 		}
+
 		if (rule.then == stopUnknown) != (rule.why != "") {
 			t.Errorf("%q: then %d, why %q", rule.name, rule.then, rule.why)
 		}

@@ -34,13 +34,16 @@ var bound = regexp.MustCompile(` (ge|lt) (\S+)`)
 
 func (p *poisoned) window(q url.Values) (from, to tick.Tick) {
 	to = 1 << 62
+
 	if p.api == alert.SIEM {
 		from, _ = tick.Parse(q.Get("sinceTimeUtc"))
 		if q.Has("untilTimeUtc") {
 			to, _ = tick.Parse(q.Get("untilTimeUtc"))
 		}
+
 		return from, to
 	}
+
 	for _, m := range bound.FindAllStringSubmatch(q.Get("$filter"), -1) {
 		if at, _ := tick.Parse(m[2]); m[1] == "ge" {
 			from = at
@@ -48,6 +51,7 @@ func (p *poisoned) window(q url.Values) (from, to tick.Tick) {
 			to = at
 		}
 	}
+
 	return from, to
 }
 
@@ -55,28 +59,35 @@ func (p *poisoned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.asked++
 	q, _ := url.ParseQuery(r.URL.RawQuery)
 	from, to := p.window(q)
+
 	top, skip := len(p.alerts), 0
 	if q.Has("$top") {
 		top, _ = strconv.Atoi(q.Get("$top"))
 		skip, _ = strconv.Atoi(q.Get("$skip"))
 	}
+
 	var rows []string
+
 	bad := p.down
 	for i, at := range p.alerts {
 		t := tick.FromTime(at)
 		if t < from || t >= to {
 			continue
 		}
+
 		if skip--; skip >= 0 || len(rows) == top {
 			continue
 		}
+
 		bad = bad || p.poison[i] && (!p.evidence || q.Has("$expand"))
 		rows = append(rows, row(p.api, fmt.Sprint(i), at))
 	}
+
 	text := "[" + strings.Join(rows, ",") + "]"
 	if p.api != alert.SIEM {
 		text = `{"value":` + text + `}`
 	}
+
 	switch {
 	case bad && p.status != 0:
 		http.Error(w, "<html>", p.status)
@@ -84,6 +95,7 @@ func (p *poisoned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case bad:
 		text = text[:len(text)/2]
 	}
+
 	_, _ = w.Write([]byte(text))
 }
 
@@ -91,6 +103,7 @@ func hundredAlerts() (list []time.Time) {
 	for i := range 100 {
 		list = append(list, start.Add(-time.Hour).Add(time.Duration(i)*29*time.Second))
 	}
+
 	return list
 }
 
@@ -111,37 +124,47 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 			if test.evidence && api != alert.Endpoint {
 				continue
 			}
+
 			p := test
 			p.api, p.alerts = api, hundredAlerts()
+
 			if name == "one among others" { // of the same instant
 				for i := 45; i < 56; i++ {
 					p.alerts[i] = p.alerts[50]
 				}
 			}
+
 			t.Run(name+"/"+string(api), func(t *testing.T) {
 				reader, notices := fake(t, api, p.ServeHTTP, func(s *Settings) { s.PageSize = 30 })
 				k := keeper{basket: newBasket(t, api)}
 				k.rows = map[string]int{}
+
 				w, failures := Window{From: tick.FromTime(start.Add(-2 * time.Hour)), Now: tick.FromTime(start)}, 0
 				for ; ; failures++ {
 					err := reader.Read(t.Context(), w, &k)
 					if err == nil {
 						break
 					}
+
 					if failures == 8 {
 						t.Fatalf("after %d requests: %v", p.asked, err)
 					}
+
 					w.From, k.safe = max(w.From, k.safe), 0
 				}
+
 				missing := 0
+
 				for i := range p.alerts {
 					if k.times(i) == 0 {
 						missing++
+
 						if !p.poison[i] && (api != alert.SIEM || !near(p, i)) {
 							t.Errorf("alert %d is missing", i)
 						}
 					}
 				}
+
 				if p.evidence {
 					if missing > 0 || len(k.deferred) > 0 || len(notices.List()) != 1 {
 						t.Errorf(
@@ -151,55 +174,69 @@ func TestOneBadAnswerNeverStopsATenant(t *testing.T) {
 							notices.List(),
 						)
 					}
+
 					return
 				}
+
 				if len(k.deferred) == 0 || p.asked > 160*len(p.poison) {
 					t.Errorf("%d windows deferred after %d requests", len(k.deferred), p.asked)
 				}
+
 				t.Logf("%d requests, %d windows deferred, %d Reads failed", p.asked, len(k.deferred), failures)
 
 				// The next polls reach back over it, and cost no more than others.
 				before, deferred := p.asked, len(k.deferred)
+
 				k.safe = 0
 				if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.deferred) != deferred {
 					t.Errorf("the next poll: %v, %d windows deferred", err, len(k.deferred)-deferred)
 				}
+
 				if calls := p.asked - before; calls > 12*(1+deferred) {
 					t.Errorf("the next poll took %d requests", calls)
 				}
 				// A new reader, after a restart, is told.
 				k.safe = 0
+
 				again, _ := fake(t, api, p.ServeHTTP)
 				for _, a := range k.deferred {
 					again.Avoid(a)
 				}
+
 				if err := again.Read(t.Context(), w0(), &k); err != nil || len(k.deferred) != deferred {
 					t.Errorf("after a restart: %v, %d windows deferred", err, len(k.deferred)-deferred)
 				}
 				// Tried again, they still fail; at last they can be read.
 				failed := false
+
 				for _, a := range k.deferred {
 					var e *Error
+
 					err := reader.ReadDeferred(t.Context(), a, &k)
 					if failed = failed || err != nil; err != nil && !errors.As(err, &e) {
 						t.Error(err)
 					}
 				}
+
 				if !failed {
 					t.Error("what is deferred was read although it cannot be")
 				}
+
 				p.poison = nil
+
 				safe := k.safe
 				for _, a := range slices.Clone(k.deferred) {
 					if err := reader.ReadDeferred(t.Context(), a, &k); err != nil {
 						t.Error(err)
 					}
 				}
+
 				for i := range p.alerts {
 					if k.times(i) == 0 {
 						t.Errorf("alert %d never came", i)
 					}
 				}
+
 				if k.safe != safe {
 					t.Error("what was read later moved the walk's progress")
 				}
@@ -215,6 +252,7 @@ func near(p poisoned, i int) bool {
 			return true
 		}
 	}
+
 	return false
 }
 
@@ -225,11 +263,13 @@ func w0() Window {
 // times tells how often an alert of poisoned came.
 func (b *basket) times(i int) int {
 	n := 0
+
 	for key, count := range b.rows {
 		if identity, _, _ := strings.Cut(key, "\n"); identity == fmt.Sprint(i) {
 			n += count
 		}
 	}
+
 	return n
 }
 
@@ -238,21 +278,31 @@ func (b *basket) times(i int) int {
 func TestNothingIsDeferredWhileTheServiceIsDown(t *testing.T) {
 	for _, api := range alert.APIs() {
 		for _, status := range []int{0, 500, 503} {
-			p := poisoned{api: api, alerts: hundredAlerts(), down: true, status: status}
+			p := poisoned{
+				api:    api,
+				alerts: hundredAlerts(),
+				down:   true,
+				status: status,
+			}
 			reader, _ := fake(t, api, p.ServeHTTP)
+
 			k := keeper{basket: newBasket(t, api)}
 			for range 50 {
 				if err := reader.Read(t.Context(), w0(), &k); err == nil {
 					t.Fatalf("%s %d: a service that is down was read", api, status)
 				}
 			}
+
 			if len(k.deferred) > 0 {
 				t.Errorf("%s %d: %v deferred", api, status, k.deferred)
 			}
+
 			if p.asked > 120 {
 				t.Errorf("%s %d: %d requests in 50 polls", api, status, p.asked)
 			}
+
 			p.down = false
+
 			if err := reader.Read(t.Context(), w0(), &k); err != nil || len(k.rows) != 100 {
 				t.Errorf("%s %d: afterwards %d alerts, %v", api, status, len(k.rows), err)
 			}
@@ -269,19 +319,25 @@ func TestTooMuchIsNoPoison(t *testing.T) {
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			from, to := p.window(q)
 			n := 0
+
 			for _, at := range p.alerts {
 				if at := tick.FromTime(at); at >= from && at < to {
 					n++
 				}
 			}
+
 			if n > 9 {
 				p.asked++
+
 				http.Error(w, "", http.StatusRequestEntityTooLarge)
+
 				return
 			}
+
 			p.ServeHTTP(w, r)
 		})
 		k := keeper{basket: newBasket(t, api)}
+
 		failed := 0
 		for ; failed < 20; failed++ {
 			w := Window{From: max(w0().From, k.safe), Now: w0().Now}
@@ -289,6 +345,7 @@ func TestTooMuchIsNoPoison(t *testing.T) {
 				break
 			}
 		}
+
 		if failed == 20 || len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 150 {
 			t.Errorf("%s: %d alerts, %d windows deferred, %d requests", api, len(k.rows), len(k.deferred), p.asked)
 		}
@@ -299,19 +356,29 @@ func TestTooMuchIsNoPoison(t *testing.T) {
 // and nothing is lost behind its back.
 func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
 	for _, api := range alert.APIs() {
-		p := poisoned{api: api, alerts: hundredAlerts(), poison: map[int]bool{40: true}, status: 500}
+		p := poisoned{
+			api:    api,
+			alerts: hundredAlerts(),
+			poison: map[int]bool{40: true},
+			status: 500,
+		}
 		reader, _ := fake(t, api, p.ServeHTTP)
 		b := newBasket(t, api)
+
 		var err error
+
 		for range 10 {
 			w := w0()
 			w.From = max(w.From, b.safe)
 			err = reader.Read(t.Context(), w, b)
 		}
+
 		if err == nil || b.safe > tick.FromTime(p.alerts[40]) {
 			t.Errorf("%s: %v, safe until %v", api, err, b.safe)
 		}
+
 		refuses := errors.New("disk full")
+
 		bad := refusing{b, refuses}
 		for range 3 {
 			if err = reader.Read(
@@ -325,6 +392,7 @@ func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
 				break
 			}
 		}
+
 		if !errors.Is(err, refuses) || b.safe > tick.FromTime(p.alerts[40]) {
 			t.Errorf("%s: a sink that cannot write it down: %v, safe until %v", api, err, b.safe)
 		}
@@ -342,17 +410,27 @@ func (r refusing) Defer(Window, string) error { return r.err }
 // $expand for every alert is read without, and asked again after an hour.
 func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 	c := newClock()
-	p := poisoned{api: alert.Endpoint, alerts: hundredAlerts(), poison: map[int]bool{}, status: 500, evidence: true}
+
+	p := poisoned{
+		api:      alert.Endpoint,
+		alerts:   hundredAlerts(),
+		poison:   map[int]bool{},
+		status:   500,
+		evidence: true,
+	}
 	for i := range p.alerts {
 		p.poison[i] = true
 	}
+
 	reader, notices := fake(t, alert.Endpoint, p.ServeHTTP, func(s *Settings) { s.Now = c.Now })
+
 	k := keeper{basket: newBasket(t, alert.Endpoint)}
 	for range 20 {
 		if err := reader.Read(t.Context(), Window{From: max(w0().From, k.safe), Now: w0().Now}, &k); err == nil {
 			break
 		}
 	}
+
 	if len(k.rows) != 100 || len(k.deferred) > 0 || p.asked > 500 || len(notices.List()) != 2 {
 		t.Errorf(
 			"%d alerts, %d windows deferred, %d requests, said %q",
@@ -362,12 +440,16 @@ func TestExpandIsLeftOutWhereItNeverWorks(t *testing.T) {
 			notices.List(),
 		)
 	}
+
 	p.poison = nil
+
 	c.Advance(expandAgain)
+
 	expanded := false
 	reader.(*odata).client.HTTP = &http.Client{
 		Transport: seeing(func(r *http.Request) { expanded = expanded || r.URL.Query().Has("$expand") }),
 	}
+
 	k.safe = 0
 	if err := reader.Read(t.Context(), w0(), &k); err != nil || !expanded {
 		t.Errorf("an hour later: %v, with $expand %v", err, expanded)
@@ -382,17 +464,21 @@ func TestAnOrderThatMakesItFailIsLeftOut(t *testing.T) {
 		for i := range 20 {
 			l.alerts = append(l.alerts, start.Add(-time.Duration(i+1)*time.Minute))
 		}
+
 		reader, notices := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Has("$orderby") {
 				w.WriteHeader(500)
 				return
 			}
+
 			l.ServeHTTP(w, r)
 		})
+
 		k, reads := keeper{basket: newBasket(t, api)}, 1
 		for ; reads < 20 && reader.Read(t.Context(), lastHour(), &k) != nil; reads++ {
 			k.safe = 0
 		}
+
 		if len(k.rows) != 20 || len(k.deferred) > 0 || reads > 10 || len(notices.List()) != 1 {
 			t.Errorf(
 				"%s: %d alerts after %d reads, %d windows deferred, said %q",

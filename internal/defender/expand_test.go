@@ -103,6 +103,7 @@ func TestAnIncidentThatChangesMeanwhileIsReadAgain(t *testing.T) {
 				}
 
 				changed++
+
 				r.clock.Advance(time.Second)
 				r.Update(contoso, "dacz", r.clock.Now(), func(a *simulator.Alert) { a.Status = "Resolved" })
 				r.clock.Advance(time.Second)

@@ -27,7 +27,9 @@ func manyTied(s *simulator.Simulator, groups, each int, from time.Time, step tim
 // does.
 func TestEveryListedVersionIsHandedOver(t *testing.T) {
 	type change = func(*simulator.Config, *Settings)
+
 	page := func(n int) change { return func(_ *simulator.Config, s *Settings) { s.PageSize = min(n, s.PageSize) } }
+
 	order := func(m simulator.OrderMode, n int) change {
 		return func(c *simulator.Config, s *Settings) {
 			c.OrderBy, s.PageSize, s.MaxPage = m, min(n, s.PageSize), min(n, s.MaxPage)
@@ -103,16 +105,20 @@ func TestEveryListedVersionIsHandedOver(t *testing.T) {
 				})
 				r.Generate(contoso, 150, simulator.GenerateOptions{Since: start.Add(-20 * time.Hour), Until: start})
 				manyTied(r.Simulator, 3, 45, start.Add(-5*time.Hour), time.Second)
+
 				if err := r.SetFaults(test.faults); err != nil {
 					t.Fatal(err)
 				}
+
 				b := newBasket(t, api)
 				r.readOn(r.window(24*time.Hour), b, &b.safe)
 				r.pollAgain(b)
 				r.complete(b)
+
 				if api == alert.SIEM {
 					return
 				}
+
 				calls := r.Requests().Count[string(api)]
 				if calls > 1200 {
 					t.Errorf("%d requests for %d rows", calls, b.total)
@@ -157,22 +163,28 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 				manyTied(r.Simulator, 1, 20, start.Add(-3*time.Hour), 0)
 				manyTied(r.Simulator, 2, 333, start.Add(-2*time.Hour), 100)
 				manyTied(r.Simulator, 1, 20, start.Add(-time.Hour), 0)
+
 				if err := r.SetFaults(test.faults); err != nil {
 					t.Fatal(err)
 				}
+
 				b := keeper{basket: newBasket(t, api)}
 				r.readOn(r.window(24*time.Hour), &b, &b.safe)
 				r.pollAgain(b.basket)
+
 				for _, w := range b.deferred { // what could not be read by any means can be when links work again
 					if err := r.reader.ReadDeferred(t.Context(), w, b); err != nil {
 						t.Fatal(err)
 					}
 				}
+
 				r.complete(b.basket)
+
 				if must := api == alert.Graph &&
 					strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.deferred) > 0) {
 					t.Errorf("%d windows were deferred", len(b.deferred))
 				}
+
 				if calls := r.Requests().Count[string(api)]; calls > 800 {
 					t.Errorf("%d requests for %d rows", calls, b.total)
 				}
@@ -187,17 +199,21 @@ func TestSmallAnswersCostFewCalls(t *testing.T) {
 	for _, api := range alert.APIs() {
 		for _, alerts := range []int{0, 1, 2, 30} {
 			r := newRig(t, api, nil)
+
 			for i := range alerts {
 				at := start.Add(-time.Duration(i+1) * time.Second)
 				r.Add(contoso, simulator.Alert{Created: at, Updated: at})
 			}
+
 			b := newBasket(t, api)
 			if err := r.reader.Read(t.Context(), r.window(10*time.Minute), b); err != nil {
 				t.Fatal(err)
 			}
+
 			if calls := r.Requests().Count[string(api)]; calls > callsPerPoll {
 				t.Errorf("%s: %d calls for %d alerts", api, calls, alerts)
 			}
+
 			if len(b.rows) != alerts {
 				t.Errorf("%s: %d of %d alerts", api, len(b.rows), alerts)
 			}
@@ -216,9 +232,11 @@ func TestEqualsWithoutAnOrderAreAllRead(t *testing.T) {
 				s.PageSize, s.MaxPage = 10, 10
 			})
 			manyTied(r.Simulator, 1, []int{12, 14, 17, 33}[seed%4], start.Add(-2*time.Hour), 0)
+
 			if seed%2 == 0 { // the page that leaves the instant is the last of a pass
 				manyTied(r.Simulator, 1, 9, start.Add(-time.Hour), 0)
 			}
+
 			b := newBasket(t, api)
 			r.readOn(r.window(24*time.Hour), b, &b.safe)
 			r.complete(b)

@@ -59,14 +59,24 @@ type rig struct {
 func newRig(t *testing.T, api alert.API, change func(*simulator.Config, *Settings)) *rig {
 	t.Helper()
 	r := &rig{t: t, api: api, clock: newClock()}
-	sim := simulator.Config{Clock: r.clock.Now, Seed: 7, Quotas: map[string]simulator.Quota{string(api): {}},
-		Sleep: func(ctx context.Context, d time.Duration) { r.clock.Advance(d) },
-		Tenants: []simulator.Tenant{{ID: contoso, Domain: "contoso.example", MSSPAuthorised: true,
-			Apps: []simulator.App{{ClientID: clientID, Secret: clientSecret}}}}}
+	sim := simulator.Config{
+		Clock:  r.clock.Now,
+		Seed:   7,
+		Quotas: map[string]simulator.Quota{string(api): {}},
+		Sleep:  func(ctx context.Context, d time.Duration) { r.clock.Advance(d) },
+		Tenants: []simulator.Tenant{{
+			ID:             contoso,
+			Domain:         "contoso.example",
+			MSSPAuthorised: true,
+			Apps:           []simulator.App{{ClientID: clientID, Secret: clientSecret}},
+		}},
+	}
+
 	target, err := cloud.Lookup(cloud.Commercial, api, "")
 	if err != nil && api != alert.SIEM {
 		t.Fatal(err)
 	}
+
 	r.cfg = Settings{
 		Path:        target.Path,
 		Resource:    target.Resource,
@@ -82,28 +92,37 @@ func newRig(t *testing.T, api alert.API, change func(*simulator.Config, *Setting
 	if change != nil {
 		change(&sim, &r.cfg)
 	}
+
 	if r.Simulator, err = simulator.New(sim); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := r.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() {
 		r.cfg.HTTP.CloseIdleConnections()
+
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+
 	r.cfg.BaseURL = r.APIURL(string(api))
 	if r.cfg.Tokens == nil {
 		r.cfg.Tokens = &signIn{rig: r}
 	}
+
 	r.limiter = r.cfg.Limiter
+
 	reader, err := NewReader(api, r.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r.reader = reader.(DeferringReader)
+
 	return r
 }
 
@@ -118,27 +137,34 @@ func (s *signIn) Token(context.Context) (tokens.Access, error) {
 	if !s.have.Token.IsZero() {
 		return s.have, nil
 	}
+
 	s.asked++
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {clientID}, "client_secret": {clientSecret}}
+
 	path := "/oauth2/v2.0/token"
 	if s.rig.api == alert.SIEM {
 		path = "/oauth2/token"
+
 		form.Set("resource", s.rig.cfg.Resource)
 	} else {
 		form.Set("scope", s.rig.cfg.Resource+"/.default")
 	}
+
 	res, err := http.PostForm(s.rig.LoginURL()+"/"+contoso+path, form)
 	if err != nil {
 		return tokens.Access{}, err
 	}
 	defer res.Body.Close()
+
 	var answer struct {
 		Token string `json:"access_token"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Token == "" {
 		return tokens.Access{}, fmt.Errorf("no token: %w", err)
 	}
+
 	s.have = tokens.Access{Token: secret.New(answer.Token)}
+
 	return s.have, nil
 }
 
@@ -165,13 +191,16 @@ func (b *basket) Row(raw []byte) error {
 			return err
 		}
 	}
+
 	describer, err := alert.NewDescriber(b.api)
 	if err != nil {
 		return err
 	}
+
 	row := describer.Describe(raw)
 	b.rows[string(row.Identity)+"\n"+string(row.Version)]++
 	b.total++
+
 	return nil
 }
 
@@ -179,7 +208,9 @@ func (b *basket) Safe(at tick.Tick) error {
 	if at < b.safe {
 		b.t.Errorf("progress went back from %v to %v", b.safe, at)
 	}
+
 	b.safe = at
+
 	return nil
 }
 
@@ -193,7 +224,9 @@ func (k *keeper) Defer(w Window, reason string) error {
 	if reason == "" || strings.Contains(reason, "\n") || w.From >= w.To {
 		k.t.Errorf("deferred %v for %q", w, reason)
 	}
+
 	k.deferred = append(k.deferred, w)
+
 	return nil
 }
 
@@ -207,19 +240,23 @@ func (r *rig) window(back time.Duration) Window {
 // there is no error that may pass.
 func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 	r.t.Helper()
+
 	var err error
 	for range 800 {
 		err = r.reader.Read(r.t.Context(), w, sink)
 		if err == nil {
 			return
 		}
+
 		var e *Error
 		if !errors.As(err, &e) || e.Fate.NeedsPerson() {
 			r.t.Fatalf("reading: %v", err)
 		}
+
 		w.From = max(w.From, *safe)
 		r.clock.Advance(max(time.Second, e.RetryAfter))
 	}
+
 	r.t.Fatalf("the window was never read to its end; at last: %v", err)
 }
 
@@ -227,9 +264,11 @@ func (r *rig) readOn(w Window, sink Sink, safe *tick.Tick) {
 // brings what was updated during that.
 func (r *rig) pollAgain(b *basket) {
 	r.t.Helper()
+
 	if err := r.SetFaults(""); err != nil {
 		r.t.Fatal(err)
 	}
+
 	r.clock.Advance(time.Minute)
 	again := newBasket(r.t, r.api)
 	again.rows = b.rows
@@ -242,6 +281,7 @@ func (r *rig) pollAgain(b *basket) {
 // along at least in its last version.
 func (r *rig) complete(b *basket) {
 	r.t.Helper()
+
 	ledger, missing := r.Ledger(contoso, string(r.api)), 0
 	for identity, key := range ledger.Latest {
 		if b.rows[key] == 0 {
@@ -250,9 +290,11 @@ func (r *rig) complete(b *basket) {
 			}
 		}
 	}
+
 	if missing > 0 {
 		r.t.Errorf("lost %d of %d", missing, len(ledger.Latest))
 	}
+
 	if len(ledger.Latest) == 0 {
 		r.t.Error("the simulator listed nothing")
 	}
@@ -264,9 +306,12 @@ var oDataAPIs = []alert.API{alert.Endpoint, alert.Graph, alert.Incidents}
 func fake(t *testing.T, api alert.API, h http.HandlerFunc,
 	change ...func(*Settings)) (DeferringReader, *loglines.Lines) {
 	t.Helper()
+
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
+
 	notices := &loglines.Lines{}
+
 	s := Settings{
 		BaseURL:  server.URL,
 		Path:     "/alerts",
@@ -283,10 +328,12 @@ func fake(t *testing.T, api alert.API, h http.HandlerFunc,
 	for _, f := range change {
 		f(&s)
 	}
+
 	reader, err := NewReader(api, s)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return reader.(DeferringReader), notices
 }
 
@@ -303,6 +350,7 @@ func fields(api alert.API) alert.RowFields {
 	if err != nil {
 		panic(err)
 	}
+
 	return facts.Row
 }
 
@@ -310,6 +358,7 @@ func fields(api alert.API) alert.RowFields {
 func row(api alert.API, id string, at time.Time) string {
 	names := fields(api)
 	id = `"` + id + `"`
+
 	return fmt.Sprintf(`{%q:%s,%q:%q}`, names.Identity, id, names.Updated, tick.FromTime(at).Text())
 }
 

@@ -35,46 +35,58 @@ func (l *listing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.asked++
 	q, _ := url.ParseQuery(r.URL.RawQuery)
 	from, to := (&poisoned{api: l.api}).window(q)
+
 	top, skip := 10_000, 0
 	if q.Has("$top") {
 		top, _ = strconv.Atoi(q.Get("$top"))
 	}
+
 	if !l.noSkip {
 		skip, _ = strconv.Atoi(q.Get("$skip"))
 	}
+
 	if l.clamp > 0 {
 		top = min(top, l.clamp)
 	}
+
 	type alert struct {
 		at tick.Tick
 		id int
 	}
+
 	var list []alert
+
 	for i, at := range l.alerts {
 		if at := tick.FromTime(at); l.noFilter || at >= from && at < to {
 			list = append(list, alert{at, i})
 		}
 	}
+
 	slices.SortStableFunc(list, func(a, b alert) int {
 		if l.desc {
 			a, b = b, a
 		}
+
 		return int(a.at - b.at)
 	})
 	list = list[min(skip, len(list)):]
 	more := len(list) > top
 	list = list[:min(top, len(list))]
+
 	var rows []string
 	for _, a := range list {
 		rows = append(rows, row(l.api, fmt.Sprint(a.id), a.at.Time()))
 	}
+
 	if l.dup != nil && len(rows) > 0 && l.dup(l.asked) {
 		rows = append(rows[:1:1], rows...)
 	}
+
 	link := ""
 	if more && l.link != nil {
 		link = fmt.Sprintf(`,"@odata.nextLink":%q`, l.link(r, skip+top))
 	}
+
 	_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]`+link+`}`)
 }
 
@@ -89,12 +101,15 @@ func TestAShortPageIsNotTheEnd(t *testing.T) {
 					for i := range 60 {
 						l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/tied)*time.Minute))
 					}
+
 					if clamp == 1 && (tied > 1 || desc) {
 						continue // one alert at a time, and no way to tell them apart
 					}
+
 					reader, _ := fake(t, api, l.ServeHTTP)
 					b := newBasket(t, api)
 					w := lastHour()
+
 					w.From -= tick.Second
 					if err := reader.Read(t.Context(), w, b); err != nil || len(b.rows) != 60 {
 						t.Errorf(
@@ -129,7 +144,9 @@ func TestARowThatComesTwiceMakesNoPageShort(t *testing.T) {
 					for i := range 60 {
 						l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/(1+tied*14))*time.Minute))
 					}
+
 					reader, _ := fake(t, api, l.ServeHTTP)
+
 					b := newBasket(t, api)
 					if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 60 {
 						t.Errorf(
@@ -156,11 +173,14 @@ func TestNewestFirstIsNoticed(t *testing.T) {
 		for i := range 40 {
 			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(min(i, 25))*time.Minute))
 		}
+
 		reader, notices := fake(t, api, l.ServeHTTP)
+
 		b := newBasket(t, api)
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 40 {
 			t.Errorf("%s: %d of 40, %v", api, len(b.rows), err)
 		}
+
 		if len(notices.List()) != 1 || !strings.Contains(notices.List()[0], "order") {
 			t.Errorf("%s: said %q", api, notices.List())
 		}
@@ -176,8 +196,11 @@ func TestAnIgnoredFilterIsNoticed(t *testing.T) {
 			for i := range 5000 {
 				l.alerts = append(l.alerts, start.Add(-time.Duration(i)*time.Hour))
 			}
+
 			reader, _ := fake(t, api, l.ServeHTTP)
+
 			var e *Error
+
 			err := reader.Read(t.Context(), lastHour(), newBasket(t, api))
 			if !errors.As(err, &e) || !e.Fate.NeedsPerson() || !strings.Contains(e.Error(), "time filter") ||
 				e.Remedy == "" ||
@@ -209,6 +232,7 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 				names.Identity+names.Updated,
 				"",
 			)
+
 			for _, last := range []bool{false, true} {
 				asked := 0
 				reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
@@ -216,7 +240,9 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 					q, _ := url.ParseQuery(r.URL.RawQuery)
 					from, to := (&poisoned{}).window(q)
 					skip, _ := strconv.Atoi(q.Get("$skip"))
+
 					var rows []string
+
 					for i := range 10 {
 						if at := start.Add(
 							time.Duration(i-10) * time.Minute,
@@ -225,13 +251,16 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 							rows = append(rows, row(api, fmt.Sprint(i), at))
 						}
 					}
+
 					if last {
 						rows = append(rows, odd)
 					} else {
 						rows = append([]string{odd}, rows...)
 					}
+
 					_, _ = io.WriteString(w, pageOf(rows[min(skip, len(rows)):]...))
 				})
+
 				b := newBasket(t, api)
 				if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 11 || asked > 60 {
 					t.Errorf(
@@ -254,6 +283,7 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 func TestEndlessAnswersEnd(t *testing.T) {
 	n := 0
 	fresh := func() string { n++; return row(alert.Graph, fmt.Sprint("new-", n), start.Add(-time.Minute)) }
+
 	link := func(r *http.Request) string {
 		n++
 		return fmt.Sprintf(`,"@odata.nextLink":"http://%s/alerts?$filter=x&$skiptoken=%d"`, r.Host, n)
@@ -289,14 +319,17 @@ func TestEndlessAnswersEnd(t *testing.T) {
 			if asked++; asked > 100_000 {
 				panic("endless")
 			}
+
 			_, _ = io.WriteString(w, test.answer(r))
 		}, func(s *Settings) { s.MaxPage, s.PageSize = 2, 2 })
 		k := keeper{basket: newBasket(t, alert.Graph)}
 		err := reader.Read(t.Context(), lastHour(), &k)
+
 		var e *Error
 		if (err == nil) != test.fine || err != nil && !errors.As(err, &e) || asked > test.most {
 			t.Errorf("%s: %v after %d requests", name, err, asked)
 		}
+
 		t.Logf("%s: %d requests, %v", name, asked, err)
 	}
 }
@@ -307,14 +340,22 @@ func TestAnEndlessBodyEnds(t *testing.T) {
 	endless := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 		one := row(alert.Graph, "a", start) + ","
 		body := io.MultiReader(strings.NewReader(`{"value":[`), &repeating{text: strings.Repeat(one, 500)})
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
+
+		return &http.Response{
+			StatusCode: 200,
+			Header:     http.Header{},
+			Body:       io.NopCloser(body),
+			Request:    r,
+		}, nil
 	})}
 	reader, _ := fake(t, alert.Graph, nil, func(s *Settings) { s.HTTP = endless })
 	b := newBasket(t, alert.Graph)
+
 	var e *Error
 	if err := reader.Read(t.Context(), lastHour(), b); !errors.As(err, &e) || !e.Smaller || b.total != maxRows {
 		t.Errorf("%v after %d rows", err, b.total)
 	}
+
 	long := &body{
 		c:     &client{},
 		ctx:   t.Context(),
@@ -335,6 +376,7 @@ type repeating struct {
 func (r *repeating) Read(p []byte) (int, error) {
 	n := copy(p, r.text[r.at:])
 	r.at = (r.at + n) % len(r.text)
+
 	return n, nil
 }
 
@@ -345,8 +387,10 @@ func TestSkipIsNotTrusted(t *testing.T) {
 	for range 30 {
 		l.alerts = append(l.alerts, start.Add(-time.Minute))
 	}
+
 	reader, _ := fake(t, alert.Endpoint, l.ServeHTTP)
 	b := newBasket(t, alert.Endpoint)
+
 	err := reader.Read(t.Context(), lastHour(), b)
 	if err == nil && len(b.rows) != 30 {
 		t.Errorf("%d of 30 and no error", len(b.rows))

@@ -17,16 +17,19 @@ import (
 // zipped compresses texts, each as a member of its own.
 func zipped(t testing.TB, texts ...string) string {
 	t.Helper()
+
 	var b bytes.Buffer
 	for _, text := range texts {
 		w := gzip.NewWriter(&b)
 		if _, err := w.Write([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
+
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	return b.String()
 }
 
@@ -34,12 +37,14 @@ func zipped(t testing.TB, texts ...string) string {
 func damaged(text string, fromEnd int) string {
 	b := []byte(text)
 	b[len(b)-fromEnd] ^= 0x40
+
 	return string(b)
 }
 
 func TestACompressedAnswerIsReadWholeOrRefused(t *testing.T) {
 	one := row(alert.Graph, "a", start)
 	list := `{"value":[` + one + `]}`
+
 	whole := zipped(t, list)
 	for _, test := range []struct {
 		name   string
@@ -72,9 +77,11 @@ func TestACompressedAnswerIsReadWholeOrRefused(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var asked string
+
 			reader, _ := fake(t, alert.Graph, nil, func(s *Settings) {
 				s.HTTP = &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 					asked = r.Header.Get("Accept-Encoding")
+
 					return &http.Response{
 						StatusCode: 200,
 						Header:     http.Header{"Content-Encoding": test.coding},
@@ -83,16 +90,19 @@ func TestACompressedAnswerIsReadWholeOrRefused(t *testing.T) {
 					}, nil
 				})}
 			})
+
 			body, err := reader.(*odata).client.get(t.Context(), "http://x.example/", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer body.Close()
+
 			rows := 0
 			err = eachRow(page.NewReader(nil, page.Options{}), body, odataList, "x.example", func([]byte) error {
 				rows++
 				return nil
 			})
+
 			var e *Error
 			switch {
 			case asked != "gzip":
@@ -115,6 +125,7 @@ func TestACompressedRefusalIsExplained(t *testing.T) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, zipped(t, `{"error":{"code":"UnlikelyCode","message":"m"}}`))
 	})
+
 	err := reader.Read(t.Context(), lastHour(), newBasket(t, alert.Graph))
 	if err == nil || !strings.Contains(err.Error(), "UnlikelyCode") {
 		t.Errorf("error %v", err)
@@ -127,6 +138,7 @@ func TestACompressedAnswerWithoutContentIsGivenUp(t *testing.T) {
 	empty := zipped(t, "")
 	client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 		body := endingWith{r.Context().Done(), &repeating{text: strings.Repeat(empty, 100)}}
+
 		return &http.Response{
 			StatusCode: 200,
 			Header:     http.Header{"Content-Encoding": {"gzip"}},
@@ -137,6 +149,7 @@ func TestACompressedAnswerWithoutContentIsGivenUp(t *testing.T) {
 	reader, _ := fake(t, alert.SIEM, nil, func(s *Settings) {
 		s.HTTP, s.IdleTimeout = client, 100*time.Millisecond
 	})
+
 	var e *Error
 	if err := reader.Read(t.Context(), lastHour(), discard{}); !errors.As(err, &e) || !e.Smaller {
 		t.Errorf("error %v", err)
@@ -172,6 +185,7 @@ func TestWhatIsInflatedIsBounded(t *testing.T) {
 		guard: newWatchdog(nil),
 		from:  plain(res),
 	}
+
 	n, err := io.Copy(io.Discard, b)
 	if n > 1<<20+64<<10 || err == nil || !strings.Contains(err.Error(), "endless answer") {
 		t.Errorf("%d bytes, error %v", n, err)
@@ -181,6 +195,7 @@ func TestWhatIsInflatedIsBounded(t *testing.T) {
 // TestAnInflaterIsUsedAgain: a quiet tenant's answer allocates next to nothing.
 func TestAnInflaterIsUsedAgain(t *testing.T) {
 	text := zipped(t, `{"value":[]}`)
+
 	size := testing.AllocsPerRun(100, func() {
 		b := plain(&http.Response{
 			Header: http.Header{"Content-Encoding": {"gzip"}},
@@ -189,9 +204,11 @@ func TestAnInflaterIsUsedAgain(t *testing.T) {
 		if out, err := io.ReadAll(b); err != nil || len(out) != 12 {
 			t.Fatalf("%q, %v", out, err)
 		}
+
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
+
 		if _, err := b.Read(make([]byte, 1)); err == nil {
 			t.Fatal("a closed body can be read")
 		}

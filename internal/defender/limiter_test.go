@@ -17,6 +17,7 @@ func virtual(budgets ...Budget) (*Limiter, virtualClock) {
 	c := newClock()
 	l := NewLimiter(c.Now, budgets...)
 	l.sleep = c.Sleep
+
 	return l, c
 }
 
@@ -32,29 +33,39 @@ func TestBudgetsAreNeverExceeded(t *testing.T) {
 			if i%200 == 0 {
 				return 9 * time.Minute
 			}
+
 			return 0
 		},
 	} {
 		l, c := virtual(endpointBudgets...)
-		var calls []time.Time
-		var longest time.Duration
+
+		var (
+			calls   []time.Time
+			longest time.Duration
+		)
+
 		for i := 0; c.Now().Before(start.Add(5 * time.Hour)); i++ {
 			c.Advance(idle(i))
 			before := c.Now()
+
 			for {
 				err := l.Wait(t.Context())
 				if err == nil {
 					break
 				}
+
 				var e *Error
 				if !errors.As(err, &e) || !e.Budget || e.Fate != advice.TryAgain || e.RetryAfter <= shortWait {
 					t.Fatalf("%s: %v (%+v)", name, err, e)
 				}
+
 				c.Advance(e.RetryAfter)
 			}
+
 			longest = max(longest, c.Now().Sub(before))
 			calls = append(calls, c.Now())
 		}
+
 		for _, b := range endpointBudgets {
 			for i := range calls {
 				if n := i + b.usable(); n < len(calls) && calls[n].Sub(calls[i]) < b.Per {
@@ -63,9 +74,11 @@ func TestBudgetsAreNeverExceeded(t *testing.T) {
 				}
 			}
 		}
+
 		if longest > 2*time.Minute {
 			t.Errorf("%s: a call waited %v: new alerts would too", name, longest)
 		}
+
 		if rate := float64(len(calls)) / 5; name == "in a hurry" && rate < 1000 {
 			t.Errorf("only %.0f calls an hour", rate)
 		}
@@ -75,17 +88,21 @@ func TestBudgetsAreNeverExceeded(t *testing.T) {
 // TestAQuietTenantNeverWaits: polls every minute with all the calls that they may take.
 func TestAQuietTenantNeverWaits(t *testing.T) {
 	l, c := virtual(Budget{50, time.Minute}, Budget{1500, time.Hour})
+
 	for range 24 * 60 {
 		for range callsPerPoll {
 			if left := l.due(c.Now()); left > 0 {
 				t.Fatalf("waits %v", left)
 			}
+
 			if err := l.Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		c.Advance(time.Minute)
 	}
+
 	if len(l.calls) > 200 {
 		t.Errorf("%d calls are remembered", len(l.calls))
 	}
@@ -95,13 +112,18 @@ func TestAQuietTenantNeverWaits(t *testing.T) {
 func TestABudgetIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(time.Now, Budget{10, time.Minute})
+
 		var mu sync.Mutex
+
 		passed, refused := 0, 0
+
 		for range 20 {
 			go func() {
 				err := l.Wait(t.Context())
+
 				mu.Lock()
 				defer mu.Unlock()
+
 				if err == nil {
 					passed++
 				} else {
@@ -109,21 +131,29 @@ func TestABudgetIsShared(t *testing.T) {
 				}
 			}()
 		}
+
 		synctest.Wait()
+
 		if passed != 9 || refused != 11 {
 			t.Errorf("%d passed, %d were sent away", passed, refused)
 		}
+
 		time.Sleep(56 * time.Second)
+
 		began := time.Now()
 		if err := l.Wait(t.Context()); err != nil || time.Since(began) != 4*time.Second {
 			t.Errorf("a wait of seconds: %v after %v", err, time.Since(began))
 		}
+
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+
 		for range 8 {
 			_ = l.Wait(ctx)
 		}
+
 		time.Sleep(57 * time.Second)
+
 		if err := l.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a caller that was told to stop: %v", err)
 		}
@@ -149,6 +179,7 @@ func TestInterval(t *testing.T) {
 			t.Errorf("%v, %d units: %v, not %v", test.budgets, test.units, got, test.want)
 		}
 	}
+
 	if (*Limiter)(nil).Interval(3) != 0 || !(*Limiter)(nil).Until().IsZero() ||
 		(*Limiter)(nil).Wait(t.Context()) != nil {
 		t.Error("no limiter is an open one")
@@ -161,9 +192,11 @@ func TestALimiterHoldsForAnHourAtMost(t *testing.T) {
 	l, c := virtual()
 	l.Hold(start.Add(30 * time.Second))
 	l.Hold(start.Add(10 * time.Second))
+
 	if got := l.Until(); !got.Equal(start.Add(30 * time.Second)) {
 		t.Errorf("until %v", got)
 	}
+
 	var e *Error
 	if err := l.Wait(
 		t.Context(),
@@ -171,8 +204,10 @@ func TestALimiterHoldsForAnHourAtMost(t *testing.T) {
 		e.RetryAfter == 0 {
 		t.Errorf("a closed limiter: %v", err)
 	}
+
 	l.Hold(start.Add(1000 * time.Hour))
 	c.Advance(time.Hour)
+
 	if err := l.Wait(t.Context()); err != nil {
 		t.Errorf("after an hour: %v", err)
 	}
@@ -182,22 +217,29 @@ func TestALimiterHoldsForAnHourAtMost(t *testing.T) {
 func TestThrottlingWithoutATimeHoldsLongerAndLonger(t *testing.T) {
 	l, c := virtual()
 	most := firstHold
+
 	for range 12 {
 		l.refused(&Error{Status: http.StatusTooManyRequests})
+
 		if held := l.Until().Sub(c.Now()); held < most/2 || held > most {
 			t.Fatalf("held for %v, not up to %v", held, most)
 		}
+
 		c.Advance(longestHold)
 		most = min(2*most, longestHold)
 	}
+
 	l.answered()
 	l.refused(&Error{Status: http.StatusTooManyRequests})
+
 	if held := l.Until().Sub(c.Now()); held > firstHold {
 		t.Errorf("after an answer: held for %v", held)
 	}
+
 	l.answered()
 	l.refused(&Error{Status: http.StatusBadGateway})
 	c.Advance(firstHold)
+
 	if l.Until().After(c.Now()) {
 		t.Error("a fault of the service is no throttling")
 	}
@@ -207,6 +249,7 @@ func TestTheTimeOfThrottlingIsCountedOnce(t *testing.T) {
 	l, c := virtual()
 	expect := func(want time.Duration) {
 		t.Helper()
+
 		if got := l.Throttled(); got != want {
 			t.Errorf("throttled for %v, want %v", got, want)
 		}
@@ -226,6 +269,7 @@ func TestTheTimeOfThrottlingIsCountedOnce(t *testing.T) {
 	l.Hold(c.Now().Add(time.Second))
 	c.Advance(time.Minute)
 	expect(25 * time.Second)
+
 	if (*Limiter)(nil).Throttled() != 0 {
 		t.Error("no limiter throttles")
 	}

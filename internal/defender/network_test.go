@@ -42,16 +42,25 @@ func TestIdleTimeCountsWhileReadingOnly(t *testing.T) {
 				case <-r.Context().Done():
 					return nil, context.Cause(r.Context())
 				}
+
 				body.ctx = r.Context()
-				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
+
+				return &http.Response{
+					StatusCode: 200,
+					Header:     http.Header{},
+					Body:       body,
+					Request:    r,
+				}, nil
 			})}
 			reader := slowReader(t, client)
 			b, began := newBasket(t, alert.Graph), time.Now()
 			b.before = func([]byte) error { time.Sleep(test.sink); return nil }
+
 			err := reader.Read(t.Context(), lastHour(), b)
 			if (err != nil) != test.fails {
 				t.Errorf("%s: %v after %v", name, err, time.Since(began))
 			}
+
 			var e *Error
 			if test.fails &&
 				(!errors.As(err, &e) || e.Fate != advice.TryAgain || !e.Smaller ||
@@ -77,6 +86,7 @@ type slowly struct {
 func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
+
 	for name, change := range map[string]func(*Settings){
 		"nobody listens": func(s *Settings) { s.BaseURL = gone.URL },
 		"no such name": func(s *Settings) {
@@ -103,10 +113,13 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 			t.Errorf("%s: %v", name, e)
 		}
 	}
+
 	tls := httptest.NewUnstartedServer(nil)
 	tls.Config.ErrorLog = log.New(io.Discard, "", 0)
+
 	tls.StartTLS()
 	defer tls.Close()
+
 	if e := readError(
 		t,
 		alert.Graph,
@@ -116,8 +129,10 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 		!strings.Contains(e.Remedy, "ca_file") {
 		t.Errorf("an unknown certificate: %v", e)
 	}
+
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopping")
+
 	reader, _ := fake(t, alert.Graph, func(_ http.ResponseWriter, r *http.Request) {
 		cancel(stop)
 		<-r.Context().Done()
@@ -131,6 +146,7 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 // and body, its words do not reach a log, nor does our token when it is sent back.
 func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 	const token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.c2VjcmV0LWluLXRoZS1taWRkbGU.c2lnbmF0dXJl"
+
 	for _, body := range []string{
 		`{"error":{"code":"%s","message":"%s","target":"%s"}}`, `<html>%s`, `%s`, `{"error":"%s"}`,
 		`{"error":{"innerError":{"request-id":"%s"}}}`,
@@ -145,11 +161,14 @@ func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 			)
 		}
 	}
+
 	f.Fuzz(func(t *testing.T, status int, body, header string) {
 		if status < 200 || status > 599 {
 			return
 		}
+
 		marked := strings.ReplaceAll(body, "message", `x":"word-of-the-service","message`)
+
 		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: status,
@@ -167,20 +186,32 @@ func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 		for _, api := range []alert.API{alert.SIEM, alert.Graph} {
 			reader, _ := NewReader(
 				api,
-				Settings{BaseURL: "http://x.example", Path: "/a", HTTP: client, Tokens: fixedToken(token),
-					Now: func() time.Time { return start }, MaxPage: 10, PageSize: 10},
+				Settings{
+					BaseURL:  "http://x.example",
+					Path:     "/a",
+					HTTP:     client,
+					Tokens:   fixedToken(token),
+					Now:      func() time.Time { return start },
+					MaxPage:  10,
+					PageSize: 10,
+				},
 			)
+
 			var said string
+
 			for range 3 {
 				err := reader.Read(t.Context(), lastHour(), discard{})
 				if err == nil {
 					return
 				}
+
 				said += err.Error() + fmt.Sprintf("%+v", err)
 			}
+
 			if strings.Contains(said, "word-of-the-service") || strings.ContainsAny(said, "\n\r\x00") {
 				t.Errorf("%q", said)
 			}
+
 			for i := 0; i+16 <= len(token); i++ {
 				if strings.Contains(said, token[i:i+16]) {
 					t.Fatalf("a piece of the token: %q", said)
@@ -196,6 +227,7 @@ func (s *slowly) Read(p []byte) (int, error) {
 	if s.n == len(s.parts) {
 		return 0, io.EOF
 	}
+
 	if s.n > 0 {
 		select {
 		case <-time.After(s.pause):
@@ -203,7 +235,9 @@ func (s *slowly) Read(p []byte) (int, error) {
 			return 0, context.Cause(s.ctx)
 		}
 	}
+
 	s.n++
+
 	return copy(p, s.parts[s.n-1]), nil
 }
 

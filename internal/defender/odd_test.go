@@ -39,10 +39,12 @@ func oddAnswers(api alert.API) map[string]oddAnswer {
 		all["an object instead of an array"] = oddAnswer{http.StatusOK, `{"value":[]}`}
 		return all
 	}
+
 	all["an array instead of an object"] = oddAnswer{http.StatusOK, `[]`}
 	all["value is null"] = oddAnswer{http.StatusOK, `{"value":null}`}
 	all["value is an object"] = oddAnswer{http.StatusOK, `{"value":{}}`}
 	all["half a page"] = oddAnswer{http.StatusOK, `{"value":[`}
+
 	return all
 }
 
@@ -63,31 +65,39 @@ func TestAnOddAnswerIsNeverTheEnd(t *testing.T) {
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%s", api, name, what), func(t *testing.T) {
 					t.Parallel()
+
 					p := poisoned{api: api, alerts: hundredAlerts()}
 					reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 						q, _ := url.ParseQuery(r.URL.RawQuery)
 						if strikes(p.window(q)) {
 							p.asked++
+
 							w.WriteHeader(odd.status)
 							_, _ = io.WriteString(w, odd.body)
+
 							return
 						}
+
 						p.ServeHTTP(w, r)
 					}, func(s *Settings) { s.PageSize = 30 })
 
 					k := keeper{basket: newBasket(t, api)}
 					whole := false
+
 					for range 60 {
 						w := w0()
+
 						w.From = max(w.From, k.safe)
 						if err := reader.Read(t.Context(), w, &k); err == nil {
 							whole = true
 							break
 						}
 					}
+
 					if !whole {
 						t.Error("the window is never read to its end")
 					}
+
 					t.Logf(
 						"read to its end %v, %d alerts, %d deferred, %d requests",
 						whole,
@@ -115,5 +125,6 @@ func covered(windows []Window, at tick.Tick) bool {
 			return true
 		}
 	}
+
 	return false
 }

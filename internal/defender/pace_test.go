@@ -27,8 +27,10 @@ func (d *dripping) Read(p []byte) (int, error) {
 	if d.start != "" {
 		n := copy(p, d.start)
 		d.start = d.start[n:]
+
 		return n, nil
 	}
+
 	select {
 	case <-time.After(d.pause):
 		return copy(p, d.more), nil
@@ -69,11 +71,18 @@ func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 				client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 					body := &dripping{r.Context(), test.start, test.more, test.pause}
 					header := http.Header{"Location": {"https://elsewhere.example"}}
-					return &http.Response{StatusCode: test.status, Header: header, Body: body, Request: r}, nil
+
+					return &http.Response{
+						StatusCode: test.status,
+						Header:     header,
+						Body:       body,
+						Request:    r,
+					}, nil
 				})}
 				began := time.Now()
 				err := slowReader(t, client).Read(t.Context(), lastHour(), discard{})
 				took := time.Since(began)
+
 				var e *Error
 				if !errors.As(err, &e) || !strings.Contains(e.Error(), test.says) || took != test.took {
 					t.Errorf("after %v: %v", took, err)
@@ -86,6 +95,7 @@ func TestAnAnswerThatDripsIsGivenUp(t *testing.T) {
 // slowReader makes a reader of the legacy exporter, with a timeout of a minute.
 func slowReader(t *testing.T, client *http.Client) Reader {
 	t.Helper()
+
 	reader, err := NewReader(alert.SIEM, Settings{
 		BaseURL:     "http://x.example",
 		Path:        "/alerts",
@@ -97,6 +107,7 @@ func slowReader(t *testing.T, client *http.Client) Reader {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return reader
 }
 
@@ -107,10 +118,18 @@ func TestASlowAnswerThatMovesOnIsRead(t *testing.T) {
 		for range 20 {
 			parts = append(parts, strings.Repeat(" ", leastBytes), ",2")
 		}
+
 		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 			body := &slowly{ctx: r.Context(), parts: append(parts, "]"), pause: 25 * time.Second}
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
+
+			return &http.Response{
+				StatusCode: 200,
+				Header:     http.Header{},
+				Body:       body,
+				Request:    r,
+			}, nil
 		})}
+
 		rows := newBasket(t, alert.SIEM)
 		if err := slowReader(t, client).Read(t.Context(), lastHour(), rows); err != nil || rows.total != 21 {
 			t.Errorf("%d rows, %v", rows.total, err)
@@ -130,14 +149,18 @@ func TestHeadersThatDripAreGivenUp(t *testing.T) {
 				transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 					here, there := net.Pipe()
 					go dripHeaders(there, drip)
+
 					return here, nil
 				}}
 				defer transport.CloseIdleConnections()
+
 				began := time.Now()
+
 				err := slowReader(t, &http.Client{Transport: transport}).Read(t.Context(), lastHour(), discard{})
 				if took := time.Since(began); err == nil || took > time.Minute {
 					t.Errorf("after %v: %v", took, err)
 				}
+
 				time.Sleep(time.Minute) // until the other end has noticed, too
 			})
 		})
@@ -147,17 +170,22 @@ func TestHeadersThatDripAreGivenUp(t *testing.T) {
 // dripHeaders answers a request with one piece of its head after the other.
 func dripHeaders(c net.Conn, piece string) {
 	defer c.Close()
+
 	if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
 		return
 	}
+
 	if !strings.HasPrefix(piece, "HTTP/") {
 		piece = "HTTP/1.1 200 OK\r\n" + piece
 	}
+
 	for {
 		if _, err := io.WriteString(c, piece); err != nil {
 			return
 		}
+
 		time.Sleep(2 * time.Second)
+
 		piece = strings.TrimPrefix(piece, "HTTP/1.1 200 OK\r\n")
 	}
 }
@@ -177,10 +205,17 @@ func TestAnEmptyAnswerIsNamedAsSuch(t *testing.T) {
 func TestAnAnswerWithTooManyRowsIsCut(t *testing.T) {
 	client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 		body := io.MultiReader(strings.NewReader("[1"), &repeating{text: strings.Repeat(",1", 500)})
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
+
+		return &http.Response{
+			StatusCode: 200,
+			Header:     http.Header{},
+			Body:       io.NopCloser(body),
+			Request:    r,
+		}, nil
 	})}
 	rows := newBasket(t, alert.SIEM)
 	err := slowReader(t, client).Read(t.Context(), lastHour(), rows)
+
 	var e *Error
 	if !errors.As(err, &e) || !e.Smaller || !e.TooLarge || e.Remedy == "" || rows.total != maxRows {
 		t.Errorf("after %d rows: %v", rows.total, err)
@@ -201,6 +236,7 @@ func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 	})}
 
 	inside, errs := make(chan struct{}, 1), make(chan error)
+
 	for range 4 {
 		go func() {
 			rows := newBasket(t, alert.SIEM)
@@ -208,22 +244,28 @@ func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 				if len(raw) < 1<<20 {
 					return nil
 				}
+
 				select {
 				case inside <- struct{}{}:
 				default:
 					return errors.New("two large rows at the same time")
 				}
+
 				time.Sleep(time.Millisecond) // a chance for others to be wrong
 				<-inside
+
 				return nil
 			}
+
 			err := slowReader(t, client).Read(t.Context(), lastHour(), rows)
 			if err == nil && rows.total != 2 {
 				err = errors.New("rows are missing")
 			}
+
 			errs <- err
 		}()
 	}
+
 	for range 4 {
 		if err := <-errs; err != nil {
 			t.Error(err)
@@ -236,6 +278,7 @@ func TestLargeRowsAreReadOneAtATime(t *testing.T) {
 func TestAReaderThatWaitsForALargeRowCanBeStopped(t *testing.T) {
 	largeRows <- struct{}{}
 	defer func() { <-largeRows }()
+
 	large := `[{"a":"` + strings.Repeat("x", 9<<20) + `"}]`
 	client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{
@@ -248,10 +291,12 @@ func TestAReaderThatWaitsForALargeRowCanBeStopped(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stopping")
 	waits := 0
+
 	ctx = WithWaiting(ctx, func() func() {
 		if waits++; waits == 5 { // sign-in and headers are behind, and the body does not look
 			cancel(stop)
 		}
+
 		return func() {}
 	})
 	if err := slowReader(t, client).Read(ctx, lastHour(), discard{}); !errors.Is(err, stop) {
@@ -265,8 +310,10 @@ func FuzzWantsClaims(f *testing.F) {
 	for _, s := range []string{`Bearer realm="", `, `Basic realm="a`, `DPoP a='b', `, ""} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, around string) {
 		wantsClaims(http.Header{"Www-Authenticate": {around}})
+
 		for _, e := range []string{
 			`error="insufficient_claims"`, `ERROR = insufficient_claims`, `error='Insufficient_Claims'`,
 			`error=\"insufficient_claims\"`,
@@ -275,6 +322,7 @@ func FuzzWantsClaims(f *testing.F) {
 				t.Errorf("%q %s", around, e)
 			}
 		}
+
 		if wantsClaims(http.Header{"Www-Authenticate": {`Bearer error="invalid_token", error_description="no"`}}) {
 			t.Error("found where there is none")
 		}

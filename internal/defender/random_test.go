@@ -18,23 +18,30 @@ import (
 // DEFENDER_SEEDS=from-to runs other seeds.
 func TestRandomServices(t *testing.T) {
 	from, to := 1, setup.Size(12, 200)
+
 	if text := os.Getenv("DEFENDER_SEEDS"); text != "" {
 		a, b, _ := strings.Cut(text, "-")
 		from, _ = strconv.Atoi(a)
 		to, _ = strconv.Atoi(b)
 	}
+
 	for seed := from; seed <= to; seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
+
 			random := rand.New(rand.NewPCG(uint64(seed), 1))
 			api := alert.APIs()[random.IntN(len(alert.APIs()))]
+
 			var habits []string
+
 			r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 				c.Seed = uint64(seed)
 				c.SIEMBounds = []string{"[)", "[]", "()", "(]"}[random.IntN(4)]
+
 				if api == alert.SIEM {
 					return
 				}
+
 				s.MaxPage = min(s.MaxPage, []int{s.MaxPage, s.MaxPage, 60, 200}[random.IntN(4)])
 				s.PageSize = min(s.MaxPage, []int{s.MaxPage, 10, 37, 100}[random.IntN(4)])
 				c.OrderBy = []simulator.OrderMode{simulator.OrderKept, simulator.OrderKept, simulator.OrderIgnored,
@@ -56,7 +63,9 @@ func TestRandomServices(t *testing.T) {
 					),
 				)
 			})
+
 			var faults []string
+
 			for _, f := range []string{
 				"move:p=0.3", "dup:p=0.2", "shuffle:p=0.05", "cut:p=0.1", "cut:p=0.05;kind=clean", "500:p=0.15",
 				"429:p=0.1;wait=3s", "503:p=0.1;after=date",
@@ -68,17 +77,20 @@ func TestRandomServices(t *testing.T) {
 					faults = append(faults, f)
 				}
 			}
+
 			for _, f := range []string{"links", "link:kind=none", "clamp:size=25"} {
 				if random.IntN(6) == 0 {
 					faults = append(faults, f)
 				}
 			}
+
 			if random.IntN(3) == 0 {
 				faults = append(
 					faults,
 					[]string{"skip", "skip:kind=ignored", "skip:p=0.3", "skip:p=0.3;kind=ignored"}[random.IntN(4)],
 				)
 			}
+
 			r.Generate(
 				contoso,
 				20+random.IntN(300),
@@ -91,9 +103,11 @@ func TestRandomServices(t *testing.T) {
 				start.Add(-time.Duration(1+random.IntN(9))*time.Hour),
 				[]time.Duration{0, 100, time.Millisecond, time.Second}[random.IntN(4)],
 			)
+
 			if err := r.SetFaults(strings.Join(faults, ",")); err != nil {
 				t.Fatal(err)
 			}
+
 			t.Cleanup(func() {
 				if t.Failed() {
 					t.Logf(
@@ -109,11 +123,13 @@ func TestRandomServices(t *testing.T) {
 			k := keeper{basket: newBasket(t, api)}
 			r.readOn(r.window(24*time.Hour), &k, &k.safe)
 			r.pollAgain(k.basket)
+
 			for _, w := range k.deferred {
 				if err := r.reader.ReadDeferred(t.Context(), w, k); err != nil {
 					t.Error(err)
 				}
 			}
+
 			if r.cfg.ByCreation { // updates are not asked for: what counts is that each alert came
 				for identity := range r.Ledger(contoso, string(api)).Latest {
 					if !k.has(identity) {
@@ -123,6 +139,7 @@ func TestRandomServices(t *testing.T) {
 			} else {
 				r.complete(k.basket)
 			}
+
 			if calls := r.Requests().Count[string(api)]; calls > 8000 {
 				t.Errorf("%d requests", calls)
 			}
@@ -137,5 +154,6 @@ func (b *basket) has(identity string) bool {
 			return true
 		}
 	}
+
 	return false
 }

@@ -31,6 +31,7 @@ func newBulk(
 	t.Helper()
 	r := newRig(t, api, func(c *simulator.Config, s *Settings) {
 		s.MaxPage = min(s.MaxPage, 1000)
+
 		s.PageSize = min(s.PageSize, s.MaxPage)
 		if change != nil {
 			change(c, s)
@@ -38,7 +39,13 @@ func newBulk(
 	})
 	manyTied(r.Simulator, (many+each-1)/each, each, start.Add(-2*time.Hour), step)
 	manyTied(r.Simulator, 50, 1, start.Add(-time.Hour), time.Second)
-	return &bulk{rig: r, keeper: keeper{basket: newBasket(t, api)}, many: many, later: 50}
+
+	return &bulk{
+		rig:    r,
+		keeper: keeper{basket: newBasket(t, api)},
+		many:   many,
+		later:  50,
+	}
 }
 
 // arrived counts the alerts of the instant and the later ones that came.
@@ -47,6 +54,7 @@ func (b *bulk) arrived() (tied, later int) {
 		_, version, _ := strings.Cut(key, "\n")
 		version, _, _ = strings.Cut(version, ":")
 		ticks := int64(0)
+
 		_, _ = fmt.Sscan(version, &ticks)
 		if time.Unix(0, ticks*100).After(start.Add(-90 * time.Minute)) {
 			later++
@@ -54,6 +62,7 @@ func (b *bulk) arrived() (tied, later int) {
 			tied++
 		}
 	}
+
 	return tied, later
 }
 
@@ -72,6 +81,7 @@ func TestManyAlertsOfOneInstant(t *testing.T) {
 			for _, api := range oDataAPIs {
 				t.Run(fmt.Sprintf("%s/%s/%s", link, skip, api), func(t *testing.T) {
 					t.Parallel()
+
 					b := newBulk(t, api, 2500, 2500, 0, nil)
 					if err := b.SetFaults(linkFault + "," + skipFault); err != nil {
 						t.Fatal(err)
@@ -101,22 +111,27 @@ func (b *bulk) check(t *testing.T, whole bool) {
 		first,
 		b.total,
 	)
+
 	if later != b.later {
 		t.Errorf("%d of %d later alerts came", later, b.later)
 	}
+
 	if (tied == b.many) != whole || whole != (len(b.deferred) == 0) {
 		t.Errorf("%d of %d alerts came, %d windows were deferred", tied, b.many, len(b.deferred))
 	}
+
 	if first > 250 {
 		t.Errorf("%d requests", first)
 	}
 
 	// The next poll steps over what is deferred.
 	deferred := len(b.deferred)
+
 	b.safe = 0
 	if err := b.reader.Read(t.Context(), b.window(24*time.Hour), b); err != nil || len(b.deferred) != deferred {
 		t.Errorf("the next poll: %v, %d windows deferred", err, len(b.deferred)-deferred)
 	}
+
 	if calls := b.calls() - first; !whole && calls > 10 {
 		t.Errorf("the next poll took %d requests", calls)
 	}
@@ -127,14 +142,17 @@ func (b *bulk) check(t *testing.T, whole bool) {
 			t.Error("a deferred window was read although the service refuses it")
 		}
 	}
+
 	if err := b.SetFaults("links"); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, w := range b.deferred {
 		if err := b.reader.ReadDeferred(t.Context(), w, b); err != nil {
 			t.Error(err)
 		}
 	}
+
 	if tied, _ := b.arrived(); tied != b.many {
 		t.Errorf("%d of %d alerts came at last", tied, b.many)
 	}
@@ -147,15 +165,18 @@ func TestFinerStoredTimesTellAlertsApart(t *testing.T) {
 		for _, api := range oDataAPIs {
 			t.Run(fmt.Sprintf("%q/%s", faults, api), func(t *testing.T) {
 				t.Parallel()
+
 				b := newBulk(t, api, 2500, 1, 100, func(c *simulator.Config, _ *Settings) {
 					c.PrintedStep = map[string]time.Duration{string(api): time.Second}
 				})
 				if err := b.SetFaults(faults); err != nil {
 					t.Fatal(err)
 				}
+
 				b.readOn(b.window(24*time.Hour), b, &b.safe)
 				tied, later := b.arrived()
 				t.Logf("%d requests for %d rows", b.calls(), b.total)
+
 				if tied != 2500 || later != 50 || len(b.deferred) > 0 || b.calls() > 300 {
 					t.Errorf(
 						"%d of 2500, %d of 50 later, %d deferred, %d requests",
@@ -180,20 +201,25 @@ func TestPagesCutWithoutAWord(t *testing.T) {
 					t.Parallel()
 					r := newRig(t, api, nil)
 					manyTied(r.Simulator, 1, 250, start.Add(-2*time.Hour), 0)
+
 					if later {
 						manyTied(r.Simulator, 3, 1, start.Add(-time.Hour), time.Second)
 					}
+
 					if err := r.SetFaults(
 						fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp),
 					); err != nil {
 						t.Fatal(err)
 					}
+
 					k := keeper{basket: newBasket(t, api)}
 					r.readOn(r.window(24*time.Hour), &k, &k.safe)
+
 					seen := later || clamp >= leastCut // else nothing shows that the page is cut
 					if len(k.deferred) > 0 != seen || later && len(k.rows) != clamp+3 {
 						t.Errorf("%d alerts, %d windows deferred", len(k.rows), len(k.deferred))
 					}
+
 					for _, w := range k.deferred {
 						if err := r.reader.ReadDeferred(t.Context(), w, k); err == nil {
 							t.Error("the deferred window is taken for read")
@@ -213,11 +239,14 @@ func TestARefusedSkipIsNoFailure(t *testing.T) {
 				for _, api := range oDataAPIs {
 					r := newRig(t, api, func(c *simulator.Config, _ *Settings) { c.OrderBy = order })
 					manyTied(r.Simulator, alerts, 1, start.Add(-time.Hour), time.Second)
+
 					if err := r.SetFaults("link:kind=none,skip:kind=" + kind); err != nil {
 						t.Fatal(err)
 					}
+
 					k := keeper{basket: newBasket(t, api)}
 					r.readOn(r.window(24*time.Hour), &k, &k.safe)
+
 					calls := r.Requests().Count[string(api)]
 					if len(k.rows) != alerts || len(k.deferred) > 0 || calls > 120 {
 						t.Errorf("%s, $skip %s, order %d: %d of %d alerts, %d deferred, %d requests",
@@ -234,6 +263,7 @@ func TestARefusedSkipIsNoFailure(t *testing.T) {
 func TestTenThousandAlertsOfOneInstant(t *testing.T) {
 	b := newBulk(t, alert.Incidents, 10_000, 10_000, 0, nil)
 	b.readOn(b.window(24*time.Hour), b, &b.safe)
+
 	if tied, later := b.arrived(); tied != 10_000 || later != 50 || len(b.deferred) > 0 || b.calls() > 220 {
 		t.Errorf("%d alerts, %d later, %d deferred, %d requests", tied, later, len(b.deferred), b.calls())
 	}
@@ -247,6 +277,7 @@ func TestASinkThatCannotDeferGetsAnError(t *testing.T) {
 		if err := b.SetFaults("link:kind=none,skip:kind=refused"); err != nil {
 			t.Fatal(err)
 		}
+
 		err := b.reader.Read(t.Context(), b.window(24*time.Hour), b.basket)
 		if err == nil ||
 			!strings.Contains(err.Error(), "may list more alerts of 2026-03-01T10:00:00.0000000Z than can be read") {
@@ -264,6 +295,7 @@ func TestAnInstantWithoutEndCostsBoundedRequests(t *testing.T) {
 			asked++
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			from, _ := (&poisoned{api: alert.Graph}).window(q)
+
 			text := pageOf(
 				row(alert.Graph, fmt.Sprint("a", asked), from.Time()),
 				row(alert.Graph, fmt.Sprint("b", asked), from.Time()),
@@ -273,14 +305,17 @@ func TestAnInstantWithoutEndCostsBoundedRequests(t *testing.T) {
 					r.Host, url.QueryEscape(q.Get("$filter")), asked)
 				text = strings.TrimSuffix(text, "}") + link
 			}
+
 			_, _ = io.WriteString(w, text)
 		}, func(s *Settings) { s.MaxPage, s.PageSize = 2, 2 })
 
 		k := keeper{basket: newBasket(t, alert.Graph)}
+
 		err := reader.Read(t.Context(), lastHour(), &k)
 		if err == nil || len(k.deferred) == 0 || len(k.deferred) > mostDeferredAtOnce || asked > 4000 {
 			t.Errorf("links %v: %v, %d deferred, %d requests", links, err, len(k.deferred), asked)
 		}
+
 		t.Logf("links %v: %d requests, %v", links, asked, err)
 	}
 }

@@ -31,16 +31,20 @@ func TestFractionsAreTimesNotText(t *testing.T) {
 		}
 		q, _ := url.ParseQuery(r.URL.RawQuery)
 		from, _ := (&poisoned{}).window(q)
+
 		var rows []string
+
 		for i, text := range times {
 			if at, _ := tick.Parse(text); at >= from {
 				rows = append(rows, fmt.Sprintf(`{"id":"%d","lastUpdateTime":%q}`, i, text))
 			}
 		}
+
 		skip, _ := strconv.Atoi(q.Get("$skip"))
 		rows = rows[min(skip, len(rows)):]
 		_, _ = io.WriteString(w, pageOf(rows[:min(2, len(rows))]...))
 	})
+
 	b := newBasket(t, alert.Endpoint)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 5 || len(notices.List()) > 0 {
 		t.Errorf("%d of 5 after %d requests, %v, %q", len(b.rows), asked, err, notices.List())
@@ -54,7 +58,9 @@ func TestEqualsAtAPageEdge(t *testing.T) {
 		for i := range 40 {
 			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/3)*time.Second))
 		}
+
 		reader, _ := fake(t, alert.Incidents, l.ServeHTTP, func(s *Settings) { s.PageSize = size })
+
 		b := newBasket(t, alert.Incidents)
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 40 || l.asked > 45 {
 			t.Errorf("pages of %d: %d of 40 after %d requests, %v", size, len(b.rows), l.asked, err)
@@ -69,7 +75,9 @@ func TestBoundsAreFinerThanStamps(t *testing.T) {
 	for i := range 50 {
 		l.alerts = append(l.alerts, start.Add(-time.Minute+time.Duration(i*100)))
 	}
+
 	reader, _ := fake(t, alert.Graph, l.ServeHTTP)
+
 	b := newBasket(t, alert.Graph)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 50 {
 		t.Errorf("%d of 50, %v", len(b.rows), err)
@@ -85,8 +93,10 @@ func TestProgressOnlyByTimesThatAreThere(t *testing.T) {
 			_, _ = io.WriteString(w, pageOf())
 			return
 		}
+
 		_, _ = io.WriteString(w, pageOf(`{"id":"1","updated":"2026-03-01T11:59:00Z"}`, `{"id":"2"}`))
 	})
+
 	b := newBasket(t, alert.Endpoint)
 	if err := reader.Read(t.Context(), lastHour(), b); err != nil || b.safe != 0 || len(b.rows) != 2 {
 		t.Errorf("%v, safe until %v, %d rows", err, b.safe, len(b.rows))
@@ -104,8 +114,10 @@ func TestNothingIsSafeBeforeTheSinkTookIt(t *testing.T) {
 			if b.total == 55 {
 				return stop
 			}
+
 			return nil
 		}
+
 		err := reader.Read(t.Context(), w0(), b)
 		if !errors.Is(err, stop) || b.safe > tick.FromTime(p.alerts[55]) {
 			t.Errorf("%s: %v, safe until %v", api, err, b.safe)
@@ -122,15 +134,23 @@ func TestALargePageIsReadWhole(t *testing.T) {
 		r.Generate(
 			contoso,
 			1,
-			simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 4_000_000, Name: "large"},
+			simulator.GenerateOptions{
+				Since: start.Add(-time.Hour),
+				Until: start,
+				Size:  4_000_000,
+				Name:  "large",
+			},
 		)
+
 		if err := r.SetFaults("huge:size=10M"); err != nil {
 			t.Fatal(err)
 		}
+
 		b := newBasket(t, api)
 		if err := r.reader.Read(t.Context(), r.window(2*time.Hour), b); err != nil {
 			t.Errorf("%s: %v", api, err)
 		}
+
 		r.complete(b)
 	}
 }
@@ -139,8 +159,10 @@ func TestALargePageIsReadWhole(t *testing.T) {
 func TestOneRowIsOneAlert(t *testing.T) {
 	r := newRig(t, alert.Endpoint, nil)
 	r.Add(contoso, simulator.Alert{Created: start.Add(-time.Minute), Evidence: make([]simulator.Evidence, 5)})
+
 	b := newBasket(t, alert.Endpoint)
 	evidence := 0
+
 	b.before = func(raw []byte) error {
 		evidence = strings.Count(string(raw), `"entityType"`)
 		return nil
@@ -154,13 +176,16 @@ func TestOneRowIsOneAlert(t *testing.T) {
 func TestAnEmptyPageWithALinkIsNotTheEnd(t *testing.T) {
 	r := newRig(t, alert.Graph, nil)
 	manyTied(r.Simulator, 3, 2, start.Add(-time.Hour), time.Minute)
+
 	if err := r.SetFaults("emptypage:count=3"); err != nil {
 		t.Fatal(err)
 	}
+
 	b := newBasket(t, alert.Graph)
 	if err := r.reader.Read(t.Context(), r.window(2*time.Hour), b); err != nil {
 		t.Error(err)
 	}
+
 	r.complete(b)
 }
 
@@ -177,7 +202,9 @@ func TestLinksAreNotNeeded(t *testing.T) {
 			if strings.Contains(r.URL.RawQuery, "skiptoken=a") {
 				token = "b"
 			}
+
 			q, _ := url.ParseQuery(r.URL.RawQuery)
+
 			return "http://" + r.Host + "/alerts?$filter=" + url.QueryEscape(q.Get("$filter")) +
 				"&$top=" + q.Get("$top") + "&$skiptoken=" + token
 		},
@@ -186,11 +213,14 @@ func TestLinksAreNotNeeded(t *testing.T) {
 		for i := range 90 {
 			l.alerts = append(l.alerts, start.Add(-time.Hour+time.Duration(i/30)*time.Minute))
 		}
+
 		reader, notices := fake(t, alert.Graph, l.ServeHTTP)
+
 		b := newBasket(t, alert.Graph)
 		if err := reader.Read(t.Context(), w0(), b); err != nil || len(b.rows) != 90 || l.asked > 150 {
 			t.Errorf("%s: %d of 90 after %d requests, %v", name, len(b.rows), l.asked, err)
 		}
+
 		if len(notices.List()) > 1 {
 			t.Errorf("%s: said %q", name, notices.List())
 		}
@@ -220,18 +250,24 @@ func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
 		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			skip, _ := strconv.Atoi(q.Get("$skip"))
+
 			text := pageOf(rows[min(skip, len(rows)):]...)
 			if api == alert.SIEM {
 				text = "[" + strings.Join(rows, ",") + "]"
 			}
+
 			_, _ = io.WriteString(w, text)
 		})
+
 		var got []string
+
 		b := newBasket(t, api)
+
 		b.before = func(raw []byte) error {
 			if len(got) < len(rows) {
 				got = append(got, string(raw))
 			}
+
 			return nil
 		}
 		if err := reader.Read(
@@ -250,7 +286,9 @@ func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
 func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 	for _, api := range oDataAPIs {
 		names := fields(api)
+
 		var rows []string
+
 		for _, id := range []string{`"null"`, `-17`, `"-17"`, `"da1_-2"`} {
 			for minute := range 3 {
 				rows = append(
@@ -265,22 +303,28 @@ func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 				)
 			}
 		}
+
 		slices.SortFunc(rows, func(a, b string) int {
 			return strings.Compare(a[strings.Index(a, "11:"):], b[strings.Index(b, "11:"):])
 		})
+
 		reader, _ := fake(t, api, func(w http.ResponseWriter, r *http.Request) {
 			q, _ := url.ParseQuery(r.URL.RawQuery)
 			from, _ := (&poisoned{}).window(q)
 			skip, _ := strconv.Atoi(q.Get("$skip"))
+
 			var list []string
+
 			for i, text := range rows {
 				if tick.FromTime(start.Add(-time.Hour+time.Duration(i/4)*time.Minute)) >= from {
 					list = append(list, text)
 				}
 			}
+
 			list = list[min(skip, len(list)):]
 			_, _ = io.WriteString(w, pageOf(list[:min(5, len(list))]...))
 		})
+
 		b := newBasket(t, api)
 		if err := reader.Read(
 			t.Context(),

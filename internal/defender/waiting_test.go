@@ -32,9 +32,17 @@ func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 		}
 		client := &http.Client{Transport: answering(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(3 * time.Second)
+
 			body.ctx = r.Context()
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
+
+			return &http.Response{
+				StatusCode: 200,
+				Header:     http.Header{},
+				Body:       io.NopCloser(body),
+				Request:    r,
+			}, nil
 		})}
+
 		reader, err := NewReader(alert.SIEM, Settings{
 			BaseURL:     "http://x.example",
 			Path:        "/alerts",
@@ -48,13 +56,16 @@ func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 		}
 
 		var waited time.Duration
+
 		waits, open := 0, false
 		ctx := WithWaiting(t.Context(), func() func() {
 			if open {
 				t.Error("a wait within a wait")
 			}
+
 			waits, open = waits+1, true
 			began := time.Now()
+
 			return func() {
 				waited += time.Since(began)
 				open = false
@@ -65,9 +76,12 @@ func TestWaitingIsToldAboutEveryWait(t *testing.T) {
 			if open {
 				t.Error("a row arrives during a wait")
 			}
+
 			time.Sleep(time.Hour)
+
 			return nil
 		}
+
 		err = reader.Read(ctx, lastHour(), b)
 		if err != nil || waited != 9*time.Second || waits < 4 || open {
 			t.Errorf("%d waits of %v in all, open: %t; %v", waits, waited, open, err)

@@ -26,6 +26,7 @@ func (r *recorder) Rejected(b *Batch) {
 		r.t.Error("an event was rejected")
 		return
 	}
+
 	r.reject(b)
 }
 
@@ -38,11 +39,14 @@ func newStream(t testing.TB) (*Stream, *recorder) {
 // event is an alert with this id, encoded.
 func event(tb testing.TB, id string) []byte {
 	tb.Helper()
+
 	encoder, err := record.NewEncoder(record.Options{TenantID: "x", API: alert.SIEM})
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	key := alert.MakeID("x", "siem", []byte(id), nil)
+
 	encoded, err := encoder.Alert(nil, alert.Version{
 		Time: tick.FromTime(time.Now()),
 		ID:   key,
@@ -50,12 +54,14 @@ func event(tb testing.TB, id string) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
+
 	return encoded
 }
 
 // fill adds n events of size bytes.
 func fill(tb testing.TB, o *Outbox, s *Stream, n, size int) {
 	tb.Helper()
+
 	event := bytes.Repeat([]byte{0xc0}, size)
 	for range n {
 		if _, err := o.Add(tb.Context(), s, event, nil); err != nil {
@@ -67,23 +73,28 @@ func fill(tb testing.TB, o *Outbox, s *Stream, n, size int) {
 // filled is an outbox with n events in one batch.
 func filled(t *testing.T, n int) (*Outbox, *Stream, *recorder) {
 	t.Helper()
+
 	o := NewOutbox(1 << 20)
+
 	s, r := newStream(t)
 	for i := range n {
 		if _, err := o.Add(t.Context(), s, event(t, fmt.Sprint(i)), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	return o, s, r
 }
 
 // addBatches adds n batches of one event.
 func addBatches(t *testing.T, o *Outbox, s *Stream, n int) {
 	t.Helper()
+
 	for range n {
 		o.mu.Lock()
 		s.open = nil
 		o.mu.Unlock()
+
 		if _, err := o.Add(t.Context(), s, []byte{0x92, 0x00, 0x80}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -94,9 +105,11 @@ func addBatches(t *testing.T, o *Outbox, s *Stream, n int) {
 func drain(o *Outbox) (size int) {
 	for b := o.head(); b != nil; b = o.head() {
 		size += len(b.events)
+
 		o.removeHead()
 		o.Release(b)
 	}
+
 	return size
 }
 
@@ -115,6 +128,7 @@ type host struct {
 func newHost(t *testing.T) *host {
 	h := &host{t: t, outbox: NewOutbox(1 << 20)}
 	h.sender = NewSender(h.outbox, Sure, time.Now)
+
 	return h
 }
 
@@ -135,6 +149,7 @@ func (h *host) add(s *Stream, ids ...string) {
 func (h *host) ticks(n int) {
 	for range n {
 		time.Sleep(time.Second)
+
 		h.tried = 0
 		h.sender.Tick(h.append, time.Second)
 	}
@@ -145,12 +160,15 @@ func (h *host) append(_ string, events []byte) bool {
 	if h.full || bytes.Contains(events, []byte("bad")) {
 		return false
 	}
+
 	for rest := events; len(rest) > 0; h.delivered++ {
 		_, more, err := record.Next(rest)
 		if err != nil {
 			h.t.Fatal(err)
 		}
+
 		rest = more
 	}
+
 	return true
 }

@@ -16,23 +16,28 @@ func tree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	chmod(t, dir, 0o700)
+
 	inner := filepath.Join(dir, "etc", "defender")
 	if err := os.MkdirAll(inner, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	return inner
 }
 
 func write(t *testing.T, path string) string {
 	t.Helper()
+
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	return path
 }
 
 func chmod(t *testing.T, path string, mode os.FileMode) {
 	t.Helper()
+
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +86,13 @@ func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
 			problem: "by every user",
 			fault:   "defender",
 		},
-		"writable further up":      {file: 0o600, dir: 0o700, parent: 0o775, problem: "by its group", fault: "etc"},
+		"writable further up": {
+			file:    0o600,
+			dir:     0o700,
+			parent:  0o775,
+			problem: "by its group",
+			fault:   "etc",
+		},
 		"sticky directory of ours": {file: 0o600, dir: 0o777 | os.ModeSticky, parent: 0o755},
 		"sticky, but writable file": {
 			file:    0o622,
@@ -99,6 +110,7 @@ func TestFilesThatOthersMayWriteAreRefused(t *testing.T) {
 			chmod(t, filepath.Dir(dir), tc.parent)
 
 			err := Check(file)
+
 			var got *Error
 			switch {
 			case tc.problem == "" && err != nil:
@@ -136,7 +148,9 @@ func TestLinksAreFollowedAndJudged(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "..2026_01_01"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	write(t, filepath.Join(dir, "..2026_01_01", "inside"))
+
 	for name, to := range map[string]string{
 		"outside":  target,
 		"relative": "../defender/./outside",
@@ -156,6 +170,7 @@ func TestLinksAreFollowedAndJudged(t *testing.T) {
 	}
 
 	chmod(t, filepath.Dir(target), 0o777)
+
 	for _, name := range []string{"outside", "relative"} {
 		if err := Check(
 			dir + "/" + name,
@@ -170,18 +185,21 @@ func TestRelativePathsAreJudgedFromTheRoot(t *testing.T) {
 	dir := tree(t)
 	write(t, filepath.Join(dir, "file"))
 	t.Chdir(dir)
+
 	if err := Check("file"); err != nil {
 		t.Errorf("refused: %v", err)
 	}
 
 	outside := write(t, filepath.Join(filepath.Dir(filepath.Dir(dir)), "outside"))
 	chmod(t, dir, 0o777) // the way does not lead through it
+
 	if err := Check("../../" + filepath.Base(outside)); err != nil {
 		t.Errorf("outside: %v", err)
 	}
 
 	chmod(t, dir, 0o700)
 	chmod(t, filepath.Dir(dir), 0o777)
+
 	if err := Check("./file"); err == nil {
 		t.Error("a writable directory above the working directory was accepted")
 	}
@@ -191,8 +209,11 @@ func TestOthersFilesInSharedDirectoriesAreRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")
 	}
+
 	const nobody = 65534
+
 	dir := tree(t)
+
 	file := write(t, filepath.Join(dir, "file"))
 	if err := os.Chown(file, nobody, nobody); err != nil {
 		t.Fatal(err)
@@ -202,11 +223,13 @@ func TestOthersFilesInSharedDirectoriesAreRefused(t *testing.T) {
 	if err := Check(file); !errors.As(err, &got) || !got.Foreign {
 		t.Errorf("a file of another user: %v", err)
 	}
+
 	if err := Check(file, nobody); err != nil {
 		t.Errorf("a file of a trusted user: %v", err)
 	}
 
 	chmod(t, dir, 0o777|os.ModeSticky)
+
 	if err := Check(
 		file,
 	); !errors.As(err, &got) || got.Foreign ||
@@ -217,10 +240,12 @@ func TestOthersFilesInSharedDirectoriesAreRefused(t *testing.T) {
 
 func TestOpenNeverWaits(t *testing.T) {
 	dir := tree(t)
+
 	pipe := filepath.Join(dir, "pipe")
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, path := range []string{pipe, dir} {
 		if f, err := Open(path); !errors.Is(err, ErrNotRegular) {
 			t.Errorf("%s: %v, %v", path, f, err)
@@ -231,6 +256,7 @@ func TestOpenNeverWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}

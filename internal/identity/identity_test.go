@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("IDENTITY_CHILD") == "" {
 		os.Exit(m.Run())
 	}
+
 	if err := child(); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -29,15 +30,19 @@ func child() error {
 	if err := Become(service); err != nil {
 		return err
 	}
+
 	if err := Become(service); err != nil {
 		return fmt.Errorf("a second time: %w", err)
 	}
+
 	if err := Become(service + 1); err == nil {
 		return errors.New("it became a second user")
 	}
 
 	var wg sync.WaitGroup
+
 	errs := make(chan error, 100)
+
 	for range 20 {
 		wg.Go(func() {
 			for range 50 {
@@ -45,6 +50,7 @@ func child() error {
 					errs <- fmt.Errorf("outside: user %d", uid)
 					return
 				}
+
 				if err := AsRoot(asRoot); err != nil {
 					errs <- err
 					return
@@ -52,11 +58,14 @@ func child() error {
 			}
 		})
 	}
+
 	wg.Wait()
 	close(errs)
+
 	for err := range errs {
 		return err
 	}
+
 	return started(exec.Command("grep", "^Uid:", "/proc/self/status"), "Uid: 4242 4242 4242 4242")
 }
 
@@ -64,10 +73,12 @@ func asRoot() error {
 	if uid := os.Geteuid(); uid != 0 {
 		return fmt.Errorf("inside: user %d", uid)
 	}
+
 	f, err := os.Open("/proc/self/environ") // of root's process, whose identity has changed
 	if err != nil {
 		return err
 	}
+
 	return f.Close()
 }
 
@@ -77,9 +88,11 @@ func started(cmd *exec.Cmd, want string) error {
 	if err != nil {
 		return fmt.Errorf("a program has printed %q: %w", out, err)
 	}
+
 	if got := strings.Join(strings.Fields(string(out)), " "); got != want {
 		return fmt.Errorf("a program has %q, want %q", got, want)
 	}
+
 	return nil
 }
 
@@ -87,7 +100,9 @@ func TestTheOwnersIdentityHoldsForAllThreads(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can work as another user")
 	}
+
 	cmd := exec.Command(os.Args[0])
+
 	cmd.Env = append(os.Environ(), "IDENTITY_CHILD=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
@@ -96,15 +111,18 @@ func TestTheOwnersIdentityHoldsForAllThreads(t *testing.T) {
 
 func TestWithoutAChangeAsRootOnlyCalls(t *testing.T) {
 	before := os.Geteuid()
+
 	err := AsRoot(func() error {
 		if uid := os.Geteuid(); uid != before {
 			return fmt.Errorf("user %d became %d", before, uid)
 		}
+
 		return errors.New("its own")
 	})
 	if err == nil || err.Error() != "its own" || Changed() {
 		t.Errorf("got %v", err)
 	}
+
 	if before != 0 && Become(0) == nil {
 		t.Error("an ordinary user became root")
 	}

@@ -52,6 +52,7 @@ func TestAClockThatDiffersIsReportedOnceAtTheChange(t *testing.T) {
 	} {
 		now := begin.Add(step.at)
 		step.watch(now.Add(step.ahead), now)
+
 		got := strings.Join(lines.Take(), "\n")
 		if (got == "") != (step.says == "") || !strings.Contains(got, step.says) {
 			t.Errorf("%v: %q, want %q", step.ahead, got, step.says)
@@ -66,6 +67,7 @@ func TestTwoClocksBehindOneNameAreSaidOnce(t *testing.T) {
 	)
 
 	watch := c.watch("https://api.example.test", lines.Logger(), nil)
+
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i := range 1000 {
 		now = now.Add(time.Second)

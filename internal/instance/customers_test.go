@@ -29,6 +29,7 @@ type provider struct {
 // provide starts an input whose tenants file has this part discover.
 func provide(t *testing.T, customers int, discover string) *provider {
 	t.Helper()
+
 	list := simulator.GenerateHome(customers, 2, 1)
 	sim := setup.Simulator(t, simulator.Config{
 		Tenants:       list,
@@ -37,10 +38,12 @@ func provide(t *testing.T, customers int, discover string) *provider {
 		Relationships: simulator.GenerateRelationships(list, time.Now()),
 	})
 	dir := t.TempDir()
+
 	file := filepath.Join(dir, "tenants.yaml")
 	if err := os.WriteFile(file, []byte("discover:\n"+discover), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	x := &provider{
 		t:    t,
 		sim:  sim,
@@ -61,21 +64,25 @@ func provide(t *testing.T, customers int, discover string) *provider {
 		},
 	}
 	x.open()
+
 	return x
 }
 
 func (x *provider) open() {
 	x.t.Helper()
 	x.p, x.host = NewProcess(), &fakeHost{keys: x.keys}
+
 	h, ok := x.p.Open(x.host, pipeline, false)
 	if !ok {
 		x.t.Fatalf("does not start:\n%s", x.host.log())
 	}
+
 	x.h = h
 	x.t.Cleanup(func() {
 		if x.t.Failed() {
 			x.t.Log(x.host.log())
 		}
+
 		x.p.Exit(pipeline.ID)
 	})
 }
@@ -96,6 +103,7 @@ func (x *provider) state(id string) (store.Status, bool) {
 			return s, true
 		}
 	}
+
 	return store.Status{}, false
 }
 
@@ -112,9 +120,11 @@ func TestDiscoveredCustomersArePolledAndFollowed(t *testing.T) {
 	for _, c := range x.list[1:4] {
 		x.until(c.ID, isOK)
 	}
+
 	if _, polled := x.state(x.list[4].ID); polled {
 		t.Error("an excluded customer is polled")
 	}
+
 	if s, _ := x.state(x.list[1].ID); s.RelationshipEnd.Before(time.Now()) {
 		t.Errorf("the relationship ends %v", s.RelationshipEnd)
 	}
@@ -129,9 +139,11 @@ func TestDiscoveredCustomersArePolledAndFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := x.sim.SetState(added, "ok"); err != nil {
 		t.Fatal(err)
 	}
+
 	x.relist()
 	x.until(added, isOK)
 
@@ -144,6 +156,7 @@ func TestDiscoveredCustomersArePolledAndFollowed(t *testing.T) {
 	until(t, x.p, func() bool { return strings.Contains(x.host.log(), "no longer there: "+x.list[2].Name) }, x.h)
 	x.until(gone, func(s store.Status) bool { return s.Reason == advice.GDAPEnded })
 	x.until(x.list[1].ID, isOK)
+
 	if !strings.Contains(x.host.log(), "new: newcomer") {
 		t.Error("the log does not name the new customer")
 	}
@@ -167,9 +180,11 @@ func TestAGuestIsToldFromAnEndedRelationship(t *testing.T) {
 	guest, ended := x.list[1].ID, x.list[2].ID
 	x.until(guest, isOK)
 	x.until(ended, isOK)
+
 	if err := x.sim.SetState(guest, "guest"); err != nil {
 		t.Fatal(err)
 	}
+
 	x.sim.EndRelationships(ended)
 	x.until(guest, func(s store.Status) bool { return s.Reason == advice.GDAPEnded })
 	x.relist()

@@ -44,6 +44,7 @@ func (f *fakeLister) Tenant(_ context.Context, name string) (partner.Tenant, err
 	if !ok {
 		return partner.Tenant{}, &partner.Error{Fault: advice.Fault{Reason: advice.TenantGone}}
 	}
+
 	return partner.Tenant{ID: id}, nil
 }
 
@@ -83,6 +84,7 @@ func find(t *testing.T, kept documents, list lister, discover string) *finder {
 		now:   func() time.Time { return f.at },
 	}
 	f.set(discover)
+
 	return f
 }
 
@@ -90,15 +92,18 @@ func find(t *testing.T, kept documents, list lister, discover string) *finder {
 func (f *finder) set(discover string) {
 	f.t.Helper()
 	path := filepath.Join(f.t.TempDir(), "tenants.yaml")
+
 	text := "defaults:\n  client_id: 11111111-2222-4333-8444-555555555555\n  client_secret: x\n  home_tenant_id: " +
 		homeID + "\ndiscover:\n" + discover
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
+
 	in, _, err := config.FromPlugin(config.Map{"tenants_file": path}, config.Sources{})
 	if err != nil {
 		f.t.Fatal(err)
 	}
+
 	f.follow(in.Discovery, f.lister, nil)
 }
 
@@ -108,20 +113,24 @@ func (f *finder) after(d time.Duration) *finder {
 	if f.begin(f.t.Context()) {
 		f.run(f.t.Context())
 	}
+
 	return f
 }
 
 // names are the tenants that are wanted.
 func (f *finder) names() string {
 	f.t.Helper()
+
 	list, err := f.tenants()
 	if err != nil {
 		f.t.Fatal(err)
 	}
+
 	var all []string
 	for _, t := range list {
 		all = append(all, t.TenantName)
 	}
+
 	return strings.Join(all, " ")
 }
 
@@ -139,16 +148,21 @@ func TestABadListChangesNothingAndSaysSoOnce(t *testing.T) {
 			list := &fakeLister{customers: []partner.Customer{customerOf(firstID, "A"), customerOf(otherID, "B")}}
 			f := find(t, documents{}, list, "  every: 10m\n").after(0)
 			list.customers, list.err = nil, err
+
 			for range 5 {
 				f.after(10 * time.Minute)
 			}
+
 			if f.names() != "A B" || list.asked < 5 {
 				t.Errorf("%q after %d lists", f.names(), list.asked)
 			}
+
 			if n := strings.Count(f.lines.String(), "cannot be listed"); n != 1 {
 				t.Errorf("said %d times:\n%s", n, &f.lines)
 			}
+
 			list.customers, list.err = []partner.Customer{customerOf(firstID, "A")}, nil
+
 			if f.after(10 * time.Minute); !strings.Contains(f.lines.String(), "listed again") {
 				t.Errorf("the end is not said:\n%s", &f.lines)
 			}
@@ -184,6 +198,7 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 		Remedy:  "sign in as another",
 		Trace:   []string{"trace id 7"},
 	}}
+
 	f.after(10 * time.Minute)
 
 	n = f.notice()
@@ -193,6 +208,7 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 	}
 
 	list.customers, list.err = []partner.Customer{customerOf(firstID, "A")}, nil
+
 	f.after(10 * time.Minute)
 
 	good := f.at
@@ -201,6 +217,7 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 	}
 
 	list.err = errors.New("unexplained")
+
 	if m := f.after(10 * time.Minute).measure(); !m.Failed || !m.Listed.Equal(good) {
 		t.Errorf("after another failure: %+v", m)
 	}
@@ -212,22 +229,28 @@ func TestAFailedListIsShownUntilOneIsGood(t *testing.T) {
 
 func TestAfterAFailureItIsTriedAgainSooner(t *testing.T) {
 	list := &fakeLister{err: errors.New("x")}
+
 	f := find(t, documents{}, list, "  every: 1h\n").after(0)
 	for i, wait := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
 		if f.after(wait - time.Second); list.asked != i+1 {
 			t.Errorf("asked %d times before %v had passed", list.asked, wait)
 		}
+
 		if f.after(time.Second); list.asked != i+2 {
 			t.Errorf("asked %d times after %v", list.asked, wait)
 		}
 	}
+
 	worth := false
 	f.changed = func(context.Context) bool { return worth }
+
 	asked := list.asked
 	if f.after(time.Second); list.asked != asked {
 		t.Error("asked although nothing has changed")
 	}
+
 	worth = true
+
 	if f.after(time.Second); list.asked != asked+1 {
 		t.Error("a new sign-in is not tried at once")
 	}
@@ -237,15 +260,19 @@ func TestTheLastGoodListServesARestart(t *testing.T) {
 	kept := documents{}
 	list := &fakeLister{customers: []partner.Customer{customerOf(firstID, "A"), customerOf(otherID, "B")}}
 	find(t, kept, list, "  every: 1h\n").after(0)
+
 	if f := find(t, kept, &fakeLister{err: errors.New("down")}, "  exclude: [B]\n").after(0); f.names() != "A" {
 		t.Errorf("%q", f.names())
 	}
+
 	if f := find(t, kept, list, "  defaults: {client_id: 11111111-2222-4333-8444-666666666666}\n"); f.names() != "" {
 		t.Errorf("the list of another application is used: %q", f.names())
 	}
+
 	for name := range kept {
 		kept[name] = []byte("{")
 	}
+
 	if f := find(t, kept, list, ""); f.names() != "" || !strings.Contains(f.lines.String(), "not used") {
 		t.Errorf("%q\n%s", f.names(), &f.lines)
 	}
@@ -253,26 +280,35 @@ func TestTheLastGoodListServesARestart(t *testing.T) {
 
 func TestAVanishedCustomerIsKeptOrStopped(t *testing.T) {
 	both := []partner.Customer{customerOf(firstID, "A"), customerOf(otherID, "B")}
+
 	for how, want := range map[string]string{"keep": "A B", "stop": "A"} {
 		t.Run(how, func(t *testing.T) {
 			list := &fakeLister{customers: both}
 			f := find(t, documents{}, list, "  on_vanish: "+how+"\n").after(0)
 			list.customers = both[:1]
+
 			if f.after(time.Hour); f.names() != want {
 				t.Errorf("%q", f.names())
 			}
+
 			unit := &config.Tenant{TenantID: otherID, HomeTenantID: homeID}
+
 			got := f.relationship(unit).Trouble
 			if how == "keep" && (got.Reason != advice.GDAPEnded || got.Remedy == "") {
 				t.Errorf("%+v", got)
 			}
+
 			list.customers = both
+
 			if f.after(time.Hour); f.names() != "A B" || f.relationship(unit).Trouble.Reason != "" {
 				t.Errorf("back: %q", f.names())
 			}
+
 			list.customers = both[:1]
+
 			f.after(time.Hour)
 			f.set("  on_vanish: " + how + "\n  exclude: [B]\n")
+
 			if f.after(time.Hour); f.names() != "A" || f.relationship(unit).Trouble.Reason != "" {
 				t.Errorf("removed: %q", f.names())
 			}
@@ -285,6 +321,7 @@ func TestATenantListedByItsDomainIsNotPolledTwice(t *testing.T) {
 		customers: []partner.Customer{customerOf(firstID, "A"), customerOf(otherID, "B")},
 		domains:   map[string]alert.TenantID{"a.example": firstID},
 	}
+
 	f := find(t, documents{}, list, "  every: 1h\ntenants:\n  - tenant_id: a.example\n"+
 		"  - tenant_id: gone.example\n").after(0)
 	if f.names() != "B" {
@@ -296,9 +333,11 @@ func TestARefusedCustomerMakesTheNextListComeSoon(t *testing.T) {
 	list := &fakeLister{customers: []partner.Customer{customerOf(firstID, "A")}}
 	f := find(t, documents{}, list, "  every: 1h\n").after(0)
 	f.hurry()
+
 	if f.after(retrySoon - time.Second); list.asked != 1 {
 		t.Error("sooner than a minute after the last one")
 	}
+
 	if f.after(time.Second); list.asked != 2 {
 		t.Error("not asked again")
 	}
@@ -308,13 +347,16 @@ func TestTheEndOfARelationshipIsKnown(t *testing.T) {
 	c := customerOf(firstID, "A")
 	c.Relationships[0].Ends = time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC)
 	f := find(t, documents{}, &fakeLister{customers: []partner.Customer{c}}, "").after(0)
+
 	unit := &config.Tenant{TenantID: firstID, HomeTenantID: homeID}
 	if got := f.relationship(unit); !got.Ends.Equal(c.Relationships[0].Ends) || got.Trouble.Reason != "" {
 		t.Errorf("%+v", got)
 	}
+
 	if got := f.endsSoon(f.at); len(got) != 1 || got[0] != "A (2027-02-01)" {
 		t.Errorf("%q", got)
 	}
+
 	if got := f.relationship(&config.Tenant{TenantID: firstID}); !got.Ends.IsZero() {
 		t.Error("a tenant with a sign-in of its own is not reached by a relationship")
 	}

@@ -21,11 +21,14 @@ import (
 // calls asked.
 func rotating(t *testing.T, asked func(n int32)) string {
 	t.Helper()
+
 	var n atomic.Int32
+
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ParseForm() != nil {
 			return
 		}
+
 		asked(n.Add(1))
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(
@@ -35,12 +38,14 @@ func rotating(t *testing.T, asked func(n int32)) string {
 		)
 	}))
 	t.Cleanup(s.Close)
+
 	return s.URL
 }
 
 // wait waits for what will happen, for as long as only a hopeless wait takes.
 func wait(t *testing.T, what string, done <-chan struct{}) {
 	t.Helper()
+
 	select {
 	case <-done:
 	case <-time.After(time.Minute):
@@ -50,18 +55,22 @@ func wait(t *testing.T, what string, done <-chan struct{}) {
 
 func refreshTokens(t *testing.T, data string) (list []string) {
 	t.Helper()
+
 	s, err := sqlite.Open(sqlite.Options{Dir: data})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	records, err := s.Tokens().List(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, r := range records {
 		list = append(list, r.Chain.Refresh.Reveal())
 	}
+
 	return list
 }
 
@@ -77,29 +86,38 @@ func TestARotationOnItsWayAtExitIsKept(t *testing.T) {
 		close(asked)
 		wait(t, "the end of the input", released)
 	})
+
 	handle, ok := p.Open(h, pipeline, false)
 	if !ok {
 		t.Fatal(h.log())
 	}
+
 	p.Collect(handle)
 	wait(t, "the redemption", asked)
+
 	go func() { // the service answers when Exit would have ended without it
 		for {
 			p.shared.mu.Lock()
 			n := len(p.shared.live)
 			p.shared.mu.Unlock()
+
 			if n == 0 {
 				<-time.After(3 * endTime)
 				close(released)
+
 				return
 			}
+
 			<-time.After(time.Millisecond)
 		}
 	}()
+
 	p.Exit(pipeline.ID)
+
 	if got := refreshTokens(t, keys["data_dir"]); len(got) != 1 || !strings.HasPrefix(got[0], "rt-after-") {
 		t.Errorf("in the store: %d tokens, the rotated one is lost", len(got))
 	}
+
 	if len(p.shared.dirs) != 0 {
 		t.Error("the data directory is still open")
 	}
@@ -113,8 +131,10 @@ func TestAReloadDuringARedemptionJoinsItsStore(t *testing.T) {
 		if n == 1 {
 			close(asked)
 			wait(t, "the new input", answer)
+
 			return
 		}
+
 		select {
 		case <-answer:
 		default:
@@ -124,22 +144,29 @@ func TestAReloadDuringARedemptionJoinsItsStore(t *testing.T) {
 	p := NewProcess()
 	p.exitTime, p.redeemTime = 10*time.Millisecond, 20*time.Millisecond
 	old := &fakeHost{keys: keys}
+
 	handle, ok := p.Open(old, pipeline, false)
 	if !ok {
 		t.Fatal(old.log())
 	}
+
 	p.Collect(handle)
 	wait(t, "the redemption", asked)
 	p.Exit(pipeline.ID)
+
 	h := &fakeHost{keys: keys}
+
 	handle, ok = p.Open(h, pipeline, false)
 	if !ok {
 		t.Fatal(h.log())
 	}
+
 	p.Collect(handle)
+
 	if n := len(p.shared.dirs); n != 1 {
 		t.Errorf("one directory is open %d times", n)
 	}
+
 	close(answer)
 	until(
 		t,
@@ -148,9 +175,11 @@ func TestAReloadDuringARedemptionJoinsItsStore(t *testing.T) {
 		handle,
 	)
 	p.Exit(pipeline.ID)
+
 	if overlap.Load() != 0 {
 		t.Error("two redemptions of one chain at the same moment")
 	}
+
 	if got := refreshTokens(t, keys["data_dir"]); len(got) != 1 || !strings.HasPrefix(got[0], "rt-after-") {
 		t.Errorf("in the store: %d tokens, the rotated one is lost", len(got))
 	}
@@ -170,22 +199,28 @@ func (r *resources) inputsOf(dir string) int {
 
 func TestADirectoryWithTwoNamesIsOpenedOnce(t *testing.T) {
 	dir := t.TempDir()
+
 	target, link := filepath.Join(dir, "state"), filepath.Join(dir, "link")
 	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
+
 	sim, customers := simulated(t, 2, 1)
 	p := NewProcess()
+
 	for i, name := range []string{target, link} {
 		h := &fakeHost{keys: section(sim, customers[i], name)}
 		if _, ok := p.Open(h, pipeline, false); !ok {
 			t.Fatal(h.log())
 		}
 	}
+
 	if n := len(p.shared.dirs); n != 1 || p.shared.inputsOf(link) != 2 {
 		t.Errorf("%d directories, %d inputs in the first", n, p.shared.inputsOf(link))
 	}
+
 	p.Exit(pipeline.ID)
+
 	if len(p.shared.dirs) != 0 {
 		t.Error("the directory is still open")
 	}
@@ -198,9 +233,11 @@ func TestASilentSignInServiceHoldsNobodyElseUp(t *testing.T) {
 	}))
 	defer silent.Close()
 	defer silent.CloseClientConnections()
+
 	sim, customers := simulated(t, 2, 10)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tenants.yaml")
+
 	text := fmt.Sprintf(
 		"defaults: {api: siem, api_url: %q, poll_interval: 1s, lookback: 2d, http_timeout: 1s}\ntenants:\n",
 		sim.APIURL("siem"),
@@ -215,17 +252,21 @@ func TestASilentSignInServiceHoldsNobodyElseUp(t *testing.T) {
 			login,
 		)
 	}
+
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	p := NewProcess()
 	h := &fakeHost{
 		keys: config.Map{"tenants_file": file, "data_dir": filepath.Join(dir, "state"), "max_concurrency": "1"},
 	}
+
 	handle, ok := p.Open(h, pipeline, false)
 	if !ok {
 		t.Fatal(h.log())
 	}
+
 	until(t, p, func() bool {
 		for key, s := range p.get(handle).input.Statuses() {
 			if string(key.TenantID) == customers[0].ID &&
@@ -233,6 +274,7 @@ func TestASilentSignInServiceHoldsNobodyElseUp(t *testing.T) {
 				return false
 			}
 		}
+
 		return h.count() > 0
 	}, handle)
 	p.Exit(pipeline.ID)

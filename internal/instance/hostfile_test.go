@@ -10,10 +10,12 @@ import (
 )
 
 func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
-	const service = "[SERVICE]\n    storage.path x\n"
-	const section = "[INPUT]\n    Name defender\n    Tag defender.one\n    Threaded Off\n    tenant_id one.example\n"
-	const stored = "    storage.type filesystem\n"
-	const output = "[OUTPUT]\n    Name stdout\n    Match *\n"
+	const (
+		service = "[SERVICE]\n    storage.path x\n"
+		section = "[INPUT]\n    Name defender\n    Tag defender.one\n    Threaded Off\n    tenant_id one.example\n"
+		stored  = "    storage.type filesystem\n"
+		output  = "[OUTPUT]\n    Name stdout\n    Match *\n"
+	)
 
 	for name, c := range map[string]struct {
 		text string
@@ -44,7 +46,9 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			keys := config.Map{"tenant_id": "one.example"}
+
 			cfg := &config.Input{Tenants: []config.Tenant{{TenantID: "one.example"}}}
 			for _, args := range [][]string{
 				{"fluent-bit", "-c", path}, {"x", "-v", "--config", path}, {"x", "--config=" + path}, {"x",
@@ -62,6 +66,7 @@ func TestTheInputWarnsOfWhatFluentBitLoses(t *testing.T) {
 
 func TestAProcessorThatLosesIsWarnedOfAtStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fluent-bit.yaml")
+
 	text := "pipeline:\n  inputs:\n    - name: defender\n      tag: t\n      storage.type: filesystem\n" +
 		"      tenant_id: one.example\n      processors:\n        logs:\n          - name: content_modifier\n" +
 		"            action: extract\n            key: x\n            pattern: y\n  outputs:\n    - name: stdout\n" +
@@ -69,6 +74,7 @@ func TestAProcessorThatLosesIsWarnedOfAtStart(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	got := hostWarnings(
 		config.Map{"tenant_id": "one.example"},
 		&config.Input{Tenants: []config.Tenant{{}}},
@@ -86,6 +92,7 @@ func TestAnUnreadableHostFileIsNoFault(t *testing.T) {
 			t.Errorf("%v: %q", args, got)
 		}
 	}
+
 	if args := commandLine(); len(args) == 0 || args[0] != os.Args[0] {
 		t.Errorf("%q", args)
 	}

@@ -271,6 +271,7 @@ func TestTheTenantsOfADeadNodeComeAgainMarked(t *testing.T) {
 	s.until("the other one polls all", func() bool { return b.units() == 4 })
 
 	count := a.host.count()
+
 	s.more()
 	s.until("the new ones have arrived", s.all)
 

@@ -9,12 +9,14 @@ import (
 
 func TestTheLineOfASecondLoadingNamesBothPlaces(t *testing.T) {
 	dir := t.TempDir()
+
 	one, two := filepath.Join(dir, "in_defender.so"), filepath.Join(dir, "copy.so")
 	for _, path := range []string{one, two} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	link := filepath.Join(dir, "link.so")
 	if err := os.Symlink(one, link); err != nil {
 		t.Fatal(err)

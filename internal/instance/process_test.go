@@ -38,6 +38,7 @@ func (h *fakeHost) CanAppend() bool           { return !h.noApp }
 func (h *fakeHost) Log(level int, text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	h.lines = append(h.lines, fmt.Sprintf("%d %s", level, text))
 }
 
@@ -46,33 +47,40 @@ func (h *fakeHost) Append(_ string, events []byte) bool {
 	h.events = append(h.events, events...)
 	pause := h.pause
 	h.mu.Unlock()
+
 	if pause != nil {
 		pause()
 	}
+
 	return true
 }
 
 func (h *fakeHost) log() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	return strings.Join(h.lines, "\n")
 }
 
 func (h *fakeHost) count() (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+
 	for rest := h.events; len(rest) > 0; n++ {
 		var err error
 		if _, rest, err = record.Next(rest); err != nil {
 			panic(err)
 		}
 	}
+
 	return n
 }
 
 func simulated(t *testing.T, n, alerts int) (*simulator.Simulator, []simulator.Tenant) {
 	t.Helper()
+
 	customers := simulator.Generate(n, alerts, 1)
+
 	return setup.Simulator(t, simulator.Config{Tenants: customers}), customers
 }
 
@@ -97,13 +105,16 @@ var pipeline = Thread{ID: 1, Name: "flb-pipeline"}
 // until calls the collect callback, much faster than Fluent Bit does, until ok.
 func until(t *testing.T, p *Process, ok func() bool, handles ...Handle) {
 	t.Helper()
+
 	for end := time.Now().Add(30 * time.Second); !ok(); {
 		if time.Now().After(end) {
 			t.Fatal("not within 30 s")
 		}
+
 		for _, h := range handles {
 			p.Collect(h)
 		}
+
 		<-time.After(10 * time.Millisecond)
 	}
 }
@@ -114,11 +125,14 @@ func TestAPauseFromInsideAnAppendMeansThatInstanceOnly(t *testing.T) {
 	p := NewProcess()
 	a, b := &fakeHost{keys: section(sim, customers[0], data)}, &fakeHost{keys: section(sim, customers[1], data)}
 	first, ok1 := p.Open(a, pipeline, false)
+
 	second, ok2 := p.Open(b, pipeline, false)
 	if !ok1 || !ok2 {
 		t.Fatalf("open: %s\n%s", a.log(), b.log())
 	}
+
 	a.pause = func() { p.Pause(pipeline.ID) }
+
 	until(
 		t,
 		p,
@@ -126,19 +140,26 @@ func TestAPauseFromInsideAnAppendMeansThatInstanceOnly(t *testing.T) {
 		first,
 		second,
 	)
+
 	if !p.get(first).input.Delivery.Paused() || p.get(second).input.Delivery.Paused() {
 		t.Error("the pause did not mean the instance that was appending")
 	}
+
 	a.pause = nil
+
 	p.Resume(pipeline.ID)
 	until(t, p, func() bool { return a.count() >= len(sim.Ledger(customers[0].ID, "siem").Exists) }, first, second)
 	p.Exit(pipeline.ID)
 	p.Exit(pipeline.ID) // core calls it once per instance
+
 	if p.get(first) != nil || p.get(second) != nil {
 		t.Error("an instance is still there after Exit")
 	}
+
 	lines := len(a.lines)
+
 	p.Collect(first)
+
 	if len(a.lines) != lines {
 		t.Error("something was logged after Exit")
 	}
@@ -148,24 +169,30 @@ func TestWithoutDirectAppendBatchesGoOutByReturnValue(t *testing.T) {
 	sim, customers := simulated(t, 1, 30)
 	p := NewProcess()
 	h := &fakeHost{keys: section(sim, customers[0], filepath.Join(t.TempDir(), "state")), noApp: true}
+
 	handle, ok := p.Open(h, pipeline, false)
 	if !ok {
 		t.Fatal(h.log())
 	}
+
 	for end := time.Now().Add(30 * time.Second); h.count() < len(sim.Ledger(customers[0].ID, "siem").Exists) ||
 		h.count() == 0; {
 		if time.Now().After(end) {
 			t.Fatal("not within 30 s")
 		}
+
 		if events := p.Collect(handle); len(events) > 0 {
 			h.Append("", events)
 			p.Cleanup(handle)
 		}
+
 		<-time.After(10 * time.Millisecond)
 	}
+
 	if p.OnThread(pipeline) != handle {
 		t.Error("the only instance is not found by its thread")
 	}
+
 	p.Exit(pipeline.ID)
 }
 
@@ -174,6 +201,7 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "state")
 	good := section(sim, customers[0], data)
 	p := NewProcess()
+
 	for name, c := range map[string]struct {
 		change map[string]string
 		thread Thread
@@ -195,9 +223,11 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 		for k, v := range good {
 			keys[k] = v
 		}
+
 		for k, v := range c.change {
 			keys[k] = v
 		}
+
 		h := &fakeHost{keys: keys}
 		if _, ok := p.Open(
 			h,
@@ -208,11 +238,14 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s: opened %t, log:\n%s", name, ok, h.log())
 		}
 	}
+
 	h := &fakeHost{keys: good}
 	if _, ok := p.Open(h, pipeline, false); !ok {
 		t.Errorf("the same unit cannot be opened after refusals:\n%s", h.log())
 	}
+
 	p.Exit(pipeline.ID)
+
 	if _, ok := NewProcess().Open(&fakeHost{keys: good}, pipeline, false); !ok {
 		t.Error("the data directory is still locked after Exit")
 	}
@@ -222,9 +255,11 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 // written.
 func put(t *testing.T, file, text string) {
 	t.Helper()
+
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	before := time.Now().Add(-time.Minute)
 	if err := os.Chtimes(file, before, before); err != nil {
 		t.Fatal(err)
@@ -243,6 +278,7 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 			sim.LoginURL(),
 			sim.APIURL("siem"),
 		)
+
 		for _, c := range list {
 			fmt.Fprintf(
 				&b,
@@ -255,42 +291,54 @@ func TestTheTenantsFileIsFollowedWhileRunning(t *testing.T) {
 				"defender."+c.Name,
 			)
 		}
+
 		put(t, file+".new", b.String())
+
 		if err := os.Rename(file+".new", file); err != nil {
 			t.Fatal(err)
 		}
 	}
 	write(customers[0], customers[1])
+
 	p := NewProcess()
 	h := &fakeHost{keys: config.Map{"tenants_file": file, "data_dir": filepath.Join(dir, "state")}}
+
 	handle, ok := p.Open(h, pipeline, false)
 	if !ok {
 		t.Fatal(h.log())
 	}
+
 	polled := func(c simulator.Tenant) bool { return len(sim.Ledger(c.ID, "siem").Served) > 0 }
+
 	until(t, p, func() bool { return polled(customers[0]) && polled(customers[1]) }, handle)
 	write(customers[0], customers[2])
 	until(t, p, func() bool { return polled(customers[2]) }, handle)
+
 	polls := func(c simulator.Tenant) uint64 {
 		for key, s := range p.get(handle).input.Statuses() {
 			if string(key.TenantID) == c.ID && s.State == "ok" {
 				return s.Polls
 			}
 		}
+
 		return 0
 	}
+
 	write(customers[0], customers[1], customers[2]) // the second one comes back
 	until(t, p, func() bool { return polls(customers[1]) > 1 && polls(customers[2]) > 1 }, handle)
 	write(customers[0], customers[2])
 	until(t, p, func() bool { return polls(customers[1]) == 0 }, handle)
 	put(t, file, "tenants: [{tenant_idd: x}]")
 	until(t, p, func() bool { return strings.Contains(h.log(), "refused as a whole") }, handle)
+
 	if !strings.Contains(h.log(), "tenant_idd") {
 		t.Errorf("the broken version's fault is not named:\n%s", h.log())
 	}
+
 	if n := len(p.get(handle).input.Statuses()); n != 2 {
 		t.Errorf("%d tenants run; want 2", n)
 	}
+
 	p.Exit(pipeline.ID)
 }
 
@@ -298,14 +346,17 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	sim, customers := simulated(t, 1, 1)
 	dir := t.TempDir()
 	text, _ := testcert.New(t, 5*24*time.Hour)
+
 	cert := filepath.Join(dir, "app.pem")
 	if err := os.WriteFile(cert, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	keys := section(sim, customers[0], filepath.Join(dir, "state"))
 	delete(keys, "client_secret")
 	keys["client_certificate_file"] = cert
 	h := &fakeHost{keys: keys}
+
 	cfg, _, err := config.FromPlugin(h, config.Sources{})
 	if err != nil {
 		t.Fatal(err)
@@ -322,27 +373,34 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 	defer s.leave(state, log)
 
 	c := newTenantSet(s, log)
+
 	c.dir = state
 	if err := c.claim(cfg.Tenants...); err != nil {
 		t.Fatal(err)
 	}
+
 	now := time.Now()
 	app := tokens.App{
 		LoginURL: cfg.Tenants[0].LoginURL,
 		TenantID: string(cfg.Tenants[0].TenantID),
 		ClientID: string(cfg.Tenants[0].ClientID),
 	}
+
 	chain := tokens.Chain{Refresh: secret.New("rt"), Obtained: now, Refreshed: now.Add(-80 * 24 * time.Hour)}
 	if err := state.keeper.Save(context.Background(), app.ChainKey(), chain); err != nil {
 		t.Fatal(err)
 	}
+
 	for hour := range 30 {
 		c.forecast(context.Background(), now.Add(time.Duration(hour)*time.Hour))
 	}
+
 	lines.flush()
+
 	if n := strings.Count(h.log(), "certificate ends in"); n != 2 {
 		t.Errorf("%d warnings of the certificate in 30 hours; want 2:\n%s", n, h.log())
 	}
+
 	if n := strings.Count(h.log(), "refresh token"); n != 2 {
 		t.Errorf("%d warnings of the refresh token in 30 hours; want 2:\n%s", n, h.log())
 	}
@@ -351,23 +409,28 @@ func TestACredentialThatEndsSoonIsWarnedOfOnceADay(t *testing.T) {
 func TestUsersOfADeprecatedAPIAreToldOnceAWeek(t *testing.T) {
 	h := &fakeHost{}
 	lines := newLogQueue(h)
+
 	s := newTenantSet(newResources(), lines.logger())
 	for _, name := range []string{"fabrikam", "contoso"} {
 		s.entries[alert.UnitKey{API: alert.SIEM, TenantID: alert.TenantID(name)}] = &entry{
 			tenant: &config.Tenant{TenantName: name, API: alert.SIEM},
 		}
 	}
+
 	s.entries[alert.UnitKey{TenantID: "northwind"}] = &entry{
 		tenant: &config.Tenant{TenantName: "northwind", API: alert.Graph},
 	}
 	for day := range 10 {
 		s.deprecated(time.Now().AddDate(0, 0, day))
 	}
+
 	lines.flush()
+
 	said := h.log()
 	if n := strings.Count(said, "API siem is deprecated since 31 December 2023"); n != 2 {
 		t.Errorf("%d lines in 10 days, want 2:\n%s", n, said)
 	}
+
 	if !strings.Contains(said, "contoso, fabrikam; move to api graph") || strings.Contains(said, "northwind") {
 		t.Error(said)
 	}
@@ -376,10 +439,12 @@ func TestUsersOfADeprecatedAPIAreToldOnceAWeek(t *testing.T) {
 func TestACertificateStandsInForTheSecret(t *testing.T) {
 	dir := t.TempDir()
 	text, certificate := testcert.New(t, 365*24*time.Hour)
+
 	file := filepath.Join(dir, "app.pem")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, api := range simulator.APIs() {
 		t.Run(api, func(t *testing.T) {
 			customers := simulator.Generate(1, 20, 1)
@@ -390,10 +455,12 @@ func TestACertificateStandsInForTheSecret(t *testing.T) {
 			delete(keys, "refresh_token")
 			keys["api"], keys["api_url"], keys["client_certificate_file"] = api, sim.APIURL(api), file
 			p, h := NewProcess(), &fakeHost{keys: keys}
+
 			handle, ok := p.Open(h, pipeline, false)
 			if !ok {
 				t.Fatal(h.log())
 			}
+
 			until(
 				t,
 				p,

@@ -18,6 +18,7 @@ func atWork(t *testing.T) (*tenantSet, *logQueue, config.Tenant) {
 	t.Helper()
 	sim, customers := simulated(t, 1, 1)
 	h := &fakeHost{keys: section(sim, customers[0], filepath.Join(t.TempDir(), "state"))}
+
 	cfg, _, err := config.FromPlugin(h, config.Sources{})
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +30,7 @@ func atWork(t *testing.T) (*tenantSet, *logQueue, config.Tenant) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c.input.Start()
 	t.Cleanup(func() {
 		c.input.Stop(context.Background())
@@ -42,10 +44,12 @@ func atWork(t *testing.T) (*tenantSet, *logQueue, config.Tenant) {
 func (s *resources) counts() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	m := make(map[string]int)
 	for k, g := range s.limiters {
 		m[string(k.clientID)] = g.units
 	}
+
 	return m
 }
 
@@ -54,10 +58,13 @@ func TestAUnitIsCountedAtTheLimiterItShares(t *testing.T) {
 	other := tenant
 	other.ClientID = "another-application"
 	c.apply([]config.Tenant{other})
+
 	if m := c.shared.counts(); m[string(tenant.ClientID)] != 0 || m[string(other.ClientID)] != 1 {
 		t.Errorf("after a change of client_id: %v", m)
 	}
+
 	c.release()
+
 	if m := c.shared.counts(); m[string(tenant.ClientID)] != 0 || m[string(other.ClientID)] != 0 {
 		t.Errorf("after the end: %v", m)
 	}
@@ -69,17 +76,22 @@ func TestATenantThatCannotStartYetIsTriedAgainAndReportedOnce(t *testing.T) {
 	second := tenant
 	second.StateID, second.CAFile = "second", ca
 	c.apply([]config.Tenant{tenant, second})
+
 	for range 3 {
 		c.tryPending()
 	}
+
 	if n := len(c.input.Statuses()); n != 1 {
 		t.Fatalf("%d tenants run without the file that one needs", n)
 	}
+
 	text, _ := testcert.New(t, time.Hour)
 	if err := os.WriteFile(ca, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	c.tryPending()
+
 	if n := len(c.input.Statuses()); n != 2 {
 		t.Errorf("%d tenants run; want 2", n)
 	}
@@ -98,6 +110,7 @@ func TestATenantThatCouldNotStartGivesItsUnitBack(t *testing.T) {
 	second.StateID, second.CAFile = "second", "/does/not/exist"
 	c.apply([]config.Tenant{tenant, second})
 	c.apply([]config.Tenant{tenant})
+
 	if _, err := c.shared.claim([]config.Tenant{second}); err != nil {
 		t.Errorf("another input cannot have it: %v", err)
 	}
@@ -108,12 +121,15 @@ func TestSettingsThatCannotBeUsedYetLeaveTheOldOnesInForce(t *testing.T) {
 	broken := tenant
 	broken.CAFile = "/does/not/exist"
 	c.apply([]config.Tenant{broken})
+
 	for key, s := range c.input.Statuses() {
 		if key == tenant.Unit() && s.State == "stopped" {
 			t.Error("the tenant was stopped although its new settings cannot be used")
 		}
 	}
+
 	c.apply([]config.Tenant{tenant})
+
 	if len(c.pending) != 0 || !c.entries[tenant.Unit()].tenant.Equal(tenant) {
 		t.Error("taking the change back is no change")
 	}
@@ -123,6 +139,7 @@ func TestSettingsThatCannotBeUsedYetLeaveTheOldOnesInForce(t *testing.T) {
 func (c *tenantSet) tryPending() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.startPending()
 }
 
@@ -132,20 +149,25 @@ func TestAFaultThatLastsIsReportedNowAndThen(t *testing.T) {
 	i := &Instance{lines: lines, log: lines.logger()}
 	fail := func() {
 		defer i.contain()
+
 		panic("again")
 	}
 	count := func() int {
 		lines.flush()
 		return strings.Count(h.log(), "a fault in the plugin")
 	}
+
 	fail()
 	fail()
+
 	if n := count(); n != 1 {
 		t.Errorf("two faults at once: %d lines", n)
 	}
+
 	i.faultAt.Store(time.Now().Add(-faultEvery).UnixNano())
 	fail()
 	fail()
+
 	if n := count(); n != 2 {
 		t.Errorf("a quarter of an hour later: %d lines", n)
 	}

@@ -7,6 +7,7 @@ import (
 
 func TestInstancesWithABacklogShareTheTimeOfACallback(t *testing.T) {
 	var s timeShare
+
 	behind := make([]bool, 40)
 	for _, step := range []struct {
 		from, to int // the instances that change
@@ -23,6 +24,7 @@ func TestInstancesWithABacklogShareTheTimeOfACallback(t *testing.T) {
 		for i := step.from; i < step.to; i++ {
 			s.note(&behind[i], step.behind)
 		}
+
 		if got := s.each(); got != step.want {
 			t.Errorf(
 				"after instances %d to %d became %t: %v each; want %v",

@@ -23,6 +23,7 @@ func TestWhiteSpaceIsSkippedFromAnyOffset(t *testing.T) {
 			}
 		}
 	}
+
 	if got, fast := SkipSpace([]byte(" "), 2), SkipIndent([]byte(" "), 2); got != 2 || fast != 2 {
 		t.Errorf("behind the end: got %d, %d", got, fast)
 	}
@@ -34,6 +35,7 @@ func TestAByteIsWhatTheStandardSaysItIs(t *testing.T) {
 		if got, want := IsSpace(c), strings.IndexByte(" \n\r\t", c) >= 0; got != want {
 			t.Errorf("%q: white space %v", c, got)
 		}
+
 		if got, want := EndsScalar(c), strings.IndexByte(",]} \n\r\t", c) >= 0; got != want {
 			t.Errorf("%q: ends a number %v", c, got)
 		}
@@ -42,11 +44,13 @@ func TestAByteIsWhatTheStandardSaysItIs(t *testing.T) {
 		if strings.IndexByte("0123456789abcdefABCDEF", c) >= 0 {
 			_, _ = fmt.Sscanf(string(c), "%x", &digit)
 		}
+
 		if got := Hex(c); got != digit {
 			t.Errorf("%q: hex digit %d, want %d", c, got, digit)
 		}
 
 		var text string
+
 		valid := json.Unmarshal([]byte{'"', '\\', c, '"'}, &text) == nil
 		if got := Unescaped[c]; (got != 0) != valid || valid && text != string(got) {
 			t.Errorf("the escape of %q stands for %q, want %q", c, got, text)
@@ -59,8 +63,10 @@ func TestLiteralsAreFoundWholeOnly(t *testing.T) {
 		if !is([]byte("["+word), 1) || !is([]byte(word+",x"), 0) {
 			t.Errorf("%s is not found", word)
 		}
+
 		for cut := 1; cut < len(word); cut++ {
 			changed := []byte(word)
+
 			changed[cut]++
 			if is([]byte(word[:cut]), 0) || is(changed, 0) {
 				t.Errorf("%s: %q or %q is taken for it", word, word[:cut], changed)

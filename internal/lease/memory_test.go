@@ -351,6 +351,7 @@ func (c *client) Leave(ctx context.Context) error {
 	}
 
 	row.exists = false
+
 	c.notify()
 
 	return nil
@@ -399,6 +400,7 @@ func (c *client) Drain(ctx context.Context, id string, on bool) (bool, error) {
 	}
 
 	row.draining = on
+
 	c.notify()
 
 	return true, nil

@@ -16,21 +16,25 @@ func BenchmarkAnswers(b *testing.B) {
 		for i := range s.units {
 			s.units[i].Reading = everything().units[1].Reading
 		}
+
 		for name, write := range map[string]func(io.Writer) error{
 			"metrics": s.writeMetrics,
 			"page": func(to io.Writer) error {
 				m := &markup{to: to}
 				m.page(&s, choiceOf(url.Values{}))
+
 				return m.err
 			},
 		} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				b.ReportAllocs()
+
 				for b.Loop() {
 					packed, err := pack("", write)
 					if err != nil {
 						b.Fatal(err)
 					}
+
 					b.ReportMetric(float64(packed.size)/1e6, "MB")
 					b.ReportMetric(float64(packed.packed.Len())/1e6, "packed-MB")
 				}

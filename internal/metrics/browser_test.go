@@ -32,6 +32,7 @@ type living struct {
 func (l *living) Units() []measure.Unit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	return l.fixed.Units()
 }
 
@@ -39,6 +40,7 @@ func (l *living) Units() []measure.Unit {
 func (l *living) change(name string, change func(*measure.Unit)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	for i := range l.units {
 		if l.units[i].Status.TenantName == name {
 			change(&l.units[i])
@@ -95,17 +97,20 @@ func crowd(n int, now time.Time) []measure.Unit {
 		if round := i / len(names) / len(kinds); round > 0 {
 			name += fmt.Sprintf(" %d", round+1)
 		}
+
 		units[i] = customer(fmt.Sprintf("%08x-1c0d-4e1f-a2b3-%012x", 0x5a17c0de+i*7919, i), name)
 		s := &units[i].Status
 		s.LastSuccess = now.Add(-time.Duration(i%60) * time.Second)
 		s.LastAlert = now.Add(-time.Duration(i*i%5000) * time.Second)
 		s.LagSeconds = float64(i%60) + 1
+
 		s.Since = now.Add(-time.Duration(i%90) * time.Hour)
 		for hour := range health.HoursShown {
 			for range (i*7 + hour*hour*3) % 11 * (i % 4) {
 				s.Hours.Add(now.Add(-time.Duration(health.HoursShown-1-hour) * time.Hour))
 			}
 		}
+
 		units[i].Ends.RefreshToken = now.Add(time.Duration(80+i%10) * 24 * time.Hour)
 
 		switch {
@@ -120,6 +125,7 @@ func crowd(n int, now time.Time) []measure.Unit {
 			s.State = health.Starting
 		}
 	}
+
 	return units
 }
 
@@ -142,6 +148,7 @@ func open(t *testing.T, address string, width, height int64, scheme string) *tab
 		if e, ok := event.(*network.EventRequestWillBeSent); ok {
 			b.mu.Lock()
 			defer b.mu.Unlock()
+
 			b.requests = append(b.requests, e.Request.URL)
 		}
 	}); err != nil {
@@ -154,6 +161,7 @@ func open(t *testing.T, address string, width, height int64, scheme string) *tab
 			if err != nil {
 				return // the browser has ended
 			}
+
 			b.mu.Lock()
 			b.bad = append(b.bad, m.String())
 			b.mu.Unlock()
@@ -163,13 +171,16 @@ func open(t *testing.T, address string, width, height int64, scheme string) *tab
 	media := emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	}
+
 	if err := chromedp.Do(
 		b.ctx,
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			if _, err := cdp.Call(ctx, t, network.Enable, network.EnableParams{}); err != nil {
 				return err
 			}
+
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, media)
+
 			return err
 		}),
 		chromedp.EmulateViewport(width, height),
@@ -177,14 +188,17 @@ func open(t *testing.T, address string, width, height int64, scheme string) *tab
 	); err != nil {
 		t.Fatal(err)
 	}
+
 	return b
 }
 
 // until returns when an expression in the page becomes true.
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
+
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
+
 	script := "new Promise(done => { const look = () => (" + expression + ") ? done(true) : setTimeout(look, 20); " +
 		"look() })"
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)); err != nil {
@@ -195,16 +209,19 @@ func (b *tab) until(what, expression string) {
 // read returns the value of an expression in the page.
 func read[T any](b *tab, expression string) T {
 	b.t.Helper()
+
 	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}
+
 	return v
 }
 
 // do carries steps out.
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
+
 	if err := chromedp.Do(b.ctx, steps...); err != nil {
 		b.t.Fatal(err)
 	}
@@ -221,10 +238,13 @@ func (b *tab) clean(address string) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	for _, m := range b.bad {
 		b.t.Errorf("the console says: %s", m)
 	}
+
 	asked := 0
+
 	for _, r := range b.requests {
 		u, err := url.Parse(r)
 		switch {
@@ -235,6 +255,7 @@ func (b *tab) clean(address string) {
 			b.t.Errorf("the page asks %s", r)
 		}
 	}
+
 	if asked == 0 {
 		b.t.Error("no request was seen: this proves nothing")
 	}
@@ -243,10 +264,12 @@ func (b *tab) clean(address string) {
 // picture keeps a screenshot to be looked at, with -artifacts.
 func (b *tab) picture(name string) {
 	b.t.Helper()
+
 	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.t.Fatal(err)
 	}
+
 	if err := os.WriteFile(filepath.Join(b.t.ArtifactDir(), name+".png"), png, 0o600); err != nil {
 		b.t.Fatal(err)
 	}
@@ -259,9 +282,11 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 
 	b.until("all rows", "document.querySelectorAll('#tenants tbody tr').length === 1000")
 	b.until("the script runs", "document.documentElement.classList.contains('script')")
+
 	if title := read[string](b, "document.title"); title != "(12) Defender alerts" {
 		t.Errorf("the title is %q", title)
 	}
+
 	for i, name := range b.names()[:13] {
 		class := read[string](b, fmt.Sprintf("document.querySelectorAll('#tenants tbody tr')[%d].className", i))
 		if want := map[bool]string{true: "failing", false: "soon"}[i < 12]; class != want {
@@ -272,11 +297,13 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 	// Typing filters; the field keeps the focus and the text.
 	b.do(chromedp.SendKeys("#q", "wood BANK europe"))
 	b.until("the filter", "document.querySelectorAll('#tenants tbody tr').length < 50")
+
 	if got := b.names(); len(got) == 0 || slices.ContainsFunc(got, func(n string) bool {
 		return !strings.HasPrefix(n, "Woodgrove Bank Europe")
 	}) {
 		t.Errorf("the filter leaves %q", got)
 	}
+
 	where := read[string](b, "document.activeElement.id + ' ' + document.activeElement.value + ' ' + location.search")
 	if got := where; got != "q wood BANK europe ?q=wood+BANK+europe" {
 		t.Errorf("after typing: %s", got)
@@ -296,13 +323,16 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 	// A click on a head sorts, a second one turns the order around, by the keyboard too.
 	b.do(chromedp.Click("[data-sort=tenant]"))
 	b.until("the order", sorted("ascending"))
+
 	if got := b.names(); !slices.IsSortedFunc(got, func(x, y string) int {
 		return strings.Compare(strings.ToLower(x), strings.ToLower(y))
 	}) {
 		t.Errorf("not sorted: %q …", got[:10])
 	}
+
 	b.do(chromedp.KeyEvent("\r"))
 	b.until("the reverse", sorted("descending"))
+
 	if got := b.names(); got[0] != "Woodgrove Bank Services 9" {
 		t.Errorf("the last name is %q", got[0])
 	}
@@ -312,16 +342,19 @@ func TestABrowserFiltersSortsAndSeesATenantFail(t *testing.T) {
 	b.until("what needs attention first", "document.querySelector('#tenants tbody tr').className === 'failing'")
 	b.do(js("getSelection().selectAllChildren(document.querySelector('.remedy'))"))
 	selected := read[string](b, "getSelection().toString()")
+
 	src.change("Litware", func(u *measure.Unit) {
 		u.Status.State = health.Failing
 		u.Status.Since = time.Now()
 		u.Status.Trouble = troubles[3]
 	})
 	b.until("the failing tenant", "document.querySelector('#tenants tbody tr').dataset.name === 'Litware'")
+
 	said := read[string](b, "document.title + ': ' + document.getElementById('news').textContent")
 	if said != "(13) Defender alerts: Litware fails now." {
 		t.Errorf("announced: %q", said)
 	}
+
 	if got := read[string](b, "getSelection().toString()"); got != selected || got == "" {
 		t.Errorf("the refresh changed the selection from %q to %q", selected, got)
 	}
@@ -346,21 +379,25 @@ func TestThePageFitsAPhoneAndTheDark(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, "http://"+address+"/", c.width, c.height, c.scheme)
 			b.until("all rows", "document.querySelectorAll('#tenants tbody tr').length === 1000")
+
 			if over := read[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
 				t.Errorf("the page is %d pixels wider than the screen", over)
 			}
+
 			for _, what := range []string{"body", ".failing .badge", ".ok .badge", ".minor", ".remedy", "footer a"} {
 				contrast := read[float64](b, fmt.Sprintf(contrastOf, what))
 				if contrast < 4.5 {
 					t.Errorf("%s has a contrast of %.2f, at least 4.5", what, contrast)
 				}
 			}
+
 			if dark := read[float64](
 				b,
 				"("+luminance+")(getComputedStyle(document.body).backgroundColor)",
 			) < 0.2; dark != c.dark {
 				t.Errorf("dark: %t", dark)
 			}
+
 			b.picture(name)
 			b.clean(address)
 		})

@@ -38,20 +38,24 @@ var anyPort = Settings{Address: "127.0.0.1:0"}
 func (s *Servers) where(settings Settings) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	return s.open[settings.Address].listener.Addr().String()
 }
 
 func scrape(t *testing.T, address string) string {
 	t.Helper()
+
 	res, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	text, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != 200 {
 		t.Fatalf("%d %v\n%s", res.StatusCode, err, text)
 	}
+
 	return string(text)
 }
 
@@ -78,6 +82,7 @@ func customer(id, name string, change ...func(*measure.Unit)) measure.Unit {
 	for _, c := range change {
 		c(&u)
 	}
+
 	return u
 }
 
@@ -87,12 +92,15 @@ func everything() *fixed {
 	for _, d := range []time.Duration{50 * time.Millisecond, time.Second, 2 * time.Second, time.Hour} {
 		counters.Poll(d)
 	}
+
 	for _, d := range []time.Duration{-time.Second, 45 * time.Second, 48 * time.Hour} {
 		counters.Alert(d)
 	}
+
 	counters.Failed(advice.Throttled)
 	counters.Failed(advice.Throttled)
 	counters.Failed(advice.Unreachable)
+
 	for _, code := range []int{200, 200, 429, measure.NoAnswer} {
 		counters.Answered(code)
 	}
@@ -148,8 +156,18 @@ func everything() *fixed {
 				Lost:      5,
 				Fenced:    6,
 				Calls: []store.CallStats{
-					{Call: "commit", Count: 8, Failed: 1, Took: 250 * time.Millisecond},
-					{Call: "renew", Count: 9, Failed: 2, Took: 90 * time.Millisecond},
+					{
+						Call:   "commit",
+						Count:  8,
+						Failed: 1,
+						Took:   250 * time.Millisecond,
+					},
+					{
+						Call:   "renew",
+						Count:  9,
+						Failed: 2,
+						Took:   90 * time.Millisecond,
+					},
 				},
 			}},
 		},
@@ -159,6 +177,7 @@ func everything() *fixed {
 func TestUnitsOfOtherNodesAreNoSeriesOfThisOne(t *testing.T) {
 	src := everything()
 	before := exposed(t, src)
+
 	src.units = append(src.units, customer("z", "elsewhere", func(u *measure.Unit) {
 		u.Shared, u.Elsewhere = true, true
 	}))
@@ -169,6 +188,7 @@ func TestUnitsOfOtherNodesAreNoSeriesOfThisOne(t *testing.T) {
 
 func TestInputsOfOneNodeShowItOnce(t *testing.T) {
 	a, b := everything(), everything()
+
 	b.units = nil
 	if one, two := exposed(t, a), exposed(t, a, b); nodeLines(one) != nodeLines(two) || nodeLines(one) == "" {
 		t.Errorf("one input shows\n%s\ntwo show\n%s", nodeLines(one), nodeLines(two))
@@ -183,16 +203,19 @@ func nodeLines(text string) string {
 // exposed returns what Prometheus gets to see of a source.
 func exposed(t *testing.T, sources ...Source) string {
 	t.Helper()
+
 	v := &server{sources: make(map[Source]*slog.Logger)}
 	for _, s := range sources {
 		v.sources[s] = nil
 	}
 
 	var text bytes.Buffer
+
 	s := v.gather(noon)
 	if err := s.writeMetrics(&text); err != nil {
 		t.Fatal(err)
 	}
+
 	return text.String()
 }
 
@@ -205,6 +228,7 @@ func TestGoldenExposition(t *testing.T) {
 func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {
 	promtool := tool(t, "promtool")
 	check := exec.Command(promtool, "check", "metrics")
+
 	check.Stdin = strings.NewReader(exposed(t, everything()))
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v: %s", err, out)
@@ -213,6 +237,7 @@ func TestPromtoolFindsNothingWrongWithTheMetrics(t *testing.T) {
 
 func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 	var s Servers
+
 	one := &fixed{
 		units: []measure.Unit{customer("a", "contoso")},
 		input: measure.Input{Bytes: 42},
@@ -221,15 +246,19 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 		units: []measure.Unit{customer("b", "fabrikam")},
 		input: measure.Input{Bytes: 42, Blocked: true},
 	}
+
 	leaveOne, err := s.Serve(anyPort, one)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	leaveTwo, err := s.Serve(anyPort, two)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	address := s.where(anyPort)
+
 	text := scrape(t, address)
 	for _, want := range []string{
 		`defender_up{tenant_id="a",api="graph"} 1`,
@@ -243,12 +272,16 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 			t.Errorf("missing: %s\n%s", want, text)
 		}
 	}
+
 	leaveOne()
 	leaveOne()
+
 	if text := scrape(t, address); strings.Contains(text, "contoso") || !strings.Contains(text, "fabrikam") {
 		t.Errorf("after one has left:\n%s", text)
 	}
+
 	leaveTwo()
+
 	if _, err := http.Get("http://" + address + "/metrics"); err == nil {
 		t.Error("the listener is still open")
 	}
@@ -256,11 +289,13 @@ func TestInputsThatNameOneAddressShareItAndTheLastOneClosesIt(t *testing.T) {
 
 func TestAnAddressInUseIsAClearError(t *testing.T) {
 	var a, b Servers
+
 	leave, err := a.Serve(anyPort, &fixed{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer leave()
+
 	_, err = b.Serve(Settings{Address: a.where(anyPort)}, &fixed{})
 	if err == nil || !strings.Contains(err.Error(), "metrics_listen") {
 		t.Errorf("got %v", err)
@@ -274,14 +309,17 @@ func TestUnitsThatDifferInOnePartOfTheirKeyAreToldApart(t *testing.T) {
 
 	text := exposed(t, &fixed{units: []measure.Unit{same, gov, siem, other}})
 	series := make(map[string]bool)
+
 	for line := range strings.Lines(text) {
 		if name, _, ok := strings.Cut(line, " "); ok && !strings.HasPrefix(line, "#") {
 			if series[name] {
 				t.Errorf("%s comes twice", name)
 			}
+
 			series[name] = true
 		}
 	}
+
 	for _, labels := range []string{
 		`tenant_id="a",api="graph"`,
 		`tenant_id="a",api="graph",login_host="login.microsoftonline.us"`,

@@ -24,39 +24,49 @@ import (
 // empty.
 func get(t *testing.T, address, path, host, authorization string) (*http.Response, string) {
 	t.Helper()
+
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	req.Host = host
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
+
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return res, string(body)
 }
 
 // shown returns the page about some units, as it is at noon.
 func shown(t *testing.T, query string, units ...measure.Unit) string {
 	t.Helper()
+
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var b strings.Builder
+
 	m := &markup{to: &b}
 	m.page(&snapshot{at: noon, units: units}, choiceOf(values))
+
 	if m.err != nil {
 		t.Fatal(m.err)
 	}
+
 	return b.String()
 }
 
@@ -65,6 +75,7 @@ func rowNames(page string) (names []string) {
 	for _, m := range regexp.MustCompile(`data-name="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		names = append(names, m[1])
 	}
+
 	return names
 }
 
@@ -81,12 +92,14 @@ func TestHostileTextStaysText(t *testing.T) {
 		}
 	}))
 	_, page, _ = strings.Cut(page, "<body>")
+
 	page, _, _ = strings.Cut(page, "<script>")
 	for _, bad := range []string{"<img", "onerror=alert(1)>\"", "</script>", "\x00", "\xff", "\u202e"} {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page has %q", bad)
 		}
 	}
+
 	if n := strings.Count(page, "&lt;img src=x onerror=alert(1)&gt;"); n < 7 {
 		t.Errorf("the text is shown %d times:\n%s", n, page)
 	}
@@ -118,11 +131,13 @@ func TestWhatNeedsAttentionComesFirst(t *testing.T) {
 		}),
 	}
 	page := shown(t, "", units...)
+
 	want := []string{"failing now", "failing for long", "waiting", "deferred", "gdap ends", "token ends", "stopped",
 		"starting", "a fine one", "Another fine one"}
 	if got := rowNames(page); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+
 	for _, text := range []string{
 		"<b>10</b> tenants", "<b>2</b> failing",
 		"the GDAP relationship ends in 29 d", "the refresh token ends in 13 d",
@@ -173,10 +188,12 @@ func TestThePageShowsWhatWasChosen(t *testing.T) {
 			for range n {
 				u.Status.Hours.Add(noon)
 			}
+
 			u.Status.LastAlert = noon.Add(-last)
 			u.Status.LagSeconds = lag
 		}
 	}
+
 	units := []measure.Unit{
 		customer("aaaa", "Contoso", alerts(5, time.Hour, 3)),
 		customer("bbbb", "Fabrikam", alerts(9, time.Minute, 1), failing(advice.ConsentMissing)),
@@ -233,6 +250,7 @@ func TestThePageIsClosedToForeignCode(t *testing.T) {
 	src := everything()
 	address := serve(t, Settings{}, src)
 	res, page := get(t, address, "/", "", "")
+
 	policy := res.Header.Get("Content-Security-Policy")
 	for _, part := range []string{
 		"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'",
@@ -242,9 +260,11 @@ func TestThePageIsClosedToForeignCode(t *testing.T) {
 			t.Errorf("the policy has no %s: %s", part, policy)
 		}
 	}
+
 	if strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") || strings.Contains(policy, "*") {
 		t.Errorf("the policy is wide: %s", policy)
 	}
+
 	for path, kind := range map[string]string{
 		"/":           "text/html; charset=utf-8",
 		"/api/status": "application/json",
@@ -252,6 +272,7 @@ func TestThePageIsClosedToForeignCode(t *testing.T) {
 		"/healthz":    "text/plain; charset=utf-8",
 	} {
 		res, _ := get(t, address, path, "", "")
+
 		h := res.Header
 		if h.Get("Content-Type") != kind || h.Get("X-Content-Type-Options") != "nosniff" ||
 			h.Get(
@@ -271,15 +292,18 @@ func TestThePageIsClosedToForeignCode(t *testing.T) {
 			}
 		}
 	}
+
 	for _, method := range []string{"POST", "PUT", "DELETE"} {
 		req, err := http.NewRequest(method, "http://"+address+"/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if res, err := http.DefaultClient.Do(req); err != nil || res.StatusCode != 405 {
 			t.Errorf("%s: %v %v", method, res, err)
 		}
 	}
+
 	if res, _ := get(t, address, "/nothing", "", ""); res.StatusCode != 404 {
 		t.Errorf("/nothing: %d", res.StatusCode)
 	}
@@ -289,6 +313,7 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 	src := everything()
 	src.units[1].Status.Hours.Add(time.Now())
 	_, body := get(t, serve(t, Settings{}, src), "/api/status", "", "")
+
 	var d struct {
 		Time    time.Time
 		Summary struct {
@@ -312,6 +337,7 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &d); err != nil {
 		t.Fatal(err)
 	}
+
 	if d.Summary.Tenants != 2 || d.Summary.States["failing"] != 1 || d.Summary.Reasons["throttled"] != 1 ||
 		d.Input.BufferBytes != 42 || d.Input.QueueEvents != 7 || d.Input.StoreErrors != 9 || !d.Input.DeliveryBlocked ||
 		!d.Input.TenantsFileRejected ||
@@ -319,6 +345,7 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 		len(d.Input.Notices) != 1 || d.Input.Notices[0].Reason != "role_missing" || time.Since(d.Time) > time.Hour {
 		t.Errorf("%s", body)
 	}
+
 	first, second := d.Tenants[0], d.Tenants[1]
 	if first["state"] != "failing" || first["reason"] != "throttled" ||
 		first["message"] != "the service asked to wait" ||
@@ -327,6 +354,7 @@ func TestTheStatusIsThereForPrograms(t *testing.T) {
 		first["attention"] != true {
 		t.Errorf("%v", first)
 	}
+
 	if second["tenant_id"] != "a" || second["emitted"] != 3.0 || second["alerts_24h"] != 1.0 ||
 		second["token_expires"] != "2026-05-30T12:00:00Z" || second["gdap_ends"] != "2027-03-01T12:00:00Z" ||
 		len(second["alerts_by_hour"].([]any)) != 24 {
@@ -338,6 +366,7 @@ func TestProbesNeedNoTokenButAName(t *testing.T) {
 	token := func() (secret.Text, error) { return secret.New("s3cret"), nil }
 	settings := Settings{Token: token, Hosts: []string{"collector.example"}}
 	ready := serve(t, settings, &fixed{})
+
 	broken := serve(t, settings, &fixed{fault: errors.New("no tenant was polled yet")})
 	for _, c := range []struct {
 		address, path, host, authorization string
@@ -423,11 +452,14 @@ func onNodes() *fixed {
 
 func TestThePageSaysWhichNodePollsAUnitAndThatNobodyDoes(t *testing.T) {
 	var servers Servers
+
 	leave, err := servers.Serve(anyPort, onNodes())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(leave)
+
 	servers.open[anyPort.Address].now = func() time.Time { return noon }
 	_, page := get(t, servers.where(anyPort), "/", "", "")
 
@@ -435,6 +467,7 @@ func TestThePageSaysWhichNodePollsAUnitAndThatNobodyDoes(t *testing.T) {
 		want) {
 		t.Errorf("rows: %v, want %v", got, want)
 	}
+
 	for _, want := range []string{
 		"on a, lease", "on b&lt;i&gt;, lease", "2 s old", "held by nobody", "no node",
 		"no node holds it, so it is not polled", "its node d has not renewed its lease for 5 min",
@@ -444,11 +477,13 @@ func TestThePageSaysWhichNodePollsAUnitAndThatNobodyDoes(t *testing.T) {
 			t.Errorf("the page does not say %q:\n%s", want, page)
 		}
 	}
+
 	if strings.Contains(shown(t, "", customer("1", "alone")), "held by") {
 		t.Error("a store of one machine has holders")
 	}
 
 	_, body := get(t, servers.where(anyPort), "/api/status", "", "")
+
 	var d struct {
 		Input   struct{ Nodes []map[string]any }
 		Tenants []struct {
@@ -461,13 +496,16 @@ func TestThePageSaysWhichNodePollsAUnitAndThatNobodyDoes(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &d); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, tenant := range d.Tenants {
 		nobody := slices.Contains([]string{"orphan", "widow", "moving"}, tenant.Tenant)
+
 		noNode := slices.Contains([]string{"orphan", "moving"}, tenant.Tenant)
 		if tenant.Unowned != nobody || (tenant.Node == nil) != noNode || (tenant.LeaseAge == nil) != noNode {
 			t.Errorf("%+v", tenant)
 		}
 	}
+
 	if len(d.Input.Nodes) != 1 || d.Input.Nodes[0]["node_id"] != "a" || d.Input.Nodes[0]["units_unowned"] != 2.0 {
 		t.Errorf("nodes: %v", d.Input.Nodes)
 	}

@@ -26,12 +26,16 @@ func TestGoldenPicturesOfThePage(t *testing.T) {
 	}
 
 	var servers Servers
+
 	src := &fixed{units: crowd(1000, noon)}
+
 	leave, err := servers.Serve(anyPort, src)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(leave)
+
 	servers.open[anyPort.Address].now = func() time.Time { return noon }
 
 	for _, c := range []struct {
@@ -46,10 +50,12 @@ func TestGoldenPicturesOfThePage(t *testing.T) {
 	} {
 		b := open(t, "http://"+servers.where(anyPort)+"/", c.width, c.height, c.scheme)
 		b.until("all rows", "document.querySelectorAll('#tenants tbody tr').length === 1000")
+
 		picture := small(t, b)
 		if len(picture) > mostPicture {
 			t.Errorf("%s has %d bytes, at most %d", c.file, len(picture), mostPicture)
 		}
+
 		golden.Write(t, "../../docs/images/"+c.file, picture)
 	}
 }
@@ -58,21 +64,25 @@ func TestGoldenPicturesOfThePage(t *testing.T) {
 // between letters and their ground.
 func small(t *testing.T, b *tab) []byte {
 	t.Helper()
+
 	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	full, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	count := make(map[color.Color]int)
+
 	for y := range full.Bounds().Dy() {
 		for x := range full.Bounds().Dx() {
 			count[full.At(x, y)]++
 		}
 	}
+
 	colors := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int {
 		x, y := color.RGBAModel.Convert(a).(color.RGBA), color.RGBAModel.Convert(b).(color.RGBA)
 		return cmp.Or(count[b]-count[a], slices.Compare([]uint8{x.R, x.G, x.B}, []uint8{y.R, y.G, y.B}))
@@ -85,5 +95,6 @@ func small(t *testing.T, b *tab) []byte {
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, few); err != nil {
 		t.Fatal(err)
 	}
+
 	return out.Bytes()
 }

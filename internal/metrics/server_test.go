@@ -24,19 +24,25 @@ import (
 func serve(t *testing.T, settings Settings, src Source) string {
 	t.Helper()
 	address, _ := serveBounded(t, settings, src)
+
 	return address
 }
 
 // serveBounded returns the listener too.
 func serveBounded(t *testing.T, settings Settings, src Source) (string, *listener) {
 	t.Helper()
+
 	var s Servers
+
 	settings.Address = anyPort.Address
+
 	leave, err := s.Serve(settings, src)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(leave)
+
 	return s.where(settings), s.open[settings.Address].listener
 }
 
@@ -44,6 +50,7 @@ func serveBounded(t *testing.T, settings Settings, src Source) (string, *listene
 func (l *listener) waitBusy(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	for {
 		busy := 0
 		for _, c := range l.open {
@@ -51,29 +58,36 @@ func (l *listener) waitBusy(n int) {
 				busy++
 			}
 		}
+
 		if busy == n {
 			return
 		}
+
 		l.change.Wait()
 	}
 }
 
 func dial(t *testing.T, address string) net.Conn {
 	t.Helper()
+
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { c.Close() })
+
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+
 	return c
 }
 
 // ask sends a scrape over a connection that stays open.
 func ask(t *testing.T, c net.Conn) {
 	t.Helper()
+
 	if _, err := fmt.Fprint(c, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +95,13 @@ func ask(t *testing.T, c net.Conn) {
 
 func answer(t *testing.T, c net.Conn) {
 	t.Helper()
+
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || len(body) == 0 {
 		t.Fatalf("%d %v: %d bytes", res.StatusCode, err, len(body))
 	}
@@ -101,7 +117,9 @@ func TestIdleConnectionsGiveWayToNewOnes(t *testing.T) {
 	ask(t, first)
 	answer(t, first)
 	l.waitBusy(0)
+
 	var silent []net.Conn
+
 	for i := range 3 * maxConnections {
 		c := dial(t, address)
 		if i%2 == 0 {
@@ -109,6 +127,7 @@ func TestIdleConnectionsGiveWayToNewOnes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		silent = append(silent, c)
 	}
 
@@ -138,9 +157,12 @@ func (s *slow) Units() []measure.Unit {
 	if n := s.now.Add(1); n > s.most.Load() {
 		s.most.Store(n)
 	}
+
 	s.asked <- struct{}{}
+
 	<-s.answer
 	s.now.Add(-1)
+
 	return nil
 }
 
@@ -149,11 +171,13 @@ func TestConnectionsBeingAnsweredAreNotClosed(t *testing.T) {
 	address, l := serveBounded(t, Settings{}, src)
 
 	var busy []net.Conn
+
 	for range maxConnections {
 		c := dial(t, address)
 		ask(t, c)
 		busy = append(busy, c)
 	}
+
 	<-src.asked // one is gathered, the others wait
 	l.waitBusy(maxConnections)
 
@@ -162,9 +186,11 @@ func TestConnectionsBeingAnsweredAreNotClosed(t *testing.T) {
 	last := dial(t, address)
 	ask(t, last)
 	close(src.answer)
+
 	for _, c := range append(busy, last) {
 		answer(t, c)
 	}
+
 	if n := src.most.Load(); n != 1 {
 		t.Errorf("%d scrapes were gathered at a time", n)
 	}
@@ -175,23 +201,30 @@ func TestAFullListenerCanBeClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	l := newListener(inner, 1)
 	dial(t, inner.Addr().String())
+
 	c, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	c.(*connection).setBusy(true)
 
 	dial(t, inner.Addr().String())
+
 	accepted := make(chan error)
+
 	go func() {
 		_, err := l.Accept()
 		accepted <- err
 	}()
+
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := <-accepted; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
@@ -200,6 +233,7 @@ func TestAFullListenerCanBeClosed(t *testing.T) {
 func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 	token := func() (secret.Text, error) { return secret.New("s3cret"), nil }
 	none := func() (secret.Text, error) { return secret.Text{}, errors.New("gone") }
+
 	listed := []string{"collector.example"}
 	for name, tc := range map[string]struct {
 		settings            Settings
@@ -262,6 +296,7 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, tc.settings, &fixed{})
+
 			req, err := http.NewRequestWithContext(
 				context.Background(),
 				http.MethodGet,
@@ -271,6 +306,7 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			req.Host = tc.host
 			if tc.authorization != "" {
 				req.Header.Set("Authorization", tc.authorization)
@@ -281,13 +317,16 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer res.Body.Close()
+
 			body, err := io.ReadAll(res.Body)
 			if err != nil || res.StatusCode != tc.status {
 				t.Errorf("%d %v, want %d", res.StatusCode, err, tc.status)
 			}
+
 			if (tc.status == 200) != strings.Contains(string(body), "defender_buffer_bytes") {
 				t.Errorf("body: %.200s", body)
 			}
+
 			if (tc.status == 401) != (res.Header.Get("WWW-Authenticate") != "") {
 				t.Error("WWW-Authenticate and the status do not fit")
 			}
@@ -297,11 +336,13 @@ func TestOnlyAllowedHostsAndTokensAreAnswered(t *testing.T) {
 
 func TestOneAddressCannotHaveTwoTokens(t *testing.T) {
 	var s Servers
+
 	leave, err := s.Serve(anyPort, &fixed{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer leave()
+
 	for _, other := range []Settings{{TokenFile: "/t"}, {Hosts: []string{"a.example"}}} {
 		other.Address = anyPort.Address
 		if _, err := s.Serve(other, &fixed{}); err == nil || !strings.Contains(err.Error(), "give both the same") {
@@ -319,6 +360,7 @@ func TestNetHTTPsOwnLinesGoToTheLog(t *testing.T) {
 			t.Error(n, err)
 		}
 	}
+
 	for _, want := range []string{
 		`level=DEBUG msg="metrics_listen: http: Accept error: too many open files"`,
 		`level=ERROR msg="metrics_listen: http: panic serving 127.0.0.1:5: x"`,
@@ -331,6 +373,7 @@ func TestNetHTTPsOwnLinesGoToTheLog(t *testing.T) {
 
 func TestIdleAndSlowClientsCostLittle(t *testing.T) {
 	const idle = 1100
+
 	src := &fixed{units: crowd(1000, time.Now())}
 	address, l := serveBounded(t, Settings{}, src)
 
@@ -342,6 +385,7 @@ func TestIdleAndSlowClientsCostLittle(t *testing.T) {
 			}
 		}
 	}
+
 	if res, _ := get(t, address, "/", "", ""); res.StatusCode != 200 {
 		t.Fatalf("beside %d idle connections: %d", idle, res.StatusCode)
 	}
@@ -349,30 +393,36 @@ func TestIdleAndSlowClientsCostLittle(t *testing.T) {
 	// All connections but one are taken by clients that ask for a page as it is, and read
 	// no more than its first byte.
 	before := heap()
+
 	for i := range maxConnections - 1 {
 		c := dial(t, address)
 		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 			t.Fatal(err)
 		}
+
 		path := []string{"/", "/metrics", "/api/status"}[i%3]
 		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
 			t.Fatal(err)
 		}
+
 		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // the answer has begun
 			t.Fatal(err)
 		}
 	}
+
 	for _, path := range []string{"/", "/metrics", "/api/status", "/healthz", "/readyz"} {
 		if res, body := get(t, address, path, "", ""); res.StatusCode != 200 || body == "" {
 			t.Errorf("%s beside slow readers: %d", path, res.StatusCode)
 		}
 	}
+
 	if more := heap() - before; more > 16<<20 {
 		t.Errorf("%d slow readers take %d MB", maxConnections-1, more>>20)
 	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if len(l.open) > maxConnections {
 		t.Errorf("%d connections are open", len(l.open))
 	}
@@ -381,15 +431,19 @@ func TestIdleAndSlowClientsCostLittle(t *testing.T) {
 // heap returns how much memory is in use, in bytes.
 func heap() int {
 	runtime.GC()
+
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
+
 	return int(m.HeapInuse)
 }
 
 func TestAnAnswerIsCompressedForThoseWhoUnpackIt(t *testing.T) {
 	address := serve(t, Settings{}, &fixed{units: crowd(300, time.Now())})
+
 	asIs := &http.Transport{DisableCompression: true}
 	defer asIs.CloseIdleConnections()
+
 	for accepted, packed := range map[string]bool{
 		"":                    false,
 		"identity":            false,
@@ -404,17 +458,22 @@ func TestAnAnswerIsCompressedForThoseWhoUnpackIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		req.Header.Set("Accept-Encoding", accepted)
+
 		res, err := asIs.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()
+
 		if err != nil || int(res.ContentLength) != len(body) ||
 			(res.Header.Get("Content-Encoding") == "gzip") != packed {
 			t.Errorf("%q: %v, %d bytes of %d, %v", accepted, err, len(body), res.ContentLength, res.Header)
 		}
+
 		if !packed && !strings.HasSuffix(string(body), "</html>") {
 			t.Errorf("%q: the page ends in %q", accepted, body[len(body)-20:])
 		}

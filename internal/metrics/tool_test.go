@@ -10,6 +10,7 @@ import (
 // must have it; elsewhere the test is skipped without.
 func tool(t *testing.T, name string) string {
 	t.Helper()
+
 	path, err := exec.LookPath(name)
 	switch {
 	case err == nil:
@@ -19,5 +20,6 @@ func tool(t *testing.T, name string) string {
 	default:
 		t.Skipf("there is no %s: apt-get install prometheus", name)
 	}
+
 	return ""
 }

@@ -33,6 +33,7 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 		"in the proxy's words": nil,
 	} {
 		client, target := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, ""
+
 		if answer == nil {
 			proxy, _ := url.Parse(rawhttp.Serve(t,
 				func(string) string { return "HTTP/1.1 502 " + hidden + "\r\n\r\n" }))
@@ -40,14 +41,17 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 		} else {
 			target = rawhttp.Serve(t, answer)
 		}
+
 		res, err := client.PostForm(target, url.Values{"client_secret": {hidden}})
 		if err == nil {
 			_, err = io.ReadAll(res.Body)
 			res.Body.Close()
 		}
+
 		if err == nil {
 			t.Fatalf("%s: no error", name)
 		}
+
 		if f := netfault.Of(
 			err,
 		); f.Err == nil || netfault.Shares(f.Err.Error(), hidden) ||
@@ -75,11 +79,14 @@ func TestTheProxysOwnRefusalIsNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		transport := &http.Transport{Proxy: http.ProxyURL(u)}
 		if tc.hook {
 			transport.OnProxyConnectResponse = netfault.CheckProxy
 		}
+
 		_, err = (&http.Client{Transport: transport}).Get("https://login.example.test")
+
 		f := netfault.Of(err)
 		if f.Kind != tc.kind || !f.Dialing || !strings.Contains(f.Err.Error(), tc.want) ||
 			netfault.Shares(f.Err.Error(), hidden) {
@@ -96,9 +103,11 @@ func TestAnHTTP2ResetIsNamedByItsCode(t *testing.T) {
 			io.WriteString(w, "[")
 			w.(http.Flusher).Flush()
 		}
+
 		panic(http.ErrAbortHandler)
 	}))
 	server.EnableHTTP2 = true
+
 	server.StartTLS()
 	defer server.Close()
 
@@ -108,6 +117,7 @@ func TestAnHTTP2ResetIsNamedByItsCode(t *testing.T) {
 			_, err = io.ReadAll(res.Body)
 			res.Body.Close()
 		}
+
 		if f := netfault.Of(err); f.Kind != netfault.Reset || f.Err.Error() != "HTTP/2 INTERNAL_ERROR" {
 			t.Errorf("%s: %+v", path, f)
 		}
@@ -132,11 +142,13 @@ func TestAPieceOfASecretIsFoundHoweverItIsSpelt(t *testing.T) {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
+
 	for text, want := range map[string]bool{"is pass-w1": true, "PASS-W1.example": true, "pass-w": false} {
 		if got := netfault.Shares(text, "pass-w1"); got != want {
 			t.Errorf("a short secret in %q: %v", text, got)
 		}
 	}
+
 	if netfault.Shares("invalid_grant", "g") || netfault.Shares("anything", "") {
 		t.Error("what is hardly a secret is found everywhere")
 	}
@@ -144,6 +156,7 @@ func TestAPieceOfASecretIsFoundHoweverItIsSpelt(t *testing.T) {
 
 func TestRetryAfterIsReadInEveryForm(t *testing.T) {
 	const date = "Sun, 01 Mar 2026 12:00:50 GMT"
+
 	now := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC) // a wrong clock here does not matter
 	for value, want := range map[string]time.Duration{
 		"":                                0,
@@ -200,7 +213,9 @@ func FuzzRetryAfter(f *testing.F) {
 		"2026-03-01T12:01:30+23:59"} {
 		f.Add(value, value)
 	}
+
 	now := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC)
+
 	f.Fuzz(func(t *testing.T, value, date string) {
 		got, ok := netfault.RetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, now)
 		if got < 0 || got > 24*time.Hour || ok != (got > 0) {
@@ -211,6 +226,7 @@ func FuzzRetryAfter(f *testing.F) {
 
 func TestRetryAfterDoesNotBelieveADateOfAnotherAge(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 	for _, date := range []string{"Thu, 01 Jan 1970 00:00:00 GMT", "Sun, 01 Mar 2099 12:00:00 GMT"} {
 		h := http.Header{"Retry-After": {"Sun, 01 Mar 2026 12:00:30 GMT"}, "Date": {date}}
 		if got, ok := netfault.RetryAfter(h, now); got != 30*time.Second || !ok {
@@ -227,13 +243,16 @@ func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 		"https://" + strings.Repeat("x", 200): "",
 	} {
 		u, err := url.Parse(address)
+
 		if want == "" {
 			want = "an invalid address"
 		}
+
 		if got := netfault.Host(u); err == nil && got != want {
 			t.Errorf("%s: %q", address, got)
 		}
 	}
+
 	if f := netfault.Of(
 		errors.New("quote: " + hidden),
 	); f.Kind != netfault.Other ||

@@ -25,18 +25,22 @@ func BenchmarkReader(b *testing.B) {
 	doc := []byte(`{"value":[` + row + strings.Repeat(","+row, 9_999) + `]}`)
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
+
 	p := NewReader(nil, Options{})
 	for b.Loop() {
 		p.Reset(&records{bytes.NewReader(doc)})
+
 		for {
 			_, err := p.Next()
 			if errors.Is(err, io.EOF) {
 				break
 			}
+
 			if err != nil {
 				b.Fatal(err)
 			}
 		}
+
 		if p.Rows() != 10_000 {
 			b.Fatal(p.Rows(), "rows")
 		}

@@ -19,6 +19,7 @@ import (
 // too large is returned as "TOO LARGE".
 func readAll(t testing.TB, p *Reader) (rows []string, link string, err error) {
 	t.Helper()
+
 	for {
 		row, err := p.Next()
 		switch {
@@ -28,12 +29,15 @@ func readAll(t testing.TB, p *Reader) (rows []string, link string, err error) {
 			if _, again := p.Next(); !errors.Is(again, err) {
 				t.Errorf("after %v comes %v", err, again)
 			}
+
 			if p.Rows() != len(rows) {
 				t.Errorf("Rows is %d after %d rows", p.Rows(), len(rows))
 			}
+
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
+
 			return rows, p.NextLink(), err
 		default:
 			rows = append(rows, string(row))
@@ -59,8 +63,10 @@ func (r *randomReader) Read(b []byte) (int, error) {
 	if r.s == "" {
 		return 0, io.EOF
 	}
+
 	n := copy(b[:min(len(b), r.r.IntN(20))], r.s)
 	r.s = r.s[n:]
+
 	return n, nil
 }
 
@@ -155,18 +161,22 @@ func TestPages(t *testing.T) {
 func TestRowsBeforeACutAreWhole(t *testing.T) {
 	doc := `{"@odata.context":"c","value":[{"a":"x\\\"]"},{"b":[{}]},{"c":"é"}],"@odata.nextLink":"n"}`
 	all := []string{`{"a":"x\\\"]"}`, `{"b":[{}]}`, `{"c":"é"}`}
+
 	p := NewReader(nil, Options{Buffer: 8})
 	for cut := range len(doc) {
 		p.Reset(strings.NewReader(doc[:cut]))
+
 		rows, _, err := readAll(t, p)
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("cut at %d: %v", cut, err)
 		}
+
 		for i, row := range rows {
 			if row != all[i] {
 				t.Errorf("cut at %d: row %d is %q", cut, i, row)
 			}
 		}
+
 		if whole := strings.Count(doc[:cut], `},{`); len(rows) < whole {
 			t.Errorf("cut at %d: %d rows of %d", cut, len(rows), whole)
 		}
@@ -181,6 +191,7 @@ func TestErrorsOfTheTransportComeThrough(t *testing.T) {
 			t.Errorf("%q: %v", doc, err)
 		}
 	}
+
 	if _, _, err := readAll(t, NewReader(stuck{}, Options{})); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a reader that never returns anything: %v", err)
 	}
@@ -206,12 +217,14 @@ func TestRowsTooLargeArePassedOver(t *testing.T) {
 	rows := []string{`1`, big, `{"b":2}`, big, fits, over}
 	doc := `{"z":` + big + `,"value":[` + strings.Join(rows, ",") + `],"@odata.nextLink":"n"}`
 	want := []string{`1`, "TOO LARGE", `{"b":2}`, "TOO LARGE", fits, "TOO LARGE"}
+
 	for how, read := range readings {
 		rows, link, err := readAll(t, NewReader(read(doc), Options{MaxRow: 100, Buffer: 16}))
 		if fmt.Sprint(rows) != fmt.Sprint(want) || link != "n" || err != nil {
 			t.Errorf("read %s: %q, %q, %v", how, rows, link, err)
 		}
 	}
+
 	p := NewReader(
 		strings.NewReader(`{"value":[],"@odata.nextLink":"`+strings.Repeat("x", 2*maxText)+`"}`),
 		Options{},
@@ -219,6 +232,7 @@ func TestRowsTooLargeArePassedOver(t *testing.T) {
 	if _, _, err := readAll(t, p); !errors.Is(err, ErrNotPage) {
 		t.Errorf("a link of 2 MB: %v", err)
 	}
+
 	p = NewReader(strings.NewReader(`{"`+strings.Repeat("k", 2*maxText)+`":1,"value":[5]}`), Options{})
 	if rows, _, err := readAll(t, p); err != nil || len(rows) != 1 {
 		t.Errorf("a key of 2 MB: %q, %v", rows, err)
@@ -239,6 +253,7 @@ func (g *generated) Read(b []byte) (n int, err error) {
 		if g.part != "" {
 			continue
 		}
+
 		switch {
 		case g.next == 0:
 			g.part = `{"skipped":"` + strings.Repeat("s", 1<<20) + `","value":[` + g.row
@@ -249,14 +264,17 @@ func (g *generated) Read(b []byte) (n int, err error) {
 		default:
 			return n, io.EOF
 		}
+
 		g.next++
 	}
+
 	return n, nil
 }
 
 func (g *generated) some(b []byte) int {
 	n := copy(b, g.part)
 	g.part = g.part[n:]
+
 	return n
 }
 
@@ -272,28 +290,38 @@ func TestMemoryIsBounded(t *testing.T) {
 	} {
 		row := `{"a":"` + strings.Repeat("x", c.row) + `"}`
 		page := &generated{row: row, rest: "," + row, n: c.n}
+
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
+
 		p := NewReader(page, Options{})
 		rows := 0
+
 		for {
 			row, err := p.Next()
 			if errors.Is(err, io.EOF) {
 				break
 			}
+
 			if err != nil || string(row) != page.row {
 				t.Fatalf("%s: row %d: %d bytes, %v", c.promise, rows, len(row), err)
 			}
+
 			rows++
 		}
+
 		runtime.ReadMemStats(&after)
+
 		if rows != c.n || p.NextLink() != "n" {
 			t.Errorf("%s: %d rows, link %q", c.promise, rows, p.NextLink())
 		}
+
 		if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > c.mostMemory {
 			t.Errorf("%s: %d MB allocated", c.promise, used)
 		}
+
 		p.Reset(strings.NewReader(`[]`))
+
 		if len(p.buf) != DefaultBuffer {
 			t.Errorf("%s: a buffer of %d bytes is kept", c.promise, len(p.buf))
 		}
@@ -305,15 +333,18 @@ func TestPublishedSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	own, err := filepath.Glob("../../testdata/page/*.json")
 	if err != nil || len(own) == 0 {
 		t.Fatalf("no pages of our own: %v", err)
 	}
+
 	for _, name := range append(names, own...) {
 		doc, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		want, isPage := reference(doc)
 		for how, read := range readings {
 			rows, _, err := readAll(t, NewReader(read(string(doc)), Options{Buffer: 64}))
@@ -328,10 +359,12 @@ func TestPublishedSamples(t *testing.T) {
 // a page.
 func reference(doc []byte) (rows []string, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(doc))
+
 	open, err := d.Token()
 	if err != nil || !json.Valid(doc) {
 		return nil, false
 	}
+
 	elements := func() {
 		for d.More() {
 			var raw json.RawMessage
@@ -339,36 +372,46 @@ func reference(doc []byte) (rows []string, ok bool) {
 				rows = append(rows, string(raw))
 			}
 		}
+
 		_, _ = d.Token()
 	}
 	if open == json.Delim('[') {
 		elements()
 		return rows, true
 	}
+
 	if open != json.Delim('{') {
 		return nil, false
 	}
+
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
 			return nil, false
 		}
+
 		if key == "value" {
 			if t, err := d.Token(); err != nil || t != json.Delim('[') {
 				return nil, false
 			}
+
 			elements()
+
 			ok = true
+
 			continue
 		}
+
 		var raw json.RawMessage
 		if d.Decode(&raw) != nil {
 			return nil, false
 		}
+
 		if key == "error" && string(raw) != "null" || key == "@odata.nextLink" && raw[0] != '"' && raw[0] != 'n' {
 			return nil, false
 		}
 	}
+
 	return rows, ok
 }
 
@@ -379,14 +422,17 @@ func FuzzReader(f *testing.F) {
 		"\ufeff[]", `{"a":1,"value":[1`} {
 		f.Add([]byte(s), uint16(1), uint64(1))
 	}
+
 	f.Fuzz(func(t *testing.T, doc []byte, size uint16, seed uint64) {
 		o := Options{Buffer: int(size%512) + 1}
 		rows, link, err := readAll(t, NewReader(bytes.NewReader(doc), Options{}))
 		r := &randomReader{string(doc), rand.New(rand.NewPCG(seed, 1))}
+
 		rows2, link2, err2 := readAll(t, NewReader(r, o))
 		if fmt.Sprint(rows, link, err) != fmt.Sprint(rows2, link2, err2) {
 			t.Fatalf("%q read at once: %q, %q, %v; at random: %q, %q, %v", doc, rows, link, err, rows2, link2, err2)
 		}
+
 		want, isPage := reference(doc)
 		if isPage != (err == nil) && json.Valid(doc) || isPage && fmt.Sprint(rows) != fmt.Sprint(want) {
 			t.Fatalf("%q: %q, %v; want %q, %v", doc, rows, err, want, isPage)

@@ -41,9 +41,12 @@ func (s *source) Invalidate(tokens.Access) { s.invalidated.Add(1) }
 // serve returns a client of a server, and its sign-in. The client never waits.
 func serve(t *testing.T, handler http.HandlerFunc) (*Client, *source) {
 	t.Helper()
+
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
+
 	s := &source{}
+
 	return New(Settings{
 		GraphURL:   server.URL,
 		PartnerURL: server.URL,
@@ -61,6 +64,7 @@ func relation(id, name, status, relationship string, more ...string) string {
 	quoted, _ := json.Marshal(name)
 	row := fmt.Sprintf(`{"displayName":%q,"status":%q,"customer":{"tenantId":%q,"displayName":%s}`, relationship,
 		status, id, quoted)
+
 	return row + strings.Join(append([]string{""}, more...), ",") + "}"
 }
 
@@ -69,6 +73,7 @@ func rolesOf(ids ...string) string {
 	for _, id := range ids {
 		all = append(all, fmt.Sprintf(`{"roleDefinitionId":%q}`, id))
 	}
+
 	return `"accessDetails":{"unifiedRoles":[` + strings.Join(all, ",") + `]}`
 }
 
@@ -119,10 +124,12 @@ func TestWhichRelationshipsMakeACustomer(t *testing.T) {
 				io.WriteString(w, answerWith(c.rows...))
 			})
 			list, err := client.Customers(t.Context())
+
 			var got []string
 			for _, customer := range list {
 				got = append(got, customer.Name)
 			}
+
 			if err != nil || strings.Join(got, " ") != c.want {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
@@ -142,17 +149,21 @@ func TestACustomerHasItsLongestRelationship(t *testing.T) {
 				rolesOf(strings.ToUpper(reader))),
 		))
 	})
+
 	list, err := client.Customers(t.Context())
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}
+
 	c := list[0]
 	if r := c.Lasting(); r.Name != "long" || r.AutoExtends || r.Ends.Month() != time.June {
 		t.Errorf("%+v", r)
 	}
+
 	if !c.ReadsAlerts() || !c.CanConsent() {
 		t.Errorf("roles %v", c.Roles())
 	}
+
 	if got := RoleNames(c.Roles()); !slices.Equal(got, []string{"Security Reader", "Cloud Application Administrator"}) {
 		t.Errorf("%q", got)
 	}
@@ -160,11 +171,13 @@ func TestACustomerHasItsLongestRelationship(t *testing.T) {
 
 func TestPagesAreFollowedToTheEnd(t *testing.T) {
 	var asked []string
+
 	client, s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.RawQuery)
 		if got := r.Header.Get("Authorization"); !strings.HasPrefix(got, "Bearer "+hush) {
 			t.Errorf("authorization %q", got)
 		}
+
 		switch r.URL.Query().Get("$skiptoken") {
 		case "":
 			fmt.Fprintf(w, `{"value":[%s],"@odata.nextLink":"http://%s/v1.0/x?$skiptoken=2"}`,
@@ -175,10 +188,12 @@ func TestPagesAreFollowedToTheEnd(t *testing.T) {
 			io.WriteString(w, answerWith(relation(fabrikam, "Fabrikam", "active", "A")))
 		}
 	})
+
 	list, err := client.Customers(t.Context())
 	if err != nil || len(list) != 2 || len(asked) != 3 || s.invalidated.Load() != 0 {
 		t.Errorf("%v, %v, %q", list, err, asked)
 	}
+
 	if !strings.Contains(asked[0], "$select=id,displayName,status,customer") {
 		t.Errorf("asked %q", asked[0])
 	}
@@ -188,6 +203,7 @@ func TestHalfAListIsAnError(t *testing.T) {
 	first := func(next string) string {
 		return fmt.Sprintf(`{"value":[%s],"@odata.nextLink":%q}`, relation(contoso, "Contoso", "active", "A"), next)
 	}
+
 	for name, c := range map[string]struct {
 		answer  func(r *http.Request) (int, string)
 		problem string
@@ -248,6 +264,7 @@ func TestHalfAListIsAnError(t *testing.T) {
 				io.WriteString(w, text)
 			})
 			list, err := client.Customers(t.Context())
+
 			var e *Error
 			if list != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), c.problem) || e.Fate != c.fate ||
 				!e.Reason.Known() {
@@ -278,8 +295,10 @@ func TestATokenThatEndedIsRenewedOnce(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+
 		io.WriteString(w, answerWith(relation(contoso, "Contoso", "active", "A")))
 	})
+
 	list, err := client.Customers(t.Context())
 	if err != nil || len(list) != 1 || s.issued.Load() != 2 || s.invalidated.Load() != 1 {
 		t.Errorf("%v, %v, %d tokens", list, err, s.issued.Load())
@@ -292,12 +311,17 @@ func TestAServiceInTroubleIsAskedAgain(t *testing.T) {
 		if calls++; calls < tries {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(http.StatusServiceUnavailable)
+
 			return
 		}
+
 		io.WriteString(w, answerWith(relation(contoso, "Contoso", "active", "A")))
 	})
+
 	var waits []time.Duration
+
 	client.s.Sleep = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
+
 	list, err := client.Customers(t.Context())
 	if err != nil || len(list) != 1 || len(waits) != 2 || waits[0] != 7*time.Second {
 		t.Errorf("%v, %v, %v", list, err, waits)
@@ -314,6 +338,7 @@ func TestNoErrorQuotesATokenOrAText(t *testing.T) {
 			fmt.Fprintf(w, `{"error":{"code":%q,"message":%q},"code":%q}`, echo, echo, echo)
 		})
 		_, listErr := client.Customers(t.Context())
+
 		_, consentErr := client.Consent(t.Context(), contoso, "app", nil)
 		for _, err := range []error{listErr, consentErr} {
 			if err != nil && (strings.Contains(err.Error(), "eyJ") || strings.Contains(err.Error(), "nobody")) {
@@ -338,6 +363,7 @@ func TestNamelessCustomersAreNamed(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 		}
 	})
+
 	list, err := client.Customers(t.Context())
 	if err != nil || len(list) != 3 || list[0].Name != third || list[1].Name != "Contoso" ||
 		list[2].Name != "Fabrikam" {
@@ -379,17 +405,22 @@ func TestConsentSaysWhatBecameOfIt(t *testing.T) {
 					len(got.ApplicationGrants) != 1 || got.ApplicationGrants[0] != (consentGrant{"api", "A,B"}) {
 					t.Errorf("%s %s %+v, %v", r.Method, r.URL, got, err)
 				}
+
 				w.WriteHeader(c.status)
 				io.WriteString(w, c.body)
 			})
 			got, err := client.Consent(t.Context(), contoso, "app", []Grant{{"api", []string{"A", "B"}}})
+
 			var e *Error
+
 			if got != c.want || (err != nil) != (c.want == 0) {
 				t.Fatalf("got %v, %v", got, err)
 			}
+
 			if err != nil && (!errors.As(err, &e) || e.Fate != c.fate || !strings.Contains(e.Remedy, c.remedy)) {
 				t.Errorf("got %+v", err)
 			}
+
 			if c.fate == advice.NeedsSignIn && s.invalidated.Load() != 0 {
 				t.Error("a token without MFA is not renewed: the next one would have none either")
 			}
@@ -399,6 +430,7 @@ func TestConsentSaysWhatBecameOfIt(t *testing.T) {
 
 func TestTheCloudOfATenantIsPublic(t *testing.T) {
 	issuer := `"issuer":"https://login.microsoftonline.com/` + strings.ToUpper(contoso) + `/v2.0"`
+
 	for name, c := range map[string]struct {
 		body string
 		want cloud.Cloud
@@ -419,8 +451,10 @@ func TestTheCloudOfATenantIsPublic(t *testing.T) {
 					r.Header.Get("Authorization") != "" {
 					t.Errorf("%s %v", r.URL, r.Header)
 				}
+
 				io.WriteString(w, "{"+issuer+","+c.body+"}")
 			})
+
 			got, err := client.Tenant(t.Context(), "contoso.com")
 			if err != nil || got != (Tenant{ID: contoso, Cloud: c.want}) || s.issued.Load() != 0 {
 				t.Errorf("got %+v, %v", got, err)
@@ -434,6 +468,7 @@ func TestAnUnknownTenantIsAFaultToFix(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		io.WriteString(w, `{"error":"invalid_tenant","error_description":"AADSTS90002: Tenant 'x' not found."}`)
 	})
+
 	_, err := client.Tenant(t.Context(), "x.example")
 	if advice.Of(err) == nil || advice.Of(err).Fate != advice.NeedsFix {
 		t.Errorf("got %v", err)
@@ -456,12 +491,14 @@ func FuzzRelationships(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		found := map[alert.TenantID]*Customer{}
 		for _, raw := range p.rows {
 			if addRelationship(found, raw) != nil {
 				return
 			}
 		}
+
 		for id, c := range found {
 			if !alert.IsGUID(string(id)) || strings.ContainsAny(c.Name, "\n\r\x1b") || len(c.Relationships) == 0 {
 				t.Errorf("%q: %+v", id, c)
@@ -478,6 +515,7 @@ func FuzzCustomerNames(f *testing.F) {
 		if addName(names, raw) != nil {
 			return
 		}
+
 		for id, name := range names {
 			if !alert.IsGUID(string(id)) || strings.ContainsAny(name, "\n\r\x1b") {
 				t.Errorf("%q: %q", id, name)
@@ -500,11 +538,14 @@ func FuzzTenant(f *testing.F) {
 func FuzzRefusal(f *testing.F) {
 	f.Add(401, []byte(`{"code":"900421","description":"MFA required"}`))
 	f.Add(403, []byte(`{"error":{"code":"Forbidden","message":"no"}}`))
+
 	c := New(Settings{Now: time.Now})
+
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if status < 300 || status > 599 {
 			return
 		}
+
 		e, _ := c.refusal(call{host: "h"}, &http.Response{StatusCode: status, Header: http.Header{}}, body, hush)
 		if text := e.Error(); strings.ContainsAny(text, "\n\r\x1b") || len(text) > advice.MaxLine+100 {
 			t.Errorf("%q", text)

@@ -50,21 +50,27 @@ func TestAListIsComparedWithTheOneBefore(t *testing.T) {
 			)
 			for _, list := range c.lists {
 				known, last = known.Update(list, at, c.keep)
+
 				body, err := known.Encode()
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				if known, err = DecodeKnown(body); err != nil {
 					t.Fatal(err)
 				}
 			}
+
 			var got []string
+
 			for _, k := range known.Customers {
 				if k.Gone() {
 					k.Name = "-" + k.Name
 				}
+
 				got = append(got, k.Name)
 			}
+
 			if strings.Join(got, " ") != c.want || !reflect.DeepEqual(last, c.then) || !known.Listed.Equal(at) {
 				t.Errorf("got %q, %+v", got, last)
 			}
@@ -80,6 +86,7 @@ func FuzzKnown(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		for _, c := range k.Customers {
 			if !alert.IsGUID(string(c.TenantID)) || c.Name == "" || strings.ContainsAny(c.Name, "\n\x1b") {
 				t.Errorf("%+v", c)

@@ -19,6 +19,7 @@ var reach = Reach{Overlap: 10 * time.Minute, SweepInterval: time.Hour, SweepLook
 func resumed(cp Checkpoint) *Progress {
 	p := New(reach, &Budget{PerUnit: 100, Total: 100})
 	p.Resume(cp, nil)
+
 	return p
 }
 
@@ -87,6 +88,7 @@ func TestAPollReachesBackByOverlapLatenessAndSweep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := New(c.reach, &Budget{})
 			p.Resume(c.checkpoint, nil)
+
 			pass := p.NextPass(now, tick.FromTime(now))
 			if pass.From != c.from || pass.Position != c.from || pass.Sweep != c.sweep {
 				t.Errorf("from %v, position %v, sweep %t; want from %v, sweep %t",
@@ -100,6 +102,7 @@ func TestAPollReachesBackByOverlapLatenessAndSweep(t *testing.T) {
 // read, then event 3, then everything before c.
 func TestAStepCoversWhatIsDelivered(t *testing.T) {
 	a, b, c := ago(3*time.Hour), ago(2*time.Hour), ago(time.Hour)
+
 	key := []Seen{{seenKey(1), a}, {seenKey(2), a}, {seenKey(3), b}}
 	for _, step := range []struct {
 		delivered uint64
@@ -120,24 +123,31 @@ func TestAStepCoversWhatIsDelivered(t *testing.T) {
 		p.Read(c, 3, 0)
 
 		p.Delivered(step.delivered)
+
 		s, due := p.Due()
 		if due != step.due || s.Checkpoint.Watermark != step.watermark || !reflect.DeepEqual(s.Seen, step.seen) {
 			t.Errorf("delivered up to %d: due %t, watermark %v, entries %v; want %t, %v, %v",
 				step.delivered, due, s.Checkpoint.Watermark, s.Seen, step.due, step.watermark, step.seen)
 		}
+
 		if p.Committed(1) {
 			t.Errorf("delivered up to %d: event 1 counts as committed before it is", step.delivered)
 		}
+
 		p.Commit(s)
+
 		if got := p.Committed(step.delivered); !got {
 			t.Errorf("delivered up to %d: it does not count as committed", step.delivered)
 		}
+
 		if p.Committed(step.delivered + 1) {
 			t.Errorf("delivered up to %d: the next event counts as committed", step.delivered)
 		}
+
 		if w, _ := p.Watermark(); w != step.watermark {
 			t.Errorf("delivered up to %d: the watermark is %v after the commit", step.delivered, w)
 		}
+
 		if _, due := p.Due(); due {
 			t.Errorf("delivered up to %d: something is due after the commit", step.delivered)
 		}
@@ -149,19 +159,24 @@ func TestARepeatIsKnownAndItsNewerTimeCommitted(t *testing.T) {
 	if p.Repeated(seenKey(1), 50, 0) {
 		t.Error("a version never emitted counts as a repeat")
 	}
+
 	p.Emitted(1, seenKey(1), 50)
 	p.Delivered(1)
 	s, _ := p.Due()
 	p.Commit(s)
+
 	if !p.Repeated(seenKey(1), 50, 1) {
 		t.Error("a repeat is not known")
 	}
+
 	if _, due := p.Due(); due {
 		t.Error("a repeat with the same time is committed")
 	}
+
 	if !p.Repeated(seenKey(1), 60, 1) {
 		t.Error("a repeat with a newer time is not known")
 	}
+
 	if s, due := p.Due(); !due || len(s.Seen) != 1 || s.Seen[0].Time != 60 {
 		t.Errorf("due %t, entries %v; want the newer time", due, s.Seen)
 	}
@@ -169,6 +184,7 @@ func TestARepeatIsKnownAndItsNewerTimeCommitted(t *testing.T) {
 
 func TestLatenessGrowsAndIsForgottenAfterADay(t *testing.T) {
 	p := resumed(Checkpoint{Floor: ago(99 * time.Hour), Watermark: ago(0), Swept: ago(0)})
+
 	pass := p.NextPass(now, ago(0))
 	for _, c := range []struct {
 		name string
@@ -185,6 +201,7 @@ func TestLatenessGrowsAndIsForgottenAfterADay(t *testing.T) {
 			t.Errorf("%s: polls reach back further by %v; want %v", c.name, got, c.want)
 		}
 	}
+
 	back := func(after time.Duration) time.Duration {
 		at := now.Add(after)
 		return (ago(0) - p.NextPass(at, ago(0)).From).Duration()
@@ -218,10 +235,12 @@ func TestEntriesAreForgottenBehindEveryPoll(t *testing.T) {
 			p.Emitted(1, seenKey(1), ago(47*time.Hour))
 			p.Read(ago(0), 1, ago(0))
 			p.Delivered(1)
+
 			s, _ := p.Due()
 			if s.Checkpoint.SeenSince != c.since {
 				t.Errorf("the seen-set reaches back to %v; want %v", s.Checkpoint.SeenSince, c.since)
 			}
+
 			if known := p.Repeated(seenKey(1), ago(47*time.Hour), 1); known != (c.needed != 0) {
 				t.Errorf("the entry is known: %t", known)
 			}
@@ -239,14 +258,17 @@ func TestARewindForgetsWhatIsNotOnItsWay(t *testing.T) {
 	p.Emitted(3, seenKey(3), 70) // on its way
 	p.Read(200, 3, 0)
 	p.Rewind(Checkpoint{Floor: 1, Watermark: 50, SeenSince: 1})
+
 	for n, want := range map[int]bool{1: true, 2: false, 3: true} {
 		if got := p.Repeated(seenKey(n), 0, 3); got != want {
 			t.Errorf("version %d is known: %t; want %t", n, got, want)
 		}
 	}
+
 	p.Delivered(3)
 	s, _ = p.Due()
 	p.Commit(s)
+
 	if w, _ := p.Watermark(); w != 50 {
 		t.Errorf("what was read before the rewind moved the watermark to %v", w)
 	}
@@ -255,13 +277,17 @@ func TestARewindForgetsWhatIsNotOnItsWay(t *testing.T) {
 func TestTheFloorIsLoweredOnlyBeforeAnythingWasRead(t *testing.T) {
 	p := New(reach, &Budget{})
 	p.Start(1000, false)
+
 	if p.Lower(2000) || !p.Lower(500) {
 		t.Error("the floor of a new unit moves to an earlier time only")
 	}
+
 	p.Read(1500, 0, 0)
+
 	if p.Lower(100) {
 		t.Error("the floor was lowered after something was read")
 	}
+
 	if floor, _ := p.Bounds(); floor != 500 {
 		t.Errorf("floor %d", floor)
 	}
@@ -271,15 +297,19 @@ func TestTheFloorIsLoweredOnlyBeforeAnythingWasRead(t *testing.T) {
 func TestAFloorThatIsLoweredDuringACommitStaysLow(t *testing.T) {
 	p := New(reach, &Budget{})
 	p.Start(1000, false)
+
 	step, due := p.Due()
 	if !due {
 		t.Fatal("nothing is due for a new unit")
 	}
+
 	p.Lower(500)
 	p.Commit(step)
+
 	if _, due := p.Due(); !due {
 		t.Error("the lowered floor is not committed")
 	}
+
 	if floor, _ := p.Bounds(); floor != 500 {
 		t.Errorf("floor %d", floor)
 	}

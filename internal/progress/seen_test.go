@@ -16,6 +16,7 @@ func seenKey(n int) (key [16]byte) {
 func fillSeen(s *seenSet, n int) {
 	for i := len(s.times); n > 0; i++ {
 		s.add(seenKey(i), tick.Tick(i))
+
 		n--
 	}
 }
@@ -24,22 +25,31 @@ func TestASeenSetIsBoundedButASmallUnitNeverWaits(t *testing.T) {
 	budget := &Budget{PerUnit: 40, Always: 10, Total: 60}
 	own, others := seenSet{budget: budget}, seenSet{budget: budget}
 	fillSeen(&own, 5)
+
 	if own.full() {
 		t.Error("full at 5 entries")
 	}
+
 	fillSeen(&others, 55)
+
 	if own.full() {
 		t.Error("a small unit waits for others")
 	}
+
 	fillSeen(&own, 5)
+
 	if !own.full() {
 		t.Error("no bound for all sets together")
 	}
+
 	others.close()
+
 	if own.full() {
 		t.Error("full although the others have ended")
 	}
+
 	fillSeen(&own, 30)
+
 	if !own.full() {
 		t.Error("no bound for one unit")
 	}
@@ -48,6 +58,7 @@ func TestASeenSetIsBoundedButASmallUnitNeverWaits(t *testing.T) {
 func TestEntriesAreCountedWhileTheirUnitLives(t *testing.T) {
 	budget := &Budget{}
 	s := seenSet{budget: budget}
+
 	for _, step := range []struct {
 		name string
 		do   func()
@@ -61,6 +72,7 @@ func TestEntriesAreCountedWhileTheirUnitLives(t *testing.T) {
 		{"closed", func() { s.add(seenKey(4), 200); s.close(); s.add(seenKey(5), 200) }, 0},
 	} {
 		step.do()
+
 		if got := budget.held.Load(); got != step.want {
 			t.Errorf("%s: %d entries are counted, not %d", step.name, got, step.want)
 		}

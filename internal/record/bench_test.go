@@ -33,8 +33,10 @@ func overOne(b *testing.B, api string, f func(raw []byte)) {
 		for _, a := range alerts {
 			size += len(a)
 		}
+
 		b.SetBytes(int64(size))
 		b.ReportAllocs()
+
 		for b.Loop() {
 			for _, a := range alerts {
 				f(a)
@@ -47,10 +49,12 @@ func BenchmarkTranscode(b *testing.B) {
 	e := newEncoder(b, Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
 	id := alert.MakeID("t", "graph", []byte("x"), nil)
 	dst := make([]byte, 0, 2<<20)
+
 	overCorpus(b, func(raw []byte) {
 		if len(dst) > 1<<20 { // batches of the size that is delivered
 			dst = dst[:0]
 		}
+
 		var err error
 		if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567, ID: id}, raw); err != nil {
 			b.Fatal(err)
@@ -62,26 +66,32 @@ func BenchmarkTranscode(b *testing.B) {
 func BenchmarkPage(b *testing.B) {
 	e := newEncoder(b, Options{TenantID: "99999999-8888-7777-6666-555555555555", Tenant: "contoso", API: "graph"})
 	dst := make([]byte, 0, 2<<20)
+
 	for _, api := range apis {
 		b.Run(api, func(b *testing.B) {
 			doc := append([]byte(`{"value":[`), bytes.Join(corpus(api, corpusAlerts), []byte(","))...)
 			doc = append(doc, "]}"...)
 			b.SetBytes(int64(len(doc)))
 			b.ReportAllocs()
+
 			p := page.NewReader(nil, page.Options{})
 			for b.Loop() {
 				p.Reset(bytes.NewReader(doc))
+
 				for {
 					row, err := p.Next()
 					if errors.Is(err, io.EOF) {
 						break
 					}
+
 					if err == nil {
 						dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567, ID: alert.ID{}}, row)
 					}
+
 					if err != nil {
 						b.Fatal(err)
 					}
+
 					if len(dst) > 1<<20 {
 						dst = dst[:0]
 					}
@@ -102,6 +112,7 @@ func BenchmarkCEF(b *testing.B) {
 		},
 	)
 	dst := make([]byte, 0, 2<<20)
+
 	overCorpus(b, func(raw []byte) {
 		if _, err := e.Alert(dst, alert.Version{Time: 16014749601234567, ID: alert.ID{}}, raw); err != nil {
 			b.Fatal(err)
@@ -114,6 +125,7 @@ func BenchmarkFormats(b *testing.B) {
 	for i := range contents {
 		b.Run(Format(i).String(), func(b *testing.B) {
 			dst := make([]byte, 0, 4<<20)
+
 			for _, api := range apis {
 				e := newEncoder(b, Options{
 					TenantID: "99999999-8888-7777-6666-555555555555",
@@ -125,6 +137,7 @@ func BenchmarkFormats(b *testing.B) {
 					if len(dst) > 1<<20 {
 						dst = dst[:0]
 					}
+
 					var err error
 					if dst, err = e.Alert(dst, alert.Version{Time: 16014749601234567}, raw); err != nil {
 						b.Fatal(err)
@@ -140,6 +153,7 @@ func apiOf(page string) alert.API {
 	if api, err := alert.ParseAPI(page); err == nil {
 		return api
 	}
+
 	return alert.Graph
 }
 
@@ -153,10 +167,12 @@ func BenchmarkValidBytes(b *testing.B) {
 
 func BenchmarkCopy(b *testing.B) {
 	dst := make([]byte, 0, 2<<20)
+
 	overCorpus(b, func(raw []byte) {
 		if len(dst) > 1<<20 {
 			dst = dst[:0]
 		}
+
 		dst = append(dst, raw...)
 	})
 }
@@ -177,6 +193,7 @@ func stdlib(raw []byte) ([]byte, error) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, err
 	}
+
 	return libEncoder.Encode([]any{input.FLBTime{Time: time.Unix(1601474960, 0)}, m})
 }
 

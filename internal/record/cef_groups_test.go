@@ -16,6 +16,7 @@ func graphEvidence(evidence ...string) string {
 		kind, fields, _ := strings.Cut(e, " ")
 		evidence[i] = `{"@odata.type":"#microsoft.graph.security.` + kind + `Evidence",` + fields + `}`
 	}
+
 	return `{"id":"1","evidence":[` + strings.Join(evidence, ",") + `]}`
 }
 
@@ -25,6 +26,7 @@ func flatEvidence(evidence ...string) string {
 		kind, fields, _ := strings.Cut(e, " ")
 		evidence[i] = `{"entityType":"` + kind + `",` + fields + `}`
 	}
+
 	return `[` + strings.Join(evidence, ",") + `]`
 }
 
@@ -260,6 +262,7 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 	} {
 		line, _ := cefLine(t, Options{TenantID: "t", API: alert.API(c.api)}, c.raw)
 		_, extension, _ := strings.Cut(line, "|Unknown|")
+
 		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t `+
 			`flexString2Label=Tenant)`).
 			ReplaceAllString(extension, "")
@@ -289,14 +292,18 @@ func TestNoLineMixesEntities(t *testing.T) {
 
 	for range 3000 {
 		var flat, nested []string
+
 		for i := range 1 + random.IntN(6) {
 			kind := pick(random, "user", "device", "file", "process")
+
 			var values []string
+
 			for _, field := range fields[kind] {
 				if random.IntN(3) > 0 {
 					values = append(values, fmt.Sprintf(`"%s":"v#%d"`, field, i))
 				}
 			}
+
 			object := strings.Join(append(values, `"x":1`), ",")
 			flat = append(flat, fmt.Sprintf(`{"entityType":"%s",%s}`, kind, object))
 			nested = append(nested, fmt.Sprintf(`%s "%s":{%s},%s`, kind, inner[kind], object, object))
@@ -309,13 +316,16 @@ func TestNoLineMixesEntities(t *testing.T) {
 				strings.Join(flat, ",") + `]}]}`,
 		} {
 			line, p := cefLine(t, Options{TenantID: "t", API: alert.API(api)}, raw)
+
 			for _, group := range groups {
 				var of []string
+
 				for _, key := range group {
 					if found := mark.FindString(p.ext[key]); found != "" {
 						of = append(of, found)
 					}
 				}
+
 				for _, piece := range of {
 					if piece != of[0] {
 						t.Fatalf("%s: %v of %s are of %v", raw, group, line, of)

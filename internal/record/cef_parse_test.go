@@ -80,66 +80,85 @@ func parseCEF(line string) (*parsedCEF, error) {
 	if !utf8.ValidString(line) {
 		return nil, fmt.Errorf("not UTF-8")
 	}
+
 	if i := strings.IndexFunc(line, unicode.IsControl); i >= 0 {
 		return nil, fmt.Errorf("control character at %d", i)
 	}
+
 	rest, ok := strings.CutPrefix(line, "CEF:")
 	if !ok {
 		return nil, fmt.Errorf("no CEF: in front")
 	}
+
 	p := &parsedCEF{ext: map[string]string{}}
 	limits := [7]int{1, 63, 63, 31, 1023, 512, 9}
+
 	for k := range p.header {
 		var field strings.Builder
+
 		end := -1
+
 		for i := 0; i < len(rest); i++ {
 			if rest[i] == '|' {
 				end = i
 				break
 			}
+
 			if rest[i] == '\\' {
 				if i++; i == len(rest) || rest[i] != '\\' && rest[i] != '|' {
 					return nil, fmt.Errorf("header field %d: lone backslash", k)
 				}
 			}
+
 			field.WriteByte(rest[i])
 		}
+
 		if end < 0 {
 			return nil, fmt.Errorf("header field %d does not end", k)
 		}
+
 		p.header[k], rest = field.String(), rest[end+1:]
 		if p.header[k] == "" || len(p.header[k]) > limits[k] {
 			return nil, fmt.Errorf("header field %d has %d bytes", k, len(p.header[k]))
 		}
 	}
+
 	if p.header[0] != "0" {
 		return nil, fmt.Errorf("version %q", p.header[0])
 	}
+
 	if n, err := strconv.Atoi(p.header[6]); p.header[6] != "Unknown" && (err != nil || n < 0 || n > 10) {
 		return nil, fmt.Errorf("severity %q", p.header[6])
 	}
+
 	return p, p.extension(rest)
 }
 
 func (p *parsedCEF) extension(rest string) error {
 	var value strings.Builder
+
 	key, word := "", 0 // word: where the last word of the value began
 	finish := func(v string) error {
 		if _, twice := p.ext[key]; twice {
 			return fmt.Errorf("key %s twice", key)
 		}
+
 		if strings.Trim(v, " ") != v || v == "" {
 			return fmt.Errorf("key %s: value empty or with spaces around", key)
 		}
+
 		p.order, p.ext[key] = append(p.order, key), v
+
 		return checkValue(key, v)
 	}
+
 	for i := 0; i < len(rest); i++ {
 		switch c := rest[i]; c {
 		case '\\':
 			if i++; i == len(rest) || !strings.ContainsRune(`\=nr`, rune(rest[i])) {
 				return fmt.Errorf("lone backslash in %s", key)
 			}
+
 			value.WriteByte(map[byte]byte{'\\': '\\', '=': '=', 'n': '\n', 'r': '\r'}[rest[i]])
 		case ' ':
 			value.WriteByte(c)
@@ -153,28 +172,35 @@ func (p *parsedCEF) extension(rest string) error {
 				) {
 				return fmt.Errorf("%q is no key", next)
 			}
+
 			if key != "" {
 				if word == 0 {
 					return fmt.Errorf("no space before key %q", next)
 				}
+
 				if err := finish(value.String()[:word-1]); err != nil {
 					return err
 				}
 			} else if word != 0 {
 				return fmt.Errorf("text before the first key")
 			}
+
 			key, word = next, 0
+
 			value.Reset()
 		default:
 			value.WriteByte(c)
 		}
 	}
+
 	if key == "" {
 		return fmt.Errorf("no extension")
 	}
+
 	if err := finish(value.String()); err != nil {
 		return err
 	}
+
 	for k := range p.ext {
 		custom := strings.HasPrefix(k, "cs") || strings.HasPrefix(k, "cn") && k != "cnt" ||
 			strings.HasPrefix(k, "flex") ||
@@ -185,12 +211,14 @@ func (p *parsedCEF) extension(rest string) error {
 			return fmt.Errorf("custom key %s without a label", k)
 		}
 	}
+
 	return nil
 }
 
 func checkValue(key, v string) error {
 	limit, known := dictionary[key]
 	ip, notIP := netip.ParseAddr(v)
+
 	_, notNumber := strconv.ParseUint(v, 10, 63)
 	switch {
 	case !known:
@@ -202,6 +230,7 @@ func checkValue(key, v string) error {
 	case limit > 0 && len(v) > limit:
 		return fmt.Errorf("key %s has %d bytes", key, len(v))
 	}
+
 	return nil
 }
 
@@ -213,6 +242,7 @@ func TestStrictReaderCanRefuse(t *testing.T) {
 		p.ext["shost"] != "h" {
 		t.Errorf("a good line: %v, %v", p, err)
 	}
+
 	for _, line := range []string{"", `CEF:1|Microsoft|p|1|c|n|5|msg=a`, `CEF:0|Microsoft|p|1|c|n|11|msg=a`,
 		`CEF:0|Microsoft|p|1||n|1|msg=a`,
 		head, head + `msg=a\`, head + `msg=a\b`, head + `msg=a=b`, head + `msg=a msg=b`, head + `msg= a`,

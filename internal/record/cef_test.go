@@ -18,30 +18,38 @@ import (
 // accept, and the parsed line.
 func cefLine(t *testing.T, o Options, raw string) (string, *parsedCEF) {
 	t.Helper()
+
 	o.Format = FormatCEF
 	e := newEncoder(t, o)
+
 	event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.MakeID("t", o.API, []byte("x"), nil)}, []byte(raw))
 	if err != nil {
 		t.Fatalf("%s: %v", raw, err)
 	}
+
 	_, text, err := Decode(event)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	keys := gjson.GetBytes(text, "@keys").String()
 	if keys != `["mssp","cef"]` {
 		t.Errorf("the record has the keys %s", keys)
 	}
+
 	line := gjson.GetBytes(text, "cef").Str
+
 	p, err := parseCEF(line)
 	if err != nil {
 		t.Fatalf("%s\n%v", line, err)
 	}
+
 	return line, p
 }
 
 func TestCEFValues(t *testing.T) {
 	graph := func(s string) string { return `{"id":"1",` + s + `}` }
+
 	const file = `"evidence":[{"entityType":"Process","fileName":"p.exe","sha1":"p1"},{"entityType":"File",` +
 		`"fileName":"f.exe","filePath":"C:\\f","sha1":"f1","sha256":"f2"}]`
 	for _, c := range []struct{ promise, api, raw, key, want string }{
@@ -99,6 +107,7 @@ func TestCEFValues(t *testing.T) {
 		{"the tenant", "siem", `{}`, "flexString2", "Contoso | Ltd = 1"},
 	} {
 		line, p := cefLine(t, Options{TenantID: "t", Tenant: "Contoso | Ltd = 1", API: alert.API(c.api)}, c.raw)
+
 		got := p.ext[c.key]
 		switch c.key {
 		case "class":
@@ -108,6 +117,7 @@ func TestCEFValues(t *testing.T) {
 		case "severity":
 			got = p.header[6]
 		}
+
 		if got != c.want {
 			t.Errorf("%s: %s is %q in %s; want %q", c.promise, c.key, got, line, c.want)
 		}
@@ -133,34 +143,47 @@ func TestLongLinesAreShortenedInOrder(t *testing.T) {
 		fill("a"),
 		strings.Repeat("t", 1000),
 	)
-	o := Options{TenantID: "t", Tenant: "tenant", API: "siem", CEFMaxBytes: 1 << 20}
+	o := Options{
+		TenantID:    "t",
+		Tenant:      "tenant",
+		API:         "siem",
+		CEFMaxBytes: 1 << 20,
+	}
 	whole, full := cefLine(t, o, raw)
 	order := []string{"msg", "sproc", "request", "filePath", "suid", "cs4", "cs2", "cs1", "fileHash", "shost", "cat"}
+
 	for limit := len(whole); limit > 100; limit -= 7 {
 		o.CEFMaxBytes = limit
+
 		line, p := cefLine(t, o, raw)
 		for _, key := range []string{"externalId", "cs3", "cs3Label", "flexString2", "flexString2Label", "rt"} {
 			if p.ext[key] != full.ext[key] {
 				t.Fatalf("limit %d: %s is %q", limit, key, p.ext[key])
 			}
 		}
+
 		if p.header != full.header {
 			t.Fatalf("limit %d: the header became %q", limit, p.header)
 		}
+
 		intact := false
+
 		for k, key := range order {
 			v, was := p.ext[key], full.ext[key]
 			if intact && v != was {
 				t.Fatalf("limit %d: %s was shortened before %s was gone", limit, key, order[k-1])
 			}
+
 			intact = intact || v != ""
 			if k > 5 && v != "" && v != was || !strings.HasPrefix(was, v) {
 				t.Fatalf("limit %d: %s was cut to %q", limit, key, v)
 			}
 		}
+
 		if len(line) > limit && intact {
 			t.Fatalf("limit %d: the line has %d bytes", limit, len(line))
 		}
+
 		if intact && p.ext["cs4"] != "" && len(line) < limit-16 { // a key that goes takes its name along
 			t.Fatalf("limit %d: the line has only %d bytes", limit, len(line))
 		}
@@ -178,6 +201,7 @@ func TestLabelsFollowTheirValue(t *testing.T) {
 
 func TestBothFormatsInOneRecord(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "t", API: "graph", Format: FormatJSONCEF})
+
 	event, err := e.Alert([]byte{}, alert.Version{
 		Time: 1,
 		ID:   alert.ID{},
@@ -185,10 +209,12 @@ func TestBothFormatsInOneRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, text, err := Decode(event)
 	if got := gjson.GetBytes(text, "@keys").String(); err != nil || got != `["mssp","cef","id","title","cef_"]` {
 		t.Errorf("keys %s in %s, %v", got, text, err)
 	}
+
 	if _, err := parseCEF(gjson.GetBytes(text, "cef").Str); err != nil {
 		t.Error(err)
 	}
@@ -197,44 +223,68 @@ func TestBothFormatsInOneRecord(t *testing.T) {
 func TestHealthAndRawRecords(t *testing.T) {
 	at := time.Date(2026, 2, 3, 9, 10, 11, 500, time.UTC)
 	bad := []byte("\xff{\"a\":")
+
 	for _, format := range []Format{FormatJSON, FormatCEF, FormatJSONCEF} {
-		e := newEncoder(t, Options{TenantID: "tid", Tenant: "contoso", API: "siem", Format: format})
+		e := newEncoder(t, Options{
+			TenantID: "tid",
+			Tenant:   "contoso",
+			API:      "siem",
+			Format:   format,
+		})
 		id := alert.MakeID("tid", "siem", bad, nil)
-		batch := e.Health(nil, Health{State: health.OK, LastSuccess: at, LagSeconds: 12.3, At: at})
-		batch = e.Health(batch, Health{State: health.Failing, Trouble: health.Trouble{
-			Reason:  advice.TokenDead,
-			Message: "expired\n",
-			Remedy:  "sign in = again",
-			Trace:   "trace id 1",
-		}, RelationshipEnd: at, At: at})
+		batch := e.Health(nil, Health{
+			State:       health.OK,
+			LastSuccess: at,
+			LagSeconds:  12.3,
+			At:          at,
+		})
+		batch = e.Health(batch, Health{
+			State: health.Failing,
+			Trouble: health.Trouble{
+				Reason:  advice.TokenDead,
+				Message: "expired\n",
+				Remedy:  "sign in = again",
+				Trace:   "trace id 1",
+			},
+			RelationshipEnd: at,
+			At:              at,
+		})
 		batch = e.Raw(batch, 1, id, bad)
 		batch = e.Raw(batch, 1, id, []byte(`{"a":01}`))
+
 		var got []string
+
 		for len(batch) > 0 {
 			event, rest, err := Next(batch)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			_, text, err := Decode(event)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if line := gjson.GetBytes(text, "cef"); line.Exists() != (format != FormatJSON) {
 				t.Errorf("%s: cef is %q", format, line)
 			} else if line.Exists() {
 				if _, err := parseCEF(line.Str); err != nil {
 					t.Errorf("%s: %v", line.Str, err)
 				}
+
 				text = []byte(strings.Replace(string(text), `,"cef":`+line.Raw, "", 1))
 				got = append(got, line.Str)
 			}
+
 			got, batch = append(got, string(text)), rest
 		}
+
 		prefix := func(kind string, id alert.ID) string {
 			return `{"mssp":{"kind":"` + kind + `","tenant_id":"tid","tenant":"contoso","api":"siem","record_id":"` +
 				id.String() + `"},`
 		}
 		health := alert.HealthID("tid", "siem", 17701098110000005)
+
 		want := []string{
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant ok|1|flexString2=contoso ` +
 				`flexString2Label=Tenant`,
@@ -261,6 +311,7 @@ func TestHealthAndRawRecords(t *testing.T) {
 		if format == FormatJSON {
 			want = []string{want[1], want[3], want[5], want[7]}
 		}
+
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%s:\n%s\nwant\n%s", format, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
@@ -278,22 +329,27 @@ func FuzzCEF(f *testing.F) {
 		if limit == 0 { // the encoder's default
 			limit = DefaultCEFMaxBytes
 		}
+
 		for _, s := range []*string{&msg, &title, &path} {
 			*s = strings.ToValidUTF8(*s, "?")
 		}
+
 		raw := string(appendQuoted([]byte(`{"Description":`), []byte(msg)))
 		raw = string(appendQuoted([]byte(raw+`,"AlertTitle":`), []byte(title)))
 		raw = string(appendQuoted([]byte(raw+`,"FilePath":`), []byte(path))) + "}"
+
 		line, p := cefLine(t, Options{TenantID: "t", API: "siem", CEFMaxBytes: int(limit)}, raw)
 		if want := headerText(title, 512); p.header[5] != want && want != "" {
 			t.Errorf("title %q becomes %q", want, p.header[5])
 		}
+
 		for key, was := range map[string]string{"msg": msg, "filePath": path} {
 			got, want := p.ext[key], extensionText(was, 1023)
 			if int(limit) > 6000 && got != want || !strings.HasPrefix(want, got) || !utf8.ValidString(got) {
 				t.Errorf("%s %q becomes %q", key, want, got)
 			}
 		}
+
 		if len(line) > int(limit) && (p.ext["msg"] != "" || p.ext["filePath"] != "") {
 			t.Errorf("the line has %d bytes, %d are allowed", len(line), limit)
 		}
@@ -302,6 +358,7 @@ func FuzzCEF(f *testing.F) {
 
 func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "x", API: "graph", Format: FormatJSONCEF})
+
 	raw := []byte(
 		`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence",` +
 			`"deviceDnsName":"h"}],"big":"` + strings.Repeat(
@@ -312,21 +369,25 @@ func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 	if _, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, raw); err != nil {
 		t.Fatal(err)
 	}
+
 	for _, p := range e.cef.pairs[:cap(e.cef.pairs)] { // a value is a part of the copy of the row, and keeps all of it
 		if p != (cefPair{}) {
 			t.Errorf("%s is kept", p.key)
 		}
 	}
+
 	for i, field := range append(e.cef.fields, e.cef.entities.found...) {
 		if field.Exists() {
 			t.Errorf("field %d is kept", i)
 		}
 	}
+
 	for _, entity := range e.cef.entities.list[:cap(e.cef.entities.list)] {
 		if entity != (candidate{}) {
 			t.Error("an entity is kept")
 		}
 	}
+
 	if cap(e.cef.line)+cap(e.cef.move) > 8*DefaultCEFMaxBytes {
 		t.Errorf("%d bytes are kept", cap(e.cef.line)+cap(e.cef.move))
 	}

@@ -20,6 +20,7 @@ func newCEFPage(t *testing.T) *cefPage {
 	t.Helper()
 
 	p := &cefPage{}
+
 	for api, col := range cefColumns {
 		facts, err := api.Descriptor()
 		if err != nil {
@@ -142,6 +143,7 @@ func TestGoldenCEFPage(t *testing.T) {
 			}
 		}
 	}
+
 	for key := range cutNever {
 		if !strings.Contains(text, "`"+key+"`") {
 			t.Errorf("%s is not on the page", key)

@@ -27,10 +27,12 @@ var corpusOf = map[string]func(*rand.Rand) string{
 // corpus makes the first n alerts of a page, the same ones every time.
 func corpus(api string, n int) [][]byte {
 	r := rand.New(rand.NewPCG(1, 2))
+
 	out := make([][]byte, n)
 	for i := range out {
 		out[i] = []byte(corpusOf[api](r))
 	}
+
 	return out
 }
 
@@ -41,6 +43,7 @@ func hexText(r *rand.Rand, n int) string {
 	for range n {
 		b.WriteByte("0123456789abcdef"[r.IntN(16)])
 	}
+
 	return b.String()
 }
 
@@ -103,6 +106,7 @@ func graphAlert(r *rand.Rand) string {
 		pick(r, "MsSense.exe", "rundll32.exe", "cmd.exe"),
 		r.IntN(1e8),
 	)
+
 	return fmt.Sprintf(
 		`{"@odata.type":"#microsoft.graph.security.alert","id":"%s","providerAlertId":"%s","incidentId":"%d",`+
 			`"status":"%s","severity":"%s","classification":"unknown","determination":"unknown",`+
@@ -176,12 +180,15 @@ func japaneseAlert(r *rand.Rand) string {
 		strings.Repeat("信頼された発行元によって署名されたバイナリを使用して、評価の低い任意のコードを実行できます。", 3),
 		1,
 	)
+
 	return strings.Replace(s, "Collect artifacts and determine scope", "成果物を収集し、影響の範囲を特定します", 1)
 }
 
 func indentedAlert(r *rand.Rand) string {
 	var b bytes.Buffer
+
 	_ = json.Indent(&b, []byte(graphAlert(r)), "    ", "    ")
+
 	return b.String()
 }
 
@@ -208,6 +215,7 @@ func endpointAlert(r *rand.Rand) string {
 			timeText(r),
 		)
 	}
+
 	return fmt.Sprintf(
 		`{"id":"%s","incidentId":%d,"investigationId":null,"assignedTo":null,"severity":"%s","status":"New",`+
 			`"classification":null,"determination":null,"investigationState":"Queued",`+
@@ -243,6 +251,7 @@ func siemAlert(r *rand.Rand) string {
 	id, sha := alertID(r), hexText(r, 40)
 	ioc := strings.ToUpper(hexText(r, 43)) + "="
 	link := "https://securitycenter.windows.com/alert/" + id
+
 	return fmt.Sprintf(
 		`{"AlertTime":"%s","ComputerDnsName":"mymachine1.domain.example","AlertTitle":"%s","Category":"Malware",`+
 			`"Severity":"%s","AlertId":"%s","Actor":"","LinkToWDATP":"%s","IocName":"","IocValue":"",`+

@@ -24,23 +24,28 @@ const goldenDir = "../../testdata/record/"
 
 func testdata(t *testing.T, name string) []byte {
 	t.Helper()
+
 	b, err := os.ReadFile(goldenDir + name)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return b
 }
 
 // goldenNames returns the names of the files of alerts.
 func goldenNames(t testing.TB) (names []string) {
 	t.Helper()
+
 	files, err := filepath.Glob(goldenDir + "*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no alerts in %s: %v", goldenDir, err)
 	}
+
 	for _, file := range files {
 		names = append(names, strings.TrimSuffix(filepath.Base(file), ".json"))
 	}
+
 	return names
 }
 
@@ -52,6 +57,7 @@ func goldenAPI(name string) (longest alert.API) {
 			longest = api
 		}
 	}
+
 	return longest
 }
 
@@ -62,7 +68,9 @@ func TestGoldenRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	seen := map[alert.API]bool{}
+
 	for _, name := range goldenNames(t) {
 		api := string(goldenAPI(name))
 		seen[alert.API(api)] = true
@@ -76,26 +84,32 @@ func TestGoldenRecords(t *testing.T) {
 				Format:   FormatJSONCEF,
 			},
 		)
+
 		event, err := e.Alert(nil, alert.Version{Time: at, ID: id}, raw)
 		if err != nil {
 			t.Fatalf("%s: %v", api, err)
 		}
+
 		back, text, err := Decode(event)
 		if err != nil || back != at {
 			t.Fatalf("%s: time %v, %v", api, back, err)
 		}
+
 		line := gjson.GetBytes(text, "cef").Str
 		if _, err := parseCEF(line); err != nil {
 			t.Errorf("%s: %v", api, err)
 		}
+
 		message := recordText(t, e.opt, FormatRawCEF, at, id, raw)
 		if gjson.GetBytes(message, "message").Str != string(raw) || gjson.GetBytes(message, "cef").Str != line {
 			t.Errorf("%s: %s", name, message)
 		}
+
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, recordText(t, e.opt, FormatOCSF, at, id, raw), "", "  "); err != nil {
 			t.Fatal(err)
 		}
+
 		for suffix, got := range map[string]string{
 			".record":    string(text) + "\n",
 			".cef":       line + "\n",
@@ -116,15 +130,19 @@ func TestGoldenRecords(t *testing.T) {
 // recordText returns the record of a row in another format.
 func recordText(t *testing.T, o Options, f Format, at tick.Tick, id alert.ID, raw []byte) []byte {
 	t.Helper()
+
 	o.Format = f
+
 	event, err := newEncoder(t, o).Alert(nil, alert.Version{Time: at, ID: id, History: alert.FirstVersion}, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, text, err := Decode(event)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return text
 }
 
@@ -136,6 +154,7 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	names = append(
 		names,
 		goldenDir+"siem.json",
@@ -148,22 +167,28 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		var rows []string
+
 		p := page.NewReader(iotest.HalfReader(bytes.NewReader(doc)), page.Options{Buffer: 100})
 		for {
 			row, err := p.Next()
 			if errors.Is(err, io.EOF) {
 				break
 			}
+
 			if errors.Is(err, page.ErrNotPage) { // a single object
 				rows = []string{string(doc)}
 				break
 			}
+
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+
 			rows = append(rows, string(row))
 		}
+
 		for _, api := range []string{"siem", "endpoint", "graph", "incidents"} {
 			for _, row := range rows {
 				compareRow(t, filepath.Base(name), api, row)
@@ -175,16 +200,20 @@ func TestSamplesOfOthersComeBack(t *testing.T) {
 func compareRow(t *testing.T, name, api, row string) {
 	t.Helper()
 	e := newEncoder(t, Options{TenantID: "t", API: alert.API(api), Format: FormatJSONCEF})
+
 	event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, []byte(row))
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
 	}
+
 	_, text, err := Decode(event)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
+
 	var got, want bytes.Buffer
+
 	text = []byte(
 		`{` + strings.TrimPrefix(
 			string(text),
@@ -194,11 +223,14 @@ func compareRow(t *testing.T, name, api, row string) {
 	if err := json.Compact(&got, text); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
+
 	ordered, err := readOrdered([]byte(row))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	printOrdered(&want, ordered)
+
 	if got.String() != want.String() {
 		t.Errorf("%s: becomes\n%s\nwant\n%s", name, got.String(), want.String())
 	}
@@ -213,12 +245,14 @@ func printOrdered(w *bytes.Buffer, v any) {
 			w.WriteByte(':')
 			printOrdered(w, m.value)
 		}
+
 		w.WriteString(map[bool]string{true: "{}", false: "}"}[len(v) == 0])
 	case []any:
 		for i, x := range v {
 			w.WriteByte("[,"[min(i, 1)])
 			printOrdered(w, x)
 		}
+
 		w.WriteString(map[bool]string{true: "[]", false: "]"}[len(v) == 0])
 	case string:
 		w.Write(appendQuoted(nil, []byte(v)))

@@ -37,7 +37,12 @@ func newEveryFormat(t testing.TB, api alert.API, schema *ocsfcheck.Schema) *ever
 		t.Fatal(err)
 	}
 
-	every := &everyFormat{t: t, api: api, schema: schema, describer: describer}
+	every := &everyFormat{
+		t:         t,
+		api:       api,
+		schema:    schema,
+		describer: describer,
+	}
 	for f := range every.encoders {
 		every.encoders[f] = newEncoder(t, Options{
 			TenantID: "99999999-8888-7777-6666-555555555555",

@@ -33,20 +33,24 @@ func eventOf(t testing.TB, api alert.API, row []byte) []byte {
 		API:      api,
 		Format:   FormatOCSF,
 	})
+
 	event, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.MakeID("t", api, row, nil)}, row)
 	if err != nil {
 		t.Fatalf("%v in %s", err, row)
 	}
+
 	_, text, err := Decode(event)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return text
 }
 
 // rowsOf returns the rows of a page, or the file as one row.
 func rowsOf(t testing.TB, doc []byte) (rows [][]byte) {
 	t.Helper()
+
 	p := page.NewReader(bytes.NewReader(doc), page.Options{})
 	for {
 		row, err := p.Next()
@@ -58,29 +62,35 @@ func rowsOf(t testing.TB, doc []byte) (rows [][]byte) {
 		case err != nil:
 			t.Fatal(err)
 		}
+
 		rows = append(rows, bytes.Clone(row))
 	}
 }
 
 func TestSamplesAreValidOCSF(t *testing.T) {
 	schema := ocsfcheck.Load(t)
+
 	names, err := filepath.Glob("../../../shared/samples/*/*.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	own, err := filepath.Glob(goldenDir + "*.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, name := range append(names, own...) {
 		doc, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, row := range rowsOf(t, doc) {
 			for _, api := range alert.APIs() {
 				event := eventOf(t, api, row)
 				schema.Report(t, filepath.Base(name)+" as "+string(api), event)
+
 				if text := lost(t, row, event); text != "" {
 					t.Errorf("%s as %s: %s is not in %s", filepath.Base(name), api, text, event)
 				}
@@ -109,11 +119,14 @@ func leaves(key string, v any, do func(key string, v any)) {
 
 func decodeJSON(t testing.TB, text []byte) (v any) {
 	t.Helper()
+
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
+
 	if err := d.Decode(&v); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}
+
 	return v
 }
 
@@ -124,9 +137,12 @@ var captioned = map[string]bool{"severity": true, "status": true, "classificatio
 // lost returns a value of a row that is nowhere in its event, empty if there is none.
 func lost(t testing.TB, row, event []byte) string {
 	t.Helper()
+
 	var texts strings.Builder
+
 	numbers := map[string]bool{}
 	truths := map[bool]int{}
+
 	leaves("", decodeJSON(t, event), func(_ string, v any) {
 		switch v := v.(type) {
 		case string:
@@ -140,11 +156,14 @@ func lost(t testing.TB, row, event []byte) string {
 			truths[v]++
 		}
 	})
+
 	all, missing := texts.String(), ""
+
 	leaves("", decodeJSON(t, row), func(key string, v any) {
 		switch v := v.(type) {
 		case string:
 			at, err := tick.Parse(v)
+
 			isTime := err == nil && (numbers[fmt.Sprint(int64(at/tick.Millisecond))] || at < 0)
 			if !strings.Contains(all, v) && !isTime && !captioned[strings.ToLower(key)] &&
 				!numbers[strings.TrimLeft(v, "+0")] {
@@ -152,6 +171,7 @@ func lost(t testing.TB, row, event []byte) string {
 			}
 		case json.Number:
 			f, err := v.Float64()
+
 			same := err == nil && numbers[fmt.Sprint(f+0)] // +0: -0 is the integer 0
 			if !numbers[v.String()] && !strings.Contains(all, v.String()) && !same {
 				missing = key + ": " + v.String()
@@ -162,6 +182,7 @@ func lost(t testing.TB, row, event []byte) string {
 			}
 		}
 	})
+
 	return missing
 }
 
@@ -169,23 +190,29 @@ func lost(t testing.TB, row, event []byte) string {
 // evidence of those that have much.
 func ownRows(t testing.TB, api alert.API) (rows [][]byte) {
 	t.Helper()
+
 	const large = 20_000
+
 	for _, name := range goldenNames(t) {
 		if goldenAPI(name) != api {
 			continue
 		}
+
 		row, err := os.ReadFile(goldenDir + name + ".json")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if len(row) < large {
 			rows = append(rows, row)
 			continue
 		}
+
 		for _, evidence := range gjson.GetBytes(row, "evidence").Array() {
 			rows = append(rows, fmt.Appendf(nil, `{"id":"x","evidence":[%s]}`, evidence.Raw))
 		}
 	}
+
 	return rows
 }
 
@@ -214,11 +241,14 @@ func TestAnyValueAnywhereIsValidOCSF(t *testing.T) {
 					if (i+k)%setup.Size(31, 1) != 0 {
 						continue
 					}
+
 					changed := slices.Concat(row[:at], []byte(wrong), row[end:])
+
 					event := eventOf(t, api, changed)
 					if faults := schema.Check(event); len(faults) > 0 {
 						t.Fatalf("%s: %s\nin %s\nof %s", api, faults, event, changed)
 					}
+
 					if text := lost(t, changed, event); text != "" {
 						t.Fatalf("%s: %s is not in %s\nof %s", api, text, event, changed)
 					}
@@ -231,7 +261,9 @@ func TestAnyValueAnywhereIsValidOCSF(t *testing.T) {
 // valuesIn returns where each value of a row begins and ends.
 func valuesIn(row []byte) map[int]int {
 	found := map[int]int{}
+
 	var walk func(v gjson.Result, base int)
+
 	walk = func(v gjson.Result, base int) {
 		found[base] = base + len(v.Raw)
 		if v.IsObject() || v.IsArray() {
@@ -241,10 +273,12 @@ func valuesIn(row []byte) map[int]int {
 			})
 		}
 	}
+
 	gjson.ParseBytes(row).ForEach(func(_, x gjson.Result) bool {
 		walk(x, x.Index)
 		return true
 	})
+
 	return found
 }
 
@@ -252,15 +286,18 @@ func valuesIn(row []byte) map[int]int {
 func TestGeneratedAlertsAreValidOCSF(t *testing.T) {
 	schema := ocsfcheck.Load(t)
 	customers := simulator.Generate(1, setup.Size(100, 5000), 16)
+
 	sim := setup.Simulator(t, simulator.Config{Tenants: customers, Seed: 16})
 	for _, api := range alert.APIs() {
 		rows := sim.Ledger(customers[0].ID, string(api)).Exists
 		if len(rows) < 60 {
 			t.Errorf("%s: only %d rows", api, len(rows))
 		}
+
 		for _, row := range rows {
 			event := eventOf(t, api, row)
 			schema.Report(t, string(api), event)
+
 			if text := lost(t, row, event); text != "" {
 				t.Errorf("%s: %s is not in %s\nof %s", api, text, event, row)
 			}
@@ -297,12 +334,14 @@ func TestOCSFTakesAllThatIsJSON(t *testing.T) {
 	} {
 		for _, api := range alert.APIs() {
 			e := newEncoder(t, Options{TenantID: "t", API: api, Format: FormatOCSF})
+
 			_, err := e.Alert(nil, alert.Version{Time: 1}, []byte(row))
 			if !errors.Is(err, want) || want == nil && err != nil {
 				t.Errorf("%s: %.100q: %v; want %v", api, row, err, want)
 			} else if want == nil && len(row) < 10_000 {
 				event := eventOf(t, api, []byte(row))
 				schema.Report(t, row, event)
+
 				if text := lost(t, []byte(row), event); text != "" {
 					t.Errorf("%s: %s is not in %s\nof %s", api, text, event, row)
 				}
@@ -325,22 +364,29 @@ func TestALargeAlertLeavesNoMemoryBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return len(event)
 	}()
+
 	if left := heap() - before; left > 1<<20 {
 		t.Errorf("%d bytes are left of a row of %d", left, len(row))
 	}
+
 	dst := make([]byte, 0, 2*size)
+
 	if n := testing.AllocsPerRun(1, func() { _, _ = e.Alert(dst, alert.Version{Time: 1}, row) }); n > 40 {
 		t.Errorf("%.0f allocations for a row of %d bytes", n, len(row))
 	}
+
 	runtime.KeepAlive(e)
 }
 
 func heap() int64 {
 	runtime.GC()
+
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
+
 	return int64(m.HeapAlloc)
 }
 
@@ -352,10 +398,12 @@ func FuzzOCSF(f *testing.F) {
 			f.Add(row)
 		}
 	}
+
 	encoders := map[alert.API]*Encoder{}
 	for _, api := range alert.APIs() {
 		encoders[api] = newEncoder(f, Options{TenantID: "t", API: api, Format: FormatOCSFCEF})
 	}
+
 	f.Fuzz(func(t *testing.T, row []byte) {
 		isObject := gjson.ValidBytes(row) && gjson.ParseBytes(row).IsObject() && utf8.Valid(row)
 		for api, e := range encoders {
@@ -363,13 +411,16 @@ func FuzzOCSF(f *testing.F) {
 			if (err == nil) != isObject {
 				t.Fatalf("%s: %v of %q", api, err, row)
 			}
+
 			if err != nil {
 				continue
 			}
+
 			_, text, err := Decode(event)
 			if err != nil {
 				t.Fatalf("%s: %v of %q", api, err, row)
 			}
+
 			schema.Report(t, string(api), text)
 		}
 	})

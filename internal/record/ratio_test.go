@@ -25,6 +25,7 @@ import (
 // and the formats allocate in one alert. `make bench` reads them.
 func BenchmarkRatio(b *testing.B) {
 	var e, raws, events *Encoder // of the page's API
+
 	dst := make([]byte, 0, 4<<20)
 	encode := func(b *testing.B, e *Encoder, raw []byte) {
 		var err error
@@ -32,6 +33,7 @@ func BenchmarkRatio(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+
 	ways := []struct {
 		name  string
 		share int // of the alerts of a turn
@@ -62,6 +64,7 @@ func BenchmarkRatio(b *testing.B) {
 			o.Format = FormatOCSF
 			events = newEncoder(b, o)
 			times, rates := make([][]float64, len(ways)), make([][]float64, len(ways))
+
 			for k := 0; b.Loop(); k++ {
 				at := k * 400 % corpusAlerts
 				for j := range ways {
@@ -69,36 +72,46 @@ func BenchmarkRatio(b *testing.B) {
 					some, size := alerts[at:at+ways[j].share], 0
 					dst = dst[:0]
 					start := time.Now()
+
 					for _, a := range some {
 						ways[j].do(b, a)
 					}
+
 					took := float64(time.Since(start))
+
 					for _, a := range some {
 						size += len(a)
 					}
+
 					times[j] = append(times[j], took/float64(size))
 					rates[j] = append(rates[j], float64(size)/took*1e3)
 				}
 			}
+
 			quotient := func(over, under int) float64 {
 				var list []float64
 				for k := range times[over] {
 					list = append(list, times[over][k]/times[under][k])
 				}
+
 				return middle(list)
 			}
+
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(quotient(3, 0), "lib/x")
 			b.ReportMetric(quotient(0, 1), "x/valid")
 			b.ReportMetric(quotient(0, 2), "x/copy")
 			b.ReportMetric(quotient(4, 0), "raw/x")
 			b.ReportMetric(quotient(5, 0), "ocsf/x")
+
 			for j, w := range ways {
 				b.ReportMetric(middle(rates[j]), w.name+"-MB/s")
 			}
+
 			for way, unit := range map[int]string{0: "allocs/alert", 4: "raw-allocs/alert", 5: "ocsf-allocs/alert"} {
 				b.ReportMetric(testing.AllocsPerRun(10, func() {
 					dst = dst[:0]
+
 					for _, a := range alerts[:100] {
 						ways[way].do(b, a)
 					}

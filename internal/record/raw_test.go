@@ -122,6 +122,7 @@ func TestHealthAndRawKindsAreTheSameInEveryFormat(t *testing.T) {
 		e := newEncoder(t, Options{TenantID: "t", API: alert.Graph, Format: Format(i)})
 
 		var got []string
+
 		for _, event := range [][]byte{
 			e.Health(nil, Health{State: "failing", Trouble: health.Trouble{Message: "m"}}),
 			e.Raw(nil, 1, alert.ID{}, []byte("\xff")),

@@ -19,10 +19,12 @@ import (
 
 func newEncoder(t testing.TB, o Options) *Encoder {
 	t.Helper()
+
 	e, err := NewEncoder(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return e
 }
 
@@ -33,11 +35,13 @@ func TestFormatNames(t *testing.T) {
 			t.Errorf("%s: %v, %v", f, got, err)
 		}
 	}
+
 	for _, s := range []string{"", "jsoncef", "json+", "xml"} {
 		if f, err := ParseFormat(s); err == nil {
 			t.Errorf("%q is %s", s, f)
 		}
 	}
+
 	if s := Format(9).String(); s != "Format(9)" {
 		t.Errorf("an unknown format is %s", s)
 	}
@@ -63,6 +67,7 @@ func TestEventTimesAreThoseFluentBitCanHold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		want := binary.BigEndian.AppendUint32(
 			binary.BigEndian.AppendUint32([]byte{0x92, 0x92, 0xd7, 0}, c.sec),
 			c.nsec,
@@ -74,15 +79,23 @@ func TestEventTimesAreThoseFluentBitCanHold(t *testing.T) {
 }
 
 func TestBatchesSplitIntoTheirEvents(t *testing.T) {
-	e := newEncoder(t, Options{TenantID: "t", Tenant: strings.Repeat("long ", 20), API: "graph", Format: FormatJSONCEF})
+	e := newEncoder(t, Options{
+		TenantID: "t",
+		Tenant:   strings.Repeat("long ", 20),
+		API:      "graph",
+		Format:   FormatJSONCEF,
+	})
 	rows := []string{
 		`{}`,
 		`{"a":[1.5,-200,300000,"é",{"b":null}]}`,
 		`{"t":"` + strings.Repeat("x", 70_000) + `"}`,
 		`{"a":[` + strings.Repeat("0,", 70_000) + `0]}`,
 	}
-	var batch []byte
-	var err error
+
+	var (
+		batch []byte
+		err   error
+	)
 	for i, row := range rows {
 		if batch, err = e.Alert(batch, alert.Version{
 			Time: tick.Tick(i),
@@ -91,12 +104,15 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+
 	whole := batch
+
 	for i := range rows {
 		var event []byte
 		if event, batch, err = Next(batch); err != nil {
 			t.Fatal(err)
 		}
+
 		at, text, err := Decode(event)
 		if id := gjson.GetBytes(
 			text,
@@ -105,22 +121,27 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 			id[0] != byte('0'+i) {
 			t.Errorf("event %d: time %d, id %q, %v", i, at, id, err)
 		}
+
 		if cap(event) != len(event) {
 			t.Errorf("event %d can be appended to, over the next one", i)
 		}
 	}
+
 	if len(batch) != 0 {
 		t.Errorf("%d bytes are left", len(batch))
 	}
+
 	one, _, _ := Next(whole)
 	for cut := range one {
 		if _, _, err := Next(one[:cut]); !errors.Is(err, ErrMalformed) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
+
 		if _, _, err := Decode(one[:cut]); !errors.Is(err, ErrMalformed) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 	}
+
 	if _, _, err := Decode(append(bytes.Clone(one), 0)); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a byte behind the event: %v", err)
 	}
@@ -133,17 +154,20 @@ func TestTextsThatAreNotUTF8AreMended(t *testing.T) {
 		State:      health.Failing,
 		LagSeconds: math.Inf(1),
 	})
+
 	batch = e.Raw(batch, 0, alert.ID{}, []byte("{"))
 	for len(batch) > 0 {
 		event, rest, err := Next(batch)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		_, text, err := Decode(event)
 		if err != nil || !gjson.ValidBytes(text) || bytes.Contains(text, []byte("\xff")) ||
 			gjson.GetBytes(text, "mssp.tenant").Str != "t\uFFFD" {
 			t.Errorf("%q, %v", text, err)
 		}
+
 		batch = rest
 	}
 }
@@ -168,8 +192,10 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
+
 		f.Add(event)
 	}
+
 	f.Add([]byte{0x92, 0xdf, 0xff, 0xff, 0xff, 0xff})
 	f.Add(bytes.Repeat([]byte{0x92}, 1000))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -177,16 +203,20 @@ func FuzzDecode(f *testing.F) {
 		if err == nil && len(event)+len(rest) != len(b) || err != nil && !errors.Is(err, ErrMalformed) {
 			t.Fatalf("%x: %d + %d bytes of %d, %v", b, len(event), len(rest), len(b), err)
 		}
+
 		_, text, err := Decode(b)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
 				t.Fatal(err)
 			}
+
 			return
 		}
+
 		if len(rest) != 0 {
 			t.Fatalf("%x: Decode accepts what Next splits", b)
 		}
+
 		var tc transcoder
 		if _, _, err := tc.object(
 			nil,
@@ -204,6 +234,7 @@ func ExampleEncoder() {
 		fmt.Println(err)
 		return
 	}
+
 	row := []byte(`{"id":"da1_2","lastUpdateTime":"2026-02-03T09:13:33.2Z","severity":"Low"}`)
 	at, _ := tick.Parse("2026-02-03T09:13:33.2Z")
 	id := alert.MakeID("contoso.onmicrosoft.com", "endpoint", []byte("da1_2"), fmt.Append(nil, int64(at)))
@@ -212,8 +243,10 @@ func ExampleEncoder() {
 	if err != nil {
 		batch = e.Raw(nil, at, id, row)
 	}
+
 	event, _, _ := Next(batch)
 	_, text, _ := Decode(event)
+
 	fmt.Println(at)
 	fmt.Println(strings.ReplaceAll(string(text), `,"`, ",\n\"")) // a key a line
 	// Output:

@@ -25,8 +25,10 @@ func readOrdered(raw []byte) (any, error) {
 	if !json.Valid(raw) {
 		return nil, fmt.Errorf("not valid")
 	}
+
 	d := json.NewDecoder(strings.NewReader(string(raw)))
 	d.UseNumber()
+
 	return readValue(d)
 }
 
@@ -35,34 +37,45 @@ func readValue(d *json.Decoder) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	switch t {
 	case json.Delim('['):
 		list := []any{}
+
 		for d.More() {
 			v, err := readValue(d)
 			if err != nil {
 				return nil, err
 			}
+
 			list = append(list, v)
 		}
+
 		_, err := d.Token()
+
 		return list, err
 	case json.Delim('{'):
 		o := object{}
+
 		for d.More() {
 			k, err := d.Token()
 			if err != nil {
 				return nil, err
 			}
+
 			v, err := readValue(d)
 			if err != nil {
 				return nil, err
 			}
+
 			o = append(o, member{k.(string), v})
 		}
+
 		_, err := d.Token()
+
 		return o, err
 	}
+
 	return t, nil
 }
 
@@ -71,6 +84,7 @@ func readValue(d *json.Decoder) (any, error) {
 // renamed; its header is left out.
 func appendReference(dst []byte, v any, top bool) ([]byte, error) {
 	var err error
+
 	switch v := v.(type) {
 	case nil:
 		dst = append(dst, 0xc0)
@@ -91,15 +105,18 @@ func appendReference(dst []byte, v any, top bool) ([]byte, error) {
 		if !top {
 			dst = appendSize(dst, 0x80, 0xde, len(v))
 		}
+
 		for _, m := range v {
 			if top && (m.key == "mssp" || m.key == "cef") {
 				m.key += "_"
 			}
+
 			if dst, err = appendReference(msgpack.AppendStr(dst, m.key), m.value, false); err != nil {
 				return nil, err
 			}
 		}
 	}
+
 	return dst, nil
 }
 
@@ -119,17 +136,21 @@ func appendReferenceNumber(dst []byte, s string) ([]byte, error) {
 		if u, err := strconv.ParseUint(s, 10, 64); err == nil {
 			return append(dst, dst4(u)...), nil
 		}
+
 		if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 			if i >= 0 {
 				return append(dst, dst4(uint64(i))...), nil
 			}
+
 			return appendReferenceNegative(dst, i), nil
 		}
 	}
+
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		return nil, err
 	}
+
 	return binary.BigEndian.AppendUint64(append(dst, 0xcb), math.Float64bits(f)), nil
 }
 
@@ -144,6 +165,7 @@ func dst4(u uint64) []byte {
 	case u < 1<<32:
 		return binary.BigEndian.AppendUint32([]byte{0xce}, uint32(u))
 	}
+
 	return binary.BigEndian.AppendUint64([]byte{0xcf}, u)
 }
 
@@ -158,5 +180,6 @@ func appendReferenceNegative(dst []byte, i int64) []byte {
 	case i >= math.MinInt32:
 		return binary.BigEndian.AppendUint32(append(dst, 0xd2), uint32(i))
 	}
+
 	return binary.BigEndian.AppendUint64(append(dst, 0xd3), uint64(i))
 }

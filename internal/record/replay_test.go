@@ -28,7 +28,12 @@ func decoded(t testing.TB, event []byte) string {
 func TestEveryFormatMarksAReplay(t *testing.T) {
 	for i := range contents {
 		for _, name := range goldenNames(t) {
-			o := Options{TenantID: "t", Tenant: "contoso", API: goldenAPI(name), Format: Format(i)}
+			o := Options{
+				TenantID: "t",
+				Tenant:   "contoso",
+				API:      goldenAPI(name),
+				Format:   Format(i),
+			}
 			plain, marks := newEncoder(t, o), newEncoder(t, o)
 			marks.Replay(true)
 
@@ -151,7 +156,12 @@ func FuzzMarkReplays(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, row []byte, tenant string) {
 		for i := range contents {
-			o := Options{TenantID: "t", Tenant: tenant, API: "graph", Format: Format(i)}
+			o := Options{
+				TenantID: "t",
+				Tenant:   tenant,
+				API:      "graph",
+				Format:   Format(i),
+			}
 			plain, marks := newEncoder(t, o), newEncoder(t, o)
 			marks.Replay(true)
 

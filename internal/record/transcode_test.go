@@ -25,19 +25,24 @@ import (
 func recordOf(t *testing.T, raw string) (string, error) {
 	t.Helper()
 	e := newEncoder(t, Options{TenantID: "t", API: "graph"})
+
 	event, err := e.Alert([]byte("before"), alert.Version{Time: 1, ID: alert.ID{}}, []byte(raw))
 	if err != nil {
 		if string(event) != "before" {
 			t.Errorf("%q: after an error dst is %q", raw, event)
 		}
+
 		return "", err
 	}
+
 	_, text, err := Decode(event[len("before"):])
 	if err != nil {
 		t.Fatalf("%q: %v", raw, err)
 	}
+
 	mssp := gjson.GetBytes(text, "mssp").Raw
 	rest := strings.TrimPrefix(string(text), `{"mssp":`+mssp)
+
 	return "{" + strings.TrimPrefix(rest, ","), nil
 }
 
@@ -94,6 +99,7 @@ func TestAlertKeepsEveryFieldAsSent(t *testing.T) {
 		if want == "" {
 			want = c.raw
 		}
+
 		if got, err := recordOf(t, c.raw); err != nil || got != want {
 			t.Errorf("%s: %.300s becomes %.300s, %v; want %.300s", c.promise, c.raw, got, err, want)
 		}
@@ -107,6 +113,7 @@ func TestStringsOfEveryLengthComeBack(t *testing.T) {
 				s := strings.Repeat("a", at) + special + strings.Repeat("b", n-at)
 				for _, tail := range []string{"}", `,"z":"` + strings.Repeat("pad", 20) + `"}`} {
 					raw := `{"k":"` + s + `"` + tail
+
 					want := strings.ReplaceAll(raw, `\u00e9`, "é")
 					if got, err := recordOf(t, raw); err != nil || got != want {
 						t.Fatalf("%s becomes %s, %v", raw, got, err)
@@ -115,6 +122,7 @@ func TestStringsOfEveryLengthComeBack(t *testing.T) {
 			}
 		}
 	}
+
 	for _, n := range []int{65_534, 65_535, 65_536, 65_537} {
 		for _, raw := range []string{
 			`{"k":"` + strings.Repeat("a", n) + `"}`, `{"k":"\n` + strings.Repeat("a", n-1) + `"}`,
@@ -132,13 +140,16 @@ func TestEveryByteOfAStringIsLookedAt(t *testing.T) {
 			b := []byte(`{"k":"` + strings.Repeat("a", 80) + `","z":"` + strings.Repeat("pad", 20) + `"}`)
 			b[6+at] = byte(c)
 			_, err := recordOf(t, string(b))
+
 			var want error
+
 			switch {
 			case c < ' ', c == '"', c == '\\':
 				want = ErrSyntax
 			case c >= utf8.RuneSelf:
 				want = ErrUTF8
 			}
+
 			if !errors.Is(err, want) {
 				t.Fatalf("byte %#x at %d: %v; want %v", c, at, err, want)
 			}
@@ -151,18 +162,23 @@ func TestDoublesAreTheNearest(t *testing.T) {
 	for range 50_000 {
 		digits := fmt.Sprint(r.Uint64() >> r.IntN(60))
 		point := r.IntN(len(digits) + 1)
+
 		text := "0." + strings.Repeat("0", r.IntN(25)) + digits
 		if point > 0 {
 			text = strings.TrimLeft(digits[:point-1], "0") + "1." + digits[point:] + "0"
 		}
+
 		if r.IntN(4) == 0 {
 			text += fmt.Sprintf("e%+d", r.IntN(600)-300)
 		}
+
 		want, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			continue
 		}
+
 		var b [100]byte
+
 		o, i := msgpack.Number(b[:], 0, []byte(text+","), 0)
 		if got := math.Float64frombits(binary.BigEndian.Uint64(b[1:])); o != 9 || i != len(text) || got != want {
 			t.Fatalf("%s is read as %v; want %v", text, got, want)
@@ -173,6 +189,7 @@ func TestDoublesAreTheNearest(t *testing.T) {
 func TestContainersOfEverySizeComeBack(t *testing.T) {
 	for _, n := range []int{1, 15, 16, 255, 65_535, 65_536, 70_000} {
 		list := strings.TrimSuffix(strings.Repeat(`1,`, n), ",")
+
 		keys := strings.TrimSuffix(strings.Repeat(`"k":1.5,`, n), ",")
 		for _, raw := range []string{
 			`{"a":[` + list + `],"b":2}`, `{"a":{` + keys + `},"b":2}`, `{` + keys + `}`, `{"a":[[` +
@@ -192,6 +209,7 @@ func TestAlertRefusesWhatItCannotKeep(t *testing.T) {
 			t.Errorf("%d levels: %s, %v", MaxDepth, got, err)
 		}
 	}
+
 	for _, c := range []struct {
 		promise, raw string
 		want         error
@@ -262,6 +280,7 @@ func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
 		`[],`, `{},`, `100000,`, `-129,`, `"",`,
 	} {
 		raw := `{"a":[` + strings.TrimSuffix(strings.Repeat(unit, 20_000_000/(len(unit)+1_000)), ",") + `]}`
+
 		var tc transcoder
 		if _, _, err := tc.object(make([]byte, 0, roomFor([]byte(raw))), []byte(raw)); err != nil {
 			t.Errorf("%.20s repeated: %v", unit, err)
@@ -272,6 +291,7 @@ func TestOutputGrowsOnlyAsFarAsItMust(t *testing.T) {
 func TestAlertDoesNotAllocate(t *testing.T) {
 	e := newEncoder(t, Options{TenantID: "t", API: "graph"})
 	dst := make([]byte, 0, 1<<20)
+
 	for api := range corpusOf {
 		some := corpus(api, 50)
 		if n := testing.AllocsPerRun(10, func() {
@@ -297,34 +317,43 @@ func FuzzAlert(f *testing.F) {
 	for api := range corpusOf {
 		f.Add(corpus(api, 1)[0])
 	}
+
 	for _, s := range []string{`{"a":[1,-2,3.5e-7,true,null,{"b":"\ud83d\ude00\\\n"}],"mssp":18446744073709551615}`,
 		"{\"a\":\"\xff\"}", `{"a":1e999}`, `{"a":-0,"a":01}`} {
 		f.Add([]byte(s))
 	}
+
 	samples, _ := filepath.Glob("../../../shared/samples/*/*.json")
 	for _, name := range samples {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
 		}
+
 		f.Add(b)
 	}
+
 	var tc transcoder
+
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		exact := make([]byte, 0, roomFor(raw)) // no room to spare, so that a missing check of it shows
 		got, n, err := tc.object(exact, raw)
 		v, bad := readOrdered(raw)
 		o, isObject := v.(object)
+
 		want, tooBig := appendReference(nil, v, true)
 		if bad != nil || !isObject || tooBig != nil || !utf8.Valid(raw) || depth(v) > MaxDepth {
 			if err == nil {
 				t.Fatalf("%q is accepted", raw)
 			}
+
 			return
 		}
+
 		if err != nil {
 			t.Fatalf("%q is refused: %v", raw, err)
 		}
+
 		if n != len(o) || !bytes.Equal(got, want) {
 			t.Fatalf("%q becomes %d members\n%x; want %d\n%x", raw, n, got, len(o), want)
 		}
@@ -333,6 +362,7 @@ func FuzzAlert(f *testing.F) {
 
 func depth(v any) int {
 	deepest := 0
+
 	switch v := v.(type) {
 	case []any:
 		for _, x := range v {
@@ -345,5 +375,6 @@ func depth(v any) int {
 	default:
 		return 0
 	}
+
 	return deepest + 1
 }

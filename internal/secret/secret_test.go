@@ -11,7 +11,9 @@ import (
 
 func TestNoPrinterShowsASecret(t *testing.T) {
 	const hidden = "s3cr3t-value"
+
 	type inner struct{ private Text }
+
 	type config struct {
 		Public  Text
 		Pointer *Text
@@ -19,23 +21,29 @@ func TestNoPrinterShowsASecret(t *testing.T) {
 		List    []Text
 		Map     map[string]Text
 	}
+
 	s := New(hidden)
 	c := config{s, &s, inner{s}, []Text{s}, map[string]Text{"k": s}}
+
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T"} {
 		fmt.Fprintf(&out, verb+verb+verb+"\n", s, c, &c)
 	}
+
 	b, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	out.Write(b)
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "s", s, "c", c)
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "s", s, "c", c)
 	fmt.Fprintln(&out, fmt.Errorf("wrapped: %v", s))
+
 	if strings.Contains(out.String(), hidden) || strings.Contains(out.String(), fmt.Sprintf("%x", hidden)) {
 		t.Fatalf("a printer shows the secret:\n%s", out.String())
 	}
+
 	if s.Reveal() != hidden || !s.Equal(New(hidden)) || s.Equal(New("other")) || New("").String() != "" ||
 		!New("").IsZero() {
 		t.Error("Reveal, Equal or the zero value is wrong")
@@ -63,6 +71,7 @@ func TestWhatIsNoTokenIsKnown(t *testing.T) {
 		if (err == nil) != tc.fit {
 			t.Errorf("%s: %v", name, err)
 		}
+
 		if err != nil && tc.text != "" && strings.Contains(err.Error(), "AXkA") {
 			t.Errorf("%s: the token stands in %v", name, err)
 		}

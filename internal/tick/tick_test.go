@@ -24,6 +24,7 @@ func TestParseReadsEveryFormTheServicesPrint(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("Parse(%q) = %d, %v; want %d", text, got, err, want)
 		}
+
 		if b, err := Parse([]byte(text)); err != nil || b != want {
 			t.Errorf("Parse([]byte(%q)) = %d, %v; want %d", text, b, err, want)
 		}
@@ -47,10 +48,12 @@ func TestTextAndTimeComeBack(t *testing.T) {
 		if got, err := Parse(want.Text()); err != nil || got != want {
 			t.Errorf("Parse(%q) = %d, %v; want %d", want.Text(), got, err, want)
 		}
+
 		if got := FromTime(want.Time()); got != want {
 			t.Errorf("FromTime(%d.Time()) = %d", want, got)
 		}
 	}
+
 	if FromTime(time.Time{}) != 0 || !Tick(0).Time().IsZero() {
 		t.Error("the zero time and 0 are not each other")
 	}
@@ -60,15 +63,18 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{"2020-09-30T14:09:20.35743Z", "2020-09-30 14:09:20+02:00", "0000-00-00T00:00:00"} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := Parse(s)
 		if err != nil {
 			return
 		}
+
 		year := got.Time().Year()
 		if back, err := Parse(got.Text()); year >= 0 && year <= 9999 && (err != nil || back != got) {
 			t.Fatalf("Parse(%q) = %d, but Parse(%q) = %d, %v", s, got, got.Text(), back, err)
 		}
+
 		if want, err := time.Parse(time.RFC3339Nano, s); err == nil && FromTime(want) != got && !want.IsZero() {
 			t.Fatalf("Parse(%q) = %d; time.Parse says %d", s, got, FromTime(want))
 		}

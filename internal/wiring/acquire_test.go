@@ -11,6 +11,7 @@ import (
 func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 	const bare = "defenderctl tokens acquire --tenant-id 99999999-8888-4777-8666-555555555551 --client-id " +
 		"11111111-2222-4333-8444-555555555555"
+
 	for name, c := range map[string]struct {
 		keys config.Map
 		want string
@@ -36,10 +37,12 @@ func TestTheAcquireCommandHasWhatIsNotTheDefault(t *testing.T) {
 			c.keys["tenant_id"] = "99999999-8888-4777-8666-555555555551"
 			c.keys["client_id"] = "11111111-2222-4333-8444-555555555555"
 			c.keys["grant"] = "refresh_token"
+
 			in, _, err := config.FromPlugin(c.keys, config.Sources{})
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			got := Application(&in.Tenants[0], logs.Discard()).Acquire()
 			if got != bare+c.want || strings.Contains(got, "hidden") {
 				t.Errorf("got  %s\nwant %s", got, bare+c.want)

@@ -17,33 +17,41 @@ import (
 
 func TestAPipeInPlaceOfAFileHangsNobody(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.pem")
+
 	text, _ := testcert.New(t, time.Hour)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	var said bytes.Buffer
 
 	read := certificateFile(path, slog.New(slog.NewTextHandler(&said, nil)))
 	if got, err := read(); err != nil || !bytes.Equal(got, text) {
 		t.Fatal(err)
 	}
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+
 		for range 2 {
 			if got, err := read(); err != nil || !bytes.Equal(got, text) {
 				t.Errorf("the last good certificate is not used: %v", err)
 			}
 		}
+
 		if _, err := new(Transports).transport(config.Tenant{CAFile: path}); err == nil {
 			t.Error("ca_file: a pipe is taken")
 		}
+
 		if _, err := StoreKey(path); err == nil {
 			t.Error("key_file: a pipe is taken")
 		}
@@ -64,16 +72,19 @@ func TestAReplacedCertificateIsJudgedAsAtTheStart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.pem")
 	first, _ := testcert.New(t, time.Hour)
 	second, _ := testcert.New(t, time.Hour)
+
 	read := certificateFile(path, logs.Discard())
 	if _, err := read(); err == nil {
 		t.Error("a file that is not there is taken")
 	}
+
 	for _, step := range []struct{ write, want []byte }{
 		{first, first}, {first[:100], first}, {second, second}, {second, second},
 	} {
 		if err := os.WriteFile(path, step.write, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		if got, err := read(); err != nil || !bytes.Equal(got, step.want) {
 			t.Errorf("%v", err)
 		}

@@ -23,10 +23,12 @@ type simulated struct{ handler http.Handler }
 
 func (s simulated) RoundTrip(r *http.Request) (*http.Response, error) {
 	time.Sleep(80 * time.Millisecond)
+
 	answer := httptest.NewRecorder()
 	s.handler.ServeHTTP(answer, r)
 	res := answer.Result()
 	res.Request = r
+
 	return res, nil
 }
 
@@ -34,10 +36,12 @@ func (s simulated) RoundTrip(r *http.Request) (*http.Response, error) {
 // simulated time, at a strict sign-in service: an old token ends when it is replaced.
 func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 	const every = 4 * time.Minute
+
 	customers, days := setup.Size(50, 300), setup.Size(2, 10)
 
 	synctest.Test(t, func(t *testing.T) {
 		list := simulator.GenerateHome(customers, 0, 1)
+
 		sim, err := simulator.New(simulator.Config{
 			Tenants:       list,
 			Home:          list[0].ID,
@@ -51,7 +55,9 @@ func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 
 		keeper := tokens.NewKeeper(tokenstest.New(), logs.Discard())
 		client := &http.Client{Transport: simulated{sim.Handler(simulator.Login)}}
+
 		var polls sync.WaitGroup
+
 		for _, c := range list[1:] {
 			in, _, err := config.FromPlugin(config.Map{
 				"tenant_id":      c.ID,
@@ -63,6 +69,7 @@ func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			source, err := wiring.Parts{
 				Tenant: &in.Tenants[0],
 				HTTP:   client,
@@ -72,22 +79,26 @@ func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			polls.Go(func() {
 				for range days * int(24*time.Hour/every) {
 					if _, err := source.Token(t.Context()); err != nil {
 						t.Errorf("%s, %v: %v", c.Name, time.Now(), err)
 						return
 					}
+
 					time.Sleep(every)
 				}
 			})
 		}
+
 		polls.Wait()
 
 		ledger, stats := sim.TokenRequests(), sim.Requests()
 		if n := len(ledger.Redeemed(true)); n < days || n > days+1 { // the first one begins the chain
 			t.Errorf("%d redemptions at home in %d days", n, days)
 		}
+
 		if n := ledger.MostWithin(time.Second); n > 5 {
 			t.Errorf("%d requests within a second", n)
 		}
@@ -95,9 +106,11 @@ func TestTheChainIsRedeemedAtHomeOnceADay(t *testing.T) {
 		if n := len(ledger.Redeemed(false)); n > customers*days*24*60/50 {
 			t.Errorf("%d redemptions at customers", n)
 		}
+
 		if len(stats.Refused) > 0 || stats.Misplaced > 0 {
 			t.Errorf("refused %v, %d tokens of a customer used elsewhere", stats.Refused, stats.Misplaced)
 		}
+
 		t.Logf("%d days, %d customers: %d redemptions at home, %d at customers, at most %d within a second",
 			days, customers, len(ledger.Redeemed(true)), len(ledger.Redeemed(false)), ledger.MostWithin(time.Second))
 	})

@@ -12,6 +12,7 @@ func TestPlainHTTPNeverGoesThroughAProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for address, want := range map[string]string{
 		"http://127.0.0.1:18500/token":           "",
 		"http://127.9.9.9/token":                 "",
@@ -24,11 +25,14 @@ func TestPlainHTTPNeverGoesThroughAProxy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		u, err := tr.Proxy(req)
+
 		got := ""
 		if u != nil {
 			got = u.String()
 		}
+
 		if err != nil || got != want {
 			t.Errorf("%s goes through %q, not %q; %v", address, got, want, err)
 		}

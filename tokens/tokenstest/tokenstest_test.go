@@ -8,5 +8,6 @@ import (
 
 func TestTheMemoryStorePassesTheConformanceTest(t *testing.T) {
 	s := New()
+
 	TestChainStore(t, func() tokens.ChainStore { return s })
 }

@@ -72,6 +72,7 @@ func TestConnectorFilesAreRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			got := [...]string{
 				s.TenantID,
 				s.ClientID,
@@ -92,6 +93,7 @@ func TestConnectorFilesAreRead(t *testing.T) {
 			}; got != want {
 				t.Errorf("read  %q\nwant  %q", got, want)
 			}
+
 			if c.secret != "" && strings.Contains(fmt.Sprintf("%v %+v %#v", s, s, s), c.secret) {
 				t.Error("a printed one shows the secret")
 			}
@@ -113,6 +115,7 @@ func TestWhatIsNoConnectorsFileIsRefused(t *testing.T) {
 			t.Errorf("%s: the error shows a value: %v", name, err)
 		}
 	}
+
 	if _, err := Read([]byte("a=b")); !errors.Is(err, ErrNothing) {
 		t.Errorf("got %v", err)
 	}
@@ -124,6 +127,7 @@ func only(text string) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
+
 	return all[0].Settings, all[0].Err
 }
 
@@ -137,6 +141,7 @@ func FuzzRead(f *testing.F) {
 		if err == nil && len(all) == 0 {
 			t.Error("neither a connector nor an error")
 		}
+
 		for _, s := range all {
 			if s.TenantID != "" &&
 				(!strings.HasPrefix(s.LoginURL, "http") ||

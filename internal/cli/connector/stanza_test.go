@@ -19,12 +19,15 @@ const (
 // secret, token.
 func summary(all []Stanza) string {
 	var lines []string
+
 	short := strings.NewReplacer(tenant, "A", other, "B")
+
 	for _, s := range all {
 		if s.Err != nil {
 			lines = append(lines, s.Name+" refused")
 			continue
 		}
+
 		line := strings.Join(
 			[]string{s.Name, short.Replace(s.TenantID), s.ClientID, s.ClientSecret.Reveal(), s.RefreshToken.Reveal()},
 			" ",
@@ -32,8 +35,10 @@ func summary(all []Stanza) string {
 		if s.Disabled {
 			line += " disabled"
 		}
+
 		lines = append(lines, line)
 	}
+
 	return strings.Join(lines, "; ")
 }
 
@@ -123,6 +128,7 @@ func TestStanzasAreNeverMixed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if got := summary(all); got != c.want {
 				t.Errorf("read  %q\nwant  %q", got, c.want)
 			}
@@ -132,11 +138,13 @@ func TestStanzasAreNeverMixed(t *testing.T) {
 
 func TestEveryEncodingOfAFileIsReadAlike(t *testing.T) {
 	text := "[a]\r\n" + strings.ReplaceAll(urlOfA+partsOfA, "\n", "\r\n") + "# grüße\r\n"
+
 	wide := func(order binary.AppendByteOrder, text string) []byte {
 		var data []byte
 		for _, u := range utf16.Encode([]rune(text)) {
 			data = order.AppendUint16(data, u)
 		}
+
 		return data
 	}
 	for name, data := range map[string][]byte{
@@ -156,6 +164,7 @@ func TestEveryEncodingOfAFileIsReadAlike(t *testing.T) {
 			t.Errorf("%s: read %q", name, got)
 		}
 	}
+
 	for name, data := range map[string][]byte{
 		"half a character":        []byte("\xff\xfea"),
 		"zeroes":                  []byte("client_id=\x00\n"),

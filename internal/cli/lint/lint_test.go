@@ -67,25 +67,32 @@ const good = `[SERVICE]
 func place(t *testing.T) (dir string, fill func(string) string) {
 	t.Helper()
 	dir = t.TempDir()
+
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("s3cret-of-the-application\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	open := filepath.Join(dir, "open")
 	if err := os.WriteFile(open, []byte("s3cret-of-the-application\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
+
 	write(t, filepath.Join(dir, "bare.conf"), "[PLUGINS]\n    Path in_nothing.so\n", 0o600)
 	write(t, filepath.Join(dir, "bad-parsers.conf"), "[PARSER]\n    Name x\n", 0o600)
+
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Mkdir(filepath.Join(dir, "wide"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	return dir, strings.NewReplacer(
 		"SECRET",
 		secret,
@@ -105,26 +112,32 @@ func env(name string) (string, bool) {
 	if name == "APP_CREDENTIAL" {
 		return "s3cret-of-the-application", true
 	}
+
 	return "", false
 }
 
 func look(t *testing.T, path string) lint.Result {
 	t.Helper()
+
 	file, err := fluentbit.Load(path, env)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return lint.Config(file, config.Sources{Env: env})
 }
 
 func write(t *testing.T, path, text string, mode os.FileMode) string {
 	t.Helper()
+
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := os.Chmod(path, mode); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
+
 	return path
 }
 
@@ -144,12 +157,15 @@ func problems(r lint.Result) []lint.Finding {
 
 func TestADeprecatedAPIIsNotedOnceForEachInput(t *testing.T) {
 	dir, fill := place(t)
+
 	var notes []lint.Finding
+
 	for _, f := range look(t, write(t, filepath.Join(dir, "good.conf"), fill(good), 0o640)).Findings {
 		if strings.Contains(f.Problem, "API siem is deprecated") {
 			notes = append(notes, f)
 		}
 	}
+
 	if len(notes) != 1 || notes[0].Level != lint.Note || notes[0].Key != "api" || notes[0].Line == 0 ||
 		!strings.Contains(notes[0].Remedy, "defenderctl compare NAME --from siem --to graph") {
 		t.Errorf("%+v", notes)
@@ -158,6 +174,7 @@ func TestADeprecatedAPIIsNotedOnceForEachInput(t *testing.T) {
 
 func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 	const in, out = "    data_dir DATA\n", "    Match defender.contoso\n    Retry_Limit no_limits\n"
+
 	type mistake struct {
 		name, from, to string // the first occurrence of from is replaced
 		level          lint.Level
@@ -272,31 +289,38 @@ func TestEveryPlantedMistakeIsFoundWithItsLine(t *testing.T) {
 						"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 0o600))
 				}
 			}(fill)
+
 			if !strings.Contains(good, c.from) {
 				t.Fatalf("%q is not in the good configuration", c.from)
 			}
+
 			text := fill(strings.Replace(good, c.from, c.to, 1))
 			path := write(t, filepath.Join(dir, "fluent-bit.conf"), text, 0o600)
 			findings := look(t, path).Findings
 			lines := strings.Split(text, "\n")
+
 			for _, f := range findings {
 				if strings.Contains(f.String(), "s3cret") {
 					t.Errorf("a secret is in %v", f)
 				}
 			}
+
 			for _, f := range findings {
 				if f.Level != c.level || f.File != path || c.line != "" && (f.Line < 1 ||
 					!strings.HasPrefix(strings.TrimSpace(lines[f.Line-1]), c.line)) {
 					continue
 				}
+
 				all := true
 				for _, s := range c.says {
 					all = all && strings.Contains(f.String(), s)
 				}
+
 				if all && f.Remedy != "" {
 					return
 				}
 			}
+
 			t.Errorf("not found; findings: %v", findings)
 		})
 	}
@@ -323,12 +347,15 @@ func TestASecretInAFileForAllIsWarnedOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, filepath.Join(t.TempDir(), c.file), c.text, 0o644)
 			found := false
+
 			for _, f := range look(t, path).Findings {
 				if strings.Contains(f.String(), "s3cret") {
 					t.Errorf("the secret is shown: %v", f)
 				}
+
 				found = found || strings.Contains(f.Problem, "every user")
 			}
+
 			if found != c.found {
 				t.Errorf("found: %v", found)
 			}
@@ -368,6 +395,7 @@ tenants:
 			"    - name: stdout\n      alias: screen\n      match: 'x'\n",
 		0o600,
 	)
+
 	all := fmt.Sprint(look(t, path).Findings)
 	for _, want := range []string{
 		"listed twice", "did you mean poll_interval", "conditional routes", "Retry_Limit no_limits",
@@ -377,6 +405,7 @@ tenants:
 			t.Errorf("%q is not in %s", want, all)
 		}
 	}
+
 	alone := fmt.Sprint(lint.TenantsFile(filepath.Join(dir, "tenants.yaml"), config.Sources{Env: env}).Findings)
 	for _, want := range []string{"listed twice", "did you mean poll_interval"} {
 		if !strings.Contains(alone, want) {
@@ -390,29 +419,35 @@ tenants:
 // are refused.
 func checkout(t *testing.T) string {
 	t.Helper()
+
 	root := filepath.Join(t.TempDir(), "checkout")
 	if err := os.CopyFS(filepath.Join(root, "examples"), os.DirFS("../../../examples")); err != nil {
 		t.Fatal(err)
 	}
+
 	text, err := os.ReadFile("../../../fluent-bit.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	write(t, filepath.Join(root, "fluent-bit.conf"), string(text), 0o644)
 
 	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
+
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
+
 		return os.Chmod(path, info.Mode().Perm()&^0o022)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return root
 }
 
@@ -423,17 +458,21 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 		"DEFENDER_REFRESH_TOKEN": "0.a-refresh-token",
 	}
 	root := checkout(t)
+
 	list, err := os.ReadFile(filepath.Join(root, "examples", "defender.env"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for line := range strings.Lines(string(list)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
 			values[name] = value
 		}
 	}
+
 	values["DEFENDER_CLIENT_SECRET_FILE"], values["DEFENDER_DATA_DIR"] = fill("SECRET"), filepath.Join(dir, "data")
 	env := func(name string) (string, bool) { v, ok := values[name]; return v, ok }
+
 	for path, customers := range map[string]string{
 		"fluent-bit.conf":               "",
 		"examples/arcsight.conf":        "",
@@ -447,15 +486,18 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 		"examples/routes.yaml":          "routes-customers.yaml",
 	} {
 		values["DEFENDER_TENANTS_FILE"] = filepath.Join(root, "examples", customers)
+
 		file, err := fluentbit.Load(filepath.Join(root, path), env)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
+
 		for _, f := range problems(lint.Config(file, config.Sources{Env: env})) {
 			if f.Level == lint.Note && strings.Contains(f.Problem, "in_defender.so") {
 				continue // it is installed later
 			}
+
 			t.Errorf("%s: %v", path, f)
 		}
 	}
@@ -463,20 +505,24 @@ func TestNothingIsObjectedToInTheExamples(t *testing.T) {
 
 func TestATagOfManyCustomersIsOneFindingThatNamesSomeOfThem(t *testing.T) {
 	dir, fill := place(t)
+
 	tenants := "defaults:\n  client_id: 11111111-2222-4333-8444-555555555555\n  client_secret_file: SECRET\ntenants:\n"
 	for i := range 50 {
 		tenants += fmt.Sprintf("  - tenant_id: customer%d.example\n    tenant_name: customer%d\n", i, i)
 	}
+
 	write(t, filepath.Join(dir, "tenants.yaml"), fill(tenants), 0o600)
 	conf := fill(
 		"[SERVICE]\n    storage.path /x\n[INPUT]\n    Name defender\n    Tag defender\n    Threaded Off\n" +
 			"    storage.type filesystem\n    tenants_file DIR/tenants.yaml\n    data_dir DATA\n[OUTPUT]\n" +
 			"    Name stdout\n    Match *\n    Retry_Limit no_limits\n",
 	)
+
 	found := look(t, write(t, filepath.Join(dir, "fluent-bit.conf"), conf, 0o600)).Findings
 	if len(found) != 1 || found[0].Level != lint.Note || found[0].Tenant != "" {
 		t.Fatalf("%d findings: %v", len(found), found)
 	}
+
 	if s := found[0].String(); !strings.Contains(s, "customer0, customer1,") ||
 		!strings.Contains(s, "and 45 others") ||
 		len(s) > 400 {
@@ -489,9 +535,11 @@ func TestAnEnvironmentThatPrintsTokensIsFound(t *testing.T) {
 		if name == "GODEBUG" {
 			return "http2debug=2", true
 		}
+
 		return env(name)
 	}
 	path := write(t, filepath.Join(t.TempDir(), "tenants.yaml"), "tenants: []\n", 0o600)
+
 	found := fmt.Sprint(lint.TenantsFile(path, config.Sources{Env: debug}).Findings)
 	if !strings.Contains(found, "http2debug") {
 		t.Errorf("got %s", found)
@@ -501,7 +549,9 @@ func TestAnEnvironmentThatPrintsTokensIsFound(t *testing.T) {
 func TestInputsOnOneStoreMustAgree(t *testing.T) {
 	dir, fill := place(t)
 	key := write(t, filepath.Join(dir, "key"), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 0o600)
+
 	const in = "    data_dir DATA\n"
+
 	store := "    store postgres://me:s3cret@db/x\n    key_file " + key + "\n    lease_ttl "
 
 	text := strings.Replace(good, in, store+"15s\n"+in, 1)

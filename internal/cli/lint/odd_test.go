@@ -39,7 +39,13 @@ const (
 
 var odds = []odd{
 	{name: "good"},
-	{name: "log level", input: "log_level inof", refused: true, level: lint.Error, says: "\"inof\" is not a log level"},
+	{
+		name:    "log level",
+		input:   "log_level inof",
+		refused: true,
+		level:   lint.Error,
+		says:    "\"inof\" is not a log level",
+	},
 	{
 		name:    "storage type",
 		input:   "storage.type filesytem",
@@ -54,7 +60,13 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is neither on nor off, and Fluent Bit refuses",
 	},
-	{name: "mem_buf_limit", input: "mem_buf_limit 5x", refused: true, level: lint.Error, says: "is not a size"},
+	{
+		name:    "mem_buf_limit",
+		input:   "mem_buf_limit 5x",
+		refused: true,
+		level:   lint.Error,
+		says:    "is not a size",
+	},
 	{
 		name:    "pause",
 		input:   "storage.pause_on_chunks_overlimit maybe",
@@ -69,10 +81,31 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is not in the range",
 	},
-	{name: "tls of an input", input: "tls on", refused: true, level: lint.Error, says: "has no TLS"},
-	{name: "routable off", input: "routable off", level: lint.Error, says: "throws every record of this input away"},
-	{name: "routable odd", input: "routable of", level: lint.Warning, says: "Fluent Bit ignores it"},
-	{name: "tag twice", input: "tag defender.two\n    tag defender.one", level: lint.Note, says: "uses the last"},
+	{
+		name:    "tls of an input",
+		input:   "tls on",
+		refused: true,
+		level:   lint.Error,
+		says:    "has no TLS",
+	},
+	{
+		name:  "routable off",
+		input: "routable off",
+		level: lint.Error,
+		says:  "throws every record of this input away",
+	},
+	{
+		name:  "routable odd",
+		input: "routable of",
+		level: lint.Warning,
+		says:  "Fluent Bit ignores it",
+	},
+	{
+		name:  "tag twice",
+		input: "tag defender.two\n    tag defender.one",
+		level: lint.Note,
+		says:  "uses the last",
+	},
 
 	{
 		name:    "service log level",
@@ -81,8 +114,20 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is not a log level",
 	},
-	{name: "flush 0", service: "flush 0", refused: true, level: lint.Error, says: "is not a number above 0"},
-	{name: "flush a word", service: "flush often", refused: true, level: lint.Error, says: "is not a number above 0"},
+	{
+		name:    "flush 0",
+		service: "flush 0",
+		refused: true,
+		level:   lint.Error,
+		says:    "is not a number above 0",
+	},
+	{
+		name:    "flush a word",
+		service: "flush often",
+		refused: true,
+		level:   lint.Error,
+		says:    "is not a number above 0",
+	},
 	{
 		name:    "storage.sync",
 		service: "storage.sync always",
@@ -104,7 +149,12 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "no such file",
 	},
-	{name: "misspelt", service: "storage.chekcsum off", level: lint.Warning, says: "did you mean storage.checksum?"},
+	{
+		name:    "misspelt",
+		service: "storage.chekcsum off",
+		level:   lint.Warning,
+		says:    "did you mean storage.checksum?",
+	},
 	{name: "inherited storage", service: "storage.inherit on\n    storage.type filesystem"},
 	{
 		name:    "keep rejected odd",
@@ -112,7 +162,12 @@ var odds = []odd{
 		level:   lint.Warning,
 		says:    "neither on nor off",
 	},
-	{name: "grace a word", service: "grace long", level: lint.Warning, says: "takes 0 for it"},
+	{
+		name:    "grace a word",
+		service: "grace long",
+		level:   lint.Warning,
+		says:    "takes 0 for it",
+	},
 	{
 		name:    "plugins in the main file",
 		more:    "[PLUGINS]\n    Path /none.so\n",
@@ -134,9 +189,27 @@ var odds = []odd{
 		says:  "did you mean OUTPUT?",
 	},
 
-	{name: "no such output", more: other + "splnk\n", refused: true, level: lint.Error, says: "did you mean splunk?"},
-	{name: "no name", more: "[OUTPUT]\n    Match *\n", refused: true, level: lint.Error, says: "Name: is missing"},
-	{name: "misspelt key", more: "    fromat json", refused: true, level: lint.Error, says: "did you mean format?"},
+	{
+		name:    "no such output",
+		more:    other + "splnk\n",
+		refused: true,
+		level:   lint.Error,
+		says:    "did you mean splunk?",
+	},
+	{
+		name:    "no name",
+		more:    "[OUTPUT]\n    Match *\n",
+		refused: true,
+		level:   lint.Error,
+		says:    "Name: is missing",
+	},
+	{
+		name:    "misspelt key",
+		more:    "    fromat json",
+		refused: true,
+		level:   lint.Error,
+		says:    "did you mean format?",
+	},
 	{
 		name:    "misspelt core key",
 		more:    "    retry_limt 5",
@@ -151,7 +224,12 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is set twice",
 	},
-	{name: "match twice", more: "    match nowhere", level: lint.Error, says: "reaches no output"},
+	{
+		name:  "match twice",
+		more:  "    match nowhere",
+		level: lint.Error,
+		says:  "reaches no output",
+	},
 	{
 		name:    "empty alias",
 		more:    "    alias ${NOT_SET_ANYWHERE}",
@@ -159,7 +237,13 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "has no value",
 	},
-	{name: "tls without TLS", more: "    tls on", refused: true, level: lint.Error, says: "has no TLS"},
+	{
+		name:    "tls without TLS",
+		more:    "    tls on",
+		refused: true,
+		level:   lint.Error,
+		says:    "has no TLS",
+	},
 	{
 		name:    "total limit",
 		more:    "    storage.total_limit_size 5x",
@@ -195,12 +279,33 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "neither on nor off",
 	},
-	{name: "retry limit no", more: "    retry_limit no", level: lint.Error, says: "is not understood"},
+	{
+		name:  "retry limit no",
+		more:  "    retry_limit no",
+		level: lint.Error,
+		says:  "is not understood",
+	},
 	{name: "retry limit off", more: strings.Replace(other, "no_limits", "off", 1) + "stdout\n"},
-	{name: "stdout format", more: "    format jsn", level: lint.Error, says: "is not known"},
+	{
+		name:  "stdout format",
+		more:  "    format jsn",
+		level: lint.Error,
+		says:  "is not known",
+	},
 
-	{name: "splunk", more: splunk + "    Splunk_Token x\n", level: lint.Note, says: "storage.keep.rejected on"},
-	{name: "splunk without token", more: splunk, refused: true, level: lint.Error, says: "Splunk_Token: is missing"},
+	{
+		name:  "splunk",
+		more:  splunk + "    Splunk_Token x\n",
+		level: lint.Note,
+		says:  "storage.keep.rejected on",
+	},
+	{
+		name:    "splunk without token",
+		more:    splunk,
+		refused: true,
+		level:   lint.Error,
+		says:    "Splunk_Token: is missing",
+	},
 	{
 		name:  "splunk raw",
 		more:  splunk + "    Splunk_Token x\n    Splunk_Send_Raw on\n",
@@ -260,7 +365,12 @@ var odds = []odd{
 	},
 
 	{name: "syslog", input: "format cef", more: arcsight},
-	{name: "syslog of json", more: arcsight, level: lint.Error, says: "the receiver gets empty lines"},
+	{
+		name:  "syslog of json",
+		more:  arcsight,
+		level: lint.Error,
+		says:  "the receiver gets empty lines",
+	},
 	{
 		name:  "syslog message of json",
 		more:  strings.Replace(arcsight, "Key cef", "Key message", 1),
@@ -376,9 +486,24 @@ var odds = []odd{
 		says:    "between 0 and 7",
 	},
 
-	{name: "http", more: other + "http\n    format json\n", level: lint.Note, says: "status 4xx"},
-	{name: "http msgpack", more: other + "http\n", level: lint.Warning, says: "MessagePack"},
-	{name: "http format", more: other + "http\n    format jsonl\n", level: lint.Error, says: "is not known"},
+	{
+		name:  "http",
+		more:  other + "http\n    format json\n",
+		level: lint.Note,
+		says:  "status 4xx",
+	},
+	{
+		name:  "http msgpack",
+		more:  other + "http\n",
+		level: lint.Warning,
+		says:  "MessagePack",
+	},
+	{
+		name:  "http format",
+		more:  other + "http\n    format jsonl\n",
+		level: lint.Error,
+		says:  "is not known",
+	},
 	{
 		name:    "http method",
 		more:    other + "http\n    format json\n    http_method get\n",
@@ -394,8 +519,18 @@ var odds = []odd{
 		says:    "only work together",
 	},
 	{name: "tcp", more: other + "tcp\n    format json_lines\n"},
-	{name: "tcp msgpack", more: other + "tcp\n", level: lint.Warning, says: "MessagePack"},
-	{name: "tcp format", more: other + "tcp\n    format gelf\n", level: lint.Error, says: "is not known"},
+	{
+		name:  "tcp msgpack",
+		more:  other + "tcp\n",
+		level: lint.Warning,
+		says:  "MessagePack",
+	},
+	{
+		name:  "tcp format",
+		more:  other + "tcp\n    format gelf\n",
+		level: lint.Error,
+		says:  "is not known",
+	},
 	{
 		name:  "tcp raw key",
 		more:  other + "tcp\n    raw_message_key $cef\n",
@@ -409,8 +544,18 @@ var odds = []odd{
 		level: lint.Error,
 		says:  "gets the word \"cef\"",
 	},
-	{name: "udp", more: other + "udp\n    format json\n", level: lint.Warning, says: "udp loses datagrams"},
-	{name: "es", more: other + "es\n", level: lint.Note, says: "use the output opensearch"},
+	{
+		name:  "udp",
+		more:  other + "udp\n    format json\n",
+		level: lint.Warning,
+		says:  "udp loses datagrams",
+	},
+	{
+		name:  "es",
+		more:  other + "es\n",
+		level: lint.Note,
+		says:  "use the output opensearch",
+	},
 	{
 		name:    "es operation",
 		more:    other + "es\n    write_operation updte\n",
@@ -440,8 +585,18 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is not known",
 	},
-	{name: "forward", more: other + "forward\n", level: lint.Warning, says: "Require_ack_response On"},
-	{name: "null", more: other + "null\n", level: lint.Warning, says: "throw its records away"},
+	{
+		name:  "forward",
+		more:  other + "forward\n",
+		level: lint.Warning,
+		says:  "Require_ack_response On",
+	},
+	{
+		name:  "null",
+		more:  other + "null\n",
+		level: lint.Warning,
+		says:  "throw its records away",
+	},
 	{
 		name:    "s3 without bucket",
 		more:    other + "s3\n    region eu-central-1\n",
@@ -569,7 +724,12 @@ var odds = []odd{
 		says:  "Allowlist_key mssp",
 	},
 	{name: "filter adds", more: "    alias a\n[FILTER]\n    Name modify\n    Match *\n    Add a b\n"},
-	{name: "tls off of an input", input: "tls off", level: lint.Warning, says: "has no effect"},
+	{
+		name:  "tls off of an input",
+		input: "tls off",
+		level: lint.Warning,
+		says:  "has no effect",
+	},
 	{
 		name:    "unset token",
 		more:    splunk + "    Splunk_Token ${NOT_SET_ANYWHERE}\n",
@@ -591,7 +751,13 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "nowhere.lua",
 	},
-	{name: "negative flush", service: "flush -1", refused: true, level: lint.Error, says: "above 0"},
+	{
+		name:    "negative flush",
+		service: "flush -1",
+		refused: true,
+		level:   lint.Error,
+		says:    "above 0",
+	},
 	{name: "alias of another", more: "    alias same\n" + other + "stdout\n    alias same\n"},
 	{
 		name:    "log level in a variable",
@@ -600,7 +766,13 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "log_level",
 	},
-	{name: "empty flush", service: "flush ${NOT_SET_ANYWHERE}", refused: true, level: lint.Error, says: "flush"},
+	{
+		name:    "empty flush",
+		service: "flush ${NOT_SET_ANYWHERE}",
+		refused: true,
+		level:   lint.Error,
+		says:    "flush",
+	},
 	{
 		name:    "HTTP port",
 		service: "http_server on\n    http_port abc",
@@ -608,7 +780,13 @@ var odds = []odd{
 		level:   lint.Error,
 		says:    "is not a port",
 	},
-	{name: "coroutine stack", service: "coro_stack_size 1", refused: true, level: lint.Error, says: "is too small"},
+	{
+		name:    "coroutine stack",
+		service: "coro_stack_size 1",
+		refused: true,
+		level:   lint.Error,
+		says:    "is too small",
+	},
 	{
 		name:    "empty storage path",
 		service: "storage.path ${NOT_SET_ANYWHERE}",
@@ -625,20 +803,25 @@ func (c odd) text(ours string) string {
 		if s == "" {
 			return ""
 		}
+
 		return "    " + s + "\n"
 	}
+
 	out := "[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n"
 	if strings.HasPrefix(c.more, "[OUTPUT]") {
 		out = ""
 	}
+
 	more := c.more
 	if more != "" && !strings.HasSuffix(more, "\n") {
 		more += "\n"
 	}
+
 	storage := "    storage.type filesystem\n"
 	if strings.Contains(c.service, "storage.inherit") {
 		storage = ""
 	}
+
 	return "[SERVICE]\n    Flush 1\n    storage.path DIR/chunks\n" + line(c.service) +
 		"[INPUT]\n    Tag defender.one\n    Threaded Off\n" + storage + ours + line(c.input) + out + more
 }
@@ -658,12 +841,15 @@ func TestCheckJudgesOddConfigurations(t *testing.T) {
 				if c.says == "" {
 					t.Errorf("unexpected: %v", f)
 				}
+
 				if f.Level == lint.Error && !c.refused && c.level != lint.Error {
 					t.Errorf("Fluent Bit starts and nothing is lost, but: %v", f)
 				}
+
 				found = found ||
 					f.Level == c.level && strings.Contains(f.String(), c.says) && f.Remedy != "" && f.Line > 0
 			}
+
 			if !found {
 				t.Errorf("no %s says %q: %v", c.level, c.says, findings)
 			}
@@ -678,9 +864,11 @@ func TestFluentBitStartsWhatIsRecorded(t *testing.T) {
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
 			dir, fill := place(t)
+
 			if strings.HasPrefix(c.input, "format ") {
 				c.input = "" // is ours
 			}
+
 			path := write(t, filepath.Join(dir, "fluent-bit.conf"), fill(c.text("    Name dummy\n")), 0o600)
 			if out, started := start(t, bin, path); started == c.refused {
 				t.Errorf("started: %v\n%s", started, out)
@@ -692,18 +880,24 @@ func TestFluentBitStartsWhatIsRecorded(t *testing.T) {
 // start reports whether Fluent Bit comes so far that its pipeline runs.
 func start(t *testing.T, bin, path string) (out string, started bool) {
 	t.Helper()
+
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+
 	cmd := exec.CommandContext(ctx, bin, "-v", "-c", path)
 	cmd.Dir = filepath.Dir(path)
 	r, w := io.Pipe()
+
 	cmd.Stdout, cmd.Stderr = w, w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+
 	ended := make(chan struct{})
+
 	go func() {
 		_ = cmd.Wait() // it was killed, or refused the configuration
+
 		w.Close()
 		close(ended)
 	}()
@@ -711,11 +905,15 @@ func start(t *testing.T, bin, path string) (out string, started bool) {
 	var all strings.Builder
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		all.WriteString(lines.Text() + "\n")
+
 		if !started && strings.Contains(lines.Text(), "stream processor started") {
 			started = true
+
 			cancel()
 		}
 	}
+
 	<-ended
+
 	return all.String(), started
 }

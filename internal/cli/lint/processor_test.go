@@ -89,12 +89,14 @@ func TestProcessorsThatLoseOrFailAreNamed(t *testing.T) {
 				"      data_dir: DATA\n"
 			path := write(t, filepath.Join(dir, "fluent-bit.yaml"), fill(processors(ours, c.text)), 0o600)
 			findings := look(t, path).Findings
+
 			found := c.says == "" && len(findings) == 0
 			for _, f := range findings {
 				found = found ||
 					c.says != "" && f.Level == c.level && strings.Contains(f.String(), c.says) && f.Line > 0 &&
 						f.Remedy != ""
 			}
+
 			if !found {
 				t.Errorf("no %s says %q: %v", c.level, c.says, findings)
 			}
@@ -107,9 +109,11 @@ func TestFluentBitTreatsProcessorsAsRecorded(t *testing.T) {
 	if bin == "" {
 		t.Skip("$FLUENT_BIT is not set")
 	}
+
 	for _, c := range oddProcessors {
 		t.Run(c.name, func(t *testing.T) {
 			dir, fill := place(t)
+
 			path := write(
 				t,
 				filepath.Join(dir, "fluent-bit.yaml"),
@@ -125,6 +129,7 @@ func TestFluentBitTreatsProcessorsAsRecorded(t *testing.T) {
 
 func TestARouteThatLeadsNowhereIsAnError(t *testing.T) {
 	dir, fill := place(t)
+
 	text := strings.Replace(
 		processors("      name: defender\n      tenant_id: one.example\n      client_id: x\n",
 			"name: modify|add: a b"),
@@ -138,6 +143,7 @@ func TestARouteThatLeadsNowhereIsAnError(t *testing.T) {
 			return
 		}
 	}
+
 	t.Error("not found")
 }
 
@@ -149,5 +155,6 @@ func TestAParserInYAMLNeedsAFormat(t *testing.T) {
 			return
 		}
 	}
+
 	t.Error("not found")
 }

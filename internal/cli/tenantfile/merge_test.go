@@ -78,20 +78,25 @@ func text(name string) []byte {
 
 func TestGoldenMergedFiles(t *testing.T) {
 	var out strings.Builder
+
 	names := make([]string, 0, len(files))
 	for name := range files {
 		names = append(names, name)
 	}
+
 	slices.Sort(names)
+
 	for _, name := range names {
 		r, err := Merge(text(name), change())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
+
 		fmt.Fprintf(&out, "## %s: %d added, %d marked\n%s\n\n", name, r.Added, r.Marked,
 			strings.ReplaceAll(string(r.Text), "\r", "<CR>"))
 	}
+
 	golden.File(t, "../../../testdata/cli/tenantfile.golden", out.String())
 }
 
@@ -101,6 +106,7 @@ func TestASecondMergeChangesNoByte(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		second, err := Merge(first.Text, change())
 		if err != nil || !bytes.Equal(first.Text, second.Text) || second.Added+second.Marked != 0 {
 			t.Errorf("%s: %v\n%s\nbecame\n%s", name, err, first.Text, second.Text)
@@ -114,16 +120,20 @@ func TestNothingThatWasThereIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		rest := string(r.Text)
+
 		for _, c := range string(text(name)) {
 			if c == '~' {
 				continue // a null makes room for a list
 			}
+
 			i := strings.IndexRune(rest, c)
 			if i < 0 {
 				t.Errorf("%s: %q is missing or out of order in\n%s", name, c, r.Text)
 				break
 			}
+
 			rest = rest[i+len(string(c)):]
 		}
 	}
@@ -134,14 +144,17 @@ func TestAMergedFileIsReadByTheInput(t *testing.T) {
 		if name == "anchors" {
 			continue // which the input refuses, as before
 		}
+
 		r, err := Merge(text(name), change())
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		path := filepath.Join(t.TempDir(), "tenants.yaml")
 		if err := os.WriteFile(path, r.Text, 0o600); err != nil {
 			t.Fatal(err)
 		}
+
 		_, _, err = config.FromPlugin(config.Map{
 			"tenants_file":  path,
 			"client_id":     contoso,
@@ -169,6 +182,7 @@ func TestAFileThatCannotBeChangedIsRefused(t *testing.T) {
 			t.Errorf("%s became\n%s", name, r.Text)
 		}
 	}
+
 	if _, err := Merge([]byte("tenants: {a: b}\n"), change()); !errors.Is(err, ErrShape) {
 		t.Errorf("got %v", err)
 	}
@@ -176,39 +190,51 @@ func TestAFileThatCannotBeChangedIsRefused(t *testing.T) {
 
 func TestAFileIsReplacedInOneStep(t *testing.T) {
 	dir := t.TempDir()
+
 	path, link := filepath.Join(dir, "tenants.yaml"), filepath.Join(dir, "link.yaml")
 	if err := Replace(path, nil, []byte("a: b\n")); err != nil {
 		t.Fatal(err)
 	}
+
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("a new file: %v, %v", info.Mode(), err)
 	}
+
 	if err := errors.Join(os.Chmod(path, 0o640), os.Symlink("tenants.yaml", link)); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := Replace(link, []byte("a: b\n"), []byte("a: c\n")); err != nil {
 		t.Fatal(err)
 	}
+
 	info, err := os.Lstat(link)
 	if err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Error("the link is gone")
 	}
+
 	if info, err = os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("rights: %v, %v", info.Mode(), err)
 	}
+
 	if err := Replace(path, []byte("a: b\n"), []byte("a: d\n")); err == nil {
 		t.Error("a change of somebody else's is written over")
 	}
+
 	if got, err := os.ReadFile(path); err != nil || string(got) != "a: c\n" {
 		t.Errorf("%q, %v", got, err)
 	}
+
 	before := info.ModTime()
+
 	if err := Replace(path, []byte("a: c\n"), []byte("a: c\n")); err != nil {
 		t.Fatal(err)
 	}
+
 	if info, err = os.Stat(path); err != nil || !info.ModTime().Equal(before) {
 		t.Error("a file that stays the same is written")
 	}
+
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 2 {
 		t.Errorf("%v, %v", list, err)
 	}
@@ -219,11 +245,13 @@ func FuzzMerge(f *testing.F) {
 	for name := range files {
 		f.Add(text(name))
 	}
+
 	f.Fuzz(func(t *testing.T, text []byte) {
 		first, err := Merge(text, change())
 		if err != nil {
 			return
 		}
+
 		second, err := Merge(first.Text, change())
 		if err != nil || !bytes.Equal(first.Text, second.Text) {
 			t.Errorf("%v\n%q\nbecame\n%q", err, first.Text, second.Text)

@@ -63,7 +63,12 @@ var odds = []odd{
 	{name: "key without value", text: in + "    Alias\n", refused: true},
 	{name: "key with a blank value", text: in + "    Alias   \n", refused: true},
 	{name: "key and value by a tab", text: in + "    Alias\tx\n", refused: true},
-	{name: "key by a tab, then a blank", text: in + "    Dummy\t {}\n", refused: false, tag: "t"},
+	{
+		name:    "key by a tab, then a blank",
+		text:    in + "    Dummy\t {}\n",
+		refused: false,
+		tag:     "t",
+	},
 	{name: "comment behind a value", text: "[INPUT]\n    Name dummy\n    Tag t # x\n", tag: "t # x"},
 	{name: "CRLF", text: "[INPUT]\r\n    Name dummy\r\n    Tag t\r\n", tag: "t"},
 	{name: "CR at the end of the file", text: "[INPUT]\n    Name dummy\n    Tag t\r", tag: "t"},
@@ -113,36 +118,126 @@ var odds = []odd{
 	},
 	{name: "include by a pattern", text: "@INCLUDE *.inc\n-- b.inc --\n" + in, tag: "t"},
 
-	{name: "YAML", yaml: true, text: yamlIn, tag: "t"},
-	{name: "YAML nothing", yaml: true, text: "", tag: ""},
-	{name: "YAML list", yaml: true, text: "- a\n", refused: true},
-	{name: "YAML two documents", yaml: true, text: "service:\n  flush: 1\n---\n" + yamlIn, tag: "t"},
-	{name: "YAML document end", yaml: true, text: "---\n" + yamlIn + "...\n", tag: "t"},
-	{name: "YAML tab", yaml: true, text: "pipeline:\n\tinputs:\n", refused: true},
-	{name: "YAML empty service", yaml: true, text: "service:\n" + yamlIn, refused: true},
-	{name: "YAML service of nothing", yaml: true, text: "service: {}\n" + yamlIn, tag: "t"},
+	{
+		name: "YAML",
+		yaml: true,
+		text: yamlIn,
+		tag:  "t",
+	},
+	{
+		name: "YAML nothing",
+		yaml: true,
+		text: "",
+		tag:  "",
+	},
+	{
+		name:    "YAML list",
+		yaml:    true,
+		text:    "- a\n",
+		refused: true,
+	},
+	{
+		name: "YAML two documents",
+		yaml: true,
+		text: "service:\n  flush: 1\n---\n" + yamlIn,
+		tag:  "t",
+	},
+	{
+		name: "YAML document end",
+		yaml: true,
+		text: "---\n" + yamlIn + "...\n",
+		tag:  "t",
+	},
+	{
+		name:    "YAML tab",
+		yaml:    true,
+		text:    "pipeline:\n\tinputs:\n",
+		refused: true,
+	},
+	{
+		name:    "YAML empty service",
+		yaml:    true,
+		text:    "service:\n" + yamlIn,
+		refused: true,
+	},
+	{
+		name: "YAML service of nothing",
+		yaml: true,
+		text: "service: {}\n" + yamlIn,
+		tag:  "t",
+	},
 	{
 		name:    "YAML service twice",
 		yaml:    true,
 		text:    "service:\n  flush: 1\n" + yamlIn + "service:\n  grace: 1\n",
 		refused: true,
 	},
-	{name: "YAML service in capitals", yaml: true, text: "SERVICE:\n  Flush: 1\n" + yamlIn, tag: "t"},
-	{name: "YAML service value a list", yaml: true, text: "service:\n  flush: [1]\n" + yamlIn, refused: true},
+	{
+		name: "YAML service in capitals",
+		yaml: true,
+		text: "SERVICE:\n  Flush: 1\n" + yamlIn,
+		tag:  "t",
+	},
+	{
+		name:    "YAML service value a list",
+		yaml:    true,
+		text:    "service:\n  flush: [1]\n" + yamlIn,
+		refused: true,
+	},
 	{
 		name:    "YAML service value a mapping",
 		yaml:    true,
 		text:    "service:\n  http: {server: on}\n" + yamlIn,
 		refused: true,
 	},
-	{name: "YAML empty filters", yaml: true, text: yamlIn + "  filters:\n", refused: true},
-	{name: "YAML filters of nothing", yaml: true, text: yamlIn + "  filters: []\n", tag: "t"},
-	{name: "YAML empty pipeline", yaml: true, text: "pipeline:\n", refused: true},
-	{name: "YAML unknown part", yaml: true, text: yamlIn + "  output: []\n", refused: true},
-	{name: "YAML inputs a mapping", yaml: true, text: "pipeline:\n  inputs:\n    name: dummy\n", refused: true},
-	{name: "YAML value of blanks", yaml: true, text: yamlIn + "      alias: '  '\n", refused: true},
-	{name: "YAML empty list", yaml: true, text: yamlIn + "      alias: []\n", refused: true},
-	{name: "YAML nested value", yaml: true, text: yamlIn + "      alias: {a: b}\n", refused: true},
+	{
+		name:    "YAML empty filters",
+		yaml:    true,
+		text:    yamlIn + "  filters:\n",
+		refused: true,
+	},
+	{
+		name: "YAML filters of nothing",
+		yaml: true,
+		text: yamlIn + "  filters: []\n",
+		tag:  "t",
+	},
+	{
+		name:    "YAML empty pipeline",
+		yaml:    true,
+		text:    "pipeline:\n",
+		refused: true,
+	},
+	{
+		name:    "YAML unknown part",
+		yaml:    true,
+		text:    yamlIn + "  output: []\n",
+		refused: true,
+	},
+	{
+		name:    "YAML inputs a mapping",
+		yaml:    true,
+		text:    "pipeline:\n  inputs:\n    name: dummy\n",
+		refused: true,
+	},
+	{
+		name:    "YAML value of blanks",
+		yaml:    true,
+		text:    yamlIn + "      alias: '  '\n",
+		refused: true,
+	},
+	{
+		name:    "YAML empty list",
+		yaml:    true,
+		text:    yamlIn + "      alias: []\n",
+		refused: true,
+	},
+	{
+		name:    "YAML nested value",
+		yaml:    true,
+		text:    yamlIn + "      alias: {a: b}\n",
+		refused: true,
+	},
 	{
 		name: "YAML tag a list",
 		yaml: true,
@@ -161,41 +256,96 @@ var odds = []odd{
 		text:    "service: &s\n  flush: 1\npipeline:\n  inputs:\n    - name: dummy\n      tag: *s\n",
 		refused: true,
 	},
-	{name: "YAML anchor alone", yaml: true, text: "service: &s\n  flush: 1\n" + yamlIn, tag: "t"},
+	{
+		name: "YAML anchor alone",
+		yaml: true,
+		text: "service: &s\n  flush: 1\n" + yamlIn,
+		tag:  "t",
+	},
 	{
 		name: "YAML env",
 		yaml: true,
 		text: "env:\n  A: b\npipeline:\n  inputs:\n    - name: dummy\n      tag: ${A}\n",
 		tag:  "b",
 	},
-	{name: "YAML env nested", yaml: true, text: "env:\n  A: {value: b}\n" + yamlIn, refused: true},
+	{
+		name:    "YAML env nested",
+		yaml:    true,
+		text:    "env:\n  A: {value: b}\n" + yamlIn,
+		refused: true,
+	},
 	{
 		name: "YAML env list",
 		yaml: true,
 		text: "env:\n  - name: A\n    value: b\npipeline:\n  inputs:\n    - name: dummy\n      tag: ${A}\n",
 		tag:  "b",
 	},
-	{name: "YAML env file not there", yaml: true, text: "env:\n  A: file:///none\n" + yamlIn, refused: true},
-	{name: "YAML empty env", yaml: true, text: "env:\n" + yamlIn, refused: true},
-	{name: "YAML include", yaml: true, text: "includes:\n  - b.yaml\n-- b.yaml --\n" + yamlIn, tag: "t"},
+	{
+		name:    "YAML env file not there",
+		yaml:    true,
+		text:    "env:\n  A: file:///none\n" + yamlIn,
+		refused: true,
+	},
+	{
+		name:    "YAML empty env",
+		yaml:    true,
+		text:    "env:\n" + yamlIn,
+		refused: true,
+	},
+	{
+		name: "YAML include",
+		yaml: true,
+		text: "includes:\n  - b.yaml\n-- b.yaml --\n" + yamlIn,
+		tag:  "t",
+	},
 	{
 		name:    "YAML include a word",
 		yaml:    true,
 		text:    yamlIn + "includes: b.yaml\n-- b.yaml --\nservice:\n  flush: 1\n",
 		refused: true,
 	},
-	{name: "YAML include of nothing", yaml: true, text: yamlIn + "includes:\n  - d/*.yaml\n", tag: "t"},
+	{
+		name: "YAML include of nothing",
+		yaml: true,
+		text: yamlIn + "includes:\n  - d/*.yaml\n",
+		tag:  "t",
+	},
 	{
 		name:    "YAML include of nothing, absolute",
 		yaml:    true,
 		text:    yamlIn + "includes:\n  - /nowhere/*.yaml\n",
 		refused: true,
 	},
-	{name: "YAML empty includes", yaml: true, text: yamlIn + "includes:\n", refused: true},
-	{name: "YAML unknown section", yaml: true, text: yamlIn + "piepline:\n  a: b\n", tag: "t"},
-	{name: "YAML unknown section a word", yaml: true, text: yamlIn + "piepline: b\n", refused: true},
-	{name: "YAML plugins a word", yaml: true, text: yamlIn + "plugins: /x.so\n", refused: true},
-	{name: "YAML processors a list", yaml: true, text: yamlIn + "      processors: []\n", refused: true},
+	{
+		name:    "YAML empty includes",
+		yaml:    true,
+		text:    yamlIn + "includes:\n",
+		refused: true,
+	},
+	{
+		name: "YAML unknown section",
+		yaml: true,
+		text: yamlIn + "piepline:\n  a: b\n",
+		tag:  "t",
+	},
+	{
+		name:    "YAML unknown section a word",
+		yaml:    true,
+		text:    yamlIn + "piepline: b\n",
+		refused: true,
+	},
+	{
+		name:    "YAML plugins a word",
+		yaml:    true,
+		text:    yamlIn + "plugins: /x.so\n",
+		refused: true,
+	},
+	{
+		name:    "YAML processors a list",
+		yaml:    true,
+		text:    yamlIn + "      processors: []\n",
+		refused: true,
+	},
 	{
 		name:    "YAML processors empty logs",
 		yaml:    true,
@@ -219,21 +369,27 @@ var odds = []odd{
 // write puts the files of a case into a directory and returns the first.
 func (c odd) write(t *testing.T) string {
 	t.Helper()
+
 	name, files := "a.conf", map[string]string{}
 	if c.yaml {
 		name = "a.yaml"
 	}
+
 	first := name
+
 	for line := range strings.Lines(c.text) {
 		if other, ok := strings.CutPrefix(line, "-- "); ok {
 			name = strings.TrimSuffix(other, " --\n")
 			continue
 		}
+
 		files[name] += line
 	}
+
 	if files[first] == "" {
 		files[first] = ""
 	}
+
 	return filepath.Join(tree(t, files), first)
 }
 
@@ -241,19 +397,23 @@ func TestTheReaderAgreesWithFluentBit(t *testing.T) {
 	if len(odds) < 100 {
 		t.Errorf("%d cases", len(odds))
 	}
+
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
 			f, err := Load(c.write(t), variables)
 			if refused := err != nil; refused != c.refused {
 				t.Fatalf("refused: %v (%v), Fluent Bit: %v", refused, err, c.refused)
 			}
+
 			if err != nil {
 				return
 			}
+
 			tag := ""
 			for _, s := range f.Of("input") {
 				tag = s.Get("tag")
 			}
+
 			if tag != c.tag {
 				t.Errorf("tag %q, Fluent Bit: %q", tag, c.tag)
 			}
@@ -267,13 +427,16 @@ func TestFluentBitStillDoesWhatIsRecorded(t *testing.T) {
 	for _, c := range odds {
 		t.Run(c.name, func(t *testing.T) {
 			path := c.write(t)
+
 			out, err := dryRun(t, bin, path)
 			if refused := err != nil; refused != c.refused {
 				t.Fatalf("refused: %v, recorded: %v\n%s", refused, c.refused, out)
 			}
+
 			if c.tag == "" || c.tag == "t" {
 				return // nothing about it is odd
 			}
+
 			if tag := realTag(t, bin, path); tag != c.tag {
 				t.Errorf("tag %q, recorded: %q", tag, c.tag)
 			}
@@ -284,14 +447,18 @@ func TestFluentBitStillDoesWhatIsRecorded(t *testing.T) {
 // dryRun has Fluent Bit read a configuration.
 func dryRun(t *testing.T, bin, path string) (string, error) {
 	t.Helper()
+
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+
 	cmd := exec.CommandContext(ctx, bin, "--dry-run", "-c", path)
 	cmd.Dir = filepath.Dir(path)
 	out, err := cmd.CombinedOutput()
+
 	if ctx.Err() != nil {
 		t.Fatal(ctx.Err())
 	}
+
 	return string(out), err
 }
 
@@ -301,14 +468,18 @@ var printed = regexp.MustCompile(`^\[0\] (.*): \[\[`)
 // realTag starts Fluent Bit and returns the tag of the first record that comes out.
 func realTag(t *testing.T, bin, path string) string {
 	t.Helper()
+
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+
 	cmd := exec.CommandContext(ctx, bin, "-f", "0.2", "-c", path, "-o", "stdout", "-m", "*")
 	cmd.Dir = filepath.Dir(path)
+
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +490,10 @@ func realTag(t *testing.T, bin, path string) string {
 			tag = m[1]
 		}
 	}
+
 	cancel()
+
 	_ = cmd.Wait() // it was killed
+
 	return tag
 }

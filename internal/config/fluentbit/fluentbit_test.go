@@ -12,16 +12,19 @@ import (
 // tree writes files into a directory of their own and returns it.
 func tree(t testing.TB, files map[string]string) string {
 	t.Helper()
+
 	dir := t.TempDir()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
+
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	return dir
 }
 
@@ -33,23 +36,30 @@ func variables(name string) (string, bool) {
 // dump writes what was read on one line a section: kind@file:line key=value@line …
 func dump(f *File, dir string) string {
 	var b strings.Builder
+
 	for _, s := range f.Sections {
 		name, _ := filepath.Rel(dir, s.File)
 		fmt.Fprintf(&b, "%s@%s:%d", s.Kind, name, s.Line)
+
 		for _, p := range s.Props {
 			fmt.Fprintf(&b, " %s=%s@%d", p.Key, p.Value, p.Line)
+
 			if p.Nested {
 				b.WriteString("{}")
 			}
+
 			for _, u := range p.Unset {
 				fmt.Fprintf(&b, "?%s", u)
 			}
 		}
+
 		b.WriteString("\n")
 	}
+
 	for _, n := range f.Notes {
 		b.WriteString("note " + strings.ReplaceAll(n.Error(), dir+"/", "") + "\n")
 	}
+
 	return b.String()
 }
 
@@ -104,10 +114,12 @@ func TestClassicFilesAreReadAsFluentBitDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, c.files)
+
 			f, err := Load(filepath.Join(dir, "a"), variables)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if got := dump(f, dir); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)
 			}
@@ -148,25 +160,31 @@ func TestYAMLFilesAreReadAsFluentBitDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, c.files)
+
 			path := filepath.Join(dir, "a.yaml")
 			if _, ok := c.files["a.yml"]; ok {
 				path = filepath.Join(dir, "a.yml")
 			}
+
 			f, err := Load(path, variables)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if got := dump(f, dir); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)
 			}
 		})
 	}
+
 	dir := tree(t, map[string]string{"v": "secret\n"})
+
 	text := "env:\n  - name: V\n    uri: 'file://" + dir +
 		"/v'\n  - W: w\n  - name: U\n    value: u\npipeline:\n  inputs:\n  - name: ${V}${W}${U}\n"
 	if err := os.WriteFile(dir+"/a.yaml", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	f, err := Load(dir+"/a.yaml", variables)
 	if err != nil || f.Of("input")[0].Get("NAME") != "secretwu" {
 		t.Errorf("variables from files: %+v, %v", f, err)
@@ -265,19 +283,24 @@ func TestBrokenFilesNameFileAndLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, c.files)
+
 			path := filepath.Join(dir, "a")
 			if _, ok := c.files["a.yaml"]; ok {
 				path += ".yaml"
 			}
+
 			f, err := Load(path, variables)
+
 			var e *Error
 			if f != nil || !errors.As(err, &e) {
 				t.Fatalf("got %v, %v", f, err)
 			}
+
 			got := strings.Replace(strings.TrimPrefix(err.Error(), dir+"/"), dir, "DIR", 1)
 			if !strings.HasPrefix(got, c.want) || e.Remedy == "" {
 				t.Errorf("got  %s\nwant %s…", got, c.want)
 			}
+
 			if errors.Is(err, ErrTenantsFile) != (name == "YAML tenants file") {
 				t.Errorf("tenants file: %v", err)
 			}
@@ -288,19 +311,25 @@ func TestBrokenFilesNameFileAndLine(t *testing.T) {
 func fuzzed(t *testing.T, data []byte, format Format) {
 	l := newLoader("/nonexistent/x", format, variables)
 	l.include = func(string, *Error) error { return nil }
+
 	read := l.classic
 	if format == YAML {
 		read = l.yaml
 	}
+
 	if err := read("x", data); err != nil {
 		var e *Error
 		if !errors.As(err, &e) || e.Problem == "" || strings.ContainsAny(err.Error(), "\n\r\x1b") {
 			t.Errorf("error %q", err)
 		}
+
 		return
 	}
+
 	l.expandAll()
+
 	lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 2
+
 	for _, s := range l.file.Sections {
 		for _, p := range s.Props {
 			if p.Line < 1 || format == Classic && (p.Line > lines || p.Key == "" && !p.Nested || p.Line <= s.Line) {

@@ -52,6 +52,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		if !utf8.Valid(got) || bytes.IndexByte(got, 0) >= 0 {
 			t.Fatalf("%q came out of %q", got, data)
 		}
@@ -60,6 +61,7 @@ func FuzzDecode(f *testing.F) {
 		for _, u := range utf16.Encode([]rune(string(got))) {
 			again = binary.LittleEndian.AppendUint16(again, u)
 		}
+
 		if back, err := plain.Decode(again); err == nil && !bytes.Equal(back, got) {
 			t.Fatalf("%q in UTF-16 reads as %q", got, back)
 		}

@@ -20,6 +20,7 @@ func TestNothingLeavesItsLine(t *testing.T) {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}
+
 	if Quoted("x") != `"x"` {
 		t.Error("not quoted")
 	}
@@ -57,12 +58,14 @@ func TestATerminalObeysNoTextThatIsShown(t *testing.T) {
 	} {
 		for _, size := range []int{1, 3, 100} { // characters come in pieces
 			var b strings.Builder
+
 			s := NewScreen(&b)
 			for rest := in; rest != ""; rest = rest[min(size, len(rest)):] {
 				if n, err := s.Write([]byte(rest[:min(size, len(rest))])); err != nil || n != min(size, len(rest)) {
 					t.Fatal(n, err)
 				}
 			}
+
 			if b.String() != want {
 				t.Errorf("%q in pieces of %d became %q", in, size, b.String())
 			}

@@ -25,6 +25,7 @@ func TestHostileDocumentsAreRefusedWithTheirLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse([]byte(c.text))
+
 			var e *Error
 			if !errors.As(err, &e) || !strings.Contains(e.Error(), c.problem) || c.line != 0 && e.Line != c.line {
 				t.Errorf("got %+v, want %q at line %d", err, c.problem, c.line)
@@ -36,10 +37,12 @@ func TestHostileDocumentsAreRefusedWithTheirLine(t *testing.T) {
 func TestAliasesAreNotFollowed(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: " +
 		"[*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+
 	n, err := Parse([]byte(bomb))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if items := n.Content[7].Content; len(items) != 9 || len(items[0].Content) != 0 {
 		t.Error("an alias was expanded")
 	}
@@ -54,6 +57,7 @@ func FuzzParse(f *testing.F) {
 		if (n == nil) == (err == nil) {
 			t.Fatalf("node %v, error %v", n, err)
 		}
+
 		if err == nil && !utf8.Valid(data) {
 			t.Error("accepted what is not UTF-8")
 		}

@@ -89,6 +89,7 @@ func fieldsTable(t *testing.T, names []string, list []*source) string {
 		}
 
 		used[target.field] = true
+
 		if found {
 			fmt.Fprintf(&b, "| %s |%s\n", what, row)
 		}

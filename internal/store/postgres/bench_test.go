@@ -35,6 +35,7 @@ func BenchmarkTakeover(b *testing.B) {
 
 		for i := range times {
 			commits := make([]store.Commit, units)
+
 			for n, key := range keys {
 				first := tick.Tick(100 * i)
 				commits[n] = store.Commit{

@@ -26,7 +26,12 @@ const limit = time.Minute
 // testNode returns what the tests join with. Its lease outlasts every test, unless the
 // clock of the database is moved.
 func testNode(id string) store.Node {
-	return store.Node{ID: id, TTL: time.Hour, TakeoverReplay: 10 * time.Hour, Version: "test"}
+	return store.Node{
+		ID:             id,
+		TTL:            time.Hour,
+		TakeoverReplay: 10 * time.Hour,
+		Version:        "test",
+	}
 }
 
 // unitKeys makes the keys of n units, from the first.
@@ -169,6 +174,7 @@ func survives(t *testing.T, d *pgtest.Database, times int, disturb func()) {
 	for n, s := range stores {
 		for _, l := range ledgers[n] {
 			want := store.Checkpoint{Floor: 1, Watermark: l.next, SeenSince: 1}
+
 			until(t, "Load", func(ctx context.Context) error {
 				_, _, _, err := s.Load(ctx, l.key)
 				return err
@@ -292,6 +298,7 @@ func TestATransactionOfAStoppedNodeIsInNobodysWay(t *testing.T) {
 
 			err := stopped.update(t.Context(), "test", func(ctx context.Context, tx pgx.Tx) error {
 				_, err := tx.Exec(ctx, locked)
+
 				proxy.Freeze()
 
 				return err

@@ -85,6 +85,7 @@ func TestAWriteThatNobodyAnsweredIsMadeOnce(t *testing.T) {
 					To:     6,
 					Reason: "w",
 				})
+
 				return err
 			},
 			want: kept{first.Checkpoint, 20, []string{"w"}},
@@ -255,6 +256,7 @@ func TestEachCallEndsWithinItsLimit(t *testing.T) {
 		proxy.Freeze()
 
 		started := time.Now()
+
 		if err := call(); !errors.Is(err, store.ErrUnreachable) {
 			t.Errorf("%s = %v", name, err)
 		}

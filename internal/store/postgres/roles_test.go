@@ -49,6 +49,7 @@ func TestTheRolesOfTheDocumentSuffice(t *testing.T) {
 	}
 
 	ran := 0
+
 	for _, statement := range statements(t) {
 		if strings.HasPrefix(statement, "-- after the first start\n") {
 			open("shared")

@@ -55,7 +55,12 @@ func TestSettingsOfTheDatabaseChangeNothing(t *testing.T) {
 		Key:        key,
 		Checkpoint: store.Checkpoint{Floor: 1, Watermark: 20, SeenSince: 1},
 		Seen:       storetest.Entries(1, 300),
-		Deferred:   []store.Deferred{{Kind: "window", From: 1, To: 2, Reason: name}},
+		Deferred: []store.Deferred{{
+			Kind:   "window",
+			From:   1,
+			To:     2,
+			Reason: name,
+		}},
 	}
 	if err := s.Commit(t.Context(), []store.Commit{commit}); err != nil {
 		t.Fatal(err)

@@ -81,6 +81,7 @@ func TestNothingIsLostWhenAStandbyTakesOver(t *testing.T) {
 	}
 
 	stop := make(chan struct{})
+
 	writing.Go(func() { commitOn(t, s, ledgers, stop) })
 
 	renewed := func(ctx context.Context) error {
@@ -102,6 +103,7 @@ func TestNothingIsLostWhenAStandbyTakesOver(t *testing.T) {
 	standby.Promote(t)
 
 	promoted := time.Now()
+
 	until(t, "Renew", renewed)
 	t.Logf("the lease was renewed %s after the promotion", time.Since(promoted).Round(time.Millisecond))
 
@@ -151,7 +153,12 @@ func TestAStandbyWithoutTheLastCommitsLosesNoDeferredWork(t *testing.T) {
 	caughtUp(t, d)
 	standby.Stop(t)
 
-	lost := store.Commit{Key: behind, Deferred: []store.Deferred{{Kind: "window", From: 1, To: 2, Reason: "r"}}}
+	lost := store.Commit{Key: behind, Deferred: []store.Deferred{{
+		Kind:   "window",
+		From:   1,
+		To:     2,
+		Reason: "r",
+	}}}
 	if err := commit(lost, 9); err != nil {
 		t.Fatal(err)
 	}
@@ -286,6 +293,7 @@ func TestASilentServerDoesNotKeepANodeFromTheNext(t *testing.T) {
 	first.Freeze()
 
 	failed := 0
+
 	until(t, "Renew", func(ctx context.Context) error {
 		_, err := s.Renew(ctx)
 		if err != nil {

@@ -23,11 +23,14 @@ func TestATokenIsBoundToTheVersionOfItsRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	at := Place{Key: chainKey(1), Field: "refresh", Version: 7}
+
 	b, err := s.Encrypt(at, secret.New("token"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if got, err := s.Decrypt(at, b, false); err != nil || got.Reveal() != "token" {
 		t.Errorf("%q, %v", got.Reveal(), err)
 	}
@@ -41,7 +44,9 @@ func TestATokenIsBoundToTheVersionOfItsRow(t *testing.T) {
 			t.Errorf("another %s: %q, %v", name, got.Reveal(), err)
 		}
 	}
+
 	old := bytes.Clone(b)
+
 	old[0] = formSealed1
 	if got, err := s.Decrypt(at, old, true); !errors.Is(err, store.ErrKey) {
 		t.Errorf("passed off as the older form: %q, %v", got.Reveal(), err)
@@ -51,6 +56,7 @@ func TestATokenIsBoundToTheVersionOfItsRow(t *testing.T) {
 func TestSumsOfCodesAreModulo2To256(t *testing.T) {
 	modulus := new(big.Int).Lsh(big.NewInt(1), 256)
 	random := rand.New(rand.NewPCG(1, 2))
+
 	for range 1000 {
 		var a, b rowCode
 		for i := range a {
@@ -63,6 +69,7 @@ func TestSumsOfCodesAreModulo2To256(t *testing.T) {
 		x, y := new(big.Int).SetBytes(a[:]), new(big.Int).SetBytes(b[:])
 		sum := new(big.Int).Mod(new(big.Int).Add(x, y), modulus)
 		difference := new(big.Int).Mod(new(big.Int).Sub(x, y), modulus)
+
 		plus, minus := a.plus(b), a.minus(b)
 		if new(big.Int).SetBytes(plus[:]).Cmp(sum) != 0 || new(big.Int).SetBytes(minus[:]).Cmp(difference) != 0 {
 			t.Fatalf("%x and %x: %x, %x", a, b, plus, minus)
@@ -75,14 +82,17 @@ func FuzzDecrypt(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	at := Place{Key: chainKey(1), Field: "refresh", Version: 7}
 	for _, by := range []*Key{nil, s} {
 		b, err := by.Encrypt(at, secret.New("token"))
 		if err != nil {
 			f.Fatal(err)
 		}
+
 		f.Add(b)
 	}
+
 	f.Add([]byte{formSealed})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, by := range []*Key{nil, s} {

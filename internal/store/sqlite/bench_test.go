@@ -16,14 +16,18 @@ import (
 
 func benchStore(b *testing.B) (*Store, *time.Duration) {
 	b.Helper()
+
 	up := new(time.Duration)
+
 	s, err := open(
 		Options{Dir: filepath.Join(b.TempDir(), "d"), Inputs: true, Uptime: func() time.Duration { return *up }},
 	)
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	b.Cleanup(func() { s.Close() })
+
 	return s, up
 }
 
@@ -35,6 +39,7 @@ func randomSeen(n int, at tick.Tick) []store.Seen {
 			seen[i].Key[j] = byte(rand.Uint32())
 		}
 	}
+
 	return seen
 }
 
@@ -47,10 +52,13 @@ func BenchmarkCommit(b *testing.B) {
 		b.Run(fmt.Sprintf("units=%d/alerts=%d", size.units, size.alerts), func(b *testing.B) {
 			s, up := benchStore(b)
 			at := 1000 * tick.Minute
+
 			for b.Loop() {
 				b.StopTimer()
+
 				*up += time.Second
 				at += tick.Second
+
 				commits := make([]store.Commit, size.units)
 				for i := range commits {
 					commits[i] = store.Commit{
@@ -66,13 +74,17 @@ func BenchmarkCommit(b *testing.B) {
 						Seen: randomSeen(size.alerts, at),
 					}
 				}
+
 				b.StartTimer()
+
 				if err := s.Commit(b.Context(), commits); err != nil {
 					b.Fatal(err)
 				}
 			}
+
 			perCommit := float64(b.Elapsed()) / float64(b.N)
 			b.ReportMetric(perCommit/1e6, "ms/commit")
+
 			if n := size.units * size.alerts; n > 0 {
 				b.ReportMetric(perCommit/1e3/float64(n), "µs/alert")
 			}
@@ -86,6 +98,7 @@ func BenchmarkLoad(b *testing.B) {
 			s, up := benchStore(b)
 			for range blobs {
 				*up += time.Second
+
 				if err := s.Commit(
 					b.Context(),
 					[]store.Commit{{Key: testUnit, Checkpoint: store.Checkpoint{}, Seen: randomSeen(100_000/blobs, 5)}},
@@ -93,6 +106,7 @@ func BenchmarkLoad(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+
 			for b.Loop() {
 				_, seen, _, err := s.Load(b.Context(), testUnit)
 				if err != nil || len(seen) != 100_000 {
@@ -107,6 +121,7 @@ func BenchmarkSetStatus(b *testing.B) {
 	for _, units := range []int{100, 10000} {
 		b.Run(fmt.Sprintf("units=%d", units), func(b *testing.B) {
 			s, _ := benchStore(b)
+
 			statuses := make(map[alert.UnitKey]store.Status)
 			for i := range units {
 				statuses[alert.UnitKey{TenantID: alert.TenantID(fmt.Sprint("tenant-", i))}] = store.Status{
@@ -115,6 +130,7 @@ func BenchmarkSetStatus(b *testing.B) {
 					UpdatedAt:  time.Now(),
 				}
 			}
+
 			for b.Loop() {
 				if err := s.SetStatus(b.Context(), statuses); err != nil {
 					b.Fatal(err)
@@ -134,36 +150,45 @@ func BenchmarkSave(b *testing.B) {
 
 func benchSave(b *testing.B, chains int, key []byte) {
 	s, _ := benchStore(b)
+
 	by, err := seal.NewKey(key)
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	s.sh.key.Store(by)
 
 	c := chainOf("")
+
 	token := make([]byte, 1500)
 	for i := range token {
 		token[i] = 'a' + byte(rand.Uint32()%26)
 	}
+
 	c.Refresh, c.Previous = secret.New(string(token)), secret.New(string(token))
+
 	err = s.chains().change(b.Context(), func(tx) (rows []seal.Row, _ []seed, err error) {
 		for n := range chains {
 			r, err := seal.NewRow(by, chainKey(n), c, 1)
 			if err != nil {
 				return nil, nil, err
 			}
+
 			rows = append(rows, r)
 		}
+
 		return rows, nil, nil
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	for b.Loop() {
 		if err := s.Tokens().Save(b.Context(), chainKey(chains/2), c); err != nil {
 			b.Fatal(err)
 		}
 	}
+
 	if s.sh.copyFails {
 		b.Error("the copy fails")
 	}
@@ -173,19 +198,24 @@ func benchSave(b *testing.B, chains int, key []byte) {
 // another process has written.
 func BenchmarkVerifySeal(b *testing.B) {
 	s, _ := benchStore(b)
+
 	by, err := seal.NewKey(testKey)
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	s.sh.key.Store(by)
+
 	err = s.chains().change(b.Context(), func(tx) (rows []seal.Row, _ []seed, err error) {
 		for n := range 10_000 {
 			r, err := seal.NewRow(by, chainKey(n), chainOf(fmt.Sprintf("%01500d", n)), 1)
 			if err != nil {
 				return nil, nil, err
 			}
+
 			rows = append(rows, r)
 		}
+
 		return rows, nil, nil
 	})
 	if err != nil {
@@ -204,6 +234,7 @@ func BenchmarkVerifySeal(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				forget()
+
 				if _, ok, err := s.Tokens().Load(b.Context(), chainKey(1)); err != nil || !ok {
 					b.Fatal(ok, err)
 				}
@@ -215,6 +246,7 @@ func BenchmarkVerifySeal(b *testing.B) {
 // BenchmarkOpen measures a start with 10,000 tenants: every check of both files.
 func BenchmarkOpen(b *testing.B) {
 	s, _ := benchStore(b)
+
 	var commits []store.Commit
 	for i := range 10_000 {
 		commits = append(
@@ -227,6 +259,7 @@ func BenchmarkOpen(b *testing.B) {
 				Checkpoint: store.Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)},
 		)
 	}
+
 	err := s.Commit(b.Context(), commits)
 	if err == nil {
 		err = s.chains().change(b.Context(), func(tx) (rows []seal.Row, _ []seed, err error) {
@@ -235,21 +268,27 @@ func BenchmarkOpen(b *testing.B) {
 				if err != nil {
 					return nil, nil, err
 				}
+
 				rows = append(rows, r)
 			}
+
 			return rows, nil, nil
 		})
 	}
+
 	if err != nil {
 		b.Fatal(err)
 	}
+
 	dir := s.sh.dir.path
 	s.Close()
+
 	for b.Loop() {
 		s, err := open(Options{Dir: dir, Inputs: true})
 		if err != nil {
 			b.Fatal(err)
 		}
+
 		s.Close()
 	}
 }

@@ -17,36 +17,49 @@ import (
 // filled makes a directory with chains and units in it.
 func filled(t *testing.T, w *world) {
 	t.Helper()
+
 	if template == nil {
 		s := w.open()
 		for n := range 60 {
 			save(t, s, n, fmt.Sprint("token-", n, padding))
 		}
+
 		drive(t, w, s, 1, 300)
+
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+
 		files := make(map[string][]byte)
+
 		tamper(t, filepath.Join(w.dir, unitsFile), "VACUUM") // a page that is free could be damaged without any loss
+
 		for _, name := range []string{tokensFile, copyFile, unitsFile} {
 			b, err := os.ReadFile(filepath.Join(w.dir, name))
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			files[name] = b
 		}
+
 		template = files
+
 		return
 	}
+
 	w.advance(300 * time.Second)
+
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	for name, b := range template {
 		if err := os.WriteFile(filepath.Join(w.dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	w.open().Close() // makes the lock files
 }
 
@@ -96,6 +109,7 @@ func cut(path string, n int64) error {
 	if err != nil {
 		return err
 	}
+
 	return os.Truncate(path, info.Size()-n)
 }
 
@@ -104,7 +118,9 @@ func patch(path string, at int64, b []byte) error {
 	if err != nil {
 		return err
 	}
+
 	_, err = f.WriteAt(b, at)
+
 	return errors.Join(err, f.Close())
 }
 
@@ -114,13 +130,16 @@ func scribble(path string, at, n int64) error {
 	if err != nil {
 		return err
 	}
+
 	if n < 0 {
 		n = info.Size() - at
 	}
+
 	b := make([]byte, n)
 	for i := range b {
 		b[i] = byte(rand.Uint32() | 1)
 	}
+
 	return patch(path, at, b)
 }
 
@@ -130,18 +149,22 @@ func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
 			t.Run(file+" "+d.name, func(t *testing.T) {
 				w := newWorld(t)
 				filled(t, w)
+
 				if err := d.do(filepath.Join(w.dir, file)); err != nil {
 					t.Fatal(err)
 				}
+
 				s := w.open()
 				// Tokens are there in any case: untouched, or from their copy.
 				for n := range 60 {
 					expectToken(t, s, n, fmt.Sprint("token-", n, padding))
 				}
+
 				c, _, ok, err := s.Load(t.Context(), testUnit)
 				if err != nil || (file == tokensFile && c.Watermark != 300) || (ok && c.Watermark != 300) {
 					t.Errorf("unit: %+v, %v, %v", c, ok, err)
 				}
+
 				if w.logs.String() == "" && !d.intact {
 					t.Error("nothing was logged")
 				}
@@ -151,6 +174,7 @@ func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
 				s.Close()
 				s = w.open()
 				expectToken(t, s, 3, "after")
+
 				if c, _, ok, err := s.Load(t.Context(), testUnit); err != nil || !ok || c.Watermark != 310 {
 					t.Errorf("unit after another start: %+v, %v, %v", c, ok, err)
 				}
@@ -162,14 +186,18 @@ func TestADamagedFileIsSetAsideAndTheOtherIsUntouched(t *testing.T) {
 func TestADamagedFileKeepsItsBytes(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
+
 	garbage := []byte("garbage, but somebody may still read it")
 	for _, suffix := range []string{"", "-wal"} {
 		if err := os.WriteFile(filepath.Join(w.dir, unitsFile+suffix), garbage, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	w.open().Close()
+
 	found := 0
+
 	entries, _ := os.ReadDir(w.dir)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), unitsFile+".damaged-") {
@@ -178,6 +206,7 @@ func TestADamagedFileKeepsItsBytes(t *testing.T) {
 			}
 		}
 	}
+
 	if found != 2 {
 		t.Errorf("%d of 2 files were kept whole: %s", found, list(t, w.dir))
 	}
@@ -189,41 +218,53 @@ func TestFlippedBitsNeverGiveAWrongTokenOrAWatermarkAhead(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t)
 	filled(t, w)
+
 	good := make(map[string][]byte)
+
 	for _, name := range []string{tokensFile, copyFile, unitsFile} {
 		b, err := os.ReadFile(filepath.Join(w.dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		good[name] = b
 	}
+
 	for round := range setup.Size(15, 60) {
 		for name, b := range good {
 			b = append([]byte(nil), b...)
+
 			if name != copyFile {
 				for range 1 + rnd.IntN(4) {
 					b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
 				}
 			}
+
 			if err := os.WriteFile(filepath.Join(w.dir, name), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
+
 		s, err := w.tryOpen()
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
+
 		for n := range 60 {
 			expectToken(t, s, n, fmt.Sprint("token-", n, padding))
 		}
+
 		c, _, ok, err := s.Load(t.Context(), testUnit)
 		if err != nil || (ok && c.Watermark > 300) {
 			t.Errorf("round %d: %+v, %v, %v", round, c, ok, err)
 		}
+
 		s.Close()
+
 		if t.Failed() {
 			return
 		}
+
 		removeDamaged(t, w.dir)
 	}
 }
@@ -246,9 +287,11 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 			if err := os.Remove(filepath.Join(w.dir, unitsFile)); err != nil {
 				t.Fatal(err)
 			}
+
 			if err := os.WriteFile(filepath.Join(w.dir, unitsFile), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
+
 			tamper(t, filepath.Join(w.dir, unitsFile), "CREATE TABLE photos (x); PRAGMA application_id = 5")
 		}, store.ErrForeign},
 		{"a symbolic link", func(t *testing.T, w *world) {
@@ -271,13 +314,16 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 			w := newWorld(t)
 			filled(t, w)
 			test.do(t, w)
+
 			before := list(t, w.dir)
 			if _, err := w.tryOpen(); !errors.Is(err, test.want) || !strings.Contains(err.Error(), w.dir) {
 				t.Errorf("Open: %v", err)
 			}
+
 			if after := list(t, w.dir); after != before {
 				t.Errorf("before: %s\nafter:  %s", before, after)
 			}
+
 			if len(registry.open) != 0 {
 				t.Error("something stays open")
 			}
@@ -288,16 +334,20 @@ func TestWhatCannotBeMendedIsRefusedAndLeftAlone(t *testing.T) {
 func TestWhenTheCopyIsDamagedTooItStartsEmptyAndSaysSo(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
+
 	for _, name := range []string{tokensFile, copyFile} {
 		if err := scribble(filepath.Join(w.dir, name), 0, -1); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	s := w.open()
 	expectToken(t, s, 1, "")
+
 	if !w.logged("tokens acquire") || !w.logged("damaged as well") || strings.Count(list(t, w.dir), "damaged-") != 2 {
 		t.Errorf("log %q, files %s", w.logs.String(), list(t, w.dir))
 	}
+
 	if c, _, ok, err := s.Load(t.Context(), testUnit); !ok || err != nil || c.Watermark != 300 {
 		t.Errorf("unit: %+v, %v, %v", c, ok, err)
 	}
@@ -306,10 +356,13 @@ func TestWhenTheCopyIsDamagedTooItStartsEmptyAndSaysSo(t *testing.T) {
 func TestADamagedCopyIsMadeAnew(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
+
 	if err := scribble(filepath.Join(w.dir, copyFile), 0, -1); err != nil {
 		t.Fatal(err)
 	}
+
 	w.open().Close()
+
 	if result, err := integrity(filepath.Join(w.dir, copyFile)); err != nil || result != "ok" {
 		t.Errorf("the copy: %q, %v", result, err)
 	}
@@ -319,8 +372,10 @@ func TestADamagedCopyIsMadeAnew(t *testing.T) {
 func TestARowThatWasChangedCostsOnlyItsUnit(t *testing.T) {
 	w := newWorld(t)
 	filled(t, w)
+
 	other := testUnit
 	other.TenantID = "fabrikam"
+
 	s := w.open()
 	if err := s.Commit(
 		t.Context(),
@@ -328,6 +383,7 @@ func TestARowThatWasChangedCostsOnlyItsUnit(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Close()
 	tamper(
 		t,
@@ -339,15 +395,19 @@ func TestARowThatWasChangedCostsOnlyItsUnit(t *testing.T) {
 		filepath.Join(w.dir, unitsFile),
 		"UPDATE seen SET data = zeroblob(length(data) - 4) WHERE id = (SELECT min(id) FROM seen)",
 	)
+
 	s = w.open()
 	if _, _, ok, err := s.Load(t.Context(), testUnit); ok || err != nil || !w.logged("restarts from lookback") {
 		t.Errorf("the damaged one: %v, %v, log %q", ok, err, w.logs.String())
 	}
+
 	if c, seen, ok, err := s.Load(t.Context(), other); !ok || err != nil || c.Watermark != 9 || len(seen) != 1 {
 		t.Errorf("the other: %+v, %v, %v, %v", c, seen, ok, err)
 	}
+
 	drive(t, w, s, 1000, 1010)
 	s.Close()
+
 	if c, _, ok, err := w.open().Load(t.Context(), testUnit); !ok || err != nil || c.Watermark != 1010 {
 		t.Errorf("the damaged one, written again: %+v, %v, %v", c, ok, err)
 	}
@@ -359,6 +419,7 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 			w := newWorld(t)
 			filled(t, w)
 			s := w.open()
+
 			f := s.sh.tokens
 			if file == unitsFile {
 				f = s.sh.units
@@ -366,21 +427,26 @@ func TestAFileThatGoesBadInTheMiddleOfTheWorkIsReplaced(t *testing.T) {
 			// Opening the file here would drop SQLite's locks; a bad statement result
 			// is what damage looks like from above.
 			hurt := true
+
 			err := f.update(t.Context(), func(tx tx) error {
 				if hurt {
 					hurt = false
 					return store.ErrDamaged
 				}
+
 				return nil
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if !w.logged("is damaged") || !strings.Contains(list(t, w.dir), file+".damaged-") {
 				t.Errorf("log %q, files %s", w.logs.String(), list(t, w.dir))
 			}
+
 			expectToken(t, s, 7, "token-7"+padding)
 			drive(t, w, s, 301, 305)
+
 			if c, _, ok, err := s.Load(t.Context(), testUnit); !ok || err != nil || c.Watermark != 305 {
 				t.Errorf("unit: %+v, %v, %v", c, ok, err)
 			}
@@ -393,18 +459,23 @@ func TestAFileThatAnotherProcessHasOpenIsNotReplaced(t *testing.T) {
 	filled(t, w)
 	c := startChild(t, "hold inputs", w.dir)
 	c.next(t)
+
 	if err := scribble(filepath.Join(w.dir, tokensFile), 0, 4096); err != nil {
 		t.Fatal(err)
 	}
+
 	before := list(t, w.dir)
+
 	_, err := w.tryOpen(noInputs)
 	if !errors.Is(err, store.ErrDamaged) || !errors.Is(err, store.ErrInUse) ||
 		!strings.Contains(err.Error(), tokensFile) {
 		t.Errorf("Open: %v", err)
 	}
+
 	if after := list(t, w.dir); after != before {
 		t.Errorf("before: %s\nafter:  %s", before, after)
 	}
+
 	c.killAfter(t, 0, 0)
 	expectToken(t, w.open(), 1, "token-1"+padding)
 }

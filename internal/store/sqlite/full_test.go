@@ -17,18 +17,23 @@ import (
 // same error, by another way.
 func smallDisk(t *testing.T, w *world, size string) (mounted bool) {
 	t.Helper()
+
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := syscall.Mount("tmpfs", w.dir, "tmpfs", 0, "mode=0700,size="+size); err != nil {
 		return false
 	}
+
 	t.Cleanup(func() {
 		checkConsistency(t, w.dir)
+
 		if err := syscall.Unmount(w.dir, 0); err != nil {
 			t.Error(err)
 		}
 	})
+
 	return true
 }
 
@@ -38,18 +43,25 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 	s := w.open()
 	save(t, s, 1, "before")
 	drive(t, w, s, 1, 5)
+
 	var release func()
+
 	ballast := filepath.Join(w.dir, "ballast")
+
 	if mounted {
 		release = func() { _ = os.Remove(ballast) }
+
 		f, err := os.Create(ballast)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for block := make([]byte, 4096); err == nil; {
 			_, err = f.Write(block)
 		}
+
 		f.Close()
+
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Fatal(err)
 		}
@@ -62,14 +74,17 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 			}
 		}
 		limit("1") // SQLite takes the present size then
+
 		release = func() { limit("1000000") }
 	}
 	// Fill what room the files have inside, until both refuse.
 	big := chainOf(strings.Repeat("x", 4000))
+
 	var tokenErr, unitErr error
 	for n := 100; n < 2000 && tokenErr == nil; n++ {
 		tokenErr = s.Tokens().Save(t.Context(), chainKey(n), big)
 	}
+
 	n := 6
 	for ; n < 2000 && unitErr == nil; n++ {
 		unitErr = s.Commit(
@@ -81,16 +96,20 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 			}},
 		)
 	}
+
 	for what, err := range map[string]error{"tokens": tokenErr, "units": unitErr} {
 		if !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), w.dir) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+
 	committed := tick.Tick(n - 2)
+
 	c, seen, ok, err := s.Load(t.Context(), testUnit)
 	if err != nil || !ok || c.Watermark != committed || !seenTimes(seen)[committed] || seenTimes(seen)[committed+1] {
 		t.Errorf("while full: watermark %d, committed %d, %v, %v", c.Watermark, committed, ok, err)
 	}
+
 	expectToken(t, s, 1, "before")
 
 	release()
@@ -100,13 +119,16 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 	die(t, s)
 	s = w.open()
 	expectToken(t, s, 1, "after")
+
 	c, seen, ok, err = s.Load(t.Context(), testUnit)
 	if err != nil || !ok || c.Watermark != tick.Tick(n+3) || !seenTimes(seen)[committed] {
 		t.Errorf("after: %+v, %v, %v", c, ok, err)
 	}
+
 	if names := list(t, w.dir); strings.Contains(names, "damaged") || strings.Contains(names, freshFile) {
 		t.Errorf("files: %s", names)
 	}
+
 	if result, err := integrity(filepath.Join(w.dir, copyFile)); err != nil || result != "ok" {
 		t.Errorf("the copy: %q, %v", result, err)
 	}
@@ -117,13 +139,16 @@ func TestOpenOnAFullDiskSaysSo(t *testing.T) {
 	if !smallDisk(t, w, "16k") {
 		t.Skip("no right to mount a file system")
 	}
+
 	_, err := w.tryOpen()
 	if !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), w.dir) {
 		t.Errorf("Open: %v", err)
 	}
+
 	if len(registry.open) != 0 {
 		t.Error("something stays open")
 	}
+
 	if err := os.RemoveAll(filepath.Join(w.dir, tokensFile)); err != nil { // there is no room to check it in
 		t.Fatal(err)
 	}

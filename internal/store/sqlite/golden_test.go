@@ -300,10 +300,12 @@ func readAll(t *testing.T, dir string) string {
 
 func copyTo(t *testing.T, from, to string) {
 	t.Helper()
+
 	b, err := os.ReadFile(from)
 	if err == nil {
 		err = os.WriteFile(to, b, 0o600)
 	}
+
 	if err != nil {
 		t.Fatal(err)
 	}

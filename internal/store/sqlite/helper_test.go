@@ -36,20 +36,25 @@ func newWorld(t *testing.T) *world {
 		boot: "boot-1",
 	}
 	t.Cleanup(func() { checkConsistency(t, w.dir) })
+
 	return w
 }
 
 func (w *world) options() Options {
-	return Options{Dir: w.dir, Inputs: true,
+	return Options{
+		Dir:    w.dir,
+		Inputs: true,
 		Now:    func() time.Time { w.mu.Lock(); defer w.mu.Unlock(); return w.now },
 		Uptime: func() time.Duration { w.mu.Lock(); defer w.mu.Unlock(); return w.up },
 		BootID: func() string { w.mu.Lock(); defer w.mu.Unlock(); return w.boot },
-		Log:    w.logs.Logger()}
+		Log:    w.logs.Logger(),
+	}
 }
 
 func (w *world) advance(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	w.now, w.up = w.now.Add(d), w.up+d
 }
 
@@ -57,6 +62,7 @@ func (w *world) advance(d time.Duration) {
 func (w *world) reboot() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	w.boot += "'"
 	w.up = time.Second
 }
@@ -68,10 +74,12 @@ func (w *world) logged(part string) bool {
 // open opens the store and closes it when the test ends.
 func (w *world) open(change ...func(*Options)) *Store {
 	w.t.Helper()
+
 	s, err := w.tryOpen(change...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+
 	return s
 }
 
@@ -80,10 +88,12 @@ func (w *world) tryOpen(change ...func(*Options)) (*Store, error) {
 	for _, f := range change {
 		f(&o)
 	}
+
 	s, err := open(o)
 	if err == nil {
 		w.t.Cleanup(func() { _ = s.Close() })
 	}
+
 	return s, err
 }
 
@@ -94,7 +104,9 @@ func die(t *testing.T, s *Store) {
 	s.closed.Store(true)
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
+
 	delete(registry.open, s.sh.id)
+
 	if err := s.sh.shut(); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +123,7 @@ func checkConsistency(t *testing.T, dir string) {
 		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
 			continue
 		}
+
 		if result, err := integrity(path); err != nil || result != "ok" {
 			t.Errorf("%s: integrity_check says %q, %v", name, result, err)
 		}
@@ -123,18 +136,22 @@ func integrity(path string) (result string, err error) {
 		return "", err
 	}
 	defer db.Close()
+
 	err = db.QueryRow("PRAGMA integrity_check").Scan(&result)
+
 	return result, err
 }
 
 // tamper runs SQL on a database that no store has open.
 func tamper(t *testing.T, path, query string, args ...any) {
 	t.Helper()
+
 	db, err := sql.Open("sqlite", dsn(path, "rw", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+
 	if _, err := db.Exec(query, args...); err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", query, err))
 	}
@@ -142,23 +159,28 @@ func tamper(t *testing.T, path, query string, args ...any) {
 
 func list(t *testing.T, dir string) string {
 	t.Helper()
+
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
+
 	return strings.Join(names, " ")
 }
 
 func removeDamaged(t *testing.T, dir string) {
 	t.Helper()
+
 	names, err := filepath.Glob(filepath.Join(dir, "*.damaged-*"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, name := range names {
 		if err := os.RemoveAll(name); err != nil {
 			t.Fatal(err)

@@ -21,10 +21,12 @@ var jobs = map[string]func(dir string) error{
 		if err != nil {
 			return err
 		}
+
 		c, _, err := s.Tokens().Load(context.Background(), chainKey(1))
 		if err != nil {
 			return err
 		}
+
 		first, _ := strconv.Atoi(c.Refresh.Reveal())
 		for n := first + 1; ; n++ {
 			c := chainOf(strconv.Itoa(n))
@@ -32,28 +34,34 @@ var jobs = map[string]func(dir string) error{
 				Save(context.Background(), chainKey(1), c, [32]byte{1, byte(n), byte(n >> 8)}); err != nil {
 				return err
 			}
+
 			fmt.Println(n)
 		}
 	},
 	"commit units": func(dir string) error {
 		up := time.Duration(0) // a minute per commit, so that blobs are merged and pruned all the time
+
 		s, err := open(Options{Dir: dir, Inputs: true, Uptime: func() time.Duration { up += time.Minute; return up }})
 		if err != nil {
 			return err
 		}
+
 		c, _, _, err := s.Load(context.Background(), testUnit)
 		if err != nil {
 			return err
 		}
+
 		for n := int(c.Watermark) + 1; ; n++ {
 			c := store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: tick.Tick(max(1, n-100))}
 			other := testUnit
+
 			other.TenantID = "other"
 			if err := s.Commit(context.Background(), []store.Commit{
 				{Key: testUnit, Checkpoint: c, Seen: []store.Seen{{Time: c.Watermark}}},
 				{Key: other, Checkpoint: c, Seen: []store.Seen{{Time: c.Watermark}}}}); err != nil {
 				return err
 			}
+
 			fmt.Println(n)
 		}
 	},
@@ -62,6 +70,7 @@ var jobs = map[string]func(dir string) error{
 		if err != nil {
 			return err
 		}
+
 		for n := 1; ; n++ {
 			c := store.Checkpoint{Floor: 1, Watermark: 100, SeenSince: 1}
 			if err := s.Commit(
@@ -70,12 +79,15 @@ var jobs = map[string]func(dir string) error{
 			); err != nil {
 				return err
 			}
+
 			if err := s.Rewind(context.Background(), testUnit, 50); err != nil {
 				return err
 			}
+
 			if _, _, err := s.ApplyRewind(context.Background(), testUnit); err != nil {
 				return err
 			}
+
 			fmt.Println(n)
 		}
 	},
@@ -85,12 +97,15 @@ var jobs = map[string]func(dir string) error{
 			if err != nil {
 				return err
 			}
+
 			if err := s.Tokens().Save(context.Background(), chainKey(2), chainOf("x")); err != nil {
 				return err
 			}
+
 			if err := s.Close(); err != nil {
 				return err
 			}
+
 			fmt.Println(n)
 		}
 	},
@@ -98,7 +113,9 @@ var jobs = map[string]func(dir string) error{
 		if _, err := open(Options{Dir: dir, Inputs: true}); err != nil {
 			return err
 		}
+
 		fmt.Println(os.Getpid())
+
 		select {}
 	},
 	"hold a chain": func(dir string) error {
@@ -106,11 +123,15 @@ var jobs = map[string]func(dir string) error{
 		if err != nil {
 			return err
 		}
+
 		if _, err := s.Tokens().Lock(context.Background(), chainKey(1)); err != nil {
 			return err
 		}
+
 		fmt.Println("locked")
+
 		_, err = io.ReadAll(os.Stdin)
+
 		return err
 	},
 	"save when told": func(dir string) error {
@@ -118,14 +139,18 @@ var jobs = map[string]func(dir string) error{
 		if err != nil {
 			return err
 		}
+
 		fmt.Println("open")
+
 		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 			if err := s.Tokens().Save(context.Background(), chainKey(9), chainOf(lines.Text())); err != nil {
 				fmt.Println(err)
 				continue
 			}
+
 			fmt.Println("saved")
 		}
+
 		return s.Close()
 	},
 	"count": func(dir string) error {
@@ -134,6 +159,7 @@ var jobs = map[string]func(dir string) error{
 			return err
 		}
 		defer s.Close()
+
 		return count(s, countEach)
 	},
 }
@@ -149,16 +175,21 @@ func count(s *Store, n int) error {
 		if err != nil {
 			return err
 		}
+
 		c, _, err := s.Tokens().Load(ctx, chainKey(1))
 		if err != nil {
 			return err
 		}
+
 		number, _ := strconv.Atoi(c.Refresh.Reveal())
+
 		c.Refresh = secret.New(strconv.Itoa(number + 1))
 		if err := s.Tokens().Save(ctx, chainKey(1), c); err != nil {
 			return err
 		}
+
 		unlock()
 	}
+
 	return nil
 }

@@ -35,6 +35,7 @@ func chainOf(token string) tokens.Chain {
 
 func save(t *testing.T, s *Store, n int, token string) {
 	t.Helper()
+
 	if err := s.Tokens().Save(t.Context(), chainKey(n), chainOf(token)); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +43,7 @@ func save(t *testing.T, s *Store, n int, token string) {
 
 func expectToken(t *testing.T, s *Store, n int, want string) {
 	t.Helper()
+
 	c, ok, err := s.Tokens().Load(t.Context(), chainKey(n))
 	if err != nil || ok != (want != "") || c.Refresh.Reveal() != want {
 		t.Errorf("Load(%d) = %q, %v, %v; want %q", n, c.Refresh.Reveal(), ok, err, want)
@@ -65,9 +67,11 @@ func TestSaveSurvivesACancelledContext(t *testing.T) {
 	s := newWorld(t).open()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+
 	if err := s.Tokens().Save(ctx, chainKey(1), chainOf("rotated")); err != nil {
 		t.Fatal(err)
 	}
+
 	expectToken(t, s, 1, "rotated")
 }
 
@@ -76,25 +80,32 @@ func TestListRemoveAndVersions(t *testing.T) {
 	s := w.open(noInputs)
 	save(t, s, 2, "b")
 	save(t, s, 1, "a")
+
 	if err := s.Tokens().Save(t.Context(), chainKey(1), chainOf("a2"), [32]byte{9}); err != nil {
 		t.Fatal(err)
 	}
+
 	list, err := s.Tokens().List(t.Context())
 	if err != nil || len(list) != 2 || list[0].Key != chainKey(1) || list[0].Chain.Refresh.Reveal() != "a2" ||
 		list[0].Chain.Version != 2 ||
 		list[1].Key != chainKey(2) {
 		t.Fatalf("List = %+v, %v", list, err)
 	}
+
 	for _, want := range []bool{true, false} {
 		if removed, err := s.Tokens().Remove(t.Context(), chainKey(1)); err != nil || removed != want {
 			t.Errorf("Remove = %v, %v", removed, err)
 		}
 	}
+
 	expectToken(t, s, 1, "")
+
 	if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(1), [32]byte{9}); err != nil || seen {
 		t.Errorf("the seed of a removed chain is remembered: %v, %v", seen, err)
 	}
+
 	save(t, s, 1, "a3")
+
 	if c, _, _ := s.Tokens().Load(t.Context(), chainKey(1)); c.Version <= 2 {
 		t.Errorf("version is %d after removal and a new chain: a holder of the old one would not notice", c.Version)
 	}
@@ -107,11 +118,13 @@ func TestTokensAreUnreadableOnDiskWithAKey(t *testing.T) {
 			s := w.open(withKey(key))
 			save(t, s, 1, "the-very-secret-token")
 			s.Close()
+
 			for _, name := range []string{tokensFile, copyFile} {
 				b, err := os.ReadFile(filepath.Join(w.dir, name))
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				if found := bytes.Contains(b, []byte("the-very-secret-token")); found != (key == nil) {
 					t.Errorf("%s: token found in the file: %v", name, found)
 				}
@@ -125,6 +138,7 @@ func TestAWrongKeyIsSaidAndDamagesNothing(t *testing.T) {
 	s := w.open(noInputs, withKey(testKey))
 	save(t, s, 1, "secret")
 	s.Close()
+
 	for name, key := range map[string][]byte{"no key": nil, "another key": bytes.Repeat([]byte{8}, 32)} {
 		s := w.open(noInputs, withKey(key))
 		if _, ok, err := s.Tokens().
@@ -132,18 +146,23 @@ func TestAWrongKeyIsSaidAndDamagesNothing(t *testing.T) {
 			!strings.Contains(err.Error(), "key_file") {
 			t.Errorf("%s: Load = %v, %v", name, ok, err)
 		}
+
 		list, err := s.Tokens().List(t.Context())
 		if err != nil || len(list) != 1 || !errors.Is(list[0].Err, store.ErrKey) ||
 			list[0].Chain.Account != "soc@contoso" ||
 			!list[0].Chain.Refresh.IsZero() {
 			t.Errorf("%s: List = %+v, %v", name, list, err)
 		}
+
 		s.Close()
 	}
+
 	if _, err := w.tryOpen(withKey([]byte("short"))); err == nil || !strings.Contains(err.Error(), "key_file") {
 		t.Errorf("a short key: %v", err)
 	}
+
 	expectToken(t, w.open(withKey(testKey)), 1, "secret")
+
 	if names := list(t, w.dir); strings.Contains(names, "damaged") {
 		t.Errorf("something was renamed: %s", names)
 	}
@@ -154,17 +173,21 @@ func TestATokenCannotBeMovedToAnotherTenantInTheFile(t *testing.T) {
 	s := w.open(noInputs, withKey(testKey))
 	save(t, s, 1, "one")
 	save(t, s, 2, "two")
+
 	err := s.sh.tokens.update(t.Context(), func(tx tx) error {
 		one, _, err := chainTable{tx}.Find(chainKey(1))
 		if err != nil {
 			return err
 		}
+
 		one.Key = chainKey(2)
+
 		return chainTable{tx}.write(&one)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if c, ok, err := s.Tokens().Load(t.Context(), chainKey(2)); ok || !errors.Is(err, store.ErrTampered) {
 		t.Errorf("Load = %q, %v, %v", c.Refresh.Reveal(), ok, err)
 	}
@@ -173,10 +196,12 @@ func TestATokenCannotBeMovedToAnotherTenantInTheFile(t *testing.T) {
 func TestRekey(t *testing.T) {
 	other := bytes.Repeat([]byte{8}, 32)
 	w := newWorld(t)
+
 	s := w.open(noInputs)
 	for n := range 5 {
 		save(t, s, n, fmt.Sprint("token-", n))
 	}
+
 	for _, step := range []struct {
 		name    string
 		key     []byte
@@ -185,12 +210,15 @@ func TestRekey(t *testing.T) {
 		if changed, err := s.Tokens().Rekey(t.Context(), step.key); err != nil || changed != step.changed {
 			t.Errorf("%s: Rekey = %d, %v", step.name, changed, err)
 		}
+
 		expectToken(t, s, 3, "token-3")
 		s.Close()
 		s = w.open(noInputs, withKey(step.key))
 		expectToken(t, s, 4, "token-4")
 	}
+
 	s.Close()
+
 	s = w.open()
 	if _, err := s.Tokens().Rekey(t.Context(), testKey); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("Rekey while inputs run: %v", err)
@@ -202,23 +230,28 @@ func TestNothingPlainIsLeftOfRemovedAndRekeyedTokens(t *testing.T) {
 	s := w.open(noInputs)
 	save(t, s, 1, "removed-token")
 	save(t, s, 2, "rekeyed-token")
+
 	if _, err := s.Tokens().Remove(t.Context(), chainKey(1)); err != nil {
 		t.Fatal(err)
 	}
+
 	if _, err := s.Tokens().Rekey(t.Context(), testKey); err != nil {
 		t.Fatal(err)
 	}
+
 	entries, err := os.ReadDir(
 		w.dir,
 	) // while it is open: opening and closing the files here is harmless, nothing else uses them now
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, e := range entries {
 		b, err := os.ReadFile(filepath.Join(w.dir, e.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, token := range []string{"removed-token", "rekeyed-token"} {
 			if bytes.Contains(b, []byte(token)) {
 				t.Errorf("%s is still in %s", token, e.Name())
@@ -232,19 +265,25 @@ func TestTokensInAnotherFormThanConfiguredAreAWarning(t *testing.T) {
 	s := w.open(noInputs)
 	save(t, s, 1, "x")
 	s.Close()
+
 	s = w.open(noInputs, withKey(testKey))
 	if text := strings.Join(s.Warnings(), "\n"); !strings.Contains(text, "tokens rekey") {
 		t.Errorf("plain tokens, a key: %q", text)
 	}
+
 	if _, err := s.Tokens().Rekey(t.Context(), testKey); err != nil {
 		t.Fatal(err)
 	}
+
 	s.Close()
+
 	s = w.open(noInputs, withKey(testKey))
 	if len(s.Warnings()) != 0 {
 		t.Errorf("all is well: %q", s.Warnings())
 	}
+
 	s.Close()
+
 	if text := strings.Join(w.open(noInputs).Warnings(), "\n"); !strings.Contains(text, "key_file") {
 		t.Errorf("encrypted tokens, no key: %q", text)
 	}
@@ -252,29 +291,37 @@ func TestTokensInAnotherFormThanConfiguredAreAWarning(t *testing.T) {
 
 func TestTheCopyFollowsEachSave(t *testing.T) {
 	w := newWorld(t)
+
 	s := w.open()
 	for n := range 3 {
 		save(t, s, 1, fmt.Sprint("token-", n))
+
 		if err := s.Tokens().Save(t.Context(), chainKey(2), chainOf("x"), [32]byte{byte(n + 1)}); err != nil {
 			t.Fatal(err)
 		}
+
 		if n == 1 { // a copy that is gone is made anew
 			if err := os.Remove(filepath.Join(w.dir, copyFile)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+
 	die(t, s)
+
 	if err := os.WriteFile(filepath.Join(w.dir, tokensFile), []byte("garbage, garbage, garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	s = w.open()
 	expectToken(t, s, 1, "token-2")
+
 	for n := range 3 {
 		if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(2), [32]byte{byte(n + 1)}); err != nil || !seen {
 			t.Errorf("seed %d: %v, %v", n, seen, err)
 		}
 	}
+
 	if !w.logged("came back from its copy") {
 		t.Errorf("log: %q", w.logs.String())
 	}
@@ -284,20 +331,27 @@ func TestACopyThatMissedAChangeIsMadeAnew(t *testing.T) {
 	w := newWorld(t)
 	s := w.open()
 	save(t, s, 1, "a")
+
 	path := filepath.Join(w.dir, copyFile)
+
 	stale, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	save(t, s, 2, "missed")
+
 	if err := os.WriteFile(path, stale, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	save(t, s, 1, "b")
 	die(t, s)
+
 	if err := os.Truncate(filepath.Join(w.dir, tokensFile), 0); err != nil {
 		t.Fatal(err)
 	}
+
 	s = w.open()
 	expectToken(t, s, 1, "b")
 	expectToken(t, s, 2, "missed")
@@ -310,16 +364,21 @@ func TestAFailingCopyIsLoggedOnceAndDoesNotStopSave(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(w.dir, freshFile, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+
 	save(t, s, 1, "a")
 	save(t, s, 1, "b")
 	expectToken(t, s, 1, "b")
+
 	if n := strings.Count(w.logs.String(), "cannot be written"); n != 1 {
 		t.Errorf("%d lines in the log: %q", n, w.logs.String())
 	}
+
 	if err := os.RemoveAll(filepath.Join(w.dir, freshFile)); err != nil {
 		t.Fatal(err)
 	}
+
 	save(t, s, 1, "c")
+
 	if !w.logged("is written again") {
 		t.Errorf("log: %q", w.logs.String())
 	}
@@ -332,8 +391,10 @@ func TestAChainIsLockedOnceInTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
+
 	if _, err := b.Lock(ctx, chainKey(1)); !errors.Is(err, store.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("locked twice: %v", err)
 	}
@@ -342,12 +403,15 @@ func TestAChainIsLockedOnceInTheProcess(t *testing.T) {
 	} else {
 		other()
 	}
+
 	unlock()
 	unlock() // a second call does nothing
+
 	again, err := b.Lock(t.Context(), chainKey(1))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	again()
 }
 

@@ -96,14 +96,36 @@ func fill(t *testing.T, s store.Store) {
 
 		do(s.Commit(t.Context(), []store.Commit{c}))
 		do(s.SetStatus(t.Context(), map[alert.UnitKey]store.Status{
-			unit(tenant, ""): {TenantName: tenant, State: "ok", Emitted: uint64(i), UpdatedAt: now},
+			unit(tenant, ""): {
+				TenantName: tenant,
+				State:      "ok",
+				Emitted:    uint64(i),
+				UpdatedAt:  now,
+			},
 		}))
 	}
 
 	for _, d := range []store.Deferred{
-		{Kind: store.RejectedEvent, Events: []byte("event\x00\xff"), Reason: "refused", Tries: 2, NextTry: now},
-		{Kind: store.ParkedBatch, Events: bytes.Repeat([]byte("e"), 100_000), Reason: "parked", NextTry: now},
-		{Kind: store.UnreadableWindow, From: 1, To: 2, Reason: "unreadable", NextTry: now},
+		{
+			Kind:    store.RejectedEvent,
+			Events:  []byte("event\x00\xff"),
+			Reason:  "refused",
+			Tries:   2,
+			NextTry: now,
+		},
+		{
+			Kind:    store.ParkedBatch,
+			Events:  bytes.Repeat([]byte("e"), 100_000),
+			Reason:  "parked",
+			NextTry: now,
+		},
+		{
+			Kind:    store.UnreadableWindow,
+			From:    1,
+			To:      2,
+			Reason:  "unreadable",
+			NextTry: now,
+		},
 	} {
 		_, err := s.PutDeferred(t.Context(), unit("b", ""), d)
 		do(err)

@@ -14,6 +14,7 @@ import (
 // samples are states of many shapes.
 func samples() (all []unitstate.State) {
 	var s unitstate.State
+
 	all = append(all, s)
 
 	for n := range 30 {

@@ -21,8 +21,10 @@ func (r *rig) inputs(c simulator.Tenant, apis []string, more ...string) (list []
 		if api == "siem" { // it has no pages
 			keys = append(keys, "page_size", "")
 		}
+
 		list = append(list, r.section(c, api, keys...))
 	}
+
 	return list
 }
 
@@ -33,6 +35,7 @@ func TestAllAPIsAtOnceWithUpdatesAndLateRows(t *testing.T) {
 		c := customers[0]
 		apis := simulator.APIs()
 		r.mustStart(r.inputs(c, apis, "sweep_interval", "3s")...)
+
 		for i := range 10 {
 			now := time.Now()
 			name := string(rune('a' + i))
@@ -46,23 +49,30 @@ func TestAllAPIsAtOnceWithUpdatesAndLateRows(t *testing.T) {
 					Until: now.Add(-time.Hour),
 				},
 			)
+
 			n := 0
 			for identity := range r.sim.Ledger(c.ID, "graph").Latest {
 				if n++; n > 5 {
 					break
 				}
+
 				r.sim.Update(c.ID, identity, now, func(a *simulator.Alert) { a.Status = "Resolved" })
 			}
+
 			time.Sleep(700 * time.Millisecond)
 		}
+
 		for _, api := range apis {
 			r.complete(2*time.Minute, customers, api)
 		}
+
 		time.Sleep(2 * time.Second)
 		r.stop()
+
 		for _, api := range apis {
 			arrived, repeated := r.accounts(customers, api)
 			t.Logf("%s: %d versions, lost 0, repeated %d", api, arrived, repeated)
+
 			if repeated > 0 || arrived < 500 && !strings.HasSuffix(api, "incidents") {
 				t.Errorf("%s: %d arrived, %d repeated", api, arrived, repeated)
 			}
@@ -76,19 +86,25 @@ func TestRowsThatMoveBetweenPagesAndTiesAreReadOnce(t *testing.T) {
 		r.simulate(simulator.Config{Tenants: customers, Seed: 5, Faults: "move"})
 		c := customers[0]
 		r.sim.Generate(c.ID, 400, simulator.GenerateOptions{Ties: 120})
+
 		apis := []string{"graph", "endpoint", "incidents", "graph-incidents"}
 		r.mustStart(r.inputs(c, apis, "page_size", "37")...)
 		time.Sleep(15 * time.Second)
+
 		if err := r.sim.SetFaults(""); err != nil {
 			t.Fatal(err)
 		}
+
 		for _, api := range apis {
 			r.complete(2*time.Minute, customers, api)
 		}
+
 		r.stop()
+
 		for _, api := range apis {
 			arrived, repeated := r.accounts(customers, api)
 			t.Logf("%s: %d versions, lost 0, repeated %d", api, arrived, repeated)
+
 			if repeated > 0 {
 				t.Errorf("%s: %d repeated", api, repeated)
 			}
@@ -165,15 +181,19 @@ func TestALinkToAnotherHostIsNotFollowedAndSaidOnce(t *testing.T) {
 		r.mustStart(r.inputs(c, []string{"graph"}, "page_size", "37")...)
 		r.complete(time.Minute, customers, "graph")
 		time.Sleep(3 * time.Second)
+
 		said := 0
+
 		for _, line := range r.troubles(c.Name) {
 			if strings.Contains(line, "links to") {
 				said++
 			}
 		}
+
 		if said != 1 {
 			t.Errorf("said %d times:\n%s", said, r.logText())
 		}
+
 		r.stop()
 		r.accounts(customers, "graph")
 	})

@@ -31,6 +31,7 @@ type fileRig struct {
 func (r *rig) withFile(n, alerts int, life time.Duration) *fileRig {
 	r.t.Helper()
 	dir := r.t.TempDir()
+
 	f := &fileRig{
 		rig:       r,
 		customers: tenants(n, alerts),
@@ -40,22 +41,27 @@ func (r *rig) withFile(n, alerts int, life time.Duration) *fileRig {
 	for i := range f.customers { // they share a secret file
 		f.customers[i].Apps[0].Secret = f.customers[0].Apps[0].Secret
 	}
+
 	r.simulate(simulator.Config{Tenants: f.customers, Seed: 11, TokenLife: life})
 	f.replace(f.secret, f.customers[0].Apps[0].Secret+"\n")
+
 	return f
 }
 
 // replace writes a file by rename. Its time is old, so that it counts as written at once.
 func (f *fileRig) replace(path, text string) {
 	f.t.Helper()
+
 	temp := path + ".new"
 	if err := os.WriteFile(temp, []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
+
 	old := time.Now().Add(-time.Duration(60+rand.IntN(3600)) * time.Second)
 	if err := os.Chtimes(temp, old, old); err != nil {
 		f.t.Fatal(err)
 	}
+
 	if err := os.Rename(temp, path); err != nil {
 		f.t.Fatal(err)
 	}
@@ -64,14 +70,17 @@ func (f *fileRig) replace(path, text string) {
 // list writes a tenants file. overlap tells one version of a tenant from another.
 func (f *fileRig) list(overlaps map[string]int) {
 	f.t.Helper()
+
 	var b strings.Builder
 	b.WriteString("tenants:\n")
+
 	for _, c := range f.customers {
 		if minutes, listed := overlaps[c.ID]; listed {
 			fmt.Fprintf(&b, "  - tenant_id: %s\n    tenant_name: %s\n    refresh_token: '%s'\n    overlap: %dm\n",
 				c.ID, c.Name, c.Apps[0].RefreshTokens[0], minutes)
 		}
 	}
+
 	f.replace(f.file, b.String())
 }
 
@@ -100,6 +109,7 @@ func (f *fileRig) load() (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
+
 		for {
 			select {
 			case <-ended:
@@ -109,6 +119,7 @@ func (f *fileRig) load() (stop func()) {
 			}
 		}
 	}()
+
 	return func() { close(ended); <-done }
 }
 
@@ -119,18 +130,23 @@ func (f *fileRig) lines(text string) (n int) {
 			n++
 		}
 	}
+
 	return n
 }
 
 // ctl runs defenderctl on a data directory.
 func (f *fileRig) ctl(data string, args ...string) []byte {
 	f.t.Helper()
+
 	var out, errs bytes.Buffer
+
 	cmd := exec.CommandContext(f.t.Context(), setup.CLI(f.t), append([]string{"--data-dir", data}, args...)...)
+
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
 		f.t.Fatalf("%v: %v\n%s%s", args, err, out.String(), errs.String())
 	}
+
 	return out.Bytes()
 }
 
@@ -142,11 +158,13 @@ func (f *fileRig) failures() (failed map[string]int) {
 		failed = f.shownFailures()
 		return len(failed) == len(f.customers)
 	})
+
 	return failed
 }
 
 func (f *fileRig) shownFailures() map[string]int {
 	f.t.Helper()
+
 	var list []struct {
 		Tenant string `json:"tenant"`
 		Errors int    `json:"errors"`
@@ -154,10 +172,12 @@ func (f *fileRig) shownFailures() map[string]int {
 	if err := json.Unmarshal(f.ctl(f.data, "status", "--json"), &list); err != nil {
 		f.t.Fatal(err)
 	}
+
 	failed := map[string]int{}
 	for _, s := range list {
 		failed[s.Tenant] = s.Errors
 	}
+
 	return failed
 }
 
@@ -168,17 +188,22 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		f := r.withFile(6, 40, 0)
 		rng := rand.New(rand.NewPCG(8, 8))
+
 		const steady = 2 // tenants that never change
+
 		now := map[string]int{}
 		for _, c := range f.customers {
 			now[c.ID] = 10
 		}
+
 		f.list(now)
 		r.mustStart(f.input())
 		stop := f.load()
+
 		r.until("first polls", time.Minute, func() bool { return f.lines("first poll: ") == len(f.customers) })
 
 		changes := setup.Size(2, 50)
+
 		restarts := len(f.customers)
 		for n := range changes {
 			before := f.lines("refused as a whole")
@@ -190,18 +215,22 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 			next := maps.Clone(now)
 			c := f.customers[steady+rng.IntN(len(f.customers)-steady)]
 			changed := f.customers[steady+rng.IntN(len(f.customers)-steady)]
+
 			if _, listed := next[c.ID]; listed {
 				delete(next, c.ID)
 			} else {
 				next[c.ID] = 10
 			}
+
 			if _, listed := next[changed.ID]; listed && changed.ID != c.ID {
 				next[changed.ID]++
 			}
 
 			stay, restart, start, end := 0, 0, 0, 0
+
 			for _, c := range f.customers {
 				was, before := now[c.ID]
+
 				is, after := next[c.ID]
 				switch {
 				case before && after && was == is:
@@ -214,11 +243,13 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 					end++
 				}
 			}
+
 			line := fmt.Sprintf("tenants_file has changed: %d tenants go on, %d restart, %d start, %d end", stay,
 				restart, start, end)
 			seen := f.lines(line)
 			f.list(next)
 			r.until(line, time.Minute, func() bool { return f.lines(line) > seen })
+
 			restarts += restart + start
 			now = next
 		}
@@ -229,19 +260,23 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 				now[c.ID] = 10
 			}
 		}
+
 		f.list(now)
 		r.until("polls of all that started", time.Minute, func() bool { return f.lines("first poll: ") >= restarts })
 		stop()
 		r.complete(time.Minute, f.customers, "siem")
 		time.Sleep(2 * time.Second)
+
 		for _, c := range f.customers[:steady] {
 			if n := f.lines("[input:defender:" + c.Name + "] signed in as"); n != 1 {
 				t.Errorf("%s did not change and started %d times", c.Name, n)
 			}
 		}
+
 		r.stop()
 		arrived, repeated := r.accounts(f.customers, "siem")
 		t.Logf("%d changes, %d starts, %d detections: lost 0, repeated %d", changes, restarts, arrived, repeated)
+
 		if repeated > 0 {
 			t.Errorf("%d repeated", repeated)
 		}
@@ -253,13 +288,16 @@ func TestATenantsFileChangedUnderLoadLosesNothing(t *testing.T) {
 func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		f := r.withFile(setup.Size(4, 40), 40, 2*time.Second)
+
 		all := map[string]int{}
 		for _, c := range f.customers {
 			all[c.ID] = 10
 		}
+
 		f.list(all)
 		r.mustStart(f.input())
 		stop := f.load()
+
 		r.until("first polls", time.Minute, func() bool { return f.lines("first poll: ") >= min(20, len(f.customers)) })
 
 		atService := func(secret string) {
@@ -267,6 +305,7 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 				r.sim.SetApp(c.ID, c.Apps[0].ClientID, func(a *simulator.App) { a.Secret = secret })
 			}
 		}
+
 		signIns := func(n int) {
 			before := r.sim.Requests().Redeemed
 			r.until("sign-ins", time.Minute, func() bool { return r.sim.Requests().Redeemed >= before+n })
@@ -277,9 +316,11 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 			// The file is written before the service knows the new secret.
 			f.replace(f.secret, first)
 			signIns(len(f.customers) + 1)
+
 			if failed := f.failures(); slices.Max(slices.Collect(maps.Values(failed))) > 2*n { // two rotations a round
 				t.Errorf("with the file first, polls failed: %v", failed)
 			}
+
 			atService(first)
 			signIns(len(f.customers))
 
@@ -290,10 +331,12 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 			time.Sleep(6 * time.Second) // within five every tenant has seen it, and the status is written
 			signIns(len(f.customers) + 1)
 		}
+
 		failed := f.failures()
 		if slices.Max(slices.Collect(maps.Values(failed))) > setup.Size(1, 10) {
 			t.Errorf("a rotation failed more than one poll of a tenant: %v", failed)
 		}
+
 		stop()
 		r.complete(time.Minute, f.customers, "siem")
 		time.Sleep(2 * time.Second)
@@ -301,9 +344,11 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 		arrived, repeated := r.accounts(f.customers, "siem")
 		t.Logf("%d tenants, %d detections: lost 0, repeated %d, polls failed %v", len(f.customers), arrived, repeated,
 			failed)
+
 		if repeated > 0 {
 			t.Errorf("%d repeated", repeated)
 		}
+
 		noSecrets(t, r)
 	})
 }
@@ -313,22 +358,28 @@ func TestASecretRotatedUnderLoadFailsOnePollAtMost(t *testing.T) {
 func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		f := r.withFile(setup.Size(3, 10), setup.Size(200, 2000), 0)
+
 		all := map[string]int{}
 		for _, c := range f.customers {
 			all[c.ID] = 10
 		}
+
 		f.list(all)
 		r.mustStart(f.input())
+
 		stop := f.load()
 		defer func() { stop() }()
+
 		delivered := func() map[string]int {
 			ids := map[string]int{}
+
 			of := r.allArrived("siem")
 			for _, c := range f.customers {
 				for id, n := range of(c.ID).count {
 					ids[c.ID+" "+id] = n
 				}
 			}
+
 			return ids
 		}
 		polled := func() bool { return f.lines("first poll: ") == len(f.customers) }
@@ -336,16 +387,22 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 		setup.CLI(t) // built before the clock runs
 
 		var before []map[string]int
+
 		for n := range setup.Size(1, 10) {
 			time.Sleep(2 * time.Second)
+
 			before = append(before, delivered())
+
 			time.Sleep(2 * time.Second) // commits are at most a second behind
+
 			copies := filepath.Join(t.TempDir(), "backup")
 			f.ctl(f.data, "backup", copies)
 			time.Sleep(2 * time.Second) // under load
+
 			if _, err := r.host.Kill(); err != nil {
 				t.Fatal(err)
 			}
+
 			f.data = filepath.Join(t.TempDir(), fmt.Sprint("restored", n))
 			f.ctl(f.data, "restore", copies)
 			r.mustStart(f.input())
@@ -354,14 +411,18 @@ func TestABackupUnderLoadIsRestoredWithoutALoss(t *testing.T) {
 
 		stop()
 		stop = func() {}
+
 		r.complete(time.Minute, f.customers, "siem")
 		r.stop()
 		arrived, repeated := r.accounts(f.customers, "siem")
 		t.Logf("%d restores, %d detections: lost 0, repeated %d", len(before), arrived, repeated)
+
 		if repeated == 0 {
 			t.Error("nothing was delivered between backup and kill, so the test shows nothing")
 		}
+
 		in := delivered()
+
 		for n, ids := range before {
 			for id, times := range ids {
 				if in[id] > times {
@@ -378,6 +439,7 @@ func TestAForgottenTenantBeginsAnewInARunningInput(t *testing.T) {
 	if !setup.Long() {
 		t.Skip("waits for half a minute; TORTURE_LONG=1 runs it")
 	}
+
 	eachHost(t, func(t *testing.T, r *rig) {
 		f := r.withFile(2, 30, 0)
 		stays, leaves := f.customers[0], f.customers[1]
@@ -394,28 +456,34 @@ func TestAForgottenTenantBeginsAnewInARunningInput(t *testing.T) {
 
 		f.list(map[string]int{stays.ID: 10})
 		r.until("its end", time.Minute, func() bool { return f.lines("1 end") == 1 })
+
 		out := string(f.ctl(f.data, "tenants", "forget", leaves.Name, "--yes"))
 		if !strings.Contains(out, "progress, status and deferred alerts of api siem are forgotten") ||
 			!strings.Contains(out, "1 refresh token(s) forgotten") {
 			t.Errorf("forget printed:\n%s", out)
 		}
+
 		if out := string(f.ctl(f.data, "status")); strings.Contains(out, leaves.Name) {
 			t.Errorf("status still shows it:\n%s", out)
 		}
 
 		alerts := len(r.arrived(leaves.ID, "siem").count)
+
 		f.list(both)
 		r.until("its alerts again", time.Minute, func() bool {
 			times := 0
 			for _, n := range r.arrived(leaves.ID, "siem").count {
 				times += n
 			}
+
 			return times >= 2*alerts
 		})
 		r.stop()
+
 		if _, repeated, _, _ := r.account(stays.ID, "siem"); repeated > 0 {
 			t.Errorf("the other tenant has %d repeats", repeated)
 		}
+
 		if lost, repeated, _, _ := r.account(leaves.ID, "siem"); lost > 0 || repeated != alerts {
 			t.Errorf("lost %d, %d of %d came again", lost, repeated, alerts)
 		}

@@ -23,18 +23,22 @@ func (r *rig) troubles(tenant string) (lines []string) {
 			lines = append(lines, l.Text)
 		}
 	}
+
 	return lines
 }
 
 func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 	t.Parallel()
+
 	closable := func(t *testing.T, r *rig) (address string, open func()) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		at := l.Addr().String()
 		l.Close()
+
 		return "http://" + at, func() { forward(t, at, strings.TrimPrefix(r.sim.APIURL("siem"), "http://")) }
 	}
 	for name, c := range map[string]struct {
@@ -43,6 +47,7 @@ func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 	}{
 		"wrong client secret": {func(_ *testing.T, r *rig, c simulator.Tenant) (func(), []string) {
 			r.sim.SetApp(c.ID, c.Apps[0].ClientID, func(a *simulator.App) { a.Secret = "another" })
+
 			return func() {
 				r.sim.SetApp(c.ID, c.Apps[0].ClientID, func(a *simulator.App) { a.Secret = c.Apps[0].Secret })
 			}, nil
@@ -72,18 +77,22 @@ func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 					return len(r.arrived(good.ID, "siem").count) == len(r.sim.Ledger(good.ID, "siem").Exists)
 				})
 				time.Sleep(5 * time.Second)
+
 				lines := r.troubles(bad.Name)
 				if len(lines) != 1 {
 					t.Errorf("%d lines; want one:\n%s", len(lines), strings.Join(lines, "\n"))
 				}
+
 				for _, want := range c.says {
 					if !strings.Contains(lines[0], want) {
 						t.Errorf("the line does not say %q: %s", want, lines[0])
 					}
 				}
+
 				if n := len(r.troubles(good.Name)); n != 0 {
 					t.Errorf("the other tenant has trouble: %v", r.troubles(good.Name))
 				}
+
 				fix()
 				r.until("recovery", time.Minute, func() bool {
 					return len(r.arrived(bad.ID, "siem").count) == len(r.sim.Ledger(bad.ID, "siem").Exists)
@@ -97,6 +106,7 @@ func TestAFailingTenantSaysWhyOnceAndRecoversByItself(t *testing.T) {
 
 func TestAMissingOrWrongKeyIsRefusedAtTheStartWithItsName(t *testing.T) {
 	t.Parallel()
+
 	for key, value := range map[string]string{
 		"tenant_id":     "",
 		"client_id":     "",
@@ -110,15 +120,18 @@ func TestAMissingOrWrongKeyIsRefusedAtTheStartWithItsName(t *testing.T) {
 				customers := tenants(1, 1)
 				r.simulate(simulator.Config{Tenants: customers})
 				err := r.start(r.section(customers[0], "siem", key, value))
+
 				var refused *flbhost.InitError
 				if !errors.As(err, &refused) {
 					t.Fatalf("start gave %v; want a refusal", err)
 				}
+
 				for _, l := range r.host.Logs() {
 					if l.Level == flbhost.LevelError && strings.HasPrefix(l.Text, "[input:defender] "+key) {
 						return
 					}
 				}
+
 				t.Errorf("no line begins with %s:\n%s", key, r.logText())
 			})
 		})
@@ -130,19 +143,23 @@ func TestThreadedModeIsRefusedWithTheLineToAdd(t *testing.T) {
 		customers := tenants(1, 5)
 		r.simulate(simulator.Config{Tenants: customers})
 		section := r.section(customers[0], "siem")
+
 		section.Threaded = true
 		if err := r.start(section); err == nil || !strings.Contains(r.logText(), "Threaded Off") {
 			t.Fatalf("start gave %v:\n%s", err, r.logText())
 		}
+
 		allowed := r.section(customers[0], "siem", "allow_threaded", "on")
 		allowed.Threaded = true
 		r.mustStart(allowed)
 		r.until("alerts, best effort", time.Minute, func() bool {
 			return len(r.arrived(customers[0].ID, "siem").count) == len(r.sim.Ledger(customers[0].ID, "siem").Exists)
 		})
+
 		if !strings.Contains(r.logText(), "best effort") {
 			t.Error("the log does not say that it is best effort")
 		}
+
 		r.stop()
 	})
 }
@@ -151,6 +168,7 @@ func TestTwoInputsForTheSameUnitAreRefusedWithBothMends(t *testing.T) {
 	eachHost(t, func(t *testing.T, r *rig) {
 		customers := tenants(1, 1)
 		r.simulate(simulator.Config{Tenants: customers})
+
 		err := r.start(r.section(customers[0], "siem"), r.section(customers[0], "siem"))
 		if text := r.logText(); err == nil || !strings.Contains(text, "state_id") ||
 			!strings.Contains(text, "json+cef") {
@@ -162,23 +180,29 @@ func TestTwoInputsForTheSameUnitAreRefusedWithBothMends(t *testing.T) {
 // forward passes connections on to target.
 func forward(t *testing.T, address, target string) {
 	t.Helper()
+
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { l.Close() })
+
 	go func() {
 		for {
 			from, err := l.Accept()
 			if err != nil {
 				return
 			}
+
 			to, err := net.Dial("tcp", target)
 			if err != nil {
 				from.Close()
 				continue
 			}
+
 			var once sync.Once
+
 			end := func() { once.Do(func() { from.Close(); to.Close() }) }
 			go func() { defer end(); io.Copy(to, from) }()
 			go func() { defer end(); io.Copy(from, to) }()
@@ -206,20 +230,25 @@ func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	r.host = host
+
 	t.Cleanup(func() { host.Kill() })
 
 	r.until("requests that hang", setup.LongWait,
 		func() bool { return r.sim.Requests().Count["siem"] >= len(customers) })
+
 	took := func() (took []time.Duration) {
 		for _, c := range host.Calls() {
 			if c.Fn == "Callback" || c.Fn == "CallbackCtx" {
 				took = append(took, c.Took)
 			}
 		}
+
 		return took
 	}
 	before := len(took())
+
 	r.until("a hundred callbacks", setup.LongWait, func() bool { return len(took()) >= before+100 })
 
 	// A callback that waits for the API is held up until the request's timeout, a
@@ -227,5 +256,6 @@ func TestTheCollectCallbackNeverWaitsWhileTheAPIHangs(t *testing.T) {
 	if slow := slices.Max(took()); slow > 20*time.Second {
 		t.Errorf("a callback took %v", slow)
 	}
+
 	r.stop()
 }

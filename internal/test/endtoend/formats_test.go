@@ -42,6 +42,7 @@ func TestEveryFormatArrivesWholeFromEveryAPI(t *testing.T) {
 		}
 
 		began := time.Now()
+
 		r.mustStart(inputs...)
 
 		for round := range setup.Size(1, 4) {
@@ -247,6 +248,7 @@ func (r *rig) checkFormat(schema *ocsfcheck.Schema, tenantID, format string, got
 	r.t.Helper()
 
 	sent := map[string]string{}
+
 	for _, api := range simulator.APIs() {
 		for key, row := range r.sim.Ledger(tenantID, api).Exists {
 			sent[recordID(tenantID, api, key)] = string(row)

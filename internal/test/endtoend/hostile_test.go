@@ -71,7 +71,6 @@ func (r *rig) addHostile(tenantID string) {
 
 		r.sim.Add(tenantID, simulator.Alert{ID: fmt.Sprint("h", i), Created: at, Raw: raw})
 	}
-
 }
 
 // TestHostileRowsArriveOnceInEveryFormat: of every API, as an alert or as a record of

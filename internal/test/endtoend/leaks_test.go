@@ -19,21 +19,26 @@ import (
 // gauge reads one number off the plugin's metrics.
 func gauge(t *testing.T, address, name string) float64 {
 	t.Helper()
+
 	res, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
+
 	total := 0.0
+
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 		if key, value, ok := strings.Cut(lines.Text(), " "); ok && (key == name || strings.HasPrefix(key, name+"{")) {
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			total += n
 		}
 	}
+
 	return total
 }
 
@@ -48,6 +53,7 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 		r.sim.LoginURL(),
 		r.sim.APIURL(api),
 	)
+
 	for _, c := range customers {
 		fmt.Fprintf(
 			&b,
@@ -60,10 +66,12 @@ func (r *rig) fileFor(customers []simulator.Tenant, api string) string {
 			"defender."+c.Name,
 		)
 	}
+
 	path := filepath.Join(r.t.TempDir(), "tenants.yaml")
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
+
 	return path
 }
 
@@ -73,10 +81,12 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrow(t *testing.T) {
 	r := newRig(t, func(cfg flbhost.Config) (flbhost.Process, error) {
 		cfg.Plugin = so
 		cfg.LogLevel = "info"
+
 		return flbhost.Start(t.Context(), cfg)
 	})
 	customers := tenants(50, 5)
 	r.simulate(simulator.Config{Tenants: customers, Faults: "cut:p=0.05,503:p=0.02;wait=1s,reset:p=0.02"})
+
 	address := setup.FreeAddress(t)
 	r.mustStart(
 		flbhost.Instance{
@@ -91,26 +101,34 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrow(t *testing.T) {
 			),
 		},
 	)
+
 	polls := func() float64 { return gauge(t, address, "defender_poll_duration_seconds_count") }
 	target := float64(setup.Size(600, 10_000))
+
 	r.until("a fifth of the polls", 5*time.Minute, func() bool { return polls() > target/5 })
+
 	names := []string{
 		"go_goroutines",
 		"process_open_fds",
 		"go_memstats_heap_inuse_bytes",
 		"process_resident_memory_bytes",
 	}
+
 	var early []float64
 	for _, n := range names {
 		early = append(early, gauge(t, address, n))
 	}
+
 	r.until("the rest", 20*time.Minute, func() bool { return polls() > target })
+
 	for i, n := range names {
 		late := gauge(t, address, n)
 		t.Logf("%s: %.0f after %.0f polls, %.0f after %.0f", n, early[i], target/5, late, target)
+
 		if late > 1.5*early[i]+10 {
 			t.Errorf("%s grows", n)
 		}
 	}
+
 	r.stop()
 }

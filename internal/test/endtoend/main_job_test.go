@@ -18,6 +18,7 @@ import (
 func recordID(tenantID, api, key string) string {
 	identity, version, _ := strings.Cut(key, "\n")
 	sum := sha256.Sum256([]byte(tenantID + "\n" + api + "\n" + identity + "\n" + version))
+
 	return hex.EncodeToString(sum[:])[:32]
 }
 
@@ -28,15 +29,18 @@ func tenants(n, alerts int) []simulator.Tenant {
 
 func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 	t.Parallel()
+
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			eachHost(t, func(t *testing.T, r *rig) {
 				customers := tenants(n, 500)
 				r.simulate(simulator.Config{Tenants: customers, Seed: 3})
+
 				var sections []flbhost.Instance
 				for _, c := range customers {
 					sections = append(sections, r.section(c, "siem"))
 				}
+
 				check := func(when string) {
 					for _, c := range customers {
 						lost, repeated, bent, arrived := r.account(c.ID, "siem")
@@ -59,13 +63,16 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 							return false
 						}
 					}
+
 					return true
 				}
+
 				r.mustStart(sections...)
 				r.until("all alerts", time.Minute, complete)
 				time.Sleep(3 * time.Second) // a few polls more, which bring repeats
 				r.stop()
 				check("first run")
+
 				before := r.sim.Requests().Count["siem"]
 				r.mustStart(sections...)
 				r.until(
@@ -85,26 +92,31 @@ func TestThreeCustomersArriveWholeOnceAndNotAgainAfterARestart(t *testing.T) {
 // are told by their last bytes, since all tokens begin alike.
 func finder(secrets []string) (find func(text string) bool) {
 	const n = 8
+
 	ends, short := map[[n]byte][]string{}, []string{}
 	for _, s := range secrets {
 		if len(s) < n {
 			short = append(short, s)
 			continue
 		}
+
 		end := [n]byte([]byte(s[len(s)-n:]))
 		ends[end] = append(ends[end], s)
 	}
+
 	return func(text string) bool {
 		holds := func(s string) bool { return strings.Contains(text, s) }
 		if slices.ContainsFunc(short, holds) {
 			return true
 		}
+
 		b := []byte(text)
 		for i := n; i <= len(b); i++ {
 			if list, ok := ends[[n]byte(b[i-n:i])]; ok && slices.ContainsFunc(list, holds) {
 				return true
 			}
 		}
+
 		return false
 	}
 }
@@ -128,7 +140,9 @@ func TestASecretIsFoundAmongManyWhereverItStands(t *testing.T) {
 // everything that was printed and recorded.
 func noSecrets(t *testing.T, r *rig) {
 	t.Helper()
+
 	find := finder(r.sim.Secrets())
+
 	look := func(where, text string) {
 		if find(text) {
 			t.Errorf("a secret in %s: %s", where, text)
@@ -136,14 +150,17 @@ func noSecrets(t *testing.T, r *rig) {
 	}
 	for _, l := range r.logs {
 		look("the log", l.Text)
+
 		if strings.Contains(l.Text, "eyJ") { // an access token that the service has forgotten since
 			t.Errorf("a token in the log: %s", l.Text)
 		}
 	}
+
 	records, err := r.host.Records()
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, rec := range records {
 		look("a record", string(rec.JSON()))
 	}

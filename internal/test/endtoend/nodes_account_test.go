@@ -34,27 +34,33 @@ func (c *cluster) account() (y tally) {
 	c.observe()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	known := map[string]bool{}
 	for _, tenant := range c.customers {
 		c.accountTenant(tenant, known, &y)
 	}
+
 	for id, list := range c.deliveries {
 		if !known[id] {
 			y.foreign++
+
 			c.t.Errorf("record %s was never an alert of a customer: %v", id, list)
 		}
 	}
+
 	return y
 }
 
 func (c *cluster) accountTenant(tenant simulator.Tenant, known map[string]bool, y *tally) {
 	c.t.Helper()
+
 	ledger := c.sim.Ledger(tenant.ID, c.api)
 	for key, text := range ledger.Exists {
 		id := recordID(tenant.ID, c.api, key)
 		known[id] = true
 		list := slices.Clone(c.deliveries[id])
 		here := slices.ContainsFunc(list, func(d delivery) bool { return !d.gone })
+
 		identity, _, _ := strings.Cut(key, "\n")
 		switch {
 		case here:
@@ -63,9 +69,12 @@ func (c *cluster) accountTenant(tenant simulator.Tenant, known map[string]bool, 
 			y.lost++
 			c.tell(y.lost, "lost", tenant, key, list)
 		}
+
 		c.repeats(tenant, key, list, y)
+
 		if len(list) > 0 && canonical(c.t, text, true) != canonical(c.t, alertOf(c.texts[id]), false) {
 			y.bent++
+
 			c.t.Errorf("a record differs from what the API sent:\n%s\n%s", c.texts[id], text)
 		}
 	}
@@ -83,25 +92,33 @@ func (c *cluster) overtaken(first time.Time, list []delivery) bool {
 // unmarked or not; one that was seen at about the same moment may be the first one too.
 func (c *cluster) repeats(tenant simulator.Tenant, key string, list []delivery, y *tally) {
 	const moment = 2 * time.Second
+
 	slices.SortStableFunc(list, func(a, b delivery) int {
 		if a.at.Equal(b.at) && a.marked != b.marked { // seen at the same look
 			return map[bool]int{false: -1, true: 1}[a.marked]
 		}
+
 		return a.at.Compare(b.at)
 	})
+
 	unmarked := 0
+
 	for i, d := range list {
 		if !d.marked {
 			unmarked++
 		}
+
 		if i == 0 {
 			continue
 		}
+
 		if !d.marked && (unmarked > 1 || d.at.Sub(list[0].at) > moment) {
 			y.unmarked++
 			c.tell(y.unmarked, "repeated without a mark", tenant, key, list)
+
 			continue
 		}
+
 		y.marked++
 		if others := slices.Delete(slices.Clone(list), i, i+1); !slices.ContainsFunc(others, func(first delivery) bool {
 			return first.at.Before(d.at.Add(moment)) && c.within(first)
@@ -117,6 +134,7 @@ func (c *cluster) repeats(tenant simulator.Tenant, key string, list []delivery, 
 // read again, too.
 func (c *cluster) within(d delivery) bool {
 	const late = 5 * time.Second // of what the test sees
+
 	return slices.ContainsFunc(c.upsets, func(u upset) bool {
 		return d.at.After(u.at.Add(-c.replay-c.steps-c.ttl-late)) && d.at.Before(u.at.Add(c.ttl+late))
 	})
@@ -127,19 +145,24 @@ func (c *cluster) tell(number int, what string, tenant simulator.Tenant, key str
 	if number > 3 {
 		return
 	}
+
 	var b strings.Builder
 	for _, d := range list {
 		fmt.Fprintf(&b, "; %s at %s", d.node, d.at.Format("04:05.000"))
+
 		if d.marked {
 			b.WriteString(" marked")
 		}
+
 		if d.gone {
 			b.WriteString(" gone")
 		}
 	}
+
 	for _, u := range c.upsets {
 		fmt.Fprintf(&b, "; upset %s at %s", u.node, u.at.Format("04:05.000"))
 	}
+
 	c.t.Logf("%s: %s %q%s", what, tenant.Name, key, b.String())
 }
 
@@ -149,16 +172,20 @@ func (c *cluster) verdict(marks bool) tally {
 	c.t.Helper()
 	y := c.account()
 	c.t.Log(y)
+
 	if y.lost+y.bent+y.unmarked+y.early+y.foreign > 0 || !marks && y.marked > 0 {
 		c.t.Errorf("the promise is broken: %v", y)
 	}
+
 	c.secrets()
+
 	return y
 }
 
 // secrets looks for every secret in what the nodes logged.
 func (c *cluster) secrets() {
 	c.t.Helper()
+
 	for _, n := range c.nodes {
 		for _, line := range n.logs {
 			for _, s := range c.sim.Secrets() {
@@ -172,7 +199,9 @@ func (c *cluster) secrets() {
 
 func TestTheAccountTellsMarkedRepeatsFromOthers(t *testing.T) {
 	t.Parallel()
+
 	began := time.Now()
+
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
 	for name, test := range map[string]struct {
 		list []delivery
@@ -206,9 +235,15 @@ func TestTheAccountTellsMarkedRepeatsFromOthers(t *testing.T) {
 			want: tally{unmarked: 1},
 		},
 	} {
-		c := &cluster{t: t, ttl: 5 * time.Second, replay: 20 * time.Second, upsets: []upset{{"a", at(100)}}}
+		c := &cluster{
+			t:      t,
+			ttl:    5 * time.Second,
+			replay: 20 * time.Second,
+			upsets: []upset{{"a", at(100)}},
+		}
 		got := tally{}
 		c.repeats(simulator.Tenant{}, name, test.list, &got)
+
 		if got != test.want {
 			t.Errorf("%s: %+v", name, got)
 		}

@@ -18,11 +18,14 @@ import (
 // still run, have used a processor.
 func cpuTime(t *testing.T, pid int, children bool) time.Duration {
 	t.Helper()
+
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	ticks := 0
+
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -30,18 +33,22 @@ func cpuTime(t *testing.T, pid int, children bool) time.Duration {
 		}
 		// The name of the program, in parentheses, may have spaces.
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
+
 		self := filepath.Base(filepath.Dir(path)) == strconv.Itoa(pid)
 		if !self && (!children || fields[1] != strconv.Itoa(pid)) {
 			continue
 		}
+
 		for _, field := range fields[11:13] { // utime and stime, in hundredths of a second
 			n, err := strconv.Atoi(field)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			ticks += n
 		}
 	}
+
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
@@ -67,7 +74,9 @@ func TestIdleUnitsOnPostgreSQLCostLittle(t *testing.T) {
 	c.db.Exec(t, "SELECT pg_stat_statements_reset()")
 	plugin, server := cpuTime(t, n.host.PID(), false), cpuTime(t, c.server.PID(), true)
 	commits := c.commits()
+
 	time.Sleep(measure)
+
 	plugin, server = cpuTime(t, n.host.PID(), false)-plugin, cpuTime(t, c.server.PID(), true)-server
 	seconds := measure.Seconds()
 	t.Logf("PostgreSQL, %d units: plugin %.2f %% of a processor, server %.2f %%; %.1f transactions, %.1f statements "+
@@ -88,9 +97,12 @@ func TestIdleUnitsOnPostgreSQLCostLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { h.Kill() })
 	time.Sleep(settle)
+
 	plugin = cpuTime(t, h.PID(), false)
+
 	time.Sleep(measure)
 	t.Logf("SQLite, %d units: plugin %.2f %% of a processor", o.tenants,
 		100*(cpuTime(t, h.PID(), false)-plugin).Seconds()/seconds)
@@ -112,12 +124,16 @@ func (c *cluster) sqlite(data string) flbhost.Instance {
 		"takeover_replay": true,
 		"data_dir":        true,
 	}
+
 	var props []flbhost.Property
+
 	for _, p := range section.Props {
 		if !keys[p.Key] {
 			props = append(props, p)
 		}
 	}
+
 	section.Props = append(props, flbhost.Props("data_dir", fmt.Sprint(filepath.Join(data, "state")))...)
+
 	return section
 }

@@ -105,10 +105,12 @@ type clusterOptions struct {
 
 func newCluster(t *testing.T, o clusterOptions) *cluster {
 	t.Helper()
+
 	server := o.server
 	if server == nil {
 		server = pgtest.Start(t)
 	}
+
 	c := &cluster{
 		t:          t,
 		server:     server,
@@ -128,32 +130,41 @@ func newCluster(t *testing.T, o clusterOptions) *cluster {
 	if o.bouncer {
 		c.network, c.target = "tcp", fmt.Sprintf("127.0.0.1:%d", server.Bouncer(t))
 	}
+
 	cfg := simulator.Config{Tenants: c.customers, Seed: max(o.seed, 3)}
 	// Three nodes that start at once ask more often than one that stays within the quota.
 	cfg.Quotas = map[string]simulator.Quota{simulator.Graph: {}}
 	if o.sim != nil {
 		o.sim(&cfg)
 	}
+
 	c.sim = setup.Simulator(t, cfg)
 	c.files()
+
 	for i := range o.nodes {
 		c.nodes = append(c.nodes, c.newNode(i))
 	}
+
 	c.watch()
+
 	return c
 }
 
 // files writes the tenants file and the key.
 func (c *cluster) files() {
 	c.t.Helper()
+
 	var b strings.Builder
 	b.WriteString("tenants:\n")
+
 	for _, tenant := range c.customers {
 		app := tenant.Apps[0]
 		fmt.Fprintf(&b, "  - {tenant_id: %s, tenant_name: %s, client_id: %s, client_secret: %q, refresh_token: %q}\n",
 			tenant.ID, tenant.Name, app.ClientID, app.Secret, app.RefreshTokens[0])
 	}
+
 	dir := c.t.TempDir()
+
 	c.tenants, c.key = filepath.Join(dir, "tenants.yaml"), filepath.Join(dir, "key")
 	for path, text := range map[string]string{
 		c.tenants: b.String(),
@@ -170,14 +181,17 @@ func (c *cluster) files() {
 // conformance host.
 func (c *cluster) newNode(i int) *node {
 	c.t.Helper()
+
 	host := cmp.Or(os.Getenv("TORTURE_HOST"), "host")
 	if host == "fluent-bit" {
 		host += []string{"-classic", "-yaml"}[i%2]
 	}
+
 	launch := hosts(c.t)[host]
 	if launch == nil {
 		c.t.Skipf("there is no %s", host)
 	}
+
 	return &node{
 		c:       c,
 		id:      fmt.Sprintf("node-%d", i+1),
@@ -208,15 +222,18 @@ func (n *node) section() flbhost.Instance {
 		"api_url", n.c.sim.APIURL(n.c.api),
 		"lookback", "2d",
 	}, n.c.keys...)
+
 	return flbhost.Instance{Props: flbhost.Props(keys...), Tag: "defender"}
 }
 
 // start runs the node's process on its disk, which may be that of an earlier one.
 func (n *node) start() {
 	n.c.t.Helper()
+
 	if err := os.MkdirAll(n.storage, 0o700); err != nil {
 		n.c.t.Fatal(err)
 	}
+
 	h, err := n.launch(flbhost.Config{
 		Instances:     []flbhost.Instance{n.section()},
 		StorageDir:    n.storage,
@@ -231,19 +248,24 @@ func (n *node) start() {
 		n.c.mu.Unlock()
 		n.c.t.Cleanup(func() { h.Kill() })
 	}
+
 	if err != nil {
 		n.c.t.Fatalf("%s does not start: %v\n%s", n.id, err, n.c.logText())
 	}
+
 	n.running = true
 }
 
 func (c *cluster) startAll() {
 	c.t.Helper()
+
 	var all sync.WaitGroup
 	for _, n := range c.nodes {
 		all.Go(n.start)
 	}
+
 	all.Wait()
+
 	if c.t.Failed() {
 		c.t.FailNow()
 	}
@@ -255,11 +277,13 @@ func (n *node) ended() {
 	for _, l := range n.host.Logs() {
 		n.logs = append(n.logs, fmt.Sprintf("%s %v %s", n.id, l.Level, l.Text))
 	}
+
 	if v, ok := n.host.(interface{ Violations() []string }); ok {
 		for _, text := range v.Violations() {
 			n.c.t.Errorf("%s: violation: %s", n.id, text)
 		}
 	}
+
 	n.c.observe()
 }
 
@@ -274,12 +298,15 @@ func (n *node) kill() {
 // stop ends the process by SIGTERM.
 func (n *node) stop() {
 	n.c.t.Helper()
+
 	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 	defer cancel()
+
 	exit, err := n.host.Stop(ctx)
 	if err != nil || exit.Code != 0 {
 		n.c.t.Errorf("%s: stop: %+v, %v", n.id, exit, err)
 	}
+
 	n.ended()
 }
 
@@ -287,18 +314,22 @@ func (n *node) stop() {
 func (n *node) freeze() {
 	n.c.t.Helper()
 	n.c.upset(n.id)
+
 	if err := n.host.Signal(syscall.SIGSTOP); err != nil {
 		n.c.t.Fatal(err)
 	}
+
 	n.frozen = true
 	n.c.upset(n.id)
 }
 
 func (n *node) thaw() {
 	n.c.t.Helper()
+
 	if err := n.host.Signal(syscall.SIGCONT); err != nil {
 		n.c.t.Fatal(err)
 	}
+
 	n.frozen = false
 }
 
@@ -310,6 +341,7 @@ func (n *node) loseDisk(since time.Time, keep func(tenantID string) bool) {
 	n.c.observe()
 	n.c.mu.Lock()
 	defer n.c.mu.Unlock()
+
 	chunks := n.storage
 	if _, isReal := n.host.(*flbhost.Real); isReal {
 		chunks = filepath.Join(n.storage, "storage")
@@ -318,15 +350,19 @@ func (n *node) loseDisk(since time.Time, keep func(tenantID string) bool) {
 			if keep != nil && keep(n.c.owners[id]) {
 				continue
 			}
+
 			for i, d := range list {
 				list[i].gone = d.gone || d.node == n.id && d.at.After(since)
 			}
 		}
+
 		n.have = map[sight]int{}
 	}
+
 	if err := errors.Join(os.RemoveAll(chunks), os.RemoveAll(n.data)); err != nil {
 		n.c.t.Fatal(err)
 	}
+
 	if err := os.MkdirAll(n.storage, 0o700); err != nil {
 		n.c.t.Fatal(err)
 	}
@@ -335,6 +371,7 @@ func (n *node) loseDisk(since time.Time, keep func(tenantID string) bool) {
 func (c *cluster) upset(node string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	c.upsets = append(c.upsets, upset{node, time.Now()})
 }
 
@@ -342,6 +379,7 @@ func (c *cluster) upset(node string) {
 // that it holds the test up, it holds the nodes up, too: their leases may end.
 func (c *cluster) watch() {
 	done := make(chan struct{})
+
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
 		for last := time.Now(); ; last = time.Now() {
@@ -351,6 +389,7 @@ func (c *cluster) watch() {
 			case <-time.After(300 * time.Millisecond):
 				c.observe()
 			}
+
 			if time.Since(last) > c.ttl/2 {
 				c.upset("")
 			}
@@ -359,6 +398,7 @@ func (c *cluster) watch() {
 	c.t.Cleanup(func() {
 		close(done)
 		watcher.Wait()
+
 		if c.t.Failed() {
 			c.t.Log(c.logText())
 		}
@@ -369,27 +409,34 @@ func (c *cluster) watch() {
 func (c *cluster) observe() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	now := time.Now()
+
 	for _, n := range c.nodes {
 		if n.host == nil {
 			continue
 		}
+
 		records, err := n.host.Records()
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.t.Errorf("%s: %v", n.id, err)
 			return
 		}
+
 		count := map[sight]int{}
+
 		for _, rec := range records {
 			if s := c.sight(rec); s.id != "" {
 				count[s]++
 			}
 		}
+
 		for s, many := range count {
 			for range many - n.have[s] {
 				c.deliveries[s.id] = append(c.deliveries[s.id], delivery{node: n.id, at: now, marked: s.marked})
 			}
 		}
+
 		n.have = count
 	}
 }
@@ -400,12 +447,15 @@ func (c *cluster) sight(rec flbhost.Record) sight {
 	if ok {
 		return s
 	}
+
 	text := rec.JSON()
 	if m := gjson.GetBytes(text, "mssp"); m.Get("kind").String() == "alert" {
 		s = sight{m.Get("record_id").String(), m.Get("replay").Bool()}
 		c.texts[s.id], c.owners[s.id] = text, m.Get("tenant_id").String()
 	}
+
 	c.known[string(rec.Event)] = s
+
 	return s
 }
 
@@ -414,7 +464,9 @@ func (c *cluster) arrived() map[string]int {
 	c.observe()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	count := map[string]int{}
+
 	for id, list := range c.deliveries {
 		for _, d := range list {
 			if !d.gone {
@@ -422,37 +474,46 @@ func (c *cluster) arrived() map[string]int {
 			}
 		}
 	}
+
 	return count
 }
 
 // logText is what the plugin said in every node.
 func (c *cluster) logText() string {
 	var b strings.Builder
+
 	for _, n := range c.nodes {
 		for _, line := range n.logs {
 			b.WriteString(line + "\n")
 		}
+
 		c.mu.Lock()
 		host := n.host
 		c.mu.Unlock()
+
 		if host == nil || len(n.logs) > 0 && !n.running {
 			continue
 		}
+
 		for _, l := range host.Logs() {
 			if !l.Core {
 				fmt.Fprintf(&b, "%s %v %s\n", n.id, l.Level, l.Text)
 			}
 		}
 	}
+
 	return b.String()
 }
 
 func (c *cluster) until(what string, limit time.Duration, ok func() bool) time.Duration {
 	c.t.Helper()
+
 	began := time.Now()
+
 	setup.Until(c.t, what, limit, ok, func() string {
 		return fmt.Sprintf("%v\n%s", c.shares(), c.logText())
 	})
+
 	return time.Since(began)
 }
 
@@ -461,33 +522,40 @@ func (c *cluster) until(what string, limit time.Duration, ok func() bool) time.D
 func (c *cluster) holders() map[string]store.Holder {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
+
 	if c.look == nil {
 		opened, err := postgres.Open(postgres.Options{URL: c.db.URL(), ReadOnly: true})
 		if err != nil {
 			return nil
 		}
+
 		c.look = opened
 		c.t.Cleanup(func() { _ = opened.Close() })
 	}
+
 	list, err := c.look.Holders(ctx)
 	if err != nil {
 		return nil
 	}
+
 	found := map[string]store.Holder{}
 	for key, h := range list {
 		found[string(key.TenantID)] = h
 	}
+
 	return found
 }
 
 // shares returns how many units each live node holds.
 func (c *cluster) shares() map[string]int {
 	count := map[string]int{}
+
 	for _, h := range c.holders() {
 		if h.Live {
 			count[h.Node]++
 		}
 	}
+
 	return count
 }
 
@@ -495,20 +563,26 @@ func (c *cluster) shares() map[string]int {
 // other or one more.
 func (c *cluster) balanced(nodes ...*node) time.Duration {
 	c.t.Helper()
+
 	var names []string
 	for _, n := range nodes {
 		names = append(names, n.id)
 	}
+
 	slices.Sort(names)
+
 	return c.until(fmt.Sprintf("%v share %d units", names, len(c.customers)), time.Minute, func() bool {
 		shares, total := c.shares(), 0
 		for _, n := range shares {
 			total += n
 		}
+
 		if total != len(c.customers) || !slices.Equal(slices.Sorted(maps.Keys(shares)), names) {
 			return false
 		}
+
 		counts := slices.Collect(maps.Values(shares))
+
 		return slices.Max(counts)-slices.Min(counts) <= 1
 	})
 }
@@ -516,6 +590,7 @@ func (c *cluster) balanced(nodes ...*node) time.Duration {
 // grow adds n new alerts to every customer.
 func (c *cluster) grow(n int) {
 	now := time.Now()
+
 	for _, tenant := range c.customers {
 		for i := range n {
 			c.sim.Add(tenant.ID, simulator.Alert{
@@ -529,6 +604,7 @@ func (c *cluster) grow(n int) {
 // complete waits until every alert has arrived in its latest version.
 func (c *cluster) complete() time.Duration {
 	c.t.Helper()
+
 	missing := func() (list []string) {
 		got := c.arrived()
 		for _, tenant := range c.customers {
@@ -539,19 +615,23 @@ func (c *cluster) complete() time.Duration {
 				}
 			}
 		}
+
 		return list
 	}
 	began := time.Now()
+
 	setup.Until(c.t, "everything listed has arrived", time.Minute, func() bool { return len(missing()) == 0 },
 		func() string {
 			return fmt.Sprintf("missing of %v, %v\n%s", missing(), c.shares(), c.logText())
 		})
+
 	return time.Since(began)
 }
 
 // stopAll ends the nodes that run in good order, one after the other.
 func (c *cluster) stopAll() {
 	c.t.Helper()
+
 	for _, n := range c.nodes {
 		if n.running {
 			n.stop()

@@ -23,15 +23,19 @@ const orderlyTTL = time.Minute
 // spread returns a cluster whose nodes have read everything and share the units.
 func spread(t *testing.T, o clusterOptions) *cluster {
 	t.Helper()
+
 	if o.nodes == 0 {
 		o.nodes = 3
 	}
+
 	if o.tenants == 0 {
 		o.tenants = setup.Size(9, 300)
 	}
+
 	if o.poll == 0 {
 		o.poll = time.Duration(setup.Size(1, 5)) * time.Second
 	}
+
 	o.alerts = max(o.alerts, 5)
 	c := newCluster(t, o)
 	c.startAll()
@@ -39,6 +43,7 @@ func spread(t *testing.T, o clusterOptions) *cluster {
 	shared := c.balanced(c.nodes...)
 	t.Logf("%d units on %d nodes: all read after %v, shared after %v more",
 		len(c.customers), len(c.nodes), read.Round(time.Millisecond), shared.Round(time.Millisecond))
+
 	return c
 }
 
@@ -46,11 +51,14 @@ func spread(t *testing.T, o clusterOptions) *cluster {
 // the long form only: a busy machine proves nothing.
 func (c *cluster) inTime(took time.Duration) {
 	c.t.Helper()
+
 	limit := c.ttl + 5*time.Second
 	if setup.Long() {
 		limit += 5 * time.Second // poll_interval
 	}
+
 	c.t.Logf("polled by others after %v (lease_ttl %v)", took.Round(time.Millisecond), c.ttl)
+
 	if setup.Long() && took > limit {
 		c.t.Errorf("not within %v", limit)
 	}
@@ -60,12 +68,15 @@ func TestUnitsOfAKilledNodeArePolledByOthers(t *testing.T) {
 	t.Parallel()
 	c := spread(t, clusterOptions{})
 	c.nodes[0].kill()
+
 	began := time.Now()
+
 	c.grow(1)
 	c.complete()
 	c.inTime(time.Since(began))
 	c.balanced(c.nodes[1:]...)
 	c.stopAll()
+
 	if y := c.verdict(true); y.marked == 0 {
 		t.Error("nothing of what the dead node had delivered came again: its disk might have been lost")
 	}
@@ -95,19 +106,25 @@ func TestADeadNodesDiskTakesNoAlertWithIt(t *testing.T) {
 func TestOnlyWhatWasDeliveredLatelyComesAgain(t *testing.T) {
 	t.Parallel()
 	c := spread(t, clusterOptions{replay: 8 * time.Second})
+
 	if setup.Long() {
 		time.Sleep(time.Minute)
 	}
+
 	quiet := time.Now()
+
 	time.Sleep(c.ttl + c.replay + 6*time.Second) // what was delivered until now is older than takeover_replay
 	c.grow(1)
 	c.complete()
 	dead := c.nodes[0]
 	since := time.Now().Add(3*time.Second - c.replay) // it is seen some time after it was delivered
+
 	dead.kill()
+
 	if since.Before(quiet) {
 		since = quiet.Add(time.Second)
 	}
+
 	dead.loseDisk(since, nil)
 	c.complete()
 	c.balanced(c.nodes[1:]...)
@@ -117,6 +134,7 @@ func TestOnlyWhatWasDeliveredLatelyComesAgain(t *testing.T) {
 
 func TestANodeDeliversNothingAfterItsDeadline(t *testing.T) {
 	t.Parallel()
+
 	for name, away := range map[string]struct{ begin, end func(n *node) }{
 		"stopped": {(*node).freeze, (*node).thaw},
 		"cut": {
@@ -132,6 +150,7 @@ func TestANodeDeliversNothingAfterItsDeadline(t *testing.T) {
 			t.Parallel()
 			c := spread(t, clusterOptions{tenants: 6})
 			zombie := c.nodes[0]
+
 			host, ok := zombie.host.(*flbhost.Host)
 			if !ok {
 				t.Skip("the test stops a node while its queue is full")
@@ -147,19 +166,25 @@ func TestANodeDeliversNothingAfterItsDeadline(t *testing.T) {
 						return false
 					}
 				}
+
 				return true
 			})
 			away.begin(zombie)
+
 			took := c.until("others poll its units", time.Minute, func() bool { return len(c.heldBy(zombie)) == 0 })
 			c.inTime(took)
+
 			if setup.Long() {
 				time.Sleep(time.Minute)
 			}
+
 			c.complete()
 			before := c.deliveredBy(zombie)
+
 			host.Resume(0)
 			away.end(zombie)
 			c.balanced(c.nodes...)
+
 			if after := c.deliveredBy(zombie); after != before {
 				t.Errorf("it delivered %d alerts that others had delivered since", after-before)
 			}
@@ -174,6 +199,7 @@ func TestANodeDeliversNothingAfterItsDeadline(t *testing.T) {
 
 func TestARestartOfTheDatabaseRepeatsNothing(t *testing.T) {
 	t.Parallel()
+
 	c := spread(t, clusterOptions{ttl: orderlyTTL})
 	for _, end := range []func(testing.TB){c.server.Stop, c.server.Kill} {
 		c.grow(2)
@@ -182,6 +208,7 @@ func TestARestartOfTheDatabaseRepeatsNothing(t *testing.T) {
 		c.server.Launch(t)
 		c.complete()
 	}
+
 	c.balanced(c.nodes...)
 	c.stopAll()
 	c.verdict(false)
@@ -205,7 +232,12 @@ func TestADatabaseThatIsAwayForLongLosesNothing(t *testing.T) {
 
 func TestNodesStartWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, clusterOptions{nodes: 2, tenants: 4, alerts: 5, ttl: orderlyTTL})
+	c := newCluster(t, clusterOptions{
+		nodes:   2,
+		tenants: 4,
+		alerts:  5,
+		ttl:     orderlyTTL,
+	})
 	c.server.Stop(t)
 	c.startAll()
 	c.server.Launch(t)
@@ -240,23 +272,31 @@ func TestNodesWorkThroughPgbouncer(t *testing.T) {
 func TestARollingRestartMovesAUnitAtMostTwice(t *testing.T) {
 	t.Parallel()
 	c := spread(t, clusterOptions{ttl: orderlyTTL})
+
 	before := c.holders()
 	for _, n := range c.nodes {
 		n.stop()
+
 		began := time.Now()
+
 		c.grow(1)
 		c.complete()
+
 		took := time.Since(began)
+
 		n.start()
+
 		back := c.balanced(c.nodes...)
 		t.Logf("%s: polled by others after %v, its share back after %v", n.id, took.Round(time.Millisecond),
 			back.Round(time.Millisecond))
 	}
+
 	for id, now := range c.holders() {
 		if moves := now.Epoch - before[id].Epoch; moves > 2 {
 			t.Errorf("a unit moved %d times: from %v to %v", moves, before[id], now)
 		}
 	}
+
 	c.stopAll()
 	c.verdict(false)
 }
@@ -264,15 +304,20 @@ func TestARollingRestartMovesAUnitAtMostTwice(t *testing.T) {
 func TestAReloadOfANodeRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	c := spread(t, clusterOptions{ttl: orderlyTTL})
+
 	ctx, cancel := context.WithTimeout(t.Context(), setup.LongWait)
 	defer cancel()
+
 	for _, n := range c.nodes {
 		c.grow(1)
+
 		if err := n.host.Reload(ctx, []flbhost.Instance{n.section()}); err != nil {
 			t.Fatalf("reload: %v\n%s", err, c.logText())
 		}
+
 		c.complete()
 	}
+
 	c.balanced(c.nodes...)
 	c.grow(1)
 	c.complete()
@@ -285,20 +330,25 @@ func TestADrainedNodeGivesItsUnitsAwayAndRepeatsNothing(t *testing.T) {
 	c := spread(t, clusterOptions{ttl: orderlyTTL})
 	command := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), setup.CLI(t), append(args, "--store", c.db.URL().Reveal())...)
+
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("defenderctl %v: %v\n%s", args, err, out)
 		}
+
 		return string(out)
 	}
+
 	c.grow(1)
 	command("drain", "node-1")
 	c.balanced(c.nodes[1:]...)
 	c.grow(1)
 	c.complete()
+
 	if out := command("nodes"); strings.Count(out, "node-") != 3 || !strings.Contains(out, "draining") {
 		t.Errorf("nodes:\n%s", out)
 	}
+
 	command("drain", "--undo", "node-1")
 	c.balanced(c.nodes...)
 	c.grow(1)
@@ -311,7 +361,9 @@ func TestARestartedNodeWaitsForItsOwnDeadRow(t *testing.T) {
 	t.Parallel()
 	c := spread(t, clusterOptions{nodes: 2, tenants: 4})
 	c.nodes[0].kill()
+
 	began := time.Now()
+
 	c.nodes[0].start()
 	t.Logf("started after %v", time.Since(began).Round(time.Millisecond))
 	c.grow(1)
@@ -325,6 +377,7 @@ func TestASecondProcessWithOneNodeIDIsRefused(t *testing.T) {
 	t.Parallel()
 	c := spread(t, clusterOptions{nodes: 1, tenants: 2, ttl: 10 * time.Second})
 	twin := c.newNode(0)
+
 	h, err := twin.launch(flbhost.Config{
 		Instances:     []flbhost.Instance{twin.section()},
 		StorageDir:    t.TempDir(),
@@ -333,16 +386,21 @@ func TestASecondProcessWithOneNodeIDIsRefused(t *testing.T) {
 	if h != nil {
 		t.Cleanup(func() { h.Kill() })
 	}
+
 	var failed *flbhost.InitError
+
 	said := fmt.Sprint(err)
+
 	if h != nil {
 		for _, line := range h.Logs() {
 			said += "\n" + line.Text
 		}
 	}
+
 	if !errors.As(err, &failed) || !strings.Contains(said, "node_id") {
 		t.Errorf("the second process with node_id %s: %s", twin.id, said)
 	}
+
 	c.grow(1)
 	c.complete()
 	c.stopAll()
@@ -352,11 +410,13 @@ func TestASecondProcessWithOneNodeIDIsRefused(t *testing.T) {
 // heldBy returns the tenants whose units a node holds.
 func (c *cluster) heldBy(n *node) map[string]bool {
 	held := map[string]bool{}
+
 	for id, h := range c.holders() {
 		if h.Node == n.id {
 			held[id] = true
 		}
 	}
+
 	return held
 }
 
@@ -366,6 +426,7 @@ func (c *cluster) deliveredBy(n *node) (many int) {
 	c.observe()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	for _, list := range c.deliveries {
 		for _, d := range list {
 			if d.node == n.id && !d.marked {
@@ -373,5 +434,6 @@ func (c *cluster) deliveredBy(n *node) (many int) {
 			}
 		}
 	}
+
 	return many
 }

@@ -43,16 +43,20 @@ type repair struct {
 
 func TestHATorture(t *testing.T) {
 	t.Parallel()
+
 	runs, seed := setup.Size(2, 100), uint64(1)
 	if setup.Long() {
 		seed = uint64(time.Now().UnixNano() % 1_000_000)
 	}
+
 	if n, err := strconv.Atoi(os.Getenv("NODES_RUNS")); err == nil {
 		runs = n
 	}
+
 	if n, err := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64); err == nil {
 		seed = n
 	}
+
 	for i := range runs {
 		t.Run(strconv.FormatUint(seed+uint64(i), 10), func(t *testing.T) {
 			t.Parallel()
@@ -85,15 +89,18 @@ func tortureNodes(t *testing.T, seed uint64) {
 		rng:     rng,
 		began:   time.Now(),
 	}
+
 	t.Logf("seed %d: %d units, replay %v, bouncer %t, faults %q", seed, len(o.customers), o.replay, options.bouncer,
 		faults)
 	defer func() { t.Logf("seed %d: %s", seed, strings.Join(o.events, ", ")) }()
 
 	o.startAll()
+
 	for end := time.Now().Add(time.Duration(setup.Size(12, 25)) * time.Second); time.Now().Before(end); {
 		o.work(time.Duration(300+rng.IntN(1500)) * time.Millisecond)
 		o.event()
 	}
+
 	o.finish()
 }
 
@@ -107,6 +114,7 @@ func (o *ordeal) work(d time.Duration) {
 		o.repair(time.Now())
 		tenant := o.customers[o.rng.IntN(len(o.customers))]
 		now := time.Now()
+
 		switch o.rng.IntN(5) {
 		case 0:
 			o.add(tenant, 1+o.rng.IntN(8), now.Add(-time.Second), now)
@@ -137,8 +145,10 @@ func (o *ordeal) repair(now time.Time) {
 			o.due = slices.Delete(o.due, i, i+1)
 			o.note("%s", r.what)
 			r.do()
+
 			continue
 		}
+
 		i++
 	}
 }
@@ -159,10 +169,12 @@ func (o *ordeal) event() {
 		o.databaseEvent()
 		return
 	}
+
 	n := o.nodes[o.rng.IntN(len(o.nodes))]
 	if o.busy(n) {
 		return
 	}
+
 	switch o.rng.IntN(8) {
 	case 0, 1:
 		o.killNode(n)
@@ -172,6 +184,7 @@ func (o *ordeal) event() {
 		if o.busy(nil) {
 			o.upset(n.id)
 		}
+
 		n.stop()
 		o.later(n, "start "+n.id, 8*time.Second, n.start)
 	case 3:
@@ -200,6 +213,7 @@ func (o *ordeal) event() {
 func (o *ordeal) killNode(n *node) {
 	held := o.heldBy(n)
 	at := time.Now()
+
 	o.note("kill %s", n.id)
 	n.kill()
 	// Who held what is not known while the database is away.
@@ -207,6 +221,7 @@ func (o *ordeal) killNode(n *node) {
 		o.note("its disk is lost")
 		n.loseDisk(at.Add(-o.replay+o.steps+time.Second), func(tenantID string) bool { return !held[tenantID] })
 	}
+
 	o.later(n, "start "+n.id, 12*time.Second, n.start)
 }
 
@@ -216,11 +231,14 @@ func (o *ordeal) databaseEvent() {
 	if o.busy(nil) {
 		return
 	}
+
 	if setup.Long() && o.rng.IntN(3) == 0 {
 		o.stepClock()
 		return
 	}
+
 	o.upset("")
+
 	if o.rng.IntN(2) == 0 {
 		o.note("database stops")
 		o.server.Stop(o.t)
@@ -228,6 +246,7 @@ func (o *ordeal) databaseEvent() {
 		o.note("database dies")
 		o.server.Kill(o.t)
 	}
+
 	o.later(nil, "database starts", []time.Duration{time.Second, 12 * time.Second}[o.rng.IntN(2)], func() {
 		o.server.Launch(o.t)
 		o.upset("")
@@ -241,6 +260,7 @@ func (o *ordeal) stepClock() {
 	if time.Since(o.step) < 2*o.ttl {
 		return
 	}
+
 	by := time.Duration(o.rng.IntN(4000)-2000) * time.Millisecond
 	o.note("database's clock steps by %v", by)
 	o.db.Advance(o.t, by)
@@ -253,20 +273,24 @@ func (o *ordeal) stepClock() {
 func (o *ordeal) wholeEvent() {
 	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 	defer cancel()
+
 	rolling := o.rng.IntN(2) == 0
 	for _, n := range o.nodes {
 		if o.busy(n) || !n.running {
 			continue
 		}
+
 		if o.busy(nil) {
 			o.upset(n.id)
 		}
+
 		if rolling {
 			o.note("restart %s", n.id)
 			n.stop()
 			n.start()
 		} else {
 			o.note("reload %s", n.id)
+
 			if err := n.host.Reload(ctx, []flbhost.Instance{n.section()}); err != nil {
 				o.t.Fatalf("reload: %v\n%s", err, o.logText())
 			}
@@ -278,33 +302,42 @@ func (o *ordeal) wholeEvent() {
 func (o *ordeal) drain(n *node, on bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+
 	var s store.Shared
+
 	opened, err := postgres.Open(postgres.Options{URL: o.db.URL()})
 	if err == nil {
 		defer opened.Close()
+
 		s = opened
 		_, err = s.Drain(ctx, n.id, on)
 	}
+
 	o.note("drain %s %t: came through %t", n.id, on, err == nil)
 }
 
 // finish ends all that is wrong and waits until everything has arrived.
 func (o *ordeal) finish() {
 	o.repair(time.Now().Add(time.Hour))
+
 	if err := o.sim.SetFaults(""); err != nil {
 		o.t.Fatal(err)
 	}
+
 	for _, n := range o.nodes {
 		if !n.running {
 			n.start()
 		}
+
 		o.drain(n, false) // it may not have come through before
 	}
+
 	o.complete()
 	o.balanced(o.nodes...)
 	time.Sleep(3 * time.Second) // a few polls more, which bring repeats
 	o.stopAll()
 	o.verdict(true)
+
 	if dead := o.sim.Requests().DeadAgain; dead > 0 {
 		o.t.Errorf("%d refresh tokens were redeemed again after they had been refused for good", dead)
 	}

@@ -31,6 +31,7 @@ func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error
 			return flbhost.Start(t.Context(), cfg)
 		},
 	}
+
 	if program, err := flbhost.Find(); err == nil {
 		for name, classic := range map[string]bool{"fluent-bit-yaml": false, "fluent-bit-classic": true} {
 			list[name] = func(cfg flbhost.Config) (flbhost.Process, error) {
@@ -39,6 +40,7 @@ func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error
 			}
 		}
 	}
+
 	return list
 }
 
@@ -48,10 +50,12 @@ func hosts(t *testing.T) map[string]func(flbhost.Config) (flbhost.Process, error
 // alone and measures that.
 func eachHost(t *testing.T, run func(t *testing.T, r *rig)) {
 	t.Parallel()
+
 	for name, start := range hosts(t) {
 		if !everyday(t, name) {
 			continue
 		}
+
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run(t, newRig(t, start))
@@ -69,6 +73,7 @@ func everyday(t *testing.T, host string) bool {
 
 	sum := fnv.New32()
 	sum.Write([]byte(t.Name()))
+
 	return host == []string{"fluent-bit-yaml", "fluent-bit-classic"}[sum.Sum32()%2]
 }
 
@@ -117,7 +122,9 @@ func (r *rig) alert(rec flbhost.Record) alert {
 			m.Get("record_id").
 				String()
 	}
+
 	r.parsed[string(rec.Event)] = known
+
 	return known
 }
 
@@ -154,24 +161,29 @@ func (r *rig) section(t simulator.Tenant, api string, more ...string) flbhost.In
 		"lookback",
 		"2d",
 	}
+
 	for i := 0; i < len(more); i += 2 {
 		for j := 0; ; j += 2 {
 			if j == len(keys) {
 				keys = append(keys, more[i], more[i+1])
 				break
 			}
+
 			if keys[j] == more[i] {
 				keys[j+1] = more[i+1]
 				break
 			}
 		}
 	}
+
 	var set []string
+
 	for i := 0; i < len(keys); i += 2 {
 		if keys[i+1] != "" {
 			set = append(set, keys[i], keys[i+1])
 		}
 	}
+
 	return flbhost.Instance{Props: flbhost.Props(set...), Tag: "defender." + t.Name}
 }
 
@@ -189,11 +201,13 @@ func (r *rig) start(instances ...flbhost.Instance) error {
 		r.host = h
 		r.t.Cleanup(func() { h.Kill() })
 	}
+
 	return err
 }
 
 func (r *rig) mustStart(instances ...flbhost.Instance) {
 	r.t.Helper()
+
 	if err := r.start(instances...); err != nil {
 		r.t.Fatalf("start: %v\n%s", err, r.logText())
 	}
@@ -202,12 +216,15 @@ func (r *rig) mustStart(instances ...flbhost.Instance) {
 // stop ends the process by SIGTERM.
 func (r *rig) stop() {
 	r.t.Helper()
+
 	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 	defer cancel()
+
 	exit, err := r.host.Stop(ctx)
 	if err != nil || exit.Code != 0 {
 		r.t.Errorf("stop: %+v, %v", exit, err)
 	}
+
 	r.logs = append(r.logs, r.host.Logs()...)
 	if v, ok := r.host.(interface{ Violations() []string }); ok {
 		for _, text := range v.Violations() {
@@ -218,11 +235,13 @@ func (r *rig) stop() {
 
 func (r *rig) logText() string {
 	var b strings.Builder
+
 	if r.host != nil {
 		for _, l := range r.host.Logs() {
 			fmt.Fprintf(&b, "%v %s\n", l.Level, l.Text)
 		}
 	}
+
 	return b.String()
 }
 
@@ -249,17 +268,21 @@ func (r *rig) arrived(tenantID, api string) alerts {
 // For many tenants that is much faster than arrived.
 func (r *rig) allArrived(api string) (of func(tenantID string) alerts) {
 	r.t.Helper()
+
 	records, err := r.host.Records()
 	if err != nil {
 		r.t.Fatal(err)
 	}
+
 	all := map[string]alerts{}
 	of = func(tenantID string) alerts {
 		if _, ok := all[tenantID]; !ok {
 			all[tenantID] = alerts{map[string]int{}, map[string][]byte{}, map[string]bool{}}
 		}
+
 		return all[tenantID]
 	}
+
 	for _, rec := range records {
 		if some := r.alert(rec); some.id != "" && some.api == api {
 			a := of(some.tenantID)
@@ -268,6 +291,7 @@ func (r *rig) allArrived(api string) (of func(tenantID string) alerts) {
 			a.tags[rec.Tag] = true
 		}
 	}
+
 	return of
 }
 
@@ -284,20 +308,26 @@ func (r *rig) compared(got alerts, tenantID, api string) (lost, repeated, bent, 
 	r.t.Helper()
 	ledger := r.sim.Ledger(tenantID, api)
 	known := map[string]bool{}
+
 	for key := range ledger.Exists {
 		id := recordID(tenantID, api, key)
 		known[id] = true
+
 		n := got.count[id]
 		if n == 0 && ledger.Served[key] > 0 {
 			lost++
 		}
+
 		if n > 1 {
 			repeated += n - 1
 		}
+
 		if n == 0 {
 			continue
 		}
+
 		arrived++
+
 		if want, have := canonical(
 			r.t,
 			ledger.Exists[key],
@@ -312,11 +342,13 @@ func (r *rig) compared(got alerts, tenantID, api string) (lost, repeated, bent, 
 			}
 		}
 	}
+
 	for id := range got.count {
 		if !known[id] {
 			r.t.Errorf("record %s was never an alert of the tenant: %s", id, got.text[id])
 		}
 	}
+
 	return lost, repeated, bent, arrived
 }
 
@@ -324,6 +356,7 @@ func (r *rig) compared(got alerts, tenantID, api string) (lost, repeated, bent, 
 func alertOf(record []byte) []byte {
 	m := gjson.GetBytes(record, "mssp")
 	rest := bytes.TrimPrefix(record[m.Index+len(m.Raw):], []byte(","))
+
 	return append([]byte("{"), rest...)
 }
 
@@ -333,18 +366,24 @@ func alertOf(record []byte) []byte {
 // underscore, and integers beyond 64 bits become doubles.
 func canonical(t *testing.T, text []byte, sent bool) string {
 	t.Helper()
+
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
+
 	var b strings.Builder
+
 	depth, key := 0, false // key: the next string at depth 1 is a key
+
 	for {
 		token, err := dec.Token()
 		if err == io.EOF {
 			return b.String()
 		}
+
 		if err != nil {
 			t.Fatalf("%v in %s", err, text)
 		}
+
 		switch v := token.(type) {
 		case json.Delim:
 			if v == '{' || v == '[' {
@@ -352,8 +391,11 @@ func canonical(t *testing.T, text []byte, sent bool) string {
 			} else {
 				depth--
 			}
+
 			b.WriteString(v.String())
+
 			key = depth == 1
+
 			continue
 		case json.Number:
 			b.WriteString(number(v) + " ")
@@ -361,10 +403,12 @@ func canonical(t *testing.T, text []byte, sent bool) string {
 			if sent && depth == 1 && key && (v == "mssp" || v == "cef") {
 				v += "_"
 			}
+
 			fmt.Fprintf(&b, "%q ", v)
 		default:
 			fmt.Fprintf(&b, "<%v> ", v)
 		}
+
 		if depth == 1 {
 			key = !key
 		}
@@ -376,9 +420,11 @@ func number(n json.Number) string {
 	if i, ok := new(big.Int).SetString(n.String(), 10); ok && (i.IsInt64() || i.IsUint64()) {
 		return i.String()
 	}
+
 	f, err := n.Float64()
 	if err != nil {
 		return n.String()
 	}
+
 	return strconv.FormatFloat(f+0, 'g', -1, 64) // +0: JSON text does not show whether -0 is an integer
 }

@@ -67,8 +67,11 @@ var faultMenu = []string{
 
 func torture(t *testing.T, r *rig, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 77))
+
 	var faults []string
+
 	skewed := false
+
 	for range 1 + rng.IntN(4) {
 		f := strings.ReplaceAll(
 			faultMenu[rng.IntN(len(faultMenu))],
@@ -79,24 +82,33 @@ func torture(t *testing.T, r *rig, seed uint64) {
 			if skewed {
 				continue
 			}
+
 			skewed = true
 		}
+
 		faults = append(faults, f)
 	}
+
 	cfg := simulator.Config{Tenants: tenants(2, 150), Seed: seed, Faults: strings.Join(faults, ",")}
 	if rng.IntN(2) == 0 {
 		cfg.Rotation, cfg.TokenLife = simulator.Strict, 3*time.Second
 	}
+
 	if rng.IntN(4) == 0 {
 		cfg.OrderBy = simulator.OrderIgnored
 	}
+
 	if rng.IntN(4) == 0 {
 		cfg.GraphLinks = simulator.LinkSkip
 	}
+
 	r.simulate(cfg)
+
 	apis := simulator.APIs()
 	api := apis[rng.IntN(len(apis))]
+
 	var sections []flbhost.Instance
+
 	for _, c := range cfg.Tenants {
 		keys := []string{
 			"sweep_interval",
@@ -109,14 +121,24 @@ func torture(t *testing.T, r *rig, seed uint64) {
 		if api != "siem" {
 			keys = append(keys, "page_size", []string{"", "37", "7"}[rng.IntN(3)])
 		}
+
 		sections = append(sections, r.section(c, api, keys...))
 	}
-	tr := &trial{r: r, rng: rng, sections: sections, customers: cfg.Tenants, api: api}
+
+	tr := &trial{
+		r:         r,
+		rng:       rng,
+		sections:  sections,
+		customers: cfg.Tenants,
+		api:       api,
+	}
+
 	for _, f := range faults {
 		if strings.HasPrefix(f, "skew") {
 			tr.skew = f
 		}
 	}
+
 	t.Logf(
 		"seed %d: %s, faults %s, rotation %v, order %v",
 		seed,
@@ -126,10 +148,12 @@ func torture(t *testing.T, r *rig, seed uint64) {
 		cfg.OrderBy,
 	)
 	tr.start()
+
 	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); {
 		tr.work(time.Duration(200+rng.IntN(1500)) * time.Millisecond)
 		tr.event()
 	}
+
 	tr.finish()
 	tr.verdict(seed)
 }
@@ -160,14 +184,17 @@ type snap struct {
 
 func (tr *trial) start() {
 	tr.r.t.Helper()
+
 	for try := 0; ; try++ {
 		err := tr.r.start(tr.sections...)
 		if err == nil {
 			return
 		}
+
 		if try == 3 {
 			tr.r.t.Fatalf("start: %v\n%s", err, tr.r.logText())
 		}
+
 		time.Sleep(200 * time.Millisecond) // the lock of a killed process goes with its last thread
 	}
 }
@@ -177,6 +204,7 @@ func (tr *trial) work(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(150 * time.Millisecond) {
 		c := tr.customers[tr.rng.IntN(len(tr.customers))]
 		now := time.Now()
+
 		switch tr.rng.IntN(4) {
 		case 0: // new ones, now
 			tr.add(c, 1+tr.rng.IntN(20), now.Add(-time.Second), now)
@@ -189,6 +217,7 @@ func (tr *trial) work(d time.Duration) {
 				break
 			}
 		}
+
 		tr.snapshot()
 	}
 }
@@ -207,6 +236,7 @@ func (tr *trial) ids() map[string]int {
 	}
 
 	ids := map[string]int{}
+
 	for _, rec := range records {
 		if some := tr.r.alert(rec); some.id != "" {
 			ids[some.id]++
@@ -216,6 +246,7 @@ func (tr *trial) ids() map[string]int {
 	if _, isReal := tr.r.host.(*flbhost.Real); isReal {
 		tr.waiting(ids)
 	}
+
 	return ids
 }
 
@@ -236,9 +267,11 @@ func (tr *trial) waiting(ids map[string]int) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // delivered since
 		}
+
 		if err != nil {
 			tr.r.t.Fatal(err)
 		}
+
 		for _, found := range chunkID.FindAllSubmatch(text, -1) {
 			ids[string(found[1])]++
 		}
@@ -249,18 +282,22 @@ func (tr *trial) snapshot() {
 	if n := len(tr.snaps); n > 0 && time.Since(tr.snaps[n-1].at) < time.Second {
 		return
 	}
+
 	tr.snaps = append(tr.snaps, snap{time.Now(), tr.ids(), tr.early()})
 }
 
 // event lets something happen to the process, or nothing.
 func (tr *trial) event() {
 	host, _ := tr.r.host.(*flbhost.Host)
+
 	ctx, cancel := context.WithTimeout(context.Background(), setup.LongWait)
 	defer cancel()
+
 	pick := tr.rng.IntN(8)
 	if pick <= 2 || pick == 5 {
 		defer func() { tr.stops = append(tr.stops, time.Now()) }()
 	}
+
 	switch {
 	case pick == 0:
 		tr.note("kill")
@@ -275,6 +312,7 @@ func (tr *trial) event() {
 		tr.start()
 	case pick == 2:
 		tr.note("hup")
+
 		if err := tr.r.host.Reload(ctx, tr.sections); err != nil {
 			tr.r.t.Fatalf("reload: %v\n%s", err, tr.r.logText())
 		}
@@ -293,10 +331,12 @@ func (tr *trial) event() {
 		tr.note("restore")
 		tr.r.stop()
 		tr.stops = append(tr.stops, time.Now())
+
 		copied := filepath.Join(tr.r.t.TempDir(), "old")
 		if err := os.CopyFS(copied, os.DirFS(tr.r.data)); err != nil {
 			tr.r.t.Fatal(err)
 		}
+
 		tr.start()
 		tr.work(2 * time.Second)
 		tr.r.stop()
@@ -305,12 +345,14 @@ func (tr *trial) event() {
 		// rotates strictly, and rightly so.
 		for _, name := range []string{"defender.db", "defender.db-wal", "defender.db-shm"} {
 			os.Remove(filepath.Join(tr.r.data, name))
+
 			if text, err := os.ReadFile(filepath.Join(copied, name)); err == nil {
 				if err := os.WriteFile(filepath.Join(tr.r.data, name), text, 0o600); err != nil {
 					tr.r.t.Fatal(err)
 				}
 			}
 		}
+
 		tr.restored = true
 		tr.start()
 	}
@@ -335,6 +377,7 @@ func (tr *trial) finish() {
 				}
 			}
 		}
+
 		return true
 	})
 	time.Sleep(4 * time.Second)
@@ -347,6 +390,7 @@ func (tr *trial) verdict(seed uint64) {
 	t := tr.r.t
 	noSecrets(t, tr.r)
 	tr.waited(seed)
+
 	for _, c := range tr.customers {
 		lost, repeated, bent, arrived := tr.r.account(c.ID, tr.api)
 		lost -= tr.overtaken(c.ID)
@@ -362,20 +406,26 @@ func (tr *trial) verdict(seed uint64) {
 			tr.kills,
 			strings.Join(tr.events, " "),
 		)
+
 		if lost > 0 || bent > 0 {
 			t.Errorf("seed %d: %d lost, %d bent", seed, lost, bent)
 			tr.explain(c.ID)
 		}
+
 		if tr.restored {
 			continue
 		}
+
 		var wrong []string
+
 		for id, n := range tr.r.arrived(c.ID, tr.api).count {
 			if n > 1+tr.allowed(id) {
 				wrong = append(wrong, fmt.Sprintf("%s ×%d", id, n))
 			}
 		}
+
 		sort.Strings(wrong)
+
 		if len(wrong) > 0 {
 			t.Errorf("seed %d: repeated without a reason: %s", seed, strings.Join(wrong[:min(len(wrong), 5)], ", "))
 			tr.explainRepeats(c.ID, wrong[:min(len(wrong), 5)])
@@ -387,6 +437,7 @@ func (tr *trial) early() (n int) {
 	for _, count := range tr.r.sim.Requests().Early {
 		n += count
 	}
+
 	return n
 }
 
@@ -400,6 +451,7 @@ func (tr *trial) waited(seed uint64) {
 			return
 		}
 	}
+
 	for i := 1; i < len(tr.snaps); i++ {
 		since, until := tr.snaps[i-1], tr.snaps[i]
 		if until.early > since.early && !slices.ContainsFunc(tr.stops, func(end time.Time) bool {
@@ -424,11 +476,13 @@ func (tr *trial) waited(seed uint64) {
 func (tr *trial) overtaken(tenantID string) (n int) {
 	ledger := tr.r.sim.Ledger(tenantID, tr.api)
 	got := tr.r.arrived(tenantID, tr.api)
+
 	for key, first := range ledger.First {
 		identity, _, _ := strings.Cut(key, "\n")
 		if got.count[recordID(tenantID, tr.api, key)] > 0 || ledger.Latest[identity] == key {
 			continue
 		}
+
 		for _, end := range tr.stops {
 			if end.After(first) && end.Sub(first) < 10*time.Second {
 				n++
@@ -436,6 +490,7 @@ func (tr *trial) overtaken(tenantID string) (n int) {
 			}
 		}
 	}
+
 	return n
 }
 
@@ -446,6 +501,7 @@ func (tr *trial) overtaken(tenantID string) (n int) {
 func (tr *trial) allowed(id string) (n int) {
 	for _, end := range tr.ends {
 		before, last := 0, 0
+
 		for _, s := range tr.snaps {
 			if end.at.Sub(s.at) > 5*time.Second {
 				before, last = min(last, s.ids[id]), s.ids[id]
@@ -456,26 +512,32 @@ func (tr *trial) allowed(id string) (n int) {
 			n++
 		}
 	}
+
 	return n
 }
 
 func TestTortureLosesNothing(t *testing.T) {
 	t.Parallel()
+
 	runs, seed := 3, uint64(1)
 	if setup.Long() {
 		seed = uint64(time.Now().UnixNano() % 1_000_000)
 	}
+
 	if n, err := strconv.Atoi(os.Getenv("TORTURE_RUNS")); err == nil {
 		runs = n
 	}
+
 	if n, err := strconv.ParseUint(os.Getenv("TORTURE_SEED"), 10, 64); err == nil {
 		seed = n
 	}
+
 	for i := range runs {
 		for name, start := range hosts(t) {
 			if only := os.Getenv("TORTURE_HOST"); only != "" && only != name || only == "" && !everyday(t, name) {
 				continue
 			}
+
 			t.Run(fmt.Sprintf("%s/%d", name, seed+uint64(i)), func(t *testing.T) {
 				t.Parallel()
 				torture(t, newRig(t, start), seed+uint64(i))
@@ -488,6 +550,7 @@ func TestTortureLosesNothing(t *testing.T) {
 func (tr *trial) explain(tenantID string) {
 	ledger := tr.r.sim.Ledger(tenantID, tr.api)
 	got := tr.r.arrived(tenantID, tr.api)
+
 	for key, first := range ledger.First {
 		identity, _, _ := strings.Cut(key, "\n")
 		if got.count[recordID(tenantID, tr.api, key)] == 0 {
@@ -501,6 +564,7 @@ func (tr *trial) explain(tenantID string) {
 			)
 		}
 	}
+
 	for _, l := range tr.r.logs {
 		if !l.Core && l.Level <= flbhost.LevelInfo {
 			tr.r.t.Logf("log: %v %s", l.Level, l.Text)
@@ -512,6 +576,7 @@ func (tr *trial) explain(tenantID string) {
 // records came.
 func (tr *trial) explainRepeats(tenantID string, wrong []string) {
 	ledger := tr.r.sim.Ledger(tenantID, tr.api)
+
 	for _, text := range wrong {
 		id, _, _ := strings.Cut(text, " ")
 		for key, first := range ledger.First {
@@ -533,6 +598,7 @@ func (tr *trial) seen(id string) (list []string) {
 			list = append(list, fmt.Sprintf("%d at %s", n, s.at.Format("05.000")))
 		}
 	}
+
 	return append(list, fmt.Sprintf("%d in the end", tr.ids()[id]))
 }
 
@@ -540,5 +606,6 @@ func times(list []time.Time) (out []string) {
 	for _, at := range list {
 		out = append(out, at.Format("05.000"))
 	}
+
 	return out
 }

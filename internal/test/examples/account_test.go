@@ -22,11 +22,13 @@ type unit struct{ tenantID, tenant, api string }
 // docs/contract.md gives them.
 func expected(sim *simulator.Simulator, f unit) map[string]json.RawMessage {
 	rows := map[string]json.RawMessage{}
+
 	for key, row := range sim.Ledger(f.tenantID, f.api).Exists {
 		identity, version, _ := strings.Cut(key, "\n")
 		sum := sha256.Sum256([]byte(f.tenantID + "\n" + f.api + "\n" + identity + "\n" + version))
 		rows[hex.EncodeToString(sum[:])[:32]] = row
 	}
+
 	return rows
 }
 
@@ -49,6 +51,7 @@ func (o outcome) perfect() bool { return o.lost+o.repeated+o.bent+o.foreign == 0
 // splunkAlerts are the alerts of a unit among the events of a collector, by record_id.
 func splunkAlerts(events []receiver.HECEvent, f unit) map[string][]receiver.HECEvent {
 	found := map[string][]receiver.HECEvent{}
+
 	for _, e := range events {
 		var head struct {
 			MSSP struct {
@@ -63,18 +66,21 @@ func splunkAlerts(events []receiver.HECEvent, f unit) map[string][]receiver.HECE
 			found[head.MSSP.RecordID] = append(found[head.MSSP.RecordID], e)
 		}
 	}
+
 	return found
 }
 
 // accountSplunk holds the events against the rows of the simulator, value by value.
 func accountSplunk(t *testing.T, sim *simulator.Simulator, events []receiver.HECEvent, f unit) outcome {
 	t.Helper()
+
 	return account(t, expected(sim, f), splunkAlerts(events, f),
 		func(row []byte, e receiver.HECEvent, id string) string {
 			why := differs(row, e, id, f)
 			if why != "" {
 				why += "\n" + string(e.Event)
 			}
+
 			return why
 		})
 }
@@ -85,6 +91,7 @@ func account[T any](
 	t *testing.T, rows map[string]json.RawMessage, found map[string][]T,
 	compare func(row []byte, got T, id string) string) outcome {
 	t.Helper()
+
 	o := outcome{expected: len(rows)}
 	for id, row := range rows {
 		got := found[id]
@@ -92,6 +99,7 @@ func account[T any](
 			o.lost++
 			continue
 		}
+
 		o.repeated += len(got) - 1
 		if why := compare(row, got[0], id); why != "" {
 			if o.bent++; o.bent < 3 {
@@ -99,11 +107,13 @@ func account[T any](
 			}
 		}
 	}
+
 	for id := range found {
 		if rows[id] == nil {
 			o.foreign++
 		}
 	}
+
 	return o
 }
 
@@ -112,27 +122,33 @@ func differs(row []byte, e receiver.HECEvent, id string, f unit) string {
 	if e.Fields["record_id"] != id || e.Host != f.tenant {
 		return fmt.Sprintf("field record_id is %q, host %q", e.Fields["record_id"], e.Host)
 	}
+
 	want, err := object(row)
 	if err != nil {
 		return err.Error()
 	}
+
 	have, err := object(e.Event)
 	if err != nil {
 		return err.Error()
 	}
+
 	for _, key := range []string{"mssp", "cef"} {
 		if v, own := want[key]; own { // docs/contract.md: an alert's own keys of these names are renamed
 			want[key+"_"] = v
 			delete(want, key)
 		}
+
 		delete(have, key)
 	}
+
 	return unequal("", want, have)
 }
 
 func object(text []byte) (m map[string]any, err error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
+
 	return m, dec.Decode(&m)
 }
 
@@ -145,22 +161,26 @@ func unequal(path string, want, have any) string {
 		if !ok || len(h) != len(w) {
 			return path + ": another object"
 		}
+
 		for k := range w {
 			if why := unequal(path+"."+k, w[k], h[k]); why != "" {
 				return why
 			}
 		}
+
 		return ""
 	case []any:
 		h, ok := have.([]any)
 		if !ok || len(h) != len(w) {
 			return path + ": another array"
 		}
+
 		for i := range w {
 			if why := unequal(path+"["+strconv.Itoa(i)+"]", w[i], h[i]); why != "" {
 				return why
 			}
 		}
+
 		return ""
 	case json.Number:
 		h, ok := have.(json.Number)
@@ -172,6 +192,7 @@ func unequal(path string, want, have any) string {
 			return ""
 		}
 	}
+
 	return fmt.Sprintf("%s: %#v is not %#v", path, have, want)
 }
 
@@ -180,9 +201,11 @@ func whole(s string) string {
 	if _, err := strconv.ParseUint(strings.TrimPrefix(s, "-"), 10, 64); err != nil {
 		return "not " + s
 	}
+
 	if s == "-0" {
 		return "0"
 	}
+
 	return s
 }
 
@@ -191,17 +214,20 @@ func near(a, b json.Number) bool {
 	_, isUint := strconv.ParseUint(a.String(), 10, 64)
 	x, errX := a.Float64()
 	y, errY := b.Float64()
+
 	return isInt != nil && isUint != nil && errX == nil && errY == nil && math.Abs(x-y) <= 1e-9*math.Abs(x)
 }
 
 // cefAlerts are the alerts of a tenant and product among lines, by record_id.
 func cefAlerts(lines []receiver.CEF, f unit) map[string][]receiver.CEF {
 	found := map[string][]receiver.CEF{}
+
 	for _, c := range lines {
 		if c.ClassID != "health" && c.Product == products[f.api].name && c.Values["flexString2"] == f.tenant {
 			found[c.Values["cs3"]] = append(found[c.Values["cs3"]], c)
 		}
 	}
+
 	return found
 }
 
@@ -209,11 +235,13 @@ func cefAlerts(lines []receiver.CEF, f unit) map[string][]receiver.CEF {
 // docs/cef.md.
 func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f unit) outcome {
 	t.Helper()
+
 	return account(t, expected(sim, f), cefAlerts(lines, f), func(row []byte, got receiver.CEF, id string) string {
 		alert, err := object(row)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return mapped(alert, id, f).differs(got)
 	})
 }
@@ -222,17 +250,22 @@ func accountCEF(t *testing.T, sim *simulator.Simulator, lines []receiver.CEF, f 
 // the listener refused.
 func parseCEF(t *testing.T, s *receiver.Syslog) []receiver.CEF {
 	t.Helper()
+
 	var lines []receiver.CEF
+
 	for _, m := range s.Messages() {
 		c, err := receiver.ParseCEF(m.Text)
 		if err != nil {
 			t.Errorf("%v: %s", err, m.Text)
 			continue
 		}
+
 		lines = append(lines, c)
 	}
+
 	for _, f := range s.Faults() {
 		t.Error(f)
 	}
+
 	return lines
 }

@@ -19,6 +19,7 @@ import (
 // long leaves a measurement out of -short; without Fluent Bit newRig skips it.
 func long(t *testing.T) {
 	t.Helper()
+
 	if testing.Short() {
 		t.Skip("-short")
 	}
@@ -29,12 +30,15 @@ func long(t *testing.T) {
 func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 	long(t)
 	t.Parallel()
+
 	const each, most = 40, 200
+
 	f := unit{oneCustomer, "contoso", "graph"}
 	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 0)}, receiver.HECConfig{BusyEvery: 4,
 		Tokens: map[string]receiver.HECToken{hecToken: {Indexes: []string{"defender"}, Ack: true}}})
 	r.install("splunk.conf", "splunk.conf")
 	r.start("splunk.conf")
+
 	waves := 0
 	for ; waves < setup.Size(10, 50) || r.hec.Status()[503] < 2 && waves < most; waves++ {
 		wave := waves
@@ -43,19 +47,24 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 			each,
 			simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)},
 		)
+
 		if wave == 0 {
 			r.until("the first wave", time.Minute, func() bool { return len(r.hec.Events()) > 0 })
 		}
+
 		time.Sleep(400 * time.Millisecond)
 	}
+
 	r.until("all alerts", 90*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > waves*each })
 	r.stop()
 	o := accountSplunk(t, r.sim, r.hec.Events(), f)
 	status := r.hec.Status()
 	t.Logf("%v; requests answered: %v", o, status)
+
 	if !o.perfect() || o.expected != waves*each {
 		t.Errorf("%v", o)
 	}
+
 	if status[503] < 2 || status[503] != (status[200]+status[503])/4 {
 		t.Errorf("answers %v: the collector was not busy often enough for this test to mean something", status)
 	}
@@ -66,11 +75,13 @@ func TestSplunkThatIsBusyEveryFourthTimeLosesNothing(t *testing.T) {
 func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 	long(t)
 	t.Parallel()
+
 	f := unit{oneCustomer, "contoso", "graph"}
 	r := newRig(t, []simulator.Tenant{customer(f.tenantID, f.tenant, 200)}, receiver.HECConfig{LoseAnswerEvery: 2,
 		Tokens: map[string]receiver.HECToken{hecToken: {}}})
 	r.install("splunk.yaml", "splunk.yaml")
 	r.start("splunk.yaml")
+
 	for wave := range 4 {
 		r.until("a wave", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 200+20*wave })
 		r.sim.Generate(
@@ -79,11 +90,13 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 			simulator.GenerateOptions{Name: fmt.Sprint(wave), Since: time.Now().Add(-time.Second)},
 		)
 	}
+
 	r.until("all alerts", 60*time.Second, func() bool { return len(recordIDs(r.hec.Events())) > 280 })
 	r.until("a lost answer", 60*time.Second, func() bool { return r.hec.Status()[0] > 0 })
 	r.stop()
 	o := accountSplunk(t, r.sim, r.hec.Events(), f)
 	t.Logf("%v; answers lost: %d", o, r.hec.Status()[0])
+
 	if o.lost+o.bent+o.foreign > 0 || o.repeated == 0 {
 		t.Errorf("%v", o)
 	}
@@ -95,6 +108,7 @@ func TestSplunkAnswersThatAreLostCostRepeatsAndNoAlert(t *testing.T) {
 func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	long(t)
 	t.Parallel()
+
 	for name, refuse := range map[string]struct {
 		status int
 		token  string
@@ -105,6 +119,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+
 			f := unit{oneCustomer, "contoso", "graph"}
 			tokens := map[string]receiver.HECToken{hecToken: {}}
 			r := newRig(
@@ -122,6 +137,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			})
 			time.Sleep(4 * time.Second) // the rest of the first poll, and its checkpoint
 			r.stop()
+
 			if n := len(r.hec.Events()); n > 0 {
 				t.Fatalf("%d events were accepted", n)
 			}
@@ -131,6 +147,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			healthy, err := receiver.StartHEC(receiver.HECConfig{Tokens: tokens, TLS: r.server})
 			r.must(err)
 			t.Cleanup(func() { healthy.Close() })
+
 			r.hec = healthy
 			r.env["SPLUNK_HEC_TOKEN"], r.env["SPLUNK_HEC_PORT"] = hecToken, strconv.Itoa(healthy.Port())
 			s, err := sqlite.Open(sqlite.Options{Dir: r.path("state")})
@@ -147,6 +164,7 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 			r.stop()
 			o := accountSplunk(t, r.sim, r.hec.Events(), f)
 			t.Logf("after the rewind, %v; the longest body had %d bytes", o, r.hec.Largest())
+
 			if o.lost+o.bent+o.foreign > 0 {
 				t.Errorf("%v", o)
 			}
@@ -160,18 +178,21 @@ func TestWhatSplunkRefusesForGoodIsKeptAndComesAgainAfterARewind(t *testing.T) {
 func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	long(t)
 	t.Parallel()
+
 	each := setup.Size(100, 500)
 	tenants, units := oneOfEach()
 	r := newRig(t, tenants, receiver.HECConfig{})
 	server, err := receiver.Certificate(r.path("syslog-ca.pem"))
 	r.must(err)
 	addHostile(r.sim, units, each)
+
 	var config strings.Builder
 	config.WriteString(
 		"[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " + r.path(
 			"buffer",
 		) + "\n    scheduler.base 1\n    scheduler.cap 3\n",
 	)
+
 	for _, f := range units {
 		fmt.Fprintf(
 			&config,
@@ -191,20 +212,25 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 			r.sim.APIURL(f.api),
 		)
 	}
+
 	type transport struct {
 		format receiver.SyslogFormat
 		mode   string
 	}
+
 	listeners := map[transport]*receiver.Syslog{}
+
 	for _, format := range []receiver.SyslogFormat{receiver.RFC3164, receiver.RFC5424} {
 		for _, mode := range []string{"tcp", "tls"} {
 			cfg := receiver.SyslogConfig{Format: format, MaxBytes: 65_536}
 			if mode == "tls" {
 				cfg.TLS = server
 			}
+
 			s, err := receiver.StartSyslog(cfg)
 			r.must(err)
 			t.Cleanup(func() { s.Close() })
+
 			listeners[transport{format, mode}] = s
 			fmt.Fprintf(
 				&config,
@@ -215,6 +241,7 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 				mode,
 				format,
 			)
+
 			if mode == "tls" {
 				fmt.Fprintf(
 					&config,
@@ -224,6 +251,7 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 			}
 		}
 	}
+
 	r.write("cef.conf", config.String())
 	r.start("cef.conf")
 	r.until("all alerts", 90*time.Second, func() bool {
@@ -232,18 +260,22 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 				return false
 			}
 		}
+
 		return true
 	})
 	time.Sleep(3 * time.Second) // a poll more, which brings repeats
 	r.stop()
+
 	for how, s := range listeners {
 		lines := parseCEF(t, s)
 		all := outcome{}
+
 		for _, f := range units {
 			o := accountCEF(t, r.sim, lines, f)
 			if !o.perfect() || o.expected != each {
 				t.Errorf("%s over %s, %s: %v", how.format, how.mode, f.api, o)
 			}
+
 			all = outcome{
 				all.expected + o.expected,
 				all.lost + o.lost,
@@ -252,6 +284,7 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 				all.foreign + o.foreign,
 			}
 		}
+
 		t.Logf("%s over %s: %d lines, %v", how.format, how.mode, len(s.Messages()), all)
 	}
 }
@@ -261,16 +294,22 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 	long(t)
 	t.Parallel()
+
 	const each = 20
+
 	n := setup.Size(100, 300)
-	var tenants []simulator.Tenant
-	var units []unit
-	var file strings.Builder
+
+	var (
+		tenants []simulator.Tenant
+		units   []unit
+		file    strings.Builder
+	)
 	file.WriteString(
 		"defaults:\n  api: graph\n  client_id: " + clientID + "\n" +
 			"  client_secret_file: ${DEFENDER_CLIENT_SECRET_FILE}\n  poll_interval: 10s\n" +
 			"  login_url: ${LOGIN_URL}\n  api_url: ${API_URL_graph}\ntenants:\n",
 	)
+
 	for i := range n {
 		f := unit{fmt.Sprintf("30000000-0000-0000-0000-%012d", i), fmt.Sprintf("customer%03d", i), "graph"}
 		tenants, units = append(tenants, customer(f.tenantID, f.tenant, each)), append(units, f)
@@ -282,10 +321,12 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 			f.tenant,
 		)
 	}
+
 	r := newRig(t, tenants, receiver.HECConfig{Tokens: map[string]receiver.HECToken{hecToken: {}}})
 	r.write("customers.yaml", file.String())
 	// The head of the example with many customers, and one output that shows the tag.
 	r.install("tenants.conf", "tenants.conf")
+
 	head, _, _ := strings.Cut(content(t, "tenants.conf"), "# One output per HEC token")
 	r.write("tenants.conf", head+`[OUTPUT]
     Name                splunk
@@ -301,15 +342,20 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
     Event_Field         record_id $mssp['record_id']
     Retry_Limit         no_limits
 `)
+
 	began := time.Now()
+
 	r.start("tenants.conf")
 	r.until("all alerts", 120*time.Second, func() bool {
 		return len(recordIDs(r.hec.Events())) >= n*(each+1) // each tenant has a record of its health, too
 	})
+
 	took := time.Since(began)
+
 	r.stop()
 	events := r.hec.Events()
 	wrong, all := 0, outcome{}
+
 	for _, e := range events {
 		if e.Source != "defender."+e.Host || e.Index != e.Host {
 			if wrong++; wrong < 3 {
@@ -317,15 +363,18 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 			}
 		}
 	}
+
 	byHost := map[string][]receiver.HECEvent{}
 	for _, e := range events {
 		byHost[e.Host] = append(byHost[e.Host], e)
 	}
+
 	for _, f := range units {
 		o := accountSplunk(t, r.sim, byHost[f.tenant], f)
 		if !o.perfect() || o.expected != each {
 			t.Errorf("%s: %v", f.tenant, o)
 		}
+
 		all = outcome{
 			all.expected + o.expected,
 			all.lost + o.lost,
@@ -334,7 +383,9 @@ func TestThreeHundredTenantsEachUnderItsOwnTag(t *testing.T) {
 			all.foreign + o.foreign,
 		}
 	}
+
 	t.Logf("%d tenants: %v, under a wrong tag %d, within %v", n, all, wrong, took.Round(time.Second))
+
 	if strings.Contains(r.logText(), "cannot mmap") {
 		t.Error("more chunks than storage.max_chunks_up")
 	}

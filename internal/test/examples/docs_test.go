@@ -12,10 +12,12 @@ import (
 
 func doc(t *testing.T, name string) string {
 	t.Helper()
+
 	b, err := os.ReadFile(filepath.Join("../../../docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return string(b)
 }
 
@@ -24,6 +26,7 @@ func doc(t *testing.T, name string) string {
 func replacements(text string) (old map[string]string) {
 	old = map[string]string{}
 	in := false
+
 	for _, row := range strings.Split(text, "\n") {
 		cells := strings.Split(strings.Trim(row, "| "), " | ")
 		switch {
@@ -37,6 +40,7 @@ func replacements(text string) (old map[string]string) {
 			}
 		}
 	}
+
 	return old
 }
 
@@ -50,6 +54,7 @@ func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
 		"tokens import":        true,
 		"dedup mssp.record_id": true,
 	}
+
 	for page, keys := range map[string]string{
 		"arcsight.md": "client_ID client_secret auth_url token_url redirect_uri scope reauthenticate",
 		"splunk.md": "endpoint oauth2_client_id oauth2_client_secret oauth2_refresh_token oauth2_access_token " +
@@ -63,6 +68,7 @@ func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
 			if !ok {
 				t.Errorf("%s: %s is not in the table", page, key)
 			}
+
 			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(here, -1) {
 				name, _, _ := strings.Cut(m[1], " ")
 				if _, known := config.Lookup(
@@ -90,10 +96,12 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
+
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}

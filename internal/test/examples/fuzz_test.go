@@ -18,6 +18,7 @@ import (
 // fuzzRow puts texts into a row of an API.
 func fuzzRow(api string, a, b, c, d string) map[string]any {
 	file := map[string]any{"fileName": c, "filePath": d, "sha1": a, "sha256": b}
+
 	switch api {
 	case "siem":
 		return map[string]any{
@@ -54,6 +55,7 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 			},
 			map[string]any{"entityType": "File", "fileName": c, "sha1": d},
 		}
+
 		return map[string]any{
 			"incidentId":   7,
 			"incidentName": a,
@@ -115,6 +117,7 @@ func fuzzRow(api string, a, b, c, d string) map[string]any {
 		}
 	default:
 		file["entityType"] = "File"
+
 		return map[string]any{
 			"id":                a,
 			"title":             b,
@@ -147,6 +150,7 @@ func FuzzCEF(f *testing.F) {
 	for i, text := range hostile {
 		f.Add(uint8(i), text, hostile[(i+7)%len(hostile)], hostile[(i+11)%len(hostile)], hostile[(i+17)%len(hostile)])
 	}
+
 	f.Add(uint8(1), "192.0.2.1", "::ffff:192.0.2.1", "2026-02-03T09:13:31.7219999Z", "fe80::1%eth0")
 	f.Add(uint8(2), "HIGH", "medium", "low ", "2001:db8::1")
 	f.Fuzz(roundTrip)
@@ -155,17 +159,21 @@ func FuzzCEF(f *testing.F) {
 func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 	apis := simulator.APIs()
 	fd := unit{"t", "Tenant | \\ =", apis[int(which)%len(apis)]}
+
 	for _, s := range []*string{&a, &b, &c, &d} {
 		*s = strings.ToValidUTF8(*s, "?")
 		if _, err := tick.Parse(*s); err == nil && !strings.HasSuffix(*s, "Z") {
 			return // times without a zone are the encoder's own leniency
 		}
 	}
+
 	row, err := json.Marshal(fuzzRow(fd.api, a, b, c, d))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	tenant, api := alert.TenantID(fd.tenantID), alert.API(fd.api)
+
 	e, err := record.NewEncoder(
 		record.Options{
 			TenantID:    tenant,
@@ -178,24 +186,31 @@ func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	id := alert.MakeID(tenant, api, []byte("x"), nil)
+
 	event, err := e.Alert(nil, alert.Version{Time: 1, ID: id}, row)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	_, text, err := record.Decode(event)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	line := gjson.GetBytes(text, "cef").Str
+
 	got, err := receiver.ParseCEF(line)
 	if err != nil {
 		t.Fatalf("%v\n%s\nof %s", err, line, row)
 	}
+
 	alert, err := object(row)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if why := mapped(alert, id.String(), fd).differs(got); why != "" {
 		t.Fatalf("%s\nof %s", why, row)
 	}
@@ -234,11 +249,13 @@ func TestCEFOfRandomTexts(t *testing.T) {
 		strings.Repeat(" ", 60),
 	}
 	r := rand.New(rand.NewPCG(1, 2))
+
 	text := func() string {
 		var b strings.Builder
 		for range r.IntN(12) {
 			b.WriteString(pieces[r.IntN(len(pieces))])
 		}
+
 		return b.String()
 	}
 	for i := range 3000 {

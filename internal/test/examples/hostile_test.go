@@ -51,26 +51,32 @@ func hostileAlert(n int, at time.Time) simulator.Alert {
 	a.Title, a.Description = hostile[n%len(hostile)], pick(1)
 	a.Category, a.MachineGroup = strings.ReplaceAll(pick(2), "\x00", ""), ""
 	a.IncidentID = int64(1000 + n)
+
 	a.Techniques = []string{"T1059", pick(3)}
 	for i := range a.Evidence {
 		e := &a.Evidence[i]
+
 		e.FilePath, e.CommandLine, e.AccountName = pick(4), pick(5), pick(6)
 		if e.Type == "Ip" && n%2 == 0 {
 			e.IPAddress = "2001:DB8::1"
 		}
+
 		if e.Type == "Url" {
 			e.URL = "https://evil.example/" + pick(7)
 		}
 	}
+
 	for i := range a.Detections {
 		d := &a.Detections[i]
 		d.CommandLine, d.FilePath, d.UserName = pick(5), pick(4), pick(6)
 		d.URL, d.IPAddress = pick(7), []string{"", "192.0.2.7", "fe80::1%eth0", "no address"}[n%4]
 	}
+
 	a.Detections = a.Detections[:1] // one record each at the SIEM API
 	if n%5 == 0 {
 		a.Evidence = append(a.Evidence, simulator.Evidence{Type: "Device", Created: at})
 	}
+
 	return a
 }
 
@@ -80,6 +86,7 @@ func oneOfEach() (tenants []simulator.Tenant, units []unit) {
 		f := unit{fmt.Sprintf("20000000-0000-0000-0000-00000000000%d", i), "Customer | = \\ " + api, api}
 		tenants, units = append(tenants, customer(f.tenantID, api, 0)), append(units, f)
 	}
+
 	return tenants, units
 }
 
@@ -87,6 +94,7 @@ func oneOfEach() (tenants []simulator.Tenant, units []unit) {
 // within the last 24 hours.
 func addHostile(sim *simulator.Simulator, units []unit, each int) {
 	now := time.Now()
+
 	for _, f := range units {
 		for n := range each {
 			sim.Add(f.tenantID, hostileAlert(n, now.Add(-time.Duration(n+1)*time.Minute).Truncate(100)))

@@ -42,13 +42,16 @@ func text(v any) string {
 		return strconv.FormatBool(v)
 	case []any:
 		var parts []string
+
 		for _, x := range v {
 			if s := text(x); s != "" {
 				parts = append(parts, s)
 			}
 		}
+
 		return strings.Join(parts, ",")
 	}
+
 	return ""
 }
 
@@ -58,6 +61,7 @@ func at(v any, path ...string) any {
 		m, _ := v.(map[string]any)
 		v = m[k]
 	}
+
 	return v
 }
 
@@ -69,20 +73,25 @@ func clean(s string, most int, header bool) string {
 	if header {
 		s = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ").Replace(s)
 	}
+
 	var b strings.Builder
+
 	for _, r := range s {
 		if !unicode.IsControl(r) || r == '\n' || r == '\r' {
 			b.WriteRune(r)
 		}
 	}
+
 	s = strings.Trim(b.String(), " ")
 	for len(s) > most {
 		_, size := utf8.DecodeLastRuneInString(s)
+
 		s = s[:len(s)-size]
 		if len(s) <= most {
 			s = strings.TrimRight(s, " ")
 		}
 	}
+
 	return s
 }
 
@@ -90,6 +99,7 @@ func (l *line) add(key string, most int, label, value string) {
 	if value = clean(value, most, false); value == "" {
 		return
 	}
+
 	l.pairs = append(l.pairs, [2]string{key, value})
 	if label != "" {
 		l.pairs = append(l.pairs, [2]string{key + "Label", label})
@@ -105,6 +115,7 @@ func (l *line) time(key string, v any) {
 // addresses adds the first IPv4 and the first IPv6 address.
 func (l *line) addresses(texts []string) {
 	var v4, v6 string
+
 	for _, s := range texts {
 		ip, err := netip.ParseAddr(strings.TrimSpace(s))
 		switch {
@@ -129,6 +140,7 @@ func addressList(s string) []string {
 			return nil
 		}
 	}
+
 	return parts
 }
 
@@ -146,8 +158,10 @@ func mapped(a map[string]any, id string, f unit) line {
 				return s
 			}
 		}
+
 		return ""
 	}
+
 	l := line{api: f.api}
 	switch f.api {
 	case "siem":
@@ -163,16 +177,20 @@ func mapped(a map[string]any, id string, f unit) line {
 		l.class, l.name, l.severity = get("detectorId", "category"), get("title"), get("severity")
 		l.alert(a, get, id, f)
 	}
+
 	kind := "alert"
 	if f.api == "incidents" || f.api == "graph-incidents" {
 		kind = "incident"
 	}
+
 	if l.class = clean(l.class, 1023, true); l.class == "" {
 		l.class = kind
 	}
+
 	if l.name = clean(l.name, 512, true); l.name == "" {
 		l.name = "Untitled " + kind
 	}
+
 	severity, known := map[string]string{
 		"informational": "1",
 		"low":           "3",
@@ -182,6 +200,7 @@ func mapped(a map[string]any, id string, f unit) line {
 	if l.severity = "Unknown"; known {
 		l.severity = severity
 	}
+
 	return l
 }
 
@@ -231,6 +250,7 @@ func find(things []thing, kind string, path ...string) string {
 			}
 		}
 	}
+
 	return ""
 }
 
@@ -241,6 +261,7 @@ func all(things []thing, kind, field string) (texts []string) {
 			texts = append(texts, text(at(e.fields, field)))
 		}
 	}
+
 	return texts
 }
 
@@ -249,12 +270,16 @@ func all(things []thing, kind, field string) (texts []string) {
 func best(things []thing, kind string, paths ...string) (texts []string) {
 	texts = make([]string, len(paths))
 	most := 0
+
 	for _, e := range things {
 		if e.kind != kind {
 			continue
 		}
+
 		var got []string
+
 		filled := 0
+
 		for _, path := range paths {
 			s := ""
 			for one := range strings.SplitSeq(path, "|") {
@@ -262,10 +287,12 @@ func best(things []thing, kind string, paths ...string) (texts []string) {
 					s = text(at(e.fields, strings.Split(one, ".")...))
 				}
 			}
+
 			if got = append(got, s); s != "" {
 				filled++
 			}
 		}
+
 		for _, role := range list(at(e.fields, "roles")) {
 			switch text(role) {
 			case "attacked", "compromised", "source":
@@ -274,10 +301,12 @@ func best(things []thing, kind string, paths ...string) (texts []string) {
 				}
 			}
 		}
+
 		if filled > most {
 			most, texts = filled, got
 		}
 	}
+
 	return texts
 }
 
@@ -298,13 +327,16 @@ func theFile(things []thing, inFile, inProcess string) []string {
 	if strings.Join(file, "") == "" || !named && process[0] != "" {
 		return process
 	}
+
 	return append(file, find(things, "process", "processCommandLine"))
 }
 
 // alert is the line of endpoint and graph.
 func (l *line) alert(a map[string]any, get func(...string) string, id string, f unit) {
 	graph := f.api == "graph"
+
 	var things []thing
+
 	for _, e := range list(a["evidence"]) {
 		if graph {
 			things = append(things, graphThing(e))
@@ -312,15 +344,19 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 			things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
 		}
 	}
+
 	file := theFile(things, "", "")
+
 	user := best(things, "user", "domainName", "accountName|userPrincipalName")
 	if graph {
 		file = theFile(things, "fileDetails.", "imageFile.")
 		user = best(things, "user", "userAccount.domainName", "userAccount.accountName|userAccount.userPrincipalName",
 			"userAccount.userSid|userAccount.azureAdUserId")
 	}
+
 	host := best(things, "device", "deviceDnsName|hostName", "mdeDeviceId")
 	sources := all(things, "ip", "ipAddress")
+
 	if graph {
 		l.time("rt", a["createdDateTime"])
 		l.time("start", a["firstActivityDateTime"])
@@ -330,10 +366,12 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 		l.time("start", a["firstEventTime"])
 		l.time("end", a["lastEventTime"])
 	}
+
 	l.add("externalId", 40, "", get("id"))
 	l.add("cat", 1023, "", get("category"))
 	l.add("sourceServiceName", 1023, "", get("detectionSource"))
 	l.add("outcome", 63, "", get("status"))
+
 	if graph {
 		l.add("shost", 1023, "", host[0])
 		l.add("deviceExternalId", 255, "", host[1])
@@ -343,36 +381,46 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 	} else {
 		l.add("shost", 1023, "", get("computerDnsName"))
 		l.add("deviceExternalId", 255, "", get("machineId"))
+
 		domain, name := text(at(a["relatedUser"], "domainName")), text(at(a["relatedUser"], "userName"))
 		if domain != "" || name != "" {
 			user = []string{domain, name}
 		}
+
 		l.add("sntdom", 255, "", user[0])
 		l.add("suser", 1023, "", user[1])
 	}
+
 	l.addresses(sources)
 	l.add("request", 1023, "", find(things, "url", "url"))
 	l.add("fname", 1023, "", file[0])
 	l.add("filePath", 1023, "", file[1])
 	l.add("fileHash", 255, "", file[2])
 	l.add("sproc", 1023, "", file[4])
+
 	if graph {
 		l.add("cs1", 4000, "ThreatName", get("threatDisplayName"))
 	} else {
 		l.add("cs1", 4000, "ThreatName", get("threatName"))
 	}
+
 	if whole := get("id"); len(whole) > 40 {
 		l.add("cs2", 4000, "FullId", whole)
 	}
+
 	l.add("cs3", 4000, "RecordId", id)
+
 	if graph {
 		l.add("cs4", 4000, "Actor", get("actorDisplayName"))
 	}
+
 	l.add("cs5", 4000, "MitreTechniques", get("mitreTechniques"))
 	l.add("cs6", 4000, "Sha256", file[3])
+
 	if graph {
 		l.add("flexString1", 1023, "AlertLink", get("alertWebUrl"))
 	}
+
 	l.add("flexString2", 1023, "Tenant", f.tenant)
 	l.add("msg", 1023, "", get("description"))
 }
@@ -381,6 +429,7 @@ func (l *line) alert(a map[string]any, get func(...string) string, id string, f 
 func graphThing(e any) thing {
 	kind := text(at(e, "@odata.type"))
 	kind = strings.TrimSuffix(kind[strings.LastIndex(kind, ".")+1:], "Evidence")
+
 	return thing{strings.ToLower(kind), e}
 }
 
@@ -393,14 +442,20 @@ type incidentNames struct {
 }
 
 var xdrNames = incidentNames{
-	created: "createdTime", id: "incidentId", first: "firstActivity", last: "lastActivity", actor: "actorName",
+	created: "createdTime",
+	id:      "incidentId",
+	first:   "firstActivity",
+	last:    "lastActivity",
+	actor:   "actorName",
 	things: func(alert any) (things []thing) {
 		for _, e := range list(at(alert, "entities")) {
 			things = append(things, thing{strings.ToLower(text(at(e, "entityType"))), e})
 		}
+
 		for _, d := range list(at(alert, "devices")) {
 			things = append(things, thing{"device", d})
 		}
+
 		return things
 	},
 	user: []string{"domainName", "accountName|userPrincipalName", "userSid|aadUserId"},
@@ -408,15 +463,20 @@ var xdrNames = incidentNames{
 }
 
 var graphNames = incidentNames{
-	created: "createdDateTime", id: "id", first: "firstActivityDateTime", last: "lastActivityDateTime",
-	actor: "actorDisplayName",
+	created: "createdDateTime",
+	id:      "id",
+	first:   "firstActivityDateTime",
+	last:    "lastActivityDateTime",
+	actor:   "actorDisplayName",
 	things: func(alert any) (things []thing) {
 		for _, e := range list(at(alert, "evidence")) {
 			things = append(things, graphThing(e))
 		}
+
 		return things
 	},
-	inFile: "fileDetails.", inProcess: "imageFile.",
+	inFile:    "fileDetails.",
+	inProcess: "imageFile.",
 	user: []string{"userAccount.domainName", "userAccount.accountName|userAccount.userPrincipalName",
 		"userAccount.userSid|userAccount.azureAdUserId"},
 	host: []string{"deviceDnsName|hostName", "mdeDeviceId"},
@@ -438,6 +498,7 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 				seen[s], techniques = true, append(techniques, s)
 			}
 		}
+
 		if t, err := time.Parse(
 			time.RFC3339Nano,
 			text(at(alert, names.first)),
@@ -445,30 +506,38 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 			(start.IsZero() || t.Before(start)) {
 			start = t
 		}
+
 		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, names.last))); err == nil && t.After(end) {
 			end = t
 		}
+
 		if actor == "" {
 			actor = text(at(alert, names.actor))
 		}
 	}
+
 	firstAlert := func(key string) string {
 		if len(alerts) == 0 {
 			return ""
 		}
+
 		return text(at(alerts[0], key))
 	}
 	file := theFile(things, names.inFile, names.inProcess)
 	user := best(things, "user", names.user...)
 	host := best(things, "device", names.host...)
 	sources := all(things, "ip", "ipAddress")
+
 	l.time("rt", a[names.created])
+
 	if !start.IsZero() {
 		l.add("start", 20, "", strconv.FormatInt(start.UnixMilli(), 10))
 	}
+
 	if !end.IsZero() {
 		l.add("end", 20, "", strconv.FormatInt(end.UnixMilli(), 10))
 	}
+
 	l.add("externalId", 40, "", get(names.id))
 	l.add("cat", 1023, "", firstAlert("category"))
 	l.add("sourceServiceName", 1023, "", firstAlert("detectionSource"))
@@ -499,6 +568,7 @@ func (l line) differs(c receiver.CEF) string {
 		"%q",
 		[]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity},
 	)
+
 	product := products[l.api]
 	if want := fmt.Sprintf(
 		"%q",
@@ -506,17 +576,21 @@ func (l line) differs(c receiver.CEF) string {
 	); head != want {
 		return "the header is " + head + ", not " + want
 	}
+
 	for i, key := range c.Keys {
 		if i >= len(l.pairs) || l.pairs[i] != [2]string{key, c.Values[key]} {
 			want := "nothing"
 			if i < len(l.pairs) {
 				want = fmt.Sprintf("%q", l.pairs[i])
 			}
+
 			return fmt.Sprintf("pair %d is %s=%q, not %s", i, key, c.Values[key], want)
 		}
 	}
+
 	if len(l.pairs) > len(c.Keys) {
 		return fmt.Sprintf("%q is missing", l.pairs[len(c.Keys):])
 	}
+
 	return ""
 }

@@ -56,17 +56,24 @@ type rig struct {
 // newRig skips the test where there is no Fluent Bit.
 func newRig(t *testing.T, tenants []simulator.Tenant, hec receiver.HECConfig) *rig {
 	t.Helper()
-	r := &rig{t: t, program: setup.FluentBit(t), dir: t.TempDir(), env: environment(t)}
+	r := &rig{
+		t:       t,
+		program: setup.FluentBit(t),
+		dir:     t.TempDir(),
+		env:     environment(t),
+	}
 	so := setup.Plugin(t)
 	r.sim = setup.Simulator(t, simulator.Config{Tenants: tenants, Seed: 11})
 
 	var err error
+
 	r.server, err = receiver.Certificate(r.path("ca.pem"))
 	r.must(err)
 	hec.TLS = r.server
 	r.hec, err = receiver.StartHEC(hec)
 	r.must(err)
 	t.Cleanup(func() { r.hec.Close() })
+
 	r.syslog, err = receiver.StartSyslog(receiver.SyslogConfig{Format: receiver.RFC3164, TLS: r.server})
 	r.must(err)
 	t.Cleanup(func() { r.syslog.Close() })
@@ -93,14 +100,17 @@ func newRig(t *testing.T, tenants []simulator.Tenant, hec receiver.HECConfig) *r
 		"ARCSIGHT_CA_FILE":            r.path("ca.pem"),
 		"LOGIN_URL":                   r.sim.LoginURL(),
 	})
+
 	for _, api := range simulator.APIs() {
 		r.env["API_URL_"+api] = r.sim.APIURL(api)
 	}
+
 	return r
 }
 
 func (r *rig) must(err error) {
 	r.t.Helper()
+
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -123,6 +133,7 @@ func (r *rig) install(name, as string) {
 	r.t.Helper()
 	text := apiLine.ReplaceAllStringFunc(content(r.t, name), func(line string) string {
 		m := apiLine.FindStringSubmatch(line)
+
 		return fmt.Sprintf(
 			"%s\n%slogin_url%s ${LOGIN_URL}\n%sapi_url%s ${API_URL_%s}\n%spoll_interval%s 1s",
 			line,
@@ -168,14 +179,18 @@ func (r *rig) start(name string) {
 	r.cmd = exec.Command(r.program, "-c", r.path(name))
 	r.cmd.Dir = r.dir
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // also when the test runs out of time
+
 	r.cmd.Env = os.Environ()
 	for _, k := range slices.Sorted(maps.Keys(r.env)) {
 		r.cmd.Env = append(r.cmd.Env, k+"="+r.env[k])
 	}
+
 	r.cmd.Stdout, r.cmd.Stderr = (*logWriter)(r), (*logWriter)(r)
 	r.must(r.cmd.Start())
+
 	r.ended = make(chan error, 1)
 	go func() { r.ended <- r.cmd.Wait() }()
+
 	r.t.Cleanup(func() {
 		_ = r.cmd.Process.Kill() // it may have ended
 		if r.t.Failed() {
@@ -190,12 +205,14 @@ type logWriter rig
 func (w *logWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+
 	return w.log.Write(p)
 }
 
 func (r *rig) logText() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+
 	return r.log.String()
 }
 
@@ -203,6 +220,7 @@ func (r *rig) logText() string {
 func (r *rig) stop() {
 	r.t.Helper()
 	r.must(r.cmd.Process.Signal(syscall.SIGTERM))
+
 	select {
 	case err := <-r.ended:
 		if err != nil {
@@ -229,6 +247,12 @@ func (r *rig) until(what string, limit time.Duration, ok func() bool) {
 
 // customer is a tenant of the simulator that knows the application.
 func customer(id, name string, alerts int) simulator.Tenant {
-	return simulator.Tenant{ID: id, Domain: name + ".example", Name: name, MSSPAuthorised: true, Generated: alerts,
-		Apps: []simulator.App{{ClientID: clientID, Secret: clientSecret}}}
+	return simulator.Tenant{
+		ID:             id,
+		Domain:         name + ".example",
+		Name:           name,
+		MSSPAuthorised: true,
+		Generated:      alerts,
+		Apps:           []simulator.App{{ClientID: clientID, Secret: clientSecret}},
+	}
 }

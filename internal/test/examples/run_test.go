@@ -16,11 +16,13 @@ const few = 40
 // once, whole, at the receiver that the file names.
 func TestEveryExampleRuns(t *testing.T) {
 	t.Parallel()
+
 	for name, want := range destinations() {
 		for _, suffix := range []string{".conf", ".yaml"} {
 			if name+suffix == "routes.conf" { // routes are of YAML only
 				continue
 			}
+
 			t.Run(name+suffix, func(t *testing.T) {
 				t.Parallel()
 				runExample(t, name+suffix, want)
@@ -35,9 +37,11 @@ func TestEveryExampleRuns(t *testing.T) {
 func TestTheBufferOutlivesAKill(t *testing.T) {
 	long(t)
 	t.Parallel()
+
 	for _, name := range []string{"tenants.conf", "routes.yaml", "splunk-arcsight.yaml"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+
 			base, _, _ := strings.Cut(name, ".")
 			want := destinations()[base]
 			r := prepare(t, name, want, 0)
@@ -61,6 +65,7 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 			r.complete(want)
 			r.stop()
 			lines := parseCEF(t, r.syslog)
+
 			for _, d := range want {
 				for _, p := range d.to {
 					if o := r.account(lines, d.unit, p); o.lost+o.bent+o.foreign > 0 {
@@ -68,6 +73,7 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 					}
 				}
 			}
+
 			r.places(want)
 		})
 	}
@@ -90,6 +96,7 @@ func destinations() map[string][]delivery {
 	}
 	graph, endpoint := "ms365:defender:incident:alerts", "ms:defender:atp:alerts"
 	arcsight := place{arcsight: true}
+
 	return map[string][]delivery{
 		"splunk":   {{contoso, []place{atSplunk(hecToken, "defender", graph)}}},
 		"arcsight": {{unit{oneCustomer, "contoso", "siem"}, []place{arcsight}}},
@@ -125,6 +132,7 @@ type delivery struct {
 // prepare makes the rig of an example, with its files in place.
 func prepare(t *testing.T, name string, want []delivery, busyEvery int) *rig {
 	t.Helper()
+
 	var tenants []simulator.Tenant
 	for _, d := range want {
 		tenants = append(tenants, customer(d.unit.tenantID, d.unit.tenant, few))
@@ -136,17 +144,21 @@ func prepare(t *testing.T, name string, want []delivery, busyEvery int) *rig {
 		hecNorthwind: {Indexes: []string{"sec_northwind"}, Index: "sec_northwind", Ack: true},
 	}, BusyEvery: busyEvery})
 	r.install(name, name)
+
 	customers := "customers.yaml"
 	if strings.HasPrefix(name, "routes") {
 		customers = "routes-customers.yaml"
 	}
+
 	r.install(customers, "the-customers.yaml")
 	r.env["DEFENDER_TENANTS_FILE"] = r.path("the-customers.yaml")
+
 	for _, d := range want {
 		if d.unit.api == "siem" {
 			r.signIn(d.unit.tenantID)
 		}
 	}
+
 	return r
 }
 
@@ -164,15 +176,18 @@ func (r *rig) complete(want []delivery) {
 				}
 			}
 		}
+
 		return true
 	})
 }
 
 func (r *rig) account(lines []receiver.CEF, f unit, p place) outcome {
 	r.t.Helper()
+
 	if p.arcsight {
 		return accountCEF(r.t, r.sim, lines, f)
 	}
+
 	return accountSplunk(r.t, r.sim, r.hec.Events(), f)
 }
 
@@ -182,6 +197,7 @@ func runExample(t *testing.T, name string, want []delivery) {
 	r.complete(want)
 	r.stop()
 	lines := parseCEF(t, r.syslog)
+
 	for _, d := range want {
 		for _, p := range d.to {
 			if o := r.account(lines, d.unit, p); !o.perfect() {
@@ -189,10 +205,13 @@ func runExample(t *testing.T, name string, want []delivery) {
 			}
 		}
 	}
+
 	r.places(want)
+
 	if s := r.hec.Status(); s[400]+s[401]+s[403]+s[413] > 0 {
 		t.Errorf("refused by the collector: %v", s)
 	}
+
 	for _, s := range []string{clientSecret, hecToken} {
 		if strings.Contains(r.logText(), s) {
 			t.Error("a secret in the log")
@@ -209,6 +228,7 @@ func (r *rig) arrived() map[bool]map[string]bool {
 			arrived[true][id] = true
 		}
 	}
+
 	return arrived
 }
 
@@ -218,34 +238,41 @@ func recordIDs(events []receiver.HECEvent) map[string]bool {
 	for _, e := range events {
 		ids[e.Fields["record_id"]] = true
 	}
+
 	return ids
 }
 
 // places: no alert of a unit is anywhere but where it belongs.
 func (r *rig) places(want []delivery) {
 	r.t.Helper()
+
 	allowed := map[string][]place{}
 	for _, d := range want {
 		allowed[d.unit.tenant] = d.to
 	}
+
 	for _, e := range r.hec.Events() {
 		ok := false
 		for _, p := range allowed[e.Host] {
 			ok = ok || !p.arcsight && e.Token == p.token && e.Index == p.index && e.Sourcetype == p.sourcetype
 		}
+
 		if !ok || e.Source != "fluent-bit" || e.Time == "" {
 			r.t.Errorf("an event of %s with token %s in index %s: %.200s", e.Host, e.Token, e.Index, e.Event)
 		}
 	}
+
 	for _, m := range r.syslog.Messages() {
 		c, err := receiver.ParseCEF(m.Text)
 		if err != nil {
 			continue // parseCEF tells
 		}
+
 		ok := false
 		for _, p := range allowed[c.Values["flexString2"]] {
 			ok = ok || p.arcsight
 		}
+
 		if !ok || m.Facility != 16 || m.Severity != 5 || m.Host != "defender-poller" {
 			r.t.Errorf("a line of %s from %s: %.200s", c.Values["flexString2"], m.Host, m.Text)
 		}

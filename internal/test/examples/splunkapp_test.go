@@ -13,7 +13,9 @@ import (
 // stanzas reads a configuration of Splunk: keys and values by the stanza.
 func stanzas(t *testing.T, name string) map[string]map[string]string {
 	t.Helper()
+
 	all, stanza := map[string]map[string]string{}, ""
+
 	for _, line := range strings.Split(content(t, filepath.Join("splunk-cim", "default", name)), "\n") {
 		key, value, pair := strings.Cut(line, " = ")
 		switch {
@@ -27,6 +29,7 @@ func stanzas(t *testing.T, name string) map[string]map[string]string {
 			t.Errorf("%s: %q", name, line)
 		}
 	}
+
 	return all
 }
 
@@ -41,16 +44,21 @@ func TestTheFieldsForSplunkAreThoseOfTheAPI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		made := map[string]bool{}
+
 		for key, value := range stanzas(t, "props.conf")[sourcetype] {
 			field, name := value, strings.TrimPrefix(key, "EVAL-")
 			if source, alias, found := strings.Cut(value, " ASNEW "); found {
 				field, name = source, alias
 			}
+
 			made[name] = true
+
 			if m := regexp.MustCompile(`^lower\((\w+)\)$`).FindStringSubmatch(field); m != nil {
 				field = m[1]
 			}
+
 			path := strings.TrimSuffix(strings.ReplaceAll(field, "{}", ".#"), ".#")
 			switch {
 			case strings.HasPrefix(field, `"`), field == "mssp.tenant", !strings.Contains(key, "-"):
@@ -58,6 +66,7 @@ func TestTheFieldsForSplunkAreThoseOfTheAPI(t *testing.T) {
 				t.Errorf("%s: %s does not send %s", key, api, field)
 			}
 		}
+
 		for _, name := range strings.Fields("app dest signature signature_id severity src type user " +
 			"mitre_technique_id") {
 			if !made[name] {
@@ -65,6 +74,7 @@ func TestTheFieldsForSplunkAreThoseOfTheAPI(t *testing.T) {
 			}
 		}
 	}
+
 	if stanzas(t, "tags.conf")["eventtype=defender_alert"]["alert"] != "enabled" ||
 		stanzas(t, "eventtypes.conf")["defender_alert"]["search"] == "" {
 		t.Error("nothing has the tag alert")

@@ -27,12 +27,14 @@ func (r *recorder) fail(format string, _ ...any) { r.failure = format }
 // failure returns the format of the message with which a test of this name ends.
 func failure(t *testing.T, name, path, got string) string {
 	r := &recorder{TB: t, name: name}
+
 	func() {
 		defer func() {
 			if p := recover(); p != nil && p != any(r) {
 				panic(p)
 			}
 		}()
+
 		File(r, path, got)
 	}()
 

@@ -24,19 +24,23 @@ var arches = []string{"amd64", "arm64"}
 // missing skips a test that needs what is not there; CI has it.
 func missing(t *testing.T, format string, args ...any) {
 	t.Helper()
+
 	if os.Getenv("CI") != "" {
 		t.Fatalf(format, args...)
 	}
+
 	t.Skipf(format, args...)
 }
 
 // one returns the only file of dist that a pattern matches.
 func one(t *testing.T, pattern string) string {
 	t.Helper()
+
 	paths, err := filepath.Glob(filepath.Join(root, "dist", pattern))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	switch len(paths) {
 	case 0:
 		missing(t, "there is no dist/%s: run make dist", pattern)
@@ -49,21 +53,26 @@ func one(t *testing.T, pattern string) string {
 	if _, err := os.Stat(paths[0]); err != nil {
 		t.Fatal(err)
 	}
+
 	return paths[0]
 }
 
 // run runs a program and returns what it prints, and whether it was content.
 func run(t *testing.T, name string, args ...string) (string, bool) {
 	t.Helper()
+
 	path, err := exec.LookPath(name)
 	if err != nil {
 		missing(t, "%s is not installed", name)
 	}
+
 	out, err := exec.Command(path, args...).CombinedOutput()
+
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
+
 	return string(out), err == nil
 }
 
@@ -93,11 +102,14 @@ func TestPackagesHaveWhatTheyPromise(t *testing.T) {
 		} {
 			t.Run(kind+"-"+arch, func(t *testing.T) {
 				file := one(t, "in-defender_*_"+arch+"."+kind)
+
 				out, ok := run(t, list[0], append(list[1:], file)...)
 				if !ok {
 					t.Fatal(out)
 				}
+
 				files := map[string]string{}
+
 				for line := range strings.Lines(out) {
 					if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[0], "-") {
 						files[strings.TrimPrefix(f[len(f)-1], ".")] = f[0]
@@ -106,11 +118,13 @@ func TestPackagesHaveWhatTheyPromise(t *testing.T) {
 						}
 					}
 				}
+
 				for path, mode := range installed {
 					if files[path] != mode {
 						t.Errorf("%s has mode %q, want %q", path, files[path], mode)
 					}
 				}
+
 				zsh := map[string]string{"deb": "vendor-completions", "rpm": "site-functions"}[kind]
 				if files["/usr/share/zsh/"+zsh+"/_defenderctl"] == "" {
 					t.Error("no completion for zsh")
@@ -125,29 +139,36 @@ func TestArchivesHaveBinariesAndDocuments(t *testing.T) {
 		t.Run(arch, func(t *testing.T) {
 			path := one(t, "in-defender_*_linux_"+arch+".tar.gz")
 			top := strings.TrimSuffix(filepath.Base(path), ".tar.gz")
+
 			f, err := os.Open(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
+
 			z, err := gzip.NewReader(f)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			files := map[string]bool{}
+
 			for r := tar.NewReader(z); ; {
 				h, err := r.Next()
 				if errors.Is(err, io.EOF) {
 					break
 				}
+
 				if err != nil {
 					t.Fatal(err)
 				}
+
 				files[strings.TrimPrefix(h.Name, top)] = true
 				if h.Uid != 0 || h.Gid != 0 {
 					t.Errorf("%s belongs to %d:%d", h.Name, h.Uid, h.Gid)
 				}
 			}
+
 			for _, want := range []string{
 				"/bin/defenderctl",
 				"/lib/fluent-bit/in_defender.so",
@@ -167,10 +188,12 @@ func TestChecksumsCoverAllFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	files, err := os.ReadDir(filepath.Join(root, "dist"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for _, f := range files {
 		if f.Name() != "SHA256SUMS" && !strings.Contains(string(sums), "  "+f.Name()+"\n") {
 			t.Errorf("%s has no checksum", f.Name())
@@ -183,6 +206,7 @@ func TestSBOMListsWhatTheBinariesContain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var bom struct {
 		Format     string `json:"bomFormat"`
 		Components []struct{ Type, Name, Version string }
@@ -190,26 +214,33 @@ func TestSBOMListsWhatTheBinariesContain(t *testing.T) {
 	if err := json.Unmarshal(text, &bom); err != nil || bom.Format != "CycloneDX" {
 		t.Fatal(err, bom.Format)
 	}
+
 	var listed []string
+
 	for _, c := range bom.Components {
 		if c.Type == "library" {
 			listed = append(listed, c.Name+" "+c.Version)
 		}
 	}
+
 	var linked []string
+
 	for _, arch := range arches {
 		for _, name := range []string{"in_defender.so", "defenderctl"} {
 			info, err := buildinfo.ReadFile(filepath.Join(root, "build", arch, name))
 			if err != nil {
 				missing(t, "%s for %s: %v", name, arch, err)
 			}
+
 			for _, m := range info.Deps {
 				linked = append(linked, m.Path+" "+m.Version)
 			}
 		}
 	}
+
 	slices.Sort(listed)
 	slices.Sort(linked)
+
 	if linked = slices.Compact(linked); !slices.Equal(listed, linked) {
 		t.Errorf("listed:\n%s\n\nlinked:\n%s", strings.Join(listed, "\n"), strings.Join(linked, "\n"))
 	}
@@ -228,11 +259,13 @@ func TestManualPagesAreClean(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		missing(t, "there are no manual pages: run make dist (%v)", err)
 	}
+
 	for _, packed := range pages {
 		plain := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(packed), ".gz"))
 		if err := os.WriteFile(plain, unpacked(t, packed), 0o644); err != nil {
 			t.Fatal(err)
 		}
+
 		if out, ok := run(t, "mandoc", "-T", "lint", "-W", "warning", plain); !ok {
 			t.Error(out)
 		}
@@ -241,31 +274,38 @@ func TestManualPagesAreClean(t *testing.T) {
 
 func unpacked(t *testing.T, path string) []byte {
 	t.Helper()
+
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+
 	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	text, err := io.ReadAll(z)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return text
 }
 
 func TestShellScriptsAreClean(t *testing.T) {
 	var scripts []string
+
 	for _, pattern := range []string{"deploy/package/*.sh", "deploy/package/scripts/*.sh", ".ci/*"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		scripts = append(scripts, paths...)
 	}
+
 	if out, ok := run(t, "shellcheck", scripts...); !ok {
 		t.Error(out)
 	}
@@ -295,10 +335,12 @@ var exposure = regexp.MustCompile(`exposure level for fluent-bit.service: ([0-9.
 func TestSystemdAcceptsTheDropIn(t *testing.T) {
 	dir := t.TempDir()
 	unit := filepath.Join(dir, "fluent-bit.service")
+
 	dropIn, err := os.ReadFile(filepath.Join(root, "deploy/package/fluent-bit.service.d.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for path, text := range map[string]string{
 		unit: officialUnit,
 		filepath.Join(unit+".d", "50-in-defender.conf"): string(dropIn),
@@ -306,18 +348,23 @@ func TestSystemdAcceptsTheDropIn(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
+
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+
 	if out, ok := run(t, "systemd-analyze", "verify", "--man=no", unit); !ok || strings.Contains(out, "in-defender") {
 		t.Error(out)
 	}
+
 	out, _ := run(t, "systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+
 	found := exposure.FindStringSubmatch(out)
 	if found == nil {
 		t.Fatal(out)
 	}
+
 	if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 2 {
 		t.Errorf("exposure level %s, want at most 2", found[1])
 	}
@@ -325,18 +372,22 @@ func TestSystemdAcceptsTheDropIn(t *testing.T) {
 
 func TestVersionsOfCommitsSortBeforeTheRelease(t *testing.T) {
 	out, ok := run(t, "sh", filepath.Join(root, "deploy/package/version.sh"))
+
 	lines := strings.Split(out, "\n")
 	if !ok || len(lines) < 4 {
 		t.Fatal(out)
 	}
+
 	next, err := os.ReadFile(filepath.Join(root, "VERSION"))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	release := strings.TrimSpace(string(next))
 	if lines[0] == release {
 		return // the commit is the release
 	}
+
 	if order, ok := run(t, "dpkg", "--compare-versions", lines[0], "lt", release); !ok {
 		t.Errorf("%s does not sort before %s: %s", lines[0], release, order)
 	}

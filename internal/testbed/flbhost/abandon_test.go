@@ -26,8 +26,10 @@ func TestChildrenDieWithTheirTest(t *testing.T) {
 
 	t.Parallel()
 	cmd := exec.CommandContext(deadline(t), os.Args[0], "-test.run", "^TestChildrenDieWithTheirTest$")
+
 	cmd.Env = append(os.Environ(), abandonVariable+"=1")
 	out, _ := cmd.CombinedOutput() // it ends with 2
+
 	found := regexp.MustCompile(`child (\d+)`).FindSubmatch(out)
 	if found == nil {
 		t.Fatalf("no child was started:\n%s", out)
@@ -47,6 +49,8 @@ func alive(pid string) bool {
 	if err != nil {
 		return false
 	}
+
 	_, after, _ := strings.Cut(string(status), ") ")
+
 	return !strings.HasPrefix(after, "Z") && !strings.HasPrefix(after, "X")
 }

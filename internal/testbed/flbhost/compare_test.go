@@ -37,6 +37,7 @@ func section(dir, id string, threaded bool, more ...string) Instance {
 			filepath.Join(dir, "state."+id),
 		},
 		more...)
+
 	return Instance{Tag: "tag." + id, Threaded: threaded, Props: Props(kv...)}
 }
 
@@ -44,6 +45,7 @@ func section(dir, id string, threaded bool, more ...string) Instance {
 func limited(dir, id string, threaded bool, more ...string) Instance {
 	ins := section(dir, id, threaded, more...)
 	ins.MemBufLimit = 10
+
 	return ins
 }
 
@@ -55,12 +57,14 @@ func events(n int) func(*testing.T, Process, string) {
 // Both hosts tick once a second, so looking ten times a second is no load.
 func waitTrace(t *testing.T, dir, id, prefix string, n int) {
 	t.Helper()
+
 	what := fmt.Sprintf("%d lines %q in the trace of %s", n, prefix, id)
 	waitFor(t, what, func() bool { return countTrace(dir, id, prefix) >= n })
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+
 	ctx := deadline(t)
 	for tick := time.NewTicker(100 * time.Millisecond); !ok(); <-tick.C {
 		if ctx.Err() != nil {
@@ -74,6 +78,7 @@ func countTrace(dir, id, prefix string) int {
 	if err != nil {
 		return 0
 	}
+
 	return strings.Count("\n"+string(text), "\n"+prefix)
 }
 
@@ -149,6 +154,7 @@ var runs = []run{
 		instances: func(dir string) []Instance { return []Instance{section(dir, "a", false, "limit", "6")} },
 		drive: func(t *testing.T, p Process, dir string) {
 			events(6)(t, p, dir)
+
 			if err := p.ReloadRefused(deadline(t)); !errors.Is(err, ErrReloadRefused) {
 				t.Fatal(err)
 			}
@@ -181,9 +187,11 @@ var runs = []run{
 			waitTrace(t, dir, "a", "Pause", 1)
 			before := countTrace(dir, "b", "Callback")
 			waitTrace(t, dir, "a", "Callback", 6)
+
 			if more := countTrace(dir, "b", "Callback") - before; more > 1 {
 				t.Errorf("b was called %d times", more)
 			}
+
 			p.Outputs(true)
 			waitTrace(t, dir, "a", "Resume", 1)
 			waitTrace(t, dir, "b", "Callback", before+3)
@@ -195,6 +203,7 @@ var runs = []run{
 		instances: func(dir string) []Instance {
 			ins := section(dir, "a", true, "mode", "append", "appends", "50", "count", "1", "limit", "50")
 			ins.RingCapacity = 2
+
 			return []Instance{ins}
 		},
 		drive:    events(50),
@@ -217,15 +226,18 @@ func TestTheHostBehavesAsFluentBit(t *testing.T) {
 	if err != nil {
 		t.Skip(err) // the comparison needs the very thing that it compares with
 	}
+
 	host := func(ctx context.Context, cfg Config) (Process, error) { h, err := Start(ctx, cfg); return h, err }
 	fluentBit := func(ctx context.Context, cfg Config) (Process, error) {
 		r, err := StartReal(ctx, program, cfg)
 		return r, err
 	}
+
 	for _, r := range runs {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			gotDir, wantDir := t.TempDir(), t.TempDir()
+
 			got, want := r.on(t, host, gotDir), r.on(t, fluentBit, wantDir)
 			for _, id := range []string{"a", "b", "c"} {
 				g, w := r.trace(gotDir, id), r.trace(wantDir, id)
@@ -233,11 +245,13 @@ func TestTheHostBehavesAsFluentBit(t *testing.T) {
 					t.Errorf("callbacks of %s: host\n%s\nFluent Bit\n%s", id, g, w)
 				}
 			}
+
 			for tag, text := range want {
 				if got[tag] != text {
 					t.Errorf("records of %s: host\n%s\nFluent Bit\n%s", tag, got[tag], text)
 				}
 			}
+
 			if len(got) != len(want) {
 				t.Errorf("host has %d tags, Fluent Bit %d", len(got), len(want))
 			}
@@ -250,12 +264,15 @@ func (r *run) trace(dir, id string) string {
 	if err != nil {
 		return ""
 	}
+
 	var out []string
+
 	for _, l := range strings.Split(string(text), "\n") {
 		if !r.anyTicks || !strings.HasPrefix(l, "Callback") {
 			out = append(out, l)
 		}
 	}
+
 	return strings.Join(out, "\n")
 }
 
@@ -273,15 +290,19 @@ func (r *run) on(t *testing.T, start func(context.Context, Config) (Process, err
 	}
 	must(t, os.MkdirAll(cfg.StorageDir, 0o755))
 	p, err := start(ctx, cfg)
+
 	var failed *InitError
 	if r.fails && errors.As(err, &failed) {
 		e, err := p.Wait(ctx)
 		if err != nil || e.Code != 255 {
 			t.Errorf("exit %+v, %v", e, err)
 		}
+
 		return nil
 	}
+
 	must(t, err)
+
 	defer func() {
 		_, _ = p.Kill()
 		if t.Failed() {
@@ -290,20 +311,25 @@ func (r *run) on(t *testing.T, start func(context.Context, Config) (Process, err
 			}
 		}
 	}()
+
 	r.drive(t, p, dir)
+
 	if r.restart {
 		if e, _ := p.Kill(); e.Signal != syscall.SIGKILL {
 			t.Errorf("exit %+v", e)
 		}
+
 		p, err = start(ctx, cfg)
 		must(t, err)
 		waitTrace(t, dir, "a", "Callback", 4)
 		waitState(t, dir, "a", "12")
 	}
+
 	e, err := p.Stop(ctx)
 	if err != nil || e.Code != 0 || e.Signal != 0 {
 		t.Errorf("exit %+v, %v", e, err)
 	}
+
 	return byTag(t, p, r.restart)
 }
 
@@ -320,22 +346,31 @@ func waitState(t *testing.T, dir, id, want string) {
 // twice, so repeats do not count after a kill.
 func byTag(t *testing.T, p Process, killed bool) map[string]string {
 	t.Helper()
+
 	records, err := p.Records()
 	must(t, err)
+
 	lines := map[string][]string{}
+
 	for _, r := range records {
 		if d := time.Since(r.Time.Time()); d < -time.Minute || d > time.Hour {
 			t.Errorf("time %v", r.Time)
 		}
+
 		lines[r.Tag] = append(lines[r.Tag], string(r.JSON()))
 	}
+
 	out := map[string]string{}
+
 	for tag, l := range lines {
 		sort.Strings(l)
+
 		if killed {
 			l = slices.Compact(l)
 		}
+
 		out[tag] = strings.Join(l, "\n")
 	}
+
 	return out
 }

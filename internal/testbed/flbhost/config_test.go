@@ -38,10 +38,12 @@ func TestKeysOfFluentBitNeverReachThePlugin(t *testing.T) {
 		env,
 	)
 	must(t, err)
+
 	want := Props("tenant_id", "value", "b", "default", "c", "xy")
 	if len(props) != len(want) || level != "4" {
 		t.Fatalf("%v, level %s", props, level)
 	}
+
 	for i := range want {
 		if props[i] != want[i] {
 			t.Errorf("%v, want %v", props[i], want[i])

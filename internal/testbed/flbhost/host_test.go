@@ -16,10 +16,12 @@ const quick = 40 * time.Millisecond
 
 func probe(t *testing.T) string {
 	t.Helper()
+
 	so, err := BuildProbe(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return so
 }
 
@@ -27,11 +29,13 @@ func deadline(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
+
 	return ctx
 }
 
 func must(t *testing.T, err error) {
 	t.Helper()
+
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +44,18 @@ func must(t *testing.T, err error) {
 // ids lists the "id" of each record; repeats are kept.
 func ids(t *testing.T, dir string) []string {
 	t.Helper()
+
 	records, err := Records(dir)
 	must(t, err)
+
 	var out []string
+
 	for _, r := range records {
 		_, rest, _ := strings.Cut(string(r.JSON()), `"id":"`)
 		id, _, _ := strings.Cut(rest, `"`)
 		out = append(out, id)
 	}
+
 	return out
 }
 
@@ -60,20 +68,29 @@ func TestAppendedEventsReachTheChunks(t *testing.T) {
 					dir := t.TempDir()
 					h := Run(
 						t,
-						Config{Plugin: probe(t), StorageDir: dir, Tick: quick, NoCtx: noCtx, Instances: []Instance{
-							{Props: Props("mode", mode, "limit", "10"), Tag: "t.one", Threaded: threaded}}},
+						Config{
+							Plugin:     probe(t),
+							StorageDir: dir,
+							Tick:       quick,
+							NoCtx:      noCtx,
+							Instances: []Instance{
+								{Props: Props("mode", mode, "limit", "10"), Tag: "t.one", Threaded: threaded}},
+						},
 					)
 					ctx := deadline(t)
 					must(t, h.WaitEvents(ctx, 10))
 					e, err := h.Stop(ctx)
 					must(t, err)
+
 					if e.Code != 0 || e.Signal != 0 {
 						t.Fatalf("exit %+v", e)
 					}
+
 					got := ids(t, dir)
 					if len(got) != 10 || got[0] != "p-0" || got[9] != "p-9" {
 						t.Fatalf("records %v", got)
 					}
+
 					s := h.Stats()
 					if s.Events != 10 || s.Unfreed != 0 ||
 						s.LostToFullRing+s.LostAtExit != 0 || s.Returned != s.Cleanups {
@@ -101,16 +118,24 @@ func TestMisbehaviourIsSeen(t *testing.T) {
 	} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
+
 			ctx, mode := deadline(t), "return"
 			if fault == "foreign_append" {
 				mode = "append"
 			}
+
 			h, err := Start(
 				ctx,
-				Config{Plugin: probe(t), StorageDir: t.TempDir(), Tick: quick, ExitLimit: 100 * time.Millisecond,
-					Instances: []Instance{{Props: Props("fault", fault, "mode", mode)}, {}}},
+				Config{
+					Plugin:     probe(t),
+					StorageDir: t.TempDir(),
+					Tick:       quick,
+					ExitLimit:  100 * time.Millisecond,
+					Instances:  []Instance{{Props: Props("fault", fault, "mode", mode)}, {}},
+				},
 			)
 			must(t, err)
+
 			switch fault {
 			case "keep_context":
 				_, err = h.Wait(ctx)
@@ -121,9 +146,11 @@ func TestMisbehaviourIsSeen(t *testing.T) {
 			default:
 				err = h.WaitCalls(ctx, "Callback", 0, 1)
 			}
+
 			must(t, err)
 			_, err = h.Stop(ctx)
 			must(t, err)
+
 			if got := strings.Join(h.Violations(), "\n"); !strings.Contains(got, want) {
 				t.Fatalf("violations %q, want one with %q\n%v", got, want, h.Logs())
 			}
@@ -134,18 +161,26 @@ func TestMisbehaviourIsSeen(t *testing.T) {
 func TestAFailedInitIsReportedAndEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h, err := Start(ctx, Config{Plugin: probe(t), StorageDir: t.TempDir(), Tick: quick, Instances: []Instance{
-		{
-			Props: Props("instance_id", "a"),
+	h, err := Start(ctx, Config{
+		Plugin:     probe(t),
+		StorageDir: t.TempDir(),
+		Tick:       quick,
+		Instances: []Instance{
+			{
+				Props: Props("instance_id", "a"),
+			},
+			{Props: Props("instance_id", "b", "fault", "init_fail"), Threaded: true},
 		},
-		{Props: Props("instance_id", "b", "fault", "init_fail"), Threaded: true},
-	}})
+	})
+
 	var failed *InitError
 	if !errors.As(err, &failed) || failed.Instance != 1 || !strings.Contains(err.Error(), "told to fail") {
 		t.Fatalf("error %v", err)
 	}
+
 	e, err := h.Wait(ctx)
 	must(t, err)
+
 	if e.Code != 255 {
 		t.Fatalf("exit %+v", e)
 	}
@@ -154,6 +189,7 @@ func TestAFailedInitIsReportedAndEndsTheProcess(t *testing.T) {
 	if got := fnsOf(h, 0); !slices.Equal(got, []string{"Init", "Pause", "PreExit", "Exit"}) {
 		t.Errorf("calls %v", got)
 	}
+
 	if got := fnsOf(h, 1); !slices.Equal(got, []string{"Init"}) {
 		t.Errorf("calls %v", got)
 	}
@@ -165,6 +201,7 @@ func TestKillAtEachPointLosesNothingUnthreaded(t *testing.T) {
 			if mode == "append" && strings.HasSuffix(point, "cleanup") {
 				continue // nothing is returned, so nothing is cleaned up
 			}
+
 			t.Run(mode+"/"+point, func(t *testing.T) {
 				t.Parallel()
 				dir, ctx := t.TempDir(), deadline(t)
@@ -183,18 +220,22 @@ func TestKillAtEachPointLosesNothingUnthreaded(t *testing.T) {
 					h.KillAt(point, 2)
 					e, err := h.Wait(ctx)
 					must(t, err)
+
 					if e.Signal != syscall.SIGKILL {
 						t.Fatalf("exit %+v", e)
 					}
 				}
+
 				h := Run(t, cfg)
 				must(t, h.WaitCalls(ctx, "Callback", 0, 12))
 				_, err := h.Stop(ctx)
 				must(t, err)
+
 				seen := map[string]bool{}
 				for _, id := range ids(t, dir) {
 					seen[id] = true
 				}
+
 				for i := range 30 {
 					if !seen[fmt.Sprintf("p-%d", i)] {
 						t.Errorf("p-%d is lost", i)

@@ -14,10 +14,12 @@ import (
 
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
+
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return b
 }
 
@@ -82,6 +84,7 @@ func TestJSONIsExact(t *testing.T) {
 		"a1 73 ca 3f800000"+
 		"a1 72 80"+
 		"a1 71 c4 02 ff00")}
+
 	want := `{"z":18446744073709551615,"y":-9223372036854775808,"x":-1,"w":null,"v":[false,true],` +
 		`"u":0.1,"t":"ä\"\n\u003c","s":1,"r":{},"q":"/wA="}`
 	if got := string(r.JSON()); got != want {
@@ -93,6 +96,7 @@ func TestRecordsReadsOnlyWhatWasCommitted(t *testing.T) {
 	dir := t.TempDir()
 	event := unhex(t, "92 01 80")
 	whole := encodeChunk("t", append(append([]byte{}, event...), event...))
+
 	uncommitted := append(encodeChunk("u", event), event...)
 	for name, text := range map[string][]byte{
 		"0000000001.chunk": whole,
@@ -101,12 +105,16 @@ func TestRecordsReadsOnlyWhatWasCommitted(t *testing.T) {
 	} {
 		must(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
 	}
+
 	got, err := Records(dir)
 	must(t, err)
+
 	if len(got) != 3 || got[0].Tag != "t" || got[2].Tag != "u" {
 		t.Errorf("%+v", got)
 	}
+
 	must(t, os.WriteFile(filepath.Join(dir, "0000000004.chunk"), []byte("something else entirely"), 0o600))
+
 	if _, err := Records(dir); !errors.Is(err, ErrChunk) {
 		t.Errorf("error %v", err)
 	}
@@ -122,8 +130,10 @@ func FuzzDecodeEvents(f *testing.F) {
 			if o, ok := peekObject(r.Event); !ok || o.kind != kindMap || skipObject(r.Event) != len(r.Event) {
 				t.Fatalf("record % x", r.Event)
 			}
+
 			_ = r.JSON()
 		}
+
 		if n > len(b) {
 			t.Fatal("more bytes than there are")
 		}
@@ -137,6 +147,7 @@ func FuzzChunk(f *testing.F) {
 		if err != nil || len(data) == 0 {
 			return
 		}
+
 		if again := encodeChunk(tag, data); !bytes.Equal(again, b[:len(again)]) {
 			t.Fatalf("% x, was % x", again, b)
 		}

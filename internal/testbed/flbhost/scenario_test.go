@@ -16,52 +16,66 @@ import (
 // and of Cleanup left out.
 func fnsOf(h *Host, instance int) []string {
 	var out []string
+
 	for _, c := range h.Calls() {
 		if c.Instance == instance && c.Fn != "Callback" && c.Fn != "Cleanup" {
 			out = append(out, c.Fn)
 		}
 	}
+
 	return out
 }
 
 func TestCallbacksComeInCoresOrderOnCoresThreads(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
+
 	h := Run(t, Config{Plugin: probe(t), Tick: quick, Instances: []Instance{{}, {Threaded: true}, {Threaded: true}}})
 	for i := range 3 {
 		must(t, h.WaitCalls(ctx, "Callback", i, 1))
 	}
+
 	_, err := h.Stop(ctx)
 	must(t, err)
+
 	want := []string{"Init", "PreRun", "Pause", "Pause", "PreExit", "Exit"}
 	tids := map[int]bool{}
+
 	for i, thread := range []string{"flb-pipeline", "flb-in-probe.1-", "flb-in-probe.2-"} {
 		if got := fnsOf(h, i); !slices.Equal(got, want) {
 			t.Errorf("instance %d: %v", i, got)
 		}
+
 		for _, c := range h.Calls() {
 			if c.Instance == i && c.Thread != thread {
 				t.Errorf("%s of instance %d ran on %s", c.Fn, i, c.Thread)
 			}
+
 			if c.Instance == i {
 				tids[c.TID] = true
 			}
 		}
 	}
+
 	if len(tids) != 3 {
 		t.Errorf("%d threads", len(tids))
 	}
-	var exits []int
-	var all []string
+
+	var (
+		exits []int
+		all   []string
+	)
 	for _, c := range h.Calls() {
 		all = append(all, c.Fn)
 		if c.Fn == "Exit" {
 			exits = append(exits, c.Instance)
 		}
 	}
+
 	if !slices.Equal(exits, []int{2, 1, 0}) {
 		t.Errorf("exits %v", exits)
 	}
+
 	if !slices.Equal(all[:2], []string{"PreRegister", "Register"}) || all[len(all)-1] != "Unregister" {
 		t.Errorf("calls %v", all)
 	}
@@ -72,6 +86,7 @@ func TestThePauseFaultStopsTheLastInstance(t *testing.T) {
 		t.Run(fmt.Sprintf("fixed=%v", fix), func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
+
 			h := Run(
 				t,
 				Config{
@@ -84,25 +99,31 @@ func TestThePauseFaultStopsTheLastInstance(t *testing.T) {
 			for i := range 2 {
 				must(t, h.WaitCalls(ctx, "Callback", i, 1))
 			}
+
 			h.Limit(0)
 			must(t, h.WaitCalls(ctx, "Pause", 0, 1))
+
 			called, silent := 0, 1
 			if fix {
 				called, silent = 1, 0
 			}
+
 			count := func(i int) (n int) {
 				for _, c := range h.Calls() {
 					if c.Fn == "Callback" && c.Instance == i {
 						n++
 					}
 				}
+
 				return n
 			}
 			before := count(silent)
 			must(t, h.WaitCalls(ctx, "Callback", called, count(called)+5))
+
 			if n := count(silent) - before; n > 1 {
 				t.Errorf("instance %d was called %d times", silent, n)
 			}
+
 			h.Resume(0)
 			must(t, h.WaitCalls(ctx, "Callback", silent, count(silent)+3))
 			_, err := h.Stop(ctx)
@@ -114,8 +135,13 @@ func TestThePauseFaultStopsTheLastInstance(t *testing.T) {
 func TestALimitPausesInsideTheAppendAndDeliveryResumes(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	h := Run(t, Config{Plugin: probe(t), StorageDir: dir, Tick: quick, Instances: []Instance{
-		{Props: Props("mode", "append", "appends", "3", "count", "1", "limit", "6"), MemBufLimit: 1}}})
+	h := Run(t, Config{
+		Plugin:     probe(t),
+		StorageDir: dir,
+		Tick:       quick,
+		Instances: []Instance{
+			{Props: Props("mode", "append", "appends", "3", "count", "1", "limit", "6"), MemBufLimit: 1}},
+	})
 	h.Outputs(false)
 	must(t, h.WaitCalls(ctx, "Pause", 0, 1))
 	h.Outputs(true)
@@ -123,10 +149,12 @@ func TestALimitPausesInsideTheAppendAndDeliveryResumes(t *testing.T) {
 	must(t, h.WaitCalls(ctx, "Resume", 0, 1))
 	_, err := h.Stop(ctx)
 	must(t, err)
+
 	got := ids(t, dir)
 	if len(got) != 6 || got[5] != "p-5" {
 		t.Errorf("records %v", got)
 	}
+
 	if s := h.Stats(); s.Appends != 6 {
 		t.Errorf("stats %+v", s)
 	}
@@ -155,23 +183,29 @@ func TestAFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 			func(l LogLine) bool { return l.Core && strings.Contains(l.Text, "no available chunk") },
 		)
 	}))
+
 	empty := 0
 	files, err := filepath.Glob(filepath.Join(dir, "*.chunk"))
 	must(t, err)
+
 	for _, name := range files {
 		info, err := os.Stat(name)
 		must(t, err)
+
 		if info.Size() == 0 {
 			empty++
 		}
 	}
+
 	if empty == 0 {
 		t.Errorf("none of the %d chunk files is empty", len(files))
 	}
+
 	h.DiskFull(false)
 	must(t, h.WaitEvents(ctx, 12))
 	_, err = h.Stop(ctx)
 	must(t, err)
+
 	if got := ids(t, dir); len(got) != 12 || got[11] != "p-11" {
 		t.Errorf("records %v", got)
 	}
@@ -180,16 +214,24 @@ func TestAFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 func TestAThreadedInstanceLosesItsRingToSIGKILL(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	cfg := Config{Plugin: probe(t), StorageDir: dir, Tick: time.Second, CallbackLimit: -1, Instances: []Instance{
-		{Threaded: true, Props: Props("state", filepath.Join(t.TempDir(), "state"), "limit", "9")}}}
+	cfg := Config{
+		Plugin:        probe(t),
+		StorageDir:    dir,
+		Tick:          time.Second,
+		CallbackLimit: -1,
+		Instances: []Instance{
+			{Threaded: true, Props: Props("state", filepath.Join(t.TempDir(), "state"), "limit", "9")}},
+	}
 	h := Run(t, cfg)
 	h.KillAt("after_cleanup", 2)
 	h.Stall(time.Minute) // the engine drains no ring; the input's own thread goes on
 	e, err := h.Wait(ctx)
 	must(t, err)
+
 	if e.Signal != syscall.SIGKILL {
 		t.Fatalf("exit %+v", e)
 	}
+
 	cfg.Tick = quick
 	h = Run(t, cfg)
 	must(t, h.WaitEvents(ctx, 3))
@@ -217,6 +259,7 @@ func TestASmallRingIsDrainedInTime(t *testing.T) {
 	must(t, h.WaitEvents(ctx, 200))
 	_, err := h.Stop(ctx)
 	must(t, err)
+
 	if s := h.Stats(); s.LostToFullRing+s.LostAtExit != 0 || s.Events != 200 {
 		t.Errorf("stats %+v", s)
 	}
@@ -268,7 +311,9 @@ func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 	must(t, h.WaitEvents(ctx, 6))
 	_, err := h.Stop(ctx)
 	must(t, err)
+
 	var got []string
+
 	for _, c := range h.Calls() {
 		switch c.Fn {
 		case "Callback", "Cleanup":
@@ -276,6 +321,7 @@ func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 			got = append(got, fmt.Sprintf("%s%d", c.Fn, c.Arg))
 		}
 	}
+
 	want := strings.Fields(
 		"PreRegister0 Register0 Init0 PreRun1 PreRegister1 Register0 Pause0 Pause0 PreExit1 Exit0 Unregister0 " +
 			"Init0 PreRun1 Pause0 Pause0 PreExit0 Exit0 Unregister0",
@@ -283,6 +329,7 @@ func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("calls\n%v\nwant\n%v", got, want)
 	}
+
 	if got := strings.Join(ids(t, dir), " "); got != "a-0 a-1 a-2 b-0 b-1 b-2" {
 		t.Errorf("records %s", got)
 	}
@@ -291,16 +338,24 @@ func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 func TestARefusedReloadLeavesTheOldRunning(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
+
 	h := Run(
 		t,
-		Config{Plugin: probe(t), Tick: quick, HotReload: true, Instances: []Instance{{Props: Props("limit", "6")}}},
+		Config{
+			Plugin:    probe(t),
+			Tick:      quick,
+			HotReload: true,
+			Instances: []Instance{{Props: Props("limit", "6")}},
+		},
 	)
 	if err := h.ReloadRefused(ctx); !errors.Is(err, ErrReloadRefused) {
 		t.Fatal(err)
 	}
+
 	must(t, h.WaitEvents(ctx, 6))
 	_, err := h.Stop(ctx)
 	must(t, err)
+
 	for _, c := range h.Calls() {
 		if c.Fn == "PreExit" && c.Arg != 1 {
 			t.Error("core's fault: PreExit says reload from now on")
@@ -310,6 +365,7 @@ func TestARefusedReloadLeavesTheOldRunning(t *testing.T) {
 
 func TestReloadIsRefusedWithoutHotReload(t *testing.T) {
 	t.Parallel()
+
 	h := Run(t, Config{Plugin: probe(t), Tick: quick, Instances: []Instance{{}}})
 	if err := h.Reload(deadline(t), []Instance{{}}); !errors.Is(err, ErrReloadRefused) {
 		t.Fatal(err)
@@ -319,7 +375,13 @@ func TestReloadIsRefusedWithoutHotReload(t *testing.T) {
 func TestAReloadWhoseInitFailsEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h := Run(t, Config{Plugin: probe(t), Tick: quick, HotReload: true, Instances: []Instance{{}}})
+	h := Run(t, Config{
+		Plugin:    probe(t),
+		Tick:      quick,
+		HotReload: true,
+		Instances: []Instance{{}},
+	})
+
 	var failed *InitError
 	if err := h.Reload(
 		ctx,
@@ -328,6 +390,7 @@ func TestAReloadWhoseInitFailsEndsTheProcess(t *testing.T) {
 		failed.Instance != 0 {
 		t.Fatal(err)
 	}
+
 	if e, err := h.Wait(ctx); err != nil || e.Code != 255 {
 		t.Fatalf("exit %+v, %v", e, err)
 	}
@@ -336,12 +399,18 @@ func TestAReloadWhoseInitFailsEndsTheProcess(t *testing.T) {
 func TestStopWaitsForUndeliveredChunksAtMostForGrace(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h := Run(t, Config{Plugin: probe(t), Tick: quick, GraceSeconds: 10, Instances: []Instance{{}}})
+	h := Run(t, Config{
+		Plugin:       probe(t),
+		Tick:         quick,
+		GraceSeconds: 10,
+		Instances:    []Instance{{}},
+	})
 	h.Outputs(false)
 	must(t, h.Sync(ctx))
 	must(t, h.WaitEvents(ctx, 9))
 	e, err := h.Stop(ctx)
 	must(t, err)
+
 	if e.Took < 8*quick {
 		t.Errorf("stopped after %v", e.Took)
 	}
@@ -349,6 +418,7 @@ func TestStopWaitsForUndeliveredChunksAtMostForGrace(t *testing.T) {
 
 func TestWithoutDirectAppendTheSymbolIsMissing(t *testing.T) {
 	t.Parallel()
+
 	h := Run(
 		t,
 		Config{
@@ -375,6 +445,7 @@ func TestACleanupThatDoesNotFreeIsCounted(t *testing.T) {
 		},
 	)
 	must(t, h.WaitCalls(ctx, "Cleanup", 0, 1))
+
 	if s := h.Stats(); s.Unfreed != 1 || s.Cleanups != 1 {
 		t.Errorf("stats %+v", s)
 	}
@@ -382,6 +453,7 @@ func TestACleanupThatDoesNotFreeIsCounted(t *testing.T) {
 
 func TestARefusedRegistrationIsAStartError(t *testing.T) {
 	t.Parallel()
+
 	_, err := Start(
 		deadline(t),
 		Config{
@@ -401,9 +473,12 @@ func TestATickIsASecondAndAligned(t *testing.T) {
 	ctx := deadline(t)
 	h := Run(t, Config{Plugin: probe(t), Instances: []Instance{{}, {Threaded: true}}})
 	must(t, h.WaitCalls(ctx, "Callback", 1, 1))
+
 	start := time.Now()
+
 	must(t, h.WaitCalls(ctx, "Callback", 0, 2))
 	must(t, h.WaitCalls(ctx, "Callback", 1, 2))
+
 	if took := time.Since(start); took < 700*time.Millisecond { // how much longer is up to the machine
 		t.Errorf("a tick took %v", took)
 	}
@@ -412,8 +487,14 @@ func TestATickIsASecondAndAligned(t *testing.T) {
 func TestADaemonForksAfterLoading(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h := Run(t, Config{Plugin: probe(t), Tick: quick, Daemon: true, Instances: []Instance{{}}})
+	h := Run(t, Config{
+		Plugin:    probe(t),
+		Tick:      quick,
+		Daemon:    true,
+		Instances: []Instance{{}},
+	})
 	must(t, h.WaitEvents(ctx, 3))
+
 	for _, c := range h.Calls() {
 		if c.Fn == "Init" && c.TID == h.PID() {
 			t.Error("Init ran in the process that loaded the plugin")

@@ -12,13 +12,16 @@ import (
 
 func TestABucketTakesSignedObjectsOfJSONLines(t *testing.T) {
 	var packed bytes.Buffer
+
 	z := gzip.NewWriter(&packed)
 	if _, err := z.Write([]byte("{\"a\":1}\n{\"a\":2}\n")); err != nil {
 		t.Fatal(err)
 	}
+
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
+
 	sum := sha256.Sum256(packed.Bytes())
 	whole := hex.EncodeToString(sum[:])
 	signed := "AWS4-HMAC-SHA256 Credential=AKIA/20260203/eu-central-1/s3/aws4_request, " +
@@ -47,13 +50,17 @@ func TestABucketTakesSignedObjectsOfJSONLines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			r.Header.Set("Authorization", c.signature)
 			r.Header.Set("X-Amz-Content-Sha256", c.sum)
+
 			a, err := http.DefaultClient.Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			a.Body.Close()
+
 			lines, err := b.Lines()
 			if err != nil || a.StatusCode != c.status || len(lines) != c.lines {
 				t.Errorf("%d, %d lines, %v", a.StatusCode, len(lines), err)

@@ -34,7 +34,12 @@ func TestBulkTakesWhatADataStreamTakes(t *testing.T) {
 		"no end":      {"/_bulk?pipeline=p", "Basic dTpw", `{"create":{}}`, 400, "line break", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := StartBulk(BulkConfig{Index: "i", Pipeline: "p", User: "u", Password: "p"})
+			b, err := StartBulk(BulkConfig{
+				Index:    "i",
+				Pipeline: "p",
+				User:     "u",
+				Password: "p",
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,17 +50,21 @@ func TestBulkTakesWhatADataStreamTakes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			r.Header.Set("Authorization", c.auth)
 			r.Header.Set("Content-Type", "application/x-ndjson")
+
 			a, err := http.DefaultClient.Do(r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer a.Body.Close()
+
 			body, err := io.ReadAll(a.Body)
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if a.StatusCode != c.status || !strings.Contains(string(body), c.answer) ||
 				len(b.Documents()) != c.documents {
 				t.Errorf("%d %s, %d documents", a.StatusCode, body, len(b.Documents()))

@@ -11,27 +11,33 @@ func TestCEFIsReadBack(t *testing.T) {
 	const line = `CEF:0|Micro\|soft|a\\b|2.0|class=1|na me|Unknown|rt=1770110011722 msg=a b\=c\\d|e\r\nf ` +
 		`src=192.0.2.1 c6a2=2001:db8::1 c6a2Label=Source IPv6 Address cs1=x cs1Label=Threat cn1=-1 cn1Label=N cnt=7 ` +
 		`smac=00:11:22:33:44:55 cfp1=1.5 cfp1Label=F end=Feb 03 2026 09:13:31`
+
 	c, err := ParseCEF(line)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	if got := strings.Join(
 		[]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity},
 		";",
 	); got != `0;Micro|soft;a\b;2.0;class=1;na me;Unknown` {
 		t.Errorf("the header is %s", got)
 	}
+
 	if got := fmt.Sprint(
 		c.Keys,
 	); got != "[rt msg src c6a2 c6a2Label cs1 cs1Label cn1 cn1Label cnt smac cfp1 cfp1Label end]" {
 		t.Errorf("the keys are %s", got)
 	}
+
 	if got := c.Values["msg"]; got != "a b=c\\d|e\r\nf" {
 		t.Errorf("msg is %q", got)
 	}
+
 	if _, err := ParseCEF(`CEF:1|v|p|1|c|n|10|threatActor=x`); err != nil {
 		t.Errorf("a key of version 1.2: %v", err)
 	}
+
 	if _, err := ParseCEF(`CEF:0|v|p|1|c|n|10|`); err != nil {
 		t.Errorf("no extension: %v", err)
 	}
@@ -73,19 +79,24 @@ func FuzzCEF(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		var b strings.Builder
 		b.WriteString("CEF:")
+
 		for _, field := range []string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity} {
 			b.WriteString(strings.NewReplacer(`\`, `\\`, `|`, `\|`).Replace(field) + "|")
 		}
+
 		for i, key := range c.Keys {
 			if i > 0 {
 				b.WriteByte(' ')
 			}
+
 			b.WriteString(
 				key + "=" + strings.NewReplacer(`\`, `\\`, `=`, `\=`, "\n", `\n`, "\r", `\r`).Replace(c.Values[key]),
 			)
 		}
+
 		if b.String() != line {
 			t.Errorf("%q was read as %q", line, b.String())
 		}

@@ -25,18 +25,26 @@ const (
 
 func collector(t *testing.T, change func(*HECConfig)) *HEC {
 	t.Helper()
+
 	cfg := HECConfig{
-		Tokens: map[string]HECToken{openToken: {}, boundToken: {Indexes: []string{"sec", "sec2"}, Index: "sec"},
-			disabledToken: {Disabled: true}, ackToken: {Ack: true}},
+		Tokens: map[string]HECToken{
+			openToken:     {},
+			boundToken:    {Indexes: []string{"sec", "sec2"}, Index: "sec"},
+			disabledToken: {Disabled: true},
+			ackToken:      {Ack: true},
+		},
 	}
 	if change != nil {
 		change(&cfg)
 	}
+
 	h, err := StartHEC(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { h.Close() })
+
 	return h
 }
 
@@ -44,6 +52,7 @@ func collector(t *testing.T, change func(*HECConfig)) *HEC {
 // bad event.
 func post(t *testing.T, h *HEC, body string, headers ...string) string {
 	t.Helper()
+
 	r, err := http.NewRequest(
 		http.MethodPost,
 		fmt.Sprintf("http://127.0.0.1:%d/services/collector/event", h.Port()),
@@ -52,40 +61,50 @@ func post(t *testing.T, h *HEC, body string, headers ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+
 	a, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return "no answer"
 	}
 	defer a.Body.Close()
+
 	text, err := io.ReadAll(a.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	result := fmt.Sprint(a.StatusCode, " ", gjson.GetBytes(text, "code"))
 	if bad := gjson.GetBytes(text, "invalid-event-number"); bad.Exists() {
 		result += " #" + bad.Raw
 	}
+
 	return result
 }
 
 func packed(s string) string {
 	var b bytes.Buffer
+
 	z := gzip.NewWriter(&b)
 	if _, err := io.WriteString(z, s); err != nil {
 		panic(err)
 	}
+
 	if err := z.Close(); err != nil {
 		panic(err)
 	}
+
 	return b.String()
 }
 
 func TestHECAnswersAsSplunkDoes(t *testing.T) {
-	const auth = "Authorization"
-	const one = `{"event":{"a":1}}`
+	const (
+		auth = "Authorization"
+		one  = `{"event":{"a":1}}`
+	)
 	for name, c := range map[string]struct {
 		body    string
 		headers []string
@@ -148,6 +167,7 @@ func TestHECKeepsWhatAnEventSays(t *testing.T) {
 		"Splunk "+boundToken,
 	)
 	e := h.Events()[0]
+
 	got := fmt.Sprint(
 		e.Token == boundToken,
 		e.Index,
@@ -165,8 +185,10 @@ func TestHECKeepsWhatAnEventSays(t *testing.T) {
 
 func TestHECFailsOnRequest(t *testing.T) {
 	const event = `{"event":1}`
+
 	auth := []string{"Authorization", "Splunk " + openToken}
 	h := collector(t, func(c *HECConfig) { c.BusyEvery, c.LoseAnswerEvery, c.MaxContentLength = 4, 3, 20 })
+
 	var got []string
 	for range 5 {
 		got = append(got, post(t, h, event, auth...))
@@ -176,10 +198,12 @@ func TestHECFailsOnRequest(t *testing.T) {
 	if got[0] != "200 0" || got[1] != "200 0" || len(h.Events()) < 3 || h.Status()[503] == 0 {
 		t.Errorf("answers %v, status %v", got, h.Status())
 	}
+
 	long := collector(t, func(c *HECConfig) { c.MaxContentLength = 20 })
 	if got := post(t, long, event+event, auth...); got != "413 27" {
 		t.Errorf("a long body is answered %s", got)
 	}
+
 	if got := post(
 		t,
 		long,
@@ -187,11 +211,15 @@ func TestHECFailsOnRequest(t *testing.T) {
 		append(auth, "Content-Encoding", "gzip")...); got != "413 27" {
 		t.Errorf("a long body inside gzip is answered %s", got)
 	}
+
 	long.SetDown(true)
+
 	if got := post(t, long, event, auth...); got != "503 9" || len(long.Events()) != 0 {
 		t.Errorf("down: %s", got)
 	}
+
 	long.SetDown(false)
+
 	if got := post(t, long, event, auth...); got != "200 0" {
 		t.Errorf("up again: %s", got)
 	}
@@ -204,7 +232,9 @@ func TestHECRefusesOtherPathsAndMethods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		a.Body.Close()
+
 		if a.StatusCode != want {
 			t.Errorf("GET %s: %d", path, a.StatusCode)
 		}
@@ -213,22 +243,28 @@ func TestHECRefusesOtherPathsAndMethods(t *testing.T) {
 
 func TestCertificateIsTrustedThroughItsFileAndNotWithout(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.pem")
+
 	server, err := Certificate(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	h := collector(t, func(c *HECConfig) { c.TLS = server })
+
 	pem, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
+
 	for name, roots := range map[string]*x509.CertPool{"trusted": pool, "not trusted": x509.NewCertPool()} {
 		c, err := tls.Dial("tcp", fmt.Sprintf("localhost:%d", h.Port()), &tls.Config{RootCAs: roots})
 		if (err == nil) != (name == "trusted") {
 			t.Errorf("%s: %v", name, err)
 		}
+
 		if err == nil {
 			c.Close()
 		}

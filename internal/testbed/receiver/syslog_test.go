@@ -58,16 +58,20 @@ func TestSyslogLines(t *testing.T) {
 		"5424, text at once behind": {RFC5424, `<133>1 2026-02-03T09:13:31Z h - - - -x`, `fault: no space`},
 	} {
 		m, err := parseSyslog(c.line, c.format)
+
 		got := fmt.Sprintf("%d.%d %s %s %q", m.Facility, m.Severity, m.Time.Format("01-02T15:04:05"), m.Host, m.Text)
 		if m.Host == "" {
 			got = strings.Replace(got, "  ", " - ", 1)
 		}
+
 		if m.App != "" {
 			got += " " + m.App + " " + m.ProcID + " " + m.MsgID
 		}
+
 		if err != nil {
 			got = "fault: " + err.Error()
 		}
+
 		if err == nil && got != c.want || err != nil && !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: %s; want %s", name, got, c.want)
 		}
@@ -77,6 +81,7 @@ func TestSyslogLines(t *testing.T) {
 // until waits for what another goroutine of this process is about to do.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("never: " + what)
@@ -89,24 +94,35 @@ func TestSyslogOverTCPAndTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	const line = "<133>Feb  3 09:13:31 h CEF:0\n"
+
 	for _, cfg := range []*tls.Config{nil, server} {
-		s, err := StartSyslog(SyslogConfig{Format: RFC3164, TLS: cfg, MaxBytes: 100, BreakEvery: 2})
+		s, err := StartSyslog(SyslogConfig{
+			Format:     RFC3164,
+			TLS:        cfg,
+			MaxBytes:   100,
+			BreakEvery: 2,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
+
 		address := fmt.Sprintf("127.0.0.1:%d", s.Port())
 		send := func(text string) {
 			var c net.Conn
+
 			c, err := net.Dial("tcp", address)
 			if cfg != nil && err == nil {
 				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // whom it talks to is not the question here
 			}
+
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()
+
 			if _, err := c.Write([]byte(text)); err != nil {
 				t.Fatal(err)
 			}
@@ -115,15 +131,18 @@ func TestSyslogOverTCPAndTLS(t *testing.T) {
 		until(t, "the first message", func() bool { return len(s.Messages()) == 1 })
 		send(line + line)
 		until(t, "the break", func() bool { return s.Breaks() == 1 })
+
 		if n := len(s.Messages()); n != 2 {
 			t.Errorf("%d messages; the one behind the break is lost", n)
 		}
+
 		send(strings.TrimSuffix(line, "\n"))
 		until(t, "the fault of a line without end", func() bool { return len(s.Faults()) == 1 })
 		send(strings.Repeat("x", 200))
 		until(t, "the fault of a long line", func() bool { return len(s.Faults()) == 2 })
 		send("x\n")
 		until(t, "the fault of a bad line", func() bool { return len(s.Faults()) == 3 })
+
 		for i, want := range []string{"ended within the line", "longer than 100 bytes", "no priority"} {
 			if !strings.Contains(s.Faults()[i], want) {
 				t.Errorf("fault %q; want %s", s.Faults()[i], want)
@@ -146,6 +165,7 @@ func FuzzSyslog(f *testing.F) {
 		if old {
 			format = RFC3164
 		}
+
 		if m, err := parseSyslog(
 			line,
 			format,

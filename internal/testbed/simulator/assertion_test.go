@@ -23,10 +23,12 @@ func TestClientAssertion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	now := newClock().Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -34,14 +36,17 @@ func TestClientAssertion(t *testing.T) {
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.Add(24 * time.Hour),
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	sum1, sum256 := sha1.Sum(der), sha256.Sum256(der)
 	path := contoso + "/oauth2/v2.0/token"
 
@@ -52,6 +57,7 @@ func TestClientAssertion(t *testing.T) {
 		key    *rsa.PrivateKey
 		typ    string
 	}
+
 	s256 := map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum256[:])}
 	x5t := map[string]any{"x5t": base64.RawURLEncoding.EncodeToString(sum1[:])}
 	sign := func(f fixture, s setting) url.Values {
@@ -60,28 +66,34 @@ func TestClientAssertion(t *testing.T) {
 		if s.change != nil {
 			s.change(claims)
 		}
+
 		token := jwt.NewWithClaims(s.method, claims)
 		for k, v := range s.header {
 			token.Header[k] = v
 		}
+
 		k := key
 		if s.key != nil {
 			k = s.key
 		}
+
 		text, err := token.SignedString(k)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		typ := "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 		if s.typ != "" {
 			typ = s.typ
 		}
+
 		return with(appV2, "client_secret", "", "client_assertion_type", typ, "client_assertion", text)
 	}
 	ps, rs := jwt.SigningMethod(&jwt.SigningMethodRSAPSS{SigningMethodRSA: jwt.SigningMethodPS256.SigningMethodRSA,
 		Options: &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}}), jwt.SigningMethod(jwt.SigningMethodRS256)
 	claim := func(key string, value any) func(jwt.MapClaims) { return func(c jwt.MapClaims) { c[key] = value } }
 	without := func(key string) func(jwt.MapClaims) { return func(c jwt.MapClaims) { delete(c, key) } }
+
 	tests := map[string]struct {
 		setting
 		code int // 0: accepted
@@ -133,26 +145,33 @@ func TestClientAssertion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, func(c *simulator.Config) { c.Tenants[0].Apps[0].Certificates = []*x509.Certificate{cert} })
 			v := sign(f, test.setting)
+
 			a := f.token(path, v)
 			if test.code == 0 {
 				if a.status != 200 {
 					t.Fatalf("got %d %s", a.status, a.body)
 				}
+
 				if again := f.token(path, v); again.status != 401 || again.code(t) != 50012 {
 					t.Errorf("replayed: %d %s", again.status, again.body)
 				}
+
 				return
 			}
+
 			if a.status < 400 || a.code(t) != test.code {
 				t.Errorf("got %d %s, want %d", a.status, a.body, test.code)
 			}
 		})
 	}
+
 	f := start(t, func(c *simulator.Config) { c.Tenants[0].Apps[0].Certificates = []*x509.Certificate{cert} })
+
 	v := sign(f, setting{method: ps, header: s256})
 	if a := f.token(path, with(v, "client_secret", secret)); a.code(t) != 9002313 {
 		t.Errorf("a secret beside an assertion: %s", a.body)
 	}
+
 	if a := f.token(path, with(v, "client_assertion", "a.b")); a.code(t) != 50027 {
 		t.Errorf("no JWT: %s", a.body)
 	}

@@ -67,41 +67,50 @@ func auto(c *simulator.Config) { c.AutoConsent = true }
 // page.
 func (f fixture) ask(path string, v url.Values) (answer, url.Values) {
 	f.t.Helper()
+
 	a := do(f.t, "GET", f.LoginURL()+"/"+path+"?"+v.Encode(), "")
 	if a.status != 302 {
 		return a, nil
 	}
+
 	u, err := url.Parse(a.header.Get("Location"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
+
 	return a, u.Query()
 }
 
 // code signs in and returns the code.
 func (f fixture) code(path string, v url.Values) string {
 	f.t.Helper()
+
 	a, back := f.ask(path, v)
 	if back.Get("code") == "" {
 		f.t.Fatalf("no code: %d %s %v", a.status, a.header.Get("Location"), a.body)
 	}
+
 	return back.Get("code")
 }
 
 func TestSignInWithPKCE(t *testing.T) {
 	f := start(t, auto)
+
 	a, back := f.ask(contoso+"/oauth2/v2.0/authorize", askV2)
 	if !strings.HasPrefix(a.header.Get("Location"), "http://localhost:5000/cb?") || back.Get("state") != "st&te" ||
 		back.Get("session_state") == "" {
 		t.Fatalf("redirected to %s", a.header.Get("Location"))
 	}
+
 	token := with(codeV2, "code", back.Get("code"))
+
 	a = f.token("contoso.example/oauth2/v2.0/token", token)
 	if a.status != 200 || a.json(t)["refresh_token"] == nil ||
 		a.json(t)["scope"] != "https://graph.microsoft.com/SecurityAlert.Read.All "+
 			"https://graph.microsoft.com/SecurityIncident.Read.All" {
 		t.Fatalf("redeemed: %d %s", a.status, a.body)
 	}
+
 	next := f.token(
 		contoso+"/oauth2/v2.0/token",
 		with(refreshV2, "refresh_token", a.json(t)["refresh_token"].(string)),
@@ -109,6 +118,7 @@ func TestSignInWithPKCE(t *testing.T) {
 	if next.status != 200 {
 		t.Errorf("refreshed: %d %s", next.status, next.body)
 	}
+
 	if again := f.token(contoso+"/oauth2/v2.0/token", token); again.status != 400 || again.code(t) != 54005 {
 		t.Errorf("redeemed twice: %d %s", again.status, again.body)
 	}
@@ -129,6 +139,7 @@ func TestDocumentedMSSPScript(t *testing.T) {
 		"https://graph.windows.net",
 	)
 	code := f.code(contoso+"/oauth2/authorize", v)
+
 	a := f.token(
 		contoso+"/oauth2/token?",
 		form("grant_type", "authorization_code", "client_id", client, "client_secret", secret, "code", code,
@@ -185,6 +196,7 @@ func TestCodeRefusals(t *testing.T) {
 			f := start(t, auto)
 			code := f.code(contoso+"/oauth2/v2.0/authorize", test.ask)
 			f.clock.Advance(test.wait)
+
 			if a := f.token(
 				test.path+"/oauth2/v2.0/token",
 				with(test.form, "code", code),
@@ -194,9 +206,11 @@ func TestCodeRefusals(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("another resource than at sign-in is refused at v1", func(t *testing.T) {
 		f := start(t, auto)
 		code := f.code(contoso+"/oauth2/authorize", askV1)
+
 		v := with(codeV2, "code", code, "code_verifier", "", "resource", "https://graph.microsoft.com")
 		if a := f.token(contoso+"/oauth2/token", v); a.status != 400 || a.code(t) != 90023 {
 			t.Errorf("got %d %s", a.status, a.body)
@@ -204,6 +218,7 @@ func TestCodeRefusals(t *testing.T) {
 	})
 	t.Run("PKCE by plain", func(t *testing.T) {
 		f := start(t, auto)
+
 		code := f.code(
 			contoso+"/oauth2/v2.0/authorize",
 			with(askV2, "code_challenge", verifier, "code_challenge_method", "plain"),
@@ -307,11 +322,13 @@ func TestAuthorizeRefusals(t *testing.T) {
 		"a prompt that is unknown":      {v2, with(askV2, "prompt", "maybe"), "", "invalid_request"},
 		"prompt=none without a session": {v2, with(askV2, "prompt", "none"), "", "login_required"},
 	}
+
 	f := start(t, auto)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			f := f
 			f.t = t
+
 			a, back := f.ask(test.path, test.form)
 			switch {
 			case test.page != "" && (a.status != 400 || !strings.Contains(a.body, test.page)):
@@ -326,10 +343,12 @@ func TestAuthorizeRefusals(t *testing.T) {
 
 func TestAuthorizePage(t *testing.T) {
 	f := start(t)
+
 	a, _ := f.ask(contoso+"/oauth2/v2.0/authorize", with(askV2, "scope", "https://graph.microsoft.com/.default"))
 	if a.status != 200 || !strings.Contains(a.body, `id="accept"`) || !strings.Contains(a.body, `id="decline"`) {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
+
 	press := func(button string) url.Values {
 		a := do(
 			t,
@@ -339,10 +358,12 @@ func TestAuthorizePage(t *testing.T) {
 			"Content-Type",
 			formType,
 		)
+
 		u, err := url.Parse(a.header.Get("Location"))
 		if err != nil || a.status != 302 {
 			t.Fatalf("%s: %d %s", button, a.status, a.body)
 		}
+
 		return u.Query()
 	}
 	if back := press(
@@ -351,19 +372,24 @@ func TestAuthorizePage(t *testing.T) {
 		back.Has("code") {
 		t.Errorf("declined: %v", back)
 	}
+
 	if back := press("accept"); back.Get("code") == "" {
 		t.Errorf("accepted: %v", back)
 	}
+
 	f.SetAutoConsent(true)
+
 	a, _ = f.ask(contoso+"/oauth2/v2.0/authorize", with(askV2, "response_mode", "form_post"))
 	if a.status != 200 || !strings.Contains(a.body, `action="http://localhost:5000/cb"`) ||
 		!strings.Contains(a.body, `value="st&amp;te"`) {
 		t.Errorf("form_post: %d %s", a.status, a.body)
 	}
+
 	a, _ = f.ask(contoso+"/oauth2/v2.0/authorize", with(askV2, "response_mode", "fragment"))
 	if !strings.HasPrefix(a.header.Get("Location"), "http://localhost:5000/cb#code=") {
 		t.Errorf("fragment: %s", a.header.Get("Location"))
 	}
+
 	a, _ = f.ask(contoso+"/oauth2/v2.0/authorize", with(askV2, "redirect_uri", "http://127.0.0.1:5000"))
 	if !strings.HasPrefix(a.header.Get("Location"), "http://127.0.0.1:5000/?") {
 		t.Errorf("an address without a path gets a slash: %s", a.header.Get("Location"))
@@ -372,13 +398,16 @@ func TestAuthorizePage(t *testing.T) {
 
 func TestConsentMakesAnApplicationKnown(t *testing.T) {
 	const app = "33333333-0000-4000-8000-000000000001"
+
 	f := start(t, func(c *simulator.Config) {
 		c.Apps = []simulator.App{{ClientID: app, Secret: "x", RedirectURIs: []string{"https://portal.azure.com"}}}
 	})
+
 	v := with(appV2, "client_id", app, "client_secret", "x")
 	if a := f.token(contoso+"/oauth2/v2.0/token", v); a.code(t) != 700016 {
 		t.Fatalf("before: %s", a.body)
 	}
+
 	page := contoso + "/v2.0/adminconsent?" + form(
 		"client_id",
 		app,
@@ -392,10 +421,12 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 	if a := do(t, "GET", f.LoginURL()+"/"+page, ""); a.status != 200 || !strings.Contains(a.body, `id="accept"`) {
 		t.Fatalf("page: %d %s", a.status, a.body)
 	}
+
 	a := do(t, "POST", f.LoginURL()+"/"+page, "decision=decline", "Content-Type", formType)
 	if !strings.Contains(a.header.Get("Location"), "error=access_denied") {
 		t.Fatalf("declined: %v", a.header)
 	}
+
 	a = do(t, "POST", f.LoginURL()+"/"+page, "decision=accept", "Content-Type", formType)
 	if loc := a.header.Get(
 		"Location",
@@ -403,9 +434,11 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 		!strings.Contains(loc, "state=7") {
 		t.Fatalf("accepted: %v", a.header)
 	}
+
 	if a := f.token(contoso+"/oauth2/v2.0/token", v); a.status != 200 {
 		t.Errorf("after: %s", a.body)
 	}
+
 	if a := f.token(fabrikam+"/oauth2/v2.0/token", v); a.code(t) != 700016 {
 		t.Errorf("at another tenant: %s", a.body)
 	}
@@ -413,6 +446,7 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 
 func TestAdminConsentRefusals(t *testing.T) {
 	f := start(t)
+
 	ok := form(
 		"client_id",
 		client,
@@ -438,19 +472,24 @@ func TestAdminConsentRefusals(t *testing.T) {
 	} {
 		t.Run(name+" is refused", func(t *testing.T) {
 			f := f
+
 			f.t = t
 			if a, _ := f.ask(test.path, test.form); a.status != 400 || !strings.Contains(a.body, test.want) {
 				t.Errorf("got %d %s", a.status, a.body)
 			}
 		})
 	}
+
 	if a := do(t, "PUT", f.LoginURL()+"/"+contoso+"/adminconsent?"+ok.Encode(), ""); a.status != 405 {
 		t.Errorf("PUT gave %d", a.status)
 	}
+
 	if _, back := f.ask(contoso+"/adminconsent", ok); back != nil {
 		t.Errorf("it decided by itself: %v", back)
 	}
+
 	f.SetAutoConsent(true)
+
 	if _, back := f.ask(contoso+"/adminconsent", ok); back.Get("admin_consent") != "True" || back.Has("scope") {
 		t.Errorf("v1 redirected with %v", back)
 	}
@@ -458,13 +497,17 @@ func TestAdminConsentRefusals(t *testing.T) {
 
 func TestApplicationsAreAdded(t *testing.T) {
 	f := start(t)
+
 	const app = "33333333-0000-4000-8000-000000000002"
 	f.AddApp(contoso, simulator.App{ClientID: app, Secret: "x", RefreshTokens: []string{"0.new"}})
+
 	v := with(refreshV1, "client_id", app, "client_secret", "x", "refresh_token", "0.new")
 	if a := f.token(contoso+"/oauth2/token", v); a.status != 200 {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
+
 	f.SetOmitRefresh(true)
+
 	if a := f.token(contoso+"/oauth2/token", v); a.status != 200 || strings.Contains(a.body, "refresh_token") {
 		t.Errorf("got %d %s", a.status, a.body)
 	}

@@ -17,6 +17,7 @@ func (p provider) post(form string) answer {
 func TestTheControlPageChangesCustomersWhileItRuns(t *testing.T) {
 	p := startHome(t)
 	seed, c := p.app.RefreshTokens[0], p.customers[0]
+
 	before := p.redeem(c.ID, seed).token()
 	for state, want := range map[string]struct{ code, status int }{
 		"90099":       {90099, 0},
@@ -34,19 +35,24 @@ func TestTheControlPageChangesCustomersWhileItRuns(t *testing.T) {
 		if a := p.post("tenant=" + c.Name + "&state=" + state); a.status != 200 {
 			t.Errorf("%s: %d %s", state, a.status, a.body)
 		}
+
 		if a := p.list(before); a.status != 401 {
 			t.Errorf("%s: a token from before: %d", state, a.status)
 		}
+
 		a := p.redeem(c.ID, seed)
 		wantCode(t, state, a, want.code)
+
 		if want.code == 0 {
 			if rows := p.list(a.token()); rows.status != want.status {
 				t.Errorf("%s: alerts %d", state, rows.status)
 			}
 		}
+
 		if a := p.post("tenant=" + c.Domain + "&state=ok"); a.status != 200 {
 			t.Errorf("ok: %d %s", a.status, a.body)
 		}
+
 		a = p.redeem(c.ID, seed)
 		wantCode(t, "well again after "+state, a, 0)
 		before = a.token()
@@ -55,8 +61,10 @@ func TestTheControlPageChangesCustomersWhileItRuns(t *testing.T) {
 	if a := p.post("add=adventure"); a.status != 200 {
 		t.Errorf("add: %d %s", a.status, a.body)
 	}
+
 	wantCode(t, "a new customer", p.redeem("adventure.example", seed), 90099)
 	m := do(t, "GET", p.LoginURL()+"/simulator", "").json(t)
+
 	text := fmt.Sprint(m)
 	if n := len(m["customers"].([]any)); n != 5 || !strings.Contains(text, "adventure") ||
 		!strings.Contains(text, "redeemed_at_home:0") || !strings.Contains(text, "consent:false") {
@@ -66,6 +74,7 @@ func TestTheControlPageChangesCustomersWhileItRuns(t *testing.T) {
 
 func TestTheHomeTenantHasStatesOfItsOwn(t *testing.T) {
 	p := startHome(t)
+
 	seed, customer := p.app.RefreshTokens[0], p.customers[0].ID
 	for _, form := range []string{
 		"tenant=provider&state=ended", "tenant=contoso999&state=ok", "tenant=" + p.customers[0].Name + "&state=dead",
@@ -75,24 +84,30 @@ func TestTheHomeTenantHasStatesOfItsOwn(t *testing.T) {
 			t.Errorf("%s: %d %s", form, a.status, a.body)
 		}
 	}
+
 	if a := p.post("tenant=provider&state=nomfa"); a.status != 200 {
 		t.Errorf("nomfa: %d %s", a.status, a.body)
 	}
+
 	next, err := p.IssueRefreshToken(p.home.ID, p.app.ClientID)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	wantCode(t, "a sign-in without a second factor", p.redeem(customer, next), 50076)
 	wantCode(t, "one from before", p.redeem(customer, seed), 0)
+
 	if a := p.post("tenant=provider&state=dead"); a.status != 200 {
 		t.Errorf("dead: %d %s", a.status, a.body)
 	}
+
 	wantCode(t, "at home", p.redeem(p.home.ID, seed), 50173)
 	wantCode(t, "at a customer", p.redeem(customer, seed), 50173)
 }
 
 func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 	var written string
+
 	s, conf, err := simulator.ServeForCLI(t.Context(), simulator.CLIOptions{
 		Home:         true,
 		Customers:    4,
@@ -104,6 +119,7 @@ func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+
 	for _, want := range []string{
 		"home_tenant_id ", "tenants_file         ./defender-tenants.yaml", "api                  graph",
 		"refresh_token ",
@@ -113,9 +129,11 @@ func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, conf)
 		}
 	}
+
 	if strings.Count(conf, "[INPUT]") != 1 || !strings.Contains(written, "from: gdap") {
 		t.Errorf("%s\n%s", conf, written)
 	}
+
 	listed, tenants, err := s.HomeConfig(simulator.ConfigOptions{
 		Listed:       true,
 		WithoutToken: true,
@@ -125,6 +143,7 @@ func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 		strings.Count(tenants, "tenant_id") != 4 {
 		t.Errorf("%v\n%s\n%s", err, listed, tenants)
 	}
+
 	_, _, err = simulator.ServeForCLI(t.Context(), simulator.CLIOptions{
 		Home:   true,
 		States: map[string]string{"x": "ok"},
@@ -132,6 +151,7 @@ func TestASimulatedProviderForTheCommandLine(t *testing.T) {
 	if err == nil {
 		t.Error("a state of a tenant that does not exist was accepted")
 	}
+
 	for _, cfg := range []simulator.Config{{Home: contoso}, {Relationships: []simulator.Relationship{{}}}} {
 		if _, err := simulator.New(cfg); err == nil {
 			t.Errorf("accepted: %+v", cfg)

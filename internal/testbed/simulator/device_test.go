@@ -15,22 +15,26 @@ var (
 func TestDeviceCode(t *testing.T) {
 	f := start(t)
 	a := f.token(contoso+"/oauth2/v2.0/devicecode", deviceV2)
+
 	m := a.json(t)
 	if m["expires_in"] != 900.0 || m["interval"] != 5.0 || m["verification_uri"] != f.LoginURL()+"/devicelogin" ||
 		!strings.Contains(m["message"].(string), m["user_code"].(string)) {
 		t.Fatalf("got %s", a.body)
 	}
+
 	code, user := m["device_code"].(string), m["user_code"].(string)
 	poll := func() string {
 		a := f.token(contoso+"/oauth2/v2.0/token", with(pollV2, "device_code", code))
 		if a.status == 200 {
 			return fmt.Sprint("ok ", a.json(t)["refresh_token"] != nil)
 		}
+
 		return a.json(t)["error"].(string)
 	}
 	step := func(wait time.Duration, want string) {
 		t.Helper()
 		f.clock.Advance(wait)
+
 		if got := poll(); got != want {
 			t.Fatalf("got %s, want %s", got, want)
 		}
@@ -39,11 +43,14 @@ func TestDeviceCode(t *testing.T) {
 	step(4*time.Second, "slow_down")
 	step(9*time.Second, "slow_down") // the interval has grown to 10 s
 	step(15*time.Second, "authorization_pending")
+
 	if err := f.DecideDevice(strings.ToLower(user), true); err != nil {
 		t.Fatal(err)
 	}
+
 	step(15*time.Second, "ok true")
 	step(15*time.Second, "bad_verification_code")
+
 	if err := f.DecideDevice(user, true); err == nil {
 		t.Error("a code that is used up was accepted")
 	}
@@ -53,11 +60,13 @@ func TestDeviceCodeV1(t *testing.T) {
 	f := start(t)
 	v := form("client_id", public, "resource", "https://graph.windows.net")
 	a := f.token(contoso+"/oauth2/devicecode?api-version=1.0", v)
+
 	m := a.json(t)
 	if m["expires_in"] != "900" || m["interval"] != "5" || m["verification_url"] == nil ||
 		m["verification_uri"] != nil {
 		t.Fatalf("got %s", a.body)
 	}
+
 	poll := form(
 		"client_id",
 		public,
@@ -71,10 +80,13 @@ func TestDeviceCodeV1(t *testing.T) {
 	if err := f.DecideDevice(m["user_code"].(string), false); err != nil {
 		t.Fatal(err)
 	}
+
 	if a := f.token(contoso+"/oauth2/token", poll); a.json(t)["error"] != "authorization_declined" {
 		t.Errorf("declined: %s", a.body)
 	}
+
 	f.clock.Advance(15 * time.Minute)
+
 	if a := f.token(contoso+"/oauth2/token", poll); a.json(t)["error"] != "code_expired" {
 		t.Errorf("expired: %s", a.body)
 	}
@@ -82,6 +94,7 @@ func TestDeviceCodeV1(t *testing.T) {
 
 func TestDeviceCodeRefusals(t *testing.T) {
 	f := start(t)
+
 	path := contoso + "/oauth2/v2.0/devicecode"
 	for name, test := range map[string]struct {
 		answer answer
@@ -110,10 +123,12 @@ func TestDeviceCodeRefusals(t *testing.T) {
 func TestDevicePage(t *testing.T) {
 	f := start(t)
 	user := f.token(contoso+"/oauth2/v2.0/devicecode", deviceV2).json(t)["user_code"].(string)
+
 	page := f.LoginURL() + "/devicelogin"
 	if a := do(t, "GET", page, ""); a.status != 200 || !strings.Contains(a.body, `name="otc"`) {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
+
 	if a := do(
 		t,
 		"POST",
@@ -127,6 +142,7 @@ func TestDevicePage(t *testing.T) {
 	) {
 		t.Errorf("a wrong code: %s", a.body)
 	}
+
 	if a := do(
 		t,
 		"POST",
@@ -140,7 +156,9 @@ func TestDevicePage(t *testing.T) {
 	) {
 		t.Errorf("the code: %s", a.body)
 	}
+
 	f = start(t, auto)
+
 	code := f.token(contoso+"/oauth2/v2.0/devicecode", deviceV2).json(t)["device_code"].(string)
 	if a := f.token(contoso+"/oauth2/v2.0/token", with(pollV2, "device_code", code)); a.status != 200 {
 		t.Errorf("decided at once: %s", a.body)

@@ -19,12 +19,37 @@ func TestParseFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	type f = simulator.Fault
+
 	want := []f{
-		{Name: "429", Code: 429, Every: 7, After: "seconds"},
-		{Name: "cut", P: 0.1, At: 0.25, API: "siem", Kind: "length"},
-		{Name: "503", Code: 503, From: 10 * time.Second, To: 40 * time.Second, After: "date", Wait: time.Minute},
-		{Name: "aadsts", Code: 70000, Count: 1, API: "login"},
+		{
+			Name:  "429",
+			Code:  429,
+			Every: 7,
+			After: "seconds",
+		},
+		{
+			Name: "cut",
+			P:    0.1,
+			At:   0.25,
+			API:  "siem",
+			Kind: "length",
+		},
+		{
+			Name:  "503",
+			Code:  503,
+			From:  10 * time.Second,
+			To:    40 * time.Second,
+			After: "date",
+			Wait:  time.Minute,
+		},
+		{
+			Name:  "aadsts",
+			Code:  70000,
+			Count: 1,
+			API:   "login",
+		},
 		{Name: "skew", By: -10 * time.Minute},
 		{Name: "late", By: 2 * time.Hour, Tenant: "contoso.example"},
 		{Name: "huge", Size: 2_000_000},
@@ -36,17 +61,21 @@ func TestParseFaults(t *testing.T) {
 		if w.Wait == 0 {
 			w.Wait = 5 * time.Second
 		}
+
 		if w.Rate = 1000; w.Size == 0 {
 			w.Size = 20_000_000
 		}
 	}
+
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+
 	for _, name := range simulator.FaultNames() {
 		if name == "aadsts" {
 			continue
 		}
+
 		if _, err := simulator.ParseFaults(name); err != nil {
 			t.Errorf("%s alone: %v", name, err)
 		}
@@ -65,6 +94,7 @@ func TestParseFaultsRefusals(t *testing.T) {
 		if grammar == "429:" {
 			continue // no options is no mistake
 		}
+
 		if _, err := simulator.ParseFaults(
 			grammar,
 		); !errors.Is(err, simulator.ErrFaults) ||
@@ -72,10 +102,12 @@ func TestParseFaultsRefusals(t *testing.T) {
 			t.Errorf("%q: %v", grammar, err)
 		}
 	}
+
 	f := start(t)
 	if err := f.SetFaults("429,nothing"); err == nil {
 		t.Error("a broken grammar was taken")
 	}
+
 	if a := f.get(simulator.SIEM, contoso, "/api/alerts"); a.status != 200 {
 		t.Errorf("half of it is in force: %d", a.status)
 	}
@@ -87,14 +119,17 @@ func FuzzParseFaults(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	f.Fuzz(func(t *testing.T, grammar string) {
 		list, err := simulator.ParseFaults(grammar)
 		if err != nil {
 			if !errors.Is(err, simulator.ErrFaults) {
 				t.Errorf("%q: %v", grammar, err)
 			}
+
 			return
 		}
+
 		for _, x := range list {
 			if x.P < 0 || x.P > 1 || x.Every < 0 || x.At < 0 || x.At > 1 || x.Size < 1 || x.Rate < 1 || x.Wait < 0 ||
 				x.To != 0 && x.To <= x.From {

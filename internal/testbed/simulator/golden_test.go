@@ -39,7 +39,13 @@ func TestGoldenRows(t *testing.T) {
 		Escapes:         simulator.EscapeASCII,
 		Comments:        []simulator.Comment{{Text: "text", By: "soc@mssp.example", At: at.Add(time.Hour)}},
 		Evidence: []simulator.Evidence{
-			{Type: "User", Created: at, AccountName: "user1", DomainName: "CORP", UserSID: "S-1-5-21-1"},
+			{
+				Type:        "User",
+				Created:     at,
+				AccountName: "user1",
+				DomainName:  "CORP",
+				UserSID:     "S-1-5-21-1",
+			},
 			{
 				Type:            "Process",
 				Created:         at,
@@ -50,7 +56,13 @@ func TestGoldenRows(t *testing.T) {
 				ProcessID:       3276,
 				ParentProcessID: 8420,
 			},
-			{Type: "File", Created: at, FileName: "x.dll", FileSize: 9007199254740993, RemediationStatus: "active"},
+			{
+				Type:              "File",
+				Created:           at,
+				FileName:          "x.dll",
+				FileSize:          9007199254740993,
+				RemediationStatus: "active",
+			},
 			{
 				Type:      "Ip",
 				Created:   at,
@@ -77,16 +89,20 @@ func TestGoldenRows(t *testing.T) {
 			},
 		},
 	})
+
 	for _, api := range simulator.APIs() {
 		t.Run(api, func(t *testing.T) {
 			var row json.RawMessage
 			for _, row = range f.Ledger(contoso, api).Exists {
 			}
+
 			var pretty bytes.Buffer
 			if err := json.Indent(&pretty, row, "", "  "); err != nil {
 				t.Fatal(err)
 			}
+
 			pretty.WriteByte('\n')
+
 			file := filepath.Join("..", "..", "..", "testdata", "simulator", api+".json")
 			golden.File(t, file, pretty.String())
 		})
@@ -100,11 +116,13 @@ func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 	if _, err := os.Stat(samples); err != nil {
 		t.Skip("the samples are not part of the project")
 	}
+
 	keysOf := func(r gjson.Result) (list []string) {
 		r.ForEach(func(k, _ gjson.Result) bool {
 			list = append(list, k.Str)
 			return true
 		})
+
 		return list
 	}
 	read := func(file, path string) gjson.Result {
@@ -112,13 +130,16 @@ func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return gjson.GetBytes(b, path)
 	}
+
 	golden := func(api, path string) gjson.Result {
 		b, err := os.ReadFile(filepath.Join("..", "..", "..", "testdata", "simulator", api+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		return gjson.GetBytes(b, path)
 	}
 	if got, want := keysOf(
@@ -131,6 +152,7 @@ func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 	) {
 		t.Errorf("siem: got %v\nwant %v", got, want)
 	}
+
 	missing := func(name string, got, want []string) {
 		for _, k := range want {
 			if !slices.Contains(got, k) {

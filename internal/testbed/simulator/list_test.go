@@ -22,6 +22,7 @@ var listPath = map[string]string{
 // all updated at 11:xx in the opposite order.
 func many(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
 	f := start(t, change...)
+
 	now := f.clock.Now()
 	for i := range n {
 		f.Add(
@@ -39,21 +40,25 @@ func many(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
 			},
 		)
 	}
+
 	return f
 }
 
 // ids returns the ids in an answer, joined.
 func (a answer) ids(t *testing.T, key string) string {
 	t.Helper()
+
 	list, ok := a.json(t)["value"].([]any)
 	if !ok || a.status != 200 {
 		t.Fatalf("status %d: %.300s", a.status, a.body)
 	}
+
 	return strings.Join(texts(list, key), " ")
 }
 
 func TestListOptions(t *testing.T) {
 	f := many(t, 5)
+
 	tests := map[string]struct{ api, query, want string }{
 		"newest first":          {simulator.Endpoint, "", "a004 a003 a002 a001 a000"},
 		"$top":                  {simulator.Endpoint, "?$top=2", "a004 a003"},
@@ -114,18 +119,22 @@ func TestListOptions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := f
 			f.t = t
+
 			key, path := "id", listPath[test.api]
 			if test.api == simulator.Incidents {
 				key = "incidentId"
 			}
+
 			if name == "the versioned path" {
 				path = "/api/v1.0/alerts"
 			}
+
 			if got := f.get(test.api, contoso, path+test.query).ids(t, key); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
+
 	if a := f.get(
 		simulator.Graph,
 		contoso,
@@ -137,6 +146,7 @@ func TestListOptions(t *testing.T) {
 
 func TestListRefusals(t *testing.T) {
 	f := many(t, 2)
+
 	tests := map[string]struct {
 		api, query, code, text string
 	}{
@@ -182,10 +192,12 @@ func TestListRefusals(t *testing.T) {
 			f := f
 			f.t = t
 			a := f.get(test.api, contoso, listPath[test.api]+strings.ReplaceAll(test.query, "'", "%27"))
+
 			e, _ := a.json(t)["error"].(map[string]any)
 			if a.status != 400 || e["code"] != test.code || !strings.Contains(fmt.Sprint(e["message"]), test.text) {
 				t.Fatalf("got %d %s", a.status, a.body)
 			}
+
 			if test.api == simulator.Graph {
 				inner := e["innerError"].(map[string]any)
 				if _, err := time.Parse(
@@ -200,15 +212,18 @@ func TestListRefusals(t *testing.T) {
 			}
 		})
 	}
+
 	for api, path := range listPath {
 		a := do(t, "POST", f.APIURL(api)+path, "", "Authorization", "Bearer "+f.access(api, contoso))
 		if a.status != 405 {
 			t.Errorf("%s: POST gave %d", api, a.status)
 		}
+
 		if a := f.get(api, contoso, path+"x"); a.status != 404 {
 			t.Errorf("%s: another path gave %d", api, a.status)
 		}
 	}
+
 	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderRefused })
 	if a := f.get(
 		simulator.Graph,
@@ -217,6 +232,7 @@ func TestListRefusals(t *testing.T) {
 	); a.status != 400 {
 		t.Errorf("an order, when it is refused: %d", a.status)
 	}
+
 	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderIgnored })
 	if got := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=createdDateTime+asc").
 		ids(t, "id"); got != "a001 a000" {
@@ -227,27 +243,34 @@ func TestListRefusals(t *testing.T) {
 // walk follows links and returns all ids; it stops after most pages.
 func (f fixture) walk(path string, most int) (ids []string, last answer) {
 	f.t.Helper()
+
 	next := f.APIURL(simulator.Graph) + path
 	for range most {
 		last = do(f.t, "GET", next, "", "Authorization", "Bearer "+f.access(simulator.Graph, contoso))
 		if last.status != 200 {
 			return ids, last
 		}
+
 		ids = append(ids, strings.Fields(last.ids(f.t, "id"))...)
+
 		link, ok := last.json(f.t)["@odata.nextLink"].(string)
 		if !ok {
 			return ids, last
 		}
+
 		next = link
 	}
+
 	return ids, last
 }
 
 func TestGraphLinks(t *testing.T) {
 	path := listPath[simulator.Graph]
 	quick := func(c *simulator.Config) { c.Quotas = map[string]simulator.Quota{simulator.Graph: {}} }
+
 	t.Run("links lead to every row once", func(t *testing.T) {
 		f := many(t, 25, quick)
+
 		ids, _ := f.walk(path+"?$top=10&$orderby=lastUpdateDateTime+asc&$filter=severity+eq+'high'", 10)
 		if len(ids) != 13 || ids[0] != "a024" || ids[12] != "a000" {
 			t.Errorf("got %v", ids)
@@ -261,6 +284,7 @@ func TestGraphLinks(t *testing.T) {
 	})
 	t.Run("a larger $top is clamped without a word", func(t *testing.T) {
 		f := many(t, 1001, quick)
+
 		a := f.get(simulator.Graph, contoso, path+"?$top=5000")
 		if n := len(strings.Fields(a.ids(t, "id"))); n != 1000 || a.json(t)["@odata.nextLink"] == nil {
 			t.Errorf("got %d rows", n)
@@ -268,6 +292,7 @@ func TestGraphLinks(t *testing.T) {
 	})
 	t.Run("links by $skip end at 500", func(t *testing.T) {
 		f := many(t, 620, quick, func(c *simulator.Config) { c.GraphLinks = simulator.LinkSkip })
+
 		ids, last := f.walk(path+"?$top=100", 10)
 		if len(ids) != 600 || last.status != 400 {
 			t.Errorf("got %d rows, then %d", len(ids), last.status)
@@ -275,10 +300,12 @@ func TestGraphLinks(t *testing.T) {
 	})
 	t.Run("a token is for its own query only", func(t *testing.T) {
 		f := many(t, 5, quick)
+
 		u, err := url.Parse(f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string))
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		if a := f.get(
 			simulator.Graph,
 			contoso,
@@ -289,6 +316,7 @@ func TestGraphLinks(t *testing.T) {
 	})
 	t.Run("an empty page leads on", func(t *testing.T) {
 		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "emptypage:every=2" })
+
 		ids, _ := f.walk(path+"?$top=2", 10)
 		if len(ids) != 5 || f.Requests().Faults["emptypage"] == 0 {
 			t.Errorf("got %v", ids)
@@ -297,6 +325,7 @@ func TestGraphLinks(t *testing.T) {
 	t.Run("rows move while pages are read", func(t *testing.T) {
 		f := many(t, 6, quick, func(c *simulator.Config) { c.Faults = "move:count=1" })
 		f.clock.Advance(time.Minute)
+
 		ids, _ := f.walk(
 			path+"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z",
 			10,
@@ -308,10 +337,12 @@ func TestGraphLinks(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
+
 	for fault, want := range map[string]string{"link:kind=repeat": "$top=2", "link:kind=nodollar": "top=2&$skip=2",
 		"link:kind=otherhost": "graph.attacker.example"} {
 		t.Run(fault, func(t *testing.T) {
 			f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = fault })
+
 			link, _ := f.get(simulator.Graph, contoso, path+"?$top=2").json(t)["@odata.nextLink"].(string)
 			if !strings.Contains(link, want) ||
 				strings.Contains(link, "$skiptoken") != (fault == "link:kind=otherhost") {
@@ -319,6 +350,7 @@ func TestGraphLinks(t *testing.T) {
 			}
 		})
 	}
+
 	t.Run("link:kind=skiptoken", func(t *testing.T) {
 		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "link:kind=skiptoken" })
 		if ids, last := f.walk(
@@ -345,6 +377,7 @@ func TestEndpointLinksWhenAskedFor(t *testing.T) {
 	if a := f.get(simulator.Endpoint, contoso, "/api/alerts?$top=2"); strings.Contains(a.body, "nextLink") {
 		t.Errorf("there is a link beside $top: %s", a.body)
 	}
+
 	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); strings.Contains(a.body, "nextLink") {
 		t.Errorf("there is a link behind the last page: %s", a.body)
 	}
@@ -355,6 +388,7 @@ func TestEvidenceNeedsExpand(t *testing.T) {
 	if a := f.get(simulator.Endpoint, contoso, "/api/alerts"); !strings.Contains(a.body, `"evidence":[]}]`) {
 		t.Errorf("without: %s", a.body)
 	}
+
 	if a := f.get(
 		simulator.Endpoint,
 		contoso,
@@ -379,6 +413,7 @@ func TestUnknownMembersAreMasked(t *testing.T) {
 	) != "unknownFutureValue" {
 		t.Errorf("without the preference: %s", a.body)
 	}
+
 	a := f.get(
 		simulator.Graph,
 		contoso,
@@ -403,6 +438,7 @@ func TestOneAlert(t *testing.T) {
 		if a.status != 200 || !strings.Contains(a.body, id) {
 			t.Errorf("%s: %d %s", api, a.status, a.body)
 		}
+
 		if a := f.get(api, contoso, listPath[api]+"/none"); a.status != 404 {
 			t.Errorf("%s: one that is not there: %d", api, a.status)
 		}
@@ -413,36 +449,47 @@ func TestQuotas(t *testing.T) {
 	f := start(t)
 	for api, most := range map[string]int{simulator.Endpoint: 100, simulator.Graph: 150, simulator.Incidents: 50} {
 		token := "Bearer " + f.access(api, contoso)
+
 		get := func() answer { return do(t, "GET", f.APIURL(api)+listPath[api], "", "Authorization", token) }
 		for range most {
 			if a := get(); a.status != 200 {
 				t.Fatalf("%s: %d %s", api, a.status, a.body)
 			}
 		}
+
 		f.clock.Advance(20 * time.Second)
+
 		if a := get(); a.status != 429 || a.header.Get("Retry-After") != "40" ||
 			!strings.Contains(a.body, `"code":"TooManyRequests"`) {
 			t.Fatalf("%s beyond the quota: %d %v %s", api, a.status, a.header, a.body)
 		}
+
 		if got := f.Requests(); got.OverQuota[api] != 1 || got.Early[api] != 0 {
 			t.Errorf("%s: counted %v, early %v", api, got.OverQuota, got.Early)
 		}
+
 		if a := get(); a.status != 429 || f.Requests().Early[api] != 1 {
 			t.Errorf("%s, too early: %d %v", api, a.status, f.Requests().Early)
 		}
+
 		if a := f.get(api, fabrikam, listPath[api]); a.status != 200 {
 			t.Errorf("%s: another tenant has its own quota: %d", api, a.status)
 		}
+
 		f.clock.Advance(40 * time.Second)
+
 		if a := get(); a.status != 200 {
 			t.Errorf("%s in the next minute: %d", api, a.status)
 		}
 	}
+
 	f = start(t)
+
 	for i := range 1501 { // 1500 an hour
 		if i%60 == 0 {
 			f.clock.Advance(time.Minute)
 		}
+
 		a := f.get(simulator.Endpoint, contoso, "/api/alerts")
 		if want := 200 + 229*(i/1500); a.status != want {
 			t.Fatalf("call %d: %d", i, a.status)

@@ -9,10 +9,12 @@ import (
 
 func mustTick(t testing.TB, s string) tick.Tick {
 	t.Helper()
+
 	n, err := tick.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return n
 }
 
@@ -25,6 +27,7 @@ func TestFilterHolds(t *testing.T) {
 				`"category":"it's","lastEventTime":"2026-03-01T10:00:00.5Z"}`,
 		),
 	}
+
 	tests := map[string]bool{
 		"lastUpdateTime ge 2026-03-01T12:00:00.1234567Z":          true,
 		"lastUpdateTime gt 2026-03-01T12:00:00.1234567Z":          false,
@@ -65,13 +68,16 @@ func TestFilterHolds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			if got := c.holds(r); got != want {
 				t.Errorf("got %v", got)
 			}
+
 			from, to := bounds(c, 'u')
 			if want && (r.updated < from || r.updated >= to) {
 				t.Errorf("the row holds outside of the bounds %v to %v", from, to)
 			}
+
 			if from, to = bounds(c, 'c'); want && (r.created < from || r.created >= to) {
 				t.Errorf("the row holds outside of the bounds %v to %v", from, to)
 			}
@@ -134,6 +140,7 @@ func FuzzFilter(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	r := &row{
 		updated: mustTick(f, "2026-03-01T12:00:00Z"),
 		created: mustTick(f, "2026-03-01T12:00:00Z"),
@@ -144,13 +151,16 @@ func FuzzFilter(f *testing.F) {
 		if err != nil {
 			return
 		}
+
 		if from, to := bounds(c, 'u'); c.holds(r) && (r.updated < from || r.updated >= to) {
 			t.Errorf("%q holds outside of its bounds", text)
 		}
+
 		again, err := parseFilter("("+text+") and ("+text+")", odataAPIs[Endpoint].filter)
 		if err != nil && !strings.Contains(err.Error(), "limit") {
 			t.Errorf("%q cannot be combined: %v", text, err)
 		}
+
 		if err == nil && again.holds(r) != c.holds(r) {
 			t.Errorf("%q and itself differ", text)
 		}
@@ -164,10 +174,12 @@ func FuzzListing(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	s, err := New(Config{})
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, a := range odataAPIs {
 			l, problem := s.parseListing(a, query)

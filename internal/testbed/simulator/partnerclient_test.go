@@ -26,6 +26,7 @@ func (h homeTokens) Token(context.Context) (tokens.Access, error) {
 	if a.status != 200 {
 		return tokens.Access{}, errors.New(a.body)
 	}
+
 	return tokens.Access{Token: text.New(a.token())}, nil
 }
 
@@ -56,30 +57,37 @@ func TestTheClientOfThePartnerProgramme(t *testing.T) {
 	if err != nil || len(list) != 30 || list[0].Name != "adatum005" {
 		t.Fatalf("%d customers, %v", len(list), err)
 	}
+
 	p.EndRelationships(p.customers[3].ID)
+
 	if list, err = client.Customers(ctx); err != nil || len(list) != 29 {
 		t.Errorf("after an end: %d customers, %v", len(list), err)
 	}
+
 	for _, faults := range []string{"500:api=discovery", "cut:api=discovery;at=0.5", "429:api=discovery;wait=10m"} {
 		if err := p.SetFaults(faults); err != nil {
 			t.Fatal(err)
 		}
+
 		if list, err = client.Customers(ctx); err == nil {
 			t.Errorf("%s: %d customers", faults, len(list))
 		}
 	}
+
 	if err := p.SetFaults(""); err != nil {
 		t.Fatal(err)
 	}
 
 	id, app := alert.TenantID(p.customers[0].ID), alert.ClientID(p.app.ClientID)
 	p.RemoveApp(string(id), p.app.ClientID)
+
 	grants := []partner.Grant{{API: simulator.AppGraph, Scopes: []string{"SecurityAlert.Read.All"}}}
 	for _, want := range []partner.Outcome{partner.Consented, partner.ConsentedBefore} {
 		if got, err := client.Consent(ctx, id, app, grants); err != nil || got != want {
 			t.Errorf("consent: %v %v", got, err)
 		}
 	}
+
 	wantCode(t, "after the consent", p.redeem(string(id), p.app.RefreshTokens[0]), 0)
 
 	if got, err := client.Tenant(ctx, p.customers[0].Domain); err != nil || got.ID != id || got.Cloud != cloud.GCC {

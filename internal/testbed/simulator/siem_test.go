@@ -12,15 +12,18 @@ import (
 
 func (a answer) rows(t *testing.T) []any {
 	t.Helper()
+
 	var rows []any
 	if err := json.Unmarshal([]byte(a.body), &rows); err != nil || a.status != 200 {
 		t.Fatalf("status %d: %v in %.300q", a.status, err, a.body)
 	}
+
 	return rows
 }
 
 func siemStart(t *testing.T, change ...func(*simulator.Config)) fixture {
 	f := start(t, change...)
+
 	now := f.clock.Now()
 	for i, id := range []string{"old", "b", "c", "d"} {
 		at := now.Add(-3*time.Hour + time.Duration(i)*time.Hour).Add(100 * time.Nanosecond)
@@ -36,12 +39,15 @@ func siemStart(t *testing.T, change ...func(*simulator.Config)) fixture {
 			},
 		)
 	}
+
 	f.clock.Advance(time.Minute)
+
 	return f
 }
 
 func TestSIEMParameters(t *testing.T) {
 	f := siemStart(t)
+
 	tests := map[string]struct {
 		query string
 		want  string
@@ -69,6 +75,7 @@ func TestSIEMParameters(t *testing.T) {
 			rows := f.get(simulator.SIEM, contoso, "/api/alerts"+test.query).rows(t)
 			ids := texts(rows, "AlertId")
 			slices.Sort(ids)
+
 			if got := strings.Join(ids, " "); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
@@ -103,6 +110,7 @@ func TestSIEMRefusals(t *testing.T) {
 			}
 		})
 	}
+
 	for _, method := range []string{"POST", "HEAD", "PUT", "DELETE"} {
 		t.Run(method+" is refused", func(t *testing.T) {
 			a := do(
@@ -118,10 +126,12 @@ func TestSIEMRefusals(t *testing.T) {
 			}
 		})
 	}
+
 	f = siemStart(t, func(c *simulator.Config) { c.SIEMUnknownParameters, c.SIEMRefusalStatus = true, 401 })
 	if a := f.get(simulator.SIEM, contoso, "/api/alerts?since=x"); a.status != 200 {
 		t.Errorf("unknown parameters, when they are let pass: %d", a.status)
 	}
+
 	if a := f.get(simulator.SIEM, contoso, "/api/alerts?ago=x"); a.status != 401 {
 		t.Errorf("malformed requests, when they are 401: %d", a.status)
 	}
@@ -133,6 +143,7 @@ func TestSIEMBounds(t *testing.T) {
 		now := f.clock.Now()
 		f.Add(contoso, simulator.Alert{Created: now.Add(-20 * time.Minute)})
 		f.Add(contoso, simulator.Alert{Created: now.Add(-10 * time.Minute)})
+
 		rows := f.get(simulator.SIEM, contoso,
 			"/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").
 			rows(t)
@@ -140,6 +151,7 @@ func TestSIEMBounds(t *testing.T) {
 			t.Errorf("%s: %d rows, want %d", bounds, len(rows), want)
 		}
 	}
+
 	if _, err := simulator.New(simulator.Config{SIEMBounds: "[["}); err == nil {
 		t.Error("bounds that are none were accepted")
 	}
@@ -153,12 +165,14 @@ func TestAPIsCheckTheToken(t *testing.T) {
 		simulator.Graph:     "/v1.0/security/alerts_v2",
 		simulator.Incidents: "/api/incidents",
 	}
+
 	v2siem := f.token(contoso+"/oauth2/v2.0/token", with(appV2, "scope",
 		"https://graph.windows.net/.default")).json(t)["access_token"].(string)
 	for api, path := range paths {
 		get := func(token string) int {
 			return do(t, "GET", f.APIURL(api)+path, "", "Authorization", token).status
 		}
+
 		if got := do(
 			t,
 			"GET",
@@ -168,22 +182,27 @@ func TestAPIsCheckTheToken(t *testing.T) {
 			!strings.HasPrefix(got.body, "{") {
 			t.Errorf("%s without a token: %d %s", api, got.status, got.body)
 		}
+
 		if got := get("Bearer forged"); got != 401 {
 			t.Errorf("%s with a forged token: %d", api, got)
 		}
+
 		if got := get("Basic " + f.access(api, contoso)); got != 401 {
 			t.Errorf("%s with another scheme: %d", api, got)
 		}
+
 		for other := range paths {
 			want := 401
 			if other == api {
 				want = 200
 			}
+
 			if got := get("Bearer " + f.access(other, contoso)); got != want {
 				t.Errorf("%s with a token for %s: %d", api, other, got)
 			}
 		}
 	}
+
 	if a := do(
 		t,
 		"GET",
@@ -194,8 +213,10 @@ func TestAPIsCheckTheToken(t *testing.T) {
 	); a.status != 401 {
 		t.Errorf("siem with a v2 token: %d", a.status)
 	}
+
 	old := f.access(simulator.Graph, contoso)
 	f.clock.Advance(time.Hour)
+
 	if a := do(
 		t,
 		"GET",
@@ -207,8 +228,10 @@ func TestAPIsCheckTheToken(t *testing.T) {
 		!strings.Contains(a.body, "InvalidAuthenticationToken") {
 		t.Errorf("with an expired token: %d %s", a.status, a.body)
 	}
+
 	old = f.access(simulator.Graph, contoso)
 	f.EndAccessTokens(contoso)
+
 	if a := do(
 		t,
 		"GET",
@@ -226,11 +249,15 @@ func TestAPIsCheckPermissions(t *testing.T) {
 	if a := f.get(simulator.SIEM, fabrikam, "/api/alerts"); a.status != 403 {
 		t.Errorf("siem without the step on the MSSP tab: %d", a.status)
 	}
+
 	f.SetMSSPAuthorised(fabrikam, true)
+
 	if a := f.get(simulator.SIEM, fabrikam, "/api/alerts"); a.status != 200 {
 		t.Errorf("siem after the step on the MSSP tab: %d", a.status)
 	}
+
 	f.SetApp(contoso, client, func(a *simulator.App) { a.Roles = []string{} })
+
 	a := f.get(simulator.Graph, contoso, "/v1.0/security/alerts_v2")
 	if a.status != 403 ||
 		!strings.Contains(
@@ -242,7 +269,9 @@ func TestAPIsCheckPermissions(t *testing.T) {
 		) {
 		t.Errorf("graph without a role: %d %s", a.status, a.body)
 	}
+
 	f.SetApp(contoso, client, func(a *simulator.App) { a.Scopes = []string{"Alert.Read"} })
+
 	if a := f.token(contoso+"/oauth2/v2.0/token", refreshV2); a.status != 400 || a.code(t) != 65001 {
 		t.Errorf("a permission without consent: %d %s", a.status, a.body)
 	}
@@ -254,11 +283,13 @@ func TestTheTokensTenantDecides(t *testing.T) {
 	f.Add(contoso, simulator.Alert{ID: "ours", Created: f.clock.Now()})
 	f.Add(fabrikam, simulator.Alert{ID: "theirs", Created: f.clock.Now()})
 	f.clock.Advance(time.Second)
+
 	for tenant, want := range map[string]string{contoso: "ours", fabrikam: "theirs"} {
 		for _, api := range simulator.APIs() {
 			path := map[string]string{simulator.SIEM: "/api/alerts", simulator.Endpoint: "/api/alerts",
 				simulator.Graph: "/v1.0/security/alerts_v2", simulator.Incidents: "/api/incidents",
 				simulator.GraphIncidents: "/v1.0/security/incidents?$expand=alerts"}[api]
+
 			a := f.get(api, tenant, path)
 			if a.status != 200 || strings.Contains(a.body, "ours") != (want == "ours") ||
 				strings.Contains(a.body, "theirs") != (want == "theirs") {

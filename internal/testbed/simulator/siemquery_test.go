@@ -12,11 +12,14 @@ func FuzzSIEMQuery(f *testing.F) {
 	} {
 		f.Add(s)
 	}
+
 	s, err := New(Config{})
 	if err != nil {
 		f.Fatal(err)
 	}
+
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 	f.Fuzz(func(t *testing.T, query string) {
 		if w, problem := s.parseSIEM(query, now); problem == "" && w.limit < 0 {
 			t.Errorf("%q gave %+v", query, w)

@@ -22,11 +22,14 @@ func TestEverythingAtOnce(t *testing.T) {
 	f.Generate(contoso, 200, simulator.GenerateOptions{})
 	f.Add(contoso, simulator.Alert{ID: "a", IncidentID: 5, Created: f.clock.Now()})
 	f.clock.Advance(time.Second)
+
 	var wg sync.WaitGroup
+
 	tokens := map[string]string{}
 	for _, api := range simulator.APIs() {
 		tokens[api] = "Bearer " + f.access(api, contoso)
 	}
+
 	for api, path := range map[string]string{
 		simulator.SIEM:           "/api/alerts?ago=P1D",
 		simulator.Endpoint:       "/api/alerts?$top=50",
@@ -42,6 +45,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			})
 		}
 	}
+
 	wg.Go(func() {
 		for i := range 30 {
 			f.Add(contoso, simulator.Alert{ID: fmt.Sprint("n", i), IncidentID: 5, Created: f.clock.Now()})
@@ -65,10 +69,13 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 	})
 	wg.Wait()
+
 	if err := f.SetFaults(""); err != nil {
 		t.Fatal(err)
 	}
+
 	f.clock.Advance(time.Minute)
+
 	for api, path := range listPath {
 		if a := f.get(
 			api,
@@ -84,7 +91,9 @@ func TestEverythingAtOnce(t *testing.T) {
 
 func TestConcurrencyIsCounted(t *testing.T) {
 	meet := make(chan struct{})
+
 	var once sync.Mutex
+
 	waiting := 0
 	f := start(t, func(c *simulator.Config) {
 		c.Faults = "latency:by=1s;api=all"
@@ -97,15 +106,19 @@ func TestConcurrencyIsCounted(t *testing.T) {
 			<-meet
 		}
 	})
+
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() { f.token(contoso+"/oauth2/token", refreshV1) })
 	}
+
 	wg.Wait()
+
 	got := f.Requests()
 	if got.Concurrent["token"] != 3 || got.ConcurrentTenant["token "+contoso] != 3 || got.ConcurrentChain != 3 {
 		t.Errorf("counted %v, %v, %d of a chain", got.Concurrent, got.ConcurrentTenant, got.ConcurrentChain)
 	}
+
 	if f.token(contoso+"/oauth2/token", refreshV1); f.Requests().ConcurrentChain != 3 {
 		t.Errorf("the counts do not end: %+v", f.Requests())
 	}
@@ -114,6 +127,7 @@ func TestConcurrencyIsCounted(t *testing.T) {
 func TestServedVersionsStayInTheLedger(t *testing.T) {
 	f := start(t)
 	f.Add(contoso, simulator.Alert{ID: "a", IncidentID: 5, Created: f.clock.Now()})
+
 	for api, path := range listPath {
 		f.get(api, contoso, path)
 	}
@@ -126,12 +140,15 @@ func TestServedVersionsStayInTheLedger(t *testing.T) {
 		func(a *simulator.Alert) { a.Updated = a.Updated.Add(100 * time.Nanosecond) },
 	)
 	f.Add(contoso, simulator.Alert{ID: "b", IncidentID: 5, Created: f.clock.Now()})
+
 	for api, want := range map[string]int{simulator.Endpoint: 3, simulator.Graph: 3, simulator.Incidents: 2} {
 		l := f.Ledger(contoso, api)
+
 		served := 0
 		for range l.Served {
 			served++
 		}
+
 		if served != 1 || len(l.Exists) != want {
 			t.Errorf("%s: %d served of %d, want 1 of %d: %v", api, served, len(l.Exists), want, l.Latest)
 		}
@@ -148,7 +165,9 @@ func TestSignInAtCommon(t *testing.T) {
 	) == "" {
 		t.Errorf("a multi-tenant application got no code: %v", back)
 	}
+
 	f.SetApp(contoso, public, func(a *simulator.App) { a.SingleTenant = true })
+
 	a, _ := f.ask("common/oauth2/authorize", with(askV1, "client_id", public, "redirect_uri", "http://localhost"))
 	if a.status != 400 || !strings.Contains(a.body, "AADSTS50194") {
 		t.Errorf("a single-tenant application: %d %s", a.status, a.body)
@@ -158,8 +177,10 @@ func TestSignInAtCommon(t *testing.T) {
 func TestStallBeforeTheHead(t *testing.T) {
 	f := start(t, func(c *simulator.Config) { c.Faults = "stall:kind=head;count=1" })
 	token := "Bearer " + f.access(simulator.SIEM, contoso)
+
 	done := make(chan answer)
 	go func() { done <- do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token) }()
+
 	for f.Requests().Faults["stall"] == 0 {
 		select {
 		case a := <-done:
@@ -167,9 +188,11 @@ func TestStallBeforeTheHead(t *testing.T) {
 		default:
 		}
 	}
+
 	if err := f.Close(); err != nil { // ends what stalls
 		t.Error(err)
 	}
+
 	if a := <-done; a.err == nil {
 		t.Errorf("it was answered: %d", a.status)
 	}

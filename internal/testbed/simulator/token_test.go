@@ -21,6 +21,7 @@ func with(v url.Values, pairs ...string) url.Values {
 	for k, list := range v {
 		c[k] = list
 	}
+
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] == "" {
 			c.Del(pairs[i])
@@ -28,6 +29,7 @@ func with(v url.Values, pairs ...string) url.Values {
 			c.Set(pairs[i], pairs[i+1])
 		}
 	}
+
 	return c
 }
 
@@ -299,11 +301,13 @@ func TestTokenRefusals(t *testing.T) {
 			"invalid_request",
 		},
 	}
+
 	f := start(t)
 	for name, test := range tests {
 		t.Run(name+" is refused", func(t *testing.T) {
 			f := f
 			f.t = t
+
 			a := f.token(test.path, test.form)
 			if a.status != test.status || a.code(t) != test.code || a.json(t)["error"] != test.err {
 				t.Errorf(
@@ -324,6 +328,7 @@ func TestTokenRequestForm(t *testing.T) {
 	f := start(t)
 	address := f.LoginURL() + "/" + contoso + "/oauth2/token"
 	twice := appV1.Encode() + "&client_id=" + client
+
 	tests := map[string]struct {
 		answer answer
 		code   int
@@ -388,6 +393,7 @@ func TestTokenRequestForm(t *testing.T) {
 			}
 		})
 	}
+
 	for name, a := range map[string]answer{
 		"an empty query is accepted, as Microsoft's script sends it": do(t, "POST", address+"?", appV1.Encode(),
 			"Content-Type", formType+"; charset=utf-8"),
@@ -425,18 +431,22 @@ func TestErrorAnswerHasTheWholeBody(t *testing.T) {
 	)
 	m := a.json(t)
 	text := m["error_description"].(string)
+
 	form := `^AADSTS7000215: Invalid client secret provided\..*\r\nTrace ID: [0-9a-f-]{36}\r\n` +
 		`Correlation ID: ` + id + `\r\nTimestamp: 2026-03-01 12:00:00Z$`
 	if !regexp.MustCompile(form).MatchString(text) {
 		t.Errorf("error_description is %q", text)
 	}
+
 	if m["timestamp"] != "2026-03-01 12:00:00Z" || m["correlation_id"] != id ||
 		m["error_uri"] != "https://login.microsoftonline.com/error?code=7000215" {
 		t.Errorf("body is %s", a.body)
 	}
+
 	if a.header.Get("client-request-id") != id || a.header.Get("Date") != "Sun, 01 Mar 2026 12:00:00 GMT" {
 		t.Errorf("headers are %v", a.header)
 	}
+
 	if f.Requests().Refused[7000215] != 1 {
 		t.Errorf("the refusal was not counted: %v", f.Requests().Refused)
 	}
@@ -444,6 +454,7 @@ func TestErrorAnswerHasTheWholeBody(t *testing.T) {
 
 func TestTokenAnswers(t *testing.T) {
 	f := start(t)
+
 	tests := map[string]struct {
 		path    string
 		form    url.Values
@@ -493,10 +504,12 @@ func TestTokenAnswers(t *testing.T) {
 			f := f
 			f.t = t
 			a := f.token(test.path, test.form)
+
 			m := a.json(t)
 			if got := strings.Join(keys(m), " "); a.status != 200 || got != test.present {
 				t.Fatalf("status %d, keys %s, want %s", a.status, got, test.present)
 			}
+
 			if _, isString := m["expires_in"].(string); isString != test.strings {
 				t.Errorf("expires_in is %T", m["expires_in"])
 			}
@@ -506,6 +519,7 @@ func TestTokenAnswers(t *testing.T) {
 
 func keys(m map[string]any) []string {
 	var list []string
+
 	for _, k := range []string{
 		"access_token", "expires_in", "expires_on", "ext_expires_in", "id_token", "not_before", "refresh_token",
 		"resource", "scope", "token_type",
@@ -514,6 +528,7 @@ func keys(m map[string]any) []string {
 			list = append(list, k)
 		}
 	}
+
 	return list
 }
 
@@ -521,17 +536,21 @@ func TestAccessTokenClaims(t *testing.T) {
 	f := start(t)
 	claims := func(token string) map[string]any {
 		b, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+
 		var m map[string]any
 		if err != nil || json.Unmarshal(b, &m) != nil {
 			t.Fatalf("token %s: %v", token, err)
 		}
+
 		return m
 	}
+
 	m := claims(f.access(simulator.Endpoint, contoso))
 	if m["aud"] != resourceOf[simulator.Endpoint] || m["tid"] != contoso || m["azp"] != client ||
 		m["roles"].([]any)[0] != "Alert.Read.All" {
 		t.Errorf("claims are %v", m)
 	}
+
 	m = claims(f.token(contoso+"/oauth2/token", refreshV1).json(t)["access_token"].(string))
 	if m["appid"] != client || m["scp"] != "user_impersonation" || m["upn"] != "soc@contoso.example" ||
 		m["exp"].(float64) != float64(f.clock.Now().Add(time.Hour).Unix()) {
@@ -545,11 +564,13 @@ func TestSwitchesWhileRunning(t *testing.T) {
 		if a.status == 200 {
 			return 0
 		}
+
 		return a.code(f.t)
 	}
 	app := func(change func(*simulator.App)) func(fixture) {
 		return func(f fixture) { f.SetApp(contoso, client, change) }
 	}
+
 	tests := map[string]struct {
 		turn func(fixture)
 		want int
@@ -575,6 +596,7 @@ func TestSwitchesWhileRunning(t *testing.T) {
 			if got := code(f); got != 0 {
 				t.Fatalf("before: %d", got)
 			}
+
 			if test.turn(f); code(f) != test.want {
 				t.Errorf("got %d, want %d", code(f), test.want)
 			}
@@ -587,6 +609,7 @@ func TestEveryKnownCodeIsAWholeAnswer(t *testing.T) {
 	for _, code := range simulator.AADSTSCodes() {
 		f.SetApp(contoso, client, func(a *simulator.App) { a.AADSTS = code })
 		a := f.token(contoso+"/oauth2/token", appV1)
+
 		m := a.json(t)
 		if a.code(t) != code || a.status < 400 || m["error"] == "" ||
 			strings.Contains(m["error_description"].(string), "{client}") {
@@ -602,6 +625,7 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 			t.Errorf("%s: %d", path, a.status)
 		}
 	}
+
 	a := do(t, "GET", f.LoginURL()+"/"+contoso+"/v2.0/.well-known/openid-configuration", "")
 	if want := f.LoginURL() + "/" + contoso + "/oauth2/v2.0/token"; a.json(t)["token_endpoint"] != want {
 		t.Errorf("metadata: %s", a.body)

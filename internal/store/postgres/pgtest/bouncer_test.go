@@ -16,13 +16,17 @@ func TestBouncerPassesOnAndSurvivesARestart(t *testing.T) {
 		if err != nil {
 			return err
 		}
+
 		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+
 		c, err := pgx.ConnectConfig(t.Context(), config)
 		if err != nil {
 			return err
 		}
 		defer c.Close(t.Context())
+
 		var one int
+
 		return c.QueryRow(t.Context(), "SELECT 1").Scan(&one)
 	}
 
@@ -31,6 +35,7 @@ func TestBouncerPassesOnAndSurvivesARestart(t *testing.T) {
 	}
 
 	s.Restart(t)
+
 	for ask() != nil { // a connection of the pool that the restart broke
 		if t.Context().Err() != nil {
 			t.Fatal("no answer after a restart")
@@ -38,6 +43,7 @@ func TestBouncerPassesOnAndSurvivesARestart(t *testing.T) {
 	}
 
 	p.Cut()
+
 	if ask() == nil {
 		t.Error("an answer by a connection that is cut")
 	}

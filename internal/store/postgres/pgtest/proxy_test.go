@@ -15,6 +15,7 @@ func echo(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	t.Cleanup(func() { _ = l.Close() })
 
 	go func() {
@@ -23,10 +24,12 @@ func echo(t *testing.T) string {
 			if err != nil {
 				return
 			}
+
 			go func() {
 				for in := bufio.NewScanner(c); in.Scan(); {
 					_, _ = fmt.Fprintln(c, in.Text())
 				}
+
 				_ = c.Close()
 			}()
 		}
@@ -42,7 +45,9 @@ func TestProxyPassesCutsAndFreezes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		t.Cleanup(func() { _ = c.Close() })
+
 		return c
 	}
 	answer := func(c net.Conn) string {
@@ -50,41 +55,51 @@ func TestProxyPassesCutsAndFreezes(t *testing.T) {
 		if err != nil {
 			return "end"
 		}
+
 		return line
 	}
 	send := func(c net.Conn, text string) { _, _ = fmt.Fprintln(c, text) }
 
 	c := dial()
 	send(c, "one")
+
 	if got := answer(c); got != "one\n" {
 		t.Errorf("passing: %q", got)
 	}
 
 	p.Freeze()
 	send(c, "two")
+
 	late := dial()
 	send(late, "three")
 	p.Restore()
+
 	if got := answer(c); got != "two\n" {
 		t.Errorf("what was sent while nothing passed: %q", got)
 	}
+
 	if got := answer(late); got != "three\n" {
 		t.Errorf("a connection made while nothing passed: %q", got)
 	}
 
 	p.Cut()
+
 	if got := answer(c); got != "end" {
 		t.Errorf("a connection that was cut: %q", got)
 	}
+
 	refused := dial()
 	send(refused, "four")
+
 	if got := answer(refused); got != "end" {
 		t.Errorf("a connection made while they are cut: %q", got)
 	}
 
 	p.Restore()
+
 	again := dial()
 	send(again, "five")
+
 	if got := answer(again); got != "five\n" {
 		t.Errorf("after the cut: %q", got)
 	}
