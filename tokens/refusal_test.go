@@ -8,7 +8,7 @@ import (
 )
 
 func TestMarksOfOlderVersionsAreRead(t *testing.T) {
-	for text, code := range map[string]int{
+	cases := map[string]int{
 		"":                  0,
 		"AADSTS700082":      700082,
 		"AADSTS50133":       50133,
@@ -23,7 +23,9 @@ func TestMarksOfOlderVersionsAreRead(t *testing.T) {
 		`{"codes":[50173]}`: 50173,
 		`{"codes":[65001]}`: 0,
 		`{"codes":"x"}`:     0,
-	} {
+	}
+
+	for text, code := range cases {
 		var g Refusal
 		if err := g.UnmarshalText([]byte(text)); err != nil || g.Code() != code || g.IsZero() != (code == 0) {
 			t.Errorf("%q: %+v, %v; want code %d", text, g, err, code)

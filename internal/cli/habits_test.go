@@ -80,7 +80,7 @@ func TestListsAreNeverNull(t *testing.T) {
 
 func TestAUsageErrorNamesTheHelpOfItsCommand(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range []struct {
+	cases := []struct {
 		args []string
 		want string
 	}{
@@ -93,7 +93,9 @@ func TestAUsageErrorNamesTheHelpOfItsCommand(t *testing.T) {
 		{[]string{"tokens", "remove", "a", "b"}, "defenderctl tokens remove --help"},
 		{[]string{"--nonsense"}, "defenderctl --help"},
 		{[]string{"version", "extra"}, "defenderctl version --help"},
-	} {
+	}
+
+	for _, c := range cases {
 		if r := w.expect(w.run(c.args...), 2); !strings.Contains(r.err, "see: "+c.want+"\n") {
 			t.Errorf("%v: %s", c.args, r.err)
 		}

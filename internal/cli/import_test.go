@@ -109,6 +109,7 @@ func TestImportTakesOverASplunkFileOfWhichTheTokenWorks(t *testing.T) {
 		w.run("tokens", "import", file, "--tenant-name", "contoso", "--api-url", w.APIURL("siem"), "--json"),
 		0,
 	)
+
 	got := parse[map[string]any](t, r.out)
 	contains(t, got["input"].(string), "login_url "+w.LoginURL(), "client_secret ${DEFENDER_CLIENT_SECRET}")
 	noSecret(t, r)

@@ -333,6 +333,7 @@ func TestFlagsGoBeforeTheConfiguration(t *testing.T) {
 		Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
 	path := w.file("elsewhere.conf", conf)
 	flags := []string{"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
+
 	w.expect(w.run("check", path), 1)
 	contains(t, w.expect(w.run(append([]string{"check", path}, flags...)...), 1).out, "AADSTS7000215")
 	w.expect(
@@ -388,6 +389,7 @@ func TestCheckOfATenantsFileAlone(t *testing.T) {
 			w.APIURL("endpoint"),
 		),
 	)
+
 	contains(t, w.expect(w.run("check", path), 0).out, "contoso", "fabrikam", "endpoint")
 	w.expect(w.run("pull", "fabrikam", "--config", path), 0)
 }

@@ -84,8 +84,10 @@ func (i *interrupting) Write(p []byte) (int, error) {
 }
 
 func TestACodeForAnotherDeviceSaysWhenTheWaitEnds(t *testing.T) {
-	for timeout, says := range map[string]string{"9": "within 9s.", "10m": "within 10m.", "20": "within 20s.",
-		"90s": "within 90s.", "1d": "within 15m."} {
+	cases := map[string]string{"9": "within 9s.", "10m": "within 10m.", "20": "within 20s.",
+		"90s": "within 90s.", "1d": "within 15m."}
+
+	for timeout, says := range cases {
 		t.Run(timeout, func(t *testing.T) {
 			at := time.Now()
 			w := newWorld(t)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestLookupFindsTheDocumentedHosts(t *testing.T) {
-	for _, c := range []struct {
+	cases := []struct {
 		cloud                 Cloud
 		api                   alert.API
 		region                string
@@ -44,7 +44,9 @@ func TestLookupFindsTheDocumentedHosts(t *testing.T) {
 			"https://api.security.microsoft.com", 100, 50, 1500, false},
 		{GCCHigh, alert.Incidents, "", "login.microsoftonline.us", "api-gov.security.microsoft.us",
 			"https://api-gov.security.microsoft.us", 100, 50, 1500, false},
-	} {
+	}
+
+	for _, c := range cases {
 		got, err := Lookup(c.cloud, c.api, c.region)
 		if err != nil || got.LoginURL != "https://"+c.login || got.APIURL != "https://"+c.host ||
 			got.Resource != c.resource ||

@@ -171,6 +171,7 @@ func TestAClockThatWasAheadDelaysNoDeferredWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 20)
 		begin := time.Now()
+
 		r.api.add("1", begin.Add(-30*time.Minute), begin)
 		at := tick.FromTime(begin.Add(-30 * time.Minute))
 		p := &poisoned{
@@ -180,6 +181,7 @@ func TestAClockThatWasAheadDelaysNoDeferredWindow(t *testing.T) {
 		}
 		r.cfg.Reader = p
 		r.start()
+
 		time.Sleep(time.Hour)
 		r.kill()
 		r.change(func() {
@@ -187,9 +189,11 @@ func TestAClockThatWasAheadDelaysNoDeferredWindow(t *testing.T) {
 				a.NextTry = begin.AddDate(10, 0, 0)
 				r.store.deferred[id] = a
 			}
+
 		})
 		r.start()
 		time.Sleep(longestRetry + 2*time.Minute)
+
 		r.arrivedOnce(t, "1")
 		r.stop()
 	})

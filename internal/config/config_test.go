@@ -82,7 +82,7 @@ func TestAShortSectionHasTheDocumentedDefaults(t *testing.T) {
 
 func TestWhatAUserMayWrite(t *testing.T) {
 	dir := workshop(t)
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		section Map
 		check   func(in *Input, t Tenant) bool
 	}{
@@ -198,7 +198,9 @@ func TestWhatAUserMayWrite(t *testing.T) {
 		},
 		"ca_file": {good("ca_file", dir+"/cert.pem"),
 			func(_ *Input, t Tenant) bool { return t.CAFile == dir+"/cert.pem" }},
-	} {
+	}
+
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			in := must(t, c.section, env())
 			if !c.check(in, in.Tenants[0]) {

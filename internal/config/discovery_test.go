@@ -125,7 +125,7 @@ tenants:
 }
 
 func TestPatternsChooseCustomersByNameOrID(t *testing.T) {
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		lines string
 		want  bool
 	}{
@@ -145,7 +145,9 @@ func TestPatternsChooseCustomersByNameOrID(t *testing.T) {
 		"another is excluded":   {"  exclude: [Fabrikam]\n", true},
 		"one of several":        {"  include: [Fabrikam, \"${WHO}*\"]\n", true},
 		"an empty list is none": {"  include: []\n", true},
-	} {
+	}
+
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			_, tenants := discoveredIn(t, discovered+c.lines, Map{}, Customer{contoso, "Contoso Ltd"})
 			if got := len(tenants) == 1; got != c.want {

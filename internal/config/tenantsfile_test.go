@@ -230,7 +230,7 @@ func TestOneTenantThroughSeveralAPIs(t *testing.T) {
 
 func TestVariablesAreExpandedOnce(t *testing.T) {
 	f := &tenantsReader{builder: &builder{sources: env("A", "1", "LOOP", "${A}", "EMPTY", "", "D.x", "dot")}}
-	for in, want := range map[string]string{
+	cases := map[string]string{
 		"plain":         "plain",
 		"${A}":          "1",
 		"x${A}y${A}z":   "x1y1z",
@@ -245,7 +245,9 @@ func TestVariablesAreExpandedOnce(t *testing.T) {
 		"${A":           "${A",
 		"a}b":           "a}b",
 		"$${A}":         "$1",
-	} {
+	}
+
+	for in, want := range cases {
 		if got, problem, _ := f.expand(in, false); got != want || problem != "" {
 			t.Errorf("%q became %q (%s), want %q", in, got, problem, want)
 		}

@@ -64,6 +64,7 @@ func (f *figures) line(text string, w int, comment bool) {
 	}
 
 	f.commentLines++
+
 	f.commentWidth += w
 	if w > maxCommentWidth {
 		f.wideComments++
@@ -93,6 +94,7 @@ func (f *figures) function(d *ast.FuncDecl, lines []string, place string) {
 // comments.
 func withoutComments(lines []string) int {
 	n := 0
+
 	for _, l := range lines[1:] {
 		if !strings.HasPrefix(strings.TrimSpace(l), "//") {
 			n++
@@ -106,6 +108,7 @@ func withoutComments(lines []string) int {
 // clauses, and the operators && and ||, as cyclomatic complexity counts them.
 func countBranches(body *ast.BlockStmt) int {
 	n := 1
+
 	ast.Inspect(body, func(node ast.Node) bool {
 		switch x := node.(type) {
 		case *ast.IfStmt, *ast.ForStmt, *ast.RangeStmt:
@@ -134,6 +137,7 @@ func countBranches(body *ast.BlockStmt) int {
 // is not deeper than the switch; an else if is deeper than its if.
 func depthOf(body *ast.BlockStmt) int {
 	deepest, depth := 0, 0
+
 	var open []bool // for each node on the way down: whether it counts
 
 	ast.Inspect(body, func(node ast.Node) bool {
@@ -148,6 +152,7 @@ func depthOf(body *ast.BlockStmt) int {
 		}
 
 		counts := false
+
 		switch node.(type) {
 		case *ast.IfStmt, *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt,
 			*ast.FuncLit:

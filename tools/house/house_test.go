@@ -48,6 +48,7 @@ func check(t *testing.T, files map[string]string) []string {
 	r.picture(root, tree)
 
 	var said []string
+
 	for _, v := range r.violations {
 		_, text, _ := strings.Cut(v, ": ")
 		said = append(said, text)

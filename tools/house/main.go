@@ -15,6 +15,7 @@ import (
 
 func main() {
 	figuresOnly := flag.Bool("figures", false, "print the figures and check nothing")
+
 	flag.Parse()
 
 	root := "."

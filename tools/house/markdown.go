@@ -69,6 +69,7 @@ var (
 // anchorsOf returns the anchors that GitHub makes of the headings.
 func anchorsOf(lines []string) map[string]bool {
 	anchors := map[string]bool{}
+
 	for _, prose := range proseLines(lines) {
 		if !strings.HasPrefix(prose.text, "#") {
 			continue
@@ -92,6 +93,7 @@ func proseLines(lines []string) []prose {
 	var out []prose
 
 	fenced := false
+
 	for i, l := range lines {
 		if strings.HasPrefix(strings.TrimSpace(l), "```") {
 			fenced = !fenced

@@ -25,10 +25,12 @@ type report struct {
 // measure reads the whole tree once.
 func measure(t *tree) *report {
 	r := &report{}
+
 	n := collectNames(t)
 	for _, s := range t.sources {
 		r.lines(t, s)
 		r.functions(t, s)
+
 		if s.kind == tool {
 			continue
 		}
@@ -68,9 +70,11 @@ func width(line string) int {
 // lines checks the width of code and comments.
 func (r *report) lines(t *tree, s *source) {
 	comment := map[int]bool{}
+
 	for _, g := range s.file.Comments {
 		for _, c := range g.List {
 			first := t.fset.Position(c.Pos()).Line
+
 			last := t.fset.Position(c.End()).Line
 			for n := first; n <= last; n++ {
 				comment[n] = true
@@ -110,6 +114,7 @@ func (r *report) functions(t *tree, s *source) {
 		}
 
 		first := t.fset.Position(f.Pos()).Line
+
 		last := t.fset.Position(f.Body.End()).Line
 		if len(f.Name.Name) > maxTestName && strings.HasPrefix(f.Name.Name, "Test") {
 			r.add(s, first, "test name of %d characters, at most %d", len(f.Name.Name), maxTestName)
@@ -123,9 +128,25 @@ func (r *report) function(s *source, f *ast.FuncDecl, first, last int) {
 	lines := s.lines[first-1 : last]
 	r.figures[s.kind].function(f, lines, s.path+" "+f.Name.Name)
 
-	if s.kind == product && len(lines) >= longFunction && !hasBlankLine(lines) {
+	if len(lines) >= longFunction && !hasBlankLine(lines) && !isTable(f) {
 		r.add(s, first, "%s has %d lines and no blank line", f.Name.Name, len(lines))
 	}
+}
+
+// isTable reports whether a function returns a literal and does nothing else.
+func isTable(f *ast.FuncDecl) bool {
+	if len(f.Body.List) != 1 {
+		return false
+	}
+
+	back, ok := f.Body.List[0].(*ast.ReturnStmt)
+	if !ok || len(back.Results) != 1 {
+		return false
+	}
+
+	_, ok = back.Results[0].(*ast.CompositeLit)
+
+	return ok
 }
 
 func hasBlankLine(lines []string) bool {
@@ -148,6 +169,7 @@ func (r *report) literals(t *tree, s *source) {
 		}
 
 		previous := 0
+
 		for _, e := range lit.Elts {
 			kv, ok := e.(*ast.KeyValueExpr)
 			if !ok {
@@ -161,9 +183,7 @@ func (r *report) literals(t *tree, s *source) {
 			line := t.fset.Position(kv.Pos()).Line
 			if line == previous {
 				r.figures[s.kind].crowdedLiterals++
-				if s.kind == product {
-					r.add(s, line, "literal of %d fields with several on a line", len(lit.Elts))
-				}
+				r.add(s, line, "literal of %d fields with several on a line", len(lit.Elts))
 
 				return true
 			}

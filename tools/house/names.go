@@ -20,6 +20,7 @@ var wordInString = regexp.MustCompile(`[A-Za-z0-9_$@.-]+`)
 // collectNames reads the names of the whole module, tests included, without the tools.
 func collectNames(t *tree) *names {
 	n := &names{idents: map[string]bool{}, words: map[string]bool{}}
+
 	for _, s := range t.sources {
 		if s.kind == tool {
 			continue
@@ -64,6 +65,7 @@ func (n *names) addString(lit *ast.BasicLit) {
 func (n *names) addWords(text string) {
 	for _, w := range wordInString.FindAllString(text, -1) {
 		n.words[w] = true
+
 		n.words[strings.Trim(w, ".-$@")] = true
 		for _, part := range strings.FieldsFunc(w, func(r rune) bool { return r == '.' || r == '-' }) {
 			n.words[part] = true
@@ -108,13 +110,16 @@ func (r *report) commentNames(t *tree, s *source, n *names) {
 	for _, g := range s.file.Comments {
 		for _, c := range g.List {
 			line := t.fset.Position(c.Pos()).Line
+
 			text := address.ReplaceAllString(c.Text, " ")
 			if strings.HasPrefix(c.Text, "//go:") || strings.HasPrefix(c.Text, "//nolint") {
 				continue
 			}
 
 			var found []string
+
 			found = append(found, mixedCase.FindAllString(text, -1)...)
+
 			found = append(found, selector.FindAllString(text, -1)...)
 			for _, m := range docLink.FindAllStringSubmatch(text, -1) {
 				found = append(found, m[1])
@@ -127,6 +132,7 @@ func (r *report) commentNames(t *tree, s *source, n *names) {
 
 func (r *report) missing(s *source, line int, found []string, n *names) {
 	told := map[string]bool{}
+
 	for _, name := range found {
 		if n.words[name] {
 			continue

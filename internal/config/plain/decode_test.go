@@ -12,7 +12,7 @@ import (
 )
 
 func TestTextsOfWindowsProgramsAreRead(t *testing.T) {
-	for name, tc := range map[string]struct{ data, want string }{
+	cases := map[string]struct{ data, want string }{
 		"UTF-8":                     {"s3cr3t", "s3cr3t"},
 		"UTF-8 with a mark":         {"\xef\xbb\xbfs3cr3t\r\n", "s3cr3t\r\n"},
 		"UTF-16 of PowerShell":      {"\xff\xfes\x003\x00\r\x00\n\x00", "s3\r\n"},
@@ -27,7 +27,9 @@ func TestTextsOfWindowsProgramsAreRead(t *testing.T) {
 		"UTF-32":                    {"\xff\xfe\x00\x00s\x00\x00\x00", "-"},
 		"Latin-1":                   {"caf\xe9", "-"},
 		"binary":                    {"ab\x00c", "-"},
-	} {
+	}
+
+	for name, tc := range cases {
 		got, err := plain.Decode([]byte(tc.data))
 		switch {
 		case tc.want == "-" && !errors.Is(err, plain.ErrEncoding):

@@ -76,19 +76,21 @@ func TestTextsOfAllLengthsAndKindsAreWhole(t *testing.T) {
 }
 
 func TestABrokenTextFailsWhereItBreaks(t *testing.T) {
+	cases := map[string]error{
+		"":               ErrSyntax,
+		"x":              ErrSyntax,
+		`\`:              ErrSyntax,
+		`\x"`:            ErrSyntax,
+		`\u12"`:          ErrSyntax,
+		"\n\"":           ErrSyntax,
+		"\x00\"":         ErrSyntax,
+		"\xff\"":         ErrUTF8,
+		"\xc3\"":         ErrUTF8,
+		"\xed\xa0\x80\"": ErrUTF8, // a surrogate
+	}
+
 	for _, lead := range []string{"", strings.Repeat("x", 40)} {
-		for tail, want := range map[string]error{
-			"":               ErrSyntax,
-			"x":              ErrSyntax,
-			`\`:              ErrSyntax,
-			`\x"`:            ErrSyntax,
-			`\u12"`:          ErrSyntax,
-			"\n\"":           ErrSyntax,
-			"\x00\"":         ErrSyntax,
-			"\xff\"":         ErrUTF8,
-			"\xc3\"":         ErrUTF8,
-			"\xed\xa0\x80\"": ErrUTF8, // a surrogate
-		} {
+		for tail, want := range cases {
 			if _, err := text(t, `"`+lead+tail); !errors.Is(err, want) {
 				t.Errorf("%q: %v, want %v", lead+tail, err, want)
 			}

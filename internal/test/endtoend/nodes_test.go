@@ -252,19 +252,23 @@ func TestNodesWorkThroughPgbouncer(t *testing.T) {
 	c := spread(t, clusterOptions{bouncer: true, sim: func(cfg *simulator.Config) {
 		cfg.Rotation, cfg.TokenLife = simulator.Strict, 3*time.Second
 	}})
+
 	c.nodes[0].kill()
 	c.grow(1)
 	c.complete()
 	c.balanced(c.nodes[1:]...)
+
 	c.nodes[1].stop()
 	c.grow(1)
 	c.complete()
+
 	c.balanced(c.nodes[2])
 	c.nodes[0].start()
 	c.nodes[1].start()
 	c.balanced(c.nodes...)
 	c.grow(1)
 	c.complete()
+
 	c.stopAll()
 	c.verdict(true)
 }

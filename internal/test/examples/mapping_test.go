@@ -210,17 +210,20 @@ func (l *line) siem(a map[string]any, get func(...string) string, id string, f u
 	l.add("cat", 1023, "", get("Category"))
 	l.add("sourceServiceName", 1023, "", get("Source"))
 	l.add("shost", 1023, "", get("MachineName"))
+
 	l.add("sourceDnsDomain", 255, "", get("MachineDomain"))
 	l.add("deviceExternalId", 255, "", get("DeviceID"))
 	l.add("sntdom", 255, "", get("UserDomain"))
 	l.add("suser", 1023, "", get("UserName"))
 	l.add("suid", 1023, "", get("LogOnUsers"))
+
 	l.addresses(addressList(get("IpAddress")))
 	l.add("request", 1023, "", get("Url"))
 	l.add("fname", 1023, "", get("FileName"))
 	l.add("filePath", 1023, "", get("FilePath"))
 	l.add("fileHash", 255, "", get("Sha1"))
 	l.add("sproc", 1023, "", get("CommandLine"))
+
 	l.add("cs1", 4000, "ThreatName", get("ThreatName"))
 	l.add("cs2", 4000, "FullId", get("FullId"))
 	l.add("cs3", 4000, "RecordId", id)
@@ -228,6 +231,7 @@ func (l *line) siem(a map[string]any, get func(...string) string, id string, f u
 	l.add("cs5", 4000, "Md5", get("Md5"))
 	l.add("cs6", 4000, "Sha256", get("Sha256"))
 	l.truth("cn1", "WasExecutingWhileDetected", a["WasExecutingWhileDetected"])
+
 	l.truth("cn2", "RemediationIsSuccess", a["RemediationIsSuccess"])
 	l.add("flexString1", 1023, "AlertLink", get("LinkToWDATP", "LinkToMTP"))
 	l.add("flexString2", 1023, "Tenant", f.tenant)

@@ -152,15 +152,19 @@ func (r *rig) install(name, as string) {
 // signIn stores a refresh token, as `defenderctl tokens acquire` does.
 func (r *rig) signIn(tenantID string) {
 	r.t.Helper()
+
 	token, err := r.sim.IssueRefreshToken(tenantID, clientID)
 	r.must(err)
+
 	s, err := sqlite.Open(sqlite.Options{Dir: r.path("state")})
 	r.must(err)
+
 	key := tokens.ChainKey{
 		LoginHost: strings.TrimPrefix(r.sim.LoginURL(), "http://"),
 		TenantID:  tenantID,
 		ClientID:  clientID,
 	}
+
 	now := time.Now()
 	err = s.Tokens().
 		Save(context.Background(), key, tokens.Chain{
@@ -170,6 +174,7 @@ func (r *rig) signIn(tenantID string) {
 			Refreshed: now,
 		})
 	r.must(err)
+
 	r.must(s.Close())
 }
 

@@ -25,7 +25,7 @@ func unhex(t testing.TB, s string) []byte {
 
 func TestEventsAreAcceptedAsFluentBitDoes(t *testing.T) {
 	const good = "92 92 d7 00 00000001 00000064 80 81 a1 61 01"
-	for _, c := range []struct {
+	cases := []struct {
 		name, hex string
 		events    int
 	}{
@@ -55,7 +55,9 @@ func TestEventsAreAcceptedAsFluentBitDoes(t *testing.T) {
 		{"a length beyond the end", "dd ffffffff", 0},
 		{"the byte that is never used", "c1", 0},
 		{"nothing", "", 0},
-	} {
+	}
+
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			if got := DecodeEvents("t", unhex(t, c.hex)); len(got) != c.events {
 				t.Errorf("%d events, want %d", len(got), c.events)

@@ -279,12 +279,15 @@ func TestAFullRingRefusesOrLoses(t *testing.T) {
 				},
 			)
 			h.Stall(time.Second) // ten tries, a tenth of a tick apart, are over long before
+
 			must(t, h.wait(ctx, "a full ring", func() bool {
 				refused := slices.ContainsFunc(h.appends, func(a Append) bool { return !a.Accepted && a.Direct })
 				return mode == "append" && refused || mode == "return" && h.lost[lostToFullRing] > 0
 			}))
+
 			_, err := h.Stop(ctx)
 			must(t, err)
+
 			// What is in the ring when the process ends is lost in both modes.
 			if s := h.Stats(); (s.LostToFullRing > 0) != (mode == "return") {
 				t.Errorf("stats %+v", s)

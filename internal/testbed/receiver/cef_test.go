@@ -45,7 +45,7 @@ func TestCEFIsReadBack(t *testing.T) {
 
 func TestCEFThatTheStandardForbidsIsRefused(t *testing.T) {
 	const head = `CEF:0|Microsoft|p|1|c|n|5|`
-	for _, line := range []string{
+	cases := []string{
 		"", " " + head + "msg=a", "cef:0|a|b|c|d|e|5|msg=a", `CEF:2|a|b|c|d|e|5|msg=a`, `CEF:0|a|b|c|d|e|5`,
 		`CEF:0|a|b|c||e|5|`, `CEF:0|a|b|c| |e|5|`,
 		`CEF:0|a|b|c|d|e|11|`, `CEF:0|a|b|c|d|e|05|`, `CEF:0|a|b|c|d|e|high|`, `CEF:0|a|b|c|d\=|e|5|`,
@@ -63,7 +63,9 @@ func TestCEFThatTheStandardForbidsIsRefused(t *testing.T) {
 		head + `c6a2=fe80::1%eth0 c6a2Label=x`, head + `smac=00`,
 		head + `cnt=many`, head + `cnt=2147483648`, head + `cn1=1.5 cn1Label=x`, head + `rt=soon`,
 		head + `rt=1770110011`, head + `cs1=a`, head + `cs1Label=a`, head + `cs1=a cs1Label=l cs2=b cs2Label=l`,
-	} {
+	}
+
+	for _, line := range cases {
 		if c, err := ParseCEF(line); !errors.Is(err, ErrCEF) {
 			t.Errorf("%q is read as %v, %v", line, c, err)
 		}

@@ -105,7 +105,7 @@ func TestHECAnswersAsSplunkDoes(t *testing.T) {
 		auth = "Authorization"
 		one  = `{"event":{"a":1}}`
 	)
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		body    string
 		headers []string
 		want    string
@@ -148,7 +148,9 @@ func TestHECAnswersAsSplunkDoes(t *testing.T) {
 		"an index of the token": {`{"event":1,"index":"sec2"}`, []string{auth, "Splunk " + boundToken}, "200 0", 1},
 		"another index": {one + `{"event":1,"index":"main"}`, []string{auth, "Splunk " + boundToken},
 			"400 7 #1", 1},
-	} {
+	}
+
+	for name, c := range cases {
 		h := collector(t, nil)
 		if got := post(t, h, c.body, c.headers...); got != c.want || len(h.Events()) != c.events {
 			t.Errorf("%s: answered %s with %d events; want %s with %d", name, got, len(h.Events()), c.want, c.events)

@@ -123,6 +123,7 @@ func TestFilterRefusals(t *testing.T) {
 		strings.Repeat("(", 60) + "severity eq 'a'" + strings.Repeat(")", 60): "recursion",
 		strings.Repeat("severity eq 'a' or ", 40) + "severity eq 'a'":         "node count",
 	}
+
 	for text, want := range tests {
 		t.Run(text, func(t *testing.T) {
 			_, err := parseFilter(text, odataAPIs[Endpoint].filter)

@@ -28,7 +28,7 @@ func FuzzSIEMQuery(f *testing.F) {
 }
 
 func TestISODuration(t *testing.T) {
-	for text, want := range map[string]time.Duration{
+	cases := map[string]time.Duration{
 		"PT10M":      10 * time.Minute,
 		"PT2H":       2 * time.Hour,
 		"P1D":        24 * time.Hour,
@@ -41,7 +41,9 @@ func TestISODuration(t *testing.T) {
 		"PT1.5H":     -1,
 		"P1M":        -1,
 		"-PT1H":      -1,
-	} {
+	}
+
+	for text, want := range cases {
 		if d, ok := isoDuration(text); ok != (want >= 0) || ok && d != want {
 			t.Errorf("%q gave %v, %v", text, d, ok)
 		}

@@ -23,6 +23,7 @@ import (
 
 func main() {
 	version := flag.String("version", "", "version of the release")
+
 	flag.Parse()
 
 	if err := run(os.Stdout, *version, flag.Args()); err != nil {
@@ -161,10 +162,12 @@ func (j *joined) bom() *cdx.BOM {
 	bom.Components = &components
 
 	var dependencies []cdx.Dependency
+
 	for _, ref := range slices.Sorted(maps.Keys(j.needs)) {
 		to := slices.Sorted(maps.Keys(j.needs[ref]))
 		dependencies = append(dependencies, cdx.Dependency{Ref: ref, Dependencies: &to})
 	}
+
 	bom.Dependencies = &dependencies
 
 	return bom
