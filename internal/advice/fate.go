@@ -15,7 +15,7 @@ const (
 	// NeedsFix says that what we send or read is wrong until a person changes it: an
 	// id, a secret, an address, a file, a clock.
 	NeedsFix
-	// NeedsSignIn says that a person has to sign in again, or to give a new refresh
+	// NeedsSignIn says that a person has to sign in again, or to configure a new refresh
 	// token.
 	NeedsSignIn
 	// NotAuthorised says that somebody in the customer's tenant has to allow something:

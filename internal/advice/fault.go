@@ -23,8 +23,8 @@ type Fault struct {
 	Fate Fate `json:"-"`
 	// RetryAfter is how long the service asked to be left alone; 0 when it did not say.
 	RetryAfter time.Duration `json:"-"`
-	// Codes are what the service itself said: its codes and the HTTP status, the one
-	// that decided first.
+	// Codes are what the service itself said: its codes and the HTTP status. The first
+	// is the one that decided what the fault is.
 	Codes []string `json:"-"`
 	// Trace are the service's ids of the request, each with its name, for its support:
 	// "trace id …", "correlation id …".
@@ -107,8 +107,8 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// Flatten returns the errors that errors.Join put together, and that these put together
-// in turn. An error that is not a joined one comes back alone; nil gives none.
+// Flatten returns the errors that were joined with errors.Join, at any depth. For an
+// error that is not a joined one it returns that error alone, and for nil it returns nil.
 func Flatten(err error) []error {
 	if err == nil {
 		return nil

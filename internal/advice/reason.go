@@ -18,11 +18,11 @@ const (
 	// GDAPEnded: the account has no access to the customer's tenant: its relationship
 	// ended, its group has no role there, or it is no guest.
 	GDAPEnded Reason = "gdap_ended"
-	// GuestConflict: the relationship is active, but a guest object of the same user in
-	// the customer's tenant is in its way.
+	// GuestConflict: the relationship is active, but the same user is also a guest in
+	// the customer's tenant, and signs in with the few rights of that guest.
 	GuestConflict Reason = "guest_conflict"
-	// SessionControl: the customer's session control, or multi-factor authentication by
-	// a third party, asks for what a provider's user cannot meet.
+	// SessionControl: the customer requires session control, or multi-factor
+	// authentication by a third party, which a provider's user cannot do.
 	SessionControl Reason = "session_control"
 	// MFARequired: the sign-in lacks multi-factor authentication, or it has expired.
 	MFARequired Reason = "mfa_required"
@@ -32,14 +32,14 @@ const (
 	// blocked, or is in another cloud.
 	TenantGone Reason = "tenant_gone"
 	// ChainDead: the provider's own sign-in has ended, and with it the access to every
-	// customer that is reached by it.
+	// customer that is reached with it.
 	ChainDead Reason = "chain_dead"
 	// TokenDead: the tenant has no refresh token that works: a person has to sign in.
 	TokenDead Reason = "token_dead"
-	// CredentialWrong: what is configured is not accepted: the id, secret, certificate or
-	// registration of the application, or what is asked for with it.
+	// CredentialWrong: the configured application is not accepted: its id, secret,
+	// certificate or registration, or the resource that is requested with it.
 	CredentialWrong Reason = "credential_wrong"
-	// CredentialExpired: the secret or certificate of the application has ended.
+	// CredentialExpired: the secret or certificate of the application has expired.
 	CredentialExpired Reason = "credential_expired"
 	// NotLicensed: the tenant has no licence for the API, or its product is not set up.
 	NotLicensed Reason = "not_licensed"
@@ -47,8 +47,8 @@ const (
 	Throttled Reason = "throttled"
 	// Unreachable: there is no connection: network, name service, proxy, firewall, TLS.
 	Unreachable Reason = "unreachable"
-	// BadAnswer: an answer came that is no use: a server error, a broken or foreign
-	// answer, one that this program does not understand.
+	// BadAnswer: the answer cannot be used: it is a server error, is incomplete, comes
+	// from something else (a proxy), or is not understood by this program.
 	BadAnswer Reason = "bad_answer"
 	// TooSlow: the service takes too long, or a poll does.
 	TooSlow Reason = "too_slow"
@@ -56,7 +56,7 @@ const (
 	TooLarge Reason = "too_large"
 	// Store: the token store or the store of progress cannot be read or written.
 	Store Reason = "store"
-	// Blocked: Fluent Bit takes no events.
+	// Blocked: Fluent Bit accepts no events.
 	Blocked Reason = "blocked"
 	// Budget: the API's call budget is used up, so reading goes on later.
 	Budget Reason = "budget"
@@ -93,5 +93,5 @@ var reasons = []Reason{
 // Reasons returns the closed list.
 func Reasons() []Reason { return slices.Clone(reasons) }
 
-// Known reports whether r is of the list. The zero value is not.
+// Known reports whether r is in the closed list. The zero value is not.
 func (r Reason) Known() bool { return slices.Contains(reasons, r) }

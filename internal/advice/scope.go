@@ -5,9 +5,9 @@ import "fmt"
 // Scope says whom a refusal of the sign-in service concerns: who else would be refused
 // too.
 //
-// It is about a refusal by one customer's tenant. A chain of refresh tokens may serve
-// many customers, so no customer's refusal may stop the others: whether the chain
-// itself has ended is for the chain's own tenant to say.
+// A chain of refresh tokens may serve many customers, and the refusal of one customer's
+// tenant must not stop the others. Only the chain's own tenant can say that the chain
+// itself has ended.
 type Scope int
 
 const (
@@ -20,7 +20,7 @@ const (
 	// ScopeApplication is the registration of the application, or what this program
 	// sends for it.
 	ScopeApplication
-	// ScopeService is the sign-in service itself: nothing was decided about anybody.
+	// ScopeService is the sign-in service itself: it has a fault, and refused nobody.
 	ScopeService
 )
 

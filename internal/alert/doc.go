@@ -8,7 +8,8 @@
 //   - unit.go has the types of the identifiers that travel between packages.
 //   - identify.go finds the time, the record_id and the repeat key of a row, for all
 //     other packages. docs/contract.md, "Records", says what users may rely on.
-//   - row.go and find.go find the fields that this takes in the bytes of a row.
+//   - row.go and find.go find the fields that identify.go needs in the bytes of a row.
+//   - finder.go finds what the readers of package defender need to turn a page.
 //
 // # What it promises
 //

@@ -152,7 +152,7 @@ func (i *Identifier) repeatKey(id ID, row Row, raw []byte) Key {
 }
 
 // alertKey returns the key of the alert, whatever version the row is. It differs from the
-// keys of all versions: their ids have a time at its end, or nothing.
+// keys of all versions, which are hashes over a time or nothing in place of "alert".
 func (i *Identifier) alertKey(row Row) Key {
 	if !i.rules.Histories || i.describer.rule == VersionInIdentity {
 		return Key{}

@@ -14,7 +14,7 @@ const (
 // TimeFields returns the values of the key `time_field`, the default first.
 func TimeFields() []TimeField { return []TimeField{TimeUpdated, TimeCreated, TimeNow} }
 
-// TimeFieldNames returns the same as texts.
+// TimeFieldNames returns the values of the key `time_field` as texts, the default first.
 func TimeFieldNames() []string { return namesOf(TimeFields()) }
 
 // ParseTimeField reads a value of the key `time_field`, in any case; an empty one is the

@@ -52,7 +52,7 @@ func ParseCloud(s string) (Cloud, error) {
 	return "", keyError(
 		"cloud",
 		fmt.Sprintf("unknown cloud %.64q", s),
-		"use one of commercial, gcc, gcchigh, dod",
+		"use one of "+strings.Join(Names(), ", "),
 	)
 }
 
@@ -187,7 +187,7 @@ func regionalResource(c Cloud, api alert.API) string {
 	return ""
 }
 
-// unknownAPI returns the error of package alert as a KeyError.
+// unknownAPI converts the error of package alert for an unknown API into a KeyError.
 func unknownAPI(err error) error {
 	var unknown *alert.UnknownError
 	if !errors.As(err, &unknown) {

@@ -13,11 +13,11 @@ type Grant string
 
 // The grants.
 const (
-	// Auto decides once: refresh token if one is configured or stored, else client
-	// credentials.
+	// Auto is decided once: RefreshToken if a refresh token is configured or stored, else
+	// ClientCredentials.
 	Auto Grant = "auto"
-	// RefreshToken redeems refresh tokens. It reads the alerts that a user may see who
-	// once signed in.
+	// RefreshToken redeems refresh tokens of a user who signed in once. It reads the
+	// alerts that this user may see.
 	RefreshToken Grant = "refresh_token"
 	// ClientCredentials signs in as the application itself.
 	ClientCredentials Grant = "client_credentials"

@@ -17,7 +17,7 @@ const (
 	// Stopped means that the input has ended normally.
 	Stopped State = "stopped"
 	// Stale means that the stored status is too old to rely on. It is never stored:
-	// the program that shows a status compares its age.
+	// the program that shows a status sets it after a look at the status's age.
 	Stale State = "stale"
 )
 

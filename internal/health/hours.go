@@ -17,8 +17,8 @@ type Hours struct {
 // hourOf returns the number of the hour that t is in.
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// Add counts an event at t. An hour so long before the newest one shows that the clock
-// was wrong then: counting begins anew.
+// Add counts an event at t. If t is HoursShown or more before the newest event, the
+// clock was wrong at that event, and counting begins anew.
 func (h *Hours) Add(t time.Time) {
 	hour := hourOf(t)
 	if hour < HoursShown {
@@ -37,7 +37,7 @@ func (h *Hours) Add(t time.Time) {
 	h.Counts[hour%HoursShown]++
 }
 
-// Shifted returns the counts by the hour of a clock that is so many hours ahead.
+// Shifted returns the counts as a clock that is this many hours ahead would show them.
 func (h *Hours) Shifted(by int64) (shifted Hours) {
 	if h.Last+by < HoursShown || h.Last < HoursShown {
 		return Hours{}
@@ -56,7 +56,7 @@ func (h *Hours) Shifted(by int64) (shifted Hours) {
 func (h *Hours) Until(now time.Time) [HoursShown]uint32 {
 	var counts [HoursShown]uint32
 
-	if h.Last < 0 { // no file of ours says so
+	if h.Last < 0 { // only a damaged file has this
 		return counts
 	}
 

@@ -5,6 +5,6 @@
 // rows of a page that arrives in pieces, package alert a few fields of a row, package
 // record turns a row into msgpack while it checks it, and package record/ocsf finds the
 // fields of an event. All run over every byte of every alert, so the functions here are
-// small enough for the compiler to inline; TestTheScannersGetTheFactsInline fails if one
-// is not.
+// small enough for the compiler to inline. TestTheScannersGetTheFactsInline fails if one
+// of them is not.
 package jsontext

@@ -58,8 +58,8 @@ func IsFalse(b []byte, i int) bool {
 	return len(b)-i >= 5 && binary.LittleEndian.Uint32(b[i+1:]) == 'a'|'l'<<8|'s'<<16|'e'<<24
 }
 
-// Unescaped has the byte that a backslash and this byte stand for (RFC 8259 §7), 0 if it
-// is none of the short escapes.
+// Unescaped maps the byte behind a backslash to the byte that the two stand for (RFC 8259
+// §7), or to 0 if that is no short escape.
 var Unescaped = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
 // Hex returns the value of a hex digit in any case, and -1 for any other byte.

@@ -19,12 +19,12 @@ func Special(x uint64) uint64 {
 	return ((x-' '*ones)&^x | (q-ones)&^q | (s-ones)&^s) & highs
 }
 
-// SpecialOrForeign marks what Special does, and the bytes that are not ASCII.
+// SpecialOrForeign marks the same bytes as Special, and those that are not ASCII.
 func SpecialOrForeign(x uint64) uint64 {
 	return (x | (x - ' '*ones) | (x ^ '"'*ones - ones) | (x ^ '\\'*ones - ones)) & highs
 }
 
-// QuoteOrBackslash marks these two.
+// QuoteOrBackslash marks quotes and backslashes.
 func QuoteOrBackslash(x uint64) uint64 {
 	q, s := x^'"'*ones, x^'\\'*ones
 	return ((q-ones)&^q | (s-ones)&^s) & highs

@@ -9,12 +9,12 @@ import (
 	"fluent-bit-defender/internal/store"
 )
 
-// StaleAfter is how old the status of a unit may be before somebody should have written
-// it anew: inputs and nodes write it every few seconds.
+// StaleAfter is the age from which on a unit's status is stale. Inputs and nodes write it
+// every few seconds, so nobody polls the unit any more.
 const StaleAfter = 30 * time.Second
 
-// Document is a unit for programs, with the keys that `defenderctl status --json` and
-// /api/status share.
+// Document is the JSON form of a unit that `defenderctl status --json` and /api/status
+// have in common.
 type Document struct {
 	TenantID  string       `json:"tenant_id"`
 	Tenant    string       `json:"tenant"`
@@ -41,16 +41,16 @@ type Document struct {
 	Interval     float64 `json:"effective_interval_seconds"`
 	UpdatedAt    *string `json:"updated_at"`
 
-	// Node is the node that holds it, and LeaseAge how long ago that renewed its lease;
-	// null where nobody holds it, and where the store is in files of one machine. Unowned
-	// says that no live node holds it.
+	// Node is the node that holds the unit, and LeaseAge how long ago that node renewed
+	// its lease. Both are null if no node holds it, and if the store is in files of one
+	// machine. Unowned says that no live node holds it.
 	Node     *string  `json:"node"`
 	LeaseAge *float64 `json:"lease_age_seconds"`
 	Unowned  bool     `json:"unowned"`
 }
 
-// DocumentOf returns the document of a unit, as its status has it: who holds the unit and
-// when its refresh token ends is not in there.
+// DocumentOf returns the document of a unit with what its status says. The caller adds
+// the holder and the end of the refresh token, which the status does not have.
 func DocumentOf(key alert.UnitKey, s *store.Status) Document {
 	d := Document{
 		TenantID:    string(key.TenantID),
@@ -77,13 +77,13 @@ func DocumentOf(key alert.UnitKey, s *store.Status) Document {
 	return d
 }
 
-// SetTrouble says what is wrong, in the place of what the status says.
+// SetTrouble sets what is wrong, in the place of what the status says.
 func (d *Document) SetTrouble(t health.Trouble) {
 	d.Reason, d.Message, d.Remedy, d.Trace = string(t.Reason), t.Message, t.Remedy, t.Trace
 }
 
-// SetHolder says which node holds the unit, and for how long that has not renewed its
-// lease. An empty node is none.
+// SetHolder sets which node holds the unit, and how long ago that node renewed its lease.
+// An empty node means that no node holds it.
 func (d *Document) SetHolder(node string, age time.Duration) {
 	if node == "" {
 		return
@@ -93,8 +93,8 @@ func (d *Document) SetHolder(node string, age time.Duration) {
 	d.Node, d.LeaseAge = &node, &seconds
 }
 
-// Moment returns a time as JSON has it: RFC 3339 in UTC, and nil, which becomes null, for
-// none.
+// Moment returns a time as the document has it: RFC 3339 in UTC. For the zero time it
+// returns nil, which becomes null.
 func Moment(t time.Time) *string {
 	if t.IsZero() {
 		return nil

@@ -2,9 +2,9 @@
 // of the failure, and a cause that quotes no other machine.
 //
 // Errors of net/http quote the address with its query, and what a server sent that is
-// not HTTP. Either may hold what we sent: a form with a client secret, a token. Check
-// what a server names itself (the host of a redirect, ids) with Host and Shares before
-// printing it.
+// not HTTP. Either may hold what we sent: a form with a client secret, a token. Texts
+// that a server chose (the host of a redirect, ids) are checked with Host and Shares
+// before they are printed.
 package netfault
 
 import (
@@ -12,12 +12,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"syscall"
 )
 
@@ -147,7 +144,6 @@ func harmless(err error) error {
 		record tls.RecordHeaderError
 		verify *tls.CertificateVerificationError
 		number syscall.Errno
-		t      interface{ Timeout() bool }
 	)
 
 	switch {
@@ -183,120 +179,9 @@ func harmless(err error) error {
 		}
 	}
 
-	if errors.As(err, &t) && t.Timeout() {
+	if isTimeout(err) {
 		return errors.New("timeout")
 	}
 
 	return errProtocol
-}
-
-// ProxyError is a proxy's refusal to make a connection.
-type ProxyError struct {
-	// Status is the HTTP status that it answered to CONNECT.
-	Status int
-}
-
-// Error implements error. It quotes nothing of the proxy's text.
-func (e *ProxyError) Error() string {
-	text := fmt.Sprintf("the proxy answers: %d %s", e.Status, http.StatusText(e.Status))
-	return strings.TrimSpace(text)
-}
-
-// CheckProxy returns a ProxyError for every answer to CONNECT except 200. It is for
-// http.Transport.OnProxyConnectResponse: without it the error of net/http has only the
-// text of the status line, which a proxy may choose freely.
-func CheckProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
-	if res.StatusCode == http.StatusOK {
-		return nil
-	}
-
-	return &ProxyError{Status: res.StatusCode}
-}
-
-// proxyStatus returns the status with which a proxy answered to CONNECT, 0 if err is
-// something else. Without CheckProxy it recognises only the standard texts of HTTP,
-// since the error of net/http is the text of the status line.
-func proxyStatus(err error) int {
-	var refusal *ProxyError
-	if errors.As(err, &refusal) {
-		return refusal.Status
-	}
-
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		err = inner
-	}
-
-	if err == nil {
-		return 0
-	}
-
-	text := err.Error()
-	for code := http.StatusBadRequest; code <= http.StatusNetworkAuthenticationRequired; code++ {
-		if phrase := http.StatusText(code); phrase != "" && strings.EqualFold(phrase, text) {
-			return code
-		}
-	}
-
-	return 0
-}
-
-// streamReset receives the error of net/http's HTTP/2 for a stream that was reset:
-// errors.As fills in any struct that has these fields.
-type streamReset struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-// Error implements error, for errors.As.
-func (e streamReset) Error() string { return resetName(e.Code) }
-
-// resetNames are the codes of RFC 9113 section 7.
-var resetNames = []string{
-	"NO_ERROR",
-	"PROTOCOL_ERROR",
-	"INTERNAL_ERROR",
-	"FLOW_CONTROL_ERROR",
-	"SETTINGS_TIMEOUT",
-	"STREAM_CLOSED",
-	"FRAME_SIZE_ERROR",
-	"REFUSED_STREAM",
-	"CANCEL",
-	"COMPRESSION_ERROR",
-	"CONNECT_ERROR",
-	"ENHANCE_YOUR_CALM",
-	"INADEQUATE_SECURITY",
-	"HTTP_1_1_REQUIRED",
-}
-
-// resetName returns the name of an HTTP/2 error code.
-func resetName(code uint32) string {
-	if int(code) < len(resetNames) {
-		return "HTTP/2 " + resetNames[code]
-	}
-
-	return fmt.Sprintf("HTTP/2 code %d", code)
-}
-
-// resetCode names the code with which an HTTP/2 server ended a request; it returns "" if
-// err is something else. The error of a whole connection has no exported type: the
-// beginning of its text identifies it. The rest is not used, since it quotes the server.
-func resetCode(err error) string {
-	var reset streamReset
-	if errors.As(err, &reset) {
-		return resetName(reset.Code)
-	}
-
-	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		switch text := inner.Error(); {
-		case strings.HasPrefix(text, "http2: server sent GOAWAY"):
-			return "HTTP/2 GOAWAY"
-		case strings.HasPrefix(text, "http2: client connection lost"):
-			return "HTTP/2 connection lost"
-		case strings.HasPrefix(text, "connection error: "):
-			return "HTTP/2 connection error"
-		}
-	}
-
-	return ""
 }

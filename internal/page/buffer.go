@@ -67,8 +67,8 @@ func (p *Reader) peek() (byte, error) {
 	}
 }
 
-// fill reads more bytes into the buffer and keeps buf[r:w]. Where there is no room it
-// makes some first. Its error is that of the source or of the permit.
+// fill reads more bytes into the buffer and keeps buf[r:w]. If the buffer is full, it
+// makes room first. Its error is that of the source or of the permit.
 func (p *Reader) fill() error {
 	if p.srcErr != nil {
 		return p.srcErr

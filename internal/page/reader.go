@@ -41,13 +41,13 @@ type Reader struct {
 	opt    Options
 	buf    []byte
 	permit Permit
-	giveUp func() // returns the permit; nil while there is none
+	giveUp func() // gives the permit back; nil while the Reader has none
 	r, w   int    // buf[r:w] is read from src and not consumed yet
 	srcErr error
 
 	state    state
 	bare     bool // the document is an array
-	noBOM    bool // no byte order mark may follow: there was one
+	hadBOM   bool // there was a byte order mark: no second one may follow
 	hasValue bool
 	rows     int
 	nextLink string
@@ -68,8 +68,9 @@ const (
 	atEnd // behind the last bracket
 )
 
-// A Permit is called before the buffer grows beyond LargeRow. It may wait. An error of
-// it ends the page. The Reader calls release once, when it no longer needs the large row.
+// A Permit is called before the buffer grows beyond LargeRow. It may wait. If it returns
+// an error, that ends the page. The Reader calls release once, when it no longer needs
+// the memory of the large row.
 type Permit func() (release func(), err error)
 
 // NewReader returns a Reader of the page that r delivers.
@@ -108,7 +109,7 @@ func (p *Reader) Reset(r io.Reader) {
 // until Reset.
 func (p *Reader) Ask(permit Permit) { p.permit = permit }
 
-// release returns the permit, if there is one.
+// release gives the permit back, if the Reader has one.
 func (p *Reader) release() {
 	if p.giveUp != nil {
 		p.giveUp()
@@ -116,8 +117,8 @@ func (p *Reader) release() {
 	}
 }
 
-// shrink replaces a buffer that has grown for a large row by a small one, and then
-// returns the permit.
+// shrink replaces a buffer that has grown for a large row by a small one, and then gives
+// the permit back.
 func (p *Reader) shrink() {
 	if len(p.buf) <= max(LargeRow, p.opt.Buffer) {
 		return
@@ -288,6 +289,9 @@ func (p *Reader) afterMember(c byte) error {
 // it (RFC 8259 §8.1).
 const bom = "\ufeff"
 
+// errNotJSON is returned for a document that is something else, such as an HTML page.
+var errNotJSON = fmt.Errorf("%w: it does not begin with a JSON object or array", ErrNotPage)
+
 // start reads the first byte of the document, c, or the byte order mark in front of it.
 func (p *Reader) start(c byte) error {
 	switch c {
@@ -302,15 +306,16 @@ func (p *Reader) start(c byte) error {
 			}
 		}
 
-		if string(p.buf[p.r:p.r+len(bom)]) != bom || p.noBOM {
-			return fmt.Errorf("%w: it begins like no JSON object or array", ErrNotPage)
+		if string(p.buf[p.r:p.r+len(bom)]) != bom || p.hadBOM {
+			return errNotJSON
 		}
 
-		p.r, p.noBOM = p.r+len(bom), true
+		p.r += len(bom)
+		p.hadBOM = true
 
 		return nil
 	default:
-		return fmt.Errorf("%w: it begins like no JSON object or array", ErrNotPage)
+		return errNotJSON
 	}
 
 	p.r++
@@ -356,18 +361,19 @@ func (p *Reader) member() error {
 	switch {
 	case name == p.opt.List:
 		if c != '[' {
-			return fmt.Errorf(`%w: its %q is no array`, ErrNotPage, p.opt.List)
+			return fmt.Errorf(`%w: its %q is not an array`, ErrNotPage, p.opt.List)
 		}
 
 		p.r++
 		p.state, p.hasValue = atFirstRow, true
 
 		return nil
-	case name == "error" && c != 'n':
+	case c == 'n': // null, as if the key were not there
+	case name == "error":
 		// An OData error object; services also append it to a page that they could not
 		// finish.
-		return fmt.Errorf(`%w: it carries an "error"`, ErrNotPage)
-	case name == "@odata.nextLink" && c != 'n':
+		return fmt.Errorf(`%w: it has an "error"`, ErrNotPage)
+	case name == "@odata.nextLink":
 		return p.link(c)
 	}
 
@@ -384,7 +390,7 @@ func (p *Reader) link(c byte) error {
 	p.state = behindMember
 
 	if c != '"' {
-		return fmt.Errorf(`%w: its "@odata.nextLink" is no text`, ErrNotPage)
+		return fmt.Errorf(`%w: its "@odata.nextLink" is not a string`, ErrNotPage)
 	}
 
 	n, err := p.span(maxText)

@@ -97,7 +97,7 @@ func Parse[T string | []byte](s T) (Tick, error) {
 	return 0, fmt.Errorf("%w: %q", ErrSyntax, string(s))
 }
 
-// parse does what Parse does, but returns false instead of an error.
+// parse is Parse, but returns false instead of an error.
 func parse[T string | []byte](s T) (Tick, bool) {
 	if len(s) < secondsEnd || !separated(s) {
 		return 0, false

@@ -2,7 +2,6 @@ package netfault
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -86,11 +85,16 @@ func httpDate(value string) (time.Time, bool) {
 			continue
 		}
 
-		if name, offset := at.Zone(); offset != 0 && strings.Contains(form, "MST") || !utc(name) && offset == 0 {
-			continue
-		}
+		// time.Parse takes any zone's name. It knows the offset of local ones only, and
+		// sets that of others to 0.
+		name, offset := at.Zone()
 
-		return at, true
+		localName := offset != 0 && strings.Contains(form, "MST")
+		unknownName := offset == 0 && !utc(name)
+
+		if !localName && !unknownName {
+			return at, true
+		}
 	}
 
 	return time.Time{}, false
@@ -99,42 +103,4 @@ func httpDate(value string) (time.Time, bool) {
 // utc reports whether a zone's name means UTC.
 func utc(name string) bool {
 	return name == "" || name == "GMT" || name == "UTC" || name == "UT" || name == "Z"
-}
-
-// Shares reports whether a text contains 12 or more characters in a row of a secret (all
-// characters of a shorter one), in upper or lower case, plain or escaped as in a form.
-func Shares(text, secret string) bool {
-	const piece, shortest = 12, 4
-	if len(secret) < shortest {
-		return false // so short a text is found everywhere
-	}
-
-	text, secret = strings.ToLower(text), strings.ToLower(secret)
-	length := min(piece, len(secret))
-	spelled := strings.ToLower(url.QueryEscape(secret))
-
-	for i := 0; i+length <= len(text); i++ {
-		part := text[i : i+length]
-		if strings.Contains(secret, part) || length == piece && strings.Contains(spelled, part) {
-			return true
-		}
-	}
-
-	return length < piece && strings.Contains(text, spelled)
-}
-
-// Host returns scheme and host of an address for a log. The address comes from another
-// machine, so a host that is not a plausible name is not printed.
-func Host(u *url.URL) string {
-	if u == nil || u.Host == "" || len(u.Host) > 100 {
-		return "an invalid address"
-	}
-
-	for _, c := range u.Scheme + u.Host {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-.:[]", c) {
-			return "an invalid address"
-		}
-	}
-
-	return u.Scheme + "://" + u.Host
 }
