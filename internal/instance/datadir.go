@@ -31,8 +31,7 @@ type dataDir struct {
 
 	joining sync.Mutex // guards the fields below; held while the process joins or leaves
 	node    *lease.Node
-	members int  // inputs that use the node
-	unclean bool // one of them could not commit everything
+	members int // inputs that use the node
 }
 
 // enter opens the store of an input, or joins the inputs that use it already.

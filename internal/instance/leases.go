@@ -48,7 +48,6 @@ func (d *dataDir) join() (*lease.Node, error) {
 		}
 
 		d.node = node
-		d.unclean = false
 	}
 
 	d.members++
@@ -56,17 +55,18 @@ func (d *dataDir) join() (*lease.Node, error) {
 	return d.node, nil
 }
 
-// part ends the use of the node by a tenant set. The last one ends the lease, unless
-// something that was delivered could not be committed: then the lease expires, and who
-// takes the units over delivers again, with a mark, what may be lost. clean says that all
-// of this set was committed.
-func (d *dataDir) part(ctx context.Context, s *tenantSet, clean bool) error {
+// part ends the use of the node by a tenant set. The last one ends the lease. committed
+// says that everything that the set had delivered is committed: otherwise whoever polls
+// its units next marks what may come again.
+func (d *dataDir) part(ctx context.Context, s *tenantSet, committed bool) error {
 	d.joining.Lock()
 	defer d.joining.Unlock()
 
-	d.members--
-	d.unclean = d.unclean || !clean
+	if !committed {
+		d.node.Uncommitted(s)
+	}
 
+	d.members--
 	if d.members > 0 {
 		return d.node.Remove(ctx, s)
 	}
@@ -74,7 +74,7 @@ func (d *dataDir) part(ctx context.Context, s *tenantSet, clean bool) error {
 	node := d.node
 	d.node = nil
 
-	return node.Leave(ctx, !d.unclean)
+	return node.Leave(ctx)
 }
 
 // skew returns what learns the clock of an API's host. With a store that several machines
@@ -139,9 +139,9 @@ func (s *tenantSet) stopping() {
 	s.closed = true
 }
 
-// part gives the lease back, after the input was stopped. clean says that everything that
-// was delivered is committed.
-func (s *tenantSet) part(clean bool) {
+// part gives the lease back, after the input was stopped. committed says that everything
+// that was delivered is committed.
+func (s *tenantSet) part(committed bool) {
 	if s.node == nil {
 		return
 	}
@@ -149,7 +149,19 @@ func (s *tenantSet) part(clean bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), partTime)
 	defer cancel()
 
-	if err := s.dir.part(ctx, s, clean); err != nil {
+	// A transaction of a database goes on when ctx has ended.
+	parted := make(chan error, 1)
+
+	go func() { parted <- s.dir.part(ctx, s, committed) }()
+
+	var err error
+	select {
+	case err = <-parted:
+	case <-ctx.Done():
+		err = errors.New("the store does not answer in time")
+	}
+
+	if err != nil {
 		s.log.Warn(fmt.Sprintf("the lease could not be given back, and other nodes go on with the tenants of this one "+
 			"after %v: %v", s.dir.settings.Store.LeaseTTL, err))
 	}

@@ -2,8 +2,10 @@ package instance
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -425,6 +427,60 @@ func TestTwoInputsOfAProcessAreOneNode(t *testing.T) {
 		Name: "flb-pipeline",
 	}, false); ok || !strings.Contains(second.log(), "lease_ttl") {
 		t.Errorf("two inputs of one process may disagree:\n%s", second.log())
+	}
+}
+
+// The last commit of one input fails, and the other one of the process goes on: what the
+// first had delivered comes again from another node, and has the mark.
+func TestWhatAnInputCouldNotCommitComesMarked(t *testing.T) {
+	db := pgtest.New(t)
+	s := newShared(t, 2, db.URL().Reveal())
+
+	text, err := os.ReadFile(filepath.Join(s.dir, "tenants.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// Each input has a customer of its own.
+	lines := strings.SplitAfter(string(text), "\n")
+	s.write("tenants.yaml", strings.Join(lines[:3], ""))
+	s.write("second.yaml", strings.Join(slices.Delete(lines, 2, 3), ""))
+
+	a := s.start("a")
+	ending := &machine{Process: a.Process, host: &fakeHost{keys: maps.Clone(a.host.keys)}}
+	ending.host.keys["tenants_file"] = filepath.Join(s.dir, "second.yaml")
+
+	var ok bool
+	if ending.handle, ok = a.Open(ending.host, Thread{ID: 2, Name: "flb-pipeline"}, false); !ok {
+		t.Fatal(ending.host.log())
+	}
+
+	s.machines = append(s.machines, ending)
+	s.until("all has arrived", s.all)
+
+	db.Exec(t, `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '53100'; END $$`)
+	db.Exec(t, fmt.Sprintf(`CREATE TRIGGER fail BEFORE UPDATE OF state ON defender.units
+		FOR EACH ROW WHEN (OLD.tenant_id = '%s') EXECUTE FUNCTION fail()`, s.customers[1].ID))
+	s.more()
+	s.until("the new ones have arrived", s.all)
+
+	ending.stopped = true
+	a.Exit(2)
+	db.Exec(t, `DROP TRIGGER fail ON defender.units`)
+
+	if log := ending.host.log(); !strings.Contains(log, "could not be committed") {
+		t.Fatal(log)
+	}
+
+	s.start("b", "tenants_file", filepath.Join(s.dir, "second.yaml"))
+	s.until("what was not committed comes again", func() bool {
+		records, _ := s.arrived()
+		return slices.Max(slices.Collect(maps.Values(records))) > 1
+	})
+
+	if _, unmarked := s.arrived(); unmarked > 0 {
+		t.Errorf("%d repeats have no mark", unmarked)
 	}
 }
 

@@ -293,7 +293,7 @@ func (w *workshop) build(
 
 	for _, d := range p.shared.dirs {
 		if d.node != nil { // nothing may change while it is looked at
-			if err := d.node.Leave(t.Context(), false); err != nil {
+			if err := d.node.Leave(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -197,7 +197,7 @@ func (f *fleet) end(id string) {
 	p.dead = true // its input has stopped: all is committed
 	p.mu.Unlock()
 
-	if err := p.Leave(context.Background(), true); err != nil {
+	if err := p.Leave(context.Background()); err != nil {
 		f.t.Error(err)
 	}
 
@@ -579,6 +579,68 @@ func TestAMemberThatEndsGivesItsUnitsUp(t *testing.T) {
 			t.Errorf("then a polls %d and b %d", len(a.holds()), len(b.holds()))
 		}
 	})
+}
+
+// An input of several ends, and its last commit fails: nobody else may take its units for
+// ones that were left in good order.
+func TestUnitsThatWereNotCommittedAreTakenOver(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		away bool // the store answers only after the end
+		last bool // the other input ends right after it
+		// taken is how many units are marked.
+		taken uint64
+	}{
+		{"while another input goes on", false, false, 4},
+		{"while another input goes on and the store is away", true, false, 4},
+		{"before the last input ends", false, true, 4},
+		{"before the last input ends and the store is away", true, true, 8},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inFleet(t, func(f *fleet) {
+				a := f.join("a", unitsFor(1, 4))
+				second := &process{Node: a.Node, rand: a.rand, polls: map[alert.UnitKey]int{}}
+				a.Want(second, unitsFor(5, 8))
+				f.run(10 * time.Second)
+				f.setAway(test.away)
+
+				ended := func(err error) {
+					if test.away == (err == nil) {
+						t.Errorf("the end: %v", err)
+					}
+				}
+
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+
+				a.Uncommitted(second)
+				ended(a.Remove(ctx, second))
+
+				if test.last {
+					ended(a.Leave(ctx))
+					f.kill("a")
+				}
+
+				time.Sleep(2 * time.Second)
+				f.setAway(false)
+
+				b := f.join("b", unitsFor(1, 8))
+				f.run(3 * ttl)
+
+				if s := b.State(); s.Takeovers != test.taken {
+					t.Errorf("%d units were taken over, want %d", s.Takeovers, test.taken)
+				}
+
+				second.mu.Lock()
+				clear(second.polls)
+				second.mu.Unlock()
+
+				if n := len(f.polled()); n != 8 {
+					t.Errorf("%d units are polled, want 8", n)
+				}
+			})
+		})
+	}
 }
 
 func TestASecondProcessWithTheSameIDIsRefused(t *testing.T) {

@@ -319,6 +319,24 @@ func (c *client) Release(ctx context.Context, away bool, keys ...alert.UnitKey) 
 	return nil
 }
 
+func (c *client) ReleaseUncommitted(ctx context.Context, keys ...alert.UnitKey) error {
+	if err := c.enter(ctx); err != nil {
+		return err
+	}
+	defer c.m.mu.Unlock()
+
+	for _, key := range keys {
+		if u := c.m.units[key]; u != nil && u.owner == c.id && u.session == c.session {
+			u.recalled = true
+		}
+	}
+
+	c.release(false, keys)
+	c.notify()
+
+	return nil
+}
+
 func (c *client) release(away bool, keys []alert.UnitKey) {
 	for _, key := range keys {
 		u := c.m.units[key]

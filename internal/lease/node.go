@@ -91,6 +91,9 @@ type unit struct {
 	away   bool // the node is not its home any more when it is released
 }
 
+// lost reports whether nothing of the unit is committed any more.
+func (u *unit) lost() bool { return u.phase == abandoned || u.phase == uncommitted }
+
 // given says when a unit was given away, and under which epoch it had been held.
 type given struct {
 	at    time.Duration
@@ -105,6 +108,9 @@ const (
 	handing                // its member is to hand it over
 	handed                 // it is to be released
 	abandoned              // it is lost, and its member has not let go of it yet
+	// uncommitted: it has no member any more, which may have delivered something without
+	// committing it. It is to be released so that this is known.
+	uncommitted
 )
 
 // Times of a node.
@@ -237,7 +243,7 @@ func (n *Node) hurry() {
 func (n *Node) Lost(keys []alert.UnitKey) {
 	held := func(key alert.UnitKey) bool {
 		u := n.units[key]
-		return u != nil && u.phase != abandoned
+		return u != nil && !u.lost()
 	}
 
 	n.mu.Lock()
@@ -247,6 +253,21 @@ func (n *Node) Lost(keys []alert.UnitKey) {
 	n.mu.Unlock()
 
 	n.lose(func(u *unit) bool { return slices.Contains(keys, u.key) })
+}
+
+// Uncommitted says that the input of a member has ended and may not have committed
+// everything that it had delivered. Its units are given up so that whoever claims them
+// next marks what may come again: by Remove, by Leave or, if the store does not answer
+// there, as soon as it does.
+func (n *Node) Uncommitted(m Member) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+
+	for _, u := range n.units {
+		if u.member == m && u.phase != abandoned {
+			u.phase = uncommitted
+		}
+	}
 }
 
 // Remove ends a member, whose input has ended: its units are released, for others at
@@ -263,7 +284,7 @@ func (n *Node) Remove(ctx context.Context, m Member) error {
 	var keys []alert.UnitKey
 
 	for key, u := range n.units {
-		if u.member != m {
+		if u.member != m || u.phase == uncommitted {
 			continue
 		}
 
@@ -275,17 +296,22 @@ func (n *Node) Remove(ctx context.Context, m Member) error {
 	}
 	n.mu.Unlock()
 
-	if len(keys) == 0 || !n.joined {
+	if !n.joined {
 		return nil
 	}
 
-	return n.cfg.Leases.Release(ctx, false, keys...)
+	err := n.releaseUncommitted(ctx)
+	if len(keys) == 0 {
+		return err
+	}
+
+	return errors.Join(err, n.cfg.Leases.Release(ctx, false, keys...))
 }
 
-// Leave ends the node. With orderly its lease ends, and its units are free for others at
-// once; everything that was delivered must have been committed. Otherwise the lease
-// expires, and whoever takes the units over delivers again what may have been lost.
-func (n *Node) Leave(ctx context.Context, orderly bool) error {
+// Leave ends the node: its lease ends, and its units are free for others at once. If
+// units that are not committed cannot be given up so that this is known, the lease is
+// left to expire: whoever takes the units over marks what comes then.
+func (n *Node) Leave(ctx context.Context) error {
 	n.cancel() // a call that is under way ends
 	n.until.Store(0)
 
@@ -295,8 +321,12 @@ func (n *Node) Leave(ctx context.Context, orderly bool) error {
 		return ctx.Err()
 	}
 
-	if !orderly || !n.joined {
+	if !n.joined {
 		return nil
+	}
+
+	if err := n.releaseUncommitted(ctx); err != nil {
+		return err
 	}
 
 	n.joined = false
@@ -412,7 +442,11 @@ func (n *Node) abandon(gone func(*unit) bool) (keys []alert.UnitKey) {
 	by := make(map[Member][]alert.UnitKey)
 
 	for key, u := range n.units {
-		if u.phase != abandoned && gone(u) {
+		switch {
+		case u.phase == abandoned || !gone(u):
+		case u.phase == uncommitted: // its member has ended
+			delete(n.units, key)
+		default:
 			u.phase = abandoned
 			units[key] = u
 			by[u.member] = append(by[u.member], key)

@@ -164,8 +164,16 @@ func (n *Node) noteTrust() {
 	}
 }
 
-// release gives up the units whose hand-over has ended.
+// release gives up the units whose hand-over has ended, and those that members which have
+// ended left behind.
 func (n *Node) release(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, n.callLimit())
+	defer cancel()
+
+	if err := n.releaseUncommitted(call); err != nil {
+		n.cfg.Log.Debug(fmt.Sprintf("units cannot be released, it is tried again: %v", err))
+	}
+
 	for _, away := range []bool{false, true} {
 		n.mu.Lock()
 
@@ -193,6 +201,37 @@ func (n *Node) release(ctx context.Context) {
 
 		n.cfg.Log.Info(fmt.Sprintf("gave %s to other nodes (%s)", count(len(keys)), names(keys)))
 	}
+}
+
+// releaseUncommitted gives up the units of members that have ended without having
+// committed everything.
+func (n *Node) releaseUncommitted(ctx context.Context) error {
+	n.mu.Lock()
+
+	var keys []alert.UnitKey
+
+	for key, u := range n.units {
+		if u.phase == uncommitted {
+			keys = append(keys, key)
+		}
+	}
+	n.mu.Unlock()
+
+	if len(keys) == 0 {
+		return nil
+	}
+
+	if err := n.cfg.Leases.ReleaseUncommitted(ctx, keys...); err != nil {
+		return err
+	}
+
+	n.mu.Lock()
+	for _, key := range keys {
+		delete(n.units, key)
+	}
+	n.mu.Unlock()
+
+	return nil
 }
 
 // releaseUnits gives up units in the store. It reports whether that worked.
@@ -318,7 +357,7 @@ func (n *Node) claim(ctx context.Context, s store.Standing) {
 		switch u := n.units[key]; {
 		case u == nil:
 			others = append(others, key)
-		case u.phase != abandoned:
+		case !u.lost():
 			held++
 		}
 	}

@@ -85,6 +85,10 @@ type Leases interface {
 	// at once. With away the node ceases to be their home (see Standing.Homes). Units
 	// that it does not hold any more are left as they are.
 	Release(ctx context.Context, away bool, keys ...alert.UnitKey) error
+	// ReleaseUncommitted gives units up of which this node has delivered something that
+	// it may not have committed. The next claim is a takeover, which marks what comes,
+	// but undoes nothing: what was committed is on the disk of a node that lives.
+	ReleaseUncommitted(ctx context.Context, keys ...alert.UnitKey) error
 	// Leave ends the lease: the units that are held are released, and the ID is free.
 	// Home stays.
 	Leave(ctx context.Context) error
@@ -138,7 +142,7 @@ type Holding struct {
 	// Epoch grows by one with each claim, and with nothing else.
 	Epoch int64
 	// Takeover says that Claim took it from a node that had expired, or that it was
-	// recalled.
+	// recalled, or released uncommitted.
 	Takeover bool
 }
 

@@ -318,6 +318,16 @@ func (s *Store) settle(standing *store.Standing, units []heldRow) {
 
 // Release implements store.Leases.
 func (s *Store) Release(ctx context.Context, away bool, keys ...alert.UnitKey) error {
+	return s.giveUp(ctx, away, false, keys)
+}
+
+// ReleaseUncommitted implements store.Leases.
+func (s *Store) ReleaseUncommitted(ctx context.Context, keys ...alert.UnitKey) error {
+	return s.giveUp(ctx, false, true, keys)
+}
+
+// giveUp releases units.
+func (s *Store) giveUp(ctx context.Context, away, uncommitted bool, keys []alert.UnitKey) error {
 	self := s.held.self()
 
 	var (
@@ -342,10 +352,11 @@ func (s *Store) Release(ctx context.Context, away bool, keys ...alert.UnitKey) e
 
 	err := s.update(ctx, "release", func(ctx context.Context, t pgx.Tx) error {
 		rows, err := t.Query(ctx, `UPDATE defender.units u SET owner = NULL, free_since = defender.clock(),
-				home = CASE WHEN $2::boolean AND u.home = $1::text THEN NULL ELSE u.home END
-			FROM unnest($3::bigint[], $4::bigint[]) AS h (id, epoch)
+				home = CASE WHEN $2::boolean AND u.home = $1::text THEN NULL ELSE u.home END,
+				undo_after = CASE WHEN $3::boolean THEN least(u.undo_after, 'infinity') ELSE u.undo_after END
+			FROM unnest($4::bigint[], $5::bigint[]) AS h (id, epoch)
 			WHERE u.id = h.id AND u.epoch = h.epoch AND u.owner = $1::text
-			RETURNING u.id`, self.ID, away, ids, epochs)
+			RETURNING u.id`, self.ID, away, uncommitted, ids, epochs)
 
 		if err := give(ctx, t, self.ID, rows, err); err != nil {
 			return err

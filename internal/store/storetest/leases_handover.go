@@ -17,6 +17,7 @@ var handOverPromises = []promise{
 	{"what a node had when it died does not go back to it", homeOfTheDead},
 	{"a release of what was lost changes nothing", releaseOfLost},
 	{"what was released is not held any more", releasedIsFenced},
+	{"what was released uncommitted is marked and complete", releasedUncommitted},
 }
 
 // expectProgress compares what a unit loads with what was committed last.
@@ -153,6 +154,44 @@ func releaseOfLost(_ *testing.T, f *fleet) {
 	a.leave()
 	b.holds(Key(1))
 	b.claim(store.Claim{Units: keys(1, 2)}, Key(2))
+}
+
+func releasedUncommitted(t *testing.T, f *fleet) {
+	a, b := f.join("a", keys(1, 2, 3)...), f.join("b")
+	window := store.Deferred{Kind: store.UnreadableWindow, From: 5, To: 6}
+	commit(t, a, store.Commit{
+		Key:        Key(1),
+		Checkpoint: sample,
+		Seen:       Entries(10, 3),
+		Deferred:   []store.Deferred{window},
+	})
+
+	if err := a.ReleaseUncommitted(t.Context(), keys(1, 2, 4)...); err != nil {
+		t.Fatal(err)
+	}
+
+	a.holds(Key(3))
+	a.leave()
+
+	for _, h := range b.claim(store.Claim{Units: keys(1, 2, 3)}, keys(1, 2, 3)...) {
+		if want := h.Key != Key(3); h.Takeover != want {
+			t.Errorf("%v was taken over: %t, want %t", h.Key, h.Takeover, want)
+		}
+	}
+
+	marked := sample
+	marked.Replay = true
+	expectProgress(t, b, Key(1), marked, Entries(10, 3))
+
+	if list := deferred(t, b, Key(1)); len(list) != 1 || !list[0].Replay {
+		t.Errorf("deferred: %+v", list)
+	}
+
+	for key, want := range map[alert.UnitKey]bool{Key(2): true, Key(3): false} {
+		if c, _, _, err := b.Load(t.Context(), key); err != nil || c.Replay != want {
+			t.Errorf("%v loads with replay %t, %v", key, c.Replay, err)
+		}
+	}
 }
 
 func releasedIsFenced(t *testing.T, f *fleet) {
