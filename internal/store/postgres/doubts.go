@@ -12,7 +12,8 @@ import (
 
 // doubt is a write to a unit of which nobody knows whether it was carried out, since the
 // connection broke. Whoever called will call again. The stamp in the unit's row says what
-// became of it, once the row is read again.
+// became of it, once the row is read again. One that was carried out in a call that then
+// failed because of other units is a doubt, too: its caller does not know.
 type doubt struct {
 	// stamp is what it leaves in the row, and before what it expects to find there.
 	stamp, before int64
@@ -81,14 +82,19 @@ func (d *doubts) settle(key alert.UnitKey, stamp int64) {
 	})
 }
 
-// wrote notes that a write was carried out: no other that was under way is any more, and
-// the caller of an earlier one of its kind has made it again.
-func (d *doubts) wrote(key alert.UnitKey, now doubt) {
+// made notes that a write was carried out: no other that was under way is any more. When
+// its caller is told so, that one has made earlier ones of its kind again.
+func (d *doubts) made(key alert.UnitKey, now doubt, told bool) {
 	d.filter(key, func(one *doubt) bool {
 		again := one.isCommit && now.isCommit || one.put != nil && now.put != nil && sameWork(one.put, now.put)
 
-		return one.applied && !again
+		return one.applied && (!again || !told)
 	})
+
+	if !told && now.isCommit { // only commits are of several units
+		now.applied = true
+		d.add(key, now)
+	}
 }
 
 // forget forgets units that this process has lost.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +158,78 @@ func TestAWriteThatNobodyAnsweredIsMadeOnce(t *testing.T) {
 				t.Errorf("still pending: %v, %v", pending, err)
 			}
 		})
+	}
+}
+
+// A commit of two units is carried out for one of them, and the connection breaks while
+// the other one, which somebody else has taken, is looked at. Whoever called calls again.
+func TestACommitThatFailedForAnotherUnitIsMadeOnce(t *testing.T) {
+	key, lost := storetest.Key(1), storetest.Key(2)
+	d := pgtest.New(t)
+	s, proxy := throughProxy(t, d, "a", key, lost)
+	parked := store.Deferred{Kind: store.ParkedBatch, Events: []byte("x"), Reason: "parked"}
+	commits := []store.Commit{
+		{Key: key, Checkpoint: store.Checkpoint{Watermark: 100}, Seen: storetest.Entries(10, 20)},
+		{Key: lost, Checkpoint: store.Checkpoint{Watermark: 100}},
+	}
+
+	if err := s.Commit(t.Context(), commits); err != nil {
+		t.Fatal(err)
+	}
+
+	again := func(n int) { // with what was delivered since
+		commits[0].Seen = storetest.Entries(30, 5*n)
+		commits[0].Deferred = slices.Repeat([]store.Deferred{parked}, n)
+	}
+
+	again(1)
+	d.Exec(t, `UPDATE defender.units SET epoch = epoch + 1 WHERE tenant_id = '`+string(lost.TenantID)+`'`)
+	proxy.MuteAt("SELECT u.id, u.epoch, u.stamp")
+
+	if err := s.Commit(t.Context(), commits); !errors.Is(err, store.ErrUnreachable) {
+		t.Fatalf("without an answer: %v", err)
+	}
+
+	want := kept{commits[0].Checkpoint, 25, []string{"parked"}}
+	if got := keptOf(t, openOn(t, d), key); !reflect.DeepEqual(got, want) {
+		t.Fatalf("after the first call the unit has %+v; want %+v", got, want)
+	}
+
+	again(2)
+	proxy.Restore()
+	until(t, "the same call", func(ctx context.Context) error {
+		if err := s.Commit(ctx, commits); !errors.Is(err, store.ErrFenced) {
+			return errors.Join(errors.New("it was not refused"), err)
+		}
+
+		return nil
+	})
+
+	want = kept{commits[0].Checkpoint, 30, []string{"parked", "parked"}}
+	if got := keptOf(t, s, key); !reflect.DeepEqual(got, want) {
+		t.Errorf("after the second call the unit has %+v; want %+v", got, want)
+	}
+}
+
+// Each of several calls writes some of a commit, and fails for another unit.
+func TestWhatSeveralCallsWroteIsLeftOut(t *testing.T) {
+	var d doubts
+
+	key, seen := storetest.Key(1), storetest.Entries(1, 9)
+
+	for n := range 3 {
+		c := store.Commit{Key: key, Seen: seen[:3*n+3]}
+
+		left, _ := d.left(&c)
+		if !slices.Equal(left, seen[3*n:3*n+3]) {
+			t.Errorf("call %d writes %v", n+1, left)
+		}
+
+		d.made(key, doubt{isCommit: true, seen: left}, n == 2)
+	}
+
+	if left, _ := d.left(&store.Commit{Key: key, Seen: seen}); len(left) != len(seen) {
+		t.Errorf("after a call that worked, %d of %d are written", len(left), len(seen))
 	}
 }
 

@@ -77,14 +77,16 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey, p 
 	}
 	defer s.writes.unlock()
 
-	var fenced []alert.UnitKey
+	var (
+		fenced []alert.UnitKey
+		made   = make(map[alert.UnitKey]doubt)
+	)
 
 	err := s.call(ctx, writes, name, func(ctx context.Context) error {
-		fenced = nil
 		left := slices.Clone(keys)
 
 		for n := 1; ; n++ {
-			refused, stale, err := s.attempt(ctx, left, p)
+			refused, stale, err := s.attempt(ctx, left, p, made)
 			fenced = append(fenced, refused...)
 
 			if err == nil && len(stale) == 0 {
@@ -103,6 +105,10 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey, p 
 		}
 	})
 
+	for key, d := range made {
+		s.doubts.made(key, d, err == nil)
+	}
+
 	if err == nil && len(fenced) > 0 {
 		s.doubts.forget(fenced...)
 
@@ -112,9 +118,12 @@ func (s *Store) write(ctx context.Context, name string, keys []alert.UnitKey, p 
 	return err
 }
 
-// attempt writes once. It returns the units that this opening may not write to, and those
-// that turned out not to be as this process knew them: nothing is written to them.
-func (s *Store) attempt(ctx context.Context, keys []alert.UnitKey, p plan) (fenced, stale []alert.UnitKey, err error) {
+// attempt writes once, and adds to made what it wrote to which unit. It returns the units
+// that this opening may not write to, and those that turned out not to be as this process
+// knew them: nothing is written to them.
+func (s *Store) attempt(ctx context.Context, keys []alert.UnitKey, p plan, made map[alert.UnitKey]doubt) (
+	fenced, stale []alert.UnitKey, err error,
+) {
 	c, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -143,7 +152,7 @@ func (s *Store) attempt(ctx context.Context, keys []alert.UnitKey, p plan) (fenc
 		}
 	}
 
-	return fenced, w.written(), nil
+	return fenced, w.written(made), nil
 }
 
 // find collects what is known of units, and reads what is not. An opening with inputs
@@ -424,8 +433,9 @@ func (w *writing) queueStates(message *pgx.Batch, keys []alert.UnitKey) *pgx.Que
 		w.s.held.self().ID, ids, epochs, stamps, states, replays, w.stamp, now, unitstate.Span, clockAhead)
 }
 
-// written notes what is known of the units now, and returns those that were not written.
-func (w *writing) written() (stale []alert.UnitKey) {
+// written notes what is known of the units now, adds to made what was written, and returns
+// the units that were not.
+func (w *writing) written(made map[alert.UnitKey]doubt) (stale []alert.UnitKey) {
 	for key, u := range w.units {
 		held := w.s.held.unit(key)
 
@@ -436,7 +446,7 @@ func (w *writing) written() (stale []alert.UnitKey) {
 			continue
 		}
 
-		w.s.doubts.wrote(key, w.doubts[key])
+		made[key] = w.doubts[key]
 		held.know(u)
 	}
 
