@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/cli/browser"
 	"fluent-bit-defender/internal/identity"
 	"fluent-bit-defender/tokens"
 )
@@ -132,7 +133,7 @@ func (a *acquisition) openBrowser(address string, port int) (done func()) {
 		elsewhere := fmt.Sprintf("From another machine: ssh -L %d:localhost:%d, or use --paste or --device-code.",
 			port, port)
 
-		var pending *pendingBrowser
+		var pending *browser.Pending
 
 		switch {
 		case err == nil:

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"fluent-bit-defender/internal/advice"
+	"fluent-bit-defender/internal/cli/redact"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/health"
 	"fluent-bit-defender/internal/store/sqlite"
@@ -48,7 +49,7 @@ func (c *cli) bundleCommand() *cobra.Command {
 
 // bundle is what goes into a support bundle.
 type bundle struct {
-	scrub scrubber
+	scrub redact.Scrubber
 	files []bundledFile
 }
 
@@ -113,7 +114,8 @@ func (c *cli) collectBundle(ctx context.Context, b *bundle, conf string) error {
 	c.knownSecrets(b)
 
 	if conf != "" {
-		if err := b.add("configuration.json", c.bundleConfig(wiring.AbsolutePath(conf), &b.scrub)); err != nil {
+		shown := redact.LoadConfig(wiring.AbsolutePath(conf), c.LookupEnv, &b.scrub)
+		if err := b.add("configuration.json", shown); err != nil {
 			return err
 		}
 	}
@@ -123,7 +125,7 @@ func (c *cli) collectBundle(ctx context.Context, b *bundle, conf string) error {
 		return err
 	}
 
-	b.scrub.addDatabase(at.URL.Reveal())
+	b.scrub.AddDatabase(at.URL.Reveal())
 
 	// The formats come first: they are read from files that are not open yet.
 	place := c.describePlace(at)
@@ -152,26 +154,26 @@ func (c *cli) knownSecrets(b *bundle) {
 		"DEFENDER_CLIENT_SECRET", "CLIENT_SECRET", "REFRESH_TOKEN", "PGPASSWORD", "SPLUNK_TOKEN", "HEC_TOKEN",
 	} {
 		if value, ok := c.LookupEnv(name); ok {
-			b.scrub.add(value)
+			b.scrub.Add(value)
 		}
 	}
 
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		if value, ok := c.LookupEnv(name); ok {
-			b.scrub.addAddress(value)
+			b.scrub.AddAddress(value)
 		}
 	}
 
 	if value, ok := c.LookupEnv(storeVariable); ok {
-		b.scrub.addDatabase(value)
+		b.scrub.AddDatabase(value)
 	}
 
 	if path, ok := c.LookupEnv("PGPASSFILE"); ok {
-		b.scrub.addPasswords(path)
+		b.scrub.AddPasswords(path)
 	}
 
 	if c.keyFile != "" {
-		b.scrub.addFile(c.keyFile)
+		b.scrub.AddFile(c.keyFile)
 	}
 }
 
@@ -276,8 +278,8 @@ func (c *cli) bundleSurvey(ctx context.Context, b *bundle) (survey, error) {
 	chains, err := v.chains(ctx)
 	if err == nil {
 		for _, i := range chains {
-			b.scrub.add(i.Chain.Refresh.Reveal())
-			b.scrub.add(i.Chain.Previous.Reveal())
+			b.scrub.Add(i.Chain.Refresh.Reveal())
+			b.scrub.Add(i.Chain.Previous.Reveal())
 		}
 	}
 
@@ -349,7 +351,7 @@ func (b *bundle) write(out *os.File, now time.Time) (size int64, err error) {
 	b.files = append([]bundledFile{{"README.txt", []byte(bundleReadme)}}, b.files...)
 
 	for _, f := range b.files {
-		text := b.scrub.clean(f.text)
+		text := b.scrub.Clean(f.text)
 		size += int64(len(text))
 
 		header := &tar.Header{

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/fluentbit"
@@ -197,7 +198,7 @@ func (c *cli) printFindings(r checked) {
 	counts := map[lint.Level]int{}
 	for _, f := range r.Findings {
 		counts[f.Level]++
-		fmt.Fprintln(c.Out, wrap(f.String(), "    "))
+		fmt.Fprintln(c.Out, terminal.Wrap(f.String(), "    ", terminal.PageColumns))
 	}
 
 	var parts []string
@@ -271,13 +272,13 @@ func (c *cli) explain(asJSON bool) error {
 		}
 	}
 
-	table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "RESOURCE"}, signIn, 3)
+	terminal.Table(c.Out, []string{"API", "CLOUD", "SIGN-IN", "RESOURCE"}, signIn, 3)
 	fmt.Fprintln(c.Out)
-	table(c.Out, []string{"API", "CLOUD", "REGION", "ADDRESS"}, hosts, 3)
+	terminal.Table(c.Out, []string{"API", "CLOUD", "REGION", "ADDRESS"}, hosts, 3)
 	fmt.Fprintln(c.Out,
 		"* not confirmed by a public page: see --json; login_url, api_url and resource override everything")
 	fmt.Fprintln(c.Out)
-	table(c.Out, []string{"API", "ROWS A PAGE", "CALLS A MINUTE", "CALLS AN HOUR"}, limits)
+	terminal.Table(c.Out, []string{"API", "ROWS A PAGE", "CALLS A MINUTE", "CALLS AN HOUR"}, limits)
 
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/cloud"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/logs"
@@ -262,7 +263,7 @@ func (c *cli) printHomes(homes []*homeVisit) {
 	}
 
 	fmt.Fprintln(c.Out)
-	table(c.Out, []string{"HOME TENANT", "CLIENT", "SIGN-IN", "MFA", "CUSTOMERS", "LISTED"}, rows)
+	terminal.Table(c.Out, []string{"HOME TENANT", "CLIENT", "SIGN-IN", "MFA", "CUSTOMERS", "LISTED"}, rows)
 
 	for _, h := range homes {
 		for _, text := range []string{h.Problem, h.Warning} {

@@ -15,6 +15,7 @@ import (
 
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/partner"
@@ -372,7 +373,7 @@ func (n *consenting) print(rows []*consented) {
 		})
 	}
 
-	table(n.c.Out, []string{"TENANT ID", "NAME", "RESULT", "PERMISSIONS"}, lines, 3, 1)
+	terminal.Table(n.c.Out, []string{"TENANT ID", "NAME", "RESULT", "PERMISSIONS"}, lines, 3, 1)
 
 	for _, r := range rows {
 		if r.note != "" {

@@ -16,6 +16,7 @@ import (
 
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/tenantfile"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/grant"
@@ -169,7 +170,7 @@ func (d *discovering) print(rows []*discovered) error {
 	}
 
 	header := []string{"TENANT ID", "NAME", "ENDS", "EXTENDS", "ROLES", "CONSENT", "API", "NEXT STEP"}
-	table(d.c.Out, header, lines, 7, 4, 1)
+	terminal.Table(d.c.Out, header, lines, 7, 4, 1)
 
 	for _, r := range rows {
 		if r.code != exitOK && r.problem != "" {

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/term"
 
+	"fluent-bit-defender/internal/cli/browser"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/identity"
 )
 
@@ -48,7 +50,7 @@ type Env struct {
 
 // SystemEnv returns the Env of this process.
 func SystemEnv() Env {
-	t := &terminal{in: os.Stdin}
+	t := terminal.New(os.Stdin)
 
 	return Env{
 		In:              os.Stdin,
@@ -59,31 +61,11 @@ func SystemEnv() Env {
 		InTerminal:      term.IsTerminal(int(os.Stdin.Fd())),
 		OutTerminal:     term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTerminal:     term.IsTerminal(int(os.Stderr.Fd())),
-		Columns:         terminalColumns,
-		Rows:            terminalRows,
-		ReadLine:        t.line,
-		RestoreTerminal: t.leave,
-		OpenBrowser:     systemLauncher().open,
+		Columns:         terminal.Columns,
+		Rows:            terminal.Rows,
+		ReadLine:        t.ReadLine,
+		RestoreTerminal: t.Leave,
+		OpenBrowser:     browser.Open,
 		Become:          identity.Become,
 	}
-}
-
-// terminalColumns returns the width of the terminal that Out or Err writes to.
-func terminalColumns() int {
-	for _, f := range []*os.File{os.Stdout, os.Stderr} {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
-			return n
-		}
-	}
-
-	return 0
-}
-
-// terminalRows returns how many lines the terminal has that Out writes to.
-func terminalRows() int {
-	if _, n, err := term.GetSize(int(os.Stdout.Fd())); err == nil && n > 0 {
-		return n
-	}
-
-	return 0
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config/plain"
 )
 
@@ -54,7 +55,7 @@ func oneArgument(name string) cobra.PositionalArgs {
 // tidy makes the help of a command and those below it fit columns. Long texts are
 // paragraphs without line breaks.
 func tidy(cmd *cobra.Command, columns int) {
-	cmd.Long = wrapTo(cmd.Long, "", columns)
+	cmd.Long = terminal.Wrap(cmd.Long, "", columns)
 
 	usage := cmd.UsageTemplate()
 	for _, flags := range []string{".LocalFlags.FlagUsages", ".InheritedFlags.FlagUsages"} {

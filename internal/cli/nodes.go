@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
@@ -197,7 +198,7 @@ func (c *cli) printNodes(list []store.NodeStatus, keys []alert.UnitKey, holders 
 		})
 	}
 
-	table(c.Out, []string{"NODE", "STATE", "UNITS", "LEASE_AGE", "LEASE_ENDS", "JOINED", "VERSION"}, rows, 0)
+	terminal.Table(c.Out, []string{"NODE", "STATE", "UNITS", "LEASE_AGE", "LEASE_ENDS", "JOINED", "VERSION"}, rows, 0)
 
 	unowned := 0
 

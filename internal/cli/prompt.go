@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,80 +9,23 @@ import (
 	"sync"
 	"time"
 
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/secret"
 )
 
-// maxLine bounds an answer in bytes. A longer one is cut to one byte more, which shows
-// that it was too long.
-const maxLine = 64 << 10
-
-// lineReader reads lines without holding up an interrupt.
-type lineReader struct {
-	lines chan string
-	err   error // valid when lines is closed
-}
-
-func newLineReader(r io.Reader) *lineReader {
-	l := &lineReader{lines: make(chan string)}
-	go func() {
-		defer close(l.lines)
-
-		for b := bufio.NewReader(r); ; {
-			s, err := cutLine(b)
-			if err == nil || s != "" {
-				l.lines <- s
-			}
-
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					l.err = err
-				}
-
-				return
-			}
-		}
-	}()
-
-	return l
-}
-
-// cutLine reads a line without its end, and no more than one byte beyond maxLine of it.
-// An error may come with the last line.
-func cutLine(r *bufio.Reader) (string, error) {
-	var line []byte
-
-	for {
-		piece, err := r.ReadSlice('\n')
-
-		line = append(line, piece[:min(len(piece), maxLine+2-len(line))]...)
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			line = bytes.TrimRight(line, "\r\n")
-			return string(line[:min(len(line), maxLine+1)]), err
-		}
-	}
-}
-
 // line reads the next line of stdin; io.EOF when there is none.
 func (c *cli) line(ctx context.Context) (string, error) {
 	if c.lines == nil {
-		c.lines = newLineReader(c.In)
+		c.lines = terminal.NewLines(c.In)
 	}
 
-	select {
-	case s, ok := <-c.lines.lines:
-		if ok {
-			return s, nil
-		}
-
-		if c.lines.err != nil {
-			return "", fmt.Errorf("reading from the standard input: %w", c.lines.err)
-		}
-
-		return "", io.EOF
-	case <-ctx.Done():
-		return "", ctx.Err()
+	s, err := c.lines.Next(ctx)
+	if err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+		return "", fmt.Errorf("reading from the standard input: %w", err)
 	}
+
+	return s, err
 }
 
 // askSecret asks for a secret without echo. An empty answer is the zero Text.
@@ -171,7 +112,8 @@ func (c *cli) progress(what func() string) (done func()) {
 		for n := 1; ; n++ {
 			select {
 			case <-t.C:
-				fmt.Fprintf(c.bareErr, "\r\x1b[K%s (%ds)", cut(plain.Text(what(), columns), c.textColumns()-10), n)
+				text := terminal.Cut(plain.Text(what(), terminal.PageColumns), c.textColumns()-10)
+				fmt.Fprintf(c.bareErr, "\r\x1b[K%s (%ds)", text, n)
 
 				shown = true
 			case <-stop:

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fluent-bit-defender/internal/alert"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/store"
 	"fluent-bit-defender/internal/wiring"
@@ -53,11 +54,11 @@ func Run(ctx context.Context, env Env, args []string) int {
 
 	var silent *told
 	switch {
-	case out.err == nil:
+	case out.Err() == nil:
 	case errors.As(err, &silent):
-		c.say("%v", out.err) // beside what has been told
+		c.say("%v", out.Err()) // beside what has been told
 	case err == nil || !c.started:
-		err = out.err
+		err = out.Err()
 	}
 
 	code := exitCode(err)
@@ -90,9 +91,9 @@ func Commands() *cobra.Command {
 func newCLI(env Env) *cli {
 	c := &cli{Env: env, bareOut: env.Out, bareErr: env.Err}
 
-	c.out = &output{w: env.Out}
+	c.out = &terminal.Output{W: env.Out}
 	if env.OutTerminal {
-		c.out.w, c.out.columns = plain.NewScreen(env.Out), c.columns
+		c.out.W, c.out.Columns = plain.NewScreen(env.Out), c.columns
 	}
 
 	c.Out, c.Err = c.out, plain.NewScreen(env.Err)
@@ -105,30 +106,30 @@ func newCLI(env Env) *cli {
 func (c *cli) columns() int {
 	if c.Columns != nil {
 		if n := c.Columns(); n > 0 {
-			return max(n, leastColumns)
+			return max(n, terminal.LeastColumns)
 		}
 	}
 
-	return columns
+	return terminal.PageColumns
 }
 
 // textColumns returns how wide a text for a person may be. On a wide terminal that is
 // less than its width, since long lines are hard to read.
 func (c *cli) textColumns() int {
 	if c.OutTerminal || c.ErrTerminal {
-		return min(c.columns(), columns)
+		return min(c.columns(), terminal.PageColumns)
 	}
 
-	return columns
+	return terminal.PageColumns
 }
 
 // wrap breaks a text into lines that fit.
-func (c *cli) wrap(text, indent string) string { return wrapTo(text, indent, c.textColumns()) }
+func (c *cli) wrap(text, indent string) string { return terminal.Wrap(text, indent, c.textColumns()) }
 
 // cli is one run of the command.
 type cli struct {
 	Env
-	out              *output // Env.Out
+	out              *terminal.Output // Env.Out
 	bareOut, bareErr io.Writer
 	dataDir, keyFile string
 	// store is --store, which may hold a password.
@@ -139,7 +140,7 @@ type cli struct {
 	warned []string
 	// started: the command line was understood, and the command runs.
 	started bool
-	lines   *lineReader
+	lines   *terminal.Lines
 	log     *slog.Logger // for the packages that a command uses
 }
 

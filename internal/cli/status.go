@@ -120,7 +120,7 @@ func (c *cli) status(ctx context.Context, v statusView) error {
 			return err
 		}
 
-		if err := c.printStatus(seen, v); err != nil || c.out.err != nil || !v.watch {
+		if err := c.printStatus(seen, v); err != nil || c.out.Err() != nil || !v.watch {
 			return err
 		}
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/health"
 )
@@ -109,10 +110,11 @@ func (c *cli) statusTable(b *bytes.Buffer, seen survey, v statusView) {
 		rows = append(rows, row)
 	}
 
-	out := &output{w: b, columns: c.out.columns}
-	header, rows := without(out, statusHeader[:columns], rows, "REPEATS", "ERRORS", "ALERT", "POLLS", "INTERVAL",
-		"LOGIN_HOST", "CLIENT_ID", "LEASE_AGE", "TOKEN_ENDS", "DEFERRED", "LAG")
-	paintedTable(out, header, rows, c.painter(header), 0, 1)
+	out := &terminal.Output{W: b, Columns: c.out.Columns}
+	header, rows := terminal.Without(out, statusHeader[:columns], rows,
+		"REPEATS", "ERRORS", "ALERT", "POLLS", "INTERVAL", "LOGIN_HOST", "CLIENT_ID",
+		"LEASE_AGE", "TOKEN_ENDS", "DEFERRED", "LAG")
+	terminal.PaintedTable(out, header, rows, c.painter(header), 0, 1)
 }
 
 // shown returns a text as it may be written to the terminal, or as it is for a pipe.
@@ -196,12 +198,4 @@ func (c *cli) notes(seen survey) (lines []string) {
 }
 
 // bare writes a text that was made fit for the terminal already.
-func (c *cli) bare(text string) {
-	if c.out.err != nil {
-		return
-	}
-
-	if _, err := io.WriteString(c.bareOut, text); err != nil {
-		c.out.err = fmt.Errorf("the result could not be written: %w", err)
-	}
-}
+func (c *cli) bare(text string) { c.out.WriteBare(c.bareOut, text) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/measure"
 	"fluent-bit-defender/internal/store"
@@ -148,7 +149,7 @@ func (c *cli) printChains(chains []store.ChainInfo) {
 
 	// On a narrow terminal these columns are shortened, in this order. The tenant id
 	// comes last, since it is there to be copied; the state is never shortened.
-	table(c.Out, header, rows, 2, 3, 1, 0)
+	terminal.Table(c.Out, header, rows, 2, 3, 1, 0)
 }
 
 // nameOf returns the label of a chain for a table. The provider's own sign-in is marked.

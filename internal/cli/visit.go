@@ -17,6 +17,7 @@ import (
 	"fluent-bit-defender/internal/advice"
 	"fluent-bit-defender/internal/alert"
 	"fluent-bit-defender/internal/cli/lint"
+	"fluent-bit-defender/internal/cli/terminal"
 	"fluent-bit-defender/internal/config"
 	"fluent-bit-defender/internal/config/plain"
 	"fluent-bit-defender/internal/grant"
@@ -358,7 +359,7 @@ func (c *cli) printVisits(all []*visit) {
 	}
 
 	fmt.Fprintln(c.Out)
-	table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 6, 0)
+	terminal.Table(c.Out, []string{"TENANT", "API", "GRANT", "SIGN-IN", "ANSWER", "ENDS", "FOUND"}, rows, 6, 0)
 
 	c.printTexts(all)
 }

@@ -1,4 +1,4 @@
-package cli
+package redact
 
 import (
 	"errors"
@@ -17,23 +17,24 @@ import (
 	"fluent-bit-defender/internal/config/yamldoc"
 )
 
-// bundledConfig is a configuration without secrets: of each key it has the value only
+// Config is a configuration without secrets: of each key it has the value only
 // where the value is known to be none.
-type bundledConfig struct {
-	File     string           `json:"file"`
-	Error    string           `json:"error,omitempty"`
-	Sections []bundledSection `json:"sections"`
+type Config struct {
+	File     string    `json:"file"`
+	Error    string    `json:"error,omitempty"`
+	Sections []Section `json:"sections"`
 }
 
-// bundledSection is a section, or a part of a tenants file.
-type bundledSection struct {
-	Kind string       `json:"kind"`
-	File string       `json:"file,omitempty"`
-	Line int          `json:"line,omitempty"`
-	Keys []bundledKey `json:"keys"`
+// Section is a section, or a part of a tenants file.
+type Section struct {
+	Kind string `json:"kind"`
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Keys []Key  `json:"keys"`
 }
 
-type bundledKey struct {
+// Key is a key with its value, or with what stands for it.
+type Key struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 }
@@ -63,12 +64,12 @@ var harmless = regexp.MustCompile(`^[\pL\pN_.*:/{}\[\]+-][\pL\pN_.*:/{}\[\], +-]
 // guid matches the id of an application.
 var guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
-// bundleConfig returns the configuration at a path without secrets, and adds those to the
-// scrubber.
-func (c *cli) bundleConfig(path string, s *scrubber) bundledConfig {
-	b := bundledConfig{File: path, Sections: []bundledSection{}}
+// LoadConfig returns the configuration at a path without secrets, and adds those to the
+// scrubber. lookupEnv is the environment, for ${VAR}.
+func LoadConfig(path string, lookupEnv func(string) (string, bool), s *Scrubber) Config {
+	b := Config{File: path, Sections: []Section{}}
 
-	file, err := fluentbit.Load(path, c.LookupEnv)
+	file, err := fluentbit.Load(path, lookupEnv)
 	if errors.Is(err, fluentbit.ErrTenantsFile) {
 		b.addTenantsFile(path, s)
 		return b
@@ -81,7 +82,7 @@ func (c *cli) bundleConfig(path string, s *scrubber) bundledConfig {
 
 	for _, section := range file.Sections {
 		ours := section.Kind == "input" && strings.EqualFold(section.Get("name"), "defender")
-		b.Sections = append(b.Sections, bundleSection(section, ours, s))
+		b.Sections = append(b.Sections, redactSection(section, ours, s))
 
 		if tenants := section.Get("tenants_file"); ours && tenants != "" {
 			if !filepath.IsAbs(tenants) {
@@ -95,13 +96,13 @@ func (c *cli) bundleConfig(path string, s *scrubber) bundledConfig {
 	return b
 }
 
-// bundleSection returns a section without secrets.
-func bundleSection(section fluentbit.Section, ours bool, s *scrubber) bundledSection {
-	out := bundledSection{
+// redactSection returns a section without secrets.
+func redactSection(section fluentbit.Section, ours bool, s *Scrubber) Section {
+	out := Section{
 		Kind: section.Kind,
 		File: section.File,
 		Line: section.Line,
-		Keys: []bundledKey{},
+		Keys: []Key{},
 	}
 
 	for _, p := range section.Props {
@@ -117,15 +118,15 @@ func bundleSection(section fluentbit.Section, ours bool, s *scrubber) bundledSec
 
 		if value == withheld {
 			s.addWithheld(p.Value)
-			s.addAddress(p.Value)
+			s.AddAddress(p.Value)
 		}
 
-		out.Keys = append(out.Keys, bundledKey{plain.Text(p.Key, 64), plain.Text(value, 512)})
+		out.Keys = append(out.Keys, Key{plain.Text(p.Key, 64), plain.Text(value, 512)})
 	}
 
 	for _, processor := range section.Processors {
-		inner := bundleSection(processor, false, s)
-		out.Keys = append(out.Keys, bundledKey{"processor", plain.Text(processor.Name, 64)})
+		inner := redactSection(processor, false, s)
+		out.Keys = append(out.Keys, Key{"processor", plain.Text(processor.Name, 64)})
 		out.Keys = append(out.Keys, inner.Keys...)
 	}
 
@@ -138,19 +139,19 @@ var secretFiles = []string{
 }
 
 // shownOption returns the value of a key of the input as it may be shown.
-func shownOption(key, value string, s *scrubber) string {
+func shownOption(key, value string, s *Scrubber) string {
 	key = strings.ToLower(key)
 	option, known := config.Lookup(key)
 
 	if slices.Contains(secretFiles, key) {
-		s.addFile(value)
+		s.AddFile(value)
 	}
 
 	switch {
 	case value == "":
 		return ""
 	case key == "client_id" && !guid.MatchString(value): // a secret that was pasted into the wrong line
-		s.add(value)
+		s.Add(value)
 	case slices.Contains(shownKeys, key):
 		if harmless.MatchString(value) {
 			return value
@@ -159,12 +160,12 @@ func shownOption(key, value string, s *scrubber) string {
 	case strings.EqualFold(value, option.Default):
 		return option.Default
 	case option.Kind == config.KindSecret:
-		s.add(value)
+		s.Add(value)
 		return "(set)"
 	case option.Kind == config.KindURL:
 		return shownAddress(value, s)
 	case option.Secret:
-		s.add(value)
+		s.Add(value)
 		return "(set)"
 	case option.Kind == config.KindString: // filters and the like are free texts
 		return "(set)"
@@ -176,8 +177,8 @@ func shownOption(key, value string, s *scrubber) string {
 }
 
 // shownAddress returns scheme and host of an address.
-func shownAddress(address string, s *scrubber) string {
-	s.addAddress(address)
+func shownAddress(address string, s *Scrubber) string {
+	s.AddAddress(address)
 
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || !harmless.MatchString(u.Scheme+"://"+u.Host) {
@@ -189,13 +190,13 @@ func shownAddress(address string, s *scrubber) string {
 }
 
 // addTenantsFile adds the parts of a tenants file without secrets.
-func (b *bundledConfig) addTenantsFile(path string, s *scrubber) {
+func (b *Config) addTenantsFile(path string, s *Scrubber) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		b.Sections = append(b.Sections, bundledSection{
+		b.Sections = append(b.Sections, Section{
 			Kind: "tenants_file: " + err.Error(),
 			File: path,
-			Keys: []bundledKey{},
+			Keys: []Key{},
 		})
 
 		return
@@ -203,10 +204,10 @@ func (b *bundledConfig) addTenantsFile(path string, s *scrubber) {
 
 	root, err := yamldoc.Parse(data)
 	if err != nil {
-		b.Sections = append(b.Sections, bundledSection{
+		b.Sections = append(b.Sections, Section{
 			Kind: "tenants_file: " + err.Error(),
 			File: path,
-			Keys: []bundledKey{},
+			Keys: []Key{},
 		})
 
 		for line := range strings.Lines(string(data)) { // a broken file may be quoted elsewhere
@@ -221,18 +222,18 @@ func (b *bundledConfig) addTenantsFile(path string, s *scrubber) {
 }
 
 // addNode adds a mapping of a tenants file, and those in it, each as a section.
-func (b *bundledConfig) addNode(kind, path string, node *yaml.Node, s *scrubber) {
+func (b *Config) addNode(kind, path string, node *yaml.Node, s *Scrubber) {
 	switch node.Kind {
 	case yaml.SequenceNode:
 		for _, item := range node.Content {
 			b.addNode(kind, path, item, s)
 		}
 	case yaml.MappingNode:
-		section := bundledSection{
+		section := Section{
 			Kind: kind,
 			File: path,
 			Line: node.Line,
-			Keys: []bundledKey{},
+			Keys: []Key{},
 		}
 
 		var inner []func()
@@ -248,10 +249,10 @@ func (b *bundledConfig) addNode(kind, path string, node *yaml.Node, s *scrubber)
 			shown := shownOption(key, value.Value, s)
 			if shown == withheld {
 				s.addWithheld(value.Value)
-				s.addAddress(value.Value)
+				s.AddAddress(value.Value)
 			}
 
-			section.Keys = append(section.Keys, bundledKey{key, plain.Text(shown, 512)})
+			section.Keys = append(section.Keys, Key{key, plain.Text(shown, 512)})
 		}
 
 		b.Sections = append(b.Sections, section)

@@ -1,4 +1,10 @@
-package cli
+// Package browser opens an address in the browser of the person who called the command:
+// also from Windows' Linux, and under sudo, where the browser is that of the person and
+// not of root.
+//
+// The programs that it starts get no secret of this process's environment, and no
+// terminal.
+package browser
 
 import (
 	"errors"
@@ -15,18 +21,18 @@ import (
 	"fluent-bit-defender/internal/config/plain"
 )
 
-// browserStart is how long a program that opens a browser may take before it is no longer
+// startTime is how long a program that opens a browser may take before it is no longer
 // waited for: some of them end when the browser does.
-const browserStart = 5 * time.Second
+const startTime = 5 * time.Second
 
-var errNoBrowser = errors.New("there is no screen here")
+var errNoScreen = errors.New("there is no screen here")
 
-// pendingBrowser is returned when a program that should open a browser has neither failed
+// Pending is the error when a program that should open a browser has neither failed
 // nor ended.
-type pendingBrowser struct{ program string }
+type Pending struct{ program string }
 
 // Error implements error.
-func (p *pendingBrowser) Error() string {
+func (p *Pending) Error() string {
 	return fmt.Sprintf("%s has not come back yet", plain.Quoted(p.program))
 }
 
@@ -45,6 +51,11 @@ type launcher struct {
 	wait time.Duration
 }
 
+// Open opens an address. It returns nil when a program that opens browsers has ended
+// well, a *Pending when one still runs after five seconds, else why none of them could
+// be used.
+func Open(address string) error { return systemLauncher().open(address) }
+
 // systemLauncher returns the launcher of this process.
 func systemLauncher() *launcher {
 	version, _ := os.ReadFile("/proc/version") // without it this is no WSL
@@ -55,7 +66,7 @@ func systemLauncher() *launcher {
 		euid:    os.Geteuid(),
 		account: user.LookupId,
 		wsl:     strings.Contains(strings.ToLower(string(version)), "microsoft"),
-		wait:    browserStart,
+		wait:    startTime,
 	}
 }
 
@@ -64,12 +75,11 @@ func (l *launcher) get(name string) string {
 	return v
 }
 
-// open tries one program after the other. It returns nil when one has ended well, a
-// *pendingBrowser when one still runs, else why each of them failed.
+// open is Open; it tries one program after the other.
 func (l *launcher) open(address string) error {
 	commands := l.commands(address)
 	if len(commands) == 0 {
-		return errNoBrowser
+		return errNoScreen
 	}
 
 	identity, err := l.identity()
@@ -82,7 +92,7 @@ func (l *launcher) open(address string) error {
 	for _, words := range commands {
 		err := l.run(words, identity)
 
-		var pending *pendingBrowser
+		var pending *Pending
 		if err == nil || errors.As(err, &pending) {
 			return err
 		}
@@ -99,7 +109,7 @@ func (l *launcher) commands(address string) [][]string {
 	var all [][]string
 
 	for _, entry := range strings.Split(l.get("BROWSER"), ":") {
-		if words := browserWords(entry, address); len(words) > 0 {
+		if words := wordsOf(entry, address); len(words) > 0 {
 			all = append(all, words)
 		}
 	}
@@ -124,9 +134,9 @@ func (l *launcher) commands(address string) [][]string {
 	return all
 }
 
-// browserWords reads an entry of $BROWSER: words, in which %s stands for the address, %c
+// wordsOf reads an entry of $BROWSER: words, in which %s stands for the address, %c
 // for a colon and %% for a per cent sign. Without %s the address is the last word.
-func browserWords(entry, address string) []string {
+func wordsOf(entry, address string) []string {
 	words := strings.Fields(entry)
 	if len(words) == 0 {
 		return nil
@@ -200,7 +210,7 @@ func (l *launcher) run(words []string, identity *user.User) error {
 
 		return nil
 	case <-timer.C:
-		return &pendingBrowser{program}
+		return &Pending{program}
 	}
 }
 

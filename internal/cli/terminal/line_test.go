@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"bufio"
@@ -54,7 +54,7 @@ func echoes(t *testing.T, f *os.File) bool {
 
 func TestNothingOfASecretIsSeenHoweverFastItIsTyped(t *testing.T) {
 	person, program := pty(t)
-	term := &terminal{in: program}
+	term := New(program)
 
 	fmt.Fprint(person, "typed ahead, and seen\n")
 
@@ -63,7 +63,7 @@ func TestNothingOfASecretIsSeenHoweverFastItIsTyped(t *testing.T) {
 		t.Fatalf("%q, %v", line, err)
 	}
 
-	got, err := term.line(true, func() {
+	got, err := term.ReadLine(true, func() {
 		if echoes(t, program) {
 			t.Error("the echo is on when the prompt appears")
 		}
@@ -87,7 +87,7 @@ func TestNothingOfASecretIsSeenHoweverFastItIsTyped(t *testing.T) {
 
 func TestALineOfTheTerminalMayBeLongerThanTheKernelEdits(t *testing.T) {
 	person, program := pty(t)
-	term := &terminal{in: program}
+	term := New(program)
 	seen := make(chan string)
 
 	go func() {
@@ -101,7 +101,7 @@ func TestALineOfTheTerminalMayBeLongerThanTheKernelEdits(t *testing.T) {
 
 	want := "https://mssp.example/?code=" + strings.Repeat("0123456789", 900)
 
-	got, err := term.line(false, func() { go fmt.Fprintln(person, want) })
+	got, err := term.ReadLine(false, func() { go fmt.Fprintln(person, want) })
 	if err != nil || got != want {
 		t.Errorf("%d bytes of %d came, %v", len(got), len(want), err)
 	}
@@ -114,14 +114,14 @@ func TestALineOfTheTerminalMayBeLongerThanTheKernelEdits(t *testing.T) {
 func TestWhoGivesUpGetsTheTerminalBackForGood(t *testing.T) {
 	_, program := pty(t)
 
-	term := &terminal{in: program}
+	term := New(program)
 	if err := term.prepare(true); err != nil || echoes(t, program) {
 		t.Fatal(err)
 	}
 
-	term.leave()
+	term.Leave()
 
-	if _, err := term.line(true, func() { t.Error("it asks again") }); err == nil || !echoes(t, program) {
+	if _, err := term.ReadLine(true, func() { t.Error("it asks again") }); err == nil || !echoes(t, program) {
 		t.Errorf("the terminal was changed again: %v", err)
 	}
 }
@@ -149,17 +149,17 @@ func TestALineCanBeEdited(t *testing.T) {
 }
 
 func TestALineThatIsTooLongIsCutAndTheNextOneIsWhole(t *testing.T) {
-	long := strings.Repeat("x", 3*maxLine)
+	long := strings.Repeat("x", 3*MaxLine)
 
-	r := bufio.NewReader(strings.NewReader(long + "\r\n" + long[:maxLine] + "\nnext\nlast"))
-	for _, want := range []string{long[:maxLine+1], long[:maxLine], "next", "last"} {
+	r := bufio.NewReader(strings.NewReader(long + "\r\n" + long[:MaxLine] + "\nnext\nlast"))
+	for _, want := range []string{long[:MaxLine+1], long[:MaxLine], "next", "last"} {
 		got, err := cutLine(r)
 		if got != want || (err == nil) != (want != "last") {
 			t.Errorf("%d bytes, %v; want %d", len(got), err, len(want))
 		}
 	}
 
-	if got, err := editLine(strings.NewReader(long+"\n"), io.Discard); err != nil || len(got) != maxLine+1 {
+	if got, err := editLine(strings.NewReader(long+"\n"), io.Discard); err != nil || len(got) != MaxLine+1 {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

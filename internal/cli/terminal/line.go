@@ -1,4 +1,6 @@
-package cli
+// Package terminal is the person's side of a command: lines that they type, also hidden
+// ones, and texts and tables that fit their screen.
+package terminal
 
 import (
 	"errors"
@@ -11,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal reads answers from the person's terminal, one character at a time and
+// Terminal reads answers from the person's terminal, one character at a time and
 // without the kernel's editing: that would cut a line after 4095 bytes, which a pasted
 // address may exceed, and echo would show what is typed while a prompt for a secret
 // appears.
-type terminal struct {
+type Terminal struct {
 	in *os.File
 
 	mu    sync.Mutex
@@ -23,9 +25,13 @@ type terminal struct {
 	left  bool          // nobody waits for an answer any more
 }
 
-// line reads a line. The terminal is ready before prompt is called: echo is off, and
-// before a hidden line what was typed ahead, and seen by everybody, is gone.
-func (t *terminal) line(hidden bool, prompt func()) (string, error) {
+// New returns the terminal that in reads from.
+func New(in *os.File) *Terminal { return &Terminal{in: in} }
+
+// ReadLine reads a line. The terminal is ready before prompt is called: echo is off, and
+// before a hidden line what was typed ahead, and seen by everybody, is gone. io.EOF says
+// that the person has ended the input.
+func (t *Terminal) ReadLine(hidden bool, prompt func()) (string, error) {
 	if err := t.prepare(hidden); err != nil {
 		return "", fmt.Errorf("preparing the terminal: %w", err)
 	}
@@ -46,7 +52,7 @@ func (t *terminal) line(hidden bool, prompt func()) (string, error) {
 	return s, err
 }
 
-func (t *terminal) prepare(flush bool) error {
+func (t *Terminal) prepare(flush bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -81,9 +87,9 @@ func (t *terminal) prepare(flush bool) error {
 	return nil
 }
 
-// leave brings the terminal back for good. Whoever waited for a line has given up, and
+// Leave brings the terminal back for good. Whoever waited for a line has given up, and
 // the read that goes on must not change the terminal again.
-func (t *terminal) leave() {
+func (t *Terminal) Leave() {
 	t.mu.Lock()
 	t.left = true
 	t.mu.Unlock()
@@ -91,7 +97,7 @@ func (t *terminal) leave() {
 }
 
 // restore brings the terminal back to what it was.
-func (t *terminal) restore() {
+func (t *Terminal) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -110,7 +116,7 @@ const (
 )
 
 // editLine reads up to the end of a line and echoes it. Of a line that is longer than
-// maxLine the rest is dropped. io.EOF comes with an empty line only. It reads byte by
+// MaxLine the rest is dropped. io.EOF comes with an empty line only. It reads byte by
 // byte, since what follows the line belongs to the next reader.
 func editLine(r io.Reader, echo io.Writer) (string, error) {
 	e := lineEditor{echo: echo}
@@ -158,7 +164,7 @@ func (e *lineEditor) key(c byte) {
 		for len(e.line) > 0 {
 			e.erase()
 		}
-	case c < ' ' && c != '\t' || len(e.line) > maxLine:
+	case c < ' ' && c != '\t' || len(e.line) > MaxLine:
 	default:
 		e.line = append(e.line, c)
 		e.echo.Write([]byte{c}) // what the person sees is no result
@@ -180,7 +186,7 @@ func (e *lineEditor) erase() {
 // eraser returns what takes one character off the screen.
 func eraser(char []byte) string {
 	s := ""
-	for range width(string(char)) {
+	for range Width(string(char)) {
 		s += "\b \b"
 	}
 

@@ -1,4 +1,4 @@
-package cli
+package browser
 
 import (
 	"errors"
@@ -187,7 +187,7 @@ func TestAnEntryOfBROWSERIsWordsWithPlaces(t *testing.T) {
 		"x%cy":               {"x:y", "A"},
 		" ":                  nil,
 	} {
-		if got := browserWords(entry, "A"); !slices.Equal(got, want) {
+		if got := wordsOf(entry, "A"); !slices.Equal(got, want) {
 			t.Errorf("%q became %q", entry, got)
 		}
 	}

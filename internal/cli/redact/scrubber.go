@@ -1,4 +1,7 @@
-package cli
+// Package redact takes secrets out of what leaves the machine: a configuration of which
+// only harmless values are shown, and a scrubber that removes every secret that is known
+// from a text.
+package redact
 
 import (
 	"bytes"
@@ -11,9 +14,9 @@ import (
 	"strings"
 )
 
-// scrubber removes secrets that are known from a text, in whatever form they stand there.
+// Scrubber removes secrets that are known from a text, in whatever form they stand there.
 // It is the second net: nothing that is a secret is written in the first place.
-type scrubber struct{ secrets [][]byte }
+type Scrubber struct{ secrets [][]byte }
 
 // gone stands in the place of a secret.
 const gone = "(secret)"
@@ -22,8 +25,8 @@ const gone = "(secret)"
 // everywhere.
 const shortestSecret = 6
 
-// add makes a text one that is removed.
-func (s *scrubber) add(text string) {
+// Add makes a text one that is removed.
+func (s *Scrubber) Add(text string) {
 	text = strings.TrimSpace(text)
 	if len(text) < shortestSecret {
 		return
@@ -47,28 +50,28 @@ func (s *scrubber) add(text string) {
 
 // addWithheld adds a value that is not shown because nobody knows what it is. A plain
 // word is left out: it would be removed from every text.
-func (s *scrubber) addWithheld(value string) {
+func (s *Scrubber) addWithheld(value string) {
 	word := strings.Trim(strings.ToLower(value), "abcdefghijklmnopqrstuvwxyz_.- ") == ""
 	if len(value) >= 8 && (!word || len(value) >= 20) {
-		s.add(value)
+		s.Add(value)
 	}
 }
 
-// addAddress adds the password in an address.
-func (s *scrubber) addAddress(address string) {
+// AddAddress adds the password in an address.
+func (s *Scrubber) AddAddress(address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.User == nil {
 		return
 	}
 
 	password, _ := u.User.Password()
-	s.add(password)
-	s.add(u.User.String())
+	s.Add(password)
+	s.Add(u.User.String())
 }
 
-// addDatabase adds the passwords in the address of a database.
-func (s *scrubber) addDatabase(address string) {
-	s.addAddress(address)
+// AddDatabase adds the passwords in the address of a database.
+func (s *Scrubber) AddDatabase(address string) {
+	s.AddAddress(address)
 
 	u, err := url.Parse(address)
 	if err != nil {
@@ -79,15 +82,15 @@ func (s *scrubber) addDatabase(address string) {
 	for name, values := range u.Query() {
 		if strings.Contains(strings.ToLower(name), "password") {
 			for _, value := range values {
-				s.add(value)
+				s.Add(value)
 			}
 		}
 	}
 }
 
-// addPasswords adds the passwords in a password file of PostgreSQL, in which each line
+// AddPasswords adds the passwords in a password file of PostgreSQL, in which each line
 // ends with one.
-func (s *scrubber) addPasswords(path string) {
+func (s *Scrubber) AddPasswords(path string) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return // what this process cannot read it cannot write anywhere
@@ -95,12 +98,12 @@ func (s *scrubber) addPasswords(path string) {
 
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimRight(line, "\r\n")
-		s.add(line[strings.LastIndexByte(line, ':')+1:])
+		s.Add(line[strings.LastIndexByte(line, ':')+1:])
 	}
 }
 
-// addFile adds what a file holds, as a whole and line by line.
-func (s *scrubber) addFile(path string) {
+// AddFile adds what a file holds, as a whole and line by line.
+func (s *Scrubber) AddFile(path string) {
 	const most = 1 << 20
 
 	info, err := os.Stat(path)
@@ -113,17 +116,17 @@ func (s *scrubber) addFile(path string) {
 		return // what this process cannot read it cannot write anywhere
 	}
 
-	s.add(string(data))
+	s.Add(string(data))
 
 	for line := range strings.Lines(string(data)) {
 		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "-----") {
-			s.add(line)
+			s.Add(line)
 		}
 	}
 }
 
-// clean returns a text without the secrets.
-func (s *scrubber) clean(text []byte) []byte {
+// Clean returns a text without the secrets.
+func (s *Scrubber) Clean(text []byte) []byte {
 	// The longest first: one may be a part of another.
 	slices.SortStableFunc(s.secrets, func(a, b []byte) int { return cmp.Compare(len(b), len(a)) })
 
