@@ -76,13 +76,10 @@ func TestTwoLoadingsOfOneConfigurationAreOne(t *testing.T) {
 				t.Errorf("got %q, %v, want %q\n%s", got, err, tc.want, &lines)
 			}
 
-			if said, refused := strings.Count(
-				lines.String(),
-				"2 [input:defender] ",
-			), strings.Count(
-				tc.want,
-				"refused",
-			); said != refused {
+			said := strings.Count(lines.String(), "2 [input:defender] ")
+
+			refused := strings.Count(tc.want, "refused")
+			if said != refused {
 				t.Errorf("%d lines for %d refusals:\n%s", said, refused, &lines)
 			}
 		})

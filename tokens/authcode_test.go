@@ -62,8 +62,7 @@ func TestTheAuthorizeAddressIsWhatEachEndpointFamilyKnows(t *testing.T) {
 			}, []string{
 				"S256",
 			}
-			if got := u.Query().
-				Encode(); u.Host != "login.example.test" || u.Path != "/"+tenant+tc.path ||
+			if got := u.Query().Encode(); u.Host != "login.example.test" || u.Path != "/"+tenant+tc.path ||
 				got != tc.want.Encode() {
 				t.Errorf("got  %s\nwant %s", u, tc.want.Encode())
 			}
@@ -278,14 +277,9 @@ func TestARefusalThatTheBrowserBringsIsExplained(t *testing.T) {
 		done <- err
 	}()
 
-	address := "http://127.0.0.1:" + strconv.Itoa(
-		cb.Port(),
-	) + "/?error=access_denied&error_description=" + url.QueryEscape(
-		"AADSTS65004: <script>User declined.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001",
-	) +
-		"&state=" + url.QueryEscape(
-		attempt.State(),
-	)
+	description := "AADSTS65004: <script>User declined.\r\nTrace ID: 0a0a0a0a-0000-0000-0000-000000000001"
+	address := "http://127.0.0.1:" + strconv.Itoa(cb.Port()) + "/?error=access_denied" +
+		"&error_description=" + url.QueryEscape(description) + "&state=" + url.QueryEscape(attempt.State())
 
 	for status := 0; status != 200; {
 		var body string
@@ -309,9 +303,7 @@ func TestTheWaitEndsWithTheContextAndATakenPortIsNamed(t *testing.T) {
 	}
 	defer cb.Close()
 
-	if _, err := tokens.Listen(
-		cb.Port(),
-	); !errors.Is(err, syscall.EADDRINUSE) ||
+	if _, err := tokens.Listen(cb.Port()); !errors.Is(err, syscall.EADDRINUSE) ||
 		!strings.Contains(err.Error(), strconv.Itoa(cb.Port())) {
 		t.Errorf("%v", err)
 	}
@@ -407,18 +399,12 @@ func TestAPastedAnswerToAnotherSignInIsNotRedeemed(t *testing.T) {
 		"https://x.test/SiemMsspConnector",
 		"",
 	)
-	if _, err := attempt.ExchangePasted(
-		t.Context(),
-		"https://x.test/?code=evil&state=other",
-	); err == nil ||
+	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=evil&state=other"); err == nil ||
 		len(f.sent()) != 0 {
 		t.Errorf("%v, sent %v", err, f.sent())
 	}
 
-	if _, err := attempt.ExchangePasted(
-		t.Context(),
-		"https://x.test/?code=cut-off-somewhere",
-	); err == nil ||
+	if _, err := attempt.ExchangePasted(t.Context(), "https://x.test/?code=cut-off-somewhere"); err == nil ||
 		len(f.sent()) != 0 {
 		t.Errorf("an address without a state: %v, sent %v", err, f.sent())
 	}

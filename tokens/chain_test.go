@@ -68,17 +68,14 @@ func TestANewRefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 	f, c := &fake{}, newClock()
 	store := tokenstest.New()
 
-	s := newSource(
-		t,
-		tokens.SourceConfig{
-			App:        app(tokens.V2),
-			Seed:       seed("rt0\n"),
-			Store:      store,
-			HTTP:       f.client(),
-			Now:        c.Now,
-			TenantName: "contoso",
-		},
-	)
+	s := newSource(t, tokens.SourceConfig{
+		App:        app(tokens.V2),
+		Seed:       seed("rt0\n"),
+		Store:      store,
+		HTTP:       f.client(),
+		Now:        c.Now,
+		TenantName: "contoso",
+	})
 	for i, want := range []string{"at1", "at2", "at3"} {
 		if got := token(t, s); got != want {
 			t.Fatalf("step %d: access token %s, want %s", i, got, want)
@@ -211,10 +208,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 			t.Errorf("%d: our own mark counts as a change", code)
 		}
 
-		if again := fails(
-			t,
-			s,
-		); again.Fate != advice.NeedsSignIn || again.Problem != e.Problem ||
+		if again := fails(t, s); again.Fate != advice.NeedsSignIn || again.Problem != e.Problem ||
 			again.Code != code {
 			t.Errorf("%d: the second time it says %v", code, again)
 		}
@@ -248,10 +242,7 @@ func TestADeadTokenIsNotSentAgainAndTheTenantResumesByItself(t *testing.T) {
 			t.Errorf("%d: %s", code, got)
 		}
 
-		if chain := load(
-			t,
-			store,
-		); !chain.Dead.IsZero() || !chain.Rejected.IsZero() ||
+		if chain := load(t, store); !chain.Dead.IsZero() || !chain.Rejected.IsZero() ||
 			chain.Account != "soc@contoso.test" {
 			t.Errorf("%d: %+v", code, chain)
 		}
@@ -548,15 +539,12 @@ func TestACancelledCallerDoesNotLoseTheAnswerUnderWay(t *testing.T) {
 
 func TestNoRefreshTokenAtAllSaysHowToGetOne(t *testing.T) {
 	f := &fake{}
-	s := newSource(
-		t,
-		tokens.SourceConfig{
-			App:   app(tokens.V2),
-			Grant: grant.RefreshToken,
-			Store: tokenstest.New(),
-			HTTP:  f.client(),
-		},
-	)
+	s := newSource(t, tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Grant: grant.RefreshToken,
+		Store: tokenstest.New(),
+		HTTP:  f.client(),
+	})
 
 	e := fails(t, s)
 	if e.Fate != advice.NeedsSignIn ||
@@ -595,10 +583,8 @@ func TestTheRefreshTokenOfAnAnswerThatCannotBeUsedIsKept(t *testing.T) {
 				t.Errorf("%s: %v", name, e)
 			}
 
-			if chain := load(
-				t,
-				cfg.Store,
-			); chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" ||
+			chain := load(t, cfg.Store)
+			if chain.Refresh.Reveal() != "rt-new" || chain.Previous.Reveal() != "rt0" ||
 				!chain.Dead.IsZero() {
 				t.Errorf(
 					"%s, seeded %t: stored %q and before it %q",

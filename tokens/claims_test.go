@@ -59,21 +59,15 @@ func TestClaimsOfBothTokenVersionsAreRead(t *testing.T) {
 
 func TestTheAccountOfASignInIsTakenFromItsIDToken(t *testing.T) {
 	f := &fake{answer: func(asked) (int, string) {
-		return 200, `{"access_token":"opaque","refresh_token":"r","id_token":"` + jwtOf(
-			`{"preferred_username":"soc@contoso.test"}`,
-		).Reveal() +
-			`"}`
+		id := jwtOf(`{"preferred_username":"soc@contoso.test"}`).Reveal()
+
+		return 200, `{"access_token":"opaque","refresh_token":"r","id_token":"` + id + `"}`
 	}}
 
 	got, err := tokens.Client{
 		App:  app(tokens.V2),
 		HTTP: f.client(),
-	}.Exchange(
-		t.Context(),
-		secret.New("c"),
-		"https://r.test",
-		"v",
-	)
+	}.Exchange(t.Context(), secret.New("c"), "https://r.test", "v")
 	if err != nil || got.Account != "soc@contoso.test" {
 		t.Errorf("%q, %v", got.Account, err)
 	}

@@ -119,10 +119,8 @@ func TestAPastedLineBreakIsNoPartOfASecret(t *testing.T) {
 	a.Credential = fixed(" \n")
 
 	var e *tokens.Error
-	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(
-		t.Context(),
-	); !errors.As(err, &e) || e.Fate != advice.NeedsFix ||
-		len(f.sent()) != 1 {
+	_, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context())
+	if !errors.As(err, &e) || e.Fate != advice.NeedsFix || len(f.sent()) != 1 {
 		t.Errorf("an empty secret: %v", err)
 	}
 }
@@ -201,10 +199,7 @@ func TestTokenAnswersAreReadLeniently(t *testing.T) {
 				App:  app(tokens.V1),
 				HTTP: f.client(),
 				Now:  c.Now,
-			}.Redeem(
-				t.Context(),
-				secret.New("rt0"),
-			)
+			}.Redeem(t.Context(), secret.New("rt0"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -302,9 +297,7 @@ func TestRetryAfterIsReadAsSecondsOrDate(t *testing.T) {
 				HTTP:   f.client(),
 				Now:    c.Now,
 				OnSkew: func(server, at time.Time) { skew = at.Sub(server) },
-			}.ClientCredentials(
-				t.Context(),
-			)
+			}.ClientCredentials(t.Context())
 
 			var e *tokens.Error
 			if !errors.As(err, &e) || e.RetryAfter != tc.want || e.Fate != advice.TryAgain {

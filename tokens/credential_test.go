@@ -189,10 +189,7 @@ func TestACertificateFileIsReadAgainAndItsFaultsAreNamed(t *testing.T) {
 	cfg.App.Credential = tokens.Certificate(func() ([]byte, error) { return text, fault })
 
 	s := newSource(t, cfg)
-	if e := fails(
-		t,
-		s,
-	); e.Fate != advice.NeedsFix || !strings.Contains(e.Error(), "no private key") ||
+	if e := fails(t, s); e.Fate != advice.NeedsFix || !strings.Contains(e.Error(), "no private key") ||
 		len(f.sent()) != 0 {
 		t.Errorf("%v", e)
 	}

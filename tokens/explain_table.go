@@ -35,10 +35,7 @@ var oauthErrors = map[string]explanation{
 		"the sign-in service does not offer this grant",
 		"check login_url and grant",
 	),
-	"invalid_scope": needsFix(
-		"the sign-in service does not accept the scope",
-		"check resource ({resource})",
-	),
+	"invalid_scope": needsFix("the sign-in service does not accept the scope", "check resource ({resource})"),
 	"invalid_resource": notAuthorised(
 		"the resource {resource} is not known in tenant {tenant}",
 		"check resource, and that the customer has the Defender licence",
@@ -59,26 +56,14 @@ var oauthErrors = map[string]explanation{
 		"the sign-in service asks for a person",
 		signInAgain,
 	).of(advice.ScopeCustomer),
-	"login_required": needsSignIn(
-		"the sign-in service asks for a person",
-		signInAgain,
-	),
-	"temporarily_unavailable": tryAgain(
-		"the sign-in service is busy",
-		tryLater,
-	),
-	"server_error": tryAgain(
-		"the sign-in service has a fault",
-		tryLater,
-	),
+	"login_required":          needsSignIn("the sign-in service asks for a person", signInAgain),
+	"temporarily_unavailable": tryAgain("the sign-in service is busy", tryLater),
+	"server_error":            tryAgain("the sign-in service has a fault", tryLater),
 	"authorization_pending": tryAgain(
 		"nobody has entered the device code yet",
 		"enter it on the page shown",
 	).of(advice.ScopeChain),
-	"slow_down": tryAgain(
-		"the sign-in service is asked too often",
-		"it is asked more slowly by itself",
-	),
+	"slow_down": tryAgain("the sign-in service is asked too often", "it is asked more slowly by itself"),
 	"authorization_declined": notAuthorised(
 		"the sign-in with the device code was declined",
 		"start over and accept: {acquire} --device-code",

@@ -94,11 +94,7 @@ func (f *fake) rotate(a asked) (int, string) {
 	case "client_credentials":
 		return 200, granted(fmt.Sprintf("app-at-%d", len(f.requests)), "", f.life())
 	case "refresh_token":
-		if _, err := fmt.Sscanf(
-			a.form.Get("refresh_token"),
-			"rt%d",
-			&n,
-		); err != nil || n < f.newest-1 ||
+		if _, err := fmt.Sscanf(a.form.Get("refresh_token"), "rt%d", &n); err != nil || n < f.newest-1 ||
 			n > f.newest {
 			return 400, refusal("invalid_grant", 700082)
 		}

@@ -68,10 +68,7 @@ func TestAFullDiskStopsNoTenantAndIsReportedOnce(t *testing.T) {
 	store.Fail("Save", nil)
 	token(t, b)
 
-	if got := load(
-		t,
-		store,
-	); got.Refresh.Reveal() != "rt4" || got.Previous.Reveal() != "rt3" ||
+	if got := load(t, store); got.Refresh.Reveal() != "rt4" || got.Previous.Reveal() != "rt3" ||
 		keeper.Pending(cfg.App.ChainKey()) {
 		t.Errorf("stored %s after the disk was repaired", got.Refresh.Reveal())
 	}
@@ -241,16 +238,13 @@ func TestWhatAnotherProcessWroteMeanwhileWinsOverMemory(t *testing.T) {
 func TestAnUnreadableStoreIsReplacedByWhatIsKnownOnly(t *testing.T) {
 	f, c, store, j := &fake{}, newClock(), stored(t, "rt0", ""), &loglines.Lines{}
 	keeper := tokens.NewKeeper(store, j.Logger())
-	s := newSource(
-		t,
-		tokens.SourceConfig{
-			App:   app(tokens.V2),
-			Grant: grant.RefreshToken,
-			Store: keeper,
-			HTTP:  f.client(),
-			Now:   c.Now,
-		},
-	)
+	s := newSource(t, tokens.SourceConfig{
+		App:   app(tokens.V2),
+		Grant: grant.RefreshToken,
+		Store: keeper,
+		HTTP:  f.client(),
+		Now:   c.Now,
+	})
 
 	for _, m := range []string{"Load", "Lock", "SeedSeen"} {
 		store.Fail(m, errDisk)

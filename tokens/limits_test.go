@@ -76,17 +76,14 @@ func TestASilentServiceIsGivenUpAfterTheTimeout(t *testing.T) {
 		for _, g := range []grant.Grant{grant.ClientCredentials, grant.RefreshToken} {
 			t.Run(name+", "+string(g), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newSource(
-						t,
-						tokens.SourceConfig{
-							App:     app(tokens.V2),
-							Grant:   g,
-							Seed:    seed("rt0"),
-							Store:   tokenstest.New(),
-							HTTP:    &http.Client{Transport: tc.service},
-							Timeout: 20 * time.Second,
-						},
-					)
+					s := newSource(t, tokens.SourceConfig{
+						App:     app(tokens.V2),
+						Grant:   g,
+						Seed:    seed("rt0"),
+						Store:   tokenstest.New(),
+						HTTP:    &http.Client{Transport: tc.service},
+						Timeout: 20 * time.Second,
+					})
 
 					ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 					defer cancel()
@@ -124,16 +121,13 @@ func TestALostAnswerIsAskedForAgainOnlyWhileThereIsTime(t *testing.T) {
 				}, nil
 			})
 
-			s := newSource(
-				t,
-				tokens.SourceConfig{
-					App:     app(tokens.V2),
-					Seed:    seed("rt0"),
-					Store:   tokenstest.New(),
-					HTTP:    &http.Client{Transport: breaks},
-					Timeout: 20 * time.Second,
-				},
-			)
+			s := newSource(t, tokens.SourceConfig{
+				App:     app(tokens.V2),
+				Seed:    seed("rt0"),
+				Store:   tokenstest.New(),
+				HTTP:    &http.Client{Transport: breaks},
+				Timeout: 20 * time.Second,
+			})
 			if _, err := s.Token(t.Context()); err == nil || n != requests {
 				t.Errorf("each answer lost after %v: %d requests, want %d; %v", life, n, requests, err)
 			}
@@ -159,9 +153,8 @@ func TestAChainThatIsHeldForLongIsReported(t *testing.T) {
 		began := time.Now()
 
 		e := fails(t, s)
-		if took := time.Since(
-			began,
-		); e.Fate != advice.TryAgain || took > time.Minute || !strings.Contains(e.Error(), "another process") ||
+		took := time.Since(began)
+		if e.Fate != advice.TryAgain || took > time.Minute || !strings.Contains(e.Error(), "another process") ||
 			!strings.Contains(e.Error(), "defenderctl") {
 			t.Errorf("after %v: %v", took, e)
 		}

@@ -66,11 +66,8 @@ func returning(t *testing.T, service http.RoundTripper) (*Callback, *AuthCode, c
 
 	shown := make(chan string, 1)
 
-	address := "http://127.0.0.1:" + strconv.Itoa(
-		cb.Port(),
-	) + "/?code=the-code&state=" + url.QueryEscape(
-		attempt.State(),
-	)
+	address := "http://127.0.0.1:" + strconv.Itoa(cb.Port()) +
+		"/?code=the-code&state=" + url.QueryEscape(attempt.State())
 	go func() {
 		res, err := http.Get(address)
 		if err != nil {

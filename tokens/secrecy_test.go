@@ -196,9 +196,7 @@ func TestWhatComesBackOfOurFormIsNotQuoted(t *testing.T) {
 	f := &fake{
 		answer: func(asked) (int, string) { return 400, `{"error":"invalid_client","trace_id":"` + hexSecret + `"}` },
 	}
-	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(
-		t.Context(),
-	); err == nil ||
+	if _, err := (tokens.Client{App: a, HTTP: f.client()}).ClientCredentials(t.Context()); err == nil ||
 		strings.Contains(err.Error(), hexSecret) {
 		t.Errorf("as a trace id: %v", err)
 	}

@@ -36,17 +36,14 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 		var lines loglines.Lines
 
 		current := "0.AXk"
-		s := newSource(
-			t,
-			tokens.SourceConfig{
-				App:   app(tokens.V2),
-				Store: store,
-				Seed:  func() (secret.Text, error) { return secret.New(current), nil },
-				HTTP:  f.client(),
-				Now:   c.Now,
-				Log:   lines.Logger(),
-			},
-		)
+		s := newSource(t, tokens.SourceConfig{
+			App:   app(tokens.V2),
+			Store: store,
+			Seed:  func() (secret.Text, error) { return secret.New(current), nil },
+			HTTP:  f.client(),
+			Now:   c.Now,
+			Log:   lines.Logger(),
+		})
 		_, err := s.Token(t.Context())
 
 		var e *tokens.Error
@@ -67,11 +64,8 @@ func TestASeedThatIsRefusedDoesNotStopALivingChain(t *testing.T) {
 			t.Errorf("%s: warnings %q", name, warnings)
 		}
 
-		if seen, _ := store.SeedSeen(
-			t.Context(),
-			app(tokens.V2).ChainKey(),
-			secret.New(current).Fingerprint(),
-		); seen {
+		seen, _ := store.SeedSeen(t.Context(), app(tokens.V2).ChainKey(), secret.New(current).Fingerprint())
+		if seen {
 			t.Errorf("%s: the seed is given up, though it may be accepted later", name)
 		}
 

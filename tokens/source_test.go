@@ -194,16 +194,13 @@ func TestAutoChoosesTheRefreshTokenIfOneIsConfiguredOrStored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var lines loglines.Lines
 
-			s := newSource(
-				t,
-				tokens.SourceConfig{
-					App:   tc.app,
-					Seed:  tc.seed,
-					Store: tc.store,
-					Grant: tc.grant,
-					Log:   lines.Logger(),
-				},
-			)
+			s := newSource(t, tokens.SourceConfig{
+				App:   tc.app,
+				Seed:  tc.seed,
+				Store: tc.store,
+				Grant: tc.grant,
+				Log:   lines.Logger(),
+			})
 
 			got, reason, err := s.Decide(t.Context())
 			if tc.fails {

@@ -174,14 +174,11 @@ func (b *bench) conformance(plugin string, input section, dir string) (*host, er
 		}
 	}
 
-	h, err := flbhost.Start(
-		b.ctx,
-		flbhost.Config{
-			Plugin:     plugin,
-			Instances:  []flbhost.Instance{{Tag: "defender", Props: flbhost.Props(keys...)}},
-			StorageDir: filepath.Join(dir, "storage"),
-		},
-	)
+	h, err := flbhost.Start(b.ctx, flbhost.Config{
+		Plugin:     plugin,
+		Instances:  []flbhost.Instance{{Tag: "defender", Props: flbhost.Props(keys...)}},
+		StorageDir: filepath.Join(dir, "storage"),
+	})
 	if err != nil {
 		return nil, err
 	}

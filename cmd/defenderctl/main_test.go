@@ -250,9 +250,7 @@ func TestNoSecretIsInTheProcessListAndAnInterruptEndsWith130(t *testing.T) {
 	}
 
 	for _, file := range list {
-		if line, err := os.ReadFile(
-			file,
-		); err == nil &&
+		if line, err := os.ReadFile(file); err == nil &&
 			(bytes.Contains(line, []byte(app.Secret)) || bytes.Contains(line, []byte(app.RefreshTokens[0]))) {
 			t.Errorf("a secret is in the process list: %s", line)
 		}

@@ -373,11 +373,8 @@ func TestTheTokenIsStoredWhenTheAPIRefusesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if got := parse[map[string]any](
-		t,
-		w.expect(w.run(w.acquire("graph", "--json")...), 1).out,
-	); got["stored"] != true ||
-		got["api_answer"] != "failed" {
+	got = parse[map[string]any](t, w.expect(w.run(w.acquire("graph", "--json")...), 1).out)
+	if got["stored"] != true || got["api_answer"] != "failed" {
 		t.Errorf("JSON: %v", got)
 	}
 	// The customer does their part: the stored token works.

@@ -117,17 +117,14 @@ func TestEveryRefusalOfTheSignInServiceIsExplained(t *testing.T) {
 
 		cancel()
 
-		want := tokens.Explain(
-			code,
-			tokens.App{
-				LoginURL: w.LoginURL(),
-				TenantID: contoso,
-				ClientID: client,
-				Resource: "https://graph.windows.net",
-				Version:  tokens.V1,
-				Acquire:  func() string { return again },
-			},
-		)
+		want := tokens.Explain(code, tokens.App{
+			LoginURL: w.LoginURL(),
+			TenantID: contoso,
+			ClientID: client,
+			Resource: "https://graph.windows.net",
+			Version:  tokens.V1,
+			Acquire:  func() string { return again },
+		})
 		if r.code != want.Fate.ExitCode() {
 			t.Errorf("AADSTS%d: exit code %d, want %d: %s", code, r.code, want.Fate.ExitCode(), r.err)
 		}

@@ -71,13 +71,7 @@ func TestTheDataDirectoryComesFromTheEnvironmentToo(t *testing.T) {
 	w.env["DEFENDER_DATA_DIR"] = w.dir
 
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
-	if code := w.startAs(
-		t.Context(),
-		out,
-		errs,
-		"tokens",
-		"list",
-	); code != 0 ||
+	if code := w.startAs(t.Context(), out, errs, "tokens", "list"); code != 0 ||
 		!strings.Contains(out.String(), "contoso") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}

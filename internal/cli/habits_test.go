@@ -106,10 +106,7 @@ func TestVersionIsACommandToo(t *testing.T) {
 	w := newWorld(t)
 
 	line := w.expect(w.run("--version"), 0).out
-	if got := w.expect(
-		w.run("version"),
-		0,
-	).out; got != line || !strings.Contains(got, "commit ") ||
+	if got := w.expect(w.run("version"), 0).out; got != line || !strings.Contains(got, "commit ") ||
 		!strings.Contains(got, "go1.") {
 		t.Errorf("version prints %q, --version %q", got, line)
 	}

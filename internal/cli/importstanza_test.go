@@ -43,29 +43,9 @@ func TestSeveralStanzasAreRefusedWithTheList(t *testing.T) {
 func TestEveryStanzaIsStoredUnderItsOwnTenant(t *testing.T) {
 	w := newWorld(t)
 	out := filepath.Join(filepath.Dir(w.dir), "secret")
-	file := w.file(
-		"inputs.conf",
-		stanzaOf(
-			"a",
-			contoso,
-			client,
-			"secret-of-a",
-			"token-of-a",
-		)+stanzaOf(
-			"b",
-			fabrikam,
-			public,
-			"secret-of-b",
-			"token-of-b",
-		)+
-			stanzaOf(
-				"c",
-				redirectless,
-				client,
-				"secret-of-c",
-				"token-of-c",
-			)+"disabled = true\n",
-	)
+	file := w.file("inputs.conf", stanzaOf("a", contoso, client, "secret-of-a", "token-of-a")+
+		stanzaOf("b", fabrikam, public, "secret-of-b", "token-of-b")+
+		stanzaOf("c", redirectless, client, "secret-of-c", "token-of-c")+"disabled = true\n")
 	r := w.expect(w.run("tokens", "import", file, "--all", "--secret-out", out), 0)
 	contains(t, r.err, "rest://c is disabled")
 
@@ -173,10 +153,7 @@ func TestAStanzaThatCannotBeImportedHoldsUpNoOther(t *testing.T) {
 		t.Errorf("reported: %v", list)
 	}
 
-	if stored := parse[[]map[string]any](
-		t,
-		w.run("tokens", "list", "--json").out,
-	); len(stored) != 1 ||
+	if stored := parse[[]map[string]any](t, w.run("tokens", "list", "--json").out); len(stored) != 1 ||
 		stored[0]["tenant_id"] != contoso {
 		t.Errorf("stored: %v", stored)
 	}
@@ -211,21 +188,9 @@ func TestFlagsOfOneTenantAreNotTakenForAll(t *testing.T) {
 
 func TestTwoStanzasOfOneTenantBecomeTwoUnits(t *testing.T) {
 	w := newWorld(t)
-	file := w.file(
-		"inputs.conf",
-		stanzaOf(
-			"eu",
-			contoso,
-			client,
-			"s",
-			"t",
-		)+strings.Replace(
-			stanzaOf("us", contoso, client, "s", "t"),
-			"-eu.",
-			"-us.",
-			1,
-		),
-	)
+	eu := stanzaOf("eu", contoso, client, "s", "t")
+	us := strings.Replace(stanzaOf("us", contoso, client, "s", "t"), "-eu.", "-us.", 1)
+	file := w.file("inputs.conf", eu+us)
 	r := w.expect(w.run("tokens", "import", file, "--all"), 0)
 	sections := strings.Split(r.out, "[INPUT]")
 	contains(t, sections[1], "region eu", "client_secret ${DEFENDER_CLIENT_SECRET}")

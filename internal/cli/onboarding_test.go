@@ -68,34 +68,22 @@ func TestGoldenOnboarding(t *testing.T) {
 
 	storage := t.TempDir()
 
-	host, err := flbhost.Start(
-		t.Context(),
-		flbhost.Config{
-			Plugin:     setup.Plugin(t),
-			StorageDir: storage,
-			Tick:       100 * time.Millisecond,
-			Instances: []flbhost.Instance{{Tag: "defender.contoso", Props: flbhost.Props(
-				"tenant_id",
-				contoso,
-				"tenant_name",
-				"contoso",
-				"client_id",
-				client,
-				"client_secret_file",
-				w.secretFile(),
-				"api",
-				"siem",
-				"login_url",
-				w.LoginURL(),
-				"api_url",
-				w.APIURL("siem"),
-				"data_dir",
-				w.dir,
-				"poll_interval",
-				"1s",
-			)}},
-		},
-	)
+	host, err := flbhost.Start(t.Context(), flbhost.Config{
+		Plugin:     setup.Plugin(t),
+		StorageDir: storage,
+		Tick:       100 * time.Millisecond,
+		Instances: []flbhost.Instance{{Tag: "defender.contoso", Props: flbhost.Props(
+			"tenant_id", contoso,
+			"tenant_name", "contoso",
+			"client_id", client,
+			"client_secret_file", w.secretFile(),
+			"api", "siem",
+			"login_url", w.LoginURL(),
+			"api_url", w.APIURL("siem"),
+			"data_dir", w.dir,
+			"poll_interval", "1s",
+		)}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,10 +266,7 @@ func (w *world) block(text string) string {
 		"http://127.0.0.1:7001",
 		strings.TrimPrefix(w.APIURL("siem"), "http://"),
 		"127.0.0.1:7001",
-		filepath.Join(
-			temp,
-			"app.secret",
-		),
+		filepath.Join(temp, "app.secret"),
 		"/run/secrets/mssp-app",
 		w.dir+"-device",
 		"/var/lib/defender",

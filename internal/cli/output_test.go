@@ -33,10 +33,7 @@ func TestAResultThatCouldNotBeWrittenIsAFailure(t *testing.T) {
 			t.Errorf("%v ends with %d: %s", args, code, errs.String())
 		}
 
-		if n := strings.Count(
-			errs.String(),
-			errFull.Error(),
-		); n != 1 ||
+		if n := strings.Count(errs.String(), errFull.Error()); n != 1 ||
 			strings.Contains(errs.String(), "see defenderctl --help") {
 			t.Errorf("%v tells it %d times: %s", args, n, errs.String())
 		}

@@ -96,12 +96,7 @@ func (w *world) conf(api string, lines ...string) string {
 			"    Threaded Off\n    storage.type filesystem\n"+
 			"    tenant_id "+contoso+"\n    tenant_name contoso\n    client_id "+
 			""+client+"\n    client_secret_file "+w.secretFile()+"\n    api "+api+"\n    login_url "+w.LoginURL()+
-			"\n    api_url "+w.APIURL(
-			api,
-		)+"\n    data_dir "+w.dir+"\n    "+strings.Join(
-			lines,
-			"\n    ",
-		)+
+			"\n    api_url "+w.APIURL(api)+"\n    data_dir "+w.dir+"\n    "+strings.Join(lines, "\n    ")+
 			"\n[OUTPUT]\n    Name stdout\n    Match defender.*\n    Retry_Limit no_limits\n",
 	)
 }

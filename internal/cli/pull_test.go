@@ -101,15 +101,12 @@ func TestPullTakesSinceAndLeavesUntil(t *testing.T) {
 
 			for i := range 6 {
 				at := base.Add(time.Duration(i) * time.Minute)
-				w.Add(
-					contoso,
-					simulator.Alert{
-						ID:      fmt.Sprintf("da%d", i),
-						Title:   fmt.Sprintf("alert %d", i),
-						Created: at,
-						Updated: at,
-					},
-				)
+				w.Add(contoso, simulator.Alert{
+					ID:      fmt.Sprintf("da%d", i),
+					Title:   fmt.Sprintf("alert %d", i),
+					Created: at,
+					Updated: at,
+				})
 
 				if i >= 1 && i < 4 {
 					want = append(want, fmt.Sprintf("alert %d", i))
@@ -174,10 +171,7 @@ func TestPullNeverPassesOverAlertsSilently(t *testing.T) {
 		t.Errorf("%d records", n)
 	}
 
-	if said := strings.Join(
-		strings.Fields(r.err),
-		" ",
-	); !strings.Contains(said, "are missing") ||
+	if said := strings.Join(strings.Fields(r.err), " "); !strings.Contains(said, "are missing") ||
 		!strings.Contains(said, "narrow --filter") {
 		t.Errorf("says %q", r.err)
 	}

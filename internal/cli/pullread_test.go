@@ -136,12 +136,9 @@ func TestAPullGoesOnWhereItHadGotTo(t *testing.T) {
 }
 
 func TestAPullThatGivesUpSaysWhatIsMissing(t *testing.T) {
-	out, slept, err := pullWith(
-		t,
-		&scripted{
-			steps: []func(defender.Window, defender.Sink) error{alerts(2, broken(), 1, 2, 3), alerts(2, broken())},
-		},
-	)
+	out, slept, err := pullWith(t, &scripted{
+		steps: []func(defender.Window, defender.Sink) error{alerts(2, broken(), 1, 2, 3), alerts(2, broken())},
+	})
 	if out != "a1 a2 a3" || err == nil || exitCode(err) != exitFailed {
 		t.Fatalf("printed %q, %v", out, err)
 	}

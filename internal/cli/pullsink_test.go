@@ -53,15 +53,7 @@ func TestPullTakesTheTimesThatTheInputTakes(t *testing.T) {
 		}
 		identifier, encoder := partsOf(t, tenant)
 
-		s := newPullSink(
-			identifier,
-			encoder,
-			&out,
-			tick.FromTime(now.Add(-time.Hour)),
-			0,
-			0,
-			now,
-		)
+		s := newPullSink(identifier, encoder, &out, tick.FromTime(now.Add(-time.Hour)), 0, 0, now)
 		if err := s.Row([]byte(c.row)); err != nil {
 			t.Fatal(err)
 		}

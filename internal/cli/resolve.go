@@ -314,11 +314,7 @@ func (c *cli) fromStore(ctx context.Context, i store.ChainInfo, api string, set 
 	keys := config.Map(set.given())
 
 	at := cloud.Cloud(cmp.Or(keys["cloud"], string(cloudOf(i.Key.LoginHost))))
-	if _, err := cloud.Lookup(
-		at,
-		alert.API(api),
-		keys["region"],
-	); err == nil &&
+	if _, err := cloud.Lookup(at, alert.API(api), keys["region"]); err == nil &&
 		keys["api"]+keys["api_url"]+keys["resource"] == "" {
 		keys["api"] = api
 	}

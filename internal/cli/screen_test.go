@@ -121,9 +121,7 @@ func TestTextsFitATerminalOf80Columns(t *testing.T) {
 		r := w.onScreen(80, args...)
 		for line := range strings.Lines(r.out + r.err) {
 			line = strings.TrimRight(line, "\n")
-			if n := utf8.RuneCountInString(
-				line,
-			); n > 80 && !strings.Contains(line, "://") &&
+			if n := utf8.RuneCountInString(line); n > 80 && !strings.Contains(line, "://") &&
 				!strings.Contains(line, "defenderctl tokens") {
 				t.Errorf("%v: %d columns: %s", args, n, line)
 			}
@@ -135,17 +133,13 @@ func TestAStatusFitsANarrowTerminal(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	s, keys := w.polled("siem")
-	w.report(
-		s,
-		keys[0],
-		store.Status{
-			State:       "failing",
-			LastSuccess: time.Now(),
-			LastAlert:   time.Now(),
-			Emitted:     123_456,
-			Repeats:     1234,
-		},
-	)
+	w.report(s, keys[0], store.Status{
+		State:       "failing",
+		LastSuccess: time.Now(),
+		LastAlert:   time.Now(),
+		Emitted:     123_456,
+		Repeats:     1234,
+	})
 
 	for line := range strings.Lines(w.expect(w.onScreen(80, "status"), 0).out) {
 		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {

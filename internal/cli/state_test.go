@@ -38,19 +38,16 @@ func (w *world) polled(apis ...string) (store.Store, []alert.UnitKey) {
 		key := alert.UnitKey{LoginHost: host, TenantID: contoso, API: alert.API(api)}
 
 		now := tick.FromTime(time.Now())
-		if err := s.Commit(
-			w.t.Context(),
-			[]store.Commit{
-				{
-					Key: key,
-					Checkpoint: store.Checkpoint{
-						Floor:     now - 24*60*tick.Minute,
-						Watermark: now,
-						SeenSince: now - 24*60*tick.Minute,
-					},
+		if err := s.Commit(w.t.Context(), []store.Commit{
+			{
+				Key: key,
+				Checkpoint: store.Checkpoint{
+					Floor:     now - 24*60*tick.Minute,
+					Watermark: now,
+					SeenSince: now - 24*60*tick.Minute,
 				},
 			},
-		); err != nil {
+		}); err != nil {
 			w.t.Fatal(err)
 		}
 
@@ -92,15 +89,12 @@ func TestStatusReadsWhileAnInputWrites(t *testing.T) {
 				Polls:       n,
 			})
 
-			if err := s.Commit(
-				context.Background(),
-				[]store.Commit{
-					{
-						Key:  keys[0],
-						Seen: []store.Seen{{Key: [16]byte{byte(n), byte(n >> 8)}, Time: tick.FromTime(at)}},
-					},
+			if err := s.Commit(context.Background(), []store.Commit{
+				{
+					Key:  keys[0],
+					Seen: []store.Seen{{Key: [16]byte{byte(n), byte(n >> 8)}, Time: tick.FromTime(at)}},
 				},
-			); err != nil {
+			}); err != nil {
 				t.Error(err)
 				return
 			}
@@ -134,22 +128,18 @@ func TestStatusShowsReasonRemedyStalenessAndTheTokensEnd(t *testing.T) {
 	w := newWorld(t)
 	w.expect(w.run(w.acquire("siem")...), 0)
 	s, keys := w.polled("siem")
-	w.report(
-		s,
-		keys[0],
-		store.Status{
-			State: "failing",
-			Trouble: health.Trouble{
-				Reason:  advice.CredentialExpired,
-				Message: "the secret has expired",
-				Remedy:  "make a new one",
-				Trace:   "trace id 4711",
-			},
-			Errors:     7,
-			Deferred:   1,
-			LagSeconds: 12.5,
+	w.report(s, keys[0], store.Status{
+		State: "failing",
+		Trouble: health.Trouble{
+			Reason:  advice.CredentialExpired,
+			Message: "the secret has expired",
+			Remedy:  "make a new one",
+			Trace:   "trace id 4711",
 		},
-	)
+		Errors:     7,
+		Deferred:   1,
+		LagSeconds: 12.5,
+	})
 	r := w.expect(w.run("status"), 0)
 	contains(t, r.out, "failing", "the secret has expired; make a new one (trace id 4711)", "TOKEN_ENDS", "in 89d")
 
@@ -276,17 +266,9 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 			more,
 		)
 	}
-	conf := "[SERVICE]\n    storage.path /x\n" + section(
-		"contoso",
-		contoso,
-		"siem",
-		"",
-	) + section(
-		"fabrikam",
-		fabrikam,
-		"graph",
-		"",
-	) + "[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n"
+	conf := "[SERVICE]\n    storage.path /x\n" +
+		section("contoso", contoso, "siem", "") + section("fabrikam", fabrikam, "graph", "") +
+		"[OUTPUT]\n    Name stdout\n    Match *\n    Retry_Limit no_limits\n"
 	path := w.file("two.conf", conf)
 	r := w.expect(w.run("check", path), 0)
 	contains(t, r.out, "no problems found", "contoso", "fabrikam", "client_credentials")
@@ -323,24 +305,19 @@ func TestCheckVisitsEveryTenantAndTheWorstCodeWins(t *testing.T) {
 func TestFlagsGoBeforeTheConfiguration(t *testing.T) {
 	w := newWorld(t)
 	conf := strings.NewReplacer(
-		w.LoginURL(),
-		"http://127.0.0.1:1",
-		w.APIURL("graph"),
-		"http://127.0.0.1:2",
-		"client_secret_file "+w.secretFile(),
-		"client_secret nonsense",
-	).
-		Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
+		w.LoginURL(), "http://127.0.0.1:1",
+		w.APIURL("graph"), "http://127.0.0.1:2",
+		"client_secret_file "+w.secretFile(), "client_secret nonsense",
+	).Replace(string(must(os.ReadFile(w.conf("graph", "grant client_credentials")))))
 	path := w.file("elsewhere.conf", conf)
 	flags := []string{"--login-url", w.LoginURL(), "--api-url", w.APIURL("graph")}
 
 	w.expect(w.run("check", path), 1)
 	contains(t, w.expect(w.run(append([]string{"check", path}, flags...)...), 1).out, "AADSTS7000215")
 	w.expect(
-		w.run(
-			append(
-				[]string{"pull", "contoso", "--config", path, "--client-secret-file", w.secretFile()},
-				flags...)...),
+		w.run(append(
+			[]string{"pull", "contoso", "--config", path, "--client-secret-file", w.secretFile()},
+			flags...)...),
 		0,
 	)
 	w.expect(w.run("pull", "contoso", "--config", path, "--login-url", "http://example.com"), 2)

@@ -23,11 +23,7 @@ func (c *cli) tenantsCommand() *cobra.Command {
 			"  defenderctl tenants forget contoso",
 	}
 	group(cmd)
-	cmd.AddCommand(
-		c.discoverCommand(),
-		c.consentCommand(),
-		c.forgetCommand(),
-	)
+	cmd.AddCommand(c.discoverCommand(), c.consentCommand(), c.forgetCommand())
 
 	return cmd
 }

@@ -91,19 +91,14 @@ func TestProgressIsShownAtATerminalAfterASecondOnly(t *testing.T) {
 	}
 
 	begun := time.Now()
-	if r := w.expect(
-		w.atTerminal("", "", w.acquire("graph")...),
-		0,
-	); strings.Contains(r.err, "\r") &&
+	if r := w.expect(w.atTerminal("", "", w.acquire("graph")...), 0); strings.Contains(r.err, "\r") &&
 		time.Since(begun) < time.Second {
 		t.Errorf("progress of what was quick: %q", r.err)
 	}
 
 	w.browser = slow
-	if r := w.expect(
-		w.atTerminal("", "", w.acquire("graph")...),
-		0,
-	); !strings.Contains(r.err, "waiting for the browser at http://localhost:") ||
+	r := w.expect(w.atTerminal("", "", w.acquire("graph")...), 0)
+	if !strings.Contains(r.err, "waiting for the browser at http://localhost:") ||
 		!strings.HasSuffix(r.err, "\x1b[K") || strings.Contains(r.out, "\x1b") {
 		t.Errorf("no progress, or it stayed: %q", r.err)
 	}

@@ -30,10 +30,7 @@ func TestRefreshSaysWhatTheServiceAnswers(t *testing.T) {
 	noSecret(t, r)
 
 	r = w.expect(w.run("tokens", "refresh", contoso, "--config", w.conf("siem"), "--json"), 0)
-	if got := parse[map[string]any](
-		t,
-		r.out,
-	); got["rotated"] != true || got["tid"] != contoso ||
+	if got := parse[map[string]any](t, r.out); got["rotated"] != true || got["tid"] != contoso ||
 		got["expires"] == nil {
 		t.Errorf("JSON: %v", got)
 	}

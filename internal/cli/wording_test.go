@@ -200,9 +200,7 @@ func TestHelpFitsAHundredColumnsAndHasExamples(t *testing.T) {
 		}
 
 		for line := range strings.Lines(out) {
-			if n := utf8.RuneCountInString(
-				strings.TrimRight(line, "\n"),
-			); n > 100 &&
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 &&
 				!strings.HasPrefix(name, "completion ") {
 				t.Errorf("%s: %d columns: %s", name, n, line)
 			}

@@ -68,8 +68,9 @@ func TestAThousandFirstPollsAreAFewLines(t *testing.T) {
 
 	for _, line := range all[mostGreetings:] {
 		var n, a int
-		if _, err := fmt.Sscanf(line, "INFO %d more tenants have signed in and were polled for the first time: %d",
-			&n, &a); err != nil {
+		_, err := fmt.Sscanf(line, "INFO %d more tenants have signed in and were polled for the first time: %d",
+			&n, &a)
+		if err != nil {
 			t.Errorf("%q: %v", line, err)
 		}
 

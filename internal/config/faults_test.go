@@ -31,12 +31,9 @@ func brokenSections() map[string]Map {
 		"tenant_id with a line break":    good("tenant_id", "a.example\nb.example"),
 		"tenant_id endless":              good("tenant_id", long),
 		"client_id and secret swapped": good(
-			"client_id",
-			hidden+" ",
-			"client_secret",
-			app,
-			"state_id",
-			"a\nb",
+			"client_id", hidden+" ",
+			"client_secret", app,
+			"state_id", "a\nb",
 		),
 		"client_id with a secret inside":        good("client_id", hidden+"&="),
 		"client_id a path":                      good("client_id", "api://"+app),
@@ -45,10 +42,8 @@ func brokenSections() map[string]Map {
 		"no credential for client_credentials":  good("client_secret", "", "grant", "client_credentials"),
 		"two credentials":                       good("client_secret_file", "DIR/secret"),
 		"three credentials": good(
-			"client_secret_file",
-			"DIR/secret",
-			"client_certificate_file",
-			"DIR/both.pem",
+			"client_secret_file", "DIR/secret",
+			"client_certificate_file", "DIR/both.pem",
 		),
 		"client_secret_expires no date":          good("client_secret_expires", "31.01.2027"),
 		"client_secret_expires no such day":      good("client_secret_expires", "2027-02-30"),
@@ -76,24 +71,12 @@ func brokenSections() map[string]Map {
 		"key_file binary":                        good("key_file", "DIR/binary"),
 		"certificate without key":                good("client_secret", "", "client_certificate_file", "DIR/cert.pem"),
 		"key without certificate":                good("client_secret", "", "client_certificate_file", "DIR/key.pem"),
-		"certificate of another key": good(
-			"client_secret",
-			"",
-			"client_certificate_file",
-			"DIR/mixed.pem",
-		),
+		"certificate of another key":             good("client_secret", "", "client_certificate_file", "DIR/mixed.pem"),
 		"certificate with encrypted key": good(
-			"client_secret",
-			"",
-			"client_certificate_file",
-			"DIR/encrypted.pem",
+			"client_secret", "",
+			"client_certificate_file", "DIR/encrypted.pem",
 		),
-		"certificate that is not RSA": good(
-			"client_secret",
-			"",
-			"client_certificate_file",
-			"DIR/curve.pem",
-		),
+		"certificate that is not RSA":   good("client_secret", "", "client_certificate_file", "DIR/curve.pem"),
 		"certificate file no PEM":       good("client_secret", "", "client_certificate_file", "DIR/secret"),
 		"unknown api":                   good("api", "grpah"),
 		"unknown cloud":                 good("cloud", "gcc-high"),
@@ -118,23 +101,15 @@ func brokenSections() map[string]Map {
 		"api_url with port 65536":       good("api_url", "https://graph.microsoft.com:65536"),
 		"login_url with a path":         good("login_url", "https://login.microsoftonline.com/common"),
 		"resource with a path": good(
-			"resource",
-			"https://securitycenter.onmicrosoft.com/windowsatpservice",
+			"resource", "https://securitycenter.onmicrosoft.com/windowsatpservice",
 		),
-		"filter closes too much":           good("filter", "severity eq 'high') or (1 eq 1"),
-		"filter left open":                 good("filter", "(severity eq 'high'"),
-		"filter with an open string":       good("filter", "severity eq 'high"),
-		"filter in double quotation marks": good("filter", `severity eq "high"`),
-		"filter with its name":             good("filter", "$filter=severity eq 'high'"),
-		"siem filter in OData":             good("api", "siem", "region", "eu", "filter", "severity eq 'high'"),
-		"siem filter on the window": good(
-			"api",
-			"siem",
-			"region",
-			"eu",
-			"filter",
-			"machinegroups=A&limit=5",
-		),
+		"filter closes too much":              good("filter", "severity eq 'high') or (1 eq 1"),
+		"filter left open":                    good("filter", "(severity eq 'high'"),
+		"filter with an open string":          good("filter", "severity eq 'high"),
+		"filter in double quotation marks":    good("filter", `severity eq "high"`),
+		"filter with its name":                good("filter", "$filter=severity eq 'high'"),
+		"siem filter in OData":                good("api", "siem", "region", "eu", "filter", "severity eq 'high'"),
+		"siem filter on the window":           good("api", "siem", "region", "eu", "filter", "machinegroups=A&limit=5"),
 		"siem filter misspelt":                good("api", "siem", "region", "eu", "filter", "machinegroup=A"),
 		"siem filter without value":           good("api", "siem", "region", "eu", "filter", "machinegroups="),
 		"poll_interval no duration":           good("poll_interval", "often"),
@@ -303,10 +278,7 @@ func TestWarningsNameWhatIsProbablyNotMeant(t *testing.T) {
 				t.Errorf("got %v, %v; want one warning with %q", warnings, err, c.want)
 			}
 
-			if s := fmt.Sprintf(
-				"%+v",
-				warnings,
-			); strings.Contains(s, hidden) ||
+			if s := fmt.Sprintf("%+v", warnings); strings.Contains(s, hidden) ||
 				c.section["client_secret"] != "" && strings.Contains(s, c.section["client_secret"]+`"`) {
 				t.Errorf("a warning shows the secret: %s", s)
 			}

@@ -119,11 +119,10 @@ func selfSigned(t *testing.T, k crypto.Signer) (certificate, key string) {
 		t.Fatal(err)
 	}
 
-	return string(
-			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		), string(
-			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p}),
-		)
+	certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p}))
+
+	return certificate, key
 }
 
 // env has no variables but those named, so that tests do not depend on the machine.

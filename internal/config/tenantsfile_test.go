@@ -283,10 +283,7 @@ func TestALargeTenantsFileIsReadAndAnOversizedOneRefused(t *testing.T) {
 
 	write(t, path, strings.Repeat("#", maxTenantsFile+1))
 
-	if _, _, err := FromPlugin(
-		Map{"tenants_file": path},
-		env(),
-	); err == nil ||
+	if _, _, err := FromPlugin(Map{"tenants_file": path}, env()); err == nil ||
 		!strings.Contains(err.Error(), "too large") {
 		t.Errorf("got %v", err)
 	}

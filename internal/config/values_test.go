@@ -269,9 +269,7 @@ func TestATagHasNoCharacterThatMeansSomethingElsewhere(t *testing.T) {
 		path := filepath.Join(dir, "tenants.yaml")
 
 		text := "defaults:\n  client_id: 11111111-2222-3333-4444-555555555555\n  client_secret: s3cret\ntenants:\n" +
-			"  - tenant_id: contoso.example\n    tag: " + strconv.Quote(
-			tag,
-		) + "\n"
+			"  - tenant_id: contoso.example\n    tag: " + strconv.Quote(tag) + "\n"
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

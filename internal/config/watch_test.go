@@ -224,14 +224,8 @@ func TestATenantsFileThatIsBeingWrittenIsLeftAlone(t *testing.T) {
 
 	grow(whole + "  - tenant_id: c.example\n    client_id: " + app + "\n    client_secret: y\n")
 
-	if first, then, again := poll(
-		settled,
-	), poll(
-		settled+time.Second,
-	), poll(
-		time.Minute,
-	); first != 0 || then != 3 ||
-		again != 0 {
+	first, then, again := poll(settled), poll(settled+time.Second), poll(time.Minute)
+	if first != 0 || then != 3 || again != 0 {
 		t.Errorf("whole again, the polls gave %d, %d, %d tenants", first, then, again)
 	}
 

@@ -305,12 +305,8 @@ func TestNoRequestBeforeRetryAfterHasPassed(t *testing.T) {
 	for i := range 61 {
 		for _, reader := range []Reader{one, two} {
 			var e *Error
-			if err := reader.Read(
-				t.Context(),
-				lastHour(),
-				discard{},
-			); !errors.As(err, &e) || e.Fate != advice.TryAgain ||
-				e.RetryAfter == 0 {
+			err := reader.Read(t.Context(), lastHour(), discard{})
+			if !errors.As(err, &e) || e.Fate != advice.TryAgain || e.RetryAfter == 0 {
 				t.Fatal(err)
 			}
 		}
@@ -349,12 +345,8 @@ func TestARefusedTokenIsReplacedOnce(t *testing.T) {
 
 			_, _ = io.WriteString(w, map[bool]string{true: "[]", false: pageOf()}[api == alert.SIEM])
 		}, func(c *Settings) { c.Tokens = s })
-		if err := reader.Read(
-			t.Context(),
-			lastHour(),
-			discard{},
-		); err != nil || len(got) != 2 || got[0] == got[1] ||
-			s.dropped != 1 {
+		err := reader.Read(t.Context(), lastHour(), discard{})
+		if err != nil || len(got) != 2 || got[0] == got[1] || s.dropped != 1 {
 			t.Errorf("%s: %v after %q", api, err, got)
 		}
 
@@ -429,17 +421,8 @@ func TestATokenGoesToTheConfiguredHostOnly(t *testing.T) {
 				rows = rows[1:]
 			}
 
-			_, _ = io.WriteString(
-				w,
-				`{"value":[`+strings.Join(
-					rows,
-					",",
-				)+`],"@odata.nextLink":"`+strings.ReplaceAll(
-					link,
-					"HOST",
-					r.Host,
-				)+`"}`,
-			)
+			next := strings.ReplaceAll(link, "HOST", r.Host)
+			_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`],"@odata.nextLink":"`+next+`"}`)
 		})
 
 		b := newBasket(t, alert.Graph)
@@ -496,11 +479,7 @@ func TestALinkToAnotherHostIsNotFollowed(t *testing.T) {
 	}
 
 	var e *Error
-	if err := r.reader.Read(
-		t.Context(),
-		r.window(time.Hour),
-		discard{},
-	); !errors.As(err, &e) ||
+	if err := r.reader.Read(t.Context(), r.window(time.Hour), discard{}); !errors.As(err, &e) ||
 		!strings.Contains(e.Error(), "login.attacker.example") {
 		t.Errorf("a redirect: %v", err)
 	}

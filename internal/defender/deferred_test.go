@@ -381,14 +381,8 @@ func TestAWindowThatNobodyKeepsIsNotSteppedOver(t *testing.T) {
 
 		bad := refusing{b, refuses}
 		for range 3 {
-			if err = reader.Read(
-				t.Context(),
-				Window{From: b.safe, Now: tick.FromTime(start)},
-				bad,
-			); errors.Is(
-				err,
-				refuses,
-			) {
+			err = reader.Read(t.Context(), Window{From: b.safe, Now: tick.FromTime(start)}, bad)
+			if errors.Is(err, refuses) {
 				break
 			}
 		}

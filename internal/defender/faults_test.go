@@ -180,8 +180,9 @@ func TestTiesBeyondTheLargestPage(t *testing.T) {
 
 				r.complete(b.basket)
 
-				if must := api == alert.Graph &&
-					strings.HasPrefix(test.faults, "link:kind=skiptoken"); must != (len(b.deferred) > 0) {
+				must := api == alert.Graph &&
+					strings.HasPrefix(test.faults, "link:kind=skiptoken")
+				if must != (len(b.deferred) > 0) {
 					t.Errorf("%d windows were deferred", len(b.deferred))
 				}
 

@@ -244,9 +244,7 @@ func TestOneOddTimeStopsNobody(t *testing.T) {
 					var rows []string
 
 					for i := range 10 {
-						if at := start.Add(
-							time.Duration(i-10) * time.Minute,
-						); tick.FromTime(at) >= from &&
+						if at := start.Add(time.Duration(i-10) * time.Minute); tick.FromTime(at) >= from &&
 							tick.FromTime(at) < to {
 							rows = append(rows, row(api, fmt.Sprint(i), at))
 						}

@@ -198,9 +198,7 @@ func TestALimiterHoldsForAnHourAtMost(t *testing.T) {
 	}
 
 	var e *Error
-	if err := l.Wait(
-		t.Context(),
-	); !errors.As(err, &e) || e.RetryAfter != 30*time.Second || e.Budget ||
+	if err := l.Wait(t.Context()); !errors.As(err, &e) || e.RetryAfter != 30*time.Second || e.Budget ||
 		e.RetryAfter == 0 {
 		t.Errorf("a closed limiter: %v", err)
 	}

@@ -120,13 +120,8 @@ func TestUnreachableIsSaidAsSuch(t *testing.T) {
 	tls.StartTLS()
 	defer tls.Close()
 
-	if e := readError(
-		t,
-		alert.Graph,
-		nil,
-		func(s *Settings) { s.BaseURL, s.HTTP = tls.URL, &http.Client{} },
-	); !e.Unreachable ||
-		!strings.Contains(e.Remedy, "ca_file") {
+	e := readError(t, alert.Graph, nil, func(s *Settings) { s.BaseURL, s.HTTP = tls.URL, &http.Client{} })
+	if !e.Unreachable || !strings.Contains(e.Remedy, "ca_file") {
 		t.Errorf("an unknown certificate: %v", e)
 	}
 
@@ -184,18 +179,15 @@ func FuzzErrorsHoldNothingOfTheAnswer(f *testing.F) {
 			}, nil
 		})}
 		for _, api := range []alert.API{alert.SIEM, alert.Graph} {
-			reader, _ := NewReader(
-				api,
-				Settings{
-					BaseURL:  "http://x.example",
-					Path:     "/a",
-					HTTP:     client,
-					Tokens:   fixedToken(token),
-					Now:      func() time.Time { return start },
-					MaxPage:  10,
-					PageSize: 10,
-				},
-			)
+			reader, _ := NewReader(api, Settings{
+				BaseURL:  "http://x.example",
+				Path:     "/a",
+				HTTP:     client,
+				Tokens:   fixedToken(token),
+				Now:      func() time.Time { return start },
+				MaxPage:  10,
+				PageSize: 10,
+			})
 
 			var said string
 

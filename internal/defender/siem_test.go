@@ -196,12 +196,8 @@ func TestAClosedWindowEndsWhereItIsAskedTo(t *testing.T) {
 		b := newBasket(t, api)
 
 		w := Window{From: tick.FromTime(p.alerts[10]), To: tick.FromTime(p.alerts[50]), Now: tick.FromTime(start)}
-		if err := reader.Read(
-			t.Context(),
-			w,
-			b,
-		); err != nil || b.safe != w.To || len(b.rows) != 40 && api != alert.SIEM ||
-			len(b.rows) < 40 {
+		err := reader.Read(t.Context(), w, b)
+		if err != nil || b.safe != w.To || len(b.rows) != 40 && api != alert.SIEM || len(b.rows) < 40 {
 			t.Errorf("%s: %v, %d rows, safe until %v", api, err, len(b.rows), b.safe)
 		}
 	}
@@ -230,12 +226,8 @@ func TestOrderIsAskedForAgainAfterAWhile(t *testing.T) {
 		before := ordered
 
 		b := newBasket(t, alert.Endpoint)
-		if err := reader.Read(
-			t.Context(),
-			lastHour(),
-			b,
-		); err != nil ||
-			len(b.rows) < 19 { // the last is of the present
+		// The last alert is of the present.
+		if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) < 19 {
 			t.Errorf("%d rows, %v", len(b.rows), err)
 		}
 

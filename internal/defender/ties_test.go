@@ -206,9 +206,8 @@ func TestPagesCutWithoutAWord(t *testing.T) {
 						manyTied(r.Simulator, 3, 1, start.Add(-time.Hour), time.Second)
 					}
 
-					if err := r.SetFaults(
-						fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp),
-					); err != nil {
+					faults := fmt.Sprintf("clamp:size=%d,link:kind=none,skip:kind=refused", clamp)
+					if err := r.SetFaults(faults); err != nil {
 						t.Fatal(err)
 					}
 

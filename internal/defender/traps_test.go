@@ -131,16 +131,12 @@ func TestALargePageIsReadWhole(t *testing.T) {
 	for _, api := range alert.APIs() {
 		r := newRig(t, api, nil)
 		r.Generate(contoso, 30, simulator.GenerateOptions{Since: start.Add(-time.Hour), Until: start, Size: 200_000})
-		r.Generate(
-			contoso,
-			1,
-			simulator.GenerateOptions{
-				Since: start.Add(-time.Hour),
-				Until: start,
-				Size:  4_000_000,
-				Name:  "large",
-			},
-		)
+		r.Generate(contoso, 1, simulator.GenerateOptions{
+			Since: start.Add(-time.Hour),
+			Until: start,
+			Size:  4_000_000,
+			Name:  "large",
+		})
 
 		if err := r.SetFaults("huge:size=10M"); err != nil {
 			t.Fatal(err)
@@ -270,11 +266,7 @@ func TestOddTypesAreTakenAsTheyStand(t *testing.T) {
 
 			return nil
 		}
-		if err := reader.Read(
-			t.Context(),
-			lastHour(),
-			b,
-		); err != nil || !slices.Equal(got, rows) ||
+		if err := reader.Read(t.Context(), lastHour(), b); err != nil || !slices.Equal(got, rows) ||
 			len(b.rows) != len(rows) {
 			t.Errorf("%s: %q, %v", api, got, err)
 		}
@@ -326,12 +318,8 @@ func TestIdsAndVersionsAsTheyAre(t *testing.T) {
 		})
 
 		b := newBasket(t, api)
-		if err := reader.Read(
-			t.Context(),
-			lastHour(),
-			b,
-		); err != nil ||
-			len(b.rows) != 9 { // -17 and "-17" are one identity
+		// -17 and "-17" are one identity.
+		if err := reader.Read(t.Context(), lastHour(), b); err != nil || len(b.rows) != 9 {
 			t.Errorf("%s: %d of 9, %v", api, len(b.rows), err)
 		}
 	}

@@ -172,9 +172,7 @@ func TestLinksAreFollowedAndJudged(t *testing.T) {
 	chmod(t, filepath.Dir(target), 0o777)
 
 	for _, name := range []string{"outside", "relative"} {
-		if err := Check(
-			dir + "/" + name,
-		); err == nil ||
+		if err := Check(dir + "/" + name); err == nil ||
 			!strings.Contains(err.Error(), filepath.Dir(target)+" is a directory") {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -230,9 +228,7 @@ func TestOthersFilesInSharedDirectoriesAreRefused(t *testing.T) {
 
 	chmod(t, dir, 0o777|os.ModeSticky)
 
-	if err := Check(
-		file,
-	); !errors.As(err, &got) || got.Foreign ||
+	if err := Check(file); !errors.As(err, &got) || got.Foreign ||
 		!strings.Contains(got.Problem, "every user may put files") {
 		t.Errorf("a file of another user where everybody may put some: %v", err)
 	}

@@ -422,10 +422,8 @@ func TestTwoInputsOfAProcessAreOneNode(t *testing.T) {
 
 	second.keys["lease_ttl"] = "7s"
 
-	if _, ok := a.Open(second, Thread{
-		ID:   2,
-		Name: "flb-pipeline",
-	}, false); ok || !strings.Contains(second.log(), "lease_ttl") {
+	if _, ok := a.Open(second, Thread{ID: 2, Name: "flb-pipeline"}, false); ok ||
+		!strings.Contains(second.log(), "lease_ttl") {
 		t.Errorf("two inputs of one process may disagree:\n%s", second.log())
 	}
 }

@@ -229,11 +229,7 @@ func TestWhatIsRefusedAtTheStartLeavesNothingBehind(t *testing.T) {
 		}
 
 		h := &fakeHost{keys: keys}
-		if _, ok := p.Open(
-			h,
-			c.thread,
-			c.forked,
-		); ok || !strings.Contains(h.log(), c.says) ||
+		if _, ok := p.Open(h, c.thread, c.forked); ok || !strings.Contains(h.log(), c.says) ||
 			strings.Contains(h.log(), customers[0].Apps[0].Secret) {
 			t.Errorf("%s: opened %t, log:\n%s", name, ok, h.log())
 		}

@@ -391,10 +391,8 @@ func TestThePageFitsAPhoneAndTheDark(t *testing.T) {
 				}
 			}
 
-			if dark := read[float64](
-				b,
-				"("+luminance+")(getComputedStyle(document.body).backgroundColor)",
-			) < 0.2; dark != c.dark {
+			dark := read[float64](b, "("+luminance+")(getComputedStyle(document.body).backgroundColor)") < 0.2
+			if dark != c.dark {
 				t.Errorf("dark: %t", dark)
 			}
 

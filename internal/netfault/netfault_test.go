@@ -52,9 +52,7 @@ func TestNothingThatAServerSaysInPlaceOfHTTPIsQuoted(t *testing.T) {
 			t.Fatalf("%s: no error", name)
 		}
 
-		if f := netfault.Of(
-			err,
-		); f.Err == nil || netfault.Shares(f.Err.Error(), hidden) ||
+		if f := netfault.Of(err); f.Err == nil || netfault.Shares(f.Err.Error(), hidden) ||
 			strings.Contains(f.Err.Error(), "client_secret") {
 			t.Errorf("%s: %v", name, f.Err)
 		}
@@ -253,9 +251,7 @@ func TestAHostIsPrintedOnlyIfItLooksLikeOne(t *testing.T) {
 		}
 	}
 
-	if f := netfault.Of(
-		errors.New("quote: " + hidden),
-	); f.Kind != netfault.Other ||
+	if f := netfault.Of(errors.New("quote: " + hidden)); f.Kind != netfault.Other ||
 		netfault.Shares(f.Err.Error(), hidden) {
 		t.Errorf("%+v", f)
 	}

@@ -13,10 +13,7 @@ import (
 func BenchmarkReader(b *testing.B) {
 	row := `{"@odata.type":"#microsoft.graph.security.alert","id":"da639057068110345678_1020304050","status":"new",` +
 		`"severity":"low","assignedTo":null,"osBuild":22631,"filePath":"C:\\Windows\\SysWOW64","tags":["a","b"],` +
-		`"description":"` + strings.Repeat(
-		"A hidden file has been launched. ",
-		3,
-	) + `",`
+		`"description":"` + strings.Repeat("A hidden file has been launched. ", 3) + `",`
 	row = row + strings.Repeat(
 		`"firstActivityDateTime":"2026-02-03T09:10:50.116Z","classification":null,`+
 			`"detail":{"sha1":"1111111111111111111111111111111111111111","fileSize":6136392},`,

@@ -264,8 +264,7 @@ func TestKeysOfOneThingComeFromOneEntity(t *testing.T) {
 		_, extension, _ := strings.Cut(line, "|Unknown|")
 
 		got := regexp.MustCompile(`(^| )(externalId=1|cs3=\w+ cs3Label=RecordId|flexString2=t `+
-			`flexString2Label=Tenant)`).
-			ReplaceAllString(extension, "")
+			`flexString2Label=Tenant)`).ReplaceAllString(extension, "")
 		if got = strings.TrimSpace(strings.ReplaceAll(got, `\=`, "=")); got != c.want {
 			t.Errorf("%s: %s\ngives %s\nwant  %s", c.promise, c.raw, got, c.want)
 		}

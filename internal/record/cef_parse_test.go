@@ -236,9 +236,7 @@ func checkValue(key, v string) error {
 
 func TestStrictReaderCanRefuse(t *testing.T) {
 	const head = `CEF:0|Microsoft|p|1|c|n|5|`
-	if p, err := parseCEF(
-		head + `msg=a b\=c\\ d shost=h`,
-	); err != nil || p.ext["msg"] != `a b=c\ d` ||
+	if p, err := parseCEF(head + `msg=a b\=c\\ d shost=h`); err != nil || p.ext["msg"] != `a b=c\ d` ||
 		p.ext["shost"] != "h" {
 		t.Errorf("a good line: %v, %v", p, err)
 	}

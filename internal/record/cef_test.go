@@ -130,10 +130,7 @@ func TestLongLinesAreShortenedInOrder(t *testing.T) {
 		`{"AlertTitle":"%s","AlertTime":"2026-02-03T09:10:11Z","AlertId":"%s","Description":"%s","CommandLine":"%s",`+
 			`"Url":"%s","FilePath":"%s","LogOnUsers":"%s","Actor":"%s","MachineName":"host","Category":"cat",`+
 			`"Sha1":"abc","ThreatName":"%s","FullId":"full"}`,
-		strings.Repeat(
-			"n",
-			512,
-		),
+		strings.Repeat("n", 512),
 		strings.Repeat("i", 40),
 		fill("m"),
 		fill("s"),
@@ -288,17 +285,11 @@ func TestHealthAndRawRecords(t *testing.T) {
 		want := []string{
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant ok|1|flexString2=contoso ` +
 				`flexString2Label=Tenant`,
-			prefix(
-				"health",
-				health,
-			) + `"status":"ok","reason":"","message":"","remedy":"","trace":"",` +
+			prefix("health", health) + `"status":"ok","reason":"","message":"","remedy":"","trace":"",` +
 				`"last_success":"2026-02-03T09:10:11.0000005Z","lag_seconds":12.3}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|health|Defender tenant failing|8|reason=token_dead ` +
 				`msg=expired\n; sign in \= again flexString2=contoso flexString2Label=Tenant`,
-			prefix(
-				"health",
-				health,
-			) + `"status":"failing","reason":"token_dead","message":"expired\n",` +
+			prefix("health", health) + `"status":"failing","reason":"token_dead","message":"expired\n",` +
 				`"remedy":"sign in = again",` +
 				`"trace":"trace id 1","last_success":null,"lag_seconds":0.0,"relationship_end":"2026-02-03T09:10:11Z"}`,
 			`CEF:0|Microsoft|Microsoft Defender ATP|2.0|raw|Row not decodable|6|cs3=` + id.String() +
@@ -361,10 +352,7 @@ func TestAnEncoderKeepsNothingOfALargeAlert(t *testing.T) {
 
 	raw := []byte(
 		`{"id":"x","title":"t","severity":"low","description":"d","evidence":[{"@odata.type":"#x.deviceEvidence",` +
-			`"deviceDnsName":"h"}],"big":"` + strings.Repeat(
-			"x",
-			8<<20,
-		) + `"}`,
+			`"deviceDnsName":"h"}],"big":"` + strings.Repeat("x", 8<<20) + `"}`,
 	)
 	if _, err := e.Alert(nil, alert.Version{Time: 1, ID: alert.ID{}}, raw); err != nil {
 		t.Fatal(err)

@@ -158,9 +158,7 @@ func graphAlert(r *rand.Rand) string {
 				`"processCommandLine":"%s","processCreationDateTime":"%s","detectionStatus":"detected",`+
 				`"mdeDeviceId":"%s","roles":[],"detailedRoles":[],"tags":[],"imageFile":%s,`+
 				`"userAccount":{"accountName":"user%d","domainName":"CORP","userSid":"S-1-5-21-%d-%d"}}]}`,
-			timeText(
-				r,
-			),
+			timeText(r),
 			r.IntN(65536),
 			r.IntN(65536),
 			commandLine(r),
@@ -227,9 +225,7 @@ func endpointAlert(r *rand.Rand) string {
 			`"threatName":null,"mitreTechniques":["T1064","T1085","T1220"],"relatedUser":{"userName":"temp123",`+
 			`"domainName":"DOMAIN"},"comments":[{"comment":"test comment","createdBy":"secop123@contoso.example",`+
 			`"createdTime":"%s"}],"evidence":[%s,%s]}`,
-		alertID(
-			r,
-		),
+		alertID(r),
 		r.IntN(2e6),
 		pick(r, "Informational", "Low", "Medium", "High"),
 		guid(r),
@@ -268,9 +264,7 @@ func siemAlert(r *rand.Rand) string {
 			`"ReportID":%d,"LinkToMTP":"https://security.microsoft.com/alert/%s",`+
 			`"IncidentLinkToMTP":"https://security.microsoft.com/incidents/byalert?alertId=%s&source=SIEM",`+
 			`"ExternalId":"%s","IocUniqueId":"%s"}`,
-		timeText(
-			r,
-		),
+		timeText(r),
 		titles(r),
 		pick(r, "Informational", "Low", "Medium", "High"),
 		id,

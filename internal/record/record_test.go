@@ -97,10 +97,11 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 		err   error
 	)
 	for i, row := range rows {
-		if batch, err = e.Alert(batch, alert.Version{
+		batch, err = e.Alert(batch, alert.Version{
 			Time: tick.Tick(i),
 			ID:   alert.ID{byte('0' + i)},
-		}, []byte(row)); err != nil {
+		}, []byte(row))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,10 +115,7 @@ func TestBatchesSplitIntoTheirEvents(t *testing.T) {
 		}
 
 		at, text, err := Decode(event)
-		if id := gjson.GetBytes(
-			text,
-			"mssp.record_id",
-		).Str; err != nil || at != tick.Tick(i) ||
+		if id := gjson.GetBytes(text, "mssp.record_id").Str; err != nil || at != tick.Tick(i) ||
 			id[0] != byte('0'+i) {
 			t.Errorf("event %d: time %d, id %q, %v", i, at, id, err)
 		}
@@ -218,10 +216,8 @@ func FuzzDecode(f *testing.F) {
 		}
 
 		var tc transcoder
-		if _, _, err := tc.object(
-			nil,
-			text,
-		); err != nil && !errors.Is(err, ErrUTF8) && !errors.Is(err, ErrTooDeep) &&
+		_, _, err = tc.object(nil, text)
+		if err != nil && !errors.Is(err, ErrUTF8) && !errors.Is(err, ErrTooDeep) &&
 			!bytes.Contains(text, []byte("Inf")) && !bytes.Contains(text, []byte("NaN")) {
 			t.Fatalf("%x is decoded as %s: %v", b, text, err)
 		}

@@ -95,14 +95,10 @@ func TestUnderSudoTheBrowserIsThePersons(t *testing.T) {
 	}
 
 	env := map[string]string{"DISPLAY": ":0", "HOME": "/root", "USER": "root", "SUDO_UID": "65533", "SUDO_USER": "x"}
-	l, dir := desktop(
-		t,
-		env,
-		map[string]string{
-			"xdg-open": `exec > "$(dirname "$0")/out/who"; id -u; id -g; echo "$HOME $USER"; cat /proc/$$/stat | ` +
-				`cut -d' ' -f7`,
-		},
-	)
+	l, dir := desktop(t, env, map[string]string{
+		"xdg-open": `exec > "$(dirname "$0")/out/who"; id -u; id -g; echo "$HOME $USER"; cat /proc/$$/stat | ` +
+			`cut -d' ' -f7`,
+	})
 	l.euid = 0
 
 	if err := os.Mkdir(filepath.Join(dir, "out"), 0o777); err != nil {

@@ -72,11 +72,7 @@ var oddProcessors = []struct {
 func processors(ours, text string) string {
 	return "service:\n  flush: 1\n  storage.path: DIR/chunks\npipeline:\n  inputs:\n    - tag: t\n" +
 		"      threaded: off\n      storage.type: filesystem\n" + ours + "      processors:\n        logs:\n" +
-		"          - " + strings.ReplaceAll(
-		text,
-		"|",
-		"\n            ",
-	) +
+		"          - " + strings.ReplaceAll(text, "|", "\n            ") +
 		"\n  outputs:\n    - name: stdout\n      match: '*'\n      retry_limit: no_limits\n"
 }
 

@@ -200,11 +200,7 @@ func (l *linter) modes() {
 			Warning,
 			l.sections[i],
 			"data_dir",
-			fmt.Sprintf(
-				"%s has mode %#o: other users may reach the refresh tokens in it",
-				name,
-				m,
-			),
+			fmt.Sprintf("%s has mode %#o: other users may reach the refresh tokens in it", name, m),
 			"chmod 700 "+name,
 		)
 	}

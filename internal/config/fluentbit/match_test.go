@@ -12,9 +12,8 @@ func TestAPatternMatchesATagAsFluentBitDoes(t *testing.T) {
 		{"a.*.c", "a.c", false}, {"a.b", "a.b", true}, {"a.b", "a.b.c", false}, {"A.*", "a.b", false},
 		{"a*a", "a", false}, {"**", "x", true},
 	} {
-		if got := (Section{Kind: "output", Props: []Prop{{Key: "Match", Value: c.pattern}}}).Matches(
-			c.tag,
-		); got != c.want {
+		got := (Section{Kind: "output", Props: []Prop{{Key: "Match", Value: c.pattern}}}).Matches(c.tag)
+		if got != c.want {
 			t.Errorf("%q, %q = %v", c.pattern, c.tag, got)
 		}
 	}

@@ -57,8 +57,9 @@ func TestALockedTableEndsCallsWithAClearError(t *testing.T) {
 
 		// A call that gave up does not wait on the server for ever.
 		until(t, table, func(context.Context) error {
-			if n := d.Count(t, `SELECT count(*) FROM pg_stat_activity
-				WHERE datname = current_database() AND wait_event_type = 'Lock'`); n > 0 {
+			n := d.Count(t, `SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+			if n > 0 {
 				return errors.New("calls that gave up wait on the server")
 			}
 

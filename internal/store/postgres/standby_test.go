@@ -39,8 +39,9 @@ func caughtUp(t *testing.T, primary *pgtest.Database) {
 	t.Helper()
 
 	behind := func(context.Context) error {
-		if n := primary.Count(t, `SELECT count(*) FROM pg_stat_replication
-			WHERE replay_lsn = pg_current_wal_lsn()`); n == 0 {
+		n := primary.Count(t, `SELECT count(*) FROM pg_stat_replication
+			WHERE replay_lsn = pg_current_wal_lsn()`)
+		if n == 0 {
 			return errors.New("it is behind")
 		}
 

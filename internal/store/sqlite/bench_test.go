@@ -249,15 +249,12 @@ func BenchmarkOpen(b *testing.B) {
 
 	var commits []store.Commit
 	for i := range 10_000 {
-		commits = append(
-			commits,
-			store.Commit{Key: alert.UnitKey{
-				LoginHost: "h",
-				TenantID:  alert.TenantID(fmt.Sprint("tenant-", i)),
-				API:       "graph",
-			},
-				Checkpoint: store.Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)},
-		)
+		commits = append(commits, store.Commit{Key: alert.UnitKey{
+			LoginHost: "h",
+			TenantID:  alert.TenantID(fmt.Sprint("tenant-", i)),
+			API:       "graph",
+		},
+			Checkpoint: store.Checkpoint{Watermark: 5}, Seen: randomSeen(100, 5)})
 	}
 
 	err := s.Commit(b.Context(), commits)

@@ -57,8 +57,7 @@ func verifyUnits(q querier) error {
 	if err := q.QueryRow(`SELECT (SELECT count(state) FROM feeds)
 		+ (SELECT count(n) FROM seen) + (SELECT count(data) FROM status)
 		+ (SELECT count(tries) FROM deferred) + (SELECT count(since) FROM rewinds)
-		+ (SELECT count(crc) FROM documents)`).
-		Scan(&n); err != nil {
+		+ (SELECT count(crc) FROM documents)`).Scan(&n); err != nil {
 		return err
 	}
 	// A flipped bit in the key of a mark must not look like a first start, which undoes

@@ -225,10 +225,11 @@ func TestDeferredWorkDroppedWithinTheWindowComesBack(t *testing.T) {
 	ids := make([]int64, 3)
 	for i := range ids {
 		var err error
-		if ids[i], err = s.PutDeferred(t.Context(), testUnit, store.Deferred{
+		ids[i], err = s.PutDeferred(t.Context(), testUnit, store.Deferred{
 			Kind:   store.RejectedEvent,
 			Reason: "x",
-		}); err != nil {
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,11 +276,8 @@ func TestACrashAfterDefenderDBWasReplacedIsNoticed(t *testing.T) {
 	w.reboot()
 
 	s = w.open()
-	if c, _, ok, err := s.Load(
-		t.Context(),
-		testUnit,
-	); !s.CrashedMachine() || !ok || err != nil || c.Watermark > 380 ||
-		c.Watermark < 365 {
+	c, _, ok, err := s.Load(t.Context(), testUnit)
+	if !s.CrashedMachine() || !ok || err != nil || c.Watermark > 380 || c.Watermark < 365 {
 		t.Errorf("crashed: %v, %+v, %v, %v", s.CrashedMachine(), c, ok, err)
 	}
 }
@@ -336,16 +334,13 @@ func TestTheNumberOfBlobsStaysBounded(t *testing.T) {
 	}
 
 	for range 1000 { // many commits in one second
-		if err := s.Commit(
-			t.Context(),
-			[]store.Commit{
-				{
-					Key:        testUnit,
-					Checkpoint: store.Checkpoint{Floor: 1, Watermark: 3000, SeenSince: 1950},
-					Seen:       []store.Seen{{Time: 3000}},
-				},
+		if err := s.Commit(t.Context(), []store.Commit{
+			{
+				Key:        testUnit,
+				Checkpoint: store.Checkpoint{Floor: 1, Watermark: 3000, SeenSince: 1950},
+				Seen:       []store.Seen{{Time: 3000}},
 			},
-		); err != nil {
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -202,9 +202,7 @@ func TestWithoutRightsTheErrorSaysWhere(t *testing.T) {
 			before := list(t, w.dir)
 			for _, how := range []func(*Options){func(*Options) {}, noInputs} {
 				asUser(t, 1234, func() {
-					if _, err := w.tryOpen(
-						how,
-					); !errors.Is(err, store.ErrReadOnly) ||
+					if _, err := w.tryOpen(how); !errors.Is(err, store.ErrReadOnly) ||
 						!strings.Contains(err.Error(), w.dir) {
 						t.Errorf("Open: %v", err)
 					}
@@ -374,9 +372,8 @@ func TestASecondNameOfAStrangersFileIsNotGivenAway(t *testing.T) {
 			}
 
 			info, err := os.Stat(stranger)
-			if b, _ := os.ReadFile(
-				stranger,
-			); err != nil || string(b) != "root's own" || info.Mode().Perm() != 0o644 ||
+			b, _ := os.ReadFile(stranger)
+			if err != nil || string(b) != "root's own" || info.Mode().Perm() != 0o644 ||
 				info.Sys().(*syscall.Stat_t).Uid != 0 {
 				t.Errorf("the stranger's file: %q, %v, %v", b, info, err)
 			}

@@ -87,14 +87,11 @@ func TestAFullDiskIsSaidAndTheStoreRecoversWhenThereIsRoom(t *testing.T) {
 
 	n := 6
 	for ; n < 2000 && unitErr == nil; n++ {
-		unitErr = s.Commit(
-			t.Context(),
-			[]store.Commit{{
-				Key:        testUnit,
-				Checkpoint: store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
-				Seen:       append(make([]store.Seen, 200), store.Seen{Time: tick.Tick(n)}),
-			}},
-		)
+		unitErr = s.Commit(t.Context(), []store.Commit{{
+			Key:        testUnit,
+			Checkpoint: store.Checkpoint{Floor: 1, Watermark: tick.Tick(n), SeenSince: 1},
+			Seen:       append(make([]store.Seen, 200), store.Seen{Time: tick.Tick(n)}),
+		}})
 	}
 
 	for what, err := range map[string]error{"tokens": tokenErr, "units": unitErr} {

@@ -129,8 +129,9 @@ func TestAKilledProcessLosesNothingThatItHeldForDone(t *testing.T) {
 			}
 
 			for n := 1; n <= number; n++ {
-				if seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(1),
-					[32]byte{1, byte(n), byte(n >> 8)}); err != nil || !seen {
+				seen, err := s.Tokens().SeedSeen(t.Context(), chainKey(1),
+					[32]byte{1, byte(n), byte(n >> 8)})
+				if err != nil || !seen {
 					t.Errorf("seed %d of %d: %v, %v", n, number, seen, err)
 				}
 			}

@@ -192,8 +192,7 @@ func (s *Store) ApplyRewind(ctx context.Context, key alert.UnitKey) (c store.Che
 
 		var since tick.Tick
 
-		err := t.row(`DELETE FROM rewinds WHERE `+ofUnit+` RETURNING since`, keyArgs(key)...).
-			Scan(&since)
+		err := t.row(`DELETE FROM rewinds WHERE `+ofUnit+` RETURNING since`, keyArgs(key)...).Scan(&since)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}

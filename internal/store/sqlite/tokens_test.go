@@ -141,8 +141,7 @@ func TestAWrongKeyIsSaidAndDamagesNothing(t *testing.T) {
 
 	for name, key := range map[string][]byte{"no key": nil, "another key": bytes.Repeat([]byte{8}, 32)} {
 		s := w.open(noInputs, withKey(key))
-		if _, ok, err := s.Tokens().
-			Load(t.Context(), chainKey(1)); ok || !errors.Is(err, store.ErrKey) ||
+		if _, ok, err := s.Tokens().Load(t.Context(), chainKey(1)); ok || !errors.Is(err, store.ErrKey) ||
 			!strings.Contains(err.Error(), "key_file") {
 			t.Errorf("%s: Load = %v, %v", name, ok, err)
 		}

@@ -120,14 +120,9 @@ func TestWhatVanishesUnderARunningInputIsWrittenAnew(t *testing.T) {
 				if _, err := s.Tokens().Lock(soon(t), chainKey(1)); !errors.Is(err, store.ErrBusy) {
 					t.Errorf("a chain that another process has locked: %v", err)
 				}
-				if second := startChild(
-					t,
-					"hold inputs",
-					w.dir,
-				).next(t); !strings.Contains(
-					second,
-					store.ErrInUse.Error(),
-				) {
+
+				second := startChild(t, "hold inputs", w.dir).next(t)
+				if !strings.Contains(second, store.ErrInUse.Error()) {
 					t.Errorf("a second process with inputs says: %s", second)
 				}
 
@@ -135,10 +130,8 @@ func TestWhatVanishesUnderARunningInputIsWrittenAnew(t *testing.T) {
 			}
 
 			s = goesOn(t, w, s)
-			if names := list(
-				t,
-				w.dir,
-			); strings.Contains(names, "damaged") || strings.Contains(names, "found") ||
+			names := list(t, w.dir)
+			if strings.Contains(names, "damaged") || strings.Contains(names, "found") ||
 				strings.Contains(names, freshFile) {
 				t.Errorf("files: %s", names)
 			}

@@ -120,8 +120,8 @@ func TestCloseDoesNotWaitLongForAnotherProcess(t *testing.T) {
 	release := hold(t, filepath.Join(w.dir, unitsFile))
 
 	err := s.Close()
-	if !errors.Is(err, store.ErrBusy) ||
-		!errors.Is(err, context.DeadlineExceeded) { // the mark's own limit, not SQLite's 10 s
+	// The mark has a limit of its own, not the 10 s of SQLite.
+	if !errors.Is(err, store.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Close: %v", err)
 	}
 

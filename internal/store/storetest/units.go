@@ -264,15 +264,11 @@ func keysDoNotMix(t *testing.T, b Backend) {
 		{LoginHost: "ht", TenantID: "", API: "graph"},
 	}
 	for i, key := range keys {
-		commit(
-			t,
-			b.Units,
-			store.Commit{
-				Key:        key,
-				Checkpoint: store.Checkpoint{Watermark: tick.Tick(i + 1)},
-				Seen:       Entries(tick.Tick(1000*i), i+1),
-			},
-		)
+		commit(t, b.Units, store.Commit{
+			Key:        key,
+			Checkpoint: store.Checkpoint{Watermark: tick.Tick(i + 1)},
+			Seen:       Entries(tick.Tick(1000*i), i+1),
+		})
 	}
 
 	for i, key := range keys {

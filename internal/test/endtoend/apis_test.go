@@ -40,15 +40,11 @@ func TestAllAPIsAtOnceWithUpdatesAndLateRows(t *testing.T) {
 			now := time.Now()
 			name := string(rune('a' + i))
 			r.sim.Generate(c.ID, 15, simulator.GenerateOptions{Name: name, Since: now.Add(-time.Second), Until: now})
-			r.sim.Generate(
-				c.ID,
-				5,
-				simulator.GenerateOptions{
-					Name:  name + " late",
-					Since: now.Add(-5 * time.Hour),
-					Until: now.Add(-time.Hour),
-				},
-			)
+			r.sim.Generate(c.ID, 5, simulator.GenerateOptions{
+				Name:  name + " late",
+				Since: now.Add(-5 * time.Hour),
+				Until: now.Add(-time.Hour),
+			})
 
 			n := 0
 			for identity := range r.sim.Ledger(c.ID, "graph").Latest {

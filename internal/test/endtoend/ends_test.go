@@ -245,15 +245,11 @@ func TestAFullDiskUnderDataDirStopsNothing(t *testing.T) {
 		}
 
 		for i := range setup.Size(4, 20) {
-			r.sim.Generate(
-				customers[0].ID,
-				20,
-				simulator.GenerateOptions{
-					Name:  fmt.Sprint(i),
-					Since: time.Now().Add(-time.Second),
-					Until: time.Now(),
-				},
-			)
+			r.sim.Generate(customers[0].ID, 20, simulator.GenerateOptions{
+				Name:  fmt.Sprint(i),
+				Since: time.Now().Add(-time.Second),
+				Until: time.Now(),
+			})
 			time.Sleep(3 * time.Second)
 		}
 

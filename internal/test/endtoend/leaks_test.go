@@ -88,19 +88,17 @@ func TestGoroutinesDescriptorsAndMemoryDoNotGrow(t *testing.T) {
 	r.simulate(simulator.Config{Tenants: customers, Faults: "cut:p=0.05,503:p=0.02;wait=1s,reset:p=0.02"})
 
 	address := setup.FreeAddress(t)
-	r.mustStart(
-		flbhost.Instance{
-			Tag: "defender",
-			Props: flbhost.Props(
-				"tenants_file",
-				r.fileFor(customers, "siem"),
-				"data_dir",
-				r.data,
-				"metrics_listen",
-				address,
-			),
-		},
-	)
+	r.mustStart(flbhost.Instance{
+		Tag: "defender",
+		Props: flbhost.Props(
+			"tenants_file",
+			r.fileFor(customers, "siem"),
+			"data_dir",
+			r.data,
+			"metrics_listen",
+			address,
+		),
+	})
 
 	polls := func() float64 { return gauge(t, address, "defender_poll_duration_seconds_count") }
 	target := float64(setup.Size(600, 10_000))

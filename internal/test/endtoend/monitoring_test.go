@@ -123,9 +123,9 @@ func TestTheMonitoringPageExplainsEveryRule(t *testing.T) {
 	}
 
 	var listed []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `((?:Defender|FluentBit)[A-Za-z]+)` \\|").FindAllStringSubmatch(
-		string(page), -1,
-	) {
+
+	rows := regexp.MustCompile("(?m)^\\| `((?:Defender|FluentBit)[A-Za-z]+)` \\|")
+	for _, m := range rows.FindAllStringSubmatch(string(page), -1) {
 		listed = append(listed, m[1])
 	}
 

@@ -115,12 +115,9 @@ func (r *rig) alert(rec flbhost.Record) alert {
 
 	known.text = rec.JSON()
 	if m := gjson.GetBytes(known.text, "mssp"); m.Get("kind").String() == "alert" {
-		known.tenantID, known.api, known.id = m.Get("tenant_id").
-			String(),
-			m.Get("api").
-				String(),
-			m.Get("record_id").
-				String()
+		known.tenantID, known.api, known.id = m.Get("tenant_id").String(),
+			m.Get("api").String(),
+			m.Get("record_id").String()
 	}
 
 	r.parsed[string(rec.Event)] = known
@@ -328,15 +325,8 @@ func (r *rig) compared(got alerts, tenantID, api string) (lost, repeated, bent, 
 
 		arrived++
 
-		if want, have := canonical(
-			r.t,
-			ledger.Exists[key],
-			true,
-		), canonical(
-			r.t,
-			alertOf(got.text[id]),
-			false,
-		); want != have {
+		want, have := canonical(r.t, ledger.Exists[key], true), canonical(r.t, alertOf(got.text[id]), false)
+		if want != have {
 			if bent++; bent < 3 {
 				r.t.Errorf("a record differs from what the API sent:\n%s\n%s", have, want)
 			}

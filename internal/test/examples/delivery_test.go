@@ -187,11 +187,8 @@ func TestCEFOfAllAPIsArrivesAsMapped(t *testing.T) {
 	addHostile(r.sim, units, each)
 
 	var config strings.Builder
-	config.WriteString(
-		"[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " + r.path(
-			"buffer",
-		) + "\n    scheduler.base 1\n    scheduler.cap 3\n",
-	)
+	config.WriteString("[SERVICE]\n    Flush 1\n    Plugins_File plugins.conf\n    storage.path " +
+		r.path("buffer") + "\n    scheduler.base 1\n    scheduler.cap 3\n")
 
 	for _, f := range units {
 		fmt.Fprintf(

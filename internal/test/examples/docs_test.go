@@ -71,9 +71,7 @@ func TestEveryKeyOfTheOldFilesIsReplaced(t *testing.T) {
 
 			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(here, -1) {
 				name, _, _ := strings.Cut(m[1], " ")
-				if _, known := config.Lookup(
-					name,
-				); !known && !notOurs[m[1]] && name != "defenderctl" &&
+				if _, known := config.Lookup(name); !known && !notOurs[m[1]] && name != "defenderctl" &&
 					!regexp.MustCompile(`^(eu|uk|us|wdatp-.*)$`).MatchString(m[1]) {
 					t.Errorf("%s: %s is replaced by %s, which is not a key of the input", page, key, m[1])
 				}

@@ -227,9 +227,7 @@ func TestEveryExampleKeepsThePromise(t *testing.T) {
 				t.Errorf("%v", w)
 			}
 
-			if n := len(
-				in.Tenants,
-			); n > 1 && service["storage.max_chunks_up"] == "" &&
+			if n := len(in.Tenants); n > 1 && service["storage.max_chunks_up"] == "" &&
 				!strings.HasPrefix(name, "routes") {
 				t.Errorf("%d tenants without storage.max_chunks_up", n)
 			}

@@ -174,15 +174,13 @@ func roundTrip(t *testing.T, which uint8, a, b, c, d string) {
 
 	tenant, api := alert.TenantID(fd.tenantID), alert.API(fd.api)
 
-	e, err := record.NewEncoder(
-		record.Options{
-			TenantID:    tenant,
-			Tenant:      fd.tenant,
-			API:         api,
-			Format:      record.FormatCEF,
-			CEFMaxBytes: 1_000_000,
-		},
-	)
+	e, err := record.NewEncoder(record.Options{
+		TenantID:    tenant,
+		Tenant:      fd.tenant,
+		API:         api,
+		Format:      record.FormatCEF,
+		CEFMaxBytes: 1_000_000,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

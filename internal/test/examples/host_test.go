@@ -59,33 +59,19 @@ func TestCEFOfAllAPIsIsAsMapped(t *testing.T) {
 
 	var inputs []flbhost.Instance
 	for _, f := range units {
-		inputs = append(
-			inputs,
-			flbhost.Instance{Tag: "cef", Props: flbhost.Props(
-				"tenant_id",
-				f.tenantID,
-				"tenant_name",
-				f.tenant,
-				"client_id",
-				clientID,
-				"client_secret",
-				clientSecret,
-				"grant",
-				"client_credentials",
-				"api",
-				f.api,
-				"format",
-				"cef",
-				"cef_max_bytes",
-				"60000",
-				"data_dir",
-				data,
-				"login_url",
-				sim.LoginURL(),
-				"api_url",
-				sim.APIURL(f.api),
-			)},
-		)
+		inputs = append(inputs, flbhost.Instance{Tag: "cef", Props: flbhost.Props(
+			"tenant_id", f.tenantID,
+			"tenant_name", f.tenant,
+			"client_id", clientID,
+			"client_secret", clientSecret,
+			"grant", "client_credentials",
+			"api", f.api,
+			"format", "cef",
+			"cef_max_bytes", "60000",
+			"data_dir", data,
+			"login_url", sim.LoginURL(),
+			"api_url", sim.APIURL(f.api),
+		)})
 	}
 
 	var lines []receiver.CEF

@@ -503,10 +503,7 @@ func (l *line) incident(a map[string]any, get func(...string) string, id string,
 			}
 		}
 
-		if t, err := time.Parse(
-			time.RFC3339Nano,
-			text(at(alert, names.first)),
-		); err == nil &&
+		if t, err := time.Parse(time.RFC3339Nano, text(at(alert, names.first))); err == nil &&
 			(start.IsZero() || t.Before(start)) {
 			start = t
 		}
@@ -574,10 +571,11 @@ func (l line) differs(c receiver.CEF) string {
 	)
 
 	product := products[l.api]
-	if want := fmt.Sprintf(
+	want := fmt.Sprintf(
 		"%q",
 		[]string{"0", "Microsoft", product.name, product.version, l.class, l.name, l.severity},
-	); head != want {
+	)
+	if head != want {
 		return "the header is " + head + ", not " + want
 	}
 

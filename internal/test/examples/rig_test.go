@@ -82,9 +82,7 @@ func newRig(t *testing.T, tenants []simulator.Tenant, hec receiver.HECConfig) *r
 	r.write("plugins.conf", "[PLUGINS]\n    Path "+so+"\n")
 	r.must(os.MkdirAll(r.path("state"), 0o700))
 	maps.Copy(r.env, map[string]string{
-		"DEFENDER_BUFFER": r.path(
-			"buffer",
-		),
+		"DEFENDER_BUFFER":             r.path("buffer"),
 		"DEFENDER_DATA_DIR":           r.path("state"),
 		"DEFENDER_TENANTS_FILE":       r.path("customers.yaml"),
 		"DEFENDER_TENANT_ID":          oneCustomer,
@@ -166,13 +164,12 @@ func (r *rig) signIn(tenantID string) {
 	}
 
 	now := time.Now()
-	err = s.Tokens().
-		Save(context.Background(), key, tokens.Chain{
-			Refresh:   secret.New(token),
-			Account:   "soc@example.com",
-			Obtained:  now,
-			Refreshed: now,
-		})
+	err = s.Tokens().Save(context.Background(), key, tokens.Chain{
+		Refresh:   secret.New(token),
+		Account:   "soc@example.com",
+		Obtained:  now,
+		Refreshed: now,
+	})
 	r.must(err)
 
 	r.must(s.Close())

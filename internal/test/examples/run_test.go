@@ -48,10 +48,7 @@ func TestTheBufferOutlivesAKill(t *testing.T) {
 			r.hec.SetDown(true)
 			r.start(name)
 			r.until("a refusal of each output", 60*time.Second, func() bool {
-				return strings.Count(
-					r.logText(),
-					"http_status=503",
-				) >= strings.Count(
+				return strings.Count(r.logText(), "http_status=503") >= strings.Count(
 					content(t, name),
 					"SPLUNK_HEC_HOST}",
 				)

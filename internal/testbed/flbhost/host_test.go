@@ -66,17 +66,14 @@ func TestAppendedEventsReachTheChunks(t *testing.T) {
 				t.Run(fmt.Sprintf("threaded=%v/%s/noctx=%v", threaded, mode, noCtx), func(t *testing.T) {
 					t.Parallel()
 					dir := t.TempDir()
-					h := Run(
-						t,
-						Config{
-							Plugin:     probe(t),
-							StorageDir: dir,
-							Tick:       quick,
-							NoCtx:      noCtx,
-							Instances: []Instance{
-								{Props: Props("mode", mode, "limit", "10"), Tag: "t.one", Threaded: threaded}},
-						},
-					)
+					h := Run(t, Config{
+						Plugin:     probe(t),
+						StorageDir: dir,
+						Tick:       quick,
+						NoCtx:      noCtx,
+						Instances: []Instance{
+							{Props: Props("mode", mode, "limit", "10"), Tag: "t.one", Threaded: threaded}},
+					})
 					ctx := deadline(t)
 					must(t, h.WaitEvents(ctx, 10))
 					e, err := h.Stop(ctx)
@@ -124,16 +121,13 @@ func TestMisbehaviourIsSeen(t *testing.T) {
 				mode = "append"
 			}
 
-			h, err := Start(
-				ctx,
-				Config{
-					Plugin:     probe(t),
-					StorageDir: t.TempDir(),
-					Tick:       quick,
-					ExitLimit:  100 * time.Millisecond,
-					Instances:  []Instance{{Props: Props("fault", fault, "mode", mode)}, {}},
-				},
-			)
+			h, err := Start(ctx, Config{
+				Plugin:     probe(t),
+				StorageDir: t.TempDir(),
+				Tick:       quick,
+				ExitLimit:  100 * time.Millisecond,
+				Instances:  []Instance{{Props: Props("fault", fault, "mode", mode)}, {}},
+			})
 			must(t, err)
 
 			switch fault {

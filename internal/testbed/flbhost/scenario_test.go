@@ -87,15 +87,12 @@ func TestThePauseFaultStopsTheLastInstance(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
 
-			h := Run(
-				t,
-				Config{
-					Plugin:    probe(t),
-					Tick:      quick,
-					FixPause:  fix,
-					Instances: []Instance{{Threaded: true}, {Threaded: true}},
-				},
-			)
+			h := Run(t, Config{
+				Plugin:    probe(t),
+				Tick:      quick,
+				FixPause:  fix,
+				Instances: []Instance{{Threaded: true}, {Threaded: true}},
+			})
 			for i := range 2 {
 				must(t, h.WaitCalls(ctx, "Callback", i, 1))
 			}
@@ -163,15 +160,12 @@ func TestALimitPausesInsideTheAppendAndDeliveryResumes(t *testing.T) {
 func TestAFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	h := Run(
-		t,
-		Config{
-			Plugin:     probe(t),
-			StorageDir: dir,
-			Tick:       quick,
-			Instances:  []Instance{{Props: Props("mode", "append", "limit", "12")}},
-		},
-	)
+	h := Run(t, Config{
+		Plugin:     probe(t),
+		StorageDir: dir,
+		Tick:       quick,
+		Instances:  []Instance{{Props: Props("mode", "append", "limit", "12")}},
+	})
 	must(t, h.WaitEvents(ctx, 3))
 	h.DiskFull(true)
 	must(t, h.wait(ctx, "a refusal", func() bool {
@@ -270,14 +264,11 @@ func TestAFullRingRefusesOrLoses(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			h := Run(
-				t,
-				Config{
-					Plugin:    probe(t),
-					Tick:      quick,
-					Instances: []Instance{{Threaded: true, RingCapacity: 2, Props: Props("mode", mode)}},
-				},
-			)
+			h := Run(t, Config{
+				Plugin:    probe(t),
+				Tick:      quick,
+				Instances: []Instance{{Threaded: true, RingCapacity: 2, Props: Props("mode", mode)}},
+			})
 			h.Stall(time.Second) // ten tries, a tenth of a tick apart, are over long before
 
 			must(t, h.wait(ctx, "a full ring", func() bool {
@@ -299,16 +290,13 @@ func TestAFullRingRefusesOrLoses(t *testing.T) {
 func TestReloadRegistersTheNewBeforeTheOldExits(t *testing.T) {
 	t.Parallel()
 	ctx, dir := deadline(t), t.TempDir()
-	h := Run(
-		t,
-		Config{
-			Plugin:     probe(t),
-			StorageDir: dir,
-			Tick:       quick,
-			HotReload:  true,
-			Instances:  []Instance{{Props: Props("instance_id", "a", "limit", "3")}},
-		},
-	)
+	h := Run(t, Config{
+		Plugin:     probe(t),
+		StorageDir: dir,
+		Tick:       quick,
+		HotReload:  true,
+		Instances:  []Instance{{Props: Props("instance_id", "a", "limit", "3")}},
+	})
 	must(t, h.WaitEvents(ctx, 3))
 	must(t, h.Reload(ctx, []Instance{{Props: Props("instance_id", "b", "limit", "3")}}))
 	must(t, h.WaitEvents(ctx, 6))
@@ -342,15 +330,12 @@ func TestARefusedReloadLeavesTheOldRunning(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
 
-	h := Run(
-		t,
-		Config{
-			Plugin:    probe(t),
-			Tick:      quick,
-			HotReload: true,
-			Instances: []Instance{{Props: Props("limit", "6")}},
-		},
-	)
+	h := Run(t, Config{
+		Plugin:    probe(t),
+		Tick:      quick,
+		HotReload: true,
+		Instances: []Instance{{Props: Props("limit", "6")}},
+	})
 	if err := h.ReloadRefused(ctx); !errors.Is(err, ErrReloadRefused) {
 		t.Fatal(err)
 	}
@@ -386,10 +371,7 @@ func TestAReloadWhoseInitFailsEndsTheProcess(t *testing.T) {
 	})
 
 	var failed *InitError
-	if err := h.Reload(
-		ctx,
-		[]Instance{{Props: Props("fault", "init_fail")}},
-	); !errors.As(err, &failed) ||
+	if err := h.Reload(ctx, []Instance{{Props: Props("fault", "init_fail")}}); !errors.As(err, &failed) ||
 		failed.Instance != 0 {
 		t.Fatal(err)
 	}
@@ -422,15 +404,12 @@ func TestStopWaitsForUndeliveredChunksAtMostForGrace(t *testing.T) {
 func TestWithoutDirectAppendTheSymbolIsMissing(t *testing.T) {
 	t.Parallel()
 
-	h := Run(
-		t,
-		Config{
-			Plugin:         probe(t),
-			Tick:           quick,
-			NoDirectAppend: true,
-			Instances:      []Instance{{Props: Props("mode", "append")}},
-		},
-	)
+	h := Run(t, Config{
+		Plugin:         probe(t),
+		Tick:           quick,
+		NoDirectAppend: true,
+		Instances:      []Instance{{Props: Props("mode", "append")}},
+	})
 	if _, err := h.WaitLog(deadline(t), "no direct append"); err != nil {
 		t.Fatal(err)
 	}
@@ -439,14 +418,11 @@ func TestWithoutDirectAppendTheSymbolIsMissing(t *testing.T) {
 func TestACleanupThatDoesNotFreeIsCounted(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	h := Run(
-		t,
-		Config{
-			Plugin:    probe(t),
-			Tick:      quick,
-			Instances: []Instance{{Props: Props("fault", "no_free", "limit", "3")}},
-		},
-	)
+	h := Run(t, Config{
+		Plugin:    probe(t),
+		Tick:      quick,
+		Instances: []Instance{{Props: Props("fault", "no_free", "limit", "3")}},
+	})
 	must(t, h.WaitCalls(ctx, "Cleanup", 0, 1))
 
 	if s := h.Stats(); s.Unfreed != 1 || s.Cleanups != 1 {
@@ -457,15 +433,12 @@ func TestACleanupThatDoesNotFreeIsCounted(t *testing.T) {
 func TestARefusedRegistrationIsAStartError(t *testing.T) {
 	t.Parallel()
 
-	_, err := Start(
-		deadline(t),
-		Config{
-			Plugin:     probe(t),
-			StorageDir: t.TempDir(),
-			Env:        []string{"PROBE_REFUSE_REGISTER=1"},
-			Instances:  []Instance{{}},
-		},
-	)
+	_, err := Start(deadline(t), Config{
+		Plugin:     probe(t),
+		StorageDir: t.TempDir(),
+		Env:        []string{"PROBE_REFUSE_REGISTER=1"},
+		Instances:  []Instance{{}},
+	})
 	if !errors.Is(err, ErrEnded) {
 		t.Fatal(err)
 	}

@@ -17,16 +17,13 @@ func TestCEFIsReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if got := strings.Join(
-		[]string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity},
-		";",
-	); got != `0;Micro|soft;a\b;2.0;class=1;na me;Unknown` {
+	head := []string{c.Version, c.Vendor, c.Product, c.DeviceVersion, c.ClassID, c.Name, c.Severity}
+	if got := strings.Join(head, ";"); got != `0;Micro|soft;a\b;2.0;class=1;na me;Unknown` {
 		t.Errorf("the header is %s", got)
 	}
 
-	if got := fmt.Sprint(
-		c.Keys,
-	); got != "[rt msg src c6a2 c6a2Label cs1 cs1Label cn1 cn1Label cnt smac cfp1 cfp1Label end]" {
+	got := fmt.Sprint(c.Keys)
+	if got != "[rt msg src c6a2 c6a2Label cs1 cs1Label cn1 cn1Label cnt smac cfp1 cfp1Label end]" {
 		t.Errorf("the keys are %s", got)
 	}
 

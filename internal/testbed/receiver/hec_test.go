@@ -206,11 +206,8 @@ func TestHECFailsOnRequest(t *testing.T) {
 		t.Errorf("a long body is answered %s", got)
 	}
 
-	if got := post(
-		t,
-		long,
-		packed(`{"event":"`+strings.Repeat("a", 100)+`"}`),
-		append(auth, "Content-Encoding", "gzip")...); got != "413 27" {
+	zipped := packed(`{"event":"` + strings.Repeat("a", 100) + `"}`)
+	if got := post(t, long, zipped, append(auth, "Content-Encoding", "gzip")...); got != "413 27" {
 		t.Errorf("a long body inside gzip is answered %s", got)
 	}
 

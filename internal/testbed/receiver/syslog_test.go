@@ -166,10 +166,7 @@ func FuzzSyslog(f *testing.F) {
 			format = RFC3164
 		}
 
-		if m, err := parseSyslog(
-			line,
-			format,
-		); err == nil &&
+		if m, err := parseSyslog(line, format); err == nil &&
 			(!strings.HasSuffix(line, m.Text) || m.Severity > 7 || m.Facility > 23) {
 			t.Errorf("%q was read as %+v", line, m)
 		}

@@ -20,44 +20,27 @@ func challenge(v string) string {
 
 var (
 	askV1 = form(
-		"client_id",
-		client,
-		"response_type",
-		"code",
-		"redirect_uri",
-		"http://localhost:5000/cb",
-		"state",
-		"st&te",
-		"resource",
-		"https://graph.windows.net",
+		"client_id", client,
+		"response_type", "code",
+		"redirect_uri", "http://localhost:5000/cb",
+		"state", "st&te",
+		"resource", "https://graph.windows.net",
 	)
 	askV2 = form(
-		"client_id",
-		client,
-		"response_type",
-		"code",
-		"redirect_uri",
-		"http://localhost:5000/cb",
-		"state",
-		"st&te",
-		"scope",
-		"https://graph.microsoft.com/SecurityAlert.Read.All offline_access",
-		"code_challenge",
-		challenge(verifier),
-		"code_challenge_method",
-		"S256",
+		"client_id", client,
+		"response_type", "code",
+		"redirect_uri", "http://localhost:5000/cb",
+		"state", "st&te",
+		"scope", "https://graph.microsoft.com/SecurityAlert.Read.All offline_access",
+		"code_challenge", challenge(verifier),
+		"code_challenge_method", "S256",
 	)
 	codeV2 = form(
-		"grant_type",
-		"authorization_code",
-		"client_id",
-		client,
-		"client_secret",
-		secret,
-		"redirect_uri",
-		"http://localhost:5000/cb",
-		"code_verifier",
-		verifier,
+		"grant_type", "authorization_code",
+		"client_id", client,
+		"client_secret", secret,
+		"redirect_uri", "http://localhost:5000/cb",
+		"code_verifier", verifier,
 	)
 )
 
@@ -127,16 +110,11 @@ func TestSignInWithPKCE(t *testing.T) {
 func TestDocumentedMSSPScript(t *testing.T) {
 	f := start(t, auto)
 	v := form(
-		"prompt",
-		"select_account",
-		"response_type",
-		"code",
-		"client_id",
-		client,
-		"redirect_uri",
-		"https://mssp.example/SiemMsspConnector",
-		"resource",
-		"https://graph.windows.net",
+		"prompt", "select_account",
+		"response_type", "code",
+		"client_id", client,
+		"redirect_uri", "https://mssp.example/SiemMsspConnector",
+		"resource", "https://graph.windows.net",
 	)
 	code := f.code(contoso+"/oauth2/authorize", v)
 
@@ -197,10 +175,7 @@ func TestCodeRefusals(t *testing.T) {
 			code := f.code(contoso+"/oauth2/v2.0/authorize", test.ask)
 			f.clock.Advance(test.wait)
 
-			if a := f.token(
-				test.path+"/oauth2/v2.0/token",
-				with(test.form, "code", code),
-			); a.status != 400 ||
+			if a := f.token(test.path+"/oauth2/v2.0/token", with(test.form, "code", code)); a.status != 400 ||
 				a.code(t) != test.code {
 				t.Errorf("got %d %s, want %d", a.status, a.body, test.code)
 			}
@@ -366,9 +341,7 @@ func TestAuthorizePage(t *testing.T) {
 
 		return u.Query()
 	}
-	if back := press(
-		"decline",
-	); back.Get("error") != "access_denied" || back.Get("state") != "st&te" ||
+	if back := press("decline"); back.Get("error") != "access_denied" || back.Get("state") != "st&te" ||
 		back.Has("code") {
 		t.Errorf("declined: %v", back)
 	}
@@ -409,14 +382,10 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 	}
 
 	page := contoso + "/v2.0/adminconsent?" + form(
-		"client_id",
-		app,
-		"redirect_uri",
-		"https://portal.azure.com",
-		"state",
-		"7",
-		"scope",
-		"https://graph.microsoft.com/.default",
+		"client_id", app,
+		"redirect_uri", "https://portal.azure.com",
+		"state", "7",
+		"scope", "https://graph.microsoft.com/.default",
 	).Encode()
 	if a := do(t, "GET", f.LoginURL()+"/"+page, ""); a.status != 200 || !strings.Contains(a.body, `id="accept"`) {
 		t.Fatalf("page: %d %s", a.status, a.body)
@@ -428,9 +397,8 @@ func TestConsentMakesAnApplicationKnown(t *testing.T) {
 	}
 
 	a = do(t, "POST", f.LoginURL()+"/"+page, "decision=accept", "Content-Type", formType)
-	if loc := a.header.Get(
-		"Location",
-	); !strings.Contains(loc, "admin_consent=True") || !strings.Contains(loc, "tenant="+contoso) ||
+	loc := a.header.Get("Location")
+	if !strings.Contains(loc, "admin_consent=True") || !strings.Contains(loc, "tenant="+contoso) ||
 		!strings.Contains(loc, "state=7") {
 		t.Fatalf("accepted: %v", a.header)
 	}
@@ -448,12 +416,9 @@ func TestAdminConsentRefusals(t *testing.T) {
 	f := start(t)
 
 	ok := form(
-		"client_id",
-		client,
-		"redirect_uri",
-		"http://localhost/cb",
-		"scope",
-		"https://graph.microsoft.com/.default",
+		"client_id", client,
+		"redirect_uri", "http://localhost/cb",
+		"scope", "https://graph.microsoft.com/.default",
 	)
 	for name, test := range map[string]struct {
 		path string

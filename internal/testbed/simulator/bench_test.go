@@ -17,13 +17,11 @@ func BenchmarkPages(b *testing.B) {
 		b.Run(api, func(b *testing.B) {
 			tenants := simulator.Generate(1, 100_000, 1)
 
-			s, err := simulator.New(
-				simulator.Config{
-					Tenants: tenants,
-					Seed:    1,
-					Quotas:  map[string]simulator.Quota{simulator.Graph: {}, simulator.Endpoint: {}},
-				},
-			)
+			s, err := simulator.New(simulator.Config{
+				Tenants: tenants,
+				Seed:    1,
+				Quotas:  map[string]simulator.Quota{simulator.Graph: {}, simulator.Endpoint: {}},
+			})
 			if err != nil {
 				b.Fatal(err)
 			}

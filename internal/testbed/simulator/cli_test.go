@@ -18,15 +18,12 @@ func TestServeForCLI(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
-	s, config, err := simulator.ServeForCLI(
-		ctx,
-		simulator.CLIOptions{
-			Tenants: 5,
-			Alerts:  10,
-			Seed:    3,
-			Trickle: time.Millisecond,
-		},
-	)
+	s, config, err := simulator.ServeForCLI(ctx, simulator.CLIOptions{
+		Tenants: 5,
+		Alerts:  10,
+		Seed:    3,
+		Trickle: time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -293,9 +293,8 @@ func (s *Simulator) deviceEnter(x *exchange) {
 	if err := s.DecideDevice(form.Get("otc"), form.Get("decision") == "accept"); err != nil {
 		x.decisionPage(
 			"Enter code",
-			`<p id="error">That code didn't work. Check the code and try again.</p><p>`+html.EscapeString(
-				form.Get("otc"),
-			)+"</p>",
+			`<p id="error">That code didn't work. Check the code and try again.</p>`+
+				"<p>"+html.EscapeString(form.Get("otc"))+"</p>",
 			field,
 		)
 

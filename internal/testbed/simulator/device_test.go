@@ -68,14 +68,10 @@ func TestDeviceCodeV1(t *testing.T) {
 	}
 
 	poll := form(
-		"client_id",
-		public,
-		"resource",
-		"https://graph.windows.net",
-		"grant_type",
-		"device_code",
-		"code",
-		m["device_code"].(string),
+		"client_id", public,
+		"resource", "https://graph.windows.net",
+		"grant_type", "device_code",
+		"code", m["device_code"].(string),
 	)
 	if err := f.DecideDevice(m["user_code"].(string), false); err != nil {
 		t.Fatal(err)
@@ -129,31 +125,13 @@ func TestDevicePage(t *testing.T) {
 		t.Fatalf("got %d %s", a.status, a.body)
 	}
 
-	if a := do(
-		t,
-		"POST",
-		page,
-		"otc=wrong&decision=accept",
-		"Content-Type",
-		formType,
-	); !strings.Contains(
-		a.body,
-		`id="error"`,
-	) {
+	a := do(t, "POST", page, "otc=wrong&decision=accept", "Content-Type", formType)
+	if !strings.Contains(a.body, `id="error"`) {
 		t.Errorf("a wrong code: %s", a.body)
 	}
 
-	if a := do(
-		t,
-		"POST",
-		page,
-		"otc="+user+"&decision=accept",
-		"Content-Type",
-		formType,
-	); !strings.Contains(
-		a.body,
-		`id="done"`,
-	) {
+	a = do(t, "POST", page, "otc="+user+"&decision=accept", "Content-Type", formType)
+	if !strings.Contains(a.body, `id="done"`) {
 		t.Errorf("the code: %s", a.body)
 	}
 

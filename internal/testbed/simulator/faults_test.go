@@ -38,9 +38,7 @@ func TestFaultsOfStatus(t *testing.T) {
 
 		return do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", token)
 	}
-	if a := get(
-		"429:wait=7s",
-	); a.status != 429 || a.header.Get("Retry-After") != "7" ||
+	if a := get("429:wait=7s"); a.status != 429 || a.header.Get("Retry-After") != "7" ||
 		!strings.HasPrefix(a.body, "{") {
 		t.Errorf("429: %d %v %s", a.status, a.header, a.body)
 	}
@@ -59,9 +57,8 @@ func TestFaultsOfStatus(t *testing.T) {
 
 	f.clock.Advance(7 * time.Second)
 
-	if a := get(
-		"503",
-	); a.status != 503 || a.header.Get("Retry-After") != "" || !strings.Contains(a.body, "<html>") ||
+	a := get("503")
+	if a.status != 503 || a.header.Get("Retry-After") != "" || !strings.Contains(a.body, "<html>") ||
 		a.header.Get("Content-Type") != "text/html; charset=utf-8" {
 		t.Errorf("503: %d %v %s", a.status, a.header, a.body)
 	}
@@ -168,24 +165,19 @@ func TestFaultsOfTheBody(t *testing.T) {
 	}
 
 	for _, kind := range []string{"length", "chunked"} {
-		if a := get(
-			"cut:kind=" + kind,
-		); a.status != 200 || !errors.Is(a.err, io.ErrUnexpectedEOF) ||
+		if a := get("cut:kind=" + kind); a.status != 200 || !errors.Is(a.err, io.ErrUnexpectedEOF) ||
 			len(a.body) != len(whole.body)/2 {
 			t.Errorf("cut %s: %d %v %d of %d bytes", kind, a.status, a.err, len(a.body), len(whole.body))
 		}
 	}
 
-	if a := get(
-		"cut:kind=clean;at=0.9",
-	); a.status != 200 || a.err != nil ||
+	if a := get("cut:kind=clean;at=0.9"); a.status != 200 || a.err != nil ||
 		len(a.body) != int(float64(len(whole.body))*0.9) {
 		t.Errorf("cut clean: %d %v %d of %d bytes", a.status, a.err, len(a.body), len(whole.body))
 	}
 
-	if a := get(
-		"reset:at=0.9",
-	); !errors.Is(a.err, syscall.ECONNRESET) && !errors.Is(a.err, io.ErrUnexpectedEOF) &&
+	a := get("reset:at=0.9")
+	if !errors.Is(a.err, syscall.ECONNRESET) && !errors.Is(a.err, io.ErrUnexpectedEOF) &&
 		!errors.Is(a.err, io.EOF) {
 		t.Errorf("reset: %d %v", a.status, a.err)
 	}
@@ -318,10 +310,7 @@ func TestFaultsOfSigningIn(t *testing.T) {
 	}
 	set("login503:wait=3s;after=seconds")
 
-	if a := f.token(
-		path,
-		appV1,
-	); a.status != 503 || a.header.Get("Retry-After") != "3" ||
+	if a := f.token(path, appV1); a.status != 503 || a.header.Get("Retry-After") != "3" ||
 		!strings.Contains(a.body, "<html>") {
 		t.Errorf("login503: %d %v", a.status, a.header)
 	}

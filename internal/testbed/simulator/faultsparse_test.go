@@ -95,9 +95,7 @@ func TestParseFaultsRefusals(t *testing.T) {
 			continue // no options is no mistake
 		}
 
-		if _, err := simulator.ParseFaults(
-			grammar,
-		); !errors.Is(err, simulator.ErrFaults) ||
+		if _, err := simulator.ParseFaults(grammar); !errors.Is(err, simulator.ErrFaults) ||
 			!strings.Contains(err.Error(), grammar) {
 			t.Errorf("%q: %v", grammar, err)
 		}

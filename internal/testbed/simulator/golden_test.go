@@ -142,14 +142,10 @@ func TestKeysAreThoseOfMicrosoftsSamples(t *testing.T) {
 
 		return gjson.GetBytes(b, path)
 	}
-	if got, want := keysOf(
-		golden(simulator.SIEM, "@this"),
-	), keysOf(
-		read("siem_pull_alerts_using_rest_api.json", "0"),
-	); !slices.Equal(
-		got,
-		want,
-	) {
+
+	got := keysOf(golden(simulator.SIEM, "@this"))
+	want := keysOf(read("siem_pull_alerts_using_rest_api.json", "0"))
+	if !slices.Equal(got, want) {
 		t.Errorf("siem: got %v\nwant %v", got, want)
 	}
 

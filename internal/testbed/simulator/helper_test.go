@@ -186,25 +186,17 @@ func (f fixture) access(api, tenant string) string {
 	}
 
 	path, v := tenant+"/oauth2/v2.0/token", form(
-		"grant_type",
-		"client_credentials",
-		"client_id",
-		client,
-		"client_secret",
-		secret,
-		"scope",
-		resourceOf[api]+"/.default",
+		"grant_type", "client_credentials",
+		"client_id", client,
+		"client_secret", secret,
+		"scope", resourceOf[api]+"/.default",
 	)
 	if api == simulator.SIEM {
 		path, v = tenant+"/oauth2/token", form(
-			"grant_type",
-			"client_credentials",
-			"client_id",
-			client,
-			"client_secret",
-			secret,
-			"resource",
-			resourceOf[api],
+			"grant_type", "client_credentials",
+			"client_id", client,
+			"client_secret", secret,
+			"resource", resourceOf[api],
 		)
 	}
 

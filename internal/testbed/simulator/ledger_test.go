@@ -20,15 +20,12 @@ func key(identity string, at time.Time, more ...string) string {
 func TestLedgerKnowsVersions(t *testing.T) {
 	f := start(t)
 	created := f.clock.Now().Add(-time.Minute)
-	f.Add(
-		contoso,
-		simulator.Alert{
-			ID:         "a",
-			IncidentID: 7,
-			Created:    created,
-			Detections: []simulator.Detection{{IocUniqueID: "x"}, {IocUniqueID: "y"}},
-		},
-	)
+	f.Add(contoso, simulator.Alert{
+		ID:         "a",
+		IncidentID: 7,
+		Created:    created,
+		Detections: []simulator.Detection{{IocUniqueID: "x"}, {IocUniqueID: "y"}},
+	})
 	f.get(simulator.Graph, contoso, listPath[simulator.Graph])
 	f.get(simulator.Graph, contoso, listPath[simulator.Graph])
 	f.get(simulator.Incidents, contoso, listPath[simulator.Incidents])
@@ -127,11 +124,8 @@ func TestIncidentsGrow(t *testing.T) {
 		RedirectIncidentID: 7,
 	})
 
-	if a := f.get(
-		simulator.Incidents,
-		contoso,
-		listPath[simulator.Incidents]+"?$top=1",
-	); !strings.Contains(a.body, `"redirectIncidentId":7`) ||
+	a := f.get(simulator.Incidents, contoso, listPath[simulator.Incidents]+"?$top=1")
+	if !strings.Contains(a.body, `"redirectIncidentId":7`) ||
 		!strings.Contains(a.body, `"status":"Redirected"`) {
 		t.Errorf("merged: %s", a.body)
 	}
@@ -143,22 +137,16 @@ func TestUpdatesListedLate(t *testing.T) {
 	f.Add(contoso, simulator.Alert{ID: "a", Created: now.Add(-time.Minute)})
 	f.Update(contoso, "a", now, func(a *simulator.Alert) { a.Title, a.VisibleAt = "new", now.Add(time.Hour) })
 
-	if a := f.get(
-		simulator.Graph,
-		contoso,
-		listPath[simulator.Graph],
-	); strings.Contains(a.body, `"title":"new"`) ||
+	a := f.get(simulator.Graph, contoso, listPath[simulator.Graph])
+	if strings.Contains(a.body, `"title":"new"`) ||
 		a.ids(t, "id") != "a" {
 		t.Errorf("before: %s", a.body)
 	}
 
 	f.clock.Advance(time.Hour)
 
-	if a := f.get(
-		simulator.Graph,
-		contoso,
-		listPath[simulator.Graph],
-	); !strings.Contains(a.body, `"title":"new"`) ||
+	a = f.get(simulator.Graph, contoso, listPath[simulator.Graph])
+	if !strings.Contains(a.body, `"title":"new"`) ||
 		a.ids(t, "id") != "a" {
 		t.Errorf("after: %s", a.body)
 	}
@@ -186,14 +174,8 @@ func TestOverridesAndRawRows(t *testing.T) {
 		t.Errorf("replaced: %s", a.body)
 	}
 
-	if a := f.get(
-		simulator.Graph,
-		contoso,
-		listPath[simulator.Graph],
-	); !strings.Contains(
-		a.body,
-		`"value":[{"odd":1}]`,
-	) {
+	a = f.get(simulator.Graph, contoso, listPath[simulator.Graph])
+	if !strings.Contains(a.body, `"value":[{"odd":1}]`) {
 		t.Errorf("raw: %s", a.body)
 	}
 
@@ -213,14 +195,11 @@ func TestPrintedStep(t *testing.T) {
 	f := start(t, func(c *simulator.Config) {
 		c.PrintedStep = map[string]time.Duration{simulator.Endpoint: 10 * time.Millisecond}
 	})
-	f.Add(
-		contoso,
-		simulator.Alert{
-			ID:      "a",
-			Created: f.clock.Now().Add(-time.Minute),
-			Updated: f.clock.Now().Add(-time.Minute + 123456700),
-		},
-	)
+	f.Add(contoso, simulator.Alert{
+		ID:      "a",
+		Created: f.clock.Now().Add(-time.Minute),
+		Updated: f.clock.Now().Add(-time.Minute + 123456700),
+	})
 
 	a := f.get(simulator.Endpoint, contoso, "/api/alerts?$filter=lastUpdateTime+gt+2026-03-01T11:59:00.12Z")
 	if a.ids(t, "lastUpdateTime") != "2026-03-01T11:59:00.12Z" {

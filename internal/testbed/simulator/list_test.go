@@ -25,20 +25,15 @@ func many(t *testing.T, n int, change ...func(*simulator.Config)) fixture {
 
 	now := f.clock.Now()
 	for i := range n {
-		f.Add(
-			contoso,
-			simulator.Alert{
-				ID:         fmt.Sprintf("a%03d", i),
-				IncidentID: int64(1000 + i),
-				Created:    now.Add(-2*time.Hour + time.Duration(i)*time.Second),
-				Updated: now.Add(
-					-time.Second * time.Duration(i+1),
-				),
-				Severity:      []string{"High", "Low"}[i%2],
-				ServiceSource: "microsoftSentinel",
-				Evidence:      []simulator.Evidence{{Type: "File", FileName: "x.exe"}},
-			},
-		)
+		f.Add(contoso, simulator.Alert{
+			ID:            fmt.Sprintf("a%03d", i),
+			IncidentID:    int64(1000 + i),
+			Created:       now.Add(-2*time.Hour + time.Duration(i)*time.Second),
+			Updated:       now.Add(-time.Second * time.Duration(i+1)),
+			Severity:      []string{"High", "Low"}[i%2],
+			ServiceSource: "microsoftSentinel",
+			Evidence:      []simulator.Evidence{{Type: "File", FileName: "x.exe"}},
+		})
 	}
 
 	return f
@@ -135,11 +130,8 @@ func TestListOptions(t *testing.T) {
 		})
 	}
 
-	if a := f.get(
-		simulator.Graph,
-		contoso,
-		"/V1.0/Security/Alerts_v2?$count=true&$top=1",
-	); a.json(t)["@odata.count"] != 5.0 {
+	a := f.get(simulator.Graph, contoso, "/V1.0/Security/Alerts_v2?$count=true&$top=1")
+	if a.json(t)["@odata.count"] != 5.0 {
 		t.Errorf("count: %s", a.body)
 	}
 }
@@ -200,10 +192,7 @@ func TestListRefusals(t *testing.T) {
 
 			if test.api == simulator.Graph {
 				inner := e["innerError"].(map[string]any)
-				if _, err := time.Parse(
-					"2006-01-02T15:04:05",
-					fmt.Sprint(inner["date"]),
-				); err != nil ||
+				if _, err := time.Parse("2006-01-02T15:04:05", fmt.Sprint(inner["date"])); err != nil ||
 					inner["request-id"] == "" {
 					t.Errorf("innerError is %v", inner)
 				}
@@ -225,17 +214,15 @@ func TestListRefusals(t *testing.T) {
 	}
 
 	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderRefused })
-	if a := f.get(
-		simulator.Graph,
-		contoso,
-		listPath[simulator.Graph]+"?$orderby=lastUpdateDateTime+asc",
-	); a.status != 400 {
+	a := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=lastUpdateDateTime+asc")
+	if a.status != 400 {
 		t.Errorf("an order, when it is refused: %d", a.status)
 	}
 
 	f = many(t, 2, func(c *simulator.Config) { c.OrderBy = simulator.OrderIgnored })
-	if got := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=createdDateTime+asc").
-		ids(t, "id"); got != "a001 a000" {
+	got := f.get(simulator.Graph, contoso, listPath[simulator.Graph]+"?$orderby=createdDateTime+asc").
+		ids(t, "id")
+	if got != "a001 a000" {
 		t.Errorf("an order, when it is ignored: %s", got)
 	}
 }
@@ -306,11 +293,8 @@ func TestGraphLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if a := f.get(
-			simulator.Graph,
-			contoso,
-			strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1),
-		); a.status != 400 {
+		a := f.get(simulator.Graph, contoso, strings.Replace(u.RequestURI(), "$top=2", "$top=3", 1))
+		if a.status != 400 {
 			t.Errorf("with another query: %d", a.status)
 		}
 	})
@@ -330,10 +314,8 @@ func TestGraphLinks(t *testing.T) {
 			path+"?$top=2&$orderby=lastUpdateDateTime+asc&$filter=lastUpdateDateTime+lt+2026-03-01T12:00:30Z",
 			10,
 		)
-		if got := strings.Join(
-			ids,
-			" ",
-		); got != "a005 a004 a002 a001 a000" { // the first left the window, so the third was passed over
+		got := strings.Join(ids, " ")
+		if got != "a005 a004 a002 a001 a000" { // the first left the window, so the third was passed over
 			t.Errorf("got %s", got)
 		}
 	})
@@ -353,10 +335,7 @@ func TestGraphLinks(t *testing.T) {
 
 	t.Run("link:kind=skiptoken", func(t *testing.T) {
 		f := many(t, 5, quick, func(c *simulator.Config) { c.Faults = "link:kind=skiptoken" })
-		if ids, last := f.walk(
-			path+"?$top=2",
-			5,
-		); len(ids) != 2 || last.status != 400 ||
+		if ids, last := f.walk(path+"?$top=2", 5); len(ids) != 2 || last.status != 400 ||
 			!strings.Contains(last.body, "'SkipToken' is not allowed") {
 			t.Errorf("got %v, %d %s", ids, last.status, last.body)
 		}
@@ -389,32 +368,20 @@ func TestEvidenceNeedsExpand(t *testing.T) {
 		t.Errorf("without: %s", a.body)
 	}
 
-	if a := f.get(
-		simulator.Endpoint,
-		contoso,
-		"/api/alerts?$expand=evidence",
-	); !strings.Contains(
-		a.body,
-		`"evidence":[{"entityType":"File"`,
-	) {
+	a := f.get(simulator.Endpoint, contoso, "/api/alerts?$expand=evidence")
+	if !strings.Contains(a.body, `"evidence":[{"entityType":"File"`) {
 		t.Errorf("with: %s", a.body)
 	}
 }
 
 func TestUnknownMembersAreMasked(t *testing.T) {
 	f := many(t, 1)
-	if a := f.get(
-		simulator.Graph,
-		contoso,
-		listPath[simulator.Graph],
-	); a.ids(
-		t,
-		"serviceSource",
-	) != "unknownFutureValue" {
+	a := f.get(simulator.Graph, contoso, listPath[simulator.Graph])
+	if a.ids(t, "serviceSource") != "unknownFutureValue" {
 		t.Errorf("without the preference: %s", a.body)
 	}
 
-	a := f.get(
+	a = f.get(
 		simulator.Graph,
 		contoso,
 		listPath[simulator.Graph],

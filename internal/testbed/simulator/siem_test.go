@@ -27,17 +27,14 @@ func siemStart(t *testing.T, change ...func(*simulator.Config)) fixture {
 	now := f.clock.Now()
 	for i, id := range []string{"old", "b", "c", "d"} {
 		at := now.Add(-3*time.Hour + time.Duration(i)*time.Hour).Add(100 * time.Nanosecond)
-		f.Add(
-			contoso,
-			simulator.Alert{
-				ID:           id,
-				Title:        "t",
-				Created:      at,
-				MachineGroup: []string{"A", "B"}[i%2],
-				RegistryTags: "x",
-				PortalTags:   id,
-			},
-		)
+		f.Add(contoso, simulator.Alert{
+			ID:           id,
+			Title:        "t",
+			Created:      at,
+			MachineGroup: []string{"A", "B"}[i%2],
+			RegistryTags: "x",
+			PortalTags:   id,
+		})
 	}
 
 	f.clock.Advance(time.Minute)
@@ -100,11 +97,7 @@ func TestSIEMRefusals(t *testing.T) {
 	} {
 		t.Run(name+" is refused", func(t *testing.T) {
 			query := strings.ReplaceAll(query, `"`, "%22")
-			if a := f.get(
-				simulator.SIEM,
-				contoso,
-				"/api/alerts"+query,
-			); a.status != 400 ||
+			if a := f.get(simulator.SIEM, contoso, "/api/alerts"+query); a.status != 400 ||
 				a.json(t)["Message"] == "" {
 				t.Errorf("got %d %s", a.status, a.body)
 			}
@@ -145,8 +138,7 @@ func TestSIEMBounds(t *testing.T) {
 		f.Add(contoso, simulator.Alert{Created: now.Add(-10 * time.Minute)})
 
 		rows := f.get(simulator.SIEM, contoso,
-			"/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").
-			rows(t)
+			"/api/alerts?sinceTimeUtc=2026-03-01T11:40:00.000&untilTimeUtc=2026-03-01T11:50:00.000").rows(t)
 		if len(rows) != want {
 			t.Errorf("%s: %d rows, want %d", bounds, len(rows), want)
 		}
@@ -173,12 +165,8 @@ func TestAPIsCheckTheToken(t *testing.T) {
 			return do(t, "GET", f.APIURL(api)+path, "", "Authorization", token).status
 		}
 
-		if got := do(
-			t,
-			"GET",
-			f.APIURL(api)+path,
-			"",
-		); got.status != 401 || got.header.Get("WWW-Authenticate") == "" ||
+		got := do(t, "GET", f.APIURL(api)+path, "")
+		if got.status != 401 || got.header.Get("WWW-Authenticate") == "" ||
 			!strings.HasPrefix(got.body, "{") {
 			t.Errorf("%s without a token: %d %s", api, got.status, got.body)
 		}
@@ -203,43 +191,24 @@ func TestAPIsCheckTheToken(t *testing.T) {
 		}
 	}
 
-	if a := do(
-		t,
-		"GET",
-		f.APIURL(simulator.SIEM)+"/api/alerts",
-		"",
-		"Authorization",
-		"Bearer "+v2siem,
-	); a.status != 401 {
+	a := do(t, "GET", f.APIURL(simulator.SIEM)+"/api/alerts", "", "Authorization", "Bearer "+v2siem)
+	if a.status != 401 {
 		t.Errorf("siem with a v2 token: %d", a.status)
 	}
 
 	old := f.access(simulator.Graph, contoso)
 	f.clock.Advance(time.Hour)
 
-	if a := do(
-		t,
-		"GET",
-		f.APIURL(simulator.Graph)+paths[simulator.Graph],
-		"",
-		"Authorization",
-		"Bearer "+old,
-	); a.status != 401 ||
-		!strings.Contains(a.body, "InvalidAuthenticationToken") {
+	a = do(t, "GET", f.APIURL(simulator.Graph)+paths[simulator.Graph], "", "Authorization", "Bearer "+old)
+	if a.status != 401 || !strings.Contains(a.body, "InvalidAuthenticationToken") {
 		t.Errorf("with an expired token: %d %s", a.status, a.body)
 	}
 
 	old = f.access(simulator.Graph, contoso)
 	f.EndAccessTokens(contoso)
 
-	if a := do(
-		t,
-		"GET",
-		f.APIURL(simulator.Graph)+paths[simulator.Graph],
-		"",
-		"Authorization",
-		"Bearer "+old,
-	); a.status != 401 {
+	a = do(t, "GET", f.APIURL(simulator.Graph)+paths[simulator.Graph], "", "Authorization", "Bearer "+old)
+	if a.status != 401 {
 		t.Errorf("with an ended token: %d", a.status)
 	}
 }

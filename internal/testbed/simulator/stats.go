@@ -50,23 +50,16 @@ func (s *Simulator) Requests() Stats {
 	defer s.stats.mu.Unlock()
 
 	c := s.stats.Stats
-	c.Count, c.Status, c.Concurrent = maps.Clone(c.Count), maps.Clone(c.Status), maps.Clone(c.Concurrent)
-	c.ConcurrentTenant, c.Early, c.Refused = maps.Clone(
-		c.ConcurrentTenant,
-	), maps.Clone(
-		c.Early,
-	), maps.Clone(
-		c.Refused,
-	)
-	c.Faults, c.OverQuota, c.Rows, c.Bytes = maps.Clone(
-		c.Faults,
-	), maps.Clone(
-		c.OverQuota,
-	), maps.Clone(
-		c.Rows,
-	), maps.Clone(
-		c.Bytes,
-	)
+	c.Count = maps.Clone(c.Count)
+	c.Status = maps.Clone(c.Status)
+	c.Concurrent = maps.Clone(c.Concurrent)
+	c.ConcurrentTenant = maps.Clone(c.ConcurrentTenant)
+	c.Early = maps.Clone(c.Early)
+	c.Refused = maps.Clone(c.Refused)
+	c.Faults = maps.Clone(c.Faults)
+	c.OverQuota = maps.Clone(c.OverQuota)
+	c.Rows = maps.Clone(c.Rows)
+	c.Bytes = maps.Clone(c.Bytes)
 
 	return c
 }

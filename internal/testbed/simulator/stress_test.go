@@ -77,14 +77,9 @@ func TestEverythingAtOnce(t *testing.T) {
 	f.clock.Advance(time.Minute)
 
 	for api, path := range listPath {
-		if a := f.get(
-			api,
-			contoso,
-			path+"?$count=true&$top=1",
-		); a.json(t)["@odata.count"] != float64(
-			len(f.Ledger(contoso, api).Latest),
-		) {
-			t.Errorf("%s: %s listed, the ledger has %d", api, a.body[:100], len(f.Ledger(contoso, api).Latest))
+		want := len(f.Ledger(contoso, api).Latest)
+		if a := f.get(api, contoso, path+"?$count=true&$top=1"); a.json(t)["@odata.count"] != float64(want) {
+			t.Errorf("%s: %s listed, the ledger has %d", api, a.body[:100], want)
 		}
 	}
 }
@@ -157,12 +152,11 @@ func TestServedVersionsStayInTheLedger(t *testing.T) {
 
 func TestSignInAtCommon(t *testing.T) {
 	f := start(t, auto)
-	if _, back := f.ask(
+	_, back := f.ask(
 		"common/oauth2/authorize",
 		with(askV1, "client_id", public, "redirect_uri", "http://localhost"),
-	); back.Get(
-		"code",
-	) == "" {
+	)
+	if back.Get("code") == "" {
 		t.Errorf("a multi-tenant application got no code: %v", back)
 	}
 

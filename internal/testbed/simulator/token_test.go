@@ -35,48 +35,30 @@ func with(v url.Values, pairs ...string) url.Values {
 
 var (
 	appV1 = form(
-		"grant_type",
-		"client_credentials",
-		"client_id",
-		client,
-		"client_secret",
-		secret,
-		"resource",
-		"https://graph.windows.net",
+		"grant_type", "client_credentials",
+		"client_id", client,
+		"client_secret", secret,
+		"resource", "https://graph.windows.net",
 	)
 	appV2 = form(
-		"grant_type",
-		"client_credentials",
-		"client_id",
-		client,
-		"client_secret",
-		secret,
-		"scope",
-		"https://graph.microsoft.com/.default",
+		"grant_type", "client_credentials",
+		"client_id", client,
+		"client_secret", secret,
+		"scope", "https://graph.microsoft.com/.default",
 	)
 	refreshV1 = form(
-		"grant_type",
-		"refresh_token",
-		"client_id",
-		client,
-		"client_secret",
-		secret,
-		"refresh_token",
-		seedRT,
-		"resource",
-		"https://graph.windows.net",
+		"grant_type", "refresh_token",
+		"client_id", client,
+		"client_secret", secret,
+		"refresh_token", seedRT,
+		"resource", "https://graph.windows.net",
 	)
 	refreshV2 = form(
-		"grant_type",
-		"refresh_token",
-		"client_id",
-		client,
-		"client_secret",
-		secret,
-		"refresh_token",
-		seedRT,
-		"scope",
-		"https://graph.microsoft.com/SecurityAlert.Read.All offline_access",
+		"grant_type", "refresh_token",
+		"client_id", client,
+		"client_secret", secret,
+		"refresh_token", seedRT,
+		"scope", "https://graph.microsoft.com/SecurityAlert.Read.All offline_access",
 	)
 )
 

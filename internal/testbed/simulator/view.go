@@ -219,9 +219,7 @@ func (v *view) put(r, before *row) {
 		before.next = r
 	}
 
-	if n := len(
-		v.rows,
-	); n > 0 && v.sorted && v.byUpdated[n-1].updated <= r.updated &&
+	if n := len(v.rows); n > 0 && v.sorted && v.byUpdated[n-1].updated <= r.updated &&
 		v.byCreated[n-1].created <= r.created {
 		v.byUpdated, v.byCreated = append(v.byUpdated, r), append(v.byCreated, r)
 	} else {
